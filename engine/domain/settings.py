@@ -168,17 +168,40 @@ class AccountSettings(Settings):
     """Quotes carry an expiry so far ahead and are renewed before it; None = good till cancelled.
 
     What its venue takes at least, the venue's plug-in says."""
-    auto_redeem: bool | None = None
-    """Winners are redeemed by the account itself; None = yes, but for a live account."""
-    redeem_above: Annotated[
-        float, Field(ge=0, le=AMOUNT_MAX, description="units of the currency, per market")
-    ] = 0.0
-    """Winners worth less wait for a person or for the venue."""
-    merge_above: Annotated[
-        float | None, Field(gt=0, le=AMOUNT_MAX, description="units of the currency, per market")
+    auto_redeem: Annotated[
+        bool | None,
+        Field(
+            title="Redeem winners by itself",
+            description="As soon as a market is resolved in our favour. Off, winners wait for you, "
+            "on Positions, or for the venue.",
+        ),
     ] = None
-    """Free pairs worth at least this are merged by the account itself; None = none are."""
+    """None = yes, but for a live account."""
+    redeem_above: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=AMOUNT_MAX,
+            title="Redeem what is worth, in the currency",
+            description="Per market. Winners worth less wait for you or for the venue.",
+        ),
+    ] = 0.0
+    merge_above: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            le=AMOUNT_MAX,
+            title="Merge pairs worth, in the currency",
+            description="Per market: free pairs of YES and NO become cash. Empty = no pair is "
+            "merged by itself.",
+        ),
+    ] = None
     limits: RiskLimits = Field(default_factory=RiskLimits)
+
+    @property
+    def redeems(self) -> bool:
+        """Say whether the account redeems by itself."""
+        return self.mode is not Mode.LIVE if self.auto_redeem is None else self.auto_redeem
 
 
 class ScheduleEntry(Settings):

@@ -29,7 +29,7 @@ from engine.domain.effects import (
 from engine.domain.events import AnyEvent, CashMoved
 from engine.domain.inputs import FORMAT, LifeBegan
 from engine.domain.inputs import SnapshotAtStart as KeptSnapshot
-from engine.domain.instruments import AccountId, Mode
+from engine.domain.instruments import AccountId
 from engine.domain.money import MICRO
 from engine.domain.settings import AccountSettings
 from engine.errors import BadInput, StorageError
@@ -116,10 +116,9 @@ def quote_life_ms(settings: AccountSettings) -> int | None:
 
 def automation(settings: AccountSettings) -> tuple[int | None, int | None]:
     """Return from which amounts on an account redeems and merges by itself; None = it does not."""
-    on = settings.mode is not Mode.LIVE if settings.auto_redeem is None else settings.auto_redeem
     least = settings.merge_above
     merge = None if least is None else max(1, round(least * MICRO))
-    return round(settings.redeem_above * MICRO) if on else None, merge
+    return round(settings.redeem_above * MICRO) if settings.redeems else None, merge
 
 
 def live_orders(executor: Executor) -> list[LiveOrder]:

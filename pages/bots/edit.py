@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -97,7 +96,8 @@ def _form(edited: Edited, against: SettingsVersion) -> None:
         if bot.strategy in catalog:
             with st.expander(f"Parameters of {bot.strategy}", expanded=True):
                 given = forms.form(
-                    filled(catalog[bot.strategy].parameters, bot.parameters), f"edit_{bot.name}"
+                    forms.filled(catalog[bot.strategy].parameters, bot.parameters),
+                    f"edit_{bot.name}",
                 )
             if given:
                 diff["parameters"] = given
@@ -135,21 +135,7 @@ def _fields(bot: BotSettings, document: SettingsDocument) -> dict[str, Any]:
     follows = _followed(document, f"edit_{bot.name}_follows", bot.follows)
     if follows != bot.follows:
         diff["follows"] = follows
-    schema = BotSettings.model_json_schema()
-    schema["properties"] = {name: schema["properties"][name] for name in OWN}
-    return diff | forms.form(
-        filled(schema, bot.model_dump(mode="json", include=set(OWN))), f"edit_{bot.name}"
-    )
-
-
-def filled(schema: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a schema whose defaults are the values of now: its form gives what was changed."""
-    made = copy.deepcopy(dict(schema))
-    made["required"] = []
-    for name, value in values.items():
-        if name in made["properties"]:
-            made["properties"][name]["default"] = value
-    return made
+    return diff | forms.form(forms.of_now(bot, OWN), f"edit_{bot.name}")
 
 
 # -- A new bot: its form, made of what a strategy says of its own parameters --

@@ -1,14 +1,20 @@
-"""A form drawn from the JSON schema of a strategy's parameters, with units and help."""
+"""A form drawn from the JSON schema of parameters or settings, with units and help."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import copy
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 
+from engine.domain.settings import Settings
+
 COLUMNS = 3
 """Fields in a row; on a phone they stand below each other."""
+
+NO_BOUND = 1e9
+"""A maximum nobody gets near is not worth a word."""
 
 
 def form(schema: Mapping[str, Any], slot: str) -> dict[str, Any]:
@@ -34,6 +40,23 @@ def several(label: str, offered: Iterable[str], *, key: str, **look: Any) -> lis
     """
     options = dict.fromkeys([*offered, *st.session_state.get(key, ())])
     return list(st.multiselect(label, list(options), key=key, **look))
+
+
+def filled(schema: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a schema whose defaults are the values of now: its form gives what was changed."""
+    made = copy.deepcopy(dict(schema))
+    made["required"] = []
+    for name, value in values.items():
+        if name in made["properties"]:
+            made["properties"][name]["default"] = value
+    return made
+
+
+def of_now(settings: Settings, names: Sequence[str]) -> dict[str, Any]:
+    """Return the schema of these fields of settings, filled with what they are."""
+    schema = settings.model_json_schema()
+    schema["properties"] = {name: schema["properties"][name] for name in names}
+    return filled(schema, settings.model_dump(mode="json", include=set(names)))
 
 
 def label_of(name: str, field: Mapping[str, Any]) -> str:
@@ -66,6 +89,10 @@ def _widget(name: str, field: Mapping[str, Any], key: str) -> Any:
     # No bounds in the widgets: they would change what was typed without a word.
     if kind == "integer":
         return st.number_input(label, value=default, step=1, help=told, key=key)
+    if kind == "number" and {"type": "null"} in field.get("anyOf", ()):
+        # What may be nothing can be emptied again: Streamlit lets go of a preset of its own alone.
+        st.session_state.setdefault(key, default)
+        return st.number_input(label, value=None, format="%g", help=told, key=key)
     if kind == "number":
         typed = None if default is None else float(default)
         return st.number_input(label, value=typed, format="%g", help=told, key=key)
@@ -78,6 +105,6 @@ def _bounds(field: Mapping[str, Any]) -> str:
     high = field.get("maximum", field.get("exclusiveMaximum"))
     if low is None and high is None:
         return ""
-    if high is None:
-        return f" (from {low:g})"
+    if low is not None and (high is None or high >= NO_BOUND):
+        return f" ({'from' if 'minimum' in field else 'above'} {low:g})"
     return f" ({low:g} … {high:g})" if low is not None else f" (to {high:g})"

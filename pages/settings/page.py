@@ -20,7 +20,7 @@ from engine.domain.settings import AccountSettings
 from engine.errors import PitbossError
 from pages import Page
 from pages.frame import look
-from pages.kit import commands, drafts, guard, panels, words
+from pages.kit import commands, drafts, forms, guard, panels, words
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns
 from pages.kit.panels import fold
@@ -163,7 +163,44 @@ def show_accounts() -> None:
         if opened:
             add_account(base)
     drafts.review("accounts")
+    show_automation(base)
     live_accounts.show_quote_life()
+
+
+AUTOMATION = ("auto_redeem", "redeem_above", "merge_above")
+
+
+@guard.part("The wallet's automation")
+def show_automation(base: drafts.SettingsVersion) -> None:
+    """Draw what an account's wallet does by itself, and the form that changes it."""
+    accounts = base.document.accounts
+    if not accounts:
+        return
+    with st.expander("Let a wallet redeem and merge by itself"):
+        name = str(st.selectbox("Account", list(accounts), key="automation_account"))
+        account = accounts[name]
+        panels.note(f"{name}, {account.mode.upper()}, as saved: {automation(account)}.")
+        panels.note(
+            "Each is one transaction of the wallet, asked for once and booked when the venue has "
+            "confirmed it; at a live account it needs the relayer's key (the doctor says so)."
+        )
+        now = account.model_copy(update={"auto_redeem": account.redeems})
+        with st.form(f"automation_{name}", border=False):
+            patch = forms.form(forms.of_now(now, AUTOMATION), f"automation_{name}")
+            sent = st.form_submit_button("Show what changes")
+        if sent:
+            drafts.draft("automation", {"accounts": {name: patch}} if patch else {}, base)
+    drafts.review("automation")
+
+
+def automation(account: AccountSettings) -> str:
+    """Return what an account's wallet does by itself, in words."""
+    currency = account.currency
+    least = f" worth {account.redeem_above:,g} {currency} or more" * (account.redeem_above > 0)
+    redeems = f"winners{least} are redeemed" if account.redeems else "winners wait for you"
+    if account.merge_above is None:
+        return f"{redeems}; pairs wait for you"
+    return f"{redeems}; pairs worth {account.merge_above:,g} {currency} or more are merged"
 
 
 def say_modes(known: Mapping[str, VenueEntry]) -> None:

@@ -20,7 +20,7 @@ from engine.domain.settings import SettingsDocument
 from engine.domain.telemetry import BotStatus, WatchedMarket
 from engine.runtime.decisions import DecisionLog
 from engine.strategies.registry import entries
-from pages.bots import edit as bot_edit
+from pages.kit import forms
 from pages.kit.drafts import default_of
 from storage.catalog import put_catalog
 from storage.database import reading, writing
@@ -238,7 +238,7 @@ def test_a_removal_that_is_discarded_leaves_the_bot(opened: Opened, desk: Config
 
 def test_a_filled_schema_gives_the_values_of_now_as_defaults() -> None:
     schema = {"properties": {"a": {"default": 1}, "b": {"default": 2}}, "required": ["a"]}
-    made = bot_edit.filled(schema, {"a": 5, "gone": 9})
+    made = forms.filled(schema, {"a": 5, "gone": 9})
     assert made["properties"] == {"a": {"default": 5}, "b": {"default": 2}}
     assert made["required"] == []
     assert schema["properties"]["a"] == {"default": 1}
