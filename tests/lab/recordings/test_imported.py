@@ -11,10 +11,9 @@ from structlog.testing import capture_logs
 
 from engine.domain.events import Event
 from engine.errors import BadInput
-from engine.lab.recordings import imported
+from engine.lab.recordings import open as opening
 from engine.lab.recordings.door import Recording
-from engine.lab.recordings.imported import OWN, ImportedRecording, Importing
-from engine.lab.recordings.open import open_recording
+from engine.lab.recordings.open import OWN, ImportedRecording, Importing, open_recording
 
 Told = list[tuple[int, Event]]
 
@@ -82,7 +81,7 @@ def test_what_decides_what_is_told_makes_the_import_anew(
         table = "market_condition_id,token0,token1\n"
         day.with_name("markets.csv").write_text(table, encoding="utf-8")
     else:
-        monkeypatch.setattr(imported, "_reader_digest", lambda: b"another reader")
+        monkeypatch.setattr(opening, "_reader_digest", lambda: b"another reader")
     raw = told(open_recording(day))
     again = open_recording(day, imports=folder)
     assert isinstance(again, Importing)
@@ -149,7 +148,7 @@ def test_the_imports_used_longest_ago_make_room(
 ) -> None:
     told(open_recording(day, imports=folder))
     (first,) = imports(folder)
-    monkeypatch.setattr(imported, "BYTES_MAX", 2 * first.stat().st_size + 4_000)
+    monkeypatch.setattr(opening, "BYTES_MAX", 2 * first.stat().st_size + 4_000)
     told(open_recording(day, 5_000_000, imports=folder))
     (second,) = set(imports(folder)) - {first}
     os.utime(first, ns=(1, 1))

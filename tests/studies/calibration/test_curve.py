@@ -10,8 +10,7 @@ import pytest
 from engine.domain.instruments import InstrumentId
 from engine.errors import BadInput
 from engine.venues.demo.profiles import FULL
-from studies.calibration.__main__ import CURVE, _table, compared_curves
-from studies.calibration.curve import demo_curve, pooled, recorded_curve
+from studies.calibration import CURVE, _table, compared_curves, demo_curve, pooled, recorded_curve
 from studies.compare.watch import HORIZONS_S, Marks
 from tests.lab.conftest import write_recording
 

@@ -20,9 +20,9 @@ from engine.domain.events import (
     TradePrinted,
 )
 from engine.domain.instruments import Side
+from studies import calibration as command
 from studies import main
-from studies.calibration import __main__ as command
-from studies.calibration.figures import Sampler
+from studies.calibration import Sampler
 from tests.venues.demo.builders import CENT, COIN, SHARE, instrument
 
 S = 1_000_000_000

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from engine.venues.demo.exchange import DemoExchange
-from studies.calibration.maker import MARKOUT_S, NaiveMaker, told
+from studies.calibration import MARKOUT_S, NaiveMaker, told
 from tests.venues.demo.builders import BOB, CAT, COIN, S, buy_no, buy_yes, exchange, put
 
 

@@ -8,11 +8,8 @@ and by `fills`; an accepted order may have matched already.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Self
-
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import WebSocketException
 
 from engine.domain.effects import CancelScope
 from engine.domain.events import (
@@ -31,7 +28,7 @@ from engine.domain.events import (
 )
 from engine.domain.instruments import AccountId, Instrument, InstrumentId
 from engine.domain.orders import Identity, Order
-from engine.errors import BadInput, NotSent, OutcomeUnknown, PitbossError, Throttled, VenueClosed
+from engine.errors import BadInput, OutcomeUnknown, PitbossError, Throttled, VenueClosed
 from engine.gateway.door import Lane, Named, Prepared
 from engine.venues.polymarket.account import outcomes
 from engine.venues.polymarket.account.beats import Beats
@@ -53,76 +50,6 @@ from engine.venues.polymarket.account.rows import (
 )
 from engine.venues.polymarket.account.sdk import Hosts, Rate, Wire
 from engine.venues.polymarket.account.signing import Signer
-from engine.venues.polymarket.account.user_frames import UserFrames
-
-# -- The user channel's socket: signs in, keeps itself proven, gives text frames -------------------
-# There is no snapshot, no replay and no acknowledgement (trading API, §4.1 and §4.3): what was
-# missed is asked by REST. Data may stop while PONGs go on, so the channel proves only that it is
-# connected; the listings asked every half minute prove that nothing was missed.
-
-PING = "PING"
-PING_EVERY_S = 5.0
-SILENT_S_MAX = 15.0
-"""No frame and no PONG for this long: three PINGs stayed unanswered (the SDK waits for 30 s)."""
-OPEN_S_MAX = 10.0
-FRAME_BYTES_MAX = 8 * 1024 * 1024
-"""A frame may carry every order of a match; the library's own 1 MiB would end the connection."""
-
-
-class UserSocket:
-    """One account's connection to the user channel. `login` gives the sign-in frame."""
-
-    def __init__(self, url: str, login: Callable[[], bytes]) -> None:
-        self._url = url
-        self._login = login
-
-    def __repr__(self) -> str:
-        return f"UserSocket({self._url}, <hidden>)"
-
-    async def listen(self) -> AsyncIterator[str]:
-        """Give text frames until the connection breaks; the first one proves that it is up.
-
-        Raises NotSent where it could not be opened, OutcomeUnknown where it broke. A wrong key gets
-        no word at this venue, only a closed connection.
-        """
-        try:
-            socket = await connect(
-                self._url,
-                open_timeout=OPEN_S_MAX,
-                close_timeout=1.0,
-                ping_interval=None,
-                max_size=FRAME_BYTES_MAX,
-            )
-        except (OSError, TimeoutError, WebSocketException) as error:
-            text = f"the user channel cannot be opened: {type(error).__name__}"
-            raise NotSent(text) from None
-        pinging = asyncio.ensure_future(_ping(socket))
-        try:
-            await socket.send(self._login().decode())
-            await socket.send(PING)
-            while True:
-                async with asyncio.timeout(SILENT_S_MAX):
-                    raw = await socket.recv()
-                yield raw if isinstance(raw, str) else raw.decode("utf-8", "replace")
-        except TimeoutError:
-            text = f"the user channel was silent for {SILENT_S_MAX:.0f} s"
-            raise OutcomeUnknown(text) from None
-        except (OSError, WebSocketException) as error:
-            # Its text may quote what was sent; its kind and code say enough.
-            code = getattr(getattr(error, "rcvd", None), "code", "no code")
-            text = f"the user channel broke: {type(error).__name__}, {code}"
-            raise OutcomeUnknown(text) from None
-        finally:
-            pinging.cancel()
-            await asyncio.gather(pinging, return_exceptions=True)
-            await socket.close()
-
-
-async def _ping(socket: ClientConnection) -> None:
-    while True:
-        await asyncio.sleep(PING_EVERY_S)
-        await socket.send(PING)
-
 
 # -- Places on their way: paced, sent once, judged; what they say of the venue's door is kept ------
 # What is asked for in the same turn of the loop leaves together, fifteen to a request at most,
@@ -298,7 +225,7 @@ class AccountQueries:
     _account: AccountId
     _wire: Wire
     _memory: AccountMemory
-    _reader: RowReader
+    reader: RowReader
 
     def remember(self, orders: Sequence[Named]) -> None:
         """Know the names the journal has: without them their fills are a stranger's."""
@@ -308,7 +235,7 @@ class AccountQueries:
     async def open_orders(self) -> OpenOrdersListed:
         """Return every open order of the key's account, all pages, or raise."""
         rows = await self._asked(clob_rows(self._wire, "/data/orders"))
-        reports = tuple(order_report(row, self._reader) for row in rows)
+        reports = tuple(order_report(row, self.reader) for row in rows)
         return OpenOrdersListed(account=self._account, orders=reports)
 
     async def order(self, named: Named) -> OrderReported | OrderNotFound:
@@ -328,7 +255,7 @@ class AccountQueries:
             row = next((row for row in rows), None)
         if row is None:
             return OrderNotFound(account=self._account, order=named.order)
-        report = order_report(row, self._reader)
+        report = order_report(row, self.reader)
         if report.identity != named.identity:
             raise BadInput(f"asked about {named.identity}, the venue tells of {report.identity}")
         return OrderReported(account=self._account, report=report)
@@ -340,7 +267,7 @@ class AccountQueries:
         """
         after_s = max(0, since_ns // S - FILLS_OVERLAP_S)
         rows = await self._asked(clob_rows(self._wire, "/data/trades", after=str(after_s)))
-        fills = tuple(fill for row in reversed(rows) for fill in trade_fills(row, self._reader))
+        fills = tuple(fill for row in reversed(rows) for fill in trade_fills(row, self.reader))
         return FillsListed(account=self._account, since_ns=since_ns, fills=fills)
 
     async def balances(self) -> BalancesListed:
@@ -420,7 +347,7 @@ class PolymarketVenue(AccountQueries):
         self._memory = AccountMemory()
         self._beats = Beats()
         self._places = Places(account, wire, now_ns)
-        self._reader = RowReader(account=account, key=wire.api_key, memory=self._memory)
+        self.reader = RowReader(account=account, key=wire.api_key, memory=self._memory)
         operations = Operations(account, wire, self._memory.market, self, now_ns)
         self.operate, self.operation = operations.operate, operations.operation
         self._preparer = Preparer(
@@ -481,11 +408,6 @@ class PolymarketVenue(AccountQueries):
     def lists(self, instrument: InstrumentId) -> bool:
         """Say whether orders in this market can be signed."""
         return self._memory.listed(instrument)
-
-    def user_channel(self) -> tuple[UserSocket, UserFrames]:
-        """Return the account's socket, not yet open, and what reads its frames."""
-        wire = self._wire
-        return UserSocket(wire.user_url, wire.login), UserFrames(self._reader)
 
     # -- orders ------------------------------------------------------------------------------------
 

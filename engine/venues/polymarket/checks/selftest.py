@@ -32,6 +32,7 @@ from engine.feeds.counts import BadFrame, FeedCounts
 from engine.gateway.door import Named, Prepared
 from engine.runtime.venue_plugin import SelfTesting, VenueSetup
 from engine.venues.polymarket.account.credentials import Credentials
+from engine.venues.polymarket.account.user_stream import user_channel
 from engine.venues.polymarket.account.venue import PolymarketVenue
 from engine.venues.polymarket.hosts import account_hosts, public_rest
 from engine.venues.polymarket.market.listing import Listing
@@ -263,7 +264,7 @@ class _Channel:
     """The user channel, and what it told of the one order there is."""
 
     def __init__(self, venue: PolymarketVenue) -> None:
-        self._socket, self._frames = venue.user_channel()
+        self._socket, self._frames = user_channel(venue)
         self.opened, self.accepted, self.cancelled = (asyncio.Event() for _ in range(3))
         self._task: asyncio.Task[None] | None = None
 

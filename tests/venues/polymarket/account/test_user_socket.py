@@ -12,9 +12,9 @@ import pytest
 from engine.domain.events import FillSettled, FillVoided, OrderAccepted, OrderCancelled, OrderFilled
 from engine.domain.orders import OrderType
 from engine.errors import NotSent, OutcomeUnknown
-from engine.venues.polymarket.account import venue as user_socket
-from engine.venues.polymarket.account.user_frames import UserFrames
-from engine.venues.polymarket.account.venue import PolymarketVenue, UserSocket
+from engine.venues.polymarket.account import user_stream
+from engine.venues.polymarket.account.user_stream import UserFrames, UserSocket, user_channel
+from engine.venues.polymarket.account.venue import PolymarketVenue
 from tests.fakes.polymarket.server import Served
 from tests.venues.polymarket.adapter import adapter, named, order, taking
 from tests.venues.polymarket.kit import RAIN, Trader, by_slug
@@ -38,7 +38,7 @@ class Ear:
     """Listens in the background; keeps what was heard."""
 
     def __init__(self, venue: PolymarketVenue) -> None:
-        self._socket, self._frames = venue.user_channel()
+        self._socket, self._frames = user_channel(venue)
         self.events: list[Any] = []
         self.unread: list[str] = []
         self.up = asyncio.Event()
@@ -114,7 +114,7 @@ async def test_failed_settlement_is_heard_as_void(served: Served) -> None:
 
 async def test_cut_is_told_and_the_next_connection_works(served: Served) -> None:
     async with adapter(served) as (venue, _):
-        socket, _ = venue.user_channel()
+        socket, _ = user_channel(venue)
         listening = socket.listen()
         assert await anext(listening) == "PONG"
         await served.control("sockets", channel="user", do="abort")
@@ -138,16 +138,16 @@ async def test_nobody_there_is_not_sent() -> None:
 
 
 async def test_silence_ends_the_connection(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(user_socket, "SILENT_S_MAX", 0.05)
+    monkeypatch.setattr(user_stream, "SILENT_S_MAX", 0.05)
     async with adapter(served) as (venue, _):
-        socket, _ = venue.user_channel()
+        socket, _ = user_channel(venue)
         with pytest.raises(OutcomeUnknown, match="silent"):
             await drained(socket.listen())
 
 
 async def test_secret_is_in_no_word_about_the_channel(served: Served) -> None:
     async with adapter(served) as (venue, _):
-        socket, frames = venue.user_channel()
+        socket, frames = user_channel(venue)
         assert isinstance(frames, UserFrames)
         secret = venue._wire._credentials.secret
         assert secret in venue._wire.login().decode()

@@ -12,12 +12,11 @@ import pytest
 from engine.domain.events import TradePrinted
 from engine.domain.instruments import AccountId, InstrumentId, Leg, Side
 from engine.errors import BadInput
-from engine.venues.demo.agents import INFORMED, NOISE, Crowd, CrowdState
 from engine.venues.demo.calendar import Calendar
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.orders import RestingOrder
 from engine.venues.demo.profiles import THIN, CrowdSpec, MakerSpec, Profile
-from engine.venues.demo.world import open_world
+from engine.venues.demo.world import INFORMED, NOISE, Crowd, CrowdState, open_world
 from tests.venues.demo.builders import SHARE, START, S, sound
 
 MAKERS = [AccountId(spec.name) for spec in THIN.crowd.makers]

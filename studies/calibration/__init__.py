@@ -1,1 +1,0 @@
-"""Calibration: the demo exchange beside the recordings it is modelled on."""
