@@ -539,8 +539,9 @@ class CashMoved(Event, frozen=True, kw_only=True):
     amount_micro: int
     kind: CashKind = CashKind.DEPOSIT
     payment: str = ""
-    """The venue's name of a reward or rebate, `paid_ns` when it paid; a deposit has neither."""
+    """The venue's name of a reward or rebate; a deposit has none."""
     paid_ns: int = 0
+    """When it was paid; of the first cash, when it was asked for: later payments are not in it."""
 
 
 class LossAccepted(Event, frozen=True, kw_only=True):

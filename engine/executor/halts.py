@@ -447,7 +447,7 @@ class TradingHalts:
             )
             return
         if event.kind is CashKind.DEPOSIT:
-            state.funded_ns = state.funded_ns or now_ns
+            state.funded_ns = state.funded_ns or event.paid_ns or now_ns
             self._breakers.cash_moved(event.amount_micro)
         elif event.payment in state.payments:
             return

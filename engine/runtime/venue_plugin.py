@@ -155,13 +155,22 @@ class AccountLink:
                 pause_s = min(2 * pause_s, longest_s)
 
     async def _fund(self) -> None:
-        """Book what the account holds in cash as its first deposit."""
-        cash = (await self.door.balances()).cash_micro
-        self.runner.report(self.first_cash(cash[self.settings.currency]))
+        """Book what the account holds in cash as its first deposit, once two answers agree.
 
-    def first_cash(self, amount_micro: int) -> CashMoved:
-        currency = self.settings.currency
-        return CashMoved(account=self.account, currency=currency, amount_micro=amount_micro)
+        What is paid later than the second question is then not in it, however late the answer.
+        """
+        before = (await self.door.balances()).cash_micro
+        asked_ns = self.services.clock.now_ns()
+        cash = (await self.door.balances()).cash_micro
+        if cash != before:
+            raise BadInput("its cash moved while it was asked for: it is asked again")
+        self.runner.report(self.first_cash(cash[self.settings.currency], asked_ns))
+
+    def first_cash(self, amount_micro: int, asked_ns: int) -> CashMoved:
+        return CashMoved(
+            account=self.account, currency=self.settings.currency,
+            amount_micro=amount_micro, paid_ns=asked_ns,
+        )  # fmt: skip
 
     def _warn(self, kind: str, text: str) -> None:
         warning = RaiseAlert(severity=Severity.WARNING, kind=kind, text=text, account=self.account)

@@ -72,6 +72,12 @@ def test_a_reward_is_profit_of_the_account_and_booked_once(rig: Any) -> None:
     ledger.check()
 
 
+def test_the_first_cash_counts_from_when_the_venue_was_asked_for_it(make_rig: Any) -> None:
+    rig = make_rig(empty=True, cash=0)
+    rig.tell(moved(rig, USD, paid_ns=rig.now - 7))
+    assert rig.executor.ledger.state.funded_ns == rig.now - 7
+
+
 def test_rewards_and_what_they_are_named_survive_a_restart(rig: Any, make_rig: Any) -> None:
     reward = moved(rig, 3 * USD, kind=CashKind.REWARD, payment="REWARD 0x1", paid_ns=7)
     rig.tell(reward)

@@ -45,7 +45,7 @@ class Chaos:
             Fault.KILL_PART: lambda: station.operator.kill_part(life),
             Fault.SETTINGS: station.operator.limit,
             Fault.VENUE_REDEEMS: station.side.redeem_for,
-            Fault.VENUE_CONVERTS: lambda: station.side.convert_for(random),
+            Fault.VENUE_CONVERTS: self._convert,
             Fault.CRASH_REDEEMING: lambda: setattr(
                 life.line, "redeeming_dies", random.choice(tuple(Redeeming))
             ),
@@ -74,6 +74,11 @@ class Chaos:
 
     def _jump(self, life: EngineRun) -> None:
         life.jump_ns += self._random.randint(2_100, 60_000) * MS
+
+    def _convert(self) -> None:
+        """Split or merge at the venue; tokens from before the first cash are nobody's here."""
+        if self._station.seen.told.deposits:
+            self._station.side.convert_for(self._random)
 
     def _fill_disk(self) -> None:
         disk = self._station.disk

@@ -43,7 +43,8 @@ class PaperLink(AccountLink):
         del keys
         runner, now_ns = self.runner, self.services.clock.now_ns()
         if not funded:
-            runner.deliver(self.first_cash(round(self.settings.starting_cash * MICRO)), now_ns)
+            cash_micro = round(self.settings.starting_cash * MICRO)
+            runner.deliver(self.first_cash(cash_micro, now_ns), now_ns)
         runner.resume_session(now_ns, fence=runner.desk.executor.fence)
         runner.start_over(now_ns)
         return []
