@@ -14,6 +14,7 @@ from engine.domain.instruments import Instrument, Kind, Leg, Side
 from engine.domain.intents import Quote, Quotes, ResidualReason, Target, Urgency
 from engine.domain.money import ceil_to_tick, floor_to_tick
 from engine.domain.orders import OrderId, OrderType
+from engine.executor.settings import MS, ExecutorSettings
 
 # Members of enums are looked up once: an attribute of an Enum class costs ten of a module.
 _BUY, _SELL = Side.BUY, Side.SELL
@@ -70,8 +71,9 @@ class TargetLevels(msgspec.Struct, gc=False):
     post_only: bool
     tolerance_percent: int
     residuals: list[Residual]
-    expires_ns: int | None = None
-    """Only for GTD."""
+    """What of the intent is no legal level."""
+    life_ns: int | None = None
+    """After how long they end by themselves. Only for GTD."""
 
 
 def wanted_of(
@@ -79,12 +81,12 @@ def wanted_of(
     instrument: Instrument,
     position: int,
     mark: BookMarked | None,
-    *,
-    resting: OrderType,
-    tolerance_percent: int,
+    settings: ExecutorSettings,
 ) -> TargetLevels:
-    """Return the levels of an intent. `resting` is the type of orders that rest: GTC or GTD."""
-    wanted = TargetLevels((), (), resting, True, tolerance_percent, [])
+    """Return the levels of an intent; none for no intent. Where quotes rest, `position` is 0."""
+    wanted = TargetLevels((), (), OrderType.GTC, True, settings.resize_tolerance_percent, [])
+    if settings.gtd_ms is not None:
+        wanted.type, wanted.life_ns = OrderType.GTD, settings.gtd_ms * MS
     if intent is None:
         return wanted
     bid = ask = None
@@ -152,7 +154,7 @@ def _target(
     price = _limit_on_grid(intent.limit_price, instrument, buying=buying)
     if intent.urgency is not Urgency.REST:
         wanted.type = OrderType.FAK if intent.urgency is Urgency.CROSS else OrderType.FOK
-        wanted.post_only = False
+        wanted.post_only, wanted.life_ns = False, None
         if opposite is None or (opposite > price if buying else opposite < price):
             wanted.residuals.append(Residual(ResidualReason.NOT_MARKETABLE, side, price, size))
             return

@@ -17,15 +17,13 @@ from itertools import zip_longest
 
 import msgspec
 
-from engine.domain.events import BookMarked
 from engine.domain.instruments import Instrument, Kind, Leg, Side
-from engine.domain.intents import Quote, Quotes, ResidualReason
+from engine.domain.intents import Quote, ResidualReason
 from engine.domain.orders import OrderId, OrderState, OrderType
 from engine.errors import BrokenInvariant
 from engine.executor.fills import Holding
-from engine.executor.levels import NO_PLAN, Draft, Need, Plan, Residual, TargetLevels, wanted_of
-from engine.executor.orders import InstrumentIntent, LiveOrder
-from engine.executor.settings import MS, ExecutorSettings
+from engine.executor.levels import NO_PLAN, Draft, Need, Plan, Residual, TargetLevels
+from engine.executor.orders import LiveOrder
 
 _YES, _NO, _BASE = Leg.YES, Leg.NO, Leg.BASE
 _NO_CASH = ResidualReason.NO_CASH
@@ -37,7 +35,8 @@ _BELOW_MIN = ResidualReason.BELOW_MIN
 _OPEN, _PARTIAL = OrderState.OPEN, OrderState.PARTIAL
 _SENT, _PENDING, _UNKNOWN = OrderState.SENT, OrderState.PENDING, OrderState.UNKNOWN
 _FAK, _FOK = OrderType.FAK, OrderType.FOK
-_GTC, _GTD = OrderType.GTC, OrderType.GTD
+_LOWEST, _HIGHEST = -1, 1 << 62
+"""Levels no order has: prices are positive, and linear instruments have no highest one."""
 S = 1_000_000_000
 VENUE_EARLY_NS = 60 * S
 """Polymarket takes an expiring order away about a minute before its time (trading API, §5.1)."""
@@ -49,44 +48,28 @@ _MOVES = frozenset({OrderState.PENDING, OrderState.SENT, OrderState.CANCELLING})
 
 
 def plan(
-    intent: InstrumentIntent | None,
+    wanted: TargetLevels,
     *,
     instrument: Instrument,
     holding: Holding,
     working: Collection[LiveOrder],
     cash_free_micro: int,
-    mark: BookMarked | None,
-    settings: ExecutorSettings,
     now_ns: int,
 ) -> Plan:
-    """Return what to place, cancel and leave for one instrument.
+    """Return what to place, cancel and leave for one instrument; `wanted` stays as it is.
 
     `working` are the orders that may still fill, oldest first; `cash_free_micro` what no working
-    order has reserved. No intent wants nothing: everything is cancelled.
+    order has reserved. No levels want nothing: everything is cancelled.
     """
-    if intent is None and not working:
-        return NO_PLAN
-    gtd_ms = settings.gtd_ms
-    wanted = wanted_of(
-        intent,
-        instrument,
-        0 if type(intent) is Quotes else holding.position,
-        mark,
-        resting=_GTC if gtd_ms is None else _GTD,
-        tolerance_percent=settings.resize_tolerance_percent,
-    )
-    if gtd_ms is not None and wanted.type is _GTD:
-        wanted.expires_ns = now_ns + gtd_ms * MS
-    count = len(wanted.residuals)
-    # If cash is short while settled tokens could replace a resting buy, reduce first after all.
-    for reduce_first in (False, True):
-        del wanted.residuals[count:]
+    made = _attempt(wanted, instrument, holding, working, cash_free_micro, now_ns)
+    if made is None:
+        # Cash is short, and settled tokens could replace a resting buy: reduce first after all.
         made = _attempt(
-            wanted, instrument, holding, working, cash=cash_free_micro, reduce_first=reduce_first
+            wanted, instrument, holding, working, cash_free_micro, now_ns, reduce_first=True
         )
-        if made is not None:
-            return made if gtd_ms is None else renewed(made, working, now_ns)
-    raise BrokenInvariant(f"{instrument.id}: no plan, and none by reducing first")
+    if made is None:
+        raise BrokenInvariant(f"{instrument.id}: no plan, and none by reducing first")
+    return made if wanted.life_ns is None else renewed(made, working, now_ns)
 
 
 def _attempt(
@@ -94,38 +77,34 @@ def _attempt(
     instrument: Instrument,
     holding: Holding,
     working: Collection[LiveOrder],
-    *,
     cash: int,
-    reduce_first: bool,
+    now_ns: int,
+    *,
+    reduce_first: bool = False,
 ) -> Plan | None:
     """Plan once. None = cash is short and reducing first would help."""
     live_bids: list[LiveOrder] = []
     live_asks: list[LiveOrder] = []
     for known in working:
         (live_bids if known.bid else live_asks).append(known)
-    bids = fit(wanted, instrument, holding, live_bids, bid=True, reduce_first=reduce_first)
-    asks = fit(wanted, instrument, holding, live_asks, bid=False, reduce_first=reduce_first)
+    residuals = wanted.residuals.copy()
+    bids = fit(wanted, instrument, holding, live_bids, residuals, True, reduce_first)
+    asks = fit(wanted, instrument, holding, live_asks, residuals, False, reduce_first)
     cancels = tuple(bids.cancels + asks.cancels)
     if not bids.needs and not asks.needs:
-        if not cancels and not wanted.residuals:
+        if not cancels and not residuals:
             return NO_PLAN
-        return Plan((), cancels, tuple(wanted.residuals))
-    placer = Placer(
-        wanted,
-        instrument,
-        cash,
-        ask_min=min([known.level for known in live_asks]) if live_asks else None,
-        bid_max=max([known.level for known in live_bids]) if live_bids else None,
-    )
+        return Plan((), cancels, tuple(residuals))
+    placer = Placer(wanted, instrument, residuals, cash, now_ns)
     # Level by level, best first, so that scarce cash goes to the best prices.
     for bid, ask in zip_longest(bids.needs, asks.needs):
         if bid is not None:
-            placer.place(bids, bid)
+            placer.place(bids, bid, asks.best)
         if ask is not None:
-            placer.place(asks, ask)
+            placer.place(asks, ask, bids.best)
     if placer.short and not reduce_first and (bids.could_reduce or asks.could_reduce):
         return None
-    return Plan(tuple(placer.places), cancels, tuple(wanted.residuals))
+    return Plan(tuple(placer.places), cancels, tuple(residuals))
 
 
 # -- Placing: from needs to drafts, within allowance, inventory, cash and our own orders -----------
@@ -136,6 +115,8 @@ class SidePlan(msgspec.Struct, gc=False):
 
     wanted: TargetLevels
     instrument: Instrument
+    residuals: list[Residual]
+    """Of the whole plan."""
     bid: bool
     opens: bool
     """False where nothing can be opened in this direction (asks of a linear instrument)."""
@@ -147,49 +128,37 @@ class SidePlan(msgspec.Struct, gc=False):
     """What may be placed: wanted less everything alive."""
     sellable: int
     """Settled tokens no live order has committed."""
-    could_reduce: bool
+    best: int
+    """The best level at which an order of ours may fill; far off where there is none."""
+    could_reduce: bool = False
     """True where a resting buy could be replaced by selling settled tokens."""
 
 
 class Placer:
     """Collects the drafts of one plan. `short` tells that cash did not suffice for something."""
 
-    __slots__ = (
-        "_ask_min",
-        "_bid_max",
-        "_cash",
-        "_instrument",
-        "_wanted",
-        "places",
-        "short",
-    )
+    __slots__ = ("_cash", "_expires_ns", "_instrument", "_residuals", "_wanted", "places", "short")
 
     def __init__(
         self,
         wanted: TargetLevels,
         instrument: Instrument,
+        residuals: list[Residual],
         cash_free_micro: int,
-        *,
-        ask_min: int | None,
-        bid_max: int | None,
+        now_ns: int,
     ) -> None:
         self.places: list[Draft] = []
         self.short = False
         self._wanted = wanted
         self._instrument = instrument
+        self._residuals = residuals
         self._cash = cash_free_micro
-        self._ask_min = ask_min
-        self._bid_max = bid_max
+        self._expires_ns = None if wanted.life_ns is None else now_ns + wanted.life_ns
 
-    def place(self, side_plan: SidePlan, need: Need) -> None:
-        """Draft what one level needs, selling before opening."""
+    def place(self, side_plan: SidePlan, need: Need, opposite: int) -> None:
+        """Draft what one level needs, selling before opening, before our own `opposite` level."""
         level, selling, opening = need
-        crosses = (
-            self._ask_min is not None and level >= self._ask_min
-            if side_plan.bid
-            else self._bid_max is not None and level <= self._bid_max
-        )
-        if crosses:  # it would meet an order of our own (law F)
+        if level >= opposite if side_plan.bid else level <= opposite:  # our own order (law F)
             self._leave(_OWN_CROSS, side_plan, level, selling + opening)
             return
         if selling:
@@ -280,21 +249,17 @@ class Placer:
                 size=size,
                 type=self._wanted.type,
                 post_only=self._wanted.post_only,
-                expires_ns=self._wanted.expires_ns,
+                expires_ns=self._expires_ns,
             )
         )
         side_plan.allowance -= size
-        if side_plan.bid:
-            if self._bid_max is None or level > self._bid_max:
-                self._bid_max = level
-        elif self._ask_min is None or level < self._ask_min:
-            self._ask_min = level
+        if level > side_plan.best if side_plan.bid else level < side_plan.best:
+            side_plan.best = level
         return True
 
     def _leave(self, reason: ResidualReason, side_plan: SidePlan, level: int, size: int) -> None:
-        self._wanted.residuals.append(
-            Residual(reason, _BUY if side_plan.bid else _SELL, level, size)
-        )
+        side = _BUY if side_plan.bid else _SELL
+        self._residuals.append(Residual(reason, side, level, size))
 
 
 # -- Fitting: which live orders of one direction stay, which go, and what is missing at each level -
@@ -307,15 +272,19 @@ def fit(
     instrument: Instrument,
     holding: Holding,
     live: list[LiveOrder],
-    *,
+    residuals: list[Residual],
     bid: bool,
     reduce_first: bool,
 ) -> SidePlan:
-    """Match one direction's levels with its live orders; residuals go to the wanted's own."""
+    """Match one direction's levels with its live orders; what is left over goes to `residuals`."""
     levels = wanted.bids if bid else wanted.asks
     binary = instrument.kind is _BINARY
     smallest = instrument.smallest
-    side_plan = SidePlan(wanted, instrument, bid, binary or bid, smallest, [], [], 0, 0, False)
+    far = _LOWEST if bid else _HIGHEST
+    opens = binary or bid
+    side_plan = SidePlan(
+        wanted, instrument, residuals, bid, opens, smallest, [], [], 0, 0, far
+    )
     if not levels and not live:
         return side_plan
     settled = 0
@@ -354,10 +323,12 @@ def _sort_out(
     kept: dict[int, list[LiveOrder]],
 ) -> tuple[int, int]:
     """Keep orders of the wanted style and price, cancel the others; return (alive, in sells)."""
-    wanted = side_plan.wanted
+    wanted, bid = side_plan.wanted, side_plan.bid
     alive = committed = 0
     for known in live:
         order, state = known.order, known.state
+        if known.level > side_plan.best if bid else known.level < side_plan.best:
+            side_plan.best = known.level
         alive += known.remaining
         if order.side is _SELL:
             committed += known.remaining
@@ -448,7 +419,7 @@ def _need(side_plan: SidePlan, price: int, missing: int, pool: int, topping: boo
     if reason is not None:
         if not topping or reason is not _BELOW_MIN:  # too small a change is left
             side = _BUY if side_plan.bid else _SELL
-            side_plan.wanted.residuals.append(Residual(reason, side, price, opening))
+            side_plan.residuals.append(Residual(reason, side, price, opening))
         opening = 0
     if selling or opening:
         side_plan.needs.append((price, selling, opening))

@@ -16,7 +16,7 @@ from engine.domain.instruments import BotId, Instrument, InstrumentId, Leg, Side
 from engine.domain.intents import Basket, Quotes, ResidualReason
 from engine.domain.orders import Order, OrderId
 from engine.executor.halts import Blocks
-from engine.executor.levels import NO_PLAN, Draft, Plan, Residual
+from engine.executor.levels import NO_PLAN, Draft, Plan, Residual, wanted_of
 from engine.executor.orders import (
     EffectOutbox,
     InstrumentIntent,
@@ -203,16 +203,19 @@ class Planning:
 
     def _made(self, entry: InstrumentState, now_ns: int) -> Plan:
         """Plan one instrument and note what is to be cancelled."""
-        ledger, instrument = self._table.ledger, entry.instrument
+        ledger, instrument, intent = self._table.ledger, entry.instrument, entry.intent
         state = ledger.state
+        holding = ledger.holding(instrument.id)
+        position = 0 if type(intent) is Quotes else holding.position
+        asked = (intent, instrument, position, entry.mark, self._settings)
+        if entry.wanted is None or entry.wanted_for != asked:
+            entry.wanted, entry.wanted_for = wanted_of(*asked), asked
         made = plan(
-            entry.intent,
+            entry.wanted,
             instrument=instrument,
-            holding=ledger.holding(instrument.id),
+            holding=holding,
             working=entry.working.values(),
             cash_free_micro=state.cash_settled_micro - state.cash_reserved_micro,
-            mark=entry.mark,
-            settings=self._settings,
             now_ns=now_ns,
         )
         if made.cancels:

@@ -12,7 +12,7 @@ from engine.domain.instruments import Instrument, Leg, Side
 from engine.domain.intents import Quotes, ResidualReason, Target, Urgency
 from engine.domain.orders import OrderState, OrderType
 from engine.executor.fills import Holding, empty_holding
-from engine.executor.levels import Draft, Plan
+from engine.executor.levels import Draft, Plan, wanted_of
 from engine.executor.orders import LiveOrder, working_of
 from engine.executor.planner import plan
 from engine.executor.settings import ExecutorSettings
@@ -105,14 +105,13 @@ class Scene:
         )
 
     def plan(self, wish: Any) -> Plan:
+        position = 0 if isinstance(wish, Quotes) else self.holding.position
         return plan(
-            wish,
+            wanted_of(wish, self.instrument, position, self.mark, self.settings),
             instrument=self.instrument,
             holding=self.holding,
             working=self.working,
             cash_free_micro=self.cash,
-            mark=self.mark,
-            settings=self.settings,
             now_ns=7,
         )
 

@@ -19,7 +19,7 @@ from engine.domain.instruments import InstrumentId
 from engine.domain.orders import Identity, OrderId, OrderState
 from engine.errors import BrokenInvariant
 from engine.executor.executor import ExecutorSettings
-from engine.executor.levels import Plan
+from engine.executor.levels import Plan, wanted_of
 from engine.executor.planner import plan
 from tests.executor.conftest import ACCOUNT, SHARE, Rig
 
@@ -69,14 +69,13 @@ def test_an_order_of_an_unlisted_instrument_cannot_be_counted(rig: Any) -> None:
 
 
 def test_nothing_wished_and_nothing_working_is_no_plan(rig: Any) -> None:
+    instrument = rig.build.binary()
     made = plan(
-        None,
-        instrument=rig.build.binary(),
+        wanted_of(None, instrument, 0, None, ExecutorSettings()),
+        instrument=instrument,
         holding=rig.executor.ledger.holding(M1),
         working=(),
         cash_free_micro=0,
-        mark=None,
-        settings=ExecutorSettings(),
         now_ns=0,
     )
     assert made == Plan((), (), ())
