@@ -32,31 +32,41 @@ BEGIN_NS, STEP_NS = 10**18, 10**8
 REQUOTES = 400
 
 
-class Requotes:
-    """A recording in which the mid goes up and down by a tick, every time."""
+def _requotes() -> list[tuple[int, Event]]:
+    """Return (time, event) in order: the mid goes up and down by a tick, every time."""
+    key = INSTRUMENT.id
+    events: list[tuple[int, Event]] = [
+        (BEGIN_NS, InstrumentListed(instrument=INSTRUMENT)),
+        (BEGIN_NS, BookReplaced(instrument=key, bids=(), asks=())),
+    ]
+    last: tuple[tuple[Side, int, int], ...] = ()
+    for number in range(REQUOTES):
+        mid = 500 + 2 * (number % 2)
+        levels = ((Side.BUY, mid - 3, 500 * SIZE), (Side.SELL, mid + 3, 500 * SIZE))
+        gone = tuple((side, price, 0) for side, price, _ in last)
+        changed = BookChanged(instrument=key, changes=gone + levels)
+        events.append((BEGIN_NS + number * STEP_NS, changed))
+        last = levels
+    return events
 
-    def __init__(self) -> None:
+
+class Requotes:
+    """A recording that stands in memory: how it is made is no part of an order's way."""
+
+    def __init__(self, events: list[tuple[int, Event]]) -> None:
         self.stats = RecordingStats()
+        self._events = events
 
     def events(self) -> Iterator[tuple[int, Event]]:
         """Give (time, event) in order."""
-        key = INSTRUMENT.id
-        yield BEGIN_NS, InstrumentListed(instrument=INSTRUMENT)
-        yield BEGIN_NS, BookReplaced(instrument=key, bids=(), asks=())
-        last: tuple[tuple[Side, int, int], ...] = ()
-        for number in range(REQUOTES):
-            mid = 500 + 2 * (number % 2)
-            levels = ((Side.BUY, mid - 3, 500 * SIZE), (Side.SELL, mid + 3, 500 * SIZE))
-            gone = tuple((side, price, 0) for side, price, _ in last)
-            yield BEGIN_NS + number * STEP_NS, BookChanged(instrument=key, changes=gone + levels)
-            last = levels
+        return iter(self._events)
 
 
-def _replayed() -> tuple[int, int]:
+def _replayed(events: list[tuple[int, Event]]) -> tuple[int, int]:
     """Return how many orders and how many records there were."""
     recorder = DigestRecorder()
     replay = assemble(
-        recording=Requotes(), bots=(maker(),), limits=LIMITS, paper=PAPER, cash_micro=CASH_MICRO,
+        recording=Requotes(events), bots=(maker(),), limits=LIMITS, paper=PAPER, cash_micro=CASH_MICRO,
         currency="USD", recorder=recorder, decide=lambda _: None,
     )  # fmt: skip
     orders = replay.run(lambda *_: None).orders
@@ -78,10 +88,11 @@ def per_order() -> dict[str, float]:
         return inside
 
     before = sys.gettrace()
-    _replayed()  # what is looked up once is looked up
+    events = _requotes()
+    _replayed(events)  # what is looked up once is looked up
     sys.settrace(called)
     try:
-        orders, records = _replayed()
+        orders, records = _replayed(events)
     finally:
         sys.settrace(before)
     if orders < 1.9 * REQUOTES:

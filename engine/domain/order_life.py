@@ -255,7 +255,9 @@ MOVES: dict[tuple[OrderState, Happened], tuple[OrderState, int]] = {
     (state, happened): (after, _meaning(state, after))
     for (state, happened), after in TRANSITIONS.items()
 }
-"""The one table, read by the hot path: the state after, and what the move means."""
+MOVES |= {(S.UNKNOWN, said): MOVES[S.UNKNOWN, finding] for said, finding in FINDINGS.items()}
+"""The one table, read by the hot path: the state after, and what the move means. A venue's own
+word about an UNKNOWN order is taken as the finding it amounts to."""
 
 
 TOLD: dict[tuple[OrderState, Happened], OrderState] = {

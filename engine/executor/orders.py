@@ -18,8 +18,8 @@ from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId
 from engine.domain.intents import Basket, Quotes, ResidualReason, Target
 from engine.domain.order_life import (
     ENDS,
-    FINDINGS,
     LIVES_AGAIN,
+    LIVES_ON,
     MOVES,
     QUIET,
     STAYS,
@@ -271,7 +271,7 @@ class EffectOutbox:
 _UNKNOWN, _CANCELLING = OrderState.UNKNOWN, OrderState.CANCELLING
 _SILENT = frozenset({OrderState.PENDING, OrderState.SENT})
 """States the journal has as facts of their own."""
-_FOUND_OPEN, _FOUND_PART = Happened.FOUND_OPEN, Happened.FOUND_PART
+_OPEN, _PARTIAL = OrderState.OPEN, OrderState.PARTIAL
 _FILLED_ALL, _FILLED_PART = Happened.FILLED_ALL, Happened.FILLED_PART
 _CANCEL_ASKED = Happened.CANCEL_ASKED
 
@@ -466,21 +466,18 @@ class OrderTable(OrderMemory):
     def happen(self, known: LiveOrder, happened: Happened, now_ns: int, why: str = "") -> None:
         """Move an order by the table. Raises InvalidTransition on a missing pair.
 
-        A venue's own word about an UNKNOWN order is taken as the finding it amounts to. `why` is
-        what the journal keeps beside the state, for people.
+        `why` is what the journal keeps beside the state, for people.
         """
         known.journaled = TOLD.get((known.journaled, happened), known.journaled)
         before = known.state
-        if before is _UNKNOWN:
-            happened = FINDINGS.get(happened, happened)
-        if happened is _FOUND_OPEN and known.remaining < known.order.size:
-            happened = _FOUND_PART
         move = MOVES.get((before, happened))
         if move is None:
             raise InvalidTransition(f"order {known.order.id} is {before}, cannot have {happened}")
         after, kind = move
+        if kind == LIVES_ON and after is _OPEN and known.remaining < known.order.size:
+            after = _PARTIAL
         known.state = after
-        if after is not before and after is not known.journaled:
+        if after is not known.journaled and after is not before:
             self.unjournaled[known.order.id] = (known, why)
         if kind == STAYS:
             return
