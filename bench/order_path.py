@@ -66,8 +66,8 @@ def _replayed(events: list[tuple[int, Event]]) -> tuple[int, int]:
     """Return how many orders and how many records there were."""
     recorder = DigestRecorder()
     replay = assemble(
-        recording=Requotes(events), bots=(maker(),), limits=LIMITS, paper=PAPER, cash_micro=CASH_MICRO,
-        currency="USD", recorder=recorder, decide=lambda _: None,
+        recording=Requotes(events), bots=(maker(),), limits=LIMITS, paper=PAPER,
+        cash_micro=CASH_MICRO, currency="USD", recorder=recorder, decide=lambda _: None,
     )  # fmt: skip
     orders = replay.run(lambda *_: None).orders
     return orders, recorder.commit().result()

@@ -16,13 +16,13 @@ from engine.domain.effects import PlaceOrder
 from engine.domain.instruments import Instrument, Kind, Leg, Side
 from engine.domain.intents import Urgency
 from engine.domain.money import MICRO
-from engine.domain.orders import OrderType
+from engine.domain.orders import Order, OrderType
 from engine.executor.halts import Blocks
 from engine.executor.levels import Draft
 from engine.executor.orders import EffectOutbox, InstrumentState, LiveOrder, OrderTable
 from engine.executor.planning import reduces
 from engine.executor.proof import ZeroProofs
-from engine.risk.gate import Denied, Proposal, RiskGate
+from engine.risk.gate import Denied, RiskGate
 
 _SELL, _YES, _NO = Side.SELL, Leg.YES, Leg.NO
 
@@ -74,47 +74,36 @@ class ByHand:
         self, entry: InstrumentState, asked: PlaceManual, now_ns: int
     ) -> tuple[LiveOrder, int] | ManualRefused:
         mark, table, rests = entry.mark, self._table, asked.urgency is Urgency.REST
+        draft = Draft(
+            leg=asked.leg,
+            side=asked.side,
+            price=asked.price,
+            size=asked.size,
+            type=TYPES[asked.urgency],
+            post_only=rests,
+        )
+        order = table.make(draft, MANUAL, entry, now_ns)
         answer = self._gate.check(
-            Proposal(
-                bot=MANUAL,
-                instrument=entry.instrument,
-                leg=asked.leg,
-                side=asked.side,
-                price=asked.price,
-                size=asked.size,
-                reducing=asked.side is Side.SELL or reduces(table, entry.instrument, asked.leg),
-                post_only=rests,
-            ),
+            order,
+            reducing=reduces(table, order),
             mark_age_ns=None if mark is None or mark.proof_ns is None else now_ns - mark.proof_ns,
             open_orders=table.live_count,
-            now_ns=now_ns,
         )
         if isinstance(answer, Denied):
             numbers = ", ".join(f"{name} {value}" for name, value in answer.numbers)
             return ManualRefused(
                 f"risk denies it: {answer.reason} ({numbers or 'no numbers'})", answer
             )
-        draft = Draft(
-            leg=asked.leg,
-            side=asked.side,
-            price=asked.price,
-            size=answer.size,
-            type=TYPES[asked.urgency],
-            post_only=rests,
-        )
-        why = "" if rests else _worthless(entry.instrument, draft)
+        order = msgspec.structs.replace(order, size=answer.size)
+        why = "" if rests else _worthless(entry.instrument, order)
         if why:
             return ManualRefused(why)
-        return self._make(entry, draft, now_ns), asked.size - answer.size
-
-    def _make(self, entry: InstrumentState, draft: Draft, now_ns: int) -> LiveOrder:
-        table = self._table
         entry.bot = MANUAL
         table.exposure.assign(entry.instrument.id, MANUAL)
-        known = table.take(table.make(draft, MANUAL, entry, now_ns), entry)
-        self._outbox.effects.append(PlaceOrder(order=known.order))
-        self._proofs.placed(MANUAL, entry.instrument.id)
-        return known
+        known = table.take(order, entry)
+        self._outbox.effects.append(PlaceOrder(order=order))
+        self._proofs.placed(MANUAL, order.instrument)
+        return known, asked.size - answer.size
 
     # -- why not -----------------------------------------------------------------------------------
 
@@ -193,9 +182,9 @@ def illegal(instrument: Instrument, asked: PlaceManual) -> str:
     return ""
 
 
-def _worthless(instrument: Instrument, draft: Draft) -> str:
+def _worthless(instrument: Instrument, order: Order) -> str:
     least = instrument.notional_min_micro
-    if instrument.proceeds_micro(draft.price, draft.size) >= least:
+    if instrument.proceeds_micro(order.price, order.size) >= least:
         return ""
     return f"an order that takes must be worth at least {_money(least)} {instrument.currency}"
 

@@ -282,9 +282,7 @@ def fit(
     smallest = instrument.smallest
     far = _LOWEST if bid else _HIGHEST
     opens = binary or bid
-    side_plan = SidePlan(
-        wanted, instrument, residuals, bid, opens, smallest, [], [], 0, 0, far
-    )
+    side_plan = SidePlan(wanted, instrument, residuals, bid, opens, smallest, [], [], 0, 0, far)
     if not levels and not live:
         return side_plan
     settled = 0

@@ -12,7 +12,7 @@ import msgspec
 
 from engine.domain.commands import MANUAL
 from engine.domain.effects import CancelAll, CancelOrders, Effect, PlaceOrder, Severity
-from engine.domain.instruments import BotId, Instrument, InstrumentId, Leg, Side
+from engine.domain.instruments import BotId, InstrumentId, Leg, Side
 from engine.domain.intents import Basket, Quotes, ResidualReason
 from engine.domain.orders import Order, OrderId
 from engine.executor.halts import Blocks
@@ -28,7 +28,7 @@ from engine.executor.orders import (
 from engine.executor.planner import plan
 from engine.executor.proof import ZeroProofs
 from engine.executor.settings import NEVER, ExecutorSettings
-from engine.risk.gate import Denied, Proposal, RiskGate
+from engine.risk.gate import Denied, RiskGate
 from engine.risk.reasons import DenyReason
 
 # Cut: what rests and is over limits that have just been lowered goes; only less is placed again.
@@ -267,7 +267,7 @@ class Planning:
         if bot is None or mark is None or mark.proof_ns is None:
             return None
         order = table.make(draft, bot, entry, now_ns)
-        size = self._judged(entry, order, left, now_ns - mark.proof_ns, now_ns)
+        size = self._judged(entry, order, left, now_ns - mark.proof_ns)
         if not size:
             return None
         if size != order.size:
@@ -279,24 +279,15 @@ class Planning:
         return known
 
     def _judged(
-        self, entry: InstrumentState, order: Order, left: list[Residual], age_ns: int, now_ns: int
+        self, entry: InstrumentState, order: Order, left: list[Residual], age_ns: int
     ) -> int:
         """Return how much of an order risk allows; 0 = nothing. Notes what is left."""
-        instrument, leg, side = entry.instrument, order.leg, order.side
+        table = self._table
         answer = self._gate.check(
-            Proposal(
-                bot=order.bot,
-                instrument=instrument,
-                leg=leg,
-                side=side,
-                price=order.price,
-                size=order.size,
-                reducing=side is _SELL or reduces(self._table, instrument, leg),
-                post_only=order.post_only,
-            ),
+            order,
+            reducing=reduces(table, order),
             mark_age_ns=age_ns,
-            open_orders=self._table.live_count,
-            now_ns=now_ns,
+            open_orders=table.live_count,
         )
         if isinstance(answer, Denied):
             self.denials[answer.reason] += 1
@@ -306,8 +297,8 @@ class Planning:
         size = answer.size
         if size != order.size:
             left.append(left_of(entry, order, _RISK, order.size - size))
-            value = instrument.proceeds_micro(order.price, size)
-            if not order.post_only and value < instrument.notional_min_micro:
+            value = entry.instrument.proceeds_micro(order.price, size)
+            if not order.post_only and value < entry.instrument.notional_min_micro:
                 left.append(left_of(entry, order, _BELOW_MIN, size))
                 return 0
         return size
@@ -354,17 +345,19 @@ class Planning:
             del self._places[before:]
 
 
-def reduces(table: OrderTable, instrument: Instrument, leg: Leg) -> bool:
-    """Say whether a BUY leads towards a position of zero, as every SELL of what is held does.
+def reduces(table: OrderTable, order: Order) -> bool:
+    """Say whether an order leads towards a position of zero, as every SELL of what is held does.
 
-    One of a binary's other leg does: the way out while tokens are pending, which cannot be sold
+    A BUY of a binary's other leg does: the way out while tokens are pending, which cannot be sold
     yet.
     """
-    holding = table.ledger.state.holdings.get(instrument.id)
+    if order.side is _SELL:
+        return True
+    holding = table.ledger.state.holdings.get(order.instrument)
     if holding is None:
         return False
     position = holding.position
-    return position < 0 if leg is Leg.YES else position > 0 and leg is _NO
+    return position < 0 if order.leg is Leg.YES else position > 0 and order.leg is _NO
 
 
 # -- The mailbox: one slot per bot and instrument, the latest intent wins (law I) ------------------

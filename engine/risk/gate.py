@@ -1,24 +1,25 @@
 """The gate: allows an order, shrinks it, or names the reason and the numbers.
 
-Takes a proposal and reads limits, breakers and exposure; changes nothing. The first failing reason
-wins; a limit that leaves room for a smaller legal size shrinks instead. Exactly at a limit is
-allowed, one micro-unit over is not.
+Takes an order that may be placed and reads limits, breakers and exposure; changes nothing. The
+first failing reason wins; a limit that leaves room for a smaller legal size shrinks instead.
+Exactly at a limit is allowed, one micro-unit over is not.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from engine.domain.instruments import BotId, Instrument, InstrumentId, Leg, Side
+from engine.domain.instruments import BotId, Instrument, InstrumentId, Leg
+from engine.domain.orders import Order
 from engine.domain.settings import RiskLimits
 from engine.errors import BrokenInvariant
 from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook, InstrumentRisk
 from engine.risk.reasons import MEANINGS, DenyReason
 
-__all__ = ["MEANINGS", "Allowed", "Denied", "DenyReason", "Proposal", "RiskGate"]
+__all__ = ["MEANINGS", "Allowed", "Denied", "DenyReason", "RiskGate"]
 
-# -- What is proposed to the gate, and what it answers ---------------------------------------------
+# -- What the gate answers -------------------------------------------------------------------------
 
 Numbers = tuple[tuple[str, int], ...]
 
@@ -34,22 +35,6 @@ class Denied(msgspec.Struct, frozen=True):
 
     reason: DenyReason
     numbers: Numbers
-
-
-class Proposal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """An order the planner would like to place. Price and size in the leg's increments."""
-
-    bot: BotId
-    instrument: Instrument
-    leg: Leg
-    side: Side
-    price: int
-    size: int
-    reducing: bool
-    """True for a SELL of settled inventory, and for a BUY of the leg that closes what is held:
-    passes exposure limits where it adds no risk."""
-    post_only: bool = True
-    """False where the order may take: its taker fee is then part of the worst case."""
 
 
 # -- The gate: allows an order, shrinks it, or names the reason and the numbers -------------------
@@ -121,14 +106,16 @@ class RiskGate:
 
     def check(
         self,
-        proposal: Proposal,
+        order: Order,
         *,
+        reducing: bool,
         mark_age_ns: int | None,
         open_orders: int,
-        now_ns: int,  # noqa: ARG002 part of the door: limits that depend on the hour need it
     ) -> Allowed | Denied:
-        """Judge one proposal. `mark_age_ns` is the age of the book's proof, None = never proven.
+        """Judge one order. `mark_age_ns` is the age of the book's proof, None = never proven.
 
+        `reducing` = a SELL of settled inventory, or a BUY of the leg that closes what is held: it
+        passes exposure limits where it adds no risk. One that may take counts its taker fee.
         `open_orders` counts orders that may still fill, without this one. Raises BrokenInvariant
         where leg or price cannot belong to the instrument: that is the planner's bug.
         """
@@ -144,31 +131,31 @@ class RiskGate:
             return Denied(DenyReason.OPEN_ORDERS, numbers)
         if breakers.day_start_equity_micro != self._anchor:
             self._scale()
-        instrument, leg, price = proposal.instrument, proposal.leg, proposal.price
-        risk = self._exposure.of(instrument.id)
+        leg, price, size = order.leg, order.price, order.size
+        risk = self._exposure.of(order.instrument)
+        instrument = risk.instrument
         # A binary's legs are priced inside (0, 1); everything else has one leg and no upper end.
         if price <= 0 or (leg is _BASE if risk.one > price else leg is not _BASE or risk.one > 0):
             raise BrokenInvariant(f"{instrument.id}: no order for {leg} at price {price}")
-        size = proposal.size
         size -= size % instrument.lot
         value = -(-price * size // risk.divisor)
         if size < instrument.size_min or size <= 0 or value < self._value_min:
-            return Denied(DenyReason.ORDER_TOO_SMALL, self._value_numbers(proposal, size, value))
+            return Denied(DenyReason.ORDER_TOO_SMALL, self._value_numbers(order, risk, size, value))
         if value > self._value_max:
             fits = self._value_max * risk.divisor // price
             size = fits - fits % instrument.lot
-            if not self._legal(proposal, risk, size):
-                looked_at = (*self._value_numbers(proposal, size, value), ("fitting_size", size))
+            if not self._legal(order, risk, size):
+                looked_at = (*self._value_numbers(order, risk, size, value), ("fitting_size", size))
                 return Denied(DenyReason.ORDER_TOO_LARGE, looked_at)
-        would_be = risk.would_be_micro(leg, proposal.side, price, size, proposal.post_only)
+        would_be = risk.would_be_micro(leg, order.side, price, size, order.post_only)
         grown = would_be - risk.micro
-        if grown <= 0 and proposal.reducing:
+        if grown <= 0 and reducing:
             return Allowed(size)
         shared = risk.market_sum.one_wins
-        market = would_be + _beside(proposal, risk) if shared else risk.market_sum.micro + grown
-        if self._within(proposal.bot, risk, would_be, market):
+        market = would_be + _beside(order, risk) if shared else risk.market_sum.micro + grown
+        if self._within(order.bot, risk, would_be, market):
             return Allowed(size)
-        return self._shrunk(proposal, risk, size)
+        return self._shrunk(order, risk, size, reducing)
 
     def _within(self, bot: BotId, risk: InstrumentRisk, would_be: int, market: int) -> bool:
         """Say whether exposure of an instrument and its market may be this much by every limit."""
@@ -194,53 +181,55 @@ class RiskGate:
             return Denied(DenyReason.STALE_DATA, (limit,))
         return Denied(DenyReason.STALE_DATA, (("data_age_ns", mark_age_ns), limit))
 
-    def _bot_rest(self, proposal: Proposal, risk: InstrumentRisk) -> int:
-        if risk.bot == proposal.bot:
+    def _bot_rest(self, order: Order, risk: InstrumentRisk) -> int:
+        if risk.bot == order.bot:
             return risk.bot_sum.micro - risk.micro
-        return self._exposure.bot_micro(proposal.bot)
+        return self._exposure.bot_micro(order.bot)
 
-    def _shrunk(self, proposal: Proposal, risk: InstrumentRisk, size: int) -> Allowed | Denied:
+    def _shrunk(
+        self, order: Order, risk: InstrumentRisk, size: int, reducing: bool
+    ) -> Allowed | Denied:
         """Find the largest legal size under all exposure limits, or the first that leaves none."""
-        levels = self._levels(proposal, risk)
+        levels = self._levels(order, risk)
         tightest = min(limit - rest for _, rest, limit in levels)
-        fits = _largest(proposal, risk, size, tightest)
-        if self._legal(proposal, risk, fits):
+        fits = _largest(order, risk, size, tightest, reducing)
+        if self._legal(order, risk, fits):
             return Allowed(fits)
         for reason, rest, limit in levels:
-            fits = _largest(proposal, risk, size, limit - rest)
-            if not self._legal(proposal, risk, fits):
-                return Denied(reason, self._exposure_numbers(proposal, risk, levels, fits))
+            fits = _largest(order, risk, size, limit - rest, reducing)
+            if not self._legal(order, risk, fits):
+                return Denied(reason, self._exposure_numbers(order, risk, levels, fits))
         raise BrokenInvariant("a size that is too large under no limit is too large under all")
 
     def _levels(
-        self, proposal: Proposal, risk: InstrumentRisk
+        self, order: Order, risk: InstrumentRisk
     ) -> tuple[tuple[DenyReason, int, int], ...]:
         """Return (reason, exposure beside this instrument, limit) in the order they are judged."""
         exposure, now = self._exposure, risk.micro
         account = exposure.account.micro - now
-        market = _beside(proposal, risk)
+        market = _beside(order, risk)
         return (
             (DenyReason.EXPOSURE_INSTRUMENT, 0, self._instrument_max),
             (DenyReason.EXPOSURE_MARKET, market, self._market_max),
             (
                 DenyReason.EXPOSURE_BOT,
-                self._bot_rest(proposal, risk),
-                self.bot_max_micro(proposal.bot),
+                self._bot_rest(order, risk),
+                self.bot_max_micro(order.bot),
             ),
             (DenyReason.EXPOSURE_ACCOUNT, account, self._account_max),
             (DenyReason.EXPOSURE_TOTAL, account + exposure.others_micro, self._total_max),
         )
 
-    def _legal(self, proposal: Proposal, risk: InstrumentRisk, size: int) -> bool:
-        value = -(-proposal.price * size // risk.divisor)
-        return size > 0 and size >= proposal.instrument.size_min and value >= self._value_min
+    def _legal(self, order: Order, risk: InstrumentRisk, size: int) -> bool:
+        value = -(-order.price * size // risk.divisor)
+        return size > 0 and size >= risk.instrument.size_min and value >= self._value_min
 
-    def _value_numbers(self, proposal: Proposal, size: int, value: int) -> Numbers:
+    def _value_numbers(self, order: Order, risk: InstrumentRisk, size: int, value: int) -> Numbers:
         return (
-            ("price", proposal.price),
-            ("asked_size", proposal.size),
+            ("price", order.price),
+            ("asked_size", order.size),
             ("judged_size", size),
-            ("min_size", proposal.instrument.size_min),
+            ("min_size", risk.instrument.size_min),
             ("order_value_micro", value),
             ("order_value_min_micro", self._value_min),
             ("order_value_max_micro", self._value_max),
@@ -248,16 +237,16 @@ class RiskGate:
 
     def _exposure_numbers(
         self,
-        proposal: Proposal,
+        order: Order,
         risk: InstrumentRisk,
         levels: tuple[tuple[DenyReason, int, int], ...],
         fitting: int,
     ) -> Numbers:
-        leg, side, price, size = proposal.leg, proposal.side, proposal.price, proposal.size
-        would_be = risk.would_be_micro(leg, side, price, size, proposal.post_only)
+        leg, side, price, size = order.leg, order.side, order.price, order.size
+        would_be = risk.would_be_micro(leg, side, price, size, order.post_only)
         value = -(-price * size // risk.divisor)
         numbers = [
-            *self._value_numbers(proposal, size, value),
+            *self._value_numbers(order, risk, size, value),
             ("fitting_size", fitting),
             ("instrument_now_micro", risk.micro),
             ("instrument_would_be_micro", would_be),
@@ -267,24 +256,24 @@ class RiskGate:
         return tuple(numbers)
 
 
-def _beside(proposal: Proposal, risk: InstrumentRisk) -> int:
-    """Return what its market can lose on top of an instrument that a proposal is about."""
-    hurts_yes = risk.hurts_yes(proposal.leg, proposal.side)
+def _beside(order: Order, risk: InstrumentRisk) -> int:
+    """Return what its market can lose on top of an instrument that an order is about."""
+    hurts_yes = risk.hurts_yes(order.leg, order.side)
     return risk.market_sum.beside_micro(risk, hurts_yes=hurts_yes)
 
 
-def _largest(proposal: Proposal, risk: InstrumentRisk, size: int, ceiling: int) -> int:
+def _largest(order: Order, risk: InstrumentRisk, size: int, ceiling: int, reducing: bool) -> int:
     """Return the largest multiple of the lot ≤ `size` that keeps exposure ≤ `ceiling`.
 
     A reducing order may stand at the present exposure even where that is over the ceiling.
     """
-    leg, side, price, post_only = proposal.leg, proposal.side, proposal.price, proposal.post_only
-    if proposal.reducing and ceiling < risk.micro:
+    leg, side, price, post_only = order.leg, order.side, order.price, order.post_only
+    if reducing and ceiling < risk.micro:
         ceiling = risk.micro
     room = risk.room_for_micro(leg, side, ceiling)
     if room < 0:
         return 0
-    lot = proposal.instrument.lot
+    lot = risk.instrument.lot
     low, high = 0, size // lot
     if post_only and not risk.maker_pays:
         unit = risk.unit(leg, side, price)

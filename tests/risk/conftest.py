@@ -17,7 +17,6 @@ from engine.domain.instruments import (
     Side,
 )
 from engine.domain.orders import Order, OrderId
-from engine.risk.gate import Proposal
 
 SHARE = 1_000_000
 BOT = BotId("maker")
@@ -89,18 +88,6 @@ class Build:
             known = leg in legs
             legs[leg if known else "yes"][field if known else name] = value
         return {leg: Held(**fields) for leg, fields in legs.items()}
-
-    def proposal(self, **changes: Any) -> Proposal:
-        fields: dict[str, Any] = {
-            "bot": BOT,
-            "instrument": self.binary(),
-            "leg": Leg.YES,
-            "side": Side.BUY,
-            "price": 4_000,
-            "size": 100 * SHARE,
-            "reducing": False,
-        }
-        return Proposal(**(fields | changes))
 
 
 @pytest.fixture(scope="session")

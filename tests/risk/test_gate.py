@@ -32,9 +32,9 @@ class Desk:
         self.gate = RiskGate(limits=self.limits, breakers=self.breakers, exposure=self.book)
         self.build = build
 
-    def ask(self, age_ns=0, orders=0, **changes):
-        proposal = self.build.proposal(**changes)
-        return self.gate.check(proposal, mark_age_ns=age_ns, open_orders=orders, now_ns=NOW)
+    def ask(self, age_ns=0, orders=0, reducing=False, **changes):
+        order = self.build.order(**changes)
+        return self.gate.check(order, reducing=reducing, mark_age_ns=age_ns, open_orders=orders)
 
 
 def assert_denied(answer, reason, **numbers):
@@ -138,7 +138,7 @@ def test_before_equity_was_told_percentages_allow_nothing(build):
     book = ExposureBook()
     book.listed(build.binary())
     gate = RiskGate(limits=limits, breakers=Breakers(limits), exposure=book)
-    answer = gate.check(build.proposal(), mark_age_ns=0, open_orders=0, now_ns=NOW)
+    answer = gate.check(build.order(), reducing=False, mark_age_ns=0, open_orders=0)
     assert_denied(answer, DenyReason.ORDER_TOO_LARGE, order_value_max_micro=0)
 
 
@@ -206,7 +206,7 @@ def test_a_linear_sale_never_adds_risk(build):
     desk.book.holding(
         spot.id, **build.holding(yes_settled=1_000_000, cost_settled_micro=70_000_000)
     )
-    sale = {"instrument": spot, "leg": Leg.BASE, "side": Side.SELL, "price": 7_000_000}
+    sale = {"instrument": spot.id, "leg": Leg.BASE, "side": Side.SELL, "price": 7_000_000}
     assert desk.ask(**sale, size=1_000_000, reducing=True) == Allowed(1_000_000)
     assert_denied(desk.ask(**sale, size=1_000_000), DenyReason.EXPOSURE_INSTRUMENT)
 
@@ -214,15 +214,15 @@ def test_a_linear_sale_never_adds_risk(build):
 def test_a_linear_sale_under_the_limits_is_not_shrunk_by_them(build):
     spot = build.spot()
     desk = Desk(build, instruments=[spot])
-    sale = {"instrument": spot, "leg": Leg.BASE, "side": Side.SELL, "price": 7_000_000}
+    sale = {"instrument": spot.id, "leg": Leg.BASE, "side": Side.SELL, "price": 7_000_000}
     assert desk.ask(**sale, size=1_000_000) == Allowed(1_000_000)
 
 
 def test_a_takers_fee_is_part_of_what_must_fit(build):
     binary = build.binary(fees=FeeSchedule(taker_rate_ppm=70_000, exponent=1))
     desk = Desk(build, instruments=[binary], exposure_instrument_max=Limit(absolute=50))
-    assert desk.ask(instrument=binary, price=5_000) == Allowed(100 * build.share)
-    answer = desk.ask(instrument=binary, price=5_000, post_only=False)
+    assert desk.ask(instrument=binary.id, price=5_000) == Allowed(100 * build.share)
+    answer = desk.ask(instrument=binary.id, price=5_000, post_only=False)
     assert answer == Allowed(96_610_000)
     loss = binary.cost_micro(5_000, answer.size) + binary.taker_fee_micro(5_000, answer.size)
     assert loss <= 50_000_000
@@ -245,12 +245,12 @@ def test_what_cannot_be_an_order_is_the_planners_bug(build, wrong):
 def test_a_linear_instrument_has_no_yes(build):
     spot = build.spot()
     with pytest.raises(BrokenInvariant, match="no order for"):
-        Desk(build, instruments=[spot]).ask(instrument=spot)
+        Desk(build, instruments=[spot]).ask(instrument=spot.id)
 
 
 def test_an_instrument_nobody_listed_is_refused(build):
     with pytest.raises(BrokenInvariant, match="never listed"):
-        Desk(build).ask(instrument=build.binary("venue:other"))
+        Desk(build).ask(instrument=build.binary("venue:other").id)
 
 
 money = st.integers(0, 200_000_000)
@@ -299,7 +299,7 @@ def test_what_is_allowed_keeps_every_limit_and_is_the_most_that_does(
     reducing = sale and side is Side.SELL
     before = book.instrument_micro(M1)
     answer = desk.ask(
-        instrument=binary,
+        instrument=binary.id,
         leg=leg,
         side=side,
         price=price,
@@ -358,7 +358,7 @@ def test_a_markets_limit_binds_over_all_its_instruments(build):
     one, two = (build.binary(f"venue:m{n}", market="venue:event:7") for n in (1, 2))
     desk = Desk(build, instruments=[one, two], exposure_market_max=Limit(absolute=50))
     desk.book.live(build.order(instrument=one.id), 100 * build.share)
-    assert desk.ask(instrument=two) == Allowed(25 * build.share)
+    assert desk.ask(instrument=two.id) == Allowed(25 * build.share)
 
 
 @pytest.mark.parametrize(("market", "over"), [("event", True), ("venue:one-of:event", False)])

@@ -26,7 +26,7 @@ from engine.domain.settings import Limit, RiskLimits
 from engine.executor.fills import empty_holding, exit_value_micro
 from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
-from engine.risk.gate import Allowed, Denied, DenyReason, Proposal, RiskGate
+from engine.risk.gate import Allowed, Denied, DenyReason, RiskGate
 
 NOW = 20_000 * 86_400 * 10**9 + 10**12
 EQUITY = 1_000_000_000
@@ -88,24 +88,27 @@ class Desk:
         self._build()
 
     def ask(self, size: int = 100 * SHARE, age_ns: int | None = 0, orders: int = 0, **more: Any):
-        fields = {"leg": Leg.YES, "side": Side.BUY, "price": 4_000, "reducing": False}
-        proposal = Proposal(bot=BOT, instrument=M1, size=size, **(fields | more))
-        return self.gate.check(proposal, mark_age_ns=age_ns, open_orders=orders, now_ns=NOW)
+        order = order_of(size=size, **more)
+        return self.gate.check(order, reducing=False, mark_age_ns=age_ns, open_orders=orders)
+
+
+def order_of(**changes: Any) -> Order:
+    fields: dict[str, Any] = {
+        "account": AccountId("a"),
+        "id": OrderId(99),
+        "bot": BOT,
+        "instrument": M1.id,
+        "leg": Leg.YES,
+        "side": Side.BUY,
+        "price": 4_000,
+        "created_ns": 0,
+    }
+    return Order(**(fields | changes))
 
 
 def live(known: Instrument, micro: int) -> Callable[[ExposureBook], None]:
     """Put so much at risk in an instrument: a live BUY at one half."""
-    order = Order(
-        account=AccountId("a"),
-        id=OrderId(99),
-        bot=BOT,
-        instrument=known.id,
-        leg=Leg.YES,
-        side=Side.BUY,
-        price=5_000,
-        size=2 * micro,
-        created_ns=0,
-    )
+    order = order_of(instrument=known.id, price=5_000, size=2 * micro)
     return lambda book: book.live(order, 2 * micro)
 
 
