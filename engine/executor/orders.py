@@ -241,8 +241,7 @@ class EffectOutbox:
 
     def start(self, fence: int, snapshot: int) -> None:
         """Have the journal keep that a start begins here, and what it knew."""
-        kept = KeepStart(account=self._account, fence=fence, snapshot=snapshot)
-        self.effects.append(kept)
+        self.effects.append(KeepStart(account=self._account, fence=fence, snapshot=snapshot))
 
     def alert(
         self,

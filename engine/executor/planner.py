@@ -61,102 +61,224 @@ def plan(
     `working` are the orders that may still fill, oldest first; `cash_free_micro` what no working
     order has reserved. No levels want nothing: everything is cancelled.
     """
-    made = _attempt(wanted, instrument, holding, working, cash_free_micro, now_ns)
+    made = Attempt(wanted, instrument, holding, cash_free_micro, now_ns).plan(working)
     if made is None:
         # Cash is short, and settled tokens could replace a resting buy: reduce first after all.
-        made = _attempt(
-            wanted, instrument, holding, working, cash_free_micro, now_ns, reduce_first=True
-        )
+        again = Attempt(wanted, instrument, holding, cash_free_micro, now_ns)
+        made = again.plan(working, reduce_first=True)
     if made is None:
         raise BrokenInvariant(f"{instrument.id}: no plan, and none by reducing first")
     return made if wanted.life_ns is None else renewed(made, working, now_ns)
 
 
-def _attempt(
-    wanted: TargetLevels,
-    instrument: Instrument,
-    holding: Holding,
-    working: Collection[LiveOrder],
-    cash: int,
-    now_ns: int,
-    *,
-    reduce_first: bool = False,
-) -> Plan | None:
-    """Plan once. None = cash is short and reducing first would help."""
-    live_bids: list[LiveOrder] = []
-    live_asks: list[LiveOrder] = []
-    for known in working:
-        (live_bids if known.bid else live_asks).append(known)
-    residuals = wanted.residuals.copy()
-    bids = fit(wanted, instrument, holding, live_bids, residuals, True, reduce_first)
-    asks = fit(wanted, instrument, holding, live_asks, residuals, False, reduce_first)
-    cancels = tuple(bids.cancels + asks.cancels)
-    if not bids.needs and not asks.needs:
-        if not cancels and not residuals:
-            return NO_PLAN
-        return Plan((), cancels, tuple(residuals))
-    placer = Placer(wanted, instrument, residuals, cash, now_ns)
-    # Level by level, best first, so that scarce cash goes to the best prices.
-    for bid, ask in zip_longest(bids.needs, asks.needs):
-        if bid is not None:
-            placer.place(bids, bid, asks.best)
-        if ask is not None:
-            placer.place(asks, ask, bids.best)
-    if placer.short and not reduce_first and (bids.could_reduce or asks.could_reduce):
-        return None
-    return Plan(tuple(placer.places), cancels, tuple(residuals))
-
-
-# -- Placing: from needs to drafts, within allowance, inventory, cash and our own orders -----------
-
-
 class SidePlan(msgspec.Struct, gc=False):
     """One direction of a plan, bids or asks."""
 
-    wanted: TargetLevels
-    instrument: Instrument
-    residuals: list[Residual]
-    """Of the whole plan."""
     bid: bool
-    opens: bool
-    """False where nothing can be opened in this direction (asks of a linear instrument)."""
-    smallest: int
-    """The smallest legal size."""
-    needs: list[Need]
-    cancels: list[OrderId]
-    allowance: int
-    """What may be placed: wanted less everything alive."""
-    sellable: int
-    """Settled tokens no live order has committed."""
     best: int
     """The best level at which an order of ours may fill; far off where there is none."""
+    needs: list[Need] = []
+    cancels: list[OrderId] = []
+    allowance: int = 0
+    """What may be placed: wanted less everything alive."""
+    sellable: int = 0
+    """Settled tokens no live order has committed."""
     could_reduce: bool = False
     """True where a resting buy could be replaced by selling settled tokens."""
 
 
-class Placer:
-    """Collects the drafts of one plan. `short` tells that cash did not suffice for something."""
+class Attempt:
+    """One attempt at a plan: first what stays, goes and is missing, then what can be placed."""
 
-    __slots__ = ("_cash", "_expires_ns", "_instrument", "_residuals", "_wanted", "places", "short")
+    __slots__ = (
+        "_binary",
+        "_cash",
+        "_expires_ns",
+        "_holding",
+        "_instrument",
+        "_places",
+        "_residuals",
+        "_short",
+        "_wanted",
+    )
 
     def __init__(
         self,
         wanted: TargetLevels,
         instrument: Instrument,
-        residuals: list[Residual],
+        holding: Holding,
         cash_free_micro: int,
         now_ns: int,
     ) -> None:
-        self.places: list[Draft] = []
-        self.short = False
         self._wanted = wanted
         self._instrument = instrument
-        self._residuals = residuals
+        self._binary = instrument.kind is _BINARY
+        self._holding = holding
         self._cash = cash_free_micro
         self._expires_ns = None if wanted.life_ns is None else now_ns + wanted.life_ns
+        self._places: list[Draft] = []
+        self._residuals = wanted.residuals.copy()
+        self._short = False
+        """Cash did not suffice for something."""
 
-    def place(self, side_plan: SidePlan, need: Need, opposite: int) -> None:
-        """Draft what one level needs, selling before opening, before our own `opposite` level."""
+    def plan(self, working: Collection[LiveOrder], *, reduce_first: bool = False) -> Plan | None:
+        """Plan, once. None = cash is short and reducing first would help."""
+        live_bids: list[LiveOrder] = []
+        live_asks: list[LiveOrder] = []
+        for known in working:
+            (live_bids if known.bid else live_asks).append(known)
+        bids = self._fit(True, live_bids, reduce_first)
+        asks = self._fit(False, live_asks, reduce_first)
+        # Level by level, best first, so that scarce cash goes to the best prices.
+        for bid, ask in zip_longest(bids.needs, asks.needs):
+            if bid is not None:
+                self._place(bids, bid, asks.best)
+            if ask is not None:
+                self._place(asks, ask, bids.best)
+        if self._short and not reduce_first and (bids.could_reduce or asks.could_reduce):
+            return None
+        places, residuals, cancels = self._places, self._residuals, bids.cancels + asks.cancels
+        if not places and not cancels and not residuals:
+            return NO_PLAN
+        return Plan(tuple(places), tuple(cancels), tuple(residuals))
+
+    # -- Fitting: which live orders of one direction stay, which go, and what each level misses ----
+    # Little churn: an order at a wanted price stays, also on the other leg; too much at a price
+    # goes newest first; too little is topped up if the difference is a legal order, else left.
+
+    def _fit(self, bid: bool, live: list[LiveOrder], reduce_first: bool) -> SidePlan:
+        """Match one direction's levels with its live orders."""
+        side_plan = SidePlan(bid, _LOWEST if bid else _HIGHEST)
+        levels = self._wanted.bids if bid else self._wanted.asks
+        if not levels and not live:
+            return side_plan
+        settled = 0
+        if self._binary or not bid:  # a linear bid has nothing to sell
+            leg = self._holding.no if bid else self._holding.yes
+            settled = leg.settled - leg.aside
+        settled = settled - settled % self._instrument.lot if settled > 0 else 0
+        allowance = committed = 0
+        kept: dict[int, list[LiveOrder]] = {}
+        if live:
+            alive, committed = self._sort_out(side_plan, dict(levels), live, kept)
+            allowance -= alive
+            if kept:
+                self._trim(side_plan, levels, kept)
+        side_plan.sellable = settled - committed
+        smallest = self._instrument.smallest
+        if kept or settled >= smallest or not (bid or self._binary):
+            for _, size in levels:
+                allowance += size
+            self._missing(side_plan, levels, settled, kept, reduce_first)
+        else:
+            for price, size in levels:  # nothing rests and nothing can be sold: open it all
+                allowance += size
+                if size >= smallest:
+                    side_plan.needs.append((price, 0, size))
+                else:
+                    self._need(side_plan, price, size, 0, False)
+        side_plan.allowance = allowance
+        return side_plan
+
+    def _sort_out(
+        self,
+        side_plan: SidePlan,
+        sizes: dict[int, int],
+        live: list[LiveOrder],
+        kept: dict[int, list[LiveOrder]],
+    ) -> tuple[int, int]:
+        """Keep orders of the wanted style and price, cancel others; return (alive, in sells)."""
+        wanted, bid = self._wanted, side_plan.bid
+        alive = committed = 0
+        for known in live:
+            order, state, level = known.order, known.state, known.level
+            if level > side_plan.best if bid else level < side_plan.best:
+                side_plan.best = level
+            alive += known.remaining
+            if order.side is _SELL:
+                committed += known.remaining
+            cancellable = state is _OPEN or state is _PARTIAL or state is _SENT or state is _PENDING
+            if level in sizes and order.type is wanted.type and order.post_only is wanted.post_only:
+                if cancellable:
+                    kept.setdefault(level, []).append(known)
+                continue  # UNKNOWN, CANCELLING and DELAYED are counted and waited for
+            if order.type is _FAK or order.type is _FOK:
+                continue  # ends by itself
+            if cancellable or (state is _UNKNOWN and not known.cancel_asked):
+                side_plan.cancels.append(order.id)
+        return alive, committed
+
+    def _trim(
+        self, side_plan: SidePlan, levels: Sequence[Quote], kept: dict[int, list[LiveOrder]]
+    ) -> None:
+        """Cancel newest first where a level rests with more than it may."""
+        tolerance = self._wanted.tolerance_percent
+        for price, size in levels:
+            orders = kept.get(price, [])
+            if orders:
+                _cancel_above(side_plan, orders, size + size * tolerance // 100)
+
+    def _missing(
+        self,
+        side_plan: SidePlan,
+        levels: Sequence[Quote],
+        settled: int,
+        kept: dict[int, list[LiveOrder]],
+        reduce_first: bool,
+    ) -> None:
+        """Share settled tokens out to the levels, best first, and note what each still needs."""
+        smallest = self._instrument.smallest
+        pool = settled
+        for selling in kept.values():
+            pool -= sum([known.remaining for known in selling if known.order.side is _SELL])
+        for price, size in levels:
+            orders = kept.get(price)
+            resting = sum([known.remaining for known in orders]) if orders else 0
+            if orders and reduce_first and pool >= smallest:
+                resting = self._make_room(side_plan, orders, size, pool)
+            missing = size - resting
+            if missing > 0:
+                pool = self._need(side_plan, price, missing, pool, resting > 0)
+            if orders and pool >= smallest and any(o.order.side is not _SELL for o in orders):
+                side_plan.could_reduce = True
+
+    def _make_room(self, side_plan: SidePlan, orders: list[LiveOrder], size: int, pool: int) -> int:
+        """Cancel resting buys whose size settled tokens can take over; return what stays."""
+        selling = [known for known in orders if known.order.side is _SELL]
+        opening = [known for known in orders if known.order.side is not _SELL]
+        sold = sum(known.remaining for known in selling)
+        left = max(0, size - sold - pool)
+        _cancel_above(side_plan, opening, left + left * self._wanted.tolerance_percent // 100)
+        return sold + sum(known.remaining for known in opening)
+
+    def _need(self, side_plan: SidePlan, price: int, missing: int, pool: int, topping: bool) -> int:
+        """Split what a level misses into selling and opening; return what is left of the pool."""
+        smallest = self._instrument.smallest
+        missing -= missing % self._instrument.lot
+        selling = min(pool, missing)
+        if selling < smallest:
+            selling = 0
+        opening = missing - selling
+        reason = None
+        if not (side_plan.bid or self._binary):  # a linear ask opens nothing
+            if opening:
+                reason = ResidualReason.NO_INVENTORY
+                if missing < smallest or 0 < pool < smallest:
+                    reason = _BELOW_MIN
+        elif 0 < opening < smallest:
+            reason = _BELOW_MIN
+        if reason is not None:
+            if not topping or reason is not _BELOW_MIN:  # too small a change is left
+                self._leave(reason, side_plan, price, opening)
+            opening = 0
+        if selling or opening:
+            side_plan.needs.append((price, selling, opening))
+        return pool - selling
+
+    # -- Placing: from needs to drafts, within allowance, inventory, cash and our own orders -------
+
+    def _place(self, side_plan: SidePlan, need: Need, opposite: int) -> None:
+        """Draft what one level needs, selling before opening, short of our own `opposite` level."""
         level, selling, opening = need
         if level >= opposite if side_plan.bid else level <= opposite:  # our own order (law F)
             self._leave(_OWN_CROSS, side_plan, level, selling + opening)
@@ -175,33 +297,29 @@ class Placer:
 
     def _waited(self, side_plan: SidePlan, level: int, size: int, room: int) -> int:
         """Cut a size to what proven ends leave room for; the rest waits."""
-        fits = room - room % self._instrument.lot if room >= side_plan.smallest else 0
+        instrument = self._instrument
+        fits = room - room % instrument.lot if room >= instrument.smallest else 0
         self._leave(_WAITING_CANCEL, side_plan, level, size - fits)
         return fits
 
     def _sell(self, side_plan: SidePlan, level: int, size: int) -> None:
         """Draft a sale of settled tokens: a bid sells NO, an ask YES."""
         leg, price = _BASE, level
-        if self._instrument.kind is _BINARY:
-            one = self._instrument.one
-            leg, price = (_NO, one - level) if side_plan.bid else (_YES, level)
+        if self._binary:
+            leg, price = (_NO, self._instrument.one - level) if side_plan.bid else (_YES, level)
         if self._draft(side_plan, leg, _SELL, level=level, price=price, size=size):
             side_plan.sellable -= size
 
     def _open(self, side_plan: SidePlan, level: int, size: int) -> None:
         """Draft a buy as far as free cash pays for it: a bid buys YES, an ask NO."""
         leg, price = _BASE, level
-        if self._instrument.kind is _BINARY and not side_plan.bid:
-            leg, price = _NO, self._instrument.one - level
-        elif self._instrument.kind is _BINARY:
-            leg = _YES
-        cost = -(-price * size // self._instrument.value_divisor)
-        if not self._wanted.post_only:
-            cost = self._cost(price, size)
+        if self._binary:
+            leg, price = (_YES, level) if side_plan.bid else (_NO, self._instrument.one - level)
+        cost = self._cost(price, size)
         if cost > self._cash:
-            self.short = True
+            self._short = True
             fits = self._affordable(price, size)
-            if fits < side_plan.smallest:
+            if fits < self._instrument.smallest:
                 fits = 0
             self._leave(_NO_CASH, side_plan, level, size - fits)
             if not fits:
@@ -233,24 +351,14 @@ class Placer:
         self, side_plan: SidePlan, leg: Leg, side: Side, *, level: int, price: int, size: int
     ) -> bool:
         """Add a draft; False where a marketable order would be below the venue's value."""
-        least = self._instrument.notional_min_micro
-        if (
-            not self._wanted.post_only
-            and least
-            and price * size // self._instrument.value_divisor < least
-        ):
-            self._leave(_BELOW_MIN, side_plan, level, size)
-            return False
-        self.places.append(
-            Draft(
-                leg=leg,
-                side=side,
-                price=price,
-                size=size,
-                type=self._wanted.type,
-                post_only=self._wanted.post_only,
-                expires_ns=self._expires_ns,
-            )
+        wanted = self._wanted
+        if not wanted.post_only:
+            value = price * size // self._instrument.value_divisor
+            if value < self._instrument.notional_min_micro:
+                self._leave(_BELOW_MIN, side_plan, level, size)
+                return False
+        self._places.append(
+            Draft(leg, side, price, size, wanted.type, wanted.post_only, self._expires_ns)
         )
         side_plan.allowance -= size
         if level > side_plan.best if side_plan.bid else level < side_plan.best:
@@ -262,166 +370,13 @@ class Placer:
         self._residuals.append(Residual(reason, side, level, size))
 
 
-# -- Fitting: which live orders of one direction stay, which go, and what is missing at each level -
-# Little churn: an order at a wanted price stays, also on the other leg; too much at a price goes
-# newest first; too little is topped up if the difference is a legal order, else left.
-
-
-def fit(
-    wanted: TargetLevels,
-    instrument: Instrument,
-    holding: Holding,
-    live: list[LiveOrder],
-    residuals: list[Residual],
-    bid: bool,
-    reduce_first: bool,
-) -> SidePlan:
-    """Match one direction's levels with its live orders; what is left over goes to `residuals`."""
-    levels = wanted.bids if bid else wanted.asks
-    binary = instrument.kind is _BINARY
-    smallest = instrument.smallest
-    far = _LOWEST if bid else _HIGHEST
-    opens = binary or bid
-    side_plan = SidePlan(wanted, instrument, residuals, bid, opens, smallest, [], [], 0, 0, far)
-    if not levels and not live:
-        return side_plan
-    settled = 0
-    if binary or not bid:  # a linear bid has nothing to sell
-        leg = holding.no if bid else holding.yes
-        settled = leg.settled - leg.aside
-    settled = settled - settled % instrument.lot if settled > 0 else 0
-    allowance = committed = 0
-    kept: dict[int, list[LiveOrder]] = {}
-    if live:
-        alive, committed = _sort_out(side_plan, dict(levels), live, kept)
-        allowance -= alive
-        if kept:
-            _trim(side_plan, levels, kept)
-    side_plan.sellable = settled - committed
-    if kept or settled >= smallest or not side_plan.opens:
-        for _, size in levels:
-            allowance += size
-        side_plan.allowance = allowance
-        _missing(side_plan, levels, settled, kept, reduce_first)
-        return side_plan
-    for price, size in levels:  # nothing rests and nothing can be sold: open it all
-        allowance += size
-        if size >= smallest:
-            side_plan.needs.append((price, 0, size))
-        else:
-            _need(side_plan, price, size, 0, False)
-    side_plan.allowance = allowance
-    return side_plan
-
-
-def _sort_out(
-    side_plan: SidePlan,
-    sizes: dict[int, int],
-    live: list[LiveOrder],
-    kept: dict[int, list[LiveOrder]],
-) -> tuple[int, int]:
-    """Keep orders of the wanted style and price, cancel the others; return (alive, in sells)."""
-    wanted, bid = side_plan.wanted, side_plan.bid
-    alive = committed = 0
-    for known in live:
-        order, state = known.order, known.state
-        if known.level > side_plan.best if bid else known.level < side_plan.best:
-            side_plan.best = known.level
-        alive += known.remaining
-        if order.side is _SELL:
-            committed += known.remaining
-        cancellable = state is _OPEN or state is _PARTIAL or state is _SENT or state is _PENDING
-        fits = (
-            known.level in sizes
-            and order.type is wanted.type
-            and order.post_only is wanted.post_only
-        )
-        if fits:
-            if cancellable:
-                kept.setdefault(known.level, []).append(known)
-            continue  # UNKNOWN, CANCELLING and DELAYED are counted and waited for
-        if order.type is _FAK or order.type is _FOK:
-            continue  # ends by itself
-        if cancellable or (state is _UNKNOWN and not known.cancel_asked):
-            side_plan.cancels.append(order.id)
-    return alive, committed
-
-
-def _trim(side_plan: SidePlan, levels: Sequence[Quote], kept: dict[int, list[LiveOrder]]) -> None:
-    """Cancel newest first where a level rests with more than it may."""
-    tolerance = side_plan.wanted.tolerance_percent
-    for price, size in levels:
-        orders = kept.get(price, [])
-        if orders:
-            _cancel_above(side_plan, orders, size + size * tolerance // 100)
-
-
 def _cancel_above(side_plan: SidePlan, orders: list[LiveOrder], limit: int) -> None:
+    """Cancel newest first what rests above a size."""
     total = sum([known.remaining for known in orders])
     while total > limit and orders:
         newest = orders.pop()
         side_plan.cancels.append(newest.order.id)
         total -= newest.remaining
-
-
-def _missing(
-    side_plan: SidePlan,
-    levels: Sequence[Quote],
-    settled: int,
-    kept: dict[int, list[LiveOrder]],
-    reduce_first: bool,
-) -> None:
-    """Share settled tokens out to the levels, best first, and note what each still needs."""
-    smallest = side_plan.smallest
-    pool = settled
-    for selling in kept.values():
-        pool -= sum([known.remaining for known in selling if known.order.side is _SELL])
-    for price, size in levels:
-        orders = kept.get(price)
-        resting = sum([known.remaining for known in orders]) if orders else 0
-        if orders and reduce_first and pool >= smallest:
-            resting = _make_room(side_plan, orders, size, pool)
-        missing = size - resting
-        if missing > 0:
-            pool = _need(side_plan, price, missing, pool, resting > 0)
-        if orders and pool >= smallest and any(o.order.side is not _SELL for o in orders):
-            side_plan.could_reduce = True
-
-
-def _make_room(side_plan: SidePlan, orders: list[LiveOrder], size: int, pool: int) -> int:
-    """Cancel resting buys whose size settled tokens can take over; return what stays."""
-    selling = [known for known in orders if known.order.side is _SELL]
-    opening = [known for known in orders if known.order.side is not _SELL]
-    sold = sum(known.remaining for known in selling)
-    left = max(0, size - sold - pool)
-    _cancel_above(side_plan, opening, left + left * side_plan.wanted.tolerance_percent // 100)
-    return sold + sum(known.remaining for known in opening)
-
-
-def _need(side_plan: SidePlan, price: int, missing: int, pool: int, topping: bool) -> int:
-    """Split what a level misses into selling and opening; return what is left of the pool."""
-    smallest = side_plan.smallest
-    missing -= missing % side_plan.instrument.lot
-    selling = min(pool, missing)
-    if selling < smallest:
-        selling = 0
-    opening = missing - selling
-    reason = None
-    if not side_plan.opens:
-        if opening:
-            reason = ResidualReason.NO_INVENTORY
-            if missing < smallest or 0 < pool < smallest:
-                reason = _BELOW_MIN
-    elif 0 < opening < smallest:
-        reason = _BELOW_MIN
-    if reason is not None:
-        if not topping or reason is not _BELOW_MIN:  # too small a change is left
-            side = _BUY if side_plan.bid else _SELL
-            side_plan.residuals.append(Residual(reason, side, price, opening))
-        opening = 0
-    if selling or opening:
-        side_plan.needs.append((price, selling, opening))
-    return pool - selling
 
 
 # -- Renewing: resting orders that expire by themselves are replaced in time, one after the other --

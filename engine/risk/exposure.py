@@ -315,11 +315,9 @@ class ExposureBook:
         if risk is None:
             raise BrokenInvariant(f"order {order.id}: {order.instrument} was never listed")
         orders, number = risk.orders, order.id
-        before = orders.get(number)
-        if before is None:
-            if len(orders) >= ORDERS_PER_INSTRUMENT_MAX:
-                raise BrokenInvariant(f"{order.instrument}: too many live orders to count")
-            before = 0
+        before = orders.get(number, 0)
+        if len(orders) >= ORDERS_PER_INSTRUMENT_MAX and number not in orders:
+            raise BrokenInvariant(f"{order.instrument}: too many live orders to count")
         if order.side is _BUY and order.post_only and not risk.maker_pays:
             loss = -(-order.price * remaining // risk.divisor)  # the usual order, without a call
         else:
@@ -392,9 +390,7 @@ class ExposureBook:
                 risk.live_yes += change
             else:
                 risk.live_no += change
-        worst, no = risk.held_yes + risk.live_yes, risk.held_no + risk.live_no
-        worst = max(worst, no)
-        worst = max(worst, 0)
+        worst = max(risk.held_yes + risk.live_yes, risk.held_no + risk.live_no, 0)
         grown = worst - risk.micro
         if grown:
             risk.micro = worst

@@ -114,10 +114,9 @@ class RiskGate:
     ) -> Allowed | Denied:
         """Judge one order. `mark_age_ns` is the age of the book's proof, None = never proven.
 
-        `reducing` = a SELL of settled inventory, or a BUY of the leg that closes what is held: it
-        passes exposure limits where it adds no risk. One that may take counts its taker fee.
-        `open_orders` counts orders that may still fill, without this one. Raises BrokenInvariant
-        where leg or price cannot belong to the instrument: that is the planner's bug.
+        `reducing` = it leads towards a position of zero: passes exposure limits where it adds no
+        risk. `open_orders` counts those that may still fill, without this one. Raises
+        BrokenInvariant where leg or price cannot be the instrument's: that is the planner's bug.
         """
         breakers = self._breakers
         if breakers.latched:
@@ -131,13 +130,13 @@ class RiskGate:
             return Denied(DenyReason.OPEN_ORDERS, numbers)
         if breakers.day_start_equity_micro != self._anchor:
             self._scale()
-        leg, price, size = order.leg, order.price, order.size
+        leg, price = order.leg, order.price
         risk = self._exposure.of(order.instrument)
         instrument = risk.instrument
         # A binary's legs are priced inside (0, 1); everything else has one leg and no upper end.
         if price <= 0 or (leg is _BASE if risk.one > price else leg is not _BASE or risk.one > 0):
             raise BrokenInvariant(f"{instrument.id}: no order for {leg} at price {price}")
-        size -= size % instrument.lot
+        size = order.size - order.size % instrument.lot
         value = -(-price * size // risk.divisor)
         if size < instrument.size_min or size <= 0 or value < self._value_min:
             return Denied(DenyReason.ORDER_TOO_SMALL, self._value_numbers(order, risk, size, value))
