@@ -105,12 +105,7 @@ class RiskGate:
         self._total_max = limits.exposure_total_max.micro(anchor)
 
     def check(
-        self,
-        order: Order,
-        *,
-        reducing: bool,
-        mark_age_ns: int | None,
-        open_orders: int,
+        self, order: Order, *, reducing: bool, mark_age_ns: int | None, open_orders: int
     ) -> Allowed | Denied:
         """Judge one order. `mark_age_ns` is the age of the book's proof, None = never proven.
 
