@@ -35,7 +35,7 @@ class BetResult(StrEnum):
 class BetFold(msgspec.Struct, kw_only=True):
     """One row of `bets`: all that one bot, or a hand, did in one market; void fills count nowhere.
 
-    Net = received + paid − spent − fees, once it is closed; rewards are in no bet.
+    Net = received + paid − spent − fees, once it is closed; rewards stand beside it.
     """
 
     account: str
@@ -53,6 +53,8 @@ class BetFold(msgspec.Struct, kw_only=True):
     fee_micro: int = 0
     paid_micro: int = 0
     """What the tokens pay that were held when the market was resolved."""
+    reward_micro: int = 0
+    """Rewards and rebates the venue named this market for, while this was its only bet."""
     fills: int = 0
     merged: int = 0
     """Pairs that became cash, less those that cash became; in increments."""
@@ -80,6 +82,15 @@ class BetFold(msgspec.Struct, kw_only=True):
         self.fee_micro += sign * fill.fee_micro
         self.fills += sign
         self.unvalued += sign * (fill.value_micro is None)
+
+    def take_in(self, leg: Leg, size: int, cost_micro: int) -> None:
+        """Take tokens that came without a trade, as bought for what they cost."""
+        self.bought += size
+        self.spent_micro += cost_micro
+        if leg is Leg.NO:
+            self.no += size
+        else:
+            self.yes += size
 
     def convert(self, size: int, amount_micro: int) -> None:
         """Take pairs that cash became, or let go of those that became cash (`size` < 0)."""

@@ -214,3 +214,47 @@ def answer(
     if left is None or left.state is not state or left.answer != text:
         stands = "unknown" if left is None else f"already {left.state}"
         raise BadInput(f"command {command_id} is {stands}, it cannot become {state}: {text}")
+
+
+# -- What a command leaves standing until another one takes it away --------------------------------
+
+
+class MarkKind(StrEnum):
+    """What a person wants to stand, whichever engine runs."""
+
+    FOLLOWED = "followed"
+    """The account hears this market, though no bot and no order needs it."""
+    IGNORED = "ignored"
+    """This order, or these tokens, of others in the wallet are known and left alone."""
+
+
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """One of them; the fields are the table's."""
+
+    account: str
+    kind: MarkKind
+    subject: str
+    """A market's id, an order's identity, or a market's id and a leg."""
+    who: str
+    at_ns: int
+
+
+_MARKS = Table(Mark, "marks")
+
+
+def mark(connection: sqlite3.Connection, engine_id: str, given: Mark, *, on: bool) -> None:
+    """Set a mark, or take it away; twice is harmless."""
+    if on:
+        _MARKS.put(connection, engine_id, [given])
+        return
+    connection.execute(
+        "DELETE FROM marks WHERE engine_id = ? AND account = ? AND kind = ? AND subject = ?",
+        (engine_id, given.account, given.kind, given.subject),
+    )
+
+
+def marks(connection: sqlite3.Connection, engine_id: str, kind: MarkKind) -> list[Mark]:
+    """Return all marks of a kind, the oldest first."""
+    return _MARKS.all(
+        connection, "engine_id = ? AND kind = ? ORDER BY at_ns, subject", (engine_id, kind)
+    )

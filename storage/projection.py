@@ -17,7 +17,7 @@ from msgspec import UNSET, UnsetType
 
 from engine.domain import effects, events
 from engine.domain.commands import MANUAL
-from engine.domain.events import OrderFilled, PairsConverted
+from engine.domain.events import CashMoved, OrderFilled, PairsConverted
 from engine.domain.fills import FillState
 from engine.domain.instruments import Instrument, Leg, Mode, Side
 from engine.domain.money import ceil_div
@@ -54,7 +54,7 @@ from storage.rows import (
     upsert,
 )
 
-VERSION = 9
+VERSION = 10
 """Raise it with every change of what a record means to a row: old projections are rebuilt."""
 
 BATCH = 10_000
@@ -347,6 +347,26 @@ class Fills:
             took.convert(size, cash)
             self.judge(took, self.rows.find(ListingFold, event.instrument), record)
 
+    def take_in(self, event: CashMoved, mode: Mode, record: Record) -> None:
+        """Book tokens that came without a trade here as bought for what they cost, by hand."""
+        account, instrument, leg = event.account, event.instrument, event.leg
+        if instrument is None or leg is None:
+            raise JournalCorrupt(f"record {record.seq} tells of tokens and not of which")
+        position = self._position(account, instrument, leg, mode, record)
+        position.convert(event.tokens, event.amount_micro)
+        bet = self._bet((account, instrument, MANUAL), mode, record)
+        bet.take_in(leg, event.tokens, event.amount_micro)
+        self.judge(bet, self.rows.find(ListingFold, instrument), record)
+
+    def reward(self, event: CashMoved, record: Record) -> None:
+        """Note what was paid for a market at its bet, where one alone stands there."""
+        bets = self.rows.bets_in(event.instrument) if event.instrument else []
+        mine = [bet for bet in bets if bet.account == event.account]
+        if len(mine) == 1:
+            mine[0].reward_micro += event.amount_micro
+            mine[0].seq = record.seq
+            self.rows.put(mine[0])
+
     def _position(
         self, account: str, instrument: str, leg: Leg, mode: Mode, record: Record
     ) -> PositionFold:
@@ -540,8 +560,13 @@ class Fold:
             CashFold(
                 account=event.account, seq=record.seq, mode=mode, currency=event.currency,
                 amount_micro=cash, kind=event.kind, payment=event.payment, at_ns=record.at_ns,
+                instrument=event.instrument, leg=event.leg, tokens=event.tokens,
             )
         )  # fmt: skip
+        if event.tokens:
+            self._fills.take_in(event, mode, record)
+        elif event.payment:
+            self._fills.reward(event, record)
 
     # -- redemptions -------------------------------------------------------------------------------
 

@@ -344,6 +344,11 @@ class CashFold(msgspec.Struct, kw_only=True):
     payment: str
     """The venue's name of a reward or rebate; empty = it is a deposit or a withdrawal."""
     at_ns: int
+    instrument: str | None = None
+    """The market a reward was named for, or whose tokens came; None = the account as a whole."""
+    leg: Leg | None = None
+    tokens: int = 0
+    """Tokens that came instead of cash, and cost the amount."""
 
 
 class RedemptionFold(msgspec.Struct, kw_only=True):

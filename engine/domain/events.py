@@ -531,7 +531,8 @@ class CashKind(StrEnum):
 class CashMoved(Event, frozen=True, kw_only=True):
     """Cash came (+) or left (−). A deposit shifts the day's anchor and the peak, is never PnL.
 
-    Rewards and rebates are PnL of the account, and of no fill and no bot.
+    Rewards and rebates are PnL of the account, and of no fill. A deposit in kind is tokens that
+    came without a trade here: `amount_micro` is what they cost, and no cash moves.
     """
 
     account: AccountId
@@ -542,6 +543,11 @@ class CashMoved(Event, frozen=True, kw_only=True):
     """The venue's name of a reward or rebate; a deposit has none."""
     paid_ns: int = 0
     """When it was paid; of the first cash, when it was asked for: later payments are not in it."""
+    instrument: InstrumentId | None = None
+    """The market a reward was named for, or whose tokens came; None = the account as a whole."""
+    leg: Leg | None = None
+    tokens: int = 0
+    """Settled tokens of the leg that came, in increments; 0 = what came is cash."""
 
 
 class LossAccepted(Event, frozen=True, kw_only=True):

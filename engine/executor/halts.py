@@ -455,8 +455,12 @@ class TradingHalts:
             state.payments[event.payment] = event.paid_ns
             if len(state.payments) > PAYMENTS_MAX:
                 del state.payments[next(iter(state.payments))]
-        booked = table.ledger.move_cash(event.amount_micro, event.kind)
-        table.moved(None, now_ns)
+        if event.tokens:
+            booked = table.ledger.take_in(event)
+            table.moved(event.instrument, now_ns)
+        else:
+            booked = table.ledger.move_cash(event.amount_micro, event.kind)
+            table.moved(None, now_ns)
         for anomaly in booked.anomalies:
             self._outbox.alert(Severity.CRITICAL, anomaly, "cash is below zero after a withdrawal")
         self._everything_dirty()

@@ -19,6 +19,7 @@ import msgspec
 from engine.domain.events import (
     BookMarked,
     CashKind,
+    CashMoved,
     OrderFilled,
     PairsConverted,
     TokensRedeemed,
@@ -328,6 +329,18 @@ class Ledger:
         else:
             state.income_micro[kind] = state.income_micro.get(kind, 0) + amount_micro
         return self._verdict(None)
+
+    def take_in(self, event: CashMoved) -> Booked:
+        """Book tokens that came without a trade here: a deposit of what they cost."""
+        if event.instrument is None or event.leg is None or event.tokens <= 0:
+            raise BrokenInvariant("a deposit in kind names no tokens")
+        holding = self._own(event.instrument)
+        leg = holding.leg(event.leg)
+        leg.settled += event.tokens
+        leg.cost_settled_micro += event.amount_micro
+        self.state.deposits_micro += event.amount_micro
+        self._after(holding)
+        return self._verdict(holding)
 
     def commit(self, order: Order, remaining: int, *, forced: bool = False) -> None:
         """Reserve what `remaining` of a working order may take; 0 releases it (law G).

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from engine.domain.effects import KeepBudget, PlaceOrder, RaiseAlert
 from engine.domain.events import (
     CashKind,
     CashMoved,
     HealthChanged,
+    InstrumentResolved,
     LatchReleased,
     LatchSet,
     ModeChanged,
@@ -15,10 +18,11 @@ from engine.domain.events import (
     VenueMode,
 )
 from engine.domain.fills import FillState
-from engine.domain.instruments import AccountId, InstrumentId
+from engine.domain.instruments import AccountId, InstrumentId, Leg
 from engine.domain.modes import BELIEVED_NS, S
 from engine.domain.orders import OrderState
 from engine.domain.settings import Limit
+from engine.errors import BrokenInvariant
 from engine.executor import halts
 
 M1 = InstrumentId("venue:m1")
@@ -87,6 +91,35 @@ def test_rewards_and_what_they_are_named_survive_a_restart(rig: Any, make_rig: A
     assert fresh.executor.ledger.state.income_micro == {CashKind.REWARD: 3 * USD}
     assert fresh.executor.ledger.state.funded_ns == rig.executor.ledger.state.funded_ns
     fresh.executor.ledger.check()
+
+
+def test_tokens_that_came_without_a_trade_are_a_deposit_of_what_they_cost(
+    rig: Any, make_rig: Any
+) -> None:
+    ledger, before = rig.executor.ledger, rig.breakers.day_start_equity_micro
+    rig.tell(moved(rig, 30 * USD, instrument=M1, leg=Leg.NO, tokens=50_000_000))
+    fresh = make_rig(empty=True, cash=0)
+    fresh.executor.restore(rig.executor.snapshot())
+    for state in (ledger.state, fresh.executor.ledger.state):
+        held = state.holdings[M1].no
+        assert (held.settled, held.cost_micro) == (50_000_000, 30 * USD)
+        assert (state.cash_settled_micro, state.deposits_micro) == (1_000 * USD, 1_030 * USD)
+        assert state.realised_micro == 0
+    assert rig.breakers.day_start_equity_micro == before + 30 * USD
+    ledger.check()
+
+
+def test_tokens_of_a_market_that_is_resolved_come_as_what_they_pay(rig: Any) -> None:
+    ledger = rig.executor.ledger
+    rig.tell(InstrumentResolved(instrument=M1, payout_yes_micro=USD, source="test"))
+    rig.tell(moved(rig, 30 * USD, instrument=M1, leg=Leg.YES, tokens=50_000_000))
+    assert (ledger.state.redeemable_micro, ledger.state.realised_micro) == (50 * USD, 20 * USD)
+    ledger.check()
+
+
+def test_a_deposit_in_kind_that_names_no_tokens_is_a_broken_invariant(rig: Any) -> None:
+    with pytest.raises(BrokenInvariant, match="names no tokens"):
+        rig.executor.ledger.take_in(moved(rig, USD, instrument=M1))
 
 
 def test_payments_are_remembered_up_to_a_maximum(rig: Any, monkeypatch: Any) -> None:

@@ -93,6 +93,24 @@ def test_rewards_and_rebates_stand_apart_and_both_sides_agree(books: Books) -> N
     assert (made.rewards, made.rebates, made.realised, made.equity) == (4, 2, 0, 106)
 
 
+def test_tokens_that_came_without_a_trade_are_a_deposit_on_both_sides(books: Books) -> None:
+    books.tell(
+        CashMoved(
+            account=DEMO, currency="pUSD", amount_micro=6 * SHARE, instrument=M1, leg=Leg.YES,
+            tokens=10 * SHARE,
+        )
+    )  # fmt: skip
+    check = check_of(
+        books, cash_micro=100 * SHARE, inventory_micro=4_900_500,
+        tokens={(M1, Leg.YES): 10 * SHARE}, marks={M1: 9_801},
+    )  # fmt: skip
+    assert (check.difference_micro, check.text, check.judged) == (0, "", True)
+    assert (sources(books.connection, "e1", DEMO).deposited, check.journal.cash_micro) == (
+        106,
+        100 * SHARE,
+    )
+
+
 def test_a_missing_micro_unit_is_told_with_both_sides(books: Books) -> None:
     check = check_of(books, cash_micro=100 * SHARE - 1)
     assert check.differs

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from engine.domain.commands import MANUAL
 from engine.domain.events import (
+    CashKind,
+    CashMoved,
     FillAdvanced,
     FillSettled,
     FillVoided,
@@ -267,3 +269,33 @@ def test_a_split_is_a_bet_by_hand(desk: Desk) -> None:
     desk.project(LISTED, converted("0x1", 3 * SHARE, 3 * SHARE), resolved(0))
     (bet,) = closed(desk)
     assert (bet["bot"], f"{bet['net']:.2f}", bet["result"]) == ("manual", "0.00", "even")
+
+
+def cash(amount: int, **of: Any) -> CashMoved:
+    return CashMoved(account=PAPER, currency="pUSD", amount_micro=amount, **of)
+
+
+def test_tokens_that_were_taken_in_are_a_bet_by_hand_at_what_they_cost(desk: Desk) -> None:
+    taken = cash(4 * SHARE, instrument=BINARY, leg=Leg.YES, tokens=10 * SHARE)
+    desk.project(LISTED, taken, resolved(SHARE))
+    (bet,) = closed(desk)
+    assert (bet["bot"], bet["result"], f"{bet['net']:.2f}") == ("manual", "won", "6.00")
+    (leg,) = desk.rows("positions")
+    assert (leg["leg"], leg["settled"], leg["cost_micro"]) == ("yes", 10 * SHARE, 4 * SHARE)
+
+
+def test_a_reward_for_a_market_stands_beside_the_net_of_its_only_bet(desk: Desk) -> None:
+    reward = {"kind": CashKind.REWARD, "instrument": BINARY}
+    early = cash(7, payment="too early", **reward)
+    desk.project(LISTED, early, *trade(1, Side.BUY, 10, 4_000))
+    desk.project(cash(5 * SHARE, payment="a", **reward), cash(9, payment="b", kind=CashKind.REBATE))
+    desk.project(resolved(SHARE), cash(2 * SHARE, payment="late", **reward))
+    (bet,) = closed(desk)
+    assert (f"{bet['reward']:.2f}", f"{bet['net']:.2f}") == ("7.00", "6.00")
+
+
+def test_a_reward_for_a_market_of_two_bots_is_of_neither(desk: Desk) -> None:
+    no = trade(2, Side.BUY, 10, 5_000, leg=Leg.NO, bot="taker")
+    paid = cash(SHARE, payment="a", kind=CashKind.REWARD, instrument=BINARY)
+    desk.project(LISTED, *trade(1, Side.BUY, 10, 4_000), *no, paid, resolved(SHARE))
+    assert [bet["reward"] for bet in closed(desk)] == [0, 0]

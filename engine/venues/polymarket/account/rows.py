@@ -6,6 +6,7 @@ BadInput: a listing is whole or it is nothing.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Any
@@ -270,8 +271,14 @@ INCOME = {
 
 
 def incomes(rows: Sequence[object], account: AccountId, currency: str) -> tuple[CashMoved, ...]:
-    """Return the rewards and rebates of rows of /v2/activity, oldest first; each payment once."""
-    found: dict[str, CashMoved] = {}
+    """Return the rewards and rebates of rows of /v2/activity, oldest first.
+
+    A row has no name of its own: it is named by all that tells it apart from others of its
+    transaction, so that one that is listed later than they are is still another payment. The client
+    knows no market in such rows; one that stands there is kept.
+    """
+    found: list[CashMoved] = []
+    alike: Counter[str] = Counter()
     for row in rows:
         fields = _fields(row)
         kind, transaction = _text(fields, "type"), _text(fields, "transaction_hash")
@@ -279,18 +286,24 @@ def incomes(rows: Sequence[object], account: AccountId, currency: str) -> tuple[
             raise BadInput(
                 f"asked for rewards, the venue tells of {kind[:40]!r} {transaction[:80]}"
             )
-        name = f"{kind} {transaction}"
-        known = found.get(name)
-        found[name] = CashMoved(
-            account=account,
-            currency=currency,
-            amount_micro=number(fields.get("usdc_size"), 6, "usdc_size")
-            + (0 if known is None else known.amount_micro),
-            kind=INCOME[kind],
-            payment=name,
-            paid_ns=number(fields.get("timestamp"), 9, "timestamp"),
+        amount, market = (
+            number(fields.get("usdc_size"), 6, "usdc_size"),
+            _text(fields, "condition_id"),
         )
-    paid = [one for one in found.values() if one.amount_micro > 0]
+        name = " ".join(filter(None, (kind, transaction, market, str(amount))))
+        alike[name] += 1
+        found.append(
+            CashMoved(
+                account=account,
+                currency=currency,
+                amount_micro=amount,
+                kind=INCOME[kind],
+                payment=name if alike[name] == 1 else f"{name} #{alike[name]}",
+                paid_ns=number(fields.get("timestamp"), 9, "timestamp"),
+                instrument=instrument_of(market) if market else None,
+            )
+        )
+    paid = [one for one in found if one.amount_micro > 0]
     return tuple(sorted(paid, key=lambda one: (one.paid_ns, one.payment)))
 
 

@@ -274,14 +274,27 @@ def test_income_is_read_by_kind_and_payment_oldest_first() -> None:
     rows = [
         PAID | {"type": "MAKER_REBATE", "timestamp": 9, "usdc_size": "0.000001"},
         PAID,
-        PAID | {"usdc_size": 0.75},  # a second row of the same payment
+        PAID | {"usdc_size": 0.75},  # a second row of the same transaction
+        PAID,
+        PAID | {"condition_id": "0xc"},
         PAID | {"type": "YIELD", "transaction_hash": "0xb", "usdc_size": 0},
     ]
     found = incomes(rows, AccountId("real"), "pUSD")
     assert [(one.kind, one.payment, one.amount_micro, one.paid_ns) for one in found] == [
-        (CashKind.REWARD, "REWARD 0xa", 2_000_000, 7 * 10**9),
-        (CashKind.REBATE, "MAKER_REBATE 0xa", 1, 9 * 10**9),
+        (CashKind.REWARD, "REWARD 0xa 0xc 1250000", 1_250_000, 7 * 10**9),
+        (CashKind.REWARD, "REWARD 0xa 1250000", 1_250_000, 7 * 10**9),
+        (CashKind.REWARD, "REWARD 0xa 1250000 #2", 1_250_000, 7 * 10**9),
+        (CashKind.REWARD, "REWARD 0xa 750000", 750_000, 7 * 10**9),
+        (CashKind.REBATE, "MAKER_REBATE 0xa 1", 1, 9 * 10**9),
     ]
+    assert [one.instrument for one in found] == ["polymarket:0xc", None, None, None, None]
+
+
+def test_a_row_that_is_listed_late_is_another_payment_and_renames_none() -> None:
+    early = incomes([PAID], AccountId("real"), "pUSD")
+    late = incomes([PAID | {"usdc_size": 0.75}, PAID], AccountId("real"), "pUSD")
+    assert {one.payment for one in late} > {one.payment for one in early}
+    assert sum(one.amount_micro for one in late) == 2_000_000
 
 
 @pytest.mark.parametrize(
