@@ -37,6 +37,7 @@ COLUMNS = {
     "size": ("Size", "size"),
     "held": ("Held for", "text"),
     "fee": ("Fees", "fee"),
+    "reward": ("Rewards", "gain"),
     "fills": ("Fills", "count"),
     "bot": ("Bot", "text"),
     "account": ("Account", "text"),
@@ -56,8 +57,9 @@ FILLS = {
 MEANING = (
     "A bet is all that one bot, or you by hand, did in one market with one account. It is closed "
     "when all its tokens are sold or the market is resolved: won and lost by the tokens held then, "
-    "even where both pay alike. Net = received + paid by the outcome, less spent and fees; rewards "
-    "are in no bet. Entry and exit are averages over all tokens of both legs."
+    "even where both pay alike. Net = received + paid by the outcome, less spent and fees. Rewards "
+    "stand beside it where the venue names the market and one bet alone stood there; others are of "
+    "the account, on Overview. Entry and exit are averages over all tokens of both legs."
 )
 
 

@@ -1,8 +1,9 @@
 """Bets: all that one bot, or a hand, did in one market, with what it brought to the last unit.
 
-Folded from the journal (`bets` of the projection), apart from the engine's ledger. Net = received
-+ paid − spent − fees; rewards are in no bet. A bet is over when all its tokens are sold, or its
-market is resolved. Every function takes a reader's connection; modes and currencies never mix.
+Folded from the journal (`bets` of the projection), apart from the engine's ledger. Net = received +
+paid − spent − fees; rewards stand beside it, where the venue named the market and one bet alone
+stood there. A bet is over when all its tokens are sold, or its market is resolved. Every function
+takes a reader's connection; modes and currencies never mix.
 """
 
 from __future__ import annotations
