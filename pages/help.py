@@ -263,5 +263,6 @@ GLOSSARY = {
     "Alert": "Something a person should look at: critical, warning or info.",
     "Record": "One line of the journal, with its number, its time and its checksum.",
     "Audit": "Who changed what, when; nothing is ever removed from it.",
+    "Rewards": "Paid by the venue for days of resting orders; profit, and of no fill.",
     "Foreign order": "One of somebody else's at the same account: listed, left alone.",
 }

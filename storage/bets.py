@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from engine.domain.instruments import Leg, Mode, Side
+from engine.domain.commands import MANUAL
+from engine.domain.instruments import InstrumentId, Leg, Mode, Side
 from engine.domain.money import MICRO
 
 if TYPE_CHECKING:
-    from storage.rows import FillFold, ListingFold
+    from engine.domain.events import CashMoved, PairsConverted
+    from storage.journal import Record
+    from storage.rows import FillFold, ListingFold, Rows
 
 
 class BetResult(StrEnum):
@@ -137,3 +140,45 @@ def whose_pairs(
             left, cash = left + pairs, cash - part
     if left:
         yield None, left, cash
+
+
+class Bets:
+    """The bets among `rows`. `storage.projection` alone calls it."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def of(self, key: tuple[str, str, str], mode: Mode, record: Record) -> BetFold:
+        """Return a bet by account, instrument and bot; a new one where there is none."""
+        (account, instrument, bot), at_ns = key, record.at_ns
+        return self._rows.find(BetFold, *key) or BetFold(
+            account=account, instrument=instrument, bot=bot, mode=mode, opened_ns=at_ns,
+            updated_ns=at_ns, seq=record.seq,
+        )  # fmt: skip
+
+    def judge(self, bet: BetFold, listing: ListingFold | None, record: Record) -> None:
+        """Say whether a bet is over, and how it ended."""
+        bet.updated_ns, bet.seq = record.at_ns, record.seq
+        bet.judge(listing)
+        self._rows.put(bet)
+
+    def convert(
+        self, event: PairsConverted, listing: ListingFold | None, mode: Mode, record: Record
+    ) -> None:
+        """Book a split or a merge with whose pairs they are."""
+        mine = self._mine(event.account, event.instrument)
+        for bet, size, cash in whose_pairs(mine, event.size, event.amount_micro):
+            took = bet or self.of((event.account, event.instrument, MANUAL), mode, record)
+            took.convert(size, cash)
+            self.judge(took, listing, record)
+
+    def reward(self, event: CashMoved, record: Record) -> None:
+        """Note what was paid for a market at its bet, where one alone stands there."""
+        mine = self._mine(event.account, event.instrument) if event.instrument else []
+        if len(mine) == 1:
+            mine[0].reward_micro += event.amount_micro
+            mine[0].seq = record.seq
+            self._rows.put(mine[0])
+
+    def _mine(self, account: str, instrument: InstrumentId) -> list[BetFold]:
+        return [bet for bet in self._rows.bets_in(instrument) if bet.account == account]

@@ -228,7 +228,7 @@ class MarkKind(StrEnum):
     """This order, or these tokens, of others in the wallet are known and left alone."""
 
 
-class Mark(msgspec.Struct, frozen=True, kw_only=True):
+class StandingMark(msgspec.Struct, frozen=True, kw_only=True):
     """One of them; the fields are the table's."""
 
     account: str
@@ -239,10 +239,10 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     at_ns: int
 
 
-_MARKS = Table(Mark, "marks")
+_MARKS = Table(StandingMark, "marks")
 
 
-def mark(connection: sqlite3.Connection, engine_id: str, given: Mark, *, on: bool) -> None:
+def mark(connection: sqlite3.Connection, engine_id: str, given: StandingMark, *, on: bool) -> None:
     """Set a mark, or take it away; twice is harmless."""
     if on:
         _MARKS.put(connection, engine_id, [given])
@@ -253,7 +253,7 @@ def mark(connection: sqlite3.Connection, engine_id: str, given: Mark, *, on: boo
     )
 
 
-def marks(connection: sqlite3.Connection, engine_id: str, kind: MarkKind) -> list[Mark]:
+def marks(connection: sqlite3.Connection, engine_id: str, kind: MarkKind) -> list[StandingMark]:
     """Return all marks of a kind, the oldest first."""
     return _MARKS.all(
         connection, "engine_id = ? AND kind = ? ORDER BY at_ns, subject", (engine_id, kind)

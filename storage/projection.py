@@ -26,7 +26,7 @@ from engine.domain.orders import Order, OrderState
 from engine.domain.settings import AccountSettings
 from engine.errors import JournalCorrupt, StorageError
 from storage import schema
-from storage.bets import BetFold, whose_pairs
+from storage.bets import Bets
 from storage.database import reading, transaction, writing
 from storage.journal import (
     Record,
@@ -283,7 +283,7 @@ class Fills:
     """Books fills into `rows`. What contradicts itself is said through `tell`."""
 
     def __init__(self, rows: Rows, tell: Callable[[str], None]) -> None:
-        self.rows = rows
+        self.rows, self.bets = rows, Bets(rows)
         self._tell = tell
 
     def known(self, event: OrderFilled, record: Record) -> bool:
@@ -341,11 +341,7 @@ class Fills:
         for leg, value in ((Leg.YES, half), (Leg.NO, event.amount_micro - half)):
             position = self._position(event.account, event.instrument, leg, mode, record)
             position.convert(event.size, value)
-        mine = [bet for bet in self.rows.bets_in(event.instrument) if bet.account == event.account]
-        for bet, size, cash in whose_pairs(mine, event.size, event.amount_micro):
-            took = bet or self._bet((event.account, event.instrument, MANUAL), mode, record)
-            took.convert(size, cash)
-            self.judge(took, self.rows.find(ListingFold, event.instrument), record)
+        self.bets.convert(event, self.rows.find(ListingFold, event.instrument), mode, record)
 
     def take_in(self, event: CashMoved, mode: Mode, record: Record) -> None:
         """Book tokens that came without a trade here as bought for what they cost, by hand."""
@@ -354,18 +350,9 @@ class Fills:
             raise JournalCorrupt(f"record {record.seq} tells of tokens and not of which")
         position = self._position(account, instrument, leg, mode, record)
         position.convert(event.tokens, event.amount_micro)
-        bet = self._bet((account, instrument, MANUAL), mode, record)
+        bet = self.bets.of((account, instrument, MANUAL), mode, record)
         bet.take_in(leg, event.tokens, event.amount_micro)
-        self.judge(bet, self.rows.find(ListingFold, instrument), record)
-
-    def reward(self, event: CashMoved, record: Record) -> None:
-        """Note what was paid for a market at its bet, where one alone stands there."""
-        bets = self.rows.bets_in(event.instrument) if event.instrument else []
-        mine = [bet for bet in bets if bet.account == event.account]
-        if len(mine) == 1:
-            mine[0].reward_micro += event.amount_micro
-            mine[0].seq = record.seq
-            self.rows.put(mine[0])
+        self.bets.judge(bet, self.rows.find(ListingFold, instrument), record)
 
     def _position(
         self, account: str, instrument: str, leg: Leg, mode: Mode, record: Record
@@ -383,22 +370,9 @@ class Fills:
     def _book(self, fill: FillFold, record: Record, sign: int = 1) -> None:
         """Add a fill to position and bet; with sign −1, take it out as if it had never been."""
         self._position(fill.account, fill.instrument, fill.leg, fill.mode, record).take(fill, sign)
-        bet = self._bet((fill.account, fill.instrument, fill.bot), fill.mode, record)
+        bet = self.bets.of((fill.account, fill.instrument, fill.bot), fill.mode, record)
         bet.take(fill, sign)
-        self.judge(bet, self.rows.find(ListingFold, fill.instrument), record)
-
-    def _bet(self, key: tuple[str, str, str], mode: Mode, record: Record) -> BetFold:
-        (account, instrument, bot), at_ns = key, record.at_ns
-        return self.rows.find(BetFold, *key) or BetFold(
-            account=account, instrument=instrument, bot=bot, mode=mode, opened_ns=at_ns,
-            updated_ns=at_ns, seq=record.seq,
-        )  # fmt: skip
-
-    def judge(self, bet: BetFold, listing: ListingFold | None, record: Record) -> None:
-        """Say whether a bet is over, and how it ended."""
-        bet.updated_ns, bet.seq = record.at_ns, record.seq
-        bet.judge(listing)
-        self.rows.put(bet)
+        self.bets.judge(bet, self.rows.find(ListingFold, fill.instrument), record)
 
     def _reverse(self, fill: FillFold, record: Record) -> None:
         self._book(fill, record, sign=-1)
@@ -550,7 +524,7 @@ class Fold:
         if listing.payout_yes_micro != event.payout_yes_micro:
             listing.payout_yes_micro = event.payout_yes_micro
             for bet in self.rows.bets_in(event.instrument):
-                self._fills.judge(bet, listing, record)
+                self._fills.bets.judge(bet, listing, record)
 
     # -- cash --------------------------------------------------------------------------------------
 
@@ -566,7 +540,7 @@ class Fold:
         if event.tokens:
             self._fills.take_in(event, mode, record)
         elif event.payment:
-            self._fills.reward(event, record)
+            self._fills.bets.reward(event, record)
 
     # -- redemptions -------------------------------------------------------------------------------
 

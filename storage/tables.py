@@ -26,7 +26,7 @@ from sqlmodel import AutoString, Field, SQLModel
 
 from engine.domain.telemetry import Approvals, Capital, Earnings
 from storage.bets import BetFold
-from storage.commands import Mark
+from storage.commands import StandingMark
 from storage.jobs import ScheduleSeen
 from storage.live import EquityPoint, HoldingSeen, LimitUse
 from storage.live_accounts import Examination, Unlock, VenueHeartbeat
@@ -211,7 +211,7 @@ class ProjectionRow(SQLModel, table=True):
 
 # -- The tables of accounts that trade real money --------------------------------------------------
 
-rows_are(Mark, "marks", ("account", "kind", "subject"))
+rows_are(StandingMark, "marks", ("account", "kind", "subject"))
 rows_are(Unlock, "live_unlocks", ("account",))
 rows_are(VenueHeartbeat, "venue_heartbeats", ("account",), updated_ns=int)
 rows_are(Examination, "live_examinations", ("account", "examiner"))

@@ -531,8 +531,7 @@ class CashKind(StrEnum):
 class CashMoved(Event, frozen=True, kw_only=True):
     """Cash came (+) or left (−). A deposit shifts the day's anchor and the peak, is never PnL.
 
-    Rewards and rebates are PnL of the account, and of no fill. A deposit in kind is tokens that
-    came without a trade here: `amount_micro` is what they cost, and no cash moves.
+    Rewards and rebates are PnL of the account, of no fill. Of `tokens` it is what they cost.
     """
 
     account: AccountId
@@ -544,10 +543,9 @@ class CashMoved(Event, frozen=True, kw_only=True):
     paid_ns: int = 0
     """When it was paid; of the first cash, when it was asked for: later payments are not in it."""
     instrument: InstrumentId | None = None
-    """The market a reward was named for, or whose tokens came; None = the account as a whole."""
     leg: Leg | None = None
     tokens: int = 0
-    """Settled tokens of the leg that came, in increments; 0 = what came is cash."""
+    """Settled tokens that came in place of cash, and whose; a reward may name its market alone."""
 
 
 class LossAccepted(Event, frozen=True, kw_only=True):

@@ -455,8 +455,10 @@ class TradingHalts:
             state.payments[event.payment] = event.paid_ns
             if len(state.payments) > PAYMENTS_MAX:
                 del state.payments[next(iter(state.payments))]
-        if event.tokens:
-            booked = table.ledger.take_in(event)
+        if event.instrument is not None and event.leg is not None and event.tokens:
+            booked = table.ledger.take_in(
+                event.instrument, event.leg, event.tokens, event.amount_micro
+            )
             table.moved(event.instrument, now_ns)
         else:
             booked = table.ledger.move_cash(event.amount_micro, event.kind)

@@ -19,7 +19,6 @@ import msgspec
 from engine.domain.events import (
     BookMarked,
     CashKind,
-    CashMoved,
     OrderFilled,
     PairsConverted,
     TokensRedeemed,
@@ -135,10 +134,9 @@ def take_fill(
             leg.cost_pending_micro += cost
     else:
         proceeds = entry.cash_micro = instrument.proceeds_micro(event.price, size)
-        from_settled, from_pending = cost_out(leg, size)
-        entry.cost_settled_micro, entry.cost_pending_micro = from_settled, from_pending
+        entry.cost_settled_micro, entry.cost_pending_micro = cost_out(leg, size)
         _sell(state, leg, entry, settled=settled)
-        realise(state, holding, proceeds - from_settled - from_pending)
+        realise(state, holding, proceeds - entry.cost_settled_micro - entry.cost_pending_micro)
     charge(state, holding, fee)
     return entry
 
@@ -279,8 +277,7 @@ def take_redemption(
 
 HOLDINGS_MAX = 20_000
 
-_CONFIRMED = FillState.CONFIRMED
-_FAILED = FillState.FAILED
+_CONFIRMED, _FAILED = FillState.CONFIRMED, FillState.FAILED
 
 
 class Ledger:
@@ -330,15 +327,12 @@ class Ledger:
             state.income_micro[kind] = state.income_micro.get(kind, 0) + amount_micro
         return self._verdict(None)
 
-    def take_in(self, event: CashMoved) -> Booked:
+    def take_in(self, key: InstrumentId, leg: Leg, size: int, cost_micro: int) -> Booked:
         """Book tokens that came without a trade here: a deposit of what they cost."""
-        if event.instrument is None or event.leg is None or event.tokens <= 0:
-            raise BrokenInvariant("a deposit in kind names no tokens")
-        holding = self._own(event.instrument)
-        leg = holding.leg(event.leg)
-        leg.settled += event.tokens
-        leg.cost_settled_micro += event.amount_micro
-        self.state.deposits_micro += event.amount_micro
+        holding = self._own(key)
+        holding.leg(leg).settled += size
+        holding.leg(leg).cost_settled_micro += cost_micro
+        self.state.deposits_micro += cost_micro
         self._after(holding)
         return self._verdict(holding)
 
@@ -465,24 +459,17 @@ class Ledger:
 
     def _sort(self, holding: Holding) -> None:
         key = holding.instrument
-        if holding.flat:
-            self._held.pop(key, None)
-        else:
-            self._held[key] = holding
-        if holding.redeems:
-            self._redeemable[key] = holding
-        else:
-            self._redeemable.pop(key, None)
+        for of, is_of in ((self._held, not holding.flat), (self._redeemable, holding.redeems)):
+            if is_of:
+                of[key] = holding
+            else:
+                of.pop(key, None)
 
     def _verdict(self, holding: Holding | None) -> Booked:
         negative = self.state.cash_settled_micro < 0
         oversold = holding is not None and (holding.yes.settled < 0 or holding.no.settled < 0)
-        if not negative and not oversold:
-            return DONE
-        found = ([Anomaly.CASH_NEGATIVE] if negative else []) + (
-            [Anomaly.OVERSOLD] if oversold else []
-        )
-        return Booked(changed=True, anomalies=tuple(found))
+        found = (Anomaly.CASH_NEGATIVE,) * negative + (Anomaly.OVERSOLD,) * oversold
+        return Booked(changed=True, anomalies=found) if found else DONE
 
     # -- merging and resolution --------------------------------------------------------------------
 
@@ -514,12 +501,12 @@ class Ledger:
         state, holding, size = self.state, self._own(event.instrument), event.size
         amount, cost = event.amount_micro, 0
         if holding.payout_yes_micro is not None and size < 0:
-            told = TokensRedeemed(
-                account=event.account, transaction=event.transaction,
-                instrument=event.instrument, yes=-size, no=-size, amount_micro=amount,
-                at_ns=event.at_ns,
+            return self.redeem(
+                TokensRedeemed(
+                    account=event.account, transaction=event.transaction, at_ns=event.at_ns,
+                    instrument=event.instrument, yes=-size, no=-size, amount_micro=amount,
+                )
             )  # fmt: skip
-            return self.redeem(told)
         for leg, half in ((holding.yes, amount // 2), (holding.no, amount - amount // 2)):
             settled, pending = (-half, 0) if size > 0 else cost_out(leg, -size)
             leg.settled += size

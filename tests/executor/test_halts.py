@@ -2,8 +2,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from engine.domain.effects import KeepBudget, PlaceOrder, RaiseAlert
 from engine.domain.events import (
     CashKind,
@@ -22,7 +20,6 @@ from engine.domain.instruments import AccountId, InstrumentId, Leg
 from engine.domain.modes import BELIEVED_NS, S
 from engine.domain.orders import OrderState
 from engine.domain.settings import Limit
-from engine.errors import BrokenInvariant
 from engine.executor import halts
 
 M1 = InstrumentId("venue:m1")
@@ -115,11 +112,6 @@ def test_tokens_of_a_market_that_is_resolved_come_as_what_they_pay(rig: Any) -> 
     rig.tell(moved(rig, 30 * USD, instrument=M1, leg=Leg.YES, tokens=50_000_000))
     assert (ledger.state.redeemable_micro, ledger.state.realised_micro) == (50 * USD, 20 * USD)
     ledger.check()
-
-
-def test_a_deposit_in_kind_that_names_no_tokens_is_a_broken_invariant(rig: Any) -> None:
-    with pytest.raises(BrokenInvariant, match="names no tokens"):
-        rig.executor.ledger.take_in(moved(rig, USD, instrument=M1))
 
 
 def test_payments_are_remembered_up_to_a_maximum(rig: Any, monkeypatch: Any) -> None:
