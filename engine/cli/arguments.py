@@ -6,10 +6,20 @@ argparse prints behind the option's name and ends with exit code 2.
 
 from __future__ import annotations
 
+import argparse
 import math
 from argparse import ArgumentTypeError
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from engine.domain.money import MICRO
+from engine.errors import BadInput, ConfigError
+
+if TYPE_CHECKING:
+    from engine.lab.replay.setup import ReplayOptions
 
 PORT_MAX = 65_535
 WHOLE_MAX = 2**63 - 1
@@ -62,3 +72,97 @@ def address(text: str) -> str:
 def short(text: str) -> str:
     """Return what was typed as a sentence may repeat it."""
     return repr(text if len(text) <= 60 else f"{text[:60]}…")
+
+
+# -- Who trades a recording: the options of `replay`, and of `run --feed tape:` --------------------
+
+CASH_MAX = 1_000_000_000
+"""Units of the currency; what the paper venue takes."""
+
+
+def add_trading_arguments(parser: argparse._ActionsContainer) -> None:
+    """Describe who trades a recording, with how much, and how the paper venue answers."""
+    from engine.lab.recordings.inferred_trades import REAL_SIZES  # noqa: PLC0415 `kill` needs no lab
+
+    parser.add_argument("--bot", default="market_maker", help="strategy (default: market_maker)")
+    parser.add_argument(
+        "--param", action="append", default=[], metavar="K=V", help="strategy parameter, repeatable"
+    )
+    parser.add_argument(
+        "--limit",
+        action="append",
+        default=[],
+        metavar="K=V",
+        help="risk limit, absolute or with %%, e.g. exposure_instrument_max=20%%",
+    )
+    parser.add_argument("--cash", default="1000", help="starting cash (default: 1000)")
+    parser.add_argument(
+        "--model",
+        choices=("pessimistic", "realistic", "optimistic"),
+        default="realistic",
+        help="how the paper venue fills (default: realistic)",
+    )
+    parser.add_argument(
+        "--latency-ms",
+        type=whole(0, 60_000),
+        default=150,
+        help="order and cancel latency (default: 150)",
+    )
+    parser.add_argument(
+        "--trade-size-cap",
+        metavar="QUANTILE",
+        help="cap trade sizes read from falling levels, which contain cancels, at a quantile of "
+        f"real prints ({', '.join(REAL_SIZES)}) or at a number of shares",
+    )
+
+
+def options_of(
+    args: argparse.Namespace, path: Path, *, decisions: bool, journal_full: bool
+) -> ReplayOptions:
+    """Return what a person asked for by these arguments. Raises ConfigError naming the flag."""
+    from engine.lab.replay.setup import ReplayOptions  # noqa: PLC0415 `kill` needs no lab
+
+    return ReplayOptions(
+        path=path,
+        strategy=args.bot,
+        parameters=pairs(args.param, "--param"),
+        limits=pairs(args.limit, "--limit"),
+        cash_micro=_cash_micro(args.cash),
+        model=args.model,
+        latency_ms=args.latency_ms,
+        decisions=decisions,
+        journal_full=journal_full,
+        trade_size_cap=_size_cap(args.trade_size_cap),
+        imports=not getattr(args, "no_import", True),
+        outcomes=getattr(args, "outcomes", None),
+    )
+
+
+def _size_cap(text: str | None) -> int | None:
+    from engine.lab.recordings.inferred_trades import size_cap  # noqa: PLC0415
+
+    try:
+        return None if text is None else size_cap(text)
+    except BadInput as error:
+        raise ConfigError(f"--trade-size-cap {text!r}: {error}") from None
+
+
+def pairs(items: Iterable[str], flag: str) -> dict[str, str]:
+    """Return what NAME=VALUE options give. Raises ConfigError naming the flag."""
+    pairs = {}
+    for item in items:
+        key, separator, value = item.partition("=")
+        if not separator or not key.strip():
+            raise ConfigError(f"{flag} {item!r}: write it as name=value")
+        pairs[key.strip()] = value.strip()
+    return pairs
+
+
+def _cash_micro(text: str) -> int:
+    try:
+        cash = Decimal(text)
+    except InvalidOperation:
+        cash = Decimal("NaN")
+    if not cash.is_finite() or not 0 < cash <= CASH_MAX:
+        raise ConfigError(f"--cash {text!r}: write an amount above 0, at most {CASH_MAX:,}")
+    return int(cash * MICRO)

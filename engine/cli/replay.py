@@ -5,19 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Mapping
-from decimal import Decimal, InvalidOperation
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from engine.cli.arguments import whole
+from engine.cli.arguments import add_trading_arguments, options_of, whole
 from engine.config import Config
-from engine.domain.money import MICRO
-from engine.errors import BadInput, ConfigError
 from engine.lab.progress import ProgressLine
 from engine.lab.recordings.door import Recording
-from engine.lab.recordings.inferred_trades import REAL_SIZES, size_cap
 from engine.lab.replay.sets import play_sets, read_sets
 from engine.lab.replay.setup import ReplayOptions, prepare
 
@@ -28,8 +24,6 @@ PROBLEM = 1
 BAD_FILE = 3
 """Exit codes, as `engine/__main__.py` has them."""
 JOBS_MAX = 256
-CASH_MAX = 1_000_000_000
-"""Units of the currency; what the paper venue takes."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,40 +66,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="read the raw file itself, and keep no import of it for the next time",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-
-
-def add_trading_arguments(parser: argparse._ActionsContainer) -> None:
-    """Describe who trades a recording, with how much, and how the paper venue answers."""
-    parser.add_argument("--bot", default="market_maker", help="strategy (default: market_maker)")
-    parser.add_argument(
-        "--param", action="append", default=[], metavar="K=V", help="strategy parameter, repeatable"
-    )
-    parser.add_argument(
-        "--limit",
-        action="append",
-        default=[],
-        metavar="K=V",
-        help="risk limit, absolute or with %%, e.g. exposure_instrument_max=20%%",
-    )
-    parser.add_argument("--cash", default="1000", help="starting cash (default: 1000)")
-    parser.add_argument(
-        "--model",
-        choices=("pessimistic", "realistic", "optimistic"),
-        default="realistic",
-        help="how the paper venue fills (default: realistic)",
-    )
-    parser.add_argument(
-        "--latency-ms",
-        type=whole(0, 60_000),
-        default=150,
-        help="order and cancel latency (default: 150)",
-    )
-    parser.add_argument(
-        "--trade-size-cap",
-        metavar="QUANTILE",
-        help="cap trade sizes read from falling levels, which contain cancels, at a quantile of "
-        f"real prints ({', '.join(REAL_SIZES)}) or at a number of shares",
-    )
 
 
 def run(args: argparse.Namespace, config: Config) -> int:
@@ -156,53 +116,6 @@ def _problem(summary: Mapping[str, Any]) -> bool:
     """
     unproven = summary["hash_checked"] - summary["hash_matched"]
     return bool(summary["bot_errors"] or summary["anomalies"] or unproven)
-
-
-def options_of(
-    args: argparse.Namespace, path: Path, *, decisions: bool, journal_full: bool
-) -> ReplayOptions:
-    """Return what a person asked for by these arguments. Raises ConfigError naming the flag."""
-    return ReplayOptions(
-        path=path,
-        strategy=args.bot,
-        parameters=_pairs(args.param, "--param"),
-        limits=_pairs(args.limit, "--limit"),
-        cash_micro=_cash_micro(args.cash),
-        model=args.model,
-        latency_ms=args.latency_ms,
-        decisions=decisions,
-        journal_full=journal_full,
-        trade_size_cap=_size_cap(args.trade_size_cap),
-        imports=not getattr(args, "no_import", True),
-        outcomes=getattr(args, "outcomes", None),
-    )
-
-
-def _size_cap(text: str | None) -> int | None:
-    try:
-        return None if text is None else size_cap(text)
-    except BadInput as error:
-        raise ConfigError(f"--trade-size-cap {text!r}: {error}") from None
-
-
-def _pairs(items: Iterable[str], flag: str) -> dict[str, str]:
-    pairs = {}
-    for item in items:
-        key, separator, value = item.partition("=")
-        if not separator or not key:
-            raise ConfigError(f"{flag} {item!r}: write it as name=value")
-        pairs[key.strip()] = value.strip()
-    return pairs
-
-
-def _cash_micro(text: str) -> int:
-    try:
-        cash = Decimal(text)
-    except InvalidOperation:
-        cash = Decimal("NaN")
-    if not cash.is_finite() or not 0 < cash <= CASH_MAX:
-        raise ConfigError(f"--cash {text!r}: write an amount above 0, at most {CASH_MAX:,}")
-    return int(cash * MICRO)
 
 
 class ReplayProgress:

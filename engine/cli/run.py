@@ -7,9 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from engine.cli.arguments import address, whole
+from engine.cli.arguments import add_trading_arguments, address, options_of, whole
 from engine.cli.demo import PORT
-from engine.cli.replay import add_trading_arguments, options_of
 from engine.clock import TapeClock, WallClock
 from engine.config import Config
 from engine.domain.instruments import Mode

@@ -1,1 +1,1 @@
-"""The schedule: a thread that knows what time it is, and only posts messages."""
+"""Jobs of the worker: a function a kind, found by scan of this folder."""

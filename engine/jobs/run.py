@@ -11,6 +11,7 @@ import json
 import os
 import pkgutil
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -19,7 +20,6 @@ from functools import cache
 from types import FrameType
 from typing import Any
 
-import engine.jobs
 from engine import log
 from engine.clock import WallClock
 from engine.config import Config
@@ -103,7 +103,8 @@ def job(model: type[JobArguments]) -> Callable[[Work], Work]:
 @cache
 def works() -> Mapping[str, Work]:
     """Return what each kind of job does, by name: of every file in this folder, and of studies."""
-    ours = (f"engine.jobs.{module.name}" for module in pkgutil.iter_modules(engine.jobs.__path__))
+    beside = pkgutil.iter_modules(sys.modules[__package__].__path__)
+    ours = (f"{__package__}.{module.name}" for module in beside)
     for name in (*ours, *STUDIES):
         importlib.import_module(name)
     return _works

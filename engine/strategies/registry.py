@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
-import engine.strategies
 from engine.domain.catalog import StrategyEntry
 from engine.domain.instruments import BotId
 from engine.errors import BadInput, ConfigError
@@ -19,8 +19,8 @@ from engine.strategies.door import Parameters, Strategy
 def _found() -> dict[str, type[Any]]:
     """Return the strategies of this folder: a file each, or a folder with a file `strategy`."""
     found = {}
-    for file in pkgutil.iter_modules(engine.strategies.__path__):
-        name = f"{engine.strategies.__name__}.{file.name}{'.strategy' * file.ispkg}"
+    for file in pkgutil.iter_modules(sys.modules[__package__].__path__):
+        name = f"{__package__}.{file.name}{'.strategy' * file.ispkg}"
         if name == __name__:
             continue
         for kind in vars(importlib.import_module(name)).values():

@@ -7,11 +7,11 @@ and told to whoever asks for that venue. Importing this loads nothing that signs
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Container
 from functools import cache
 from pathlib import Path
 
-import engine.venues
 from engine.config import Config
 from engine.domain.catalog import Finding, VenueEntry
 from engine.domain.settings import AccountSettings
@@ -29,9 +29,10 @@ def found() -> tuple[dict[str, VenuePlugin], dict[str, str]]:
     """Return every plug-in by its venue, and a sentence for every folder that gives none."""
     plugins: dict[str, VenuePlugin] = {}
     broken: dict[str, str] = {}
+    searched = sys.modules[__package__].__path__
     for folder in FOLDERS:
-        if folder.is_dir() and str(folder) not in engine.venues.__path__:
-            engine.venues.__path__.append(str(folder))
+        if folder.is_dir() and str(folder) not in searched:
+            searched.append(str(folder))
         for file in sorted(folder.glob("*/plugin.py")):
             name = file.parent.name
             try:
@@ -43,7 +44,7 @@ def found() -> tuple[dict[str, VenuePlugin], dict[str, str]]:
 
 
 def _loaded(name: str, file: Path) -> VenuePlugin:
-    module = importlib.import_module(f"engine.venues.{name}.plugin")
+    module = importlib.import_module(f"{__package__}.{name}.plugin")
     if Path(str(module.__file__)) != file:
         raise ValueError(f"there is a venue of this name already, {module.__file__}")
     plugin = getattr(module, "PLUGIN", None)

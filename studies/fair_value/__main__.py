@@ -6,13 +6,13 @@ import argparse
 import datetime as dt
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import msgspec
 
-from engine.cli.arguments import WHOLE_MAX, whole
+from engine.cli.arguments import WHOLE_MAX, pairs, whole
 from engine.clock import WallClock
 from engine.config import Config
 from engine.domain.instruments import Mode
@@ -69,8 +69,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, config: Config) -> int:
     """Study and print. Gives the exit code; raises BadInput and ConfigError."""
     started_ns = WallClock().now_ns()
-    parameters = dict(_pairs(args.param, "--param"))
-    fit = {name: text.split(",") for name, text in _pairs(args.fit, "--fit")}
+    parameters = pairs(args.param, "--param")
+    fit = {name: text.split(",") for name, text in pairs(args.fit, "--fit").items()}
     count = 1
     for values in fit.values():
         count *= len(values)
@@ -88,14 +88,6 @@ def run(args: argparse.Namespace, config: Config) -> int:
         number = store(config, result, named, (started_ns, WallClock().now_ns()))
         sys.stderr.write(f"stored as run {number}\n")
     return 0
-
-
-def _pairs(items: Iterable[str], flag: str) -> Iterator[tuple[str, str]]:
-    for item in items:
-        name, separator, value = item.partition("=")
-        if not separator or not name.strip() or not value:
-            raise ConfigError(f"{flag} {item!r}: write it as name=value")
-        yield name.strip(), value.strip()
 
 
 def store(config: Config, result: StudyResult, recording: str, span: tuple[int, int]) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import sys
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import cache
@@ -16,7 +17,6 @@ from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
-import engine.live.commands
 from engine.domain.commands import Command
 from engine.errors import BadInput, BrokenInvariant, ConfigError, StorageError
 from engine.live.engine import Engine
@@ -134,8 +134,8 @@ def part(made: type[Made]) -> type[Made]:
 
 @cache
 def _scan() -> None:
-    for module in pkgutil.iter_modules(engine.live.commands.__path__):
-        importlib.import_module(f"{engine.live.commands.__name__}.{module.name}")
+    for module in pkgutil.iter_modules(sys.modules[__package__].__path__):
+        importlib.import_module(f"{__package__}.{module.name}")
 
 
 def handlers() -> dict[type[Command], Handler]:
