@@ -10,30 +10,35 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from engine.domain.bots import BotHappened, BotState, may
-from engine.domain.commands import InventoryPolicy, PauseBot, ResumeBot, SetMode, StartBot, StopBot
+from engine.domain.commands import InventoryPolicy, PauseBot, ResumeBot, StartBot, StopBot
+from engine.domain.decisions import Decision, Planned
 from engine.domain.instruments import BotId, Mode
-from engine.domain.settings import SettingsDocument
+from engine.domain.intents import Intent, Quotes
+from engine.domain.telemetry import WatchedMarket
+from engine.errors import PitbossError
 from pages import Page
-from pages.bots import edit, evaluations
-from pages.bots import evaluations as bot_why
+from pages.bots import edit
 from pages.kit import commands, drafts, guard, links, panels
 from pages.kit.data import ask, engine_id, health_of
-from pages.kit.home import now_ns
-from pages.kit.names import market
+from pages.kit.home import config, now_ns
+from pages.kit.names import market, price, price_raw, size_raw
 from pages.kit.panels import Tile, fold
 from pages.kit.tables import choice, choose, unchoose
-from pages.kit.words import NOTHING, count, money
-from pages.shared import losses, markouts, pnl, scoped_kill, why
-from pages.shared.order import ladder
+from pages.kit.words import NOTHING, age, count, money
+from pages.shared import losses, markouts, order, pnl, why
 from storage import views
-from storage.live import books, engine_status
+from storage.decisions import StoredDecision, decisions_around, latest_decisions, plans_at
+from storage.live import books, watched_by
+from storage.views import Row
+from storage.views.decision_history import EvaluationSpan, outcomes, timeline
 from storage.views.drill_down import orders_behind
-from storage.views.frame import engine_seen, live_orders_of
+from storage.views.frame import engine_seen, listings_of, live_orders_of
 
 PAGE = Page("Bots", ":material/smart_toy:", "Trade", 1)
 
@@ -149,7 +154,7 @@ def main() -> None:
     drafts.review("bots")
 
 
-# -- One bot: what it may do now, its settings, and the books it watches with our orders in t --
+# -- One bot: what it may do now, its settings, and the books its orders rest in -------------------
 
 POLICIES = {
     InventoryPolicy.HOLD: "keep it",
@@ -178,7 +183,7 @@ def show_bot(bot: Mapping[str, Any], base: drafts.SettingsVersion, *, alive: boo
         st.error(f"It stopped by itself: {bot['error']}")
     if alive and bot["evaluations"] is not None:
         _actions(bot)
-        show_mode(bot, base.document)
+        edit.show_mode(bot, base.document)
     elif alive:
         panels.note("The engine does not know this bot: apply the saved settings first.")
     else:
@@ -187,7 +192,7 @@ def show_bot(bot: Mapping[str, Any], base: drafts.SettingsVersion, *, alive: boo
     if alive and bot["evaluations"] is not None:
         _about(bot)
     elif bot["evaluations"] is not None:
-        evaluations.show_before(bot["name"])
+        show_before(bot["name"])
     if bot["mode"]:
         markouts.show(Mode(str(bot["mode"]).lower()), str(bot["name"]))
         losses.of(Mode(str(bot["mode"]).lower()), str(bot["name"]))
@@ -236,10 +241,10 @@ def _about(bot: Mapping[str, Any]) -> None:
     )
     if what == BEFORE:
         if linked:
-            evaluations.at_moment(name, st.query_params.get("market", ""), int(at))
-        evaluations.show_before(name)
+            at_moment(name, st.query_params.get("market", ""), int(at))
+        show_before(name)
         return
-    bot_why.show_now(name, now_ns(), state=str(bot["state"]))
+    show_now(name, now_ns(), state=str(bot["state"]))
     _books(bot)
 
 
@@ -292,7 +297,7 @@ def _books(bot: Mapping[str, Any]) -> None:
     keys = tuple(sorted({(row["account"], row["instrument"]) for row in ours}))
     for key, book in sorted(ask(books, engine_id(), keys).items()):
         mine = [row for row in ours if (row["account"], row["instrument"]) == key]
-        parts.append((market(key[1]), ladder(book, mine, mine[0])))
+        parts.append((market(key[1]), order.ladder(book, mine, mine[0])))
     st.markdown("**Books with its orders in them**")
     if parts:
         st.html(why.blocks(parts))
@@ -300,71 +305,251 @@ def _books(bot: Mapping[str, Any]) -> None:
         panels.note("None of its orders rests in a book that is shown now.")
 
 
-# -- What else may be done with a bot: moved to its twin account of another mode, killed alon --
+# -- Why it quotes or does not: the latest evaluation of each of its markets -----------------------
 
-LOCKED = "LIVE is locked here: a bot with real money is created at its live account, never moved."
-
-
-@guard.part("The mode of the bot")
-def show_mode(bot: Mapping[str, Any], document: SettingsDocument) -> None:
-    """Draw the modes a bot may be moved to, and the KILL of it alone."""
-    name, now = str(bot["name"]), Mode(str(bot["mode"]).lower())
-    why: list[str] = []
-    with st.container(horizontal=True):
-        for mode in (Mode.DEMO, Mode.PAPER):
-            if mode is not now:
-                _move(bot, mode, document, why)
-        st.button("Move to LIVE", disabled=True, icon=":material/lock:", key=f"live_{name}")
-        if st.button("KILL this bot…", key=f"kill_{name}"):
-            scoped_kill.ask_kill(scoped_kill.KillPart(bot=BotId(name)), f"bot:{name}")
-    panels.note(" ".join([*why, LOCKED]))
-    status = ask(engine_status, engine_id())
-    if status and any(one.bot == name for one in status.latches):
-        st.error(f"KILL of bot {name} stands: it places nothing until that is released.")
-        panels.links(panels.link("Release it under Risk", "risk"))
+NOW_COLUMNS = {
+    "market": ("Market", "text"),
+    "standing": ("Now", "text"),
+    "fair": ("Fair value", "text"),
+    "would": ("What holds it back", "long"),
+    "left": ("Not placed, because", "text"),
+    "again": ("Same since", "text"),
+}
+WORDS = {"quote": "quotes anew", "hold": "keeps its quotes"}
+RUNNING = "RUNNING"
+"""The one state in which a bot is evaluated; in every other its latest evaluation is of before."""
 
 
-def twins(document: SettingsDocument, account: str, mode: Mode) -> list[str]:
-    here = document.accounts.get(account)
-    return [
-        one.name
-        for one in document.accounts.values()
-        if here is not None and one.venue == here.venue and one.mode is mode and one is not here
+@guard.part("Why the bot quotes")
+def show_now(bot: str, now: int, *, state: str) -> None:
+    """Draw a row per watched market, and the whole evaluation of the selected one."""
+    st.markdown("**Why it quotes, or does not**")
+    watched = ask(watched_by, engine_id(), bot)
+    if not watched:
+        panels.note("It watches no market now: none of its instruments or series is listed.")
+        return
+    try:
+        watching = [one.instrument for one in watched]
+        stored = latest_decisions(config().decisions_path, bot=bot, instruments=watching)
+    except PitbossError as error:
+        st.error(f"The decision log cannot be read: {error}. Trading does not depend on it.")
+        return
+    listed = ask(listings_of, engine_id(), tuple(watching))
+    words = why.vocabulary()
+    rows = [
+        _now_row(one, stored.get(one.instrument), listed.get(one.instrument), words, now=now)
+        for one in watched
     ]
+    if state != RUNNING:
+        rows = [_asleep(row, state) for row in rows]
+    chosen = choice(rows, NOW_COLUMNS, key=f"why_{bot}", ids=list(watching))
+    found = stored.get(str(chosen))
+    if found is None:
+        panels.note("Select a market for its inputs, fair value, gates and quotes.")
+        return
+    decision = found.decision
+    row = listed.get(decision.instrument, UNLISTED)
+    st.markdown(why.because(decision, None, row, words))
+    panels.note(order.standing(found))
+    st.html(why.blocks(why.decided(decision, row, words)))
 
 
-def _move(bot: Mapping[str, Any], mode: Mode, document: SettingsDocument, why: list[str]) -> None:
-    """Draw the button of one mode; where it cannot be pressed, add the reason."""
-    name, account = str(bot["name"]), str(bot["account"])
-    found = twins(document, account, mode)
-    reason = ""
-    if bot["state"] != "STOPPED":
-        reason = f"To move it to {mode.upper()}, stop it first."
-    elif len(found) != 1:
-        made = ", ".join(found) if found else "none"
-        reason = (
-            f"{mode.upper()} needs exactly one {mode} account at the venue of {account} (there "
-            f"is: {made}): see Settings."
+UNLISTED: Row = {"price_decimals": None, "size_decimals": None, "listed_kind": None}
+
+
+def _now_row(
+    watched: WatchedMarket,
+    stored: StoredDecision | None,
+    listed: Row | None,
+    words: why.Vocabulary,
+    *,
+    now: int,
+) -> Row:
+    row: Row = {"market": market(watched.instrument), "left": _left(watched)}
+    if watched.reduce_only:
+        return row | {
+            "standing": "reduces only",
+            "fair": NOTHING,
+            "would": "it left the filter the bot follows: what is held is worked out",
+            "again": NOTHING,
+        }
+    if stored is None:
+        return row | {
+            "standing": "not evaluated yet", "fair": NOTHING, "would": "", "again": NOTHING,
+        }  # fmt: skip
+    decision = stored.decision
+    if decision.outcome not in WORDS:
+        row["left"] = ""  # nothing is wished: what an older wish left over says nothing now
+    fair = dict(decision.build_up).get("fair")
+    binary = (listed or UNLISTED)["listed_kind"] == "binary"
+    times = f", {stored.count:,}\N{MULTIPLICATION SIGN}" if stored.count > 1 else ""
+    return row | {
+        "standing": WORDS.get(decision.outcome, "quotes nothing"),
+        "fair": price(fair, in_cents=binary),
+        "would": why.would_quote(decision, words),
+        "again": f"{age(max(0, now - decision.at_ns))}{times}",
+    }
+
+
+def _asleep(row: Row, state: str) -> Row:
+    """Return a row of a bot that is not evaluated: what it wished last is no wish of now."""
+    return row | {
+        "standing": "quotes nothing",
+        "fair": NOTHING,
+        "would": f"the bot is {state}; select the row for its last evaluation",
+        "left": "",
+    }
+
+
+def _left(watched: WatchedMarket) -> str:
+    words = [why.left_words(reason) for reason in watched.left]
+    if watched.denied:
+        words.append(f"risk denied: {why.plain(watched.denied)}")
+    return "; ".join(words)
+
+
+# -- Its evaluations over time: what it did and did not do, repeats as one row, and why ------------
+
+TIMELINE_COLUMNS = {
+    "at_ns": ("From", "time"),
+    "lasted": ("Lasted", "text"),
+    "times": ("Times", "count"),
+    "market": ("Market", "text"),
+    "did": ("What it wants", "text"),
+    "fair": ("Fair value", "text"),
+    "why": ("Why not", "long"),
+}
+ALL, QUOTING, NOT = "All", "Quoting", "Not quoting"
+KINDS = {ALL: None, QUOTING: True, NOT: False}
+ANY = "any reason"
+
+
+@st.cache_data(ttl=4.0, max_entries=64, show_spinner=False)
+def _stretches(
+    path: Path, bot: str, outcome: str | None, quoting: bool | None
+) -> list[EvaluationSpan]:
+    return timeline(path, bot=bot, outcome=outcome, quoting=quoting)
+
+
+@st.cache_data(ttl=10.0, max_entries=64, show_spinner=False)
+def _reasons(path: Path, bot: str) -> dict[str, int]:
+    return {name: n for name, n in outcomes(path, bot=bot).items() if name not in ("quote", "hold")}
+
+
+@guard.part("The evaluations so far")
+def show_before(bot: str) -> None:
+    """Draw a bot's latest evaluations, those that fit the filter, and the selected one."""
+    path = config().decisions_path
+    try:
+        words = why.vocabulary()
+        kind, outcome = _filter(_reasons(path, bot), bot, words)
+        found = _stretches(path, bot, outcome, KINDS[kind])
+    except PitbossError as error:
+        st.error(f"The decision log cannot be read: {error}. Trading does not depend on it.")
+        return
+    if not found:
+        panels.empty(
+            "No evaluation fits.",
+            "A running bot is asked on every move of its markets; choose All, or start it above.",
         )
-    if reason:
-        why.append(reason)
-    label = f"Move to {mode.upper()}…"
-    if st.button(label, disabled=bool(reason), key=f"move_{mode}_{name}"):
-        commands.ask_first(_question(bot, mode, found[0]))
+        return
+    listed = ask(listings_of, engine_id(), tuple(sorted({one.instrument for one in found})))
+    panels.note(
+        f"{count(sum(one.count for one in found), 'evaluation')} in {count(len(found), 'row')}, "
+        "the latest first: alike ones in a row are one, with how often and how long · from the "
+        "decision log, at most 6 s old"
+    )
+    rows = [_row(one, listed.get(one.instrument, UNLISTED), words) for one in found]
+    ids = [(one.instrument, one.first.number) for one in found]
+    chosen = choice(rows, TIMELINE_COLUMNS, key=f"timeline_{bot}", ids=ids)
+    one = next((one for one, key in zip(found, ids, strict=True) if key == chosen), None)
+    if one is None:
+        panels.note("Select a row for its inputs, fair value, gates, quotes and what was done.")
+        return
+    evaluation(one.first, listed.get(one.instrument, UNLISTED))
 
 
-def _question(bot: Mapping[str, Any], mode: Mode, twin: str) -> commands.Confirmation:
-    name, account = str(bot["name"]), str(bot["account"])
-    words = (
-        f"Bot **{name}** trades at account **{twin}** from its next start, no more at {account} "
-        f"({bot['mode']}). {commands.MONEY[mode]}.\n\nFirst it is proven that none of its orders "
-        f"is open. What {account} holds stays there: nothing is sold and nothing crosses. A new "
-        "version of the settings is saved and put in force. The bot stays stopped."
-    )
-    return commands.Confirmation(
-        command=SetMode(bot=BotId(name), mode=mode),
-        slot=f"bot:{name}",
-        title=f"Move {name} to {mode.upper()}",
-        words=words,
-        label=f"Move to {mode.upper()}",
-    )
+def _filter(reasons: dict[str, int], bot: str, words: why.Vocabulary) -> tuple[str, str | None]:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        kind = st.segmented_control(
+            "Show", tuple(KINDS), default=ALL, key=f"timeline_kind_{bot}", required=True
+        )
+        if kind != NOT or not reasons:
+            return str(kind), None
+        reason = st.selectbox(
+            "Reason",
+            [ANY, *reasons],
+            format_func=lambda name: (
+                ANY if name == ANY else f"not: {words.gate(name).holds} ({reasons[name]:,})"
+            ),
+            key=f"timeline_reason_{bot}",
+        )
+    return str(kind), None if reason in (ANY, None) else str(reason)
+
+
+def _row(one: EvaluationSpan, listed: Row, words: why.Vocabulary) -> dict[str, Any]:
+    fair = dict(one.first.build_up).get("fair")
+    return {
+        "at_ns": one.first_ns,
+        "lasted": age(one.last_ns - one.first_ns) if one.count > 1 else "once",
+        "times": one.count,
+        "market": market(one.instrument),
+        "did": levels(one.wish, listed) if one.outcome == "quote" else "nothing",
+        "fair": price(fair, in_cents=listed["listed_kind"] == "binary"),
+        "why": why.would_quote(one.first, words),
+    }
+
+
+def levels(wish: Intent | None, listed: Row) -> str:
+    if not isinstance(wish, Quotes):
+        return "keeps earlier quotes" if wish is None else "a position"
+    told = [f"bid {price_raw(p, listed)} \N{MULTIPLICATION SIGN} {size_raw(s, listed)}"
+            for p, s in wish.bids]  # fmt: skip
+    told += [f"ask {price_raw(p, listed)} \N{MULTIPLICATION SIGN} {size_raw(s, listed)}"
+             for p, s in wish.asks]  # fmt: skip
+    return " \N{MIDDLE DOT} ".join(told) or "to quote nothing"
+
+
+# -- one evaluation --------------------------------------------------------------------------------
+
+
+def evaluation(decision: Decision, listed: Row) -> None:
+    """Draw one evaluation whole, with what the executor did about it. Nothing is left out."""
+    plan, words = _plan_of(decision), why.vocabulary()
+    st.markdown(why.because(decision, plan, listed, words))
+    parts = why.decided(decision, listed, words)
+    if plan is not None:
+        parts += why.planned(plan, listed)
+    st.html(why.blocks(parts))
+    if plan is None:
+        panels.note(
+            "No order was touched in that turn: what rested fitted already, or there was "
+            "nothing to place and nothing to cancel."
+        )
+
+
+def _plan_of(decision: Decision) -> Planned | None:
+    found = plans_at(config().decisions_path, instrument=decision.instrument, at_ns=decision.at_ns)
+    own = [plan for plan in found if plan.decision in (0, decision.number)]
+    return next(iter(own), None)
+
+
+def at_moment(bot: str, instrument: str, at_ns: int) -> None:
+    """Draw what a bot had decided about a market at a moment: where links of alerts lead."""
+    try:
+        before = decisions_around(
+            config().decisions_path, instrument=instrument, at_ns=at_ns, bot=bot, before=1, after=0
+        )
+    except PitbossError as error:
+        st.error(f"The decision log cannot be read: {error}. Trading does not depend on it.")
+        return
+    st.markdown(f"**What {bot} had decided about {market(instrument)} by then**")
+    if not before:
+        panels.empty(
+            "Nothing is kept of that time.",
+            "The decision log keeps the latest gigabyte; the journal keeps every order and fill.",
+        )
+        return
+    listed = ask(listings_of, engine_id(), (instrument,)).get(instrument, UNLISTED)
+    panels.note(order.standing(before[0]))
+    evaluation(before[0].decision, listed)
