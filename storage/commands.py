@@ -253,6 +253,15 @@ def mark(connection: sqlite3.Connection, engine_id: str, given: StandingMark, *,
     )
 
 
+def forget_resolved(connection: sqlite3.Connection, engine_id: str) -> None:
+    """Take the marks away of followed markets that are resolved: nothing is heard of them."""
+    connection.execute(
+        "DELETE FROM marks WHERE engine_id = ? AND kind = ? AND subject IN (SELECT instrument "
+        "FROM listings l WHERE l.engine_id = marks.engine_id AND l.payout_yes_micro IS NOT NULL)",
+        (engine_id, MarkKind.FOLLOWED),
+    )
+
+
 def marks(connection: sqlite3.Connection, engine_id: str, kind: MarkKind) -> list[StandingMark]:
     """Return all marks of a kind, the oldest first."""
     return _MARKS.all(

@@ -22,7 +22,7 @@ import uvloop
 from engine.clock import TapeClock, WallClock
 from engine.config import Config
 from engine.domain.effects import RaiseAlert, Severity
-from engine.domain.instruments import AccountId
+from engine.domain.instruments import AccountId, InstrumentId
 from engine.domain.settings import AccountSettings
 from engine.errors import BrokenInvariant, PitbossError, StorageError, os_sentence
 from engine.executor.executor import Executor
@@ -45,7 +45,7 @@ from engine.runtime.state_writer import Projector, StateKeeper
 from engine.runtime.tape import SEGMENT_BYTES, Tape
 from engine.runtime.ticks import TickKeeper
 from storage.alerts import raise_alert
-from storage.commands import cut
+from storage.commands import MarkKind, cut, forget_resolved, marks
 from storage.database import connect_writer, refusals_told
 from storage.decisions import FILE_BYTES_MAX, FILES_KEPT
 from storage.journal import Snapshots, last_seq, latest_snapshots, record_at, take_lease
@@ -165,6 +165,7 @@ class Start(NamedTuple):
     """What is opened."""
     outside: dict[AccountId, Executor]
     """What has a past and is not."""
+    followed: dict[AccountId, dict[InstrumentId, None]]
 
     @property
     def executors(self) -> dict[AccountId, Executor]:
@@ -181,7 +182,11 @@ def chosen(connection: sqlite3.Connection, accounts: Accounts, now_ns: int) -> S
     accounts.register(connection, settings.document)
     made = accounts.made(settings.document)
     outside = accounts.know(connection, settings.document)
-    return Start(accounts, settings, aside, first, made, outside)
+    followed: dict[AccountId, dict[InstrumentId, None]] = {}
+    forget_resolved(connection, ENGINE_ID)
+    for one in marks(connection, ENGINE_ID, MarkKind.FOLLOWED):
+        followed.setdefault(AccountId(one.account), {})[InstrumentId(one.subject)] = None
+    return Start(accounts, settings, aside, first, made, outside, followed)
 
 
 def opened(
@@ -199,7 +204,7 @@ def opened(
     """
     accounts, now_ns, document = start.accounts, engine.clock.now_ns(), start.settings.document
     check_accounts(found, accounts.known)
-    engine.accounts = accounts
+    engine.accounts, engine.followed = accounts, start.followed
     engine.outside = partial(accounts.outside, to_prove.accounts if to_prove else ())
     engine.unread = to_prove.unread if to_prove else ()
     for why in start.aside:

@@ -16,11 +16,12 @@ from engine.domain.orders import OrderId, OrderState
 from engine.errors import BadInput
 from engine.executor.manual import ManualRefused
 from engine.executor.orders import LiveOrder
-from engine.live.commands.registry import Done, Pending, command, part
+from engine.live.commands.registry import Done, Pending, command, marked, part
 from engine.live.engine import Engine
 from engine.live.proof import deafen, listen
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.bot_runner import RETREAT_EVERY_NS, way_out
+from storage.commands import MarkKind, StandingMark
 
 ANSWER_NS_MAX = 20 * 1_000_000_000
 """After this without the venue's word the answer says where the order stands."""
@@ -172,23 +173,28 @@ FLATTEN_NS_MAX = 15 * 1_000_000_000
 
 
 @command(FollowMarket)
-def follow(engine: Engine, command: FollowMarket, who: str) -> Done:
-    """Have an account hear a market, or no more. Raises BadInput."""
-    del who
+def follow(engine: Engine, command: FollowMarket, who: str) -> Pending:
+    """Have an account hear a market, or no more; it survives a restart. Raises BadInput."""
     runner, name = runner_of(engine, command.account), command.instrument
     followed = engine.followed.setdefault(runner.account, {})
+    text = f"{name} is followed at {command.account} until you leave it or it is resolved"
     if not command.on:
         followed.pop(name, None)
-        return Done(
-            f"{name} is not followed any more: it is heard while a bot or an order needs it"
-        )
-    market = engine.accounts.venues.markets.get(name.partition(":")[0])
-    if name not in runner.desk.cache.views and not (market and market.may_be(name)):
-        raise BadInput(f"{name} is no market that can be heard here")
-    if name not in followed and len(followed) >= FOLLOWED_MAX:
-        raise BadInput(f"{FOLLOWED_MAX} markets are followed at {command.account}: leave one first")
-    followed[name] = None
-    return Done(f"{name} is followed at {command.account} until the engine stops")
+        text = f"{name} is not followed any more: it is heard while a bot or an order needs it"
+    else:
+        market = engine.accounts.venues.markets.get(name.partition(":")[0])
+        if name not in runner.desk.cache.views and not (market and market.may_be(name)):
+            raise BadInput(f"{name} is no market that can be heard here")
+        if name not in followed and len(followed) >= FOLLOWED_MAX:
+            raise BadInput(
+                f"{FOLLOWED_MAX} markets are followed at {command.account}: leave one first"
+            )
+        followed[name] = None
+    given = StandingMark(
+        account=runner.account, kind=MarkKind.FOLLOWED, subject=name, who=who,
+        at_ns=engine.wall_ns(),
+    )  # fmt: skip
+    return marked(engine, given, text, on=command.on)
 
 
 class Flattening(msgspec.Struct):

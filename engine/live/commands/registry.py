@@ -21,7 +21,7 @@ from engine.domain.commands import Command
 from engine.errors import BadInput, BrokenInvariant, ConfigError, StorageError
 from engine.live.engine import Engine
 from engine.runtime.recovery import HOUSE
-from storage.commands import CommandState, LeftCommand, answer
+from storage.commands import CommandState, LeftCommand, StandingMark, answer, mark
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -88,6 +88,16 @@ def where_files_are_written(engine: Engine, do: Callable[[Any], str]) -> Pending
 
     engine.state.do(run, refused=lambda why: soon(pending.give, Refused(why)))
     return pending
+
+
+def marked(engine: Engine, given: StandingMark, text: str, *, on: bool) -> Pending:
+    """Set a mark in the state file, or take it away; the answer is `text`."""
+
+    def write(connection: Any) -> str:
+        mark(connection, engine.engine_id, given, on=on)
+        return text
+
+    return where_files_are_written(engine, write)
 
 
 Made = TypeVar("Made")

@@ -28,9 +28,13 @@ from engine.domain.instruments import InstrumentId, Leg, Side
 from engine.domain.intents import Urgency
 from engine.domain.orders import CancelReason, OrderType
 from engine.gateway.door import Prepared
+from engine.live.accounts import Accounts
 from engine.live.commands import orders
+from engine.live.main import chosen
 from engine.runtime.market_hub import wants_of
-from storage.commands import CommandState, LeftCommand
+from storage.commands import CommandState, LeftCommand, MarkKind, StandingMark, mark, marks
+from storage.rows import ListingFold, Table
+from storage.users import ENGINE_ID
 from tests.test_distance import DEMO, ONE, Exchange, TradingDesk
 
 SHARE = 10**6
@@ -217,5 +221,27 @@ async def test_a_followed_market_is_wanted_until_it_is_not(
         for name, why in (("demo:third", "leave one first"), ("demo:nothing", "is no market")):
             said = await desk.asked(msgspec.structs.replace(asked, instrument=InstrumentId(name)))
             assert (said.state, why in said.answer) == (CommandState.REFUSED, True)
+        assert [one.subject for one in kept(desk)] == [other]
         await desk.asked(msgspec.structs.replace(asked, on=False))
         assert other not in wants_of(engine, "demo", runner)[0]
+        assert kept(desk) == []
+
+
+def kept(desk: HandDesk) -> list[StandingMark]:
+    return marks(desk.connection, ENGINE_ID, MarkKind.FOLLOWED)
+
+
+async def test_a_followed_market_survives_a_restart_until_it_is_resolved(tmp_path: Path) -> None:
+    over = InstrumentId("demo:over")
+    async with HandDesk(tmp_path, room=0) as desk:
+        for subject in (ONE.id, over):
+            one = StandingMark(
+                account=DEMO, kind=MarkKind.FOLLOWED, subject=subject, who="ann", at_ns=1
+            )
+            mark(desk.connection, ENGINE_ID, one, on=True)
+        paid = ListingFold(instrument=over, payout_yes_micro=0, seq=1)
+        Table(ListingFold, "listings").put(desk.connection, ENGINE_ID, [paid])
+        venues: Any = SimpleNamespace(refusal=lambda _: "it is closed")
+        start = chosen(desk.connection, Accounts(venues, fence=1), 1)
+        assert start.followed == {DEMO: {ONE.id: None}}
+        assert [one.subject for one in kept(desk)] == [ONE.id]
