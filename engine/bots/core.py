@@ -191,8 +191,8 @@ class AccountCore:
                 self._attach(self._bot(name), now_ns)
             case Dismissed(bot=name):
                 self._remove(self._bot(name), now_ns)
-            case Withdrawn(bot=name):
-                self._effects += executor.withdraw(name, None, now_ns)
+            case Withdrawn(bot=name, instrument=instrument):
+                self._effects += executor.withdraw(name, instrument, now_ns)
             case Moved(bot=name, state=state):
                 self._bot(name).state = BotState(state)
             case Following(bot=name, instruments=instruments):

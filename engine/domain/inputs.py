@@ -105,9 +105,10 @@ class Dismissed(Input, frozen=True, tag=8):
 
 
 class Withdrawn(Input, frozen=True, tag=9):
-    """A bot's wishes were forgotten."""
+    """A bot's intents were forgotten, all of them or those for one instrument."""
 
     bot: BotId
+    instrument: InstrumentId | None = None
 
 
 class Moved(Input, frozen=True, tag=10):

@@ -11,6 +11,7 @@ from engine.domain.bots import AT_REST
 from engine.domain.commands import MANUAL, Answered, CancelOrderByHand, PlaceManual
 from engine.domain.commands.trading import Flatten, FollowMarket
 from engine.domain.events import Event, OrderCancelled, OrderNotSent, OrderRejected
+from engine.domain.inputs import Withdrawn
 from engine.domain.instruments import AccountId, Instrument, InstrumentId
 from engine.domain.orders import OrderId, OrderState
 from engine.errors import BadInput
@@ -251,7 +252,11 @@ class Flattener:
             late = now_ns - one.since_ns > FLATTEN_NS_MAX
             if not left or late or view is None or view.closed:
                 self._asked.remove(one)
-                one.told(not left, self._said(one, left))
+                said = self._said(one, left)
+                # Its last intent would close at once whatever is bought here in the next seconds.
+                desk.receive(Withdrawn(one.runner.account, MANUAL, name), now_ns)
+                one.runner.settle(now_ns)
+                one.told(not left, said)
             elif now_ns - one.wished_ns >= RETREAT_EVERY_NS:
                 one.wished_ns = now_ns
                 wish = way_out(desk, name, MANUAL, now_ns, slip=one.slip, touched=one.touched)

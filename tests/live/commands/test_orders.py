@@ -93,14 +93,18 @@ class HandDesk(TradingDesk):
         runner, now_ns = self.engine.runners[DEMO], self.engine.clock.now_ns()
         runner.desk.executor.ledger.move_cash(10**10)
         runner.market((InstrumentListed(instrument=ONE), BOOK), now_ns)
-        bought = await self.asked(
-            PlaceManual(
-                account=DEMO, instrument=ONE.id, leg=Leg.YES, side=Side.BUY, price=5_200,
-                size=20 * SHARE, urgency=Urgency.CROSS,
-            )
-        )  # fmt: skip
+        bought = await self.buys(20)
         assert bought.state is CommandState.DONE, bought.answer
         assert self.position == 20 * SHARE
+
+    async def buys(self, shares: int) -> LeftCommand:
+        """Take so much YES by hand."""
+        return await self.asked(
+            PlaceManual(
+                account=DEMO, instrument=ONE.id, leg=Leg.YES, side=Side.BUY, price=5_200,
+                size=shares * SHARE, urgency=Urgency.CROSS,
+            )
+        )  # fmt: skip
 
     @property
     def position(self) -> int:
@@ -141,6 +145,18 @@ async def test_a_position_is_sold_within_the_cap_and_nothing_beyond(tmp_path: Pa
         assert (again.state, "holds nothing" in again.answer) == (CommandState.REFUSED, True)
 
 
+async def test_what_is_bought_after_a_flatten_is_kept(tmp_path: Path) -> None:
+    async with HandDesk(tmp_path, room=50) as desk:
+        await desk.holds()
+        await desk.asked(flatten(100))
+        bought = await desk.buys(20)
+        for _ in range(3):
+            desk.engine.runners[DEMO].settle(desk.engine.clock.now_ns())
+            desk.engine.tick(desk.engine.clock.now_ns())
+        assert (bought.state, desk.position) == (CommandState.DONE, 20 * SHARE)
+        assert [one.side for one in desk.venue.sent] == [Side.BUY, Side.SELL, Side.BUY]
+
+
 async def test_what_nobody_takes_is_left_and_named(tmp_path: Path) -> None:
     async with HandDesk(tmp_path, room=8) as desk:
         await desk.holds()
@@ -148,6 +164,7 @@ async def test_what_nobody_takes_is_left_and_named(tmp_path: Path) -> None:
         assert said.state is CommandState.FAILED
         assert said.answer.startswith(f"12 of 20 in {ONE.id} are left, within 0 from 0.48")
         assert desk.position == 12 * SHARE
+        assert desk.engine.runners[DEMO].desk.executor.explain(ONE.id)[0] == (), "it still sells"
         assert {one.side for one in desk.venue.sent[1:]} == {Side.SELL}
         assert {one.price for one in desk.venue.sent[1:]} == {4_800}
 
