@@ -97,10 +97,12 @@ def _categories(path: str) -> list[str]:
 
 @st.fragment(run_every=REFRESH_S)
 @guard.part("The state of the listing")
-def show_listing() -> None:
-    """Say how old the list is, with the button that fetches it."""
+def show_listing(*, searched: bool) -> None:
+    """Say how old the list is, with the button that fetches it; `searched` = the search shows."""
     path = config().markets_path
     known = _listings(str(path)) if path.is_file() else []
+    if known and not searched:
+        st.rerun()  # the first page of the list has come: the search belongs below
     for one in known:
         panels.note(told(one, now_ns()))
     if not known:
@@ -295,6 +297,7 @@ def show_one(identifier: str) -> None:
 def main() -> None:
     """Draw the page."""
     panels.head("Markets", "The venue's own listing, minutes old; nothing is traded by it")
-    show_listing()
-    if config().markets_path.is_file():
+    searched = config().markets_path.is_file()
+    show_listing(searched=searched)
+    if searched:
         show_found()

@@ -157,6 +157,7 @@ def show_settlement(mode: Mode, rows: list[Row], now: int) -> None:
             show_ladder(account, now)
             show_redeemable(account)
     show_merges(rows, mode)
+    show_operations(mode)
 
 
 @guard.part("The list of fills")
@@ -321,7 +322,7 @@ def show_redeemable(account: AccountSeen) -> None:
 
 
 def _offer(command: Merge | Redeem, mode: Mode, label: str, stage: str = "") -> None:
-    """Draw a button that asks first, and what became of it."""
+    """Draw a button that asks first."""
     slot = f"{type(command).__name__}:{command.account}:{command.instrument}"
     name = market(command.instrument)
     if st.button(f"{label}: {name}", key=f"offer:{slot}", disabled=bool(stage)):
@@ -337,7 +338,15 @@ def _offer(command: Merge | Redeem, mode: Mode, label: str, stage: str = "") -> 
         )  # fmt: skip
     if stage:
         panels.note(f"{name}: its redemption is {stage}.")
-    commands.show_life(slot)
+
+
+def show_operations(mode: Mode) -> None:
+    """Draw what became of the operations asked for here, also of what is offered no more."""
+    accounts = [one.account for one in ask(snapshot).accounts if one.mode == mode]
+    ours = tuple(f"{kind.__name__}:{name}:" for name in accounts for kind in (Redeem, Merge))
+    for slot in commands.slots():
+        if slot.startswith(ours):
+            commands.show_life(slot)
 
 
 def _cost(row: Row, number: Decimal) -> Decimal:

@@ -59,7 +59,7 @@ ENVIRONMENT = (
     "PITBOSS_HOME", "PITBOSS_DATA", "DATABASE_URL", "PITBOSS_LOG_LEVEL",
     "PITBOSS_DISK_BUDGET",
 )  # fmt: skip
-"""All that worker and jobs keep of the environment: no key, no credential."""
+"""What worker and jobs keep of the environment beside venues' addresses: no key, no credential."""
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -79,6 +79,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
     if not args.clean:
         # What a process was started with stays readable for as long as it lives: start anew.
         kept = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+        kept |= config.venue_urls
         words = [sys.executable, "-m", "engine", "worker", "--clean"]
         os.execve(sys.executable, words, kept)  # noqa: S606 our own interpreter and arguments
     check_schema(config.state_path)

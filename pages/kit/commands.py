@@ -10,7 +10,7 @@ import streamlit as st
 from engine.domain.commands import AnyCommand, Kill
 from engine.domain.instruments import Mode
 from engine.errors import PitbossError
-from pages.kit import guard
+from pages.kit import guard, names
 from pages.kit.data import forget, fresh, health_of
 from pages.kit.home import config, now_ns
 from pages.kit.words import age, moment
@@ -70,9 +70,16 @@ def words_of(left: LeftCommand | None, now: int) -> str:
     if left.answered_ns is not None:
         took = age(left.answered_ns - left.created_ns)
         return (
-            f"**{state}** · {left.answer or 'no words'} · {moment(left.answered_ns)}, after {took}"
+            f"**{state}** · {names.spelled(left.answer) or 'no words'} · "
+            f"{moment(left.answered_ns)}, after {took}"
         )
     return f"**{state}** · {age(now - left.created_ns)} ago, no answer yet"
+
+
+def slots() -> list[str]:
+    """Return under which slots this session has sent commands, in their order."""
+    kept = (str(key).partition(":") for key in st.session_state)
+    return [slot for kind, _, slot in kept if kind in ("command", "refused")]
 
 
 @guard.part("The life of the command")
@@ -105,7 +112,8 @@ def _announce(number: str, left: LeftCommand) -> None:
         said.add(number)
         done = left.state is CommandState.DONE
         icon = ":material/check_circle:" if done else ":material/error:"
-        st.toast(f"{WORDS[left.state].capitalize()}: {left.answer or 'no words'}", icon=icon)
+        st.toast(f"{WORDS[left.state].capitalize()}: {names.spelled(left.answer) or 'no words'}",
+                 icon=icon)  # fmt: skip
 
 
 def nobody_takes_it() -> None:

@@ -30,6 +30,7 @@ def titles() -> dict[str, str]:
 _ROLLING = re.compile(r"^(.+)-(\d{10})$")
 HALF_A_HUNDREDTH = Decimal("0.005")
 _HASH = re.compile(r"^0x[0-9a-f]{16,}$")
+_HASHED = re.compile(r"\b[a-z0-9_-]+:0x[0-9a-f]{16,}\b")
 
 
 def market(instrument: str) -> str:
@@ -42,6 +43,11 @@ def market(instrument: str) -> str:
     if not _HASH.match(name):
         return name
     return titles().get(instrument) or f"{name[:10]}…{name[-4:]}"
+
+
+def spelled(text: str) -> str:
+    """Return a text with each market that it names by a hash named as `market` does."""
+    return _HASHED.sub(lambda found: market(found[0]), text)
 
 
 def cents(row: Any) -> bool:

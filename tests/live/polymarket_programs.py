@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import os
 import sqlite3
 import subprocess
 import sys
@@ -21,8 +20,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
+
 from engine.domain.commands import OpenVault
-from engine.domain.instruments import AccountId
+from engine.domain.instruments import AccountId, Leg
 from engine.errors import PitbossError
 from engine.live import vault
 from engine.runtime.credentials import Credential
@@ -35,9 +36,10 @@ from storage.live_accounts import Unlock, VenueHeartbeat, heartbeats, lock, unlo
 from storage.schema import migrate
 from storage.settings import Saved, applied, save
 from storage.users import ENGINE_ID
+from tests.fakes.polymarket.listing import Listed, instrument_of
 from tests.live.programs import REPOSITORY, Programs, answers
 from tests.ports import free_port
-from tests.venues.polymarket.adapter import credentials
+from tests.venues.polymarket.adapter import credentials, order
 from tests.venues.polymarket.kit import CUP, FINE, RAIN, signer, wallet
 
 T = TypeVar("T")
@@ -60,8 +62,11 @@ PARAMETERS = {
 class LivePrograms(Programs):
     """The fake venue and an engine with one live account at it."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, kind: int = 0, relayer: str = "") -> None:
+        """Take the signature type of the account's wallet, and its relayer key if it has one."""
         super().__init__(home, free_port())
+        self.kind = kind
+        self.relayer = relayer
         self.venue = f"http://127.0.0.1:{self.port}"
         self.nobody = f"http://127.0.0.1:{free_port()}"
         """Where no demo exchange is."""
@@ -98,27 +103,18 @@ class LivePrograms(Programs):
             found |= {
                 "POLYMARKET_ACCOUNT": ACCOUNT,
                 "POLYMARKET_PRIVATE_KEY": signer(SIGNER).key.hex(),
-                "POLYMARKET_WALLET": wallet(signer(SIGNER), 0),
+                "POLYMARKET_WALLET": wallet(signer(SIGNER), self.kind),
+                "POLYMARKET_RELAYER_KEY": self.relayer,
             }
         return found
 
     def engine(self, *, secret: bool = True) -> subprocess.Popen[bytes]:
         """Start an engine, with the account's credential in its environment or without."""
-        environment = {**os.environ, **self.environment(secret=secret)}
-        with (self.home / "run.log").open("ab") as log:
-            program = subprocess.Popen(
-                [sys.executable, "-m", "engine", "run", "--demo", self.nobody],
-                cwd=REPOSITORY,
-                env=environment,
-                stdout=log,
-                stderr=log,
-            )
-        self.running.append(program)
-        return program
+        return self.start("run", "--demo", self.nobody, **self.environment(secret=secret))
 
     def keep_in_vault(self, passphrase: str) -> None:
         """Make a vault that holds the account's key."""
-        path, purse = self.home / "vault.json", wallet(signer(SIGNER), 0)
+        path, purse = self.home / "vault.json", wallet(signer(SIGNER), self.kind)
         secret = {"private_key": signer(SIGNER).key.hex()}
         made = vault.create(path, passphrase)
         vault.put(
@@ -165,15 +161,16 @@ class LivePrograms(Programs):
         listed = asyncio.run(self._asked(lambda venue: venue.open_orders()))
         return len(listed.orders)
 
-    async def _asked(self, question: Callable[[PolymarketVenue], Awaitable[T]]) -> T:
+    async def _asked(
+        self, question: Callable[[PolymarketVenue], Awaitable[T]], who: int = SIGNER
+    ) -> T:
         """Ask the venue through a door of its own; again where it did not answer."""
+        given = credentials(who, self.kind)
         url = self.venue
         hosts = Hosts(clob=url, gamma=url, data=url, relayer=url, rpc=url)
         for _ in range(10):
             try:
-                venue = await PolymarketVenue.open(
-                    ACCOUNT, credentials(SIGNER), now_ns=time.time_ns, hosts=hosts
-                )
+                venue = await PolymarketVenue.open(ACCOUNT, given, now_ns=time.time_ns, hosts=hosts)
             except PitbossError:
                 continue
             try:
@@ -183,6 +180,18 @@ class LivePrograms(Programs):
             finally:
                 await venue.close()
         raise AssertionError("the venue did not answer")
+
+    def quoted(self, slug: str, *quotes: tuple[Leg, int, int]) -> None:
+        """Have somebody else bid in a market: leg, cents, shares. A bid for NO offers YES."""
+        known = next(one for one in self.hand()["markets"] if one["slug"] == slug)
+        instrument = instrument_of(msgspec.convert(known, Listed))
+
+        async def place(venue: PolymarketVenue) -> None:
+            await venue.list_market(instrument)
+            for leg, cents, shares in quotes:
+                await venue.send(venue.prepare(order(instrument, cents, shares, leg=leg)))
+
+        asyncio.run(self._asked(place, SIGNER + 1))
 
     def heartbeat(self) -> VenueHeartbeat | None:
         """Return the heartbeat as the engine last told it."""
@@ -238,7 +247,7 @@ class LivePrograms(Programs):
         """Unlock the account, as a green doctor and a typed phrase do."""
         given = Unlock(
             account=ACCOUNT,
-            wallet=wallet(signer(SIGNER), 0),
+            wallet=wallet(signer(SIGNER), self.kind),
             doctor_ns=time.time_ns(),
             phrase_ns=time.time_ns(),
             who="test",

@@ -82,9 +82,9 @@ class Programs:
         self.commands = 0
         self.running: list[subprocess.Popen[bytes]] = []
 
-    def start(self, *words: str) -> subprocess.Popen[bytes]:
+    def start(self, *words: str, **environment: str) -> subprocess.Popen[bytes]:
         home = self.venue_home if words[0] == "demo" else self.home
-        environment = {**os.environ, "PITBOSS_HOME": str(home)}
+        environment = {**os.environ, "PITBOSS_HOME": str(home), **environment}
         with (home / f"{words[0]}.log").open("ab") as log:
             program = subprocess.Popen(
                 [sys.executable, "-m", "engine", *words],

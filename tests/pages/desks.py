@@ -36,6 +36,7 @@ from storage.database import reading, writing
 from storage.schema import migrate
 from storage.settings import Saved, applied, save
 from storage.users import ENGINE_ID
+from tests.live.polymarket_programs import LivePrograms
 from tests.ports import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -185,6 +186,24 @@ class FirstDesk(LiveDesk):
 
     def prepare(self) -> None:
         """Save nothing: the engine makes the demo accounts and bots itself."""
+
+
+class VenueDesk(Desk):
+    """A dashboard, a worker, and an engine with one live account at the fake of Polymarket."""
+
+    def start(self) -> None:
+        """Start the venue, then all three."""
+        self.venue = LivePrograms(self.config.home, kind=3, relayer="relay-key")
+        self.venue.fake(crowd=0.0)
+        self.venue.prepare()
+        self.venue.engine()
+        self.venue.start("worker", **self.venue.environment(secret=False))
+        super().start()
+
+    def stop(self) -> None:
+        """End all of them."""
+        super().stop()
+        self.venue.end()
 
 
 def number(page: Page, label: str) -> Locator:

@@ -457,6 +457,11 @@ def test_markets_have_short_names(name: str, short: str) -> None:
     assert names.market(name) == short
 
 
+def test_an_answer_names_a_hashed_market_as_the_page_does() -> None:
+    said = f"polymarket:0x{'ab' * 32} is flat, demo:comet-1 is not"
+    assert names.spelled(said) == "0xabababab…abab is flat, demo:comet-1 is not"
+
+
 def test_prices_are_in_the_venues_own_style() -> None:
     assert names.price(0.615, in_cents=True) == "61.5\N{CENT SIGN}"
     assert names.price(65_000.5, in_cents=False) == "65,000.5"
