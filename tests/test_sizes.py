@@ -149,13 +149,18 @@ def test_applied_migrations_and_peers_are_left_out(tmp_path: Path) -> None:
 # -- distance: what a reader opens beside the file in hand -----------------------------------------
 
 DISTANCE = {
-    "single-importer siblings": 13,
+    "single-importer siblings": 9,
+    "single-importer siblings, all": 24,
     "type names defined twice": 3,
     "attributes set from outside": 0,
     "files under 60 lines": 25,
     "lines of the product": 83_500,
 }
-"""How many there may be. A number may only become smaller; where one fell, the test says so."""
+"""How many there may be. A number may only become smaller; where one fell, the test says so.
+
+Siblings are counted twice: those that should not stand apart, and all of them, whatever their
+length, their tests and their kind, in the product and the studies, as somebody from outside would.
+"""
 
 SIBLING_LINES_MAX = 250
 """A file with one importer may stand apart above this, with a test of its own."""
@@ -182,25 +187,38 @@ def modules(root: Path) -> list[Module]:
     return [Module(f, root) for f in sources(root) if "versions" not in f.parts]
 
 
-def siblings(root: Path, found: list[Module]) -> list[str]:
-    """Return the files that one file of their own folder imports, and no other."""
+def studies(root: Path) -> list[Module]:
+    """Return what stands beside the product and is read as it is."""
+    return [Module(f, root) for f in sorted(root.joinpath("studies").rglob("*.py"))]
+
+
+def siblings(found: list[Module]) -> list[tuple[Module, str]]:
+    """Return the files that one file of their own folder imports, and no other; and that one."""
     importers = collections.defaultdict(set)
     for module in found:
         for name in module.imports - {module.name}:
-            importers[name].add(module.name)
-    apart = []
-    for module in found:
-        folder, _, stem = module.name.rpartition(".")
-        places = module.name.split(".")[module.name.startswith("engine.") : -1]
-        tested = root.joinpath("tests", *places, f"test_{stem}.py").is_file()
-        if module.package or len(importers[module.name]) != 1:
-            continue
-        (only,) = importers[module.name]
-        if folder in {only, only.rpartition(".")[0]} and not (
-            module.lines > SIBLING_LINES_MAX and tested
-        ):
-            apart.append(f"{module.name}: {module.lines} lines, for {only} alone")
-    return apart
+            importers[name].add(module)
+    return [
+        (module, only.name)
+        for module in found
+        for only in importers[module.name]
+        if len(importers[module.name]) == 1 and only.file.parent == module.file.parent
+    ]
+
+
+def apart(root: Path, found: list[Module]) -> list[str]:
+    """Return the siblings that are no package, and neither long nor tested by themselves."""
+    return [
+        f"{module.name}: {module.lines} lines, for {only} alone"
+        for module, only in siblings(found)
+        if not module.package
+        and not (module.lines > SIBLING_LINES_MAX and has_a_test(root, module))
+    ]
+
+
+def has_a_test(root: Path, module: Module) -> bool:
+    places = module.name.split(".")[module.name.startswith("engine.") : -1]
+    return root.joinpath("tests", *places, f"test_{module.file.stem}.py").is_file()
 
 
 def twice(found: list[Module]) -> list[str]:
@@ -285,7 +303,11 @@ def wired(found: list[Module]) -> list[str]:
 def distances(root: Path, found: list[Module]) -> dict[str, list[str]]:
     """Return what is counted, by the name of its count."""
     return {
-        "single-importer siblings": siblings(root, found),
+        "single-importer siblings": apart(root, found),
+        "single-importer siblings, all": [
+            f"{module.name}: {module.lines} lines, for {only} alone"
+            for module, only in siblings([*found, *studies(root)])
+        ],
         "type names defined twice": twice(found),
         "attributes set from outside": wired(found),
         "files under 60 lines": [

@@ -22,7 +22,17 @@ from engine.domain.commands import (
 )
 from engine.domain.decisions import Decision, Planned
 from engine.domain.effects import AnyWalletEffect, PlaceOrder
-from engine.domain.events import Event, HealthChanged, LatchReleased
+from engine.domain.events import (
+    CashMoved,
+    Event,
+    FillsListed,
+    HealthChanged,
+    InstrumentListed,
+    InstrumentResolved,
+    LatchReleased,
+    LossAccepted,
+    OrderFilled,
+)
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
 from engine.domain.orders import Order, OrderId
 from engine.domain.settings import RiskLimits, SettingsDocument
@@ -33,9 +43,7 @@ from engine.lab.simulate.bench import Evidence, JudgeVerdict
 from engine.lab.simulate.disk import Disk, Journal
 from engine.lab.simulate.engine_run import AUTH, MS, EngineRun, S
 from engine.lab.simulate.faults import Faults
-from engine.lab.simulate.judge_lives import Lives
-from engine.lab.simulate.judge_orders import DECIDED, LEAVING
-from engine.lab.simulate.loss import goes_on
+from engine.lab.simulate.judges import DECIDED, LEAVING, Lives
 from engine.lab.simulate.market_network import MarketNetwork
 from engine.lab.simulate.network import Network
 from engine.lab.simulate.process import EngineDied, Process
@@ -44,12 +52,71 @@ from engine.live.commands.kill import KillScope
 from engine.venues.demo.exchange import DemoExchange
 from storage.bets import BetFold
 from storage.commands import leave
-from storage.journal import Record
+from storage.journal import Record, decode
 from storage.latch import read_latch, set_latch
+from storage.loss import UNSEEN_MAX, Known, Message
 from storage.projection import Fold
 from storage.rows import OrderFold, Rows
 from storage.settings import Saved, applied, latest, save
 from storage.users import ENGINE_ID
+
+# -- A journal that lost its end: what a person who accepts that writes ----------------------------
+# The projections have read the lost records but for the last few; the exchange tells the rest.
+
+UNREAD = 20
+"""How many of the lost records no projection had read."""
+
+
+def goes_on(lost: list[Record], disk: Disk, side: VenueSide, now_ns: int) -> list[Message]:
+    """Return what is written behind what is left, as `python -m engine recover` does it."""
+    account = side.account
+    known = Known(since_ns=disk.rows[-1].at_ns if disk.rows else 0)
+    for record in disk.rows:
+        if record.kind == PlaceOrder.__name__:
+            known.have.add((account, decode(record).order.id))
+    for record in lost[: max(1, len(lost) - UNREAD)]:
+        _take(known, record)
+    for number, order in side.arrived.items():
+        if (account, number) not in known.have:
+            known.have.add((account, number))
+            known.orders.append(order)
+            known.names[account, number] = side.prepare(order).identity
+    until = max((number for _, number in known.have), default=0) + UNSEEN_MAX
+    accepted = LossAccepted(
+        account=account,
+        orders_until=OrderId(until),
+        since_ns=known.since_ns,
+        journal_seq=len(disk.rows),
+        projected_seq=len(disk.rows) + len(lost),
+        projected_crc=0,
+        who="operator",
+    )
+    return [*known.messages(), (account, accepted, now_ns)]
+
+
+def _take(known: Known, record: Record) -> None:
+    """Note a record as the projections' rows tell of it."""
+    message = decode(record)
+    told: Message = (record.account, message, record.at_ns)
+    match message:
+        case InstrumentListed():
+            known.listings.append(told)
+        case InstrumentResolved():
+            known.payouts.append(told)
+        case CashMoved():
+            known.cash.append(told)
+        case PlaceOrder(order=order, identity=identity):
+            known.have.add((order.account, order.id))
+            known.orders.append(order)
+            if identity is not None:
+                known.names[order.account, order.id] = identity
+        case OrderFilled():
+            known.fills.append(told)
+        case FillsListed(account=account, fills=fills):
+            known.fills += [(account, one, record.at_ns) for one in fills]
+        case _:
+            pass
+
 
 # -- The judge of rows: what a page shows of an order is what the engine itself holds of it --------
 # Folds the journal as the state file's projection does, record by record, and compares every row

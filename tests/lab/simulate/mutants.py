@@ -25,7 +25,7 @@ from engine.executor.orders import OrderTable
 from engine.executor.reconcile import Reconciler
 from engine.executor.wallet import WalletOperations
 from engine.gateway.places import PlacesLane
-from engine.lab.simulate import loss
+from engine.lab.simulate import simulated_account
 from engine.lab.simulate.disk import Journal
 from engine.lab.simulate.faults import Fault
 from engine.live import accounts
@@ -120,7 +120,7 @@ def _life_begins_the_day(patch: Patch) -> None:
 
 def _numbers_begin_again(patch: Patch) -> None:
     patch.setattr(TradingHalts, "_loss_accepted", lambda *_: None)
-    patch.setattr(loss, "UNSEEN_MAX", 0)
+    patch.setattr(simulated_account, "UNSEEN_MAX", 0)
     messages = Known.messages
 
     def unread(self: Any) -> Any:

@@ -15,7 +15,7 @@ import pytest
 
 from engine.domain.events import InstrumentListed
 from engine.domain.instruments import Mode
-from engine.lab.simulate.judge_lives import Lives
+from engine.lab.simulate.judges import Lives
 from engine.lab.simulate.simulated_account import SimulatedAccount
 from engine.lab.simulate.world import MINUTE, World
 from engine.live.lifecycle import ledger_side
