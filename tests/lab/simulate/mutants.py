@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from engine.bots.core import AccountCore
-from engine.domain.effects import CancelScope, PlaceOrder
+from engine.domain.effects import CancelScope, MergePairs, PlaceOrder
 from engine.domain.fills import FillState
 from engine.domain.inputs import StartedOver
 from engine.domain.instruments import Leg
@@ -408,6 +408,45 @@ def _silence_is_no_redemption(patch: Patch) -> None:
     patch.setattr(WalletOperations, "start", hasty)
 
 
+def _converts(patch: Patch, wrong: Callable[[Any, Any], None]) -> None:
+    convert = Ledger.convert
+
+    def converted(self: Any, event: Any) -> Any:
+        booked = convert(self, event)
+        wrong(self, event)
+        return booked
+
+    patch.setattr(Ledger, "convert", converted)
+
+
+def _merges_burn_one_leg(patch: Patch) -> None:
+    def kept(self: Any, event: Any) -> None:
+        if event.size < 0:
+            self.holding(event.instrument).no.settled -= event.size
+
+    _converts(patch, kept)
+
+
+def _splits_cost_nothing(patch: Patch) -> None:
+    def given(self: Any, event: Any) -> None:
+        if event.size > 0:
+            self.state.cash_settled_micro += event.amount_micro
+
+    _converts(patch, given)
+
+
+def _an_unknown_merge_has_failed(patch: Patch) -> None:
+    doubted = WalletOperations._doubted
+
+    def failed(self: Any, operation: Any, now_ns: int, reason: str) -> None:
+        if isinstance(operation.effect, MergePairs):
+            self._end(operation, now_ns)
+        else:
+            doubted(self, operation, now_ns, reason)
+
+    patch.setattr(WalletOperations, "_doubted", failed)
+
+
 MUTANTS = (
     Mutant("silence is taken for a refusal", _silence_is_refusal, (F.LOST_AFTER,), 24, 2.0),
     Mutant("a cancel that was only sent releases", _cancel_submit_releases, (F.LOST_BEFORE,)),
@@ -475,5 +514,14 @@ MUTANTS = (
         (F.BROKEN, F.CRASH_REDEEMING),
         12,
         2.0,
+    ),
+    Mutant("a merge burns one leg alone", _merges_burn_one_leg, (), 12, 2.0),
+    Mutant("a split costs nothing", _splits_cost_nothing, (F.VENUE_CONVERTS,), 12, 2.0),
+    Mutant(
+        "a merge nobody answered is asked for again",
+        _an_unknown_merge_has_failed,
+        (F.LOST_BEFORE, F.LOST_AFTER, F.REPORT_LOST),
+        12,
+        4.0,
     ),
 )
