@@ -1,0 +1,94 @@
+"""Law K at every crash point: whatever a death leaves of the journal, a byte has left under a name.
+
+One quiet world, lived again for each record its engine writes once it trades, and for each place
+that may die between its commit and its first byte. The power cut takes what was not durable, or
+nothing. The next life must know every order that reached the exchange under the name it has there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from engine.lab.simulate.engine_run import EngineRun
+from engine.lab.simulate.simulated_account import SimulatedAccount
+from engine.lab.simulate.world import MS, S, World, uncollected
+from engine.log import silent
+from storage.journal import decode
+
+SEED = 3
+TRADES_NS = 4 * S
+"""In so long it has placed and cancelled a dozen times."""
+
+
+class Extreme(Random):
+    """Chance, but that a cut takes all it can or nothing."""
+
+    kept = False
+
+    def randint(self, a: int, b: int) -> int:
+        return b if self.kept else a
+
+
+def born(home: Path, *, kept: bool) -> tuple[World, SimulatedAccount, EngineRun]:
+    world = World(SEED, faults=(), accounts=1)
+    (station,) = world.stations
+    station.disk._random = chance = Extreme(SEED)
+    chance.kept = kept
+    station.begin(home)
+    assert station.life is not None
+    return world, station, station.life
+
+
+def lives_again(world: World, station: SimulatedAccount, dead: EngineRun) -> int:
+    """Let it die and start again; count the orders the exchange has heard of, all known by name."""
+    end_ns = world.exchange.now_ns + 30 * S
+    while world.exchange.now_ns < end_ns:
+        assert world._until(world.exchange.now_ns + 250 * MS), station.verdicts
+        life = station.life
+        if dead.dead and life is not None and life.open and not life.executor.recovering:
+            break
+    else:
+        pytest.fail("no second life trades")
+    for number, order in station.side.arrived.items():
+        known = life.executor.record(number)
+        assert known is not None, f"order {number} is at the exchange and nobody knows it"
+        assert known.identity == station.side.prepare(order).identity
+    return len(station.side.arrived)
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["cut to what is durable", "all is written"])
+def test_a_death_with_any_record_leaves_no_order_without_its_name(
+    tmp_path: Path, *, kept: bool
+) -> None:
+    with silent(), uncollected():
+        world, station, _ = born(tmp_path / "whole", kept=kept)
+        assert world._until(world._begin_ns + TRADES_NS)
+        kinds = [record.kind for record in station.disk.rows]
+        station.close()
+        points = range(kinds.index("PlaceOrder") + 1, len(kinds))
+        assert {"PlaceOrder", "OrderAccepted", "CancelOrders", "OrderCancelled"} <= {
+            kinds[point - 1] for point in points
+        }
+        arrived = []
+        for point in points:
+            world, station, life = born(tmp_path / str(point), kept=kept)
+            life.journal.dying = point
+            arrived.append(lives_again(world, station, life))
+            station.close()
+    assert max(arrived) > 10
+
+
+def test_a_death_between_commit_and_first_byte_leaves_a_name_and_no_order(tmp_path: Path) -> None:
+    with silent(), uncollected():
+        for moment in range(12):
+            world, station, life = born(tmp_path / str(moment), kept=False)
+            assert world._until(world._begin_ns + 1_600 * MS + moment * 200 * MS)
+            life.line.sending_dies = True
+            lives_again(world, station, life)
+            asked = [decode(one) for one in station.disk.rows if one.kind == "PlaceOrder"]
+            first = {one.order.id for one in asked if one.order.fence == 1}
+            assert first - station.side.arrived.keys(), "it has its name and has never left"
+            station.close()
