@@ -33,6 +33,9 @@ DEAF_S = 10
 """How long a loop may hold the interpreter's own lock. No thread of Python hears KILL then; a timer
 of the C library ends the process, and its successor sets the latch."""
 
+CLOSES_S = 60
+"""How long a loop may take to close after its last line: what hangs there would keep the lock."""
+
 SIGNALLED, DEAF = "signalled", "deaf"
 """The marks in the run folder: a signal was heard; the timer ended the process, and where it hung.
 """
@@ -94,6 +97,14 @@ def latch_what_died(run_folder: Path, kill_path: Path, now_ns: int) -> str:
 def loop_lives(mark: Mark) -> None:
     """Wind the timer of `DEAF_S`. Call it each second; what it ends says in the mark where."""
     faulthandler.dump_traceback_later(DEAF_S, exit=True, file=mark)
+
+
+def loop_closes() -> None:
+    """Wind it for the last time: a loop or thread that hangs now ends the process, and says where.
+
+    Everything is closed and told by then; a supervisor that expects an engine starts another one.
+    """
+    faulthandler.dump_traceback_later(CLOSES_S, exit=True, file=2)
 
 
 def loop_ends() -> None:

@@ -30,7 +30,7 @@ from engine.live.accounts import Accounts
 from engine.live.commands.registry import Commands
 from engine.live.engine import Engine
 from engine.live.handover import make_private
-from engine.live.kill import KillWatch, latch_what_died
+from engine.live.kill import KillWatch, latch_what_died, loop_closes, loop_ends
 from engine.live.kill_bare import Everything, asked_for, end_bare, everything, in_words
 from engine.live.lifecycle import DiskWatch, Streams, TruthWatch, close, trade
 from engine.live.reopen import attach_bots
@@ -94,11 +94,20 @@ def run_held(config: Config, lock: TextIO, life: Callable[[], Coroutine[Any, Any
             last_error.unlink(missing_ok=True)
         try:
             sys.setswitchinterval(SWITCH_S)
-            uvloop.run(life())
+            uvloop.run(_ending(life))
         except PitbossError as error:
             with contextlib.suppress(OSError):  # a full disk must not hide what ended us
                 last_error.write_text(f"{error}\n", encoding="utf-8")
             raise
+        finally:
+            loop_ends()
+
+
+async def _ending(life: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    try:
+        await life()
+    finally:
+        loop_closes()
 
 
 async def live(config: Config, url: str, *, kill_only: bool) -> None:

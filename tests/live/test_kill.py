@@ -153,6 +153,37 @@ def test_life_that_ended_well_leaves_no_mark(tmp_path: Path) -> None:
     assert not (tmp_path / "KILL").exists()
 
 
+CLOSING = """
+import asyncio, sys, threading
+from pathlib import Path
+from engine.config import Config
+from engine.live import kill, main
+
+async def life():
+    asyncio.get_running_loop().run_in_executor(None, threading.Event().wait)
+    print("over", flush=True)
+
+kill.CLOSES_S = 0.5
+config = Config(home=Path(sys.argv[1]))
+main.run_held(config, main.engine_lock(config, 0.0), life)
+"""
+
+
+def test_loop_that_never_closes_ends_its_process_and_says_where(tmp_path: Path) -> None:
+    """Its lock would keep the next engine out for as long as it hangs."""
+    program = subprocess.run(
+        [sys.executable, "-c", CLOSING, str(tmp_path)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=LONG_S,
+        check=False,
+    )
+    assert (program.returncode, program.stdout) == (1, "over\n")
+    assert "Timeout (0:00:00.5" in program.stderr
+    assert "in wait" in program.stderr
+
+
 def test_signal_is_taken_by_a_healthy_loop(tmp_path: Path) -> None:
     program = started(tmp_path / "KILL", "lives")
     program.send_signal(signal.SIGUSR1)

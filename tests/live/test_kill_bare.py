@@ -657,6 +657,7 @@ def lived(
 
     patch.setattr("engine.live.main.trade", trade)
     patch.setattr("engine.live.kill.TAKEN_S", 60.0)  # it would end this very process
+    patch.setattr("engine.live.main.loop_closes", lambda: None)  # and this
     patch.setattr("engine.live.lifecycle.STOP_S", 0.05)  # the proof of KILL is what counts
     patch.setattr("engine.live.kill.loop_lives", lambda _: None)
     try:

@@ -493,7 +493,7 @@ MUTANTS = (
         24,
         2.0,
     ),
-    Mutant("a bot's capital binds nobody", _capital_binds_nobody, (), 12, 2.0),
+    Mutant("a bot's capital binds nobody", _capital_binds_nobody, (), 24, 2.0),
     Mutant("a market's instruments count alone", _markets_are_not_summed, (), 12, 2.0),
     Mutant("two `not found` end a row", _rows_judge_for_themselves, (F.LOST_BEFORE,)),
     Mutant("a start does not say what is unknown", _a_start_tells_no_rows, (F.CRASH,), 24, 2.0),
