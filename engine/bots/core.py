@@ -22,6 +22,7 @@ from engine.domain.events import (
     BookChanged,
     BookDistrusted,
     BookReplaced,
+    CashMoved,
     Event,
     FeedLost,
     FeedRestored,
@@ -282,9 +283,9 @@ class AccountCore:
         """Take a report of venue, timer or engine, of this account. Call `turn` afterwards."""
         if type(event) is OrderFilled:
             self._filled(event, now_ns)
-        asked = self.executor.receive(event, now_ns)
-        if asked:
-            self._effects += asked
+        elif type(event) is CashMoved and event.instrument is not None:
+            self._mark(event.instrument, now_ns)  # tokens that come are not worthless
+        self._effects += self.executor.receive(event, now_ns)
 
     def _hears(self, bot: Bot, event: Event, now_ns: int) -> bool:
         """Let a bot take an event; say whether it wants to be evaluated."""
@@ -442,13 +443,12 @@ class AccountCore:
             self._stated.append(view.instrument.id)
         second_ns = now_ns - now_ns % SECOND_NS + SECOND_NS
         self._second_ns = min(self._second_ns, second_ns)
-        receive = self.executor.receive
-        self._effects += receive(mark_of(view), now_ns)
+        self._effects += self.executor.receive(mark_of(view), now_ns)
         for intent in intents:
             if type(intent) is Basket:
                 for target in intent.targets:
                     self._mark(target.instrument, now_ns)
-            self._effects += receive(intent, now_ns)
+            self._effects += self.executor.receive(intent, now_ns)
 
     def _mark(self, instrument: InstrumentId, now_ns: int) -> None:
         view = self.cache.views.get(instrument)

@@ -15,6 +15,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
 from typing import Any, get_args
 
 import msgspec
@@ -24,8 +25,9 @@ from engine.clock import WallClock
 from engine.config import Config
 from engine.domain.commands import AnyCommand, PlaceManual, StartRecording
 from engine.domain.commands.trading import Flatten
-from engine.domain.commands.wallet import Merge, Split
+from engine.domain.commands.wallet import AdoptTokens, Merge, Split
 from engine.domain.instruments import Instrument
+from engine.domain.money import MICRO
 from engine.errors import BadInput, NoEngine
 from engine.locks import held
 from storage.commands import ENDS, CommandState, LeftCommand, find, leave
@@ -138,6 +140,8 @@ def _command(kind: str, fields: list[str], catalog: Catalog) -> msgspec.Struct:
         raise BadInput(f"{kind} has no field {unknown[0]!r}; known are: {known}")
     if made is StartRecording and "instruments" in given:
         given["instruments"] = given["instruments"].split(",")
+    if made is AdoptTokens and "cost" in given:
+        given["cost"] = _micro(given["cost"])
     typed = [
         name for name in UNITS if made in (PlaceManual, Flatten, Merge, Split) and name in given
     ]
@@ -149,6 +153,17 @@ def _command(kind: str, fields: list[str], catalog: Catalog) -> msgspec.Struct:
         return msgspec.convert({"type": made.__name__, **given}, made, strict=False)
     except msgspec.ValidationError as error:
         raise BadInput(f"{kind}: {error}") from None
+
+
+def _micro(text: str) -> int:
+    """Return an amount of money in micro-units. Raises BadInput."""
+    try:
+        micro = Decimal(text) * MICRO
+    except InvalidOperation:
+        micro = Decimal("NaN")
+    if not micro.is_finite() or micro != int(micro):
+        raise BadInput(f"{text!r} is no amount of money with six decimals at most")
+    return int(micro)
 
 
 def _tell(left: LeftCommand, *, as_json: bool) -> None:

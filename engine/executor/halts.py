@@ -32,6 +32,7 @@ from engine.domain.events import (
 from engine.domain.instruments import BotId, InstrumentId
 from engine.domain.intents import ResidualReason
 from engine.domain.modes import ModeBelief
+from engine.executor.fills import exit_value_micro
 from engine.executor.orders import EffectOutbox, InstrumentState, OrderTable
 from engine.executor.planner import ends_soon
 from engine.executor.proof import AccountQuestion, Questions, ZeroProofs
@@ -329,6 +330,7 @@ class TradingHalts:
         self._asks_since = asks_since
         self._marks_wait_ns = settings.marks_wait_ms_max * MS
         self._waiting_since_ns: int | None = None
+        self._mark_age_ns_max = 0
         self.judged = -1
         """The table's `moves` when equity was judged last."""
         self.equity_due = True
@@ -435,7 +437,8 @@ class TradingHalts:
     def _cash_moved(self, event: CashMoved, now_ns: int) -> None:
         """Book a deposit or withdrawal: it shifts anchor and peak and is never profit.
 
-        A reward or a rebate is, and is booked once by its name.
+        Tokens shift them by what leaving them would bring, whatever they cost. A reward or a rebate
+        is profit, and is booked once by its name.
         """
         table, state = self._table, self._table.ledger.state
         if event.currency != state.currency:
@@ -448,24 +451,35 @@ class TradingHalts:
             return
         if event.kind is CashKind.DEPOSIT:
             state.funded_ns = state.funded_ns or event.paid_ns or now_ns
-            self._breakers.cash_moved(event.amount_micro)
         elif event.payment in state.payments:
             return
         else:
             state.payments[event.payment] = event.paid_ns
             if len(state.payments) > PAYMENTS_MAX:
                 del state.payments[next(iter(state.payments))]
-        if event.instrument is not None and event.leg is not None and event.tokens:
-            booked = table.ledger.take_in(
-                event.instrument, event.leg, event.tokens, event.amount_micro
-            )
-            table.moved(event.instrument, now_ns)
+        key, leg, amount = event.instrument, event.leg, event.amount_micro
+        if key is not None and leg is not None and event.tokens:
+            before = self._worth(key, now_ns)
+            booked = table.ledger.take_in(key, leg, event.tokens, amount)
+            self._breakers.cash_moved(self._worth(key, now_ns) - before)
+            table.moved(key, now_ns)
         else:
-            booked = table.ledger.move_cash(event.amount_micro, event.kind)
+            if event.kind is CashKind.DEPOSIT:
+                self._breakers.cash_moved(amount)
+            booked = table.ledger.move_cash(amount, event.kind)
             table.moved(None, now_ns)
         for anomaly in booked.anomalies:
             self._outbox.alert(Severity.CRITICAL, anomaly, "cash is below zero after a withdrawal")
         self._everything_dirty()
+
+    def _worth(self, key: InstrumentId, now_ns: int) -> int:
+        """Return what a holding counts for in the equity that is judged."""
+        ledger = self._table.ledger
+        held, terms = ledger.holding(key), ledger.state.instruments[key]
+        mark = self._markets.marks.get(key)
+        return held.redeemable_micro + exit_value_micro(
+            held, terms, mark, now_ns, self._mark_age_ns_max
+        )
 
     def judge(self, now_ns: int, mark_age_ns_max: int) -> None:
         """Mark equity and let the breakers judge it, once everything held can be marked.
@@ -475,7 +489,7 @@ class TradingHalts:
         """
         if self._blocks.recovering or not self._marked(now_ns):
             return
-        self.equity_due = False
+        self.equity_due, self._mark_age_ns_max = False, mark_age_ns_max
         self.judged = self._table.moves
         if self._blocks.unhealthy.pop(EQUITY, None) is not None:
             self._everything_dirty()

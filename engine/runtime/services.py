@@ -10,7 +10,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from engine import log
 from engine.clock import TapeClock, WallClock
@@ -20,6 +20,7 @@ from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.events import Event, InstrumentClosed, InstrumentListed, InstrumentResolved
 from engine.domain.inputs import KIND, AnyInput, pack_input
 from engine.domain.instruments import AccountId, Instrument, InstrumentId, Mode
+from engine.domain.orders import Identity
 from engine.domain.telemetry import Approvals, FeedStatus
 from engine.errors import StorageError
 from engine.gateway.door import Venue
@@ -39,7 +40,8 @@ from storage.markouts import resolve
 from storage.settings import SettingsVersion
 
 __all__ = [
-    "HEARTBEAT", "USER_FEED", "ClosingVenue", "Services", "Stream", "VenueHeartbeat",
+    "HEARTBEAT", "USER_FEED", "CancelsForeign", "ClosingVenue", "Services", "Stream",
+    "VenueHeartbeat",
 ]  # fmt: skip
 
 USER_FEED = "user_feed"
@@ -60,6 +62,15 @@ class ClosingVenue(Venue, Protocol):
     """A venue with connections of its own."""
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class CancelsForeign(Protocol):
+    """A venue that cancels an order of the wallet which another key has placed."""
+
+    async def cancel_foreign(self, order: Identity) -> str:
+        """Ask once; return why it was refused in the venue's words, empty = it is cancelled."""
+        ...
 
 
 class Services:

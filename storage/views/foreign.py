@@ -1,19 +1,22 @@
 """What others have in an account's wallet, by the venue's latest listings: orders and tokens.
 
 An order is foreign where the journal does not have it: one of another key is left alone, one of our
-own key is being cancelled by the engine. Tokens are foreign in markets in which the journal knows
-no fill of the account; where it knows some, the engine's audit compares the amounts.
+own key is being cancelled by the engine. Tokens are foreign where the journal knows nothing of the
+account in that leg; where it does, the engine's audit compares the amounts. What a person ignores
+is among them, marked so.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from engine.domain.events import OpenOrdersListed, OrderReport, PositionsListed
+from storage.commands import MarkKind, marks
 from storage.database import reading
 from storage.journal import Record, decode
 from storage.views import Row, query, shown
@@ -40,24 +43,30 @@ def foreign(
         listed, orders_ns = _latest(records, account, OpenOrdersListed)
         held, tokens_ns = _latest(records, account, PositionsListed)
     ours = {
-        row["instrument"]
+        (row["instrument"], row["leg"])
         for row in query(
             connection,
-            "SELECT DISTINCT instrument FROM positions WHERE engine_id = ? AND account = ?",
+            "SELECT instrument, leg FROM positions WHERE engine_id = ? AND account = ?",
             (engine_id, account),
         )
     }
+    kept = marks(connection, engine_id, MarkKind.IGNORED)
+    ignored = {one.subject for one in kept if one.account == account}
     others = [one for one in listed.orders if one.order is None] if listed else []
-    tokens = [one for one in held.holdings if one[0] not in ours] if held else []
+    tokens = [one for one in held.holdings if (one[0], one[1]) not in ours] if held else []
     names = {one.instrument for one in others} | {one[0] for one in tokens}
     terms = listings_of(connection, engine_id, sorted(names))
     return ForeignSeen(
-        orders=[_order(one, account, terms.get(one.instrument, UNLISTED)) for one in others],
+        orders=[
+            _order(one, account, terms.get(one.instrument, UNLISTED), ignored) for one in others
+        ],
         orders_ns=orders_ns,
         tokens=[
             {
                 "account": account, "instrument": name, "leg": leg.upper(),
                 "size": shown(size, terms.get(name, UNLISTED)["size_decimals"]),
+                "increments": size, "subject": (subject := f"{name} {leg}"),
+                "ignored": subject in ignored,
             }
             for name, leg, size in tokens
         ],
@@ -65,7 +74,8 @@ def foreign(
     )  # fmt: skip
 
 
-def _order(one: OrderReport, account: str, terms: Row) -> Row:
+def _order(one: OrderReport, account: str, terms: Row, ignored: AbstractSet[str]) -> Row:
+    whose = "ignored: left alone" if one.identity in ignored else "another key: left alone"
     return {
         "account": account,
         "instrument": one.instrument,
@@ -74,8 +84,11 @@ def _order(one: OrderReport, account: str, terms: Row) -> Row:
         "price": shown(one.price, terms["price_decimals"]),
         "size": shown(one.size, terms["size_decimals"]),
         "filled": shown(one.filled, terms["size_decimals"]),
-        "whose": "our key: being cancelled" if one.ours else "another key: left alone",
+        "whose": "our key: being cancelled" if one.ours else whose,
         "identity": one.identity,
+        "subject": str(one.identity),
+        "ours": one.ours,
+        "ignored": one.ours or one.identity in ignored,
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, get_args
 
+import msgspec
 import pytest
 
 from engine.cli.command import _command as command_of
@@ -21,6 +22,7 @@ from engine.domain.commands import (
     StopBot,
 )
 from engine.domain.commands.trading import Flatten
+from engine.domain.commands.wallet import AdoptTokens
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Kind, Leg, Side
 from engine.domain.intents import Urgency
 from engine.errors import BadInput
@@ -88,6 +90,19 @@ def test_prices_and_sizes_are_typed_as_the_venue_writes_them() -> None:
     assert _command("flatten", flat) == Flatten(
         account=AccountId("demo"), instrument=BINARY.id, slippage_max=200
     )
+
+
+def test_what_tokens_cost_is_typed_in_the_currency() -> None:
+    words = ["account=real", "instrument=polymarket:0xab", "leg=no"]
+    taken = AdoptTokens(
+        account=AccountId("real"), instrument=InstrumentId("polymarket:0xab"), leg=Leg.NO,
+        cost=12_345_678,
+    )  # fmt: skip
+    assert _command("adopt-tokens", [*words, "cost=12.345678"]) == taken
+    assert _command("adopt-tokens", words) == msgspec.structs.replace(taken, cost=None)
+    for typed in ("1.0000001", "much", "inf"):
+        with pytest.raises(BadInput, match="no amount of money"):
+            _command("adopt-tokens", [*words, f"cost={typed}"])
 
 
 def test_kill_and_its_release_name_a_part_or_nothing() -> None:

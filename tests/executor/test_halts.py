@@ -94,6 +94,8 @@ def test_tokens_that_came_without_a_trade_are_a_deposit_of_what_they_cost(
     rig: Any, make_rig: Any
 ) -> None:
     ledger, before = rig.executor.ledger, rig.breakers.day_start_equity_micro
+    rig.tell(rig.mark(best_bid=4_800))
+    rig.wait(1)
     rig.tell(moved(rig, 30 * USD, instrument=M1, leg=Leg.NO, tokens=50_000_000))
     fresh = make_rig(empty=True, cash=0)
     fresh.executor.restore(rig.executor.snapshot())
@@ -102,8 +104,19 @@ def test_tokens_that_came_without_a_trade_are_a_deposit_of_what_they_cost(
         assert (held.settled, held.cost_micro) == (50_000_000, 30 * USD)
         assert (state.cash_settled_micro, state.deposits_micro) == (1_000 * USD, 1_030 * USD)
         assert state.realised_micro == 0
-    assert rig.breakers.day_start_equity_micro == before + 30 * USD
+    equity = rig.executor.equity_micro(rig.now)
+    assert 1_000 * USD < equity < 1_030 * USD
+    assert rig.breakers.day_start_equity_micro == before + equity - 1_000 * USD
     ledger.check()
+
+
+def test_tokens_that_cost_far_more_than_they_are_worth_stop_nothing(
+    make_rig: Any, limits: Any
+) -> None:
+    rig = make_rig(limits=limits.model_copy(update={"daily_loss_max": Limit(absolute=10)}))
+    told = rig.tell(moved(rig, 500 * USD, instrument=M1, leg=Leg.YES, tokens=500_000_000))
+    assert alerts(told) == []
+    assert rig.executor.healthy
 
 
 def test_tokens_of_a_market_that_is_resolved_come_as_what_they_pay(rig: Any) -> None:

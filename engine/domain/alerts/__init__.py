@@ -82,6 +82,11 @@ ROWS = (
     AlertKind("position_differs", "A position differs from the venue's", _CHECK_VENUE),
     AlertKind("equity_differs", "Ledger and journal differ", "Stop trading; report it as a bug."),
     AlertKind("foreign_currency", "Money of another currency", "Exchange it at the venue."),
+    AlertKind(
+        "foreign",
+        "Not ours in a wallet",
+        "Find out who else has its key. Positions takes tokens in, cancels or ignores.",
+    ),
     # stops
     AlertKind("stop_daily_loss", "Stopped: loss of the day", "It lifts at 00:00 UTC."),
     AlertKind("stop_drawdown", "Stopped: fall from the peak", _RELEASE),

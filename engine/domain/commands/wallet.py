@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from engine.domain.commands import Command, Whole
-from engine.domain.instruments import AccountId, InstrumentId
+from engine.domain.instruments import AccountId, InstrumentId, Leg
+from engine.domain.orders import Identity
 
 
 class Redeem(Command, frozen=True, kw_only=True):
@@ -33,3 +34,29 @@ class Approve(Command, frozen=True, kw_only=True):
     """Let the venue's contracts move the wallet's cash and tokens, where that is missing."""
 
     account: AccountId
+
+
+class AdoptTokens(Command, frozen=True, kw_only=True):
+    """Take in what the wallet holds of a leg and nobody bought here, as a deposit of its cost."""
+
+    account: AccountId
+    instrument: InstrumentId
+    leg: Leg
+    cost: Whole | None = None
+    """Of all of them, in micro-units; None = nobody knows: their worth at mid when they come."""
+
+
+class CancelForeign(Command, frozen=True, kw_only=True):
+    """Cancel an order of another key in the wallet, as far as the venue lets this one."""
+
+    account: AccountId
+    order: Identity
+
+
+class IgnoreForeign(Command, frozen=True, kw_only=True):
+    """Know an order or tokens of others as such: no alert tells of them again; or undo that."""
+
+    account: AccountId
+    subject: str
+    """The order's name at the venue; of tokens the market's id, a space and the leg."""
+    on: bool = True

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from engine.domain.events import OpenOrdersListed, OrderReport, PositionsListed
 from engine.domain.instruments import InstrumentId, Leg, Side
 from engine.domain.orders import Identity, OrderId, OrderState
+from storage.commands import MarkKind, StandingMark, mark
 from storage.database import reading, writing
 from storage.live import put_instrument
 from storage.views.foreign import ForeignSeen, foreign
@@ -63,10 +65,27 @@ def test_tokens_of_a_market_in_which_nothing_was_filled_here_are_foreign(desk: D
     holdings = ((BINARY, Leg.YES, 7_000_000), (OTHER, Leg.NO, 3_000_000))
     desk.project(LISTED, order(1), fill(1, "f1"), PositionsListed(account=PAPER, holdings=holdings))
     found = seen(desk)
-    assert [(row["instrument"], row["leg"], row["size"]) for row in found.tokens] == [
-        (OTHER, "NO", None)
+    assert [(row["subject"], row["size"], row["increments"]) for row in found.tokens] == [
+        (f"{OTHER} no", None, 3_000_000)
     ]
     assert found.tokens_ns is not None
+
+
+def test_the_other_leg_of_a_market_that_is_traded_here_is_foreign(desk: Desk) -> None:
+    holdings = ((BINARY, Leg.YES, 7_000_000), (BINARY, Leg.NO, 3_000_000))
+    desk.project(LISTED, order(1), fill(1, "f1"), PositionsListed(account=PAPER, holdings=holdings))
+    assert [row["subject"] for row in seen(desk).tokens] == [f"{BINARY} no"]
+
+
+def test_what_a_person_ignores_is_listed_as_that(desk: Desk) -> None:
+    desk.project(LISTED, listed(report("a", None), report("b", None)))
+    with writing(desk.state) as connection:
+        one = StandingMark(account=PAPER, kind=MarkKind.IGNORED, subject="b", who="ann", at_ns=1)
+        mark(connection, "e1", one, on=True)
+        mark(connection, "e1", msgspec.structs.replace(one, account="x", subject="a"), on=True)
+    assert [(row["whose"], row["ignored"]) for row in seen(desk).orders] == [
+        ("another key: left alone", False), ("ignored: left alone", True),
+    ]  # fmt: skip
 
 
 def test_without_a_listing_nothing_is_called_foreign_and_no_time_is_told(desk: Desk) -> None:

@@ -24,7 +24,7 @@ from engine.domain.events import (
 )
 from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import Instrument, InstrumentId
-from engine.domain.orders import Order, OrderId, RejectReason
+from engine.domain.orders import Identity, Order, OrderId, RejectReason
 from engine.errors import AuthRefused, NotSent
 from engine.gateway.door import Named, OnNamed, Prepared
 
@@ -102,6 +102,10 @@ class PolymarketDoor:
     async def cancel_all(self, scope: CancelScope) -> Sequence[VenueEvent]:
         """Cancel everything of the key in scope."""
         return await self._judged(self.venue.cancel_all(scope))
+
+    async def cancel_foreign(self, order: Identity) -> str:
+        """Cancel an order of another key of the signer."""
+        return await self._judged(self.venue.cancel_foreign(order))
 
     async def open_orders(self) -> OpenOrdersListed:
         """Return every open order, or raise."""

@@ -27,7 +27,7 @@ from engine.domain.events import (
     VenueMode,
 )
 from engine.domain.instruments import AccountId, Instrument, InstrumentId
-from engine.domain.orders import Identity, Order
+from engine.domain.orders import Identity, Order, OrderId
 from engine.errors import BadInput, OutcomeUnknown, PitbossError, Throttled, VenueClosed
 from engine.gateway.door import Lane, Named, Prepared
 from engine.venues.polymarket.account import outcomes
@@ -446,6 +446,13 @@ class PolymarketVenue(AccountQueries):
         except VenueRefusal as refusal:
             return outcomes.cancel_refused(self._account, orders, refusal)
         return outcomes.cancelled(self._account, orders, body)
+
+    async def cancel_foreign(self, order: Identity) -> str:
+        """Cancel an order of another key of the signer; it is not remembered as one of ours."""
+        (said,) = await self._cancel([Named(order=OrderId(0), identity=order)])
+        if isinstance(said, OrderCancelled):
+            return ""
+        return said.venue_text if isinstance(said, CancelRefused) else "it did not answer"
 
     async def cancel_all(self, scope: CancelScope) -> Sequence[VenueEvent]:
         """Cancel everything of this key in scope; the venue knows no bots, so those are listed."""

@@ -21,7 +21,7 @@ from engine.domain.events import (
 )
 from engine.domain.fills import FillState, Liquidity
 from engine.domain.instruments import BotId, Leg, Side
-from engine.domain.orders import OrderId, OrderState, OrderType, RejectReason
+from engine.domain.orders import Identity, OrderId, OrderState, OrderType, RejectReason
 from engine.errors import (
     AuthRefused,
     BadInput,
@@ -301,6 +301,19 @@ async def test_cancel_all_keeps_to_its_scope(served: Served) -> None:
         assert await cancelled(CancelScope()) == {again.order}
         assert (await venue.open_orders()).orders == ()
         assert await cancelled(CancelScope()) == set()
+
+
+async def test_an_order_of_another_key_is_cancelled_by_name_and_never_becomes_ours(
+    served: Served,
+) -> None:
+    async with adapter(served) as (other, rain):
+        theirs = await rest(other, rain)
+    async with adapter(served) as (venue, rain):
+        ours = await rest(venue, rain, bot=BotId("other"))
+        assert await venue.cancel_foreign(theirs.identity) == ""
+        assert [one.order for one in (await venue.open_orders()).orders] == [ours.order]
+        for gone in (theirs.identity, Identity("nonsense")):
+            assert await venue.cancel_foreign(gone)  # the venue says why not
 
 
 async def test_more_cancels_than_a_request_takes_go_in_several(

@@ -1,0 +1,258 @@
+"""What others have in a live wallet: told once; ignored, cancelled or taken in by a person.
+
+An order of another key is never taken in: whoever placed it goes on changing it, and neither our
+heartbeat nor our KILL reaches it. Tokens are: as a deposit of what they cost, from then on a
+position as any other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+from engine.domain.commands.wallet import AdoptTokens, CancelForeign, IgnoreForeign
+from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.events import CashMoved
+from engine.domain.instruments import AccountId, Instrument, InstrumentId, Leg, Mode
+from engine.domain.money import MICRO
+from engine.errors import BadInput, PitbossError
+from engine.live.commands.orders import runner_of
+from engine.live.commands.registry import (
+    Answer,
+    Done,
+    Failed,
+    Pending,
+    Refused,
+    command,
+    marked,
+    part,
+)
+from engine.live.engine import Engine
+from engine.runtime.account_runner import AccountRunner
+from engine.runtime.services import CancelsForeign
+from storage.commands import MarkKind, StandingMark
+from storage.database import reading
+from storage.views import Row
+from storage.views.foreign import ForeignSeen, foreign
+
+LOOK_NS = 60 * 1_000_000_000
+"""How often it is looked whether there is something new."""
+
+LISTED_NS_MAX = 5 * 60 * 1_000_000_000
+"""What was listed longer ago says nothing about now."""
+
+TERMS_S_MAX = 20.0
+"""How long a market may take to be heard that nobody here has traded."""
+
+NAMED_MAX = 3
+"""As many are named in an alert; the page lists all."""
+
+
+@part
+class ForeignThings:
+    """What others have in the wallets of one engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._due_ns = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._looking = False
+        self._waits: dict[asyncio.Event, Callable[[], bool]] = {}
+        self._told: set[tuple[AccountId, str]] = set()
+        engine.watchers.append(self.watch)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def watch(self, now_ns: int) -> None:
+        """Look where it is time: only a live wallet has others in it."""
+        for heard, known in self._waits.items():
+            if known():
+                heard.set()
+        runners = self._engine.runners.items()
+        live = [key for key, one in runners if one.desk.executor.mode is Mode.LIVE]
+        if live and not self._looking and now_ns >= self._due_ns:
+            self._due_ns, self._looking = now_ns + LOOK_NS, True
+            self.spawn(self._all(live))
+
+    async def _all(self, accounts: list[AccountId]) -> None:
+        try:
+            for account in accounts:
+                self._tell(account, await self.seen(account))
+        except PitbossError as error:
+            self._engine.log.warning("foreign.waits", reason=str(error))
+        finally:
+            self._looking = False
+
+    def _tell(self, account: AccountId, seen: ForeignSeen) -> None:
+        """Raise an alert over what is new, once in an engine's life; what is ignored is known."""
+        new = [
+            row
+            for row in (*seen.orders, *seen.tokens)
+            if not row["ignored"] and (account, row["subject"]) not in self._told
+        ]
+        self._told |= {(account, row["subject"]) for row in new}
+        named = ", ".join(_words(row) for row in new[:NAMED_MAX])
+        more = f" and {len(new) - NAMED_MAX} more" if len(new) > NAMED_MAX else ""
+        if new:
+            text = (
+                f"in the wallet of {account} is what was not bought or placed here: {named}{more}"
+            )
+            alert = RaiseAlert(
+                severity=Severity.WARNING, kind="foreign", text=text, account=account
+            )
+            self._engine.alert(alert, self._engine.clock.now_ns())
+
+    async def seen(self, account: AccountId) -> ForeignSeen:
+        """Return what others have there by the latest listings. Raises StorageError."""
+        return await asyncio.to_thread(self._read, account)
+
+    def _read(self, account: AccountId) -> ForeignSeen:
+        engine = self._engine
+        with reading(engine.config.state_path) as connection:
+            return foreign(
+                connection, engine.engine_id, journal=engine.config.journal_path, account=account
+            )
+
+    async def row(self, account: AccountId, subject: str) -> Row:
+        """Return what is listed now under a name. Raises BadInput where nothing is."""
+        seen, now_ns = await self.seen(account), self._engine.clock.now_ns()
+        for rows, at_ns in ((seen.orders, seen.orders_ns), (seen.tokens, seen.tokens_ns)):
+            found = next((row for row in rows if row["subject"] == subject), None)
+            if found is not None and at_ns is not None and now_ns - at_ns <= LISTED_NS_MAX:
+                return found
+        raise BadInput(f"the venue lists no {subject!r} of others in the wallet of {account} now")
+
+    async def taken_in(self, asked: AdoptTokens) -> Answer:
+        """Book tokens as a deposit of what they cost. Raises BadInput where they cannot be."""
+        engine, key, leg = self._engine, asked.instrument, asked.leg
+        runner = runner_of(engine, asked.account)
+        size = int((await self.row(asked.account, f"{key} {leg}"))["increments"])
+        followed = engine.followed.setdefault(runner.account, {})
+        heard_anyway = key in followed
+        followed[key] = None
+        heard = asyncio.Event()
+        self._waits[heard] = partial(_known, runner, key, priced=asked.cost is None)
+        try:
+            async with asyncio.timeout(TERMS_S_MAX):
+                await heard.wait()
+        except TimeoutError:
+            lacks = "" if key in runner.desk.executor.ledger.state.instruments else "terms and "
+            raise BadInput(f"{lacks}book of {key} are not heard here: say what they cost") from None
+        finally:
+            del self._waits[heard]
+            if not heard_anyway:
+                followed.pop(key, None)
+        terms = runner.desk.executor.ledger.state.instruments[key]
+        cost = asked.cost
+        if cost is None:
+            cost = _worth(runner, terms, leg, size)
+        if why := _refusal(runner, terms, leg, size, cost):
+            raise BadInput(why)
+        currency = runner.desk.executor.currency
+        runner.report(
+            CashMoved(
+                account=runner.account, currency=currency, amount_micro=cost, instrument=key,
+                leg=leg, tokens=size,
+            )
+        )  # fmt: skip
+        how = (
+            "its worth at mid, as nobody knows what they cost" if asked.cost is None else "as said"
+        )
+        return Done(
+            f"{terms.size_decimal(size).normalize():f} {leg.upper()} of {key} are taken in at "
+            f"{cost / MICRO:,.2f} {currency} ({how}): a deposit, and a bet by hand from now on"
+        )
+
+    async def cancelled(self, asked: CancelForeign) -> Answer:
+        """Ask the venue to cancel an order of another key, once. Raises what it refuses."""
+        row = await self.row(asked.account, asked.order)
+        venue: object = self._engine.venues.get(asked.account)
+        if not isinstance(venue, CancelsForeign):
+            raise BadInput(f"the venue of {asked.account} cancels orders of its own key alone")
+        refused = await venue.cancel_foreign(asked.order)
+        if refused:
+            return Failed(f"the venue did not cancel {_words(row)}: {refused}")
+        return Done(f"{_words(row)} is cancelled: it leaves the list with the venue's next one")
+
+
+def _words(row: Row) -> str:
+    what = row.get("way") or row["leg"]
+    size = "?" if row["size"] is None else f"{row['size'].normalize():f}"
+    price = f" at {row['price'].normalize():f}" if row.get("price") is not None else ""
+    return f"{what} {size}{price} of {row['instrument']}"
+
+
+def _known(runner: AccountRunner, key: InstrumentId, *, priced: bool) -> bool:
+    view = runner.desk.cache.views.get(key)
+    listed = key in runner.desk.executor.ledger.state.instruments
+    return listed and (not priced or (view is not None and view.trusted and view.mid2 is not None))
+
+
+def _worth(runner: AccountRunner, terms: Instrument, leg: Leg, size: int) -> int:
+    mid2 = runner.desk.cache.views[terms.id].mid2
+    assert mid2 is not None
+    return terms.proceeds_micro((2 * terms.one - mid2 if leg is Leg.NO else mid2) // 2, size)
+
+
+def _refusal(runner: AccountRunner, terms: Instrument, leg: Leg, size: int, cost: int) -> str:
+    """Return why tokens cannot be taken in, as a sentence; empty = they can."""
+    executor, most = runner.desk.executor, terms.proceeds_micro(terms.one, size)
+    held = executor.ledger.holding(terms.id).leg(leg)
+    if executor.recovering:
+        return "the account is still being reconciled with its venue: ask again in a moment"
+    if executor.working(terms.id):
+        return f"orders of ours work in {terms.id}: what they fill is not told apart; cancel them"
+    if held.total or held.redeemable or held.leaving:
+        return f"the account holds {leg.upper()} of {terms.id} itself: compare its fills instead"
+    if not 0 <= cost <= most:
+        return f"{cost / MICRO:,.2f} is no cost of tokens that pay {most / MICRO:,.2f} at most"
+    return ""
+
+
+def _later(engine: Engine, work: Coroutine[Any, Any, Answer]) -> Pending:
+    """Answer with what some work gives; what it refuses is the answer, too."""
+    pending = Pending()
+
+    async def run() -> None:
+        try:
+            pending.give(await work)
+        except BadInput as error:
+            pending.give(Refused(str(error)))
+        except PitbossError as error:
+            pending.give(Failed(str(error)))
+
+    engine.part(ForeignThings).spawn(run())
+    return pending
+
+
+@command(AdoptTokens)
+def adopt(engine: Engine, command: AdoptTokens, who: str) -> Pending:
+    """Take tokens in that were not bought here; answered when they are booked."""
+    del who
+    return _later(engine, engine.part(ForeignThings).taken_in(command))
+
+
+@command(CancelForeign)
+def cancel(engine: Engine, command: CancelForeign, who: str) -> Pending:
+    """Cancel an order of another key; answered by the venue's word."""
+    del who
+    return _later(engine, engine.part(ForeignThings).cancelled(command))
+
+
+@command(IgnoreForeign)
+def ignore(engine: Engine, command: IgnoreForeign, who: str) -> Pending:
+    """Note that something of others is known, or no more: no alert tells of it again."""
+    runner_of(engine, command.account)
+    given = StandingMark(
+        account=command.account, kind=MarkKind.IGNORED, subject=command.subject, who=who,
+        at_ns=engine.wall_ns(),
+    )  # fmt: skip
+    known = "ignored" if command.on else "not ignored any more"
+    return marked(
+        engine, given, f"{command.subject} at {command.account} is {known}", on=command.on
+    )
