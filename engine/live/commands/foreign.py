@@ -18,7 +18,6 @@ from engine.domain.events import CashMoved
 from engine.domain.instruments import AccountId, Instrument, InstrumentId, Leg, Mode
 from engine.domain.money import MICRO
 from engine.errors import BadInput, PitbossError
-from engine.live.commands.orders import runner_of
 from engine.live.commands.registry import (
     Answer,
     Done,
@@ -28,6 +27,7 @@ from engine.live.commands.registry import (
     command,
     marked,
     part,
+    runner_of,
 )
 from engine.live.engine import Engine
 from engine.runtime.account_runner import AccountRunner

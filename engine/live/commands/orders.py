@@ -12,12 +12,12 @@ from engine.domain.commands import MANUAL, Answered, CancelOrderByHand, PlaceMan
 from engine.domain.commands.trading import Flatten, FollowMarket
 from engine.domain.events import Event, OrderCancelled, OrderNotSent, OrderRejected
 from engine.domain.inputs import Withdrawn
-from engine.domain.instruments import AccountId, Instrument, InstrumentId
+from engine.domain.instruments import Instrument, InstrumentId
 from engine.domain.orders import OrderId, OrderState
 from engine.errors import BadInput
 from engine.executor.manual import ManualRefused
 from engine.executor.orders import LiveOrder
-from engine.live.commands.registry import Done, Pending, command, marked, part
+from engine.live.commands.registry import Done, Pending, command, marked, part, runner_of
 from engine.live.engine import Engine
 from engine.live.proof import deafen, listen
 from engine.runtime.account_runner import AccountRunner
@@ -49,14 +49,6 @@ class ManualRequest(msgspec.Struct):
             self.words = f"{event.reason} {event.venue_text}".strip()
         elif isinstance(event, OrderNotSent | OrderCancelled):
             self.words = str(event.reason)
-
-
-def runner_of(engine: Engine, account: AccountId) -> AccountRunner:
-    """Return an account's runner. Raises BadInput where there is none."""
-    runner = engine.runners.get(account)
-    if runner is None:
-        raise BadInput(f"there is no account {account!r} here")
-    return runner
 
 
 def must_be_free(engine: Engine, runner: AccountRunner, instrument: InstrumentId) -> None:

@@ -18,8 +18,10 @@ from typing import Any, ClassVar, TypeVar
 import msgspec
 
 from engine.domain.commands import Command
+from engine.domain.instruments import AccountId
 from engine.errors import BadInput, BrokenInvariant, ConfigError, StorageError
 from engine.live.engine import Engine
+from engine.runtime.account_runner import AccountRunner
 from engine.runtime.recovery import HOUSE
 from storage.commands import CommandState, LeftCommand, StandingMark, answer, mark
 
@@ -88,6 +90,14 @@ def where_files_are_written(engine: Engine, do: Callable[[Any], str]) -> Pending
 
     engine.state.do(run, refused=lambda why: soon(pending.give, Refused(why)))
     return pending
+
+
+def runner_of(engine: Engine, account: str) -> AccountRunner:
+    """Return an account's runner. Raises BadInput where there is none."""
+    runner = engine.runners.get(AccountId(account))
+    if runner is None:
+        raise BadInput(f"there is no account {account!r} here")
+    return runner
 
 
 def marked(engine: Engine, given: StandingMark, text: str, *, on: bool) -> Pending:

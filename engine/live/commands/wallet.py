@@ -26,7 +26,7 @@ from engine.domain.instruments import Instrument, InstrumentId
 from engine.domain.money import MICRO
 from engine.errors import BadInput
 from engine.executor.wallet import WalletOperation
-from engine.live.commands.registry import Pending, command, part
+from engine.live.commands.registry import Pending, command, part, runner_of
 from engine.live.engine import Engine
 from engine.live.proof import deafen, listen
 from engine.runtime.account_runner import AccountRunner
@@ -74,16 +74,9 @@ class Wallets:
         self._asked: list[WalletRequest] = []
         engine.watchers.append(self.watch)
 
-    def runner(self, account: str) -> AccountRunner:
-        """Return an account's runner. Raises BadInput."""
-        found = next((one for key, one in self._engine.runners.items() if key == account), None)
-        if found is None:
-            raise BadInput(f"there is no account {account!r} here")
-        return found
-
     def ask(self, asked: AnyWalletEffect, told: Answered) -> None:
         """Ask for an operation; `told` hears how it ended. Raises BadInput where none is asked."""
-        runner, now_ns = self.runner(asked.account), self._engine.clock.now_ns()
+        runner, now_ns = runner_of(self._engine, asked.account), self._engine.clock.now_ns()
         wallet = runner.desk.executor.wallet
         if refused := wallet.refusal(asked, now_ns):
             raise BadInput(refused)
@@ -139,7 +132,7 @@ def _amount(engine: Engine, account: str, key: InstrumentId, size: int) -> int:
 
 
 def _terms(engine: Engine, account: str, key: InstrumentId) -> Instrument:
-    ledger = engine.part(Wallets).runner(account).desk.executor.ledger
+    ledger = runner_of(engine, account).desk.executor.ledger
     terms = ledger.state.instruments.get(key)
     if terms is None:
         raise BadInput(f"{key} is not known to account {account!r}: nothing of it was traded here")
@@ -168,7 +161,7 @@ def merge(engine: Engine, command: Merge, who: str) -> Pending:
     del who
     size, amount = command.size, 0
     if size is None:
-        executor = engine.part(Wallets).runner(command.account).desk.executor
+        executor = runner_of(engine, command.account).desk.executor
         size, amount = executor.wallet.pairs(command.instrument)
     else:
         amount = _amount(engine, command.account, command.instrument, size)
