@@ -123,13 +123,12 @@ async def _asked(rest: PublicRest) -> list[Finding]:
     async def books() -> list[Finding]:
         raw = await rest.books([token for row in rows for token in _tokens(row)])
         found = [_mapping(msgspec.json.decode(one)) for one in raw]
-        return [_shape("books", "/books", found, BOOK), _hashes(raw)]
+        return [_shape("books", "/books", found, BOOK), *([_hashes(raw)] if raw else [])]
 
-    return [
-        *await _answered("listing", listing),
-        *await _answered("terms", terms),
-        *await _answered("books", books),
-    ]
+    told = await _answered("listing", listing)
+    if not rows:
+        return told[:1]  # of no market there is nothing to ask, and nothing that is as recorded
+    return [*told, *await _answered("terms", terms), *await _answered("books", books)]
 
 
 async def _answered(name: str, question: Callable[[], Awaitable[list[Finding]]]) -> list[Finding]:
