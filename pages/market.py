@@ -31,7 +31,7 @@ from storage.decisions import decisions_around
 from storage.live import books, listed
 from storage.markets import market
 from storage.ticks import Candle, Tick, candles, ticks
-from storage.views import Row, shown
+from storage.views import ROWS_MAX, Row, shown
 from storage.views import money as money_views
 from storage.views.drill_down import fills_behind, orders_behind
 from storage.views.frame import AccountSeen, listings_of, open_markets, snapshot
@@ -209,8 +209,8 @@ def _seen(account: str, name: str, mode: Mode) -> tuple[BookTop | None, list[Row
 
 
 def held(account: str, name: str, mode: Mode) -> Row | None:
-    rows = ask(money_views.held, engine_id(), mode=mode)
-    return next((r for r in rows if (r["account"], r["instrument"]) == (account, name)), None)
+    rows = ask(money_views.held, engine_id(), mode=mode, account=account, instrument=name)
+    return next(iter(rows), None)
 
 
 def tiles(
@@ -307,7 +307,8 @@ def show_history(account: str, name: str, mode: Mode) -> None:
     charts.prices(stored, fills, one, key=f"price:{name}:{span}")
     panels.note(
         f"Candles of {interval}, of the mid as it was heard; triangles are our fills in YES-space: "
-        f"up bought, down sold · {count(len(fills), 'fill')}"
+        f"up bought, down sold · {'the newest ' * (len(fills) >= ROWS_MAX)}"
+        f"{count(len(fills), 'fill')}"
     )
 
 

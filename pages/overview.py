@@ -22,7 +22,7 @@ from pages.shared import alert, pnl
 from pages.shared import pnl as position_rows
 from storage import views
 from storage.settings import latest
-from storage.views import Row, money
+from storage.views import ROWS_MAX, Row, money
 from storage.views.frame import AccountSeen, run_engines, snapshot
 
 PAGE = Page("Overview", ":material/monitoring:", "Trade", 0)
@@ -94,7 +94,8 @@ def show_positions(mode: Mode) -> None:
         panels.empty("Nothing is held.", "Positions appear with the first fill of this mode.")
         return
     st.html(position_rows.positions_table(rows[:POSITIONS_MAX], mode))
-    more = f"All {len(rows):,}" if len(rows) > POSITIONS_MAX else "All of them"
+    number = sum(one["positions"] for one in ask(money.held_sums, engine_id(), mode=mode))
+    more = f"All {number:,}" if number > POSITIONS_MAX else "All of them"
     panels.links(panels.link(f"{more}, with settlement and fills", "positions"))
 
 
@@ -105,7 +106,8 @@ def show_alerts(*, alive: bool, now: int) -> None:
     rows = ask(views.alerts, engine_id(), unseen_only=True)
     if rows:
         alert.show(rows[:5], alive=alive, now=now)
-        panels.links(panels.link(f"All alerts: {len(rows):,} unseen", "alerts"))
+        told = f"{len(rows):,}" + " or more" * (len(rows) == ROWS_MAX)
+        panels.links(panels.link(f"All alerts: {told} unseen", "alerts"))
     else:
         panels.empty("No unseen alert.", "The engine writes one when a person should look.")
 

@@ -22,11 +22,11 @@ from pages.kit.data import ask, engine_id, health_of
 from pages.kit.home import config, now_ns
 from pages.kit.names import market, size
 from pages.kit.panels import Tile
-from pages.kit.tables import choice, table
+from pages.kit.tables import choice, page_behind, say_cut, table, turn
 from pages.kit.words import NOTHING, SECOND_NS, age, count, micro, money
 from pages.shared import bets, markouts
 from storage.live import capital
-from storage.views import Row
+from storage.views import ROWS_MAX, Row
 from storage.views import money as money_views
 from storage.views.drill_down import fills_behind
 from storage.views.foreign import foreign
@@ -65,6 +65,7 @@ FILLS = {
     **markouts.COLUMNS,
     "transaction_id": ("Transaction", "id"),
 }
+KEY = "positions"
 REFRESH_S = 2.0
 
 
@@ -81,31 +82,31 @@ def sizes(row: Row) -> Row:
 
 
 def held(mode: Mode, now: int) -> list[Row]:
+    """Return the page of positions that is shown, the largest cost first."""
+    behind = page_behind(KEY, mode)
     return [
         {**row, **sizes(row), "held_for": age(max(0, now - row["opened_ns"]))}
-        for row in ask(money_views.held, engine_id(), mode=mode)
+        for row in ask(money_views.held, engine_id(), mode=mode, before=behind)
     ]
 
 
-def figures(rows: list[Row], mode: Mode) -> None:
+def figures(mode: Mode) -> None:
     """Draw the sums over all positions, currency by currency."""
     fills = links.fills(mode)
-    for currency in sorted({row["currency"] for row in rows}):
-        mine = [row for row in rows if row["currency"] == currency]
-        unmarked = sum(row["mark"] is None for row in mine)
-        unrealised = money(sum(row["unrealised"] or 0 for row in mine), currency, signed=True)
+    for sums in ask(money_views.held_sums, engine_id(), mode=mode):
+        currency = sums["currency"]
         panels.tiles(
             [
-                Tile("Positions", f"{len(mine):,}", fills),
-                Tile("Cost", money(sum(row["cost"] for row in mine), currency), fills),
-                Tile("Value at mid", money(sum(row["value"] for row in mine), currency), fills),
-                Tile("Unrealised", unrealised, fills),
+                Tile("Positions", f"{sums['positions']:,}", fills),
+                Tile("Cost", money(sums["cost"], currency), fills),
+                Tile("Value at mid", money(sums["value"], currency), fills),
+                Tile("Unrealised", money(sums["unrealised"], currency, signed=True), fills),
             ]
         )
-        if unmarked:
+        if sums["unmarked"]:
             panels.note(
-                f"{count(unmarked, 'position')} without a two-sided book yet: no mark, worth "
-                "nothing in these sums."
+                f"{count(sums['unmarked'], 'position')} without a two-sided book yet: no mark, "
+                "worth nothing in these sums."
             )
 
 
@@ -121,42 +122,44 @@ def show_positions(mode: Mode) -> None:
             icon=":material/power_off:",
         )
     rows = held(mode, now)
-    if not rows:
+    if not rows and page_behind(KEY, mode) is None:
         panels.empty(
             f"Nothing is held in {mode.upper()}.",
-            "A position appears with the first fill of a bot. Bots are started under Bots.",
+            "A position appears with the first fill of a bot or by hand. Bots are started under "
+            "Bots.",
         )
         panels.links(panels.link("Bots", "bots"), panels.anchor("All fills", links.fills(mode)))
     else:
         show_held(rows, mode, now)
     # Below: what is held is looked at each time, how it settles now and then.
-    show_settlement(mode, rows, now)
+    show_settlement(mode, now)
 
 
 @guard.part("What is held")
 def show_held(rows: list[Row], mode: Mode, now: int) -> None:
     """Draw the sums, the table, and the fills behind the selected position."""
-    figures(rows, mode)
-    told = max(0, now - max(row["updated_ns"] for row in rows))
+    figures(mode)
+    told = max(0, now - max((row["updated_ns"] for row in rows), default=now))
     panels.note(
         f"{mode.upper()} · engine ledger {age(told)} old · pending = matched and not "
         "yet settled: it may still vanish · select a row for its fills"
     )
     ids = [(row["account"], row["instrument"]) for row in rows]
-    chosen = choice(rows, POSITIONS, key="positions", ids=ids)
+    chosen = choice(rows, POSITIONS, key=KEY, ids=ids)
+    turn(KEY, rows, money_views.HELD_KEY, labels=("Smaller", "Larger"))
     row = next((row for row in rows if (row["account"], row["instrument"]) == chosen), None)
     if row is not None:
         show_fills(row, mode)
 
 
 @guard.part("Settlement")
-def show_settlement(mode: Mode, rows: list[Row], now: int) -> None:
+def show_settlement(mode: Mode, now: int) -> None:
     """Draw how far money is on its way to cash, account by account, and what could be merged."""
     for account in ask(snapshot).accounts:
         if account.mode == mode:
             show_ladder(account, now)
             show_redeemable(account)
-    show_merges(rows, mode)
+    show_merges(ask(money_views.held, engine_id(), mode=mode, paired=True), mode)
     show_operations(mode)
 
 
@@ -173,7 +176,8 @@ def show_fills(row: Row, mode: Mode) -> None:
     for fill in fills:
         states[fill["state"]] = states.get(fill["state"], 0) + 1
     ladder = ", ".join(f"{number:,} {state}" for state, number in sorted(states.items()))
-    panels.note(f"Settlement: {ladder or NOTHING}")
+    newest = f" of the newest {ROWS_MAX:,}" * (len(fills) >= ROWS_MAX)
+    panels.note(f"Settlement{newest}: {ladder or NOTHING}")
     panels.links(
         panels.anchor("Its orders and why", links.orders(links.ALL, mode, **here)),
         panels.anchor("These fills with their sums", links.fills(mode, **here)),
@@ -183,6 +187,7 @@ def show_fills(row: Row, mode: Mode) -> None:
     if fills:
         ids = [(fill["order_id"], fill["id"]) for fill in fills]
         chosen = choice(markouts.beside(fills), FILLS, key="position_fills", ids=ids)
+        say_cut(fills)
         panels.note(markouts.MEANING)
         if chosen in ids:
             number = ids[ids.index(chosen)][0]

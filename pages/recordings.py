@@ -8,7 +8,7 @@ Changes: begin, stop, replay.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
@@ -23,10 +23,10 @@ from pages.kit.forms import several
 from pages.kit.home import config, now_ns
 from pages.kit.names import market
 from pages.kit.panels import fold
-from pages.kit.tables import choice, table
+from pages.kit.tables import choice, page_behind, table, turn
 from pages.kit.words import NOTHING, age, count, moment, zone
-from storage.feeds import gaps
-from storage.jobs import RecordingState, recordable, recordings
+from storage.feeds import GAP_KEY, gaps
+from storage.jobs import RECORDING_KEY, RecordingState, recordable, recordings
 from storage.live import engine_status
 from storage.views.frame import engine_seen
 
@@ -70,8 +70,9 @@ def show_list() -> None:
 
 
 def _table() -> None:
-    rows = ask(recordings, engine_id())
-    if not rows:
+    behind = page_behind("recordings", None)
+    rows = ask(recordings, engine_id(), before=behind)
+    if not rows and behind is None:
         panels.empty(
             "Nothing has been recorded yet.",
             "A recording keeps what the market said, so that a strategy can be replayed over it "
@@ -82,6 +83,7 @@ def _table() -> None:
     chosen = choice(
         [listed(row) for row in rows], COLUMNS, key="recordings", ids=[r["name"] for r in rows]
     )
+    turn("recordings", rows, RECORDING_KEY)
     row = next((row for row in rows if row["name"] == chosen), None)
     if row is None:
         panels.note("Select a row to stop a recording or to replay it.")
@@ -146,7 +148,6 @@ def main() -> None:
 
 # -- What is heard: each venue's feed, the prices beside it, and the times nobody could trust --
 
-GAPS_SHOWN = 100
 MS_NS = 1_000_000
 STALE_MS = 10_000.0
 """As the engine has it: prices come each second, one silent for this long counts as missing."""
@@ -191,7 +192,7 @@ def show_feeds() -> None:
     for name, feed in feeds.items():
         _venue(name, feed, alive=alive)
     begun_ns = engine.started_ns if engine is not None and alive else None
-    _gaps(ask(gaps, engine_id(), limit=GAPS_SHOWN), now, begun_ns)
+    _gaps(now, begun_ns)
 
 
 @guard.part("A feed")
@@ -237,15 +238,18 @@ def prices_of(ages_ms: Mapping[str, float | None]) -> list[dict[str, str]]:
 
 
 @guard.part("The list of gaps")
-def _gaps(rows: Sequence[Mapping[str, Any]], now: int, begun_ns: int | None) -> None:
-    if not rows:
+def _gaps(now: int, begun_ns: int | None) -> None:
+    behind = page_behind("gaps", None)
+    rows = ask(gaps, engine_id(), before=behind)
+    if not rows and behind is None:
         panels.note("No gap is on record: no feed of a public venue was lost or distrusted.")
         return
     panels.note(
-        f"The latest {count(len(rows), 'gap')}: times a feed, or the book of one market, could not "
-        "be trusted. Nothing is placed there in one."
+        "Gaps, newest first: times a feed, or the book of one market, could not be trusted. "
+        "Nothing is placed there in one."
     )
     table([gap_of(row, now, begun_ns) for row in rows], GAPS, key="feed_gaps")
+    turn("gaps", rows, GAP_KEY)
 
 
 def gap_of(row: Mapping[str, Any], now: int, begun_ns: int | None) -> dict[str, Any]:

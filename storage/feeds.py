@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from storage.rows import insert, upsert
-from storage.views import ROWS_MAX, Row, query
+from storage.views import PageKey, Row, newest
 
 GAPS_KEPT = 5_000
 TITLES_MAX = 5_000
@@ -72,10 +72,12 @@ def end_gap(
     )
 
 
-def gaps(connection: sqlite3.Connection, engine_id: str, limit: int = ROWS_MAX) -> list[Row]:
-    """Return the newest gaps, newest first."""
-    return query(
-        connection,
-        "SELECT * FROM feed_gaps WHERE engine_id = ? ORDER BY since_ns DESC LIMIT ?",
-        (engine_id, limit),
-    )
+GAP_KEY = ("since_ns", "feed", "instrument")
+"""What gaps are sorted by, downwards."""
+
+
+def gaps(
+    connection: sqlite3.Connection, engine_id: str, before: PageKey | None = None
+) -> list[Row]:
+    """Return gaps, newest first, at most `ROWS_MAX`."""
+    return newest(connection, "feed_gaps", engine_id, before, GAP_KEY)

@@ -15,7 +15,7 @@ import msgspec
 from engine.errors import BadInput
 from storage.database import transaction
 from storage.rows import Table, insert, keep_only, note
-from storage.views import ROWS_MAX, Row, query
+from storage.views import ROWS_MAX, PageKey, Row, newest, query
 
 ATTEMPTS_MAX = 3
 """A job that took its worker with it that often would do so again."""
@@ -420,13 +420,15 @@ def unended(connection: sqlite3.Connection, engine_id: str) -> list[RecordingSee
     return _RECORDINGS.all(connection, "engine_id = ? AND state = ? ORDER BY name", goes_on)
 
 
-def recordings(connection: sqlite3.Connection, engine_id: str) -> list[Row]:
-    """Return all recordings, newest first."""
-    return query(
-        connection,
-        "SELECT * FROM recordings WHERE engine_id = ? ORDER BY started_ns DESC LIMIT ?",
-        (engine_id, ROWS_MAX),
-    )
+RECORDING_KEY = ("started_ns", "name")
+"""What recordings are sorted by, downwards."""
+
+
+def recordings(
+    connection: sqlite3.Connection, engine_id: str, before: PageKey | None = None
+) -> list[Row]:
+    """Return recordings, newest first, at most `ROWS_MAX`."""
+    return newest(connection, "recordings", engine_id, before, RECORDING_KEY)
 
 
 def recordable(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> list[str]:

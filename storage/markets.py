@@ -49,6 +49,10 @@ CREATE INDEX IF NOT EXISTS markets_volume ON markets (state, volume_24h DESC, nu
 CREATE INDEX IF NOT EXISTS markets_liquidity ON markets (state, liquidity DESC, number);
 CREATE INDEX IF NOT EXISTS markets_rewards ON markets (state, rewards_daily DESC, number);
 CREATE INDEX IF NOT EXISTS markets_ends ON markets (state, ends_ns, number);
+CREATE INDEX IF NOT EXISTS markets_all_volume ON markets (volume_24h DESC, number);
+CREATE INDEX IF NOT EXISTS markets_all_liquidity ON markets (liquidity DESC, number);
+CREATE INDEX IF NOT EXISTS markets_all_rewards ON markets (rewards_daily DESC, number);
+CREATE INDEX IF NOT EXISTS markets_all_ends ON markets (ends_ns, number);
 CREATE INDEX IF NOT EXISTS markets_category ON markets (category, state);
 CREATE TABLE IF NOT EXISTS market_texts (
     number INTEGER PRIMARY KEY, description TEXT NOT NULL, source TEXT NOT NULL
@@ -202,8 +206,10 @@ def literal(text: str) -> str:
 
 
 def _where(wanted: MarketFilter, among: Sequence[str] | None = None) -> tuple[str, list[Any]]:
-    conditions = [f"state IN ({', '.join('?' * len(wanted.states))})"]
-    values: list[Any] = [state.value for state in wanted.states]
+    conditions, values = ["TRUE"], list[Any]()
+    if {*wanted.states} != {*ListingState}:  # else the order is an index's own
+        conditions = [f"state IN ({', '.join('?' * len(wanted.states))})"]
+        values += [state.value for state in wanted.states]
     if wanted.text.split():
         conditions.append("number IN (SELECT rowid FROM markets_fts WHERE markets_fts MATCH ?)")
         values.append(literal(wanted.text))

@@ -306,7 +306,10 @@ _ENDS = {"FillSettled": FillState.CONFIRMED, "FillVoided": FillState.FAILED}
 
 
 class RunFills(msgspec.Struct, kw_only=True):
-    """Fills of a run, newest first, at most `ROWS_MAX`, and what all that fit sum to."""
+    """Fills of a run, newest first, at most `ROWS_MAX`, and what all that fit sum to.
+
+    A row's `number` counts from the newest fill on.
+    """
 
     rows: list[Row] = []
     count: int = 0
@@ -318,8 +321,10 @@ class RunFills(msgspec.Struct, kw_only=True):
     """False = the journal holds more records than are read."""
 
 
-def run_fills(path: Path, *, instrument: str = "") -> RunFills:
+def run_fills(path: Path, *, instrument: str = "", after: int = 0) -> RunFills:
     """Return the fills of a run's journal, of one instrument where it is named.
+
+    `after` = the rows behind the one of that number.
 
     Raises StorageError where the file cannot be read, JournalCorrupt for an unreadable record.
     """
@@ -345,7 +350,8 @@ def run_fills(path: Path, *, instrument: str = "") -> RunFills:
         order = orders.get(fill.order)
         if order is not None and instrument in ("", order.instrument):
             state = ends.get(key, fill.state)
-            _add(found, _row(fill, order, listed.get(order.instrument), state, at_ns))
+            row = _row(fill, order, listed.get(order.instrument), state, at_ns)
+            _add(found, row, listed=found.count >= after)
     return found
 
 
@@ -391,7 +397,7 @@ def _row(
     }
 
 
-def _add(found: RunFills, row: Row) -> None:
+def _add(found: RunFills, row: Row, *, listed: bool) -> None:
     found.count += 1
     value, fee = row.pop("value_micro"), row.pop("fee_micro")
     if row["state"] == FillState.FAILED:
@@ -402,5 +408,5 @@ def _add(found: RunFills, row: Row) -> None:
             found.bought_micro += value
         else:
             found.sold_micro += value
-    if len(found.rows) < ROWS_MAX:
-        found.rows.append(row)
+    if listed and len(found.rows) < ROWS_MAX:
+        found.rows.append({**row, "number": found.count})

@@ -132,19 +132,36 @@ def page_behind(key: str, about: Hashable) -> Any:
 
 
 def turn(
-    key: str, rows: Sequence[TableRow], by: Sequence[str], *, rows_max: int = ROWS_MAX
+    key: str,
+    rows: Sequence[TableRow],
+    by: Sequence[str],
+    *,
+    rows_max: int = ROWS_MAX,
+    labels: tuple[str, str] = ("Older", "Newer"),
 ) -> None:
-    """Draw the buttons that turn a table's page; `rows` came sorted `by` these, at most so many."""
+    """Draw what turns a table's page; `rows` came sorted `by` these, at most so many.
+
+    `labels` name the next rows and those before. A table that is whole gets nothing.
+    """
     pages: list[Any] = st.session_state[f"pages:{key}"]
     more = len(rows) >= rows_max
     if not more and len(pages) == 1:
         return
-    on, back, _ = st.columns([1, 1, 6])
+    on, back, told = st.columns([1, 1, 6], vertical_alignment="center")
     if more:
         last = tuple(rows[-1][name] for name in by)
-        on.button("Older", key=f"older_{key}", on_click=pages.append, args=(last,))
+        on.button(labels[0], key=f"older_{key}", on_click=pages.append, args=(last,))
     if len(pages) > 1:
-        back.button("Newer", key=f"newer_{key}", on_click=pages.pop)
+        back.button(labels[1], key=f"newer_{key}", on_click=pages.pop)
+    told.caption(f"Page {len(pages):,}, {rows_max:,} rows a page" + ", the last" * (not more))
+
+
+def say_cut(rows: Sequence[TableRow]) -> None:
+    """Say that a list of fills without pages of its own is not whole."""
+    if len(rows) >= ROWS_MAX:
+        st.caption(
+            f"The newest {ROWS_MAX:,} fills alone; the link to these fills turns their pages."
+        )
 
 
 def _drawn_anew(key: str) -> None:

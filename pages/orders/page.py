@@ -52,9 +52,13 @@ NOTHING_YET = {
 }
 
 
+def _about(mode: Mode, what: str, only: Mapping[str, Any]) -> tuple[object, ...]:
+    return what, mode, tuple(only.items())
+
+
 def rows_of(what: str, mode: Mode, only: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return what was asked for, newest first: the page of it that is shown."""
-    before = page_behind("orders", (what, mode, tuple(only.items())))
+    before = page_behind("orders", _about(mode, what, only))
     if what == links.FILLS:
         return ask(fills_behind, engine_id(), mode=mode, before=before, **only)
     of_orders = {name: value for name, value in only.items() if name != "liquidity"}
@@ -108,16 +112,17 @@ def say_what(
     shown: list[dict[str, Any]],
 ) -> None:
     """Say how many rows there are, what they sum to, and where the older ones are."""
-    if not rows and links.narrowed(only):
+    first = page_behind("orders", _about(mode, what, only)) is None
+    if first and not rows and links.narrowed(only):
         panels.empty("Nothing fits these conditions.", "Lift one of them above to see more.")
         return
-    if not rows:
+    if first and not rows:
         panels.empty(*NOTHING_YET[what])
         return
-    on_page = " on this page" if len(rows) == ROWS_MAX else ""
+    on_page = "" if first and len(rows) < ROWS_MAX else " on this page"
     panels.note(f"{mode.upper()} · {count(len(shown), 'row')} of {len(rows):,}{on_page}")
     turn("orders", rows, FILL_KEY if what == links.FILLS else ORDER_KEY)
-    if not shown:
+    if rows and not shown:
         panels.empty("Nothing fits the filter.", "Clear the filter to see all rows.")
     if what == links.FILLS:
         for sums in ask(fill_sums, engine_id(), mode=mode, **only):

@@ -239,8 +239,13 @@ def _markets(run: Mapping[str, Any], markets: Sequence[dict[str, Any]]) -> None:
         for row in markets
     ]
     rows.sort(key=lambda row: (-abs(row["total"]), row["instrument"]))
+    key = f"run_markets_{run['id']}"
+    (after,) = page_behind(key, None) or (0,)
+    rows = [{**row, "number": number} for number, row in enumerate(rows, 1)]
+    rows = rows[after : after + ROWS_MAX]
     ids = [row["instrument"] for row in rows]
-    chosen = choice(rows, MARKETS, key=f"run_markets_{run['id']}", ids=ids)
+    chosen = choice(rows, MARKETS, key=key, ids=ids)
+    turn(key, rows, ("number",), labels=("Smaller", "Larger"))
     where = address(run, str(chosen)) if chosen in ids else ""
     if where:
         panels.links(panels.anchor(f"Fills of {market(str(chosen))}", where))
@@ -409,8 +414,8 @@ def address(run: Mapping[str, Any], instrument: str = "") -> str:
 
 
 @st.cache_data(max_entries=8, show_spinner="Reading the run's journal")
-def _read_fills(path: Path, changed_ns: int, instrument: str) -> RunFills:  # noqa: ARG001 part of the key
-    return run_fills(path, instrument=instrument)
+def _read_fills(path: Path, changed_ns: int, instrument: str, after: int) -> RunFills:  # noqa: ARG001 part of the key
+    return run_fills(path, instrument=instrument, after=after)
 
 
 @guard.part("The fills of the run")
@@ -428,14 +433,17 @@ def show_fills(run: Mapping[str, Any], instrument: str) -> None:
             "It ran with --journal digest, or its folder was removed; the same run again has it.",
         )
         return
-    found = _read_fills(path, path.stat().st_mtime_ns, instrument)
+    key = f"run_fills_{number}"
+    (after,) = page_behind(key, instrument) or (0,)
+    found = _read_fills(path, path.stat().st_mtime_ns, instrument, after)
     if instrument:
         panels.links(panels.anchor("Fills of all its markets", address(run)))
-    if not found.rows:
+    if not found.count:
         panels.empty("Nothing was filled.", "What it wanted and why not stands in its journal.")
         return
     panels.note(sentence(found))
-    table(fitting(found.rows, ""), FILL_COLUMNS, key=f"run_fills_{number}")
+    table(fitting(found.rows, ""), FILL_COLUMNS, key=key)
+    turn(key, found.rows, ("number",))
     panels.links(panels.link("Its journal: every order and fill", "journal", run=number))
 
 
@@ -450,8 +458,6 @@ def sentence(found: RunFills) -> str:
     ]
     if found.failed:
         said.append(f"{found.failed:,} failed and void")
-    if found.count > ROWS_MAX:
-        said.append(f"the latest {ROWS_MAX} are listed")
     if not found.whole:
         said.append("its journal is longer than what was read: sums and rows are not whole")
     return " · ".join(said)

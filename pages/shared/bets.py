@@ -10,7 +10,7 @@ from engine.domain.instruments import Mode
 from pages.kit import guard, links, names, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.panels import Tile
-from pages.kit.tables import choice, page_behind, table, turn
+from pages.kit.tables import choice, page_behind, say_cut, table, turn
 from pages.kit.words import age, count, money, percent
 from storage.views import Row
 from storage.views.bets import (
@@ -126,4 +126,5 @@ def _fills(bet: Row, mode: Mode) -> None:
         for fill in ask(fills_behind, engine_id(), mode=mode, **here)
     ]
     table(fills, FILLS, key="bet_fills")
+    say_cut(fills)
     panels.links(panels.anchor("These fills with their sums", links.fills(mode, **here)))

@@ -135,31 +135,31 @@ def alerts(
 ) -> list[Row]:
     """Return alerts, newest first."""
     where = " AND acked_ns IS NULL" if unseen_only else ""
-    return _newest(connection, "alerts", engine_id, before, ("last_ns", "id"), where=where)
+    return newest(connection, "alerts", engine_id, before, ("last_ns", "id"), where=where)
 
 
 def commands(
     connection: sqlite3.Connection, engine_id: str, before: PageKey | None = None
 ) -> list[Row]:
     """Return commands with their life so far, newest first."""
-    return _newest(connection, "commands", engine_id, before, ("created_ns", "id"))
+    return newest(connection, "commands", engine_id, before, ("created_ns", "id"))
 
 
 def audit(
     connection: sqlite3.Connection, engine_id: str, before: PageKey | None = None
 ) -> list[Row]:
     """Return who changed what, newest first."""
-    return _newest(connection, "audit", engine_id, before, ("at_ns", "id"))
+    return newest(connection, "audit", engine_id, before, ("at_ns", "id"))
 
 
 def jobs(
     connection: sqlite3.Connection, engine_id: str, before: PageKey | None = None
 ) -> list[Row]:
     """Return the worker's jobs, newest first."""
-    return _newest(connection, "jobs", engine_id, before, ("id",))
+    return newest(connection, "jobs", engine_id, before, ("id",))
 
 
-def _newest(
+def newest(
     connection: sqlite3.Connection,
     table: str,
     engine_id: str,
@@ -168,6 +168,7 @@ def _newest(
     *,
     where: str = "",
 ) -> list[Row]:
+    """Return the first rows of a table behind a key, sorted downwards by `names`, `ROWS_MAX`."""
     further, values = behind(before, *names)
     order = ", ".join(f"{name} DESC" for name in names)
     return query(

@@ -18,25 +18,44 @@ from engine.domain.instruments import Mode
 from engine.domain.money import MICRO
 from engine.domain.orders import ORDER_ENDS
 from storage.live import latest_equity
-from storage.views import MICRO_DECIMALS, ROWS_MAX, Row, query, shown
+from storage.views import LISTED, MICRO_DECIMALS, ROWS_MAX, PageKey, Row, behind, query, shown
 
 SIZES = ("yes_settled", "yes_pending", "no_settled", "no_pending")
 
 
-def held(connection: sqlite3.Connection, engine_id: str, *, mode: Mode) -> list[Row]:
-    """Return every instrument of one mode in which something is held, the largest cost first.
+HELD_KEY = ("at_cost", "account", "instrument")
+"""What positions are sorted by, downwards."""
 
-    `mark` is the last two-sided mid in YES-space, None where there never was one; then `unrealised`
-    and `pnl` are None too. A pending token may still vanish.
+_COST = "t.yes_cost_micro + t.no_cost_micro"
+_HELD = "FROM holdings t {} WHERE t.engine_id = ? AND t.mode = ? AND t.opened_ns IS NOT NULL"
+
+
+def held(
+    connection: sqlite3.Connection,
+    engine_id: str,
+    *,
+    mode: Mode,
+    before: PageKey | None = None,
+    account: str = "",
+    instrument: str = "",
+    paired: bool = False,
+) -> list[Row]:
+    """Return what is held in one mode, a row per instrument, the largest cost first, `ROWS_MAX`.
+
+    Of one account and instrument where they are named; `paired` = only where a pair of YES and NO
+    is settled. `mark` is the last two-sided mid in YES-space, None where there never was one; then
+    `unrealised` and `pnl` are None too. A pending token may still vanish.
     """
+    further, key = behind(before, _COST, "t.account", "t.instrument")
+    only = {name: one for name, one in (("account", account), ("instrument", instrument)) if one}
+    further += "".join(f" AND t.{name} = ?" for name in only)
+    further += " AND min(t.yes_settled, t.no_settled) > 0" * paired
     found = query(
         connection,
-        "SELECT t.*, i.kind, i.market, i.closes_ns, i.price_decimals, i.size_decimals "
-        "FROM holdings t "
-        "LEFT JOIN instruments i ON i.engine_id = t.engine_id AND i.id = t.instrument "
-        "WHERE t.engine_id = ? AND t.mode = ? AND t.opened_ns IS NOT NULL "
-        "ORDER BY t.yes_cost_micro + t.no_cost_micro DESC, t.instrument LIMIT ?",
-        (engine_id, mode, ROWS_MAX),
+        f"SELECT t.*, {_COST} AS at_cost, i.kind, i.market, i.closes_ns, i.price_decimals, "
+        f"i.size_decimals {_HELD.format(LISTED)}{further} "
+        f"ORDER BY {_COST} DESC, t.account DESC, t.instrument DESC LIMIT ?",
+        (engine_id, mode, *key, *only.values(), ROWS_MAX),
     )
     for row in found:
         for name in SIZES:
@@ -49,6 +68,18 @@ def held(connection: sqlite3.Connection, engine_id: str, *, mode: Mode) -> list[
         row["unrealised"] = None if mid2 is None else row["value"] - cost
         row["pnl"] = None if mid2 is None else row["realised"] - row["fees"] + row["unrealised"]
     return found
+
+
+def held_sums(connection: sqlite3.Connection, engine_id: str, *, mode: Mode) -> list[Row]:
+    """Return what all positions of a mode sum to, by currency; `unmarked` are worth nothing."""
+    return query(
+        connection,
+        "SELECT t.currency, count(*) AS positions, sum(t.mid2 IS NULL) AS unmarked, "
+        f"sum({_COST}) AS cost_micro, sum(t.value_micro) AS value_micro, "
+        f"sum(iif(t.mid2 IS NULL, 0, t.value_micro - ({_COST}))) AS unrealised_micro "
+        f"{_HELD.format('')} GROUP BY t.currency ORDER BY t.currency",
+        (engine_id, mode),
+    )
 
 
 def pnl_by_bot(

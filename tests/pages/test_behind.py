@@ -142,7 +142,8 @@ def test_more_rows_than_a_page_holds_are_a_button_away_and_back(
     opened: Opened, books: Books, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("storage.views.drill_down.ROWS_MAX", 1)
-    monkeypatch.setattr(tables.turn, "__kwdefaults__", {"rows_max": 1})
+    defaults = tables.turn.__kwdefaults__ or {}
+    monkeypatch.setattr(tables.turn, "__kwdefaults__", {**defaults, "rows_max": 1})
     assert books.seq
     page = opened("orders", show="fills")
     assert page.dataframe[0].value["order_id"].tolist() == [2]

@@ -128,7 +128,8 @@ def test_older_bets_are_a_page_away_and_back(
 ) -> None:
     del played
     monkeypatch.setattr("storage.views.bets.ROWS_MAX", 1)
-    monkeypatch.setattr(tables.turn, "__kwdefaults__", {"rows_max": 1})
+    defaults = tables.turn.__kwdefaults__ or {}
+    monkeypatch.setattr(tables.turn, "__kwdefaults__", {**defaults, "rows_max": 1})
     page = opened("positions")
     assert [row["bot"] for row in bets_of(page)] == ["manual"]
     page.button(key="older_bets").click().run()

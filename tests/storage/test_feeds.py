@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from storage import feeds
+from storage import feeds, views
 from storage.database import connect_writer
 from storage.schema import migrate
 
@@ -43,3 +43,16 @@ def test_only_the_newest_gaps_are_kept(
     for at_ns in range(10):
         feeds.begin_gap(connection, E, "f", instrument="", since_ns=at_ns, reason="r")
     assert [gap["since_ns"] for gap in feeds.gaps(connection, E)] == [9, 8, 7]
+
+
+def test_gaps_that_began_together_are_on_one_page_each(
+    connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "ROWS_MAX", 2)
+    for name in "abcde":
+        feeds.begin_gap(connection, E, "f", instrument=name, since_ns=1, reason="r")
+    found, before = [], None
+    while page := feeds.gaps(connection, E, before):
+        found += [gap["instrument"] for gap in page]
+        before = tuple(page[-1][name] for name in feeds.GAP_KEY)
+    assert found == ["e", "d", "c", "b", "a"]

@@ -9,6 +9,7 @@ import pytest
 from engine.domain.decisions import Unit
 from engine.domain.instruments import Instrument, InstrumentId, Kind, Mode
 from storage.live import HoldingSeen, LimitUse, add_pnl, put_holdings, put_instrument, put_limit_use
+from storage.views import money
 from storage.views.money import held, limit_use, pnl_by_bot
 
 M1 = InstrumentId("demo:m1")
@@ -69,6 +70,33 @@ def test_what_was_never_marked_has_no_pnl_and_what_is_flat_is_no_position(
     put_holdings(connection, "e1", [seen(mid2=None, value_micro=0), flat], 100)
     (row,) = held(connection, "e1", mode=Mode.DEMO)
     assert (row["mark"], row["unrealised"], row["pnl"]) == (None, None, None)
+
+
+def test_positions_beyond_a_page_are_behind_its_key_found_by_name_and_in_the_sums(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(money, "ROWS_MAX", 2)
+    costs = {"demo:m1": 4, "demo:m2": 9, "demo:m3": 4, "demo:m4": 1, "demo:m5": 4}
+    held_ = [seen(name, yes_cost_micro=cost * SHARE, mid2=None if cost == 1 else 9_001)
+             for name, cost in costs.items()]  # fmt: skip
+    put_holdings(connection, "e1", held_, 100)
+    pages, before = [], None
+    while page := held(connection, "e1", mode=Mode.DEMO, before=before):
+        pages.append([row["instrument"] for row in page])
+        before = tuple(page[-1][name] for name in money.HELD_KEY)
+    assert pages == [["demo:m2", "demo:m5"], ["demo:m3", "demo:m1"], ["demo:m4"]]
+    (least,) = held(connection, "e1", mode=Mode.DEMO, account="demo", instrument="demo:m4")
+    assert least["cost"] == 1
+    (sums,) = money.held_sums(connection, "e1", mode=Mode.DEMO)
+    assert (sums["positions"], sums["unmarked"], sums["cost"], sums["value"]) == (5, 1, 22, 25)
+    assert sums["unrealised"] == 20 - 21
+
+
+def test_only_settled_pairs_are_found_as_pairs(connection: Connection) -> None:
+    pair = seen("demo:m2", no_settled=3 * SHARE)
+    put_holdings(connection, "e1", [seen(), pair, seen("demo:m3", no_pending=SHARE)], 100)
+    (row,) = held(connection, "e1", mode=Mode.DEMO, paired=True)
+    assert row["instrument"] == "demo:m2"
 
 
 def test_a_position_of_an_unlisted_market_has_no_sizes(connection: Connection) -> None:
