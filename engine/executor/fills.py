@@ -199,8 +199,8 @@ class Holding(msgspec.Struct, kw_only=True, gc=False):
     """
 
     instrument: InstrumentId
-    yes: LegHolding
-    no: LegHolding
+    yes: LegHolding = msgspec.field(default_factory=LegHolding)
+    no: LegHolding = msgspec.field(default_factory=LegHolding)
     realised_micro: int = 0
     fees_micro: int = 0
     payout_yes_micro: int | None = None
@@ -318,11 +318,6 @@ def redeemed_tokens(
         return held
     yes = max(0, min(holding.yes.redeemable, event.amount_micro * unit // pays_yes))
     return yes, (event.amount_micro - yes * pays_yes // unit) * unit // pays_no
-
-
-def empty_holding(instrument: InstrumentId) -> Holding:
-    """Return a holding of nothing."""
-    return Holding(instrument=instrument, yes=LegHolding(), no=LegHolding())
 
 
 def exit_value_micro(

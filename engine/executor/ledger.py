@@ -35,7 +35,6 @@ from engine.executor.fills import (
     Reservation,
     Unsettled,
     cost_out,
-    empty_holding,
     exit_value_micro,
     mid_value_micro,
     payouts,
@@ -309,7 +308,7 @@ class Ledger:
 
     def holding(self, instrument: InstrumentId) -> Holding:
         """Return what is held (read only); nothing where the instrument was never traded."""
-        return self.state.holdings.get(instrument) or empty_holding(instrument)
+        return self.state.holdings.get(instrument) or Holding(instrument=instrument)
 
     def listed(self, instrument: Instrument) -> None:
         """Learn an instrument's units, or its changed terms, before anything is booked in it."""
@@ -406,7 +405,7 @@ class Ledger:
         if holding is None:
             if len(holdings) >= HOLDINGS_MAX:
                 raise BrokenInvariant(f"more than {HOLDINGS_MAX} holdings: forget resolved ones")
-            holding = holdings[instrument] = empty_holding(instrument)
+            holding = holdings[instrument] = Holding(instrument=instrument)
         return holding
 
     # -- fills -------------------------------------------------------------------------------------

@@ -57,12 +57,6 @@ class OrderMemory:
         """Ended orders, the longest ended first. (A plain dict would search its first key among all
         that were deleted before it.)"""
 
-    def remember_ended(self, order: OrderId) -> None:
-        """Queue an order that has just ended behind those that ended before it."""
-        self.ended[order] = None
-        if len(self.ended) > self._ended_max:
-            self.retire()
-
     def retire(self) -> None:
         """Forget the longest ended orders beyond the maximum, unless a fill is undecided."""
         fills = self.ledger.state.fills
@@ -492,7 +486,9 @@ class OrderTable(OrderMemory):
             known.cancel_asked = False
         if kind == ENDS:
             self.close_books(known)
-            self.remember_ended(number)
+            self.ended[number] = None
+            if len(self.ended) > self._ended_max:
+                self.retire()
         elif kind == LIVES_AGAIN:
             self._revive(known)
         if after is _UNKNOWN:

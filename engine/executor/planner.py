@@ -61,14 +61,16 @@ def plan(
     `working` are the orders that may still fill, oldest first; `cash_free_micro` what no working
     order has reserved. No levels want nothing: everything is cancelled.
     """
-    made = Attempt(wanted, instrument, holding, cash_free_micro, now_ns).plan(working)
-    if made is None:
-        # Cash is short, and settled tokens could replace a resting buy: reduce first after all.
-        again = Attempt(wanted, instrument, holding, cash_free_micro, now_ns)
-        made = again.plan(working, reduce_first=True)
-    if made is None:
-        raise BrokenInvariant(f"{instrument.id}: no plan, and none by reducing first")
-    return made if wanted.life_ns is None else renewed(made, working, now_ns)
+    life_ns = wanted.life_ns
+    expires_ns = None if life_ns is None else now_ns + life_ns
+    # If cash is short while settled tokens could replace a resting buy, reduce first after all.
+    for reduce_first in (False, True):
+        left = wanted.residuals.copy()
+        attempt = Attempt(wanted, instrument, holding, cash_free_micro, expires_ns, left)
+        made = attempt.plan(working, reduce_first)
+        if made is not None:
+            return made if life_ns is None else renewed(made, working, now_ns)
+    raise BrokenInvariant(f"{instrument.id}: no plan, and none by reducing first")
 
 
 class SidePlan(msgspec.Struct, gc=False):
@@ -87,41 +89,20 @@ class SidePlan(msgspec.Struct, gc=False):
     """True where a resting buy could be replaced by selling settled tokens."""
 
 
-class Attempt:
+class Attempt(msgspec.Struct, gc=False):
     """One attempt at a plan: first what stays, goes and is missing, then what can be placed."""
 
-    __slots__ = (
-        "_binary",
-        "_cash",
-        "_expires_ns",
-        "_holding",
-        "_instrument",
-        "_places",
-        "_residuals",
-        "_short",
-        "_wanted",
-    )
+    wanted: TargetLevels
+    instrument: Instrument
+    holding: Holding
+    cash_free_micro: int
+    expires_ns: int | None
+    residuals: list[Residual]
+    places: list[Draft] = []
+    short: bool = False
+    """Cash did not suffice for something."""
 
-    def __init__(
-        self,
-        wanted: TargetLevels,
-        instrument: Instrument,
-        holding: Holding,
-        cash_free_micro: int,
-        now_ns: int,
-    ) -> None:
-        self._wanted = wanted
-        self._instrument = instrument
-        self._binary = instrument.kind is _BINARY
-        self._holding = holding
-        self._cash = cash_free_micro
-        self._expires_ns = None if wanted.life_ns is None else now_ns + wanted.life_ns
-        self._places: list[Draft] = []
-        self._residuals = wanted.residuals.copy()
-        self._short = False
-        """Cash did not suffice for something."""
-
-    def plan(self, working: Collection[LiveOrder], *, reduce_first: bool = False) -> Plan | None:
+    def plan(self, working: Collection[LiveOrder], reduce_first: bool) -> Plan | None:
         """Plan, once. None = cash is short and reducing first would help."""
         live_bids: list[LiveOrder] = []
         live_asks: list[LiveOrder] = []
@@ -135,9 +116,9 @@ class Attempt:
                 self._place(bids, bid, asks.best)
             if ask is not None:
                 self._place(asks, ask, bids.best)
-        if self._short and not reduce_first and (bids.could_reduce or asks.could_reduce):
+        if self.short and not reduce_first and (bids.could_reduce or asks.could_reduce):
             return None
-        places, residuals, cancels = self._places, self._residuals, bids.cancels + asks.cancels
+        places, residuals, cancels = self.places, self.residuals, bids.cancels + asks.cancels
         if not places and not cancels and not residuals:
             return NO_PLAN
         return Plan(tuple(places), tuple(cancels), tuple(residuals))
@@ -149,14 +130,14 @@ class Attempt:
     def _fit(self, bid: bool, live: list[LiveOrder], reduce_first: bool) -> SidePlan:
         """Match one direction's levels with its live orders."""
         side_plan = SidePlan(bid, _LOWEST if bid else _HIGHEST)
-        levels = self._wanted.bids if bid else self._wanted.asks
+        levels = self.wanted.bids if bid else self.wanted.asks
         if not levels and not live:
             return side_plan
         settled = 0
-        if self._binary or not bid:  # a linear bid has nothing to sell
-            leg = self._holding.no if bid else self._holding.yes
+        if self.instrument.kind is _BINARY or not bid:  # a linear bid has nothing to sell
+            leg = self.holding.no if bid else self.holding.yes
             settled = leg.settled - leg.aside
-        settled = settled - settled % self._instrument.lot if settled > 0 else 0
+        settled = settled - settled % self.instrument.lot if settled > 0 else 0
         allowance = committed = 0
         kept: dict[int, list[LiveOrder]] = {}
         if live:
@@ -165,8 +146,8 @@ class Attempt:
             if kept:
                 self._trim(side_plan, levels, kept)
         side_plan.sellable = settled - committed
-        smallest = self._instrument.smallest
-        if kept or settled >= smallest or not (bid or self._binary):
+        smallest = self.instrument.smallest
+        if kept or settled >= smallest or not (bid or self.instrument.kind is _BINARY):
             for _, size in levels:
                 allowance += size
             self._missing(side_plan, levels, settled, kept, reduce_first)
@@ -188,7 +169,7 @@ class Attempt:
         kept: dict[int, list[LiveOrder]],
     ) -> tuple[int, int]:
         """Keep orders of the wanted style and price, cancel others; return (alive, in sells)."""
-        wanted, bid = self._wanted, side_plan.bid
+        wanted, bid = self.wanted, side_plan.bid
         alive = committed = 0
         for known in live:
             order, state, level = known.order, known.state, known.level
@@ -212,7 +193,7 @@ class Attempt:
         self, side_plan: SidePlan, levels: Sequence[Quote], kept: dict[int, list[LiveOrder]]
     ) -> None:
         """Cancel newest first where a level rests with more than it may."""
-        tolerance = self._wanted.tolerance_percent
+        tolerance = self.wanted.tolerance_percent
         for price, size in levels:
             orders = kept.get(price, [])
             if orders:
@@ -227,7 +208,7 @@ class Attempt:
         reduce_first: bool,
     ) -> None:
         """Share settled tokens out to the levels, best first, and note what each still needs."""
-        smallest = self._instrument.smallest
+        smallest = self.instrument.smallest
         pool = settled
         for selling in kept.values():
             pool -= sum([known.remaining for known in selling if known.order.side is _SELL])
@@ -248,19 +229,19 @@ class Attempt:
         opening = [known for known in orders if known.order.side is not _SELL]
         sold = sum(known.remaining for known in selling)
         left = max(0, size - sold - pool)
-        _cancel_above(side_plan, opening, left + left * self._wanted.tolerance_percent // 100)
+        _cancel_above(side_plan, opening, left + left * self.wanted.tolerance_percent // 100)
         return sold + sum(known.remaining for known in opening)
 
     def _need(self, side_plan: SidePlan, price: int, missing: int, pool: int, topping: bool) -> int:
         """Split what a level misses into selling and opening; return what is left of the pool."""
-        smallest = self._instrument.smallest
-        missing -= missing % self._instrument.lot
+        smallest = self.instrument.smallest
+        missing -= missing % self.instrument.lot
         selling = min(pool, missing)
         if selling < smallest:
             selling = 0
         opening = missing - selling
         reason = None
-        if not (side_plan.bid or self._binary):  # a linear ask opens nothing
+        if not (side_plan.bid or self.instrument.kind is _BINARY):  # a linear ask opens nothing
             if opening:
                 reason = ResidualReason.NO_INVENTORY
                 if missing < smallest or 0 < pool < smallest:
@@ -297,7 +278,7 @@ class Attempt:
 
     def _waited(self, side_plan: SidePlan, level: int, size: int, room: int) -> int:
         """Cut a size to what proven ends leave room for; the rest waits."""
-        instrument = self._instrument
+        instrument = self.instrument
         fits = room - room % instrument.lot if room >= instrument.smallest else 0
         self._leave(_WAITING_CANCEL, side_plan, level, size - fits)
         return fits
@@ -305,36 +286,36 @@ class Attempt:
     def _sell(self, side_plan: SidePlan, level: int, size: int) -> None:
         """Draft a sale of settled tokens: a bid sells NO, an ask YES."""
         leg, price = _BASE, level
-        if self._binary:
-            leg, price = (_NO, self._instrument.one - level) if side_plan.bid else (_YES, level)
+        if self.instrument.kind is _BINARY:
+            leg, price = (_NO, self.instrument.one - level) if side_plan.bid else (_YES, level)
         if self._draft(side_plan, leg, _SELL, level=level, price=price, size=size):
             side_plan.sellable -= size
 
     def _open(self, side_plan: SidePlan, level: int, size: int) -> None:
         """Draft a buy as far as free cash pays for it: a bid buys YES, an ask NO."""
         leg, price = _BASE, level
-        if self._binary:
-            leg, price = (_YES, level) if side_plan.bid else (_NO, self._instrument.one - level)
+        if self.instrument.kind is _BINARY:
+            leg, price = (_YES, level) if side_plan.bid else (_NO, self.instrument.one - level)
         cost = self._cost(price, size)
-        if cost > self._cash:
-            self._short = True
+        if cost > self.cash_free_micro:
+            self.short = True
             fits = self._affordable(price, size)
-            if fits < self._instrument.smallest:
+            if fits < self.instrument.smallest:
                 fits = 0
             self._leave(_NO_CASH, side_plan, level, size - fits)
             if not fits:
                 return
             size, cost = fits, self._cost(price, fits)
         if self._draft(side_plan, leg, _BUY, level=level, price=price, size=size):
-            self._cash -= cost
+            self.cash_free_micro -= cost
 
     def _affordable(self, price: int, size: int) -> int:
         """Return the largest multiple of the lot that cash pays for."""
-        lot = self._instrument.lot
+        lot = self.instrument.lot
         low, high = 0, size // lot
         while low < high:
             middle = (low + high + 1) // 2
-            if self._cost(price, middle * lot) <= self._cash:
+            if self._cost(price, middle * lot) <= self.cash_free_micro:
                 low = middle
             else:
                 high = middle - 1
@@ -342,23 +323,23 @@ class Attempt:
 
     def _cost(self, price: int, size: int) -> int:
         """Return what the buy may take at worst: cost rounded up, and a taker's fee if it takes."""
-        cost = -(-price * size // self._instrument.value_divisor)
-        if self._wanted.post_only:
+        cost = -(-price * size // self.instrument.value_divisor)
+        if self.wanted.post_only:
             return cost
-        return cost + self._instrument.taker_fee_micro(price, size)
+        return cost + self.instrument.taker_fee_micro(price, size)
 
     def _draft(
         self, side_plan: SidePlan, leg: Leg, side: Side, *, level: int, price: int, size: int
     ) -> bool:
         """Add a draft; False where a marketable order would be below the venue's value."""
-        wanted = self._wanted
+        wanted = self.wanted
         if not wanted.post_only:
-            value = price * size // self._instrument.value_divisor
-            if value < self._instrument.notional_min_micro:
+            value = price * size // self.instrument.value_divisor
+            if value < self.instrument.notional_min_micro:
                 self._leave(_BELOW_MIN, side_plan, level, size)
                 return False
-        self._places.append(
-            Draft(leg, side, price, size, wanted.type, wanted.post_only, self._expires_ns)
+        self.places.append(
+            Draft(leg, side, price, size, wanted.type, wanted.post_only, self.expires_ns)
         )
         side_plan.allowance -= size
         if level > side_plan.best if side_plan.bid else level < side_plan.best:
@@ -367,7 +348,7 @@ class Attempt:
 
     def _leave(self, reason: ResidualReason, side_plan: SidePlan, level: int, size: int) -> None:
         side = _BUY if side_plan.bid else _SELL
-        self._residuals.append(Residual(reason, side, level, size))
+        self.residuals.append(Residual(reason, side, level, size))
 
 
 def _cancel_above(side_plan: SidePlan, orders: list[LiveOrder], limit: int) -> None:

@@ -193,34 +193,34 @@ class GatewayCore:
     def _flow(self, now_ns: int) -> list[Request]:
         """Send all that may leave now: second CANCEL_ALLs, safety, places."""
         requests: list[Request] = []
-        followups = self._places.followups
-        if followups:
-            scopes = dict.fromkeys(followups)
-            followups.clear()
-            requests += [self._safety.cancel_all(scope, now_ns) for scope in scopes]
-        if self._safety.waiting:
-            requests += self._safety.pump(now_ns)
-        if self._places.waiting:
-            requests += self._places.pump(now_ns)
+        places, safety = self._places, self._safety
+        if places.followups:
+            scopes = dict.fromkeys(places.followups)
+            places.followups.clear()
+            requests += [safety.cancel_all(scope, now_ns) for scope in scopes]
+        if safety.again or safety.cancels or safety.queries:
+            requests += safety.pump(now_ns)
+        if places.queue or places.halt:
+            requests += places.pump(now_ns)
         return requests
 
     def _reply(self, reply: Reply, now_ns: int) -> list[Request]:
-        number, places, safety = reply.number, self._places, self._safety
+        number, places = reply.number, self._places
         if number > self.outbox.number or number < 1:
             raise BrokenInvariant(f"a reply to request {number}, which was never made")
         if not places.answer(reply, now_ns):
-            safety.answer(reply, now_ns)
+            self._safety.answer(reply, now_ns)
         for event in reply.events:
             if type(event) is ModeChanged:
                 places.mode(event, now_ns)
-        return [] if places.idle and not safety.waiting else self._flow(now_ns)
+        return self._flow(now_ns)
 
     def _cancel(self, effect: CancelOrders, now_ns: int) -> list[Request]:
         if effect.account != self.account:
             self._check(effect.account)
         places, safety = self._places, self._safety
         orders = effect.orders
-        if places.busy:
+        if places.queue or places.flying:
             orders = tuple(order for order in orders if not places.drop(order))
         if len(orders) == len(effect.orders):
             request = safety.cancel_now(effect, now_ns)

@@ -35,16 +35,18 @@ class PlacesLane:
         self._queue_max = settings.queue_max
         self._timeout_ns = settings.place_timeout_ms * 1_000_000
         self._bucket = TokenBucket(rate_per_s=settings.places_per_s, burst=settings.places_burst)
-        self._queue: dict[OrderId, PlaceOrder] = {}
+        self.queue: dict[OrderId, PlaceOrder] = {}
+        """What waits to leave: `pump` sends it."""
         self._flights: dict[int, tuple[PlaceOrder, int]] = {}
-        self._flying: dict[OrderId, int] = {}
+        self.flying: dict[OrderId, int] = {}
+        """Order → the request that carries it."""
         self._late: dict[int, PlaceOrder] = {}
         self._after: dict[int, list[CancelScope]] = {}
         self._unwanted: set[OrderId] = set()
         self._wait_ns = 0
         self._latched = latched
         self._belief = ModeBelief()
-        self._halt = ""
+        self.halt = ""
         """Why nothing new is taken at present, however the venue stands; empty = it is."""
         self._clear = not latched
         self.followups: list[CancelScope] = []
@@ -55,14 +57,14 @@ class PlacesLane:
         """Send the order now, queue it, or report it as not sent."""
         order = effect.order
         number = order.id
-        queue = self._queue
-        if order.account != self._account or number in queue or number in self._flying:
+        queue = self.queue
+        if order.account != self._account or number in queue or number in self.flying:
             raise BrokenInvariant(f"order {number} of {order.account} was placed twice or astray")
         if not self._clear:
             if self._belief.age(now_ns):
                 self._slots = 1
                 self._settle_veto()
-            reason = self.veto(order) or self._halt
+            reason = self.veto(order) or self.halt
             if reason:
                 self._not_sent(number, reason)
                 return []
@@ -81,8 +83,8 @@ class PlacesLane:
 
     def drop(self, order: OrderId) -> bool:
         """Drop a queued place that is to be cancelled; False = it is not here, or in flight."""
-        if self._queue.pop(order, None) is None:
-            if order in self._flying:
+        if self.queue.pop(order, None) is None:
+            if order in self.flying:
                 self._unwanted.add(order)
             return False
         self._not_sent(order, "cancelled before it was sent")
@@ -90,9 +92,9 @@ class PlacesLane:
 
     def drop_scope(self, scope: CancelScope) -> None:
         """Drop every queued place in scope; note which in flight need a second CANCEL_ALL."""
-        for order, effect in list(self._queue.items()):
+        for order, effect in list(self.queue.items()):
             if _covers(scope, effect.order):
-                del self._queue[order]
+                del self.queue[order]
                 self._not_sent(order, "dropped by CANCEL_ALL")
         flying = [(number, place) for number, (place, _) in self._flights.items()]
         for number, place in [*flying, *self._late.items()]:
@@ -152,7 +154,7 @@ class PlacesLane:
             self._follow(number)
             return True
         order = flight[0].order.id
-        del self._flying[order]
+        del self.flying[order]
         self._slots = self._in_flight_max
         if reply.retry_after_ns > 0:
             self._throttled(number, flight[0], now_ns + reply.retry_after_ns)
@@ -173,7 +175,7 @@ class PlacesLane:
             self._not_sent(order.id, reason)
         else:
             # Numbers of orders count up, so the order it had among its like is kept at the head.
-            self._queue = dict(sorted({**self._queue, order.id: effect}.items()))
+            self.queue = dict(sorted({**self.queue, order.id: effect}.items()))
 
     def _follow(self, number: int) -> None:
         self.followups += self._after.pop(number, ())
@@ -183,7 +185,7 @@ class PlacesLane:
     def pump(self, now_ns: int) -> list[Request]:
         """Send what waited and may leave now."""
         requests: list[Request] = []
-        queue = self._queue
+        queue = self.queue
         while (
             queue
             and len(self._flights) < self._slots
@@ -191,8 +193,8 @@ class PlacesLane:
             and self._bucket.take(1, now_ns)
         ):
             requests.append(self._send(queue.pop(next(iter(queue))), now_ns))
-        if self._halt and not queue:
-            self._halt = ""
+        if self.halt and not queue:
+            self.halt = ""
             self._settle_veto()
             self._outbox.alert(Severity.INFO, "place_queue", "places are taken again")
         return requests
@@ -205,7 +207,7 @@ class PlacesLane:
                 return
             del self._flights[number]
             order = effect.order.id
-            del self._flying[order]
+            del self.flying[order]
             self._unwanted.discard(order)
             self._outbox.report(
                 OrderUnanswered(account=self._account, order=order, reason="no answer in time")
@@ -225,27 +227,12 @@ class PlacesLane:
         return len(self._flights)
 
     @property
-    def busy(self) -> bool:
-        """True where `drop` may find an order, queued or in flight."""
-        return bool(self._queue or self._flying)
-
-    @property
-    def waiting(self) -> bool:
-        """True where `pump` may have something to do."""
-        return bool(self._queue or self._halt)
-
-    @property
-    def idle(self) -> bool:
-        """True where neither `pump` nor a second CANCEL_ALL has anything to do."""
-        return not (self._queue or self._halt or self.followups)
-
-    @property
     def due_ns(self) -> int | None:
         """When `expire` or `pump` has something to do; None = only an answer can help."""
         due: int | None = None
         if self._flights:
             due = next(iter(self._flights.values()))[1]
-        if self._queue and len(self._flights) < self._slots:
+        if self.queue and len(self._flights) < self._slots:
             ready_ns = max(self._wait_ns, self._bucket.ready_ns())
             if due is None or ready_ns < due:
                 due = ready_ns
@@ -257,14 +244,14 @@ class PlacesLane:
         outbox = self._outbox
         outbox.number = number = outbox.number + 1
         self._flights[number] = (effect, now_ns + self._timeout_ns)
-        self._flying[effect.order.id] = number
+        self.flying[effect.order.id] = number
         return Request(number=number, lane=_PLACES, effect=effect)
 
     def _not_sent(self, order: OrderId, reason: str) -> None:
         self._outbox.report(OrderNotSent(account=self._account, order=order, reason=reason))
 
     def _overflow(self, order: OrderId) -> None:
-        self._halt = "the queue of places was full: halted until it is empty"
+        self.halt = "the queue of places was full: halted until it is empty"
         self._settle_veto()
         text = f"{self._queue_max} places wait: no more are taken until the queue is empty"
         self._outbox.alert(Severity.CRITICAL, "place_queue", text)
@@ -273,14 +260,14 @@ class PlacesLane:
     def _judge_queue(self) -> None:
         """Drop what the latch or the venue's mode no longer lets through."""
         self._settle_veto()
-        for order, effect in list(self._queue.items()):
+        for order, effect in list(self.queue.items()):
             reason = self.veto(effect.order)
             if reason:
-                del self._queue[order]
+                del self.queue[order]
                 self._not_sent(order, reason)
 
     def _settle_veto(self) -> None:
-        self._clear = self._belief.mode is VenueMode.OPEN and not self._latched and not self._halt
+        self._clear = self._belief.mode is VenueMode.OPEN and not self._latched and not self.halt
 
 
 def _covers(scope: CancelScope, order: Order) -> bool:

@@ -83,10 +83,10 @@ class SafetyLane:
         self._query_bucket = TokenBucket(
             rate_per_s=settings.queries_per_s, burst=settings.queries_burst
         )
-        self._again: dict[CancelScope, tuple[int, int]] = {}
+        self.again: dict[CancelScope, tuple[int, int]] = {}
         """CANCEL_ALLs the venue could not take: scope → (when to try, how often it was sent)."""
-        self._cancels: dict[OrderId, None] = {}
-        self._queries: dict[Query, None] = {}
+        self.cancels: dict[OrderId, None] = {}
+        self.queries: dict[Query, None] = {}
         self._flights: dict[int, _Flight] = {}
         self.asking = 0
         """Questions in flight."""
@@ -97,9 +97,9 @@ class SafetyLane:
     def cancel_all(self, scope: CancelScope, now_ns: int) -> Request:
         """Send a CANCEL_ALL at once: no bucket, no slot, no queue and no wait holds it."""
         if scope == EVERYTHING:
-            self._cancels.clear()  # it covers them all
-            self._again.clear()
-        self._again.pop(scope, None)
+            self.cancels.clear()  # it covers them all
+            self.again.clear()
+        self.again.pop(scope, None)
         return self._send(CancelAll(account=self._account, scope=scope), now_ns, 1)
 
     def cancel_now(self, effect: CancelOrders, now_ns: int) -> Request | None:
@@ -107,7 +107,7 @@ class SafetyLane:
         count = len(effect.orders)
         if (
             not 0 < count <= self._batch_max
-            or self._cancels
+            or self.cancels
             or now_ns < self._wait_ns
             or len(self._flights) >= self._in_flight_max
             or not self._cancel_bucket.take(count, now_ns)
@@ -117,11 +117,11 @@ class SafetyLane:
 
     def cancel(self, order: OrderId) -> bool:
         """Queue the cancel of an order; False = the queue is full, cancel everything instead."""
-        if len(self._cancels) >= self._queue_max and order not in self._cancels:
+        if len(self.cancels) >= self._queue_max and order not in self.cancels:
             text = f"{self._queue_max} cancels wait: everything of the account is cancelled at once"
             self._outbox.alert(Severity.CRITICAL, "cancel_queue", text)
             return False
-        self._cancels[order] = None
+        self.cancels[order] = None
         return True
 
     def query(self, effect: Query) -> None:
@@ -130,15 +130,15 @@ class SafetyLane:
         One that is asked anew under another number takes the place of the older one.
         """
         if effect.number:
-            older = next((one for one in self._queries if _same(one, effect)), None)
+            older = next((one for one in self.queries if _same(one, effect)), None)
             if older is not None:
-                del self._queries[older]
-        if len(self._queries) >= self._queue_max and effect not in self._queries:
+                del self.queries[older]
+        if len(self.queries) >= self._queue_max and effect not in self.queries:
             text = f"{self._queue_max} questions wait: no more are taken"
             self._outbox.alert(Severity.CRITICAL, "query_queue", text)
             self._failed(effect, "the queue of questions is full", sent=False)
         else:
-            self._queries[effect] = None
+            self.queries[effect] = None
 
     def number_of(self, number: int) -> int:
         """Return the number of the question behind a request in flight; 0 = there is none."""
@@ -164,9 +164,9 @@ class SafetyLane:
             return
         self._wait_ns = max(self._wait_ns, until_ns)
         if isinstance(effect, CancelOrders):
-            self._cancels = {**dict.fromkeys(effect.orders), **self._cancels}
+            self.cancels = {**dict.fromkeys(effect.orders), **self.cancels}
         else:
-            self._queries = {effect: None, **self._queries}
+            self.queries = {effect: None, **self.queries}
 
     def _again_later(self, scope: CancelScope, until_ns: int, tries: int) -> None:
         if tries >= CANCEL_ALL_TRIES_PATIENT:
@@ -179,38 +179,38 @@ class SafetyLane:
         else:
             text = "CANCEL_ALL had no effect yet; it is sent again"
             self._outbox.alert(Severity.CRITICAL, "cancel_all_unanswered", text)
-        if len(self._again) >= CANCEL_ALL_WAITING_MAX:
-            self._again.clear()
+        if len(self.again) >= CANCEL_ALL_WAITING_MAX:
+            self.again.clear()
             scope = EVERYTHING
-        self._again[scope] = (until_ns, tries)
+        self.again[scope] = (until_ns, tries)
 
     # -- time --------------------------------------------------------------------------------------
 
     def pump(self, now_ns: int) -> list[Request]:
         """Send what waited and may leave now: CANCEL_ALL, then cancels, then questions."""
         requests: list[Request] = []
-        if self._again:
-            for scope, (until_ns, tries) in list(self._again.items()):
+        if self.again:
+            for scope, (until_ns, tries) in list(self.again.items()):
                 if until_ns <= now_ns:
-                    del self._again[scope]
+                    del self.again[scope]
                     effect = CancelAll(account=self._account, scope=scope)
                     requests.append(self._send(effect, now_ns, tries + 1))
         if now_ns < self._wait_ns:
             return requests
-        while self._cancels and len(self._flights) < self._in_flight_max:
-            count = min(len(self._cancels), self._batch_max, self._cancel_bucket.available(now_ns))
+        while self.cancels and len(self._flights) < self._in_flight_max:
+            count = min(len(self.cancels), self._batch_max, self._cancel_bucket.available(now_ns))
             if count == 0:
                 break
             self._cancel_bucket.take(count, now_ns)
             requests.append(self._send(self._batch(count), now_ns, 1))
         while (
-            self._queries
+            self.queries
             and self.asking < self._asking_max
             and len(self._flights) < self._in_flight_max
             and self._query_bucket.take(1, now_ns)
         ):
-            query = next(iter(self._queries))
-            del self._queries[query]
+            query = next(iter(self.queries))
+            del self.queries[query]
             requests.append(self._send(query, now_ns, 1))
         return requests
 
@@ -230,30 +230,25 @@ class SafetyLane:
                 self._failed(effect, "no answer in time", sent=True)
 
     @property
-    def waiting(self) -> bool:
-        """True where `pump` may have something to send."""
-        return bool(self._cancels or self._queries or self._again)
-
-    @property
     def due_ns(self) -> int | None:
         """When `expire` or `pump` has something to do; None = nothing waits."""
         due = next(iter(self._flights.values()))[1] if self._flights else None
-        if not self.waiting:
+        if not (self.cancels or self.queries or self.again):
             return due
-        times = [until_ns for until_ns, _ in self._again.values()]
+        times = [until_ns for until_ns, _ in self.again.values()]
         if due is not None:
             times.append(due)
         if len(self._flights) < self._in_flight_max:
-            if self._cancels:
+            if self.cancels:
                 times.append(max(self._wait_ns, self._cancel_bucket.ready_ns()))
-            if self._queries and self.asking < self._asking_max:
+            if self.queries and self.asking < self._asking_max:
                 times.append(max(self._wait_ns, self._query_bucket.ready_ns()))
         return min(times) if times else None
 
     # -- inside ------------------------------------------------------------------------------------
 
     def _batch(self, count: int) -> CancelOrders:
-        cancels = self._cancels
+        cancels = self.cancels
         if count == len(cancels):
             orders = tuple(cancels)
             cancels.clear()

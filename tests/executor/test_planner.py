@@ -11,7 +11,7 @@ from engine.domain.events import BookMarked
 from engine.domain.instruments import Instrument, Leg, Side
 from engine.domain.intents import Quotes, ResidualReason, Target, Urgency
 from engine.domain.orders import OrderState, OrderType
-from engine.executor.fills import Holding, empty_holding
+from engine.executor.fills import Holding
 from engine.executor.levels import Draft, Plan, wanted_of
 from engine.executor.orders import LiveOrder, working_of
 from engine.executor.planner import plan
@@ -32,7 +32,7 @@ class Scene:
     def __init__(self, build: Any, instrument: Instrument | None = None) -> None:
         self.build = build
         self.instrument = instrument or build.binary()
-        self.holding = empty_holding(self.instrument.id)
+        self.holding = Holding(instrument=self.instrument.id)
         self.working: list[LiveOrder] = []
         self.cash = 1_000 * USD
         self.mark: BookMarked | None = None

@@ -488,7 +488,7 @@ def test_every_place_is_sent_once_or_reported_and_nothing_passes_the_latch(build
         if due is not None and due <= now:
             take(core.advance(now))
             assert core.due_ns is None or core.due_ns > now  # nothing that is due stays undone
-    queued = set(core._places._queue)
+    queued = set(core._places.queue)
     assert set(range(1, asked + 1)) == set(given) | set(ended) | queued
     assert not queued & set(ended)
 

@@ -75,26 +75,26 @@ def test_a_halt_ends_when_the_queue_was_emptied_by_drops(build):
     lane, outbox = lane_of(build, places_in_flight_max=1, queue_max=1)
     for number in (1, 2, 3):
         lane.place(build.place(number), NOW)
-    assert lane.waiting
+    assert lane.queue
     lane.drop(OrderId(2))
-    assert lane.waiting
+    assert not lane.queue
+    assert lane.halt
     assert lane.pump(NOW) == []
-    assert not lane.waiting
+    assert not lane.halt
     lane.place(build.place(4), NOW)
     assert [report.order for report in outbox.take_reports()] == [3, 2]
 
 
-def test_a_lane_is_idle_while_nothing_waits_and_no_scope_must_be_cancelled_again(build):
+def test_a_scope_is_cancelled_again_when_its_place_in_flight_times_out(build):
     lane, _ = lane_of(build, places_in_flight_max=1)
     lane.place(build.place(1), NOW)
-    assert lane.idle
     lane.place(build.place(2), NOW)
-    assert not lane.idle
+    assert list(lane.queue) == [2]
     lane.drop_scope(CancelScope())
-    assert lane.idle
+    assert not lane.queue
+    assert not lane.followups
     lane.expire(NOW + 6_000 * MS)
-    assert lane.followups
-    assert not lane.idle
+    assert lane.followups == [CancelScope()]
 
 
 def test_a_closure_that_is_old_news_is_tried_one_place_at_a_time(build):

@@ -15,7 +15,7 @@ from engine.domain.commands import MANUAL
 from engine.domain.events import CancelRefused, OrderCancelled
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
 from engine.domain.orders import OrderId
-from engine.executor.fills import empty_holding
+from engine.executor.fills import Holding
 from engine.live.kill import HUNG, latch_what_died
 from engine.live.proof import CancelProof, ProofRun
 from storage.latch import read_latch, set_latch
@@ -304,7 +304,7 @@ class Parts(Venue):
         super().__init__()
         self.owners = {InstrumentId("demo:one"): BotId("maker"), InstrumentId("demo:two"): MANUAL}
         names = ("demo:one", "demo:two", "demo:three", "demo:four")
-        self.held = {name: empty_holding(InstrumentId(name)) for name in names}
+        self.held = {name: Holding(instrument=InstrumentId(name)) for name in names}
 
     def owner(self, instrument: InstrumentId) -> BotId | None:
         return self.owners.get(instrument)

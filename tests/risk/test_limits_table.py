@@ -23,7 +23,7 @@ from engine.domain.instruments import (
 )
 from engine.domain.orders import Order, OrderId
 from engine.domain.settings import Limit, RiskLimits
-from engine.executor.fills import empty_holding, exit_value_micro
+from engine.executor.fills import Holding, exit_value_micro
 from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import Allowed, Denied, DenyReason, RiskGate
@@ -161,7 +161,7 @@ def marked(desk: Desk, age_ms: int) -> Any:
         trusted=True,
     )
     age_ms_max = desk.limits.mark_age_ms_max
-    held = empty_holding(M1.id)
+    held = Holding(instrument=M1.id)
     held.yes.settled = 100 * SHARE
     worth = exit_value_micro(held, M1, book, NOW, age_ms_max * 1_000_000)
     desk.breakers.equity(EQUITY - M1.cost_micro(5_000, 100 * SHARE) + worth, NOW)
