@@ -66,9 +66,8 @@ def _book(rounds: int) -> Row:
     steps = [(Side.BUY, 4000 + 20 * (i % 50), 1 + i % 7) for i in range(50)]
 
     def ours() -> None:
-        change = book.change
-        for side, price, size in steps:
-            change(side, price, size)
+        for step in steps:
+            book.apply((step,))
             _ = book.bid_prices[-1]
 
     levels = dict(book.bids)

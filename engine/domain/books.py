@@ -47,29 +47,21 @@ class Book:
         self.bid_prices = sorted(self.bids)
         self.ask_prices = sorted(self.asks)
 
-    def change(self, side: Side, price: int, size: int) -> None:
-        """Set the aggregate size at one level; 0 removes it (venues send absolute sizes)."""
-        if side is _BUY:
-            levels, prices = self.bids, self.bid_prices
-        else:
-            levels, prices = self.asks, self.ask_prices
-        if size > 0:
-            if price not in levels:
-                insort(prices, price)
-            levels[price] = size
-        elif price in levels:
-            del levels[price]
-            del prices[bisect_left(prices, price)]
-
     def apply(self, changes: Iterable[tuple[Side, int, int]]) -> None:
-        """Take a batch of changes, in order: `change` for each, without the call for most."""
+        """Set aggregate sizes of levels, in order; 0 removes one (venues send absolute sizes)."""
         bids, asks = self.bids, self.asks
         for side, price, size in changes:
             levels = bids if side is _BUY else asks
             if size > 0 and price in levels:
                 levels[price] = size
-            else:
-                self.change(side, price, size)
+            elif size > 0 or price in levels:
+                prices = self.bid_prices if side is _BUY else self.ask_prices
+                if size > 0:
+                    insort(prices, price)
+                    levels[price] = size
+                else:
+                    del levels[price]
+                    del prices[bisect_left(prices, price)]
 
     @property
     def best_bid(self) -> int | None:

@@ -102,6 +102,7 @@ class Executor:
         table, blocks, out, settings = self._table, self._blocks, self._outbox, self._settings
         reports = VenueReports(table, blocks, out, settings)
         self._reconciler = reports.reconciler
+        self.named = reports.named
         self._mailbox = Mailbox(table, out)
         self.wallet = self._reconciler.wallet
         self._markets = Markets(

@@ -477,8 +477,6 @@ class OrderTable(OrderMemory):
         known.changed_ns = now_ns
         known.missing = 0
         if kind == QUIET:  # most moves of an order: on its way, arrived, asked to be cancelled
-            if after is _CANCELLING:
-                known.cancel_asked = True
             return
         number = known.order.id
         if before is _UNKNOWN:

@@ -280,15 +280,16 @@ class Attempt(msgspec.Struct, gc=False):
         """Cut a size to what proven ends leave room for; the rest waits."""
         instrument = self.instrument
         fits = room - room % instrument.lot if room >= instrument.smallest else 0
-        self._leave(_WAITING_CANCEL, side_plan, level, size - fits)
+        side = _BUY if side_plan.bid else _SELL
+        self.residuals.append(Residual(_WAITING_CANCEL, side, level, size - fits))
         return fits
 
     def _sell(self, side_plan: SidePlan, level: int, size: int) -> None:
         """Draft a sale of settled tokens: a bid sells NO, an ask YES."""
-        leg, price = _BASE, level
+        leg = _BASE
         if self.instrument.kind is _BINARY:
-            leg, price = (_NO, self.instrument.one - level) if side_plan.bid else (_YES, level)
-        if self._draft(side_plan, leg, _SELL, level=level, price=price, size=size):
+            leg = _NO if side_plan.bid else _YES
+        if self._draft(side_plan, leg, _SELL, level, size):
             side_plan.sellable -= size
 
     def _open(self, side_plan: SidePlan, level: int, size: int) -> None:
@@ -306,7 +307,7 @@ class Attempt(msgspec.Struct, gc=False):
             if not fits:
                 return
             size, cost = fits, self._cost(price, fits)
-        if self._draft(side_plan, leg, _BUY, level=level, price=price, size=size):
+        if self._draft(side_plan, leg, _BUY, level, size):
             self.cash_free_micro -= cost
 
     def _affordable(self, price: int, size: int) -> int:
@@ -328,14 +329,13 @@ class Attempt(msgspec.Struct, gc=False):
             return cost
         return cost + self.instrument.taker_fee_micro(price, size)
 
-    def _draft(
-        self, side_plan: SidePlan, leg: Leg, side: Side, *, level: int, price: int, size: int
-    ) -> bool:
+    def _draft(self, side_plan: SidePlan, leg: Leg, side: Side, level: int, size: int) -> bool:
         """Add a draft; False where a marketable order would be below the venue's value."""
-        wanted = self.wanted
+        wanted, instrument = self.wanted, self.instrument
+        price = instrument.one - level if leg is _NO else level
         if not wanted.post_only:
-            value = price * size // self.instrument.value_divisor
-            if value < self.instrument.notional_min_micro:
+            value = price * size // instrument.value_divisor
+            if value < instrument.notional_min_micro:
                 self._leave(_BELOW_MIN, side_plan, level, size)
                 return False
         self.places.append(

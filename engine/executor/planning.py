@@ -132,20 +132,22 @@ class Planning:
         baskets: list[Basket] = []
         if self.limits_applied.due:
             self._cancel(self.limits_applied.orders(), now_ns)
-        for key, news in list(table.dirty.items()):
+        dirty, table.dirty = table.dirty, {}
+        for key, news in dirty.items():
             entry = table.instruments.get(key)
             if entry is None:
                 continue
             basket = entry.basket
             if basket is None:
-                entry.still = entry.still and not news
+                if news:
+                    entry.still = False
                 self._plan_one(entry, block, now_ns)
             elif not any(known is basket for known in baskets):
                 baskets.append(basket)
                 self._plan_basket(basket, block, now_ns)
         if self._cancels or self._places:
             self._hand_out(block)
-        self.order = tuple(table.dirty)
+        self.order = tuple(dirty)
         table.dirty.clear()  # what is dirty now is so by our own doing
 
     def _hand_out(self, block: ResidualReason | None) -> None:
@@ -159,6 +161,7 @@ class Planning:
                 effects.append(CancelOrders(account=account, orders=tuple(cancels)))
             self._cancels = []
         if self._places:
+            self.orders_placed += len(self._places)
             effects += self._places
             self._places = []
 
@@ -274,7 +277,6 @@ class Planning:
             order = msgspec.structs.replace(order, size=size)
         known = table.take(order, entry)
         self._places.append(PlaceOrder(order=order))
-        self.orders_placed += 1
         self._proofs.placed(bot, order.instrument)
         return known
 
@@ -341,7 +343,6 @@ class Planning:
         if not possible:
             for known in reversed(created):
                 self._table.undo(known)
-            self.orders_placed -= len(created)
             del self._places[before:]
 
 

@@ -30,7 +30,15 @@ from engine.domain.events import (
 from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import Side
 from engine.domain.order_life import Happened
-from engine.domain.orders import AT_ONCE, CancelReason, Order, OrderId, OrderState, RejectReason
+from engine.domain.orders import (
+    AT_ONCE,
+    CancelReason,
+    Identity,
+    Order,
+    OrderId,
+    OrderState,
+    RejectReason,
+)
 from engine.executor.fills import FillContradiction
 from engine.executor.halts import Blocks
 from engine.executor.orders import EffectOutbox, LiveOrder, OrderTable
@@ -126,13 +134,15 @@ class VenueReports:
             self._table.happen(known, H.CANCEL_REFUSED, now_ns, why)
 
     def _named(self, event: OrderNamed, now_ns: int) -> None:
-        known = self._table.orders.get(event.order)
+        self.named(event.order, event.identity, now_ns)
+
+    def named(self, order: OrderId, identity: Identity, now_ns: int) -> None:
+        """Take the name under which an order leaves."""
+        known = self._table.orders.get(order)
         if known is None:
-            self._unknown_report(event.order)
-            return
-        again = known.identity == event.identity
-        known.identity = event.identity
-        if not again:
+            self._unknown_report(order)
+        elif known.identity != identity:
+            known.identity = identity
             self._table.happen(known, _NAMED, now_ns)
 
     def _accepted(self, event: OrderAccepted, now_ns: int) -> None:

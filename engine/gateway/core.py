@@ -206,10 +206,12 @@ class GatewayCore:
 
     def _reply(self, reply: Reply, now_ns: int) -> list[Request]:
         number, places = reply.number, self._places
-        if number > self.outbox.number or number < 1:
+        if not (
+            places.answer(reply, now_ns)
+            or self._safety.answer(reply, now_ns)
+            or 0 < number <= self.outbox.number  # it timed out long ago
+        ):
             raise BrokenInvariant(f"a reply to request {number}, which was never made")
-        if not places.answer(reply, now_ns):
-            self._safety.answer(reply, now_ns)
         for event in reply.events:
             if type(event) is ModeChanged:
                 places.mode(event, now_ns)

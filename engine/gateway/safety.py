@@ -150,15 +150,19 @@ class SafetyLane:
 
     # -- answered ----------------------------------------------------------------------------------
 
-    def answer(self, reply: Reply, now_ns: int) -> None:
-        """Take the end of a request; one that is not in flight any more changes nothing."""
+    def answer(self, reply: Reply, now_ns: int) -> bool:
+        """Take the end of a request; False = it is not in flight here (any more)."""
         if reply.number not in self._flights:
-            return
-        flight = self._land(reply.number)
-        if reply.retry_after_ns <= 0:
-            return
-        effect, _, tries = flight
-        until_ns = now_ns + reply.retry_after_ns
+            return False
+        effect, _, tries = self._land(reply.number)
+        if reply.retry_after_ns > 0:
+            self._throttled(effect, now_ns + reply.retry_after_ns, tries)
+        return True
+
+    def _throttled(
+        self, effect: CancelAll | CancelOrders | Query, until_ns: int, tries: int
+    ) -> None:
+        """Queue a request the venue refused untouched, before all others of its kind."""
         if isinstance(effect, CancelAll):
             self._again_later(effect.scope, until_ns, tries)
             return

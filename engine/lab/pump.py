@@ -28,7 +28,6 @@ from engine.domain.events import (
     LatchSet,
     ModeChanged,
     OrderFilled,
-    OrderNamed,
     StrikeProven,
     TimerFired,
     TradePrinted,
@@ -228,8 +227,7 @@ class Driver:
         account, identity = self._account, self.venue.prepare(order).identity
         effect = PlaceOrder(order=order, identity=identity)
         self._keep(account, effect, now_ns)
-        named = OrderNamed(account=account, order=order.id, identity=identity)
-        self.desk.venue(named, now_ns)
+        self.desk.executor.named(order.id, identity, now_ns)
         self._placed(effect)
         self._send(self.gateway.receive(effect, now_ns), now_ns)
 

@@ -20,7 +20,7 @@ def naive(steps):
 def test_a_book_of_changes_equals_a_dictionary_that_remembers_the_last_size(steps):
     book = Book()
     for side, price, size in steps:
-        book.change(side, price, size)
+        book.apply(((side, price, size),))
     bids, asks = naive(steps)
     assert (book.bids, book.asks) == (bids, asks)
     assert book.bid_prices == sorted(bids)
@@ -37,7 +37,7 @@ def test_a_batch_gives_the_same_book_as_its_changes_one_by_one(steps):
     batch, single = Book(), Book()
     batch.apply(steps)
     for step in steps:
-        single.change(*step)
+        single.apply((step,))
     assert (batch.bids, batch.asks) == (single.bids, single.asks)
     assert (batch.bid_prices, batch.ask_prices) == (single.bid_prices, single.ask_prices)
 
@@ -45,8 +45,7 @@ def test_a_batch_gives_the_same_book_as_its_changes_one_by_one(steps):
 @given(changes, changes)
 def test_a_snapshot_forgets_everything_before_it(before, after):
     book = Book()
-    for step in before:
-        book.change(*step)
+    book.apply(before)
     bids, asks = naive(after)
     book.replace(bids.items(), asks.items())
     assert (book.bids, book.asks) == (bids, asks)
@@ -63,7 +62,7 @@ def test_levels_of_size_zero_are_left_out_of_a_snapshot():
 
 def test_removing_a_level_that_is_not_there_changes_nothing():
     book = Book()
-    book.change(Side.SELL, 5, 0)
+    book.apply(((Side.SELL, 5, 0),))
     assert book.ask_prices == []
 
 

@@ -62,12 +62,12 @@ def test_what_is_ahead_of_an_order_never_grows(mode: Mode, first: int) -> None:
     view.trusted = True
     told = []
     for shown in (100, 500, 70, 200):  # a paper account's order is in nobody's book
-        view.book.change(Side.BUY, 3_900, shown)
+        view.book.apply(((Side.BUY, 3_900, shown),))
         (top,) = books_of(runner, {MINE: False}, queues)
         told.append(top.ahead[OrderId(7)])
     assert told == [first, first, first - 30, first - 30]
     view.trusted = False
-    view.book.change(Side.BUY, 3_900, 1)
+    view.book.apply(((Side.BUY, 3_900, 1),))
     (top,) = books_of(runner, {MINE: False}, queues)
     assert top.ahead == {7: first - 30}  # what cannot be trusted is no news
     runner.desk.executor.working = lambda _: ()

@@ -153,7 +153,8 @@ class PaperMarket:
     def changed(self, event: BookChanged, percent: int, now_ns: int) -> None:
         """Apply level changes; queues move where we stand, taken size is refreshed."""
         book = self.book
-        for side, price, size in event.changes:
+        for change in event.changes:
+            side, price, size = change
             if side is _BUY:
                 own, taken, levels = self.bids, self.taken_bids, book.bids
             else:
@@ -165,7 +166,7 @@ class PaperMarket:
             if size > 0 and price in levels:
                 levels[price] = size
             else:
-                book.change(side, price, size)
+                book.apply((change,))
 
     def replaced(self, event: BookReplaced, percent: int, now_ns: int) -> None:
         """Load a snapshot: for our levels it is one more change; all taken size is refreshed."""

@@ -416,8 +416,7 @@ def test_told_changes_keep_a_book_equal_to_the_venues(channels, fees, steps):
             if type(event) is BookReplaced:
                 book.replace(event.bids, event.asks)
             else:
-                for change in event.changes:
-                    book.change(*change)
+                book.apply(event.changes)
     micro = {p: round(float(s) * 10**6) for p, s in (channel.bids | channel.asks).items()}
     ours = {f"{p / 10_000:.2f}".rstrip("0"): s for p, s in (book.bids | book.asks).items()}
     assert ours == micro
