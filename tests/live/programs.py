@@ -218,10 +218,12 @@ def check_books(programs: Programs) -> None:
     """The exchange's own ledger is the judge of ours: cash, tokens, open orders.
 
     It lists what has settled; what was bought at the last moment settles within seconds, and a
-    winner that was asked for at the last moment is paid after the engine's end.
+    winner that was asked for at the last moment is paid after the engine's end. Losers that nobody
+    redeems stay listed there and are nothing here.
     """
     executor = ours(programs.home)
-    redeemable = executor.ledger.redeemable
+    redeemable, holdings = executor.ledger.redeemable, executor.ledger.state.holdings
+    resolved = {key for key, one in holdings.items() if one.payout_yes_micro is not None}
     mine = {}
     for key, held in executor.ledger.held.items():
         for leg, size in (
@@ -235,7 +237,7 @@ def check_books(programs: Programs) -> None:
     def agrees() -> bool:
         cash, held, still_open = asyncio.run(ledger_of_the_exchange(programs.port))
         assert still_open == 0
-        theirs = {key: size for key, size in held.items() if key[0] not in redeemable}
+        theirs = {key: size for key, size in held.items() if key[0] not in resolved}
         state, unpaid = executor.ledger.state, {market for market, _ in held}
         paid = sum(one.redeemable_micro for key, one in redeemable.items() if key not in unpaid)
         expected = state.cash_settled_micro + state.cash_pending_micro + paid

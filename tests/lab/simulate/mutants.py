@@ -489,7 +489,7 @@ MUTANTS = (
     Mutant(
         "a closed mode never ends",
         _mode_lasts_for_ever,
-        (F.DISABLED, F.LATE_REQUEST, F.REORDERED, F.TWICE),
+        (F.DISABLED, F.CANCEL_ONLY, F.LATE_ANSWER, F.REPORT_TWICE),
         24,
         2.0,
     ),
