@@ -15,7 +15,7 @@ import streamlit as st
 
 from engine.domain.instruments import Mode
 from engine.domain.money import MICRO
-from engine.domain.telemetry import Capital, LockedMoney
+from engine.domain.telemetry import Approvals, Capital, LockedMoney
 from pages import Page
 from pages.frame.bar import mode_here
 from pages.kit import guard, links, names, panels
@@ -23,7 +23,7 @@ from pages.kit.data import ask, engine_id, health_of
 from pages.kit.home import now_ns
 from pages.kit.panels import Tile
 from pages.kit.words import NOTHING, SECOND_NS, age, count, micro, moment, zone
-from storage.live import approvals, capital
+from storage.live import told_of
 from storage.views.frame import AccountSeen, snapshot
 
 PAGE = Page("Capital", ":material/account_balance_wallet:", "Trade", 4)
@@ -214,7 +214,7 @@ def show_approvals(account: AccountSeen, now: int) -> None:
             "no contract takes any of it."
         )
         return
-    told = ask(approvals, engine_id(), account.account)
+    told = ask(told_of, engine_id(), Approvals, account.account)
     if told is None:
         panels.empty(
             "The venue has not been asked yet.", "It is as soon as the account is open and trades."
@@ -246,7 +246,7 @@ def show_approvals(account: AccountSeen, now: int) -> None:
 def show_account(account: AccountSeen, now: int) -> None:
     """Draw one account."""
     st.subheader(f"{account.account} at {account.venue}, {account.mode.upper()}")
-    seen = ask(capital, engine_id(), account.account)
+    seen = ask(told_of, engine_id(), Capital, account.account)
     if seen is None:
         panels.empty(
             "The engine has not said yet where this money is.", "It does every two seconds."

@@ -15,6 +15,7 @@ import streamlit as st
 
 from engine.domain.commands.wallet import Merge, Redeem
 from engine.domain.instruments import AccountId, Mode
+from engine.domain.telemetry import Capital
 from pages import Page
 from pages.frame.bar import mode_here
 from pages.kit import commands, guard, links, panels
@@ -25,7 +26,7 @@ from pages.kit.panels import Tile
 from pages.kit.tables import choice, page_behind, say_cut, table, turn
 from pages.kit.words import NOTHING, SECOND_NS, age, count, micro, money
 from pages.shared import bets, markouts
-from storage.live import capital
+from storage.live import told_of
 from storage.views import ROWS_MAX, Row
 from storage.views import money as money_views
 from storage.views.drill_down import fills_behind
@@ -315,7 +316,7 @@ def show_merges(held: Sequence[Row], mode: Mode) -> None:
 @guard.part("What could be redeemed")
 def show_redeemable(account: AccountSeen) -> None:
     """Offer the redemption of each resolved market that has not paid yet."""
-    seen = ask(capital, engine_id(), account.account) if account.redeemable_micro else None
+    seen = ask(told_of, engine_id(), Capital, account.account) if account.redeemable_micro else None
     locks = (
         [lock for lock in seen.locks if lock.redeemable_micro and lock.instrument] if seen else []
     )

@@ -26,7 +26,7 @@ from engine.domain.telemetry import (
     WatchedMarket,
 )
 from engine.errors import BadInput, StorageError
-from storage.rows import Table, insert, keep_only, note, upsert
+from storage.rows import RowType, Table, insert, keep_only, note, upsert
 
 T = TypeVar("T")
 
@@ -327,9 +327,11 @@ def keep_found(
 
 # -- Money each second: holdings, PnL over time, use of limits -------------------------------------
 
-_CAPITAL = Table(Capital, "capital")
-_APPROVALS = Table(Approvals, "approvals")
-_EARNINGS = Table(Earnings, "earnings")
+TellsOfAccount = Approvals | Capital | Earnings
+_TOLD: dict[type, Table[Any]] = {
+    kind: Table(kind, kind.__name__.lower()) for kind in (Approvals, Capital, Earnings)
+}
+"""What is told of an account as a whole: one row each, replaced each time."""
 
 
 class HoldingSeen(msgspec.Struct, frozen=True, kw_only=True):
@@ -433,31 +435,14 @@ def put_limit_use(
     )  # fmt: skip
 
 
-def put_capital(connection: sqlite3.Connection, engine_id: str, seen: Capital) -> None:
-    """Write where an account's money is, in place of what stood there."""
-    _CAPITAL.put(connection, engine_id, [seen])
+def put_told(connection: sqlite3.Connection, engine_id: str, told: TellsOfAccount) -> None:
+    """Write what is told of an account, in place of what stood there."""
+    _TOLD[type(told)].put(connection, engine_id, [told])
 
 
-def capital(connection: sqlite3.Connection, engine_id: str, account: str) -> Capital | None:
-    """Return where an account's money is; None = never told. Raises BadInput."""
-    return _CAPITAL.one(connection, "engine_id = ? AND account = ?", (engine_id, account))
-
-
-def put_approvals(connection: sqlite3.Connection, engine_id: str, told: Approvals) -> None:
-    """Write what a wallet has approved, in place of what stood there."""
-    _APPROVALS.put(connection, engine_id, [told])
-
-
-def approvals(connection: sqlite3.Connection, engine_id: str, account: str) -> Approvals | None:
-    """Return what a wallet has approved; None = nobody asked. Raises BadInput."""
-    return _APPROVALS.one(connection, "engine_id = ? AND account = ?", (engine_id, account))
-
-
-def put_earnings(connection: sqlite3.Connection, engine_id: str, told: Earnings) -> None:
-    """Write what an account's orders earn, in place of what stood there."""
-    _EARNINGS.put(connection, engine_id, [told])
-
-
-def earnings(connection: sqlite3.Connection, engine_id: str, account: str) -> Earnings | None:
-    """Return what an account's orders earn; None = never told. Raises BadInput."""
-    return _EARNINGS.one(connection, "engine_id = ? AND account = ?", (engine_id, account))
+def told_of(
+    connection: sqlite3.Connection, engine_id: str, kind: type[RowType], account: str
+) -> RowType | None:
+    """Return what was told of an account; None = nothing yet. Raises BadInput."""
+    table: Table[RowType] = _TOLD[kind]
+    return table.one(connection, "engine_id = ? AND account = ?", (engine_id, account))

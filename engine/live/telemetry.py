@@ -37,11 +37,10 @@ from storage.live import (
     add_pnl,
     put_books,
     put_bots,
-    put_capital,
-    put_earnings,
     put_engine,
     put_holdings,
     put_limit_use,
+    put_told,
 )
 
 VERSION = "0.1.0"
@@ -162,9 +161,7 @@ class Telemetry:
 
     def _capital(self, runner: AccountRunner, now_ns: int) -> None:
         seen, engine_id = capital_of(runner.desk.executor, now_ns), self._engine.engine_id
-        self._engine.state.put(
-            f"capital {runner.account}", lambda c: put_capital(c, engine_id, seen)
-        )
+        self._engine.state.put(f"capital {runner.account}", lambda c: put_told(c, engine_id, seen))
 
     def _earnings(self, runner: AccountRunner, now_ns: int) -> None:
         executor, engine = runner.desk.executor, self._engine
@@ -180,7 +177,7 @@ class Telemetry:
             scoring_ns=scoring_ns,
         )
         engine.state.put(
-            f"earnings {runner.account}", lambda c: put_earnings(c, engine.engine_id, told)
+            f"earnings {runner.account}", lambda c: put_told(c, engine.engine_id, told)
         )
 
     def _limits(self, runner: AccountRunner, now_ns: int) -> None:

@@ -34,7 +34,7 @@ from engine.runtime.tape import Entries
 from engine.runtime.ticks import TickKeeper
 from storage.alerts import raise_alert
 from storage.feeds import put_title
-from storage.live import instruments_known, put_approvals, put_instrument, put_payout
+from storage.live import instruments_known, put_instrument, put_payout, put_told
 from storage.live_accounts import VenueHeartbeat, put_heartbeat
 from storage.markouts import resolve
 from storage.settings import SettingsVersion
@@ -199,7 +199,7 @@ class Services:
     def approvals(self, told: Approvals) -> None:
         """Tell what an account's wallet has approved at its venue."""
         engine_id = self.engine_id
-        self.state.put(f"approvals {told.account}", lambda c: put_approvals(c, engine_id, told))
+        self.state.put(f"approvals {told.account}", lambda c: put_told(c, engine_id, told))
 
     def journal_waiting(self) -> None:
         """Journal what a journal that refused was not given; beyond the maximum the engine ends."""

@@ -13,7 +13,7 @@ from typing import Any
 import streamlit as st
 
 from engine.domain.instruments import Mode
-from engine.domain.telemetry import BookTop
+from engine.domain.telemetry import BookTop, Earnings
 from pages import Page
 from pages.frame.bar import mode_shown, modes_of
 from pages.kit import commands, guard, links, panels
@@ -262,7 +262,7 @@ def with_touch(
 def with_earning(rows: Sequence[dict[str, Any]], *, alive: bool) -> list[dict[str, Any]]:
     """Return working orders, each with whether it earns; an engine that is gone says nothing."""
     accounts = {row["account"] for row in rows} if alive else set()
-    told = {one: ask(live.earnings, engine_id(), one) for one in accounts}
+    told = {one: ask(live.told_of, engine_id(), Earnings, one) for one in accounts}
     return [{**row, "earning": order.earning(told.get(row["account"]), row["id"])} for row in rows]
 
 

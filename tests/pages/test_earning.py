@@ -20,7 +20,7 @@ from engine.domain.telemetry import Earnings, EngineStatus
 from pages.kit.words import NOTHING
 from pages.shared import order
 from storage.database import writing
-from storage.live import EngineBeat, put_earnings, put_engine
+from storage.live import EngineBeat, put_engine, put_told
 from tests.pages.seen import bodies
 from tests.storage.books import DEMO, TERMS, Books, bought
 
@@ -43,7 +43,7 @@ def desk(config: Config) -> Config:
         books.tell(InstrumentListed(instrument=TERMS))
         for number in (1, 2):
             books.tell(*bought(OrderId(number), 4_800, 20 * 10**6)[:-1])
-        put_earnings(connection, "e1", TOLD)
+        put_told(connection, "e1", TOLD)
         beat = EngineBeat(
             state="RUNNING", heartbeat_ns=now, started_ns=1, pid=os.getpid(), version="1",
             latched=False, status=EngineStatus(),

@@ -30,19 +30,15 @@ from storage.live import (
     HoldingSeen,
     LimitUse,
     add_pnl,
-    approvals,
     books,
-    capital,
-    earnings,
     engine_status,
-    put_approvals,
     put_books,
     put_bots,
-    put_capital,
-    put_earnings,
     put_engine,
     put_holdings,
     put_limit_use,
+    put_told,
+    told_of,
     watched_by,
 )
 
@@ -220,14 +216,14 @@ SEEN = Capital(
 def test_the_last_word_of_each_account_is_read_as_it_was_written(
     connection: Connection,
 ) -> None:
-    assert capital(connection, "e1", "demo") is None
-    put_capital(connection, "e1", SEEN)
+    assert told_of(connection, "e1", Capital, "demo") is None
+    put_told(connection, "e1", SEEN)
     newer = replace(SEEN, at_ns=6, venue_micro=99, venue_ns=4, locks=())
-    put_capital(connection, "e1", newer)
-    put_capital(connection, "e1", replace(SEEN, account=AccountId("other")))
-    assert capital(connection, "e1", "demo") == newer
-    assert capital(connection, "e1", "other") == replace(SEEN, account=AccountId("other"))
-    assert capital(connection, "e2", "demo") is None
+    put_told(connection, "e1", newer)
+    put_told(connection, "e1", replace(SEEN, account=AccountId("other")))
+    assert told_of(connection, "e1", Capital, "demo") == newer
+    assert told_of(connection, "e1", Capital, "other") == replace(SEEN, account=AccountId("other"))
+    assert told_of(connection, "e2", Capital, "demo") is None
 
 
 def test_free_cash_and_the_whole_follow_from_the_parts() -> None:
@@ -235,19 +231,19 @@ def test_free_cash_and_the_whole_follow_from_the_parts() -> None:
 
 
 def test_approvals_keep_what_failed(connection: Connection) -> None:
-    assert approvals(connection, "e1", "demo") is None
+    assert told_of(connection, "e1", Approvals, "demo") is None
     one = Approval(asset="pUSD", contract="exchange", address="0x1", approved=False)
     told = Approvals(account=DEMO, approvals=(one,), told_ns=None, failed="no answer")
-    put_approvals(connection, "e1", told)
-    assert approvals(connection, "e1", "demo") == told
+    put_told(connection, "e1", told)
+    assert told_of(connection, "e1", Approvals, "demo") == told
 
 
 def test_what_orders_earn_is_read_with_the_venues_own_word(connection: Connection) -> None:
-    assert earnings(connection, "e1", "demo") is None
+    assert told_of(connection, "e1", Earnings, "demo") is None
     one = Earning(order=7, earns=True, said="inside the band", daily_micro=5)
     told = Earnings(
         account=DEMO, currency="pUSD", at_ns=5, orders=(one,), scoring={7: False}, scoring_ns=4
     )
-    put_earnings(connection, "e1", replace(told, scoring={}, scoring_ns=None))
-    put_earnings(connection, "e1", told)
-    assert earnings(connection, "e1", "demo") == told
+    put_told(connection, "e1", replace(told, scoring={}, scoring_ns=None))
+    put_told(connection, "e1", told)
+    assert told_of(connection, "e1", Earnings, "demo") == told
