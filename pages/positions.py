@@ -1,8 +1,8 @@
-"""Settlement, pairs to merge, what is held per market with its PnL, and closed bets.
+"""Settlement, pairs to merge, holdings, PnL, and closed bets.
 
 Settled and pending tokens, cost, mark, and the fills behind them.
 
-Changes: redeem, merge.
+Changes: redeem, merge, act on what is not ours.
 """
 
 from __future__ import annotations
@@ -13,8 +13,17 @@ from html import escape
 
 import streamlit as st
 
-from engine.domain.commands.wallet import Merge, Redeem
-from engine.domain.instruments import AccountId, Mode
+from engine.domain.commands import AnyCommand
+from engine.domain.commands.wallet import (
+    AdoptTokens,
+    CancelForeign,
+    IgnoreForeign,
+    Merge,
+    Redeem,
+)
+from engine.domain.instruments import AccountId, InstrumentId, Leg, Mode
+from engine.domain.money import MICRO
+from engine.domain.orders import Identity
 from engine.domain.telemetry import Capital
 from pages import Page
 from pages.frame.bar import mode_here
@@ -23,7 +32,7 @@ from pages.kit.data import ask, engine_id, health_of
 from pages.kit.home import config, now_ns
 from pages.kit.names import market, size
 from pages.kit.panels import Tile
-from pages.kit.tables import choice, page_behind, say_cut, table, turn
+from pages.kit.tables import choice, page_behind, say_cut, turn
 from pages.kit.words import NOTHING, SECOND_NS, age, count, micro, money
 from pages.shared import bets, markouts
 from storage.live import told_of
@@ -380,14 +389,19 @@ FOREIGN_TOKENS = {
     "instrument": ("Market", "market"),
     "leg": ("Leg", "text"),
     "size": ("Size", "size"),
+    "whose": ("Status", "text"),
     "account": ("Account", "text"),
 }
+TAKEN_IN = (
+    "From then on they are a position as any other: in equity, sold by you or redeemed. They count "
+    "as a deposit of what they cost, no cash moves, and no stop takes them for a gain or a loss."
+)
 
 
 @guard.part("What others have in these wallets")
 def show_foreign(mode: Mode) -> None:
     """Draw orders and tokens of live wallets that the journal does not know."""
-    accounts = [one.account for one in ask(snapshot).accounts if one.mode == mode]
+    accounts = {one.account: one.currency for one in ask(snapshot).accounts if one.mode == mode}
     if mode is not Mode.LIVE or not config().journal_path.is_file():
         return  # nobody else can have anything in a wallet of play money
     st.subheader("Not ours in these wallets")
@@ -401,10 +415,78 @@ def show_foreign(mode: Mode) -> None:
             for what, at_ns in (("orders", seen.orders_ns), ("tokens", seen.tokens_ns))
         ]
         panels.note(f"{account}, {mode.upper()}: {', '.join(ages)} by the venue")
-    if orders:
-        table(orders, FOREIGN_ORDERS, key="foreign_orders")
+    if row := _chosen(orders, FOREIGN_ORDERS, "foreign_orders"):
+        show_foreign_order(row)
+    if row := _chosen(tokens, FOREIGN_TOKENS, "foreign_tokens"):
+        show_foreign_tokens(row, accounts[row["account"]])
     if tokens:
-        table(tokens, FOREIGN_TOKENS, key="foreign_tokens")
         panels.note("They are in no position, no equity and no bet here; no bot sells them.")
     if not orders and not tokens:
         panels.note("Nothing: every order and every market with tokens is in the journal.")
+    elif not commands.engine_runs():
+        commands.nobody_takes_it()
+
+
+def _chosen(rows: list[Row], columns: dict[str, tuple[str, str]], key: str) -> Row | None:
+    if not rows:
+        return None
+    ids = [(row["account"], row["subject"]) for row in rows]
+    chosen = choice(rows, columns, key=key, ids=ids)
+    return next((row for row, name in zip(rows, ids, strict=True) if name == chosen), None)
+
+
+def show_foreign_order(row: Row) -> None:
+    """Offer what can be done about an order of another key."""
+    if row["ours"]:
+        panels.note("It is of our own key: the engine cancels it, whoever placed it.")
+        return
+    account, name = AccountId(row["account"]), market(row["instrument"])
+    _offer_foreign(
+        row, "Cancel it", CancelForeign(account=account, order=Identity(row["identity"])),
+        f"Cancel **{row['way']} {size(row['size'])}** in **{name}**, which another key of the "
+        "wallet placed. Whoever it was may place it again; find out who has that key.",
+    )  # fmt: skip
+    panels.note(
+        "It is never made one of ours: whoever placed it goes on changing it, and no KILL of ours "
+        "reaches it."
+    )
+
+
+def show_foreign_tokens(row: Row, currency: str) -> None:
+    """Offer what can be done about tokens that were not bought here."""
+    cost = st.number_input(
+        f"What all of them cost, {currency}", value=None, format="%g", key=f"cost:{row['account']}:{row['subject']}",
+        help="Empty = nobody knows: their worth at mid when they come.",
+    )  # fmt: skip
+    made = AdoptTokens(
+        account=AccountId(row["account"]), instrument=InstrumentId(row["instrument"]),
+        leg=Leg(row["leg"].lower()),
+        cost=None if cost is None else round(Decimal(str(cost)) * MICRO),
+    )  # fmt: skip
+    at = "their worth at mid" if cost is None else f"**{money(Decimal(str(cost)), currency)}**"
+    words = (
+        f"Take **{size(row['size'])} {row['leg']}** of **{market(row['instrument'])}** in at {at}."
+    )
+    _offer_foreign(row, "Take them in", made, f"{words} {TAKEN_IN}")
+
+
+def _offer_foreign(row: Row, label: str, command: AnyCommand, words: str) -> None:
+    """Draw a button that asks first, and one that knows it as what it is."""
+    slot = f"foreign:{row['account']}:{row['subject']}"
+    ignored, runs = bool(row["ignored"]), commands.engine_runs()
+    with st.container(horizontal=True):
+        if st.button(label, key=f"act:{slot}", disabled=not runs):
+            title = f"{label}? LIVE, {row['account']}"
+            commands.ask_first(
+                commands.Confirmation(
+                    command=command, slot=slot, title=title, label=f"{label.upper()} NOW",
+                    words=f"{commands.MONEY[Mode.LIVE]}. {words}",
+                )
+            )  # fmt: skip
+        known = "Ignore no more" if ignored else "Ignore: no alert again"
+        if st.button(known, key=f"ignore:{slot}", disabled=not runs):
+            ignore = IgnoreForeign(
+                account=AccountId(row["account"]), subject=row["subject"], on=not ignored
+            )
+            commands.send(ignore, slot)
+    commands.show_life(slot)

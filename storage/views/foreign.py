@@ -67,6 +67,7 @@ def foreign(
                 "size": shown(size, terms.get(name, UNLISTED)["size_decimals"]),
                 "increments": size, "subject": (subject := f"{name} {leg}"),
                 "ignored": subject in ignored,
+                "whose": "ignored" if subject in ignored else "not bought here",
             }
             for name, leg, size in tokens
         ],

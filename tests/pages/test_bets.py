@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
-from engine.domain.events import OpenOrdersListed, OrderReport
+from engine.domain.events import OpenOrdersListed, OrderReport, PositionsListed
 from engine.domain.fills import FillState, Liquidity, SizeSource
 from engine.domain.instruments import (
     AccountId,
@@ -24,12 +26,14 @@ from engine.domain.instruments import (
 from engine.domain.orders import Identity, OrderState
 from pages.kit import tables
 from storage.bets import BetFold, BetResult
+from storage.commands import MarkKind, StandingMark, mark
 from storage.database import writing
 from storage.journal import names_sum, open_journal, record_sum, write_batch
-from storage.live import put_instrument
+from storage.live import EngineBeat, put_engine, put_instrument
 from storage.projection import register_account
 from storage.rows import FillFold, ListingFold, Table
 from tests.pages.seen import figures, links
+from tests.pages.test_asking import left, press
 
 Opened = Callable[..., AppTest]
 M1 = InstrumentId("demo:comet-1")
@@ -147,29 +151,93 @@ def test_where_no_bet_is_closed_the_page_says_when_one_will_be(
     assert "No bet is closed in DEMO" in "\n".join(str(node.proto) for node in page.main)
 
 
-def test_orders_in_a_live_wallet_that_the_journal_does_not_have_are_listed(
-    config: Config, opened: Opened
-) -> None:
+@pytest.fixture
+def wallet(config: Config) -> Config:
+    """A live wallet with an order of another key, one of ours without a record, and tokens."""
     theirs = OrderReport(
         identity=Identity("0xtheirs"), order=None, ours=False, instrument=M1, leg=Leg.NO,
         side=Side.SELL, price=4_000, size=SHARE, filled=0, state=OrderState.OPEN,
     )  # fmt: skip
-    told = OpenOrdersListed(account=AccountId("real"), orders=(theirs,))
-    body, kind = msgspec.msgpack.encode(told), type(told).__name__
+    stray = msgspec.structs.replace(theirs, identity=Identity("0xstray"), ours=True)
+    now_ns = time.time_ns()
     connection, _ = open_journal(config.journal_path, "pitboss", synchronous="OFF")
-    crc = record_sum(names_sum("real", kind), 1, DAY_NS, 0, body)
-    write_batch(connection, [(1, DAY_NS, "real", kind, body, crc, 0)], [])
+    for seq, told in enumerate(
+        (
+            OpenOrdersListed(account=AccountId("real"), orders=(theirs, stray)),
+            PositionsListed(account=AccountId("real"), holdings=((M1, Leg.YES, 3 * SHARE),)),
+        ),
+        1,
+    ):
+        body, kind = msgspec.msgpack.encode(told), type(told).__name__
+        crc = record_sum(names_sum("real", kind), seq, now_ns, 0, body)
+        write_batch(connection, [(seq, now_ns, "real", kind, body, crc, 0)], [])
     connection.close()
     with writing(config.state_path) as state:
         register_account(
             state, engine_id="pitboss", account="real", mode=Mode.LIVE, venue="polymarket",
             currency="pUSD",
         )  # fmt: skip
+        beat = EngineBeat(
+            state="RUNNING", heartbeat_ns=now_ns + 10**9, started_ns=1, pid=os.getpid(),
+            version="0", latched=False,
+        )  # fmt: skip
+        put_engine(state, "pitboss", beat)
+    return config
+
+
+def table_of(page: AppTest, column: str) -> Any:
+    return next(one.value for one in page.dataframe if column in one.value.columns)
+
+
+def chosen(page: AppTest, table: str, subject: str) -> AppTest:
+    page.session_state[f"chosen:{table}"] = ("real", subject)
+    return page.run()
+
+
+def test_what_is_not_ours_in_a_live_wallet_is_listed(wallet: Config, opened: Opened) -> None:
     page = opened("positions")
-    found = next(one.value for one in page.dataframe if "whose" in one.value.columns)
+    found = table_of(page, "identity")
     assert found[["way", "whose", "identity"]].values.tolist() == [
-        ["SELL NO", "another key: left alone", "0xtheirs"]
+        ["SELL NO", "another key: left alone", "0xtheirs"],
+        ["SELL NO", "our key: being cancelled", "0xstray"],
     ]
-    assert "tokens not listed lately by the venue" in "\n".join(
-        str(node.proto) for node in page.main if hasattr(node, "proto")
-    )
+    assert table_of(page, "leg")[["leg", "whose"]].values.tolist() == [["YES", "not bought here"]]
+
+
+def test_an_order_of_another_key_is_cancelled_after_a_question_and_one_of_ours_is_not_offered(
+    wallet: Config, opened: Opened
+) -> None:
+    page = chosen(opened("positions"), "foreign_orders", "0xstray")
+    assert not [one for one in page.button if one.label == "Cancel it"]
+    press(chosen(page, "foreign_orders", "0xtheirs"), "Cancel it")
+    assert left(wallet) == []
+    press(page, "CANCEL IT NOW")
+    ((kind, body),) = left(wallet)
+    assert (kind, body["account"], body["order"]) == ("CancelForeign", "real", "0xtheirs")
+
+
+def test_tokens_are_taken_in_at_the_cost_that_was_typed_or_ignored(
+    wallet: Config, opened: Opened
+) -> None:
+    page = chosen(opened("positions"), "foreign_tokens", f"{M1} yes")
+    press(page, "Ignore: no alert again")
+    page.number_input(key=f"cost:real:{M1} yes").set_value(1.25).run()
+    press(press(page, "Take them in"), "TAKE THEM IN NOW")
+    (_, ignored), (kind, taken) = left(wallet)
+    assert (ignored["subject"], ignored["on"]) == (f"{M1} yes", True)
+    assert (kind, taken["leg"], taken["cost"]) == ("AdoptTokens", "yes", 1_250_000)
+    page.number_input(key=f"cost:real:{M1} yes").set_value(None).run()
+    press(press(page, "Take them in"), "TAKE THEM IN NOW")
+    assert left(wallet)[-1][1].get("cost") is None
+
+
+def test_what_is_ignored_can_be_told_of_again(wallet: Config, opened: Opened) -> None:
+    with writing(wallet.state_path) as connection:
+        one = StandingMark(
+            account="real", kind=MarkKind.IGNORED, subject="0xtheirs", who="ann", at_ns=1
+        )
+        mark(connection, "pitboss", one, on=True)
+    page = chosen(opened("positions"), "foreign_orders", "0xtheirs")
+    assert "ignored: left alone" in table_of(page, "identity")["whose"].tolist()
+    press(page, "Ignore no more")
+    assert left(wallet)[0][1]["on"] is False
