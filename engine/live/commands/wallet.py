@@ -42,6 +42,7 @@ class WalletRequest(msgspec.Struct):
     """One operation by hand that waits for its end."""
 
     runner: AccountRunner
+    asked: AnyWalletEffect
     number: int
     words: str
     since_ns: int
@@ -61,8 +62,16 @@ class WalletRequest(msgspec.Struct):
                 self.hear(one)
         elif isinstance(event, TokensRedeemed | PairsConverted):
             young = event.at_ns >= self.since_ns - STAMPS_NS
-            if young and event.instrument == self.instrument:
+            if young and event.instrument == self.instrument and _is_of(self.asked, event):
                 self.moved[event.transaction] = event.amount_micro
+
+
+def _is_of(asked: AnyWalletEffect, event: TokensRedeemed | PairsConverted) -> bool:
+    """Say whether an operation moves what is told: one just before it may be listed with it."""
+    if isinstance(event, TokensRedeemed):
+        return isinstance(asked, RedeemTokens)
+    sign = 1 if isinstance(asked, SplitCash) else -1
+    return isinstance(asked, SplitCash | MergePairs) and event.size == sign * asked.size
 
 
 @part
@@ -84,7 +93,7 @@ class Wallets:
         made = wallet.state.last
         words = wallet.state.operations[made].words
         instrument = None if isinstance(asked, ApproveTrading) else asked.instrument
-        request = WalletRequest(runner, made, words, now_ns, told, instrument)
+        request = WalletRequest(runner, asked, made, words, now_ns, told, instrument)
         self._asked.append(request)
         listen(runner, f"operation {made}", request.hear)
 
