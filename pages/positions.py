@@ -455,8 +455,9 @@ def show_foreign_order(row: Row) -> None:
 def show_foreign_tokens(row: Row, currency: str) -> None:
     """Offer what can be done about tokens that were not bought here."""
     cost = st.number_input(
-        f"What all of them cost, {currency}", value=None, format="%g", key=f"cost:{row['account']}:{row['subject']}",
+        f"What all of them cost, {currency}", value=None, format="%g",
         help="Empty = nobody knows: their worth at mid when they come.",
+        key=f"cost:{row['account']}:{row['subject']}",
     )  # fmt: skip
     made = AdoptTokens(
         account=AccountId(row["account"]), instrument=InstrumentId(row["instrument"]),
