@@ -24,11 +24,10 @@ from engine.runtime.tape_format import segments
 from storage import decisions, retention, ticks, upkeep
 from storage.alerts import raise_alert
 from storage.backup import back_up, backups, keep_newest
-from storage.database import connect_reader, connect_writer, refusals_told
+from storage.database import connect_writer, refusals_told
 from storage.export import export
 from storage.jobs import forget_ended
 from storage.journal import LAST_SEQ
-from storage.runs import run_of_job
 from storage.users import ENGINE_ID
 
 DAY_NS = 86_400 * 1_000_000_000
@@ -43,12 +42,9 @@ TAPE_KEPT = 2
 @job(ReplayJob)
 def replay(job: ReplayJob, context: JobContext) -> Mapping[str, Any]:
     """Replay a recording; the run is stored as one asked for by hand is."""
-    config, number = context.config, context.job.id
-    if config.state_path.is_file():
-        with closing(connect_reader(config.state_path)) as connection:
-            known = run_of_job(connection, number)
-        if known is not None:
-            return {"run": known, "note": "an earlier attempt had stored it already"}
+    if known := context.stored():
+        return known
+    config = context.config
     with prepare(_options(job, context), config) as prepared:
         stats = prepared.recording.stats
 

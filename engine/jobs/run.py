@@ -25,8 +25,9 @@ from engine.clock import WallClock
 from engine.config import Config
 from engine.domain.jobs import JobArguments, arguments_of
 from engine.errors import BadInput, PitbossError, StorageError, os_sentence
-from storage.database import connect_writer, refusals_told
+from storage.database import connect_reader, connect_writer, refusals_told
 from storage.jobs import Job, JobProgress, JobState, find, finish, tell
+from storage.runs import run_of_job
 from storage.users import ENGINE_ID
 
 TELL_EVERY_S = 0.5
@@ -58,6 +59,15 @@ class JobContext:
     def now_ns(self) -> int:
         """Return the time in ns UTC."""
         return self._clock.now_ns()
+
+    def stored(self) -> dict[str, Any] | None:
+        """Return the result where an earlier attempt has stored its run; None = none has."""
+        if not self.config.state_path.is_file():
+            return None
+        with closing(connect_reader(self.config.state_path)) as connection:
+            known = run_of_job(connection, self.job.id)
+        note = "an earlier attempt had stored it already"
+        return None if known is None else {"run": known, "note": note}
 
     def progress(self, done: int, total: int, unit: str, note: str = "") -> None:
         """Tell how far it is, `done` of `total` units; quick to call, written twice a second.

@@ -382,14 +382,6 @@ class PolymarketVenue(AccountQueries):
         """What we use of the account's trading tier: what its gateway's limiter may be set to."""
         return TIERS[self._places.pace.tier].paced()
 
-    @property
-    def reopens_ns(self) -> int | None:
-        """When a closed venue may be tried again: nobody tells that it opened. None = it is open.
-
-        `VenueClosed` carries the venue's own hint; the gateway tries again by itself after it.
-        """
-        return self._places.closing.retry_ns
-
     # -- what is known -----------------------------------------------------------------------------
 
     async def list_market(self, instrument: Instrument) -> None:

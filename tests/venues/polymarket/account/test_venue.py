@@ -637,15 +637,15 @@ async def test_places_beyond_our_share_of_the_tier_are_held_back(served: Served)
 
 async def test_closed_venue_says_when_to_come_again(served: Served) -> None:
     async with adapter(served) as (venue, instrument):
-        assert venue.reopens_ns is None
+        assert venue._places.closing.retry_ns is None
         await served.control("mode", mode="post_only", for_s=60)
         with pytest.raises(VenueClosed) as closed:
             await venue.send(venue.prepare(taking(instrument, 40, 10, OrderType.GTC)))
         assert 50 < closed.value.retry_after_ns / 10**9 < 61
-        assert venue.reopens_ns is not None
-        assert 50 < (venue.reopens_ns - time.time_ns()) / 10**9 < 61
+        assert venue._places.closing.retry_ns is not None
+        assert 50 < (venue._places.closing.retry_ns - time.time_ns()) / 10**9 < 61
         await rest(venue, instrument)
-        assert venue.reopens_ns is not None
+        assert venue._places.closing.retry_ns is not None
         await served.control("mode", mode="open")
         await rest(venue, instrument, post_only=False)
-        assert venue.reopens_ns is None
+        assert venue._places.closing.retry_ns is None
