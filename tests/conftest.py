@@ -104,6 +104,9 @@ STARTS_PROGRAMS = re.compile(
 )
 """What stands in a file whose tests start programs of their own, or a browser."""
 
+STARTING = frozenset({"played"})
+"""Fixtures of whole folders that start programs for the few tests that take them."""
+
 
 @cache
 def _starts_programs(path: Path) -> bool:
@@ -111,12 +114,13 @@ def _starts_programs(path: Path) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that `make quick` leaves out, by what their file imports.
+    """Mark the tests that `make quick` leaves out, by what their file imports and they take.
 
     They come first: a long file that began last would be waited for alone.
     """
     for item in items:
-        if _starts_programs(item.path):
+        names = getattr(item, "fixturenames", ())
+        if _starts_programs(item.path) or not STARTING.isdisjoint(names):
             item.add_marker(pytest.mark.programs)
     items.sort(key=lambda item: not _starts_programs(item.path))
 
