@@ -59,7 +59,7 @@ from tests.fakes.polymarket.listing import Listed, identify, instrument_of
 from tests.lab.conftest import QUOTING
 from tests.live.desk import PATIENCE_S, LiveDesk
 
-RATCHET = {"an order": 41, "a KILL": 33, "a settings edit": 18, "a price to its row": 23}
+RATCHET = {"an order": 41, "a KILL": 32, "a settings edit": 18, "a price to its row": 22}
 """Modules a flow may run through, by its name."""
 
 REPOSITORY = Path(__file__).resolve().parents[1]
