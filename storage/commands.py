@@ -26,6 +26,8 @@ CLAIM_MAX = 100
 """Most commands of one claim."""
 
 ID_LENGTH_TOLD = 100
+NAME_BYTES_MAX = 1_000
+"""Longest id, and longest name of who left a command: the loop logs both, a second per million."""
 
 
 class CommandState(StrEnum):
@@ -161,6 +163,8 @@ def _must_be_sound(texts: list[object], cells: list[bytes]) -> None:
     """Raise BadInput where texts are not what their cells hold, but what was legible of it."""
     if [str(text).encode() for text in texts] != cells:
         raise BadInput("it cannot be read: its text is damaged")
+    if max(len(cells[0]), len(cells[2])) > NAME_BYTES_MAX:
+        raise BadInput(f"it cannot be read: its id or author is longer than {NAME_BYTES_MAX} bytes")
 
 
 def pending(connection: sqlite3.Connection, engine_id: str) -> bool:

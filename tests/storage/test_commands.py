@@ -170,6 +170,8 @@ DAMAGES = {
     "an id that is no text": ("id", "CAST(x'ff61' AS TEXT)"),
     "an id of bytes": ("id", "x'6131'"),
     "a name that is no text": ("who", "CAST(x'61ff' AS TEXT)"),
+    "an id of a million letters": ("id", "printf('%.*c', 1000000, 'x')"),
+    "a name of a million letters": ("who", "printf('%.*c', 1000000, 'x')"),
     "a time of words": ("created_ns", "'yesterday'"),
     "an end of words": ("expires_ns", "'tomorrow'"),
 }
