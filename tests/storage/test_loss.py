@@ -7,10 +7,12 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from engine.domain.effects import PlaceOrder
 from engine.domain.events import (
+    CashKind,
     CashMoved,
     FillsListed,
     InstrumentListed,
@@ -18,7 +20,7 @@ from engine.domain.events import (
     OrderFilled,
     OrderNamed,
 )
-from engine.domain.instruments import AccountId, Mode
+from engine.domain.instruments import AccountId, InstrumentId, Leg, Mode
 from engine.domain.orders import Identity, OrderId
 from engine.domain.settings import AccountSettings
 from engine.errors import JournalCorrupt
@@ -30,6 +32,7 @@ from storage.journal import last_seq, load, take_lease
 from storage.live import put_instrument
 from storage.loss import UNSEEN_MAX, accept, known_of
 from storage.projection import check_past, find_loss, project, register_account
+from storage.rows import CashFold, Table
 from storage.schema import migrate
 from tests.storage.books import DEMO, SHARE, TERMS, bought
 
@@ -152,6 +155,24 @@ def test_a_journal_behind_its_projections_stops_with_both_numbers_and_one_way_go
     )
     assert ours._table.last_id == ORDERS + UNSEEN_MAX
     assert take_lease(journal, ENGINE) > UNSEEN_MAX
+
+
+def test_tokens_that_came_without_a_trade_are_given_back_behind_their_terms(home: Path) -> None:
+    other = msgspec.structs.replace(TERMS, id=InstrumentId("demo:other"))
+    came = CashFold(
+        account=DEMO, seq=999, mode=Mode.DEMO, currency="pUSD", amount_micro=7,
+        kind=CashKind.DEPOSIT, payment="", at_ns=5, instrument=other.id, leg=Leg.NO, tokens=SHARE,
+    )  # fmt: skip
+    with writing(home / "pitboss.db") as connection, transaction(connection):
+        put_instrument(connection, ENGINE, other, 1)
+        Table(CashFold, "cash_moves").put(connection, ENGINE, [came])
+    known = known_of(home / "journal.db", home / "pitboss.db", ENGINE)
+    made = [one for _, one, _ in known.messages()]
+    told = CashMoved(
+        account=AccountId(DEMO), currency="pUSD", amount_micro=7, instrument=other.id, leg=Leg.NO,
+        tokens=SHARE,
+    )  # fmt: skip
+    assert made.index(InstrumentListed(instrument=other)) < made.index(told)
 
 
 def test_a_whole_journal_has_lost_nothing(home: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from engine.domain.commands.wallet import AdoptTokens, CancelForeign, IgnoreForeign
 from engine.domain.effects import RaiseAlert, Severity
-from engine.domain.events import CashMoved
+from engine.domain.events import CashMoved, InstrumentListed
 from engine.domain.instruments import AccountId, Instrument, InstrumentId, Leg, Mode
 from engine.domain.money import MICRO
 from engine.errors import BadInput, PitbossError
@@ -154,6 +154,8 @@ class ForeignThings:
         if why := _refusal(runner, terms, leg, size, cost):
             raise BadInput(why)
         currency = runner.desk.executor.currency
+        # Its terms may stand before this account's snapshot: a start must have them first.
+        runner.report(InstrumentListed(instrument=terms))
         runner.report(
             CashMoved(
                 account=runner.account, currency=currency, amount_micro=cost, instrument=key,

@@ -21,6 +21,7 @@ from engine.domain.orders import Identity, OrderState
 from engine.errors import NotSent
 from engine.live.commands import foreign
 from engine.runtime.market_hub import wants_of
+from engine.runtime.recovery import executor_of, recover
 from storage.commands import CommandState
 from tests.live.commands.test_orders import BOOK, SHARE, HandDesk
 from tests.test_distance import DEMO, ONE
@@ -122,6 +123,18 @@ async def test_tokens_come_in_at_the_cost_that_was_said_and_no_cash_moves(tmp_pa
         other = await desk.asked(adopt(Leg.NO))
         assert "at 2.00 pUSD (its worth at mid" in other.answer
         assert desk.ledger.holding(ONE.id).no.settled == 4 * SHARE
+
+
+async def test_a_restart_has_the_tokens_from_the_journal_alone(tmp_path: Path) -> None:
+    async with WalletDesk(tmp_path) as desk:
+        await desk.lists()
+        await desk.asked(adopt(cost=3 * USD))
+        await desk.written()
+        executor, _ = executor_of(desk.engine.settings.document.accounts[DEMO], 2)
+        recover(desk.config.journal_path, {DEMO: executor})
+        held = executor.ledger.holding(ONE.id).yes
+        assert (held.settled, held.cost_micro) == (10 * SHARE, 3 * USD)
+        executor.ledger.check()
 
 
 @pytest.mark.parametrize(
