@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from playwright.sync_api import (
@@ -229,15 +229,26 @@ def panic_by_banner(page: Page) -> str:
 
 
 def press_until(button: Locator, shown: Locator, position: Position | None = None) -> None:
-    """Press a button again where a redraw of the page took its place under the pointer."""
+    """Press a button again where a redraw of the page took its place under the pointer.
+
+    One that is gone was pressed: what it leads to may be slow to come.
+    """
     for _ in range(5):
-        button.click(position=position)
+        with suppress(Late):
+            button.click(position=position, timeout=10_000)
         try:
             expect(shown).to_be_visible(timeout=10_000)
         except AssertionError:
             continue
         return
     expect(shown).to_be_visible()
+
+
+def takes(page: Page) -> None:
+    """Have the ticket take what is there; what is above it moves while the book does."""
+    chosen = page.get_by_test_id("stBaseButton-segmented_controlActive")
+    urgency = page.get_by_text("Take what is there", exact=True)
+    press_until(urgency, chosen.filter(has_text="Take what is there"))
 
 
 def choose(page: Page, field: str, option: re.Pattern[str]) -> None:

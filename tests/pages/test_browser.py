@@ -32,6 +32,7 @@ from tests.pages.desks import (
     WAIT_MS,
     Desk,
     LiveDesk,
+    choose,
     heading,
     number,
     opened,
@@ -357,8 +358,7 @@ def test_a_figure_leads_to_its_fills_without_loading_the_page_again_and_back(
         expect(page.get_by_text("2 fills · bought 7.92 pUSD")).to_be_visible()
         row, drawer = page.get_by_test_id("stDataFrame").first, page.locator(".st-key-drawer")
         for _ in range(2):  # closed by its button, the same row opens again
-            row.click(position={"x": 16, "y": 42})
-            expect(drawer).to_be_visible()
+            press_until(row, drawer, position={"x": 16, "y": 42})
             page.get_by_role("button", name="Close").click()
             expect(drawer).to_be_hidden()
         chip = page.locator("a.pb-chip", has_text="since")
@@ -397,17 +397,19 @@ def make_bot(page: Page, live: LiveDesk) -> None:
         except AssertionError:
             continue
         break
-    listed.click()
+    choose(page, "Markets", MARKET)
     page.get_by_text("Parameters: the defaults are a careful start").click()
     number(page, "sigma_warm_s").fill("0.5")
-    page.get_by_role("button", name="Show what changes").click()
-    expect(page.get_by_text("These values change")).to_be_visible()
-    page.get_by_role("button", name="Save these changes").click()
+    changes = page.get_by_text("These values change")
+    press_until(page.get_by_role("button", name="Show what changes"), changes)
     apply(page, 2)
 
 
 def apply(page: Page, version: int) -> None:
-    page.get_by_role("button", name=f"Apply version {version}").click()
+    """Save what is shown as that version, and put it in force."""
+    applied = page.get_by_role("button", name=f"Apply version {version}")
+    press_until(page.get_by_role("button", name="Save these changes"), applied)
+    applied.click()
     expect(page.get_by_text(f"version {version} is in force").first).to_be_visible()
 
 
@@ -439,12 +441,11 @@ def test_a_bots_whole_life_by_the_screen_alone(live: LiveDesk, browser: Browser)
 
         # A limit: the diff, saved, applied, and its use against the new value.
         visit(page, "/risk")
-        page.get_by_text("Edit the limits of demo").click()
+        press_until(page.get_by_text("Edit the limits of demo"), number(page, "Open orders"))
         number(page, "Open orders").fill("150")
         number(page, "Open orders").press("Enter")
         shown = page.get_by_text("accounts.demo.limits.open_orders_max")
         press_until(page.get_by_role("button", name="Show what changes"), shown)
-        page.get_by_role("button", name="Save these changes").click()
         apply(page, 3)
         used = page.locator(".pb-limits").filter(has_text=re.compile(r"\d of 150"))
         expect(used.first).to_be_visible()  # while it is drawn anew the old one stands beside it
@@ -452,19 +453,22 @@ def test_a_bots_whole_life_by_the_screen_alone(live: LiveDesk, browser: Browser)
         # One order, cancelled by hand.
         order = live.order("bot = 'mine' AND state = 'open'")
         visit(page, f"/orders?account=demo&order={order}")
-        page.get_by_role("button", name="Cancel this order").click()
-        page.get_by_role("button", name="Cancel the order").click()
+        sure = page.get_by_role("button", name="Cancel the order")
+        press_until(page.get_by_role("button", name="Cancel this order"), sure)
+        sure.click()
         expect(page.get_by_text(re.compile("its cancel is sent|is already")).first).to_be_visible()
         live.order(f"id = {order} AND state IN ('cancelled', 'filled')")
 
         # Stopped with its proof; started again; KILL and its receipt.
         visit(page, "/bots?bot=mine")
-        page.get_by_role("button", name="Stop…").click()
-        page.get_by_role("button", name="Stop the bot").click()
+        stop = page.get_by_role("button", name="Stop the bot")
+        press_until(page.get_by_role("button", name="Stop…"), stop)
+        stop.click()
         expect(page.get_by_text("stopped; proven").first).to_be_visible()
         start_bot(page, live)
-        page.locator(".st-key-killbutton button").click()
-        page.get_by_role("button", name="CONFIRM KILL").click()
+        confirm = page.get_by_role("button", name="CONFIRM KILL")
+        press_until(page.locator(".st-key-killbutton button"), confirm)
+        confirm.click()
         expect(page.get_by_text("PROVEN: nothing of ours is open").first).to_be_visible()
         visit(page, "/risk")
         expect(page.get_by_text("KILL IS SET").nth(1)).to_be_visible()

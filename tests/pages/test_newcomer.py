@@ -27,6 +27,7 @@ from tests.pages.desks import (
     opened,
     press_until,
     sign_in,
+    takes,
     visit,
 )
 from tests.storage.listed import made
@@ -143,9 +144,8 @@ def by_hand(page: Page, live: FirstDesk) -> None:
     """Place one order by hand at the paper account, where no bot trades."""
     visit(page, "/orders")
     page.get_by_text("PAPER", exact=True).last.click()
-    page.get_by_text("Manual order", exact=True).click()
     price = page.get_by_label(re.compile("^Price, "))
-    expect(price).to_be_visible()
+    press_until(page.get_by_text("Manual order", exact=True), price)
     price.fill("1")
     page.get_by_label("Size", exact=True).fill("10")
     shown = page.get_by_role("button", name="Place the order")
@@ -158,8 +158,9 @@ def by_hand(page: Page, live: FirstDesk) -> None:
 def kill_a_part(page: Page, live: FirstDesk) -> None:
     """KILL the orders by hand alone; release that latch with a reason."""
     visit(page, "/risk")
-    page.get_by_text("KILL one account, one market or the manual orders").click()
-    page.get_by_text("Manual orders", exact=True).last.click()
+    scope = page.get_by_text("Manual orders", exact=True).last
+    press_until(page.get_by_text("KILL one account, one market or the manual orders"), scope)
+    scope.click()
     confirm = page.get_by_role("button", name="CONFIRM KILL")
     press_until(page.get_by_role("button", name="KILL this scope…"), confirm)
     confirm.click()
@@ -197,7 +198,7 @@ def trade(page: Page, live: FirstDesk) -> None:
     press_until(
         page.get_by_role("button", name="Follow it at paper"), page.locator(".pb-ladder").first
     )
-    page.get_by_text("Take what is there", exact=True).click()
+    takes(page)
     page.get_by_label(re.compile("^Price, ")).fill("99")
     page.get_by_label("Size", exact=True).fill("10")
     placed = page.get_by_role("button", name="Place the order")
@@ -216,8 +217,9 @@ def trade(page: Page, live: FirstDesk) -> None:
 def move(page: Page, live: FirstDesk) -> None:
     """Stop a bot, move it to its twin account of another mode."""
     visit(page, "/bots?bot=demo-events")
-    page.get_by_role("button", name="Stop…").click()
-    page.get_by_role("button", name="Stop the bot").click()
+    stop = page.get_by_role("button", name="Stop the bot")
+    press_until(page.get_by_role("button", name="Stop…"), stop)
+    stop.click()
     expect(page.get_by_text("stopped; proven").first).to_be_visible(timeout=LONG_MS)
     press_until(page.get_by_role("button", name="Move to PAPER…"), page.get_by_role("dialog"))
     page.get_by_role("dialog").get_by_role("button", name="Move to PAPER").click()

@@ -24,6 +24,7 @@ from tests.pages.desks import (
     opened,
     press_until,
     sign_in,
+    takes,
     visit,
 )
 from tests.venues.polymarket.kit import CUP, RAIN, signer, wallet
@@ -80,7 +81,7 @@ def answered(page: Page, text: str) -> None:
 
 def bought(page: Page) -> None:
     """Buy by the ticket what is offered."""
-    page.get_by_text("Take what is there", exact=True).click()
+    takes(page)
     page.get_by_label(re.compile("^Price, ")).fill("41")
     page.get_by_label("Size", exact=True).fill(str(SHARES))
     phrase = page.get_by_label(re.compile("^Type "))
