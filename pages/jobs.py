@@ -491,8 +491,10 @@ _STEPS = re.compile(r"^(?P<what>[^/]+)(?:/(?P<step>\d+))?$")
 
 
 def in_words(cron: str) -> str:
-    """Return when a cron line is due: `daily 02:10`, `sun 02:40`; another one stays as it is."""
+    """Return when a cron line is due: `daily 02:10`, `every 5 min`; another one stays as it is."""
     match cron.split():
+        case [minute, "*", "*", "*", "*"] if minute[:2] == "*/" and minute[2:].isdecimal():
+            return f"every {minute[2:]} min"
         case [minute, hour, "*", "*", day] if minute.isdecimal() and hour.isdecimal():
             return f"{'daily' if day == '*' else day} {int(hour):02}:{int(minute):02}"
     return cron

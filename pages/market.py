@@ -304,7 +304,7 @@ def show_history(account: str, name: str, mode: Mode) -> None:
         return
     terms = ask(listings_of, engine_id(), (name,)).get(name, UNLISTED)
     one = 10 ** (terms["price_decimals"] or 0)
-    charts.prices(stored, fills, one, key=f"price:{name}:{span}")
+    charts.prices(stored, fills, one, f"price:{name}:{span}", in_cents=names.cents(terms))
     panels.note(
         f"Candles of {interval}, of the mid as it was heard; triangles are our fills in YES-space: "
         f"up bought, down sold · {'the newest ' * (len(fills) >= ROWS_MAX)}"

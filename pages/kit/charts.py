@@ -46,16 +46,19 @@ def figure_of(points: Sequence[tuple[int, Decimal]], currency: str, key: str) ->
     return _laid_out(figure, currency, key, ",.2f")
 
 
-def prices(stored: Sequence[Candle], fills: Sequence[Row], one: int, key: str) -> None:
+def prices(
+    stored: Sequence[Candle], fills: Sequence[Row], one: int, key: str, *, in_cents: bool
+) -> None:
     """Draw candles of a mid, and our fills on it: up bought, down sold, in YES-space.
 
     `one` = increments of a whole price; every candle has both sides at its end.
     """
     rise, fall = FILLED[look.dark()]
+    scale = 100 if in_cents else 1
     figure = go.Figure()
     if stored:
         values = {
-            name: [(getattr(row, f"{name}2") or 0) / 2 / one for row in stored]
+            name: [scale * (getattr(row, f"{name}2") or 0) / 2 / one for row in stored]
             for name in ("open", "high", "low", "close")
         }
         figure.add_candlestick(
@@ -70,7 +73,10 @@ def prices(stored: Sequence[Candle], fills: Sequence[Row], one: int, key: str) -
         some = [row for row in fills if row["price"] is not None and _up(row) is up]
         figure.add_scatter(
             x=_wall([row["at_ns"] for row in some]),
-            y=[float(1 - row["price"] if row["leg"] == Leg.NO else row["price"]) for row in some],
+            y=[
+                scale * float(1 - row["price"] if row["leg"] == Leg.NO else row["price"])
+                for row in some
+            ],
             mode="markers",
             marker={
                 "symbol": "triangle-up" if up else "triangle-down",
@@ -79,11 +85,12 @@ def prices(stored: Sequence[Candle], fills: Sequence[Row], one: int, key: str) -
                 "line": {"width": 1, "color": _INK[look.dark()][0]},
             },
             customdata=[f"{row['side']} {row['leg']} {row['size']}" for row in some],
-            hovertemplate="%{customdata} at %{y:.4f}<extra></extra>",
+            hovertemplate=f"%{{customdata}} at %{{y:.4~f}}{'¢' * in_cents}<extra></extra>",
         )
     st.plotly_chart(
-        _laid_out(figure, "price", key, ".3~f"), theme=None, config=CONFIG, key=key, height=300
-    )
+        _laid_out(figure, "price, ¢" if in_cents else "price", key, ".3~f"),
+        theme=None, config=CONFIG, key=key, height=300,
+    )  # fmt: skip
 
 
 def _up(fill: Row) -> bool:

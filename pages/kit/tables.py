@@ -17,6 +17,7 @@ from pages.kit.words import NOTHING, exact, zone, zone_short
 from storage.views import ROWS_MAX
 
 ROW_HEIGHT = 27
+ROWS_AUTO, ROWS_SEEN = 9, 22
 HEARD_MAX = 8
 """Of so many tables before this one it is known what the browser said of them."""
 
@@ -193,6 +194,8 @@ def _drawn(rows: Sequence[TableRow], columns: Mapping[str, tuple[str, str]]) -> 
         "data": Styler(frame, uuid="pb").map(_tone, subset=gains) if gains else frame,
         "hide_index": True,
         "row_height": ROW_HEIGHT,
+        # By itself a table is ten rows high, whatever room the page has.
+        "height": (min(len(rows), ROWS_SEEN) + 2) * ROW_HEIGHT if len(rows) > ROWS_AUTO else "auto",
         "placeholder": NOTHING,
         "column_config": {
             name: _column(f"{label}{unit}" if kind in MONEY else label, kind)

@@ -156,8 +156,8 @@ def _fields(instrument: Instrument, account: str) -> PlaceManual | None:
         leg = second.segmented_control(
             "Leg", legs, default=legs[0], format_func=str.upper, required=True
         )
-        unit = "¢ of this leg, e.g. 61.5" if binary else instrument.currency
-        price = third.text_input(f"Price, {unit}")
+        unit = "¢ of this leg" if binary else instrument.currency
+        price = third.text_input(f"Price, {unit}", placeholder="61.5" if binary else None)
         size = fourth.text_input("Size")
         urgency = st.segmented_control(
             "Urgency", list(URGENCIES), default=Urgency.REST, format_func=URGENCIES.get,

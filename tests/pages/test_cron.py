@@ -60,7 +60,7 @@ def test_what_the_form_takes_the_schedule_can_post(place: int, field: str) -> No
     [
         ("10 2 * * *", "daily 02:10"),
         ("5 14 * * sun", "sun 14:05"),
-        ("*/5 * * * *", "*/5 * * * *"),
+        ("*/5 * * * *", "every 5 min"),
         ("0 3 1 * *", "0 3 1 * *"),
     ],
 )
