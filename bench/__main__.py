@@ -1,15 +1,28 @@
-"""`make bench`: ours beside the peers, alternately in one run, as a table of ratios.
+"""`make bench`: one table, a row for each figure: ours, the peer or limit beside it, ratio, goal.
 
-Options: `--rounds N` (default 5), `--quick` (one round, ours only where peers are not installed).
+Options: `--rounds N` (default 5), `--quick` (one round, small inputs, no peers), `--only PART`.
+`--only replay` (as `make bench-replay`) prints that part with both peers side by side instead.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from bench import days, memory, micro, order_path, processes, reaction, recovery, sustained
+from bench import (
+    dashboard,
+    days,
+    memory,
+    micro,
+    order_path,
+    processes,
+    reaction,
+    recovery,
+    sustained,
+)
 from bench.generator import write
 from bench.processes import OUT, Result, alternate, median, ours, peer
 
@@ -21,59 +34,107 @@ NAUTILUS = "nautilus, order flow"
 HFT = "hftbacktest, compiled"
 FULL = "ours, full"
 DIGEST = "ours, digest only"
-PEERS = ("ours", "peer", "ratio")
-LIMITS = ("ours", "limit", "ratio")
-PAIRS = ("", "", "")
-"""Heads of a table that has no peer: two figures to a row."""
 
 MODES = {FULL: "full", DIGEST: "digest"}
 """Ours by what is kept."""
 
+GOALS = {FULL: ">= 2.8x, aim 4x", DIGEST: ">= 3.5x, aim 5x"}
+
+Row = tuple[str, str, str, str, str]
+
 
 def main(argv: Sequence[str]) -> int:
-    """Run everything and print the tables."""
+    """Measure everything, or one part, and print it."""
     parser = argparse.ArgumentParser(prog="python -m bench")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="one round, small inputs, no peers")
-    parser.add_argument(
-        "--only",
-        choices=("replay", "order", "days", "memory", "micro", "recovery", "feed", "reaction"),
-        default=None,
-        help="one table only",
-    )
+    parser.add_argument("--only", choices=tuple(_parts(1, quick=True)), help="one part only")
     options = parser.parse_args(argv)
     rounds = 1 if options.quick else options.rounds
-    if options.only in {None, "replay", "memory", "micro"}:
-        write(WORKLOAD)
-    if options.only in {None, "replay"}:
-        _replay(rounds, peers=not options.quick)
-    if options.only in {None, "order"}:
-        _table("The way of an order, counted", order_path.rows(), LIMITS)
-    if options.only in {None, "days"}:
-        _table("A recorded day", days.rows(rounds), LIMITS)
-    if options.only in {None, "memory"}:
-        write(TENTH, updates=100_000, trades=5_000)
-        _table("Peak memory, 1 x and 10 x the input", memory.rows(TENTH))
-    if options.only in {None, "micro"}:
-        _table("Parts", micro.rows(rounds))
-    if options.only in {None, "recovery"}:
-        records = recovery.RECORDS // 10 if options.quick else recovery.RECORDS
-        _table("A start after a long life", recovery.rows(records))
-    if options.only in {None, "feed"}:
-        title = "The market channel at 20,000 frames/s, whole engine, paper account"
-        _table(title, sustained.rows(10 if options.quick else sustained.SECONDS), PAIRS)
-    if options.only in {None, "reaction"}:
-        title = "Frame to order, live account at the fake venue (p50, p99, longest)"
-        _table(title, reaction.rows(30 if options.quick else reaction.SAMPLES), PAIRS)
+    if options.only == "replay":
+        _side_by_side(_replayed(rounds, peers=not options.quick), rounds)
+    else:
+        print(f"{'':40}{'ours':>18}{'peer or limit':>18}{'ratio':>8}  goal")
+        for name, (title, rows) in _parts(rounds, quick=options.quick).items():
+            if options.only in {None, name}:
+                print(f"\n{title}")
+                for what, mine, other, ratio, goal in rows():
+                    print(f"{what:40}{mine:>18}{other:>18}{ratio:>8}  {goal}", flush=True)
+    print(f"\n{_machine()}")
     return 0
 
 
-def _replay(rounds: int, *, peers: bool) -> None:
+def _parts(rounds: int, *, quick: bool) -> dict[str, tuple[str, Callable[[], Sequence[Row]]]]:
+    """Return each part's title, and what measures it."""
+    frames_s = 10 if quick else sustained.SECONDS
+    records = recovery.RECORDS // 10 if quick else recovery.RECORDS
+    samples = 30 if quick else reaction.SAMPLES
+    return {
+        "replay": (
+            "Replay of the common workload, CPU seconds of whole processes; x = the peer's by ours",
+            lambda: _rows(_replayed(rounds, peers=not quick)),
+        ),
+        "order": ("The way of an order, counted", order_path.rows),
+        "days": ("A recorded day", lambda: days.rows(rounds)),
+        "memory": ("Peak memory on ten times the input, and on the input once", _memory),
+        "micro": ("Parts", lambda: micro.rows(rounds)),
+        "recovery": ("A start after a long life", lambda: recovery.rows(records)),
+        "feed": (
+            "The market channel at 20,000 frames/s, whole engine, paper account",
+            lambda: sustained.rows(frames_s),
+        ),
+        "reaction": (
+            "Frame to order, live account at the fake venue",
+            lambda: reaction.rows(samples),
+        ),
+        "desk": (
+            "A demo desk with five tabs: pages, memory, disk",
+            lambda: dashboard.rows(seconds=30 if quick else dashboard.SECONDS),
+        ),
+    }
+
+
+def _machine() -> str:
+    """Say on what it was measured."""
+    cores, load = os.cpu_count(), os.getloadavg()[2]
+    return (
+        f"machine: {cores} cores, {platform.machine()}, Python {platform.python_version()}, "
+        f"load {load:.1f} over the last quarter of an hour"
+    )
+
+
+def _memory() -> list[Row]:
+    write(TENTH, updates=100_000, trades=5_000)
+    return memory.rows(TENTH)
+
+
+def _replayed(rounds: int, *, peers: bool) -> dict[str, list[Result]]:
+    write(WORKLOAD)
     sides = {name: ours(mode, WORKLOAD) for name, mode in MODES.items()}
     if peers:
         sides[NAUTILUS] = peer("nautilus", "nautilus_trader==1.221.0", "bt_nautilus.py", "deltas")
         sides[HFT] = peer("hft", "hftbacktest==2.4.4", "bt_hft.py", "feed_hashmap")
-    results = alternate(sides, rounds)
+    return alternate(sides, rounds)
+
+
+def _rows(results: Mapping[str, Sequence[Result]]) -> list[Row]:
+    """Return a row for each of our modes beside each peer."""
+    found = []
+    for name in filter(results.get, MODES):
+        mine = median(results[name], "cpu_s")
+        for peer_name, goal in ((NAUTILUS, GOALS[name]), (HFT, "shown")):
+            base = results.get(peer_name)
+            other = median(base, "cpu_s") if base else None
+            found.append(
+                (f"{name} | {peer_name.partition(',')[0]}", f"{mine:.1f} s",
+                 "-" if other is None else f"{other:.1f} s",
+                 "-" if other is None else f"{other / mine:.1f}x", goal)
+            )  # fmt: skip
+    return found
+
+
+def _side_by_side(results: Mapping[str, Sequence[Result]], rounds: int) -> None:
+    """Print the replays alone, both peers beside each of ours."""
     print(
         "\nReplay of the common workload: 1 M top-of-book updates, 50 k trades, some 63 k orders.\n"
         "Ours keeps planner, ledger, risk, gateway and queue positions on; full adds journal and\n"
@@ -81,12 +142,11 @@ def _replay(rounds: int, *, peers: bool) -> None:
         "ledger, no journal and no risk. CPU seconds of whole processes, start and compiling\n"
         f"among them, median of {rounds}; 12.3x = that peer took 12.3 times as long.\n"
     )
-    goals = {FULL: ">= 2.8x, aim 4x", DIGEST: ">= 3.5x, aim 5x"}
     heads = ("CPU s", "low - high", "x Nautilus", "x hftbt", "orders", "peak MB")
     print(f"{'':22}{''.join(f'{head:>13}' for head in heads)}  goal")
     for name, runs in results.items():
         if runs:
-            print(_line(name, runs, results) + goals.get(name, ""))
+            print(_line(name, runs, results) + GOALS.get(name, ""))
     _differences(results)
 
 
@@ -107,14 +167,6 @@ def _differences(results: Mapping[str, Sequence[Result]]) -> None:
         print(f"NOT EQUAL: {len(digests)} different digests of the same workload")
     elif digests:
         print(f"one digest over all of our runs: {digests.pop()}")
-
-
-def _table(
-    title: str, rows: Sequence[tuple[str, str, str, str, str]], heads: Sequence[str] = PEERS
-) -> None:
-    print(f"\n{title}\n{'':34}{heads[0]:>16}{heads[1]:>16}{heads[2]:>9}  goal")
-    for name, mine, other, ratio, goal in rows:
-        print(f"{name:34}{mine:>16}{other:>16}{ratio:>9}  {goal}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""What the dashboard costs: `python -m bench.dashboard [--tabs 5] [--seconds 30]`.
+"""What a desk costs: `python -m bench --only desk`, or each page by `python -m bench.dashboard`.
 
 Starts demo exchange, engine and dashboard in a home of its own, opens tabs in headless Chromium,
-and tells how long a warm page switch and an update take and what share of a core the server uses.
-Not part of `make bench`: it takes five minutes and wants a quiet machine, whose load it prints.
+and tells how long a warm page switch and an update take, what share of a core the server uses, and
+what memory and disk all of it takes. That is a desk of minutes: hours are watched from outside.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -48,11 +49,17 @@ LIVING = ("/", "/bots?bot=demo-events", "/orders", "/positions", "/risk")
 """What the tabs show: pages that refresh by themselves."""
 
 START_S = 120
+PAGE_MS_MAX = 180_000
 TRADE_S = 240
 """How long the demo bots may take to their first fills."""
 
 FILLS = 20
 SWITCHES = 8
+SECONDS = 60
+"""How long the tabs are watched."""
+
+Row = tuple[str, str, str, str, str]
+
 P95_MS_MAX = 300
 """The goal of a warm page."""
 
@@ -140,7 +147,7 @@ def until_it_trades(state: Path) -> None:
 def tab(browser: Browser, address: str, password: str, path: str) -> Page:
     """Open a signed-in tab on a page."""
     page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(PAGE_MS_MAX)
     page.goto(address)
     page.fill("#password", password)
     page.click("button")
@@ -161,71 +168,127 @@ def switches(page: Page) -> dict[str, list[tuple[float, float]]]:
     return found
 
 
-def show_switches(found: Mapping[str, Sequence[tuple[float, float]]]) -> None:
-    """Print how long each page takes to its heading, and to its whole."""
-    for name, pairs in found.items():
-        heads, wholes = zip(*pairs, strict=True)
-        print(f"{told(name, wholes, 'ms')}   heading {statistics.median(heads):6.1f}")
-    every = [whole for pairs in found.values() for _, whole in pairs]
-    print(f"{told('all pages, to the whole', every, 'ms')}   goal p95 {P95_MS_MAX}")
-
-
 def told(name: str, values: Sequence[float], unit: str) -> str:
     """Return median and 95th percentile of figures."""
-    p95 = statistics.quantiles(values, n=20)[-1]
-    return f"{name:<44} median {statistics.median(values):8.1f}   p95 {p95:8.1f} {unit}"
+    return f"{name:<44} median {statistics.median(values):8.1f}   p95 {p95(values):8.1f} {unit}"
 
 
-def measure(opened: Callable[[str], Page], server: psutil.Process, *, tabs: int, s: int) -> None:
-    """Open the tabs and print the figures."""
-    first = opened("/")
-    show_switches(switches(first))
-    first.context.close()
-    pages = [opened(LIVING[n % len(LIVING)]) for n in range(tabs)]
-    time.sleep(5)  # everything drawn once; what follows is the steady state
-    before, began = server.cpu_times(), time.monotonic()
-    intervals = pages[0].evaluate(WATCH, s)
-    after, took = server.cpu_times(), time.monotonic() - began
-    used = after.user + after.system - before.user - before.system
-    print(told("update of the bar, asked for each 1,000 ms", intervals, "ms apart"))
-    print(f"server with {tabs} tabs: {100 * used / took:.1f} % of a core, "
-          f"{100 * used / took / tabs:.1f} % per tab, "
-          f"{server.memory_info().rss / 2**20:.0f} MB")  # fmt: skip
-    print(f"load of this machine meanwhile: {os.getloadavg()[0]:.1f} over {os.cpu_count()} cores")
+def p95(values: Sequence[float]) -> float:
+    """Return the 95th percentile."""
+    return statistics.quantiles(values, n=20)[-1]
 
 
-def main(argv: Sequence[str]) -> int:
-    """Start everything, measure, end everything."""
-    parser = argparse.ArgumentParser(prog="python -m bench.dashboard")
-    parser.add_argument("--tabs", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=30)
-    options = parser.parse_args(argv)
+class Taken(NamedTuple):
+    """What a desk's processes and folder have taken so far. Bytes but for the processor's time."""
+
+    at_s: float
+    server_cpu_s: float
+    rss: int
+    written: int
+    stored: int
+
+
+def taken(programs: Mapping[str, subprocess.Popen[bytes]], home: Path) -> Taken:
+    """Read what all programs of a desk, with what they started, have taken."""
+    roots = {name: psutil.Process(one.pid) for name, one in programs.items()}
+    every = [one for root in roots.values() for one in (root, *root.children(recursive=True))]
+    spent = roots["dashboard"].cpu_times()
+    return Taken(
+        at_s=time.monotonic(),
+        server_cpu_s=spent.user + spent.system,
+        rss=sum(one.memory_info().rss for one in every),
+        written=sum(one.io_counters().write_bytes for one in every),
+        stored=sum(file.stat().st_size for file in home.rglob("*") if file.is_file()),
+    )
+
+
+class Measured(NamedTuple):
+    """One desk, measured."""
+
+    pages: dict[str, list[tuple[float, float]]]
+    """Page → ms to its heading and to its whole, for each switch."""
+    updates_ms: list[float]
+    before: Taken
+    after: Taken
+
+
+def measure(*, tabs: int, seconds: int) -> Measured | None:
+    """Start a desk, measure, end everything; None (said on stderr) without a browser."""
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
     if chromium is None:
-        print("Chromium is not here: apt-get install chromium", file=sys.stderr)
-        return 1
+        sys.stderr.write("Chromium is not here (apt-get install chromium): no desk is measured\n")
+        return None
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
         migrate(home / "pitboss.db")
         password = ensure_operator(home / "pitboss.db", time.time_ns()) or ""
         demo, web = port(), port()
-        url = f"http://127.0.0.1:{demo}"
-        for words in (("engine", "demo", "--port", str(demo)), ("engine", "run", "--demo", url)):
-            stack.callback(end, program(home, *words))
-        served = program(home, "streamlit", "run", "app.py", "--server.port", str(web))
-        stack.callback(end, served)
+        words = {
+            "demo": ("engine", "demo", "--port", str(demo)),
+            "engine": ("engine", "run", "--demo", f"http://127.0.0.1:{demo}"),
+            "dashboard": ("streamlit", "run", "app.py", "--server.port", str(web)),
+        }
+        programs = {}
+        for name, given in words.items():
+            programs[name] = program(home, *given)
+            stack.callback(end, programs[name])
         address = f"http://127.0.0.1:{web}"
         until_it_answers(address)
         until_it_trades(home / "pitboss.db")
         playwright = stack.enter_context(sync_playwright())
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         stack.callback(browser.close)
-        measure(
-            lambda path: tab(browser, address, password, path),
-            psutil.Process(served.pid),
-            tabs=options.tabs,
-            s=options.seconds,
-        )
+        first = tab(browser, address, password, "/")
+        pages = switches(first)
+        first.context.close()
+        opened = [tab(browser, address, password, LIVING[n % len(LIVING)]) for n in range(tabs)]
+        time.sleep(5)  # everything drawn once; what follows is the steady state
+        before = taken(programs, home)
+        updates_ms = opened[0].evaluate(WATCH, seconds)
+        return Measured(pages, updates_ms, before, taken(programs, home))
+
+
+def rows(*, tabs: int = 5, seconds: int) -> list[Row]:
+    """Return the rows of the table; none without a browser."""
+    found = measure(tabs=tabs, seconds=seconds)
+    if found is None:
+        return []
+    _, updates_ms, before, after = found
+    took_s = after.at_s - before.at_s
+    hours = took_s / 3_600
+    wholes = [whole for pairs in found.pages.values() for _, whole in pairs]
+    return [
+        _row("page, warm, to its whole, p95", p95(wholes), P95_MS_MAX, "ms"),
+        ("update of the bar, p95", f"{p95(updates_ms):,.0f} ms", "1,000 ms asked",
+         f"{p95(updates_ms) / 1e3:.2f}", "shown"),
+        _row(
+            f"CPU of the dashboard, {tabs} tabs",
+            100 * (after.server_cpu_s - before.server_cpu_s) / took_s, 30, "%",
+        ),
+        _row("RSS of all processes", after.rss / 2**20, 450, "MB"),
+        _row("written in an hour", (after.written - before.written) / hours / 1e9, 0.3, "GB"),
+        _row("grown on disk in an hour", (after.stored - before.stored) / hours / 1e6, 10, "MB"),
+    ]  # fmt: skip
+
+
+def _row(name: str, mine: float, limit: float, unit: str) -> Row:
+    goal = f"<= {limit:g} {unit}"
+    return (name, f"{mine:,.2f} {unit}", f"{limit:g} {unit}", f"{mine / limit:.2f}", goal)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measure one desk and print each page's figures."""
+    parser = argparse.ArgumentParser(prog="python -m bench.dashboard")
+    parser.add_argument("--tabs", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=SECONDS)
+    options = parser.parse_args(argv)
+    found = measure(tabs=options.tabs, seconds=options.seconds)
+    if found is None:
+        return 1
+    for name, pairs in found.pages.items():
+        heads, wholes = zip(*pairs, strict=True)
+        print(f"{told(name, wholes, 'ms')}   heading {statistics.median(heads):6.1f}")
+    print(told("update of the bar, asked for each 1,000 ms", found.updates_ms, "ms apart"))
     return 0
 
 

@@ -227,18 +227,24 @@ def quantiles(samples: list[float]) -> tuple[float, float, float]:
 def rows(samples: int = SAMPLES) -> list[Row]:
     """Return the rows of the table."""
     disk, memory = react(samples, memory=False), react(samples, memory=True)
+    commits = fsyncs(samples)
+    p50, p99, longest = quantiles(commits)
     return [
-        _row("frame to a cancel's bytes", disk["cancel"], "<= 2 / 10 ms"),
-        _row("frame to an order's bytes", disk["place"], "<= 2 + fsync / 10"),
-        _row("the same, journal.db in memory", memory["place"], "<= 2 / 10 ms"),
-        _row("one commit of the journal", fsyncs(samples), "one fsync"),
-        _row("naming, signing one order", signing(), "<= 0.5 ms"),
-    ]
+        _row("frame to a cancel's bytes", disk["cancel"], (2, 10)),
+        _row("frame to an order's bytes", disk["place"], (2 + p50, 10 + p99)),
+        _row("the same, journal.db in memory", memory["place"], (2, 10)),
+        ("one commit of the journal, p50 / p99", f"{p50:.2f} / {p99:.2f} ms",
+         f"{longest:.1f} ms longest", "", "one fsync, added above"),
+        _row("naming, signing one order", signing(), (0.5, 0.5)),
+    ]  # fmt: skip
 
 
-def _row(name: str, samples: list[float], goal: str) -> Row:
-    p50, p99, longest = quantiles(samples)
-    return (f"{name}, p50 / p99", f"{p50:.2f} ms", f"{p99:.2f} ms", f"{longest:.1f}", goal)
+def _row(name: str, samples: list[float], limits: tuple[float, float]) -> Row:
+    """Return p50 and p99 beside their limits, and the worse ratio of the two."""
+    p50, p99, _ = quantiles(samples)
+    limit = f"{limits[0]:.2g} / {limits[1]:.2g} ms"
+    ratio = max(p50 / limits[0], p99 / limits[1])
+    return (f"{name}, p50 / p99", f"{p50:.2f} / {p99:.2f} ms", limit, f"{ratio:.2f}", f"<= {limit}")
 
 
 def fsyncs(count: int) -> list[float]:
