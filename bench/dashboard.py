@@ -36,7 +36,7 @@ PAGES = (
     "Bots",
     "Orders",
     "Positions",
-    "Runs",
+    "Backtests",
     "Recordings",
     "Risk",
     "Alerts",
