@@ -28,6 +28,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from bench.processes import REPO
 from storage.database import reading
+from storage.retention import size_of
 from storage.schema import migrate
 from storage.users import ensure_operator
 
@@ -198,7 +199,7 @@ def taken(programs: Mapping[str, subprocess.Popen[bytes]], home: Path) -> Taken:
         server_cpu_s=spent.user + spent.system,
         rss=sum(one.memory_info().rss for one in every),
         written=sum(one.io_counters().write_bytes for one in every),
-        stored=sum(file.stat().st_size for file in home.rglob("*") if file.is_file()),
+        stored=size_of(home),
     )
 
 
