@@ -37,6 +37,7 @@ from engine.domain.events import (
 )
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Kind, Mode, Side
 from engine.domain.intents import Intent
+from engine.domain.orders import Identity, OrderId
 from engine.domain.settings import GatewaySettings, RiskLimits
 from engine.errors import BrokenInvariant
 from engine.executor.executor import Executor, ExecutorSettings
@@ -69,6 +70,13 @@ VENUE_EVENTS = frozenset(VenueEvent.__args__)
 Log = list[tuple[str, Any, int]]
 
 
+class Named(msgspec.Struct):
+    """An order's name, told the executor."""
+
+    order: OrderId
+    identity: Identity
+
+
 class Noting(DigestRecorder):
     """A recorder that also notes when it was given what."""
 
@@ -86,6 +94,16 @@ class Noting(DigestRecorder):
 
 class Told(Executor):
     log: Log
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        take = self.named
+
+        def named(order: OrderId, identity: Identity, now_ns: int) -> None:
+            self.log.append(("named", Named(order=order, identity=identity), now_ns))
+            take(order, identity, now_ns)
+
+        self.named = named
 
     def receive(self, message: Event | Intent, now_ns: int) -> list[Effect]:
         self.log.append(("told", message, now_ns))
@@ -235,7 +253,7 @@ def test_order_is_named_then_sent_then_asked_for(traded: World) -> None:
         ]
         assert steps[:3] == [
             ("kept", PlaceOrder),
-            ("told", OrderNamed),
+            ("named", Named),
             ("asked", PlaceOrder),
         ]
     kept = [message for _, message in traded.at("kept") if type(message) is PlaceOrder]

@@ -18,6 +18,7 @@ from playwright.sync_api import (
     Browser,
     BrowserContext,
     Dialog,
+    FloatRect,
     Locator,
     Page,
     Position,
@@ -228,12 +229,24 @@ def panic_by_banner(page: Page) -> str:
     return told[-1]
 
 
-def press_until(button: Locator, shown: Locator, position: Position | None = None) -> None:
+def box(part: Locator) -> FloatRect:
+    """Return where a part stands; asked again where a redraw took its place."""
+    for _ in range(50):
+        expect(part).to_be_visible()
+        found = part.bounding_box()
+        if found is not None:
+            return found
+    raise AssertionError(f"{part} is drawn anew whenever it is asked for its place")
+
+
+def press_until(
+    button: Locator, shown: Locator, position: Position | None = None, *, times: int = 5
+) -> None:
     """Press a button again where a redraw of the page took its place under the pointer.
 
     One that is gone was pressed: what it leads to may be slow to come.
     """
-    for _ in range(5):
+    for _ in range(times):
         with suppress(Late):
             button.click(position=position, timeout=10_000)
         try:
