@@ -259,9 +259,9 @@ def press_until(
 
 def takes(page: Page) -> None:
     """Have the ticket take what is there; what is above it moves while the book does."""
-    chosen = page.get_by_test_id("stBaseButton-segmented_controlActive")
-    urgency = page.get_by_text("Take what is there", exact=True)
-    press_until(urgency, chosen.filter(has_text="Take what is there"))
+    urgency = "Take what is there"
+    chosen = page.get_by_role("radio", name=urgency, checked=True)
+    press_until(page.get_by_text(urgency, exact=True), chosen)
 
 
 def choose(page: Page, field: str, option: re.Pattern[str]) -> None:

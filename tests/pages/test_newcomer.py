@@ -143,6 +143,7 @@ def test_a_newcomer_reaches_a_running_bot_by_the_screen_alone(
 def by_hand(page: Page, live: FirstDesk) -> None:
     """Place one order by hand at the paper account, where no bot trades."""
     visit(page, "/orders")
+    heading(page, "Orders")  # the mode stands beside every page: pressed too early it stays there
     page.get_by_text("PAPER", exact=True).last.click()
     price = page.get_by_label(re.compile("^Price, "))
     press_until(page.get_by_text("Manual order", exact=True), price)
