@@ -296,7 +296,7 @@ PLANTED = [
     ("engine/risk/x.py", "def f(a: set[str]):\n    return [x for x in a]", 2, "a is a set"),
     ("engine/risk/x.py", "self.late: set[int] = set()\nlist(self.late)", 2, "self.late is a set"),
     ("engine/executor/x.py", "late = {1}\nlate.pop()", 2, "late is a set"),
-    ("storage/x.py", "a = 1  # TODO: later", 1, "leaves work undone"),
+    ("storage/x.py", "a = 1  # HACK: later", 1, "leaves work undone"),
 ]
 
 

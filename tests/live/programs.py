@@ -135,9 +135,16 @@ class Programs:
             account=ACCOUNT, instrument=APART, leg=Leg.YES, side=Side.BUY, price=9_000,
             size=20_000_000, urgency=Urgency.NOW,
         )  # fmt: skip
-        for _ in range(count):
+
+        def taken() -> bool:
             left = self.command(by_hand)
+            if "not_filled" in left.answer:
+                return False  # others have just taken what stood there
             assert left.state is CommandState.DONE, left.answer
+            return True
+
+        for _ in range(count):
+            self.until(taken, "the book has enough to take")
         self.until(lambda: self.count("fills") >= count, "they are in the state")
 
     def until(self, true: Callable[[], object], what: str, seconds: float = LONG_S) -> None:
