@@ -22,7 +22,7 @@ from pages.kit.panels import Tile
 from pages.kit.tables import choice, page_behind, table, turn, unchoose
 from pages.kit.words import NOTHING, age, count, micro, moment, money, zone
 from pages.orders.page import fitting
-from pages.runs import compare, study
+from pages.runs.reports import REPORTS
 from pages.shared import losses
 from storage import views
 from storage.runs import RETURNS_MIN, Performance, RunFills, of_run, run_fills
@@ -30,9 +30,6 @@ from storage.views import ROWS_MAX
 from storage.views.frame import run_engines
 
 PAGE = Page("Backtests", ":material/science:", "Research", 0)
-
-REPORTS = {"compare": compare, "study": study}
-"""Kinds of runs with a report of their own, and no PnL in a list."""
 
 COLUMNS = {
     "id": ("Run", "count"),
@@ -107,8 +104,8 @@ def main() -> None:
     named = st.query_params.get("run")
     if named is None:
         show_list([row for row in runs if row["kind"] not in REPORTS])
-        for kind, report in REPORTS.items():
-            report.section([row for row in runs if row["kind"] == kind])
+        for kind, (section, _) in REPORTS.items():
+            section([row for row in runs if row["kind"] == kind])
         turn("runs", runs, ["started_ns", "id"])
         return
     listed = next((row for row in runs if str(row["id"]) == named), None)
@@ -120,7 +117,8 @@ def main() -> None:
         panels.links(panels.link("All backtests", "runs"))
         return
     if listed["kind"] in REPORTS:
-        REPORTS[listed["kind"]].show(listed)
+        _, show = REPORTS[listed["kind"]]
+        show(listed)
         return
     if st.query_params.get("show") == FILLS:
         show_fills(listed, st.query_params.get("market", ""))

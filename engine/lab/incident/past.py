@@ -1,21 +1,27 @@
-"""The past of one home: which lives the tape holds, and journal and tape in one order."""
+"""The past of one home: what tape and journal hold of each life, and whether it comes again."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from engine.domain.decisions import Decision, Planned
+from engine.domain.effects import Effect, KeepStart, PlaceOrder
 from engine.domain.inputs import FORMAT, KIND, AnyInput, LifeBegan, unpack_input
-from engine.domain.instruments import AccountId
+from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.errors import BadInput
 from engine.executor.executor import Executor
+from engine.log import iso
 from engine.runtime import tape
 from engine.runtime.recovery import rebuild
 from engine.runtime.tape_format import TapeEntry, Torn, blocks, entries_of, segments
-from storage.journal import JournalSnapshot, Record, Snapshots, load
+from storage.decisions import StoredDecision
+from storage.journal import NAMES, JournalSnapshot, Record, Snapshots, decode, load
 
 NEVER_NS = 1 << 62
 
@@ -162,3 +168,256 @@ def recovered(
         return takewhile(lambda record: record.seq <= until_seq, load(journal, after_seq=after_seq))
 
     rebuild(snapshots, tail, executors)
+
+
+# -- What was decided again against what was kept, byte for byte, in order. The first difference ---
+# counts; what comes after it would only repeat it.
+
+LATE_NS = 2_000_000_000
+"""How much of a decision log's end a crash may take."""
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """The first message that differs."""
+
+    what: str
+    """`record 17`, `decision 4294967301`, `plan`."""
+    at_ns: int
+    kept: str
+    """What journal or log has, as JSON; empty = nothing."""
+    again: str
+    """What was decided again, as JSON; empty = nothing."""
+
+    def sentence(self) -> str:
+        kept = f"kept is {self.kept}" if self.kept else "nothing is kept"
+        again = f"again comes {self.again}" if self.again else "nothing comes again"
+        return f"{self.what} at {iso(self.at_ns)} differs: {kept}; {again}"
+
+
+class Differs(Exception):
+    """Ends the living again at the first difference."""
+
+    def __init__(self, difference: Difference) -> None:
+        super().__init__(difference.sentence())
+        self.difference = difference
+
+
+def _json(message: Any) -> str:
+    if isinstance(message, msgspec.Struct):
+        message = {"kind": type(message).__name__, **msgspec.to_builtins(message)}
+    return msgspec.json.encode(message).decode()
+
+
+def raise_difference(what: str, at_ns: int, kept: Any, again: Any) -> None:
+    """Raise Differs for two messages; None = there is none."""
+    raise Differs(
+        Difference(
+            what=what,
+            at_ns=at_ns,
+            kept="" if kept is None else _json(kept),
+            again="" if again is None else _json(again),
+        )
+    )
+
+
+class Effects:
+    """Effects of all desks against the journal's records. Call `decided` first, then `kept`.
+
+    `end_ns` is the time of the journal's last record: a living engine's tape may be ahead of it.
+    """
+
+    def __init__(self, end_ns: int) -> None:
+        self._end_ns = end_ns
+        self.ahead = False
+        """The journal ended before the tape: nothing more can be compared."""
+        self._waiting: dict[AccountId, deque[tuple[Effect, int]]] = {}
+        self.compared = 0
+
+    def decided(self, account: AccountId, effects: list[Effect], now_ns: int) -> None:
+        """Take what a desk asked for; the journal's next records must be these."""
+        waiting = self._waiting.setdefault(account, deque())
+        waiting.extend((effect, now_ns) for effect in effects)
+
+    def kept(self, record: Record) -> Effect:
+        """Take a record of an effect; give the effect. Raises Differs."""
+        waiting = self._waiting.get(AccountId(record.account))
+        if record.kind != KeepStart.__name__:
+            _pass_unkept(waiting)
+        what = f"record {record.seq} of {record.account}"
+        if not waiting:
+            raise_difference(what, record.at_ns, decode(record), None)
+        effect, now_ns = waiting.popleft()  # type: ignore[union-attr]
+        if isinstance(effect, PlaceOrder) and record.kind == PlaceOrder.__name__:
+            # Named by who speaks to the venue, and not decided.
+            effect = PlaceOrder(order=effect.order, identity=decode(record).identity)
+        same = (NAMES[type(effect)], now_ns, _encode(effect))
+        if same != (record.kind, record.at_ns, record.body):
+            raise_difference(what, record.at_ns, decode(record), effect)
+        self.compared += 1
+        return effect
+
+    def nothing_waits(self, account: AccountId) -> None:
+        """Raise Differs where something decided again is not in the journal."""
+        waiting = self._waiting.get(account)
+        _pass_unkept(waiting)
+        if not waiting:
+            return
+        effect, at_ns = waiting[0]
+        if at_ns < self._end_ns:
+            raise_difference(f"an effect of {account}", at_ns, None, effect)
+        self.ahead = True
+
+
+def _pass_unkept(waiting: deque[tuple[Effect, int]] | None) -> None:
+    """Pass over a start that an older version did not journal."""
+    while waiting and type(waiting[0][0]) is KeepStart:
+        waiting.popleft()
+
+
+class _VerdictRun:
+    """Alike decisions in a row, and the row of the log they must be."""
+
+    __slots__ = ("count", "first", "last_ns", "last_number", "stored")
+
+    def __init__(self, first: Decision, stored: StoredDecision | None) -> None:
+        self.first = first
+        self.stored = stored
+        self.count = 1
+        self.last_ns = first.at_ns
+        self.last_number = first.number
+
+
+class Decisions:
+    """Decisions made again against the log's rows, which hold alike ones in a row once.
+
+    `stored` are the rows of this life in the order they were begun, `end_ns` up to when the log
+    tells: a crash or a living engine may lack what came just before it.
+    """
+
+    def __init__(self, stored: Iterator[StoredDecision], end_ns: int) -> None:
+        self._stored = stored
+        self._end_ns = end_ns
+        self._runs: dict[tuple[BotId, InstrumentId], _VerdictRun] = {}
+        self._next: StoredDecision | None = None
+        self._aligned = False
+        self.evaluations = 0
+        self.compared = 0
+        """Rows whose bytes were compared."""
+        self.rotated = 0
+        """Rows decided again whose row the log does not keep any more."""
+        self.late = 0
+        """Rows decided again that the log's end lacks."""
+
+    def take(self, decision: Decision) -> None:
+        """Take a decision made again. Raises Differs."""
+        self.evaluations += 1
+        key = (decision.bot, decision.instrument)
+        run = self._runs.get(key)
+        if run is not None and decision.alike(run.first):
+            run.count += 1
+            run.last_ns, run.last_number = decision.at_ns, decision.number
+            return
+        if run is not None:
+            self._closed(run)
+        self._runs[key] = _VerdictRun(decision, self._begun(decision))
+
+    def _begun(self, decision: Decision) -> StoredDecision | None:
+        stored = self._next or next(self._stored, None)
+        self._next = None
+        if stored is None:
+            if decision.at_ns < self._end_ns - LATE_NS:
+                raise_difference(_named(decision), decision.at_ns, None, decision)
+            self.late += 1
+            return None
+        if not self._aligned:
+            first = stored.decision
+            if (first.bot, first.instrument, first.number) != (
+                decision.bot,
+                decision.instrument,
+                decision.number,
+            ) and first.at_ns > decision.at_ns:
+                self._next = stored
+                self.rotated += 1
+                return None
+            self._aligned = True
+        if _encode(decision) != stored.body:
+            raise_difference(_named(decision), decision.at_ns, stored.decision, decision)
+        self.compared += 1
+        return stored
+
+    def _closed(self, run: _VerdictRun) -> None:
+        """Compare how often a decision was repeated, when another one follows it."""
+        stored = run.stored
+        if stored is None:
+            return
+        same = (run.count, run.last_number, run.last_ns)
+        kept = (stored.count, stored.last_number, stored.last_ns)
+        if same != kept and run.last_ns < self._end_ns - LATE_NS:
+            names = ("count", "last_number", "last_ns")
+            raise_difference(
+                _named(run.first),
+                run.last_ns,
+                dict(zip(names, kept, strict=True)),
+                dict(zip(names, same, strict=True)),
+            )
+
+    def end(self, at_ns: int) -> None:
+        """Compare what still counts where this life was lived again up to `at_ns`, its end or not.
+
+        A row may have gone on afterwards; it must not have ended before.
+        """
+        for run in self._runs.values():
+            stored = run.stored
+            if stored is None or run.last_ns >= self._end_ns - LATE_NS:
+                continue
+            if stored.count < run.count or (stored.last_ns < at_ns and stored.count != run.count):
+                raise_difference(
+                    _named(run.first), run.last_ns, {"count": stored.count}, {"count": run.count}
+                )
+
+
+def _named(decision: Decision) -> str:
+    return f"decision {decision.number} of {decision.bot} about {decision.instrument}"
+
+
+class Plans:
+    """Plans made again against the log's, one after the other."""
+
+    def __init__(self, stored: Iterator[bytes], end_ns: int) -> None:
+        self._stored = stored
+        self._end_ns = end_ns
+        self.compared = 0
+        self.late = 0
+        self.rotated = 0
+        self._next: bytes | None = None
+        self._aligned = False
+
+    def take(self, plan: Planned) -> None:
+        """Take a plan made again. Raises Differs."""
+        stored = self._next or next(self._stored, None)
+        self._next = None
+        if stored is None:
+            if plan.at_ns < self._end_ns - LATE_NS:
+                raise_difference(f"a plan for {plan.instrument}", plan.at_ns, None, plan)
+            self.late += 1
+            return
+        if not self._aligned and _plan(stored).at_ns > plan.at_ns:
+            self._next = stored
+            self.rotated += 1
+            return
+        self._aligned = True
+        if _encode(plan) != stored:
+            raise_difference(f"the plan for {plan.instrument}", plan.at_ns, _plan(stored), plan)
+        self.compared += 1
+
+
+_decode_plan = msgspec.msgpack.Decoder(Planned).decode
+
+
+def _plan(body: bytes) -> Planned:
+    try:
+        return _decode_plan(body)
+    except msgspec.DecodeError as error:
+        raise BadInput(f"a plan of the decision log cannot be read: {error}") from error

@@ -33,16 +33,20 @@ from engine.errors import BadInput, BrokenInvariant
 from engine.executor.executor import Executor
 from engine.lab.incident.moment import SECOND_NS, IncidentWindow, window
 from engine.lab.incident.past import (
+    Decisions,
+    Difference,
+    Differs,
+    Effects,
     Given,
     JournaledRecord,
     Past,
+    Plans,
     RecordedRun,
     lives,
     position_at,
     recovered,
 )
 from engine.lab.incident.picture import Picture
-from engine.lab.incident.verdict import Decisions, Difference, Differs, Effects, Plans
 from engine.log import iso
 from engine.risk.exposure import ExposureBook, share_total
 from engine.runtime.bot_runner import bot_of

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
 from typing import Protocol
 
-from engine.domain.events import Event
-from engine.domain.instruments import InstrumentId
+from engine.domain.events import Event, InstrumentClosed, InstrumentListed, InstrumentResolved
+from engine.domain.instruments import Instrument, InstrumentId
+from engine.domain.money import MICRO
+from engine.errors import BadInput, os_sentence
 from engine.feeds.counts import FeedCounts
 
 
@@ -77,3 +82,86 @@ class Recording(Protocol):
         whole before it has been told.
         """
         ...
+
+
+# -- A file of outcomes beside a recording that tells none: labelled as such, and never inferred ---
+
+PAYOUTS = {Decimal(0): 0, Decimal(1): MICRO, Decimal("0.5"): MICRO // 2}
+SECOND_NS = 1_000_000_000
+
+
+def read_outcomes(path: Path) -> dict[str, int]:
+    """Return market → what one YES paid, in micro-units. Raises BadInput naming the line.
+
+    CSV with a header and the columns `market` and `paid`: the market's instrument, its venue's own
+    id or its slug, and what one YES (Up) paid: 1, 0 or 0.5. Other columns are left alone.
+    """
+    found: dict[str, int] = {}
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = csv.DictReader(file)
+            if not {"market", "paid"} <= set(rows.fieldnames or ()):
+                raise BadInput(f"{path.name}: an outcomes file has the columns market and paid")
+            for row in rows:
+                market, paid = (row["market"] or "").strip(), (row["paid"] or "").strip()
+                payout = _payout(paid)
+                if not market or payout is None or found.get(market, payout) != payout:
+                    raise BadInput(
+                        f"{path.name}, line {rows.line_num}: {market!r} paid {paid!r} is no "
+                        "outcome, or another one than before: write 1, 0 or 0.5"
+                    )
+                found[market] = payout
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        told = os_sentence(error) if isinstance(error, OSError) else str(error)
+        raise BadInput(f"{path.name} cannot be read: {told}") from None
+    return found
+
+
+def _payout(text: str) -> int | None:
+    try:
+        return PAYOUTS.get(Decimal(text))
+    except InvalidOperation:
+        return None
+
+
+class OutcomeRecording:
+    """A recording whose markets are resolved by a file as they close. Implements `Recording`.
+
+    What the recording itself says of a market stands: the file is not asked about that one.
+    """
+
+    def __init__(self, recording: Recording, path: Path) -> None:
+        self._recording = recording
+        self.stats: RecordingStats = recording.stats
+        self._outcomes = read_outcomes(path)
+        self._source = f"outcomes file {path.name}"
+        self.labelled = 0
+        """Markets the file resolved so far."""
+
+    def events(self) -> Iterator[tuple[int, Event]]:
+        """Yield what the recording tells, each close followed by the file's outcome, if any."""
+        keys: dict[InstrumentId, tuple[str, ...]] = {}
+        for now_ns, event in self._recording.events():
+            yield now_ns, event
+            if isinstance(event, InstrumentListed):
+                keys[event.instrument.id] = _keys(event.instrument)
+            elif isinstance(event, InstrumentResolved):
+                keys.pop(event.instrument, None)
+            elif isinstance(event, InstrumentClosed):
+                names = keys.pop(event.instrument, ())
+                paid = next((self._outcomes[key] for key in names if key in self._outcomes), None)
+                if paid is not None:
+                    self.labelled += 1
+                    yield (
+                        now_ns,
+                        InstrumentResolved(
+                            instrument=event.instrument, payout_yes_micro=paid, source=self._source
+                        ),
+                    )
+
+
+def _keys(instrument: Instrument) -> tuple[str, ...]:
+    names = (instrument.id, instrument.id.partition(":")[2])
+    if instrument.series and instrument.starts_ns is not None:
+        return (*names, f"{instrument.series}-{instrument.starts_ns // SECOND_NS}")
+    return names

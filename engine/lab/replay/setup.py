@@ -24,9 +24,8 @@ from engine.errors import BadInput, ConfigError, StorageError
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.ledger import Ledger
 from engine.gateway.core import GatewayCore
-from engine.lab.recordings.door import Recording
+from engine.lab.recordings.door import OutcomeRecording, Recording
 from engine.lab.recordings.open import open_recording
-from engine.lab.recordings.outcomes import OutcomeRecording
 from engine.lab.replay.run import Replay, ReplayResult, summarise
 from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
@@ -76,7 +75,7 @@ class ReplayOptions:
     imports: bool = True
     """Keep what a raw recording tells, and read that the next time."""
     outcomes: Path | None = None
-    """A file of outcomes for markets the recording tells none of; see `recordings.outcomes`."""
+    """A file of outcomes for markets the recording tells none of; see `read_outcomes`."""
     job: int | None = None
     """The worker's job it belongs to; None = asked for by hand."""
 

@@ -36,7 +36,7 @@ def _market(setup: VenueSetup) -> MarketData:
 
 
 def _listing(setup: VenueSetup) -> VenueListing:
-    from engine.venues.polymarket.market.gamma import GammaListing
+    from engine.venues.polymarket.market.rest import GammaListing
 
     return GammaListing(setup.urls["clob"], setup.urls["gamma"])
 

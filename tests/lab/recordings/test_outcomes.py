@@ -8,8 +8,7 @@ import pytest
 from engine.domain.events import Event, InstrumentClosed, InstrumentListed, InstrumentResolved
 from engine.domain.instruments import Instrument, InstrumentId, Kind
 from engine.errors import BadInput
-from engine.lab.recordings.door import RecordingStats
-from engine.lab.recordings.outcomes import OutcomeRecording, read_outcomes
+from engine.lab.recordings.door import OutcomeRecording, RecordingStats, read_outcomes
 
 S = 1_000_000_000
 MARKET = Instrument(

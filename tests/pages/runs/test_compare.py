@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
 from engine.venues.paper.settings import FillModel
-from pages.runs import compare
+from pages.runs import reports
 from studies.compare.queues import Cancels
 from studies.compare.report import TRUTH, fitted
 from studies.compare.run import CompareRequest, _report, store
@@ -60,8 +60,8 @@ def test_a_report_opens_with_intervals_verdicts_and_charts(opened: Opened, repor
     assert not page.exception
     ratio = page.dataframe[1].value
     assert list(ratio["value"]) == ["20.00", "10.00", "20.00", "20.00"]
-    assert ratio["verdict"][1] == compare.VERDICTS["off"]
-    assert ratio["verdict"][2] == compare.VERDICTS["within"]
+    assert ratio["verdict"][1] == reports.VERDICTS["off"]
+    assert ratio["verdict"][2] == reports.VERDICTS["within"]
     assert len(page.get("plotly_chart")) == 6
     shown = texts(page)
     assert "60.00 %" in shown
@@ -71,5 +71,5 @@ def test_a_report_opens_with_intervals_verdicts_and_charts(opened: Opened, repor
 
 def test_what_nobody_can_know_is_a_dash() -> None:
     unknown = {"value": None, "low": None, "high": None}
-    assert compare.number(None) == compare.NOTHING
-    assert compare.span(unknown) == f"{compare.NOTHING} to {compare.NOTHING}"
+    assert reports.number(None) == reports.NOTHING
+    assert reports.span(unknown) == f"{reports.NOTHING} to {reports.NOTHING}"

@@ -30,7 +30,7 @@ from engine.domain.events import (
 from engine.domain.instruments import AccountId, Instrument, InstrumentId
 from engine.errors import NotSent, OutcomeUnknown, PitbossError
 from engine.gateway.door import OnNamed
-from engine.venues.polymarket.account.memory import TradableMarket
+from engine.venues.polymarket.account.orders import TradableMarket
 from engine.venues.polymarket.account.outcomes import VenueRefusal
 from engine.venues.polymarket.account.rows import balance_micro
 from engine.venues.polymarket.account.sdk import RelayerCalls, Wire

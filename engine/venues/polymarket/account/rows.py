@@ -25,7 +25,7 @@ from engine.domain.fills import FillId, FillState, Liquidity
 from engine.domain.instruments import AccountId, InstrumentId, Leg, Side
 from engine.domain.orders import Identity, OrderState
 from engine.errors import BadInput
-from engine.venues.polymarket.account.memory import (
+from engine.venues.polymarket.account.orders import (
     AccountMemory,
     KnownOrder,
     TradableMarket,

@@ -70,7 +70,7 @@ from engine.domain.orders import OperationName
 from engine.errors import AuthRefused, ConfigError, NotSent, OutcomeUnknown
 from engine.gateway.door import Lane
 from engine.venues.polymarket.account.credentials import Credentials
-from engine.venues.polymarket.account.memory import Exchanges
+from engine.venues.polymarket.account.orders import Exchanges
 from engine.venues.polymarket.account.outcomes import BeatRefused, VenueRefusal, raise_common
 
 T = TypeVar("T")

@@ -35,9 +35,8 @@ from engine.venues.polymarket.account.beats import Beats
 from engine.venues.polymarket.account.credentials import Credentials
 from engine.venues.polymarket.account.heartbeat import beat
 from engine.venues.polymarket.account.listings import answered, clob_rows, data_rows
-from engine.venues.polymarket.account.memory import AccountMemory, condition_of
 from engine.venues.polymarket.account.operations import Operations
-from engine.venues.polymarket.account.orders import Preparer, market_of
+from engine.venues.polymarket.account.orders import AccountMemory, Preparer, condition_of, market_of
 from engine.venues.polymarket.account.outcomes import VenueRefusal
 from engine.venues.polymarket.account.pace import TIERS, Pace, Tier
 from engine.venues.polymarket.account.rows import (

@@ -12,7 +12,7 @@ from tests.venues.polymarket.adapter import adapter, order
 async def test_resting_order_is_known_however_many_were_named_after_it(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.venues.polymarket.account.memory.NAMES_MAX", 3)
+    monkeypatch.setattr("engine.venues.polymarket.account.orders.NAMES_MAX", 3)
     async with adapter(served) as (venue, instrument):
         resting = venue.prepare(order(instrument))
         (event,) = await venue.send(resting)

@@ -12,8 +12,13 @@ from hypothesis import strategies as st
 from engine.domain.instruments import AccountId, Instrument, Leg, Side
 from engine.domain.orders import OrderId, OrderType
 from engine.errors import BadInput
-from engine.venues.polymarket.account.memory import AccountMemory, Exchanges
-from engine.venues.polymarket.account.orders import Preparer, market_of, salt_of
+from engine.venues.polymarket.account.orders import (
+    AccountMemory,
+    Exchanges,
+    Preparer,
+    market_of,
+    salt_of,
+)
 from engine.venues.polymarket.account.signing import Signer, domain
 from tests.fakes.polymarket.contracts import EXCHANGE_V3, NEG_RISK_EXCHANGE, STANDARD_EXCHANGE
 from tests.fakes.polymarket.listing import Listed, identify, instrument_of

@@ -12,7 +12,7 @@ from engine.domain.fills import FillState, Liquidity
 from engine.domain.instruments import AccountId, BotId, Leg, Side
 from engine.domain.orders import Identity, OrderId, OrderState
 from engine.errors import BadInput, NotSent
-from engine.venues.polymarket.account.memory import AccountMemory, TradableMarket
+from engine.venues.polymarket.account.orders import AccountMemory, TradableMarket
 from engine.venues.polymarket.account.rows import (
     RowReader,
     balance_micro,
@@ -236,7 +236,7 @@ def test_holdings_are_tokens_we_know_or_outcomes_the_venue_numbers(reader: RowRe
 
 
 def test_oldest_names_are_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.venues.polymarket.account.memory.NAMES_MAX", 3)
+    monkeypatch.setattr("engine.venues.polymarket.account.orders.NAMES_MAX", 3)
     memory = AccountMemory()
     for number_ in (1, 2, 3, 1, 4):
         memory.name(Identity(f"0x{number_}"), OrderId(number_))
@@ -253,7 +253,7 @@ def test_name_told_again_without_its_bot_keeps_it() -> None:
 
 
 def test_markets_are_bounded_and_must_name_their_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.venues.polymarket.account.memory.MARKETS_MAX", 1)
+    monkeypatch.setattr("engine.venues.polymarket.account.orders.MARKETS_MAX", 1)
     memory = AccountMemory()
     memory.keep(TradableMarket(instrument=INSTRUMENT, separator=b""))
     memory.keep(TradableMarket(instrument=INSTRUMENT, separator=b"new terms"))

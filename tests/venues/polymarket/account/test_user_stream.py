@@ -24,7 +24,7 @@ from engine.domain.events import (
 from engine.domain.fills import FillState, Liquidity
 from engine.domain.instruments import AccountId, InstrumentId
 from engine.domain.orders import CancelReason, Identity, OrderId, OrderState
-from engine.venues.polymarket.account.memory import AccountMemory, TradableMarket
+from engine.venues.polymarket.account.orders import AccountMemory, TradableMarket
 from engine.venues.polymarket.account.rows import RowReader
 from engine.venues.polymarket.account.user_stream import UserFrame, UserFrames
 from tests.fakes.polymarket.listing import Listed, identify, instrument_of

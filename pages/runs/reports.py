@@ -1,7 +1,8 @@
-"""Paper against truth: one report in full, and the section of the Runs page that leads to it."""
+"""Reports of runs that are no backtest: paper against truth, and how good the fair value is."""
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -192,7 +193,7 @@ WHAT = (
 
 
 @guard.part("The list of comparisons")
-def section(reports: Sequence[Mapping[str, Any]]) -> None:
+def comparisons(reports: Sequence[Mapping[str, Any]]) -> None:
     """Draw what the newest report says, or that there is none and how one is made."""
     st.subheader(TITLE)
     panels.note(WHAT)
@@ -216,7 +217,7 @@ def section(reports: Sequence[Mapping[str, Any]]) -> None:
 
 
 @guard.part("The comparison")
-def show(listed: Mapping[str, Any]) -> None:
+def show_comparison(listed: Mapping[str, Any]) -> None:
     found = _found(listed)
     panels.links(panels.link("← All backtests", "runs"))
     panels.head(
@@ -262,3 +263,126 @@ def _found(listed: Mapping[str, Any]) -> dict[str, Any]:
     run = ask(views.run, listed["engine_id"], listed["id"])
     found: dict[str, Any] = json.loads(run["result"])
     return found
+
+
+# -- How good the fair value is: one study in full, and the section that leads to it ---------------
+
+SCORES = {
+    "before": ("Before the close", "text"),
+    "column": ("Forecast", "text"),
+    "moments": ("Moments", "count"),
+    "markets": ("Markets", "count"),
+    "brier": ("Brier", "text"),
+    "brier_less": ("Less ours", "text"),
+    "log_loss": ("Log loss", "text"),
+    "log_loss_less": ("Less ours, log loss", "text"),
+}
+BLOCKS = {
+    "begins": ("Block from, UTC", "text"),
+    "moments": ("Moments", "count"),
+    "log_loss": ("Log loss of ours", "text"),
+    "chosen": ("Told with", "text"),
+    "fitted_on": ("Chosen on moments", "count"),
+}
+TENTHS = {
+    "tenth": ("Forecast", "text"),
+    "moments": ("Moments", "count"),
+    "markets": ("Markets", "count"),
+    "forecast": ("Mean forecast", "text"),
+    "happened": ("Up happened", "text"),
+}
+NAMES = {
+    "ours": "Ours", "model": "Ours without the market", "mid": "The market's mid",
+    "spot": "Spot formula", "half": "0.5, whatever is known",
+}  # fmt: skip
+
+
+@guard.part("The studies")
+def studies(reports: Sequence[Mapping[str, Any]]) -> None:
+    if not reports:
+        return
+    st.subheader("Fair value studies")
+    panels.links(
+        *(
+            panels.link(f"Study {row['id']}: {row['name']}", "runs", run=row["id"])
+            for row in reports
+        )
+    )
+
+
+@guard.part("The study")
+def show_study(listed: Mapping[str, Any]) -> None:
+    found = _found(listed)
+    panels.links(panels.link("← All backtests", "runs"))
+    panels.head(
+        f"Study {listed['id']}: fair value on {', '.join(found['spans'])}",
+        f"{found['markets']:,} markets · {found['ticks']:,} ticks · "
+        f"started {moment(listed['started_ns'], zone())}",
+    )
+    st.subheader("Scores")
+    table(list(_scores(found)), SCORES, key="study_scores")
+    panels.note(
+        "Lower is better. Less ours above 0 = ours is better, and an interval that holds 0 proves "
+        f"nothing · 95 % by {found['resamples']:,} draws of whole hours of markets"
+    )
+    st.subheader("Calibration")
+    table(list(_tenths(found)), TENTHS, key="study_tenths")
+    st.subheader("Held out")
+    table(list(_blocks(found)), BLOCKS, key="study_blocks")
+    panels.note(
+        "Each block is told with what was best on the others; markets nearer to it than "
+        f"{found['purge_s'] // 60} min are not used to choose"
+    )
+    left = {name: f"{count:,}" for name, count in found["left_out"].items()}
+    if found["undecided"]:
+        left["no winner"] = f"{len(found['undecided']):,}"
+    if left:
+        st.subheader("Moments left out, by gate")
+        panels.facts(left)
+
+
+def _scores(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for row in found["horizons"]:
+        for one in row["columns"]:
+            yield {
+                "before": f"{row['horizon_s']} s" if row["horizon_s"] else "all",
+                "column": NAMES.get(one["column"], one["column"]),
+                "moments": one["moments"],
+                "markets": one["markets"],
+                "brier": _estimate(one["brier"]),
+                "brier_less": _estimate(one["brier_less_ours"], sign="+"),
+                "log_loss": _estimate(one["log_loss"]),
+                "log_loss_less": _estimate(one["log_loss_less_ours"], sign="+"),
+            }
+
+
+def _tenths(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for row in found["deciles"]:
+        yield {
+            "tenth": f"{row['low']:.1f} to {row['low'] + 0.1:.1f}",
+            "moments": row["moments"],
+            "markets": row["markets"],
+            "forecast": f"{row['forecast']:.3f}",
+            "happened": _estimate(row["happened"]),
+        }
+
+
+def _blocks(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for row in found["told"]:
+        begins = dt.datetime.fromtimestamp(row["block"] * found["block_s"], dt.UTC)
+        yield {
+            "begins": f"{begins:%Y-%m-%d %H:%M}",
+            "moments": row["moments"],
+            "log_loss": f"{row['log_loss']:.4f}",
+            "chosen": ", ".join(f"{k} = {v}" for k, v in row["chosen"].items()) or "the defaults",
+            "fitted_on": row["fitted_on"],
+        }
+
+
+def _estimate(estimate: Mapping[str, float], *, sign: str = "") -> str:
+    low, high = f"{estimate['low']:{sign}.4f}", f"{estimate['high']:{sign}.4f}"
+    return f"{estimate['mean']:{sign}.4f} ({low} to {high})"
+
+
+REPORTS = {"compare": (comparisons, show_comparison), "study": (studies, show_study)}
+"""By kind of run: the section of the list of all runs, and one report in full."""

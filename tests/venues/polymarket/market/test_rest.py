@@ -16,8 +16,8 @@ from engine.errors import BadInput
 from engine.feeds.counts import BadFrame
 from engine.jobs.run import JobContext, works
 from engine.runtime.discovery import fetch_listing
-from engine.venues.polymarket.market.gamma import GammaListing, listed
 from engine.venues.polymarket.market.listing import time_ns
+from engine.venues.polymarket.market.rest import GammaListing, listed
 from storage.database import connect_writer, reading
 from storage.jobs import claim, queue
 from storage.markets import MarketFilter, MarketStore, market, search
