@@ -34,6 +34,7 @@ from pages.kit.words import NOTHING, SECOND_NS, age, moment, zone
 from pages.shared import moments
 from storage import views
 from storage.catalog import strategies
+from storage.files import said_bytes
 from storage.jobs import JOB_ENDS, JobState, recordings, schedule
 from storage.retention import HistoryKept, survey
 from storage.views.frame import snapshot
@@ -160,7 +161,6 @@ COLUMNS = {
 }
 WORKER_AGE_NS_MAX = 10 * SECOND_NS
 SILENT_NS = 30 * SECOND_NS
-MB = 1_000_000
 FACTS_SHOWN = 4
 
 
@@ -185,7 +185,7 @@ def show_worker() -> None:
 
 
 def amount(value: int, unit: str) -> str:
-    return f"{value / MB:,.1f} MB" if unit == "bytes" else f"{value:,} {unit}".strip()
+    return said_bytes(value) if unit == "bytes" else f"{value:,} {unit}".strip()
 
 
 def speed(row: Mapping[str, Any]) -> tuple[str, str]:

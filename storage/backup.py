@@ -19,7 +19,7 @@ from types import MappingProxyType
 
 from engine.errors import StorageError
 from storage.database import connect_reader, primary_code, refusals_told, sentence
-from storage.files import to_disk
+from storage.files import said_bytes, to_disk
 
 PAGES_AT_ONCE = 2_000
 UNFINISHED = ".unfinished-"
@@ -54,7 +54,7 @@ def back_up(
     free = shutil.disk_usage(folder).free
     if free < total * 11 // 10:
         raise StorageError(
-            f"a backup needs {total / 1e6:.0f} MB, {folder} has {free / 1e6:.0f} MB free: make "
+            f"a backup needs {said_bytes(total)}, {folder} has {said_bytes(free)} free: make "
             "room or keep fewer backups"
         )
     target = folder / name

@@ -14,6 +14,11 @@ import msgspec
 from engine.errors import StorageError
 
 
+def said_bytes(count: float) -> str:
+    """Return bytes as disks are sold, in powers of ten: `12.3 MB`, `1.50 GB`."""
+    return f"{count / 1e9:,.2f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Replace a file, for its owner alone, on the disk when this returns.
 

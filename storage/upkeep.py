@@ -15,6 +15,7 @@ from pathlib import Path
 import sqlite_utils
 
 from storage.database import connect_reader, connect_writer, refusals_told, transaction
+from storage.files import said_bytes
 
 MINUTE_NS = 60 * 1_000_000_000
 HOUR_NS = 60 * MINUTE_NS
@@ -82,7 +83,7 @@ def _vacuum(database: sqlite_utils.Database, path: Path) -> str:
         for name in ("page_count", "freelist_count", "page_size")
     )
     if empty * size < EMPTY_BYTES_MIN or empty < pages * EMPTY_SHARE:
-        return f"statistics renewed; {empty * size / 1e6:.1f} MB empty, not worth a rewrite"
+        return f"statistics renewed; {said_bytes(empty * size)} empty, not worth a rewrite"
     until = time.monotonic() + LOCK_S
     connection.set_progress_handler(lambda: int(time.monotonic() > until), STEPS)
     before = path.stat().st_size
@@ -92,13 +93,13 @@ def _vacuum(database: sqlite_utils.Database, path: Path) -> str:
         if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
             raise
         return (
-            f"statistics renewed; {empty * size / 1e6:.1f} MB empty, but a rewrite takes longer "
+            f"statistics renewed; {said_bytes(empty * size)} empty, but a rewrite takes longer "
             f"than the {LOCK_S:g} s others may be kept waiting: not done"
         )
     finally:
         connection.set_progress_handler(None, STEPS)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return f"rewritten, {(before - path.stat().st_size) / 1e6:.1f} MB given back"
+    return f"rewritten, {said_bytes(before - path.stat().st_size)} given back"
 
 
 def known_runs(path: Path) -> list[int]:

@@ -22,11 +22,12 @@ import msgspec
 import psutil
 from packaging.requirements import Requirement
 
-from engine.config import MB, Config
+from engine.config import Config
 from engine.domain.catalog import Finding, Grade
 from engine.errors import StorageError
 from engine.log import iso
 from storage.database import primary_code, reading, sentence
+from storage.files import said_bytes
 from storage.projection import check_new
 from storage.retention import survey
 from storage.schema import HEAD, check_schema
@@ -35,13 +36,13 @@ HELP = "examine this machine and this installation"
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PYTHON_MIN = (3, 11)
-GIB = 1 << 30
-DISK_FREE_BYTES_MIN = 1 * GIB
-DISK_FREE_BYTES_GOOD = 5 * GIB
-"""The tape keeps up to 2 GB, recordings and backups come on top."""
+GB = 1_000_000_000
+DISK_FREE_BYTES_MIN = 1 * GB
+DISK_FREE_BYTES_GOOD = 5 * GB
+"""Half of the disk budget as it is by default."""
 
-MEMORY_FREE_BYTES_MIN = GIB // 4
-MEMORY_FREE_BYTES_GOOD = 1 * GIB
+MEMORY_FREE_BYTES_MIN = GB // 4
+MEMORY_FREE_BYTES_GOOD = 1 * GB
 CLOCK_WATCH_S = 0.25
 CLOCK_DRIFT_NS_MAX = 20_000_000
 WRITE_LOCK_WAIT_S = 1.0
@@ -131,7 +132,7 @@ def _installed(name: str) -> str | None:
 
 
 def _level(name: str, free: int, *, least: int, good: int, where: str, fix: str) -> Finding:
-    said = f"{free / GIB:.1f} GiB free{where}"
+    said = f"{said_bytes(free)} free{where}"
     if free < least:
         return Finding(name, Grade.FAIL, said, fix)
     if free < good:
@@ -169,11 +170,11 @@ def history(config: Config, now_ns: int) -> Iterator[Finding]:
         yield Finding("history", Grade.WARN, f"nobody can say what it takes: {error}", fix)
         return
     for one in found:
-        said = f"{one.bytes / MB:,.1f} of {one.bytes_max / MB:,.0f} MB"
+        said = f"{said_bytes(one.bytes)} of {said_bytes(one.bytes_max)}"
         if one.since_ns is not None:
             said += f", whole since {iso(one.since_ns)[:16]}"
         if one.per_day is not None and one.days_left is not None:
-            said += f"; {one.per_day / MB:,.1f} MB a day, {one.days_left:,.0f} days until some goes"
+            said += f"; {said_bytes(one.per_day)} a day, {one.days_left:,.0f} days until some goes"
         said += f"; {one.words}" * bool(one.words)
         over = one.bytes > one.bytes_max
         fix = "the worker's job retain makes room: start the worker; or raise PITBOSS_DISK_BUDGET"
@@ -271,7 +272,7 @@ def integrity(path: Path) -> Finding:
         return Finding(name, Grade.FAIL, str(error), fix if damaged else mend or said)
     if told != ["ok"]:
         return Finding(name, Grade.FAIL, f"{path} is damaged: {'; '.join(told)}", fix)
-    return Finding(name, Grade.OK, f"whole, {path.stat().st_size / 1e6:,.1f} MB")
+    return Finding(name, Grade.OK, f"whole, {said_bytes(path.stat().st_size)}")
 
 
 def lock(path: Path) -> Finding:

@@ -18,6 +18,7 @@ from engine.live.telemetry import Telemetry
 from engine.runtime.services import Stream
 from storage.database import reading
 from storage.equity_identity import EquityCheck, LedgerSide, judge, put_check
+from storage.files import said_bytes
 from storage.live import STOP_PROOF, put_engine
 
 TICK_S = 0.02
@@ -312,7 +313,7 @@ class DiskWatch:
         except OSError as error:
             self._engine.health(DISK, f"nobody can say how much space is free: {error}")
             return
-        left = f"{free / 1e9:,.2f} GB ({100 * share:.1f} %) are free at {folder}"
+        left = f"{said_bytes(free)} ({100 * share:.1f} %) are free at {folder}"
         self._full = share < FREE_MIN + FREE_AGAIN * self._full
         self._engine.health(DISK, f"{left}: make room; cancels and KILL go on" * self._full)
         if share >= self._told + FREE_AGAIN:

@@ -32,9 +32,10 @@ from engine.runtime.tape_format import (
     pack_events,
     segments,
 )
+from storage.files import said_bytes
 from storage.jobs import RecordingFigures, RecordingSeen, RecordingState
 
-BYTES_MAX = 2 * 1024 * 1024 * 1024
+BYTES_MAX = 2_000_000_000
 """Most bytes of one recording on the disk; it ends there."""
 
 TIME_NS_MAX = 24 * 3_600 * 1_000_000_000
@@ -184,10 +185,10 @@ class LiveRecording:
 
     def limit(self, figures: RecordingFigures) -> str:
         if figures.bytes >= BYTES_MAX:
-            return f"it takes {BYTES_MAX // 1024**3} GB, the most one recording may"
+            return f"it takes {said_bytes(BYTES_MAX)}, the most one recording may"
         free = shutil.disk_usage(self.folder).free
         if free < FREE_BYTES_MIN:
-            return f"only {free / 1e6:.0f} MB are free on the disk: the rest is the journal's"
+            return f"only {said_bytes(free)} are free on the disk: the rest is the journal's"
         return ""
 
 

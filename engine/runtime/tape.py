@@ -1,4 +1,4 @@
-"""The tape: every frame, timer and command received; always on, the last day or 2 GB.
+"""The tape: every frame, timer and command received; always on, a day of it at most.
 
 `append` only queues; a thread of its own writes blocks into segments and deletes what is beyond
 the budget. A position counts entries and is never used twice. What was queued when the process

@@ -12,7 +12,7 @@ from typing import NoReturn
 import pytest
 
 from engine.cli import doctor
-from engine.cli.doctor import GIB
+from engine.cli.doctor import GB
 from engine.config import Config
 from engine.domain.catalog import Finding, Grade
 from engine.errors import StorageError
@@ -68,7 +68,7 @@ def test_missing_and_foreign_package_versions_are_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("free", "grade"),
-    [(GIB, Grade.OK), (GIB - 1, Grade.WARN), (GIB // 4 - 1, Grade.FAIL)],
+    [(GB, Grade.OK), (GB - 1, Grade.WARN), (GB // 4 - 1, Grade.FAIL)],
 )
 def test_memory_is_judged_by_what_is_available(free: int, grade: Grade) -> None:
     assert_found(doctor.memory(free), grade)
@@ -81,10 +81,10 @@ def test_disk_is_judged_where_the_state_will_lie(
 
     def usage(place: Path) -> object:
         asked.append(place)
-        return argparse.Namespace(free=GIB // 2)
+        return argparse.Namespace(free=GB // 2)
 
     monkeypatch.setattr(doctor.shutil, "disk_usage", usage)
-    assert_found(doctor.disk(tmp_path / "not" / "yet"), Grade.FAIL, "0.5 GiB free")
+    assert_found(doctor.disk(tmp_path / "not" / "yet"), Grade.FAIL, "500.0 MB free")
     assert asked == [tmp_path]
 
 
@@ -224,8 +224,8 @@ def test_what_history_takes_is_said_and_what_is_beyond_its_part_is_warned_of(
     assert list(found) == [
         "journal", "state", "decisions", "tape", "runs", "backups", "ticks",
     ]  # fmt: skip
-    assert_found(found["journal"], Grade.OK, "0.0 of 15 MB")
+    assert_found(found["journal"], Grade.OK, "0.0 MB of 15.0 MB")
     assert_found(
-        found["tape"], Grade.WARN, "30.0 of 15 MB, whole since 1970-01-11T00:00; 15.0 MB a day, 0 "
-        "days until some goes", "start the worker; or raise PITBOSS_DISK_BUDGET",
+        found["tape"], Grade.WARN, "30.0 MB of 15.0 MB, whole since 1970-01-11T00:00; 15.0 MB a "
+        "day, 0 days until some goes", "start the worker; or raise PITBOSS_DISK_BUDGET",
     )  # fmt: skip

@@ -174,10 +174,10 @@ def test_free_space_is_told_twice_and_at_the_last_percents_nothing_is_placed() -
         ("disk", "critical"),
         ("disk", "warning"),  # 7 %: it rose over the worse level, and is below the other still
     ]
-    assert "0.78 GB (19.0 %) are free at /home" in desk.alerts[0].text
+    assert "778.2 MB (19.0 %) are free at /home" in desk.alerts[0].text
     assert desk.reported[0] == HealthChanged(
         account=DEMO, source="disk", healthy=False,
-        reason="0.08 GB (1.9 %) are free at /home: make room; cancels and KILL go on",
+        reason="77.8 MB (1.9 %) are free at /home: make room; cancels and KILL go on",
     )  # fmt: skip
 
 

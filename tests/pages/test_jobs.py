@@ -434,6 +434,7 @@ def test_a_choice_outlives_a_market_that_closes_meanwhile(opened: Opened, config
 
 def test_amounts_and_speeds_are_words() -> None:
     assert (amount(2_500_000, "bytes"), amount(1_500, "rows")) == ("2.5 MB", "1,500 rows")
+    assert (amount(999_000_000, "bytes"), amount(10**10, "bytes")) == ("999.0 MB", "10.00 GB")
     row = {"done": 0, "total": 9, "unit": "rows", "started_ns": 0, "heard_ns": 5 * S}
     assert speed(row) == ("\N{EN DASH}", "\N{EN DASH}")
     assert speed({**row, "done": 3}) == ("1 rows/s", "10 s")

@@ -361,10 +361,10 @@ def _unheard(made: object) -> None:
 
 # -- One incident from question to answer: which lives, lived again or shown, what differs ---------
 
-TAPE_ENDS = "the tape, which keeps the last day or 2 GB, has no earlier life from its beginning"
+TAPE_ENDS = "the tape, which keeps a day at most, has no earlier life from its beginning"
 NOT_AGAIN = (
     "not lived again: the life of the engine this moment lies in began before the tape does, which "
-    "keeps the last day or 2 GB; shown is what journal, market and decision log have"
+    "keeps a day at most; shown is what journal, market and decision log have"
 )
 
 
