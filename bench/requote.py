@@ -25,6 +25,7 @@ class Requote:
     timer_ns = 3_600_000_000_000
     references = ()
     mid2_moved_min = 2
+    touch_alone = False
 
     def __init__(self) -> None:
         self._quoted: int | None = None

@@ -14,7 +14,8 @@ class Cell:
     """One instrument of one bot: when it may be evaluated again, and whether it should be."""
 
     __slots__ = (
-        "bot", "due_ns", "free_ns", "instrument", "listed_ns", "mid2", "mid2_moved_min", "turn",
+        "bot", "due_ns", "free_ns", "instrument", "listed_ns", "mid2", "mid2_moved_min", "quiet",
+        "touch", "touch_alone", "turn",
     )  # fmt: skip
 
     def __init__(self, bot: Bot, instrument: InstrumentId) -> None:
@@ -25,6 +26,11 @@ class Cell:
         self.mid2_moved_min = bot.strategy.mid2_moved_min
         self.mid2: int | None = None
         """Twice the mid it was last woken for, where only moves wake it."""
+        self.touch_alone = bot.strategy.touch_alone
+        self.touch: tuple[int, ...] = ()
+        """The touch as it saw it last, where only that wakes it."""
+        self.quiet = False
+        """Its strategy said that no market event changes its answer before the next timer."""
         self.due_ns: int | None = None
         """When the next evaluation is scheduled; None = nothing asked for one."""
         self.turn = 0

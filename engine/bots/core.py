@@ -273,10 +273,16 @@ class AccountCore:
                 if mid2 is None or (last is not None and -least < mid2 - last < least):
                     continue
                 cell.mid2 = mid2
+            elif cell.touch_alone and type(event) is not TradePrinted:
+                touch = view.book.touch
+                if touch == cell.touch and type(event) is BookChanged:
+                    continue
+                cell.touch = touch
             elif not self._hears(cell.bot, event, now_ns):
                 continue
-            self._wake(cell, now_ns)
-            woke = True
+            if not cell.quiet:
+                self._wake(cell, now_ns)
+                woke = True
         return woke or bool(self._effects)
 
     def venue(self, event: Event, now_ns: int) -> None:
@@ -299,7 +305,8 @@ class AccountCore:
         for bot in self._listeners.get(event.key, ()):
             if self._hears(bot, event, now_ns):
                 for cell in bot.cells.values():
-                    self._wake(cell, now_ns)
+                    if not cell.quiet:
+                        self._wake(cell, now_ns)
 
     def _listing(self, event: Event, now_ns: int) -> None:
         if isinstance(event, PASSED_ON):
@@ -410,6 +417,7 @@ class AccountCore:
         view = self.cache.views.get(cell.instrument)
         cell.due_ns = None
         if bot.state is not _RUNNING or view is None:
+            cell.quiet = False
             return
         strategy, executor = bot.strategy, self.executor
         cell.free_ns = now_ns + strategy.replan_ns_min
@@ -430,8 +438,11 @@ class AccountCore:
             return
         bot.evaluations += 1
         self._decide(evaluation.decision)
-        if view.trusted:  # an untrusted book waits for its snapshot, which wakes
+        if view.trusted:
             self._agenda.put(cell, now_ns + strategy.timer_ns)
+            cell.quiet = evaluation.quiet
+        else:  # it waits for its snapshot, which wakes
+            cell.quiet = False
         if evaluation.alert:
             self._effects.append(bot.warn(evaluation.alert))
         if evaluation.intents:

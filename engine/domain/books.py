@@ -74,6 +74,13 @@ class Book:
         return self.ask_prices[0] if self.ask_prices else None
 
     @property
+    def touch(self) -> tuple[int, ...]:
+        """Best bid and its size, then best ask and its size; (0, 0) for an empty side."""
+        bids, asks = self.bid_prices, self.ask_prices
+        bid, ask = bids[-1] if bids else 0, asks[0] if asks else 0
+        return bid, self.bids.get(bid, 0), ask, self.asks.get(ask, 0)
+
+    @property
     def crossed(self) -> bool:
         return bool(
             self.bid_prices and self.ask_prices and self.bid_prices[-1] >= self.ask_prices[0]

@@ -54,6 +54,9 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     intents: tuple[Intent, ...] = ()
     alert: str = ""
     """An alert for a person, once: the facts and what to do; empty = nothing."""
+    quiet: bool = False
+    """True = no market event changes this answer before the next timer: until then only an own
+    fill, new terms and a lost book wake it. `hear` is called all the same."""
 
 
 class Strategy(Protocol):
@@ -75,6 +78,9 @@ class Strategy(Protocol):
     mid2_moved_min: int
     """0 = it hears every event of its books and trades; otherwise only a move of twice the mid by
     this many increments since it was last woken wakes it, and `hear` is not called for them."""
+    touch_alone: bool
+    """True = of a book it reads the best prices and their sizes alone: only a snapshot and a change
+    of those wake it, and `hear` is called for trades but not for books."""
     references: tuple[str, ...]
     """Keys of the reference prices it listens to."""
 

@@ -52,6 +52,8 @@ class Script:
         self.replan_ns_min: int = changes.get("replan_ns_min", 50 * MS)
         self.timer_ns: int = changes.get("timer_ns", 1 * S)
         self.mid2_moved_min: int = changes.get("mid2_moved_min", 0)
+        self.touch_alone: bool = changes.get("touch_alone", False)
+        self.quiet = False
         self.references: tuple[str, ...] = changes.get("references", ())
         self.say: Callable[[Context, int], tuple[Intent, ...]] = lambda *_: ()
         self.raises: dict[str, Exception] = {}
@@ -89,7 +91,7 @@ class Script:
             outcome="quote" if intents else "hold",
             intent=intents[0] if intents else None,
         )
-        return Evaluation(decision=decision, intents=intents)
+        return Evaluation(decision=decision, intents=intents, quiet=self.quiet)
 
     def forget(self, instrument: InstrumentId) -> None:
         self.forgotten.append(instrument)

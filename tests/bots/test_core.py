@@ -4,6 +4,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
 
 from engine.bots.bot import Bot
@@ -18,6 +19,7 @@ from engine.domain.events import (
     FeedLost,
     FeedRestored,
     InstrumentClosed,
+    InstrumentListed,
     InstrumentResolved,
     OrderCancelled,
     ReferencePriced,
@@ -143,6 +145,73 @@ def test_book_without_two_sides_moves_no_mid(
     woken = len(script.asked)
     stage.market(BookReplaced(instrument=TWO, bids=(), asks=()), after_ms=100)
     assert len(script.asked) == woken
+
+
+def test_only_the_touch_a_snapshot_and_a_trade_wake_a_strategy_that_reads_no_deeper(
+    make_stage: Make, make_bot: Make, make_script: Make
+) -> None:
+    script = make_script(touch_alone=True, timer_ns=3_600 * S)
+    stage = make_stage(make_bot(strategy=script))
+    stage.list()
+    stage.change(4_700, after_ms=100)  # below the best bid
+    stage.change(4_700, 9, after_ms=100)
+    assert len(script.times()) == 2  # the list and its snapshot
+    stage.change(4_800, after_ms=100)  # another size at the best bid
+    stage.change(4_900, after_ms=100)  # a better bid
+    stage.change(4_900, 0, after_ms=100)  # gone: the one below is the touch again
+    stage.book(after_ms=100)
+    stage.book(after_ms=100)  # the same again, which may have mended a lost book
+    trade = TradePrinted(instrument=ONE, price=4_800, size=1, aggressor=None)
+    stage.market(trade, after_ms=100)
+    assert len(script.times()) == 8
+    assert not [e for e in script.heard if isinstance(e, BookChanged | BookReplaced)]
+    assert trade in script.heard
+
+
+def test_quiet_strategy_hears_the_market_and_sleeps_until_its_timer(
+    make_stage: Make, make_bot: Make, make_script: Make
+) -> None:
+    script = make_script(references=("chainlink:btc/usd",))
+    stage = make_stage(make_bot(strategy=script))
+    script.quiet = True
+    stage.list()
+    stage.at(stage.now + 100 * MS)
+    asked_ns, heard = script.times()[-1], len(script.heard)
+    stage.change(4_900, after_ms=100)
+    stage.book(bid=4_700, after_ms=100)
+    stage.market(TradePrinted(instrument=ONE, price=4_800, size=1, aggressor=None), after_ms=100)
+    stage.market(ReferencePriced(key="chainlink:btc/usd", price_e8=1, exchange_ns=1), after_ms=100)
+    assert (script.times()[-1], len(script.heard) - heard) == (asked_ns, 4)
+    script.quiet = False
+    stage.at(asked_ns + 1 * S)
+    assert script.times()[-1] == asked_ns + 1 * S
+    stage.change(5_000, after_ms=100)
+    assert script.times()[-1] == stage.now
+
+
+@pytest.mark.parametrize("news", ["fill", "terms", "lost book"])
+def test_own_fill_new_terms_and_a_lost_book_wake_a_quiet_strategy(
+    make_stage: Make, make_bot: Make, make_script: Make, wish: Make, news: str
+) -> None:
+    script = make_script()
+    script.say = lambda context, _: (wish(context, bid=4_700),)
+    stage = make_stage(make_bot(strategy=script))
+    instrument = stage.list()
+    stage.at(stage.now + 100 * MS)
+    stage.accept(*stage.placed)
+    script.quiet = True
+    stage.at(stage.now + 1500 * MS)
+    asked = len(script.asked)
+    if news == "fill":
+        stage.fill(stage.placed[0], 1)
+    elif news == "terms":
+        stage.market(InstrumentListed(instrument=msgspec.structs.replace(instrument, tick=200)))
+    else:
+        stage.market(BookDistrusted(instrument=ONE, reason="hash"))
+        assert len(script.asked) == asked + 1
+        stage.book(after_ms=100)  # a lost book is never quiet: its snapshot wakes
+        asked += 1
+    assert len(script.asked) == asked + 1
 
 
 def test_bot_that_does_not_run_is_not_evaluated(

@@ -86,7 +86,7 @@ class Stage:
         bids = () if bid is None else ((bid, sizes[0] * SHARE), (bid - 100, 90 * SHARE))
         asks = () if ask is None else ((ask, sizes[1] * SHARE), (ask + 100, 90 * SHARE))
         event = BookReplaced(instrument=self.instrument.id, bids=bids, asks=asks)
-        assert self.hear(event, now_ns)
+        self.cache.receive(event, now_ns)
 
     def price(self, key: str, price: float, now_ns: int, stamp_ns: int | None = None) -> bool:
         return self.hear(

@@ -118,6 +118,7 @@ class Restless:
         self.replan_ns_min = random.choice((200 * MS, 500 * MS))
         self.timer_ns = random.choice((1 * S, 3 * S))
         self.mid2_moved_min = random.choice((0, 100))
+        self.touch_alone = False
         self.references: tuple[str, ...] = ()
         self._seed = parameters.seed
         self._evaluations = 0

@@ -16,9 +16,7 @@ from engine.caches.views import BookView
 from engine.domain.catalog import GateWords, ValueUnit, ValueWords
 from engine.domain.decisions import Decision, Gate
 from engine.domain.events import (
-    BookChanged,
     BookDistrusted,
-    BookReplaced,
     Event,
     FeedLost,
     FeedRestored,
@@ -287,6 +285,7 @@ def evaluation(
     now_ns: int,
     alert: str = "",
     reducing: str = "",
+    quiet: bool = False,
 ) -> Evaluation:
     scale = market.scale
     book = context.view.book
@@ -317,7 +316,8 @@ def evaluation(
         intent=intent,
         notes=notes,
     )
-    return Evaluation(decision=decision, intents=() if intent is None else (intent,), alert=alert)
+    intents = () if intent is None else (intent,)
+    return Evaluation(decision=decision, intents=intents, alert=alert, quiet=quiet)
 
 
 # -- The market maker: a two-sided ladder around a fair value, skewed by what it holds -------------
@@ -327,6 +327,9 @@ INSTRUMENTS_MAX = 5_000
 
 WAKING = frozenset({InstrumentListed, InstrumentClosed, BookDistrusted, FeedLost, FeedRestored})
 """Rare events after which the gates may answer differently."""
+
+QUIET = frozenset({"not_closing", "fills_pay"})
+"""Gates that only time opens: while one is shut, no book and no trade changes the answer."""
 
 _PRICE, _PART = ValueUnit.PRICE, ValueUnit.PRICE_PART
 V = ValueWords
@@ -376,6 +379,7 @@ class MarketMaker:
     gates: ClassVar[Mapping[str, GateWords]] = GATES | FAIR_GATES
     values: ClassVar[Mapping[str, ValueWords]] = VALUES
     mid2_moved_min = 0
+    touch_alone = True
 
     def __init__(self, parameters: MarketMakerParameters, bot: BotId) -> None:
         self.parameters = parameters
@@ -395,14 +399,7 @@ class MarketMaker:
     # -- hearing -----------------------------------------------------------------------------------
 
     def hear(self, event: Event, now_ns: int) -> bool:
-        """Take an event into the indicators. True = evaluate the instrument soon.
-
-        Books wake without a look at them: the cache holds them, and `replan_ns_min` limits how
-        often they are looked at.
-        """
-        kind = type(event)
-        if kind is BookChanged or kind is BookReplaced:
-            return True
+        """Take an event into the indicators. True = evaluate the instrument soon."""
         if isinstance(event, TradePrinted):
             learn_trade(self._learned_of(event.instrument), event, now_ns)
             return True
@@ -413,7 +410,7 @@ class MarketMaker:
         if isinstance(event, StrikeProven):
             self._learned_of(event.instrument).provenance = event.provenance
             return True
-        return kind in WAKING
+        return type(event) in WAKING
 
     def filled(self, instrument: InstrumentId, event: OrderFilled, now_ns: int) -> None:
         """Take an own fill; the next evaluation's position tells which way it went."""
@@ -496,15 +493,17 @@ class MarketMaker:
         alert: str,
     ) -> Evaluation:
         """Intend nothing, once, and name the gate that failed."""
-        failed = gates[-1].name
+        failed, learned = gates[-1].name, market.learned
         regime = Regime.EVENT if failed == "event_cooldown" else Regime.HALTED
-        standing = market.learned.standing
+        standing = learned.standing
         intent = None
         if standing is None or not standing.empty:
             intent = state_intent(context, market, no_intent(regime), now_ns)
         return evaluation(
             context, market, gates, fair,
             regime=regime, parts=(), outcome=failed, intent=intent, now_ns=now_ns, alert=alert,
+            # A fill on its way to a markout needs each mid.
+            quiet=failed in QUIET and not (learned.waiting or learned.markouts.waiting),
         )  # fmt: skip
 
     @staticmethod

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from engine.bots.bot import Bot
+from engine.bots.core import AccountCore
 from engine.config import Config
 from engine.domain.decisions import Decision
 from engine.domain.effects import PlaceOrder
@@ -43,6 +44,7 @@ from engine.lab.replay.setup import (
     prepare,
 )
 from engine.runtime.journal import DigestRecorder
+from engine.strategies.market_maker import strategy as market_maker
 from engine.strategies.registry import build
 from engine.venues.paper.settings import FillModel, PaperSettings
 from storage.journal import decode, load
@@ -614,3 +616,24 @@ def test_two_recorded_days_are_the_same_twice_and_every_hash_agrees(
     assert first.fills > 100
     assert first.peak_rss_mb < 400
     assert_sums_agree(first)
+
+
+@pytest.mark.recordings
+def test_maker_that_sleeps_where_only_time_helps_decides_the_same(
+    recordings: Path, tmp_path: Path, prepared: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day = recordings / "polymarket_btc5m_l2" / "raw" / "2026-04-14.jsonl.gz"
+    path = _first_frames(day, 8_000, tmp_path / day.name.removesuffix(".gz"))
+    evaluate = AccountCore._evaluate
+
+    def dated(core: AccountCore, cell: Any, now_ns: int, *, fit: bool = True) -> None:
+        core._decisions = now_ns  # a number that does not count how often it was asked
+        evaluate(core, cell, now_ns, fit=fit)
+
+    monkeypatch.setattr(AccountCore, "_evaluate", dated)
+    slept = prepared(path=path, parameters={}).run(quiet)
+    monkeypatch.setattr(market_maker, "QUIET", frozenset())
+    awake = prepared(path=path, parameters={}).run(quiet)
+    assert slept.orders > 50
+    assert (slept.digest, slept.orders, slept.fills) == (awake.digest, awake.orders, awake.fills)
+    assert slept.evaluations < 0.7 * awake.evaluations

@@ -100,10 +100,8 @@ def trade(stage: Any, side: Side, shares: int, now_ns: int) -> None:
     assert stage.hear(event, now_ns)
 
 
-def test_books_and_rare_news_wake_it_and_marks_do_not(stage: Any) -> None:
+def test_rare_news_wake_it_and_marks_do_not(stage: Any) -> None:
     strategy, instrument = stage.strategy, stage.instrument.id
-    changed = BookChanged(instrument=instrument, changes=((Side.BUY, 4900, 1),))
-    assert strategy.hear(changed, S)
     assert strategy.hear(FeedLost(feed="ws", instrument=None, reason="x"), S)
     marked = BookMarked(
         instrument=instrument, best_bid=None, best_ask=None, mid2=None, two_sided_ns=None,
@@ -111,6 +109,75 @@ def test_books_and_rare_news_wake_it_and_marks_do_not(stage: Any) -> None:
     )  # fmt: skip
     assert not strategy.hear(marked, S)
     assert not stage.price("chainlink:btc/usd", 1.0, S)
+
+
+@given(st.dictionaries(st.integers(1, 60), st.integers(0, 900), max_size=8), st.booleans())
+def test_what_lies_below_the_touch_changes_nothing_it_answers(
+    make_stage: Any, deeper: dict[int, int], reference: bool
+) -> None:
+    changes = {"rewards_band_share": 0.5, "levels": 3, "join_share_min": 0.5}
+    if reference:
+        changes |= {"fair": "reference", "twap_window_s": 0, "oracle": "o:btc/usd"}
+        changes |= {"reference": "o:btc/usd", "prior": "market"}
+    answers = []
+    for levels in ({}, deeper):
+        stage = make_stage(**changes)
+        for second in range(1, 5):
+            stage.book(4900, 5100, second * S, sizes=(30 + second, 40))
+            below = [(Side.BUY, 4900 - 10 * at, size) for at, size in levels.items()]
+            above = [(Side.SELL, 5100 + 10 * at, size) for at, size in levels.items()]
+            changed = BookChanged(instrument=stage.instrument.id, changes=(*below, *above))
+            stage.cache.receive(changed, second * S)
+            if reference:
+                stage.price("o:btc/usd", 100.0 + second / 100, second * S)
+                stage.strike(100.0, second * S)
+            stage.position = float(second)
+            answers.append(stage.ask(second * S))
+    assert answers[:4] == answers[4:]
+
+
+@pytest.mark.parametrize("gate", ["not_closing", "fills_pay"])
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 97), st.integers(1, 3), st.integers(1, 400), st.booleans()),
+        max_size=12,
+    )
+)
+def test_while_it_is_quiet_no_market_changes_what_it_answers(
+    make_stage: Any, gate: str, steps: list[tuple[int, int, int, bool]]
+) -> None:
+    stage = make_stage(stop_before_close_s=200)
+    stage.warm()
+    if gate == "fills_pay":
+        shared = stage.strategy._shared
+        shared.resting_until_ns, begins_ns = 90 * S, 60 * S
+    else:
+        begins_ns = 100 * S
+    stage.book(4900, 5100, begins_ns)
+    withdrawn = stage.ask(begins_ns)
+    assert (withdrawn.decision.outcome, withdrawn.quiet) == (gate, True)
+    for number, (bid, gap, size, buys) in enumerate(steps, start=1):
+        now_ns = begins_ns + number * 50 * MS
+        stage.book(bid * 100, (bid + gap) * 100, now_ns, sizes=(size, 50))
+        trade(stage, Side.BUY if buys else Side.SELL, size, now_ns)
+        assert stage.ask(now_ns).intents == ()
+
+
+def test_it_is_awake_while_a_fill_waits_for_its_markout(make_stage: Any) -> None:
+    stage = make_stage(stop_before_close_s=200)
+    stage.warm()
+    stage.fill(4800, 20, 3 * S)
+    stage.position = 20.0
+    for second in (4, 100):
+        stage.book(4900, 5100, second * S)
+        told = stage.ask(second * S)
+    assert (told.decision.outcome, told.quiet) == ("not_closing", True)
+    stage.fill(4800, 20, 100 * S)
+    stage.position = 40.0
+    stage.book(4900, 5100, 101 * S)
+    assert not stage.ask(101 * S).quiet
+    stage.book(4900, 5100, 131 * S)
+    assert stage.ask(131 * S).quiet
 
 
 def test_forgotten_instruments_leave_nothing(stage: Any) -> None:

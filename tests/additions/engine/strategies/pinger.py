@@ -36,6 +36,7 @@ class Pinger:
         self._bot = bot
         self.replan_ns_min = self.timer_ns = S
         self.mid2_moved_min = 0
+        self.touch_alone = False
         self.references: tuple[str, ...] = ()
 
     def hear(self, event: Event, now_ns: int) -> bool:
