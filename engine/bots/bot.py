@@ -6,6 +6,7 @@ import heapq
 
 from engine.domain.bots import BotState
 from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.events import BookChanged, Event
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId
 from engine.strategies.door import Strategy
 
@@ -37,6 +38,11 @@ class Cell:
         """Its place among those due at the same time: who was scheduled first goes first."""
         self.listed_ns: int | None = None
         """The earliest time at which the agenda has it, never later than `due_ns`; None = not."""
+
+    def touched(self, touch: tuple[int, ...], event: Event) -> bool:
+        """Take the touch after a book event; say whether that wakes: a snapshot always does."""
+        before, self.touch = self.touch, touch
+        return touch != before or type(event) is not BookChanged
 
 
 class Bot:

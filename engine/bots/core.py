@@ -274,10 +274,8 @@ class AccountCore:
                     continue
                 cell.mid2 = mid2
             elif cell.touch_alone and type(event) is not TradePrinted:
-                touch = view.book.touch
-                if touch == cell.touch and type(event) is BookChanged:
+                if not cell.touched(view.book.touch, event):
                     continue
-                cell.touch = touch
             elif not self._hears(cell.bot, event, now_ns):
                 continue
             if not cell.quiet:
@@ -304,9 +302,8 @@ class AccountCore:
     def _reference(self, event: ReferencePriced, now_ns: int) -> None:
         for bot in self._listeners.get(event.key, ()):
             if self._hears(bot, event, now_ns):
-                for cell in bot.cells.values():
-                    if not cell.quiet:
-                        self._wake(cell, now_ns)
+                for cell in [one for one in bot.cells.values() if not one.quiet]:
+                    self._wake(cell, now_ns)
 
     def _listing(self, event: Event, now_ns: int) -> None:
         if isinstance(event, PASSED_ON):
@@ -321,10 +318,9 @@ class AccountCore:
             # What is paid is over, also where its close fell into a gap of the feed.
             self._close(event.instrument, now_ns)
             return
-        instrument = getattr(event, "instrument", None)
         if isinstance(event, InstrumentListed | StrikeProven | BookDistrusted | FeedLost):
-            identifier = event.instrument.id if isinstance(event, InstrumentListed) else instrument
-            for known in [identifier] if identifier else list(self._cells):
+            key = event.instrument.id if isinstance(event, InstrumentListed) else event.instrument
+            for known in [key] if key else list(self._cells):
                 for cell in self._cells.get(known, ()):
                     self._hears(cell.bot, event, now_ns)
                     self._wake(cell, now_ns)
@@ -395,13 +391,11 @@ class AccountCore:
 
     def _tell(self, explain: Callable[[Planned], None], effects: list[Effect], now_ns: int) -> None:
         """Tell what became of intents, and why nothing was done about one, where that is news."""
-        told = planned(self.executor, effects, now_ns) if effects else ()
-        for one in told:
-            self._left.pop(one.instrument, None)
-            explain(one)
         stated, self._stated = dict.fromkeys(self._stated), []
-        for one in told:
+        for one in planned(self.executor, effects, now_ns) if effects else ():
+            self._left.pop(one.instrument, None)
             stated.pop(one.instrument, None)
+            explain(one)
         for key in stated:
             left, denied = self.executor.explain(key)
             why = ({one.reason for one in left}, denied.reason if denied else None)
@@ -417,7 +411,6 @@ class AccountCore:
         view = self.cache.views.get(cell.instrument)
         cell.due_ns = None
         if bot.state is not _RUNNING or view is None:
-            cell.quiet = False
             return
         strategy, executor = bot.strategy, self.executor
         cell.free_ns = now_ns + strategy.replan_ns_min
@@ -438,11 +431,9 @@ class AccountCore:
             return
         bot.evaluations += 1
         self._decide(evaluation.decision)
-        if view.trusted:
+        cell.quiet = evaluation.quiet and view.trusted
+        if view.trusted:  # an untrusted book waits for its snapshot, which wakes
             self._agenda.put(cell, now_ns + strategy.timer_ns)
-            cell.quiet = evaluation.quiet
-        else:  # it waits for its snapshot, which wakes
-            cell.quiet = False
         if evaluation.alert:
             self._effects.append(bot.warn(evaluation.alert))
         if evaluation.intents:
@@ -514,10 +505,8 @@ class AccountCore:
         for view in self.cache.views.values():
             instrument = view.instrument
             cell = None if view.closed else bot.take(instrument)
-            if cell is None:
-                continue
             cells = self._cells.get(instrument.id, ())
-            if cell not in cells:
+            if cell is not None and cell not in cells:
                 self._cells[instrument.id] = (*cells, cell)
                 self._hears(bot, InstrumentListed(instrument=instrument), now_ns)
 

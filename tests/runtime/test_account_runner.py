@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import msgspec
+
 from engine.bots.bot import Bot
 from engine.bots.core import AccountCore
 from engine.caches.markets import MarketCache
@@ -96,7 +98,9 @@ async def test_who_looks_again_only_later_sets_a_timer_and_turns_nothing() -> No
         runner.market((change,), clock.now_ns())
     assert (bot.evaluations, meter.take()["turns"]) == (1, 0)
     clock.advance(2_000_000_000)
-    runner.market((change,), clock.now_ns())
+    runner.market(
+        (msgspec.structs.replace(change, changes=((Side.BUY, 4_800, 4),)),), clock.now_ns()
+    )
     assert (bot.evaluations, meter.take()["turns"]) == (2, 1)
     await runner.close()
     await venue.close()
