@@ -52,16 +52,16 @@ class Book:
         bids, asks = self.bids, self.asks
         for side, price, size in changes:
             levels = bids if side is _BUY else asks
-            if size > 0 and price in levels:
-                levels[price] = size
-            elif size > 0 or price in levels:
-                prices = self.bid_prices if side is _BUY else self.ask_prices
+            if price in levels:
                 if size > 0:
-                    insort(prices, price)
                     levels[price] = size
                 else:
                     del levels[price]
+                    prices = self.bid_prices if side is _BUY else self.ask_prices
                     del prices[bisect_left(prices, price)]
+            elif size > 0:
+                insort(self.bid_prices if side is _BUY else self.ask_prices, price)
+                levels[price] = size
 
     @property
     def best_bid(self) -> int | None:

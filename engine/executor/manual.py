@@ -101,8 +101,9 @@ class ByHand:
         entry.bot = MANUAL
         table.exposure.assign(entry.instrument.id, MANUAL)
         known = table.take(order, entry)
-        self._outbox.effects.append(PlaceOrder(order=order))
-        self._proofs.placed(MANUAL, order.instrument)
+        placed = PlaceOrder(order=order)
+        self._outbox.effects.append(placed)
+        self._proofs.placed((placed,))
         return known, asked.size - answer.size
 
     # -- why not -----------------------------------------------------------------------------------

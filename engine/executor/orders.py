@@ -451,7 +451,7 @@ class OrderTable(OrderMemory):
         order = known.order
         self.ledger.release(order)
         self.exposure.over(order)
-        self.instruments[order.instrument].working.pop(order.id, None)
+        del self.instruments[order.instrument].working[order.id]
         self.live_count -= 1
 
     # -- moves -------------------------------------------------------------------------------------
@@ -463,10 +463,11 @@ class OrderTable(OrderMemory):
         """
         known.journaled = TOLD.get((known.journaled, happened), known.journaled)
         before = known.state
-        move = MOVES.get((before, happened))
-        if move is None:
-            raise InvalidTransition(f"order {known.order.id} is {before}, cannot have {happened}")
-        after, kind = move
+        try:
+            after, kind = MOVES[before, happened]
+        except KeyError:
+            text = f"order {known.order.id} is {before}, cannot have {happened}"
+            raise InvalidTransition(text) from None
         if kind == LIVES_ON and after is _OPEN and known.remaining < known.order.size:
             after = _PARTIAL
         known.state = after

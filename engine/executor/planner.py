@@ -63,13 +63,29 @@ def plan(
     """
     life_ns = wanted.life_ns
     expires_ns = None if life_ns is None else now_ns + life_ns
+    live_bids: list[LiveOrder] = []
+    live_asks: list[LiveOrder] = []
+    for known in working:
+        (live_bids if known.bid else live_asks).append(known)
     # If cash is short while settled tokens could replace a resting buy, reduce first after all.
     for reduce_first in (False, True):
         left = wanted.residuals.copy()
         attempt = Attempt(wanted, instrument, holding, cash_free_micro, expires_ns, left)
-        made = attempt.plan(working, reduce_first)
-        if made is not None:
-            return made if life_ns is None else renewed(made, working, now_ns)
+        bids = attempt.fit(True, live_bids, reduce_first)
+        asks = attempt.fit(False, live_asks, reduce_first)
+        # Level by level, best first, so that scarce cash goes to the best prices.
+        for bid, ask in zip_longest(bids.needs, asks.needs):
+            if bid is not None:
+                attempt.place(bids, bid, asks.best)
+            if ask is not None:
+                attempt.place(asks, ask, bids.best)
+        if attempt.short and not reduce_first and (bids.could_reduce or asks.could_reduce):
+            continue
+        places, cancels = attempt.places, bids.cancels + asks.cancels
+        made = NO_PLAN
+        if places or cancels or left:
+            made = Plan(tuple(places), tuple(cancels), tuple(left))
+        return made if life_ns is None else renewed(made, working, now_ns)
     raise BrokenInvariant(f"{instrument.id}: no plan, and none by reducing first")
 
 
@@ -102,42 +118,22 @@ class Attempt(msgspec.Struct, gc=False):
     short: bool = False
     """Cash did not suffice for something."""
 
-    def plan(self, working: Collection[LiveOrder], reduce_first: bool) -> Plan | None:
-        """Plan, once. None = cash is short and reducing first would help."""
-        live_bids: list[LiveOrder] = []
-        live_asks: list[LiveOrder] = []
-        for known in working:
-            (live_bids if known.bid else live_asks).append(known)
-        bids = self._fit(True, live_bids, reduce_first)
-        asks = self._fit(False, live_asks, reduce_first)
-        # Level by level, best first, so that scarce cash goes to the best prices.
-        for bid, ask in zip_longest(bids.needs, asks.needs):
-            if bid is not None:
-                self._place(bids, bid, asks.best)
-            if ask is not None:
-                self._place(asks, ask, bids.best)
-        if self.short and not reduce_first and (bids.could_reduce or asks.could_reduce):
-            return None
-        places, residuals, cancels = self.places, self.residuals, bids.cancels + asks.cancels
-        if not places and not cancels and not residuals:
-            return NO_PLAN
-        return Plan(tuple(places), tuple(cancels), tuple(residuals))
-
     # -- Fitting: which live orders of one direction stay, which go, and what each level misses ----
     # Little churn: an order at a wanted price stays, also on the other leg; too much at a price
     # goes newest first; too little is topped up if the difference is a legal order, else left.
 
-    def _fit(self, bid: bool, live: list[LiveOrder], reduce_first: bool) -> SidePlan:
+    def fit(self, bid: bool, live: list[LiveOrder], reduce_first: bool) -> SidePlan:
         """Match one direction's levels with its live orders."""
         side_plan = SidePlan(bid, _LOWEST if bid else _HIGHEST)
         levels = self.wanted.bids if bid else self.wanted.asks
         if not levels and not live:
             return side_plan
-        settled = 0
-        if self.instrument.kind is _BINARY or not bid:  # a linear bid has nothing to sell
+        instrument, settled = self.instrument, 0
+        binary = instrument.kind is _BINARY
+        if binary or not bid:  # a linear bid has nothing to sell
             leg = self.holding.no if bid else self.holding.yes
             settled = leg.settled - leg.aside
-        settled = settled - settled % self.instrument.lot if settled > 0 else 0
+            settled = settled - settled % instrument.lot if settled > 0 else 0
         allowance = committed = 0
         kept: dict[int, list[LiveOrder]] = {}
         if live:
@@ -146,8 +142,8 @@ class Attempt(msgspec.Struct, gc=False):
             if kept:
                 self._trim(side_plan, levels, kept)
         side_plan.sellable = settled - committed
-        smallest = self.instrument.smallest
-        if kept or settled >= smallest or not (bid or self.instrument.kind is _BINARY):
+        smallest = instrument.smallest
+        if kept or settled >= smallest or not (bid or binary):
             for _, size in levels:
                 allowance += size
             self._missing(side_plan, levels, settled, kept, reduce_first)
@@ -258,7 +254,7 @@ class Attempt(msgspec.Struct, gc=False):
 
     # -- Placing: from needs to drafts, within allowance, inventory, cash and our own orders -------
 
-    def _place(self, side_plan: SidePlan, need: Need, opposite: int) -> None:
+    def place(self, side_plan: SidePlan, need: Need, opposite: int) -> None:
         """Draft what one level needs, selling before opening, short of our own `opposite` level."""
         level, selling, opening = need
         if level >= opposite if side_plan.bid else level <= opposite:  # our own order (law F)
@@ -286,10 +282,10 @@ class Attempt(msgspec.Struct, gc=False):
 
     def _sell(self, side_plan: SidePlan, level: int, size: int) -> None:
         """Draft a sale of settled tokens: a bid sells NO, an ask YES."""
-        leg = _BASE
+        leg, price = _BASE, level
         if self.instrument.kind is _BINARY:
-            leg = _NO if side_plan.bid else _YES
-        if self._draft(side_plan, leg, _SELL, level, size):
+            leg, price = (_NO, self.instrument.one - level) if side_plan.bid else (_YES, level)
+        if self._draft(side_plan, leg, _SELL, level, price, size):
             side_plan.sellable -= size
 
     def _open(self, side_plan: SidePlan, level: int, size: int) -> None:
@@ -307,7 +303,7 @@ class Attempt(msgspec.Struct, gc=False):
             if not fits:
                 return
             size, cost = fits, self._cost(price, fits)
-        if self._draft(side_plan, leg, _BUY, level, size):
+        if self._draft(side_plan, leg, _BUY, level, price, size):
             self.cash_free_micro -= cost
 
     def _affordable(self, price: int, size: int) -> int:
@@ -329,13 +325,14 @@ class Attempt(msgspec.Struct, gc=False):
             return cost
         return cost + self.instrument.taker_fee_micro(price, size)
 
-    def _draft(self, side_plan: SidePlan, leg: Leg, side: Side, level: int, size: int) -> bool:
+    def _draft(
+        self, side_plan: SidePlan, leg: Leg, side: Side, level: int, price: int, size: int
+    ) -> bool:
         """Add a draft; False where a marketable order would be below the venue's value."""
-        wanted, instrument = self.wanted, self.instrument
-        price = instrument.one - level if leg is _NO else level
+        wanted = self.wanted
         if not wanted.post_only:
-            value = price * size // instrument.value_divisor
-            if value < instrument.notional_min_micro:
+            value = price * size // self.instrument.value_divisor
+            if value < self.instrument.notional_min_micro:
                 self._leave(_BELOW_MIN, side_plan, level, size)
                 return False
         self.places.append(

@@ -11,7 +11,7 @@ from collections import Counter
 import msgspec
 
 from engine.domain.commands import MANUAL
-from engine.domain.effects import CancelAll, CancelOrders, Effect, PlaceOrder, Severity
+from engine.domain.effects import CancelAll, CancelOrders, PlaceOrder, Severity
 from engine.domain.instruments import BotId, InstrumentId, Leg, Side
 from engine.domain.intents import Basket, Quotes, ResidualReason
 from engine.domain.orders import Order, OrderId
@@ -109,7 +109,7 @@ class Planning:
         self._named = True
         """This run's cancels leave by their numbers, and not as a CANCEL_ALL."""
         self._cancels: list[OrderId] = []
-        self._places: list[Effect] = []
+        self._places: list[PlaceOrder] = []
         self.residuals: Counter[ResidualReason] = Counter()
         self.denials: Counter[DenyReason] = Counter()
         self.orders_placed = 0
@@ -145,23 +145,19 @@ class Planning:
             elif not any(known is basket for known in baskets):
                 baskets.append(basket)
                 self._plan_basket(basket, block, now_ns)
-        if self._cancels or self._places:
-            self._hand_out(block)
         self.order = tuple(dirty)
-        table.dirty.clear()  # what is dirty now is so by our own doing
-
-    def _hand_out(self, block: ResidualReason | None) -> None:
-        cancels, effects = self._cancels, self._outbox.effects
-        account = self._table.account
-        if cancels:
+        table.dirty = {}  # what is dirty now is so by our own doing
+        effects = self._outbox.effects
+        if cancels := self._cancels:
             self.cancels_asked += len(cancels)
             if block is not None:
-                effects.append(CancelAll(account=account))
+                effects.append(CancelAll(account=table.account))
             else:
-                effects.append(CancelOrders(account=account, orders=tuple(cancels)))
+                effects.append(CancelOrders(account=table.account, orders=tuple(cancels)))
             self._cancels = []
         if self._places:
             self.orders_placed += len(self._places)
+            self._proofs.placed(self._places)
             effects += self._places
             self._places = []
 
@@ -174,12 +170,13 @@ class Planning:
         entry.denied = None
         reason = block or self._blocks.instrument_block(entry, now_ns, self._gate.age_ns_max)
         intent = entry.intent
-        if reason is None and intent is not None and intent.valid_until_ns <= now_ns:
-            reason = _EXPIRED
-            entry.intent = None
-        if reason is None and intent is not None and entry.cleared_for != entry.bot:
-            # What another bot left would be kept for this intent, and never proven (law O).
-            reason = None if entry.cleared() else _WAITING
+        if reason is None and intent is not None:
+            if intent.valid_until_ns <= now_ns:
+                reason = _EXPIRED
+                entry.intent = None
+            elif entry.cleared_for != entry.bot and not entry.cleared():
+                # What another bot left would be kept for this intent, and never proven (law O).
+                reason = _WAITING
         if reason is not None:
             self._blind(entry, reason, now_ns)
             return
@@ -229,7 +226,7 @@ class Planning:
         table = self._table
         for number in cancels:
             table.ask_cancel(table.orders[number], now_ns, named=self._named)
-            self._cancels.append(number)
+        self._cancels += cancels
 
     def _blind(self, entry: InstrumentState, reason: ResidualReason, now_ns: int) -> None:
         """Place nothing and cancel what rests, unless the venue would not even hear a cancel."""
@@ -257,7 +254,7 @@ class Planning:
         if now_ns < entry.cooldown_ns:
             left += [left_of(entry, draft, _COOLDOWN, draft.size) for draft in places]
             return ()
-        if self._blocks.rests_only and not places[0].post_only:
+        if not places[0].post_only and self._blocks.rests_only:
             left += [left_of(entry, draft, _CLOSED, draft.size) for draft in places]
             return ()
         return places
@@ -270,40 +267,28 @@ class Planning:
         if bot is None or mark is None or mark.proof_ns is None:
             return None
         order = table.make(draft, bot, entry, now_ns)
-        size = self._judged(entry, order, left, now_ns - mark.proof_ns)
-        if not size:
-            return None
-        if size != order.size:
-            order = msgspec.structs.replace(order, size=size)
-        known = table.take(order, entry)
-        self._places.append(PlaceOrder(order=order))
-        self._proofs.placed(bot, order.instrument)
-        return known
-
-    def _judged(
-        self, entry: InstrumentState, order: Order, left: list[Residual], age_ns: int
-    ) -> int:
-        """Return how much of an order risk allows; 0 = nothing. Notes what is left."""
-        table = self._table
         answer = self._gate.check(
             order,
             reducing=reduces(table, order),
-            mark_age_ns=age_ns,
+            mark_age_ns=now_ns - mark.proof_ns,
             open_orders=table.live_count,
         )
         if isinstance(answer, Denied):
             self.denials[answer.reason] += 1
             entry.denied = answer
             left.append(left_of(entry, order, _RISK, order.size))
-            return 0
+            return None
         size = answer.size
         if size != order.size:
             left.append(left_of(entry, order, _RISK, order.size - size))
             value = entry.instrument.proceeds_micro(order.price, size)
             if not order.post_only and value < entry.instrument.notional_min_micro:
                 left.append(left_of(entry, order, _BELOW_MIN, size))
-                return 0
-        return size
+                return None
+            order = msgspec.structs.replace(order, size=size)
+        known = table.take(order, entry)
+        self._places.append(PlaceOrder(order=order))
+        return known
 
     # -- a basket ----------------------------------------------------------------------------------
 
@@ -430,7 +415,14 @@ class Mailbox:
             self._break_up(entry.basket)
         entry.intent = intent
         entry.basket = basket
-        if basket is None and _alike(intent, old):
+        alike = (
+            basket is None
+            and type(intent) is Quotes
+            and type(old) is Quotes
+            and intent.bids == old.bids
+            and intent.asks == old.asks
+        )
+        if alike:  # it asks for the same orders as the one before it
             table.dirty.setdefault(intent.instrument, False)
         else:
             table.dirty[intent.instrument] = True
@@ -479,13 +471,3 @@ class Mailbox:
                 entry.cooldown_ns = 0
             wake_ns = min(wake_ns, until_ns, entry.cooldown_ns or NEVER)
         table.wake_ns = wake_ns
-
-
-def _alike(intent: InstrumentIntent, old: InstrumentIntent | None) -> bool:
-    """Say whether an intent asks for the same orders as the one before it."""
-    return (
-        isinstance(intent, Quotes)
-        and isinstance(old, Quotes)
-        and intent.bids == old.bids
-        and intent.asks == old.asks
-    )

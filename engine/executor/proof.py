@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 import msgspec
 
+from engine.domain.effects import PlaceOrder
 from engine.domain.events import OrderReport
 from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.domain.orders import Order
@@ -62,11 +64,12 @@ class ZeroProofs:
         """Return the proof; None = not (yet) proven."""
         return self._proven.get(scope)
 
-    def placed(self, bot: BotId, instrument: InstrumentId) -> None:
-        """Drop proofs a new order has made untrue."""
+    def placed(self, places: Iterable[PlaceOrder]) -> None:
+        """Drop proofs that new orders have made untrue."""
         if self._proven:
-            for scope in (bot, instrument, None):
-                self._proven.pop(scope, None)
+            for order in (place.order for place in places):
+                for scope in (order.bot, order.instrument, None):
+                    self._proven.pop(scope, None)
 
     def listed(
         self,

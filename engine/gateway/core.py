@@ -105,7 +105,7 @@ class GatewayCore:
         self._due_ns: int | None = None
         self._handlers: dict[type, Callable[[Any, int], list[Request]]] = {
             PlaceOrder: self._places.place,
-            Reply: self._reply,
+            Reply: self.over,
             CancelOrders: self._cancel,
             CancelAll: self._cancel_all,
             QueryOrder: self._query,
@@ -129,14 +129,16 @@ class GatewayCore:
         Raises BrokenInvariant on an effect that is no request (see `accepts`), on one of another
         account, and on an order that is placed twice.
         """
-        handler = self._handlers.get(type(message))
-        if handler is None:
-            raise BrokenInvariant(f"{type(message).__name__} is not a request to a venue")
+        try:
+            handler = self._handlers[type(message)]
+        except KeyError:
+            text = f"{type(message).__name__} is not a request to a venue"
+            raise BrokenInvariant(text) from None
         self._stale_due = True
         return handler(message, now_ns)
 
     def answers(self, reply: Reply) -> tuple[VenueEvent, ...]:
-        """Return what a reply proved, for the executor; call it before `receive` takes the reply.
+        """Return what a reply proved, for the executor; call it before `over`.
 
         An answer carries the number of its question. One whose question was given up carries none:
         it proves what it contains, and nothing of what it lacks.
@@ -147,6 +149,22 @@ class GatewayCore:
             msgspec.structs.replace(event, answers=number) if type(event) in ANSWERS else event
             for event in reply.events
         )
+
+    def over(self, reply: Reply, now_ns: int) -> list[Request]:
+        """Take the end of a request, as `receive` does; return what may be sent because of it."""
+        number, places = reply.number, self._places
+        self._stale_due = True
+        if not (
+            places.answer(reply, now_ns)
+            or self._safety.answer(reply, now_ns)
+            or 0 < number <= self.outbox.number  # it timed out long ago
+        ):
+            raise BrokenInvariant(f"a reply to request {number}, which was never made")
+        if ModeChanged in map(type, reply.events):
+            for event in reply.events:
+                if type(event) is ModeChanged:
+                    places.mode(event, now_ns)
+        return self._flow(now_ns)
 
     def veto(self, request: Request, now_ns: int) -> str:
         """Return why a request handed out earlier must not leave any more; empty = it may.
@@ -203,19 +221,6 @@ class GatewayCore:
         if places.queue or places.halt:
             requests += places.pump(now_ns)
         return requests
-
-    def _reply(self, reply: Reply, now_ns: int) -> list[Request]:
-        number, places = reply.number, self._places
-        if not (
-            places.answer(reply, now_ns)
-            or self._safety.answer(reply, now_ns)
-            or 0 < number <= self.outbox.number  # it timed out long ago
-        ):
-            raise BrokenInvariant(f"a reply to request {number}, which was never made")
-        for event in reply.events:
-            if type(event) is ModeChanged:
-                places.mode(event, now_ns)
-        return self._flow(now_ns)
 
     def _cancel(self, effect: CancelOrders, now_ns: int) -> list[Request]:
         if effect.account != self.account:

@@ -83,10 +83,7 @@ class TokenBucket:
     def take(self, count: int, now_ns: int) -> bool:
         """Take `count` tokens if they are all there; say whether they were."""
         at = now_ns * self._rate
-        empty = self._empty
-        if at - empty > self._capacity:
-            empty = at - self._capacity
-        empty += count * _TOKEN
+        empty = max(self._empty, at - self._capacity) + count * _TOKEN
         if empty > at:
             return False
         self._empty = empty

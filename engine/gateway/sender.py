@@ -297,7 +297,7 @@ class Sender:
         """Report what a reply proved; return what the core sends because of it."""
         for event in self._core.answers(reply):
             self._report(event)
-        requests = self._core.receive(reply, self._clock.now_ns())
+        requests = self._core.over(reply, self._clock.now_ns())
         self._tell()
         return requests
 

@@ -186,12 +186,10 @@ class Driver:
     def _settle(self, now_ns: int) -> None:
         """Turn the desk until it asks for nothing more at this moment."""
         turn = self.desk.turn
-        effects = turn(now_ns)
-        turns = 0
-        while effects:
-            turns += 1
-            if turns > TURNS_MAX:
-                raise BrokenInvariant(f"more than {TURNS_MAX} turns within one moment")
+        for _ in range(TURNS_MAX):
+            effects = turn(now_ns)
+            if not effects:
+                break
             for effect in effects:
                 kind = type(effect)
                 if kind is PlaceOrder:
@@ -204,7 +202,8 @@ class Driver:
                     self._alert(effect, now_ns)  # type: ignore[arg-type]
                 else:
                     self._send(self.gateway.receive(effect, now_ns), now_ns)  # type: ignore[arg-type]
-            effects = turn(now_ns)
+        else:
+            raise BrokenInvariant(f"more than {TURNS_MAX} turns within one moment")
         self._rest_ns = self._rest_due()
 
     def _send(self, requests: list[Request], now_ns: int) -> None:
@@ -236,7 +235,7 @@ class Driver:
             if type(output) is Reply:
                 for event in self.gateway.answers(output):
                     self._report(event, now_ns)
-                freed = self.gateway.receive(output, now_ns)
+                freed = self.gateway.over(output, now_ns)
                 if freed or self._outbox.news:
                     self._send(freed, now_ns)
             else:
@@ -244,10 +243,11 @@ class Driver:
 
     def _report(self, event: Event, now_ns: int) -> None:
         self._keep(self._account, event, now_ns)
-        if type(event) is OrderFilled:
-            self._filled(event, now_ns)
+        kind = type(event)
+        if kind is OrderFilled:
+            self._filled(event, now_ns)  # type: ignore[arg-type]
         self.desk.venue(event, now_ns)
-        if type(event) in GATES:
+        if kind in GATES:
             self._send(self.gateway.receive(event, now_ns), now_ns)  # type: ignore[arg-type]
 
     def _set_timer(self, effect: SetTimer) -> None:

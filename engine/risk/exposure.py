@@ -204,6 +204,13 @@ class InstrumentRisk:
         return ceiling - mine
 
 
+class Risks(dict[InstrumentId, InstrumentRisk]):
+    """Instruments by name. One that was never listed must not be taken for one without risk."""
+
+    def __missing__(self, instrument: InstrumentId) -> InstrumentRisk:
+        raise BrokenInvariant(f"{instrument} was never listed in the exposure book")
+
+
 # -- All of an account's ---------------------------------------------------------------------------
 
 
@@ -218,7 +225,8 @@ class ExposureBook:
     def __init__(self) -> None:
         self._others: tuple[Sum, ...] = ()
         self._others_micro = 0
-        self._risks: dict[InstrumentId, InstrumentRisk] = {}
+        self.risks = Risks()
+        """The worst case of each instrument, for reading."""
         self._markets: dict[str, MarketRisk] = {}
         self._bots: dict[BotId, Sum] = {}
         self.capital_micro: dict[BotId, int] = {}
@@ -245,14 +253,14 @@ class ExposureBook:
 
     def listed(self, instrument: Instrument) -> None:
         """Learn an instrument, or its new metadata."""
-        risk = self._risks.get(instrument.id)
+        risk = self.risks.get(instrument.id)
         if risk is None:
-            if len(self._risks) >= INSTRUMENTS_MAX:
+            if len(self.risks) >= INSTRUMENTS_MAX:
                 raise BrokenInvariant(
                     f"more than {INSTRUMENTS_MAX} instruments in the exposure book: forget old ones"
                 )
             market = self._market(instrument)
-            risk = self._risks[instrument.id] = InstrumentRisk(instrument, market)
+            risk = self.risks[instrument.id] = InstrumentRisk(instrument, market)
             market.risks[instrument.id] = risk
             return
         known = risk.instrument
@@ -311,9 +319,7 @@ class ExposureBook:
                 raise BrokenInvariant(f"order {order.id}: remaining size {remaining} is negative")
             self.over(order)
             return
-        risk = self._risks.get(order.instrument)
-        if risk is None:
-            raise BrokenInvariant(f"order {order.id}: {order.instrument} was never listed")
+        risk = self.risks[order.instrument]
         orders, number = risk.orders, order.id
         before = orders.get(number, 0)
         if len(orders) >= ORDERS_PER_INSTRUMENT_MAX and number not in orders:
@@ -328,7 +334,7 @@ class ExposureBook:
 
     def over(self, order: Order) -> None:
         """Note that an order cannot fill any more. Idempotent."""
-        risk = self._risks.get(order.instrument)
+        risk = self.risks.get(order.instrument)
         if risk is None:
             return  # the instrument was forgotten after the order had ended
         loss = risk.orders.pop(order.id, 0)
@@ -337,14 +343,14 @@ class ExposureBook:
 
     def forget(self, instrument: InstrumentId) -> None:
         """Drop an instrument that is over. Raises BrokenInvariant while an order may still fill."""
-        risk = self._risks.get(instrument)
+        risk = self.risks.get(instrument)
         if risk is None:
             return
         if risk.orders:
             raise BrokenInvariant(f"{instrument}: forgotten with {len(risk.orders)} live orders")
         risk.held_yes = risk.held_no = 0
         self._move(risk)
-        del self._risks[instrument]
+        del self.risks[instrument]
         risk.market_sum.risks.pop(instrument, None)
         self._drop_market(risk.instrument.exposure_key)
 
@@ -352,10 +358,7 @@ class ExposureBook:
 
     def of(self, instrument: InstrumentId) -> InstrumentRisk:
         """Return the worst case of one instrument, for reading. Raises if it was never listed."""
-        risk = self._risks.get(instrument)
-        if risk is None:
-            raise BrokenInvariant(f"{instrument} was never listed in the exposure book")
-        return risk
+        return self.risks[instrument]
 
     def instrument_micro(self, instrument: InstrumentId) -> int:
         """Return the worst-case loss of one instrument."""
@@ -400,7 +403,7 @@ class ExposureBook:
 
     def _drop_market(self, key: str) -> None:
         """Forget a market without instruments, so that rolling series do not pile up."""
-        if not any(risk.instrument.exposure_key == key for risk in self._risks.values()):
+        if not any(risk.instrument.exposure_key == key for risk in self.risks.values()):
             self._markets.pop(key, None)
 
 

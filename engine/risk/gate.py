@@ -126,7 +126,7 @@ class RiskGate:
         if breakers.day_start_equity_micro != self._anchor:
             self._scale()
         leg, price = order.leg, order.price
-        risk = self._exposure.of(order.instrument)
+        risk = self._exposure.risks[order.instrument]
         instrument = risk.instrument
         # A binary's legs are priced inside (0, 1); everything else has one leg and no upper end.
         if price <= 0 or (leg is _BASE if risk.one > price else leg is not _BASE or risk.one > 0):

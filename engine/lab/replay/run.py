@@ -19,7 +19,6 @@ from engine.bots.bot import Bot
 from engine.bots.core import AccountCore
 from engine.bots.explain import mark_of
 from engine.caches.markets import MarketCache
-from engine.caches.views import BookView
 from engine.domain.decisions import Decision
 from engine.domain.effects import PlaceOrder
 from engine.domain.events import (
@@ -180,19 +179,14 @@ class FillWatch:
     """Remembers of each order the book it was placed into, and of each fill what it was."""
 
     def __init__(self) -> None:
-        self._placed: dict[InstrumentId, dict[OrderId, tuple[int | None, int | None]]] = {}
-        """Market → order → bid and ask of the book it was placed into."""
+        self.placed: dict[OrderId, tuple[int | None, int | None]] = {}
+        """Order → bid and ask of the book it was placed into."""
         self._fills: dict[InstrumentId, list[OutcomeFill]] = {}
-
-    def placed(self, order: Order, view: BookView) -> None:
-        bids, asks = view.book.bid_prices, view.book.ask_prices
-        touch = (bids[-1] if bids else None, asks[0] if asks else None)
-        self._placed.setdefault(order.instrument, {})[order.id] = touch
 
     def filled(self, order: Order, event: OrderFilled, terms: Instrument, now_ns: int) -> None:
         bought, price = yes_space(order.side, order.leg, event.price, terms.one)
         _, level = yes_space(order.side, order.leg, order.price, terms.one)
-        bid, ask = self._placed.get(terms.id, {}).get(order.id, (None, None))
+        bid, ask = self.placed.get(order.id, (None, None))
         spread, ahead = place_in_book(bought=bought, level=level, bid=bid, ask=ask, tick=terms.tick)
         fill = OutcomeFill(
             market=terms.id,
@@ -210,7 +204,6 @@ class FillWatch:
 
     def over(self, instrument: InstrumentId, paid_micro: int | None) -> list[OutcomeFill]:
         """Forget a market; return its fills with what a YES paid, none where nobody told."""
-        self._placed.pop(instrument, None)
         fills = self._fills.pop(instrument, [])
         if paid_micro is None:
             return []
@@ -475,7 +468,8 @@ class Replay:
         self.result.markets[order.instrument].orders += 1
         view = self._cache.views.get(order.instrument)
         if view is not None:
-            self._watch.placed(order, view)
+            bids, asks = view.book.bid_prices, view.book.ask_prices
+            self._watch.placed[order.id] = bids[-1] if bids else None, asks[0] if asks else None
 
     def _filled(self, event: OrderFilled, now_ns: int) -> None:
         result = self.result

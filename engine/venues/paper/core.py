@@ -62,7 +62,7 @@ from engine.venues.paper import matching, rules
 from engine.venues.paper.account import Wallet
 from engine.venues.paper.market import Owned, PaperMarket, brought_back
 from engine.venues.paper.matching import Matching, PaperAgenda, PaperDue
-from engine.venues.paper.queue import QueuedOrder
+from engine.venues.paper.queue import QueuedOrder, queued
 from engine.venues.paper.rules import Refusal
 from engine.venues.paper.settings import NS_PER_MS, PaperSettings
 
@@ -89,7 +89,7 @@ class PaperOrderEntry:
             return self._reject(order, (RejectReason.OTHER, rules.NO_ORDERBOOK))
         if market.closed or not market.ready or rules.refuse(order, market.instrument):
             return self._reject(order, self._refusal(market, order))
-        resting = QueuedOrder(order, market.instrument)
+        resting = queued(order, market.instrument)
         takes = market.crosses(resting)
         if takes or order.type is _GTD or floor.knows(order.id):
             refusal = self._refuse_now(market, resting, now_ns, takes=takes)
@@ -279,7 +279,7 @@ class Requests:
             events = self._entry.place(order, now_ns)
         elif isinstance(effect, CancelOrders):
             self._check(effect.account)
-            events = [self._cancel(order) for order in effect.orders]
+            events = list(map(self._cancel, effect.orders))
         else:
             events = self._answer_rare(effect, now_ns)
         return Reply(number=request.number, events=tuple(events))
@@ -476,7 +476,7 @@ class PaperVenue:
         floor.fill_count = fill_count
         cancelled: list[VenueEvent] = []
         for order, remaining in sorted(open_orders, key=lambda known: known[0].id):
-            resting = QueuedOrder(order, floor.markets[order.instrument].instrument)
+            resting = queued(order, floor.markets[order.instrument].instrument)
             resting.remaining, resting.state = remaining, _OPEN
             floor.open[order.id] = resting
             cancelled.append(floor.cancel(resting, CancelReason.SESSION_LOST))

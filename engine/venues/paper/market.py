@@ -152,21 +152,17 @@ class PaperMarket:
 
     def changed(self, event: BookChanged, percent: int, now_ns: int) -> None:
         """Apply level changes; queues move where we stand, taken size is refreshed."""
-        book = self.book
-        for change in event.changes:
-            side, price, size = change
-            if side is _BUY:
-                own, taken, levels = self.bids, self.taken_bids, book.bids
-            else:
-                own, taken, levels = self.asks, self.taken_asks, book.asks
+        book, bids, asks = self.book, self.bids, self.asks
+        taken = self.taken_bids or self.taken_asks
+        for side, price, size in event.changes:
+            own = bids if side is _BUY else asks
             if price in own:
+                levels = book.bids if side is _BUY else book.asks
                 own[price].shown(levels.get(price, 0), size, percent, now_ns)
-            if price in taken:
-                del taken[price]
-            if size > 0 and price in levels:
-                levels[price] = size
-            else:
-                book.apply((change,))
+                book.apply(((side, price, size),))  # one event may change a level twice
+            if taken:
+                (self.taken_bids if side is _BUY else self.taken_asks).pop(price, None)
+        book.apply(event.changes)
 
     def replaced(self, event: BookReplaced, percent: int, now_ns: int) -> None:
         """Load a snapshot: for our levels it is one more change; all taken size is refreshed."""

@@ -25,60 +25,52 @@ same moment.
 
 from __future__ import annotations
 
+import msgspec
+
 from engine.domain.instruments import Instrument, Leg, Side
 from engine.domain.orders import Order, OrderState
 
 PRINT_NS_MAX = 1_000_000_000
 """How long a print waits for the fall of its level; venues send both within milliseconds."""
 
-_NO, _BUY, _PENDING = Leg.NO, Side.BUY, OrderState.PENDING
+_NO, _BUY = Leg.NO, Side.BUY
 
 
-class QueuedOrder:
+class QueuedOrder(msgspec.Struct, eq=False, gc=False):
     """One own order at the venue, in YES-space: `bid` and `price` say where it stands in the book.
 
     BUY NO at q is an ask at one − q, SELL NO a bid at one − q. `ahead` is the displayed size that
-    trades first; the three `held` fields are what the account keeps back for it.
+    trades first; the two `held` fields are what the account keeps back for it.
     """
 
-    __slots__ = (
-        "ahead",
-        "bid",
-        "cash_held",
-        "ends_ns",
-        "order",
-        "price",
-        "remaining",
-        "state",
-        "tokens_held",
-    )
-
-    def __init__(self, order: Order, instrument: Instrument) -> None:
-        self.order = order
-        mirrored = order.leg is _NO
-        self.bid = (order.side is _BUY) is not mirrored
-        self.price = instrument.one - order.price if mirrored else order.price
-        self.remaining = order.size
-        self.ahead = 0
-        self.cash_held = 0
-        self.tokens_held = 0
-        self.ends_ns: int | None = None
-        self.state = _PENDING
+    order: Order
+    bid: bool
+    price: int
+    remaining: int
+    ahead: int = 0
+    cash_held: int = 0
+    tokens_held: int = 0
+    ends_ns: int | None = None
+    state: OrderState = OrderState.PENDING
 
     @property
     def filled(self) -> int:
         return self.order.size - self.remaining
 
 
-class OwnLevel:
+def queued(order: Order, instrument: Instrument) -> QueuedOrder:
+    """Return an order as it comes in: nothing stands ahead of it, nothing is held for it."""
+    no = order.leg is _NO
+    price = instrument.one - order.price if no else order.price
+    return QueuedOrder(order, (order.side is _BUY) is not no, price, order.size)
+
+
+class OwnLevel(msgspec.Struct, eq=False, gc=False):
     """Our orders at one price of one side, oldest first, and the prints the book owes a fall."""
 
-    __slots__ = ("orders", "printed", "printed_ns")
-
-    def __init__(self) -> None:
-        self.orders: list[QueuedOrder] = []
-        self.printed = 0
-        self.printed_ns = 0
+    orders: list[QueuedOrder] = []
+    printed: int = 0
+    printed_ns: int = 0
 
     def note_print(self, size: int, now_ns: int) -> None:
         """Remember traded volume whose fall the book will show next."""

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from engine.domain.instruments import Kind, Leg, Side
 from engine.venues.paper.account import PaperHolding, Pocket, Wallet, payout_of
-from engine.venues.paper.queue import QueuedOrder
+from engine.venues.paper.queue import QueuedOrder, queued
 from tests.venues.paper.world import BINARY, BUY, LINEAR, NO, SELL, SHARE, SPOT, YES, World
 
 BASE = Leg.BASE
@@ -18,7 +18,7 @@ def perpetual(cash: int = 1_000 * SHARE) -> Pocket:
 
 
 def resting(side: Side, cents: int, shares: float) -> QueuedOrder:
-    return QueuedOrder(WORLD.order(side, cents, shares, BASE, instrument=LINEAR), SPOT)
+    return queued(WORLD.order(side, cents, shares, BASE, instrument=LINEAR), SPOT)
 
 
 def trade(pocket: Pocket, side: Side, price: int, shares: int) -> None:
@@ -37,7 +37,7 @@ def test_partial_fills_never_release_more_than_was_held(
 ) -> None:
     pocket = Pocket(BINARY, Wallet(10**12), PaperHolding())
     order = msgspec.structs.replace(WORLD.order(BUY, 1, 1, leg), price=price, size=sum(parts))
-    held = QueuedOrder(order, BINARY)
+    held = queued(order, BINARY)
     assert pocket.try_hold(held)
     for part in parts:
         before = held.cash_held

@@ -2,7 +2,7 @@ from engine.domain.events import BookReplaced, TradePrinted
 from engine.domain.instruments import Leg
 from engine.venues.paper.account import Wallet
 from engine.venues.paper.market import PaperMarket
-from engine.venues.paper.queue import QueuedOrder
+from engine.venues.paper.queue import QueuedOrder, queued
 from tests.venues.paper.world import BINARY, BUY, MARKET, NO, SELL, SHARE, SPOT, YES, World
 
 WORLD = World()
@@ -18,7 +18,7 @@ def market() -> PaperMarket:
 
 
 def order(side: object, cents: int, leg: Leg = YES) -> QueuedOrder:
-    return QueuedOrder(WORLD.order(side, cents, 120 / SHARE, leg), BINARY)
+    return queued(WORLD.order(side, cents, 120 / SHARE, leg), BINARY)
 
 
 def printed(price: int, aggressor: object = None) -> TradePrinted:

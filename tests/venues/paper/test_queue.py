@@ -9,6 +9,7 @@ from engine.venues.paper.queue import (
     all_reached,
     allot,
     overtaken,
+    queued,
 )
 from tests.venues.paper.world import BINARY, BUY, NO, SELL, World
 
@@ -18,7 +19,7 @@ SIZES = st.integers(0, 10_000)
 
 
 def resting(cents: int, size: int, ahead: int = 0) -> QueuedOrder:
-    order = QueuedOrder(World().order(BUY, cents, 1), BINARY)
+    order = queued(World().order(BUY, cents, 1), BINARY)
     order.remaining = size
     order.ahead = ahead
     return order
@@ -162,8 +163,8 @@ def test_an_unknown_size_reaches_everything_at_or_better() -> None:
 
 def test_a_no_order_stands_on_the_other_side_of_the_yes_book() -> None:
     world = World()
-    ask = QueuedOrder(world.order(BUY, 40, 1, NO), BINARY)
-    bid = QueuedOrder(world.order(SELL, 40, 1, NO), BINARY)
+    ask = queued(world.order(BUY, 40, 1, NO), BINARY)
+    bid = queued(world.order(SELL, 40, 1, NO), BINARY)
     assert (ask.bid, ask.price) == (False, 6000)
     assert (bid.bid, bid.price) == (True, 6000)
 
