@@ -241,12 +241,15 @@ class Executor:
         """Return everything that must survive: ledger, orders, stops, pauses. Intents do not."""
         return encode(self._table, self._blocks, self._breakers, self._markets, self._reconciler)
 
-    def restore(self, state: bytes, seq: int = 0) -> None:
-        """Take back what `snapshot` gave behind a record, first of all. Raises BadInput."""
-        markets, reconciler = self._markets, self._reconciler
+    def restore(self, state: bytes, seq: int = 0, *, died: bool = True) -> None:
+        """Take back what `snapshot` gave behind a record, first of all. Raises BadInput.
+
+        `died` False = the life of the snapshot went on: no order is in doubt for it.
+        """
         decode(
-            state, self._table, self._blocks, self._breakers, markets=markets, reconciler=reconciler
-        )
+            state, self._table, self._blocks, self._breakers,
+            markets=self._markets, reconciler=self._reconciler, died=died,
+        )  # fmt: skip
         self._restored_seq = seq
 
     def restore_change(self, change: OrderChanged) -> None:

@@ -326,8 +326,7 @@ class OrderTable(OrderMemory):
                 raise BrokenInvariant("more instruments than instruments_max: forget closed ones")
             entry = self.over.pop(instrument.id, None) or InstrumentState(instrument)
             self.instruments[instrument.id] = entry
-            if not self.ledger.holding(instrument.id).flat:
-                tell_holding(self.exposure, self.ledger, instrument)
+            tell_holding(self.exposure, self.ledger, instrument)
         entry.instrument = instrument
         self.dirty[instrument.id] = True
         return entry
@@ -412,8 +411,11 @@ class OrderTable(OrderMemory):
         self.happen(known, Happened.NO_ANSWER, now_ns, _STARTED)
         return known
 
-    def restore(self, saved: list[LiveOrder], last_id: OrderId) -> None:
-        """Take back saved orders, live ones first; the ledger has been restored before."""
+    def restore(self, saved: list[LiveOrder], last_id: OrderId, *, died: bool = True) -> None:
+        """Take back saved orders, live ones first; the ledger has been restored before.
+
+        One without a name may have left in the life that `died`.
+        """
         self.last_id = self.known_until = last_id
         for known in saved:
             number = known.order.id
@@ -429,7 +431,7 @@ class OrderTable(OrderMemory):
             entry.cleared_for = None
             if known.state is _UNKNOWN:
                 self.unknown[number] = known
-            elif known.state is OrderState.PENDING:
+            elif died and known.state is OrderState.PENDING:
                 self.happen(known, Happened.NO_ANSWER, known.changed_ns, _STARTED)
 
     def live(self) -> list[LiveOrder]:

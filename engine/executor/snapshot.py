@@ -76,6 +76,7 @@ def decode(
     *,
     markets: Markets,
     reconciler: Reconciler,
+    died: bool = True,
 ) -> None:
     """Fill fresh objects with a saved state. Raises BadInput where it cannot be read."""
     try:
@@ -88,7 +89,7 @@ def decode(
         raise BadInput(f"{table.account} is already in use and cannot be restored into")
     table.ledger.restore(saved.ledger)
     _restore_posts(table, saved)
-    table.restore(saved.orders, OrderId(saved.last_id))
+    table.restore(saved.orders, OrderId(saved.last_id), died=died)
     table.awaiting_listing = {order.id: order for order in saved.awaiting_listing}
     for mark in saved.marks:
         # What was seen before the restart may mark a holding; it proves nothing any more.

@@ -61,6 +61,20 @@ def test_everything_that_limits_risk_survives(make_rig: Any, rig: Any) -> None:
     assert fresh.executor.working_sizes(M1) == rig.executor.working_sizes(M1)
 
 
+def test_tokens_whose_sale_may_still_fail_count_as_risk_after_a_start(
+    make_rig: Any, rig: Any
+) -> None:
+    rig.rest(BIDS)
+    rig.tell(rig.fill(1, 100, state=FillState.CONFIRMED))
+    rig.quote()
+    (sale,) = rig.rest((), ASKS)
+    rig.tell(rig.fill(sale.id, 100))
+    assert rig.executor.ledger.holding(M1).flat
+    before = rig.gate._exposure.account_micro()
+    assert before == (48 + 48) * USD  # what was sold, and a bid whose cancel nobody has answered
+    assert reborn(make_rig, rig).gate._exposure.account_micro() == before
+
+
 def test_an_end_that_is_read_back_asks_no_person_to_compare(make_rig: Any, rig: Any) -> None:
     """The life before had its listing of fills; this one reads only what was said of the order."""
     rig.quote(BIDS)

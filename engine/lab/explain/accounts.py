@@ -143,7 +143,7 @@ class ToldAccounts:
         )
         self._gates[account] = gate
         if (body := self._base.pop(f"{EXECUTOR}{account}", None)) is not None:
-            made.restore(body)
+            made.restore(body, died=False)
         self._fund(account)
         share_total(
             self._gates[name].exposure

@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from engine.domain.effects import QueryFills
-from engine.domain.events import CashMoved, FillsListed, InstrumentListed, OrderNotFound
+from engine.domain.events import (
+    CashMoved,
+    FillsListed,
+    InstrumentListed,
+    OrderNotFound,
+    OrderNotSent,
+)
 from engine.domain.events import OrderUnanswered as Unanswered
 from engine.domain.instruments import Mode
 from engine.domain.orders import OrderState
@@ -46,9 +52,9 @@ def rig() -> Rig:
     return Rig()
 
 
-def told_again(kept: list[tuple[int, Any]], rig: Rig) -> RetoldExecutor:
+def fresh() -> RetoldExecutor:
     gate = RiskGate(limits=LIMITS, breakers=Breakers(LIMITS), exposure=ExposureBook())
-    executor = RetoldExecutor(
+    return RetoldExecutor(
         account=ACCOUNT,
         mode=Mode.DEMO,
         currency="USD",
@@ -56,6 +62,10 @@ def told_again(kept: list[tuple[int, Any]], rig: Rig) -> RetoldExecutor:
         gate=gate,
         settings=ExecutorSettings(starts_reconciled=True),
     )
+
+
+def told_again(kept: list[tuple[int, Any]], rig: Rig) -> RetoldExecutor:
+    executor = fresh()
     executor.fold(InstrumentListed(instrument=rig.build.binary()), 0)
     executor.fold(CashMoved(account=ACCOUNT, currency="USD", amount_micro=1_000_000_000), 0)
     for at_ns, message in kept:
@@ -92,3 +102,22 @@ def test_an_order_of_an_earlier_life_counts_for_its_bot_before_that_wishes_again
     rig.executor.recover([order], rig.now)
     assert rig.executor.gate.exposure.bot_micro(order.bot) > 0
     assert rig.executor.owner(order.instrument) == order.bot
+
+
+def test_an_order_that_had_no_name_yet_goes_on_from_a_snapshot_as_it_lived(rig: Rig) -> None:
+    """Nobody died at the snapshot: the telling begins there in the middle of the engine's life."""
+    life = Telling(rig)
+    life.tell(rig.mark(), rig.quotes(BIDS))
+    snapshot = rig.executor.snapshot()
+    life.kept.clear()
+    life.tell(rig.quotes(()))
+    life.tell(rig.event(OrderNotSent, 1, reason="dropped"))
+    assert rig.state(1) is OrderState.REJECTED
+
+    again = fresh()
+    again.restore(snapshot, died=False)
+    for at_ns, message in life.kept:
+        again.fold(message, at_ns)
+    known = again.record(1)  # type: ignore[arg-type]
+    assert known is not None
+    assert (known.state, again.differs) == (OrderState.REJECTED, [])

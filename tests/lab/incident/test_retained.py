@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import closing
-from itertools import pairwise
 
 import pytest
 
@@ -43,11 +42,9 @@ def archived(config: Config, *, tail: int) -> None:
 
 
 def snapshots(config: Config, seqs: tuple[int, ...]) -> None:
-    """Write the snapshots an engine would have written once the moments of these records ended."""
+    """Write the snapshots an engine would have written behind these records."""
     path = config.journal_path
     records = list(load(path))
-    ends = [one.seq for one, after in pairwise(records) if one.at_ns < after.at_ns]
-    seqs = tuple(next(end for end in ends if end >= seq) for seq in seqs)
     with reading(config.state_path) as connection:
         versions = force_history(connection, owner(path))
     settings = [(one.applied_ns, one.document) for one in versions if one.applied_ns is not None]
