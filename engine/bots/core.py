@@ -73,7 +73,7 @@ from engine.executor.proof import Scope
 from engine.strategies.door import Context
 
 SECOND_NS = 1_000_000_000
-_RUNNING = BotState.RUNNING
+_RUNNING, _MONEY = BotState.RUNNING, (OrderFilled, CashMoved)
 IDLE_NS = 10 * SECOND_NS
 """The tick while nothing is held, working or unwell: a recording may be silent for days."""
 
@@ -285,10 +285,11 @@ class AccountCore:
 
     def venue(self, event: Event, now_ns: int) -> None:
         """Take a report of venue, timer or engine, of this account. Call `turn` afterwards."""
-        if type(event) is OrderFilled:
-            self._filled(event, now_ns)
-        elif type(event) is CashMoved and event.instrument is not None:
-            self._mark(event.instrument, now_ns)  # tokens that come are not worthless
+        if isinstance(event, _MONEY):
+            if isinstance(event, OrderFilled):
+                self._filled(event, now_ns)
+            elif event.instrument is not None:
+                self._mark(event.instrument, now_ns)  # tokens that come are not worthless
         self._effects += self.executor.receive(event, now_ns)
 
     def _hears(self, bot: Bot, event: Event, now_ns: int) -> bool:
@@ -383,8 +384,7 @@ class AccountCore:
                     self._evaluate(cell, now_ns)
         effects = self.executor.plan(now_ns)
         if self._effects:
-            before, self._effects = self._effects, []
-            effects = before + effects
+            effects, self._effects = self._effects + effects, []
         if self._explain is not None and (effects or self._stated):
             self._tell(self._explain, effects, now_ns)
         return effects

@@ -76,6 +76,9 @@ class TargetLevels(msgspec.Struct, gc=False):
     """After how long they end by themselves. Only for GTD."""
 
 
+NO_LEVELS = TargetLevels((), (), OrderType.GTC, True, 0, [])
+
+
 def wanted_of(
     intent: Quotes | Target | None,
     instrument: Instrument,

@@ -30,7 +30,7 @@ from engine.domain.orders import Identity, Order, OrderId, OrderState
 from engine.errors import BrokenInvariant, InvalidTransition
 from engine.executor.fills import FILLS_KNOWN_MAX
 from engine.executor.ledger import Booked, Ledger
-from engine.executor.levels import Draft, Residual, TargetLevels
+from engine.executor.levels import NO_LEVELS, Draft, Residual
 from engine.executor.settings import NEVER, ExecutorSettings
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import Denied
@@ -186,7 +186,7 @@ class InstrumentState:
         """What the last plan could not express."""
         self.still = False
         """True while the last plan had nothing to do and nothing has happened to it since."""
-        self.wanted: TargetLevels | None = None
+        self.wanted = NO_LEVELS
         """The levels worked out last, and from what: plans in a row mostly ask for the same."""
         self.wanted_for: tuple[object, ...] = ()
         self.cleared_for: BotId | None = None

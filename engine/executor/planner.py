@@ -285,7 +285,7 @@ class Attempt(msgspec.Struct, gc=False):
         leg, price = _BASE, level
         if self.instrument.kind is _BINARY:
             leg, price = (_NO, self.instrument.one - level) if side_plan.bid else (_YES, level)
-        if self._draft(side_plan, leg, _SELL, level, price, size):
+        if self._draft(side_plan, leg, _SELL, level=level, price=price, size=size):
             side_plan.sellable -= size
 
     def _open(self, side_plan: SidePlan, level: int, size: int) -> None:
@@ -303,7 +303,7 @@ class Attempt(msgspec.Struct, gc=False):
             if not fits:
                 return
             size, cost = fits, self._cost(price, fits)
-        if self._draft(side_plan, leg, _BUY, level, price, size):
+        if self._draft(side_plan, leg, _BUY, level=level, price=price, size=size):
             self.cash_free_micro -= cost
 
     def _affordable(self, price: int, size: int) -> int:
@@ -326,7 +326,7 @@ class Attempt(msgspec.Struct, gc=False):
         return cost + self.instrument.taker_fee_micro(price, size)
 
     def _draft(
-        self, side_plan: SidePlan, leg: Leg, side: Side, level: int, price: int, size: int
+        self, side_plan: SidePlan, leg: Leg, side: Side, *, level: int, price: int, size: int
     ) -> bool:
         """Add a draft; False where a marketable order would be below the venue's value."""
         wanted = self.wanted

@@ -208,7 +208,7 @@ class Planning:
         holding = ledger.holding(instrument.id)
         position = 0 if type(intent) is Quotes else holding.position
         asked = (intent, instrument, position, entry.mark, self._settings)
-        if entry.wanted is None or entry.wanted_for != asked:
+        if entry.wanted_for != asked:
             entry.wanted, entry.wanted_for = wanted_of(*asked), asked
         made = plan(
             entry.wanted,

@@ -95,9 +95,9 @@ class Pocket:
         if side is _SELL or self._shorts:
             closing = self.closing(side, size)
             opening -= closing
-        if opening:
-            if side is _SELL and not self._shorts:
+            if opening and not self._shorts:
                 return False
+        if opening:
             price, purse = order.price, self.purse
             cash = -(-price * opening // self._divisor)
             if self._maker_fees:
