@@ -54,7 +54,7 @@ from storage.rows import (
     upsert,
 )
 
-VERSION = 10
+VERSION = 11
 """Raise it with every change of what a record means to a row: old projections are rebuilt."""
 
 BATCH = 10_000
@@ -533,8 +533,9 @@ class Fold:
         self.rows.put(
             CashFold(
                 account=event.account, seq=record.seq, mode=mode, currency=event.currency,
-                amount_micro=cash, kind=event.kind, payment=event.payment, at_ns=record.at_ns,
-                instrument=event.instrument, leg=event.leg, tokens=event.tokens,
+                amount_micro=cash, kind=event.kind, payment=event.payment,
+                paid_ns=event.paid_ns, at_ns=record.at_ns, instrument=event.instrument,
+                leg=event.leg, tokens=event.tokens,
             )
         )  # fmt: skip
         if event.tokens:

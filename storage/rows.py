@@ -343,6 +343,8 @@ class CashFold(msgspec.Struct, kw_only=True):
     kind: CashKind
     payment: str
     """The venue's name of a reward or rebate; empty = it is a deposit or a withdrawal."""
+    paid_ns: int = 0
+    """When it was paid; of the first cash, when it was asked for."""
     at_ns: int
     instrument: str | None = None
     """The market a reward was named for, or whose tokens came; None = the account as a whole."""

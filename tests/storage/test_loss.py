@@ -161,7 +161,8 @@ def test_tokens_that_came_without_a_trade_are_given_back_behind_their_terms(home
     other = msgspec.structs.replace(TERMS, id=InstrumentId("demo:other"))
     came = CashFold(
         account=DEMO, seq=999, mode=Mode.DEMO, currency="pUSD", amount_micro=7,
-        kind=CashKind.DEPOSIT, payment="", at_ns=5, instrument=other.id, leg=Leg.NO, tokens=SHARE,
+        kind=CashKind.DEPOSIT, payment="", paid_ns=4, at_ns=5, instrument=other.id, leg=Leg.NO,
+        tokens=SHARE,
     )  # fmt: skip
     with writing(home / "pitboss.db") as connection, transaction(connection):
         put_instrument(connection, ENGINE, other, 1)
@@ -169,8 +170,8 @@ def test_tokens_that_came_without_a_trade_are_given_back_behind_their_terms(home
     known = known_of(home / "journal.db", home / "pitboss.db", ENGINE)
     made = [one for _, one, _ in known.messages()]
     told = CashMoved(
-        account=AccountId(DEMO), currency="pUSD", amount_micro=7, instrument=other.id, leg=Leg.NO,
-        tokens=SHARE,
+        account=AccountId(DEMO), currency="pUSD", amount_micro=7, paid_ns=4, instrument=other.id,
+        leg=Leg.NO, tokens=SHARE,
     )  # fmt: skip
     assert made.index(InstrumentListed(instrument=other)) < made.index(told)
 
