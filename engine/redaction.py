@@ -25,6 +25,9 @@ SECRET_CHARACTERS_MIN = 6
 
 DEPTH_MAX = 16
 TEXT_CHARACTERS_MAX = 20_000
+EDGE_CHARACTERS_MIN = 1_000
+"""So much before the end of what is looked at is not shown: half a secret looks like none."""
+
 INT64 = 1 << 63
 KEY_DIGITS = 64
 
@@ -64,6 +67,7 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._forms: set[str] = set()
+        self._edge = EDGE_CHARACTERS_MIN
         self._known: re.Pattern[str] | None = None
         for secret in secrets:
             self.know(secret)
@@ -86,11 +90,13 @@ class Redactor:
                 quote(text, safe=""),
             }
         longest_first = sorted(self._forms, key=lambda form: (-len(form), form))
+        self._edge = max(EDGE_CHARACTERS_MIN, len(longest_first[0]))
         self._known = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
 
     def text(self, text: str, *, public: bool = False) -> str:
         """Return the text without secrets; `public` lets one id of 64 hex digits stand."""
-        clean = text.encode("utf-8", "backslashreplace").decode("utf-8")
+        seen = text[: TEXT_CHARACTERS_MAX + self._edge]
+        clean = seen.encode("utf-8", "backslashreplace").decode("utf-8")
         if self._known is not None:
             clean = self._known.sub(HIDDEN, clean)
         clean = _PEM.sub(HIDDEN, clean)
@@ -98,8 +104,10 @@ class Redactor:
         clean = _URL_PASSWORD.sub(rf"\g<before>{HIDDEN}", clean)
         if not (public and len(clean.removeprefix("0x")) == KEY_DIGITS):
             clean = _LONG_HEX.sub(_keep_public, clean)
-        if len(clean) > TEXT_CHARACTERS_MAX:
-            clean = clean[:TEXT_CHARACTERS_MAX] + f"… ({len(clean):,} characters)"
+        if len(seen) < len(text):
+            clean = clean[: -self._edge]
+        if len(seen) < len(text) or len(clean) > TEXT_CHARACTERS_MAX:
+            clean = clean[:TEXT_CHARACTERS_MAX] + f"… ({len(text):,} characters)"
         return clean
 
     def value(self, value: object, name: str = "", depth: int = 0) -> object:
