@@ -51,7 +51,12 @@ def test_a_database_that_is_written_all_the_time_is_copied_as_of_one_moment(
     """Rows come in pairs whose sum is nought; a copy of half a transaction would show it."""
     monkeypatch.setattr(backup, "PAGES_AT_ONCE", 20)
     path = made(tmp_path / "a.db", 3_000)
-    ended, wrote = threading.Event(), []
+    ended, written, wrote = threading.Event(), threading.Event(), []
+
+    def until_more_is_written(done: int, total: int, what: str) -> None:
+        quiet(done, total, what)
+        written.clear()
+        assert written.wait(60), "nobody wrote meanwhile: the test proves nothing"
 
     def write() -> None:
         with closing(connect_writer(path, synchronous="OFF")) as connection:
@@ -60,15 +65,13 @@ def test_a_database_that_is_written_all_the_time_is_copied_as_of_one_moment(
                     connection.execute("INSERT INTO t VALUES (7, 0, zeroblob(500))")
                     connection.execute("INSERT INTO t VALUES (0, -7, zeroblob(500))")
                 wrote.append(1)
+                written.set()
 
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        while len(wrote) < 5:
-            ended.wait(0.001)
-        before = len(wrote)
-        back_up({"a.db": path}, tmp_path / "k", name=NAME, tell=quiet)
-        assert len(wrote) > before, "nobody wrote meanwhile: the test proves nothing"
+        assert written.wait(60)
+        back_up({"a.db": path}, tmp_path / "k", name=NAME, tell=until_more_is_written)
     finally:
         ended.set()
         writer.join()
