@@ -2,7 +2,8 @@
 
 Starts demo exchange, engine and dashboard in a home of its own, opens tabs in headless Chromium,
 and tells how long a warm page switch and an update take, what share of a core the server uses, and
-what memory and disk all of it takes. That is a desk of minutes: hours are watched from outside.
+what memory and disk all of it takes. That is a desk of minutes; `--quarters 12` watches one for
+three hours and tells each process and each file every quarter of an hour.
 """
 
 from __future__ import annotations
@@ -51,13 +52,15 @@ LIVING = ("/", "/bots?bot=demo-events", "/orders", "/positions", "/risk")
 
 START_S = 120
 PAGE_MS_MAX = 180_000
-TRADE_S = 240
+TRADE_S = 600
 """How long the demo bots may take to their first fills."""
 
-FILLS = 20
+FILLS = 5
 SWITCHES = 8
 SECONDS = 60
 """How long the tabs are watched."""
+
+QUARTER_S = 900
 
 Row = tuple[str, str, str, str, str]
 
@@ -189,18 +192,46 @@ class Taken(NamedTuple):
     stored: int
 
 
+def processes(programs: Mapping[str, subprocess.Popen[bytes]]) -> dict[str, list[psutil.Process]]:
+    """Return each program of a desk with what it started."""
+    roots = {name: psutil.Process(one.pid) for name, one in programs.items()}
+    return {name: [root, *root.children(recursive=True)] for name, root in roots.items()}
+
+
+def files(home: Path) -> dict[str, int]:
+    """Return the bytes of each file and folder of a desk's home, logs of databases left out."""
+    return {
+        one.name: size_of(one) if one.is_dir() else one.stat().st_size
+        for one in home.iterdir()
+        if not one.name.endswith("-wal")
+    }
+
+
 def taken(programs: Mapping[str, subprocess.Popen[bytes]], home: Path) -> Taken:
     """Read what all programs of a desk, with what they started, have taken."""
-    roots = {name: psutil.Process(one.pid) for name, one in programs.items()}
-    every = [one for root in roots.values() for one in (root, *root.children(recursive=True))]
-    spent = roots["dashboard"].cpu_times()
+    found = processes(programs)
+    every = [one for many in found.values() for one in many]
+    spent = found["dashboard"][0].cpu_times()
     return Taken(
         at_s=time.monotonic(),
         server_cpu_s=spent.user + spent.system,
         rss=sum(one.memory_info().rss for one in every),
         written=sum(one.io_counters().write_bytes for one in every),
-        stored=size_of(home),
+        stored=sum(files(home).values()),
     )
+
+
+def quarter(programs: Mapping[str, subprocess.Popen[bytes]], home: Path) -> str:
+    """Return a line for each program, RSS, CPU and bytes written so far, and one for the files."""
+    lines = []
+    for name, many in processes(programs).items():
+        rss = sum(one.memory_info().rss for one in many)
+        written = sum(one.io_counters().write_bytes for one in many)
+        spent = sum(sum(one.cpu_times()[:2]) for one in many)
+        lines.append(f"{name:10}{rss / 2**20:8.1f} MB{spent:9.1f} s{written / 1e6:9.1f} MB written")
+    told = sorted(files(home).items(), key=lambda one: -one[1])
+    lines.append("  ".join(f"{name} {size / 1e6:.1f}" for name, size in told if size >= 50_000))
+    return "\n".join(lines)
 
 
 class Measured(NamedTuple):
@@ -213,7 +244,7 @@ class Measured(NamedTuple):
     after: Taken
 
 
-def measure(*, tabs: int, seconds: int) -> Measured | None:
+def measure(*, tabs: int, seconds: int, quarters: int = 0) -> Measured | None:
     """Start a desk, measure, end everything; None (said on stderr) without a browser."""
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
     if chromium is None:
@@ -227,6 +258,7 @@ def measure(*, tabs: int, seconds: int) -> Measured | None:
         words = {
             "demo": ("engine", "demo", "--port", str(demo)),
             "engine": ("engine", "run", "--demo", f"http://127.0.0.1:{demo}"),
+            "worker": ("engine", "worker"),
             "dashboard": ("streamlit", "run", "app.py", "--server.port", str(web)),
         }
         programs = {}
@@ -246,7 +278,13 @@ def measure(*, tabs: int, seconds: int) -> Measured | None:
         time.sleep(5)  # everything drawn once; what follows is the steady state
         before = taken(programs, home)
         updates_ms = opened[0].evaluate(WATCH, seconds)
-        return Measured(pages, updates_ms, before, taken(programs, home))
+        after = taken(programs, home)
+        for done in range(quarters):
+            print(f"\nafter {15 * done} min\n{quarter(programs, home)}", flush=True)
+            time.sleep(QUARTER_S)
+        if quarters:
+            print(f"\nafter {15 * quarters} min\n{quarter(programs, home)}", flush=True)
+        return Measured(pages, updates_ms, before, after)
 
 
 def rows(*, tabs: int = 5, seconds: int) -> list[Row]:
@@ -268,7 +306,8 @@ def rows(*, tabs: int = 5, seconds: int) -> list[Row]:
         ),
         _row("RSS of all processes", after.rss / 2**20, 450, "MB"),
         _row("written in an hour", (after.written - before.written) / hours / 1e9, 0.3, "GB"),
-        _row("grown on disk in an hour", (after.stored - before.stored) / hours / 1e6, 10, "MB"),
+        ("grown on disk in an hour", f"{(after.stored - before.stored) / hours / 1e6:,.1f} MB",
+         "10 MB", "-", "of this minute; hours: --quarters"),
     ]  # fmt: skip
 
 
@@ -282,8 +321,9 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.dashboard")
     parser.add_argument("--tabs", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=SECONDS)
+    parser.add_argument("--quarters", type=int, default=0, help="quarters of an hour to go on")
     options = parser.parse_args(argv)
-    found = measure(tabs=options.tabs, seconds=options.seconds)
+    found = measure(tabs=options.tabs, seconds=options.seconds, quarters=options.quarters)
     if found is None:
         return 1
     for name, pairs in found.pages.items():
