@@ -12,7 +12,7 @@ import sqlite3
 
 from engine.domain.effects import RaiseAlert
 from engine.domain.instruments import Mode
-from storage.rows import insert
+from storage.database import insert
 
 UNSEEN_MAX = 25
 """Most unseen alerts of one kind and place; more of them are counted on the latest."""

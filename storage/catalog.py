@@ -10,7 +10,7 @@ import msgspec
 
 from engine.domain.catalog import StrategyEntry, VenueEntry
 from engine.errors import StorageError
-from storage.rows import insert
+from storage.database import insert
 
 T = TypeVar("T", bound=msgspec.Struct)
 

@@ -16,8 +16,7 @@ from engine.domain.commands import AnyCommand
 from engine.domain.effects import RaiseAlert, Severity
 from engine.errors import BadInput, BrokenInvariant
 from storage.alerts import raise_alert
-from storage.database import transaction
-from storage.rows import Table, insert, note
+from storage.database import Table, insert, note, transaction
 
 TTL_NS = 30 * 1_000_000_000
 """How long a command may wait to be claimed, unless its author says otherwise."""

@@ -20,8 +20,7 @@ import zstandard
 
 from engine.domain.decisions import Decision, Planned
 from engine.errors import BadInput, StorageError
-from storage.database import connect_writer, reading, refusals_told, transaction
-from storage.rows import Bulk, Table
+from storage.database import Bulk, Table, connect_writer, reading, refusals_told, transaction
 
 FILE_BYTES_MAX = 256 * 1024 * 1024
 FILES_KEPT = 4

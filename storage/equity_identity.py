@@ -15,7 +15,7 @@ import msgspec
 
 from engine.domain.instruments import Leg, Mode
 from engine.domain.money import MICRO
-from storage.rows import insert, upsert
+from storage.database import insert, upsert
 
 TOLD_MAX = 5
 """Differing holdings named in a text; the rest is counted."""

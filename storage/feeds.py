@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from storage.rows import insert, upsert
+from storage.database import insert, upsert
 from storage.views import PageKey, Row, newest
 
 GAPS_KEPT = 5_000

@@ -13,8 +13,7 @@ from enum import StrEnum
 import msgspec
 
 from engine.errors import BadInput
-from storage.database import transaction
-from storage.rows import Table, insert, keep_only, note
+from storage.database import Table, insert, keep_only, note, transaction
 from storage.views import ROWS_MAX, PageKey, Row, newest, query
 
 ATTEMPTS_MAX = 3

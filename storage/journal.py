@@ -28,8 +28,7 @@ from engine.domain.effects import AnyEffect
 from engine.domain.events import AnyEvent
 from engine.domain.intents import Intent
 from engine.errors import BadInput, JournalCorrupt, LeaseLost, StorageError
-from storage.database import connect_writer, reading, refusals_told, transaction
-from storage.rows import Bulk
+from storage.database import Bulk, connect_writer, reading, refusals_told, transaction
 
 # -- records: what a row holds, its checksum, and which struct its bytes are -----------------------
 # A record's body is the msgpack of one frozen message; its kind is the struct's name, which is also

@@ -26,7 +26,7 @@ from engine.domain.telemetry import (
     WatchedMarket,
 )
 from engine.errors import BadInput, StorageError
-from storage.rows import RowType, Table, insert, keep_only, note, upsert
+from storage.database import RowType, Table, insert, keep_only, note, upsert
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ import msgspec
 from engine.domain.catalog import Finding, Grade
 from engine.domain.fills import FillState
 from engine.domain.instruments import Mode
-from storage.rows import Table, note
+from storage.database import Table, note
 
 UNLOCKED = "live unlocked"
 LOCKED = "live locked"

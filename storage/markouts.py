@@ -16,7 +16,7 @@ import msgspec
 
 from engine.domain.instruments import Leg, Mode
 from engine.domain.money import MICRO
-from storage.rows import Table, insert
+from storage.database import Table, insert
 
 HORIZONS_MS = (300, 1_000, 5_000, 30_000, 300_000)
 AT_RESOLUTION = 0

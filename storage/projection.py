@@ -27,7 +27,7 @@ from engine.domain.settings import AccountSettings
 from engine.errors import JournalCorrupt, StorageError
 from storage import schema
 from storage.bets import Bets
-from storage.database import reading, transaction, writing
+from storage.database import insert, reading, transaction, upsert, writing
 from storage.journal import (
     Record,
     decode,
@@ -50,8 +50,6 @@ from storage.rows import (
     PositionFold,
     RedemptionFold,
     Rows,
-    insert,
-    upsert,
 )
 
 VERSION = 11

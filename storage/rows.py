@@ -1,191 +1,20 @@
-"""Rows: how one is read and judged, and written; many per statement, and again while folding.
-
-A table's rows are structs: a field is a column, a field of a compound type is JSON in it. Any cell
-may be damaged, by a disk or a foreign hand; what cannot be read is `BadInput` and never a guess.
-"""
+"""The rows of a projection: found when asked for, written back in batches."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
-from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
-from msgspec.inspect import (
-    BoolType,
-    BytesType,
-    EnumType,
-    FloatType,
-    IntType,
-    NoneType,
-    StrType,
-    UnionType,
-    type_info,
-)
 
 from engine.domain.events import CashKind
 from engine.domain.fills import FillState, Liquidity, SizeSource
 from engine.domain.instruments import Leg, Mode, Side
 from engine.domain.orders import OrderState, OrderType
-from engine.errors import BadInput, BrokenInvariant, StorageError
+from engine.errors import StorageError
 from storage.bets import BetFold
-
-WHY_LENGTH_MAX = 300
-"""How much is told of why a row cannot be read: it may quote what somebody planted there."""
-
-_SCALARS = (BytesType, EnumType, FloatType, IntType, NoneType, StrType)
-
-RowType = TypeVar("RowType", bound=msgspec.Struct)
-SqlValues = Sequence[Any] | Mapping[str, Any]
-
-
-def upsert(key: Iterable[str], moves: Iterable[str]) -> str:
-    """Return the end of an INSERT that changes these columns alone of a row that is there.
-
-    REPLACE would take the row and its entry in every index out and put them in anew: whole pages.
-    """
-    changes = ", ".join(f"{name} = excluded.{name}" for name in moves)
-    return f" ON CONFLICT ({', '.join(('engine_id', *key))}) DO UPDATE SET {changes}"
-
-
-def insert(
-    connection: sqlite3.Connection,
-    table: str,
-    /,
-    *,
-    verb: str = "INSERT",
-    ends: str = "",
-    **cells: Any,
-) -> sqlite3.Cursor:
-    """Write one row, column by column, inside the caller's transaction; see `Table.put`."""
-    marks = ", ".join("?" * len(cells))
-    return connection.execute(
-        f"{verb} INTO {table} ({', '.join(cells)}) VALUES ({marks})" + ends, tuple(cells.values())
-    )
-
-
-def keep_only(
-    connection: sqlite3.Connection, table: str, engine_id: str, columns: str, keys: Iterable[Any]
-) -> None:
-    """Delete an engine's rows but those with one of `keys`, by one column or by two."""
-    one, many = columns.count(",") == 0, list(keys)
-    value = "value" if one else "value ->> 0, value ->> 1"
-    connection.execute(
-        f"DELETE FROM {table} WHERE engine_id = ? AND ({columns}) NOT IN "  # noqa: S608 our own words
-        f"(SELECT {value} FROM json_each(?))",
-        (engine_id, msgspec.json.encode(many).decode()),
-    )
-
-
-class Table(Generic[RowType]):
-    """The rows of one table as structs of one kind. `columns` are their names, for a SELECT.
-
-    `read_as` says by which expression a column is read that is not kept as it is.
-    """
-
-    def __init__(
-        self, kind: type[RowType], name: str, read_as: Mapping[str, str] = MappingProxyType({})
-    ) -> None:
-        fields = msgspec.structs.fields(kind)
-        self._kind = kind
-        self.name = name
-        self._names = tuple(field.encode_name for field in fields)
-        self.columns = ", ".join(read_as.get(one, one) for one in self._names)
-        self._flags = []
-        self._json = {}
-        for place, field in enumerate(fields):
-            info = type_info(field.type)
-            if isinstance(info, BoolType):
-                self._flags.append(place)
-            elif not all(
-                isinstance(one, _SCALARS)
-                for one in (info.types if isinstance(info, UnionType) else (info,))
-            ):
-                self._json[place] = msgspec.json.Decoder(field.type).decode
-        self._encode = msgspec.json.Encoder().encode
-
-    def read(self, row: Sequence[Any], what: str = "it") -> RowType:
-        """Return `columns` as what they are. Raises BadInput where a cell cannot be."""
-        cells = dict(zip(self._names, row, strict=True))
-        try:
-            for place, decode in self._json.items():
-                cells[self._names[place]] = decode(str(row[place]))
-            for place in self._flags:
-                if row[place] in (0, 1):
-                    cells[self._names[place]] = bool(row[place])
-            return msgspec.convert(cells, self._kind)
-        except (ValueError, RecursionError) as error:  # of msgspec, of an encoding; nested too deep
-            raise BadInput(f"{what} cannot be read: {str(error)[:WHY_LENGTH_MAX]}") from error
-
-    def all(self, connection: sqlite3.Connection, where: str, values: SqlValues) -> list[RowType]:
-        """Return the rows that a WHERE gives, in its order. Raises BadInput for a damaged one."""
-        query = f"SELECT {self.columns} FROM {self.name} WHERE {where}"  # noqa: S608 our own words
-        return [self.read(row) for row in connection.execute(query, values)]
-
-    def one(
-        self, connection: sqlite3.Connection, where: str, values: SqlValues, what: str = "it"
-    ) -> RowType | None:
-        """Return the row that a WHERE gives, None where there is none. Raises BadInput."""
-        query = f"SELECT {self.columns} FROM {self.name} WHERE {where}"  # noqa: S608 our own words
-        row = connection.execute(query, values).fetchone()
-        return None if row is None else self.read(row, what)
-
-    def put(
-        self,
-        connection: sqlite3.Connection,
-        engine_id: str,
-        rows: Iterable[RowType],
-        verb: str = "INSERT OR REPLACE",
-        ends: str = "",
-        **more: Any,
-    ) -> sqlite3.Cursor:
-        """Write rows inside the caller's transaction; `more` are columns that are no fields.
-
-        `ends` stands behind the values, for example `upsert`.
-        """
-        names = ("engine_id", *self._names, *more)
-        return connection.executemany(
-            f"{verb} INTO {self.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
-            + ends,
-            [(engine_id, *self.cells(row), *more.values()) for row in rows],
-        )
-
-    def moving(self, key: Sequence[str], *more: str) -> str:
-        """Return the end of an INSERT that moves every column but `key`, and `more`."""
-        return upsert(key, [name for name in (*self._names, *more) if name not in key])
-
-    def cells(self, row: RowType) -> list[Any]:
-        cells = list(msgspec.structs.astuple(row))
-        for place in self._json:
-            cells[place] = self._encode(cells[place]).decode()
-        return cells
-
-
-# -- Audit: who changed what. Rows are only ever added; triggers in the file forbid the rest -------
-
-
-def note(
-    connection: sqlite3.Connection,
-    engine_id: str,
-    at_ns: int,
-    who: str,
-    what: str,
-    /,
-    **detail: Any,
-) -> None:
-    """Add a row inside the caller's transaction: the change and its trace live or die together.
-
-    `detail` must hold no secret. Raises BrokenInvariant outside a transaction.
-    """
-    if not connection.in_transaction:
-        raise BrokenInvariant("an audit row belongs to the transaction of what it tells")
-    text = msgspec.json.encode(detail).decode()
-    insert(connection, "audit", engine_id=engine_id, at_ns=at_ns, who=who, what=what, detail=text)
-
-
-# -- the rows of a projection: found when asked for, written back in batches -----------------------
+from storage.database import RowType, Table, upsert
 
 
 class OrderFold(msgspec.Struct, kw_only=True):
@@ -486,35 +315,3 @@ class Rows:
             table.put(self._connection, self._engine_id, dirty.values(), "INSERT", ends)
             dirty.clear()
             self._cache[kind].clear()
-
-
-# -- many rows per statement -----------------------------------------------------------------------
-# A busy engine thread does not slow a writing one to a row per switch.
-#
-# SQLite gives Python's lock back for every statement that it runs, and a thread that wants the lock
-# again waits for as long as another one may keep it. So rows go in by hundreds where there are so
-# many, then by tens, and only a rest one by one. No more at once: while the values of a statement
-# are handed over, nobody else runs, and a trading loop must not feel that.
-
-ROWS = (500, 50, 5)
-"""Rows per statement, while there are so many. 500 decisions (12 columns) take 0.6 ms in all, of
-which handing over is a part. SQLite takes 32,766 variables."""
-
-
-class Bulk:
-    """One INSERT: what stands before the values, and behind them (for example ON CONFLICT)."""
-
-    def __init__(self, begins: str, columns: int, ends: str = "") -> None:
-        row = f" ({','.join('?' * columns)})"
-        self._one = begins + row + ends
-        self._many = [(count, begins + ",".join([row] * count) + ends) for count in ROWS]
-
-    def write(self, connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Insert the rows in their order, inside the caller's transaction."""
-        first = 0
-        for count, statement in self._many:
-            while len(rows) - first >= count:
-                block = rows[first : first + count]
-                connection.execute(statement, tuple(chain.from_iterable(block)))
-                first += count
-        connection.executemany(self._one, rows[first:])

@@ -22,9 +22,8 @@ from engine.domain.instruments import Instrument, Mode, Side
 from engine.domain.money import ceil_div
 from engine.domain.orders import Order
 from engine.errors import BadInput
-from storage.database import reading, transaction
+from storage.database import Table, insert, reading, transaction
 from storage.journal import Record, decode
-from storage.rows import Table, insert
 from storage.views import MICRO_DECIMALS, ROWS_MAX, Row, shown
 
 BATCH = 10_000

@@ -17,8 +17,7 @@ from pydantic import ValidationError
 
 from engine.domain.settings import SettingsDocument
 from engine.errors import BadInput, ConfigError
-from storage.database import transaction
-from storage.rows import WHY_LENGTH_MAX, Table, insert, note
+from storage.database import WHY_LENGTH_MAX, Table, insert, note, transaction
 
 
 class SettingsVersion(msgspec.Struct, frozen=True, kw_only=True):

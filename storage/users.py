@@ -14,8 +14,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from engine.errors import BadInput
-from storage.database import transaction, writing
-from storage.rows import insert, note, upsert
+from storage.database import insert, note, transaction, upsert, writing
 
 ENGINE_ID = "pitboss"
 """The engine of a home whose engine has not named itself yet; users always belong to this one."""

@@ -59,7 +59,7 @@ from tests.fakes.polymarket.listing import Listed, identify, instrument_of
 from tests.lab.conftest import QUOTING
 from tests.live.desk import PATIENCE_S, LiveDesk
 
-RATCHET = {"an order": 41, "a KILL": 32, "a settings edit": 18, "a price to its row": 22}
+RATCHET = {"an order": 41, "a KILL": 30, "a settings edit": 15, "a price to its row": 19}
 """Modules a flow may run through, by its name."""
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -280,11 +280,12 @@ async def test_a_kill_is_short(tmp_path: Path) -> None:
         async with TradingDesk(tmp_path, Exchange()) as desk:
             engine = desk.engine
             engine.accounts.resting_outside = lambda _: ()
+            kills = engine.part(ScopedKills)
             with distance.counted():
                 name = desk.leave(Kill(account=DEMO))
                 async with asyncio.timeout(PATIENCE_S):
                     while (left := desk.find(name)).state not in ENDS:
-                        engine.part(ScopedKills).watch(engine.clock.now_ns())
+                        kills.watch(engine.clock.now_ns())
                         await asyncio.sleep(0.01)
             assert left.state is CommandState.DONE, left.answer
             assert "PROVEN" in left.answer

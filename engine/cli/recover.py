@@ -30,12 +30,11 @@ from engine.live.venues import Venues, venues_of
 from engine.locks import locked
 from engine.runtime.services import ClosingVenue
 from storage.alerts import raise_alert
-from storage.database import reading, transaction, writing
+from storage.database import note, reading, transaction, writing
 from storage.latch import set_latch
 from storage.live import many
 from storage.loss import UNSEEN_MAX, Known, Message, accept, known_of
 from storage.projection import Loss, find_loss, registered
-from storage.rows import note
 from storage.schema import check_schema
 from storage.settings import in_force
 from storage.users import ENGINE_ID

@@ -68,7 +68,7 @@ class EngineStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Account → why nothing is placed there."""
     latches: tuple[ScopedLatch, ...] = ()
     latch_reason: str = ""
-    """Who set the KILL latch and why, as risk knows it; empty = it is not set."""
+    """Who set the KILL latch of the whole desk and why, as risk knows it; empty = it is not set."""
     refusals: tuple[str, ...] = ()
     """Files that refuse what waits for them."""
     receipt: str | None = None

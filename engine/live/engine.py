@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
@@ -62,6 +62,7 @@ class Engine(Services):
         self._snapshot_every = snapshot_every
         self.tasks: set[asyncio.Task[None]] = set()
         """The streams that run."""
+        self._beside: set[asyncio.Task[None]] = set()
         self._parts: dict[Callable[..., object], object] = {}
         self.gates: dict[AccountId, RiskGate] = {}
         self.absent: dict[str, BotSnapshot] = {}
@@ -92,13 +93,26 @@ class Engine(Services):
         self.tasks.add(task)
         task.add_done_callback(self._stream_ended)
 
+    def beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something once, beside trading; a mistake in it ends the engine."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._beside.add(task)
+        task.add_done_callback(self._done_beside)
+
+    def _done_beside(self, task: asyncio.Task[None]) -> None:
+        self._beside.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self.end(error)
+
     def _stream_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled():
             self.end(task.exception() or BrokenInvariant("a stream ended by itself"))
 
-    def make(self, made: Callable[[Engine], object]) -> None:
+    def make(self, made: Callable[[Engine], object]) -> object:
         """Make this engine's one of a class that commands are handled with: once, at the start."""
         self._parts[made] = made(self)
+        return self._parts[made]
 
     def part(self, made: Callable[[Engine], Part]) -> Part:
         """Return what `make` has made of a class.

@@ -249,6 +249,8 @@ class Telemetry:
 
     def _latch_reason(self) -> str:
         """Return who set the latch and why, as risk knows it; empty while it is not set."""
+        if not self._engine.killed.is_set():
+            return ""
         runners = self._engine.runners.values()
         return next(
             (why for s in runners if (why := s.desk.executor.gate.breakers.latch_reason)), ""

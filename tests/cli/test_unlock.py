@@ -18,9 +18,9 @@ from engine.domain.events import CashKind
 from engine.domain.instruments import Mode
 from engine.live import vault
 from engine.runtime.credentials import Credential
-from storage.database import connect_writer, reading, writing
+from storage.database import Table, connect_writer, reading, writing
 from storage.live_accounts import Examination, Examiner, Unlock, examinations, unlocks
-from storage.rows import CashFold, Table
+from storage.rows import CashFold
 from storage.schema import migrate
 from storage.settings import save
 from storage.users import ENGINE_ID

@@ -29,7 +29,7 @@ from pathlib import Path
 from engine.clock import WallClock
 from engine.domain.commands import AckAlert
 from engine.runtime.state_writer import StateKeeper
-from storage.rows import note
+from storage.database import note
 from storage.commands import CommandState, answer, leave
 from storage.database import connect_writer, transaction
 from storage.live import EngineBeat, put_engine

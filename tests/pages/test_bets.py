@@ -27,11 +27,11 @@ from engine.domain.orders import Identity, OrderState
 from pages.kit import tables
 from storage.bets import BetFold, BetResult
 from storage.commands import MarkKind, StandingMark, mark
-from storage.database import writing
+from storage.database import Table, writing
 from storage.journal import names_sum, open_journal, record_sum, write_batch
 from storage.live import EngineBeat, put_engine, put_instrument
 from storage.projection import register_account
-from storage.rows import FillFold, ListingFold, Table
+from storage.rows import FillFold, ListingFold
 from tests.pages.seen import figures, links
 from tests.pages.test_asking import left, press
 

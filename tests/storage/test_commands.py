@@ -24,7 +24,7 @@ from engine.errors import BadInput, BrokenInvariant
 from storage import commands
 from storage.alerts import raise_alert
 from storage.commands import CommandState, LeftCommand
-from storage.rows import note
+from storage.database import note
 
 START = StartBot(bot=BotId("maker"))
 

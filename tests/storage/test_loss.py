@@ -27,12 +27,12 @@ from engine.errors import JournalCorrupt
 from engine.executor.executor import Executor
 from engine.runtime.journal import JournalWriter
 from engine.runtime.recovery import executor_of, recover
-from storage.database import connect_reader, transaction, writing
+from storage.database import Table, connect_reader, transaction, writing
 from storage.journal import last_seq, load, take_lease
 from storage.live import put_instrument
 from storage.loss import UNSEEN_MAX, accept, known_of
 from storage.projection import check_past, find_loss, project, register_account
-from storage.rows import CashFold, Table
+from storage.rows import CashFold
 from storage.schema import migrate
 from tests.storage.books import DEMO, SHARE, TERMS, bought
 

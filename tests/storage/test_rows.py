@@ -13,8 +13,8 @@ from engine.domain.instruments import Leg, Mode
 from engine.domain.instruments import Side as OrderSide
 from engine.domain.orders import OrderState, OrderType
 from engine.errors import BadInput
-from storage.database import transaction
-from storage.rows import ROWS, Bulk, OrderFold, Rows, Table
+from storage.database import ROWS, Bulk, Table, transaction
+from storage.rows import OrderFold, Rows
 
 
 def table() -> sqlite3.Connection:

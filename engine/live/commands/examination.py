@@ -33,8 +33,11 @@ class Examining:
         self._engine = engine
         self._under_way: set[AccountId] = set()
 
-    def examine(self, account: AccountId, who: str, tell: Answered) -> None:
-        """Ask about an account; `tell` hears the verdict. Raises BadInput, asking nothing."""
+    @command(ExamineAccount)
+    def examine(self, command: ExamineAccount, who: str) -> Pending:
+        """Ask about a live account; answered when the verdict is kept. Raises BadInput."""
+        account, pending = command.account, Pending()
+        tell = pending.done_or_failed
         credentials = self._credential(account)
         if account in self._under_way:
             raise BadInput(f"{account} is being examined already: its verdict comes in a moment")
@@ -43,6 +46,7 @@ class Examining:
         threading.Thread(
             target=self._work, args=(account, credentials, who, tell), daemon=True, name="doctor"
         ).start()
+        return pending
 
     def _credential(self, account: AccountId) -> Credential:
         settings = self._engine.settings.document.accounts.get(account)
@@ -129,11 +133,3 @@ def sentence(verdict: Examination) -> str:
     more = len(verdict.failures) - 1
     rest = f" ({more} more to mend)" if more else ""
     return f"{verdict.account}: NOT green: {first.name}: {first.said}; {first.fix}{rest}"
-
-
-@command(ExamineAccount)
-def examine(engine: Engine, command: ExamineAccount, who: str) -> Pending:
-    """Let the doctor look at a live account; answered when its verdict is kept."""
-    pending = Pending()
-    engine.part(Examining).examine(command.account, who, pending.done_or_failed)
-    return pending

@@ -57,16 +57,10 @@ class ForeignThings:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._due_ns = 0
-        self._tasks: set[asyncio.Task[None]] = set()
         self._looking = False
         self._waits: dict[asyncio.Event, Callable[[], bool]] = {}
         self._told: set[tuple[AccountId, str]] = set()
         engine.watchers.append(self.watch)
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     def watch(self, now_ns: int) -> None:
         """Look where it is time: only a live wallet has others in it."""
@@ -77,7 +71,7 @@ class ForeignThings:
         live = [key for key, one in runners if one.desk.executor.mode is Mode.LIVE]
         if live and not self._looking and now_ns >= self._due_ns:
             self._due_ns, self._looking = now_ns + LOOK_NS, True
-            self.spawn(self._all(live))
+            self._engine.beside(self._all(live))
 
     async def _all(self, accounts: list[AccountId]) -> None:
         try:
@@ -126,6 +120,33 @@ class ForeignThings:
             if found is not None and at_ns is not None and now_ns - at_ns <= LISTED_NS_MAX:
                 return found
         raise BadInput(f"the venue lists no {subject!r} of others in the wallet of {account} now")
+
+    @command(AdoptTokens)
+    def adopt(self, command: AdoptTokens, who: str) -> Pending:
+        """Take tokens in that were not bought here; answered when they are booked."""
+        del who
+        return self._later(self.taken_in(command))
+
+    @command(CancelForeign)
+    def cancel(self, command: CancelForeign, who: str) -> Pending:
+        """Cancel an order of another key; answered by the venue's word."""
+        del who
+        return self._later(self.cancelled(command))
+
+    def _later(self, work: Coroutine[Any, Any, Answer]) -> Pending:
+        """Answer with what some work gives; what it refuses is the answer, too."""
+        pending = Pending()
+
+        async def run() -> None:
+            try:
+                pending.give(await work)
+            except BadInput as error:
+                pending.give(Refused(str(error)))
+            except PitbossError as error:
+                pending.give(Failed(str(error)))
+
+        self._engine.beside(run())
+        return pending
 
     async def taken_in(self, asked: AdoptTokens) -> Answer:
         """Book tokens as a deposit of what they cost. Raises BadInput where they cannot be."""
@@ -214,36 +235,6 @@ def _refusal(runner: AccountRunner, terms: Instrument, leg: Leg, size: int, cost
     if not 0 <= cost <= most:
         return f"{cost / MICRO:,.2f} is no cost of tokens that pay {most / MICRO:,.2f} at most"
     return ""
-
-
-def _later(engine: Engine, work: Coroutine[Any, Any, Answer]) -> Pending:
-    """Answer with what some work gives; what it refuses is the answer, too."""
-    pending = Pending()
-
-    async def run() -> None:
-        try:
-            pending.give(await work)
-        except BadInput as error:
-            pending.give(Refused(str(error)))
-        except PitbossError as error:
-            pending.give(Failed(str(error)))
-
-    engine.part(ForeignThings).spawn(run())
-    return pending
-
-
-@command(AdoptTokens)
-def adopt(engine: Engine, command: AdoptTokens, who: str) -> Pending:
-    """Take tokens in that were not bought here; answered when they are booked."""
-    del who
-    return _later(engine, engine.part(ForeignThings).taken_in(command))
-
-
-@command(CancelForeign)
-def cancel(engine: Engine, command: CancelForeign, who: str) -> Pending:
-    """Cancel an order of another key; answered by the venue's word."""
-    del who
-    return _later(engine, engine.part(ForeignThings).cancelled(command))
 
 
 @command(IgnoreForeign)

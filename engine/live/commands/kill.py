@@ -55,11 +55,25 @@ class ScopedKills:
 
     # -- asked -------------------------------------------------------------------------------------
 
-    def kill(self, command: Kill, who: str, told: Callable[[Receipt], None]) -> None:
-        """Latch the scope, cancel what is in it, stop who trades there. Raises BadInput.
+    @command(Kill, makes_safe=True)
+    def kill(self, command: Kill, who: str) -> Pending:
+        """Set the latch and cancel everything, or all in one scope; answered with the receipt."""
+        engine, pending = self._engine, Pending()
 
-        `told` hears the receipt when it is PROVEN.
-        """
+        def proven(receipt: Receipt) -> None:
+            pending.give(Done(receipt.sentence()))
+
+        if scoped(command):
+            self._part(command, who, proven)
+            return pending
+        now_ns = engine.clock.now_ns()
+        engine.take_latch(Latch(who=who, at_ns=now_ns))
+        engine.tell_receipt(proven)
+        engine.keep_latch(who, now_ns)
+        return pending
+
+    def _part(self, command: Kill, who: str, told: Callable[[Receipt], None]) -> None:
+        """Latch the scope, cancel what is in it, stop who trades there. Raises BadInput."""
         engine, now_ns = self._engine, self._engine.clock.now_ns()
         scope = scope_of(command)
         runners, bot_runners = self._concerned(scope)
@@ -82,7 +96,17 @@ class ScopedKills:
                 bot_runner.stop(InventoryPolicy.HOLD, now_ns)
         engine.log.warning("kill.scoped", scope=str(scope), who=who)
 
-    def release(self, command: ReleaseLatch, who: str) -> str:
+    @command(ReleaseLatch)
+    def release(self, command: ReleaseLatch, who: str) -> Done:
+        """Release the latch, or that of one scope. Raises BadInput without a reason or a proof."""
+        if scoped(command):
+            return Done(self._release(command, who))
+        self._engine.release(who, command.reason)
+        with contextlib.suppress(OSError):  # the disk may still be full; the next start makes it
+            prepare_spare(self._engine.config.kill_path)
+        return Done("the latch is released; paused bots stay paused until they are resumed")
+
+    def _release(self, command: ReleaseLatch, who: str) -> str:
         """Release one scope; give the answer. Raises BadInput without reason, latch or proof."""
         if not command.reason.strip():
             raise BadInput("type a reason to release the latch; nothing was changed")
@@ -229,31 +253,3 @@ def scope_of(command: Kill | ReleaseLatch) -> KillScope:
 
 def scoped(command: Kill | ReleaseLatch) -> bool:
     return any(part is not None for part in (command.account, command.bot, command.instrument))
-
-
-@command(Kill, makes_safe=True)
-def kill(engine: Engine, command: Kill, who: str) -> Pending:
-    """Set the latch and cancel everything, or all in one scope; answered with the receipt."""
-    pending, now_ns = Pending(), engine.clock.now_ns()
-
-    def proven(receipt: Receipt) -> None:
-        pending.give(Done(receipt.sentence()))
-
-    if scoped(command):
-        engine.part(ScopedKills).kill(command, who, proven)
-        return pending
-    engine.take_latch(Latch(who=who, at_ns=now_ns))
-    engine.tell_receipt(proven)
-    engine.keep_latch(who, now_ns)
-    return pending
-
-
-@command(ReleaseLatch)
-def release(engine: Engine, command: ReleaseLatch, who: str) -> Done:
-    """Release the latch, or that of one scope. Raises BadInput without a reason or a proof."""
-    if scoped(command):
-        return Done(engine.part(ScopedKills).release(command, who))
-    engine.release(who, command.reason)
-    with contextlib.suppress(OSError):  # the disk may still be full; the next start makes it
-        prepare_spare(engine.config.kill_path)
-    return Done("the latch is released; paused bots stay paused until they are resumed")

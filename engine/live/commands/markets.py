@@ -31,10 +31,12 @@ class MarketCommands:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    def sync(self, venue: str, told: Answered) -> None:
-        """Ask the venue for its listing; `told` hears the counts. Raises BadInput."""
+    @command(SyncMarkets)
+    def sync(self, command: SyncMarkets, who: str) -> Pending:
+        """Compare the catalog with the venue's listing; answered with the counts."""
+        del who
+        venue, pending = command.venue, Pending()
         engine, plugin = self._engine, plugins().get(venue)
         if plugin is None or plugin.market is None:
             heard = ", ".join(one.id for one in plugins().values() if one.market is not None)
@@ -42,9 +44,8 @@ class MarketCommands:
         if not any(one.venue == venue for one in engine.settings.document.accounts.values()):
             raise BadInput(f"there is no account at {plugin.title} here: nothing is asked there")
         market = engine.accounts.venues.markets[venue]
-        task = asyncio.create_task(self._sync(market, plugin.title, told))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        engine.beside(self._sync(market, plugin.title, pending.done_or_failed))
+        return pending
 
     async def _sync(self, market: MarketData, title: str, told: Answered) -> None:
         try:
@@ -53,15 +54,6 @@ class MarketCommands:
             told(False, f"{title} told no listing: {error}")
         else:
             told(True, said)
-
-
-@command(SyncMarkets)
-def sync(engine: Engine, command: SyncMarkets, who: str) -> Pending:
-    """Compare the catalog with the venue's listing."""
-    del who
-    pending = Pending()
-    engine.part(MarketCommands).sync(command.venue, pending.done_or_failed)
-    return pending
 
 
 # -- Saved filters that bots follow ----------------------------------------------------------------

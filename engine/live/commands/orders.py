@@ -71,8 +71,11 @@ class Hand:
         self._asked: list[ManualRequest] = []
         engine.watchers.append(self.watch)
 
-    def place(self, command: PlaceManual, told: Answered) -> None:
-        """Place one order; `told` hears what became of it. Raises BadInput where none is placed."""
+    @command(PlaceManual)
+    def place(self, command: PlaceManual, who: str) -> Pending:
+        """Place one order; answered when the venue has spoken. Raises BadInput."""
+        del who
+        pending = Pending()
         engine, now_ns = self._engine, self._engine.clock.now_ns()
         runner = runner_of(engine, command.account)
         must_be_free(engine, runner, command.instrument)
@@ -81,10 +84,13 @@ class Hand:
             raise BadInput(made.why)
         known, cut = made
         instrument = runner.desk.cache.views[command.instrument].instrument
-        asked = ManualRequest(runner, known.order.id, instrument, now_ns, cut, told)
+        asked = ManualRequest(
+            runner, known.order.id, instrument, now_ns, cut, pending.done_or_failed
+        )
         self._asked.append(asked)
         listen(runner, f"order {asked.order}", asked.hear)
         runner.settle(now_ns)
+        return pending
 
     def watch(self, now_ns: int) -> None:
         for asked in list(self._asked):
@@ -128,15 +134,6 @@ def _said(asked: ManualRequest, known: LiveOrder, *, late: bool) -> tuple[bool, 
             return False, f"{name} is still {known.state}: look at Orders"
         case _:
             return None
-
-
-@command(PlaceManual)
-def place(engine: Engine, command: PlaceManual, who: str) -> Pending:
-    """Place one order by hand; answered when the venue has spoken."""
-    del who
-    pending = Pending()
-    engine.part(Hand).place(command, pending.done_or_failed)
-    return pending
 
 
 @command(CancelOrderByHand, makes_safe=True)
@@ -213,8 +210,11 @@ class Flattener:
         self._asked: list[Flattening] = []
         engine.watchers.append(self.watch)
 
-    def begin(self, asked: Flatten, told: Answered) -> None:
-        """Close a position; `told` hears what became of it. Raises BadInput where none is."""
+    @command(Flatten)
+    def begin(self, asked: Flatten, who: str) -> Pending:
+        """Close what is held in a market; answered when it is flat, or cannot be."""
+        del who
+        pending = Pending()
         runner, name = runner_of(self._engine, asked.account), asked.instrument
         must_be_free(self._engine, runner, name)
         executor, view = runner.desk.executor, runner.desk.cache.views.get(name)
@@ -228,12 +228,13 @@ class Flattener:
         if not executor.healthy:
             raise BadInput(f"{asked.account} places nothing now: {'; '.join(executor.reasons)}")
         now_ns = self._engine.clock.now_ns()
-        one = Flattening(runner, name, asked.slippage_max, position, now_ns, told)
+        one = Flattening(runner, name, asked.slippage_max, position, now_ns, pending.done_or_failed)
         if way_out(runner.desk, name, MANUAL, now_ns, slip=one.slip, touched=one.touched) is None:
             side = "bids" if position > 0 else "offers"
             raise BadInput(f"nobody {side} in {name}: there is no price to count the cap from")
         self._asked.append(one)
         self.watch(now_ns)
+        return pending
 
     def watch(self, now_ns: int) -> None:
         """State the intents that are due, and answer what is over."""
@@ -270,12 +271,3 @@ class Flattener:
         why += dict.fromkeys(str(residual.reason) for residual in residuals)
         reason = ", ".join(why).replace("_", " ") or "the market is closed or not heard any more"
         return f"{rest} of {size} in {one.instrument} are left, within {cap}: {reason}"
-
-
-@command(Flatten)
-def flatten(engine: Engine, command: Flatten, who: str) -> Pending:
-    """Close what an account holds in a market; answered when it is flat, or cannot be."""
-    del who
-    pending = Pending()
-    engine.part(Flattener).begin(command, pending.done_or_failed)
-    return pending

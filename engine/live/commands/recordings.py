@@ -105,6 +105,7 @@ class Recordings:
         for recording in self._running.values():
             self._measure(recording, now_ns)
 
+    @command(StartRecording)
     def start(self, command: StartRecording, who: str) -> Pending:
         """Begin a recording; answered when it stands in the state. Raises BadInput."""
         engine = self._engine
@@ -130,6 +131,7 @@ class Recordings:
 
         return where_files_are_written(engine, do)
 
+    @command(StopRecording)
     def stop(self, command: StopRecording, who: str) -> Pending:
         """End a recording; answered when everything heard is in a file."""
         recording = self._running.get(command.name)
@@ -207,15 +209,3 @@ class Recordings:
             )
 
         engine.state.do(write)
-
-
-@command(StartRecording)
-def start_recording(engine: Engine, command: StartRecording, who: str) -> Pending:
-    """Record the feeds of these instruments; answered when that has begun."""
-    return engine.part(Recordings).start(command, who)
-
-
-@command(StopRecording)
-def stop_recording(engine: Engine, command: StopRecording, who: str) -> Pending:
-    """End a recording; answered when everything received is in a file."""
-    return engine.part(Recordings).stop(command, who)

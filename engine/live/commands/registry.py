@@ -1,8 +1,9 @@
 """Commands on a live desk: a function `(engine, command, who)` each, found by scan of this folder.
 
 `@command(Kind)` says who takes a kind; what the function gives is the answer: Done, Refused or
-Failed at once, or a Pending that is answered when it has become true. A new command is a struct
-beside `engine.domain.commands` and a function here: nothing that exists is edited.
+Failed at once, or a Pending that is answered when it has become true. Where something is kept
+between commands it is a method of a `@part`, of which every engine has one. A new command is a
+struct beside `engine.domain.commands` and a function here: nothing that exists is edited.
 """
 
 from __future__ import annotations
@@ -111,18 +112,20 @@ def marked(engine: Engine, given: StandingMark, text: str, *, on: bool) -> Pendi
 
 
 Made = TypeVar("Made")
-Function = Callable[[Any, Any, str], Answer | Pending]
-"""(engine, command, who)."""
+Function = TypeVar("Function", bound=Callable[[Any, Any, str], Answer | Pending])
 
 
 class Handler(msgspec.Struct, frozen=True):
     """Who takes a kind of command."""
 
-    handle: Function
+    handle: Callable[[Any, Any, str], Answer | Pending]
+    """(engine or part, command, who)."""
     check: Callable[[Any, Any], None] | None = None
     """Asked before the journal: a start takes a command that stands there for done."""
     makes_safe: bool = False
     """It only cancels: it never waits for a disk, and is journaled as soon as that can be."""
+    of: Callable[[Engine], object] | None = None
+    """The part whose method it is; None = a function."""
 
 
 _handlers: dict[type[Command], Handler] = {}
@@ -147,8 +150,12 @@ def command(
 
 
 def part(made: type[Made]) -> type[Made]:
-    """Say that every engine has one of this class from its start on: `engine.part(made)`."""
+    """Say that every engine has one of this class from its start on, which takes its commands."""
     _parts.append(made)
+    methods = list(vars(made).values())
+    for kind, handler in _handlers.items():
+        if handler.handle in methods:
+            _handlers[kind] = msgspec.structs.replace(handler, of=made)
     return made
 
 
@@ -178,8 +185,7 @@ class Commands:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        for made in parts():
-            engine.make(made)
+        self._takers = {made: engine.make(made) for made in parts()}
 
     def receive(self, left: list[LeftCommand]) -> None:
         """Take claimed commands, oldest first."""
@@ -207,7 +213,8 @@ class Commands:
         if handler.check is not None:
             handler.check(self._engine, command)
         self._journal(command, handler)
-        return handler.handle(self._engine, command, who)
+        taker = self._engine if handler.of is None else self._takers[handler.of]
+        return handler.handle(taker, command, who)
 
     def _journal(self, command: Command, handler: Handler) -> None:
         """Keep a command before it is done. Raises StorageError, but for one that makes safe."""

@@ -45,10 +45,12 @@ class SettingsCommands:
 
     # -- a saved version ---------------------------------------------------------------------------
 
-    def apply(self, command: ApplySettings, told: Answered) -> None:
-        """Read the version where files are read, then go on here."""
-        engine = self._engine
-        loop = engine.ended.get_loop()
+    @command(ApplySettings)
+    def apply(self, command: ApplySettings, who: str) -> Pending:
+        """Put a saved version in force: read it where files are read, then go on here."""
+        del who
+        engine, pending = self._engine, Pending()
+        loop, told = engine.ended.get_loop(), pending.done_or_refused
 
         def fetch(connection: Any) -> None:
             try:
@@ -60,6 +62,7 @@ class SettingsCommands:
             loop.call_soon_threadsafe(lambda: self._apply(version, told, done))
 
         engine.state.do(fetch, refused=lambda why: loop.call_soon_threadsafe(told, False, why))
+        return pending
 
     def _apply(self, version: SettingsVersion, told: Answered, done: str) -> None:
         engine, document = self._engine, version.document
@@ -131,7 +134,7 @@ class SettingsCommands:
         if problem:
             return problem
         for account in document.accounts.values():
-            if why := expiry_refusal(account, account.quote_life_s):
+            if account.quote_life_s and (why := expiry_refusal(account, account.quote_life_s)):
                 return f"account {account.name}: {why}"
         for name, settings in document.bots.items():
             bot_runner = engine.bot_runners.get(name)
@@ -182,7 +185,8 @@ class SettingsCommands:
 
     # -- a twin account ----------------------------------------------------------------------------
 
-    def set_mode(self, command: SetMode, who: str, told: Answered) -> None:
+    @command(SetMode)
+    def set_mode(self, command: SetMode, who: str) -> Pending:
         """Move a STOPPED bot to its twin account of another mode. Raises BadInput."""
         engine, now_ns = self._engine, self._engine.clock.now_ns()
         bot_runner = engine.bot_runners.get(command.bot)
@@ -198,7 +202,10 @@ class SettingsCommands:
             raise BadInput(f"bot {command.bot} is {bot_runner.bot.state}: stop it first")
         if executor.proven(bot_runner.bot.name) is None:
             bot_runner.runner.desk.prove(bot_runner.bot.name, now_ns)
+        pending = Pending()
+        told = pending.done_or_refused
         self._leaving.append(Leaving(bot_runner, command.mode, who, now_ns, told))
+        return pending
 
     def watch(self, now_ns: int) -> None:
         """Move bots of which it is proven that nothing is open."""
@@ -275,23 +282,6 @@ def twin_of(document: SettingsDocument, account: str, mode: Mode) -> str:
 
 def _rests(bot_runner: BotRunner) -> bool:
     return may(bot_runner.bot.state, BotHappened.START_ASKED)
-
-
-@command(ApplySettings)
-def apply(engine: Engine, command: ApplySettings, who: str) -> Pending:
-    """Put a saved version in force."""
-    del who
-    pending = Pending()
-    engine.part(SettingsCommands).apply(command, pending.done_or_refused)
-    return pending
-
-
-@command(SetMode)
-def set_mode(engine: Engine, command: SetMode, who: str) -> Pending:
-    """Move a stopped bot to its twin account of another mode."""
-    pending = Pending()
-    engine.part(SettingsCommands).set_mode(command, who, pending.done_or_refused)
-    return pending
 
 
 def _by_itself(account: AccountSettings) -> tuple[object, ...]:

@@ -11,7 +11,7 @@ import asyncio
 import base64
 import binascii
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
@@ -45,10 +45,12 @@ class Keeping:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._turn = asyncio.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    def change(self, command: SetCredential | RemoveCredential, told: Answered) -> None:
-        """Change the vault, told when it is on the disk. Raises BadInput, changing nothing."""
+    @command(SetCredential, RemoveCredential)
+    def change(self, command: SetCredential | RemoveCredential, who: str) -> Pending:
+        """Change the vault; answered when it is on the disk. Raises BadInput, changing nothing."""
+        del who
+        pending = Pending()
         if isinstance(command, SetCredential):
             entry = self._entry(command)
             now_ns = self._engine.wall_ns()
@@ -66,9 +68,8 @@ class Keeping:
                 vault.remove(self._engine.config.vault_path, command.account)
 
             done = f"forgot the key of {command.account}; this engine has it until it ends"
-        task = asyncio.get_running_loop().create_task(self._do(work, done, told))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._engine.beside(self._do(work, done, pending.done_or_refused))
+        return pending
 
     async def _do(self, work: Callable[[], None], done: str, told: Answered) -> None:
         async with self._turn:
@@ -132,11 +133,12 @@ class VaultOpening:
         self._private = X25519PrivateKey.generate()
         self._public = self._private.public_key().public_bytes_raw()
         self._turn = asyncio.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()
         engine.unlock_key = base64.b64encode(self._public).decode()
 
-    def open(self, command: OpenVault, told: Answered) -> None:
+    @command(OpenVault)
+    def open(self, command: OpenVault, who: str) -> Pending:
         """Open the vault and the accounts whose keys lie in it. Raises BadInput, trying nothing."""
+        del who
         engine, keys = self._engine, self._keys()
         vault = read_vault(engine.config.vault_path)
         if vault is None:
@@ -150,18 +152,9 @@ class VaultOpening:
         ):
             raise BadInput("the vault is open already: every key in it is known to this engine")
         passphrase = self._unsealed(command.sealed)
-        self._begin(self._do(passphrase, told))
-
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._over)
-
-    def _over(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
-            self._engine.end(error)
+        pending = Pending()
+        engine.beside(self._do(passphrase, pending.done_or_failed))
+        return pending
 
     def _keys(self) -> list[Keys]:
         accounts = getattr(self._engine, "accounts", None)
@@ -221,7 +214,7 @@ class VaultOpening:
     def _go_on(self, names: list[str], told: Answered) -> None:
         for keys in self._keys():
             keys.go_on()
-        self._begin(self._open(names, told))
+        self._engine.beside(self._open(names, told))
 
     def _load(self, venue: str) -> None:
         for place, opener in self._engine.accounts.venues.keyed().items():
@@ -268,21 +261,3 @@ class VaultOpening:
             return ""
         engine.log.info("account.recalled", account=name, **past.found.shown({}))
         return past.sentence()
-
-
-@command(SetCredential, RemoveCredential)
-def credential(engine: Engine, command: SetCredential | RemoveCredential, who: str) -> Pending:
-    """Change what the vault holds; answered when it is on the disk."""
-    del who
-    pending = Pending()
-    engine.part(Keeping).change(command, pending.done_or_refused)
-    return pending
-
-
-@command(OpenVault)
-def open_vault(engine: Engine, command: OpenVault, who: str) -> Pending:
-    """Open the vault by a sealed passphrase; answered when it is open, or why it is not."""
-    del who
-    pending = Pending()
-    engine.part(VaultOpening).open(command, pending.done_or_failed)
-    return pending

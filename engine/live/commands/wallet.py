@@ -83,8 +83,53 @@ class Wallets:
         self._asked: list[WalletRequest] = []
         engine.watchers.append(self.watch)
 
-    def ask(self, asked: AnyWalletEffect, told: Answered) -> None:
-        """Ask for an operation; `told` hears how it ended. Raises BadInput where none is asked."""
+    @command(Redeem)
+    def redeem(self, asked: Redeem, who: str) -> Pending:
+        """Redeem a resolved market's tokens; answered when they are paid."""
+        del who
+        return self._ask(
+            RedeemTokens(account=asked.account, operation=0, instrument=asked.instrument)
+        )
+
+    @command(Merge)
+    def merge(self, asked: Merge, who: str) -> Pending:
+        """Merge pairs into cash; answered when they are gone."""
+        del who
+        if asked.size is None:
+            wallet = runner_of(self._engine, asked.account).desk.executor.wallet
+            size, amount = wallet.pairs(asked.instrument)
+        else:
+            size = asked.size
+            amount = _amount(self._engine, asked.account, asked.instrument, size)
+        return self._ask(
+            MergePairs(
+                account=asked.account, operation=0, instrument=asked.instrument, size=size,
+                amount_micro=amount,
+            )
+        )  # fmt: skip
+
+    @command(Split)
+    def split(self, asked: Split, who: str) -> Pending:
+        """Split cash into pairs; answered when they are there."""
+        del who
+        amount = _amount(self._engine, asked.account, asked.instrument, asked.size)
+        return self._ask(
+            SplitCash(
+                account=asked.account, operation=0, instrument=asked.instrument, size=asked.size,
+                amount_micro=amount,
+            )
+        )  # fmt: skip
+
+    @command(Approve)
+    def approve(self, asked: Approve, who: str) -> Pending:
+        """Give the venue's contracts the leave they lack; answered when it stands."""
+        del who
+        return self._ask(ApproveTrading(account=asked.account, operation=0))
+
+    def _ask(self, asked: AnyWalletEffect) -> Pending:
+        """Ask for an operation; answered by how it ended. Raises BadInput where none is asked."""
+        pending = Pending()
+        told = pending.done_or_failed
         runner, now_ns = runner_of(self._engine, asked.account), self._engine.clock.now_ns()
         wallet = runner.desk.executor.wallet
         if refused := wallet.refusal(asked, now_ns):
@@ -96,6 +141,7 @@ class Wallets:
         request = WalletRequest(runner, asked, made, words, now_ns, told, instrument)
         self._asked.append(request)
         listen(runner, f"operation {made}", request.hear)
+        return pending
 
     def watch(self, now_ns: int) -> None:
         """Answer what is at its end, and what takes too long to wait for."""
@@ -146,59 +192,3 @@ def _terms(engine: Engine, account: str, key: InstrumentId) -> Instrument:
     if terms is None:
         raise BadInput(f"{key} is not known to account {account!r}: nothing of it was traded here")
     return terms
-
-
-def _ask(engine: Engine, asked: AnyWalletEffect) -> Pending:
-    pending = Pending()
-    engine.part(Wallets).ask(asked, pending.done_or_failed)
-    return pending
-
-
-@command(Redeem)
-def redeem(engine: Engine, command: Redeem, who: str) -> Pending:
-    """Redeem a resolved market's tokens; answered when they are paid."""
-    del who
-    return _ask(
-        engine,
-        RedeemTokens(account=command.account, operation=0, instrument=command.instrument),
-    )
-
-
-@command(Merge)
-def merge(engine: Engine, command: Merge, who: str) -> Pending:
-    """Merge pairs into cash; answered when they are gone."""
-    del who
-    size, amount = command.size, 0
-    if size is None:
-        executor = runner_of(engine, command.account).desk.executor
-        size, amount = executor.wallet.pairs(command.instrument)
-    else:
-        amount = _amount(engine, command.account, command.instrument, size)
-    return _ask(
-        engine,
-        MergePairs(
-            account=command.account, operation=0, instrument=command.instrument, size=size,
-            amount_micro=amount,
-        ),
-    )  # fmt: skip
-
-
-@command(Split)
-def split(engine: Engine, command: Split, who: str) -> Pending:
-    """Split cash into pairs; answered when they are there."""
-    del who
-    amount = _amount(engine, command.account, command.instrument, command.size)
-    return _ask(
-        engine,
-        SplitCash(
-            account=command.account, operation=0, instrument=command.instrument,
-            size=command.size, amount_micro=amount,
-        ),
-    )  # fmt: skip
-
-
-@command(Approve)
-def approve(engine: Engine, command: Approve, who: str) -> Pending:
-    """Give the venue's contracts the leave they lack; answered when it stands."""
-    del who
-    return _ask(engine, ApproveTrading(account=command.account, operation=0))

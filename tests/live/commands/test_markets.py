@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from engine.domain.bots import BotState
+from engine.domain.commands import SyncMarkets
 from engine.domain.events import BookReplaced, InstrumentListed
 from engine.domain.instruments import BotId, InstrumentId, Side
 from engine.domain.intents import Target, Urgency
@@ -30,9 +31,9 @@ def test_other_venues_are_refused_in_words() -> None:
     engine: Any = SimpleNamespace(settings=SimpleNamespace(document=SimpleNamespace(accounts={})))
     markets = MarketCommands(engine)
     with pytest.raises(BadInput, match="cannot be asked for: those are demo, polymarket"):
-        markets.sync("okx", lambda *_: None)
+        markets.sync(SyncMarkets(venue="okx"), "ann")
     with pytest.raises(BadInput, match="no account at Demo exchange"):
-        markets.sync("demo", lambda *_: None)
+        markets.sync(SyncMarkets(venue="demo"), "ann")
 
 
 # -- saved filters ---------------------------------------------------------------------------------

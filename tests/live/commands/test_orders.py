@@ -33,7 +33,8 @@ from engine.live.commands import orders
 from engine.live.main import chosen
 from engine.runtime.market_hub import wants_of
 from storage.commands import CommandState, LeftCommand, MarkKind, StandingMark, mark, marks
-from storage.rows import ListingFold, Table
+from storage.database import Table
+from storage.rows import ListingFold
 from storage.users import ENGINE_ID
 from tests.test_distance import DEMO, ONE, Exchange, TradingDesk
 
