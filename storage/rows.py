@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -208,38 +208,52 @@ class ConversionFold(msgspec.Struct, kw_only=True):
     seq: int
 
 
-_KEYS: dict[type[msgspec.Struct], tuple[Table[Any], tuple[str, ...]]] = {
-    OrderFold: (Table(OrderFold, "orders"), ("account", "id")),
-    FillFold: (Table(FillFold, "fills"), ("account", "id")),
-    PositionFold: (Table(PositionFold, "positions"), ("account", "instrument", "leg")),
-    BetFold: (Table(BetFold, "bets"), ("account", "instrument", "bot")),
-    ListingFold: (Table(ListingFold, "listings"), ("instrument",)),
-    NewsFold: (Table(NewsFold, "early_news"), ("account", "fill")),
-    CashFold: (Table(CashFold, "cash_moves"), ("account", "seq")),
-    RedemptionFold: (
-        Table(RedemptionFold, "redemptions"),
-        ("account", "transaction_id", "instrument"),
-    ),
-    ConversionFold: (
-        Table(ConversionFold, "conversions"),
-        ("account", "transaction_id", "instrument"),
-    ),
-}
-_MOVES = {
-    OrderFold: (
-        "identity", "state", "filled", "voided", "fee_micro", "reason", "updated_ns", "seq",
-    ),
-    FillFold: ("state", "realised_micro", "transaction_id", "updated_ns", "seq"),
-}  # fmt: skip
-"""Fields that ever change of a row; of a kind that is not named, every one beside its key."""
+class FoldedTable(NamedTuple):
+    """One table of the projection. A new one is a struct above and a row below."""
 
-_UPSERTS = {
-    kind: upsert(
-        key, _MOVES.get(kind) or [name for name in kind.__struct_fields__ if name not in key]
-    )
-    for kind, (_, key) in _KEYS.items()
+    rows: Table[Any]
+    key: tuple[str, ...]
+    """What names a row, behind its engine."""
+    indexes: tuple[tuple[str, ...], ...] = ()
+    """Columns of each further index, behind the engine."""
+    moves: tuple[str, ...] = ()
+    """Fields that ever change; empty = every one beside the key."""
+
+
+FOLDED: dict[type[msgspec.Struct], FoldedTable] = {
+    OrderFold: FoldedTable(
+        Table(OrderFold, "orders"),
+        ("account", "id"),
+        (("mode", "created_ns"), ("state",), ("instrument", "created_ns")),
+        ("identity", "state", "filled", "voided", "fee_micro", "reason", "updated_ns", "seq"),
+    ),
+    FillFold: FoldedTable(
+        Table(FillFold, "fills"),
+        ("account", "id"),
+        (("mode", "at_ns"), ("instrument", "at_ns"), ("account", "order_id"), ("account", "state")),
+        ("state", "realised_micro", "transaction_id", "updated_ns", "seq"),
+    ),
+    PositionFold: FoldedTable(Table(PositionFold, "positions"), ("account", "instrument", "leg")),
+    BetFold: FoldedTable(
+        Table(BetFold, "bets"),
+        ("account", "instrument", "bot"),
+        (("mode", "closed_ns", "account", "instrument", "bot"), ("instrument",)),
+    ),
+    ListingFold: FoldedTable(Table(ListingFold, "listings"), ("instrument",)),
+    NewsFold: FoldedTable(Table(NewsFold, "early_news"), ("account", "fill")),
+    CashFold: FoldedTable(Table(CashFold, "cash_moves"), ("account", "seq")),
+    RedemptionFold: FoldedTable(
+        Table(RedemptionFold, "redemptions"), ("account", "transaction_id", "instrument")
+    ),
+    ConversionFold: FoldedTable(
+        Table(ConversionFold, "conversions"), ("account", "transaction_id", "instrument")
+    ),
 }
-TABLES = tuple(table.name for table, _ in _KEYS.values())
+_UPSERTS = {
+    kind: upsert(one.key, one.moves) if one.moves else one.rows.moving(one.key)
+    for kind, one in FOLDED.items()
+}
+TABLES = tuple(one.rows.name for one in FOLDED.values())
 """What is deleted before a rebuild."""
 
 Key = tuple[str | int, ...]
@@ -254,8 +268,8 @@ class Rows:
         self._connection = connection
         self._engine_id = engine_id
         self._modes = modes
-        self._cache: dict[type[msgspec.Struct], dict[Key, Any]] = {kind: {} for kind in _KEYS}
-        self._dirty: dict[type[msgspec.Struct], dict[Key, Any]] = {kind: {} for kind in _KEYS}
+        self._cache: dict[type[msgspec.Struct], dict[Key, Any]] = {kind: {} for kind in FOLDED}
+        self._dirty: dict[type[msgspec.Struct], dict[Key, Any]] = {kind: {} for kind in FOLDED}
 
     def mode(self, account: str) -> Mode:
         """Return an account's mode. Raises StorageError where the engine never registered it."""
@@ -274,17 +288,16 @@ class Rows:
         if key in cache:
             found = cache[key]
             return found
-        table, names = _KEYS[kind]
-        where = " AND ".join(("engine_id = ?", *(f"{name} = ?" for name in names)))
-        found = table.one(self._connection, where, (self._engine_id, *key))
+        one = FOLDED[kind]
+        where = " AND ".join(("engine_id = ?", *(f"{name} = ?" for name in one.key)))
+        found = one.rows.one(self._connection, where, (self._engine_id, *key))
         cache[key] = found
         return found
 
     def bets_in(self, instrument: str) -> list[BetFold]:
         """Return every bet in a market."""
         self.flush()
-        table, _ = _KEYS[BetFold]
-        return table.all(
+        return FOLDED[BetFold].rows.all(
             self._connection,
             "engine_id = ? AND instrument = ? ORDER BY account, bot",
             (self._engine_id, instrument),
@@ -292,7 +305,7 @@ class Rows:
 
     @staticmethod
     def key_of(row: msgspec.Struct) -> Key:
-        return tuple([getattr(row, name) for name in _KEYS[type(row)][1]])
+        return tuple([getattr(row, name) for name in FOLDED[type(row)].key])
 
     def put(self, row: msgspec.Struct) -> None:
         kind, key = type(row), self.key_of(row)
@@ -311,7 +324,7 @@ class Rows:
     def flush(self) -> None:
         """Write what changed, inside the caller's transaction, and keep nothing in memory."""
         for kind, dirty in self._dirty.items():
-            table, ends = _KEYS[kind][0], _UPSERTS[kind]
-            table.put(self._connection, self._engine_id, dirty.values(), "INSERT", ends)
+            rows, ends = FOLDED[kind].rows, _UPSERTS[kind]
+            rows.put(self._connection, self._engine_id, dirty.values(), "INSERT", ends)
             dirty.clear()
             self._cache[kind].clear()

@@ -25,21 +25,11 @@ from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, Table
 from sqlmodel import AutoString, Field, SQLModel
 
 from engine.domain.telemetry import Approvals, Capital, Earnings
-from storage.bets import BetFold
 from storage.commands import StandingMark
 from storage.jobs import ScheduleSeen
 from storage.live import EquityPoint, HoldingSeen, LimitUse
 from storage.live_accounts import Examination, Unlock, VenueHeartbeat
-from storage.rows import (
-    CashFold,
-    ConversionFold,
-    FillFold,
-    ListingFold,
-    NewsFold,
-    OrderFold,
-    PositionFold,
-    RedemptionFold,
-)
+from storage.rows import FOLDED
 from storage.runs import Run
 
 METADATA = SQLModel.metadata
@@ -172,30 +162,8 @@ class RunMarketRow(SQLModel, table=True):
 
 # -- The tables that are a projection of the journal: only `storage.projection` writes them --------
 
-rows_are(
-    OrderFold,
-    "orders",
-    ("account", "id"),
-    [("mode", "created_ns"), ("state",), ("instrument", "created_ns")],
-)
-rows_are(
-    FillFold,
-    "fills",
-    ("account", "id"),
-    [("mode", "at_ns"), ("instrument", "at_ns"), ("account", "order_id"), ("account", "state")],
-)
-rows_are(PositionFold, "positions", ("account", "instrument", "leg"))
-rows_are(
-    BetFold,
-    "bets",
-    ("account", "instrument", "bot"),
-    [("mode", "closed_ns", "account", "instrument", "bot"), ("instrument",)],
-)
-rows_are(ListingFold, "listings", ("instrument",))
-rows_are(CashFold, "cash_moves", ("account", "seq"))
-rows_are(RedemptionFold, "redemptions", ("account", "transaction_id", "instrument"))
-rows_are(ConversionFold, "conversions", ("account", "transaction_id", "instrument"))
-rows_are(NewsFold, "early_news", ("account", "fill"))
+for _kind, _folded in FOLDED.items():
+    rows_are(_kind, _folded.rows.name, _folded.key, _folded.indexes)
 
 
 class ProjectionRow(SQLModel, table=True):
