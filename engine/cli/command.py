@@ -139,7 +139,7 @@ def _command(kind: str, fields: list[str], catalog: Catalog) -> msgspec.Struct:
         known = ", ".join(made.__struct_fields__) or "none"
         raise BadInput(f"{kind} has no field {unknown[0]!r}; known are: {known}")
     if made is StartRecording and "instruments" in given:
-        given["instruments"] = given["instruments"].split(",")
+        given["instruments"] = [one for one in re.split(r"[\s,]+", given["instruments"]) if one]
     if made is AdoptTokens and "cost" in given:
         given["cost"] = _micro(given["cost"])
     typed = [

@@ -113,7 +113,7 @@ def test_kill_and_its_release_name_a_part_or_nothing() -> None:
 
 
 def test_instruments_of_a_recording_stand_behind_commas() -> None:
-    made = _command("start-recording", ["name=day", "instruments=btc-updown-5m,demo:coin"])
+    made = _command("start-recording", ["name=day", "instruments=btc-updown-5m, demo:coin"])
     assert made == StartRecording(
         name="day", instruments=(InstrumentId("btc-updown-5m"), InstrumentId("demo:coin"))
     )

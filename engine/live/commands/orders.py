@@ -108,13 +108,14 @@ class Hand:
 def _said(asked: ManualRequest, known: LiveOrder, *, late: bool) -> tuple[bool, str] | None:
     """Return the answer about an order; None = the venue has not said enough yet."""
     instrument, order = asked.instrument, known.order
-    size = f"{instrument.size_decimal(order.size):f}"
-    name = f"order {order.id} ({order.side} {size} {order.leg} at "
-    name += f"{instrument.price_decimal(order.price):f})"
+    size, filled, whole = (
+        f"{instrument.size_decimal(one).normalize():f}"
+        for one in (order.size, known.filled, order.size + asked.cut)
+    )
+    price = f"{instrument.price_decimal(order.price).normalize():f}"
+    name = f"order {order.id} ({order.side} {size} {order.leg} at {price})"
     if asked.cut:
-        whole = instrument.size_decimal(order.size + asked.cut)
-        name += f", all that risk allows of {whole:f},"
-    filled = f"{instrument.size_decimal(known.filled):f}"
+        name += f", all that risk allows of {whole},"
     match known.state:
         case S.OPEN | S.PARTIAL:
             return True, f"{name} is accepted and rests" + (

@@ -80,7 +80,7 @@ def reborn(rig: Rig, *, listed: bool) -> Shell:
 
 def kill(runner: Shell | None, **scope: Any) -> None:
     made = engine(*([runner] if runner else []))
-    ScopedKills(made).kill(Kill(**scope), "operator", lambda _: None)
+    ScopedKills(made).kill(Kill(**scope), "operator")
 
 
 @pytest.mark.parametrize("listed", [True, False])
@@ -126,7 +126,7 @@ def test_what_may_rest_at_a_closed_account_is_never_proven_gone(
     made, receipts = engine(open_one, accounts=closed(rig)), []
     kills = ScopedKills(made)
     monkeypatch.setattr(ProofRun, "tell", lambda _, __, receipt: receipts.append(receipt))
-    kills.kill(Kill(instrument=M1), "operator", receipts.append)
+    kills.kill(Kill(instrument=M1), "operator")
     kills.watch(21_000_000_000)
     kills.watch(60_000_000_000)
     (receipt,) = receipts
@@ -138,4 +138,4 @@ def test_what_may_rest_at_a_closed_account_is_never_proven_gone(
 def test_a_market_of_a_closed_account_alone_is_refused_with_what_may_rest(rig: Rig) -> None:
     made = engine(Shell(Rig(empty=True)), accounts=closed(rig))
     with pytest.raises(BadInput, match="nothing was cancelled; account closed is not open"):
-        ScopedKills(made).kill(Kill(instrument=M1), "operator", lambda _: None)
+        ScopedKills(made).kill(Kill(instrument=M1), "operator")
