@@ -25,6 +25,7 @@ from engine.domain.events import (
     TradePrinted,
 )
 from engine.domain.instruments import InstrumentId, Side
+from engine.lab.simulate.network import Later
 from engine.venues.demo.exchange import DemoExchange
 
 MS = 1_000_000
@@ -33,7 +34,6 @@ FEED = "demo"
 SILENCE_NS = 5 * S
 """As `engine.venues.demo.client`: a stream that says nothing for this long is broken."""
 
-Later = Callable[[int, Callable[[], None]], None]
 Deliver = Callable[[tuple[Event, ...]], None]
 LASTING = (InstrumentListed, InstrumentClosed, InstrumentResolved, StrikeProven)
 BOOKS = (BookChanged, BookReplaced, BookProven, BookDistrusted, TradePrinted)

@@ -43,9 +43,9 @@ from engine.lab.simulate.bench import Evidence, JudgeVerdict
 from engine.lab.simulate.disk import Disk, Journal
 from engine.lab.simulate.engine_run import AUTH, MS, EngineRun, S
 from engine.lab.simulate.faults import Faults
-from engine.lab.simulate.judges import DECIDED, LEAVING, Lives
+from engine.lab.simulate.judges import DECIDED, LEAVING, Lives, Speak
 from engine.lab.simulate.market_network import MarketNetwork
-from engine.lab.simulate.network import Network
+from engine.lab.simulate.network import Later, Network
 from engine.lab.simulate.process import EngineDied, Process
 from engine.lab.simulate.venue_side import VenueSide
 from engine.live.commands.kill import KillScope
@@ -123,8 +123,6 @@ def _take(known: Known, record: Record) -> None:
 # it touched with the executor that trades: at each start with the whole past, each second, at the
 # end.
 
-Speak = Callable[[str, str], None]
-
 
 class MemoryRows(Rows):
     """Rows without a state file; remembers which orders' rows were touched since it was asked."""
@@ -199,7 +197,7 @@ REASON = "simulated release"
 TRIES = 0.1
 """How often, per second and bot, he tries to let one go on under the latch."""
 
-Place = tuple[BotId | None, InstrumentId | None]
+HeldPlace = tuple[BotId | None, InstrumentId | None]
 
 
 class Operator:
@@ -210,7 +208,7 @@ class Operator:
         self._station = station
         self._random = station.random
         self._count = 0
-        self._release_ns: dict[Place, int] = {}
+        self._release_ns: dict[HeldPlace, int] = {}
 
     def leave(self, command: AnyCommand) -> None:
         """Leave a command; the engine that lives then hears of it, and so may a later one."""
@@ -304,8 +302,6 @@ class Operator:
 
 
 # -- One account: its engines one after another, the chaos they live in, and its judges ------------
-
-Later = Callable[[int, Callable[[], None]], None]
 
 
 class SimulatedAccount:

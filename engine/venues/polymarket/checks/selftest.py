@@ -31,10 +31,10 @@ from engine.errors import BadInput, OutcomeUnknown, PitbossError, Throttled, Ven
 from engine.feeds.counts import BadFrame, FeedCounts
 from engine.gateway.door import Named, Prepared
 from engine.runtime.venue_plugin import SelfTesting, VenueSetup
-from engine.venues.polymarket.account.credentials import Credentials
+from engine.venues.polymarket.account.link import opened
 from engine.venues.polymarket.account.user_stream import user_channel
 from engine.venues.polymarket.account.venue import PolymarketVenue
-from engine.venues.polymarket.hosts import account_hosts, public_rest
+from engine.venues.polymarket.hosts import public_rest
 from engine.venues.polymarket.market.listing import Listing
 from engine.venues.polymarket.market.rest import PublicRest
 
@@ -60,12 +60,8 @@ AGAIN = "run the self-test again: it cancels this order first, and then starts o
 
 async def tested(setup: VenueSetup, test: SelfTesting) -> list[Finding]:
     """Clear what an earlier test left, choose a market, test."""
-    now_ns = WallClock().now_ns
     try:
-        venue = await PolymarketVenue.open(
-            test.account, Credentials.of(test.credential), now_ns=now_ns,
-            hosts=account_hosts(setup),
-        )  # fmt: skip
+        venue = await opened(setup, test.account, test.credential, WallClock().now_ns)
     except PitbossError as error:
         fix = f"let the doctor look: `python -m engine unlock {test.account} --check`"
         return [test.told(Finding("open", Grade.FAIL, str(error), fix))]
