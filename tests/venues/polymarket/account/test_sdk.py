@@ -85,19 +85,19 @@ async def test_all_connections_of_accounts_trust_one_context(served: Served) -> 
     async with adapter(served) as (one, _), adapter(served, number=2) as (two, _):
         wires = [one._wire, two._wire]
         contexts = {
-            id(lane._client._transport._pool._ssl_context)
+            id(lane.session.connector._ssl)
             for wire in wires
             for lane in (wire._places, wire._safety, wire._data)
         }
         assert len(contexts) == 1
-        clients = {id(lane._client) for wire in wires for lane in (wire._places, wire._safety)}
+        clients = {id(lane.session) for wire in wires for lane in (wire._places, wire._safety)}
         assert len(clients) == 4
 
 
 async def test_closed_account_leaves_no_client_open(served: Served) -> None:
     async with adapter(served) as (venue, _):
         wire = venue._wire
-    assert all(lane._client.is_closed for lane in (wire._places, wire._safety, wire._data))
+    assert all(lane.session.closed for lane in (wire._places, wire._safety, wire._data))
 
 
 def test_import_of_the_sdk_hides_no_library_from_others() -> None:

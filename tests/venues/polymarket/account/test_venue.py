@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
+import aiohttp
 import msgspec
 import pytest
 
@@ -104,15 +106,19 @@ async def test_same_order_has_the_same_bytes_in_another_process(served: Served) 
         assert other.identity != first.prepare(asked).identity
 
 
-async def test_exactly_the_prepared_bytes_leave(served: Served) -> None:
+async def test_exactly_the_prepared_bytes_leave(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with adapter(served, kind=3) as (venue, instrument):
         prepared = venue.prepare(order(instrument))
         seen: list[bytes] = []
 
-        async def read(request: object) -> None:
-            seen.append(request.content)  # type: ignore[attr-defined]
+        def read(session: aiohttp.ClientSession, *asked: Any, **given: Any) -> Any:
+            seen.append(given["data"])
+            return request(session, *asked, **given)
 
-        venue._wire._places._client.event_hooks = {"request": [read]}
+        request = aiohttp.ClientSession.request
+        monkeypatch.setattr(aiohttp.ClientSession, "request", read)
         await venue.send(prepared)
     assert seen == [prepared.payload]
 
@@ -378,16 +384,29 @@ async def test_what_a_first_request_cancelled_stands_where_the_second_fails(
     async with adapter(served) as (venue, instrument):
         resting = [await rest(venue, instrument) for _ in range(5)]
 
-        async def then_break(_: object) -> None:
+        async def then_break(answer: aiohttp.ClientResponse) -> bytes:
             if not served.venue.faults.standing:
                 served.venue.faults.add(dict(broken), served.venue.exchange.now_ns)
+            return await read(answer)
 
-        venue._wire._safety._client.event_hooks = {"response": [then_break]}
+        read = aiohttp.ClientResponse.read
+        monkeypatch.setattr(aiohttp.ClientResponse, "read", then_break)
         events = await venue.cancel(resting)
         assert [type(event) for event in events] == [OrderCancelled] * 2 + [CancelUnanswered] * 3
         with pytest.raises(OutcomeUnknown):
             await venue.cancel(resting[2:])
         assert len((await venue.open_orders()).orders) == 3
+
+
+async def test_cancel_whose_answer_is_lost_is_not_sent_again_by_the_connection(
+    served: Served,
+) -> None:
+    async with adapter(served) as (venue, instrument):
+        resting = await rest(venue, instrument)
+        served.venue.faults.add({"kind": "drop", "method": "DELETE"}, served.venue.exchange.now_ns)
+        with pytest.raises(OutcomeUnknown):
+            await venue.cancel([resting])
+    assert len([row for row in served.venue.journal if row.get("method") == "DELETE"]) == 1
 
 
 async def test_listing_of_several_pages_is_whole_or_nothing(served: Served) -> None:
@@ -511,7 +530,7 @@ async def test_venue_that_is_not_there_was_not_sent_to(served: Served) -> None:
         prepared = venue.prepare(order(instrument))
         nowhere = "http://127.0.0.1:9"
         for transport in (venue._wire._places, venue._wire._safety):
-            transport._client.base_url = nowhere
+            transport._base_url = nowhere
         with pytest.raises(NotSent):
             await venue.send(prepared)
         with pytest.raises(NotSent):
