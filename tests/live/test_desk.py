@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import sqlite3
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 
 from engine.cli.explain import retold, words
 from engine.config import Config
-from engine.domain.commands import MANUAL, PlaceManual, ReleaseLatch, ResumeBot, StartBot
+from engine.domain.commands import PlaceManual, ReleaseLatch, ResumeBot, StartBot
 from engine.domain.decisions import Planned
 from engine.domain.instruments import Leg, Side
 from engine.lab.explain.plans import Retold
@@ -20,7 +21,15 @@ from storage.commands import CommandState
 from storage.decisions import reading_log
 from storage.live import KILL_PROOF, STOP_PROOF
 from tests.live.desk import found_at_start
-from tests.live.programs import ACCOUNT, APART, BOT, LONG_S, Programs, prepare
+from tests.live.programs import (
+    ACCOUNT,
+    APART,
+    BOT,
+    LONG_S,
+    Programs,
+    ledger_of_the_exchange,
+    prepare,
+)
 from tests.ports import free_port
 
 
@@ -57,6 +66,11 @@ def test_desk_trades_survives_a_crash_and_proves_its_kill(programs: Programs) ->
     programs.until(
         lambda: (receipt := programs.receipt(KILL_PROOF)) and receipt.proven, "the KILL is proven"
     )
+    proven = programs.receipt(KILL_PROOF)
+    assert proven is not None
+    assert proven.first_cancel_ns is not None
+    assert proven.latched_ns <= proven.first_cancel_ns < proven.told_ns
+    assert asyncio.run(ledger_of_the_exchange(programs.port))[2] == 0
     assert (programs.home / "KILL").exists()
     raised = (
         "SELECT severity, count FROM alerts WHERE kind = 'kill' AND text LIKE 'KILL by signal: %'"
@@ -70,6 +84,10 @@ def test_desk_trades_survives_a_crash_and_proves_its_kill(programs: Programs) ->
     assert not (programs.home / "KILL").exists()
     assert programs.command(ResumeBot(bot=BOT)).state is CommandState.DONE
     programs.until(lambda: programs.live() > 0, "an order rests again")
+    by_hand = PlaceManual(
+        account=ACCOUNT, instrument=APART, leg=Leg.YES, side=Side.BUY, price=1_000, size=20_000_000
+    )
+    assert "is accepted and rests" in programs.command(by_hand).answer
 
     engine.send_signal(signal.SIGTERM)
     assert engine.wait(LONG_S) == 0
@@ -77,37 +95,6 @@ def test_desk_trades_survives_a_crash_and_proves_its_kill(programs: Programs) ->
     assert receipt is not None
     assert receipt.proven
     assert programs.live() == 0
-    check_explained(Config(home=programs.home))
-
-
-def test_plans_after_a_death_with_an_order_that_never_arrived_are_proven(
-    programs: Programs,
-) -> None:
-    exchange, engine = programs.demo(), programs.engine()
-    assert programs.command(StartBot(bot=BOT)).state is CommandState.DONE
-    programs.until(lambda: programs.live() > 0, "an order rests")
-    exchange.send_signal(signal.SIGSTOP)
-    by_hand = PlaceManual(
-        account=ACCOUNT,
-        instrument=APART,
-        leg=Leg.YES,
-        side=Side.BUY,
-        price=1_000,
-        size=20_000_000,
-    )
-    assert "UNKNOWN: no answer" in programs.command(by_hand).answer
-    mine = f"SELECT state FROM orders WHERE bot = '{MANUAL}'"
-    for victim in (engine, exchange):
-        victim.kill()  # and with the exchange what it had not read yet
-        victim.wait(150)
-
-    programs.demo()
-    engine = programs.engine()
-    programs.until(lambda: programs.rows(mine) == [("cancelled",)], "nobody knows it: it is over")
-    before = programs.count("orders")
-    programs.until(lambda: programs.count("orders") > before + 5, "it trades again by itself")
-    engine.send_signal(signal.SIGTERM)
-    assert engine.wait(LONG_S) == 0
     assert check_explained(Config(home=programs.home)).by_hand == 1
 
 
@@ -133,28 +120,3 @@ def check_explained(config: Config) -> Retold:
     assert [one.kept.places[0].price for one in lied.different] == [lie.price]
     assert "DIFFERENT" in words(lied)
     return found
-
-
-def test_kill_without_an_engine_is_the_engine(programs: Programs) -> None:
-    programs.demo()
-    engine = programs.engine()
-    assert programs.command(StartBot(bot=BOT)).state is CommandState.DONE
-    programs.until(lambda: programs.live() > 0, "an order rests")
-    engine.kill()
-    engine.wait(150)
-
-    assert programs.start("kill", "--demo", f"http://127.0.0.1:{programs.port}").wait(LONG_S) == 0
-    receipt = programs.receipt(KILL_PROOF)
-    assert receipt is not None
-    assert receipt.proven
-    assert (programs.home / "KILL").exists()
-    # The proof is the venue's word; an order whose cancel was never answered gets its end next.
-    programs.engine()
-    programs.until(lambda: programs.live() == 0, "every order has its end in the projection")
-
-
-def test_second_engine_is_refused(programs: Programs) -> None:
-    first = programs.engine()
-    programs.until(lambda: programs.rows("SELECT 1 FROM engine_state"), "the first one lives")
-    assert programs.engine().wait(LONG_S) == 4
-    assert first.poll() is None

@@ -27,6 +27,7 @@ from engine.domain.fills import FillId, Liquidity
 from engine.domain.instruments import InstrumentId, Leg, Side
 from engine.domain.intents import Urgency
 from engine.domain.orders import CancelReason, OrderType
+from engine.errors import OutcomeUnknown
 from engine.gateway.door import Prepared
 from engine.live.accounts import Accounts
 from engine.live.commands import orders
@@ -52,8 +53,11 @@ class Takes(Exchange):
         self.room = room * SHARE
         self.meanwhile: Callable[[], None] = lambda: None
         """What happens in the market while an order is on its way."""
+        self.silent = False
 
     async def send(self, prepared: Prepared) -> Sequence[VenueEvent]:
+        if self.silent:
+            raise OutcomeUnknown("no answer")
         order = prepared.order
         self.sent.append(order)
         told: list[VenueEvent] = [OrderAccepted(account=DEMO, order=order.id)]
@@ -196,6 +200,18 @@ async def test_an_order_by_hand_goes_before_its_position_does(tmp_path: Path) ->
         assert rests.state is CommandState.DONE, rests.answer
         assert (await desk.asked(flatten(100))).state is CommandState.DONE
         assert desk.engine.runners[DEMO].desk.executor.working(ONE.id) == ()
+
+
+async def test_an_order_by_hand_nobody_answers_for_is_unknown_and_not_sent_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orders, "ANSWER_NS_MAX", 300_000_000)
+    async with HandDesk(tmp_path, room=0) as desk:
+        await desk.holds()
+        desk.venue.silent = True
+        asked = await desk.buys(5)
+        assert asked.state is CommandState.FAILED
+        assert "UNKNOWN: no answer; it is asked about and never sent again" in asked.answer
 
 
 @pytest.mark.parametrize(

@@ -157,31 +157,18 @@ def test_paper_account_quotes_and_fills_and_opens_no_trading_connection(
     assert list(addressed.venue.ledger.signers) == []
 
 
-def test_markets_no_bot_wants_are_recorded_over_a_crash_and_read_again(
+def test_a_market_no_bot_wants_is_recorded_read_again_and_let_go(
     addressed: Served, tmp_path: Path
 ) -> None:
     names = [one.instrument for one in addressed.venue.by_condition.values() if not one.series]
     wanted = (InstrumentId(names[0]),)
     programs = desk(tmp_path, {"accounts": {"pm": account()}, "bots": {}})
-    recorded = "SELECT coalesce(max(events), 0), coalesce(max(gaps), 0) FROM recordings"
-
-    def figures() -> tuple[int, int]:
-        ((events, gaps),) = programs.rows(recorded)
-        return int(str(events)), int(str(gaps))
-
+    recorded = "SELECT coalesce(max(events), 0) FROM recordings"
     try:
-        engine = programs.engine()
-        both = StartRecording(name="both", instruments=(*wanted, InstrumentId("demo:a")))
-        refused = programs.command(both)
-        assert (refused.state, "begin one each" in refused.answer) == (CommandState.REFUSED, True)
+        programs.engine()
         begun = programs.command(StartRecording(name="day", instruments=wanted))
         assert begun.state is CommandState.DONE, begun.answer
-        programs.until(lambda: figures()[0] > 50, "it records")
-        engine.kill()
-        engine.wait(150)
-        before = figures()[0]
-        programs.engine()
-        programs.until(lambda: figures()[0] > before + 50 and figures()[1] >= 1, "it goes on")
+        programs.until(lambda: int(str(programs.rows(recorded)[0][0])) > 50, "it records")
         stopped = programs.command(StopRecording(name="day"))
         assert stopped.state is CommandState.DONE, stopped.answer
         assert programs.count("orders") == 0
@@ -191,11 +178,9 @@ def test_markets_no_bot_wants_are_recorded_over_a_crash_and_read_again(
     finally:
         programs.end()
     read = open_recording(tmp_path / "recordings" / "day")
-    kinds = [type(event) for _, event in read.events()]
+    kinds = {type(event) for _, event in read.events()}
     assert set(read.stats.markets) == {names[0]}
-    assert kinds.count(InstrumentListed) >= 2  # once in each life
-    assert kinds.count(BookReplaced) >= 2
-    assert read.stats.gaps >= 1
+    assert {InstrumentListed, BookReplaced} <= kinds
 
 
 def test_without_such_an_account_nothing_is_connected(addressed: Served, tmp_path: Path) -> None:
