@@ -43,9 +43,8 @@ from engine.gateway.core import GatewayCore
 from engine.gateway.door import Prepared
 from engine.live.commands.kill import ScopedKills
 from engine.live.telemetry import ROWS_EVERY, Telemetry
-from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
-from engine.risk.gate import RiskGate
+from engine.risk.gate import Breakers, RiskGate
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.bot_runner import BotRunner
 from engine.runtime.journal import JournalWriter
@@ -59,7 +58,7 @@ from tests.fakes.polymarket.listing import Listed, identify, instrument_of
 from tests.lab.conftest import QUOTING
 from tests.live.desk import PATIENCE_S, LiveDesk
 
-RATCHET = {"an order": 41, "a KILL": 30, "a settings edit": 15, "a price to its row": 19}
+RATCHET = {"an order": 35, "a KILL": 30, "a settings edit": 15, "a price to its row": 19}
 """Modules a flow may run through, by its name."""
 
 REPOSITORY = Path(__file__).resolve().parents[1]

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from engine.bots.bot import Agenda, Bot, Cell
-from engine.bots.explain import idle, inventory_of, mark_of, planned
+from engine.bots.bot import Agenda, Bot, Cell, inventory_of, mark_of
+from engine.bots.explain import idle, planned
 from engine.caches.markets import MarketCache
 from engine.caches.views import BookView
 from engine.domain.bots import BotState

@@ -157,7 +157,7 @@ class KeepBudget(Effect, frozen=True, kw_only=True):
 
     account: AccountId
     breakers: bytes
-    """As `engine.risk.breakers` gives and takes it."""
+    """As `engine.risk.gate` gives and takes it."""
 
 
 class KeepStart(Effect, frozen=True, kw_only=True):

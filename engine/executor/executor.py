@@ -43,9 +43,9 @@ from engine.domain.settings import RiskLimits
 from engine.errors import BrokenInvariant
 from engine.executor.halts import Blocks, Hold, Markets, TradingHalts
 from engine.executor.ledger import Ledger
-from engine.executor.levels import Residual
 from engine.executor.manual import ByHand, ManualRefused
 from engine.executor.orders import EffectOutbox, InstrumentIntent, LiveOrder, OrderTable
+from engine.executor.planner import Residual
 from engine.executor.planning import Mailbox, Planning
 from engine.executor.proof import AccountQuestion, Scope, ZeroProof, within
 from engine.executor.settings import NEVER, ExecutorSettings

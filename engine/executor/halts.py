@@ -37,7 +37,7 @@ from engine.executor.orders import EffectOutbox, InstrumentState, OrderTable
 from engine.executor.planner import ends_soon
 from engine.executor.proof import AccountQuestion, Questions, ZeroProofs
 from engine.executor.settings import MS, ExecutorSettings
-from engine.risk.breakers import DAY_NS, Breakers
+from engine.risk.gate import DAY_NS, Breakers
 from engine.risk.reasons import DenyReason
 
 _BLIND = ResidualReason.BLIND

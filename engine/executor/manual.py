@@ -18,8 +18,8 @@ from engine.domain.intents import Urgency
 from engine.domain.money import MICRO
 from engine.domain.orders import Order, OrderType
 from engine.executor.halts import Blocks
-from engine.executor.levels import Draft
 from engine.executor.orders import EffectOutbox, InstrumentState, LiveOrder, OrderTable
+from engine.executor.planner import Draft
 from engine.executor.planning import reduces
 from engine.executor.proof import ZeroProofs
 from engine.risk.gate import Denied, RiskGate

@@ -30,7 +30,7 @@ from engine.domain.orders import Identity, Order, OrderId, OrderState
 from engine.errors import BrokenInvariant, InvalidTransition
 from engine.executor.fills import FILLS_KNOWN_MAX
 from engine.executor.ledger import Booked, Ledger
-from engine.executor.levels import NO_LEVELS, Draft, Residual
+from engine.executor.planner import NO_LEVELS, Draft, Residual
 from engine.executor.settings import NEVER, ExecutorSettings
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import Denied

@@ -16,7 +16,6 @@ from engine.domain.instruments import BotId, InstrumentId, Leg, Side
 from engine.domain.intents import Basket, Quotes, ResidualReason
 from engine.domain.orders import Order, OrderId
 from engine.executor.halts import Blocks
-from engine.executor.levels import NO_PLAN, Draft, Plan, Residual, wanted_of
 from engine.executor.orders import (
     EffectOutbox,
     InstrumentIntent,
@@ -25,7 +24,7 @@ from engine.executor.orders import (
     OrderTable,
     left_of,
 )
-from engine.executor.planner import plan
+from engine.executor.planner import NO_PLAN, Draft, Plan, Residual, plan, wanted_of
 from engine.executor.proof import ZeroProofs
 from engine.executor.settings import NEVER, ExecutorSettings
 from engine.risk.gate import Denied, RiskGate

@@ -13,7 +13,7 @@ from engine.executor.ledger import LedgerState
 from engine.executor.orders import LiveOrder, OrderTable
 from engine.executor.reconcile import Reconciler
 from engine.executor.wallet import WalletState
-from engine.risk.breakers import Breakers
+from engine.risk.gate import Breakers
 
 
 class _SavedInstrument(msgspec.Struct, frozen=True):

@@ -1,5 +1,5 @@
 """The gateway: decides when a request leaves, cancels first. It never decides what (law C).
 
-`core` is the sans-I/O part with its two lanes (`places`, `safety`) and the `limiter`; `sender` is
-the asyncio shell that carries its requests to a venue's door.
+`core` and `lanes` are the sans-I/O part: the lane of places, the lane of safety and how fast both
+may be; `sender` is the asyncio shell that carries requests to a venue's door.
 """

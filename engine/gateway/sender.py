@@ -57,7 +57,7 @@ from engine.errors import (
 )
 from engine.gateway.core import GatewayCore, GatewayMessage
 from engine.gateway.door import Named, Prepared, Reply, Request, Venue
-from engine.gateway.safety import Query
+from engine.gateway.lanes import Query
 
 # -- Calls at a venue's door: what an answer, or an error, says about the world, as a `Reply` ------
 

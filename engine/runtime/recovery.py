@@ -36,9 +36,8 @@ from engine.errors import BadInput, StorageError
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.ledger import Ledger
 from engine.executor.orders import LiveOrder
-from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
-from engine.risk.gate import RiskGate
+from engine.risk.gate import Breakers, RiskGate
 from engine.runtime.bot_runner import BotSnapshot, folded
 from storage.journal import Record, Snapshots, decode, latest_snapshots, load
 

@@ -15,9 +15,8 @@ from engine.executor.ledger import Ledger
 from engine.gateway.core import GatewayCore
 from engine.gateway.door import VenueCore
 from engine.lab.pump import Driver
-from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
-from engine.risk.gate import RiskGate
+from engine.risk.gate import Breakers, RiskGate
 from engine.runtime.first_settings import SERIES
 from engine.strategies.market_maker.parameters import EAGER
 from engine.strategies.registry import build

@@ -29,9 +29,8 @@ from engine.domain.orders import Identity, Order, OrderId
 from engine.domain.settings import RiskLimits
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.ledger import Ledger
-from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
-from engine.risk.gate import RiskGate
+from engine.risk.gate import Breakers, RiskGate
 from engine.strategies.door import Context, Evaluation, Parameters
 
 MS = 1_000_000

@@ -7,8 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.bots.bot import Bot
-from engine.bots.explain import inventory_of
+from engine.bots.bot import Bot, inventory_of
 from engine.domain.bots import BotState
 from engine.domain.effects import CancelOrders, PlaceOrder, RaiseAlert, Severity
 from engine.domain.events import (

@@ -13,7 +13,7 @@ from pathlib import Path
 from engine.domain.alerts import ROWS, described
 from engine.domain.orders import RejectReason
 from engine.executor.ledger import Anomaly
-from engine.risk.breakers import BREAKERS
+from engine.risk.gate import BREAKERS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RAISERS = {"RaiseAlert", "alert", "_warn", "_about_bot"}

@@ -51,9 +51,8 @@ from engine.domain.orders import Identity, Order, OrderId, OrderState
 from engine.domain.settings import Limit, RiskLimits
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.ledger import Ledger
-from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
-from engine.risk.gate import RiskGate
+from engine.risk.gate import Breakers, RiskGate
 
 ACCOUNT = AccountId("demo:one")
 BOT = BotId("maker")

@@ -12,9 +12,8 @@ from engine.domain.instruments import Instrument, Leg, Side
 from engine.domain.intents import Quotes, ResidualReason, Target, Urgency
 from engine.domain.orders import OrderState, OrderType
 from engine.executor.fills import Holding
-from engine.executor.levels import Draft, Plan, wanted_of
 from engine.executor.orders import LiveOrder, working_of
-from engine.executor.planner import plan
+from engine.executor.planner import Draft, Plan, plan, wanted_of
 from engine.executor.settings import ExecutorSettings
 
 SHARE = 1_000_000

@@ -19,8 +19,7 @@ from engine.domain.instruments import InstrumentId
 from engine.domain.orders import Identity, OrderId, OrderState
 from engine.errors import BrokenInvariant
 from engine.executor.executor import ExecutorSettings
-from engine.executor.levels import Plan, wanted_of
-from engine.executor.planner import plan
+from engine.executor.planner import Plan, plan, wanted_of
 from tests.executor.conftest import ACCOUNT, SHARE, Rig
 
 M1 = InstrumentId("venue:m1")

@@ -7,9 +7,9 @@ from engine.domain.events import OrderNotSent, VenueMode
 from engine.domain.instruments import BotId
 from engine.domain.modes import BELIEVED_NS
 from engine.domain.orders import OrderId
-from engine.gateway import places as module
+from engine.gateway import core as module
+from engine.gateway.core import PlacesLane
 from engine.gateway.lanes import RequestOutbox
-from engine.gateway.places import PlacesLane
 
 NOW = 10**18
 MS = 1_000_000

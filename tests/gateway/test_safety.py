@@ -13,9 +13,8 @@ from engine.domain.effects import (
 from engine.domain.events import CancelUnanswered, QueryFailed
 from engine.domain.instruments import BotId
 from engine.domain.orders import OrderId
-from engine.gateway import safety as module
-from engine.gateway.lanes import RequestOutbox
-from engine.gateway.safety import EVERYTHING, SafetyLane
+from engine.gateway import lanes as module
+from engine.gateway.lanes import EVERYTHING, RequestOutbox, SafetyLane
 
 NOW = 10**18
 MS = 1_000_000

@@ -46,9 +46,8 @@ from engine.gateway.core import ACCEPTED, GatewayCore
 from engine.gateway.door import Request, VenueOutput
 from engine.lab import pump as driver_module
 from engine.lab.pump import KEPT, SILENCE_NS_MAX, Driver
-from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
-from engine.risk.gate import RiskGate
+from engine.risk.gate import Breakers, RiskGate
 from engine.runtime.journal import DigestRecorder
 from engine.strategies.market_maker.parameters import EAGER
 from engine.strategies.registry import build

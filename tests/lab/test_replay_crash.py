@@ -28,9 +28,8 @@ from engine.errors import JournalCorrupt, StorageError
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.ledger import Ledger
 from engine.lab.replay.setup import ACCOUNT, CURRENCY, ENGINE, ReplayOptions, prepare
-from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
-from engine.risk.gate import RiskGate
+from engine.risk.gate import Breakers, RiskGate
 from engine.runtime.journal import JournalWriter
 from engine.runtime.recovery import remember
 from storage.database import connect_writer, reading

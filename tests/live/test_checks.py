@@ -33,9 +33,8 @@ from engine.domain.settings import AccountSettings
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.ledger import Ledger
 from engine.live.lifecycle import AGAIN_NS, CHECK_EVERY_NS, DIFFERS, TruthWatch
-from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
-from engine.risk.gate import RiskGate
+from engine.risk.gate import Breakers, RiskGate
 from engine.runtime.journal import JournalWriter
 from engine.runtime.state_writer import Projector, StateKeeper
 from storage.database import writing

@@ -46,9 +46,8 @@ from engine.live.figures import (
     holdings_of,
     uses_of,
 )
-from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
-from engine.risk.gate import RiskGate
+from engine.risk.gate import Breakers, RiskGate
 from tests.executor.conftest import Build, Rig
 
 ACCOUNT, BOT, ONE = AccountId("demo"), BotId("maker"), InstrumentId("demo:m1")

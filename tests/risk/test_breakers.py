@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from engine.domain.settings import Limit, RiskLimits
 from engine.errors import BadInput
-from engine.risk.breakers import DAY_NS, Breakers
+from engine.risk.gate import DAY_NS, Breakers
 from engine.risk.reasons import DenyReason
 
 UNIT = 1_000_000

@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 from engine.domain.instruments import BotId, FeeSchedule, InstrumentId, Leg, Side
 from engine.domain.settings import Limit, RiskLimits
 from engine.errors import BrokenInvariant
-from engine.risk.breakers import DAY_NS, Breakers
 from engine.risk.exposure import ExposureBook
-from engine.risk.gate import MEANINGS, Allowed, Denied, DenyReason, RiskGate
+from engine.risk.gate import DAY_NS, MEANINGS, Allowed, Breakers, Denied, DenyReason, RiskGate
 
 NOW = 20_000 * DAY_NS + 1
 M1 = InstrumentId("venue:m1")

@@ -24,9 +24,8 @@ from engine.domain.instruments import (
 from engine.domain.orders import Order, OrderId
 from engine.domain.settings import Limit, RiskLimits
 from engine.executor.fills import Holding, exit_value_micro
-from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
-from engine.risk.gate import Allowed, Denied, DenyReason, RiskGate
+from engine.risk.gate import Allowed, Breakers, Denied, DenyReason, RiskGate
 
 NOW = 20_000 * 86_400 * 10**9 + 10**12
 EQUITY = 1_000_000_000

@@ -9,7 +9,7 @@ from sqlite3 import Connection
 
 import pytest
 
-from engine.bots.explain import mark_of
+from engine.bots.bot import mark_of
 from engine.caches.markets import MarketCache
 from engine.domain.events import (
     BookChanged,
@@ -36,9 +36,8 @@ from engine.domain.orders import Identity, OrderId
 from engine.domain.settings import AccountSettings
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.ledger import Ledger
-from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
-from engine.risk.gate import RiskGate
+from engine.risk.gate import Breakers, RiskGate
 from engine.runtime.markouts import NEVER, WAITING_MAX, Markouts
 from storage.database import writing
 from storage.schema import migrate

@@ -34,7 +34,7 @@ from engine.domain.instruments import (
 from engine.domain.orders import Identity, Order, OrderId
 from engine.domain.settings import AccountSettings, Limit, RiskLimits
 from engine.executor.executor import Executor
-from engine.risk.breakers import Breakers
+from engine.risk.gate import Breakers
 from engine.risk.reasons import DenyReason
 from engine.runtime.bot_runner import BotSnapshot
 from engine.runtime.journal import JournalWriter

@@ -20,9 +20,8 @@ from engine.errors import BrokenInvariant
 from engine.executor.executor import ExecutorSettings
 from engine.executor.ledger import Ledger
 from engine.lab.explain.verify_plans import RetoldExecutor
-from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook, share_total
-from engine.risk.gate import RiskGate
+from engine.risk.gate import Breakers, RiskGate
 from engine.runtime.recovery import HOUSE, quote_life_ms, remember
 from storage.journal import EXECUTOR, JournalSnapshot, Record, decode
 

@@ -15,9 +15,8 @@ from typing import Any
 
 import msgspec
 
-from engine.bots.bot import Bot
+from engine.bots.bot import Bot, mark_of
 from engine.bots.core import AccountCore
-from engine.bots.explain import mark_of
 from engine.caches.markets import MarketCache
 from engine.domain.decisions import Decision
 from engine.domain.effects import PlaceOrder

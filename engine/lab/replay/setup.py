@@ -27,9 +27,8 @@ from engine.gateway.core import GatewayCore
 from engine.lab.recordings.door import OutcomeRecording, Recording
 from engine.lab.recordings.open import open_recording
 from engine.lab.replay.run import Replay, ReplayResult, summarise
-from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
-from engine.risk.gate import RiskGate
+from engine.risk.gate import Breakers, RiskGate
 from engine.runtime.decisions import DecisionLog
 from engine.runtime.journal import DigestRecorder, JournalWriter, Recorder
 from engine.strategies.registry import build

@@ -19,7 +19,7 @@ from engine.lab.simulate.accounts import CAPITAL_MICRO
 from engine.lab.simulate.bench import Evidence
 from engine.lab.simulate.engine_run import EngineRun
 from engine.live.commands.kill import KillScope
-from engine.risk.breakers import DAY_NS
+from engine.risk.gate import DAY_NS
 from engine.risk.reasons import DenyReason
 
 # -- The planner in ten lines: how much of an order a wish allows, given what may still fill -------

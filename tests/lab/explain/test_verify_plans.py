@@ -20,9 +20,8 @@ from engine.domain.orders import OrderState
 from engine.executor.executor import ExecutorSettings
 from engine.executor.ledger import Ledger
 from engine.lab.explain.verify_plans import RetoldExecutor
-from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
-from engine.risk.gate import RiskGate
+from engine.risk.gate import Breakers, RiskGate
 from tests.executor.conftest import ACCOUNT, LIMITS, SECOND, Rig
 
 BIDS = [(4_800, 100)]

@@ -24,15 +24,14 @@ from engine.executor.ledger import Ledger
 from engine.executor.orders import OrderTable
 from engine.executor.reconcile import Reconciler
 from engine.executor.wallet import WalletOperations
-from engine.gateway.places import PlacesLane
+from engine.gateway.core import PlacesLane
 from engine.lab.simulate import simulated_account
 from engine.lab.simulate.disk import Journal
 from engine.lab.simulate.faults import Fault
 from engine.live import accounts
 from engine.live.proof import CancelProof
-from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook, MarketRisk
-from engine.risk.gate import Allowed, RiskGate
+from engine.risk.gate import Allowed, Breakers, RiskGate
 from engine.runtime.account_runner import AccountRunner
 from storage.loss import Known
 from storage.projection import HANDLERS
@@ -293,7 +292,7 @@ def _unbooked(self: Any, event: Any, now_ns: int) -> None:
 
 
 def _cancel_all_is_partial(patch: Patch) -> None:
-    from engine.gateway.safety import SafetyLane
+    from engine.gateway.lanes import SafetyLane
 
     send = SafetyLane.cancel_all
     narrow = CancelScope(bot="nobody")
