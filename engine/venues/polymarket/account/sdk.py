@@ -88,8 +88,10 @@ S = 1_000_000_000
 NEVER_LEFT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 """What fails before the first byte."""
 TIMEOUT = aiohttp.ClientTimeout(sock_connect=5.0, sock_read=10.0)
-KEPT_S = 300.0
-"""How long a quiet connection stays open: to open one takes three times the way to the venue."""
+KEPT_S = 120.0
+"""How long a quiet connection stays open: to open one takes three times the way to the venue. Some
+clouds forget a quiet connection after four minutes and say nothing: what is sent then is in doubt.
+"""
 CHATTY = ("hpack", "httpcore", "httpx")
 """Libraries that write request headers, and so our API key, to their debug logs."""
 
