@@ -8,6 +8,7 @@ import re
 import resource
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -178,14 +179,15 @@ class FillWatch:
     """Remembers of each order the book it was placed into, and of each fill what it was."""
 
     def __init__(self) -> None:
-        self.placed: dict[OrderId, tuple[int | None, int | None]] = {}
-        """Order → bid and ask of the book it was placed into."""
+        self.placed: defaultdict[InstrumentId, dict[OrderId, tuple[int | None, int | None]]]
+        self.placed = defaultdict(dict)
+        """Market → order → bid and ask of the book it was placed into."""
         self._fills: dict[InstrumentId, list[OutcomeFill]] = {}
 
     def filled(self, order: Order, event: OrderFilled, terms: Instrument, now_ns: int) -> None:
         bought, price = yes_space(order.side, order.leg, event.price, terms.one)
         _, level = yes_space(order.side, order.leg, order.price, terms.one)
-        bid, ask = self.placed.get(order.id, (None, None))
+        bid, ask = self.placed[terms.id].get(order.id, (None, None))
         spread, ahead = place_in_book(bought=bought, level=level, bid=bid, ask=ask, tick=terms.tick)
         fill = OutcomeFill(
             market=terms.id,
@@ -203,6 +205,7 @@ class FillWatch:
 
     def over(self, instrument: InstrumentId, paid_micro: int | None) -> list[OutcomeFill]:
         """Forget a market; return its fills with what a YES paid, none where nobody told."""
+        self.placed.pop(instrument, None)
         fills = self._fills.pop(instrument, [])
         if paid_micro is None:
             return []
@@ -468,7 +471,8 @@ class Replay:
         view = self._cache.views.get(order.instrument)
         if view is not None:
             bids, asks = view.book.bid_prices, view.book.ask_prices
-            self._watch.placed[order.id] = bids[-1] if bids else None, asks[0] if asks else None
+            touch = bids[-1] if bids else None, asks[0] if asks else None
+            self._watch.placed[order.instrument][order.id] = touch
 
     def _filled(self, event: OrderFilled, now_ns: int) -> None:
         result = self.result
