@@ -8,6 +8,7 @@ engine's stop cancel it like any other; nothing places it again.
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import partial
 
 import msgspec
 
@@ -85,7 +86,7 @@ class ByHand:
         order = table.make(draft, MANUAL, entry, now_ns)
         answer = self._gate.check(
             order,
-            reducing=reduces(table, order),
+            reduces=partial(reduces, table),
             mark_age_ns=None if mark is None or mark.proof_ns is None else now_ns - mark.proof_ns,
             open_orders=table.live_count,
         )

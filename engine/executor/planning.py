@@ -7,6 +7,7 @@ cancelled; the planner without an intent says what that is.
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 
 import msgspec
 
@@ -104,6 +105,7 @@ class Planning:
         self._outbox = outbox
         self._settings = settings
         self._proofs = proofs
+        self._reduces = partial(reduces, table)
         self.limits_applied = LimitsApplied(table, gate)
         self._named = True
         """This run's cancels leave by their numbers, and not as a CANCEL_ALL."""
@@ -268,7 +270,7 @@ class Planning:
         order = table.make(draft, bot, entry, now_ns)
         answer = self._gate.check(
             order,
-            reducing=reduces(table, order),
+            reduces=self._reduces,
             mark_age_ns=now_ns - mark.proof_ns,
             open_orders=table.live_count,
         )

@@ -258,6 +258,7 @@ class Breakers:
 # -- What the gate answers -------------------------------------------------------------------------
 
 Numbers = tuple[tuple[str, int], ...]
+Reduces = Callable[[Order], bool]
 
 
 class Allowed(msgspec.Struct, frozen=True):
@@ -341,12 +342,12 @@ class RiskGate:
         self._total_max = limits.exposure_total_max.micro(anchor)
 
     def check(
-        self, order: Order, *, reducing: bool, mark_age_ns: int | None, open_orders: int
+        self, order: Order, *, reduces: Reduces, mark_age_ns: int | None, open_orders: int
     ) -> Allowed | Denied:
         """Judge one order. `mark_age_ns` is the age of the book's proof, None = never proven.
 
-        `reducing` = it leads towards a position of zero: passes exposure limits where it adds no
-        risk. `open_orders` counts those that may still fill, without this one. Raises
+        One that `reduces`, which leads towards a position of zero, passes exposure limits where it
+        adds no risk. `open_orders` counts those that may still fill, without this one. Raises
         BrokenInvariant where leg or price cannot be the instrument's: that is the planner's bug.
         """
         breakers = self._breakers
@@ -379,13 +380,13 @@ class RiskGate:
                 return Denied(DenyReason.ORDER_TOO_LARGE, looked_at)
         would_be = risk.would_be_micro(leg, order.side, price, size, order.post_only)
         grown = would_be - risk.micro
-        if grown <= 0 and reducing:
+        if grown <= 0 and reduces(order):
             return Allowed(size)
         shared = risk.market_sum.one_wins
         market = would_be + _beside(order, risk) if shared else risk.market_sum.micro + grown
         if self._within(order.bot, risk, would_be, market):
             return Allowed(size)
-        return self._shrunk(order, risk, size, reducing)
+        return self._shrunk(order, risk, size, reduces(order))
 
     def _within(self, bot: BotId, risk: InstrumentRisk, would_be: int, market: int) -> bool:
         """Say whether exposure of an instrument and its market may be this much by every limit."""

@@ -33,7 +33,9 @@ class Desk:
 
     def ask(self, age_ns=0, orders=0, reducing=False, **changes):
         order = self.build.order(**changes)
-        return self.gate.check(order, reducing=reducing, mark_age_ns=age_ns, open_orders=orders)
+        return self.gate.check(
+            order, reduces=lambda _: reducing, mark_age_ns=age_ns, open_orders=orders
+        )
 
 
 def assert_denied(answer, reason, **numbers):
@@ -137,7 +139,7 @@ def test_before_equity_was_told_percentages_allow_nothing(build):
     book = ExposureBook()
     book.listed(build.binary())
     gate = RiskGate(limits=limits, breakers=Breakers(limits), exposure=book)
-    answer = gate.check(build.order(), reducing=False, mark_age_ns=0, open_orders=0)
+    answer = gate.check(build.order(), reduces=lambda _: False, mark_age_ns=0, open_orders=0)
     assert_denied(answer, DenyReason.ORDER_TOO_LARGE, order_value_max_micro=0)
 
 
