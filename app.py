@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.frame.server import health, panic, watched
-from pages.frame.sign_in import SignIn
+from pages.frame.server import SignIn, health, panic, watched
 
 app = st.App("pages/frame/shell.py", lifespan=watched, middleware=[SignIn], routes=[health, panic])

@@ -20,11 +20,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from streamlit.config import get_option, set_option
 
 from engine.config import Config
-from pages.frame import session, sign_in
-from pages.frame import sign_in as lockout
-from pages.frame.server import health, panic
+from pages.frame import server, session
+from pages.frame.server import SignIn, health, panic
 from pages.frame.session import COOKIE, secret
-from pages.frame.sign_in import SignIn
 from storage import users
 from storage.database import reading, transaction, writing
 from storage.latch import read_latch
@@ -72,7 +70,7 @@ def client(config: Config) -> Iterator[TestClient]:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     now = [1_700_000_000_000_000_000]
-    monkeypatch.setattr(sign_in, "now_ns", lambda: now[0])
+    monkeypatch.setattr(server, "now_ns", lambda: now[0])
     return now
 
 
@@ -163,16 +161,16 @@ def test_a_restart_forgives_nothing(config: Config, client: TestClient, clock: l
     for _ in range(5):
         enter(client, "wrong")
         clock[0] += 3 * 10**9
-    assert lockout.read(config.run_folder / "sign_in.json").failures == 5
+    assert server.read(config.run_folder / "sign_in.json").failures == 5
 
 
 def test_a_clock_set_back_cannot_lock_for_longer() -> None:
-    state = lockout.Lockout(failures=4, until_ns=10**18)
+    state = server.Lockout(failures=4, until_ns=10**18)
     assert state.wait_s(0) == 2
 
 
 def test_the_delay_has_a_maximum() -> None:
-    assert lockout.Lockout(failures=500).delay_s == lockout.DELAY_S_MAX
+    assert server.Lockout(failures=500).delay_s == server.DELAY_S_MAX
 
 
 def test_another_site_cannot_post(client: TestClient, password: str, config: Config) -> None:
@@ -216,7 +214,7 @@ def test_a_session_survives_a_restart_and_an_unreadable_database(
     client: TestClient, password: str, config: Config
 ) -> None:
     enter(client, password)
-    sign_in.signed_in.__globals__["_last_known"].clear()
+    server.signed_in.__globals__["_last_known"].clear()
     config.state_path.write_bytes(b"no database at all, " * 500)
     assert client.post("/panic").status_code == 200
     assert read_latch(config.kill_path) is not None
