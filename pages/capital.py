@@ -244,7 +244,6 @@ def show_approvals(account: AccountSeen, now: int) -> None:
 
 @guard.part("The account")
 def show_account(account: AccountSeen, now: int) -> None:
-    """Draw one account."""
     st.subheader(f"{account.account} at {account.venue}, {account.mode.upper()}")
     seen = ask(told_of, engine_id(), Capital, account.account)
     if seen is None:

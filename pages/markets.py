@@ -218,7 +218,6 @@ def _search_by() -> None:
 
 
 def in_words(one: MarketFilter) -> str:
-    """Return what a filter looks for."""
     parts = [f'"{one.text}"'] if one.text else []
     parts += [f"category {one.category}"] if one.category else []
     parts += [f"volume 24 h of {one.volume_24h_min:,.0f} or more"] if one.volume_24h_min else []

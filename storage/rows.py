@@ -295,7 +295,6 @@ class Rows:
         return found
 
     def bets_in(self, instrument: str) -> list[BetFold]:
-        """Return every bet in a market."""
         self.flush()
         return FOLDED[BetFold].rows.all(
             self._connection,

@@ -141,7 +141,6 @@ class QueryOperation(Effect, frozen=True, kw_only=True):
 
     @property
     def operation(self) -> int:
-        """Return which operation it is about."""
         return self.asked.operation
 
 

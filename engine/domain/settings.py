@@ -200,7 +200,6 @@ class AccountSettings(Settings):
 
     @property
     def redeems(self) -> bool:
-        """Say whether the account redeems by itself."""
         return self.mode is not Mode.LIVE if self.auto_redeem is None else self.auto_redeem
 
 

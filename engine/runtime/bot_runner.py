@@ -59,7 +59,6 @@ class BotRunner:
         self.bot = bot_of(settings, runner.account)
 
     def kept(self) -> BotSnapshot:
-        """Return what survives."""
         bot = self.bot
         return BotSnapshot(
             state=bot.state,

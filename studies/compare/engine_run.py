@@ -46,7 +46,6 @@ chasing each quarter of a second. One that flees each movement would hardly meet
 
 
 def compared_maker(account: AccountId) -> Bot:
-    """Return the maker of a comparison."""
     return Bot(
         name=BOT,
         account=account,
@@ -94,7 +93,6 @@ class CompareRun:
         return self._watch.marks
 
     def begin(self, now_ns: int) -> None:
-        """Begin, with cash."""
         self.driver.start(now_ns)
         cash = CashMoved(account=self._account, currency=CURRENCY, amount_micro=CASH_MICRO)
         self.driver.tell(cash, now_ns)

@@ -116,7 +116,6 @@ def store(config: Config, result: StudyResult, recording: str, span: tuple[int, 
 
 
 def describe(result: StudyResult) -> str:
-    """Return the result as tables."""
     left_out = ", ".join(f"{count} {gate}" for gate, count in result.left_out.items()) or "none"
     lines = [
         f"{', '.join(result.spans)}: {result.markets:,} markets, {result.ticks:,} ticks",

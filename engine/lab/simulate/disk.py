@@ -102,7 +102,6 @@ class Disk:
         return Snapshots(by_name=by_name, told=())
 
     def tail(self, after_seq: int) -> Iterable[Record]:
-        """Give the records after a seq."""
         return self.rows[after_seq:]
 
 

@@ -67,7 +67,6 @@ class SimulatedLink(AccountLink):
         self._line: Any = line
 
     async def connect(self, credential: object) -> None:
-        """Connect."""
         del credential
         await self._line.open()
 
@@ -180,7 +179,6 @@ class EngineRun:
 
     @property
     def settings_version(self) -> int:
-        """The version of the settings it works by."""
         return 0 if self.engine is None else self.engine.settings.version
 
     def now_ns(self) -> int:

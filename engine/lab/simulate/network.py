@@ -131,18 +131,15 @@ class Network:
         return await self._ask(PlaceOrder(order=prepared.order))
 
     async def cancel(self, orders: Sequence[Named]) -> Sequence[VenueEvent]:
-        """Cancel these orders."""
         account = self._side.account
         return await self._ask(
             CancelOrders(account=account, orders=tuple(named.order for named in orders))
         )
 
     async def cancel_all(self, scope: CancelScope) -> Sequence[VenueEvent]:
-        """Cancel everything in scope."""
         return await self._ask(CancelAll(account=self._side.account, scope=scope))
 
     async def open_orders(self) -> OpenOrdersListed:
-        """Return every open order."""
         (listed,) = await self._ask(QueryOpenOrders(account=self._side.account))
         return listed  # type: ignore[return-value]
 
@@ -153,7 +150,6 @@ class Network:
         return told  # type: ignore[return-value]
 
     async def fills(self, since_ns: int) -> FillsListed:
-        """Return all fills since a time."""
         (told,) = await self._ask(QueryFills(account=self._side.account, since_ns=since_ns))
         if isinstance(told, QueryFailed):
             raise BadInput(told.reason)
@@ -191,7 +187,6 @@ class Network:
     # -- what only this venue has ------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Connect."""
         await asyncio.sleep(OPEN_S)
 
     async def beat(self) -> None:

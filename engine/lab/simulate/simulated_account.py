@@ -133,7 +133,6 @@ class MemoryRows(Rows):
         self.touched: dict[int, OrderFold] = {}
 
     def mode(self, account: str) -> Mode:
-        """Return the mode of a simulated account."""
         del account
         return Mode.DEMO
 
@@ -152,7 +151,6 @@ class MemoryRows(Rows):
         self._found[type(news)].pop(self.key_of(news), None)
 
     def bets_in(self, instrument: str) -> list[BetFold]:
-        """Return every bet in a market."""
         found = self._found.get(BetFold, {}).values()
         return [bet for bet in found if bet.instrument == instrument]
 

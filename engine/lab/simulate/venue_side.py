@@ -142,10 +142,8 @@ class VenueSide:
     # -- the truth ---------------------------------------------------------------------------------
 
     def live(self) -> list[RestingOrder]:
-        """Return our orders that live at the exchange."""
         orders = self.exchange.account(self.account).open.values()
         return [order for order in orders if order.key == KEY]
 
     def number(self, order: RestingOrder) -> OrderId | None:
-        """Return our number of an order at the exchange."""
         return self._answers.known(order.identity)

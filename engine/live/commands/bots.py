@@ -40,9 +40,8 @@ def may_stop(engine: Engine, command: PauseBot | StopBot) -> None:
 
 
 @command(StartBot, ResumeBot, check=may_start)
-def start(engine: Engine, command: StartBot | ResumeBot, who: str) -> Done:
+def start(engine: Engine, command: StartBot | ResumeBot, _who: str) -> Done:
     """Start a bot, or go on with a paused one."""
-    del who
     engine.bot_runners[command.bot].start(engine.clock.now_ns())
     if isinstance(command, ResumeBot):
         return Done(f"bot {command.bot} goes on")
@@ -50,9 +49,8 @@ def start(engine: Engine, command: StartBot | ResumeBot, who: str) -> Done:
 
 
 @command(PauseBot, check=may_stop, makes_safe=True)
-def pause(engine: Engine, command: PauseBot, who: str) -> Pending:
+def pause(engine: Engine, command: PauseBot, _who: str) -> Pending:
     """Pause a bot; answered when none of its orders is open any more."""
-    del who
     bot_runner, pending = engine.bot_runners[command.bot], Pending()
     bot_runner.waiting.append(pending.done_or_failed)
     bot_runner.pause(engine.clock.now_ns())
@@ -60,9 +58,8 @@ def pause(engine: Engine, command: PauseBot, who: str) -> Pending:
 
 
 @command(StopBot, check=may_stop, makes_safe=True)
-def stop(engine: Engine, command: StopBot, who: str) -> Pending:
+def stop(engine: Engine, command: StopBot, _who: str) -> Pending:
     """Stop a bot; answered when that is proven."""
-    del who
     bot_runner, pending = engine.bot_runners[command.bot], Pending()
     bot_runner.waiting.append(pending.done_or_failed)
     bot_runner.stop(command.inventory, engine.clock.now_ns())

@@ -122,15 +122,13 @@ class ForeignThings:
         raise BadInput(f"the venue lists no {subject!r} of others in the wallet of {account} now")
 
     @command(AdoptTokens)
-    def adopt(self, command: AdoptTokens, who: str) -> Pending:
+    def adopt(self, command: AdoptTokens, _who: str) -> Pending:
         """Take tokens in that were not bought here; answered when they are booked."""
-        del who
         return self._later(self.taken_in(command))
 
     @command(CancelForeign)
-    def cancel(self, command: CancelForeign, who: str) -> Pending:
+    def cancel(self, command: CancelForeign, _who: str) -> Pending:
         """Cancel an order of another key; answered by the venue's word."""
-        del who
         return self._later(self.cancelled(command))
 
     def _later(self, work: Coroutine[Any, Any, Answer]) -> Pending:

@@ -33,9 +33,8 @@ class MarketCommands:
         self._engine = engine
 
     @command(SyncMarkets)
-    def sync(self, command: SyncMarkets, who: str) -> Pending:
+    def sync(self, command: SyncMarkets, _who: str) -> Pending:
         """Compare the catalog with the venue's listing; answered with the counts."""
-        del who
         venue, pending = command.venue, Pending()
         engine, plugin = self._engine, plugins().get(venue)
         if plugin is None or plugin.market is None:

@@ -72,9 +72,8 @@ class Hand:
         engine.watchers.append(self.watch)
 
     @command(PlaceManual)
-    def place(self, command: PlaceManual, who: str) -> Pending:
+    def place(self, command: PlaceManual, _who: str) -> Pending:
         """Place one order; answered when the venue has spoken. Raises BadInput."""
-        del who
         pending = Pending()
         engine, now_ns = self._engine, self._engine.clock.now_ns()
         runner = runner_of(engine, command.account)
@@ -138,9 +137,8 @@ def _said(asked: ManualRequest, known: LiveOrder, *, late: bool) -> tuple[bool, 
 
 
 @command(CancelOrderByHand, makes_safe=True)
-def cancel(engine: Engine, command: CancelOrderByHand, who: str) -> Done:
+def cancel(engine: Engine, command: CancelOrderByHand, _who: str) -> Done:
     """Cancel one order by hand. Raises BadInput where it cannot be open."""
-    del who
     runner = runner_of(engine, command.account)
     known = runner.desk.executor.record(command.order)
     if known is None or known.state.ended:
@@ -212,9 +210,8 @@ class Flattener:
         engine.watchers.append(self.watch)
 
     @command(Flatten)
-    def begin(self, asked: Flatten, who: str) -> Pending:
+    def begin(self, asked: Flatten, _who: str) -> Pending:
         """Close what is held in a market; answered when it is flat, or cannot be."""
-        del who
         pending = Pending()
         runner, name = runner_of(self._engine, asked.account), asked.instrument
         must_be_free(self._engine, runner, name)

@@ -46,9 +46,8 @@ class SettingsCommands:
     # -- a saved version ---------------------------------------------------------------------------
 
     @command(ApplySettings)
-    def apply(self, command: ApplySettings, who: str) -> Pending:
+    def apply(self, command: ApplySettings, _who: str) -> Pending:
         """Put a saved version in force: read it where files are read, then go on here."""
-        del who
         engine, pending = self._engine, Pending()
         loop, told = engine.ended.get_loop(), pending.done_or_refused
 

@@ -47,9 +47,8 @@ class Keeping:
         self._turn = asyncio.Lock()
 
     @command(SetCredential, RemoveCredential)
-    def change(self, command: SetCredential | RemoveCredential, who: str) -> Pending:
+    def change(self, command: SetCredential | RemoveCredential, _who: str) -> Pending:
         """Change the vault; answered when it is on the disk. Raises BadInput, changing nothing."""
-        del who
         pending = Pending()
         if isinstance(command, SetCredential):
             entry = self._entry(command)
@@ -136,9 +135,8 @@ class VaultOpening:
         engine.unlock_key = base64.b64encode(self._public).decode()
 
     @command(OpenVault)
-    def open(self, command: OpenVault, who: str) -> Pending:
+    def open(self, command: OpenVault, _who: str) -> Pending:
         """Open the vault and the accounts whose keys lie in it. Raises BadInput, trying nothing."""
-        del who
         engine, keys = self._engine, self._keys()
         vault = read_vault(engine.config.vault_path)
         if vault is None:

@@ -84,17 +84,15 @@ class Wallets:
         engine.watchers.append(self.watch)
 
     @command(Redeem)
-    def redeem(self, asked: Redeem, who: str) -> Pending:
+    def redeem(self, asked: Redeem, _who: str) -> Pending:
         """Redeem a resolved market's tokens; answered when they are paid."""
-        del who
         return self._ask(
             RedeemTokens(account=asked.account, operation=0, instrument=asked.instrument)
         )
 
     @command(Merge)
-    def merge(self, asked: Merge, who: str) -> Pending:
+    def merge(self, asked: Merge, _who: str) -> Pending:
         """Merge pairs into cash; answered when they are gone."""
-        del who
         if asked.size is None:
             wallet = runner_of(self._engine, asked.account).desk.executor.wallet
             size, amount = wallet.pairs(asked.instrument)
@@ -109,9 +107,8 @@ class Wallets:
         )  # fmt: skip
 
     @command(Split)
-    def split(self, asked: Split, who: str) -> Pending:
+    def split(self, asked: Split, _who: str) -> Pending:
         """Split cash into pairs; answered when they are there."""
-        del who
         amount = _amount(self._engine, asked.account, asked.instrument, asked.size)
         return self._ask(
             SplitCash(
@@ -121,9 +118,8 @@ class Wallets:
         )  # fmt: skip
 
     @command(Approve)
-    def approve(self, asked: Approve, who: str) -> Pending:
+    def approve(self, asked: Approve, _who: str) -> Pending:
         """Give the venue's contracts the leave they lack; answered when it stands."""
-        del who
         return self._ask(ApproveTrading(account=asked.account, operation=0))
 
     def _ask(self, asked: AnyWalletEffect) -> Pending:

@@ -85,7 +85,6 @@ class DemoVenue:
         raise BadInput(f"the demo exchange answered {events} to a question about an order")
 
     async def fills(self, since_ns: int) -> FillsListed:
-        """Return all fills since a time."""
         asked = wire.pack(wire.QueryRequest(since_ns=since_ns))
         events = await self._ask(self._safety, wire.FILLS, asked)
         if len(events) == 1 and isinstance(events[0], QueryFailed):

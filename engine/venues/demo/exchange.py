@@ -83,7 +83,6 @@ class MarketLife:
         self._outbox.publish(self.snapshot(market))
 
     def snapshot(self, market: ExchangeMarket) -> BookReplaced:
-        """Return a market's whole book."""
         bids, asks = market.book.depth()
         now_ns = self._desk.timeline.now_ns
         return BookReplaced(

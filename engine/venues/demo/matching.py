@@ -152,7 +152,6 @@ class MatchingBook:
         self.changes.append((side, level, queue.size))
 
     def remove(self, order: RestingOrder) -> None:
-        """Take a resting order out of the book."""
         if order.bid:
             side, levels, prices = Side.BUY, self.bids, self.bid_prices
         else:

@@ -161,7 +161,6 @@ class Price:
         return normal_cdf(distance / spread)
 
     def freeze(self) -> PriceState:
-        """Return the state, to be kept."""
         self.state.past = list(self._past)
         self.state.oracle = list(self._oracle)
         return self.state

@@ -103,7 +103,6 @@ class Beats:
         self._again = False
 
     def answered(self, next_id: str) -> None:
-        """Take the id of the next beat from the answer to this one."""
         self.next_id = next_id
         self._excused = False
         self._again = False

@@ -56,7 +56,6 @@ class PolymarketDoor:
         self._ended: dict[FillId, None] = {}
 
     def opened(self, venue: PolymarketVenue) -> None:
-        """Open the door."""
         self._venue = venue
 
     @property
@@ -96,7 +95,6 @@ class PolymarketDoor:
         return events
 
     async def cancel(self, orders: Sequence[Named]) -> Sequence[VenueEvent]:
-        """Cancel these orders."""
         return await self._judged(self.venue.cancel(orders))
 
     async def cancel_all(self, scope: CancelScope) -> Sequence[VenueEvent]:

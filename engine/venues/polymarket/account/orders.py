@@ -110,7 +110,6 @@ class AccountMemory:
         return self._tokens.get(token)
 
     def name(self, identity: Identity, order: OrderId, bot: BotId = NOBODY) -> None:
-        """Remember the name of an order."""
         known = self._names.pop(identity, None)
         self._names[identity] = KnownOrder(order=order, bot=bot or (known.bot if known else bot))
         if len(self._names) > NAMES_MAX:
@@ -135,7 +134,6 @@ def condition_of(instrument: InstrumentId) -> str:
 
 
 def instrument_of(condition: str) -> InstrumentId:
-    """Return the instrument of a condition id."""
     return InstrumentId(f"polymarket:{condition}")
 
 

@@ -260,7 +260,6 @@ class RelayerCalls:
         return f"RelayerCalls(wallet={self._wallet}, <hidden>)"
 
     async def close(self) -> None:
-        """Close the connection."""
         await self._transport.close()
 
     async def nonce(self) -> int:

@@ -352,7 +352,6 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     ask: int
 
     def described(self) -> str:
-        """Return it for people."""
         one = self.instrument
         return (
             f"{self.title or one.id}: YES {one.price_decimal(self.bid).normalize():f} / "

@@ -178,7 +178,6 @@ class FrameReader(Generic[M]):
             self._strict = msgspec.json.Decoder(strict).decode
 
     def read(self, text: bytes, counts: FeedCounts) -> M:
-        """Return the message."""
         try:
             return self._strict(text)
         except UNREADABLE:
