@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
 
 import msgspec
 
@@ -22,7 +22,7 @@ from engine.runtime.account_runner import AccountRunner
 from engine.runtime.bot_runner import BotSnapshot, folded
 from engine.runtime.journal import SNAPSHOT_EVERY
 from engine.runtime.recovery import BOTS
-from engine.runtime.services import Services, Stream
+from engine.runtime.services import EngineWiring, Services, Stream
 from engine.runtime.state_writer import Projections, StateWriter
 from storage.latch import Latch, set_latch
 from storage.live import KILL_PROOF, Receipt
@@ -55,10 +55,14 @@ class Engine(Services):
     _snapshot_every = SNAPSHOT_EVERY
 
     def __init__(
-        self, config: Config, *, snapshot_every: int = SNAPSHOT_EVERY, **shared: Any
+        self,
+        config: Config,
+        *,
+        snapshot_every: int = SNAPSHOT_EVERY,
+        **wiring: Unpack[EngineWiring],
     ) -> None:
-        """`snapshot_every` = records between two snapshots, the rest as in Services."""
-        super().__init__(config, **shared)
+        """`snapshot_every` = records between two snapshots."""
+        super().__init__(config, **wiring)
         self._snapshot_every = snapshot_every
         self.tasks: set[asyncio.Task[None]] = set()
         """The streams that run."""

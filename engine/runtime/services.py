@@ -10,7 +10,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NotRequired, Protocol, TypedDict, Unpack, runtime_checkable
 
 from engine import log
 from engine.clock import TapeClock, WallClock
@@ -73,6 +73,23 @@ class CancelsForeign(Protocol):
         ...
 
 
+class EngineWiring(TypedDict):
+    """What an engine is made of beside its configuration."""
+
+    engine_id: str
+    clock: WallClock | TapeClock
+    wall: NotRequired[WallClock]
+    """What people and pages go by; missing = `clock`."""
+    recorder: EngineJournal
+    taper: Entries
+    decisions: DecisionKeeper
+    settings: SettingsVersion
+    ticks: NotRequired[TickKeeper | None]
+    """Missing = nobody keeps them: what is played is no market of today."""
+    forget_after_ns: NotRequired[int]
+    """How long a closed instrument stays in the caches."""
+
+
 class Services:
     """What all accounts share. `ended` is set where the engine must end, with the error if any."""
 
@@ -81,33 +98,16 @@ class Services:
     _tape_refused = False
     _forget_after_ns = FORGET_AFTER_NS
 
-    def __init__(
-        self,
-        config: Config,
-        *,
-        engine_id: str,
-        clock: WallClock | TapeClock,
-        wall: WallClock | None = None,
-        recorder: EngineJournal,
-        taper: Entries,
-        decisions: DecisionKeeper,
-        settings: SettingsVersion,
-        ticks: TickKeeper | None = None,
-        forget_after_ns: int = FORGET_AFTER_NS,
-    ) -> None:
-        """`forget_after_ns` = how long a closed instrument stays in the caches.
-
-        `ticks` None = nobody keeps them: what is played is no market of today.
-        """
+    def __init__(self, config: Config, **wiring: Unpack[EngineWiring]) -> None:
         self.config = config
-        self.engine_id = engine_id
-        self.clock = clock
-        self.wall_ns = (wall or clock).now_ns
+        self.engine_id = wiring["engine_id"]
+        self.clock = clock = wiring["clock"]
+        self.wall_ns = wiring.get("wall", clock).now_ns
         """What people and pages go by; a tape's trades go by `clock`."""
-        self.recorder = recorder
-        self.decisions = decisions
-        self.settings = settings
-        self.ticks = ticks
+        self.recorder = recorder = wiring["recorder"]
+        self.decisions = wiring["decisions"]
+        self.settings = wiring["settings"]
+        self.ticks = ticks = wiring.get("ticks")
         self.meter = Meter()
         self.runners: dict[AccountId, AccountRunner] = {}
         self.venues: dict[AccountId, ClosingVenue] = {}
@@ -127,8 +127,8 @@ class Services:
         self.ended = asyncio.get_running_loop().create_future()
         self.kept_seq = recorder.seq
         """The last record that concerns every account."""
-        self._taper = taper
-        self._forget_after_ns = forget_after_ns
+        self._taper = wiring["taper"]
+        self._forget_after_ns = wiring.get("forget_after_ns", FORGET_AFTER_NS)
         self._unkept: deque[tuple[Event | Command, int]] = deque()
         self._closed: deque[tuple[int, InstrumentId]] = deque()
 
