@@ -27,7 +27,7 @@ from pages.kit.panels import Tile
 from pages.kit.tables import table
 from pages.kit.words import NOTHING, SECOND_NS, age, count, money
 from pages.shared import listing, order, ticket, why
-from storage.decisions import decisions_around
+from storage.decisions import decisions_until
 from storage.live import books, listed
 from storage.markets import market
 from storage.ticks import Candle, Tick, candles, ticks
@@ -394,9 +394,7 @@ def show_about(
 def show_oracle(name: str) -> None:
     """Draw reference, strike, distance, basis and fair value as a bot stated them last."""
     try:
-        found = decisions_around(
-            config().decisions_path, instrument=name, at_ns=now_ns(), before=1, after=0
-        )
+        found = decisions_until(config().decisions_path, instrument=name, at_ns=now_ns())
     except PitbossError as error:
         st.error(f"The decision log cannot be read: {error}. Trading does not depend on it.")
         return

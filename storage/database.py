@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -279,19 +278,14 @@ def keep_only(
 
 
 class Table(Generic[RowType]):
-    """The rows of one table as structs of one kind. `columns` are their names, for a SELECT.
+    """The rows of one table as structs of one kind. `columns` are their names, for a SELECT."""
 
-    `read_as` says by which expression a column is read that is not kept as it is.
-    """
-
-    def __init__(
-        self, kind: type[RowType], name: str, read_as: Mapping[str, str] = MappingProxyType({})
-    ) -> None:
+    def __init__(self, kind: type[RowType], name: str) -> None:
         fields = msgspec.structs.fields(kind)
         self._kind = kind
         self.name = name
         self._names = tuple(field.encode_name for field in fields)
-        self.columns = ", ".join(read_as.get(one, one) for one in self._names)
+        self.columns = ", ".join(self._names)
         self._flags = []
         self._json = {}
         for place, field in enumerate(fields):

@@ -1,26 +1,28 @@
-"""Decisions on the disk: one row per run of alike evaluations, in files rotated by size.
+"""Decisions and plans on the disk: one row per run of alike evaluations, old rows in blocks.
 
-`decisions.db` is written; what was full before stands beside it as `decisions.<number>.db`. A row
-that still counted when its file was full stands in both; the larger count is the true one.
-
-One decision is much like another, so bodies are compressed by a dictionary of the file's first
-ones: to a seventh, each still readable by itself. What is read goes through `reading_log`.
+`decisions.db` is written; what was full before stands beside it as `decisions.<number>.db`. What
+still counts and what ended lately stand as rows of `recent`; each thousand ended rows become one
+compressed block, a fourteenth of what they were. A row that still counted when its file was full
+stands in two files; the larger count is the true one. Blocks lie in the order in which their rows
+ended.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import zstandard
 
 from engine.domain.decisions import Decision, Planned
 from engine.errors import BadInput, StorageError
-from storage.database import Bulk, Table, connect_writer, reading, refusals_told, transaction
+from storage.database import Bulk, connect_writer, reading, refusals_told, transaction
 
 FILE_BYTES_MAX = 256 * 1024 * 1024
 FILES_KEPT = 4
@@ -29,65 +31,50 @@ FILES_KEPT = 4
 APPLICATION_ID = 0x50424443
 """`PBDC`."""
 
-VERSION = 2
-"""1 had no dictionary: what is in such a file is read as it is, and it is written on as 2."""
+VERSION = 3
+BLOCK = 1_000
+"""Rows of a block; so many that have ended stand by themselves before they become one."""
 
-_DICTIONARY = "CREATE TABLE dictionary (body BLOB NOT NULL)"
-SAMPLES = 64
-"""Bodies that a file's dictionary is made of; until there are so many, they are kept plain."""
-
-SAMPLED_BYTES_MAX = 64 * 1024
 LEVEL = 3
-_PACKED = zstandard.FRAME_HEADER
-"""How a compressed body begins; the msgpack of a struct never does."""
-
+LAST_NS = 2**63 - 1
 _SCHEMA = f"""
-CREATE TABLE decisions (
-    row INTEGER PRIMARY KEY, engine_id TEXT NOT NULL, number INTEGER NOT NULL,
-    last_number INTEGER NOT NULL, bot TEXT NOT NULL, instrument TEXT NOT NULL,
-    at_ns INTEGER NOT NULL, last_ns INTEGER NOT NULL, count INTEGER NOT NULL,
-    regime TEXT NOT NULL, outcome TEXT NOT NULL, body BLOB NOT NULL
+CREATE TABLE recent (
+    row INTEGER PRIMARY KEY, instrument TEXT NOT NULL, at_ns INTEGER NOT NULL,
+    ended INTEGER NOT NULL, body BLOB NOT NULL
 );
-CREATE INDEX decisions_by_instrument ON decisions (instrument, at_ns);
-CREATE TABLE plans (
-    row INTEGER PRIMARY KEY, engine_id TEXT NOT NULL, instrument TEXT NOT NULL,
-    at_ns INTEGER NOT NULL, body BLOB NOT NULL
+CREATE INDEX recent_by_instrument ON recent (instrument);
+CREATE TABLE blocks (
+    number INTEGER PRIMARY KEY, last_row INTEGER NOT NULL, first_ns INTEGER NOT NULL,
+    last_ns INTEGER NOT NULL, first_number INTEGER NOT NULL, last_number INTEGER NOT NULL,
+    body BLOB NOT NULL
 );
-CREATE INDEX plans_by_instrument ON plans (instrument, at_ns);
-{_DICTIONARY};
+CREATE TABLE named (
+    instrument TEXT NOT NULL, last_ns INTEGER NOT NULL, block INTEGER NOT NULL,
+    first_ns INTEGER NOT NULL, PRIMARY KEY (instrument, last_ns, block)
+) WITHOUT ROWID;
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 """
-_DECISIONS = Bulk(
-    "INSERT INTO decisions VALUES", 12,
-    " ON CONFLICT (row) DO UPDATE SET last_number = excluded.last_number, "
-    "last_ns = excluded.last_ns, count = excluded.count",
-)  # fmt: skip
-_PLANS = Bulk("INSERT INTO plans (engine_id, instrument, at_ns, body) VALUES", 4)
-
-DecisionTuple = tuple[int, str, int, int, str, str, int, int, int, str, str, bytes]
-"""The columns above, in order."""
+_RECENT = Bulk("INSERT OR REPLACE INTO recent VALUES", 5)
+FIRST_NS = "SELECT coalesce((SELECT min(first_ns) FROM blocks), (SELECT min(at_ns) FROM recent))"
+"""Asks a file from when on it tells."""
 
 
-class PlanRow(NamedTuple):
-    """What the executor made of intents in one turn about one instrument: the columns, in order."""
-
-    engine_id: str
-    instrument: str
-    at_ns: int
-    body: bytes
-    """One `Planned`."""
-
-
-class StoredDecision(msgspec.Struct, frozen=True, kw_only=True):
+class StoredDecision(
+    msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="decision", gc=False
+):
     """The first of `count` alike decisions, the number and time of the last one, and its bytes."""
 
     row: int
     engine_id: str
     number: int
     last_number: int
+    bot: str
+    instrument: str
+    at_ns: int
     last_ns: int
     count: int
+    outcome: str
     body: bytes
 
     @property
@@ -99,15 +86,61 @@ class StoredDecision(msgspec.Struct, frozen=True, kw_only=True):
             raise BadInput(f"decision row {self.row} cannot be read: {error}") from error
 
 
-DECISIONS = Table(StoredDecision, "decisions", read_as={"body": "plain(body)"})
-"""How a decision's row is read, by a connection of `reading_log`."""
+class StoredPlan(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="plan", gc=False):
+    """What the executor made of intents in one turn about one instrument: one `Planned`."""
 
+    row: int
+    engine_id: str
+    instrument: str
+    at_ns: int
+    body: bytes
+
+    @property
+    def plan(self) -> Planned:
+        """The plan itself. Raises BadInput where its bytes cannot be read."""
+        try:
+            return _decode_plan(self.body)
+        except msgspec.DecodeError as error:
+            raise BadInput(f"plan row {self.row} cannot be read: {error}") from error
+
+
+StoredRow = StoredDecision | StoredPlan
 _decode = msgspec.msgpack.Decoder(Decision).decode
 _decode_plan = msgspec.msgpack.Decoder(Planned).decode
+_decode_rows = msgspec.msgpack.Decoder(tuple[StoredRow, ...]).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class _Zstd(threading.local):
+    """What packs and unpacks for one thread: to make one takes longer than to use it."""
+
+    def __init__(self) -> None:
+        self.pack = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True).compress
+        self.unpack = zstandard.ZstdDecompressor().decompress
+
+
+_zstd = _Zstd()
+
+
+def pack(rows: Sequence[StoredRow]) -> bytes:
+    """Return rows as one compressed body, with a checksum of its own."""
+    return _zstd.pack(_encode(rows))
+
+
+@lru_cache(maxsize=4)  # of some megabyte each: whoever asks row by row stays in a block
+def unpack(body: bytes) -> tuple[StoredRow, ...]:
+    """Return the rows of a body. Raises BadInput where it is damaged."""
+    try:
+        return _decode_rows(_zstd.unpack(body))
+    except (TypeError, zstandard.ZstdError, msgspec.DecodeError) as error:
+        raise BadInput(f"a block of the decision log is damaged: {error}") from error
+
+
+# -- writing ---------------------------------------------------------------------------------------
 
 
 class DecisionFiles:
-    """The writing side: appends rows, turns to a new file when this one is full."""
+    """The writing side: appends rows, makes blocks of them, turns to a new file at its size."""
 
     def __init__(
         self,
@@ -121,51 +154,53 @@ class DecisionFiles:
         self._bytes_max = file_bytes_max
         self._kept = files_kept
         self._busy_ms = busy_ms
-        self._pack: zstandard.ZstdCompressor | None = None
-        self._samples: list[bytes] = []
         self._connection: sqlite3.Connection | None = self._open()
 
     def last_row(self) -> int:
         last = 0
         for path in files(self._path):
             with reading(path) as connection:
-                row = connection.execute("SELECT coalesce(max(row), 0) FROM decisions").fetchone()
-                last = max(last, int(row[0]))
+                (row,) = connection.execute(
+                    "SELECT max((SELECT coalesce(max(row), 0) FROM recent), "
+                    "(SELECT coalesce(max(last_row), 0) FROM blocks))"
+                ).fetchone()
+                last = max(last, int(row))
         return last
 
-    def write(self, rows: Sequence[DecisionTuple], planned: Sequence[PlanRow] = ()) -> None:
+    def write(self, ended: Sequence[StoredRow], counting: Sequence[StoredRow] = ()) -> None:
         """Write rows in one transaction. Raises StorageError; the same rows may be tried again."""
         if self._connection is None:
             self._connection = self._open()
-        made = self._sampled(rows, planned)
+        connection = self._connection
         with refusals_told(self._path):
-            with transaction(self._connection):
-                if made is not None:
-                    self._connection.execute("INSERT INTO dictionary VALUES (?)", (made,))
-                _DECISIONS.write(self._connection, self._compressed(rows))
-                _PLANS.write(self._connection, self._compressed(planned))
-            if made is not None:
-                self._pack, self._samples = _packer(made), []
+            with transaction(connection):
+                left = self._blocks(connection, ended)
+                _RECENT.write(connection, [_recent(one, ended=True) for one in left])
+                _RECENT.write(connection, [_recent(one, ended=False) for one in counting])
             pages, size = (
-                self._connection.execute(f"PRAGMA {name}").fetchone()[0]
+                connection.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("page_count", "page_size")
             )
         if pages * size >= self._bytes_max:
             self._rotate()
 
-    def _sampled(self, rows: Sequence[DecisionTuple], planned: Sequence[PlanRow]) -> bytes | None:
-        """Return the file's dictionary where it has none yet and enough bodies were seen."""
-        if self._pack is None and len(self._samples) < SAMPLES:
-            self._samples += [row[-1] for row in rows[:SAMPLES]]
-            self._samples += [plan.body for plan in planned[:SAMPLES]]
-        enough = self._pack is None and len(self._samples) >= SAMPLES
-        return b"".join(self._samples)[-SAMPLED_BYTES_MAX:] if enough else None
-
-    def _compressed(self, rows: Sequence[tuple[Any, ...]]) -> Sequence[tuple[Any, ...]]:
-        """Return rows whose last column, the body, is as it is kept."""
-        if self._pack is None:
-            return rows
-        return [(*row[:-1], self._pack.compress(row[-1])) for row in rows]
+    def _blocks(
+        self, connection: sqlite3.Connection, ended: Sequence[StoredRow]
+    ) -> Sequence[StoredRow]:
+        """Make blocks of what has ended, as soon as it fills one; return what is left over."""
+        (waiting,) = connection.execute("SELECT count(*) FROM recent WHERE ended").fetchone()
+        if waiting + len(ended) < BLOCK:
+            return ended
+        before = connection.execute("SELECT body FROM recent WHERE ended ORDER BY row")
+        rows = [one for (body,) in before.fetchall() for one in unpack(body)] + [*ended]
+        connection.execute("DELETE FROM recent WHERE ended")
+        full = len(rows) - len(rows) % BLOCK
+        connection.executemany(
+            "DELETE FROM recent WHERE row = ?", [(one.row,) for one in rows[:full]]
+        )
+        for first in range(0, full, BLOCK):
+            _write_block(connection, rows[first : first + BLOCK])
+        return rows[full:]
 
     def close(self) -> None:
         if self._connection is not None:
@@ -183,8 +218,8 @@ class DecisionFiles:
                         for statement in _SCHEMA.split(";"):
                             connection.execute(statement)
                 _check(connection, self._path)
-                made = _dictionary(connection)
-                self._pack = None if made is None else _packer(made)
+                # Whoever counted is gone.
+                connection.execute("UPDATE recent SET ended = 1 WHERE NOT ended")
         except BaseException:
             connection.close()
             raise
@@ -214,50 +249,40 @@ class DecisionFiles:
 def _check(connection: sqlite3.Connection, path: Path) -> None:
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if (application, version) == (APPLICATION_ID, 1):
-        with transaction(connection):
-            connection.execute(_DICTIONARY)
-            connection.execute(f"PRAGMA user_version = {VERSION}")
-    elif (application, version) != (APPLICATION_ID, VERSION):
+    if (application, version) != (APPLICATION_ID, VERSION):
         raise StorageError(
             f"{path} is not a decision file of this version; move it away, a new one is begun"
         )
 
 
-def _packer(made: bytes) -> zstandard.ZstdCompressor:
-    return zstandard.ZstdCompressor(level=LEVEL, dict_data=_of(made))
+def _recent(one: StoredRow, *, ended: bool) -> tuple[Any, ...]:
+    return one.row, one.instrument, one.at_ns, int(ended), pack((one,))
 
 
-def _of(made: bytes) -> zstandard.ZstdCompressionDict:
-    return zstandard.ZstdCompressionDict(made, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+def _write_block(connection: sqlite3.Connection, rows: Sequence[StoredRow]) -> None:
+    decided = [one for one in rows if isinstance(one, StoredDecision)]
+    found = connection.execute(
+        "INSERT INTO blocks (last_row, first_ns, last_ns, first_number, last_number, body) "
+        "VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            max(one.row for one in rows),
+            min(one.at_ns for one in rows),
+            max(one.at_ns for one in rows),
+            min((one.number for one in decided), default=0),
+            max((one.last_number for one in decided), default=0),
+            pack(rows),
+        ),
+    )
+    began: dict[str, list[int]] = defaultdict(list)
+    for one in rows:
+        began[one.instrument].append(one.at_ns)
+    connection.executemany(
+        "INSERT INTO named VALUES (?, ?, ?, ?)",
+        [(name, max(times), found.lastrowid, min(times)) for name, times in began.items()],
+    )
 
 
-def _dictionary(connection: sqlite3.Connection) -> bytes | None:
-    """Return what a file's bodies are compressed by; None = they stand as they are."""
-    there = "SELECT 1 FROM sqlite_master WHERE name = 'dictionary'"
-    if connection.execute(there).fetchone() is None:
-        return None
-    row = connection.execute("SELECT body FROM dictionary").fetchone()
-    return None if row is None else bytes(row[0])
-
-
-@contextmanager
-def reading_log(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open one file for reading, with SQL's `plain(body)`: a body as it was before it was kept."""
-    with reading(path) as connection:
-        made = _dictionary(connection)
-        unpack = None if made is None else zstandard.ZstdDecompressor(dict_data=_of(made))
-
-        def plain(body: bytes) -> bytes:
-            if unpack is None or type(body) is not bytes or not body.startswith(_PACKED):
-                return body
-            try:
-                return unpack.decompress(body)
-            except zstandard.ZstdError:
-                return body  # whoever decodes it names the row
-
-        connection.create_function("plain", 1, plain, deterministic=True)
-        yield connection
+# -- reading ---------------------------------------------------------------------------------------
 
 
 def files(path: Path) -> list[Path]:
@@ -266,30 +291,90 @@ def files(path: Path) -> list[Path]:
     return [*full, path] if path.exists() else full
 
 
-def decisions_around(
-    path: Path,
-    *,
-    instrument: str,
-    at_ns: int,
-    bot: str | None = None,
-    before: int = 20,
-    after: int = 20,
-) -> list[StoredDecision]:
-    """Return what was decided around a time, oldest first; `bot` None = of every bot.
+def kept(
+    path: Path, which: str = "1", values: Sequence[Any] = (), *, oldest_first: bool = False
+) -> Iterator[tuple[StoredRow, ...]]:
+    """Give what is kept, what ended last first: recent rows, then the blocks that `which` takes.
 
-    Gives up to `before` rows begun at or before the time and up to `after` rows begun later.
+    It asks of `first_ns`, `last_ns`, when their rows began, and `first_number`, `last_number` of
+    their decisions. Raises BadInput where a block is damaged, StorageError.
     """
-    earlier: dict[int, StoredDecision] = {}
-    later: dict[int, StoredDecision] = {}
+    order = "ASC" if oldest_first else "DESC"
+    for file in files(path)[:: 1 if oldest_first else -1]:
+        with reading(file) as connection:
+            recent = _recent_rows(connection, "1")
+            if not oldest_first:
+                yield recent
+            for (body,) in connection.execute(
+                f"SELECT body FROM blocks WHERE {which} ORDER BY number {order}",  # noqa: S608 our own words
+                values,
+            ):
+                yield unpack(body)
+            if oldest_first:
+                yield recent
+
+
+def _about(
+    connection: sqlite3.Connection, instrument: str, until_ns: int, from_ns: int = 0
+) -> Iterator[tuple[int, Callable[[], list[StoredRow]]]]:
+    """Give how to read a file's rows about an instrument begun in a time, both ends included.
+
+    With it the time after which none of them, and none of those that come later, began.
+    """
+
+    def fits(rows: Iterable[StoredRow]) -> list[StoredRow]:
+        mine = (one for one in rows if one.instrument == instrument)
+        return [one for one in mine if from_ns <= one.at_ns <= until_ns]
+
+    def unpacked(body: bytes) -> list[StoredRow]:
+        return fits(unpack(body))
+
+    recent = _recent_rows(connection, "instrument = ?", instrument)
+    yield LAST_NS, partial(fits, recent)
+    for last_ns, body in connection.execute(
+        "SELECT named.last_ns, body FROM named JOIN blocks ON number = block "
+        "WHERE instrument = ? AND named.last_ns >= ? AND named.first_ns <= ? "
+        "ORDER BY named.last_ns DESC",
+        (instrument, from_ns, until_ns),
+    ):
+        yield last_ns, partial(unpacked, body)
+
+
+def _recent_rows(
+    connection: sqlite3.Connection, which: str, *values: object
+) -> tuple[StoredRow, ...]:
+    found = connection.execute(f"SELECT body FROM recent WHERE {which} ORDER BY row", values)  # noqa: S608 our own words
+    return tuple([_alone(body) for (body,) in found])
+
+
+def _alone(body: bytes) -> StoredRow:
+    return unpack.__wrapped__(body)[0]
+
+
+def decisions_of(rows: Iterable[StoredRow], bot: str | None = None) -> Iterator[StoredDecision]:
+    """Give the decisions among rows; `bot` None = of every bot."""
+    return (one for one in rows if type(one) is StoredDecision and bot in (None, one.bot))
+
+
+def decisions_until(
+    path: Path, *, instrument: str, at_ns: int, bot: str | None = None, most: int = 1
+) -> list[StoredDecision]:
+    """Return the last `most` decisions begun at or before a time, in the order they began."""
+    found: dict[int, StoredDecision] = {}
     for file in reversed(files(path)):
-        with reading_log(file) as connection:
-            if len(earlier) < before:
-                _collect(
-                    connection, earlier, "<= ? ", "DESC", (instrument, at_ns, bot, bot, before)
-                )
-            _collect(connection, later, "> ?", "ASC", (instrument, at_ns, bot, bot, after))
-    old = sorted(earlier.values(), key=lambda stored: stored.row)[-before:] if before else []
-    return old + sorted(later.values(), key=lambda stored: stored.row)[:after]
+        with reading(file) as connection:
+            for last_ns, read in _about(connection, instrument, at_ns):
+                latest = sorted(found.values(), key=_began)[-most:]
+                if len(latest) == most and last_ns < latest[0].at_ns:
+                    break
+                take_longer(found, decisions_of(read(), bot))
+        if len(found) >= most:
+            break
+    return sorted(found.values(), key=_began)[-most:]
+
+
+def _began(one: StoredDecision) -> tuple[int, int]:
+    return one.at_ns, one.row
 
 
 def decision_numbered(
@@ -303,18 +388,22 @@ def decision_numbered(
     Numbers begin anew with every start of the engine, so the latest at or before `at_ns` counts;
     None = it has been rotated away.
     """
-    which = (
-        "number = :number"
-        if instrument is None
-        else ("instrument = :instrument AND number <= :number AND last_number >= :number")
-    )
-    given = {"instrument": instrument, "number": number, "bot": bot, "at_ns": at_ns}
+    if instrument is None:
+        for some in kept(path, "first_number <= ?1 AND last_number >= ?1", (number,)):
+            begun = (one for one in decisions_of(some, bot) if one.at_ns <= at_ns)
+            first = next((one for one in begun if one.number == number), None)
+            if first is not None:
+                return first
+        return None
     for file in reversed(files(path)):
-        with reading_log(file) as connection:
-            latest = f"{which} AND bot = :bot AND at_ns <= :at_ns ORDER BY at_ns DESC LIMIT 1"
-            found = DECISIONS.one(connection, latest, given)
-        if found is not None:
-            return found
+        with reading(file) as connection:
+            for _, read in _about(connection, instrument, at_ns):
+                mine = list(decisions_of(read(), bot))
+                fits = [one for one in mine if one.number <= number <= one.last_number]
+                if fits:
+                    return max(fits, key=_began)
+                if any(one.number < number for one in mine):
+                    return None  # what began earlier ended before it
     return None
 
 
@@ -328,12 +417,13 @@ def latest_decisions(
         missing = [name for name in wanted if name not in found]
         if not missing:
             break
-        with reading_log(file) as connection:
+        with reading(file) as connection:
             for name in missing:
-                where = "instrument = ? AND bot = ? ORDER BY at_ns DESC, row DESC LIMIT 1"
-                latest = DECISIONS.one(connection, where, (name, bot))
-                if latest is not None:
-                    found[name] = latest
+                for _, read in _about(connection, name, LAST_NS):
+                    mine = list(decisions_of(read(), bot))
+                    if mine:
+                        found[name] = max(mine, key=_began)
+                        break
     return found
 
 
@@ -342,42 +432,12 @@ def plans_at(path: Path, *, instrument: str, at_ns: int) -> list[Planned]:
 
     Raises BadInput where one cannot be read.
     """
-    found: list[Planned] = []
+    found: dict[int, Planned] = {}
     for file in files(path):
-        with reading_log(file) as connection:
-            rows = connection.execute(
-                "SELECT plain(body) FROM plans WHERE instrument = ? AND at_ns = ? ORDER BY row",
-                (instrument, at_ns),
-            )
-            found += [_plan(body) for (body,) in rows]
-    return found
-
-
-def all_plans(connection: sqlite3.Connection) -> Iterator[tuple[Planned, bytes]]:
-    """Give every plan of one file with its bytes, in order. Raises BadInput if unreadable."""
-    for (body,) in connection.execute("SELECT plain(body) FROM plans ORDER BY row"):
-        yield _plan(body), body
-
-
-def _plan(body: bytes) -> Planned:
-    try:
-        return _decode_plan(body)
-    except msgspec.DecodeError as error:
-        raise BadInput(f"a plan cannot be read: {error}") from error
-
-
-def _collect(
-    connection: sqlite3.Connection,
-    found: dict[int, StoredDecision],
-    when: str,
-    order: str,
-    values: tuple[object, ...],
-) -> None:
-    where = (
-        f"instrument = ? AND at_ns {when} AND (? IS NULL OR bot = ?) "
-        f"ORDER BY at_ns {order}, row {order} LIMIT ?"
-    )
-    take_longer(found, DECISIONS.all(connection, where, values))
+        with reading(file) as connection:
+            for _, read in _about(connection, instrument, at_ns, at_ns):
+                found |= {one.row: one.plan for one in read() if type(one) is StoredPlan}
+    return [found[row] for row in sorted(found)]
 
 
 def take_longer(found: dict[int, StoredDecision], rows: Iterable[StoredDecision]) -> None:

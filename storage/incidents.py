@@ -5,14 +5,14 @@ Reads what `storage.journal` and `storage.decisions` keep; nothing here writes.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from pathlib import Path
 
 import msgspec
 
 from engine.errors import BadInput
 from storage.database import reading
-from storage.decisions import DECISIONS, StoredDecision, files, reading_log
+from storage.decisions import StoredDecision, StoredPlan, decisions_of, kept, take_longer
 from storage.journal import LAST_SEQ, blocks, last_of, owner, rows_backwards, rows_of, thinned_to
 
 
@@ -68,50 +68,27 @@ def decision_rows(path: Path, from_ns: int, until_ns: int) -> Generator[StoredDe
 
     A row that stands in two files is given once, with the larger count.
     """
-    seen = 0
-    named = files(path)
-    for number, file in enumerate(named):
-        with reading_log(file) as connection:
-            last = connection.execute("SELECT coalesce(max(row), 0) FROM decisions").fetchone()[0]
-            went_on = _went_on(named[number + 1 :], seen, int(last))
-            for row in connection.execute(
-                f"SELECT {DECISIONS.columns} FROM decisions "  # noqa: S608 our own columns
-                "WHERE row > ? AND at_ns >= ? AND at_ns < ? ORDER BY row",
-                (seen, from_ns, until_ns),
-            ):
-                stored = DECISIONS.read(row)
-                later = went_on.get(stored.row, stored)
-                yield later if later.count > stored.count else stored
-        seen = max(seen, int(last))
-
-
-def _went_on(later: Sequence[Path], after: int, last: int) -> dict[int, StoredDecision]:
-    """Return the rows up to `last` that counted on in later files: as many as counted at once."""
     found: dict[int, StoredDecision] = {}
-    for file in later:
-        with reading_log(file) as connection:
-            for stored in DECISIONS.all(connection, "row > ? AND row <= ?", (after, last)):
-                found[stored.row] = stored
-    return found
+    for rows in kept(path, "last_ns >= ? AND first_ns < ?", (from_ns, until_ns)):
+        begun = (one for one in decisions_of(rows) if from_ns <= one.at_ns < until_ns)
+        take_longer(found, begun)
+    for row in sorted(found):
+        yield found.pop(row)
 
 
 def log_end_ns(path: Path, until_ns: int) -> int:
-    last = 0
-    for file in files(path):
-        with reading_log(file) as connection:
-            row = connection.execute(
-                "SELECT coalesce(max(last_ns), 0) FROM decisions WHERE at_ns < ?", (until_ns,)
-            ).fetchone()
-        last = max(last, int(row[0]))
-    return min(last, until_ns)
+    """Return when the last of the rows begun before a time was counted, the time itself at most."""
+    for rows in kept(path, "first_ns < ?", (until_ns,)):
+        found = [one.last_ns for one in decisions_of(rows) if one.at_ns < until_ns]
+        if found:
+            return min(max(found), until_ns)
+    return 0
 
 
 def plan_bodies(path: Path, from_ns: int, until_ns: int) -> Generator[bytes, None, None]:
     """Give the bytes of the plans made in a time, `until_ns` not included, in order."""
-    for file in files(path):
-        with reading_log(file) as connection:
-            for (body,) in connection.execute(
-                "SELECT plain(body) FROM plans WHERE at_ns >= ? AND at_ns < ? ORDER BY row",
-                (from_ns, until_ns),
-            ):
-                yield body
+    which, values = "last_ns >= ? AND first_ns < ?", (from_ns, until_ns)
+    for rows in kept(path, which, values, oldest_first=True):
+        for one in rows:
+            if type(one) is StoredPlan and from_ns <= one.at_ns < until_ns:
+                yield one.body

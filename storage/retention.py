@@ -27,7 +27,7 @@ import msgspec
 from engine.domain.orders import ORDER_ENDS
 from engine.errors import StorageError
 from storage.database import connect_writer, reading, refusals_told, transaction
-from storage.decisions import files
+from storage.decisions import FIRST_NS, files
 from storage.journal import (
     EXECUTOR,
     LAST_SEQ,
@@ -399,7 +399,7 @@ def survey(
 
     journal, state, tape = places["journal"], places["state"], places["tape"]
     decided, taped = files(places["decisions"]), tape.glob("*.tape") if tape.is_dir() else ()
-    since_ns = next((_first(one, _DECIDED) for one in decided), None)
+    since_ns = next((_first(one, FIRST_NS) for one in decided), None)
     return [
         kept("journal", _used(journal), *_journal_since(journal)),
         kept("state", _used(state), _first(state, "SELECT min(at_ns) FROM cash_moves")),
@@ -439,9 +439,6 @@ def _used(path: Path) -> int:
         return 0
     with reading(path) as connection:
         return used_bytes(connection)
-
-
-_DECIDED = "SELECT at_ns FROM decisions ORDER BY row LIMIT 1"
 
 
 def _first(path: Path, query: str) -> int | None:

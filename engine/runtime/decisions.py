@@ -22,8 +22,8 @@ from storage.decisions import (
     FILE_BYTES_MAX,
     FILES_KEPT,
     DecisionFiles,
-    DecisionTuple,
-    PlanRow,
+    StoredDecision,
+    StoredPlan,
 )
 
 QUEUE_MAX = 100_000
@@ -36,6 +36,10 @@ LINGER_S = 5.0
 
 RETRY_S = 0.5
 PATIENCE_TRIES = 5
+
+
+_Queued = tuple[StoredDecision | StoredPlan, bool]
+"""A row as it stands, and whether it has ended."""
 
 
 class DecisionKeeper(Protocol):
@@ -96,9 +100,9 @@ class DecisionLog:
         self._encode = msgspec.msgpack.Encoder().encode
         self._row = self._files.last_row()
         self._runs: dict[tuple[BotId, InstrumentId], _OpenRun] = {}
-        self._queue: deque[DecisionTuple | PlanRow] = deque()
+        self._queue: deque[_Queued] = deque()
         self._queued = self._written = 0
-        self._batch: list[DecisionTuple | PlanRow] = []
+        self._batch: list[_Queued] = []
         self._tries = 0
         self._wake = threading.Event()
         self._closing = threading.Event()
@@ -127,9 +131,9 @@ class DecisionLog:
             self._full()
         if run is not None:
             del runs[key]  # so that the order of runs is the order they began in
-            self._close_run(run)
+            self._put(run, ended=True)
         elif len(runs) >= RUNS_MAX:
-            self._close_run(runs.pop(next(iter(runs))))
+            self._put(runs.pop(next(iter(runs))), ended=True)
         self._row += 1
         run = runs[key] = _OpenRun(self._row, decision, self._encode(decision))
         self._put(run)
@@ -137,9 +141,12 @@ class DecisionLog:
     def _append_plan(self, plan: Planned) -> None:
         if self._queued - self._written >= self._queue_max:
             self._full()
-        self._queue.append(
-            PlanRow(self._engine_id, plan.instrument, plan.at_ns, self._encode(plan))
-        )
+        self._row += 1
+        kept = StoredPlan(
+            row=self._row, engine_id=self._engine_id, instrument=plan.instrument,
+            at_ns=plan.at_ns, body=self._encode(plan),
+        )  # fmt: skip
+        self._queue.append((kept, True))
         self._queued += 1
 
     def tell(self) -> None:
@@ -149,36 +156,22 @@ class DecisionLog:
                 return
             self._put(run)
 
-    def _put(self, run: _OpenRun) -> None:
-        """Queue the row as it stands, unless it stands so already."""
-        count = run.count
-        if run.told == count:
+    def _put(self, run: _OpenRun, *, ended: bool = False) -> None:
+        """Queue the row as it stands, unless it stands so already; its end once."""
+        if run.told == run.count and not ended:
             return
-        run.told = count
+        run.told = run.count
         first = run.first
-        self._queue.append(
-            (
-                run.row,
-                self._engine_id,
-                first.number,
-                run.last_number,
-                first.bot,
-                first.instrument,
-                first.at_ns,
-                run.last_ns,
-                count,
-                first.regime,
-                first.outcome,
-                run.body,
-            )
-        )
+        kept = StoredDecision(
+            row=run.row, engine_id=self._engine_id, number=first.number,
+            last_number=run.last_number, bot=first.bot, instrument=first.instrument,
+            at_ns=first.at_ns, last_ns=run.last_ns, count=run.count, outcome=first.outcome,
+            body=run.body,
+        )  # fmt: skip
+        self._queue.append((kept, ended))
         self._queued += 1
         if not self._queued % BATCH_MAX:
             self._wake.set()
-
-    def _close_run(self, run: _OpenRun) -> None:
-        if run.told != run.count:
-            self._put(run)
 
     def _full(self) -> None:
         self._wake.set()
@@ -209,7 +202,7 @@ class DecisionLog:
     def close(self) -> None:
         """Write what is left and end the thread. Raises StorageError naming what is missing."""
         for run in self._runs.values():
-            self._put(run)
+            self._put(run, ended=True)
         self._closing.set()
         self._wake.set()
         self._thread.join()
@@ -217,9 +210,8 @@ class DecisionLog:
 
     def _tell_missing(self, target: int) -> None:
         if self._written < target:
-            raise StorageError(
-                f"{target - self._written} decisions could not be written: {self.failure}"
-            )
+            missing = len({kept.row for kept, _ in [*self._batch, *self._queue.copy()]})
+            raise StorageError(f"{missing} decisions could not be written: {self.failure}")
 
     # -- the writer's thread -----------------------------------------------------------------------
 
@@ -242,9 +234,10 @@ class DecisionLog:
             queue = self._queue
             self._batch = [queue.popleft() for _ in range(min(len(queue), BATCH_MAX))]
         try:
+            latest = {kept.row: (kept, ended) for kept, ended in self._batch}.values()
             self._files.write(
-                [row for row in self._batch if not isinstance(row, PlanRow)],
-                [row for row in self._batch if isinstance(row, PlanRow)],
+                [kept for kept, ended in latest if ended],
+                [kept for kept, ended in latest if not ended],
             )
         except StorageError as error:
             self.failure = error

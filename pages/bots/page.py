@@ -33,7 +33,7 @@ from pages.kit.tables import choice, choose, unchoose
 from pages.kit.words import NOTHING, age, count, money
 from pages.shared import losses, markouts, order, pnl, why
 from storage import views
-from storage.decisions import StoredDecision, decisions_around, latest_decisions, plans_at
+from storage.decisions import StoredDecision, decisions_until, latest_decisions, plans_at
 from storage.live import books, watched_by
 from storage.views import Row
 from storage.views.decision_history import EvaluationSpan, outcomes, timeline
@@ -537,8 +537,8 @@ def _plan_of(decision: Decision) -> Planned | None:
 def at_moment(bot: str, instrument: str, at_ns: int) -> None:
     """Draw what a bot had decided about a market at a moment: where links of alerts lead."""
     try:
-        before = decisions_around(
-            config().decisions_path, instrument=instrument, at_ns=at_ns, bot=bot, before=1, after=0
+        before = decisions_until(
+            config().decisions_path, instrument=instrument, at_ns=at_ns, bot=bot
         )
     except PitbossError as error:
         st.error(f"The decision log cannot be read: {error}. Trading does not depend on it.")

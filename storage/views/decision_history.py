@@ -6,6 +6,7 @@ two of them, and the larger count is the true one.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,9 +14,9 @@ import msgspec
 
 from engine.domain.decisions import Decision, Planned
 from engine.domain.intents import Intent, Quotes
-from storage.decisions import DECISIONS, StoredDecision, all_plans, files, reading_log, take_longer
+from storage.decisions import StoredDecision, StoredPlan, StoredRow, decisions_of, kept, take_longer
 
-LOOKED_AT_MAX = 20_000
+LOOKED_AT_MAX = 10_000
 """Latest rows of the log, of every bot together, in which reasons are counted and looked for."""
 
 STRETCHED_MAX = 1_500
@@ -76,47 +77,43 @@ def timeline(
 
 def outcomes(path: Path, *, bot: str) -> dict[str, int]:
     """Return how often each outcome stands among a bot's latest evaluations, most first."""
-    last = _last_row(path)
-    counts: dict[str, int] = {}
-    for file in files(path):
-        with reading_log(file) as connection:
-            for name, count in connection.execute(
-                "SELECT outcome, sum(count) FROM decisions WHERE bot = ? AND row > ? GROUP BY 1",
-                (bot, last - LOOKED_AT_MAX),
-            ):
-                counts[name] = counts.get(name, 0) + count
-    return dict(sorted(counts.items(), key=lambda pair: -pair[1]))
+    counts: Counter[str] = Counter()
+    for rows in _lately(path):
+        for one in decisions_of(rows, bot):
+            counts[one.outcome] += one.count
+    return dict(counts.most_common())
 
 
 def every_plan(path: Path) -> Iterator[tuple[Planned, bytes]]:
     """Give every plan that is kept with its very bytes, oldest first."""
-    for file in files(path):
-        with reading_log(file) as connection:
-            yield from all_plans(connection)
+    for rows in kept(path, oldest_first=True):
+        yield from ((one.plan, one.body) for one in rows if type(one) is StoredPlan)
 
 
-def _last_row(path: Path) -> int:
-    last = 0
-    for file in files(path)[-1:]:
-        with reading_log(file) as connection:
-            row = connection.execute("SELECT coalesce(max(row), 0) FROM decisions").fetchone()
-            last = int(row[0])
-    return last
+def _lately(path: Path) -> Iterator[tuple[StoredRow, ...]]:
+    """Give the latest rows of the log, what ended last first."""
+    seen = 0
+    for rows in kept(path):
+        yield rows
+        seen += len(rows)
+        if seen >= LOOKED_AT_MAX:
+            return
 
 
 def _latest(path: Path, bot: str, rows_max: int, outcome: str | None) -> list[StoredDecision]:
     """Return the bot's latest rows, oldest first; `outcome` `*` = all, None = without a wish."""
-    last, found = _last_row(path), dict[int, StoredDecision]()
-    which = {"*": "1", None: "outcome NOT IN ('quote', 'hold')"}.get(outcome, "outcome = :outcome")
-    for file in reversed(files(path)):
-        with reading_log(file) as connection:
-            where = f"bot = :bot AND row > :after AND {which} ORDER BY row DESC LIMIT :most"
-            values = {"bot": bot, "outcome": outcome, "most": rows_max}
-            values["after"] = last - LOOKED_AT_MAX
-            take_longer(found, DECISIONS.all(connection, where, values))
+    found: dict[int, StoredDecision] = {}
+    for rows in _lately(path):
+        take_longer(found, (one for one in decisions_of(rows, bot) if _fits(one, outcome)))
         if len(found) >= rows_max:
             break
     return [found[row] for row in sorted(found)][-rows_max:]
+
+
+def _fits(one: StoredDecision, outcome: str | None) -> bool:
+    return outcome == "*" or (
+        one.outcome not in QUOTING if outcome is None else one.outcome == outcome
+    )
 
 
 def _begun(

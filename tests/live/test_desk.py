@@ -14,11 +14,10 @@ import pytest
 from engine.cli.explain import retold, words
 from engine.config import Config
 from engine.domain.commands import PlaceManual, ReleaseLatch, ResumeBot, StartBot
-from engine.domain.decisions import Planned
 from engine.domain.instruments import Leg, Side
 from engine.lab.explain.plans import Retold
 from storage.commands import CommandState
-from storage.decisions import reading_log
+from storage.decisions import StoredPlan, kept
 from storage.live import KILL_PROOF, STOP_PROOF
 from tests.live.desk import found_at_start
 from tests.live.programs import (
@@ -31,6 +30,7 @@ from tests.live.programs import (
     prepare,
 )
 from tests.ports import free_port
+from tests.storage.kept import rewrite
 
 
 @pytest.fixture
@@ -103,19 +103,15 @@ def check_explained(config: Config) -> Retold:
     found = retold(config)
     assert (found.different, found.untold, found.beyond, found.unreached) == ([], 0, 0, 0)
     assert found.same == found.plans > 0
-    with reading_log(config.decisions_path) as log:
-        row, body = next(
-            (row, plan)
-            for row, body in log.execute("SELECT row, plain(body) FROM plans ORDER BY row")
-            if (plan := msgspec.msgpack.decode(body, type=Planned)).places and plan.bot == BOT
-        )
-    with sqlite3.connect(config.decisions_path) as connection:
-        lie = msgspec.structs.replace(body.places[0], price=body.places[0].price + 100)
-        told = msgspec.structs.replace(body, places=(lie, *body.places[1:]))
-        connection.execute(
-            "UPDATE plans SET body = ? WHERE row = ?", (msgspec.msgpack.encode(told), row)
-        )
-    connection.close()
+    rows = (one for rows in kept(config.decisions_path, oldest_first=True) for one in rows)
+    row, plan = next(
+        (one, one.plan)
+        for one in rows
+        if isinstance(one, StoredPlan) and one.plan.places and one.plan.bot == BOT
+    )
+    lie = msgspec.structs.replace(plan.places[0], price=plan.places[0].price + 100)
+    told = msgspec.structs.replace(plan, places=(lie, *plan.places[1:]))
+    rewrite(config.decisions_path, msgspec.structs.replace(row, body=msgspec.msgpack.encode(told)))
     lied = retold(config)
     assert [one.kept.places[0].price for one in lied.different] == [lie.price]
     assert "DIFFERENT" in words(lied)

@@ -39,7 +39,7 @@ from pages.shared.order import ladder
 from storage.catalog import put_catalog
 from storage.commands import CommandState, LeftCommand
 from storage.database import reading, writing
-from storage.decisions import DecisionFiles, PlanRow
+from storage.decisions import DecisionFiles, StoredDecision, StoredPlan
 from storage.journal import names_sum, open_journal, record_sum, write_batch
 from storage.latch import read_latch, set_latch
 from storage.live import put_books, put_instrument
@@ -466,12 +466,16 @@ def keep_why(config: Config, number: int, created_ns: int) -> None:
         rules=(Rule("exposure_market", Verdict.PASSED, 5_000_000, 10_000_000, Unit.MICRO),),
     )
     files = DecisionFiles(config.decisions_path)
-    packed = msgspec.msgpack.encode(decision)
-    row = (1, "pitboss", number, number, "maker", str(dd), created_ns, created_ns, 1, "quiet")
-    files.write(
-        [(*row, "quote", packed)],
-        [PlanRow("pitboss", str(dd), created_ns, msgspec.msgpack.encode(plan))],
-    )
+    said = StoredDecision(
+        row=1, engine_id="pitboss", number=number, last_number=number, bot="maker",
+        instrument=str(dd), at_ns=created_ns, last_ns=created_ns, count=1, outcome="quote",
+        body=msgspec.msgpack.encode(decision),
+    )  # fmt: skip
+    planned = StoredPlan(
+        row=2, engine_id="pitboss", instrument=str(dd), at_ns=created_ns,
+        body=msgspec.msgpack.encode(plan),
+    )  # fmt: skip
+    files.write([said, planned])
     files.close()
 
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.domain.decisions import Decision, Gate, Planned, Resting, Rule, Unit, Verdict
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
@@ -14,13 +17,14 @@ from engine.domain.orders import OrderId
 from engine.errors import BadInput, StorageError
 from engine.runtime.decisions import DecisionLog
 from storage.decisions import (
+    BLOCK,
     StoredDecision,
     decision_numbered,
-    decisions_around,
+    decisions_until,
     files,
+    kept,
     latest_decisions,
     plans_at,
-    reading_log,
 )
 
 BINARY = InstrumentId("polymarket:0xdd")
@@ -59,7 +63,7 @@ def log(path: Path) -> Iterator[DecisionLog]:
 
 
 def around(path: Path, at_ns: int = 10**9, before: int = 1_000) -> list[StoredDecision]:
-    return decisions_around(path, instrument=BINARY, at_ns=at_ns, before=before)
+    return decisions_until(path, instrument=BINARY, at_ns=at_ns, most=before)
 
 
 def test_alike_decisions_are_one_row_with_a_count(log: DecisionLog, path: Path) -> None:
@@ -84,7 +88,7 @@ def test_instruments_and_bots_are_counted_apart(log: DecisionLog, path: Path) ->
         log.append(decision(number, instrument="other"))
     log.flush()
     assert [row.count for row in around(path)] == [4, 4]
-    mine = decisions_around(path, instrument=BINARY, at_ns=10**9, bot="bot1")
+    mine = decisions_until(path, instrument=BINARY, at_ns=10**9, bot="bot1")
     assert [row.number for row in mine] == [1]
 
 
@@ -102,10 +106,7 @@ def test_what_was_decided_around_a_time(log: DecisionLog, path: Path) -> None:
     for number in range(1, 31):
         log.append(decision(number, "quote"))
     log.flush()
-    rows = decisions_around(path, instrument=BINARY, at_ns=155, before=3, after=2)
-    assert [row.number for row in rows] == [13, 14, 15, 16, 17]
-    rows = decisions_around(path, instrument=BINARY, at_ns=155, before=0, after=1)
-    assert [row.number for row in rows] == [16]
+    assert [row.number for row in around(path, 155, before=3)] == [13, 14, 15]
 
 
 def test_a_wish_is_explained_by_its_number(log: DecisionLog, path: Path) -> None:
@@ -134,7 +135,7 @@ def test_files_rotate_and_the_oldest_go(path: Path) -> None:
     rows = [row.number for row in around(path, before=5_000)]
     assert rows == list(range(rows[0], 1_531))
     assert rows[0] > 1
-    (quiet,) = decisions_around(path, instrument="quiet", at_ns=10**9)
+    (quiet,) = decisions_until(path, instrument="quiet", at_ns=10**9)
     assert (quiet.number, quiet.count) == (0, 16)
     log.close()
     again = DecisionLog(path, engine_id="e1")
@@ -160,12 +161,12 @@ def test_a_lock_delays_but_loses_nothing(log: DecisionLog, path: Path) -> None:
 
 
 def test_a_full_queue_raises_live(path: Path) -> None:
-    log = DecisionLog(path, engine_id="e1", queue_max=5, busy_ms=10)
+    log = DecisionLog(path, engine_id="e1", queue_max=9, busy_ms=10)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     for number in range(1, 6):
         log.append(decision(number, "quote"))
-    with pytest.raises(StorageError, match="queue is full: 5 rows wait"):
+    with pytest.raises(StorageError, match="queue is full: 9 rows wait"):
         log.append(decision(6, "quote"))
     other.execute("ROLLBACK")
     other.close()
@@ -203,8 +204,9 @@ def test_foreign_files_and_unreadable_rows_are_told(path: Path) -> None:
     with pytest.raises(StorageError, match="is not a decision file of this version"):
         DecisionLog(path, engine_id="e1")
     row = StoredDecision(
-        row=3, engine_id="e1", number=1, last_number=1, last_ns=0, count=1, body=b"\x80"
-    )
+        row=3, engine_id="e1", number=1, last_number=1, bot="maker", instrument=BINARY, at_ns=0,
+        last_ns=0, count=1, outcome="hold", body=b"\x80",
+    )  # fmt: skip
     with pytest.raises(BadInput, match="decision row 3 cannot be read"):
         _ = row.decision
 
@@ -246,36 +248,96 @@ def test_what_counts_is_seen_after_it_was_told(log: DecisionLog, path: Path) -> 
     assert [row.count for row in around(path)] == [2, 1]
 
 
-def test_alike_bodies_are_kept_in_a_fraction_and_read_as_they_were(path: Path) -> None:
+def test_old_rows_are_kept_in_blocks_and_read_as_they_were(path: Path) -> None:
     log = DecisionLog(path, engine_id="e1")
-    for number in range(1, 1_001):
+    log.append(decision(0, instrument="quiet"))
+    for number in range(1, 4_301):
         log.append(decision(number, f"gate {number}"))
+        log.append(plan(number * 10))
         if number % 100 == 0:
+            log.append(decision(number, instrument="quiet"))
             log.flush()
-    log.close()
-    with reading_log(path) as connection:
-        kept, plain, rows = connection.execute(
-            "SELECT sum(length(body)), sum(length(plain(body))), count(*) FROM decisions "
-            "WHERE row > 500"
-        ).fetchone()
-    assert rows == 500
-    assert kept < plain / 2
-    assert [row.decision for row in around(path)] == [
-        decision(number, f"gate {number}") for number in range(1, 1_001)
+    said = (f"gate {number}" for number in range(1, 4_301))
+    assert [row.decision for row in around(path, before=9_999)] == [
+        decision(number, text) for number, text in enumerate(said, 1)
     ]
-
-
-def test_a_file_begun_before_bodies_were_compressed_is_read_and_written_on(path: Path) -> None:
-    log = DecisionLog(path, engine_id="e1")
-    log.append(decision(1))
+    (quiet,) = decisions_until(path, instrument="quiet", at_ns=10**9)
+    assert (quiet.row, quiet.number, quiet.count) == (1, 0, 44)  # it counts, and is in no block
+    for number in (1, 999, 2_500, 4_300):
+        found = decision_numbered(
+            path, bot="maker", instrument=BINARY, number=number, at_ns=number * 10
+        )
+        assert found is not None
+        assert found.number == number
+        assert plans_at(path, instrument=BINARY, at_ns=number * 10) == [plan(number * 10)]
+    assert decision_numbered(path, bot="maker", instrument=BINARY, number=7_000, at_ns=99) is None
+    assert [len(rows) for rows in kept(path)][1:] == [BLOCK] * 8
+    rows = [one.row for rows in kept(path) for one in rows]
+    assert sorted(rows) == list(range(1, 8_602))
     log.close()
     with sqlite3.connect(path) as connection:
-        connection.execute("DROP TABLE dictionary")
-        connection.execute("PRAGMA user_version = 1")
+        blocks, recent = (
+            connection.execute(f"SELECT sum(length(body)) FROM {name}").fetchone()[0]
+            for name in ("blocks", "recent")
+        )
     connection.close()
-    assert [row.decision for row in around(path)] == [decision(1)]
+    assert blocks / 8_000 < recent / 601 / 4
+
+
+def test_a_damaged_block_is_named_and_the_rows_beside_it_are_read(path: Path) -> None:
     log = DecisionLog(path, engine_id="e1")
-    for number in range(2, 200):
+    for number in range(1, 2_101):
         log.append(decision(number, f"gate {number}"))
     log.close()
-    assert [row.decision.number for row in around(path)] == list(range(1, 200))
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE blocks SET body = substr(body, 1, 2000) WHERE number = 1")
+    connection.close()
+    assert around(path, before=1_100)[0].number == 1_001
+    with pytest.raises(BadInput, match="a block of the decision log is damaged"):
+        around(path, before=1_101)
+
+
+def test_whoever_died_while_rows_counted_left_them_to_be_found(path: Path) -> None:
+    """A kill takes what was not written yet, five seconds at most; the rest is read on."""
+    first = DecisionLog(path, engine_id="e1")
+    first.append(decision(1))
+    first.append(decision(2))
+    first.flush()
+    again = DecisionLog(path, engine_id="e1")  # `first` never ended its row
+    for number in range(3, 2_200):
+        again.append(decision(number, f"gate {number}"))
+    again.close()
+    assert [(row.number, row.count) for row in around(path, 25)] == [(1, 2)]
+    assert len(around(path, before=9_999)) == 2_198
+    first.close()
+
+
+@given(
+    turns=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1), st.integers(0, 3)), max_size=60),
+    at=st.integers(0, 60),
+    most=st.integers(1, 4),
+)
+def test_what_was_begun_last_is_found_however_rows_lie(
+    turns: list[tuple[int, int, int]], at: int, most: int
+) -> None:
+    """Bots begin and end in any order; blocks of three."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("storage.decisions.BLOCK", 3)
+        path = Path(folder) / "decisions.db"
+        log = DecisionLog(path, engine_id="e1")
+        begun: dict[tuple[int, int], int] = {}
+        rows: list[tuple[int, int]] = []
+        for number, (bot, instrument, outcome) in enumerate(turns, 1):
+            log.append(
+                decision(number, f"gate {outcome}", bot=f"bot{bot}", instrument=f"i{instrument}")
+            )
+            if begun.get((bot, instrument)) != outcome:
+                begun[bot, instrument] = outcome
+                rows.append((number, instrument))
+            if outcome == 3:
+                log.flush()
+        log.close()
+        for name in (0, 1):
+            mine = [number for number, instrument in rows if instrument == name and number <= at]
+            found = decisions_until(path, instrument=f"i{name}", at_ns=at * 10, most=most)
+            assert [one.number for one in found] == mine[-most:]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,10 +14,11 @@ from engine.errors import BadInput, JournalCorrupt
 from engine.lab.incident.run import ComparedRuns, Incident, incident
 from engine.runtime.tape import read
 from engine.runtime.tape_format import FILE_MAGIC, block_bytes, segment_name, segments
-from storage.decisions import reading_log
+from storage.decisions import StoredDecision, StoredPlan, kept
 from storage.incidents import journal_span
 from storage.journal import last_seq
 from tests.lab.incident.conftest import Journal
+from tests.storage.kept import rewrite
 
 HOUR_NS = 3_600 * 1_000_000_000
 
@@ -32,21 +33,13 @@ def compared(past: Config) -> ComparedRuns:
     return look(past).compared
 
 
-def count(path: Path, table: str) -> int:
-    connection = sqlite3.connect(path)
-    try:
-        return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
-    finally:
-        connection.close()
-
-
 def test_a_played_recording_is_lived_again_byte_for_byte(past: Config) -> None:
     found = compared(past)
     assert found.difference is None
     assert found.again
     assert not found.notes
-    assert found.decisions == count(past.decisions_path, "decisions") > 10
-    assert found.plans == count(past.decisions_path, "plans") > 10
+    assert found.decisions == len(stored(past, StoredDecision)) > 10
+    assert found.plans == len(stored(past, StoredPlan)) > 10
     assert found.evaluations >= found.decisions
     assert found.effects > 20
     assert "byte for byte" in found.sentence()
@@ -81,32 +74,30 @@ def test_a_report_that_was_heard_otherwise_is_found_by_what_follows(
     assert difference.at_ns >= journal.at_ns(seq)
 
 
-@pytest.mark.parametrize("table", ["decisions", "plans"])
-def test_a_changed_row_of_the_decision_log_is_named(past: Config, table: str) -> None:
-    with reading_log(past.decisions_path) as log:
-        (row, body) = log.execute(
-            f"SELECT row, plain(body) FROM {table} ORDER BY row LIMIT 1 OFFSET 7"
-        ).fetchone()
-    connection = sqlite3.connect(past.decisions_path)
-    made = msgspec.msgpack.decode(body)
+def stored(past: Config, kind: type[StoredDecision | StoredPlan]) -> list[Any]:
+    rows = [one for rows in kept(past.decisions_path) for one in rows if type(one) is kind]
+    return sorted(rows, key=lambda one: one.row)
+
+
+@pytest.mark.parametrize("kind", [StoredDecision, StoredPlan])
+def test_a_changed_row_of_the_decision_log_is_named(
+    past: Config, kind: type[StoredDecision | StoredPlan]
+) -> None:
+    row = stored(past, kind)[7]
+    made = msgspec.msgpack.decode(row.body)
     changed = made | {"at_ns": made["at_ns"] + 1}
-    connection.execute(
-        f"UPDATE {table} SET body = ? WHERE row = ?", (msgspec.msgpack.encode(changed), row)
-    )
-    connection.commit()
-    connection.close()
+    lie = msgspec.structs.replace(row, body=msgspec.msgpack.encode(changed))
+    rewrite(past.decisions_path, lie)
     difference = compared(past).difference
     assert difference is not None
-    assert difference.what.startswith("decision" if table == "decisions" else "the plan for")
+    assert difference.what.startswith("decision" if kind is StoredDecision else "the plan for")
     assert f'"at_ns":{changed["at_ns"]}' in difference.kept
     assert f'"at_ns":{made["at_ns"]}' in difference.again
 
 
 def test_a_count_of_repeated_decisions_is_compared(past: Config) -> None:
-    connection = sqlite3.connect(past.decisions_path)
-    connection.execute("UPDATE decisions SET count = count + 1 WHERE row = 5")
-    connection.commit()
-    connection.close()
+    row = stored(past, StoredDecision)[4]
+    rewrite(past.decisions_path, msgspec.structs.replace(row, count=row.count + 1))
     difference = compared(past).difference
     assert difference is not None
     assert '"count"' in difference.kept
