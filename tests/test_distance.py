@@ -58,7 +58,7 @@ from tests.fakes.polymarket.listing import Listed, identify, instrument_of
 from tests.lab.conftest import QUOTING
 from tests.live.desk import PATIENCE_S, LiveDesk
 
-RATCHET = {"an order": 35, "a KILL": 30, "a settings edit": 15, "a price to its row": 19}
+RATCHET = {"an order": 35, "a KILL": 28, "a settings edit": 14, "a price to its row": 18}
 """Modules a flow may run through, by its name."""
 
 REPOSITORY = Path(__file__).resolve().parents[1]
