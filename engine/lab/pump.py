@@ -86,7 +86,6 @@ class Driver:
         self._recorder = recorder
         self._keep = recorder.append
         self._outbox = gateway.outbox
-        self._named = desk.executor.named
         self._placed = placed
         self._filled = filled
         self._account: AccountId = venue.account()
@@ -227,7 +226,7 @@ class Driver:
         account, identity = self._account, self.venue.prepare(order).identity
         effect = PlaceOrder(order=order, identity=identity)
         self._keep(account, effect, now_ns)
-        self._named(order.id, identity, now_ns)
+        self.desk.executor.named(order.id, identity, now_ns)
         self._placed(effect)
         self._send(self.gateway.receive(effect, now_ns), now_ns)
 
