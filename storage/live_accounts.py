@@ -117,13 +117,11 @@ def heartbeats(connection: sqlite3.Connection, engine_id: str) -> tuple[VenueHea
     return tuple(_HEARTBEATS.all(connection, "engine_id = ? ORDER BY account", (engine_id,)))
 
 
-def ghost_fills(
-    connection: sqlite3.Connection, engine_id: str, account: str, *, since_ns: int = 0
-) -> GhostFills:
+def ghost_fills(connection: sqlite3.Connection, engine_id: str, account: str) -> GhostFills:
     matched, voided = connection.execute(
         "SELECT count(*), count(*) FILTER (WHERE state = ?) FROM fills "
-        "WHERE engine_id = ? AND account = ? AND at_ns >= ?",
-        (FillState.FAILED, engine_id, account, since_ns),
+        "WHERE engine_id = ? AND account = ?",
+        (FillState.FAILED, engine_id, account),
     ).fetchone()
     return GhostFills(matched=matched, voided=voided)
 

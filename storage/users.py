@@ -75,12 +75,12 @@ def ensure_operator(state: Path, now_ns: int) -> str | None:
     return password
 
 
-def renew_password(state: Path, now_ns: int, name: str = OPERATOR) -> str:
-    """Give a user a new password, which ends all his sessions. Raises StorageError."""
+def renew_password(state: Path, now_ns: int) -> str:
+    """Give the operator a new password, which ends all sessions. Raises StorageError."""
     password = _made()
     hashed = _hasher.hash(password)
     with writing(state) as connection, transaction(connection):
-        _store(connection, name, hashed, now_ns)
+        _store(connection, OPERATOR, hashed, now_ns)
     return password
 
 

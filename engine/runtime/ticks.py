@@ -59,14 +59,13 @@ class TickMarket:
 class TickKeeper:
     """Keeps the ticks of one engine. `failure` = why they are not written, '' = they are."""
 
-    def __init__(self, folder: Path, clock: Clock, *, linger_ns: int = LINGER_NS) -> None:
+    def __init__(self, folder: Path, clock: Clock) -> None:
         """Begin a segment with the first batch. `folder` need not be there."""
         self.failure = ""
         self.lost = 0
         """Ticks that were dropped."""
         self._folder = folder
         self._clock = clock
-        self._linger_ns = linger_ns
         self._markets: dict[InstrumentId, TickMarket] = {}
         self._batch: Batch = {}
         self._noted = 0
@@ -151,7 +150,7 @@ class TickKeeper:
 
     def advance(self, now_ns: int) -> None:
         """Hand what was noted to the writer, when it is time."""
-        if self._since_ns and not 0 <= now_ns - self._since_ns < self._linger_ns:
+        if self._since_ns and not 0 <= now_ns - self._since_ns < LINGER_NS:
             self._hand_over()
 
     def _hand_over(self) -> None:

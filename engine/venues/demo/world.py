@@ -24,7 +24,6 @@ from engine.venues.demo.calendar import Calendar, SeriesWindow
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.orders import StandingOrder, Ticket
 from engine.venues.demo.profiles import CrowdSpec, MakerSpec, Profile
-from engine.venues.demo.refusals import Rules
 from engine.venues.demo.settlement import SettlementRules
 from engine.venues.demo.snapshot import RngState, rng_state, set_rng, thaw
 from engine.venues.demo.timeline import TimelineEntry
@@ -498,47 +497,35 @@ def open_world(
     *,
     rng: Random,
     now_ns: int,
-    rules: Rules | None = None,
     settlement: SettlementRules | None = None,
 ) -> DemoExchange:
     """Return an exchange with everything in `profile` under way."""
-    exchange, calendar, crowd = _furnish(
-        profile, rng=rng, now_ns=now_ns, rules=rules, settlement=settlement
-    )
+    exchange, calendar, crowd = _furnish(profile, rng=rng, now_ns=now_ns, settlement=settlement)
     calendar.begin()
     crowd.begin()
     return exchange
 
 
 def reopen_world(
-    profile: Profile,
-    state: bytes,
-    *,
-    rules: Rules | None = None,
-    settlement: SettlementRules | None = None,
+    profile: Profile, state: bytes, *, settlement: SettlementRules | None = None
 ) -> DemoExchange:
     """Return the exchange that `snapshot.freeze` saw. Raises BadInput where it cannot be read.
 
-    Profile and rules are the host's configuration and must be those it was opened with.
+    Profile and settlement are the host's configuration and must be those it was opened with.
     """
     unused = Random(0)  # noqa: S311 - every generator is put back where it was
-    exchange, _, _ = _furnish(profile, rng=unused, now_ns=0, rules=rules, settlement=settlement)
+    exchange, _, _ = _furnish(profile, rng=unused, now_ns=0, settlement=settlement)
     thaw(exchange, state)
     return exchange
 
 
 def _furnish(
-    profile: Profile,
-    *,
-    rng: Random,
-    now_ns: int,
-    rules: Rules | None,
-    settlement: SettlementRules | None,
+    profile: Profile, *, rng: Random, now_ns: int, settlement: SettlementRules | None
 ) -> tuple[DemoExchange, Calendar, Crowd]:
     # Each part has a generator of its own: what customers do never changes the reference price.
     price_rng = Random(rng.getrandbits(64))  # noqa: S311 - a model, not a secret
     crowd_rng = Random(rng.getrandbits(64))  # noqa: S311 - a model, not a secret
-    exchange = DemoExchange(rng=rng, now_ns=now_ns, rules=rules, settlement=settlement)
+    exchange = DemoExchange(rng=rng, now_ns=now_ns, settlement=settlement)
     calendar = Calendar(exchange, profile, price_rng)
     crowd = Crowd(exchange, calendar, profile.crowd, crowd_rng)
     exchange.join(calendar)

@@ -29,7 +29,7 @@ def failed_seeds() -> list[Any]:
             float(row[1]),
             row[2] == "gathers",
             id=f"{row[0]}-{row[3]}",
-            marks=[pytest.mark.soak] if row[3] == "world" else [],
+            marks=[pytest.mark.soak] if row[3] in {"world", "long"} else [],
         )
         for row in rows
         if row[0] != "#"
