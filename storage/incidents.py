@@ -13,7 +13,16 @@ import msgspec
 from engine.errors import BadInput
 from storage.database import reading
 from storage.decisions import StoredDecision, StoredPlan, decisions_of, kept, take_longer
-from storage.journal import LAST_SEQ, blocks, last_of, owner, rows_backwards, rows_of, thinned_to
+from storage.journal import (
+    LAST_SEQ,
+    blocks,
+    gone_words,
+    last_of,
+    owner,
+    rows_backwards,
+    rows_of,
+    thinned_to,
+)
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +32,8 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
     first_ns: int
     last_seq: int
     last_ns: int
+    gone: str = ""
+    """Which records before it were let go, and why."""
 
 
 def journal_span(path: Path) -> Span:
@@ -35,12 +46,12 @@ def journal_span(path: Path) -> Span:
         raise BadInput(f"there is no journal at {path}: nothing has traded in this PITBOSS_HOME")
     owner(path)
     with reading(path) as connection:
-        gone, _ = thinned_to(connection)
-        first = next((r for r in rows_of(connection, path, gone + 1) if r[1] > 0), None)
+        (thinned, _), gone = thinned_to(connection), gone_words(connection)
+        first = next((r for r in rows_of(connection, path, thinned + 1) if r[1] > 0), None)
         last = next((r for r in rows_backwards(connection, path, LAST_SEQ) if r[1] > 0), None)
     if first is None or last is None:
         raise BadInput(f"the journal {path} is empty: nothing has traded in this PITBOSS_HOME")
-    return Span(first_seq=first[0], first_ns=first[1], last_seq=last[0], last_ns=last[1])
+    return Span(first_seq=first[0], first_ns=first[1], last_seq=last[0], last_ns=last[1], gone=gone)
 
 
 def accounts_told(path: Path) -> list[str]:

@@ -427,7 +427,7 @@ def load(path: Path, after_seq: int = 0, *, thinned: bool = False) -> Iterator[R
                     expected += 1
                 continue
             if not thinned:
-                raise BadInput(_gone(connection))
+                raise BadInput(gone_words(connection))
             for row in block.rows:
                 if row[0] >= expected:
                     yield proven(path, row, row[0], sums)
@@ -448,8 +448,11 @@ def load(path: Path, after_seq: int = 0, *, thinned: bool = False) -> Iterator[R
             )
 
 
-def _gone(connection: sqlite3.Connection) -> str:
+def gone_words(connection: sqlite3.Connection) -> str:
+    """Say which records were let go, '' where all of them are kept."""
     seq, at_ns = thinned_to(connection)
+    if not seq:
+        return ""
     until = dt.datetime.fromtimestamp(at_ns // 1_000_000_000, dt.UTC)
     return (
         f"the journal's records up to {seq} ({until:%Y-%m-%d %H:%M} UTC) were let go under the "

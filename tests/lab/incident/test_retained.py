@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
+from functools import partial
+from pathlib import Path
 
 import pytest
 
+from engine.cli import doctor
 from engine.cli.explain import retold, words
 from engine.config import Config
 from engine.domain.effects import KeepStart
+from engine.domain.instruments import AccountId
+from engine.domain.jobs import RetainJob
 from engine.errors import BadInput
+from engine.jobs.run import works
 from engine.lab.explain.accounts import ToldAccounts
 from engine.lab.incident.run import ComparedRuns, incident
+from engine.runtime.recovery import executor_of, recover
+from pages import jobs
 from storage.database import connect_writer, reading
+from storage.files import said_bytes
 from storage.incidents import journal_span
 from storage.journal import (
     EXECUTOR,
@@ -24,9 +34,15 @@ from storage.journal import (
     thinned_to,
     write_batch,
 )
-from storage.projection import project
-from storage.retention import archive_records, thin_journal
-from storage.settings import force_history
+from storage.projection import check_past, project
+from storage.retention import HistoryKept, archive_records, size_of, survey, thin_journal
+from storage.settings import force_history, in_force
+from storage.users import ENGINE_ID
+from tests.jobs.test_kinds import context
+from tests.lab.conftest import write_recording
+from tests.lab.incident.conftest import PARAMETERS
+from tests.live.programs import LONG_S, Programs
+from tests.ports import free_port
 
 SECOND_NS = 1_000_000_000
 
@@ -96,3 +112,80 @@ def test_a_thinned_past_is_explained_from_the_first_snapshot_that_is_kept(past: 
     assert 0 < seq <= third
     with pytest.raises(BadInput, match=f"records up to {seq} .* were let go under the disk"):
         lived(past)
+
+
+def started(config: Config) -> dict[str, bytes]:
+    """Return what a start makes of the journal: every account's executor, as bytes."""
+    with reading(config.state_path) as connection:
+        document = in_force(connection, ENGINE_ID).document
+    executors = {AccountId(name): executor_of(one, 1)[0] for name, one in document.accounts.items()}
+    recover(config.journal_path, executors)
+    return {name: one.snapshot() for name, one in executors.items()}
+
+
+def money(config: Config) -> list[object]:
+    tables = ("fills", "positions", "cash_moves", "listings", "redemptions", "bets", "equity")
+    with reading(config.state_path) as connection:
+        return [connection.execute(f"SELECT * FROM {one}").fetchall() for one in tables]
+
+
+def kept_within_the_budget(config: Config) -> dict[str, HistoryKept]:
+    """Run the job: a start and the money are as before, and what is gone is said everywhere."""
+    project(config.journal_path, config.state_path)
+    span = journal_span(config.journal_path)
+    whole, knew, owned = retold(config), started(config), money(config)
+    assert all(not told for told in (whole.different, whole.broken, whole.unreached))
+    result = works()["retain"](RetainJob(), context(config, "retain"))
+    assert result["records_gone"] > 0
+    assert "records gone" in result["told"]
+
+    assert started(config) == knew
+    assert money(config) == owned
+    check_past(config.journal_path, config.state_path, ENGINE_ID)
+
+    again = retold(config)
+    assert (again.different, again.broken, again.beyond, again.unreached) == ([], [], 0, 0)
+    assert again.same + again.gone > again.gone > 0
+    assert "earlier ones cannot be told again: their records were let go" in words(again)
+    with pytest.raises(BadInput, match="were let go under the disk budget"):
+        incident(config, at_ns=span.first_ns, around_ns=SECOND_NS, tell=lambda *_: None)
+    found = {one.kind: one for one in survey(config.history, config.share, time.time_ns())}
+    told = {one.name: one.said for one in doctor.history(config, time.time_ns())}
+    for words_of in (told["journal"], jobs.kept(found["journal"])["words"]):
+        assert "only what money did is kept" in words_of
+    return found
+
+
+def test_a_home_beyond_its_budget_starts_as_before_and_says_what_is_gone(
+    past: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    third = journal_span(past.journal_path).last_seq // 3
+    snapshots(past, (third, third + 20, third + 40))
+    archive = partial(archive_records, tail=10, size=20)
+    monkeypatch.setattr("storage.retention.archive_records", archive)
+    kept_within_the_budget(past.model_copy(update={"disk_budget": 200_000}))
+
+
+@pytest.mark.soak
+def test_a_home_of_more_than_200_mb_is_kept_within_200_mb(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An engine trades 60 windows from a recording; nothing is made smaller for the test."""
+    tape = write_recording(tmp_path / "day.jsonl", markets=60, frames=2_300, step_s=290 / 2_300)
+    config = Config(home=tmp_path / "home")
+    config.home.mkdir()
+    programs = Programs(config.home, free_port())
+    try:
+        played = programs.start("run", "--feed", f"tape:{tape}", "--speed", "max", *PARAMETERS)
+        assert played.wait(20 * LONG_S) == 0
+    finally:
+        programs.end()
+    before = sum(size_of(path) for path in config.history.values())
+    assert before > 200_000_000
+    found = kept_within_the_budget(config.model_copy(update={"disk_budget": 200_000_000}))
+    with capsys.disabled():
+        for one in found.values():
+            print(
+                f"\n{one.kind}: {said_bytes(one.bytes)} of {said_bytes(one.bytes_max)}", one.words
+            )
+    assert sum(one.bytes for one in found.values()) < 200_000_000
