@@ -126,32 +126,15 @@ def test_wrong_password_lock_out_then_the_page_that_was_asked_for(
         assert page.url == f"{desk.address}/risk"
 
 
-def test_the_bar_says_that_no_engine_runs(desk: Desk, browser: Browser, session: object) -> None:
-    with opened(browser, storage_state=session) as page:
-        foreign: list[str] = []
-        page.on("request", lambda one: foreign.append(one.url))
-        page.goto(desk.address)
-        expect(page.locator(".pb-bar")).to_contain_text("ENGINE NOT RUNNING")
-        heading(page, "Overview")
-        first = page.locator(".pb-tick").inner_text()
-        expect(page.locator(".pb-tick")).not_to_have_text(first)
-        # In one look: the clock moves between two.
-        bar = page.locator(".pb-bar").evaluate(
-            "bar => [...bar.querySelectorAll('*')].filter(one => !one.children.length"
-            " && !one.matches('.pb-tick, .pb-tick *')).map(one => one.textContent).join(' ')"
-        )
-        assert "ENGINE NOT RUNNING" in bar
-        assert not any(character.isdigit() for character in bar), bar
-        outside = [url for url in foreign if not url.startswith((desk.address, "data:", "blob:"))]
-        assert outside == []
-
-
-def test_every_page_opens_in_both_themes_and_is_dark_by_default(
+def test_every_page_opens_in_both_themes_dark_by_default_and_asks_nobody_outside(
     desk: Desk, browser: Browser, session: object
 ) -> None:
     with opened(browser, storage_state=session, color_scheme="light") as page:
+        asked: list[str] = []
+        page.on("request", lambda one: asked.append(one.url))
         page.goto(f"{desk.address}/settings")
         heading(page, "Settings")
+        expect(page.locator(".pb-bar")).to_contain_text("ENGINE NOT RUNNING")
         assert ground(page) == DARK
         page.get_by_role("radio", name="Light").click()
         page.wait_for_function(
@@ -175,6 +158,8 @@ def test_every_page_opens_in_both_themes_and_is_dark_by_default(
         page.goto(f"{desk.address}/risk")
         heading(page, "Risk")
         assert ground(page) == LIGHT
+        outside = [url for url in asked if not url.startswith((desk.address, "data:", "blob:"))]
+        assert outside == []
 
 
 def test_a_stored_run_is_found_and_opened_at_phone_width(
