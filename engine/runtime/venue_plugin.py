@@ -185,9 +185,11 @@ class PaperGateway(GatewayCore):
         self._gone: dict[int, Request] = {}
 
     def receive(self, message: GatewayMessage, now_ns: int) -> list[Request]:
-        if type(message) is Reply:
-            self._gone.pop(message.number, None)
         return self._noted(super().receive(message, now_ns))
+
+    def over(self, reply: Reply, now_ns: int) -> list[Request]:
+        self._gone.pop(reply.number, None)
+        return self._noted(super().over(reply, now_ns))
 
     def advance(self, now_ns: int) -> list[Request]:
         """Let time pass as every gateway does."""

@@ -38,6 +38,7 @@ from engine.domain.orders import CancelReason, Order, OrderId
 from engine.domain.settings import AccountSettings, GatewaySettings
 from engine.errors import AuthRefused, BrokenInvariant
 from engine.executor.executor import Executor
+from engine.gateway.door import Reply
 from engine.runtime.account_runner import Meter
 from engine.runtime.journal import JournalWriter
 from engine.runtime.recovery import HOUSE, executor_of, recover
@@ -238,6 +239,24 @@ def test_request_past_the_gateway_is_our_own_bug(tmp_path: Path) -> None:
         await desk.close()
 
     asyncio.run(run())
+
+
+def test_place_that_waited_for_an_answer_reaches_the_venue() -> None:
+    core = PaperGateway(account=PAPER, settings=GatewaySettings(places_in_flight_max=1))
+    one, two = (
+        PlaceOrder(
+            order=Order(
+                account=PAPER, id=OrderId(number), bot=BotId("b"), instrument=COIN, leg=Leg.YES,
+                side=Side.BUY, price=4_000, size=SHARE, created_ns=1,
+            )
+        )
+        for number in (1, 2)
+    )  # fmt: skip
+    (first,) = core.receive(one, 1)
+    assert core.receive(two, 1) == []
+    assert core.claim(one) == first
+    (second,) = core.over(Reply(number=first.number), 2)
+    assert core.claim(two) == second
 
 
 # -- the whole desk as processes -------------------------------------------------------------------
