@@ -1,10 +1,10 @@
 """Decisions and plans on the disk: one row per run of alike evaluations, old rows in blocks.
 
 `decisions.db` is written; what was full before stands beside it as `decisions.<number>.db`. What
-still counts and what ended lately stand as rows of `recent`; each thousand ended rows become one
-compressed block, a fourteenth of what they were. A row that still counted when its file was full
-stands in two files; the larger count is the true one. Blocks lie in the order in which their rows
-ended.
+still counts stands in a row of `recent`, what ended meanwhile in one for each commit; a thousand
+ended rows become one compressed block, a fourteenth of what they were. A row that still counted
+when its file was full stands in two files; the larger count is the true one. Blocks lie in the
+order in which their rows ended.
 """
 
 from __future__ import annotations
@@ -174,9 +174,11 @@ class DecisionFiles:
         connection = self._connection
         with refusals_told(self._path):
             with transaction(connection):
+                counted = [(one.row,) for one in ended]
+                connection.executemany("DELETE FROM recent WHERE row = ?", counted)
                 left = self._blocks(connection, ended)
-                _RECENT.write(connection, [_recent(one, ended=True) for one in left])
-                _RECENT.write(connection, [_recent(one, ended=False) for one in counting])
+                made = [_recent((one,), ended=False) for one in counting]
+                _RECENT.write(connection, made + ([_recent(left, ended=True)] if left else []))
             pages, size = (
                 connection.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("page_count", "page_size")
@@ -188,16 +190,13 @@ class DecisionFiles:
         self, connection: sqlite3.Connection, ended: Sequence[StoredRow]
     ) -> Sequence[StoredRow]:
         """Make blocks of what has ended, as soon as it fills one; return what is left over."""
-        (waiting,) = connection.execute("SELECT count(*) FROM recent WHERE ended").fetchone()
+        (waiting,) = connection.execute("SELECT coalesce(sum(ended), 0) FROM recent").fetchone()
         if waiting + len(ended) < BLOCK:
             return ended
         before = connection.execute("SELECT body FROM recent WHERE ended ORDER BY row")
         rows = [one for (body,) in before.fetchall() for one in unpack(body)] + [*ended]
         connection.execute("DELETE FROM recent WHERE ended")
         full = len(rows) - len(rows) % BLOCK
-        connection.executemany(
-            "DELETE FROM recent WHERE row = ?", [(one.row,) for one in rows[:full]]
-        )
         for first in range(0, full, BLOCK):
             _write_block(connection, rows[first : first + BLOCK])
         return rows[full:]
@@ -219,7 +218,7 @@ class DecisionFiles:
                             connection.execute(statement)
                 _check(connection, self._path)
                 # Whoever counted is gone.
-                connection.execute("UPDATE recent SET ended = 1 WHERE NOT ended")
+                connection.execute("UPDATE recent SET ended = 1, instrument = '' WHERE ended = 0")
         except BaseException:
             connection.close()
             raise
@@ -255,8 +254,10 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def _recent(one: StoredRow, *, ended: bool) -> tuple[Any, ...]:
-    return one.row, one.instrument, one.at_ns, int(ended), pack((one,))
+def _recent(rows: Sequence[StoredRow], *, ended: bool) -> tuple[Any, ...]:
+    """Return what `recent` keeps: a row that counts, by its instrument, or those that ended."""
+    last, first_ns = max(one.row for one in rows), min(one.at_ns for one in rows)
+    return last, "" if ended else rows[0].instrument, first_ns, len(rows) * ended, pack(rows)
 
 
 def _write_block(connection: sqlite3.Connection, rows: Sequence[StoredRow]) -> None:
@@ -329,8 +330,9 @@ def _about(
     def unpacked(body: bytes) -> list[StoredRow]:
         return fits(unpack(body))
 
-    recent = _recent_rows(connection, "instrument = ?", instrument)
-    yield LAST_NS, partial(fits, recent)
+    alone = _recent_rows(connection, "instrument = ?", instrument)
+    yield LAST_NS, partial(fits, alone)  # a bot's that counts is its last one
+    yield LAST_NS, lambda: fits(_recent_rows(connection, "instrument = ''"))
     for last_ns, body in connection.execute(
         "SELECT named.last_ns, body FROM named JOIN blocks ON number = block "
         "WHERE instrument = ? AND named.last_ns >= ? AND named.first_ns <= ? "
@@ -344,11 +346,7 @@ def _recent_rows(
     connection: sqlite3.Connection, which: str, *values: object
 ) -> tuple[StoredRow, ...]:
     found = connection.execute(f"SELECT body FROM recent WHERE {which} ORDER BY row", values)  # noqa: S608 our own words
-    return tuple([_alone(body) for (body,) in found])
-
-
-def _alone(body: bytes) -> StoredRow:
-    return unpack.__wrapped__(body)[0]
+    return tuple([one for (body,) in found for one in unpack.__wrapped__(body)])
 
 
 def decisions_of(rows: Iterable[StoredRow], bot: str | None = None) -> Iterator[StoredDecision]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.domain.decisions import Decision, Gate, Planned, Resting, Rule, Unit, Verdict
@@ -18,6 +18,7 @@ from engine.errors import BadInput, StorageError
 from engine.runtime.decisions import DecisionLog
 from storage.decisions import (
     BLOCK,
+    DecisionFiles,
     StoredDecision,
     decision_numbered,
     decisions_until,
@@ -276,12 +277,10 @@ def test_old_rows_are_kept_in_blocks_and_read_as_they_were(path: Path) -> None:
     assert sorted(rows) == list(range(1, 8_602))
     log.close()
     with sqlite3.connect(path) as connection:
-        blocks, recent = (
-            connection.execute(f"SELECT sum(length(body)) FROM {name}").fetchone()[0]
-            for name in ("blocks", "recent")
-        )
+        (packed,) = connection.execute("SELECT sum(length(body)) FROM blocks").fetchone()
     connection.close()
-    assert blocks / 8_000 < recent / 601 / 4
+    plain = sum(len(one.body) for rows in kept(path) for one in rows)
+    assert packed / 8_000 < plain / 8_601 / 4
 
 
 def test_a_damaged_block_is_named_and_the_rows_beside_it_are_read(path: Path) -> None:
@@ -312,6 +311,7 @@ def test_whoever_died_while_rows_counted_left_them_to_be_found(path: Path) -> No
     first.close()
 
 
+@settings(max_examples=40)
 @given(
     turns=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1), st.integers(0, 3)), max_size=60),
     at=st.integers(0, 60),
@@ -327,17 +327,25 @@ def test_what_was_begun_last_is_found_however_rows_lie(
         log = DecisionLog(path, engine_id="e1")
         begun: dict[tuple[int, int], int] = {}
         rows: list[tuple[int, int]] = []
+        last: dict[tuple[int, int], int] = {}
         for number, (bot, instrument, outcome) in enumerate(turns, 1):
             log.append(
                 decision(number, f"gate {outcome}", bot=f"bot{bot}", instrument=f"i{instrument}")
             )
             if begun.get((bot, instrument)) != outcome:
-                begun[bot, instrument] = outcome
+                begun[bot, instrument], last[bot, instrument] = outcome, number
                 rows.append((number, instrument))
             if outcome == 3:
                 log.flush()
-        log.close()
-        for name in (0, 1):
-            mine = [number for number, instrument in rows if instrument == name and number <= at]
-            found = decisions_until(path, instrument=f"i{name}", at_ns=at * 10, most=most)
-            assert [one.number for one in found] == mine[-most:]
+        for end in (log.flush, log.close):
+            end()
+            for name in (0, 1):
+                mine = [number for number, other in rows if other == name and number <= at]
+                found = decisions_until(path, instrument=f"i{name}", at_ns=at * 10, most=most)
+                assert [one.number for one in found] == mine[-most:]
+            for (bot, name), number in last.items():
+                latest = latest_decisions(path, bot=f"bot{bot}", instruments=[f"i{name}"])
+                assert latest[f"i{name}"].number == number
+        files = DecisionFiles(path)
+        assert files.last_row() == len(rows)
+        files.close()
