@@ -136,20 +136,23 @@ def kept_within_the_budget(config: Config) -> dict[str, HistoryKept]:
     whole, knew, owned = retold(config), started(config), money(config)
     assert all(not told for told in (whole.different, whole.broken, whole.unreached))
     result = works()["retain"](RetainJob(), context(config, "retain"))
-    assert result["records_gone"] > 0
-    assert "records gone" in result["told"]
+    assert result["records_gone"] or result["orders_gone"]
+    assert "gone" in result["told"]
 
     assert started(config) == knew
     assert money(config) == owned
     check_past(config.journal_path, config.state_path, ENGINE_ID)
 
     again = retold(config)
+    found = {one.kind: one for one in survey(config.history, config.share, time.time_ns())}
+    if not result["records_gone"]:  # in their archive they are few enough
+        assert again == whole
+        return found
     assert (again.different, again.broken, again.beyond, again.unreached) == ([], [], 0, 0)
     assert again.same + again.gone > again.gone > 0
     assert "earlier ones cannot be told again: their records were let go" in words(again)
     with pytest.raises(BadInput, match="were let go under the disk budget"):
         incident(config, at_ns=span.first_ns, around_ns=SECOND_NS, tell=lambda *_: None)
-    found = {one.kind: one for one in survey(config.history, config.share, time.time_ns())}
     told = {one.name: one.said for one in doctor.history(config, time.time_ns())}
     for words_of in (told["journal"], jobs.kept(found["journal"])["words"]):
         assert "only what money did is kept" in words_of
