@@ -15,7 +15,7 @@ from typing import Any
 REPO = Path(__file__).resolve().parent.parent
 OUT = REPO / "bench" / "out"
 VENVS = REPO / "bench" / ".venvs"
-PEERS = Path(os.environ.get("PITBOSS_BENCH", REPO.parent / "shared" / "bench"))
+PEERS = Path(os.environ.pop("PITBOSS_BENCH", REPO.parent / "shared" / "bench"))
 """Where the peers' scripts for the common workload stand; without them only ours is measured."""
 
 TIMEOUT_S = 900
