@@ -27,8 +27,10 @@ BLOCK_BYTES = 256 * 1024
 """Payload of one block before compression; one entry may be larger and is a block of its own."""
 
 ENTRY_BYTES_MAX = 64 * 1024 * 1024
-LEVEL = 1
-"""zstd's fastest ordinary level: frames are text and shrink to a seventh anyway."""
+QUIET_BYTES = BLOCK_BYTES // 4
+QUIET_LEVEL, BUSY_LEVEL = 9, 1
+"""zstd's, below so many bytes of a block and from there on: half a second of CPU an hour saves a
+sixth where little is received; where much is, time counts."""
 
 _MAGIC = b"BLK1"
 _HEADER = struct.Struct("<4sIIQIqq")
@@ -84,7 +86,8 @@ def block_bytes(first: int, entries: Sequence[Queued]) -> bytes:
             name = kind.encode()
             head = heads[kind] = bytes((len(name),)) + name
         parts += (head, _AT.pack(at_ns, len(payload)), payload)
-    data = zstandard.ZstdCompressor(level=LEVEL).compress(b"".join(parts))
+    raw = b"".join(parts)
+    data = zstandard.compress(raw, QUIET_LEVEL if len(raw) < QUIET_BYTES else BUSY_LEVEL)
     first_ns, last_ns = entries[0][1], entries[-1][1]
     checksum = crc32(data, crc32(_SUMMED.pack(len(data), first, len(entries), first_ns, last_ns)))
     header = _HEADER.pack(_MAGIC, len(data), checksum, first, len(entries), first_ns, last_ns)

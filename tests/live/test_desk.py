@@ -14,8 +14,10 @@ import pytest
 from engine.cli.explain import retold, words
 from engine.config import Config
 from engine.domain.commands import PlaceManual, ReleaseLatch, ResumeBot, StartBot
+from engine.domain.inputs import KIND
 from engine.domain.instruments import Leg, Side
 from engine.lab.explain.plans import Retold
+from engine.runtime.tape import read
 from storage.commands import CommandState
 from storage.decisions import StoredPlan, kept
 from storage.live import KILL_PROOF, STOP_PROOF
@@ -95,7 +97,9 @@ def test_desk_trades_survives_a_crash_and_proves_its_kill(programs: Programs) ->
     assert receipt is not None
     assert receipt.proven
     assert programs.live() == 0
-    assert check_explained(Config(home=programs.home)).by_hand == 1
+    config = Config(home=programs.home)
+    assert check_explained(config).by_hand == 1
+    assert {entry.kind for entry in read(config.tape_folder, tell=print)} == {KIND}
 
 
 def check_explained(config: Config) -> Retold:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 from engine.errors import BadInput, BrokenInvariant, StorageError
 from engine.runtime.tape import Tape, TapeEntry, read
-from engine.runtime.tape_format import segments
+from engine.runtime.tape_format import QUIET_BYTES, block_bytes, segments
 
 SECOND = 1_000_000_000
 
@@ -91,6 +92,19 @@ def test_a_large_frame_fits(folder: Path) -> None:
     payload = os.urandom(3_000_000)
     write(folder, 3, payload=payload)
     assert [entry.payload for entry in read(folder, tell=silent)] == [payload] * 3
+
+
+def test_where_little_is_received_it_is_packed_better() -> None:
+    def packed(size: int) -> float:
+        chance = random.Random(1)
+        queued = []
+        while sum(len(payload) for _, _, payload in queued) < size:
+            told = [b"market %d: %d" % (chance.randrange(6), chance.randrange(100) * 10)]
+            told *= chance.randrange(1, 6)
+            queued.append(("desk", len(queued) * SECOND, b" ".join(told)))
+        return len(block_bytes(1, queued)) / size
+
+    assert packed(QUIET_BYTES // 2) < 0.95 * packed(QUIET_BYTES)
 
 
 # -- the budget ------------------------------------------------------------------------------------

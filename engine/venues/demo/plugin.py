@@ -61,7 +61,7 @@ class DemoMarketData(MarketData):
         self._url = setup.urls[EXCHANGE]
         self._runners: list[AccountRunner] = []
         self._kept = False
-        """True once a stream puts the market on the tape and into the journal."""
+        """True once a stream puts the market into the journal and among the ticks."""
 
     def begin(self, services: Services, runners: list[AccountRunner]) -> list[Stream]:
         """Hear the market once for all accounts of a start."""

@@ -2,7 +2,8 @@
 
 The market's is public: it names no account, and a paper account hears nothing else. A broken stream
 is said at once (nothing is placed while blind), then tried again. After the stream of an account
-was away, its executor starts over: everything is asked before anything is placed.
+was away, its executor starts over: everything is asked before anything is placed. A frame holds our
+own events, which tape and journal have as what each account was given: it is not taped itself.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ BREAKS = (NotSent, OutcomeUnknown, AuthRefused, msgspec.DecodeError)
 class MarketStream:
     """The market of one exchange, for every account that trades there.
 
-    `kept` False = somebody else's stream puts the same on the tape and into the journal.
+    `kept` False = somebody else's stream puts the same into the journal and among the ticks.
     """
 
     def __init__(
@@ -78,10 +79,7 @@ class MarketStream:
             await asyncio.sleep(RETRY_S)
 
     def _take(self, raw: bytes) -> None:
-        services = self._services
-        now_ns = services.clock.now_ns()
-        if self._kept:
-            services.tape("demo.market", raw, now_ns)
+        now_ns = self._services.clock.now_ns()
         events: tuple[Event, ...] = wire.unpack_market(raw).events
         self.heard_ns = now_ns
         if not self.connected:
@@ -150,9 +148,8 @@ class UserStream:
             await asyncio.sleep(RETRY_S)
 
     def _take(self, raw: bytes) -> None:
-        services, runner = self._services, self._runner
-        now_ns = services.clock.now_ns()
-        services.tape("demo.user", raw, now_ns)
+        runner = self._runner
+        now_ns = self._services.clock.now_ns()
         if not self.connected:
             self.connected = True
             runner.deliver(self.lost(USER_FEED, ""), now_ns)
