@@ -9,7 +9,7 @@ from typing import NewType
 
 import msgspec
 
-from engine.domain.money import ceil_div, round_half_even_div
+from engine.domain.money import ceil_div, round_half_even_div, written
 from engine.errors import BadInput
 
 InstrumentId = NewType("InstrumentId", str)
@@ -166,6 +166,12 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def size_decimal(self, size: int) -> Decimal:
         return Decimal(size).scaleb(-self.size_decimals)
+
+    def price_text(self, price: int) -> str:
+        return written(self.price_decimal(price))
+
+    def size_text(self, size: int) -> str:
+        return written(self.size_decimal(size))
 
     def cost_micro(self, price: int, size: int) -> int:
         """Return what buying costs, in micro-units, rounded up."""

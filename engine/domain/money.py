@@ -5,11 +5,22 @@ The ledger always rounds against us: what we pay is rounded up, what we get is r
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 MICRO = 1_000_000
 """Micro-units per unit of currency."""
 
 PPM = 1_000_000
 """Parts per million; rates are stored in this unit."""
+
+
+def written(value: Decimal) -> str:
+    """Write a number as a person and a venue do: no exponent, no zeros at its end."""
+    return f"{value.normalize():f}"
+
+
+def money_text(micro: int) -> str:
+    return written(Decimal(micro).scaleb(-6))
 
 
 def floor_div(numerator: int, denominator: int) -> int:

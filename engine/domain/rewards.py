@@ -20,6 +20,7 @@ import msgspec
 
 from engine.domain.books import Level
 from engine.domain.instruments import Instrument
+from engine.domain.money import written
 
 SINGLE = 3
 """The c of equation 4: a maker of one side scores a third."""
@@ -142,7 +143,7 @@ def _lacks(instrument: Instrument, one: RestingQuote, mid2: int) -> str:
 
 
 def _cents(instrument: Instrument, twice: int) -> str:
-    return f"{(instrument.price_decimal(twice) * 50).normalize():f}\N{CENT SIGN}"
+    return f"{written(instrument.price_decimal(twice) * 50)}\N{CENT SIGN}"
 
 
 def _at(ours: Iterable[RestingQuote], *, bid: bool) -> Counter[int]:

@@ -7,7 +7,6 @@ engine's stop cancel it like any other; nothing places it again.
 
 from __future__ import annotations
 
-from decimal import Decimal
 from functools import partial
 
 import msgspec
@@ -16,7 +15,7 @@ from engine.domain.commands import MANUAL, PlaceManual
 from engine.domain.effects import PlaceOrder
 from engine.domain.instruments import Instrument, Kind, Leg, Side
 from engine.domain.intents import Urgency
-from engine.domain.money import MICRO
+from engine.domain.money import money_text
 from engine.domain.orders import Order, OrderType
 from engine.executor.halts import Blocks
 from engine.executor.orders import EffectOutbox, InstrumentState, LiveOrder, OrderTable
@@ -142,16 +141,15 @@ class ByHand:
             free = leg.settled - leg.reserved
             if size <= free:
                 return ""
-            return (
-                f"only {instrument.size_decimal(free):f} {asked.leg} are settled and free to sell"
-            )
+            return f"only {instrument.size_text(free)} {asked.leg} are settled and free to sell"
         cost = instrument.cost_micro(price, size)
         if asked.urgency is not Urgency.REST:
             cost += instrument.taker_fee_micro(price, size)
         free = ledger.cash_free_micro
         if cost <= free:
             return ""
-        return f"it may cost {_money(cost)} {instrument.currency}, and {_money(free)} are free"
+        wanted, there = money_text(cost), money_text(free)
+        return f"it may cost {wanted} {instrument.currency}, and {there} are free"
 
     def _meets_own(self, entry: InstrumentState, asked: PlaceManual) -> str:
         """Say which order of our own it would meet; empty = none (law F)."""
@@ -172,14 +170,14 @@ def illegal(instrument: Instrument, asked: PlaceManual) -> str:
         return f"{name} has {'the legs yes and no' if binary else 'the leg base'}, not {asked.leg}"
     tick, top = instrument.tick, instrument.one - instrument.tick
     if price < tick or price % tick or (binary and price > top):
-        told = f"price {instrument.price_decimal(price):f} is not legal at {name}: "
-        told += f"a multiple of {instrument.price_decimal(tick):f}"
-        return told + (f" up to {instrument.price_decimal(top):f}" if binary else "")
+        told = f"price {instrument.price_text(price)} is not legal at {name}: "
+        told += f"a multiple of {instrument.price_text(tick)}"
+        return told + (f" up to {instrument.price_text(top)}" if binary else "")
     if size <= 0 or size % instrument.lot or size < instrument.size_min:
         return (
-            f"size {instrument.size_decimal(size):f} is not legal at {name}: a multiple of "
-            f"{instrument.size_decimal(instrument.lot):f}, at least "
-            f"{instrument.size_decimal(max(instrument.size_min, instrument.lot)):f}"
+            f"size {instrument.size_text(size)} is not legal at {name}: a multiple of "
+            f"{instrument.size_text(instrument.lot)}, at least "
+            f"{instrument.size_text(max(instrument.size_min, instrument.lot))}"
         )
     return ""
 
@@ -188,8 +186,4 @@ def _worthless(instrument: Instrument, order: Order) -> str:
     least = instrument.notional_min_micro
     if instrument.proceeds_micro(order.price, order.size) >= least:
         return ""
-    return f"an order that takes must be worth at least {_money(least)} {instrument.currency}"
-
-
-def _money(micro: int) -> str:
-    return f"{Decimal(micro) / MICRO:f}"
+    return f"an order that takes must be worth at least {money_text(least)} {instrument.currency}"

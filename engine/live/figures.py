@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from decimal import Decimal
 
 from engine.domain.alerts.rewards import REWARDS_MOVED
 from engine.domain.decisions import Unit
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.events import BookMarked
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Mode, Side
-from engine.domain.money import MICRO
+from engine.domain.money import money_text, written
 from engine.domain.orders import OrderId, OrderState
 from engine.domain.rewards import Earning, RestingQuote
 from engine.domain.rewards import earnings as earned
@@ -324,10 +323,10 @@ def _pays(instrument: Instrument) -> str:
     """Return what a market pays, in words; equal words are equal terms."""
     if not instrument.rewards_daily_micro:
         return "no rewards"
-    daily = Decimal(instrument.rewards_daily_micro) / MICRO
-    least = instrument.size_decimal(instrument.rewards_size_min).normalize()
-    band = (instrument.price_decimal(instrument.rewards_spread_max) * 100).normalize()
+    daily = money_text(instrument.rewards_daily_micro)
+    least = instrument.size_text(instrument.rewards_size_min)
+    band = written(instrument.price_decimal(instrument.rewards_spread_max) * 100)
     return (
-        f"{daily.normalize():f} {instrument.currency} a day for {least:f} shares or more within "
-        f"{band:f}\N{CENT SIGN} of the mid"
+        f"{daily} {instrument.currency} a day for {least} shares or more within "
+        f"{band}\N{CENT SIGN} of the mid"
     )

@@ -65,8 +65,8 @@ def confirmed_terms(instrument: Instrument) -> dict[str, str]:
         "Trading ends": moment(instrument.closes_ns, zone())
         if instrument.closes_ns
         else "no end is announced",
-        "Tick": f"{instrument.price_decimal(instrument.tick).normalize():f} {instrument.currency}",
-        "Smallest order": f"{instrument.size_decimal(instrument.smallest).normalize():f}",
+        "Tick": f"{instrument.price_text(instrument.tick)} {instrument.currency}",
+        "Smallest order": instrument.size_text(instrument.smallest),
         "Taker fee": f"{rate} of {shape}" if fees.taker_rate_ppm else "none",
         "Marketable orders are held": f"{instrument.taker_delay_ns / 1e9:g} s by the venue"
         if instrument.taker_delay_ns

@@ -132,8 +132,8 @@ def _told(instrument: Instrument, book: BookTop | None) -> str:
     """Say what the venue's grid is, and where the book stands if it is heard."""
     told = (
         f"{instrument.id} · prices in steps of {_price(instrument, instrument.tick)}, sizes in "
-        f"steps of {instrument.size_decimal(instrument.lot).normalize():f}, at least "
-        f"{instrument.size_decimal(instrument.smallest).normalize():f}"
+        f"steps of {instrument.size_text(instrument.lot)}, at least "
+        f"{instrument.size_text(instrument.smallest)}"
     )
     if book is None:
         return told
@@ -207,7 +207,7 @@ def _price(instrument: Instrument, price: int) -> str:
 
 
 def _size(instrument: Instrument, size: int) -> str:
-    return f"{instrument.size_decimal(size).normalize():f}"
+    return instrument.size_text(size)
 
 
 # -- What will happen ------------------------------------------------------------------------------
@@ -219,7 +219,7 @@ def question(
     """Say what exactly an order by hand will do, and in which mode; `then` is what follows."""
     size = _size(instrument, asked.size)
     order = f"{asked.side.upper()} {size} {asked.leg.upper()} at {_price(instrument, asked.price)}"
-    exact = f"{instrument.price_decimal(asked.price).normalize():f} {instrument.currency}"
+    exact = f"{instrument.price_text(asked.price)} {instrument.currency}"
     takes = asked.urgency is not Urgency.REST
     fee = instrument.taker_fee_micro(asked.price, asked.size) if takes else 0
     if asked.side is Side.BUY:

@@ -1,5 +1,7 @@
+from decimal import Decimal
 from fractions import Fraction
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,3 +53,22 @@ def test_a_share_of_an_amount_is_rounded_down_and_never_above_the_whole(amount, 
     part = Limit(percent=ppm / 10_000).micro(amount)
     assert part <= Fraction(amount * ppm, money.PPM) < part + 1
     assert part <= amount
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [("10.000000", "10"), ("0.50", "0.5"), ("0E-6", "0"), ("1E+3", "1000"), ("-2.10", "-2.1")],
+)
+def test_a_number_is_written_without_exponent_and_without_zeros_at_its_end(
+    value: str, text: str
+) -> None:
+    assert money.written(Decimal(value)) == text
+
+
+def test_money_is_written_to_the_micro_unit() -> None:
+    assert [money.money_text(one) for one in (10_000_000, 1, -1_500_000, 0)] == [
+        "10",
+        "0.000001",
+        "-1.5",
+        "0",
+    ]

@@ -70,7 +70,7 @@ def test_order_by_hand_may_take(rig: Any) -> None:
         ({"size": 4 * SHARE}, "size 4.000000 is not legal at venue:m1"),
         ({"size": 100 * SHARE + 1}, "a multiple of 0.010000, at least 5.000000"),
         ({"leg": Leg.BASE}, "has the legs yes and no, not base"),
-        ({"side": Side.SELL}, "only 0.000000 yes are settled and free to sell"),
+        ({"side": Side.SELL}, "only 0 yes are settled and free to sell"),
         ({"size": 10_000 * SHARE}, "it may cost 4800 USD, and 1000 are free"),
         ({"instrument": "venue:m2"}, "is not listed"),
     ],

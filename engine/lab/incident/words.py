@@ -37,7 +37,7 @@ def price(value: int | None, terms: Instrument | None) -> str:
 def size(value: int | None, terms: Instrument | None) -> str:
     if value is None:
         return "an unknown size"
-    return f"{value} increments" if terms is None else f"{terms.size_decimal(value).normalize():f}"
+    return f"{value} increments" if terms is None else terms.size_text(value)
 
 
 def decided(number: int) -> str:

@@ -16,7 +16,7 @@ from engine.domain.commands.wallet import AdoptTokens, CancelForeign, IgnoreFore
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.events import CashMoved, InstrumentListed
 from engine.domain.instruments import AccountId, Instrument, InstrumentId, Leg, Mode
-from engine.domain.money import MICRO
+from engine.domain.money import MICRO, written
 from engine.errors import BadInput, PitbossError
 from engine.live.commands.registry import (
     Answer,
@@ -185,7 +185,7 @@ class ForeignThings:
             "its worth at mid, as nobody knows what they cost" if asked.cost is None else "as said"
         )
         return Done(
-            f"{terms.size_decimal(size).normalize():f} {leg.upper()} of {key} are taken in at "
+            f"{terms.size_text(size)} {leg.upper()} of {key} are taken in at "
             f"{cost / MICRO:,.2f} {currency} ({how}): a deposit, and a bet by hand from now on"
         )
 
@@ -203,8 +203,8 @@ class ForeignThings:
 
 def _words(row: Row) -> str:
     what = row.get("way") or row["leg"]
-    size = "?" if row["size"] is None else f"{row['size'].normalize():f}"
-    price = f" at {row['price'].normalize():f}" if row.get("price") is not None else ""
+    size = "?" if row["size"] is None else written(row["size"])
+    price = f" at {written(row['price'])}" if row.get("price") is not None else ""
     return f"{what} {size}{price} of {row['instrument']}"
 
 

@@ -108,10 +108,9 @@ def _said(asked: ManualRequest, known: LiveOrder, *, late: bool) -> tuple[bool, 
     """Return the answer about an order; None = the venue has not said enough yet."""
     instrument, order = asked.instrument, known.order
     size, filled, whole = (
-        f"{instrument.size_decimal(one).normalize():f}"
-        for one in (order.size, known.filled, order.size + asked.cut)
+        instrument.size_text(one) for one in (order.size, known.filled, order.size + asked.cut)
     )
-    price = f"{instrument.price_decimal(order.price).normalize():f}"
+    price = instrument.price_text(order.price)
     name = f"order {order.id} ({order.side} {size} {order.leg} at {price})"
     if asked.cut:
         name += f", all that risk allows of {whole},"
@@ -258,12 +257,12 @@ class Flattener:
     def _said(self, one: Flattening, left: int) -> str:
         executor = one.runner.desk.executor
         instrument = executor.ledger.state.instruments[one.instrument]
-        size = f"{instrument.size_decimal(abs(one.size)).normalize():f}"
-        began = f"{instrument.price_decimal(one.touched[one.instrument]).normalize():f}"
-        cap = f"{instrument.price_decimal(one.slip).normalize():f} from {began}"
+        size = instrument.size_text(abs(one.size))
+        began = instrument.price_text(one.touched[one.instrument])
+        cap = f"{instrument.price_text(one.slip)} from {began}"
         if not left:
             return f"{one.instrument} is flat: {size} closed within {cap}"
-        rest = f"{instrument.size_decimal(abs(left)).normalize():f}"
+        rest = instrument.size_text(abs(left))
         residuals, denied = executor.explain(one.instrument)
         why = [str(denied.reason)] if denied is not None else []
         why += dict.fromkeys(str(residual.reason) for residual in residuals)

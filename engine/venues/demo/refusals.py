@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from engine.domain.instruments import Leg
+from engine.domain.money import money_text
 from engine.domain.orders import OrderType, RejectReason
 from engine.venues.demo.accounts import ExchangeMarket
 from engine.venues.demo.orders import Ticket
@@ -74,12 +75,12 @@ def refuse_terms(
         return RejectReason.OTHER, BAD_PAYLOAD
     identity, tick, price = ticket.identity, instrument.tick, ticket.price
     if price % tick or not tick <= price <= market.one - tick:
-        shown, grid = instrument.price_decimal(price), instrument.price_decimal(tick)
-        text = f"Price ({_plain(shown)}) breaks minimum tick size rule: {_plain(grid)}"
+        shown, grid = instrument.price_text(price), instrument.price_text(tick)
+        text = f"Price ({shown}) breaks minimum tick size rule: {grid}"
         return RejectReason.OFF_TICK, f"order {identity} is invalid. {text}"
     if ticket.size < max(instrument.size_min, 1):
-        size = _plain(instrument.size_decimal(ticket.size))
-        least = _plain(instrument.size_decimal(instrument.size_min))
+        size = instrument.size_text(ticket.size)
+        least = instrument.size_text(instrument.size_min)
         text = f"Size ({size}) lower than the minimum: {least}"
         return RejectReason.BELOW_MIN, f"order {identity} is invalid. {text}"
     if ticket.size % instrument.lot:
@@ -100,7 +101,7 @@ def refuse_duplicate(ticket: Ticket) -> ExchangeRefusal:
 
 def refuse_small(amount_micro: int, least_micro: int) -> ExchangeRefusal:
     """Say that a marketable order is worth too little."""
-    amount, least = _money(amount_micro), _money(least_micro)
+    amount, least = money_text(amount_micro), money_text(least_micro)
     text = f"invalid amount for a marketable BUY order (${amount}), min size: ${least}"
     return RejectReason.BELOW_MIN, text
 
@@ -110,14 +111,3 @@ def refuse_funds(balance: int, reserved: int, wanted: int) -> ExchangeRefusal:
     details = f"balance: {balance}, sum of matched orders: {reserved}, order amount: {wanted}"
     text = f"{NOT_ENOUGH}: the balance is not enough -> {details}"
     return RejectReason.NO_FUNDS, text
-
-
-def _plain(value: object) -> str:
-    """Write a decimal as the venue does: no trailing zeros, no exponent."""
-    text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _money(micro: int) -> str:
-    text = f"{micro // 10**6}.{micro % 10**6:06d}"
-    return text.rstrip("0").rstrip(".")

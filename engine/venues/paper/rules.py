@@ -6,9 +6,8 @@ duplicate, balance, crossing. Linear venues are answered with the same sentences
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from engine.domain.instruments import Instrument, Kind, Leg, Side
+from engine.domain.money import money_text
 from engine.domain.orders import AT_ONCE, Order, RejectReason
 from engine.venues.paper.account import Wallet
 
@@ -40,12 +39,6 @@ MARKET_CLOSED = "CANCELED_MARKET_NOT_FOUND"
 TICK_CHANGED = "INVALID"
 
 
-def number(value: Decimal) -> str:
-    """Write a number as the venue does: no exponent, no trailing zeros."""
-    text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
 def refuse(order: Order, instrument: Instrument) -> RejectReason | None:
     """Return why the order's own fields are illegal, or None. `text_of` says it in words."""
     binary = instrument.kind is _BINARY
@@ -64,12 +57,12 @@ def refuse(order: Order, instrument: Instrument) -> RejectReason | None:
 def text_of(reason: RejectReason, order: Order, identity: str, instrument: Instrument) -> str:
     """Return the venue's sentence for what `refuse` found."""
     if reason is RejectReason.OFF_TICK:
-        price = number(instrument.price_decimal(order.price))
-        tick = number(instrument.price_decimal(instrument.tick))
+        price = instrument.price_text(order.price)
+        tick = instrument.price_text(instrument.tick)
         return f"order {identity} is invalid. Price ({price}) breaks minimum tick size rule: {tick}"
     if reason is RejectReason.BELOW_MIN:
-        size = number(instrument.size_decimal(order.size))
-        least = number(instrument.size_decimal(instrument.size_min))
+        size = instrument.size_text(order.size)
+        least = instrument.size_text(instrument.size_min)
         return f"order {identity} is invalid. Size ({size}) lower than the minimum: {least}"
     return BUY_ACCURACY if order.size % instrument.lot else BAD_PAYLOAD
 
@@ -83,8 +76,8 @@ def refuse_small_taker(order: Order, instrument: Instrument) -> Refusal | None:
     if value >= least:
         return None
     return RejectReason.BELOW_MIN, (
-        f"invalid amount for a marketable BUY order (${number(Decimal(value).scaleb(-6))}), "
-        f"min size: ${number(Decimal(least).scaleb(-6))}"
+        f"invalid amount for a marketable BUY order (${money_text(value)}), "
+        f"min size: ${money_text(least)}"
     )
 
 

@@ -95,8 +95,8 @@ async def _at(venue: PolymarketVenue, setup: VenueSetup, test: SelfTesting) -> l
 
 def _plan(place: Place) -> str:
     one = place.instrument
-    size, price = one.size_decimal(one.smallest), one.price_decimal(one.tick)
-    return f"{place.described()}; BUY {size.normalize():f} YES at {price.normalize():f}, post-only"
+    size, price = one.size_text(one.smallest), one.price_text(one.tick)
+    return f"{place.described()}; BUY {size} YES at {price}, post-only"
 
 
 class SelfTest:
@@ -354,9 +354,9 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     def described(self) -> str:
         one = self.instrument
         return (
-            f"{self.title or one.id}: YES {one.price_decimal(self.bid).normalize():f} / "
-            f"{one.price_decimal(self.ask).normalize():f}, tick "
-            f"{one.price_decimal(one.tick).normalize():f}"
+            f"{self.title or one.id}: YES {one.price_text(self.bid)} / "
+            f"{one.price_text(self.ask)}, tick "
+            f"{one.price_text(one.tick)}"
         )
 
 

@@ -81,7 +81,7 @@ class MarketBook:
             no: TokenBook(condition, no, levels[1], mirrored=True),
         }
         self.tick = tick
-        self.min_order_size = _plain(instrument.size_decimal(instrument.size_min))
+        self.min_order_size = instrument.size_text(instrument.size_min)
         self.neg_risk = False
         self.last: str | None = None
         """Last trade price as the venue writes it, the same for both tokens; None = not seen."""
@@ -216,9 +216,3 @@ class MarketBook:
         self.batch = None
         for token in self.tokens.values():
             token.forget()
-
-
-def _plain(number: object) -> str:
-    """Return a Decimal without trailing zeros, as the venue writes sizes."""
-    text = format(number, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
