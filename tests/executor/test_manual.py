@@ -67,8 +67,8 @@ def test_order_by_hand_may_take(rig: Any) -> None:
     [
         ({"price": 4_801}, "price 0.4801 is not legal at venue:m1: a multiple of 0.01"),
         ({"price": 10_000}, "up to 0.99"),
-        ({"size": 4 * SHARE}, "size 4.000000 is not legal at venue:m1"),
-        ({"size": 100 * SHARE + 1}, "a multiple of 0.010000, at least 5.000000"),
+        ({"size": 4 * SHARE}, "size 4 is not legal at venue:m1"),
+        ({"size": 100 * SHARE + 1}, "a multiple of 0.01, at least 5"),
         ({"leg": Leg.BASE}, "has the legs yes and no, not base"),
         ({"side": Side.SELL}, "only 0 yes are settled and free to sell"),
         ({"size": 10_000 * SHARE}, "it may cost 4800 USD, and 1000 are free"),

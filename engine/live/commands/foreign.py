@@ -44,7 +44,7 @@ LISTED_NS_MAX = 5 * 60 * 1_000_000_000
 """What was listed longer ago says nothing about now."""
 
 TERMS_S_MAX = 20.0
-"""How long a market may take to be heard that nobody here has traded."""
+"""How long the terms and the book of a market may take that nobody here has traded."""
 
 NAMED_MAX = 3
 """As many are named in an alert; the page lists all."""
@@ -64,9 +64,9 @@ class ForeignThings:
 
     def watch(self, now_ns: int) -> None:
         """Look where it is time: only a live wallet has others in it."""
-        for heard, known in self._waits.items():
+        for received, known in self._waits.items():
             if known():
-                heard.set()
+                received.set()
         runners = self._engine.runners.items()
         live = [key for key, one in runners if one.desk.executor.mode is Mode.LIVE]
         if live and not self._looking and now_ns >= self._due_ns:
@@ -152,19 +152,22 @@ class ForeignThings:
         runner = runner_of(engine, asked.account)
         size = int((await self.row(asked.account, f"{key} {leg}"))["increments"])
         followed = engine.followed.setdefault(runner.account, {})
-        heard_anyway = key in followed
+        was_followed = key in followed
         followed[key] = None
-        heard = asyncio.Event()
-        self._waits[heard] = partial(_known, runner, key, priced=asked.cost is None)
+        received = asyncio.Event()
+        self._waits[received] = partial(_known, runner, key, priced=asked.cost is None)
         try:
             async with asyncio.timeout(TERMS_S_MAX):
-                await heard.wait()
+                await received.wait()
         except TimeoutError:
-            lacks = "" if key in runner.desk.executor.ledger.state.instruments else "terms and "
-            raise BadInput(f"{lacks}book of {key} are not heard here: say what they cost") from None
+            listed = key in runner.desk.executor.ledger.state.instruments
+            raise BadInput(
+                f"no {'book' if listed else 'terms'} of {key} came within {TERMS_S_MAX:g} s: "
+                + ("say what they cost" if listed else "ask again while its venue lists it")
+            ) from None
         finally:
-            del self._waits[heard]
-            if not heard_anyway:
+            del self._waits[received]
+            if not was_followed:
                 followed.pop(key, None)
         terms = runner.desk.executor.ledger.state.instruments[key]
         cost = asked.cost

@@ -50,8 +50,8 @@ class WalletDesk(HandDesk):
         super().__init__(home, room=0)
         self.alerts: list[RaiseAlert] = []
 
-    async def lists(self, *, hear: bool = True) -> None:
-        """Tell the listings, and let the account hear the market."""
+    async def lists(self, *, receive: bool = True) -> None:
+        """Tell the listings, and let the account receive the market."""
         engine, runner = self.engine, self.engine.runners[DEMO]
         runner.desk.executor.mode = Mode.LIVE
         engine.part(foreign.ForeignThings)._due_ns = 2**63  # it looks when the test says so
@@ -64,7 +64,7 @@ class WalletDesk(HandDesk):
             (ONE.id, Leg.YES, 10 * SHARE), (ONE.id, Leg.NO, 4 * SHARE), (OTHER, Leg.NO, SHARE),
         )  # fmt: skip
         now_ns = engine.clock.now_ns()
-        if hear:
+        if receive:
             runner.market((InstrumentListed(instrument=ONE), BOOK), now_ns)
         for told in (
             OpenOrdersListed(account=DEMO, orders=(theirs,)),
@@ -143,26 +143,40 @@ async def test_a_restart_has_the_tokens_from_the_journal_alone(tmp_path: Path) -
         (adopt(cost=11 * USD), "is no cost of tokens that pay 10.00 at most"),
         (adopt(cost=-1), "is no cost"),
         (adopt(Leg.BASE), "lists no"),
-        (adopt(Leg.NO, key=OTHER), "terms and book"),
         (AdoptTokens(account=foreign.AccountId("gone"), instrument=ONE.id, leg=Leg.YES), "gone"),
     ],
 )
 async def test_what_cannot_be_taken_in_is_refused_and_nothing_is_booked(
-    asked: AdoptTokens, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    asked: AdoptTokens, why: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(foreign, "TERMS_S_MAX", 0.05)
     async with WalletDesk(tmp_path) as desk:
         await desk.lists()
         said = await desk.asked(asked)
         assert said.state is CommandState.REFUSED
         assert why in said.answer
         assert not desk.ledger.held
-        assert OTHER not in wants_of(desk.engine, "demo", desk.engine.runners[DEMO])[0]
 
 
-async def test_a_market_nobody_hears_is_heard_to_take_its_tokens_in(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("listed", "why"), [(False, "no terms of"), (True, "no book of")], ids=["terms", "book"]
+)
+async def test_tokens_whose_market_does_not_come_in_are_refused_and_it_is_let_go(
+    why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, listed: bool
+) -> None:
+    monkeypatch.setattr(foreign, "TERMS_S_MAX", 0.05)
     async with WalletDesk(tmp_path) as desk:
-        await desk.lists(hear=False)
+        await desk.lists(receive=False)
+        if listed:
+            terms = InstrumentListed(instrument=ONE)
+            desk.engine.runners[DEMO].market((terms,), desk.engine.clock.now_ns())
+        said = await desk.asked(adopt())
+        assert (said.state, why in said.answer) == (CommandState.REFUSED, True), said.answer
+        assert ONE.id not in desk.engine.followed[DEMO]
+
+
+async def test_a_market_nobody_receives_is_followed_to_take_its_tokens_in(tmp_path: Path) -> None:
+    async with WalletDesk(tmp_path) as desk:
+        await desk.lists(receive=False)
         runner, part = desk.engine.runners[DEMO], desk.engine.part(foreign.ForeignThings)
         name = desk.leave(adopt())
         await desk.until(lambda: bool(part._waits), "it waits for the market")
