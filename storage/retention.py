@@ -50,8 +50,8 @@ from storage.tick_log import segments
 BLOCK = 1_000
 """Records of a block: a transaction of some milliseconds."""
 
-TAIL = 20_000
-"""Latest records that stay as they are: what pages look at and a start reads."""
+TAIL = 10_000
+"""Latest records that stay as they are: what pages look at, two megabytes."""
 
 ORDERS_AT_ONCE = 1_000
 DAY_NS = 86_400 * 1_000_000_000
@@ -275,7 +275,7 @@ def _forget_orders(state: Path, engine_id: str, gone: AbstractSet[tuple[str, int
 
 
 def prune_state(
-    state: Path, engine_id: str, *, bytes_max: int, least: int = TAIL
+    state: Path, engine_id: str, *, bytes_max: int, least: int = 20_000
 ) -> tuple[int, int]:
     """Delete the oldest orders without a fill, and markouts in a sum, while the state is too large.
 
@@ -413,8 +413,8 @@ def survey(
     ]
 
 
-BACKLOG = 200_000
-"""Records behind the tail that are worth a job: some twenty megabytes."""
+BACKLOG = 10_000
+"""Records behind the tail that are worth a job; in the archive they take a seventh."""
 
 TICKS_BACKLOG = 1_000_000
 """Bytes of the log of ticks that are worth it: some hundred thousand ticks."""
