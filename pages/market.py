@@ -9,7 +9,7 @@ Changes: follows it; places an order; flattens.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import streamlit as st
 
@@ -30,11 +30,13 @@ from pages.shared import listing, order, ticket, why
 from storage.decisions import decisions_until
 from storage.live import books, listed
 from storage.markets import market
-from storage.ticks import Candle, Tick, candles, ticks
 from storage.views import ROWS_MAX, Row, shown
 from storage.views import money as money_views
 from storage.views.drill_down import fills_behind, orders_behind
 from storage.views.frame import AccountSeen, listings_of, open_markets, snapshot
+
+if TYPE_CHECKING:
+    from storage.ticks import Candle, Tick
 
 PAGE = Page("Market", ":material/candlestick_chart:", "Trade", 5)
 
@@ -279,6 +281,8 @@ def show_trades(name: str, terms: Row) -> None:
 
 @st.cache_data(ttl=REFRESH_S, max_entries=32, show_spinner=False)
 def _trades(name: str, now: int) -> list[Tick]:
+    from storage.ticks import ticks  # noqa: PLC0415 it reads Parquet: 8 MB that no other page needs
+
     heard = ticks(config().home, name, now - HOUR_NS, now + HOUR_NS, limit=TICKS_READ)
     return [one for one in reversed(heard) if one.volume is not None][:TRADES_SHOWN]
 
@@ -314,6 +318,8 @@ def show_history(account: str, name: str, mode: Mode) -> None:
 
 @st.cache_data(ttl=4.0, max_entries=32, show_spinner=False)
 def _candles(name: str, interval: str, since_ns: int) -> list[Candle]:
+    from storage.ticks import candles  # noqa: PLC0415 as above
+
     return candles(config().home, name, interval, since_ns, now_ns() + MINUTE_NS)
 
 

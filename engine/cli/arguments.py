@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from engine.lab.replay.setup import ReplayOptions
 
 PORT_MAX = 65_535
+DEMO_PORT = 8611
 WHOLE_MAX = 2**63 - 1
 """The largest number a database keeps."""
 WAIT_S_MAX = 86_400.0
@@ -78,6 +79,12 @@ def short(text: str) -> str:
 
 CASH_MAX = 1_000_000_000
 """Units of the currency; what the paper venue takes."""
+
+
+def add_demo_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--demo", type=address, default=f"http://127.0.0.1:{DEMO_PORT}", help="of the demo exchange"
+    )
 
 
 def add_trading_arguments(parser: argparse._ActionsContainer) -> None:

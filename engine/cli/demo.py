@@ -16,7 +16,7 @@ import uvloop
 from aiohttp import web
 
 from engine import log
-from engine.cli.arguments import PORT_MAX, WHOLE_MAX, whole
+from engine.cli.arguments import DEMO_PORT, PORT_MAX, WHOLE_MAX, whole
 from engine.clock import WallClock
 from engine.config import Config
 from engine.errors import PitbossError
@@ -27,14 +27,13 @@ from engine.venues.demo.server import DemoServer
 
 HELP = "host the demo exchange, until it is told to stop"
 
-PORT = 8611
 SEED = 20_26
 PROFILES = {"full": FULL, "thin": THIN}
 PARENT_EVERY_S = 0.5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--port", type=whole(1, PORT_MAX), default=PORT, help="port on 127.0.0.1")
+    parser.add_argument("--port", type=whole(1, PORT_MAX), default=DEMO_PORT, help="on 127.0.0.1")
     parser.add_argument(
         "--profile", choices=sorted(PROFILES), default="full", help="how busy the world is"
     )

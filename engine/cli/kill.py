@@ -12,8 +12,7 @@ import argparse
 import asyncio
 import time
 
-from engine.cli.arguments import WAIT_S_MAX, address, amount
-from engine.cli.demo import PORT
+from engine.cli.arguments import WAIT_S_MAX, add_demo_argument, amount
 from engine.clock import WallClock
 from engine.config import Config
 from engine.errors import AlreadyRuns, ConfigError, StorageError, os_sentence
@@ -31,9 +30,7 @@ WAIT_S = 30.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--demo", type=address, default=f"http://127.0.0.1:{PORT}", help="of the demo exchange"
-    )
+    add_demo_argument(parser)
     parser.add_argument(
         "--wait", type=amount(0, WAIT_S_MAX), default=WAIT_S, help="s: for a living engine's proof"
     )

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from engine.cli.demo import PORT
+from engine.cli.arguments import add_demo_argument
 from engine.clock import WallClock
 from engine.config import Config
 from engine.domain.effects import RaiseAlert, Severity
@@ -60,9 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--accept-loss", action="store_true", help="go on without the records that are lost"
     )
     parser.add_argument("--who", default="", help="name of who accepts it; kept in the audit")
-    parser.add_argument(
-        "--demo", default=f"http://127.0.0.1:{PORT}", help="address of the demo exchange"
-    )
+    add_demo_argument(parser)
 
 
 def run(args: argparse.Namespace, config: Config) -> int:

@@ -7,8 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from engine.cli.arguments import add_trading_arguments, address, options_of, whole
-from engine.cli.demo import PORT
+from engine.cli.arguments import add_demo_argument, add_trading_arguments, options_of, whole
 from engine.clock import TapeClock, WallClock
 from engine.config import Config
 from engine.domain.instruments import Mode
@@ -28,9 +27,7 @@ SPEED_MAX = 10_000.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--demo", type=address, default=f"http://127.0.0.1:{PORT}", help="of the demo exchange"
-    )
+    add_demo_argument(parser)
     add_tape_arguments(parser)
 
 

@@ -14,8 +14,7 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-from engine.cli.arguments import PORT_MAX, whole
-from engine.cli.demo import PORT as DEMO_PORT
+from engine.cli.arguments import DEMO_PORT, PORT_MAX, whole
 from engine.clock import WallClock
 from engine.config import Config
 from engine.errors import ConfigError, StorageError

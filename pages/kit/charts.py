@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -12,8 +13,10 @@ import streamlit as st
 from engine.domain.instruments import Leg, Side
 from pages.frame import look
 from pages.kit.words import clock, utc, zone
-from storage.ticks import Candle
 from storage.views import Row
+
+if TYPE_CHECKING:
+    from storage.ticks import Candle
 
 CONFIG = {"displayModeBar": False, "scrollZoom": False}
 RANGES_S = {"1 h": 3_600, "1 d": 86_400, "1 w": 604_800, "1 m": 2_592_000, "all": None}
