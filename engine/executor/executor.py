@@ -116,7 +116,6 @@ class Executor:
         )  # fmt: skip
         proofs = self._reconciler.proofs
         self._planning = Planning(table, blocks, self._gate, out, settings=settings, proofs=proofs)
-        self.expire_quotes = self._planning.expire
         self._by_hand = ByHand(table, blocks, self._gate, out, proofs)
         own: dict[type, EventHandler] = {
             Quotes: self._mailbox.intent,
@@ -315,7 +314,18 @@ class Executor:
     def apply(self, limits: RiskLimits) -> None:
         """Take new limits; what rests and is over them goes with the next plan."""
         self._gate.apply(limits)
-        self._planning.limits_applied.look()
+        self._look_at_orders()
+
+    def expire_quotes(self, life_ms: int | None) -> None:
+        """Let resting orders end by themselves after so long; None = good till cancelled."""
+        self._planning.expire(life_ms)
+        self._look_at_orders()
+
+    def _look_at_orders(self) -> None:
+        """Have the next plan look at every instrument in which an order works."""
+        for key, entry in self._table.instruments.items():
+            if entry.working:
+                self._table.dirty[key] = True
 
     def resume(self) -> None:
         """Allow placing again after `stop_all`; the latch and risk's stops stay as they are."""

@@ -31,49 +31,6 @@ from engine.executor.settings import NEVER, ExecutorSettings
 from engine.risk.gate import Denied, RiskGate
 from engine.risk.reasons import DenyReason
 
-# Cut: what rests and is over limits that have just been lowered goes; only less is placed again.
-# A limit is asked when an order is placed. An order that rests was placed under the old ones and
-# may still fill, so it counts as exposure that the new ones do not allow.
-
-
-class LimitsApplied:
-    """Looks, once after each change of the limits, at the instruments in which orders work."""
-
-    __slots__ = ("_gate", "_table", "due")
-
-    def __init__(self, table: OrderTable, gate: RiskGate) -> None:
-        self._table = table
-        self._gate = gate
-        self.due: tuple[InstrumentId, ...] = ()
-        """Instruments that have not been looked at under the limits in force."""
-
-    def look(self) -> None:
-        """See, with the next plan, to what rests: limits have changed."""
-        table = self._table
-        self.due = tuple(key for key, entry in table.instruments.items() if entry.working)
-        for key in self.due:
-            table.dirty[key] = True
-
-    def orders(self) -> tuple[OrderId, ...]:
-        """Return, once, what must be cancelled; the intents are then planned under the limits."""
-        due, self.due = self.due, ()
-        instruments = self._table.instruments
-        return tuple(
-            number
-            for entry in (instruments[key] for key in due if key in instruments)
-            if self._exceeds(entry)
-            for number, known in entry.working.items()
-            if not known.cancel_asked
-        )
-
-    def _exceeds(self, entry: InstrumentState) -> bool:
-        gate, count = self._gate, self._table.live_count
-        return gate.exceeded(entry.instrument.id, count) or any(
-            gate.too_large(known.order.price * known.remaining, entry.instrument)
-            for known in entry.working.values()
-        )
-
-
 # -- Planning: once per turn, from intents and facts to cancels and places, through risk -----------
 
 _BUY, _SELL = Side.BUY, Side.SELL
@@ -106,7 +63,8 @@ class Planning:
         self._settings = settings
         self._proofs = proofs
         self._reduces = partial(reduces, table)
-        self.limits_applied = LimitsApplied(table, gate)
+        self._limits = gate.limits
+        """Those in force when it was last looked at what rests."""
         self._named = True
         """This run's cancels leave by their numbers, and not as a CANCEL_ALL."""
         self._cancels: list[OrderId] = []
@@ -121,9 +79,6 @@ class Planning:
     def expire(self, life_ms: int | None) -> None:
         """Let what rests end by itself after so long; None = good till cancelled."""
         self._settings = self._settings.model_copy(update={"gtd_ms": life_ms})
-        for key, entry in self._table.instruments.items():
-            if entry.working:
-                self._table.dirty[key] = True
 
     def run(self, now_ns: int) -> None:
         """Plan everything that is dirty and hand out cancels, then places."""
@@ -131,8 +86,8 @@ class Planning:
         block = self._blocks.account_block()
         self._named = block is None
         baskets: list[Basket] = []
-        if self.limits_applied.due:
-            self._cancel(self.limits_applied.orders(), now_ns)
+        if self._gate.limits is not self._limits:
+            self._cancel_over_limits(now_ns)
         dirty, table.dirty = table.dirty, {}
         for key, news in dirty.items():
             entry = table.instruments.get(key)
@@ -161,6 +116,27 @@ class Planning:
             self._proofs.placed(self._places)
             effects += self._places
             self._places = []
+
+    def _cancel_over_limits(self, now_ns: int) -> None:
+        """Cancel what rests over new limits; its intents are then planned under them.
+
+        A limit is asked when an order is placed. One that rests was placed under the old limits and
+        may still fill, so it counts as exposure that the new ones do not allow.
+        """
+        self._limits = self._gate.limits
+        over = (entry for entry in self._table.instruments.values() if self._exceeds(entry))
+        orders = (pair for entry in over for pair in entry.working.items())
+        self._cancel(tuple(number for number, known in orders if not known.cancel_asked), now_ns)
+
+    def _exceeds(self, entry: InstrumentState) -> bool:
+        gate, working = self._gate, entry.working
+        return bool(working) and (
+            gate.exceeded(entry.instrument.id, self._table.live_count)
+            or any(
+                gate.too_large(known.order.price * known.remaining, entry.instrument)
+                for known in working.values()
+            )
+        )
 
     # -- one instrument ----------------------------------------------------------------------------
 

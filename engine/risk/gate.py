@@ -285,7 +285,7 @@ class RiskGate:
     def __init__(self, *, limits: RiskLimits, breakers: Breakers, exposure: ExposureBook) -> None:
         self._breakers = breakers
         self._exposure = exposure
-        self._limits = limits
+        self.limits = limits
         self._scale()
 
     @property
@@ -298,13 +298,9 @@ class RiskGate:
         """The account's worst case; the executor is its one writer, the gate reads it."""
         return self._exposure
 
-    @property
-    def limits(self) -> RiskLimits:
-        return self._limits
-
     def apply(self, limits: RiskLimits) -> None:
         """Take new limits, for the gate and its breakers."""
-        self._limits = limits
+        self.limits = limits
         self._breakers.apply(limits)
         self._scale()
 
@@ -326,7 +322,7 @@ class RiskGate:
 
     def _scale(self) -> None:
         """Turn limits into micro-units; percentages follow the day's starting equity."""
-        limits = self._limits
+        limits = self.limits
         anchor = self._breakers.day_start_equity_micro
         self._anchor = anchor
         self.age_ns_max = limits.data_age_ms_max * 1_000_000
