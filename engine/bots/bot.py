@@ -143,9 +143,6 @@ class Bot:
 # keeps the entry it has; only when that comes up is it entered anew. So an evaluation costs no
 # entry, and the agenda grows with the cells, not with what happens in an hour.
 
-NEVER = 1 << 62
-"""A time that does not come: 146 years after the epoch."""
-
 
 class Agenda:
     """Cells by `due_ns`. Of those due at the same time, who was scheduled first goes first."""
@@ -154,7 +151,8 @@ class Agenda:
 
     def __init__(self) -> None:
         self.heap: list[tuple[int, int, Cell]] = []
-        """Entries, the earliest first; none of a cell is later than its time."""
+        """Entries (when, which turn, cell), the earliest first; none of a cell is later than its
+        time, and `take` finds out whether one was put off."""
         self._counter = 0
 
     def put(self, cell: Cell, due_ns: int) -> None:
@@ -168,10 +166,6 @@ class Agenda:
     def _list(self, cell: Cell, due_ns: int) -> None:
         cell.listed_ns = due_ns
         heapq.heappush(self.heap, (due_ns, cell.turn, cell))
-
-    def next_ns(self) -> int:
-        """Return when the first cell may be due: `take` finds out whether it was put off."""
-        return self.heap[0][0] if self.heap else NEVER
 
     def take(self, now_ns: int) -> list[Cell]:
         """Take off, in order, every cell that is due."""

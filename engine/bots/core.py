@@ -363,7 +363,8 @@ class AccountCore:
         """When `turn` has something to do without a further event; 0 = it has already."""
         if self._ready or self._effects:
             return 0
-        return min(self._agenda.next_ns(), self._second_ns)
+        agenda = self._agenda.heap
+        return min(agenda[0][0], self._second_ns) if agenda else self._second_ns
 
     def turn(self, now_ns: int) -> list[Effect]:
         """Evaluate what is due, plan once, and return what must be journaled and done."""

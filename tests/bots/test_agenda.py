@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from engine.bots.bot import NEVER, Agenda, Bot, Cell
+from engine.bots.bot import Agenda, Bot, Cell
 from engine.domain.instruments import InstrumentId
 
 
@@ -23,9 +23,6 @@ class Every:
         cell.due_ns = due_ns
         self.counter += 1
         heapq.heappush(self.heap, (due_ns, self.counter, cell))
-
-    def next_ns(self) -> int:
-        return self.heap[0][0] if self.heap else NEVER
 
     def take(self, now_ns: int) -> list[Cell]:
         due: list[Cell] = []
@@ -56,7 +53,7 @@ def live(agenda: Any, cells: list[Cell], seed: int) -> list[Any]:
                 cell.due_ns = None
             case _:
                 due = [one.due_ns for one in cells if one.listed_ns is not None and one.due_ns]
-                assert agenda.next_ns() <= min(due, default=NEVER)
+                assert not due or agenda.heap[0][0] <= min(due)
         for due in agenda.take(now):
             if due.due_ns is not None and due.due_ns <= now:
                 told.append((now, due.instrument))
@@ -87,7 +84,7 @@ def test_what_is_put_off_all_the_time_costs_one_entry(make_bot: Any) -> None:
         assert not agenda.take(now)
         agenda.put(cell, now + 3_600)
     assert len(agenda.heap) == 1
-    assert 9_999 < agenda.next_ns() < 9_999 + 3_600  # to look once too often costs less
+    assert 9_999 < agenda.heap[0][0] < 9_999 + 3_600  # to look once too often costs less
     assert agenda.take(9_999 + 3_600) == [cell]
     cell.due_ns = None
-    assert agenda.next_ns() == NEVER
+    assert not agenda.heap
