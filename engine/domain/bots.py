@@ -1,13 +1,8 @@
-"""The life of a bot: its states and the one table of moves, for the engine and for what shows it.
-
-A missing pair raises `InvalidTransition`.
-"""
+"""The life of a bot: its states and the one table of moves, for the engine and for the pages."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-
-from engine.errors import InvalidTransition
 
 
 class BotState(StrEnum):
@@ -82,15 +77,3 @@ TRANSITIONS: dict[tuple[BotState, BotHappened], BotState] = {
 
 AT_REST = frozenset({S.IDLE, S.PAUSED, S.STOPPED, S.ERROR})
 """Beside a bot that stands so, an order by hand on its instruments may be placed."""
-
-
-def moved(state: BotState, happened: BotHappened) -> BotState:
-    """Return where a bot stands after something happened to it. Raises InvalidTransition."""
-    after = TRANSITIONS.get((state, happened))
-    if after is None:
-        raise InvalidTransition(f"a bot that is {state} cannot take {happened}")
-    return after
-
-
-def may(state: BotState, happened: BotHappened) -> bool:
-    return (state, happened) in TRANSITIONS

@@ -161,6 +161,8 @@ class Blocks:
 
     def age_mode(self, now_ns: int) -> bool:
         """Let a closed mode age that was not heard again; True = more may be tried now."""
+        if self.mode is VenueMode.OPEN:
+            return False
         aged = self._belief.age(now_ns)
         self._closed = self._belief.mode not in _TAKES
         return aged

@@ -10,7 +10,7 @@ import msgspec
 
 from engine import log
 from engine.config import Config
-from engine.domain.bots import BotHappened, may
+from engine.domain.bots import BotHappened
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.events import HealthChanged, LatchReleased, LatchSet
 from engine.domain.instruments import AccountId
@@ -145,7 +145,7 @@ class Engine(Services):
             self.proving.first_cancel_ns = self.clock.now_ns()
         self.killed.set()
         for bot_runner in self.bot_runners.values():
-            if may(bot_runner.bot.state, BotHappened.PAUSE_ASKED):
+            if bot_runner.may(BotHappened.PAUSE_ASKED):
                 bot_runner.pause(now_ns)
         folded(self.absent, event)
         self.log.warning("kill.taken", who=who)

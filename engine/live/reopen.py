@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine.domain.bots import BotHappened, BotState, may
+from engine.domain.bots import BotHappened, BotState
 from engine.domain.commands import StartBot
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.instruments import AccountId, BotId
@@ -145,7 +145,7 @@ def attach_bots(
             engine.alert(_about_bot("learning", told, settings), now_ns)
         if bot_runner.bot.state in (BotState.PAUSING, BotState.STOPPING):
             runner.desk.withdraw(bot_runner.bot, now_ns)
-        if engine.killed.is_set() and may(bot_runner.bot.state, BotHappened.PAUSE_ASKED):
+        if engine.killed.is_set() and bot_runner.may(BotHappened.PAUSE_ASKED):
             bot_runner.pause(now_ns)
         if first:
             engine.recorder.append(HOUSE, StartBot(bot=BotId(name)), now_ns)

@@ -9,7 +9,7 @@ import msgspec
 
 from engine.bots.bot import Bot
 from engine.bots.core import AccountCore
-from engine.domain.bots import BotHappened, BotState, may, moved
+from engine.domain.bots import TRANSITIONS, BotHappened, BotState
 from engine.domain.commands import Answered, InventoryPolicy
 from engine.domain.events import Event
 from engine.domain.inputs import Following, Seated
@@ -17,7 +17,7 @@ from engine.domain.instruments import AccountId, BotId, InstrumentId, Kind
 from engine.domain.intents import Target, Urgency
 from engine.domain.money import MICRO
 from engine.domain.settings import BotSettings
-from engine.errors import BadInput
+from engine.errors import BadInput, InvalidTransition
 from engine.runtime.account_runner import AccountRunner
 from engine.strategies.registry import build
 
@@ -67,9 +67,15 @@ class BotRunner:
             strategy=bot.strategy.state(),
         )
 
+    def may(self, happened: BotHappened) -> bool:
+        """Say whether the bot takes that where it stands."""
+        return (self.bot.state, happened) in TRANSITIONS
+
     def happen(self, happened: BotHappened) -> None:
         """Move the bot. Raises InvalidTransition."""
-        self.bot.state = moved(self.bot.state, happened)
+        if not self.may(happened):
+            raise InvalidTransition(f"a bot that is {self.bot.state} cannot take {happened}")
+        self.bot.state = TRANSITIONS[self.bot.state, happened]
 
     def answer(self, *, done: bool, text: str) -> None:
         """Answer everybody who waits for the end of a pause or a stop."""
@@ -132,7 +138,7 @@ class BotRunner:
         if state is S.STARTING and not executor.recovering and not stopped:
             self.happen(H.READY)
             self.runner.desk.reevaluate(self.bot, now_ns)
-        elif stopped and may(state, H.RISK_STOP):
+        elif stopped and self.may(H.RISK_STOP):
             self.happen(H.RISK_STOP)
             self.runner.desk.withdraw(self.bot, now_ns)
         elif state is S.RISK_STOPPED and not stopped:

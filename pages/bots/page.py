@@ -15,7 +15,7 @@ from typing import Any
 
 import streamlit as st
 
-from engine.domain.bots import BotHappened, BotState, may
+from engine.domain.bots import TRANSITIONS, BotHappened, BotState
 from engine.domain.commands import InventoryPolicy, PauseBot, ResumeBot, StartBot, StopBot
 from engine.domain.decisions import Decision, Planned
 from engine.domain.instruments import BotId, Mode
@@ -166,7 +166,7 @@ NOW, BEFORE = "Now", "Evaluations"
 
 def takes(bot: Mapping[str, Any], asked: BotHappened) -> bool:
     try:
-        return may(BotState(str(bot["state"]).lower()), asked)
+        return (BotState(str(bot["state"]).lower()), asked) in TRANSITIONS
     except ValueError:
         return False  # saved only, or the last word of an engine that is gone
 

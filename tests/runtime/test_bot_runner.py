@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.domain.bots import BotState
+from engine.domain.bots import TRANSITIONS, BotHappened, BotState
 from engine.domain.commands import InventoryPolicy, PauseBot, ResumeBot, StartBot, StopBot
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.events import LatchSet
@@ -77,6 +78,19 @@ class Shell:
 def bot_runner() -> BotRunner:
     settings = BotSettings(name=BOT, strategy="market_maker", account="demo", capital=100.0)
     return BotRunner(settings, Shell())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("state", "happened"), list(product(S, BotHappened)))
+def test_a_pair_moves_or_raises(
+    bot_runner: BotRunner, state: BotState, happened: BotHappened
+) -> None:
+    bot_runner.bot.state = state
+    if bot_runner.may(happened):
+        bot_runner.happen(happened)
+        assert bot_runner.bot.state is TRANSITIONS[state, happened]
+    else:
+        with pytest.raises(InvalidTransition, match=f"{state} cannot take {happened}"):
+            bot_runner.happen(happened)
 
 
 def desk_of(bot_runner: BotRunner) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from engine.domain.bots import BotHappened, may
+from engine.domain.bots import BotHappened
 from engine.domain.commands import (
     AnyCommand,
     ApplySettings,
@@ -293,9 +293,9 @@ class Operator:
         for name, bot_runner in life.engine.bot_runners.items():
             if latched and self._random.random() > TRIES:
                 continue
-            if may(bot_runner.bot.state, BotHappened.RESUME_ASKED):
+            if bot_runner.may(BotHappened.RESUME_ASKED):
                 self.leave(ResumeBot(bot=BotId(name)))
-            elif may(bot_runner.bot.state, BotHappened.START_ASKED):
+            elif bot_runner.may(BotHappened.START_ASKED):
                 self.leave(StartBot(bot=BotId(name)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.domain.bots import BotHappened, may
+from engine.domain.bots import BotHappened
 from engine.domain.commands import PauseBot, ResumeBot, StartBot, StopBot
 from engine.errors import BadInput
 from engine.live.commands.registry import Done, Pending, command
@@ -15,7 +15,7 @@ def _bot_runner(engine: Engine, name: str, happened: BotHappened) -> BotRunner:
     if bot_runner is None:
         known = ", ".join(sorted(engine.bot_runners)) or "none"
         raise BadInput(f"there is no bot {name!r} in force; known are: {known}")
-    if not may(bot_runner.bot.state, happened):
+    if not bot_runner.may(happened):
         raise BadInput(f"bot {name} is {bot_runner.bot.state}: it cannot take {happened}")
     return bot_runner
 

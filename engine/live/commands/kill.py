@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from engine.domain.bots import BotHappened, may
+from engine.domain.bots import BotHappened
 from engine.domain.commands import MANUAL, InventoryPolicy, Kill, ReleaseLatch, StopBot
 from engine.domain.events import ScopeLatched, ScopeReleased
 from engine.domain.instruments import AccountId, BotId, InstrumentId
@@ -91,7 +91,7 @@ class ScopedKills:
             runner.settle(now_ns)
         proof.first_cancel_ns = engine.clock.now_ns()
         for bot_runner in bot_runners:
-            if may(bot_runner.bot.state, BotHappened.STOP_ASKED):
+            if bot_runner.may(BotHappened.STOP_ASKED):
                 self._journal(StopBot(bot=bot_runner.bot.name), now_ns)
                 bot_runner.stop(InventoryPolicy.HOLD, now_ns)
         engine.log.warning("kill.scoped", scope=str(scope), who=who)

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from engine.domain.bots import BotHappened, may
+from engine.domain.bots import BotHappened
 from engine.domain.commands import Answered, ApplySettings, SetMode
 from engine.domain.inputs import Automated
 from engine.domain.instruments import AccountId, BotId, Mode
@@ -280,7 +280,7 @@ def twin_of(document: SettingsDocument, account: str, mode: Mode) -> str:
 
 
 def _rests(bot_runner: BotRunner) -> bool:
-    return may(bot_runner.bot.state, BotHappened.START_ASKED)
+    return bot_runner.may(BotHappened.START_ASKED)
 
 
 def _by_itself(account: AccountSettings) -> tuple[object, ...]:
