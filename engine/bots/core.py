@@ -522,7 +522,6 @@ class AccountCore:
         self._attach(bot, now_ns)
 
     def _remove(self, bot: Bot, now_ns: int) -> None:
-        """Remove a bot, and its wishes with it."""
         self.bots = tuple(other for other in self.bots if other is not bot)
         self._deafen(bot)
         for cell in bot.cells.values():
