@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec.structs import asdict
+
 from engine.domain.effects import (
     AnyWalletEffect,
     ApproveTrading,
@@ -256,25 +258,10 @@ class Answers:
         return [listed]
 
     def _redeemed(self, paid: Redeemed) -> TokensRedeemed:
-        return TokensRedeemed(
-            account=self._account,
-            transaction=paid.transaction,
-            instrument=paid.instrument,
-            yes=paid.yes,
-            no=paid.no,
-            amount_micro=paid.amount_micro,
-            at_ns=paid.at_ns,
-        )
+        return TokensRedeemed(account=self._account, **asdict(paid))
 
     def _converted(self, told: Converted) -> PairsConverted:
-        return PairsConverted(
-            account=self._account,
-            transaction=told.transaction,
-            instrument=told.instrument,
-            size=told.size,
-            amount_micro=told.amount_micro,
-            at_ns=told.at_ns,
-        )
+        return PairsConverted(account=self._account, **asdict(told))
 
     def _report(self, order: RestingOrder) -> OrderReport:
         ours = order.key == self._key

@@ -7,6 +7,8 @@ merge one; the ledger books each side alone and the form follows.
 
 from __future__ import annotations
 
+import msgspec
+
 from engine.domain.events import TradePrinted
 from engine.domain.fills import FillId, FillState, Liquidity
 from engine.domain.instruments import AccountId, InstrumentId, Side
@@ -90,20 +92,7 @@ class Clearing:
         if not account.listening:
             return
         account.log(fill, self.rules.fills_kept_max)
-        report = Filled(
-            id=fill.id,
-            trade=fill.trade,
-            identity=fill.identity,
-            key=fill.key,
-            instrument=fill.instrument,
-            leg=fill.leg,
-            side=fill.side,
-            price=fill.price,
-            size=fill.size,
-            fee_micro=fill.fee_micro,
-            liquidity=fill.liquidity,
-        )
-        self.outbox.tell(fill.customer, report)
+        self.outbox.tell(fill.customer, msgspec.convert(fill, Filled, from_attributes=True))
 
     def _print(
         self, market: ExchangeMarket, order: RestingOrder, matches: list[Match], now_ns: int

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec.structs import asdict
+
 from engine.domain.events import BookChanged
 from engine.domain.instruments import Leg, Side
 from engine.domain.orders import CancelReason, Identity, OrderState, OrderType, RejectReason
@@ -75,20 +77,10 @@ class OrderEntry:
     def _draft(self, account: Account, market: ExchangeMarket, ticket: Ticket) -> RestingOrder:
         yes = ticket.leg is Leg.YES
         return RestingOrder(
+            **asdict(ticket),
             number=0,
             customer=account.id,
-            identity=ticket.identity,
-            key=ticket.key,
-            tag=ticket.tag,
-            instrument=ticket.instrument,
-            leg=ticket.leg,
-            side=ticket.side,
-            price=ticket.price,
-            size=ticket.size,
             remaining=ticket.size,
-            type=ticket.type,
-            post_only=ticket.post_only,
-            expires_ns=ticket.expires_ns,
             placed_ns=self.timeline.now_ns,
             bid=(ticket.side is Side.BUY) is yes,
             level=ticket.price if yes else market.one - ticket.price,
