@@ -302,6 +302,22 @@ def prune_state(
     return gone[0], gone[1]
 
 
+def orders_gone(connection: sqlite3.Connection) -> str:
+    """Say how many orders have no row any more, and from when on all have one; '' = all have."""
+    (gone,) = connection.execute("SELECT max(rowid) - count(*) FROM orders").fetchone()
+    if not gone:
+        return ""
+    (since_ns,) = connection.execute(
+        "SELECT created_ns FROM orders later WHERE NOT EXISTS (SELECT 1 FROM orders WHERE "
+        "rowid = later.rowid - 1) ORDER BY rowid DESC LIMIT 1"
+    ).fetchone()
+    since = dt.datetime.fromtimestamp(since_ns // 1_000_000_000, dt.UTC)
+    return (
+        f"{gone:,} orders without a fill, placed before {since:%Y-%m-%d %H:%M} UTC, were let go "
+        "under the disk budget"
+    )
+
+
 # -- files and folders -----------------------------------------------------------------------------
 
 
@@ -402,7 +418,7 @@ def survey(
     since_ns = next((_first(one, FIRST_NS) for one in decided), None)
     return [
         kept("journal", _used(journal), *_journal_since(journal)),
-        kept("state", _used(state), _first(state, "SELECT min(at_ns) FROM cash_moves")),
+        kept("state", _used(state), *_state_since(state)),
         kept("decisions", sum(map(size_of, decided)), since_ns),
         kept("tape", size_of(tape), _oldest(taped)),
         *(
@@ -468,6 +484,14 @@ def _ticks_since(folder: Path) -> tuple[int | None, str]:
     older = any(one.stem < raw[0].name[:10] for one in candles)
     words = "of the days before, candles are kept" if older else ""
     return int(since.timestamp()) * 1_000_000_000, words
+
+
+def _state_since(path: Path) -> tuple[int | None, str]:
+    since_ns = _first(path, "SELECT min(at_ns) FROM cash_moves")
+    if since_ns is None:
+        return None, ""
+    with reading(path) as connection:
+        return since_ns, orders_gone(connection)
 
 
 def _journal_since(path: Path) -> tuple[int | None, str]:

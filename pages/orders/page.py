@@ -17,13 +17,14 @@ from engine.domain.telemetry import BookTop, Earnings
 from pages import Page
 from pages.frame.bar import mode_shown, modes_of
 from pages.kit import commands, guard, links, panels
-from pages.kit.data import ask, engine_id, health_of
+from pages.kit.data import ask, ask_seldom, engine_id, health_of
 from pages.kit.home import now_ns
 from pages.kit.tables import choice, choose, chosen_in, page_behind, turn, unchoose
 from pages.kit.words import count, money
 from pages.shared import markouts, order, refusals, ticket
 from storage import live
 from storage.live import books
+from storage.retention import orders_gone
 from storage.views import ROWS_MAX
 from storage.views.drill_down import (
     FILL_KEY,
@@ -122,6 +123,8 @@ def say_what(
     on_page = "" if first and len(rows) < ROWS_MAX else " on this page"
     panels.note(f"{mode.upper()} · {count(len(shown), 'row')} of {len(rows):,}{on_page}")
     turn("orders", rows, FILL_KEY if what == links.FILLS else ORDER_KEY)
+    if what == links.ALL and len(rows) < ROWS_MAX and (gone := ask_seldom(orders_gone)):
+        panels.note(f"Before these: {gone}.")
     if rows and not shown:
         panels.empty("Nothing fits the filter.", "Clear the filter to see all rows.")
     if what == links.FILLS:

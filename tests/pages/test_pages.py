@@ -364,6 +364,20 @@ def test_working_orders_are_shown_apart_from_all(opened: Opened, config: Config)
     assert page.dataframe[0].value["id"].tolist() == [8]
 
 
+def test_where_the_list_of_orders_ends_it_says_which_were_let_go(
+    opened: Opened, config: Config
+) -> None:
+    store_orders(config)
+    gone = "3 orders without a fill, placed before 2001-09-09 01:46 UTC, were let go under the disk"
+    assert gone not in texts(opened("orders", show="all"))
+    with writing(config.state_path) as connection:
+        connection.execute("UPDATE orders SET rowid = rowid + 3 WHERE id = 8")
+    st.cache_data.clear()
+    page = opened("orders", show="all")
+    assert page.dataframe[0].value["id"].tolist() == [8, 7]
+    assert gone in texts(page)
+
+
 def test_a_working_order_is_held_against_a_book_of_now_alone(
     opened: Opened, config: Config
 ) -> None:

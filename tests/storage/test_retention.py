@@ -329,6 +329,11 @@ def test_the_state_loses_its_oldest_orders_without_a_fill_first(desk: Desk) -> N
     orders, _ = prune_state(desk.state, ENGINE, bytes_max=used - 1, least=0)
     assert orders == min(retention.ORDERS_AT_ONCE, 923)
     assert desk.money() == money
+    with closing(connect_reader(desk.state)) as connection:
+        words = retention.orders_gone(connection)
+    assert words.startswith(f"{orders:,} orders without a fill, placed before ")
+    (state,) = (one for one in told(desk, desk.state.parent) if one.kind == "state")
+    assert state.words == words
 
 
 def test_files_go_oldest_first_and_the_last_ones_never(tmp_path: Path) -> None:
