@@ -308,19 +308,22 @@ class Planning:
             del self._places[before:]
 
 
-def reduces(table: OrderTable, order: Order) -> bool:
-    """Say whether an order leads towards a position of zero, as every SELL of what is held does.
+def reduces(table: OrderTable, order: Order) -> int:
+    """Return how much of an order leads towards a position of zero: all of a SELL of what is held.
 
-    A BUY of a binary's other leg does: the way out while tokens are pending, which cannot be sold
-    yet.
+    A BUY of a binary's other leg does, too: the way out while tokens are pending, which cannot be
+    sold yet. It leads there no further than what works on that side leaves of the position: beyond
+    zero a position grows.
     """
     if order.side is _SELL:
-        return True
+        return order.size
+    entry = table.instruments[order.instrument]
     holding = table.ledger.state.holdings.get(order.instrument)
-    if holding is None:
-        return False
-    position = holding.position
-    return position < 0 if order.leg is Leg.YES else position > 0 and order.leg is _NO
+    if holding is None or order.leg is Leg.BASE:
+        return 0
+    bid = order.leg is Leg.YES
+    left = -holding.position if bid else holding.position
+    return max(0, left - sum(one.remaining for one in entry.working.values() if one.bid is bid))
 
 
 # -- The mailbox: one slot per bot and instrument, the latest intent wins (law I) ------------------

@@ -258,7 +258,7 @@ class Breakers:
 # -- What the gate answers -------------------------------------------------------------------------
 
 Numbers = tuple[tuple[str, int], ...]
-Reduces = Callable[[Order], bool]
+Reduces = Callable[[Order], int]
 
 
 class Allowed(msgspec.Struct, frozen=True):
@@ -342,8 +342,8 @@ class RiskGate:
     ) -> Allowed | Denied:
         """Judge one order. `mark_age_ns` is the age of the book's proof, None = never proven.
 
-        One that `reduces`, which leads towards a position of zero, passes exposure limits where it
-        adds no risk. `open_orders` counts those that may still fill, without this one. Raises
+        What of it `reduces`, which leads towards a position of zero, in increments of size, passes
+        exposure limits where it adds no risk. `open_orders` counts those that may still fill, without this one. Raises
         BrokenInvariant where leg or price cannot be the instrument's: that is the planner's bug.
         """
         breakers = self._breakers
@@ -376,13 +376,11 @@ class RiskGate:
                 return Denied(DenyReason.ORDER_TOO_LARGE, looked_at)
         would_be = risk.would_be_micro(leg, order.side, price, size, order.post_only)
         grown = would_be - risk.micro
-        if grown <= 0 and reduces(order):
-            return Allowed(size)
         shared = risk.market_sum.one_wins
         market = would_be + _beside(order, risk) if shared else risk.market_sum.micro + grown
         if self._within(order.bot, risk, would_be, market):
             return Allowed(size)
-        return self._shrunk(order, risk, size, reduces(order))
+        return self._shrunk(order, risk, size, min(size, reduces(order)))
 
     def _within(self, bot: BotId, risk: InstrumentRisk, would_be: int, market: int) -> bool:
         """Say whether exposure of an instrument and its market may be this much by every limit."""
@@ -414,7 +412,7 @@ class RiskGate:
         return self._exposure.bot_micro(order.bot)
 
     def _shrunk(
-        self, order: Order, risk: InstrumentRisk, size: int, reducing: bool
+        self, order: Order, risk: InstrumentRisk, size: int, reducing: int
     ) -> Allowed | Denied:
         """Find the largest legal size under all exposure limits, or the first that leaves none."""
         levels = self._levels(order, risk)
@@ -489,14 +487,14 @@ def _beside(order: Order, risk: InstrumentRisk) -> int:
     return risk.market_sum.beside_micro(risk, hurts_yes=hurts_yes)
 
 
-def _largest(order: Order, risk: InstrumentRisk, size: int, ceiling: int, reducing: bool) -> int:
+def _largest(order: Order, risk: InstrumentRisk, size: int, ceiling: int, reducing: int) -> int:
     """Return the largest multiple of the lot ≤ `size` that keeps exposure ≤ `ceiling`.
 
-    A reducing order may stand at the present exposure even where that is over the ceiling.
+    What is `reducing` of it may stand at the present exposure even where that is over the ceiling.
     """
     leg, side, price, post_only = order.leg, order.side, order.price, order.post_only
     if reducing and ceiling < risk.micro:
-        ceiling = risk.micro
+        ceiling, size = risk.micro, reducing
     room = risk.room_for_micro(leg, side, ceiling)
     if room < 0:
         return 0

@@ -56,6 +56,19 @@ def test_what_rests_above_a_lowered_number_of_orders_is_cancelled(rig: Any, limi
     assert cancelled(lowered(rig, limits, open_orders_max=1)) == [1, 2]
 
 
+def test_over_its_limit_a_position_is_led_to_zero_and_not_beyond(rig: Any, limits: Any) -> None:
+    """The loss if NO wins is over the limit; a loss if YES wins has no claim to as much."""
+    (order,) = rig.rest([(4_800, 10)])
+    rig.tell(rig.fill(order.id, 10))
+    lowered(rig, limits, exposure_instrument_max=Limit(absolute=4))
+    out = rig.quote(asks=[(6_000, 8)])
+    assert [(one.leg, one.side, one.size) for one in out] == [
+        (Leg.NO, Side.BUY, 8 * rig.build.share)
+    ]
+    more = rig.quote(asks=[(6_000, 8), (6_500, 15)])
+    assert not more
+
+
 def test_an_order_by_hand_above_a_lowered_limit_is_cancelled(rig: Any, limits: Any) -> None:
     rig.tell(rig.mark())
     asked = PlaceManual(

@@ -31,10 +31,14 @@ class Desk:
         self.gate = RiskGate(limits=self.limits, breakers=self.breakers, exposure=self.book)
         self.build = build
 
-    def ask(self, age_ns=0, orders=0, reducing=False, **changes):
+    def ask(self, age_ns=0, orders=0, reducing=0, **changes):
+        """Ask about an order; `reducing` of it lead towards a position of zero, True = all."""
         order = self.build.order(**changes)
         return self.gate.check(
-            order, reduces=lambda _: reducing, mark_age_ns=age_ns, open_orders=orders
+            order,
+            reduces=lambda asked: asked.size if reducing is True else reducing,
+            mark_age_ns=age_ns,
+            open_orders=orders,
         )
 
 
@@ -139,7 +143,7 @@ def test_before_equity_was_told_percentages_allow_nothing(build):
     book = ExposureBook()
     book.listed(build.binary())
     gate = RiskGate(limits=limits, breakers=Breakers(limits), exposure=book)
-    answer = gate.check(build.order(), reduces=lambda _: False, mark_age_ns=0, open_orders=0)
+    answer = gate.check(build.order(), reduces=lambda _: 0, mark_age_ns=0, open_orders=0)
     assert_denied(answer, DenyReason.ORDER_TOO_LARGE, order_value_max_micro=0)
 
 
@@ -199,6 +203,14 @@ def test_a_sale_over_the_limit_shrinks_to_the_present_exposure_and_not_to_nothin
     assert desk.book.instrument_micro(M1) == 20_000_000
     sale = {"side": Side.SELL, "reducing": True, "price": 6_000}
     assert desk.ask(**sale) == Allowed(25 * build.share)
+
+
+def test_a_buy_beyond_the_position_takes_no_room_from_what_the_other_outcome_could_lose(build):
+    desk = Desk(build, exposure_instrument_max=Limit(absolute=30))
+    held(desk, build, yes_settled=10 * build.share, cost_settled_micro=33_600_000)
+    buy = {"leg": Leg.NO, "price": 6_000, "size": 25 * build.share}
+    assert desk.ask(**buy, reducing=10 * build.share) == Allowed(10 * build.share)
+    assert_denied(desk.ask(**buy), DenyReason.EXPOSURE_INSTRUMENT)
 
 
 def test_a_linear_sale_never_adds_risk(build):

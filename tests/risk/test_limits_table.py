@@ -88,9 +88,7 @@ class Desk:
 
     def ask(self, size: int = 100 * SHARE, age_ns: int | None = 0, orders: int = 0, **more: Any):
         order = order_of(size=size, **more)
-        return self.gate.check(
-            order, reduces=lambda _: False, mark_age_ns=age_ns, open_orders=orders
-        )
+        return self.gate.check(order, reduces=lambda _: 0, mark_age_ns=age_ns, open_orders=orders)
 
 
 def order_of(**changes: Any) -> Order:
