@@ -17,7 +17,7 @@ from bench.workload import INSTRUMENT, SIZE
 from engine.domain.events import BookChanged, BookReplaced, Event, InstrumentListed
 from engine.domain.instruments import Side
 from engine.lab.recordings.door import RecordingStats
-from engine.lab.replay.setup import assemble
+from engine.lab.replay.run import assemble
 from engine.runtime.journal import DigestRecorder
 
 Row = tuple[str, str, str, str, str]

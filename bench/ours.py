@@ -18,7 +18,7 @@ from engine.bots.bot import Bot
 from engine.domain.instruments import BotId
 from engine.domain.money import MICRO
 from engine.domain.settings import Limit, RiskLimits
-from engine.lab.replay.setup import ACCOUNT, assemble
+from engine.lab.replay.run import ACCOUNT, assemble
 from engine.runtime.decisions import DecisionLog
 from engine.runtime.journal import DigestRecorder, JournalWriter
 from engine.venues.paper.settings import PaperSettings

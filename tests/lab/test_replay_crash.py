@@ -27,7 +27,8 @@ from engine.domain.settings import RiskLimits
 from engine.errors import JournalCorrupt, StorageError
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.ledger import Ledger
-from engine.lab.replay.setup import ACCOUNT, CURRENCY, ENGINE, ReplayOptions, prepare
+from engine.lab.replay.run import ACCOUNT, CURRENCY
+from engine.lab.replay.setup import ENGINE, ReplayOptions, prepare
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import Breakers, RiskGate
 from engine.runtime.journal import JournalWriter

@@ -31,18 +31,24 @@ from engine.domain.events import (
     OrderFilled,
 )
 from engine.domain.fills import SizeSource
-from engine.domain.instruments import Instrument, InstrumentId
+from engine.domain.instruments import AccountId, Instrument, InstrumentId, Mode
 from engine.domain.losses import OutcomeFill, losses, mean_interval, place_in_book, yes_space
 from engine.domain.money import MICRO
 from engine.domain.orders import Order, OrderId
+from engine.domain.settings import GatewaySettings, RiskLimits
 from engine.errors import BadInput, BrokenInvariant
-from engine.executor.executor import Executor
+from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.fills import mid_value_micro
+from engine.executor.ledger import Ledger
 from engine.gateway.core import GatewayCore
 from engine.gateway.door import VenueCore
 from engine.lab.pump import AFTER_NS, FORGET_AFTER_NS, Driver
 from engine.lab.recordings.door import Recording
+from engine.risk.exposure import ExposureBook
+from engine.risk.gate import Breakers, RiskGate
 from engine.runtime.journal import Recorder
+from engine.venues.paper.core import PaperVenue
+from engine.venues.paper.settings import PaperSettings
 
 __all__ = ["MarketResult", "Replay", "ReplayResult", "play"]
 
@@ -484,3 +490,46 @@ class Replay:
             result.markets[order.instrument].fills += 1
             terms = self._executor.ledger.state.instruments[order.instrument]
             self._watch.filled(order, event, terms, now_ns)
+
+
+# -- What a replay needs, wired in the order of the flow. Reads as the diagram in `engine` ---------
+
+ACCOUNT = AccountId("paper:replay")
+CURRENCY = "pUSD"
+
+GATEWAY = GatewaySettings(
+    places_in_flight_max=64, places_per_s=1_000, places_burst=1_000,
+    cancels_per_s=2_000, cancels_burst=2_000,
+)  # fmt: skip
+"""Wide: the paper venue has no rate limit, and a replay should not invent one."""
+
+
+def assemble(
+    *,
+    recording: Recording,
+    bots: tuple[Bot, ...],
+    limits: RiskLimits,
+    paper: PaperSettings,
+    cash_micro: int,
+    recorder: Recorder,
+    decide: Callable[[Decision], None],
+    account: AccountId = ACCOUNT,
+    currency: str = CURRENCY,
+) -> Replay:
+    """Wire recording → caches → bots → risk → executor → gateway → paper venue."""
+    breakers = Breakers(limits)
+    gate = RiskGate(limits=limits, breakers=breakers, exposure=ExposureBook())
+    ledger = Ledger(currency=currency)
+    executor = Executor(
+        account=account,
+        mode=Mode.PAPER,
+        currency=currency,
+        ledger=ledger,
+        gate=gate,
+        settings=ExecutorSettings(),
+    )
+    return Replay(
+        recording=recording, executor=executor, venue=PaperVenue(account, paper),
+        gateway=GatewayCore(account=account, settings=GATEWAY), bots=bots, recorder=recorder,
+        decide=decide, cash_micro=cash_micro,
+    )  # fmt: skip

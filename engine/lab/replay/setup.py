@@ -1,4 +1,4 @@
-"""What a replay needs, wired in the order of the flow. Reads as the diagram in `engine`."""
+"""What a person asked of a replay: checked, prepared, and its run stored."""
 
 from __future__ import annotations
 
@@ -17,29 +17,21 @@ from pydantic import ValidationError
 from engine.bots.bot import Bot
 from engine.config import Config
 from engine.domain.decisions import Decision
-from engine.domain.instruments import AccountId, BotId, Mode
+from engine.domain.instruments import BotId, Mode
 from engine.domain.money import MICRO
-from engine.domain.settings import GatewaySettings, RiskLimits
+from engine.domain.settings import RiskLimits
 from engine.errors import BadInput, ConfigError, StorageError
-from engine.executor.executor import Executor, ExecutorSettings
-from engine.executor.ledger import Ledger
-from engine.gateway.core import GatewayCore
 from engine.lab.recordings.door import OutcomeRecording, Recording
 from engine.lab.recordings.open import open_recording
-from engine.lab.replay.run import Replay, ReplayResult, summarise
-from engine.risk.exposure import ExposureBook
-from engine.risk.gate import Breakers, RiskGate
+from engine.lab.replay.run import ACCOUNT, CURRENCY, Replay, ReplayResult, assemble, summarise
 from engine.runtime.decisions import DecisionLog
 from engine.runtime.journal import DigestRecorder, JournalWriter, Recorder
 from engine.strategies.registry import build
-from engine.venues.paper.core import PaperVenue
 from engine.venues.paper.settings import FillModel, PaperSettings
 from storage.database import connect_writer
 from storage.runs import Run, RunKind, RunMarket, RunStatus, save_run
 from storage.schema import check_schema, migrate
 
-ACCOUNT = AccountId("paper:replay")
-CURRENCY = "pUSD"
 ENGINE = "replay"
 COUNTS = frozenset({"open_orders_max", "data_age_ms_max", "mark_age_ms_max"})
 """Limits that are whole numbers and not amounts."""
@@ -48,12 +40,6 @@ REPLAY_MARK_AGE_MS = 86_400_000
 """A recording without outcomes leaves inventory unresolved. Worth nothing after ten minutes, as a
 live account counts it, it would stop the account on the first morning; so a replay keeps the last
 two-sided value for a day and reports what is left as unresolved."""
-
-GATEWAY = GatewaySettings(
-    places_in_flight_max=64, places_per_s=1_000, places_burst=1_000,
-    cancels_per_s=2_000, cancels_burst=2_000,
-)  # fmt: skip
-"""Wide: the paper venue has no rate limit, and a replay should not invent one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,37 +260,6 @@ def paper_of(options: ReplayOptions) -> PaperSettings:
 
 def _unheard(decision: Decision) -> None:
     """Keep no record of the decision: it was switched off."""
-
-
-def assemble(
-    *,
-    recording: Recording,
-    bots: tuple[Bot, ...],
-    limits: RiskLimits,
-    paper: PaperSettings,
-    cash_micro: int,
-    recorder: Recorder,
-    decide: Callable[[Decision], None],
-    account: AccountId = ACCOUNT,
-    currency: str = CURRENCY,
-) -> Replay:
-    """Wire recording → caches → bots → risk → executor → gateway → paper venue."""
-    breakers = Breakers(limits)
-    gate = RiskGate(limits=limits, breakers=breakers, exposure=ExposureBook())
-    ledger = Ledger(currency=currency)
-    executor = Executor(
-        account=account,
-        mode=Mode.PAPER,
-        currency=currency,
-        ledger=ledger,
-        gate=gate,
-        settings=ExecutorSettings(),
-    )
-    return Replay(
-        recording=recording, executor=executor, venue=PaperVenue(account, paper),
-        gateway=GatewayCore(account=account, settings=GATEWAY), bots=bots, recorder=recorder,
-        decide=decide, cash_micro=cash_micro,
-    )  # fmt: skip
 
 
 def limits_of(pairs: Mapping[str, str]) -> RiskLimits:

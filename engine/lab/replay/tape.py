@@ -27,10 +27,11 @@ from engine.domain.money import MICRO
 from engine.domain.settings import CURRENCY, AccountSettings
 from engine.errors import BadInput, ConfigError
 from engine.executor.executor import Executor
-from engine.lab.pump import PacedPump, PacedRunner
+from engine.lab.paced import PacedPump, PacedRunner
 from engine.lab.recordings.door import Recording
 from engine.lab.recordings.open import open_recording
-from engine.lab.replay.setup import GATEWAY, ReplayOptions, assemble, limits_of, paper_of
+from engine.lab.replay.run import GATEWAY, assemble
+from engine.lab.replay.setup import ReplayOptions, limits_of, paper_of
 from engine.runtime.bot_runner import BotRunner
 from engine.runtime.decisions import DecisionLog
 from engine.runtime.journal import DigestRecorder, Recorder

@@ -20,9 +20,10 @@ from engine.domain.instruments import AccountId, BotId, Mode
 from engine.domain.money import MICRO
 from engine.domain.settings import AccountSettings
 from engine.executor.executor import Executor
-from engine.lab.pump import PacedPump, PacedRunner
+from engine.lab.paced import PacedPump, PacedRunner
 from engine.lab.recordings.open import open_recording
-from engine.lab.replay.setup import CURRENCY, GATEWAY, assemble, limits_of
+from engine.lab.replay.run import CURRENCY, GATEWAY, assemble
+from engine.lab.replay.setup import limits_of
 from engine.lab.replay.tape import DecisionsDigest, EffectsDigest
 from engine.runtime.account_runner import Meter
 from engine.runtime.journal import DigestRecorder, JournalWriter
