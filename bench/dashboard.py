@@ -20,12 +20,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from configparser import RawConfigParser
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 from playwright.sync_api import Browser, Page, sync_playwright
+from supervisor.datatypes import dict_of_key_value_pairs
 
 from bench.processes import REPO
 from storage.database import reading
@@ -106,12 +108,15 @@ def port() -> int:
         return int(free.getsockname()[1])
 
 
-def program(home: Path, *words: str) -> subprocess.Popen[bytes]:
-    """Start a program of the desk."""
+def program(home: Path, name: str, *words: str) -> subprocess.Popen[bytes]:
+    """Start a program of the desk, in the environment its supervisor gives it."""
+    desk = RawConfigParser()
+    desk.read(REPO / "supervisord.conf")
+    given = dict_of_key_value_pairs(desk.get(f"program:{name}", "environment", fallback=""))
     return subprocess.Popen(
         [sys.executable, "-m", *words],
         cwd=REPO,
-        env={**os.environ, "PITBOSS_HOME": str(home)},
+        env={**os.environ, **given, "PITBOSS_HOME": str(home)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -263,7 +268,7 @@ def measure(*, tabs: int, seconds: int, quarters: int = 0) -> Measured | None:
         }
         programs = {}
         for name, given in words.items():
-            programs[name] = program(home, *given)
+            programs[name] = program(home, name, *given)
             stack.callback(end, programs[name])
         address = f"http://127.0.0.1:{web}"
         until_it_answers(address)
