@@ -330,9 +330,10 @@ def _about(
     def unpacked(body: bytes) -> list[StoredRow]:
         return fits(unpack(body))
 
-    alone = _recent_rows(connection, "instrument = ?", instrument)
+    began = "instrument = ? AND at_ns <= ?"  # of a past that is in blocks nothing recent tells
+    alone = _recent_rows(connection, began, instrument, until_ns)
     yield LAST_NS, partial(fits, alone)  # a bot's that counts is its last one
-    yield LAST_NS, lambda: fits(_recent_rows(connection, "instrument = ''"))
+    yield LAST_NS, lambda: fits(_recent_rows(connection, began, "", until_ns))
     for last_ns, body in connection.execute(
         "SELECT named.last_ns, body FROM named JOIN blocks ON number = block "
         "WHERE instrument = ? AND named.last_ns >= ? AND named.first_ns <= ? "
