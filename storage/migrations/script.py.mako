@@ -5,6 +5,7 @@ Revises: ${down_revision | comma,n}. There is no way down: restore the backup th
 """
 
 import sqlalchemy as sa
+import sqlmodel
 from alembic import op
 ${imports if imports else ""}
 revision: str = ${repr(up_revision)}
