@@ -343,8 +343,9 @@ class RiskGate:
         """Judge one order. `mark_age_ns` is the age of the book's proof, None = never proven.
 
         What of it `reduces`, which leads towards a position of zero, in increments of size, passes
-        exposure limits where it adds no risk. `open_orders` counts those that may still fill, without this one. Raises
-        BrokenInvariant where leg or price cannot be the instrument's: that is the planner's bug.
+        exposure limits where it adds no risk. `open_orders` counts those that may still fill,
+        without this one. Raises BrokenInvariant where leg or price cannot be the instrument's: that
+        is the planner's bug.
         """
         breakers = self._breakers
         if breakers.latched:
