@@ -73,7 +73,7 @@ from engine.executor.proof import Scope
 from engine.strategies.door import Context
 
 SECOND_NS = 1_000_000_000
-_RUNNING, _MONEY = BotState.RUNNING, (OrderFilled, CashMoved)
+_RUNNING, _MONEY = BotState.RUNNING, frozenset({OrderFilled, CashMoved})
 IDLE_NS = 10 * SECOND_NS
 """The tick while nothing is held, working or unwell: a recording may be silent for days."""
 
@@ -285,10 +285,10 @@ class AccountCore:
 
     def venue(self, event: Event, now_ns: int) -> None:
         """Take a report of venue, timer or engine, of this account. Call `turn` afterwards."""
-        if isinstance(event, _MONEY):
+        if type(event) in _MONEY:
             if isinstance(event, OrderFilled):
                 self._filled(event, now_ns)
-            elif event.instrument is not None:
+            elif isinstance(event, CashMoved) and event.instrument is not None:
                 self._mark(event.instrument, now_ns)  # tokens that come are not worthless
         self._effects += self.executor.receive(event, now_ns)
 

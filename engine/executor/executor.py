@@ -166,7 +166,9 @@ class Executor:
             self._reconciler.advance(now_ns)
         if table.unjournaled:
             self._outbox.effects += table.take_changes()
-        due_ns = min(table.wake_ns, questions.due_ns)
+        due_ns = questions.due_ns
+        if table.wake_ns < due_ns:
+            due_ns = table.wake_ns
         if due_ns < self._timer_ns or self._timer_ns <= now_ns:
             self._timer_ns = due_ns
             if due_ns != NEVER:

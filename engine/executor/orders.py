@@ -60,13 +60,13 @@ class OrderMemory:
     def retire(self) -> None:
         """Forget the longest ended orders beyond the maximum, unless a fill is undecided."""
         fills = self.ledger.state.fills
-        ended = self.ended
+        ended, by_order = self.ended, fills.by_order
         for _ in range(RETIRE_TRIES_MAX):
-            over = len(ended) > self._ended_max
-            if not ended or not (over or len(fills.states) > FILLS_KNOWN_MAX):
+            over = len(ended) > self._ended_max or len(fills.states) > FILLS_KNOWN_MAX
+            if not (over and ended):
                 return
             number, _ = ended.popitem(last=False)
-            if number in fills.by_order:  # most orders end without a fill
+            if number in by_order:  # most orders end without a fill
                 if not fills.decided(number):
                     ended[number] = None
                     continue
@@ -478,7 +478,8 @@ class OrderTable(OrderMemory):
         if kind == STAYS:
             return
         known.changed_ns = now_ns
-        known.missing = 0
+        if known.missing:
+            known.missing = 0
         if kind == QUIET:  # most moves of an order: on its way, arrived, asked to be cancelled
             return
         number = known.order.id

@@ -148,7 +148,7 @@ def _cut(
             residuals.append(Residual(_OUT_OF_RANGE, side, asked, size - rest))
         else:
             levels[price] = levels.get(price, 0) + size - rest
-    return sorted(levels.items(), reverse=bid)
+    return sorted(levels.items(), reverse=bid) if len(levels) > 1 else [*levels.items()]
 
 
 def _target(
@@ -404,7 +404,7 @@ class Attempt(msgspec.Struct, gc=False):
         """Split what a level misses into selling and opening; return what is left of the pool."""
         smallest = self.instrument.smallest
         missing -= missing % self.instrument.lot
-        selling = min(pool, missing)
+        selling = missing if missing < pool else pool
         if selling < smallest:
             selling = 0
         opening = missing - selling
@@ -433,7 +433,8 @@ class Attempt(msgspec.Struct, gc=False):
             self._leave(_OWN_CROSS, side_plan, level, selling + opening)
             return
         if selling:
-            room = min(side_plan.sellable, side_plan.allowance)
+            room, allowance = side_plan.sellable, side_plan.allowance
+            room = room if room < allowance else allowance
             if room < selling:
                 selling = self._waited(side_plan, level, selling, room)
             if selling:

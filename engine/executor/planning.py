@@ -141,12 +141,12 @@ class Planning:
     # -- one instrument ----------------------------------------------------------------------------
 
     def _plan_one(self, entry: InstrumentState, block: ResidualReason | None, now_ns: int) -> None:
-        if entry.intent is None and not entry.working:
+        intent = entry.intent
+        if intent is None and not entry.working:
             entry.residuals = ()
             return
         entry.denied = None
         reason = block or self._blocks.instrument_block(entry, now_ns, self._gate.age_ns_max)
-        intent = entry.intent
         if reason is None and intent is not None:
             if intent.valid_until_ns <= now_ns:
                 reason = _EXPIRED
@@ -407,7 +407,8 @@ class Mailbox:
         else:
             table.dirty[intent.instrument] = True
         until_ns = intent.valid_until_ns if basket is None else basket.valid_until_ns
-        table.wake_ns = min(table.wake_ns, until_ns)
+        if until_ns < table.wake_ns:
+            table.wake_ns = until_ns
 
     def _break_up(self, basket: Basket) -> None:
         """See that the rest of a basket that lost a part is looked at: it is over."""

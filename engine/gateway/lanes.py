@@ -110,8 +110,9 @@ class TokenBucket:
 
     def take(self, count: int, now_ns: int) -> bool:
         """Take `count` tokens if they are all there; say whether they were."""
-        at = now_ns * self._rate
-        empty = max(self._empty, at - self._capacity) + count * _TOKEN
+        at, empty = now_ns * self._rate, self._empty
+        full = at - self._capacity
+        empty = (empty if empty > full else full) + count * _TOKEN
         if empty > at:
             return False
         self._empty = empty

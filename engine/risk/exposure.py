@@ -188,11 +188,14 @@ class InstrumentRisk:
             added = -(-price * size // self.divisor)  # the usual order, without a call
         else:
             added = self.loss_micro(leg, side, price, size, post_only)
-        yes = self.held_yes + self.live_yes
-        no = self.held_no + self.live_no
+        worst, no = self.held_yes + self.live_yes, self.held_no + self.live_no
         if leg is _BASE or (leg is _NO) is (side is _BUY):
-            return max(yes + added, no, 0)
-        return max(yes, no + added, 0)
+            worst += added
+        else:
+            no += added
+        if no > worst:
+            worst = no
+        return worst if worst > 0 else 0
 
     def room_for_micro(self, leg: Leg, side: Side, ceiling: int) -> int:
         """Return how much loss an order may add so that exposure stays ≤ `ceiling`; −1 = none."""
@@ -393,7 +396,11 @@ class ExposureBook:
                 risk.live_yes += change
             else:
                 risk.live_no += change
-        worst = max(risk.held_yes + risk.live_yes, risk.held_no + risk.live_no, 0)
+        worst, no = risk.held_yes + risk.live_yes, risk.held_no + risk.live_no
+        if no > worst:
+            worst = no
+        if worst < 0:
+            worst = 0
         grown = worst - risk.micro
         if grown:
             risk.micro = worst

@@ -86,14 +86,17 @@ class Breakers:
         self._limits = limits
         self._scaled_for: int | None = None
         """The anchor the amounts below were worked out for; None = they were not."""
-        self._falls_max: tuple[int, ...] = ()
-        """How far equity may fall, by breaker."""
+        self._falls_max: tuple[tuple[Breaker, int], ...] = ()
+        """Every breaker, and how far equity may fall before it."""
         self._state = _BreakerState()
         self.stopped: DenyReason | None = None
         """The most serious stop in force; None = none."""
         self.latched = False
         self.day_start_equity_micro = 0
         """Equity at 00:00 UTC, moved by cash; 0 until equity was first told."""
+        self.kept: tuple[object, ...] = (None,)
+        """What a restart must not move, for comparison: anchor, stops and latch, but no equity."""
+        self._settle()
 
     # -- what happened -----------------------------------------------------------------------------
 
@@ -112,9 +115,11 @@ class Breakers:
             state.day = day
             self._lift(of_the_day=True)
         state.equity_micro = equity_micro
-        state.peak_equity_micro = max(state.peak_equity_micro, equity_micro)
+        if equity_micro > state.peak_equity_micro:
+            state.peak_equity_micro = equity_micro
         trips = self._trips(equity_micro)
-        self._settle()
+        if trips or state.day != self.kept[0]:
+            self._settle()
         return trips
 
     def cash_moved(self, amount_micro: int) -> None:
@@ -205,13 +210,6 @@ class Breakers:
         self._state = restored
         self._settle()
 
-    @property
-    def kept(self) -> tuple[object, ...]:
-        """What a restart must not move, for comparison: anchor, stops and latch, but no equity."""
-        state = self._state
-        stands = (getattr(state, one.reason) for one in BREAKERS)
-        return (state.day, state.day_start_equity_micro, *stands, state.latched)
-
     # -- inside ------------------------------------------------------------------------------------
 
     def _trips(self, equity_micro: int) -> tuple[Trip, ...]:
@@ -221,7 +219,7 @@ class Breakers:
             self._scale(anchor)
         falls = (state.peak_equity_micro - equity_micro, anchor - equity_micro)
         trips: list[Trip] = []
-        for one, fall_max in zip(BREAKERS, self._falls_max, strict=True):
+        for one, fall_max in self._falls_max:
             fall = falls[one.of_the_day]
             if fall > fall_max and not getattr(state, one.reason):
                 setattr(state, one.reason, True)
@@ -243,7 +241,7 @@ class Breakers:
 
     def _scale(self, anchor: int) -> None:
         """Turn the limits into money; percentages follow the day's starting equity."""
-        self._falls_max = tuple(one.limit(self._limits).micro(anchor) for one in BREAKERS)
+        self._falls_max = tuple((one, one.limit(self._limits).micro(anchor)) for one in BREAKERS)
         self._scaled_for = anchor
 
     def _settle(self) -> None:
@@ -251,8 +249,10 @@ class Breakers:
         state = self._state
         self.latched = state.latched
         self.day_start_equity_micro = state.day_start_equity_micro
-        standing = [one.reason for one in BREAKERS if getattr(state, one.reason)]
+        stands = [getattr(state, one.reason) for one in BREAKERS]
+        standing = [one.reason for one, so in zip(BREAKERS, stands, strict=True) if so]
         self.stopped = standing[-1] if standing else None
+        self.kept = (state.day, state.day_start_equity_micro, *stands, state.latched)
 
 
 # -- What the gate answers -------------------------------------------------------------------------

@@ -1,8 +1,9 @@
 """The decision log: why every wish was wished, at the cost of a few microseconds.
 
 Consecutive alike decisions of a bot about an instrument become one row with a count and the last
-time, so an alike one is not even encoded. A thread of its own writes the rows
-(WAL, synchronous=NORMAL): they explain, they are not what money hangs on.
+time, so an alike one is not even encoded; a row is queued when it has ended, or is told before. A
+thread of its own writes the rows (WAL, synchronous=NORMAL): they explain, they are not what money
+hangs on.
 """
 
 from __future__ import annotations
@@ -135,8 +136,7 @@ class DecisionLog:
         elif len(runs) >= RUNS_MAX:
             self._put(runs.pop(next(iter(runs))), ended=True)
         self._row += 1
-        run = runs[key] = _OpenRun(self._row, decision, self._encode(decision))
-        self._put(run)
+        runs[key] = _OpenRun(self._row, decision, self._encode(decision))
 
     def _append_plan(self, plan: Planned) -> None:
         if self._queued - self._written >= self._queue_max:

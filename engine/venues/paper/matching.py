@@ -304,9 +304,10 @@ class Matching:
 
     def _forget_ended(self) -> None:
         """Forget the older half: one by one would search past every gap at the dict's front."""
-        for oldest in list(islice(self.ended, ENDED_MAX // 2)):
-            del self.ended[oldest]
-            self.forgotten_max = max(self.forgotten_max, oldest)
+        oldest = list(islice(self.ended, ENDED_MAX // 2))
+        self.forgotten_max = max(self.forgotten_max, *oldest)
+        for number in oldest:
+            del self.ended[number]
 
     def cancel(self, resting: QueuedOrder, reason: CancelReason, text: str = "") -> OrderCancelled:
         self.finish(resting, _CANCELLED)

@@ -84,20 +84,20 @@ class OwnLevel(msgspec.Struct, eq=False, gc=False):
         printed = self.printed
         if printed and now_ns - self.printed_ns > PRINT_NS_MAX:
             printed = 0
-        fall = before - after
-        if fall > 0:
-            explained = min(fall, printed)
-            printed -= explained
-            standing = before - explained
+        if after < before:
+            standing = before
+            if printed:
+                standing -= min(before - after, printed)
+                printed -= before - standing
             for resting in self.orders:
                 resting.ahead = ahead_after(percent, resting.ahead, standing, after)
-        # A later fall cannot be larger than what is displayed now.
-        self.printed = min(printed, after)
+        if self.printed:  # a later fall cannot be larger than what is displayed now
+            self.printed = min(printed, after)
 
 
 def ahead_after(percent: int, ahead: int, standing: int, after: int) -> int:
     """Return the volume ahead after cancels took a level from `standing` to `after`."""
-    ahead = min(ahead, standing)
+    ahead = ahead if ahead < standing else standing
     cancelled = standing - after
     if not ahead or not cancelled:
         return ahead
@@ -105,7 +105,8 @@ def ahead_after(percent: int, ahead: int, standing: int, after: int) -> int:
     weight = ahead * percent
     whole = weight + behind * (100 - percent)
     gone = cancelled * weight // whole if whole else cancelled
-    return ahead - min(max(gone, cancelled - behind, 0), ahead, cancelled)
+    gone = gone if gone > cancelled - behind else cancelled - behind
+    return ahead - gone if gone < ahead else 0
 
 
 def allot(
