@@ -14,50 +14,30 @@ from random import Random
 from typing import Any
 
 from engine.domain.effects import (
+    AnyEffect,
     AnyWalletEffect,
     CancelAll,
     CancelOrders,
-    CancelScope,
     Effect,
     PlaceOrder,
-    QueryBalances,
-    QueryFills,
-    QueryOpenOrders,
-    QueryOperation,
-    QueryOrder,
-    QueryRedemptions,
 )
 from engine.domain.events import (
-    BalancesListed,
-    FillsListed,
     ModeChanged,
-    OpenOrdersListed,
     OperationMoved,
     OperationState,
     OrderCancelled,
     OrderFilled,
-    OrderNotFound,
-    OrderReported,
     PairsConverted,
-    PositionsListed,
-    QueryFailed,
-    RedemptionsListed,
     TokensRedeemed,
     VenueEvent,
 )
 from engine.domain.orders import Order, OrderId
-from engine.errors import (
-    BadInput,
-    NotSent,
-    OutcomeUnknown,
-    PitbossError,
-    Throttled,
-    VenueClosed,
-)
-from engine.gateway.door import Named, OnNamed, Prepared
+from engine.errors import NotSent, OutcomeUnknown, PitbossError, Throttled, VenueClosed
+from engine.gateway.door import OnNamed, Prepared
 from engine.lab.simulate.faults import Fault, Faults
 from engine.lab.simulate.process import EngineDied, Process
 from engine.lab.simulate.venue_side import VenueSide
+from engine.runtime.effect_door import EffectDoor
 from engine.venues.demo import wire
 
 MS = 1_000_000
@@ -85,7 +65,7 @@ class Redeeming(StrEnum):
     PAID = "paid"
 
 
-class Network:
+class Network(EffectDoor):
     """One life's connections."""
 
     def __init__(
@@ -98,6 +78,7 @@ class Network:
         later: Later,
         leaves: Callable[[Order], None],
     ) -> None:
+        super().__init__(side.account)
         self.sending_dies = False
         """The next place dies between the journal's commit and the first byte."""
         self.redeeming_dies: Redeeming | None = None
@@ -128,58 +109,12 @@ class Network:
             self.sending_dies = False
             raise EngineDied
         self._leaves(prepared.order)
-        return await self._ask(PlaceOrder(order=prepared.order))
-
-    async def cancel(self, orders: Sequence[Named]) -> Sequence[VenueEvent]:
-        account = self._side.account
-        return await self._ask(
-            CancelOrders(account=account, orders=tuple(named.order for named in orders))
-        )
-
-    async def cancel_all(self, scope: CancelScope) -> Sequence[VenueEvent]:
-        return await self._ask(CancelAll(account=self._side.account, scope=scope))
-
-    async def open_orders(self) -> OpenOrdersListed:
-        (listed,) = await self._ask(QueryOpenOrders(account=self._side.account))
-        return listed  # type: ignore[return-value]
-
-    async def order(self, named: Named) -> OrderReported | OrderNotFound:
-        """Return what the exchange knows about one order."""
-        asked = QueryOrder(account=self._side.account, order=named.order)
-        (told,) = await self._ask(asked)
-        return told  # type: ignore[return-value]
-
-    async def fills(self, since_ns: int) -> FillsListed:
-        (told,) = await self._ask(QueryFills(account=self._side.account, since_ns=since_ns))
-        if isinstance(told, QueryFailed):
-            raise BadInput(told.reason)
-        return told  # type: ignore[return-value]
-
-    async def balances(self) -> BalancesListed:
-        """Return spendable cash."""
-        cash, _ = await self._ask(QueryBalances(account=self._side.account))
-        return cash  # type: ignore[return-value]
-
-    async def positions(self) -> PositionsListed:
-        """Return settled holdings."""
-        _, holdings = await self._ask(QueryBalances(account=self._side.account))
-        return holdings  # type: ignore[return-value]
-
-    async def redemptions(self, since_ns: int) -> RedemptionsListed:
-        """Return every payment for tokens of resolved markets since a time."""
-        asked = QueryRedemptions(account=self._side.account, since_ns=since_ns)
-        (listed,) = await self._ask(asked)
-        return listed  # type: ignore[return-value]
+        return await self.ask(PlaceOrder(order=prepared.order))
 
     async def operate(self, asked: AnyWalletEffect, named: OnNamed) -> Sequence[VenueEvent]:
         """Submit an operation. Raises EngineDied where the engine ends before the first byte."""
-        del named
         self._die_with(Redeeming.ASKED)
-        return await self._ask(asked)
-
-    async def operation(self, asked: QueryOperation) -> Sequence[VenueEvent]:
-        """Return how far an operation is."""
-        return await self._ask(asked)
+        return await super().operate(asked, named)
 
     async def close(self) -> None:
         """Nothing is held."""
@@ -221,7 +156,7 @@ class Network:
     def _now(self) -> int:
         return self._side.exchange.now_ns
 
-    async def _ask(self, effect: DOES | Effect) -> tuple[VenueEvent, ...]:
+    async def ask(self, effect: AnyEffect) -> tuple[VenueEvent, ...]:
         """Ask the exchange. Raises as every venue does."""
         faults, random, now_ns = self._faults, self._random, self._now()
         if faults.hit(Fault.REFUSED_LINE):

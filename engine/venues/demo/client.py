@@ -8,31 +8,19 @@ NotSent. `listen` gives the raw frames of one stream until it breaks; whoever ca
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import TypeVar, cast
 
 import aiohttp
 import msgspec
 
-from engine.domain.effects import AnyWalletEffect, CancelScope, QueryOperation
-from engine.domain.events import (
-    BalancesListed,
-    FillsListed,
-    OpenOrdersListed,
-    OrderNotFound,
-    OrderReported,
-    PositionsListed,
-    QueryFailed,
-    RedemptionsListed,
-    VenueEvent,
-)
+from engine.domain.effects import AnyEffect
+from engine.domain.events import VenueEvent
 from engine.domain.instruments import AccountId
 from engine.domain.orders import Order
-from engine.errors import AuthRefused, BadInput, NotSent, OutcomeUnknown, VenueClosed
-from engine.gateway.door import Named, OnNamed, Prepared
+from engine.errors import AuthRefused, NotSent, OutcomeUnknown, VenueClosed
+from engine.gateway.door import Prepared
+from engine.runtime.effect_door import EffectDoor
 from engine.venues.demo import wire
 from engine.venues.demo.names import KEY, Names
-
-T = TypeVar("T")
 
 TIMEOUT_S = 5.0
 SILENCE_S = 5.0
@@ -40,12 +28,12 @@ SILENCE_S = 5.0
 _TIMEOUT = aiohttp.ClientTimeout(total=TIMEOUT_S, sock_connect=2.0)
 
 
-class DemoVenue:
+class DemoVenue(EffectDoor):
     """One account's door. Make it inside a running loop; `close` it at the end."""
 
     def __init__(self, url: str, account: AccountId) -> None:
+        super().__init__(account)
         self._url = url.rstrip("/")
-        self._account = account
         self._names = Names(account, KEY)
         self._places = _session()
         self._safety = _session()
@@ -63,64 +51,21 @@ class DemoVenue:
 
     async def send(self, prepared: Prepared) -> Sequence[VenueEvent]:
         """Send exactly these bytes, once."""
-        return await self._ask(self._places, wire.PLACE, prepared.payload)
+        return await self._post(self._places, wire.PLACE, prepared.payload)
 
-    async def cancel(self, orders: Sequence[Named]) -> Sequence[VenueEvent]:
-        asked = wire.Cancelling(orders=tuple(named.order for named in orders))
-        return await self._ask(self._safety, wire.CANCEL, wire.pack(asked))
-
-    async def cancel_all(self, scope: CancelScope) -> Sequence[VenueEvent]:
-        return await self._ask(self._safety, wire.CANCEL_ALL, wire.pack(scope))
-
-    async def open_orders(self) -> OpenOrdersListed:
-        return _only(await self._ask(self._safety, wire.OPEN_ORDERS), OpenOrdersListed)
-
-    async def order(self, named: Named) -> OrderReported | OrderNotFound:
-        """Return what the venue knows about one order."""
-        events = await self._ask(
-            self._safety, wire.ORDER, wire.pack(wire.QueryRequest(order=named.order))
-        )
-        if len(events) == 1 and isinstance(events[0], OrderReported | OrderNotFound):
-            return events[0]
-        raise BadInput(f"the demo exchange answered {events} to a question about an order")
-
-    async def fills(self, since_ns: int) -> FillsListed:
-        asked = wire.pack(wire.QueryRequest(since_ns=since_ns))
-        events = await self._ask(self._safety, wire.FILLS, asked)
-        if len(events) == 1 and isinstance(events[0], QueryFailed):
-            raise BadInput(events[0].reason)
-        return _only(events, FillsListed)
-
-    async def balances(self) -> BalancesListed:
-        return _only((await self._ask(self._safety, wire.BALANCES))[:1], BalancesListed)
-
-    async def positions(self) -> PositionsListed:
-        return _only((await self._ask(self._safety, wire.BALANCES))[1:], PositionsListed)
-
-    async def redemptions(self, since_ns: int) -> RedemptionsListed:
-        """Return every payment for tokens of resolved markets since a time."""
-        asked = wire.pack(wire.QueryRequest(since_ns=since_ns))
-        return _only(await self._ask(self._safety, wire.REDEMPTIONS, asked), RedemptionsListed)
-
-    async def operate(self, asked: AnyWalletEffect, named: OnNamed) -> Sequence[VenueEvent]:
-        """Submit an operation: its number is its name, what it moves is told by the stream."""
-        del named
-        return await self._ask(self._safety, wire.OPERATE, wire.pack(asked))
-
-    async def operation(self, asked: QueryOperation) -> Sequence[VenueEvent]:
-        """Return how far an operation is."""
-        return await self._ask(self._safety, wire.OPERATION, wire.pack(asked))
+    async def ask(self, effect: AnyEffect) -> tuple[VenueEvent, ...]:
+        return await self._post(self._safety, wire.ASK, wire.pack(effect))
 
     # -- what only this venue has ------------------------------------------------------------------
 
     async def open(self, cash_micro: int) -> None:
         """Open the account with this much cash; one that is open already stays as it is."""
         asked = wire.OpenAccount(account=self._account, cash_micro=cash_micro)
-        await self._ask(self._safety, wire.OPEN, wire.pack(asked))
+        await self._post(self._safety, wire.OPEN, wire.pack(asked))
 
     async def beat(self) -> None:
         """Say that we live; the first time arms the exchange's dead-man switch."""
-        await self._ask(self._safety, wire.BEAT)
+        await self._post(self._safety, wire.BEAT)
 
     async def listen(self, path: str) -> AsyncIterator[bytes]:
         """Give the frames of a stream. Raises NotSent where it breaks, AuthRefused."""
@@ -129,7 +74,7 @@ class DemoVenue:
 
     # -- inside ------------------------------------------------------------------------------------
 
-    async def _ask(
+    async def _post(
         self, session: aiohttp.ClientSession, path: str, body: bytes = b""
     ) -> tuple[VenueEvent, ...]:
         url = f"{self._url}{path}"
@@ -208,9 +153,3 @@ def _refused(status: int, refusal: wire.RefusalFrame) -> Exception:
     if status in {wire.BAD_STATUS, wire.FORBIDDEN_STATUS}:
         return NotSent(refusal.text)
     return OutcomeUnknown(f"status {status}: {refusal.text}")
-
-
-def _only(events: tuple[VenueEvent, ...], kind: type[T]) -> T:
-    if len(events) == 1 and isinstance(events[0], kind):
-        return cast("T", events[0])
-    raise BadInput(f"the demo exchange answered {events} instead of {kind.__name__}")

@@ -15,7 +15,21 @@ import msgspec
 from aiohttp import WSMsgType, web
 
 from engine.clock import Clock
-from engine.domain.effects import AnyWalletEffect, CancelScope, QueryOperation
+from engine.domain.effects import (
+    AnyWalletEffect,
+    ApproveTrading,
+    CancelAll,
+    CancelOrders,
+    MergePairs,
+    QueryBalances,
+    QueryFills,
+    QueryOpenOrders,
+    QueryOperation,
+    QueryOrder,
+    QueryRedemptions,
+    RedeemTokens,
+    SplitCash,
+)
 from engine.domain.events import ModeChanged, VenueEvent
 from engine.domain.instruments import AccountId
 from engine.errors import AuthRefused, BadInput, VenueClosed
@@ -41,11 +55,17 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 BROWSER_HEADERS = frozenset({"Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode"})
 
 _ticket = msgspec.json.Decoder(Ticket).decode
-_cancelling = msgspec.msgpack.Decoder(wire.Cancelling).decode
-_wallet = msgspec.msgpack.Decoder(AnyWalletEffect).decode
-_about = msgspec.msgpack.Decoder(QueryOperation).decode
-_scope = msgspec.msgpack.Decoder(CancelScope).decode
-_asking = msgspec.msgpack.Decoder(wire.QueryRequest).decode
+_asked = msgspec.msgpack.Decoder(
+    CancelOrders
+    | CancelAll
+    | QueryOrder
+    | QueryOpenOrders
+    | QueryFills
+    | QueryBalances
+    | QueryRedemptions
+    | QueryOperation
+    | AnyWalletEffect
+).decode
 _opening = msgspec.msgpack.Decoder(wire.OpenAccount).decode
 
 RouteHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -81,16 +101,8 @@ class DemoServer:
             [
                 web.post(wire.OPEN, self._open),
                 web.post(wire.PLACE, self._place),
-                web.post(wire.CANCEL, self._cancel),
-                web.post(wire.CANCEL_ALL, self._cancel_all),
+                web.post(wire.ASK, self._ask),
                 web.post(wire.BEAT, self._beat),
-                web.post(wire.ORDER, self._order),
-                web.post(wire.OPEN_ORDERS, self._open_orders),
-                web.post(wire.FILLS, self._fills),
-                web.post(wire.BALANCES, self._balances),
-                web.post(wire.REDEMPTIONS, self._redemptions),
-                web.post(wire.OPERATE, self._operate),
-                web.post(wire.OPERATION, self._operation),
                 web.get(wire.HEALTH, self._health),
                 web.get(wire.MARKET, self._market),
                 web.get(wire.USER, self._user),
@@ -154,53 +166,21 @@ class DemoServer:
             TicketHandedIn(at_ns=self._now(), account=account, order=order, ticket=ticket)
         )
 
-    async def _cancel(self, request: web.Request) -> web.Response:
-        orders = _cancelling(await request.read()).orders
-        return self._do(CancelsAsked(at_ns=self._now(), account=_account(request), orders=orders))
-
-    async def _cancel_all(self, request: web.Request) -> web.Response:
-        scope = _scope(await request.read())
-        return self._do(CancelAllAsked(at_ns=self._now(), account=_account(request), scope=scope))
-
-    async def _operate(self, request: web.Request) -> web.Response:
-        asked, account = _wallet(await request.read()), _account(request)
-        return self._do(WalletAsked(at_ns=self._now(), account=account, operation=asked))
+    async def _ask(self, request: web.Request) -> web.Response:
+        account, asked, at_ns = _account(request), _asked(await request.read()), self._now()
+        match asked:
+            case CancelOrders(orders=orders):
+                return self._do(CancelsAsked(at_ns=at_ns, account=account, orders=orders))
+            case CancelAll(scope=scope):
+                return self._do(CancelAllAsked(at_ns=at_ns, account=account, scope=scope))
+            case RedeemTokens() | MergePairs() | SplitCash() | ApproveTrading():
+                return self._do(WalletAsked(at_ns=at_ns, account=account, operation=asked))
+            case _:
+                answers = self._host.answers_of(account, at_ns).answers(account)
+                return _answer(answers.do(asked, at_ns))
 
     async def _beat(self, request: web.Request) -> web.Response:
         return self._do(Beaten(at_ns=self._now(), account=_account(request)))
-
-    # -- questions ---------------------------------------------------------------------------------
-
-    async def _order(self, request: web.Request) -> web.Response:
-        asked = _asking(await request.read())
-        account = _account(request)
-        answers = self._host.answers_of(account, self._now()).answers(account)
-        return _answer(answers.order(asked.order))
-
-    async def _open_orders(self, request: web.Request) -> web.Response:
-        account = _account(request)
-        return _answer(self._host.answers_of(account, self._now()).answers(account).open_orders())
-
-    async def _fills(self, request: web.Request) -> web.Response:
-        asked = _asking(await request.read())
-        account = _account(request)
-        answers = self._host.answers_of(account, self._now()).answers(account)
-        return _answer(answers.fills(asked.since_ns))
-
-    async def _balances(self, request: web.Request) -> web.Response:
-        account = _account(request)
-        return _answer(self._host.answers_of(account, self._now()).answers(account).balances())
-
-    async def _redemptions(self, request: web.Request) -> web.Response:
-        asked = _asking(await request.read())
-        account = _account(request)
-        answers = self._host.answers_of(account, self._now()).answers(account)
-        return _answer(answers.redemptions(asked.since_ns))
-
-    async def _operation(self, request: web.Request) -> web.Response:
-        asked, account = _about(await request.read()), _account(request)
-        answers = self._host.answers_of(account, self._now()).answers(account)
-        return _answer(answers.operation(asked))
 
     async def _health(self, request: web.Request) -> web.Response:
         del request

@@ -11,20 +11,12 @@ import msgspec
 
 from engine.domain.events import MarketEvent, VenueEvent
 from engine.domain.instruments import AccountId
-from engine.domain.orders import OrderId
 
 OPEN = "/v1/account"
 PLACE = "/v1/place"
-CANCEL = "/v1/cancel"
-CANCEL_ALL = "/v1/cancel-all"
+ASK = "/v1/ask"
+"""Everything but a place: the effect itself, answered with events."""
 BEAT = "/v1/beat"
-ORDER = "/v1/order"
-OPEN_ORDERS = "/v1/open-orders"
-FILLS = "/v1/fills"
-BALANCES = "/v1/balances"
-REDEMPTIONS = "/v1/redemptions"
-OPERATE = "/v1/operate"
-OPERATION = "/v1/operation"
 MARKET = "/v1/market"
 USER = "/v1/user"
 HEALTH = "/v1/health"
@@ -63,19 +55,6 @@ class OpenAccount(msgspec.Struct, frozen=True, kw_only=True):
 
     account: AccountId
     cash_micro: int
-
-
-class Cancelling(msgspec.Struct, frozen=True, kw_only=True):
-    """Cancel these orders."""
-
-    orders: tuple[OrderId, ...]
-
-
-class QueryRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Tell about one order, or about the fills since a time."""
-
-    order: OrderId = OrderId(0)
-    since_ns: int = 0
 
 
 class RefusalFrame(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,49 +8,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TypeVar, cast
 
-from engine.domain.effects import (
-    AnyEffect,
-    AnyWalletEffect,
-    CancelAll,
-    CancelOrders,
-    CancelScope,
-    PlaceOrder,
-    QueryBalances,
-    QueryFills,
-    QueryOpenOrders,
-    QueryOperation,
-    QueryOrder,
-    QueryRedemptions,
-)
-from engine.domain.events import (
-    BalancesListed,
-    FillsListed,
-    OpenOrdersListed,
-    OrderNotFound,
-    OrderReported,
-    PositionsListed,
-    QueryFailed,
-    RedemptionsListed,
-    VenueEvent,
-)
-from engine.domain.instruments import AccountId
+from engine.domain.effects import AnyEffect, PlaceOrder, QueryBalances
+from engine.domain.events import BalancesListed, PositionsListed, VenueEvent
 from engine.domain.orders import Order
-from engine.errors import BadInput, BrokenInvariant, Throttled
-from engine.gateway.door import Named, OnNamed, Prepared, Reply, Request, VenueCore
+from engine.errors import BrokenInvariant, Throttled
+from engine.gateway.door import Prepared, Reply, Request, VenueCore
+from engine.runtime.effect_door import EffectDoor, only
 from engine.runtime.venue_plugin import PaperGateway
 
-T = TypeVar("T")
 
-
-class PaperDoor:
+class PaperDoor(EffectDoor):
     """The door of a paper venue. Whoever turns the venue calls `take_asked` and `answer`."""
 
     def __init__(self, paper: VenueCore, gateway: PaperGateway) -> None:
+        super().__init__(paper.account())
         self._paper = paper
         self._gateway = gateway
-        self._account: AccountId = paper.account()
         self._asked: list[Request] = []
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         self._positions: PositionsListed | None = None
@@ -82,7 +56,7 @@ class PaperDoor:
         if future is not None and not future.done():
             future.set_result(reply)
 
-    async def _ask(self, effect: AnyEffect) -> tuple[VenueEvent, ...]:
+    async def ask(self, effect: AnyEffect) -> tuple[VenueEvent, ...]:
         request = self._gateway.claim(effect)
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting[request.number] = future
@@ -103,36 +77,13 @@ class PaperDoor:
         return self._paper.prepare(order)
 
     async def send(self, prepared: Prepared) -> Sequence[VenueEvent]:
-        return await self._ask(PlaceOrder(order=prepared.order, identity=prepared.identity))
-
-    async def cancel(self, orders: Sequence[Named]) -> Sequence[VenueEvent]:
-        numbers = tuple(named.order for named in orders)
-        return await self._ask(CancelOrders(account=self._account, orders=numbers))
-
-    async def cancel_all(self, scope: CancelScope) -> Sequence[VenueEvent]:
-        return await self._ask(CancelAll(account=self._account, scope=scope))
-
-    async def open_orders(self) -> OpenOrdersListed:
-        return _first(await self._ask(QueryOpenOrders(account=self._account)), OpenOrdersListed)
-
-    async def order(self, named: Named) -> OrderReported | OrderNotFound:
-        (event,) = await self._ask(QueryOrder(account=self._account, order=named.order))
-        if isinstance(event, OrderReported | OrderNotFound):
-            return event
-        raise BrokenInvariant(f"the paper venue answered {event} to a question about an order")
-
-    async def fills(self, since_ns: int) -> FillsListed:
-        """Return all fills since a time. Raises BadInput where some are no longer kept."""
-        events = await self._ask(QueryFills(account=self._account, since_ns=since_ns))
-        if events and isinstance(events[0], QueryFailed):
-            raise BadInput(events[0].reason)
-        return _first(events, FillsListed)
+        return await self.ask(PlaceOrder(order=prepared.order, identity=prepared.identity))
 
     async def balances(self) -> BalancesListed:
         """Return cash; the answer also holds the positions, which are asked for next."""
-        events = await self._ask(QueryBalances(account=self._account))
-        self._positions = _first(events[1:], PositionsListed)
-        return _first(events, BalancesListed)
+        events = await self.ask(QueryBalances(account=self._account))
+        self._positions = only(events[1:], PositionsListed)
+        return only(events[:1], BalancesListed)
 
     async def positions(self) -> PositionsListed:
         """Return settled holdings as they stood when the balances were asked for."""
@@ -140,23 +91,3 @@ class PaperDoor:
         if positions is None:
             raise BrokenInvariant("a paper account tells its positions with its balances")
         return positions
-
-    async def redemptions(self, since_ns: int) -> RedemptionsListed:
-        """Return what was paid for tokens of resolved markets since a time."""
-        asked = QueryRedemptions(account=self._account, since_ns=since_ns)
-        return _first(await self._ask(asked), RedemptionsListed)
-
-    async def operate(self, asked: AnyWalletEffect, named: OnNamed) -> Sequence[VenueEvent]:
-        """Redeem, merge or split: this venue does it at once."""
-        del named
-        return await self._ask(asked)
-
-    async def operation(self, asked: QueryOperation) -> Sequence[VenueEvent]:
-        """Say that it is not known: what this venue does, it has answered."""
-        return await self._ask(asked)
-
-
-def _first(events: Sequence[VenueEvent], kind: type[T]) -> T:
-    if events and isinstance(events[0], kind):
-        return cast("T", events[0])
-    raise BrokenInvariant(f"the paper venue answered {events} instead of {kind.__name__}")

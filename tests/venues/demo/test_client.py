@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from engine.clock import WallClock
-from engine.domain.effects import CancelScope
+from engine.domain.effects import CancelAll, CancelScope
 from engine.domain.events import (
     BookReplaced,
     InstrumentListed,
@@ -154,14 +154,14 @@ async def test_no_web_page_can_cancel_all_or_listen(
     await venue.send(venue.prepare(order(place, 1)))
     account = {"account": ANN}
     async with aiohttp.ClientSession(headers=headers) as page:
-        whole = wire.pack(CancelScope())
-        async with page.post(place.url + wire.CANCEL_ALL, params=account, data=whole) as answer:
+        whole = wire.pack(CancelAll(account=ANN))
+        async with page.post(place.url + wire.ASK, params=account, data=whole) as answer:
             assert answer.status == wire.FORBIDDEN_STATUS
             assert "web page" in wire.unpack_refusal(await answer.read()).text
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             await page.ws_connect(place.url + wire.USER, params=account)
         assert refused.value.status == wire.FORBIDDEN_STATUS
-        async with page.options(place.url + wire.CANCEL_ALL) as asked:
+        async with page.options(place.url + wire.ASK) as asked:
             assert "access-control-allow-origin" not in asked.headers
     assert len((await venue.open_orders()).orders) == 1
 
