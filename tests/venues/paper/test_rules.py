@@ -1,5 +1,3 @@
-from decimal import Decimal
-
 import msgspec
 import pytest
 
@@ -9,13 +7,6 @@ from engine.venues.paper import rules
 from tests.venues.paper.world import BINARY, BUY, LINEAR, SELL, SPOT, World
 
 WORLD = World()
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [("5.000000", "5"), ("0.4050", "0.405"), ("100", "100"), ("0.00", "0")]
-)
-def test_numbers_are_written_without_trailing_zeros(value: str, text: str) -> None:
-    assert rules.number(Decimal(value)) == text
 
 
 @pytest.mark.parametrize("cents", [1, 50, 99])
