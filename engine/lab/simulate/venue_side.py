@@ -10,11 +10,7 @@ from random import Random
 
 import msgspec
 
-from engine.domain.effects import (
-    Effect,
-    PlaceOrder,
-    QueryOpenOrders,
-)
+from engine.domain.effects import Effect, PlaceOrder, QueryOpenOrders
 from engine.domain.events import (
     FillSettled,
     FillVoided,

@@ -16,7 +16,7 @@ from engine.errors import BadInput, BrokenInvariant, PitbossError
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.services import HEARTBEAT, Services, VenueHeartbeat
 from engine.venues.polymarket.account import outcomes
-from engine.venues.polymarket.account.beats import Beats, HealthLease, S
+from engine.venues.polymarket.account.beats import Beats, HealthLease, S, SecondWriter
 from engine.venues.polymarket.account.door import PolymarketDoor
 from engine.venues.polymarket.account.outcomes import BeatRefused, VenueRefusal
 from engine.venues.polymarket.account.user_stream import PolymarketUser
@@ -109,9 +109,6 @@ class PolymarketBeat:
             await asyncio.sleep(LOOK_S)
 
     async def _beat(self, venue: PolymarketVenue, now_ns: int) -> None:
-        # Only a live account loads what signs and sends.
-        from engine.venues.polymarket.account.beats import SecondWriter  # noqa: PLC0415
-
         try:
             async with asyncio.timeout(ANSWER_S_MAX):
                 await venue.beat()
