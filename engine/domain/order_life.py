@@ -1,7 +1,7 @@
 """The life of an order: one table of moves, nothing else.
 
-Takes a state and what happened, gives the next state, refuses (raises `InvalidTransition`) what the
-table does not have. Two channels of a venue (the answer to our request and the user stream) race
+From a state and what happened to the next state; what the table does not have, the executor refuses
+(`InvalidTransition`). Two channels of a venue (the answer to our request and the user stream) race
 each other, and a fill may overtake both, so a happening may find an order already further on: those
 rows keep the later state and say why. Law L: nothing else ever goes backwards.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 from enum import StrEnum
 
 from engine.domain.orders import ORDER_ENDS, OrderState
-from engine.errors import InvalidTransition
 
 
 class Happened(StrEnum):
@@ -275,11 +274,3 @@ TOLD: dict[tuple[OrderState, Happened], OrderState] = {
 }
 """Moves that the journal's record of what happened tells by itself. Whoever reads it follows these
 and no others: where the executor's order then stands elsewhere, it journals an `OrderChanged`."""
-
-
-def move(state: OrderState, happened: Happened) -> OrderState:
-    """Return the state after `happened`. Raises InvalidTransition on a missing pair."""
-    after = TRANSITIONS.get((state, happened))
-    if after is None:
-        raise InvalidTransition(f"an order that is {state} cannot have {happened}")
-    return after
