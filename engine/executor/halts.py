@@ -320,7 +320,7 @@ class TradingHalts:
         questions: Questions,
         proofs: ZeroProofs,
         markets: Markets,
-        asks_since: Callable[[int], None],
+        wallet_goes_on: Callable[[LossAccepted], None],
     ) -> None:
         self._table = table
         self._blocks = blocks
@@ -329,7 +329,7 @@ class TradingHalts:
         self._questions = questions
         self._proofs = proofs
         self._markets = markets
-        self._asks_since = asks_since
+        self._wallet_goes_on = wallet_goes_on
         self._marks_wait_ns = settings.marks_wait_ms_max * MS
         self._waiting_since_ns: int | None = None
         self._mark_age_ns_max = 0
@@ -432,7 +432,7 @@ class TradingHalts:
         table.last_id = max(table.last_id, event.orders_until)
         reach_ns = questions.fills_reach_ns
         questions.fills_reach_ns = event.since_ns if reach_ns < 0 else min(reach_ns, event.since_ns)
-        self._asks_since(event.since_ns)
+        self._wallet_goes_on(event)
 
     # -- money -------------------------------------------------------------------------------------
 

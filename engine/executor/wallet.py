@@ -26,6 +26,7 @@ from engine.domain.effects import (
     SplitCash,
 )
 from engine.domain.events import (
+    LossAccepted,
     OperationMoved,
     OperationNamed,
     OperationNotFound,
@@ -171,9 +172,10 @@ class WalletOperations:
         if operation is not None:
             operation.question, operation.questioned_ns = asked.number, now_ns
 
-    def asks_since(self, since_ns: int) -> None:
-        """Go on behind lost records: payments are asked for since then."""
-        self.state.listed_ns = min(self.state.listed_ns, since_ns)
+    def loss_accepted(self, event: LossAccepted) -> None:
+        """Go on behind lost records: no number is used again, payments are asked for since then."""
+        self.state.last += event.orders_until  # thousands: no file keeps how many were lost
+        self.state.listed_ns = min(self.state.listed_ns, event.since_ns)
 
     # -- asking ------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from engine.domain.effects import (
@@ -271,24 +272,43 @@ def test_a_journaled_request_of_an_earlier_life_keeps_its_number(held: Any) -> N
     assert (state.last, list(state.operations)) == (3, [3])
 
 
+def loss(rig: Any) -> LossAccepted:
+    return LossAccepted(
+        account=rig.build.account,
+        orders_until=OrderId(100),
+        since_ns=5,
+        journal_seq=1,
+        projected_seq=2,
+        projected_crc=0,
+        who="operator",
+    )
+
+
 def test_an_accepted_loss_has_payments_asked_for_since_then(waits: Any) -> None:
     waits.tell(WON)
     waits.tell(listed(waits))
-    waits.tell(
-        LossAccepted(
-            account=waits.build.account,
-            orders_until=OrderId(100),
-            since_ns=5,
-            journal_seq=1,
-            projected_seq=2,
-            projected_crc=0,
-            who="operator",
-        )
-    )
+    waits.tell(loss(waits))
     told = waits.wait(70)
 
     (question,) = [one for one in told if isinstance(one, QueryRedemptions)]
     assert question.since_ns == waits.executor.ledger.state.funded_ns
+
+
+def test_behind_an_accepted_loss_no_operation_has_the_number_of_a_lost_one(held: Any) -> None:
+    pair(held)
+    lost = held.executor.wallet.state.last + 1  # a merge that the venue has done, unknown here
+    held.tell(loss(held))
+    number = by_hand(held, MergePairs, 30).operation
+    silent = OperationUnanswered(account=held.build.account, operation=number, reason="HTTP 500")
+    held.tell(silent)  # it never arrived
+    for _ in range(4):
+        for question in about(held.wait(5)):
+            unknown = msgspec.structs.replace(not_found(held, question), operation=number)
+            done = moved(held, OperationState.CONFIRMED, lost)
+            held.tell(done if question.operation == lost else unknown)
+
+    assert not held.executor.ledger.state.reservations
+    assert held.executor.wallet.pairs(M1)[0] == 30 * SHARE
 
 
 def test_money_for_tokens_nobody_bought_here_is_told_once(waits: Any) -> None:
