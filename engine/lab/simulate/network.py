@@ -76,7 +76,7 @@ class Network(EffectDoor):
         faults: Faults,
         random: Random,
         later: Later,
-        leaves: Callable[[Order], None],
+        leaves: Callable[[Order | AnyWalletEffect], None],
     ) -> None:
         super().__init__(side.account)
         self.sending_dies = False
@@ -114,6 +114,7 @@ class Network(EffectDoor):
     async def operate(self, asked: AnyWalletEffect, named: OnNamed) -> Sequence[VenueEvent]:
         """Submit an operation. Raises EngineDied where the engine ends before the first byte."""
         self._die_with(Redeeming.ASKED)
+        self._leaves(asked)
         return await super().operate(asked, named)
 
     async def close(self) -> None:

@@ -343,7 +343,8 @@ class SimulatedAccount:
         """True where the journal loses its end with the life that goes on now."""
         self._lost: list[Record] | None = None
         """What the journal lost and nobody has accepted yet."""
-        self._left: dict[OrderId, Order] = {}
+        self._left: dict[int, Order | AnyWalletEffect] = {}
+        """What left, by its number; an operation of the wallet has its own below zero."""
         self._makers = makers
         self.starts = 0
         self.snapshot_every = random.choice((200, 1_000, 50_000))
@@ -502,12 +503,15 @@ class SimulatedAccount:
         else:
             self.lives.heard(message, life, self.speak)
 
-    def _leaves(self, order: Order) -> None:
-        """Show the bytes of an order that leave to the judges."""
-        for name, judge in LEAVING.items():
-            self._judged(name, judge(order, self.seen), order)
-        before = self._left.setdefault(order.id, order)
-        self._judged("numbers", "" if before == order else f"{before} had its number", order)
+    def _leaves(self, sent: Order | AnyWalletEffect) -> None:
+        """Show the bytes of an order or of an operation that leave to the judges."""
+        number = sent.id if isinstance(sent, Order) else -sent.operation
+        if isinstance(sent, Order):
+            for name, judge in LEAVING.items():
+                self._judged(name, judge(sent, self.seen), sent)
+        before = self._left.setdefault(number, sent)
+        if before != sent:
+            self.speak("numbers", f"{before} had the number of {sent}")
 
     def _proven(self, life: EngineRun, scope: KillScope | None) -> None:
         """Compare a proof with the truth at the moment at which the engine holds it for true."""

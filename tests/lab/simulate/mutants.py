@@ -129,6 +129,13 @@ def _numbers_begin_again(patch: Patch) -> None:
     patch.setattr(Known, "messages", unread)
 
 
+def _operations_begin_again(patch: Patch) -> None:
+    def unnumbered(self: Any, event: Any) -> None:
+        self.state.listed_ns = min(self.state.listed_ns, event.since_ns)
+
+    patch.setattr(WalletOperations, "loss_accepted", unnumbered)
+
+
 def _lost_fills_stay_lost(patch: Patch) -> None:
     messages = Known.messages
 
@@ -457,6 +464,7 @@ MUTANTS = (
     Mutant("a daily stop lifts with a restart", _stop_lifts_with_a_life, (F.CRASH,), 64, 3.0),
     Mutant("each life begins the day anew", _life_begins_the_day, (F.CRASH,), 12, 2.0),
     Mutant("lost numbers are used again", _numbers_begin_again, (F.JOURNAL_LOST,), 12, 2.0),
+    Mutant("lost operations number others", _operations_begin_again, (F.JOURNAL_LOST,), 16, 4.0),
     Mutant("lost fills stay lost", _lost_fills_stay_lost, (F.JOURNAL_LOST,), 12, 2.0),
     Mutant("the latch is forgotten", _latch_is_forgotten, (F.KILL,), 12, 2.0),
     Mutant("a duplicate fill is booked twice", _duplicates_are_booked, (F.REPORT_TWICE,)),
