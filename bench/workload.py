@@ -9,7 +9,8 @@ position of one thousand.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ INSTRUMENT = Instrument(
 SIZE = 1000
 """Size increments per unit."""
 
-BLOCK_ROWS = 20_000
+BLOCK_ROWS = 2_000
 """Rows turned into Python numbers at a time: memory does not grow with the recording."""
 
 
@@ -45,16 +46,19 @@ class WorkloadRecording:
 
     def events(self) -> Iterator[tuple[int, Event]]:
         """Give (time, event) in order, level changes as the venue would send them."""
+        return chain.from_iterable(self._blocks())
+
+    def _blocks(self) -> Iterator[Iterable[tuple[int, Event]]]:
         identifier = INSTRUMENT.id
         first = int(self._rows[0, 0])
         span = int(self._rows[-1, 0]) - first + 1_000_000
-        yield first, InstrumentListed(instrument=INSTRUMENT)
-        yield first, BookReplaced(instrument=identifier, bids=(), asks=())
+        yield ((first, InstrumentListed(instrument=INSTRUMENT)),)
+        yield ((first, BookReplaced(instrument=identifier, bids=(), asks=())),)
         state = np.zeros(4, np.int64)
         for turn in range(self._repeat):
             for start in range(0, len(self._rows), BLOCK_ROWS):
-                block = self._rows[start : start + BLOCK_ROWS]
-                yield from _block(block, state, turn * span)
+                block = np.array(self._rows[start : start + BLOCK_ROWS])
+                yield _told(block, state, turn * span)
                 self.stats.frames += len(block)
                 state = block[-1, 2:6]
 
@@ -63,12 +67,12 @@ BID_GONE, ASK_GONE, BID_SET, ASK_SET, TRADED = 1, 2, 4, 8, 16
 """What a row tells: bits of its code."""
 
 
-def _block(block, state, shift_ns):
+def _told(block, state, shift_ns):
     """Give a block's events; `state` is bid, its size, ask and its size before it.
 
-    What changed is found for all rows at once. A trade's row repeats the book before it.
+    What changed is found for all rows at once, and only what is told becomes Python's numbers. A
+    trade's row repeats the book before it.
     """
-    buy, sell, identifier = Side.BUY, Side.SELL, INSTRUMENT.id
     book = block[:, 2:6]
     before = np.vstack((state, book[:-1]))
     moved = book != before
@@ -79,24 +83,40 @@ def _block(block, state, shift_ns):
         + (moved[:, 2] | moved[:, 3]) * ASK_SET
         + (block[:, 1] == 1) * TRADED
     )
-    sized = block * np.array([1, 1, 1, SIZE, 1, SIZE, 1, 1, SIZE])
-    sized[:, 0] += shift_ns
-    columns = zip(codes.tolist(), sized.tolist(), before.tolist(), strict=True)
-    for code, (now, _, bid, bid_size, ask, ask_size, price, side, size), last in columns:
+    shown = book * (1, SIZE, 1, SIZE)
+    bids, asks = codes == BID_SET, codes == ASK_SET
+    level = np.where(asks[:, None], shown[:, 2:], shown[:, :2])
+    trades = block[codes == TRADED, 6:] * (1, 1, SIZE)
+    several = (codes != TRADED) & ~(bids | asks)
+    return _events(
+        zip(codes.tolist(), (block[:, 0] + shift_ns).tolist(), *level.T.tolist(), strict=True),
+        iter(trades.tolist()),
+        iter(np.hstack((before[several, ::2], shown[several])).tolist()),
+    )
+
+
+def _events(rows, trades, several):
+    """Give an event for each row, most of which set one level; the others are asked for in turn."""
+    buy, sell, identifier = Side.BUY, Side.SELL, INSTRUMENT.id
+    for code, now, price, size in rows:
         if code == BID_SET:
-            changes = ((buy, bid, bid_size),)
+            yield now, BookChanged(instrument=identifier, changes=((buy, price, size),))
         elif code == ASK_SET:
-            changes = ((sell, ask, ask_size),)
+            yield now, BookChanged(instrument=identifier, changes=((sell, price, size),))
         elif code == TRADED:
+            at, side, traded = next(trades)
             aggressor = buy if side == 1 else sell
             yield (
                 now,
-                TradePrinted(instrument=identifier, price=price, size=size, aggressor=aggressor),
+                TradePrinted(instrument=identifier, price=at, size=traded, aggressor=aggressor),
             )
-            continue
         else:
-            told = (
-                (buy, last[0], 0), (sell, last[2], 0), (buy, bid, bid_size), (sell, ask, ask_size),
-            )  # fmt: skip
-            changes = tuple(one for bit, one in enumerate(told) if code >> bit & 1)
-        yield now, BookChanged(instrument=identifier, changes=changes)
+            bid_gone, ask_gone, bid, bid_size, ask, ask_size = next(several)
+            gone = ((buy, bid_gone, 0),) if code & BID_GONE else ()
+            if code & ASK_GONE:
+                gone += ((sell, ask_gone, 0),)
+            if code & BID_SET:
+                gone += ((buy, bid, bid_size),)
+            if code & ASK_SET:
+                gone += ((sell, ask, ask_size),)
+            yield now, BookChanged(instrument=identifier, changes=gone)
