@@ -17,8 +17,8 @@ class Cell:
     """One instrument of one bot: when it may be evaluated again, and whether it should be."""
 
     __slots__ = (
-        "bot", "due_ns", "free_ns", "instrument", "listed_ns", "mid2", "mid2_moved_min", "quiet",
-        "touch", "touch_alone", "turn",
+        "bot", "due_ns", "free_ns", "instrument", "listed_ns", "mid2_above", "mid2_below",
+        "mid2_moved_min", "quiet", "touch", "touch_alone", "turn",
     )  # fmt: skip
 
     def __init__(self, bot: Bot, instrument: InstrumentId) -> None:
@@ -27,8 +27,8 @@ class Cell:
         self.free_ns = 0
         """Not before this time (the strategy's own debounce)."""
         self.mid2_moved_min = bot.strategy.mid2_moved_min
-        self.mid2: int | None = None
-        """Twice the mid it was last woken for, where only moves wake it."""
+        self.mid2_above = self.mid2_below = 0
+        """Between them twice the mid does not wake it, where only moves do; both 0 = any does."""
         self.touch_alone = bot.strategy.touch_alone
         self.touch: tuple[int, ...] = ()
         """The touch as it saw it last, where only that wakes it."""

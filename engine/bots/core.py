@@ -77,6 +77,9 @@ _RUNNING, _MONEY = BotState.RUNNING, frozenset({OrderFilled, CashMoved})
 IDLE_NS = 10 * SECOND_NS
 """The tick while nothing is held, working or unwell: a recording may be silent for days."""
 
+BOOKS = frozenset({BookChanged, BookReplaced, TradePrinted})
+"""Events the executor never hears itself."""
+
 PASSED_ON = (
     InstrumentListed, InstrumentClosed, InstrumentResolved, BookDistrusted, FeedLost, FeedRestored,
 )  # fmt: skip
@@ -249,30 +252,24 @@ class AccountCore:
 
     def market(self, event: Event, now_ns: int) -> bool:
         """Take a market event. True = call `turn` now; False = it woke nobody."""
-        kind = type(event)
-        if kind is BookChanged:
-            view = self.cache.changed(event, now_ns)  # type: ignore[arg-type]
-            return view is not None and self._book(view, event, now_ns)
-        self.cache.receive(event, now_ns)
-        if kind is TradePrinted or kind is BookReplaced:
-            view = self.cache.views.get(event.instrument)  # type: ignore[attr-defined]
-            return view is not None and self._book(view, event, now_ns)
-        if isinstance(event, ReferencePriced):
-            self._reference(event, now_ns)
-        else:
-            self._listing(event, now_ns)
-        return True
+        return self.wake(self.cache.receive(event, now_ns), event, now_ns)
 
-    def _book(self, view: BookView, event: Event, now_ns: int) -> bool:
-        """Wake whom the book or the trade concerns."""
+    def wake(self, view: BookView | None, event: Event, now_ns: int) -> bool:
+        """Wake whom an event concerns that the cache gave this view for; as `market`."""
+        if view is None:
+            if isinstance(event, ReferencePriced):
+                self._reference(event, now_ns)
+            else:
+                self._listing(event, now_ns)
+            return type(event) not in BOOKS
         woke = False
-        for cell in self._cells.get(view.instrument.id, ()):
+        for cell in self._cells.get(event.instrument, ()):  # type: ignore[attr-defined]
             least = cell.mid2_moved_min
             if least:
-                mid2, last = view.mid2, cell.mid2
-                if mid2 is None or (last is not None and -least < mid2 - last < least):
+                mid2 = view.mid2
+                if mid2 is None or cell.mid2_above < mid2 < cell.mid2_below:
                     continue
-                cell.mid2 = mid2
+                cell.mid2_above, cell.mid2_below = mid2 - least, mid2 + least
             elif cell.touch_alone and type(event) is not TradePrinted:
                 if not cell.touched(view.book.touch, event):
                     continue
@@ -281,7 +278,9 @@ class AccountCore:
             if not cell.quiet:
                 self._wake(cell, now_ns)
                 woke = True
-        return woke or bool(self._effects)
+        if self._effects:
+            return True
+        return woke
 
     def venue(self, event: Event, now_ns: int) -> None:
         """Take a report of venue, timer or engine, of this account. Call `turn` afterwards."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from engine.caches.views import BookView, InstrumentViews, References, ReferenceView
+from engine.domain.books import Book
 from engine.domain.events import (
     BookChanged,
     BookDistrusted,
@@ -36,26 +37,35 @@ class MarketCache:
         self.references = References()
         self.orphans = 0
 
-    def receive(self, event: Event, now_ns: int) -> None:
-        """Take one market event; anything else is ignored."""
+    def book(self, instrument: InstrumentId) -> Book:
+        """Return the book of a listed instrument: the same one until it is forgotten."""
+        return self.views[instrument].book
+
+    def receive(self, event: Event, now_ns: int) -> BookView | None:
+        """Take one market event; anything else is ignored.
+
+        Give the view of which a book or a trade was told; None for an orphan and all other events.
+        """
         kind = type(event)
         if kind is BookChanged:
-            self.changed(event, now_ns)  # type: ignore[arg-type]
-        elif kind is BookReplaced:
-            self._replaced(event, now_ns)  # type: ignore[arg-type]
-        elif kind is TradePrinted:
+            return self.changed(event, now_ns)  # type: ignore[arg-type]
+        if kind is BookReplaced:
+            return self._replaced(event, now_ns)  # type: ignore[arg-type]
+        if kind is TradePrinted:
             view = self.views.get(event.instrument)  # type: ignore[attr-defined]
             if view is None:
                 self.orphans += 1
             else:
                 view.last_trade = event.price  # type: ignore[attr-defined]
-        else:
-            self._rare(event, now_ns)
+            return view
+        self._rare(event, now_ns)
+        return None
 
     def changed(self, event: BookChanged, now_ns: int) -> BookView | None:
         """Take level changes, the most frequent event; give the view, None for an orphan."""
-        view = self.views.get(event.instrument)
-        if view is None:
+        try:
+            view = self.views[event.instrument]
+        except KeyError:
             self.orphans += 1
             return None
         book = view.book
@@ -67,11 +77,11 @@ class MarketCache:
             view.two_sided_ns = now_ns
         return view
 
-    def _replaced(self, event: BookReplaced, now_ns: int) -> None:
+    def _replaced(self, event: BookReplaced, now_ns: int) -> BookView | None:
         view = self.views.get(event.instrument)
         if view is None:
             self.orphans += 1
-            return
+            return None
         view.book.replace(event.bids, event.asks)
         view.trusted = True
         view.distrust = ""
@@ -80,6 +90,7 @@ class MarketCache:
         if book.bid_prices and book.ask_prices:
             view.mid2 = book.bid_prices[-1] + book.ask_prices[0]
             view.two_sided_ns = now_ns
+        return view
 
     def _rare(self, event: Event, now_ns: int) -> None:
         match event:

@@ -17,6 +17,7 @@ import msgspec
 from engine.domain.effects import AnyEffect, AnyWalletEffect, CancelScope, QueryOperation
 from engine.domain.events import (
     BalancesListed,
+    BookChanged,
     Event,
     FillsListed,
     OpenOrdersListed,
@@ -153,6 +154,13 @@ class VenueCore(Protocol):
 
     def hear(self, event: Event, now_ns: int) -> list[VenueOutput]:
         """Take a market event (paper: the feed it wraps); give what it caused at once."""
+        ...
+
+    def changed(self, event: BookChanged, now_ns: int) -> None:
+        """Take level changes, the most frequent event, before which nothing is due.
+
+        They cause nothing at once and make nothing due.
+        """
         ...
 
     @property

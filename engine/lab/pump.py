@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from engine.bots.core import AccountCore
+from engine.bots.core import BOOKS, AccountCore
 from engine.domain.effects import PlaceOrder, RaiseAlert, SetTimer
 from engine.domain.events import (
     BookChanged,
-    BookReplaced,
     Event,
     InstrumentClosed,
     InstrumentListed,
@@ -27,7 +26,6 @@ from engine.domain.events import (
     OrderFilled,
     StrikeProven,
     TimerFired,
-    TradePrinted,
 )
 from engine.domain.instruments import AccountId
 from engine.domain.orders import Order
@@ -43,9 +41,6 @@ ALERTS_MAX = 1_000
 
 GATES = frozenset({LatchSet, LatchReleased, ModeChanged})
 """What the gateway must hear, too."""
-
-BOOKS = frozenset({BookChanged, BookReplaced, TradePrinted})
-"""Events the executor never hears itself."""
 
 SILENCE_NS_MAX = 600 * 1_000_000_000
 """How much of a silence passes timer by timer. What falls due later in it happens once, at its end:
@@ -79,6 +74,7 @@ class Driver:
         recorder: Recorder,
         placed: Callable[[PlaceOrder], None],
         filled: Callable[[OrderFilled, int], None],
+        listed: Callable[[Event, int], None] = lambda *_: None,
     ) -> None:
         self.desk = desk
         self.gateway = gateway
@@ -88,12 +84,13 @@ class Driver:
         self._outbox = gateway.outbox
         self._placed = placed
         self._filled = filled
+        self._listed = listed
         self._account: AccountId = venue.account()
         self._timers: list[tuple[int, int, str]] = []
         self._timer_at: dict[str, int] = {}
         self._counter = 0
-        self._rest_ns = NEVER
-        """When something but the venue is due."""
+        self._due_ns = NEVER
+        """When anything is due next, as far as it is known here: see `_ask_venue`."""
         self._reached_ns = 0
         """Up to when everything that was due has happened."""
         self.alerts: list[tuple[int, RaiseAlert]] = []
@@ -103,15 +100,24 @@ class Driver:
 
     @property
     def due_ns(self) -> int:
-        venue, rest = self.venue.due_ns, self._rest_ns
-        return rest if venue is None or venue > rest else venue
+        """When anything is due next."""
+        self._ask_venue()
+        return self._due_ns
 
-    def _rest_due(self) -> int:
-        """When something but the venue is due; it only changes where time or a turn passed."""
+    def _ask_venue(self) -> None:
+        """Learn when the venue is due: it heard something, or somebody else moved it."""
+        venue_ns = self.venue.due_ns
+        if venue_ns is not None and venue_ns < self._due_ns:
+            self._due_ns = venue_ns
+
+    def _next_ns(self) -> int:
         due = self.desk.due_ns
         gateway = self.gateway.due_ns
         if gateway is not None and gateway < due:
             due = gateway
+        venue = self.venue.due_ns
+        if venue is not None and venue < due:
+            due = venue
         if self._timers and self._timers[0][0] < due:
             due = self._timers[0][0]
         return due
@@ -133,33 +139,53 @@ class Driver:
     def start(self, now_ns: int) -> None:
         """Begin at this time: let the bots run. Must come before anything else."""
         self.desk.start(now_ns)
-        self._rest_ns = self._reached_ns = now_ns
+        self._due_ns = self._reached_ns = now_ns
 
     def feed(self, event: Event, now_ns: int) -> None:
-        venue = self.venue
-        due = venue.due_ns
-        if self._rest_ns <= now_ns or (due is not None and due <= now_ns):
-            self.run_until(now_ns)
+        """Take one market event at its time."""
+        self.play(((now_ns, event),))
+
+    def play(self, told: Iterable[tuple[int, Event]]) -> None:
+        """Take market events in order, each at its time.
+
+        The cache has an event first, so that a venue may share its books; then the venue hears it,
+        then the desk. Most move neither an order nor a strategy: then there is nothing to turn.
+        """
+        keep, tell_venue, wake = self.desk.cache.changed, self.venue.changed, self.desk.wake
+        self._ask_venue()
+        for now_ns, event in told:
+            if self._due_ns <= now_ns:
+                self.run_until(now_ns)
+            if type(event) is BookChanged:
+                view = keep(event, now_ns)
+                tell_venue(event, now_ns)
+                if wake(view, event, now_ns):
+                    self._woken(now_ns, turns=False)
+            else:
+                self._play_rarer(event, now_ns)
+
+    def _play_rarer(self, event: Event, now_ns: int) -> None:
         kind = type(event)
-        if kind is not BookChanged and kind in KEPT:
-            self._recorder.append(self._account, event, now_ns)
-        outputs = venue.hear(event, now_ns)
+        if kind in KEPT:
+            self._keep(self._account, event, now_ns)
+        view = self.desk.cache.receive(event, now_ns)
+        outputs = self.venue.hear(event, now_ns)
         if outputs:
             self._hear(outputs, now_ns)
-        # Most events move neither an order nor a strategy: then there is nothing to turn.
-        woke = self.desk.market(event, now_ns)
-        if outputs or (woke and kind not in BOOKS):
-            self._settle(now_ns)
-        elif woke:
-            self._woken(now_ns)
+        else:
+            self._ask_venue()
+        if self.desk.wake(view, event, now_ns) or outputs:
+            self._woken(now_ns, turns=bool(outputs) or kind not in BOOKS)
+        if kind in KEPT:
+            self._listed(event, now_ns)
 
-    def _woken(self, now_ns: int) -> None:
+    def _woken(self, now_ns: int, *, turns: bool) -> None:
         """Turn, unless all who were woken must wait: a book gives the executor nothing to do."""
         due = self.desk.due_ns
-        if due <= now_ns:
+        if turns or due <= now_ns:
             self._settle(now_ns)
-        elif due < self._rest_ns:
-            self._rest_ns = due
+        elif due < self._due_ns:
+            self._due_ns = due
 
     def tell(self, event: Event, now_ns: int) -> None:
         """Take an engine event (latch, health, cash) at its time; it is recorded."""
@@ -204,7 +230,7 @@ class Driver:
                     self._send(self.gateway.receive(effect, now_ns), now_ns)  # type: ignore[arg-type]
         else:
             raise BrokenInvariant(f"more than {TURNS_MAX} turns within one moment")
-        self._rest_ns = self._rest_due()
+        self._due_ns = self._next_ns()
 
     def _send(self, requests: list[Request], now_ns: int) -> None:
         """Send requests; what the venue answers at once may free further ones."""

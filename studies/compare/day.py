@@ -78,6 +78,9 @@ class ExchangeVenue:
         del event, now_ns
         return []
 
+    def changed(self, event: BookChanged, now_ns: int) -> None:
+        """Ignore level changes, too."""
+
     def request(self, request: Request, now_ns: int) -> list[VenueOutput]:
         """Take a request; it arrives after the latency."""
         self._push(now_ns + self._latency_ns, request)

@@ -506,7 +506,7 @@ class Terminal(io.StringIO):
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make progress due all the time."""
-    monkeypatch.setattr(replay_module, "PROGRESS_EVERY_FRAMES", 20)
+    monkeypatch.setattr(replay_module, "BLOCK_EVENTS", 20)
     monkeypatch.setattr(replay_command, "PROGRESS_EVERY_S", 0.0)
 
 

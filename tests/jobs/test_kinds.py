@@ -136,7 +136,7 @@ def test_a_replay_that_is_cancelled_leaves_no_folder(
     def cancelled(*_: object) -> None:
         raise Cancelled
 
-    monkeypatch.setattr("engine.lab.replay.run.PROGRESS_EVERY_FRAMES", 10)
+    monkeypatch.setattr("engine.lab.replay.run.BLOCK_EVENTS", 10)
     monkeypatch.setattr(JobContext, "progress", cancelled)
     with pytest.raises(Cancelled):
         works()["replay"](ReplayJob(path=str(tape)), context(config))

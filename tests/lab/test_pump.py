@@ -11,6 +11,7 @@ import pytest
 from engine.bots.bot import Bot
 from engine.bots.core import AccountCore
 from engine.caches.markets import MarketCache
+from engine.caches.views import BookView
 from engine.domain.effects import (
     CancelOrders,
     Effect,
@@ -120,19 +121,23 @@ class Asked(PaperVenue):
         self.log.append(("venue hears", event, now_ns))
         return super().hear(event, now_ns)
 
+    def changed(self, event: BookChanged, now_ns: int) -> None:
+        self.log.append(("venue hears", event, now_ns))
+        super().changed(event, now_ns)
 
-class Heard(MarketCache):
+
+class Hearing(AccountCore):
     log: Log
 
-    def receive(self, event: Event, now_ns: int) -> None:
+    def wake(self, view: BookView | None, event: Event, now_ns: int) -> bool:
         self.log.append(("desk hears", event, now_ns))
-        super().receive(event, now_ns)
+        return super().wake(view, event, now_ns)
 
 
 class World:
     """A market maker over a paper venue; `log` has everything that passed between the parts."""
 
-    def __init__(self, *, life_ms: int | None = None, **paper: Any) -> None:
+    def __init__(self, *, life_ms: int | None = None, shares: bool = True, **paper: Any) -> None:
         self.log: Log = []
         gate = RiskGate(
             limits=RiskLimits(), breakers=Breakers(RiskLimits()), exposure=ExposureBook()
@@ -150,11 +155,11 @@ class World:
             name=name, account=ACCOUNT, strategy=build("market_maker", parameters, name),
             capital_micro=10**9, everything=True,
         )  # fmt: skip
-        cache = Heard()
-        venue = Asked(ACCOUNT, PaperSettings(**paper))
-        for part in (executor, cache, venue):
+        cache = MarketCache()
+        venue = Asked(ACCOUNT, PaperSettings(**paper), cache.book if shares else None)
+        self.desk = Hearing(cache=cache, executor=executor, bots=(bot,), decide=lambda _: None)
+        for part in (executor, venue, self.desk):
             part.log = self.log
-        self.desk = AccountCore(cache=cache, executor=executor, bots=(bot,), decide=lambda _: None)
         self.placed: list[PlaceOrder] = []
         self.filled: list[OrderFilled] = []
         self.driver = Driver(
@@ -310,6 +315,19 @@ def test_latch_reaches_the_gateway_and_stops_every_place() -> None:
     assert not [m for _, m in world.at("asked") if type(m) is PlaceOrder]
 
 
+@pytest.mark.parametrize("latency_ms", [0, 250])
+def test_a_venue_that_shares_the_books_of_the_desk_does_what_one_with_its_own_does(
+    latency_ms: int,
+) -> None:
+    logs = []
+    for shares in (True, False):
+        world = World(shares=shares, order_latency_ms=latency_ms, cancel_latency_ms=latency_ms)
+        world.trade()
+        assert world.filled
+        logs.append(world.log)
+    assert logs[0] == logs[1]
+
+
 # -- a desk and a venue of a few lines -------------------------------------------------------------
 
 
@@ -321,6 +339,7 @@ class Bare:
         self.log: list[tuple[int, Any]] = []
         self.again: list[Effect] = []
         """Asked for at every turn."""
+        self.cache = MarketCache()
 
     def start(self, now_ns: int) -> None:
         del now_ns
@@ -329,7 +348,8 @@ class Bare:
     def due_ns(self) -> int:
         return min(self.plans, default=1 << 62)
 
-    def market(self, event: Event, now_ns: int) -> bool:
+    def wake(self, view: BookView | None, event: Event, now_ns: int) -> bool:
+        del view
         self.log.append((now_ns, event))
         return True
 
@@ -375,9 +395,9 @@ def test_what_was_due_earlier_happens_first_and_at_its_own_time() -> None:
 class Debounced(Bare):
     """A desk whose strategy, once woken by a book, must wait for seven nanoseconds."""
 
-    def market(self, event: Event, now_ns: int) -> bool:
+    def wake(self, view: BookView | None, event: Event, now_ns: int) -> bool:
         self.plans.setdefault(now_ns + 7, [])
-        return super().market(event, now_ns)
+        return super().wake(view, event, now_ns)
 
     def turn(self, now_ns: int) -> list[Effect]:
         self.log.append((now_ns, "turn"))
@@ -487,14 +507,11 @@ def test_more_turns_than_the_maximum_within_one_moment_are_refused(
 
 def test_time_that_runs_backwards_is_refused() -> None:
     class Backwards(PaperVenue):
-        dues = iter((5, 5, 5, 5, 3, 3, 3, 3))
-
-        @property
-        def due_ns(self) -> int:
-            return next(self.dues, 1 << 62)
+        due_ns = 5
 
         def advance(self, now_ns: int) -> list[VenueOutput]:
             del now_ns
+            self.due_ns = 3
             return []
 
     driver = bare(Bare(), Backwards(ACCOUNT, PaperSettings()))

@@ -11,6 +11,8 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -262,12 +264,11 @@ def collecting_rarely() -> Iterator[None]:
 # -- The replay driver: a recording through the same executor, risk, planner and gateway as live ---
 
 EQUITY_EVERY_NS = 60 * 1_000_000_000
-PROGRESS_EVERY_FRAMES = 5_000
+BLOCK_EVENTS = 500
+"""Events every replay takes in one go, after which progress is told."""
+
 EQUITY_POINTS_MAX = 100_000
 """69 days of minutes; a longer replay keeps every second point, then every fourth, and so on."""
-
-
-_LISTING = frozenset({InstrumentListed, InstrumentClosed, InstrumentResolved})
 
 
 class Played(msgspec.Struct, kw_only=True):
@@ -306,36 +307,34 @@ def _play_events(
     replays: Sequence[Replay], recording: Recording, played: Played, tell: Callable[[], None]
 ) -> None:
     """Give every replay what the recording tells, to its end or to where it cannot be read on."""
-    feeds = [replay.feed for replay in replays]
-    read = taken = last_ns = sample_ns = 0
-    try:
-        for now_ns, event in recording.events():
-            if now_ns < last_ns:
-                raise BrokenInvariant(f"the recording's clock ran backwards at event {read}")
-            read += 1
-            last_ns = now_ns
-            if read == 1:
-                for replay in replays:
-                    replay.begin(now_ns)
-            for feed in feeds:
-                feed(event, now_ns)
-            if type(event) in _LISTING:
-                for replay in replays:
-                    replay.listed(event, now_ns)
-            if now_ns >= sample_ns:
-                sample_ns = now_ns + EQUITY_EVERY_NS
-                for replay in replays:
-                    replay.sample(now_ns)
-            taken = read
-            if not read % PROGRESS_EVERY_FRAMES:
-                played.events = read
-                tell()
-    except BadInput as error:
-        if taken != read:
-            raise  # it is not the recording that cannot be read
-        played.torn = str(error)
-    finally:
-        played.events, played.last_ns = read, last_ns
+    events = recording.events()
+    while not played.torn:
+        block: list[tuple[int, Event]] = []
+        try:
+            block.extend(islice(events, BLOCK_EVENTS))
+        except BadInput as error:
+            played.torn = str(error)  # what was told before stands in the block
+        if not block:
+            break
+        if not played.events:
+            for replay in replays:
+                replay.begin(block[0][0])
+        _check_order(block, played)
+        for replay in replays:
+            replay.feed(block)
+        played.events += len(block)
+        played.last_ns = block[-1][0]
+        tell()
+
+
+def _check_order(block: Sequence[tuple[int, Event]], played: Played) -> None:
+    """Raise BrokenInvariant where time runs backwards."""
+    times = [played.last_ns, *map(itemgetter(0), block)]
+    if times != sorted(times):
+        back = next(at for at, now_ns in enumerate(times[1:]) if now_ns < times[at])
+        raise BrokenInvariant(
+            f"the recording's clock ran backwards at event {played.events + back}"
+        )
 
 
 class Replay:
@@ -348,6 +347,7 @@ class Replay:
         executor: Executor,
         gateway: GatewayCore,
         venue: VenueCore,
+        cache: MarketCache,
         bots: tuple[Bot, ...],
         recorder: Recorder,
         decide: Callable[[Decision], None],
@@ -356,16 +356,16 @@ class Replay:
         self._cash_micro = cash_micro
         self._recording = recording
         self._executor = executor
-        self._cache = MarketCache()
+        self._cache = cache
         self._bots = bots
         self._recorder = recorder
-        self._desk = AccountCore(cache=self._cache, executor=executor, bots=bots, decide=decide)
+        self._desk = AccountCore(cache=cache, executor=executor, bots=bots, decide=decide)
         self._driver = Driver(
             desk=self._desk, gateway=gateway, venue=venue, recorder=recorder,
-            placed=self._placed, filled=self._filled,
+            placed=self._placed, filled=self._filled, listed=self._listed,
         )  # fmt: skip
-        self.feed = self._driver.feed
-        """Takes one event at its time."""
+        self._sample_ns = 0
+        """When the equity is noted next: after the first event from then on."""
         self._closed: list[tuple[int, InstrumentId]] = []
         self._over: set[InstrumentId] = set()
         """Markets whose result is final: nothing of them is held any more."""
@@ -400,7 +400,17 @@ class Replay:
             self._driver.run_until(played.last_ns + AFTER_NS)
         self._finish(played.last_ns)
 
-    def listed(self, event: Event, now_ns: int) -> None:
+    def feed(self, block: Sequence[tuple[int, Event]]) -> None:
+        """Take events in order, each at its time, and note the equity once a minute."""
+        while block and block[-1][0] >= self._sample_ns:
+            until = 1 + next(at for at, (ns, _) in enumerate(block) if ns >= self._sample_ns)
+            self._driver.play(block[:until])
+            now_ns, block = block[until - 1][0], block[until:]
+            self._sample_ns = now_ns + EQUITY_EVERY_NS
+            self._sample(now_ns)
+        self._driver.play(block)
+
+    def _listed(self, event: Event, now_ns: int) -> None:
         """Note which markets there are, and forget those long over."""
         if isinstance(event, InstrumentListed):
             instrument = event.instrument.id
@@ -422,7 +432,7 @@ class Replay:
             self._over.add(instrument)
         self._cache.forget(instrument)
 
-    def sample(self, now_ns: int) -> None:
+    def _sample(self, now_ns: int) -> None:
         """Note the equity of this moment."""
         points = self.result.equity
         points.append((now_ns, self._executor.equity_mid_micro(now_ns)))
@@ -458,7 +468,7 @@ class Replay:
             self._settle_market(InstrumentId(name), last_ns)
             result.outcome_fills += self._watch.over(InstrumentId(name), market.paid_micro)
         if result.events:
-            self.sample(last_ns)
+            self._sample(last_ns)
         result.equity_end_micro = result.equity[-1][1] if result.equity else 0
         result.orders = executor.orders_placed
         result.cancels = executor.cancels_asked
@@ -528,8 +538,9 @@ def assemble(
         gate=gate,
         settings=ExecutorSettings(),
     )
+    cache = MarketCache()
     return Replay(
-        recording=recording, executor=executor, venue=PaperVenue(account, paper),
-        gateway=GatewayCore(account=account, settings=GATEWAY), bots=bots, recorder=recorder,
-        decide=decide, cash_micro=cash_micro,
+        recording=recording, executor=executor, venue=PaperVenue(account, paper, cache.book),
+        cache=cache, gateway=GatewayCore(account=account, settings=GATEWAY), bots=bots,
+        recorder=recorder, decide=decide, cash_micro=cash_micro,
     )  # fmt: skip

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from engine.domain.books import Book
 from engine.domain.effects import (
     AnyWalletEffect,
     CancelAll,
@@ -54,7 +55,7 @@ from engine.domain.events import (
     VenueEvent,
 )
 from engine.domain.fills import FillId, Liquidity, SizeSource
-from engine.domain.instruments import AccountId, Kind, Leg
+from engine.domain.instruments import AccountId, InstrumentId, Kind, Leg
 from engine.domain.orders import CancelReason, Order, OrderId, OrderState, OrderType, RejectReason
 from engine.errors import BrokenInvariant
 from engine.gateway.door import Prepared, Reply, Request, VenueOutput
@@ -360,14 +361,24 @@ class Requests:
 
 
 class PaperVenue:
-    """A `VenueCore`: give it feed events and requests, hand on what it returns."""
+    """A `VenueCore`: give it feed events and requests, hand on what it returns.
 
-    def __init__(self, account: AccountId, settings: PaperSettings) -> None:
+    It keeps the recorded books itself, unless `book_of` gives those of somebody who keeps them
+    anyway: he lists an instrument and changes its book before the event is told here.
+    """
+
+    def __init__(
+        self,
+        account: AccountId,
+        settings: PaperSettings,
+        book_of: Callable[[InstrumentId], Book] | None = None,
+    ) -> None:
         self._account = account
         self._settings = settings
         self._percent = settings.ahead_percent
         self._agenda = PaperAgenda()
-        self._floor = Matching(account, settings, self._agenda)
+        self._keeps_books = book_of is None
+        self._floor = Matching(account, settings, self._agenda, book_of or (lambda _: None))
         self._entry = PaperOrderEntry(self._floor, settings, self._agenda)
         self._requests = Requests(self._floor, self._entry)
         self._place_ns = settings.order_latency_ms * NS_PER_MS
@@ -376,6 +387,7 @@ class PaperVenue:
         self._out: list[VenueOutput] = []
         self._markets = self._floor.markets
         self._hears: dict[type[Event], Callable[[Any, int], None]] = {
+            BookChanged: self.changed,
             BookReplaced: self._replaced,
             TradePrinted: self._printed,
             InstrumentListed: self._listed,
@@ -422,21 +434,19 @@ class PaperVenue:
         heap = self._agenda.heap
         if heap and heap[0][0] <= now_ns:
             self._run(now_ns)
-        if type(event) is BookChanged:
-            market = self._markets.get(event.instrument)
-            if market is not None and (
-                market.bids or market.asks or market.taken_bids or market.taken_asks
-            ):
-                market.changed(event, self._percent, now_ns)
-            elif market is not None and not market.closed:
-                market.book.apply(event.changes)
-            if not self._out:
-                return []
-        else:
-            heard = self._hears.get(type(event))
-            if heard is not None:
-                heard(event, now_ns)
+        heard = self._hears.get(type(event))
+        if heard is not None:
+            heard(event, now_ns)
         return self._take_out()
+
+    def changed(self, event: BookChanged, now_ns: int) -> None:
+        """Take level changes, before which nothing is due."""
+        market = self._markets.get(event.instrument)
+        if market is not None and not market.closed:
+            if self._keeps_books:
+                market.book.apply(event.changes)
+            if market.bids or market.asks or market.taken_bids or market.taken_asks:
+                market.changed(event, self._percent, now_ns)
 
     @property
     def due_ns(self) -> int | None:
@@ -520,7 +530,9 @@ class PaperVenue:
     def _replaced(self, event: BookReplaced, now_ns: int) -> None:
         market = self._markets.get(event.instrument)
         if market is not None and not market.closed:
-            market.replaced(event, self._percent, now_ns)
+            if self._keeps_books:
+                market.book.replace(event.bids, event.asks)
+            market.replaced(self._percent, now_ns)
 
     def _printed(self, event: TradePrinted, now_ns: int) -> None:
         market = self._markets.get(event.instrument)

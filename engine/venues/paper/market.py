@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from engine.domain.books import Book
-from engine.domain.events import BookChanged, BookReplaced, TradePrinted
+from engine.domain.events import BookChanged, TradePrinted
 from engine.domain.instruments import Instrument, Kind, Leg, Side
 from engine.errors import BadInput
 from engine.venues.paper.account import PaperHolding, Pocket, Wallet
@@ -18,8 +18,10 @@ _BUY, _SELL = Side.BUY, Side.SELL
 class PaperMarket:
     """The recorded book of one instrument, what we took from it, and where our orders stand.
 
-    `taken` holds per side and level what is displayed but gone: our own taker fills and printed
-    volume, until any event sets the level's size again. Its keys are levels of the book.
+    The book is the venue's own, or one that somebody else keeps and has brought up to date before
+    an event is told here. `taken` holds per side and level what is displayed but gone: our own
+    taker fills and printed volume, until any event sets the level's size again. Its keys are levels
+    of the book.
     """
 
     __slots__ = (
@@ -36,11 +38,11 @@ class PaperMarket:
         "torn",
     )
 
-    def __init__(self, instrument: Instrument, purse: Wallet) -> None:
+    def __init__(self, instrument: Instrument, purse: Wallet, book: Book | None = None) -> None:
         self.instrument = instrument
         legs = (Leg.YES, Leg.NO) if instrument.kind is Kind.BINARY else (Leg.BASE,)
         self.pockets = {leg: Pocket(instrument, purse, PaperHolding()) for leg in legs}
-        self.book = Book()
+        self.book = Book() if book is None else book
         self.bids: dict[int, OwnLevel] = {}
         self.asks: dict[int, OwnLevel] = {}
         self.taken_bids: dict[int, int] = {}
@@ -97,8 +99,8 @@ class PaperMarket:
         levels, shown = (self.bids, book.bids) if resting.bid else (self.asks, book.asks)
         level = levels.get(price)
         if level is None:
-            level = levels[price] = OwnLevel()
-        resting.ahead = shown.get(price, 0)
+            level = levels[price] = OwnLevel(displayed=shown.get(price, 0))
+        resting.ahead = level.displayed
         level.orders.append(resting)
 
     def dequeue(self, resting: QueuedOrder) -> None:
@@ -151,30 +153,21 @@ class PaperMarket:
     # -- the feed ----------------------------------------------------------------------------------
 
     def changed(self, event: BookChanged, percent: int, now_ns: int) -> None:
-        """Apply level changes; queues move where we stand, taken size is refreshed."""
-        book, bids, asks = self.book, self.bids, self.asks
+        """Take level changes: queues move where we stand, taken size is refreshed."""
+        bids, asks = self.bids, self.asks
         taken = self.taken_bids or self.taken_asks
         for side, price, size in event.changes:
             own = bids if side is _BUY else asks
             if price in own:
-                levels = book.bids if side is _BUY else book.asks
-                own[price].shown(levels.get(price, 0), size, percent, now_ns)
-                book.apply(((side, price, size),))  # one event may change a level twice
+                own[price].shown(size, percent, now_ns)
             if taken:
                 (self.taken_bids if side is _BUY else self.taken_asks).pop(price, None)
-        book.apply(event.changes)
 
-    def replaced(self, event: BookReplaced, percent: int, now_ns: int) -> None:
-        """Load a snapshot: for our levels it is one more change; all taken size is refreshed."""
-        book = self.book
-        bids_before, asks_before = book.bids, book.asks
-        book.replace(event.bids, event.asks)
-        for own, before, after in (
-            (self.bids, bids_before, book.bids),
-            (self.asks, asks_before, book.asks),
-        ):
+    def replaced(self, percent: int, now_ns: int) -> None:
+        """Take a snapshot: for our levels it is one more change; all taken size is refreshed."""
+        for own, levels in ((self.bids, self.book.bids), (self.asks, self.book.asks)):
             for price, level in own.items():
-                level.shown(before.get(price, 0), after.get(price, 0), percent, now_ns)
+                level.shown(levels.get(price, 0), percent, now_ns)
         self.taken_bids.clear()
         self.taken_asks.clear()
         self.snapshot = True

@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
+from collections.abc import Callable
 from enum import IntEnum
 from itertools import islice
 from typing import Any
 
 import msgspec
 
+from engine.domain.books import Book
 from engine.domain.effects import (
     AnyWalletEffect,
     ApproveTrading,
@@ -133,8 +135,15 @@ REDEMPTIONS_MAX = 10_000
 class Matching:
     """One account's orders over the recorded books."""
 
-    def __init__(self, account: AccountId, settings: PaperSettings, agenda: PaperAgenda) -> None:
+    def __init__(
+        self,
+        account: AccountId,
+        settings: PaperSettings,
+        agenda: PaperAgenda,
+        book_of: Callable[[InstrumentId], Book | None],
+    ) -> None:
         self.account = account
+        self._book_of = book_of
         self._model = settings.model
         self._settle_ns = settings.settle_delay_ms * NS_PER_MS
         self._agenda = agenda
@@ -327,7 +336,8 @@ class Matching:
             if len(self.markets) >= MARKETS_MAX:
                 self._forget_one()
             purse = self.purses.setdefault(instrument.currency, Wallet())
-            self.markets[instrument.id] = PaperMarket(instrument, purse)
+            book = self._book_of(instrument.id)
+            self.markets[instrument.id] = PaperMarket(instrument, purse, book)
             return []
         market.relist(instrument)
         return [

@@ -66,11 +66,15 @@ def queued(order: Order, instrument: Instrument) -> QueuedOrder:
 
 
 class OwnLevel(msgspec.Struct, eq=False, gc=False):
-    """Our orders at one price of one side, oldest first, and the prints the book owes a fall."""
+    """Our orders at one price of one side, oldest first, and the prints the book owes a fall.
+
+    `displayed` is the size the recorded book shows here.
+    """
 
     orders: list[QueuedOrder] = []
     printed: int = 0
     printed_ns: int = 0
+    displayed: int = 0
 
     def note_print(self, size: int, now_ns: int) -> None:
         """Remember traded volume whose fall the book will show next."""
@@ -79,8 +83,9 @@ class OwnLevel(msgspec.Struct, eq=False, gc=False):
         self.printed += size
         self.printed_ns = now_ns
 
-    def shown(self, before: int, after: int, percent: int, now_ns: int) -> None:
+    def shown(self, after: int, percent: int, now_ns: int) -> None:
         """Move the queue for a new displayed size of this level; `percent` is the weight w."""
+        before, self.displayed = self.displayed, after
         printed = self.printed
         if printed and now_ns - self.printed_ns > PRINT_NS_MAX:
             printed = 0

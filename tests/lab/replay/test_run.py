@@ -495,10 +495,10 @@ def test_torn_recording_is_played_to_the_tear_and_then_told(
 def test_progress_is_told_with_events_and_seconds(
     prepared: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replay_module, "PROGRESS_EVERY_FRAMES", 100)
+    monkeypatch.setattr(replay_module, "BLOCK_EVENTS", 100)
     told: list[tuple[int, float]] = []
     result = prepared().run(lambda events, elapsed_s: told.append((events, elapsed_s)))
-    assert [events for events, _ in told] == list(range(100, result.events + 1, 100))
+    assert [events for events, _ in told] == [*range(100, result.events, 100), result.events]
     assert [elapsed for _, elapsed in told] == sorted(elapsed for _, elapsed in told)
 
 

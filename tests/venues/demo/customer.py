@@ -23,7 +23,7 @@ from engine.domain.effects import (
     QueryOpenOrders,
     QueryOrder,
 )
-from engine.domain.events import Event, VenueEvent, VenueMode
+from engine.domain.events import BookChanged, Event, VenueEvent, VenueMode
 from engine.domain.instruments import AccountId
 from engine.domain.orders import Identity, Order, OrderId
 from engine.errors import BrokenInvariant, ConfigError, VenueClosed
@@ -91,6 +91,9 @@ class DemoCustomer:
         """Ignore the event: this venue has a market of its own. Give what has become due."""
         del event
         return self.advance(now_ns)
+
+    def changed(self, event: BookChanged, now_ns: int) -> None:
+        """Ignore level changes, too."""
 
     @property
     def due_ns(self) -> int | None:

@@ -1,4 +1,4 @@
-from engine.domain.events import BookReplaced, TradePrinted
+from engine.domain.events import TradePrinted
 from engine.domain.instruments import Leg
 from engine.venues.paper.account import Wallet
 from engine.venues.paper.market import PaperMarket
@@ -10,10 +10,8 @@ WORLD = World()
 
 def market() -> PaperMarket:
     found = PaperMarket(BINARY, Wallet())
-    book = BookReplaced(
-        instrument=MARKET, bids=((5_000, 100), (4_900, 50)), asks=((5_200, 100), (5_300, 50))
-    )
-    found.replaced(book, 50, 0)
+    found.book.replace(bids=((5_000, 100), (4_900, 50)), asks=((5_200, 100), (5_300, 50)))
+    found.replaced(50, 0)
     return found
 
 
@@ -33,7 +31,7 @@ def test_a_market_has_the_legs_of_its_kind() -> None:
 def test_a_market_is_ready_once_a_book_was_heard() -> None:
     fresh = PaperMarket(BINARY, Wallet())
     assert not fresh.ready
-    fresh.replaced(BookReplaced(instrument=MARKET, bids=(), asks=()), 50, 0)
+    fresh.replaced(50, 0)
     assert fresh.ready
     fresh.torn = True
     assert not fresh.ready
@@ -67,9 +65,11 @@ def test_leaving_the_queue_twice_is_harmless() -> None:
 def test_a_snapshot_moves_our_queues_like_any_change() -> None:
     found, bid = market(), order(BUY, 50)
     found.enqueue(bid)
-    found.replaced(BookReplaced(instrument=MARKET, bids=((5_000, 30),), asks=()), 0, 1)
+    found.book.replace(bids=((5_000, 30),), asks=())
+    found.replaced(0, 1)
     assert bid.ahead == 30
-    found.replaced(BookReplaced(instrument=MARKET, bids=(), asks=()), 0, 2)
+    found.book.replace(bids=(), asks=())
+    found.replaced(0, 2)
     assert bid.ahead == 0
 
 

@@ -25,8 +25,8 @@ def resting(cents: int, size: int, ahead: int = 0) -> QueuedOrder:
     return order
 
 
-def level(*orders: QueuedOrder) -> OwnLevel:
-    own = OwnLevel()
+def level(*orders: QueuedOrder, displayed: int = 0) -> OwnLevel:
+    own = OwnLevel(displayed=displayed)
     own.orders.extend(orders)
     return own
 
@@ -77,35 +77,35 @@ def test_who_was_ahead_stays_ahead(
 
 def test_the_fall_a_print_caused_is_not_also_a_cancel() -> None:
     order = resting(50, 10, ahead=100)
-    own = level(order)
+    own = level(order, displayed=150)
     assert allot({5000: own}, 5000, 40, 1, bids=True) == []
     assert order.ahead == 60
-    own.shown(150, 110, OPTIMISTIC, 2)
+    own.shown(110, OPTIMISTIC, 2)
     assert order.ahead == 60
-    own.shown(110, 100, OPTIMISTIC, 3)
+    own.shown(100, OPTIMISTIC, 3)
     assert order.ahead == 50
 
 
 def test_a_print_whose_fall_comes_in_two_parts_explains_both() -> None:
     order = resting(50, 10, ahead=100)
-    own = level(order)
+    own = level(order, displayed=100)
     allot({5000: own}, 5000, 40, 1, bids=True)
-    own.shown(100, 90, OPTIMISTIC, 2)
-    own.shown(90, 60, OPTIMISTIC, 3)
+    own.shown(90, OPTIMISTIC, 2)
+    own.shown(60, OPTIMISTIC, 3)
     assert order.ahead == 60
 
 
 def test_a_print_explains_nothing_after_its_time() -> None:
     order = resting(50, 10, ahead=100)
-    own = level(order)
+    own = level(order, displayed=100)
     allot({5000: own}, 5000, 40, 0, bids=True)
-    own.shown(100, 70, OPTIMISTIC, PRINT_NS_MAX + 1)
+    own.shown(70, OPTIMISTIC, PRINT_NS_MAX + 1)
     assert order.ahead == 30
 
 
 def test_increases_join_behind() -> None:
     order = resting(50, 10, ahead=100)
-    level(order).shown(100, 500, REALISTIC, 1)
+    level(order, displayed=100).shown(500, REALISTIC, 1)
     assert order.ahead == 100
 
 

@@ -24,7 +24,7 @@ from engine.domain.effects import (
     QueryOpenOrders,
     QueryOrder,
 )
-from engine.domain.events import Event, OrderUnanswered, VenueEvent
+from engine.domain.events import BookChanged, Event, OrderUnanswered, VenueEvent
 from engine.domain.fills import FillId
 from engine.domain.instruments import AccountId
 from engine.domain.orders import Identity, Order, OrderId
@@ -83,6 +83,9 @@ class Seat:
 
     def hear(self, event: Event, now_ns: int) -> list[VenueOutput]:
         raise AssertionError(f"this venue has its own feed at {now_ns}: {event}")
+
+    def changed(self, event: BookChanged, now_ns: int) -> None:
+        self.hear(event, now_ns)
 
     def advance(self, now_ns: int) -> list[VenueOutput]:
         self._let_pass(now_ns)
