@@ -234,7 +234,9 @@ class Engine(Services):
         """Once a second: the clock's jump, what waits for a file, what is over."""
         self.journal_waiting()
         jump_ns = self.clock.jump_ns()
-        self.health(CLOCK, f"the wall clock jumped by {jump_ns / 1e9:.1f} s" if jump_ns else "")
+        leapt = f"the wall clock jumped by {jump_ns / 1e9:.1f} s" if jump_ns else ""
+        # With a jump forward our time leaps: what is on its way needs its grace anew each time.
+        self.health(CLOCK, leapt, anew=jump_ns > 0)
         halts = self.state.halts
         if self.health(STATE, halts):
             text = f"nothing is placed: {halts}"
@@ -249,12 +251,15 @@ class Engine(Services):
             self._learned_ns = now_ns
             self._snapshot_bots()
 
-    def health(self, source: str, reason: str) -> bool:
-        """Report a source that fell ill (True) or got well; one that stays as it was is no news."""
+    def health(self, source: str, reason: str, *, anew: bool = False) -> bool:
+        """Report a source that fell ill (True) or got well; one that stays as it was is no news.
+
+        `anew` = it fell ill now, also where it was ill before.
+        """
         fell = False
         for account, runner in self.runners.items():
             known = runner.desk.executor.unhealthy.get(source)
-            if (known is None) is bool(reason):
+            if anew or (known is None) is bool(reason):
                 fell |= bool(reason)
                 runner.report(
                     HealthChanged(account=account, source=source, healthy=not reason, reason=reason)

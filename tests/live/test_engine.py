@@ -139,6 +139,20 @@ def test_a_jump_of_the_clock_is_reported_when_it_begins_and_when_it_is_over() ->
     assert desk.reported == [began, over]
 
 
+def test_each_leap_of_our_time_is_reported_though_the_clock_is_not_well_yet() -> None:
+    desk = Ticking()
+    leaps_s = (-10, 18, 51)
+    for leap_s in leaps_s:
+        desk.jump_ns = leap_s * S
+        desk.second()
+    assert desk.reported == [
+        HealthChanged(
+            account=DEMO, source="clock", healthy=False, reason=f"the wall clock jumped by {s}.0 s"
+        )
+        for s in leaps_s
+    ]
+
+
 def test_a_state_file_with_too_many_rows_waiting_halts_every_account_until_they_are_written() -> (
     None
 ):
