@@ -112,7 +112,8 @@ class Executor:
         self._halts = TradingHalts(
             table, blocks, out, self._breakers, settings=settings,
             questions=self._reconciler.questions, proofs=self._reconciler.proofs,
-            markets=self._markets, wallet_goes_on=self.wallet.loss_accepted,
+            markets=self._markets, doubt=self._reconciler.doubt,
+            wallet_goes_on=self.wallet.loss_accepted,
         )  # fmt: skip
         proofs = self._reconciler.proofs
         self._planning = Planning(table, blocks, self._gate, out, settings=settings, proofs=proofs)

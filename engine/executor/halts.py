@@ -320,6 +320,7 @@ class TradingHalts:
         questions: Questions,
         proofs: ZeroProofs,
         markets: Markets,
+        doubt: Callable[[int], None],
         wallet_goes_on: Callable[[LossAccepted], None],
     ) -> None:
         self._table = table
@@ -329,6 +330,7 @@ class TradingHalts:
         self._questions = questions
         self._proofs = proofs
         self._markets = markets
+        self._doubt = doubt
         self._wallet_goes_on = wallet_goes_on
         self._marks_wait_ns = settings.marks_wait_ms_max * MS
         self._waiting_since_ns: int | None = None
@@ -413,7 +415,7 @@ class TradingHalts:
         else:
             self._blocks.unhealthy[event.source] = event.reason
             if event.source == CLOCK:
-                self._table.doubt(now_ns, self._questions.number + 1)
+                self._doubt(now_ns)
         self._everything_dirty()
 
     def _mode(self, event: ModeChanged, now_ns: int) -> None:

@@ -328,10 +328,15 @@ class Reconciler:
     def begin(self, now_ns: int) -> None:
         """Start over: everything must be asked before anything is believed (law N)."""
         self._begun = True
-        self._table.doubt(now_ns, self.questions.number + 1)
+        self.doubt(now_ns)
         self._listings.start()
         self.questions.start(now_ns)
         self.wallet.start(now_ns)
+
+    def doubt(self, now_ns: int) -> None:
+        """Begin every grace period anew: time has leapt, what is on its way has not moved."""
+        self._table.doubt(now_ns, self.questions.number + 1)
+        self.wallet.doubt(now_ns)
 
     def watch(self, now_ns: int) -> None:
         """See that every UNKNOWN order has a next question; call when there are any."""

@@ -185,11 +185,15 @@ class WalletOperations:
 
     def start(self, now_ns: int) -> None:
         """Begin a life: what was asked for before is unknown, what was paid meanwhile is asked."""
-        for operation in self.state.operations.values():
-            operation.doubt_ns = now_ns
+        self.doubt(now_ns)
         if self.state.operations or self._table.ledger.held or self._table.ledger.redeemable:
             self.want(now_ns)
             self.look()
+
+    def doubt(self, now_ns: int) -> None:
+        """Begin every grace period anew: what was asked for is unknown from now on."""
+        for operation in self.state.operations.values():
+            operation.doubt_ns = now_ns
 
     def want(self, now_ns: int) -> None:
         """Ask what was paid."""

@@ -18,6 +18,7 @@ from engine.domain.effects import (
 from engine.domain.events import (
     BalancesListed,
     FillsListed,
+    HealthChanged,
     InstrumentResolved,
     LatchReleased,
     LatchSet,
@@ -212,6 +213,22 @@ def test_an_unknown_redemption_that_is_nowhere_is_asked_for_anew(held: Any) -> N
     assert asked(held.tell(not_found(held, early))) == []
     (late,) = about(held.wait(11))
     assert asked(held.tell(not_found(held, early))) == []
+    assert asked(held.tell(not_found(held, late))) == [2]
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_an_operation_gets_its_grace_anew_after_a_leap_of_time(held: Any, *, silent: bool) -> None:
+    account = held.build.account
+    held.tell(WON)
+    if silent:
+        held.tell(OperationUnanswered(account=account, operation=1, reason="silence"))
+    held.now += 20 * 1_000_000_000
+    leap = HealthChanged(account=account, source="clock", healthy=False, reason="a leap")
+    questions = about([*held.tell(leap), *held.wait(6)])
+    assert questions
+    assert asked(held.tell(not_found(held, questions[-1]))) == []
+    held.tell(HealthChanged(account=account, source="clock", healthy=True, reason=""))
+    (late,) = about(held.wait(11))
     assert asked(held.tell(not_found(held, late))) == [2]
 
 
