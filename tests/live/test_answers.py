@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -16,7 +16,7 @@ from engine.domain.instruments import BotId
 from engine.errors import BadInput, StorageError
 from engine.live.commands import alerts
 from engine.live.commands.registry import Done, Handler, handlers
-from engine.runtime.bot_runner import BotSnapshot, folded
+from engine.runtime.bot_runner import BotRunner, BotSnapshot, folded
 from storage.commands import CommandState
 from tests.live.desk import LiveDesk, Recorder
 
@@ -107,7 +107,10 @@ def test_a_start_that_is_refused_is_no_start_after_a_crash(tmp_path: Path) -> No
         bot = SimpleNamespace(name=BOT, state=BotState.STOPPED)
         executor = SimpleNamespace(latched=True, holds=())
         runner = SimpleNamespace(desk=SimpleNamespace(executor=executor))
-        desk.engine.bot_runners[BOT] = SimpleNamespace(bot=bot, runner=runner)  # type: ignore[assignment]
+        # No strategy is needed to be refused: only where the bot stands, and who holds it.
+        one = BotRunner.__new__(BotRunner)
+        one.bot, one.runner = cast("Any", bot), cast("Any", runner)
+        desk.engine.bot_runners[BOT] = one
         refused = await desk.command(StartBot(bot=BOT))
         assert (refused.state, "latch is set" in refused.answer) == (REFUSED, True)
         kept = {str(BOT): BotSnapshot(state=BotState.STOPPED)}
