@@ -149,6 +149,7 @@ def test_a_lock_delays_but_loses_nothing(log: DecisionLog, path: Path) -> None:
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     log.append(decision(1))
+    log.tell()
     log._wake.set()
     while log.failure is None:
         log._wake.wait(0.02)
