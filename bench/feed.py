@@ -125,13 +125,13 @@ def checked(counts: FeedCounts) -> dict[str, Any]:
     }
 
 
-async def hear(port: int, markets: list[Listed], wanted: int, folder: Path) -> dict[str, Any]:
-    """Hear all frames; give the figures."""
-    counts, heard, lags, told = FeedCounts(), [0], [0.0], [0]
+async def receive(port: int, markets: list[Listed], wanted: int, folder: Path) -> dict[str, Any]:
+    """Receive all frames; give the figures."""
+    counts, received, lags, told = FeedCounts(), [0], [0.0], [0]
     tape = Tape(folder)
 
     def taped(kind: str, frame: bytes, at_ns: int) -> None:
-        heard[0] += kind == "polymarket.market"
+        received[0] += kind == "polymarket.market"
         tape.append(kind, frame, at_ns)
 
     def tell(events: list[Any], _at_ns: int) -> None:
@@ -143,14 +143,14 @@ async def hear(port: int, markets: list[Listed], wanted: int, folder: Path) -> d
         await asyncio.sleep(0.001)
     shard.release()  # the server has no REST: its first frames are the books
     started, cpu = time.perf_counter(), time.process_time()
-    before = heard[0]
-    while heard[0] < wanted:
+    before = received[0]
+    while received[0] < wanted:
         due = time.perf_counter() + 0.005
         await asyncio.sleep(0.005)
         lags.append(time.perf_counter() - due)
         channel.advance(time.time_ns())
     elapsed, cpu = time.perf_counter() - started, time.process_time() - cpu
-    frames = heard[0] - before
+    frames = received[0] - before
     for name in channel.watched:
         channel.unwatch(name)
     await asyncio.sleep(0.1)
@@ -160,7 +160,7 @@ async def hear(port: int, markets: list[Listed], wanted: int, folder: Path) -> d
 
 
 def main() -> None:
-    """Make the frames, serve them, hear them, print the figures."""
+    """Make the frames, serve them, receive them, print the figures."""
     parser = argparse.ArgumentParser(prog="python -m bench.feed", description=__doc__)
     parser.add_argument("--frames", type=int, default=200_000)
     frames = parser.parse_args().frames
@@ -171,7 +171,7 @@ def main() -> None:
     sender.start()
     wanted, texts = len(texts), []
     with tempfile.TemporaryDirectory() as folder:
-        print(json.dumps(uvloop.run(hear(ports.get(), markets, wanted, Path(folder))), indent=1))
+        print(json.dumps(uvloop.run(receive(ports.get(), markets, wanted, Path(folder))), indent=1))
     sender.terminate()
 
 

@@ -68,7 +68,7 @@ def main(mode: str, path: str, repeat: str) -> None:
             cash_micro=CASH_MICRO,
             currency="USD",
             recorder=recorder,
-            decide=decisions.append if decisions else _unheard,
+            decide=decisions.append if decisions else _ignored,
         )
         result = replay.run(lambda events, elapsed_s: None)
         recorder.close()
@@ -96,7 +96,7 @@ def maker() -> Bot:
     )
 
 
-def _unheard(decision: object) -> None:
+def _ignored(decision: object) -> None:
     """Keep no record."""
 
 

@@ -77,7 +77,7 @@ def messages() -> Iterator[Message]:
 
 
 def order_life(number: OrderId, *, filled: bool) -> Iterator[Message]:
-    """Give one order from its wish to its end: bought and sold in turn."""
+    """Give one order from its intent to its end: bought and sold in turn."""
     selling = number % 10 == 0
     order = Order(
         account=DEMO, id=number, bot=BotId("maker"), instrument=COIN, leg=Leg.YES,

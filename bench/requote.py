@@ -33,7 +33,7 @@ class Requote:
         self._asks: tuple[tuple[int, int], ...] = ()
         self._filled = False
 
-    def hear(self, event: Event, now_ns: int) -> bool:
+    def receive(self, event: Event, now_ns: int) -> bool:
         """Nothing but a moved mid wakes it."""
         return False
 
@@ -56,7 +56,7 @@ class Requote:
             self._bids = (((m2 - 4) // 2, QUOTE_SIZE),) if position < POSITION_MAX else ()
             self._asks = (((m2 + 5) // 2, QUOTE_SIZE),) if position > -POSITION_MAX else ()
         elif self._filled:
-            # What was filled is not renewed: from now on only what still works is wished for.
+            # What was filled is not renewed: from now on only what still works is wanted.
             self._bids = _left(self._bids, inventory.working_bid)
             self._asks = _left(self._asks, inventory.working_ask)
         if moved or self._filled:

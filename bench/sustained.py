@@ -194,7 +194,7 @@ def _run(programs: Programs, sender: Connection) -> Result:
     while not sender.poll(1.0):
         told.append(heartbeat(programs))
     sent = sender.recv()
-    programs.until(lambda: feed_of(programs)["frames"] >= sent["frames"], "every frame is heard")
+    programs.until(lambda: feed_of(programs)["frames"] >= sent["frames"], "every frame is received")
     after = (watched.cpu_s(), watched.loop_cpu_s(), watched.memory_mb())
     programs.until(lambda: not feed_of(programs)["waiting"], "nothing waits")
     feed, orders = feed_of(programs), programs.count("orders")

@@ -1,6 +1,6 @@
 """The life of an intent.
 
-1. `feeds` hear the world and say what happened: `BookChanged`, `TradePrinted`, `FeedLost`.
+1. `feeds` receive the world and say what happened: `BookChanged`, `TradePrinted`, `FeedLost`.
 2. `caches` remember it; `indicators` turn it into numbers, O(1) per event.
 3. `strategies` look and state intents, purely: `Quotes`, `Target`, `Basket`.
 4. `risk` allows the intent, shrinks it, or names the reason why not.

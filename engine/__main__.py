@@ -44,8 +44,8 @@ class CommandModule(Protocol):
     def run(self, args: argparse.Namespace, config: Config) -> int: ...
 
 
-HEARS_KILL = ("run", "kill")
-"""Commands that hear KILL as a signal."""
+RECEIVES_KILL = ("run", "kill")
+"""Commands that receive KILL as a signal."""
 
 GOES_ON = "kill"
 """The command that does what it can where `.env` cannot be read; its exit code is 1 then."""
@@ -141,7 +141,7 @@ def _run(given: Sequence[str]) -> int:
         log.configure(level=config.log_level, redactor=redactor)
         for said in spared or ():
             print(f"{redactor.text(said)}; going on without it in {config.home}", file=sys.stderr)
-        if _asked(given) in HEARS_KILL:
+        if _asked(given) in RECEIVES_KILL:
             from engine.live.handover import ask_keeper  # noqa: PLC0415 the others hold no secret
 
             if ask_keeper(config.run_folder, os.environ, spared):
@@ -178,7 +178,7 @@ def build_parser(given: Sequence[str]) -> tuple[argparse.ArgumentParser, Command
         # A command may describe --json itself; ours says the same and replaces it.
         sub = parsers.add_parser(name, help=said, description=said, conflict_handler="resolve")
         if name == asked:
-            if name in HEARS_KILL:
+            if name in RECEIVES_KILL:
                 # Before any import: a library's own thread that does not know the signal would
                 # be given it, and that would end the engine.
                 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})

@@ -198,7 +198,7 @@ class Config(BaseModel):
 
     @property
     def ticks_folder(self) -> Path:
-        """Ticks and candles of every market that was heard."""
+        """Ticks and candles of every market that was received."""
         return self.home / "ticks"
 
     @property

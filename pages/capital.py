@@ -99,8 +99,8 @@ def venue_says(seen: Capital, now: int) -> str:
     """Return what the venue said it holds, beside the ledger's wallet."""
     if seen.venue_micro is None or seen.venue_ns is None:
         return "The venue has not said yet what it holds: it is asked every minute."
-    heard = f"heard {age(max(0, now - seen.venue_ns))} ago"
-    said = f"The venue says {exact(seen.venue_micro)} {seen.currency}, {heard}"
+    received = f"received {age(max(0, now - seen.venue_ns))} ago"
+    said = f"The venue says {exact(seen.venue_micro)} {seen.currency}, {received}"
     away = seen.venue_micro - seen.settled_micro
     if not away:
         return f"{said}: the same as the wallet above."
@@ -238,8 +238,8 @@ def show_approvals(account: AccountSeen, now: int) -> None:
         for one in told.approvals
     )
     st.html(panels.sheet(lines, ("Contract", "State")))
-    heard = age(max(0, now - told.told_ns))
-    panels.note(f"By the venue's index, {heard} old; asked anew every five minutes")
+    received = age(max(0, now - told.told_ns))
+    panels.note(f"By the venue's index, {received} old; asked anew every five minutes")
 
 
 @guard.part("The account")

@@ -172,11 +172,11 @@ def worker_age_ns() -> int | None:
 
 @guard.part("The worker")
 def show_worker() -> None:
-    heard = worker_age_ns()
-    if heard is not None and heard < WORKER_AGE_NS_MAX:
-        panels.note(f"The worker was active {age(heard)} ago. It runs one job at a time.")
+    received = worker_age_ns()
+    if received is not None and received < WORKER_AGE_NS_MAX:
+        panels.note(f"The worker was active {age(received)} ago. It runs one job at a time.")
         return
-    told = "never ran" if heard is None else f"was last active {age(heard)} ago"
+    told = "never ran" if received is None else f"was last active {age(received)} ago"
     st.warning(
         f"NO WORKER IS RUNNING: it {told}. Jobs wait until one runs: `make run` starts it, or "
         "`.venv/bin/python -m engine worker`.",

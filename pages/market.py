@@ -1,7 +1,7 @@
 """One market: book with our orders, trades, history, rules, ticket.
 
-What the engine does not hear or nobody knows is said in words. Reached from Markets, Positions and
-Orders.
+What the engine does not receive or nobody knows is said in words. Reached from Markets, Positions
+and Orders.
 
 Changes: follows it; places an order; flattens.
 """
@@ -178,12 +178,12 @@ def show_book(account: str, name: str, mode: Mode) -> None:
     """Draw ladder and trades, anew every few seconds; or why there are none."""
     now = now_ns()
     if not health_of(ask(snapshot).engine, now).alive:
-        st.warning("NO ENGINE IS RUNNING: no book is heard.", icon=":material/power_off:")
+        st.warning("NO ENGINE IS RUNNING: no book is received.", icon=":material/power_off:")
         return
     book, ours, terms = _seen(account, name, mode)
     if book is None:
         panels.empty(
-            f"{account} does not hear this market.",
+            f"{account} does not receive this market.",
             "No bot trades it there, nothing is held and no order rests, so the engine has no book "
             "of it. Follow it to see the book, and to place an order by hand.",
         )
@@ -253,7 +253,7 @@ def tiles(
 def _follow(
     account: str, name: str, *, on: bool, type_: Literal["primary", "secondary"] = "secondary"
 ) -> None:
-    """Draw the button that has an account hear the market, or no more."""
+    """Draw the button that has an account receive the market, or no more."""
     label = f"Follow it at {account}" if on else "Follow it no more"
     if st.button(label, key=f"follow_{on}", type=type_):
         made = FollowMarket(account=AccountId(account), instrument=InstrumentId(name), on=on)
@@ -262,7 +262,7 @@ def _follow(
 
 
 def show_trades(name: str, terms: Row) -> None:
-    """Draw the latest trades that were heard."""
+    """Draw the latest trades that were received."""
     rows = [
         {
             "at_ns": one.at_ns,
@@ -274,17 +274,17 @@ def show_trades(name: str, terms: Row) -> None:
     ]
     if rows:
         table(rows, TRADES, key="market_trades")
-        panels.note("The latest trades that were heard, written every ten seconds")
+        panels.note("The latest trades that were received, written every ten seconds")
     else:
-        panels.note("No trade was heard in the last hour.")
+        panels.note("No trade was received in the last hour.")
 
 
 @st.cache_data(ttl=REFRESH_S, max_entries=32, show_spinner=False)
 def _trades(name: str, now: int) -> list[Tick]:
     from storage.ticks import ticks  # noqa: PLC0415 it reads Parquet: 8 MB that no other page needs
 
-    heard = ticks(config().home, name, now - HOUR_NS, now + HOUR_NS, limit=TICKS_READ)
-    return [one for one in reversed(heard) if one.volume is not None][:TRADES_SHOWN]
+    received = ticks(config().home, name, now - HOUR_NS, now + HOUR_NS, limit=TICKS_READ)
+    return [one for one in reversed(received) if one.volume is not None][:TRADES_SHOWN]
 
 
 # -- The price over time, with our fills on it -----------------------------------------------------
@@ -303,14 +303,14 @@ def show_history(account: str, name: str, mode: Mode) -> None:
     if not stored and not fills:
         panels.empty(
             "Nothing is stored of its price in this period.",
-            "The price is kept of every market that is heard; our fills are kept for ever.",
+            "The price is kept of every market that is received; our fills are kept for ever.",
         )
         return
     terms = ask(listings_of, engine_id(), (name,)).get(name, UNLISTED)
     one = 10 ** (terms["price_decimals"] or 0)
     charts.prices(stored, fills, one, f"price:{name}:{span}", in_cents=names.cents(terms))
     panels.note(
-        f"Candles of {interval}, of the mid as it was heard; triangles are our fills in YES-space: "
+        f"Candles of {interval}, of the mid as received; triangles are our fills in YES-space: "
         f"up bought, down sold · {'the newest ' * (len(fills) >= ROWS_MAX)}"
         f"{count(len(fills), 'fill')}"
     )

@@ -146,7 +146,7 @@ def main() -> None:
     show_feeds()
 
 
-# -- What is heard: each venue's feed, the prices beside it, and the times nobody could trust --
+# -- What is received: each venue's feed, the prices beside it, and the times nobody could trust --
 
 MS_NS = 1_000_000
 STALE_MS = 10_000.0
@@ -155,7 +155,7 @@ STALE_MS = 10_000.0
 NO_QUOTE = "no reference quote is made"
 PRICES = {
     "source": ("Price of", "text"),
-    "heard": ("Last price", "text"),
+    "received": ("Last price", "text"),
     "so": ("What follows", "text"),
 }
 GAPS = {
@@ -171,7 +171,7 @@ GAPS = {
 @st.fragment(run_every=REFRESH_S)
 @guard.part("The list of feeds")
 def show_feeds() -> None:
-    """Draw every feed the engine hears, anew every few seconds, and the gaps of all its starts."""
+    """Draw every feed of the engine, anew every few seconds, and the gaps of all its starts."""
     st.subheader("Feeds")
     engine, now = ask(engine_seen), now_ns()
     alive = health_of(engine, now).alive
@@ -229,11 +229,11 @@ def prices_of(ages_ms: Mapping[str, float | None]) -> list[dict[str, str]]:
     """Return a row per reference price: its age, and what follows where it is silent."""
     rows = []
     for key, old_ms in ages_ms.items():
-        heard = "none yet" if old_ms is None else f"{age(int(old_ms * MS_NS))} old"
+        received = "none yet" if old_ms is None else f"{age(int(old_ms * MS_NS))} old"
         silent = old_ms is None or old_ms >= STALE_MS
         if old_ms is not None and silent:
-            heard = f"SILENT for {age(int(old_ms * MS_NS))}"
-        rows.append({"source": key, "heard": heard, "so": NO_QUOTE if silent else "used"})
+            received = f"SILENT for {age(int(old_ms * MS_NS))}"
+        rows.append({"source": key, "received": received, "so": NO_QUOTE if silent else "used"})
     return rows
 
 

@@ -226,7 +226,7 @@ class MarkKind(StrEnum):
     """What a person wants to stand, whichever engine runs."""
 
     FOLLOWED = "followed"
-    """The account hears this market, though no bot and no order needs it."""
+    """The account receives this market, though no bot and no order needs it."""
     IGNORED = "ignored"
     """This order, or these tokens, of others in the wallet are known and left alone."""
 

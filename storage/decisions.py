@@ -379,10 +379,10 @@ def _began(one: StoredDecision) -> tuple[int, int]:
 def decision_numbered(
     path: Path, *, bot: str, instrument: str | None, number: int, at_ns: int
 ) -> StoredDecision | None:
-    """Return the row that covers a decision's number, the one that explains a wish.
+    """Return the row that covers a decision's number, the one that explains an intent.
 
     `instrument` None = the row of whichever instrument that begins with the number: a basket is
-    wished about several, and kept with one of them.
+    wanted about several, and kept with one of them.
 
     Numbers begin anew with every start of the engine, so the latest at or before `at_ns` counts;
     None = it has been rotated away.

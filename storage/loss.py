@@ -186,7 +186,7 @@ def _cash(
 def _markets(
     connection: sqlite3.Connection, engine_id: str, found: Known, listed: set[str], paid: set[str]
 ) -> None:
-    """Take the terms that lost orders and tokens need, and payouts that were heard and are lost."""
+    """Take the terms that lost orders and tokens need, and payouts that came and are lost."""
     came = {one.instrument for _, one, _ in found.cash if isinstance(one, CashMoved) and one.tokens}
     needed = ({order.instrument for order in found.orders} | came) - listed
     for name, body in connection.execute(

@@ -1,7 +1,7 @@
 """Markouts of fills: what the mid did after each, and their sums per bot; unknown is never zero.
 
 A fill gets its rows when it is booked, all of them `due`; each is answered once. What was due while
-no engine ran is `unheard`. Every function works inside the caller's transaction.
+no engine ran is `ignored`. Every function works inside the caller's transaction.
 
 Source: markout = sign · (mid at fill + horizon - fill price), sign + for a buy, per share.
 """
@@ -36,7 +36,7 @@ class MarkoutState(StrEnum):
     """The book had no mid at that moment."""
     CLOSED = "closed"
     """Trading had ended by then."""
-    UNHEARD = "unheard"
+    IGNORED = "ignored"
     """No engine listened then, or nobody told when the fill was."""
     VOID = "void"
     """The fill failed: it never was."""
@@ -103,7 +103,7 @@ def dues_of(fill: FillSeen) -> list[MarkoutDue]:
 
 def begin(connection: sqlite3.Connection, engine_id: str, fill: FillSeen) -> None:
     """Write a new fill's rows; told twice it changes nothing."""
-    timed = MarkoutState.UNHEARD if fill.at_ns is None else MarkoutState.DUE
+    timed = MarkoutState.IGNORED if fill.at_ns is None else MarkoutState.DUE
     horizons = [
         *((ms, timed, None if fill.at_ns is None else fill.at_ns + ms * MS) for ms in HORIZONS_MS),
         (AT_RESOLUTION, MarkoutState.DUE, None),
@@ -206,13 +206,13 @@ def void(connection: sqlite3.Connection, engine_id: str, account: str, fill: str
 def resume(
     connection: sqlite3.Connection, engine_id: str, accounts: Iterable[str], now_ns: int
 ) -> list[MarkoutDue]:
-    """Begin a start: what came due while nobody listened is unheard. Give what is still due."""
+    """Begin a start: what came due while nobody listened is ignored. Give what is still due."""
     found: list[MarkoutDue] = []
     for account in accounts:
         where = "engine_id = ? AND state = ? AND account = ? AND due_ns IS NOT NULL"
         for due in _DUES.all(connection, where, (engine_id, MarkoutState.DUE, account)):
             if due.due_ns < now_ns:
-                answer(connection, engine_id, due, MarkoutState.UNHEARD)
+                answer(connection, engine_id, due, MarkoutState.IGNORED)
             else:
                 found.append(due)
     return found

@@ -77,10 +77,10 @@ PASSING = frozenset(
 """Kinds that tell of a moment: later ones of the same kind have taken their place."""
 
 Step = Callable[[str], object]
-"""Hears each step before it is done."""
+"""Receives each step before it is done."""
 
 
-def unheard(step: str) -> None:
+def ignored(step: str) -> None:
     del step
 
 
@@ -88,7 +88,7 @@ def unheard(step: str) -> None:
 
 
 def archive_records(
-    path: Path, *, tail: int = TAIL, size: int = BLOCK, step: Step = unheard
+    path: Path, *, tail: int = TAIL, size: int = BLOCK, step: Step = ignored
 ) -> int:
     """Move all but the latest records into the archive, a block at a time; give how many.
 
@@ -144,7 +144,7 @@ class Thinned(msgspec.Struct, frozen=True, kw_only=True):
 
 def thin_journal(
     journal: Path, state: Path, engine_id: str, *, bytes_max: int, never_past: int = LAST_SEQ,
-    step: Step = unheard,
+    step: Step = ignored,
 ) -> Thinned:  # fmt: skip
     """Thin the archive's oldest blocks until the journal takes no more than `bytes_max`.
 

@@ -245,7 +245,7 @@ class RecordingRow(SQLModel, table=True):
     updated_ns: int = whole()
 
 
-# -- The tables of what is heard: how markets are called in words, and when a feed was not heard ---
+# -- The tables of what is received: how markets are called in words, and when a feed was silent ---
 
 
 class TitleRow(SQLModel, table=True):
@@ -348,7 +348,7 @@ class MarkoutRow(SQLModel, table=True):
     due_ns: int | None = whole(default=None)
     """None = at resolution, whenever that is."""
     state: str
-    """`due`, `known`, or why it will never be: `blind`, `closed`, `unheard`, `void`."""
+    """`due`, `known`, or why it will never be: `blind`, `closed`, `ignored`, `void`."""
     markout_micro: int | None = whole(default=None)
     """sign · (mid of the leg - price) per share; None = not known."""
 
@@ -366,7 +366,7 @@ class MarkoutSumRow(SQLModel, table=True):
     mode: str
     known: int = whole()
     unknown: int = whole()
-    """Of which nobody heard the mid; they are in no sum."""
+    """Of which nobody received the mid; they are in no sum."""
     sum_micro: int = whole()
     squares: float
     """Sum of the squares in currency² per share²: a statistic, no money."""

@@ -20,7 +20,7 @@ from engine.domain.instruments import InstrumentId
 from engine.errors import StorageError
 
 COLUMNS = ("at_ns", "bid", "ask", "last", "volume")
-"""Of a tick: when it was heard (ns UTC), best prices, last traded price, size traded in it."""
+"""Of a tick: when it was received (ns UTC), best prices, last traded price, size traded in it."""
 
 NONE = -(1 << 63)
 """Stands in a column where there is nothing: no bid, no ask, no trade yet, none in this tick."""

@@ -7,7 +7,7 @@ simply done again, and a question takes from the log what no file has yet.
 
 Prices and sizes are the instrument's own integers, times ns UTC. A candle's prices are twice the
 mid, so that they are whole: (bid + ask) of each tick in which both sides stood. Of a market nobody
-heard there is no candle, and after a feed was lost no price until a book came again.
+received there is no candle, and after a feed was lost no price until a book came again.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Candle(msgspec.Struct, frozen=True, kw_only=True):
     """Best bid at the end; None = there was none."""
     ask: int | None
     last: int | None
-    """The last traded price; None = no trade was heard yet."""
+    """The last traded price; None = no trade was received yet."""
     volume: int
     ticks: int
     trades: int
@@ -162,7 +162,7 @@ _NO_CANDLES = pa.schema(
 
 
 def fold(rows: pa.Table, step_ns: int) -> pa.Table:
-    """Return the candles of ticks, which stand in the order in which they were heard."""
+    """Return the candles of ticks, which stand in the order in which they were received."""
     mid2 = pc.add(rows["bid"], rows["ask"])
     volume = rows["volume"]
     return merge(
@@ -316,7 +316,7 @@ class TicksMoved(msgspec.Struct, kw_only=True):
 
 
 def move(home: Path, *, step: Callable[[str], object] = lambda _: None) -> TicksMoved:
-    """Make Parquet and candles of every segment but the one being written; `step` hears each step.
+    """Make Parquet and candles of every segment but the one being written; `step` gets each step.
 
     Whoever dies between two steps has lost nothing and doubled nothing. Raises StorageError.
     """

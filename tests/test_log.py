@@ -62,12 +62,12 @@ def test_level_below_the_configured_one_is_silent(stream: io.StringIO) -> None:
     assert [line["event"] for line in lines(stream)] == ["c"]
 
 
-def test_libraries_are_heard_from_warning_on_unless_everything_is(stream: io.StringIO) -> None:
+def test_libraries_are_received_from_warning_on_unless_everything_is(stream: io.StringIO) -> None:
     configure(stream)
     logging.getLogger("library").info("silent")
     configure(stream, LogLevel.DEBUG)
-    logging.getLogger("library").debug("heard")
-    assert [line["event"] for line in lines(stream)] == ["heard"]
+    logging.getLogger("library").debug("received")
+    assert [line["event"] for line in lines(stream)] == ["received"]
 
 
 def test_secret_in_fields_and_texts_never_appears(stream: io.StringIO) -> None:

@@ -1,6 +1,6 @@
 """The core of one account: its caches, bots and executor, turned by whichever pump holds the clock.
 
-No I/O: inputs in, effects out. `receive` takes whatever happens, `heard` the market; then call
+No I/O: inputs in, effects out. `receive` takes whatever happens, `received` the market; then call
 `turn` until it asks for nothing more, and again when `due_ns` has come. Effects must be journaled
 before they are done. With `put` every input stands on the tape before it is acted on, so that its
 moments can be lived again; a turn that cannot do anything is not worth an entry.
@@ -58,8 +58,8 @@ from engine.domain.inputs import (
     Roused,
     Seated,
     StartedOver,
+    TargetSet,
     Turned,
-    Wished,
     Withdrawn,
 )
 from engine.domain.instruments import AccountId, BotId, InstrumentId
@@ -78,7 +78,7 @@ IDLE_NS = 10 * SECOND_NS
 """The tick while nothing is held, working or unwell: a recording may be silent for days."""
 
 BOOKS = frozenset({BookChanged, BookReplaced, TradePrinted})
-"""Events the executor never hears itself."""
+"""Events the executor never receives itself."""
 
 PASSED_ON = (
     InstrumentListed, InstrumentClosed, InstrumentResolved, BookDistrusted, FeedLost, FeedRestored,
@@ -93,7 +93,7 @@ Put = Callable[[AnyInput, int], None]
 
 
 class InputBatch:
-    """The market events put last, for all cores of one engine: they hear the same ones in a row."""
+    """The market events put last, for all cores of one engine: they get the same ones in a row."""
 
     def __init__(self) -> None:
         self.events: tuple[Event, ...] = ()
@@ -102,9 +102,9 @@ class InputBatch:
 class AccountCore:
     """Caches, bots and the executor of one account, in the order of the flow.
 
-    `decide` hears every decision; with `explain`, that hears a `Planned` for every instrument whose
-    orders a turn touched, and for every intent nothing could be done about. With `put`, that hears
-    every input; `batch` is shared with the other cores of the engine.
+    `decide` receives every decision; with `explain`, that receives a `Planned` for every instrument
+    whose orders a turn touched, and for every intent nothing could be done about. With `put`, that
+    receives every input; `batch` is shared with the other cores of the engine.
     """
 
     def __init__(
@@ -203,7 +203,7 @@ class AccountCore:
                 self._follow(self._bot(name), instruments, now_ns)
             case Roused(bot=name):
                 self._reevaluate(self._bot(name), now_ns)
-            case Wished(target=target):
+            case TargetSet(target=target):
                 self._mark(target.instrument, now_ns)
                 self._effects += executor.receive(target, now_ns)
             case PlacedByHand(asked=asked):
@@ -239,7 +239,7 @@ class AccountCore:
 
     # -- the market and reports --------------------------------------------------------------------
 
-    def heard(self, events: tuple[Event, ...], now_ns: int) -> bool:
+    def received(self, events: tuple[Event, ...], now_ns: int) -> bool:
         """Take market events of one moment; True = somebody woke: see `market`."""
         if events and self._put is not None:
             again = events is self._batch.events
@@ -273,7 +273,7 @@ class AccountCore:
             elif cell.touch_alone and type(event) is not TradePrinted:
                 if not cell.touched(view.book.touch, event):
                     continue
-            elif not self._hears(cell.bot, event, now_ns):
+            elif not self._receives(cell.bot, event, now_ns):
                 continue
             if not cell.quiet:
                 self._wake(cell, now_ns)
@@ -291,17 +291,17 @@ class AccountCore:
                 self._mark(event.instrument, now_ns)  # tokens that come are not worthless
         self._effects += self.executor.receive(event, now_ns)
 
-    def _hears(self, bot: Bot, event: Event, now_ns: int) -> bool:
+    def _receives(self, bot: Bot, event: Event, now_ns: int) -> bool:
         """Let a bot take an event; say whether it wants to be evaluated."""
         try:
-            return bot.strategy.hear(event, now_ns)
+            return bot.strategy.receive(event, now_ns)
         except Exception as error:  # noqa: BLE001 a bot that raises stops alone (architecture §9)
             self._fail(bot, error, now_ns)
             return False
 
     def _reference(self, event: ReferencePriced, now_ns: int) -> None:
         for bot in self._listeners.get(event.key, ()):
-            if self._hears(bot, event, now_ns):
+            if self._receives(bot, event, now_ns):
                 for cell in [one for one in bot.cells.values() if not one.quiet]:
                     self._wake(cell, now_ns)
 
@@ -322,7 +322,7 @@ class AccountCore:
             key = event.instrument.id if isinstance(event, InstrumentListed) else event.instrument
             for known in [key] if key else list(self._cells):
                 for cell in self._cells.get(known, ()):
-                    self._hears(cell.bot, event, now_ns)
+                    self._receives(cell.bot, event, now_ns)
                     self._wake(cell, now_ns)
 
     def _filled(self, event: OrderFilled, now_ns: int) -> None:
@@ -338,7 +338,7 @@ class AccountCore:
                 self._wake(cell, now_ns)
 
     def _close(self, instrument: InstrumentId, now_ns: int) -> None:
-        """Stop watching an instrument; a wish for what cannot be traded any more is over, too."""
+        """Stop watching an instrument; an intent for what can be traded no more is over, too."""
         self._left.pop(instrument, None)
         for cell in self._cells.pop(instrument, ()):
             cell.due_ns = None
@@ -437,10 +437,10 @@ class AccountCore:
         if evaluation.alert:
             self._effects.append(bot.warn(evaluation.alert))
         if evaluation.intents:
-            self._wished(view, evaluation.intents, now_ns)
+            self._wanted(view, evaluation.intents, now_ns)
 
-    def _wished(self, view: BookView, intents: tuple[Intent, ...], now_ns: int) -> None:
-        """Hand wishes on, each after the marks of what it is about."""
+    def _wanted(self, view: BookView, intents: tuple[Intent, ...], now_ns: int) -> None:
+        """Hand intents on, each after the marks of what it is about."""
         if self._explain is not None:
             self._stated.append(view.instrument.id)
         second_ns = now_ns - now_ns % SECOND_NS + SECOND_NS
@@ -458,11 +458,11 @@ class AccountCore:
             self._effects += self.executor.receive(mark_of(view), now_ns)
 
     def _fail(self, bot: Bot, error: Exception, now_ns: int) -> None:
-        """Stop a bot that raised: it hears nothing more, its wishes are withdrawn."""
+        """Stop a bot that raised: it receives nothing more, its intents are withdrawn."""
         if bot.state is BotState.ERROR:
             return
         self._effects.append(bot.fail(error))
-        self._deafen(bot)
+        self._detach(bot)
         self._effects += self.executor.withdraw(bot.name, None, now_ns)
 
     def _second(self, now_ns: int) -> None:
@@ -498,7 +498,7 @@ class AccountCore:
         self._attach(bot, now_ns)
 
     def _attach(self, bot: Bot, now_ns: int) -> None:
-        """Let a bot hear, again after an error; what it hears already it does not hear twice."""
+        """Let a bot receive, again after an error; what it receives already it gets only once."""
         for key in bot.strategy.references:
             others = tuple(other for other in self._listeners.get(key, ()) if other is not bot)
             self._listeners[key] = (*others, bot)
@@ -508,7 +508,7 @@ class AccountCore:
             cells = self._cells.get(instrument.id, ())
             if cell is not None and cell not in cells:
                 self._cells[instrument.id] = (*cells, cell)
-                self._hears(bot, InstrumentListed(instrument=instrument), now_ns)
+                self._receives(bot, InstrumentListed(instrument=instrument), now_ns)
 
     def _follow(self, bot: Bot, followed: tuple[InstrumentId, ...], now_ns: int) -> None:
         """Have a bot trade these besides what is its own; its quotes leave all others."""
@@ -522,13 +522,13 @@ class AccountCore:
 
     def _remove(self, bot: Bot, now_ns: int) -> None:
         self.bots = tuple(other for other in self.bots if other is not bot)
-        self._deafen(bot)
+        self._detach(bot)
         for cell in bot.cells.values():
             cell.due_ns = None
         bot.cells.clear()
         self._effects += self.executor.withdraw(bot.name, None, now_ns)
 
-    def _deafen(self, bot: Bot) -> None:
+    def _detach(self, bot: Bot) -> None:
         for key, cells in self._cells.items():
             self._cells[key] = tuple(cell for cell in cells if cell.bot is not bot)
         for name, bots in self._listeners.items():
@@ -537,7 +537,7 @@ class AccountCore:
     def _reevaluate(self, bot: Bot, now_ns: int) -> None:
         """Evaluate all of a bot's instruments with the next turn.
 
-        Its wishes were withdrawn when it paused; it would believe that they stand.
+        Its intents were withdrawn when it paused; it would believe that they stand.
         """
         for cell in tuple(bot.cells.values()):
             self._evaluate(cell, now_ns, fit=False)
@@ -584,9 +584,9 @@ class AccountCore:
         """Have a bot state its intents anew with the next turn."""
         self.receive(Roused(self._account, bot.name), now_ns)
 
-    def wish(self, target: Target, now_ns: int) -> None:
+    def set_target(self, target: Target, now_ns: int) -> None:
         """Take an intent of the engine itself: a bot that leaves evaluates no more."""
-        self.receive(Wished(self._account, target), now_ns)
+        self.receive(TargetSet(self._account, target), now_ns)
 
     def prove(self, scope: Scope, now_ns: int) -> None:
         self.receive(Proving(self._account, scope), now_ns)

@@ -1,4 +1,4 @@
-"""What the executor made of a wish, told for people: the plan as a diff, risk's rules with values.
+"""What the executor made of an intent, for people: the plan as a diff, risk's rules with values.
 
 Reads the executor after its turn and changes nothing. Everything here is a reading of the moment of
 the turn, so it must be asked for before the next one.
@@ -66,14 +66,14 @@ def _planned(
     now_ns: int,
 ) -> Planned:
     left, denied = executor.explain(key)
-    wish = executor.intent(key)
+    intent = executor.intent(key)
     new = {order.id for order in places}
     working = executor.working(key)
     bots = [order.bot for order in places] + [known.order.bot for known in working]
     return Planned(
-        decision=0 if wish is None else wish.decision,
+        decision=0 if intent is None else intent.decision,
         account=executor.account,
-        bot=wish.bot if wish is not None else next(iter(bots), None),
+        bot=intent.bot if intent is not None else next(iter(bots), None),
         instrument=key,
         at_ns=now_ns,
         places=tuple(Resting(o.id, o.leg, o.side, o.price, o.size) for o in places),
@@ -87,7 +87,7 @@ def _planned(
         rules=rules(executor, places, denied, now_ns) if places or denied else (),
         denied=() if denied is None else denied.numbers,
         mark=executor.mark(key),
-        wish=None if wish is None or wish.decision else wish,
+        intent=None if intent is None or intent.decision else intent,
     )
 
 
@@ -144,7 +144,7 @@ def _numbers(executor: Executor, places: list[Order], now_ns: int) -> list[Rule]
 
 
 def _shrunk(executor: Executor, places: list[Order], found: list[Rule]) -> tuple[Rule, ...]:
-    """Mark the tightest amount where risk left a part of the wish over."""
+    """Mark the tightest amount where risk left a part of the intent over."""
     if not places:
         return tuple(found)
     left, _ = executor.explain(places[-1].instrument)

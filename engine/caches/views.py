@@ -93,7 +93,7 @@ class References:
         self._by_key: dict[str, ReferenceView] = {}
 
     def get(self, key: str) -> ReferenceView | None:
-        """Return the latest value, or None where none was ever heard."""
+        """Return the latest value, or None where none was ever received."""
         return self._by_key.get(key)
 
     def put(self, view: ReferenceView) -> None:

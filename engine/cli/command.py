@@ -118,9 +118,11 @@ def must_run(config: Config) -> None:
 def _waiting(connection: sqlite3.Connection, left: LeftCommand, wait_s: float) -> str:
     seen = engine_seen(connection)
     silent_s = 0.0 if seen is None else (WallClock().now_ns() - seen.heartbeat_ns) / 1e9
-    heard = "has not spoken yet" if seen is None else f"is {seen.state}, heard {silent_s:.1f} s ago"
+    received = (
+        "has not spoken yet" if seen is None else f"is {seen.state}, received {silent_s:.1f} s ago"
+    )
     return (
-        f"{type(left.command).__name__} is {left.state}: the engine {heard}; "
+        f"{type(left.command).__name__} is {left.state}: the engine {received}; "
         f"waiting for its answer, {wait_s:g} s at most"
     )
 

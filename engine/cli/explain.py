@@ -1,7 +1,7 @@
 """`python -m engine explain`: make every kept plan again from the journal, and compare the bytes.
 
 The why of an order that the pages show is a record of the decision log. This proves the record: the
-journal, the wish of the decision and the book it saw give the same plan again, byte for byte, by
+journal, the intent of the decision and the book it saw give the same plan again, byte for byte, by
 the same planner and the same rules of risk. It reads alone; an engine may trade meanwhile.
 """
 
@@ -82,7 +82,7 @@ def words(found: Retold) -> str:
         lines.append(f"{found.by_hand:,} more were placed by hand: nothing planned them")
     if found.untold:
         lines.append(
-            f"{found.untold:,} could not be made again: their book or their wish was not kept"
+            f"{found.untold:,} could not be made again: their book or their intent was not kept"
         )
     if found.unreached:
         lines.append(

@@ -61,7 +61,7 @@ def _latch(config: Config, now_ns: int) -> tuple[StorageError | None, int]:
         new = set_latch(config.kill_path, "engine kill", now_ns)
     except OSError as error:
         text = (
-            f"the KILL latch could NOT be set: {os_sentence(error)}. A desk that runs hears the "
+            f"the KILL latch could NOT be set: {os_sentence(error)}. A desk that runs receives the "
             f"signal all the same: DESK_HOME={config.home} .venv/bin/supervisorctl signal USR1 "
             "engine; an engine that is started later trades"
         )

@@ -24,7 +24,7 @@ class BotHappened(StrEnum):
 
     START_ASKED = "start_asked"
     READY = "ready"
-    """Its account has been reconciled: it may wish."""
+    """Its account has been reconciled: it may trade."""
     PAUSE_ASKED = "pause_asked"
     RESUME_ASKED = "resume_asked"
     STOP_ASKED = "stop_asked"

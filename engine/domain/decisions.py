@@ -1,4 +1,4 @@
-"""Decisions: why a strategy wished what it wished, and what the executor made of the wish."""
+"""Decisions: why a strategy wants what it wants, and what the executor made of the intent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Gate(msgspec.Struct, frozen=True, gc=False):
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One evaluation: inputs, fair-value build-up, gates in order with values, and the wish.
+    """One evaluation: inputs, fair-value build-up, gates in order with values, and the intent.
 
     `inputs` and `build_up` are (name, value) in the units their names end with; prices are floats
     in the currency, because they are a model's numbers and not orders.
@@ -39,12 +39,12 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     outcome: str
     """`quote`, `hold` (sticky), or the name of the gate that failed."""
     intent: Intent | None
-    """What is wished; None = the previous wish stands (sticky)."""
+    """What is wanted; None = the previous intent stands (sticky)."""
     notes: tuple[tuple[str, str], ...] = ()
     """(name, text): facts in words, for example where the strike was proven."""
 
     def alike(self, other: Decision | None) -> bool:
-        """Say whether a reader would call the two the same: regime, outcome and wish."""
+        """Say whether a reader would call the two the same: regime, outcome and intent."""
         return (
             other is not None
             and self.instrument == other.instrument
@@ -99,7 +99,7 @@ class Resting(msgspec.Struct, frozen=True, gc=False):
 
 
 class LeftOver(msgspec.Struct, frozen=True, gc=False):
-    """A part of a wish that became no order: YES-space side and price, size, and the reason."""
+    """A part of an intent that became no order: YES-space side and price, size, and the reason."""
 
     reason: ResidualReason
     side: Side
@@ -108,13 +108,13 @@ class LeftOver(msgspec.Struct, frozen=True, gc=False):
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
-    """One turn of the executor about one instrument: the wish against what rested, as a diff.
+    """One turn of the executor about one instrument: the intent against what rested, as a diff.
 
     Every order of `places` carries `at_ns` as its `created_ns`: that is the exact link back.
     """
 
     decision: int
-    """Number of the decision behind the wish; 0 = no wish of a strategy stood."""
+    """Number of the decision behind the intent; 0 = no intent of a strategy stood."""
     account: AccountId
     bot: BotId | None
     instrument: InstrumentId
@@ -129,6 +129,6 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     denied: tuple[tuple[str, int], ...] = ()
     """Every number risk looked at when it said no."""
     mark: BookMarked | None = None
-    """The book as the plan saw it: with the journal and the wish all that the plan was made of."""
-    wish: Quotes | Target | None = None
-    """The wish, where it was the engine's own: a strategy's stands in its decision."""
+    """The book as the plan saw it: with the journal and the intent all that made the plan."""
+    intent: Quotes | Target | None = msgspec.field(default=None, name="intent")
+    """The intent, where it was the engine's own: a strategy's stands in its decision."""

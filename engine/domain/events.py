@@ -127,7 +127,7 @@ class BookProven(Event, frozen=True, kw_only=True):
 
 
 class BookMarked(Event, frozen=True, kw_only=True, gc=False):
-    """What executor and risk need to know of a book; the bots' room sends it with every wish.
+    """What executor and risk need to know of a book; the bots' room sends it with every intent.
 
     Sent before each intent and on the second's tick, for instruments with orders or holdings.
     """

@@ -1,7 +1,7 @@
 """Inputs: what a desk was given, as it stands on the tape. With the journal it is all it was given.
 
-The journal keeps every report a desk heard and every effect it asked for; these are the rest: the
-market, each turn with its time, timers, what people and the engine did to bots. An entry of the
+The journal keeps every report a desk received and every effect it asked for; these are the rest:
+the market, each turn with its time, timers, what people and the engine did to bots. An entry of the
 tape of kind `desk` is one of them; a journal record carries the position of the last entry before
 it, so the two can be put back into the one order in which everything happened.
 """
@@ -66,13 +66,13 @@ class Turned(Input, frozen=True, tag=2):
 
 
 class Received(Input, frozen=True, tag=3):
-    """The desk heard market events; None = the same ones as the desk before it."""
+    """The desk received market events; None = the same ones as the desk before it."""
 
     events: tuple[MarketEvent, ...] | None
 
 
 class Fired(Input, frozen=True, tag=4):
-    """The desk heard an event that the journal does not keep."""
+    """The desk received an event that the journal does not keep."""
 
     event: AnyEvent
 
@@ -93,7 +93,7 @@ class Admitted(Input, frozen=True, tag=6):
 
 
 class Seated(Input, frozen=True, tag=7):
-    """A bot hears again after an error."""
+    """A bot receives again after an error."""
 
     bot: BotId
 
@@ -118,7 +118,7 @@ class Moved(Input, frozen=True, tag=10):
     state: str
 
 
-class Wished(Input, frozen=True, tag=11):
+class TargetSet(Input, frozen=True, tag=11):
     """The engine stated an intent for a bot."""
 
     target: Target
@@ -131,7 +131,7 @@ class PlacedByHand(Input, frozen=True, tag=12):
 
 
 class Roused(Input, frozen=True, tag=13):
-    """A bot states its wishes anew."""
+    """A bot states its intents anew."""
 
     bot: BotId
 
@@ -215,7 +215,7 @@ AnyInput = (
     | Dismissed
     | Withdrawn
     | Moved
-    | Wished
+    | TargetSet
     | PlacedByHand
     | Roused
     | StartedOver

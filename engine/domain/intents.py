@@ -1,4 +1,4 @@
-"""Intents: what a strategy wishes. Prices and sizes in YES-space for binaries."""
+"""Intents: what a strategy wants. Prices and sizes in YES-space for binaries."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Quote = tuple[int, int]
 
 
 class Urgency(StrEnum):
-    """How a wish is worked."""
+    """How an intent is worked."""
 
     REST = "rest"
     """Post-only GTC / GTD."""
@@ -34,7 +34,7 @@ class Quotes(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
     confidence: float = 1.0
     """0 … 1, informational; sizes already reflect it."""
     decision: int = 0
-    """Number of the decision record that explains this wish."""
+    """Number of the decision record that explains this intent."""
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
@@ -65,7 +65,7 @@ Intent = Quotes | Target | Basket
 
 
 class ResidualReason(StrEnum):
-    """Why a part of a wish could not be expressed as a legal order."""
+    """Why a part of an intent could not be expressed as a legal order."""
 
     BELOW_MIN = "below_min"
     DUST = "dust"
@@ -75,7 +75,7 @@ class ResidualReason(StrEnum):
     OWN_CROSS = "own_cross"
     WOULD_CROSS = "would_cross"
     NOT_MARKETABLE = "not_marketable"
-    """A wish to take at a limit the opposite touch does not meet."""
+    """An intent to take at a limit the opposite touch does not meet."""
     WAITING_CANCEL = "waiting_cancel"
     EXPIRED_INTENT = "expired_intent"
     RISK = "risk"

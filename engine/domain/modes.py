@@ -28,7 +28,7 @@ class ModeBelief:
     def __init__(self) -> None:
         self.mode = VenueMode.OPEN
         self.until_ns: int | None = None
-        """Until when a closed mode is believed without being heard again; None = it is open."""
+        """Until when a closed mode is believed without being received again; None = it is open."""
 
     def take(self, told: ModeChanged, now_ns: int) -> None:
         self.mode = told.mode
@@ -39,7 +39,7 @@ class ModeBelief:
         self.until_ns = now_ns + max(BELIEVED_NS_MIN, min(BELIEVED_NS_MAX, asked_ns))
 
     def age(self, now_ns: int) -> bool:
-        """Believe one step more where a closed mode was not heard again; True = it changed.
+        """Believe one step more where a closed mode was not received again; True = it changed.
 
         Whatever was closed takes post-only orders first: that is how venues come back, and one that
         is refused has cost nothing.

@@ -114,7 +114,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     fence: int = 0
     """Token of the engine's lease; an order of an older fence is not ours any more."""
     decision: int = 0
-    """Number of the decision behind the wish that asked for it; 0 = no strategy's."""
+    """Number of the decision behind the intent that asked for it; 0 = no strategy's."""
 
 
 class OperationName(msgspec.Struct, frozen=True, kw_only=True):

@@ -115,12 +115,12 @@ class BookTop(msgspec.Struct, frozen=True, kw_only=True):
     proof_ns: int | None = None
     """When the venue last proved this book; None = never."""
     last: int | None = None
-    """Price of the last trade; None = none was heard since the account hears the market."""
+    """Price of the last trade; None = none was received since the account receives the market."""
     ahead: dict[OrderId, int] = {}
     """Own resting order → the most that can stand before it at its price. An estimate: the level
     as it was when the order was first seen to rest, and never more than the level since."""
     followed: bool = False
-    """A person asked that the account hears it."""
+    """A person asked that the account receives it."""
 
 
 class LockedMoney(msgspec.Struct, frozen=True, kw_only=True):

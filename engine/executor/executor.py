@@ -60,7 +60,7 @@ __all__ = ["Executor", "ExecutorSettings"]
 _UNKNOWN = OrderState.UNKNOWN
 _ANEW = "everything is asked anew: whether it still stands is not proven"
 _BOUND = frozenset({*VenueEvent.__args__, CashMoved, LossAccepted, ScopeLatched, ScopeReleased})
-"""Events that belong to one account; those of another are not ours to hear."""
+"""Events that belong to one account; those of another are not ours to receive."""
 
 
 class Executor:

@@ -160,7 +160,7 @@ class Blocks:
         self._closed = told.mode not in _TAKES
 
     def age_mode(self, now_ns: int) -> bool:
-        """Let a closed mode age that was not heard again; True = more may be tried now."""
+        """Let a closed mode age that was not received again; True = more may be tried now."""
         if self.mode is VenueMode.OPEN:
             return False
         aged = self._belief.age(now_ns)

@@ -531,7 +531,7 @@ def _cancel_above(side_plan: SidePlan, orders: list[LiveOrder], limit: int) -> N
 
 
 # -- Renewing: resting orders that expire by themselves are replaced in time, one after the other --
-# A venue takes an expiring order away by itself and says so afterwards; until it is heard and
+# A venue takes an expiring order away by itself and says so afterwards; until it is received and
 # placed again nothing rests. So an order is cancelled and placed anew shortly before: the gap is
 # one round trip of a cancel, like that of any other replacement.
 

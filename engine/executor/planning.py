@@ -206,7 +206,7 @@ class Planning:
         self._cancels += cancels
 
     def _blind(self, entry: InstrumentState, reason: ResidualReason, now_ns: int) -> None:
-        """Place nothing and cancel what rests, unless the venue would not even hear a cancel."""
+        """Place nothing and cancel what rests, unless the venue would not even receive a cancel."""
         entry.still = False
         if entry.working and self._blocks.cancels_work:
             intent, entry.intent = entry.intent, None

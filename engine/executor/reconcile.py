@@ -194,7 +194,7 @@ class Audit:
         self._settings = settings
         self._wallet = wallet
         self.venue_cash: tuple[int, int] | None = None
-        """What the venue said last, and when it was heard; None = nothing yet."""
+        """What the venue said last, and when it was received; None = nothing yet."""
         self._cash_seen: BalanceDifference | None = None
         self._cash_told: BalanceDifference | None = None
         self._seen: dict[tuple[InstrumentId, Leg], BalanceDifference] = {}

@@ -1,4 +1,4 @@
-"""Hearing: what the venue says about orders and fills, turned into moves of the table.
+"""Venue reports: what the venue says about orders and fills, turned into moves of the table.
 
 Books every fill, pauses an instrument after a refusal, and speaks up where the venue says something
 that cannot be: a contradiction stops the account until a person releases it.

@@ -224,11 +224,11 @@ class WalletOperations:
             if holding.redeemable_micro > 0 and (least is None or holding.redeemable_micro < least):
                 self._wait_for_others(now_ns)
         if not self.busy(now_ns):
-            asked = next(self._wishes(now_ns), None)
+            asked = next(self._intents(now_ns), None)
             if asked is not None:
                 self._ask(asked, now_ns)
 
-    def _wishes(self, now_ns: int) -> Iterator[AnyWalletEffect]:
+    def _intents(self, now_ns: int) -> Iterator[AnyWalletEffect]:
         """Give what the settings have the account do by itself, redemptions first."""
         ledger, number = self._table.ledger, self.state.last + 1
         account, least = self._table.account, self._redeem_above
@@ -507,7 +507,7 @@ class WalletOperations:
         self.look()
 
     def resolved(self, instrument: InstrumentId, now_ns: int) -> None:
-        """Book what was paid before the result was heard, and look at what is redeemable."""
+        """Book what was paid before the result was received, and look at what is redeemable."""
         for event in self.state.waiting.pop(instrument, ()):
             self.redeemed(event, now_ns)
         self.look()

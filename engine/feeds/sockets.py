@@ -174,8 +174,8 @@ class TextConnection(ClientConnection):
             waiter.set_result(None)
 
 
-# -- How long what was heard had waited: quantiles of many samples in little room ------------------
-# Sixteen bins for each doubling, so a quantile is right within 6 %.
+# -- How long what was received had waited: quantiles of many samples in little room
+# ------------------ Sixteen bins for each doubling, so a quantile is right within 6 %.
 
 FINE = 4
 """Bits of a sample that are kept: 2^4 bins for each doubling."""
@@ -249,8 +249,8 @@ PONG_BYTES = 4
 class Socket:
     """A connection that is always wanted. `run` it until cancelled.
 
-    `opened` says what to send first; `heard` gets each frame and when it came, in ns; `turned` is
-    called when those that had come were handed over; `lost` gets why a connection ended or could
+    `opened` says what to send first; `received` gets each frame and when it came, in ns; `turned`
+    is called when those that had come were handed over; `lost` gets why a connection ended or could
     not be made. All are called on the loop's thread and must not wait. `ping` is the text the other
     side wants every `PING_EVERY_S`; empty = none.
     """
@@ -261,7 +261,7 @@ class Socket:
         *,
         now_ns: Callable[[], int],
         opened: Callable[[], list[str]],
-        heard: Callable[[bytes, int], None],
+        received: Callable[[bytes, int], None],
         lost: Callable[[str], None],
         turned: Callable[[], None] = lambda: None,
         ping: str = "",
@@ -270,7 +270,7 @@ class Socket:
         self._url = url
         self._now_ns = now_ns
         self._opened = opened
-        self._heard = heard
+        self._received = received
         self._lost = lost
         self._turned = turned
         self._ping = ping
@@ -306,7 +306,7 @@ class Socket:
     def drop(self, reason: str) -> None:
         if self._ws is not None and not self._dropped:
             self._dropped = reason
-            # Whoever calls stands inside `heard`: the close handshake must not be awaited here.
+            # Whoever calls stands inside `received`: the close handshake must not be awaited here.
             self._ws.transport.abort()
 
     async def run(self) -> None:
@@ -366,7 +366,7 @@ class Socket:
 
     def _hand_over(self, ws: TextConnection) -> None:
         """Hand over what has come, one turn's worth at most."""
-        heard, now_ns, messages = self._heard, self._now_ns, ws.messages
+        received, now_ns, messages = self._received, self._now_ns, ws.messages
         count = min(len(messages), FRAMES_PER_TURN)
         self.frames += count
         self._moved = True
@@ -376,7 +376,7 @@ class Socket:
             if len(frame) == PONG_BYTES and frame in PONGS:
                 self.pong_ns = at_ns
             else:
-                heard(frame, at_ns)
+                received(frame, at_ns)
         self._turned()
         came_ns = ws.taken(count)
         if came_ns is not None:

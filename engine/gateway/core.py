@@ -7,7 +7,7 @@ the KILL latch is set, or the venue's mode forbids it, no place leaves.
 
 Sans I/O: call `receive` with each effect, reply or engine event and send the requests it returns,
 in order; call `advance` when `due_ns` has come. After either, drain `take_reports` (what the
-executor must hear) and `take_alerts` (what a person must hear).
+executor must receive) and `take_alerts` (what a person must receive).
 """
 
 from __future__ import annotations
@@ -472,11 +472,11 @@ class GatewayCore:
         return self._places.in_flight
 
     def take_reports(self) -> list[VenueEvent]:
-        """Hand out, once, what the executor must hear: not sent, unanswered, failed."""
+        """Hand out, once, what the executor must receive: not sent, unanswered, failed."""
         return self.outbox.take_reports()
 
     def take_alerts(self) -> list[RaiseAlert]:
-        """Hand out, once, what the operator must hear."""
+        """Hand out, once, what the operator must receive."""
         return self.outbox.take_alerts()
 
     # -- handlers ----------------------------------------------------------------------------------

@@ -152,7 +152,7 @@ class VenueCore(Protocol):
         """
         ...
 
-    def hear(self, event: Event, now_ns: int) -> list[VenueOutput]:
+    def receive(self, event: Event, now_ns: int) -> list[VenueOutput]:
         """Take a market event (paper: the feed it wraps); give what it caused at once."""
         ...
 

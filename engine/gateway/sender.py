@@ -194,7 +194,7 @@ class Sender:
     """Carries one account's requests. Call `take` with messages, `advance` when `due_ns` comes.
 
     `report` journals an event (without waiting) and delivers it; `durable` returns when everything
-    reported so far is on the disk; `crash` hears what must not be survived.
+    reported so far is on the disk; `crash` receives what must not be survived.
     """
 
     def __init__(

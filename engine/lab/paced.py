@@ -1,7 +1,7 @@
 """The paced pump: a recording on the live loop, with runner, sender, journal and pages as ever.
 
 Time stands still until the moment has come to rest: the journal has committed, what was asked has
-reached the venue, nobody wishes for another turn. So what is decided does not depend on how fast
+reached the venue, nobody asks for another turn. So what is decided does not depend on how fast
 the wall clock runs meanwhile. Within a moment things have the order of `lab.pump`.
 """
 
@@ -92,8 +92,8 @@ class PacedRunner(PaperRunner):
 class PacedPump:
     """Plays one recording to one runner. `speed` times real time; None = as fast as it goes.
 
-    `keep` journals what every account must know, `ended` says that the engine ends, `heard` counts
-    events, `wall_ns` is the clock on the wall.
+    `keep` journals what every account must know, `ended` says that the engine ends, `received`
+    counts events, `wall_ns` is the clock on the wall.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class PacedPump:
         clock: TapeClock,
         keep: Callable[[Event, int], None],
         ended: Callable[[], bool],
-        heard: Callable[[int], None],
+        received: Callable[[int], None],
         wall_ns: Callable[[], int],
     ) -> None:
         self._runner = runner
@@ -112,7 +112,7 @@ class PacedPump:
         self._clock = clock
         self._keep = keep
         self._ended = ended
-        self._heard = heard
+        self._received = received
         self._wall_ns = wall_ns
         self._awake = asyncio.Event()
         runner.stirred = self._awake.set
@@ -185,18 +185,18 @@ class PacedPump:
         await self._settle(now_ns)
 
     async def _feed(self, event: Event, now_ns: int) -> None:
-        """Let the venue hear an event, then the desk."""
+        """Let the venue receive an event, then the desk."""
         runner = self._runner
         runner.mark(now_ns)
         lasting = type(event) in LASTING
         if lasting:
             self._keep(event, now_ns)
-        outputs = runner.paper.hear(event, now_ns)
+        outputs = runner.paper.receive(event, now_ns)
         for output in outputs:
             await self._take(output, now_ns)
-        if runner.desk.heard((event,), now_ns) or outputs:
+        if runner.desk.received((event,), now_ns) or outputs:
             await self._settle(now_ns)
-        self._heard(1)
+        self._received(1)
         if lasting and isinstance(event, InstrumentClosed):
             self._forget_closed(event.instrument, now_ns)
 
@@ -297,7 +297,7 @@ class PacedPump:
         try:
             await asyncio.wrap_future(self._recorder.commit())
         except StorageError:
-            await asyncio.sleep(0)  # the sender hears the same and says that nothing was sent
+            await asyncio.sleep(0)  # the sender receives the same and says that nothing was sent
 
     async def _take(self, output: VenueOutput, now_ns: int) -> None:
         if type(output) is Reply:

@@ -1,7 +1,7 @@
 """The pump of recorded or simulated time that is virtual: by direct calls, without a loop.
 
 It and the paced one (`lab.paced`) keep one order of things within a moment: what was due earlier
-happens first; venue, then gateway, then timers; the venue hears an event before the desk does;
+happens first; venue, then gateway, then timers; the venue receives an event before the desk does;
 every effect and every report is recorded before it is acted on. The third pump, by the wall clock,
 is `runtime.account_runner`.
 """
@@ -35,12 +35,12 @@ from engine.gateway.door import Reply, Request, VenueCore, VenueOutput
 from engine.runtime.journal import Recorder
 
 TURNS_MAX = 10_000
-"""Most turns within one moment: more means that wish and fact chase each other."""
+"""Most turns within one moment: more means that intent and fact chase each other."""
 
 ALERTS_MAX = 1_000
 
 GATES = frozenset({LatchSet, LatchReleased, ModeChanged})
-"""What the gateway must hear, too."""
+"""What the gateway must receive, too."""
 
 SILENCE_NS_MAX = 600 * 1_000_000_000
 """How much of a silence passes timer by timer. What falls due later in it happens once, at its end:
@@ -105,7 +105,7 @@ class Driver:
         return self._due_ns
 
     def _ask_venue(self) -> None:
-        """Learn when the venue is due: it heard something, or somebody else moved it."""
+        """Learn when the venue is due: it received something, or somebody else moved it."""
         venue_ns = self.venue.due_ns
         if venue_ns is not None and venue_ns < self._due_ns:
             self._due_ns = venue_ns
@@ -148,8 +148,8 @@ class Driver:
     def play(self, told: Iterable[tuple[int, Event]]) -> None:
         """Take market events in order, each at its time.
 
-        The cache has an event first, so that a venue may share its books; then the venue hears it,
-        then the desk. Most move neither an order nor a strategy: then there is nothing to turn.
+        The cache has an event first, so that a venue may share its books; then the venue receives
+        it, then the desk. Most move neither an order nor a strategy: then there is nothing to turn.
         """
         keep, tell_venue, wake = self.desk.cache.changed, self.venue.changed, self.desk.wake
         self._ask_venue()
@@ -169,9 +169,9 @@ class Driver:
         if kind in KEPT:
             self._keep(self._account, event, now_ns)
         view = self.desk.cache.receive(event, now_ns)
-        outputs = self.venue.hear(event, now_ns)
+        outputs = self.venue.receive(event, now_ns)
         if outputs:
-            self._hear(outputs, now_ns)
+            self._receive(outputs, now_ns)
         else:
             self._ask_venue()
         if self.desk.wake(view, event, now_ns) or outputs:
@@ -196,7 +196,7 @@ class Driver:
     def _advance(self, now_ns: int) -> None:
         venue = self.venue
         if venue.due_ns is not None and venue.due_ns <= now_ns:
-            self._hear(venue.advance(now_ns), now_ns)
+            self._receive(venue.advance(now_ns), now_ns)
         gateway = self.gateway
         if gateway.due_ns is not None and gateway.due_ns <= now_ns:
             self._send(gateway.advance(now_ns), now_ns)
@@ -237,7 +237,7 @@ class Driver:
         for request in requests:
             outputs = self.venue.request(request, now_ns)
             if outputs:
-                self._hear(outputs, now_ns)
+                self._receive(outputs, now_ns)
         if not self._outbox.news:
             return
         gateway = self.gateway
@@ -256,7 +256,7 @@ class Driver:
         self._placed(effect)
         self._send(self.gateway.receive(effect, now_ns), now_ns)
 
-    def _hear(self, outputs: list[VenueOutput], now_ns: int) -> None:
+    def _receive(self, outputs: list[VenueOutput], now_ns: int) -> None:
         for output in outputs:
             if type(output) is Reply:
                 for event in self.gateway.answers(output):

@@ -1,14 +1,14 @@
-"""KILL in a living engine: heard whatever the loop does, kept whatever becomes of the process.
+"""KILL in a living engine: received whatever the loop does, kept whatever becomes of the process.
 
 A signal is first written into a file, by the C library: no lock of the interpreter is needed for
 that, and no space on the disk. One thread looks for it, for the latch file and the parent; it tells
 the loop, makes the latch durable, and ends the process where the loop has not taken it within
 `TAKEN_S`. A supervisor starts the engine again, and start is recovery with the latch set.
 
-A process that is stopped (SIGSTOP) hears nothing, and the timer of `DEAF_S` may end it before its
-signal is heard: so a start after a death by that timer sets the latch too and waits for a person.
-Killed while it is stopped it has heard nothing at all: therefore whoever signals writes the latch
-file first, as the dashboard and `engine kill` do.
+A process that is stopped (SIGSTOP) receives nothing, and the timer of `DEAF_S` may end it before
+its signal is received: so a start after a death by that timer sets the latch too and waits for a
+person. Killed while it is stopped it has received nothing at all: therefore whoever signals writes
+the latch file first, as the dashboard and `engine kill` do.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ TAKEN_S = 0.5
 """How long the loop may take to take the latch; a hung plugin does not."""
 
 DEAF_S = 10
-"""How long a loop may hold the interpreter's own lock. No thread of Python hears KILL then; a timer
+"""How long a loop may hold the interpreter's own lock. No thread of Python sees KILL then; a timer
 of the C library ends the process, and its successor sets the latch."""
 
 CLOSES_S = 60
 """How long a loop may take to close after its last line: what hangs there would keep the lock."""
 
 SIGNALLED, DEAF = "signalled", "deaf"
-"""The marks in the run folder: a signal was heard; the timer ended the process, and where it hung.
+"""The marks in the run folder: a signal came; the timer ended the process, and where it hung.
 """
 MARK_BYTES = 64 * 1024
 LOOK_S = 0.02
@@ -48,7 +48,7 @@ HUNG = 70
 class Mark:
     """A file that the C library writes where nothing of Python moves; it outlives the process.
 
-    Its space is taken beforehand. Where it cannot be, a nameless file is heard as well, and
+    Its space is taken beforehand. Where it cannot be, a nameless file is received as well, and
     `refused` says that it does not outlive us.
     """
 
@@ -78,7 +78,7 @@ class Mark:
 
 
 def latch_what_died(run_folder: Path, kill_path: Path, now_ns: int) -> str:
-    """Set the latch where the engine before us died with a KILL unheard, or may have.
+    """Set the latch where the engine before us died with a KILL ignored, or may have.
 
     Return what it left, for people; empty = nothing. Raises OSError where the latch cannot be set.
     """
@@ -158,7 +158,7 @@ class KillWatch:
         faulthandler.register(signal.SIGUSR1, file=self._signalled, all_threads=False)
         threading.Thread(target=self._look, name="kill", daemon=True).start()
 
-    def _hear_signal(self) -> None:
+    def _receive_signal(self) -> None:
         now_ns = self._clock.now_ns()
         latch = Latch(who="signal", at_ns=now_ns)
         with contextlib.suppress(OSError):  # who signals may have left his name there first
@@ -182,7 +182,7 @@ class KillWatch:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
         while True:
             if self._signalled.written():
-                self._hear_signal()
+                self._receive_signal()
             if not self._over.is_set():
                 self._look_around()
             threading.Event().wait(LOOK_S)

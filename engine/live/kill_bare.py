@@ -199,7 +199,7 @@ def everything(config: Config, venues: Venues) -> Everything:
 
 
 def asked_for(config: Config) -> bool:
-    """Say whether a KILL is set or was signalled; a signal nobody has heard yet sets it.
+    """Say whether a KILL is set or was signalled; a signal nobody has received yet sets it.
 
     A latch that cannot be looked at counts: cancelling is what errs least. Never raises.
     """

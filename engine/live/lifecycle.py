@@ -184,7 +184,7 @@ def _last_beat(engine: Engine, teller: Telemetry) -> None:
 S = 1_000_000_000
 CHECK_EVERY_NS = 60 * S
 AGAIN_NS = 2 * S
-"""When a difference is looked at again: what two threads hear at different moments passes by."""
+"""When a difference is looked at again: what two threads receive at different moments passes by."""
 
 DIFFERS = "equity_differs"
 
@@ -251,9 +251,9 @@ class TruthWatch:
             checks = [judge(connection, engine.engine_id, side) for side in sides]
         for check in checks:
             engine.state.write(lambda c, one=check: put_check(c, engine.engine_id, one))  # type: ignore[misc]
-            self._heard(check)
+            self._received(check)
 
-    def _heard(self, check: EquityCheck) -> None:
+    def _received(self, check: EquityCheck) -> None:
         """Take what was found, on the projector's thread; twice the same is alarmed."""
         engine = self._engine
         account = check.ledger.account

@@ -266,7 +266,7 @@ def open_engine(
     commands = Commands(engine)
     state = StateKeeper(
         config.state_path, engine_id=ENGINE_ID, clock=wall, crash=engine.crash,
-        heard=lambda left: loop.call_soon_threadsafe(commands.receive, left),
+        received=lambda left: loop.call_soon_threadsafe(commands.receive, left),
     )  # fmt: skip
     projector = Projector(
         recorder, journal_path=config.journal_path, state_path=config.state_path,

@@ -34,21 +34,21 @@ Inventory = tuple[tuple[str, int, int], ...]
 
 
 class Ears(dict[str, Callable[[Event], None]]):
-    """Who hears an account's reports, by name."""
+    """Who receives an account's reports, by name."""
 
     def __call__(self, event: Event) -> None:
-        for hear in tuple(self.values()):
-            hear(event)
+        for receive in tuple(self.values()):
+            receive(event)
 
 
-def listen(runner: AccountRunner, name: str, hear: Callable[[Event], None]) -> None:
-    """Have every report of an account told under this name, until `deafen`."""
+def listen(runner: AccountRunner, name: str, receive: Callable[[Event], None]) -> None:
+    """Have every report of an account told under this name, until `unlisten`."""
     ears = runner.watching if isinstance(runner.watching, Ears) else Ears()
-    ears[name] = hear
+    ears[name] = receive
     runner.watching = ears
 
 
-def deafen(runner: AccountRunner, name: str) -> None:
+def unlisten(runner: AccountRunner, name: str) -> None:
     if isinstance(runner.watching, Ears):
         runner.watching.pop(name, None)
         runner.watching = runner.watching or None
@@ -82,7 +82,7 @@ class CancelProof:
 
     What was cancelled, what was refused, what is missing. `unaskable` says why nothing can be asked
     at the venue before a person acts; `trading` which of the desk's bots trades an instrument:
-    after a start nobody has wished yet.
+    after a start nobody has stated an intent yet.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class CancelProof:
             if scope in (None, key) or (executor.owner(key) or self._trading(key)) == scope:
                 yield key, one
 
-    def hear(self, event: Event) -> None:
+    def receive(self, event: Event) -> None:
         """Take what the venue said to our cancels; in a part, to those of that part."""
         if not isinstance(event, OrderCancelled | CancelRefused):
             return
@@ -224,7 +224,7 @@ class ProofRun:
         )  # fmt: skip
         self.endings[str(runner.account)] = ending
         self.runners.append(runner)
-        listen(runner, self._ear, ending.hear)
+        listen(runner, self._ear, ending.receive)
 
     @property
     def _ear(self) -> str:
@@ -280,7 +280,7 @@ class ProofRun:
         services.log.warning("receipt", what=what, proven=receipt.proven, text=text)
         if receipt.proven:
             for runner in self.runners:
-                deafen(runner, self._ear)
+                unlisten(runner, self._ear)
             waiting, self.waiting = self.waiting, []
             for told in waiting:
                 told(receipt)

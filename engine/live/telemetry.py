@@ -271,7 +271,7 @@ class Telemetry:
 def books_of(
     runner: AccountRunner, watched: Mapping[InstrumentId, bool], queues: dict[OrderId, int]
 ) -> list[BookTop]:
-    """Return the top of every watched book that an account hears, and remember the queues in it.
+    """Return the top of every watched book that an account receives, and remember the queues in it.
 
     `watched` says of each whether a person follows it. `queues` is what this gave of the account
     before: orders that ended are dropped from it.

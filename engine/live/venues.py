@@ -1,6 +1,6 @@
 """Which accounts this engine can open: what the plug-ins declare, with the credentials of a start.
 
-Accounts asks an opening for the runner and its streams, and a venue's market for what it hears.
+Accounts asks an opening for the runner and its streams, and a venue's market for what it receives.
 """
 
 from __future__ import annotations
@@ -67,10 +67,10 @@ class Venues(msgspec.Struct, kw_only=True):
             return f"account {settings.name!r} is live: nothing here can sign an order"
         if settings.venue in self.markets:
             return f"account {settings.name!r}: there is no {settings.mode} at {settings.venue!r}"
-        heard = ", ".join(repr(name) for name in self.markets) or "none"
+        received = ", ".join(repr(name) for name in self.markets) or "none"
         return (
             f"account {settings.name!r} needs the market of {settings.venue!r}, which this engine "
-            f"does not hear; those it hears: {heard}"
+            f"does not receive; those it receives: {received}"
         )
 
 

@@ -46,7 +46,7 @@ from engine.runtime.journal import Recorder
 from engine.runtime.markouts import Markouts
 
 TURNS_MAX = 10_000
-"""Most turns within one moment: more means that wish and fact chase each other."""
+"""Most turns within one moment: more means that intent and fact chase each other."""
 
 TIMERS_MAX = 10_000
 JOURNAL = "journal"
@@ -87,7 +87,7 @@ class Meter:
 class AccountRunner:
     """One account: desk, gateway core, sender, timers. Everything happens on the loop's thread.
 
-    `alert` hears what a person must hear; `crash` what must not be survived.
+    `alert` receives what a person must receive; `crash` what must not be survived.
     """
 
     markouts: Markouts | None = None
@@ -118,7 +118,7 @@ class AccountRunner:
         self._alert = alert
         self.core = core
         self.watching: Callable[[Event], None] | None = None
-        """Hears every report while a KILL or a stop is being proven."""
+        """Receives every report while a KILL or a stop is being proven."""
         self._settling = False
         self._woken = False
         self._closed = False
@@ -148,7 +148,7 @@ class AccountRunner:
     def market(self, events: Iterable[Event], now_ns: int) -> None:
         """Take market events of one moment, and turn where they woke somebody."""
         self.mark(now_ns)
-        if not self.desk.heard(tuple(events), now_ns):
+        if not self.desk.received(tuple(events), now_ns):
             return
         if self.desk.due_ns <= now_ns or not self.desk.executor.at_rest(now_ns):
             self.settle(now_ns)
@@ -178,10 +178,10 @@ class AccountRunner:
         """Journal and deliver an event; call `settle` afterwards."""
         self._keep(event, now_ns)
         if self.markouts is not None:
-            self.markouts.heard(event, now_ns)
+            self.markouts.received(event, now_ns)
         self.desk.receive(event, now_ns)
         if type(event) is ModeChanged:
-            self.sender.take(event)  # the lane of places obeys it, too, and hears when it lifts
+            self.sender.take(event)  # the lane of places obeys it, too, and receives when it lifts
         if self.watching is not None:
             self.watching(event)
 

@@ -24,7 +24,7 @@ from engine.strategies.registry import build
 EXIT_NS_MAX = 30 * 1_000_000_000
 """How long EXIT tries before it says what is left, and how long a feed may take to list it."""
 
-WISH_NS = 5 * 1_000_000_000
+RETREAT_VALID_NS = 5 * 1_000_000_000
 RETREAT_EVERY_NS = 1_000_000_000
 
 S, H = BotState, BotHappened
@@ -50,7 +50,7 @@ class BotRunner:
         """Who waits for PAUSED or STOPPED."""
         self.retreat_ns = 0
         """Since when inventory is being reduced; 0 = it is not."""
-        self.wished_ns = 0
+        self.retreated_ns = 0
         self.touched: dict[InstrumentId, int] = {}
         """The touch at which an EXIT began: its slippage is counted from there."""
         self.seen = S.IDLE
@@ -97,12 +97,12 @@ class BotRunner:
             self.runner.desk.receive(Seated(self.bot.account, self.bot.name), now_ns)
 
     def pause(self, now_ns: int) -> None:
-        """Withdraw its wishes; it is PAUSED when nothing of it is open any more."""
+        """Withdraw its intents; it is PAUSED when nothing of it is open any more."""
         self.happen(H.PAUSE_ASKED)
         self.runner.desk.withdraw(self.bot, now_ns)
 
     def stop(self, inventory: InventoryPolicy, now_ns: int) -> None:
-        """Withdraw its wishes, treat its inventory; it is STOPPED when that is proven."""
+        """Withdraw its intents, treat its inventory; it is STOPPED when that is proven."""
         self.happen(H.STOP_ASKED)
         self.inventory = inventory
         self.retreat_ns = 0
@@ -149,7 +149,7 @@ class BotRunner:
         elif state is S.STOPPING:
             self._watch_stop(now_ns)
         elif state is S.RUNNING and self.settings.follows:
-            if now_ns - self.wished_ns >= RETREAT_EVERY_NS:
+            if now_ns - self.retreated_ns >= RETREAT_EVERY_NS:
                 self._reduce(self.leaving(), now_ns)
         elif state is S.ERROR:
             self.answer(done=False, text=f"the bot is in ERROR: {self.bot.error}")
@@ -161,7 +161,7 @@ class BotRunner:
                 return  # after a start nothing is listed yet: what is held would not be seen
             held = self._open_holdings()
             late = bool(self.retreat_ns) and now_ns - self.retreat_ns > EXIT_NS_MAX
-            waits = not late and self._unheard()
+            waits = not late and self._ignored()
             if (held or waits) and not (late and self.inventory is InventoryPolicy.EXIT):
                 self._retreat(held, now_ns)
                 return
@@ -190,7 +190,7 @@ class BotRunner:
             and self.bot.wants(view.instrument)
         ] + self.leaving()
 
-    def _unheard(self) -> bool:
+    def _ignored(self) -> bool:
         """Say whether the account holds what this bot trades and no feed has listed so far."""
         desk = self.runner.desk
         ledger = desk.executor.ledger
@@ -203,22 +203,22 @@ class BotRunner:
         )
 
     def _retreat(self, held: list[InstrumentId], now_ns: int) -> None:
-        """Wish for a position of zero: passively at the touch, or at the slippage limit."""
+        """Aim at a position of zero: passively at the touch, or at the slippage limit."""
         if not self.retreat_ns:
             self.retreat_ns = now_ns
             self.touched.clear()
-        if now_ns - self.wished_ns >= RETREAT_EVERY_NS:
+        if now_ns - self.retreated_ns >= RETREAT_EVERY_NS:
             self._reduce(held, now_ns, cross=self.inventory is InventoryPolicy.EXIT)
 
     def _reduce(self, held: list[InstrumentId], now_ns: int, *, cross: bool = False) -> None:
-        self.wished_ns, desk = now_ns, self.runner.desk
+        self.retreated_ns, desk = now_ns, self.runner.desk
         for key in held:
             slip = None
             if cross:
                 slip = int(self.settings.slippage_exit_max * desk.cache.views[key].instrument.one)
-            wish = way_out(desk, key, self.bot.name, now_ns, slip=slip, touched=self.touched)
-            if wish is not None:
-                desk.wish(wish, now_ns)
+            target = way_out(desk, key, self.bot.name, now_ns, slip=slip, touched=self.touched)
+            if target is not None:
+                desk.set_target(target, now_ns)
 
 
 def way_out(
@@ -254,7 +254,7 @@ def way_out(
         position=0,
         limit_price=max(instrument.tick, limit),  # the planner rounds it our way
         urgency=Urgency.REST if slip is None else Urgency.CROSS,
-        valid_until_ns=now_ns + WISH_NS,
+        valid_until_ns=now_ns + RETREAT_VALID_NS,
     )
 
 

@@ -1,4 +1,4 @@
-"""The decision log: why every wish was wished, at the cost of a few microseconds.
+"""The decision log: the why of every intent, at the cost of a few microseconds.
 
 Consecutive alike decisions of a bot about an instrument become one row with a count and the last
 time, so an alike one is not even encoded; a row is queued when it has ended, or is told before. A

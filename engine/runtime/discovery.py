@@ -28,7 +28,7 @@ COMPLETE_SHARE = 0.5
 be complete: markets end in thousands a day, not all at once."""
 
 ListingProgress = Callable[[int, int, str], None]
-"""Hears how many markets were listed, of about how many, and a note."""
+"""Receives how many markets were listed, of about how many, and a note."""
 
 
 async def fetch_listing(

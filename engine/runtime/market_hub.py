@@ -2,8 +2,8 @@
 
 What is wanted → what is subscribed to → who is told. Nothing connects before an account of the
 venue wants something. Every frame goes on the tape, what lasts into the journal, once; each account
-hears the instruments and prices its own bots named, and what it holds; gaps are noted, and a person
-is told of what stays missing. A venue gives the source: frames in, events out.
+receives the instruments and prices its own bots named, and what it holds; gaps are noted, and a
+person is told of what stays missing. A venue gives the source: frames in, events out.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ FLEETING = frozenset({BookChanged, TradePrinted})
 LASTING = frozenset({InstrumentListed, InstrumentClosed, InstrumentResolved, StrikeProven})
 
 KEYS_MAX = 5_000
-"""Markets, series and prices heard at once."""
+"""Markets, series and prices received at once."""
 
 Wants = tuple[tuple[InstrumentId, ...], tuple[str, ...], tuple[str, ...]]
 """(instruments by name, series, keys of reference prices)."""
@@ -89,7 +89,7 @@ class MarketDataListener(Protocol):
 
 
 class Subscriber:
-    """A recording's wants, and where it is told. Named by nobody's bots, it keeps markets heard."""
+    """A recording's wants, and where it is told. Named by nobody's bots, it keeps markets alive."""
 
     def __init__(
         self, named: tuple[InstrumentId, ...], series: tuple[str, ...], to: MarketDataListener
@@ -104,14 +104,14 @@ class Subscriber:
 
 
 class Routes:
-    """Instrument → accounts that hear of it, and the same for prices."""
+    """Instrument → accounts that receive it, and the same for prices."""
 
     def __init__(self) -> None:
         self._named: dict[MarketDataListener, dict[InstrumentId, None]] = {}
         self._series: dict[MarketDataListener, dict[str, None]] = {}
         self._prices: dict[MarketDataListener, dict[str, None]] = {}
         self._listed: dict[InstrumentId, Instrument] = {}
-        self._hearers: dict[InstrumentId, tuple[MarketDataListener, ...]] = {}
+        self._listeners: dict[InstrumentId, tuple[MarketDataListener, ...]] = {}
         self._behind: list[tuple[MarketDataListener, InstrumentId]] = []
 
     def want(
@@ -133,28 +133,28 @@ class Routes:
         if len(set().union(*wants, *others)) > KEYS_MAX:
             raise BadInput(f"more than {KEYS_MAX} markets, series and prices are wanted at once")
         self._named[runner], self._series[runner], self._prices[runner] = wants
-        for name in list(self._hearers):
+        for name in list(self._listeners):
             self._route(name)
 
-    def keep(self, hearers: Sequence[MarketDataListener]) -> None:
-        """Let everybody else hear nothing any more."""
-        for gone in [one for one in self._named if one not in hearers]:
+    def keep(self, listeners: Sequence[MarketDataListener]) -> None:
+        """Let everybody else receive nothing any more."""
+        for gone in [one for one in self._named if one not in listeners]:
             self.want(gone, (), (), ())
             del self._named[gone], self._series[gone], self._prices[gone]
 
     def place(self, instrument: Instrument) -> None:
         """Take an instrument that was found; whoever wants it hears of it from now on."""
         self._listed[instrument.id] = instrument
-        self._hearers[instrument.id] = self._wanting(instrument)
+        self._listeners[instrument.id] = self._wanting(instrument)
 
     def _route(self, name: InstrumentId) -> None:
         """Route an instrument anew; who wants it only now is behind."""
-        before, now = self._hearers[name], self._wanting(self._listed[name])
+        before, now = self._listeners[name], self._wanting(self._listed[name])
         self._behind += [(runner, name) for runner in now if runner not in before]
         if now:
-            self._hearers[name] = now
+            self._listeners[name] = now
         else:
-            del self._hearers[name], self._listed[name]
+            del self._listeners[name], self._listed[name]
 
     def _wanting(self, instrument: Instrument) -> tuple[MarketDataListener, ...]:
         series = instrument.series
@@ -170,10 +170,10 @@ class Routes:
         return behind
 
     def wanted(self, name: InstrumentId) -> bool:
-        return bool(self._hearers.get(name))
+        return bool(self._listeners.get(name))
 
-    def hearers(self, name: InstrumentId) -> tuple[MarketDataListener, ...]:
-        return self._hearers.get(name, ())
+    def listeners(self, name: InstrumentId) -> tuple[MarketDataListener, ...]:
+        return self._listeners.get(name, ())
 
     def priced(self, key: str) -> tuple[MarketDataListener, ...]:
         return tuple(runner for runner, keys in self._prices.items() if key in keys)
@@ -202,7 +202,7 @@ class Gaps:
         """Instrument → since when."""
         self.count = 0
 
-    def hear(self, event: Event, now_ns: int) -> None:
+    def receive(self, event: Event, now_ns: int) -> None:
         """Take an event of the feed."""
         kind = type(event)
         if kind is BookReplaced:
@@ -238,7 +238,7 @@ class MarketSource(Protocol):
     """A venue's market: it tells the hub it was made for. On the loop's thread alone."""
 
     async def run(self) -> None:
-        """Hear until cancelled, then close every connection."""
+        """Receive until cancelled, then close every connection."""
         ...
 
     async def follow(self, wanted: Routes) -> None:
@@ -260,7 +260,7 @@ class MarketSource(Protocol):
         ...
 
     def missing(self, now_ns: int, wanted: Routes) -> Iterable[str]:
-        """Return a sentence for everything wanted that is not heard."""
+        """Return a sentence for everything wanted that is not received."""
         ...
 
     def figures(self, now_ns: int) -> FeedStatus:
@@ -269,7 +269,7 @@ class MarketSource(Protocol):
 
 
 class HubMarket(MarketData):
-    """A market heard once for all. A venue's subclass says `venue` and makes its source."""
+    """A market received once for all. A venue's subclass says `venue` and makes its source."""
 
     venue: str
 
@@ -277,14 +277,14 @@ class HubMarket(MarketData):
         self._runners: list[AccountRunner] = []
         self._begun = False
         self.ears: list[Subscriber] = []
-        """Recordings that hear it too."""
+        """Recordings that receive it too."""
 
     def made(self, services: Services, hub: MarketHub) -> MarketSource:
         """Return the source of a hub; it connects in `run`."""
         raise NotImplementedError
 
     def begin(self, services: Services, runners: list[AccountRunner]) -> list[Stream]:
-        """Hear the market for the accounts of a start."""
+        """Receive the market for the accounts of a start."""
         self._runners += runners
         if self._begun:
             return []
@@ -292,11 +292,11 @@ class HubMarket(MarketData):
         return [lambda: MarketHub(services, self, self._runners).run()]
 
     def join(self, services: Services, runner: AccountRunner) -> list[Stream]:
-        """Let an account hear the market; it is told how everything it wants stands."""
+        """Let an account receive the market; it is told how everything it wants stands."""
         return self.begin(services, [runner])
 
     def source(self, services: Services, wanted: Sequence[str]) -> Recorded:
-        """Return the market as the accounts hear it, and every reference price that is heard."""
+        """Return the market as the accounts receive it, and every reference price received."""
         del services
         prefix = f"{self.venue}:"
         named = tuple(InstrumentId(one) for one in wanted if one.startswith(prefix))
@@ -305,7 +305,7 @@ class HubMarket(MarketData):
 
 
 class Recorded:
-    """One recording among those who hear the venue."""
+    """One recording among those who receive the venue."""
 
     def __init__(
         self, market: HubMarket, named: tuple[InstrumentId, ...], series: tuple[str, ...]
@@ -315,7 +315,7 @@ class Recorded:
         self._wants = named, series
 
     async def tell(self, recording: LiveRecording) -> None:
-        """Let a recording hear the venue until cancelled."""
+        """Let a recording receive the venue until cancelled."""
         ear = Subscriber(*self._wants, recording)
         self._ears.append(ear)
         try:
@@ -355,7 +355,7 @@ class MarketHub:
             await asyncio.sleep(LOOK_S)
 
     async def _follow(self) -> None:
-        """Bring what is heard in step with what the bots want."""
+        """Bring what is received in step with what the bots want."""
         services, source = self._services, self.source
         for runner in self._runners:
             self._routes.want(runner, *wants_of(services, self._venue, runner))
@@ -383,24 +383,25 @@ class MarketHub:
         self._routes.place(instrument)
         self._services.name(instrument.id, title, slug)
 
-    # -- what is heard -----------------------------------------------------------------------------
+    # -- what is received
+    # -----------------------------------------------------------------------------
 
     def tell(self, events: list[Event], now_ns: int) -> None:
         """Keep what lasts, and give each account what it wants."""
         self._services.meter.events(len(events))
-        hearers, theirs = self._routes.hearers, dict[MarketDataListener, list[Event]]()
+        listeners, theirs = self._routes.listeners, dict[MarketDataListener, list[Event]]()
         for event in events:
             if type(event) in FLEETING:
                 about = event.instrument  # type: ignore[attr-defined]
             elif type(event) in LASTING and not self._last(event, now_ns):
                 continue
             else:
-                self._gaps.hear(event, now_ns)
+                self._gaps.receive(event, now_ns)
                 about = _name(event)
-            for hearer in hearers(about):
-                theirs.setdefault(hearer, []).append(event)
-        for hearer, heard in theirs.items():
-            hearer.market(heard, now_ns)
+            for listener in listeners(about):
+                theirs.setdefault(listener, []).append(event)
+        for listener, received in theirs.items():
+            listener.market(received, now_ns)
         if self._services.ticks is not None:
             self._services.ticks.market(events, now_ns)  # last: who trades does not wait for it
 

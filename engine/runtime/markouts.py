@@ -30,7 +30,7 @@ from storage.markouts import (
 )
 
 WAITING_MAX = 50_000
-"""Most mids waited for; a fill beyond it is told as unheard at once."""
+"""Most mids waited for; a fill beyond it is told as ignored at once."""
 
 NEVER = 2**63 - 1
 MS = 1_000_000
@@ -76,7 +76,7 @@ class Markouts:
 
     # -- fills -------------------------------------------------------------------------------------
 
-    def heard(self, event: Event, now_ns: int) -> None:
+    def received(self, event: Event, now_ns: int) -> None:
         """Take a report of the venue before the executor does."""
         match event:
             case OrderFilled():

@@ -1,7 +1,7 @@
-"""Recordings on a live engine: each with a stream of its own to hear and a tape of its own.
+"""Recordings on a live engine: each with a stream of its own to receive and a tape of its own.
 
 Trading neither waits for a recording nor feels its end. One that ran when the engine ended goes on
-at the next start; what was not heard between is a gap in it, told as one.
+at the next start; what was not received between is a gap in it, told as one.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Source(Protocol):
     """How the venue's feed is called."""
 
     async def tell(self, recording: LiveRecording) -> None:
-        """Let a recording hear the market until cancelled."""
+        """Let a recording receive the market until cancelled."""
         ...
 
 
@@ -88,7 +88,7 @@ class LiveRecording:
         self._task: asyncio.Task[Any] | None = None
         self._end: tuple[RecordingState, str] | None = None
         self.told: Callable[[str], None] = _nobody
-        """Hears how it ended, in words."""
+        """Receives how it ended, in words."""
 
     async def run(self, source: Source) -> None:
         """Record until cancelled; `stop` does that."""
@@ -124,13 +124,14 @@ class LiveRecording:
             self._ended(*self._end)
 
     def stop(self, state: RecordingState, reason: str) -> None:
-        """End it; `ended` is called when everything heard is in a file."""
+        """End it; `ended` is called when everything received is in a file."""
         if self._end is None:
             self._end = (state, reason)
             if self._task is not None:
                 self._task.cancel()
 
-    # -- what it hears -----------------------------------------------------------------------------
+    # -- what it receives
+    # -----------------------------------------------------------------------------
 
     def market(self, events: Iterable[Event], now_ns: int) -> None:
         """Take market events of one moment: those that are wanted are written."""
@@ -193,7 +194,7 @@ class LiveRecording:
 
 
 def _nobody(text: str) -> None:
-    """Nobody waits to hear how it ended; the state says it."""
+    """Nobody waits to receive how it ended; the state says it."""
     del text
 
 

@@ -230,7 +230,7 @@ def _restore(
 
 
 def unstopped(last: tuple[str, int] | None, found: Recovered, live: int) -> RaiseAlert | None:
-    """Return what a person should hear where the engine before this one was not stopped.
+    """Return what a person should receive where the engine before this one was not stopped.
 
     `last` is the state it told last and when, in ns UTC; `live` counts orders without an end.
     """

@@ -113,7 +113,7 @@ class Services:
         self.venues: dict[AccountId, ClosingVenue] = {}
         self.bot_runners: dict[str, BotRunner] = {}
         self.followed: dict[AccountId, dict[InstrumentId, None]] = {}
-        """Markets a person looks at: heard by the account as if a bot traded them."""
+        """Markets a person looks at: received by the account as if a bot traded them."""
         self.killed = threading.Event()
         """Set while the KILL latch is taken."""
         self.watchers: list[Callable[[int], None]] = []

@@ -1,4 +1,4 @@
-"""The state file's two threads: one writes what the engine tells and hears commands, one projects.
+"""The state file's two threads: one writes what the engine says and takes commands, one projects.
 
 The loop's thread never touches SQLite: it hands jobs over. What the file refuses for now is kept
 and tried again; what it can never take is taken out and told, so that it blocks nothing behind it;
@@ -37,7 +37,7 @@ from storage.database import (
 from storage.projection import project
 
 POLL_S = 0.005
-"""How often the file is asked whether somebody else wrote: 1 % of a core, 2.6 ms until heard."""
+"""How often the file is asked whether somebody else wrote: 1 % of a core, 2.6 ms until received."""
 
 CLAIM_EVERY_NS = 1_000_000_000
 """A look at the commands without a signal, so that old ones are refused in time."""
@@ -68,7 +68,7 @@ class _Waiting(NamedTuple):
     alone: bool = False
     """It has a transaction of its own."""
     refused: Callable[[str], object] | None = None
-    """Hears why it can never be done."""
+    """Receives why it can never be done."""
 
 
 def _must_be_of_the_value(error: BaseException) -> None:
@@ -81,7 +81,7 @@ class StateWriter:
     """What the engine wants written, in order, and how it is written and commands are claimed.
 
     `failure` is the file's present refusal, None = it writes. A subclass has the connection, and
-    says when: `knock` tells it that something waits. `heard` gets claimed commands, `crash` what
+    says when: `knock` tells it that something waits. `received` gets claimed commands, `crash` what
     must not be survived.
     """
 
@@ -91,7 +91,7 @@ class StateWriter:
         *,
         engine_id: str,
         clock: Clock,
-        heard: Callable[[list[LeftCommand]], object],
+        received: Callable[[list[LeftCommand]], object],
         crash: Callable[[BaseException], None],
     ) -> None:
         self.failure: StorageError | None = None
@@ -99,7 +99,7 @@ class StateWriter:
         self._path = path
         self._engine_id = engine_id
         self._clock = clock
-        self._heard = heard
+        self._received = received
         self._crash = crash
         self._latest: dict[str, StateWrite] = {}
         self._jobs: deque[_Waiting] = deque()
@@ -135,8 +135,8 @@ class StateWriter:
     def do(self, job: StateWrite, *, refused: Callable[[str], object] | None = None) -> None:
         """Write by a function that has a transaction of its own.
 
-        `refused` hears, on the keeper's thread, why it can never be done; without it an alert says
-        so.
+        `refused` receives, on the keeper's thread, why it can never be done; without it an alert
+        says so.
         """
         self._queue(_Waiting(job, alone=True, refused=refused), awaited=True)
 
@@ -227,12 +227,12 @@ class StateWriter:
         claimed = claim(connection, self._engine_id, now_ns)
         more = pending(connection, self._engine_id)
         if claimed:
-            self._heard(claimed)
+            self._received(claimed)
         return more
 
 
 class StateKeeper(StateWriter):
-    """Writes the state file on a thread of its own, where `heard` and `crash` are called, too."""
+    """Writes the state file on its own thread, where `received` and `crash` are called, too."""
 
     def __init__(self, path: Path, **wiring: Any) -> None:
         super().__init__(path, **wiring)
@@ -278,7 +278,7 @@ class StateKeeper(StateWriter):
                     with refusals_told(self._path):
                         if self._due():
                             self.work(connection)
-                        self._hear(connection)
+                        self._receive(connection)
                     self.failure = None
                 except StorageError as error:
                     if not may_pass(error):
@@ -288,7 +288,7 @@ class StateKeeper(StateWriter):
                     self.failure = error
                     self._awaited.set()  # the same again, as soon as the file may take it
                     self._closing.wait(RETRY_S)
-        except BaseException as error:  # noqa: BLE001 after it nobody would hear a command
+        except BaseException as error:  # noqa: BLE001 after it nobody would receive a command
             self._crash(error)
         finally:
             if connection is not None:
@@ -304,7 +304,7 @@ class StateKeeper(StateWriter):
         self._looks = 0
         return True
 
-    def _hear(self, connection: sqlite3.Connection) -> None:
+    def _receive(self, connection: sqlite3.Connection) -> None:
         if not self._listening.is_set():
             return
         version = data_version(connection)

@@ -156,7 +156,7 @@ class Begin(msgspec.Struct, frozen=True, kw_only=True):
     instruments: tuple[str, ...]
     feed: str
     gap: str = ""
-    """Why nothing was heard before this; empty = this is the beginning."""
+    """Why nothing was received before this; empty = this is the beginning."""
 
 
 pack_events = msgspec.msgpack.Encoder().encode

@@ -1,6 +1,6 @@
-"""Ticks of every market that is heard: best prices and trades, kept for charts and candles.
+"""Ticks of every market that is received: best prices and trades, kept for charts and candles.
 
-It hears a frame after everybody who trades by it, and only notes; a thread writes what was noted
+It receives a frame after everybody who trades by it, and only notes; a thread writes what was noted
 to the log, a batch each ten seconds. A kill loses the batch that was not written, at most
 `LINGER_NS` of ticks; the order of trading never waits for it, and where the disk stops, ticks that
 do not fit are dropped, counted and told.
@@ -110,7 +110,7 @@ class TickKeeper:
                 self.forget(event.instrument, now_ns)
 
     def forget(self, instrument: InstrumentId, now_ns: int) -> None:
-        """Note that an instrument is not heard any more."""
+        """Note that an instrument is not received any more."""
         self._blind(instrument, now_ns)
         self._markets.pop(instrument, None)
 
@@ -167,7 +167,7 @@ class TickKeeper:
             nonlocal said
             self.advance(now_ns)
             if self.lost and not said:
-                said = self.failure or "the disk is slower than what is heard"
+                said = self.failure or "the disk is slower than what is received"
                 text = f"ticks are dropped, charts will have a gap: {said}"
                 alert(RaiseAlert(severity=Severity.WARNING, kind="ticks", text=text), now_ns)
             elif not self._queue:

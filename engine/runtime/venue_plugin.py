@@ -62,14 +62,14 @@ class MarketData:
     """One connection for accounts and recordings; False = each recording has one of its own."""
 
     def begin(self, services: Services, runners: list[AccountRunner]) -> list[Stream]:
-        """Return what hears the market for the accounts of a start; called once, if there is one.
+        """Return what receives the market for a start's accounts; called once, if there is one.
 
         `services.runners` is complete by then.
         """
         raise NotImplementedError
 
     def join(self, services: Services, runner: AccountRunner) -> list[Stream]:
-        """Let an account opened later hear every market as it stands; `begin` may not have run."""
+        """Give an account opened later every market as it stands; `begin` may not have run."""
         raise NotImplementedError
 
     def source(self, services: Services, wanted: Sequence[str]) -> Source:
@@ -139,7 +139,7 @@ class AccountLink:
         await self.run()
 
     async def _again(self, step: Callable[[], Awaitable[None]], *, told: bool) -> None:
-        """Do a step, however long it takes; with `told` a person hears what must be mended."""
+        """Do a step, however long it takes; with `told` a person receives what must be mended."""
         (pause_s, longest_s), last = self.retry_s, ""
         while True:
             try:
@@ -178,7 +178,7 @@ class AccountLink:
 
 
 class PaperGateway(GatewayCore):
-    """A gateway that remembers which requests it let go, so that the venue hears the very same."""
+    """A gateway that remembers which requests it let go, so that the venue gets the very same."""
 
     def __init__(self, **wiring: Any) -> None:
         super().__init__(**wiring)

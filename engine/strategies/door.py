@@ -56,15 +56,15 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An alert for a person, once: the facts and what to do; empty = nothing."""
     quiet: bool = False
     """True = no market event changes this answer before the next timer: until then only an own
-    fill, new terms and a lost book wake it. `hear` is called all the same."""
+    fill, new terms and a lost book wake it. `receive` is called all the same."""
 
 
 class Strategy(Protocol):
     """One strategy object serves all instruments of one bot.
 
-    `hear` is called with every market event and own fill of the watched instruments and references
-    and says whether the instrument should be evaluated; `evaluate` is then called at most every
-    `replan_ns_min`, and at least every `timer_ns`.
+    `receive` is called with every market event and own fill of the watched instruments and
+    references and says whether the instrument should be evaluated; `evaluate` is then called at
+    most every `replan_ns_min`, and at least every `timer_ns`.
     """
 
     name: ClassVar[str]
@@ -76,15 +76,15 @@ class Strategy(Protocol):
     replan_ns_min: int
     timer_ns: int
     mid2_moved_min: int
-    """0 = it hears every event of its books and trades; otherwise only a move of twice the mid by
-    this many increments since it was last woken wakes it, and `hear` is not called for them."""
+    """0 = it gets every event of its books and trades; otherwise only a move of twice the mid by
+    this many increments since it was last woken wakes it, and `receive` is not called for them."""
     touch_alone: bool
     """True = of a book it reads the best prices and their sizes alone: only a snapshot and a change
-    of those wake it, and `hear` is called for trades but not for books."""
+    of those wake it, and `receive` is called for trades but not for books."""
     references: tuple[str, ...]
     """Keys of the reference prices it listens to."""
 
-    def hear(self, event: Event, now_ns: int) -> bool:
+    def receive(self, event: Event, now_ns: int) -> bool:
         """Take an event into the indicators, O(1). True = evaluate the instrument soon."""
         ...
 

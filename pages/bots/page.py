@@ -379,7 +379,7 @@ def _now_row(
         }  # fmt: skip
     decision = stored.decision
     if decision.outcome not in WORDS:
-        row["left"] = ""  # nothing is wished: what an older wish left over says nothing now
+        row["left"] = ""  # nothing is wanted: what an older intent left over says nothing now
     fair = dict(decision.build_up).get("fair")
     binary = (listed or UNLISTED)["listed_kind"] == "binary"
     times = f", {stored.count:,}\N{MULTIPLICATION SIGN}" if stored.count > 1 else ""
@@ -392,7 +392,7 @@ def _now_row(
 
 
 def _asleep(row: Row, state: str) -> Row:
-    """Return a row of a bot that is not evaluated: what it wished last is no wish of now."""
+    """Return a row of a bot that is not evaluated: what it wanted last is no intent of now."""
     return row | {
         "standing": "quotes nothing",
         "fair": NOTHING,
@@ -494,19 +494,19 @@ def _row(one: EvaluationSpan, listed: Row, words: why.Vocabulary) -> dict[str, A
         "lasted": age(one.last_ns - one.first_ns) if one.count > 1 else "once",
         "times": one.count,
         "market": market(one.instrument),
-        "did": levels(one.wish, listed) if one.outcome == "quote" else "nothing",
+        "did": levels(one.intent, listed) if one.outcome == "quote" else "nothing",
         "fair": price(fair, in_cents=listed["listed_kind"] == "binary"),
         "why": why.would_quote(one.first, words),
     }
 
 
-def levels(wish: Intent | None, listed: Row) -> str:
-    if not isinstance(wish, Quotes):
-        return "keeps earlier quotes" if wish is None else "a position"
+def levels(intent: Intent | None, listed: Row) -> str:
+    if not isinstance(intent, Quotes):
+        return "keeps earlier quotes" if intent is None else "a position"
     told = [f"bid {price_raw(p, listed)} \N{MULTIPLICATION SIGN} {size_raw(s, listed)}"
-            for p, s in wish.bids]  # fmt: skip
+            for p, s in intent.bids]  # fmt: skip
     told += [f"ask {price_raw(p, listed)} \N{MULTIPLICATION SIGN} {size_raw(s, listed)}"
-             for p, s in wish.asks]  # fmt: skip
+             for p, s in intent.asks]  # fmt: skip
     return " \N{MIDDLE DOT} ".join(told) or "to quote nothing"
 
 

@@ -276,7 +276,7 @@ _SCRIPT = """
   const again = document.createElement("button");
   again.textContent = "Load again";
   // Streamlit's message of a lost connection keeps clicks from everything outside it; the window
-  // hears them first.
+  // receives them first.
   window.addEventListener("click", (event) => {
     if (event.target === button) { kill(); }
     if (event.target === again) { location.reload(); }

@@ -18,7 +18,7 @@ from storage.views import ROWS_MAX
 
 ROW_HEIGHT = 27
 ROWS_AUTO, ROWS_SEEN = 9, 22
-HEARD_MAX = 8
+RECEIVED_MAX = 8
 """Of so many tables before this one it is known what the browser said of them."""
 
 _FORMATS = {
@@ -68,17 +68,17 @@ def choice(
     """
     slot, turn = f"chosen:{key}", st.session_state.get(f"turn:{key}", 0)
     drawn = f"{key}:{hash((turn, *ids))}"
-    heard: dict[str, list[int]] = st.session_state.setdefault(f"heard:{key}", {})
+    received: dict[str, list[int]] = st.session_state.setdefault(f"received:{key}", {})
     if st.session_state.get(f"drawn:{key}") != drawn:
         st.session_state[f"drawn:{key}"] = drawn
-        heard.pop(drawn, None)
+        received.pop(drawn, None)
     kept = st.session_state.get(slot)
     places = [ids.index(kept)] if kept in ids else []
     st.dataframe(
         **_drawn(rows, columns),
         # Another key for another order of rows: places always belong to these ids.
         key=drawn,
-        # A callback hears the click on rows that have moved on in the meantime.
+        # A callback receives the click on rows that have moved on in the meantime.
         on_select=partial(_took, key, turn, drawn, tuple(ids)),
         selection_mode="single-row",
         selection_default={"selection": {"rows": places}},
@@ -89,13 +89,13 @@ def choice(
 def _took(key: str, turn: int, drawn: str, ids: tuple[Hashable, ...]) -> None:
     """Take a click; what a browser says once more of a table that is gone is none."""
     places: list[int] = list(st.session_state[drawn].selection.rows)
-    heard: dict[str, list[int]] = st.session_state.setdefault(f"heard:{key}", {})
+    received: dict[str, list[int]] = st.session_state.setdefault(f"received:{key}", {})
     closed = turn != st.session_state.get(f"turn:{key}", 0)
-    if closed or heard.get(drawn) == places:
+    if closed or received.get(drawn) == places:
         return
-    heard[drawn] = places
-    while len(heard) > HEARD_MAX:
-        del heard[next(iter(heard))]
+    received[drawn] = places
+    while len(received) > RECEIVED_MAX:
+        del received[next(iter(received))]
     if places:
         st.session_state[f"chosen:{key}"] = ids[places[0]]
     else:

@@ -187,7 +187,7 @@ COLUMNS = {
 }
 WHAT = (
     "The same maker, with the same parameters, trades the same markets twice: once with its orders "
-    "in the demo exchange, where they are filled for a fact, and once as paper that hears nothing "
+    "in the demo exchange, where they are filled for a fact, and once as paper that sees nothing "
     "but the exchange's public feed. What differs is what paper trading gets wrong."
 )
 

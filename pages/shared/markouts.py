@@ -28,7 +28,7 @@ WORDS = {
     MarkoutState.BLIND: "unknown: blind",
     MarkoutState.ONE_SIDED: "unknown: one side",
     MarkoutState.CLOSED: "unknown: closed",
-    MarkoutState.UNHEARD: "not followed",
+    MarkoutState.IGNORED: "not followed",
     MarkoutState.VOID: "void",
 }
 HELP = "What the price did after the fills, as seen from the side we took."
@@ -45,9 +45,9 @@ def cents(value: float | None) -> str:
 
 
 def word(shown: MarkoutShown | None) -> str:
-    """Return one markout; a fill nobody followed is unheard, never zero."""
+    """Return one markout; a fill nobody followed is ignored, never zero."""
     if shown is None:
-        return WORDS[MarkoutState.UNHEARD]
+        return WORDS[MarkoutState.IGNORED]
     if shown.cents is not None:
         return cents(float(shown.cents))
     return WORDS[MarkoutState(shown.state)]

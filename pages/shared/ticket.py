@@ -129,7 +129,7 @@ def _warn(account: str, market: str) -> None:
 
 
 def _told(instrument: Instrument, book: BookTop | None) -> str:
-    """Say what the venue's grid is, and where the book stands if it is heard."""
+    """Say what the venue's grid is, and where the book stands if it is received."""
     told = (
         f"{instrument.id} · prices in steps of {_price(instrument, instrument.tick)}, sizes in "
         f"steps of {instrument.size_text(instrument.lot)}, at least "
@@ -279,7 +279,9 @@ def there(asked: PlaceManual, instrument: Instrument, book: BookTop) -> int:
 
 def _residual(asked: PlaceManual, instrument: Instrument, book: BookTop | None) -> str:
     if book is None or not book.trusted:
-        return "Residual: no trusted book of this market is heard, so what would fill is not known."
+        return (
+            "Residual: no trusted book of this market is received, so what would fill is not known."
+        )
     found = there(asked, instrument, book)
     fits = _size(instrument, min(found, asked.size))
     rest = _size(instrument, max(0, asked.size - found))

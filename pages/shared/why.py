@@ -192,12 +192,12 @@ def because(decision: Decision, plan: Planned | None, row: Row, words: Vocabular
 
 
 def decided(decision: Decision, row: Row, words: Vocabulary) -> list[tuple[str, str]]:
-    """Return what the strategy saw, how its fair value came about, its gates and its wish."""
+    """Return what the strategy saw, how its fair value came about, its gates and its intent."""
     return [
         ("1 · Inputs", _values(decision.inputs, row, words)),
         ("2 · Fair value", _values(decision.build_up, row, words)),
         ("3 · Gates of the strategy", gates(decision.gates, words)),
-        ("4 · What it wants", wished(decision.intent, row)),
+        ("4 · What it wants", wanted(decision.intent, row)),
         ("Notes", _table([_row(plain(name), text) for name, text in decision.notes])),
     ]
 
@@ -228,11 +228,11 @@ def would_quote(decision: Decision, words: Vocabulary) -> str:
     return "" if no is None else words.condition(no)
 
 
-def wished(intent: Intent | None, row: Row) -> str:
+def wanted(intent: Intent | None, row: Row) -> str:
     if intent is None:
         return "<p>Nothing new: its earlier quotes stand.</p>"
     if isinstance(intent, Basket):
-        return "".join(wished(target, row) for target in intent.targets)
+        return "".join(wanted(target, row) for target in intent.targets)
     if not isinstance(intent, Quotes):
         to, limit = _size(intent.position, row), _price(intent.limit_price, row)
         return _table([_row("Hold", to), _row("No worse than", limit)])
@@ -304,7 +304,7 @@ def diff(plan: Planned, row: Row, ours: int | None) -> str:
 
 
 def left(plan: Planned, row: Row) -> str:
-    """Return what of the wish became no order, and every number of a denial."""
+    """Return what of the intent became no order, and every number of a denial."""
     rows = [
         _row(f"{one.side.upper()} {_size(one.size, row)} at {_price(one.price, row)}",
              LEFT.get(one.reason, plain(one.reason)))

@@ -23,7 +23,7 @@ STRETCHED_MAX = 1_500
 """Latest rows of one bot that are put together to stretches."""
 
 QUOTING = ("quote", "hold")
-"""Outcomes with which a wish stands; any other names the gate that failed."""
+"""Outcomes with which an intent stands; any other names the gate that failed."""
 
 
 class EvaluationSpan(msgspec.Struct, kw_only=True):
@@ -38,8 +38,8 @@ class EvaluationSpan(msgspec.Struct, kw_only=True):
     last_ns: int
     count: int
     first: Decision
-    wish: Intent | None
-    """What stands in it; None where nothing is wished, or where an older wish than is kept is."""
+    intent: Intent | None
+    """What stands in it; None where nothing is wanted, or where an older intent than is kept is."""
 
 
 def timeline(
@@ -52,11 +52,11 @@ def timeline(
 ) -> list[EvaluationSpan]:
     """Return a bot's latest evaluations as stretches, newest first.
 
-    `outcome` = that one alone; `quoting` True = with a wish that stands, False = without one; None
-    = all. Raises StorageError, BadInput.
+    `outcome` = that one alone; `quoting` True = with an intent that stands, False = without one;
+    None = all. Raises StorageError, BadInput.
     """
     if outcome is not None or quoting is False:
-        # Each row is a run of its own: with a wish in between it would not be one row.
+        # Each row is a run of its own: with an intent in between it would not be one row.
         rows = _latest(path, bot, rows_max, outcome)
         return [_begun(one.decision, one, None) for one in reversed(rows)]
     found: list[EvaluationSpan] = []
@@ -101,7 +101,7 @@ def _lately(path: Path) -> Iterator[tuple[StoredRow, ...]]:
 
 
 def _latest(path: Path, bot: str, rows_max: int, outcome: str | None) -> list[StoredDecision]:
-    """Return the bot's latest rows, oldest first; `outcome` `*` = all, None = without a wish."""
+    """Return the bot's latest rows, oldest first; `outcome` `*` = all, None = without an intent."""
     found: dict[int, StoredDecision] = {}
     for rows in _lately(path):
         take_longer(found, (one for one in decisions_of(rows, bot) if _fits(one, outcome)))
@@ -120,7 +120,7 @@ def _begun(
     decision: Decision, stored: StoredDecision, before: EvaluationSpan | None
 ) -> EvaluationSpan:
     holds = decision.outcome in QUOTING
-    kept = before.wish if before is not None and holds else None
+    kept = before.intent if before is not None and holds else None
     return EvaluationSpan(
         bot=decision.bot,
         instrument=decision.instrument,
@@ -130,7 +130,7 @@ def _begun(
         last_ns=stored.last_ns,
         count=stored.count,
         first=decision,
-        wish=decision.intent if decision.intent is not None else kept,
+        intent=decision.intent if decision.intent is not None else kept,
     )
 
 
@@ -142,9 +142,9 @@ def _goes_on(stretch: EvaluationSpan, decision: Decision) -> bool:
         return decision.outcome == stretch.outcome
     if stretch.outcome != "quote":
         return False
-    return decision.intent is None or _levels(decision.intent) == _levels(stretch.wish)
+    return decision.intent is None or _levels(decision.intent) == _levels(stretch.intent)
 
 
-def _levels(wish: Intent | None) -> object:
-    """Return what of a wish a reader would call the same when it is stated again."""
-    return (wish.bids, wish.asks) if isinstance(wish, Quotes) else wish
+def _levels(intent: Intent | None) -> object:
+    """Return what of an intent a reader would call the same when it is stated again."""
+    return (intent.bids, intent.asks) if isinstance(intent, Quotes) else intent

@@ -1,4 +1,4 @@
-"""One demo day, twice: with the maker in the exchange, and without it, heard by paper venues.
+"""One demo day, twice: with the maker in the exchange, and without it, received by paper venues.
 
 Both worlds begin with the same seed. The reference price, the markets and their outcomes are equal
 to the last digit; the crowd is the same people, who meet another book where the maker trades.
@@ -73,7 +73,7 @@ class ExchangeVenue:
         """Name and serialise."""
         return self._answers.prepare(order)
 
-    def hear(self, event: Event, now_ns: int) -> list[VenueOutput]:
+    def receive(self, event: Event, now_ns: int) -> list[VenueOutput]:
         """Ignore market events: the exchange has made them."""
         del event, now_ns
         return []
@@ -105,9 +105,9 @@ class ExchangeVenue:
         return outputs
 
     def collect(self) -> None:
-        """Take what the exchange has told the account; it is heard at the moment it happened."""
+        """Take what the exchange has told the account; it is received at the moment it happened."""
         for at_ns, report in self._exchange.take(self._account):
-            event = self._answers.heard(report)
+            event = self._answers.received(report)
             if event is not None:
                 self._push(at_ns, event)
 
@@ -118,7 +118,7 @@ class ExchangeVenue:
 
 # -- The maker's own orders once more, as paper orders beside the book they really stand in --------
 # An order that rests in the exchange has a twin at each paper venue: placed at the same moment,
-# gone at the same moment. These venues hear the exchange's public feed less what is ours of it.
+# gone at the same moment. These venues receive the exchange's public feed less what is ours of it.
 # The orders, the takers and the cancels of others are the same, so where a twin fills otherwise
 # than its order the fill model is wrong. What a paper account differs by beyond that is no matter
 # of its fill model: its world has never seen its quotes, and so it trades otherwise.
@@ -153,19 +153,19 @@ class Twins:
         self._count = 0
         self.figures = {name: MakerFigures() for name in papers}
 
-    def hear(self, heard: Iterable[Stamped]) -> None:
+    def receive(self, received: Iterable[Stamped]) -> None:
         """Take what the exchange said since the last call, while nothing of ours was placed.
 
         All of it is of one moment: what is ours now was ours when it was said.
         """
         own: Counter[Place] | None = None
-        for at_ns, said in heard:
+        for at_ns, said in received:
             event: Event = said
             if isinstance(event, BookChanged):
                 own = self._ours() if own is None else own
                 event = _less(event, own)
             for name, venue in self._venues.items():
-                self._note(name, venue.hear(event, at_ns))
+                self._note(name, venue.receive(event, at_ns))
 
     def follow(self, now_ns: int) -> None:
         """End the twins of orders that are gone, place those of orders that are new."""
@@ -248,7 +248,8 @@ def _less(event: BookChanged, own: Counter[Place]) -> BookChanged:
     return msgspec.structs.replace(event, changes=changes)
 
 
-# -- One demo day, twice: with the maker in the exchange, and without it, heard by paper venues ----
+# -- One demo day, twice: with the maker in the exchange, and without it, received by paper venues
+# ----
 
 BEGIN_NS = 1_800_000_000 * S
 HOUR_NS = 3_600 * S
@@ -257,7 +258,7 @@ LATENCY_MS = 150
 
 PULSE_NS = S
 Tell = Callable[[float], None]
-"""Hears how many hours of a world have passed."""
+"""Receives how many hours of a world have passed."""
 
 
 class Public:
@@ -269,7 +270,7 @@ class Public:
         self._open: dict[InstrumentId, None] = {}
 
     def opening(self) -> list[Event]:
-        """Return what a newcomer hears first; what was said before is dropped."""
+        """Return what a newcomer receives first; what was said before is dropped."""
         self._exchange.take_public()
         return [event for event in self._exchange.opening() if self._goes(event)]
 
@@ -340,8 +341,8 @@ def true_day(
             raise BrokenInvariant("nothing happens on the demo exchange any more")
         at_ns = min(due_ns, driver.due_ns, pulse_ns, end_ns)
         exchange.advance(at_ns)
-        # What the market saw at a moment is heard before what is asked at it.
-        _hear(stand, said + _followed(twins, public, at_ns), queues)
+        # What the market saw at a moment is received before what is asked at it.
+        _receive(stand, said + _followed(twins, public, at_ns), queues)
         venue.collect()
         driver.run_until(at_ns)
         said = _followed(twins, public, at_ns)
@@ -354,19 +355,19 @@ def true_day(
 
 
 def _followed(twins: Twins, public: Public, now_ns: int) -> list[Stamped]:
-    """Return what was said, once the twins have heard it and followed their orders."""
-    heard = public.take()
-    twins.hear(heard)
+    """Return what was said, once the twins have received it and followed their orders."""
+    received = public.take()
+    twins.receive(received)
     twins.follow(now_ns)
-    return heard
+    return received
 
 
-def _hear(stand: CompareRun, heard: list[Stamped], queues: Queues) -> None:
-    """Let the maker hear what was said, and look where what was cancelled had stood."""
+def _receive(stand: CompareRun, received: list[Stamped], queues: Queues) -> None:
+    """Let the maker receive what was said, and look where what was cancelled had stood."""
     changed: set[InstrumentId] = set()
     traded: set[InstrumentId] = set()
-    for heard_ns, event in heard:
-        stand.feed(event, heard_ns)
+    for received_ns, event in received:
+        stand.feed(event, received_ns)
         if isinstance(event, BookChanged):
             changed.add(event.instrument)
         elif isinstance(event, TradePrinted):
@@ -393,10 +394,10 @@ def paper_day(
     end_ns = BEGIN_NS + int(hours * HOUR_NS)
     for at_ns in range(BEGIN_NS + PULSE_NS, end_ns + 1, PULSE_NS):
         exchange.advance(at_ns)
-        heard = public.take()
+        received = public.take()
         for stand in stands.values():
-            for heard_ns, event in heard:
-                stand.feed(event, heard_ns)
+            for received_ns, event in received:
+                stand.feed(event, received_ns)
             stand.driver.run_until(at_ns)
         _pulse(stands.values(), public, at_ns)
         if not at_ns % (60 * S):
@@ -407,7 +408,7 @@ def paper_day(
 def _begin(stands: Collection[CompareRun], public: Public, twins: Twins | None = None) -> None:
     opening = public.opening()
     if twins is not None:
-        twins.hear([(BEGIN_NS, event) for event in opening])
+        twins.receive([(BEGIN_NS, event) for event in opening])
     for stand in stands:
         stand.begin(BEGIN_NS)
         for event in opening:

@@ -30,7 +30,7 @@ from studies.compare.watch import MICRO, MakerFigures
 ACCOUNT = "truth and paper"
 ENGINE = "compare"
 Tell = Callable[[float, float, str], None]
-"""Hears (hours of both worlds done, of how many, what comes next)."""
+"""Receives (hours of both worlds done, of how many, what comes next)."""
 
 
 class CompareRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +53,7 @@ def papers() -> dict[str, PaperSettings]:
 
 
 def compare(asked: CompareRequest, tell: Tell, profile: Profile = FULL) -> dict[str, Any]:
-    """Run it; give the report as a JSON-ready object. Takes minutes: `tell` hears the progress."""
+    """Run it; give the report as a JSON-ready object. Takes minutes: `tell` gets the progress."""
     started = time.perf_counter()
     total = 2 * asked.days * asked.hours
     days: dict[str, list[MakerFigures]] = {name: [] for name in (TRUTH, *map(str, FillModel))}

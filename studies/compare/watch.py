@@ -1,6 +1,6 @@
 """What is noted of one maker on one day: its orders, its fills, and where the mid went after them.
 
-It stands where the journal stands, so it hears exactly what would be kept, in order.
+It stands where the journal stands, so it receives exactly what would be kept, in order.
 """
 
 from __future__ import annotations

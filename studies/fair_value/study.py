@@ -194,11 +194,11 @@ def forecasts(span: Span, parameters: Choice, left_out: Counter[str]) -> Iterato
         key=lambda entry: entry[:3],
     )
     both: list[Tick | Top] = [*span.ticks, *span.tops]
-    heard = sorted(both, key=lambda one: one.received_ns)
+    received = sorted(both, key=lambda one: one.received_ns)
     place = 0
     for now_ns, slug, horizon_s, market in agenda:
-        while place < len(heard) and heard[place].received_ns <= now_ns:
-            desk.hear(heard[place])
+        while place < len(received) and received[place].received_ns <= now_ns:
+            desk.receive(received[place])
             place += 1
         found = desk.ask(market, now_ns)
         if isinstance(found, str):
@@ -220,12 +220,12 @@ class _Desk:
         self._books = bool(span.tops)
         self._listed: dict[str, InstrumentId] = {}
 
-    def hear(self, told: Tick | Top) -> None:
+    def receive(self, told: Tick | Top) -> None:
         """Take an oracle price, or a book, which is looked at so that its mid is learned from."""
         if isinstance(told, Tick):
             event = ReferencePriced(key=ORACLE, price_e8=told.price_e8, exchange_ns=told.stamp_ns)
             self._cache.receive(event, told.received_ns)
-            self._strategy.hear(event, told.received_ns)
+            self._strategy.receive(event, told.received_ns)
             self._expanding.take(told.price_e8 / 1e8, told.stamp_ns)
             return
         market = self._markets[told.slug]
@@ -239,7 +239,7 @@ class _Desk:
         bids, asks = levels
         book = BookReplaced(instrument=name, bids=bids, asks=asks)
         self._cache.receive(book, told.received_ns)
-        self._strategy.hear(book, told.received_ns)
+        self._strategy.receive(book, told.received_ns)
         self._evaluate(name, told.received_ns)
 
     def ask(self, market: RecordedMarket, now_ns: int) -> dict[str, float] | str:
@@ -278,7 +278,7 @@ class _Desk:
                 instrument=name, strike_e8=market.strike_e8, provenance="recorded"
             )
             self._cache.receive(proven, now_ns)
-            self._strategy.hear(proven, now_ns)
+            self._strategy.receive(proven, now_ns)
         return name
 
     def _evaluate(self, name: InstrumentId, now_ns: int) -> Decision:

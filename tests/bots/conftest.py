@@ -42,7 +42,7 @@ TWO = InstrumentId("venue:two")
 
 
 class Script:
-    """A strategy that notes what it is given, and wishes what the test put into `say`."""
+    """A strategy that notes what it is given, and wants what the test put into `say`."""
 
     name: ClassVar[str] = "script"
     parameters_type: ClassVar[type[Parameters]] = Parameters
@@ -57,15 +57,15 @@ class Script:
         self.say: Callable[[Context, int], tuple[Intent, ...]] = lambda *_: ()
         self.raises: dict[str, Exception] = {}
         """By method: what it raises instead of answering."""
-        self.heard: list[Event] = []
+        self.received: list[Event] = []
         self.fills: list[OrderFilled] = []
         self.forgotten: list[InstrumentId] = []
         self.asked: list[tuple[InstrumentId, int, Context]] = []
 
-    def hear(self, event: Event, now_ns: int) -> bool:
+    def receive(self, event: Event, now_ns: int) -> bool:
         del now_ns
-        self.heard.append(event)
-        self._raise("hear")
+        self.received.append(event)
+        self._raise("receive")
         return True
 
     def filled(self, instrument: InstrumentId, event: OrderFilled, now_ns: int) -> None:
@@ -161,7 +161,7 @@ class Stage:
         return found
 
     def market(self, event: Event, after_ms: int = 0) -> list[Effect]:
-        """Hear a market event so long after the last one, and turn."""
+        """Receive a market event so long after the last one, and turn."""
         asked = self.at(self.now + after_ms * MS)
         self.desk.market(event, self.now)
         return asked + self.turn()
@@ -242,7 +242,7 @@ def bot(name: str = "maker", strategy: Script | None = None, **changes: Any) -> 
 def quotes(
     context: Context, bid: int | None = None, ask: int | None = None, shares: int = 10
 ) -> Quotes:
-    """Return a wish in the instrument that is being evaluated."""
+    """Return an intent in the instrument that is being evaluated."""
     return Quotes(
         bot=context.bot,
         instrument=context.view.instrument.id,
@@ -269,5 +269,5 @@ def make_bot() -> Callable[..., Bot]:
 
 
 @pytest.fixture(scope="session")
-def wish() -> Callable[..., Quotes]:
+def intent() -> Callable[..., Quotes]:
     return quotes

@@ -131,7 +131,7 @@ def test_only_a_move_of_the_mid_wakes_a_strategy_that_asks_for_it(
     assert len(script.asked) == woken + 1
     stage.book(bid=4_900, after_ms=100)  # back, less than a whole move from where it was woken
     assert len(script.asked) == woken + 1
-    assert not [e for e in script.heard if isinstance(e, BookChanged | BookReplaced)]
+    assert not [e for e in script.received if isinstance(e, BookChanged | BookReplaced)]
 
 
 def test_book_without_two_sides_moves_no_mid(
@@ -163,11 +163,11 @@ def test_only_the_touch_a_snapshot_and_a_trade_wake_a_strategy_that_reads_no_dee
     trade = TradePrinted(instrument=ONE, price=4_800, size=1, aggressor=None)
     stage.market(trade, after_ms=100)
     assert len(script.times()) == 8
-    assert not [e for e in script.heard if isinstance(e, BookChanged | BookReplaced)]
-    assert trade in script.heard
+    assert not [e for e in script.received if isinstance(e, BookChanged | BookReplaced)]
+    assert trade in script.received
 
 
-def test_quiet_strategy_hears_the_market_and_sleeps_until_its_timer(
+def test_quiet_strategy_receives_the_market_and_sleeps_until_its_timer(
     make_stage: Make, make_bot: Make, make_script: Make
 ) -> None:
     script = make_script(references=("chainlink:btc/usd",))
@@ -175,12 +175,12 @@ def test_quiet_strategy_hears_the_market_and_sleeps_until_its_timer(
     script.quiet = True
     stage.list()
     stage.at(stage.now + 100 * MS)
-    asked_ns, heard = script.times()[-1], len(script.heard)
+    asked_ns, received = script.times()[-1], len(script.received)
     stage.change(4_900, after_ms=100)
     stage.book(bid=4_700, after_ms=100)
     stage.market(TradePrinted(instrument=ONE, price=4_800, size=1, aggressor=None), after_ms=100)
     stage.market(ReferencePriced(key="chainlink:btc/usd", price_e8=1, exchange_ns=1), after_ms=100)
-    assert (script.times()[-1], len(script.heard) - heard) == (asked_ns, 4)
+    assert (script.times()[-1], len(script.received) - received) == (asked_ns, 4)
     script.quiet = False
     stage.at(asked_ns + 1 * S)
     assert script.times()[-1] == asked_ns + 1 * S
@@ -190,10 +190,10 @@ def test_quiet_strategy_hears_the_market_and_sleeps_until_its_timer(
 
 @pytest.mark.parametrize("news", ["fill", "terms", "lost book"])
 def test_own_fill_new_terms_and_a_lost_book_wake_a_quiet_strategy(
-    make_stage: Make, make_bot: Make, make_script: Make, wish: Make, news: str
+    make_stage: Make, make_bot: Make, make_script: Make, intent: Make, news: str
 ) -> None:
     script = make_script()
-    script.say = lambda context, _: (wish(context, bid=4_700),)
+    script.say = lambda context, _: (intent(context, bid=4_700),)
     stage = make_stage(make_bot(strategy=script))
     instrument = stage.list()
     stage.at(stage.now + 100 * MS)
@@ -252,11 +252,11 @@ def test_decisions_are_numbered_without_gaps_over_all_bots(
     ],
     ids=lambda event: type(event).__name__,
 )
-def test_event_of_the_instrument_is_heard_and_evaluated(
+def test_event_of_the_instrument_is_received_and_evaluated(
     stage: Any, script: Any, event: Any
 ) -> None:
     stage.market(event, after_ms=100)
-    assert event in script.heard
+    assert event in script.received
     assert script.times()[-1] == stage.now
 
 
@@ -276,23 +276,23 @@ def test_reference_wakes_all_instruments_of_those_who_listen_to_it(
     price = ReferencePriced(key="binance:btcusdt", price_e8=1)
     stage.market(price)
     assert listening.times(ONE)[-1] == listening.times(TWO)[-1] == stage.now
-    assert (len(deaf.asked), price in deaf.heard) == (before, False)
+    assert (len(deaf.asked), price in deaf.received) == (before, False)
     assert listening.asked[-1][2].references.get("binance:btcusdt").price_e8 == 1
     stage.market(ReferencePriced(key="other", price_e8=1))
-    assert price is listening.heard[-1]
+    assert price is listening.received[-1]
 
 
 # -- one bot fails ---------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def pair(make_stage: Make, make_bot: Make, make_script: Make, wish: Make) -> Any:
+def pair(make_stage: Make, make_bot: Make, make_script: Make, intent: Make) -> Any:
     """Two bots that quote an instrument each; everything they asked for rests."""
     bad = make_bot("bad", make_script(references=("key",)), instruments=frozenset({ONE}))
     good = make_bot("good", make_script(references=("key",)), instruments=frozenset({TWO}))
     stage = make_stage(bad, good)
     for bot in (bad, good):
-        bot.strategy.say = lambda context, _: (wish(context, 4_700, 5_300),)
+        bot.strategy.say = lambda context, _: (intent(context, 4_700, 5_300),)
     stage.list(ONE)
     stage.list(TWO)
     stage.at(stage.now + 100 * MS)
@@ -311,7 +311,7 @@ def _assert_bad_stopped_alone(stage: Any, bad: Bot, good: Bot) -> None:
     ]
     cancelled = [n for e in stage.effects if isinstance(e, CancelOrders) for n in e.orders]
     assert cancelled == [order.id for order in stage.placed if order.bot == "bad"]
-    asked, heard = len(bad.strategy.asked), len(bad.strategy.heard)
+    asked, received = len(bad.strategy.asked), len(bad.strategy.received)
     evaluated = len(good.strategy.asked)
     stage.book(ONE, after_ms=500)
     stage.book(TWO, after_ms=500)
@@ -319,7 +319,7 @@ def _assert_bad_stopped_alone(stage: Any, bad: Bot, good: Bot) -> None:
     stage.market(FeedLost(feed="venue", instrument=None, reason="silence"), after_ms=500)
     stage.list(ONE, tick=10)
     stage.at(stage.now + 3 * S)
-    assert (len(bad.strategy.asked), len(bad.strategy.heard)) == (asked, heard)
+    assert (len(bad.strategy.asked), len(bad.strategy.received)) == (asked, received)
     assert len(good.strategy.asked) > evaluated + 3
     assert len([e for e in stage.effects if isinstance(e, RaiseAlert)]) == 1
 
@@ -333,7 +333,7 @@ def test_strategy_that_raises_when_asked_stops_alone_and_its_orders_go(pair: Any
 
 def test_strategy_that_raises_on_a_book_stops_alone_at_that_moment(pair: Any) -> None:
     stage, bad, good = pair
-    bad.strategy.raises["hear"] = KeyError("price")
+    bad.strategy.raises["receive"] = KeyError("price")
     event = BookChanged(instrument=ONE, changes=((Side.BUY, 4_600, SHARE),))
     assert stage.desk.market(event, stage.now), "whoever drives must turn now"
     stage.turn()
@@ -342,7 +342,7 @@ def test_strategy_that_raises_on_a_book_stops_alone_at_that_moment(pair: Any) ->
 
 def test_strategy_that_raises_on_a_reference_stops_alone(pair: Any) -> None:
     stage, bad, good = pair
-    bad.strategy.raises["hear"] = KeyError("price")
+    bad.strategy.raises["receive"] = KeyError("price")
     stage.market(ReferencePriced(key="key", price_e8=1))
     _assert_bad_stopped_alone(stage, bad, good)
 
@@ -363,8 +363,8 @@ def test_strategy_that_raises_on_its_fill_stops_alone_and_the_fill_is_booked(pai
 # -- what reaches the executor ---------------------------------------------------------------------
 
 
-def test_mark_of_the_book_precedes_every_intent(stage: Any, script: Any, wish: Make) -> None:
-    script.say = lambda context, _: (wish(context, 4_700),)
+def test_mark_of_the_book_precedes_every_intent(stage: Any, script: Any, intent: Make) -> None:
+    script.say = lambda context, _: (intent(context, 4_700),)
     for bid in (4_750, 4_800, 4_850):
         stage.book(bid=bid, after_ms=100)
     told = stage.told
@@ -403,31 +403,31 @@ def test_every_target_of_a_basket_is_marked_before_it(
     assert sorted(order.instrument for order in stage.placed) == [ONE, TWO]
 
 
-def test_of_two_wishes_in_one_turn_only_the_last_is_worked(
-    stage: Any, script: Any, wish: Make
+def test_of_two_intents_in_one_turn_only_the_last_is_worked(
+    stage: Any, script: Any, intent: Make
 ) -> None:
-    script.say = lambda context, _: (wish(context, 4_500), wish(context, 4_600))
+    script.say = lambda context, _: (intent(context, 4_500), intent(context, 4_600))
     stage.change(4_700, after_ms=100)
     assert [order.price for order in stage.placed] == [4_600]
 
 
-def test_later_wish_replaces_the_earlier_one_after_the_proof_of_its_end(
-    stage: Any, script: Any, wish: Make
+def test_later_intent_replaces_the_earlier_one_after_the_proof_of_its_end(
+    stage: Any, script: Any, intent: Make
 ) -> None:
-    script.say = lambda context, _: (wish(context, 4_500),)
+    script.say = lambda context, _: (intent(context, 4_500),)
     stage.change(4_700, after_ms=100)
     (first,) = stage.placed
     stage.accept(first)
     for bid in (4_400, 4_300, 4_200):
-        script.say = lambda context, _, bid=bid: (wish(context, bid),)
+        script.say = lambda context, _, bid=bid: (intent(context, bid),)
         stage.change(4_700, after_ms=100)
     assert stage.placed == [first], "nothing is quoted twice while the first may still fill"
     stage.venue(OrderCancelled(account=first.account, order=first.id))
     assert [order.price for order in stage.placed] == [4_500, 4_200]
 
 
-def test_without_a_new_wish_the_last_one_stands(stage: Any, script: Any, wish: Make) -> None:
-    script.say = lambda context, _: (wish(context, 4_500),)
+def test_without_a_new_intent_the_last_one_stands(stage: Any, script: Any, intent: Make) -> None:
+    script.say = lambda context, _: (intent(context, 4_500),)
     stage.change(4_700, after_ms=100)
     stage.accept(*stage.placed)
     script.say = lambda *_: ()
@@ -437,11 +437,11 @@ def test_without_a_new_wish_the_last_one_stands(stage: Any, script: Any, wish: M
 
 
 def test_every_second_what_matters_is_marked_and_the_executor_looks_at_the_clock(
-    stage: Any, script: Any, wish: Make
+    stage: Any, script: Any, intent: Make
 ) -> None:
     stage.list(TWO)
     script.say = lambda context, _: (
-        (wish(context, 4_500),) if context.view.instrument.id == ONE else ()
+        (intent(context, 4_500),) if context.view.instrument.id == ONE else ()
     )
     stage.change(4_700, after_ms=100)
     script.say = lambda *_: ()
@@ -454,9 +454,9 @@ def test_every_second_what_matters_is_marked_and_the_executor_looks_at_the_clock
 
 
 def test_book_that_is_torn_reaches_the_executor_before_the_next_second(
-    stage: Any, script: Any, wish: Make
+    stage: Any, script: Any, intent: Make
 ) -> None:
-    script.say = lambda context, _: (wish(context, 4_500),)
+    script.say = lambda context, _: (intent(context, 4_500),)
     stage.change(4_700, after_ms=100)
     stage.accept(*stage.placed)
     script.say = lambda *_: ()
@@ -473,10 +473,10 @@ def test_restored_feed_is_told_to_the_executor(stage: Any) -> None:
 # -- closing ---------------------------------------------------------------------------------------
 
 
-def test_close_withdraws_the_wish_and_cancels_what_rests(
-    stage: Any, script: Any, wish: Make
+def test_close_withdraws_the_intent_and_cancels_what_rests(
+    stage: Any, script: Any, intent: Make
 ) -> None:
-    script.say = lambda context, _: (wish(context, 4_500, 5_500),)
+    script.say = lambda context, _: (intent(context, 4_500, 5_500),)
     stage.change(4_700, after_ms=100)
     orders = stage.placed
     stage.accept(*orders)
@@ -493,7 +493,7 @@ def test_close_withdraws_the_wish_and_cancels_what_rests(
     "over",
     [
         InstrumentClosed(instrument=ONE),
-        InstrumentResolved(instrument=ONE, payout_yes_micro=0, source="its close was not heard"),
+        InstrumentResolved(instrument=ONE, payout_yes_micro=0, source="its close was not received"),
     ],
     ids=lambda over: type(over).__name__,
 )
@@ -532,7 +532,7 @@ def test_new_terms_reach_the_strategy_of_the_same_cell(stage: Any, script: Any) 
     cell = stage.desk.bots[0].cells[ONE]
     stage.list(ONE, tick=10)
     assert stage.desk.bots[0].cells[ONE] is cell
-    assert script.heard[-2].instrument.tick == 10
+    assert script.received[-2].instrument.tick == 10
     stage.at(stage.now + 50 * MS)
     assert script.asked[-1][2].view.instrument.tick == 10
 
@@ -551,9 +551,9 @@ def test_fill_reaches_the_bot_that_placed_the_order_and_wakes_it(pair: Any) -> N
 
 
 def test_tokens_of_no_are_a_short_position_in_yes_space(
-    stage: Any, script: Any, wish: Make
+    stage: Any, script: Any, intent: Make
 ) -> None:
-    script.say = lambda context, _: (wish(context, ask=5_300, shares=20),)
+    script.say = lambda context, _: (intent(context, ask=5_300, shares=20),)
     stage.change(4_700, after_ms=100)
     (order,) = stage.placed
     assert (order.leg, order.side, order.price) == (Leg.NO, Side.BUY, 4_700)
@@ -562,7 +562,7 @@ def test_tokens_of_no_are_a_short_position_in_yes_space(
     view = inventory_of(stage.desk.executor, stage.desk.cache.views[ONE].instrument)
     assert (view.position, view.no_pending, view.no_settled) == (-8 * SHARE, 8 * SHARE, 0)
     assert view.average_price == 5_300
-    # 20 are wished whatever is held: 12 still rest, 8 were placed anew.
+    # 20 are wanted whatever is held: 12 still rest, 8 were placed anew.
     assert (view.working_bid, view.working_ask) == (0, 20 * SHARE)
     # 8 shares of NO are paid, 20 are reserved, at 0.47 each.
     assert view.cash_free_micro == 1_000 * 1_000_000 - 28 * 470_000

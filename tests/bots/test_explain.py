@@ -1,4 +1,4 @@
-"""What the executor made of a wish, as told: orders with their decision, the diff, the rules."""
+"""What the executor made of an intent, as told: orders with their decision, the diff, the rules."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,9 +21,9 @@ Make = Callable[..., Any]
 
 
 @pytest.fixture
-def stage(make_stage: Make, make_bot: Make, make_script: Make, wish: Make) -> Any:
+def stage(make_stage: Make, make_bot: Make, make_script: Make, intent: Make) -> Any:
     script = make_script()
-    script.say = lambda context, _: (wish(context, bid=4_800, ask=5_200),)
+    script.say = lambda context, _: (intent(context, bid=4_800, ask=5_200),)
     return make_stage(make_bot(strategy=script))
 
 
@@ -44,7 +44,7 @@ def verdicts(told: Planned) -> dict[str, str]:
     return {rule.name: rule.verdict for rule in told.rules}
 
 
-def test_every_order_carries_the_number_of_the_decision_behind_its_wish(stage: Any) -> None:
+def test_every_order_carries_the_number_of_the_decision_behind_its_intent(stage: Any) -> None:
     shown(stage)
     assert stage.placed
     numbers = {decision.number for decision in stage.decisions}
@@ -66,13 +66,13 @@ def test_a_plan_is_told_as_places_with_every_rule_and_its_value(stage: Any) -> N
 
 
 def test_what_is_replaced_and_what_stays_stand_in_the_next_plan(
-    stage: Any, wish: Make, make_script: Make
+    stage: Any, intent: Make, make_script: Make
 ) -> None:
     shown(stage)
     first = list(stage.placed)
     stage.accept(*first)
     script = stage.desk.bots[0].strategy
-    script.say = lambda context, _: (wish(context, bid=4_600, ask=5_200),)
+    script.say = lambda context, _: (intent(context, bid=4_600, ask=5_200),)
     stage.change(4_700, after_ms=500)
     effects = stage.effects[-2:]
     told = plans(stage, [effect for effect in effects if hasattr(effect, "orders")])
@@ -108,15 +108,15 @@ def test_one_side_denied_tells_both_the_order_and_the_denial(stage: Any) -> None
 
 
 def test_a_roster_desk_numbers_from_its_start_and_tells_its_plans(stage: Any) -> None:
-    heard: list[Decision | Planned] = []
+    received: list[Decision | Planned] = []
     desk = AccountCore(
         cache=MarketCache(),
         executor=stage.executor,
         bots=(),
-        decide=heard.append,
-        explain=heard.append,
+        decide=received.append,
+        explain=received.append,
     )
     desk.begin(stage.now)
     assert desk._decisions == stage.executor.fence << STARTS_SHIFT
     assert desk.turn(stage.now) == []
-    assert heard == []
+    assert received == []

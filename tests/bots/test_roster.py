@@ -1,4 +1,4 @@
-"""A bot that is let go on states its wishes anew, whatever it believes of the old ones."""
+"""A bot that is let go on states its intents anew, whatever it believes of the old ones."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,16 +13,16 @@ Make = Callable[..., Any]
 
 
 @pytest.fixture
-def desk(make_stage: Make, make_bot: Make, make_script: Make, wish: Make) -> Any:
-    """A stage whose one bot says a wish once, as a sticky strategy does, until it is unwell."""
+def desk(make_stage: Make, make_bot: Make, make_script: Make, intent: Make) -> Any:
+    """A stage whose one bot says an intent once, as a sticky strategy does, until it is unwell."""
     script = make_script()
     script.stands = False
 
     def say(context: Any, _now_ns: int) -> tuple[Any, ...]:
         said, script.stands = script.stands, context.healthy
         if not context.healthy:
-            return (wish(context),)
-        return () if said else (wish(context, bid=4_800),)
+            return (intent(context),)
+        return () if said else (intent(context, bid=4_800),)
 
     script.say = say
     stage = make_stage()

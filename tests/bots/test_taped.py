@@ -80,14 +80,14 @@ def test_every_input_can_be_read_back() -> None:
     assert [unpack_input(pack_input(one)) for one in made] == made
 
 
-def test_a_market_heard_by_two_desks_is_put_once() -> None:
+def test_a_market_received_by_two_desks_is_put_once() -> None:
     deck = Deck()
     events = (BookProven(instrument=InstrumentId("demo:one")),)
-    deck.desk.heard(events, 1)
-    deck.other.heard(events, 1)
-    deck.desk.heard((), 2)
-    deck.desk.heard(events, 3)
-    deck.desk.heard((BookProven(instrument=InstrumentId("demo:one")),), 4)
+    deck.desk.received(events, 1)
+    deck.other.received(events, 1)
+    deck.desk.received((), 2)
+    deck.desk.received(events, 3)
+    deck.desk.received((BookProven(instrument=InstrumentId("demo:one")),), 4)
     other = AccountId("other")
     assert deck.taken() == [
         Received(ACCOUNT, events),

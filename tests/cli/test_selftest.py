@@ -234,7 +234,7 @@ def test_crash_leaves_a_trace_and_the_next_test_cancels_it(
 
 
 def test_engine_cancels_what_a_crashed_test_left(tmp_path: Path) -> None:
-    """No journal knows the order, no bot hears its market: its owner is our key (law N)."""
+    """No journal knows the order, no bot receives its market: its owner is our key (law N)."""
     programs = LivePrograms(tmp_path)
     try:
         programs.fake(crowd=0.0)

@@ -35,7 +35,7 @@ def test_an_account_that_looks_late_finds_where_belief_has_come_to() -> None:
     assert belief.mode is M.OPEN
 
 
-def test_hearing_it_again_begins_the_time_anew() -> None:
+def test_receiving_it_again_begins_the_time_anew() -> None:
     belief = ModeBelief()
     belief.take(told(M.POST_ONLY), NOW)
     belief.take(told(M.POST_ONLY), NOW + 20 * S)

@@ -238,7 +238,7 @@ class Rig:
         return Quotes(**(fields | changes))
 
     def quote(self, bids: Any = (), asks: Any = (), **changes: Any) -> list[Order]:
-        """Mark the book, wish, and return the orders that are placed."""
+        """Mark the book, state the intent, and return the orders that are placed."""
         name = changes.get("name", "venue:m1")
         return orders(self.tell(self.mark(name), self.quotes(bids, asks, **changes)))
 

@@ -71,7 +71,7 @@ def reasons(rig: Any, name: str = "venue:m1") -> list[ResidualReason]:
 # -- the way of an order ---------------------------------------------------------------------------
 
 
-def test_a_wish_becomes_orders_that_are_counted_and_reserved(rig: Any) -> None:
+def test_a_intent_becomes_orders_that_are_counted_and_reserved(rig: Any) -> None:
     placed = rig.quote(BIDS, ASKS)
 
     assert [(o.id, o.leg, o.side, o.price) for o in placed] == [
@@ -98,7 +98,7 @@ def test_named_sent_accepted_and_filled(rig: Any) -> None:
     assert rig.executor.fills == 2
 
 
-def test_the_same_wish_again_asks_for_nothing(rig: Any) -> None:
+def test_the_same_intent_again_asks_for_nothing(rig: Any) -> None:
     rig.rest(BIDS, ASKS)
     assert rig.quote(BIDS, ASKS) == []
     assert rig.tell(rig.mark()) == []
@@ -214,7 +214,7 @@ def test_an_impossible_move_is_our_bug(rig: Any) -> None:
         rig.tell(rig.event(OrderAccepted, 1))
 
 
-def test_events_of_other_accounts_are_not_heard(rig: Any) -> None:
+def test_events_of_other_accounts_are_not_received(rig: Any) -> None:
     rig.rest(BIDS)
     other = AccountId("demo:other")
     rig.tell(OrderCancelled(account=other, order=OrderId(1)))
@@ -301,7 +301,7 @@ def test_missing_funds_have_the_balance_asked(rig: Any) -> None:
 
 
 def crossing(rig: Any) -> Target:
-    """Wish for 100 YES at once, at 52 cents or better."""
+    """Ask for 100 YES at once, at 52 cents or better."""
     return Target(
         bot=rig.build.bot,
         instrument=M1,
@@ -332,10 +332,11 @@ def test_the_killed_rest_of_a_taking_order_pauses_briefly(rig: Any) -> None:
     assert place.order.size == 60 * SHARE
 
 
-# -- wishes ----------------------------------------------------------------------------------------
+# -- intents
+# ----------------------------------------------------------------------------------------
 
 
-def test_an_expired_wish_means_cancel(rig: Any) -> None:
+def test_an_expired_intent_means_cancel(rig: Any) -> None:
     rig.rest(BIDS, valid_until_ns=rig.now + 5 * 10**9)
     assert rig.wait(4) == []
     assert cancelled(rig.wait(1)) == [1]
@@ -353,9 +354,9 @@ def test_the_time_of_expiry_is_asked_for(rig: Any) -> None:
 
 def test_a_second_bot_on_the_same_instrument_is_refused_once_aloud(rig: Any) -> None:
     rig.rest(BIDS)
-    wish = rig.quotes([(4_700, 50)], bot=BotId("second"))
-    assert alerts(rig.tell(wish)) == ["intent_refused"]
-    assert rig.tell(wish) == []
+    intent = rig.quotes([(4_700, 50)], bot=BotId("second"))
+    assert alerts(rig.tell(intent)) == ["intent_refused"]
+    assert rig.tell(intent) == []
     assert rig.state(1) is S.OPEN
 
 
@@ -368,7 +369,7 @@ def test_another_bot_may_follow_when_the_first_has_withdrawn(rig: Any) -> None:
     assert [e.order.bot for e in placed] == ["second"]
 
 
-def test_a_wish_for_an_unlisted_instrument_is_told(rig: Any) -> None:
+def test_a_intent_for_an_unlisted_instrument_is_told(rig: Any) -> None:
     assert alerts(rig.tell(rig.quotes(BIDS, name="venue:x"))) == ["intent_refused"]
 
 
@@ -410,8 +411,8 @@ def pair(make_rig: Any, build: Any) -> Any:
 
 
 def test_a_basket_is_placed_whole(pair: Any) -> None:
-    wish = basket(pair, ("venue:m1", 100, 5_200), ("venue:m2", -100, 4_800))
-    placed = pair.tell(pair.mark(), pair.mark("venue:m2"), wish)
+    intent = basket(pair, ("venue:m1", 100, 5_200), ("venue:m2", -100, 4_800))
+    placed = pair.tell(pair.mark(), pair.mark("venue:m2"), intent)
     assert [(e.order.instrument, e.order.leg) for e in placed] == [
         ("venue:m1", Leg.YES),
         ("venue:m2", Leg.NO),
@@ -422,22 +423,22 @@ def test_a_basket_is_placed_whole(pair: Any) -> None:
 def test_a_basket_of_which_one_part_is_impossible_is_not_placed(
     pair: Any, second: tuple[str, int, int]
 ) -> None:
-    wish = basket(pair, ("venue:m1", 100, 5_200), second)
-    assert pair.tell(pair.mark(), pair.mark("venue:m2"), wish) == []
+    intent = basket(pair, ("venue:m1", 100, 5_200), second)
+    assert pair.tell(pair.mark(), pair.mark("venue:m2"), intent) == []
     assert pair.executor.ledger.cash_free_micro == 1_000 * USD
     assert pair.gate._exposure.account_micro() == 0
     assert pair.executor.orders_placed == 0
 
 
 def test_a_basket_waits_for_all_its_books(pair: Any) -> None:
-    wish = basket(pair, ("venue:m1", 100, 5_200), ("venue:m2", 100, 5_200))
-    assert pair.tell(pair.mark(), wish) == []
+    intent = basket(pair, ("venue:m1", 100, 5_200), ("venue:m2", 100, 5_200))
+    assert pair.tell(pair.mark(), intent) == []
     assert len(pair.tell(pair.mark("venue:m2"))) == 2
 
 
 def test_a_basket_that_lost_a_part_is_over(pair: Any) -> None:
-    wish = basket(pair, ("venue:m1", 100, 5_200), ("venue:m2", 100, 5_200))
-    pair.tell(pair.mark(), wish)
+    intent = basket(pair, ("venue:m1", 100, 5_200), ("venue:m2", 100, 5_200))
+    pair.tell(pair.mark(), intent)
     placed = pair.tell(pair.mark("venue:m2"), pair.quotes(BIDS, name="venue:m2"))
     assert [e.order.instrument for e in placed] == ["venue:m2"]
     assert reasons(pair) == [R.EXPIRED_INTENT]
@@ -446,8 +447,8 @@ def test_a_basket_that_lost_a_part_is_over(pair: Any) -> None:
 def test_a_basket_that_is_over_forgets_what_risk_said_about_it(pair: Any) -> None:
     order_max = Limit(absolute=0.01)
     pair.gate.apply(pair.gate.limits.model_copy(update={"order_value_max": order_max}))
-    wish = basket(pair, ("venue:m1", 100, 5_200), ("venue:m2", 100, 5_200))
-    assert pair.tell(pair.mark(), pair.mark("venue:m2"), wish) == []
+    intent = basket(pair, ("venue:m1", 100, 5_200), ("venue:m2", 100, 5_200))
+    assert pair.tell(pair.mark(), pair.mark("venue:m2"), intent) == []
     assert pair.executor.explain(M1)[1] is not None
 
     pair.tell(pair.quotes((), name="venue:m2"))
@@ -459,8 +460,8 @@ def test_a_basket_that_is_over_forgets_what_risk_said_about_it(pair: Any) -> Non
 def test_plans_are_told_in_the_order_of_the_planning_and_a_basket_with_every_part(
     pair: Any,
 ) -> None:
-    wish = basket(pair, ("venue:m1", 0, 5_000), ("venue:m2", 100, 5_200))
-    effects = pair.tell(pair.mark("venue:m2"), pair.mark(), wish)
+    intent = basket(pair, ("venue:m1", 0, 5_000), ("venue:m2", 100, 5_200))
+    effects = pair.tell(pair.mark("venue:m2"), pair.mark(), intent)
     told = planned(pair.executor, effects, pair.now)
     assert pair.executor.planned_in_order == ("venue:m1", "venue:m2")
     assert [(one.instrument, len(one.places)) for one in told] == [("venue:m1", 0), ("venue:m2", 1)]

@@ -241,7 +241,7 @@ class World:
         self.rig = make_rig(settings=SETTINGS, cash=1_000)
         self.venue = Lossy(self.rig, self.random)
         self.take(self.rig.effects)
-        self.wished = (0, 0)
+        self.wanted = (0, 0)
 
     def take(self, effects: list[Any]) -> None:
         for effect in list(effects):
@@ -260,7 +260,7 @@ class World:
             for number, left in venue.open.items()
             if working_of(venue.orders[number], instrument).bid is bid
         )
-        assert alive + order.size <= self.wished[0 if bid else 1]
+        assert alive + order.size <= self.wanted[0 if bid else 1]
         if order.side is Side.SELL:
             selling = sum(
                 left
@@ -299,7 +299,7 @@ class World:
             mid = 100 * random.randint(40, 60)
             bids = [(mid - 100, sizes[0]), (mid - 200, sizes[1])]
             asks = [(mid + 100, sizes[2]), (mid + 200, sizes[3])]
-            self.wished = (sum(sizes[:2]) * SHARE, sum(sizes[2:]) * SHARE)
+            self.wanted = (sum(sizes[:2]) * SHARE, sum(sizes[2:]) * SHARE)
             self.tell(rig.mark(best_bid=mid - 50, best_ask=mid + 50), rig.quotes(bids, asks))
         rig.executor.ledger.check()
         recount(rig.executor._table)

@@ -281,7 +281,7 @@ def test_a_split_shares_its_cost_and_realises_nothing(ledger: Ledger) -> None:
     ledger.check()
 
 
-def test_pairs_merged_before_their_result_was_heard_are_redeemed(
+def test_pairs_merged_before_their_result_was_received_are_redeemed(
     ledger: Ledger, build: Any
 ) -> None:
     buy(ledger, build, size=10 * SHARE, state=FillState.CONFIRMED)

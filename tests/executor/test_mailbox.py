@@ -41,7 +41,7 @@ def basket(rig: Any, *names: InstrumentId, **changes: Any) -> Basket:
     return Basket(bot=rig.build.bot, targets=targets, valid_until_ns=until, **changes)
 
 
-def test_the_latest_wish_wins(rig: Any) -> None:
+def test_the_latest_intent_wins(rig: Any) -> None:
     first, second = rig.quotes([(4_700, 10)]), rig.quotes([(4_800, 20)])
     (place,) = rig.tell(rig.mark(), first, second)
     assert (place.order.price, place.order.size) == (4_800, 20 * SHARE)
@@ -54,10 +54,10 @@ def test_a_basket_of_an_instrument_nobody_knows_is_refused_whole(pair: Any) -> N
 
 
 def test_a_basket_with_another_bot_s_target_is_refused_whole(pair: Any) -> None:
-    wish = basket(pair, M1, M2)
-    strange = msgspec.structs.replace(wish.targets[1], bot=BotId("other"))
-    wish = msgspec.structs.replace(wish, targets=(wish.targets[0], strange))
-    assert alerts(pair.tell(pair.mark(), pair.mark("venue:m2"), wish)) == ["intent_refused"]
+    intent = basket(pair, M1, M2)
+    strange = msgspec.structs.replace(intent.targets[1], bot=BotId("other"))
+    intent = msgspec.structs.replace(intent, targets=(intent.targets[0], strange))
+    assert alerts(pair.tell(pair.mark(), pair.mark("venue:m2"), intent)) == ["intent_refused"]
 
 
 def test_a_withdrawn_part_ends_its_basket(pair: Any) -> None:
@@ -68,8 +68,8 @@ def test_a_withdrawn_part_ends_its_basket(pair: Any) -> None:
 
 
 def test_an_expired_basket_is_over(pair: Any) -> None:
-    wish = msgspec.structs.replace(basket(pair, M1, M2), valid_until_ns=pair.now + 10**9)
-    assert len(pair.tell(pair.mark(), pair.mark("venue:m2"), wish)) == 2
+    intent = msgspec.structs.replace(basket(pair, M1, M2), valid_until_ns=pair.now + 10**9)
+    assert len(pair.tell(pair.mark(), pair.mark("venue:m2"), intent)) == 2
     for number in (1, 2):
         pair.open(number)
     told = pair.wait(1)
@@ -95,7 +95,7 @@ def test_a_stopped_bot_s_order_is_not_kept_for_the_wish_of_another(rig: Any) -> 
     (order,) = rig.rest(BIDS)
     rig.executor.withdraw(rig.build.bot, None, rig.now)
     second = BotId("second")
-    # Stop and wish in the same turn, the same quotes: there is nothing to change, it seems.
+    # Stop and an intent in the same turn, the same quotes: there is nothing to change, it seems.
     told = rig.tell(rig.quotes(BIDS, bot=second))
     assert [effect.orders for effect in told if isinstance(effect, CancelOrders)] == [(order.id,)]
     assert [r.reason for r in rig.executor.explain(M1)[0]] == [ResidualReason.WAITING_CANCEL]
@@ -107,10 +107,10 @@ def test_a_basket_waits_for_the_orders_of_the_bot_before(pair: Any) -> None:
     (order,) = pair.rest(BIDS)
     pair.executor.withdraw(pair.build.bot, None, pair.now)
     second = BotId("second")
-    wish = basket(pair, M1, M2)
-    targets = tuple(msgspec.structs.replace(target, bot=second) for target in wish.targets)
-    wish = msgspec.structs.replace(wish, bot=second, targets=targets)
-    assert orders(pair.tell(pair.mark("venue:m2"), wish)) == []
+    intent = basket(pair, M1, M2)
+    targets = tuple(msgspec.structs.replace(target, bot=second) for target in intent.targets)
+    intent = msgspec.structs.replace(intent, bot=second, targets=targets)
+    assert orders(pair.tell(pair.mark("venue:m2"), intent)) == []
     placed = orders(pair.tell(pair.event(OrderCancelled, order.id, reason=CancelReason.ASKED)))
     assert [one.bot for one in placed] == [second, second]
 

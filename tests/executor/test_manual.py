@@ -117,7 +117,7 @@ def test_order_by_hand_is_refused_where_a_bot_trades(rig: Any) -> None:
     assert "bot maker trades venue:m1" in place(rig).why
 
 
-def test_bots_wishes_are_refused_while_an_order_by_hand_works(rig: Any) -> None:
+def test_bots_intents_are_refused_while_an_order_by_hand_works(rig: Any) -> None:
     order = place(rig)
     told = rig.tell(rig.quotes([(4_700, 10)]))
     assert [type(effect) for effect in told] == [RaiseAlert]

@@ -26,7 +26,7 @@ SETTINGS = ExecutorSettings()
 
 
 class Scene:
-    """One instrument with what is held, what works and what is wished."""
+    """One instrument with what is held, what works and what is wanted."""
 
     def __init__(self, build: Any, instrument: Instrument | None = None) -> None:
         self.build = build
@@ -103,10 +103,10 @@ class Scene:
             )
         )
 
-    def plan(self, wish: Any) -> Plan:
-        position = 0 if isinstance(wish, Quotes) else self.holding.position
+    def plan(self, intent: Any) -> Plan:
+        position = 0 if isinstance(intent, Quotes) else self.holding.position
         return plan(
-            wanted_of(wish, self.instrument, position, self.mark, self.settings),
+            wanted_of(intent, self.instrument, position, self.mark, self.settings),
             instrument=self.instrument,
             holding=self.holding,
             working=self.working,
@@ -221,7 +221,7 @@ def test_everything_at_unwanted_prices_is_cancelled_and_its_replacement_waits(
 
 
 @pytest.mark.parametrize("state", [S.CANCELLING, S.UNKNOWN, S.DELAYED])
-def test_what_may_still_fill_counts_against_the_wish(scene: Scene, state: OrderState) -> None:
+def test_what_may_still_fill_counts_against_the_intent(scene: Scene, state: OrderState) -> None:
     known = scene.works(YES, BUY, 4_700, 100, state)
     known.cancel_asked = True
     made = scene.quotes(bids=[(4_800, 100)])
@@ -314,14 +314,14 @@ def test_we_never_stand_against_ourselves(scene: Scene) -> None:
     assert left(made) == [(R.OWN_CROSS, BUY, 4_900, 10)]
 
 
-def test_a_wish_that_crosses_itself_gets_its_bid(scene: Scene) -> None:
+def test_a_intent_that_crosses_itself_gets_its_bid(scene: Scene) -> None:
     made = scene.quotes(bids=[(5_000, 10)], asks=[(5_000, 10)])
 
     assert drafted(made) == [(YES, BUY, 5_000, 10)]
     assert left(made) == [(R.OWN_CROSS, SELL, 5_000, 10)]
 
 
-def test_no_wish_cancels_what_can_be_cancelled(scene: Scene) -> None:
+def test_no_intent_cancels_what_can_be_cancelled(scene: Scene) -> None:
     scene.works(YES, BUY, 4_800, 10)
     scene.works(YES, BUY, 4_700, 10, S.CANCELLING)
     scene.works(NO, BUY, 4_700, 10, S.DELAYED)
@@ -424,12 +424,12 @@ def test_spot_never_sells_what_is_not_there(build: Any) -> None:
 # -- a naive planner and the laws ------------------------------------------------------------------
 
 
-def naive(wish: Quotes, instrument: Instrument, holding: Holding, cash: int) -> list[Any]:
+def naive(intent: Quotes, instrument: Instrument, holding: Holding, cash: int) -> list[Any]:
     """The dumb way, for one binary with nothing working: every level, every lot, one by one."""
     least, one, out = max(instrument.size_min, instrument.lot), instrument.one, []
     needs: list[list[Any]] = [[], []]
     pools = [holding.no.settled, holding.yes.settled]
-    for half, levels in enumerate((wish.bids, wish.asks)):
+    for half, levels in enumerate((intent.bids, intent.asks)):
         for price, size in levels:
             sale = min(size, pools[half] // instrument.lot * instrument.lot)
             sale = sale if sale >= least else 0
@@ -459,7 +459,7 @@ TOKENS = st.integers(0, 60 * SHARE)
 
 
 @st.composite
-def wishes(draw: Any, build: Any) -> Quotes:
+def intents(draw: Any, build: Any) -> Quotes:
     lot = 10_000
     bids = sorted(((p * 100, n * lot) for p, n in draw(LEVELS).items()), reverse=True)
     asks = sorted((p * 100, n * lot) for p, n in draw(LEVELS).items())
@@ -479,12 +479,12 @@ def test_with_nothing_working_the_naive_planner_agrees(
 ) -> None:
     scene = Scene(build)
     scene.holding.yes.settled, scene.holding.no.settled, scene.cash = yes, no, cash
-    wish = data.draw(wishes(build))
+    intent = data.draw(intents(build))
 
-    made = scene.plan(wish)
+    made = scene.plan(intent)
 
     real = sorted((d.leg, d.side, d.price, d.size) for d in made.places)
-    assert real == naive(wish, scene.instrument, scene.holding, cash)
+    assert real == naive(intent, scene.instrument, scene.holding, cash)
 
 
 def assert_legal(scene: Scene, made: Plan) -> None:
@@ -527,8 +527,8 @@ def assert_no_own_cross(scene: Scene, made: Plan) -> None:
                 assert level > other
 
 
-def assert_never_more_than_wished(scene: Scene, wish: Quotes, made: Plan) -> None:
-    for bid, levels in ((True, wish.bids), (False, wish.asks)):
+def assert_never_more_than_wanted(scene: Scene, intent: Quotes, made: Plan) -> None:
+    for bid, levels in ((True, intent.bids), (False, intent.asks)):
         alive = sum(known.remaining for known in scene.working if known.bid is bid)
         new = sum(d.size for d in made.places if level_of(scene, d.leg, d.side, d.price)[0] is bid)
         if new:
@@ -577,10 +577,10 @@ def test_every_plan_is_legal_and_a_plan_that_came_true_asks_for_nothing_more(
     scene = Scene(build)
     scene.holding.yes.settled, scene.holding.no.settled, scene.cash = yes, no, cash
     for _ in range(data.draw(st.integers(1, 4))):
-        wish = data.draw(wishes(build))
-        made = scene.plan(wish)
+        intent = data.draw(intents(build))
+        made = scene.plan(intent)
         assert_legal(scene, made)
-        assert_never_more_than_wished(scene, wish, made)
+        assert_never_more_than_wanted(scene, intent, made)
         apply(scene, made, data.draw(st.sampled_from([None, S.CANCELLED])))
         for known in scene.working:
             state = data.draw(st.sampled_from([S.OPEN, S.PARTIAL, S.UNKNOWN, S.CANCELLING]))
@@ -588,14 +588,14 @@ def test_every_plan_is_legal_and_a_plan_that_came_true_asks_for_nothing_more(
                 known.state = state
                 known.cancel_asked = state is S.CANCELLING
     for _ in range(6):  # cancels come true, then places, then there is peace
-        made = scene.plan(wish)
+        made = scene.plan(intent)
         assert_legal(scene, made)
-        assert_never_more_than_wished(scene, wish, made)
+        assert_never_more_than_wanted(scene, intent, made)
         for known in [k for k in scene.working if k.state in {S.CANCELLING, S.UNKNOWN}]:
             release(scene, known)
             scene.working.remove(known)
         apply(scene, made, S.CANCELLED)
-    made = scene.plan(wish)
+    made = scene.plan(intent)
     assert (made.places, made.cancels) == ((), ())
 
 
@@ -606,8 +606,8 @@ def test_the_same_plan_twice_changes_nothing(
 ) -> None:
     scene = Scene(build)
     scene.holding.yes.settled, scene.holding.no.settled, scene.cash = yes, no, cash
-    wish = data.draw(wishes(build))
-    apply(scene, scene.plan(wish), S.CANCELLED)
+    intent = data.draw(intents(build))
+    apply(scene, scene.plan(intent), S.CANCELLED)
 
-    again = scene.plan(wish)
+    again = scene.plan(intent)
     assert (again.places, again.cancels) == ((), ())

@@ -95,7 +95,7 @@ def test_the_pause_between_questions_is_bounded_and_a_person_is_told(unknown: An
     assert told == ["unknown_order"]
 
 
-def test_an_unknown_order_keeps_its_reservation_and_blocks_its_part_of_the_wish(
+def test_an_unknown_order_keeps_its_reservation_and_blocks_its_part_of_the_intent(
     unknown: Any,
 ) -> None:
     unknown.wait(1)
@@ -580,7 +580,7 @@ def test_every_journaled_order_without_an_end_begins_as_unknown(make_rig: Any) -
     rig.tell(rig.listing(rig.report(3)), fills_listed(rig, rig.fill(7, 100)))
     assert rig.state(7) is S.FILLED
     assert not rig.executor.recovering
-    assert rig.state(3) is S.CANCELLING  # no wish survives a restart
+    assert rig.state(3) is S.CANCELLING  # no intent survives a restart
     rig.tell(rig.event(OrderCancelled, 3))
     assert [o.id for o in rig.quote([(4_700, 10)])] == [8]
 

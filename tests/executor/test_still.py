@@ -15,7 +15,7 @@ from engine.domain.orders import OrderId, OrderState, RejectReason
 from engine.executor.executor import ExecutorSettings
 
 M1 = InstrumentId("venue:m1")
-WISHES: list[tuple[Any, Any]] = [
+INTENTS: list[tuple[Any, Any]] = [
     ([(4_800, 50)], [(5_200, 50)]),
     ([(4_800, 50)], []),
     ([(4_700, 50), (4_600, 20)], [(5_200, 50)]),
@@ -26,7 +26,18 @@ SETTINGS = ExecutorSettings(starts_reconciled=True, resize_tolerance_percent=25)
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(
-            ["mark", "mark", "wish", "wish", "open", "open", "gone", "refused", "fill", "by hand"]
+            [
+                "mark",
+                "mark",
+                "intent",
+                "intent",
+                "open",
+                "open",
+                "gone",
+                "refused",
+                "fill",
+                "by hand",
+            ]
         ),
         st.integers(0, 9),
         st.sampled_from([0, 1, 1, 30, 400]),
@@ -60,8 +71,8 @@ class Twin:
             step = (pick % 3) * 100
             bid, ask = (4_900 - step, 5_100 + step) if pick < 7 else (4_700, 4_750)
             return self.tell(rig.mark(best_bid=bid, best_ask=ask, trusted=pick != 9))
-        if what == "wish":
-            bids, asks = WISHES[pick % len(WISHES)]
+        if what == "intent":
+            bids, asks = INTENTS[pick % len(INTENTS)]
             soon = rig.now + (10 if pick == 8 else 3_600) * 1_000_000_000
             return self.tell(rig.mark(), rig.quotes(bids, asks, valid_until_ns=soon, decision=pick))
         if known is None:

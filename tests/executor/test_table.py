@@ -67,7 +67,7 @@ def test_an_order_of_an_unlisted_instrument_cannot_be_counted(rig: Any) -> None:
         rig.executor._table.adopt(rig.build.order(5, instrument=InstrumentId("venue:x")), rig.now)
 
 
-def test_nothing_wished_and_nothing_working_is_no_plan(rig: Any) -> None:
+def test_nothing_wanted_and_nothing_working_is_no_plan(rig: Any) -> None:
     instrument = rig.build.binary()
     made = plan(
         wanted_of(None, instrument, 0, None, ExecutorSettings()),

@@ -12,12 +12,12 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from engine.feeds import sockets
 from engine.feeds.sockets import Socket
-from tests.venues.polymarket.market.heard import until
+from tests.venues.polymarket.market.received import until
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 
 
-class Heard:
+class Received:
     """A socket and what it said."""
 
     def __init__(self, url: str, **wiring: object) -> None:
@@ -28,7 +28,7 @@ class Heard:
             url,
             now_ns=time.time_ns,
             opened=self._opened,
-            heard=lambda frame, _at_ns: self.frames.append(frame),
+            received=lambda frame, _at_ns: self.frames.append(frame),
             lost=self.lost.append,
             **wiring,  # type: ignore[arg-type]
         )
@@ -39,13 +39,13 @@ class Heard:
 
 
 @contextlib.asynccontextmanager
-async def talking(handler: Handler, **wiring: object) -> AsyncIterator[Heard]:
+async def talking(handler: Handler, **wiring: object) -> AsyncIterator[Received]:
     async with serve(handler, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        heard = Heard(f"ws://127.0.0.1:{port}", **wiring)
-        task = asyncio.ensure_future(heard.socket.run())
+        received = Received(f"ws://127.0.0.1:{port}", **wiring)
+        task = asyncio.ensure_future(received.socket.run())
         try:
-            yield heard
+            yield received
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -63,9 +63,9 @@ async def echo(ws: ServerConnection) -> None:
 
 
 async def test_pings_are_answered_and_no_frames() -> None:
-    async with talking(echo, ping="PING") as heard:
-        await until(lambda: heard.socket.pong_ns, "a PONG came")
-        assert heard.frames == [b"hello"]
+    async with talking(echo, ping="PING") as received:
+        await until(lambda: received.socket.pong_ns, "a PONG came")
+        assert received.frames == [b"hello"]
 
 
 async def test_a_closed_connection_is_told_and_opened_again() -> None:
@@ -73,18 +73,18 @@ async def test_a_closed_connection_is_told_and_opened_again() -> None:
         await ws.recv()
         await ws.close(1013, "restart")
 
-    async with talking(once) as heard:
-        await until(lambda: heard.opened >= 3, "it connects again and again")
-        assert "1013" in heard.lost[0]
+    async with talking(once) as received:
+        await until(lambda: received.opened >= 3, "it connects again and again")
+        assert "1013" in received.lost[0]
 
 
 async def test_a_silent_connection_is_dropped() -> None:
     async def mute(ws: ServerConnection) -> None:
         await ws.wait_closed()
 
-    async with talking(mute, silence_s_max=0.1) as heard:
-        await until(lambda: heard.lost, "the silence is told")
-        assert heard.lost[0] == "silent for 0.1 s"
+    async with talking(mute, silence_s_max=0.1) as received:
+        await until(lambda: received.lost, "the silence is told")
+        assert received.lost[0] == "silent for 0.1 s"
 
 
 async def test_a_frame_too_large_ends_the_connection_not_the_program(
@@ -96,26 +96,26 @@ async def test_a_frame_too_large_ends_the_connection_not_the_program(
         await ws.send("x" * 200)
         await ws.wait_closed()
 
-    async with talking(large) as heard:
-        await until(lambda: len(heard.lost) > 1, "told and tried again")
-        assert "1009" in heard.lost[0]
-        assert heard.frames == []
+    async with talking(large) as received:
+        await until(lambda: len(received.lost) > 1, "told and tried again")
+        assert "1009" in received.lost[0]
+        assert received.frames == []
 
 
 async def test_an_address_where_nobody_listens_is_told() -> None:
-    heard = Heard("ws://127.0.0.1:9")
-    task = asyncio.ensure_future(heard.socket.run())
-    await until(lambda: heard.lost, "the refusal is told")
+    received = Received("ws://127.0.0.1:9")
+    task = asyncio.ensure_future(received.socket.run())
+    await until(lambda: received.lost, "the refusal is told")
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert heard.lost[0].startswith("cannot connect to ws://127.0.0.1:9")
+    assert received.lost[0].startswith("cannot connect to ws://127.0.0.1:9")
 
 
 async def test_a_full_outbox_drops_the_connection_loudly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sockets, "OUTBOX_MAX", 2)
-    async with talking(echo) as heard:
-        await until(lambda: heard.frames, "connected")
+    async with talking(echo) as received:
+        await until(lambda: received.frames, "connected")
         for _ in range(5):
-            heard.socket.send("more")
-        await until(lambda: heard.lost, "told")
-        assert heard.lost[0] == "more than 2 texts wait to be sent"
+            received.socket.send("more")
+        await until(lambda: received.lost, "told")
+        assert received.lost[0] == "more than 2 texts wait to be sent"

@@ -132,7 +132,7 @@ async def test_fragments_are_put_together_and_control_frames_between_them_are_an
         await asyncio.wait_for(ponged.wait(), 150)
 
 
-async def test_nothing_is_heard_after_the_other_side_said_it_closes() -> None:
+async def test_nothing_is_received_after_the_other_side_said_it_closes() -> None:
     async def late(ws: ServerConnection) -> None:
         close = frame(struct.pack("!H", 1001) + b"restart", Opcode.CLOSE)
         ws.transport.write(frame(b"one") + close + frame(b"two"))

@@ -234,7 +234,7 @@ async def test_an_answer_frees_the_next_place(build, venue):
     assert desk.sender.under_way == 0
 
 
-async def test_a_late_answer_is_still_heard(desk, venue):
+async def test_a_late_answer_is_still_received(desk, venue):
     desk.place(1)
     _, answer = await venue.call("send")
     desk.clock.advance(5_000 * MS)

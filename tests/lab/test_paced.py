@@ -154,7 +154,7 @@ class Played(Outcome):
             clock=clock,
             keep=lambda _event, _at_ns: None,
             ended=lambda: bool(self.errors),
-            heard=lambda _: None,
+            received=lambda _: None,
             wall_ns=WallClock().now_ns,
         )
         return runner, player

@@ -117,20 +117,20 @@ class Asked(PaperVenue):
         self.log.append(("asked", request.effect, now_ns))
         return super().request(request, now_ns)
 
-    def hear(self, event: Event, now_ns: int) -> list[VenueOutput]:
-        self.log.append(("venue hears", event, now_ns))
-        return super().hear(event, now_ns)
+    def receive(self, event: Event, now_ns: int) -> list[VenueOutput]:
+        self.log.append(("venue receives", event, now_ns))
+        return super().receive(event, now_ns)
 
     def changed(self, event: BookChanged, now_ns: int) -> None:
-        self.log.append(("venue hears", event, now_ns))
+        self.log.append(("venue receives", event, now_ns))
         super().changed(event, now_ns)
 
 
-class Hearing(AccountCore):
+class Receiving(AccountCore):
     log: Log
 
     def wake(self, view: BookView | None, event: Event, now_ns: int) -> bool:
-        self.log.append(("desk hears", event, now_ns))
+        self.log.append(("desk receives", event, now_ns))
         return super().wake(view, event, now_ns)
 
 
@@ -157,7 +157,7 @@ class World:
         )  # fmt: skip
         cache = MarketCache()
         venue = Asked(ACCOUNT, PaperSettings(**paper), cache.book if shares else None)
-        self.desk = Hearing(cache=cache, executor=executor, bots=(bot,), decide=lambda _: None)
+        self.desk = Receiving(cache=cache, executor=executor, bots=(bot,), decide=lambda _: None)
         for part in (executor, venue, self.desk):
             part.log = self.log
         self.placed: list[PlaceOrder] = []
@@ -228,14 +228,14 @@ def test_every_request_is_recorded_before_the_venue_gets_it(traded: World) -> No
     _assert_kept_before(traded, "asked", ACCEPTED)
 
 
-def test_every_report_is_recorded_before_the_executor_hears_it(traded: World) -> None:
+def test_every_report_is_recorded_before_the_executor_receives_it(traded: World) -> None:
     _assert_kept_before(traded, "told", VENUE_EVENTS - {OrderNamed} | {CashMoved})
 
 
 def test_markets_the_books_rest_on_are_recorded_before_anyone_hears_of_them(
     traded: World,
 ) -> None:
-    for what in ("venue hears", "desk hears", "told"):
+    for what in ("venue receives", "desk receives", "told"):
         _assert_kept_before(traded, what, KEPT)
     kept = [type(message) for _, message in traded.at("kept") if type(message) in KEPT]
     assert kept == [InstrumentListed, InstrumentClosed, InstrumentResolved]
@@ -278,19 +278,19 @@ def test_what_is_placed_and_filled_is_handed_to_whoever_counts(traded: World) ->
 # -- the order of things ---------------------------------------------------------------------------
 
 
-def test_venue_hears_an_event_before_the_desk_does(traded: World) -> None:
-    heard = [(kind, id(m)) for kind, m, _ in traded.log if kind.endswith("hears")]
-    venue = [message for kind, message in heard if kind == "venue hears"]
-    assert [message for kind, message in heard if kind == "desk hears"] == venue
-    assert heard[::2] == [("venue hears", message) for message in venue]
+def test_venue_receives_an_event_before_the_desk_does(traded: World) -> None:
+    received = [(kind, id(m)) for kind, m, _ in traded.log if kind.endswith("receives")]
+    venue = [message for kind, message in received if kind == "venue receives"]
+    assert [message for kind, message in received if kind == "desk receives"] == venue
+    assert received[::2] == [("venue receives", message) for message in venue]
 
 
 def test_fill_by_a_print_is_booked_before_the_strategy_hears_of_the_print(traded: World) -> None:
-    kinds = [(kind, type(m)) for kind, m, _ in traded.log if kind in {"told", "desk hears"}]
+    kinds = [(kind, type(m)) for kind, m, _ in traded.log if kind in {"told", "desk receives"}]
     first = kinds.index(("told", OrderFilled))
-    assert ("desk hears", TradePrinted) in kinds[first:]
-    later = [step for step in kinds[first:] if step[0] == "desk hears"]
-    assert later[0] == ("desk hears", TradePrinted)
+    assert ("desk receives", TradePrinted) in kinds[first:]
+    later = [step for step in kinds[first:] if step[0] == "desk receives"]
+    assert later[0] == ("desk receives", TradePrinted)
 
 
 def test_times_never_run_backwards_anywhere(traded: World) -> None:

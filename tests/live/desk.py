@@ -114,7 +114,7 @@ class LiveDesk:
             self.path,
             engine_id=ENGINE_ID,
             clock=clock,
-            heard=lambda left: loop.call_soon_threadsafe(self.commands.receive, left),
+            received=lambda left: loop.call_soon_threadsafe(self.commands.receive, left),
             crash=engine.crash,
         )
         engine.state.listen()

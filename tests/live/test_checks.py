@@ -85,7 +85,7 @@ class Desk:
             self.path,
             engine_id=ENGINE,
             clock=WallClock(),
-            heard=lambda _: None,
+            received=lambda _: None,
             crash=self.crashes.append,
         )
         self.projector = Projector(

@@ -56,13 +56,14 @@ def beat(number):
         latched=False)
     return lambda connection: put_engine(connection, ENGINE, made)
 
-def heard(left):
+def received(left):
     for one in left:
         keeper.write(lambda c, one=one: answer(
             c, ENGINE, one.id, state=CommandState.DONE, text="so", now_ns=2))
 
 keeper = StateKeeper(
-    path, engine_id=ENGINE, clock=WallClock(), heard=heard, crash=lambda error: print(repr(error)))
+    path, engine_id=ENGINE, clock=WallClock(), received=received,
+    crash=lambda error: print(repr(error)))
 keeper.listen()
 page = connect_writer(path)
 for number in range(first, first + 100_000):
@@ -122,16 +123,16 @@ def test_a_writer_killed_in_the_middle_loses_nothing_it_had_written_and_nothing_
         audited = "SELECT count(*) FROM audit WHERE what = 'command AckAlert'"
         assert numbers(connection, audited) == [left]
         cut(connection, ENGINE, CUT, 3)
-        heard: list[LeftCommand] = []
+        received: list[LeftCommand] = []
         keeper = StateKeeper(
-            path, engine_id=ENGINE, clock=WallClock(), heard=heard.extend, crash=pytest.fail
+            path, engine_id=ENGINE, clock=WallClock(), received=received.extend, crash=pytest.fail
         )
         keeper.listen()
         pending = "SELECT count(*) FROM commands WHERE state = 'pending'"
         while numbers(connection, pending) != [0]:
             time.sleep(0.005)
         keeper.close()
-        for one in heard:
+        for one in received:
             answer(connection, ENGINE, one.id, state=CommandState.DONE, text="so", now_ns=4)
         ends = dict(connection.execute("SELECT answer, count(*) FROM commands GROUP BY answer"))
         assert sum(ends.values()) == left

@@ -70,7 +70,7 @@ DEMO = AccountId("demo")
 
 
 class Shell:
-    """One account whose executor hears what is reported."""
+    """One account whose executor receives what is reported."""
 
     def __init__(self) -> None:
         settings = AccountSettings(name=DEMO, venue="demo", mode=Mode.DEMO, starting_cash=1.0)

@@ -297,7 +297,7 @@ def test_dead_engine_is_replaced_by_kill(programs: Programs) -> None:
 def test_frozen_engine_is_cancelled_for_from_beside_and_never_called_proven(
     programs: Programs,
 ) -> None:
-    """Stopped by SIGSTOP it holds the lock and hears nothing; woken it proves."""
+    """Stopped by SIGSTOP it holds the lock and receives nothing; woken it proves."""
     engine = trading(programs)
     since_ns = time.time_ns()
     engine.send_signal(signal.SIGSTOP)

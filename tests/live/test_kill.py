@@ -1,4 +1,4 @@
-"""KILL is heard whatever the loop does; a receipt says PROVEN only for what was shown."""
+"""KILL is received whatever the loop does; a receipt says PROVEN only for what was shown."""
 
 from __future__ import annotations
 
@@ -106,7 +106,9 @@ def test_signal_outlives_a_loop_that_holds_the_interpreter(tmp_path: Path) -> No
     program = started(tmp_path / "KILL", "deaf")
     program.send_signal(signal.SIGUSR1)
     program.communicate(timeout=LONG_S)
-    assert program.returncode == 1, "the timer ended it; no thread of Python had heard the signal"
+    assert program.returncode == 1, (
+        "the timer ended it; no thread of Python had received the signal"
+    )
     assert not (tmp_path / "KILL").exists()
     said = latch_what_died(tmp_path, tmp_path / "KILL", 7)
     latch = read_latch(tmp_path / "KILL")
@@ -131,7 +133,7 @@ def test_signal_outlives_an_engine_that_was_stopped_for_longer_than_the_timer(
     assert (tmp_path / "KILL").exists()
 
 
-def test_signal_is_heard_where_no_mark_can_be_made(tmp_path: Path) -> None:
+def test_signal_is_received_where_no_mark_can_be_made(tmp_path: Path) -> None:
     (tmp_path / "signalled").mkdir()
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM, str(tmp_path / "KILL"), "lives"],
@@ -254,9 +256,9 @@ def test_receipt_names_everything_that_is_missing() -> None:
 def test_receipt_is_proven_when_nothing_is_missing() -> None:
     venue = Venue()
     made = proving(venue)
-    made.endings["demo"].hear(OrderCancelled(account=ACCOUNT, order=OrderId(1)))
+    made.endings["demo"].receive(OrderCancelled(account=ACCOUNT, order=OrderId(1)))
     refused = CancelRefused(account=ACCOUNT, order=OrderId(2), venue_text="matched")
-    made.endings["demo"].hear(refused)
+    made.endings["demo"].receive(refused)
     assert not made.receipt(1_000_000).proven
     venue.places_in_flight = 0
     venue.open_and_unknown = (0, 0)
@@ -329,7 +331,7 @@ def test_receipt_of_a_part_names_the_inventory_that_remains_there(
     scope: Any, left: list[str]
 ) -> None:
     venue: Any = Parts()
-    # After a start nobody has wished yet: what a bot trades says whose it is.
+    # After a start nobody has stated an intent yet: what a bot trades says whose it is.
     ending = CancelProof(
         venue, venue, began_ns=0, scope=scope,
         trading=lambda key: BotId("maker") if key != "demo:four" else None,

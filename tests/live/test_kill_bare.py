@@ -235,7 +235,7 @@ def test_kill_over_a_damaged_home(
     *,
     frozen: bool,
 ) -> None:
-    """Of a dead engine's home, and of one whose engine holds the lock and hears nothing."""
+    """Of a dead engine's home, and of one whose engine holds the lock and receives nothing."""
     accounts = open_orders(home)
     with engine_lock(home, 0.0) if frozen else nullcontext():
         spoil(home.home / file, damage)
@@ -421,17 +421,17 @@ def test_successor_of_a_frozen_engine_carries_out_its_kill_over_a_damaged_home(
     file: str,
     damage: Callable[[Path], None],
 ) -> None:
-    """What was asked of an engine that heard nothing stands at the start of the next one."""
+    """What was asked of an engine that received nothing stands at the start of the next one."""
     accounts = open_orders(home)
     spoil(home.home / file, damage)
-    heard = asked(home)
+    received = asked(home)
     monkeypatch.setattr("engine.live.kill.loop_lives", lambda _: None)
     error = started(home, venue, monkeypatch)
     signal.sigtimedwait({signal.SIGUSR1}, 0)
     said = capsys.readouterr().out
     rest, receipt = [venue.open_at(account) for account in accounts], told(home)
     assert error is None or code_of(error) != BROKEN, repr(error)
-    if error is None or (heard and asked is not by_row):
+    if error is None or (received and asked is not by_row):
         assert rest == [0, 0], said
     if receipt is not None and receipt.proven:
         assert rest == [0, 0], said
@@ -742,7 +742,7 @@ def test_kill_of_a_market_is_never_proven_over_an_account_that_is_closed(
     accounts = open_orders(home)
     proven, rest = list[bool](), list[int]()
 
-    def heard(run: ProofRun, _: object, receipt: Receipt) -> None:
+    def received(run: ProofRun, _: object, receipt: Receipt) -> None:
         proven.append(receipt.proven)
 
     async def story(engine: Engine) -> None:
@@ -758,7 +758,7 @@ def test_kill_of_a_market_is_never_proven_over_an_account_that_is_closed(
         for account in accounts:  # before the stop, which cancels there, too
             rest.append(await asyncio.to_thread(venue.open_at, account))
 
-    monkeypatch.setattr(ProofRun, "tell", heard)
+    monkeypatch.setattr(ProofRun, "tell", received)
     if wrong:
         monkeypatch.setattr(Accounts, "resting_outside", lambda *_: ())
     assert lived(home, venue, monkeypatch, story) is None

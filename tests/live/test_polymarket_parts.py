@@ -111,7 +111,7 @@ async def living(served: Served, folder: Path) -> AsyncIterator[Account]:
 
 
 def show(account: Account, instrument: Instrument) -> None:
-    """Let the account hear a market as it stands."""
+    """Let the account receive a market as it stands."""
     book = BookReplaced(
         instrument=instrument.id, bids=((4_000, 100 * SHARE),), asks=((6_000, 100 * SHARE),)
     )
@@ -159,7 +159,7 @@ async def test_opened_account_is_funded_recovered_and_beats(served: Served, tmp_
         assert account.asked("/data/trades")
 
 
-async def test_fill_is_heard_settled_and_the_balance_refreshed(
+async def test_fill_is_received_settled_and_the_balance_refreshed(
     served: Served, tmp_path: Path
 ) -> None:
     async with living(served, tmp_path) as account, Trader(served, 2) as other:

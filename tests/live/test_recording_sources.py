@@ -1,4 +1,4 @@
-"""Which venue a recording listens to, and who hears a market nobody else wants."""
+"""Which venue a recording listens to, and who receives a market nobody else wants."""
 
 from __future__ import annotations
 

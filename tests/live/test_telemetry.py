@@ -38,16 +38,16 @@ def resting(number: int, level: int, remaining: int, *, bid: bool = True) -> Any
     )
 
 
-def hearing(*orders: Any, mode: Mode = Mode.DEMO) -> Any:
-    """Return a runner that hears one market and has these orders in it."""
+def receiving(*orders: Any, mode: Mode = Mode.DEMO) -> Any:
+    """Return a runner that receives one market and has these orders in it."""
     executor = SimpleNamespace(mode=mode, working=lambda _: orders)
     cache = SimpleNamespace(views={MINE: view_of(MINE)})
     desk = SimpleNamespace(cache=cache, executor=executor)
     return SimpleNamespace(account=AccountId("a"), desk=desk)
 
 
-def test_a_book_is_told_by_its_best_levels_and_what_is_not_heard_is_left_out() -> None:
-    runner = hearing()
+def test_a_book_is_told_by_its_best_levels_and_what_is_not_received_is_left_out() -> None:
+    runner = receiving()
     (top,) = books_of(runner, {MINE: True, InstrumentId("demo:2"): False}, {})
     assert top.bids == tuple((4_000 - level, 1 + level) for level in range(LEVELS))
     assert (top.asks, top.last, top.ahead, top.followed) == ((), None, {}, True)
@@ -57,7 +57,7 @@ def test_a_book_is_told_by_its_best_levels_and_what_is_not_heard_is_left_out() -
 
 @pytest.mark.parametrize(("mode", "first"), [(Mode.DEMO, 60), (Mode.PAPER, 100)])
 def test_what_is_ahead_of_an_order_never_grows(mode: Mode, first: int) -> None:
-    runner, queues = hearing(resting(7, 3_900, 40), mode=mode), dict[OrderId, int]()
+    runner, queues = receiving(resting(7, 3_900, 40), mode=mode), dict[OrderId, int]()
     view = runner.desk.cache.views[MINE]
     view.trusted = True
     told = []

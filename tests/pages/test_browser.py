@@ -371,7 +371,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveDesk]:
 def make_bot(page: Page, live: LiveDesk) -> None:
     """Create a bot by the form alone, save it, apply it."""
     listed = page.get_by_role("option", name=MARKET)
-    for _ in range(20):  # a form drawn before the engine has heard the listing does not offer it
+    for _ in range(20):  # a form drawn before the engine has received the listing does not offer it
         page.goto(f"{live.address}/bots")
         page.get_by_text("Create a bot", exact=True).click()
         page.get_by_label("Name").fill("mine")

@@ -91,7 +91,7 @@ def test_every_part_of_the_account_leads_to_what_it_is_made_of(
 def test_a_venue_that_said_nothing_is_not_a_venue_that_has_nothing() -> None:
     assert "has not said yet" in venue_says(SEEN, NOW)
     same = replace(SEEN, venue_micro=1_000 * USD, venue_ns=NOW - 5 * 10**9)
-    assert "heard 5.0 s ago: the same as the wallet" in venue_says(same, NOW)
+    assert "received 5.0 s ago: the same as the wallet" in venue_says(same, NOW)
     less = replace(same, venue_micro=SEEN.free_micro)
     assert "less what orders reserve" in venue_says(less, NOW)
     away = replace(same, venue_micro=1_002 * USD)

@@ -1,4 +1,4 @@
-"""What is heard, as a page: proof of the books, prices that are silent, gaps with their end."""
+"""What is received, as a page: proof of the books, prices that are silent, gaps with their end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from storage.users import ENGINE_ID
 from tests.pages.seen import page_test
 
 S = 1_000_000_000
-HEARD: dict[str, Any] = {
+RECEIVED: dict[str, Any] = {
     "markets": 6,
     "sockets": 1,
     "frames": 12_345,
@@ -30,7 +30,7 @@ HEARD: dict[str, Any] = {
     "hash_mismatched": 0,
     "gaps": 1,
     "prices_age_ms": {"chainlink:btc/usd": None, "binance:btcusdt": 210.0},
-    "missing": ["no price of chainlink:btc/usd is heard (rtds: refused)"],
+    "missing": ["no price of chainlink:btc/usd is received (rtds: refused)"],
 }
 
 
@@ -55,7 +55,7 @@ def shown(config: Config) -> tuple[AppTest, str]:
     return page, " ".join(str(one.proto) for kind in kinds for one in page.get(kind))
 
 
-def test_a_desk_that_hears_no_public_venue_says_what_would_change_it(config: Config) -> None:
+def test_a_desk_that_receives_no_public_venue_says_what_would_change_it(config: Config) -> None:
     run_engine(config, {})
     text = shown(config)[1]
     assert "No public feed is connected" in text
@@ -63,18 +63,18 @@ def test_a_desk_that_hears_no_public_venue_says_what_would_change_it(config: Con
 
 
 def test_a_venue_is_shown_with_its_proofs_prices_and_what_is_missing(config: Config) -> None:
-    run_engine(config, {"polymarket": HEARD})
+    run_engine(config, {"polymarket": RECEIVED})
     page, text = shown(config)
     assert "1 socket for 6 markets" in text
     assert "812 checked, every one equal" in text
-    assert page.warning[0].value == "No price of chainlink:btc/usd is heard (rtds: refused)."
+    assert page.warning[0].value == "No price of chainlink:btc/usd is received (rtds: refused)."
     prices = page.dataframe[0].value.to_dict("records")
-    assert prices[0] == {"source": "chainlink:btc/usd", "heard": "none yet", "so": NO_QUOTE}
-    assert prices[1] == {"source": "binance:btcusdt", "heard": "0.2 s old", "so": "used"}
+    assert prices[0] == {"source": "chainlink:btc/usd", "received": "none yet", "so": NO_QUOTE}
+    assert prices[1] == {"source": "binance:btcusdt", "received": "0.2 s old", "so": "used"}
 
 
 def test_a_dead_engines_figures_are_called_the_last_known(config: Config) -> None:
-    run_engine(config, {"polymarket": HEARD}, ago_ns=60 * S)
+    run_engine(config, {"polymarket": RECEIVED}, ago_ns=60 * S)
     page, text = shown(config)
     assert "LAST KNOWN, not of now" in text
     assert not page.warning
@@ -108,7 +108,7 @@ def test_a_whole_feeds_gap_is_of_everything() -> None:
 @pytest.mark.parametrize(("unequal", "said"), [(0, "every one equal"), (2, "2 UNEQUAL")])
 def test_hashes_that_are_unequal_are_said_loudly(unequal: int, said: str) -> None:
     facts = facts_of(
-        msgspec.convert({**HEARD, "hash_mismatched": unequal, "last_word_ms": None}, FeedStatus)
+        msgspec.convert({**RECEIVED, "hash_mismatched": unequal, "last_word_ms": None}, FeedStatus)
     )
     assert said in facts["Books proven by the venue's hash"]
     assert facts["Last word"] == "none yet"
@@ -116,4 +116,4 @@ def test_hashes_that_are_unequal_are_said_loudly(unequal: int, said: str) -> Non
 
 def test_a_price_that_fell_silent_says_for_how_long_and_what_follows() -> None:
     [row] = prices_of({"chainlink:eth/usd": 75_000.0})
-    assert row == {"source": "chainlink:eth/usd", "heard": "SILENT for 75 s", "so": NO_QUOTE}
+    assert row == {"source": "chainlink:eth/usd", "received": "SILENT for 75 s", "so": NO_QUOTE}

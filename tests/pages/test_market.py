@@ -67,19 +67,19 @@ def test_without_a_market_one_is_chosen_and_the_address_names_it(
     assert figures(page)["Best bid"] == "44¢"
 
 
-def test_touch_ladder_and_state_of_a_market_that_is_heard(opened: Opened, desk: Config) -> None:
+def test_touch_ladder_and_state_of_a_market_that_is_received(opened: Opened, desk: Config) -> None:
     page = opened("market", instrument=NAME)
     found = figures(page)
     assert (found["Best bid"], found["Best ask"], found["Spread"]) == ("44¢", "46¢", "2¢")
     assert (found["Last"], found["Held"], found["Open orders"]) == ("\N{EN DASH}", "nothing", "0")
     shown = texts(page)
     assert "ACTIVE → ended → proposed → disputed → resolved → redeemed" in shown
-    assert "No trade was heard in the last hour" in shown
+    assert "No trade was received in the last hour" in shown
     assert "Nothing is stored of its price" in shown
     assert "nothing is held here that could be closed" in shown
 
 
-def test_a_market_that_is_not_heard_shows_no_number_and_is_followed_on_request(
+def test_a_market_that_is_not_received_shows_no_number_and_is_followed_on_request(
     opened: Opened, desk: Config
 ) -> None:
     with writing(desk.state_path) as connection:
@@ -87,7 +87,7 @@ def test_a_market_that_is_not_heard_shows_no_number_and_is_followed_on_request(
     page = opened("market", instrument=NAME)
     found = figures(page)
     assert {found[one] for one in ("Best bid", "Best ask", "Spread", "Last")} == {"\N{EN DASH}"}
-    assert "demo does not hear this market" in texts(page)
+    assert "demo does not receive this market" in texts(page)
     press(page, "Follow it at demo")
     ((kind, body),) = left(desk)
     assert (kind, body["instrument"], body["on"]) == ("FollowMarket", NAME, True)

@@ -195,7 +195,7 @@ def trade(page: Page, live: FirstDesk) -> None:
     press_until(page.get_by_test_id("stDataFrame").first, there, position={"x": 16, "y": 42})
     there.click()
     heading(page, "A comet?")
-    expect(page.get_by_text("paper does not hear this market")).to_be_visible(timeout=LONG_MS)
+    expect(page.get_by_text("paper does not receive this market")).to_be_visible(timeout=LONG_MS)
     press_until(
         page.get_by_role("button", name="Follow it at paper"), page.locator(".pb-ladder").first
     )

@@ -448,7 +448,7 @@ def test_an_address_opens_an_order_with_why_and_life(opened: Opened, config: Con
 def keep_why(config: Config, number: int, created_ns: int) -> None:
     """Keep the decision and the plan behind order 7."""
     maker, dd = BotId("maker"), InstrumentId("polymarket:0xdd")
-    wish = Quotes(
+    intent = Quotes(
         bot=maker,
         instrument=dd,
         bids=((4_500, 20_000_000),),
@@ -465,7 +465,7 @@ def keep_why(config: Config, number: int, created_ns: int) -> None:
         build_up=(("fair", 0.47),),
         gates=(Gate("book_trusted", True, 1.0, 1.0),),
         outcome="quote",
-        intent=wish,
+        intent=intent,
     )
     plan = Planned(
         decision=number,

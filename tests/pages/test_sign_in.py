@@ -236,7 +236,7 @@ def test_signing_out_ends_the_session_of_this_browser(client: TestClient, passwo
     assert client.get("/risk", headers=PAGE).status_code == 401
 
 
-def heard(socket: WebSocketTestSession, text: str) -> str:
+def received(socket: WebSocketTestSession, text: str) -> str:
     if text == "one":
         assert socket.receive_text() == "inside"
     socket.send_text(text)
@@ -246,10 +246,10 @@ def heard(socket: WebSocketTestSession, text: str) -> str:
 def test_an_open_tab_does_not_outlive_a_sign_out(client: TestClient, password: str) -> None:
     enter(client, password)
     with client.websocket_connect(SOCKETS + STREAM) as socket:
-        assert heard(socket, "one") == "one"
+        assert received(socket, "one") == "one"
         client.post("/sign-out")
         with pytest.raises(WebSocketDisconnect) as ended:
-            heard(socket, "two")
+            received(socket, "two")
     assert ended.value.code == 1008
 
 
@@ -258,10 +258,10 @@ def test_an_open_tab_does_not_outlive_a_new_password(
 ) -> None:
     enter(client, password)
     with client.websocket_connect(SOCKETS + STREAM) as socket:
-        assert heard(socket, "one") == "one"
+        assert received(socket, "one") == "one"
         renew_password(config.state_path, 1)
         with pytest.raises(WebSocketDisconnect):
-            heard(socket, "two")
+            received(socket, "two")
 
 
 def test_signing_out_here_leaves_another_browser_signed_in(

@@ -90,19 +90,19 @@ def heard_by(page: Page) -> list[bytes]:
     """Return the list that fills with what the server tells a page."""
     frames: list[bytes] = []
 
-    def hear(frame: str | bytes) -> None:
+    def receive(frame: str | bytes) -> None:
         frames.append(frame if isinstance(frame, bytes) else frame.encode())
 
-    page.on("websocket", lambda socket: socket.on("framereceived", hear))
+    page.on("websocket", lambda socket: socket.on("framereceived", receive))
     return frames
 
 
-def drawn(page: Page, heard: dict[str, list[bytes]], times: int) -> None:
+def drawn(page: Page, received: dict[str, list[bytes]], times: int) -> None:
     """Wait until every tab has drawn itself anew so often."""
     until = time.monotonic() + PATIENCE_S
     while late := {
         path: number
-        for path, frames in heard.items()
+        for path, frames in received.items()
         if (number := sum(element(one) == "new_session" for one in frames)) < times
     }:
         assert time.monotonic() < until, f"these do not draw themselves anew: {late}"
@@ -114,21 +114,21 @@ def told(desk: Desk, browser: Browser) -> dict[str, Counter[str]]:
     """Open every page in a tab of its own, let all settle, and count what each is told."""
     with opened(browser) as first:
         sign_in(first, desk)
-        heard = {}
+        received = {}
         for path in PAGES:
             tab = first.context.new_page()
-            heard[path] = heard_by(tab)
+            received[path] = heard_by(tab)
             tab.goto(f"{desk.address}/{path}")
             tab.wait_for_selector(".pb-tick")
-        drawn(first, heard, SETTLED)
+        drawn(first, received, SETTLED)
         began = time.monotonic()
-        for frames in heard.values():
+        for frames in received.values():
             frames.clear()
-        drawn(first, heard, WATCHED)
+        drawn(first, received, WATCHED)
         minutes = math.ceil((time.monotonic() - began) / 60)
-        counted = {path: Counter(map(element, frames)) for path, frames in heard.items()}
+        counted = {path: Counter(map(element, frames)) for path, frames in received.items()}
         for path, kinds in counted.items():
-            kinds |= {"bytes": sum(map(len, heard[path])), "minutes": minutes}
+            kinds |= {"bytes": sum(map(len, received[path])), "minutes": minutes}
         return counted
 
 

@@ -46,7 +46,7 @@ def wired(desk: AccountCore, venue: DemoVenue, clock: ManualClock, meter: Meter)
     )
 
 
-async def test_the_gateway_hears_that_the_venue_opened_again() -> None:
+async def test_the_gateway_receives_that_the_venue_opened_again() -> None:
     settings = AccountSettings(name="demo", venue="demo", mode=Mode.DEMO)
     executor, _ = executor_of(settings, 1)
     core = GatewayCore(account=ACCOUNT, settings=GatewaySettings())

@@ -49,10 +49,10 @@ class Desk:
         self.withdrawn = self.roused = self.seated = 0
         self.cache = self
         self.views: dict[Any, Any] = {}
-        self.wishes: list[Target] = []
+        self.intents: list[Target] = []
 
-    def wish(self, target: Target, _now_ns: int) -> None:
-        self.wishes.append(target)
+    def set_target(self, target: Target, _now_ns: int) -> None:
+        self.intents.append(target)
 
     def withdraw(self, _bot: object, _now_ns: int) -> None:
         self.withdrawn += 1
@@ -219,7 +219,7 @@ def holding(position: int) -> BotRunner:
 def leaving(
     position: int, touches: list[int], *, kind: Kind = Kind.BINARY, tick: int = 100
 ) -> list[int]:
-    """Return at which limits an EXIT with a cap of 0.05 wishes while the touch goes this way."""
+    """Return at which limits an EXIT with a cap of 0.05 sells while the touch goes this way."""
     bot_runner = holding(position)
     desk = desk_of(bot_runner)
     bot_runner.start(1)
@@ -227,7 +227,7 @@ def leaving(
     for second, touch in enumerate(touches, 1):
         desk.views[M1] = view(touch, kind=kind, tick=tick)
         bot_runner.watch(second * SECOND)
-    return [wish.limit_price for wish in desk.wishes]
+    return [intent.limit_price for intent in desk.intents]
 
 
 @given(st.sampled_from([1, -1]), st.lists(st.integers(1, 99), min_size=1, max_size=29))
@@ -251,7 +251,7 @@ def test_exit_of_what_is_worth_more_than_one_keeps_its_limit() -> None:
     assert leaving(1, [60_000 * 10_000], kind=Kind.SPOT) == [60_000 * 10_000 - 500]
 
 
-def test_exit_goes_on_after_a_start_when_the_market_is_heard_again() -> None:
+def test_exit_goes_on_after_a_start_when_the_market_is_received_again() -> None:
     bot_runner = holding(1)
     desk = desk_of(bot_runner)
     desk.executor.recovering, desk.executor.zero = True, object()
@@ -262,7 +262,7 @@ def test_exit_goes_on_after_a_start_when_the_market_is_heard_again() -> None:
     assert bot_runner.bot.state is S.STOPPING
     desk.views[M1] = view(5_000)
     bot_runner.watch(62 * SECOND)
-    assert [wish.limit_price for wish in desk.wishes] == [4_500]
+    assert [intent.limit_price for intent in desk.intents] == [4_500]
 
 
 def test_exit_of_what_nobody_lists_any_more_ends_all_the_same() -> None:

@@ -110,7 +110,7 @@ def test_what_was_decided_around_a_time(log: DecisionLog, path: Path) -> None:
     assert [row.number for row in around(path, 155, before=3)] == [13, 14, 15]
 
 
-def test_a_wish_is_explained_by_its_number(log: DecisionLog, path: Path) -> None:
+def test_a_intent_is_explained_by_its_number(log: DecisionLog, path: Path) -> None:
     for number in (1, 2, 3):
         log.append(decision(number))
     log.append(decision(4, "quote"))

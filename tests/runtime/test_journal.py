@@ -371,13 +371,13 @@ def test_a_start_that_lost_its_lease_keeps_nothing_any_more(path: Path) -> None:
     assert last_seq(path) == 2
 
 
-def test_a_start_that_writes_nothing_hears_that_it_lost_its_lease(path: Path) -> None:
+def test_a_start_that_writes_nothing_receives_that_it_lost_its_lease(path: Path) -> None:
     take_lease(path, "e1")
     older = JournalWriter(path, engine_id="e1", patience_s=1e6)
-    heard, lost = threading.Event(), []
-    older.lost = lambda error: (lost.append(error), heard.set())
+    received, lost = threading.Event(), []
+    older.lost = lambda error: (lost.append(error), received.set())
     take_lease(path, "e1")
-    assert heard.wait(150)
+    assert received.wait(150)
     assert "start 2 of this engine has taken the lease of start 1" in str(lost[0])
     older.close()  # nothing of it can be written: nobody waits for that, or this would not end
     assert len(lost) == 1

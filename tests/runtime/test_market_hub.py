@@ -1,4 +1,4 @@
-"""Who hears what, and that not everything can be wanted at once."""
+"""Who receives what, and that not everything can be wanted at once."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class Lamps(HubMarket):
         return self.lamp
 
 
-class Heard:
+class Received:
     """Who wants a lamp, and what it was told."""
 
     def __init__(self) -> None:
@@ -132,7 +132,7 @@ async def test_what_is_wanted_is_subscribed_told_journaled_once_and_let_go(
     services: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(market_hub, "LOOK_S", 0.0)
-    lamps, first, late = Lamps(), Heard(), Heard()
+    lamps, first, late = Lamps(), Received(), Received()
     (stream,) = lamps.begin(services, [])
     running = asyncio.ensure_future(stream())
     await until(lambda: hasattr(lamps, "lamp"))

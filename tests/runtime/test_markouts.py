@@ -83,8 +83,10 @@ class Desk:
         self.market(InstrumentListed(instrument=TERMS), NOW)
         self.market(BookReplaced(instrument=ONE, bids=((4_900, SHARE),), asks=((5_000, 9),)), NOW)
         self.executor.receive(mark_of(self.cache.views[ONE]), NOW)
-        wish = Quotes(bot=BOT, instrument=ONE, bids=((4_800, 100 * SHARE),), valid_until_ns=1 << 60)
-        self.executor.receive(wish, NOW)
+        intent = Quotes(
+            bot=BOT, instrument=ONE, bids=((4_800, 100 * SHARE),), valid_until_ns=1 << 60
+        )
+        self.executor.receive(intent, NOW)
         self.executor.plan(NOW)
         self.venue(OrderNamed(account=ACCOUNT, order=one, identity=Identity("i1")), NOW)
         self.venue(OrderSent(account=ACCOUNT, order=one), NOW)
@@ -102,7 +104,7 @@ class Desk:
         self.cache.receive(event, now_ns)
 
     def venue(self, event: Event, now_ns: int) -> None:
-        self.marks.heard(event, now_ns)
+        self.marks.received(event, now_ns)
         self.executor.receive(event, now_ns)
 
     def shown(self, fill: str = "f1") -> dict[int, str | Decimal]:
@@ -183,8 +185,8 @@ def test_a_fill_that_only_a_listing_tells_has_no_horizons(desk: Desk) -> None:
     listed = FillsListed(account=ACCOUNT, since_ns=0, fills=(fill(),))
     desk.venue(listed, NOW)
     assert desk.shown() == {
-        0: "due", 300: "unheard", 1_000: "unheard", 5_000: "unheard", 30_000: "unheard",
-        300_000: "unheard",
+        0: "due", 300: "ignored", 1_000: "ignored", 5_000: "ignored", 30_000: "ignored",
+        300_000: "ignored",
     }  # fmt: skip
 
 
@@ -213,7 +215,7 @@ def test_more_fills_than_can_wait_are_unheard(desk: Desk) -> None:
     desk.venue(fill(), NOW)
     desk.marks._heap *= WAITING_MAX // 5
     desk.venue(fill("more"), NOW)
-    assert desk.shown("more")[300] == "unheard"
+    assert desk.shown("more")[300] == "ignored"
 
 
 def test_a_restart_goes_on_with_what_is_still_due(desk: Desk) -> None:
@@ -227,5 +229,5 @@ def test_a_restart_goes_on_with_what_is_still_due(desk: Desk) -> None:
     desk.market(BookProven(instrument=ONE), NOW + 30 * S)
     desk.marks.advance(NOW + 30 * S + 1)
     shown = desk.shown()
-    assert [shown[ms] for ms in (300, 1_000, 5_000)] == ["unheard"] * 3
+    assert [shown[ms] for ms in (300, 1_000, 5_000)] == ["ignored"] * 3
     assert shown[30_000] == Decimal("1.5")

@@ -1,4 +1,4 @@
-"""The state file's threads: nothing lost under a lock, commands heard once, projections current."""
+"""The state file's threads: nothing lost under a lock, commands taken once, projections current."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class Desk:
     def __init__(self, path: Path) -> None:
         migrate(path)
         self.path = path
-        self.heard: list[LeftCommand] = []
+        self.received: list[LeftCommand] = []
         self.crashes: list[BaseException] = []
         self.keeper = StateKeeper(
             path,
             engine_id=ENGINE,
             clock=WallClock(),
-            heard=self.heard.extend,
+            received=self.received.extend,
             crash=self.crashes.append,
         )
 
@@ -157,31 +157,31 @@ def test_rows_wait_for_company_and_go_out_with_the_one_that_is_awaited(desk: Des
     assert len([one for one in begun if "IMMEDIATE" in one]) == 1
 
 
-def test_command_is_heard_once_and_only_after_listening(desk: Desk) -> None:
+def test_command_is_received_once_and_only_after_listening(desk: Desk) -> None:
     connection = connect_writer(desk.path)
     now_ns = time.time_ns()
     leave(connection, engine_id=ENGINE, id="a", command=Kill(), who="me", now_ns=now_ns)
     time.sleep(0.05)
-    assert not desk.heard
+    assert not desk.received
     desk.keeper.listen()
-    until(lambda: desk.heard)
-    assert [left.id for left in desk.heard] == ["a"]
+    until(lambda: desk.received)
+    assert [left.id for left in desk.received] == ["a"]
     desk.keeper.do(
         lambda c: answer(c, ENGINE, "a", state=CommandState.DONE, text="so", now_ns=now_ns)
     )
     until(lambda: (left := find(connection, ENGINE, "a")) and left.state is CommandState.DONE)
     connection.close()
-    assert len(desk.heard) == 1
+    assert len(desk.received) == 1
 
 
-def test_command_is_heard_within_a_tenth_of_a_second(desk: Desk) -> None:
+def test_command_is_received_within_a_tenth_of_a_second(desk: Desk) -> None:
     desk.keeper.listen()
-    heard = threading.Event()
-    desk.keeper._heard = lambda _: heard.set()
+    received = threading.Event()
+    desk.keeper._received = lambda _: received.set()
     connection = connect_writer(desk.path)
     until(lambda: desk.keeper._version >= 0)
     leave(connection, engine_id=ENGINE, id="b", command=Kill(), who="me", now_ns=time.time_ns())
-    assert heard.wait(150)
+    assert received.wait(150)
     connection.close()
 
 
@@ -215,7 +215,7 @@ def test_a_row_that_can_never_be_written_is_refused_told_and_blocks_nothing(
     assert keeper.failure is None
 
 
-def test_who_waits_for_a_row_that_can_never_be_written_hears_why(desk: Desk) -> None:
+def test_who_waits_for_a_row_that_can_never_be_written_receives_why(desk: Desk) -> None:
     told: list[str] = []
     desk.keeper.do(NEVER["a number too large"], refused=told.append)
     until(lambda: told)

@@ -1,4 +1,4 @@
-"""Ticks of what is heard, from events to candles, against a recomputation that is as naive."""
+"""Ticks of what is received, from events to candles, against a recomputation that is as naive."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class Naive:
         self._books: dict[InstrumentId, tuple[dict[int, int], dict[int, int]]] = {}
         self._last: dict[InstrumentId, int | None] = {}
         for now_ns, event in moments:
-            self._hear(now_ns, event)
+            self._receive(now_ns, event)
 
-    def _hear(self, now_ns: int, event: Event) -> None:
+    def _receive(self, now_ns: int, event: Event) -> None:
         match event:
             case BookReplaced(instrument=name, bids=bids, asks=asks):
                 self._books[name] = (
@@ -122,7 +122,7 @@ class Naive:
 
 
 def keep(home: Path, moments: Iterable[Moment]) -> None:
-    """Keep what one engine hears; its log begins a segment at its start."""
+    """Keep what one engine receives; its log begins a segment at its start."""
     clock = ManualClock()
     keeper = TickKeeper(home / "ticks", clock)
     for now_ns, event in moments:
@@ -154,8 +154,8 @@ def trade(price: int, size: int | None, name: InstrumentId = A) -> TradePrinted:
 def test_a_tick_is_a_change_of_the_best_prices_or_a_trade(tmp_path: Path) -> None:
     deeper = BookChanged(instrument=A, changes=((Side.BUY, 40, 7),))
     away = BookChanged(instrument=A, changes=((Side.SELL, 52, 0),))
-    unheard = BookChanged(instrument=B, changes=((Side.SELL, 52, 1),))
-    said: list[Event] = [quote(50, 52), deeper, trade(52, 3), unheard, away, trade(51, None)]
+    ignored = BookChanged(instrument=B, changes=((Side.SELL, 52, 1),))
+    said: list[Event] = [quote(50, 52), deeper, trade(52, 3), ignored, away, trade(51, None)]
     keep(tmp_path, [(NOON + n, event) for n, event in enumerate(said)])
     told = ticks(tmp_path, A, 0, EVER)
     assert [(t.at_ns - NOON, t.bid, t.ask, t.last, t.volume) for t in told] == [

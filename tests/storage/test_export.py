@@ -50,7 +50,7 @@ def state(tmp_path: Path) -> Path:
         )  # fmt: skip
         for number, (mode, at_ns) in enumerate([("demo", 10), ("paper", 20), ("paper", 30)]):
             insert(connection, "fills", **fill(number, mode, at_ns))
-        insert(connection, "fills", **fill(9, "paper", 40, "unheard:of"))
+        insert(connection, "fills", **fill(9, "paper", 40, "ignored:of"))
     return path
 
 
@@ -86,7 +86,7 @@ def test_numbers_are_decimals_with_the_whole_number_beside(exported: Export) -> 
 
 def test_a_price_of_an_unlisted_instrument_is_not_guessed(exported: Export) -> None:
     row = exported(form=ExportFormat.JSON)[-1]
-    assert (row["instrument"], row["price"], row["price_raw"]) == ("unheard:of", None, 4_200)
+    assert (row["instrument"], row["price"], row["price_raw"]) == ("ignored:of", None, 4_200)
 
 
 @pytest.mark.parametrize("what", Exported)

@@ -1,4 +1,4 @@
-"""Names of markets in words, and the times in which a feed was not heard."""
+"""Names of markets in words, and the times in which a feed was not received."""
 
 from __future__ import annotations
 

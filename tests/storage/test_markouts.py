@@ -133,7 +133,7 @@ def test_a_fill_that_comes_after_the_resolution_is_answered_at_once(connection: 
 def test_a_fill_told_by_a_listing_was_at_a_time_nobody_knows(connection: Connection) -> None:
     begin(connection, "e1", seen(at_ns=None))
     found = states(connection)
-    assert {found[ms] for ms in HORIZONS_MS} == {"unheard"}
+    assert {found[ms] for ms in HORIZONS_MS} == {"ignored"}
     assert found[AT_RESOLUTION] == "due"
     assert dues_of(seen(at_ns=None)) == []
 
@@ -145,7 +145,7 @@ def test_what_came_due_while_the_engine_was_down_is_unheard(connection: Connecti
     assert [due.horizon_ms for due in left] == [5_000, 30_000, 300_000]
     assert left[0] == dues_of(seen())[2]
     found = states(connection)
-    assert (found[300], found[1_000], found[5_000]) == ("unheard", "unheard", "due")
+    assert (found[300], found[1_000], found[5_000]) == ("ignored", "ignored", "due")
     assert len(by_bot(connection, "e1", mode=Mode.DEMO)) == 2
 
 

@@ -76,9 +76,9 @@ class Stage:
         self.strategy.restore(state)
         assert self.strategy.state() == state
 
-    def hear(self, event: Event, now_ns: int) -> bool:
+    def receive(self, event: Event, now_ns: int) -> bool:
         self.cache.receive(event, now_ns)
-        return self.strategy.hear(event, now_ns)
+        return self.strategy.receive(event, now_ns)
 
     def book(
         self, bid: int | None, ask: int | None, now_ns: int, sizes: tuple[int, int] = (50, 50)
@@ -89,7 +89,7 @@ class Stage:
         self.cache.receive(event, now_ns)
 
     def price(self, key: str, price: float, now_ns: int, stamp_ns: int | None = None) -> bool:
-        return self.hear(
+        return self.receive(
             ReferencePriced(key=key, price_e8=round(price * 1e8), exchange_ns=stamp_ns), now_ns
         )
 
@@ -97,7 +97,7 @@ class Stage:
         event = StrikeProven(
             instrument=self.instrument.id, strike_e8=round(strike * 1e8), provenance="tick 12:00:00"
         )
-        assert self.hear(event, now_ns)
+        assert self.receive(event, now_ns)
 
     def fill(self, price: int, shares: float, now_ns: int) -> None:
         event = OrderFilled(
@@ -140,7 +140,7 @@ class Stage:
 
     @staticmethod
     def quotes(evaluation: Evaluation) -> Quotes:
-        """Return the one wish of an evaluation that has one."""
+        """Return the one intent of an evaluation that has one."""
         (intent,) = evaluation.intents
         assert isinstance(intent, Quotes)
         return intent

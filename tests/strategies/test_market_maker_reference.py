@@ -24,7 +24,7 @@ def referenced(make_stage: Any, **parameters: Any) -> Any:
             "data_age_ms_max": 600_000, **parameters,
         }
     )  # fmt: skip
-    stage.hear(BookReplaced(instrument=stage.instrument.id, bids=(), asks=()), 0)
+    stage.receive(BookReplaced(instrument=stage.instrument.id, bids=(), asks=()), 0)
     return stage
 
 
@@ -77,7 +77,7 @@ def test_an_hour_is_quoted_only_by_the_oracle_it_ends_by(
     hour = msgspec.structs.replace(
         stage.instrument, series="btc-updown-1h", strike_e8=60_000 * 10**8
     )
-    stage.hear(InstrumentListed(instrument=hour), 0)
+    stage.receive(InstrumentListed(instrument=hour), 0)
     now_ns = walk(stage, [60_000.0, 60_001.0] * 10, key=oracle)
     assert stage.ask(now_ns).decision.outcome == outcome
 
@@ -86,7 +86,7 @@ def test_a_listed_strike_is_proven_too(make_stage: Any) -> None:
     stage = referenced(make_stage)
     now_ns = walk(stage, [60_000.0, 60_001.0] * 10)
     listed = msgspec.structs.replace(stage.instrument, strike_e8=60_000 * 10**8)
-    stage.hear(InstrumentListed(instrument=listed), now_ns)
+    stage.receive(InstrumentListed(instrument=listed), now_ns)
     assert stage.ask(now_ns).decision.outcome == "quote"
 
 
@@ -128,7 +128,7 @@ def test_a_stale_oracle_quotes_nothing(make_stage: Any) -> None:
     assert stage.ask(now_ns + 11 * S).decision.outcome == "oracle_age_ms"
 
 
-def test_an_oracle_never_heard_or_at_zero_is_not_known(make_stage: Any) -> None:
+def test_an_oracle_never_received_or_at_zero_is_not_known(make_stage: Any) -> None:
     stage = referenced(make_stage)
     stage.strike(60_000.0, S)
     assert stage.ask(S).decision.outcome == "oracle_known"
@@ -146,7 +146,7 @@ def test_it_waits_for_the_references_volatility(make_stage: Any) -> None:
 def test_a_close_nobody_announced_quotes_nothing(make_stage: Any) -> None:
     stage = referenced(make_stage)
     endless = msgspec.structs.replace(stage.instrument, closes_ns=None)
-    stage.hear(InstrumentListed(instrument=endless), 0)
+    stage.receive(InstrumentListed(instrument=endless), 0)
     now_ns = walk(stage, [60_000.0, 60_010.0] * 10)
     stage.strike(60_000.0, now_ns)
     assert stage.ask(now_ns).decision.outcome == "close_known"

@@ -60,7 +60,7 @@ def every_request_has_exactly_one_reply(factory: Factory) -> None:
     ]
     numbers = [table.ask_for(effect) for effect in effects]
     table.settle()
-    assert sorted(o.number for o in table.heard if isinstance(o, Reply)) == numbers
+    assert sorted(o.number for o in table.received if isinstance(o, Reply)) == numbers
 
 
 def an_identity_is_a_function_of_the_order(factory: Factory) -> None:
@@ -137,7 +137,7 @@ def a_cancel_of_the_unknown_is_refused(factory: Factory) -> None:
 def a_filled_order_is_not_cancelled(factory: Factory) -> None:
     table = factory()
     order, _ = table.place(table.bid)
-    table.heard += table.fill_resting(table.now)
+    table.received += table.fill_resting(table.now)
     (refused,) = table.cancel(order)
     assert isinstance(refused, CancelRefused)
     fills = [event for event in table.about(order) if isinstance(event, OrderFilled)]
@@ -150,7 +150,7 @@ def nothing_fills_after_its_end(factory: Factory) -> None:
     kept, _ = table.place(table.bid)
     order, _ = table.place(table.bid)
     table.cancel(order)
-    table.heard += table.fill_resting(table.now)
+    table.received += table.fill_resting(table.now)
     table.settle()
     ends = (OrderCancelled, OrderExpired, OrderRejected)
     story = table.about(order)
@@ -172,12 +172,12 @@ def fills_are_listed_once_each_under_their_own_id(factory: Factory) -> None:
     table = factory()
     table.place(table.ask, OrderType.FAK, post_only=False)
     table.place(table.bid)
-    table.heard += table.fill_resting(table.now)
+    table.received += table.fill_resting(table.now)
     table.settle()
-    heard = [event for event in table.events if isinstance(event, OrderFilled)]
+    received = [event for event in table.events if isinstance(event, OrderFilled)]
     (listed,) = table.do(QueryFills(account=table.venue.account(), since_ns=0))
     assert isinstance(listed, FillsListed)
-    keys = [(fill.fill, fill.order, fill.size) for fill in heard]
+    keys = [(fill.fill, fill.order, fill.size) for fill in received]
     assert len(set(keys)) == len(keys) > 1
     assert [(fill.fill, fill.order, fill.size) for fill in listed.fills] == keys
 
@@ -213,7 +213,7 @@ def time_only_moves_forward(factory: Factory) -> None:
     while (due := table.venue.due_ns) is not None and due < table.now + HOUR_NS:
         assert due >= last
         last = due
-        table.heard += table.venue.advance(due)
+        table.received += table.venue.advance(due)
         after = table.venue.due_ns
         assert after is None or after > due
 

@@ -38,26 +38,26 @@ class Table:
     """Let others trade so that resting BUYs of YES at `bid` fill whole; given now."""
     numbers: int = 0
     ids: int = 0
-    heard: list[VenueOutput] = field(default_factory=list)
+    received: list[VenueOutput] = field(default_factory=list)
 
     def ask_for(self, effect: AnyEffect) -> int:
         """Send a request; return its number."""
         self.numbers += 1
         lane = Lane.PLACES if isinstance(effect, PlaceOrder) else Lane.SAFETY
         request = Request(number=self.numbers, lane=lane, effect=effect)
-        self.heard += self.venue.request(request, self.now)
+        self.received += self.venue.request(request, self.now)
         return self.numbers
 
     def finish(self, number: int) -> list[Event]:
         """Let time pass until the request is answered; return what the reply proved."""
         end = self.now + HOUR_NS
-        while not any(isinstance(o, Reply) and o.number == number for o in self.heard):
+        while not any(isinstance(o, Reply) and o.number == number for o in self.received):
             due = self.venue.due_ns
             assert due is not None, "nothing is under way and the request is not answered"
             assert due <= end, "no answer within an hour"
             self.now = max(self.now, due)
-            self.heard += self.venue.advance(self.now)
-        (reply,) = [o for o in self.heard if isinstance(o, Reply) and o.number == number]
+            self.received += self.venue.advance(self.now)
+        (reply,) = [o for o in self.received if isinstance(o, Reply) and o.number == number]
         return list(reply.events)
 
     def do(self, effect: AnyEffect) -> list[Event]:
@@ -68,7 +68,7 @@ class Table:
         end = self.now + span_ns
         while (due := self.venue.due_ns) is not None and due <= end:
             self.now = max(self.now, due)
-            self.heard += self.venue.advance(self.now)
+            self.received += self.venue.advance(self.now)
         self.now = end
 
     def order(
@@ -111,7 +111,7 @@ class Table:
     @property
     def events(self) -> list[Event]:
         flat: list[Event] = []
-        for output in self.heard:
+        for output in self.received:
             flat += output.events if isinstance(output, Reply) else [output]
         return flat
 

@@ -14,7 +14,7 @@ Slip = Annotated[int, msgspec.Meta(ge=0, le=SLIP_MAX)]
 
 
 class FollowMarket(Command, frozen=True, kw_only=True):
-    """Have an account hear a market as if a bot traded it, until it is resolved; or no more."""
+    """Have an account receive a market as if a bot traded it, until it is resolved; or no more."""
 
     account: AccountId
     instrument: InstrumentId

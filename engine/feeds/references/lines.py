@@ -1,7 +1,7 @@
 """Live reference prices: one socket per source that somebody wants prices of, none otherwise.
 
 Chainlink comes over two relays of Polymarket, the newer one only with a data-only key; whichever
-answers is heard, and an older price never follows a newer one. Every source is public.
+answers is received, and an older price never follows a newer one. Every source is public.
 """
 
 from __future__ import annotations
@@ -68,15 +68,15 @@ class ReferenceLines:
         self._lines: dict[str, ReferenceLine] = {}
         self._since_ns: dict[str, int] = {}
         """Key → when its last price came, or since when it is wanted."""
-        self._heard: dict[str, None] = {}
+        self._received: dict[str, None] = {}
         self._newest: dict[str, Event] = {}
 
     def want(self, keys: Iterable[str]) -> None:
-        """Hear these keys and no others. Keys of no known source are in `missing`."""
+        """Receive these keys and no others. Keys of no known source are in `missing`."""
         now_ns = self._now_ns()
         wanted = dict.fromkeys(keys)
         self._since_ns = {key: self._since_ns.get(key, now_ns) for key in wanted}
-        self._heard = {key: None for key in self._heard if key in wanted}
+        self._received = {key: None for key in self._received if key in wanted}
         self._newest = {key: one for key, one in self._newest.items() if key in wanted}
         by_source = self._sources(wanted)
         for source in [name for name in self._lines if name not in by_source]:
@@ -99,7 +99,7 @@ class ReferenceLines:
     def ages_ms(self, now_ns: int) -> dict[str, float | None]:
         """Return the age of each wanted key's last price; None = none came yet."""
         return {
-            key: (now_ns - since_ns) / 1e6 if key in self._heard else None
+            key: (now_ns - since_ns) / 1e6 if key in self._received else None
             for key, since_ns in self._since_ns.items()
         }
 
@@ -148,7 +148,7 @@ class ReferenceLines:
             url, ping, opened = hosts.polybolt, "", lambda: [self._auth()]
         asks = _polybolt(symbols) if source == "polybolt" else ""
 
-        def heard(frame: bytes, at_ns: int) -> None:
+        def received(frame: bytes, at_ns: int) -> None:
             if asks and line.why:
                 socket.send(asks)  # the first answer acknowledges the key: now it may be asked
             line.why = ""
@@ -157,20 +157,22 @@ class ReferenceLines:
         def lost(reason: str) -> None:
             line.why = f"{source}: {reason}"
 
-        socket = Socket(url, now_ns=self._now_ns, opened=opened, heard=heard, lost=lost, ping=ping)
+        socket = Socket(
+            url, now_ns=self._now_ns, opened=opened, received=received, lost=lost, ping=ping
+        )
         task = asyncio.get_running_loop().create_task(socket.run())
         line = ReferenceLine(source, symbols, task)
         return line
 
     def _take(self, source: str, frame: bytes, at_ns: int) -> None:
         self._tape(f"reference.{source}", frame, at_ns)
-        heard = self._core.receive(source, frame)
+        received = self._core.receive(source, frame)
         # Two relays of one oracle tell every price twice; a candle its open.
-        events = [event for event in heard if event not in self._newest.values()]
-        for event in heard:
+        events = [event for event in received if event not in self._newest.values()]
+        for event in received:
             if type(event) is ReferencePriced and event.key in self._since_ns:
                 self._since_ns[event.key] = at_ns
-                self._heard[event.key] = None
+                self._received[event.key] = None
                 self._newest[event.key] = event
         if events:
             self._tell(events, at_ns)
@@ -182,7 +184,7 @@ class ReferenceLines:
     def _why(self, key: str) -> str:
         source = key.partition(":")[0]
         if not self._sources([key]):
-            return f"no source named {source!r} is heard here"
+            return f"no source named {source!r} is received here"
         source = "binance" if source == OPEN else source
         relays = ("rtds", "polybolt") if source.startswith(CHAINLINK) else (source, "rtds")
         said = [line.why for name in relays if (line := self._lines.get(name)) and line.why]

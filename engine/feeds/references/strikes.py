@@ -3,9 +3,9 @@
 The 5- and 15-minute markets compare Chainlink's TWAP at the window's end with the one at its start:
 30 s for 5 minutes, 60 s for 15 (since 2026-08-07). So the strike is the TWAP stamped with the very
 start of the window. The hourly markets compare close and open of Binance's one-hour candle of the
-USDT pair, so there it is the open of the candle that began with the window. Heard = proven, with
-where and when; not heard = no strike and no reference quote: a price of our own making would be a
-guess. What the 4-hour markets compare with which mean is not known: they have no strike.
+USDT pair, so there it is the open of the candle that began with the window. Received = proven, with
+where and when; not received = no strike and no reference quote: a price of our own making would be
+a guess. What the 4-hour markets compare with which mean is not known: they have no strike.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Strikes:
         self._waits += 1
         return []
 
-    def hear(self, event: ReferencePriced) -> list[Event]:
+    def receive(self, event: ReferencePriced) -> list[Event]:
         stamp_ns = event.exchange_ns
         if stamp_ns is None or stamp_ns % (BOUNDARY_S * SECOND_NS):
             return []
@@ -95,7 +95,7 @@ class Strikes:
         return [_proven(instrument, place, event.price_e8) for instrument in waiting]
 
     def _expire(self, now_ns: int) -> None:
-        """Give up windows whose start has passed unheard for a day."""
+        """Give up windows whose start has passed ignored for a day."""
         old = [place for place in self._waiting if place[1] < now_ns - 86_400 * SECOND_NS]
         for place in old:
             self._waits -= len(self._waiting.pop(place))

@@ -1,6 +1,6 @@
 """Plans made again from the journal: what was planned must follow from what was known.
 
-Takes the decision log's plans, the wishes of their decisions and the journal; folds the journal
+Takes the decision log's plans, the intents of their decisions and the journal; folds the journal
 record by record into executors that trade nothing, and repeats every plan at its place through the
 same planner and the same rules of risk. The record that comes out must be the one that was kept,
 byte for byte.
@@ -287,18 +287,18 @@ class Retelling:
         found: dict[InstrumentId, ToldPlan] = {}
         for plan in turn:
             echo = not plan.places and owed.issuperset(plan.cancels)
-            intent = plan.wish if echo and not plan.decision else self._intent(plan)
+            intent = plan.intent if echo and not plan.decision else self._intent(plan)
             if isinstance(intent, Basket):
                 intent = next((one for one in baskets if one == intent), intent)
                 baskets.append(intent)
             elif not touches(plan):
                 continue  # it concerned nobody else
-            wish = _about(intent, plan)
-            if plan.mark is None or (plan.decision and wish is None):
+            part = _about(intent, plan)
+            if plan.mark is None or (plan.decision and part is None):
                 return None
             found[plan.instrument] = ToldPlan(
                 instrument=plan.instrument,
-                wish=wish,
+                intent=part,
                 mark=plan.mark,
                 basket=intent if isinstance(intent, Basket) else None,
                 first=plan.places[0].order if plan.places else 0,
@@ -308,13 +308,13 @@ class Retelling:
         return found if parts <= found.keys() else None
 
     def _intent(self, plan: Planned) -> Intent | None:
-        """Return what was wished; None = nothing, or it was not kept."""
+        """Return what was wanted; None = nothing, or it was not kept."""
         if not plan.decision:
             expired = any(one.reason is ResidualReason.EXPIRED_INTENT for one in plan.left)
-            if plan.wish is None and expired and plan.bot is not None:
-                # A wish that has run out asks for nothing, whatever it asked for before.
+            if plan.intent is None and expired and plan.bot is not None:
+                # An intent that has run out asks for nothing, whatever it asked for before.
                 return Quotes(bot=plan.bot, instrument=plan.instrument, valid_until_ns=plan.at_ns)
-            return plan.wish
+            return plan.intent
         for instrument in (plan.instrument, None):
             stored = decision_numbered(
                 self._decisions,
@@ -330,6 +330,6 @@ class Retelling:
 
 
 def _about(intent: Intent | None, plan: Planned) -> Quotes | Target | None:
-    """Return the part of a wish that concerns a plan's instrument."""
+    """Return the part of an intent that concerns a plan's instrument."""
     parts = intent.targets if isinstance(intent, Basket) else (intent,)
     return next((p for p in parts if p is not None and p.instrument == plan.instrument), None)

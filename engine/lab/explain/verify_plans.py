@@ -48,10 +48,10 @@ class ToldPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What one instrument's plan was made of, besides what the journal holds."""
 
     instrument: InstrumentId
-    wish: InstrumentIntent | None
+    intent: InstrumentIntent | None
     mark: BookMarked | None
     basket: Basket | None = None
-    """The basket the wish belongs to: all its parts are planned together."""
+    """The basket the intent belongs to: all its parts are planned together."""
     first: int = 0
     """Number of its first order; a basket that came to nothing before it took some. 0 = none."""
     echo: bool = False
@@ -192,10 +192,10 @@ class RetoldExecutor(Executor):
             self.receive(one.mark, now_ns)
         entry = self._table.instruments[one.instrument]
         entry.still = False
-        entry.intent, entry.basket = one.wish, one.basket
-        if one.wish is not None:
-            entry.bot = one.wish.bot
-            self._table.exposure.assign(one.instrument, one.wish.bot)
+        entry.intent, entry.basket = one.intent, one.basket
+        if one.intent is not None:
+            entry.bot = one.intent.bot
+            self._table.exposure.assign(one.instrument, one.intent.bot)
 
 
 def _ends_by_itself(known: LiveOrder) -> bool:

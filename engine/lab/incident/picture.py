@@ -146,7 +146,7 @@ class Picture:
         text = words.of_market(self._events, self._terms)
         self._step(at_ns, "market", account, text, instrument=first, always=False)
 
-    def heard(self, record: Record, message: Any) -> None:
+    def received(self, record: Record, message: Any) -> None:
         if isinstance(message, PlaceOrder):
             number, account = message.order.id, AccountId(record.account)
             self._orders.setdefault(account, {})[number] = None
@@ -410,7 +410,7 @@ def fill_shown(
 
 
 def decision_shown(made: Decision, terms: Instrument | None) -> dict[str, Any]:
-    """Return an evaluation: inputs, build-up, gates in order, the wish."""
+    """Return an evaluation: inputs, build-up, gates in order, the intent."""
     return {
         "number": words.decided(made.number),
         "regime": made.regime,
@@ -422,7 +422,7 @@ def decision_shown(made: Decision, terms: Instrument | None) -> dict[str, Any]:
             for gate in made.gates
         ],
         "notes": [list(note) for note in made.notes],
-        "wish": intent_shown(made.intent, terms),
+        "intent": intent_shown(made.intent, terms),
     }
 
 
@@ -432,7 +432,7 @@ def _number(value: float) -> str:
 
 def intent_shown(intent: Intent | None, terms: Instrument | None) -> str:
     if intent is None:
-        return "the wish before it stands"
+        return "the intent before it stands"
     if isinstance(intent, Quotes):
         sides = [
             f"{name} " + ", ".join(_quoted(*quote, terms) for quote in quotes)
@@ -493,6 +493,6 @@ def _counted(value: int, unit: Unit, terms: Instrument | None) -> str:
 
 
 def watched(desk: AccountCore) -> list[InstrumentId]:
-    """Return the instruments a desk's bots watch, or where it holds, works or wishes something."""
+    """Return the instruments a desk's bots watch, or where it holds, works or wants something."""
     found = dict.fromkeys(key for bot in desk.bots for key in bot.cells)
     return list(found | dict.fromkeys(desk.executor.concerned()))

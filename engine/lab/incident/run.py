@@ -67,8 +67,8 @@ from storage.settings import in_force
 from storage.users import ENGINE_ID
 
 # -- Living again: fresh desks are given what the desks of a life were given, in the same order ----
-# Nothing is asked of a venue: what it said stands in the journal, and is heard again where it was
-# heard. Every effect, decision and plan goes to the verdict before anything else happens.
+# Nothing is asked of a venue: what it said stands in the journal, and is received again where it
+# was received. Every effect, decision and plan goes to the verdict before anything else happens.
 
 EFFECTS = frozenset(kind.__name__ for kind in AnyEffect.__args__)
 TELL_EVERY = 2_000
@@ -84,7 +84,7 @@ class StepListener(Protocol):
         """See an input, and what was decided because of it."""
         ...
 
-    def heard(self, record: Record, message: Any) -> None:
+    def received(self, record: Record, message: Any) -> None:
         """See a record of the journal: a report, an effect, a command."""
         ...
 
@@ -126,7 +126,7 @@ class IncidentReplay:
     def run(self, past: Past, until_ns: int, tell: Callable[[int], None]) -> None:
         """Live it again up to a time, the end of the life, or the first difference.
 
-        `tell` hears now and then how far in time it is. Raises BadInput, StorageError where tape
+        `tell` receives now and then how far in time it is. Raises BadInput, StorageError where tape
         or journal cannot be read.
         """
         for number, one in enumerate(past):
@@ -178,7 +178,7 @@ class IncidentReplay:
         self._listener.took(one, self._made)
 
     def _kept(self, record: Record) -> None:
-        """Hear a report again; find an effect decided again."""
+        """Receive a report again; find an effect decided again."""
         desk = self.desks.get(AccountId(record.account))
         if desk is not None and record.kind in EFFECTS:
             message: Any = self.effects.kept(record)
@@ -186,7 +186,7 @@ class IncidentReplay:
             message = decode(record)
             if desk is not None and record.kind in EVENTS:
                 desk.receive(message, record.at_ns)
-        self._listener.heard(record, message)
+        self._listener.received(record, message)
 
     def _decide(self, made: Decision | Planned) -> None:
         self._made.append(made)
@@ -276,7 +276,7 @@ class ShownWindow:
             account = AccountId(name)
             executor, _ = executor_of(settings, 0)
             self.desks[account] = AccountCore(
-                cache=MarketCache(), executor=executor, bots=(), decide=_unheard
+                cache=MarketCache(), executor=executor, bots=(), decide=_ignored
             )
             self.modes[account] = settings.mode
         self._events: tuple[Event, ...] = ()
@@ -308,9 +308,9 @@ class ShownWindow:
                 picture.row(row.decision)
                 row = next(rows, None)
             if isinstance(one, JournaledRecord):
-                picture.heard(one.record, self._take(one.record))
+                picture.received(one.record, self._take(one.record))
             elif isinstance(one.given, Received):
-                self._hear(one.given, one.at_ns)
+                self._receive(one.given, one.at_ns)
                 picture.took(one, [])
 
     def _fold(self, seq: int) -> None:
@@ -347,7 +347,7 @@ class ShownWindow:
                 continue  # what the desk itself refused is shown as it was journaled
         return message
 
-    def _hear(self, told: Received, at_ns: int) -> None:
+    def _receive(self, told: Received, at_ns: int) -> None:
         if told.events is not None:
             self._events = told.events
         desk = self.desks.get(told.account)
@@ -355,7 +355,7 @@ class ShownWindow:
             desk.cache.receive(event, at_ns)  # type: ignore[union-attr]
 
 
-def _unheard(made: object) -> None:
+def _ignored(made: object) -> None:
     raise BrokenInvariant(f"{type(made).__name__} was decided where nothing is lived again")
 
 
@@ -417,7 +417,7 @@ def incident(
     account: str = "",
     tell: Callable[[int, int], None],
 ) -> Incident:
-    """Live a moment again and compare it. `tell` hears how far it is: seconds of how many.
+    """Live a moment again and compare it. `tell` receives how far it is: seconds of how many.
 
     Raises BadInput for a moment or an account nothing is known of, StorageError, JournalCorrupt.
     """

@@ -195,9 +195,9 @@ def of_input(one: given.AnyInput) -> str:
         case given.Moved(bot=bot, state=state):
             return f"bot {bot} is {state}"
         case given.Withdrawn(bot=bot):
-            return f"the wishes of bot {bot} are withdrawn"
+            return f"the intents of bot {bot} are withdrawn"
         case given.Roused(bot=bot):
-            return f"bot {bot} states its wishes anew"
+            return f"bot {bot} states its intents anew"
         case given.StartedOver():
             return "the venue is asked everything"
         case given.PlacedByHand(asked=asked):

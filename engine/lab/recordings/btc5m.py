@@ -235,7 +235,7 @@ class SilenceWatch:
         self._push(max(closes_ns, now_ns), "close", condition)
         self._push(max(now_ns, starts_ns) + SILENCE_NS, "silence", condition)
 
-    def heard(self, condition: str, market: RecordedMarket, now_ns: int) -> list[Event]:
+    def received(self, condition: str, market: RecordedMarket, now_ns: int) -> list[Event]:
         silent_ns = now_ns - max(market.clock_ns, window_of(market)[0])
         market.clock_ns = now_ns
         if not market.lost:
@@ -482,7 +482,7 @@ class Btc5mRecording:
             return []
         if len(market.tokens) > 1:
             market.told.append((token.mirrored, book))
-        events = self._watch.heard(frame.market, market, now_ns)
+        events = self._watch.received(frame.market, market, now_ns)
         whole = bool(events)
         if market.tick != market.listed_tick:
             events.append(market.listed(market.tick))

@@ -163,7 +163,7 @@ TORN = "torn end of a segment"
 
 
 class TapedRecording:
-    """One recording made by the engine, in the order in which it was heard."""
+    """One recording made by the engine, in the order in which it was received."""
 
     def __init__(self, folder: Path) -> None:
         self.stats = RecordingStats()

@@ -27,7 +27,7 @@ from engine.venues.paper.settings import FillModel
 SETS_MAX = 1_000
 
 SetProgress = Callable[[Recording, int, float], None]
-"""Hears of the recording that is played, with the events and seconds so far."""
+"""Is given the recording that is played, with the events and seconds so far."""
 
 
 class SetFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

@@ -111,7 +111,7 @@ class PreparedReplay:
             self.folder.mkdir(parents=True, exist_ok=True)
         recorder = self._open_recorder()
         self._files.callback(recorder.close)
-        decide: Callable[[Decision], None] = _unheard
+        decide: Callable[[Decision], None] = _ignored
         if options.decisions:
             path = self.folder / "decisions.db"
             decisions = DecisionLog(path, engine_id=ENGINE, waits_when_full=True)
@@ -258,7 +258,7 @@ def paper_of(options: ReplayOptions) -> PaperSettings:
         raise ConfigError(f"{flag} {first['input']}: {first['msg']}") from None
 
 
-def _unheard(decision: Decision) -> None:
+def _ignored(decision: Decision) -> None:
     """Keep no record of the decision: it was switched off."""
 
 

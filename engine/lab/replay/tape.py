@@ -262,7 +262,7 @@ class TapeDeck(AccountOpening):
             clock=self.clock,
             keep=services.keep,
             ended=services.ended.done,
-            heard=services.meter.events,
+            received=services.meter.events,
             wall_ns=services.wall_ns,
         )
         return [self._play]

@@ -2,5 +2,5 @@
 
 One seed gives a demo exchange, accounts with an engine each, a strategy that never rests and a
 choice of faults; the same seed gives the same run, byte for byte. Judges watch who never look into
-the executor's state: they see the exchange's truth, the journal, the wishes and the effects.
+the executor's state: they see the exchange's truth, the journal, the intents and the effects.
 """

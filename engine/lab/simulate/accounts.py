@@ -105,7 +105,7 @@ class RestlessParameters(Parameters):
 
 
 class Restless:
-    """Wishes at random: each life of it goes on where its learning was kept last."""
+    """Wants at random: each life of it goes on where its learning was kept last."""
 
     name: ClassVar[str] = "restless"
     parameters_type: ClassVar[type[Parameters]] = RestlessParameters
@@ -127,7 +127,7 @@ class Restless:
             (self._quotes, self._nothing, self._target, self._basket), (80, 6, 10, 4), k=40
         )
 
-    def hear(self, event: Event, now_ns: int) -> bool:
+    def receive(self, event: Event, now_ns: int) -> bool:
         """Want to be evaluated now and then."""
         del event, now_ns
         return self._random.random() < 0.3
@@ -136,7 +136,7 @@ class Restless:
         """Learn nothing."""
 
     def evaluate(self, context: Context, now_ns: int) -> Evaluation:
-        """Wish for something."""
+        """Want something."""
         intents: tuple[Intent, ...] = ()
         view = context.view
         if view.mid2 is not None and not view.closed:
@@ -171,7 +171,8 @@ class Restless:
         self._evaluations = int(state)
         self._random.seed(self._seed + self._evaluations)
 
-    # -- wishes ------------------------------------------------------------------------------------
+    # -- intents
+    # ------------------------------------------------------------------------------------
 
     def _side(self, mid: int, tick: int, one: int, *, up: int) -> tuple[Quote, ...]:
         random = self._random

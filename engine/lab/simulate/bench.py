@@ -1,6 +1,6 @@
 """The bench: the judges of one account, and what they are shown.
 
-They see the exchange's truth, the journal's records as they are written, the wishes, the frames of
+They see the exchange's truth, the journal's records as they are written, the intents, the frames of
 the market and the bytes that leave. They never see the executor. One verdict ends a run.
 """
 
@@ -301,7 +301,7 @@ class Sights:
         self.distrusted: dict[InstrumentId, str] = {}
 
     def take(self, event: Event, now_ns: int) -> None:
-        """Take a market event as the engine hears it."""
+        """Take a market event as the engine receives it."""
         match event:
             case BookReplaced(instrument=key):
                 self.proof_ns[key] = now_ns
@@ -325,7 +325,7 @@ class Evidence:
         self.limits = limits
         self.told = KnownFacts()
         self.sights = Sights()
-        self.wishes: dict[InstrumentId, Quotes | Target] = {}
+        self.intents: dict[InstrumentId, Quotes | Target] = {}
         self.baskets: dict[InstrumentId, Basket] = {}
         self.named: dict[OrderId, int] = {}
         """Order → the record that names it."""
@@ -356,21 +356,20 @@ class Evidence:
 
     # -- what happens ------------------------------------------------------------------------------
 
-    def wished(self, intent: Intent) -> None:
-        """Take a wish as the strategy says it."""
-        wishes = intent.targets if isinstance(intent, Basket) else (intent,)
-        for wish in wishes:
-            self.wishes[wish.instrument] = wish
+    def wanted(self, intent: Intent) -> None:
+        """Take an intent as the strategy says it."""
+        for one in intent.targets if isinstance(intent, Basket) else (intent,):
+            self.intents[one.instrument] = one
 
     def born(self) -> None:
-        """Begin a life: it knows what the journal has, and wishes for nothing yet."""
+        """Begin a life: it knows what the journal has, and wants nothing yet."""
         self.told = KnownFacts()
         self.named.clear()
         for record in self.disk.rows:
             self.take(decode(record))
         self.told.born()
         self.sights = Sights()
-        self.wishes.clear()
+        self.intents.clear()
 
     def take(self, message: msgspec.Struct | Any) -> None:
         """Take a record of the journal."""

@@ -34,9 +34,9 @@ LINGER_NS = 50_000_000
 LEASE_S = 1.0
 RETRY_S = 0.25
 STATE_S = 0.005
-"""How long the state's writer needs to hear that something waits."""
+"""How long the state's writer needs to receive that something waits."""
 
-Heard = Callable[[msgspec.Struct, int], None]
+OnRecord = Callable[[msgspec.Struct, int], None]
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -55,7 +55,7 @@ class Disk:
         self._random = random
 
     def pause_s(self) -> float:
-        """Draw how long the loop takes to hear that something is durable."""
+        """Draw how long the loop takes to receive that something is durable."""
         return self._random.choice((1, 1, 1, 5, 5, 40, 300)) / 1_000
 
     def keep(self, snapshot: JournalSnapshot) -> None:
@@ -112,7 +112,7 @@ class Journal:
     """
 
     def __init__(
-        self, disk: Disk, fence: int, process: Process, *, heard: Heard, digest: blake2b
+        self, disk: Disk, fence: int, process: Process, *, received: OnRecord, digest: blake2b
     ) -> None:
         self.tape = 0
         self.failure: StorageError | None = None
@@ -122,7 +122,7 @@ class Journal:
         self._disk = disk
         self._fence = fence
         self._process = process
-        self._heard = heard
+        self._received = received
         self._digest = digest
         self._flushed_ns = 0
         self._at_ns = 0
@@ -164,7 +164,7 @@ class Journal:
         if at_ns - self._flushed_ns >= LINGER_NS and not disk.full:
             self._flushed_ns = at_ns
             disk.durable = seq - 1
-        self._heard(message, at_ns)
+        self._received(message, at_ns)
         if self.dying > 0:
             self.dying -= 1
             if self.dying == 0:
@@ -330,10 +330,10 @@ class Unread:
 
 
 class Stated:
-    """Decisions, as judges and tests hear them: each before the executor hears its intent."""
+    """Decisions, as judges and tests receive them: each before the executor receives its intent."""
 
-    def __init__(self, hear: Callable[[Decision | Planned], None]) -> None:
-        self.append = hear
+    def __init__(self, receive: Callable[[Decision | Planned], None]) -> None:
+        self.append = receive
 
     def tell(self) -> None:
         """No page reads them."""

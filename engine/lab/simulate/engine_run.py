@@ -77,7 +77,7 @@ class SimulatedLink(AccountLink):
 
 
 class SimulatedMarket(MarketData):
-    """The market as one life hears it."""
+    """The market as one life receives it."""
 
     def __init__(self, connect: Callable[[], object]) -> None:
         self._connect = connect
@@ -210,7 +210,7 @@ class EngineRun:
         commands = Commands(engine)
         self.state = State(
             disk, self.process, engine_id=ENGINE_ID, clock=clock,
-            heard=lambda left: self.process.within(commands.receive, left), crash=engine.crash,
+            received=lambda left: self.process.within(commands.receive, left), crash=engine.crash,
         )  # fmt: skip
         engine.stand_on(self.state, Unread())
         teller = Quiet(engine)

@@ -22,9 +22,9 @@ from engine.live.commands.kill import KillScope
 from engine.risk.gate import DAY_NS
 from engine.risk.reasons import DenyReason
 
-# -- The planner in ten lines: how much of an order a wish allows, given what may still fill -------
-# Slow truth beside fast code: it knows nothing of legs, minimums, cash or queue positions, only
-# that per direction no more may be alive than is wished for, and at no better price than wished.
+# -- The planner in ten lines: how much of an order an intent allows, given what may still fill
+# ------- Slow truth beside fast code: it knows nothing of legs, minimums, cash or queue positions,
+# only that per direction no more may be alive than is wanted, and at no better price than that.
 
 
 def bid_and_level(order: Order, one: int) -> tuple[bool, int]:
@@ -33,13 +33,13 @@ def bid_and_level(order: Order, one: int) -> tuple[bool, int]:
     return (order.side is Side.BUY) is yes, order.price if yes else one - order.price
 
 
-def room(wish: Quotes | Target, *, bid: bool, level: int, position: int, alive: int) -> int:
+def room(intent: Quotes | Target, *, bid: bool, level: int, position: int, alive: int) -> int:
     """Return how large an order at this level may be. `alive` is what may fill in its direction."""
-    if isinstance(wish, Target):
-        missing = wish.position - position if bid else position - wish.position
-        fair = level <= wish.limit_price if bid else level >= wish.limit_price
+    if isinstance(intent, Target):
+        missing = intent.position - position if bid else position - intent.position
+        fair = level <= intent.limit_price if bid else level >= intent.limit_price
         return missing - alive if fair else 0
-    quotes = wish.bids if bid else wish.asks
+    quotes = intent.bids if bid else intent.asks
     total = sum(size for _, size in quotes)
     here = sum(size for price, size in quotes if (price >= level if bid else price <= level))
     return min(total - alive, here)
@@ -94,12 +94,12 @@ def held(order: Order, seen: Evidence) -> str:
 
 
 def slot(order: Order, seen: Evidence) -> str:
-    """No two live orders for one wish beyond plan: the naive planner's word."""
-    wish = seen.wishes.get(order.instrument)
-    if wish is None:
-        return "nobody wishes for it"
-    if wish.valid_until_ns <= seen.now_ns:
-        return f"its wish ended at {wish.valid_until_ns}"
+    """No two live orders for one intent beyond plan: the naive planner's word."""
+    intent = seen.intents.get(order.instrument)
+    if intent is None:
+        return "nobody wants it"
+    if intent.valid_until_ns <= seen.now_ns:
+        return f"its intent ended at {intent.valid_until_ns}"
     one = seen.told.instruments[order.instrument].one
     bid, level = bid_and_level(order, one)
     alive = sum(
@@ -108,9 +108,9 @@ def slot(order: Order, seen: Evidence) -> str:
         if other.id != order.id and bid_and_level(other, one)[0] is bid
     )
     position = seen.told.position(order.instrument)
-    most = room(wish, bid=bid, level=level, position=position, alive=alive)
+    most = room(intent, bid=bid, level=level, position=position, alive=alive)
     if order.size > most:
-        return f"size {order.size}, where {wish} allows {most} beside {alive} alive at {position}"
+        return f"size {order.size}, where {intent} allows {most} beside {alive} alive at {position}"
     return ""
 
 
@@ -346,7 +346,7 @@ class Lives:
 
     # -- statuses ----------------------------------------------------------------------------------
 
-    def heard(self, message: Any, life: EngineRun, speak: Speak) -> None:
+    def received(self, message: Any, life: EngineRun, speak: Speak) -> None:
         """Take a record that was written: look what the one before did to its orders."""
         if isinstance(message, KeepBudget):
             self._day_kept(message, speak)
@@ -489,7 +489,7 @@ class Lives:
         redeemed = {
             (one.transaction, one.instrument)
             for one in exchange.account(account).redemptions
-            if one.amount_micro  # of losers that paid nothing nobody has to hear
+            if one.amount_micro  # of losers that paid nothing nobody has to receive
         }
         converted = {
             (one.transaction, one.instrument) for one in exchange.account(account).conversions
@@ -521,7 +521,7 @@ class Lives:
         paid = {
             (one.transaction, one.instrument): one for one in exchange.account(account).redemptions
         }
-        heard = {
+        received = {
             name: (one.yes, one.no, one.amount_micro)
             for name, one in told.redemptions.items()
             if one.amount_micro
@@ -531,7 +531,7 @@ class Lives:
             for name, one in paid.items()
             if one.amount_micro
         }
-        _same(speak, "redemption", "journal's redemptions", heard, made)
+        _same(speak, "redemption", "journal's redemptions", received, made)
         mine = state.cash_settled_micro + state.cash_pending_micro
         _same(speak, "inventory", "engine's cash", mine, cash)
         executor.ledger.check()

@@ -76,7 +76,7 @@ class MarketNetwork:
         self._later(self._now() + 50 * MS, lambda: self._again(epoch))
 
     def connect(self) -> None:
-        """Connect: hear the market as it stands now."""
+        """Connect: receive the market as it stands now."""
         self._epoch += 1
         self.connected = True
         self._held_until_ns = self._late_ns = 0

@@ -93,7 +93,7 @@ class Network(EffectDoor):
         self._later = later
         self._leaves = leaves
         self._frames: deque[VenueEvent] = deque()
-        self._heard: asyncio.Future[None] | None = None
+        self._received: asyncio.Future[None] | None = None
         self._epoch = 0
         """Counts user streams: what an earlier one had on its way is gone."""
         self._listens = False
@@ -149,8 +149,8 @@ class Network(EffectDoor):
                 yield wire.pack(wire.ExchangeUserFrame(at_ns=self._now(), events=(event,)))
             if epoch != self._epoch and self._now() >= self._silent_until_ns:
                 raise NotSent("the stream ended")
-            self._heard = self._process.create_future()
-            await self._heard
+            self._received = self._process.create_future()
+            await self._received
 
     # -- there -------------------------------------------------------------------------------------
 
@@ -265,9 +265,9 @@ class Network(EffectDoor):
             self._wake()
 
     def _wake(self) -> None:
-        heard = self._heard
-        if heard is not None and not heard.done() and not self._process.dead:
-            heard.set_result(None)
+        received = self._received
+        if received is not None and not received.done() and not self._process.dead:
+            received.set_result(None)
 
     def lose(self, *, silent_ns: int, pause_ns: int) -> None:
         """Lose the user stream; it is noticed after `silent_ns`, and back after a pause."""
@@ -280,7 +280,7 @@ class Network(EffectDoor):
         self._later(self._silent_until_ns, self._wake)
 
     def _die_with(self, step: Redeeming | None) -> None:
-        """Die with this step of a redemption, where that was wanted, before it is heard."""
+        """Die with this step of a redemption, where that was wanted, before it is received."""
         if step is not None and self.redeeming_dies is step:
             self.redeeming_dies = None
             raise EngineDied

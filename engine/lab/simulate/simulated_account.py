@@ -338,7 +338,7 @@ class SimulatedAccount:
         self.ghost: EngineRun | None = None
         """An engine that hangs, or that came back after its successor had started."""
         self.decide: Callable[[Decision | Planned], None] = lambda _: None
-        """Hears every decision and plan of its engines."""
+        """Receives every decision and plan of its engines."""
         self.losing = False
         """True where the journal loses its end with the life that goes on now."""
         self._lost: list[Record] | None = None
@@ -388,7 +388,7 @@ class SimulatedAccount:
         self.rows.born()
         self.lives.started()
         process = Process(self.now)
-        journal = Journal(self.disk, fence, process, heard=self._heard, digest=self._digest)
+        journal = Journal(self.disk, fence, process, received=self._received, digest=self._digest)
         line = Network(
             self.side, process, faults=self.faults, random=self.random,
             later=self.later, leaves=self._leaves,
@@ -475,16 +475,17 @@ class SimulatedAccount:
                 if life is not None:
                     life.line.report(event)
 
-    # -- what judges hear --------------------------------------------------------------------------
+    # -- what judges receive
+    # --------------------------------------------------------------------------
 
     def _decided(self, fence: int, decision: Decision | Planned) -> None:
-        """Show a wish to the judges before the executor hears it."""
+        """Show an intent to the judges before the executor receives it."""
         here = fence == self.disk.fence
         if here and isinstance(decision, Decision) and decision.intent is not None:
-            self.seen.wished(decision.intent)
+            self.seen.wanted(decision.intent)
         self.decide(decision)
 
-    def _heard(self, message: msgspec.Struct | Any, at_ns: int) -> None:
+    def _received(self, message: msgspec.Struct | Any, at_ns: int) -> None:
         """Show a record that was written to the judges."""
         seen, life = self.seen, self.life
         seen.now_ns = at_ns
@@ -501,7 +502,7 @@ class SimulatedAccount:
                 self._judged(name, judge(message.order, seen), message.order)
             self.side.waiting[message.order.id] = message.order
         else:
-            self.lives.heard(message, life, self.speak)
+            self.lives.received(message, life, self.speak)
 
     def _leaves(self, sent: Order | AnyWalletEffect) -> None:
         """Show the bytes of an order or of an operation that leave to the judges."""

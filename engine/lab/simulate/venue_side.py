@@ -124,7 +124,7 @@ class VenueSide:
         """Return what the exchange has to tell the account since the last call."""
         told: list[VenueEvent] = []
         for _, report in self.exchange.take(self.account):
-            event = self._answers.heard(report)
+            event = self._answers.received(report)
             if event is not None:
                 told.append(event)
                 if isinstance(event, FillVoided):

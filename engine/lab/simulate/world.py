@@ -142,7 +142,7 @@ BEGIN_NS = 1_767_225_600 * S
 """2026-01-01 00:00 UTC; a seed begins somewhere in that day."""
 
 CALM_NS = 60 * S
-"""How long the world is well before everything is stopped: a closure heard last must be over."""
+"""How long the world is well before everything is stopped: a closure received last must be over."""
 
 REST_NS_MAX = 300 * S
 """How long a stop may take to be proven in a world that is well."""

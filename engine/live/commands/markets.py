@@ -38,8 +38,8 @@ class MarketCommands:
         venue, pending = command.venue, Pending()
         engine, plugin = self._engine, plugins().get(venue)
         if plugin is None or plugin.market is None:
-            heard = ", ".join(one.id for one in plugins().values() if one.market is not None)
-            raise BadInput(f"the listing of {venue!r} cannot be asked for: those are {heard}")
+            received = ", ".join(one.id for one in plugins().values() if one.market is not None)
+            raise BadInput(f"the listing of {venue!r} cannot be asked for: those are {received}")
         if not any(one.venue == venue for one in engine.settings.document.accounts.values()):
             raise BadInput(f"there is no account at {plugin.title} here: nothing is asked there")
         market = engine.accounts.venues.markets[venue]
@@ -107,8 +107,8 @@ class FilterFollower:
             if other.account == bot.account
             for name in other.instruments | other.followed
         }
-        heard = {name for one in others for name in one.instruments | one.followed}
-        room = KEYS_MAX - len(heard | bot.instruments)
+        received = {name for one in others for name in one.instruments | one.followed}
+        room = KEYS_MAX - len(received | bot.instruments)
         most = max(0, min(bot.instruments_max - len(bot.instruments), room))
         venue = engine.settings.document.accounts[settings.account].venue
         found = await asyncio.to_thread(

@@ -1,6 +1,6 @@
 """Orders by hand: placed through the gates, answered when the venue has spoken; or cancelled.
 
-And one market by hand: heard for whoever looks at it, and a whole position closed within a cap.
+And one market by hand: received for whoever looks at it, and a whole position closed within a cap.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from engine.executor.manual import ManualRefused
 from engine.executor.orders import LiveOrder
 from engine.live.commands.registry import Done, Pending, command, marked, part, runner_of
 from engine.live.engine import Engine
-from engine.live.proof import deafen, listen
+from engine.live.proof import listen, unlisten
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.bot_runner import RETREAT_EVERY_NS, way_out
 from storage.commands import MarkKind, StandingMark
@@ -42,7 +42,7 @@ class ManualRequest(msgspec.Struct):
     told: Answered
     words: str = ""
 
-    def hear(self, event: Event) -> None:
+    def receive(self, event: Event) -> None:
         if getattr(event, "order", None) != self.order:
             return
         if isinstance(event, OrderRejected):
@@ -87,7 +87,7 @@ class Hand:
             runner, known.order.id, instrument, now_ns, cut, pending.done_or_failed
         )
         self._asked.append(asked)
-        listen(runner, f"order {asked.order}", asked.hear)
+        listen(runner, f"order {asked.order}", asked.receive)
         runner.settle(now_ns)
         return pending
 
@@ -99,7 +99,7 @@ class Hand:
             if said is None and known is not None:
                 continue
             self._asked.remove(asked)
-            deafen(asked.runner, f"order {asked.order}")
+            unlisten(asked.runner, f"order {asked.order}")
             done, text = said or (False, f"order {asked.order} ended and is forgotten: see Orders")
             asked.told(done, text)
 
@@ -151,10 +151,11 @@ def cancel(engine: Engine, command: CancelOrderByHand, _who: str) -> Done:
     return Done(text)
 
 
-# -- One market by hand: heard for a person who looks at it, and left at once within a cap --------
+# -- One market by hand: received for a person who looks at it, and left at once within a cap
+# --------
 
 FOLLOWED_MAX = 100
-"""Markets an account hears only because somebody looks at them."""
+"""Markets an account receives only because somebody looks at them."""
 
 FLATTEN_NS_MAX = 15 * 1_000_000_000
 """How long it is tried before the answer says what is left."""
@@ -162,17 +163,17 @@ FLATTEN_NS_MAX = 15 * 1_000_000_000
 
 @command(FollowMarket)
 def follow(engine: Engine, command: FollowMarket, who: str) -> Pending:
-    """Have an account hear a market, or no more; it survives a restart. Raises BadInput."""
+    """Have an account receive a market, or no more; it survives a restart. Raises BadInput."""
     runner, name = runner_of(engine, command.account), command.instrument
     followed = engine.followed.setdefault(runner.account, {})
     text = f"{name} is followed at {command.account} until you leave it or it is resolved"
     if not command.on:
         followed.pop(name, None)
-        text = f"{name} is not followed any more: it is heard while a bot or an order needs it"
+        text = f"{name} is not followed any more: it is received while a bot or an order needs it"
     else:
         market = engine.accounts.venues.markets.get(name.partition(":")[0])
         if name not in runner.desk.cache.views and not (market and market.may_be(name)):
-            raise BadInput(f"{name} is no market that can be heard here")
+            raise BadInput(f"{name} is no market that can be received here")
         if name not in followed and len(followed) >= FOLLOWED_MAX:
             raise BadInput(
                 f"{FOLLOWED_MAX} markets are followed at {command.account}: leave one first"
@@ -196,7 +197,7 @@ class Flattening(msgspec.Struct):
     since_ns: int
     told: Answered
     touched: dict[InstrumentId, int] = {}
-    wished_ns: int = 0
+    retreated_ns: int = 0
 
 
 @part
@@ -221,7 +222,7 @@ class Flattener:
         if any(one.runner is runner and one.instrument == name for one in self._asked):
             raise BadInput(f"{name} is being closed already")
         if view is None or view.closed or not view.trusted:
-            raise BadInput(f"no trusted book of {name} is heard: nothing is sold unseen")
+            raise BadInput(f"no trusted book of {name} is received: nothing is sold unseen")
         if not executor.healthy:
             raise BadInput(f"{asked.account} places nothing now: {'; '.join(executor.reasons)}")
         now_ns = self._engine.clock.now_ns()
@@ -247,11 +248,11 @@ class Flattener:
                 desk.receive(Withdrawn(one.runner.account, MANUAL, name), now_ns)
                 one.runner.settle(now_ns)
                 one.told(not left, said)
-            elif now_ns - one.wished_ns >= RETREAT_EVERY_NS:
-                one.wished_ns = now_ns
-                wish = way_out(desk, name, MANUAL, now_ns, slip=one.slip, touched=one.touched)
-                if wish is not None:
-                    desk.wish(wish, now_ns)
+            elif now_ns - one.retreated_ns >= RETREAT_EVERY_NS:
+                one.retreated_ns = now_ns
+                target = way_out(desk, name, MANUAL, now_ns, slip=one.slip, touched=one.touched)
+                if target is not None:
+                    desk.set_target(target, now_ns)
                     one.runner.settle(now_ns)
 
     def _said(self, one: Flattening, left: int) -> str:
@@ -266,5 +267,5 @@ class Flattener:
         residuals, denied = executor.explain(one.instrument)
         why = [str(denied.reason)] if denied is not None else []
         why += dict.fromkeys(str(residual.reason) for residual in residuals)
-        reason = ", ".join(why).replace("_", " ") or "the market is closed or not heard any more"
+        reason = ", ".join(why).replace("_", " ") or "the market is closed or not received any more"
         return f"{rest} of {size} in {one.instrument} are left, within {cap}: {reason}"

@@ -28,7 +28,7 @@ from storage.jobs import (
 )
 
 # A recording listens where the venue's plug-in says: at a connection of its own, or as one more
-# that wants markets beside the accounts, which keeps them heard while no bot does.
+# that wants markets beside the accounts, which keeps them received while no bot does.
 
 
 def venue_of(instruments: Sequence[str]) -> str:
@@ -58,7 +58,7 @@ def known(engine: Engine, asked: Sequence[str]) -> set[str]:
     accounts = engine.settings.document.accounts.values()
     if market.shared and not any(one.venue == venue for one in accounts):
         raise BadInput(
-            f"no account is at {plugins()[venue].title}, so nothing is heard there: add a paper "
+            f"no account is at {plugins()[venue].title}, so nothing is received there: add a paper "
             f"account with venue {venue} under Settings, apply it, then record"
         )
     views = [
@@ -133,7 +133,7 @@ class Recordings:
 
     @command(StopRecording)
     def stop(self, command: StopRecording, who: str) -> Pending:
-        """End a recording; answered when everything heard is in a file."""
+        """End a recording; answered when everything received is in a file."""
         recording = self._running.get(command.name)
         if recording is None:
             running = ", ".join(sorted(self._running)) or "none"

@@ -28,7 +28,7 @@ from engine.errors import BadInput
 from engine.executor.wallet import WalletOperation
 from engine.live.commands.registry import Pending, command, part, runner_of
 from engine.live.engine import Engine
-from engine.live.proof import deafen, listen
+from engine.live.proof import listen, unlisten
 from engine.runtime.account_runner import AccountRunner
 
 ANSWER_NS_MAX = 25 * 1_000_000_000
@@ -52,14 +52,14 @@ class WalletRequest(msgspec.Struct):
     moved: dict[str, int] = {}
     """Cash that moved for the instrument since it was asked for, by transaction."""
 
-    def hear(self, event: Event) -> None:
+    def receive(self, event: Event) -> None:
         """Take the venue's words about it."""
         if isinstance(event, OperationMoved) and event.operation == self.number:
             if event.state is OperationState.FAILED:
                 self.failed = event.reason
         elif isinstance(event, RedemptionsListed):
             for one in (*event.redemptions, *event.conversions):
-                self.hear(one)
+                self.receive(one)
         elif isinstance(event, TokensRedeemed | PairsConverted):
             young = event.at_ns >= self.since_ns - STAMPS_NS
             if young and event.instrument == self.instrument and _is_of(self.asked, event):
@@ -136,7 +136,7 @@ class Wallets:
         instrument = None if isinstance(asked, ApproveTrading) else asked.instrument
         request = WalletRequest(runner, asked, made, words, now_ns, told, instrument)
         self._asked.append(request)
-        listen(runner, f"operation {made}", request.hear)
+        listen(runner, f"operation {made}", request.receive)
         return pending
 
     def watch(self, now_ns: int) -> None:
@@ -147,7 +147,7 @@ class Wallets:
             if standing is not None and not late:
                 continue
             self._asked.remove(request)
-            deafen(request.runner, f"operation {request.number}")
+            unlisten(request.runner, f"operation {request.number}")
             request.told(*_said(request, standing))
 
 

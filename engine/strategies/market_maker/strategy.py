@@ -396,9 +396,10 @@ class MarketMaker:
         self._learned: dict[str, Learned] = {}
         self._markets: dict[str, MarketState] = {}
 
-    # -- hearing -----------------------------------------------------------------------------------
+    # -- receiving
+    # -----------------------------------------------------------------------------------
 
-    def hear(self, event: Event, now_ns: int) -> bool:
+    def receive(self, event: Event, now_ns: int) -> bool:
         """Take an event into the indicators. True = evaluate the instrument soon."""
         if isinstance(event, TradePrinted):
             learn_trade(self._learned_of(event.instrument), event, now_ns)

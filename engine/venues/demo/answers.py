@@ -2,7 +2,7 @@
 
 A request the exchange's mode forbids had no effect: a place is ModeChanged, then OrderNotSent;
 everything else raises VenueClosed for the caller to answer. A cancel's success is told by its reply
-alone; the exchange's own report of it is left out, so that it is not heard twice.
+alone; the exchange's own report of it is left out, so that it is not received twice.
 """
 
 from __future__ import annotations
@@ -296,7 +296,7 @@ class Answers:
 
     # -- reports -----------------------------------------------------------------------------------
 
-    def heard(self, report: AnyReport) -> VenueEvent | None:
+    def received(self, report: AnyReport) -> VenueEvent | None:
         """Return what a report means for the engine; None = nothing it does not know already."""
         match report:
             case Filled():

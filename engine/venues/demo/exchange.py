@@ -90,7 +90,7 @@ class MarketLife:
         )
 
     def opening(self) -> list[Event]:
-        """Return what a newcomer must hear to know every market as it stands."""
+        """Return what a newcomer must receive to know every market as it stands."""
         events: list[Event] = []
         for name, market in self._desk.markets.items():
             events.append(InstrumentListed(instrument=market.instrument))
@@ -534,7 +534,7 @@ class DemoExchange:
     # -- what is said ------------------------------------------------------------------------------
 
     def opening(self) -> list[Event]:
-        """Return what a new listener must hear to know every market as it stands."""
+        """Return what a new listener must receive to know every market as it stands."""
         return self.listing.opening()
 
     def take_public(self) -> list[Stamped]:

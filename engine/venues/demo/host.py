@@ -92,7 +92,7 @@ class DemoHost:
 
     @staticmethod
     def _drop_told(exchange: DemoExchange) -> None:
-        """Forget what nobody was connected to hear: customers ask when they come back."""
+        """Forget what nobody was connected to receive: customers ask when they come back."""
         exchange.take_public()
         for account in exchange.outbox.reports:
             exchange.take(account)
@@ -131,25 +131,25 @@ class DemoHost:
             self._keep(Reached(at_ns=now_ns))
 
     def advance(self, now_ns: int) -> tuple[list[Stamped], dict[AccountId, list[VenueEvent]]]:
-        """Let time pass; return public events, and what each account must hear."""
+        """Let time pass; return public events, and what each account must receive."""
         exchange = self.exchange
         if now_ns > exchange.now_ns:
             exchange.advance(now_ns)
-        heard: dict[AccountId, list[VenueEvent]] = {}
+        received: dict[AccountId, list[VenueEvent]] = {}
         for account, waiting in exchange.outbox.reports.items():
             if waiting:
                 answers = self._inputs.answers(account)
-                told = [answers.heard(report) for _, report in exchange.take(account)]
+                told = [answers.received(report) for _, report in exchange.take(account)]
                 events = [event for event in told if event is not None]
                 if events:
-                    heard[account] = events
-        if heard or now_ns - self._reached_ns >= S:
+                    received[account] = events
+        if received or now_ns - self._reached_ns >= S:
             self.tell(exchange.now_ns)
         if self._log_bytes >= ROLL_BYTES or now_ns - self._rolled_ns >= ROLL_NS:
             public = exchange.take_public()
             self.roll()
-            return public, heard
-        return exchange.take_public(), heard
+            return public, received
+        return exchange.take_public(), received
 
     def answers_of(self, account: AccountId, now_ns: int) -> Inputs:
         """Prepare to answer a question of an account. Raises AuthRefused where it has none."""

@@ -133,11 +133,11 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
     pending: int
 
 
-# -- reports: what a customer hears without asking -------------------------------------------------
+# -- reports: what a customer gets without asking --------------------------------------------------
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
-    """Base of everything a customer hears."""
+    """Base of everything a customer receives."""
 
 
 class Placed(Report, frozen=True, kw_only=True, gc=False):

@@ -64,11 +64,11 @@ class DemoMarketData(MarketData):
         """True once a stream puts the market into the journal and among the ticks."""
 
     def begin(self, services: Services, runners: list[AccountRunner]) -> list[Stream]:
-        """Hear the market once for all accounts of a start."""
+        """Receive the market once for all accounts of a start."""
         return [self._stream(services, list(runners))]
 
     def join(self, services: Services, runner: AccountRunner) -> list[Stream]:
-        """Hear it again: the account needs it as it stands, the others must not hear it twice."""
+        """Ask for it again: the account needs it as it stands, the others must not get it twice."""
         return [self._stream(services, [runner])]
 
     def _stream(self, services: Services, runners: list[AccountRunner]) -> Stream:
@@ -167,7 +167,7 @@ class DemoSource:
         self._market = market
 
     async def tell(self, recording: LiveRecording) -> None:
-        """Let a recording hear the exchange until cancelled."""
+        """Let a recording receive the exchange until cancelled."""
         stream = MarketStream(self._services, lambda: [recording], kept=False)
         await stream.run(self._market)
 

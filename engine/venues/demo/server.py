@@ -72,7 +72,7 @@ RouteHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Listener:
-    """One WebSocket and the frames that wait for it. `account` None = it hears the market."""
+    """One WebSocket and the frames that wait for it. `account` None = it receives the market."""
 
     def __init__(self, account: AccountId | None) -> None:
         self.account = account
@@ -118,7 +118,7 @@ class DemoServer:
             await asyncio.sleep(STEP_S)
 
     def _step(self, now_ns: int) -> None:
-        public, heard = self._host.advance(self._host.moment(now_ns))
+        public, received = self._host.advance(self._host.moment(now_ns))
         pulse = now_ns >= self._pulse_ns
         if pulse:
             self._pulse_ns = now_ns + PULSE_NS
@@ -131,7 +131,7 @@ class DemoServer:
             for listener in self._listeners.values():
                 if listener.account is not None:
                     listener.say(frame)
-        for account, told in heard.items():
+        for account, told in received.items():
             self._say(account, wire.pack(wire.ExchangeUserFrame(at_ns=now_ns, events=tuple(told))))
 
     def _say(self, account: AccountId | None, frame: bytes) -> None:

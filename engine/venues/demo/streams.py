@@ -1,9 +1,10 @@
 """The demo exchange's two streams, from frames to the shells, for as long as the engine lives.
 
-The market's is public: it names no account, and a paper account hears nothing else. A broken stream
-is said at once (nothing is placed while blind), then tried again. After the stream of an account
-was away, its executor starts over: everything is asked before anything is placed. A frame holds our
-own events, which tape and journal have as what each account was given: it is not taped itself.
+The market's is public: it names no account, and a paper account receives nothing else. A broken
+stream is said at once (nothing is placed while blind), then tried again. After the stream of an
+account was away, its executor starts over: everything is asked before anything is placed. A frame
+holds our own events, which tape and journal have as what each account was given: it is not taped
+itself.
 """
 
 from __future__ import annotations
@@ -56,13 +57,13 @@ class MarketStream:
         kept: bool = True,
     ) -> None:
         self._services = services
-        self._meter = services.meter if kept else Meter()  # what is heard twice counts once
+        self._meter = services.meter if kept else Meter()  # what is received twice counts once
         self._runners = runners
         self._kept = kept
         self._open: dict[InstrumentId, None] = {}
         self._lasting: dict[tuple[str, str], Event] = {}
         self.connected = False
-        self.heard_ns = 0
+        self.received_ns = 0
 
     async def run(self, market: DemoMarket) -> None:
         """Listen until cancelled."""
@@ -81,7 +82,7 @@ class MarketStream:
     def _take(self, raw: bytes) -> None:
         now_ns = self._services.clock.now_ns()
         events: tuple[Event, ...] = wire.unpack_market(raw).events
-        self.heard_ns = now_ns
+        self.received_ns = now_ns
         if not self.connected:
             self.connected = True
             events = (FeedRestored(feed=FEED, instrument=None), *events)

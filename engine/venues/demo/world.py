@@ -135,9 +135,9 @@ class Takers:
         self,
         customer: AccountId,
         market: ExchangeMarket,
-        wish: tuple[bool, int, int, bool],
+        intent: tuple[bool, int, int, bool],
     ) -> None:
-        up, level, size, sells = wish
+        up, level, size, sells = intent
         instrument = market.instrument
         level = min(max(level, instrument.tick), market.one - instrument.tick)
         leg = Leg.YES if up is not sells else Leg.NO

@@ -1,6 +1,6 @@
 """The paper venue: one account over any feed, behind the door of a simulated venue.
 
-It wraps the feed it hears: the recorded book is the venue's book, prints are what fills resting
+It wraps the feed it receives: the recorded book is the venue's book, prints are what fills resting
 orders, displayed size is what takers get. Two laws hold whatever the settings:
 
 1. Maker fills ≤ taped volume at or through the price since the order was live (a trade of unknown
@@ -8,8 +8,9 @@ orders, displayed size is what takers get. Two laws hold whatever the settings:
 2. Taker fills ≤ displayed size less what we already took, until the feed refreshes the level.
 
 Time has three parts: a request reaches the venue after its latency, where the state of that moment
-decides; what it causes is heard after the feed latency. Of equal moments the first made goes first,
-so requests act in the order of their numbers. Without latencies everything happens in the call.
+decides; what it causes is received after the feed latency. Of equal moments the first made goes
+first, so requests act in the order of their numbers. Without latencies everything happens in the
+call.
 """
 
 from __future__ import annotations
@@ -386,7 +387,7 @@ class PaperVenue:
         self._feed_ns = settings.feed_latency_ms * NS_PER_MS
         self._out: list[VenueOutput] = []
         self._markets = self._floor.markets
-        self._hears: dict[type[Event], Callable[[Any, int], None]] = {
+        self._receives: dict[type[Event], Callable[[Any, int], None]] = {
             BookChanged: self.changed,
             BookReplaced: self._replaced,
             TradePrinted: self._printed,
@@ -429,14 +430,14 @@ class PaperVenue:
             self._arrive(request, now_ns)
         return self._take_out()
 
-    def hear(self, event: Event, now_ns: int) -> list[VenueOutput]:
+    def receive(self, event: Event, now_ns: int) -> list[VenueOutput]:
         """Take a market event; what is due by now happens before it. Others are ignored."""
         heap = self._agenda.heap
         if heap and heap[0][0] <= now_ns:
             self._run(now_ns)
-        heard = self._hears.get(type(event))
-        if heard is not None:
-            heard(event, now_ns)
+        received = self._receives.get(type(event))
+        if received is not None:
+            received(event, now_ns)
         return self._take_out()
 
     def changed(self, event: BookChanged, now_ns: int) -> None:
@@ -507,7 +508,7 @@ class PaperVenue:
         return out
 
     def _hand_out(self, output: VenueOutput, now_ns: int) -> None:
-        """Let us hear of something now, or after the feed latency."""
+        """Report something now, or after the feed latency."""
         if self._feed_ns:
             self._agenda.push(now_ns + self._feed_ns, PaperDue.DELIVERS, output)
         else:

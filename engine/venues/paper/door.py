@@ -1,7 +1,7 @@
 """The door of a paper venue: what the sender awaits, and who holds what was asked until it is due.
 
 A simulated venue answers when its own time has come. The gateway's requests are kept, so that the
-venue hears the very same, in the order they left.
+venue receives the very same, in the order they left.
 """
 
 from __future__ import annotations

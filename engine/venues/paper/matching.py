@@ -1,7 +1,7 @@
 """The floor of the paper venue: open orders, fills, settlement, markets that open and close.
 
 Every method happens *now* at the venue and returns the events it caused, in order. The caller
-(`core`) decides when a request arrives and when its events are heard.
+(`core`) decides when a request arrives and when its events are received.
 
 Where the book moves through a resting order without a print (best ask at or below our bid), nothing
 fills: maker fills need taped volume at or through the price, whatever the model. The first print

@@ -41,11 +41,11 @@ class PaperRunner(AccountRunner):
 
     def market(self, events: Iterable[Event], now_ns: int) -> None:
         told = tuple(events)
-        heard = False
+        received = False
         for event in told:
-            heard |= self._hear(self.paper.hear(event, now_ns), now_ns)
+            received |= self._receive(self.paper.receive(event, now_ns), now_ns)
         super().market(told, now_ns)
-        if heard:
+        if received:
             self.settle(now_ns)
         self._arm_paper()
 
@@ -54,16 +54,16 @@ class PaperRunner(AccountRunner):
         self._advance_paper()
         super().tick()
 
-    def _hear(self, outputs: list[VenueOutput], now_ns: int) -> bool:
+    def _receive(self, outputs: list[VenueOutput], now_ns: int) -> bool:
         """Hand on what the venue says; True = call `settle`."""
-        heard = False
+        received = False
         for output in outputs:
             if type(output) is Reply:
                 self.door.answer(output)
             else:
                 self.deliver(output, now_ns)  # type: ignore[arg-type]
-                heard = True
-        return heard
+                received = True
+        return received
 
     def _asked(self) -> None:
         now_ns = self._clock.now_ns()
@@ -98,7 +98,7 @@ class PaperRunner(AccountRunner):
         if (
             due_ns is not None
             and due_ns <= now_ns
-            and self._hear(self.paper.advance(now_ns), now_ns)
+            and self._receive(self.paper.advance(now_ns), now_ns)
         ):
             self.settle(now_ns)
         self._arm_paper()

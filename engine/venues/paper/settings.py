@@ -48,7 +48,7 @@ class PaperSettings(Settings):
     cancel_latency_ms: Milliseconds = 150
     """From our decision until a cancel or a question is answered by the venue."""
     feed_latency_ms: Milliseconds = 0
-    """From something happening at the venue until we hear of it."""
+    """From something happening at the venue until we receive it."""
     taker_delay_ms: Milliseconds = 0
     """Held back on top of `Instrument.taker_delay_ns`, which is 250 ms where the venue delays."""
     settle_delay_ms: Milliseconds = 2_000

@@ -44,7 +44,7 @@ class MarketVoice:
         self._prints: dict[InstrumentId, list[tuple[str, dict[str, Any]]]] = {}
         self.batches = 0
 
-    def hear(self, event: Event, at_ns: int) -> None:
+    def receive(self, event: Event, at_ns: int) -> None:
         """Take one public event."""
         stamp = str(at_ns // MS)
         match event:

@@ -132,7 +132,7 @@ class Venue:
         exchange = self.exchange
         while public := exchange.take_public():
             for at_ns, event in public:
-                self.market_voice.hear(event, at_ns)
+                self.market_voice.receive(event, at_ns)
                 instrument = getattr(event, "instrument", None)
                 if isinstance(instrument, str):
                     self._touched.add(InstrumentId(instrument))

@@ -83,7 +83,7 @@ class Prices:
             try:
                 async for message in ws:
                     if message.type is WSMsgType.TEXT and message.data != "PING":
-                        await self._hear(ws, name, message.data, asked)
+                        await self._receive(ws, name, message.data, asked)
             finally:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
@@ -91,7 +91,7 @@ class Prices:
 
         return serve
 
-    async def _hear(
+    async def _receive(
         self, ws: web.WebSocketResponse, name: str, text: str, asked: list[Any]
     ) -> None:
         frame = json.loads(text)

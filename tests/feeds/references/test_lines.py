@@ -13,7 +13,7 @@ from engine.feeds.counts import FeedCounts
 from engine.feeds.references import lines
 from engine.feeds.references.lines import ReferenceHosts, ReferenceLines
 from tests.fakes.polymarket.server import Served, serving
-from tests.venues.polymarket.market.heard import until
+from tests.venues.polymarket.market.received import until
 
 KEYS = (
     "binance:btcusdt",
@@ -25,7 +25,7 @@ KEYS = (
 
 
 @contextlib.asynccontextmanager
-async def hearing(
+async def receiving(
     key: tuple[str, str, str] | None = None,
 ) -> AsyncIterator[tuple[Served, ReferenceLines, list[Any], FeedCounts]]:
     async with serving() as served:
@@ -52,8 +52,8 @@ async def hearing(
             await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_every_source_is_heard_and_nothing_is_unreadable() -> None:
-    async with hearing() as (_, made, events, counts):
+async def test_every_source_is_received_and_nothing_is_unreadable() -> None:
+    async with receiving() as (_, made, events, counts):
         made.want(KEYS)
         await until(lambda: {e.key for e in events} == set(KEYS), "each of them tells a price")
         assert not counts.anomalies
@@ -62,7 +62,7 @@ async def test_every_source_is_heard_and_nothing_is_unreadable() -> None:
 
 
 async def test_two_relays_of_one_oracle_tell_each_price_once() -> None:
-    async with hearing(("key", "secret", "pass")) as (served, made, events, _):
+    async with receiving(("key", "secret", "pass")) as (served, made, events, _):
         made.want(["chainlink:btc/usd"])
         await until(lambda: len(events) >= 3, "prices come")
         stamps = [event.exchange_ns for event in events]
@@ -71,7 +71,7 @@ async def test_two_relays_of_one_oracle_tell_each_price_once() -> None:
 
 
 async def test_the_newer_relay_alone_is_enough() -> None:
-    async with hearing(("key", "secret", "pass")) as (served, made, events, _):
+    async with receiving(("key", "secret", "pass")) as (served, made, events, _):
         served.prices.silent.add("rtds")
         made.want(["chainlink-twap30:btc/usd"])
         await until(lambda: events, "the other relay answers")
@@ -79,7 +79,7 @@ async def test_the_newer_relay_alone_is_enough() -> None:
 
 
 async def test_without_a_key_the_newer_relay_is_not_asked() -> None:
-    async with hearing() as (served, made, events, _):
+    async with receiving() as (served, made, events, _):
         made.want(["chainlink:btc/usd"])
         await until(lambda: events, "the older relay answers")
         assert {name for name, _ in served.prices.asked} == {"rtds"}
@@ -87,18 +87,18 @@ async def test_without_a_key_the_newer_relay_is_not_asked() -> None:
 
 async def test_a_silent_oracle_is_missing_in_words(monkeypatch: Any) -> None:
     monkeypatch.setattr(lines, "STALE_NS", 300_000_000)
-    async with hearing() as (served, made, _, _):
+    async with receiving() as (served, made, _, _):
         served.prices.silent.add("rtds")
         made.want(["chainlink:btc/usd", "gold:xau"])
         await until(lambda: len(made.missing(time.time_ns())) == 2, "both are missing")
-        assert made.missing(time.time_ns())["gold:xau"] == "no source named 'gold' is heard here"
+        assert made.missing(time.time_ns())["gold:xau"] == "no source named 'gold' is received here"
         assert made.ages_ms(time.time_ns())["chainlink:btc/usd"] is None
 
 
-async def test_what_nobody_wants_any_more_is_not_heard() -> None:
-    async with hearing() as (_, made, events, _):
+async def test_what_nobody_wants_any_more_is_not_received() -> None:
+    async with receiving() as (_, made, events, _):
         made.want(["binance:btcusdt"])
-        await until(lambda: events, "it is heard")
+        await until(lambda: events, "it is received")
         made.want([])
         assert made._lines == {}
         assert made.ages_ms(time.time_ns()) == {}

@@ -30,8 +30,8 @@ def priced(at_s: int, price_e8: int = 7, key: str = KEY) -> ReferencePriced:
 def test_the_mean_at_the_start_is_the_strike(listed_first: bool) -> None:
     strikes = Strikes()
     told = strikes.watch(window(), SOURCE) if listed_first else []
-    told += strikes.hear(priced(START_S - 1, 6)) + strikes.hear(priced(START_S, 7))
-    told += strikes.hear(priced(START_S + 1, 8))
+    told += strikes.receive(priced(START_S - 1, 6)) + strikes.receive(priced(START_S, 7))
+    told += strikes.receive(priced(START_S + 1, 8))
     told += [] if listed_first else strikes.watch(window(), SOURCE)
     assert [type(one) for one in told] == [StrikeProven]
     assert told[0].strike_e8 == 7
@@ -41,9 +41,9 @@ def test_the_mean_at_the_start_is_the_strike(listed_first: bool) -> None:
 def test_without_a_point_at_the_very_start_there_is_no_strike() -> None:
     strikes = Strikes()
     assert strikes.watch(window(), SOURCE) == []
-    assert strikes.hear(priced(START_S + 1)) == []
-    assert strikes.hear(priced(START_S, key="chainlink:btc/usd")) == []
-    assert strikes.hear(priced(START_S, key="chainlink-twap60:btc/usd")) == []
+    assert strikes.receive(priced(START_S + 1)) == []
+    assert strikes.receive(priced(START_S, key="chainlink:btc/usd")) == []
+    assert strikes.receive(priced(START_S, key="chainlink-twap60:btc/usd")) == []
 
 
 @pytest.mark.parametrize(
@@ -72,9 +72,9 @@ def test_a_market_without_a_window_has_no_strike() -> None:
 
 def test_an_hours_strike_is_the_open_of_the_candle_that_began_with_it() -> None:
     strikes, hour = Strikes(), window("btc-updown-1h", HOUR_S)
-    assert strikes.hear(priced(HOUR_S - 3_600, 6, OPEN)) == []
+    assert strikes.receive(priced(HOUR_S - 3_600, 6, OPEN)) == []
     assert strikes.watch(hour, CANDLE) == []
-    assert strikes.hear(priced(HOUR_S, 8, "binance:btcusdt")) == []
-    (told,) = strikes.hear(priced(HOUR_S, 7, OPEN))
+    assert strikes.receive(priced(HOUR_S, 8, "binance:btcusdt")) == []
+    (told,) = strikes.receive(priced(HOUR_S, 7, OPEN))
     assert told.strike_e8 == 7
     assert told.provenance == f"{OPEN} stamped {HOUR_S} s, the start of the window"

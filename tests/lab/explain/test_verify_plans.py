@@ -96,7 +96,7 @@ def test_an_order_nobody_could_find_ends_in_the_telling_when_it_ended_in_life(ri
     assert again.ledger.cash_free_micro == rig.executor.ledger.cash_free_micro
 
 
-def test_an_order_of_an_earlier_life_counts_for_its_bot_before_that_wishes_again(rig: Rig) -> None:
+def test_an_order_of_an_earlier_life_counts_for_its_bot_before_that_intents_again(rig: Rig) -> None:
     order = rig.build.order(1)
     rig.executor.recover([order], rig.now)
     assert rig.executor.gate.exposure.bot_micro(order.bot) > 0

@@ -62,7 +62,7 @@ def test_a_record_that_was_decided_otherwise_is_named(past: Config, journal: Jou
     assert found.sentence().startswith("IT DIFFERS: record")
 
 
-def test_a_report_that_was_heard_otherwise_is_found_by_what_follows(
+def test_a_report_that_was_received_otherwise_is_found_by_what_follows(
     past: Config, journal: Journal
 ) -> None:
     """The venue's word is an input: a changed one shows in the first decision it changes."""

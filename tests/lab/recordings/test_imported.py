@@ -115,10 +115,10 @@ def test_a_torn_recording_is_told_to_its_tear_from_its_import_too(day: Path, fol
     day.write_bytes(day.read_bytes()[:-200])
 
     def to_its_tear(recording: Recording) -> tuple[Told, str]:
-        heard: Told = []
+        received: Told = []
         with pytest.raises(BadInput) as torn:
-            heard.extend(recording.events())
-        return heard, str(torn.value)
+            received.extend(recording.events())
+        return received, str(torn.value)
 
     first = to_its_tear(open_recording(day, imports=folder))
     again = open_recording(day, imports=folder)

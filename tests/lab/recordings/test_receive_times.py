@@ -114,12 +114,12 @@ def test_what_is_held_is_told_before_the_recording_is_said_to_be_torn() -> None:
         yield frame(1, 1, off_ns=YEAR)
         raise BadInput("torn")
 
-    heard = []
+    received = []
     frames = ReceiveTimes(RecordingStats()).told(lines())
-    heard += [next(frames)[1] - BASE, next(frames)[1] - BASE]
+    received += [next(frames)[1] - BASE, next(frames)[1] - BASE]
     with pytest.raises(BadInput, match="torn"):
         next(frames)
-    assert heard == [0, S]
+    assert received == [0, S]
 
 
 def test_recorder_whose_clock_is_wrong_throughout_is_read_by_the_stamps_within_bounds() -> None:

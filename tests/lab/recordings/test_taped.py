@@ -90,14 +90,14 @@ class Desk:
 
 
 @pytest.fixture(scope="session")
-def heard(tape: Path) -> Timed:
+def received(tape: Path) -> Timed:
     return list(open_recording(tape).events())
 
 
 @pytest.fixture
-def desk(tmp_path: Path, heard: Timed) -> Desk:
-    listed = [event.instrument.id for _, event in heard if isinstance(event, InstrumentListed)]
-    return Desk(tmp_path / "recordings" / "day", listed, heard[0][0])
+def desk(tmp_path: Path, received: Timed) -> Desk:
+    listed = [event.instrument.id for _, event in received if isinstance(event, InstrumentListed)]
+    return Desk(tmp_path / "recordings" / "day", listed, received[0][0])
 
 
 def played(folder: Path) -> tuple[Timed, TapedRecording]:
@@ -107,28 +107,28 @@ def played(folder: Path) -> tuple[Timed, TapedRecording]:
 
 
 def of_ours(event: Event) -> bool:
-    """Say whether it is a loss of our own stream; the recording that is heard has some, too."""
+    """Say whether it is a loss of our own stream; the recording that is received has some, too."""
     return isinstance(event, FeedLost) and event.feed == "demo"
 
 
-async def test_what_was_heard_is_read_back_with_its_times(desk: Desk, heard: Timed) -> None:
-    recording = await desk.record(heard)
+async def test_what_was_received_is_read_back_with_its_times(desk: Desk, received: Timed) -> None:
+    recording = await desk.record(received)
     back, read = played(desk.folder)
     assert back[0][1] == FeedRestored(feed="demo", instrument=None)
-    assert back[1:] == heard
+    assert back[1:] == received
     assert desk.ends == [(RecordingState.STOPPED, "stopped by ann")]
     figures = recording.figures()
-    assert figures.events == len(heard) + 1 == read.stats.events
-    assert (figures.first_ns, figures.last_ns) == (heard[0][0], heard[-1][0])
+    assert figures.events == len(received) + 1 == read.stats.events
+    assert (figures.first_ns, figures.last_ns) == (received[0][0], received[-1][0])
     assert figures.bytes == read.stats.bytes_total == read.stats.bytes_read
-    assert read.stats.gaps == figures.gaps == sum(isinstance(e, FeedLost) for _, e in heard)
+    assert read.stats.gaps == figures.gaps == sum(isinstance(e, FeedLost) for _, e in received)
     assert read.stats.anomalies == {}
 
 
-async def test_a_replay_of_our_recording_is_the_replay_of_what_was_heard(
-    desk: Desk, heard: Timed, tape: Path, tmp_path: Path
+async def test_a_replay_of_our_recording_is_the_replay_of_what_was_received(
+    desk: Desk, received: Timed, tape: Path, tmp_path: Path
 ) -> None:
-    await desk.record(heard)
+    await desk.record(received)
 
     def digest(path: Path) -> tuple[str, int]:
         options = ReplayOptions(
@@ -144,10 +144,10 @@ async def test_a_replay_of_our_recording_is_the_replay_of_what_was_heard(
     assert ours[1] > 0
 
 
-async def test_only_what_is_wanted_is_written(desk: Desk, heard: Timed) -> None:
+async def test_only_what_is_wanted_is_written(desk: Desk, received: Timed) -> None:
     first, second = desk.instruments
     desk.instruments = (first,)
-    await desk.record(heard)
+    await desk.record(received)
     names = {
         event.instrument.id if isinstance(event, InstrumentListed) else event.instrument
         for _, event in played(desk.folder)[0]
@@ -156,45 +156,49 @@ async def test_only_what_is_wanted_is_written(desk: Desk, heard: Timed) -> None:
     assert second not in names
 
 
-async def test_a_series_takes_its_instruments_as_they_are_listed(desk: Desk, heard: Timed) -> None:
+async def test_a_series_takes_its_instruments_as_they_are_listed(
+    desk: Desk, received: Timed
+) -> None:
     [series] = {
-        event.instrument.series for _, event in heard if isinstance(event, InstrumentListed)
+        event.instrument.series for _, event in received if isinstance(event, InstrumentListed)
     }
     desk.instruments = (series,)
-    await desk.record(heard)
-    assert played(desk.folder)[0][1:] == heard
+    await desk.record(received)
+    assert played(desk.folder)[0][1:] == received
 
 
-async def test_an_engine_that_ends_leaves_a_gap_that_is_told(desk: Desk, heard: Timed) -> None:
-    half = len(heard) // 2
-    await desk.record(heard[:half], stop=False)
+async def test_an_engine_that_ends_leaves_a_gap_that_is_told(desk: Desk, received: Timed) -> None:
+    half = len(received) // 2
+    await desk.record(received[:half], stop=False)
     assert desk.ends == [], "it is to go on"
-    listed = [(at, event) for at, event in heard[:half] if isinstance(event, InstrumentListed)]
+    listed = [(at, event) for at, event in received[:half] if isinstance(event, InstrumentListed)]
     desk.clock.advance(5 * S)
     again = [(desk.clock.now_ns(), event) for _, event in listed]
-    await desk.record(again + heard[half:], resumed=True)
+    await desk.record(again + received[half:], resumed=True)
     back, read = played(desk.folder)
     lost = next(n for n, (_, event) in enumerate(back) if of_ours(event))
-    assert back[lost] == (heard[half - 1][0], FeedLost(feed="demo", instrument=None, reason=GAP))
+    assert back[lost] == (received[half - 1][0], FeedLost(feed="demo", instrument=None, reason=GAP))
     assert isinstance(back[lost + 1][1], FeedRestored)
-    assert read.stats.gaps == 1 + sum(isinstance(event, FeedLost) for _, event in heard)
+    assert read.stats.gaps == 1 + sum(isinstance(event, FeedLost) for _, event in received)
     assert back[lost + 1][0] - back[lost][0] >= 5 * S
     assert read.stats.gap_ns >= 5 * S
     times = [at for at, _ in back]
     assert times == sorted(times)
 
 
-async def test_a_stream_that_breaks_is_a_gap(desk: Desk, heard: Timed) -> None:
-    half = len(heard) // 2
-    await desk.record(heard[:half], heard[half:])
+async def test_a_stream_that_breaks_is_a_gap(desk: Desk, received: Timed) -> None:
+    half = len(received) // 2
+    await desk.record(received[:half], received[half:])
     back, _ = played(desk.folder)
     [lost] = [event for _, event in back if of_ours(event)]
     assert "the stream broke" in lost.reason
 
 
-async def test_all_before_a_torn_end_is_told_and_the_end_is_named(desk: Desk, heard: Timed) -> None:
-    await desk.record(heard[:50], stop=False)
-    await desk.record(heard[50:], resumed=True)
+async def test_all_before_a_torn_end_is_told_and_the_end_is_named(
+    desk: Desk, received: Timed
+) -> None:
+    await desk.record(received[:50], stop=False)
+    await desk.record(received[50:], resumed=True)
     whole, _ = played(desk.folder)
     last = segments(desk.folder)[-1]
     last.write_bytes(last.read_bytes()[:-3])
@@ -207,21 +211,23 @@ async def test_all_before_a_torn_end_is_told_and_the_end_is_named(desk: Desk, he
 
 
 async def test_a_torn_segment_before_the_last_is_an_anomaly_and_a_gap(
-    desk: Desk, heard: Timed
+    desk: Desk, received: Timed
 ) -> None:
-    await desk.record(heard[:50], stop=False)
+    await desk.record(received[:50], stop=False)
     first = segments(desk.folder)[-1]
     with first.open("ab") as file:
         file.write(b"BLK1")
-    await desk.record(heard[50:], resumed=True)
+    await desk.record(received[50:], resumed=True)
     back, read = played(desk.folder)
-    assert [event for _, event in back if not of_ours(event)][-1] == heard[-1][1]
+    assert [event for _, event in back if not of_ours(event)][-1] == received[-1][1]
     assert read.stats.anomalies == {TORN: 1}
 
 
-async def test_a_flipped_byte_and_a_missing_segment_are_refused(desk: Desk, heard: Timed) -> None:
-    await desk.record(heard[:50], stop=False)
-    await desk.record(heard[50:], resumed=True)
+async def test_a_flipped_byte_and_a_missing_segment_are_refused(
+    desk: Desk, received: Timed
+) -> None:
+    await desk.record(received[:50], stop=False)
+    await desk.record(received[50:], resumed=True)
     first, second = segments(desk.folder)
     whole = second.read_bytes()
     second.write_bytes(whole[:-20] + bytes([whole[-20] ^ 1]) + whole[-19:])
@@ -234,10 +240,10 @@ async def test_a_flipped_byte_and_a_missing_segment_are_refused(desk: Desk, hear
 
 
 async def test_a_recording_ends_at_its_longest_time(
-    desk: Desk, heard: Timed, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, received: Timed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.runtime.recording.TIME_NS_MAX", 3_600 * S)
-    late = [(at + 3_600 * S, event) for at, event in heard]
+    late = [(at + 3_600 * S, event) for at, event in received]
     await desk.record(late)
     [(state, reason)] = desk.ends
     assert state is RecordingState.STOPPED
@@ -245,9 +251,9 @@ async def test_a_recording_ends_at_its_longest_time(
 
 
 async def test_limits_of_size_and_disk_are_told(
-    desk: Desk, heard: Timed, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, received: Timed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recording = await desk.record(heard)
+    recording = await desk.record(received)
     figures = recording.figures()
     assert recording.limit(figures) == ""
     monkeypatch.setattr("engine.runtime.recording.FREE_BYTES_MIN", 1 << 62)
@@ -257,13 +263,13 @@ async def test_limits_of_size_and_disk_are_told(
 
 
 async def test_a_folder_that_cannot_be_written_fails_the_recording_alone(
-    desk: Desk, heard: Timed
+    desk: Desk, received: Timed
 ) -> None:
     desk.folder.parent.parent.mkdir(exist_ok=True)
     desk.folder.parent.write_text("a file where the folder should be")
     recording = desk.recording()
     with pytest.raises(asyncio.CancelledError):
-        await recording.run(Said(desk.clock, heard))
+        await recording.run(Said(desk.clock, received))
     [(state, reason)] = desk.ends
     assert state is RecordingState.FAILED
     assert "cannot be used" in reason

@@ -180,7 +180,7 @@ def test_equity_points_are_thinned_and_the_last_is_kept(
     assert result.equity[-1][1] == result.equity_end_micro
 
 
-def test_wish_ends_with_its_market_and_nothing_is_left_open(
+def test_intent_ends_with_its_market_and_nothing_is_left_open(
     tape: Path, quoting: dict[str, str]
 ) -> None:
     replay = replay_of(open_recording(tape), quoting)

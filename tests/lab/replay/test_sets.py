@@ -77,14 +77,14 @@ def test_sets_read_the_raw_file_once_and_tell_how_far_they_are(
 ) -> None:
     sets = list(read_sets(written(tmp_path, a={}, b={}), base).values())
     config = Config(home=tmp_path / "home")
-    heard: list[Recording] = []
+    received: list[Recording] = []
     for expected in (None, int):
-        heard.clear()
-        play_sets(sets, config, processes=1, progress=lambda one, *_: heard.append(one))
-        assert len({id(one) for one in heard}) <= 1
+        received.clear()
+        play_sets(sets, config, processes=1, progress=lambda one, *_: received.append(one))
+        assert len({id(one) for one in received}) <= 1
         first = prepare(sets[0], config).recording
         assert first.stats.imported_ns is not None
-        for one in heard:
+        for one in received:
             assert type(one.stats.imported_ns) is (expected or type(None))
 
 

@@ -73,8 +73,8 @@ def _pending_is_settled(patch: Patch) -> None:
 def _planner(patch: Patch, keeps: Callable[[Any], bool]) -> None:
     plan = planning.plan
 
-    def blind(wish: Any, *, working: Any, **facts: Any) -> Any:
-        return plan(wish, working=[one for one in working if keeps(one)], **facts)
+    def blind(intent: Any, *, working: Any, **facts: Any) -> Any:
+        return plan(intent, working=[one for one in working if keeps(one)], **facts)
 
     patch.setattr(planning, "plan", blind)
 

@@ -79,7 +79,7 @@ class FollowDesk(TradingDesk):
 
         await self.until(look, f"it follows {names}")
 
-    def hear(self, *names: InstrumentId) -> None:
+    def receive(self, *names: InstrumentId) -> None:
         for name in names:
             book = BookReplaced(
                 instrument=name, bids=((4_800, 90 * SHARE),), asks=((5_200, 90 * SHARE),),
@@ -99,7 +99,7 @@ async def test_a_bot_trades_what_its_filter_finds_and_no_more_than_its_maximum(
         desk.lists(first=100.0, second=90.0, third=80.0)
         await desk.follows(FIRST, SECOND)
         assert {FIRST, SECOND} == set(wants_of(desk.engine, "demo", desk.engine.runners[DEMO])[0])
-        desk.hear(FIRST, SECOND, THIRD)
+        desk.receive(FIRST, SECOND, THIRD)
         assert set(desk.bot.cells) == {FIRST, SECOND}
         desk.lists(third=1_000.0)  # it ranks first now: those that are followed are not left
         await desk.follows(FIRST, SECOND)
@@ -113,14 +113,14 @@ async def test_what_left_the_filter_is_only_reduced(tmp_path: Path) -> None:
         desk.engine.runners[DEMO].desk.executor.ledger.move_cash(10**10)
         desk.lists(first=100.0, second=90.0)
         await desk.follows(FIRST, SECOND)
-        desk.hear(FIRST, SECOND)
+        desk.receive(FIRST, SECOND)
         engine, runner = desk.engine, desk.engine.runners[DEMO]
         ledger, now_ns = runner.desk.executor.ledger, engine.clock.now_ns()
         bought = Target(
             bot=MAKER, instrument=SECOND, position=20 * SHARE, limit_price=5_200,
             urgency=Urgency.CROSS, valid_until_ns=now_ns + 10**9,
         )  # fmt: skip
-        runner.desk.wish(bought, now_ns)
+        runner.desk.set_target(bought, now_ns)
         runner.settle(now_ns)
         await desk.until(lambda: ledger.holding(SECOND).position == 20 * SHARE, "it is bought")
         desk.bot.state = BotState.RUNNING

@@ -15,7 +15,7 @@ from storage.views.decision_history import every_plan, outcomes, timeline
 BOT, ONE, TWO = BotId("maker"), InstrumentId("demo:one"), InstrumentId("demo:two")
 
 
-def wish(number: int, bid: int) -> Quotes:
+def intent(number: int, bid: int) -> Quotes:
     return Quotes(
         bot=BOT, instrument=ONE, bids=((bid, 10),), valid_until_ns=10**12 + number, decision=number
     )
@@ -32,7 +32,7 @@ def said(number: int, outcome: str, *, bid: int | None = None, of: InstrumentId 
         build_up=(("fair", 0.5),),
         gates=(Gate("data_age_ms", outcome in ("quote", "hold"), 12_000.0, 5_000.0),),
         outcome=outcome,
-        intent=None if bid is None else wish(number, bid),
+        intent=None if bid is None else intent(number, bid),
     )
 
 
@@ -62,7 +62,7 @@ def path(tmp_path: Path) -> Path:
     return made
 
 
-def test_the_same_wish_stated_again_and_kept_is_one_stretch_with_its_span(path: Path) -> None:
+def test_the_same_intent_stated_again_and_kept_is_one_stretch_with_its_span(path: Path) -> None:
     told = [one for one in timeline(path, bot=BOT) if one.instrument == ONE]
     assert [(one.outcome, one.count, one.first_ns, one.last_ns) for one in told] == [
         ("quote", 1, 9_000, 9_000),
@@ -70,7 +70,7 @@ def test_the_same_wish_stated_again_and_kept_is_one_stretch_with_its_span(path: 
         ("quote", 2, 5_000, 6_000),
         ("quote", 3, 1_000, 4_000),
     ]
-    assert [one.wish.bids[0][0] for one in told if isinstance(one.wish, Quotes)] == [
+    assert [one.intent.bids[0][0] for one in told if isinstance(one.intent, Quotes)] == [
         4_100, 4_100, 4_000,
     ]  # fmt: skip
 

@@ -24,7 +24,7 @@ def led(make_stage: Any, **parameters: Any) -> Any:
             "basis_pairs_min": 10, "basis_lag_ms": 0, **parameters,
         }
     )  # fmt: skip
-    stage.hear(BookReplaced(instrument=stage.instrument.id, bids=(), asks=()), 0)
+    stage.receive(BookReplaced(instrument=stage.instrument.id, bids=(), asks=()), 0)
     stage.strike(60_050.0, 0)
     return stage
 
@@ -74,7 +74,7 @@ def test_a_basis_nobody_has_paired_for_long_is_not_believed(make_stage: Any) -> 
     stage = led(make_stage)
     told(stage, 0, 30)
     stage.restart()
-    # Both are heard again, but no reference is known of the oracle's moment: nothing is paired.
+    # Both are received again, but no reference is known of the oracle's moment: nothing is paired.
     stage.price(ORACLE, 60_090.0, 200 * S, 199 * S)
     stage.price(FAST, 60_000.0, 200 * S, 200 * S)
     assert stage.ask(200 * S).decision.outcome == "basis_ready"
@@ -92,7 +92,7 @@ def test_a_silence_within_the_window_is_not_covered_by_what_came_before(make_sta
     stage, now_ns = averaged(make_stage)
     stage.ask(now_ns)
     stage.restart()
-    # Nothing was heard between the seconds 199 and 270, and the price has moved meanwhile.
+    # Nothing was received between the seconds 199 and 270, and the price has moved meanwhile.
     for second in range(270, 275):
         now_ns = second * S
         stage.price(ORACLE, 60_250.0, now_ns, now_ns)
@@ -126,7 +126,7 @@ def test_a_window_is_quoted_only_by_the_oracle_of_its_strike(
 ) -> None:
     stage = led(make_stage, oracle=oracle, reference=oracle)
     window = msgspec.structs.replace(stage.instrument, series=series, strike_e8=60_000 * 10**8)
-    stage.hear(InstrumentListed(instrument=window), 0)
+    stage.receive(InstrumentListed(instrument=window), 0)
     for second in range(30):
         stage.price(oracle, 60_000.0 + second % 2, second * S, second * S)
     assert stage.ask(29 * S).decision.outcome == outcome
@@ -142,7 +142,7 @@ def test_every_term_of_a_fair_value_and_its_quotes_has_words(make_stage: Any) ->
             bids=((one * 49 // 100, 100 * lot),),
             asks=((one * 51 // 100, 100 * lot),),
         )
-        stage.hear(book, begins_s * S)
+        stage.receive(book, begins_s * S)
         decision = stage.ask(told(stage, begins_s, 30)).decision
     terms = {name for name, _ in (*decision.inputs, *decision.build_up)}
     assert {"realised_average", "basis_mean", "model", "lead_b_used", "width_markout"} <= terms

@@ -30,12 +30,15 @@ def test_near_the_stop_the_policy_decides(make_stage: Any, policy: str, regime: 
     ("break_it", "gate"),
     [
         (lambda s: setattr(s, "healthy", False), "healthy"),
-        (lambda s: s.hear(InstrumentClosed(instrument=s.instrument.id), 3 * S), "market_open"),
+        (lambda s: s.receive(InstrumentClosed(instrument=s.instrument.id), 3 * S), "market_open"),
         (
-            lambda s: s.hear(BookDistrusted(instrument=s.instrument.id, reason="hash"), 3 * S),
+            lambda s: s.receive(BookDistrusted(instrument=s.instrument.id, reason="hash"), 3 * S),
             "book_trusted",
         ),
-        (lambda s: s.hear(FeedLost(feed="ws", instrument=None, reason="x"), 3 * S), "book_trusted"),
+        (
+            lambda s: s.receive(FeedLost(feed="ws", instrument=None, reason="x"), 3 * S),
+            "book_trusted",
+        ),
         (lambda s: s.book(4900, None, 3 * S), "two_sided"),
         (lambda s: s.book(5000, 5000, 3 * S), "uncrossed"),
         (lambda s: s.book(9700, 9800, 3 * S), "price_in_range"),
@@ -110,7 +113,7 @@ def trade(stage: Any, side: Side, shares: int, now_ns: int) -> None:
     event = TradePrinted(
         instrument=stage.instrument.id, price=5000, size=shares * SHARE, aggressor=side
     )
-    assert stage.hear(event, now_ns)
+    assert stage.receive(event, now_ns)
 
 
 def test_one_sided_flow_widens_the_side_it_runs_into(make_stage: Any) -> None:
@@ -135,8 +138,8 @@ def test_little_or_unknown_flow_is_no_trend(make_stage: Any) -> None:
     trade(stage, Side.SELL, 50, 3 * S)
     unknown = TradePrinted(instrument=stage.instrument.id, price=1, size=None, aggressor=Side.BUY)
     ambiguous = TradePrinted(instrument=stage.instrument.id, price=1, size=10**12, aggressor=None)
-    stage.hear(unknown, 3 * S)
-    stage.hear(ambiguous, 3 * S)
+    stage.receive(unknown, 3 * S)
+    stage.receive(ambiguous, 3 * S)
     assert stage.ask(3 * S).decision.regime == "quiet"
 
 

@@ -96,7 +96,7 @@ def test_one_sided_flow_takes_away_the_side_it_runs_into(
     stage = make_stage(one_sided_flow="withdraw", trend_shares_min=10)
     stage.book(4900, 5100, S)
     stage.ask(S)
-    stage.hear(
+    stage.receive(
         TradePrinted(instrument=BINARY.id, price=5000, size=100 * SHARE, aggressor=side), 2 * S
     )
     stage.book(4900, 5100, 2 * S)

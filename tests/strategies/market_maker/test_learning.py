@@ -24,7 +24,7 @@ def test_lost_markouts_widen_the_quotes(make_stage: Any) -> None:
 
 
 @pytest.mark.parametrize(("leg_price", "moved"), [(4800, 20.0), (5200, 20.0), (5200, -20.0)])
-def test_a_fill_gets_its_side_from_the_position_and_its_price_from_the_wish(
+def test_a_fill_gets_its_side_from_the_position_and_its_price_from_the_intent(
     make_stage: Any, leg_price: int, moved: float
 ) -> None:
     stage = make_stage(skew_ticks_per_unit=0)

@@ -72,7 +72,7 @@ def test_winding_down_never_turns_the_position(make_stage: Any) -> None:
     assert [size for _, size in stage.quotes(evaluation).asks] == [7 * SHARE]
 
 
-def test_winding_down_with_nothing_held_wishes_for_nothing(stage: Any) -> None:
+def test_winding_down_with_nothing_held_intents_for_nothing(stage: Any) -> None:
     stage.reducing = True
     evaluation = stage.warm()
     assert stage.quotes(evaluation).bids == stage.quotes(evaluation).asks == ()
@@ -139,25 +139,25 @@ def test_every_ladder_is_legal(
     stage.book(best_bid, best_ask, S, sizes=sizes)
     stage.ask(S)
     stage.book(best_bid, best_ask, 2 * S, sizes=sizes)
-    wish = stage.quotes(stage.ask(2 * S))
+    intent = stage.quotes(stage.ask(2 * S))
     held, cap = int(stage.position * SHARE), 100 * SHARE
-    for price, size in wish.bids + wish.asks:
+    for price, size in intent.bids + intent.asks:
         assert price % tick == 0
         assert tick <= price <= 10_000 - tick
         assert size > 0
         assert size % 10_000 == 0
-    assert all(price < best_ask for price, _ in wish.bids)
-    assert all(price > best_bid for price, _ in wish.asks)
-    assert [p for p, _ in wish.bids] == sorted((p for p, _ in wish.bids), reverse=True)
-    assert [p for p, _ in wish.asks] == sorted(p for p, _ in wish.asks)
-    if wish.bids and wish.asks:
-        assert wish.bids[0][0] < wish.asks[0][0]
-    bought, sold = sum(size for _, size in wish.bids), sum(size for _, size in wish.asks)
+    assert all(price < best_ask for price, _ in intent.bids)
+    assert all(price > best_bid for price, _ in intent.asks)
+    assert [p for p, _ in intent.bids] == sorted((p for p, _ in intent.bids), reverse=True)
+    assert [p for p, _ in intent.asks] == sorted(p for p, _ in intent.asks)
+    if intent.bids and intent.asks:
+        assert intent.bids[0][0] < intent.asks[0][0]
+    bought, sold = sum(size for _, size in intent.bids), sum(size for _, size in intent.asks)
     assert not bought or held + bought <= cap
     assert not sold or held - sold >= -cap
     new_bids, new_asks = max(0, bought - max(0, -held)), max(0, sold - max(0, held))
-    cost = new_bids * max((p for p, _ in wish.bids), default=0) + new_asks * (
-        10_000 - min((p for p, _ in wish.asks), default=0)
+    cost = new_bids * max((p for p, _ in intent.bids), default=0) + new_asks * (
+        10_000 - min((p for p, _ in intent.asks), default=0)
     )
     assert cost <= capital * SHARE * 10_000 or not (new_bids or new_asks)
 
@@ -165,18 +165,18 @@ def test_every_ladder_is_legal(
 def test_a_new_tick_size_makes_the_quotes_again(stage: Any) -> None:
     stage.warm()
     finer = msgspec.structs.replace(stage.instrument, tick=10)
-    assert stage.hear(InstrumentListed(instrument=finer), 3 * S)
+    assert stage.receive(InstrumentListed(instrument=finer), 3 * S)
     evaluation = stage.ask(3 * S)
     assert stage.prices(evaluation) == ([4980], [5020])
 
 
-def test_a_standing_wish_off_the_new_grid_is_made_again(make_stage: Any) -> None:
+def test_a_standing_intent_off_the_new_grid_is_made_again(make_stage: Any) -> None:
     stage = make_stage(hysteresis_ticks=1_000, half_spread_ticks_min=0.5)
     stage.instrument = msgspec.structs.replace(stage.instrument, tick=10)
     stage.cache.receive(InstrumentListed(instrument=stage.instrument), 0)
     assert stage.prices(stage.warm()) == ([4990], [5010])
     coarser = msgspec.structs.replace(stage.instrument, tick=100)
-    stage.hear(InstrumentListed(instrument=coarser), 3 * S)
+    stage.receive(InstrumentListed(instrument=coarser), 3 * S)
     assert stage.prices(stage.ask(3 * S)) == ([4900], [5100])
 
 

@@ -21,7 +21,7 @@ def referenced(make_stage: Any, **parameters: Any) -> Any:
             "basis_lag_ms": 0, "sigma_warm_s": 5, **parameters,
         }
     )  # fmt: skip
-    stage.hear(BookReplaced(instrument=stage.instrument.id, bids=(), asks=()), 0)
+    stage.receive(BookReplaced(instrument=stage.instrument.id, bids=(), asks=()), 0)
     return stage
 
 

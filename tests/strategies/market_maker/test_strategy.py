@@ -47,7 +47,7 @@ def test_unequal_sizes_move_the_fair_value(make_stage: Any) -> None:
     assert dict(stage.ask(2 * S).decision.build_up)["fair"] == pytest.approx(0.505)
 
 
-def test_a_wish_that_stands_is_held_without_an_intent(stage: Any) -> None:
+def test_a_intent_that_stands_is_held_without_an_intent(stage: Any) -> None:
     stage.warm()
     stage.book(4900, 5100, 3 * S)
     held = stage.ask(3 * S)
@@ -63,7 +63,7 @@ def test_a_move_below_the_hysteresis_is_held_and_above_requoted(stage: Any) -> N
     assert stage.prices(stage.ask(4 * S)) == ([4900], [5300])
 
 
-def test_small_moves_add_up_against_the_standing_wish(make_stage: Any) -> None:
+def test_small_moves_add_up_against_the_standing_intent(make_stage: Any) -> None:
     stage = make_stage(hysteresis_ticks=1.0)
     stage.warm()
     outcomes = []
@@ -76,7 +76,7 @@ def test_small_moves_add_up_against_the_standing_wish(make_stage: Any) -> None:
     assert outcomes == ["hold", "hold", "quote"]
 
 
-def test_an_unchanged_wish_is_stated_again_before_it_ends(stage: Any) -> None:
+def test_an_unchanged_intent_is_stated_again_before_it_ends(stage: Any) -> None:
     first = stage.quotes(stage.warm())
     stage.book(4900, 5100, 12 * S - 1)
     assert stage.ask(12 * S - 1).decision.outcome == "hold"
@@ -88,7 +88,7 @@ def test_an_unchanged_wish_is_stated_again_before_it_ends(stage: Any) -> None:
     assert first.valid_until_ns > 12 * S
 
 
-def test_a_wish_ends_by_itself_when_the_stop_comes(make_stage: Any) -> None:
+def test_a_intent_ends_by_itself_when_the_stop_comes(make_stage: Any) -> None:
     stage = make_stage(stop_before_close_s=290)
     assert stage.quotes(stage.warm()).valid_until_ns == 10 * S
 
@@ -97,17 +97,17 @@ def trade(stage: Any, side: Side, shares: int, now_ns: int) -> None:
     event = TradePrinted(
         instrument=stage.instrument.id, price=5000, size=shares * SHARE, aggressor=side
     )
-    assert stage.hear(event, now_ns)
+    assert stage.receive(event, now_ns)
 
 
 def test_rare_news_wake_it_and_marks_do_not(stage: Any) -> None:
     strategy, instrument = stage.strategy, stage.instrument.id
-    assert strategy.hear(FeedLost(feed="ws", instrument=None, reason="x"), S)
+    assert strategy.receive(FeedLost(feed="ws", instrument=None, reason="x"), S)
     marked = BookMarked(
         instrument=instrument, best_bid=None, best_ask=None, mid2=None, two_sided_ns=None,
         proof_ns=None, trusted=True,
     )  # fmt: skip
-    assert not strategy.hear(marked, S)
+    assert not strategy.receive(marked, S)
     assert not stage.price("chainlink:btc/usd", 1.0, S)
 
 
@@ -192,7 +192,7 @@ def test_remembered_instruments_are_bounded(stage: Any, monkeypatch: pytest.Monk
     stage.warm()
     other = TradePrinted(instrument=InstrumentId("x:y"), price=1, size=1, aggressor=Side.BUY)
     with pytest.raises(BrokenInvariant, match="forget"):
-        stage.strategy.hear(other, S)
+        stage.strategy.receive(other, S)
 
 
 @given(

@@ -41,5 +41,5 @@ def test_paper_venues_do_not_know_of_each_other() -> None:
     assert alone["realistic"].orders > 10
 
 
-def test_other_markets_than_the_series_are_not_heard() -> None:
+def test_other_markets_than_the_series_are_not_received() -> None:
     assert Public(exchange()).opening() == []

@@ -20,12 +20,12 @@ def made() -> DemoExchange:
 
 def twins_of(made: DemoExchange) -> Twins:
     twins = Twins(made, ANN, papers())
-    twins.hear([(made.now_ns, event) for event in made.opening()])
+    twins.receive([(made.now_ns, event) for event in made.opening()])
     return twins
 
 
 def look(made: DemoExchange, twins: Twins) -> None:
-    twins.hear(made.take_public())
+    twins.receive(made.take_public())
     twins.follow(made.now_ns)
 
 

@@ -43,7 +43,7 @@ def test_a_place_arrives_after_its_latency_and_is_answered_at_once() -> None:
     assert core.due_ns is None
 
 
-def test_a_fill_is_heard_when_it_happens() -> None:
+def test_a_fill_is_received_when_it_happens() -> None:
     made = exchange()
     core = ExchangeVenue(made, ANN, currency="pUSD", latency_ns=0)
     core.request(asked(1, PlaceOrder(order=order())), made.now_ns)

@@ -73,9 +73,9 @@ def write(folder: Path, prices: list[float]) -> None:
 
 
 def asked(
-    heard: list[Tick], *markets: RecordedMarket, left_out: Counter[str] | None = None
+    received: list[Tick], *markets: RecordedMarket, left_out: Counter[str] | None = None
 ) -> list[ForecastMoment]:
-    span = Span("day", heard, list(markets), [])
+    span = Span("day", received, list(markets), [])
     return list(forecasts(span, {}, Counter() if left_out is None else left_out))
 
 
@@ -89,8 +89,8 @@ def studied(*folders: Path, fit: dict[str, list[str]] | None = None) -> StudyRes
 def test_nothing_received_later_reaches_a_forecast() -> None:
     calm, wild = (ticks([60_000.0 + second % 2 for second in range(600)]) for _ in range(2))
     # Made before the evaluation at 360 s, received after it.
-    for heard, price in ((calm, 60_001), (wild, 90_000)):
-        heard[359] = Tick(361 * S, 359 * S, price * E8)
+    for received, price in ((calm, 60_001), (wild, 90_000)):
+        received[359] = Tick(361 * S, 359 * S, price * E8)
     one = {m.horizon_s: m for m in asked(calm, market())}
     other = {m.horizon_s: m for m in asked(wild, market())}
     assert one[240] == other[240]
@@ -183,9 +183,9 @@ def test_one_block_leaves_nothing_to_choose_on() -> None:
 
 
 def test_with_a_book_the_mid_is_scored_too_and_ours_begins_with_it() -> None:
-    heard = ticks([60_000.0 + second % 7 for second in range(600)])
+    received = ticks([60_000.0 + second % 7 for second in range(600)])
     tops = [Top(s * S + 1, "m", (39, 50.0), (41, 50.0)) for s in range(300, 600)]
-    found = list(forecasts(Span("day", heard, [market()], tops), {}, Counter()))
+    found = list(forecasts(Span("day", received, [market()], tops), {}, Counter()))
     assert [one.horizon_s for one in found] == list(HORIZONS_S)
     assert all(one.chances["mid"] == pytest.approx(0.4) for one in found)
     assert all(one.chances[OURS] == pytest.approx(0.4) for one in found)

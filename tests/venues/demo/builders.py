@@ -87,20 +87,20 @@ def sell_no(name: str, cents: float, shares: float, **changes: Any) -> Ticket:
     return ticket(name, Leg.NO, Side.SELL, cents, shares, **changes)
 
 
-def put(made: DemoExchange, customer: AccountId, wish: Ticket) -> OrderReceipt:
+def put(made: DemoExchange, customer: AccountId, intent: Ticket) -> OrderReceipt:
     """Hand in a ticket that must not be rejected."""
-    receipt = made.submit(customer, wish, made.now_ns)
+    receipt = made.submit(customer, intent, made.now_ns)
     assert receipt.standing is not StandingOrder.REJECTED, receipt.text
     return receipt
 
 
 def live(number: int, bid: bool, level: int, size: int) -> RestingOrder:
     """A bare order for the book's own tests."""
-    wish = buy_yes(f"o{number}", level / CENT, size / SHARE)
+    intent = buy_yes(f"o{number}", level / CENT, size / SHARE)
     return RestingOrder(
         number=number,
         customer=ANN,
-        identity=wish.identity,
+        identity=intent.identity,
         key="",
         tag="",
         instrument=COIN,
@@ -109,7 +109,7 @@ def live(number: int, bid: bool, level: int, size: int) -> RestingOrder:
         price=level if bid else 10_000 - level,
         size=size,
         remaining=size,
-        type=wish.type,
+        type=intent.type,
         post_only=False,
         expires_ns=None,
         placed_ns=0,

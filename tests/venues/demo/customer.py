@@ -87,7 +87,7 @@ class DemoCustomer:
         """Send a heartbeat on its way. The first one arms the exchange's dead-man switch."""
         self._send(None, now_ns)
 
-    def hear(self, event: Event, now_ns: int) -> list[VenueOutput]:
+    def receive(self, event: Event, now_ns: int) -> list[VenueOutput]:
         """Ignore the event: this venue has a market of its own. Give what has become due."""
         del event
         return self.advance(now_ns)
@@ -143,7 +143,7 @@ class DemoCustomer:
 
     def _listen(self) -> None:
         for at_ns, report in self._exchange.take(self._account):
-            event = self._answers.heard(report)
+            event = self._answers.received(report)
             if event is not None:
                 self._reply(event, at_ns)
 

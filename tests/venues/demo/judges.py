@@ -25,7 +25,7 @@ class BookJudge:
         self.payouts: dict[str, int] = {}
         self.last_ns = 0
 
-    def hear(self, events: list[Stamped]) -> None:
+    def receive(self, events: list[Stamped]) -> None:
         for at_ns, event in events:
             assert at_ns >= self.last_ns, "public time ran backwards"
             self.last_ns = at_ns
@@ -66,7 +66,7 @@ class PurseJudge:
         self.over: set[str] = set()
         self.bought = 0
 
-    def hear(self, reports: list[tuple[int, AnyReport]]) -> None:
+    def receive(self, reports: list[tuple[int, AnyReport]]) -> None:
         for _, report in reports:
             if isinstance(report, Filled):
                 assert report.id not in self.fills, "filled twice"

@@ -117,17 +117,17 @@ async def test_market_stream_begins_with_every_market(place: Place, venue: DemoV
 async def test_user_stream_tells_what_happens_to_the_account(
     place: Place, venue: DemoVenue
 ) -> None:
-    heard: list[object] = []
+    received: list[object] = []
     async for raw in venue.listen(wire.USER):
         frame = wire.unpack_user(raw)
-        heard += frame.events
-        if len(heard) < 2:
+        received += frame.events
+        if len(received) < 2:
             await venue.send(venue.prepare(order(place, 1)))
             place.host.exchange.listing.close(order(place).instrument)
             continue
         break
-    assert heard[0] == ModeChanged(account=ANN, mode=VenueMode.OPEN)
-    assert isinstance(heard[1], OrderCancelled)
+    assert received[0] == ModeChanged(account=ANN, mode=VenueMode.OPEN)
+    assert isinstance(received[1], OrderCancelled)
 
 
 async def test_closed_exchange_says_its_mode(place: Place, venue: DemoVenue) -> None:

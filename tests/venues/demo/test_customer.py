@@ -127,7 +127,7 @@ def order(number: int = 1, cents: int = 50, shares: int = 10, **changes: Any) ->
 def test_it_is_a_venue_core() -> None:
     core: VenueCore = Desk().core
     assert core.account() == ANN
-    assert core.hear(BookProven(instrument=COIN), START) == []
+    assert core.receive(BookProven(instrument=COIN), START) == []
 
 
 def test_the_same_order_has_the_same_name_and_bytes() -> None:
@@ -345,8 +345,10 @@ def test_heartbeats_keep_orders_and_silence_cancels_them() -> None:
     for _ in range(5):
         assert desk.wait(5 * S) == []
         desk.core.beat(desk.now_ns)
-    heard = desk.wait(20 * S)
-    assert heard == [OrderCancelled(account=ANN, order=OrderId(1), reason=CancelReason.HEARTBEAT)]
+    received = desk.wait(20 * S)
+    assert received == [
+        OrderCancelled(account=ANN, order=OrderId(1), reason=CancelReason.HEARTBEAT)
+    ]
 
 
 def test_a_new_holder_of_a_key_goes_on_with_its_beat() -> None:
@@ -404,9 +406,9 @@ def test_two_customers_share_one_world() -> None:
     now_ns, replies = made.now_ns, 0
     for step in range(600):
         for core in cores:
-            wish = order(step + 1, cents=1, account=core.account(), instrument=running)
+            intent = order(step + 1, cents=1, account=core.account(), instrument=running)
             if step < 100:
-                request = Request(number=step, lane=Lane.PLACES, effect=PlaceOrder(order=wish))
+                request = Request(number=step, lane=Lane.PLACES, effect=PlaceOrder(order=intent))
                 replies += len(core.request(request, now_ns))
             replies += sum(type(output) is Reply for output in core.advance(now_ns))
         now_ns = min(core.due_ns or now_ns for core in cores)

@@ -67,7 +67,7 @@ class Market(RuleBasedStateMachine):
     ) -> None:
         self.names += 1
         expires = self.made.now_ns + 3 * S if type_ is OrderType.GTD else None
-        wish = ticket(
+        intent = ticket(
             f"o{self.names}",
             leg,
             side,
@@ -77,14 +77,14 @@ class Market(RuleBasedStateMachine):
             post_only=post_only and type_ in (OrderType.GTC, OrderType.GTD),
             expires_ns=expires,
         )
-        receipt = self.made.submit(who, wish, self.made.now_ns)
-        order = self.made.order(who, wish.identity)
+        receipt = self.made.submit(who, intent, self.made.now_ns)
+        order = self.made.order(who, intent.identity)
         assert (order is None) is (receipt.standing is StandingOrder.REJECTED)
         if order is not None:
             assert order.filled == receipt.filled
             assert order.state.ended is (receipt.standing is StandingOrder.MATCHED)
-            assert not (type_ is OrderType.FOK and 0 < receipt.filled < wish.size)
-            assert not (wish.post_only and receipt.filled)
+            assert not (type_ is OrderType.FOK and 0 < receipt.filled < intent.size)
+            assert not (intent.post_only and receipt.filled)
 
     @rule(who=st.sampled_from(CUSTOMERS), pick=st.integers(0, 99))
     def cancel(self, who: AccountId, pick: int) -> None:
@@ -128,10 +128,10 @@ class Market(RuleBasedStateMachine):
     def judges_agree(self) -> None:
         if not hasattr(self, "made"):
             return
-        self.books.hear(self.made.take_public())
+        self.books.receive(self.made.take_public())
         self.books.compare(self.made)
         for customer, purse in self.purses.items():
-            purse.hear(self.made.take(customer))
+            purse.receive(self.made.take(customer))
             purse.compare(self.made, customer)
         sums = self.made.invariants()
         assert sums.problems == ()
@@ -158,7 +158,7 @@ Market.TestCase.settings = settings(max_examples=40, stateful_step_count=35)
 TestMarket = Market.TestCase
 
 
-WISHES = st.lists(
+INTENTS = st.lists(
     st.tuples(
         st.sampled_from(CUSTOMERS),
         st.sampled_from([Side.BUY, Side.BUY, Side.SELL]),
@@ -171,15 +171,15 @@ WISHES = st.lists(
 )
 
 
-@given(WISHES)
+@given(INTENTS)
 def test_swapping_the_legs_reflects_the_book_and_changes_no_purse(
-    wishes: list[tuple[AccountId, Side, Leg, int, int, OrderType]],
+    intents: list[tuple[AccountId, Side, Leg, int, int, OrderType]],
 ) -> None:
     plain, swapped = exchange(), exchange()
     for made in (plain, swapped):
         for customer in CUSTOMERS:
             made.convert(customer, COIN, 50 * SHARE, made.now_ns)
-    for number, (who, side, leg, cents, shares, type_) in enumerate(wishes):
+    for number, (who, side, leg, cents, shares, type_) in enumerate(intents):
         other = Leg.NO if leg is Leg.YES else Leg.YES
         first = ticket(f"o{number}", leg, side, cents, shares, type=type_)
         second = ticket(f"o{number}", other, side, cents, shares, type=type_)
@@ -255,7 +255,7 @@ def test_old_fills_and_orders_are_forgotten_but_never_passed_off_as_none() -> No
     assert made.order(ANN, Identity("a2")) is not None
 
 
-def test_the_crowd_is_not_remembered_and_hears_nothing() -> None:
+def test_the_crowd_is_not_remembered_and_receives_nothing() -> None:
     made = exchange()
     quiet = AccountId("quiet")
     made.open_account(quiet, 100 * USD, listening=False)

@@ -65,14 +65,14 @@ def test_a_planned_restart_runs_through_its_modes_and_may_lose_orders() -> None:
     made.take(ANN)
     made.guard.plan_restart(made.now_ns + S, down_ns=2 * S, post_only_ns=3 * S, drop_orders=True)
     run(made, 10)
-    heard = [(at_ns - made.now_ns + 10 * S, report) for at_ns, report in made.take(ANN)]
-    assert [(at_ns // S, type(report)) for at_ns, report in heard] == [
+    received = [(at_ns - made.now_ns + 10 * S, report) for at_ns, report in made.take(ANN)]
+    assert [(at_ns // S, type(report)) for at_ns, report in received] == [
         (1, Ended),
         (1, ModeSwitched),
         (3, ModeSwitched),
         (6, ModeSwitched),
     ]
-    assert heard[0][1].reason is CancelReason.VENUE
+    assert received[0][1].reason is CancelReason.VENUE
     assert made.guard.mode is VenueMode.OPEN
     assert made.balance(ANN).reserved == 0
     sound(made)

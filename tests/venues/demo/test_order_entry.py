@@ -36,8 +36,8 @@ from tests.venues.demo.builders import (
 DELAY = 250_000_000
 
 
-def rejected(made: DemoExchange, wish: Ticket) -> tuple[RejectReason | None, str]:
-    receipt = made.submit(ANN, wish, made.now_ns)
+def rejected(made: DemoExchange, intent: Ticket) -> tuple[RejectReason | None, str]:
+    receipt = made.submit(ANN, intent, made.now_ns)
     assert receipt.standing is StandingOrder.REJECTED
     assert made.open_orders(ANN) == []
     sound(made)
@@ -141,7 +141,7 @@ def test_a_customer_may_meet_itself_and_it_is_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "reason", "text"),
+    ("intent", "reason", "text"),
     [
         (
             buy_yes("x", 50.5, 10),
@@ -206,8 +206,8 @@ def test_a_customer_may_meet_itself_and_it_is_counted() -> None:
         ),
     ],
 )
-def test_a_refusal_has_the_venues_words(wish: Ticket, reason: RejectReason, text: str) -> None:
-    assert rejected(exchange(), wish) == (reason, text)
+def test_a_refusal_has_the_venues_words(intent: Ticket, reason: RejectReason, text: str) -> None:
+    assert rejected(exchange(), intent) == (reason, text)
 
 
 def test_a_name_is_taken_once_even_after_its_order_ended() -> None:
@@ -321,13 +321,13 @@ def test_fees_rounded_up_per_match_are_counted_before_the_order_is_taken() -> No
     made = exchange()
     for number in range(40):
         put(made, BOB, buy_no(f"b{number}", 43, 5.03))
-    wish = buy_yes("c", 57, 40 * 5.03)
+    intent = buy_yes("c", 57, 40 * 5.03)
     fills = 40 * (made.desk.markets[COIN].instrument.taker_fee_micro(5_700, 5_030_000))
-    whole = made.desk.markets[COIN].instrument.taker_fee_micro(5_700, wish.size)
-    cost = 5_700 * wish.size // 10_000
+    whole = made.desk.markets[COIN].instrument.taker_fee_micro(5_700, intent.size)
+    cost = 5_700 * intent.size // 10_000
     assert fills > whole
     made.deposit(CAT, cost + fills - 1 - made.balance(CAT).settled)
-    assert made.submit(CAT, wish, made.now_ns).reason is RejectReason.NO_FUNDS
+    assert made.submit(CAT, intent, made.now_ns).reason is RejectReason.NO_FUNDS
     made.deposit(CAT, 1)
     assert put(made, CAT, buy_yes("c2", 57, 40 * 5.03)).standing is StandingOrder.MATCHED
     assert made.balance(CAT).settled == 0

@@ -49,7 +49,7 @@ def won(payout: int = USD, *, auto: bool = False) -> DemoExchange:
 
 def told(made: DemoExchange) -> list[object]:
     answers = Answers(made, ANN, key=KEY, currency="pUSD")
-    return [answers.heard(report) for _, report in made.take(ANN)]
+    return [answers.received(report) for _, report in made.take(ANN)]
 
 
 @pytest.mark.parametrize(("payout", "amount"), [(USD, 10), (USD // 2, 5)])

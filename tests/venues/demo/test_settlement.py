@@ -60,7 +60,9 @@ def states(made: DemoExchange, customer: AccountId) -> list[tuple[float, FillSta
         (FillState.FAILED, [(1.0, FillState.RETRYING), (3.0, FillState.FAILED)]),
     ],
 )
-def test_both_sides_hear_the_same_path(end: FillState, path: list[tuple[float, FillState]]) -> None:
+def test_both_sides_receive_the_same_path(
+    end: FillState, path: list[tuple[float, FillState]]
+) -> None:
     made = traded(end)
     run(made, 10)
     assert states(made, ANN) == path

@@ -95,7 +95,7 @@ def test_judges_agree_over_forty_minutes_of_failing_settlements() -> None:
     for turn in range(480):
         made.advance(made.now_ns + 5 * S)
         act(made, turn)
-        books.hear(made.take_public())
+        books.receive(made.take_public())
         made.take(NAIVE)
         if turn % 30 == 0:
             books.compare(made)
@@ -134,7 +134,7 @@ class Watch:
         for _ in range(seconds):
             self.made.advance(self.made.now_ns + S)
             events = self.made.take_public()
-            self.judge.hear(events)
+            self.judge.receive(events)
             (running,) = [
                 name
                 for name, market in self.made.desk.markets.items()

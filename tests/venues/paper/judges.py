@@ -39,7 +39,7 @@ class Judge:
         self.filled: dict[int, int] = {}
         self.seen: set[str] = set()
 
-    def heard(self, event: Event) -> None:
+    def received(self, event: Event) -> None:
         """Take a feed event before the venue does."""
         if isinstance(event, BookChanged):
             for side, price, size in event.changes:

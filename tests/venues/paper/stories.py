@@ -101,8 +101,8 @@ def play(
         event = feed_event(step)
         if event is not None:
             if judge is not None:
-                judge.heard(event)
-            watch(world.hear(event), event)
+                judge.received(event)
+            watch(world.receive(event), event)
         elif step[0] == "wait":
             watch(world.wait(step[1]), None)
         elif step[0] == "cancel":
@@ -123,7 +123,7 @@ def drawn(model: FillModel, latency_ms: int, taker_ms: int, cash: float, tokens:
 
 
 def mirrored(step: Step) -> Step:
-    """Return the same wish through the other token."""
+    """Return the same intent through the other token."""
     if step[0] not in ("quote", "strike"):
         return step
     kind, side, cents, shares, leg, *rest = step

@@ -28,7 +28,7 @@ def fresh(**kwargs: object) -> World:
 
 
 def refusal(world: World) -> str:
-    (event,) = events([world.heard[-1][1]])
+    (event,) = events([world.received[-1][1]])
     assert isinstance(event, CancelRefused)
     return event.venue_text
 

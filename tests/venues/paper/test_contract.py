@@ -16,12 +16,12 @@ from tests.venues.paper.world import BINARY, MARKET, MS, SELL, SHARE, World, set
 def table(latency_ms: int, feed_ms: int, taker_ms: int) -> Table:
     delayed = msgspec.structs.replace(BINARY, taker_delay_ns=taker_ms * MS)
     world = World(settings(latency_ms=latency_ms, feed_ms=feed_ms))
-    world.hear(InstrumentListed(instrument=delayed))
+    world.receive(InstrumentListed(instrument=delayed))
     world.book({50: 100, 49: 100}, {52: 100, 53: 100})
 
     def fill_resting(now_ns: int) -> list[VenueOutput]:
         trade = TradePrinted(instrument=MARKET, price=4_900, size=10**9, aggressor=SELL)
-        return world.venue.hear(trade, now_ns)
+        return world.venue.receive(trade, now_ns)
 
     return Table(
         venue=world.venue,

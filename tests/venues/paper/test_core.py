@@ -82,7 +82,7 @@ def test_post_only_is_judged_by_the_book_of_arrival() -> None:
     assert kinds(world.wait(150)) == ["OrderRejected"]
 
 
-def test_answers_and_fills_are_heard_after_the_feed_latency() -> None:
+def test_answers_and_fills_are_received_after_the_feed_latency() -> None:
     world = fresh(latency_ms=100, feed_ms=30)
     world.place(BUY, 51, 10)
     assert world.wait(129) == []
@@ -118,33 +118,35 @@ def test_requests_due_together_act_in_the_order_of_their_numbers() -> None:
 def test_events_of_unlisted_instruments_are_left_alone() -> None:
     world = fresh()
     other = InstrumentId("polymarket:0xbb")
-    assert world.hear(BookChanged(instrument=other, changes=((BUY, 5000, 1),))) == []
-    assert world.hear(TradePrinted(instrument=other, price=1, size=1, aggressor=None)) == []
+    assert world.receive(BookChanged(instrument=other, changes=((BUY, 5000, 1),))) == []
+    assert world.receive(TradePrinted(instrument=other, price=1, size=1, aggressor=None)) == []
     world.book({1: 1}, {2: 2}, other)
     assert other not in world.venue._floor.markets
 
 
 def test_events_without_meaning_for_the_venue_are_ignored() -> None:
     world = fresh()
-    assert world.hear(ReferencePriced(key="binance:btcusdt", price_e8=1)) == []
+    assert world.receive(ReferencePriced(key="binance:btcusdt", price_e8=1)) == []
     unknown = InstrumentId("polymarket:0xbb")
-    assert world.hear(InstrumentClosed(instrument=unknown)) == []
-    assert world.hear(InstrumentResolved(instrument=unknown, payout_yes_micro=0, source="")) == []
-    assert world.hear(FeedLost(feed="binance", instrument=None, reason="")) == []
+    assert world.receive(InstrumentClosed(instrument=unknown)) == []
+    assert (
+        world.receive(InstrumentResolved(instrument=unknown, payout_yes_micro=0, source="")) == []
+    )
+    assert world.receive(FeedLost(feed="binance", instrument=None, reason="")) == []
     assert kinds(world.place(BUY, 50, 10)) == ["OrderAccepted"]
 
 
 def test_a_lost_feed_of_the_instrument_stops_new_orders_until_a_snapshot() -> None:
     world = fresh()
-    world.hear(FeedLost(feed="polymarket", instrument=MARKET, reason="silent"))
+    world.receive(FeedLost(feed="polymarket", instrument=MARKET, reason="silent"))
     assert kinds(world.place(BUY, 50, 10)) == ["OrderRejected"]
     world.book(*BOOK)
     assert kinds(world.place(BUY, 50, 10)) == ["OrderAccepted"]
 
 
-def test_a_closed_market_hears_no_more_books() -> None:
+def test_a_closed_market_receives_no_more_books() -> None:
     world = fresh()
-    world.hear(InstrumentClosed(instrument=MARKET))
+    world.receive(InstrumentClosed(instrument=MARKET))
     world.book(*BOOK)
     world.level(BUY, 50, 5)
     assert world.venue._floor.markets[MARKET].book.bids == {}
@@ -214,14 +216,14 @@ def test_no_fill_is_invented_for_the_downtime() -> None:
     world = World()
     venue, _ = resumed(world.order(BUY, 51, 10))
     trade = TradePrinted(instrument=MARKET, price=5000, size=10**9, aggressor=SELL)
-    assert venue.hear(trade, world.now) == []
+    assert venue.receive(trade, world.now) == []
 
 
 def test_ids_stay_taken_over_a_restart() -> None:
     world = World()
     order = world.order(BUY, 51, 10)
     venue, _ = resumed(order)
-    venue.hear(
+    venue.receive(
         BookReplaced(instrument=MARKET, bids=((4000, 10**6),), asks=((6000, 10**6),)), world.now
     )
     request = Request(number=1, lane=Lane.PLACES, effect=PlaceOrder(order=order))
@@ -246,6 +248,6 @@ def test_the_same_inputs_give_the_same_outputs() -> None:
             world.trade(45 + step % 5, step, SELL)
             world.wait(4)
             world.cancel(step)
-        return list(world.heard)
+        return list(world.received)
 
     assert play() == play()

@@ -33,7 +33,7 @@ BOOK = ({50: 100, 49: 200}, {52: 100, 53: 200})
 
 
 def rejected(world: World) -> tuple[RejectReason, str]:
-    (event,) = events([world.heard[-1][1]])
+    (event,) = events([world.received[-1][1]])
     assert isinstance(event, OrderRejected)
     return event.reason, event.venue_text
 
@@ -67,7 +67,7 @@ def test_a_fok_is_whole_or_nothing() -> None:
     world = fresh()
     world.take(BUY, 53, 300, type=OrderType.FOK)
     assert world.filled(1) == 300
-    assert kinds([world.heard[-1][1]])[-1] == "OrderFilled"
+    assert kinds([world.received[-1][1]])[-1] == "OrderFilled"
 
 
 def test_a_gtc_that_crosses_takes_then_rests() -> None:
@@ -145,7 +145,7 @@ def test_a_linear_taker_pays_and_settles_at_once() -> None:
 def delayed(**kwargs: object) -> World:
     world = fresh(**kwargs)
     slow = msgspec.structs.replace(BINARY, taker_delay_ns=250 * MS)
-    world.hear(InstrumentListed(instrument=slow))
+    world.receive(InstrumentListed(instrument=slow))
     return world
 
 
@@ -181,7 +181,7 @@ def test_a_delayed_fak_is_killed_when_the_book_left() -> None:
 def test_a_delayed_order_takes_nothing_from_a_book_that_tore_meanwhile() -> None:
     world = delayed()
     world.take(BUY, 52, 10)
-    world.hear(BookDistrusted(instrument=MARKET, reason="hash"))
+    world.receive(BookDistrusted(instrument=MARKET, reason="hash"))
     world.wait(250)
     assert taker_fills(world) == []
     assert rejected(world)[0] is RejectReason.NOT_FILLED
@@ -212,7 +212,7 @@ def test_a_post_only_order_is_never_delayed() -> None:
 def test_a_delayed_order_of_a_closing_market_is_cancelled() -> None:
     world = delayed()
     world.take(BUY, 52, 10)
-    assert kinds(world.hear(InstrumentClosed(instrument=MARKET))) == ["OrderCancelled"]
+    assert kinds(world.receive(InstrumentClosed(instrument=MARKET))) == ["OrderCancelled"]
     assert world.wait(250) == []
 
 

@@ -56,7 +56,7 @@ def sold(price: int, size: int, instrument: InstrumentId = MARKET) -> TradePrint
 def test_closing_cancels_what_is_open() -> None:
     world = fresh()
     world.place(BUY, 40, 10)
-    (end,) = events(world.hear(InstrumentClosed(instrument=MARKET)))
+    (end,) = events(world.receive(InstrumentClosed(instrument=MARKET)))
     assert isinstance(end, OrderCancelled)
     assert end.reason is CancelReason.MARKET_CLOSED
     world.trade(39, 50, SELL)
@@ -70,7 +70,7 @@ def test_a_resolution_pays_nothing_and_a_redemption_everything(payout: int, paid
     world = fresh(cash=0)
     world.give(YES, 10)
     world.give(NO, 4)
-    world.hear(InstrumentResolved(instrument=MARKET, payout_yes_micro=payout, source="uma"))
+    world.receive(InstrumentResolved(instrument=MARKET, payout_yes_micro=payout, source="uma"))
     assert world.purse().cash == 0
 
     (redeemed,) = events(world.ask(redeem(1)))
@@ -105,7 +105,7 @@ def test_pending_tokens_of_a_resolved_market_are_redeemable_when_they_settle() -
     world.place(BUY, 51, 10)
     world.trade(51, 10, SELL)
     resolved = InstrumentResolved(instrument=MARKET, payout_yes_micro=1_000_000, source="uma")
-    assert world.hear(resolved) == []
+    assert world.receive(resolved) == []
     world.ask(redeem(1))
     assert world.purse().cash == 10_000_000 - 5_100_000
     world.wait(2_000)
@@ -115,10 +115,10 @@ def test_pending_tokens_of_a_resolved_market_are_redeemable_when_they_settle() -
 
 def test_two_different_resolutions_are_a_contradiction() -> None:
     world = fresh()
-    world.hear(InstrumentResolved(instrument=MARKET, payout_yes_micro=0, source="a"))
-    world.hear(InstrumentResolved(instrument=MARKET, payout_yes_micro=0, source="b"))
+    world.receive(InstrumentResolved(instrument=MARKET, payout_yes_micro=0, source="a"))
+    world.receive(InstrumentResolved(instrument=MARKET, payout_yes_micro=0, source="b"))
     with pytest.raises(BrokenInvariant, match="twice"):
-        world.hear(InstrumentResolved(instrument=MARKET, payout_yes_micro=1_000_000, source="c"))
+        world.receive(InstrumentResolved(instrument=MARKET, payout_yes_micro=1_000_000, source="c"))
 
 
 def test_a_coarser_tick_cancels_what_is_off_it() -> None:
@@ -127,7 +127,7 @@ def test_a_coarser_tick_cancels_what_is_off_it() -> None:
     world.book(*BOOK)
     world.place(BUY, 40.5, 10)
     world.place(BUY, 40, 10)
-    (end,) = events(world.hear(InstrumentListed(instrument=BINARY)))
+    (end,) = events(world.receive(InstrumentListed(instrument=BINARY)))
     assert isinstance(end, OrderCancelled)
     assert (end.order, end.reason) == (1, CancelReason.TICK_CHANGED)
 
@@ -137,7 +137,7 @@ def test_new_fees_apply_to_the_next_fill() -> None:
     free = msgspec.structs.replace(
         BINARY, fees=msgspec.structs.replace(BINARY.fees, taker_rate_ppm=0)
     )
-    world.hear(InstrumentListed(instrument=free))
+    world.receive(InstrumentListed(instrument=free))
     world.take(BUY, 52, 10)
     assert world.fills[0].fee_micro == 0
 
@@ -146,7 +146,7 @@ def test_linear_makers_pay_their_fee() -> None:
     world = World(settings(), SPOT)
     world.book({99: 10}, {100: 10}, LINEAR)
     world.place(BUY, 98, 5, leg=Leg.BASE, instrument=LINEAR)
-    world.hear(sold(9700, 5 * SHARE, LINEAR))
+    world.receive(sold(9700, 5 * SHARE, LINEAR))
     (fill,) = world.fills
     assert isinstance(fill, OrderFilled)
     assert fill.fee_micro == 98 * 5 * 200
@@ -164,9 +164,9 @@ def test_markets_that_are_over_make_room(monkeypatch: pytest.MonkeyPatch) -> Non
     world.place(BUY, 40, 10)
     world.cancel(1)
     with pytest.raises(BrokenInvariant, match="instruments are alive"):
-        world.hear(InstrumentListed(instrument=other))
-    world.hear(InstrumentClosed(instrument=MARKET))
-    world.hear(InstrumentListed(instrument=other))
+        world.receive(InstrumentListed(instrument=other))
+    world.receive(InstrumentClosed(instrument=MARKET))
+    world.receive(InstrumentListed(instrument=other))
     assert list(world.venue._floor.markets) == [other.id]
     assert world.venue._floor.knows(world.orders[1].id)
 

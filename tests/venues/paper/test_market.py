@@ -28,7 +28,7 @@ def test_a_market_has_the_legs_of_its_kind() -> None:
     assert list(PaperMarket(SPOT, Wallet()).pockets) == [Leg.BASE]
 
 
-def test_a_market_is_ready_once_a_book_was_heard() -> None:
+def test_a_market_is_ready_once_a_book_was_received() -> None:
     fresh = PaperMarket(BINARY, Wallet())
     assert not fresh.ready
     fresh.replaced(50, 0)

@@ -174,7 +174,7 @@ def test_tokens_and_proceeds_are_pending_until_confirmed() -> None:
     assert (bought.settled, bought.pending) == (0, 10 * SHARE)
     assert world.purse().cash == 100_000_000 - 5_100_000
     world.place(SELL, 53, 10)
-    assert kinds([world.heard[-1][1]]) == ["OrderRejected"]
+    assert kinds([world.received[-1][1]]) == ["OrderRejected"]
     assert world.wait(1_999) == []
     (settled,) = world.wait(1)
     assert settled == FillSettled(account=world.venue.account(), fill=world.fills[0].fill)
@@ -198,7 +198,7 @@ def test_cash_spent_to_the_last_micro_ends_an_order_instead_of_overdrawing() -> 
     world = fresh(cash=5.1)
     world.place(BUY, 51, 10)
     for size in (3_333_333, 3_333_333):  # finer than a lot: each fill is rounded up
-        world.hear(sold(5100, size))
+        world.receive(sold(5100, size))
     world.trade(51, 10, SELL)
     assert world.purse().cash >= 0
     (end,) = [e for e in world.events if isinstance(e, OrderCancelled)]

@@ -23,7 +23,7 @@ BOOK = ({50: 100, 49: 200}, {52: 100, 53: 200})
 
 
 def rejected(world: World) -> tuple[RejectReason, str]:
-    (event,) = events([world.heard[-1][1]])
+    (event,) = events([world.received[-1][1]])
     assert isinstance(event, OrderRejected)
     return event.reason, event.venue_text
 
@@ -162,7 +162,7 @@ def test_an_order_id_is_taken_once() -> None:
 
 def test_a_closed_market_has_no_orderbook() -> None:
     world = fresh()
-    world.hear(InstrumentClosed(instrument=MARKET))
+    world.receive(InstrumentClosed(instrument=MARKET))
     world.place(BUY, 40, 10)
     assert rejected(world) == (
         RejectReason.MARKET_CLOSED,
@@ -175,12 +175,12 @@ def test_without_a_trusted_book_the_market_is_not_ready(torn: bool) -> None:
     world = World()
     if torn:
         world.book(*BOOK)
-        world.hear(BookDistrusted(instrument=MARKET, reason="hash"))
+        world.receive(BookDistrusted(instrument=MARKET, reason="hash"))
     world.place(BUY, 40, 10)
     assert rejected(world)[1] == "the market is not yet ready to process new orders"
     world.book(*BOOK)
     world.place(BUY, 40, 10)
-    assert kinds([world.heard[-1][1]]) == ["OrderAccepted"]
+    assert kinds([world.received[-1][1]]) == ["OrderAccepted"]
 
 
 def test_funds_are_held_per_order_and_freed_by_cancel() -> None:
@@ -189,7 +189,7 @@ def test_funds_are_held_per_order_and_freed_by_cancel() -> None:
     world.place(BUY, 40, 5.01)
     assert rejected(world)[0] is RejectReason.NO_FUNDS
     world.place(BUY, 40, 5)
-    assert kinds([world.heard[-1][1]]) == ["OrderAccepted"]
+    assert kinds([world.received[-1][1]]) == ["OrderAccepted"]
     world.cancel(1, 3)
     assert world.purse().reserved == 0
     assert world.purse().free == 10_000_000

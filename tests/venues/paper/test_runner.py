@@ -144,9 +144,9 @@ def fresh() -> Executor:
     return executor_of(SETTINGS, 1)[0]
 
 
-def wish(desk: Desk, position: int) -> None:
+def intent(desk: Desk, position: int) -> None:
     now_ns = desk.clock.now_ns()
-    desk.runner.desk.wish(
+    desk.runner.desk.set_target(
         Target(
             bot=BotId("maker"), instrument=COIN, position=position, limit_price=4_100,
             urgency=Urgency.REST, valid_until_ns=now_ns + 3_600_000 * MS,
@@ -164,7 +164,7 @@ def test_print_fills_and_a_crash_loses_the_session_but_nothing_else(tmp_path: Pa
     async def first_life() -> None:
         desk = Desk(tmp_path, fresh(), clock)
         await desk.begin(1, funded=False)
-        wish(desk, 20 * SHARE)
+        intent(desk, 20 * SHARE)
         await desk.pass_ms(500)
         assert desk.executor.open_and_unknown == (1, 0)
         desk.market(sold(8))
@@ -187,7 +187,7 @@ def test_print_fills_and_a_crash_loses_the_session_but_nothing_else(tmp_path: Pa
         desk.market(sold(50))
         await desk.pass_ms(500)
         assert executor.ledger.holding(COIN).position == 8 * SHARE
-        wish(desk, 20 * SHARE)
+        intent(desk, 20 * SHARE)
         await desk.pass_ms(500)
         desk.market(sold(50))
         await desk.pass_ms(3_000)
@@ -210,7 +210,7 @@ def test_order_cut_off_on_its_way_is_gone_with_the_session(tmp_path: Path) -> No
     async def first_life() -> None:
         desk = Desk(tmp_path, fresh(), clock)
         await desk.begin(1, funded=False)
-        wish(desk, 20 * SHARE)
+        intent(desk, 20 * SHARE)
         while not desk.runner.door.waiting:
             await desk.pass_ms(0)
         # sent, and still on its way to the venue

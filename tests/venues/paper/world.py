@@ -93,24 +93,24 @@ def settings(
 
 
 class World:
-    """One venue and its clock. `heard` is everything it handed out: (time, output)."""
+    """One venue and its clock. `received` is everything it handed out: (time, output)."""
 
     def __init__(
         self, set_to: PaperSettings | None = None, *instruments: Instrument, now: int = S
     ) -> None:
         self.venue = PaperVenue(ACCOUNT, set_to or settings())
         self.now = now
-        self.heard: list[tuple[int, VenueOutput]] = []
+        self.received: list[tuple[int, VenueOutput]] = []
         self.numbers = 0
         self.ids = 0
         self.orders: dict[int, Order] = {}
         for instrument in instruments or (BINARY,):
-            self.hear(InstrumentListed(instrument=instrument))
+            self.receive(InstrumentListed(instrument=instrument))
 
     # -- time and feed -----------------------------------------------------------------------------
 
     def _note(self, outputs: list[VenueOutput], at_ns: int) -> list[VenueOutput]:
-        self.heard += [(at_ns, output) for output in outputs]
+        self.received += [(at_ns, output) for output in outputs]
         return outputs
 
     def until(self, now: int) -> list[VenueOutput]:
@@ -124,8 +124,8 @@ class World:
     def wait(self, ms: int) -> list[VenueOutput]:
         return self.until(self.now + ms * MS)
 
-    def hear(self, event: Event) -> list[VenueOutput]:
-        return self._note(self.venue.hear(event, self.now), self.now)
+    def receive(self, event: Event) -> list[VenueOutput]:
+        return self._note(self.venue.receive(event, self.now), self.now)
 
     def book(
         self,
@@ -134,7 +134,7 @@ class World:
         instrument: InstrumentId = MARKET,
     ) -> list[VenueOutput]:
         """Send a snapshot; prices in cents of YES, sizes in shares."""
-        return self.hear(
+        return self.receive(
             BookReplaced(
                 instrument=instrument,
                 bids=tuple((p * 100, s * SHARE) for p, s in (bids or {}).items()),
@@ -144,7 +144,7 @@ class World:
 
     def level(self, side: Side, cents: int, shares: int) -> list[VenueOutput]:
         change = (side, cents * 100, shares * SHARE)
-        return self.hear(BookChanged(instrument=MARKET, changes=(change,)))
+        return self.receive(BookChanged(instrument=MARKET, changes=(change,)))
 
     def trade(
         self,
@@ -154,7 +154,7 @@ class World:
         source: SizeSource = SizeSource.TAPED,
     ) -> list[VenueOutput]:
         size = None if shares is None else shares * SHARE
-        return self.hear(
+        return self.receive(
             TradePrinted(
                 instrument=MARKET,
                 price=cents * 100,
@@ -231,7 +231,7 @@ class World:
 
     @property
     def events(self) -> list[Event]:
-        return events([output for _, output in self.heard])
+        return events([output for _, output in self.received])
 
     @property
     def fills(self) -> list[OrderFilled]:

@@ -81,11 +81,11 @@ class Seat:
         events = tuple(self._loop.run_until_complete(self._answer(request.effect)))
         return [Reply(number=request.number, events=events), *self.fills()]
 
-    def hear(self, event: Event, now_ns: int) -> list[VenueOutput]:
+    def receive(self, event: Event, now_ns: int) -> list[VenueOutput]:
         raise AssertionError(f"this venue has its own feed at {now_ns}: {event}")
 
     def changed(self, event: BookChanged, now_ns: int) -> None:
-        self.hear(event, now_ns)
+        self.receive(event, now_ns)
 
     def advance(self, now_ns: int) -> list[VenueOutput]:
         self._let_pass(now_ns)

@@ -17,7 +17,7 @@ from tests.venues.polymarket.kit import CUP, RAIN, Trader, by_slug
 
 
 @contextlib.asynccontextmanager
-async def hearing(
+async def receiving(
     served: Served, trader: Trader, markets: list[str] | None = None
 ) -> AsyncIterator[ClientConnection]:
     """Listen as a trader; without `markets` to everything of its key."""
@@ -31,7 +31,7 @@ async def hearing(
         yield socket
 
 
-async def heard(socket: ClientConnection, count: int) -> list[dict[str, Any]]:
+async def received(socket: ClientConnection, count: int) -> list[dict[str, Any]]:
     """Return the next frames, out of arrays too."""
     found: list[dict[str, Any]] = []
     async with asyncio.timeout(3):
@@ -52,19 +52,19 @@ PLAIN_TRADE = [("TRADE", "MATCHED"), ("TRADE", "MINED"), ("TRADE", "CONFIRMED")]
 # -- frames ----------------------------------------------------------------------------------------
 
 
-async def test_both_sides_hear_the_whole_life_of_a_trade(served: Served) -> None:
+async def test_both_sides_receive_the_whole_life_of_a_trade(served: Served) -> None:
     market = by_slug(served, RAIN)
     async with (
         Trader(served) as maker,
         Trader(served, 2) as taker,
-        hearing(served, maker) as ours,
-        hearing(served, taker) as theirs,
+        receiving(served, maker) as ours,
+        receiving(served, taker) as theirs,
     ):
         resting = await maker.place(market, "BUY", "0.45", "10", outcome=1)
         await taker.place(market, "BUY", "0.55", "6")
-        made, took = await heard(ours, 5), await heard(theirs, 4)
+        made, took = await received(ours, 5), await received(theirs, 4)
         await maker.told("DELETE", "/order", {"orderID": resting["orderID"]})
-        (gone,) = await heard(ours, 1)
+        (gone,) = await received(ours, 1)
     assert shapes(made) == [("PLACEMENT", "LIVE"), ("UPDATE", "LIVE"), *PLAIN_TRADE]
     assert shapes(took) == [("UPDATE", "MATCHED"), *PLAIN_TRADE]
     assert made[1]["size_matched"] == "6"
@@ -82,17 +82,17 @@ async def test_there_is_no_snapshot_and_no_replay(served: Served) -> None:
     market = by_slug(served, RAIN)
     async with Trader(served) as trader:
         await trader.place(market, "BUY", "0.40", "10")
-        async with hearing(served, trader) as socket:
+        async with receiving(served, trader) as socket:
             await socket.send("PING")
             assert await socket.recv() == "PONG"
 
 
-async def test_markets_narrow_what_is_heard(served: Served) -> None:
+async def test_markets_narrow_what_is_received(served: Served) -> None:
     rain, cup = by_slug(served, RAIN), by_slug(served, CUP)
-    async with Trader(served) as trader, hearing(served, trader, [cup.condition]) as socket:
+    async with Trader(served) as trader, receiving(served, trader, [cup.condition]) as socket:
         await trader.place(rain, "BUY", "0.40", "10")
         await trader.place(cup, "BUY", "0.40", "10")
-        (first,) = await heard(socket, 1)
+        (first,) = await received(socket, 1)
         assert first["market"] == cup.condition
         more = {"operation": "subscribe", "markets": [rain.condition]}
         less = {"operation": "unsubscribe", "markets": [cup.condition]}
@@ -102,7 +102,7 @@ async def test_markets_narrow_what_is_heard(served: Served) -> None:
         assert await socket.recv() == "PONG"
         await trader.place(cup, "BUY", "0.40", "10")
         await trader.place(rain, "BUY", "0.40", "10")
-        (second,) = await heard(socket, 1)
+        (second,) = await received(socket, 1)
         assert second["market"] == rain.condition
 
 
@@ -114,15 +114,15 @@ async def test_wrong_credentials_are_closed_without_a_word(served: Served) -> No
             await socket.recv()
 
 
-async def test_two_keys_of_one_signer_hear_their_own_orders(served: Served) -> None:
+async def test_two_keys_of_one_signer_receive_their_own_orders(served: Served) -> None:
     market = by_slug(served, RAIN)
-    async with Trader(served) as trader, hearing(served, trader) as socket:
+    async with Trader(served) as trader, receiving(served, trader) as socket:
         second = await trader.http.post("/auth/api-key", headers=trader.l1(nonce=1))
         first, trader.creds = trader.creds, second.json()
         await trader.place(market, "BUY", "0.40", "10")
         trader.creds = first
         mine = await trader.place(market, "BUY", "0.40", "10")
-        (frame,) = await heard(socket, 1)
+        (frame,) = await received(socket, 1)
     assert (frame["id"], frame["owner"]) == (mine["orderID"], first["apiKey"])
 
 
@@ -138,9 +138,9 @@ async def test_quirk_changes_an_order_frame(
 ) -> None:
     await served.control("settings", quirks={quirk: True})
     market = by_slug(served, RAIN)
-    async with Trader(served) as trader, hearing(served, trader) as socket:
+    async with Trader(served) as trader, receiving(served, trader) as socket:
         await trader.place(market, "BUY", "0.40", "10")
-        (frame,) = await heard(socket, 1)
+        (frame,) = await received(socket, 1)
     assert frame[field] == value
 
 
@@ -156,9 +156,9 @@ async def test_quirks_of_time_arrays_and_order(served: Served) -> None:
     await served.control("settings", quirks=quirks)
     async with Trader(served) as maker, Trader(served, 2) as taker:
         await maker.place(market, "BUY", "0.45", "10", outcome=1)
-        async with hearing(served, taker) as socket:
+        async with receiving(served, taker) as socket:
             await taker.place(market, "BUY", "0.55", "10")
-            trade, order = await heard(socket, 2)
+            trade, order = await received(socket, 2)
     assert (trade["type"], order["type"]) == ("TRADE", "UPDATE")
     assert len(order["created_at"]) == 13
     assert trade["matchtime"].endswith("Z")
@@ -167,20 +167,20 @@ async def test_quirks_of_time_arrays_and_order(served: Served) -> None:
 
 async def test_events_come_twice_late_swapped_or_before_the_reply(served: Served) -> None:
     market = by_slug(served, RAIN)
-    async with Trader(served) as trader, hearing(served, trader) as socket:
+    async with Trader(served) as trader, receiving(served, trader) as socket:
         await served.control("settings", quirks={"duplicate_events": True})
         await trader.place(market, "BUY", "0.40", "10")
-        one, two = await heard(socket, 2)
+        one, two = await received(socket, 2)
         assert one == two
         swapped = {"duplicate_events": False, "reorder_events": True}
         await served.control("settings", quirks=swapped)
         first = await trader.place(market, "BUY", "0.40", "10")
         second = await trader.place(market, "BUY", "0.40", "10")
-        names = [frame["id"] for frame in await heard(socket, 2)]
+        names = [frame["id"] for frame in await received(socket, 2)]
         assert names == [second["orderID"], first["orderID"]]
         await served.control("settings", quirks={"reorder_events": False}, ack_delay_ms=150)
         reply = asyncio.create_task(trader.place(market, "BUY", "0.40", "10"))
-        (early,) = await heard(socket, 1)
+        (early,) = await received(socket, 1)
         assert not reply.done()
         assert (await reply)["orderID"] == early["id"]
 
@@ -189,9 +189,9 @@ async def test_killed_order_is_told_only_where_the_quirk_says_so(served: Served)
     market = by_slug(served, RAIN)
     quirks = {"killed_event": True, "empty_size_matched": True}
     await served.control("settings", quirks=quirks)
-    async with Trader(served) as trader, hearing(served, trader) as socket:
+    async with Trader(served) as trader, receiving(served, trader) as socket:
         await trader.refused(market, "BUY", "0.50", "5", kind="FOK")
-        (frame,) = await heard(socket, 1)
+        (frame,) = await received(socket, 1)
     assert frame["status"].startswith("CANCELED_order couldn't be fully filled.")
     assert (frame["size_matched"], frame["outcome"], frame["created_at"]) == ("", "", "")
 
@@ -201,20 +201,20 @@ async def test_partly_filled_then_cancelled_can_be_an_update(served: Served) -> 
     market = by_slug(served, RAIN)
     async with Trader(served) as maker, Trader(served, 2) as taker:
         await maker.place(market, "BUY", "0.45", "10", outcome=1)
-        async with hearing(served, taker) as socket:
+        async with receiving(served, taker) as socket:
             await taker.place(market, "BUY", "0.55", "20", kind="FAK")
-            frames = [f for f in await heard(socket, 4) if f["event_type"] == "order"]
+            frames = [f for f in await received(socket, 4) if f["event_type"] == "order"]
     assert shapes(frames)[-1] == ("UPDATE", "CANCELED")
 
 
 async def test_every_end_has_its_status(served: Served) -> None:
     rain, cup = by_slug(served, RAIN), by_slug(served, CUP)
-    async with Trader(served) as trader, hearing(served, trader) as socket:
+    async with Trader(served) as trader, receiving(served, trader) as socket:
         await trader.place(rain, "BUY", "0.40", "10")
         await served.control("resolve", condition=rain.condition, payout=0.5)
         await trader.place(cup, "BUY", "0.41", "10")
         await served.control("tick", condition=cup.condition, tick="0.1")
-        frames = await heard(socket, 4)
+        frames = await received(socket, 4)
     ends = [frame["status"] for frame in frames if frame["type"] == "CANCELLATION"]
     assert ends == ["CANCELED_MARKET_RESOLVED", "INVALID"]
 
@@ -239,11 +239,11 @@ async def test_retried_trade_is_mined_under_another_hash(served: Served) -> None
     async with (
         Trader(served) as maker,
         Trader(served, 2) as taker,
-        hearing(served, maker) as socket,
+        receiving(served, maker) as socket,
     ):
         await trade(served, maker, taker)
         await settle(served)
-        frames = [f for f in await heard(socket, 6) if f["type"] == "TRADE"]
+        frames = [f for f in await received(socket, 6) if f["type"] == "TRADE"]
     states = [frame["status"] for frame in frames]
     assert states == ["MATCHED", "RETRYING", "MINED", "CONFIRMED"]
 
@@ -251,10 +251,10 @@ async def test_retried_trade_is_mined_under_another_hash(served: Served) -> None
 async def test_failed_trade_reverses_both_ledgers(served: Served) -> None:
     await served.control("settle", next=["FAILED"])
     async with Trader(served) as maker, Trader(served, 2) as taker:
-        async with hearing(served, taker) as socket:
+        async with receiving(served, taker) as socket:
             said = await trade(served, maker, taker)
             await settle(served)
-            frames = [f for f in await heard(socket, 4) if f["type"] == "TRADE"]
+            frames = [f for f in await received(socket, 4) if f["type"] == "TRADE"]
         assert [frame["status"] for frame in frames] == ["MATCHED", "RETRYING", "FAILED"]
         (row,) = (await taker.told("GET", "/data/trades", id=said["tradeIDs"][0]))["data"]
         assert row["status"] == "TRADE_STATUS_FAILED"

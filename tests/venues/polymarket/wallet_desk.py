@@ -81,7 +81,7 @@ class Life:
             raise Died
 
     def tell(self, event: Any) -> None:
-        """Journal an event and let the executor hear it."""
+        """Journal an event and let the executor receive it."""
         if self.dead:
             return
         if (step := _step(event)) and self.desk.dies == step:

@@ -73,7 +73,7 @@ class HealthLease:
 
     @property
     def cancels_ns(self) -> int | None:
-        """When the venue will have cancelled everything unless it hears another beat."""
+        """When the venue will have cancelled everything unless it receives another beat."""
         return None if self.beat_ns is None else self.beat_ns + LAPSES_NS + LOOKED_FOR_NS
 
 

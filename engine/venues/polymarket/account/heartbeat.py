@@ -161,7 +161,7 @@ class PolymarketBeat:
     def _channel(self, now_ns: int) -> str:
         if not self._user.connected:
             return "the user channel is down"
-        silent = now_ns - self._user.heard_ns > USER_NS_MAX
+        silent = now_ns - self._user.received_ns > USER_NS_MAX
         return "the user channel is silent" if silent else ""
 
     def _reconciled(self, now_ns: int) -> str:

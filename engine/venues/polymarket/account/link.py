@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 
 # What a live account needs beside its streams: terms of markets, fresh balances, a second chance.
 # None of it decides anything. The venue caches balances and refreshes them late (trading API,
-# §5.2): it is asked to look again after each settlement, heard or listed, and after a refusal for
-# want of funds. It answers 401 to good keys now and then (§7, no. 9), so a refused credential is
-# asked about again, each time later.
+# §5.2): it is asked to look again after each settlement, received or listed, and after a refusal
+# for want of funds. It answers 401 to good keys now and then (§7, no. 9), so a refused credential
+# is asked about again, each time later.
 
 S = 1_000_000_000
 LOOK_S = 0.25
@@ -89,15 +89,15 @@ class PolymarketTend:
             await asyncio.sleep(LOOK_S)
 
     def _wanted(self, venue: PolymarketVenue) -> list[InstrumentId]:
-        """Return what is held or worked, then everything open that the account hears."""
+        """Return what is held or worked, then everything open that the account receives."""
         executor, now_ns = self._runner.desk.executor, self._services.clock.now_ns()
         views = self._runner.desk.cache.views
-        heard = [
+        received = [
             key for key in self._door.known if (view := views.get(key)) is None or not view.closed
         ]
         return [
             key
-            for key in dict.fromkeys([*executor.concerned(), *heard])
+            for key in dict.fromkeys([*executor.concerned(), *received])
             if not venue.lists(key) and self._retry.get(key, (0, 0))[0] <= now_ns
         ]
 
@@ -244,7 +244,7 @@ KNOWN_MAX = 5_000
 
 
 class PolymarketRunner(AccountRunner):
-    """A runner whose venue learns each market the account hears of."""
+    """A runner whose venue learns each market the account receives."""
 
     def __init__(self, *, venue: PolymarketDoor, **wiring: Any) -> None:
         super().__init__(venue=venue, **wiring)

@@ -79,7 +79,9 @@ class Pace:
             return 0
         return -(-(S - self._level) // self._limits.orders_per_s)
 
-    def hear(self, now_ns: int, *, tier: str | None, remaining: float | None, warned: bool) -> None:
+    def receive(
+        self, now_ns: int, *, tier: str | None, remaining: float | None, warned: bool
+    ) -> None:
         """Take what the answer to a place said of the venue's own bucket."""
         self._refill(now_ns)
         self.warned = warned

@@ -363,7 +363,7 @@ class Wire:
         self._places = self._lane(Lane.PLACES)
         self._safety = self._lane(Lane.SAFETY)
         self.on_rate: Callable[[Lane, Rate], None] | None = None
-        """Hears the venue's rate-limit headers; its errors would be the SDK's to swallow."""
+        """Receives the venue's rate-limit headers; its errors would be the SDK's to swallow."""
         self._credentials = key
         self.user_url = str(config.clob_user_ws_url)
         self.wallet = wallet

@@ -299,7 +299,7 @@ class PolymarketUser:
         self._services = services
         self._runner = runner
         self.connected = False
-        self.heard_ns = 0
+        self.received_ns = 0
         """When the last frame came, a PONG too; 0 = none has."""
         self.settled: dict[InstrumentId, None] = {}
         """Markets of which the venue's cached balances are older than a settlement."""
@@ -333,19 +333,19 @@ class PolymarketUser:
 
     def _take(self, text: str) -> None:
         services, runner = self._services, self._runner
-        now_ns = self.heard_ns = services.clock.now_ns()
+        now_ns = self.received_ns = services.clock.now_ns()
         if not self.connected:
             self.connected = True
             runner.deliver(self.health(""), now_ns)
             runner.start_over(now_ns)
-        heard = self._frames.read(text)
-        if heard.events or heard.unread:
+        received = self._frames.read(text)
+        if received.events or received.unread:
             services.tape(TAPE, text.encode(), now_ns)
-        for event in heard.events:
+        for event in received.events:
             runner.deliver(self._known(event), now_ns)
-        if heard.unread:
-            self._torn(heard.unread, now_ns)
-        if heard.events:
+        if received.unread:
+            self._torn(received.unread, now_ns)
+        if received.events:
             runner.settle(now_ns)
 
     def _known(self, event: VenueEvent) -> VenueEvent:

@@ -206,7 +206,7 @@ class Places:
 
     def _rated(self, lane: Lane, rate: Rate) -> None:
         if lane is Lane.PLACES:
-            self.pace.hear(
+            self.pace.receive(
                 self._now_ns(), tier=rate.tier, remaining=rate.remaining, warned=rate.warning
             )
 

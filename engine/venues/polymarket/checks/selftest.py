@@ -100,7 +100,7 @@ def _plan(place: Place) -> str:
 
 
 class SelfTest:
-    """Tests one open account. `tell` hears each finding as it is made."""
+    """Tests one open account. `tell` receives each finding as it is made."""
 
     def __init__(self, venue: PolymarketVenue, tell: Callable[[Finding], object]) -> None:
         self.findings: list[Finding] = []

@@ -80,7 +80,7 @@ class MarketChannel:
         self._numbers = 0
         self.reason = ""
         """Why REST failed last; empty = it answered."""
-        self.heard_ns = 0
+        self.received_ns = 0
         """When the last frame came; 0 = none did."""
 
     # -- what is followed --------------------------------------------------------------------------
@@ -122,7 +122,7 @@ class MarketChannel:
         return tuple(self._place)
 
     def trouble(self) -> str:
-        """Return why nothing is heard on some socket, or empty."""
+        """Return why nothing is received on some socket, or empty."""
         return next((shard.why for shard in self.shards if shard.why), "")
 
     def _new_shard(self) -> Shard:
@@ -131,7 +131,7 @@ class MarketChannel:
             self._url,
             number=self._numbers,
             now_ns=self._now_ns,
-            heard=self._heard,
+            received=self._received,
             turned=self._flush,
             lost=self._lost,
         )
@@ -139,11 +139,12 @@ class MarketChannel:
         self._tasks[shard.number] = asyncio.get_running_loop().create_task(shard.socket.run())
         return shard
 
-    # -- what is heard -----------------------------------------------------------------------------
+    # -- what is received
+    # -----------------------------------------------------------------------------
 
-    def _heard(self, frame: bytes, at_ns: int) -> None:
+    def _received(self, frame: bytes, at_ns: int) -> None:
         """Take a frame; what it says is told with what else has come by now."""
-        self.heard_ns = at_ns
+        self.received_ns = at_ns
         self._tape("polymarket.market", frame, at_ns)
         self._gather(self.core.receive(frame, at_ns), at_ns)
 

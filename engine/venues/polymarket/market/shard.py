@@ -23,7 +23,7 @@ _pack = msgspec.json.Encoder().encode
 
 
 class Shard:
-    """A part of the channel. `heard` gets the frames, `lost` why a connection ended.
+    """A part of the channel. `received` gets the frames, `lost` why a connection ended.
 
     `turned` is called when the frames that had come were handed over.
     """
@@ -34,7 +34,7 @@ class Shard:
         *,
         number: int,
         now_ns: Callable[[], int],
-        heard: Callable[[bytes, int], None],
+        received: Callable[[bytes, int], None],
         turned: Callable[[], None],
         lost: Callable[[Shard, str], None],
     ) -> None:
@@ -45,16 +45,16 @@ class Shard:
         self.data_ns = 0
         """When the last frame came that was no PONG."""
         self.why = "not connected yet"
-        """Why nothing is heard; empty = all is well."""
+        """Why nothing is received; empty = all is well."""
         self.connections = 0
-        self._heard = heard
+        self._received = received
         self._turned = turned
         self._lost = lost
         self.socket = Socket(
             url,
             now_ns=now_ns,
             opened=self._opened,
-            heard=self._take,
+            received=self._take,
             turned=turned,
             lost=self._gone,
             ping="PING",
@@ -89,7 +89,7 @@ class Shard:
         """Tell what was kept back: the books have been told."""
         kept, self.kept = self.kept or [], None
         for frame, at_ns in kept:
-            self._heard(frame, at_ns)
+            self._received(frame, at_ns)
         self._turned()
 
     def _opened(self) -> list[str]:
@@ -107,7 +107,7 @@ class Shard:
     def _take(self, frame: bytes, at_ns: int) -> None:
         self.data_ns = at_ns
         if self.kept is None:
-            self._heard(frame, at_ns)
+            self._received(frame, at_ns)
         elif len(self.kept) < KEPT_MAX:
             self.kept.append((frame, at_ns))
         else:

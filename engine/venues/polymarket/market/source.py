@@ -263,7 +263,8 @@ def _parts(names: Sequence[str]) -> list[list[str]]:
     return [list(names[start : start + SLUGS_MAX]) for start in range(0, len(names), SLUGS_MAX)]
 
 
-# -- The source itself: what is wanted, heard, found and told --------------------------------------
+# -- The source itself: what is wanted, received, found and told
+# --------------------------------------
 
 NAMED = re.compile(re.escape(PREFIX) + "0x[0-9a-f]{64}")
 PAGES_MAX = 5
@@ -335,7 +336,7 @@ class PolymarketSource:
         )
 
     async def run(self) -> None:
-        """Hear until cancelled."""
+        """Receive until cancelled."""
         self._services.watchers.append(self.channel.advance)
         try:
             await asyncio.gather(self.channel.run(), self.lines.run())
@@ -388,7 +389,8 @@ class PolymarketSource:
         market = self.channel.core.watched(name)
         return market.told() if market is not None else []
 
-    # -- what is heard -----------------------------------------------------------------------------
+    # -- what is received
+    # -----------------------------------------------------------------------------
 
     def lasts(self, event: Event) -> None:
         """Let later listings of a market carry its strike; ask no more about one that is over."""
@@ -403,7 +405,7 @@ class PolymarketSource:
         for event in events:
             if isinstance(event, ReferencePriced):
                 self._hub.priced(event, now_ns)
-                if strikes := self._strikes.hear(event):
+                if strikes := self._strikes.receive(event):
                     self._hub.tell(strikes, now_ns)
 
     # -- what a person must know -------------------------------------------------------------------
@@ -414,16 +416,16 @@ class PolymarketSource:
             if name in wanted.named or name in wanted.series:
                 yield f"{name} is wanted and not found: {why}"
         for key, why in self.lines.missing(now_ns).items():
-            yield f"no price of {key} is heard ({why}); bots that need it make no quote by it"
+            yield f"no price of {key} is received ({why}); bots that need it make no quote by it"
         trouble = self.channel.trouble()
         if trouble:
-            yield f"Polymarket's market channel is not heard: {trouble}"
+            yield f"Polymarket's market channel is not received: {trouble}"
 
     def figures(self, now_ns: int) -> FeedStatus:
         """Return how the feed is, for the heartbeat."""
-        heard_ns = self.channel.heard_ns
+        received_ns = self.channel.received_ns
         return FeedStatus(
-            last_word_ms=(now_ns - heard_ns) / 1e6 if heard_ns else None,
+            last_word_ms=(now_ns - received_ns) / 1e6 if received_ns else None,
             markets=len(self.channel.watched),
             **traffic(self.channel.shards),
             trouble=self.channel.trouble() or self.channel.reason,

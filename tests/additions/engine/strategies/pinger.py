@@ -39,7 +39,7 @@ class Pinger:
         self.touch_alone = False
         self.references: tuple[str, ...] = ()
 
-    def hear(self, event: Event, now_ns: int) -> bool:
+    def receive(self, event: Event, now_ns: int) -> bool:
         """Look at everything."""
         del event, now_ns
         return True

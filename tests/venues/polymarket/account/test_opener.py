@@ -73,9 +73,9 @@ def stopped(programs: LivePrograms, engine: subprocess.Popen[bytes]) -> None:
 def rest(programs: LivePrograms, count: int) -> None:
     """Place orders by hand, far from the touch, until so many of them rest.
 
-    A beat proves no book: what is asked for before the market was heard is refused, and what rests
-    while a book is doubted is cancelled, and rightly. The crowd sells to whoever bids, fifty shares
-    at most: each order is worth thirty of them, or none would last.
+    A beat proves no book: what is asked for before the market was received is refused, and what
+    rests while a book is doubted is cancelled, and rightly. The crowd sells to whoever bids, fifty
+    shares at most: each order is worth thirty of them, or none would last.
     """
     (rain,) = (InstrumentId(name) for name in programs.conditions(RAIN))
     end = time.monotonic() + 120
@@ -211,7 +211,7 @@ def books_agree(programs: LivePrograms) -> dict[str, int]:
     assert abs(state.cash_settled_micro - held["cash"]["settled"]) <= CASH_MICRO_MAX
     sql = "SELECT state, count(*) FROM fills GROUP BY state"
     ends = {str(end): int(str(count)) for end, count in programs.rows(sql)}
-    assert ends == told["settled"], "each end was told once, and each was heard"
+    assert ends == told["settled"], "each end was told once, and each was received"
     return ends
 
 

@@ -63,7 +63,7 @@ class Books:
         self.tell(await self.venue.fills(0))
 
     async def look(self) -> None:
-        """Let the account ask what was paid, and hear the answer."""
+        """Let the account ask what was paid, and receive the answer."""
         self.executor.wallet.want(time.time_ns())
         self._do(self.executor.plan(time.time_ns()))
         (question,) = self.questions
@@ -136,7 +136,9 @@ async def test_what_the_venue_redeems_by_itself_is_booked_once(
         worth = int(10 * payout * USD)
         assert books.figures == (cash, worth)
         await still.control("clock", skip_ms=60_000)
-        if restarted:  # the engine that starts here has heard neither of the result nor of the pay
+        if (
+            restarted
+        ):  # the engine that starts here has received neither of the result nor of the pay
             await books.start(state)
             await books.look()
             assert books.figures == (cash, 0)

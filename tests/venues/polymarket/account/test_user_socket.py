@@ -35,7 +35,7 @@ QUIRKS = {
 
 
 class Ear:
-    """Listens in the background; keeps what was heard."""
+    """Listens in the background; keeps what was received."""
 
     def __init__(self, venue: PolymarketVenue) -> None:
         self._socket, self._frames = user_channel(venue)
@@ -46,12 +46,12 @@ class Ear:
     async def run(self) -> None:
         async for text in self._socket.listen():
             self.up.set()
-            heard = self._frames.read(text)
-            self.events += heard.events
-            self.unread += [heard.unread] if heard.unread else []
+            received = self._frames.read(text)
+            self.events += received.events
+            self.unread += [received.unread] if received.unread else []
 
     async def until(self, *kinds: type) -> list[type]:
-        """Wait until events of these kinds were heard; return the kinds of everything."""
+        """Wait until events of these kinds were received; return the kinds of everything."""
         async with asyncio.timeout(150):
             while not set(kinds) <= {type(event) for event in self.events}:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
@@ -59,7 +59,7 @@ class Ear:
 
 
 @contextlib.asynccontextmanager
-async def hearing(venue: PolymarketVenue) -> AsyncIterator[Ear]:
+async def receiving(venue: PolymarketVenue) -> AsyncIterator[Ear]:
     ear = Ear(venue)
     task = asyncio.ensure_future(ear.run())
     try:
@@ -78,12 +78,12 @@ async def drained(listening: AsyncIterator[str]) -> None:
 
 
 @pytest.mark.parametrize("quirks", [{}, QUIRKS], ids=["plain", "every quirk"])
-async def test_life_of_an_order_is_heard(served: Served, quirks: dict[str, bool]) -> None:
+async def test_life_of_an_order_is_received(served: Served, quirks: dict[str, bool]) -> None:
     await served.control("settings", quirks=quirks)
     async with (
         adapter(served) as (venue, instrument),
         Trader(served, 2) as other,
-        hearing(venue) as ear,
+        receiving(venue) as ear,
     ):
         resting = venue.prepare(order(instrument, 45))
         await venue.send(resting)
@@ -98,12 +98,12 @@ async def test_life_of_an_order_is_heard(served: Served, quirks: dict[str, bool]
         assert told.count(OrderFilled) == told.count(FillSettled) == 1
 
 
-async def test_failed_settlement_is_heard_as_void(served: Served) -> None:
+async def test_failed_settlement_is_received_as_void(served: Served) -> None:
     await served.control("settle", next=["FAILED"])
     async with (
         adapter(served) as (venue, instrument),
         Trader(served, 2) as other,
-        hearing(venue) as ear,
+        receiving(venue) as ear,
     ):
         market = by_slug(served, RAIN)
         await other.rich(market)

@@ -105,7 +105,7 @@ def trade_frame(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def heard(frames: UserFrames, *said: dict[str, Any]) -> list[Any]:
+def received(frames: UserFrames, *said: dict[str, Any]) -> list[Any]:
     found: list[Any] = []
     for frame in said:
         one = frames.read(json.dumps(frame))
@@ -139,7 +139,7 @@ def heard(frames: UserFrames, *said: dict[str, Any]) -> list[Any]:
     ],
 )
 def test_order_frame_is_the_event_it_means(changes: dict[str, Any], told: object) -> None:
-    assert heard(frames_of(), order_frame(**changes)) == [told]
+    assert received(frames_of(), order_frame(**changes)) == [told]
 
 
 @pytest.mark.parametrize(
@@ -163,13 +163,13 @@ def test_order_frame_is_the_event_it_means(changes: dict[str, Any], told: object
     ],
 )
 def test_every_cancelled_status_has_its_reason(status: str, reason: CancelReason) -> None:
-    (event,) = heard(frames_of(), order_frame(type="CANCELLATION", status=status))
+    (event,) = received(frames_of(), order_frame(type="CANCELLATION", status=status))
     assert (type(event), event.reason) == (OrderCancelled, reason)
 
 
 def test_cancelled_order_that_filled_in_part_is_let_go_with_its_amount() -> None:
     told = order_frame(type="CANCELLATION", status="CANCELED", size_matched="25.5")
-    (event,) = heard(frames_of(), told)
+    (event,) = received(frames_of(), told)
     assert isinstance(event, OrderReported)
     assert (event.report.order, event.report.state) == (7, OrderState.CANCELLED)
     assert event.report.filled == 25_500_000
@@ -177,27 +177,27 @@ def test_cancelled_order_that_filled_in_part_is_let_go_with_its_amount() -> None
 
 def test_update_of_a_match_tells_no_fill_and_no_acceptance() -> None:
     changes = {"type": "UPDATE", "size_matched": "25", "associate_trades": ["t1"]}
-    assert heard(frames_of(), order_frame(**changes)) == []
+    assert received(frames_of(), order_frame(**changes)) == []
     whole = {"type": "UPDATE", "status": "MATCHED", "size_matched": "100"}
-    assert heard(frames_of(), order_frame(**whole)) == []
+    assert received(frames_of(), order_frame(**whole)) == []
 
 
 @pytest.mark.parametrize(("kind", "matched"), [("FAK", "40"), ("GTC", "99.995")])
 def test_match_short_of_the_size_ends_the_order(kind: str, matched: str) -> None:
     changes = {"status": "MATCHED", "size_matched": matched, "order_type": kind, "type": "UPDATE"}
-    (event,) = heard(frames_of(), order_frame(**changes))
+    (event,) = received(frames_of(), order_frame(**changes))
     assert event.report.state is OrderState.CANCELLED
 
 
 def test_order_of_another_program_says_nothing() -> None:
-    assert heard(frames_of(), order_frame(id="0xforeign")) == []
+    assert received(frames_of(), order_frame(id="0xforeign")) == []
 
 
 # -- fills -----------------------------------------------------------------------------------------
 
 
 def test_makers_fill_is_read_from_its_own_row_alone() -> None:
-    (fill,) = heard(frames_of(), trade_frame())
+    (fill,) = received(frames_of(), trade_frame())
     assert isinstance(fill, OrderFilled)
     assert (fill.order, fill.price, fill.size) == (7, 4_300, 6_000_000)
     assert (fill.liquidity, fill.fee_micro) == (Liquidity.MAKER, 0)
@@ -205,7 +205,7 @@ def test_makers_fill_is_read_from_its_own_row_alone() -> None:
 
 
 def test_takers_fill_is_the_rows() -> None:
-    (fill,) = heard(frames_of(), trade_frame(taker_order_id=OURS, maker_orders=None))
+    (fill,) = received(frames_of(), trade_frame(taker_order_id=OURS, maker_orders=None))
     assert (fill.price, fill.size, fill.liquidity) == (5_700, 10_000_000, Liquidity.TAKER)
 
 
@@ -213,16 +213,16 @@ def test_settlement_is_told_once_a_status() -> None:
     frames = frames_of()
     name = f"t1:{OURS}"
     told = [trade_frame(status=s) for s in ("MATCHED", "MATCHED", "MINED", "RETRYING", "MINED")]
-    first = heard(frames, *told)
+    first = received(frames, *told)
     assert [type(event) for event in first] == [OrderFilled, *[FillAdvanced] * 3]
     assert [event.state for event in first[1:]] == ["mined", "retrying", "mined"]
-    done = heard(frames, trade_frame(status="CONFIRMED"), trade_frame(status="CONFIRMED"))
+    done = received(frames, trade_frame(status="CONFIRMED"), trade_frame(status="CONFIRMED"))
     assert done == [FillSettled(account=ACCOUNT, fill=name)]
-    assert heard(frames, trade_frame()) == []
+    assert received(frames, trade_frame()) == []
 
 
 def test_fill_first_heard_of_when_it_failed_is_booked_and_reversed() -> None:
-    matched, void = heard(frames_of(), trade_frame(status="TRADE_STATUS_FAILED"))
+    matched, void = received(frames_of(), trade_frame(status="TRADE_STATUS_FAILED"))
     assert (type(matched), matched.state) == (OrderFilled, FillState.MATCHED)
     assert type(void) is FillVoided
 

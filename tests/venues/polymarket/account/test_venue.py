@@ -635,7 +635,7 @@ async def test_venue_that_is_not_there_cannot_be_opened() -> None:
         await PolymarketVenue.open(LIVE, credentials(), now_ns=time.time_ns, hosts=nowhere)
 
 
-async def test_rate_headers_are_heard(served: Served) -> None:
+async def test_rate_headers_are_received(served: Served) -> None:
     await served.control("people", signer=signer(1).address, tier="Gold")
     async with adapter(served) as (venue, instrument):
         assert venue.tier == TIERS["Standard"].paced()

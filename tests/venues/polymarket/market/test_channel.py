@@ -29,7 +29,7 @@ from engine.venues.polymarket.market.rest import PublicRest
 from engine.venues.polymarket.market.shard import TOKENS_MAX
 from tests.fakes.polymarket.listing import Listed
 from tests.venues.polymarket.market.conftest import Channel
-from tests.venues.polymarket.market.heard import hearing, until
+from tests.venues.polymarket.market.received import receiving, until
 
 RAIN, CUP, BRIDGE = "will-it-rain-in-lisbon", "who-wins-the-cup-spain", "will-the-bridge-open"
 
@@ -41,122 +41,122 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_books_are_the_venues_own_and_every_hash_is_equal() -> None:
-    async with hearing() as heard:
-        names = await heard.watch(RAIN, CUP, BRIDGE)
-        heard.act(200)
-        await until(lambda: all(map(heard.same, names)), "our books are the venue's")
-        await until(lambda: heard.of(BookChanged), "changes came")
-        assert heard.counts.hash_mismatched == 0
-        assert heard.counts.hash_checked > 100
-        assert heard.of(BookDistrusted) == []
-        assert not heard.counts.anomalies
+    async with receiving() as received:
+        names = await received.watch(RAIN, CUP, BRIDGE)
+        received.act(200)
+        await until(lambda: all(map(received.same, names)), "our books are the venue's")
+        await until(lambda: received.of(BookChanged), "changes came")
+        assert received.counts.hash_mismatched == 0
+        assert received.counts.hash_checked > 100
+        assert received.of(BookDistrusted) == []
+        assert not received.counts.anomalies
 
 
 async def test_a_lost_frame_tears_the_book_and_rest_mends_it() -> None:
-    async with hearing() as heard:
-        (name,) = await heard.watch(CUP)
-        await heard.served.control(
+    async with receiving() as received:
+        (name,) = await received.watch(CUP)
+        await received.served.control(
             "faults", kind="ws_drop", path="market", times=1, args={"event": "price_change"}
         )
 
         def torn() -> bool:
-            heard.act(2)
-            return bool(heard.of(BookDistrusted, name))
+            received.act(2)
+            return bool(received.of(BookDistrusted, name))
 
         await until(torn, "a lost change is found by its hash")
-        await until(lambda: heard.same(name), "REST mends the book")
-        assert heard.frames["polymarket.rest.book"] > 1
+        await until(lambda: received.same(name), "REST mends the book")
+        assert received.frames["polymarket.rest.book"] > 1
 
 
 async def test_a_quiet_market_is_proven_by_pong_and_an_equal_book(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(channel_module, "QUIET_NS", 200_000_000)
-    async with hearing() as heard:
-        (name,) = await heard.watch(RAIN)
-        await until(lambda: len(heard.of(BookProven, name)) >= 2, "it is proven again and again")
+    async with receiving() as received:
+        (name,) = await received.watch(RAIN)
+        await until(lambda: len(received.of(BookProven, name)) >= 2, "it is proven again and again")
 
 
 async def test_without_pong_an_equal_book_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(channel_module, "QUIET_NS", 200_000_000)
     monkeypatch.setattr(channel_module, "PONG_NS_MAX", -1)
-    async with hearing() as heard:
-        (name,) = await heard.watch(RAIN)
-        await until(lambda: not heard.channel.shards[0].settling, "the first books are told")
-        heard.events.clear()
-        asked = heard.frames.get("polymarket.rest.book", 0)
-        await until(lambda: heard.frames["polymarket.rest.book"] > asked + 1, "REST is asked")
-        assert heard.of(BookProven, name) == []
+    async with receiving() as received:
+        (name,) = await received.watch(RAIN)
+        await until(lambda: not received.channel.shards[0].settling, "the first books are told")
+        received.events.clear()
+        asked = received.frames.get("polymarket.rest.book", 0)
+        await until(lambda: received.frames["polymarket.rest.book"] > asked + 1, "REST is asked")
+        assert received.of(BookProven, name) == []
 
 
 async def test_a_frozen_feed_is_opened_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(channel_module, "QUIET_NS", 200_000_000)
-    async with hearing() as heard:
-        (name,) = await heard.watch(RAIN)
-        await heard.served.control("faults", kind="ws_freeze", path="market", name="ice")
-        heard.act(60)
-        await until(lambda: heard.of(FeedLost, name), "the freeze is found")
-        assert "frozen" in heard.of(FeedLost, name)[0].reason  # type: ignore[attr-defined]
-        heard.served.venue.faults.clear("ice")
-        await until(lambda: heard.same(name), "the new connection has the book")
+    async with receiving() as received:
+        (name,) = await received.watch(RAIN)
+        await received.served.control("faults", kind="ws_freeze", path="market", name="ice")
+        received.act(60)
+        await until(lambda: received.of(FeedLost, name), "the freeze is found")
+        assert "frozen" in received.of(FeedLost, name)[0].reason  # type: ignore[attr-defined]
+        received.served.venue.faults.clear("ice")
+        await until(lambda: received.same(name), "the new connection has the book")
 
 
 async def test_a_cut_is_told_for_each_market_and_then_made_good() -> None:
-    async with hearing() as heard:
-        names = await heard.watch(RAIN, CUP)
-        await heard.served.control("sockets", do="abort")
-        await until(lambda: len(heard.of(FeedLost)) == 2, "the loss is told")
-        await until(lambda: len(heard.of(FeedRestored)) == 2, "it is heard again")
-        heard.act(30)
-        await until(lambda: all(map(heard.same, names)), "our books are the venue's")
+    async with receiving() as received:
+        names = await received.watch(RAIN, CUP)
+        await received.served.control("sockets", do="abort")
+        await until(lambda: len(received.of(FeedLost)) == 2, "the loss is told")
+        await until(lambda: len(received.of(FeedRestored)) == 2, "it is received again")
+        received.act(30)
+        await until(lambda: all(map(received.same, names)), "our books are the venue's")
 
 
 async def test_nothing_is_told_before_rest_answers() -> None:
-    async with hearing() as heard:
-        (name,) = await heard.watch(RAIN)
-        await heard.served.control(
+    async with receiving() as received:
+        (name,) = await received.watch(RAIN)
+        await received.served.control(
             "faults", kind="status", path="/books$", args={"status": 503}, name="shut"
         )
-        await heard.served.control("sockets", do="abort")
-        await until(lambda: heard.of(FeedLost, name), "the loss is told")
-        told = len(heard.of(BookReplaced))
-        await until(lambda: "503" in heard.channel.reason, "REST refuses")
-        assert len(heard.of(BookReplaced)) == told
-        heard.served.venue.faults.clear("shut")
-        await until(lambda: heard.same(name), "then it is told")
+        await received.served.control("sockets", do="abort")
+        await until(lambda: received.of(FeedLost, name), "the loss is told")
+        told = len(received.of(BookReplaced))
+        await until(lambda: "503" in received.channel.reason, "REST refuses")
+        assert len(received.of(BookReplaced)) == told
+        received.served.venue.faults.clear("shut")
+        await until(lambda: received.same(name), "then it is told")
 
 
 async def test_a_new_tick_lists_the_market_again() -> None:
-    async with hearing() as heard:
-        (name,) = await heard.watch(RAIN)
-        await heard.served.control("tick", condition=name.partition(":")[2], tick="0.001")
+    async with receiving() as received:
+        (name,) = await received.watch(RAIN)
+        await received.served.control("tick", condition=name.partition(":")[2], tick="0.001")
         await until(
-            lambda: heard.of(InstrumentListed)[-1].instrument.tick == 10,  # type: ignore[attr-defined]
+            lambda: received.of(InstrumentListed)[-1].instrument.tick == 10,  # type: ignore[attr-defined]
             "the new grid is told",
         )
-        heard.act(30)
-        await until(lambda: heard.same(name), "the book on the new grid")
+        received.act(30)
+        await until(lambda: received.same(name), "the book on the new grid")
 
 
 async def test_an_outcome_comes_over_the_channel() -> None:
-    async with hearing() as heard:
-        (name,) = await heard.watch(RAIN)
-        await heard.served.control("resolve", condition=name.partition(":")[2], payout=0)
-        await until(lambda: heard.of(InstrumentResolved, name), "the outcome is told")
-        assert heard.of(InstrumentResolved, name)[0].payout_yes_micro == 0  # type: ignore[attr-defined]
+    async with receiving() as received:
+        (name,) = await received.watch(RAIN)
+        await received.served.control("resolve", condition=name.partition(":")[2], payout=0)
+        await until(lambda: received.of(InstrumentResolved, name), "the outcome is told")
+        assert received.of(InstrumentResolved, name)[0].payout_yes_micro == 0  # type: ignore[attr-defined]
 
 
 async def test_a_socket_follows_no_more_than_its_share() -> None:
-    async with hearing() as heard:
+    async with receiving() as received:
         slugs = [f"question-{number}" for number in range(TOKENS_MAX // 2 + 1)]
         for slug in slugs:
-            heard.served.venue.add(Listed(slug=slug, end_ns=time.time_ns() + 10**15))
-        names = await heard.watch(*slugs)
-        assert [len(shard.tokens) for shard in heard.channel.shards] == [TOKENS_MAX, 2]
-        heard.channel.unwatch(names[-1])
-        assert len(heard.channel.shards) == 1
-        await until(lambda: len(heard.served.hubs.market.sockets) == 1, "its socket is closed")
-        assert heard.channel.watched == tuple(names[:-1])
+            received.served.venue.add(Listed(slug=slug, end_ns=time.time_ns() + 10**15))
+        names = await received.watch(*slugs)
+        assert [len(shard.tokens) for shard in received.channel.shards] == [TOKENS_MAX, 2]
+        received.channel.unwatch(names[-1])
+        assert len(received.channel.shards) == 1
+        await until(lambda: len(received.served.hubs.market.sockets) == 1, "its socket is closed")
+        assert received.channel.watched == tuple(names[:-1])
 
 
 @pytest.fixture

@@ -14,28 +14,28 @@ from engine.venues.polymarket.market import source as discovery_module
 from engine.venues.polymarket.market.listing import rewards_of
 from engine.venues.polymarket.market.rest import BOOKS_MAX, PublicRest
 from tests.fakes.polymarket.series import Series
-from tests.venues.polymarket.market.heard import hearing
+from tests.venues.polymarket.market.received import receiving
 
 NOTHING = InstrumentId("polymarket:0x" + "00" * 32)
 
 
 async def test_the_running_window_and_the_next_are_found() -> None:
-    async with hearing() as heard:
-        Series(heard.served.venue, asset="btc", minutes=5).start()
-        found = await heard.discovery.look((), ["btc-updown-5m"])
+    async with receiving() as received:
+        Series(received.served.venue, asset="btc", minutes=5).start()
+        found = await received.discovery.look((), ["btc-updown-5m"])
         starts = sorted(one.instrument.starts_ns or 0 for one in found.listings)
         assert len(starts) == 2
         assert starts[1] - starts[0] == 300 * 10**9
         assert starts[0] <= time.time_ns() < starts[1]
         assert {one.instrument.series for one in found.listings} == {"btc-updown-5m"}
         assert all("data.chain.link" in one.resolution_source for one in found.listings)
-        assert (await heard.discovery.look((), ["btc-updown-5m"])).listings == []
+        assert (await received.discovery.look((), ["btc-updown-5m"])).listings == []
 
 
 async def test_the_running_hour_and_the_next_are_found_with_what_decides_them() -> None:
-    async with hearing() as heard:
-        Series(heard.served.venue, asset="btc", minutes=60).start()
-        found = await heard.discovery.look((), ["btc-updown-1h"])
+    async with receiving() as received:
+        Series(received.served.venue, asset="btc", minutes=60).start()
+        found = await received.discovery.look((), ["btc-updown-1h"])
         first, then = sorted(one.instrument.starts_ns or 0 for one in found.listings)
         assert then - first == 3_600 * 10**9
         assert first <= time.time_ns() < then
@@ -44,22 +44,22 @@ async def test_the_running_hour_and_the_next_are_found_with_what_decides_them() 
 
 
 async def test_terms_are_the_clobs_where_gamma_is_stale() -> None:
-    async with hearing() as heard:
-        heard.served.venue.settings.gamma_stale_s = 1e6
-        market = next(iter(heard.served.venue.by_condition.values()))
-        await heard.rest.markets(1, {"slug": [market.slug]})  # now the cache holds it
-        heard.served.venue.change_tick(market, "0.001")
-        (listing,) = (await heard.discovery.look([market.instrument], ())).listings
+    async with receiving() as received:
+        received.served.venue.settings.gamma_stale_s = 1e6
+        market = next(iter(received.served.venue.by_condition.values()))
+        await received.rest.markets(1, {"slug": [market.slug]})  # now the cache holds it
+        received.served.venue.change_tick(market, "0.001")
+        (listing,) = (await received.discovery.look([market.instrument], ())).listings
         assert (listing.tick, listing.instrument.tick) == ("0.001", 10)
 
 
 async def test_fees_delay_and_neg_risk_come_with_the_market() -> None:
-    async with hearing() as heard:
-        by_slug = {one.slug: one for one in heard.served.venue.by_condition.values()}
+    async with receiving() as received:
+        by_slug = {one.slug: one for one in received.served.venue.by_condition.values()}
         names = [by_slug[slug].instrument for slug in ("who-wins-the-cup-spain", "lions-vs-bears")]
         names.append(by_slug["btc-delayed-takers"].instrument)
-        found = await heard.discovery.look(names, ())
-        cup, lions, delayed = (heard.discovery.known[name] for name in names)
+        found = await received.discovery.look(names, ())
+        cup, lions, delayed = (received.discovery.known[name] for name in names)
         assert len(found.listings) == 3
         assert cup.neg_risk
         assert not lions.neg_risk
@@ -73,74 +73,76 @@ async def test_a_market_nobody_lists_is_a_problem_in_words_and_asked_for_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(discovery_module, "PAUSE_NS", 0)
-    async with hearing() as heard:
+    async with receiving() as received:
         for _ in range(2):
-            assert (await heard.discovery.look([NOTHING], ["up-or-down"])).listings == []
-        assert heard.discovery.problems[NOTHING] == "Gamma lists no such market"
-        assert "does not end with" in heard.discovery.problems["up-or-down"]
+            assert (await received.discovery.look([NOTHING], ["up-or-down"])).listings == []
+        assert received.discovery.problems[NOTHING] == "Gamma lists no such market"
+        assert "does not end with" in received.discovery.problems["up-or-down"]
 
 
 async def test_a_market_the_clob_does_not_know_yet_is_found_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(discovery_module, "PAUSE_NS", 0)
-    async with hearing() as heard:
-        market = next(iter(heard.served.venue.by_condition.values()))
+    async with receiving() as received:
+        market = next(iter(received.served.venue.by_condition.values()))
         market.hydrates_ns = time.time_ns() + 3_600 * 10**9
-        assert (await heard.discovery.look([market.instrument], ())).listings == []
-        assert "404" in heard.discovery.problems[market.instrument]
+        assert (await received.discovery.look([market.instrument], ())).listings == []
+        assert "404" in received.discovery.problems[market.instrument]
         market.hydrates_ns = 0
-        assert len((await heard.discovery.look([market.instrument], ())).listings) == 1
-        assert market.instrument not in heard.discovery.problems
+        assert len((await received.discovery.look([market.instrument], ())).listings) == 1
+        assert market.instrument not in received.discovery.problems
 
 
 async def test_the_outcome_of_what_is_over_is_gammas_word() -> None:
-    async with hearing() as heard:
-        market = next(iter(heard.served.venue.by_condition.values()))
-        heard.served.venue.resolve(market, 0)
-        found = await heard.discovery.look([market.instrument], ())
+    async with receiving() as received:
+        market = next(iter(received.served.venue.by_condition.values()))
+        received.served.venue.resolve(market, 0)
+        found = await received.discovery.look([market.instrument], ())
         assert [one.payout_yes_micro for one in found.outcomes] == [0]
         assert "gamma" in found.outcomes[0].source
 
 
 async def test_a_market_that_ended_early_and_unheard_is_asked_about() -> None:
-    async with hearing() as heard:
-        market = next(iter(heard.served.venue.by_condition.values()))
-        (listing,) = (await heard.discovery.look([market.instrument], ())).listings
+    async with receiving() as received:
+        market = next(iter(received.served.venue.by_condition.values()))
+        (listing,) = (await received.discovery.look([market.instrument], ())).listings
         closes_ns = listing.instrument.closes_ns
         later_ns = time.time_ns() + 600 * 10**9
         assert closes_ns is None or closes_ns > later_ns
-        heard.served.venue.resolve(market, 1_000_000)
-        heard.discovery._now_ns = lambda: later_ns
-        found = await heard.discovery.look([market.instrument], ())
+        received.served.venue.resolve(market, 1_000_000)
+        received.discovery._now_ns = lambda: later_ns
+        found = await received.discovery.look([market.instrument], ())
         assert [one.payout_yes_micro for one in found.outcomes] == [1_000_000]
-        assert (await heard.discovery.look([market.instrument], ())).outcomes == []
+        assert (await received.discovery.look([market.instrument], ())).outcomes == []
 
 
 async def test_an_open_market_is_rarely_asked_whether_it_ended() -> None:
-    async with hearing() as heard:
-        market = next(iter(heard.served.venue.by_condition.values()))
-        await heard.discovery.look([market.instrument], ())
+    async with receiving() as received:
+        market = next(iter(received.served.venue.by_condition.values()))
+        await received.discovery.look([market.instrument], ())
         later_ns = time.time_ns() + 600 * 10**9
-        heard.discovery._now_ns = lambda: later_ns
-        asked = len(heard.served.venue.journal)
+        received.discovery._now_ns = lambda: later_ns
+        asked = len(received.served.venue.journal)
         for _ in range(5):
-            assert (await heard.discovery.look([market.instrument], ())).outcomes == []
-        assert len(heard.served.venue.journal) == asked + 2  # and once what it pays
-        assert heard.discovery.problems == {}
+            assert (await received.discovery.look([market.instrument], ())).outcomes == []
+        assert len(received.served.venue.journal) == asked + 2  # and once what it pays
+        assert received.discovery.problems == {}
 
 
 async def test_a_failed_question_is_no_empty_list() -> None:
-    async with hearing() as heard:
-        await heard.served.control("faults", kind="status", path=".*keyset", args={"status": 502})
+    async with receiving() as received:
+        await received.served.control(
+            "faults", kind="status", path=".*keyset", args={"status": 502}
+        )
         with pytest.raises(OutcomeUnknown, match="502"):
-            await heard.rest.markets(1, {})
-        heard.served.venue.faults.clear()
-        await heard.served.control("faults", kind="garble", args={"body": "<html>"})
+            await received.rest.markets(1, {})
+        received.served.venue.faults.clear()
+        await received.served.control("faults", kind="garble", args={"body": "<html>"})
         with pytest.raises(OutcomeUnknown):
-            await heard.rest.markets(1, {})
+            await received.rest.markets(1, {})
         with pytest.raises(OutcomeUnknown):
-            await heard.rest.books(["1"])
+            await received.rest.books(["1"])
 
 
 async def test_an_address_where_nobody_is_was_never_asked() -> None:
@@ -159,21 +161,21 @@ async def test_rewards_that_move_are_found_with_the_next_round(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(discovery_module, "RARELY_NS", 0)
-    async with hearing() as heard:
-        market = next(iter(heard.served.venue.by_condition.values()))
+    async with receiving() as received:
+        market = next(iter(received.served.venue.by_condition.values()))
         market.rewards, market.rewards_daily = (50, 4.5), 25.0
-        (listing,) = (await heard.discovery.look([market.instrument], ())).listings
+        (listing,) = (await received.discovery.look([market.instrument], ())).listings
         terms = rewards_of(listing.instrument)
         assert terms == {
             "rewards_size_min": 50_000_000, "rewards_spread_max": 450,
             "rewards_daily_micro": 25_000_000,
         }  # fmt: skip
-        assert (await heard.discovery.look([market.instrument], ())).rewards == {}
+        assert (await received.discovery.look([market.instrument], ())).rewards == {}
         market.rewards = (100, 3.5)
-        moved = (await heard.discovery.look([market.instrument], ())).rewards
+        moved = (await received.discovery.look([market.instrument], ())).rewards
         assert moved[market.instrument] == terms | {
             "rewards_size_min": 100_000_000, "rewards_spread_max": 350
         }  # fmt: skip
-        known = heard.discovery.known[market.instrument]
+        known = received.discovery.known[market.instrument]
         assert rewards_of(known.instrument) == moved[market.instrument]
-        assert (await heard.discovery.look([market.instrument], ())).rewards == {}
+        assert (await received.discovery.look([market.instrument], ())).rewards == {}

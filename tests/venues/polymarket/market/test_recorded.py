@@ -27,7 +27,7 @@ from engine.venues.polymarket.market.core import MarketFeedCore
 from engine.venues.polymarket.market.listing import Listing
 from engine.venues.polymarket.market.metadata import binary
 from engine.venues.polymarket.market.rest import PublicRest
-from tests.venues.polymarket.market.heard import until
+from tests.venues.polymarket.market.received import until
 
 pytestmark = pytest.mark.recordings
 
@@ -156,7 +156,7 @@ async def heard_live(session: Path, frames: list[str], now_ns: int) -> tuple[Fee
                 )
             )  # fmt: skip
         task = asyncio.ensure_future(channel.run())
-        await until(lambda: kinds["polymarket.market"] == len(frames), "every frame is heard")
+        await until(lambda: kinds["polymarket.market"] == len(frames), "every frame is received")
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     channel.core.finish()

@@ -140,7 +140,7 @@ def test_paper_account_quotes_and_fills_and_opens_no_trading_connection(
         programs.until(lambda: programs.count("fills") >= 3, "it fills on paper", 400)
         feeds = detail(programs)["feeds"]["polymarket"]
         assert feeds["hash_mismatched"] == 0
-        assert feeds["markets"] in {6, 7}  # a window that ends is heard beside the next two
+        assert feeds["markets"] in {6, 7}  # a window that ends is received beside the next two
         told = programs.command(SyncMarkets(venue="polymarket"))
         assert told.state is CommandState.DONE, told
         assert "most traded markets are open" in told.answer
@@ -218,7 +218,9 @@ def test_without_an_oracle_no_reference_quote_is_made_and_a_person_is_told(
 
         def told() -> bool:
             alerts = programs.rows("SELECT text FROM alerts WHERE kind = 'feed'")
-            return any("no price of chainlink:btc/usd is heard" in str(text) for (text,) in alerts)
+            return any(
+                "no price of chainlink:btc/usd is received" in str(text) for (text,) in alerts
+            )
 
         programs.until(told, "the missing oracle is told", 120)
         assert detail(programs)["feeds"]["polymarket"]["prices_age_ms"]["chainlink:btc/usd"] is None

@@ -1,4 +1,4 @@
-"""A market channel that hears the fake venue, and what it told."""
+"""A market channel that receives the fake venue, and what it told."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def until(true: Callable[[], object], what: str, seconds: float = 40.0) ->
 
 
 @dataclass
-class Heard:
+class Received:
     served: Served
     counts: FeedCounts
     rest: PublicRest
@@ -77,8 +77,8 @@ class Heard:
 
 
 @contextlib.asynccontextmanager
-async def hearing() -> AsyncIterator[Heard]:
-    """Serve a venue with a crowd that acts when told, and hear it."""
+async def receiving() -> AsyncIterator[Received]:
+    """Serve a venue with a crowd that acts when told, and receive it."""
     async with serving() as served:
         counts, events, frames = FeedCounts(), [], {}
 
@@ -96,7 +96,7 @@ async def hearing() -> AsyncIterator[Heard]:
         )
         discovery = Discovery(rest, time.time_ns)
         crowd = Crowd(served.venue, per_s=1)
-        made = Heard(served, counts, rest, channel, discovery, crowd, events, frames)
+        made = Received(served, counts, rest, channel, discovery, crowd, events, frames)
         tasks = [asyncio.ensure_future(channel.run()), asyncio.ensure_future(_advance(channel))]
         try:
             yield made
