@@ -1,9 +1,9 @@
 """The decision log: the why of every intent, at the cost of a few microseconds.
 
 Consecutive alike decisions of a bot about an instrument become one row with a count and the last
-time, so an alike one is not even encoded; a row is queued when it has ended, or is told before. A
-thread of its own writes the rows (WAL, synchronous=NORMAL): they explain, they are not what money
-hangs on.
+time, so an alike one is not even encoded. A thread of its own writes the rows
+(WAL, synchronous=NORMAL): they explain, they are not what money hangs on. A row is queued as it
+begins and as it ends: a moment lived again finds each where it began.
 """
 
 from __future__ import annotations
@@ -136,7 +136,8 @@ class DecisionLog:
         elif len(runs) >= RUNS_MAX:
             self._put(runs.pop(next(iter(runs))), ended=True)
         self._row += 1
-        runs[key] = _OpenRun(self._row, decision, self._encode(decision))
+        run = runs[key] = _OpenRun(self._row, decision, self._encode(decision))
+        self._put(run)
 
     def _append_plan(self, plan: Planned) -> None:
         if self._queued - self._written >= self._queue_max:

@@ -149,7 +149,6 @@ def test_a_lock_delays_but_loses_nothing(log: DecisionLog, path: Path) -> None:
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     log.append(decision(1))
-    log.tell()
     log._wake.set()
     while log.failure is None:
         log._wake.wait(0.02)
@@ -163,12 +162,12 @@ def test_a_lock_delays_but_loses_nothing(log: DecisionLog, path: Path) -> None:
 
 
 def test_a_full_queue_raises_live(path: Path) -> None:
-    log = DecisionLog(path, engine_id="e1", queue_max=4, busy_ms=10)
+    log = DecisionLog(path, engine_id="e1", queue_max=9, busy_ms=10)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     for number in range(1, 6):
         log.append(decision(number, "quote"))
-    with pytest.raises(StorageError, match="queue is full: 4 rows wait"):
+    with pytest.raises(StorageError, match="queue is full: 9 rows wait"):
         log.append(decision(6, "quote"))
     other.execute("ROLLBACK")
     other.close()
