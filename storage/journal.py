@@ -1,7 +1,7 @@
 """The journal's file: `records` and `snapshots`, written in batches, read back only when proven.
 
 One writer (the engine's journal thread) appends; anyone may read. Older records stand in blocks of
-the table `archive`, compressed to a tenth, each whole or *thinned*: `storage.retention` moves and
+the table `archive`, compressed to a seventh, each whole or *thinned*: `storage.retention` moves and
 thins them, every step one transaction. Who reads finds both tables one journal.
 
 Nothing here interprets what a record says: `storage.projection` and the executor's recovery do.

@@ -204,20 +204,16 @@ class RaiseAlert(Effect, frozen=True, kw_only=True):
     instrument: InstrumentId | None = None
 
 
+AnyQuery = (
+    QueryOrder | QueryOpenOrders | QueryFills | QueryBalances | QueryRedemptions | QueryOperation
+)
+
 AnyEffect = (
     PlaceOrder
     | CancelOrders
     | CancelAll
-    | QueryOrder
-    | QueryOpenOrders
-    | QueryFills
-    | QueryBalances
-    | QueryRedemptions
-    | QueryOperation
-    | RedeemTokens
-    | MergePairs
-    | SplitCash
-    | ApproveTrading
+    | AnyQuery
+    | AnyWalletEffect
     | SetTimer
     | KeepBudget
     | KeepStart

@@ -7,16 +7,12 @@ and questions.
 from __future__ import annotations
 
 from engine.domain.effects import (
+    AnyQuery,
     AnyWalletEffect,
     CancelAll,
     CancelOrders,
     CancelScope,
-    QueryBalances,
-    QueryFills,
-    QueryOpenOrders,
-    QueryOperation,
     QueryOrder,
-    QueryRedemptions,
     RaiseAlert,
     Severity,
     WalletEffect,
@@ -143,15 +139,7 @@ CANCEL_ALL_WAITING_MAX = 1_000
 """Throttled scopes that wait; beyond it they collapse into one that covers the account."""
 
 WALLET = AnyWalletEffect.__args__
-Query = (
-    QueryOrder
-    | QueryOpenOrders
-    | QueryFills
-    | QueryBalances
-    | QueryRedemptions
-    | QueryOperation
-    | AnyWalletEffect
-)
+Query = AnyQuery | AnyWalletEffect
 """Whatever waits its turn behind cancels: questions, and what the wallet is asked for."""
 
 _QUERIES = frozenset(Query.__args__)

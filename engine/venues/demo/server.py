@@ -16,17 +16,12 @@ from aiohttp import WSMsgType, web
 
 from engine.clock import Clock
 from engine.domain.effects import (
+    AnyQuery,
     AnyWalletEffect,
     ApproveTrading,
     CancelAll,
     CancelOrders,
     MergePairs,
-    QueryBalances,
-    QueryFills,
-    QueryOpenOrders,
-    QueryOperation,
-    QueryOrder,
-    QueryRedemptions,
     RedeemTokens,
     SplitCash,
 )
@@ -55,17 +50,7 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 BROWSER_HEADERS = frozenset({"Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode"})
 
 _ticket = msgspec.json.Decoder(Ticket).decode
-_asked = msgspec.msgpack.Decoder(
-    CancelOrders
-    | CancelAll
-    | QueryOrder
-    | QueryOpenOrders
-    | QueryFills
-    | QueryBalances
-    | QueryRedemptions
-    | QueryOperation
-    | AnyWalletEffect
-).decode
+_asked = msgspec.msgpack.Decoder(CancelOrders | CancelAll | AnyQuery | AnyWalletEffect).decode
 _opening = msgspec.msgpack.Decoder(wire.OpenAccount).decode
 
 RouteHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]

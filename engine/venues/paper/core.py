@@ -20,6 +20,7 @@ from typing import Any
 
 from engine.domain.books import Book
 from engine.domain.effects import (
+    AnyQuery,
     AnyWalletEffect,
     CancelAll,
     CancelOrders,
@@ -289,12 +290,7 @@ class Requests:
     def _answer_rare(
         self,
         effect: CancelAll
-        | QueryOrder
-        | QueryOpenOrders
-        | QueryFills
-        | QueryBalances
-        | QueryRedemptions
-        | QueryOperation
+        | AnyQuery
         | AnyWalletEffect
         | SetTimer
         | KeepBudget
