@@ -313,8 +313,8 @@ def orders_gone(connection: sqlite3.Connection) -> str:
     ).fetchone()
     since = dt.datetime.fromtimestamp(since_ns // 1_000_000_000, dt.UTC)
     return (
-        f"{gone:,} orders without a fill, placed before {since:%Y-%m-%d %H:%M} UTC, were let go "
-        "under the disk budget"
+        f"{gone:,} orders of all modes without a fill, placed before {since:%Y-%m-%d %H:%M} UTC, "
+        "were let go under the disk budget"
     )
 
 

@@ -368,7 +368,7 @@ def test_where_the_list_of_orders_ends_it_says_which_were_let_go(
     opened: Opened, config: Config
 ) -> None:
     store_orders(config)
-    gone = "3 orders without a fill, placed before 2001-09-09 01:46 UTC, were let go under the disk"
+    gone = "3 orders of all modes without a fill, placed before 2001-09-09 01:46 UTC"
     assert gone not in texts(opened("orders", show="all"))
     with writing(config.state_path) as connection:
         connection.execute("UPDATE orders SET rowid = rowid + 3 WHERE id = 8")

@@ -331,7 +331,7 @@ def test_the_state_loses_its_oldest_orders_without_a_fill_first(desk: Desk) -> N
     assert desk.money() == money
     with closing(connect_reader(desk.state)) as connection:
         words = retention.orders_gone(connection)
-    assert words.startswith(f"{orders:,} orders without a fill, placed before ")
+    assert words.startswith(f"{orders:,} orders of all modes without a fill, placed before ")
     (state,) = (one for one in told(desk, desk.state.parent) if one.kind == "state")
     assert state.words == words
 
