@@ -23,7 +23,7 @@ from pages.kit.data import ask, engine_id, health_of
 from pages.kit.home import now_ns
 from pages.kit.panels import Tile
 from pages.kit.words import NOTHING, SECOND_NS, age, count, micro, moment, zone
-from storage.live import told_of
+from storage.live import account_report
 from storage.views.frame import AccountSeen, snapshot
 
 PAGE = Page("Capital", ":material/account_balance_wallet:", "Trade", 4)
@@ -214,7 +214,7 @@ def show_approvals(account: AccountSeen, now: int) -> None:
             "no contract takes any of it."
         )
         return
-    told = ask(told_of, engine_id(), Approvals, account.account)
+    told = ask(account_report, engine_id(), Approvals, account.account)
     if told is None:
         panels.empty(
             "The venue has not been asked yet.", "It is as soon as the account is open and trades."
@@ -245,7 +245,7 @@ def show_approvals(account: AccountSeen, now: int) -> None:
 @guard.part("The account")
 def show_account(account: AccountSeen, now: int) -> None:
     st.subheader(f"{account.account} at {account.venue}, {account.mode.upper()}")
-    seen = ask(told_of, engine_id(), Capital, account.account)
+    seen = ask(account_report, engine_id(), Capital, account.account)
     if seen is None:
         panels.empty(
             "The engine has not said yet where this money is.", "It does every two seconds."

@@ -36,7 +36,7 @@ from pages.kit.panels import Tile
 from pages.kit.tables import choice, page_behind, say_cut, table, turn
 from pages.kit.words import NOTHING, SECOND_NS, age, count, micro, money, percent
 from pages.shared import markouts
-from storage.live import told_of
+from storage.live import account_report
 from storage.views import ROWS_MAX, Row
 from storage.views import money as money_views
 from storage.views.bets import BOTS, BY_HAND, BetSums, bet_sums, bettors, closed_bets
@@ -328,7 +328,11 @@ def show_merges(held: Sequence[Row], mode: Mode) -> None:
 @guard.part("What could be redeemed")
 def show_redeemable(account: AccountSeen) -> None:
     """Offer the redemption of each resolved market that has not paid yet."""
-    seen = ask(told_of, engine_id(), Capital, account.account) if account.redeemable_micro else None
+    seen = (
+        ask(account_report, engine_id(), Capital, account.account)
+        if account.redeemable_micro
+        else None
+    )
     locks = (
         [lock for lock in seen.locks if lock.redeemable_micro and lock.instrument] if seen else []
     )

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from engine.errors import StorageError
-from storage.database import connect_reader, primary_code, refusals_told, sentence
+from storage.database import connect_reader, primary_code, sentence, storage_errors
 from storage.files import said_bytes, to_disk
 
 PAGES_AT_ONCE = 2_000
@@ -92,7 +92,7 @@ def _told(tell: Told, label: str, before: int, total: int, copied: int) -> None:
 def _copy(source: Path, target: Path, tell: Callable[[int], None]) -> None:
     """Copy one database as it is at this moment, while others write it."""
     with closing(connect_reader(source)) as read, closing(sqlite3.connect(target)) as write:
-        with refusals_told(source):
+        with storage_errors(source):
             # A snapshot that is held: without it the copy would begin anew at every write.
             read.execute("BEGIN")
             read.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -108,7 +108,7 @@ def _copy(source: Path, target: Path, tell: Callable[[int], None]) -> None:
                 if primary_code(error) not in OF_THE_TARGET:
                     raise
                 raise StorageError(sentence(target.parent.parent, error)) from error
-        with refusals_told(target):
+        with storage_errors(target):
             write.execute("PRAGMA journal_mode = DELETE")
             verdict = write.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":

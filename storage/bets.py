@@ -15,7 +15,7 @@ from engine.domain.money import MICRO
 if TYPE_CHECKING:
     from engine.domain.events import CashMoved, PairsConverted
     from storage.journal import Record
-    from storage.rows import FillFold, ListingFold, Rows
+    from storage.rows import FillRow, ListingRow, Rows
 
 
 class BetResult(StrEnum):
@@ -35,7 +35,7 @@ class BetResult(StrEnum):
     """Every fill of it was reversed."""
 
 
-class BetFold(msgspec.Struct, kw_only=True):
+class BetRow(msgspec.Struct, kw_only=True):
     """One row of `bets`: all that one bot, or a hand, did in one market; void fills count nowhere.
 
     Net = received + paid − spent − fees, once it is closed; rewards stand beside it.
@@ -69,7 +69,7 @@ class BetFold(msgspec.Struct, kw_only=True):
     updated_ns: int
     seq: int
 
-    def take(self, fill: FillFold, sign: int) -> None:
+    def take(self, fill: FillRow, sign: int) -> None:
         """Add a fill, or take it out (-1) as if it had never been; then call `judge`."""
         value, size, buys = sign * (fill.value_micro or 0), sign * fill.size, fill.side is Side.BUY
         if buys:
@@ -107,7 +107,7 @@ class BetFold(msgspec.Struct, kw_only=True):
         self.no += size
         self.merged -= size
 
-    def judge(self, listing: ListingFold | None) -> None:
+    def judge(self, listing: ListingRow | None) -> None:
         """Say whether it is over, since `updated_ns`, and how it ended."""
         payout = None if listing is None else listing.payout_yes_micro
         one = None if listing is None else listing.one_token
@@ -125,8 +125,8 @@ class BetFold(msgspec.Struct, kw_only=True):
 
 
 def whose_pairs(
-    bets: Sequence[BetFold], size: int, amount_micro: int
-) -> Iterator[tuple[BetFold | None, int, int]]:
+    bets: Sequence[BetRow], size: int, amount_micro: int
+) -> Iterator[tuple[BetRow | None, int, int]]:
     """Give whose a conversion is: each bet's pairs in turn, the rest nobody's (None).
 
     A split is nobody's: no bot asks for one.
@@ -148,22 +148,22 @@ class Bets:
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
 
-    def of(self, key: tuple[str, str, str], mode: Mode, record: Record) -> BetFold:
+    def of(self, key: tuple[str, str, str], mode: Mode, record: Record) -> BetRow:
         """Return a bet by account, instrument and bot; a new one where there is none."""
         (account, instrument, bot), at_ns = key, record.at_ns
-        return self._rows.find(BetFold, *key) or BetFold(
+        return self._rows.find(BetRow, *key) or BetRow(
             account=account, instrument=instrument, bot=bot, mode=mode, opened_ns=at_ns,
             updated_ns=at_ns, seq=record.seq,
         )  # fmt: skip
 
-    def judge(self, bet: BetFold, listing: ListingFold | None, record: Record) -> None:
+    def judge(self, bet: BetRow, listing: ListingRow | None, record: Record) -> None:
         """Say whether a bet is over, and how it ended."""
         bet.updated_ns, bet.seq = record.at_ns, record.seq
         bet.judge(listing)
         self._rows.put(bet)
 
     def convert(
-        self, event: PairsConverted, listing: ListingFold | None, mode: Mode, record: Record
+        self, event: PairsConverted, listing: ListingRow | None, mode: Mode, record: Record
     ) -> None:
         """Book a split or a merge with whose pairs they are."""
         mine = self._mine(event.account, event.instrument)
@@ -180,5 +180,5 @@ class Bets:
             mine[0].seq = record.seq
             self._rows.put(mine[0])
 
-    def _mine(self, account: str, instrument: InstrumentId) -> list[BetFold]:
+    def _mine(self, account: str, instrument: InstrumentId) -> list[BetRow]:
         return [bet for bet in self._rows.bets_in(instrument) if bet.account == account]

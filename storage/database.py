@@ -106,7 +106,7 @@ def may_pass(error: StorageError) -> bool:
 
 
 @contextmanager
-def refusals_told(path: Path | str) -> Iterator[None]:
+def storage_errors(path: Path | str) -> Iterator[None]:
     """Turn SQLite's refusals into `StorageError`. Constraint violations pass: they are values."""
     try:
         yield
@@ -125,7 +125,7 @@ def connect_writer(
     """
     if synchronous not in {"FULL", "NORMAL", "OFF"}:
         raise ValueError(f"synchronous {synchronous!r} is not FULL, NORMAL or OFF")
-    with refusals_told(path):
+    with storage_errors(path):
         connection = sqlite3.connect(
             path, timeout=busy_ms / 1000, isolation_level=None, check_same_thread=not any_thread
         )
@@ -147,7 +147,7 @@ def connect_reader(path: Path | str, *, busy_ms: int = BUSY_MS) -> sqlite3.Conne
     if not Path(path).is_file():
         raise StorageError(f"{path} does not exist; run `python -m engine migrate` first")
     uri = Path(path).absolute().as_uri() + "?mode=ro"
-    with refusals_told(path):
+    with storage_errors(path):
         connection = sqlite3.connect(uri, uri=True, timeout=busy_ms / 1000, isolation_level=None)
         connection.text_factory = LEGIBLE
         try:
@@ -184,7 +184,7 @@ def reading(path: Path | str) -> Iterator[sqlite3.Connection]:
     """Open a reader for one visit, one snapshot of the file, and close it."""
     connection = connect_reader(path)
     try:
-        with refusals_told(path):
+        with storage_errors(path):
             connection.execute("BEGIN")
             yield connection
     finally:
@@ -200,7 +200,7 @@ def writing(
         raise StorageError(f"{path} does not exist; run `python -m engine migrate` first")
     connection = connect_writer(path, synchronous=synchronous, busy_ms=busy_ms)
     try:
-        with refusals_told(path):
+        with storage_errors(path):
             yield connection
     finally:
         connection.close()

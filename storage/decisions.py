@@ -22,7 +22,7 @@ import zstandard
 
 from engine.domain.decisions import Decision, Planned
 from engine.errors import BadInput, StorageError
-from storage.database import Bulk, connect_writer, reading, refusals_told, transaction
+from storage.database import Bulk, connect_writer, reading, storage_errors, transaction
 
 FILE_BYTES_MAX = 256 * 1024 * 1024
 FILES_KEPT = 4
@@ -172,7 +172,7 @@ class DecisionFiles:
         if self._connection is None:
             self._connection = self._open()
         connection = self._connection
-        with refusals_told(self._path):
+        with storage_errors(self._path):
             with transaction(connection):
                 counted = [(one.row,) for one in ended]
                 connection.executemany("DELETE FROM recent WHERE row = ?", counted)
@@ -211,7 +211,7 @@ class DecisionFiles:
             self._path, synchronous="NORMAL", busy_ms=self._busy_ms, any_thread=True
         )
         try:
-            with refusals_told(self._path):
+            with storage_errors(self._path):
                 if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
                     with transaction(connection):
                         for statement in _SCHEMA.split(";"):

@@ -17,7 +17,7 @@ import sqlite_utils
 
 from engine.domain.instruments import Mode
 from engine.domain.jobs import Exported, ExportFormat
-from storage.database import connect_reader, refusals_told
+from storage.database import connect_reader, storage_errors
 from storage.views import MICRO_DECIMALS, shown
 
 TELL_EVERY_ROWS = 1_000
@@ -59,7 +59,7 @@ def export(
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     unfinished = target.with_name(f".{target.name}.unfinished")
     write = _csv if form is ExportFormat.CSV else _json
-    with closing(connect_reader(state)) as connection, refusals_told(state):
+    with closing(connect_reader(state)) as connection, storage_errors(state):
         connection.execute("BEGIN")
         rows, total, names = _rows(
             sqlite_utils.Database(connection, recursive_triggers=False), what,

@@ -54,7 +54,7 @@ def journal_span(path: Path) -> Span:
     return Span(first_seq=first[0], first_ns=first[1], last_seq=last[0], last_ns=last[1], gone=gone)
 
 
-def accounts_told(path: Path) -> list[str]:
+def journaled_accounts(path: Path) -> list[str]:
     with reading(path) as connection:
         rows = connection.execute("SELECT DISTINCT account FROM records WHERE account != ''")
         names = {str(name) for (name,) in rows}

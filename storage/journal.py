@@ -28,7 +28,7 @@ from engine.domain.effects import AnyEffect
 from engine.domain.events import AnyEvent
 from engine.domain.intents import Intent
 from engine.errors import BadInput, JournalCorrupt, LeaseLost, StorageError
-from storage.database import Bulk, connect_writer, reading, refusals_told, transaction
+from storage.database import Bulk, connect_writer, reading, storage_errors, transaction
 
 # -- records: what a row holds, its checksum, and which struct its bytes are -----------------------
 # A record's body is the msgpack of one frozen message; its kind is the struct's name, which is also
@@ -198,7 +198,7 @@ def open_journal(
     """
     connection = connect_writer(path, synchronous=synchronous, busy_ms=busy_ms, any_thread=True)
     try:
-        with refusals_told(path):
+        with storage_errors(path):
             if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
                 _create(connection, engine_id)
             _check(connection, path, engine_id)
@@ -587,7 +587,7 @@ def take_lease(journal: Path, engine_id: str) -> int:
     """
     connection, _ = open_journal(journal, engine_id)
     try:
-        with refusals_told(journal), transaction(connection):
+        with storage_errors(journal), transaction(connection):
             fence = fence_of(connection) + 1
             connection.execute(
                 "INSERT OR REPLACE INTO meta (key, value) VALUES ('fence', ?)", (str(fence),)

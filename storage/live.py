@@ -106,7 +106,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     latched_ns: int
     first_cancel_ns: int | None
-    told_ns: int
+    reported_ns: int
     proven: bool
     accounts: tuple[AccountProof, ...]
     missing: tuple[str, ...] = ()
@@ -138,7 +138,7 @@ def put_engine(connection: sqlite3.Connection, engine_id: str, beat: EngineBeat)
     _BEATS.put(connection, engine_id, [beat], "INSERT", _BEATS.moving(()))
 
 
-def last_told(connection: sqlite3.Connection, engine_id: str) -> tuple[str, int] | None:
+def last_engine_status(connection: sqlite3.Connection, engine_id: str) -> tuple[str, int] | None:
     """Return which state an engine told last and when, in ns UTC; None = it never ran."""
     row: tuple[str, int] | None = connection.execute(
         "SELECT state, heartbeat_ns FROM engine_state WHERE engine_id = ?", (engine_id,)
@@ -298,7 +298,7 @@ def keep_receipt(
 ) -> None:
     """Add a receipt to the audit, where nothing is changed or deleted: the latest counts."""
     detail = msgspec.to_builtins(receipt)
-    note(connection, engine_id, receipt.told_ns, receipt.who, what, **detail)
+    note(connection, engine_id, receipt.reported_ns, receipt.who, what, **detail)
 
 
 def latest_receipt(
@@ -327,8 +327,8 @@ def keep_found(
 
 # -- Money each second: holdings, PnL over time, use of limits -------------------------------------
 
-TellsOfAccount = Approvals | Capital | Earnings
-_TOLD: dict[type, Table[Any]] = {
+AccountReport = Approvals | Capital | Earnings
+_ACCOUNT_REPORTS: dict[type, Table[Any]] = {
     kind: Table(kind, kind.__name__.lower()) for kind in (Approvals, Capital, Earnings)
 }
 """What is told of an account as a whole: one row each, replaced each time."""
@@ -435,14 +435,14 @@ def put_limit_use(
     )  # fmt: skip
 
 
-def put_told(connection: sqlite3.Connection, engine_id: str, told: TellsOfAccount) -> None:
+def put_account_report(connection: sqlite3.Connection, engine_id: str, told: AccountReport) -> None:
     """Write what is told of an account, in place of what stood there."""
-    _TOLD[type(told)].put(connection, engine_id, [told])
+    _ACCOUNT_REPORTS[type(told)].put(connection, engine_id, [told])
 
 
-def told_of(
+def account_report(
     connection: sqlite3.Connection, engine_id: str, kind: type[RowType], account: str
 ) -> RowType | None:
     """Return what was told of an account; None = nothing yet. Raises BadInput."""
-    table: Table[RowType] = _TOLD[kind]
+    table: Table[RowType] = _ACCOUNT_REPORTS[kind]
     return table.one(connection, "engine_id = ? AND account = ?", (engine_id, account))

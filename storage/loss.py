@@ -25,7 +25,7 @@ from engine.domain.events import (
 )
 from engine.domain.instruments import Instrument, InstrumentId
 from engine.domain.orders import Identity, Order
-from storage.database import reading, refusals_told, transaction
+from storage.database import reading, storage_errors, transaction
 from storage.journal import (
     NAMES,
     RawRow,
@@ -44,7 +44,7 @@ UNSEEN_MAX = 10_000
 STARTS_SHIFT = 32
 """Bits below the start's own number in a decision's."""
 
-HOUSE = ""
+ENGINE_WIDE = ""
 """The account of records that concern every account."""
 
 Message = tuple[str, msgspec.Struct, int]
@@ -194,7 +194,9 @@ def _markets(
     ):
         if name in needed:
             instrument = msgspec.json.decode(body, type=Instrument)
-            found.listings.append((HOUSE, InstrumentListed(instrument=instrument), found.since_ns))
+            found.listings.append(
+                (ENGINE_WIDE, InstrumentListed(instrument=instrument), found.since_ns)
+            )
             listed.add(name)
     for name, payout in connection.execute(
         "SELECT instrument, payout_yes_micro FROM listings "
@@ -205,7 +207,7 @@ def _markets(
             resolved = InstrumentResolved(
                 instrument=InstrumentId(name), payout_yes_micro=payout, source="pitboss.db"
             )
-            found.payouts.append((HOUSE, resolved, found.since_ns))
+            found.payouts.append((ENGINE_WIDE, resolved, found.since_ns))
 
 
 def accept(
@@ -219,7 +221,7 @@ def accept(
         raise ValueError(f"nobody accepts the loss of record {loss.projected_seq}")
     connection, last = open_journal(journal, engine_id)
     try:
-        with refusals_told(journal), transaction(connection):
+        with storage_errors(journal), transaction(connection):
             above = max(fence_of(connection), fence) + UNSEEN_MAX
             connection.execute(
                 "INSERT OR REPLACE INTO meta (key, value) VALUES ('fence', ?)", (str(above),)

@@ -18,7 +18,7 @@ import msgspec
 from engine.domain.listings import ListingPage, ListingState, MarketListing
 from engine.domain.settings import MarketFilter, SortedBy
 from engine.errors import BadInput
-from storage.database import connect_writer, refusals_told, transaction
+from storage.database import connect_writer, storage_errors, transaction
 from storage.views import Row
 
 LIST_NAME_MAX = 64
@@ -102,7 +102,7 @@ class MarketStore:
         self._path = path
         self._connection = connect_writer(path, synchronous="NORMAL")
         self._connection.row_factory = sqlite3.Row
-        with refusals_told(path):
+        with storage_errors(path):
             self._prepare()
 
     def _prepare(self) -> None:
@@ -122,7 +122,7 @@ class MarketStore:
 
     def begin(self, venue: str) -> str:
         """Return where a listing that was interrupted goes on; empty = at its beginning."""
-        with refusals_told(self._path):
+        with storage_errors(self._path):
             row = self._connection.execute(
                 "SELECT cursor FROM listings WHERE venue = ?", (venue,)
             ).fetchone()
@@ -130,7 +130,7 @@ class MarketStore:
 
     def restart(self, venue: str) -> str:
         """Begin a listing anew; give its first cursor."""
-        with refusals_told(self._path), transaction(self._connection) as c:
+        with storage_errors(self._path), transaction(self._connection) as c:
             c.execute("DELETE FROM listed WHERE venue = ?", (venue,))
             c.execute("UPDATE listings SET cursor = '' WHERE venue = ?", (venue,))
         return ""
@@ -148,13 +148,13 @@ class MarketStore:
         return self._number("SELECT count(*) FROM listed WHERE venue = ?", venue)
 
     def _number(self, query: str, venue: str) -> int:
-        with refusals_told(self._path):
+        with storage_errors(self._path):
             return int(self._connection.execute(query, (venue,)).fetchone()[0])
 
     def put(self, venue: str, page: ListingPage, now_ns: int) -> dict[str, int]:
         """Write a page and where the next one begins in one commit; say what was new or changed."""
         counts = {"new": 0, "changed": 0}
-        with refusals_told(self._path), transaction(self._connection) as c:
+        with storage_errors(self._path), transaction(self._connection) as c:
             for market in page.markets:
                 row = msgspec.structs.asdict(market) | {"now_ns": now_ns}
                 changed = c.execute(_PUT, row).rowcount
@@ -176,7 +176,7 @@ class MarketStore:
     def finish(self, venue: str, now_ns: int, *, complete: bool) -> int:
         """End a listing: give how many markets it does not name any more, where it is complete."""
         gone = 0
-        with refusals_told(self._path), transaction(self._connection) as c:
+        with storage_errors(self._path), transaction(self._connection) as c:
             if complete:
                 gone = c.execute(
                     "UPDATE markets SET state = ?, changed_ns = ? WHERE venue = ? "

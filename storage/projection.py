@@ -21,7 +21,7 @@ from engine.domain.events import CashMoved, OrderFilled, PairsConverted
 from engine.domain.fills import FillState
 from engine.domain.instruments import Instrument, Leg, Mode, Side
 from engine.domain.money import ceil_div
-from engine.domain.order_life import TOLD, Happened
+from engine.domain.order_life import JOURNALED_STATES, Happened
 from engine.domain.orders import Order, OrderState
 from engine.domain.settings import AccountSettings
 from engine.errors import JournalCorrupt, StorageError
@@ -41,14 +41,14 @@ from storage.journal import (
 )
 from storage.rows import (
     TABLES,
-    CashFold,
-    ConversionFold,
-    FillFold,
-    ListingFold,
-    NewsFold,
-    OrderFold,
-    PositionFold,
-    RedemptionFold,
+    CashRow,
+    ConversionRow,
+    FillRow,
+    ListingRow,
+    NewsRow,
+    OrderRow,
+    PositionRow,
+    RedemptionRow,
     Rows,
 )
 
@@ -286,20 +286,20 @@ class Fills:
 
     def known(self, event: OrderFilled, record: Record) -> bool:
         """Say whether the fill stands already; then it moves on as far as the event tells."""
-        fill = self.rows.find(FillFold, event.account, event.fill)
+        fill = self.rows.find(FillRow, event.account, event.fill)
         if fill is None:
             return False
         self._advance(fill, event.state, event.transaction, record)
         return True
 
-    def first(self, order: OrderFold, event: OrderFilled, record: Record) -> None:
+    def first(self, order: OrderRow, event: OrderFilled, record: Record) -> None:
         """Book a fill heard of for the first time, and what was told of it before."""
         fill = self._fill_of(order, event, record)
         self.rows.put(fill)
         self._book(fill, record)
         if fill.state is FillState.FAILED:
             self._reverse(fill, record)
-        news = self.rows.find(NewsFold, event.account, event.fill)
+        news = self.rows.find(NewsRow, event.account, event.fill)
         if news is not None:
             self.rows.drop(news)
             self._advance(fill, news.state, UNSET, record)
@@ -308,23 +308,23 @@ class Fills:
         self, account: str, fill_id: str, told: FillState, chain: str | UnsetType, record: Record
     ) -> None:
         """Move a fill on; where it is not there yet, the news waits for it."""
-        fill = self.rows.find(FillFold, account, fill_id)
+        fill = self.rows.find(FillRow, account, fill_id)
         if fill is not None:
             self._advance(fill, told, chain, record)
             return
-        early = self.rows.find(NewsFold, account, fill_id)
+        early = self.rows.find(NewsRow, account, fill_id)
         if early is None or early.state not in DECIDED:
-            self.rows.put(NewsFold(account=account, fill=fill_id, state=told, seq=record.seq))
+            self.rows.put(NewsRow(account=account, fill=fill_id, state=told, seq=record.seq))
 
-    def _fill_of(self, order: OrderFold, event: OrderFilled, record: Record) -> FillFold:
-        listing = self.rows.find(ListingFold, order.instrument)
+    def _fill_of(self, order: OrderRow, event: OrderFilled, record: Record) -> FillRow:
+        listing = self.rows.find(ListingRow, order.instrument)
         value = None
         if listing is not None and listing.value_divisor is not None:
             raw = event.price * event.size
             # Rounded against us, as the ledger does: what we pay up, what we get down.
             buys = order.side is Side.BUY
             value = ceil_div(raw, listing.value_divisor) if buys else raw // listing.value_divisor
-        return FillFold(
+        return FillRow(
             account=event.account, id=event.fill, mode=order.mode, order_id=order.id, bot=order.bot,
             instrument=order.instrument, leg=order.leg, side=order.side, price=event.price,
             size=event.size, value_micro=value, fee_micro=event.fee_micro,
@@ -339,7 +339,7 @@ class Fills:
         for leg, value in ((Leg.YES, half), (Leg.NO, event.amount_micro - half)):
             position = self._position(event.account, event.instrument, leg, mode, record)
             position.convert(event.size, value)
-        self.bets.convert(event, self.rows.find(ListingFold, event.instrument), mode, record)
+        self.bets.convert(event, self.rows.find(ListingRow, event.instrument), mode, record)
 
     def take_in(self, event: CashMoved, mode: Mode, record: Record) -> None:
         """Book tokens that came without a trade here as bought for what they cost, by hand."""
@@ -350,14 +350,14 @@ class Fills:
         position.convert(event.tokens, event.amount_micro)
         bet = self.bets.of((account, instrument, MANUAL), mode, record)
         bet.take_in(leg, event.tokens, event.amount_micro)
-        self.bets.judge(bet, self.rows.find(ListingFold, instrument), record)
+        self.bets.judge(bet, self.rows.find(ListingRow, instrument), record)
 
     def _position(
         self, account: str, instrument: str, leg: Leg, mode: Mode, record: Record
-    ) -> PositionFold:
-        position = self.rows.find(PositionFold, account, instrument, leg)
+    ) -> PositionRow:
+        position = self.rows.find(PositionRow, account, instrument, leg)
         if position is None:
-            position = PositionFold(
+            position = PositionRow(
                 account=account, instrument=instrument, leg=leg, mode=mode,
                 updated_ns=record.at_ns, seq=record.seq,
             )  # fmt: skip
@@ -365,16 +365,16 @@ class Fills:
         self.rows.put(position)
         return position
 
-    def _book(self, fill: FillFold, record: Record, sign: int = 1) -> None:
+    def _book(self, fill: FillRow, record: Record, sign: int = 1) -> None:
         """Add a fill to position and bet; with sign −1, take it out as if it had never been."""
         self._position(fill.account, fill.instrument, fill.leg, fill.mode, record).take(fill, sign)
         bet = self.bets.of((fill.account, fill.instrument, fill.bot), fill.mode, record)
         bet.take(fill, sign)
-        self.bets.judge(bet, self.rows.find(ListingFold, fill.instrument), record)
+        self.bets.judge(bet, self.rows.find(ListingRow, fill.instrument), record)
 
-    def _reverse(self, fill: FillFold, record: Record) -> None:
+    def _reverse(self, fill: FillRow, record: Record) -> None:
         self._book(fill, record, sign=-1)
-        order = self.rows.find(OrderFold, fill.account, fill.order_id)
+        order = self.rows.find(OrderRow, fill.account, fill.order_id)
         if order is not None:
             order.voided += fill.size
             order.fee_micro -= fill.fee_micro
@@ -382,7 +382,7 @@ class Fills:
             self.rows.put(order)
 
     def _advance(
-        self, fill: FillFold, told: FillState, transaction: str | UnsetType, record: Record
+        self, fill: FillRow, told: FillState, transaction: str | UnsetType, record: Record
     ) -> None:
         """Move a booked fill on. Older news changes nothing; a contradiction is told."""
         if transaction and transaction != fill.transaction_id:
@@ -433,10 +433,10 @@ class Fold:
     def place(self, effect: effects.PlaceOrder, record: Record) -> None:
         """Take a new order; told twice it is the same one."""
         order: Order = effect.order
-        if self.rows.find(OrderFold, order.account, order.id) is not None:
+        if self.rows.find(OrderRow, order.account, order.id) is not None:
             return
         self.rows.put(
-            OrderFold(
+            OrderRow(
                 account=order.account, id=order.id, mode=self.rows.mode(order.account),
                 bot=order.bot, instrument=order.instrument, leg=order.leg, side=order.side,
                 price=order.price, size=order.size, type=order.type, post_only=order.post_only,
@@ -447,8 +447,8 @@ class Fold:
             )
         )  # fmt: skip
 
-    def _order(self, account: str, number: int, record: Record) -> OrderFold | None:
-        order = self.rows.find(OrderFold, account, number)
+    def _order(self, account: str, number: int, record: Record) -> OrderRow | None:
+        order = self.rows.find(OrderRow, account, number)
         if order is None:
             self._tell(
                 f"record {record.seq}: {record.kind} of order {number} at {account}, "
@@ -462,7 +462,7 @@ class Fold:
         for number in getattr(told, "orders", None) or (told.order,):
             order = self._order(told.account, number, record)
             if order is not None:
-                after = TOLD.get((order.state, happened))
+                after = JOURNALED_STATES.get((order.state, happened))
                 if after is not None:
                     order.state, order.reason = after, getattr(told, "why", "")
                 order.identity = getattr(told, "identity", order.identity)
@@ -477,7 +477,7 @@ class Fold:
             order.filled = change.filled
             self._touch(order, record)
 
-    def _touch(self, order: OrderFold, record: Record) -> None:
+    def _touch(self, order: OrderRow, record: Record) -> None:
         order.updated_ns, order.seq = record.at_ns, record.seq
         self.rows.put(order)
 
@@ -503,10 +503,10 @@ class Fold:
 
     # -- instruments -------------------------------------------------------------------------------
 
-    def _listing(self, instrument: str, record: Record) -> ListingFold:
-        listing = self.rows.find(ListingFold, instrument)
+    def _listing(self, instrument: str, record: Record) -> ListingRow:
+        listing = self.rows.find(ListingRow, instrument)
         if listing is None:
-            listing = ListingFold(instrument=instrument, seq=record.seq)
+            listing = ListingRow(instrument=instrument, seq=record.seq)
         listing.seq = record.seq
         self.rows.put(listing)
         return listing
@@ -529,7 +529,7 @@ class Fold:
     def cash(self, event: events.CashMoved, record: Record) -> None:
         mode, cash = self.rows.mode(event.account), event.amount_micro
         self.rows.put(
-            CashFold(
+            CashRow(
                 account=event.account, seq=record.seq, mode=mode, currency=event.currency,
                 amount_micro=cash, kind=event.kind, payment=event.payment,
                 paid_ns=event.paid_ns, at_ns=record.at_ns, instrument=event.instrument,
@@ -545,16 +545,16 @@ class Fold:
 
     def redeemed(self, event: events.TokensRedeemed, record: Record) -> None:
         """Take a payment once; of a market that is nobody's here it tells nothing."""
-        self._paid(RedemptionFold, event, record)
+        self._paid(RedemptionRow, event, record)
 
     def converted(self, event: events.PairsConverted, record: Record) -> None:
         """Take a split or a merge once: half of its cash is each leg's."""
-        if self._paid(ConversionFold, event, record, size=event.size):
+        if self._paid(ConversionRow, event, record, size=event.size):
             self._fills.convert(event, self.rows.mode(event.account), record)
 
     def _paid(self, kind: Any, event: Any, record: Record, **figures: int) -> bool:
         key = event.account, event.transaction, event.instrument
-        if not self.rows.find(ListingFold, key[2]) or self.rows.find(kind, *key):
+        if not self.rows.find(ListingRow, key[2]) or self.rows.find(kind, *key):
             return False
         self.rows.put(
             kind(

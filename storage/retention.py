@@ -26,7 +26,7 @@ import msgspec
 
 from engine.domain.orders import ORDER_ENDS
 from engine.errors import StorageError
-from storage.database import connect_writer, reading, refusals_told, transaction
+from storage.database import connect_writer, reading, storage_errors, transaction
 from storage.decisions import FIRST_NS, files
 from storage.journal import (
     EXECUTOR,
@@ -96,7 +96,7 @@ def archive_records(
     """
     moved = 0
     # Without a wait for the disk: a block that a power cut takes back is still among the records.
-    with closing(connect_writer(path, synchronous="NORMAL")) as connection, refusals_told(path):
+    with closing(connect_writer(path, synchronous="NORMAL")) as connection, storage_errors(path):
         bring_up(connection)
         while True:
             with transaction(connection):
@@ -157,7 +157,7 @@ def thin_journal(
     last = min(read, max(covered.values(), default=0))
     with closing(connect_writer(journal, synchronous="NORMAL")) as connection:
         while True:
-            with refusals_told(journal):
+            with storage_errors(journal):
                 whole = "whole AND first > ? AND last <= ? ORDER BY first LIMIT 1"
                 block = next(blocks(connection, journal, whole, (seen, last)), None)
                 if block is None or used_bytes(connection) <= bytes_max:
@@ -170,7 +170,7 @@ def thin_journal(
             step("orders")
             orders += _forget_orders(state, engine_id, over - {_key(row) for row in kept})
             made = block_of(kept, first=block.first, last=block.last, whole=False)
-            with refusals_told(journal), transaction(connection):
+            with storage_errors(journal), transaction(connection):
                 step("thin")
                 connection.execute(_ARCHIVE, (*made[:2], block.first_ns, block.last_ns, *made[4:]))
                 connection.execute(_OLD_BASES, (block.last, f"{EXECUTOR}%", SNAPSHOTS_KEPT))
@@ -265,7 +265,7 @@ def _forget_orders(state: Path, engine_id: str, gone: AbstractSet[tuple[str, int
     """Delete the rows of orders whose records are about to go."""
     with (
         closing(connect_writer(state, synchronous="NORMAL")) as connection,
-        refusals_told(state),
+        storage_errors(state),
         transaction(connection),
     ):
         return connection.executemany(
@@ -290,7 +290,7 @@ def prune_state(
         "d.account = m.account AND d.fill = m.fill AND d.state = 'due') "
         "AND rowid <= (SELECT max(rowid) FROM markouts) - ? ORDER BY rowid LIMIT ?)",
     )
-    with closing(connect_writer(state, synchronous="NORMAL")) as connection, refusals_told(state):
+    with closing(connect_writer(state, synchronous="NORMAL")) as connection, storage_errors(state):
         for number, query in enumerate(queries):
             while used_bytes(connection) > bytes_max:
                 with transaction(connection):
@@ -369,7 +369,7 @@ def truncate_logs(paths: Iterable[Path]) -> None:
     """
     for path in paths:
         if path.is_file() and path.stat().st_size:
-            with closing(connect_writer(path, busy_ms=0)) as connection, refusals_told(path):
+            with closing(connect_writer(path, busy_ms=0)) as connection, storage_errors(path):
                 for how in ("PASSIVE", "TRUNCATE"):
                     connection.execute(f"PRAGMA wal_checkpoint({how})").fetchall()
 

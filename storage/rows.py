@@ -13,11 +13,11 @@ from engine.domain.fills import FillState, Liquidity, SizeSource
 from engine.domain.instruments import Leg, Mode, Side
 from engine.domain.orders import OrderState, OrderType
 from engine.errors import StorageError
-from storage.bets import BetFold
+from storage.bets import BetRow
 from storage.database import RowType, Table, upsert
 
 
-class OrderFold(msgspec.Struct, kw_only=True):
+class OrderRow(msgspec.Struct, kw_only=True):
     """One row of `orders`: `filled` counts every match, `voided` those that failed."""
 
     account: str
@@ -44,7 +44,7 @@ class OrderFold(msgspec.Struct, kw_only=True):
     decision: int = 0
 
 
-class FillFold(msgspec.Struct, kw_only=True):
+class FillRow(msgspec.Struct, kw_only=True):
     """One row of `fills`. `value_micro` None = the journal lists no instrument."""
 
     account: str
@@ -72,7 +72,7 @@ class FillFold(msgspec.Struct, kw_only=True):
     seq: int
 
 
-class PositionFold(msgspec.Struct, kw_only=True):
+class PositionRow(msgspec.Struct, kw_only=True):
     """One row of `positions`: what an account holds of one leg; void fills count nowhere.
 
     `unvalued` are fills without a value: while there are any, the sums of money are not whole.
@@ -95,7 +95,7 @@ class PositionFold(msgspec.Struct, kw_only=True):
     updated_ns: int
     seq: int
 
-    def take(self, fill: FillFold, sign: int) -> None:
+    def take(self, fill: FillRow, sign: int) -> None:
         """Add a fill, or take it out (-1) as if it had never been; note what it realises."""
         value, size, realised = sign * (fill.value_micro or 0), sign * fill.size, 0
         held = self.settled + self.pending
@@ -138,7 +138,7 @@ class PositionFold(msgspec.Struct, kw_only=True):
         self.settled += size
 
 
-class ListingFold(msgspec.Struct, kw_only=True):
+class ListingRow(msgspec.Struct, kw_only=True):
     """One row of `listings`: price · size // `value_divisor` = micro-units; what one YES pays.
 
     None = the journal never listed it; it is not resolved.
@@ -152,7 +152,7 @@ class ListingFold(msgspec.Struct, kw_only=True):
     seq: int
 
 
-class NewsFold(msgspec.Struct, kw_only=True):
+class NewsRow(msgspec.Struct, kw_only=True):
     """One row of `early_news`: news of a fill that came before the fill itself."""
 
     account: str
@@ -161,7 +161,7 @@ class NewsFold(msgspec.Struct, kw_only=True):
     seq: int
 
 
-class CashFold(msgspec.Struct, kw_only=True):
+class CashRow(msgspec.Struct, kw_only=True):
     """One row of `cash_moves`: money that came (+) or left (−) without a trade."""
 
     account: str
@@ -182,7 +182,7 @@ class CashFold(msgspec.Struct, kw_only=True):
     """Tokens that came instead of cash, and cost the amount."""
 
 
-class RedemptionFold(msgspec.Struct, kw_only=True):
+class RedemptionRow(msgspec.Struct, kw_only=True):
     """One row of `redemptions`: what a wallet was paid for a resolved market's tokens."""
 
     account: str
@@ -195,7 +195,7 @@ class RedemptionFold(msgspec.Struct, kw_only=True):
     seq: int
 
 
-class ConversionFold(msgspec.Struct, kw_only=True):
+class ConversionRow(msgspec.Struct, kw_only=True):
     """One row of `conversions`: cash that became pairs (`size` > 0), or pairs that became cash."""
 
     account: str
@@ -221,32 +221,32 @@ class FoldedTable(NamedTuple):
 
 
 FOLDED: dict[type[msgspec.Struct], FoldedTable] = {
-    OrderFold: FoldedTable(
-        Table(OrderFold, "orders"),
+    OrderRow: FoldedTable(
+        Table(OrderRow, "orders"),
         ("account", "id"),
         (("mode", "created_ns"), ("state",), ("instrument", "created_ns")),
         ("identity", "state", "filled", "voided", "fee_micro", "reason", "updated_ns", "seq"),
     ),
-    FillFold: FoldedTable(
-        Table(FillFold, "fills"),
+    FillRow: FoldedTable(
+        Table(FillRow, "fills"),
         ("account", "id"),
         (("mode", "at_ns"), ("instrument", "at_ns"), ("account", "order_id"), ("account", "state")),
         ("state", "realised_micro", "transaction_id", "updated_ns", "seq"),
     ),
-    PositionFold: FoldedTable(Table(PositionFold, "positions"), ("account", "instrument", "leg")),
-    BetFold: FoldedTable(
-        Table(BetFold, "bets"),
+    PositionRow: FoldedTable(Table(PositionRow, "positions"), ("account", "instrument", "leg")),
+    BetRow: FoldedTable(
+        Table(BetRow, "bets"),
         ("account", "instrument", "bot"),
         (("mode", "closed_ns", "account", "instrument", "bot"), ("instrument",)),
     ),
-    ListingFold: FoldedTable(Table(ListingFold, "listings"), ("instrument",)),
-    NewsFold: FoldedTable(Table(NewsFold, "early_news"), ("account", "fill")),
-    CashFold: FoldedTable(Table(CashFold, "cash_moves"), ("account", "seq")),
-    RedemptionFold: FoldedTable(
-        Table(RedemptionFold, "redemptions"), ("account", "transaction_id", "instrument")
+    ListingRow: FoldedTable(Table(ListingRow, "listings"), ("instrument",)),
+    NewsRow: FoldedTable(Table(NewsRow, "early_news"), ("account", "fill")),
+    CashRow: FoldedTable(Table(CashRow, "cash_moves"), ("account", "seq")),
+    RedemptionRow: FoldedTable(
+        Table(RedemptionRow, "redemptions"), ("account", "transaction_id", "instrument")
     ),
-    ConversionFold: FoldedTable(
-        Table(ConversionFold, "conversions"), ("account", "transaction_id", "instrument")
+    ConversionRow: FoldedTable(
+        Table(ConversionRow, "conversions"), ("account", "transaction_id", "instrument")
     ),
 }
 _UPSERTS = {
@@ -294,9 +294,9 @@ class Rows:
         cache[key] = found
         return found
 
-    def bets_in(self, instrument: str) -> list[BetFold]:
+    def bets_in(self, instrument: str) -> list[BetRow]:
         self.flush()
-        return FOLDED[BetFold].rows.all(
+        return FOLDED[BetRow].rows.all(
             self._connection,
             "engine_id = ? AND instrument = ? ORDER BY account, bot",
             (self._engine_id, instrument),
@@ -310,11 +310,11 @@ class Rows:
         kind, key = type(row), self.key_of(row)
         self._cache[kind][key] = self._dirty[kind][key] = row
 
-    def drop(self, news: NewsFold) -> None:
+    def drop(self, news: NewsRow) -> None:
         """Forget early news that has been used."""
         key = (news.account, news.fill)
-        self._cache[NewsFold][key] = None
-        self._dirty[NewsFold].pop(key, None)
+        self._cache[NewsRow][key] = None
+        self._dirty[NewsRow].pop(key, None)
         self._connection.execute(
             "DELETE FROM early_news WHERE engine_id = ? AND account = ? AND fill = ?",
             (self._engine_id, *key),

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import StorageError
-from storage.database import connect_reader, connect_writer, refusals_told
+from storage.database import connect_reader, connect_writer, storage_errors
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -39,7 +39,7 @@ SCRIPTS = Path(__file__).parent / "migrations"
 
 def check_schema(path: Path) -> None:
     """Raise StorageError unless `path` has exactly the schema of this code."""
-    with closing(connect_reader(path)) as connection, refusals_told(path):
+    with closing(connect_reader(path)) as connection, storage_errors(path):
         found = _revision(connection, path)
     if found == HEAD:
         return
@@ -58,7 +58,7 @@ def migrate(path: Path) -> str | None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _alone(path):
-        with closing(connect_writer(path)) as connection, refusals_told(path):
+        with closing(connect_writer(path)) as connection, storage_errors(path):
             found = _revision(connection, path)
             if found == HEAD:
                 return None
@@ -151,7 +151,7 @@ def alchemy(path: Path) -> Iterator[Connection]:
         with engine.connect() as connection:
             yield connection
     except DBAPIError as error:
-        with refusals_told(path):
+        with storage_errors(path):
             raise error.orig or error from error
     finally:
         engine.dispose()

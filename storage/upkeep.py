@@ -14,7 +14,7 @@ from pathlib import Path
 
 import sqlite_utils
 
-from storage.database import connect_reader, connect_writer, refusals_told, transaction
+from storage.database import connect_reader, connect_writer, storage_errors, transaction
 from storage.files import said_bytes
 
 MINUTE_NS = 60 * 1_000_000_000
@@ -40,7 +40,7 @@ def thin_equity(path: Path, before_ns: int, tell: Callable[[int, int], None]) ->
     `tell` gets hours done and hours in all. Raises StorageError.
     """
     gone = 0
-    with closing(connect_writer(path, synchronous="NORMAL")) as connection, refusals_told(path):
+    with closing(connect_writer(path, synchronous="NORMAL")) as connection, storage_errors(path):
         spans = connection.execute(
             "SELECT engine_id, account, min(at_ns), max(at_ns) FROM equity WHERE at_ns < ? "
             "GROUP BY engine_id, account",
@@ -65,7 +65,7 @@ def look_after(path: Path, *, vacuum: bool) -> str:
 
     Raises StorageError.
     """
-    with closing(connect_writer(path, synchronous="NORMAL")) as connection, refusals_told(path):
+    with closing(connect_writer(path, synchronous="NORMAL")) as connection, storage_errors(path):
         # A look at 1,000 rows of each index is enough for the planner, and quick on any size.
         connection.execute("PRAGMA analysis_limit = 1000")
         database = sqlite_utils.Database(connection)
@@ -104,6 +104,6 @@ def _vacuum(database: sqlite_utils.Database, path: Path) -> str:
 
 def known_runs(path: Path) -> list[int]:
     """Return when each stored run was started, newest first: its folder has that name."""
-    with closing(connect_reader(path)) as connection, refusals_told(path):
+    with closing(connect_reader(path)) as connection, storage_errors(path):
         rows = connection.execute("SELECT started_ns FROM runs ORDER BY started_ns DESC")
         return [int(started_ns) for (started_ns,) in rows]

@@ -53,7 +53,7 @@ from engine.domain.inputs import (
     Moved,
     Operated,
     PlacedByHand,
-    Proving,
+    ProofBegun,
     Received,
     Roused,
     Seated,
@@ -210,7 +210,7 @@ class AccountCore:
                 self._place(asked, now_ns)
             case Forgot(instrument=instrument, marked=marked):
                 self._forget(instrument, now_ns, held=marked)
-            case Proving(scope=scope):
+            case ProofBegun(scope=scope):
                 executor.prove(scope, now_ns)  # type: ignore[arg-type]
             case Limited(limits=limits):
                 executor.apply(RiskLimits.model_validate_json(limits))
@@ -589,7 +589,7 @@ class AccountCore:
         self.receive(TargetSet(self._account, target), now_ns)
 
     def prove(self, scope: Scope, now_ns: int) -> None:
-        self.receive(Proving(self._account, scope), now_ns)
+        self.receive(ProofBegun(self._account, scope), now_ns)
 
     def limit(self, limits: RiskLimits, now_ns: int) -> None:
         self.receive(Limited(self._account, limits.model_dump_json().encode()), now_ns)

@@ -15,8 +15,8 @@ import msgspec
 
 from engine.config import Config
 from engine.errors import BadInput
-from engine.lab.explain.accounts import SettingsHistory, ToldAccounts
-from engine.lab.explain.plans import PlanDifference, Retelling, Retold
+from engine.lab.explain.accounts import JournalAccounts, SettingsHistory
+from engine.lab.explain.plans import PlanDifference, PlanVerification, Retelling
 from engine.log import iso
 from storage.database import reading
 from storage.journal import base_after, latest_snapshots, load, owner, thinned_to
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
     return 1 if found.different or found.broken else 0
 
 
-def retold(config: Config, account: str | None = None) -> Retold:
+def retold(config: Config, account: str | None = None) -> PlanVerification:
     """Repeat the plans of a home. Raises BadInput where it holds no journal or no plan."""
     for path in (config.journal_path, config.decisions_path):
         if not path.exists():
@@ -57,7 +57,7 @@ def retold(config: Config, account: str | None = None) -> Retold:
     base = base_after(journal, gone) if gone else {}
     begin_seq, begin_ns = max(((one.seq, one.at_ns) for one in base.values()), default=(0, 0))
     engines = latest_snapshots(journal).by_name
-    accounts = ToldAccounts(
+    accounts = JournalAccounts(
         settings, lambda after_seq: load(journal, after_seq, thinned=True), engines, base
     )
     late = [one for one in plans if one[0].at_ns > begin_ns]
@@ -66,7 +66,7 @@ def retold(config: Config, account: str | None = None) -> Retold:
     return found
 
 
-def words(found: Retold) -> str:
+def words(found: PlanVerification) -> str:
     lines = [
         f"{found.same:,} of {found.plans:,} plans came out of the journal again byte for byte "
         f"({found.records:,} records)"

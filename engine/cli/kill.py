@@ -126,7 +126,7 @@ def _wait(config: Config, since_ns: int, wait_s: float) -> Receipt | None:
                 ) from error
             time.sleep(0.1)
             continue
-        fresh = receipt is not None and receipt.told_ns >= since_ns
+        fresh = receipt is not None and receipt.reported_ns >= since_ns
         if (fresh and receipt is not None and receipt.proven) or time.monotonic() >= until:
             return receipt if fresh else None
         time.sleep(0.1)

@@ -18,7 +18,7 @@ from engine.live.kill import block_signal
 from engine.live.lifecycle import close, trade
 from engine.live.main import LOCK_WAIT_S, engine_lock, open_engine, run_held, start
 from engine.live.venues import Venues
-from engine.runtime.recovery import life_began
+from engine.runtime.recovery import engine_started
 from storage.journal import latest_snapshots, take_lease
 from storage.users import ENGINE_ID
 
@@ -58,7 +58,7 @@ async def play(config: Config, deck: TapeDeck) -> None:
         made = accounts.made(settings.document).values()
         told, feed = (one[0] for one in made), str(deck.recording_path)
         past = latest_snapshots(config.journal_path)
-        engine.put(life_began(past, told, fence=0, seq=0, feed=feed), 0)
+        engine.put(engine_started(past, told, fence=0, seq=0, feed=feed), 0)
         for one in made:
             accounts.wire(engine, *one)
         engine.phase = "RUNNING"

@@ -28,7 +28,7 @@ from engine.errors import StorageError
 from engine.jobs.run import run_one
 from engine.locks import locked
 from storage import jobs
-from storage.database import connect_writer, refusals_told
+from storage.database import connect_writer, storage_errors
 from storage.jobs import Job, JobState
 from storage.retention import due, truncate_logs
 from storage.schema import check_schema
@@ -111,7 +111,7 @@ class Worker:
         while not self._over():
             self._beat()
             try:
-                with closing(connect_writer(path)) as connection, refusals_told(path):
+                with closing(connect_writer(path)) as connection, storage_errors(path):
                     if not recovered:
                         self._recover(connection)
                         recovered = True

@@ -173,7 +173,7 @@ class OrderChanged(Effect, frozen=True, kw_only=True):
     """Journal where an order stands, once a turn: the last word on it.
 
     Said of one that moved otherwise than the records of what happened tell by themselves
-    (`order_life.TOLD`), or was filled.
+    (`order_life.JOURNALED_STATES`), or was filled.
     """
 
     account: AccountId

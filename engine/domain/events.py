@@ -592,9 +592,9 @@ VenueEvent = (
     TokensRedeemed | RedemptionsListed
 )  # fmt: skip
 
-HouseEvent = (
+EngineEvent = (
     HealthChanged | LatchSet | LatchReleased | ScopeLatched | ScopeReleased | CashMoved |
     LossAccepted | TimerFired
 )  # fmt: skip
 
-AnyEvent = MarketEvent | VenueEvent | HouseEvent
+AnyEvent = MarketEvent | VenueEvent | EngineEvent

@@ -37,7 +37,7 @@ class SnapshotAtStart(msgspec.Struct, frozen=True, array_like=True):
     body: bytes
 
 
-class LifeBegan(Input, frozen=True, tag=0):
+class EngineStarted(Input, frozen=True, tag=0):
     """An engine started: everything before belongs to an earlier life. `account` is empty."""
 
     format: int
@@ -165,7 +165,7 @@ class Forgot(Input, frozen=True, tag=18):
     marked: bool
 
 
-class Proving(Input, frozen=True, tag=19):
+class ProofBegun(Input, frozen=True, tag=19):
     """A proof began that nothing is open: of a bot, an instrument, or (both None) at all."""
 
     scope: str | None
@@ -204,7 +204,7 @@ class Following(Input, frozen=True, tag=24):
 
 
 AnyInput = (
-    LifeBegan
+    EngineStarted
     | Opened
     | Turned
     | Received
@@ -223,7 +223,7 @@ AnyInput = (
     | Halted
     | Asked
     | Forgot
-    | Proving
+    | ProofBegun
     | Limited
     | Expiring
     | Following

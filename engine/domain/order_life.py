@@ -259,7 +259,7 @@ MOVES |= {(S.UNKNOWN, said): MOVES[S.UNKNOWN, finding] for said, finding in FIND
 word about an UNKNOWN order is taken as the finding it amounts to."""
 
 
-TOLD: dict[tuple[OrderState, Happened], OrderState] = {
+JOURNALED_STATES: dict[tuple[OrderState, Happened], OrderState] = {
     pair: TRANSITIONS[pair]
     for pair in (
         (S.PENDING, H.NAMED),

@@ -37,7 +37,7 @@ from engine.domain.events import (
 )
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
 from engine.domain.intents import Basket, Intent, Quotes, ResidualReason, Target
-from engine.domain.order_life import TOLD, Happened
+from engine.domain.order_life import JOURNALED_STATES, Happened
 from engine.domain.orders import Identity, Order, OrderId, OrderState
 from engine.domain.settings import RiskLimits
 from engine.errors import BrokenInvariant
@@ -261,7 +261,7 @@ class Executor:
     def restore_cancels(self, asked: CancelOrders) -> None:
         """Take a journaled `CancelOrders` of an earlier life: what it told the journal's reader."""
         for known in filter(None, map(self._table.orders.get, asked.orders)):
-            told = TOLD.get((known.journaled, Happened.CANCEL_ASKED))
+            told = JOURNALED_STATES.get((known.journaled, Happened.CANCEL_ASKED))
             known.journaled = told or known.journaled
 
     def restore_wallet(self, asked: WalletEffect | QueryOperation, now_ns: int) -> None:

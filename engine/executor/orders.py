@@ -18,12 +18,12 @@ from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId
 from engine.domain.intents import Basket, Quotes, ResidualReason, Target
 from engine.domain.order_life import (
     ENDS,
+    JOURNALED_STATES,
     LIVES_AGAIN,
     LIVES_ON,
     MOVES,
     QUIET,
     STAYS,
-    TOLD,
     Happened,
 )
 from engine.domain.orders import Identity, Order, OrderId, OrderState
@@ -272,7 +272,7 @@ _CANCEL_ASKED = Happened.CANCEL_ASKED
 _STARTED = "the engine started: the venue is asked about it"
 
 
-def tell_holding(exposure: ExposureBook, ledger: Ledger, instrument: Instrument) -> None:
+def update_exposure(exposure: ExposureBook, ledger: Ledger, instrument: Instrument) -> None:
     """Tell what is held: settled, pending and leaving tokens of each leg, and what they cost."""
     holding = ledger.holding(instrument.id)
     yes = holding.yes
@@ -326,7 +326,7 @@ class OrderTable(OrderMemory):
                 raise BrokenInvariant("more instruments than instruments_max: forget closed ones")
             entry = self.over.pop(instrument.id, None) or InstrumentState(instrument)
             self.instruments[instrument.id] = entry
-            tell_holding(self.exposure, self.ledger, instrument)
+            update_exposure(self.exposure, self.ledger, instrument)
         entry.instrument = instrument
         self.dirty[instrument.id] = True
         return entry
@@ -463,7 +463,7 @@ class OrderTable(OrderMemory):
 
         `why` is what the journal keeps beside the state, for people.
         """
-        known.journaled = TOLD.get((known.journaled, happened), known.journaled)
+        known.journaled = JOURNALED_STATES.get((known.journaled, happened), known.journaled)
         before = known.state
         try:
             after, kind = MOVES[before, happened]
@@ -594,5 +594,5 @@ class OrderTable(OrderMemory):
         self.moved_ns = now_ns
         self.moves += 1
         if instrument is not None:
-            tell_holding(self.exposure, self.ledger, self.ledger.state.instruments[instrument])
+            update_exposure(self.exposure, self.ledger, self.ledger.state.instruments[instrument])
             self.dirty[instrument] = True

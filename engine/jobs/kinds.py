@@ -24,7 +24,7 @@ from engine.runtime.tape_format import segments
 from storage import decisions, retention, ticks, upkeep
 from storage.alerts import raise_alert
 from storage.backup import back_up, backups, keep_newest
-from storage.database import connect_writer, refusals_told
+from storage.database import connect_writer, storage_errors
 from storage.export import export
 from storage.jobs import forget_ended
 from storage.journal import LAST_SEQ
@@ -135,7 +135,7 @@ def compact(job: CompactJob, context: JobContext) -> Mapping[str, Any]:
             lambda done, total: context.progress(done, total, "hours of equity"),
         ),
     }
-    with closing(connect_writer(config.state_path)) as c, refusals_told(config.state_path):
+    with closing(connect_writer(config.state_path)) as c, storage_errors(config.state_path):
         told["jobs"] = forget_ended(c, ENGINE_ID, now_ns - job.jobs_days * DAY_NS)
     for path in (config.state_path, config.decisions_path):
         if path.is_file():
@@ -239,7 +239,7 @@ def export_rows(job: ExportJob, context: JobContext) -> Mapping[str, Any]:
     stamp = dt.datetime.fromtimestamp(now_ns // 1_000_000_000, dt.UTC)
     name = f"{job.what}-{job.mode}-{stamp:%Y-%m-%dT%H-%M-%SZ}-{context.job.id}.{job.format}"
     target = config.home / "exports" / name
-    with refusals_told(config.state_path):
+    with storage_errors(config.state_path):
         rows = export(
             config.state_path, target, what=job.what, mode=job.mode, since_ns=since,
             until_ns=until, form=job.format,

@@ -25,7 +25,7 @@ from engine.clock import WallClock
 from engine.config import Config
 from engine.domain.jobs import JobArguments, arguments_of
 from engine.errors import BadInput, PitbossError, StorageError, os_sentence
-from storage.database import connect_reader, connect_writer, refusals_told
+from storage.database import connect_reader, connect_writer, storage_errors
 from storage.jobs import Job, JobProgress, JobState, find, finish, tell
 from storage.runs import run_of_job
 from storage.users import ENGINE_ID
@@ -83,7 +83,7 @@ class JobContext:
         progress = JobProgress(done=done, total=total, unit=unit, note=note)
         try:
             path = self.config.state_path
-            with closing(connect_writer(path, synchronous="NORMAL")) as c, refusals_told(path):
+            with closing(connect_writer(path, synchronous="NORMAL")) as c, storage_errors(path):
                 goes_on = tell(c, ENGINE_ID, self.job, progress, self.now_ns())
         except StorageError as error:
             # Progress is for the eye; the job goes on and tells it later.
@@ -158,7 +158,7 @@ def _write_end(context: JobContext, state: JobState, *, result: str = "", error:
     until = time.monotonic() + PATIENCE_S
     while True:
         try:
-            with closing(connect_writer(path)) as c, refusals_told(path):
+            with closing(connect_writer(path)) as c, storage_errors(path):
                 now_ns = context.now_ns()
                 finish(
                     c, ENGINE_ID, context.job, state=state, now_ns=now_ns, result=result,

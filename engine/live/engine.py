@@ -78,7 +78,7 @@ class Engine(Services):
         """Begins the proofs of accounts that do not trade here: nothing of ours may rest there."""
         self.unread: tuple[str, ...] = ()
         """What a KILL could not read: over it nothing is proven."""
-        self.vain = False
+        self.needs_operator = False
         """True where the latest receipt stays NOT PROVEN until a person acts."""
         self.phase = "LOADING"
         self._refusing: dict[str, tuple[int, bool]] = {}
@@ -190,7 +190,7 @@ class Engine(Services):
     def _prove(self, run: ProofRun) -> None:
         self.proving = self._latest = run
         self.receipt = None
-        self.vain = False
+        self.needs_operator = False
 
     def prove_too(self, runner: AccountRunner, now_ns: int) -> None:
         """Let the latest proof cover an account opened since: until that is proven, nothing is."""
@@ -199,7 +199,7 @@ class Engine(Services):
             self._latest.again(now_ns)
             self._prove(self._latest)
 
-    def tell_receipt(self, told: ReceiptReported) -> None:
+    def on_proven(self, told: ReceiptReported) -> None:
         """Call when the proof under way is done, or the latest one at once."""
         if self.proving is None and self.receipt is not None:
             told(self.receipt)
@@ -212,7 +212,7 @@ class Engine(Services):
         receipt = run.due(now_ns) if run else None
         if run is None or receipt is None:
             return
-        self.vain = not receipt.proven and run.vain(receipt)
+        self.needs_operator = not receipt.proven and run.needs_operator(receipt)
         self.receipt = receipt
         if receipt.proven:
             self.proving = None

@@ -5,7 +5,7 @@ that, and no space on the disk. One thread looks for it, for the latch file and 
 the loop, makes the latch durable, and ends the process where the loop has not taken it within
 `TAKEN_S`. A supervisor starts the engine again, and start is recovery with the latch set.
 
-A process that is stopped (SIGSTOP) receives nothing, and the timer of `DEAF_S` may end it before
+A process that is stopped (SIGSTOP) receives nothing, and the timer of `HUNG_S` may end it before
 its signal is received: so a start after a death by that timer sets the latch too and waits for a
 person. Killed while it is stopped it has received nothing at all: therefore whoever signals writes
 the latch file first, as the dashboard and `engine kill` do.
@@ -29,7 +29,7 @@ from storage.latch import Latch, prepare_spare, read_latch, set_latch
 TAKEN_S = 0.5
 """How long the loop may take to take the latch; a hung plugin does not."""
 
-DEAF_S = 10
+HUNG_S = 10
 """How long a loop may hold the interpreter's own lock. No thread of Python sees KILL then; a timer
 of the C library ends the process, and its successor sets the latch."""
 
@@ -95,8 +95,8 @@ def latch_what_died(run_folder: Path, kill_path: Path, now_ns: int) -> str:
 
 
 def loop_lives(mark: Mark) -> None:
-    """Wind the timer of `DEAF_S`. Call it each second; what it ends says in the mark where."""
-    faulthandler.dump_traceback_later(DEAF_S, exit=True, file=mark)
+    """Wind the timer of `HUNG_S`. Call it each second; what it ends says in the mark where."""
+    faulthandler.dump_traceback_later(HUNG_S, exit=True, file=mark)
 
 
 def loop_closes() -> None:

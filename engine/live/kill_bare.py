@@ -27,7 +27,7 @@ from engine.live.proof import ProofRun, inventory, not_asked
 from engine.live.venues import Venues, venues_of
 from engine.runtime.services import ClosingVenue
 from engine.runtime.venue_plugin import AccountOpening
-from storage.database import connect_writer, refusals_told, transaction
+from storage.database import connect_writer, storage_errors, transaction
 from storage.known_accounts import known_accounts
 from storage.latch import read_latch, set_latch
 from storage.live import KILL_PROOF, AccountProof, Receipt, keep_receipt, many
@@ -258,7 +258,7 @@ def _kept(config: Config, receipt: Receipt) -> bool:
         check_schema(config.state_path)
         connection = connect_writer(config.state_path)
         try:
-            with refusals_told(config.state_path), transaction(connection):
+            with storage_errors(config.state_path), transaction(connection):
                 keep_receipt(connection, ENGINE_ID, KILL_PROOF, receipt)
         finally:
             connection.close()

@@ -34,19 +34,19 @@ async def trade(
     streams: Streams,
     *,
     kill_only: bool,
-    teller: Telemetry | None = None,
+    telemetry: Telemetry | None = None,
     tick_s: float = TICK_S,
 ) -> None:
     """Run everything until it ends; then prove that nothing is left. Raises what ended it."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, engine.end)
-    told = teller or Telemetry(engine)
+    told = telemetry or Telemetry(engine)
     told.follow(engine.clock.now_ns())
     for stream in (*streams, lambda: _beat(engine, told, tick_s)):
         engine.spawn(stream)
     if kill_only:
-        engine.tell_receipt(lambda _: engine.end())
+        engine.on_proven(lambda _: engine.end())
         engine.watchers.append(lambda _: _all_there_is(engine))
     error = await engine.ended
     try:
@@ -65,13 +65,13 @@ async def trade(
 def _all_there_is(engine: Engine) -> None:
     """End a KILL that has proven every account it opened, where nobody here can ask the others."""
     receipt = engine.receipt
-    if engine.vain and receipt:
+    if engine.needs_operator and receipt:
         lacking = {AccountId(one.account) for one in receipt.accounts if one.missing}
         if not lacking & engine.runners.keys():
             engine.end()
 
 
-async def _beat(engine: Engine, teller: Telemetry, tick_s: float) -> None:
+async def _beat(engine: Engine, telemetry: Telemetry, tick_s: float) -> None:
     """Let the engine look at the clock, and tell each second of the wall how it is."""
     loop = asyncio.get_running_loop()
     second_s = 0
@@ -86,7 +86,7 @@ async def _beat(engine: Engine, teller: Telemetry, tick_s: float) -> None:
                 if engine.watch is not None:
                     engine.watch.lives()
                 engine.second(now_ns)
-                teller.second(now_ns)
+                telemetry.second(now_ns)
     finally:
         if engine.watch is not None:
             engine.watch.ends()
@@ -104,7 +104,7 @@ async def _stop(engine: Engine) -> None:
     over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def look(_: int) -> None:
-        if not over.done() and (engine.proving is None or engine.vain):
+        if not over.done() and (engine.proving is None or engine.needs_operator):
             over.set_result(None)
 
     engine.watchers.append(look)
@@ -124,7 +124,7 @@ async def _crash(engine: Engine) -> None:
             engine.log.warning("crash.cancel_all", refused=str(task.exception() or ""))
 
 
-async def close(engine: Engine, teller: Telemetry | None = None) -> None:
+async def close(engine: Engine, telemetry: Telemetry | None = None) -> None:
     """Close everything in the order of the flow, each whatever became of those before.
 
     A disk that refuses is told. Raises the first other error when all is closed.
@@ -145,7 +145,7 @@ async def close(engine: Engine, teller: Telemetry | None = None) -> None:
     if not crashed:
         tried("snapshot", engine.snapshot)
         engine.phase = "STOPPED"
-        tried("beat", lambda: _last_beat(engine, teller or Telemetry(engine)))
+        tried("beat", lambda: _last_beat(engine, telemetry or Telemetry(engine)))
     tried("journal", engine.recorder.close)
     tried("projector", engine.projector.close)
     tried("state", engine.state.close)
@@ -174,8 +174,8 @@ def _refused(engine: Engine, part: str, error: BaseException, errors: list[BaseE
     errors.append(error)
 
 
-def _last_beat(engine: Engine, teller: Telemetry) -> None:
-    beat = teller.beat(engine.clock.now_ns())
+def _last_beat(engine: Engine, telemetry: Telemetry) -> None:
+    beat = telemetry.beat(engine.clock.now_ns())
     engine.state.put("engine", lambda c: put_engine(c, engine.engine_id, beat))
 
 

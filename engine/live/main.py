@@ -40,17 +40,17 @@ from engine.risk.gate import RiskGate
 from engine.runtime.decisions import DecisionLog
 from engine.runtime.first_settings import first_settings
 from engine.runtime.journal import JournalWriter
-from engine.runtime.recovery import Recovered, check_accounts, life_began, recover, unstopped
+from engine.runtime.recovery import Recovered, check_accounts, engine_started, recover, unstopped
 from engine.runtime.state_writer import Projector, StateKeeper
 from engine.runtime.tape import SEGMENT_BYTES, Tape
 from engine.runtime.ticks import TickKeeper
 from storage.alerts import raise_alert
 from storage.commands import MarkKind, cut, forget_resolved, marks
-from storage.database import connect_writer, refusals_told
+from storage.database import connect_writer, storage_errors
 from storage.decisions import FILE_BYTES_MAX, FILES_KEPT
 from storage.journal import Snapshots, last_seq, latest_snapshots, record_at, take_lease
 from storage.latch import Latch, read_latch
-from storage.live import keep_found, last_told
+from storage.live import keep_found, last_engine_status
 from storage.projection import check_new, check_past
 from storage.schema import check_schema
 from storage.settings import SettingsVersion, last_in_force
@@ -144,7 +144,7 @@ async def _live(config: Config, venues: Venues, fence: int, to_prove: Everything
     """Wire, recover, trade, stop. `to_prove` is what a KILL has to prove alone; None = no KILL."""
     clock, state = WallClock(), config.state_path
     accounts = Accounts(venues, fence=fence)
-    with closing(connect_writer(state)) as connection, refusals_told(state):
+    with closing(connect_writer(state)) as connection, storage_errors(state):
         start = chosen(connection, accounts, clock.now_ns())
     found = recover(config.journal_path, start.executors)
     past = latest_snapshots(config.journal_path)
@@ -221,7 +221,7 @@ def opened(
         text += str(start.settings.version)
         engine.alert(RaiseAlert(severity=Severity.CRITICAL, kind="settings", text=text), now_ns)
     told = (one[0] for one in start.made.values())
-    life = life_began(past, told, fence=accounts.fence, seq=engine.recorder.seq)
+    life = engine_started(past, told, fence=accounts.fence, seq=engine.recorder.seq)
     engine.put(life, now_ns)
     for one in start.made.values():
         accounts.wire(engine, *one)
@@ -336,6 +336,6 @@ def begin(engine: Engine, found: Recovered, *, kill_only: bool) -> Streams:
 def _tell_unstopped(
     connection: Any, engine_id: str, found: Recovered, live: int, now_ns: int
 ) -> None:
-    alert = unstopped(last_told(connection, engine_id), found, live)
+    alert = unstopped(last_engine_status(connection, engine_id), found, live)
     if alert is not None:
         raise_alert(connection, engine_id, alert, None, now_ns)

@@ -230,7 +230,7 @@ class ProofRun:
     def _ear(self) -> str:
         return f"proof of {self._title}"
 
-    def vain(self, receipt: Receipt) -> bool:
+    def needs_operator(self, receipt: Receipt) -> bool:
         """Say whether a receipt stays unproven until a person acts: nobody else can be asked."""
         lacking = [one.account for one in receipt.accounts if one.missing]
         waits = bool(lacking or receipt.missing)
@@ -246,7 +246,7 @@ class ProofRun:
             reason=reason,
             latched_ns=latched_ns,
             first_cancel_ns=self.first_cancel_ns,
-            told_ns=now_ns,
+            reported_ns=now_ns,
             proven=not self.unread and not any(account.missing for account in accounts),
             accounts=accounts,
             missing=self.unread,
@@ -265,7 +265,7 @@ class ProofRun:
             lacking = self.unread + tuple(why for one in receipt.accounts for why in one.missing)
             same = lacking == said
             wait_ns = self._again_ns if same else NOT_PROVEN_AFTER_NS
-            if now_ns - at_ns < wait_ns and (same or not self.vain(receipt)):
+            if now_ns - at_ns < wait_ns and (same or not self.needs_operator(receipt)):
                 return None
             longer = min(2 * self._again_ns, SAID_AGAIN_MAX_NS)
             self._again_ns = longer if same else NOT_PROVEN_AFTER_NS

@@ -24,7 +24,7 @@ from engine.executor.executor import Executor
 from engine.live.engine import Engine
 from engine.risk.gate import RiskGate
 from engine.runtime.bot_runner import BotRunner, BotSnapshot, restored
-from engine.runtime.recovery import BOTS, HOUSE, Recovered, executor_of, rebuild
+from engine.runtime.recovery import BOTS, ENGINE_WIDE, Recovered, executor_of, rebuild
 from storage.journal import Record, Snapshots, decode, latest_snapshots, load
 
 ROUNDS_MAX = 50
@@ -92,7 +92,7 @@ def _read(journal: Path, settings: AccountSettings, fence: int, until: int) -> R
 def _read_on(journal: Path, made: Recalled, until: int) -> None:
     """Give it what was journaled since for every account; of its own there is nothing yet."""
     for record in _between(journal, made.seq, until):
-        if record.account == HOUSE:
+        if record.account == ENGINE_WIDE:
             made.executor.receive(decode(record), record.at_ns)
     made.seq = until
 
@@ -148,7 +148,7 @@ def attach_bots(
         if engine.killed.is_set() and bot_runner.may(BotHappened.PAUSE_ASKED):
             bot_runner.pause(now_ns)
         if first:
-            engine.recorder.append(HOUSE, StartBot(bot=BotId(name)), now_ns)
+            engine.recorder.append(ENGINE_WIDE, StartBot(bot=BotId(name)), now_ns)
             bot_runner.start(now_ns)
 
 

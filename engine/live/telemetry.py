@@ -35,12 +35,12 @@ from storage.live import (
     HoldingSeen,
     add_equity,
     add_pnl,
+    put_account_report,
     put_books,
     put_bots,
     put_engine,
     put_holdings,
     put_limit_use,
-    put_told,
 )
 
 VERSION = "0.1.0"
@@ -161,7 +161,9 @@ class Telemetry:
 
     def _capital(self, runner: AccountRunner, now_ns: int) -> None:
         seen, engine_id = capital_of(runner.desk.executor, now_ns), self._engine.engine_id
-        self._engine.state.put(f"capital {runner.account}", lambda c: put_told(c, engine_id, seen))
+        self._engine.state.put(
+            f"capital {runner.account}", lambda c: put_account_report(c, engine_id, seen)
+        )
 
     def _earnings(self, runner: AccountRunner, now_ns: int) -> None:
         executor, engine = runner.desk.executor, self._engine
@@ -177,7 +179,7 @@ class Telemetry:
             scoring_ns=scoring_ns,
         )
         engine.state.put(
-            f"earnings {runner.account}", lambda c: put_told(c, engine.engine_id, told)
+            f"earnings {runner.account}", lambda c: put_account_report(c, engine.engine_id, told)
         )
 
     def _limits(self, runner: AccountRunner, now_ns: int) -> None:

@@ -19,7 +19,7 @@ from typing import Protocol
 import msgspec
 
 from engine.errors import BrokenInvariant, LeaseLost, StorageError
-from storage.database import BUSY_MS, file_id, must_be, refusals_told
+from storage.database import BUSY_MS, file_id, must_be, storage_errors
 from storage.journal import (
     NAMES,
     Digest,
@@ -245,7 +245,7 @@ class JournalWriter:
             return True
         self._lease_seen = time.monotonic()
         try:
-            with refusals_told(self._path):
+            with storage_errors(self._path):
                 check_fence(self._connection, self._fence)
         except LeaseLost as error:
             return self._refused(error)
@@ -266,7 +266,7 @@ class JournalWriter:
         try:
             if self._rows or self._held:
                 must_be(self._path, self._file)
-                with refusals_told(self._path):
+                with storage_errors(self._path):
                     write_batch(self._connection, self._rows, self._held, self._fence)
         except (StorageError, sqlite3.IntegrityError) as error:
             return self._refused(error)
@@ -332,7 +332,7 @@ class JournalWriter:
             return
         self._since_checkpoint = 0
         try:
-            with refusals_told(self._path):
+            with storage_errors(self._path):
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         except StorageError as error:
             # The log is still whole; the next idle moment tries again.

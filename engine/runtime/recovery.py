@@ -27,7 +27,7 @@ from engine.domain.effects import (
     WalletEffect,
 )
 from engine.domain.events import AnyEvent, CashMoved
-from engine.domain.inputs import FORMAT, LifeBegan
+from engine.domain.inputs import FORMAT, EngineStarted
 from engine.domain.inputs import SnapshotAtStart as KeptSnapshot
 from engine.domain.instruments import AccountId
 from engine.domain.money import MICRO
@@ -44,7 +44,7 @@ from storage.journal import Record, Snapshots, decode, latest_snapshots, load
 BOTS = "bots"
 """Name of the bots' snapshot; an executor's is `executor:<account>`."""
 
-HOUSE = ""
+ENGINE_WIDE = ""
 """The account of records that concern every account: listings, the latch, commands."""
 
 STOPPED = "STOPPED"
@@ -166,7 +166,7 @@ def rebuild(
         if type(message) is CashMoved:
             found.funded.add(message.account)
         for account, executor in executors.items():
-            if record.account not in (account, HOUSE) or record.seq <= after.get(account, 0):
+            if record.account not in (account, ENGINE_WIDE) or record.seq <= after.get(account, 0):
                 continue
             remember(executor, message, record.at_ns)
             found.orders_adopted += type(message) is PlaceOrder
@@ -179,7 +179,7 @@ def check_accounts(found: Recovered, known: AbstractSet[str]) -> None:
     Nobody would ask what they left at their venues, and a KILL would call that proven. `known` are
     the state's accounts, removed ones among them. Raises StorageError.
     """
-    if strangers := sorted(found.accounts - known - {HOUSE}):
+    if strangers := sorted(found.accounts - known - {ENGINE_WIDE}):
         raise StorageError(
             f"journal.db has records of {', '.join(map(repr, strangers))}, and pitboss.db knows no "
             "such account: it is older than the journal, or another's. Put the right one back, or "
@@ -254,21 +254,21 @@ def code_digest() -> str:
     return made.hexdigest()
 
 
-def life_began(
+def engine_started(
     snapshots: Snapshots,
     accounts: Iterable[AccountSettings],
     *,
     fence: int,
     seq: int,
     feed: str = "",
-) -> LifeBegan:
+) -> EngineStarted:
     """Return what the tape keeps of a start, so that what follows can be lived again from here.
 
     `snapshots` and `seq` are the journal's latest and its last record. Call it before anything is
     appended.
     """
-    return LifeBegan(
-        AccountId(HOUSE),
+    return EngineStarted(
+        AccountId(ENGINE_WIDE),
         FORMAT,
         fence,
         seq,

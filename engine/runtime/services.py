@@ -28,13 +28,13 @@ from engine.runtime.account_runner import AccountRunner, Meter
 from engine.runtime.bot_runner import BotRunner
 from engine.runtime.decisions import DecisionKeeper
 from engine.runtime.journal import EngineJournal
-from engine.runtime.recovery import HOUSE
+from engine.runtime.recovery import ENGINE_WIDE
 from engine.runtime.state_writer import StateWriter
 from engine.runtime.tape import Entries
 from engine.runtime.ticks import TickKeeper
 from storage.alerts import raise_alert
 from storage.feeds import put_title
-from storage.live import instruments_known, put_instrument, put_payout, put_told
+from storage.live import instruments_known, put_account_report, put_instrument, put_payout
 from storage.live_accounts import VenueHeartbeat, put_heartbeat
 from storage.markouts import resolve
 from storage.settings import SettingsVersion
@@ -199,13 +199,15 @@ class Services:
     def approvals(self, told: Approvals) -> None:
         """Tell what an account's wallet has approved at its venue."""
         engine_id = self.engine_id
-        self.state.put(f"approvals {told.account}", lambda c: put_told(c, engine_id, told))
+        self.state.put(
+            f"approvals {told.account}", lambda c: put_account_report(c, engine_id, told)
+        )
 
     def journal_waiting(self) -> None:
         """Journal what a journal that refused was not given; beyond the maximum the engine ends."""
         try:
             while self._unkept:
-                self.kept_seq = self.recorder.append(HOUSE, *self._unkept[0])
+                self.kept_seq = self.recorder.append(ENGINE_WIDE, *self._unkept[0])
                 self._unkept.popleft()
         except StorageError as error:
             # The journal's own refusal is told by every shell, and halts it; these wait.

@@ -31,7 +31,7 @@ from storage.database import (
     may_pass,
     must_be,
     primary_code,
-    refusals_told,
+    storage_errors,
     transaction,
 )
 from storage.projection import project
@@ -275,7 +275,7 @@ class StateKeeper(StateWriter):
                         connection = connect_writer(self._path, busy_ms=BUSY_MS)
                         opened = file_id(self._path)
                     must_be(self._path, opened)
-                    with refusals_told(self._path):
+                    with storage_errors(self._path):
                         if self._due():
                             self.work(connection)
                         self._receive(connection)

@@ -27,7 +27,7 @@ from pages.kit.data import forget, fresh
 from pages.kit.home import config
 from pages.kit.words import count, moment
 from storage.commands import leave
-from storage.database import connect_writer, refusals_told
+from storage.database import connect_writer, storage_errors
 from storage.latch import set_latch
 from storage.views.frame import SECOND_NS, FrameSnapshot, engine_of
 
@@ -145,7 +145,7 @@ def _command(config: Config, command: str, who: str, now_ns: int) -> KillStep:
         text = f"NOT LEFT: {config.state_path} does not exist"
         return KillStep(name="command", done=False, text=text)
     try:
-        with refusals_told(config.state_path):
+        with storage_errors(config.state_path):
             connection = connect_writer(config.state_path, busy_ms=BUSY_MS)
             try:
                 engine_id = engine_of(connection)

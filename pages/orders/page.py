@@ -265,7 +265,7 @@ def with_touch(
 def with_earning(rows: Sequence[dict[str, Any]], *, alive: bool) -> list[dict[str, Any]]:
     """Return working orders, each with whether it earns; an engine that is gone says nothing."""
     accounts = {row["account"] for row in rows} if alive else set()
-    told = {one: ask(live.told_of, engine_id(), Earnings, one) for one in accounts}
+    told = {one: ask(live.account_report, engine_id(), Earnings, one) for one in accounts}
     return [{**row, "earning": order.earning(told.get(row["account"]), row["id"])} for row in rows]
 
 

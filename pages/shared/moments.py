@@ -59,14 +59,14 @@ def _follow(place: str) -> None:
     for row in rows:
         # The same moment may have been asked for before: that job is another one.
         if (row["kind"], row["arguments"]) == (KIND, given) and row["created_ns"] >= asked_ns:
-            tone, said = told_of(row)
+            tone, said = outcome(row)
             tone(said)
             way = "Look at it" if row["state"] == JobState.DONE else "Follow it"
             panels.links(panels.link(f"{way}: job {row['id']}", "jobs", job=row["id"]))
             return
 
 
-def told_of(row: Mapping[str, Any]) -> tuple[Callable[[str], object], str]:
+def outcome(row: Mapping[str, Any]) -> tuple[Callable[[str], object], str]:
     name, state = f"Job {row['id']}", row["state"]
     if state == JobState.DONE:
         result = json.loads(row["result"] or "{}")

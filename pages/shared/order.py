@@ -125,7 +125,7 @@ def sampled(told: Earnings, number: int, mode: Mode, now: int) -> str:
 @guard.part("What the order earns")
 def show_earning(account: str, number: int, mode: Mode) -> None:
     """Draw the strip: does it earn, why not, and what a day it would be."""
-    told = ask(live.told_of, engine_id(), Earnings, account)
+    told = ask(live.account_report, engine_id(), Earnings, account)
     if told is None or all(one.order != number for one in told.orders):
         return
     earns = any(one.order == number and one.earns for one in told.orders)

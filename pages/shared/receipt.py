@@ -16,7 +16,7 @@ def html(receipt: Receipt) -> str:
     word = "PROVEN" if receipt.proven else "NOT PROVEN, the engine keeps trying"
     first = receipt.first_cancel_ns
     until = NOTHING if first is None else f"{(first - receipt.latched_ns) / 1e6:,.1f} ms"
-    took = f"{(receipt.told_ns - receipt.latched_ns) / 1e9:,.1f} s"
+    took = f"{(receipt.reported_ns - receipt.latched_ns) / 1e9:,.1f} s"
     facts = (
         ("Of", receipt.scope or "everything"),
         ("By", f"{receipt.who}: {receipt.reason}"),

@@ -27,7 +27,7 @@ from engine.domain.instruments import AccountId, InstrumentId, Mode
 from engine.domain.settings import AccountSettings, BotSettings
 from engine.runtime.bot_runner import BotRunner
 from engine.runtime.journal import JournalWriter
-from engine.runtime.recovery import executor_of, life_began
+from engine.runtime.recovery import engine_started, executor_of
 from storage.journal import latest_snapshots
 
 ACCOUNT = AccountId("demo")
@@ -135,7 +135,7 @@ def test_a_turn_that_can_do_nothing_is_not_put() -> None:
 def test_a_first_life_begins_with_nothing(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     JournalWriter(path, engine_id="one").close()
-    life = life_began(latest_snapshots(path), (SETTINGS,), fence=3, seq=0)
+    life = engine_started(latest_snapshots(path), (SETTINGS,), fence=3, seq=0)
     assert unpack_input(pack_input(life)) == life
     assert AccountSettings.model_validate_json(life.accounts[0]) == SETTINGS
     assert not life.snapshots

@@ -80,7 +80,7 @@ def test_kill_with_a_damaged_vault_cancels_and_proves_every_other_account(
     receipt = programs.receipt(KILL_PROOF)
     assert receipt is not None
     assert not receipt.proven
-    assert receipt.told_ns < time.time_ns()
+    assert receipt.reported_ns < time.time_ns()
 
 
 def test_a_receipt_that_cannot_be_read_is_not_taken_for_a_missing_latch(

@@ -20,7 +20,7 @@ from engine.live import vault
 from engine.runtime.credentials import Credential
 from storage.database import Table, connect_writer, reading, writing
 from storage.live_accounts import Examination, Examiner, Unlock, examinations, unlocks
-from storage.rows import CashFold
+from storage.rows import CashRow
 from storage.schema import migrate
 from storage.settings import save
 from storage.users import ENGINE_ID
@@ -188,11 +188,11 @@ def test_an_account_with_a_past_is_not_unlocked_for_another_wallet(
     monkeypatch.setenv("VAULT_PASSPHRASE", PASSPHRASE)
     assert main(["unlock", "mine", "--check"]) == 0, "it has never held anything"
     with writing(home / "pitboss.db") as connection:
-        paid = CashFold(
+        paid = CashRow(
             account="mine", seq=1, mode=Mode.LIVE, currency="pUSD", amount_micro=5_000_000,
             kind=CashKind.DEPOSIT, payment="", at_ns=time.time_ns(),
         )  # fmt: skip
-        Table(CashFold, "cash_moves").put(connection, ENGINE_ID, [paid])
+        Table(CashRow, "cash_moves").put(connection, ENGINE_ID, [paid])
     monkeypatch.setenv("VAULT_PASSPHRASE", PASSPHRASE)
     typed(monkeypatch, PHRASE)
     assert main(["unlock", "mine"]) == 3

@@ -8,7 +8,7 @@ from __future__ import annotations
 from engine.domain.orders import OrderState
 from engine.errors import BrokenInvariant
 from engine.executor.ledger import Ledger
-from engine.executor.orders import InstrumentState, OrderTable, tell_holding
+from engine.executor.orders import InstrumentState, OrderTable, update_exposure
 from engine.risk.exposure import ExposureBook
 
 
@@ -54,7 +54,7 @@ def _tell(fresh: ExposureBook, ledger: Ledger, post: InstrumentState, table: Ord
     fresh.listed(post.instrument)
     if post.bot is not None:
         fresh.assign(post.instrument.id, post.bot)
-    tell_holding(fresh, table.ledger, post.instrument)
+    update_exposure(fresh, table.ledger, post.instrument)
     for known in post.working.values():
         fresh.live(known.order, known.remaining)
         ledger.commit(known.order, known.remaining, forced=True)

@@ -19,7 +19,7 @@ from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Mode,
 from engine.domain.orders import Order, OrderId
 from engine.live.vault import create
 from engine.runtime.journal import JournalWriter
-from engine.runtime.recovery import HOUSE
+from engine.runtime.recovery import ENGINE_WIDE
 from engine.venues.demo.client import DemoVenue
 from engine.venues.demo.host import DemoHost
 from engine.venues.demo.profiles import THIN
@@ -167,7 +167,7 @@ def a_home(
     take_lease(config.journal_path, ENGINE_ID)
     journal = JournalWriter(config.journal_path, engine_id=ENGINE_ID)
     instrument = exchange.host.exchange.desk.markets[exchange.instrument].instrument
-    journal.append(HOUSE, InstrumentListed(instrument=instrument), now_ns)
+    journal.append(ENGINE_WIDE, InstrumentListed(instrument=instrument), now_ns)
     number = 0
     for account in (name, *gone):
         key = AccountId(account)

@@ -16,7 +16,7 @@ from engine.config import Config
 from engine.domain.commands import PlaceManual, ReleaseLatch, ResumeBot, StartBot
 from engine.domain.inputs import KIND
 from engine.domain.instruments import Leg, Side
-from engine.lab.explain.plans import Retold
+from engine.lab.explain.plans import PlanVerification
 from engine.runtime.tape import read
 from storage.commands import CommandState
 from storage.decisions import StoredPlan, kept
@@ -71,7 +71,7 @@ def test_desk_trades_survives_a_crash_and_proves_its_kill(programs: Programs) ->
     proven = programs.receipt(KILL_PROOF)
     assert proven is not None
     assert proven.first_cancel_ns is not None
-    assert proven.latched_ns <= proven.first_cancel_ns < proven.told_ns
+    assert proven.latched_ns <= proven.first_cancel_ns < proven.reported_ns
     assert asyncio.run(ledger_of_the_exchange(programs.port))[2] == 0
     assert (programs.home / "KILL").exists()
     raised = (
@@ -102,7 +102,7 @@ def test_desk_trades_survives_a_crash_and_proves_its_kill(programs: Programs) ->
     assert {entry.kind for entry in read(config.tape_folder, tell=print)} == {KIND}
 
 
-def check_explained(config: Config) -> Retold:
+def check_explained(config: Config) -> PlanVerification:
     """Every plan follows from the journal byte for byte, and a planted lie in one is found."""
     found = retold(config)
     assert (found.different, found.untold, found.beyond, found.unreached) == ([], 0, 0, 0)

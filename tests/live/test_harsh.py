@@ -25,7 +25,7 @@ from engine.__main__ import FENCED, STORAGE_REFUSED
 from engine.domain.commands import ReleaseLatch, ResumeBot, StartBot
 from engine.domain.effects import PlaceOrder
 from engine.errors import PitbossError
-from engine.live.kill import DEAF_S, HUNG
+from engine.live.kill import HUNG, HUNG_S
 from engine.venues.demo.client import DemoVenue
 from storage.commands import CommandState
 from storage.database import connect_writer
@@ -290,7 +290,7 @@ def test_dead_engine_is_replaced_by_kill(programs: Programs) -> None:
     until_empty = watch.empty_after(began)
     print(
         f"\ndead engine: exchange empty {until_empty or 0:.2f} s and PROVEN "
-        f"{(receipt.told_ns - since_ns) / 1e9:.2f} s after `engine kill` was started"
+        f"{(receipt.reported_ns - since_ns) / 1e9:.2f} s after `engine kill` was started"
     )
 
 
@@ -380,7 +380,7 @@ def kill_healthy(
         assert receipt is not None
         assert receipt.first_cancel_ns is not None
         firsts.append((receipt.first_cancel_ns - since_ns) / 1e6)
-        proofs.append((receipt.told_ns - since_ns) / 1e9)
+        proofs.append((receipt.reported_ns - since_ns) / 1e9)
         empties.append(1000 * (watch.empty_after(began) or 0))
     print(
         f"\nhealthy engine, worst of {times}: signal → first cancel {max(firsts):.1f} ms, nothing "
@@ -482,7 +482,7 @@ def test_loop_that_holds_the_interpreter_is_ended_and_its_successor_proves(
     since_ns, began = time.time_ns(), time.monotonic()
     engine.send_signal(signal.SIGUSR1)
     set_latch(alone.home / "KILL", "page", since_ns)  # the dashboard writes the file first
-    assert engine.wait(DEAF_S + 5) == 1
+    assert engine.wait(HUNG_S + 5) == 1
     print(f"\ndeaf engine: ended {time.monotonic() - began:.1f} s after the signal")
     hanging(alone, words)
     alone.until(lambda: proven(alone, since_ns), "the KILL is proven")

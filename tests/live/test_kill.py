@@ -288,15 +288,15 @@ def test_receipt_is_in_vain_only_where_every_lacking_account_waits_for_a_person(
     made.endings["other"] = CancelProof(other, other, began_ns=0)  # type: ignore[arg-type]
     receipt = made.receipt(1)
     assert "the venue cannot be asked: its vault is locked; what an earlier" in receipt.sentence()
-    assert not made.vain(receipt), "the other one may still be proven"
+    assert not made.needs_operator(receipt), "the other one may still be proven"
     other.places_in_flight, other.open_and_unknown, other.zero = 0, (0, 0), Proof()
-    assert made.vain(made.receipt(2))
+    assert made.needs_operator(made.receipt(2))
     nobody = ProofRun(name="kill-1", who="me", reason="KILL", latched_ns=0, endings={})
-    assert not nobody.vain(nobody.receipt(2))
+    assert not nobody.needs_operator(nobody.receipt(2))
     nobody.unread = ("account real is closed",)
-    assert nobody.vain(nobody.receipt(2))
+    assert nobody.needs_operator(nobody.receipt(2))
     made.endings["demo"].unaskable = str
-    assert not made.vain(made.receipt(3)), "its vault is open"
+    assert not made.needs_operator(made.receipt(3)), "its vault is open"
 
 
 class Parts(Venue):

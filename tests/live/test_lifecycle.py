@@ -115,8 +115,8 @@ def test_a_stop_ends_with_its_proof_or_where_waiting_proves_nothing(
 ) -> None:
     monkeypatch.setattr(lifecycle, "STOP_S", None)  # it would wait for ever
     engine: Any = SimpleNamespace(
-        clock=WallClock(), log=log.get("engine"), proving=object(), vain=False, runners={},
-        watchers=[], begin_proof=lambda *_, **__: None,
+        clock=WallClock(), log=log.get("engine"), proving=object(), needs_operator=False,
+        runners={}, watchers=[], begin_proof=lambda *_, **__: None,
     )  # fmt: skip
 
     async def run() -> None:
@@ -129,7 +129,7 @@ def test_a_stop_ends_with_its_proof_or_where_waiting_proves_nothing(
         if of_use == "proven":
             engine.proving = None
         else:
-            engine.vain = True
+            engine.needs_operator = True
         look(2)
         await stopping
 

@@ -146,7 +146,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(beats, "BEAT_EVERY_NS", S // 5)
     monkeypatch.setattr(beats, "RETRY_NS", S // 10)
     monkeypatch.setattr(upkeep, "AUTH_PAUSE_NS_MIN", S // 10)
-    monkeypatch.setattr(upkeep, "TEND_S", 0.05)
+    monkeypatch.setattr(upkeep, "UPKEEP_S", 0.05)
 
 
 async def test_opened_account_is_funded_recovered_and_beats(served: Served, tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ async def test_approvals_that_are_not_answered_stand_as_they_were(
         await served.control("faults", kind="garble", path="/v2/approvals", args={"body": "[]"})
         await account.until(lambda: rows[key].failed, "the next question has no answer")
         assert rows[key].approvals == first.approvals
-        assert rows[key].told_ns >= first.told_ns
+        assert rows[key].told_ns >= first.reported_ns
 
 
 async def test_orders_in_a_market_that_pays_are_sampled_and_a_silence_keeps_the_last_word(

@@ -151,7 +151,7 @@ def test_programs_of_a_dead_supervisor_end_and_the_next_start_accounts_for_all(
         took = time.monotonic() - began
         receipt = desk.receipt(STOP_PROOF)
         assert receipt is not None
-        assert receipt.told_ns > began_ns
+        assert receipt.reported_ns > began_ns
         # The exchange ends with its parent, too: what nobody can answer must not be claimed.
         assert receipt.proven or "listings" in receipt.sentence()
         print(f"\nsupervisor killed: the engine ended after {took:.1f} s: {receipt.sentence()}")

@@ -25,13 +25,13 @@ from engine.domain.instruments import (
 )
 from engine.domain.orders import Identity, OrderState
 from pages.kit import tables
-from storage.bets import BetFold, BetResult
+from storage.bets import BetResult, BetRow
 from storage.commands import MarkKind, StandingMark, mark
 from storage.database import Table, writing
 from storage.journal import names_sum, open_journal, record_sum, write_batch
 from storage.live import EngineBeat, put_engine, put_instrument
 from storage.projection import register_account
-from storage.rows import FillFold, ListingFold
+from storage.rows import FillRow, ListingRow
 from tests.pages.seen import figures, links
 from tests.pages.test_asking import left, press
 
@@ -41,14 +41,14 @@ SHARE = 1_000_000
 DAY_NS = 86_400 * 10**9
 
 
-def bet(bot: str, at_ns: int, **more: Any) -> BetFold:
+def bet(bot: str, at_ns: int, **more: Any) -> BetRow:
     fields: dict[str, Any] = {
         "account": "demo", "instrument": M1, "bot": bot, "mode": Mode.DEMO, "yes": 10 * SHARE,
         "result": BetResult.WON, "bought": 10 * SHARE, "spent_micro": 4_000_000,
         "paid_micro": 10_000_000, "fills": 1, "opened_ns": at_ns - 90 * 10**9,
         "closed_ns": at_ns, "updated_ns": at_ns, "seq": 1,
     }  # fmt: skip
-    return BetFold(**(fields | more))
+    return BetRow(**(fields | more))
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def played(config: Config) -> Config:
         id=M1, kind=Kind.BINARY, currency="pUSD", price_decimals=4, size_decimals=6, tick=100,
         lot=10_000,
     )  # fmt: skip
-    fill = FillFold(
+    fill = FillRow(
         account="demo", id="f1", mode=Mode.DEMO, order_id=1, bot="maker", instrument=M1,
         leg=Leg.YES, side=Side.BUY, price=4_000, size=10 * SHARE, value_micro=4_000_000,
         fee_micro=0, liquidity=Liquidity.MAKER, state=FillState.CONFIRMED,
@@ -76,7 +76,7 @@ def played(config: Config) -> Config:
             currency="pUSD",
         )  # fmt: skip
         put_instrument(connection, "pitboss", terms, 1)
-        listing = ListingFold(instrument=M1, value_divisor=10_000, one_token=SHARE, seq=1)
+        listing = ListingRow(instrument=M1, value_divisor=10_000, one_token=SHARE, seq=1)
         for name, rows in (("bets", bets), ("fills", [fill]), ("listings", [listing])):
             table: Table[Any] = Table(type(rows[0]), name)
             table.put(connection, "pitboss", rows)

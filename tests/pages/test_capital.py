@@ -17,7 +17,7 @@ from engine.domain.instruments import AccountId, InstrumentId, Mode
 from engine.domain.telemetry import Approval, Approvals, Capital, EngineStatus, LockedMoney
 from pages.capital import explained, sums_by_end, until, venue_says
 from storage.database import writing
-from storage.live import EngineBeat, put_engine, put_told
+from storage.live import EngineBeat, put_account_report, put_engine
 from storage.projection import register_account
 from tests.pages.seen import bodies, figures, links
 
@@ -49,9 +49,9 @@ def told(config: Config, seen: Capital, *approvals: Approvals) -> None:
             connection, engine_id="pitboss", account=seen.account, mode=seen.mode, venue="demo",
             currency="pUSD",
         )  # fmt: skip
-        put_told(connection, "pitboss", replace(seen, at_ns=now))
+        put_account_report(connection, "pitboss", replace(seen, at_ns=now))
         for one in approvals:
-            put_told(connection, "pitboss", one)
+            put_account_report(connection, "pitboss", one)
         beat = EngineBeat(
             state="RUNNING", heartbeat_ns=now, started_ns=1, pid=os.getpid(), version="1",
             latched=False, status=EngineStatus(),

@@ -20,14 +20,14 @@ from engine.domain.telemetry import Earnings, EngineStatus
 from pages.kit.words import NOTHING
 from pages.shared import order
 from storage.database import writing
-from storage.live import EngineBeat, put_engine, put_told
+from storage.live import EngineBeat, put_account_report, put_engine
 from tests.pages.seen import bodies
 from tests.storage.books import DEMO, TERMS, Books, bought
 
 Opened = Callable[..., AppTest]
 YES = Earning(order=1, earns=True, said="inside the band", daily_micro=1_250_000)
 NO = Earning(order=2, earns=False, said="below the minimum size: 5.00 of 50.00 shares")
-TOLD = Earnings(
+EARNINGS = Earnings(
     account=DEMO, currency="pUSD", at_ns=10**18, orders=(YES, NO), scoring={1: True, 2: False},
     scoring_ns=10**18,
 )  # fmt: skip
@@ -43,7 +43,7 @@ def desk(config: Config) -> Config:
         books.tell(InstrumentListed(instrument=TERMS))
         for number in (1, 2):
             books.tell(*bought(OrderId(number), 4_800, 20 * 10**6)[:-1])
-        put_told(connection, "e1", TOLD)
+        put_account_report(connection, "e1", EARNINGS)
         beat = EngineBeat(
             state="RUNNING", heartbeat_ns=now, started_ns=1, pid=os.getpid(), version="1",
             latched=False, status=EngineStatus(),
@@ -53,18 +53,18 @@ def desk(config: Config) -> Config:
 
 
 def test_an_order_is_told_in_a_few_words_whether_it_earns() -> None:
-    assert order.earning(TOLD, 1) == "yes, at least 1.25 pUSD a day: inside the band"
-    assert order.earning(TOLD, 2) == "no: below the minimum size: 5.00 of 50.00 shares"
-    assert order.earning(TOLD, 3) == order.earning(None, 1) == NOTHING
-    paper = order.sampled(TOLD, 1, Mode.PAPER, 10**18)
+    assert order.earning(EARNINGS, 1) == "yes, at least 1.25 pUSD a day: inside the band"
+    assert order.earning(EARNINGS, 2) == "no: below the minimum size: 5.00 of 50.00 shares"
+    assert order.earning(EARNINGS, 3) == order.earning(None, 1) == NOTHING
+    paper = order.sampled(EARNINGS, 1, Mode.PAPER, 10**18)
     assert paper == "PAPER is paid nothing: a live order would earn this"
     later = 10**18 + 30 * 10**9
     assert (
-        order.sampled(TOLD, 1, Mode.LIVE, later)
+        order.sampled(EARNINGS, 1, Mode.LIVE, later)
         == "by the venue's own word it scores, sampled 30 s ago"
     )
-    assert "does NOT score" in order.sampled(TOLD, 2, Mode.LIVE, later)
-    assert order.sampled(TOLD, 3, Mode.LIVE, later) == "the venue was not asked about it yet"
+    assert "does NOT score" in order.sampled(EARNINGS, 2, Mode.LIVE, later)
+    assert order.sampled(EARNINGS, 3, Mode.LIVE, later) == "the venue was not asked about it yet"
 
 
 def test_every_working_order_says_whether_it_earns(desk: Config, opened: Opened) -> None:

@@ -142,15 +142,15 @@ def row(state: str, **what: Any) -> dict[str, Any]:
 
 
 def test_a_moment_is_followed_until_its_page_is_there() -> None:
-    waits = moments.told_of(row(JobState.QUEUED))[1]
+    waits = moments.outcome(row(JobState.QUEUED))[1]
     assert waits == "Job 4 waits until the worker is free."
     runs = row(JobState.RUNNING, done=40, total=95, unit="s of the past")
-    assert moments.told_of(runs)[1] == "Job 4 lives the moment again, 40 of 95 s of the past."
+    assert moments.outcome(runs)[1] == "Job 4 lives the moment again, 40 of 95 s of the past."
     for same, tone in ((True, st.success), (False, st.error), (None, st.warning)):
         ended = row(JobState.DONE, result=json.dumps({"same": same, "told": "words"}))
-        assert moments.told_of(ended) == (tone, "words")
+        assert moments.outcome(ended) == (tone, "words")
     failed = row(JobState.FAILED, error="the tape lacks the entries 7 to 9")
-    assert moments.told_of(failed)[1] == "Job 4 ended as FAILED: the tape lacks the entries 7 to 9"
+    assert moments.outcome(failed)[1] == "Job 4 ended as FAILED: the tape lacks the entries 7 to 9"
 
 
 def test_where_a_moment_was_asked_for_the_way_to_its_job_appears(

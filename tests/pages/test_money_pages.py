@@ -343,7 +343,7 @@ def test_a_receipt_is_read_on_risk_and_in_the_journal(desk: Config, opened: Open
         reason="KILL",
         latched_ns=10**18,
         first_cancel_ns=10**18 + 2_500_000,
-        told_ns=10**18 + 10**9,
+        reported_ns=10**18 + 10**9,
         proven=True,
         accounts=(proof,),
         scope="bot maker",
@@ -363,7 +363,7 @@ def test_a_receipt_is_read_on_risk_and_in_the_journal(desk: Config, opened: Open
         ((number,),) = connection.execute("SELECT id FROM audit WHERE what = 'kill receipt'")
     page = opened("journal", audit="kill receipt", state={"chosen:journal_audit": number})
     assert "order 7: matched" in texts(page)
-    assert '"told_ns": 1000000001000000000' in page.code[0].value, "every digit of it"
+    assert '"reported_ns": 1000000001000000000' in page.code[0].value, "every digit of it"
 
 
 def test_a_bot_that_does_not_quote_says_what_it_waits_for(desk: Config, opened: Opened) -> None:

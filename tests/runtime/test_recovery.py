@@ -40,7 +40,7 @@ from engine.runtime.bot_runner import BotSnapshot
 from engine.runtime.journal import JournalWriter
 from engine.runtime.recovery import (
     BOTS,
-    HOUSE,
+    ENGINE_WIDE,
     STOPPED,
     Recovered,
     executor_of,
@@ -67,9 +67,9 @@ def fresh() -> Executor:
 
 def messages() -> list[tuple[str, msgspec.Struct]]:
     return [
-        (HOUSE, StartBot(bot=BotId("maker"))),
+        (ENGINE_WIDE, StartBot(bot=BotId("maker"))),
         (DEMO, CashMoved(account=DEMO, currency="pUSD", amount_micro=100_000_000)),
-        (HOUSE, InstrumentListed(instrument=INSTRUMENT)),
+        (ENGINE_WIDE, InstrumentListed(instrument=INSTRUMENT)),
         (DEMO, PlaceOrder(order=ORDER)),
         (DEMO, OrderNamed(account=DEMO, order=OrderId(1), identity=Identity("demo-demo-1"))),
         (DEMO, OrderSent(account=DEMO, order=OrderId(1))),

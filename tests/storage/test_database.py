@@ -12,7 +12,7 @@ from storage.database import (
     connect_writer,
     data_version,
     reading,
-    refusals_told,
+    storage_errors,
     transaction,
 )
 
@@ -37,7 +37,7 @@ def test_a_reader_cannot_write(path: Path) -> None:
     with (
         closing(connect_reader(path)) as connection,
         pytest.raises(StorageError, match="cannot be written; check the owner"),
-        refusals_told(path),
+        storage_errors(path),
     ):
         connection.execute("INSERT INTO t VALUES (1)")
 
@@ -61,7 +61,7 @@ def test_a_reader_sees_one_moment(path: Path) -> None:
 
 
 def insert(path: Path, connection: sqlite3.Connection, *values: int) -> None:
-    with refusals_told(path), transaction(connection):
+    with storage_errors(path), transaction(connection):
         for value in values:
             connection.execute("INSERT INTO t VALUES (?)", (value,))
         if 13 in values:
@@ -91,7 +91,7 @@ def test_a_strange_schema_is_told(path: Path) -> None:
     with (
         closing(connect_writer(path)) as connection,
         pytest.raises(StorageError, match="does not look as expected"),
-        refusals_told(path),
+        storage_errors(path),
     ):
         connection.execute("SELECT * FROM nothing")
 
@@ -99,7 +99,7 @@ def test_a_strange_schema_is_told(path: Path) -> None:
 def test_a_full_disk_is_told(path: Path) -> None:
     with closing(connect_writer(path)) as connection:
         connection.execute("PRAGMA max_page_count = 1")
-        with pytest.raises(StorageError, match="disk is full"), refusals_told(path):
+        with pytest.raises(StorageError, match="disk is full"), storage_errors(path):
             connection.execute("CREATE TABLE big AS SELECT randomblob(100000)")
 
 
@@ -109,7 +109,7 @@ def test_a_lock_is_told(path: Path) -> None:
         closing(connect_writer(path, busy_ms=10)) as two,
         transaction(one),
         pytest.raises(StorageError, match="is locked by another process"),
-        refusals_told(path),
+        storage_errors(path),
         transaction(two),
     ):
         pass

@@ -32,7 +32,7 @@ from storage.journal import last_seq, load, take_lease
 from storage.live import put_instrument
 from storage.loss import UNSEEN_MAX, accept, known_of
 from storage.projection import check_past, find_loss, project, register_account
-from storage.rows import CashFold
+from storage.rows import CashRow
 from storage.schema import migrate
 from tests.storage.books import DEMO, SHARE, TERMS, bought
 
@@ -159,14 +159,14 @@ def test_a_journal_behind_its_projections_stops_with_both_numbers_and_one_way_go
 
 def test_tokens_that_came_without_a_trade_are_given_back_behind_their_terms(home: Path) -> None:
     other = msgspec.structs.replace(TERMS, id=InstrumentId("demo:other"))
-    came = CashFold(
+    came = CashRow(
         account=DEMO, seq=999, mode=Mode.DEMO, currency="pUSD", amount_micro=7,
         kind=CashKind.DEPOSIT, payment="", paid_ns=4, at_ns=5, instrument=other.id, leg=Leg.NO,
         tokens=SHARE,
     )  # fmt: skip
     with writing(home / "pitboss.db") as connection, transaction(connection):
         put_instrument(connection, ENGINE, other, 1)
-        Table(CashFold, "cash_moves").put(connection, ENGINE, [came])
+        Table(CashRow, "cash_moves").put(connection, ENGINE, [came])
     known = known_of(home / "journal.db", home / "pitboss.db", ENGINE)
     made = [one for _, one, _ in known.messages()]
     told = CashMoved(

@@ -22,7 +22,7 @@ from engine.runtime.journal import JournalWriter
 from engine.runtime.recovery import recover, remember
 from storage import retention
 from storage.database import connect_reader, reading, writing
-from storage.incidents import accounts_told, journal_span, seq_before
+from storage.incidents import journal_span, journaled_accounts, seq_before
 from storage.journal import (
     Record,
     blocks,
@@ -154,7 +154,7 @@ def test_an_archived_journal_is_the_same_journal_in_a_tenth(desk: Desk) -> None:
     assert last_seq(desk.journal) == RECORDS
     assert record_at(desk.journal, middle.seq) == middle
     assert seq_before(desk.journal, middle.at_ns) == middle.seq - 1
-    assert accounts_told(desk.journal) == [DEMO]
+    assert journaled_accounts(desk.journal) == [DEMO]
     assert DEMO in known_accounts(desk.journal, desk.state).places
     assert journal_span(desk.journal).last_seq == RECORDS
     assert len(search_journal(desk.journal, kind="PlaceOrder", limit=10_000).records) == len(

@@ -14,7 +14,7 @@ from engine.domain.instruments import Side as OrderSide
 from engine.domain.orders import OrderState, OrderType
 from engine.errors import BadInput
 from storage.database import ROWS, Bulk, Table, transaction
-from storage.rows import OrderFold, Rows
+from storage.rows import OrderRow, Rows
 
 
 def table() -> sqlite3.Connection:
@@ -99,8 +99,8 @@ FRAME = 4096 + 24
 """Bytes of a page in the write-ahead log."""
 
 
-def order(number: int, state: OrderState, now_ns: int) -> OrderFold:
-    return OrderFold(
+def order(number: int, state: OrderState, now_ns: int) -> OrderRow:
+    return OrderRow(
         account="a", id=number, mode=Mode.DEMO, bot="b", instrument=f"demo:{number % 7}",
         leg=Leg.YES, side=OrderSide.BUY, price=500, size=10, type=OrderType.GTC, post_only=True,
         expires_ns=None, created_ns=number, identity=f"0x{number:064x}", state=state,
@@ -122,6 +122,6 @@ def test_an_order_that_moved_costs_its_own_page_and_those_of_its_state(
         rows.flush()
     written = state.with_name(state.name + "-wal").stat().st_size
     assert (written - 32) // FRAME <= 3
-    kept = rows.find(OrderFold, "a", 1_500)
+    kept = rows.find(OrderRow, "a", 1_500)
     assert kept is not None
     assert (kept.state, kept.updated_ns, kept.instrument) == (OrderState.CANCELLED, 2, "demo:2")

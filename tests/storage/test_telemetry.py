@@ -29,16 +29,16 @@ from storage.live import (
     EngineBeat,
     HoldingSeen,
     LimitUse,
+    account_report,
     add_pnl,
     books,
     engine_status,
+    put_account_report,
     put_books,
     put_bots,
     put_engine,
     put_holdings,
     put_limit_use,
-    put_told,
-    told_of,
     watched_by,
 )
 
@@ -216,14 +216,16 @@ SEEN = Capital(
 def test_the_last_word_of_each_account_is_read_as_it_was_written(
     connection: Connection,
 ) -> None:
-    assert told_of(connection, "e1", Capital, "demo") is None
-    put_told(connection, "e1", SEEN)
+    assert account_report(connection, "e1", Capital, "demo") is None
+    put_account_report(connection, "e1", SEEN)
     newer = replace(SEEN, at_ns=6, venue_micro=99, venue_ns=4, locks=())
-    put_told(connection, "e1", newer)
-    put_told(connection, "e1", replace(SEEN, account=AccountId("other")))
-    assert told_of(connection, "e1", Capital, "demo") == newer
-    assert told_of(connection, "e1", Capital, "other") == replace(SEEN, account=AccountId("other"))
-    assert told_of(connection, "e2", Capital, "demo") is None
+    put_account_report(connection, "e1", newer)
+    put_account_report(connection, "e1", replace(SEEN, account=AccountId("other")))
+    assert account_report(connection, "e1", Capital, "demo") == newer
+    assert account_report(connection, "e1", Capital, "other") == replace(
+        SEEN, account=AccountId("other")
+    )
+    assert account_report(connection, "e2", Capital, "demo") is None
 
 
 def test_free_cash_and_the_whole_follow_from_the_parts() -> None:
@@ -231,19 +233,19 @@ def test_free_cash_and_the_whole_follow_from_the_parts() -> None:
 
 
 def test_approvals_keep_what_failed(connection: Connection) -> None:
-    assert told_of(connection, "e1", Approvals, "demo") is None
+    assert account_report(connection, "e1", Approvals, "demo") is None
     one = Approval(asset="pUSD", contract="exchange", address="0x1", approved=False)
     told = Approvals(account=DEMO, approvals=(one,), told_ns=None, failed="no answer")
-    put_told(connection, "e1", told)
-    assert told_of(connection, "e1", Approvals, "demo") == told
+    put_account_report(connection, "e1", told)
+    assert account_report(connection, "e1", Approvals, "demo") == told
 
 
 def test_what_orders_earn_is_read_with_the_venues_own_word(connection: Connection) -> None:
-    assert told_of(connection, "e1", Earnings, "demo") is None
+    assert account_report(connection, "e1", Earnings, "demo") is None
     one = Earning(order=7, earns=True, said="inside the band", daily_micro=5)
     told = Earnings(
         account=DEMO, currency="pUSD", at_ns=5, orders=(one,), scoring={7: False}, scoring_ns=4
     )
-    put_told(connection, "e1", replace(told, scoring={}, scoring_ns=None))
-    put_told(connection, "e1", told)
-    assert told_of(connection, "e1", Earnings, "demo") == told
+    put_account_report(connection, "e1", replace(told, scoring={}, scoring_ns=None))
+    put_account_report(connection, "e1", told)
+    assert account_report(connection, "e1", Earnings, "demo") == told

@@ -19,10 +19,10 @@ from engine.domain.settings import AccountSettings, SettingsDocument
 from engine.errors import BrokenInvariant
 from engine.executor.executor import ExecutorSettings
 from engine.executor.ledger import Ledger
-from engine.lab.explain.verify_plans import RetoldExecutor
+from engine.lab.explain.verify_plans import VerifyingExecutor
 from engine.risk.exposure import ExposureBook, share_total
 from engine.risk.gate import Breakers, RiskGate
-from engine.runtime.recovery import HOUSE, quote_life_ms, remember
+from engine.runtime.recovery import ENGINE_WIDE, quote_life_ms, remember
 from storage.journal import EXECUTOR, JournalSnapshot, Record, decode
 
 RecordsAfter = Callable[[int], Iterable[Record]]
@@ -36,7 +36,7 @@ NEVER_NS = 1 << 63
 """A time that does not come."""
 
 
-class ToldAccounts:
+class JournalAccounts:
     """All accounts of one journal. `settings` say with which limits each was judged, and when.
 
     `snapshots` are the engine's own by name: a start from one of them is sound whatever came out
@@ -50,7 +50,7 @@ class ToldAccounts:
         snapshots: Mapping[str, JournalSnapshot],
         base: Mapping[str, JournalSnapshot] = MappingProxyType({}),
     ) -> None:
-        self.executors: dict[AccountId, RetoldExecutor] = {}
+        self.executors: dict[AccountId, VerifyingExecutor] = {}
         self.lost: set[AccountId] = set()
         """Accounts in which something came out otherwise: nothing after it proves a thing."""
         self.broken: list[tuple[AccountId, int, str]] = []
@@ -81,7 +81,7 @@ class ToldAccounts:
         if isinstance(message, PlaceOrder):
             self._placed(AccountId(record.account), message.order.fence)
         for account, executor in self.executors.items():
-            if record.account in (account, HOUSE) and account not in self.lost:
+            if record.account in (account, ENGINE_WIDE) and account not in self.lost:
                 try:
                     executor.fold(message, record.at_ns)
                 except BrokenInvariant as error:
@@ -127,12 +127,12 @@ class ToldAccounts:
             self._open(settings)
         self._accounts[account] = settings
 
-    def _open(self, settings: AccountSettings) -> RetoldExecutor:
+    def _open(self, settings: AccountSettings) -> VerifyingExecutor:
         account, currency = AccountId(settings.name), settings.currency
         gate = RiskGate(
             limits=settings.limits, breakers=Breakers(settings.limits), exposure=ExposureBook()
         )
-        made = self.executors[account] = RetoldExecutor(
+        made = self.executors[account] = VerifyingExecutor(
             account=account,
             mode=settings.mode,
             currency=currency,
@@ -183,7 +183,7 @@ class ToldAccounts:
             for one in self.journal(message.snapshot):
                 if one.seq >= record.seq:
                     break
-                if one.account in (account, HOUSE):
+                if one.account in (account, ENGINE_WIDE):
                     remember(executor, decode(one), one.at_ns)
         except BrokenInvariant as error:
             self._broke(account, record, error)

@@ -22,11 +22,11 @@ from engine.domain.events import AnyEvent, OrderNamed, OrderNotSent, OrderSent
 from engine.domain.instruments import AccountId, InstrumentId
 from engine.domain.intents import Basket, Intent, Quotes, ResidualReason, Target
 from engine.domain.orders import OrderId
-from engine.lab.explain.accounts import ToldAccounts
-from engine.lab.explain.verify_plans import ToldPlan
+from engine.lab.explain.accounts import JournalAccounts
+from engine.lab.explain.verify_plans import PlanInputs
 from engine.log import iso
 from engine.risk.reasons import DenyReason
-from engine.runtime.recovery import HOUSE
+from engine.runtime.recovery import ENGINE_WIDE
 from storage.decisions import decision_numbered
 from storage.journal import Record, decode
 
@@ -65,7 +65,7 @@ def turns_of(
             found[record.seq] = last[account][1]
         elif account in last and _dropped(record, last[account][1][-1]):
             pass
-        elif account == HOUSE and record.kind in _BEGIN:
+        elif account == ENGINE_WIDE and record.kind in _BEGIN:
             last.clear()
         elif record.kind in _BEGIN:
             last.pop(account, None)
@@ -139,7 +139,7 @@ class PlanDifference(msgspec.Struct, frozen=True, kw_only=True):
     """None = the same facts ask for nothing at all."""
 
 
-class Retold(msgspec.Struct, kw_only=True):
+class PlanVerification(msgspec.Struct, kw_only=True):
     """What came of repeating all plans."""
 
     records: int = 0
@@ -169,8 +169,8 @@ class Retold(msgspec.Struct, kw_only=True):
 class Retelling:
     """Folds one journal into `accounts`, and repeats these plans among its records."""
 
-    def __init__(self, accounts: ToldAccounts, plans: Iterable[Kept], decisions: Path) -> None:
-        self.told = Retold()
+    def __init__(self, accounts: JournalAccounts, plans: Iterable[Kept], decisions: Path) -> None:
+        self.told = PlanVerification()
         self._accounts = accounts
         self._decisions = decisions
         self._waiting: dict[tuple[str, int], list[Kept]] = defaultdict(list)
@@ -187,7 +187,7 @@ class Retelling:
         self._placed: frozenset[tuple[OrderId, int]] = frozenset()
         self._encode = msgspec.msgpack.Encoder().encode
 
-    def run(self, records: Iterable[Record]) -> Retold:
+    def run(self, records: Iterable[Record]) -> PlanVerification:
         accounts = self._accounts
         turns = turns_of(accounts.journal(0), self._waiting)
         self._placed = placed_in(turns)
@@ -209,7 +209,7 @@ class Retelling:
                 self.told.unreached += left
         return self._judged()
 
-    def _judged(self) -> Retold:
+    def _judged(self) -> PlanVerification:
         """Excuse what came out otherwise in lives whose start was not kept; the count says so."""
         told, accounts = self.told, self._accounts
         found = [one for one in told.different if not accounts.excused(one.account, one.at_ns)]
@@ -281,10 +281,10 @@ class Retelling:
 
     def _all_inputs(
         self, turn: Sequence[Planned], owed: frozenset[OrderId]
-    ) -> dict[InstrumentId, ToldPlan] | None:
+    ) -> dict[InstrumentId, PlanInputs] | None:
         """Return what a turn's plans were made of; None = something of it was not kept."""
         baskets: list[Basket] = []
-        found: dict[InstrumentId, ToldPlan] = {}
+        found: dict[InstrumentId, PlanInputs] = {}
         for plan in turn:
             echo = not plan.places and owed.issuperset(plan.cancels)
             intent = plan.intent if echo and not plan.decision else self._intent(plan)
@@ -296,7 +296,7 @@ class Retelling:
             part = _about(intent, plan)
             if plan.mark is None or (plan.decision and part is None):
                 return None
-            found[plan.instrument] = ToldPlan(
+            found[plan.instrument] = PlanInputs(
                 instrument=plan.instrument,
                 intent=part,
                 mark=plan.mark,

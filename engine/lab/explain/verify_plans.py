@@ -44,7 +44,7 @@ _QUESTIONS = QueryOpenOrders | QueryFills | QueryBalances | QueryRedemptions
 """What is asked of a whole account."""
 
 
-class ToldPlan(msgspec.Struct, frozen=True, kw_only=True):
+class PlanInputs(msgspec.Struct, frozen=True, kw_only=True):
     """What one instrument's plan was made of, besides what the journal holds."""
 
     instrument: InstrumentId
@@ -58,7 +58,7 @@ class ToldPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Its cancels came of the venue's answers alone: whatever was planned, it asked for nothing."""
 
 
-class RetoldExecutor(Executor):
+class VerifyingExecutor(Executor):
     """Folds the journal of one account; repeats its plans on request."""
 
     _owed: tuple[CancelOrders, ...] = ()
@@ -162,14 +162,14 @@ class RetoldExecutor(Executor):
             if known is not None and not known.state.ended and not known.cancel_asked:
                 self._table.ask_cancel(known, at_ns)
 
-    def plan_again(self, plans: Iterable[ToldPlan], now_ns: int) -> list[Effect]:
+    def plan_again(self, plans: Iterable[PlanInputs], now_ns: int) -> list[Effect]:
         """Plan these instruments, in this order, and nothing else; return what it asks for."""
         table = self._table
         self._blocks.unhealthy.pop(EQUITY, None)
         self._halts.age_mode(now_ns)  # its tick is in no journal
         for entry in table.instruments.values():
             entry.intent = entry.basket = None
-        groups: list[list[ToldPlan]] = []
+        groups: list[list[PlanInputs]] = []
         for one in plans:
             self._stand(one, now_ns)
             basket = one.basket
@@ -187,7 +187,7 @@ class RetoldExecutor(Executor):
         owed, self._owed = self._owed, ()
         return [*owed, *self._outbox.take()]
 
-    def _stand(self, one: ToldPlan, now_ns: int) -> None:
+    def _stand(self, one: PlanInputs, now_ns: int) -> None:
         if one.mark is not None:
             self.receive(one.mark, now_ns)
         entry = self._table.instruments[one.instrument]

@@ -12,7 +12,7 @@ import msgspec
 
 from engine.domain.decisions import Decision, Planned
 from engine.domain.effects import Effect, KeepStart, PlaceOrder
-from engine.domain.inputs import FORMAT, KIND, AnyInput, LifeBegan, unpack_input
+from engine.domain.inputs import FORMAT, KIND, AnyInput, EngineStarted, unpack_input
 from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.errors import BadInput
 from engine.executor.executor import Executor
@@ -31,7 +31,7 @@ class RecordedRun(msgspec.Struct, frozen=True, kw_only=True):
 
     position: int
     at_ns: int
-    began: LifeBegan
+    began: EngineStarted
 
 
 class Given(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -66,7 +66,7 @@ def lives(folder: Path) -> list[tuple[RecordedRun, int]]:
     for path in segments(folder):
         first = _first(path)
         given = None if first is None or first.kind != KIND else read_input(first)
-        if first is not None and isinstance(given, LifeBegan):
+        if first is not None and isinstance(given, EngineStarted):
             found.append(RecordedRun(position=first.position, at_ns=first.at_ns, began=given))
     ends = [life.at_ns for life in found[1:]] + [NEVER_NS] * bool(found)
     return list(zip(found, ends, strict=True))
@@ -97,7 +97,7 @@ def read_input(entry: TapeEntry) -> AnyInput:
             f"entry {entry.position} of the tape cannot be read: {error}; it was written by "
             "another version, start that one"
         ) from None
-    if isinstance(given, LifeBegan) and given.format != FORMAT:
+    if isinstance(given, EngineStarted) and given.format != FORMAT:
         raise BadInput(
             f"entry {entry.position} of the tape has format {given.format}, this program reads "
             f"{FORMAT}; start the version that wrote it"
@@ -154,7 +154,7 @@ class Past:
 
 
 def recovered(
-    journal: Path, life: LifeBegan, executors: dict[AccountId, Executor], until_seq: int
+    journal: Path, life: EngineStarted, executors: dict[AccountId, Executor], until_seq: int
 ) -> None:
     snapshots = Snapshots(
         by_name={

@@ -50,14 +50,14 @@ from engine.lab.incident.picture import Picture
 from engine.log import iso
 from engine.risk.exposure import ExposureBook, share_total
 from engine.runtime.bot_runner import bot_of
-from engine.runtime.recovery import HOUSE, code_digest, executor_of, rebuild
+from engine.runtime.recovery import ENGINE_WIDE, code_digest, executor_of, rebuild
 from storage.database import connect_reader
 from storage.decisions import StoredDecision
 from storage.incidents import (
     Span,
-    accounts_told,
     decision_rows,
     journal_span,
+    journaled_accounts,
     log_end_ns,
     plan_bodies,
     seq_before,
@@ -120,7 +120,8 @@ class IncidentReplay:
         self._batch = InputBatch()
         self._made: list[Decision | Planned] = []
         self._take: dict[type, Callable[[Any, int], object]] = {
-            given.LifeBegan: self.began, given.Opened: self.opened, given.Admitted: self.admitted,
+            given.EngineStarted: self.began, given.Opened: self.opened,
+            given.Admitted: self.admitted,
         }  # fmt: skip
 
     def run(self, past: Past, until_ns: int, tell: Callable[[int], None]) -> None:
@@ -151,7 +152,7 @@ class IncidentReplay:
             self.difference = differs.difference
 
     def _ends(self, one: Given | JournaledRecord) -> bool:
-        if not isinstance(one, Given) or not isinstance(one.given, given.LifeBegan):
+        if not isinstance(one, Given) or not isinstance(one.given, given.EngineStarted):
             return False
         return one.position != self.life.position
 
@@ -197,7 +198,7 @@ class IncidentReplay:
 
     # -- accounts and bots -------------------------------------------------------------------------
 
-    def began(self, life: given.LifeBegan, now_ns: int) -> None:
+    def began(self, life: given.EngineStarted, now_ns: int) -> None:
         """Recover the accounts as that start did: from its snapshots and the tail behind them."""
         del now_ns
         made = [AccountSettings.model_validate_json(text) for text in life.accounts]
@@ -330,7 +331,7 @@ class ShownWindow:
     def _take(self, record: Record) -> Any:
         message = decode(record)
         for account, desk in self.desks.items():
-            if record.account not in (account, HOUSE):
+            if record.account not in (account, ENGINE_WIDE):
                 continue
             try:
                 if isinstance(message, PlaceOrder):
@@ -341,7 +342,7 @@ class ShownWindow:
                     desk.executor.restore_wallet(message, record.at_ns)
                 elif record.kind in EVENTS:
                     desk.executor.receive(message, record.at_ns)
-                    if record.account == HOUSE:
+                    if record.account == ENGINE_WIDE:
                         desk.cache.receive(message, record.at_ns)
             except BrokenInvariant:
                 continue  # what the desk itself refused is shown as it was journaled
@@ -423,7 +424,7 @@ def incident(
     """
     span = journal_span(config.journal_path)
     wanted = window(at_ns, around_ns, span)
-    known = accounts_told(config.journal_path)
+    known = journaled_accounts(config.journal_path)
     if account and account not in known:
         raise BadInput(
             f"the journal knows no account {account!r}; it knows: {', '.join(known) or 'none'}"
@@ -512,15 +513,15 @@ def _life(
     The log is closed behind it: a life that differs leaves rows unread.
     """
     log = config.decisions_path
-    told_ns = log_end_ns(log, end_ns)
+    reported_ns = log_end_ns(log, end_ns)
     rows, plans = decision_rows(log, life.at_ns, end_ns), plan_bodies(log, life.at_ns, end_ns)
     with closing(rows), closing(plans):
         made = IncidentReplay(
             life,
             config.journal_path,
             journal_end_ns=span.last_ns,
-            decisions=Decisions(rows, told_ns),
-            plans=Plans(plans, told_ns),
+            decisions=Decisions(rows, reported_ns),
+            plans=Plans(plans, reported_ns),
             listener=picture,
         )
         picture.attach(made)

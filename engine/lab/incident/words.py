@@ -184,7 +184,7 @@ def of_market(events: tuple[Any, ...], terms: Terms) -> str:
 
 def of_input(one: given.AnyInput) -> str:
     match one:
-        case given.LifeBegan(fence=fence, accounts=accounts):
+        case given.EngineStarted(fence=fence, accounts=accounts):
             return f"the engine starts (start {fence}) with {len(accounts)} accounts"
         case given.Turned():
             return "the desk turns"

@@ -334,7 +334,7 @@ class Evidence:
         self.released_seq = -1
         """Where in the journal the operator released the latch last, and a drawdown with it."""
         self.now_ns = 0
-        self.mode_told_ns = 0
+        self.mode_reported_ns = 0
         """When the venue said last what it takes."""
 
     def alive(self, key: InstrumentId | None) -> list[tuple[Order, int]]:
@@ -379,7 +379,7 @@ class Evidence:
                 # Given up: what has not left by now never does, throttled or not.
                 self.side.waiting.pop(number, None)
             case ModeChanged():
-                self.mode_told_ns = self.now_ns
+                self.mode_reported_ns = self.now_ns
             case HealthChanged(source=source, healthy=True) if source == USER_FEED:
                 self.told.listings = self.told.fill_listings = 0
             case PlaceOrder(order=order, identity=str()):

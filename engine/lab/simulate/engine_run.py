@@ -213,14 +213,14 @@ class EngineRun:
             received=lambda left: self.process.within(commands.receive, left), crash=engine.crash,
         )  # fmt: skip
         engine.stand_on(self.state, Unread())
-        teller = Quiet(engine)
+        telemetry = Quiet(engine)
         try:
             streams = opened(engine, start, found, past)
             engine.watchers.insert(0, self._note)
             engine.watchers.append(self._look)
-            await trade(engine, streams, kill_only=False, teller=teller, tick_s=TICK_S)
+            await trade(engine, streams, kill_only=False, telemetry=telemetry, tick_s=TICK_S)
         finally:
-            await close(engine, teller)
+            await close(engine, telemetry)
 
     def _venues(self) -> Venues:
         async def door(*_: object) -> Network:

@@ -79,7 +79,7 @@ def sight(order: Order, seen: Evidence) -> str:
 
 def _may_knock(order: Order, seen: Evidence) -> bool:
     """Say whether a venue that was closed takes this, or may be asked anew by trying it."""
-    age_ns = seen.now_ns - seen.mode_told_ns
+    age_ns = seen.now_ns - seen.mode_reported_ns
     if seen.told.mode is VenueMode.POST_ONLY:
         return order.post_only or age_ns >= OLD_NEWS_NS
     return age_ns >= 2 * OLD_NEWS_NS or (order.post_only and age_ns >= OLD_NEWS_NS)
@@ -317,7 +317,7 @@ class Budget:
         self.latched = executor.latched
 
 
-class Lives:
+class EngineRuns:
     """Watches an account's engines over their lives."""
 
     def __init__(self, seen: Evidence) -> None:

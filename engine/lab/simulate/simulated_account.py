@@ -43,20 +43,20 @@ from engine.lab.simulate.bench import Evidence, JudgeVerdict
 from engine.lab.simulate.disk import Disk, Journal
 from engine.lab.simulate.engine_run import AUTH, MS, EngineRun, S
 from engine.lab.simulate.faults import Faults
-from engine.lab.simulate.judges import DECIDED, LEAVING, Lives, Speak
+from engine.lab.simulate.judges import DECIDED, LEAVING, EngineRuns, Speak
 from engine.lab.simulate.market_network import MarketNetwork
 from engine.lab.simulate.network import Later, Network
 from engine.lab.simulate.process import EngineDied, Process
 from engine.lab.simulate.venue_side import VenueSide
 from engine.live.commands.kill import KillScope
 from engine.venues.demo.exchange import DemoExchange
-from storage.bets import BetFold
+from storage.bets import BetRow
 from storage.commands import leave
 from storage.journal import Record, decode
 from storage.latch import read_latch, set_latch
 from storage.loss import UNSEEN_MAX, Known, Message
 from storage.projection import Fold
-from storage.rows import OrderFold, Rows
+from storage.rows import OrderRow, Rows
 from storage.settings import Saved, applied, latest, save
 from storage.users import ENGINE_ID
 
@@ -129,8 +129,8 @@ class MemoryRows(Rows):
 
     def __init__(self) -> None:
         self._found: dict[type[msgspec.Struct], dict[tuple[str | int, ...], Any]] = {}
-        self.orders: dict[int, OrderFold] = {}
-        self.touched: dict[int, OrderFold] = {}
+        self.orders: dict[int, OrderRow] = {}
+        self.touched: dict[int, OrderRow] = {}
 
     def mode(self, account: str) -> Mode:
         del account
@@ -143,15 +143,15 @@ class MemoryRows(Rows):
     def put(self, row: msgspec.Struct) -> None:
         """Take a new or changed row."""
         self._found.setdefault(type(row), {})[self.key_of(row)] = row
-        if isinstance(row, OrderFold):
+        if isinstance(row, OrderRow):
             self.orders[row.id] = self.touched[row.id] = row
 
     def drop(self, news: msgspec.Struct) -> None:
         """Forget early news that has been used."""
         self._found[type(news)].pop(self.key_of(news), None)
 
-    def bets_in(self, instrument: str) -> list[BetFold]:
-        found = self._found.get(BetFold, {}).values()
+    def bets_in(self, instrument: str) -> list[BetRow]:
+        found = self._found.get(BetRow, {}).values()
         return [bet for bet in found if bet.instrument == instrument]
 
 
@@ -331,7 +331,7 @@ class SimulatedAccount:
         self.seen = Evidence(self.side, self.disk, self.settings.limits)
         self.limits: dict[int, RiskLimits] = {}
         """Version of the settings → the limits in it."""
-        self.lives = Lives(self.seen)
+        self.lives = EngineRuns(self.seen)
         self.rows = RowsJudge(self.disk)
         self.operator = Operator(self)
         self.life: EngineRun | None = None

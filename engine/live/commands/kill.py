@@ -21,7 +21,7 @@ from engine.live.engine import Engine
 from engine.live.proof import ProofRun
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.bot_runner import BotRunner
-from engine.runtime.recovery import HOUSE
+from engine.runtime.recovery import ENGINE_WIDE
 from storage.latch import Latch, prepare_spare
 from storage.live import SCOPE_PROOF, Receipt
 
@@ -68,7 +68,7 @@ class ScopedKills:
             return pending
         now_ns = engine.clock.now_ns()
         engine.take_latch(Latch(who=who, at_ns=now_ns))
-        engine.tell_receipt(proven)
+        engine.on_proven(proven)
         engine.keep_latch(who, now_ns)
         return pending
 
@@ -141,7 +141,7 @@ class ScopedKills:
 
     def _journal(self, command: StopBot, now_ns: int) -> None:
         try:
-            self._engine.recorder.append(HOUSE, command, now_ns)
+            self._engine.recorder.append(ENGINE_WIDE, command, now_ns)
         except StorageError as error:  # the latch stands all the same: a restart stops it again
             self._engine.log.warning("command.unkept", error=str(error))
 

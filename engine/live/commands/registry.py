@@ -23,7 +23,7 @@ from engine.domain.instruments import AccountId
 from engine.errors import BadInput, BrokenInvariant, ConfigError, StorageError
 from engine.live.engine import Engine
 from engine.runtime.account_runner import AccountRunner
-from engine.runtime.recovery import HOUSE
+from engine.runtime.recovery import ENGINE_WIDE
 from storage.commands import CommandState, LeftCommand, StandingMark, answer, mark
 
 
@@ -220,7 +220,7 @@ class Commands:
         """Keep a command before it is done. Raises StorageError, but for one that makes safe."""
         engine, now_ns = self._engine, self._engine.clock.now_ns()
         try:
-            engine.recorder.append(HOUSE, command, now_ns)
+            engine.recorder.append(ENGINE_WIDE, command, now_ns)
         except StorageError as error:
             if not handler.makes_safe:
                 raise StorageError(f"nothing was done: {error}") from error

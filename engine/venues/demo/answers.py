@@ -74,7 +74,7 @@ from engine.venues.demo.orders import (
     Filled,
     FillMoved,
     ModeSwitched,
-    OperationTold,
+    OperationReport,
     Placed,
     Redeemed,
     RestingOrder,
@@ -314,7 +314,7 @@ class Answers:
                 return self._redeemed(report)
             case Converted():
                 return self._converted(report)
-            case OperationTold(operation=operation, state=state, transaction=name, reason=reason):
+            case OperationReport(operation=operation, state=state, transaction=name, reason=reason):
                 return self._operation(operation, state, name, reason)
             case _:
                 return None

@@ -240,7 +240,7 @@ class Guard:
             self._desk.withdraw(orders, CancelReason.VENUE, refusals.RESTARTING)
         if mode is not self.mode:
             self.mode = mode
-            self._desk.outbox.tell_all(ModeSwitched(mode=mode))
+            self._desk.outbox.report_all(ModeSwitched(mode=mode))
 
     def plan(self, mode: VenueMode, at_ns: int, *, drop_orders: bool = False) -> None:
         number = DROP_ORDERS if drop_orders else 0

@@ -209,7 +209,7 @@ class Converted(Report, frozen=True, kw_only=True, gc=False):
     at_ns: int
 
 
-class OperationTold(Report, frozen=True, kw_only=True, gc=False):
+class OperationReport(Report, frozen=True, kw_only=True, gc=False):
     """An operation that the customer's wallet was asked for got further."""
 
     operation: int
@@ -219,5 +219,5 @@ class OperationTold(Report, frozen=True, kw_only=True, gc=False):
 
 
 AnyReport = (
-    Placed | Filled | FillMoved | Ended | ModeSwitched | Redeemed | Converted | OperationTold
+    Placed | Filled | FillMoved | Ended | ModeSwitched | Redeemed | Converted | OperationReport
 )

@@ -50,7 +50,7 @@ class ExchangeOutbox:
             raise BrokenInvariant(f"nobody takes the demo exchange's reports of {customer}")
         reports.append((self.timeline.now_ns, report))
 
-    def tell_all(self, report: AnyReport) -> None:
+    def report_all(self, report: AnyReport) -> None:
         for customer in self.reports:
             self.tell(customer, report)
 

@@ -14,7 +14,7 @@ from engine.domain.events import OperationState
 from engine.domain.instruments import AccountId, InstrumentId
 from engine.venues.demo.accounts import Account, ExchangeMarket
 from engine.venues.demo.ledger import ExchangeLedger
-from engine.venues.demo.orders import Converted, OperationTold, Redeemed
+from engine.venues.demo.orders import Converted, OperationReport, Redeemed
 from engine.venues.demo.outbox import ExchangeOutbox
 from engine.venues.demo.refusals import Rules
 from engine.venues.demo.timeline import Timeline, TimelineEntry
@@ -141,7 +141,7 @@ class RedeemWorker:
 
     def _tell(self, made: RedeemTransaction, state: OperationState, reason: str = "") -> None:
         if made.operation:
-            told = OperationTold(
+            told = OperationReport(
                 operation=made.operation, state=state, transaction=made.name, reason=reason
             )
             self._outbox.tell(made.customer, told)

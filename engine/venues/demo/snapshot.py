@@ -151,9 +151,9 @@ def thaw(exchange: DemoExchange, state: bytes) -> None:
     exchange.outbox.public = list(snapshot.public)
     exchange.outbox.reports = snapshot.reports
     set_rng(exchange.settlement_rng, snapshot.settlement_rng)
-    _thaw_ledger(exchange, snapshot)
-    _thaw_accounts(exchange, snapshot)
-    _thaw_markets(exchange, snapshot)
+    _restore_ledger(exchange, snapshot)
+    _restore_accounts(exchange, snapshot)
+    _restore_markets(exchange, snapshot)
     for name, actor in exchange.actors.items():
         actor.restore(snapshot.actors[name])
 
@@ -182,7 +182,7 @@ def _market_state(market: ExchangeMarket) -> MarketSnapshot:
     )
 
 
-def _thaw_ledger(exchange: DemoExchange, snapshot: ExchangeSnapshot) -> None:
+def _restore_ledger(exchange: DemoExchange, snapshot: ExchangeSnapshot) -> None:
     ledger = exchange.desk.ledger
     ledger.wallets = snapshot.wallets
     ledger.collateral = snapshot.collateral
@@ -199,7 +199,7 @@ def _thaw_ledger(exchange: DemoExchange, snapshot: ExchangeSnapshot) -> None:
     redeeming.count = snapshot.redeem_count
 
 
-def _thaw_accounts(exchange: DemoExchange, snapshot: ExchangeSnapshot) -> None:
+def _restore_accounts(exchange: DemoExchange, snapshot: ExchangeSnapshot) -> None:
     accounts = exchange.desk.accounts
     accounts.clear()
     for state in snapshot.accounts:
@@ -216,7 +216,7 @@ def _thaw_accounts(exchange: DemoExchange, snapshot: ExchangeSnapshot) -> None:
         accounts[order.customer].open[order.identity] = order
 
 
-def _thaw_markets(exchange: DemoExchange, snapshot: ExchangeSnapshot) -> None:
+def _restore_markets(exchange: DemoExchange, snapshot: ExchangeSnapshot) -> None:
     markets = exchange.desk.markets
     markets.clear()
     resting: dict[InstrumentId, list[RestingOrder]] = {}

@@ -11,8 +11,8 @@ from engine.cli.explain import words
 from engine.domain.effects import KeepStart, SetTimer
 from engine.domain.events import OrderFilled
 from engine.domain.settings import BotSettings, SettingsDocument
-from engine.lab.explain.accounts import ToldAccounts
-from engine.lab.explain.plans import Retelling, Retold
+from engine.lab.explain.accounts import JournalAccounts
+from engine.lab.explain.plans import PlanVerification, Retelling
 from engine.lab.simulate.accounts import CAPITAL_MICRO
 from engine.lab.simulate.faults import Fault
 from engine.lab.simulate.simulated_account import SimulatedAccount
@@ -56,7 +56,7 @@ def log_of(station: SimulatedAccount, folder: Path) -> Path:
     return folder / f"{station.account}.db"
 
 
-def told_again(station: SimulatedAccount, folder: Path, records: list[Record]) -> Retold:
+def told_again(station: SimulatedAccount, folder: Path, records: list[Record]) -> PlanVerification:
     bots = {
         name: BotSettings(
             name=name, strategy="restless", account=station.account, capital=CAPITAL_MICRO / 1e6
@@ -64,7 +64,7 @@ def told_again(station: SimulatedAccount, folder: Path, records: list[Record]) -
         for name in ("bot-0", "bot-1")
     }
     document = SettingsDocument(accounts={station.account: station.settings}, bots=bots)
-    accounts = ToldAccounts([(0, document)], lambda after_seq: records[after_seq:], {})
+    accounts = JournalAccounts([(0, document)], lambda after_seq: records[after_seq:], {})
     log = log_of(station, folder)
     return Retelling(accounts, every_plan(log), log).run(records)
 

@@ -19,7 +19,7 @@ from engine.domain.instruments import Mode
 from engine.domain.orders import OrderState
 from engine.executor.executor import ExecutorSettings
 from engine.executor.ledger import Ledger
-from engine.lab.explain.verify_plans import RetoldExecutor
+from engine.lab.explain.verify_plans import VerifyingExecutor
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import Breakers, RiskGate
 from tests.executor.conftest import ACCOUNT, LIMITS, SECOND, Rig
@@ -51,9 +51,9 @@ def rig() -> Rig:
     return Rig()
 
 
-def fresh() -> RetoldExecutor:
+def fresh() -> VerifyingExecutor:
     gate = RiskGate(limits=LIMITS, breakers=Breakers(LIMITS), exposure=ExposureBook())
-    return RetoldExecutor(
+    return VerifyingExecutor(
         account=ACCOUNT,
         mode=Mode.DEMO,
         currency="USD",
@@ -63,7 +63,7 @@ def fresh() -> RetoldExecutor:
     )
 
 
-def told_again(kept: list[tuple[int, Any]], rig: Rig) -> RetoldExecutor:
+def told_again(kept: list[tuple[int, Any]], rig: Rig) -> VerifyingExecutor:
     executor = fresh()
     executor.fold(InstrumentListed(instrument=rig.build.binary()), 0)
     executor.fold(CashMoved(account=ACCOUNT, currency="USD", amount_micro=1_000_000_000), 0)

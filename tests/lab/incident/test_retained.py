@@ -17,7 +17,7 @@ from engine.domain.instruments import AccountId
 from engine.domain.jobs import RetainJob
 from engine.errors import BadInput
 from engine.jobs.run import works
-from engine.lab.explain.accounts import ToldAccounts
+from engine.lab.explain.accounts import JournalAccounts
 from engine.lab.incident.run import ComparedRuns, incident
 from engine.runtime.recovery import executor_of, recover
 from pages import jobs
@@ -64,7 +64,9 @@ def snapshots(config: Config, seqs: tuple[int, ...]) -> None:
     with reading(config.state_path) as connection:
         versions = force_history(connection, owner(path))
     settings = [(one.applied_ns, one.document) for one in versions if one.applied_ns is not None]
-    told = ToldAccounts(settings, lambda after: load(path, after), latest_snapshots(path).by_name)
+    told = JournalAccounts(
+        settings, lambda after: load(path, after), latest_snapshots(path).by_name
+    )
     made = []
     for record in records:
         told.apply_settings(record.at_ns)

@@ -35,7 +35,7 @@ from engine.risk.gate import Allowed, Breakers, RiskGate
 from engine.runtime.account_runner import AccountRunner
 from storage.loss import Known
 from storage.projection import HANDLERS
-from storage.rows import OrderFold
+from storage.rows import OrderRow
 
 S, H, F = OrderState, Happened, Fault
 Patch = Any
@@ -347,7 +347,7 @@ def _rows_judge_for_themselves(patch: Patch) -> None:
 
     def not_found(fold: Any, event: Any, record: Any) -> None:
         asked[event.order] = asked.get(event.order, 0) + 1
-        row = fold.rows.find(OrderFold, event.account, event.order)
+        row = fold.rows.find(OrderRow, event.account, event.order)
         if row is not None and row.state is S.UNKNOWN and asked[event.order] == 2:
             row.state = S.CANCELLED
             fold.rows.put(row)

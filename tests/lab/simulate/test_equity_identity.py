@@ -15,7 +15,7 @@ import pytest
 
 from engine.domain.events import InstrumentListed
 from engine.domain.instruments import Mode
-from engine.lab.simulate.judges import Lives
+from engine.lab.simulate.judges import EngineRuns
 from engine.lab.simulate.simulated_account import SimulatedAccount
 from engine.lab.simulate.world import MINUTE, World
 from engine.live.lifecycle import ledger_side
@@ -126,7 +126,7 @@ def test_cash_out_of_nothing_is_found_within_a_minute(
     empty: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The simulator's own judge of cash would end the world before the minute is over.
-    monkeypatch.setattr(Lives, "_judge_redemptions", lambda *_: None)
+    monkeypatch.setattr(EngineRuns, "_judge_redemptions", lambda *_: None)
     world = World(7, faults=(), accounts=1)
     (watch,) = watched(world, empty)
 

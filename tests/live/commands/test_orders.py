@@ -35,7 +35,7 @@ from engine.live.main import chosen
 from engine.runtime.market_hub import wants_of
 from storage.commands import CommandState, LeftCommand, MarkKind, StandingMark, mark, marks
 from storage.database import Table
-from storage.rows import ListingFold
+from storage.rows import ListingRow
 from storage.users import ENGINE_ID
 from tests.test_distance import DEMO, ONE, Exchange, TradingDesk
 
@@ -273,8 +273,8 @@ async def test_a_followed_market_survives_a_restart_until_it_is_resolved(tmp_pat
                 account=DEMO, kind=MarkKind.FOLLOWED, subject=subject, who="ann", at_ns=1
             )
             mark(desk.connection, ENGINE_ID, one, on=True)
-        paid = ListingFold(instrument=over, payout_yes_micro=0, seq=1)
-        Table(ListingFold, "listings").put(desk.connection, ENGINE_ID, [paid])
+        paid = ListingRow(instrument=over, payout_yes_micro=0, seq=1)
+        Table(ListingRow, "listings").put(desk.connection, ENGINE_ID, [paid])
         venues: Any = SimpleNamespace(refusal=lambda _: "it is closed")
         start = chosen(desk.connection, Accounts(venues, fence=1), 1)
         assert start.followed == {DEMO: {ONE.id: None}}

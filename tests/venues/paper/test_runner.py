@@ -41,7 +41,7 @@ from engine.executor.executor import Executor
 from engine.gateway.door import Reply
 from engine.runtime.account_runner import Meter
 from engine.runtime.journal import JournalWriter
-from engine.runtime.recovery import HOUSE, executor_of, recover
+from engine.runtime.recovery import ENGINE_WIDE, executor_of, recover
 from engine.runtime.venue_plugin import PaperGateway
 from engine.venues.demo.client import DemoVenue
 from engine.venues.paper.core import PaperVenue
@@ -103,7 +103,7 @@ class Desk:
         if not funded:
             cash = CashMoved(account=PAPER, currency="pUSD", amount_micro=100 * MICRO)
             self.runner.deliver(cash, now_ns)
-            self.journal.append(HOUSE, InstrumentListed(instrument=INSTRUMENT), now_ns)
+            self.journal.append(ENGINE_WIDE, InstrumentListed(instrument=INSTRUMENT), now_ns)
         self.runner.resume_session(now_ns, fence=fence)
         self.runner.start_over(now_ns)
         self.market(InstrumentListed(instrument=INSTRUMENT), book())
@@ -387,7 +387,7 @@ def die_before_the_name(journal: Path) -> None:
     )  # fmt: skip
     writer = JournalWriter(journal, engine_id=ENGINE_ID)
     cash = CashMoved(account=PAPER, currency="pUSD", amount_micro=100 * MICRO)
-    writer.append(HOUSE, InstrumentListed(instrument=INSTRUMENT), 1)
+    writer.append(ENGINE_WIDE, InstrumentListed(instrument=INSTRUMENT), 1)
     writer.append(PAPER, cash, 2)
     writer.append(PAPER, PlaceOrder(order=order), 3)
     writer.close()

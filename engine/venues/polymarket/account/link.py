@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 S = 1_000_000_000
 LOOK_S = 0.25
-TEND_S = 1.0
+UPKEEP_S = 1.0
 """One market's balances at a time: three questions a second, the venue takes five."""
 LIST_RETRY_NS_MIN = 1 * S
 LIST_RETRY_NS_MAX = 60 * S
@@ -61,7 +61,7 @@ AUTH_CALM_NS = 600 * S
 """A credential that worked for this long is trusted as at first."""
 
 
-class PolymarketTend:
+class PolymarketUpkeep:
     """Tends one open account."""
 
     def __init__(
@@ -120,7 +120,7 @@ class PolymarketTend:
     async def run(self, venue: PolymarketVenue) -> None:
         """Refresh balances after settlements and ask about doubts, until cancelled."""
         while True:
-            await asyncio.sleep(TEND_S)
+            await asyncio.sleep(UPKEEP_S)
             await self._refresh(venue)
             await self._reassure()
             await self._approved(venue)
@@ -304,7 +304,7 @@ class PolymarketLink(AccountLink):
         services, runner, door = self.services, self.runner, self.door
         user = PolymarketUser(services, runner)
         beat = PolymarketBeat(services, runner, door, user)
-        tend = PolymarketTend(services, runner, door, user)
+        tend = PolymarketUpkeep(services, runner, door, user)
         venue = door.venue
         await asyncio.gather(user.run(venue), beat.run(venue), tend.markets(venue), tend.run(venue))
 

@@ -252,7 +252,7 @@ class MarketChannel:
         whole = {market.instrument.id for market in markets if market.trusted}
         self._asked_ns |= dict.fromkeys(names, now_ns)
         try:
-            books = await self._rest.books([market.teller().asset_id for market in markets])
+            books = await self._rest.books([market.primary().asset_id for market in markets])
         except PitbossError as error:
             self.reason = str(error)
             return

@@ -74,21 +74,21 @@ class BookKeeper:
             self._count(market.states_its_hash(token, message))
             return []
         same = token.loaded and stamp_ns == token.stamp_ns and message.hash == token.hash
-        teller = market.teller() is token
+        primary = market.primary() is token
         try:
             taken = market.take(token, message)
         except BadFrame as error:
             return self.distrust(market, error.kind)
         self._count(taken)
         if not taken:
-            if teller:
+            if primary:
                 return self.distrust(market, "hash mismatch")
             counts.anomaly("hash mismatch")
             return []
         token.stamp_ns, token.hash = stamp_ns, message.hash
         events = self.retick(market)
         events += self._overtake(market, token)
-        if token is not market.teller():
+        if token is not market.primary():
             return events
         if same and market.trusted:
             return [*events, BookProven(instrument=market.instrument.id)]
@@ -137,7 +137,7 @@ class BookKeeper:
 
     def _apply(self, market: MarketBook, batch: ChangeBatch, entries: list[PriceChange]) -> None:
         """Apply levels to their tokens' books. Raises BadFrame; what stood before it stays."""
-        tokens, stamp_ns, teller = market.tokens, batch.stamp_ns, market.teller()
+        tokens, stamp_ns, primary = market.tokens, batch.stamp_ns, market.primary()
         text, size = "", 0
         for entry in entries:
             token = tokens.get(entry.asset_id)
@@ -156,7 +156,7 @@ class BookKeeper:
             token.stamp_ns, token.hash = stamp_ns, ""
             batch.hashes[entry.asset_id] = entry.hash
             batch.entries.append(entry)
-            if token is teller:
+            if token is primary:
                 batch.changes[side, price] = size
 
     def judge(self, market: MarketBook) -> list[Event]:
@@ -184,7 +184,7 @@ class BookKeeper:
         for asset_id, expected in batch.hashes.items():
             tokens[asset_id].hash = expected
         self._compare(market, batch)
-        if market.teller().crossed:
+        if market.primary().crossed:
             return self.distrust(market, "crossed book")
         if not batch.changes:
             return []
@@ -216,7 +216,7 @@ class BookKeeper:
             return []
         if batch.hashes.pop(token.asset_id, None) is not None:
             batch.entries = [e for e in batch.entries if e.asset_id != token.asset_id]
-        if token is market.teller():
+        if token is market.primary():
             batch.changes.clear()
         if not batch.hashes:
             market.batch = None
@@ -231,7 +231,7 @@ class BookKeeper:
             market.lost = False
             events.append(FeedRestored(feed=FEED, instrument=instrument))
         market.trusted = True
-        bids, asks = market.teller().sides()
+        bids, asks = market.primary().sides()
         events.append(
             BookReplaced(instrument=instrument, bids=bids, asks=asks, exchange_ns=stamp_ns)
         )

@@ -33,7 +33,7 @@ ITODE_NS = 250_000_000
 
 REWARDS = ("rewards_size_min", "rewards_spread_max", "rewards_daily_micro")
 
-ListingRow = Mapping[str, Any]
+GammaRow = Mapping[str, Any]
 
 
 class Listing(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +58,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
         return self.instrument.id.partition(":")[2]
 
 
-def from_gamma(row: ListingRow, now_ns: int) -> Listing:
+def from_gamma(row: GammaRow, now_ns: int) -> Listing:
     """Return a row of Gamma's listing. Raises BadFrame for what is no complete binary market."""
     condition = _text(row, "conditionId")
     labels = _strings(row.get("outcomes"))
@@ -134,7 +134,7 @@ def number(row: Mapping[str, Any], name: str) -> float:
     return found if math.isfinite(found) and 0 <= found < MICRO**2 else 0.0
 
 
-def _market(row: ListingRow) -> str:
+def _market(row: GammaRow) -> str:
     """Return what the market's exposure is summed with: its neg-risk group, else its event.
 
     Outcomes of one question are listed as markets of their own. Empty = Gamma names neither.
@@ -190,7 +190,7 @@ def confirmed(listing: Listing, body: object) -> Listing:
     )
 
 
-def _gamma_fees(row: ListingRow) -> FeeSchedule:
+def _gamma_fees(row: GammaRow) -> FeeSchedule:
     """Return the fees; a market with fees and no schedule is not guessed at (§5.4)."""
     fees = row.get("feeSchedule")
     if not row.get("feesEnabled"):
@@ -202,7 +202,7 @@ def _gamma_fees(row: ListingRow) -> FeeSchedule:
     )
 
 
-def _clob_fees(body: ListingRow, known: FeeSchedule) -> FeeSchedule:
+def _clob_fees(body: GammaRow, known: FeeSchedule) -> FeeSchedule:
     """Return the fees of `fd`; it is left out where nothing is charged, and has no rebate."""
     fees = body.get("fd")
     if not fees:
@@ -215,7 +215,7 @@ def _clob_fees(body: ListingRow, known: FeeSchedule) -> FeeSchedule:
     return msgspec.structs.replace(made, rebate_rate_ppm=known.rebate_rate_ppm)
 
 
-def _payout(row: ListingRow, labels: list[str]) -> int | None:
+def _payout(row: GammaRow, labels: list[str]) -> int | None:
     """Return what YES pays by `outcomePrices` of a resolved market: 1/0, 0/1 or a half each.
 
     Legacy rows say 0/0, which is no outcome.
@@ -241,14 +241,14 @@ def time_ns(text: object) -> int | None:
     return int(moment.timestamp()) * SECOND_NS
 
 
-def _text(row: ListingRow, name: str) -> str:
+def _text(row: GammaRow, name: str) -> str:
     value = row.get(name)
     if not isinstance(value, str) or not value:
         raise BadFrame(f"listing without {name}")
     return value
 
 
-def _plain(row: ListingRow, name: str) -> str:
+def _plain(row: GammaRow, name: str) -> str:
     """Return a number as the venue's books write it: no exponent, no trailing zeros."""
     try:
         number = Decimal(str(row.get(name)))

@@ -94,14 +94,14 @@ class MarketBook:
         """Return what somebody who comes later must hear of this market."""
         events: list[Event] = [InstrumentListed(instrument=self.instrument)]
         if self.trusted:
-            teller, (bids, asks) = self.teller(), self.teller().sides()
+            primary, (bids, asks) = self.primary(), self.primary().sides()
             whole = BookReplaced(
-                instrument=self.instrument.id, bids=bids, asks=asks, exchange_ns=teller.stamp_ns
+                instrument=self.instrument.id, bids=bids, asks=asks, exchange_ns=primary.stamp_ns
             )
             events.append(whole)
         return events
 
-    def teller(self) -> TokenBook:
+    def primary(self) -> TokenBook:
         """Return the token whose book is told: YES where it was seen, else NO mirrored."""
         if self.yes.loaded:
             return self.yes

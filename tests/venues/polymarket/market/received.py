@@ -73,7 +73,7 @@ class Received:
         book = self.served.venue.books[name].book
         bids = tuple((price, book.bids[price]) for price in book.bid_prices)
         asks = tuple((price, book.asks[price]) for price in reversed(book.ask_prices))
-        return market is not None and market.trusted and market.teller().sides() == (bids, asks)
+        return market is not None and market.trusted and market.primary().sides() == (bids, asks)
 
 
 @contextlib.asynccontextmanager
