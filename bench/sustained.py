@@ -228,7 +228,7 @@ def inside(told: list[dict[str, Any]]) -> dict[str, Any]:
 
 def lateness(folder: Path, sent: dict[str, Any]) -> dict[str, Any]:
     """Lay the tape beside the sender's times: ms from the send call until a frame was taken."""
-    taken = [one.at_ns for one in read(folder, tell=lambda _: None) if one.kind == FRAME]
+    taken = [one.at_ns for one in read(folder, warn=lambda _: None) if one.kind == FRAME]
     lags: list[int] = []
     number = sent["first"]
     for due, at_ns in sent["steps"]:

@@ -153,6 +153,6 @@ def test_no_secret_is_found_outside_the_engines_memory(programs: LivePrograms) -
     assert {"journal.db", "pitboss.db", "vault.json"} <= {path.name for path in files}
     leaks = {str(path): holding(found, path.read_bytes()) for path in files}
     assert {path: what for path, what in leaks.items() if what} == {}
-    frames = list(read(programs.home / "tape", tell=print))
+    frames = list(read(programs.home / "tape", warn=print))
     assert frames
     assert not any(holding(found, frame.payload) for frame in frames)

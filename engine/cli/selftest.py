@@ -93,7 +93,7 @@ async def _tested(
         write_trace(path, identity=identity, account=args.account, at_ns=WallClock().now_ns())
 
     testing = SelfTesting(
-        account=AccountId(args.account), credential=credential, market=args.market, told=_said,
+        account=AccountId(args.account), credential=credential, market=args.market, report=_said,
         left=left.identity if left else None, keep=keep, forget=lambda: forget_trace(path),
     )  # fmt: skip
     return await spec.selftest(plugin.setup(config), testing)

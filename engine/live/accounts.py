@@ -21,7 +21,7 @@ from engine.errors import ConfigError, StorageError
 from engine.executor.executor import Executor
 from engine.executor.proof import Scope
 from engine.live.engine import Engine
-from engine.live.kill_bare import BareEnding
+from engine.live.kill_bare import BareProof
 from engine.live.reopen import Recalled, attach_bots, recall
 from engine.live.venues import Venues
 from engine.risk.exposure import ExposureBook, share_total
@@ -52,7 +52,7 @@ class Accounts:
         """Accounts of earlier starts: they are recovered, never opened afresh."""
         self._outside: dict[str, tuple[AccountSettings, Executor]] = {}
         """Those of them that a start does not open, with what the journal knows of each."""
-        self._endings: dict[str, BareEnding] = {}
+        self._proofs: dict[str, BareProof] = {}
 
     def refusal(self, settings: AccountSettings) -> str:
         """Return why this engine cannot open an account; empty = it can, or it is open."""
@@ -120,8 +120,8 @@ class Accounts:
             name: one for name, one in document.accounts.items() if name in self._past
         }
         for name, one in known.items():
-            here = name in document.accounts and not self.venues.refusal(one)
-            if not here and one.mode is not Mode.PAPER:  # a paper venue died with its engine
+            opened = name in document.accounts and not self.venues.refusal(one)
+            if not opened and one.mode is not Mode.PAPER:  # a paper venue died with its engine
                 self._outside[name] = one, executor_of(one, self.fence)[0]
         return {AccountId(name): one[1] for name, one in self._outside.items()}
 
@@ -138,30 +138,30 @@ class Accounts:
             if name not in self._open and (count := executor.may_rest(scope))
         )
 
-    def outside(self, besides: Iterable[AccountSettings] = ()) -> dict[str, BareEnding]:
+    def outside(self, besides: Iterable[AccountSettings] = ()) -> dict[str, BareProof]:
         """Begin to cancel at every account with a past that does not trade here, and return it.
 
         Also those that settings in force name no more. Left out is one whose venue nobody here can
         ask and all of whose orders ended. `besides` are accounts that other sources name.
         """
-        for ending in self._endings.values():
-            ending.over()
-        self._endings = {}
+        for proof in self._proofs.values():
+            proof.over()
+        self._proofs = {}
         places = [*self._outside.values(), *((one, None) for one in besides)]
         for one, executor in places:
             place = one.venue, one.mode
             if one.name in self._open or one.mode is Mode.PAPER:
                 continue
             # Where two sources say two places of one account, both are asked.
-            name = one.name if one.name not in self._endings else f"{one.name} at {place}"
-            known = self._endings.get(one.name)
+            name = one.name if one.name not in self._proofs else f"{one.name} at {place}"
+            known = self._proofs.get(one.name)
             if known is None or (known.settings.venue, known.settings.mode) != place:
                 opener = self.venues.openers.get(place)
-                self._endings[name] = BareEnding(one, opener, executor)
-        self._endings = {name: one for name, one in self._endings.items() if not one.settled}
-        for ending in self._endings.values():
-            ending.begin()
-        return self._endings
+                self._proofs[name] = BareProof(one, opener, executor)
+        self._proofs = {name: one for name, one in self._proofs.items() if not one.settled}
+        for proof in self._proofs.values():
+            proof.begin()
+        return self._proofs
 
     # -- wiring ------------------------------------------------------------------------------------
 
@@ -195,8 +195,8 @@ class Accounts:
         kin.append(gate.exposure)
         share_total(kin)
         self._open[settings.name] = settings.venue
-        if ending := self._endings.pop(settings.name, None):
-            ending.over()  # it is proven by its own gateway from now on
+        if proof := self._proofs.pop(settings.name, None):
+            proof.over()  # it is proven by its own gateway from now on
         return runner
 
     def begin(self, engine: Engine, funded: set[str]) -> list[Stream]:

@@ -16,7 +16,7 @@ from engine.domain.events import HealthChanged, LatchReleased, LatchSet
 from engine.domain.instruments import AccountId
 from engine.errors import BadInput, BrokenInvariant
 from engine.live.kill import KillWatch
-from engine.live.proof import Ends, ProofRun, ReceiptReported
+from engine.live.proof import ProofRun, Provable, ReceiptReported
 from engine.risk.gate import RiskGate
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.bot_runner import BotSnapshot, folded
@@ -74,7 +74,7 @@ class Engine(Services):
         self.proving: ProofRun | None = None
         self._latest: ProofRun | None = None
         self.receipt: Receipt | None = None
-        self.outside: Callable[[], Mapping[str, Ends]] = dict
+        self.outside: Callable[[], Mapping[str, Provable]] = dict
         """Begins the proofs of accounts that do not trade here: nothing of ours may rest there."""
         self.unread: tuple[str, ...] = ()
         """What a KILL could not read: over it nothing is proven."""
@@ -86,7 +86,7 @@ class Engine(Services):
         self._snapshot_seq = self.recorder.seq
         self._learned_ns = self.clock.now_ns()
 
-    def stand_on(
+    def wire(
         self, state: StateWriter, projector: Projections, watch: KillWatch | None = None
     ) -> None:
         self.state, self.projector, self.watch = state, projector, watch
@@ -180,7 +180,7 @@ class Engine(Services):
         """Begin to prove that nothing of ours is open anywhere; a proof under way is replaced."""
         before, outside = self._latest, self.outside()
         run = ProofRun(
-            name=name, who=who, reason=reason, latched_ns=at_ns, endings=outside, what=what
+            name=name, who=who, reason=reason, latched_ns=at_ns, proofs=outside, what=what
         )
         run.waiting, run.unread = before.waiting if before else [], self.unread
         for runner in self.runners.values():
@@ -196,15 +196,15 @@ class Engine(Services):
         """Let the latest proof cover an account opened since: until that is proven, nothing is."""
         if self._latest is not None:
             self._latest.cover(runner, now_ns)
-            self._latest.again(now_ns)
+            self._latest.restart_patience(now_ns)
             self._prove(self._latest)
 
-    def on_proven(self, told: ReceiptReported) -> None:
+    def on_proven(self, answer: ReceiptReported) -> None:
         """Call when the proof under way is done, or the latest one at once."""
         if self.proving is None and self.receipt is not None:
-            told(self.receipt)
+            answer(self.receipt)
         elif self._latest is not None:
-            self._latest.waiting.append(told)
+            self._latest.waiting.append(answer)
 
     def prove(self, now_ns: int) -> None:
         """Look whether the proof is done; keep the receipt when it is, and what lacks meanwhile."""
@@ -216,7 +216,7 @@ class Engine(Services):
         self.receipt = receipt
         if receipt.proven:
             self.proving = None
-        run.tell(self, receipt)
+        run.report(self, receipt)
 
     # -- as time passes ----------------------------------------------------------------------------
 

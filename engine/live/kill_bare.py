@@ -1,6 +1,6 @@
 """KILL from beside: a credential and a venue, nothing else.
 
-`BareEnding` cancels at one account's venue and lists until nothing is shown twice; it needs no
+`BareProof` cancels at one account's venue and lists until nothing is shown twice; it needs no
 executor, so it also covers accounts that an engine knows and does not trade. `end_bare` is a KILL
 where nobody can recover: every account that any source names is ended from beside, and the receipt
 says NOT PROVEN with what refused.
@@ -23,7 +23,7 @@ from engine.domain.settings import AccountSettings
 from engine.errors import AuthRefused, PitbossError
 from engine.executor.executor import Executor
 from engine.executor.proof import LISTINGS_NEEDED
-from engine.live.proof import ProofRun, inventory, not_asked
+from engine.live.proof import ProofRun, inventory, unaskable_text
 from engine.live.venues import Venues, venues_of
 from engine.runtime.services import ClosingVenue
 from engine.runtime.venue_plugin import AccountOpening
@@ -55,7 +55,7 @@ class Everything(msgspec.Struct, kw_only=True):
     unread: tuple[str, ...]
 
 
-class BareEnding:
+class BareProof:
     """One account on its way to a proof, from beside. `opener` None = nobody here can ask it.
 
     `executor` is what the journal knows of it; None = it was not read, or has no record of it.
@@ -82,7 +82,7 @@ class BareEnding:
         if self._opener is None:
             where = f"{self.settings.venue!r} ({self.settings.mode})"
             return f"no account of {where} can be asked here: look at its venue for open orders"
-        return self._opener.silent(self.settings)
+        return self._opener.unaskable(self.settings)
 
     @property
     def settled(self) -> bool:
@@ -149,7 +149,7 @@ class BareEnding:
     def proof(self, _: int) -> AccountProof:
         missing = []
         if (closed := self.unaskable()) and self._listings < LISTINGS_NEEDED:
-            missing.append(not_asked(closed))
+            missing.append(unaskable_text(closed))
         elif self._listings < LISTINGS_NEEDED:
             why = f": {self._why}" if self._why else ""
             missing.append(f"no two complete listings in a row without an open order{why}")
@@ -222,7 +222,7 @@ async def end_bare(config: Config, url: str, refused: str, venues: Venues | None
     venues = venues or venues_of(config, url, killed=True)
     known = everything(config, venues)
     asked = [
-        BareEnding(one, venues.openers.get((one.venue, one.mode)))
+        BareProof(one, venues.openers.get((one.venue, one.mode)))
         for one in known.accounts
         if one.mode is not PAPER  # paper has no venue outside
     ]
@@ -240,7 +240,7 @@ async def end_bare(config: Config, url: str, refused: str, venues: Venues | None
         reason="KILL",
         latched_ns=at_ns,
         # Where two sources say two places of one account, both were asked.
-        endings={f"{one.settings.name} {number}": one for number, one in enumerate(asked)},
+        proofs={f"{one.settings.name} {number}": one for number, one in enumerate(asked)},
     )
     run.unread = (refused, *([] if latch else [lacking]), *known.unread)
     receipt = run.receipt(now_ns)

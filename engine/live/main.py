@@ -281,7 +281,7 @@ def open_engine(
         orphaned=lambda: loop.call_soon_threadsafe(engine.end),
         hung=lambda text: (config.run_folder / "last_error").write_text(text + "\n"),
     )
-    engine.stand_on(state, projector, watch)
+    engine.wire(state, projector, watch)
     engine.watchers.append(TruthWatch(engine).watch)
     return engine
 

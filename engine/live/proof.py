@@ -22,7 +22,7 @@ NOT_PROVEN_AFTER_NS = 3_000_000_000
 A proof that nothing hinders takes two seconds: it has to outlive what may be under way.
 """
 
-SAID_AGAIN_MAX_NS = 300_000_000_000
+REPEAT_NS_MAX = 300_000_000_000
 """What stays missing is said again after twice the wait before, up to this: it is still tried."""
 
 MS = 1_000_000
@@ -33,7 +33,7 @@ ReceiptReported = Callable[[Receipt], None]
 Inventory = tuple[tuple[str, int, int], ...]
 
 
-class Ears(dict[str, Callable[[Event], None]]):
+class Subscribers(dict[str, Callable[[Event], None]]):
     """Who receives an account's reports, by name."""
 
     def __call__(self, event: Event) -> None:
@@ -41,20 +41,20 @@ class Ears(dict[str, Callable[[Event], None]]):
             receive(event)
 
 
-def listen(runner: AccountRunner, name: str, receive: Callable[[Event], None]) -> None:
-    """Have every report of an account told under this name, until `unlisten`."""
-    ears = runner.watching if isinstance(runner.watching, Ears) else Ears()
-    ears[name] = receive
-    runner.watching = ears
+def subscribe(runner: AccountRunner, name: str, receive: Callable[[Event], None]) -> None:
+    """Have every report of an account received under this name, until `unsubscribe`."""
+    subscribers = runner.on_report if isinstance(runner.on_report, Subscribers) else Subscribers()
+    subscribers[name] = receive
+    runner.on_report = subscribers
 
 
-def unlisten(runner: AccountRunner, name: str) -> None:
-    if isinstance(runner.watching, Ears):
-        runner.watching.pop(name, None)
-        runner.watching = runner.watching or None
+def unsubscribe(runner: AccountRunner, name: str) -> None:
+    if isinstance(runner.on_report, Subscribers):
+        runner.on_report.pop(name, None)
+        runner.on_report = runner.on_report or None
 
 
-def not_asked(why: str) -> str:
+def unaskable_text(why: str) -> str:
     """Return what is missing of an account whose venue nobody can ask."""
     return f"the venue cannot be asked: {why}; what an earlier life left may rest there"
 
@@ -66,7 +66,7 @@ def inventory(held: Iterable[tuple[InstrumentId, Holding]]) -> Inventory:
     )
 
 
-class Ends(Protocol):
+class Provable(Protocol):
     """An account on its way to a proof that nothing of it is open."""
 
     @property
@@ -101,7 +101,7 @@ class CancelProof:
         self.unaskable = unaskable
         self._trading = trading
         self._began_ns = began_ns
-        self._open = self._alive()[0]
+        self._open = self._open_and_unknown()[0]
         self._cancelled = 0
         self._refused: dict[int, str] = {}
         self._landed_ns = 0 if self._on_their_way() else began_ns
@@ -111,13 +111,13 @@ class CancelProof:
             return self._core.places_in_flight
         return sum(known.state in ON_THEIR_WAY for known in self._executor.live_in(self._scope))
 
-    def _alive(self) -> tuple[int, int]:
+    def _open_and_unknown(self) -> tuple[int, int]:
         if self._scope is None:
             return self._executor.open_and_unknown
         live = self._executor.live_in(self._scope)
         return len(live), sum(known.state is OrderState.UNKNOWN for known in live)
 
-    def _left(self) -> Iterable[tuple[InstrumentId, Holding]]:
+    def _holdings(self) -> Iterable[tuple[InstrumentId, Holding]]:
         executor, scope = self._executor, self._scope
         for key, one in executor.ledger.held.items():
             if scope in (None, key) or (executor.owner(key) or self._trading(key)) == scope:
@@ -141,13 +141,13 @@ class CancelProof:
         executor = self._executor
         if not self._landed_ns and not self._on_their_way():
             self._landed_ns = now_ns
-        live, unknown = self._alive()
+        live, unknown = self._open_and_unknown()
         proven = executor.proven(self._scope)
         listings = 0 if proven is None else proven.listings
         missing = []
         closed = self.unaskable()
         if closed and listings < LISTINGS_NEEDED:
-            missing.append(not_asked(closed))
+            missing.append(unaskable_text(closed))
         if not self._landed_ns:
             missing.append(f"{many(self._on_their_way(), 'place')} on the way without an answer")
         if listings < LISTINGS_NEEDED:
@@ -168,7 +168,7 @@ class CancelProof:
             listings=listings,
             unknown=unknown,
             live=live,
-            inventory=inventory(self._left()),
+            inventory=inventory(self._holdings()),
             foreign=proven.foreign if proven is not None else (),
             missing=tuple(missing),
         )
@@ -177,7 +177,7 @@ class CancelProof:
 class ProofRun:
     """A KILL or a stop on its way to its receipt, over all accounts it is about.
 
-    `part` is what of them; `title` names that for people. `endings` are accounts that do not trade
+    `part` is what of them; `title` names that for people. `proofs` are accounts that do not trade
     here; those that do are added with `cover`.
     """
 
@@ -188,12 +188,12 @@ class ProofRun:
         who: str,
         reason: str,
         latched_ns: int,
-        endings: Mapping[str, Ends],
+        proofs: Mapping[str, Provable],
         part: Scope = None,
         title: str = "",
         what: str = KILL_PROOF,
     ) -> None:
-        self.endings: dict[str, Ends] = dict(endings)
+        self.proofs: dict[str, Provable] = dict(proofs)
         self.runners: list[AccountRunner] = []
         self.unread: tuple[str, ...] = ()
         """What could not be read, or may rest where nobody looks: over it nothing is proven."""
@@ -205,12 +205,12 @@ class ProofRun:
         self._title = title
         self._what = what
         self._head = (name, who, reason, latched_ns)
-        self.again(latched_ns)
+        self.restart_patience(latched_ns)
 
-    def again(self, now_ns: int) -> None:
+    def restart_patience(self, now_ns: int) -> None:
         """Begin the patience anew: nothing was said yet."""
-        self._said: tuple[int, tuple[str, ...]] = (now_ns, ())
-        self._again_ns = NOT_PROVEN_AFTER_NS
+        self._reported: tuple[int, tuple[str, ...]] = (now_ns, ())
+        self._repeat_ns = NOT_PROVEN_AFTER_NS
 
     def cover(self, runner: AccountRunner, now_ns: int) -> None:
         """Prove an account that trades here, too."""
@@ -218,28 +218,28 @@ class ProofRun:
         def trading(instrument: InstrumentId) -> BotId | None:
             return next((bot.name for bot in runner.desk.bots if instrument in bot.cells), None)
 
-        ending = CancelProof(
+        proof = CancelProof(
             runner.desk.executor, runner.core, began_ns=now_ns, scope=self._part,
             unaskable=runner.unaskable, trading=trading,
         )  # fmt: skip
-        self.endings[str(runner.account)] = ending
+        self.proofs[str(runner.account)] = proof
         self.runners.append(runner)
-        listen(runner, self._ear, ending.receive)
+        subscribe(runner, self._subscription, proof.receive)
 
     @property
-    def _ear(self) -> str:
+    def _subscription(self) -> str:
         return f"proof of {self._title}"
 
     def needs_operator(self, receipt: Receipt) -> bool:
         """Say whether a receipt stays unproven until a person acts: nobody else can be asked."""
         lacking = [one.account for one in receipt.accounts if one.missing]
         waits = bool(lacking or receipt.missing)
-        asked = [self.endings[name] for name in lacking if name in self.endings]
-        return waits and all(one.unaskable() for one in asked)
+        unproven = [self.proofs[name] for name in lacking if name in self.proofs]
+        return waits and all(one.unaskable() for one in unproven)
 
     def receipt(self, now_ns: int) -> Receipt:
         name, who, reason, latched_ns = self._head
-        accounts = tuple(ending.proof(now_ns) for ending in self.endings.values())
+        accounts = tuple(one.proof(now_ns) for one in self.proofs.values())
         return Receipt(
             id=name,
             who=who,
@@ -261,18 +261,18 @@ class ProofRun:
         """
         receipt = self.receipt(now_ns)
         if not receipt.proven:
-            at_ns, said = self._said
+            at_ns, reported = self._reported
             lacking = self.unread + tuple(why for one in receipt.accounts for why in one.missing)
-            same = lacking == said
-            wait_ns = self._again_ns if same else NOT_PROVEN_AFTER_NS
+            same = lacking == reported
+            wait_ns = self._repeat_ns if same else NOT_PROVEN_AFTER_NS
             if now_ns - at_ns < wait_ns and (same or not self.needs_operator(receipt)):
                 return None
-            longer = min(2 * self._again_ns, SAID_AGAIN_MAX_NS)
-            self._again_ns = longer if same else NOT_PROVEN_AFTER_NS
-            self._said = (now_ns, lacking)
+            longer = min(2 * self._repeat_ns, REPEAT_NS_MAX)
+            self._repeat_ns = longer if same else NOT_PROVEN_AFTER_NS
+            self._reported = (now_ns, lacking)
         return receipt
 
-    def tell(self, services: Services, receipt: Receipt) -> None:
+    def report(self, services: Services, receipt: Receipt) -> None:
         """Keep a receipt; one that is PROVEN ends the run and goes to whoever waits."""
         engine_id, what = services.engine_id, self._what
         services.state.write(lambda c: keep_receipt(c, engine_id, what, receipt), awaited=True)
@@ -280,7 +280,7 @@ class ProofRun:
         services.log.warning("receipt", what=what, proven=receipt.proven, text=text)
         if receipt.proven:
             for runner in self.runners:
-                unlisten(runner, self._ear)
+                unsubscribe(runner, self._subscription)
             waiting, self.waiting = self.waiting, []
-            for told in waiting:
-                told(receipt)
+            for answer in waiting:
+                answer(receipt)

@@ -117,7 +117,7 @@ class AccountRunner:
         self._meter = meter
         self._alert = alert
         self.core = core
-        self.watching: Callable[[Event], None] | None = None
+        self.on_report: Callable[[Event], None] | None = None
         """Receives every report while a KILL or a stop is being proven."""
         self._settling = False
         self._woken = False
@@ -182,8 +182,8 @@ class AccountRunner:
         self.desk.receive(event, now_ns)
         if type(event) is ModeChanged:
             self.sender.take(event)  # the lane of places obeys it, too, and receives when it lifts
-        if self.watching is not None:
-            self.watching(event)
+        if self.on_report is not None:
+            self.on_report(event)
 
     def receive(self, given: AnyInput, now_ns: int) -> None:
         """Give the core an input, do what it asks for at once, and turn."""

@@ -108,7 +108,7 @@ class Keys:
             )
         return unlocked(account, wallet, self._unlocks)
 
-    def silent(self, account: str) -> str:
+    def keyless(self, account: str) -> str:
         """Return why no key is at hand; empty = there is one. That it is locked does not matter."""
         if account in self._found:
             return ""

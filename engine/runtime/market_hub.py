@@ -242,7 +242,7 @@ class MarketSource(Protocol):
         ...
 
     async def follow(self, wanted: Routes) -> None:
-        """Subscribe to what is wanted; call `place` and `tell` of the hub for what is found."""
+        """Subscribe to what is wanted; call `place` and `publish` of the hub for what is found."""
         ...
 
     def watched(self) -> Iterable[InstrumentId]: ...
@@ -251,7 +251,7 @@ class MarketSource(Protocol):
         """Unsubscribe: nobody wants it any more."""
         ...
 
-    def stands(self, name: InstrumentId) -> list[Event]:
+    def snapshot(self, name: InstrumentId) -> list[Event]:
         """Return how an instrument stands, for whoever wants it only now."""
         ...
 
@@ -276,7 +276,7 @@ class HubMarket(MarketData):
     def __init__(self) -> None:
         self._runners: list[AccountRunner] = []
         self._begun = False
-        self.ears: list[Subscriber] = []
+        self.subscribers: list[Subscriber] = []
         """Recordings that receive it too."""
 
     def made(self, services: Services, hub: MarketHub) -> MarketSource:
@@ -311,17 +311,17 @@ class Recorded:
         self, market: HubMarket, named: tuple[InstrumentId, ...], series: tuple[str, ...]
     ) -> None:
         self.feed = market.venue
-        self._ears = market.ears
+        self._subscribers = market.subscribers
         self._wants = named, series
 
-    async def tell(self, recording: LiveRecording) -> None:
+    async def stream_to(self, recording: LiveRecording) -> None:
         """Let a recording receive the venue until cancelled."""
-        ear = Subscriber(*self._wants, recording)
-        self._ears.append(ear)
+        subscriber = Subscriber(*self._wants, recording)
+        self._subscribers.append(subscriber)
         try:
             await asyncio.Event().wait()
         finally:
-            self._ears.remove(ear)
+            self._subscribers.remove(subscriber)
 
 
 class MarketHub:
@@ -331,7 +331,7 @@ class MarketHub:
         self._services = services
         self._venue = market.venue
         self._runners = runners
-        self._ears = market.ears
+        self._subscribers = market.subscribers
         self._routes = Routes()
         self._proven: dict[InstrumentId, StrikeProven] = {}
         self._kept: dict[tuple[type[Event], InstrumentId], Event] = {}
@@ -359,13 +359,13 @@ class MarketHub:
         services, source = self._services, self.source
         for runner in self._runners:
             self._routes.want(runner, *wants_of(services, self._venue, runner))
-        for ear in self._ears:
-            self._routes.want(ear, ear.named, ear.series, ())
-        self._routes.keep((*self._runners, *self._ears))
+        for subscriber in self._subscribers:
+            self._routes.want(subscriber, subscriber.named, subscriber.series, ())
+        self._routes.keep((*self._runners, *self._subscribers))
         await source.follow(self._routes)
         now_ns = services.clock.now_ns()
         for late, name in self._routes.behind():
-            told = source.stands(name)
+            told = source.snapshot(name)
             if name in self._proven:
                 told.append(self._proven[name])
             if told:
@@ -386,7 +386,7 @@ class MarketHub:
     # -- what is received
     # -----------------------------------------------------------------------------
 
-    def tell(self, events: list[Event], now_ns: int) -> None:
+    def publish(self, events: list[Event], now_ns: int) -> None:
         """Keep what lasts, and give each account what it wants."""
         self._services.meter.events(len(events))
         listeners, theirs = self._routes.listeners, dict[MarketDataListener, list[Event]]()
@@ -426,7 +426,7 @@ class MarketHub:
     def priced(self, event: ReferencePriced, now_ns: int) -> None:
         """Give a reference price to whoever wants it, and to every recording."""
         self._services.meter.events(1)
-        for runner in (*self._routes.priced(event.key), *self._ears):
+        for runner in (*self._routes.priced(event.key), *self._subscribers):
             runner.market((event,), now_ns)
 
     # -- what a person must know -------------------------------------------------------------------

@@ -55,7 +55,7 @@ class Source(Protocol):
     feed: str
     """How the venue's feed is called."""
 
-    async def tell(self, recording: LiveRecording) -> None:
+    async def stream_to(self, recording: LiveRecording) -> None:
         """Let a recording receive the market until cancelled."""
         ...
 
@@ -102,7 +102,7 @@ class LiveRecording:
             )  # fmt: skip
             self._append(BEGIN, pack_begin(head))
             if self._end is None:
-                await source.tell(self)
+                await source.stream_to(self)
         except StorageError as error:
             self._end = (RecordingState.FAILED, str(error))
         finally:

@@ -81,7 +81,7 @@ class StateWriter:
     """What the engine wants written, in order, and how it is written and commands are claimed.
 
     `failure` is the file's present refusal, None = it writes. A subclass has the connection, and
-    says when: `knock` tells it that something waits. `received` gets claimed commands, `crash` what
+    says when: `wake` tells it that something waits. `received` gets claimed commands, `crash` what
     must not be survived.
     """
 
@@ -107,7 +107,7 @@ class StateWriter:
 
     # -- what is to be written ---------------------------------------------------------------------
 
-    def knock(self, *, awaited: bool) -> None:
+    def wake(self, *, awaited: bool) -> None:
         """Tell whoever writes that something waits, and whether somebody waits for it."""
         raise NotImplementedError
 
@@ -126,7 +126,7 @@ class StateWriter:
     def put(self, name: str, job: StateWrite) -> None:
         """Write the latest of its name; one that still waits is replaced."""
         self._latest[name] = job
-        self.knock(awaited=False)
+        self.wake(awaited=False)
 
     def write(self, job: StateWrite, *, awaited: bool = False) -> None:
         """Write, inside a transaction shared with other jobs; at once where it is awaited."""
@@ -156,7 +156,7 @@ class StateWriter:
         self._halting |= len(self._jobs) >= JOBS_MAX
         if len(self._jobs) == 2 * JOBS_MAX:
             self._crash(StorageError(self._crowd()))
-        self.knock(awaited=awaited or len(self._jobs) >= BATCH_MAX)
+        self.wake(awaited=awaited or len(self._jobs) >= BATCH_MAX)
 
     # -- how it is written -------------------------------------------------------------------------
 
@@ -247,7 +247,7 @@ class StateKeeper(StateWriter):
         self._thread = threading.Thread(target=self._run, name="state", daemon=True)
         self._thread.start()
 
-    def knock(self, *, awaited: bool) -> None:
+    def wake(self, *, awaited: bool) -> None:
         if awaited:
             self._awaited.set()
             self._wake.set()

@@ -267,7 +267,7 @@ def _last_position(folder: Path) -> int:
 def read(
     folder: Path,
     *,
-    tell: Callable[[str], None],
+    warn: Callable[[str], None],
     from_position: int = 1,
     from_ns: int | None = None,
 ) -> Iterator[TapeEntry]:
@@ -293,6 +293,6 @@ def read(
                         if entry.position >= from_position and late:
                             yield entry
         except Torn as torn:
-            tell(f"{path} is torn at byte {torn.offset}: read up to there")
+            warn(f"{path} is torn at byte {torn.offset}: read up to there")
         except FileNotFoundError:
-            tell(f"{path} was deleted while the tape was read: it was beyond the budget")
+            warn(f"{path} was deleted while the tape was read: it was beyond the budget")

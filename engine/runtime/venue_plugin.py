@@ -224,7 +224,7 @@ class SelfTesting:
     account: AccountId
     credential: Credential
     market: str
-    told: Callable[[Finding], Finding]
+    report: Callable[[Finding], Finding]
     left: str | None
     keep: Callable[[str], None]
     forget: Callable[[], object]
@@ -328,12 +328,12 @@ class AccountOpening:
         """Return why an account cannot be opened, as a sentence; empty = it can."""
         return self.keys.closed(settings.name) if self.keys else ""
 
-    def silent(self, settings: AccountSettings) -> str:
+    def unaskable(self, settings: AccountSettings) -> str:
         """Return why a KILL cannot ask the venue, as a sentence; empty = it can.
 
         It needs a credential; that trading is locked does not matter.
         """
-        return self.keys.silent(settings.name) if self.keys else ""
+        return self.keys.keyless(settings.name) if self.keys else ""
 
     async def venue(self, settings: AccountSettings) -> ClosingVenue | None:
         """Return the venue alone, for a KILL without an executor; None = nothing can rest there.
@@ -342,7 +342,7 @@ class AccountOpening:
         """
         if self._spec.door is None:
             return None
-        if why := self.silent(settings):
+        if why := self.unaskable(settings):
             raise AuthRefused(why)
         credential = self.keys.credential(settings.name) if self.keys else None
         return await self._spec.door(self._setup, AccountId(settings.name), credential)

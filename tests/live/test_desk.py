@@ -99,7 +99,7 @@ def test_desk_trades_survives_a_crash_and_proves_its_kill(programs: Programs) ->
     assert programs.live() == 0
     config = Config(home=programs.home)
     assert check_explained(config).by_hand == 1
-    assert {entry.kind for entry in read(config.tape_folder, tell=print)} == {KIND}
+    assert {entry.kind for entry in read(config.tape_folder, warn=print)} == {KIND}
 
 
 def check_explained(config: Config) -> PlanVerification:

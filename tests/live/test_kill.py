@@ -242,8 +242,8 @@ class Proof:
 
 
 def proving(venue: Venue) -> ProofRun:
-    ending = CancelProof(venue, venue, began_ns=0)  # type: ignore[arg-type]
-    return ProofRun(name="kill-1", who="me", reason="KILL", latched_ns=0, endings={"demo": ending})
+    proof = CancelProof(venue, venue, began_ns=0)  # type: ignore[arg-type]
+    return ProofRun(name="kill-1", who="me", reason="KILL", latched_ns=0, proofs={"demo": proof})
 
 
 def test_receipt_names_everything_that_is_missing() -> None:
@@ -256,9 +256,9 @@ def test_receipt_names_everything_that_is_missing() -> None:
 def test_receipt_is_proven_when_nothing_is_missing() -> None:
     venue = Venue()
     made = proving(venue)
-    made.endings["demo"].receive(OrderCancelled(account=ACCOUNT, order=OrderId(1)))
+    made.proofs["demo"].receive(OrderCancelled(account=ACCOUNT, order=OrderId(1)))
     refused = CancelRefused(account=ACCOUNT, order=OrderId(2), venue_text="matched")
-    made.endings["demo"].receive(refused)
+    made.proofs["demo"].receive(refused)
     assert not made.receipt(1_000_000).proven
     venue.places_in_flight = 0
     venue.open_and_unknown = (0, 0)
@@ -283,19 +283,19 @@ def test_unfinished_house_keeps_a_receipt_from_being_proven() -> None:
 def test_receipt_is_in_vain_only_where_every_lacking_account_waits_for_a_person() -> None:
     locked, other = Venue(), Venue()
     made = proving(locked)
-    made.endings["demo"].unaskable = lambda: "its vault is locked"
+    made.proofs["demo"].unaskable = lambda: "its vault is locked"
     other.account = AccountId("other")
-    made.endings["other"] = CancelProof(other, other, began_ns=0)  # type: ignore[arg-type]
+    made.proofs["other"] = CancelProof(other, other, began_ns=0)  # type: ignore[arg-type]
     receipt = made.receipt(1)
     assert "the venue cannot be asked: its vault is locked; what an earlier" in receipt.sentence()
     assert not made.needs_operator(receipt), "the other one may still be proven"
     other.places_in_flight, other.open_and_unknown, other.zero = 0, (0, 0), Proof()
     assert made.needs_operator(made.receipt(2))
-    nobody = ProofRun(name="kill-1", who="me", reason="KILL", latched_ns=0, endings={})
+    nobody = ProofRun(name="kill-1", who="me", reason="KILL", latched_ns=0, proofs={})
     assert not nobody.needs_operator(nobody.receipt(2))
     nobody.unread = ("account real is closed",)
     assert nobody.needs_operator(nobody.receipt(2))
-    made.endings["demo"].unaskable = str
+    made.proofs["demo"].unaskable = str
     assert not made.needs_operator(made.receipt(3)), "its vault is open"
 
 
@@ -332,8 +332,8 @@ def test_receipt_of_a_part_names_the_inventory_that_remains_there(
 ) -> None:
     venue: Any = Parts()
     # After a start nobody has stated an intent yet: what a bot trades says whose it is.
-    ending = CancelProof(
+    proof = CancelProof(
         venue, venue, began_ns=0, scope=scope,
         trading=lambda key: BotId("maker") if key != "demo:four" else None,
     )  # fmt: skip
-    assert [key for key, *_ in ending.proof(1).inventory] == left
+    assert [key for key, *_ in proof.proof(1).inventory] == left

@@ -758,7 +758,7 @@ def test_kill_of_a_market_is_never_proven_over_an_account_that_is_closed(
         for account in accounts:  # before the stop, which cancels there, too
             rest.append(await asyncio.to_thread(venue.open_at, account))
 
-    monkeypatch.setattr(ProofRun, "tell", received)
+    monkeypatch.setattr(ProofRun, "report", received)
     if wrong:
         monkeypatch.setattr(Accounts, "resting_outside", lambda *_: ())
     assert lived(home, venue, monkeypatch, story) is None

@@ -69,7 +69,7 @@ class Lamp:
             if name not in self.lit:
                 self.lit[name] = msgspec.structs.replace(TERMS, id=name)
                 self.hub.place(self.lit[name], "a lamp", "lamp")
-                self.hub.tell([InstrumentListed(instrument=self.lit[name])], 0)
+                self.hub.publish([InstrumentListed(instrument=self.lit[name])], 0)
 
     def watched(self) -> list[InstrumentId]:
         return list(self.lit)
@@ -77,7 +77,7 @@ class Lamp:
     def forget(self, name: InstrumentId) -> None:
         del self.lit[name]
 
-    def stands(self, name: InstrumentId) -> list[Event]:
+    def snapshot(self, name: InstrumentId) -> list[Event]:
         return [InstrumentListed(instrument=self.lit[name])]
 
     def lasts(self, event: Event) -> None:
@@ -136,17 +136,17 @@ async def test_what_is_wanted_is_subscribed_told_journaled_once_and_let_go(
     (stream,) = lamps.begin(services, [])
     running = asyncio.ensure_future(stream())
     await until(lambda: hasattr(lamps, "lamp"))
-    lamps.ears.append(Subscriber((A,), (), first))
+    lamps.subscribers.append(Subscriber((A,), (), first))
     await until(lambda: first.events)
-    lamps.ears.append(Subscriber((A, B), (), late))
+    lamps.subscribers.append(Subscriber((A, B), (), late))
     await until(lambda: len(late.events) == 2)
     assert [one.instrument.id for one in first.events] == [A]  # type: ignore[attr-defined]
     assert sorted(one.instrument.id for one in services.kept) == [A, B]
-    del lamps.ears[1]
+    del lamps.subscribers[1]
     await until(lambda: lamps.lamp.watched() == [A])
-    lamps.ears.clear()
+    lamps.subscribers.clear()
     await until(lambda: not lamps.lamp.watched())
-    lamps.lamp.hub.tell([InstrumentListed(instrument=TERMS)], 0)
+    lamps.lamp.hub.publish([InstrumentListed(instrument=TERMS)], 0)
     assert len(services.kept) == 2, "what nobody wants is not journaled"
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)

@@ -28,7 +28,7 @@ def silent(sentence: str) -> None:
 
 
 def positions(folder: Path, **more: int) -> list[int]:
-    return [entry.position for entry in read(folder, tell=silent, **more)]
+    return [entry.position for entry in read(folder, warn=silent, **more)]
 
 
 def write(folder: Path, count: int, payload: bytes = b"x" * 100, **more: int) -> None:
@@ -47,7 +47,7 @@ def test_what_was_received_comes_back(folder: Path) -> None:
     assert tape.append("timer", b"", 6) == 2
     assert tape.append("befehl:ü", b"{}", 7) == 3
     tape.close()
-    assert list(read(folder, tell=silent)) == [
+    assert list(read(folder, warn=silent)) == [
         TapeEntry(position=1, kind="frame", at_ns=5, payload=b"\x00\xff"),
         TapeEntry(position=2, kind="timer", at_ns=6, payload=b""),
         TapeEntry(position=3, kind="befehl:ü", at_ns=7, payload=b"{}"),
@@ -91,7 +91,7 @@ def test_entries_nobody_waits_for_are_written_soon(folder: Path) -> None:
 def test_a_large_frame_fits(folder: Path) -> None:
     payload = os.urandom(3_000_000)
     write(folder, 3, payload=payload)
-    assert [entry.payload for entry in read(folder, tell=silent)] == [payload] * 3
+    assert [entry.payload for entry in read(folder, warn=silent)] == [payload] * 3
 
 
 def test_where_little_is_received_it_is_packed_better() -> None:
@@ -157,7 +157,7 @@ def test_kill_9_leaves_a_tape_that_reads(folder: Path) -> None:
     child.stdout.close()
     child.wait(150)
     told: list[str] = []
-    found = [entry.position for entry in read(folder, tell=told.append)]
+    found = [entry.position for entry in read(folder, warn=told.append)]
     assert found == list(range(1, len(found) + 1))
     assert len(found) >= proven[-1]
 
@@ -169,12 +169,12 @@ def test_a_torn_end_is_told_and_read_up_to_the_tear(folder: Path) -> None:
     for cut in (3, 40, 60):
         segment.write_bytes(whole[:-cut])
         told: list[str] = []
-        assert [e.position for e in read(folder, tell=told.append)] == list(range(1, 21))
+        assert [e.position for e in read(folder, warn=told.append)] == list(range(1, 21))
         assert len(told) == 1
         assert "is torn at byte" in told[0]
     write(folder, 5)
     told = []
-    found = [entry.position for entry in read(folder, tell=told.append)]
+    found = [entry.position for entry in read(folder, warn=told.append)]
     assert found == list(range(1, 26))
     assert len(told) == 1
 
@@ -195,7 +195,7 @@ def test_a_flipped_byte_is_found(folder: Path, where: float) -> None:
     segment.write_bytes(raw)
     found: list[int] = []
     with pytest.raises(BadInput, match="is damaged at byte"):
-        found.extend(entry.position for entry in read(folder, tell=silent))
+        found.extend(entry.position for entry in read(folder, warn=silent))
     assert found in ([*range(1, 11)], [*range(1, 21)])
     tape = Tape(folder)
     assert tape.append("frame", b"", 1) > 30
@@ -216,7 +216,7 @@ def test_a_refusing_disk_is_told_and_nothing_waiting_is_lost(folder: Path) -> No
     tape.flush()
     assert tape.failure is None
     tape.close()
-    assert [entry.payload for entry in read(folder, tell=silent)] == [b"two"]
+    assert [entry.payload for entry in read(folder, warn=silent)] == [b"two"]
 
 
 def test_closing_on_a_refusing_disk_says_what_is_missing(folder: Path) -> None:

@@ -338,7 +338,7 @@ async def test_account_without_its_key_stays_closed_and_silent_in_words(
     keys = Keys(name, spec.credential_fields)
     opening = AccountOpening(plugin.setup(Config(home=tmp_path)), spec, keys)
     settings = AccountSettings(name="mine", venue=name, mode=Mode.LIVE)
-    for why in (opening.refusal(settings), opening.silent(settings)):
+    for why in (opening.refusal(settings), opening.unaskable(settings)):
         assert "its key is missing" in why
         assert f"{name.upper()}_ACCOUNT" in why
 

@@ -98,7 +98,7 @@ class Latest:
         self._counts = counts
         self._stamps: dict[str, int] = {}
 
-    def tell(self, key: str, price: int, exchange_ns: int) -> list[Event]:
+    def take(self, key: str, price: int, exchange_ns: int) -> list[Event]:
         last_ns = self._stamps.get(key)
         if last_ns is None and len(self._stamps) >= KEYS_MAX:
             raise BadFrame("too many reference keys", key)

@@ -176,14 +176,14 @@ class ReferenceCore:
             return self._opened(_symbol(trade.s), trade.k)
         if trade.e != "trade":
             raise BadFrame("unknown event type", trade.e)
-        return self._latest.tell(f"binance:{_symbol(trade.s)}", price_e8(trade.p), _ms(trade.T))
+        return self._latest.take(f"binance:{_symbol(trade.s)}", price_e8(trade.p), _ms(trade.T))
 
     def _opened(self, symbol: str, candle: BinanceCandle) -> list[Event]:
         """Tell a candle's open under the time it began: it never changes, and is told again."""
         if candle.i != "1h":
             raise BadFrame("unknown candle", candle.i)
         key = f"binance-open1h:{symbol}"
-        return self._latest.tell(key, price_e8(candle.o), _ms(candle.t))
+        return self._latest.take(key, price_e8(candle.o), _ms(candle.t))
 
     def _read_coinbase(self, frame: bytes) -> list[Event]:
         ticker = _decode(self._coinbase, frame)
@@ -191,7 +191,7 @@ class ReferenceCore:
             return []
         if ticker.type != "ticker":
             raise BadFrame("unknown event type", ticker.type)
-        return self._latest.tell(
+        return self._latest.take(
             f"coinbase:{_symbol(ticker.product_id)}", price_e8(ticker.price), iso_ns(ticker.time)
         )
 
@@ -202,7 +202,7 @@ class ReferenceCore:
         if message.topic in TWAP_TOPICS and payload.data is None:
             key = f"chainlink-twap{TWAP_TOPICS[message.topic]}:{slashed(payload.symbol)}"
             price = accurate_e8(payload.full_accuracy_value, bytes(payload.value))
-            return self._latest.tell(key, price, _ms(payload.timestamp))
+            return self._latest.take(key, price, _ms(payload.timestamp))
         if message.topic not in {"crypto_prices", "crypto_prices_chainlink", EQUITIES}:
             raise BadFrame("unknown topic", message.topic)
         # The backlog of the Chainlink topic comes under the other topic's name: only Chainlink
@@ -215,13 +215,13 @@ class ReferenceCore:
                 return []
             newest = max(payload.data, key=lambda point: point.timestamp)
             price = price_e8(bytes(newest.value).decode("latin-1"))
-            return self._latest.tell(key, price, _ms(newest.timestamp))
+            return self._latest.take(key, price, _ms(newest.timestamp))
         text = payload.full_accuracy_value
         if chainlink and "." not in text:
             price = scaled_e8(text, CHAINLINK_DECIMALS)
         else:
             price = price_e8(text)
-        return self._latest.tell(key, price, _ms(payload.timestamp))
+        return self._latest.take(key, price, _ms(payload.timestamp))
 
     def _read_polybolt(self, frame: bytes) -> list[Event]:
         """Read a price or a mean of Chainlink; other providers' prices settle nothing here."""
@@ -240,7 +240,7 @@ class ReferenceCore:
             raise BadFrame("mean without its window")
         name = f"chainlink-twap{payload.window_seconds}" if mean else "chainlink"
         price = accurate_e8(payload.full_accuracy_value, bytes(payload.value))
-        return self._latest.tell(f"{name}:{slashed(payload.symbol)}", price, _ms(payload.timestamp))
+        return self._latest.take(f"{name}:{slashed(payload.symbol)}", price, _ms(payload.timestamp))
 
     def _read_pyth(self, frame: bytes) -> list[Event]:
         events: list[Event] = []
@@ -249,7 +249,7 @@ class ReferenceCore:
             price = scaled_e8(quote.price, -quote.expo)
             if quote.publish_time <= 0:
                 raise BadFrame("time not readable", str(quote.publish_time))
-            events += self._latest.tell(
+            events += self._latest.take(
                 f"pyth:{_symbol(feed.id)}", price, quote.publish_time * SECOND_NS
             )
         return events

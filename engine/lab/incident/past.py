@@ -84,7 +84,7 @@ def _first(path: Path) -> TapeEntry | None:
 
 def position_at(folder: Path, at_ns: int, tell: Callable[[str], None]) -> int | None:
     """Return the first position at or after a time, None where the tape has none."""
-    first = next(tape.read(folder, tell=tell, from_ns=at_ns), None)
+    first = next(tape.read(folder, warn=tell, from_ns=at_ns), None)
     return None if first is None else first.position
 
 
@@ -142,7 +142,7 @@ class Past:
             record = next(records, None)
 
     def _inputs(self) -> Iterator[Given]:
-        for entry in tape.read(self._folder, tell=self._tell, from_position=self._position):
+        for entry in tape.read(self._folder, warn=self._tell, from_position=self._position):
             before, self._reach = self._reach, entry.position
             if entry.kind == KIND or entry.position != before + 1:
                 yield Given(

@@ -276,13 +276,13 @@ class State(StateWriter):
         super().__init__(Path("pitboss.db"), **wiring)
         self._disk = disk
         self._process = process
-        self._knocked = False
+        self._pending = False
 
-    def knock(self, *, awaited: bool) -> None:
+    def wake(self, *, awaited: bool) -> None:
         """Write soon, whether or not somebody waits."""
         del awaited
-        if not self._knocked:
-            self._knocked = True
+        if not self._pending:
+            self._pending = True
             self._process.call_later(STATE_S, self._turn)
 
     def look(self) -> None:
@@ -291,10 +291,10 @@ class State(StateWriter):
             self.claim(self._disk.state, self._clock.now_ns())
 
     def _turn(self) -> None:
-        self._knocked = False
+        self._pending = False
         if self._disk.full:
             self.failure = StorageError("the disk is full")
-            self._knocked = True
+            self._pending = True
             self._process.call_later(RETRY_S, self._turn)
             return
         self.failure = None

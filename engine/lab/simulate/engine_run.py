@@ -212,7 +212,7 @@ class EngineRun:
             disk, self.process, engine_id=ENGINE_ID, clock=clock,
             received=lambda left: self.process.within(commands.receive, left), crash=engine.crash,
         )  # fmt: skip
-        engine.stand_on(self.state, Unread())
+        engine.wire(self.state, Unread())
         telemetry = Quiet(engine)
         try:
             streams = opened(engine, start, found, past)

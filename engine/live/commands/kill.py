@@ -195,7 +195,7 @@ class ScopedKills:
             who=who,
             reason="KILL",
             latched_ns=at_ns,
-            endings={},
+            proofs={},
             part=scope.bot or scope.instrument,
             title=str(scope),
             what=SCOPE_PROOF,
@@ -215,7 +215,7 @@ class ScopedKills:
             if receipt is not None:
                 if receipt.proven:
                     del self._proofs[scope]
-                run.tell(self._engine, receipt)
+                run.report(self._engine, receipt)
 
     def _again(self, now_ns: int) -> None:
         """Of a recovered account: prove anew what was latched, whether or not it was proven."""

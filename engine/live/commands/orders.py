@@ -19,7 +19,7 @@ from engine.executor.manual import ManualRefused
 from engine.executor.orders import LiveOrder
 from engine.live.commands.registry import Done, Pending, command, marked, part, runner_of
 from engine.live.engine import Engine
-from engine.live.proof import listen, unlisten
+from engine.live.proof import subscribe, unsubscribe
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.bot_runner import RETREAT_EVERY_NS, way_out
 from storage.commands import MarkKind, StandingMark
@@ -87,7 +87,7 @@ class Hand:
             runner, known.order.id, instrument, now_ns, cut, pending.done_or_failed
         )
         self._asked.append(asked)
-        listen(runner, f"order {asked.order}", asked.receive)
+        subscribe(runner, f"order {asked.order}", asked.receive)
         runner.settle(now_ns)
         return pending
 
@@ -99,7 +99,7 @@ class Hand:
             if said is None and known is not None:
                 continue
             self._asked.remove(asked)
-            unlisten(asked.runner, f"order {asked.order}")
+            unsubscribe(asked.runner, f"order {asked.order}")
             done, text = said or (False, f"order {asked.order} ended and is forgotten: see Orders")
             asked.told(done, text)
 

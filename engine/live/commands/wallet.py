@@ -28,7 +28,7 @@ from engine.errors import BadInput
 from engine.executor.wallet import WalletOperation
 from engine.live.commands.registry import Pending, command, part, runner_of
 from engine.live.engine import Engine
-from engine.live.proof import listen, unlisten
+from engine.live.proof import subscribe, unsubscribe
 from engine.runtime.account_runner import AccountRunner
 
 ANSWER_NS_MAX = 25 * 1_000_000_000
@@ -136,7 +136,7 @@ class Wallets:
         instrument = None if isinstance(asked, ApproveTrading) else asked.instrument
         request = WalletRequest(runner, asked, made, words, now_ns, told, instrument)
         self._asked.append(request)
-        listen(runner, f"operation {made}", request.receive)
+        subscribe(runner, f"operation {made}", request.receive)
         return pending
 
     def watch(self, now_ns: int) -> None:
@@ -147,7 +147,7 @@ class Wallets:
             if standing is not None and not late:
                 continue
             self._asked.remove(request)
-            unlisten(request.runner, f"operation {request.number}")
+            unsubscribe(request.runner, f"operation {request.number}")
             request.told(*_said(request, standing))
 
 

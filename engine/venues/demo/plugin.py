@@ -166,7 +166,7 @@ class DemoSource:
         self._services = services
         self._market = market
 
-    async def tell(self, recording: LiveRecording) -> None:
+    async def stream_to(self, recording: LiveRecording) -> None:
         """Let a recording receive the exchange until cancelled."""
         stream = MarketStream(self._services, lambda: [recording], kept=False)
         await stream.run(self._market)

@@ -58,15 +58,15 @@ def test_time_without_zone_or_sense_is_refused(text):
 def test_price_never_goes_back_in_time():
     counts = FeedCounts()
     latest = Latest(counts)
-    assert latest.tell("a", 1, 10)[0].exchange_ns == 10
-    assert latest.tell("a", 2, 9) == []
-    assert latest.tell("a", 3, 10)
+    assert latest.take("a", 1, 10)[0].exchange_ns == 10
+    assert latest.take("a", 2, 9) == []
+    assert latest.take("a", 3, 10)
     assert counts.out_of_order == 1
 
 
 def test_keys_are_bounded(monkeypatch):
     monkeypatch.setattr(prices, "KEYS_MAX", 1)
     latest = Latest(FeedCounts())
-    latest.tell("a", 1, 1)
+    latest.take("a", 1, 1)
     with pytest.raises(BadFrame, match="too many"):
-        latest.tell("b", 1, 1)
+        latest.take("b", 1, 1)

@@ -156,7 +156,7 @@ def test_a_tape_that_was_rotated_away_is_said_and_the_rest_shown(past: Config) -
 
 
 def test_a_hole_in_the_tape_is_refused(past: Config) -> None:
-    entries = list(read(past.tape_folder, tell=print))
+    entries = list(read(past.tape_folder, warn=print))
     third = len(entries) // 3
     for segment in segments(past.tape_folder):
         segment.unlink()  # where they end depends on how long a life took

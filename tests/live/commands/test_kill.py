@@ -42,7 +42,7 @@ class Shell:
         self.desk = AccountCore(
             cache=MarketCache(), executor=rig.executor, bots=(), decide=lambda _: None
         )
-        self.watching: Any = None
+        self.on_report: Any = None
         self.asked: list[Any] = []
 
     def unaskable(self) -> str:
@@ -125,7 +125,7 @@ def test_what_may_rest_at_a_closed_account_is_never_proven_gone(
     open_one = reborn(Rig(), listed=True)
     made, receipts = engine(open_one, accounts=closed(rig)), []
     kills = ScopedKills(made)
-    monkeypatch.setattr(ProofRun, "tell", lambda _, __, receipt: receipts.append(receipt))
+    monkeypatch.setattr(ProofRun, "report", lambda _, __, receipt: receipts.append(receipt))
     kills.kill(Kill(instrument=M1), "operator")
     kills.watch(21_000_000_000)
     kills.watch(60_000_000_000)

@@ -64,7 +64,7 @@ async def tested(setup: VenueSetup, test: SelfTesting) -> list[Finding]:
         venue = await opened(setup, test.account, test.credential, WallClock().now_ns)
     except PitbossError as error:
         fix = f"let the doctor look: `python -m engine unlock {test.account} --check`"
-        return [test.told(Finding("open", Grade.FAIL, str(error), fix))]
+        return [test.report(Finding("open", Grade.FAIL, str(error), fix))]
     try:
         return await _at(venue, setup, test)
     finally:
@@ -72,7 +72,7 @@ async def tested(setup: VenueSetup, test: SelfTesting) -> list[Finding]:
 
 
 async def _at(venue: PolymarketVenue, setup: VenueSetup, test: SelfTesting) -> list[Finding]:
-    testing, now_ns = SelfTest(venue, test.told), WallClock().now_ns()
+    testing, now_ns = SelfTest(venue, test.report), WallClock().now_ns()
     if test.left is not None:
         if not await testing.prove(Named(order=OrderId(1), identity=Identity(test.left))):
             return testing.findings
@@ -83,11 +83,11 @@ async def _at(venue: PolymarketVenue, setup: VenueSetup, test: SelfTesting) -> l
         await venue.list_market(place.instrument)
     except PitbossError as error:
         fix = "name a market by --market CONDITION"
-        told = test.told(Finding("market", Grade.FAIL, str(error), fix))
-        return [*testing.findings, told]
+        finding = test.report(Finding("market", Grade.FAIL, str(error), fix))
+        return [*testing.findings, finding]
     finally:
         await rest.close()
-    chosen = test.told(Finding("market", Grade.OK, _plan(place)))
+    chosen = test.report(Finding("market", Grade.OK, _plan(place)))
     if await testing.run(far_order(place, test.account, now_ns), test.keep):
         test.forget()
     return [chosen, *testing.findings]
@@ -100,12 +100,12 @@ def _plan(place: Place) -> str:
 
 
 class SelfTest:
-    """Tests one open account. `tell` receives each finding as it is made."""
+    """Tests one open account. `report` receives each finding as it is made."""
 
-    def __init__(self, venue: PolymarketVenue, tell: Callable[[Finding], object]) -> None:
+    def __init__(self, venue: PolymarketVenue, report: Callable[[Finding], object]) -> None:
         self.findings: list[Finding] = []
         self._venue = venue
-        self._tell = tell
+        self._report = report
         self._channel = _Channel(venue)
 
     @property
@@ -225,7 +225,7 @@ class SelfTest:
     def _told(self, name: str, grade: Grade, said: str, fix: str = "") -> None:
         found = Finding(name, grade, said, fix)
         self.findings.append(found)
-        self._tell(found)
+        self._report(found)
 
 
 class _Failed(Exception):

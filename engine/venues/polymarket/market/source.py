@@ -324,7 +324,7 @@ class PolymarketSource:
             rest=self._rest,
             counts=self.counts,
             now_ns=now_ns,
-            tell=hub.tell,
+            tell=hub.publish,
             tape=services.tape,
         )
         self.lines = ReferenceLines(
@@ -353,11 +353,11 @@ class PolymarketSource:
             self._found(listing)
         now_ns = self._services.clock.now_ns()
         for outcome in found.outcomes:
-            self._hub.tell([outcome], now_ns)
+            self._hub.publish([outcome], now_ns)
         for name, pays in found.rewards.items():
             if (market := self.channel.core.watched(name)) is not None:
                 market.instrument = replace(market.instrument, **pays)
-                self._hub.tell([InstrumentListed(instrument=market.instrument)], now_ns)
+                self._hub.publish([InstrumentListed(instrument=market.instrument)], now_ns)
 
     def _oracles(self, wanted: Routes) -> dict[str, None]:
         """Return whose prices prove strikes; nobody quotes by a reference, nothing to prove."""
@@ -373,10 +373,10 @@ class PolymarketSource:
         instrument, now_ns = listing.instrument, self._services.clock.now_ns()
         self._hub.place(instrument, listing.title, listing.slug)
         if listing.payout_yes_micro is not None:
-            self._hub.tell([InstrumentListed(instrument=instrument)], now_ns)
+            self._hub.publish([InstrumentListed(instrument=instrument)], now_ns)
             return
         self.channel.watch(listing)
-        self._hub.tell(self._strikes.watch(instrument, listing.resolution_source), now_ns)
+        self._hub.publish(self._strikes.watch(instrument, listing.resolution_source), now_ns)
 
     def watched(self) -> Iterable[InstrumentId]:
         return self.channel.watched
@@ -385,7 +385,7 @@ class PolymarketSource:
         self.channel.unwatch(name)
         self.discovery.forget(name)
 
-    def stands(self, name: InstrumentId) -> list[Event]:
+    def snapshot(self, name: InstrumentId) -> list[Event]:
         market = self.channel.core.watched(name)
         return market.told() if market is not None else []
 
@@ -406,7 +406,7 @@ class PolymarketSource:
             if isinstance(event, ReferencePriced):
                 self._hub.priced(event, now_ns)
                 if strikes := self._strikes.receive(event):
-                    self._hub.tell(strikes, now_ns)
+                    self._hub.publish(strikes, now_ns)
 
     # -- what a person must know -------------------------------------------------------------------
 

@@ -208,7 +208,7 @@ class ToySource:
     def __init__(self, services: Services) -> None:
         self._now_ns = services.clock.now_ns
 
-    async def tell(self, recording: LiveRecording) -> None:
+    async def stream_to(self, recording: LiveRecording) -> None:
         """Tell it once."""
         recording.market((InstrumentListed(instrument=MARBLE), BOOK), self._now_ns())
         await asyncio.Event().wait()
@@ -233,7 +233,7 @@ async def selftest(setup: VenueSetup, test: SelfTesting) -> list[Finding]:
     del setup
     listed = await ToyDoor(test.account).open_orders()
     grade = Grade.FAIL if listed.orders else Grade.OK
-    return [test.told(Finding("proof", grade, f"{len(listed.orders)} orders are open"))]
+    return [test.report(Finding("proof", grade, f"{len(listed.orders)} orders are open"))]
 
 
 PLUGIN = VenuePlugin(
