@@ -53,7 +53,7 @@ class PacedRunner(PaperRunner):
     def _arm_paper(self) -> None:
         """Do nothing: the pump knows when the venue is due."""
 
-    def _asked(self) -> None:
+    def _on_request(self) -> None:
         self.stirred()
 
     def tick(self) -> None:
@@ -77,7 +77,7 @@ class PacedRunner(PaperRunner):
 
     @property
     def asks(self) -> bool:
-        return self.restless or not self.still or self.door.asks
+        return self.restless or not self.still or self.door.has_requests
 
     def fire(self, now_ns: int) -> None:
         """Let the sender's time-outs and the timers happen that are due."""
@@ -283,7 +283,7 @@ class PacedPump:
             while not runner.still:
                 tries += 1
                 await self._let_work(tries)
-            asked = runner.door.take_asked()
+            asked = runner.door.take_requests()
             if not asked:
                 return
             for request in asked:

@@ -55,13 +55,13 @@ class PaperHolding:
         return not (self.settled or self.pending or self.reserved or self.covering)
 
 
-class Pocket:
-    """The purse and the holding one order works with, and the arithmetic between them."""
+class LegFunds:
+    """The wallet and the holding one order works with, and the arithmetic between them."""
 
-    __slots__ = ("_divisor", "_maker_fees", "_shorts", "holding", "instrument", "purse")
+    __slots__ = ("_divisor", "_maker_fees", "_shorts", "holding", "instrument", "wallet")
 
-    def __init__(self, instrument: Instrument, purse: Wallet, holding: PaperHolding) -> None:
-        self.purse = purse
+    def __init__(self, instrument: Instrument, wallet: Wallet, holding: PaperHolding) -> None:
+        self.wallet = wallet
         self.holding = holding
         self.relist(instrument)
 
@@ -98,14 +98,14 @@ class Pocket:
             if opening and not self._shorts:
                 return False
         if opening:
-            price, purse = order.price, self.purse
+            price, wallet = order.price, self.wallet
             cash = -(-price * opening // self._divisor)
             if self._maker_fees:
                 cash += self.maker_fee(side, price, opening)
-            if cash > purse.cash - purse.reserved - purse.blocked:
+            if cash > wallet.cash - wallet.reserved - wallet.blocked:
                 return False
             resting.cash_held = cash
-            purse.reserved += cash
+            wallet.reserved += cash
         if closing:
             self._tie(resting, closing)
         return True
@@ -143,7 +143,7 @@ class Pocket:
         return self.instrument.maker_fee_micro(price, size)
 
     def release(self, resting: QueuedOrder) -> None:
-        self.purse.reserved -= resting.cash_held
+        self.wallet.reserved -= resting.cash_held
         resting.cash_held = 0
         if resting.tokens_held:
             self._untie(resting, resting.tokens_held)
@@ -155,7 +155,7 @@ class Pocket:
         if size > tokens and opening > 0:
             cash = resting.cash_held * (size - tokens) // opening
             resting.cash_held -= cash
-            self.purse.reserved -= cash
+            self.wallet.reserved -= cash
         if tokens:
             self._untie(resting, tokens)
 
@@ -188,18 +188,18 @@ class Pocket:
         """
         if side is _SELL or self._shorts:
             return True
-        return self.purse.cash + money >= 0
+        return self.wallet.cash + money >= 0
 
     def fill(self, side: Side, size: int, money: int, *, at_once: bool) -> tuple[int, int]:
         """Book a fill: what leaves goes now, what comes is pending unless `at_once`.
 
         Return the (tokens, cash) that settlement still has to bring.
         """
-        purse, holding = self.purse, self.holding
+        wallet, holding = self.wallet, self.holding
         if self._shorts:
             self._back_short(side, size, money)
         if side is _BUY:
-            purse.cash += money
+            wallet.cash += money
             if at_once:
                 holding.settled += size
                 return 0, 0
@@ -207,9 +207,9 @@ class Pocket:
             return size, 0
         holding.settled -= size
         if at_once:
-            purse.cash += money
+            wallet.cash += money
             return 0, 0
-        purse.pending += money
+        wallet.pending += money
         return 0, money
 
     def _back_short(self, side: Side, size: int, money: int) -> None:
@@ -222,13 +222,13 @@ class Pocket:
         elif holding.settled < 0:
             covered = min(size, -holding.settled)
             holding.short_micro -= before * covered // -holding.settled
-        self.purse.blocked += 2 * (holding.short_micro - before)
+        self.wallet.blocked += 2 * (holding.short_micro - before)
 
     def settle(self, tokens: int, cash: int) -> None:
         self.holding.pending -= tokens
         self.holding.settled += tokens
-        self.purse.pending -= cash
-        self.purse.cash += cash
+        self.wallet.pending -= cash
+        self.wallet.cash += cash
 
     def redeem(self, payout_micro: int) -> tuple[int, int]:
         """Turn settled tokens into cash at what one of them pays, rounded down.
@@ -238,7 +238,7 @@ class Pocket:
         holding = self.holding
         tokens, holding.settled = holding.settled, 0
         amount = tokens * payout_micro // 10**self.instrument.size_decimals
-        self.purse.cash += amount
+        self.wallet.cash += amount
         return tokens, amount
 
 

@@ -61,9 +61,10 @@ from engine.domain.instruments import AccountId, InstrumentId, Kind, Leg
 from engine.domain.orders import CancelReason, Order, OrderId, OrderState, OrderType, RejectReason
 from engine.errors import BrokenInvariant
 from engine.gateway.door import Prepared, Reply, Request, VenueOutput
-from engine.venues.paper import matching, rules
+from engine.venues.paper import matching as answers
+from engine.venues.paper import rules
 from engine.venues.paper.account import Wallet
-from engine.venues.paper.market import Owned, PaperMarket, brought_back
+from engine.venues.paper.market import Owned, PaperMarket, restored_market
 from engine.venues.paper.matching import Matching, PaperAgenda, PaperDue
 from engine.venues.paper.queue import QueuedOrder, queued
 from engine.venues.paper.rules import Refusal
@@ -77,67 +78,67 @@ _OPEN, _PARTIAL = OrderState.OPEN, OrderState.PARTIAL
 
 
 class PaperOrderEntry:
-    """The way into the floor. Each method returns the events it caused, in order."""
+    """The way into the matching. Each method returns the events it caused, in order."""
 
-    def __init__(self, floor: Matching, settings: PaperSettings, agenda: PaperAgenda) -> None:
-        self._floor = floor
+    def __init__(self, matching: Matching, settings: PaperSettings, agenda: PaperAgenda) -> None:
+        self._matching = matching
         self._agenda = agenda
         self._taker_delay_ns = settings.taker_delay_ms * NS_PER_MS
         self._gtd_early_ns = settings.gtd_early_ms * NS_PER_MS
 
     def place(self, order: Order, now_ns: int) -> list[VenueEvent]:
-        floor = self._floor
-        market = floor.markets.get(order.instrument)
+        matching = self._matching
+        market = matching.markets.get(order.instrument)
         if market is None:
             return self._reject(order, (RejectReason.OTHER, rules.NO_ORDERBOOK))
         if market.closed or not market.ready or rules.refuse(order, market.instrument):
             return self._reject(order, self._refusal(market, order))
         resting = queued(order, market.instrument)
         takes = market.crosses(resting)
-        if takes or order.type is _GTD or floor.knows(order.id):
+        if takes or order.type is _GTD or matching.knows(order.id):
             refusal = self._refuse_now(market, resting, now_ns, takes=takes)
             if refusal is not None:
                 return self._reject(order, refusal)
         if not takes:
             if order.type not in _LASTING:
                 return self._reject(order, _killed(order))
-            if not market.pockets[order.leg].try_hold(resting):
+            if not market.funds[order.leg].try_hold(resting):
                 return self._reject(order, _no_funds(market, resting, []))
             self._rest(market, resting)
-            return [OrderAccepted(account=floor.account, order=order.id)]
+            return [OrderAccepted(account=matching.account, order=order.id)]
         delay_ns = market.instrument.taker_delay_ns + self._taker_delay_ns
         if not delay_ns:
             return self._take(market, resting, now_ns)
-        if not market.pockets[order.leg].try_hold(resting):
+        if not market.funds[order.leg].try_hold(resting):
             return self._reject(order, _no_funds(market, resting, []))
         resting.state = OrderState.DELAYED
-        floor.open[order.id] = resting
+        matching.open[order.id] = resting
         self._agenda.push(now_ns + delay_ns, PaperDue.MATCHES, resting)
-        return [OrderDelayed(account=floor.account, order=order.id)]
+        return [OrderDelayed(account=matching.account, order=order.id)]
 
     def match_delayed(self, resting: QueuedOrder, now_ns: int) -> list[VenueEvent]:
         """Match an order whose delay is over against the book of this moment.
 
         If nothing is left to take, a GTC or GTD rests (the venue's `unmatched`), others are killed.
         """
-        floor, order = self._floor, resting.order
+        matching, order = self._matching, resting.order
         if resting.state is not OrderState.DELAYED:
             return []
-        market = floor.markets[order.instrument]
-        market.pockets[order.leg].release(resting)
-        del floor.open[order.id]
+        market = matching.markets[order.instrument]
+        market.funds[order.leg].release(resting)
+        del matching.open[order.id]
         if resting.ends_ns is not None and resting.ends_ns <= now_ns:
-            floor.finish(resting, OrderState.EXPIRED)
-            return [OrderExpired(account=floor.account, order=order.id)]
+            matching.finish(resting, OrderState.EXPIRED)
+            return [OrderExpired(account=matching.account, order=order.id)]
         return self._take(market, resting, now_ns)
 
     def expire(self, resting: QueuedOrder) -> list[VenueEvent]:
         """End a GTD order at its time, where it still lives."""
-        floor, order = self._floor, resting.order
-        if floor.open.get(order.id) is not resting:
+        matching, order = self._matching, resting.order
+        if matching.open.get(order.id) is not resting:
             return []
-        floor.finish(resting, OrderState.EXPIRED)
-        return [OrderExpired(account=floor.account, order=order.id)]
+        matching.finish(resting, OrderState.EXPIRED)
+        return [OrderExpired(account=matching.account, order=order.id)]
 
     # -- refusals ----------------------------------------------------------------------------------
 
@@ -145,7 +146,7 @@ class PaperOrderEntry:
         reason, text = refusal
         return [
             OrderRejected(
-                account=self._floor.account, order=order.id, reason=reason, venue_text=text
+                account=self._matching.account, order=order.id, reason=reason, venue_text=text
             )
         ]
 
@@ -155,7 +156,7 @@ class PaperOrderEntry:
         if not market.ready:
             return RejectReason.OTHER, rules.NOT_READY
         reason = rules.refuse(order, market.instrument) or RejectReason.OTHER
-        identity = self._floor.identity(order.id)
+        identity = self._matching.identity(order.id)
         return reason, rules.text_of(reason, order, identity, market.instrument)
 
     def _refuse_now(
@@ -174,8 +175,8 @@ class PaperOrderEntry:
             resting.ends_ns = order.expires_ns - early_ns
             if resting.ends_ns <= now_ns:
                 return RejectReason.EXPIRY, rules.BAD_EXPIRATION
-        if self._floor.knows(order.id):
-            return rules.duplicate(self._floor.identity(order.id))
+        if self._matching.knows(order.id):
+            return rules.duplicate(self._matching.identity(order.id))
         if takes and order.post_only:
             if not _covered(market, resting, []):
                 return _no_funds(market, resting, [])
@@ -186,7 +187,7 @@ class PaperOrderEntry:
 
     def _take(self, market: PaperMarket, resting: QueuedOrder, now_ns: int) -> list[VenueEvent]:
         """Match against displayed size less what we took; what is left rests or is killed."""
-        floor, order, instrument = self._floor, resting.order, market.instrument
+        matching, order, instrument = self._matching, resting.order, market.instrument
         plan = market.takeable(resting)
         missing = resting.remaining - sum(size for _, size in plan)
         if (missing and order.type is OrderType.FOK) or (not plan and order.type is OrderType.FAK):
@@ -195,12 +196,12 @@ class PaperOrderEntry:
         taking = [(instrument.one - at if mirrored else at, size) for at, size in plan]
         if not _covered(market, resting, taking):
             return self._reject(order, _no_funds(market, resting, taking))
-        events: list[VenueEvent] = [OrderAccepted(account=floor.account, order=order.id)]
-        floor.open[order.id] = resting
+        events: list[VenueEvent] = [OrderAccepted(account=matching.account, order=order.id)]
+        matching.open[order.id] = resting
         for (at, size), (price, _) in zip(plan, taking, strict=True):
             market.take(resting, at, size)
             events.append(
-                floor.fill(
+                matching.fill(
                     resting,
                     now_ns,
                     price=price,
@@ -211,19 +212,19 @@ class PaperOrderEntry:
                 )
             )
         if not resting.remaining:
-            floor.finish(resting, OrderState.FILLED)
+            matching.finish(resting, OrderState.FILLED)
         elif order.type in _LASTING:
-            if not market.pockets[order.leg].try_hold(resting):
+            if not market.funds[order.leg].try_hold(resting):
                 raise BrokenInvariant(f"order {order.id} was covered, and its rest is not")
             self._rest(market, resting)
         else:
-            events.append(floor.cancel(resting, CancelReason.KILLED_REST))
+            events.append(matching.cancel(resting, CancelReason.KILLED_REST))
         return events
 
     def _rest(self, market: PaperMarket, resting: QueuedOrder) -> None:
         order = resting.order
         resting.state = _OPEN if resting.remaining == order.size else _PARTIAL
-        self._floor.open[order.id] = resting
+        self._matching.open[order.id] = resting
         market.enqueue(resting)
         if resting.ends_ns is not None:
             self._agenda.push(resting.ends_ns, PaperDue.EXPIRES, resting)
@@ -236,18 +237,18 @@ def _killed(order: Order) -> Refusal:
 
 def _covered(market: PaperMarket, resting: QueuedOrder, taking: list[tuple[int, int]]) -> bool:
     """Say whether cash or tokens cover the order, with what it would take at once."""
-    pocket = market.pockets[resting.order.leg]
-    need = pocket.need(resting, taking)
-    return need is not None and need <= pocket.purse.free
+    funds = market.funds[resting.order.leg]
+    need = funds.need(resting, taking)
+    return need is not None and need <= funds.wallet.free
 
 
 def _no_funds(market: PaperMarket, resting: QueuedOrder, taking: list[tuple[int, int]]) -> Refusal:
-    pocket = market.pockets[resting.order.leg]
-    need = pocket.need(resting, taking)
+    funds = market.funds[resting.order.leg]
+    need = funds.need(resting, taking)
     if need is None:
-        held = pocket.holding
+        held = funds.holding
         return rules.no_tokens(held.settled, held.reserved, resting.order.size)
-    return rules.no_cash(pocket.purse, need)
+    return rules.no_cash(funds.wallet, need)
 
 
 # -- Requests that reached the venue: what each of them does there, and what it answers ------------
@@ -263,8 +264,8 @@ THROTTLE_NS = 1_000_000_000
 class Requests:
     """Answers one effect at the venue, at its moment."""
 
-    def __init__(self, floor: Matching, entry: PaperOrderEntry) -> None:
-        self._floor = floor
+    def __init__(self, matching: Matching, entry: PaperOrderEntry) -> None:
+        self._matching = matching
         self._entry = entry
 
     def answer(self, request: Request, now_ns: int) -> Reply:
@@ -272,12 +273,12 @@ class Requests:
 
         Raises BrokenInvariant for what is no request, or is of another account.
         """
-        effect, floor = request.effect, self._floor
+        effect, matching = request.effect, self._matching
         if isinstance(effect, PlaceOrder):
             order = effect.order
-            if order.account != floor.account:
+            if order.account != matching.account:
                 self._check(order.account)
-            if len(floor.open) >= ORDERS_OPEN_MAX:
+            if len(matching.open) >= ORDERS_OPEN_MAX:
                 return Reply(number=request.number, retry_after_ns=THROTTLE_NS)
             events = self._entry.place(order, now_ns)
         elif isinstance(effect, CancelOrders):
@@ -299,7 +300,7 @@ class Requests:
         | RaiseAlert,
         now_ns: int,
     ) -> list[VenueEvent]:
-        floor = self._floor
+        matching = self._matching
         if isinstance(effect, SetTimer | KeepBudget | KeepStart | OrderChanged | RaiseAlert):
             raise BrokenInvariant(f"{type(effect).__name__} is not a request to a venue")
         self._check(effect.account)
@@ -307,22 +308,22 @@ class Requests:
             case CancelAll():
                 return self._cancel_all(effect)
             case QueryOrder():
-                return [matching.order_answer(floor, effect.order)]
+                return [answers.order_answer(matching, effect.order)]
             case QueryOpenOrders():
-                return [matching.open_orders_answer(floor)]
+                return [answers.open_orders_answer(matching)]
             case QueryFills():
-                return [matching.fills_answer(floor, effect.since_ns)]
+                return [answers.fills_answer(matching, effect.since_ns)]
             case QueryBalances():
-                return matching.balances_answer(floor)
+                return answers.balances_answer(matching)
             case QueryRedemptions():
-                return [matching.redemptions_answer(floor, effect.since_ns)]
+                return [answers.redemptions_answer(matching, effect.since_ns)]
             case QueryOperation():  # what arrives is done and answered at once
                 return [OperationNotFound(account=effect.account, operation=effect.operation)]
             case _:
-                return floor.operate(effect, now_ns)
+                return matching.operate(effect, now_ns)
 
     def _check(self, account: AccountId) -> None:
-        own = self._floor.account
+        own = self._matching.account
         if account != own:
             raise BrokenInvariant(f"a request of {account} reached the paper venue of {own}")
 
@@ -331,24 +332,24 @@ class Requests:
 
         An order that has not arrived yet is unknown: its place may still become live afterwards.
         """
-        floor = self._floor
-        resting = floor.open.get(order)
+        matching = self._matching
+        resting = matching.open.get(order)
         if resting is not None and resting.state is not _DELAYED:
-            return floor.cancel(resting, _ASKED)
+            return matching.cancel(resting, _ASKED)
         if resting is not None:
             text = rules.CANCEL_DELAYED
-        elif order in floor.ended and floor.ended[order].state is OrderState.FILLED:
+        elif order in matching.ended and matching.ended[order].state is OrderState.FILLED:
             text = rules.CANCEL_MATCHED
         else:
             text = rules.CANCEL_NOT_FOUND
-        return CancelRefused(account=floor.account, order=order, venue_text=text)
+        return CancelRefused(account=matching.account, order=order, venue_text=text)
 
     def _cancel_all(self, effect: CancelAll) -> list[VenueEvent]:
         """Cancel what is open in scope; held marketable orders are refused, one event each."""
         scope = effect.scope
         return [
             self._cancel(resting.order.id)
-            for resting in list(self._floor.open.values())
+            for resting in list(self._matching.open.values())
             if scope.instrument in (None, resting.order.instrument)
             and scope.bot in (None, resting.order.bot)
         ]
@@ -375,14 +376,14 @@ class PaperVenue:
         self._percent = settings.ahead_percent
         self._agenda = PaperAgenda()
         self._keeps_books = book_of is None
-        self._floor = Matching(account, settings, self._agenda, book_of or (lambda _: None))
-        self._entry = PaperOrderEntry(self._floor, settings, self._agenda)
-        self._requests = Requests(self._floor, self._entry)
+        self._matching = Matching(account, settings, self._agenda, book_of or (lambda _: None))
+        self._entry = PaperOrderEntry(self._matching, settings, self._agenda)
+        self._requests = Requests(self._matching, self._entry)
         self._place_ns = settings.order_latency_ms * NS_PER_MS
         self._cancel_ns = settings.cancel_latency_ms * NS_PER_MS
         self._feed_ns = settings.feed_latency_ms * NS_PER_MS
         self._out: list[VenueOutput] = []
-        self._markets = self._floor.markets
+        self._markets = self._matching.markets
         self._receives: dict[type[Event], Callable[[Any, int], None]] = {
             BookChanged: self.changed,
             BookReplaced: self._replaced,
@@ -393,12 +394,12 @@ class PaperVenue:
             BookDistrusted: self._distrusted,
             FeedLost: self._feed_lost,
         }
-        self._happens: dict[PaperDue, Callable[[Any, int], None]] = {
+        self._handlers: dict[PaperDue, Callable[[Any, int], None]] = {
             PaperDue.ARRIVES: self._arrive,
-            PaperDue.MATCHES: lambda resting, now: self._tell(
+            PaperDue.MATCHES: lambda resting, now: self._report(
                 self._entry.match_delayed(resting, now), now
             ),
-            PaperDue.EXPIRES: lambda resting, now: self._tell(self._entry.expire(resting), now),
+            PaperDue.EXPIRES: lambda resting, now: self._report(self._entry.expire(resting), now),
             PaperDue.SETTLES: self._settle,
             PaperDue.DELIVERS: lambda output, _: self._out.append(output),
         }
@@ -410,7 +411,7 @@ class PaperVenue:
 
     def prepare(self, order: Order) -> Prepared:
         """Name: the identity is a function of account and order id alone; no bytes travel."""
-        return Prepared(order=order, identity=self._floor.identity(order.id), payload=b"")
+        return Prepared(order=order, identity=self._matching.identity(order.id), payload=b"")
 
     def request(self, request: Request, now_ns: int) -> list[VenueOutput]:
         """Take a request; its `Reply` comes when it reached the venue and the answer reached us."""
@@ -473,54 +474,53 @@ class PaperVenue:
         how many names of fills are taken. Raises BadInput for a short, whose backing the books do
         not tell.
         """
-        floor = self._floor
-        if self._markets or floor.fill_count or self._agenda.heap:
+        matching = self._matching
+        if self._markets or matching.fill_count or self._agenda.heap:
             raise BrokenInvariant("a paper venue is resumed before it is used")
-        floor.purses = {currency: Wallet(micro) for currency, micro in cash.items()}
+        matching.wallets = {currency: Wallet(micro) for currency, micro in cash.items()}
         for one in owned:
-            purse = floor.purses[one.instrument.currency]
-            floor.markets[one.instrument.id] = brought_back(one, purse)
-        floor.fill_count = fill_count
+            wallet = matching.wallets[one.instrument.currency]
+            matching.markets[one.instrument.id] = restored_market(one, wallet)
+        matching.fill_count = fill_count
         cancelled: list[VenueEvent] = []
         for order, remaining in sorted(open_orders, key=lambda known: known[0].id):
-            resting = queued(order, floor.markets[order.instrument].instrument)
+            resting = queued(order, matching.markets[order.instrument].instrument)
             resting.remaining, resting.state = remaining, _OPEN
-            floor.open[order.id] = resting
-            cancelled.append(floor.cancel(resting, CancelReason.SESSION_LOST))
+            matching.open[order.id] = resting
+            cancelled.append(matching.cancel(resting, CancelReason.SESSION_LOST))
         return cancelled
 
     # -- time --------------------------------------------------------------------------------------
 
     def _run(self, now_ns: int) -> None:
         """Let everything due at or before `now_ns` happen, each at its own moment."""
-        agenda, happens = self._agenda, self._happens
+        agenda, handlers = self._agenda, self._handlers
         while agenda.heap and agenda.heap[0][0] <= now_ns:
             at_ns, _, due, what = agenda.pop()
-            happens[due](what, at_ns)
+            handlers[due](what, at_ns)
 
     def _take_out(self) -> list[VenueOutput]:
-        out = self._out
-        self._out = []
+        out, self._out = self._out, []
         return out
 
-    def _hand_out(self, output: VenueOutput, now_ns: int) -> None:
+    def _deliver(self, output: VenueOutput, now_ns: int) -> None:
         """Report something now, or after the feed latency."""
         if self._feed_ns:
             self._agenda.push(now_ns + self._feed_ns, PaperDue.DELIVERS, output)
         else:
             self._out.append(output)
 
-    def _tell(self, events: list[VenueEvent], now_ns: int) -> None:
+    def _report(self, events: list[VenueEvent], now_ns: int) -> None:
         for event in events:
-            self._hand_out(event, now_ns)
+            self._deliver(event, now_ns)
 
     def _settle(self, fill: FillId, now_ns: int) -> None:
-        self._hand_out(self._floor.settle(fill), now_ns)
+        self._deliver(self._matching.settle(fill), now_ns)
 
     # -- requests ----------------------------------------------------------------------------------
 
     def _arrive(self, request: Request, now_ns: int) -> None:
-        self._hand_out(self._requests.answer(request, now_ns), now_ns)
+        self._deliver(self._requests.answer(request, now_ns), now_ns)
 
     # -- the feed ----------------------------------------------------------------------------------
 
@@ -534,20 +534,20 @@ class PaperVenue:
     def _printed(self, event: TradePrinted, now_ns: int) -> None:
         market = self._markets.get(event.instrument)
         if market is not None and not market.closed:
-            self._tell(self._floor.printed(market, event, now_ns), now_ns)
+            self._report(self._matching.printed(market, event, now_ns), now_ns)
 
     def _listed(self, event: InstrumentListed, now_ns: int) -> None:
-        self._tell(self._floor.listed(event.instrument), now_ns)
+        self._report(self._matching.listed(event.instrument), now_ns)
 
     def _closed(self, event: InstrumentClosed, now_ns: int) -> None:
         market = self._markets.get(event.instrument)
         if market is not None:
-            self._tell(self._floor.closed(market), now_ns)
+            self._report(self._matching.closed(market), now_ns)
 
     def _resolved(self, event: InstrumentResolved, now_ns: int) -> None:
         market = self._markets.get(event.instrument)
         if market is not None:
-            self._tell(self._floor.resolved(market, event.payout_yes_micro), now_ns)
+            self._report(self._matching.resolved(market, event.payout_yes_micro), now_ns)
 
     def _distrusted(self, event: BookDistrusted, _: int) -> None:
         """Refuse new orders until the next snapshot: a torn book shows no size one could take."""

@@ -19,36 +19,36 @@ from engine.runtime.venue_plugin import PaperGateway
 
 
 class PaperDoor(EffectDoor):
-    """The door of a paper venue. Whoever turns the venue calls `take_asked` and `answer`."""
+    """The door of a paper venue. Whoever turns the venue calls `take_requests` and `answer`."""
 
     def __init__(self, paper: VenueCore, gateway: PaperGateway) -> None:
         super().__init__(paper.account())
         self._paper = paper
         self._gateway = gateway
-        self._asked: list[Request] = []
+        self._requests: list[Request] = []
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         self._positions: PositionsListed | None = None
         self._on_request: Callable[[], object] | None = None
 
     # -- whoever turns the venue -------------------------------------------------------------------
 
-    def on_request(self, told: Callable[[], object]) -> None:
-        """Have `told` called whenever something is asked."""
-        self._on_request = told
+    def on_request(self, callback: Callable[[], object]) -> None:
+        """Have `callback` called whenever something is asked."""
+        self._on_request = callback
 
     @property
     def waiting(self) -> int:
         return len(self._waiting)
 
     @property
-    def asks(self) -> bool:
+    def has_requests(self) -> bool:
         """True where something was asked that nobody has taken yet."""
-        return bool(self._asked)
+        return bool(self._requests)
 
-    def take_asked(self) -> list[Request]:
+    def take_requests(self) -> list[Request]:
         """Hand out, once, what was asked, in the order it left the gateway."""
-        asked, self._asked = self._asked, []
-        return sorted(asked, key=lambda request: request.number)
+        requests, self._requests = self._requests, []
+        return sorted(requests, key=lambda request: request.number)
 
     def answer(self, reply: Reply) -> None:
         """Answer a request; one that is not waited for any more is let go."""
@@ -60,7 +60,7 @@ class PaperDoor(EffectDoor):
         request = self._gateway.claim(effect)
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting[request.number] = future
-        self._asked.append(request)
+        self._requests.append(request)
         if self._on_request is not None:
             self._on_request()
         try:

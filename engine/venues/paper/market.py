@@ -9,7 +9,7 @@ from engine.domain.books import Book
 from engine.domain.events import BookChanged, TradePrinted
 from engine.domain.instruments import Instrument, Kind, Leg, Side
 from engine.errors import BadInput
-from engine.venues.paper.account import PaperHolding, Pocket, Wallet
+from engine.venues.paper.account import LegFunds, PaperHolding, Wallet
 from engine.venues.paper.queue import OwnLevel, QueuedOrder
 
 _BUY, _SELL = Side.BUY, Side.SELL
@@ -29,19 +29,19 @@ class PaperMarket:
         "bids",
         "book",
         "closed",
+        "funds",
         "instrument",
         "payout_yes_micro",
-        "pockets",
         "snapshot",
         "taken_asks",
         "taken_bids",
         "torn",
     )
 
-    def __init__(self, instrument: Instrument, purse: Wallet, book: Book | None = None) -> None:
+    def __init__(self, instrument: Instrument, wallet: Wallet, book: Book | None = None) -> None:
         self.instrument = instrument
         legs = (Leg.YES, Leg.NO) if instrument.kind is Kind.BINARY else (Leg.BASE,)
-        self.pockets = {leg: Pocket(instrument, purse, PaperHolding()) for leg in legs}
+        self.funds = {leg: LegFunds(instrument, wallet, PaperHolding()) for leg in legs}
         self.book = Book() if book is None else book
         self.bids: dict[int, OwnLevel] = {}
         self.asks: dict[int, OwnLevel] = {}
@@ -55,15 +55,15 @@ class PaperMarket:
     def relist(self, instrument: Instrument) -> None:
         """Take new metadata (tick, fees); units and currency never change."""
         self.instrument = instrument
-        for pocket in self.pockets.values():
-            pocket.relist(instrument)
+        for funds in self.funds.values():
+            funds.relist(instrument)
 
     @property
     def idle(self) -> bool:
         """True where trading is over, nothing is open and nothing is held."""
         if not self.closed or self.bids or self.asks:
             return False
-        return all(pocket.holding.empty for pocket in self.pockets.values())
+        return all(funds.holding.empty for funds in self.funds.values())
 
     @property
     def ready(self) -> bool:
@@ -80,13 +80,13 @@ class PaperMarket:
 
     def convert(self, size: int) -> bool:
         """Split cash into `size` pairs, or merge −`size` pairs. False = not enough is free."""
-        purse = self.pockets[Leg.YES].purse
-        holdings = [pocket.holding for pocket in self.pockets.values()]
-        if self.payout_yes_micro is not None or purse.free < self.pairs_micro(size):
+        wallet = self.funds[Leg.YES].wallet
+        holdings = [funds.holding for funds in self.funds.values()]
+        if self.payout_yes_micro is not None or wallet.free < self.pairs_micro(size):
             return False
         if any(held.settled - held.reserved + size < 0 for held in holdings):
             return False
-        purse.cash += self.pairs_micro(-size) if size < 0 else -self.pairs_micro(size)
+        wallet.cash += self.pairs_micro(-size) if size < 0 else -self.pairs_micro(size)
         for held in holdings:
             held.settled += size
         return True
@@ -229,16 +229,16 @@ class Owned(NamedTuple):
     """By leg; what is not a binary counts as YES."""
 
 
-def brought_back(one: Owned, purse: Wallet) -> PaperMarket:
+def restored_market(one: Owned, wallet: Wallet) -> PaperMarket:
     """Return a market with what is owned there. Raises BadInput for a short."""
     if min(one.tokens.values(), default=0) < 0:
         raise BadInput(
             f"{one.instrument.id}: a short cannot be brought back by a paper account; close it by "
             "an account of its own"
         )
-    market = PaperMarket(one.instrument, purse)
+    market = PaperMarket(one.instrument, wallet)
     market.payout_yes_micro = one.payout_yes_micro
     market.closed = one.payout_yes_micro is not None
-    for leg, pocket in market.pockets.items():
-        pocket.holding.settled = one.tokens[Leg.YES if leg is Leg.BASE else leg]
+    for leg, funds in market.funds.items():
+        funds.holding.settled = one.tokens[Leg.YES if leg is Leg.BASE else leg]
     return market

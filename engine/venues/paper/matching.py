@@ -1,4 +1,4 @@
-"""The floor of the paper venue: open orders, fills, settlement, markets that open and close.
+"""The matching of the paper venue: open orders, fills, settlement, markets that open and close.
 
 Every method happens *now* at the venue and returns the events it caused, in order. The caller
 (`core`) decides when a request arrives and when its events are received.
@@ -54,7 +54,7 @@ from engine.domain.instruments import AccountId, Instrument, InstrumentId, Kind,
 from engine.domain.orders import CancelReason, Identity, Order, OrderId, OrderState
 from engine.errors import BrokenInvariant
 from engine.venues.paper import rules
-from engine.venues.paper.account import Pocket, Wallet, payout_of
+from engine.venues.paper.account import LegFunds, Wallet, payout_of
 from engine.venues.paper.market import PaperMarket
 from engine.venues.paper.queue import QueuedOrder, all_reached, allot, overtaken
 from engine.venues.paper.settings import NS_PER_MS, FillModel, PaperSettings
@@ -117,7 +117,7 @@ class PaperAgenda:
         return heapq.heappop(self.heap)
 
 
-# -- The floor of the paper venue: open orders, fills, settlement, markets that open and close -----
+# -- The matching of the paper venue: open orders, fills, settlement, markets that open and close --
 
 _BUY, _BINARY = Side.BUY, Kind.BINARY
 _PARTIAL, _FILLED, _CANCELLED = OrderState.PARTIAL, OrderState.FILLED, OrderState.CANCELLED
@@ -148,7 +148,7 @@ class Matching:
         self._settle_ns = settings.settle_delay_ms * NS_PER_MS
         self._agenda = agenda
         self.markets: dict[InstrumentId, PaperMarket] = {}
-        self.purses = {name: Wallet(cash) for name, cash in settings.starting_micro().items()}
+        self.wallets = {name: Wallet(cash) for name, cash in settings.starting_micro().items()}
         self.open: dict[OrderId, QueuedOrder] = {}
         self.ended: dict[OrderId, QueuedOrder] = {}
         self.forgotten_max = 0
@@ -165,8 +165,8 @@ class Matching:
         """Return the venue's name of an order: f(account, id), nothing else."""
         return Identity(f"paper-{self.account}-{order}")
 
-    def pocket(self, order: Order) -> Pocket:
-        return self.markets[order.instrument].pockets[order.leg]
+    def funds(self, order: Order) -> LegFunds:
+        return self.markets[order.instrument].funds[order.leg]
 
     # -- fills -------------------------------------------------------------------------------------
 
@@ -219,12 +219,12 @@ class Matching:
         events: list[VenueEvent] = []
         for resting, size in fills:
             order = resting.order
-            pocket = market.pockets[order.leg]
+            funds = market.funds[order.leg]
             fee = market.instrument.maker_fee_micro(order.price, size)
-            if not pocket.affords(order.side, pocket.money(order.side, order.price, size, fee)):
+            if not funds.affords(order.side, funds.money(order.side, order.price, size, fee)):
                 events.append(self.cancel(resting, CancelReason.NO_FUNDS, rules.NO_BALANCE_LEFT))
                 continue
-            pocket.use(resting, size)
+            funds.use(resting, size)
             events.append(
                 self.fill(
                     resting,
@@ -256,12 +256,12 @@ class Matching:
         """Book one fill at a price of the order's leg; holds were released before."""
         order = resting.order
         market = self.markets[order.instrument]
-        pocket = market.pockets[order.leg]
+        funds = market.funds[order.leg]
         if size <= 0 or size > resting.remaining:
             raise BrokenInvariant(f"fill of {size} on {resting.remaining} open of order {order.id}")
         at_once = not self._settle_ns or market.instrument.kind is not _BINARY
-        money = pocket.money(order.side, price, size, fee_micro)
-        tokens, cash = pocket.fill(order.side, size, money, at_once=at_once)
+        money = funds.money(order.side, price, size, fee_micro)
+        tokens, cash = funds.fill(order.side, size, money, at_once=at_once)
         resting.remaining -= size
         self.fill_count += 1
         event = OrderFilled(
@@ -293,8 +293,8 @@ class Matching:
 
     def settle(self, fill: FillId) -> FillSettled:
         pending = self.unsettled.pop(fill)
-        pocket = self.markets[pending.instrument].pockets[pending.leg]
-        pocket.settle(pending.tokens, pending.cash_micro)
+        funds = self.markets[pending.instrument].funds[pending.leg]
+        funds.settle(pending.tokens, pending.cash_micro)
         return FillSettled(account=self.account, fill=fill)
 
     # -- ends --------------------------------------------------------------------------------------
@@ -304,7 +304,7 @@ class Matching:
         order = resting.order
         number, market = order.id, self.markets[order.instrument]
         market.dequeue(resting)
-        market.pockets[order.leg].release(resting)
+        market.funds[order.leg].release(resting)
         resting.state = state
         self.open.pop(number, None)
         self.ended[number] = resting
@@ -335,9 +335,9 @@ class Matching:
         if market is None:
             if len(self.markets) >= MARKETS_MAX:
                 self._forget_one()
-            purse = self.purses.setdefault(instrument.currency, Wallet())
+            wallet = self.wallets.setdefault(instrument.currency, Wallet())
             book = self._book_of(instrument.id)
-            self.markets[instrument.id] = PaperMarket(instrument, purse, book)
+            self.markets[instrument.id] = PaperMarket(instrument, wallet, book)
             return []
         market.relist(instrument)
         return [
@@ -411,8 +411,8 @@ class Matching:
         if market is None or payout is None or market.instrument.kind is not Kind.BINARY:
             failed = OperationState.FAILED
             return [msgspec.structs.replace(moved, state=failed, reason=rules.NOT_RESOLVED)]
-        yes, paid_yes = market.pockets[Leg.YES].redeem(payout_of(Leg.YES, payout))
-        no, paid_no = market.pockets[Leg.NO].redeem(payout_of(Leg.NO, payout))
+        yes, paid_yes = market.funds[Leg.YES].redeem(payout_of(Leg.YES, payout))
+        no, paid_no = market.funds[Leg.NO].redeem(payout_of(Leg.NO, payout))
         if not (yes or no):
             return [moved]
         redeemed = TokensRedeemed(
@@ -434,76 +434,76 @@ class Matching:
 _CONFIRMED = FillState.CONFIRMED
 
 
-def order_answer(floor: Matching, asked: OrderId) -> OrderReported | OrderNotFound:
+def order_answer(matching: Matching, asked: OrderId) -> OrderReported | OrderNotFound:
     """Report an order that lives or lived; a rejected or unarrived one is not found."""
-    resting = floor.open.get(asked) or floor.ended.get(asked)
+    resting = matching.open.get(asked) or matching.ended.get(asked)
     if resting is None:
-        return OrderNotFound(account=floor.account, order=asked)
-    return OrderReported(account=floor.account, report=_report(floor, resting))
+        return OrderNotFound(account=matching.account, order=asked)
+    return OrderReported(account=matching.account, report=_report(matching, resting))
 
 
-def open_orders_answer(floor: Matching) -> OpenOrdersListed:
+def open_orders_answer(matching: Matching) -> OpenOrdersListed:
     """List everything that lives, held marketable orders included, by id."""
-    reports = tuple(_report(floor, floor.open[order]) for order in sorted(floor.open))
-    return OpenOrdersListed(account=floor.account, orders=reports)
+    reports = tuple(_report(matching, matching.open[order]) for order in sorted(matching.open))
+    return OpenOrdersListed(account=matching.account, orders=reports)
 
 
-def fills_answer(floor: Matching, since_ns: int) -> FillsListed | QueryFailed:
+def fills_answer(matching: Matching, since_ns: int) -> FillsListed | QueryFailed:
     """List the fills matched at or after a time, each with its present state.
 
     Where some of them are no longer kept, the question fails: a part is not an answer (law Q).
     """
-    if since_ns <= floor.fills_dropped_ns:
+    if since_ns <= matching.fills_dropped_ns:
         return QueryFailed(
-            account=floor.account,
+            account=matching.account,
             question=QueryFills.__name__,
             order=None,
-            reason=f"fills up to {floor.fills_dropped_ns} ns are no longer kept",
+            reason=f"fills up to {matching.fills_dropped_ns} ns are no longer kept",
         )
     found = []
-    for record in reversed(floor.fills):
+    for record in reversed(matching.fills):
         if record.at_ns < since_ns:
             break
         event = record.event
-        if event.state is not _CONFIRMED and event.fill not in floor.unsettled:
+        if event.state is not _CONFIRMED and event.fill not in matching.unsettled:
             event = msgspec.structs.replace(event, state=_CONFIRMED)
         found.append(event)
-    return FillsListed(account=floor.account, since_ns=since_ns, fills=tuple(reversed(found)))
+    return FillsListed(account=matching.account, since_ns=since_ns, fills=tuple(reversed(found)))
 
 
-def balances_answer(floor: Matching) -> list[VenueEvent]:
+def balances_answer(matching: Matching) -> list[VenueEvent]:
     """List cash and settled holdings; what open orders hold back still counts in both.
 
     Matched buys have left the cash, matched sells have left the holdings; what they bring is
     missing until it is confirmed.
     """
-    cash = {currency: purse.cash for currency, purse in sorted(floor.purses.items())}
+    cash = {currency: wallet.cash for currency, wallet in sorted(matching.wallets.items())}
     holdings = tuple(
-        (instrument, leg, pocket.holding.settled)
-        for instrument, market in floor.markets.items()
-        for leg, pocket in market.pockets.items()
-        if pocket.holding.settled
+        (instrument, leg, funds.holding.settled)
+        for instrument, market in matching.markets.items()
+        for leg, funds in market.funds.items()
+        if funds.holding.settled
     )
     return [
-        BalancesListed(account=floor.account, cash_micro=cash),
-        PositionsListed(account=floor.account, holdings=holdings),
+        BalancesListed(account=matching.account, cash_micro=cash),
+        PositionsListed(account=matching.account, holdings=holdings),
     ]
 
 
-def redemptions_answer(floor: Matching, since_ns: int) -> RedemptionsListed:
+def redemptions_answer(matching: Matching, since_ns: int) -> RedemptionsListed:
     """List what the wallet's tokens of resolved markets paid at or after a time."""
     return RedemptionsListed(
-        account=floor.account,
+        account=matching.account,
         since_ns=since_ns,
-        redemptions=tuple(one for one in floor.redemptions if one.at_ns >= since_ns),
-        conversions=tuple(one for one in floor.conversions if one.at_ns >= since_ns),
+        redemptions=tuple(one for one in matching.redemptions if one.at_ns >= since_ns),
+        conversions=tuple(one for one in matching.conversions if one.at_ns >= since_ns),
     )
 
 
-def _report(floor: Matching, resting: QueuedOrder) -> OrderReport:
+def _report(matching: Matching, resting: QueuedOrder) -> OrderReport:
     order = resting.order
     return OrderReport(
-        identity=floor.identity(order.id),
+        identity=matching.identity(order.id),
         order=order.id,
         ours=True,
         instrument=order.instrument,

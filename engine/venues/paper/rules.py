@@ -85,10 +85,10 @@ def duplicate(identity: str) -> Refusal:
     return RejectReason.DUPLICATE, f"order {identity} is invalid. Duplicated."
 
 
-def no_cash(purse: Wallet, need_micro: int) -> Refusal:
+def no_cash(wallet: Wallet, need_micro: int) -> Refusal:
     """Return the refusal of a BUY that free cash does not cover, in micro-units."""
-    held = purse.reserved + purse.blocked
-    return _no_funds(purse.cash, held, need_micro)
+    held = wallet.reserved + wallet.blocked
+    return _no_funds(wallet.cash, held, need_micro)
 
 
 def no_tokens(settled: int, reserved: int, size: int) -> Refusal:

@@ -37,14 +37,14 @@ class PaperRunner(AccountRunner):
         self.door = door
         self._paper_handle: asyncio.TimerHandle | None = None
         self._paper_due_ns = 0
-        door.on_request(self._asked)
+        door.on_request(self._on_request)
 
     def market(self, events: Iterable[Event], now_ns: int) -> None:
-        told = tuple(events)
+        batch = tuple(events)
         received = False
-        for event in told:
+        for event in batch:
             received |= self._receive(self.paper.receive(event, now_ns), now_ns)
-        super().market(told, now_ns)
+        super().market(batch, now_ns)
         if received:
             self.settle(now_ns)
         self._arm_paper()
@@ -65,9 +65,9 @@ class PaperRunner(AccountRunner):
                 received = True
         return received
 
-    def _asked(self) -> None:
+    def _on_request(self) -> None:
         now_ns = self._clock.now_ns()
-        for request in self.door.take_asked():
+        for request in self.door.take_requests():
             for output in self.paper.request(request, now_ns):
                 if type(output) is Reply:
                     self.door.answer(output)

@@ -11,7 +11,7 @@ from engine.domain.events import (
 )
 from engine.domain.fills import FillState
 from engine.domain.orders import OrderState, OrderType
-from engine.venues.paper import matching as floor_module
+from engine.venues.paper import matching as matching_module
 from tests.venues.paper.world import ACCOUNT, BUY, MARKET, MS, NO, SELL, SHARE, YES, World, settings
 
 BOOK = ({50: 100}, {52: 100})
@@ -81,7 +81,7 @@ def test_fills_are_listed_with_their_present_state() -> None:
 
 
 def test_a_listing_that_would_miss_fills_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(floor_module, "FILLS_MAX", 2)
+    monkeypatch.setattr(matching_module, "FILLS_MAX", 2)
     world = fresh()
     world.place(BUY, 51, 10)
     times = []

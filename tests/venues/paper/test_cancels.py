@@ -61,7 +61,7 @@ def test_a_partly_filled_order_is_cancelled_for_its_rest() -> None:
     world.trade(51, 4, SELL)
     (event,) = events(world.cancel(1))
     assert event == OrderCancelled(account=ACCOUNT, order=1, reason=CancelReason.ASKED)
-    assert world.purse().reserved == 0
+    assert world.wallet().reserved == 0
 
 
 def test_a_cancel_that_overtakes_its_order_finds_nothing() -> None:

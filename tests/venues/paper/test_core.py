@@ -121,7 +121,7 @@ def test_events_of_unlisted_instruments_are_left_alone() -> None:
     assert world.receive(BookChanged(instrument=other, changes=((BUY, 5000, 1),))) == []
     assert world.receive(TradePrinted(instrument=other, price=1, size=1, aggressor=None)) == []
     world.book({1: 1}, {2: 2}, other)
-    assert other not in world.venue._floor.markets
+    assert other not in world.venue._matching.markets
 
 
 def test_events_without_meaning_for_the_venue_are_ignored() -> None:
@@ -149,7 +149,7 @@ def test_a_closed_market_receives_no_more_books() -> None:
     world.receive(InstrumentClosed(instrument=MARKET))
     world.book(*BOOK)
     world.level(BUY, 50, 5)
-    assert world.venue._floor.markets[MARKET].book.bids == {}
+    assert world.venue._matching.markets[MARKET].book.bids == {}
 
 
 # -- names -----------------------------------------------------------------------------------------
@@ -190,25 +190,25 @@ def test_buying_no_queues_and_fills_as_selling_yes_at_one_minus() -> None:
 def resumed(*orders: Order, yes: int = 0) -> tuple[PaperVenue, list[Event]]:
     """A venue brought up from books that know these orders as open, and what it said."""
     venue = PaperVenue(ACCOUNT, settings())
-    told = venue.resume(
+    events = venue.resume(
         cash={"USD": 5_000_000},
         owned=[Owned(BINARY, None, {YES: yes, NO: 7_000_000})],
         open_orders=[(order, order.size) for order in orders],
         fill_count=40,
     )
-    return venue, told
+    return venue, events
 
 
 def test_a_resumed_venue_reports_every_open_order_cancelled_and_holds_nothing_back() -> None:
     world = World()
     orders = [world.order(BUY, cents, 10) for cents in (50, 49)]
-    venue, told = resumed(*reversed(orders))
-    assert told == [
+    venue, events = resumed(*reversed(orders))
+    assert events == [
         OrderCancelled(account=ACCOUNT, order=n, reason=CancelReason.SESSION_LOST) for n in (1, 2)
     ]
-    purse = venue._floor.purses["USD"]
-    assert (purse.cash, purse.reserved, purse.pending) == (5_000_000, 0, 0)
-    assert venue._floor.markets[MARKET].pockets[NO].holding.settled == 7_000_000
+    wallet = venue._matching.wallets["USD"]
+    assert (wallet.cash, wallet.reserved, wallet.pending) == (5_000_000, 0, 0)
+    assert venue._matching.markets[MARKET].funds[NO].holding.settled == 7_000_000
     assert venue.due_ns is None
 
 

@@ -124,7 +124,7 @@ def test_taker_fees_are_covered_before_matching() -> None:
     fee = BINARY.taker_fee_micro(5200, 100 * SHARE)
     rich = fresh(cash=52 + fee / 1e6)
     rich.take(BUY, 52, 100)
-    assert rich.purse().cash == 0
+    assert rich.wallet().cash == 0
 
 
 def test_a_linear_taker_pays_and_settles_at_once() -> None:
@@ -134,7 +134,7 @@ def test_a_linear_taker_pays_and_settles_at_once() -> None:
     (fill,) = world.fills
     assert fill.state == "confirmed"
     assert fill.fee_micro == 400_000
-    assert world.purse("USDT").cash == 1_000_000_000 - 400_000_000 - 400_000
+    assert world.wallet("USDT").cash == 1_000_000_000 - 400_000_000 - 400_000
     assert world.holding(Leg.BASE, LINEAR).settled == 4 * SHARE
     assert world.venue.due_ns is None
 
@@ -175,7 +175,7 @@ def test_a_delayed_fak_is_killed_when_the_book_left() -> None:
     world.level(SELL, 52, 0)
     world.wait(250)
     assert rejected(world)[0] is RejectReason.NOT_FILLED
-    assert world.purse().reserved == 0
+    assert world.wallet().reserved == 0
 
 
 def test_a_delayed_order_takes_nothing_from_a_book_that_tore_meanwhile() -> None:
@@ -185,7 +185,7 @@ def test_a_delayed_order_takes_nothing_from_a_book_that_tore_meanwhile() -> None
     world.wait(250)
     assert taker_fills(world) == []
     assert rejected(world)[0] is RejectReason.NOT_FILLED
-    assert world.purse().reserved == 0
+    assert world.wallet().reserved == 0
 
 
 def test_a_delayed_order_cannot_be_cancelled() -> None:
@@ -224,7 +224,7 @@ def test_a_gtd_expires_at_its_time_and_frees_its_funds() -> None:
     world.place(BUY, 40, 10, type=OrderType.GTD, expires_ns=world.now + 500 * MS)
     assert world.wait(499) == []
     assert kinds(world.wait(1)) == ["OrderExpired"]
-    assert world.purse().reserved == 0
+    assert world.wallet().reserved == 0
 
 
 def test_a_cancelled_gtd_does_not_expire() -> None:

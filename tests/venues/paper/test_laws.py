@@ -46,13 +46,13 @@ def test_cash_and_tokens_are_conserved_to_the_micro(
     seed: int, model: FillModel, latency_ms: int, taker_ms: int
 ) -> None:
     world = drawn(model, latency_ms, taker_ms, 40, 60)
-    purse, floor = world.purse(), world.venue._floor
+    wallet, matching = world.wallet(), world.venue._matching
 
     def solvent(_: list[VenueOutput], __: Event | None) -> None:
-        assert purse.cash >= 0
-        assert purse.reserved == sum(order.cash_held for order in floor.open.values())
+        assert wallet.cash >= 0
+        assert wallet.reserved == sum(order.cash_held for order in matching.open.values())
         for leg in (YES, NO):
-            held = sum(o.tokens_held for o in floor.open.values() if o.order.leg is leg)
+            held = sum(o.tokens_held for o in matching.open.values() if o.order.leg is leg)
             assert held == world.holding(leg).reserved <= world.holding(leg).settled
 
     play(world, tell(seed, 120), solvent)
@@ -68,7 +68,7 @@ def test_cash_and_tokens_are_conserved_to_the_micro(
         else:
             cash += BINARY.proceeds_micro(fill.price, fill.size) - fill.fee_micro
             tokens[order.leg] -= fill.size
-    assert (purse.cash, purse.pending, purse.reserved) == (cash, 0, 0)
+    assert (wallet.cash, wallet.pending, wallet.reserved) == (cash, 0, 0)
     world.ask_balances()
     world.wait(200)
     balances, positions = world.events[-2:]

@@ -17,7 +17,7 @@ from engine.domain.events import (
 from engine.domain.instruments import InstrumentId, Leg
 from engine.domain.orders import CancelReason
 from engine.errors import BrokenInvariant
-from engine.venues.paper import matching as floor_module
+from engine.venues.paper import matching as matching_module
 from engine.venues.paper import rules
 from engine.venues.paper.settings import FillModel
 from tests.venues.paper.world import (
@@ -71,13 +71,13 @@ def test_a_resolution_pays_nothing_and_a_redemption_everything(payout: int, paid
     world.give(YES, 10)
     world.give(NO, 4)
     world.receive(InstrumentResolved(instrument=MARKET, payout_yes_micro=payout, source="uma"))
-    assert world.purse().cash == 0
+    assert world.wallet().cash == 0
 
     (redeemed,) = events(world.ask(redeem(1)))
 
     assert isinstance(redeemed, TokensRedeemed)
     assert (redeemed.yes, redeemed.no) == (10 * SHARE, 4 * SHARE)
-    assert redeemed.amount_micro == world.purse().cash == paid
+    assert redeemed.amount_micro == world.wallet().cash == paid
     assert world.holding().settled == 0
     (listed,) = events(world.ask(QueryRedemptions(account=ACCOUNT, since_ns=0)))
     assert isinstance(listed, RedemptionsListed)
@@ -107,10 +107,10 @@ def test_pending_tokens_of_a_resolved_market_are_redeemable_when_they_settle() -
     resolved = InstrumentResolved(instrument=MARKET, payout_yes_micro=1_000_000, source="uma")
     assert world.receive(resolved) == []
     world.ask(redeem(1))
-    assert world.purse().cash == 10_000_000 - 5_100_000
+    assert world.wallet().cash == 10_000_000 - 5_100_000
     world.wait(2_000)
     world.ask(redeem(2))
-    assert world.purse().cash == 10_000_000 - 5_100_000 + 10_000_000
+    assert world.wallet().cash == 10_000_000 - 5_100_000 + 10_000_000
 
 
 def test_two_different_resolutions_are_a_contradiction() -> None:
@@ -150,15 +150,15 @@ def test_linear_makers_pay_their_fee() -> None:
     (fill,) = world.fills
     assert isinstance(fill, OrderFilled)
     assert fill.fee_micro == 98 * 5 * 200
-    assert world.purse("USDT").cash == 1_000_000_000 - 490_000_000 - 98_000
-    assert world.purse("USDT").reserved == 0
+    assert world.wallet("USDT").cash == 1_000_000_000 - 490_000_000 - 98_000
+    assert world.wallet("USDT").reserved == 0
 
 
 # -- bounds ----------------------------------------------------------------------------------------
 
 
 def test_markets_that_are_over_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(floor_module, "MARKETS_MAX", 1)
+    monkeypatch.setattr(matching_module, "MARKETS_MAX", 1)
     world = fresh()
     other = msgspec.structs.replace(BINARY, id=InstrumentId("polymarket:0xbb"))
     world.place(BUY, 40, 10)
@@ -167,19 +167,19 @@ def test_markets_that_are_over_make_room(monkeypatch: pytest.MonkeyPatch) -> Non
         world.receive(InstrumentListed(instrument=other))
     world.receive(InstrumentClosed(instrument=MARKET))
     world.receive(InstrumentListed(instrument=other))
-    assert list(world.venue._floor.markets) == [other.id]
-    assert world.venue._floor.knows(world.orders[1].id)
+    assert list(world.venue._matching.markets) == [other.id]
+    assert world.venue._matching.knows(world.orders[1].id)
 
 
 def test_ended_orders_are_forgotten_but_their_ids_stay_taken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(floor_module, "ENDED_MAX", 4)
+    monkeypatch.setattr(matching_module, "ENDED_MAX", 4)
     world = fresh()
     for number in range(1, 7):
         world.place(BUY, 40, 10)
         world.cancel(number)
-    floor = world.venue._floor
-    assert len(floor.ended) <= 4
-    assert all(floor.knows(order) for order in world.orders)
-    assert not floor.knows(7)
+    matching = world.venue._matching
+    assert len(matching.ended) <= 4
+    assert all(matching.knows(order) for order in world.orders)
+    assert not matching.knows(7)

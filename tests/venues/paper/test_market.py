@@ -24,8 +24,8 @@ def printed(price: int, aggressor: object = None) -> TradePrinted:
 
 
 def test_a_market_has_the_legs_of_its_kind() -> None:
-    assert list(PaperMarket(BINARY, Wallet()).pockets) == [YES, NO]
-    assert list(PaperMarket(SPOT, Wallet()).pockets) == [Leg.BASE]
+    assert list(PaperMarket(BINARY, Wallet()).funds) == [YES, NO]
+    assert list(PaperMarket(SPOT, Wallet()).funds) == [Leg.BASE]
 
 
 def test_a_market_is_ready_once_a_book_was_received() -> None:
@@ -106,5 +106,5 @@ def test_a_market_is_idle_when_closed_and_empty() -> None:
     assert not found.idle
     found.closed = True
     assert found.idle
-    found.pockets[YES].holding.pending = 1
+    found.funds[YES].holding.pending = 1
     assert not found.idle

@@ -172,7 +172,7 @@ def test_tokens_and_proceeds_are_pending_until_confirmed() -> None:
     world.trade(51, 10, SELL)
     bought = world.holding()
     assert (bought.settled, bought.pending) == (0, 10 * SHARE)
-    assert world.purse().cash == 100_000_000 - 5_100_000
+    assert world.wallet().cash == 100_000_000 - 5_100_000
     world.place(SELL, 53, 10)
     assert kinds([world.received[-1][1]]) == ["OrderRejected"]
     assert world.wait(1_999) == []
@@ -181,9 +181,9 @@ def test_tokens_and_proceeds_are_pending_until_confirmed() -> None:
     assert (bought.settled, bought.pending) == (10 * SHARE, 0)
     world.place(SELL, 51, 10)
     world.trade(51, 10, BUY)
-    assert (bought.settled, world.purse().pending) == (0, 5_100_000)
+    assert (bought.settled, world.wallet().pending) == (0, 5_100_000)
     world.wait(2_000)
-    assert (world.purse().cash, world.purse().pending) == (100_000_000, 0)
+    assert (world.wallet().cash, world.wallet().pending) == (100_000_000, 0)
 
 
 def test_a_fill_says_matched_where_it_settles_later_and_confirmed_where_not() -> None:
@@ -200,10 +200,10 @@ def test_cash_spent_to_the_last_micro_ends_an_order_instead_of_overdrawing() -> 
     for size in (3_333_333, 3_333_333):  # finer than a lot: each fill is rounded up
         world.receive(sold(5100, size))
     world.trade(51, 10, SELL)
-    assert world.purse().cash >= 0
+    assert world.wallet().cash >= 0
     (end,) = [e for e in world.events if isinstance(e, OrderCancelled)]
     assert (end.reason, end.venue_text) == (CancelReason.NO_FUNDS, "CANCELED_NOT_ENOUGH_BALANCE")
-    assert world.purse().reserved == 0
+    assert world.wallet().reserved == 0
 
 
 def sold(price: int, size: int, instrument: InstrumentId = MARKET) -> TradePrinted:

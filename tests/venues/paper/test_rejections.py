@@ -142,8 +142,8 @@ def test_the_venue_rejects_in_its_own_words(
         world.book({5: 100}, {9: 100})
     world.place(**order)
     assert rejected(world) == (reason, text)
-    assert world.purse().reserved == 0
-    assert world.venue._floor.open == {}
+    assert world.wallet().reserved == 0
+    assert world.venue._matching.open == {}
 
 
 def test_an_order_id_is_taken_once() -> None:
@@ -191,8 +191,8 @@ def test_funds_are_held_per_order_and_freed_by_cancel() -> None:
     world.place(BUY, 40, 5)
     assert kinds([world.received[-1][1]]) == ["OrderAccepted"]
     world.cancel(1, 3)
-    assert world.purse().reserved == 0
-    assert world.purse().free == 10_000_000
+    assert world.wallet().reserved == 0
+    assert world.wallet().free == 10_000_000
 
 
 def test_tokens_are_held_per_sell() -> None:

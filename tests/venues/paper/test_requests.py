@@ -50,4 +50,4 @@ def test_too_many_open_orders_are_throttled_untouched(monkeypatch: pytest.Monkey
     world.place(BUY, 50, 10)
     (reply,) = world.place(BUY, 49, 10)
     assert reply == Reply(number=2, retry_after_ns=1_000_000_000)
-    assert list(world.venue._floor.open) == [1]
+    assert list(world.venue._matching.open) == [1]

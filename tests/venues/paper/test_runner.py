@@ -199,10 +199,10 @@ def test_print_fills_and_a_crash_loses_the_session_but_nothing_else(tmp_path: Pa
     clock = ManualClock(1_000_000_000_000)
     asyncio.run(first_life())
     asyncio.run(second_life())
-    told = [decode(record) for record in load(tmp_path / "journal.db")]
-    lost = [one.reason for one in told if isinstance(one, OrderCancelled)]
+    events = [decode(record) for record in load(tmp_path / "journal.db")]
+    lost = [one.reason for one in events if isinstance(one, OrderCancelled)]
     assert lost == [CancelReason.SESSION_LOST]
-    fills = [one.fill for one in told if isinstance(one, OrderFilled)]
+    fills = [one.fill for one in events if isinstance(one, OrderFilled)]
     assert len(set(fills)) == len(fills) == 2
 
 
@@ -374,8 +374,8 @@ def test_paper_engine_asks_for_nothing_but_the_public_market(
 
     asyncio.run(asyncio.wait_for(host(), 150))
     assert set(asked) == {"/v1/market"}
-    told = [decode(record) for record in load(programs.home / "journal.db")]
-    never = [one for one in told if isinstance(one, OrderNotSent)]
+    events = [decode(record) for record in load(programs.home / "journal.db")]
+    never = [one for one in events if isinstance(one, OrderNotSent)]
     assert [one.reason for one in never] == ["the engine died before the order had a name"]
 
 

@@ -241,11 +241,11 @@ class World:
         """Return how many shares of an order filled."""
         return sum(fill.size for fill in self.fills if fill.order == order) / SHARE
 
-    def purse(self, currency: str = "USD"):
-        return self.venue._floor.purses[currency]
+    def wallet(self, currency: str = "USD"):
+        return self.venue._matching.wallets[currency]
 
     def holding(self, leg: Leg = YES, instrument: InstrumentId = MARKET):
-        return self.venue._floor.markets[instrument].pockets[leg].holding
+        return self.venue._matching.markets[instrument].funds[leg].holding
 
     def give(self, leg: Leg, shares: int) -> None:
         """Put settled tokens into the account, as a transfer would."""
