@@ -16,7 +16,7 @@ import msgspec
 from engine.config import Config
 from engine.errors import BadInput
 from engine.lab.explain.accounts import JournalAccounts, SettingsHistory
-from engine.lab.explain.plans import PlanDifference, PlanVerification, Retelling
+from engine.lab.explain.plans import PlanDifference, PlanVerification, PlanVerifier
 from engine.log import iso
 from storage.database import reading
 from storage.journal import base_after, latest_snapshots, load, owner, thinned_to
@@ -32,13 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, config: Config) -> int:
     """Repeat all plans. Exit code 1 where one came out otherwise."""
-    found = retold(config, args.account)
-    told = json.dumps(msgspec.to_builtins(found)) if args.json else words(found)
-    sys.stdout.write(told + "\n")
+    found = verify_home(config, args.account)
+    text = json.dumps(msgspec.to_builtins(found)) if args.json else words(found)
+    sys.stdout.write(text + "\n")
     return 1 if found.different or found.broken else 0
 
 
-def retold(config: Config, account: str | None = None) -> PlanVerification:
+def verify_home(config: Config, account: str | None = None) -> PlanVerification:
     """Repeat the plans of a home. Raises BadInput where it holds no journal or no plan."""
     for path in (config.journal_path, config.decisions_path):
         if not path.exists():
@@ -61,7 +61,7 @@ def retold(config: Config, account: str | None = None) -> PlanVerification:
         settings, lambda after_seq: load(journal, after_seq, thinned=True), engines, base
     )
     late = [one for one in plans if one[0].at_ns > begin_ns]
-    found = Retelling(accounts, late, config.decisions_path).run(load(journal, begin_seq))
+    found = PlanVerifier(accounts, late, config.decisions_path).run(load(journal, begin_seq))
     found.gone = len(plans) - len(late)
     return found
 

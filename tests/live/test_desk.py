@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engine.cli.explain import retold, words
+from engine.cli.explain import verify_home, words
 from engine.config import Config
 from engine.domain.commands import PlaceManual, ReleaseLatch, ResumeBot, StartBot
 from engine.domain.inputs import KIND
@@ -104,7 +104,7 @@ def test_desk_trades_survives_a_crash_and_proves_its_kill(programs: Programs) ->
 
 def check_explained(config: Config) -> PlanVerification:
     """Every plan follows from the journal byte for byte, and a planted lie in one is found."""
-    found = retold(config)
+    found = verify_home(config)
     assert (found.different, found.untold, found.beyond, found.unreached) == ([], 0, 0, 0)
     assert found.same == found.plans > 0
     rows = (one for rows in kept(config.decisions_path, oldest_first=True) for one in rows)
@@ -116,7 +116,7 @@ def check_explained(config: Config) -> PlanVerification:
     lie = msgspec.structs.replace(plan.places[0], price=plan.places[0].price + 100)
     told = msgspec.structs.replace(plan, places=(lie, *plan.places[1:]))
     rewrite(config.decisions_path, msgspec.structs.replace(row, body=msgspec.msgpack.encode(told)))
-    lied = retold(config)
+    lied = verify_home(config)
     assert [one.kept.places[0].price for one in lied.different] == [lie.price]
     assert "DIFFERENT" in words(lied)
     return found

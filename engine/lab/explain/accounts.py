@@ -64,30 +64,30 @@ class JournalAccounts:
         self._gates: dict[AccountId, RiskGate] = {}
         self._accounts: dict[AccountId, AccountSettings] = {}
         self._capital: dict[tuple[AccountId, BotId], int] = {}
-        self._unkept: set[AccountId] = set()
+        self._legacy: set[AccountId] = set()
         """Accounts in a life whose start an older version did not journal."""
-        self._unkept_before: dict[str, int] = {}
+        self._legacy_until: dict[str, int] = {}
         """When the first start was journaled of accounts that had others before."""
         self._started: dict[AccountId, int] = {}
         """The last journaled start of each account."""
         self._fences: dict[AccountId, int] = {}
         """The start of each account's last order."""
-        self._wanted = _begun_with(journal(0))
+        self._snapshots_needed = _begun_with(journal(0))
         self._snapshots: dict[tuple[AccountId, int], bytes] = {}
         """What a later start begins with, by the record it stands behind."""
 
-    def fold(self, record: Record, message: Any) -> None:
+    def apply_record(self, record: Record, message: Any) -> None:
         """Let every account that a record concerns take it."""
         if isinstance(message, PlaceOrder):
             self._placed(AccountId(record.account), message.order.fence)
         for account, executor in self.executors.items():
             if record.account in (account, ENGINE_WIDE) and account not in self.lost:
                 try:
-                    executor.fold(message, record.at_ns)
+                    executor.apply_record(message, record.at_ns)
                 except BrokenInvariant as error:
                     self._broke(account, record, error)
                 self._differs(account, record)
-        for account in self._wanted.get(record.seq, ()):
+        for account in self._snapshots_needed.get(record.seq, ()):
             if account in self.executors and account not in self.lost:
                 self._snapshots[account, record.seq] = self.executors[account].snapshot()
 
@@ -166,16 +166,16 @@ class JournalAccounts:
         account = AccountId(record.account)
         if account not in self._accounts or self._started.get(account) == message.fence:
             return
-        if account in self._unkept and account not in self._started:
-            self._unkept_before[account] = record.at_ns
+        if account in self._legacy and account not in self._started:
+            self._legacy_until[account] = record.at_ns
         self._started[account] = message.fence
-        body = self._begun(account, message.snapshot)
+        body = self._start_state(account, message.snapshot)
         if body is None and message.snapshot:
             self.lost.add(account)  # it began with what cannot be told
             return
         self.lost.discard(account)
         if not message.snapshot:
-            self._unkept.discard(account)
+            self._legacy.discard(account)
         executor = self._open(self._accounts[account])
         try:
             if body is not None:
@@ -194,22 +194,22 @@ class JournalAccounts:
 
         The first order of a life tells of its start, and comes after it.
         """
-        return at_ns < self._unkept_before.get(account, NEVER_NS if account in self._unkept else 0)
+        return at_ns < self._legacy_until.get(account, NEVER_NS if account in self._legacy else 0)
 
-    def _begun(self, account: AccountId, seq: int) -> bytes | None:
+    def _start_state(self, account: AccountId, seq: int) -> bytes | None:
         """Return what was known behind a record; in doubt what the engine itself kept of it."""
-        told, kept = self._snapshots.get((account, seq)), self._engines.get(f"executor:{account}")
-        if (told is None or account in self._unkept) and kept is not None and kept.seq == seq:
-            self._unkept.discard(account)
+        known, kept = self._snapshots.get((account, seq)), self._engines.get(f"executor:{account}")
+        if (known is None or account in self._legacy) and kept is not None and kept.seq == seq:
+            self._legacy.discard(account)
             return kept.body
-        return told
+        return known
 
     def _placed(self, account: AccountId, fence: int) -> None:
         before = self._fences.get(account, fence)
         self._fences[account] = fence
         if fence != before and self._started.get(account) != fence:
             self.starts_unkept += 1
-            self._unkept.add(account)
+            self._legacy.add(account)
 
 
 def _begun_with(records: Iterable[Record]) -> dict[int, set[AccountId]]:

@@ -34,7 +34,7 @@ from storage.journal import Record, decode
 # Many turns may share one moment, and what the book of risk says of a plan is read behind its
 # turn.
 
-Kept = tuple[Planned, bytes]
+LogPlan = tuple[Planned, bytes]
 """A plan, and its bytes as they lie in the log."""
 
 PlanEffects = Sequence[PlaceOrder | CancelOrders]
@@ -46,7 +46,7 @@ _BEGIN = {kind.__name__ for kind in AnyEvent.__args__} - {OrderNamed.__name__, O
 
 
 def turns_of(
-    records: Iterable[Record], wanted: Container[tuple[str, int]]
+    records: Iterable[Record], moments: Container[tuple[str, int]]
 ) -> dict[int, PlanEffects]:
     """Return by their seq which effects on orders belong to one turn, of these moments.
 
@@ -56,10 +56,10 @@ def turns_of(
     last: dict[str, tuple[int, list[PlaceOrder | CancelOrders]]] = {}
     for record in records:
         account, at_ns = record.account, record.at_ns
-        if record.kind in _ORDERS and (account, at_ns) in wanted:
+        if record.kind in _ORDERS and (account, at_ns) in moments:
             before = last[account][1][-1] if account in last else None
-            again = record.kind == CancelOrders.__name__ and isinstance(before, PlaceOrder)
-            if before is None or again or last[account][0] != at_ns:
+            new_turn = record.kind == CancelOrders.__name__ and isinstance(before, PlaceOrder)
+            if before is None or new_turn or last[account][0] != at_ns:
                 last[account] = at_ns, []
             last[account][1].append(decode(record))
             found[record.seq] = last[account][1]
@@ -91,15 +91,15 @@ def placed_in(turns: dict[int, PlanEffects]) -> frozenset[tuple[OrderId, int]]:
 
 
 def first_turn(
-    waiting: Sequence[Kept], effects: PlanEffects, placed: Container[tuple[OrderId, int]]
-) -> list[Kept]:
+    waiting: Sequence[LogPlan], effects: PlanEffects, placed: Container[tuple[OrderId, int]]
+) -> list[LogPlan]:
     """Return the plans of a moment's first turn, the one with these effects.
 
     An instrument planned twice begins another, and so does another number of open orders: plans
     tell it as it was behind their turn. A plan of which nothing was `placed` in the journal is of
     the turn in which its engine died.
     """
-    turn: list[Kept] = []
+    turn: list[LogPlan] = []
     counts: set[int] = set()
     for one in waiting:
         plan = one[0]
@@ -166,24 +166,24 @@ class PlanVerification(msgspec.Struct, kw_only=True):
     """Plans of a time whose records were let go."""
 
 
-class Retelling:
+class PlanVerifier:
     """Folds one journal into `accounts`, and repeats these plans among its records."""
 
-    def __init__(self, accounts: JournalAccounts, plans: Iterable[Kept], decisions: Path) -> None:
-        self.told = PlanVerification()
+    def __init__(self, accounts: JournalAccounts, plans: Iterable[LogPlan], log: Path) -> None:
+        self.result = PlanVerification()
         self._accounts = accounts
-        self._decisions = decisions
-        self._waiting: dict[tuple[str, int], list[Kept]] = defaultdict(list)
+        self._decisions = log
+        self._waiting: dict[tuple[str, int], list[LogPlan]] = defaultdict(list)
         for one in plans:
             plan = one[0]
             if plan.places and plan.bot == MANUAL:
-                self.told.by_hand += 1
+                self.result.by_hand += 1
                 continue
             self._waiting[plan.account, plan.at_ns].append(one)
             if touches(plan):
-                self.told.plans += 1
+                self.result.plans += 1
             else:
-                self.told.idle += 1
+                self.result.idle += 1
         self._placed: frozenset[tuple[OrderId, int]] = frozenset()
         self._encode = msgspec.msgpack.Encoder().encode
 
@@ -192,46 +192,46 @@ class Retelling:
         turns = turns_of(accounts.journal(0), self._waiting)
         self._placed = placed_in(turns)
         for record in records:
-            self.told.records += 1
+            self.result.records += 1
             accounts.apply_settings(record.at_ns)
             message = decode(record)
             if isinstance(message, PlaceOrder | CancelOrders):
                 self._turn(record, turns.get(record.seq, ()))
             elif isinstance(message, KeepStart):
-                self._end_of_life(record)
+                self._end_run(record)
                 accounts.start(record, message)
-            accounts.fold(record, message)
+            accounts.apply_record(record, message)
         for (name, _), waiting in self._waiting.items():
             left = sum(touches(plan) for plan, _ in waiting)
             if name in accounts.lost:
-                self.told.beyond += left
+                self.result.beyond += left
             else:
-                self.told.unreached += left
+                self.result.unreached += left
         return self._judged()
 
     def _judged(self) -> PlanVerification:
         """Excuse what came out otherwise in lives whose start was not kept; the count says so."""
-        told, accounts = self.told, self._accounts
-        found = [one for one in told.different if not accounts.excused(one.account, one.at_ns)]
-        told.beyond += len(told.different) - len(found)
-        told.different = found[:DIFFERENT_MAX]
-        told.broken = [
+        result, accounts = self.result, self._accounts
+        found = [one for one in result.different if not accounts.excused(one.account, one.at_ns)]
+        result.beyond += len(result.different) - len(found)
+        result.different = found[:DIFFERENT_MAX]
+        result.broken = [
             f"{account} at {iso(at_ns)}: {text}"
             for account, at_ns, text in accounts.broken
             if not accounts.excused(account, at_ns)
         ]
-        told.starts_unkept = accounts.starts_unkept
-        return told
+        result.starts_unkept = accounts.starts_unkept
+        return result
 
-    def _end_of_life(self, record: Record) -> None:
+    def _end_run(self, record: Record) -> None:
         """Count what a start leaves behind: its records will not come any more."""
         over = [w for w in self._waiting if w[0] == record.account and w[1] < record.at_ns]
         for where in over:
             left = sum(touches(plan) for plan, _ in self._waiting.pop(where))
             if record.account in self._accounts.lost:
-                self.told.beyond += left
+                self.result.beyond += left
             else:
-                self.told.cut += left
+                self.result.cut += left
 
     # -- one turn ----------------------------------------------------------------------------------
 
@@ -251,12 +251,12 @@ class Retelling:
             del self._waiting[where]
         inputs = self._all_inputs([plan for plan, _ in whole], executor.owed)
         if inputs is None:
-            self.told.untold += len(turn)
+            self.result.untold += len(turn)
             return
         asked = executor.plan_again(inputs.values(), record.at_ns)
-        again = {one.instrument: one for one in planned(executor, asked, record.at_ns)}
+        repeated = {one.instrument: one for one in planned(executor, asked, record.at_ns)}
         for plan, body in whole:
-            made = again.get(plan.instrument)
+            made = repeated.get(plan.instrument)
             if made is not None and inputs[plan.instrument].echo:
                 # What was left over is of the last plan, and that may have touched no order.
                 made = msgspec.structs.replace(
@@ -265,13 +265,13 @@ class Retelling:
             if not touches(plan):
                 continue
             if made is not None and self._encode(made) == body:
-                self.told.same += 1
+                self.result.same += 1
             else:
                 self._differs(account, plan, made)
 
     def _differs(self, account: AccountId, plan: Planned, made: Planned | None) -> None:
         self._accounts.lost.add(account)
-        self.told.different.append(
+        self.result.different.append(
             PlanDifference(
                 account=account, instrument=plan.instrument, at_ns=plan.at_ns, kept=plan, again=made
             )

@@ -66,7 +66,7 @@ class VerifyingExecutor(Executor):
 
     def __init__(self, **wiring: Any) -> None:
         super().__init__(**wiring)
-        self._stood: dict[OrderId, set[tuple[OrderState, int]]] = {}
+        self._states_seen: dict[OrderId, set[tuple[OrderState, int]]] = {}
         """Where orders stood since the journal was told of them, by the facts folded here."""
         self.differs: list[str] = []
         """Where the engine said of an order what the facts do not bear out."""
@@ -76,7 +76,7 @@ class VerifyingExecutor(Executor):
         """Return the orders whose cancels the events since the last turn asked for."""
         return frozenset(number for one in self._owed for number in one.orders)
 
-    def fold(self, message: object, at_ns: int) -> None:
+    def apply_record(self, message: object, at_ns: int) -> None:
         """Take one journaled record; kinds that move nothing are ignored."""
         table = self._table
         if isinstance(message, PlaceOrder):
@@ -120,7 +120,7 @@ class VerifyingExecutor(Executor):
             asked = self.receive(message, at_ns)
             self._owed += tuple(one for one in asked if isinstance(one, CancelOrders))
         for number, (known, _) in table.unjournaled.items():
-            self._stood.setdefault(number, set()).add((known.state, known.filled))
+            self._states_seen.setdefault(number, set()).add((known.state, known.filled))
         self._outbox.take()
 
     def _placed(self, effect: PlaceOrder, at_ns: int) -> None:
@@ -141,13 +141,13 @@ class VerifyingExecutor(Executor):
         if known is None:
             return
         silent = SILENCE.get(known.state)
-        stood = self._stood.pop(change.order, set())
+        seen = self._states_seen.pop(change.order, set())
         if silent is not None and change.state is OrderState.UNKNOWN:
             table.happen(known, silent, at_ns)  # it lost patience: its tick is in no journal
         elif change.state is OrderState.CANCELLING and not known.state.ended:
             self._asked((change.order,), at_ns)  # a CANCEL_ALL of which the scope alone was told
         said, now = (change.state, change.filled), (known.state, known.filled)
-        if said != now and said not in stood and len(self.differs) < DIFFERS_MAX:
+        if said != now and said not in seen and len(self.differs) < DIFFERS_MAX:
             self.differs.append(
                 f"order {change.order} is {now[0]} with {now[1]} filled by the journal's facts, "
                 f"the engine said {said[0]} with {said[1]}"
@@ -171,7 +171,7 @@ class VerifyingExecutor(Executor):
             entry.intent = entry.basket = None
         groups: list[list[PlanInputs]] = []
         for one in plans:
-            self._stand(one, now_ns)
+            self._set_inputs(one, now_ns)
             basket = one.basket
             known = [group for group in groups if basket and group[0].basket is basket]
             if known:
@@ -187,7 +187,7 @@ class VerifyingExecutor(Executor):
         owed, self._owed = self._owed, ()
         return [*owed, *self._outbox.take()]
 
-    def _stand(self, one: PlanInputs, now_ns: int) -> None:
+    def _set_inputs(self, one: PlanInputs, now_ns: int) -> None:
         if one.mark is not None:
             self.receive(one.mark, now_ns)
         entry = self._table.instruments[one.instrument]

@@ -96,7 +96,7 @@ class KnownFacts:
         self.listings = 0
         self.fill_listings = 0
 
-    def born(self) -> None:
+    def begin_run(self) -> None:
         """Begin a life: health, mode and what was asked are not remembered."""
         self.unwell, self.mode = {}, VenueMode.OPEN
         self.listings = self.fill_listings = 0
@@ -293,7 +293,7 @@ class JudgeVerdict(NamedTuple):
     text: str
 
 
-class Sights:
+class BookTrust:
     """When each book was proven to the engine last, and which it must not trust."""
 
     def __init__(self) -> None:
@@ -323,8 +323,8 @@ class Evidence:
         self.side = side
         self.disk = disk
         self.limits = limits
-        self.told = KnownFacts()
-        self.sights = Sights()
+        self.facts = KnownFacts()
+        self.books = BookTrust()
         self.intents: dict[InstrumentId, Quotes | Target] = {}
         self.baskets: dict[InstrumentId, Basket] = {}
         self.named: dict[OrderId, int] = {}
@@ -356,24 +356,24 @@ class Evidence:
 
     # -- what happens ------------------------------------------------------------------------------
 
-    def wanted(self, intent: Intent) -> None:
+    def take_intent(self, intent: Intent) -> None:
         """Take an intent as the strategy says it."""
         for one in intent.targets if isinstance(intent, Basket) else (intent,):
             self.intents[one.instrument] = one
 
-    def born(self) -> None:
+    def begin_run(self) -> None:
         """Begin a life: it knows what the journal has, and wants nothing yet."""
-        self.told = KnownFacts()
+        self.facts = KnownFacts()
         self.named.clear()
         for record in self.disk.rows:
             self.take(decode(record))
-        self.told.born()
-        self.sights = Sights()
+        self.facts.begin_run()
+        self.books = BookTrust()
         self.intents.clear()
 
     def take(self, message: msgspec.Struct | Any) -> None:
         """Take a record of the journal."""
-        self.told.take(message)
+        self.facts.take(message)
         match message:
             case OrderNotSent(order=number) | OrderUnanswered(order=number):
                 # Given up: what has not left by now never does, throttled or not.
@@ -381,7 +381,7 @@ class Evidence:
             case ModeChanged():
                 self.mode_reported_ns = self.now_ns
             case HealthChanged(source=source, healthy=True) if source == USER_FEED:
-                self.told.listings = self.told.fill_listings = 0
+                self.facts.listings = self.facts.fill_listings = 0
             case PlaceOrder(order=order, identity=str()):
                 self.named[order.id] = len(self.disk.rows)
             case _:

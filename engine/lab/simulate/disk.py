@@ -72,20 +72,20 @@ class Disk:
     def cut(self) -> None:
         """Cut the power: keep what is durable, and as much of the rest as had been written."""
         rest = len(self.rows) - self.durable
-        kept = self.durable + (0 if self.full or not rest else self._random.randint(0, rest))
-        del self.rows[kept:]
+        end_seq = self.durable + (0 if self.full or not rest else self._random.randint(0, rest))
+        del self.rows[end_seq:]
         self.durable = len(self.rows)
         for name, versions in self.snapshots.items():
-            self.snapshots[name] = [one for one in versions if one.seq <= kept]
+            self.snapshots[name] = [one for one in versions if one.seq <= end_seq]
 
     def lose(self, records: int) -> list[Record]:
         """Lose the end of what was durable; return it, as the projections have read it."""
-        kept = max(0, self.durable - records)
-        lost = self.rows[kept:]
-        del self.rows[kept:]
-        self.durable = kept
+        end_seq = max(0, self.durable - records)
+        lost = self.rows[end_seq:]
+        del self.rows[end_seq:]
+        self.durable = end_seq
         for name, versions in self.snapshots.items():
-            self.snapshots[name] = [one for one in versions if one.seq <= kept]
+            self.snapshots[name] = [one for one in versions if one.seq <= end_seq]
         return lost
 
     def accept(self, messages: Iterable[tuple[str, msgspec.Struct, int]]) -> None:
@@ -199,24 +199,24 @@ class Journal:
         waiters, self._waiters = self._waiters, []
         if self.stale:
             self._look()
-            told: StorageError | None = self.failure
+            failure: StorageError | None = self.failure
         elif self._disk.full:
-            told = self.failure = StorageError("the disk is full")
+            failure = self.failure = StorageError("the disk is full")
             self._write_soon(RETRY_S)
         else:
-            told = self.failure = None
+            failure = self.failure = None
             self._disk.durable = len(self._disk.rows)
         seq = self._disk.durable
-        self._process.call_later(self._disk.pause_s(), self._resolve, waiters, seq, told)
+        self._process.call_later(self._disk.pause_s(), self._resolve, waiters, seq, failure)
 
-    def _resolve(self, waiters: list[Future[int]], seq: int, told: StorageError | None) -> None:
+    def _resolve(self, waiters: list[Future[int]], seq: int, failure: StorageError | None) -> None:
         for future in waiters:
             if not future.set_running_or_notify_cancel():
                 continue
-            if told is None:
+            if failure is None:
                 future.set_result(seq)
             else:
-                future.set_exception(told)
+                future.set_exception(failure)
 
     def _look(self) -> None:
         """Look whether a later start has the lease."""

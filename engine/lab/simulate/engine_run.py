@@ -61,18 +61,18 @@ class SimulatedLink(AccountLink):
 
     retry_s = (0.25, 0.25)
 
-    def __init__(self, line: Network, services: Services, settings: AccountSettings) -> None:
+    def __init__(self, network: Network, services: Services, settings: AccountSettings) -> None:
         super().__init__(services, settings)
-        self.door = line
-        self._line: Any = line
+        self.door = network
+        self._network: Any = network
 
     async def connect(self, credential: object) -> None:
         del credential
-        await self._line.open()
+        await self._network.open()
 
     async def run(self) -> None:
         """Listen and beat, as the demo exchange's own link does."""
-        user = UserStream(self.services, self.runner, self._line)
+        user = UserStream(self.services, self.runner, self._network)
         await asyncio.gather(user.run(), user.beat())
 
 
@@ -110,7 +110,7 @@ class EngineRun:
         disk: Disk,
         process: Process,
         journal: Journal,
-        line: Network,
+        network: Network,
         decided: Callable[[Decision | Planned], None],
         proven: Callable[[EngineRun, KillScope | None], None],
         snapshot_every: int,
@@ -121,7 +121,7 @@ class EngineRun:
         self.market = market(self)
         self.process = process
         self.journal = journal
-        self.line = line
+        self.network = network
         self.jump_ns = 0
         self.fence = disk.fence
         self.engine: Engine | None = None
@@ -224,9 +224,9 @@ class EngineRun:
 
     def _venues(self) -> Venues:
         async def door(*_: object) -> Network:
-            return self.line
+            return self.network
 
-        spec = AccountSpec(link=lambda _, *given: SimulatedLink(self.line, *given), door=door)
+        spec = AccountSpec(link=lambda _, *given: SimulatedLink(self.network, *given), door=door)
         setup = VenueSetup(config=self._config, urls={})
         return Venues(
             openers={(VENUE, Mode.DEMO): AccountOpening(setup, spec)},

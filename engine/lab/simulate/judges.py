@@ -41,8 +41,8 @@ def room(intent: Quotes | Target, *, bid: bool, level: int, position: int, alive
         return missing - alive if fair else 0
     quotes = intent.bids if bid else intent.asks
     total = sum(size for _, size in quotes)
-    here = sum(size for price, size in quotes if (price >= level if bid else price <= level))
-    return min(total - alive, here)
+    at_level = sum(size for price, size in quotes if (price >= level if bid else price <= level))
+    return min(total - alive, at_level)
 
 
 # -- Judges of single orders: what an engine may decide, and what may leave it ---------------------
@@ -53,41 +53,41 @@ OLD_NEWS_NS = 30 * SECOND
 """How long a venue's word that it is closed holds; as long again, only what rests may be tried."""
 
 
-def sight(order: Order, seen: Evidence) -> str:
+def may_place(order: Order, seen: Evidence) -> str:
     """No PLACE while blind, latched, stopped, closed or not reconciled (laws M, N, O)."""
-    told = seen.told
-    if told.latched:
+    facts = seen.facts
+    if facts.latched:
         return "it was placed under the KILL latch"
     if seen.halted:
         return f"it was placed after a stop: {seen.halted}"
-    if told.unwell:
-        return f"it was placed although {told.unwell}"
-    if told.mode is not VenueMode.OPEN and not _may_knock(order, seen):
-        return f"it was placed although the venue is {told.mode}"
-    if not told.listings or not told.fill_listings:
+    if facts.unwell:
+        return f"it was placed although {facts.unwell}"
+    if facts.mode is not VenueMode.OPEN and not _may_probe(order, seen):
+        return f"it was placed although the venue is {facts.mode}"
+    if not facts.listings or not facts.fill_listings:
         return "it was placed before the venue had said what is open and what was filled"
     key = order.instrument
-    if key in told.closed:
+    if key in facts.closed:
         return "its market is closed"
-    if key in seen.sights.distrusted:
-        return f"its book is not to be trusted: {seen.sights.distrusted[key]}"
-    proof_ns = seen.sights.proof_ns.get(key)
+    if key in seen.books.distrusted:
+        return f"its book is not to be trusted: {seen.books.distrusted[key]}"
+    proof_ns = seen.books.proof_ns.get(key)
     if proof_ns is None or seen.now_ns - proof_ns > seen.limits.data_age_ms_max * MS:
         return f"the last proof of its book is of {proof_ns}, now is {seen.now_ns}"
     return ""
 
 
-def _may_knock(order: Order, seen: Evidence) -> bool:
+def _may_probe(order: Order, seen: Evidence) -> bool:
     """Say whether a venue that was closed takes this, or may be asked anew by trying it."""
     age_ns = seen.now_ns - seen.mode_reported_ns
-    if seen.told.mode is VenueMode.POST_ONLY:
+    if seen.facts.mode is VenueMode.POST_ONLY:
         return order.post_only or age_ns >= OLD_NEWS_NS
     return age_ns >= 2 * OLD_NEWS_NS or (order.post_only and age_ns >= OLD_NEWS_NS)
 
 
 def held(order: Order, seen: Evidence) -> str:
     """No PLACE in a part of the account that was killed and not released (law O)."""
-    for bot, key in seen.told.holds:
+    for bot, key in seen.facts.holds:
         if bot in (None, order.bot) and key in (None, order.instrument):
             return f"it was placed under the KILL of {bot or key or 'the account'}"
     return ""
@@ -100,14 +100,14 @@ def slot(order: Order, seen: Evidence) -> str:
         return "nobody wants it"
     if intent.valid_until_ns <= seen.now_ns:
         return f"its intent ended at {intent.valid_until_ns}"
-    one = seen.told.instruments[order.instrument].one
+    one = seen.facts.instruments[order.instrument].one
     bid, level = bid_and_level(order, one)
     alive = sum(
         left
         for other, left in seen.alive(order.instrument)
         if other.id != order.id and bid_and_level(other, one)[0] is bid
     )
-    position = seen.told.position(order.instrument)
+    position = seen.facts.position(order.instrument)
     most = room(intent, bid=bid, level=level, position=position, alive=alive)
     if order.size > most:
         return f"size {order.size}, where {intent} allows {most} beside {alive} alive at {position}"
@@ -118,12 +118,12 @@ def sells(order: Order, seen: Evidence) -> str:
     """No SELL above settled minus reserved (laws E, H)."""
     if order.side is not Side.SELL:
         return ""
-    settled, _ = seen.told.tokens(order.instrument, order.leg)
+    settled, _ = seen.facts.tokens(order.instrument, order.leg)
     selling = 0
     for other, left in seen.alive(order.instrument):
         if other.side is Side.SELL and other.leg is order.leg and other.id != order.id:
             # What has been filled and not been told is neither held nor resting for the engine.
-            selling += min(left, other.size - seen.told.filled.get(other.id, 0))
+            selling += min(left, other.size - seen.facts.filled.get(other.id, 0))
     if order.size > settled - selling:
         return f"it sells {order.size} of {settled} settled, {selling} of them reserved"
     return ""
@@ -133,20 +133,20 @@ def buys(order: Order, seen: Evidence) -> str:
     """No BUY above settled cash minus what the buys that may fill have reserved (law G)."""
     if order.side is not Side.BUY:
         return ""
-    told = seen.told
+    facts = seen.facts
     reserved = needed = 0
     for other, left in [*seen.alive(None), (order, order.size)]:
         if other.side is Side.BUY:
-            untold = min(left, other.size - told.filled.get(other.id, 0))
-            needed = other.price * untold // told.instruments[other.instrument].value_divisor
+            unreported = min(left, other.size - facts.filled.get(other.id, 0))
+            needed = other.price * unreported // facts.instruments[other.instrument].value_divisor
             reserved += needed
-    free = told.cash(promised=False) - reserved + needed
+    free = facts.cash(promised=False) - reserved + needed
     return f"it needs {needed} micro, {free} are free" if needed > free else ""
 
 
 def legal(order: Order, seen: Evidence) -> str:
     """Legal: on tick, inside the range, not too small, never against our own (law F)."""
-    terms = seen.told.instruments[order.instrument]
+    terms = seen.facts.instruments[order.instrument]
     if order.price % terms.tick or not terms.tick <= order.price <= terms.one - terms.tick:
         return f"price {order.price} is off the grid of {terms.tick}"
     if order.size < terms.size_min or order.size % terms.lot:
@@ -167,7 +167,7 @@ def _own_cross(order: Order, seen: Evidence, terms: Instrument) -> str:
 
 def limits(order: Order, seen: Evidence) -> str:
     """Over no limit: value of the order, number of orders, worst case of account and market."""
-    terms = seen.told.instruments[order.instrument]
+    terms = seen.facts.instruments[order.instrument]
     most = seen.limits.order_value_max.absolute
     value = order.price * order.size // terms.value_divisor
     if most is not None and value > most * 1_000_000:
@@ -187,15 +187,15 @@ def limits(order: Order, seen: Evidence) -> str:
 
 def _sums(order: Order, seen: Evidence, worst: int) -> str:
     """See that a market's instruments together, and a bot's, keep their bounds."""
-    terms, told = seen.told.instruments[order.instrument], seen.told
+    terms, facts = seen.facts.instruments[order.instrument], seen.facts
     alive = {other.instrument: other.bot for other, left in seen.alive(None) if left}
     alive.pop(order.instrument, None)
     market = bot = worst
     for key, whose in alive.items():
-        if terms.exposure_key != told.instruments[key].exposure_key and whose != order.bot:
+        if terms.exposure_key != facts.instruments[key].exposure_key and whose != order.bot:
             continue
-        more = _worst(seen.alive(key), seen, told.instruments[key])
-        market += more if terms.exposure_key == told.instruments[key].exposure_key else 0
+        more = _worst(seen.alive(key), seen, facts.instruments[key])
+        market += more if terms.exposure_key == facts.instruments[key].exposure_key else 0
         bot += more if whose == order.bot else 0
     most = seen.limits.exposure_market_max.absolute
     if most is not None and market > most * 1_000_000:
@@ -219,7 +219,7 @@ def _worst(alive: list[tuple[Order, int]], seen: Evidence, terms: Instrument) ->
     unit = 10**terms.size_decimals
     worst = 0
     for leg, winner in ((Leg.YES, Leg.NO), (Leg.NO, Leg.YES)):
-        paying = sum(seen.told.tokens(terms.id, winner)) * 1_000_000 // unit
+        paying = sum(seen.facts.tokens(terms.id, winner)) * 1_000_000 // unit
         worst = max(worst, losses[leg] - max(0, paying))
     return worst
 
@@ -237,7 +237,7 @@ def named(order: Order, seen: Evidence) -> str:
 def veto(order: Order, seen: Evidence) -> str:
     """No byte of a place leaves under the KILL latch: the gateway's one veto (law C)."""
     del order
-    return "it leaves under the KILL latch" if seen.told.latched else ""
+    return "it leaves under the KILL latch" if seen.facts.latched else ""
 
 
 def lease(order: Order, seen: Evidence) -> str:
@@ -247,7 +247,7 @@ def lease(order: Order, seen: Evidence) -> str:
 
 
 DECIDED = {
-    "sight": sight,
+    "sight": may_place,
     "held": held,
     "slot": slot,
     "sells": sells,
@@ -307,8 +307,8 @@ class Budget:
     equity is next told.
     """
 
-    def __init__(self, life: EngineRun, seq: int, deposits: int) -> None:
-        executor = life.executor
+    def __init__(self, run: EngineRun, seq: int, deposits: int) -> None:
+        executor = run.executor
         self.seq = seq
         self.day = executor.gate.breakers.day
         self.deposits = deposits
@@ -338,56 +338,56 @@ class EngineRuns:
     def died(self) -> None:
         """End a life: what must survive is what it had when its journal had been written."""
         known = [*([self._before] if self._before else []), *self._budgets]
-        kept = [one for one in known if one.seq < self._seen.disk.durable]
-        self._before = kept[-1] if kept else None
+        durable = [one for one in known if one.seq < self._seen.disk.durable]
+        self._before = durable[-1] if durable else None
         self._budgets.clear()
         while self._days and self._days[-1].seq > len(self._seen.disk.rows):
             self._days.pop()  # lost with the power: nothing ever came of it
 
     # -- statuses ----------------------------------------------------------------------------------
 
-    def received(self, message: Any, life: EngineRun, speak: Speak) -> None:
+    def received(self, message: Any, run: EngineRun, speak: Speak) -> None:
         """Take a record that was written: look what the one before did to its orders."""
         if isinstance(message, KeepBudget):
-            self._day_kept(message, speak)
+            self._judge_day(message, speak)
         last, self._last = self._last, orders_of(message)
         for number in last:
-            known = life.executor.record(number)
+            known = run.executor.record(number)
             if known is None:
                 continue
             after, before = known.state, self._states.get(number)
             if before is not None and before is not after:
-                again = before in ORDER_ENDS and (before, after) not in BACK
+                revived = before in ORDER_ENDS and (before, after) not in BACK
                 early = after in EARLY and EARLY[after] < EARLY.get(before, 9)
-                if again or early:
+                if revived or early:
                     speak("status", f"order {number} was {before} and is {after}")
             self._states[number] = after
 
     # -- stops -------------------------------------------------------------------------------------
 
-    def watch(self, life: EngineRun, speak: Speak) -> None:
+    def watch(self, run: EngineRun, speak: Speak) -> None:
         """Once a second: see that what must survive a restart has, and what was paid."""
-        self._judge_budget(life, speak)
-        self._judge_redemptions(life, speak)
+        self._judge_budget(run, speak)
+        self._judge_redemptions(run, speak)
 
-    def _judge_budget(self, life: EngineRun, speak: Speak) -> None:
-        if life.executor.recovering or "equity" in life.executor.unhealthy:
+    def _judge_budget(self, run: EngineRun, speak: Speak) -> None:
+        if run.executor.recovering or "equity" in run.executor.unhealthy:
             return
         seen = self._seen
-        budget = Budget(life, len(seen.disk.rows), seen.told.deposits)
+        budget = Budget(run, len(seen.disk.rows), seen.facts.deposits)
         before, self._before = self._before, None
         if before is not None:
             today = before.day == budget.day
             same = before.start_micro == budget.start_micro
             if today and before.deposits == budget.deposits and not same:
                 speak("budget", f"the day's anchor {before.start_micro} is {budget.start_micro}")
-            stands = before.seq > seen.released_seq
+            unreleased = before.seq > seen.released_seq
             lasts = before.stopped is not None and (
                 today or before.stopped is not DenyReason.DAILY_LOSS
             )
-            if stands and lasts and budget.stopped is None:
+            if unreleased and lasts and budget.stopped is None:
                 speak("budget", f"the stop {before.stopped} did not survive a restart")
-            if stands and before.latched and not budget.latched:
+            if unreleased and before.latched and not budget.latched:
                 speak("budget", "the latch did not survive a restart")
         self._budgets.append(budget)
 
@@ -396,24 +396,24 @@ class EngineRuns:
     def asked_of_wallet(self, asked: AnyWalletEffect, speak: Speak) -> None:
         """See that nothing is asked for again of which nothing has been learned (law J)."""
         about = getattr(asked, "instrument", None)
-        for number, other in self._seen.told.operations.items():
+        for number, other in self._seen.facts.operations.items():
             if type(other) is type(asked) and getattr(other, "instrument", None) == about:
                 speak("redemption", f"{asked} is asked for again, and {number} is unknown")
 
-    def _judge_redemptions(self, life: EngineRun, speak: Speak) -> None:
+    def _judge_redemptions(self, run: EngineRun, speak: Speak) -> None:
         """Compare cash and winners with the naive sum of what was told: each payment counts once.
 
         A winner is neither cash nor a token to sell, a loser is nothing, and what is still to be
         paid is what the winners are worth.
         """
-        told, state = self._seen.told, life.executor.ledger.state
+        facts, state = self._seen.facts, run.executor.ledger.state
         ours = {
             (key, leg): of.redeemable
             for key, held in state.holdings.items()
             for leg, of in ((Leg.YES, held.yes), (Leg.NO, held.no))
             if of.redeemable
         }
-        winners, cash = told.redeemable(), told.cash(promised=False)
+        winners, cash = facts.redeemable(), facts.cash(promised=False)
         if ours != winners:
             speak("redemption", f"redeemable are {ours}, by the journal {winners}")
         if state.cash_settled_micro != cash:
@@ -421,18 +421,18 @@ class EngineRuns:
             speak("redemption", f"settled cash is {mine} micro, by the journal {cash}")
         worth = sum(
             size
-            * (MICRO - told.payouts[key] if leg is Leg.NO else told.payouts[key])
-            // 10 ** told.instruments[key].size_decimals
+            * (MICRO - facts.payouts[key] if leg is Leg.NO else facts.payouts[key])
+            // 10 ** facts.instruments[key].size_decimals
             for (key, leg), size in winners.items()
         )
         if state.redeemable_micro != worth:
             due = state.redeemable_micro
             speak("redemption", f"{due} micro are to be paid, the winners are worth {worth}")
 
-    def _day_kept(self, message: KeepBudget, speak: Speak) -> None:
+    def _judge_day(self, message: KeepBudget, speak: Speak) -> None:
         """Compare what the journal says of a day with what it said before, by whatever life."""
         seen, said = self._seen, msgspec.json.decode(message.breakers)
-        anchor_micro = said["day_start_equity_micro"] - seen.told.deposits
+        anchor_micro = said["day_start_equity_micro"] - seen.facts.deposits
         now = Day(len(seen.disk.rows), said["day"], anchor_micro, said["daily_loss"])
         last = self._days[-1] if self._days else None
         self._days.append(now)
@@ -464,25 +464,25 @@ class EngineRuns:
         if left:
             speak("scope", f"zero is proven for {scope}, and {left} may still fill")
 
-    def judge_awake(self, life: EngineRun, speak: Speak) -> None:
+    def judge_awake(self, run: EngineRun, speak: Speak) -> None:
         """See that an engine trades again once everything is well and nobody has stopped it."""
-        executor = life.executor
+        executor = run.executor
         reasons = executor.reasons
         if executor.stopped is None and not executor.latched and reasons:
             speak("awake", f"everything is well, and it still does not trade: {reasons}")
 
     # -- the end -----------------------------------------------------------------------------------
 
-    def settled(self, life: EngineRun) -> bool:
+    def settled(self, run: EngineRun) -> bool:
         """Say whether every settlement and redemption has ended and been told."""
-        side, told = self._seen.side, self._seen.told
-        exchange, account = side.exchange, life.account
+        side, facts = self._seen.side, self._seen.facts
+        exchange, account = side.exchange, run.account
         pending = exchange.clearing.settlement.pending.values()
         ours = any(fill.customer == account for item in pending for fill in item.fills)
         made = {fill.id for fill in exchange.account(account).fills}
         over = {key for key, m in exchange.desk.markets.items() if m.payout is not None}
-        paid = over & told.instruments.keys() <= told.payouts.keys()
-        unsettled = life.executor.ledger.state.fills.unsettled
+        paid = over & facts.instruments.keys() <= facts.payouts.keys()
+        unsettled = run.executor.ledger.state.fills.unsettled
         redeeming = any(
             one.customer == account for one in exchange.clearing.redeeming.pending.values()
         )
@@ -494,36 +494,36 @@ class EngineRuns:
         converted = {
             (one.transaction, one.instrument) for one in exchange.account(account).conversions
         }
-        if redeeming or not redeemed <= told.redemptions.keys():
+        if redeeming or not redeemed <= facts.redemptions.keys():
             return False
-        if not converted <= told.conversions.keys():
+        if not converted <= facts.conversions.keys():
             return False
-        return not ours and not unsettled and paid and made <= told.fills.keys()
+        return not ours and not unsettled and paid and made <= facts.fills.keys()
 
-    def rest(self, life: EngineRun, speak: Speak) -> None:
+    def rest(self, run: EngineRun, speak: Speak) -> None:
         """Compare at rest: exchange, journal and the engine's own books must say the same."""
-        seen, executor = self._seen, life.executor
-        told, side = seen.told, seen.side
-        exchange, account = side.exchange, life.account
+        seen, executor = self._seen, run.executor
+        facts, side = seen.facts, seen.side
+        exchange, account = side.exchange, run.account
         listed = exchange.positions(account)
-        theirs = {(key, leg): size for key, leg, size in listed if told.pays(key, leg)}
+        theirs = {(key, leg): size for key, leg, size in listed if facts.pays(key, leg)}
         balance = exchange.balance(account)
         cash = balance.settled + balance.pending
-        _same(speak, "inventory", "journal's tokens", told.holdings(), theirs)
-        _same(speak, "inventory", "journal's cash", told.cash(), cash)
+        _same(speak, "inventory", "journal's tokens", facts.holdings(), theirs)
+        _same(speak, "inventory", "journal's cash", facts.cash(), cash)
         state = executor.ledger.state
-        home: dict[tuple[InstrumentId, Leg], int] = {}
+        ours: dict[tuple[InstrumentId, Leg], int] = {}
         for key, held in state.holdings.items():
             for leg, of in ((Leg.YES, held.yes), (Leg.NO, held.no)):
                 if size := of.settled + of.pending + of.redeemable:
-                    home[key, leg] = size
-        _same(speak, "inventory", "engine's tokens", home, theirs)
+                    ours[key, leg] = size
+        _same(speak, "inventory", "engine's tokens", ours, theirs)
         paid = {
             (one.transaction, one.instrument): one for one in exchange.account(account).redemptions
         }
         received = {
             name: (one.yes, one.no, one.amount_micro)
-            for name, one in told.redemptions.items()
+            for name, one in facts.redemptions.items()
             if one.amount_micro
         }
         made = {
@@ -539,7 +539,7 @@ class EngineRuns:
             speak("reservations", f"at rest {dict(state.reservations)} are still reserved")
         if executor.open_and_unknown != (0, 0):
             speak("ends", f"at rest {executor.open_and_unknown} orders live or are unknown")
-        for number in told.orders:
+        for number in facts.orders:
             known = executor.record(number)
             if known is not None and not known.state.ended:
                 speak("ends", f"order {number} has no end: {known.state}")

@@ -49,7 +49,7 @@ class MarketNetwork:
         random: Random,
         later: Later,
         deliver: Deliver,
-        wanted: Callable[[InstrumentId], bool],
+        subscribed: Callable[[InstrumentId], bool],
         references: frozenset[str],
     ) -> None:
         self.connected = False
@@ -57,7 +57,7 @@ class MarketNetwork:
         self._random = random
         self._later = later
         self._deliver = deliver
-        self._wanted = wanted
+        self._subscribed = subscribed
         self._references = references
         self._epoch = 0
         """Counts connections: frames of an earlier one are gone."""
@@ -73,7 +73,7 @@ class MarketNetwork:
     def connect_soon(self) -> None:
         """Connect when the engine has opened."""
         epoch = self._epoch
-        self._later(self._now() + 50 * MS, lambda: self._again(epoch))
+        self._later(self._now() + 50 * MS, lambda: self._reconnect(epoch))
 
     def connect(self) -> None:
         """Connect: receive the market as it stands now."""
@@ -83,7 +83,7 @@ class MarketNetwork:
         self._gaps.clear()
         self._open.clear()
         self._send((FeedRestored(feed=FEED, instrument=None), *self._exchange.opening()))
-        self._pulse(self._epoch)
+        self._prove_books(self._epoch)
 
     def lose(self, pause_ns: int) -> None:
         """Lose the connection, say so, and come back after a pause."""
@@ -93,25 +93,25 @@ class MarketNetwork:
         self.connected = False
         self._deliver((FeedLost(feed=FEED, instrument=None, reason="the stream ended"),))
         epoch = self._epoch
-        self._later(self._now() + pause_ns, lambda: self._again(epoch))
+        self._later(self._now() + pause_ns, lambda: self._reconnect(epoch))
 
     def end(self) -> None:
         """Nobody listens any more."""
         self._epoch += 1
         self.connected = False
 
-    def _again(self, epoch: int) -> None:
+    def _reconnect(self, epoch: int) -> None:
         if epoch == self._epoch:
             self.connect()
 
     def _now(self) -> int:
         return self._exchange.now_ns
 
-    def _pulse(self, epoch: int) -> None:
+    def _prove_books(self, epoch: int) -> None:
         """Prove every book each second, as the exchange's own pulse does."""
         if epoch == self._epoch:
             self._send(tuple(BookProven(instrument=key) for key in self._open))
-            self._later(self._now() + S, lambda: self._pulse(epoch))
+            self._later(self._now() + S, lambda: self._prove_books(epoch))
 
     # -- frames ------------------------------------------------------------------------------------
 
@@ -121,15 +121,15 @@ class MarketNetwork:
             self._send(events)
 
     def _send(self, events: tuple[Event, ...]) -> None:
-        kept = tuple(event for event in events if self._goes(event))
-        if not kept:
+        passing = tuple(event for event in events if self._passes(event))
+        if not passing:
             return
         at_ns = self._now() + self._random.randint(2, 30) * MS + self._late_ns
         at_ns = self._last_ns = max(at_ns, self._held_until_ns, self._last_ns)
         epoch = self._epoch
-        self._later(at_ns, lambda: self._arrive(kept, epoch))
+        self._later(at_ns, lambda: self._arrive(passing, epoch))
 
-    def _goes(self, event: Event) -> bool:
+    def _passes(self, event: Event) -> bool:
         """Say whether an event is for this engine, and is not lost on its way."""
         if isinstance(event, ReferencePriced):
             return event.key in self._references
@@ -145,7 +145,7 @@ class MarketNetwork:
             return True
         if not isinstance(event, BOOKS):
             return True
-        if not self._wanted(event.instrument):
+        if not self._subscribed(event.instrument):
             return False
         if isinstance(event, BookReplaced):
             self._open[event.instrument] = None

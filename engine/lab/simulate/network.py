@@ -83,7 +83,7 @@ class Network(EffectDoor):
         """The next place dies between the journal's commit and the first byte."""
         self.redeeming_dies: Redeeming | None = None
         """The engine dies with this step of a redemption; None = with none."""
-        self.beating = True
+        self.heartbeats_on = True
         """False while heartbeats are lost."""
         self.prepare = side.prepare
         self._side = side
@@ -127,9 +127,9 @@ class Network(EffectDoor):
 
     async def beat(self) -> None:
         """Say that we live; the first time arms the exchange's dead-man switch."""
-        if not self.beating:
+        if not self.heartbeats_on:
             raise OutcomeUnknown("the beat was lost")
-        self._side.beat(self._now())
+        self._side.heartbeat(self._now())
 
     async def listen(self, path: str) -> AsyncIterator[bytes]:
         """Give what the exchange tells the account, until the stream is lost. Raises NotSent."""
@@ -225,7 +225,7 @@ class Network(EffectDoor):
         self._later(at_ns, lambda: self._answer(answer, said))
         if twice and isinstance(said, tuple) and self._listens and faults.hit(Fault.TWICE):
             for event in said:
-                self._tell(event, at_ns + random.randint(1, 2_000) * MS)
+                self._deliver_at(event, at_ns + random.randint(1, 2_000) * MS)
 
     def _answer(self, answer: asyncio.Future[tuple[VenueEvent, ...]], said: Said) -> None:
         if self._process.dead or answer.done():
@@ -251,15 +251,15 @@ class Network(EffectDoor):
         at_ns = self._now() + random.randint(3, 90) * MS
         if faults.hit(Fault.REPORT_LATE):
             at_ns += random.randint(200, 6_000) * MS
-        self._tell(event, at_ns)
+        self._deliver_at(event, at_ns)
         if faults.hit(Fault.REPORT_TWICE):
-            self._tell(event, at_ns + random.randint(1, 4_000) * MS)
+            self._deliver_at(event, at_ns + random.randint(1, 4_000) * MS)
 
-    def _tell(self, event: VenueEvent, at_ns: int) -> None:
+    def _deliver_at(self, event: VenueEvent, at_ns: int) -> None:
         epoch = self._epoch
-        self._later(at_ns, lambda: self._told(event, epoch))
+        self._later(at_ns, lambda: self._deliver(event, epoch))
 
-    def _told(self, event: VenueEvent, epoch: int) -> None:
+    def _deliver(self, event: VenueEvent, epoch: int) -> None:
         if epoch == self._epoch and not self._process.dead:
             self._frames.append(event)
             self._wake()

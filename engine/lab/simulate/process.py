@@ -98,7 +98,7 @@ class Process(asyncio.BaseEventLoop):
         del timeout
         return ()
 
-    def _process_events(self, told: tuple[()]) -> None:
+    def _process_events(self, event_list: tuple[()]) -> None:
         """Do nothing: there are none."""
 
     def add_signal_handler(  # type: ignore[override]

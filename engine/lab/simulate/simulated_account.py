@@ -97,21 +97,21 @@ def goes_on(lost: list[Record], disk: Disk, side: VenueSide, now_ns: int) -> lis
 def _take(known: Known, record: Record) -> None:
     """Note a record as the projections' rows tell of it."""
     message = decode(record)
-    told: Message = (record.account, message, record.at_ns)
+    entry: Message = (record.account, message, record.at_ns)
     match message:
         case InstrumentListed():
-            known.listings.append(told)
+            known.listings.append(entry)
         case InstrumentResolved():
-            known.payouts.append(told)
+            known.payouts.append(entry)
         case CashMoved():
-            known.cash.append(told)
+            known.cash.append(entry)
         case PlaceOrder(order=order, identity=identity):
             known.have.add((order.account, order.id))
             known.orders.append(order)
             if identity is not None:
                 known.names[order.account, order.id] = identity
         case OrderFilled():
-            known.fills.append(told)
+            known.fills.append(entry)
         case FillsListed(account=account, fills=fills):
             known.fills += [(account, one, record.at_ns) for one in fills]
         case _:
@@ -160,9 +160,9 @@ class RowsJudge:
 
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
-        self.born()
+        self.begin_run()
 
-    def born(self) -> None:
+    def begin_run(self) -> None:
         """Begin a life: its rows are built anew from what the disk has."""
         self._rows = MemoryRows()
         self._fold = Fold(self._rows)
@@ -201,96 +201,96 @@ HeldPlace = tuple[BotId | None, InstrumentId | None]
 class Operator:
     """One account's. `ends` = he wants everything stopped, and it to stay so."""
 
-    def __init__(self, station: SimulatedAccount) -> None:
+    def __init__(self, account: SimulatedAccount) -> None:
         self.ends = False
-        self._station = station
-        self._random = station.random
+        self._account = account
+        self._random = account.random
         self._count = 0
         self._release_ns: dict[HeldPlace, int] = {}
 
     def leave(self, command: AnyCommand) -> None:
         """Leave a command; the engine that lives then hears of it, and so may a later one."""
-        station, life = self._station, self._station.life
+        account, run = self._account, self._account.engine_run
         self._count += 1
         leave(
-            station.disk.state,
+            account.disk.state,
             engine_id=ENGINE_ID,
-            id=f"{station.account}-{self._count}",
+            id=f"{account.id}-{self._count}",
             command=command,
             who=WHO,
-            now_ns=station.now() + (life.jump_ns if life else 0),  # it is one machine's clock
+            now_ns=account.now() + (run.jump_ns if run else 0),  # it is one machine's clock
         )
-        station.later(station.now() + self._random.randint(1, 50) * MS, self._knock)
+        account.later(account.now() + self._random.randint(1, 50) * MS, self._look)
 
-    def _knock(self) -> None:
-        life = self._station.life
-        if life is not None:
-            life.look()
+    def _look(self) -> None:
+        run = self._account.engine_run
+        if run is not None:
+            run.look()
 
     # -- now and then ------------------------------------------------------------------------------
 
-    def kill(self, life: EngineRun) -> None:
+    def kill(self, run: EngineRun) -> None:
         """KILL everything: by a command, or by the file that every program can write."""
         if self._random.random() < 0.5:
             self.leave(Kill())
             return
-        set_latch(self._station.kill_path, WHO, self._station.now())
-        life.take_latch(read_latch(self._station.kill_path))
+        set_latch(self._account.kill_path, WHO, self._account.now())
+        run.take_latch(read_latch(self._account.kill_path))
 
-    def kill_part(self, life: EngineRun) -> None:
+    def kill_part(self, run: EngineRun) -> None:
         """KILL a bot, a market or the account alone."""
-        random, parts = self._random, [Kill(account=life.account)]
-        if life.engine is not None and life.engine.bot_runners:
-            parts.append(Kill(bot=BotId(random.choice(list(life.engine.bot_runners)))))
-        if markets := list(life.runner.desk.cache.views):
+        random, parts = self._random, [Kill(account=run.account)]
+        if run.engine is not None and run.engine.bot_runners:
+            parts.append(Kill(bot=BotId(random.choice(list(run.engine.bot_runners)))))
+        if markets := list(run.runner.desk.cache.views):
             parts.append(Kill(instrument=random.choice(markets)))
         self.leave(random.choice(parts))
 
     def limit(self) -> None:
         """Save other limits and have them applied."""
-        station = self._station
-        limits = account_of(station.settings.name, self._random).limits
+        account = self._account
+        limits = account_of(account.settings.name, self._random).limits
         changed = {"limits": limits.model_dump(mode="json", exclude_none=True)}
         saved = save(
-            station.disk.state,
+            account.disk.state,
             engine_id=ENGINE_ID,
             who=WHO,
-            diff={"accounts": {station.settings.name: changed}},
-            base_version=latest(station.disk.state, ENGINE_ID).version,
-            now_ns=station.now(),
+            diff={"accounts": {account.settings.name: changed}},
+            base_version=latest(account.disk.state, ENGINE_ID).version,
+            now_ns=account.now(),
         )
         if isinstance(saved, Saved):
-            station.limits[saved.version] = limits
+            account.limits[saved.version] = limits
             self.leave(ApplySettings(version=saved.version))
 
     # -- each second -------------------------------------------------------------------------------
 
-    def look(self, life: EngineRun) -> None:
+    def look(self, run: EngineRun) -> None:
         """Look at the desk and do what is to be done."""
-        told = self._station.seen.told
-        if told.latched and not self.ends and life.proven:
+        facts = self._account.seen.facts
+        if facts.latched and not self.ends and run.proven:
             self.leave(ReleaseLatch(reason=REASON))
-        elif self.ends and not told.latched:
+        elif self.ends and not facts.latched:
             self.leave(Kill())
-        self._release_parts(life)
+        self._release_parts(run)
         if not self.ends:
-            self._start_bots(life, latched=told.latched)
-        life.look()
+            self._start_bots(run, latched=facts.latched)
+        run.look()
 
-    def _release_parts(self, life: EngineRun) -> None:
-        now_ns, due = self._station.now(), self._release_ns
-        for place in sorted(self._station.seen.told.holds, key=str):
+    def _release_parts(self, run: EngineRun) -> None:
+        now_ns, due = self._account.now(), self._release_ns
+        for place in sorted(self._account.seen.facts.holds, key=str):
             if due.setdefault(place, now_ns + self._random.randint(1, 20) * S) <= now_ns:
                 del due[place]
                 bot, instrument = place
-                account = life.account if place == (None, None) else None
+                account = run.account if place == (None, None) else None
                 self.leave(
                     ReleaseLatch(account=account, bot=bot, instrument=instrument, reason=REASON)
                 )
 
-    def _start_bots(self, life: EngineRun, *, latched: bool) -> None:
-        assert life.engine is not None
-        for name, bot_runner in life.engine.bot_runners.items():
+    def _start_bots(self, run: EngineRun, *, latched: bool) -> None:
+        assert run.engine is not None
+        for name, bot_runner in run.engine.bot_runners.items():
             if latched and self._random.random() > TRIES:
                 continue
             if bot_runner.may(BotHappened.RESUME_ASKED):
@@ -324,18 +324,18 @@ class SimulatedAccount:
         self.later = later
         self.verdicts: list[JudgeVerdict] = []
         self.settings = account_of(name, random)
-        self.account = AccountId(name)
-        exchange.open_account(self.account, round(self.settings.starting_cash * 1_000_000))
+        self.id = AccountId(name)
+        exchange.open_account(self.id, round(self.settings.starting_cash * 1_000_000))
         self.disk = Disk(random)
-        self.side = VenueSide(exchange, self.account, faults, random)
+        self.side = VenueSide(exchange, self.id, faults, random)
         self.seen = Evidence(self.side, self.disk, self.settings.limits)
         self.limits: dict[int, RiskLimits] = {}
         """Version of the settings → the limits in it."""
-        self.lives = EngineRuns(self.seen)
+        self.runs = EngineRuns(self.seen)
         self.rows = RowsJudge(self.disk)
         self.operator = Operator(self)
-        self.life: EngineRun | None = None
-        self.ghost: EngineRun | None = None
+        self.engine_run: EngineRun | None = None
+        self.hung_run: EngineRun | None = None
         """An engine that hangs, or that came back after its successor had started."""
         self.decide: Callable[[Decision | Planned], None] = lambda _: None
         """Receives every decision and plan of its engines."""
@@ -384,60 +384,60 @@ class SimulatedAccount:
             set_latch(self.kill_path, WHO, self.now())
         self.starts += 1
         fence = self.disk.take_lease()
-        self.seen.born()
-        self.rows.born()
-        self.lives.started()
+        self.seen.begin_run()
+        self.rows.begin_run()
+        self.runs.started()
         process = Process(self.now)
         journal = Journal(self.disk, fence, process, received=self._received, digest=self._digest)
-        line = Network(
+        network = Network(
             self.side, process, faults=self.faults, random=self.random,
             later=self.later, leaves=self._leaves,
         )  # fmt: skip
-        life = self.life = EngineRun(
-            self.account, self._home, disk=self.disk, process=process, journal=journal, line=line,
+        run = self.engine_run = EngineRun(
+            self.id, self._home, disk=self.disk, process=process, journal=journal, network=network,
             decided=lambda said: self._decided(fence, said), proven=self._proven,
             snapshot_every=self.snapshot_every, now_ns=self.now,
-            market=lambda life: MarketNetwork(
+            market=lambda run: MarketNetwork(
                 self.exchange, random=self.random, later=self.later, references=frozenset(),
-                deliver=lambda events: process.within(self._feed, life, events),
-                wanted=lambda key: self._series or key in self._events,
+                deliver=lambda events: process.within(self._feed, run, events),
+                subscribed=lambda key: self._series or key in self._events,
             ),
         )  # fmt: skip
-        process.create_task(life.live()).add_done_callback(lambda task: self._over(life, task))
-        self.later(self.now() + S, lambda: self._second(life))
+        process.create_task(run.live()).add_done_callback(lambda task: self._over(run, task))
+        self.later(self.now() + S, lambda: self._second(run))
 
-    def run(self, life: EngineRun) -> None:
+    def run_process(self, run: EngineRun) -> None:
         """Let a process do what is due; what it dies of has a successor."""
         try:
-            life.process.run()
+            run.process.run()
         except EngineDied:
-            self.die(life)
+            self.die(run)
 
-    def _over(self, life: EngineRun, task: asyncio.Task[None]) -> None:
+    def _over(self, run: EngineRun, task: asyncio.Task[None]) -> None:
         """Note that an engine has ended by itself: in order, or because of another one's lease."""
         error = task.exception()
         if error is not None and not isinstance(error, LeaseLost):
-            judge = "invariant" if life.open else "start"
+            judge = "invariant" if run.open else "start"
             self.speak(judge, f"{type(error).__name__}: {error}")
-        life.process.die()
-        life.market.end()
+        run.process.die()
+        run.market.end()
 
-    def die(self, life: EngineRun) -> None:
+    def die(self, run: EngineRun) -> None:
         """End the process, and the power with it; a supervisor starts it again."""
-        if life.dead:
+        if run.dead:
             return
-        life.process.die()
-        life.market.end()
-        if life is not self.life:
+        run.process.die()
+        run.market.end()
+        if run is not self.engine_run:
             return
-        self.life = None
+        self.engine_run = None
         self.side.waiting.clear()
         self.disk.cut()
-        if self.losing and self.ghost is None:
+        if self.losing and self.hung_run is None:
             # A damaged write-ahead log takes what was durable, too.
             self._lost = self.disk.lose(self.random.randint(1, 400))
         self.losing = False
-        self.lives.died()
+        self.runs.died()
         pause_ns = self.random.choice((500, 2_000, 20_000)) * MS
         self.later(self.now() + pause_ns, self.start)
 
@@ -447,62 +447,62 @@ class SimulatedAccount:
         """Return the world's time."""
         return self.exchange.now_ns
 
-    def _feed(self, life: EngineRun, events: tuple[Event, ...]) -> None:
-        self.seen.now_ns = now_ns = life.now_ns()
-        if life is self.life:
+    def _feed(self, run: EngineRun, events: tuple[Event, ...]) -> None:
+        self.seen.now_ns = now_ns = run.now_ns()
+        if run is self.engine_run:
             for event in events:
-                self.seen.sights.take(event, now_ns)
-        life.feed(events)
+                self.seen.books.take(event, now_ns)
+        run.feed(events)
 
-    def _second(self, life: EngineRun) -> None:
-        if life.dead:
+    def _second(self, run: EngineRun) -> None:
+        if run.dead:
             return
-        self.later(self.now() + S, lambda: self._second(life))
-        if life is not self.life or life.frozen or not life.open:
+        self.later(self.now() + S, lambda: self._second(run))
+        if run is not self.engine_run or run.frozen or not run.open:
             return
-        self.lives.watch(life, self.speak)
-        self.rows.look(life.executor, self.speak)
-        self.operator.look(life)
-        if AUTH not in self.seen.told.unwell and any(AUTH in why for why in life.executor.reasons):
+        self.runs.watch(run, self.speak)
+        self.rows.look(run.executor, self.speak)
+        self.operator.look(run)
+        if AUTH not in self.seen.facts.unwell and any(AUTH in why for why in run.executor.reasons):
             # A person looks after the credential, some seconds later.
-            well = HealthChanged(account=self.account, source=AUTH, healthy=True, reason="")
-            life.process.within(life.runner.report, well)
+            well = HealthChanged(account=self.id, source=AUTH, healthy=True, reason="")
+            run.process.within(run.runner.report, well)
 
     def reports(self) -> None:
         """Let the exchange's own reports leave for whoever listens."""
         for event in self.side.take():
-            for life in (self.life, self.ghost):
-                if life is not None:
-                    life.line.report(event)
+            for run in (self.engine_run, self.hung_run):
+                if run is not None:
+                    run.network.report(event)
 
     # -- what judges receive
     # --------------------------------------------------------------------------
 
     def _decided(self, fence: int, decision: Decision | Planned) -> None:
         """Show an intent to the judges before the executor receives it."""
-        here = fence == self.disk.fence
-        if here and isinstance(decision, Decision) and decision.intent is not None:
-            self.seen.wanted(decision.intent)
+        current = fence == self.disk.fence
+        if current and isinstance(decision, Decision) and decision.intent is not None:
+            self.seen.take_intent(decision.intent)
         self.decide(decision)
 
     def _received(self, message: msgspec.Struct | Any, at_ns: int) -> None:
         """Show a record that was written to the judges."""
-        seen, life = self.seen, self.life
+        seen, run = self.seen, self.engine_run
         seen.now_ns = at_ns
         if isinstance(message, AnyWalletEffect):
-            self.lives.asked_of_wallet(message, self.speak)
+            self.runs.asked_of_wallet(message, self.speak)
         seen.take(message)
         if isinstance(message, LatchReleased):
             seen.released_seq = len(self.disk.rows)
-        if life is None or not life.open:
+        if run is None or not run.open:
             return
         if isinstance(message, PlaceOrder):
-            seen.limits = self.limits[life.settings_version]
+            seen.limits = self.limits[run.settings_version]
             for name, judge in DECIDED.items():
                 self._judged(name, judge(message.order, seen), message.order)
             self.side.waiting[message.order.id] = message.order
         else:
-            self.lives.received(message, life, self.speak)
+            self.runs.received(message, run, self.speak)
 
     def _leaves(self, sent: Order | AnyWalletEffect) -> None:
         """Show the bytes of an order or of an operation that leave to the judges."""
@@ -514,14 +514,14 @@ class SimulatedAccount:
         if before != sent:
             self.speak("numbers", f"{before} had the number of {sent}")
 
-    def _proven(self, life: EngineRun, scope: KillScope | None) -> None:
+    def _proven(self, run: EngineRun, scope: KillScope | None) -> None:
         """Compare a proof with the truth at the moment at which the engine holds it for true."""
-        if life is not self.life:
+        if run is not self.engine_run:
             return
         if scope is None:
-            self.lives.judge_proof(self.speak)
+            self.runs.judge_proof(self.speak)
         else:
-            self.lives.judge_part(scope, self.speak)
+            self.runs.judge_part(scope, self.speak)
 
     def _judged(self, name: str, why: str, order: Order) -> None:
         if why:
@@ -529,44 +529,44 @@ class SimulatedAccount:
 
     def speak(self, judge: str, text: str) -> None:
         """Note that a judge found the law broken."""
-        self.verdicts.append(JudgeVerdict(judge, self.account, self.now(), text))
+        self.verdicts.append(JudgeVerdict(judge, self.id, self.now(), text))
 
     # -- the end -----------------------------------------------------------------------------------
 
     def stop(self) -> None:
         """Stop trading for good, by a KILL that nobody releases."""
-        life = self.life
-        if life is None or not life.open:
+        run = self.engine_run
+        if run is None or not run.open:
             self.speak("ends", "no engine lives although every fault is over")
             return
-        self.lives.judge_awake(life, self.speak)
+        self.runs.judge_awake(run, self.speak)
         self.operator.ends = True
 
     def at_rest(self) -> bool:
         """Say whether zero is proven and every settlement has ended and been told."""
-        life = self.life
-        killed = life is not None and life.open and life.proven and self.seen.told.latched
-        return killed and life is not None and self.lives.settled(life)
+        run = self.engine_run
+        killed = run is not None and run.open and run.proven and self.seen.facts.latched
+        return killed and run is not None and self.runs.settled(run)
 
     def judge_rest(self) -> None:
         """Compare everything at rest, then have the engine end in order."""
-        life = self.life
-        if life is None or not life.open or not life.proven:
-            self.speak("proof", f"nothing is proven: {life and life.missing}")
+        run = self.engine_run
+        if run is None or not run.open or not run.proven:
+            self.speak("proof", f"nothing is proven: {run and run.missing}")
             return
-        self.lives.rest(life, self.speak)
-        self.rows.look(life.executor, self.speak, whole=True)
+        self.runs.rest(run, self.speak)
+        self.rows.look(run.executor, self.speak, whole=True)
         self.seen.halted = "the engine was stopped"
-        life.process.terminate()
+        run.process.terminate()
 
     def judge_end(self) -> None:
         """See that it has ended in order, having proven once more that nothing is left."""
-        life = self.life
-        if life is None or not life.dead or not life.stopped:
+        run = self.engine_run
+        if run is None or not run.dead or not run.stopped:
             self.speak("stop", "the engine was asked to end, and has not ended in order")
 
     def close(self) -> None:
         """Let nothing of any life move again."""
-        for life in (self.life, self.ghost):
-            if life is not None:
-                life.process.die()
+        for run in (self.engine_run, self.hung_run):
+            if run is not None:
+                run.process.die()

@@ -67,9 +67,9 @@ class VenueSide:
         """Do what is asked at the exchange. Raises VenueClosed."""
         if isinstance(effect, PlaceOrder):
             return self._place(effect.order, now_ns)
-        told = self._answers.do(effect, now_ns)
+        said = self._answers.do(effect, now_ns)
         return (
-            [self._bend(event) for event in told] if isinstance(effect, QueryOpenOrders) else told
+            [self._bend(event) for event in said] if isinstance(effect, QueryOpenOrders) else said
         )
 
     def _place(self, order: Order, now_ns: int) -> list[VenueEvent]:
@@ -95,7 +95,7 @@ class VenueSide:
             return msgspec.structs.replace(event, orders=event.orders[: len(event.orders) // 2])
         return event
 
-    def beat(self, now_ns: int) -> None:
+    def heartbeat(self, now_ns: int) -> None:
         """Take a heartbeat; the first one arms the exchange's dead-man switch."""
         answer = self.exchange.beat(self.account, KEY, self._token, now_ns)
         if not answer.valid:
@@ -122,18 +122,18 @@ class VenueSide:
 
     def take(self) -> list[VenueEvent]:
         """Return what the exchange has to tell the account since the last call."""
-        told: list[VenueEvent] = []
+        events: list[VenueEvent] = []
         for _, report in self.exchange.take(self.account):
             event = self._answers.received(report)
             if event is not None:
-                told.append(event)
+                events.append(event)
                 if isinstance(event, FillVoided):
                     self._faults.seen("settlement_failed")
                 elif isinstance(event, FillSettled):
                     self._faults.seen("settlement_confirmed")
                 elif isinstance(event, TokensRedeemed):
                     self._faults.seen("redeemed")
-        return told
+        return events
 
     # -- the truth ---------------------------------------------------------------------------------
 

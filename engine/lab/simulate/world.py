@@ -36,103 +36,103 @@ from engine.venues.demo.world import open_world
 class Chaos:
     """Lets faults happen at one station."""
 
-    def __init__(self, station: SimulatedAccount) -> None:
-        self._station = station
-        self._random = station.random
+    def __init__(self, account: SimulatedAccount) -> None:
+        self._account = account
+        self._random = account.random
 
     def happen(self, fault: Fault) -> None:
         """Let a fault happen to the engine that lives, if one does."""
-        station, random = self._station, self._random
-        life = station.life
-        if life is None or life.frozen or not life.open or not station.faults.on:
+        account, random = self._account, self._random
+        run = account.engine_run
+        if run is None or run.frozen or not run.open or not account.faults.on:
             return
         acts: dict[Fault, Callable[[], object]] = {
-            Fault.FEED_LOST: lambda: life.market.lose(random.randint(250, 10_000) * MS),
-            Fault.FEED_SILENT: life.market.silent,
-            Fault.FEED_STALE: life.market.stale,
-            Fault.FEED_GAP: lambda: life.market.tear(crossed=False),
-            Fault.FEED_CROSSED: lambda: life.market.tear(crossed=True),
-            Fault.USER_FEED_DOWN: lambda: life.line.lose(
+            Fault.FEED_LOST: lambda: run.market.lose(random.randint(250, 10_000) * MS),
+            Fault.FEED_SILENT: run.market.silent,
+            Fault.FEED_STALE: run.market.stale,
+            Fault.FEED_GAP: lambda: run.market.tear(crossed=False),
+            Fault.FEED_CROSSED: lambda: run.market.tear(crossed=True),
+            Fault.USER_FEED_DOWN: lambda: run.network.lose(
                 silent_ns=0, pause_ns=random.randint(250, 20_000) * MS
             ),
-            Fault.USER_FEED_SILENT: lambda: life.line.lose(
+            Fault.USER_FEED_SILENT: lambda: run.network.lose(
                 silent_ns=random.randint(1, 5) * S, pause_ns=250 * MS
             ),
-            Fault.BEATS_LOST: lambda: self._lapse(life),
-            Fault.CLOCK_JUMP: lambda: self._jump(life),
-            Fault.CRASH: lambda: setattr(life.journal, "dying", random.randint(0, 60)),
-            Fault.CRASH_SENDING: lambda: setattr(life.line, "sending_dies", True),
+            Fault.BEATS_LOST: lambda: self._lose_heartbeats(run),
+            Fault.CLOCK_JUMP: lambda: self._jump(run),
+            Fault.CRASH: lambda: setattr(run.journal, "dying", random.randint(0, 60)),
+            Fault.CRASH_SENDING: lambda: setattr(run.network, "sending_dies", True),
             Fault.DISK_FULL: self._fill_disk,
-            Fault.SECOND_ENGINE: lambda: self._hang(life),
-            Fault.KILL: lambda: station.operator.kill(life),
-            Fault.KILL_PART: lambda: station.operator.kill_part(life),
-            Fault.SETTINGS: station.operator.limit,
-            Fault.VENUE_REDEEMS: station.side.redeem_for,
+            Fault.SECOND_ENGINE: lambda: self._hang(run),
+            Fault.KILL: lambda: account.operator.kill(run),
+            Fault.KILL_PART: lambda: account.operator.kill_part(run),
+            Fault.SETTINGS: account.operator.limit,
+            Fault.VENUE_REDEEMS: account.side.redeem_for,
             Fault.VENUE_CONVERTS: self._convert,
             Fault.CRASH_REDEEMING: lambda: setattr(
-                life.line, "redeeming_dies", random.choice(tuple(Redeeming))
+                run.network, "redeeming_dies", random.choice(tuple(Redeeming))
             ),
-            Fault.JOURNAL_LOST: lambda: self._lose_journal(life),
+            Fault.JOURNAL_LOST: lambda: self._lose_journal(run),
         }
-        station.faults.counts[fault] += 1
+        account.faults.counts[fault] += 1
         acts[fault]()
 
     def end(self) -> None:
         """Take back the deaths that still wait for their moment."""
-        station = self._station
-        station.losing = False
-        for life in (station.life, station.ghost):
-            if life is not None:
-                life.journal.dying = -1
-                life.line.sending_dies = False
-                life.line.redeeming_dies = None
+        account = self._account
+        account.losing = False
+        for run in (account.engine_run, account.hung_run):
+            if run is not None:
+                run.journal.dying = -1
+                run.network.sending_dies = False
+                run.network.redeeming_dies = None
 
     def _later(self, pause_ns: int, act: Callable[[], None]) -> None:
-        self._station.later(self._station.now() + pause_ns, act)
+        self._account.later(self._account.now() + pause_ns, act)
 
-    def _lapse(self, life: EngineRun) -> None:
-        life.line.beating = False
+    def _lose_heartbeats(self, run: EngineRun) -> None:
+        run.network.heartbeats_on = False
         pause_ns = self._random.randint(5, 25) * S
-        self._later(pause_ns, lambda: setattr(life.line, "beating", True))
+        self._later(pause_ns, lambda: setattr(run.network, "heartbeats_on", True))
 
-    def _jump(self, life: EngineRun) -> None:
-        life.jump_ns += self._random.randint(2_100, 60_000) * MS
+    def _jump(self, run: EngineRun) -> None:
+        run.jump_ns += self._random.randint(2_100, 60_000) * MS
 
     def _convert(self) -> None:
         """Split or merge at the venue; tokens from before the first cash are nobody's here."""
-        if self._station.seen.told.deposits:
-            self._station.side.convert_for(self._random)
+        if self._account.seen.facts.deposits:
+            self._account.side.convert_for(self._random)
 
     def _fill_disk(self) -> None:
-        disk = self._station.disk
+        disk = self._account.disk
         disk.full = True
         self._later(self._random.randint(1, 30) * S, lambda: setattr(disk, "full", False))
 
-    def _lose_journal(self, life: EngineRun) -> None:
+    def _lose_journal(self, run: EngineRun) -> None:
         """Let the engine die soon, and its journal lose its end; not beside one that hangs."""
-        if self._station.ghost is None:
-            self._station.losing = True
-            life.journal.dying = self._random.randint(0, 60)
+        if self._account.hung_run is None:
+            self._account.losing = True
+            run.journal.dying = self._random.randint(0, 60)
 
-    def _hang(self, life: EngineRun) -> None:
+    def _hang(self, run: EngineRun) -> None:
         """Let the engine hang, another one start, and the first one come back for a while."""
-        station = self._station
-        if station.ghost is not None:
+        account = self._account
+        if account.hung_run is not None:
             return
-        life.process.frozen = True
-        station.ghost, station.life = life, None
-        station.side.waiting.clear()  # it waits in the process until its time is over
-        station.lives.died()
-        self._later(self._random.randint(1, 15) * S, station.start)
-        self._later(self._random.randint(16, 30) * S, lambda: self._wake(life))
+        run.process.frozen = True
+        account.hung_run, account.engine_run = run, None
+        account.side.waiting.clear()  # it waits in the process until its time is over
+        account.runs.died()
+        self._later(self._random.randint(1, 15) * S, account.start)
+        self._later(self._random.randint(16, 30) * S, lambda: self._wake(run))
 
-    def _wake(self, life: EngineRun) -> None:
-        life.process.frozen = False
-        self._later(self._random.randint(2, 20) * S, lambda: self._lay(life))
+    def _wake(self, run: EngineRun) -> None:
+        run.process.frozen = False
+        self._later(self._random.randint(2, 20) * S, lambda: self._end_hung_run(run))
 
-    def _lay(self, life: EngineRun) -> None:
-        self._station.die(life)
-        self._station.ghost = None
+    def _end_hung_run(self, run: EngineRun) -> None:
+        self._account.die(run)
+        self._account.hung_run = None
 
 
 # -- Time and what it brings -----------------------------------------------------------------------
@@ -243,7 +243,7 @@ class World:
             settlement=settlement,
         )
         self._digest = hashlib.blake2b(digest_size=16)
-        self.stations = [
+        self.accounts = [
             SimulatedAccount(
                 f"demo-{number}",
                 self.exchange,
@@ -255,7 +255,7 @@ class World:
             )
             for number in range(accounts)
         ]
-        self._chaos = [Chaos(station) for station in self.stations]
+        self._chaos = [Chaos(account) for account in self.accounts]
 
     def later(self, at_ns: int, act: Callable[[], None]) -> None:
         """Do something at a time of the world, not before now."""
@@ -267,21 +267,21 @@ class World:
     def run(self, minutes: float) -> SimulationOutcome:
         """Run for so long with faults, then until everything is at rest."""
         with TemporaryDirectory(prefix="simulated-") as homes, silent(), uncollected():
-            for station in self.stations:
-                station.begin(Path(homes, station.account))
+            for account in self.accounts:
+                account.begin(Path(homes, account.id))
             for fault in PER_MINUTE:
                 self._plan(fault)
             end_ns = self._begin_ns + int(minutes * MINUTE)
-            if self._until(end_ns) and self._until(self._well(end_ns)):
+            if self._until(end_ns) and self._until(self._end_faults(end_ns)):
                 self._rest()
-            for station in self.stations:
-                station.close()
-        verdicts = tuple(verdict for station in self.stations for verdict in station.verdicts)
+            for account in self.accounts:
+                account.close()
+        verdicts = tuple(verdict for account in self.accounts for verdict in account.verdicts)
         counts = Counter(self.faults.counts)
-        for station in self.stations:
-            counts["starts"] += station.starts
-            counts["orders"] += len(station.seen.told.orders)
-            counts["fills"] += len(station.seen.told.fills)
+        for account in self.accounts:
+            counts["starts"] += account.starts
+            counts["orders"] += len(account.seen.facts.orders)
+            counts["fills"] += len(account.seen.facts.fills)
         return SimulationOutcome(
             seed=self.seed,
             simulated_s=(self.exchange.now_ns - self._begin_ns) / S,
@@ -293,49 +293,49 @@ class World:
 
     def _until(self, end_ns: int) -> bool:
         """Let time pass up to a moment; False = a judge spoke."""
-        exchange, heap, stations = self.exchange, self._heap, self.stations
+        exchange, heap, accounts = self.exchange, self._heap, self.accounts
         while True:
             at_ns = heap[0][0] if heap else end_ns + 1
             due_ns = exchange.due_ns
             if due_ns is not None and due_ns < at_ns:
                 at_ns = due_ns
-            for station in stations:
-                for life in (station.life, station.ghost):
-                    if life is not None:
-                        due_ns = life.process.due_ns
+            for account in accounts:
+                for run in (account.engine_run, account.hung_run):
+                    if run is not None:
+                        due_ns = run.process.due_ns
                         if due_ns < at_ns:
                             at_ns = max(due_ns, exchange.now_ns)
             if at_ns > end_ns:
                 exchange.advance(end_ns)
-                self._tell()
+                self._publish()
                 return True
             exchange.advance(at_ns)
-            self._tell()
+            self._publish()
             while heap and heap[0][0] <= at_ns:
                 heappop(heap)[2]()
-                self._tell()
-            for station in stations:
-                self._turn(station, at_ns)
-                if station.verdicts:
+                self._publish()
+            for account in accounts:
+                self._turn(account, at_ns)
+                if account.verdicts:
                     return False
 
-    def _turn(self, station: SimulatedAccount, at_ns: int) -> None:
-        for life in (station.life, station.ghost):
-            if life is not None and life.process.due_ns <= at_ns:
-                station.run(life)
+    def _turn(self, account: SimulatedAccount, at_ns: int) -> None:
+        for run in (account.engine_run, account.hung_run):
+            if run is not None and run.process.due_ns <= at_ns:
+                account.run_process(run)
 
-    def _tell(self) -> None:
+    def _publish(self) -> None:
         """Hand out what the exchange said at this moment."""
         outbox = self.exchange.outbox
         events: tuple[Event, ...] = ()
         if outbox.public:
             events = tuple([event for _, event in self.exchange.take_public()])
-        for station in self.stations:
-            if outbox.reports[station.account]:
-                station.reports()
-            for life in (station.life, station.ghost):
-                if events and life is not None and not life.dead:
-                    life.market.take(events)
+        for account in self.accounts:
+            if outbox.reports[account.id]:
+                account.reports()
+            for run in (account.engine_run, account.hung_run):
+                if events and run is not None and not run.dead:
+                    run.market.take(events)
 
     # -- faults ------------------------------------------------------------------------------------
 
@@ -364,12 +364,12 @@ class World:
         if not self.faults.on:
             return
         if fault in VENUE_FAULTS:
-            self._venue(fault)
+            self._strike_venue(fault)
         else:
             self._random.choice(self._chaos).happen(fault)
         self._plan(fault)
 
-    def _venue(self, fault: Fault) -> None:
+    def _strike_venue(self, fault: Fault) -> None:
         guard, now_ns, random = self.exchange.guard, self.exchange.now_ns, self._random
         if fault is Fault.TICK_CHANGED:
             markets = [m for m in self.exchange.desk.markets.values() if m.accepting]
@@ -391,7 +391,7 @@ class World:
 
     # -- the end -----------------------------------------------------------------------------------
 
-    def _well(self, now_ns: int) -> int:
+    def _end_faults(self, now_ns: int) -> int:
         """Let no further fault happen; give when everything must be well."""
         self.faults.on = False
         for chaos in self._chaos:
@@ -402,27 +402,27 @@ class World:
     def _rest(self) -> None:
         """Stop every engine, wait for the proofs and the last settlements, then compare."""
         stop_ns = self.exchange.now_ns
-        for station in self.stations:
-            station.stop()
+        for account in self.accounts:
+            account.stop()
         while self.exchange.now_ns < stop_ns + REST_NS_MAX:
             if not self._until(self.exchange.now_ns + S):
                 return
-            if all(station.at_rest() for station in self.stations):
+            if all(account.at_rest() for account in self.accounts):
                 break
-        for station in self.stations:
-            station.judge_rest()
+        for account in self.accounts:
+            account.judge_rest()
         if self._until(self.exchange.now_ns + END_NS):
-            for station in self.stations:
-                station.judge_end()
+            for account in self.accounts:
+                account.judge_end()
 
     def _lines(self, verdicts: tuple[JudgeVerdict, ...]) -> tuple[str, ...]:
         if not verdicts:
             return ()
-        station = next(s for s in self.stations if s.account == verdicts[0].account)
+        account = next(s for s in self.accounts if s.id == verdicts[0].account)
         return tuple(
             f"{record.seq} {(record.at_ns - self._begin_ns) / S:.3f} {record.kind} "
             f"{msgspec.json.encode(msgspec.msgpack.decode(record.body)).decode()}"
-            for record in station.disk.rows[-50:]
+            for record in account.disk.rows[-50:]
         )
 
 

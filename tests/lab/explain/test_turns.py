@@ -6,14 +6,14 @@ from engine.domain.decisions import Planned, Resting, Rule, Unit, Verdict
 from engine.domain.effects import CancelOrders
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
 from engine.domain.orders import OrderId
-from engine.lab.explain.plans import Kept, first_turn
+from engine.lab.explain.plans import LogPlan, first_turn
 
 FIRST, SECOND = OrderId(7), OrderId(8)
 PLACED = {(FIRST, 5), (SECOND, 5)}
 EFFECTS = (CancelOrders(account=AccountId("one"), orders=(OrderId(1),)),)
 
 
-def plan(name: str, order: OrderId, *, live: int) -> Kept:
+def plan(name: str, order: OrderId, *, live: int) -> LogPlan:
     rule = Rule("open_orders", Verdict.PASSED, live, 30, Unit.COUNT)
     made = Planned(
         decision=1,

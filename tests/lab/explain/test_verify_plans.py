@@ -27,22 +27,22 @@ from tests.executor.conftest import ACCOUNT, LIMITS, SECOND, Rig
 BIDS = [(4_800, 100)]
 
 
-class Telling:
+class RecordedRig:
     """A rig whose every message and effect is kept, as a journal keeps them."""
 
     def __init__(self, rig: Rig) -> None:
         self.rig = rig
-        self.kept: list[tuple[int, Any]] = []
+        self.journal: list[tuple[int, Any]] = []
 
-    def tell(self, *messages: Any) -> list[Any]:
+    def receive(self, *messages: Any) -> list[Any]:
         messages = tuple(self.rig.answering(message) for message in messages)
         effects = self.rig.tell(*messages)
-        self.kept += [(self.rig.now, one) for one in (*messages, *effects)]
+        self.journal += [(self.rig.now, one) for one in (*messages, *effects)]
         return effects
 
     def wait(self, seconds: float) -> list[Any]:
         effects = self.rig.wait(seconds)
-        self.kept += [(self.rig.now, one) for one in effects]
+        self.journal += [(self.rig.now, one) for one in effects]
         return effects
 
 
@@ -63,37 +63,37 @@ def fresh() -> VerifyingExecutor:
     )
 
 
-def told_again(kept: list[tuple[int, Any]], rig: Rig) -> VerifyingExecutor:
+def replayed(journal: list[tuple[int, Any]], rig: Rig) -> VerifyingExecutor:
     executor = fresh()
-    executor.fold(InstrumentListed(instrument=rig.build.binary()), 0)
-    executor.fold(CashMoved(account=ACCOUNT, currency="USD", amount_micro=1_000_000_000), 0)
-    for at_ns, message in kept:
-        executor.fold(message, at_ns)
+    executor.apply_record(InstrumentListed(instrument=rig.build.binary()), 0)
+    executor.apply_record(CashMoved(account=ACCOUNT, currency="USD", amount_micro=1_000_000_000), 0)
+    for at_ns, message in journal:
+        executor.apply_record(message, at_ns)
     return executor
 
 
 def test_an_order_nobody_could_find_ends_in_the_telling_when_it_ended_in_life(rig: Rig) -> None:
-    life = Telling(rig)
-    life.tell(rig.mark(), rig.quotes(BIDS))
-    life.kept += [(rig.now, effect) for effect in rig.send(1)]
-    life.tell(rig.event(Unanswered, 1, reason="timeout"))
+    recorded = RecordedRig(rig)
+    recorded.receive(rig.mark(), rig.quotes(BIDS))
+    recorded.journal += [(rig.now, effect) for effect in rig.send(1)]
+    recorded.receive(rig.event(Unanswered, 1, reason="timeout"))
     asked: list[QueryFills] = []
     for _ in range(60):
-        asked += [one for one in life.wait(1) if isinstance(one, QueryFills)]
+        asked += [one for one in recorded.wait(1) if isinstance(one, QueryFills)]
         if rig.state(1) is OrderState.CANCELLED:
             break
-        life.tell(rig.event(OrderNotFound, 1))
+        recorded.receive(rig.event(OrderNotFound, 1))
         if asked:
-            life.tell(FillsListed(account=ACCOUNT, since_ns=asked[-1].since_ns, fills=()))
+            recorded.receive(FillsListed(account=ACCOUNT, since_ns=asked[-1].since_ns, fills=()))
             asked.clear()
     assert rig.state(1) is OrderState.CANCELLED
     assert rig.now > 11 * SECOND
 
-    again = told_again(life.kept, rig)
-    known = again.record(1)  # type: ignore[arg-type]
+    verifier = replayed(recorded.journal, rig)
+    known = verifier.record(1)  # type: ignore[arg-type]
     assert known is not None
     assert known.state is OrderState.CANCELLED
-    assert again.ledger.cash_free_micro == rig.executor.ledger.cash_free_micro
+    assert verifier.ledger.cash_free_micro == rig.executor.ledger.cash_free_micro
 
 
 def test_an_order_of_an_earlier_life_counts_for_its_bot_before_that_intents_again(rig: Rig) -> None:
@@ -105,18 +105,18 @@ def test_an_order_of_an_earlier_life_counts_for_its_bot_before_that_intents_agai
 
 def test_an_order_that_had_no_name_yet_goes_on_from_a_snapshot_as_it_lived(rig: Rig) -> None:
     """Nobody died at the snapshot: the telling begins there in the middle of the engine's life."""
-    life = Telling(rig)
-    life.tell(rig.mark(), rig.quotes(BIDS))
+    recorded = RecordedRig(rig)
+    recorded.receive(rig.mark(), rig.quotes(BIDS))
     snapshot = rig.executor.snapshot()
-    life.kept.clear()
-    life.tell(rig.quotes(()))
-    life.tell(rig.event(OrderNotSent, 1, reason="dropped"))
+    recorded.journal.clear()
+    recorded.receive(rig.quotes(()))
+    recorded.receive(rig.event(OrderNotSent, 1, reason="dropped"))
     assert rig.state(1) is OrderState.REJECTED
 
-    again = fresh()
-    again.restore(snapshot, died=False)
-    for at_ns, message in life.kept:
-        again.fold(message, at_ns)
-    known = again.record(1)  # type: ignore[arg-type]
+    verifier = fresh()
+    verifier.restore(snapshot, died=False)
+    for at_ns, message in recorded.journal:
+        verifier.apply_record(message, at_ns)
+    known = verifier.record(1)  # type: ignore[arg-type]
     assert known is not None
-    assert (known.state, again.differs) == (OrderState.REJECTED, [])
+    assert (known.state, verifier.differs) == (OrderState.REJECTED, [])

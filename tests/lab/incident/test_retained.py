@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.cli import doctor
-from engine.cli.explain import retold, words
+from engine.cli.explain import verify_home, words
 from engine.config import Config
 from engine.domain.effects import KeepStart
 from engine.domain.instruments import AccountId
@@ -73,7 +73,7 @@ def snapshots(config: Config, seqs: tuple[int, ...]) -> None:
         message = decode(record)
         if isinstance(message, KeepStart):
             told.start(record, message)
-        told.fold(record, message)
+        told.apply_record(record, message)
         if record.seq in seqs:
             made += [
                 JournalSnapshot(
@@ -88,23 +88,23 @@ def snapshots(config: Config, seqs: tuple[int, ...]) -> None:
 
 
 def test_an_archived_past_is_lived_and_explained_again_as_before(past: Config) -> None:
-    before, explained = lived(past), retold(past)
+    before, explained = lived(past), verify_home(past)
     assert explained.same > 10
     archived(past, tail=10)
     after = lived(past)
     assert after.difference is None
     assert (after.effects, after.decisions) == (before.effects, before.decisions)
-    assert retold(past) == explained
+    assert verify_home(past) == explained
 
 
 def test_a_thinned_past_is_explained_from_the_first_snapshot_that_is_kept(past: Config) -> None:
-    whole, last = retold(past), journal_span(past.journal_path).last_seq
+    whole, last = verify_home(past), journal_span(past.journal_path).last_seq
     third = last // 3
     snapshots(past, (third, third + 20, third + 40))
     archived(past, tail=10)
     gone = thin_journal(past.journal_path, past.state_path, owner(past.journal_path), bytes_max=0)
     assert gone.records
-    found = retold(past)
+    found = verify_home(past)
     assert (found.different, found.broken, found.beyond, found.unreached) == ([], [], 0, 0)
     assert 0 < found.same < whole.same
     assert found.gone + found.plans + found.idle == whole.plans + whole.idle
@@ -135,7 +135,7 @@ def kept_within_the_budget(config: Config) -> dict[str, HistoryKept]:
     """Run the job: a start and the money are as before, and what is gone is said everywhere."""
     project(config.journal_path, config.state_path)
     span = journal_span(config.journal_path)
-    whole, knew, owned = retold(config), started(config), money(config)
+    whole, knew, owned = verify_home(config), started(config), money(config)
     assert all(not told for told in (whole.different, whole.broken, whole.unreached))
     result = works()["retain"](RetainJob(), context(config, "retain"))
     assert result["records_gone"] or result["orders_gone"]
@@ -145,7 +145,7 @@ def kept_within_the_budget(config: Config) -> dict[str, HistoryKept]:
     assert money(config) == owned
     check_past(config.journal_path, config.state_path, ENGINE_ID)
 
-    again = retold(config)
+    again = verify_home(config)
     found = {one.kind: one for one in survey(config.history, config.share, time.time_ns())}
     if not result["records_gone"]:  # in their archive they are few enough
         assert again == whole

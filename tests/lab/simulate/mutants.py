@@ -62,8 +62,8 @@ def _cancel_submit_releases(patch: Patch) -> None:
 def _pending_is_settled(patch: Patch) -> None:
     first = FillBook.first
 
-    def settled(self: Any, fill: Any, order: Any, told: Any) -> Any:
-        first(self, fill, order, told)
+    def settled(self: Any, fill: Any, order: Any, state: Any) -> Any:
+        first(self, fill, order, state)
         self.states[fill] = FillState.CONFIRMED
         return FillState.CONFIRMED
 
@@ -98,7 +98,7 @@ def _day_is_forgotten(patch: Patch) -> None:
     patch.setattr(TradingHalts, "_keep_budget", lambda *_: None)
 
 
-def _stop_lifts_with_a_life(patch: Patch) -> None:
+def _restart_lifts_the_stop(patch: Patch) -> None:
     restore = Breakers.restore
 
     def lifting(self: Any, state: bytes) -> None:
@@ -107,7 +107,7 @@ def _stop_lifts_with_a_life(patch: Patch) -> None:
     patch.setattr(Breakers, "restore", lifting)
 
 
-def _life_begins_the_day(patch: Patch) -> None:
+def _each_run_begins_the_day(patch: Patch) -> None:
     restore = Breakers.restore
 
     def anew(self: Any, state: bytes) -> None:
@@ -238,10 +238,10 @@ def _unknown_releases(patch: Patch) -> None:
 def _voids_are_ignored(patch: Patch) -> None:
     advance = Ledger.advance
 
-    def deaf(self: Any, fill: Any, told: Any) -> Any:
-        return advance(self, fill, FillState.RETRYING if told is FillState.FAILED else told)
+    def unfailing(self: Any, fill: Any, new: Any) -> Any:
+        return advance(self, fill, FillState.RETRYING if new is FillState.FAILED else new)
 
-    patch.setattr(Ledger, "advance", deaf)
+    patch.setattr(Ledger, "advance", unfailing)
 
 
 def _start_is_no_recovery(patch: Patch) -> None:
@@ -345,17 +345,17 @@ def _markets_are_not_summed(patch: Patch) -> None:
 def _rows_judge_for_themselves(patch: Patch) -> None:
     asked: dict[int, int] = {}
 
-    def not_found(fold: Any, event: Any, record: Any) -> None:
+    def not_found(projection: Any, event: Any, record: Any) -> None:
         asked[event.order] = asked.get(event.order, 0) + 1
-        row = fold.rows.find(OrderRow, event.account, event.order)
+        row = projection.rows.find(OrderRow, event.account, event.order)
         if row is not None and row.state is S.UNKNOWN and asked[event.order] == 2:
             row.state = S.CANCELLED
-            fold.rows.put(row)
+            projection.rows.put(row)
 
     patch.setitem(HANDLERS, "OrderNotFound", not_found)
 
 
-def _a_start_tells_no_rows(patch: Patch) -> None:
+def _a_start_reports_no_rows(patch: Patch) -> None:
     recover = Executor._recover
 
     def silent(self: Any, now_ns: int) -> None:
@@ -461,8 +461,8 @@ MUTANTS = (
     Mutant("what is UNKNOWN is planned anew", _unknown_is_nothing, (F.LOST_AFTER,)),
     Mutant("KILL drops no queued place", _kill_waits, (F.KILL, F.THROTTLED), 12, 2.0),
     Mutant("a restart forgets the day's loss", _day_is_forgotten, (F.CRASH,), 12),
-    Mutant("a daily stop lifts with a restart", _stop_lifts_with_a_life, (F.CRASH,), 64, 3.0),
-    Mutant("each life begins the day anew", _life_begins_the_day, (F.CRASH,), 12, 2.0),
+    Mutant("a daily stop lifts with a restart", _restart_lifts_the_stop, (F.CRASH,), 64, 3.0),
+    Mutant("each life begins the day anew", _each_run_begins_the_day, (F.CRASH,), 12, 2.0),
     Mutant("lost numbers are used again", _numbers_begin_again, (F.JOURNAL_LOST,), 12, 2.0),
     Mutant("lost operations number others", _operations_begin_again, (F.JOURNAL_LOST,), 16, 4.0),
     Mutant("lost fills stay lost", _lost_fills_stay_lost, (F.JOURNAL_LOST,), 12, 2.0),
@@ -503,7 +503,7 @@ MUTANTS = (
     Mutant("a bot's capital binds nobody", _capital_binds_nobody, (), 24, 2.0),
     Mutant("a market's instruments count alone", _markets_are_not_summed, (), 12, 2.0),
     Mutant("two `not found` end a row", _rows_judge_for_themselves, (F.LOST_BEFORE,)),
-    Mutant("a start does not say what is unknown", _a_start_tells_no_rows, (F.CRASH,), 24, 2.0),
+    Mutant("a start does not say what is unknown", _a_start_reports_no_rows, (F.CRASH,), 24, 2.0),
     Mutant("CANCEL_ALL covers nothing", _cancel_all_is_partial, (F.LOST_AFTER, F.KILL), 12, 2.0),
     Mutant("a resolution pays at once", _a_resolution_pays, ()),
     Mutant(

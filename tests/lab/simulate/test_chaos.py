@@ -12,20 +12,20 @@ REDEEMING = 82
 """A seed whose account trades and redeems while all is well."""
 
 DEATHS: dict[str, Callable[[EngineRun], None]] = {
-    "journaling": lambda life: setattr(life.journal, "dying", 60),
-    "sending": lambda life: setattr(life.line, "sending_dies", True),
-    "redeeming": lambda life: setattr(life.line, "redeeming_dies", Redeeming.MINED),
+    "journaling": lambda run: setattr(run.journal, "dying", 60),
+    "sending": lambda run: setattr(run.network, "sending_dies", True),
+    "redeeming": lambda run: setattr(run.network, "redeeming_dies", Redeeming.MINED),
 }
 
 
 @pytest.mark.parametrize("death", DEATHS)
 def test_a_death_that_waits_for_its_moment_is_taken_back_when_all_is_to_be_well(death: str) -> None:
     world = World(REDEEMING, faults=(), accounts=1)
-    (station,) = world.stations
+    (account,) = world.accounts
 
     def want() -> None:
-        assert station.life is not None
-        DEATHS[death](station.life)
+        assert account.engine_run is not None
+        DEATHS[death](account.engine_run)
 
     world.later(world.exchange.now_ns + MINUTE // 2, want)
     outcome = world.run(0.5)

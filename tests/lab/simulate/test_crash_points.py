@@ -32,31 +32,31 @@ class Extreme(Random):
         return b if self.kept else a
 
 
-def born(home: Path, *, kept: bool) -> tuple[World, SimulatedAccount, EngineRun]:
+def begin_run(home: Path, *, kept: bool) -> tuple[World, SimulatedAccount, EngineRun]:
     world = World(SEED, faults=(), accounts=1)
-    (station,) = world.stations
-    station.disk._random = chance = Extreme(SEED)
+    (account,) = world.accounts
+    account.disk._random = chance = Extreme(SEED)
     chance.kept = kept
-    station.begin(home)
-    assert station.life is not None
-    return world, station, station.life
+    account.begin(home)
+    assert account.engine_run is not None
+    return world, account, account.engine_run
 
 
-def lives_again(world: World, station: SimulatedAccount, dead: EngineRun) -> int:
+def restarted(world: World, account: SimulatedAccount, dead: EngineRun) -> int:
     """Let it die and start again; count the orders the exchange has heard of, all known by name."""
     end_ns = world.exchange.now_ns + 30 * S
     while world.exchange.now_ns < end_ns:
-        assert world._until(world.exchange.now_ns + 250 * MS), station.verdicts
-        life = station.life
-        if dead.dead and life is not None and life.open and not life.executor.recovering:
+        assert world._until(world.exchange.now_ns + 250 * MS), account.verdicts
+        run = account.engine_run
+        if dead.dead and run is not None and run.open and not run.executor.recovering:
             break
     else:
         pytest.fail("no second life trades")
-    for number, order in station.side.arrived.items():
-        known = life.executor.record(number)
+    for number, order in account.side.arrived.items():
+        known = run.executor.record(number)
         assert known is not None, f"order {number} is at the exchange and nobody knows it"
-        assert known.identity == station.side.prepare(order).identity
-    return len(station.side.arrived)
+        assert known.identity == account.side.prepare(order).identity
+    return len(account.side.arrived)
 
 
 @pytest.mark.parametrize("kept", [False, True], ids=["cut to what is durable", "all is written"])
@@ -64,31 +64,31 @@ def test_a_death_with_any_record_leaves_no_order_without_its_name(
     tmp_path: Path, *, kept: bool
 ) -> None:
     with silent(), uncollected():
-        world, station, _ = born(tmp_path / "whole", kept=kept)
+        world, account, _ = begin_run(tmp_path / "whole", kept=kept)
         assert world._until(world._begin_ns + TRADES_NS)
-        kinds = [record.kind for record in station.disk.rows]
-        station.close()
+        kinds = [record.kind for record in account.disk.rows]
+        account.close()
         points = range(kinds.index("PlaceOrder") + 1, len(kinds))
         assert {"PlaceOrder", "OrderAccepted", "CancelOrders", "OrderCancelled"} <= {
             kinds[point - 1] for point in points
         }
         arrived = []
         for point in points:
-            world, station, life = born(tmp_path / str(point), kept=kept)
-            life.journal.dying = point
-            arrived.append(lives_again(world, station, life))
-            station.close()
+            world, account, run = begin_run(tmp_path / str(point), kept=kept)
+            run.journal.dying = point
+            arrived.append(restarted(world, account, run))
+            account.close()
     assert max(arrived) > 10
 
 
 def test_a_death_between_commit_and_first_byte_leaves_a_name_and_no_order(tmp_path: Path) -> None:
     with silent(), uncollected():
         for moment in range(12):
-            world, station, life = born(tmp_path / str(moment), kept=False)
+            world, account, run = begin_run(tmp_path / str(moment), kept=False)
             assert world._until(world._begin_ns + 1_600 * MS + moment * 200 * MS)
-            life.line.sending_dies = True
-            lives_again(world, station, life)
-            asked = [decode(one) for one in station.disk.rows if one.kind == "PlaceOrder"]
+            run.network.sending_dies = True
+            restarted(world, account, run)
+            asked = [decode(one) for one in account.disk.rows if one.kind == "PlaceOrder"]
             first = {one.order.id for one in asked if one.order.fence == 1}
-            assert first - station.side.arrived.keys(), "it has its name and has never left"
-            station.close()
+            assert first - account.side.arrived.keys(), "it has its name and has never left"
+            account.close()

@@ -40,14 +40,14 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Watch:
     """Folds one station's journal and judges its ledger each simulated minute."""
 
-    def __init__(self, station: SimulatedAccount, empty: Path) -> None:
-        self.station = station
+    def __init__(self, account: SimulatedAccount, empty: Path) -> None:
+        self.account = account
         self.checks = self.waited = 0
         self.alarms: list[EquityCheck] = []
         self.connection = sqlite3.connect(":memory:", isolation_level=None)
         with closing(sqlite3.connect(empty)) as source:
             source.backup(self.connection)
-        settings = station.settings
+        settings = account.settings
         register_account(
             self.connection,
             engine_id=ENGINE,
@@ -61,13 +61,13 @@ class Watch:
     def _begin(self) -> None:
         for table in TABLES:
             self.connection.execute(f"DELETE FROM {table}")
-        modes = {str(self.station.account): Mode.DEMO}
+        modes = {str(self.account.id): Mode.DEMO}
         self._rows = Rows(self.connection, ENGINE, modes)
         self._fold = Fold(self._rows)
         self._taken: list[Record] = []
 
     def _follow(self) -> None:
-        rows, taken = self.station.disk.rows, self._taken
+        rows, taken = self.account.disk.rows, self._taken
         if taken and (len(rows) < len(taken) or rows[len(taken) - 1] is not taken[-1]):
             self._begin()
             taken = self._taken
@@ -81,12 +81,12 @@ class Watch:
 
     def check(self) -> None:
         """Judge the living engine, where it is not asking the venue just now."""
-        life = self.station.life
-        if life is None or life.dead or life.frozen or life.executor.recovering:
+        run = self.account.engine_run
+        if run is None or run.dead or run.frozen or run.executor.recovering:
             self.waited += 1
             return
         self._follow()
-        side = ledger_side(life.executor, at_ns=self.station.now(), seq=len(self._taken))
+        side = ledger_side(run.executor, at_ns=self.account.now(), seq=len(self._taken))
         check = judge(self.connection, ENGINE, side)
         self.checks += check.judged
         if check.differs:
@@ -95,7 +95,7 @@ class Watch:
 
 def watched(world: World, empty: Path) -> list[Watch]:
     """Have every station of a world judged each minute while it runs."""
-    watches = [Watch(station, empty) for station in world.stations]
+    watches = [Watch(account, empty) for account in world.accounts]
 
     def minute() -> None:
         for watch in watches:
@@ -106,7 +106,7 @@ def watched(world: World, empty: Path) -> list[Watch]:
     return watches
 
 
-def lives(seeds: range, minutes: float, empty: Path) -> Iterator[tuple[float, Watch]]:
+def watched_runs(seeds: range, minutes: float, empty: Path) -> Iterator[tuple[float, Watch]]:
     for seed in seeds:
         world = World(seed, accounts=1)
         watches = watched(world, empty)
@@ -117,7 +117,7 @@ def lives(seeds: range, minutes: float, empty: Path) -> Iterator[tuple[float, Wa
 
 
 def test_the_identity_holds_while_an_engine_is_crashed_and_lied_to(empty: Path) -> None:
-    ((_, watch),) = lives(range(7, 8), 6.0, empty)
+    ((_, watch),) = watched_runs(range(7, 8), 6.0, empty)
     assert watch.checks > 3
     assert watch.alarms == []
 
@@ -134,10 +134,10 @@ def test_cash_out_of_nothing_is_found_within_a_minute(
 
     def plant() -> None:
         planted.append(world.exchange.now_ns)
-        life = watch.station.life
-        assert life is not None
+        run = watch.account.engine_run
+        assert run is not None
         # A booking out of nothing that the ledger's own double entry cannot see.
-        life.executor.ledger.move_cash(1)
+        run.executor.ledger.move_cash(1)
 
     world.later(world.exchange.now_ns + 2 * MINUTE + MINUTE // 2, plant)
     world.run(4.0)
@@ -151,7 +151,7 @@ def test_the_identity_is_silent_over_simulated_hours(
     empty: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hours, checks, waited, alarms = 0.0, 0, 0, 0
-    for simulated, watch in lives(range(1, HOURS + 1), 60.0, empty):
+    for simulated, watch in watched_runs(range(1, HOURS + 1), 60.0, empty):
         hours, checks = hours + simulated, checks + watch.checks
         waited, alarms = waited + watch.waited, alarms + len(watch.alarms)
         with capsys.disabled():

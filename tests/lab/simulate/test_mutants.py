@@ -36,8 +36,8 @@ QUICK = {
 
 def caught_by(mutant: Any, patch: pytest.MonkeyPatch) -> tuple[int, str, str]:
     """Return the seed that caught it, the judge, and its words."""
-    with patch.context() as here:
-        mutant.apply(here)
+    with patch.context() as patched:
+        mutant.apply(patched)
         for seed in range(1, mutant.seeds_max + 1):
             outcome = simulate(seed, mutant.minutes, faults=mutant.faults)
             if outcome.verdicts:

@@ -38,14 +38,14 @@ def failed_seeds() -> list[Any]:
 
 def commit_base() -> int:
     """Return a number made of the commit; 0 where there is none."""
-    told = subprocess.run(
+    done = subprocess.run(
         ["git", "rev-parse", "--short=7", "HEAD"],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
         check=False,
     )
-    return int(told.stdout.strip() or "0", 16) if told.returncode == 0 else 0
+    return int(done.stdout.strip() or "0", 16) if done.returncode == 0 else 0
 
 
 def sound(seed: int, minutes: float, *, gathers: bool, accounts: int = 2) -> None:
@@ -53,10 +53,10 @@ def sound(seed: int, minutes: float, *, gathers: bool, accounts: int = 2) -> Non
     outcome = simulate(seed, minutes, accounts=accounts, gathers=gathers)
     verdicts = [f"judge {one.judge}, {one.account}: {one.text}" for one in outcome.verdicts]
     how = "" if gathers else " plain,"
-    told = (
+    drawn = (
         f"seed {seed}, {minutes:g} minutes, {accounts} accounts,{how} commit {commit(REPOSITORY)}",
     )
-    assert not verdicts, "\n".join((*outcome.lines, *verdicts, *told))
+    assert not verdicts, "\n".join((*outcome.lines, *verdicts, *drawn))
 
 
 @pytest.mark.parametrize(("seed", "minutes", "gathers"), failed_seeds())

@@ -22,12 +22,12 @@ def test_the_same_seed_gives_the_same_run_byte_for_byte() -> None:
 @pytest.mark.parametrize("seed", [1, 4, 8])
 def test_judges_are_silent_where_quotes_expire_by_themselves(seed: int) -> None:
     world = World(seed, accounts=1)
-    (station,) = world.stations
-    station.settings = station.settings.model_copy(update={"quote_life_s": 240})
+    (account,) = world.accounts
+    account.settings = account.settings.model_copy(update={"quote_life_s": 240})
     outcome = world.run(6.0)
     assert outcome.verdicts == ()
-    orders = station.seen.told.orders.values()
+    orders = account.seen.facts.orders.values()
     expiring = [order for order in orders if order.type is OrderType.GTD]
     assert expiring
-    lives = {(order.expires_ns or 0) - order.created_ns for order in expiring}
-    assert lives == {240_000_000_000}
+    lifetimes = {(order.expires_ns or 0) - order.created_ns for order in expiring}
+    assert lifetimes == {240_000_000_000}
