@@ -73,7 +73,7 @@ class SimulatedLink(AccountLink):
     async def run(self) -> None:
         """Listen and beat, as the demo exchange's own link does."""
         user = UserStream(self.services, self.runner, self._network)
-        await asyncio.gather(user.run(), user.beat())
+        await asyncio.gather(user.run(), user.heartbeat())
 
 
 class SimulatedMarket(MarketData):

@@ -125,7 +125,7 @@ class Network(EffectDoor):
     async def open(self) -> None:
         await asyncio.sleep(OPEN_S)
 
-    async def beat(self) -> None:
+    async def send_heartbeat(self) -> None:
         """Say that we live; the first time arms the exchange's dead-man switch."""
         if not self.heartbeats_on:
             raise OutcomeUnknown("the beat was lost")

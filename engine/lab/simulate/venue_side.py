@@ -97,9 +97,9 @@ class VenueSide:
 
     def heartbeat(self, now_ns: int) -> None:
         """Take a heartbeat; the first one arms the exchange's dead-man switch."""
-        answer = self.exchange.beat(self.account, KEY, self._token, now_ns)
+        answer = self.exchange.heartbeat(self.account, KEY, self._token, now_ns)
         if not answer.valid:
-            answer = self.exchange.beat(self.account, KEY, answer.token, now_ns)
+            answer = self.exchange.heartbeat(self.account, KEY, answer.token, now_ns)
         self._token = answer.token
 
     def redeem_for(self) -> None:

@@ -260,8 +260,8 @@ class Answers:
     def _redeemed(self, paid: Redeemed) -> TokensRedeemed:
         return TokensRedeemed(account=self._account, **asdict(paid))
 
-    def _converted(self, told: Converted) -> PairsConverted:
-        return PairsConverted(account=self._account, **asdict(told))
+    def _converted(self, converted: Converted) -> PairsConverted:
+        return PairsConverted(account=self._account, **asdict(converted))
 
     def _report(self, order: RestingOrder) -> OrderReport:
         ours = order.key == self._key

@@ -244,7 +244,7 @@ class Calendar:
         """Return everything that must survive."""
         state = CalendarState(
             rng=rng_state(self._rng),
-            price=self.price.freeze(),
+            price=self.price.snapshot(),
             windows=self.windows,
             happenings=self.happenings,
         )
@@ -253,15 +253,15 @@ class Calendar:
     def restore(self, state: bytes) -> None:
         """Take back what `state` gave. Raises BadInput where it cannot be read."""
         try:
-            kept = msgspec.msgpack.decode(state, type=CalendarState)
+            saved = msgspec.msgpack.decode(state, type=CalendarState)
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             raise BadInput(f"the demo calendar cannot be read: {error}") from error
-        set_rng(self._rng, kept.rng)
-        self.price.thaw(kept.price)
-        self.windows = kept.windows
-        self.happenings = kept.happenings
-        self.by_name = {window.instrument: window for window in kept.windows}
-        self.by_name |= {item.instrument: item for item in kept.happenings}
+        set_rng(self._rng, saved.rng)
+        self.price.restore(saved.price)
+        self.windows = saved.windows
+        self.happenings = saved.happenings
+        self.by_name = {window.instrument: window for window in saved.windows}
+        self.by_name |= {item.instrument: item for item in saved.happenings}
 
 
 def _push(chances: list[float], value: float) -> None:

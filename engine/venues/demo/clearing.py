@@ -50,8 +50,8 @@ class Clearing:
             ours = self._fill(market, order, (maker.level, size, now_ns), Liquidity.TAKER)
             self.ledger.book(theirs, reserved=True)
             self.ledger.book(ours, reserved=False)
-            self._tell(theirs)
-            self._tell(ours)
+            self._report(theirs)
+            self._report(ours)
             fills += (ours, theirs)
             watched = watched or self.accounts[maker.customer].listening
             self.self_trades += maker.customer == order.customer
@@ -87,12 +87,12 @@ class Clearing:
             at_ns=now_ns,
         )
 
-    def _tell(self, fill: Fill) -> None:
+    def _report(self, fill: Fill) -> None:
         account = self.accounts[fill.customer]
         if not account.listening:
             return
         account.log(fill, self.rules.fills_kept_max)
-        self.outbox.tell(fill.customer, msgspec.convert(fill, Filled, from_attributes=True))
+        self.outbox.send(fill.customer, msgspec.convert(fill, Filled, from_attributes=True))
 
     def _print(
         self, market: ExchangeMarket, order: RestingOrder, matches: list[Match], now_ns: int
@@ -123,7 +123,7 @@ class Clearing:
             elif state is FillState.FAILED:
                 self.ledger.void(fill)
             if self.accounts[fill.customer].listening:
-                self.outbox.tell(fill.customer, FillMoved(id=fill.id, key=fill.key, state=state))
+                self.outbox.send(fill.customer, FillMoved(id=fill.id, key=fill.key, state=state))
         if transaction.path:
             return
         for fill in transaction.fills:

@@ -24,7 +24,7 @@ from engine.venues.demo.names import KEY, Names
 
 TIMEOUT_S = 5.0
 SILENCE_S = 5.0
-"""The exchange sends a pulse each second: a stream that says nothing for this long is broken."""
+"""The exchange sends a keepalive each second: a stream silent for this long is broken."""
 _TIMEOUT = aiohttp.ClientTimeout(total=TIMEOUT_S, sock_connect=2.0)
 
 
@@ -63,9 +63,9 @@ class DemoVenue(EffectDoor):
         asked = wire.OpenAccount(account=self._account, cash_micro=cash_micro)
         await self._post(self._safety, wire.OPEN, wire.pack(asked))
 
-    async def beat(self) -> None:
+    async def send_heartbeat(self) -> None:
         """Say that we live; the first time arms the exchange's dead-man switch."""
-        await self._post(self._safety, wire.BEAT)
+        await self._post(self._safety, wire.HEARTBEAT)
 
     async def listen(self, path: str) -> AsyncIterator[bytes]:
         """Give the frames of a stream. Raises NotSent where it breaks, AuthRefused."""

@@ -35,10 +35,10 @@ from engine.venues.demo.ledger import LedgerSums
 from engine.venues.demo.order_entry import OrderEntry
 from engine.venues.demo.orders import (
     Balance,
-    BeatAnswer,
     CancelAnswer,
     Converted,
     Fill,
+    HeartbeatAnswer,
     ModeSwitched,
     OrderReceipt,
     Redeemed,
@@ -50,7 +50,7 @@ from engine.venues.demo.refusals import Rules
 from engine.venues.demo.settlement import Settlement, SettlementRules
 from engine.venues.demo.timeline import Timeline, TimelineEntry
 
-# -- The life of a market: listed, its strike proven, closed, resolved, forgotten ------------------
+# -- The lifecycle of a market: listed, its strike proven, closed, resolved, forgotten -------------
 
 MARKET_KEPT_NS = 3_600_000_000_000
 """How long a resolved market is remembered."""
@@ -58,7 +58,7 @@ MARKETS_MAX = 2_000
 PAYOUTS_MICRO = (0, 500_000, 1_000_000)
 
 
-class MarketLife:
+class MarketLifecycle:
     """Opens and ends markets at the timeline's present moment."""
 
     def __init__(self, desk: OrderEntry) -> None:
@@ -90,7 +90,7 @@ class MarketLife:
         )
 
     def opening(self) -> list[Event]:
-        """Return what a newcomer must receive to know every market as it stands."""
+        """Return what a newcomer must receive to know every market as it operation."""
         events: list[Event] = []
         for name, market in self._desk.markets.items():
             events.append(InstrumentListed(instrument=market.instrument))
@@ -210,7 +210,7 @@ class Guard:
             raise ConfigError("demo exchange: heartbeat checks or GTD times make no sense")
         self._desk = desk
         self.mode = VenueMode.OPEN
-        self.beat_count = 0
+        self.heartbeat_count = 0
         """Heartbeats answered; makes their tokens."""
 
     # -- modes -------------------------------------------------------------------------------------
@@ -240,7 +240,7 @@ class Guard:
             self._desk.withdraw(orders, CancelReason.VENUE, refusals.RESTARTING)
         if mode is not self.mode:
             self.mode = mode
-            self._desk.outbox.report_all(ModeSwitched(mode=mode))
+            self._desk.outbox.send_all(ModeSwitched(mode=mode))
 
     def plan(self, mode: VenueMode, at_ns: int, *, drop_orders: bool = False) -> None:
         number = DROP_ORDERS if drop_orders else 0
@@ -256,19 +256,19 @@ class Guard:
 
     # -- heartbeats --------------------------------------------------------------------------------
 
-    def beat(self, account: Account, key: str, token: str) -> BeatAnswer:
+    def heartbeat(self, account: Account, key: str, token: str) -> HeartbeatAnswer:
         """Take a heartbeat. The first of a key carries an empty token and arms it."""
         known = account.beats.get(key)
         if token != ("" if known is None else known[0]):
-            return BeatAnswer(token="" if known is None else known[0], valid=False)
-        self.beat_count += 1
-        if self.beat_count == 1:
+            return HeartbeatAnswer(token="" if known is None else known[0], valid=False)
+        self.heartbeat_count += 1
+        if self.heartbeat_count == 1:
             self._plan_check()
-        renewed = f"{account.id}-beat-{self.beat_count}"
+        renewed = f"{account.id}-beat-{self.heartbeat_count}"
         account.beats[key] = (renewed, self._desk.timeline.now_ns)
-        return BeatAnswer(token=renewed, valid=True)
+        return HeartbeatAnswer(token=renewed, valid=True)
 
-    def check_beats(self) -> None:
+    def check_heartbeats(self) -> None:
         """Cancel everything of every key that fell silent; look again later."""
         self._plan_check()
         latest = self._desk.timeline.now_ns - self._desk.rules.beat_timeout_ns
@@ -323,14 +323,14 @@ class DemoExchange:
         self.clearing = Clearing(self.outbox, self.settlement, rules)
         self.desk = OrderEntry(self.timeline, self.clearing)
         self.guard = Guard(self.desk)
-        self.listing = MarketLife(self.desk)
+        self.listing = MarketLifecycle(self.desk)
         self.actors: dict[str, Actor] = {}
         self._busy = False
         self._handlers: dict[int, Callable[[str, int], None]] = {
             TimelineEntry.SETTLE: lambda _, number: self.clearing.settle(number),
             TimelineEntry.EXPIRE: lambda _, number: self.desk.expire(number),
             TimelineEntry.RELEASE: lambda _, number: self.desk.release(number),
-            TimelineEntry.HEARTBEAT: lambda _, __: self.guard.check_beats(),
+            TimelineEntry.HEARTBEAT: lambda _, __: self.guard.check_heartbeats(),
             TimelineEntry.MODE: lambda mode, number: self.guard.switch(
                 VenueMode(mode), drop_orders=number == DROP_ORDERS
             ),
@@ -430,7 +430,7 @@ class DemoExchange:
         """Return how far an operation of a wallet is, and its name; None = it never came here."""
         self.account(customer)
         self.guard.check_question()
-        return self.clearing.redeeming.stands(customer, operation)
+        return self.clearing.redeeming.operation(customer, operation)
 
     # -- orders ------------------------------------------------------------------------------------
 
@@ -474,10 +474,10 @@ class DemoExchange:
             CancelAnswer(identity=order.identity, cancelled=False, text=text) for order in held
         ]
 
-    def beat(self, customer: AccountId, key: str, token: str, now_ns: int) -> BeatAnswer:
+    def heartbeat(self, customer: AccountId, key: str, token: str, now_ns: int) -> HeartbeatAnswer:
         """Take a heartbeat of one of a customer's keys; the first one arms it."""
         self._reach(now_ns)
-        return self.guard.beat(self.account(customer), key, token)
+        return self.guard.heartbeat(self.account(customer), key, token)
 
     # -- questions ---------------------------------------------------------------------------------
 
@@ -534,7 +534,7 @@ class DemoExchange:
     # -- what is said ------------------------------------------------------------------------------
 
     def opening(self) -> list[Event]:
-        """Return what a new listener must receive to know every market as it stands."""
+        """Return what a new listener must receive to know every market as it operation."""
         return self.listing.opening()
 
     def take_public(self) -> list[Stamped]:

@@ -24,7 +24,7 @@ from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.inputs import AccountOpened, AnyExchangeInput, Inputs, ModePut, Reached
 from engine.venues.demo.outbox import Stamped
 from engine.venues.demo.profiles import Profile
-from engine.venues.demo.snapshot import freeze
+from engine.venues.demo.snapshot import encode_state
 from engine.venues.demo.world import open_world, reopen_world
 
 S = 1_000_000_000
@@ -35,7 +35,7 @@ ROLL_NS = 120 * S
 """A start does so much of the log again at most: some seconds of work."""
 
 STATE_BYTES_MAX = 256 * 1024 * 1024
-KEPT = 2
+STATES_KEPT = 2
 _HEAD = struct.Struct("<II")
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -80,18 +80,18 @@ class DemoHost:
         exchange.outbox.publishing = False  # whoever connects is told everything anyway
         self._inputs = Inputs(exchange)
         for given in self._logged():
-            self._inputs.again(given)
+            self._inputs.redo(given)
         if now_ns - exchange.now_ns > GAP_NS:
             self._inputs.do(ModePut(at_ns=exchange.now_ns, mode=VenueMode.RESTARTING))
             self._inputs.do(ModePut(at_ns=now_ns, mode=VenueMode.OPEN))
         elif exchange.guard.mode is VenueMode.RESTARTING:
             self._inputs.do(ModePut(at_ns=max(now_ns, exchange.now_ns), mode=VenueMode.OPEN))
-        self._drop_told(exchange)
+        self._drop_reports(exchange)
         exchange.outbox.publishing = True
         return exchange
 
     @staticmethod
-    def _drop_told(exchange: DemoExchange) -> None:
+    def _drop_reports(exchange: DemoExchange) -> None:
         """Forget what nobody was connected to receive: customers ask when they come back."""
         exchange.take_public()
         for account in exchange.outbox.reports:
@@ -118,17 +118,17 @@ class DemoHost:
         account = getattr(given, "account", None)
         if account is not None and not isinstance(given, AccountOpened):
             self._check(account)
-        self._keep(given)
+        self._append(given)
         return self._inputs.do(given)
 
     def moment(self, now_ns: int) -> int:
         """Return `now_ns`, or the exchange's moment where the clock was set back."""
         return max(now_ns, self.exchange.now_ns)
 
-    def tell(self, now_ns: int) -> None:
+    def log_reached(self, now_ns: int) -> None:
         """Keep that something is told that happened up to now; call before a question's answer."""
         if now_ns > self._reached_ns:
-            self._keep(Reached(at_ns=now_ns))
+            self._append(Reached(at_ns=now_ns))
 
     def advance(self, now_ns: int) -> tuple[list[Stamped], dict[AccountId, list[VenueEvent]]]:
         """Let time pass; return public events, and what each account must receive."""
@@ -139,12 +139,12 @@ class DemoHost:
         for account, waiting in exchange.outbox.reports.items():
             if waiting:
                 answers = self._inputs.answers(account)
-                told = [answers.received(report) for _, report in exchange.take(account)]
-                events = [event for event in told if event is not None]
+                reported = [answers.received(report) for _, report in exchange.take(account)]
+                events = [event for event in reported if event is not None]
                 if events:
                     received[account] = events
         if received or now_ns - self._reached_ns >= S:
-            self.tell(exchange.now_ns)
+            self.log_reached(exchange.now_ns)
         if self._log_bytes >= ROLL_BYTES or now_ns - self._rolled_ns >= ROLL_NS:
             public = exchange.take_public()
             self.roll()
@@ -156,7 +156,7 @@ class DemoHost:
         self._check(account)
         if now_ns > self.exchange.now_ns:
             self.exchange.advance(now_ns)
-        self.tell(now_ns)
+        self.log_reached(now_ns)
         return self._inputs
 
     def _check(self, account: AccountId) -> None:
@@ -165,7 +165,7 @@ class DemoHost:
 
     # -- the folder --------------------------------------------------------------------------------
 
-    def _keep(self, given: AnyExchangeInput) -> None:
+    def _append(self, given: AnyExchangeInput) -> None:
         body = _encode(given)
         record = _HEAD.pack(len(body), crc32(body)) + body
         # One write without a buffer: it survives the death of this program.
@@ -179,7 +179,7 @@ class DemoHost:
         number = self._number + 1
         path = self._folder / f"state-{number}"
         beside = path.with_name(f"{path.name}.tmp")
-        body = zstandard.compress(freeze(self.exchange), 1)
+        body = zstandard.compress(encode_state(self.exchange), 1)
         try:
             file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             try:
@@ -199,7 +199,7 @@ class DemoHost:
         self._rolled_ns = self._reached_ns = self.exchange.now_ns
         for kind in ("state", "log"):
             for old in self._numbers(kind):
-                if old <= number - KEPT:
+                if old <= number - STATES_KEPT:
                     (self._folder / f"{kind}-{old}").unlink(missing_ok=True)
 
     def close(self) -> None:

@@ -131,20 +131,20 @@ class Inputs:
                 if given.account not in exchange.desk.accounts:
                     exchange.open_account(given.account, given.cash_micro)
             case Beaten():
-                self._beat(given)
+                self._heartbeat(given)
             case ModePut():
                 exchange.guard.switch(given.mode)
             case Reached():
                 pass
         return []
 
-    def _beat(self, given: Beaten) -> None:
+    def _heartbeat(self, given: Beaten) -> None:
         known = self._exchange.account(given.account).beats.get(KEY)
         token = "" if known is None else known[0]
-        self._exchange.beat(given.account, KEY, token, given.at_ns)
+        self._exchange.heartbeat(given.account, KEY, token, given.at_ns)
 
-    def again(self, given: AnyExchangeInput) -> None:
-        """Do an input of an earlier life; what was refused then is refused now."""
+    def redo(self, given: AnyExchangeInput) -> None:
+        """Do an input of an earlier run; what was refused then is refused now."""
         try:
             self.do(given)
         except VenueClosed:

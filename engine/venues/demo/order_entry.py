@@ -193,7 +193,7 @@ class OrderEntry:
         if order.expires_ns is not None:
             at_ns = order.expires_ns - self.rules.gtd_early_ns
             self.timeline.set(at_ns, TimelineEntry.EXPIRE, number=order.number)
-        self.outbox.tell(order.customer, Placed(identity=order.identity, key=order.key, held=held))
+        self.outbox.send(order.customer, Placed(identity=order.identity, key=order.key, held=held))
 
     def publish_changes(self, market: ExchangeMarket) -> None:
         """Publish the levels touched since the last batch, if any."""
@@ -269,7 +269,7 @@ class OrderEntry:
                 filled=order.filled,
                 text=text,
             )
-            self.outbox.tell(order.customer, report)
+            self.outbox.send(order.customer, report)
 
 
 def _refuse_match(

@@ -118,7 +118,7 @@ class CancelAnswer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     text: str = ""
 
 
-class BeatAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class HeartbeatAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a heartbeat: the token the next one must carry."""
 
     token: str

@@ -41,7 +41,7 @@ class ExchangeOutbox:
         self.published += 1
         self.public.append((self.timeline.now_ns, event))
 
-    def tell(self, customer: AccountId, report: AnyReport) -> None:
+    def send(self, customer: AccountId, report: AnyReport) -> None:
         """Say something to one customer, if it listens."""
         reports = self.reports.get(customer)
         if reports is None:
@@ -50,9 +50,9 @@ class ExchangeOutbox:
             raise BrokenInvariant(f"nobody takes the demo exchange's reports of {customer}")
         reports.append((self.timeline.now_ns, report))
 
-    def report_all(self, report: AnyReport) -> None:
+    def send_all(self, report: AnyReport) -> None:
         for customer in self.reports:
-            self.tell(customer, report)
+            self.send(customer, report)
 
     def take_public(self) -> list[Stamped]:
         """Return the public events since the last call, in order."""

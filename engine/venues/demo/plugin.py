@@ -49,7 +49,7 @@ class DemoLink(AccountLink):
 
     async def run(self) -> None:
         user = UserStream(self.services, self.runner, self.door)
-        await asyncio.gather(user.run(), user.beat())
+        await asyncio.gather(user.run(), user.heartbeat())
 
 
 class DemoMarketData(MarketData):
@@ -60,7 +60,7 @@ class DemoMarketData(MarketData):
     def __init__(self, setup: VenueSetup) -> None:
         self._url = setup.urls[EXCHANGE]
         self._runners: list[AccountRunner] = []
-        self._kept = False
+        self._journaled = False
         """True once a stream puts the market into the journal and among the ticks."""
 
     def begin(self, services: Services, runners: list[AccountRunner]) -> list[Stream]:
@@ -73,8 +73,8 @@ class DemoMarketData(MarketData):
 
     def _stream(self, services: Services, runners: list[AccountRunner]) -> Stream:
         self._runners += runners
-        market = MarketStream(services, lambda: runners, kept=not self._kept)
-        self._kept = True
+        market = MarketStream(services, lambda: runners, journaled=not self._journaled)
+        self._journaled = True
         return lambda: market.run(DemoMarket(self._url))
 
     def source(self, services: Services, wanted: Sequence[str]) -> DemoSource:
@@ -168,7 +168,7 @@ class DemoSource:
 
     async def stream_to(self, recording: LiveRecording) -> None:
         """Let a recording receive the exchange until cancelled."""
-        stream = MarketStream(self._services, lambda: [recording], kept=False)
+        stream = MarketStream(self._services, lambda: [recording], journaled=False)
         await stream.run(self._market)
 
 

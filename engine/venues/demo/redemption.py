@@ -98,18 +98,18 @@ class RedeemWorker:
         made = self.pending[number]
         if not made.mined:
             made.mined = True
-            self._tell(made, OperationState.MINED)
+            self._report(made, OperationState.MINED)
             self._wait(made, self.rules.redeem_confirmed_ns)
             return
         del self.pending[number]
         if made.size and not self._convert(made):
-            self._tell(made, OperationState.FAILED, "there is not enough, or it is resolved")
+            self._report(made, OperationState.FAILED, "there is not enough, or it is resolved")
             return
         if not made.size:
             self.confirm(made.customer, made.instrument, made.name)
-        self._tell(made, OperationState.CONFIRMED)
+        self._report(made, OperationState.CONFIRMED)
 
-    def stands(self, customer: AccountId, operation: int) -> tuple[OperationState, str] | None:
+    def operation(self, customer: AccountId, operation: int) -> tuple[OperationState, str] | None:
         """Return how far a customer's operation is and its name; None = it never came here."""
         for made in self.pending.values():
             if (made.customer, made.operation) == (customer, operation):
@@ -124,12 +124,12 @@ class RedeemWorker:
             return False
         if not self._ledger.convert(made.customer, made.instrument, made.size, amount):
             return False
-        told = Converted(
+        report = Converted(
             instrument=made.instrument, size=made.size, amount_micro=abs(amount),
             transaction=made.name, at_ns=self._timeline.now_ns,
         )  # fmt: skip
-        self._accounts[made.customer].conversions.append(told)
-        self._outbox.tell(made.customer, told)
+        self._accounts[made.customer].conversions.append(report)
+        self._outbox.send(made.customer, report)
         return True
 
     def confirm(self, customer: AccountId, instrument: InstrumentId, name: str) -> None:
@@ -137,14 +137,14 @@ class RedeemWorker:
         paid = self._pay(customer, self._markets[instrument], name)
         if paid is not None:
             self._accounts[customer].redemptions.append(paid)
-            self._outbox.tell(customer, paid)
+            self._outbox.send(customer, paid)
 
-    def _tell(self, made: RedeemTransaction, state: OperationState, reason: str = "") -> None:
+    def _report(self, made: RedeemTransaction, state: OperationState, reason: str = "") -> None:
         if made.operation:
-            told = OperationReport(
+            report = OperationReport(
                 operation=made.operation, state=state, transaction=made.name, reason=reason
             )
-            self._outbox.tell(made.customer, told)
+            self._outbox.send(made.customer, report)
             if state is not OperationState.MINED:
                 self._accounts[made.customer].over(made.operation, state, made.name)
 

@@ -160,13 +160,13 @@ class Price:
             return 1.0 if distance >= 0 else 0.0
         return normal_cdf(distance / spread)
 
-    def freeze(self) -> PriceState:
+    def snapshot(self) -> PriceState:
         self.state.past = list(self._past)
         self.state.oracle = list(self._oracle)
         return self.state
 
-    def thaw(self, state: PriceState) -> None:
-        """Take back what `freeze` gave."""
+    def restore(self, state: PriceState) -> None:
+        """Take back what `snapshot` gave."""
         self.state = state
         self._past = deque(state.past)
         self._oracle = deque(state.oracle, maxlen=120)

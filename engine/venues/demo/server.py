@@ -43,7 +43,7 @@ from engine.venues.demo.names import KEY, Names
 from engine.venues.demo.orders import Ticket
 
 STEP_S = 0.01
-PULSE_NS = 1_000_000_000
+KEEPALIVE_NS = 1_000_000_000
 FRAMES_WAITING_MAX = 1_000
 LISTENERS_MAX = 100
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -64,7 +64,7 @@ class Listener:
         self.frames: asyncio.Queue[bytes] = asyncio.Queue(FRAMES_WAITING_MAX)
         self.cut = asyncio.Event()
 
-    def say(self, frame: bytes) -> None:
+    def send(self, frame: bytes) -> None:
         """Queue a frame; a listener that is too slow is cut off."""
         try:
             self.frames.put_nowait(frame)
@@ -80,14 +80,14 @@ class DemoServer:
         self._clock = clock
         self._listeners: dict[int, Listener] = {}
         self._count = 0
-        self._pulse_ns = 0
+        self._keepalive_ns = 0
         self.app = web.Application(middlewares=[_refusals], client_max_size=1 << 20)
         self.app.add_routes(
             [
                 web.post(wire.OPEN, self._open),
                 web.post(wire.PLACE, self._place),
                 web.post(wire.ASK, self._ask),
-                web.post(wire.BEAT, self._beat),
+                web.post(wire.HEARTBEAT, self._heartbeat),
                 web.get(wire.HEALTH, self._health),
                 web.get(wire.MARKET, self._market),
                 web.get(wire.USER, self._user),
@@ -104,25 +104,25 @@ class DemoServer:
 
     def _step(self, now_ns: int) -> None:
         public, received = self._host.advance(self._host.moment(now_ns))
-        pulse = now_ns >= self._pulse_ns
-        if pulse:
-            self._pulse_ns = now_ns + PULSE_NS
-        if public or pulse:
+        keepalive = now_ns >= self._keepalive_ns
+        if keepalive:
+            self._keepalive_ns = now_ns + KEEPALIVE_NS
+        if public or keepalive:
             events = tuple(event for _, event in public)
             frame = wire.pack(wire.MarketFrame(at_ns=now_ns, events=events))  # type: ignore[arg-type]
-            self._say(None, frame)
-        if pulse:
+            self._send(None, frame)
+        if keepalive:
             frame = wire.pack(wire.ExchangeUserFrame(at_ns=now_ns))
             for listener in self._listeners.values():
                 if listener.account is not None:
-                    listener.say(frame)
-        for account, told in received.items():
-            self._say(account, wire.pack(wire.ExchangeUserFrame(at_ns=now_ns, events=tuple(told))))
+                    listener.send(frame)
+        for account, news in received.items():
+            self._send(account, wire.pack(wire.ExchangeUserFrame(at_ns=now_ns, events=tuple(news))))
 
-    def _say(self, account: AccountId | None, frame: bytes) -> None:
+    def _send(self, account: AccountId | None, frame: bytes) -> None:
         for listener in self._listeners.values():
             if listener.account == account:
-                listener.say(frame)
+                listener.send(frame)
 
     # -- requests ----------------------------------------------------------------------------------
 
@@ -164,7 +164,7 @@ class DemoServer:
                 answers = self._host.answers_of(account, at_ns).answers(account)
                 return _answer(answers.do(asked, at_ns))
 
-    async def _beat(self, request: web.Request) -> web.Response:
+    async def _heartbeat(self, request: web.Request) -> web.Response:
         return self._do(Beaten(at_ns=self._now(), account=_account(request)))
 
     async def _health(self, request: web.Request) -> web.Response:
@@ -197,23 +197,23 @@ class DemoServer:
             raise web.HTTPServiceUnavailable(text=f"more than {LISTENERS_MAX} listeners")
         self._count += 1
         number = self._count
-        listener.say(first)
+        listener.send(first)
         self._listeners[number] = listener
         socket = web.WebSocketResponse(max_msg_size=wire.FRAME_BYTES_MAX, compress=False)
         await socket.prepare(request)
-        speaking = asyncio.create_task(_speak(socket, listener))
+        sending = asyncio.create_task(_send_frames(socket, listener))
         try:
             async for message in socket:
                 if message.type is WSMsgType.ERROR:
                     break
         finally:
             del self._listeners[number]
-            speaking.cancel()
-            await asyncio.gather(speaking, return_exceptions=True)
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
         return socket
 
 
-async def _speak(socket: web.WebSocketResponse, listener: Listener) -> None:
+async def _send_frames(socket: web.WebSocketResponse, listener: Listener) -> None:
     """Send what waits, in order, until the listener is cut off or gone."""
     cut = asyncio.create_task(listener.cut.wait())
     try:
@@ -253,8 +253,8 @@ def _from_a_page(request: web.Request) -> bool:
 async def _refusals(request: web.Request, handler: RouteHandler) -> web.StreamResponse:
     """Answer what was refused without effect, in the venue's own way."""
     if _from_a_page(request):
-        told = wire.RefusalFrame(text="refused: this exchange serves programs, not a web page")
-        return web.Response(status=wire.FORBIDDEN_STATUS, body=wire.pack(told))
+        refusal = wire.RefusalFrame(text="refused: this exchange serves programs, not a web page")
+        return web.Response(status=wire.FORBIDDEN_STATUS, body=wire.pack(refusal))
     try:
         return await handler(request)
     except VenueClosed as closed:

@@ -1,7 +1,7 @@
-"""The whole exchange as bytes, so that it outlives its host: `freeze` gives, `thaw` takes back.
+"""The whole exchange as bytes, so that it outlives its host: `encode_state`, `restore_state`.
 
 Everything that decides what happens next is in it: books, wallets, timers, the generators, the
-actors, and what nobody has taken yet. Who thaws must have built the exchange with the same actors.
+actors, and what nobody has taken yet. Who restores must have built it with the same actors.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def set_rng(rng: Random, state: RngState) -> None:
     rng.setstate((state.version, state.words, state.gauss))
 
 
-def freeze(exchange: DemoExchange) -> bytes:
+def encode_state(exchange: DemoExchange) -> bytes:
     """Return the exchange as bytes. The same exchange gives the same bytes."""
     desk, clearing, outbox = exchange.desk, exchange.clearing, exchange.outbox
     ledger = desk.ledger
@@ -109,7 +109,7 @@ def freeze(exchange: DemoExchange) -> bytes:
             clearing.trade_count,
             clearing.transaction_count,
             clearing.self_trades,
-            exchange.guard.beat_count,
+            exchange.guard.heartbeat_count,
             outbox.published,
         ),
         settlement_rng=rng_state(exchange.settlement_rng),
@@ -131,8 +131,8 @@ def freeze(exchange: DemoExchange) -> bytes:
     return msgspec.msgpack.encode(snapshot)
 
 
-def thaw(exchange: DemoExchange, state: bytes) -> None:
-    """Make the exchange what `freeze` saw. Raises BadInput where the bytes do not fit it."""
+def restore_state(exchange: DemoExchange, state: bytes) -> None:
+    """Make the exchange what `encode_state` saw. Raises BadInput where the bytes do not fit it."""
     try:
         snapshot = msgspec.msgpack.decode(state, type=ExchangeSnapshot)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
@@ -146,7 +146,7 @@ def thaw(exchange: DemoExchange, state: bytes) -> None:
     counts = snapshot.counts
     exchange.desk.order_count = counts[0]
     exchange.clearing.trade_count, exchange.clearing.transaction_count = counts[1:3]
-    exchange.clearing.self_trades, exchange.guard.beat_count = counts[3:5]
+    exchange.clearing.self_trades, exchange.guard.heartbeat_count = counts[3:5]
     exchange.outbox.published = counts[5]
     exchange.outbox.public = list(snapshot.public)
     exchange.outbox.reports = snapshot.reports

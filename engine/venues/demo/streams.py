@@ -36,7 +36,7 @@ from engine.venues.demo.client import DemoMarket, DemoVenue
 
 FEED = "demo"
 RETRY_S = 0.25
-BEAT_EVERY_S = 2.0
+HEARTBEAT_EVERY_S = 2.0
 LASTING = (InstrumentListed, InstrumentClosed, InstrumentResolved, StrikeProven)
 """Market events the journal keeps: without them nobody could value what is held."""
 
@@ -46,7 +46,7 @@ BREAKS = (NotSent, OutcomeUnknown, AuthRefused, msgspec.DecodeError)
 class MarketStream:
     """The market of one exchange, for every account that trades there.
 
-    `kept` False = somebody else's stream puts the same into the journal and among the ticks.
+    `journaled` False = somebody else's stream puts the same into the journal and among the ticks.
     """
 
     def __init__(
@@ -54,12 +54,12 @@ class MarketStream:
         services: Services,
         runners: Callable[[], list[Any]],
         *,
-        kept: bool = True,
+        journaled: bool = True,
     ) -> None:
         self._services = services
-        self._meter = services.meter if kept else Meter()  # what is received twice counts once
+        self._meter = services.meter if journaled else Meter()  # what is received twice counts once
         self._runners = runners
-        self._kept = kept
+        self._journaled = journaled
         self._open: dict[InstrumentId, None] = {}
         self._lasting: dict[tuple[str, str], Event] = {}
         self.connected = False
@@ -76,7 +76,7 @@ class MarketStream:
                 reason = str(error)
             if self.connected:
                 self.connected = False
-                self._tell((FeedLost(feed=FEED, instrument=None, reason=reason),))
+                self._publish((FeedLost(feed=FEED, instrument=None, reason=reason),))
             await asyncio.sleep(RETRY_S)
 
     def _take(self, raw: bytes) -> None:
@@ -88,16 +88,16 @@ class MarketStream:
             events = (FeedRestored(feed=FEED, instrument=None), *events)
         for event in events:
             if isinstance(event, LASTING):
-                self._keep(event, now_ns)
+                self._journal(event, now_ns)
             elif isinstance(event, BookReplaced):
                 self._open[event.instrument] = None
         if not events:
-            # The stream is ordered and whole: a pulse proves every book as it was told.
+            # The stream is ordered and whole: a keepalive proves every book as it was told.
             events = tuple(BookProven(instrument=key) for key in self._open)
         self._meter.events(len(events))
-        self._tell(events)
+        self._publish(events)
 
-    def _keep(self, event: Event, now_ns: int) -> None:
+    def _journal(self, event: Event, now_ns: int) -> None:
         """Journal what lasts, once: a new connection tells everything again."""
         listed = isinstance(event, InstrumentListed)
         key = event.instrument.id if listed else event.instrument  # type: ignore[attr-defined]
@@ -109,14 +109,14 @@ class MarketStream:
         if len(self._lasting) > 20_000:
             self._lasting.clear()
         self._lasting[place] = event
-        if self._kept:
+        if self._journaled:
             self._services.keep(event, now_ns)
 
-    def _tell(self, events: tuple[Event, ...]) -> None:
+    def _publish(self, events: tuple[Event, ...]) -> None:
         now_ns = self._services.clock.now_ns()
         for runner in self._runners():
             runner.market(events, now_ns)
-        if self._kept and self._services.ticks is not None:
+        if self._journaled and self._services.ticks is not None:
             self._services.ticks.market(events, now_ns)
 
 
@@ -128,9 +128,9 @@ class UserStream:
         self._runner = runner
         self._venue = venue
         self.connected = False
-        self._beating = False
+        self._heartbeat_healthy = False
 
-    def lost(self, source: str, reason: str) -> HealthChanged:
+    def health(self, source: str, reason: str) -> HealthChanged:
         account = self._runner.account
         return HealthChanged(account=account, source=source, healthy=not reason, reason=reason)
 
@@ -145,7 +145,7 @@ class UserStream:
                 reason = str(error)
             if self.connected:
                 self.connected = False
-                self._runner.report(self.lost(USER_FEED, reason))
+                self._runner.report(self.health(USER_FEED, reason))
             await asyncio.sleep(RETRY_S)
 
     def _take(self, raw: bytes) -> None:
@@ -153,7 +153,7 @@ class UserStream:
         now_ns = self._services.clock.now_ns()
         if not self.connected:
             self.connected = True
-            runner.deliver(self.lost(USER_FEED, ""), now_ns)
+            runner.deliver(self.health(USER_FEED, ""), now_ns)
             runner.start_over(now_ns)
         events = wire.unpack_user(raw).events
         for event in events:
@@ -161,20 +161,20 @@ class UserStream:
         if events:
             runner.settle(now_ns)
 
-    async def beat(self) -> None:
+    async def heartbeat(self) -> None:
         """Beat until cancelled; a missed beat forbids placing (law M)."""
         missed = 0
         while True:
             try:
-                await self._venue.beat()
+                await self._venue.send_heartbeat()
                 missed = 0
             except PitbossError as error:
                 missed += 1
                 reason = str(error)
-            if not missed and not self._beating:
-                self._beating = True
-                self._runner.report(self.lost(HEARTBEAT, ""))
-            elif missed > 1 and self._beating:
-                self._beating = False
-                self._runner.report(self.lost(HEARTBEAT, f"missed: {reason}"))
-            await asyncio.sleep(BEAT_EVERY_S)
+            if not missed and not self._heartbeat_healthy:
+                self._heartbeat_healthy = True
+                self._runner.report(self.health(HEARTBEAT, ""))
+            elif missed > 1 and self._heartbeat_healthy:
+                self._heartbeat_healthy = False
+                self._runner.report(self.health(HEARTBEAT, f"missed: {reason}"))
+            await asyncio.sleep(HEARTBEAT_EVERY_S)

@@ -16,7 +16,7 @@ OPEN = "/v1/account"
 PLACE = "/v1/place"
 ASK = "/v1/ask"
 """Everything but a place: the effect itself, answered with events."""
-BEAT = "/v1/beat"
+HEARTBEAT = "/v1/beat"
 MARKET = "/v1/market"
 USER = "/v1/user"
 HEALTH = "/v1/health"
@@ -37,14 +37,14 @@ FRAME_BYTES_MAX = 64 * 1024 * 1024
 
 
 class MarketFrame(msgspec.Struct, frozen=True, kw_only=True):
-    """Market events of one moment, in order. None = a pulse: every open book is as it was told."""
+    """Market events of one moment, in order. None = a keepalive: every open book is as told."""
 
     at_ns: int
     events: tuple[MarketEvent, ...] = ()
 
 
 class ExchangeUserFrame(msgspec.Struct, frozen=True, kw_only=True):
-    """What happened to one account, in order. None = a pulse."""
+    """What happened to one account, in order. None = a keepalive."""
 
     at_ns: int
     events: tuple[VenueEvent, ...] = ()

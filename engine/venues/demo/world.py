@@ -25,7 +25,7 @@ from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.orders import StandingOrder, Ticket
 from engine.venues.demo.profiles import CrowdSpec, MakerSpec, Profile
 from engine.venues.demo.settlement import SettlementRules
-from engine.venues.demo.snapshot import RngState, rng_state, set_rng, thaw
+from engine.venues.demo.snapshot import RngState, restore_state, rng_state, set_rng
 from engine.venues.demo.timeline import TimelineEntry
 
 # -- The crowd's takers: some know nothing, some know the probability before the makers do ---------
@@ -240,12 +240,12 @@ class Makers:
                 (quotes[0], True, bid - behind),
                 (quotes[1], False, ask + behind),
             ):
-                if not self._keeps(spec, quote, ticks * tick, tolerance * tick):
+                if not self._keep_quote(spec, quote, ticks * tick, tolerance * tick):
                     wanted.append((quote, is_bid, ticks * tick))
         for quote, is_bid, level in wanted:
             self._rest(spec, quote, (market, is_bid, level), slot.depth)
 
-    def _keeps(self, spec: MakerSpec, quote: AgentQuote, level: int, tolerance: int) -> bool:
+    def _keep_quote(self, spec: MakerSpec, quote: AgentQuote, level: int, tolerance: int) -> bool:
         """Keep a quote that is near enough and not nearly used up; cancel it otherwise."""
         if quote.identity is None:
             return False
@@ -381,13 +381,13 @@ class Crowd:
         spread = self._spec.mood_spread
         if not spread:
             return 1.0
-        kept = exp(-elapsed_s / self._spec.mood_memory_s)
-        slot.mood = kept * slot.mood + spread * sqrt(1 - kept * kept) * self._rng.gauss(0, 1)
+        memory = exp(-elapsed_s / self._spec.mood_memory_s)
+        slot.mood = memory * slot.mood + spread * sqrt(1 - memory * memory) * self._rng.gauss(0, 1)
         floor = self._spec.mood_floor
         return floor + (1 - floor) * exp(slot.mood - spread * spread / 2)
 
     def _survey(self, now_ns: int) -> None:
-        """Come to markets not yet known, and see to everybody's purse."""
+        """Come to markets not yet known, and see to everybody's cash."""
         for instrument in self._calendar.by_name:
             if self._rate <= 0:
                 break
@@ -474,19 +474,19 @@ class Crowd:
     def restore(self, state: bytes) -> None:
         """Take back what `state` gave. Raises BadInput where it cannot be read."""
         try:
-            kept = msgspec.msgpack.decode(state, type=CrowdState)
+            saved = msgspec.msgpack.decode(state, type=CrowdState)
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             raise BadInput(f"the demo crowd cannot be read: {error}") from error
-        set_rng(self._rng, kept.rng)
-        for slot in kept.slots:
+        set_rng(self._rng, saved.rng)
+        for slot in saved.slots:
             for spec, quotes in zip(self._spec.makers, slot.quotes, strict=True):
                 # A world of an earlier version may have had fewer or more rungs.
                 quotes += [(AgentQuote(), AgentQuote()) for _ in spec.rungs[len(quotes) :]]
                 del quotes[len(spec.rungs) :]
-        self._slots = {slot.number: slot for slot in kept.slots}
-        self._known = {slot.instrument for slot in kept.slots}
-        self._slot_count = kept.slot_count
-        self._ticket_count = kept.ticket_count
+        self._slots = {slot.number: slot for slot in saved.slots}
+        self._known = {slot.instrument for slot in saved.slots}
+        self._slot_count = saved.slot_count
+        self._ticket_count = saved.ticket_count
 
 
 # -- The exchange with everything under way --------------------------------------------------------
@@ -500,7 +500,7 @@ def open_world(
     settlement: SettlementRules | None = None,
 ) -> DemoExchange:
     """Return an exchange with everything in `profile` under way."""
-    exchange, calendar, crowd = _furnish(profile, rng=rng, now_ns=now_ns, settlement=settlement)
+    exchange, calendar, crowd = _build_world(profile, rng=rng, now_ns=now_ns, settlement=settlement)
     calendar.begin()
     crowd.begin()
     return exchange
@@ -509,17 +509,17 @@ def open_world(
 def reopen_world(
     profile: Profile, state: bytes, *, settlement: SettlementRules | None = None
 ) -> DemoExchange:
-    """Return the exchange that `snapshot.freeze` saw. Raises BadInput where it cannot be read.
+    """Return the exchange that `encode_state` saw. Raises BadInput where it cannot be read.
 
     Profile and settlement are the host's configuration and must be those it was opened with.
     """
     unused = Random(0)  # noqa: S311 - every generator is put back where it was
-    exchange, _, _ = _furnish(profile, rng=unused, now_ns=0, settlement=settlement)
-    thaw(exchange, state)
+    exchange, _, _ = _build_world(profile, rng=unused, now_ns=0, settlement=settlement)
+    restore_state(exchange, state)
     return exchange
 
 
-def _furnish(
+def _build_world(
     profile: Profile, *, rng: Random, now_ns: int, settlement: SettlementRules | None
 ) -> tuple[DemoExchange, Calendar, Crowd]:
     # Each part has a generator of its own: what customers do never changes the reference price.

@@ -12,7 +12,7 @@ from engine.domain.instruments import Side
 from engine.domain.orders import OrderType
 from engine.venues.demo import refusals
 from engine.venues.demo.accounts import ExchangeMarket
-from engine.venues.demo.exchange import DemoExchange, Guard, MarketLife
+from engine.venues.demo.exchange import DemoExchange, Guard, MarketLifecycle
 from engine.venues.demo.matching import yes_level
 from engine.venues.demo.order_entry import OrderEntry
 from engine.venues.demo.orders import RestingOrder
@@ -62,7 +62,7 @@ class VenueExchange(DemoExchange):
         self.clearing.settlement = self.worker
         self.desk = VenueDesk(self.timeline, self.clearing)
         self.guard = Guard(self.desk)
-        self.listing = MarketLife(self.desk)
+        self.listing = MarketLifecycle(self.desk)
 
     def reread(self) -> None:
         """Take changed settings."""

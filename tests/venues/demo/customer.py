@@ -61,7 +61,7 @@ class DemoCustomer:
         self._latency_ns = latency_ns
         self._key = key
         self._answers = Answers(exchange, account, key=key, currency=currency)
-        self._beat_token = ""
+        self._heartbeat_token = ""
         self._sequence = 0
         self._arrivals: list[Arrival] = []
         self._departures: list[Departure] = []
@@ -83,7 +83,7 @@ class DemoCustomer:
         self._send(request, now_ns)
         return self.advance(now_ns)
 
-    def beat(self, now_ns: int) -> None:
+    def send_heartbeat(self, now_ns: int) -> None:
         """Send a heartbeat on its way. The first one arms the exchange's dead-man switch."""
         self._send(None, now_ns)
 
@@ -112,7 +112,7 @@ class DemoCustomer:
             self._exchange.advance(at_ns)
             self._listen()
             if request is None:
-                self._beat(at_ns)
+                self._heartbeat(at_ns)
             else:
                 self._reply(self._answer(request, at_ns), at_ns)
             self._listen()
@@ -127,13 +127,13 @@ class DemoCustomer:
         self._sequence += 1
         heappush(self._arrivals, (now_ns + self._latency_ns, self._sequence, request))
 
-    def _beat(self, now_ns: int) -> None:
-        answer = self._exchange.beat(self._account, self._key, self._beat_token, now_ns)
-        self._beat_token = answer.token
+    def _heartbeat(self, now_ns: int) -> None:
+        answer = self._exchange.heartbeat(self._account, self._key, self._heartbeat_token, now_ns)
+        self._heartbeat_token = answer.token
         if not answer.valid:
             # Another holder of the key beat meanwhile: go on with the token it was told of.
-            answer = self._exchange.beat(self._account, self._key, answer.token, now_ns)
-            self._beat_token = answer.token
+            answer = self._exchange.heartbeat(self._account, self._key, answer.token, now_ns)
+            self._heartbeat_token = answer.token
 
     def _reply(self, output: VenueOutput, at_ns: int) -> None:
         if len(self._departures) >= OUTPUTS_MAX:

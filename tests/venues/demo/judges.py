@@ -1,6 +1,6 @@
 """Judges: what an outsider can compute from public events and reports, without the core's code.
 
-A judge keeps its own books and its own purses and compares them with what the exchange answers.
+A judge keeps its own books and its own wallets and compares them with what the exchange answers.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class BookJudge:
             assert self.books[name] == (dict(bids), dict(asks))
 
 
-class PurseJudge:
+class WalletJudge:
     """Keeps one customer's cash and tokens from its reports alone."""
 
     def __init__(self, cash_micro: int) -> None:

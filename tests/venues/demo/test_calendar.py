@@ -38,7 +38,7 @@ def world(
     return made, calendar
 
 
-def told(made: DemoExchange, seconds: float) -> list[tuple[float, Event]]:
+def events_of(made: DemoExchange, seconds: float) -> list[tuple[float, Event]]:
     start_ns = made.now_ns
     made.advance(start_ns + round(seconds * S))
     return [((at_ns - start_ns) / S, event) for at_ns, event in made.take_public()]
@@ -69,7 +69,7 @@ def test_a_series_rolls_on_the_oracle() -> None:
     first, second = f"demo:btc-updown-5m-{base}", f"demo:btc-updown-5m-{base + 300}"
     strike = made.listing.market(first).instrument.strike_e8
     assert strike is not None
-    events = told(made, 210)
+    events = events_of(made, 210)
     rolled = [
         (at, type(event), getattr(event, "instrument", None))
         for at, event in events
@@ -97,7 +97,7 @@ def test_a_series_rolls_on_the_oracle() -> None:
 def test_the_oracle_prints_each_second_and_the_reference_each_step() -> None:
     made, _ = world()
     made.take_public()
-    prints = [event for _, event in told(made, 10) if isinstance(event, ReferencePriced)]
+    prints = [event for _, event in events_of(made, 10) if isinstance(event, ReferencePriced)]
     keys = [event.key for event in prints]
     assert keys.count(ORACLE_KEY) == 10
     assert keys.count(REFERENCE_KEY) == 20
@@ -108,7 +108,7 @@ def test_both_outcomes_happen_about_as_often_as_they_should() -> None:
     made, _ = world(seed=5)
     resolved = [
         event.payout_yes_micro
-        for _, event in told(made, 40 * 300)
+        for _, event in events_of(made, 40 * 300)
         if isinstance(event, InstrumentResolved) and "updown" in event.instrument
     ]
     assert len(resolved) == 40

@@ -36,7 +36,7 @@ def binary(name: str, **changes: Any) -> Instrument:
 OLD, SAME, ROLLED = binary("old"), binary("same"), binary("rolled")
 
 
-class House:
+class Engine:
     """One account that looks at the exchange, and what is journaled."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class House:
         self.runners = {AccountId("demo"): self}
         self.watchers: list[Any] = []
         self.meter = Meter()
-        self.kept: list[Event] = []
+        self.journal: list[Event] = []
         for known in (OLD, SAME):
             self.market([InstrumentListed(instrument=known)], NOW)
 
@@ -53,7 +53,7 @@ class House:
         return NOW
 
     def keep(self, event: Event, _at_ns: int) -> None:
-        self.kept.append(event)
+        self.journal.append(event)
 
     def market(self, events: Iterable[Event], now_ns: int) -> None:
         for event in events:
@@ -61,8 +61,8 @@ class House:
 
 
 @pytest.fixture
-def engine() -> House:
-    return House()
+def engine() -> Engine:
+    return Engine()
 
 
 def listing(*instruments: Instrument) -> MarketFrame:
@@ -72,39 +72,39 @@ def listing(*instruments: Instrument) -> MarketFrame:
     return MarketFrame(at_ns=NOW, events=tuple(events))
 
 
-def market_of(engine: House) -> DemoMarketData:
+def market_of(engine: Engine) -> DemoMarketData:
     market = DemoMarketData(PLUGIN.setup(Config()))
     market.begin(engine, [engine])  # type: ignore[arg-type, list-item]
     return market
 
 
-def sync(engine: House, frame: MarketFrame, before: Any = None) -> str:
+def sync(engine: Engine, frame: MarketFrame, before: Any = None) -> str:
     market = market_of(engine)
     return market.reconcile(engine, frame, market.known() if before is None else before)  # type: ignore[arg-type]
 
 
-def test_listing_that_agrees_changes_nothing(engine: House) -> None:
-    said = sync(engine, listing(OLD, SAME))
-    assert said == "2 markets are open at demo: 0 new, 0 changed, 0 gone"
-    assert engine.kept == []
+def test_listing_that_agrees_changes_nothing(engine: Engine) -> None:
+    summary = sync(engine, listing(OLD, SAME))
+    assert summary == "2 markets are open at demo: 0 new, 0 changed, 0 gone"
+    assert engine.journal == []
     assert not engine.cache.views[OLD.id].trusted  # books of what is known are the stream's alone
 
 
-def test_new_changed_and_gone_are_taken_and_journaled(engine: House) -> None:
+def test_new_changed_and_gone_are_taken_and_journaled(engine: Engine) -> None:
     finer = msgspec.structs.replace(SAME, tick=10)
-    said = sync(engine, listing(finer, ROLLED))
-    assert said == "2 markets are open at demo: 1 new, 1 changed, 1 gone"
+    summary = sync(engine, listing(finer, ROLLED))
+    assert summary == "2 markets are open at demo: 1 new, 1 changed, 1 gone"
     views = engine.cache.views
     assert views[ROLLED.id].trusted
     assert views[SAME.id].instrument.tick == 10
     assert views[OLD.id].closed
-    assert [type(event) for event in engine.kept] == [InstrumentListed] * 2 + [InstrumentClosed]
+    assert [type(event) for event in engine.journal] == [InstrumentListed] * 2 + [InstrumentClosed]
 
 
-def test_what_the_stream_told_meanwhile_is_newer_than_the_listing(engine: House) -> None:
+def test_what_the_stream_told_meanwhile_is_newer_than_the_listing(engine: Engine) -> None:
     before = market_of(engine).known()
     engine.market([InstrumentListed(instrument=ROLLED), InstrumentClosed(instrument=OLD.id)], NOW)
-    said = sync(engine, listing(OLD, SAME), before)
-    assert said == "2 markets are open at demo: 0 new, 0 changed, 0 gone"
+    summary = sync(engine, listing(OLD, SAME), before)
+    assert summary == "2 markets are open at demo: 0 new, 0 changed, 0 gone"
     assert not engine.cache.views[ROLLED.id].closed
     assert engine.cache.views[OLD.id].closed

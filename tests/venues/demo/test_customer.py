@@ -340,11 +340,11 @@ def test_a_closed_venue_takes_no_place_and_asks_to_cancel_again() -> None:
 
 def test_heartbeats_keep_orders_and_silence_cancels_them() -> None:
     desk = Desk()
-    desk.core.beat(desk.now_ns)
+    desk.core.send_heartbeat(desk.now_ns)
     desk.place(order())
     for _ in range(5):
         assert desk.wait(5 * S) == []
-        desk.core.beat(desk.now_ns)
+        desk.core.send_heartbeat(desk.now_ns)
     received = desk.wait(20 * S)
     assert received == [
         OrderCancelled(account=ANN, order=OrderId(1), reason=CancelReason.HEARTBEAT)
@@ -353,12 +353,12 @@ def test_heartbeats_keep_orders_and_silence_cancels_them() -> None:
 
 def test_a_new_holder_of_a_key_goes_on_with_its_beat() -> None:
     desk = Desk()
-    desk.core.beat(desk.now_ns)
+    desk.core.send_heartbeat(desk.now_ns)
     desk.wait(S)
     again = Desk(desk.exchange)
     again.place(order())
     for _ in range(6):
-        again.core.beat(again.now_ns)
+        again.core.send_heartbeat(again.now_ns)
         assert again.wait(5 * S) == []
 
 
@@ -388,9 +388,9 @@ def test_what_is_not_its_business_is_refused() -> None:
 def test_queues_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.venues.demo.customer.REQUESTS_MAX", 1)
     desk = Desk()
-    desk.core.beat(desk.now_ns)
+    desk.core.send_heartbeat(desk.now_ns)
     with pytest.raises(BrokenInvariant):
-        desk.core.beat(desk.now_ns)
+        desk.core.send_heartbeat(desk.now_ns)
     monkeypatch.setattr("tests.venues.demo.customer.OUTPUTS_MAX", 0)
     with pytest.raises(BrokenInvariant):
         Desk().ask(CancelAll(account=ANN))

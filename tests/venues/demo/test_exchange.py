@@ -14,7 +14,7 @@ from engine.errors import BadInput, BrokenInvariant
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.orders import StandingOrder
 from engine.venues.demo.refusals import Rules
-from engine.venues.demo.snapshot import freeze
+from engine.venues.demo.snapshot import encode_state
 from tests.venues.demo.builders import (
     ANN,
     BOB,
@@ -30,7 +30,7 @@ from tests.venues.demo.builders import (
     run,
     ticket,
 )
-from tests.venues.demo.judges import BookJudge, PurseJudge
+from tests.venues.demo.judges import BookJudge, WalletJudge
 
 CUSTOMERS = (ANN, BOB, CAT)
 
@@ -42,7 +42,7 @@ class Market(RuleBasedStateMachine):
     def open(self, delay: int, tick: int) -> None:
         self.made = exchange(taker_delay_ns=delay, tick=tick)
         self.books = BookJudge()
-        self.purses = {customer: PurseJudge(1_000 * USD) for customer in CUSTOMERS}
+        self.wallets = {customer: WalletJudge(1_000 * USD) for customer in CUSTOMERS}
         self.names = 0
         self.resolved = False
 
@@ -104,10 +104,10 @@ class Market(RuleBasedStateMachine):
     @rule(who=st.sampled_from(CUSTOMERS), shares=st.integers(-50, 50))
     def convert(self, who: AccountId, shares: int) -> None:
         if self.made.convert(who, COIN, shares * SHARE, self.made.now_ns):
-            purse = self.purses[who]
-            purse.cash -= shares * USD
+            wallet = self.wallets[who]
+            wallet.cash -= shares * USD
             for leg in ("yes", "no"):
-                purse.tokens[COIN, leg] += shares * SHARE
+                wallet.tokens[COIN, leg] += shares * SHARE
 
     @rule(seconds=st.sampled_from([0.1, 0.25, 1.0, 5.0]))
     def wait(self, seconds: float) -> None:
@@ -130,22 +130,22 @@ class Market(RuleBasedStateMachine):
             return
         self.books.receive(self.made.take_public())
         self.books.compare(self.made)
-        for customer, purse in self.purses.items():
-            purse.receive(self.made.take(customer))
-            purse.compare(self.made, customer)
+        for customer, wallet in self.wallets.items():
+            wallet.receive(self.made.take(customer))
+            wallet.compare(self.made, customer)
         sums = self.made.invariants()
         assert sums.problems == ()
         tokens = {
-            leg: sum(purse.tokens[COIN, leg] for purse in self.purses.values())
+            leg: sum(wallet.tokens[COIN, leg] for wallet in self.wallets.values())
             for leg in ("yes", "no")
         }
         if not self.resolved:
             assert tokens["yes"] == tokens["no"]
-            cash = sum(purse.cash for purse in self.purses.values())
+            cash = sum(wallet.cash for wallet in self.wallets.values())
             assert cash + tokens["yes"] + sums.fees == 3_000 * USD
 
     def teardown(self) -> None:
-        """When everything has settled, every cent is in a purse, a fee, or a pair."""
+        """When everything has settled, every cent is in a wallet, a fee, or a pair."""
         if not hasattr(self, "made"):
             return
         run(self.made, 60)
@@ -172,7 +172,7 @@ INTENTS = st.lists(
 
 
 @given(INTENTS)
-def test_swapping_the_legs_reflects_the_book_and_changes_no_purse(
+def test_swapping_the_legs_reflects_the_book_and_changes_no_wallet(
     intents: list[tuple[AccountId, Side, Leg, int, int, OrderType]],
 ) -> None:
     plain, swapped = exchange(), exchange()
@@ -290,5 +290,5 @@ def test_silence_costs_nothing_and_changes_nothing() -> None:
         put(made, ANN, buy_yes("a", 50, 5))
         assert bool(made.take_public()) is publishing
         made.outbox.published = 0
-        states.append(freeze(made))
+        states.append(encode_state(made))
     assert states[0] == states[1]

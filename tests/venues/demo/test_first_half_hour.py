@@ -62,8 +62,8 @@ def first_half_hour(seed: int) -> tuple[CompareRun, list[float]]:
         while exchange.now_ns < end_ns:
             at_ns = min(exchange.due_ns or end_ns, run.driver.due_ns, end_ns)
             exchange.advance(at_ns)
-            for said_ns, event in exchange.take_public():
-                feed(event, said_ns)
+            for event_ns, event in exchange.take_public():
+                feed(event, event_ns)
             venue.collect()
             run.driver.run_until(at_ns)
         for name in list(books):

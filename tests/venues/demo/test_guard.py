@@ -78,21 +78,21 @@ def test_a_planned_restart_runs_through_its_modes_and_may_lose_orders() -> None:
     sound(made)
 
 
-def beating(made: DemoExchange, key: str) -> str:
-    answer = made.beat(ANN, key, "", made.now_ns)
+def armed(made: DemoExchange, key: str) -> str:
+    answer = made.heartbeat(ANN, key, "", made.now_ns)
     assert answer.valid
     return answer.token
 
 
 def test_a_silent_key_loses_its_orders_within_fifteen_seconds() -> None:
     made = exchange()
-    token = beating(made, "one")
+    token = armed(made, "one")
     put(made, ANN, buy_yes("a", 50, 5, key="one"))
     put(made, ANN, buy_yes("b", 50, 5, key="two"))
     put(made, BOB, buy_yes("c", 50, 5, key="one"))
     for _ in range(6):
         run(made, 5)
-        answer = made.beat(ANN, "one", token, made.now_ns)
+        answer = made.heartbeat(ANN, "one", token, made.now_ns)
         assert answer.valid
         token = answer.token
     assert len(made.open_orders(ANN)) == 2
@@ -109,7 +109,7 @@ def test_a_silent_key_loses_its_orders_within_fifteen_seconds() -> None:
 
 def test_orders_of_a_silent_key_are_cancelled_again_at_each_check() -> None:
     made = exchange()
-    beating(made, "one")
+    armed(made, "one")
     run(made, 30)
     put(made, ANN, buy_yes("a", 50, 5, key="one"))
     run(made, 5)
@@ -118,14 +118,14 @@ def test_orders_of_a_silent_key_are_cancelled_again_at_each_check() -> None:
 
 def test_a_wrong_token_is_told_the_right_one_and_does_not_count() -> None:
     made = exchange()
-    token = beating(made, "one")
+    token = armed(made, "one")
     for wrong in ("", "other"):
-        answer = made.beat(ANN, "one", wrong, made.now_ns)
+        answer = made.heartbeat(ANN, "one", wrong, made.now_ns)
         assert (answer.valid, answer.token) == (False, token)
-    fresh = made.beat(ANN, "two", "never-armed", made.now_ns)
+    fresh = made.heartbeat(ANN, "two", "never-armed", made.now_ns)
     assert (fresh.valid, fresh.token) == (False, "")
     with pytest.raises(AuthRefused):
-        made.beat(type(ANN)("nobody"), "one", "", made.now_ns)
+        made.heartbeat(type(ANN)("nobody"), "one", "", made.now_ns)
 
 
 def test_times_that_make_no_sense_are_refused() -> None:

@@ -16,7 +16,7 @@ from engine.venues.demo.inputs import AccountOpened, Beaten, CancelAllAsked, Tic
 from engine.venues.demo.names import KEY
 from engine.venues.demo.orders import Ticket
 from engine.venues.demo.profiles import THIN
-from engine.venues.demo.snapshot import freeze
+from engine.venues.demo.snapshot import encode_state
 
 S = 1_000_000_000
 START = 1_760_000_100 * S
@@ -82,13 +82,13 @@ def test_replayed_log_gives_the_very_same_exchange(tmp_path: Path) -> None:
     host.do(Beaten(at_ns=START + S, account=ANN))
     for step in range(1, 200):
         host.advance(START + S + step * S // 10)
-    host.tell(START + 30 * S)
+    host.log_reached(START + 30 * S)
     host.advance(START + 30 * S)
-    expected = freeze(host.exchange)
+    expected = encode_state(host.exchange)
     crash(host)
     again = begin(tmp_path, START + 30 * S)
     again.exchange.outbox.published = host.exchange.outbox.published
-    assert freeze(again.exchange) == expected
+    assert encode_state(again.exchange) == expected
 
 
 def test_long_downtime_passes_as_a_restart_without_trades(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_a_state_is_compressed_and_one_that_was_not_is_read(tmp_path: Path) -> N
     host.do(AccountOpened(at_ns=START, account=ANN, cash_micro=7))
     host.close()
     path = tmp_path / f"state-{host._number}"
-    whole = freeze(host.exchange)
+    whole = encode_state(host.exchange)
     assert path.stat().st_size < len(whole) * 2 / 3
     path.write_bytes(crc32(whole).to_bytes(4, "little") + whole)
     assert begin(tmp_path).exchange.balance(ANN).settled == 7

@@ -136,10 +136,10 @@ def test_a_strike_is_proven_once_and_told_to_newcomers() -> None:
     with pytest.raises(BrokenInvariant):
         made.listing.prove_strike(COIN, 65_001, "oracle")
     put(made, ANN, buy_yes("a", 50, 5))
-    listed, told, book = made.opening()
+    listed, strike, book = made.opening()
     assert isinstance(listed, InstrumentListed)
     assert listed.instrument.strike_e8 == 65_000
-    assert told == proven
+    assert strike == proven
     assert isinstance(book, BookReplaced)
     assert book.bids == ((5_000, 5 * SHARE),)
     made.listing.resolve(COIN, 0, "oracle")

@@ -18,7 +18,7 @@ from engine.venues.demo.answers import Answers
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.names import KEY
 from engine.venues.demo.refusals import Rules
-from engine.venues.demo.snapshot import freeze, thaw
+from engine.venues.demo.snapshot import encode_state, restore_state
 from tests.venues.demo.builders import (
     ANN,
     BOB,
@@ -47,7 +47,7 @@ def won(payout: int = USD, *, auto: bool = False) -> DemoExchange:
     return made
 
 
-def told(made: DemoExchange) -> list[object]:
+def reports_of(made: DemoExchange) -> list[object]:
     answers = Answers(made, ANN, key=KEY, currency="pUSD")
     return [answers.received(report) for _, report in made.take(ANN)]
 
@@ -68,7 +68,7 @@ def test_a_redemption_is_submitted_mined_and_confirmed_and_then_pays(
     assert made.balance(ANN).settled == before + amount * USD
     assert made.positions(ANN) == []
 
-    mined, paid, confirmed = told(made)
+    mined, paid, confirmed = reports_of(made)
     assert isinstance(mined, OperationMoved)
     assert isinstance(confirmed, OperationMoved)
     assert (mined.state, confirmed.state) == (OperationState.MINED, OperationState.CONFIRMED)
@@ -97,7 +97,7 @@ def test_an_exchange_may_redeem_by_itself() -> None:
     before = made.balance(ANN).settled
     run(made, 10)
     assert made.balance(ANN).settled == before + 10 * USD
-    (paid,) = told(made)
+    (paid,) = reports_of(made)
     assert isinstance(paid, TokensRedeemed)
     sound(made)
 
@@ -118,10 +118,10 @@ def test_a_redemption_under_way_outlives_its_host() -> None:
     made.operate(ANN, 7, COIN, 0, made.now_ns)
     run(made, 3)
     again = DemoExchange(rng=Random(5), now_ns=0, rules=Rules())
-    thaw(again, freeze(made))
+    restore_state(again, encode_state(made))
     run(again, 3)
     assert [one.amount_micro for one in again.redemptions(ANN, 0)] == [10 * USD]
     assert again.positions(ANN) == []
     assert (COIN, Leg.NO, 10 * SHARE) in again.positions(BOB)
-    thaw(made, freeze(again))
+    restore_state(made, encode_state(again))
     assert made.redemptions(ANN, 0) == again.redemptions(ANN, 0)

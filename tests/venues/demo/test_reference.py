@@ -81,9 +81,9 @@ def test_a_reference_that_lags_prints_what_was() -> None:
 
 
 def test_a_state_without_a_walk_ahead_is_gone_on_with() -> None:
-    kept = walked(CALM, 30).freeze()
+    kept = walked(CALM, 30).snapshot()
     price = Price(replace(CALM, ahead_ns=4 * S), Random(1), 0)
-    price.thaw(kept)
+    price.restore(kept)
     before = kept.past[-1][1]
     for second in range(31, 34):
         price.step(second * S, 1.0)
@@ -107,7 +107,7 @@ def test_the_fast_reference_stands_a_basis_away() -> None:
 
 def test_the_mean_counts_the_prints_after_a_moment() -> None:
     price = walked(CALM, 40)
-    values = [value for at_ns, value in price.freeze().oracle if at_ns > 10 * S]
+    values = [value for at_ns, value in price.snapshot().oracle if at_ns > 10 * S]
     assert len(values) == 30
     assert price.twap_e8(10 * S) == sum(values) // 30
     assert price.twap_e8(40 * S) is None
@@ -144,10 +144,10 @@ def test_the_chance_ends_at_certainty() -> None:
     assert price.chance_above(settled * 2, 300 * S, 30 * S) == 0.0
 
 
-def test_a_thawed_price_goes_on_where_it_stood() -> None:
+def test_a_restored_price_goes_on_where_it_stood() -> None:
     price = walked(PriceSpec(), 50)
     other = Price(PriceSpec(), Random(), 0)
-    other.thaw(price.freeze())
+    other.restore(price.snapshot())
     assert other.latent == price.latent
     assert other.twap_e8(20 * S) == price.twap_e8(20 * S)
     assert other.sigma == price.sigma

@@ -6,7 +6,7 @@ import pytest
 
 from engine.errors import BadInput
 from engine.venues.demo.orders import StandingOrder
-from engine.venues.demo.snapshot import freeze, thaw
+from engine.venues.demo.snapshot import encode_state, restore_state
 from tests.venues.demo.builders import (
     ANN,
     BOB,
@@ -20,18 +20,18 @@ from tests.venues.demo.builders import (
 )
 
 
-def test_a_thawed_exchange_is_the_same_in_every_byte() -> None:
+def test_a_restored_exchange_is_the_same_in_every_byte() -> None:
     made = exchange(taker_delay_ns=250_000_000)
     put(made, BOB, buy_no("b", 40, 10))
     put(made, BOB, buy_no("c", 40, 10))
     put(made, ANN, buy_yes("a", 60, 15))
     run(made, 0.3)
     put(made, ANN, buy_yes("d", 60, 5))
-    made.beat(ANN, "one", "", made.now_ns)
-    state = freeze(made)
+    made.heartbeat(ANN, "one", "", made.now_ns)
+    state = encode_state(made)
     other = exchange()
-    thaw(other, state)
-    assert freeze(other) == state
+    restore_state(other, state)
+    assert encode_state(other) == state
     for either in (made, other):
         run(either, 20)
         assert (
@@ -39,7 +39,7 @@ def test_a_thawed_exchange_is_the_same_in_every_byte() -> None:
             is StandingOrder.REJECTED
         )
         sound(either)
-    assert freeze(other) == freeze(made)
+    assert encode_state(other) == encode_state(made)
     assert [fill.state for fill in other.fills(ANN, 0)] == [
         fill.state for fill in made.fills(ANN, 0)
     ]
@@ -52,7 +52,7 @@ def test_turns_survive() -> None:
     put(made, ANN, buy_yes("a", 50, 10))
     put(made, BOB, buy_yes("b", 50, 10))
     other = exchange()
-    thaw(other, freeze(made))
+    restore_state(other, encode_state(made))
     book = other.desk.markets[COIN].book
     assert [order.identity for order in book.resting()] == ["a", "b"]
     assert book.resting()[0] is other.open_orders(ANN)[0]
@@ -60,9 +60,9 @@ def test_turns_survive() -> None:
 
 def test_foreign_bytes_are_refused_and_change_nothing() -> None:
     made = exchange()
-    before = freeze(made)
+    before = encode_state(made)
     with pytest.raises(BadInput):
-        thaw(made, b"\x00")
+        restore_state(made, b"\x00")
     stranger = exchange()
 
     class Actor:
@@ -79,5 +79,5 @@ def test_foreign_bytes_are_refused_and_change_nothing() -> None:
 
     stranger.join(Actor())
     with pytest.raises(BadInput, match="another world"):
-        thaw(made, freeze(stranger))
-    assert freeze(made) == before
+        restore_state(made, encode_state(stranger))
+    assert encode_state(made) == before

@@ -17,7 +17,7 @@ from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.orders import Filled
 from engine.venues.demo.profiles import FULL, THIN, Profile
 from engine.venues.demo.settlement import SettlementRules
-from engine.venues.demo.snapshot import freeze
+from engine.venues.demo.snapshot import encode_state
 from engine.venues.demo.world import open_world, reopen_world
 from tests.venues.demo.builders import START, USD, S, buy_no, buy_yes, sound
 from tests.venues.demo.judges import BookJudge
@@ -50,34 +50,34 @@ def act(made: DemoExchange, turn: int) -> None:
 
 def digest(made: DemoExchange, turns: range) -> str:
     """Run with a customer and hash everything that was said."""
-    said = hashlib.sha256()
+    hashed = hashlib.sha256()
     for turn in turns:
         made.advance(made.now_ns + 2 * S)
         act(made, turn)
-        said.update(msgspec.msgpack.encode([made.take_public(), made.take(NAIVE)]))
-    return said.hexdigest()
+        hashed.update(msgspec.msgpack.encode([made.take_public(), made.take(NAIVE)]))
+    return hashed.hexdigest()
 
 
 def test_the_same_seed_and_inputs_say_the_same_bytes() -> None:
     first, second, other = world(), world(), world(seed=12)
     assert digest(first, range(200)) == digest(second, range(200)) != digest(other, range(200))
-    assert freeze(first) == freeze(second)
+    assert encode_state(first) == encode_state(second)
 
 
 def test_a_reopened_world_goes_on_byte_for_byte() -> None:
     made = world()
     digest(made, range(100))
-    state = freeze(made)
+    state = encode_state(made)
     again = reopen_world(THIN, state, settlement=ROUGH)
-    assert freeze(again) == state
+    assert encode_state(again) == state
     assert digest(made, range(100, 250)) == digest(again, range(100, 250))
-    assert freeze(made) == freeze(again)
+    assert encode_state(made) == encode_state(again)
 
 
 def test_a_world_of_other_actors_is_refused() -> None:
     made = DemoExchange(rng=Random(1), now_ns=START)
     with pytest.raises(BadInput):
-        reopen_world(THIN, freeze(made))
+        reopen_world(THIN, encode_state(made))
 
 
 def test_customers_do_not_move_the_reference_price() -> None:
@@ -218,7 +218,7 @@ def test_a_naive_makers_markouts_are_negative() -> None:
     assert fmean(markouts) + 3 * error < 0
 
 
-def test_the_crowds_purses_are_refilled_and_money_is_conserved() -> None:
+def test_the_crowds_wallets_are_refilled_and_money_is_conserved() -> None:
     crowd = msgspec.structs.replace(THIN.crowd, cash_micro=5_000 * USD)
     made = open_world(
         msgspec.structs.replace(THIN, crowd=crowd), rng=Random(9), now_ns=START, settlement=ROUGH
