@@ -35,11 +35,11 @@ def run(args: argparse.Namespace, config: Config) -> int:
 
     shown = sys.stderr.isatty() and not args.json
 
-    def tell(done_s: int, total_s: int) -> None:
+    def show(done_s: int, total_s: int) -> None:
         if shown:
             sys.stderr.write(f"\rlived again: {done_s:,} s of {total_s:,}\x1b[K")
 
-    found = incident(config, at_ns=at_ns, around_ns=around_ns, account=args.account, tell=tell)
+    found = incident(config, at_ns=at_ns, around_ns=around_ns, account=args.account, show=show)
     if shown:
         sys.stderr.write("\r\x1b[K")
     told = summary(found)

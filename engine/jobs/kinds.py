@@ -56,8 +56,8 @@ def replay(job: ReplayJob, context: JobContext) -> Mapping[str, Any]:
         summary = prepared.store(result)
     if result.torn:
         raise BadInput(f"{result.torn}; what was played before it is run {summary['run']}")
-    told = ("run", "fills", "orders", "pnl", "fees", "digest", "events", "elapsed_s")
-    return {name: summary[name] for name in told}
+    names = ("run", "fills", "orders", "pnl", "fees", "digest", "events", "elapsed_s")
+    return {name: summary[name] for name in names}
 
 
 def _options(job: ReplayJob, context: JobContext) -> ReplayOptions:
@@ -103,8 +103,8 @@ def backup(job: BackupJob, context: JobContext) -> Mapping[str, Any]:
     gone = keep_newest(folder, job.keep)
     most = config.share("backups")
     gone += [one.name for one in retention.keep_bytes(backups(folder), most, least=1)]
-    told = {"vault": _about_vault(vault, copied=job.vault)}
-    return {**manifest, **told, "folder": str(folder), "deleted": gone}
+    about = {"vault": _about_vault(vault, copied=job.vault)}
+    return {**manifest, **about, "folder": str(folder), "deleted": gone}
 
 
 def _about_vault(vault: Path, *, copied: bool) -> str:
@@ -266,7 +266,7 @@ def relive(job: IncidentJob, context: JobContext) -> Mapping[str, Any]:
     at_ns, around_ns = of_job(job)
     found = incident(
         context.config, at_ns=at_ns, around_ns=around_ns, account=job.account,
-        tell=lambda done, total: context.progress(done, total, "s of the past"),
+        show=lambda done, total: context.progress(done, total, "s of the past"),
     )  # fmt: skip
     folder = context.config.home / FOLDER
     stamp = re.sub(r"[^0-9TZ-]", "-", iso(at_ns))

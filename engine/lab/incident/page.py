@@ -25,7 +25,7 @@ def summary(found: Incident) -> dict[str, Any]:
     kinds: dict[str, int] = {}
     for step in found.steps:
         kinds[step["k"]] = kinds.get(step["k"], 0) + 1
-    told = {
+    fields = {
         "at": iso(found.window.at_ns),
         "from": iso(found.window.begin_ns),
         "until": iso(found.window.end_ns),
@@ -43,7 +43,7 @@ def summary(found: Incident) -> dict[str, Any]:
         "told": compared.sentence(),
         "notes": compared.notes,
     }
-    clean: Any = Redactor().value(told)
+    clean: Any = Redactor().value(fields)
     return dict(clean)
 
 
@@ -55,7 +55,7 @@ def data(found: Incident) -> dict[str, Any]:
         verdict = "bad"
     elif compared.again:
         verdict = "good"
-    told = {
+    fields = {
         "at": iso(window.at_ns),
         "around": f"{iso(window.begin_ns)} to {iso(window.end_ns)}",
         "who": found.account or "all accounts",
@@ -68,7 +68,7 @@ def data(found: Incident) -> dict[str, Any]:
         "notes": compared.notes,
         "steps": found.steps,
     }
-    clean: Any = Redactor().value(told)
+    clean: Any = Redactor().value(fields)
     return dict(clean)
 
 

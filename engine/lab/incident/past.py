@@ -57,7 +57,7 @@ class JournaledRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     led: bool
 
 
-def lives(folder: Path) -> list[tuple[RecordedRun, int]]:
+def recorded_runs(folder: Path) -> list[tuple[RecordedRun, int]]:
     """Return the lives whose beginning is on the tape, each with when the next began, in order.
 
     A life begins a segment, because every process does.
@@ -68,7 +68,7 @@ def lives(folder: Path) -> list[tuple[RecordedRun, int]]:
         given = None if first is None or first.kind != KIND else read_input(first)
         if first is not None and isinstance(given, EngineStarted):
             found.append(RecordedRun(position=first.position, at_ns=first.at_ns, began=given))
-    ends = [life.at_ns for life in found[1:]] + [NEVER_NS] * bool(found)
+    ends = [run.at_ns for run in found[1:]] + [NEVER_NS] * bool(found)
     return list(zip(found, ends, strict=True))
 
 
@@ -82,9 +82,9 @@ def _first(path: Path) -> TapeEntry | None:
     return None
 
 
-def position_at(folder: Path, at_ns: int, tell: Callable[[str], None]) -> int | None:
+def position_at(folder: Path, at_ns: int, warn: Callable[[str], None]) -> int | None:
     """Return the first position at or after a time, None where the tape has none."""
-    first = next(tape.read(folder, warn=tell, from_ns=at_ns), None)
+    first = next(tape.read(folder, warn=warn, from_ns=at_ns), None)
     return None if first is None else first.position
 
 
@@ -115,13 +115,13 @@ class Past:
         *,
         position: int,
         after_seq: int,
-        tell: Callable[[str], None],
+        warn: Callable[[str], None],
     ) -> None:
         self._folder = folder
         self._journal = journal
         self._position = position
         self._after_seq = after_seq
-        self._tell = tell
+        self._warn = warn
         self._reach = position - 1
 
     def __iter__(self) -> Iterator[Given | JournaledRecord]:
@@ -142,7 +142,7 @@ class Past:
             record = next(records, None)
 
     def _inputs(self) -> Iterator[Given]:
-        for entry in tape.read(self._folder, warn=self._tell, from_position=self._position):
+        for entry in tape.read(self._folder, warn=self._warn, from_position=self._position):
             before, self._reach = self._reach, entry.position
             if entry.kind == KIND or entry.position != before + 1:
                 yield Given(
@@ -154,12 +154,12 @@ class Past:
 
 
 def recovered(
-    journal: Path, life: EngineStarted, executors: dict[AccountId, Executor], until_seq: int
+    journal: Path, start: EngineStarted, executors: dict[AccountId, Executor], until_seq: int
 ) -> None:
     snapshots = Snapshots(
         by_name={
             name: JournalSnapshot(name=name, seq=one.seq, at_ns=one.at_ns, body=one.body)
-            for name, one in life.snapshots.items()
+            for name, one in start.snapshots.items()
         },
         told=(),
     )
@@ -223,7 +223,7 @@ def raise_difference(what: str, at_ns: int, kept: Any, again: Any) -> None:
 
 
 class Effects:
-    """Effects of all desks against the journal's records. Call `decided` first, then `kept`.
+    """Effects of all desks against the journal's records. Call `decided` first, then `match`.
 
     `end_ns` is the time of the journal's last record: a living engine's tape may be ahead of it.
     """
@@ -240,11 +240,11 @@ class Effects:
         waiting = self._waiting.setdefault(account, deque())
         waiting.extend((effect, now_ns) for effect in effects)
 
-    def kept(self, record: Record) -> Effect:
+    def match(self, record: Record) -> Effect:
         """Take a record of an effect; give the effect. Raises Differs."""
         waiting = self._waiting.get(AccountId(record.account))
         if record.kind != KeepStart.__name__:
-            _pass_unkept(waiting)
+            _pass_unjournaled(waiting)
         what = f"record {record.seq} of {record.account}"
         if not waiting:
             raise_difference(what, record.at_ns, decode(record), None)
@@ -261,7 +261,7 @@ class Effects:
     def nothing_waits(self, account: AccountId) -> None:
         """Raise Differs where something decided again is not in the journal."""
         waiting = self._waiting.get(account)
-        _pass_unkept(waiting)
+        _pass_unjournaled(waiting)
         if not waiting:
             return
         effect, at_ns = waiting[0]
@@ -270,7 +270,7 @@ class Effects:
         self.ahead = True
 
 
-def _pass_unkept(waiting: deque[tuple[Effect, int]] | None) -> None:
+def _pass_unjournaled(waiting: deque[tuple[Effect, int]] | None) -> None:
     """Pass over a start that an older version did not journal."""
     while waiting and type(waiting[0][0]) is KeepStart:
         waiting.popleft()
@@ -353,13 +353,13 @@ class Decisions:
         if stored is None:
             return
         same = (run.count, run.last_number, run.last_ns)
-        kept = (stored.count, stored.last_number, stored.last_ns)
-        if same != kept and run.last_ns < self._end_ns - LATE_NS:
+        logged = (stored.count, stored.last_number, stored.last_ns)
+        if same != logged and run.last_ns < self._end_ns - LATE_NS:
             names = ("count", "last_number", "last_ns")
             raise_difference(
                 _named(run.first),
                 run.last_ns,
-                dict(zip(names, kept, strict=True)),
+                dict(zip(names, logged, strict=True)),
                 dict(zip(names, same, strict=True)),
             )
 

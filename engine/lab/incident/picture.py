@@ -83,39 +83,39 @@ class Picture:
     # -- what happens ------------------------------------------------------------------------------
 
     def took(self, one: Given, made: list[Decision | Planned]) -> None:
-        told = one.given
-        if isinstance(told, given.Received) and told.events is not None:
-            self._events = told.events
-        if told is None or not self._within(one.at_ns) or not self._shows(told.account):
+        entry = one.given
+        if isinstance(entry, given.Received) and entry.events is not None:
+            self._events = entry.events
+        if entry is None or not self._within(one.at_ns) or not self._shows(entry.account):
             return
         self._begin(one.at_ns)
-        desk = self._stage.desks.get(told.account)
-        if isinstance(told, given.Received):
-            self._market(told.account, one.at_ns)
+        desk = self._stage.desks.get(entry.account)
+        if isinstance(entry, given.Received):
+            self._market(entry.account, one.at_ns)
             return
         for decided in made:
             self._decided(decided)
         if desk is not None:
-            self._look(told.account, desk, one.at_ns)
-        if isinstance(told, given.Moved):
-            self._put(f"bot/{told.account}/{told.bot}", told.state)
-        text = self._decided_words(made) or words.of_input(told)
+            self._look(entry.account, desk, one.at_ns)
+        if isinstance(entry, given.Moved):
+            self._put(f"bot/{entry.account}/{entry.bot}", entry.state)
+        text = self._decided_words(made) or words.of_input(entry)
         kind = "decision" if made else "desk"
-        loud = not isinstance(told, given.Turned | given.Fired | given.Moved)
+        loud = not isinstance(entry, given.Turned | given.Fired | given.Moved)
         at = made[-1].instrument if made else None
-        self._step(one.at_ns, kind, told.account, text, instrument=at, always=bool(made) or loud)
+        self._step(one.at_ns, kind, entry.account, text, instrument=at, always=bool(made) or loud)
 
     def _decided_words(self, made: list[Decision | Planned]) -> str:
-        told = []
+        parts = []
         for one in made:
             if isinstance(one, Decision):
-                told.append(f"{one.bot} decides {one.outcome} ({one.regime}) in {one.instrument}")
+                parts.append(f"{one.bot} decides {one.outcome} ({one.regime}) in {one.instrument}")
             else:
                 places, cancels = (len(side) for side in (one.places, one.cancels))
                 plan = f"{words.many(places, 'place')}, {words.many(cancels, 'cancel')}"
-                told.append(f"plans {plan} in {one.instrument}")
-        more = f"; and {len(told) - 3} more" if len(told) > 3 else ""
-        return "; ".join(told[:3]) + more
+                parts.append(f"plans {plan} in {one.instrument}")
+        more = f"; and {len(parts) - 3} more" if len(parts) > 3 else ""
+        return "; ".join(parts[:3]) + more
 
     def _decided(self, made: Decision | Planned) -> None:
         terms = self._terms(made.instrument)
@@ -190,8 +190,8 @@ class Picture:
                     if (known := executor.record(number)) and not known.state.ended
                 }
                 self._fills[account] = {
-                    fill: told
-                    for fill, told in self._fills.get(account, {}).items()
+                    fill: event
+                    for fill, event in self._fills.get(account, {}).items()
                     if fill_state(executor, fill) not in OVER
                 }
                 self._books(desk, watched(desk)[:BOOKS_MAX])
@@ -207,12 +207,12 @@ class Picture:
                 self._orders.setdefault(account, {})[known.order.id] = None
         over = []
         for number in self._orders.get(account, ()):
-            stands = executor.record(number)
-            if stands is None or stands.state.ended:
+            record = executor.record(number)
+            if record is None or record.state.ended:
                 over.append(number)
-            if stands is not None:
-                terms = self._terms(stands.order.instrument)
-                self._put(f"order/{account}/{number}", order_shown(stands, terms))
+            if record is not None:
+                terms = self._terms(record.order.instrument)
+                self._put(f"order/{account}/{number}", order_shown(record, terms))
         for number in over:
             del self._orders[account][number]
         self._settlements(account, desk)
@@ -227,12 +227,12 @@ class Picture:
             if path.split("/", 2)[2] not in executor.ledger.held:
                 self._put(path, None)
         over = []
-        for fill, told in self._fills.get(account, {}).items():
-            stands = fill_state(executor, fill)
-            order = executor.order(told.order)
+        for fill, event in self._fills.get(account, {}).items():
+            state = fill_state(executor, fill)
+            order = executor.order(event.order)
             terms = None if order is None else self._terms(order.instrument)
-            self._put(f"fill/{account}/{fill}", fill_shown(told, order, terms, stands))
-            if stands in OVER:
+            self._put(f"fill/{account}/{fill}", fill_shown(event, order, terms, state))
+            if state in OVER:
                 over.append(fill)
         for fill in over:
             del self._fills[account][fill]
@@ -314,11 +314,11 @@ def money_shown(micro: int) -> str:
 
 def book_shown(view: BookView) -> dict[str, Any]:
     """Return a ladder: the best levels first, as [price increments, price, size]."""
-    terms, ladder = view.instrument, view.book
+    terms, book = view.instrument, view.book
     return {
-        "bids": [_level(*level, terms) for level in ladder.depth(Side.BUY, LEVELS)],
-        "asks": [_level(*level, terms) for level in ladder.depth(Side.SELL, LEVELS)],
-        "deeper": [max(0, len(side) - LEVELS) for side in (ladder.bids, ladder.asks)],
+        "bids": [_level(*level, terms) for level in book.depth(Side.BUY, LEVELS)],
+        "asks": [_level(*level, terms) for level in book.depth(Side.SELL, LEVELS)],
+        "deeper": [max(0, len(side) - LEVELS) for side in (book.bids, book.asks)],
         "trusted": view.trusted,
         "why": "" if view.trusted else view.distrust,
         "closed": view.closed,
@@ -395,17 +395,17 @@ def fill_state(executor: Executor, fill: FillId) -> str:
 
 
 def fill_shown(
-    told: OrderFilled, one: Order | None, terms: Instrument | None, stands: str
+    event: OrderFilled, one: Order | None, terms: Instrument | None, state: str
 ) -> dict[str, Any]:
     return {
-        "order": told.order,
+        "order": event.order,
         "instrument": "" if one is None else one.instrument,
         "side": "" if one is None else f"{one.side} {one.leg}",
-        "price": words.price(told.price, terms),
-        "size": words.size(told.size, terms),
-        "fee": money_shown(told.fee_micro),
-        "liquidity": told.liquidity,
-        "state": stands,
+        "price": words.price(event.price, terms),
+        "size": words.size(event.size, terms),
+        "fee": money_shown(event.fee_micro),
+        "liquidity": event.liquidity,
+        "state": state,
     }
 
 

@@ -42,8 +42,8 @@ from engine.lab.incident.past import (
     Past,
     Plans,
     RecordedRun,
-    lives,
     position_at,
+    recorded_runs,
     recovered,
 )
 from engine.lab.incident.picture import Picture
@@ -71,7 +71,7 @@ from storage.users import ENGINE_ID
 # was received. Every effect, decision and plan goes to the verdict before anything else happens.
 
 EFFECTS = frozenset(kind.__name__ for kind in AnyEffect.__args__)
-TELL_EVERY = 2_000
+PROGRESS_EVERY = 2_000
 """Inputs and records between two words about how far it is."""
 
 EVENTS = frozenset(kind.__name__ for kind in AnyEvent.__args__)
@@ -94,7 +94,7 @@ class IncidentReplay:
 
     def __init__(
         self,
-        life: RecordedRun,
+        run: RecordedRun,
         journal: Path,
         *,
         journal_end_ns: int,
@@ -102,7 +102,7 @@ class IncidentReplay:
         plans: Plans,
         listener: StepListener,
     ) -> None:
-        self.life = life
+        self.recorded = run
         self.journal = journal
         self.effects = Effects(journal_end_ns)
         self.decisions = decisions
@@ -111,11 +111,11 @@ class IncidentReplay:
         self.modes: dict[AccountId, Mode] = {}
         self.unled = 0
         """Records the tape lacks the cause of: a crash took it, or it is not written yet."""
-        self.at_ns = life.at_ns
+        self.at_ns = run.at_ns
         """How far it came."""
         self.difference: Difference | None = None
         self._listener = listener
-        self._kin: dict[tuple[Mode, str], list[ExposureBook]] = {}
+        self._books: dict[tuple[Mode, str], list[ExposureBook]] = {}
         self._bots: dict[BotId, Bot] = {}
         self._batch = InputBatch()
         self._made: list[Decision | Planned] = []
@@ -124,18 +124,18 @@ class IncidentReplay:
             given.Admitted: self.admitted,
         }  # fmt: skip
 
-    def run(self, past: Past, until_ns: int, tell: Callable[[int], None]) -> None:
+    def run(self, past: Past, until_ns: int, progress: Callable[[int], None]) -> None:
         """Live it again up to a time, the end of the life, or the first difference.
 
-        `tell` receives now and then how far in time it is. Raises BadInput, StorageError where tape
-        or journal cannot be read.
+        `progress` receives now and then how far in time it is. Raises BadInput, StorageError where
+        tape or journal cannot be read.
         """
         for number, one in enumerate(past):
             at_ns = one.at_ns if isinstance(one, Given) else one.record.at_ns
             if at_ns > until_ns or self._ends(one):
                 break
-            if not number % TELL_EVERY:
-                tell(at_ns)
+            if not number % PROGRESS_EVERY:
+                progress(at_ns)
             try:
                 self._one(one)
             except Differs as differs:
@@ -154,12 +154,12 @@ class IncidentReplay:
     def _ends(self, one: Given | JournaledRecord) -> bool:
         if not isinstance(one, Given) or not isinstance(one.given, given.EngineStarted):
             return False
-        return one.position != self.life.position
+        return one.position != self.recorded.position
 
     def _one(self, one: Given | JournaledRecord) -> None:
         if isinstance(one, JournaledRecord):
             if one.led:
-                self._kept(one.record)
+                self._receive_record(one.record)
             else:
                 self.unled += 1
             return
@@ -178,11 +178,11 @@ class IncidentReplay:
         self._take.get(type(one.given), self.given)(one.given, one.at_ns)
         self._listener.took(one, self._made)
 
-    def _kept(self, record: Record) -> None:
+    def _receive_record(self, record: Record) -> None:
         """Receive a report again; find an effect decided again."""
         desk = self.desks.get(AccountId(record.account))
         if desk is not None and record.kind in EFFECTS:
-            message: Any = self.effects.kept(record)
+            message: Any = self.effects.match(record)
         else:
             message = decode(record)
             if desk is not None and record.kind in EVENTS:
@@ -198,22 +198,22 @@ class IncidentReplay:
 
     # -- accounts and bots -------------------------------------------------------------------------
 
-    def began(self, life: given.EngineStarted, now_ns: int) -> None:
+    def began(self, start: given.EngineStarted, now_ns: int) -> None:
         """Recover the accounts as that start did: from its snapshots and the tail behind them."""
         del now_ns
-        made = [AccountSettings.model_validate_json(text) for text in life.accounts]
-        executors = {AccountId(one.name): executor_of(one, life.fence)[0] for one in made}
-        recovered(self.journal, life, executors, life.seq)
+        made = [AccountSettings.model_validate_json(text) for text in start.accounts]
+        executors = {AccountId(one.name): executor_of(one, start.fence)[0] for one in made}
+        recovered(self.journal, start, executors, start.seq)
         for settings in made:
             self._wire(settings, executors[AccountId(settings.name)])
 
     def opened(self, one: given.Opened, now_ns: int) -> None:
         """Open an account that was new, or recover one that had been closed at the start."""
         del now_ns
-        settings, life = AccountSettings.model_validate_json(one.settings), self.life.began
-        executor = executor_of(settings, life.fence)[0]
+        settings, start = AccountSettings.model_validate_json(one.settings), self.recorded.began
+        executor = executor_of(settings, start.fence)[0]
         if one.seq:
-            recovered(self.journal, life, {one.account: executor}, one.seq)
+            recovered(self.journal, start, {one.account: executor}, one.seq)
         self._wire(settings, executor)
 
     def _wire(self, settings: AccountSettings, executor: Executor) -> None:
@@ -228,9 +228,9 @@ class IncidentReplay:
             batch=self._batch,
         )
         self.modes[account] = settings.mode
-        kin = self._kin.setdefault((settings.mode, settings.currency), [])
-        kin.append(executor.gate.exposure)
-        share_total(kin)
+        books = self._books.setdefault((settings.mode, settings.currency), [])
+        books.append(executor.gate.exposure)
+        share_total(books)
 
     def admitted(self, one: given.Admitted, now_ns: int) -> None:
         settings = BotSettings.model_validate_json(one.settings)
@@ -289,18 +289,18 @@ class ShownWindow:
         rows: Iterator[StoredDecision],
         *,
         picture: Picture,
-        tell: Callable[[str], None],
+        warn: Callable[[str], None],
     ) -> None:
         """Show the window. Raises JournalCorrupt, BadInput where the files cannot be read."""
         seq = seq_before(self._journal, window.begin_ns)
-        self._fold(seq)
+        self._restore(seq)
         picture.attach(self)
-        position = position_at(tape, window.begin_ns - BOOKS_NS, tell)
+        position = position_at(tape, window.begin_ns - BOOKS_NS, warn)
         if position is None:
-            tell("the tape tells nothing of this time any more: no book is shown")
+            warn("the tape tells nothing of this time any more: no book is shown")
             position = 1
         row = next(rows, None)
-        past = Past(tape, self._journal, position=position, after_seq=seq, tell=tell)
+        past = Past(tape, self._journal, position=position, after_seq=seq, warn=warn)
         for one in past:
             at_ns = one.at_ns if isinstance(one, Given) else one.record.at_ns
             if at_ns > window.end_ns:
@@ -314,7 +314,7 @@ class ShownWindow:
                 self._receive(one.given, one.at_ns)
                 picture.took(one, [])
 
-    def _fold(self, seq: int) -> None:
+    def _restore(self, seq: int) -> None:
         """Bring every account to where it stood after a record."""
         executors = {account: desk.executor for account, desk in self.desks.items()}
 
@@ -348,10 +348,10 @@ class ShownWindow:
                 continue  # what the desk itself refused is shown as it was journaled
         return message
 
-    def _receive(self, told: Received, at_ns: int) -> None:
-        if told.events is not None:
-            self._events = told.events
-        desk = self.desks.get(told.account)
+    def _receive(self, one: Received, at_ns: int) -> None:
+        if one.events is not None:
+            self._events = one.events
+        desk = self.desks.get(one.account)
         for event in self._events if desk is not None else ():
             desk.cache.receive(event, at_ns)  # type: ignore[union-attr]
 
@@ -363,7 +363,7 @@ def _ignored(made: object) -> None:
 # -- One incident from question to answer: which lives, lived again or shown, what differs ---------
 
 TAPE_ENDS = "the tape, which keeps a day at most, has no earlier life from its beginning"
-NOT_AGAIN = (
+NOT_REPLAYED = (
     "not lived again: the life of the engine this moment lies in began before the tape does, which "
     "keeps a day at most; shown is what journal, market and decision log have"
 )
@@ -416,14 +416,14 @@ def incident(
     at_ns: int,
     around_ns: int,
     account: str = "",
-    tell: Callable[[int, int], None],
+    show: Callable[[int, int], None],
 ) -> Incident:
-    """Live a moment again and compare it. `tell` receives how far it is: seconds of how many.
+    """Live a moment again and compare it. `show` receives how far it is: seconds of how many.
 
     Raises BadInput for a moment or an account nothing is known of, StorageError, JournalCorrupt.
     """
     span = journal_span(config.journal_path)
-    wanted = window(at_ns, around_ns, span)
+    period = window(at_ns, around_ns, span)
     known = journaled_accounts(config.journal_path)
     if account and account not in known:
         raise BadInput(
@@ -431,73 +431,73 @@ def incident(
         )
     compared = ComparedRuns(notes=[])
     chosen = None if not account else AccountId(account)
-    picture = Picture(wanted, chosen)
-    found = _chosen(lives(config.tape_folder), wanted)
+    picture = Picture(period, chosen)
+    found = _chosen(recorded_runs(config.tape_folder), period)
     if found:
-        _again(config, found, wanted, compared, picture, span=span, tell=tell)
+        _replay_runs(config, found, period, compared, picture, span=span, show=show)
     else:
-        compared.notes.append(NOT_AGAIN)
+        compared.notes.append(NOT_REPLAYED)
     if not found or compared.difference is not None:
-        picture = Picture(wanted, chosen)
+        picture = Picture(period, chosen)
         notes = compared.notes
-        rows = decision_rows(config.decisions_path, wanted.begin_ns, wanted.end_ns + 1)
+        rows = decision_rows(config.decisions_path, period.begin_ns, period.end_ns + 1)
         with closing(rows):
             ShownWindow(config.journal_path, _accounts(config, found, known)).run(
-                config.tape_folder, wanted, rows, picture=picture, tell=notes.append
+                config.tape_folder, period, rows, picture=picture, warn=notes.append
             )
     if picture.left_out:
         compared.notes.append(f"{picture.left_out:,} later steps are left out: ask for less time")
     return Incident(
-        window=wanted, account=account, accounts=picture.accounts, compared=compared,
+        window=period, account=account, accounts=picture.accounts, compared=compared,
         steps=picture.steps, left_out=picture.left_out,
     )  # fmt: skip
 
 
 def _chosen(
-    known: list[tuple[RecordedRun, int]], wanted: IncidentWindow
+    known: list[tuple[RecordedRun, int]], period: IncidentWindow
 ) -> list[tuple[RecordedRun, int]]:
     """Return the lives that reach into the window; none where its moment lies before them."""
     reaching = [
-        (life, end_ns)
-        for life, end_ns in known
-        if life.at_ns <= wanted.end_ns and end_ns > wanted.begin_ns
+        (run, end_ns)
+        for run, end_ns in known
+        if run.at_ns <= period.end_ns and end_ns > period.begin_ns
     ]
-    return reaching if reaching and reaching[0][0].at_ns <= wanted.at_ns else []
+    return reaching if reaching and reaching[0][0].at_ns <= period.at_ns else []
 
 
-def _again(
+def _replay_runs(
     config: Config,
     chosen: list[tuple[RecordedRun, int]],
-    wanted: IncidentWindow,
+    period: IncidentWindow,
     compared: ComparedRuns,
     picture: Picture,
     *,
     span: Span,
-    tell: Callable[[int, int], None],
+    show: Callable[[int, int], None],
 ) -> None:
     """Live every life again that reaches into the window, until one differs."""
     first = chosen[0][0]
-    if first.began.seq and first.at_ns > wanted.begin_ns:
+    if first.began.seq and first.at_ns > period.begin_ns:
         compared.notes.append(f"before {iso(first.at_ns)} nothing is lived again: {TAPE_ENDS}")
     compared.again = True
     compared.from_ns = from_ns = first.at_ns or span.first_ns
-    total_s = (min(wanted.end_ns, span.last_ns) - from_ns) // SECOND_NS
-    for life, end_ns in chosen:
+    total_s = (min(period.end_ns, span.last_ns) - from_ns) // SECOND_NS
+    for run, end_ns in chosen:
         past = Past(
             config.tape_folder,
             config.journal_path,
-            position=life.position,
-            after_seq=life.began.seq,
-            tell=compared.notes.append,
+            position=run.position,
+            after_seq=run.began.seq,
+            warn=compared.notes.append,
         )
-        with _life(config, life, end_ns, span=span, picture=picture) as one:
+        with _replay_of(config, run, end_ns, span=span, picture=picture) as one:
             one.run(
                 past,
-                wanted.end_ns,
-                lambda now_ns: tell(max(0, (now_ns - from_ns) // SECOND_NS), total_s),
+                period.end_ns,
+                lambda now_ns: show(max(0, (now_ns - from_ns) // SECOND_NS), total_s),
             )
-        _sum(compared, one)
-        compared.notes += _code(life)
+        _add_counts(compared, one)
+        compared.notes += _code(run)
         compared.until_ns = one.at_ns
         if one.difference is not None:
             compared.difference = one.difference
@@ -505,8 +505,8 @@ def _again(
 
 
 @contextmanager
-def _life(
-    config: Config, life: RecordedRun, end_ns: int, *, span: Span, picture: Picture
+def _replay_of(
+    config: Config, run: RecordedRun, end_ns: int, *, span: Span, picture: Picture
 ) -> Iterator[IncidentReplay]:
     """Give a life that is about to be lived again, with the log's rows of its time.
 
@@ -514,10 +514,10 @@ def _life(
     """
     log = config.decisions_path
     reported_ns = log_end_ns(log, end_ns)
-    rows, plans = decision_rows(log, life.at_ns, end_ns), plan_bodies(log, life.at_ns, end_ns)
+    rows, plans = decision_rows(log, run.at_ns, end_ns), plan_bodies(log, run.at_ns, end_ns)
     with closing(rows), closing(plans):
         made = IncidentReplay(
-            life,
+            run,
             config.journal_path,
             journal_end_ns=span.last_ns,
             decisions=Decisions(rows, reported_ns),
@@ -528,18 +528,18 @@ def _life(
         yield made
 
 
-def _code(life: RecordedRun) -> list[str]:
+def _code(run: RecordedRun) -> list[str]:
     """Return a note where another version of the code lived a life than lives it again."""
-    then, now = life.began.code, code_digest()
+    then, now = run.began.code, code_digest()
     if then in ("", now):
         return []
     return [
-        f"start {life.began.fence} ran other code than this (then {then}, now {now}): a difference "
+        f"start {run.began.fence} ran other code than this (then {then}, now {now}): a difference "
         "may be the code's; live it again with the version that ran"
     ]
 
 
-def _sum(compared: ComparedRuns, one: IncidentReplay) -> None:
+def _add_counts(compared: ComparedRuns, one: IncidentReplay) -> None:
     compared.lives += 1
     compared.effects += one.effects.compared
     compared.decisions += one.decisions.compared

@@ -133,12 +133,12 @@ def _orders(orders: tuple[int, ...]) -> str:
 def _plain(message: Any) -> str:
     kind = type(message).__name__
     name = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in kind).strip()
-    told = ", ".join(
+    fields = ", ".join(
         _field(key, value)
         for key, value in msgspec.structs.asdict(message).items()
         if key != "account" and value not in (None, "", ())
     )
-    return f"{name}: {told}" if told else name
+    return f"{name}: {fields}" if fields else name
 
 
 def _field(key: str, value: Any) -> str:
@@ -154,32 +154,32 @@ def _field(key: str, value: Any) -> str:
 
 def of_market(events: tuple[Any, ...], terms: Terms) -> str:
     """Return what the market said, the telling events first."""
-    told = []
+    parts = []
     for event in events:
         match event:
             case ev.TradePrinted(instrument=key):
                 of = terms(key)
                 amount = f"{size(event.size, of)} at {price(event.price, of)}"
-                told.append(f"a trade of {amount} in {key}")
+                parts.append(f"a trade of {amount} in {key}")
             case ev.FeedLost(feed=feed, reason=reason):
-                told.append(f"feed {feed} is lost: {reason}")
+                parts.append(f"feed {feed} is lost: {reason}")
             case ev.FeedRestored(feed=feed):
-                told.append(f"feed {feed} speaks again")
+                parts.append(f"feed {feed} speaks again")
             case ev.BookDistrusted(instrument=key, reason=reason):
-                told.append(f"the book of {key} is torn: {reason}")
+                parts.append(f"the book of {key} is torn: {reason}")
             case ev.InstrumentClosed(instrument=key) | ev.InstrumentResolved(instrument=key):
-                told.append(_plain(event))
+                parts.append(_plain(event))
             case _:
                 pass
     books = {
         event.instrument for event in events if isinstance(event, ev.BookChanged | ev.BookReplaced)
     }
     if books:
-        told.append(f"{len(books)} book{'s' if len(books) > 1 else ''} changed")
+        parts.append(f"{len(books)} book{'s' if len(books) > 1 else ''} changed")
     prices = sum(isinstance(event, ev.ReferencePriced) for event in events)
     if prices:
-        told.append(f"{prices} reference price{'s' if prices > 1 else ''}")
-    return ("; ".join(told) or "books proven")[:TEXT_MAX]
+        parts.append(f"{prices} reference price{'s' if prices > 1 else ''}")
+    return ("; ".join(parts) or "books proven")[:TEXT_MAX]
 
 
 def of_input(one: given.AnyInput) -> str:

@@ -13,7 +13,7 @@ import pytest
 from engine.config import Config
 from engine.domain.commands import StartBot
 from engine.domain.effects import PlaceOrder
-from engine.lab.incident.past import lives
+from engine.lab.incident.past import recorded_runs
 from engine.lab.incident.run import Incident, incident
 from storage.commands import CommandState
 from storage.incidents import journal_span
@@ -63,7 +63,7 @@ def copied(crashed: tuple[Path, int], tmp_path: Path) -> Config:
 
 
 def look(config: Config, died_ns: int) -> Incident:
-    return incident(config, at_ns=died_ns, around_ns=AROUND_NS, tell=lambda *_: None)
+    return incident(config, at_ns=died_ns, around_ns=AROUND_NS, show=lambda *_: None)
 
 
 def test_a_window_across_a_crash_is_the_same_on_both_sides(crashed: tuple[Path, int]) -> None:
@@ -76,7 +76,7 @@ def test_a_window_across_a_crash_is_the_same_on_both_sides(crashed: tuple[Path, 
     assert compared.lives == 2
     # Of what a crash takes with it the page tells; nothing else may be missing.
     assert all("before a crash" in note for note in compared.notes), compared.notes
-    (first, end_ns), (second, _) = lives(config.tape_folder)
+    (first, end_ns), (second, _) = recorded_runs(config.tape_folder)
     assert first.at_ns < died_ns < second.at_ns == end_ns
     began_us = (second.at_ns - found.window.begin_ns) // 1_000
     kinds = [
@@ -85,7 +85,7 @@ def test_a_window_across_a_crash_is_the_same_on_both_sides(crashed: tuple[Path, 
     for side in kinds:
         assert {"decision", "effect", "venue"} <= side
     alone = incident(
-        config, at_ns=first.at_ns + 1, around_ns=died_ns - first.at_ns - 2, tell=lambda *_: None
+        config, at_ns=first.at_ns + 1, around_ns=died_ns - first.at_ns - 2, show=lambda *_: None
     ).compared
     assert (alone.lives, alone.difference) == (1, None)
     assert 0 < alone.effects < compared.effects

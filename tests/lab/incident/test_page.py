@@ -60,7 +60,7 @@ def traded_ns(journal: Journal) -> int:
 def test_the_page_shows_book_orders_decisions_health_and_settlement(
     past: Config, journal: Journal
 ) -> None:
-    found = incident(past, at_ns=traded_ns(journal), around_ns=60 * S, tell=lambda *_: None)
+    found = incident(past, at_ns=traded_ns(journal), around_ns=60 * S, show=lambda *_: None)
     data = data_of(html(found))
     assert (data["verdict"], data["modes"]) == ("good", ["paper"])
     stands = states(data)[-1]
@@ -76,7 +76,7 @@ def test_the_page_shows_book_orders_decisions_health_and_settlement(
 
 
 def test_what_happened_is_told_in_the_units_of_its_market(past: Config, journal: Journal) -> None:
-    found = incident(past, at_ns=traded_ns(journal), around_ns=60 * S, tell=lambda *_: None)
+    found = incident(past, at_ns=traded_ns(journal), around_ns=60 * S, show=lambda *_: None)
     steps = data_of(html(found))["steps"]
     filled = [step["w"] for step in steps if "is filled" in step["w"]]
     assert filled
@@ -90,7 +90,7 @@ def test_what_happened_is_told_in_the_units_of_its_market(past: Config, journal:
 
 def test_a_step_has_the_time_of_its_record(past: Config, journal: Journal) -> None:
     at_ns = traded_ns(journal) + 335_862
-    data = data_of(html(incident(past, at_ns=at_ns, around_ns=60 * S, tell=lambda *_: None)))
+    data = data_of(html(incident(past, at_ns=at_ns, around_ns=60 * S, show=lambda *_: None)))
     kept = {step["seq"]: data["begin_us"] + step["t"] for step in data["steps"] if "seq" in step}
     assert kept
     assert kept == {seq: journal.at_ns(seq) // 1_000 for seq in kept}
@@ -98,7 +98,7 @@ def test_a_step_has_the_time_of_its_record(past: Config, journal: Journal) -> No
 
 
 def test_an_order_at_rest_stands_at_its_level_of_the_book(past: Config, journal: Journal) -> None:
-    found = incident(past, at_ns=traded_ns(journal), around_ns=60 * S, tell=lambda *_: None)
+    found = incident(past, at_ns=traded_ns(journal), around_ns=60 * S, show=lambda *_: None)
     open_orders = [
         order
         for stands in states(data_of(html(found)))

@@ -26,7 +26,7 @@ HOUR_NS = 3_600 * 1_000_000_000
 def look(past: Config, at_ns: int | None = None, around_ns: int = HOUR_NS) -> Incident:
     span = journal_span(past.journal_path)
     middle = (span.first_ns + span.last_ns) // 2 if at_ns is None else at_ns
-    return incident(past, at_ns=middle, around_ns=around_ns, tell=lambda *_: None)
+    return incident(past, at_ns=middle, around_ns=around_ns, show=lambda *_: None)
 
 
 def compared(past: Config) -> ComparedRuns:
@@ -133,13 +133,13 @@ def test_a_moment_outside_the_journal_is_refused_with_what_it_tells(past: Config
 
 def test_a_home_where_nothing_traded_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="there is no journal at"):
-        incident(Config(home=tmp_path), at_ns=1, around_ns=1, tell=lambda *_: None)
+        incident(Config(home=tmp_path), at_ns=1, around_ns=1, show=lambda *_: None)
 
 
 def test_an_unknown_account_is_refused_with_those_that_are_known(past: Config) -> None:
     span = journal_span(past.journal_path)
     with pytest.raises(BadInput, match="no account 'nobody'; it knows: paper"):
-        incident(past, at_ns=span.last_ns, around_ns=1, account="nobody", tell=lambda *_: None)
+        incident(past, at_ns=span.last_ns, around_ns=1, account="nobody", show=lambda *_: None)
 
 
 def test_a_tape_that_was_rotated_away_is_said_and_the_rest_shown(past: Config) -> None:

@@ -49,7 +49,7 @@ SECOND_NS = 1_000_000_000
 
 def lived(config: Config) -> ComparedRuns:
     span = journal_span(config.journal_path)
-    return incident(config, at_ns=span.last_ns, around_ns=SECOND_NS, tell=lambda *_: None).compared
+    return incident(config, at_ns=span.last_ns, around_ns=SECOND_NS, show=lambda *_: None).compared
 
 
 def archived(config: Config, *, tail: int) -> None:
@@ -154,7 +154,7 @@ def kept_within_the_budget(config: Config) -> dict[str, HistoryKept]:
     assert again.same + again.gone > again.gone > 0
     assert "earlier ones cannot be told again: their records were let go" in words(again)
     with pytest.raises(BadInput, match="were let go under the disk budget"):
-        incident(config, at_ns=span.first_ns, around_ns=SECOND_NS, tell=lambda *_: None)
+        incident(config, at_ns=span.first_ns, around_ns=SECOND_NS, show=lambda *_: None)
     told = {one.name: one.said for one in doctor.history(config, time.time_ns())}
     for words_of in (told["journal"], jobs.kept(found["journal"])["words"]):
         assert "only what money did is kept" in words_of

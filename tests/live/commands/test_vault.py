@@ -72,7 +72,7 @@ def dies_with_quotes_at_the_venue(programs: LivePrograms) -> int:
 def lived_again_the_same(programs: LivePrograms, at_ns: int) -> None:
     """What was decided after the opening follows from tape and journal, byte for byte."""
     compared = incident(
-        Config(home=programs.home), at_ns=at_ns, around_ns=120 * 10**9, tell=lambda *_: None
+        Config(home=programs.home), at_ns=at_ns, around_ns=120 * 10**9, show=lambda *_: None
     ).compared
     assert compared.again, compared.notes
     assert compared.difference is None, compared.sentence()
