@@ -150,7 +150,7 @@ def _run(given: Sequence[str]) -> int:
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001 the top: every error leaves as a sentence and a code
-        return _tell(error, args, redactor)
+        return _report_error(error, args, redactor)
 
 
 def url_keys() -> tuple[str, ...]:
@@ -202,7 +202,7 @@ def _add_common(parser: argparse.ArgumentParser, default: object) -> None:
     )
 
 
-def _tell(error: Exception, args: argparse.Namespace, redactor: Redactor) -> int:
+def _report_error(error: Exception, args: argparse.Namespace, redactor: Redactor) -> int:
     code = code_of(error)
     if args.debug:
         sys.stderr.write(redactor.text("".join(traceback.format_exception(error))))
@@ -222,9 +222,9 @@ def secrets_in(names: Iterable[str]) -> bool:
     """Say whether an environment may hold the vault's passphrase or a venue's secret."""
     from engine.redaction import venue_names  # noqa: PLC0415 `--help` does without
 
-    telling = tuple(f"{name.upper()}_" for name in venue_names())
+    prefixes = tuple(f"{name.upper()}_" for name in venue_names())
     return any(
-        name in {"VAULT_PASSPHRASE", "DESK_SECRETS_FD"} or any(part in name for part in telling)
+        name in {"VAULT_PASSPHRASE", "DESK_SECRETS_FD"} or any(part in name for part in prefixes)
         for name in names
     )
 

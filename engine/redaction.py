@@ -31,13 +31,13 @@ EDGE_CHARACTERS_MIN = 1_000
 INT64 = 1 << 63
 KEY_DIGITS = 64
 
-_TELLING = (
+_SENSITIVE = (
     r"private|secret|passphrase|passw(?:or)?d|mnemonic|signature|authorization|cookie|credential"
     r"|bearer|api[_-]?key|(?:access|refresh|session|bot)[_-]?token|poly[_-]\w+"
 )
-_TELLING_NAME = re.compile(_TELLING, re.IGNORECASE)
-_TELLING_TEXT = re.compile(
-    rf"(?P<name>(?:{_TELLING})[\w-]*[\"']?\s*(?:[:=]|,\s*(?=b?[\"']))\s*)"
+_SENSITIVE_NAME = re.compile(_SENSITIVE, re.IGNORECASE)
+_SENSITIVE_TEXT = re.compile(
+    rf"(?P<name>(?:{_SENSITIVE})[\w-]*[\"']?\s*(?:[:=]|,\s*(?=b?[\"']))\s*)"
     r"(?P<value>b?\"(?:\\.|[^\"\\])*(?:\"|$)|b?'(?:\\.|[^'\\])*(?:'|$)|[^\r\n]+)",
     re.IGNORECASE,
 )
@@ -53,8 +53,8 @@ _PUBLIC_NAME = re.compile(
 
 
 def venue_names() -> tuple[str, ...]:
-    here = Path(__file__).resolve().parent
-    folders = (here / "venues", here.parent / "plugins" / "venues")
+    package = Path(__file__).resolve().parent
+    folders = (package / "venues", package.parent / "plugins" / "venues")
     found = (file.parent.name for folder in folders for file in folder.glob("*/plugin.py"))
     return tuple(sorted(found))
 
@@ -100,7 +100,7 @@ class Redactor:
         if self._known is not None:
             clean = self._known.sub(HIDDEN, clean)
         clean = _PEM.sub(HIDDEN, clean)
-        clean = _TELLING_TEXT.sub(_keep_name, clean)
+        clean = _SENSITIVE_TEXT.sub(_keep_name, clean)
         clean = _URL_PASSWORD.sub(rf"\g<before>{HIDDEN}", clean)
         if not (public and len(clean.removeprefix("0x")) == KEY_DIGITS):
             clean = _LONG_HEX.sub(_keep_public, clean)
@@ -112,7 +112,7 @@ class Redactor:
 
     def value(self, value: object, name: str = "", depth: int = 0) -> object:
         """Return a JSON-ready copy without secrets. `name` is the field the value stands under."""
-        if _TELLING_NAME.search(name):
+        if _SENSITIVE_NAME.search(name):
             return HIDDEN
         if value is None or isinstance(value, bool | float):
             return value

@@ -40,7 +40,7 @@ HELP = "leave a command for the engine and wait for its answer"
 
 WAIT_S = 30.0
 POLL_S = 0.02
-TELL_S = 1.0
+NOTICE_AFTER_S = 1.0
 """A wait is felt from here on."""
 STARTS_S = 1.0
 """What an engine that is started again may take to hold its lock."""
@@ -74,12 +74,12 @@ def run(args: argparse.Namespace, config: Config) -> int:
     """Leave it, wait, tell the answer. 0 = done, 1 = refused, failed or not answered."""
     with writing(config.state_path) as connection:
         command = _command(args.kind, args.fields, lambda key: listed(connection, ENGINE_ID, key))
-        left = asked(config, connection, command, args.wait)  # type: ignore[arg-type]
-    _tell(left, as_json=args.json)
+        left = leave_and_wait(config, connection, command, args.wait)  # type: ignore[arg-type]
+    _print_answer(left, as_json=args.json)
     return 0 if left.state is CommandState.DONE else 1
 
 
-def asked(
+def leave_and_wait(
     config: Config, connection: sqlite3.Connection, command: AnyCommand, wait_s: float
 ) -> LeftCommand:
     """Leave a command and wait for its end; gives where it stands when the wait is over.
@@ -96,10 +96,10 @@ def asked(
         now_ns=WallClock().now_ns(),
     )
     began = time.monotonic()
-    told = False
+    noticed = False
     while left.state not in ENDS and (waited_s := time.monotonic() - began) < wait_s:
-        if waited_s > TELL_S and not told:
-            told = True
+        if waited_s > NOTICE_AFTER_S and not noticed:
+            noticed = True
             print(_waiting(connection, left, wait_s), file=sys.stderr, flush=True)
         time.sleep(POLL_S)
         left = find(connection, ENGINE_ID, left.id) or left
@@ -168,7 +168,7 @@ def _micro(text: str) -> int:
     return int(micro)
 
 
-def _tell(left: LeftCommand, *, as_json: bool) -> None:
+def _print_answer(left: LeftCommand, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"id": left.id, "state": left.state, "answer": left.answer}))
         return

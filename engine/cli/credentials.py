@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from engine.cli.command import WAIT_S, asked
+from engine.cli.command import WAIT_S, leave_and_wait
 from engine.clock import WallClock
 from engine.config import Config
 from engine.domain.catalog import ANY, CredentialField, Finding
@@ -61,8 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, config: Config) -> int:
     if args.action == "list":
-        told = listed(read_vault(config.vault_path))
-        print(json.dumps(told) if args.json else _described(told))
+        found = listed(read_vault(config.vault_path))
+        print(json.dumps(found) if args.json else _described(found))
         return 0
     if args.action == "open":
         return _open(args, config)
@@ -88,13 +88,13 @@ def listed(found: VaultFile | None) -> list[dict[str, str]]:
     ]
 
 
-def _described(told: list[dict[str, str]]) -> str:
-    if not told:
+def _described(found: list[dict[str, str]]) -> str:
+    if not found:
         return "the vault holds no credential"
     return "\n".join(
         f"{one['account']}  {one['venue']}  wallet {one['wallet']}  key {one['fingerprint']}  "
         f"since {one['added']}"
-        for one in told
+        for one in found
     )
 
 
@@ -110,7 +110,7 @@ def _open(args: argparse.Namespace, config: Config) -> int:
                 "VAULT_PASSPHRASE at its start"
             )
         sealed = vault.sealed_passphrase(ask("The vault's passphrase: "), base64.b64decode(key))
-        left = asked(config, connection, OpenVault(sealed=sealed), WAIT_S)
+        left = leave_and_wait(config, connection, OpenVault(sealed=sealed), WAIT_S)
     said = left.answer or "the engine has not answered"
     print(json.dumps({"state": left.state, "answer": said}) if args.json else said)
     return 0 if left.state is CommandState.DONE else 1
@@ -163,8 +163,8 @@ def _new_passphrase(fields: Sequence[CredentialField]) -> str:
     """Return what a new vault shall open with. Raises ConfigError, BadInput."""
     first = ask("A passphrase for the new vault: ")
     vault.check_passphrase(first)
-    told = [one for one in fields if one.secret and one.pattern != ANY]
-    if any(re.fullmatch(one.pattern, first.strip()) for one in told):
+    secrets = [one for one in fields if one.secret and one.pattern != ANY]
+    if any(re.fullmatch(one.pattern, first.strip()) for one in secrets):
         raise ConfigError(
             "this is a private key, and there is no vault yet: its passphrase comes first, the key "
             "in the next line"

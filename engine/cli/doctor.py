@@ -107,17 +107,17 @@ def packages(pinned: Path) -> Finding:
     for line in pinned.read_text(encoding="utf-8").splitlines():
         if line.startswith((" ", "#")) or "==" not in line:
             continue
-        wanted = Requirement(line.removesuffix("\\").strip())
-        if wanted.marker is not None and not wanted.marker.evaluate():
+        required = Requirement(line.removesuffix("\\").strip())
+        if required.marker is not None and not required.marker.evaluate():
             continue
-        installed = _installed(wanted.name)
-        if installed is not None and wanted.specifier.contains(installed, prereleases=True):
+        installed = _installed(required.name)
+        if installed is not None and required.specifier.contains(installed, prereleases=True):
             right += 1
         else:
-            wrong.append(f"{wanted.name} is {installed or 'missing'}, not {wanted.specifier}")
+            wrong.append(f"{required.name} is {installed or 'missing'}, not {required.specifier}")
     if wrong:
-        told = "; ".join(wrong[:5]) + ("; …" if len(wrong) > 5 else "")
-        return Finding("packages", Grade.FAIL, told, "run `make venv` and use .venv/bin/python")
+        text = "; ".join(wrong[:5]) + ("; …" if len(wrong) > 5 else "")
+        return Finding("packages", Grade.FAIL, text, "run `make venv` and use .venv/bin/python")
     return Finding("packages", Grade.OK, f"{right} packages, all at their pinned versions")
 
 
@@ -264,14 +264,14 @@ def integrity(path: Path) -> Finding:
     fix = "stop the programs and restore it from the latest backup as README's Recovery says"
     try:
         with reading(path) as connection:
-            told = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
+            problems = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
     except StorageError as error:
         said, _, mend = str(error).partition("; ")
         cause = error.__cause__
         damaged = isinstance(cause, sqlite3.Error) and primary_code(cause) in DAMAGED
         return Finding(name, Grade.FAIL, str(error), fix if damaged else mend or said)
-    if told != ["ok"]:
-        return Finding(name, Grade.FAIL, f"{path} is damaged: {'; '.join(told)}", fix)
+    if problems != ["ok"]:
+        return Finding(name, Grade.FAIL, f"{path} is damaged: {'; '.join(problems)}", fix)
     return Finding(name, Grade.OK, f"whole, {said_bytes(path.stat().st_size)}")
 
 

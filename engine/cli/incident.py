@@ -42,23 +42,23 @@ def run(args: argparse.Namespace, config: Config) -> int:
     found = incident(config, at_ns=at_ns, around_ns=around_ns, account=args.account, show=show)
     if shown:
         sys.stderr.write("\r\x1b[K")
-    told = summary(found)
+    result = summary(found)
     if args.html is not None:
-        told["html"] = str(args.html)
-        told["html_bytes"] = write(found, args.html)
-    print(json.dumps(told) if args.json else describe(told))
+        result["html"] = str(args.html)
+        result["html_bytes"] = write(found, args.html)
+    print(json.dumps(result) if args.json else describe(result))
     return 1 if found.compared.difference is not None else 0
 
 
-def describe(told: dict[str, Any]) -> str:
-    accounts = ", ".join(f"{name} ({mode})" for name, mode in told["accounts"].items())
-    kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(told["kinds"].items()))
+def describe(found: dict[str, Any]) -> str:
+    accounts = ", ".join(f"{name} ({mode})" for name, mode in found["accounts"].items())
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(found["kinds"].items()))
     rows = [
-        f"{told['from']} to {told['until']}, accounts {accounts or 'none'}",
-        f"{told['steps']:,} steps: {kinds or 'nothing happened'}",
-        told["told"],
-        *told["notes"],
+        f"{found['from']} to {found['until']}, accounts {accounts or 'none'}",
+        f"{found['steps']:,} steps: {kinds or 'nothing happened'}",
+        found["told"],
+        *found["notes"],
     ]
-    if "html" in told:
-        rows.append(f"{told['html']} written, {told['html_bytes']:,} bytes: open it in a browser")
+    if "html" in found:
+        rows.append(f"{found['html']} written, {found['html_bytes']:,} bytes: open it in a browser")
     return "\n".join(rows)

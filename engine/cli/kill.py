@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, config: Config) -> int:
     """Set the latch and see to it that it is carried out. 0 = PROVEN, 1 = not (yet)."""
     block_signal()
-    must_be_a_desk(config)
+    require_home(config)
     now_ns = WallClock().now_ns()
     unlatched, since_ns = _latch(config, now_ns)
     receipt: Receipt | None
@@ -48,8 +48,8 @@ def run(args: argparse.Namespace, config: Config) -> int:
         receipt = _wait(config, now_ns, 1.0)
     except AlreadyRuns:
         print("an engine runs and takes the latch by itself", flush=True)
-        receipt = _engines(args, config, since_ns)
-    code = _told(receipt)
+        receipt = _engine_receipt(args, config, since_ns)
+    code = _print_receipt(receipt)
     if unlatched:
         raise unlatched
     return code
@@ -67,13 +67,13 @@ def _latch(config: Config, now_ns: int) -> tuple[StorageError | None, int]:
         )
         print(text, flush=True)
         return StorageError(text), now_ns
-    told = "is set" if new else "was set before"
-    print(f"{config.kill_path} {told}: no order is placed", flush=True)
+    how = "is set" if new else "was set before"
+    print(f"{config.kill_path} {how}: no order is placed", flush=True)
     latch = None if new else read_latch(config.kill_path)
     return None, latch.at_ns if latch else now_ns
 
 
-def _engines(args: argparse.Namespace, config: Config, since_ns: int) -> Receipt:
+def _engine_receipt(args: argparse.Namespace, config: Config, since_ns: int) -> Receipt:
     """Return the receipt of the engine that holds the lock; where it tells none, cancel for it.
 
     Raises StorageError where there is none, or none can be read.
@@ -89,7 +89,7 @@ def _engines(args: argparse.Namespace, config: Config, since_ns: int) -> Receipt
     raise StorageError(silent)
 
 
-def must_be_a_desk(config: Config) -> None:
+def require_home(config: Config) -> None:
     """Refuse a folder in which no desk ever lived: a KILL there would stop nobody.
 
     Whatever a desk leaves is enough, however damaged. Raises ConfigError.
@@ -132,7 +132,7 @@ def _wait(config: Config, since_ns: int, wait_s: float) -> Receipt | None:
         time.sleep(0.1)
 
 
-def _told(receipt: Receipt | None) -> int:
+def _print_receipt(receipt: Receipt | None) -> int:
     if receipt is None:
         print("NOT PROVEN: no engine has told a receipt yet; it keeps trying")
         return 1

@@ -45,10 +45,10 @@ def run(args: argparse.Namespace, config: Config) -> int:
         if one is not None:
             found, number = [one], 1
         else:
-            wanted = MarketFilter(text=text, states=states)
+            query = MarketFilter(text=text, states=states)
             found, number = (
-                search(connection, wanted, None, args.most),
-                matching(connection, wanted),
+                search(connection, query, None, args.most),
+                matching(connection, query),
             )
     if args.json:
         print(json.dumps({"found": number, "listings": fetched, "markets": found}))
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
         print(*_lines(row), sep="\n")
     if one is not None:
         print(one["description"] or "The venue's listing gives no rules.")
-    print(f"{len(found):,} of {number:,} found; {'; '.join(map(_told, fetched)) or FETCH}")
+    print(f"{len(found):,} of {number:,} found; {'; '.join(map(_age_text, fetched)) or FETCH}")
     return 0 if found else 1
 
 
@@ -72,7 +72,7 @@ def _lines(row: dict[str, Any]) -> list[str]:
     ]
 
 
-def _told(known: dict[str, Any]) -> str:
+def _age_text(known: dict[str, Any]) -> str:
     """Say how old a venue's list is."""
     done = known["finished_ns"]
     if done is None:

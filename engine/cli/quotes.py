@@ -13,7 +13,7 @@ import json
 import sqlite3
 
 from engine.cli.arguments import WAIT_S_MAX, WHOLE_MAX, amount, whole
-from engine.cli.command import WAIT_S, asked
+from engine.cli.command import WAIT_S, leave_and_wait
 from engine.clock import WallClock
 from engine.config import Config
 from engine.domain.commands import ApplySettings
@@ -53,20 +53,20 @@ def run(args: argparse.Namespace, config: Config) -> int:
             life_s = _life_s(in_force(connection, ENGINE_ID), args.account)
         _say(args, life_s, f"{args.account}: {_words(life_s)}")
         return 0
-    wanted: int | None = args.expire_after
+    new_s: int | None = args.expire_after
     with writing(config.state_path) as connection:
-        version = _saved(connection, args.account, wanted)
+        version = _saved(connection, args.account, new_s)
         try:
-            left = asked(config, connection, ApplySettings(version=version), args.wait)
+            left = leave_and_wait(config, connection, ApplySettings(version=version), args.wait)
         except NoEngine as error:
             done, why = False, str(error)
         else:
             done = left.state is CommandState.DONE
             why = left.answer or f"the engine has not answered within {args.wait:g} s"
     if done:
-        _say(args, wanted, f"{args.account}: {_words(wanted)}; version {version} is in force")
+        _say(args, new_s, f"{args.account}: {_words(new_s)}; version {version} is in force")
         return 0
-    _say(args, wanted, f"version {version} is saved and NOT in force: {why}")
+    _say(args, new_s, f"version {version} is saved and NOT in force: {why}")
     return 1
 
 
@@ -106,5 +106,5 @@ def _words(life_s: int | None) -> str:
 
 
 def _say(args: argparse.Namespace, life_s: int | None, text: str) -> None:
-    told = {"account": args.account, "quote_life_s": life_s, "text": text}
-    print(json.dumps(told) if args.json else text)
+    answer = {"account": args.account, "quote_life_s": life_s, "text": text}
+    print(json.dumps(answer) if args.json else text)

@@ -79,8 +79,8 @@ def run(args: argparse.Namespace, config: Config) -> int:
         asked = asyncio.run(_ask_all(venues, accounts, known))
         shown = _shown(loss, known, asked)
         if not args.accept_loss:
-            again = "Nothing was changed. To go on without the lost records: --accept-loss"
-            _say(args, shown | {"lost": True, "accepted": False}, f"{_described(shown)}\n{again}")
+            hint = "Nothing was changed. To go on without the lost records: --accept-loss"
+            _say(args, shown | {"lost": True, "accepted": False}, f"{_described(shown)}\n{hint}")
             return 1
         who = args.who or f"cli:{getpass.getuser()}"
         now_ns = WallClock().now_ns()
@@ -167,12 +167,12 @@ def _messages(known: Known, asked: dict[str, VenueKnows], now_ns: int) -> list[M
     for one in asked.values():
         known.orders += one.orders
         known.names |= one.names
-    told: list[Message] = [
+    fills: list[Message] = [
         (account, one.fills, now_ns)
         for account, one in asked.items()
         if one.fills is not None and one.fills.fills
     ]
-    return [*known.messages(), *told]
+    return [*known.messages(), *fills]
 
 
 def _accepted(
@@ -230,14 +230,14 @@ def _shown(loss: Loss, known: Known, asked: dict[str, VenueKnows]) -> dict[str, 
     cash = Counter(a for a, one, _ in known.cash if isinstance(one, CashMoved))
     for name in names:
         there = asked.get(name) or VenueKnows()
-        told = there.fills.fills if there.fills is not None else ()
+        listed = there.fills.fills if there.fills is not None else ()
         accounts[name] = {
             "orders_of_pitboss_db": orders[AccountId(name)],
             "fills_of_pitboss_db": fills[name],
             "cash_moves_of_pitboss_db": cash[name],
             "orders_of_the_venue_alone": len(there.orders),
             "fills_of_the_venue_alone": sum(
-                (name, fill.fill) not in known.fill_names for fill in told
+                (name, fill.fill) not in known.fill_names for fill in listed
             ),
             "open_at_the_venue": there.open,
             "next_order_above": _until(known, asked, name),

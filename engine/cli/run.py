@@ -39,11 +39,11 @@ def run(args: argparse.Namespace, config: Config) -> int:
         return start(config, args.demo, kill_only=False)
     deck = TapeDeck(config, tape, TapeClock())
     run_held(config, engine_lock(config, LOCK_WAIT_S), lambda: play(config, deck))
-    told = deck.judged()
-    print(json.dumps(told) if args.json else describe(told))
+    result = deck.judged()
+    print(json.dumps(result) if args.json else describe(result))
     if deck.torn is not None:
         raise deck.torn
-    return 0 if told.get("same_as_replay", True) else 1
+    return 0 if result.get("same_as_replay", True) else 1
 
 
 async def play(config: Config, deck: TapeDeck) -> None:
@@ -56,9 +56,9 @@ async def play(config: Config, deck: TapeDeck) -> None:
         accounts = Accounts(Venues(openers={(FEED, Mode.PAPER): deck}, markets={}), fence=0)
         engine.accounts = accounts
         made = accounts.made(settings.document).values()
-        told, feed = (one[0] for one in made), str(deck.recording_path)
+        opened, feed = (one[0] for one in made), str(deck.recording_path)
         past = latest_snapshots(config.journal_path)
-        engine.put(engine_started(past, told, fence=0, seq=0, feed=feed), 0)
+        engine.put(engine_started(past, opened, fence=0, seq=0, feed=feed), 0)
         for one in made:
             accounts.wire(engine, *one)
         engine.phase = "RUNNING"
@@ -115,19 +115,19 @@ def _speed(text: str) -> float | None:
     return speed
 
 
-def describe(told: dict[str, Any]) -> str:
+def describe(found: dict[str, Any]) -> str:
     rows = [
-        f"events {told['events']:,} of {told['recorded_s']:,.0f} s in {told['elapsed_s']:,.1f} s"
-        f"   late by {told['late_ms_max']:,.0f} ms at most",
-        f"orders {told['orders']:,}   fills {told['fills']:,}   equity {told['equity']:.2f}",
-        f"decisions {told['decisions']:,}   digest {told['decisions_digest']}",
-        f"effects {told['effects']:,}   digest {told['effects_digest']}",
+        f"events {found['events']:,} of {found['recorded_s']:,.0f} s in {found['elapsed_s']:,.1f} s"
+        f"   late by {found['late_ms_max']:,.0f} ms at most",
+        f"orders {found['orders']:,}   fills {found['fills']:,}   equity {found['equity']:.2f}",
+        f"decisions {found['decisions']:,}   digest {found['decisions_digest']}",
+        f"effects {found['effects']:,}   digest {found['effects_digest']}",
     ]
-    if "same_as_replay" in told:
+    if "same_as_replay" in found:
         rows.append(
             "the replay of the same events decided the same"
-            if told["same_as_replay"]
-            else f"THE REPLAY DECIDED DIFFERENTLY: decisions {told['replay_decisions_digest']}, "
-            f"effects {told['replay_effects_digest']}"
+            if found["same_as_replay"]
+            else f"THE REPLAY DECIDED DIFFERENTLY: decisions {found['replay_decisions_digest']}, "
+            f"effects {found['replay_effects_digest']}"
         )
     return "\n".join(rows)

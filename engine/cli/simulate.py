@@ -76,14 +76,14 @@ def run(args: argparse.Namespace, config: Config) -> int:
         total.add(outcome)
         if outcome.verdicts and not args.json:
             progress.end()
-            _tell(outcome, args)
+            _print_failure(outcome, args)
         progress(total.seeds, args.seeds, f"{total.seeds:,} seeds, {len(total.failed)} failed")
     progress.end()
-    found = total.told(time.perf_counter() - started)
+    found = total.summary(time.perf_counter() - started)
     if args.json:
         _say(json.dumps(found, indent=1))
     else:
-        _sum_up(found)
+        _print_summary(found)
     return 1 if total.failed else 0
 
 
@@ -124,7 +124,7 @@ class Total:
         if outcome.verdicts:
             self.failed.append(outcome)
 
-    def told(self, wall_s: float) -> dict[str, Any]:
+    def summary(self, wall_s: float) -> dict[str, Any]:
         return {
             "commit": commit(SOURCE),
             "seeds": self.seeds,
@@ -137,22 +137,22 @@ class Total:
         }
 
 
-def _tell(outcome: SimulationOutcome, args: argparse.Namespace) -> None:
+def _print_failure(outcome: SimulationOutcome, args: argparse.Namespace) -> None:
     _say(f"seed {outcome.seed}: the last journal lines")
     for line in outcome.lines:
         _say(f"  {line}")
     for verdict in outcome.verdicts:
         _say(f"seed {outcome.seed}: judge {verdict.judge}, {verdict.account}: {verdict.text}")
-    again = f"--minutes {args.minutes:g} --accounts {args.accounts}"
+    options = f"--minutes {args.minutes:g} --accounts {args.accounts}"
     if args.faults:
-        again += f" --faults {args.faults}"
+        options += f" --faults {args.faults}"
     if args.plain:
-        again += " --plain"
+        options += " --plain"
     _say(f"commit {commit(SOURCE)}")
-    _say(f"again: python -m engine simulate --seed {outcome.seed} {again}\n")
+    _say(f"again: python -m engine simulate --seed {outcome.seed} {options}\n")
 
 
-def _sum_up(found: dict[str, Any]) -> None:
+def _print_summary(found: dict[str, Any]) -> None:
     for name, count in found["counts"].items():
         _say(f"{name:24}{count:12,}")
     if found["digest"]:

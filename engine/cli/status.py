@@ -72,7 +72,7 @@ class OrdersReport(msgspec.Struct, frozen=True, kw_only=True):
     unknown: int
 
 
-class GhostsSeen(msgspec.Struct, frozen=True, kw_only=True):
+class VoidedFills(msgspec.Struct, frozen=True, kw_only=True):
     """Fills of one account at a venue that settles, and how many of them failed to settle."""
 
     account: str
@@ -92,7 +92,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     runs: int = 0
     last_run: RunSeen | None = None
     orders: tuple[OrdersReport, ...] = ()
-    ghosts: tuple[GhostsSeen, ...] = ()
+    ghosts: tuple[VoidedFills, ...] = ()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -127,7 +127,7 @@ def read(config: Config, now_ns: int) -> Status:
             runs=int(connection.execute("SELECT count(*) FROM runs").fetchone()[0]),
             last_run=_last_run(connection),
             orders=_orders(connection),
-            ghosts=_ghosts(connection),
+            ghosts=_voided_fills(connection),
         )
 
 
@@ -146,13 +146,13 @@ def _engines(connection: sqlite3.Connection, now_ns: int) -> tuple[EngineReport,
             latched=bool(row["latched"]),
             silent=now_ns - row["heartbeat_ns"] > HEARTBEAT_AGE_NS_MAX
             and row["state"] != STOPPED
-            and _lives(row["pid"], row["heartbeat_ns"]),
+            and _is_alive(row["pid"], row["heartbeat_ns"]),
         )
         for row in rows
     )
 
 
-def _lives(pid: int, heartbeat_ns: int) -> bool:
+def _is_alive(pid: int, heartbeat_ns: int) -> bool:
     """Say whether the process that beat lives; one that began later only bears its number."""
     try:
         began_s: float = psutil.Process(pid).create_time()
@@ -184,14 +184,14 @@ def _orders(connection: sqlite3.Connection) -> tuple[OrdersReport, ...]:
     return tuple(msgspec.convert(row, OrdersReport) for row in found)
 
 
-def _ghosts(connection: sqlite3.Connection) -> tuple[GhostsSeen, ...]:
+def _voided_fills(connection: sqlite3.Connection) -> tuple[VoidedFills, ...]:
     """Return them for the accounts that beat at their venue: those that trade there for real."""
     found = []
     for engine_id, account in connection.execute(
         "SELECT engine_id, account FROM venue_heartbeats ORDER BY engine_id, account"
     ):
         seen = ghost_fills(connection, engine_id, account)
-        found.append(GhostsSeen(account=account, matched=seen.matched, voided=seen.voided))
+        found.append(VoidedFills(account=account, matched=seen.matched, voided=seen.voided))
     return tuple(found)
 
 

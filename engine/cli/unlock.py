@@ -123,8 +123,8 @@ def _described(findings: list[Finding]) -> str:
     return "\n".join(lines)
 
 
-def _say(args: argparse.Namespace, told: dict[str, object], text: str) -> None:
-    print(json.dumps(told) if args.json else text)
+def _say(args: argparse.Namespace, answer: dict[str, object], text: str) -> None:
+    print(json.dumps(answer) if args.json else text)
 
 
 def _next(account: str) -> str:

@@ -40,7 +40,7 @@ LOCK_WAIT_S = 3.0
 """How long a former worker's last job may take to notice that it is alone."""
 
 LOOK_S = 0.25
-BEAT_EVERY_S = 2.0
+HEARTBEAT_EVERY_S = 2.0
 GRACE_S = 5.0
 """What a job has to put itself in order after it was asked to end."""
 
@@ -78,10 +78,10 @@ def run(args: argparse.Namespace, config: Config) -> int:
         return run_one(config, args.job, args.attempt)
     if not args.clean:
         # What a process was started with stays readable for as long as it lives: start anew.
-        kept = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
-        kept |= config.venue_urls
+        environ = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+        environ |= config.venue_urls
         words = [sys.executable, "-m", "engine", "worker", "--clean"]
-        os.execve(sys.executable, words, kept)  # noqa: S606 our own interpreter and arguments
+        os.execve(sys.executable, words, environ)  # noqa: S606 our own interpreter and arguments
     check_schema(config.state_path)
     with locked(config.run_folder / LOCK, "worker", LOCK_WAIT_S) as lock:
         Worker(config, lock).work()
@@ -98,7 +98,7 @@ class Worker:
         self._parent = os.getppid()
         self._ending = threading.Event()
         self._log = log.get("worker")
-        self._beat_s = 0.0
+        self._heartbeat_s = 0.0
         self._retain_s = time.monotonic() + RETAIN_EVERY_S
 
     def work(self) -> None:
@@ -109,7 +109,7 @@ class Worker:
         recovered = False
         path = self._config.state_path
         while not self._over():
-            self._beat()
+            self._heartbeat()
             try:
                 with closing(connect_writer(path)) as connection, storage_errors(path):
                     if not recovered:
@@ -119,7 +119,7 @@ class Worker:
             except StorageError as error:
                 self._log.warning("worker.waits", reason=str(error))
                 recovered = False  # a job may have ended while its end could not be written
-                self._ending.wait(BEAT_EVERY_S)
+                self._ending.wait(HEARTBEAT_EVERY_S)
         self._log.info("worker.closed")
 
     def _end(self, number: int, frame: FrameType | None) -> None:
@@ -130,11 +130,11 @@ class Worker:
         # A worker started by init has no parent to lose.
         return self._ending.is_set() or (self._parent != 1 and os.getppid() != self._parent)
 
-    def _beat(self) -> None:
+    def _heartbeat(self) -> None:
         """Touch the lock file: its age is how long nobody has heard of us."""
         now_s = time.monotonic()
-        if now_s - self._beat_s >= BEAT_EVERY_S:
-            self._beat_s = now_s
+        if now_s - self._heartbeat_s >= HEARTBEAT_EVERY_S:
+            self._heartbeat_s = now_s
             os.utime(self._lock.name)
 
     def _recover(self, connection: sqlite3.Connection) -> None:
@@ -143,7 +143,7 @@ class Worker:
 
     def _jobs(self, connection: sqlite3.Connection) -> None:
         while not self._over():
-            self._beat()
+            self._heartbeat()
             job = jobs.claim(connection, ENGINE_ID, self._clock.now_ns())
             if job is None:
                 self._retain(connection)
@@ -177,7 +177,7 @@ class Worker:
         why = ""
         try:
             while child.poll() is None and not why:
-                self._beat()
+                self._heartbeat()
                 self._ending.wait(LOOK_S)
                 stopped = "the worker was stopped" if self._over() else ""
                 why = stopped or self._cancelled(connection, job)

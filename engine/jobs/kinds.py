@@ -35,7 +35,7 @@ NEVER_NS = 1 << 62
 RESTORED_ALONE_NS = 7 * DAY_NS
 """A younger backup of the state can be restored beside the journal of today."""
 
-TAPE_KEPT = 2
+TAPE_SEGMENTS_MIN = 2
 """Segments of the tape that are never touched: the one being written, and the one before."""
 
 
@@ -121,12 +121,12 @@ def compact(job: CompactJob, context: JobContext) -> Mapping[str, Any]:
     """Prune and look after the databases. The journal and what money did are never touched."""
     config, now_ns = context.config, context.now_ns()
     before = _bytes(config.home)
-    told: dict[str, Any] = {
+    pruned: dict[str, Any] = {
         "decision_files": _prune(
             decisions.files(config.decisions_path)[:-1], now_ns - job.decisions_days * DAY_NS
         ),
         "tape_segments": _prune(
-            segments(config.tape_folder)[:-TAPE_KEPT], now_ns - job.tape_days * DAY_NS
+            segments(config.tape_folder)[:-TAPE_SEGMENTS_MIN], now_ns - job.tape_days * DAY_NS
         ),
         "run_folders": _run_folders(context, job.run_folders),
         "equity_rows": upkeep.thin_equity(
@@ -136,12 +136,12 @@ def compact(job: CompactJob, context: JobContext) -> Mapping[str, Any]:
         ),
     }
     with closing(connect_writer(config.state_path)) as c, storage_errors(config.state_path):
-        told["jobs"] = forget_ended(c, ENGINE_ID, now_ns - job.jobs_days * DAY_NS)
+        pruned["jobs"] = forget_ended(c, ENGINE_ID, now_ns - job.jobs_days * DAY_NS)
     for path in (config.state_path, config.decisions_path):
         if path.is_file():
             context.progress(0, 0, "", f"looking after {path.name}")
-            told[path.name] = upkeep.look_after(path, vacuum=job.vacuum)
-    return {**told, "bytes_freed": before - _bytes(config.home)}
+            pruned[path.name] = upkeep.look_after(path, vacuum=job.vacuum)
+    return {**pruned, "bytes_freed": before - _bytes(config.home)}
 
 
 def _prune(files: list[Path], before_ns: int) -> int:
@@ -178,10 +178,10 @@ def retain(job: RetainJob, context: JobContext) -> Mapping[str, Any]:
     del job
     config, now_ns = context.config, context.now_ns()
     journal, state = config.journal_path, config.state_path
-    told: dict[str, Any] = {}
+    counts: dict[str, Any] = {}
     if journal.is_file() and journal.stat().st_size:
         context.progress(0, 0, "", "moving records into the journal's archive")
-        told["records_archived"] = retention.archive_records(journal)
+        counts["records_archived"] = retention.archive_records(journal)
         recent = [
             path / state.name
             for path in backups(config.backups_folder)
@@ -194,22 +194,22 @@ def retain(job: RetainJob, context: JobContext) -> Mapping[str, Any]:
         thinned = retention.thin_journal(
             journal, state, ENGINE_ID, bytes_max=config.share("journal"), never_past=never_past
         )
-        told |= {"records_gone": thinned.records, "orders_gone": thinned.orders}
+        counts |= {"records_gone": thinned.records, "orders_gone": thinned.orders}
     orders, markouts = retention.prune_state(state, ENGINE_ID, bytes_max=config.share("state"))
-    told["orders_gone"] = told.get("orders_gone", 0) + orders
-    told["markouts_gone"] = markouts
+    counts["orders_gone"] = counts.get("orders_gone", 0) + orders
+    counts["markouts_gone"] = markouts
     for kind, paths, least in (
         ("backups", backups(config.backups_folder), 1),
         ("runs", retention.folders_of(config.runs_folder), 0),
-        ("tape", segments(config.tape_folder), TAPE_KEPT),
+        ("tape", segments(config.tape_folder), TAPE_SEGMENTS_MIN),
         ("decisions", decisions.files(config.decisions_path), 1),
     ):
         gone = retention.keep_bytes(paths, config.share(kind), least=least)
-        told[f"{kind}_gone"] = len(gone)
-    told |= _keep_ticks(context)
+        counts[f"{kind}_gone"] = len(gone)
+    counts |= _keep_ticks(context)
     retention.truncate_logs((journal, state))
-    words = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in told.items() if n)
-    return {"told": words or "everything fits: nothing had to go", **told}
+    words = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items() if n)
+    return {"told": words or "everything fits: nothing had to go", **counts}
 
 
 def _keep_ticks(context: JobContext) -> dict[str, int]:
@@ -256,7 +256,7 @@ def _day_ns(day: dt.date) -> int:
 # -- A moment lived again, its page kept for the dashboard -----------------------------------------
 
 FOLDER = "incidents"
-KEPT_MAX = 200
+PAGES_MAX = 200
 """Pages that are kept; the oldest goes first. Each can be made again as long as the tape lasts."""
 
 
@@ -273,14 +273,14 @@ def relive(job: IncidentJob, context: JobContext) -> Mapping[str, Any]:
     target = folder / f"incident-{stamp}-{context.job.id}.html"
     size = write(found, target)
     pages = sorted(folder.glob("incident-*.html"), key=lambda path: path.stat().st_mtime_ns)
-    for old in pages[:-KEPT_MAX]:
+    for old in pages[:-PAGES_MAX]:
         old.unlink(missing_ok=True)
-    told = summary(found)
+    result = summary(found)
     return {
-        "same": told["same"],
-        "told": told["told"],
-        "steps": told["steps"],
-        "notes": told["notes"],
+        "same": result["same"],
+        "told": result["told"],
+        "steps": result["steps"],
+        "notes": result["notes"],
         "file": str(target),
         "bytes": size,
     }

@@ -30,7 +30,7 @@ from storage.jobs import Job, JobProgress, JobState, find, finish, tell
 from storage.runs import run_of_job
 from storage.users import ENGINE_ID
 
-TELL_EVERY_S = 0.5
+PROGRESS_EVERY_S = 0.5
 PARENT_EVERY_S = 0.25
 AGAIN_S = 0.5
 PATIENCE_S = 600.0
@@ -54,7 +54,7 @@ class JobContext:
         self.config = config
         self.job = job
         self._clock = WallClock()
-        self._told_s = 0.0
+        self._written_s = 0.0
 
     def now_ns(self) -> int:
         """Return the time in ns UTC."""
@@ -77,9 +77,9 @@ class JobContext:
         if _asked.is_set():
             raise Cancelled
         now_s = time.monotonic()
-        if now_s - self._told_s < TELL_EVERY_S:
+        if now_s - self._written_s < PROGRESS_EVERY_S:
             return
-        self._told_s = now_s
+        self._written_s = now_s
         progress = JobProgress(done=done, total=total, unit=unit, note=note)
         try:
             path = self.config.state_path

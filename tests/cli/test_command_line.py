@@ -18,7 +18,7 @@ import pytest
 
 from engine.__main__ import BAD_ARGUMENTS, BROKEN, PROBLEM, build_parser, commands, main
 from engine.cli.command import kinds
-from engine.cli.kill import must_be_a_desk
+from engine.cli.kill import require_home
 from engine.config import load
 from engine.locks import locked
 from storage.database import reading
@@ -216,7 +216,7 @@ def test_kill_where_no_desk_lives_says_so_and_makes_nothing(
 def test_kill_takes_whatever_is_left_of_a_desk_for_one(left: str, tmp_path: Path) -> None:
     (tmp_path / left).parent.mkdir(exist_ok=True)
     (tmp_path / left).write_bytes(b"damaged")
-    must_be_a_desk(load({"PITBOSS_HOME": str(tmp_path)}))
+    require_home(load({"PITBOSS_HOME": str(tmp_path)}))
 
 
 @pytest.mark.parametrize("minutes", ["inf", "nan", "1e308", "0", "-1"])

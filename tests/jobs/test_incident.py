@@ -32,7 +32,7 @@ def test_the_job_keeps_a_page_and_says_whether_it_is_the_same(
     folder = past.home / "incidents"
     folder.mkdir()
     (folder / "incident-old.html").touch()
-    monkeypatch.setattr(module, "KEPT_MAX", 1)
+    monkeypatch.setattr(module, "PAGES_MAX", 1)
     at = iso(journal_span(past.journal_path).last_ns - 60_000_000_000)
     result = works()["incident"](IncidentJob(at=at, around_s=30), context(past))
     assert result["same"] is True

@@ -24,7 +24,7 @@ from engine.domain.jobs import (
     arguments_of,
 )
 from engine.errors import BadInput
-from engine.jobs.kinds import TAPE_KEPT
+from engine.jobs.kinds import TAPE_SEGMENTS_MIN
 from engine.jobs.run import Cancelled, JobContext, works
 from storage import views
 from storage.backup import backups
@@ -185,7 +185,7 @@ def test_compacting_prunes_what_is_old_and_nothing_else(config: Config) -> None:
     assert (result["decision_files"], result["tape_segments"], result["run_folders"]) == (1, 2, 1)
     assert not old_decisions.exists()
     assert new_decisions.exists()
-    assert [path for path in tape if path.exists()] == tape[-TAPE_KEPT:]
+    assert [path for path in tape if path.exists()] == tape[-TAPE_SEGMENTS_MIN:]
     assert not lost_run.exists()
     assert fresh_run.exists()
 
