@@ -286,8 +286,8 @@ def prune_state(
         f"DELETE FROM orders WHERE rowid IN (SELECT rowid FROM orders WHERE {_UNFILLED} "  # noqa: S608 ours
         "AND rowid <= (SELECT max(rowid) FROM orders) - ? ORDER BY rowid LIMIT ?)",
         "DELETE FROM markouts WHERE rowid IN (SELECT rowid FROM markouts m WHERE engine_id = ? "
-        "AND NOT EXISTS (SELECT 1 FROM markouts d WHERE d.engine_id = m.engine_id AND "
-        "d.account = m.account AND d.fill = m.fill AND d.state = 'due') "
+        "AND state != 'due' AND EXISTS (SELECT 1 FROM fills WHERE engine_id = m.engine_id AND "
+        "account = m.account AND id = m.fill AND state IN ('confirmed', 'failed')) "
         "AND rowid <= (SELECT max(rowid) FROM markouts) - ? ORDER BY rowid LIMIT ?)",
     )
     with closing(connect_writer(state, synchronous="NORMAL")) as connection, storage_errors(state):

@@ -34,7 +34,8 @@ WORDS = {
 HELP = "What the price did after the fills, as seen from the side we took."
 MEANING = (
     "After = what the mid did after a fill, in cents per share, + in our favour · unknown = the "
-    "book was not proven, had one side or was closed at that moment · not followed = no engine ran"
+    "book was not proven, had one side or was closed at that moment · not followed = no engine ran "
+    "· not kept = let go under the disk budget (the means still have it), or nobody followed it"
 )
 
 
@@ -45,9 +46,9 @@ def cents(value: float | None) -> str:
 
 
 def word(shown: MarkoutShown | None) -> str:
-    """Return one markout; a fill nobody followed is ignored, never zero."""
+    """Return one markout; one without a row is never zero."""
     if shown is None:
-        return WORDS[MarkoutState.IGNORED]
+        return "not kept"
     if shown.cents is not None:
         return cents(float(shown.cents))
     return WORDS[MarkoutState(shown.state)]

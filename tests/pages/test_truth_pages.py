@@ -184,7 +184,7 @@ def test_fills_carry_their_markouts_and_unknown_is_never_zero(opened: Opened, bo
     shown = frames(opened("orders", show="fills"))
     assert "+1.25¢" in shown
     assert "unknown: blind" in shown
-    assert "not followed" in shown, "the fill that nobody followed"
+    assert "not kept" in shown, "the fill that nobody followed"
     drawer = frames(opened("orders", account="demo", order="1"))
     assert "+1.25¢" in drawer
 

@@ -15,7 +15,7 @@ from bench.recovery import BEGIN_NS, BOTS, DEMO, MS, executor, messages
 from engine.config import load as load_config
 from engine.domain.effects import OrderChanged
 from engine.domain.events import OrderFilled, OrderSent
-from engine.domain.instruments import AccountId, Mode
+from engine.domain.instruments import AccountId, Leg, Mode
 from engine.domain.orders import OrderId, OrderState
 from engine.errors import BadInput, JournalCorrupt
 from engine.runtime.journal import JournalWriter
@@ -35,6 +35,7 @@ from storage.journal import (
     thinned_to,
 )
 from storage.known_accounts import known_accounts
+from storage.markouts import HORIZONS_MS, FillSeen, MarkoutState, answer, begin, dues_of
 from storage.projection import project, register_account
 from storage.retention import (
     archive_records,
@@ -45,6 +46,7 @@ from storage.retention import (
     truncate_logs,
 )
 from storage.views.journal import life_of, search_journal
+from storage.views.markouts import by_bot
 
 ENGINE = "pitboss"
 RECORDS = 6_000
@@ -334,6 +336,27 @@ def test_the_state_loses_its_oldest_orders_without_a_fill_first(desk: Desk) -> N
     assert words.startswith(f"{orders:,} orders of all modes without a fill, placed before ")
     (state,) = (one for one in told(desk, desk.state.parent) if one.kind == "state")
     assert state.words == words
+
+
+def test_answered_markouts_of_a_final_fill_go_though_its_market_never_resolves(desk: Desk) -> None:
+    with closing(sqlite3.connect(desk.state)) as connection, connection:
+        for number, (fill, at_ns) in enumerate(desk.rows("SELECT id, at_ns FROM fills LIMIT 3")):
+            seen = FillSeen(
+                account=DEMO, fill=str(fill), mode=Mode.DEMO, bot="maker", instrument="demo:event",
+                liquidity="maker", leg=Leg.YES, sign=1, price_micro=480_000, at_ns=int(str(at_ns)),
+            )  # fmt: skip
+            begin(connection, ENGINE, seen)
+            for due in dues_of(seen):
+                answer(connection, ENGINE, due, MarkoutState.KNOWN, 10_000)
+            final = "confirmed" if number else "matched"
+            connection.execute("UPDATE fills SET state = ? WHERE id = ?", (final, fill))
+        before = by_bot(connection, ENGINE, mode=Mode.DEMO)
+    _, gone = prune_state(desk.state, ENGINE, bytes_max=0, least=0)
+    assert gone == 2 * len(HORIZONS_MS), "one fill may still fail"
+    left = desk.rows("SELECT state, count(*) FROM markouts GROUP BY state ORDER BY state")
+    assert left == [("due", 3), ("known", len(HORIZONS_MS))]
+    with reading(desk.state) as connection:
+        assert by_bot(connection, ENGINE, mode=Mode.DEMO) == before
 
 
 def test_files_go_oldest_first_and_the_last_ones_never(tmp_path: Path) -> None:
