@@ -193,6 +193,27 @@ def save(
     return Saved(version=version, changes=differs)
 
 
+def save_in_force(
+    connection: sqlite3.Connection,
+    engine_id: str,
+    diff_of: Callable[[SettingsDocument], Mapping[str, Any]],
+    who: str,
+    now_ns: int,
+) -> SettingsVersion:
+    """Save a change of the version in force. Raises BadInput, having saved nothing."""
+    newest = latest(connection, engine_id)
+    base = newest.version
+    if base != in_force(connection, engine_id).version:
+        raise BadInput(f"version {base} is saved and not applied: do that first")
+    diff = diff_of(newest.document)
+    saved = save(
+        connection, engine_id=engine_id, who=who, diff=diff, base_version=base, now_ns=now_ns
+    )
+    if isinstance(saved, Stale):
+        raise BadInput("somebody saved settings at this very moment: try again")
+    return read(connection, engine_id, saved.version)
+
+
 def applied(connection: sqlite3.Connection, engine_id: str, version: int, now_ns: int) -> None:
     """Note that the engine works by `version` from now on. Raises BadInput for an unknown one.
 

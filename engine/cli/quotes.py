@@ -11,18 +11,20 @@ import argparse
 import getpass
 import json
 import sqlite3
+from typing import Any
 
 from engine.cli.arguments import WAIT_S_MAX, WHOLE_MAX, amount, whole
 from engine.cli.command import WAIT_S, leave_and_wait
 from engine.clock import WallClock
 from engine.config import Config
 from engine.domain.commands import ApplySettings
+from engine.domain.settings import SettingsDocument
 from engine.errors import BadInput, NoEngine
 from engine.venues.registry import expiry_refusal
 from storage.commands import CommandState
 from storage.database import reading, writing
 from storage.schema import check_schema
-from storage.settings import SettingsVersion, Stale, in_force, latest, save
+from storage.settings import in_force, save_in_force
 from storage.users import ENGINE_ID
 
 HELP = "let an account's quotes expire by themselves, as a second dead man's switch, or not"
@@ -50,7 +52,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
     check_schema(config.state_path)
     if args.expire_after is None and not args.good_till_cancelled:
         with reading(config.state_path) as connection:
-            life_s = _life_s(in_force(connection, ENGINE_ID), args.account)
+            life_s = _life_s(in_force(connection, ENGINE_ID).document, args.account)
         _say(args, life_s, f"{args.account}: {_words(life_s)}")
         return 0
     new_s: int | None = args.expire_after
@@ -72,29 +74,21 @@ def run(args: argparse.Namespace, config: Config) -> int:
 
 def _saved(connection: sqlite3.Connection, account: str, life_s: int | None) -> int:
     """Save the version. Raises BadInput, having saved nothing."""
-    newest = latest(connection, ENGINE_ID)
-    _life_s(newest, account)
-    if why := expiry_refusal(newest.document.accounts[account], life_s):
-        raise BadInput(why)
-    if newest.version != in_force(connection, ENGINE_ID).version:
-        raise BadInput(f"version {newest.version} is saved and not applied: do that first")
-    saved = save(
-        connection,
-        engine_id=ENGINE_ID,
-        who=f"cli:{getpass.getuser()}",
-        diff={"accounts": {account: {"quote_life_s": life_s}}},
-        base_version=newest.version,
-        now_ns=WallClock().now_ns(),
-    )
-    if isinstance(saved, Stale):
-        raise BadInput("somebody saved settings at this very moment: try again")
-    return saved.version
+
+    def changed(document: SettingsDocument) -> dict[str, Any]:
+        _life_s(document, account)
+        if why := expiry_refusal(document.accounts[account], life_s):
+            raise BadInput(why)
+        return {"accounts": {account: {"quote_life_s": life_s}}}
+
+    who, now_ns = f"cli:{getpass.getuser()}", WallClock().now_ns()
+    return save_in_force(connection, ENGINE_ID, changed, who, now_ns).version
 
 
-def _life_s(version: SettingsVersion, account: str) -> int | None:
-    found = version.document.accounts.get(account)
+def _life_s(document: SettingsDocument, account: str) -> int | None:
+    found = document.accounts.get(account)
     if found is None:
-        known = ", ".join(version.document.accounts) or "none"
+        known = ", ".join(document.accounts) or "none"
         raise BadInput(f"there is no account {account!r}; known are: {known}")
     return found.quote_life_s
 

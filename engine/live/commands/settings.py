@@ -18,7 +18,7 @@ from engine.runtime.bot_runner import BotRunner, S
 from engine.runtime.recovery import automation, quote_life_ms
 from engine.strategies.registry import build
 from engine.venues.registry import expiry_refusal
-from storage.settings import SettingsVersion, Stale, applied, in_force, latest, read, save
+from storage.settings import SettingsVersion, applied, read, save_in_force
 
 PROOF_NS_MAX = 20 * 1_000_000_000
 """How long a move waits for the proof that none of the bot's orders is open."""
@@ -226,40 +226,24 @@ class SettingsCommands:
         loop, now_ns = engine.ended.get_loop(), engine.clock.now_ns()
         here = frozenset(engine.runners)
         held = len(bot_runner.runner.desk.executor.ledger.held)
+        settings = bot_runner.settings
+
+        def moved(document: SettingsDocument) -> dict[str, Any]:
+            twin = twin_of(document, settings.account, leaving.mode)
+            if twin not in here:
+                raise BadInput(f"account {twin!r} is not open: restart the engine to open it")
+            return {"bots": {settings.name: {"account": twin}}}
 
         def change(connection: Any) -> None:
-            twin, version = _twin_saved(connection, engine.engine_id, leaving, here, now_ns)
+            version = save_in_force(connection, engine.engine_id, moved, leaving.who, now_ns)
+            twin = version.document.bots[settings.name].account
             done = (
-                f"bot {bot_runner.settings.name} trades at {twin} ({leaving.mode}) from its next "
-                f"start; what {bot_runner.settings.account} holds in {held} instruments stays there"
+                f"bot {settings.name} trades at {twin} ({leaving.mode}) from its next start; "
+                f"what {settings.account} holds in {held} instruments stays there"
             )
             loop.call_soon_threadsafe(lambda: self._apply(version, told, done))
 
         engine.state.do(change, refused=lambda why: loop.call_soon_threadsafe(told, False, why))
-
-
-def _twin_saved(
-    connection: Any, engine_id: str, leaving: Leaving, here: frozenset[AccountId], now_ns: int
-) -> tuple[str, SettingsVersion]:
-    """Save the version in which a bot trades at its twin. Raises BadInput, having saved nothing."""
-    settings = leaving.bot_runner.settings
-    newest = latest(connection, engine_id)
-    if newest.version != in_force(connection, engine_id).version:
-        raise BadInput(f"version {newest.version} is saved and not applied: do that first")
-    twin = twin_of(newest.document, settings.account, leaving.mode)
-    if twin not in here:
-        raise BadInput(f"account {twin!r} is not open: restart the engine to open it")
-    saved = save(
-        connection,
-        engine_id=engine_id,
-        who=leaving.who,
-        diff={"bots": {settings.name: {"account": twin}}},
-        base_version=newest.version,
-        now_ns=now_ns,
-    )
-    if isinstance(saved, Stale):
-        raise BadInput("somebody saved settings at this very moment: try again")
-    return twin, read(connection, engine_id, saved.version)
 
 
 def twin_of(document: SettingsDocument, account: str, mode: Mode) -> str:
