@@ -177,7 +177,7 @@ def switches(page: Page) -> dict[str, list[tuple[float, float]]]:
     return found
 
 
-def told(name: str, values: Sequence[float], unit: str) -> str:
+def quantile_line(name: str, values: Sequence[float], unit: str) -> str:
     """Return median and 95th percentile of figures."""
     return f"{name:<44} median {statistics.median(values):8.1f}   p95 {p95(values):8.1f} {unit}"
 
@@ -234,8 +234,8 @@ def quarter(programs: Mapping[str, subprocess.Popen[bytes]], home: Path) -> str:
         written = sum(one.io_counters().write_bytes for one in many)
         spent = sum(sum(one.cpu_times()[:2]) for one in many)
         lines.append(f"{name:10}{rss / 2**20:8.1f} MB{spent:9.1f} s{written / 1e6:9.1f} MB written")
-    told = sorted(files(home).items(), key=lambda one: -one[1])
-    lines.append("  ".join(f"{name} {size / 1e6:.1f}" for name, size in told if size >= 50_000))
+    sizes = sorted(files(home).items(), key=lambda one: -one[1])
+    lines.append("  ".join(f"{name} {size / 1e6:.1f}" for name, size in sizes if size >= 50_000))
     return "\n".join(lines)
 
 
@@ -333,8 +333,8 @@ def main(argv: Sequence[str]) -> int:
         return 1
     for name, pairs in found.pages.items():
         heads, wholes = zip(*pairs, strict=True)
-        print(f"{told(name, wholes, 'ms')}   heading {statistics.median(heads):6.1f}")
-    print(told("update of the bar, asked for each 1,000 ms", found.updates_ms, "ms apart"))
+        print(f"{quantile_line(name, wholes, 'ms')}   heading {statistics.median(heads):6.1f}")
+    print(quantile_line("update of the bar, asked for each 1,000 ms", found.updates_ms, "ms apart"))
     return 0
 
 

@@ -42,7 +42,7 @@ def many_bots(*, bots: int, instruments: int, changes: int) -> list[int]:
     rng = random.Random(7)
     now = START_NS
     driver.start(now)
-    driver.tell(CashMoved(account=ACCOUNT, currency="USD", amount_micro=CASH * MICRO), now_ns=now)
+    driver.deliver(CashMoved(account=ACCOUNT, currency="USD", amount_micro=CASH * MICRO), now)
     for instrument in listed:
         driver.feed(InstrumentListed(instrument=instrument), now)
         bids = tuple((price, 500_000_000) for price in range(4000, 5000, 100))

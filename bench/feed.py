@@ -35,7 +35,7 @@ from tests.fakes.polymarket.listing import Listed, identify, instrument_of
 MARKETS = 50
 LEVELS = 20
 NOW_MS = 1_795_000_000_000
-Tell = Callable[[list[Any], int], None]
+OnEvents = Callable[[list[Any], int], None]
 Taped = Callable[[str, bytes, int], None]
 
 
@@ -81,13 +81,13 @@ def flood(ports: Queue[int], frames: list[str]) -> None:
 
 
 def following(
-    port: int, markets: list[Listed], counts: FeedCounts, tell: Tell, taped: Taped
+    port: int, markets: list[Listed], counts: FeedCounts, publish: OnEvents, taped: Taped
 ) -> tuple[MarketChannel, PublicRest]:
     """Return a channel that follows the markets."""
     nowhere = f"http://127.0.0.1:{port}"
     rest = PublicRest(clob_url=nowhere, gamma_url=nowhere, counts=counts)
     channel = MarketChannel(
-        f"ws://127.0.0.1:{port}", rest=rest, counts=counts, now_ns=time.time_ns, tell=tell,
+        f"ws://127.0.0.1:{port}", rest=rest, counts=counts, now_ns=time.time_ns, tell=publish,
         tape=taped,
     )  # fmt: skip
     for market in markets:
@@ -125,26 +125,26 @@ def checked(counts: FeedCounts) -> dict[str, Any]:
     }
 
 
-async def receive(port: int, markets: list[Listed], wanted: int, folder: Path) -> dict[str, Any]:
+async def receive(port: int, markets: list[Listed], total: int, folder: Path) -> dict[str, Any]:
     """Receive all frames; give the figures."""
-    counts, received, lags, told = FeedCounts(), [0], [0.0], [0]
+    counts, received, lags, events = FeedCounts(), [0], [0.0], [0]
     tape = Tape(folder)
 
     def taped(kind: str, frame: bytes, at_ns: int) -> None:
         received[0] += kind == "polymarket.market"
         tape.append(kind, frame, at_ns)
 
-    def tell(events: list[Any], _at_ns: int) -> None:
-        told[0] += len(events)
+    def publish(batch: list[Any], _at_ns: int) -> None:
+        events[0] += len(batch)
 
-    channel, rest = following(port, markets, counts, tell, taped)
+    channel, rest = following(port, markets, counts, publish, taped)
     shard = channel.shards[0]
     while shard.kept is None:  # noqa: ASYNC110 the socket has no event to wait for
         await asyncio.sleep(0.001)
     shard.release()  # the server has no REST: its first frames are the books
     started, cpu = time.perf_counter(), time.process_time()
     before = received[0]
-    while received[0] < wanted:
+    while received[0] < total:
         due = time.perf_counter() + 0.005
         await asyncio.sleep(0.005)
         lags.append(time.perf_counter() - due)
@@ -156,7 +156,7 @@ async def receive(port: int, markets: list[Listed], wanted: int, folder: Path) -
     await asyncio.sleep(0.1)
     tape.close()
     await rest.close()
-    return figures(frames, elapsed, cpu, lags) | {"events": told[0]} | checked(counts)
+    return figures(frames, elapsed, cpu, lags) | {"events": events[0]} | checked(counts)
 
 
 def main() -> None:
@@ -169,9 +169,9 @@ def main() -> None:
     ports: Queue[int] = context.Queue()
     sender = context.Process(target=flood, args=(ports, texts), daemon=True)
     sender.start()
-    wanted, texts = len(texts), []
+    total, texts = len(texts), []
     with tempfile.TemporaryDirectory() as folder:
-        print(json.dumps(uvloop.run(receive(ports.get(), markets, wanted, Path(folder))), indent=1))
+        print(json.dumps(uvloop.run(receive(ports.get(), markets, total, Path(folder))), indent=1))
     sender.terminate()
 
 

@@ -157,13 +157,13 @@ def venue() -> Iterator[tuple[Served, asyncio.AbstractEventLoop]]:
     ready: Future[tuple[Served, asyncio.AbstractEventLoop]] = Future()
     over = threading.Event()
 
-    async def life() -> None:
+    async def serve() -> None:
         async with serving() as served:
             ready.set_result((served, asyncio.get_running_loop()))
             while not over.is_set():  # noqa: ASYNC110 another thread sets it
                 await asyncio.sleep(0.1)
 
-    thread = threading.Thread(target=lambda: uvloop.run(life()))
+    thread = threading.Thread(target=lambda: uvloop.run(serve()))
     thread.start()
     try:
         yield ready.result(30)
@@ -269,5 +269,5 @@ if __name__ == "__main__":
     options = given.parse_args()
     found = react(options.samples, memory=options.memory)
     found |= {"sign": signing(), "commit": fsyncs(options.samples)}
-    told = {name: [round(one, 3) for one in quantiles(took)] for name, took in found.items()}
-    print(json.dumps(told))
+    result = {name: [round(one, 3) for one in quantiles(took)] for name, took in found.items()}
+    print(json.dumps(result))

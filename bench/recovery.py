@@ -103,21 +103,21 @@ def order_life(number: OrderId, *, filled: bool) -> Iterator[Message]:
 
 
 def build(path: Path, records: int) -> None:
-    """Write a journal and its snapshots; they are those of an executor that lived through it."""
+    """Write a journal and its snapshots; they are those of an executor that live through it."""
     path.unlink(missing_ok=True)
     take_lease(path, "pitboss")
-    lived = executor()
+    live = executor()
     writer = JournalWriter(path, engine_id="pitboss", waits_when_full=True, synchronous="OFF")
     try:
         for account, message in messages():
             now_ns = BEGIN_NS + writer.seq * MS
             seq = writer.append(account, message, now_ns)
             if isinstance(message, PlaceOrder):
-                lived.adopt(message.order, now_ns)
+                live.adopt(message.order, now_ns)
             elif isinstance(message, Event):
-                lived.receive(message, now_ns)
+                live.receive(message, now_ns)
             if seq % SNAPSHOT_EVERY == 0 and seq < records:
-                writer.snapshot(f"executor:{DEMO}", lived.snapshot(), seq)
+                writer.snapshot(f"executor:{DEMO}", live.snapshot(), seq)
                 writer.snapshot(BOTS, msgspec.msgpack.encode({}), seq)
             if seq >= records:
                 return

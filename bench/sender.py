@@ -25,7 +25,7 @@ def send(path: Path, said: Connection, first: int, rate: int) -> None:
     Runs until it is ended from outside: what waits in its buffer belongs to the reader.
     """
 
-    async def life() -> None:
+    async def run() -> None:
         async def venue(ws: ServerConnection) -> None:
             await ws.recv()
             said.send(await _sent(ws, path, said, first, rate))
@@ -35,7 +35,7 @@ def send(path: Path, said: Connection, first: int, rate: int) -> None:
             said.send(next(iter(server.sockets)).getsockname()[1])
             await asyncio.Event().wait()
 
-    uvloop.run(life())
+    uvloop.run(run())
 
 
 async def _sent(

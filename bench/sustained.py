@@ -139,7 +139,7 @@ def resting(markets: list[Listed], books: list[MovingMarket], begin_ms: int) -> 
     ready: Future[Served] = Future()
     over = threading.Event()
 
-    async def life() -> None:
+    async def serve() -> None:
         async with serving(markets=[msgspec.structs.replace(one) for one in markets]) as served:
             for market, moving in zip(markets, books, strict=True):
                 wire = served.venue.books[market.instrument]
@@ -149,7 +149,7 @@ def resting(markets: list[Listed], books: list[MovingMarket], begin_ms: int) -> 
             while not over.is_set():  # noqa: ASYNC110 another thread sets it
                 await asyncio.sleep(0.1)
 
-    thread = threading.Thread(target=lambda: asyncio.run(life()))
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
     try:
         yield ready.result(30)
@@ -190,9 +190,9 @@ def _run(programs: Programs, sender: Connection) -> Result:
     watched = Watched(engine.pid)
     before = (watched.cpu_s(), watched.loop_cpu_s(), watched.memory_mb())
     sender.send("go")
-    told: list[dict[str, Any]] = []
+    seen: list[dict[str, Any]] = []
     while not sender.poll(1.0):
-        told.append(heartbeat(programs))
+        seen.append(heartbeat(programs))
     sent = sender.recv()
     programs.until(lambda: feed_of(programs)["frames"] >= sent["frames"], "every frame is received")
     after = (watched.cpu_s(), watched.loop_cpu_s(), watched.memory_mb())
@@ -208,15 +208,15 @@ def _run(programs: Programs, sender: Connection) -> Result:
         "engine_cpu": (after[0] - before[0]) / seconds,
         "loop_cpu": (after[1] - before[1]) / seconds, "memory_mb": (before[2], after[2]),
         "hash_checked": feed["hash_checked"], "hash_mismatched": feed["hash_mismatched"],
-        "gaps": feed["gaps"], "late": lateness(programs.home / "tape", sent), **inside(told),
+        "gaps": feed["gaps"], "late": lateness(programs.home / "tape", sent), **inside(seen),
     }  # fmt: skip
 
 
-def inside(told: list[dict[str, Any]]) -> dict[str, Any]:
+def inside(seen: list[dict[str, Any]]) -> dict[str, Any]:
     """Sum up what the engine said of itself each second."""
-    feeds = [one["feeds"]["polymarket"] for one in told if one.get("feeds", {}).get("polymarket")]
+    feeds = [one["feeds"]["polymarket"] for one in seen if one.get("feeds", {}).get("polymarket")]
     lags = [lag for feed in feeds for lag in feed["lags"] if lag["p50_ms"] is not None]
-    turns = [one for one in told if one.get("turn_p99_us")]
+    turns = [one for one in seen if one.get("turn_p99_us")]
     return {
         "waiting_max": max((feed["waiting"] for feed in feeds), default=0),
         "lag_p50_ms": median([lag["p50_ms"] for lag in lags]),

@@ -58,7 +58,7 @@ class WorkloadRecording:
         for turn in range(self._repeat):
             for start in range(0, len(self._rows), BLOCK_ROWS):
                 block = np.array(self._rows[start : start + BLOCK_ROWS])
-                yield _told(block, state, turn * span)
+                yield _events(block, state, turn * span)
                 self.stats.frames += len(block)
                 state = block[-1, 2:6]
 
@@ -67,7 +67,7 @@ BID_GONE, ASK_GONE, BID_SET, ASK_SET, TRADED = 1, 2, 4, 8, 16
 """What a row tells: bits of its code."""
 
 
-def _told(block, state, shift_ns):
+def _events(block, state, shift_ns):
     """Give a block's events; `state` is bid, its size, ask and its size before it.
 
     What changed is found for all rows at once, and only what is told becomes Python's numbers. A

@@ -170,7 +170,7 @@ class Sampler:
         within = (size for price, size in book.bids.items() if price > bid - near)
         self._depth.append(sum(within) / shares)
 
-    # -- told --------------------------------------------------------------------------------------
+    # -- results -----------------------------------------------------------------------------------
 
     def figures(self) -> MarketFigures:
         """Return everything in figures; markets still open count with what they have shown."""
@@ -293,7 +293,7 @@ class NaiveMaker:
                 self._orders[ticket.identity] = (market, is_bid, level)
 
 
-def told(markouts: Sequence[float]) -> tuple[int, float, float]:
+def markout_stats(markouts: Sequence[float]) -> tuple[int, float, float]:
     """Return (fills marked, mean markout in cents, its standard error)."""
     count = len(markouts)
     if count < 2:
@@ -354,14 +354,14 @@ def _recorded(path: Path) -> Marks:
         model=FillModel.REALISTIC,
         starting_cash={CURRENCY: CASH_MICRO / MICRO},
     )
-    stand = CompareRun(PaperVenue(AccountId("recorded"), paper), Mode.PAPER)
+    maker = CompareRun(PaperVenue(AccountId("recorded"), paper), Mode.PAPER)
     last_ns = 0
     for now_ns, event in open_recording(path).events():
         if not last_ns:
-            stand.begin(now_ns)
+            maker.begin(now_ns)
         last_ns = now_ns
-        stand.feed(event, now_ns)
-    return stand.marks
+        maker.feed(event, now_ns)
+    return maker.marks
 
 
 # -- the command -----------------------------------------------------------------------------------
@@ -449,8 +449,8 @@ def run(args: argparse.Namespace, _config: Config) -> int:
     if not args.figures_only:
         curve = recorded_curve(args.recording) if args.recording else CURVE
         lines += compared_curves(demo_curve(args.minutes, seeds, FULL), curve)
-    told = _json(lines, maker) if args.json else _table(lines, maker)
-    sys.stdout.write(told + "\n")
+    text = _json(lines, maker) if args.json else _table(lines, maker)
+    sys.stdout.write(text + "\n")
     _, markout, error = maker
     return 0 if markout + 2 * error < 0 and all(line.near for line in lines) else 1
 
@@ -508,7 +508,7 @@ def simulated(minutes: int, seeds: Sequence[int]) -> tuple[MarketFigures, tuple[
             sampler.take(world.take_public())
         sampler.end()
         markouts += maker.markouts
-    return sampler.figures(), told(markouts)
+    return sampler.figures(), markout_stats(markouts)
 
 
 def compared(demo: MarketFigures, recorded: MarketFigures) -> Iterator[CalibrationLine]:

@@ -35,17 +35,17 @@ class PacedRunner(PaperRunner):
 
     def __init__(self, **wiring: Any) -> None:
         super().__init__(**wiring)
-        self.restless = False
+        self.pending = False
         """Something was reported since the last turn."""
         self.rest_ns = 0
         """When something but the venue is due."""
-        self.stirred: Callable[[], object] = lambda: None
+        self.on_change: Callable[[], object] = lambda: None
         """Called when something waits for the pump."""
 
     def _turn_soon(self) -> None:
         self._woken = False
-        self.restless = True
-        self.stirred()
+        self.pending = True
+        self.on_change()
 
     def _arm(self) -> None:
         self.rest_ns = self._next_ns()
@@ -54,7 +54,7 @@ class PacedRunner(PaperRunner):
         """Do nothing: the pump knows when the venue is due."""
 
     def _on_request(self) -> None:
-        self.stirred()
+        self.on_change()
 
     def tick(self) -> None:
         """Do nothing: time is the pump's."""
@@ -77,7 +77,7 @@ class PacedRunner(PaperRunner):
 
     @property
     def asks(self) -> bool:
-        return self.restless or not self.still or self.door.has_requests
+        return self.pending or not self.still or self.door.has_requests
 
     def fire(self, now_ns: int) -> None:
         """Let the sender's time-outs and the timers happen that are due."""
@@ -115,7 +115,7 @@ class PacedPump:
         self._received = received
         self._wall_ns = wall_ns
         self._awake = asyncio.Event()
-        runner.stirred = self._awake.set
+        runner.on_change = self._awake.set
         self._reached_ns = 0
         """Up to when everything that was due has happened."""
         self._closed: deque[tuple[int, InstrumentId]] = deque()
@@ -267,11 +267,11 @@ class PacedPump:
 
     async def _settle(self, now_ns: int) -> None:
         runner = self._runner
-        runner.restless = False
+        runner.pending = False
         runner.settle(now_ns)
         await self._rest(now_ns)
-        while runner.restless:
-            runner.restless = False
+        while runner.pending:
+            runner.pending = False
             runner.settle(now_ns)
             await self._rest(now_ns)
 

@@ -14,7 +14,7 @@ class ProgressLine:
     def __init__(self, *, shown: bool) -> None:
         self._shown = shown
         self._terminal = sys.stderr.isatty()
-        self._told = False
+        self._written = False
         self._step = 0
 
     def __call__(self, done: float, total: float, note: str) -> None:
@@ -23,7 +23,7 @@ class ProgressLine:
             return
         share = f"{100 * done / total:5.1f} %  {note}"
         if self._terminal:
-            self._told = True
+            self._written = True
             sys.stderr.write(f"\r{share}\x1b[K")
         elif (step := int(STEPS * done / total)) > self._step and done < total:
             self._step = step
@@ -32,6 +32,6 @@ class ProgressLine:
 
     def end(self) -> None:
         """Wipe the line away: what follows is the result or the sentence of an error."""
-        if self._told:
+        if self._written:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()

@@ -55,10 +55,10 @@ FORGET_AFTER_NS = 600 * 1_000_000_000
 NEVER = 1 << 62
 """A time that does not come: 146 years after the epoch."""
 
-KEPT = frozenset({InstrumentListed, InstrumentClosed, InstrumentResolved})
+JOURNALED = frozenset({InstrumentListed, InstrumentClosed, InstrumentResolved})
 """Market events an account's books rest on: without them the journal could not be read back."""
 
-LASTING = KEPT | {StrikeProven}
+LASTING = JOURNALED | {StrikeProven}
 """What a live journal keeps of the market."""
 
 
@@ -145,20 +145,20 @@ class Driver:
         """Take one market event at its time."""
         self.play(((now_ns, event),))
 
-    def play(self, told: Iterable[tuple[int, Event]]) -> None:
+    def play(self, events: Iterable[tuple[int, Event]]) -> None:
         """Take market events in order, each at its time.
 
         The cache has an event first, so that a venue may share its books; then the venue receives
         it, then the desk. Most move neither an order nor a strategy: then there is nothing to turn.
         """
-        keep, tell_venue, wake = self.desk.cache.changed, self.venue.changed, self.desk.wake
+        to_cache, to_venue, wake = self.desk.cache.changed, self.venue.changed, self.desk.wake
         self._ask_venue()
-        for now_ns, event in told:
+        for now_ns, event in events:
             if self._due_ns <= now_ns:
                 self.run_until(now_ns)
             if type(event) is BookChanged:
-                view = keep(event, now_ns)
-                tell_venue(event, now_ns)
+                view = to_cache(event, now_ns)
+                to_venue(event, now_ns)
                 if wake(view, event, now_ns):
                     self._woken(now_ns, turns=False)
             else:
@@ -166,7 +166,7 @@ class Driver:
 
     def _play_rarer(self, event: Event, now_ns: int) -> None:
         kind = type(event)
-        if kind in KEPT:
+        if kind in JOURNALED:
             self._keep(self._account, event, now_ns)
         view = self.desk.cache.receive(event, now_ns)
         outputs = self.venue.receive(event, now_ns)
@@ -176,7 +176,7 @@ class Driver:
             self._ask_venue()
         if self.desk.wake(view, event, now_ns) or outputs:
             self._woken(now_ns, turns=bool(outputs) or kind not in BOOKS)
-        if kind in KEPT:
+        if kind in JOURNALED:
             self._listed(event, now_ns)
 
     def _woken(self, now_ns: int, *, turns: bool) -> None:
@@ -187,7 +187,7 @@ class Driver:
         elif due < self._due_ns:
             self._due_ns = due
 
-    def tell(self, event: Event, now_ns: int) -> None:
+    def deliver(self, event: Event, now_ns: int) -> None:
         """Take an engine event (latch, health, cash) at its time; it is recorded."""
         self.run_until(now_ns)
         self._report(event, now_ns)

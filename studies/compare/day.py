@@ -256,8 +256,8 @@ HOUR_NS = 3_600 * S
 LATENCY_MS = 150
 """Of orders and cancels, in both worlds: what the paper venue assumes."""
 
-PULSE_NS = S
-Tell = Callable[[float], None]
+PROOF_EVERY_NS = S
+Progress = Callable[[float], None]
 """Receives how many hours of a world have passed."""
 
 
@@ -272,18 +272,18 @@ class Public:
     def opening(self) -> list[Event]:
         """Return what a newcomer receives first; what was said before is dropped."""
         self._exchange.take_public()
-        return [event for event in self._exchange.opening() if self._goes(event)]
+        return [event for event in self._exchange.opening() if self._passes(event)]
 
     def take(self) -> list[Stamped]:
         """Return what was said since the last call."""
         said = self._exchange.take_public()
-        return [stamped for stamped in said if self._goes(stamped[1])]
+        return [stamped for stamped in said if self._passes(stamped[1])]
 
-    def pulse(self) -> list[Event]:
+    def proofs(self) -> list[Event]:
         """Return the proof of every open book."""
         return [BookProven(instrument=name) for name in self._open]
 
-    def _goes(self, event: Event) -> bool:
+    def _passes(self, event: Event) -> bool:
         if isinstance(event, ReferencePriced):
             return True
         if isinstance(event, InstrumentListed):
@@ -315,7 +315,7 @@ def true_day(
     seed: int,
     hours: float,
     papers: Mapping[str, PaperSettings],
-    tell: Tell,
+    progress: Progress,
     profile: Profile = FULL,
 ) -> TrueDay:
     """Return the maker's day in the exchange."""
@@ -324,34 +324,34 @@ def true_day(
     exchange.open_account(account, CASH_MICRO)
     latency_ns = LATENCY_MS * NS_PER_MS
     venue = ExchangeVenue(exchange, account, currency=CURRENCY, latency_ns=latency_ns)
-    stand, public, queues = (
+    run, public, queues = (
         CompareRun(venue, Mode.DEMO),
         Public(exchange),
         Queues(exchange, account),
     )
     twins = Twins(exchange, account, papers)
-    _begin((stand,), public, twins)
+    _begin((run,), public, twins)
     said: list[Stamped] = []
     end_ns = BEGIN_NS + int(hours * HOUR_NS)
-    pulse_ns = BEGIN_NS + PULSE_NS
-    driver = stand.driver
+    proof_ns = BEGIN_NS + PROOF_EVERY_NS
+    driver = run.driver
     while exchange.now_ns < end_ns:
         due_ns = exchange.due_ns
         if due_ns is None:
             raise BrokenInvariant("nothing happens on the demo exchange any more")
-        at_ns = min(due_ns, driver.due_ns, pulse_ns, end_ns)
+        at_ns = min(due_ns, driver.due_ns, proof_ns, end_ns)
         exchange.advance(at_ns)
         # What the market saw at a moment is received before what is asked at it.
-        _receive(stand, said + _followed(twins, public, at_ns), queues)
+        _receive(run, said + _followed(twins, public, at_ns), queues)
         venue.collect()
         driver.run_until(at_ns)
         said = _followed(twins, public, at_ns)
-        if at_ns == pulse_ns:
-            _pulse((stand,), public, at_ns)
-            pulse_ns += PULSE_NS
-            if not pulse_ns % (60 * S):
-                tell((at_ns - BEGIN_NS) / HOUR_NS)
-    return TrueDay(stand.end(end_ns), queues.found, twins.figures, stand.marks)
+        if at_ns == proof_ns:
+            _feed_proofs((run,), public, at_ns)
+            proof_ns += PROOF_EVERY_NS
+            if not proof_ns % (60 * S):
+                progress((at_ns - BEGIN_NS) / HOUR_NS)
+    return TrueDay(run.end(end_ns), queues.found, twins.figures, run.marks)
 
 
 def _followed(twins: Twins, public: Public, now_ns: int) -> list[Stamped]:
@@ -362,12 +362,12 @@ def _followed(twins: Twins, public: Public, now_ns: int) -> list[Stamped]:
     return received
 
 
-def _receive(stand: CompareRun, received: list[Stamped], queues: Queues) -> None:
+def _receive(run: CompareRun, received: list[Stamped], queues: Queues) -> None:
     """Let the maker receive what was said, and look where what was cancelled had stood."""
     changed: set[InstrumentId] = set()
     traded: set[InstrumentId] = set()
     for received_ns, event in received:
-        stand.feed(event, received_ns)
+        run.feed(event, received_ns)
         if isinstance(event, BookChanged):
             changed.add(event.instrument)
         elif isinstance(event, TradePrinted):
@@ -380,42 +380,42 @@ def paper_day(
     seed: int,
     hours: float,
     papers: Mapping[str, PaperSettings],
-    tell: Tell,
+    progress: Progress,
     profile: Profile = FULL,
 ) -> dict[str, MakerFigures]:
     """Return the maker's day at each paper venue, all over one exchange that knows none of them."""
     exchange = open_world(profile, rng=Random(seed), now_ns=BEGIN_NS)  # noqa: S311 - a model
-    stands = {
+    runs = {
         name: CompareRun(PaperVenue(AccountId(f"paper-{name}"), settings), Mode.PAPER)
         for name, settings in papers.items()
     }
     public = Public(exchange)
-    _begin(stands.values(), public)
+    _begin(runs.values(), public)
     end_ns = BEGIN_NS + int(hours * HOUR_NS)
-    for at_ns in range(BEGIN_NS + PULSE_NS, end_ns + 1, PULSE_NS):
+    for at_ns in range(BEGIN_NS + PROOF_EVERY_NS, end_ns + 1, PROOF_EVERY_NS):
         exchange.advance(at_ns)
         received = public.take()
-        for stand in stands.values():
+        for run in runs.values():
             for received_ns, event in received:
-                stand.feed(event, received_ns)
-            stand.driver.run_until(at_ns)
-        _pulse(stands.values(), public, at_ns)
+                run.feed(event, received_ns)
+            run.driver.run_until(at_ns)
+        _feed_proofs(runs.values(), public, at_ns)
         if not at_ns % (60 * S):
-            tell((at_ns - BEGIN_NS) / HOUR_NS)
-    return {name: stand.end(end_ns) for name, stand in stands.items()}
+            progress((at_ns - BEGIN_NS) / HOUR_NS)
+    return {name: run.end(end_ns) for name, run in runs.items()}
 
 
-def _begin(stands: Collection[CompareRun], public: Public, twins: Twins | None = None) -> None:
+def _begin(runs: Collection[CompareRun], public: Public, twins: Twins | None = None) -> None:
     opening = public.opening()
     if twins is not None:
         twins.receive([(BEGIN_NS, event) for event in opening])
-    for stand in stands:
-        stand.begin(BEGIN_NS)
+    for run in runs:
+        run.begin(BEGIN_NS)
         for event in opening:
-            stand.feed(event, BEGIN_NS)
+            run.feed(event, BEGIN_NS)
 
 
-def _pulse(stands: Collection[CompareRun], public: Public, now_ns: int) -> None:
-    for event in public.pulse():
-        for stand in stands:
-            stand.feed(event, now_ns)
+def _feed_proofs(runs: Collection[CompareRun], public: Public, now_ns: int) -> None:
+    for event in public.proofs():
+        for run in runs:
+            run.feed(event, now_ns)

@@ -95,7 +95,7 @@ class CompareRun:
     def begin(self, now_ns: int) -> None:
         self.driver.start(now_ns)
         cash = CashMoved(account=self._account, currency=CURRENCY, amount_micro=CASH_MICRO)
-        self.driver.tell(cash, now_ns)
+        self.driver.deliver(cash, now_ns)
 
     def feed(self, event: Event, now_ns: int) -> None:
         """Take one market event at its time."""

@@ -18,10 +18,10 @@ def work(job: CompareJob, context: JobContext) -> Mapping[str, Any]:
     asked = CompareRequest(days=job.days, hours=job.hours, seed=job.seed, job=context.job.id)
     started_ns = context.now_ns()
 
-    def tell(done: float, total: float, note: str) -> None:
+    def progress(done: float, total: float, note: str) -> None:
         # Whole minutes of simulated time: progress is counted in integers.
         context.progress(round(60 * done), round(60 * total), "simulated minutes", note)
 
-    found = compare(asked, tell)
+    found = compare(asked, progress)
     run = store(context.config, asked, found, (started_ns, context.now_ns()))
     return {"run": run, "days": job.days, "digest": found["digest"]}

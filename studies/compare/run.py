@@ -29,7 +29,7 @@ from studies.compare.watch import MICRO, MakerFigures
 
 ACCOUNT = "truth and paper"
 ENGINE = "compare"
-Tell = Callable[[float, float, str], None]
+Progress = Callable[[float, float, str], None]
 """Receives (hours of both worlds done, of how many, what comes next)."""
 
 
@@ -52,8 +52,8 @@ def papers() -> dict[str, PaperSettings]:
     return {str(model): common.model_copy(update={"model": model}) for model in FillModel}
 
 
-def compare(asked: CompareRequest, tell: Tell, profile: Profile = FULL) -> dict[str, Any]:
-    """Run it; give the report as a JSON-ready object. Takes minutes: `tell` gets the progress."""
+def compare(asked: CompareRequest, progress: Progress, profile: Profile = FULL) -> dict[str, Any]:
+    """Run it; give the report as a JSON-ready object. Takes minutes: `progress` gets how far."""
     started = time.perf_counter()
     total = 2 * asked.days * asked.hours
     days: dict[str, list[MakerFigures]] = {name: [] for name in (TRUTH, *map(str, FillModel))}
@@ -62,10 +62,10 @@ def compare(asked: CompareRequest, tell: Tell, profile: Profile = FULL) -> dict[
     for number in range(asked.days):
         seed, done = asked.seed + number, 2 * number * asked.hours
         note = f"day {number + 1} of {asked.days}"
-        true_tell = partial(_told, tell, done, total, f"{note}, in the exchange")
-        truth = true_day(seed, asked.hours, papers(), true_tell, profile)
-        paper_tell = partial(_told, tell, done + asked.hours, total, f"{note}, as paper")
-        paper = paper_day(seed, asked.hours, papers(), paper_tell, profile)
+        in_exchange = partial(_add_hours, progress, done, total, f"{note}, in the exchange")
+        truth = true_day(seed, asked.hours, papers(), in_exchange, profile)
+        as_paper = partial(_add_hours, progress, done + asked.hours, total, f"{note}, as paper")
+        paper = paper_day(seed, asked.hours, papers(), as_paper, profile)
         for name, figures in ((TRUTH, truth.figures), *paper.items()):
             days[name].append(figures)
         for name, figures in truth.twins.items():
@@ -75,8 +75,8 @@ def compare(asked: CompareRequest, tell: Tell, profile: Profile = FULL) -> dict[
     return found | {"elapsed_s": time.perf_counter() - started}
 
 
-def _told(tell: Tell, before: float, total: float, note: str, hours: float) -> None:
-    tell(before + hours, total, note)
+def _add_hours(progress: Progress, before: float, total: float, note: str, hours: float) -> None:
+    progress(before + hours, total, note)
 
 
 def _report(asked: CompareRequest, days: Days, twins: Days, fit: report.Fit) -> dict[str, Any]:

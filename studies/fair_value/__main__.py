@@ -23,7 +23,7 @@ from storage.schema import migrate
 from studies import main
 from studies.fair_value.recorded import read_spans
 from studies.fair_value.scores import HorizonScore, ScoreEstimate
-from studies.fair_value.study import StudyResult, Told, study
+from studies.fair_value.study import BlockScore, StudyResult, study
 
 NAME = "fair_value"
 HELP = "Brier score, log loss and calibration of the fair value on recorded up/down markets"
@@ -124,7 +124,7 @@ def describe(result: StudyResult) -> str:
         f"bootstrap 95 % over hours of markets, {result.resamples} draws, seed {result.seed}",
         f"blocks of {result.block_s // HOUR_S} h, told by choices made on the others, "
         f"{result.purge_s // 60} min at their seams left out:",
-        *(f"  {_block(told, result.block_s)}" for told in result.told),
+        *(f"  {_block(score, result.block_s)}" for score in result.told),
         "",
         f"{'before':>7} {'':6}{'moments':>8}{'markets':>8}  {'Brier, lower is better':27}"
         f"{'less ours':29}{'log loss':27}less ours, + = ours is better",
@@ -140,11 +140,11 @@ def describe(result: StudyResult) -> str:
     return "\n".join(lines)
 
 
-def _block(told: Told, block_s: int) -> str:
-    begins = dt.datetime.fromtimestamp(told.block * block_s, dt.UTC).strftime("%Y-%m-%d %H:%M")
-    chosen = ", ".join(f"{name}={value}" for name, value in told.chosen.items())
-    how = f"{chosen}, fitted on {told.fitted_on:,} moments" if chosen else "nothing to choose"
-    return f"{begins}  {told.moments:5,} moments  log loss {told.log_loss:.4f}  {how}"
+def _block(score: BlockScore, block_s: int) -> str:
+    begins = dt.datetime.fromtimestamp(score.block * block_s, dt.UTC).strftime("%Y-%m-%d %H:%M")
+    chosen = ", ".join(f"{name}={value}" for name, value in score.chosen.items())
+    how = f"{chosen}, fitted on {score.fitted_on:,} moments" if chosen else "nothing to choose"
+    return f"{begins}  {score.moments:5,} moments  log loss {score.log_loss:.4f}  {how}"
 
 
 def _horizon(row: HorizonScore) -> Iterator[str]:

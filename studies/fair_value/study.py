@@ -68,7 +68,7 @@ gate that is about trading stands in the way. Other parameters are the strategy'
 Choice = dict[str, str]
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True):
+class BlockScore(msgspec.Struct, frozen=True, kw_only=True):
     """One block of time, and what it was told with."""
 
     block: int
@@ -97,7 +97,7 @@ class StudyResult(msgspec.Struct, frozen=True, kw_only=True):
     """Markets without a winner anybody could have forecast."""
     resamples: int
     seed: int
-    told: tuple[Told, ...]
+    told: tuple[BlockScore, ...]
     horizons: tuple[HorizonScore, ...]
     deciles: tuple[Decile, ...]
 
@@ -120,7 +120,7 @@ def study(
         counted = left_out if not number else Counter[str]()
         given = {**parameters, **choice}
         by_choice.append([m for span in spans for m in forecasts(span, given, counted)])
-    told, moments = held_out(choices, by_choice, block_s=block_s, purge_s=purge_s)
+    scored, moments = held_out(choices, by_choice, block_s=block_s, purge_s=purge_s)
     return StudyResult(
         spans=tuple(span.name for span in spans),
         ticks=sum(len(span.ticks) for span in spans),
@@ -133,7 +133,7 @@ def study(
         undecided=tuple(m.slug for span in spans for m in span.markets if m.up is None),
         resamples=resamples,
         seed=seed,
-        told=tuple(told),
+        told=tuple(scored),
         horizons=tuple(scores(moments, resamples, seed)),
         deciles=tuple(calibration(moments, resamples, seed)),
     )
@@ -145,12 +145,12 @@ def held_out(
     *,
     block_s: int,
     purge_s: int,
-) -> tuple[list[Told], list[ForecastMoment]]:
+) -> tuple[list[BlockScore], list[ForecastMoment]]:
     """Tell each block by the choice that was best on the others. Raises BadInput without others."""
     blocks = sorted({m.closes_s // block_s for moments in by_choice for m in moments})
     if len(choices) > 1 and len(blocks) < 2:
         raise BadInput("one block of time is recorded: nothing is left to choose parameters on")
-    told, moments = [], []
+    scored, moments = [], []
     for block in blocks:
         first_s, end_s = block * block_s, (block + 1) * block_s
         best, fitted_on = 0, 0
@@ -162,8 +162,8 @@ def held_out(
         mine = [m for m in by_choice[best] if m.closes_s // block_s == block]
         moments += mine
         if mine:
-            told.append(
-                Told(
+            scored.append(
+                BlockScore(
                     block=block,
                     moments=len(mine),
                     chosen=choices[best],
@@ -171,7 +171,7 @@ def held_out(
                     log_loss=mean_log_loss(mine),
                 )
             )
-    return told, moments
+    return scored, moments
 
 
 # -- forecasting -----------------------------------------------------------------------------------
@@ -183,7 +183,7 @@ def forecasts(span: Span, parameters: Choice, left_out: Counter[str]) -> Iterato
     strategy = build("market_maker", given, BOT)
     if not isinstance(strategy, MarketMaker):
         raise BadInput("the study asks the market maker alone")
-    desk = _Desk(strategy, span)
+    desk = _Forecaster(strategy, span)
     agenda = sorted(
         (
             (market.closes_ns - horizon_s * SECOND_NS, market.slug, horizon_s, market)
@@ -208,7 +208,7 @@ def forecasts(span: Span, parameters: Choice, left_out: Counter[str]) -> Iterato
             yield ForecastMoment(slug, closes_s, horizon_s, found, bool(market.up))
 
 
-class _Desk:
+class _Forecaster:
     """The strategy under study with the caches it looks at, and the plain formula's σ."""
 
     def __init__(self, strategy: MarketMaker, span: Span) -> None:
@@ -220,27 +220,27 @@ class _Desk:
         self._books = bool(span.tops)
         self._listed: dict[str, InstrumentId] = {}
 
-    def receive(self, told: Tick | Top) -> None:
+    def receive(self, seen: Tick | Top) -> None:
         """Take an oracle price, or a book, which is looked at so that its mid is learned from."""
-        if isinstance(told, Tick):
-            event = ReferencePriced(key=ORACLE, price_e8=told.price_e8, exchange_ns=told.stamp_ns)
-            self._cache.receive(event, told.received_ns)
-            self._strategy.receive(event, told.received_ns)
-            self._expanding.take(told.price_e8 / 1e8, told.stamp_ns)
+        if isinstance(seen, Tick):
+            event = ReferencePriced(key=ORACLE, price_e8=seen.price_e8, exchange_ns=seen.stamp_ns)
+            self._cache.receive(event, seen.received_ns)
+            self._strategy.receive(event, seen.received_ns)
+            self._expanding.take(seen.price_e8 / 1e8, seen.stamp_ns)
             return
-        market = self._markets[told.slug]
-        if told.received_ns >= market.closes_ns:
+        market = self._markets[seen.slug]
+        if seen.received_ns >= market.closes_ns:
             return
-        name = self._list(market, told.received_ns)
+        name = self._list(market, seen.received_ns)
         levels = (
             () if level is None else ((level[0] * CENT, max(1, round(level[1] * SHARE))),)
-            for level in (told.bid, told.ask)
+            for level in (seen.bid, seen.ask)
         )
         bids, asks = levels
         book = BookReplaced(instrument=name, bids=bids, asks=asks)
-        self._cache.receive(book, told.received_ns)
-        self._strategy.receive(book, told.received_ns)
-        self._evaluate(name, told.received_ns)
+        self._cache.receive(book, seen.received_ns)
+        self._strategy.receive(book, seen.received_ns)
+        self._evaluate(name, seen.received_ns)
 
     def ask(self, market: RecordedMarket, now_ns: int) -> dict[str, float] | str:
         """Return the chance by every column, or the name of the gate that failed."""

@@ -46,7 +46,7 @@ from engine.executor.ledger import Ledger
 from engine.gateway.core import ACCEPTED, GatewayCore
 from engine.gateway.door import Request, VenueOutput
 from engine.lab import pump as driver_module
-from engine.lab.pump import KEPT, SILENCE_NS_MAX, Driver
+from engine.lab.pump import JOURNALED, SILENCE_NS_MAX, Driver
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import Breakers, RiskGate
 from engine.runtime.journal import DigestRecorder
@@ -171,7 +171,7 @@ class World:
             filled=lambda event, _: self.filled.append(event),
         )
         self.driver.start(10 * S)
-        self.driver.tell(CashMoved(account=ACCOUNT, currency="USD", amount_micro=10**9), 10 * S)
+        self.driver.deliver(CashMoved(account=ACCOUNT, currency="USD", amount_micro=10**9), 10 * S)
 
     def feed(self, event: Event, at_ns: int) -> None:
         self.driver.feed(event, at_ns)
@@ -236,8 +236,8 @@ def test_markets_the_books_rest_on_are_recorded_before_anyone_hears_of_them(
     traded: World,
 ) -> None:
     for what in ("venue receives", "desk receives", "told"):
-        _assert_kept_before(traded, what, KEPT)
-    kept = [type(message) for _, message in traded.at("kept") if type(message) in KEPT]
+        _assert_kept_before(traded, what, JOURNALED)
+    kept = [type(message) for _, message in traded.at("kept") if type(message) in JOURNALED]
     assert kept == [InstrumentListed, InstrumentClosed, InstrumentResolved]
 
 
@@ -310,7 +310,7 @@ def test_two_runs_have_one_digest() -> None:
 def test_latch_reaches_the_gateway_and_stops_every_place() -> None:
     world = World()
     world.feed(LISTED, 11 * S)
-    world.driver.tell(LatchSet(who="me", reason="a test"), 11 * S)
+    world.driver.deliver(LatchSet(who="me", reason="a test"), 11 * S)
     world.trade()
     assert not [m for _, m in world.at("asked") if type(m) is PlaceOrder]
 

@@ -108,10 +108,10 @@ class RecordedMarket:
         "last",
         "listed_tick",
         "lost",
+        "published",
         "stamp_ns",
         "tick",
         "tokens",
-        "told",
     )
 
     def __init__(self, instrument: Instrument) -> None:
@@ -126,7 +126,7 @@ class RecordedMarket:
         """The tick of the last listing; empty = not listed yet."""
         self.stamp_ns = 0
         """The venue's stamp of the newest frame told."""
-        self.told: list[tuple[bool, Sides]] = []
+        self.published: list[tuple[bool, Sides]] = []
         """(mirrored, book) of every frame told with that stamp: the other token repeats them."""
         self.clock_ns = 0
         """When the market was last heard of."""
@@ -356,7 +356,7 @@ class Btc5mRecording:
     def events(self) -> Iterator[tuple[int, Event]]:
         """Yield (now_ns, event). See `Recording`."""
         stats, watch = self.stats, self._watch
-        for frame, now_ns in ReceiveTimes(stats).told(self._frames()):
+        for frame, now_ns in ReceiveTimes(stats).timed(self._frames()):
             stats.frames += 1
             stats.at = frame.at
             read = frame.line
@@ -443,7 +443,7 @@ class Btc5mRecording:
         if self._stale(market, token, frame, stamp_ns):
             return []
         market.last, market.tick = found
-        return self._tell(market, token, frame, book, now_ns)
+        return self._publish(market, token, frame, book, now_ns)
 
     def _stale(
         self, market: RecordedMarket, token: RecordedToken, frame: BookFrame, stamp_ns: int
@@ -461,10 +461,10 @@ class Btc5mRecording:
             return True
         if stamp_ns > market.stamp_ns:
             market.stamp_ns = stamp_ns
-            market.told.clear()
+            market.published.clear()
         return False
 
-    def _tell(
+    def _publish(
         self,
         market: RecordedMarket,
         token: RecordedToken,
@@ -474,14 +474,14 @@ class Btc5mRecording:
     ) -> list[Event]:
         """Give the events of a proven frame: the trade before the book it left behind."""
         other = (not token.mirrored, book)
-        if other in market.told:
+        if other in market.published:
             # One match is told once per token; the second telling is the same trade and book.
-            market.told.remove(other)
+            market.published.remove(other)
             market.clock_ns = now_ns
             self.stats.mirrored += 1
             return []
         if len(market.tokens) > 1:
-            market.told.append((token.mirrored, book))
+            market.published.append((token.mirrored, book))
         events = self._watch.received(frame.market, market, now_ns)
         whole = bool(events)
         if market.tick != market.listed_tick:

@@ -112,8 +112,8 @@ def read_outcomes(path: Path) -> dict[str, int]:
                     )
                 found[market] = payout
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        told = os_sentence(error) if isinstance(error, OSError) else str(error)
-        raise BadInput(f"{path.name} cannot be read: {told}") from None
+        reason = os_sentence(error) if isinstance(error, OSError) else str(error)
+        raise BadInput(f"{path.name} cannot be read: {reason}") from None
     return found
 
 

@@ -115,7 +115,7 @@ class MultifeedRecording:
         stats = self.stats
         session: Path | None = None
         waiting: list[tuple[Instrument, str]] = []
-        for frame, at_ns in ReceiveTimes(stats).told(self._frames()):
+        for frame, at_ns in ReceiveTimes(stats).timed(self._frames()):
             stats.frames += 1
             stats.at = frame.at
             if frame.line is None:

@@ -182,7 +182,7 @@ class TapedRecording:
         recorded afterwards begins with a gap. Raises BadInput where that is the recording's end.
         """
         stats = self.stats
-        for frame, now_ns in ReceiveTimes(stats).told(self._frames()):
+        for frame, now_ns in ReceiveTimes(stats).timed(self._frames()):
             stats.frames += 1
             stats.at = frame.at
             stats.out_of_order += frame.received_ns < self._clock_ns
@@ -284,7 +284,7 @@ READERS = (
 )
 """Packages whose code decides what a raw file tells."""
 
-TOLD_MAX = 1_000
+BATCH_MAX = 1_000
 """Events of one entry: about 300 kB before they are packed."""
 
 BYTES_MAX = 2 * 1024**3
@@ -406,19 +406,19 @@ class Importing:
     def events(self) -> Iterator[tuple[int, Event]]:
         """Yield (now_ns, event). See `Recording`."""
         writer = _Writer(self._path, self._files)
-        told: list[tuple[int, Event]] = []
+        batch: list[tuple[int, Event]] = []
         torn: BadInput | None = None
         try:
             try:
                 for one in self._raw.events():
-                    told.append(one)
-                    if len(told) == TOLD_MAX:
-                        writer.told(self.stats.frames, told)
-                        told = []
+                    batch.append(one)
+                    if len(batch) == BATCH_MAX:
+                        writer.append(self.stats.frames, batch)
+                        batch = []
                     yield one
             except BadInput as error:
                 torn = error
-            writer.told(self.stats.frames, told)
+            writer.append(self.stats.frames, batch)
             writer.finish(self.stats, "" if torn is None else str(torn))
         finally:
             writer.discard()
@@ -445,9 +445,9 @@ class _Writer:
             self._refuse(error)
         self._entry("import", head.made_ns, msgspec.json.encode(head))
 
-    def told(self, frames: int, told: list[tuple[int, Event]]) -> None:
-        if told:
-            self._entry("told", told[-1][0], _pack((frames, told)))
+    def append(self, frames: int, batch: list[tuple[int, Event]]) -> None:
+        if batch:
+            self._entry("told", batch[-1][0], _pack((frames, batch)))
 
     def finish(self, stats: RecordingStats, torn: str) -> None:
         counts = ImportCounts(stats={name: getattr(stats, name) for name in _counted()}, torn=torn)
@@ -488,10 +488,10 @@ def _counted() -> list[str]:
     return [n for kind in kinds for n in getattr(kind, "__slots__", ()) if n not in OWN]
 
 
-def _forget_others(kept: Path) -> None:
+def _forget_others(newest: Path) -> None:
     """Delete the imports used longest ago, until all of them fit."""
-    found = [path for path in kept.parent.glob(f"*{SUFFIX}") if path != kept]
-    room = BYTES_MAX - kept.stat().st_size
+    found = [path for path in newest.parent.glob(f"*{SUFFIX}") if path != newest]
+    room = BYTES_MAX - newest.stat().st_size
     for path in sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True):
         room -= path.stat().st_size
         if room < 0:

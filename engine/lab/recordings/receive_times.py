@@ -55,7 +55,7 @@ class ReceiveTimes:
         """The time of the last frame whose receipt is believed; 0 = none yet."""
         self._held: deque[Frame] = deque()
 
-    def told(self, frames: Iterator[Frame]) -> Iterator[tuple[Frame, int]]:
+    def timed(self, frames: Iterator[Frame]) -> Iterator[tuple[Frame, int]]:
         """Yield each frame with its time; its stamp is `AHEAD` where it cannot be believed.
 
         What is held is told before a BadInput of the recording goes on.

@@ -143,11 +143,11 @@ def _read(result: ReplayResult, recording: Recording) -> dict[str, Any]:
 
 
 def _traded(result: ReplayResult) -> dict[str, Any]:
-    told = (
+    names = (
         "evaluations", "orders", "cancels", "fills", "fills_inferred", "fills_unknown", "currency",
         "residuals", "denials", "alerts", "bot_errors", "digest",
     )  # fmt: skip
-    return {name: getattr(result, name) for name in told} | {
+    return {name: getattr(result, name) for name in names} | {
         "fees": result.fees_micro / MICRO,
         "pnl": (result.equity_end_micro - result.equity_start_micro) / MICRO,
         "pnl_resolved": result.pnl_resolved_micro / MICRO,
@@ -291,11 +291,11 @@ def play(
     started = time.perf_counter()
     played = Played()
 
-    def tell() -> None:
+    def report() -> None:
         progress(played.events, time.perf_counter() - started)
 
     with collecting_rarely():
-        _play_events(replays, recording, played, tell)
+        _play_events(replays, recording, played, report)
         played.elapsed_s = time.perf_counter() - started
         if played.torn and not played.events:
             raise BadInput(played.torn)
@@ -304,7 +304,7 @@ def play(
 
 
 def _play_events(
-    replays: Sequence[Replay], recording: Recording, played: Played, tell: Callable[[], None]
+    replays: Sequence[Replay], recording: Recording, played: Played, report: Callable[[], None]
 ) -> None:
     """Give every replay what the recording tells, to its end or to where it cannot be read on."""
     events = recording.events()
@@ -324,7 +324,7 @@ def _play_events(
             replay.feed(block)
         played.events += len(block)
         played.last_ns = block[-1][0]
-        tell()
+        report()
 
 
 def _check_order(block: Sequence[tuple[int, Event]], played: Played) -> None:
@@ -383,7 +383,7 @@ class Replay:
     def begin(self, now_ns: int) -> None:
         executor = self._executor
         self._driver.start(now_ns)
-        self._driver.tell(
+        self._driver.deliver(
             CashMoved(
                 account=executor.account, currency=executor.currency, amount_micro=self._cash_micro
             ),

@@ -170,7 +170,7 @@ class TapeDeck(AccountOpening):
         self.recording: Recording = open_recording(replay.path, replay.trade_size_cap)
         self.decisions = DecisionsDigest()
         """Must be given every decision."""
-        self.told: dict[str, Any] = {}
+        self.result: dict[str, Any] = {}
         """What came of it, once it was played."""
         self.torn: BadInput | None = None
         """Where the recording is torn; None = it is not, as far as it was played."""
@@ -282,12 +282,12 @@ class TapeDeck(AccountOpening):
             self.torn = error  # everything whole before it was played, and is stopped in order
         finally:
             cut = services.ended.done() or self.torn is not None
-            self.told = self._tell(cut, (services.wall_ns() - started_ns) / 1e9)
-        services.log.info("tape.played", events=pump.events, whole=self.told["whole"])
+            self.result = self._summary(cut, (services.wall_ns() - started_ns) / 1e9)
+        services.log.info("tape.played", events=pump.events, whole=self.result["whole"])
         services.end()
         await pump.linger()
 
-    def _tell(self, cut: bool, elapsed_s: float) -> dict[str, Any]:
+    def _summary(self, cut: bool, elapsed_s: float) -> dict[str, Any]:
         executor, pump, stats = self._runner.desk.executor, self._pump, self.recording.stats
         return {
             "whole": not cut,
@@ -311,9 +311,9 @@ class TapeDeck(AccountOpening):
 
         A tape that was cut short from outside cannot be compared: it ended between two moments.
         """
-        if not self._options.verify or not self.told["whole"]:
-            return self.told
-        return self.told | self._verified()
+        if not self._options.verify or not self.result["whole"]:
+            return self.result
+        return self.result | self._verified()
 
     def _verified(self) -> dict[str, Any]:
         """Replay the same events and say whether decisions and effects are the same."""
@@ -331,8 +331,8 @@ class TapeDeck(AccountOpening):
             account=ACCOUNT,
         ).run(lambda *_: None)
         same = (decisions.digest(), recorder.effects_digest()) == (
-            self.told["decisions_digest"],
-            self.told["effects_digest"],
+            self.result["decisions_digest"],
+            self.result["effects_digest"],
         )
         return {
             "same_as_replay": same,

@@ -33,7 +33,7 @@ def frame(number: int, at_s: float, *, off_ns: int = 0, **changes: object) -> Fr
 def told(*frames: Frame) -> tuple[list[float], RecordingStats, list[int]]:
     """Return the times told in seconds after the base, what was counted, and the stamps told."""
     stats = RecordingStats()
-    found = list(ReceiveTimes(stats).told(iter(frames)))
+    found = list(ReceiveTimes(stats).timed(iter(frames)))
     assert [frame.line for frame, _ in found] == [frame.line for frame in frames]
     return [(at_ns - BASE) / S for _, at_ns in found], stats, [f.stamp_ns for f, _ in found]
 
@@ -103,7 +103,7 @@ def test_line_that_cannot_be_read_keeps_its_place() -> None:
     torn = Frame(("day", 1), None)
     stats = RecordingStats()
     frames = [frame(0, 0, off_ns=YEAR), torn, frame(2, 2)]
-    found = list(ReceiveTimes(stats).told(iter(frames)))
+    found = list(ReceiveTimes(stats).timed(iter(frames)))
     assert [made.at[1] for made, _ in found] == [0, 1, 2]
     assert [at_ns - BASE for _, at_ns in found] == [0, 0, 2 * S]
 
@@ -115,7 +115,7 @@ def test_what_is_held_is_told_before_the_recording_is_said_to_be_torn() -> None:
         raise BadInput("torn")
 
     received = []
-    frames = ReceiveTimes(RecordingStats()).told(lines())
+    frames = ReceiveTimes(RecordingStats()).timed(lines())
     received += [next(frames)[1] - BASE, next(frames)[1] - BASE]
     with pytest.raises(BadInput, match="torn"):
         next(frames)
@@ -127,7 +127,7 @@ def test_recorder_whose_clock_is_wrong_throughout_is_read_by_the_stamps_within_b
     frames = (frame(n, n / 10, off_ns=DAY) for n in range(count))
     stats, held, last_ns = RecordingStats(), 0, 0
     times = ReceiveTimes(stats)
-    for made, at_ns in times.told(frames):
+    for made, at_ns in times.timed(frames):
         held = max(held, len(times._held))
         assert at_ns == made.stamp_ns >= last_ns
         last_ns = at_ns

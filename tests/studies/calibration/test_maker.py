@@ -7,7 +7,7 @@ import math
 import pytest
 
 from engine.venues.demo.exchange import DemoExchange
-from studies.calibration import MARKOUT_S, NaiveMaker, told
+from studies.calibration import MARKOUT_S, NaiveMaker, markout_stats
 from tests.venues.demo.builders import BOB, CAT, COIN, S, buy_no, buy_yes, exchange, put
 
 
@@ -49,8 +49,8 @@ def test_nothing_filled_is_nothing_marked(made: DemoExchange) -> None:
     maker = NaiveMaker(made)
     maker.second(made.now_ns, 1)
     assert marked(made, maker) == []
-    assert math.isnan(told([])[1])
+    assert math.isnan(markout_stats([])[1])
 
 
 def test_the_mean_comes_with_its_error() -> None:
-    assert told([-1.0, -3.0]) == (2, -2.0, 1.0)
+    assert markout_stats([-1.0, -3.0]) == (2, -2.0, 1.0)
