@@ -87,7 +87,7 @@ class LiveRecording:
         self._tape: Tape | None = None
         self._task: asyncio.Task[Any] | None = None
         self._end: tuple[RecordingState, str] | None = None
-        self.told: Callable[[str], None] = _nobody
+        self.on_ended: Callable[[str], None] = _ignore
         """Receives how it ended, in words."""
 
     async def run(self, source: Source) -> None:
@@ -193,7 +193,7 @@ class LiveRecording:
         return ""
 
 
-def _nobody(text: str) -> None:
+def _ignore(text: str) -> None:
     """Nobody waits to receive how it ended; the state says it."""
     del text
 

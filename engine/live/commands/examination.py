@@ -37,14 +37,14 @@ class Examining:
     def examine(self, command: ExamineAccount, who: str) -> Pending:
         """Ask about a live account; answered when the verdict is kept. Raises BadInput."""
         account, pending = command.account, Pending()
-        tell = pending.done_or_failed
+        reply = pending.done_or_failed
         credentials = self._credential(account)
         if account in self._under_way:
             raise BadInput(f"{account} is being examined already: its verdict comes in a moment")
         self._under_way.add(account)
         # A thread that nobody waits for: the engine's stop must not wait for a silent venue.
         threading.Thread(
-            target=self._work, args=(account, credentials, who, tell), daemon=True, name="doctor"
+            target=self._work, args=(account, credentials, who, reply), daemon=True, name="doctor"
         ).start()
         return pending
 
@@ -61,7 +61,7 @@ class Examining:
             )
         return found
 
-    def _work(self, account: AccountId, credentials: Credential, who: str, tell: Answered) -> None:
+    def _work(self, account: AccountId, credentials: Credential, who: str, reply: Answered) -> None:
         engine, findings = self._engine, None
         loop = engine.ended.get_loop()
         text = f"{account} could not be examined: a mistake in Pitboss, the engine's log says where"
@@ -73,7 +73,7 @@ class Examining:
             text = f"{account} could not be examined: {error}"
         finally:  # whatever ends this thread: the command is answered, and may be given again
             if findings is None:
-                loop.call_soon_threadsafe(self._end, account, tell, False, text)
+                loop.call_soon_threadsafe(self._end, account, reply, False, text)
         if findings is None:
             return
         verdict = Examination(
@@ -87,13 +87,13 @@ class Examining:
 
         def keep(connection: Any) -> None:
             put_examination(connection, engine.engine_id, verdict)
-            loop.call_soon_threadsafe(self._end, account, tell, True, sentence(verdict))
+            loop.call_soon_threadsafe(self._end, account, reply, True, sentence(verdict))
 
         loop.call_soon_threadsafe(engine.state.write, keep)
 
-    def _end(self, account: AccountId, tell: Answered, done: bool, text: str) -> None:
+    def _end(self, account: AccountId, reply: Answered, done: bool, text: str) -> None:
         self._under_way.discard(account)
-        tell(done, text)
+        reply(done, text)
 
 
 class _Ours:

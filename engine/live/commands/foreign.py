@@ -59,7 +59,7 @@ class ForeignThings:
         self._due_ns = 0
         self._looking = False
         self._waits: dict[asyncio.Event, Callable[[], bool]] = {}
-        self._told: set[tuple[AccountId, str]] = set()
+        self._reported: set[tuple[AccountId, str]] = set()
         engine.watchers.append(self.watch)
 
     def watch(self, now_ns: int) -> None:
@@ -76,20 +76,20 @@ class ForeignThings:
     async def _all(self, accounts: list[AccountId]) -> None:
         try:
             for account in accounts:
-                self._tell(account, await self.seen(account))
+                self._report(account, await self.seen(account))
         except PitbossError as error:
             self._engine.log.warning("foreign.waits", reason=str(error))
         finally:
             self._looking = False
 
-    def _tell(self, account: AccountId, seen: ForeignSeen) -> None:
+    def _report(self, account: AccountId, seen: ForeignSeen) -> None:
         """Raise an alert over what is new, once in an engine's life; what is ignored is known."""
         new = [
             row
             for row in (*seen.orders, *seen.tokens)
-            if not row["ignored"] and (account, row["subject"]) not in self._told
+            if not row["ignored"] and (account, row["subject"]) not in self._reported
         ]
-        self._told |= {(account, row["subject"]) for row in new}
+        self._reported |= {(account, row["subject"]) for row in new}
         named = ", ".join(_words(row) for row in new[:NAMED_MAX])
         more = f" and {len(new) - NAMED_MAX} more" if len(new) > NAMED_MAX else ""
         if new:

@@ -80,9 +80,9 @@ class Schedules:
             self._engine.ended.add_done_callback(lambda _: self._close())
         refused = {} if self._schedule is None else self._schedule.apply(on, last_ns)
         self._problems = {**wrong, **refused}
-        for name, text in self._problems.items():
-            told = f"schedule {name}: {text}"
-            alert = RaiseAlert(severity=Severity.WARNING, kind="schedule", text=told)
+        for name, why in self._problems.items():
+            text = f"schedule {name}: {why}"
+            alert = RaiseAlert(severity=Severity.WARNING, kind="schedule", text=text)
             self._engine.alert(alert, self._engine.clock.now_ns())
 
     def _post(self, name: str) -> None:

@@ -46,7 +46,7 @@ class ScopedKills:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._proofs: dict[KillScope, ProofRun] = {}
-        self._looked: set[AccountId] = set()
+        self._covered: set[AccountId] = set()
         engine.watchers.append(self.watch)
 
     @property
@@ -72,13 +72,13 @@ class ScopedKills:
         engine.keep_latch(who, now_ns)
         return pending
 
-    def _part(self, command: Kill, who: str, told: Callable[[Receipt], None]) -> None:
+    def _part(self, command: Kill, who: str, answer: Callable[[Receipt], None]) -> None:
         """Latch the scope, cancel what is in it, stop who trades there. Raises BadInput."""
         engine, now_ns = self._engine, self._engine.clock.now_ns()
         scope = scope_of(command)
         runners, bot_runners = self._concerned(scope)
         proof = self._begin(scope, runners, who=who, at_ns=now_ns)
-        proof.waiting.append(told)
+        proof.waiting.append(answer)
         for runner in runners:
             event = ScopeLatched(
                 account=runner.account,
@@ -208,8 +208,8 @@ class ScopedKills:
 
     def watch(self, now_ns: int) -> None:
         """Look whether a proof is done; keep its receipt when it is or what lacks has changed."""
-        if len(self._looked) < len(self._engine.runners):
-            self._again(now_ns)
+        if len(self._covered) < len(self._engine.runners):
+            self._prove_recovered(now_ns)
         for scope, run in list(self._proofs.items()):
             receipt = run.due(now_ns)
             if receipt is not None:
@@ -217,14 +217,14 @@ class ScopedKills:
                     del self._proofs[scope]
                 run.report(self._engine, receipt)
 
-    def _again(self, now_ns: int) -> None:
+    def _prove_recovered(self, now_ns: int) -> None:
         """Of a recovered account: prove anew what was latched, whether or not it was proven."""
         found: dict[KillScope, list[AccountRunner]] = {}
         who: dict[KillScope, str] = {}
         for account, runner in self._engine.runners.items():
-            if account in self._looked:
+            if account in self._covered:
                 continue
-            self._looked.add(account)
+            self._covered.add(account)
             for hold in runner.desk.executor.holds:
                 whole = hold.bot is None and hold.instrument is None
                 scope = KillScope(account if whole else None, hold.bot, hold.instrument)

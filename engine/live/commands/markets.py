@@ -46,13 +46,13 @@ class MarketCommands:
         engine.beside(self._sync(market, plugin.title, pending.done_or_failed))
         return pending
 
-    async def _sync(self, market: MarketData, title: str, told: Answered) -> None:
+    async def _sync(self, market: MarketData, title: str, answer: Answered) -> None:
         try:
-            said = await market.sync(self._engine)
+            counts = await market.sync(self._engine)
         except (PitbossError, msgspec.DecodeError) as error:
-            told(False, f"{title} told no listing: {error}")
+            answer(False, f"{title} told no listing: {error}")
         else:
-            told(True, said)
+            answer(True, counts)
 
 
 # -- Saved filters that bots follow ----------------------------------------------------------------
@@ -85,11 +85,11 @@ class FilterFollower:
                 await self._one(runner)
             self._trouble = ""
         except PitbossError as error:
-            self._told(f"what a filter leads to cannot be asked, nothing changes: {error}")
+            self._warn(f"what a filter leads to cannot be asked, nothing changes: {error}")
         finally:
             self._look = None
 
-    def _told(self, text: str) -> None:
+    def _warn(self, text: str) -> None:
         if text != self._trouble:
             self._trouble = text
             alert = RaiseAlert(severity=Severity.WARNING, kind="filter", text=text)
@@ -97,8 +97,8 @@ class FilterFollower:
 
     async def _one(self, runner: BotRunner) -> None:
         engine, bot, settings = self._engine, runner.bot, runner.settings
-        wanted = engine.settings.document.filters.get(settings.follows)
-        if wanted is None:
+        saved = engine.settings.document.filters.get(settings.follows)
+        if saved is None:
             return  # it is being taken away with the bot's settings
         others = [one.bot for one in engine.bot_runners.values() if one is not runner]
         taken = {
@@ -112,16 +112,16 @@ class FilterFollower:
         most = max(0, min(bot.instruments_max - len(bot.instruments), room))
         venue = engine.settings.document.accounts[settings.account].venue
         found = await asyncio.to_thread(
-            self._found, wanted, bot, venue, taken | bot.instruments, most
+            self._found, saved, bot, venue, taken | bot.instruments, most
         )
         if engine.bot_runners.get(settings.name) is runner:
             runner.follow(found, engine.clock.now_ns())
 
     def _found(
-        self, wanted: MarketFilter, bot: Bot, venue: str, without: set[InstrumentId], most: int
+        self, saved: MarketFilter, bot: Bot, venue: str, without: set[InstrumentId], most: int
     ) -> list[InstrumentId]:
         with reading(self._engine.config.markets_path) as connection:
             names = followed(
-                connection, wanted, bot.followed, venue=venue, without=without, most=most
+                connection, saved, bot.followed, venue=venue, without=without, most=most
             )
         return [InstrumentId(name) for name in names]

@@ -39,7 +39,7 @@ class ManualRequest(msgspec.Struct):
     since_ns: int
     cut: int
     """What risk did not allow."""
-    told: Answered
+    answer: Answered
     words: str = ""
 
     def receive(self, event: Event) -> None:
@@ -68,7 +68,7 @@ class Hand:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._asked: list[ManualRequest] = []
+        self._requests: list[ManualRequest] = []
         engine.watchers.append(self.watch)
 
     @command(PlaceManual)
@@ -83,36 +83,36 @@ class Hand:
             raise BadInput(made.why)
         known, cut = made
         instrument = runner.desk.cache.views[command.instrument].instrument
-        asked = ManualRequest(
+        request = ManualRequest(
             runner, known.order.id, instrument, now_ns, cut, pending.done_or_failed
         )
-        self._asked.append(asked)
-        subscribe(runner, f"order {asked.order}", asked.receive)
+        self._requests.append(request)
+        subscribe(runner, f"order {request.order}", request.receive)
         runner.settle(now_ns)
         return pending
 
     def watch(self, now_ns: int) -> None:
-        for asked in list(self._asked):
+        for asked in list(self._requests):
             known = asked.runner.desk.executor.record(asked.order)
             late = now_ns - asked.since_ns > ANSWER_NS_MAX
-            said = None if known is None else _said(asked, known, late=late)
-            if said is None and known is not None:
+            reply = None if known is None else _answer(asked, known, late=late)
+            if reply is None and known is not None:
                 continue
-            self._asked.remove(asked)
+            self._requests.remove(asked)
             unsubscribe(asked.runner, f"order {asked.order}")
-            done, text = said or (False, f"order {asked.order} ended and is forgotten: see Orders")
-            asked.told(done, text)
+            done, text = reply or (False, f"order {asked.order} ended and is forgotten: see Orders")
+            asked.answer(done, text)
 
 
-def _said(asked: ManualRequest, known: LiveOrder, *, late: bool) -> tuple[bool, str] | None:
+def _answer(request: ManualRequest, known: LiveOrder, *, late: bool) -> tuple[bool, str] | None:
     """Return the answer about an order; None = the venue has not said enough yet."""
-    instrument, order = asked.instrument, known.order
+    instrument, order = request.instrument, known.order
     size, filled, whole = (
-        instrument.size_text(one) for one in (order.size, known.filled, order.size + asked.cut)
+        instrument.size_text(one) for one in (order.size, known.filled, order.size + request.cut)
     )
     price = instrument.price_text(order.price)
     name = f"order {order.id} ({order.side} {size} {order.leg} at {price})"
-    if asked.cut:
+    if request.cut:
         name += f", all that risk allows of {whole},"
     match known.state:
         case S.OPEN | S.PARTIAL:
@@ -122,11 +122,11 @@ def _said(asked: ManualRequest, known: LiveOrder, *, late: bool) -> tuple[bool, 
         case S.FILLED:
             return True, f"{name} is filled"
         case S.CANCELLED | S.EXPIRED if known.filled:
-            return True, f"{name} is over with {filled} filled: {asked.words or known.state}"
+            return True, f"{name} is over with {filled} filled: {request.words or known.state}"
         case S.REJECTED:
-            return False, f"{name} is rejected: {asked.words or 'without a reason'}"
+            return False, f"{name} is rejected: {request.words or 'without a reason'}"
         case S.CANCELLED | S.EXPIRED:
-            return False, f"{name} is over with nothing filled: {asked.words or known.state}"
+            return False, f"{name} is over with nothing filled: {request.words or known.state}"
         case S.UNKNOWN if late:
             return False, f"{name} is UNKNOWN: no answer; it is asked about and never sent again"
         case _ if late:
@@ -141,8 +141,8 @@ def cancel(engine: Engine, command: CancelOrderByHand, _who: str) -> Done:
     runner = runner_of(engine, command.account)
     known = runner.desk.executor.record(command.order)
     if known is None or known.state.ended:
-        stands = "unknown" if known is None else f"already {known.state}"
-        raise BadInput(f"order {command.order} of {command.account} is {stands}")
+        state = "unknown" if known is None else f"already {known.state}"
+        raise BadInput(f"order {command.order} of {command.account} is {state}")
     if known.state is S.UNKNOWN:
         text = "its cancel is sent; it stays UNKNOWN until the venue has said what became of it"
     else:
@@ -195,7 +195,7 @@ class Flattening(msgspec.Struct):
     size: int
     """The position it began with, signed, in increments."""
     since_ns: int
-    told: Answered
+    answer: Answered
     touched: dict[InstrumentId, int] = {}
     retreated_ns: int = 0
 
@@ -206,48 +206,48 @@ class Flattener:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._asked: list[Flattening] = []
+        self._requests: list[Flattening] = []
         engine.watchers.append(self.watch)
 
     @command(Flatten)
-    def begin(self, asked: Flatten, _who: str) -> Pending:
+    def begin(self, given: Flatten, _who: str) -> Pending:
         """Close what is held in a market; answered when it is flat, or cannot be."""
         pending = Pending()
-        runner, name = runner_of(self._engine, asked.account), asked.instrument
+        runner, name = runner_of(self._engine, given.account), given.instrument
         must_be_free(self._engine, runner, name)
         executor, view = runner.desk.executor, runner.desk.cache.views.get(name)
         position = executor.ledger.holding(name).position
         if not position:
-            raise BadInput(f"{asked.account} holds nothing in {name} that could be closed")
-        if any(one.runner is runner and one.instrument == name for one in self._asked):
+            raise BadInput(f"{given.account} holds nothing in {name} that could be closed")
+        if any(one.runner is runner and one.instrument == name for one in self._requests):
             raise BadInput(f"{name} is being closed already")
         if view is None or view.closed or not view.trusted:
             raise BadInput(f"no trusted book of {name} is received: nothing is sold unseen")
         if not executor.healthy:
-            raise BadInput(f"{asked.account} places nothing now: {'; '.join(executor.reasons)}")
+            raise BadInput(f"{given.account} places nothing now: {'; '.join(executor.reasons)}")
         now_ns = self._engine.clock.now_ns()
-        one = Flattening(runner, name, asked.slippage_max, position, now_ns, pending.done_or_failed)
+        one = Flattening(runner, name, given.slippage_max, position, now_ns, pending.done_or_failed)
         if way_out(runner.desk, name, MANUAL, now_ns, slip=one.slip, touched=one.touched) is None:
             side = "bids" if position > 0 else "offers"
             raise BadInput(f"nobody {side} in {name}: there is no price to count the cap from")
-        self._asked.append(one)
+        self._requests.append(one)
         self.watch(now_ns)
         return pending
 
     def watch(self, now_ns: int) -> None:
         """State the intents that are due, and answer what is over."""
-        for one in list(self._asked):
+        for one in list(self._requests):
             desk, name = one.runner.desk, one.instrument
             view = desk.cache.views.get(name)
             left = desk.executor.ledger.holding(name).position
             late = now_ns - one.since_ns > FLATTEN_NS_MAX
             if not left or late or view is None or view.closed:
-                self._asked.remove(one)
-                said = self._said(one, left)
+                self._requests.remove(one)
+                text = self._answer(one, left)
                 # Its last intent would close at once whatever is bought here in the next seconds.
                 desk.receive(Withdrawn(one.runner.account, MANUAL, name), now_ns)
                 one.runner.settle(now_ns)
-                one.told(not left, said)
+                one.answer(not left, text)
             elif now_ns - one.retreated_ns >= RETREAT_EVERY_NS:
                 one.retreated_ns = now_ns
                 target = way_out(desk, name, MANUAL, now_ns, slip=one.slip, touched=one.touched)
@@ -255,7 +255,7 @@ class Flattener:
                     desk.set_target(target, now_ns)
                     one.runner.settle(now_ns)
 
-    def _said(self, one: Flattening, left: int) -> str:
+    def _answer(self, one: Flattening, left: int) -> str:
         executor = one.runner.desk.executor
         instrument = executor.ledger.state.instruments[one.instrument]
         size = instrument.size_text(abs(one.size))

@@ -66,10 +66,10 @@ def known(engine: Engine, asked: Sequence[str]) -> set[str]:
         for runner in engine.runners.values()
         for view in runner.desk.cache.views.values()
     ]
-    here = [one for one in views if one.id.startswith(f"{venue}:")]
-    found = {str(one.id) for one in here} | {one.series for one in here if one.series}
+    listed = [one for one in views if one.id.startswith(f"{venue}:")]
+    found = {str(one.id) for one in listed} | {one.series for one in listed if one.series}
     found |= {one for one in asked if market.may_be(one)}
-    elsewhere = {one.series: one.id.partition(":")[0] for one in views if one not in here}
+    elsewhere = {one.series: one.id.partition(":")[0] for one in views if one not in listed}
     for one in asked:
         if one not in found and (other := elsewhere.get(one)):
             raise BadInput(
@@ -139,7 +139,7 @@ class Recordings:
             running = ", ".join(sorted(self._running)) or "none"
             raise BadInput(f"{command.name!r} does not record; those that do: {running}")
         pending = Pending()
-        recording.told = lambda text: pending.give(Done(text))
+        recording.on_ended = lambda text: pending.give(Done(text))
         recording.stop(RecordingState.STOPPED, f"stopped by {who}")
         return pending
 
@@ -205,7 +205,7 @@ class Recordings:
                 )
             size = f"{figures.events:,} events, {figures.bytes / 1e6:.1f} MB"
             self._loop.call_soon_threadsafe(
-                recording.told, f"recording {name} has ended, {reason}: {size}"
+                recording.on_ended, f"recording {name} has ended, {reason}: {size}"
             )
 
         engine.state.do(write)

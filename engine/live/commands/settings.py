@@ -31,7 +31,7 @@ class Leaving(msgspec.Struct):
     mode: Mode
     who: str
     since_ns: int
-    told: Answered
+    answer: Answered
 
 
 @part
@@ -49,7 +49,7 @@ class SettingsCommands:
     def apply(self, command: ApplySettings, _who: str) -> Pending:
         """Put a saved version in force: read it where files are read, then go on here."""
         engine, pending = self._engine, Pending()
-        loop, told = engine.ended.get_loop(), pending.done_or_refused
+        loop, answer = engine.ended.get_loop(), pending.done_or_refused
 
         def fetch(connection: Any) -> None:
             try:
@@ -58,12 +58,12 @@ class SettingsCommands:
             except ConfigError as error:
                 raise BadInput(str(error)) from error
             done = f"version {command.version} is in force"
-            loop.call_soon_threadsafe(lambda: self._apply(version, told, done))
+            loop.call_soon_threadsafe(lambda: self._apply(version, answer, done))
 
-        engine.state.do(fetch, refused=lambda why: loop.call_soon_threadsafe(told, False, why))
+        engine.state.do(fetch, refused=lambda why: loop.call_soon_threadsafe(answer, False, why))
         return pending
 
-    def _apply(self, version: SettingsVersion, told: Answered, done: str) -> None:
+    def _apply(self, version: SettingsVersion, answer: Answered, done: str) -> None:
         engine, document = self._engine, version.document
         now_ns = engine.clock.now_ns()
         try:
@@ -71,7 +71,7 @@ class SettingsCommands:
         except (BadInput, ConfigError) as error:
             problem = str(error)
         if problem:
-            told(False, problem)
+            answer(False, problem)
             return
         closed = self._open_accounts(document, now_ns)
         for name, account in document.accounts.items():
@@ -87,32 +87,32 @@ class SettingsCommands:
             bot_runner = engine.bot_runners.pop(name)
             bot_runner.runner.desk.remove(bot_runner.bot, now_ns)
         for name, settings in document.bots.items():
-            seat_now = engine.bot_runners.get(name)
-            if seat_now is not None and seat_now.settings == settings:
+            current = engine.bot_runners.get(name)
+            if current is not None and current.settings == settings:
                 continue
-            if seat_now is None and self._waits(settings):
+            if current is None and self._waits(settings):
                 continue  # its account is closed, as it was
             made = BotRunner(settings, engine.runners[AccountId(settings.account)])
-            if seat_now is not None:
-                made.bot.state = seat_now.bot.state
-                seat_now.runner.desk.remove(seat_now.bot, now_ns)
+            if current is not None:
+                made.bot.state = current.bot.state
+                current.runner.desk.remove(current.bot, now_ns)
             engine.bot_runners[name] = made
             made.runner.desk.add(made.bot, now_ns)
         engine.settings = version
-        self._note(version, told, "; ".join((done, *closed)))
+        self._note(version, answer, "; ".join((done, *closed)))
 
-    def _note(self, version: SettingsVersion, told: Answered, done: str) -> None:
+    def _note(self, version: SettingsVersion, answer: Answered, done: str) -> None:
         """Note what the desk works by now: it is answered when the next start would know it."""
         engine, at_ns = self._engine, self._engine.wall_ns()
         soon = engine.ended.get_loop().call_soon_threadsafe
 
         def note(connection: Any) -> None:
             applied(connection, engine.engine_id, version.version, at_ns)
-            soon(told, True, done)
+            soon(answer, True, done)
 
         def refused(why: str) -> None:
             text = f"{done}, but only until the next start: that it is could not be noted: {why}"
-            soon(told, False, text)
+            soon(answer, False, text)
 
         engine.state.do(note, refused=refused)
 
@@ -202,8 +202,8 @@ class SettingsCommands:
         if executor.proven(bot_runner.bot.name) is None:
             bot_runner.runner.desk.prove(bot_runner.bot.name, now_ns)
         pending = Pending()
-        told = pending.done_or_refused
-        self._leaving.append(Leaving(bot_runner, command.mode, who, now_ns, told))
+        answer = pending.done_or_refused
+        self._leaving.append(Leaving(bot_runner, command.mode, who, now_ns, answer))
         return pending
 
     def watch(self, now_ns: int) -> None:
@@ -215,22 +215,22 @@ class SettingsCommands:
                 self._move(leaving)
             elif now_ns - leaving.since_ns > PROOF_NS_MAX:
                 waited = f"within {PROOF_NS_MAX // 1_000_000_000} s"
-                leaving.told(False, f"it was not proven {waited} that none of its orders is open")
+                leaving.answer(False, f"it was not proven {waited} that none of its orders is open")
             else:
                 continue
             self._leaving.remove(leaving)
 
     def _move(self, leaving: Leaving) -> None:
         """Save the version in which the bot trades at its twin, then put it in force."""
-        engine, bot_runner, told = self._engine, leaving.bot_runner, leaving.told
+        engine, bot_runner, answer = self._engine, leaving.bot_runner, leaving.answer
         loop, now_ns = engine.ended.get_loop(), engine.clock.now_ns()
-        here = frozenset(engine.runners)
+        opened = frozenset(engine.runners)
         held = len(bot_runner.runner.desk.executor.ledger.held)
         settings = bot_runner.settings
 
         def moved(document: SettingsDocument) -> dict[str, Any]:
             twin = twin_of(document, settings.account, leaving.mode)
-            if twin not in here:
+            if twin not in opened:
                 raise BadInput(f"account {twin!r} is not open: restart the engine to open it")
             return {"bots": {settings.name: {"account": twin}}}
 
@@ -241,9 +241,9 @@ class SettingsCommands:
                 f"bot {settings.name} trades at {twin} ({leaving.mode}) from its next start; "
                 f"what {settings.account} holds in {held} instruments stays there"
             )
-            loop.call_soon_threadsafe(lambda: self._apply(version, told, done))
+            loop.call_soon_threadsafe(lambda: self._apply(version, answer, done))
 
-        engine.state.do(change, refused=lambda why: loop.call_soon_threadsafe(told, False, why))
+        engine.state.do(change, refused=lambda why: loop.call_soon_threadsafe(answer, False, why))
 
 
 def twin_of(document: SettingsDocument, account: str, mode: Mode) -> str:

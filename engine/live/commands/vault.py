@@ -70,14 +70,14 @@ class Keeping:
         self._engine.beside(self._do(work, done, pending.done_or_refused))
         return pending
 
-    async def _do(self, work: Callable[[], None], done: str, told: Answered) -> None:
+    async def _do(self, work: Callable[[], None], done: str, answer: Answered) -> None:
         async with self._turn:
             try:
                 await asyncio.to_thread(work)
             except PitbossError as error:
-                told(False, str(error))
+                answer(False, str(error))
                 return
-        told(True, done)
+        answer(True, done)
 
     def _entry(self, command: SetCredential) -> VaultEntry:
         account = self._engine.settings.document.accounts.get(command.account)
@@ -182,7 +182,7 @@ class VaultOpening:
 
     # -- beside the loop, and back -----------------------------------------------------------------
 
-    async def _do(self, passphrase: str, told: Answered) -> None:
+    async def _do(self, passphrase: str, answer: Answered) -> None:
         """Stretch the passphrase, load what signs, then go on where files are read."""
         engine = self._engine
         async with self._turn:
@@ -192,7 +192,7 @@ class VaultOpening:
                     await asyncio.to_thread(self._load, one)
             except PitbossError as error:
                 await asyncio.sleep(WRONG_PAUSE_S)
-                told(False, str(error))
+                answer(False, str(error))
                 return
         loop = asyncio.get_running_loop()
         document = engine.settings.document
@@ -205,23 +205,23 @@ class VaultOpening:
                 engine.accounts.register(connection, document)
             except ConfigError as error:
                 raise BadInput(str(error)) from error
-            loop.call_soon_threadsafe(self._go_on, sorted(found), told)
+            loop.call_soon_threadsafe(self._go_on, sorted(found), answer)
 
-        engine.state.do(learn, refused=lambda why: loop.call_soon_threadsafe(told, False, why))
+        engine.state.do(learn, refused=lambda why: loop.call_soon_threadsafe(answer, False, why))
 
-    def _go_on(self, names: list[str], told: Answered) -> None:
+    def _go_on(self, names: list[str], answer: Answered) -> None:
         for keys in self._keys():
             keys.go_on()
-        self._engine.beside(self._open(names, told))
+        self._engine.beside(self._open(names, answer))
 
     def _load(self, venue: str) -> None:
         for place, opener in self._engine.accounts.venues.keyed().items():
             if place[0] == venue:
                 opener.load()
 
-    async def _open(self, names: list[str], told: Answered) -> None:
+    async def _open(self, names: list[str], answer: Answered) -> None:
         """Open the accounts that were closed, those with a past by the recovery of a start."""
-        engine, here, words = self._engine, list[str](), list[str]()
+        engine, opened, words = self._engine, list[str](), list[str]()
         async with self._turn:
             recovered = {
                 one.name: await self._bring_up(one) for one in self._closed() if one.name in names
@@ -230,14 +230,14 @@ class VaultOpening:
             account = engine.settings.document.accounts.get(name)
             if account is None or account.mode is not Mode.LIVE:
                 continue
-            said, why = recovered.get(name, ""), engine.accounts.refusal(account)
+            recovery, why = recovered.get(name, ""), engine.accounts.refusal(account)
             if engine.accounts.is_open(name):
-                here.append(name)
-                words += [said] if said else []
+                opened.append(name)
+                words += [recovery] if recovery else []
             else:
-                words.append(f"{name} stays closed: {said or why}")
-        done = f"the vault is open: {', '.join(here) or 'no account'} connects"
-        told(True, "; ".join((done, *words)))
+                words.append(f"{name} stays closed: {recovery or why}")
+        done = f"the vault is open: {', '.join(opened) or 'no account'} connects"
+        answer(True, "; ".join((done, *words)))
 
     async def _bring_up(self, settings: AccountSettings) -> str:
         """Open an account whose key has come; give what was recovered, or why it stays closed."""

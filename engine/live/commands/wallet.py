@@ -42,11 +42,11 @@ class WalletRequest(msgspec.Struct):
     """One operation by hand that waits for its end."""
 
     runner: AccountRunner
-    asked: AnyWalletEffect
+    effect: AnyWalletEffect
     number: int
     words: str
     since_ns: int
-    told: Answered
+    answer: Answered
     instrument: InstrumentId | None
     failed: str = ""
     moved: dict[str, int] = {}
@@ -62,16 +62,16 @@ class WalletRequest(msgspec.Struct):
                 self.receive(one)
         elif isinstance(event, TokensRedeemed | PairsConverted):
             young = event.at_ns >= self.since_ns - STAMPS_NS
-            if young and event.instrument == self.instrument and _is_of(self.asked, event):
+            if young and event.instrument == self.instrument and _is_of(self.effect, event):
                 self.moved[event.transaction] = event.amount_micro
 
 
-def _is_of(asked: AnyWalletEffect, event: TokensRedeemed | PairsConverted) -> bool:
+def _is_of(effect: AnyWalletEffect, event: TokensRedeemed | PairsConverted) -> bool:
     """Say whether an operation moves what is told: one just before it may be listed with it."""
     if isinstance(event, TokensRedeemed):
-        return isinstance(asked, RedeemTokens)
-    sign = 1 if isinstance(asked, SplitCash) else -1
-    return isinstance(asked, SplitCash | MergePairs) and event.size == sign * asked.size
+        return isinstance(effect, RedeemTokens)
+    sign = 1 if isinstance(effect, SplitCash) else -1
+    return isinstance(effect, SplitCash | MergePairs) and event.size == sign * effect.size
 
 
 @part
@@ -80,78 +80,78 @@ class Wallets:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._asked: list[WalletRequest] = []
+        self._requests: list[WalletRequest] = []
         engine.watchers.append(self.watch)
 
     @command(Redeem)
-    def redeem(self, asked: Redeem, _who: str) -> Pending:
+    def redeem(self, given: Redeem, _who: str) -> Pending:
         """Redeem a resolved market's tokens; answered when they are paid."""
         return self._ask(
-            RedeemTokens(account=asked.account, operation=0, instrument=asked.instrument)
+            RedeemTokens(account=given.account, operation=0, instrument=given.instrument)
         )
 
     @command(Merge)
-    def merge(self, asked: Merge, _who: str) -> Pending:
+    def merge(self, given: Merge, _who: str) -> Pending:
         """Merge pairs into cash; answered when they are gone."""
-        if asked.size is None:
-            wallet = runner_of(self._engine, asked.account).desk.executor.wallet
-            size, amount = wallet.pairs(asked.instrument)
+        if given.size is None:
+            wallet = runner_of(self._engine, given.account).desk.executor.wallet
+            size, amount = wallet.pairs(given.instrument)
         else:
-            size = asked.size
-            amount = _amount(self._engine, asked.account, asked.instrument, size)
+            size = given.size
+            amount = _amount(self._engine, given.account, given.instrument, size)
         return self._ask(
             MergePairs(
-                account=asked.account, operation=0, instrument=asked.instrument, size=size,
+                account=given.account, operation=0, instrument=given.instrument, size=size,
                 amount_micro=amount,
             )
         )  # fmt: skip
 
     @command(Split)
-    def split(self, asked: Split, _who: str) -> Pending:
+    def split(self, given: Split, _who: str) -> Pending:
         """Split cash into pairs; answered when they are there."""
-        amount = _amount(self._engine, asked.account, asked.instrument, asked.size)
+        amount = _amount(self._engine, given.account, given.instrument, given.size)
         return self._ask(
             SplitCash(
-                account=asked.account, operation=0, instrument=asked.instrument, size=asked.size,
+                account=given.account, operation=0, instrument=given.instrument, size=given.size,
                 amount_micro=amount,
             )
         )  # fmt: skip
 
     @command(Approve)
-    def approve(self, asked: Approve, _who: str) -> Pending:
+    def approve(self, given: Approve, _who: str) -> Pending:
         """Give the venue's contracts the leave they lack; answered when it stands."""
-        return self._ask(ApproveTrading(account=asked.account, operation=0))
+        return self._ask(ApproveTrading(account=given.account, operation=0))
 
-    def _ask(self, asked: AnyWalletEffect) -> Pending:
+    def _ask(self, effect: AnyWalletEffect) -> Pending:
         """Ask for an operation; answered by how it ended. Raises BadInput where none is asked."""
         pending = Pending()
-        told = pending.done_or_failed
-        runner, now_ns = runner_of(self._engine, asked.account), self._engine.clock.now_ns()
+        answer = pending.done_or_failed
+        runner, now_ns = runner_of(self._engine, effect.account), self._engine.clock.now_ns()
         wallet = runner.desk.executor.wallet
-        if refused := wallet.refusal(asked, now_ns):
+        if refused := wallet.refusal(effect, now_ns):
             raise BadInput(refused)
-        runner.receive(Operated(runner.account, asked), now_ns)
+        runner.receive(Operated(runner.account, effect), now_ns)
         made = wallet.state.last
         words = wallet.state.operations[made].words
-        instrument = None if isinstance(asked, ApproveTrading) else asked.instrument
-        request = WalletRequest(runner, asked, made, words, now_ns, told, instrument)
-        self._asked.append(request)
+        instrument = None if isinstance(effect, ApproveTrading) else effect.instrument
+        request = WalletRequest(runner, effect, made, words, now_ns, answer, instrument)
+        self._requests.append(request)
         subscribe(runner, f"operation {made}", request.receive)
         return pending
 
     def watch(self, now_ns: int) -> None:
         """Answer what is at its end, and what takes too long to wait for."""
-        for request in list(self._asked):
+        for request in list(self._requests):
             standing = request.runner.desk.executor.wallet.state.operations.get(request.number)
             late = now_ns - request.since_ns > ANSWER_NS_MAX
             if standing is not None and not late:
                 continue
-            self._asked.remove(request)
+            self._requests.remove(request)
             unsubscribe(request.runner, f"operation {request.number}")
-            request.told(*_said(request, standing))
+            request.answer(*_answer(request, standing))
 
 
-def _said(request: WalletRequest, standing: WalletOperation | None) -> tuple[bool, str]:
+def _answer(request: WalletRequest, standing: WalletOperation | None) -> tuple[bool, str]:
     currency = request.runner.desk.executor.currency
     if standing is None:
         if request.failed:
