@@ -36,7 +36,7 @@ of the C library ends the process, and its successor sets the latch."""
 CLOSES_S = 60
 """How long a loop may take to close after its last line: what hangs there would keep the lock."""
 
-SIGNALLED, DEAF = "signalled", "deaf"
+SIGNALLED, HANG = "signalled", "deaf"
 """The marks in the run folder: a signal came; the timer ended the process, and where it hung.
 """
 MARK_BYTES = 64 * 1024
@@ -77,13 +77,13 @@ class Mark:
         self._seen = os.lseek(self.fileno(), 0, os.SEEK_SET)
 
 
-def latch_what_died(run_folder: Path, kill_path: Path, now_ns: int) -> str:
+def latch_after_death(run_folder: Path, kill_path: Path, now_ns: int) -> str:
     """Set the latch where the engine before us died with a KILL ignored, or may have.
 
     Return what it left, for people; empty = nothing. Raises OSError where the latch cannot be set.
     """
     left = ""
-    for name, who in ((SIGNALLED, "signal, to an engine that died of it"), (DEAF, "hang timer")):
+    for name, who in ((SIGNALLED, "signal, to an engine that died of it"), (HANG, "hang timer")):
         try:
             text = (run_folder / name).read_bytes().rstrip(b"\0").decode(errors="replace")
         except OSError:
@@ -94,7 +94,7 @@ def latch_what_died(run_folder: Path, kill_path: Path, now_ns: int) -> str:
     return left
 
 
-def loop_lives(mark: Mark) -> None:
+def rewind_hang_timer(mark: Mark) -> None:
     """Wind the timer of `HUNG_S`. Call it each second; what it ends says in the mark where."""
     faulthandler.dump_traceback_later(HUNG_S, exit=True, file=mark)
 
@@ -123,7 +123,7 @@ def block_signal() -> None:
 class KillWatch:
     """The thread. `take` is called on it and must only hand over to the loop.
 
-    Marks of an earlier life are forgotten: call `latch_what_died` before.
+    Marks of an earlier life are forgotten: call `latch_after_death` before.
     """
 
     def __init__(
@@ -143,17 +143,17 @@ class KillWatch:
         self._orphaned = orphaned
         self._hung = hung
         self._parent = os.getppid()
-        self._gone = False
+        self._parent_gone = False
         self.taken = taken or threading.Event()
         """Set by the loop while it holds the latch; cleared when it is released."""
         self._over = threading.Event()
         try:
             prepare_spare(path)
         except OSError as error:
-            self._told_hung(f"no spare of the latch could be made: {error}")
-        self._signalled, self.deaf = Mark(marks / SIGNALLED), Mark(marks / DEAF)
-        if why := self._signalled.refused or self.deaf.refused:
-            self._told_hung(f"a KILL by signal does not outlive this process: {why}")
+            self._report(f"no spare of the latch could be made: {error}")
+        self._signalled, self.hung_mark = Mark(marks / SIGNALLED), Mark(marks / HANG)
+        if why := self._signalled.refused or self.hung_mark.refused:
+            self._report(f"a KILL by signal does not outlive this process: {why}")
         # One thread of Python alone is given the signal, or one that is older than the block.
         faulthandler.register(signal.SIGUSR1, file=self._signalled, all_threads=False)
         threading.Thread(target=self._look, name="kill", daemon=True).start()
@@ -170,10 +170,10 @@ class KillWatch:
             set_latch(self._path, "signal", now_ns)
             self._signalled.clear()
         except OSError as error:
-            self._told_hung(f"the latch file could not be written: {error}")
+            self._report(f"the latch file could not be written: {error}")
         self._must_be_taken()
 
-    def _told_hung(self, text: str) -> None:
+    def _report(self, text: str) -> None:
         """Tell what is wrong; these threads must survive a disk that takes not even that."""
         with contextlib.suppress(OSError):
             self._hung(text)
@@ -196,13 +196,13 @@ class KillWatch:
         if latch is not None:
             self._take(latch)
             self._must_be_taken()
-        if not self._gone and self._parent != 1 and os.getppid() != self._parent:
-            self._gone = True
+        if not self._parent_gone and self._parent != 1 and os.getppid() != self._parent:
+            self._parent_gone = True
             self._orphaned()
 
-    def lives(self) -> None:
+    def loop_turns(self) -> None:
         """Wind the timer that ends a process whose loop hangs."""
-        loop_lives(self.deaf)
+        rewind_hang_timer(self.hung_mark)
 
     def ends(self) -> None:
         loop_ends()
@@ -213,5 +213,5 @@ class KillWatch:
 
     def _must_be_taken(self) -> None:
         if not self.taken.wait(TAKEN_S) and not self._over.is_set():
-            self._told_hung(f"the loop did not take the KILL latch within {TAKEN_S:g} s")
+            self._report(f"the loop did not take the KILL latch within {TAKEN_S:g} s")
             os._exit(HUNG)

@@ -41,9 +41,9 @@ async def trade(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, engine.end)
-    told = telemetry or Telemetry(engine)
-    told.follow(engine.clock.now_ns())
-    for stream in (*streams, lambda: _beat(engine, told, tick_s)):
+    reporter = telemetry or Telemetry(engine)
+    reporter.follow(engine.clock.now_ns())
+    for stream in (*streams, lambda: _heartbeat(engine, reporter, tick_s)):
         engine.spawn(stream)
     if kill_only:
         engine.on_proven(lambda _: engine.end())
@@ -71,7 +71,7 @@ def _all_there_is(engine: Engine) -> None:
             engine.end()
 
 
-async def _beat(engine: Engine, telemetry: Telemetry, tick_s: float) -> None:
+async def _heartbeat(engine: Engine, telemetry: Telemetry, tick_s: float) -> None:
     """Let the engine look at the clock, and tell each second of the wall how it is."""
     loop = asyncio.get_running_loop()
     second_s = 0
@@ -84,7 +84,7 @@ async def _beat(engine: Engine, telemetry: Telemetry, tick_s: float) -> None:
             if due >= second_s:
                 second_s = int(due) + 1
                 if engine.watch is not None:
-                    engine.watch.lives()
+                    engine.watch.loop_turns()
                 engine.second(now_ns)
                 telemetry.second(now_ns)
     finally:
@@ -145,7 +145,7 @@ async def close(engine: Engine, telemetry: Telemetry | None = None) -> None:
     if not crashed:
         tried("snapshot", engine.snapshot)
         engine.phase = "STOPPED"
-        tried("beat", lambda: _last_beat(engine, telemetry or Telemetry(engine)))
+        tried("beat", lambda: _last_heartbeat(engine, telemetry or Telemetry(engine)))
     tried("journal", engine.recorder.close)
     tried("projector", engine.projector.close)
     tried("state", engine.state.close)
@@ -174,16 +174,16 @@ def _refused(engine: Engine, part: str, error: BaseException, errors: list[BaseE
     errors.append(error)
 
 
-def _last_beat(engine: Engine, telemetry: Telemetry) -> None:
-    beat = telemetry.beat(engine.clock.now_ns())
-    engine.state.put("engine", lambda c: put_engine(c, engine.engine_id, beat))
+def _last_heartbeat(engine: Engine, telemetry: Telemetry) -> None:
+    heartbeat = telemetry.heartbeat(engine.clock.now_ns())
+    engine.state.put("engine", lambda c: put_engine(c, engine.engine_id, heartbeat))
 
 
 # -- What is watched while the desk trades: the identity of equity, and the free space -------------
 
 S = 1_000_000_000
 CHECK_EVERY_NS = 60 * S
-AGAIN_NS = 2 * S
+RECHECK_NS = 2 * S
 """When a difference is looked at again: what two threads receive at different moments passes by."""
 
 DIFFERS = "equity_differs"
@@ -270,7 +270,7 @@ class TruthWatch:
             soon(engine.alert, alert, engine.wall_ns())
         else:
             self._suspect.add(account)
-            self._due_ns = check.ledger.at_ns + AGAIN_NS
+            self._due_ns = check.ledger.at_ns + RECHECK_NS
 
 
 # -- free space: told early, and nothing new is asked for before the disk is full ------------------
@@ -279,13 +279,13 @@ DISK = "disk"
 """Health source and kind of alert."""
 
 LOOK_EVERY_NS = 10 * S
-FREE_TOLD = ((0.05, Severity.CRITICAL), (0.20, Severity.WARNING))
+FREE_LEVELS = ((0.05, Severity.CRITICAL), (0.20, Severity.WARNING))
 """Shares of free space below which a person hears of it, the worst first."""
 
 FREE_MIN = 0.02
 """Below it no new order is placed; cancels and KILL go on, and what is open is looked after."""
 
-FREE_AGAIN = 0.01
+FREE_HYSTERESIS = 0.01
 """By how much more must be free before a level counts as left: no alert at every file."""
 
 StatVfs = Callable[[Path], os.statvfs_result]
@@ -299,7 +299,7 @@ class DiskWatch:
         self._folders = folders
         self._statvfs = statvfs
         self._look_ns = 0
-        self._told = 1.0
+        self._reported = 1.0
         """The level told last; 1 = none."""
         self._full = False
 
@@ -314,13 +314,13 @@ class DiskWatch:
             self._engine.health(DISK, f"nobody can say how much space is free: {error}")
             return
         left = f"{said_bytes(free)} ({100 * share:.1f} %) are free at {folder}"
-        self._full = share < FREE_MIN + FREE_AGAIN * self._full
+        self._full = share < FREE_MIN + FREE_HYSTERESIS * self._full
         self._engine.health(DISK, f"{left}: make room; cancels and KILL go on" * self._full)
-        if share >= self._told + FREE_AGAIN:
-            self._told = 1.0
-        for level, severity in FREE_TOLD:
-            if share < level < self._told:
-                self._told = level
+        if share >= self._reported + FREE_HYSTERESIS:
+            self._reported = 1.0
+        for level, severity in FREE_LEVELS:
+            if share < level < self._reported:
+                self._reported = level
                 text = f"{left}: make room; below {100 * FREE_MIN:.0f} % no new order is placed"
                 self._engine.alert(RaiseAlert(severity=severity, kind=DISK, text=text), now_ns)
                 break

@@ -30,7 +30,7 @@ from engine.live.accounts import Accounts
 from engine.live.commands.registry import Commands
 from engine.live.engine import Engine
 from engine.live.handover import make_private
-from engine.live.kill import KillWatch, latch_what_died, loop_closes, loop_ends
+from engine.live.kill import KillWatch, latch_after_death, loop_closes, loop_ends
 from engine.live.kill_bare import Everything, asked_for, end_bare, everything, in_words
 from engine.live.lifecycle import DiskWatch, Streams, TruthWatch, close, trade
 from engine.live.reopen import attach_bots
@@ -117,7 +117,7 @@ async def live(config: Config, url: str, *, kill_only: bool) -> None:
     is set, or signalled, is carried out by a start that fails, too. Raises what refused.
     """
     if not kill_only:
-        left = latch_what_died(config.run_folder, config.kill_path, WallClock().now_ns())
+        left = latch_after_death(config.run_folder, config.kill_path, WallClock().now_ns())
         sys.stderr.write(left)
     venues: Venues | None = None
     try:

@@ -68,7 +68,7 @@ class Telemetry:
         self._count = 0
         self._owners: dict[AccountId, dict[InstrumentId, str]] = {}
         """Whose an instrument of the ledger is: the bot that watched it last."""
-        self._told: dict[tuple[str, str], HoldingSeen] = {}
+        self._seen: dict[tuple[str, str], HoldingSeen] = {}
         self._rewards = RewardsWatch()
         self._queues: dict[AccountId, dict[OrderId, int]] = {}
         """What stood before each resting order of an account at most, as told last."""
@@ -96,14 +96,14 @@ class Telemetry:
             known, there = entries(), venue_entries()
             state.write(lambda c: put_catalog(c, engine_id, StrategyEntry, known, now_ns))
             state.write(lambda c: put_catalog(c, engine_id, VenueEntry, there, now_ns))
-        beat = self.beat(now_ns)
-        state.put("engine", lambda c: put_engine(c, engine_id, beat))
+        heartbeat = self.heartbeat(now_ns)
+        state.put("engine", lambda c: put_engine(c, engine_id, heartbeat))
         if self._count % ROWS_EVERY == 0:
             self._rows(now_ns)
         if self._count % ROWS_EVERY or not self._count:  # a short life tells both
             self._accounts(now_ns)
         if self._count % COUNTS_EVERY == 0:
-            engine.decisions.tell()
+            engine.decisions.publish()
         crowded = bool(state.halts)  # what is told again and again must not wait in thousands
         if self._count % PNL_EVERY == PNL_EVERY - 1 and not crowded:
             state.write(lambda c: add_pnl(c, engine_id, now_ns))
@@ -151,11 +151,11 @@ class Telemetry:
         known = {one.instrument for one in seen}
         for gone in [key for key in owners if key not in known]:
             del owners[gone]
-        changed = [one for one in seen if self._told.get((one.account, one.instrument)) != one]
-        for key in [key for key in self._told if key[0] == runner.account and key[1] not in known]:
-            del self._told[key]
+        changed = [one for one in seen if self._seen.get((one.account, one.instrument)) != one]
+        for key in [key for key in self._seen if key[0] == runner.account and key[1] not in known]:
+            del self._seen[key]
         if changed:
-            self._told.update({(one.account, one.instrument): one for one in changed})
+            self._seen.update({(one.account, one.instrument): one for one in changed})
             engine_id = self._engine.engine_id
             self._engine.state.write(lambda c: put_holdings(c, engine_id, changed, now_ns))
 
@@ -170,7 +170,7 @@ class Telemetry:
         for alert in self._rewards.moved(executor):
             engine.alert(alert, now_ns)
         scoring, scoring_ns = runner.scoring
-        told = Earnings(
+        seen = Earnings(
             account=executor.account,
             currency=executor.currency,
             at_ns=now_ns,
@@ -179,7 +179,7 @@ class Telemetry:
             scoring_ns=scoring_ns,
         )
         engine.state.put(
-            f"earnings {runner.account}", lambda c: put_account_report(c, engine.engine_id, told)
+            f"earnings {runner.account}", lambda c: put_account_report(c, engine.engine_id, seen)
         )
 
     def _limits(self, runner: AccountRunner, now_ns: int) -> None:
@@ -208,7 +208,7 @@ class Telemetry:
         engine_id = self._engine.engine_id
         self._engine.state.write(lambda c: add_equity(c, engine_id, point))
 
-    def beat(self, now_ns: int) -> EngineBeat:
+    def heartbeat(self, now_ns: int) -> EngineBeat:
         """Return the heartbeat with the figures of the last second."""
         engine = self._engine
         return EngineBeat(

@@ -50,7 +50,7 @@ class DecisionKeeper(Protocol):
         """Keep one. No I/O. Raises StorageError when full."""
         ...
 
-    def tell(self) -> None:
+    def publish(self) -> None:
         """Let a page see what still counts."""
         ...
 
@@ -62,14 +62,14 @@ class DecisionKeeper(Protocol):
 class _OpenRun:
     """One row while it counts."""
 
-    __slots__ = ("body", "count", "first", "last_ns", "last_number", "row", "told")
+    __slots__ = ("body", "count", "first", "last_ns", "last_number", "queued", "row")
 
     def __init__(self, row: int, first: Decision, body: bytes) -> None:
         self.row = row
         self.first = first
         self.body = body
         self.count = 1
-        self.told = 0
+        self.queued = 0
         self.last_ns = first.at_ns
         self.last_number = first.number
 
@@ -150,7 +150,7 @@ class DecisionLog:
         self._queue.append((kept, True))
         self._queued += 1
 
-    def tell(self) -> None:
+    def publish(self) -> None:
         """Queue what still counts as it stands, so that a page sees it; nothing when full."""
         for run in self._runs.values():
             if self._queued - self._written >= self._queue_max:
@@ -159,9 +159,9 @@ class DecisionLog:
 
     def _put(self, run: _OpenRun, *, ended: bool = False) -> None:
         """Queue the row as it stands, unless it stands so already; its end once."""
-        if run.told == run.count and not ended:
+        if run.queued == run.count and not ended:
             return
-        run.told = run.count
+        run.queued = run.count
         first = run.first
         kept = StoredDecision(
             row=run.row, engine_id=self._engine_id, number=first.number,
@@ -198,7 +198,7 @@ class DecisionLog:
         self._wake.set()
         with self._moved:
             self._moved.wait_for(lambda: self._written >= target or not self._writes())
-        self._tell_missing(target)
+        self._must_be_written(target)
 
     def close(self) -> None:
         """Write what is left and end the thread. Raises StorageError naming what is missing."""
@@ -207,9 +207,9 @@ class DecisionLog:
         self._closing.set()
         self._wake.set()
         self._thread.join()
-        self._tell_missing(self._queued)
+        self._must_be_written(self._queued)
 
-    def _tell_missing(self, target: int) -> None:
+    def _must_be_written(self, target: int) -> None:
         if self._written < target:
             missing = len({kept.row for kept, _ in [*self._batch, *self._queue.copy()]})
             raise StorageError(f"{missing} decisions could not be written: {self.failure}")

@@ -93,7 +93,7 @@ class LiveDesk:
     async def __aenter__(self) -> Self:
         clock = WallClock()
         settings = in_force(self.connection, ENGINE_ID)
-        decisions: Any = SimpleNamespace(append=lambda _: None, tell=lambda: None)
+        decisions: Any = SimpleNamespace(append=lambda _: None, publish=lambda: None)
         taper: Any = SimpleNamespace(append=lambda *_: 0, close=lambda: None)
         self.engine = engine = Engine(
             self.config,

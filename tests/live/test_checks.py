@@ -32,7 +32,7 @@ from engine.domain.orders import Identity, OrderId
 from engine.domain.settings import AccountSettings
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.ledger import Ledger
-from engine.live.lifecycle import AGAIN_NS, CHECK_EVERY_NS, DIFFERS, TruthWatch
+from engine.live.lifecycle import CHECK_EVERY_NS, DIFFERS, RECHECK_NS, TruthWatch
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import Breakers, RiskGate
 from engine.runtime.journal import JournalWriter
@@ -199,7 +199,7 @@ def test_a_planted_error_is_seen_twice_and_then_alarmed_with_both_sides(desk: De
     desk.executor.ledger.state.cash_settled_micro += 1
     assert desk.check()[:2] == (2, 1)
     assert not desk.alarms
-    checks, difference, text = desk.check(AGAIN_NS)
+    checks, difference, text = desk.check(RECHECK_NS)
     assert (checks, difference) == (3, 1)
     until(lambda: desk.alarms)
     (alarm,) = desk.alarms
@@ -214,14 +214,14 @@ def test_a_difference_that_is_gone_at_the_second_look_is_no_alarm(desk: Desk) ->
     desk.executor.ledger.state.cash_pending_micro += 7
     assert desk.check()[1] == 7
     desk.executor.ledger.state.cash_pending_micro -= 7
-    assert desk.check(AGAIN_NS)[1] == 0
+    assert desk.check(RECHECK_NS)[1] == 0
     assert not desk.alarms
 
 
 def test_a_holding_that_vanished_is_alarmed_with_its_name(desk: Desk) -> None:
     desk.executor.ledger.holding(ONE).yes.pending -= SHARE
     desk.check()
-    _, difference, text = desk.check(AGAIN_NS)
+    _, difference, text = desk.check(RECHECK_NS)
     assert difference == -500_000
     assert f"{ONE} yes: ledger {9 * SHARE}, journal {10 * SHARE}" in text
     until(lambda: desk.alarms)

@@ -16,7 +16,7 @@ from engine.domain.events import CancelRefused, OrderCancelled
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
 from engine.domain.orders import OrderId
 from engine.executor.fills import Holding
-from engine.live.kill import HUNG, latch_what_died
+from engine.live.kill import HUNG, latch_after_death
 from engine.live.proof import CancelProof, ProofRun
 from storage.latch import read_latch, set_latch
 from tests.live.programs import LONG_S
@@ -41,14 +41,14 @@ watch = KillWatch(Path(sys.argv[1]), marks=Path(sys.argv[1]).parent, clock=WallC
                   hung=lambda text: print(text, flush=True))
 if sys.argv[2] in ("deaf", "stopped"):
     live_kill.DEAF_S = 0.5
-    live_kill.loop_lives(watch.deaf)
+    live_kill.rewind_hang_timer(watch.hung_mark)
 print("ready", flush=True)
 if sys.argv[2] == "deaf":
     import re
     re.match("(a+)+$", "a" * 64 + "b")  # never gives the interpreter's lock away
 while sys.argv[2] == "stopped":
     time.sleep(0.1)
-    live_kill.loop_lives(watch.deaf)
+    live_kill.rewind_hang_timer(watch.hung_mark)
 if sys.argv[2] == "hangs":
     while True:
         pass
@@ -110,7 +110,7 @@ def test_signal_outlives_a_loop_that_holds_the_interpreter(tmp_path: Path) -> No
         "the timer ended it; no thread of Python had received the signal"
     )
     assert not (tmp_path / "KILL").exists()
-    said = latch_what_died(tmp_path, tmp_path / "KILL", 7)
+    said = latch_after_death(tmp_path, tmp_path / "KILL", 7)
     latch = read_latch(tmp_path / "KILL")
     assert latch is not None
     assert latch.who.startswith("signal")
@@ -129,7 +129,7 @@ def test_signal_outlives_an_engine_that_was_stopped_for_longer_than_the_timer(
     program.send_signal(signal.SIGCONT)
     program.communicate(timeout=LONG_S)
     assert program.returncode in (1, HUNG)
-    latch_what_died(tmp_path, tmp_path / "KILL", 7)
+    latch_after_death(tmp_path, tmp_path / "KILL", 7)
     assert (tmp_path / "KILL").exists()
 
 
@@ -151,7 +151,7 @@ def test_life_that_ended_well_leaves_no_mark(tmp_path: Path) -> None:
     program.send_signal(signal.SIGUSR1)
     program.communicate(timeout=LONG_S)
     (tmp_path / "KILL").unlink()
-    assert latch_what_died(tmp_path, tmp_path / "KILL", 7) == ""
+    assert latch_after_death(tmp_path, tmp_path / "KILL", 7) == ""
     assert not (tmp_path / "KILL").exists()
 
 

@@ -425,7 +425,7 @@ def test_successor_of_a_frozen_engine_carries_out_its_kill_over_a_damaged_home(
     accounts = open_orders(home)
     spoil(home.home / file, damage)
     received = asked(home)
-    monkeypatch.setattr("engine.live.kill.loop_lives", lambda _: None)
+    monkeypatch.setattr("engine.live.kill.rewind_hang_timer", lambda _: None)
     error = started(home, venue, monkeypatch)
     signal.sigtimedwait({signal.SIGUSR1}, 0)
     said = capsys.readouterr().out
@@ -571,7 +571,7 @@ def test_start_over_a_damaged_home_runs_exact_or_stops_in_a_sentence(
 ) -> None:
     accounts = open_orders(home)
     spoil(home.home / file, damage)
-    monkeypatch.setattr("engine.live.kill.loop_lives", lambda _: None)
+    monkeypatch.setattr("engine.live.kill.rewind_hang_timer", lambda _: None)
     why = started(home, venue, monkeypatch)
     if why is not None:
         assert code_of(why) != BROKEN, repr(why)
@@ -659,7 +659,7 @@ def lived(
     patch.setattr("engine.live.kill.TAKEN_S", 60.0)  # it would end this very process
     patch.setattr("engine.live.main.loop_closes", lambda: None)  # and this
     patch.setattr("engine.live.lifecycle.STOP_S", 0.05)  # the proof of KILL is what counts
-    patch.setattr("engine.live.kill.loop_lives", lambda _: None)
+    patch.setattr("engine.live.kill.rewind_hang_timer", lambda _: None)
     try:
         start(config, venue.url, kill_only=False)
     except Exception as raised:  # noqa: BLE001 as the command line does

@@ -239,7 +239,7 @@ def test_a_plan_is_found_by_its_instrument_and_turn(log: DecisionLog, path: Path
 def test_what_counts_is_seen_after_it_was_told(log: DecisionLog, path: Path) -> None:
     log.append(decision(1))
     log.append(decision(2))
-    log.tell()
+    log.publish()
     log.append(decision(3, "quote"))
     log.flush()
     found = latest_decisions(path, bot="maker", instruments=[BINARY, "other"])

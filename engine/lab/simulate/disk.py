@@ -335,7 +335,7 @@ class Stated:
     def __init__(self, receive: Callable[[Decision | Planned], None]) -> None:
         self.append = receive
 
-    def tell(self) -> None:
+    def publish(self) -> None:
         """No page reads them."""
 
     def close(self) -> None:
