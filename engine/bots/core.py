@@ -2,7 +2,7 @@
 
 No I/O: inputs in, effects out. `receive` takes whatever happens, `received` the market; then call
 `turn` until it asks for nothing more, and again when `due_ns` has come. Effects must be journaled
-before they are done. With `put` every input stands on the tape before it is acted on, so that its
+before they are done. With `tape` every input stands on the tape before it is acted on, so that its
 moments can be lived again; a turn that cannot do anything is not worth an entry.
 """
 
@@ -93,7 +93,7 @@ Put = Callable[[AnyInput, int], None]
 
 
 class InputBatch:
-    """The market events put last, for all cores of one engine: they get the same ones in a row."""
+    """The market events taped last, for all cores of one engine: they get the same in a row."""
 
     def __init__(self) -> None:
         self.events: tuple[Event, ...] = ()
@@ -103,7 +103,7 @@ class AccountCore:
     """Caches, bots and the executor of one account, in the order of the flow.
 
     `decide` receives every decision; with `explain`, that receives a `Planned` for every instrument
-    whose orders a turn touched, and for every intent nothing could be done about. With `put`, that
+    whose orders a turn touched, and for every intent nothing could be done about. With `tape`, that
     receives every input; `batch` is shared with the other cores of the engine.
     """
 
@@ -115,7 +115,7 @@ class AccountCore:
         bots: tuple[Bot, ...],
         decide: Callable[[Decision], None],
         explain: Callable[[Planned], None] | None = None,
-        put: Put | None = None,
+        tape: Put | None = None,
         batch: InputBatch | None = None,
     ) -> None:
         self.cache = cache
@@ -124,7 +124,7 @@ class AccountCore:
         self._account: AccountId = executor.account
         self._decide = decide
         self._explain = explain
-        self._put = put
+        self._tape = tape
         self._batch = batch or InputBatch()
         self._turned = Turned(self._account)
         self._states: dict[BotId, str] = {}
@@ -225,14 +225,14 @@ class AccountCore:
 
     def _note(self, given: AnyInput, now_ns: int) -> None:
         """Put an input, and before it which bot stands in another state by now."""
-        put, states = self._put, self._states
-        if put is None:
+        tape, states = self._tape, self._states
+        if tape is None:
             return
         for bot in self.bots:
             if states.get(bot.name) != bot.state:
                 states[bot.name] = bot.state
-                put(Moved(self._account, bot.name, bot.state), now_ns)
-        put(given, now_ns)
+                tape(Moved(self._account, bot.name, bot.state), now_ns)
+        tape(given, now_ns)
 
     def _bot(self, name: BotId) -> Bot:
         return next(bot for bot in self.bots if bot.name == name)
@@ -241,7 +241,7 @@ class AccountCore:
 
     def received(self, events: tuple[Event, ...], now_ns: int) -> bool:
         """Take market events of one moment; True = somebody woke: see `market`."""
-        if events and self._put is not None:
+        if events and self._tape is not None:
             again = events is self._batch.events
             self._batch.events = events
             self._note(Received(self._account, None if again else events), now_ns)  # type: ignore[arg-type]
@@ -367,7 +367,7 @@ class AccountCore:
 
     def turn(self, now_ns: int) -> list[Effect]:
         """Evaluate what is due, plan once, and return what must be journaled and done."""
-        if self._put is not None and (self.due_ns <= now_ns or not self.executor.at_rest(now_ns)):
+        if self._tape is not None and (self.due_ns <= now_ns or not self.executor.at_rest(now_ns)):
             self._note(self._turned, now_ns)
         if now_ns >= self._second_ns:
             self._second(now_ns)
@@ -488,7 +488,7 @@ class AccountCore:
 
     def add(self, bot: Bot, now_ns: int) -> None:
         """Add a bot: it takes what is listed and wanted, and hears of it."""
-        if self._put is not None:
+        if self._tape is not None:
             self._states[bot.name] = bot.state
             learned = bot.strategy.state()
             given = Admitted(self._account, bot.given, bot.everything, bot.state, learned)

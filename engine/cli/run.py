@@ -58,7 +58,7 @@ async def play(config: Config, deck: TapeDeck) -> None:
         made = accounts.made(settings.document).values()
         opened, feed = (one[0] for one in made), str(deck.recording_path)
         past = latest_snapshots(config.journal_path)
-        engine.put(engine_started(past, opened, fence=0, seq=0, feed=feed), 0)
+        engine.record(engine_started(past, opened, fence=0, seq=0, feed=feed), 0)
         for one in made:
             accounts.wire(engine, *one)
         engine.phase = "RUNNING"

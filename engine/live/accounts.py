@@ -22,7 +22,7 @@ from engine.executor.executor import Executor
 from engine.executor.proof import Scope
 from engine.live.engine import Engine
 from engine.live.kill_bare import BareProof
-from engine.live.reopen import Recalled, attach_bots, recall
+from engine.live.reopen import Restored, attach_bots, restore
 from engine.live.venues import Venues
 from engine.risk.exposure import ExposureBook, share_total
 from engine.risk.gate import RiskGate
@@ -63,14 +63,14 @@ class Accounts:
             return f"account {name!r} has a past in the journal: restart the engine to open it{how}"
         return why
 
-    async def recall(self, engine: Engine, settings: AccountSettings) -> Recalled | None:
+    async def restore(self, engine: Engine, settings: AccountSettings) -> Restored | None:
         """Return a closed account as the journal has it; None = it is new.
 
         Open it at once, without a wait. Raises StorageError, JournalCorrupt.
         """
         if settings.name not in self._past:
             return None
-        return await recall(engine, settings, self.fence)
+        return await restore(engine, settings, self.fence)
 
     def is_open(self, name: str) -> bool:
         return name in self._open
@@ -173,7 +173,7 @@ class Accounts:
         decide = deciding(engine)
         wiring: dict[str, Any] = {
             "desk": AccountCore(
-                put=engine.put,
+                tape=engine.record,
                 batch=self._batch,
                 cache=MarketCache(),
                 executor=executor,
@@ -206,9 +206,9 @@ class Accounts:
         for account, runner in engine.runners.items():
             streams += self._begin(engine, runner, known[account], funded=account in funded)
         for venue, market in self.venues.markets.items():
-            here = [runner for key, runner in engine.runners.items() if self._open[key] == venue]
-            if here:
-                streams += market.begin(engine, here)
+            opened = [runner for key, runner in engine.runners.items() if self._open[key] == venue]
+            if opened:
+                streams += market.begin(engine, opened)
         return streams
 
     def _begin(
@@ -224,14 +224,14 @@ class Accounts:
         return opener.begin(settings, funded=funded)
 
     def open(
-        self, engine: Engine, settings: AccountSettings, now_ns: int, past: Recalled | None = None
+        self, engine: Engine, settings: AccountSettings, now_ns: int, past: Restored | None = None
     ) -> None:
         """Open an account while the engine runs. `refusal` was asked, `register` was called.
 
-        One that has a past is given it, from `recall` of this very moment.
+        One that has a past is given it, from `restore` of this very moment.
         """
-        told = settings.model_dump_json().encode()
-        engine.put(Opened(AccountId(settings.name), told, past.seq if past else 0), now_ns)
+        body = settings.model_dump_json().encode()
+        engine.record(Opened(AccountId(settings.name), body, past.seq if past else 0), now_ns)
         made = (past.executor, past.gate) if past else executor_of(settings, self.fence)
         runner = self.wire(engine, settings, *made)
         attach_bots(engine, engine.absent, account=runner.account)

@@ -19,7 +19,7 @@ from engine.live.kill import KillWatch
 from engine.live.proof import ProofRun, Provable, ReceiptReported
 from engine.risk.gate import RiskGate
 from engine.runtime.account_runner import AccountRunner
-from engine.runtime.bot_runner import BotSnapshot, folded
+from engine.runtime.bot_runner import BotSnapshot, apply_record
 from engine.runtime.journal import SNAPSHOT_EVERY
 from engine.runtime.recovery import BOTS
 from engine.runtime.services import EngineWiring, Services, Stream
@@ -147,7 +147,7 @@ class Engine(Services):
         for bot_runner in self.bot_runners.values():
             if bot_runner.may(BotHappened.PAUSE_ASKED):
                 bot_runner.pause(now_ns)
-        folded(self.absent, event)
+        apply_record(self.absent, event)
         self.log.warning("kill.taken", who=who)
         text = f"KILL by {who}: no order is placed before a person releases the latch"
         self.alert(RaiseAlert(severity=Severity.CRITICAL, kind="kill", text=text), now_ns)
@@ -274,13 +274,13 @@ class Engine(Services):
             "projection": self.projector.failure,
         }
         for name, failure in failures.items():
-            since_ns, told = self._refusing.get(name, (now_ns, False))
+            since_ns, reported = self._refusing.get(name, (now_ns, False))
             long_ns, text, severity = now_ns - since_ns, "", Severity.CRITICAL
             if failure is not None:
-                if long_ns >= REFUSING_NS and not told:
-                    told, text = True, f"the {name} refuses; what waits is kept: {failure}"
-                self._refusing[name] = since_ns, told
-            elif self._refusing.pop(name, None) is not None and told:
+                if long_ns >= REFUSING_NS and not reported:
+                    reported, text = True, f"the {name} refuses; what waits is kept: {failure}"
+                self._refusing[name] = since_ns, reported
+            elif self._refusing.pop(name, None) is not None and reported:
                 severity = Severity.WARNING
                 text = f"the {name} is written again after {long_ns // 10**9} s; none is lost"
             if text:
@@ -304,7 +304,7 @@ class Engine(Services):
     def _snapshot_bots(self) -> None:
         """Keep what the bots have learned, so that a crash does not make them warm up again."""
         known = self.settings.document.bots
-        bots = {name: kept for name, kept in self.absent.items() if name in known}
-        bots |= {name: bot_runner.kept() for name, bot_runner in self.bot_runners.items()}
+        bots = {name: one for name, one in self.absent.items() if name in known}
+        bots |= {name: bot_runner.snapshot() for name, bot_runner in self.bot_runners.items()}
         if self.recorder.seq:
             self.recorder.snapshot(BOTS, msgspec.msgpack.encode(bots), self.recorder.seq)

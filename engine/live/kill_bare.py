@@ -37,7 +37,7 @@ from storage.users import ENGINE_ID
 PATIENCE_S = 10.0
 """How long one account's venue may take before its connections are made anew, or it is given up."""
 
-AGAIN_S = 0.5
+RETRY_S = 0.5
 """Between two requests for what a listing still shows."""
 
 APART_S = 1.0
@@ -107,18 +107,18 @@ class BareProof:
         await asyncio.gather(*filter(None, [self._task]), return_exceptions=True)
 
     async def _run(self) -> None:
-        pause_s = AGAIN_S
+        pause_s = RETRY_S
         while self._listings < LISTINGS_NEEDED:
             try:
                 async with asyncio.timeout(PATIENCE_S):
-                    await self._asked()
+                    await self._cancel_and_list()
             except Exception as error:  # noqa: BLE001 whatever it is, the others go on, and so does this
                 self._listings = 0
                 self._why = str(error) or "its venue does not answer"
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, REST_S_MAX)
 
-    async def _asked(self) -> None:
+    async def _cancel_and_list(self) -> None:
         """Cancel everything and list, until two complete listings in a row show nothing."""
         why = self.unaskable()
         if why or self._opener is None:
@@ -131,7 +131,7 @@ class BareProof:
             while self._listings < LISTINGS_NEEDED:
                 await self._once(venue)
                 if self._listings < LISTINGS_NEEDED:
-                    await asyncio.sleep(AGAIN_S if self._left else APART_S)
+                    await asyncio.sleep(RETRY_S if self._left else APART_S)
         finally:
             await venue.close()
 
@@ -183,8 +183,8 @@ def everything(config: Config, venues: Venues) -> Everything:
     unread = [*known.unread, *venues.unread]
     accounts = []
     for name, places in known.places.items():
-        told = {place for place in places if place[0]} or places
-        for venue, mode in sorted(told):
+        placed = {place for place in places if place[0]} or places
+        for venue, mode in sorted(placed):
             modes = [known for at, known in venues.openers if at == venue and known is not PAPER]
             if mode in set(Mode):
                 modes = [Mode(mode)]
@@ -198,7 +198,7 @@ def everything(config: Config, venues: Venues) -> Everything:
     return Everything(accounts=tuple(accounts), unread=tuple(dict.fromkeys(unread)))
 
 
-def asked_for(config: Config) -> bool:
+def kill_requested(config: Config) -> bool:
     """Say whether a KILL is set or was signalled; a signal nobody has received yet sets it.
 
     A latch that cannot be looked at counts: cancelling is what errs least. Never raises.
@@ -221,12 +221,12 @@ async def end_bare(config: Config, url: str, refused: str, venues: Venues | None
     """
     venues = venues or venues_of(config, url, killed=True)
     known = everything(config, venues)
-    asked = [
+    proofs = [
         BareProof(one, venues.openers.get((one.venue, one.mode)))
         for one in known.accounts
         if one.mode is not PAPER  # paper has no venue outside
     ]
-    await asyncio.gather(*(one.wait() for one in asked))
+    await asyncio.gather(*(one.wait() for one in proofs))
     now_ns = WallClock().now_ns()
     latch, lacking = None, f"{config.kill_path} is NOT SET"
     try:
@@ -240,19 +240,19 @@ async def end_bare(config: Config, url: str, refused: str, venues: Venues | None
         reason="KILL",
         latched_ns=at_ns,
         # Where two sources say two places of one account, both were asked.
-        proofs={f"{one.settings.name} {number}": one for number, one in enumerate(asked)},
+        proofs={f"{one.settings.name} {number}": one for number, one in enumerate(proofs)},
     )
     run.unread = (refused, *([] if latch else [lacking]), *known.unread)
     receipt = run.receipt(now_ns)
     for one in receipt.accounts:
         how = "; ".join(one.missing) or "cancelled; its venue lists no open order"
         print(f"{one.account} ({one.mode}): {how}", flush=True)  # noqa: T201 the answer
-    kept = "" if _kept(config, receipt) else "; this receipt is not kept"
-    print(receipt.sentence() + kept, flush=True)  # noqa: T201 the answer
+    note = "" if _stored(config, receipt) else "; this receipt is not kept"
+    print(receipt.sentence() + note, flush=True)  # noqa: T201 the answer
     return receipt
 
 
-def _kept(config: Config, receipt: Receipt) -> bool:
+def _stored(config: Config, receipt: Receipt) -> bool:
     """Keep a receipt where the state takes it; say whether it did."""
     try:
         check_schema(config.state_path)
@@ -267,7 +267,7 @@ def _kept(config: Config, receipt: Receipt) -> bool:
     return True
 
 
-def in_words(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     if isinstance(error, PitbossError | OSError):
         return str(error) or type(error).__name__
     return f"recovery failed ({type(error).__name__}: {error})"

@@ -31,7 +31,7 @@ from engine.live.commands.registry import Commands
 from engine.live.engine import Engine
 from engine.live.handover import make_private
 from engine.live.kill import KillWatch, latch_after_death, loop_closes, loop_ends
-from engine.live.kill_bare import Everything, asked_for, end_bare, everything, in_words
+from engine.live.kill_bare import Everything, end_bare, error_text, everything, kill_requested
 from engine.live.lifecycle import DiskWatch, Streams, TruthWatch, close, trade
 from engine.live.reopen import attach_bots
 from engine.live.venues import Venues, venues_of
@@ -74,7 +74,7 @@ def start(config: Config, url: str, *, kill_only: bool) -> int:
         lock = engine_lock(config, 0.0 if kill_only else LOCK_WAIT_S)
     except OSError as error:
         why = f"the lock of the engine cannot be held: {os_sentence(error)}"
-        if kill_only or asked_for(config):
+        if kill_only or kill_requested(config):
             asyncio.run(end_bare(config, url, why))
         raise StorageError(why) from error
     run_held(config, lock, lambda: live(config, url, kill_only=kill_only))
@@ -86,15 +86,15 @@ def engine_lock(config: Config, wait_s: float) -> TextIO:
     return locked(config.run_folder / "engine.lock", "engine", wait_s)
 
 
-def run_held(config: Config, lock: TextIO, life: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a life of the engine under its lock; why it failed stands in last_error, too."""
+def run_held(config: Config, lock: TextIO, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run the engine under its lock; why it failed stands in last_error, too."""
     with lock:
         last_error = config.run_folder / "last_error"
         with contextlib.suppress(OSError):  # a folder that cannot be written must not stop a KILL
             last_error.unlink(missing_ok=True)
         try:
             sys.setswitchinterval(SWITCH_S)
-            uvloop.run(_ending(life))
+            uvloop.run(_run_and_close(run))
         except PitbossError as error:
             with contextlib.suppress(OSError):  # a full disk must not hide what ended us
                 last_error.write_text(f"{error}\n", encoding="utf-8")
@@ -103,9 +103,9 @@ def run_held(config: Config, lock: TextIO, life: Callable[[], Coroutine[Any, Any
             loop_ends()
 
 
-async def _ending(life: Callable[[], Coroutine[Any, Any, None]]) -> None:
+async def _run_and_close(run: Callable[[], Coroutine[Any, Any, None]]) -> None:
     try:
-        await life()
+        await run()
     finally:
         loop_closes()
 
@@ -125,14 +125,14 @@ async def live(config: Config, url: str, *, kill_only: bool) -> None:
         check_schema(config.state_path)
         check_past(config.journal_path, config.state_path, ENGINE_ID)
         fence = take_lease(config.journal_path, ENGINE_ID)
-        killed = kill_only or asked_for(config)
+        killed = kill_only or kill_requested(config)
         # Once and here: they take the secrets out of the environment.
         venues = venues_of(config, url, killed=killed)
         await _live(config, venues, fence, everything(config, venues) if kill_only else None)
     except Exception as error:
-        if not kill_only and not asked_for(config):
+        if not kill_only and not kill_requested(config):
             raise
-        refused = in_words(error)
+        refused = error_text(error)
         await end_bare(config, url, refused, venues)
         if not kill_only:
             raise
@@ -220,9 +220,9 @@ def opened(
         text = f"{why}: it was in force and is set aside; the desk works by version "
         text += str(start.settings.version)
         engine.alert(RaiseAlert(severity=Severity.CRITICAL, kind="settings", text=text), now_ns)
-    told = (one[0] for one in start.made.values())
-    life = engine_started(past, told, fence=accounts.fence, seq=engine.recorder.seq)
-    engine.put(life, now_ns)
+    settings = (one[0] for one in start.made.values())
+    started = engine_started(past, settings, fence=accounts.fence, seq=engine.recorder.seq)
+    engine.record(started, now_ns)
     for one in start.made.values():
         accounts.wire(engine, *one)
     for name, account in document.accounts.items():
@@ -262,7 +262,7 @@ def open_engine(
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: engine.end(error_of(context)))
     # A thread that dies of anything ends the engine: nobody else would do its work.
-    threading.excepthook = lambda died: engine.crash(died.exc_value or SystemExit())
+    threading.excepthook = lambda thread: engine.crash(thread.exc_value or SystemExit())
     commands = Commands(engine)
     state = StateKeeper(
         config.state_path, engine_id=ENGINE_ID, clock=wall, crash=engine.crash,
@@ -315,7 +315,7 @@ def begin(engine: Engine, found: Recovered, *, kill_only: bool) -> Streams:
     shown = found.shown({key: runner.desk.executor for key, runner in engine.runners.items()})
     engine.state.write(lambda c: keep_found(c, engine.engine_id, now_ns, shown))
     live = sum(shown["orders_without_end"].values())
-    engine.state.write(lambda c: _tell_unstopped(c, engine.engine_id, found, live, now_ns))
+    engine.state.write(lambda c: _alert_unstopped(c, engine.engine_id, found, live, now_ns))
     engine.state.do(lambda c: cut(c, engine.engine_id, CUT, now_ns))
     engine.log.info("start.found", **shown)
     engine.phase = "RECONCILING"
@@ -333,7 +333,7 @@ def begin(engine: Engine, found: Recovered, *, kill_only: bool) -> Streams:
     return streams
 
 
-def _tell_unstopped(
+def _alert_unstopped(
     connection: Any, engine_id: str, found: Recovered, live: int, now_ns: int
 ) -> None:
     alert = unstopped(last_engine_status(connection, engine_id), found, live)

@@ -31,7 +31,7 @@ ROUNDS_MAX = 50
 """How often what was journaled meanwhile is read after; each time there is less of it."""
 
 
-class Recalled(msgspec.Struct, kw_only=True):
+class Restored(msgspec.Struct, kw_only=True):
     """An account as the journal has it."""
 
     account: AccountId
@@ -54,14 +54,14 @@ class Recalled(msgspec.Struct, kw_only=True):
         )
 
 
-async def recall(engine: Engine, settings: AccountSettings, fence: int) -> Recalled:
+async def restore(engine: Engine, settings: AccountSettings, fence: int) -> Restored:
     """Return an account as the journal has it at this very moment; wire it before anything else.
 
     Raises StorageError where journal or disk refuse, JournalCorrupt.
     """
     path, made = engine.config.journal_path, None
     for _ in range(ROUNDS_MAX):
-        if made is not None and engine.kept_seq <= made.seq and engine.all_kept:
+        if made is not None and engine.journaled_seq <= made.seq and engine.all_journaled:
             return made
         until = engine.recorder.seq
         await asyncio.wrap_future(engine.recorder.commit())
@@ -74,22 +74,22 @@ async def recall(engine: Engine, settings: AccountSettings, fence: int) -> Recal
     )
 
 
-def _read(journal: Path, settings: AccountSettings, fence: int, until: int) -> Recalled:
+def _read(journal: Path, settings: AccountSettings, fence: int, until: int) -> Restored:
     """Fill a fresh executor from its snapshot and the tail behind it."""
     account = AccountId(settings.name)
     executor, gate = executor_of(settings, fence)
-    kept = latest_snapshots(journal)
+    latest = latest_snapshots(journal)
     # The bots' is recent: without one of them the whole journal would be read.
-    mine = {name: one for name, one in kept.by_name.items() if name in (BOTS, _named(account))}
+    mine = {name: one for name, one in latest.by_name.items() if name in (BOTS, _key(account))}
     found = rebuild(
-        Snapshots(by_name=mine, told=kept.told),
+        Snapshots(by_name=mine, told=latest.told),
         lambda after: _between(journal, after, until),
         {account: executor},
     )
-    return Recalled(account=account, executor=executor, gate=gate, found=found, seq=until)
+    return Restored(account=account, executor=executor, gate=gate, found=found, seq=until)
 
 
-def _read_on(journal: Path, made: Recalled, until: int) -> None:
+def _read_on(journal: Path, made: Restored, until: int) -> None:
     """Give it what was journaled since for every account; of its own there is nothing yet."""
     for record in _between(journal, made.seq, until):
         if record.account == ENGINE_WIDE:
@@ -103,7 +103,7 @@ def _between(journal: Path, after: int, until: int) -> Iterator[Record]:
     )
 
 
-def _named(account: AccountId) -> str:
+def _key(account: AccountId) -> str:
     return f"executor:{account}"
 
 
@@ -112,7 +112,7 @@ def _named(account: AccountId) -> str:
 
 def attach_bots(
     engine: Engine,
-    kept: Mapping[str, BotSnapshot],
+    snapshots: Mapping[str, BotSnapshot],
     *,
     account: AccountId | None = None,
     first: bool = False,
@@ -126,14 +126,14 @@ def attach_bots(
         if name in engine.bot_runners or account not in (None, settings.account):
             continue
         runner = engine.runners.get(AccountId(settings.account))
-        was = engine.absent[name] = kept.get(name, BotSnapshot(state=BotState.IDLE))
+        snapshot = engine.absent[name] = snapshots.get(name, BotSnapshot(state=BotState.IDLE))
         if runner is None:
             text = f"bot {name} trades at {settings.account}, which is not open: not started"
             engine.alert(_about_bot("mode", text, settings), now_ns)
             continue
         try:
             bot_runner = BotRunner(settings, runner)
-            told = restored(bot_runner, was)
+            note = restored(bot_runner, snapshot)
             runner.desk.add(bot_runner.bot, now_ns)
         except (BadInput, ConfigError) as error:
             text = f"bot {name} is not started: {error}"
@@ -141,8 +141,8 @@ def attach_bots(
             continue
         engine.bot_runners[name] = bot_runner
         del engine.absent[name]
-        if told:
-            engine.alert(_about_bot("learning", told, settings), now_ns)
+        if note:
+            engine.alert(_about_bot("learning", note, settings), now_ns)
         if bot_runner.bot.state in (BotState.PAUSING, BotState.STOPPING):
             runner.desk.withdraw(bot_runner.bot, now_ns)
         if engine.killed.is_set() and bot_runner.may(BotHappened.PAUSE_ASKED):

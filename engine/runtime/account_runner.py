@@ -79,9 +79,9 @@ class Meter:
         """Return the second's figures, times in µs, and forget them."""
         took = sorted(self._turns)
         p99 = took[min(len(took) - 1, int(0.99 * len(took)))] / 1_000 if took else None
-        told = {"turns": self._count, "events": self._events, "turn_p99_us": p99}
+        figures = {"turns": self._count, "events": self._events, "turn_p99_us": p99}
         self._turns, self._events, self._count = [], 0, 0
-        return told
+        return figures
 
 
 class AccountRunner:
@@ -176,7 +176,7 @@ class AccountRunner:
 
     def deliver(self, event: Event, now_ns: int) -> None:
         """Journal and deliver an event; call `settle` afterwards."""
-        self._keep(event, now_ns)
+        self._journal(event, now_ns)
         if self.markouts is not None:
             self.markouts.received(event, now_ns)
         self.desk.receive(event, now_ns)
@@ -237,7 +237,7 @@ class AccountRunner:
             at_ns, _, name = heapq.heappop(self._timers)
             if self._timer_at.get(name) == at_ns:
                 del self._timer_at[name]
-                self._unkept(TimerFired(name=name), now_ns)
+                self._transient(TimerFired(name=name), now_ns)
 
     # -- one turn ----------------------------------------------------------------------------------
 
@@ -267,7 +267,7 @@ class AccountRunner:
         if isinstance(effect, PlaceOrder):
             self._place(effect.order, now_ns)
             return
-        self._keep(effect, now_ns)
+        self._journal(effect, now_ns)
         kind = type(effect)
         if kind is SetTimer:
             self._set_timer(effect)  # type: ignore[arg-type]
@@ -281,32 +281,32 @@ class AccountRunner:
         """Name an order, journal both as one record, and let it leave once that is durable."""
         identity = self.sender.name(order)
         effect = PlaceOrder(order=order, identity=identity)
-        if not self._keep(effect, now_ns):
+        if not self._journal(effect, now_ns):
             self.sender.forget(order.id)
             reason = "the journal takes no more records"
             never = OrderNotSent(account=self.account, order=order.id, reason=reason)
-            self._unkept(never, now_ns)
+            self._transient(never, now_ns)
             return
         if identity is not None:
             named = OrderNamed(account=self.account, order=order.id, identity=identity)
-            self._unkept(named, now_ns)
+            self._transient(named, now_ns)
         self.sender.take(effect)
 
-    def _keep(self, message: Event | Effect, now_ns: int) -> bool:
+    def _journal(self, message: Event | Effect, now_ns: int) -> bool:
         """Journal a message; False = the journal is full, and nothing is placed until it is not."""
         try:
             self._recorder.append(self.account, message, now_ns)
         except StorageError as error:
             if not self._refused:
                 self._refused = True
-                self._unkept(self._health(healthy=False, reason=str(error)), now_ns)
+                self._transient(self._health(healthy=False, reason=str(error)), now_ns)
             return False
         if self._refused:
             self._refused = False
-            self._unkept(self._health(healthy=True, reason=""), now_ns)
+            self._transient(self._health(healthy=True, reason=""), now_ns)
         return True
 
-    def _unkept(self, event: AnyEvent, now_ns: int) -> None:
+    def _transient(self, event: AnyEvent, now_ns: int) -> None:
         """Tell the core what the journal does not keep."""
         self.desk.receive(Fired(self.account, event), now_ns)
 

@@ -58,7 +58,7 @@ class BotRunner:
         """False until it was found out what its filter leads to: until then nothing has left it."""
         self.bot = bot_of(settings, runner.account)
 
-    def kept(self) -> BotSnapshot:
+    def snapshot(self) -> BotSnapshot:
         bot = self.bot
         return BotSnapshot(
             state=bot.state,
@@ -87,12 +87,12 @@ class BotRunner:
 
     def start(self, now_ns: int) -> None:
         """Start or resume: it runs as soon as its account is ready."""
-        again = self.bot.state is S.ERROR
+        failed = self.bot.state is S.ERROR
         resumed = self.bot.state in (S.PAUSED, S.PAUSING)
         self.happen(H.RESUME_ASKED if resumed else H.START_ASKED)
         self.bot.error = ""
         self.retreat_ns = 0
-        if again:
+        if failed:
             self.bot.cells.clear()
             self.runner.desk.receive(Seated(self.bot.account, self.bot.name), now_ns)
 
@@ -175,8 +175,8 @@ class BotRunner:
         self.happen(H.CLEARED)
         left = len(self._open_holdings())
         where = "an open instrument" if left == 1 else f"{left} open instruments"
-        told = f"; inventory is left in {where}" if left else ""
-        self.answer(done=True, text=f"stopped; proven: none of its orders is open{told}")
+        rest = f"; inventory is left in {where}" if left else ""
+        self.answer(done=True, text=f"stopped; proven: none of its orders is open{rest}")
 
     def _open_holdings(self) -> list[InstrumentId]:
         """Return where the account holds something this bot trades and that still can be left."""
@@ -273,46 +273,46 @@ def bot_of(settings: BotSettings, account: AccountId) -> Bot:
     )
 
 
-def restored(bot_runner: BotRunner, kept: BotSnapshot) -> str:
+def restored(bot_runner: BotRunner, snapshot: BotSnapshot) -> str:
     """Bring a bot back as it was kept; give a sentence where its learning could not be read."""
     bot = bot_runner.bot
-    told = ""
-    if kept.strategy:
+    note = ""
+    if snapshot.strategy:
         try:
-            bot.strategy.restore(kept.strategy)
+            bot.strategy.restore(snapshot.strategy)
         except BadInput as error:
-            told = f"bot {bot.name} begins to learn anew: {error}"
+            note = f"bot {bot.name} begins to learn anew: {error}"
     active = (S.STARTING, S.RUNNING, S.RISK_STOPPED)
-    bot.state = S.STARTING if kept.state in active else kept.state
-    bot.error = kept.error
-    bot_runner.inventory = kept.inventory
-    return told
+    bot.state = S.STARTING if snapshot.state in active else snapshot.state
+    bot.error = snapshot.error
+    bot_runner.inventory = snapshot.inventory
+    return note
 
 
-def folded(kept: dict[str, BotSnapshot], message: Event | msgspec.Struct) -> None:
+def apply_record(snapshots: dict[str, BotSnapshot], message: Event | msgspec.Struct) -> None:
     """Take what the journal says after the snapshot: the latest command counts."""
     bot = str(getattr(message, "bot", None) or "")
     match type(message).__name__:
         case "StartBot" | "ResumeBot":
-            _set(kept, bot, S.STARTING)
+            _set(snapshots, bot, S.STARTING)
         case "PauseBot":
-            _set(kept, bot, S.PAUSING)
+            _set(snapshots, bot, S.PAUSING)
         case "StopBot":
-            _set(kept, bot, S.STOPPING)
-            kept[bot].inventory = message.inventory  # type: ignore[union-attr]
+            _set(snapshots, bot, S.STOPPING)
+            snapshots[bot].inventory = message.inventory  # type: ignore[union-attr]
         case "RaiseAlert" if getattr(message, "kind", "") == "bot_error":
-            _set(kept, bot, S.ERROR)
-            kept[bot].error = message.text  # type: ignore[union-attr]
+            _set(snapshots, bot, S.ERROR)
+            snapshots[bot].error = message.text  # type: ignore[union-attr]
         case "LatchSet":
-            for one in kept.values():
+            for one in snapshots.values():
                 if one.state in (S.STARTING, S.RUNNING, S.RISK_STOPPED):
                     one.state = S.PAUSING
         case _:
             pass
 
 
-def _set(kept: dict[str, BotSnapshot], bot: str, state: BotState) -> None:
-    if bot in kept:
-        kept[bot].state = state
+def _set(snapshots: dict[str, BotSnapshot], bot: str, state: BotState) -> None:
+    if bot in snapshots:
+        snapshots[bot].state = state
     else:
-        kept[bot] = BotSnapshot(state=state)
+        snapshots[bot] = BotSnapshot(state=state)

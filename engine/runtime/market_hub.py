@@ -44,7 +44,7 @@ LOOK_S = 0.5
 ALERT_NS = 5 * 1_000_000_000
 """How long something wanted may be missing before a person is told."""
 
-MISSING_TOLD = 20
+MISSING_NAMED = 20
 """Of what is missing so many are named; the rest is counted."""
 
 OPEN_MAX = 10_000
@@ -76,8 +76,8 @@ def wants_of(services: Services, venue: str, runner: AccountRunner) -> Wants:
     named |= dict.fromkeys(executor.ledger.held)
     named |= dict.fromkeys(executor.concerned())
     named |= services.followed.get(runner.account, {})
-    here = tuple(name for name in named if name.startswith(f"{venue}:"))
-    return here, tuple(series), tuple(prices)
+    ours = tuple(name for name in named if name.startswith(f"{venue}:"))
+    return ours, tuple(series), tuple(prices)
 
 
 class MarketDataListener(Protocol):
@@ -334,7 +334,7 @@ class MarketHub:
         self._subscribers = market.subscribers
         self._routes = Routes()
         self._proven: dict[InstrumentId, StrikeProven] = {}
-        self._kept: dict[tuple[type[Event], InstrumentId], Event] = {}
+        self._journaled: dict[tuple[type[Event], InstrumentId], Event] = {}
         self._gaps = Gaps(services, market.venue)
         self._missing: dict[str, int] = {}
         """What is wanted and missing → since when; 0 = a person was told."""
@@ -365,11 +365,11 @@ class MarketHub:
         await source.follow(self._routes)
         now_ns = services.clock.now_ns()
         for late, name in self._routes.behind():
-            told = source.snapshot(name)
+            events = source.snapshot(name)
             if name in self._proven:
-                told.append(self._proven[name])
-            if told:
-                late.market(told, now_ns)
+                events.append(self._proven[name])
+            if events:
+                late.market(events, now_ns)
         for name in list(source.watched()):
             if not self._routes.wanted(name):
                 source.forget(name)
@@ -393,7 +393,7 @@ class MarketHub:
         for event in events:
             if type(event) in FLEETING:
                 about = event.instrument  # type: ignore[attr-defined]
-            elif type(event) in LASTING and not self._last(event, now_ns):
+            elif type(event) in LASTING and not self._journal_once(event, now_ns):
                 continue
             else:
                 self._gaps.receive(event, now_ns)
@@ -405,7 +405,7 @@ class MarketHub:
         if self._services.ticks is not None:
             self._services.ticks.market(events, now_ns)  # last: who trades does not wait for it
 
-    def _last(self, event: Event, now_ns: int) -> bool:
+    def _journal_once(self, event: Event, now_ns: int) -> bool:
         """Journal what lasts, once; False = nobody here wants to hear of it."""
         name = _name(event)
         if isinstance(event, InstrumentListed) and not self._routes.wanted(name):
@@ -416,11 +416,11 @@ class MarketHub:
         if isinstance(event, InstrumentResolved):
             self._proven.pop(name, None)
         place = (type(event), name)
-        if self._kept.get(place) != event:
-            if len(self._kept) > 20_000:
-                self._kept.clear()
-            self._kept[place] = event
-            self._services.keep(event, now_ns)
+        if self._journaled.get(place) != event:
+            if len(self._journaled) > 20_000:
+                self._journaled.clear()
+            self._journaled[place] = event
+            self._services.journal(event, now_ns)
         return True
 
     def priced(self, event: ReferencePriced, now_ns: int) -> None:
@@ -446,8 +446,8 @@ class MarketHub:
         return msgspec.structs.replace(
             self.source.figures(now_ns),
             gaps=self._gaps.count,
-            missing=tuple(self._missing)[:MISSING_TOLD],
-            missing_more=max(0, len(self._missing) - MISSING_TOLD),
+            missing=tuple(self._missing)[:MISSING_NAMED],
+            missing_more=max(0, len(self._missing) - MISSING_NAMED),
         )
 
 

@@ -27,8 +27,7 @@ from engine.domain.effects import (
     WalletEffect,
 )
 from engine.domain.events import AnyEvent, CashMoved
-from engine.domain.inputs import FORMAT, EngineStarted
-from engine.domain.inputs import SnapshotAtStart as KeptSnapshot
+from engine.domain.inputs import FORMAT, EngineStarted, SnapshotAtStart
 from engine.domain.instruments import AccountId
 from engine.domain.money import MICRO
 from engine.domain.settings import AccountSettings
@@ -38,7 +37,7 @@ from engine.executor.ledger import Ledger
 from engine.executor.orders import LiveOrder
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import Breakers, RiskGate
-from engine.runtime.bot_runner import BotSnapshot, folded
+from engine.runtime.bot_runner import BotSnapshot, apply_record
 from storage.journal import Record, Snapshots, decode, latest_snapshots, load
 
 BOTS = "bots"
@@ -54,7 +53,7 @@ DECIDING = ("bots", "caches", "domain", "executor", "indicators", "risk", "strat
 """Rooms whose code makes decisions, plans and effects."""
 
 _EVENTS = frozenset(AnyEvent.__args__)
-_kept = msgspec.msgpack.Decoder(dict[str, BotSnapshot])
+_bots_decoder = msgspec.msgpack.Decoder(dict[str, BotSnapshot])
 
 
 class Recovered(msgspec.Struct, kw_only=True):
@@ -83,7 +82,7 @@ class Recovered(msgspec.Struct, kw_only=True):
             "snapshots": self.snapshots,
             "orders_adopted": self.orders_adopted,
             "orders_without_end": dict(live),
-            "bots": {name: str(kept.state) for name, kept in self.bots.items()},
+            "bots": {name: str(one.state) for name, one in self.bots.items()},
             "told": self.told[:100],
         }
 
@@ -162,7 +161,7 @@ def rebuild(
         found.accounts.add(record.account)
         message = decode(record)
         if record.seq > bots_after:
-            folded(found.bots, message)
+            apply_record(found.bots, message)
         if type(message) is CashMoved:
             found.funded.add(message.account)
         for account, executor in executors.items():
@@ -179,9 +178,9 @@ def check_accounts(found: Recovered, known: AbstractSet[str]) -> None:
     Nobody would ask what they left at their venues, and a KILL would call that proven. `known` are
     the state's accounts, removed ones among them. Raises StorageError.
     """
-    if strangers := sorted(found.accounts - known - {ENGINE_WIDE}):
+    if unknown := sorted(found.accounts - known - {ENGINE_WIDE}):
         raise StorageError(
-            f"journal.db has records of {', '.join(map(repr, strangers))}, and pitboss.db knows no "
+            f"journal.db has records of {', '.join(map(repr, unknown))}, and pitboss.db knows no "
             "such account: it is older than the journal, or another's. Put the right one back, or "
             "restore both from one backup as README's Recovery says; until then look at that "
             "account's venue for open orders"
@@ -213,7 +212,7 @@ def _restore(
         found.snapshots[name] = snapshot.seq
         try:
             if name == BOTS:
-                found.bots = _kept.decode(snapshot.body)
+                found.bots = _bots_decoder.decode(snapshot.body)
                 continue
             account = AccountId(name.removeprefix("executor:"))
             found.accounts.add(account)
@@ -247,9 +246,9 @@ def unstopped(last: tuple[str, int] | None, found: Recovered, live: int) -> Rais
 
 @cache
 def code_digest() -> str:
-    here, made = Path(__file__).parents[1], hashlib.blake2b(digest_size=8)
+    rooms, made = Path(__file__).parents[1], hashlib.blake2b(digest_size=8)
     for room in DECIDING:
-        for path in sorted((here / room).rglob("*.py")):
+        for path in sorted((rooms / room).rglob("*.py")):
             made.update(path.read_bytes())
     return made.hexdigest()
 
@@ -274,7 +273,7 @@ def engine_started(
         seq,
         tuple(one.model_dump_json().encode() for one in accounts),
         {
-            name: KeptSnapshot(one.seq, one.at_ns, one.body)
+            name: SnapshotAtStart(one.seq, one.at_ns, one.body)
             for name, one in snapshots.by_name.items()
         },
         feed,

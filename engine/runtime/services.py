@@ -48,7 +48,7 @@ USER_FEED = "user_feed"
 HEARTBEAT = "heartbeat"
 """Health sources of an account: what its venue says of its orders, and its dead man's switch."""
 
-UNKEPT_MAX = 10_000
+UNJOURNALED_MAX = 10_000
 """Most events that wait for a journal that is full; with one more the engine ends."""
 
 FORGET_AFTER_NS = 600 * 1_000_000_000
@@ -125,11 +125,11 @@ class Services:
         self.started_ns = self.wall_ns()
         self.log = log.get("engine")
         self.ended = asyncio.get_running_loop().create_future()
-        self.kept_seq = recorder.seq
+        self.journaled_seq = recorder.seq
         """The last record that concerns every account."""
         self._taper = wiring["taper"]
         self._forget_after_ns = wiring.get("forget_after_ns", FORGET_AFTER_NS)
-        self._unkept: deque[tuple[Event | Command, int]] = deque()
+        self._unjournaled: deque[tuple[Event | Command, int]] = deque()
         self._closed: deque[tuple[int, InstrumentId]] = deque()
 
     def tape(self, kind: str, payload: bytes, at_ns: int) -> None:
@@ -143,12 +143,12 @@ class Services:
                 text = str(error)
                 self.alert(RaiseAlert(severity=Severity.CRITICAL, kind="tape", text=text), at_ns)
 
-    def put(self, given: AnyInput, at_ns: int) -> None:
+    def record(self, given: AnyInput, at_ns: int) -> None:
         self.tape(KIND, pack_input(given), at_ns)
 
-    def keep(self, event: Event | Command, at_ns: int) -> None:
+    def journal(self, event: Event | Command, at_ns: int) -> None:
         """Journal what concerns every account, and tell the catalog."""
-        self._unkept.append((event, at_ns))
+        self._unjournaled.append((event, at_ns))
         self.journal_waiting()
         engine_id = self.engine_id
         match event:
@@ -196,28 +196,28 @@ class Services:
             f"venue heartbeat {seen.account}", lambda c: put_heartbeat(c, engine_id, seen, now_ns)
         )
 
-    def approvals(self, told: Approvals) -> None:
+    def approvals(self, report: Approvals) -> None:
         """Tell what an account's wallet has approved at its venue."""
         engine_id = self.engine_id
         self.state.put(
-            f"approvals {told.account}", lambda c: put_account_report(c, engine_id, told)
+            f"approvals {report.account}", lambda c: put_account_report(c, engine_id, report)
         )
 
     def journal_waiting(self) -> None:
         """Journal what a journal that refused was not given; beyond the maximum the engine ends."""
         try:
-            while self._unkept:
-                self.kept_seq = self.recorder.append(ENGINE_WIDE, *self._unkept[0])
-                self._unkept.popleft()
+            while self._unjournaled:
+                self.journaled_seq = self.recorder.append(ENGINE_WIDE, *self._unjournaled[0])
+                self._unjournaled.popleft()
         except StorageError as error:
             # The journal's own refusal is told by every shell, and halts it; these wait.
-            if len(self._unkept) > UNKEPT_MAX:
+            if len(self._unjournaled) > UNJOURNALED_MAX:
                 self.end(error)
 
     @property
-    def all_kept(self) -> bool:
+    def all_journaled(self) -> bool:
         """Say whether the journal has taken everything that concerns every account."""
-        return not self._unkept
+        return not self._unjournaled
 
     def alert(self, alert: RaiseAlert, at_ns: int) -> None:
         self.log.warning("alert", kind=alert.kind, text=alert.text, severity=str(alert.severity))

@@ -89,7 +89,7 @@ class MarketData:
 class AccountLink:
     """One account's side of its venue. A venue's subclass says what is its own."""
 
-    shell: ClassVar[type[AccountRunner]] = AccountRunner
+    runner_type: ClassVar[type[AccountRunner]] = AccountRunner
     retry_s: ClassVar[tuple[float, float]] = (0.5, 30.0)
     """First and longest pause between two attempts to connect."""
     door: Venue
@@ -102,7 +102,7 @@ class AccountLink:
         self.account = AccountId(settings.name)
 
     def wired(self, gateway: dict[str, Any], wiring: dict[str, Any]) -> AccountRunner:
-        return self.shell(core=GatewayCore(**gateway), venue=self.door, **wiring)
+        return self.runner_type(core=GatewayCore(**gateway), venue=self.door, **wiring)
 
     async def connect(self, credential: Credential | None) -> None:
         """Open the connections; asked again after a pause for as long as it raises."""
@@ -126,20 +126,20 @@ class AccountLink:
         if why:
             self._warn("vault_locked", f"{self.account} waits: {why}")
         services.log.info("account.begins", account=self.account)
-        return [lambda: self._life(keys, funded=funded)]
+        return [lambda: self._run_account(keys, funded=funded)]
 
-    async def _life(self, keys: Keys | None, *, funded: bool) -> None:
-        """Open the account, book its first cash once, then listen, beat and tend."""
+    async def _run_account(self, keys: Keys | None, *, funded: bool) -> None:
+        """Open the account, book its first cash once, then `run` until cancelled."""
         credential = await keys.awaited(self.account) if keys else None
-        await self._again(lambda: self.connect(credential), told=keys is not None)
+        await self._retry(lambda: self.connect(credential), alerts=keys is not None)
         if not funded:
-            await self._again(self._fund, told=False)
+            await self._retry(self._fund, alerts=False)
         self.runner.report(self.health("auth", ""))
         self.services.log.info("account.open", account=self.account)
         await self.run()
 
-    async def _again(self, step: Callable[[], Awaitable[None]], *, told: bool) -> None:
-        """Do a step, however long it takes; with `told` a person receives what must be mended."""
+    async def _retry(self, step: Callable[[], Awaitable[None]], *, alerts: bool) -> None:
+        """Do a step, however long it takes; with `alerts` a person receives what must be mended."""
         (pause_s, longest_s), last = self.retry_s, ""
         while True:
             try:
@@ -147,7 +147,7 @@ class AccountLink:
             except PitbossError as error:
                 why = str(error)
                 self.services.log.info("account.waits", account=self.account, reason=why)
-                if told and why != last:
+                if alerts and why != last:
                     last = why
                     self._warn("not_open", f"{self.account} is not open: {why}")
                 # A wrong wallet or key is not asked about again and again.

@@ -45,7 +45,7 @@ class Deck:
     def _desk(self, name: str, batch: InputBatch) -> AccountCore:
         executor, _ = executor_of(SETTINGS.model_copy(update={"name": name}), 3)
         return AccountCore(
-            put=lambda given, at_ns: self.put.append((given, at_ns)), batch=batch,
+            tape=lambda given, at_ns: self.put.append((given, at_ns)), batch=batch,
             cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None,
         )  # fmt: skip
 

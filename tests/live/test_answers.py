@@ -16,7 +16,7 @@ from engine.domain.instruments import BotId
 from engine.errors import BadInput, StorageError
 from engine.live.commands import alerts
 from engine.live.commands.registry import Done, Handler, handlers
-from engine.runtime.bot_runner import BotRunner, BotSnapshot, folded
+from engine.runtime.bot_runner import BotRunner, BotSnapshot, apply_record
 from storage.commands import CommandState
 from tests.live.desk import LiveDesk, Recorder
 
@@ -115,7 +115,7 @@ def test_a_start_that_is_refused_is_no_start_after_a_crash(tmp_path: Path) -> No
         assert (refused.state, "latch is set" in refused.answer) == (REFUSED, True)
         kept = {str(BOT): BotSnapshot(state=BotState.STOPPED)}
         for record in recorder.kept:
-            folded(kept, record)
+            apply_record(kept, record)
         assert kept[BOT].state is BotState.STOPPED
 
     run(tmp_path, test)

@@ -52,12 +52,12 @@ def test_a_market_that_is_paid_long_after_its_close_is_forgotten_too() -> None:
     engine.runners = {AccountId("demo"): SimpleNamespace(forget=forget)}
     engine.recorder = SimpleNamespace(append=lambda *_: 1)
     engine.state = SimpleNamespace(write=lambda _: None)
-    engine._unkept, engine._closed = deque(), deque()
-    engine.keep(InstrumentClosed(instrument=M1), 0)
+    engine._unjournaled, engine._closed = deque(), deque()
+    engine.journal(InstrumentClosed(instrument=M1), 0)
     engine.forget_closed(FORGET_AFTER_NS)
     assert desk.held == {M1}
     paid_ns = 2 * FORGET_AFTER_NS
-    engine.keep(InstrumentResolved(instrument=M1, payout_yes_micro=0, source="demo"), paid_ns)
+    engine.journal(InstrumentResolved(instrument=M1, payout_yes_micro=0, source="demo"), paid_ns)
     desk.paid = True
     engine.forget_closed(paid_ns + FORGET_AFTER_NS - 1)
     assert desk.held == {M1}
@@ -101,7 +101,7 @@ class Ticking:
         engine.projector = SimpleNamespace(failure=None)
         engine.alert = lambda alert, _: self.alerts.append(alert)
         engine.end = self.ended.append
-        engine._unkept, engine._closed, engine._refusing = deque(), deque(), {}
+        engine._unjournaled, engine._closed, engine._refusing = deque(), deque(), {}
         engine._snapshot_seq, engine._learned_ns = 0, 3_600 * S
 
     def second(self, now_ns: int = 0) -> None:
@@ -234,7 +234,7 @@ def test_a_moment_of_a_locked_file_is_no_alert() -> None:
 def test_what_waits_for_the_journal_is_never_dropped_at_its_maximum(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(services, "UNKEPT_MAX", 3)
+    monkeypatch.setattr(services, "UNJOURNALED_MAX", 3)
     desk = Ticking()
 
     def full(*_: object) -> int:
@@ -244,9 +244,9 @@ def test_what_waits_for_the_journal_is_never_dropped_at_its_maximum(
     desk.engine.recorder.append = full
     closed = [InstrumentClosed(instrument=InstrumentId(f"demo:m{n}")) for n in range(4)]
     for event in closed[:3]:
-        desk.engine.keep(event, 0)
+        desk.engine.journal(event, 0)
     assert desk.ended == []
-    desk.engine.keep(closed[3], 0)
+    desk.engine.journal(closed[3], 0)
     assert "the journal's queue is full" in str(desk.ended[0])
     desk.engine.recorder.append = lambda _, event, __: kept.append(event)
     desk.second()

@@ -70,7 +70,7 @@ class Parts:
             self.engine.ended = asyncio.get_running_loop().create_future()
             if crash is not None:
                 self.engine.ended.set_result(crash)
-            await close(self.engine, SimpleNamespace(beat=lambda _: None))  # type: ignore[arg-type]
+            await close(self.engine, SimpleNamespace(heartbeat=lambda _: None))  # type: ignore[arg-type]
 
         asyncio.run(run())
 

@@ -19,7 +19,7 @@ from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId
 from engine.domain.intents import Target
 from engine.domain.settings import BotSettings
 from engine.errors import InvalidTransition
-from engine.runtime.bot_runner import BotRunner, BotSnapshot, folded, restored
+from engine.runtime.bot_runner import BotRunner, BotSnapshot, apply_record, restored
 
 S = BotState
 BOT = BotId("maker")
@@ -179,17 +179,17 @@ def test_restored_bot_is_as_it_was_kept(bot_runner: BotRunner) -> None:
 
 def test_journal_says_what_became_of_a_bot() -> None:
     kept: dict[str, BotSnapshot] = {}
-    folded(kept, StartBot(bot=BOT))
+    apply_record(kept, StartBot(bot=BOT))
     assert kept[BOT].state is S.STARTING
-    folded(kept, PauseBot(bot=BOT))
+    apply_record(kept, PauseBot(bot=BOT))
     assert kept[BOT].state is S.PAUSING
-    folded(kept, ResumeBot(bot=BOT))
-    folded(kept, LatchSet(who="me", reason="KILL"))
+    apply_record(kept, ResumeBot(bot=BOT))
+    apply_record(kept, LatchSet(who="me", reason="KILL"))
     assert kept[BOT].state is S.PAUSING
-    folded(kept, StopBot(bot=BOT, inventory=InventoryPolicy.EXIT))
+    apply_record(kept, StopBot(bot=BOT, inventory=InventoryPolicy.EXIT))
     assert (kept[BOT].state, kept[BOT].inventory) == (S.STOPPING, InventoryPolicy.EXIT)
     alert = RaiseAlert(severity=Severity.CRITICAL, kind="bot_error", text="it raised", bot=BOT)
-    folded(kept, alert)
+    apply_record(kept, alert)
     assert (kept[BOT].state, kept[BOT].error) == (S.ERROR, "it raised")
 
 

@@ -17,12 +17,12 @@ S = 1_000_000_000
 class CashTeller:
     """A venue whose answers take a second each and tell this cash in turn."""
 
-    def __init__(self, clock: ManualClock, told: list[int]) -> None:
-        self._clock, self._told = clock, told
+    def __init__(self, clock: ManualClock, asked: list[int]) -> None:
+        self._clock, self._asked = clock, asked
 
     async def balances(self) -> BalancesListed:
         self._clock.advance(S)
-        return BalancesListed(account=MINE, cash_micro={"pUSD": self._told.pop(0)})
+        return BalancesListed(account=MINE, cash_micro={"pUSD": self._asked.pop(0)})
 
 
 async def test_first_cash_is_what_two_answers_agree_on_and_counts_from_the_second_question(
@@ -37,6 +37,6 @@ async def test_first_cash_is_what_two_answers_agree_on_and_counts_from_the_secon
     link.door = cast("Any", CashTeller(clock, [400, 398, 397, 397]))
     link.runner = cast("Any", type("Runner", (), {"report": booked.append}))
 
-    await link._again(link._fund, told=False)
+    await link._retry(link._fund, alerts=False)
 
     assert [(one.amount_micro, one.paid_ns) for one in booked] == [(397, 13 * S)]

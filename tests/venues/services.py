@@ -56,7 +56,7 @@ class AccountServices:
     def tape(self, kind: str, payload: bytes, at_ns: int) -> None:
         """This tape ends here."""
 
-    def keep(self, event: Event, _at_ns: int) -> None:
+    def journal(self, event: Event, _at_ns: int) -> None:
         self.kept.append(event)
 
     def name(self, instrument: str, title: str, slug: str) -> None:

@@ -260,7 +260,7 @@ class TapeDeck(AccountOpening):
             runner=self._runner,
             recorder=services.recorder,
             clock=self.clock,
-            keep=services.keep,
+            keep=services.journal,
             ended=services.ended.done,
             received=services.meter.events,
             wall_ns=services.wall_ns,

@@ -259,7 +259,7 @@ class EngineRun:
         now_ns = self.now_ns()
         for event in events:
             if isinstance(event, LASTING):
-                engine.keep(event, now_ns)
+                engine.journal(event, now_ns)
         self.runner.market(events, now_ns)
 
     def look(self) -> None:

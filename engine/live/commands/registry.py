@@ -224,7 +224,7 @@ class Commands:
         except StorageError as error:
             if not handler.makes_safe:
                 raise StorageError(f"nothing was done: {error}") from error
-            engine.keep(command, now_ns)
+            engine.journal(command, now_ns)
 
     def _answer(self, name: str, given: Answer) -> None:
         engine, at_ns = self._engine, self._engine.wall_ns()

@@ -246,7 +246,7 @@ class VaultOpening:
         if why:
             return why
         try:
-            past = await engine.accounts.recall(engine, settings)
+            past = await engine.accounts.restore(engine, settings)
         except StorageError as error:
             return f"its past cannot be read: {error}; nothing was asked of its venue"
         # Nothing below waits: what was recalled is true at this moment, and no later.

@@ -132,7 +132,7 @@ class DemoMarketData(MarketData):
         events += [InstrumentClosed(instrument=key) for key in gone]
         for event in events:
             if not isinstance(event, BookReplaced):
-                services.keep(event, now_ns)
+                services.journal(event, now_ns)
         for runner in self._runners:
             runner.market(events, now_ns)
         return (

@@ -110,7 +110,7 @@ class MarketStream:
             self._lasting.clear()
         self._lasting[place] = event
         if self._journaled:
-            self._services.keep(event, now_ns)
+            self._services.journal(event, now_ns)
 
     def _publish(self, events: tuple[Event, ...]) -> None:
         now_ns = self._services.clock.now_ns()

@@ -187,9 +187,9 @@ def _blind_is_well(patch: Patch) -> None:
 
 
 def _names_are_not_kept(patch: Patch) -> None:
-    keep = AccountRunner._keep
+    keep = AccountRunner._journal
     patch.setattr(
-        AccountRunner, "_keep", lambda s, m, now: type(m) is PlaceOrder or keep(s, m, now)
+        AccountRunner, "_journal", lambda s, m, now: type(m) is PlaceOrder or keep(s, m, now)
     )
 
 

@@ -45,15 +45,15 @@ class Engine:
         self.runners = {AccountId("demo"): self}
         self.watchers: list[Any] = []
         self.meter = Meter()
-        self.journal: list[Event] = []
+        self.events: list[Event] = []
         for known in (OLD, SAME):
             self.market([InstrumentListed(instrument=known)], NOW)
 
     def now_ns(self) -> int:
         return NOW
 
-    def keep(self, event: Event, _at_ns: int) -> None:
-        self.journal.append(event)
+    def journal(self, event: Event, _at_ns: int) -> None:
+        self.events.append(event)
 
     def market(self, events: Iterable[Event], now_ns: int) -> None:
         for event in events:
@@ -86,7 +86,7 @@ def sync(engine: Engine, frame: MarketFrame, before: Any = None) -> str:
 def test_listing_that_agrees_changes_nothing(engine: Engine) -> None:
     summary = sync(engine, listing(OLD, SAME))
     assert summary == "2 markets are open at demo: 0 new, 0 changed, 0 gone"
-    assert engine.journal == []
+    assert engine.events == []
     assert not engine.cache.views[OLD.id].trusted  # books of what is known are the stream's alone
 
 
@@ -98,7 +98,7 @@ def test_new_changed_and_gone_are_taken_and_journaled(engine: Engine) -> None:
     assert views[ROLLED.id].trusted
     assert views[SAME.id].instrument.tick == 10
     assert views[OLD.id].closed
-    assert [type(event) for event in engine.journal] == [InstrumentListed] * 2 + [InstrumentClosed]
+    assert [type(event) for event in engine.events] == [InstrumentListed] * 2 + [InstrumentClosed]
 
 
 def test_what_the_stream_told_meanwhile_is_newer_than_the_listing(engine: Engine) -> None:

@@ -279,7 +279,7 @@ class PolymarketRunner(AccountRunner):
 class PolymarketLink(AccountLink):
     """A live account, from opening to the end."""
 
-    shell = PolymarketRunner
+    runner_type = PolymarketRunner
     door: PolymarketDoor
     runner: PolymarketRunner
 

@@ -183,7 +183,7 @@ class ToyMarket(MarketData):
         )  # fmt: skip
         if not self._kept:
             self._kept = True
-            services.keep(first[1], services.clock.now_ns())
+            services.journal(first[1], services.clock.now_ns())
         while True:
             for runner in runners:
                 runner.market(first, services.clock.now_ns())
