@@ -82,9 +82,9 @@ def ran(source: Path, home: Path, *words: str) -> subprocess.CompletedProcess[st
 
 
 def test_an_added_command_is_taken_and_answered(desk: Programs) -> None:
-    told = said(desk, "command", "count-open-orders", "account=demo")
-    assert "done" in told
-    assert "unknown at demo" in told
+    output = said(desk, "command", "count-open-orders", "account=demo")
+    assert "done" in output
+    assert "unknown at demo" in output
 
 
 def test_an_added_job_is_run_by_the_worker(desk: Programs) -> None:
@@ -139,10 +139,10 @@ def test_an_added_page_shows_an_added_kind_of_alert(desk: Programs) -> None:
     stored = "SELECT 1 FROM alerts WHERE kind = 'few_marbles'"
     desk.until(lambda: desk.rows(stored), "the added venue has raised it")
     done = ran(desk.source, desk.home, "-c", OPENED)
-    told = done.stdout
-    assert "Marbles" in told, done.stderr
-    assert "the toy venue has one marble" in told
-    assert "Few marbles are left. Buy some." in told
+    output = done.stdout
+    assert "Marbles" in output, done.stderr
+    assert "the toy venue has one marble" in output
+    assert "Few marbles are left. Buy some." in output
 
 
 def test_an_added_strategy_trades_by_an_added_indicator(source: Path, tmp_path: Path) -> None:

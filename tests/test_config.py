@@ -134,8 +134,8 @@ def test_config_can_be_made_by_name(tmp_path: Path) -> None:
 
 def test_example_file_names_every_key_and_no_other() -> None:
     text = (REPOSITORY / ".env.example").read_text(encoding="utf-8")
-    told = set(re.findall(r"^#?([A-Z_]+)=", text, flags=re.MULTILINE))
-    assert told == {*keys(), *url_keys(), *credential_names(), PASSPHRASE}
+    named = set(re.findall(r"^#?([A-Z_]+)=", text, flags=re.MULTILINE))
+    assert named == {*keys(), *url_keys(), *credential_names(), PASSPHRASE}
 
 
 def test_example_file_is_accepted_as_it_stands_and_filled_in(tmp_path: Path) -> None:

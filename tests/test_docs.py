@@ -176,45 +176,45 @@ def test_lines_are_short_enough_to_read(name: str) -> None:
 
 
 def test_readme_names_every_file_of_the_documentation() -> None:
-    told = re.findall(
+    docs = re.findall(
         r"^\| \[.+?\]\(([\w/.]+)\)", section(README, "Where to read on"), re.MULTILINE
     )
-    assert sorted(told) == sorted(set(FILES) - {README})
+    assert sorted(docs) == sorted(set(FILES) - {README})
 
 
 def test_every_command_is_told_with_its_help() -> None:
-    told = {row[0].strip("`"): row[1] for row in table(README, "Commands", "command")}
-    assert told == commands()
+    docs = {row[0].strip("`"): row[1] for row in table(README, "Commands", "command")}
+    assert docs == commands()
 
 
 def test_options_of_every_command_are_told() -> None:
-    told = [
+    docs = [
         name
         for row in table(CONFIGURATION, "Command line", "command")
         for name in re.findall(r"`([\w-]+)`", row[0])
     ]
-    assert sorted(told) == sorted(commands())
+    assert sorted(docs) == sorted(commands())
 
 
 def test_every_exit_code_is_told() -> None:
-    told = {int(code): meaning for code, meaning in table(README, "Commands", "code")}
-    assert told == EXIT_CODES
+    docs = {int(code): meaning for code, meaning in table(README, "Commands", "code")}
+    assert docs == EXIT_CODES
 
 
 def test_every_configuration_key_is_told_with_its_meaning() -> None:
-    told = {row[0].strip("`"): row[2] for row in table(CONFIGURATION, "Configuration keys", "key")}
-    assert told == keys() | url_keys()
+    docs = {row[0].strip("`"): row[2] for row in table(CONFIGURATION, "Configuration keys", "key")}
+    assert docs == keys() | url_keys()
 
 
 def test_every_denial_reason_is_told_with_its_meaning() -> None:
-    told = {row[0].strip("`"): row[1] for row in table(LIFE, "Denial reasons", "reason")}
-    assert told == {str(reason): meaning for reason, meaning in MEANINGS.items()}
+    docs = {row[0].strip("`"): row[1] for row in table(LIFE, "Denial reasons", "reason")}
+    assert docs == {str(reason): meaning for reason, meaning in MEANINGS.items()}
 
 
 def test_every_order_state_is_told_and_drawn() -> None:
-    told = {row[0].strip("`") for row in table(LIFE, "Order states", "state")}
-    assert told == {state.name for state in OrderState}
-    assert {state for move in drawn_moves() for state in move} == told
+    docs = {row[0].strip("`") for row in table(LIFE, "Order states", "state")}
+    assert docs == {state.name for state in OrderState}
+    assert {state for move in drawn_moves() for state in move} == docs
 
 
 def test_every_drawn_move_is_one_of_the_table() -> None:
@@ -225,28 +225,28 @@ def test_every_drawn_move_is_one_of_the_table() -> None:
 
 
 def test_every_room_that_exists_is_told_and_no_other() -> None:
-    told = {row[0].strip("`") for row in table("docs/rooms.md", "Who may import whom", "room")}
+    docs = {row[0].strip("`") for row in table("docs/rooms.md", "Who may import whom", "room")}
     rooms = {
         f"engine/{folder.name}"
         for folder in (REPOSITORY / "engine").iterdir()
         if (folder / "__init__.py").is_file()
     }
-    assert told == rooms | {"storage", "pages"}
+    assert docs == rooms | {"storage", "pages"}
 
 
 def test_every_page_is_told_and_no_other() -> None:
-    told = {row[0].lower() for row in table(README, "Pages", "page")}
-    assert told == pages()
-    assert told <= {heading.lower() for heading in headings("docs/pages.md")}
+    docs = {row[0].lower() for row in table(README, "Pages", "page")}
+    assert docs == pages()
+    assert docs <= {heading.lower() for heading in headings("docs/pages.md")}
 
 
 def test_every_make_target_is_told_and_exists() -> None:
-    told = {
+    docs = {
         row[0].strip("`").removeprefix("make ") for row in table(README, "Make targets", "command")
     }
     targets = set(re.findall(r"^([a-z-]+):.*## ", MAKEFILE, re.MULTILINE))
-    assert told <= targets
-    assert targets - told == {"help", "lint", "types", "laws", "clean"}
+    assert docs <= targets
+    assert targets - docs == {"help", "lint", "types", "laws", "clean"}
 
 
 @pytest.mark.parametrize(
@@ -292,9 +292,9 @@ def test_links_lead_somewhere(name: str) -> None:
 
 @pytest.mark.parametrize("decision", headings(DECISIONS))
 def test_decision_says_what_why_and_what_would_change_our_mind(decision: str) -> None:
-    told = section(DECISIONS, decision)
+    body = section(DECISIONS, decision)
     assert re.findall(
-        r"^\*\*What:\*\* |^\*\*Why:\*\* |^\*Would change our mind:\* ", told, re.MULTILINE
+        r"^\*\*What:\*\* |^\*\*Why:\*\* |^\*Would change our mind:\* ", body, re.MULTILINE
     ) == [
         "**What:** ",
         "**Why:** ",

@@ -331,8 +331,8 @@ def of_the_product() -> dict[str, int | list[str]]:
 def test_distance_does_not_grow(what: str) -> None:
     found = of_the_product()[what]
     count, allowed = (found if isinstance(found, int) else len(found)), DISTANCE[what]
-    told = "" if isinstance(found, int) else "\n".join(found)
-    assert count <= allowed, f"\n{what}: {count}, {allowed} allowed:\n{told}"
+    listing = "" if isinstance(found, int) else "\n".join(found)
+    assert count <= allowed, f"\n{what}: {count}, {allowed} allowed:\n{listing}"
     if count < allowed:
         print(f"{what} fell to {count}: write it down in DISTANCE")
 

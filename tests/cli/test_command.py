@@ -125,5 +125,5 @@ def test_a_job_without_arguments_is_asked_for_by_its_name() -> None:
 
 
 def test_every_kind_is_told_in_the_documentation() -> None:
-    told = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
-    assert [kind for kind in kinds() if f"`{kind}`" not in told] == []
+    text = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
+    assert [kind for kind in kinds() if f"`{kind}`" not in text] == []

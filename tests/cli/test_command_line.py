@@ -101,19 +101,19 @@ class Line:
             code = main(words)
         except SystemExit as ended:  # how argparse refuses
             code = int(ended.code or 0)
-        told = self._capsys.readouterr()
-        return code, self._waited_s, told.out + told.err
+        output = self._capsys.readouterr()
+        return code, self._waited_s, output.out + output.err
 
     def refuses(self, words: list[str], home: str) -> None:
         """Note what is wrong with the answer to these words."""
-        code, waited_s, told = self.run(words, home)
+        code, waited_s, output = self.run(words, home)
         shown = " ".join(word if len(word) < 60 else f"{word[:20]}…" for word in words)
         if code not in range(BROKEN):
-            self.failures.append(f"{shown!r} ends with {code}: {told[-300:]}")
-        elif "Traceback" in told or not told.strip():
-            self.failures.append(f"{shown!r} says {told[-300:]!r}")
+            self.failures.append(f"{shown!r} ends with {code}: {output[-300:]}")
+        elif "Traceback" in output or not output.strip():
+            self.failures.append(f"{shown!r} says {output[-300:]!r}")
         elif code and waited_s > WAITED_S_MAX:
-            self.failures.append(f"{shown!r} waits for {waited_s:g} s: {told[-300:]}")
+            self.failures.append(f"{shown!r} waits for {waited_s:g} s: {output[-300:]}")
 
 
 @pytest.fixture
@@ -182,18 +182,18 @@ def test_command_where_no_engine_runs_says_so_and_leaves_nothing(
 ) -> None:
     prepare(tmp_path / "pitboss.db")
     line.homes["still"] = tmp_path
-    code, waited_s, told = line.run(["command", "start-bot", "bot=maker"], "still")
+    code, waited_s, output = line.run(["command", "start-bot", "bot=maker"], "still")
     assert code == PROBLEM
-    assert f"no engine runs on {tmp_path}, and nothing was left" in told
+    assert f"no engine runs on {tmp_path}, and nothing was left" in output
     assert waited_s < WAITED_S_MAX
     with reading(tmp_path / "pitboss.db") as connection:
         assert connection.execute("SELECT count(*) FROM commands").fetchone() == (0,)
 
 
 def test_command_says_what_it_waits_for(line: Line) -> None:
-    code, _, told = line.run(["command", "kill", "--wait", "1.5"], "desk")
+    code, _, output = line.run(["command", "kill", "--wait", "1.5"], "desk")
     assert code == PROBLEM
-    assert "Kill is pending: the engine has not spoken yet; waiting for its answer, 1.5 s" in told
+    assert "Kill is pending: the engine has not spoken yet; waiting for its answer, 1.5 s" in output
 
 
 @pytest.mark.parametrize("made", [False, True])
@@ -205,10 +205,10 @@ def test_kill_where_no_desk_lives_says_so_and_makes_nothing(
         home.mkdir()
         (home / "letters.txt").write_text("not a desk\n")
     line.homes["mistyped"] = home
-    code, _, told = line.run(["kill"], "mistyped")
+    code, _, output = line.run(["kill"], "mistyped")
     assert code == BAD_ARGUMENTS
-    assert f"no desk lives in {home}, and NOTHING was killed" in told
-    assert "no order is placed" not in told
+    assert f"no desk lives in {home}, and NOTHING was killed" in output
+    assert "no order is placed" not in output
     assert [path.name for path in home.glob("*")] == (["letters.txt"] if made else [])
 
 
@@ -221,14 +221,14 @@ def test_kill_takes_whatever_is_left_of_a_desk_for_one(left: str, tmp_path: Path
 
 @pytest.mark.parametrize("minutes", ["inf", "nan", "1e308", "0", "-1"])
 def test_minutes_without_end_are_refused_in_words(minutes: str, line: Line) -> None:
-    code, _, told = line.run(["simulate", "--minutes", minutes], "taken")
+    code, _, output = line.run(["simulate", "--minutes", minutes], "taken")
     assert code == BAD_ARGUMENTS
-    assert f"argument --minutes: '{minutes}' is no number from 0.001 to 44,640" in told
+    assert f"argument --minutes: '{minutes}' is no number from 0.001 to 44,640" in output
 
 
 @pytest.mark.parametrize("url", ["GARBAGE", "http://", "http://[", "ftp://a", "http://a:0"])
 @pytest.mark.parametrize("name", ["run", "kill"])
 def test_garbage_for_the_demo_exchange_is_refused_at_once(name: str, url: str, line: Line) -> None:
-    code, _, told = line.run([name, "--demo", url], "taken")
+    code, _, output = line.run([name, "--demo", url], "taken")
     assert code == BAD_ARGUMENTS
-    assert f"argument --demo: '{url}' is no address" in told
+    assert f"argument --demo: '{url}' is no address" in output

@@ -194,9 +194,9 @@ def test_warnings_alone_give_0_and_a_failure_gives_1(
     assert "0 failed, 2 warned" in capsys.readouterr().out
     migrated(config).write_bytes(b"")
     assert doctor.run(args, config) == 1
-    told = capsys.readouterr().out
-    assert "fail  schema" in told
-    assert "→ run `python -m engine migrate`" in told
+    output = capsys.readouterr().out
+    assert "fail  schema" in output
+    assert "→ run `python -m engine migrate`" in output
 
 
 def test_json_is_one_object_with_every_check(
@@ -204,10 +204,10 @@ def test_json_is_one_object_with_every_check(
 ) -> None:
     migrated(config)
     assert doctor.run(argparse.Namespace(json=True), config) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["failed"] == 0
-    assert {"name", "grade", "said", "fix"} == set(told["checks"][0])
-    assert [check["grade"] for check in told["checks"]].count("ok") == len(told["checks"])
+    report = json.loads(capsys.readouterr().out)
+    assert report["failed"] == 0
+    assert {"name", "grade", "said", "fix"} == set(report["checks"][0])
+    assert [check["grade"] for check in report["checks"]].count("ok") == len(report["checks"])
 
 
 def test_what_history_takes_is_said_and_what_is_beyond_its_part_is_warned_of(

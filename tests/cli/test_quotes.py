@@ -34,7 +34,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def told(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+def printed(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
     found: dict[str, object] = json.loads(capsys.readouterr().out)
     return found
 
@@ -42,7 +42,7 @@ def told(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
 def test_it_tells_how_quotes_end(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert state.exists()
     assert main(["quotes", "real", "--json"]) == 0
-    found = told(capsys)
+    found = printed(capsys)
     assert found["quote_life_s"] is None
     assert "until they are cancelled" in str(found["text"])
 
@@ -51,12 +51,12 @@ def test_without_an_engine_it_is_saved_and_said_to_be_no_more(
     state: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["quotes", "real", "--expire-after", "300", "--wait", "0", "--json"]) == 1
-    assert "saved and NOT in force: no engine runs on" in str(told(capsys)["text"])
+    assert "saved and NOT in force: no engine runs on" in str(printed(capsys)["text"])
     with reading(state) as connection:
         assert latest(connection, ENGINE_ID).document.accounts["real"].quote_life_s == 300
         assert in_force(connection, ENGINE_ID).version == 1
     assert main(["quotes", "real", "--good-till-cancelled", "--json"]) == 3
-    assert "saved and not applied" in str(told(capsys)["text"])
+    assert "saved and not applied" in str(printed(capsys)["text"])
 
 
 def test_an_engines_answer_is_told(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,7 +72,7 @@ def test_an_engines_answer_is_told(state: Path, capsys: pytest.CaptureFixture[st
         engine.close()
     capsys.readouterr()
     assert main(["quotes", "real", "--json"]) == 0
-    assert told(capsys)["quote_life_s"] == 300
+    assert printed(capsys)["quote_life_s"] == 300
 
 
 @pytest.mark.parametrize(
@@ -87,6 +87,6 @@ def test_what_cannot_be_is_refused_in_words(
     state: Path, capsys: pytest.CaptureFixture[str], words: list[str], sentence: str
 ) -> None:
     assert main(["quotes", *words, "--json"]) in {2, 3}
-    assert sentence in str(told(capsys)["text"])
+    assert sentence in str(printed(capsys)["text"])
     with reading(state) as connection:
         assert latest(connection, ENGINE_ID).version == 1

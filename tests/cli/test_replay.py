@@ -89,35 +89,35 @@ def test_json_is_one_object_with_everything_found(
     out, err = capsys.readouterr()
     assert err == ""
     assert out.count("\n") == 1
-    told = json.loads(out)
-    assert set(told) >= KEYS
-    assert (told["frames"], told["markets"]) == (120, 1)
-    assert (told["hash_checked"], told["hash_matched"]) == (120, 120)
-    assert told["orders"] > 20
-    assert told["fills"] > 5
-    assert told["pnl"] == pytest.approx(told["equity_end"] - told["equity_start"])
-    assert told["pnl"] == pytest.approx(told["pnl_resolved"] + told["pnl_unresolved"])
-    assert told["pnl"] == pytest.approx(sum(m["pnl"] for m in told["per_market"].values()))
-    assert len(told["digest"]) == 64
-    assert told["events_per_s"] > 0
-    assert told["peak_rss_mb"] > 10
+    summary = json.loads(out)
+    assert set(summary) >= KEYS
+    assert (summary["frames"], summary["markets"]) == (120, 1)
+    assert (summary["hash_checked"], summary["hash_matched"]) == (120, 120)
+    assert summary["orders"] > 20
+    assert summary["fills"] > 5
+    assert summary["pnl"] == pytest.approx(summary["equity_end"] - summary["equity_start"])
+    assert summary["pnl"] == pytest.approx(summary["pnl_resolved"] + summary["pnl_unresolved"])
+    assert summary["pnl"] == pytest.approx(sum(m["pnl"] for m in summary["per_market"].values()))
+    assert len(summary["digest"]) == 64
+    assert summary["events_per_s"] > 0
+    assert summary["peak_rss_mb"] > 10
 
 
 def test_words_tell_the_same_as_the_object(
     replay: Callable[..., int], short: Path, capsys: Output
 ) -> None:
     replay(short, "--json")
-    told = json.loads(capsys.readouterr().out)
+    summary = json.loads(capsys.readouterr().out)
     assert replay(short) == OK
     out = capsys.readouterr().out
     for fact in (
         "frames 120 ",
         "matched 120 of 120",
-        f"orders {told['orders']:,} ",
-        f"fills {told['fills']:,} ",
-        f"PnL {told['pnl']:+.4f} ",
-        f"digest {told['digest']}",
-        f"stored as run {told['run'] + 1}",
+        f"orders {summary['orders']:,} ",
+        f"fills {summary['fills']:,} ",
+        f"PnL {summary['pnl']:+.4f} ",
+        f"digest {summary['digest']}",
+        f"stored as run {summary['run'] + 1}",
         "unresolved",
         "anomalies: none",
     ):
@@ -160,36 +160,36 @@ def test_run_is_stored_and_read_back_through_the_views(
     replay: Callable[..., int], home: Path, tape: Path, capsys: Output
 ) -> None:
     replay(tape, "--json", "--limit", "order_value_max=20%", "--cash", "500.5")
-    told = json.loads(capsys.readouterr().out)
+    summary = json.loads(capsys.readouterr().out)
     with reading(home / "pitboss.db") as connection:
         listed = views.runs(connection, "replay")
-        row = views.run(connection, "replay", told["run"])
-        markets = views.run_markets(connection, "replay", told["run"])
-        equity = views.run_equity(connection, "replay", told["run"])
-    assert [run["id"] for run in listed] == [told["run"]]
+        row = views.run(connection, "replay", summary["run"])
+        markets = views.run_markets(connection, "replay", summary["run"])
+        equity = views.run_equity(connection, "replay", summary["run"])
+    assert [run["id"] for run in listed] == [summary["run"]]
     assert row is not None
     assert (row["status"], row["kind"], row["mode"]) == ("done", "replay", "paper")
     assert (row["digest"], row["orders"], row["fills"]) == (
-        told["digest"], told["orders"], told["fills"],
+        summary["digest"], summary["orders"], summary["fills"],
     )  # fmt: skip
     assert row["recording"] == str(tape)
     stated = json.loads(row["parameters"])
     assert stated["limits"] == {"order_value_max": "20%"}
     assert stated["cash_micro"] == 500_500_000
     kept = json.loads(row["result"])
-    assert kept == {key: value for key, value in told.items() if key != "run"}
+    assert kept == {key: value for key, value in summary.items() if key != "run"}
     assert len(markets) == 2
-    assert sum(market["fills"] for market in markets) == told["fills"]
+    assert sum(market["fills"] for market in markets) == summary["fills"]
     assert len(equity) >= 7
-    assert float(equity[0][1]) == told["equity_start"] == 500.5
-    assert float(equity[-1][1]) == told["equity_end"]
+    assert float(equity[0][1]) == summary["equity_start"] == 500.5
+    assert float(equity[-1][1]) == summary["equity_end"]
 
 
 def test_journal_and_decisions_are_kept_by_default(home: Path, short: Path, capsys: Output) -> None:
     assert main(["replay", str(short), "--json"]) == OK
-    told = json.loads(capsys.readouterr().out)
+    summary = json.loads(capsys.readouterr().out)
     (folder,) = (home / "runs").iterdir()
-    assert digest_of(load(folder / "journal.db")) == told["digest"]
+    assert digest_of(load(folder / "journal.db")) == summary["digest"]
     with sqlite3.connect(folder / "decisions.db") as connection:
         tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
     connection.close()
@@ -235,9 +235,9 @@ def test_run_is_stored_although_another_process_holds_the_database(
         monkeypatch.setattr(PreparedReplay, "store", locked)
         assert replay(short, "--json") == OK
         let_go.join()
-    told = json.loads(capsys.readouterr().out)
+    summary = json.loads(capsys.readouterr().out)
     with reading(home / "pitboss.db") as connection:
-        assert views.run(connection, "replay", told["run"]) is not None
+        assert views.run(connection, "replay", summary["run"]) is not None
 
 
 def test_folder_that_cannot_be_made_is_told(home: Path, short: Path, capsys: Output) -> None:
@@ -344,21 +344,21 @@ def test_torn_recording_keeps_what_was_played_and_says_where_it_ends(
     path.write_bytes(packed[: len(packed) * 2 // 3])
     assert replay(path, "--json", "--journal", "full") == BAD_FILE
     out, err = capsys.readouterr()
-    told = json.loads(out)
-    assert err == f"BadInput: {told['torn']}\n"
-    assert told["torn"] == f"day.jsonl.gz, line {told['frames'] + 1}: the file is truncated"
-    assert told["orders"] > 0
+    summary = json.loads(out)
+    assert err == f"BadInput: {summary['torn']}\n"
+    assert summary["torn"] == f"day.jsonl.gz, line {summary['frames'] + 1}: the file is truncated"
+    assert summary["orders"] > 0
     with reading(home / "pitboss.db") as connection:
-        row = views.run(connection, "replay", told["run"])
+        row = views.run(connection, "replay", summary["run"])
     assert row is not None
-    assert (row["status"], row["error"]) == ("failed", told["torn"])
-    assert (row["digest"], row["frames"]) == (told["digest"], told["frames"])
+    assert (row["status"], row["error"]) == ("failed", summary["torn"])
+    assert (row["digest"], row["frames"]) == (summary["digest"], summary["frames"])
     [folder] = (home / "runs").iterdir()
     assert folder.name == str(row["started_ns"])
     assert replay(path) == BAD_FILE
     out = capsys.readouterr().out
-    assert f"ENDS TORN at {told['ends']}: {told['torn']}" in out
-    assert f"digest {told['digest']}" in out
+    assert f"ENDS TORN at {summary['ends']}: {summary['torn']}" in out
+    assert f"digest {summary['digest']}" in out
 
 
 def test_recording_torn_in_its_first_line_is_refused_and_leaves_nothing(
@@ -408,8 +408,8 @@ def test_frames_repeated_or_out_of_order_are_told_and_are_no_problem(
     path = tmp_path / "day.jsonl"
     path.write_bytes(b"".join(lines))
     assert replay(path, "--json") == OK
-    told = json.loads(capsys.readouterr().out)
-    assert (told["duplicates"], told["out_of_order"], told["anomalies"]) == (2, 1, {})
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["duplicates"], summary["out_of_order"], summary["anomalies"]) == (2, 1, {})
     assert replay(path) == OK
     assert "frames repeated 2, out of order 1: read, not told again" in capsys.readouterr().out
 
@@ -424,10 +424,10 @@ def test_hash_that_does_not_match_is_a_problem_with_file_and_line(
     path = tmp_path / "day.jsonl"
     path.write_bytes(b"".join(lines))
     assert replay(path, "--json") == PROBLEM
-    told = json.loads(capsys.readouterr().out)
-    assert (told["hash_checked"], told["hash_matched"]) == (120, 119)
-    assert told["anomalies"] == {"hash mismatch": 1}
-    assert told["anomaly_lines"] == {"hash mismatch": "day.jsonl:41"}
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["hash_checked"], summary["hash_matched"]) == (120, 119)
+    assert summary["anomalies"] == {"hash mismatch": 1}
+    assert summary["anomaly_lines"] == {"hash mismatch": "day.jsonl:41"}
     assert replay(path) == PROBLEM
     out = capsys.readouterr().out
     assert "anomalies: hash mismatch 1 (first at day.jsonl:41)" in out
@@ -436,11 +436,11 @@ def test_hash_that_does_not_match_is_a_problem_with_file_and_line(
 def test_sizes_read_from_falling_levels_are_said_to_contain_cancels_and_can_be_capped(
     replay: Callable[..., int], home: Path, short: Path, capsys: Output
 ) -> None:
-    told = []
+    summaries = []
     for words in ([], ["--trade-size-cap", "p50"], ["--trade-size-cap", "10"]):
         assert replay(short, "--json", *words) == OK
-        told.append(json.loads(capsys.readouterr().out))
-    free, capped, same = told
+        summaries.append(json.loads(capsys.readouterr().out))
+    free, capped, same = summaries
     assert free["sizes_inferred"] + free["sizes_unknown"] == 119
     assert (free["sizes_capped"], capped["sizes_inferred"]) == (0, free["sizes_inferred"])
     assert capped["sizes_capped"] > 50
@@ -480,8 +480,8 @@ def test_mark_at_the_beginning_of_the_file_costs_nothing(
 
 def test_error_is_an_object_where_one_was_asked_for(home: Path, capsys: Output) -> None:
     assert main(["replay", "nowhere.jsonl", "--json"]) == BAD_FILE
-    told = json.loads(capsys.readouterr().out)
-    assert (told["error"], told["exit_code"]) == ("BadInput", BAD_FILE)
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["error"], summary["exit_code"]) == ("BadInput", BAD_FILE)
 
 
 def test_refusal_reaches_the_shell_without_a_traceback(tmp_path: Path) -> None:
@@ -530,10 +530,10 @@ def test_progress_is_silent_for_who_wants_json(
     eager: None, replay: Callable[..., int], short: Path, monkeypatch: pytest.MonkeyPatch,
     stream: type[io.StringIO],
 ) -> None:  # fmt: skip
-    told = stream()
-    monkeypatch.setattr(sys, "stderr", told)
+    written = stream()
+    monkeypatch.setattr(sys, "stderr", written)
     assert replay(short, "--json") == OK
-    assert told.getvalue() == ""
+    assert written.getvalue() == ""
 
 
 def test_progress_in_a_log_is_a_line_per_twentieth(

@@ -118,8 +118,8 @@ def test_unlocked_account_is_tested_and_the_verdict_kept(
 ) -> None:
     assert main(["selftest", "mine", "--live", "--json"]) == 0
     out, err = capsys.readouterr()
-    told = json.loads(out)
-    assert (told["green"], told["account"]) == (True, "mine")
+    result = json.loads(out)
+    assert (result["green"], result["account"]) == (True, "mine")
     assert "YES 0.4 / 0.5" in err, "the market whose bid is far above the lowest price"
     assert KEY.removeprefix("0x") not in out + err
     found = verdict(home)

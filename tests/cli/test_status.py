@@ -51,9 +51,9 @@ def engine(config: Config, *, age_s: float, pid: int) -> None:
 
 def test_without_a_database_nothing_has_run_and_no_file_appears(tmp_path: Path) -> None:
     config = Config(home=tmp_path / "var")
-    told = "\n".join(describe(read(config, NOW_NS)))
-    assert "does not exist yet: nothing has run here" in told
-    assert "no engine is running" in told
+    text = "\n".join(describe(read(config, NOW_NS)))
+    assert "does not exist yet: nothing has run here" in text
+    assert "no engine is running" in text
     assert not config.home.exists()
 
 
@@ -80,9 +80,9 @@ def test_old_heartbeat_or_dead_process_is_no_running_engine(
 ) -> None:
     nobody = 2**22 + 1  # beyond the largest pid of Linux
     engine(config, age_s=age_s, pid=os.getpid() if living else nobody)
-    told = "\n".join(describe(read(config, NOW_NS)))
-    assert "no engine is running" in told
-    assert "e1 is gone: RUNNING, last heartbeat" in told
+    text = "\n".join(describe(read(config, NOW_NS)))
+    assert "no engine is running" in text
+    assert "e1 is gone: RUNNING, last heartbeat" in text
 
 
 @pytest.mark.parametrize(("state", "how"), [("RUNNING", "silent"), ("STOPPED", "gone")])
@@ -91,9 +91,9 @@ def test_old_heartbeat_of_a_living_process_is_a_silent_engine(
 ) -> None:
     beat = time.time_ns()
     insert(config, "engine_state", engine_id="e1", state=state, heartbeat_ns=beat, pid=os.getpid())
-    told = "\n".join(describe(read(config, beat + 12 * SECOND_NS)))
-    assert f"e1 is {how}: {state}, last heartbeat 12.0 s ago" in told
-    assert ("no engine is running" in told) is (how == "gone")
+    text = "\n".join(describe(read(config, beat + 12 * SECOND_NS)))
+    assert f"e1 is {how}: {state}, last heartbeat 12.0 s ago" in text
+    assert ("no engine is running" in text) is (how == "gone")
 
 
 def test_orders_that_have_not_ended_are_counted_by_mode(config: Config) -> None:
@@ -128,10 +128,10 @@ def test_last_run_is_the_one_started_last(config: Config) -> None:
         save_run(connection, replay(NOW_NS - 1, "/data/earlier"))
     found = read(config, NOW_NS)
     assert found.runs == 2
-    told = "\n".join(describe(found))
-    assert "2, the last: replay 1 of later by market_maker, done" in told
-    assert "started 2026-04-13T12:00:00" in told
-    assert "orders 1,200   fills 30   PnL +1.2500   digest d1ge57" in told
+    text = "\n".join(describe(found))
+    assert "2, the last: replay 1 of later by market_maker, done" in text
+    assert "started 2026-04-13T12:00:00" in text
+    assert "orders 1,200   fills 30   PnL +1.2500   digest d1ge57" in text
 
 
 def test_kill_latch_is_told(config: Config) -> None:
@@ -148,10 +148,10 @@ def test_foreign_schema_is_refused(config: Config) -> None:
 
 def test_json_is_one_object(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
     assert status.run(argparse.Namespace(json=True), config) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["exists"] is True
-    assert told["engines"] == []
-    assert told["last_run"] is None
+    found = json.loads(capsys.readouterr().out)
+    assert found["exists"] is True
+    assert found["engines"] == []
+    assert found["last_run"] is None
 
 
 def test_fills_that_failed_to_settle_are_told_by_account(config: Config) -> None:
@@ -161,5 +161,5 @@ def test_fills_that_failed_to_settle_are_told_by_account(config: Config) -> None
             config, "fills", engine_id="e1", account="real", id=f"f{number}", mode="live",
             state=state,
         )  # fmt: skip
-    told = "\n".join(describe(read(config, NOW_NS)))
-    assert "ghosts     real: 1 of 4 fills (25.00 %) failed to settle and were reversed" in told
+    text = "\n".join(describe(read(config, NOW_NS)))
+    assert "ghosts     real: 1 of 4 fills (25.00 %) failed to settle and were reversed" in text

@@ -47,7 +47,7 @@ def play(programs: Programs, tape: Path, *words: str) -> subprocess.Popen[bytes]
     return programs.start("run", "--feed", f"tape:{tape}", "--json", *PARAMETERS, *words)
 
 
-def told(programs: Programs) -> dict[str, Any]:
+def result(programs: Programs) -> dict[str, Any]:
     lines = (programs.home / "run.log").read_text().splitlines()
     return json.loads(next(line for line in lines if '"effects_digest"' in line))  # type: ignore[no-any-return]
 
@@ -56,7 +56,7 @@ def test_tape_is_played_whole_and_decides_what_the_replay_decides(
     programs: Programs, tape: Path
 ) -> None:
     assert play(programs, tape, "--speed", "max", "--verify").wait(LONG_S) == 0
-    found = told(programs)
+    found = result(programs)
     assert found["same_as_replay"]
     assert found["whole"]
     assert found["orders"] > 10
@@ -89,7 +89,7 @@ def test_person_commands_a_tape_and_stops_it_in_the_middle(programs: Programs, t
     engine.send_signal(signal.SIGTERM)
     assert engine.wait(LONG_S) == 0
     assert proven(programs, STOP_PROOF)
-    assert not told(programs)["whole"]
+    assert not result(programs)["whole"]
     assert programs.live() == 0
 
 
@@ -109,7 +109,7 @@ def proven(programs: Programs, what: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "sentence"),
     [
         (["--feed", "wire:x"], "--feed 'wire:x': write it as tape:PATH"),
         (["--feed", "tape:x", "--speed", "0"], "--speed '0': write max or a number"),
@@ -117,10 +117,10 @@ def proven(programs: Programs, what: str) -> bool:
         (["--feed", "tape:x", "--cash", "none"], "--cash 'none'"),
     ],
 )
-def test_wrong_argument_is_named(words: list[str], told: str) -> None:
+def test_wrong_argument_is_named(words: list[str], sentence: str) -> None:
     parser = argparse.ArgumentParser()
     add_tape_arguments(parser)
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=sentence):
         tape_options(parser.parse_args(words))
 
 
@@ -139,7 +139,7 @@ def test_torn_recording_is_played_to_the_tear_and_stopped_in_order(
     torn = tmp_path / "torn.jsonl.gz"
     torn.write_bytes(whole[: len(whole) // 2])
     assert play(programs, torn, "--speed", "max", "--verify").wait(LONG_S) == 3
-    found = told(programs)
+    found = result(programs)
     assert not found["whole"]
     assert found["events"] > 100
     assert proven(programs, STOP_PROOF)

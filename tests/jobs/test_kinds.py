@@ -239,8 +239,8 @@ def test_ticks_go_into_files_a_torn_log_is_told_and_only_raw_ticks_grow_old(
     result = works()["retain"](RetainJob(), context(config, "retain"))
     assert result["told"] == "2 ticks moved, 1 ticks gone, 1 tick files set aside"
     with reading(config.state_path) as connection:
-        (told,) = views.alerts(connection, ENGINE_ID)
-    assert "1 bytes at its end are no whole record" in told["text"]
+        (alert,) = views.alerts(connection, ENGINE_ID)
+    assert "1 bytes at its end are no whole record" in alert["text"]
     kept = ticks(config.home, "demo:a", 0, 1 << 62)
     assert [one.at_ns for one in kept] == [now_ns, now_ns + 1]
     days = candles(config.home, "demo:a", "1d", old_ns - DAY_S * 10**9, now_ns + 2)

@@ -14,11 +14,11 @@ def test_a_log_is_told_each_twentieth_once_and_not_the_end(
     for done in range(1, 2001):
         line(done, 2000, f"{done} seeds")
     line.end()
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err.splitlines()[0] == "  5.0 %  100 seeds"
-    assert told.err.splitlines()[-1] == " 95.0 %  1900 seeds"
-    assert len(told.err.splitlines()) == STEPS - 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.splitlines()[0] == "  5.0 %  100 seeds"
+    assert output.err.splitlines()[-1] == " 95.0 %  1900 seeds"
+    assert len(output.err.splitlines()) == STEPS - 1
 
 
 def test_a_terminal_has_one_line_rewritten_and_wiped(

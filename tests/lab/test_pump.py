@@ -92,7 +92,7 @@ class Noting(DigestRecorder):
         return super().append(account, message, at_ns)
 
 
-class Told(Executor):
+class LoggingExecutor(Executor):
     log: Log
 
     def __init__(self, **given: Any) -> None:
@@ -106,7 +106,7 @@ class Told(Executor):
         self.named = named
 
     def receive(self, message: Event | Intent, now_ns: int) -> list[Effect]:
-        self.log.append(("told", message, now_ns))
+        self.log.append(("executor", message, now_ns))
         return super().receive(message, now_ns)
 
 
@@ -142,7 +142,7 @@ class World:
         gate = RiskGate(
             limits=RiskLimits(), breakers=Breakers(RiskLimits()), exposure=ExposureBook()
         )
-        executor = Told(
+        executor = LoggingExecutor(
             account=ACCOUNT, mode=Mode.PAPER, currency="USD", ledger=Ledger(currency="USD"),
             gate=gate, settings=ExecutorSettings(gtd_ms=life_ms),
         )  # fmt: skip
@@ -229,13 +229,13 @@ def test_every_request_is_recorded_before_the_venue_gets_it(traded: World) -> No
 
 
 def test_every_report_is_recorded_before_the_executor_receives_it(traded: World) -> None:
-    _assert_kept_before(traded, "told", VENUE_EVENTS - {OrderNamed} | {CashMoved})
+    _assert_kept_before(traded, "executor", VENUE_EVENTS - {OrderNamed} | {CashMoved})
 
 
 def test_markets_the_books_rest_on_are_recorded_before_anyone_hears_of_them(
     traded: World,
 ) -> None:
-    for what in ("venue receives", "desk receives", "told"):
+    for what in ("venue receives", "desk receives", "executor"):
         _assert_kept_before(traded, what, JOURNALED)
     kept = [type(message) for _, message in traded.at("kept") if type(message) in JOURNALED]
     assert kept == [InstrumentListed, InstrumentClosed, InstrumentResolved]
@@ -286,8 +286,8 @@ def test_venue_receives_an_event_before_the_desk_does(traded: World) -> None:
 
 
 def test_fill_by_a_print_is_booked_before_the_strategy_hears_of_the_print(traded: World) -> None:
-    kinds = [(kind, type(m)) for kind, m, _ in traded.log if kind in {"told", "desk receives"}]
-    first = kinds.index(("told", OrderFilled))
+    kinds = [(kind, type(m)) for kind, m, _ in traded.log if kind in {"executor", "desk receives"}]
+    first = kinds.index(("executor", OrderFilled))
     assert ("desk receives", TradePrinted) in kinds[first:]
     later = [step for step in kinds[first:] if step[0] == "desk receives"]
     assert later[0] == ("desk receives", TradePrinted)
@@ -557,8 +557,8 @@ def test_expiring_quotes_are_renewed_on_paper_before_the_venue_ends_them() -> No
     for at_s in range(12, 972, 4):
         world.feed(book, at_s * S)
         resting.append({known.bid for known in executor.working(ONE)})
-    told = [type(message).__name__ for kind, message, _ in world.log if kind == "told"]
-    assert "OrderExpired" not in told
+    kinds = [type(message).__name__ for kind, message, _ in world.log if kind == "executor"]
+    assert "OrderExpired" not in kinds
     orders = [one.order for one in world.placed]
     assert {(one.expires_ns or 0) - one.created_ns for one in orders} == {240 * S}
     assert len(orders) >= 2 * (960 // 152), "each side anew, a minute and a half before its time"

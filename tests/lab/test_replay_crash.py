@@ -98,8 +98,8 @@ def killed(
             assert time.monotonic() < give_up, "the replay did not get anywhere"
             time.sleep(0.005)
         os.kill(program.pid, signal.SIGKILL)
-        told = program.communicate()[0].decode()
-    assert program.returncode == -signal.SIGKILL, told
+        output = program.communicate()[0].decode()
+    assert program.returncode == -signal.SIGKILL, output
     (path,) = home.glob("runs/*/journal.db")
     return path
 
@@ -241,7 +241,7 @@ class Remembering(Executor):
             remember(self, message, record.at_ns)
 
 
-def _tell(executor: Executor, journal: Path) -> None:
+def _journal_changes(executor: Executor, journal: Path) -> None:
     """Journal what the killed turn could not say any more of its orders, as every start does."""
     with closing(JournalWriter(journal, engine_id=ENGINE)) as writer:
         for change in executor._table.take_changes():
@@ -258,13 +258,13 @@ def _assert_agree(executor: Executor, state: Path) -> int:
     for row in orders:
         known = executor.record(row["id"])
         assert known is not None, f"order {row['id']} is not remembered"
-        told = OrderState(row["state"])
+        seen = OrderState(row["state"])
         assert (known.identity, known.filled) == (row["identity"], row["filled"])
-        if told in ASKED:
-            assert not known.state.ended, f"order {row['id']}: {known.state}, {told} in the rows"
+        if seen in ASKED:
+            assert not known.state.ended, f"order {row['id']}: {known.state}, {seen} in the rows"
         else:
-            assert known.state is told, f"order {row['id']}: {known.state}, {told} in the rows"
-        live += not told.ended
+            assert known.state is seen, f"order {row['id']}: {known.state}, {seen} in the rows"
+        live += not seen.ended
     ledger = executor.ledger
     unsettled = {entry.instrument for entry in ledger.state.fills.unsettled.values()}
     spent = 0
@@ -287,7 +287,7 @@ def test_executor_rebuilt_from_the_journal_agrees_with_the_projection(
     state = _state(tmp_path / "state.db")
     executor = Remembering()
     executor.read(copied)
-    _tell(executor, copied)
+    _journal_changes(executor, copied)
     project(copied, state)
     _assert_agree(executor, state)
     assert executor.fills > 100
@@ -307,7 +307,7 @@ def test_they_agree_wherever_the_journal_is_cut(copied: Path, tmp_path: Path) ->
         _grow(journal, copied, cut)
         executor = Remembering()
         executor.read(journal)
-        _tell(executor, journal)
+        _journal_changes(executor, journal)
         project(journal, state)
         live += _assert_agree(executor, state)
     assert live > 0, "no cut had an order on the way: nothing was shown"

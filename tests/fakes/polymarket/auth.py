@@ -33,7 +33,7 @@ class ApiKey(msgspec.Struct, kw_only=True):
     nonce: int
     made_s: float
 
-    def told(self) -> dict[str, str]:
+    def credentials(self) -> dict[str, str]:
         """Return it as its owner gets it."""
         return {"apiKey": self.key, "secret": self.secret, "passphrase": self.passphrase}
 

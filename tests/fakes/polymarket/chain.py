@@ -121,8 +121,8 @@ class Relayer:
         if sent.ends == "failed":
             sent.error = "execution reverted"
             return
-        told = (_do(self._venue, sent, call) for call in sent.calls)
-        sent.error = next(filter(None, told), "")
+        errors = (_do(self._venue, sent, call) for call in sent.calls)
+        sent.error = next(filter(None, errors), "")
 
     def state(self) -> bytes:
         """Nothing survives: this venue lives in memory."""
@@ -162,11 +162,11 @@ def convert(venue: Venue, account: AccountId, market: Listed, size: int, name: s
     now_ns = venue.exchange.now_ns
     if not venue.exchange.convert(account, market.instrument, size, now_ns):
         return False
-    told = Converted(
+    conversion = Converted(
         instrument=market.instrument, size=size, amount_micro=abs(size), transaction=name,
         at_ns=now_ns,
     )  # fmt: skip
-    venue.exchange.account(account).conversions.append(told)
+    venue.exchange.account(account).conversions.append(conversion)
     return True
 
 

@@ -29,13 +29,13 @@ routes = web.RouteTableDef()
 @routes.post("/auth/api-key")
 async def create_key(request: web.Request) -> web.Response:
     """Make a key for (address, nonce)."""
-    return answer(request.app[VENUE].auth.create(request.headers).told())
+    return answer(request.app[VENUE].auth.create(request.headers).credentials())
 
 
 @routes.get("/auth/derive-api-key")
 async def derive_key(request: web.Request) -> web.Response:
     """Return the key of (address, nonce)."""
-    return answer(request.app[VENUE].auth.derive(request.headers).told())
+    return answer(request.app[VENUE].auth.derive(request.headers).credentials())
 
 
 @routes.get("/auth/api-keys")

@@ -111,10 +111,10 @@ def _holdings(venue: Venue, user: AccountId) -> dict[tuple[str, Leg], Holding]:
             if fill.customer == user:
                 name = (venue.markets[fill.instrument].condition, fill.leg)
                 found.setdefault(name, Holding()).take(fill, trade.moved_ns)
-    for told in _conversions(venue, user):
-        condition = venue.markets[told.instrument].condition
+    for conversion in _conversions(venue, user):
+        condition = venue.markets[conversion.instrument].condition
         for leg in (Leg.YES, Leg.NO):
-            found.setdefault((condition, leg), Holding()).shares += told.size
+            found.setdefault((condition, leg), Holding()).shares += conversion.size
     for paid in _redemptions(venue, user):
         condition = venue.markets[paid.instrument].condition
         for leg, gone in ((Leg.YES, paid.yes), (Leg.NO, paid.no)):
@@ -298,8 +298,8 @@ async def activity(request: web.Request) -> web.Response:
     rows = [
         row | {"type": "TRADE", "usdc_size": row["size"] * row["price"]} for row in _trades(request)
     ]
-    told = [*_redemptions(venue, user), *_conversions(venue, user)]
-    rows += [_wallet_row(venue, user, one) for one in reversed(told)]
+    facts = [*_redemptions(venue, user), *_conversions(venue, user)]
+    rows += [_wallet_row(venue, user, one) for one in reversed(facts)]
     rows += _income_rows(venue, user)
     rows = [
         row

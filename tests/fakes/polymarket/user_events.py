@@ -27,7 +27,7 @@ from tests.fakes.polymarket.settlement import Trade
 Say = Callable[[str, str, dict[str, Any]], None]
 """(API key, condition id, frame) → said."""
 
-TOLD_MAX = 100_000
+SENT_MAX = 100_000
 TRADES_OF_MAX = 100_000
 
 STATUS = {
@@ -54,7 +54,7 @@ class UserVoice:
         self._markets = markets
         self._settings = settings
         self._say = say
-        self._told: OrderedDict[tuple[str, str, str], None] = OrderedDict()
+        self._sent: OrderedDict[tuple[str, str, str], None] = OrderedDict()
         self._trades_of: OrderedDict[Identity, list[str]] = OrderedDict()
 
     def trades_of(self, identity: Identity) -> list[str]:
@@ -102,11 +102,11 @@ class UserVoice:
 
     def _trade(self, trade: Trade, key: str, state: FillState) -> None:
         name = (trade.id, key, f"{state}{trade.attempt}")
-        if name in self._told:
+        if name in self._sent:
             return
-        self._told[name] = None
-        if len(self._told) > TOLD_MAX:
-            self._told.popitem(last=False)
+        self._sent[name] = None
+        if len(self._sent) > SENT_MAX:
+            self._sent.popitem(last=False)
         market = self._markets[trade.instrument]
         took = any(fill.key == key for fill in trade.taker)
         frame = trade_frame(trade, market, (key, took), state, self._settings.quirks)

@@ -197,12 +197,12 @@ class Venue:
             if market is None:
                 continue
             bids, asks = market.book.depth()
-            told = (tuple(wire.book.bids.items()), tuple(wire.book.asks.items()))
-            if sorted(bids) != sorted(told[0]) or sorted(asks) != sorted(told[1]):
+            served = (tuple(wire.book.bids.items()), tuple(wire.book.asks.items()))
+            if sorted(bids) != sorted(served[0]) or sorted(asks) != sorted(served[1]):
                 problems.append(f"{instrument}: the told book is not the matching book")
         problems += self._reserved_problems()
-        told = msgspec.to_builtins(sums)
-        return {**told, "problems": problems, "verified": self.auth.verified}
+        counts = msgspec.to_builtins(sums)
+        return {**counts, "problems": problems, "verified": self.auth.verified}
 
     def _reserved_problems(self) -> list[str]:
         """Compare what wallets reserve with what their open orders need."""

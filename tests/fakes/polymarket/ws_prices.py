@@ -180,8 +180,8 @@ class Prices:
                 opened = self._between(symbol.replace("usdt", ""), began_s * S) * 1.0004
                 candle = {"t": began_s * 1_000, "s": symbol.upper(), "i": "1h"}
                 candle |= {"o": f"{opened:.8f}", "c": f"{price:.8f}", "x": False}
-                told = {"e": "kline", "E": stamp, "s": symbol.upper(), "k": candle}
-                yield json.dumps({"stream": stream, "data": told})
+                kline = {"e": "kline", "E": stamp, "s": symbol.upper(), "k": candle}
+                yield json.dumps({"stream": stream, "data": kline})
                 continue
             trade = {"e": "trade", "E": stamp, "s": symbol.upper(), "t": stamp}
             trade |= {"p": f"{price:.8f}", "q": "0.00100000", "T": stamp, "m": False, "M": True}

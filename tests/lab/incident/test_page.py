@@ -34,12 +34,12 @@ def data_of(page: str) -> dict[str, Any]:
 
 
 def made(**changed: Any) -> Incident:
-    told = Incident(
+    made = Incident(
         window=IncidentWindow(at_ns=10 * S, begin_ns=5 * S, end_ns=15 * S), account="",
         accounts={"one": "demo", "two": "paper"}, compared=ComparedRuns(again=True, notes=[]),
         steps=[], left_out=0,
     )  # fmt: skip
-    return msgspec.structs.replace(told, **changed)
+    return msgspec.structs.replace(made, **changed)
 
 
 def states(data: dict[str, Any]) -> list[dict[str, Any]]:
@@ -63,11 +63,11 @@ def test_the_page_shows_book_orders_decisions_health_and_settlement(
     found = incident(past, at_ns=traded_ns(journal), around_ns=60 * S, show=lambda *_: None)
     data = data_of(html(found))
     assert (data["verdict"], data["modes"]) == ("good", ["paper"])
-    stands = states(data)[-1]
-    rooms = {path.partition("/")[0] for path in stands}
+    state = states(data)[-1]
+    rooms = {path.partition("/")[0] for path in state}
     assert {"book", "order", "decision", "plan", "account", "fill", "bot", "proof"} <= rooms
-    assert {"filled", "cancelled"} & {v["state"] for k, v in stands.items() if "order/" in k}
-    decided = next(value for path, value in stands.items() if path.startswith("decision/"))
+    assert {"filled", "cancelled"} & {v["state"] for k, v in state.items() if "order/" in k}
+    decided = next(value for path, value in state.items() if path.startswith("decision/"))
     assert decided["gates"]
     assert decided["inputs"]
     times = [step["t"] for step in data["steps"]]
@@ -80,7 +80,7 @@ def test_what_happened_is_told_in_the_units_of_its_market(past: Config, journal:
     steps = data_of(html(found))["steps"]
     filled = [step["w"] for step in steps if "is filled" in step["w"]]
     assert filled
-    assert all(re.search(r"is filled: [\d.]+ at 0\.\d{2,4}, ", told) for told in filled), filled
+    assert all(re.search(r"is filled: [\d.]+ at 0\.\d{2,4}, ", text) for text in filled), filled
     traded = [step for step in steps if "a trade of" in step["w"]]
     assert traded
     assert all(f" in {step['i']}" in step["w"] for step in traded)
@@ -101,8 +101,8 @@ def test_an_order_at_rest_stands_at_its_level_of_the_book(past: Config, journal:
     found = incident(past, at_ns=traded_ns(journal), around_ns=60 * S, show=lambda *_: None)
     open_orders = [
         order
-        for stands in states(data_of(html(found)))
-        for path, order in stands.items()
+        for state in states(data_of(html(found)))
+        for path, order in state.items()
         if path.startswith("order/") and order["state"] == "open"
     ]
     assert open_orders
@@ -152,11 +152,11 @@ def test_the_command_tells_what_was_the_same(
     at = iso(journal_span(past.journal_path).last_ns - 60 * S)
     page = tmp_path / "one.html"
     assert run(past, monkeypatch, "--at", at, "--json", "--html", str(page)) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["same"], told["difference"], told["html_bytes"]) == (
+    result = json.loads(capsys.readouterr().out)
+    assert (result["same"], result["difference"], result["html_bytes"]) == (
         True, None, page.stat().st_size,
     )  # fmt: skip
-    assert told["accounts"] == {"paper": "paper"}
+    assert result["accounts"] == {"paper": "paper"}
     assert run(past, monkeypatch, "--at", at, "--account", "paper") == 0
     assert "are the same byte for byte" in capsys.readouterr().out
 

@@ -47,7 +47,7 @@ from tests.ports import free_port
 SECOND_NS = 1_000_000_000
 
 
-def lived(config: Config) -> ComparedRuns:
+def replayed(config: Config) -> ComparedRuns:
     span = journal_span(config.journal_path)
     return incident(config, at_ns=span.last_ns, around_ns=SECOND_NS, show=lambda *_: None).compared
 
@@ -64,23 +64,23 @@ def snapshots(config: Config, seqs: tuple[int, ...]) -> None:
     with reading(config.state_path) as connection:
         versions = force_history(connection, owner(path))
     settings = [(one.applied_ns, one.document) for one in versions if one.applied_ns is not None]
-    told = JournalAccounts(
+    accounts = JournalAccounts(
         settings, lambda after: load(path, after), latest_snapshots(path).by_name
     )
     made = []
     for record in records:
-        told.apply_settings(record.at_ns)
+        accounts.apply_settings(record.at_ns)
         message = decode(record)
         if isinstance(message, KeepStart):
-            told.start(record, message)
-        told.apply_record(record, message)
+            accounts.start(record, message)
+        accounts.apply_record(record, message)
         if record.seq in seqs:
             made += [
                 JournalSnapshot(
                     name=f"{EXECUTOR}{name}", seq=record.seq, at_ns=record.at_ns,
                     body=one.snapshot(),
                 )
-                for name, one in told.executors.items()
+                for name, one in accounts.executors.items()
             ]  # fmt: skip
     with closing(connect_writer(path)) as connection:
         connection.execute("DELETE FROM snapshots")
@@ -88,10 +88,10 @@ def snapshots(config: Config, seqs: tuple[int, ...]) -> None:
 
 
 def test_an_archived_past_is_lived_and_explained_again_as_before(past: Config) -> None:
-    before, explained = lived(past), verify_home(past)
+    before, explained = replayed(past), verify_home(past)
     assert explained.same > 10
     archived(past, tail=10)
-    after = lived(past)
+    after = replayed(past)
     assert after.difference is None
     assert (after.effects, after.decisions) == (before.effects, before.decisions)
     assert verify_home(past) == explained
@@ -113,7 +113,7 @@ def test_a_thinned_past_is_explained_from_the_first_snapshot_that_is_kept(past: 
         seq, _ = thinned_to(connection)
     assert 0 < seq <= third
     with pytest.raises(BadInput, match=f"records up to {seq} .* were let go under the disk"):
-        lived(past)
+        replayed(past)
 
 
 def started(config: Config) -> dict[str, bytes]:
@@ -131,12 +131,12 @@ def money(config: Config) -> list[object]:
         return [connection.execute(f"SELECT * FROM {one}").fetchall() for one in tables]
 
 
-def kept_within_the_budget(config: Config) -> dict[str, HistoryKept]:
+def _thin_to_budget(config: Config) -> dict[str, HistoryKept]:
     """Run the job: a start and the money are as before, and what is gone is said everywhere."""
     project(config.journal_path, config.state_path)
     span = journal_span(config.journal_path)
     whole, knew, owned = verify_home(config), started(config), money(config)
-    assert all(not told for told in (whole.different, whole.broken, whole.unreached))
+    assert all(not one for one in (whole.different, whole.broken, whole.unreached))
     result = works()["retain"](RetainJob(), context(config, "retain"))
     assert result["records_gone"] or result["orders_gone"]
     assert "gone" in result["told"]
@@ -155,8 +155,8 @@ def kept_within_the_budget(config: Config) -> dict[str, HistoryKept]:
     assert "earlier ones cannot be told again: their records were let go" in words(again)
     with pytest.raises(BadInput, match="were let go under the disk budget"):
         incident(config, at_ns=span.first_ns, around_ns=SECOND_NS, show=lambda *_: None)
-    told = {one.name: one.said for one in doctor.history(config, time.time_ns())}
-    for words_of in (told["journal"], jobs.kept(found["journal"])["words"]):
+    said = {one.name: one.said for one in doctor.history(config, time.time_ns())}
+    for words_of in (said["journal"], jobs.kept(found["journal"])["words"]):
         assert "only what money did is kept" in words_of
     return found
 
@@ -168,7 +168,7 @@ def test_a_home_beyond_its_budget_starts_as_before_and_says_what_is_gone(
     snapshots(past, (third, third + 20, third + 40))
     archive = partial(archive_records, tail=10, size=20)
     monkeypatch.setattr("storage.retention.archive_records", archive)
-    kept_within_the_budget(past.model_copy(update={"disk_budget": 200_000}))
+    _thin_to_budget(past.model_copy(update={"disk_budget": 200_000}))
 
 
 @pytest.mark.soak
@@ -187,7 +187,7 @@ def test_a_home_of_more_than_200_mb_is_kept_within_200_mb(
         programs.end()
     before = sum(size_of(path) for path in config.history.values())
     assert before > 200_000_000
-    found = kept_within_the_budget(config.model_copy(update={"disk_budget": 200_000_000}))
+    found = _thin_to_budget(config.model_copy(update={"disk_budget": 200_000_000}))
     with capsys.disabled():
         for one in found.values():
             print(

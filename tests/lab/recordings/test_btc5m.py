@@ -343,8 +343,8 @@ def test_every_frame_of_both_days_matches_its_hash(recordings):
     assert len(stats.markets) == kinds[InstrumentClosed] == 85
     assert not stats.anomalies
     assert kinds[InstrumentResolved] == 0
-    told = kinds[BookReplaced] + kinds[BookChanged]
-    assert told + stats.mirrored + stats.out_of_order + stats.duplicates == 221_242
+    books = kinds[BookReplaced] + kinds[BookChanged]
+    assert books + stats.mirrored + stats.out_of_order + stats.duplicates == 221_242
     assert stats.bytes_read == stats.bytes_total
 
 

@@ -15,7 +15,7 @@ from engine.lab.recordings import open as opening
 from engine.lab.recordings.door import Recording
 from engine.lab.recordings.open import OWN, ImportedRecording, Importing, open_recording
 
-Told = list[tuple[int, Event]]
+Events = list[tuple[int, Event]]
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "imports"
 
 
-def told(recording: Recording) -> Told:
+def events_of(recording: Recording) -> Events:
     return list(recording.events())
 
 
@@ -50,11 +50,11 @@ def test_an_import_tells_and_counts_what_the_raw_file_did(day: Path, folder: Pat
     raw = open_recording(day)
     first = open_recording(day, imports=folder)
     assert isinstance(first, Importing)
-    expected = told(raw)
-    assert told(first) == expected
+    expected = events_of(raw)
+    assert events_of(first) == expected
     again = open_recording(day, imports=folder)
     assert isinstance(again, ImportedRecording)
-    assert told(again) == expected
+    assert events_of(again) == expected
     assert counts(again) == counts(raw) == counts(first)
     assert again.stats.imported_ns
     assert again.stats.bytes_read == again.stats.bytes_total
@@ -62,11 +62,11 @@ def test_an_import_tells_and_counts_what_the_raw_file_did(day: Path, folder: Pat
 
 
 def test_the_cap_on_inferred_sizes_has_an_import_of_its_own(day: Path, folder: Path) -> None:
-    whole = told(open_recording(day, imports=folder))
+    whole = events_of(open_recording(day, imports=folder))
     capped = open_recording(day, 5_000_000, imports=folder)
     assert isinstance(capped, Importing)
-    assert told(capped) != whole
-    assert told(open_recording(day, imports=folder)) == whole
+    assert events_of(capped) != whole
+    assert events_of(open_recording(day, imports=folder)) == whole
     assert len(imports(folder)) == 2
 
 
@@ -74,7 +74,7 @@ def test_the_cap_on_inferred_sizes_has_an_import_of_its_own(day: Path, folder: P
 def test_what_decides_what_is_told_makes_the_import_anew(
     changed: str, day: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told(open_recording(day, imports=folder))
+    events_of(open_recording(day, imports=folder))
     if changed == "a line":
         day.write_bytes(b"".join(day.read_bytes().splitlines(keepends=True)[:-1]))
     elif changed == "the table of tokens":
@@ -82,10 +82,10 @@ def test_what_decides_what_is_told_makes_the_import_anew(
         day.with_name("markets.csv").write_text(table, encoding="utf-8")
     else:
         monkeypatch.setattr(opening, "_reader_digest", lambda: b"another reader")
-    raw = told(open_recording(day))
+    raw = events_of(open_recording(day))
     again = open_recording(day, imports=folder)
     assert isinstance(again, Importing)
-    assert told(again) == raw
+    assert events_of(again) == raw
     assert isinstance(open_recording(day, imports=folder), ImportedRecording)
 
 
@@ -93,7 +93,7 @@ def test_what_decides_what_is_told_makes_the_import_anew(
 def test_a_damaged_import_is_made_anew_before_anything_is_told(
     damage: str, day: Path, folder: Path
 ) -> None:
-    expected = told(open_recording(day, imports=folder))
+    expected = events_of(open_recording(day, imports=folder))
     (path,) = imports(folder)
     whole = path.read_bytes()
     if damage == "a flipped byte":
@@ -106,7 +106,7 @@ def test_a_damaged_import_is_made_anew_before_anything_is_told(
     with capture_logs() as logs:
         again = open_recording(day, imports=folder)
     assert [line["event"] for line in logs] == ["import.damaged"]
-    assert told(again) == expected
+    assert events_of(again) == expected
     assert path.read_bytes() != b""
     assert isinstance(open_recording(day, imports=folder), ImportedRecording)
 
@@ -114,8 +114,8 @@ def test_a_damaged_import_is_made_anew_before_anything_is_told(
 def test_a_torn_recording_is_told_to_its_tear_from_its_import_too(day: Path, folder: Path) -> None:
     day.write_bytes(day.read_bytes()[:-200])
 
-    def to_its_tear(recording: Recording) -> tuple[Told, str]:
-        received: Told = []
+    def to_its_tear(recording: Recording) -> tuple[Events, str]:
+        received: Events = []
         with pytest.raises(BadInput) as torn:
             received.extend(recording.events())
         return received, str(torn.value)
@@ -139,22 +139,22 @@ def test_a_disk_that_refuses_costs_the_import_alone(day: Path, tmp_path: Path) -
     blocked = tmp_path / "imports"
     blocked.write_text("a file where the folder should be", encoding="utf-8")
     with capture_logs() as logs:
-        assert told(open_recording(day, imports=blocked)) == told(open_recording(day))
+        assert events_of(open_recording(day, imports=blocked)) == events_of(open_recording(day))
     assert "import.refused" in {line["event"] for line in logs}
 
 
 def test_the_imports_used_longest_ago_make_room(
     day: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told(open_recording(day, imports=folder))
+    events_of(open_recording(day, imports=folder))
     (first,) = imports(folder)
     monkeypatch.setattr(opening, "BYTES_MAX", 2 * first.stat().st_size + 4_000)
-    told(open_recording(day, 5_000_000, imports=folder))
+    events_of(open_recording(day, 5_000_000, imports=folder))
     (second,) = set(imports(folder)) - {first}
     os.utime(first, ns=(1, 1))
     os.utime(second, ns=(2, 2))
     open_recording(day, imports=folder)  # used now
-    told(open_recording(day, 6_000_000, imports=folder))
+    events_of(open_recording(day, 6_000_000, imports=folder))
     left = imports(folder)
     assert first in left
     assert second not in left
@@ -164,8 +164,8 @@ def test_the_imports_used_longest_ago_make_room(
 def test_recorded_sessions_tell_the_same_from_their_import(recordings: Path, folder: Path) -> None:
     path = recordings / "polymarket_multifeed_raw"
     raw = open_recording(path, imports=folder)
-    expected = told(raw)
+    expected = events_of(raw)
     again = open_recording(path, imports=folder)
     assert isinstance(again, ImportedRecording)
-    assert told(again) == expected
+    assert events_of(again) == expected
     assert counts(again) == counts(raw)

@@ -11,8 +11,8 @@ ASKS = ((5_300, 20), (5_200, 80))
 
 def test_price_on_both_touches_is_ambiguous():
     after = (((4_700, 50), (4_800, 100)), ASKS)
-    told = read_trade(4_800, (BIDS, ASKS), after)
-    assert told == (4_800, None, None, SizeSource.UNKNOWN)
+    trade = read_trade(4_800, (BIDS, ASKS), after)
+    assert trade == (4_800, None, None, SizeSource.UNKNOWN)
 
 
 def test_bid_that_was_hit_fell_by_the_size():

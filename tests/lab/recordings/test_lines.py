@@ -22,15 +22,15 @@ def read(path: Path):
 
 def collect(path: Path):
     """What was told before the error, and the error's text."""
-    told = []
+    pairs = []
     with pytest.raises(BadInput) as error:
-        told.extend(_tee(told, path))
-    return told, str(error.value)
+        pairs.extend(_tee(pairs, path))
+    return pairs, str(error.value)
 
 
-def _tee(told, path):
+def _tee(pairs, path):
     for line in read_lines(path, RecordingStats()):
-        told.append(line)
+        pairs.append(line)
     return ()
 
 
@@ -39,8 +39,8 @@ def test_plain_and_packed_lines_are_the_same(tmp_path):
     plain, packed = tmp_path / "a.jsonl", tmp_path / "a.jsonl.gz"
     plain.write_bytes(b"\n".join(lines) + b"\n")
     packed.write_bytes(gzip.compress(b"\n".join(lines) + b"\n"))
-    told, stats = read(plain)
-    assert told == read(packed)[0] == list(enumerate(lines, 1))
+    pairs, stats = read(plain)
+    assert pairs == read(packed)[0] == list(enumerate(lines, 1))
     assert stats.bytes_read == plain.stat().st_size > CHUNK_BYTES
 
 
@@ -60,9 +60,9 @@ def test_truncated_gzip_tells_what_is_whole_and_names_the_line(tmp_path):
     path = tmp_path / "a.gz"
     lines = b"".join(b'{"n":%d}\n' % n for n in range(1_000))
     path.write_bytes(gzip.compress(lines)[:-40])
-    told, text = collect(path)
-    assert 0 < len(told) < 1_000
-    assert text == f"a.gz, line {len(told) + 1}: the file is truncated"
+    pairs, text = collect(path)
+    assert 0 < len(pairs) < 1_000
+    assert text == f"a.gz, line {len(pairs) + 1}: the file is truncated"
 
 
 def test_damaged_gzip_tells_what_came_before_the_damage(tmp_path):
@@ -70,16 +70,16 @@ def test_damaged_gzip_tells_what_came_before_the_damage(tmp_path):
     packed = bytearray(gzip.compress(b"".join(b'{"n":%d}\n' % n for n in range(9_000))))
     packed[-8] ^= 0xFF  # the stored checksum
     path.write_bytes(packed)
-    told, text = collect(path)
-    assert len(told) > 8_000
+    pairs, text = collect(path)
+    assert len(pairs) > 8_000
     assert "the compressed data is damaged" in text
 
 
 def test_plain_file_cut_inside_a_line_is_truncated(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"n":1}\n{"n":')
-    told, text = collect(path)
-    assert told == [(1, b'{"n":1}')]
+    pairs, text = collect(path)
+    assert pairs == [(1, b'{"n":1}')]
     assert text == "a.jsonl, line 2: the file is truncated"
 
 
@@ -133,6 +133,6 @@ def foreign_files():
 def test_file_that_is_none_of_lines_is_named_as_what_it_is(tmp_path, said, content, pack):
     path = tmp_path / "day.jsonl"
     path.write_bytes(pack(content))
-    told, text = collect(path)
-    assert told == []
+    pairs, text = collect(path)
+    assert pairs == []
     assert text.startswith(f"day.jsonl {said}")

@@ -48,7 +48,7 @@ def session(tmp_path, frames):
             },
         }
         (tmp_path / f"{name}.markets.jsonl").write_text(json.dumps(known | market) + "\n")
-        told = [
+        written = [
             {
                 "source": source,
                 "recv_wall_ts": ms,
@@ -59,7 +59,7 @@ def session(tmp_path, frames):
             for ms, connection, source, payload in lines
         ]
         path = tmp_path / f"{name}.raw_messages.jsonl.gz"
-        text = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in told)
+        text = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in written)
         path.write_bytes(gzip.compress(text.encode() + b"\n"))
         return path
 

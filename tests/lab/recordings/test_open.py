@@ -13,7 +13,7 @@ BIDS = [("0.48", "300")]
 ASKS = [("0.52", "80")]
 
 
-def told(recording, kind):
+def events_of(recording, kind):
     return [event for _, event in recording.events() if type(event) is kind]
 
 
@@ -29,7 +29,7 @@ def test_folder_with_days_opens_all_of_them_with_its_table_of_tokens(frames, tmp
     )
     recording = open_recording(tmp_path)
     assert isinstance(recording, Btc5mRecording)
-    books = told(recording, BookReplaced)
+    books = events_of(recording, BookReplaced)
     assert [book.bids for book in books] == [((4_800, 80_000_000),)]
     assert recording.stats.frames == 2
     assert recording.stats.bytes_read == recording.stats.bytes_total > 0
@@ -38,7 +38,7 @@ def test_folder_with_days_opens_all_of_them_with_its_table_of_tokens(frames, tmp
 def test_single_file_is_known_by_its_lines(frames, pack):
     path = pack(b"garbage", frames.line(frames.book(1, BIDS, ASKS, snapshot=True)))
     recording = open_recording(path)
-    assert len(told(recording, BookReplaced)) == 1
+    assert len(events_of(recording, BookReplaced)) == 1
     assert recording.stats.anomalies == {"broken json": 1}
 
 

@@ -17,13 +17,13 @@ MARKET = Instrument(
 )  # fmt: skip
 
 
-class Told:
+class Given:
     def __init__(self, *events: Event) -> None:
         self.stats = RecordingStats()
-        self.told = events
+        self._given = events
 
     def events(self) -> Iterator[tuple[int, Event]]:
-        yield from enumerate(self.told)
+        yield from enumerate(self._given)
 
 
 LISTED, CLOSED = InstrumentListed(instrument=MARKET), InstrumentClosed(instrument=MARKET.id)
@@ -38,7 +38,7 @@ def written(folder: Path, *lines: str) -> Path:
 @pytest.mark.parametrize("name", ["polymarket:0x1", "0x1", "btc-updown-5m-300"])
 def test_a_market_pays_what_the_file_says_when_it_closes(tmp_path: Path, name: str) -> None:
     path = written(tmp_path, "market,paid", f"{name},1", "other,0.5")
-    recording = OutcomeRecording(Told(LISTED, CLOSED), path)
+    recording = OutcomeRecording(Given(LISTED, CLOSED), path)
     last = list(recording.events())[-1]
     assert last == (
         1,
@@ -51,15 +51,15 @@ def test_a_market_pays_what_the_file_says_when_it_closes(tmp_path: Path, name: s
 
 def test_a_market_the_file_does_not_name_stays_unresolved(tmp_path: Path) -> None:
     path = written(tmp_path, "market,paid", "0x2,1")
-    told = [event for _, event in OutcomeRecording(Told(LISTED, CLOSED), path).events()]
-    assert told == [LISTED, CLOSED]
+    events = [event for _, event in OutcomeRecording(Given(LISTED, CLOSED), path).events()]
+    assert events == [LISTED, CLOSED]
 
 
 def test_what_the_recording_says_itself_stands(tmp_path: Path) -> None:
     own = InstrumentResolved(instrument=MARKET.id, payout_yes_micro=0, source="venue")
     path = written(tmp_path, "market,paid", "0x1,1")
-    told = [event for _, event in OutcomeRecording(Told(LISTED, own, CLOSED), path).events()]
-    assert told == [LISTED, own, CLOSED]
+    events = [event for _, event in OutcomeRecording(Given(LISTED, own, CLOSED), path).events()]
+    assert events == [LISTED, own, CLOSED]
 
 
 @pytest.mark.parametrize(

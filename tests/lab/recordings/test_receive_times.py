@@ -30,7 +30,7 @@ def frame(number: int, at_s: float, *, off_ns: int = 0, **changes: object) -> Fr
     return made._replace(**changes)
 
 
-def told(*frames: Frame) -> tuple[list[float], RecordingStats, list[int]]:
+def timed(*frames: Frame) -> tuple[list[float], RecordingStats, list[int]]:
     """Return the times told in seconds after the base, what was counted, and the stamps told."""
     stats = RecordingStats()
     found = list(ReceiveTimes(stats).timed(iter(frames)))
@@ -49,7 +49,7 @@ def test_damaged_time_is_counted_and_named_and_moves_no_clock(
     where: list[int], off_ns: int
 ) -> None:
     frames = [frame(n, n, off_ns=off_ns if n in where else 0) for n in range(10)]
-    times, stats, stamps = told(*frames)
+    times, stats, stamps = timed(*frames)
     assert times == list(range(10))
     assert stats.anomalies == {FALLS if off_ns < 0 else LEAPS: len(where)}
     assert set(stats.anomaly_lines.values()) == {f"day:{where[0]}"}
@@ -58,44 +58,44 @@ def test_damaged_time_is_counted_and_named_and_moves_no_clock(
 
 def test_times_that_leap_by_different_lengths_are_all_found() -> None:
     offs = {2: DAY, 3: YEAR, 4: 2 * DAY, 5: -DAY}
-    times, stats, _ = told(*(frame(n, n, off_ns=offs.get(n, 0)) for n in range(8)))
+    times, stats, _ = timed(*(frame(n, n, off_ns=offs.get(n, 0)) for n in range(8)))
     assert times == list(range(8))
     assert stats.anomalies == {LEAPS: 3, FALLS: 1}
 
 
 def test_silence_of_hours_is_no_anomaly() -> None:
-    times, stats, _ = told(frame(0, 0), frame(1, 1), frame(2, 36_000), frame(3, 36_001))
+    times, stats, _ = timed(frame(0, 0), frame(1, 1), frame(2, 36_000), frame(3, 36_001))
     assert times == [0, 1, 36_000, 36_001]
     assert not stats.anomalies
 
 
 def test_old_book_after_a_silence_is_told_when_it_was_received_and_not_before() -> None:
     old = frame(2, 10, off_ns=35_990 * S, fresh=False)
-    times, stats, _ = told(frame(0, 0), frame(1, 1), old, frame(3, 36_001))
+    times, stats, _ = timed(frame(0, 0), frame(1, 1), old, frame(3, 36_001))
     assert times == [0, 1, 36_000, 36_001]
     assert not stats.anomalies
 
 
 def test_damaged_time_within_a_silence_is_told_at_its_stamp() -> None:
-    times, stats, _ = told(frame(0, 0), frame(1, 7_200, off_ns=YEAR), frame(2, 14_400))
+    times, stats, _ = timed(frame(0, 0), frame(1, 7_200, off_ns=YEAR), frame(2, 14_400))
     assert times == [0, 7_200, 14_400]
     assert stats.anomalies == {LEAPS: 1}
 
 
 def test_frame_without_a_stamp_waits_for_one_that_has_it() -> None:
     unstamped = frame(1, 5_000, stamp_ns=0, fresh=False)
-    assert told(frame(0, 0), unstamped, frame(2, 5_001))[0] == [0, 5_000, 5_001]
-    assert told(frame(0, 0), unstamped, frame(2, 4_000))[0] == [0, 0, 4_000]
-    assert told(frame(0, 0), unstamped)[0] == [0, 5_000]
+    assert timed(frame(0, 0), unstamped, frame(2, 5_001))[0] == [0, 5_000, 5_001]
+    assert timed(frame(0, 0), unstamped, frame(2, 4_000))[0] == [0, 0, 4_000]
+    assert timed(frame(0, 0), unstamped)[0] == [0, 5_000]
 
 
 def test_stamp_beyond_its_receipt_is_damaged_and_the_receipt_holds() -> None:
     far = frame(1, 1, stamp_ns=BASE + DAY)
-    times, stats, stamps = told(frame(0, 0), far, frame(2, 2))
+    times, stats, stamps = timed(frame(0, 0), far, frame(2, 2))
     assert times == [0, 1, 2]
     assert stamps[1] == AHEAD
     assert not stats.anomalies  # the reader refuses the frame, and counts it
-    times, _, stamps = told(far, frame(2, 2))
+    times, _, stamps = timed(far, frame(2, 2))
     assert (times, stamps[0]) == ([1, 2], AHEAD)
 
 

@@ -273,9 +273,9 @@ def test_full_journal_and_digest_alone_agree(prepared: Make, result: ReplayResul
 
 
 def test_decision_records_change_nothing(prepared: Make, result: ReplayResult) -> None:
-    told = prepared(decisions=True)
-    assert told.run(quiet).digest == result.digest
-    assert (told.folder / "decisions.db").stat().st_size > 0
+    deciding = prepared(decisions=True)
+    assert deciding.run(quiet).digest == result.digest
+    assert (deciding.folder / "decisions.db").stat().st_size > 0
 
 
 @pytest.mark.parametrize(
@@ -341,8 +341,8 @@ def _resolved(tape: Path, quoting: dict[str, str], after_s: int, payout: int) ->
     events = list(open_recording(tape).events())
     end_ns = events[-1][0]
     first = next(event for _, event in events if isinstance(event, InstrumentListed)).instrument.id
-    told = InstrumentResolved(instrument=first, payout_yes_micro=payout, source="a test")
-    recording = Played(open_recording(tape), (end_ns + after_s * S, told))
+    resolved = InstrumentResolved(instrument=first, payout_yes_micro=payout, source="a test")
+    recording = Played(open_recording(tape), (end_ns + after_s * S, resolved))
     return replay_of(recording, quoting).run(quiet)
 
 
@@ -443,9 +443,9 @@ def test_resolved_market_is_forgotten_whole_and_its_result_kept(
 def test_resolution_of_a_market_nobody_listed_is_passed_over(
     tape: Path, quoting: dict[str, str]
 ) -> None:
-    told = InstrumentResolved(instrument=InstrumentId("x:y"), payout_yes_micro=0, source="t")
+    resolved = InstrumentResolved(instrument=InstrumentId("x:y"), payout_yes_micro=0, source="t")
     first_ns = next(open_recording(tape).events())[0]
-    result = replay_of(Listed((first_ns, told)), quoting).run(quiet)
+    result = replay_of(Listed((first_ns, resolved)), quoting).run(quiet)
     assert (result.events, result.markets) == (1, {})
     assert result.equity_end_micro == 1_000 * MICRO
 
@@ -496,10 +496,10 @@ def test_progress_is_told_with_events_and_seconds(
     prepared: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replay_module, "BLOCK_EVENTS", 100)
-    told: list[tuple[int, float]] = []
-    result = prepared().run(lambda events, elapsed_s: told.append((events, elapsed_s)))
-    assert [events for events, _ in told] == [*range(100, result.events, 100), result.events]
-    assert [elapsed for _, elapsed in told] == sorted(elapsed for _, elapsed in told)
+    calls: list[tuple[int, float]] = []
+    result = prepared().run(lambda events, elapsed_s: calls.append((events, elapsed_s)))
+    assert [events for events, _ in calls] == [*range(100, result.events, 100), result.events]
+    assert [elapsed for _, elapsed in calls] == sorted(elapsed for _, elapsed in calls)
 
 
 def test_bot_that_raises_is_told_and_the_replay_goes_on(tape: Path) -> None:

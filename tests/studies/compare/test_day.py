@@ -13,14 +13,14 @@ HOURS = 0.08
 
 
 def test_the_same_seed_gives_the_same_day() -> None:
-    told: list[float] = []
-    day, again = (true_day(3, HOURS, papers(), told.append, THIN) for _ in range(2))
+    progress: list[float] = []
+    day, again = (true_day(3, HOURS, papers(), progress.append, THIN) for _ in range(2))
     assert day == again
     first = day.figures
     assert first.orders > 10
     assert first.filled <= first.placed
-    assert max(told) == pytest.approx(HOURS, abs=0.02)
-    other = true_day(4, HOURS, {}, told.append, THIN)
+    assert max(progress) == pytest.approx(HOURS, abs=0.02)
+    other = true_day(4, HOURS, {}, progress.append, THIN)
     assert other.figures.digest != first.digest
 
 

@@ -21,10 +21,10 @@ from studies.compare.run import CompareRequest, compare, store
 
 def test_a_comparison_is_kept_whole_and_told_in_words(tmp_path: Path) -> None:
     asked = CompareRequest(days=2, hours=0.03, seed=3)
-    told: list[float] = []
-    found = compare(asked, lambda done, total, _: told.append(done / total), THIN)
-    assert told == sorted(told)
-    assert told[-1] <= 1.0
+    progress: list[float] = []
+    found = compare(asked, lambda done, total, _: progress.append(done / total), THIN)
+    assert progress == sorted(progress)
+    assert progress[-1] <= 1.0
     config = Config(home=tmp_path)
     number = store(config, asked, found, (1, 2))
     with closing(connect_reader(config.state_path)) as connection:

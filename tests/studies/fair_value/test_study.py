@@ -162,17 +162,17 @@ def test_a_block_is_told_by_what_was_best_on_the_others_alone() -> None:
     sure = [moment(str(n), 0.9, up=n != 2, closes_s=n * 1_000) for n in range(4)]
     shy = [moment(str(n), 0.4, up=n != 2, closes_s=n * 1_000) for n in range(4)]
     choices = [{"tails": "normal"}, {"tails": "student"}]
-    told, moments = held_out(choices, [sure, shy], block_s=1_000, purge_s=0)
+    scored, moments = held_out(choices, [sure, shy], block_s=1_000, purge_s=0)
     # Block 2 alone went the other way: it is told by the choice that its own outcome refutes.
-    assert {one.block: one.chosen["tails"] for one in told}[2] == "normal"
-    assert [one.fitted_on for one in told] == [3, 3, 3, 3]
+    assert {one.block: one.chosen["tails"] for one in scored}[2] == "normal"
+    assert [one.fitted_on for one in scored] == [3, 3, 3, 3]
     assert [m.chances[OURS] for m in moments if m.slug == "2"] == [0.9]
 
 
 def test_markets_at_the_seam_of_a_block_are_not_fitted_on() -> None:
     found = [moment(str(n), 0.9, up=True, closes_s=n * 1_000) for n in range(4)]
-    told, _ = held_out([{}, {}], [found, found], block_s=1_000, purge_s=1_000)
-    assert [one.fitted_on for one in told] == [2, 1, 1, 2]
+    scored, _ = held_out([{}, {}], [found, found], block_s=1_000, purge_s=1_000)
+    assert [one.fitted_on for one in scored] == [2, 1, 1, 2]
 
 
 def test_one_block_leaves_nothing_to_choose_on() -> None:
@@ -202,10 +202,10 @@ def test_the_command_tells_a_table_or_json(
     assert "4 strike_proven" in table
     given = ["--resamples", "50", "--json", "--param", "tails=normal"]
     assert main(command, [str(tmp_path), *given]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert [row["horizon_s"] for row in told["horizons"]] == [*HORIZONS_S, 0]
-    assert told["left_out"] == {"strike_proven": 4}
-    assert told["parameters"] == {"tails": "normal"}
+    result = json.loads(capsys.readouterr().out)
+    assert [row["horizon_s"] for row in result["horizons"]] == [*HORIZONS_S, 0]
+    assert result["left_out"] == {"strike_proven": 4}
+    assert result["parameters"] == {"tails": "normal"}
 
 
 def test_several_folders_are_one_study(tmp_path: Path) -> None:
