@@ -210,7 +210,7 @@ async def test_approvals_that_are_not_answered_stand_as_they_were(
         await served.control("faults", kind="garble", path="/v2/approvals", args={"body": "[]"})
         await account.until(lambda: rows[key].failed, "the next question has no answer")
         assert rows[key].approvals == first.approvals
-        assert rows[key].told_ns >= first.reported_ns
+        assert rows[key].told_ns >= first.told_ns
 
 
 async def test_orders_in_a_market_that_pays_are_sampled_and_a_silence_keeps_the_last_word(
