@@ -87,7 +87,7 @@ def following(
     nowhere = f"http://127.0.0.1:{port}"
     rest = PublicRest(clob_url=nowhere, gamma_url=nowhere, counts=counts)
     channel = MarketChannel(
-        f"ws://127.0.0.1:{port}", rest=rest, counts=counts, now_ns=time.time_ns, tell=publish,
+        f"ws://127.0.0.1:{port}", rest=rest, counts=counts, now_ns=time.time_ns, publish=publish,
         tape=taped,
     )  # fmt: skip
     for market in markets:

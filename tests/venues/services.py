@@ -47,8 +47,8 @@ class AccountServices:
     def heartbeat(self, seen: Any) -> None:
         self.rows[f"venue heartbeat {seen.account}"] = seen
 
-    def approvals(self, told: Any) -> None:
-        self.rows[f"approvals {told.account}"] = told
+    def approvals(self, found: Any) -> None:
+        self.rows[f"approvals {found.account}"] = found
 
     def alert(self, alert: RaiseAlert, _at_ns: int) -> None:
         self.alerts.append(alert)

@@ -361,10 +361,10 @@ async def test_listing_is_told_in_a_sentence(name: str, tmp_path: Path) -> None:
         plugin = plugin_of(name)
         assert plugin.market is not None
         services: Any = AccountServices(tmp_path, fake.config)
-        said = await plugin.market(plugin.setup(fake.config, fake.urls)).sync(services)
+        summary = await plugin.market(plugin.setup(fake.config, fake.urls)).sync(services)
         services.recorder.close()
-        assert "new" in said
-        assert services.kept or services.catalogued or "0 new" in said
+        assert "new" in summary
+        assert services.kept or services.catalogued or "0 new" in summary
 
 
 @pytest.mark.parametrize("name", ["polymarket", "toy"])

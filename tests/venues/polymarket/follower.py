@@ -114,8 +114,8 @@ class Follower:
         self.frames += 1
         if self.keep:
             self.raw.append(text)
-        said = json.loads(text)
-        for frame in said if isinstance(said, list) else [said]:
+        message = json.loads(text)
+        for frame in message if isinstance(message, list) else [message]:
             kind = frame["event_type"]
             self.kinds[kind] = self.kinds.get(kind, 0) + 1
             if kind == "book":

@@ -117,7 +117,7 @@ class Trader:
             method, path, content=body or None, headers=headers, params=query or None
         )
 
-    async def told(self, method: str, path: str, given: Any = None, **query: Any) -> Any:
+    async def fetch(self, method: str, path: str, given: Any = None, **query: Any) -> Any:
         """Send a signed request and return the body of its 200."""
         response = await self.ask(method, path, given, **query)
         assert response.status_code == 200, response.text

@@ -44,23 +44,23 @@ def main() -> None:
         )
 
     for number, token in enumerate(YES):
-        said = client.post_order(order(number, token, 0.4, 10), OrderType.GTC)
-        assert (said["success"], said["status"]) == (True, "live"), said
+        answer = client.post_order(order(number, token, 0.4, 10), OrderType.GTC)
+        assert (answer["success"], answer["status"]) == (True, "live"), answer
     batch = [
         PostOrdersV2Args(order=order(number, token, 0.3, 5), orderType=OrderType.GTC)
         for number, token in enumerate(YES)
     ]
     assert [leg["status"] for leg in client.post_orders(batch)] == ["live"] * 3
     for number, token in enumerate(NO):
-        said = client.post_order(order(number, token, 0.6, 6), OrderType.GTC)
-        assert (said["status"], said["takingAmount"]) == ("matched", "6"), said
+        answer = client.post_order(order(number, token, 0.6, 6), OrderType.GTC)
+        assert (answer["status"], answer["takingAmount"]) == ("matched", "6"), answer
         market = client.create_market_order(
             MarketOrderArgs(
                 amount=2, side="BUY", price=0.6, order_type=OrderType.FAK, **asset(number, token)
             )
         )
-        said = client.post_order(market, OrderType.FAK)
-        assert said["status"] == "matched", said
+        answer = client.post_order(market, OrderType.FAK)
+        assert answer["status"] == "matched", answer
 
     assert len(client.get_open_orders(OpenOrderParams())) == 6
     trades = client.get_trades(TradeParams())

@@ -199,7 +199,7 @@ async def test_series_rolls_and_pays_without_anybody_asking() -> None:
         async with Trader(served) as trader:
             await trader.place(by_slug(served, slug), "BUY", "0.40", "10")
             await served.control("clock", skip_ms=301_000)
-            assert (await trader.told("GET", "/data/orders"))["data"] == []
+            assert (await trader.fetch("GET", "/data/orders"))["data"] == []
         row = await read(served, f"/markets/slug/{slug}")
         assert row["closed"] is True
         page = await read(served, "/events/keyset", series_slug="btc-updown-5m")
@@ -207,8 +207,8 @@ async def test_series_rolls_and_pays_without_anybody_asking() -> None:
 
 
 async def test_geoblock_says_where_one_is(served: Served) -> None:
-    said = await read(served, "/api/geoblock")
-    assert (said["blocked"], set(said)) == (False, {"blocked", "ip", "country", "region"})
+    answer = await read(served, "/api/geoblock")
+    assert (answer["blocked"], set(answer)) == (False, {"blocked", "ip", "country", "region"})
 
 
 # -- Data ------------------------------------------------------------------------------------------
@@ -333,13 +333,13 @@ async def test_program_serves_everything_on_one_port_at_once() -> None:
 
 
 async def test_same_seed_gives_the_same_venue() -> None:
-    told = []
+    runs = []
     for _ in range(2):
         async with serving(quick(), clock=Clock(NOW_NS)) as served:
             Crowd(served.venue, per_s=100).start()
             served.venue.clock.skip(5_000_000_000)
             served.venue.pump()
             books = [wire.rest(leg) for wire in served.venue.books.values() for leg in ("yes",)]
-            told.append((books, list(served.venue.exchange.worker.trades)))
-    assert told[0] == told[1]
-    assert told[0][1]
+            runs.append((books, list(served.venue.exchange.worker.trades)))
+    assert runs[0] == runs[1]
+    assert runs[0][1]

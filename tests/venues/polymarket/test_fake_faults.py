@@ -19,7 +19,7 @@ from tests.venues.polymarket.kit import RAIN, Trader, by_slug
 
 
 async def resting(trader: Trader) -> int:
-    return len((await trader.told("GET", "/data/orders"))["data"])
+    return len((await trader.fetch("GET", "/data/orders"))["data"])
 
 
 async def attempt(trader: Trader) -> httpx.Response | None:
@@ -52,10 +52,10 @@ async def test_order_meets_a_fault_once_and_its_fate_is_known(served: Served, sc
     status, text, rests = OUTCOMES[script]
     async with Trader(served) as trader:
         await served.control("faults", script=script, times=1)
-        said = await attempt(trader)
-        assert (None if said is None else said.status_code) == status
-        if said is not None:
-            assert text in said.text
+        answer = await attempt(trader)
+        assert (None if answer is None else answer.status_code) == status
+        if answer is not None:
+            assert text in answer.text
         assert await resting(trader) == rests
         again = await attempt(trader)
         assert again is not None
@@ -76,11 +76,11 @@ async def test_slow_answers_and_hanging_ones(served: Served) -> None:
 
 async def test_cancel_can_be_done_without_an_answer(served: Served) -> None:
     async with Trader(served) as trader:
-        said = await attempt(trader)
-        assert said is not None
+        answer = await attempt(trader)
+        assert answer is not None
         await served.control("faults", script="no_cancel_reply", times=1)
         with pytest.raises(httpx.TransportError):
-            await trader.ask("DELETE", "/order", {"orderID": said.json()["orderID"]})
+            await trader.ask("DELETE", "/order", {"orderID": answer.json()["orderID"]})
         assert await resting(trader) == 0
 
 
@@ -146,7 +146,7 @@ async def test_restart_is_425_then_post_only_then_open(served: Served) -> None:
         assert half.headers["Retry-After"] == str(left_s)
         assert 100 < left_s <= 120
         assert (await trader.place(market, "BUY", "0.30", "10", post_only=True))["success"]
-        assert len((await trader.told("DELETE", "/cancel-all"))["canceled"]) == 2
+        assert len((await trader.fetch("DELETE", "/cancel-all"))["canceled"]) == 2
         await served.control("clock", skip_ms=121_000)
         assert (await trader.place(market, "BUY", "0.40", "10"))["status"] == "live"
 
@@ -176,9 +176,9 @@ async def test_closed_venue_says_what_it_still_takes(
 ) -> None:
     async with Trader(served) as trader:
         await served.control("mode", mode=mode, for_s=10)
-        said = await attempt(trader)
-        assert said is not None
-        assert (said.status_code, said.json()) == (503, {"error": text})
+        answer = await attempt(trader)
+        assert answer is not None
+        assert (answer.status_code, answer.json()) == (503, {"error": text})
         assert (await trader.ask("DELETE", "/cancel-all")).status_code == cancels
         await served.control("clock", skip_ms=11_000)
         assert (await trader.ask("DELETE", "/cancel-all")).status_code == 200
@@ -261,8 +261,8 @@ async def test_sockets_are_closed_cut_or_told_nonsense(served: Served) -> None:
         await follower.subscribe(socket)
         await served.listening(market=1)
         await served.control("sockets", channel="market", do="text", text="INVALID OPERATION")
-        said: list[Any] = [await socket.recv(), await socket.recv()]
-        assert "INVALID OPERATION" in said
+        answer: list[Any] = [await socket.recv(), await socket.recv()]
+        assert "INVALID OPERATION" in answer
 
 
 async def test_lost_user_event(served: Served) -> None:

@@ -23,12 +23,12 @@ from tests.venues.polymarket.kit import CUP, FINE, RAIN, Trader, by_slug, quick
 NOW_NS = 1_795_132_800_000_000_000
 
 
-async def told(socket: ClientConnection, kind: str) -> dict[str, Any]:
+async def next_of(socket: ClientConnection, kind: str) -> dict[str, Any]:
     """Return the next frame of a kind, out of arrays too."""
     async with asyncio.timeout(3):
         while True:
-            said = json.loads(await socket.recv())
-            for frame in said if isinstance(said, list) else [said]:
+            message = json.loads(await socket.recv())
+            for frame in message if isinstance(message, list) else [message]:
                 if frame["event_type"] == kind:
                     return frame
 
@@ -138,7 +138,7 @@ async def test_both_mirror_entries_come_in_one_frame_with_absolute_sizes(served:
         await served.listening(market=1)
         await trader.place(market, "BUY", "0.40", "10")
         await trader.place(market, "BUY", "0.40", "5")
-        first, second = await told(socket, "price_change"), await told(socket, "price_change")
+        first, second = await next_of(socket, "price_change"), await next_of(socket, "price_change")
     assert [entry["size"] for entry in second["price_changes"]] == ["15", "15"]
     yes, no = first["price_changes"]
     assert (yes["side"], yes["price"], yes["best_bid"], yes["best_ask"]) == (
@@ -160,7 +160,7 @@ async def test_frames_of_one_batch_share_timestamp_and_hash(served: Served) -> N
         # A purchase of NO that walks three levels is one matching event.
         await trader.rich(market)
         await trader.place(market, "SELL", "0.38", "30")
-        frames = [await told(socket, "price_change") for _ in range(3)]
+        frames = [await next_of(socket, "price_change") for _ in range(3)]
     assert len({frame["timestamp"] for frame in frames}) == 1
     assert len({frame["price_changes"][0]["hash"] for frame in frames}) == 1
     assert {frame["price_changes"][0]["best_bid"] for frame in frames} == {"0"}
@@ -176,7 +176,7 @@ async def test_trade_is_printed_in_the_resting_orders_token_then_books_come(
             await follow(socket, market.tokens[0], initial_dump=False)
             await served.listening(market=1)
             await taker.place(market, "BUY", "0.40", "6")
-            printed, book = await told(socket, "last_trade_price"), await told(socket, "book")
+            printed, book = await next_of(socket, "last_trade_price"), await next_of(socket, "book")
         assert (printed["asset_id"], printed["price"]) == (market.tokens[1], "0.6")
         assert (printed["side"], printed["size"]) == ("SELL", "6")
         assert list(book)[-1] == "event_type"
@@ -193,18 +193,18 @@ async def test_custom_features_are_asked_for_and_toggled_by_a_duplicate(served: 
         await served.listening(market=1)
         await served.control("markets", slug="new-one")
         await trader.place(market, "BUY", "0.40", "10")
-        assert (await told(socket, "price_change"))["event_type"] == "price_change"
+        assert (await next_of(socket, "price_change"))["event_type"] == "price_change"
         again = {"operation": "subscribe", "assets_ids": [market.tokens[0]]}
         await socket.send(json.dumps(again | {"custom_feature_enabled": True}))
         await socket.send("PING")
         assert await socket.recv() == "PONG"  # no second dump
         await served.control("markets", slug="newer-one", version="v2")
-        new = await told(socket, "new_market")
+        new = await next_of(socket, "new_market")
         assert (new["slug"], new["version"]) == ("newer-one", "v2")
         await trader.place(market, "BUY", "0.41", "10")
-        assert (await told(socket, "best_bid_ask"))["best_bid"] == "0.41"
+        assert (await next_of(socket, "best_bid_ask"))["best_bid"] == "0.41"
         await served.control("resolve", condition=market.condition, payout=0)
-        assert (await told(socket, "market_resolved"))["winning_outcome"] == "No"
+        assert (await next_of(socket, "market_resolved"))["winning_outcome"] == "No"
 
 
 async def test_unsubscribed_token_falls_silent_and_comes_back_with_a_book(served: Served) -> None:
@@ -215,14 +215,14 @@ async def test_unsubscribed_token_falls_silent_and_comes_back_with_a_book(served
             json.dumps({"operation": "unsubscribe", "assets_ids": [market.tokens[0]]})
         )
         await socket.send("PING")
-        await told_pong(socket)
+        await answered_pong(socket)
         await trader.place(market, "BUY", "0.40", "10")
         assert await quiet(socket)
         await socket.send(json.dumps({"operation": "subscribe", "assets_ids": [market.tokens[0]]}))
-        assert (await told(socket, "book"))["bids"] == [{"price": "0.4", "size": "10"}]
+        assert (await next_of(socket, "book"))["bids"] == [{"price": "0.4", "size": "10"}]
 
 
-async def told_pong(socket: ClientConnection) -> None:
+async def answered_pong(socket: ClientConnection) -> None:
     while await socket.recv() != "PONG":
         pass
 
@@ -243,16 +243,16 @@ async def test_tick_becomes_finer_near_the_edge_and_off_grid_orders_end_on_retur
         await follow(socket, market.tokens[0])
         await served.listening(market=1)
         await trader.place(market, "BUY", "0.97", "10")
-        change = await told(socket, "tick_size_change")
+        change = await next_of(socket, "tick_size_change")
         assert (change["old_tick_size"], change["new_tick_size"]) == ("0.01", "0.001")
-        assert (await told(socket, "book"))["tick_size"] == "0.001"
+        assert (await next_of(socket, "book"))["tick_size"] == "0.001"
         fine = await trader.place(market, "BUY", "0.965", "10")
-        await trader.told("DELETE", "/cancel-market-orders", {"market": market.condition})
+        await trader.fetch("DELETE", "/cancel-market-orders", {"market": market.condition})
         low = await trader.place(market, "BUY", "0.401", "10")
         assert fine["status"] == low["status"] == "live"
         # The middle is inside again: the tick is coarse, and what rests off it has ended.
-        assert (await told(socket, "tick_size_change"))["new_tick_size"] == "0.01"
-        assert (await trader.told("GET", "/data/orders"))["data"] == []
+        assert (await next_of(socket, "tick_size_change"))["new_tick_size"] == "0.01"
+        assert (await trader.fetch("GET", "/data/orders"))["data"] == []
         tick = await trader.http.get("/tick-size", params={"token_id": market.tokens[0]})
         assert tick.json() == {"minimum_tick_size": 0.01}
 
@@ -275,6 +275,6 @@ async def test_large_frame_exceeds_a_plain_clients_limit(served: Served) -> None
         await served.listening(market=1)
         await served.control("sockets", channel="market", do="large")
         with pytest.raises(ConnectionClosed) as closed:
-            await told(socket, "large")
+            await next_of(socket, "large")
     assert closed.value.sent is not None
     assert closed.value.sent.code == 1009

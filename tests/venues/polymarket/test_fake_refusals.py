@@ -332,7 +332,7 @@ async def test_people_who_may_not_trade(served: Served) -> None:
         await served.control("people", signer=name, closed_only=True)
         why = await trader.refused(market, "BUY", "0.40", "10")
         assert why == f"'{name}' address in closed only mode"
-        assert await trader.told("GET", "/auth/ban-status/closed-only") == {"closed_only": True}
+        assert await trader.fetch("GET", "/auth/ban-status/closed-only") == {"closed_only": True}
         assert (await trader.place(market, "SELL", "0.60", "10"))["status"] == "live"
         await served.control("people", signer=name, banned=True)
         refused = await trader.ask("GET", "/data/orders")
@@ -359,6 +359,6 @@ async def test_rejection_can_come_inside_a_200(served: Served) -> None:
     served.venue.settings.quirks.rejects_in_200 = True
     market = by_slug(served, RAIN)
     async with Trader(served) as trader:
-        said = await trader.place(market, "BUY", "0.40", "4")
-        assert (said["success"], said["orderID"]) == (True, "")
-        assert "lower than the minimum: 5" in said["errorMsg"]
+        answer = await trader.place(market, "BUY", "0.40", "4")
+        assert (answer["success"], answer["orderID"]) == (True, "")
+        assert "lower than the minimum: 5" in answer["errorMsg"]

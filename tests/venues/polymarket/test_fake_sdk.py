@@ -77,8 +77,8 @@ async def test_async_client_places_matches_lists_and_cancels(
     trades = (await sdk.list_account_trades().first_page()).items
     assert [(trade.trader_side, trade.size) for trade in trades] == [("TAKER", Decimal(12))]
     assert trades[0].maker_orders[0].price == Decimal("0.55")
-    told = await sdk.cancel_order(order_id=resting.order_id)
-    assert told.canceled == (resting.order_id,)
+    answer = await sdk.cancel_order(order_id=resting.order_id)
+    assert answer.canceled == (resting.order_id,)
     assert not (await sdk.list_open_orders().first_page()).items
     assert served.venue.auth.verified["orders"] == 3
     await sdk.close()
@@ -126,9 +126,9 @@ async def test_batch_is_answered_leg_by_leg(served: Served) -> None:
     assert last.ok
     assert not poor.ok
     assert poor.code == "not_enough_balance"
-    told = await sdk.cancel_orders(order_ids=[first.order_id, last.order_id, "0x" + "0" * 64])
-    assert set(told.canceled) == {first.order_id, last.order_id}
-    assert list(told.not_canceled.values()) == ["Order not found or already canceled"]
+    answer = await sdk.cancel_orders(order_ids=[first.order_id, last.order_id, "0x" + "0" * 64])
+    assert set(answer.canceled) == {first.order_id, last.order_id}
+    assert list(answer.not_canceled.values()) == ["Order not found or already canceled"]
     with pytest.raises(RequestRejectedError, match=r"is invalid\. Duplicated\."):
         await sdk.post_order(legs[0])
     await sdk.close()
@@ -292,8 +292,8 @@ async def test_replies_the_sdk_misreads_are_there_to_be_had(served: Served) -> N
         return await sdk.post_order(order)
 
     await served.control("settings", quirks={"unmatched_status": True})
-    said = await post()
-    assert said.code == "unmatched"
+    answer = await post()
+    assert answer.code == "unmatched"
     await served.control("settings", quirks={"unmatched_status": False, "null_fields": True})
     with pytest.raises(UnexpectedResponseError):
         await post()
@@ -308,10 +308,10 @@ async def test_older_and_prefixed_shapes(served: Served) -> None:
     await served.control("settings", quirks=quirks)
     async with Trader(served) as trader:
         await trader.place(market, "BUY", "0.40", "10")
-        (row,) = (await trader.told("GET", "/data/orders"))["data"]
+        (row,) = (await trader.fetch("GET", "/data/orders"))["data"]
         assert row["status"] == "ORDER_STATUS_LIVE"
         query = {"asset_type": "COLLATERAL", "signature_type": "0"}
-        assert set(await trader.told("GET", "/balance-allowance", **query)) == {
+        assert set(await trader.fetch("GET", "/balance-allowance", **query)) == {
             "balance",
             "allowance",
         }

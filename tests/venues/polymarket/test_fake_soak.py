@@ -37,9 +37,9 @@ async def test_plain_client_stays_in_step_for_ten_minutes() -> None:
             reading = asyncio.ensure_future(_read(follower, socket))
             while time.monotonic() < ends and not reading.done():
                 market = by_slug(served, RAIN)
-                said = await trader.place(market, "BUY", "0.05", "10")
+                answer = await trader.place(market, "BUY", "0.05", "10")
                 await asyncio.sleep(0.05)
-                await trader.told("DELETE", "/order", {"orderID": said["orderID"]})
+                await trader.fetch("DELETE", "/order", {"orderID": answer["orderID"]})
             served.venue.exchange.guard.switch(VenueMode.CANCEL_ONLY)  # the crowd rests
             reading.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -77,8 +77,8 @@ async def test_older_sdk_lives_its_life_in_an_environment_of_its_own(tmp_path: P
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
             )
-            said, _ = await program.communicate()
-            assert program.returncode == 0, said.decode()
+            answer, _ = await program.communicate()
+            assert program.returncode == 0, answer.decode()
         assert served.venue.invariants()["problems"] == []
         assert served.venue.auth.verified["orders"] >= 4 * 12
 

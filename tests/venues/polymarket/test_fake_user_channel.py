@@ -36,8 +36,8 @@ async def received(socket: ClientConnection, count: int) -> list[dict[str, Any]]
     found: list[dict[str, Any]] = []
     async with asyncio.timeout(3):
         while len(found) < count:
-            said = json.loads(await socket.recv())
-            found += said if isinstance(said, list) else [said]
+            message = json.loads(await socket.recv())
+            found += message if isinstance(message, list) else [message]
     return found
 
 
@@ -63,7 +63,7 @@ async def test_both_sides_receive_the_whole_life_of_a_trade(served: Served) -> N
         resting = await maker.place(market, "BUY", "0.45", "10", outcome=1)
         await taker.place(market, "BUY", "0.55", "6")
         made, took = await received(ours, 5), await received(theirs, 4)
-        await maker.told("DELETE", "/order", {"orderID": resting["orderID"]})
+        await maker.fetch("DELETE", "/order", {"orderID": resting["orderID"]})
         (gone,) = await received(ours, 1)
     assert shapes(made) == [("PLACEMENT", "LIVE"), ("UPDATE", "LIVE"), *PLAIN_TRADE]
     assert shapes(took) == [("UPDATE", "MATCHED"), *PLAIN_TRADE]
@@ -252,11 +252,11 @@ async def test_failed_trade_reverses_both_ledgers(served: Served) -> None:
     await served.control("settle", next=["FAILED"])
     async with Trader(served) as maker, Trader(served, 2) as taker:
         async with receiving(served, taker) as socket:
-            said = await trade(served, maker, taker)
+            message = await trade(served, maker, taker)
             await settle(served)
             frames = [f for f in await received(socket, 4) if f["type"] == "TRADE"]
         assert [frame["status"] for frame in frames] == ["MATCHED", "RETRYING", "FAILED"]
-        (row,) = (await taker.told("GET", "/data/trades", id=said["tradeIDs"][0]))["data"]
+        (row,) = (await taker.fetch("GET", "/data/trades", id=message["tradeIDs"][0]))["data"]
         assert row["status"] == "TRADE_STATUS_FAILED"
         for trader in (maker, taker):
             given = {"wallet": trader.wallet, "signer": trader.account.address}
@@ -274,19 +274,19 @@ async def test_bought_tokens_can_not_be_sold_before_they_are_settled_and_seen(
     await served.control("settings", balance_lag_s=60, mined_ms=[400, 400], confirmed_ms=[100, 100])
     token = {"asset_type": "CONDITIONAL", "token_id": market.tokens[0], "signature_type": "0"}
     async with Trader(served) as maker, Trader(served, 2) as taker:
-        assert (await taker.told("GET", "/balance-allowance", **token))["balance"] == "0"
+        assert (await taker.fetch("GET", "/balance-allowance", **token))["balance"] == "0"
         await trade(served, maker, taker)
         why = await taker.refused(market, "SELL", "0.60", "10")
         assert why.startswith(POOR)
         await served.control("clock", skip_ms=5_000)
-        (row,) = (await taker.told("GET", "/data/trades"))["data"]
+        (row,) = (await taker.fetch("GET", "/data/trades"))["data"]
         assert row["status"] == "TRADE_STATUS_CONFIRMED"
         why = await taker.refused(market, "SELL", "0.60", "10")
         assert why.startswith(
             "not enough balance / allowance: the balance is not enough -> balance: 0"
         )
         assert (await taker.ask("GET", "/balance-allowance/update", **token)).status_code == 200
-        assert (await taker.told("GET", "/balance-allowance", **token))["balance"] == "10000000"
+        assert (await taker.fetch("GET", "/balance-allowance", **token))["balance"] == "10000000"
         assert (await taker.place(market, "SELL", "0.60", "10"))["status"] == "live"
 
 
@@ -294,10 +294,10 @@ async def test_cache_learns_by_itself_after_a_while(served: Served) -> None:
     market = by_slug(served, RAIN)
     token = {"asset_type": "CONDITIONAL", "token_id": market.tokens[0], "signature_type": "0"}
     async with Trader(served) as maker, Trader(served, 2) as taker:
-        await taker.told("GET", "/balance-allowance", **token)
+        await taker.fetch("GET", "/balance-allowance", **token)
         await trade(served, maker, taker)
         await settle(served)
-        assert (await taker.told("GET", "/balance-allowance", **token))["balance"] == "10000000"
+        assert (await taker.fetch("GET", "/balance-allowance", **token))["balance"] == "10000000"
 
 
 async def test_taker_pays_the_fee_and_maker_none(served: Served) -> None:
@@ -308,7 +308,7 @@ async def test_taker_pays_the_fee_and_maker_none(served: Served) -> None:
         paid = []
         for trader in (maker, taker):
             await trader.ask("GET", "/balance-allowance/update", **cash)
-            left = await trader.told("GET", "/balance-allowance", **cash)
+            left = await trader.fetch("GET", "/balance-allowance", **cash)
             paid.append(10_000_000_000 - int(left["balance"]))
     # 10 shares · 0.05 · 0.55 · 0.45 = 0.12375 pUSD
     assert paid == [4_500_000, 5_500_000 + 123_750]
@@ -318,7 +318,7 @@ async def test_fresh_trade_can_be_not_broadcast_yet(served: Served) -> None:
     await served.control("settings", quirks={"not_broadcast": True}, mined_ms=[60_000, 60_000])
     async with Trader(served) as maker, Trader(served, 2) as taker:
         await trade(served, maker, taker)
-        (row,) = (await taker.told("GET", "/data/trades"))["data"]
+        (row,) = (await taker.fetch("GET", "/data/trades"))["data"]
     assert row["status"] == "TRADE_STATUS_MATCHED_NOT_BROADCASTED"
 
 
@@ -327,5 +327,5 @@ async def test_chances_of_failure_are_drawn_from_the_seed(served: Served) -> Non
     async with Trader(served) as maker, Trader(served, 2) as taker:
         await trade(served, maker, taker)
         await settle(served)
-        (row,) = (await taker.told("GET", "/data/trades"))["data"]
+        (row,) = (await taker.fetch("GET", "/data/trades"))["data"]
     assert row["status"] == "TRADE_STATUS_FAILED"

@@ -108,8 +108,8 @@ async def test_closed_door_is_a_mode_and_nothing_lives(served: Served) -> None:
         desk = Desk(venue)
         await served.control("mode", mode="post_only", for_s=60)
         crossing = taking(instrument, 40, 10, OrderType.GTC)
-        told = await desk.do(PlaceOrder(order=crossing))
-        assert told == [OrderNamed, ModeChanged, OrderNotSent]
+        kinds = await desk.do(PlaceOrder(order=crossing))
+        assert kinds == [OrderNamed, ModeChanged, OrderNotSent]
         (mode,) = [event.mode for event in desk.events if isinstance(event, ModeChanged)]
         assert mode is VenueMode.POST_ONLY
         resting = await desk.do(PlaceOrder(order=order(instrument)))

@@ -40,16 +40,16 @@ async def test_every_verdict_under_a_storm_of_faults_is_true(served: Served) -> 
             faults = {"method": "POST", "path": "/order$", "chance": 0.06}
             await served.control("faults", script=script, **faults)
         prepared = [venue.prepare(order(instrument, 1, 5)) for _ in range(ORDERS)]
-        told = [await verdict(venue, each) for each in prepared]
+        verdicts = [await verdict(venue, each) for each in prepared]
         served.venue.faults.clear()
         lives = [await venue.order(named(each)) for each in prepared]
-        seen = Counter(zip(told, map(type, lives), strict=True))
+        seen = Counter(zip(verdicts, map(type, lives), strict=True))
         certain = {OrderAccepted: OrderReported} | dict.fromkeys(
             (OrderRejected, NotSent, Throttled, VenueClosed), OrderNotFound
         )
-        for said, truth in seen:
-            assert said is OutcomeUnknown or certain[said] is truth, seen
-        assert {truth for said, truth in seen if said is OutcomeUnknown} == {
+        for found, truth in seen:
+            assert found is OutcomeUnknown or certain[found] is truth, seen
+        assert {truth for found, truth in seen if found is OutcomeUnknown} == {
             OrderReported,
             OrderNotFound,
         }

@@ -79,7 +79,7 @@ class PolymarketDoor:
         """Name, sign and serialise; a market whose terms are not known yet is NotSent."""
         return self.venue.prepare(order)
 
-    async def _judged(self, call: Awaitable[T]) -> T:
+    async def _noting_refusal(self, call: Awaitable[T]) -> T:
         try:
             return await call
         except AuthRefused as error:
@@ -88,37 +88,37 @@ class PolymarketDoor:
 
     async def send(self, prepared: Prepared) -> Sequence[VenueEvent]:
         """Send exactly these bytes, once."""
-        events = await self._judged(self.venue.send(prepared))
+        events = await self._noting_refusal(self.venue.send(prepared))
         for event in events:
             if isinstance(event, OrderRejected) and event.reason is RejectReason.NO_FUNDS:
                 self.outdated[event.order] = None
         return events
 
     async def cancel(self, orders: Sequence[Named]) -> Sequence[VenueEvent]:
-        return await self._judged(self.venue.cancel(orders))
+        return await self._noting_refusal(self.venue.cancel(orders))
 
     async def cancel_all(self, scope: CancelScope) -> Sequence[VenueEvent]:
         """Cancel everything of the key in scope."""
-        return await self._judged(self.venue.cancel_all(scope))
+        return await self._noting_refusal(self.venue.cancel_all(scope))
 
     async def cancel_foreign(self, order: Identity) -> str:
         """Cancel an order of another key of the signer."""
-        return await self._judged(self.venue.cancel_foreign(order))
+        return await self._noting_refusal(self.venue.cancel_foreign(order))
 
     async def open_orders(self) -> OpenOrdersListed:
         """Return every open order, or raise."""
         asked_ns = self.now_ns()
-        listed = await self._judged(self.venue.open_orders())
+        listed = await self._noting_refusal(self.venue.open_orders())
         self.listed_ns = asked_ns
         return listed
 
     async def order(self, named: Named) -> OrderReported | OrderNotFound:
         """Return what the venue knows about one order."""
-        return await self._judged(self.venue.order(named))
+        return await self._noting_refusal(self.venue.order(named))
 
     async def fills(self, since_ns: int) -> FillsListed:
         """Return our fills since a time, or raise."""
-        listed = await self._judged(self.venue.fills(since_ns))
+        listed = await self._noting_refusal(self.venue.fills(since_ns))
         for fill in listed.fills:
             if fill.state in ENDS and fill.fill not in self._ended:
                 self._ended[fill.fill] = None
@@ -129,7 +129,7 @@ class PolymarketDoor:
 
     async def balances(self) -> BalancesListed:
         """Return the wallet's cash, or raise."""
-        return await self._judged(self.venue.balances())
+        return await self._noting_refusal(self.venue.balances())
 
     async def positions(self) -> PositionsListed:
         """Return what the wallet holds, or raise."""

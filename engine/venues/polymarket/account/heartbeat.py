@@ -16,43 +16,43 @@ from engine.errors import BadInput, BrokenInvariant, PitbossError
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.services import HEARTBEAT, Services, VenueHeartbeat
 from engine.venues.polymarket.account import outcomes
-from engine.venues.polymarket.account.beats import Beats, HealthLease, S, SecondWriter
 from engine.venues.polymarket.account.door import PolymarketDoor
-from engine.venues.polymarket.account.outcomes import BeatRefused, VenueRefusal
+from engine.venues.polymarket.account.lease import HealthLease, HeartbeatChain, S, SecondWriter
+from engine.venues.polymarket.account.outcomes import HeartbeatRefused, VenueRefusal
 from engine.venues.polymarket.account.user_stream import PolymarketUser
 
 if TYPE_CHECKING:
     from engine.venues.polymarket.account.sdk import Wire
     from engine.venues.polymarket.account.venue import PolymarketVenue
 
-# One beat of the heartbeat: the chain of ids (`heartbeat.Beats`) carried to the venue and back.
+# One beat of the heartbeat: the chain of ids (`HeartbeatChain`) carried to the venue and back.
 
 PATH = "/v1/heartbeats"
 
 
-async def beat(wire: Wire, beats: Beats) -> None:
+async def send_heartbeat(wire: Wire, chain: HeartbeatChain) -> None:
     """Send one beat, and a second one at once where the venue names another id.
 
     Raises SecondWriter where a second program beats with this key, and what a question raises.
     """
     for _ in range(2):
-        body = f'{{"heartbeat_id":"{beats.next_id}"}}'.encode()
+        body = f'{{"heartbeat_id":"{chain.next_id}"}}'.encode()
         try:
             answer = await wire.post(PATH, body)
-        except BeatRefused as refused:
-            beats.refused(refused.expected)
+        except HeartbeatRefused as refused:
+            chain.refused(refused.expected)
             continue
         except VenueRefusal as refusal:
-            beats.lost()
+            chain.lost()
             outcomes.question_refused(refusal)
         except (PitbossError, asyncio.CancelledError):
-            beats.lost()
+            chain.lost()
             raise
         next_id = answer.get("heartbeat_id") if isinstance(answer, dict) else None
         if not isinstance(next_id, str):
-            beats.lost()
+            chain.lost()
             raise BadInput("the venue's answer to a heartbeat names no next id")
-        beats.answered(next_id)
+        chain.answered(next_id)
         return
     raise BrokenInvariant("a chain of heartbeats takes one correction, not two")
 
@@ -72,7 +72,7 @@ JOURNAL_NS_MAX = 3 * S
 DATA_MS = 1_000_000
 
 
-class PolymarketBeat:
+class PolymarketHeartbeat:
     """Beats for one account; call `run` once its venue is open."""
 
     def __init__(
@@ -83,7 +83,7 @@ class PolymarketBeat:
         self._door = door
         self._user = user
         self.lease = HealthLease()
-        self._told = "not connected yet"
+        self._reported = "not connected yet"
         self._row: VenueHeartbeat | None = None
         self._recovering_ns: int | None = None
         self._durable = (0, 0)
@@ -99,32 +99,32 @@ class PolymarketBeat:
         while True:
             now_ns = self._services.clock.now_ns()
             self.lease.look(self.unproven(now_ns))
-            self._tell(now_ns)
+            self._report(now_ns)
             waiting = self._answer is not None and not self._answer.done()
             if self.lease.due(now_ns) and not waiting:
-                self._answer = asyncio.ensure_future(self._beat(venue, now_ns))
+                self._answer = asyncio.ensure_future(self._send(venue, now_ns))
             if self._answer is not None and self._answer.done():
                 self._answer.result()
                 self._answer = None
             await asyncio.sleep(LOOK_S)
 
-    async def _beat(self, venue: PolymarketVenue, now_ns: int) -> None:
+    async def _send(self, venue: PolymarketVenue, now_ns: int) -> None:
         try:
             async with asyncio.timeout(ANSWER_S_MAX):
-                await venue.beat()
+                await venue.send_heartbeat()
         except SecondWriter as error:
             self._second_writer(str(error))
         except (PitbossError, TimeoutError) as error:
             self.lease.missed(self._services.clock.now_ns())
             self._services.log.info("beat.missed", account=self._runner.account, reason=str(error))
         else:
-            self.lease.beat(now_ns)
+            self.lease.renew(now_ns)
 
     def _second_writer(self, text: str) -> None:
         """Stop quoting and everything of ours; nobody beats for this key from here any more."""
         now_ns = self._services.clock.now_ns()
         self.lease.end(text)
-        self._tell(now_ns)
+        self._report(now_ns)
         self._runner.halt(text, now_ns)
         alert = RaiseAlert(
             severity=Severity.CRITICAL,
@@ -171,7 +171,7 @@ class PolymarketBeat:
             self._recovering_ns = now_ns
         since_ns = self._recovering_ns
         # Until it has once been believed what is open, nobody knows what a beat would keep alive.
-        patience_ns = 0 if self.lease.beat_ns is None else RECOVERING_NS_MAX
+        patience_ns = 0 if self.lease.last_ns is None else RECOVERING_NS_MAX
         if since_ns is not None and now_ns - since_ns >= patience_ns:
             return "reconciliation is pending"
         listed_ns = self._door.listed_ns
@@ -192,11 +192,11 @@ class PolymarketBeat:
 
     # -- what is told ------------------------------------------------------------------------------
 
-    def _tell(self, now_ns: int) -> None:
+    def _report(self, now_ns: int) -> None:
         """Tell the executor first: quoting stops before anybody reads why."""
         why = self.lease.forbids(now_ns)
-        if why != self._told:
-            self._told = why
+        if why != self._reported:
+            self._reported = why
             self._runner.deliver(self.health(why), now_ns)
             self._runner.settle(now_ns)
         row = VenueHeartbeat(
@@ -205,7 +205,7 @@ class PolymarketBeat:
             beating=not (self.lease.why or self.lease.ended),
             reason=why,
             armed_ns=self.lease.armed_ns,
-            beat_ns=self.lease.beat_ns,
+            beat_ns=self.lease.last_ns,
             cancels_ns=self.lease.cancels_ns,
         )
         if row != self._row:

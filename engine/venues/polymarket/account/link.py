@@ -27,7 +27,7 @@ from engine.runtime.services import Services
 from engine.runtime.venue_plugin import AccountLink, VenueSetup
 from engine.venues.polymarket.account.credentials import Credentials
 from engine.venues.polymarket.account.door import PolymarketDoor
-from engine.venues.polymarket.account.heartbeat import PolymarketBeat
+from engine.venues.polymarket.account.heartbeat import PolymarketHeartbeat
 from engine.venues.polymarket.account.listings import answered, approvals_of, data_rows, scoring_of
 from engine.venues.polymarket.account.rows import INCOME, incomes
 from engine.venues.polymarket.account.user_stream import PolymarketUser
@@ -84,11 +84,11 @@ class PolymarketUpkeep:
     async def markets(self, venue: PolymarketVenue) -> None:
         """Ask for the terms of every market somebody may trade in, until cancelled."""
         while True:
-            for key in self._wanted(venue):
+            for key in self._unlisted(venue):
                 await self._list(venue, key)
             await asyncio.sleep(LOOK_S)
 
-    def _wanted(self, venue: PolymarketVenue) -> list[InstrumentId]:
+    def _unlisted(self, venue: PolymarketVenue) -> list[InstrumentId]:
         """Return what is held or worked, then everything open that the account receives."""
         executor, now_ns = self._runner.desk.executor, self._services.clock.now_ns()
         views = self._runner.desk.cache.views
@@ -122,15 +122,15 @@ class PolymarketUpkeep:
         while True:
             await asyncio.sleep(UPKEEP_S)
             await self._refresh(venue)
-            await self._reassure()
-            await self._approved(venue)
-            await self._sampled(venue)
-            await self._earned(venue)
+            await self._retry_auth()
+            await self._ask_approvals(venue)
+            await self._ask_scoring(venue)
+            await self._ask_income(venue)
 
     async def _refresh(self, venue: PolymarketVenue) -> None:
-        settled, told = self._user.settled, self._door.outdated
-        for order in list(told):
-            del told[order]
+        settled, outdated = self._user.settled, self._door.outdated
+        for order in list(outdated):
+            del outdated[order]
             known = self._runner.desk.executor.order(order)
             if known is not None:
                 settled[known.instrument] = None
@@ -147,7 +147,7 @@ class PolymarketUpkeep:
             settled[key] = None
             self._services.log.info("balance.waits", instrument=key, reason=str(error))
 
-    async def _reassure(self) -> None:
+    async def _retry_auth(self) -> None:
         """Ask whether the venue takes our key again after it had refused it."""
         door, now_ns = self._door, self._services.clock.now_ns()
         if not door.doubt:
@@ -169,7 +169,7 @@ class PolymarketUpkeep:
         account = self._runner.account
         self._runner.report(HealthChanged(account=account, source="auth", healthy=True))
 
-    async def _approved(self, venue: PolymarketVenue) -> None:
+    async def _ask_approvals(self, venue: PolymarketVenue) -> None:
         """Ask now and then what the wallet has approved; people read it, nothing is decided by it.
 
         What gets no answer stays as it was told before, and says so.
@@ -179,25 +179,25 @@ class PolymarketUpkeep:
             return
         self._approvals_due_ns = now_ns + APPROVALS_EVERY_NS
         try:
-            told = await approvals_of(venue.wire)
+            approvals = await approvals_of(venue.wire)
         except PitbossError as error:
             self._approvals = replace(self._approvals, failed=str(error))
         else:
             account = self._runner.account
-            self._approvals = Approvals(account=account, approvals=told, told_ns=now_ns)
+            self._approvals = Approvals(account=account, approvals=approvals, told_ns=now_ns)
         self._services.approvals(self._approvals)
 
-    async def _earned(self, venue: PolymarketVenue) -> None:
+    async def _ask_income(self, venue: PolymarketVenue) -> None:
         """Ask what was paid for resting and in fees given back, and report what is not booked yet.
 
         At once where the venue has more cash than the ledger. A failed question is asked again.
         """
         now_ns, executor = self._services.clock.now_ns(), self._runner.desk.executor
-        state, said = executor.ledger.state, executor.venue_cash
-        more = said is not None and said != self._cash_seen and said[0] > state.cash_settled_micro
+        state, cash = executor.ledger.state, executor.venue_cash
+        more = cash is not None and cash != self._cash_seen and cash[0] > state.cash_settled_micro
         if not state.funded_ns or (now_ns < self._income_due_ns and not more):
             return
-        self._income_due_ns, self._cash_seen = now_ns + INCOME_EVERY_NS, said
+        self._income_due_ns, self._cash_seen = now_ns + INCOME_EVERY_NS, cash
         newest_ns = max(state.payments.values(), default=0)
         since_ns = max(state.funded_ns, newest_ns - INCOME_OVERLAP_NS)
         query: dict[str, str] = {"type": ",".join(INCOME), "start": str(since_ns // S)}
@@ -205,15 +205,15 @@ class PolymarketUpkeep:
             rows = await answered(
                 data_rows(venue.wire, "/v2/activity", user=venue.wire.wallet, **query)
             )
-            told = incomes(rows, self._runner.account, executor.currency)
+            paid = incomes(rows, self._runner.account, executor.currency)
         except PitbossError as error:
             self._services.log.info("income.waits", reason=str(error))
             return
-        for one in told:
+        for one in paid:
             if one.paid_ns > state.funded_ns and one.payment not in state.payments:
                 self._runner.report(one)
 
-    async def _sampled(self, venue: PolymarketVenue) -> None:
+    async def _ask_scoring(self, venue: PolymarketVenue) -> None:
         """Ask of orders in markets that pay whether they earn; the last answer stands."""
         now_ns, executor = self._services.clock.now_ns(), self._runner.desk.executor
         if now_ns < self._scoring_due_ns:
@@ -228,11 +228,11 @@ class PolymarketUpkeep:
             if known.identity is not None
         }
         try:
-            told = await scoring_of(venue.wire, list(names)) if names else {}
+            found = await scoring_of(venue.wire, list(names)) if names else {}
         except PitbossError as error:
             self._services.log.info("scoring.waits", reason=str(error))
             return
-        scoring = {int(names[name]): scores for name, scores in told.items()}
+        scoring = {int(names[name]): scores for name, scores in found.items()}
         self._runner.scoring = scoring, now_ns
 
 
@@ -252,11 +252,11 @@ class PolymarketRunner(AccountRunner):
 
     def market(self, events: Any, now_ns: int) -> None:
         """Let the venue know new terms before anybody plans by them."""
-        told: tuple[Event, ...] = tuple(events)
-        for event in told:
+        batch: tuple[Event, ...] = tuple(events)
+        for event in batch:
             if type(event) is InstrumentListed:
                 self.know(event.instrument)
-        super().market(told, now_ns)
+        super().market(batch, now_ns)
 
     def know(self, instrument: Instrument) -> None:
         """Know a market's tokens and its grid of now."""
@@ -265,9 +265,9 @@ class PolymarketRunner(AccountRunner):
         if len(known) > KNOWN_MAX:
             del known[next(iter(known))]
         if self.door.is_open:
-            self.teach(instrument)
+            self.inform_venue(instrument)
 
-    def teach(self, instrument: Instrument) -> None:
+    def inform_venue(self, instrument: Instrument) -> None:
         """Let the venue know a market's terms; those it cannot read are told."""
         try:
             self.door.venue.know(instrument)
@@ -297,16 +297,16 @@ class PolymarketLink(AccountLink):
         self.door.opened(venue)
         for instrument in (*executor.ledger.state.instruments.values(), *self.door.known.values()):
             if instrument.id.startswith(f"{POLYMARKET}:"):
-                self.runner.teach(instrument)
+                self.runner.inform_venue(instrument)
 
     async def run(self) -> None:
-        """Listen, beat and tend."""
-        services, runner, door = self.services, self.runner, self.door
-        user = PolymarketUser(services, runner)
-        beat = PolymarketBeat(services, runner, door, user)
-        tend = PolymarketUpkeep(services, runner, door, user)
-        venue = door.venue
-        await asyncio.gather(user.run(venue), beat.run(venue), tend.markets(venue), tend.run(venue))
+        """Listen, send heartbeats and do the upkeep."""
+        user, venue = PolymarketUser(self.services, self.runner), self.door.venue
+        heartbeat = PolymarketHeartbeat(self.services, self.runner, self.door, user)
+        upkeep = PolymarketUpkeep(self.services, self.runner, self.door, user)
+        await asyncio.gather(
+            user.run(venue), heartbeat.run(venue), upkeep.markets(venue), upkeep.run(venue)
+        )
 
 
 def _named(runner: AccountRunner) -> Iterator[Named]:

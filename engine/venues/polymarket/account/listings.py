@@ -37,10 +37,10 @@ async def clob_rows(wire: Wire, path: str, **params: str | int) -> list[Any]:
         page = await wire.get(path, **query)
         if not isinstance(page, Mapping):
             raise BadInput(f"{path} answered no page")
-        found, told = page.get("data"), page.get("next_cursor")
-        if not isinstance(found, list) or not isinstance(told, str):
+        found, following = page.get("data"), page.get("next_cursor")
+        if not isinstance(found, list) or not isinstance(following, str):
             raise BadInput(f"{path} answered a page without rows or cursor")
-        cursor = told
+        cursor = following
         rows += found
         if cursor == CLOB_END:
             return _once(rows)
@@ -64,10 +64,10 @@ async def data_rows(wire: Wire, path: str, **params: str | int) -> list[Any]:
         rows += found
         if pagination.get("has_more") is not True:
             return rows
-        told = pagination.get("next_cursor")
-        if not isinstance(told, str) or not told or told == cursor:
+        following = pagination.get("next_cursor")
+        if not isinstance(following, str) or not following or following == cursor:
             raise BadInput(f"{path} has a page that leads nowhere")
-        cursor = told
+        cursor = following
     raise BadInput(f"{path} has more than {PAGES_MAX} pages")
 
 
@@ -87,10 +87,10 @@ async def scoring_of(wire: Wire, names: Sequence[Identity]) -> dict[Identity, bo
     found: dict[Identity, bool] = {}
     for start in range(0, len(names), SCORING_MAX):
         part = names[start : start + SCORING_MAX]
-        told = await answered(wire.post("/orders-scoring", msgspec.json.encode(part)))
-        if not isinstance(told, Mapping) or any(not isinstance(told.get(n), bool) for n in part):
+        reply = await answered(wire.post("/orders-scoring", msgspec.json.encode(part)))
+        if not isinstance(reply, Mapping) or any(not isinstance(reply.get(n), bool) for n in part):
             raise BadInput("/orders-scoring says of an order neither yes nor no")
-        found |= {name: told[name] for name in part}
+        found |= {name: reply[name] for name in part}
     return found
 
 

@@ -97,8 +97,8 @@ class Operations:
             body = await relayer.submit(envelope)
         except VenueRefusal as refusal:
             raise _refused(refusal) from None
-        state, told = _state(body, "transactionID", "transactionHash")
-        return [self._moved(asked, state, *told)]
+        state, names = _state(body, "transactionID", "transactionHash")
+        return [self._moved(asked, state, *names)]
 
     def _relayer(self) -> RelayerCalls:
         if self._wire.relayer is None:
@@ -139,7 +139,7 @@ class Operations:
         if name is None:  # law K: what has no name has not left
             return [OperationNotFound(account=self._account, operation=asked.operation)]
         relayer = self._relayer()
-        state, on_chain = await self._told(relayer, query.transaction)
+        state, on_chain = await self._relayer_state(relayer, query.transaction)
         if state in (OperationState.CONFIRMED, OperationState.FAILED):
             return await self._ended(query, state, on_chain)
         found: list[VenueEvent] = []
@@ -149,7 +149,7 @@ class Operations:
             return found if name.until_ns else found or await self._used(relayer, query)
         return await self._used(relayer, query) or found
 
-    async def _told(
+    async def _relayer_state(
         self, relayer: RelayerCalls, transaction: str
     ) -> tuple[OperationState | None, str]:
         """Return (state, chain's name) as the relayer says; (None, "") = it does not know it."""
@@ -165,15 +165,15 @@ class Operations:
         return state, reason if state is OperationState.FAILED else on_chain
 
     async def _ended(
-        self, query: QueryOperation, state: OperationState, told: str
+        self, query: QueryOperation, state: OperationState, detail: str
     ) -> Sequence[VenueEvent]:
         asked = query.asked
         if state is OperationState.FAILED:
-            return [self._moved(asked, state, query.transaction, reason=told or "it reverted")]
+            return [self._moved(asked, state, query.transaction, reason=detail or "it reverted")]
         await self._refresh(asked)
-        events: list[VenueEvent] = [self._moved(asked, state, query.transaction, told)]
-        if isinstance(asked, MergePairs | SplitCash) and told:
-            return [*events, self._fact(asked, told)]
+        events: list[VenueEvent] = [self._moved(asked, state, query.transaction, detail)]
+        if isinstance(asked, MergePairs | SplitCash) and detail:
+            return [*events, self._fact(asked, detail)]
         return events
 
     async def _used(self, relayer: RelayerCalls, query: QueryOperation) -> Sequence[VenueEvent]:

@@ -28,7 +28,7 @@ from engine.venues.polymarket.account.signing import (
 
 NAMES_MAX = 200_000
 MARKETS_MAX = 20_000
-NOBODY = BotId("")
+NO_BOT = BotId("")
 
 
 class Exchanges(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +57,7 @@ class KnownOrder(msgspec.Struct, frozen=True, kw_only=True):
     """One of our orders: its number and its bot; an empty bot = nobody said."""
 
     order: OrderId
-    bot: BotId = NOBODY
+    bot: BotId = NO_BOT
 
 
 class AccountMemory:
@@ -68,7 +68,7 @@ class AccountMemory:
         self._tokens: dict[str, tuple[TradableMarket, Leg]] = {}
         self._names: dict[Identity, KnownOrder] = {}
 
-    def keep(self, market: TradableMarket) -> None:
+    def add(self, market: TradableMarket) -> None:
         """Know a market, or its new terms. Raises BadInput where it is no binary."""
         tokens = market.instrument.tokens
         if tokens is None:
@@ -80,7 +80,7 @@ class AccountMemory:
         self._tokens[tokens[0]] = (market, Leg.YES)
         self._tokens[tokens[1]] = (market, Leg.NO)
 
-    def tell(self, instrument: Instrument) -> None:
+    def know_instrument(self, instrument: Instrument) -> None:
         """Know a market's tokens and grid; the domain asked before stays good for its tokens."""
         if instrument.tokens is None:
             return
@@ -91,7 +91,7 @@ class AccountMemory:
         )
         separator = known.separator if known is not None and same else b""
         neg_risk = known is not None and known.neg_risk
-        self.keep(TradableMarket(instrument=instrument, separator=separator, neg_risk=neg_risk))
+        self.add(TradableMarket(instrument=instrument, separator=separator, neg_risk=neg_risk))
 
     def listed(self, instrument: InstrumentId) -> bool:
         """Say whether orders in a market can be signed."""
@@ -109,7 +109,7 @@ class AccountMemory:
         """Return which market and leg a token is; None = not one of ours."""
         return self._tokens.get(token)
 
-    def name(self, identity: Identity, order: OrderId, bot: BotId = NOBODY) -> None:
+    def name(self, identity: Identity, order: OrderId, bot: BotId = NO_BOT) -> None:
         known = self._names.pop(identity, None)
         self._names[identity] = KnownOrder(order=order, bot=bot or (known.bot if known else bot))
         if len(self._names) > NAMES_MAX:

@@ -87,7 +87,7 @@ class VenueRefusal(Exception):
         self.retry_after_ns = retry_after_ns
 
 
-class BeatRefused(VenueRefusal):
+class HeartbeatRefused(VenueRefusal):
     """The heartbeat carried another id than the venue waits for: `expected`."""
 
     def __init__(self, expected: str) -> None:
@@ -182,14 +182,14 @@ def placed(account: AccountId, named: Named, body: object) -> tuple[VenueEvent, 
     """
     if not isinstance(body, Mapping):
         raise OutcomeUnknown(f"the answer to order {named.order} is not an object")
-    said = _text(body, "errorMsg")
+    error = _text(body, "errorMsg")
     identity, status = _text(body, "orderID"), _text(body, "status").lower()
-    if said and not identity:
-        if any(piece in said.lower() for piece in _UNDECIDED):
-            raise OutcomeUnknown(f"order {named.order}: {said[:TEXT_MAX]}")
-        return (_rejected(account, named.order, said),)
-    if body.get("success") is not True or said or not identity:
-        raise OutcomeUnknown(f"the answer to order {named.order} says neither yes nor no: {said}")
+    if error and not identity:
+        if any(piece in error.lower() for piece in _UNDECIDED):
+            raise OutcomeUnknown(f"order {named.order}: {error[:TEXT_MAX]}")
+        return (_rejected(account, named.order, error),)
+    if body.get("success") is not True or error or not identity:
+        raise OutcomeUnknown(f"the answer to order {named.order} says neither yes nor no: {error}")
     if identity.lower() != named.identity:
         raise OutcomeUnknown(
             f"the venue calls order {named.order} {identity}, we named it {named.identity}"
@@ -203,35 +203,35 @@ def placed(account: AccountId, named: Named, body: object) -> tuple[VenueEvent, 
 
 def cancelled(account: AccountId, orders: Sequence[Named], body: object) -> tuple[VenueEvent, ...]:
     """Return what the answer to a cancel says of each order; silence is CancelUnanswered."""
-    gone, kept = _cancel_lists(body)
-    return tuple(_cancel_verdict(account, named, gone, kept) for named in orders)
+    gone, refused = _cancel_lists(body)
+    return tuple(_cancel_verdict(account, named, gone, refused) for named in orders)
 
 
 def _cancel_verdict(
-    account: AccountId, named: Named, gone: set[Identity], kept: Mapping[Identity, str]
+    account: AccountId, named: Named, gone: set[Identity], refused: Mapping[Identity, str]
 ) -> VenueEvent:
     if named.identity in gone:
         return OrderCancelled(account=account, order=named.order)
-    if named.identity in kept:
-        text = kept[named.identity]
+    if named.identity in refused:
+        text = refused[named.identity]
         return CancelRefused(account=account, order=named.order, venue_text=text)
     return CancelUnanswered(account=account, order=named.order)
 
 
 def cancelled_names(body: object) -> tuple[list[Identity], dict[Identity, str]]:
     """Return (cancelled, not cancelled → why) of the answer to a cancel of a scope."""
-    gone, kept = _cancel_lists(body)
-    return sorted(gone), kept
+    gone, refused = _cancel_lists(body)
+    return sorted(gone), refused
 
 
 def _cancel_lists(body: object) -> tuple[set[Identity], dict[Identity, str]]:
     if not isinstance(body, Mapping):
         raise OutcomeUnknown("the answer to a cancel is not an object")
-    gone, kept = body.get("canceled"), body.get("not_canceled")
-    if not isinstance(gone, list) or not isinstance(kept or {}, Mapping):
+    gone, refused = body.get("canceled"), body.get("not_canceled")
+    if not isinstance(gone, list) or not isinstance(refused or {}, Mapping):
         raise OutcomeUnknown("the answer to a cancel does not say what was cancelled")
     named = {Identity(str(name).lower()) for name in gone}
-    why = {Identity(str(name).lower()): str(text) for name, text in dict(kept or {}).items()}
+    why = {Identity(str(name).lower()): str(text) for name, text in dict(refused or {}).items()}
     return named, {name: text[:TEXT_MAX] for name, text in why.items()}
 
 

@@ -80,15 +80,15 @@ from engine.errors import AuthRefused, ConfigError, NotSent, OutcomeUnknown
 from engine.gateway.door import Lane
 from engine.venues.polymarket.account.credentials import Credentials
 from engine.venues.polymarket.account.orders import Exchanges
-from engine.venues.polymarket.account.outcomes import BeatRefused, VenueRefusal, raise_common
+from engine.venues.polymarket.account.outcomes import HeartbeatRefused, VenueRefusal, raise_common
 
 T = TypeVar("T")
 
 S = 1_000_000_000
-NEVER_LEFT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 """What fails before the first byte."""
 TIMEOUT = aiohttp.ClientTimeout(sock_connect=5.0, sock_read=10.0)
-KEPT_S = 120.0
+KEEPALIVE_S = 120.0
 """How long a quiet connection stays open: to open one takes three times the way to the venue. Some
 clouds forget a quiet connection after four minutes and say nothing: what is sent then is in doubt.
 """
@@ -139,7 +139,7 @@ class Transport(AsyncTransport):
         on_rate_limit_update: Callable[[RateLimitUpdate], None] | None = None,
     ) -> None:
         self.session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=_tls(), keepalive_timeout=KEPT_S),
+            connector=aiohttp.TCPConnector(ssl=_tls(), keepalive_timeout=KEEPALIVE_S),
             timeout=TIMEOUT,
             proxy=_proxy(base_url),
         )
@@ -415,7 +415,7 @@ class Wire:
         return cls(signer, wallet, account.wallet_type, key, config, relayer=credentials.relayer())
 
     def _lane(self, lane: Lane) -> Transport:
-        def told(update: RateLimitUpdate) -> None:
+        def on_update(update: RateLimitUpdate) -> None:
             if self.on_rate is not None:
                 rate = Rate(
                     remaining=update.remaining,
@@ -425,7 +425,7 @@ class Wire:
                 )
                 self.on_rate(lane, rate)
 
-        return Transport(self._clob_url, self._sign, told)
+        return Transport(self._clob_url, self._sign, on_update)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -502,7 +502,7 @@ async def _ask(call: Awaitable[T]) -> T:
     try:
         return await call
     except OrderHeartbeatMismatchError as error:
-        raise BeatRefused(error.heartbeat_id) from None
+        raise HeartbeatRefused(error.heartbeat_id) from None
     except RequestRejectedError as error:
         raise VenueRefusal(
             error.status,
@@ -515,7 +515,7 @@ async def _ask(call: Awaitable[T]) -> T:
             429, str(error), retry_after_ns=int((error.retry_after or 0) * S)
         ) from None
     except TransportError as error:
-        if isinstance(error.__cause__, NEVER_LEFT):
+        if isinstance(error.__cause__, NEVER_SENT):
             raise NotSent(f"Polymarket cannot be reached: {_kind(error.__cause__)}") from None
         raise OutcomeUnknown(f"no answer from Polymarket: {_kind(error.__cause__)}") from None
     except UnexpectedResponseError:

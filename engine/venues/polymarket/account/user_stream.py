@@ -124,7 +124,7 @@ async def _ping(socket: ClientConnection) -> None:
 # Order frames tell how an order lives and ends. Shapes and quirks: trading API, §4.3, and the
 # frames others recorded. What cannot be read is named, never guessed: the listener must then ask.
 
-TOLD_MAX = 50_000
+FILLS_REMEMBERED_MAX = 50_000
 """Fills whose last told status is remembered; a forgotten one is told from its beginning."""
 TEXT_MAX = 200
 
@@ -152,7 +152,7 @@ class UserFrames:
 
     def __init__(self, reader: RowReader) -> None:
         self._reader = reader
-        self._told: dict[FillId, FillState] = {}
+        self._reported: dict[FillId, FillState] = {}
 
     def read(self, text: str | bytes) -> UserFrame:
         """Return what a frame says. Bare words (`PONG`, `INVALID OPERATION`) say nothing."""
@@ -160,12 +160,12 @@ class UserFrames:
         if raw.lstrip()[:1] not in {b"{", b"["}:
             return UserFrame()
         try:
-            said = msgspec.json.decode(raw)
+            decoded = msgspec.json.decode(raw)
         except msgspec.DecodeError as error:
             return UserFrame(unread=f"a frame of {len(raw)} bytes is no JSON: {error}")
         events: list[VenueEvent] = []
         unread = ""
-        for frame in said if isinstance(said, list) else [said]:
+        for frame in decoded if isinstance(decoded, list) else [decoded]:
             try:
                 events += self._frame(frame)
             except BadInput as error:
@@ -238,10 +238,10 @@ class UserFrames:
 
     def _fill(self, fill: OrderFilled) -> Iterator[VenueEvent]:
         account, name, state = fill.account, fill.fill, fill.state
-        last = self._told.pop(name, None)
-        self._told[name] = state if state is not FillState.MATCHED or last is None else last
-        if len(self._told) > TOLD_MAX:
-            del self._told[next(iter(self._told))]
+        last = self._reported.pop(name, None)
+        self._reported[name] = state if state is not FillState.MATCHED or last is None else last
+        if len(self._reported) > FILLS_REMEMBERED_MAX:
+            del self._reported[next(iter(self._reported))]
         if last is None:
             # What came before is told too: to who has booked it, it is no news.
             yield msgspec.structs.replace(fill, state=FillState.MATCHED)
@@ -305,7 +305,7 @@ class PolymarketUser:
         """Markets of which the venue's cached balances are older than a settlement."""
         self._asked_ns = self._alerted_ns = -ALERT_NS
         # Many engines must not come back at the same moment; the same account always does alike.
-        self._chance = Random(str(runner.account))  # noqa: S311 nothing secret is drawn
+        self._rng = Random(str(runner.account))  # noqa: S311 nothing secret is drawn
 
     def health(self, reason: str) -> HealthChanged:
         """Return the reason not to place; empty = there is none."""
@@ -327,9 +327,9 @@ class PolymarketUser:
             if self.connected:
                 self.connected = False
                 self._runner.report(self.health(reason))
-            lived_ns = self._services.clock.now_ns() - began_ns
-            pause_s = RETRY_S_MIN if lived_ns > 10 * S else min(2 * pause_s, RETRY_S_MAX)
-            await asyncio.sleep(pause_s * (0.5 + self._chance.random()))
+            connected_ns = self._services.clock.now_ns() - began_ns
+            pause_s = RETRY_S_MIN if connected_ns > 10 * S else min(2 * pause_s, RETRY_S_MAX)
+            await asyncio.sleep(pause_s * (0.5 + self._rng.random()))
 
     def _take(self, text: str) -> None:
         services, runner = self._services, self._runner

@@ -31,9 +31,9 @@ from engine.domain.orders import Identity, Order, OrderId
 from engine.errors import BadInput, OutcomeUnknown, PitbossError, Throttled, VenueClosed
 from engine.gateway.door import Lane, Named, Prepared
 from engine.venues.polymarket.account import outcomes
-from engine.venues.polymarket.account.beats import Beats
 from engine.venues.polymarket.account.credentials import Credentials
-from engine.venues.polymarket.account.heartbeat import beat
+from engine.venues.polymarket.account.heartbeat import send_heartbeat
+from engine.venues.polymarket.account.lease import HeartbeatChain
 from engine.venues.polymarket.account.listings import answered, clob_rows, data_rows
 from engine.venues.polymarket.account.operations import Operations
 from engine.venues.polymarket.account.orders import AccountMemory, Preparer, condition_of, market_of
@@ -67,21 +67,21 @@ PAUSE_NS_MAX = 30 * S
 class Closing:
     """The door of one venue as an account finds it."""
 
-    __slots__ = ("_again", "mode", "retry_ns")
+    __slots__ = ("_tries", "mode", "retry_ns")
 
     def __init__(self) -> None:
         self.mode = VenueMode.OPEN
         self.retry_ns: int | None = None
         """When a place may be tried again; None = the door is open as far as we know."""
-        self._again = 0
+        self._tries = 0
 
     def shut(self, mode: VenueMode, retry_after_ns: int, now_ns: int) -> None:
         """Take the venue's word that it is closed; `retry_after_ns` 0 = it did not say how long."""
-        self._again = self._again + 1 if mode is self.mode else 0
+        self._tries = self._tries + 1 if mode is self.mode else 0
         self.mode = mode
         if mode is VenueMode.RESTARTING:
             # The venue says "1 s" each time, however long it stays away.
-            pause_ns = max(retry_after_ns, min(PAUSE_NS_MAX, PAUSE_NS_MIN << min(self._again, 10)))
+            pause_ns = max(retry_after_ns, min(PAUSE_NS_MAX, PAUSE_NS_MIN << min(self._tries, 10)))
         else:
             pause_ns = retry_after_ns or PAUSE_NS_MAX
         self.retry_ns = now_ns + pause_ns
@@ -90,7 +90,7 @@ class Closing:
         """Know that a place was judged: taken, or refused for a reason of its own."""
         if post_only and self.mode is VenueMode.POST_ONLY:
             return  # what such a door lets through anyway says nothing about it
-        self.mode, self.retry_ns, self._again = VenueMode.OPEN, None, 0
+        self.mode, self.retry_ns, self._tries = VenueMode.OPEN, None, 0
 
 
 # -- Places on their way: paced, sent once, judged; what they say of the venue's door is kept ------
@@ -125,60 +125,60 @@ class Places:
         if wait_ns:
             raise Throttled(f"our share of the {self.pace.tier} tier is used up", wait_ns)
         loop = asyncio.get_running_loop()
-        told: SendAnswer = loop.create_future()
-        self._ready.append((prepared, told))
+        answer: SendAnswer = loop.create_future()
+        self._ready.append((prepared, answer))
         if len(self._ready) == 1:
-            loop.call_soon(self._leave)
-        return await told
+            loop.call_soon(self._send_ready)
+        return await answer
 
-    def _leave(self) -> None:
+    def _send_ready(self) -> None:
         """Let go what has gathered; one that was given up meanwhile stays here."""
         ready = [one for one in self._ready if not one[1].done()]
         self._ready.clear()
         for start in range(0, len(ready), BATCH_MAX):
             part = ready[start : start + BATCH_MAX]
             # A task of its own: who gives up waiting must not cut off the others' request.
-            task = asyncio.get_running_loop().create_task(self._go(part))
+            task = asyncio.get_running_loop().create_task(self._send_part(part))
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
 
-    async def _go(self, part: Sequence[tuple[Prepared, SendAnswer]]) -> None:
+    async def _send_part(self, part: Sequence[tuple[Prepared, SendAnswer]]) -> None:
         orders = [prepared for prepared, _ in part]
         try:
             lines = await self._lines(orders)
         except (VenueRefusal, PitbossError) as error:
             judge = self._refused if len(part) == 1 else self._refused_together
-            for prepared, told in part:
-                self._tell(told, judge, prepared, error)
+            for prepared, answer in part:
+                self._resolve(answer, judge, prepared, error)
             return
-        for (prepared, told), line in zip(part, lines, strict=True):
-            self._tell(told, self._answered, prepared, line)
+        for (prepared, answer), line in zip(part, lines, strict=True):
+            self._resolve(answer, self._answered, prepared, line)
 
     async def _lines(self, orders: Sequence[Prepared]) -> Sequence[object]:
         """Return the answer to each order. Raises OutcomeUnknown where it cannot be told apart."""
         if len(orders) == 1:
             return [await self._wire.post(PATH, orders[0].payload, lane=Lane.PLACES)]
         body = b"[" + b",".join(prepared.payload for prepared in orders) + b"]"
-        said = await self._wire.post(BATCH_PATH, body, lane=Lane.PLACES)
-        if not isinstance(said, list) or len(said) != len(orders):
+        lines = await self._wire.post(BATCH_PATH, body, lane=Lane.PLACES)
+        if not isinstance(lines, list) or len(lines) != len(orders):
             raise OutcomeUnknown(f"the answer to {len(orders)} orders is not as many lines")
-        return said
+        return lines
 
     @staticmethod
-    def _tell(
-        told: SendAnswer,
+    def _resolve(
+        answer: SendAnswer,
         judge: Callable[[Prepared, object], Sequence[VenueEvent]],
         prepared: Prepared,
-        said: object,
+        line: object,
     ) -> None:
         try:
-            events = judge(prepared, said)
+            events = judge(prepared, line)
         except PitbossError as error:
-            if not told.done():
-                told.set_exception(error)
+            if not answer.done():
+                answer.set_exception(error)
             return
-        if not told.done():
-            told.set_result(events)
+        if not answer.done():
+            answer.set_result(events)
 
     def _answered(self, prepared: Prepared, line: object) -> Sequence[VenueEvent]:
         order = prepared.order
@@ -344,7 +344,7 @@ class PolymarketVenue(AccountQueries):
         self._account = account
         self._wire = wire
         self._memory = AccountMemory()
-        self._beats = Beats()
+        self._heartbeats = HeartbeatChain()
         self._places = Places(account, wire, now_ns)
         self.reader = RowReader(account=account, key=wire.api_key, memory=self._memory)
         operations = Operations(account, wire, self._memory.market, self, now_ns)
@@ -387,14 +387,14 @@ class PolymarketVenue(AccountQueries):
         """Learn the terms orders in this market are signed under. Raises where they differ."""
         condition = condition_of(instrument.id)
         body = await self._asked(self._wire.get(f"/clob-markets/{condition}"))
-        self._memory.keep(market_of(instrument, body, self._wire.exchanges))
+        self._memory.add(market_of(instrument, body, self._wire.exchanges))
 
     def know(self, instrument: Instrument) -> None:
         """Know which tokens are whose, and its grid of now; its terms are `list_market`'s to ask.
 
         Without it nobody can tell what a fill in this market is of.
         """
-        self._memory.tell(instrument)
+        self._memory.know_instrument(instrument)
 
     def lists(self, instrument: InstrumentId) -> bool:
         """Say whether orders in this market can be signed."""
@@ -440,10 +440,10 @@ class PolymarketVenue(AccountQueries):
 
     async def cancel_foreign(self, order: Identity) -> str:
         """Cancel an order of another key of the signer; it is not remembered as one of ours."""
-        (said,) = await self._cancel([Named(order=OrderId(0), identity=order)])
-        if isinstance(said, OrderCancelled):
+        (event,) = await self._cancel([Named(order=OrderId(0), identity=order)])
+        if isinstance(event, OrderCancelled):
             return ""
-        return said.venue_text if isinstance(said, CancelRefused) else "it did not answer"
+        return event.venue_text if isinstance(event, CancelRefused) else "it did not answer"
 
     async def cancel_all(self, scope: CancelScope) -> Sequence[VenueEvent]:
         """Cancel everything of this key in scope; the venue knows no bots, so those are listed."""
@@ -459,8 +459,8 @@ class PolymarketVenue(AccountQueries):
             if refusal.status == TOO_MANY:
                 await self._thin_out(scope)
             outcomes.question_refused(refusal)
-        gone, kept = outcomes.cancelled_names(body)
-        return [*self._cancelled(gone), *self._kept(kept)]
+        gone, refused = outcomes.cancelled_names(body)
+        return [*self._cancelled(gone), *self._refused_cancels(refused)]
 
     async def _thin_out(self, scope: CancelScope) -> None:
         """Cancel by name as many as a request may, where a scope is too large for the venue.
@@ -487,7 +487,7 @@ class PolymarketVenue(AccountQueries):
             if known is not None
         ]
 
-    def _kept(self, why: dict[Identity, str]) -> list[VenueEvent]:
+    def _refused_cancels(self, why: dict[Identity, str]) -> list[VenueEvent]:
         found = [(self._memory.known(name), text) for name, text in sorted(why.items())]
         return [
             CancelRefused(account=self._account, order=known.order, venue_text=text)
@@ -508,10 +508,10 @@ class PolymarketVenue(AccountQueries):
 
     # -- the dead man's switch ---------------------------------------------------------------------
 
-    async def beat(self) -> None:
+    async def send_heartbeat(self) -> None:
         """Say that we live; the first time arms the venue's dead man's switch.
 
         From then on ten silent seconds cancel everything of this key, orders placed by hand
         included. Raises AuthRefused where a second program beats with the key.
         """
-        await beat(self._wire, self._beats)
+        await send_heartbeat(self._wire, self._heartbeats)

@@ -125,10 +125,10 @@ async def _asked(rest: PublicRest) -> list[Finding]:
         found = [_mapping(msgspec.json.decode(one)) for one in raw]
         return [_shape("books", "/books", found, BOOK), *([_hashes(raw)] if raw else [])]
 
-    told = await _answered("listing", listing)
+    findings = await _answered("listing", listing)
     if not rows:
-        return told[:1]  # of no market there is nothing to ask, and nothing that is as recorded
-    return [*told, *await _answered("terms", terms), *await _answered("books", books)]
+        return findings[:1]  # of no market there is nothing to ask, and nothing that is as recorded
+    return [*findings, *await _answered("terms", terms), *await _answered("books", books)]
 
 
 async def _answered(name: str, question: Callable[[], Awaitable[list[Finding]]]) -> list[Finding]:
@@ -143,13 +143,13 @@ def sdk() -> Finding:
     """Compare the installed SDK with the one the adapter was proven with."""
     name, proven = SDK
     try:
-        there = metadata.version(name)
+        installed = metadata.version(name)
     except metadata.PackageNotFoundError:
-        there = "missing"
-    if there == proven:
-        return Finding("sdk", Grade.OK, f"{name} {there}, as it was proven")
+        installed = "missing"
+    if installed == proven:
+        return Finding("sdk", Grade.OK, f"{name} {installed}, as it was proven")
     fix = "run `make venv` and use .venv/bin/python"
-    return Finding("sdk", Grade.FAIL, f"{name} is {there}, {proven} was proven", fix)
+    return Finding("sdk", Grade.FAIL, f"{name} is {installed}, {proven} was proven", fix)
 
 
 def _shape(name: str, what: str, rows: Sequence[Mapping[str, Any]], contract: Contract) -> Finding:
@@ -167,9 +167,9 @@ def _shape(name: str, what: str, rows: Sequence[Mapping[str, Any]], contract: Co
     if not odd:
         said = f"{what}: {len(rows)} rows, {len(contract)} fields as recorded"
         return Finding(name, Grade.OK, said)
-    told = "; ".join(f"{why} in {count} of {len(rows)}" for why, count in odd.most_common(5))
+    changes = "; ".join(f"{why} in {count} of {len(rows)}" for why, count in odd.most_common(5))
     fix = "do not trade live here until the adapter knows the new form"
-    return Finding(name, Grade.FAIL, f"{what} changed: {told}", fix)
+    return Finding(name, Grade.FAIL, f"{what} changed: {changes}", fix)
 
 
 def _named(*kinds: type) -> str:
@@ -233,9 +233,9 @@ def _proven(raw: bytes) -> bool:
 
 def _tokens(row: Mapping[str, Any]) -> list[str]:
     """Return the tokens of a row of Gamma's, whichever way it names them."""
-    told = row.get("positionIds") if row.get("version") == "v2" else row.get("clobTokenIds")
+    tokens = row.get("positionIds") if row.get("version") == "v2" else row.get("clobTokenIds")
     try:
-        found = msgspec.json.decode(told) if isinstance(told, str) else told
+        found = msgspec.json.decode(tokens) if isinstance(tokens, str) else tokens
     except msgspec.DecodeError:
         return []
     return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []

@@ -101,7 +101,7 @@ async def from_outside(
     A clock that is off and a place that is blocked look like a wrong key: both are asked about.
     """
 
-    async def told() -> Any:
+    async def time_of_venue() -> Any:
         async with httpx.AsyncClient(timeout=10) as client:
             response = await client.get(f"{clob_url}/time")
         if response.status_code != 200:
@@ -110,7 +110,7 @@ async def from_outside(
 
     questions: dict[str, Question] = {
         "geoblock": lambda: geoblock(geoblock_url),
-        "clock": lambda: clock(told, now_ns),
+        "clock": lambda: clock(time_of_venue, now_ns),
     }
     return [sdk(), *await _answers(questions)]
 
@@ -170,9 +170,9 @@ async def geoblock(url: str) -> Finding:
         response = await client.get(url)
     if response.status_code != 200:
         raise NotSent(f"the geoblock question was answered {response.status_code}")
-    told = response.json()
-    place = f"{told.get('country') or '?'} {told.get('region') or ''}".strip()
-    if told["blocked"] is not False:
+    answer = response.json()
+    place = f"{answer.get('country') or '?'} {answer.get('region') or ''}".strip()
+    if answer["blocked"] is not False:
         return Finding(
             "geoblock",
             Grade.FAIL,
@@ -185,9 +185,9 @@ async def geoblock(url: str) -> Finding:
 async def clock(ask: Callable[[], Awaitable[Any]], now_ns: Callable[[], int]) -> Finding:
     """Compare our clock with the venue's, which tells whole seconds when asked."""
     before = now_ns()
-    told_s = int(await ask())
+    venue_s = int(await ask())
     after = now_ns()
-    ahead, behind = before - (told_s + 1) * S, told_s * S - after
+    ahead, behind = before - (venue_s + 1) * S, venue_s * S - after
     skew_ns = max(ahead, behind, 0)
     said = f"within {skew_ns / S:.1f} s of the venue's, as far as whole seconds tell"
     fix = "let the system keep its time by NTP"
@@ -200,8 +200,8 @@ async def clock(ask: Callable[[], Awaitable[Any]], now_ns: Callable[[], int]) ->
 
 async def api_key(wire: Wire) -> Finding:
     """Ask whether the venue knows our API key."""
-    told = await wire.get("/auth/api-keys")
-    names = told["apiKeys"]
+    answer = await wire.get("/auth/api-keys")
+    names = answer["apiKeys"]
     if wire.api_key not in names:
         fix = "wait two minutes if the key is new; else set the credential again"
         return Finding("key", Grade.FAIL, "the venue does not know our API key", fix)
@@ -210,8 +210,8 @@ async def api_key(wire: Wire) -> Finding:
 
 async def closed_only(wire: Wire) -> Finding:
     """Ask whether the account may open positions."""
-    told = await wire.get("/auth/ban-status/closed-only")
-    if told["closed_only"] is not False:
+    answer = await wire.get("/auth/ban-status/closed-only")
+    if answer["closed_only"] is not False:
         return Finding(
             "closed-only",
             Grade.FAIL,
@@ -223,11 +223,11 @@ async def closed_only(wire: Wire) -> Finding:
 
 async def money(wire: Wire) -> Finding:
     """Ask for cash and for what the exchanges may take of it."""
-    told = await wire.get(
+    answer = await wire.get(
         "/balance-allowance", asset_type="COLLATERAL", signature_type=wire.signature_type
     )
-    cash = int(told["balance"])
-    missing = _not_approved(wire, told)
+    cash = int(answer["balance"])
+    missing = _not_approved(wire, answer)
     if missing:
         return Finding(
             "money",
@@ -241,10 +241,10 @@ async def money(wire: Wire) -> Finding:
     return Finding("money", Grade.OK, said)
 
 
-def _not_approved(wire: Wire, told: Mapping[str, Any]) -> list[str]:
-    if "allowances" not in told:  # the older form names one allowance for all
-        return [] if int(told["allowance"]) > 0 else ["the exchange"]
-    given = {name.lower(): int(amount) for name, amount in told["allowances"].items()}
+def _not_approved(wire: Wire, answer: Mapping[str, Any]) -> list[str]:
+    if "allowances" not in answer:  # the older form names one allowance for all
+        return [] if int(answer["allowance"]) > 0 else ["the exchange"]
+    given = {name.lower(): int(amount) for name, amount in answer["allowances"].items()}
     wanted = {
         "the exchange": wire.exchanges.standard,
         "the neg-risk exchange": wire.exchanges.neg_risk,
@@ -255,8 +255,8 @@ def _not_approved(wire: Wire, told: Mapping[str, Any]) -> list[str]:
 
 async def tier(wire: Wire) -> Finding:
     """Ask how fast we may trade."""
-    told = await wire.get("/v1/user/rate-limit-tier")
-    name = str(told["tier"])
+    answer = await wire.get("/v1/user/rate-limit-tier")
+    name = str(answer["tier"])
     if name not in TIERS:
         said = f"the venue names a tier nobody knows here: {name}"
         return Finding("tier", Grade.WARN, said, "the slowest tier's pace is used")

@@ -55,7 +55,7 @@ EXPIRES_NS = 300 * S
 """The venue ends the order by itself after this; `plugin.EXPIRY` has the least it takes."""
 LOOKED_AT_MAX = 20
 """Candidates whose terms are asked for, one by one, until one is good."""
-AGAIN = "run the self-test again: it cancels this order first, and then starts over"
+RERUN = "run the self-test again: it cancels this order first, and then starts over"
 
 
 async def tested(setup: VenueSetup, test: SelfTesting) -> list[Finding]:
@@ -126,11 +126,11 @@ class SelfTest:
                 await self._step("before", self._nothing_before(), str)
                 prepared = await self._step("prepare", self._prepared(order), _is_named)
                 keep(prepared.identity)
-                return await self._lived(prepared)
+                return await self._run_order(prepared)
         except _Failed:
             return True
 
-    async def _lived(self, prepared: Prepared) -> bool:
+    async def _run_order(self, prepared: Prepared) -> bool:
         """Send it, see it, cancel it, see that, and prove the end however far it came."""
         venue, channel = self._venue, self._channel
         named = Named(order=prepared.order.id, identity=prepared.identity)
@@ -173,7 +173,7 @@ class SelfTest:
                 clean, why = 0, str(error)
             await asyncio.sleep(PAUSE_S)
         said = f"NOT PROVEN: order {named.identity} may be open at the venue: {why}"
-        self._told("proof", Grade.FAIL, said, f"{AGAIN}; it ends by itself within five minutes")
+        self._found("proof", Grade.FAIL, said, f"{RERUN}; it ends by itself within five minutes")
         return False
 
     async def _proven(self, named: Named, others: Sequence[str], took_s: float) -> bool:
@@ -182,20 +182,20 @@ class SelfTest:
             known = await self._venue.order(named)
         except PitbossError as error:
             said = f"nothing is open, but how much was filled could not be asked: {error}"
-            self._told("proof", Grade.FAIL, said, AGAIN)
+            self._found("proof", Grade.FAIL, said, RERUN)
             return False
         filled = known.report.filled if isinstance(known, OrderReported) else 0
         if filled:
             said = f"nothing is open, but {filled / 1e6:g} shares were filled"
             fix = "they are yours: sell them at the venue, or let the engine hold them"
-            self._told("proof", Grade.FAIL, said, fix)
+            self._found("proof", Grade.FAIL, said, fix)
         elif others:
             said = f"the order is gone; {len(others)} others of this API key are open"
             fix = "another program or a person uses this key: give the engine one of its own"
-            self._told("proof", Grade.FAIL, said, fix)
+            self._found("proof", Grade.FAIL, said, fix)
         else:
             said = f"PROVEN: zero open orders of this key by two listings, {took_s * 1e3:,.0f} ms"
-            self._told("proof", Grade.OK, said)
+            self._found("proof", Grade.OK, said)
         return True
 
     async def _nothing_before(self) -> str:
@@ -217,12 +217,12 @@ class SelfTest:
             said = say(given)
         except PitbossError as error:
             said = f"{error} ({_ms(loop.time() - began_s)})"
-            self._told(name, Grade.FAIL, said, _mends(name, error))
+            self._found(name, Grade.FAIL, said, _mends(name, error))
             raise _Failed(error) from None
-        self._told(name, Grade.OK, f"{said}, {_ms(loop.time() - began_s)}")
+        self._found(name, Grade.OK, f"{said}, {_ms(loop.time() - began_s)}")
         return given
 
-    def _told(self, name: str, grade: Grade, said: str, fix: str = "") -> None:
+    def _found(self, name: str, grade: Grade, said: str, fix: str = "") -> None:
         found = Finding(name, grade, said, fix)
         self.findings.append(found)
         self._report(found)
@@ -283,18 +283,18 @@ class _Channel:
                 elif _ended(event):
                     self.cancelled.set()
 
-    async def until(self, told: asyncio.Event) -> None:
+    async def until(self, event: asyncio.Event) -> None:
         """Wait for it. Raises OutcomeUnknown after `CHANNEL_S_MAX`, and what broke the channel."""
         if self._task is None:
             raise OutcomeUnknown("nobody listens to the user channel")
-        waiting = asyncio.ensure_future(told.wait())
+        waiting = asyncio.ensure_future(event.wait())
         try:
             await asyncio.wait(
                 {waiting, self._task}, timeout=CHANNEL_S_MAX, return_when=asyncio.FIRST_COMPLETED
             )
         finally:
             waiting.cancel()
-        if told.is_set():
+        if event.is_set():
             return
         if self._task.done():
             self._task.result()

@@ -1,6 +1,6 @@
 """The market channel: shards of sockets around one core, and REST where the sockets cannot prove.
 
-What the core tells goes to `tell`, all that came at once together; every frame goes to `tape`.
+What the core tells goes to `publish`, all that came at once together; every frame goes to `tape`.
 Law M: a market that says nothing is asked for over REST; a PONG on its socket and a book of the
 same hash prove it. Where REST has a newer book than a silent socket the feed is frozen: it is
 opened anew. A torn book is asked for again.
@@ -22,7 +22,7 @@ from engine.venues.polymarket.market.shard import Shard
 
 FEED = "polymarket"
 SECOND_NS = 1_000_000_000
-CARE_S = 0.25
+UPKEEP_S = 0.25
 """How often torn books, waiting connections and silent markets are looked at."""
 
 QUIET_NS = 3 * SECOND_NS
@@ -56,7 +56,7 @@ class MarketChannel:
         rest: PublicRest,
         counts: FeedCounts,
         now_ns: Callable[[], int],
-        tell: Callable[[list[Event], int], None],
+        publish: Callable[[list[Event], int], None],
         tape: Callable[[str, bytes, int], None],
     ) -> None:
         self.core = MarketFeedCore(counts)
@@ -64,14 +64,14 @@ class MarketChannel:
         self._url = url
         self._rest = rest
         self._now_ns = now_ns
-        self._tell = tell
+        self._publish = publish
         self._tape = tape
-        self._place: dict[InstrumentId, Shard] = {}
+        self._shard_of: dict[InstrumentId, Shard] = {}
         self._asked_ns: dict[InstrumentId, int] = {}
         """When a market's book was asked for last."""
         self._ahead_ns: dict[int, int] = {}
         """Shard → when REST was asked and had a book that the socket had not told."""
-        self._proof_ns: dict[InstrumentId, int] = {}
+        self._proven_ns: dict[InstrumentId, int] = {}
         self._overdue = False
         """Time had run out when it was looked at last."""
         self._gathered: list[Event] = []
@@ -88,7 +88,7 @@ class MarketChannel:
     def watch(self, listing: Listing) -> None:
         """Follow a market from now on; its first book comes as soon as a socket and REST say so."""
         instrument = listing.instrument
-        if instrument.id in self._place:
+        if instrument.id in self._shard_of:
             return
         events = self.core.watch(
             instrument,
@@ -100,26 +100,26 @@ class MarketChannel:
         shard = next((one for one in self.shards if one.room >= len(tokens)), None)
         if shard is None:
             shard = self._new_shard()
-        self._place[instrument.id] = shard
+        self._shard_of[instrument.id] = shard
         shard.add(tokens)
-        self._tell(events, self._now_ns())
+        self._publish(events, self._now_ns())
 
     def unwatch(self, instrument: InstrumentId) -> None:
         """Follow a market no more; a socket without tokens is closed."""
-        shard = self._place.pop(instrument, None)
+        shard = self._shard_of.pop(instrument, None)
         market = self.core.watched(instrument)
         if shard is not None and market is not None:
             shard.remove(market.tokens)
         self.core.unwatch(instrument)
         self._asked_ns.pop(instrument, None)
-        self._proof_ns.pop(instrument, None)
+        self._proven_ns.pop(instrument, None)
         if shard is not None and not shard.tokens:
             self.shards.remove(shard)
             self._tasks.pop(shard.number).cancel()
 
     @property
     def watched(self) -> tuple[InstrumentId, ...]:
-        return tuple(self._place)
+        return tuple(self._shard_of)
 
     def trouble(self) -> str:
         """Return why nothing is received on some socket, or empty."""
@@ -151,7 +151,7 @@ class MarketChannel:
     def _gather(self, events: list[Event], at_ns: int) -> None:
         for event in events:
             if type(event) in PROOFS:
-                self._proof_ns[event.instrument] = at_ns  # type: ignore[attr-defined]
+                self._proven_ns[event.instrument] = at_ns  # type: ignore[attr-defined]
         self._gathered += events
         self._gathered_ns = at_ns
 
@@ -159,7 +159,7 @@ class MarketChannel:
         """Tell what was gathered, as of the moment of the last of it."""
         if self._gathered:
             gathered, self._gathered = self._gathered, []
-            self._tell(gathered, self._gathered_ns)
+            self._publish(gathered, self._gathered_ns)
 
     def _take(self, events: list[Event], at_ns: int) -> None:
         self._gather(events, at_ns)
@@ -169,9 +169,9 @@ class MarketChannel:
         if shard.why:
             shard.why = reason
             return  # it was told when the connection ended
-        here = [name for name, place in self._place.items() if place is shard]
+        names = [name for name, place in self._shard_of.items() if place is shard]
         self._flush()
-        self._tell(self.core.lose(reason, here), self._now_ns())
+        self._publish(self.core.lose(reason, names), self._now_ns())
 
     def advance(self, now_ns: int) -> None:
         """Let time pass: batches that stayed open, markets that close. Several times a second.
@@ -192,25 +192,25 @@ class MarketChannel:
         """Ask over REST for whatever the sockets cannot prove, until cancelled."""
         try:
             while True:
-                await asyncio.sleep(CARE_S)
-                await self._care()
+                await asyncio.sleep(UPKEEP_S)
+                await self._upkeep()
         finally:
             for task in self._tasks.values():
                 task.cancel()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    async def _care(self) -> None:
+    async def _upkeep(self) -> None:
         for task in self._tasks.values():
             if task.done():
                 task.result()  # a socket never ends by itself: its error is the engine's
-        for name in [name for name in self._place if self.core.watched(name) is None]:
+        for name in [name for name in self._shard_of if self.core.watched(name) is None]:
             self.unwatch(name)  # it was over long ago, and the core forgot it
         now_ns = self._now_ns()
         for shard in tuple(self.shards):
-            self._thaw(shard, now_ns)
+            self._reconnect_frozen(shard, now_ns)
             if shard.settling:
                 await self._settle(shard)
-        due = [name for name, shard in self._place.items() if self._due(name, shard, now_ns)]
+        due = [name for name, shard in self._shard_of.items() if self._due(name, shard, now_ns)]
         for start in range(0, len(due), BOOKS_MAX):
             await self._ask(due[start : start + BOOKS_MAX], now_ns)
 
@@ -221,15 +221,15 @@ class MarketChannel:
             return False
         if now_ns - self._asked_ns.get(name, 0) < RETRY_NS:
             return False
-        return not market.trusted or now_ns - self._proof_ns.get(name, 0) >= QUIET_NS
+        return not market.trusted or now_ns - self._proven_ns.get(name, 0) >= QUIET_NS
 
     async def _settle(self, shard: Shard) -> None:
         """Tell the books a new connection begins with, then what it said meanwhile."""
         connection = shard.connections
-        here = [name for name, place in self._place.items() if place is shard]
+        names = [name for name, place in self._shard_of.items() if place is shard]
         tokens = [
             token
-            for name in here
+            for name in names
             if (market := self.core.watched(name)) is not None and not market.closed
             for token in market.tokens
         ]
@@ -260,32 +260,32 @@ class MarketChannel:
         for event in await self._books(books):
             # A book that was whole and is another one over REST: the socket has not told it.
             if type(event) is BookReplaced and event.instrument in whole:
-                shard = self._place.get(event.instrument)
+                shard = self._shard_of.get(event.instrument)
                 if shard is not None:
                     self._ahead_ns.setdefault(shard.number, now_ns)
 
     async def _books(self, books: list[bytes]) -> list[Event]:
         """Take REST books; give what they told. A proof counts only beside a live socket."""
-        told: list[Event] = []
+        news: list[Event] = []
         for number, book in enumerate(books, 1):
             at_ns = self._now_ns()
             self._tape("polymarket.rest.book", book, at_ns)
             events = [e for e in self.core.receive(book, at_ns) if self._counts(e, at_ns)]
             self._take(events, at_ns)
-            told += events
+            news += events
             if number % BOOKS_PER_TURN == 0:
                 await asyncio.sleep(0)
-        return told
+        return news
 
     def _counts(self, event: Event, at_ns: int) -> bool:
         if type(event) is not BookProven:
             return True
-        shard = self._place.get(event.instrument)
+        shard = self._shard_of.get(event.instrument)
         return shard is not None and (
             at_ns - max(shard.socket.pong_ns, shard.data_ns) <= PONG_NS_MAX
         )
 
-    def _thaw(self, shard: Shard, now_ns: int) -> None:
+    def _reconnect_frozen(self, shard: Shard, now_ns: int) -> None:
         """Open a socket anew that says nothing although REST had a newer book a while ago."""
         ahead_ns = self._ahead_ns.get(shard.number)
         if ahead_ns is None:

@@ -92,7 +92,7 @@ class BookKeeper:
             return events
         if same and market.trusted:
             return [*events, BookProven(instrument=market.instrument.id)]
-        return events + self._tell_whole(market, stamp_ns)
+        return events + self._whole_book(market, stamp_ns)
 
     def _count(self, matched: bool | None) -> None:
         """Count one checked hash; None = it could not be checked."""
@@ -189,7 +189,7 @@ class BookKeeper:
         if not batch.changes:
             return []
         if not market.trusted:
-            return self._tell_whole(market, batch.stamp_ns)
+            return self._whole_book(market, batch.stamp_ns)
         changes = tuple([(side, price, size) for (side, price), size in batch.changes.items()])
         return [
             BookChanged(
@@ -223,7 +223,7 @@ class BookKeeper:
             return []
         return self.try_complete(market)
 
-    def _tell_whole(self, market: MarketBook, stamp_ns: int) -> list[Event]:
+    def _whole_book(self, market: MarketBook, stamp_ns: int) -> list[Event]:
         """Tell the whole book: a snapshot, or a torn book that a hash proved whole again."""
         events: list[Event] = []
         instrument = market.instrument.id

@@ -90,7 +90,7 @@ class MarketBook:
         self.closed = False
         self.batch: ChangeBatch | None = None
 
-    def told(self) -> list[Event]:
+    def snapshot_events(self) -> list[Event]:
         """Return what somebody who comes later must hear of this market."""
         events: list[Event] = [InstrumentListed(instrument=self.instrument)]
         if self.trusted:

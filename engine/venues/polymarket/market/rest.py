@@ -91,17 +91,17 @@ class PublicRest:
         found: list[Listing] = []
         cursor = ""
         for _ in range(pages_max):
-            rows, told = await self.rows(cursor, filters)
+            rows, following = await self.rows(cursor, filters)
             for row in rows:
                 try:
                     found.append(from_gamma(row, now_ns))
                 except BadFrame as error:
                     self._counts.anomaly(f"gamma: {error.kind}")
-            if not told:
+            if not following:
                 return found
-            if told == cursor:
+            if following == cursor:
                 raise OutcomeUnknown("Gamma's listing leads nowhere: its cursor repeats")
-            cursor = told
+            cursor = following
         return found
 
     async def rows(self, cursor: str, filters: Mapping[str, Any]) -> tuple[list[Any], str]:
@@ -115,8 +115,8 @@ class PublicRest:
         rows = body.get("markets") if isinstance(body, dict) else None
         if not isinstance(rows, list):
             raise OutcomeUnknown("Gamma answered a page without markets")
-        told = body.get("next_cursor") if isinstance(body, dict) else None
-        return rows, str(told or "")
+        following = body.get("next_cursor") if isinstance(body, dict) else None
+        return rows, str(following or "")
 
     async def _ask(self, method: str, url: str, **what: Any) -> bytes:
         """Return the body of a 200. Raises NotSent, OutcomeUnknown, Throttled."""

@@ -16,7 +16,7 @@ from engine.feeds.sockets import Socket
 TOKENS_MAX = 200
 """Tokens of one socket. The venue names no limit; more than 500 were seen to get no snapshot."""
 
-KEPT_MAX = 20_000
+HELD_BACK_MAX = 20_000
 """Frames kept back while the books are asked for; more mean a new connection."""
 
 _pack = msgspec.json.Encoder().encode
@@ -40,7 +40,7 @@ class Shard:
     ) -> None:
         self.number = number
         self.tokens: dict[str, None] = {}
-        self.kept: list[tuple[bytes, int]] | None = None
+        self.held_back: list[tuple[bytes, int]] | None = None
         """Frames that wait for the books; None = frames are told at once."""
         self.data_ns = 0
         """When the last frame came that was no PONG."""
@@ -68,7 +68,7 @@ class Shard:
     @property
     def settling(self) -> bool:
         """True while a connection waits for the books."""
-        return self.kept is not None
+        return self.held_back is not None
 
     def add(self, tokens: Iterable[str]) -> None:
         """Follow tokens from now on."""
@@ -87,13 +87,13 @@ class Shard:
 
     def release(self) -> None:
         """Tell what was kept back: the books have been told."""
-        kept, self.kept = self.kept or [], None
-        for frame, at_ns in kept:
+        frames, self.held_back = self.held_back or [], None
+        for frame, at_ns in frames:
             self._received(frame, at_ns)
         self._turned()
 
     def _opened(self) -> list[str]:
-        self.kept = []
+        self.held_back = []
         self.connections += 1
         first = {
             "type": "market",
@@ -106,15 +106,15 @@ class Shard:
 
     def _take(self, frame: bytes, at_ns: int) -> None:
         self.data_ns = at_ns
-        if self.kept is None:
+        if self.held_back is None:
             self._received(frame, at_ns)
-        elif len(self.kept) < KEPT_MAX:
-            self.kept.append((frame, at_ns))
+        elif len(self.held_back) < HELD_BACK_MAX:
+            self.held_back.append((frame, at_ns))
         else:
-            self.socket.drop(f"more than {KEPT_MAX} frames came before the books")
+            self.socket.drop(f"more than {HELD_BACK_MAX} frames came before the books")
 
     def _gone(self, reason: str) -> None:
-        self.kept = None
+        self.held_back = None
         self._lost(self, reason)
         self.why = reason
 

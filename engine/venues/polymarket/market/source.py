@@ -146,28 +146,28 @@ class Discovery:
             if lacking and "condition_ids" in filters:  # it may be over: then it is listed as such
                 listings += await self._rest.markets(now_ns, {**filters, "closed": "true"})
         except PitbossError as error:
-            self._in_vain(wanted, str(error))
+            self._retry(wanted, str(error))
             return
         for listing in listings:
             what = listing.slug if "slug" in filters else listing.instrument.id
             if what not in wanted or listing.instrument.id in self.known:
                 continue
             try:
-                sure = await self._sure(listing)
+                confirmed = await self._confirm(listing)
             except PitbossError as error:
-                self._in_vain([what], str(error))
+                self._retry([what], str(error))
                 continue
-            self._take(sure, found)
-        there = {listing.slug for listing in listings} | {one.instrument.id for one in listings}
-        self._in_vain([what for what in wanted if what not in there], "Gamma lists no such market")
+            self._take(confirmed, found)
+        listed = {listing.slug for listing in listings} | {one.instrument.id for one in listings}
+        self._retry([what for what in wanted if what not in listed], "Gamma lists no such market")
 
-    async def _sure(self, listing: Listing) -> Listing:
+    async def _confirm(self, listing: Listing) -> Listing:
         if listing.payout_yes_micro is not None:
             return listing  # it is over; what it paid is all there is to know
-        sure = await self._rest.confirm(listing)
-        if not sure.accepting:
+        confirmed = await self._rest.confirm(listing)
+        if not confirmed.accepting:
             raise BadInput(f"{listing.slug}: the venue takes no orders in it")
-        return sure
+        return confirmed
 
     def _take(self, listing: Listing, found: DiscoveredMarket) -> None:
         name = listing.instrument.id
@@ -182,7 +182,7 @@ class Discovery:
             found.outcomes.append(_outcome(listing))
             self.ended(name)
 
-    def _in_vain(self, wanted: Iterable[str], reason: str) -> None:
+    def _retry(self, wanted: Iterable[str], reason: str) -> None:
         """Ask again later, ever more rarely."""
         now_ns = self._now_ns()
         for what in wanted:
@@ -209,11 +209,9 @@ class Discovery:
             try:
                 left = await self._decided(part, now_ns, found)
             except PitbossError as error:
-                self._in_vain([f"outcome {name}" for name in part], str(error))
+                self._retry([f"outcome {name}" for name in part], str(error))
                 continue
-            self._in_vain(
-                [f"outcome {name}" for name in left], "the venue has not said how it ended"
-            )
+            self._retry([f"outcome {name}" for name in left], "the venue has not said how it ended")
         await self._early(set(over), now_ns, found)
 
     async def _rewards(self, now_ns: int, found: DiscoveredMarket) -> None:
@@ -221,8 +219,8 @@ class Discovery:
         for part in _parts([name for name in self.known if name not in self._ended]):
             ids = [name.removeprefix(PREFIX) for name in part]
             with contextlib.suppress(PitbossError):  # asked again with the next round
-                for told in await self._rest.markets(now_ns, {"condition_ids": ids}):
-                    name, pays = told.instrument.id, rewards_of(told.instrument)
+                for listing in await self._rest.markets(now_ns, {"condition_ids": ids}):
+                    name, pays = listing.instrument.id, rewards_of(listing.instrument)
                     known = self.known.get(name)
                     if known is not None and rewards_of(known.instrument) != pays:
                         moved = replace(known.instrument, **pays)
@@ -242,13 +240,13 @@ class Discovery:
         """Ask how markets ended; return those of which the venue does not say it."""
         ids = [name.removeprefix(PREFIX) for name in names]
         listings = await self._rest.markets(now_ns, {"condition_ids": ids, "closed": "true"})
-        told = [one for one in listings if one.payout_yes_micro is not None]
-        for listing in told:
+        decided = [one for one in listings if one.payout_yes_micro is not None]
+        for listing in decided:
             found.outcomes.append(_outcome(listing))
             self.ended(listing.instrument.id)
             self.problems.pop(f"outcome {listing.instrument.id}", None)
-        decided = {one.instrument.id for one in told}
-        return [name for name in names if name not in decided]
+        known = {one.instrument.id for one in decided}
+        return [name for name in names if name not in known]
 
 
 def _outcome(listing: Listing) -> InstrumentResolved:
@@ -324,7 +322,7 @@ class PolymarketSource:
             rest=self._rest,
             counts=self.counts,
             now_ns=now_ns,
-            tell=hub.publish,
+            publish=hub.publish,
             tape=services.tape,
         )
         self.lines = ReferenceLines(
@@ -387,7 +385,7 @@ class PolymarketSource:
 
     def snapshot(self, name: InstrumentId) -> list[Event]:
         market = self.channel.core.watched(name)
-        return market.told() if market is not None else []
+        return market.snapshot_events() if market is not None else []
 
     # -- what is received
     # -----------------------------------------------------------------------------

@@ -65,7 +65,7 @@ class SideBook:
                 text[start : start + len(old)] = part
                 return
             del keys[at], parts[at]
-            _cut(text, start, len(old), alone=not keys)
+            _cut(text, start, len(old), only_one=not keys)
         elif not gone:
             _put(text, part, text.rfind(parts[at]) if at < len(parts) else -1)
             keys.insert(at, key)
@@ -119,10 +119,10 @@ def _put(text: bytearray, part: bytes, before: int) -> None:
         text[-2:] = _BETWEEN + part + b"}]"
 
 
-def _cut(text: bytearray, start: int, size: int, *, alone: bool) -> None:
+def _cut(text: bytearray, start: int, size: int, *, only_one: bool) -> None:
     """Cut a level out, with what stands between it and a neighbour."""
     end = start + size
-    if alone:
+    if only_one:
         text[:] = b"[]"
     elif end == len(text) - 2:
         del text[start - len(_BETWEEN) : end]

@@ -38,7 +38,7 @@ SCRIPTS = [
 ]
 
 
-def told(error: BaseException) -> str:
+def report_of(error: BaseException) -> str:
     """Everything a log would write of an error, its causes and its notes."""
     return "".join(traceback.format_exception(error)) + repr(error) + str(error.args)
 
@@ -83,7 +83,7 @@ async def spoken(venue: PolymarketVenue, prepared: Any) -> str:
     try:
         return repr(await venue.send(prepared)) + repr(await venue.cancel([named(prepared)]))
     except PitbossError as error:
-        return told(error)
+        return report_of(error)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ async def test_key_the_venue_does_not_know_is_refused_without_showing_it(served:
     made = Credentials(private_key=signer(1).key.hex(), wallet=signer(1).address)
     with pytest.raises(AuthRefused) as refused:
         await PolymarketVenue.open(LIVE, made, now_ns=time.time_ns, hosts=hosts(served))
-    assert signer(1).key.hex().removeprefix("0x") not in told(refused.value)
+    assert signer(1).key.hex().removeprefix("0x") not in report_of(refused.value)
 
 
 async def test_venue_in_trouble_says_nothing_about_the_key(served: Served) -> None:

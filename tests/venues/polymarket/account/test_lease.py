@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.venues.polymarket.account.beats import (
-    BEAT_EVERY_NS,
+from engine.venues.polymarket.account.lease import (
+    HEARTBEAT_EVERY_NS,
     LAPSES_NS,
     QUOTES_STOP_NS,
     RETRY_NS,
@@ -22,7 +22,7 @@ def test_nothing_is_quoted_before_the_venue_took_a_beat() -> None:
     assert lease.due(0)
     assert "no beat yet" in lease.forbids(0)
     assert lease.cancels_ns is None
-    lease.beat(0)
+    lease.renew(0)
     assert lease.forbids(0) == ""
     assert (lease.armed_ns, lease.cancels_ns) == (0, 15 * S)
 
@@ -30,33 +30,33 @@ def test_nothing_is_quoted_before_the_venue_took_a_beat() -> None:
 def test_beats_follow_one_another_and_a_missed_one_is_repeated_soon() -> None:
     lease = HealthLease()
     lease.look("")
-    lease.beat(0)
-    assert not lease.due(BEAT_EVERY_NS - 1)
-    assert lease.due(BEAT_EVERY_NS)
-    lease.missed(BEAT_EVERY_NS)
-    assert not lease.due(BEAT_EVERY_NS)
-    assert lease.due(BEAT_EVERY_NS + RETRY_NS)
-    assert lease.forbids(BEAT_EVERY_NS + RETRY_NS) == ""
+    lease.renew(0)
+    assert not lease.due(HEARTBEAT_EVERY_NS - 1)
+    assert lease.due(HEARTBEAT_EVERY_NS)
+    lease.missed(HEARTBEAT_EVERY_NS)
+    assert not lease.due(HEARTBEAT_EVERY_NS)
+    assert lease.due(HEARTBEAT_EVERY_NS + RETRY_NS)
+    assert lease.forbids(HEARTBEAT_EVERY_NS + RETRY_NS) == ""
 
 
 def test_what_is_not_proven_stops_quoting_at_once_and_no_beat_leaves() -> None:
     lease = HealthLease()
     lease.look("")
-    lease.beat(0)
+    lease.renew(0)
     lease.look("the user channel is down")
     assert "the user channel is down" in lease.forbids(1)
     assert not lease.due(100 * S)
     lease.look("")
     assert lease.due(100 * S)
     assert lease.forbids(100 * S)
-    lease.beat(100 * S)
+    lease.renew(100 * S)
     assert (lease.forbids(100 * S), lease.armed_ns) == ("", 0)
 
 
 def test_lease_that_ended_is_not_taken_up_again() -> None:
     lease = HealthLease()
     lease.look("")
-    lease.beat(0)
+    lease.renew(0)
     lease.end("another program beats")
     assert not lease.due(100 * S)
     assert lease.forbids(1) == "another program beats"
@@ -73,7 +73,7 @@ def test_quoting_has_stopped_whenever_the_venue_may_cancel(
         if lease.due(now_ns):
             if answered:
                 took_ns = now_ns
-                lease.beat(now_ns)
+                lease.renew(now_ns)
             else:
                 lease.missed(now_ns)
         silent_ns = now_ns if took_ns is None else now_ns - took_ns

@@ -81,8 +81,8 @@ def rest(programs: LivePrograms, count: int) -> None:
     end = time.monotonic() + 120
     while missing := count - programs.open_orders():
         assert missing > 0, "more rest than were asked for"
-        told = programs.rows("SELECT state, answer FROM commands")
-        assert time.monotonic() < end, f"{missing} do not rest: {told}"
+        stored = programs.rows("SELECT state, answer FROM commands")
+        assert time.monotonic() < end, f"{missing} do not rest: {stored}"
         for number in range(missing):
             programs.command(
                 PlaceManual(
@@ -96,8 +96,8 @@ def test_locked_account_stays_closed_in_words(programs: LivePrograms) -> None:
     programs.prepare(unlocked=False)
     programs.engine()
     programs.until(lambda: programs.rows("SELECT kind FROM alerts"), "a person is told")
-    told = (programs.home / "run.log").read_text()
-    assert "is live and locked: its doctor must be green and its phrase typed" in told
+    log = (programs.home / "run.log").read_text()
+    assert "is live and locked: its doctor must be green and its phrase typed" in log
     assert programs.hand("/invariants")["verified"].get("l1", 0) == 0
 
 
@@ -189,14 +189,14 @@ def dies_with_a_fill_under_way(programs: LivePrograms, engine: subprocess.Popen[
 
 def books_agree(programs: LivePrograms) -> dict[str, int]:
     """The venue's ledger is the judge of ours, in the journal and in the state; what ended how."""
-    told = programs.hand()
+    served = programs.hand()
     tokens = {
         token: (InstrumentId(f"polymarket:{market['condition']}"), leg)
-        for market in told["markets"]
+        for market in served["markets"]
         for token, leg in zip(market["tokens"], (Leg.YES, Leg.NO), strict=True)
     }
-    purse = wallet(signer(SIGNER), 0)
-    held = programs.hand("/wallet", {"wallet": purse, "signer": signer(SIGNER).address})
+    address = wallet(signer(SIGNER), 0)
+    held = programs.hand("/wallet", {"wallet": address, "signer": signer(SIGNER).address})
     executor, _ = executor_of(AccountSettings.model_validate(LIVE), 0)
     recover(programs.home / "journal.db", {ACCOUNT: executor})
     mine = {
@@ -211,7 +211,7 @@ def books_agree(programs: LivePrograms) -> dict[str, int]:
     assert abs(state.cash_settled_micro - held["cash"]["settled"]) <= CASH_MICRO_MAX
     sql = "SELECT state, count(*) FROM fills GROUP BY state"
     ends = {str(end): int(str(count)) for end, count in programs.rows(sql)}
-    assert ends == told["settled"], "each end was told once, and each was received"
+    assert ends == served["settled"], "each end was told once, and each was received"
     return ends
 
 
@@ -224,13 +224,13 @@ def test_storm_of_every_fault_leaves_the_judges_silent(programs: LivePrograms) -
     started(programs)
     programs.hand("/storm", {"every_s": 30, "for_s": 8})
     end = time.monotonic() + 60 * minutes
-    died_s, ghost = time.monotonic() + 30 * minutes, ""
+    died_s, void = time.monotonic() + 30 * minutes, ""
     while time.monotonic() < end:
         time.sleep(5)
         assert engine.poll() is None
         assert programs.problems() == []
-        if not ghost and time.monotonic() > died_s:
-            ghost = dies_with_a_fill_under_way(programs, engine)
+        if not void and time.monotonic() > died_s:
+            void = dies_with_a_fill_under_way(programs, engine)
             engine = programs.engine()
             resumes(programs, "its death", 400.0)
     programs.hand("/storm", {"stop": True})
@@ -242,7 +242,7 @@ def test_storm_of_every_fault_leaves_the_judges_silent(programs: LivePrograms) -
     )
     stopped(programs, engine)
     ends = books_agree(programs)
-    assert programs.rows(f"SELECT state FROM fills WHERE id = '{ghost}'") == [("failed",)]
+    assert programs.rows(f"SELECT state FROM fills WHERE id = '{void}'") == [("failed",)]
     assert programs.rows("SELECT 1 FROM alerts WHERE kind = 'equity_differs'") == []
     struck = programs.hand("/storm", {"stop": True})["struck"]
     print(f"{minutes} minutes, {len(struck)} strikes, our fills by end: {ends}")

@@ -47,8 +47,8 @@ async def test_what_leaves_is_on_record_by_its_name_before() -> None:
         assert by_hand(desk, SplitCash, pairs=30) == 1
         await desk.run(25)
 
-        told = [one for one, _ in desk.journal if getattr(one, "operation", 0) == 1]
-        assert [type(one) for one in told[:3]] == [SplitCash, OperationNamed, OperationMoved]
+        events = [one for one, _ in desk.journal if getattr(one, "operation", 0) == 1]
+        assert [type(one) for one in events[:3]] == [SplitCash, OperationNamed, OperationMoved]
         (named,) = [one for one, _ in desk.journal if isinstance(one, OperationNamed)]
         assert (named.name.nonce, re.match("0x[0-9a-f]{64}$", named.name.identity)) != (0, None)
         assert named.name.until_ns > desk.now_ns()

@@ -38,7 +38,7 @@ def terms(instrument: Instrument = INSTRUMENT, **changes: Any) -> dict[str, Any]
 
 def preparer(kind: int = 0) -> Preparer:
     memory = AccountMemory()
-    memory.keep(market_of(INSTRUMENT, terms(), EXCHANGES))
+    memory.add(market_of(INSTRUMENT, terms(), EXCHANGES))
     return Preparer(
         memory=memory,
         signer=Signer(signer(1).key.hex()),
@@ -76,13 +76,13 @@ def test_body_says_what_was_asked(kind: int) -> None:
     )
     prepared = preparer(kind).prepare(asked)
     body = json.loads(prepared.payload)
-    said = body["order"]
+    signed = body["order"]
     assert (body["orderType"], body["owner"], body["postOnly"]) == ("GTD", "owner", True)
-    assert (said["expiration"], said["timestamp"]) == ("1795132800", "1795132000123")
-    assert (said["side"], said["tokenId"]) == ("SELL", LISTED.tokens[1])
-    assert (said["makerAmount"], said["takerAmount"]) == ("10000000", "5500000")
-    assert said["maker"] == wallet(signer(1), kind)
-    assert said["signer"] == (wallet(signer(1), 3) if kind == 3 else signer(1).address)
+    assert (signed["expiration"], signed["timestamp"]) == ("1795132800", "1795132000123")
+    assert (signed["side"], signed["tokenId"]) == ("SELL", LISTED.tokens[1])
+    assert (signed["makerAmount"], signed["takerAmount"]) == ("10000000", "5500000")
+    assert signed["maker"] == wallet(signer(1), kind)
+    assert signed["signer"] == (wallet(signer(1), 3) if kind == 3 else signer(1).address)
     assert prepared == preparer(kind).prepare(asked)
 
 

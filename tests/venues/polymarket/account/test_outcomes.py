@@ -30,49 +30,49 @@ YES = {"success": True, "errorMsg": "", "orderID": NAMED.identity, "status": "li
 R = RejectReason
 
 
-def said(**changes: Any) -> dict[str, Any]:
+def reply(**changes: Any) -> dict[str, Any]:
     return YES | changes
 
 
 # -- a 200 to POST /order --------------------------------------------------------------------------
 
 PLACED: dict[str, tuple[object, type]] = {
-    "live": (said(), OrderAccepted),
-    "matched": (said(status="matched", makingAmount="4", tradeIDs=["t"]), OrderAccepted),
-    "delayed": (said(status="delayed"), OrderDelayed),
-    "null fields": (said(errorMsg=None, tradeIDs=None, transactionsHashes=None), OrderAccepted),
-    "capitals": (said(status="LIVE", orderID=NAMED.identity.upper()), OrderAccepted),
-    "a no in a 200": (said(orderID="", errorMsg="invalid nonce"), OrderRejected),
-    "a no with success false": (said(success=False, orderID=None, errorMsg="x"), OrderRejected),
-    "unmatched": (said(status="unmatched"), OutcomeUnknown),
-    "an unknown status": (said(status="resting"), OutcomeUnknown),
-    "no status": (said(status=None), OutcomeUnknown),
-    "no id": (said(orderID=""), OutcomeUnknown),
-    "both an id and a complaint": (said(errorMsg="invalid nonce"), OutcomeUnknown),
+    "live": (reply(), OrderAccepted),
+    "matched": (reply(status="matched", makingAmount="4", tradeIDs=["t"]), OrderAccepted),
+    "delayed": (reply(status="delayed"), OrderDelayed),
+    "null fields": (reply(errorMsg=None, tradeIDs=None, transactionsHashes=None), OrderAccepted),
+    "capitals": (reply(status="LIVE", orderID=NAMED.identity.upper()), OrderAccepted),
+    "a no in a 200": (reply(orderID="", errorMsg="invalid nonce"), OrderRejected),
+    "a no with success false": (reply(success=False, orderID=None, errorMsg="x"), OrderRejected),
+    "unmatched": (reply(status="unmatched"), OutcomeUnknown),
+    "an unknown status": (reply(status="resting"), OutcomeUnknown),
+    "no status": (reply(status=None), OutcomeUnknown),
+    "no id": (reply(orderID=""), OutcomeUnknown),
+    "both an id and a complaint": (reply(errorMsg="invalid nonce"), OutcomeUnknown),
     "neither yes nor no": ({"success": False}, OutcomeUnknown),
-    "another order's id": (said(orderID="0x" + "cd" * 32), OutcomeUnknown),
+    "another order's id": (reply(orderID="0x" + "cd" * 32), OutcomeUnknown),
     "known already": (
-        said(orderID="", errorMsg="order 0x is invalid. Duplicated."),
+        reply(orderID="", errorMsg="order 0x is invalid. Duplicated."),
         OutcomeUnknown,
     ),
     "a line that could not be inserted": (
-        said(orderID="", errorMsg="could not insert order"),
+        reply(orderID="", errorMsg="could not insert order"),
         OutcomeUnknown,
     ),
     "a line that could not be settled": (
-        said(orderID="", errorMsg="the trade contains rounding issues"),
+        reply(orderID="", errorMsg="the trade contains rounding issues"),
         OutcomeUnknown,
     ),
     "a line with an error of the venue's own": (
-        said(orderID="", errorMsg="Internal server error"),
+        reply(orderID="", errorMsg="Internal server error"),
         OutcomeUnknown,
     ),
     "a line that is held": (
-        said(orderID="", errorMsg="order match delayed due to market conditions"),
+        reply(orderID="", errorMsg="order match delayed due to market conditions"),
         OutcomeUnknown,
     ),
-    "success is a text": (said(success="true"), OutcomeUnknown),
-    "an id that is a number": (said(orderID=5), OutcomeUnknown),
+    "success is a text": (reply(success="true"), OutcomeUnknown),
+    "an id that is a number": (reply(orderID=5), OutcomeUnknown),
     "an array": ([YES], OutcomeUnknown),
     "null": (None, OutcomeUnknown),
     "a text": ("OK", OutcomeUnknown),
@@ -88,10 +88,10 @@ def test_answer_to_a_place_has_one_outcome(case: str) -> None:
 
 def outcome_of(ask: Callable[[], Any]) -> type:
     try:
-        told = ask()
+        events = ask()
     except (OutcomeUnknown, Throttled, VenueClosed, AuthRefused, BadInput) as error:
         return type(error)
-    (event,) = told if isinstance(told, tuple | list) else (told,)
+    (event,) = events if isinstance(events, tuple | list) else (events,)
     return type(event)
 
 
@@ -114,8 +114,8 @@ def test_every_recorded_reply_has_the_right_outcome(recordings: Path) -> None:
         pytest.skip(f"the recorded replies are not at {file}; the cases above cover the same code")
     replies = [row["post_order_response"] for row in json.loads(file.read_text())]
     assert len(replies) == len(RECORDED) == 23
-    told = [(str(reply.get("status", "")), recorded(reply)) for reply in replies]
-    assert told == RECORDED
+    found = [(str(reply.get("status", "")), recorded(reply)) for reply in replies]
+    assert found == RECORDED
 
 
 def recorded(reply: dict[str, Any]) -> type:
@@ -176,9 +176,9 @@ MODES = [
 
 @pytest.mark.parametrize(("status", "text", "code", "mode"), MODES)
 def test_closed_door_names_its_mode(status: int, text: str, code: str, mode: str) -> None:
-    with pytest.raises(VenueClosed) as told:
+    with pytest.raises(VenueClosed) as refused:
         outcomes.raise_common(VenueRefusal(status, text, code=code))
-    assert told.value.mode == mode
+    assert refused.value.mode == mode
 
 
 REASONS = {
@@ -210,9 +210,9 @@ def test_sentence_of_the_venue_has_a_reason(text: str) -> None:
 
 def test_throttle_waits_as_long_as_the_venue_says_and_never_not_at_all() -> None:
     for given, expected in ((0, outcomes.THROTTLED_NS), (7, 7)):
-        with pytest.raises(Throttled) as told:
+        with pytest.raises(Throttled) as refused:
             outcomes.raise_common(VenueRefusal(429, "Too Many Requests", retry_after_ns=given))
-        assert told.value.retry_after_ns == expected
+        assert refused.value.retry_after_ns == expected
 
 
 def test_refused_question_is_never_answered() -> None:

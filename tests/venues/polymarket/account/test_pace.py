@@ -12,8 +12,8 @@ S = 1_000_000_000
 def test_tiers_are_the_venue_s_and_four_fifths_of_them_are_ours() -> None:
     for name, rates in VENUE_TIERS.items():
         tier = TIERS[name]
-        told = (tier.orders_per_s, tier.orders_burst, tier.cancels_per_s, tier.cancels_burst)
-        assert told == rates
+        paces = (tier.orders_per_s, tier.orders_burst, tier.cancels_per_s, tier.cancels_burst)
+        assert paces == rates
         paced = tier.paced()
         assert (paced.orders_per_s, paced.cancels_burst) == (rates[0] * 4 // 5, rates[3] * 4 // 5)
 

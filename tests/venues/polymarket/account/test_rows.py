@@ -33,7 +33,7 @@ KEY = "key-of-ours"
 @pytest.fixture
 def reader() -> RowReader:
     memory = AccountMemory()
-    memory.keep(TradableMarket(instrument=INSTRUMENT, separator=b""))
+    memory.add(TradableMarket(instrument=INSTRUMENT, separator=b""))
     memory.name(Identity(OURS.lower()), OrderId(7), BotId("b"))
     return RowReader(account=AccountId("a"), key=KEY, memory=memory)
 
@@ -255,14 +255,14 @@ def test_name_told_again_without_its_bot_keeps_it() -> None:
 def test_markets_are_bounded_and_must_name_their_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.venues.polymarket.account.orders.MARKETS_MAX", 1)
     memory = AccountMemory()
-    memory.keep(TradableMarket(instrument=INSTRUMENT, separator=b""))
-    memory.keep(TradableMarket(instrument=INSTRUMENT, separator=b"new terms"))
+    memory.add(TradableMarket(instrument=INSTRUMENT, separator=b""))
+    memory.add(TradableMarket(instrument=INSTRUMENT, separator=b"new terms"))
     other = instrument_of(identify(Listed(slug="other"), 7, 2))
     with pytest.raises(BadInput, match="more than"):
-        memory.keep(TradableMarket(instrument=other, separator=b""))
+        memory.add(TradableMarket(instrument=other, separator=b""))
     bare = msgspec.structs.replace(INSTRUMENT, tokens=None)
     with pytest.raises(BadInput, match="no tokens"):
-        memory.keep(TradableMarket(instrument=bare, separator=b""))
+        memory.add(TradableMarket(instrument=bare, separator=b""))
     with pytest.raises(NotSent):
         memory.market(other.id)
 

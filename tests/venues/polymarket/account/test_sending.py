@@ -27,16 +27,16 @@ async def together(venue: PolymarketVenue, prepared: Sequence[Prepared]) -> list
     return await asyncio.gather(*map(venue.send, prepared), return_exceptions=True)
 
 
-def kinds(said: Sequence[VenueEvent | Exception]) -> set[type]:
-    return {type(one) for one in said}
+def kinds(answers: Sequence[VenueEvent | Exception]) -> set[type]:
+    return {type(one) for one in answers}
 
 
 async def test_twenty_places_of_one_turn_are_two_requests(served: Served) -> None:
     async with adapter(served) as (venue, instrument):
         orders = [venue.prepare(order(instrument, 10 + n)) for n in range(20)]
-        said = await together(venue, orders)
-        assert {event.order for (event,) in said} == {one.order.id for one in orders}
-        assert {type(event) for (event,) in said} == {OrderAccepted}
+        answers = await together(venue, orders)
+        assert {event.order for (event,) in answers} == {one.order.id for one in orders}
+        assert {type(event) for (event,) in answers} == {OrderAccepted}
         assert asked(served) == ["/orders", "/orders"]
         assert len((await venue.open_orders()).orders) == 20
 
@@ -52,8 +52,8 @@ async def test_a_rejected_line_leaves_the_others_accepted(served: Served) -> Non
     async with adapter(served) as (venue, instrument):
         good = [venue.prepare(order(instrument, 10 + n)) for n in range(3)]
         bad = venue.prepare(order(instrument, 20, 1))  # below the venue's minimum size
-        said = await together(venue, [good[0], bad, *good[1:]])
-        assert [type(event) for (event,) in said] == [
+        answers = await together(venue, [good[0], bad, *good[1:]])
+        assert [type(event) for (event,) in answers] == [
             OrderAccepted,
             OrderRejected,
             OrderAccepted,
@@ -102,7 +102,7 @@ async def test_who_gives_up_waiting_does_not_cut_off_the_others(served: Served) 
         while not asked(served):  # noqa: ASYNC110 the request is on its way
             await asyncio.sleep(0.01)
         tasks[0].cancel()
-        said = await asyncio.gather(*tasks, return_exceptions=True)
-        assert isinstance(said[0], asyncio.CancelledError)
-        assert {type(event) for (event,) in said[1:]} == {OrderAccepted}  # type: ignore[misc, union-attr]
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(answers[0], asyncio.CancelledError)
+        assert {type(event) for (event,) in answers[1:]} == {OrderAccepted}  # type: ignore[misc, union-attr]
         assert len((await venue.open_orders()).orders) == 3

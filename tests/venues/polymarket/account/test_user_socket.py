@@ -34,7 +34,7 @@ QUIRKS = {
 }
 
 
-class Ear:
+class Subscriber:
     """Listens in the background; keeps what was received."""
 
     def __init__(self, venue: PolymarketVenue) -> None:
@@ -59,17 +59,17 @@ class Ear:
 
 
 @contextlib.asynccontextmanager
-async def receiving(venue: PolymarketVenue) -> AsyncIterator[Ear]:
-    ear = Ear(venue)
-    task = asyncio.ensure_future(ear.run())
+async def receiving(venue: PolymarketVenue) -> AsyncIterator[Subscriber]:
+    subscriber = Subscriber(venue)
+    task = asyncio.ensure_future(subscriber.run())
     try:
         async with asyncio.timeout(150):
-            await ear.up.wait()
-        yield ear
+            await subscriber.up.wait()
+        yield subscriber
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-    assert ear.unread == []
+    assert subscriber.unread == []
 
 
 async def drained(listening: AsyncIterator[str]) -> None:
@@ -83,7 +83,7 @@ async def test_life_of_an_order_is_received(served: Served, quirks: dict[str, bo
     async with (
         adapter(served) as (venue, instrument),
         Trader(served, 2) as other,
-        receiving(venue) as ear,
+        receiving(venue) as subscriber,
     ):
         resting = venue.prepare(order(instrument, 45))
         await venue.send(resting)
@@ -94,8 +94,8 @@ async def test_life_of_an_order_is_received(served: Served, quirks: dict[str, bo
         await venue.cancel([named(whole)])
         # A frame that was to change places with the next one needs a next one.
         await venue.send(venue.prepare(order(instrument, 30)))
-        told = await ear.until(OrderAccepted, OrderFilled, FillSettled, OrderCancelled)
-        assert told.count(OrderFilled) == told.count(FillSettled) == 1
+        kinds = await subscriber.until(OrderAccepted, OrderFilled, FillSettled, OrderCancelled)
+        assert kinds.count(OrderFilled) == kinds.count(FillSettled) == 1
 
 
 async def test_failed_settlement_is_received_as_void(served: Served) -> None:
@@ -103,13 +103,13 @@ async def test_failed_settlement_is_received_as_void(served: Served) -> None:
     async with (
         adapter(served) as (venue, instrument),
         Trader(served, 2) as other,
-        receiving(venue) as ear,
+        receiving(venue) as subscriber,
     ):
         market = by_slug(served, RAIN)
         await other.rich(market)
         await other.place(market, "SELL", "0.45", "10")
         await venue.send(venue.prepare(taking(instrument, 45, 10, OrderType.FAK)))
-        await ear.until(OrderFilled, FillVoided)
+        await subscriber.until(OrderFilled, FillVoided)
 
 
 async def test_cut_is_told_and_the_next_connection_works(served: Served) -> None:

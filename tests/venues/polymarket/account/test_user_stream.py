@@ -39,7 +39,7 @@ ACCOUNT = AccountId("a")
 def frames_of(*names: str, tokens: tuple[str, ...] = (YES, NO)) -> UserFrames:
     """A reader that knows these orders, and markets with these tokens."""
     memory = AccountMemory()
-    memory.tell(INSTRUMENT)
+    memory.know_instrument(INSTRUMENT)
     import msgspec
 
     for number, token in enumerate(tokens):
@@ -49,7 +49,7 @@ def frames_of(*names: str, tokens: tuple[str, ...] = (YES, NO)) -> UserFrames:
                 id=InstrumentId(f"polymarket:{number}"),
                 tokens=(token, f"other of {token}"),
             )
-            memory.keep(TradableMarket(instrument=other, separator=b""))
+            memory.add(TradableMarket(instrument=other, separator=b""))
     for number, name in enumerate(names or (OURS,)):
         memory.name(Identity(name.lower()), OrderId(7 + number))
     return UserFrames(RowReader(account=ACCOUNT, key=KEY, memory=memory))
@@ -105,9 +105,9 @@ def trade_frame(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def received(frames: UserFrames, *said: dict[str, Any]) -> list[Any]:
+def received(frames: UserFrames, *sent: dict[str, Any]) -> list[Any]:
     found: list[Any] = []
-    for frame in said:
+    for frame in sent:
         one = frames.read(json.dumps(frame))
         assert one.unread == ""
         found += one.events
@@ -118,7 +118,7 @@ def received(frames: UserFrames, *said: dict[str, Any]) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "expected"),
     [
         ({}, OrderAccepted(account=ACCOUNT, order=OrderId(7))),
         ({"status": "ORDER_STATUS_LIVE"}, OrderAccepted(account=ACCOUNT, order=OrderId(7))),
@@ -138,8 +138,8 @@ def received(frames: UserFrames, *said: dict[str, Any]) -> list[Any]:
         ),
     ],
 )
-def test_order_frame_is_the_event_it_means(changes: dict[str, Any], told: object) -> None:
-    assert received(frames_of(), order_frame(**changes)) == [told]
+def test_order_frame_is_the_event_it_means(changes: dict[str, Any], expected: object) -> None:
+    assert received(frames_of(), order_frame(**changes)) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -168,8 +168,8 @@ def test_every_cancelled_status_has_its_reason(status: str, reason: CancelReason
 
 
 def test_cancelled_order_that_filled_in_part_is_let_go_with_its_amount() -> None:
-    told = order_frame(type="CANCELLATION", status="CANCELED", size_matched="25.5")
-    (event,) = received(frames_of(), told)
+    frame = order_frame(type="CANCELLATION", status="CANCELED", size_matched="25.5")
+    (event,) = received(frames_of(), frame)
     assert isinstance(event, OrderReported)
     assert (event.report.order, event.report.state) == (7, OrderState.CANCELLED)
     assert event.report.filled == 25_500_000
@@ -212,8 +212,8 @@ def test_takers_fill_is_the_rows() -> None:
 def test_settlement_is_told_once_a_status() -> None:
     frames = frames_of()
     name = f"t1:{OURS}"
-    told = [trade_frame(status=s) for s in ("MATCHED", "MATCHED", "MINED", "RETRYING", "MINED")]
-    first = received(frames, *told)
+    updates = [trade_frame(status=s) for s in ("MATCHED", "MATCHED", "MINED", "RETRYING", "MINED")]
+    first = received(frames, *updates)
     assert [type(event) for event in first] == [OrderFilled, *[FillAdvanced] * 3]
     assert [event.state for event in first[1:]] == ["mined", "retrying", "mined"]
     done = received(frames, trade_frame(status="CONFIRMED"), trade_frame(status="CONFIRMED"))
@@ -271,9 +271,9 @@ def test_torn_row_does_not_cost_its_neighbours() -> None:
         ),
     )
 )
-def test_no_frame_makes_the_reader_fall(said: object) -> None:
-    frames_of().read(json.dumps(said))
-    body = said if isinstance(said, dict) else {}
+def test_no_frame_makes_the_reader_fall(text: object) -> None:
+    frames_of().read(json.dumps(text))
+    body = text if isinstance(text, dict) else {}
     frames_of().read(json.dumps(trade_frame() | body))
     frames_of().read(json.dumps(order_frame() | body))
 

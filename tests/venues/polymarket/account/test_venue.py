@@ -160,12 +160,12 @@ async def test_taker_and_maker_fills_are_told_once_under_their_own_names(served:
         await other.rich(market)
         await other.place(market, "SELL", "0.40", "10", kind="FAK")
         fills = (await venue.fills(0)).fills
-        told = {(fill.order, fill.liquidity): fill for fill in fills}
-        assert len(fills) == len(told) == len({fill.fill for fill in fills}) == 2
-        took = told[taken.order.id, Liquidity.TAKER]
+        by_side = {(fill.order, fill.liquidity): fill for fill in fills}
+        assert len(fills) == len(by_side) == len({fill.fill for fill in fills}) == 2
+        took = by_side[taken.order.id, Liquidity.TAKER]
         assert (took.price, took.size) == (4_500, 10 * SHARE)
         assert took.fee_micro == instrument.taker_fee_micro(4_500, 10 * SHARE) > 0
-        gave = told[made.order, Liquidity.MAKER]
+        gave = by_side[made.order, Liquidity.MAKER]
         assert (gave.price, gave.size, gave.fee_micro) == (4_000, 10 * SHARE, 0)
         assert all(taken.identity in f.fill or made.identity in f.fill for f in fills)
 
@@ -508,9 +508,9 @@ async def test_throttle_tells_how_long_to_wait(served: Served) -> None:
     async with adapter(served) as (venue, instrument):
         await served.control("faults", script="rate_limited", times=1)
         prepared = venue.prepare(order(instrument))
-        with pytest.raises(Throttled) as told:
+        with pytest.raises(Throttled) as failed:
             await venue.send(prepared)
-        assert told.value.retry_after_ns == 10**9
+        assert failed.value.retry_after_ns == 10**9
         (event,) = await venue.send(prepared)
         assert isinstance(event, OrderAccepted)
 
@@ -519,9 +519,9 @@ async def test_throttle_tells_how_long_to_wait(served: Served) -> None:
 async def test_closed_venue_names_its_mode(served: Served, mode: str) -> None:
     async with adapter(served) as (venue, instrument):
         await served.control("mode", mode=mode)
-        with pytest.raises(VenueClosed) as told:
+        with pytest.raises(VenueClosed) as failed:
             await venue.send(venue.prepare(taking(instrument, 40, 10, OrderType.GTC)))
-        assert told.value.mode == mode
+        assert failed.value.mode == mode
         if mode == "post_only":
             await rest(venue, instrument)
 
@@ -585,17 +585,17 @@ async def test_cancel_does_not_wait_behind_a_place(served: Served) -> None:
 async def beat_on(*venues: PolymarketVenue) -> None:
     for _ in range(4):
         for venue in venues:
-            await venue.beat()
+            await venue.send_heartbeat()
 
 
 async def test_heartbeat_lives_on_over_a_restart_and_finds_a_second_writer(served: Served) -> None:
     async with adapter(served) as (first, _):
         for _ in range(3):
-            await first.beat()
+            await first.send_heartbeat()
     async with adapter(served) as (second, _), adapter(served) as (third, _):
-        await second.beat()
-        await third.beat()
-        await second.beat()
+        await second.send_heartbeat()
+        await third.send_heartbeat()
+        await second.send_heartbeat()
         with pytest.raises(AuthRefused, match="another program"):
             await beat_on(third, second)
 
@@ -647,8 +647,8 @@ async def test_places_beyond_our_share_of_the_tier_are_held_back(served: Served)
     await served.control("settings", rate_limits="enforce")
     async with adapter(served) as (venue, instrument):
         prepared = [venue.prepare(order(instrument, 1, 5)) for _ in range(70)]
-        told = await asyncio.gather(*map(venue.send, prepared), return_exceptions=True)
-        held = [error for error in told if isinstance(error, Throttled)]
+        results = await asyncio.gather(*map(venue.send, prepared), return_exceptions=True)
+        held = [error for error in results if isinstance(error, Throttled)]
         assert len(held) >= 5
         assert all("our share" in str(error) for error in held)
         assert min(error.retry_after_ns for error in held) > 0

@@ -40,12 +40,12 @@ def changed_rows(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
     """Have Gamma's first row differ; None leaves the field out."""
     real = PublicRest.rows
 
-    async def rows(self: PublicRest, cursor: str, filters: Any) -> tuple[list[Any], str]:
-        told, following = await real(self, cursor, filters)
-        told[0] = {k: v for k, v in (told[0] | changes).items() if v is not None}
-        return told, following
+    async def changed(self: PublicRest, cursor: str, filters: Any) -> tuple[list[Any], str]:
+        rows, following = await real(self, cursor, filters)
+        rows[0] = {k: v for k, v in (rows[0] | changes).items() if v is not None}
+        return rows, following
 
-    monkeypatch.setattr(PublicRest, "rows", rows)
+    monkeypatch.setattr(PublicRest, "rows", changed)
 
 
 async def test_a_venue_as_recorded_has_no_difference(served: Served) -> None:
@@ -58,7 +58,7 @@ async def test_a_venue_as_recorded_has_no_difference(served: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "text"),
     [
         ({"conditionId": None}, "conditionId is missing in 1 of"),
         ({"outcomes": ["Yes", "No"]}, "outcomes is a list, not text in 1 of"),
@@ -67,20 +67,20 @@ async def test_a_venue_as_recorded_has_no_difference(served: Served) -> None:
     ],
 )
 async def test_a_changed_field_is_named(
-    changes: dict[str, Any], said: str, served: Served, monkeypatch: pytest.MonkeyPatch
+    changes: dict[str, Any], text: str, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changed_rows(monkeypatch, **changes)
-    assert said in odd(await found(served))["listing"]
+    assert text in odd(await found(served))["listing"]
 
 
 async def test_an_unknown_tick_and_an_unknown_fee_are_named(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changed_rows(monkeypatch, orderPriceMinTickSize=0.02, feeSchedule={"rate": 0.09, "exponent": 1})
-    told = odd(await found(served))
-    assert told["listing ticks"] == "unknown tick sizes: 0.02"
-    assert told["listing fees"] == "new fee schedules: rate 0.09, exponent 1"
-    assert "terms" not in told
+    findings = odd(await found(served))
+    assert findings["listing ticks"] == "unknown tick sizes: 0.02"
+    assert findings["listing fees"] == "new fee schedules: rate 0.09, exponent 1"
+    assert "terms" not in findings
 
 
 async def test_terms_that_differ_are_named(served: Served) -> None:
@@ -103,9 +103,9 @@ async def test_another_sdk_is_named(served: Served, monkeypatch: pytest.MonkeyPa
 
 async def test_a_venue_that_cannot_be_asked_is_no_venue_as_recorded() -> None:
     setup = VenueSetup(config=Config(), urls=dict.fromkeys(("clob", "gamma"), "http://127.0.0.1:1"))
-    told = await watched(setup)
-    assert [one.name for one in told] == ["sdk", "listing"]  # of no market nothing is as recorded
-    assert odd(told)["listing"].startswith("no usable answer: ")
+    checks = await watched(setup)
+    assert [one.name for one in checks] == ["sdk", "listing"]  # of no market nothing is as recorded
+    assert odd(checks)["listing"].startswith("no usable answer: ")
 
 
 async def test_the_job_raises_an_alert_that_names_what_changed(
@@ -121,8 +121,8 @@ async def test_the_job_raises_an_alert_that_names_what_changed(
     context = JobContext(config, job)
 
     async def run() -> str:
-        told = await asyncio.to_thread(works()["canary"], CanaryJob(), context)
-        return str(told["polymarket"])
+        result = await asyncio.to_thread(works()["canary"], CanaryJob(), context)
+        return str(result["polymarket"])
 
     def alerts() -> list[tuple[str, str, str]]:
         with reading(config.state_path) as connection:

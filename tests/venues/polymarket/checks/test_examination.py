@@ -42,9 +42,9 @@ async def found(
 
 
 async def test_a_funded_account_with_nothing_wrong_is_green(served: Served) -> None:
-    told = await found(served)
-    assert {name: one.grade for name, one in told.items()} == dict.fromkeys(told, Grade.OK)
-    assert set(told) == {
+    findings = await found(served)
+    assert {name: one.grade for name, one in findings.items()} == dict.fromkeys(findings, Grade.OK)
+    assert set(findings) == {
         *("sdk", "wallet", "geoblock", "clock", "key", "closed-only", "money", "tier", "relayer"),
         "alone",
     }
@@ -52,33 +52,33 @@ async def test_a_funded_account_with_nothing_wrong_is_green(served: Served) -> N
 
 async def test_blocked_places_and_closed_accounts_are_two_things(served: Served) -> None:
     served.venue.geoblock = {"blocked": True, "ip": "127.0.0.1", "country": "US", "region": "NY"}
-    told = await found(served)
-    assert (told["geoblock"].grade, told["closed-only"].grade) == (Grade.FAIL, Grade.OK)
-    assert "US NY" in told["geoblock"].said
-    assert "does not help around it" in told["geoblock"].fix
+    findings = await found(served)
+    assert (findings["geoblock"].grade, findings["closed-only"].grade) == (Grade.FAIL, Grade.OK)
+    assert "US NY" in findings["geoblock"].said
+    assert "does not help around it" in findings["geoblock"].fix
 
 
 async def test_an_account_that_may_only_close_fails(served: Served) -> None:
     async with wired(served) as wire:
         served.venue.auth.closed_only.add(wire.signer)
-    told = await found(served)
-    assert (told["geoblock"].grade, told["closed-only"].grade) == (Grade.OK, Grade.FAIL)
+    findings = await found(served)
+    assert (findings["geoblock"].grade, findings["closed-only"].grade) == (Grade.OK, Grade.FAIL)
 
 
 @pytest.mark.parametrize(
     ("off_s", "grade"), [(0, Grade.OK), (4, Grade.WARN), (-4, Grade.WARN), (20, Grade.FAIL)]
 )
 async def test_a_clock_that_is_off_is_told(served: Served, off_s: int, grade: Grade) -> None:
-    told = await found(served, now_ns=lambda: time.time_ns() + off_s * examination.S)
-    assert told["clock"].grade is grade
+    findings = await found(served, now_ns=lambda: time.time_ns() + off_s * examination.S)
+    assert findings["clock"].grade is grade
 
 
 async def test_a_wallet_that_approved_nothing_fails(served: Served) -> None:
     async with wired(served) as wire:
         served.venue.ledger.allowances[wire.wallet] = 0
-    told = await found(served)
-    assert told["money"].grade is Grade.FAIL
-    assert "take nothing" in told["money"].said
+    findings = await found(served)
+    assert findings["money"].grade is Grade.FAIL
+    assert "take nothing" in findings["money"].said
 
 
 async def test_orders_of_somebody_else_under_our_key_fail(served: Served) -> None:
@@ -91,10 +91,10 @@ async def test_orders_of_somebody_else_under_our_key_fail(served: Served) -> Non
 
 
 async def test_a_question_without_an_answer_is_a_failure(served: Served) -> None:
-    told = await found(served, geoblock_url="http://127.0.0.1:9/api/geoblock")
-    assert told["geoblock"].grade is Grade.FAIL
-    assert "could not be asked" in told["geoblock"].said
-    assert told["closed-only"].grade is Grade.OK
+    findings = await found(served, geoblock_url="http://127.0.0.1:9/api/geoblock")
+    assert findings["geoblock"].grade is Grade.FAIL
+    assert "could not be asked" in findings["geoblock"].said
+    assert findings["closed-only"].grade is Grade.OK
 
 
 @pytest.mark.parametrize(
@@ -111,15 +111,15 @@ async def test_an_answer_of_another_form_is_a_failure(
     served.venue.faults.add(
         {"kind": "status", "path": path, "args": {"status": 200, "body": body}}, 0
     )
-    told = await found(served)
-    assert [one.name for one in told.values() if one.grade is Grade.FAIL] == [name]
+    findings = await found(served)
+    assert [one.name for one in findings.values() if one.grade is Grade.FAIL] == [name]
 
 
 async def test_a_banned_address_is_not_told_to_try_again(served: Served) -> None:
     async with wired(served) as wire:
         served.venue.auth.banned.add(wire.signer)
-    told = await found(served)
-    assert "ask Polymarket's support" in told["key"].fix
+    findings = await found(served)
+    assert "ask Polymarket's support" in findings["key"].fix
 
 
 async def test_place_without_a_region_is_told_by_its_country(served: Served) -> None:
@@ -128,6 +128,6 @@ async def test_place_without_a_region_is_told_by_its_country(served: Served) -> 
 
 
 async def test_an_eoa_is_told_that_it_pays_gas(served: Served) -> None:
-    told = await found(served, kind=0)
-    assert told["wallet"].grade is Grade.WARN
-    assert "POL" in told["wallet"].fix
+    findings = await found(served, kind=0)
+    assert findings["wallet"].grade is Grade.WARN
+    assert "POL" in findings["wallet"].fix

@@ -175,10 +175,10 @@ async def test_venue_that_stays_silent_is_not_proven(
 async def test_interrupted_test_cancels_before_it_ends(served: Served) -> None:
     async with adapter(served) as (venue, instrument):
         await served.control("faults", kind="ws_freeze", path="user", name="ice")
-        told = asyncio.Event()
-        test = SelfTest(venue, lambda one: told.set() if one.name == "place" else None)
+        placed = asyncio.Event()
+        test = SelfTest(venue, lambda one: placed.set() if one.name == "place" else None)
         task = asyncio.ensure_future(test.run(far(instrument), lambda _: None))
-        await told.wait()
+        await placed.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -192,10 +192,10 @@ async def test_fill_is_told_and_not_called_green(
     monkeypatch.setattr(selftest, "CHANNEL_S_MAX", 1.0)
     async with adapter(served) as (venue, instrument), adapter(served, number=2) as (other, _):
         await served.control("faults", kind="ws_freeze", path="user", name="ice")
-        told = asyncio.Event()
-        test = SelfTest(venue, lambda one: told.set() if one.name == "place" else None)
+        placed = asyncio.Event()
+        test = SelfTest(venue, lambda one: placed.set() if one.name == "place" else None)
         task = asyncio.ensure_future(test.run(far(instrument), lambda _: None))
-        await told.wait()
+        await placed.wait()
         # BUY NO at 99 cents takes the BUY YES at one.
         crossing = order(
             instrument, cents=99, shares=5, leg=Leg.NO, type=OrderType.FAK, post_only=False

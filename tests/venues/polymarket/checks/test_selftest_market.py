@@ -45,7 +45,7 @@ def test_order_is_the_smallest_at_the_lowest_price_and_never_takes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bid", "ask", "said"),
+    ("bid", "ask", "text"),
     [
         (100 + FAR, 5_000, ""),
         (100 + FAR - 1, 5_000, "less than ten cents"),
@@ -55,10 +55,10 @@ def test_order_is_the_smallest_at_the_lowest_price_and_never_takes() -> None:
         (5_000, 10_000, "no two-sided book"),
     ],
 )
-def test_market_is_fit_by_its_book(bid: int, ask: int, said: str) -> None:
+def test_market_is_fit_by_its_book(bid: int, ask: int, text: str) -> None:
     why = _unfit(LISTED, bid, ask, NOW)
-    assert said in why
-    assert bool(why) is bool(said)
+    assert text in why
+    assert bool(why) is bool(text)
 
 
 def test_market_that_is_closed_or_closes_within_the_hour_is_not_fit() -> None:

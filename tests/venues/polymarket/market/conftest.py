@@ -66,11 +66,11 @@ class Channel:
 
     def entries(self, ms: int, side: str, price: str, size: str) -> list[dict[str, str]]:
         """One level as both tokens tell it, with hash and tops of the present book."""
-        told = []
+        changes = []
         other = "SELL" if side == "BUY" else "BUY"
         for token, own_side, own_price in ((YES, side, price), (NO, other, complement(price))):
             bids, asks = self.sides(token)
-            told.append(
+            changes.append(
                 {
                     "asset_id": token,
                     "price": own_price,
@@ -81,7 +81,7 @@ class Channel:
                     "best_ask": asks[-1]["price"] if asks else "1",
                 }
             )
-        return told
+        return changes
 
     def change(self, ms: int, *levels: tuple[str, str, str]) -> list[bytes]:
         """One frame per level of one batch: all carry the hash and tops of the batch's end."""

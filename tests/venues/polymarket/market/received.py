@@ -91,7 +91,7 @@ async def receiving() -> AsyncIterator[Received]:
             rest=rest,
             counts=counts,
             now_ns=time.time_ns,
-            tell=lambda told, _at_ns: events.extend(told),
+            publish=lambda batch, _at_ns: events.extend(batch),
             tape=tape,
         )
         discovery = Discovery(rest, time.time_ns)

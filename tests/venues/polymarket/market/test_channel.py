@@ -119,9 +119,9 @@ async def test_nothing_is_told_before_rest_answers() -> None:
         )
         await received.served.control("sockets", do="abort")
         await until(lambda: received.of(FeedLost, name), "the loss is told")
-        told = len(received.of(BookReplaced))
+        batches = len(received.of(BookReplaced))
         await until(lambda: "503" in received.channel.reason, "REST refuses")
-        assert len(received.of(BookReplaced)) == told
+        assert len(received.of(BookReplaced)) == batches
         received.served.venue.faults.clear("shut")
         await until(lambda: received.same(name), "then it is told")
 
@@ -162,12 +162,12 @@ async def test_a_socket_follows_no_more_than_its_share() -> None:
 @pytest.fixture
 async def silent(instrument: Instrument) -> AsyncIterator[tuple[MarketChannel, list[list[Event]]]]:
     """A channel whose venue is away, and what it told, call by call."""
-    told: list[list[Event]] = []
+    batches: list[list[Event]] = []
     counts, nowhere = FeedCounts(), "127.0.0.1:9"
     rest = PublicRest(clob_url=f"http://{nowhere}", gamma_url=f"http://{nowhere}", counts=counts)
     made = MarketChannel(
         f"ws://{nowhere}", rest=rest, counts=counts, now_ns=time.time_ns,
-        tell=lambda events, _at_ns: told.append(events), tape=lambda *_: None,
+        publish=lambda events, _at_ns: batches.append(events), tape=lambda *_: None,
     )  # fmt: skip
     made.watch(
         Listing(
@@ -175,7 +175,7 @@ async def silent(instrument: Instrument) -> AsyncIterator[tuple[MarketChannel, l
             slug="", title="", accepting=True,
         )
     )  # fmt: skip
-    yield made, told
+    yield made, batches
     made.unwatch(instrument.id)
     await rest.close()
 
@@ -183,24 +183,24 @@ async def silent(instrument: Instrument) -> AsyncIterator[tuple[MarketChannel, l
 async def test_what_came_at_once_is_told_together(
     silent: tuple[MarketChannel, list[list[Event]]], channel: Channel
 ) -> None:
-    made, told = silent
+    made, batches = silent
     shard = made.shards[0]
     for token in (channel.yes, channel.no):
         shard._take(channel.book(channel.open_ms, token), 1)
     for ms in (1, 2):
         (frame,) = channel.change(channel.open_ms + ms, ("BUY", "0.48", str(ms)))
         shard._take(frame, 1 + ms)
-    assert len(told) == 1  # that it is listed
+    assert len(batches) == 1  # that it is listed
     shard._turned()
-    assert [type(event) for event in told[1]] == [BookReplaced, BookChanged, BookChanged]
+    assert [type(event) for event in batches[1]] == [BookReplaced, BookChanged, BookChanged]
     shard._turned()
-    assert len(told) == 2
+    assert len(batches) == 2
 
 
 async def test_a_batch_is_not_torn_because_we_come_late(
     silent: tuple[MarketChannel, list[list[Event]]], channel: Channel
 ) -> None:
-    made, told = silent
+    made, batches = silent
     shard, now_ns = made.shards[0], channel.open_ms * 1_000_000
     for token in (channel.yes, channel.no):
         shard._take(channel.book(channel.open_ms, token), now_ns)
@@ -211,10 +211,10 @@ async def test_a_batch_is_not_torn_because_we_come_late(
     made.advance(late_ns)  # the other half is in TCP: nobody looked there since
     shard._take(second, late_ns)
     shard._turned()
-    assert [type(event) for event in told[-1]] == [BookChanged]
+    assert [type(event) for event in batches[-1]] == [BookChanged]
     (alone, _) = channel.change(channel.open_ms + 2, ("BUY", "0.48", "3"), ("BUY", "0.47", "4"))
     shard._take(alone, late_ns)
     shard._turned()
     for _ in range(2):
         made.advance(late_ns + 10 * BATCH_NS)
-    assert [type(event) for event in told[-1]] == [BookDistrusted]
+    assert [type(event) for event in batches[-1]] == [BookDistrusted]

@@ -85,8 +85,8 @@ def test_every_captured_message_is_read(name: str, recordings: Path) -> None:
     raw = (recordings / "polymarket_fixtures_messages" / f"{name}.json").read_bytes()
     counts = FeedCounts()
     core = watching(json.loads(raw), counts)
-    told = [*core.receive(raw, 1), *core.finish()]
-    print(f"{name:36} {[type(event).__name__ for event in told]} {dict(counts.anomalies)}")
+    events = [*core.receive(raw, 1), *core.finish()]
+    print(f"{name:36} {[type(event).__name__ for event in events]} {dict(counts.anomalies)}")
     assert lost(counts) == {}
 
 
@@ -118,7 +118,7 @@ def lines_of(session: Path) -> list[RecordedLine]:
     return [_line(text) for _, text in read_lines(session, RecordingStats())]
 
 
-async def heard_live(session: Path, frames: list[str], now_ns: int) -> tuple[FeedCounts, Counter]:
+async def live(session: Path, frames: list[str], now_ns: int) -> tuple[FeedCounts, Counter]:
     """Send recorded frames over a socket to a live channel; give what it made of them."""
     counts, kinds = FeedCounts(), Counter()
 
@@ -139,14 +139,14 @@ async def heard_live(session: Path, frames: list[str], now_ns: int) -> tuple[Fee
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     rest = PublicRest(clob_url=url, gamma_url=url, counts=counts)
 
-    def tell(events: list[Event], _at_ns: int) -> None:
+    def count_kinds(events: list[Event], _at_ns: int) -> None:
         kinds.update(type(event).__name__ for event in events)
 
     async with serve(venue, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         channel = MarketChannel(
             f"ws://127.0.0.1:{port}", rest=rest, counts=counts, now_ns=lambda: now_ns,
-            tell=tell, tape=lambda kind, _frame, _at: kinds.update([kind]),
+            publish=count_kinds, tape=lambda kind, _frame, _at: kinds.update([kind]),
         )  # fmt: skip
         for instrument, tick in read_markets(session):
             channel.watch(
@@ -167,12 +167,12 @@ async def heard_live(session: Path, frames: list[str], now_ns: int) -> tuple[Fee
 
 async def test_no_frame_of_the_recorded_sessions_is_lost(recordings: Path) -> None:
     folder = recordings / "polymarket_multifeed_raw"
-    whole, prices, sent, told = Counter(), FeedCounts(), 0, 0
+    whole, prices, sent, quotes = Counter(), FeedCounts(), 0, 0
     for session in sorted(folder.glob("*.raw_messages.jsonl.gz")):
         lines = lines_of(session)
         frames = [line.payload for line in lines if line.source == CLOB]
         sent += len(frames)
-        counts, kinds = await heard_live(session, frames, lines[0].recv_wall_ts * 1_000_000)
+        counts, kinds = await live(session, frames, lines[0].recv_wall_ts * 1_000_000)
         assert lost(counts) == {}, session.name
         whole.update({name: getattr(counts, name) for name in ("hash_checked", "hash_matched")})
         print(
@@ -183,9 +183,9 @@ async def test_no_frame_of_the_recorded_sessions_is_lost(recordings: Path) -> No
         for line in lines:
             if line.source != CLOB:
                 source = SOURCES.get(line.source, line.source)
-                told += len(reference.receive(source, line.payload.encode()))
+                quotes += len(reference.receive(source, line.payload.encode()))
     assert prices.anomalies == {}
-    assert told == 1_825
+    assert quotes == 1_825
     # Of one batch the recorder kept only four frames: its eight hashes are never asked for, as the
     # next book overtakes it while the clock stands.
     assert whole == {"hash_checked": 870 + 170 - 8, "hash_matched": 870 + 170 - 8}

@@ -156,13 +156,13 @@ async def test_a_shelf_with_bad_rows_and_repeats_is_whole_after_a_death_and_a_re
     served.venue.settings.shelf, served.venue.settings.shelf_bad = 1_450, True
     served.venue.settings.shelf_repeats = 4
     whole, torn = tmp_path / "whole.db", tmp_path / "torn.db"
-    told = await fetched(served, whole)
+    answer = await fetched(served, whole)
     bad = {
         "listing without a list of names": 2, "not a binary market": 2, "not a market": 2,
         "listing without orderPriceMinTickSize": 2, "listing without conditionId": 2,
     }  # fmt: skip
-    assert sum(told["skipped"].values()) >= sum(bad.values())
-    assert set(told["skipped"]) == set(bad)
+    assert sum(answer["skipped"].values()) >= sum(bad.values())
+    assert set(answer["skipped"]) == set(bad)
     with pytest.raises(Died):
         await fetched(served, torn, dies_at=600)
     again = await fetched(served, torn)
@@ -205,11 +205,11 @@ async def test_the_job_fetches_the_listing_without_a_key(served: Served, tmp_pat
         job = claim(connection, ENGINE_ID, 2)
     assert job is not None
     context = JobContext(config, job)
-    told = await asyncio.to_thread(works()["markets"], MarketsJob(), context)
+    answer = await asyncio.to_thread(works()["markets"], MarketsJob(), context)
     with reading(config.markets_path) as connection:
         rows = search(connection, MarketFilter())
         one = market(connection, rows[0]["id"])
-    assert told["listed"] == told["new"] > 0
+    assert answer["listed"] == answer["new"] > 0
     assert len(rows) == sum(not m.resolved for m in served.venue.by_condition.values())
     assert one is not None
     assert one["description"]

@@ -48,7 +48,7 @@ def served() -> Iterator[Served]:
     ready: Future[Served] = Future()
     over = threading.Event()
 
-    async def life() -> None:
+    async def serve() -> None:
         async with serving() as served:
             Crowd(served.venue, per_s=20).start()
             Series(served.venue, asset="btc", minutes=5).start()
@@ -56,7 +56,7 @@ def served() -> Iterator[Served]:
             while not over.is_set():  # noqa: ASYNC110 another thread sets it
                 await asyncio.sleep(0.05)
 
-    thread = threading.Thread(target=lambda: asyncio.run(life()))
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
     yield ready.result(150)
     over.set()
@@ -141,9 +141,9 @@ def test_paper_account_quotes_and_fills_and_opens_no_trading_connection(
         feeds = detail(programs)["feeds"]["polymarket"]
         assert feeds["hash_mismatched"] == 0
         assert feeds["markets"] in {6, 7}  # a window that ends is received beside the next two
-        told = programs.command(SyncMarkets(venue="polymarket"))
-        assert told.state is CommandState.DONE, told
-        assert "most traded markets are open" in told.answer
+        synced = programs.command(SyncMarkets(venue="polymarket"))
+        assert synced.state is CommandState.DONE, synced
+        assert "most traded markets are open" in synced.answer
         titles = dict(programs.rows("SELECT slug, title FROM titles"))
         assert titles[RAIN] == "will it rain in lisbon"
     finally:
@@ -216,13 +216,13 @@ def test_without_an_oracle_no_reference_quote_is_made_and_a_person_is_told(
         programs.engine()
         programs.command(StartBot(bot=BotId("rolling")))
 
-        def told() -> bool:
+        def alerted() -> bool:
             alerts = programs.rows("SELECT text FROM alerts WHERE kind = 'feed'")
             return any(
                 "no price of chainlink:btc/usd is received" in str(text) for (text,) in alerts
             )
 
-        programs.until(told, "the missing oracle is told", 120)
+        programs.until(alerted, "the missing oracle is told", 120)
         assert detail(programs)["feeds"]["polymarket"]["prices_age_ms"]["chainlink:btc/usd"] is None
         assert programs.count("orders") == 0
     finally:

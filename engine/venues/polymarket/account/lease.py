@@ -11,19 +11,19 @@ from __future__ import annotations
 from engine.errors import AuthRefused
 
 S = 1_000_000_000
-BEAT_EVERY_NS = 5 * S
+HEARTBEAT_EVERY_NS = 5 * S
 RETRY_NS = 1 * S
 """After a beat that failed: three more fit into the time the venue grants."""
 QUOTES_STOP_NS = 8 * S
 """A valid beat older than this and nothing is quoted any more."""
 LAPSES_NS = 10 * S
-LOOKED_FOR_NS = 5 * S
+CHECK_EVERY_NS = 5 * S
 
 
 class HealthLease:
     """One API key's lease. Times are when a beat was sent: the venue had it no earlier."""
 
-    __slots__ = ("armed_ns", "beat_ns", "ended", "next_ns", "why")
+    __slots__ = ("armed_ns", "ended", "last_ns", "next_ns", "why")
 
     def __init__(self) -> None:
         self.why = "nothing is proven yet"
@@ -31,7 +31,7 @@ class HealthLease:
         self.ended = ""
         """Why none will be sent any more: a person must act."""
         self.armed_ns: int | None = None
-        self.beat_ns: int | None = None
+        self.last_ns: int | None = None
         """When the last beat was sent that the venue took; None = none was."""
         self.next_ns = 0
 
@@ -47,12 +47,12 @@ class HealthLease:
         """Say whether a beat is to be sent now."""
         return not self.why and not self.ended and now_ns >= self.next_ns
 
-    def beat(self, sent_ns: int) -> None:
+    def renew(self, sent_ns: int) -> None:
         """Know that the venue took the beat sent at a time."""
         if self.armed_ns is None:
             self.armed_ns = sent_ns
-        self.beat_ns = sent_ns
-        self.next_ns = sent_ns + BEAT_EVERY_NS
+        self.last_ns = sent_ns
+        self.next_ns = sent_ns + HEARTBEAT_EVERY_NS
 
     def missed(self, now_ns: int) -> None:
         """Know that a beat stayed without a good answer."""
@@ -64,9 +64,9 @@ class HealthLease:
             return self.ended
         if self.why:
             return f"no beat is sent: {self.why}"
-        if self.beat_ns is None:
+        if self.last_ns is None:
             return "the venue has taken no beat yet"
-        silent_ns = now_ns - self.beat_ns
+        silent_ns = now_ns - self.last_ns
         if silent_ns > QUOTES_STOP_NS:
             return f"the venue has taken no beat for more than {QUOTES_STOP_NS / S:.0f} s"
         return ""
@@ -74,7 +74,7 @@ class HealthLease:
     @property
     def cancels_ns(self) -> int | None:
         """When the venue will have cancelled everything unless it receives another beat."""
-        return None if self.beat_ns is None else self.beat_ns + LAPSES_NS + LOOKED_FOR_NS
+        return None if self.last_ns is None else self.last_ns + LAPSES_NS + CHECK_EVERY_NS
 
 
 # -- The chain of ids ------------------------------------------------------------------------------
@@ -82,7 +82,7 @@ class HealthLease:
 # refused with the right one (§5.6). One refusal is natural after a start and after a beat whose
 # answer was lost; any other means that a second program beats with this key.
 
-STRANGE_MAX = 2
+UNEXPLAINED_MAX = 2
 """Refusals nothing explains before we are sure of a second writer."""
 
 
@@ -90,36 +90,36 @@ class SecondWriter(AuthRefused):
     """Another program beats with our key: it may place and cancel beside us."""
 
 
-class Beats:
+class HeartbeatChain:
     """One API key's chain."""
 
-    __slots__ = ("_again", "_excused", "_strange", "next_id")
+    __slots__ = ("_refusal_expected", "_refused_before", "_unexplained", "next_id")
 
     def __init__(self) -> None:
         self.next_id = ""
         """What the next beat must carry."""
-        self._excused = True
-        self._strange = 0
-        self._again = False
+        self._refusal_expected = True
+        self._unexplained = 0
+        self._refused_before = False
 
     def answered(self, next_id: str) -> None:
         self.next_id = next_id
-        self._excused = False
-        self._again = False
+        self._refusal_expected = False
+        self._refused_before = False
 
     def lost(self) -> None:
         """Know that a beat was not answered: the venue may have moved on without us."""
-        self._excused = True
+        self._refusal_expected = True
 
     def refused(self, expected: str) -> None:
         """Take the id the venue waits for. Raises SecondWriter where somebody else is beating."""
         self.next_id = expected
-        again, self._again = self._again, True
-        if self._excused:
-            self._excused = False
+        repeated, self._refused_before = self._refused_before, True
+        if self._refusal_expected:
+            self._refusal_expected = False
             return
-        self._strange += 1
-        if again or self._strange >= STRANGE_MAX:
+        self._unexplained += 1
+        if repeated or self._unexplained >= UNEXPLAINED_MAX:
             raise SecondWriter(
                 "another program sends heartbeats with this API key: stop it, or give this engine "
                 "a key of its own"
