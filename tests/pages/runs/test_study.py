@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from engine.config import Config
 from studies.fair_value.__main__ import store
 from studies.fair_value.scores import OURS, ForecastMoment, calibration, scores
-from studies.fair_value.study import StudyResult, Told
+from studies.fair_value.study import BlockScore, StudyResult
 from tests.pages.test_pages import texts
 
 Opened = Callable[..., AppTest]
@@ -22,7 +22,7 @@ def report(config: Config) -> int:
         ForecastMoment(str(n), n * 3_600, 60, {OURS: 0.7, "half": 0.5}, up=n % 3 > 0)
         for n in range(9)
     ]
-    told = Told(
+    told = BlockScore(
         block=82_223, moments=9, chosen={"tails": "student"}, fitted_on=40, log_loss=0.61
     )  # fmt: skip
     found = StudyResult(
