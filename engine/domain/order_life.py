@@ -231,7 +231,7 @@ FINDINGS: dict[Happened, Happened] = {
 answer to a question, so the reconciler takes it for one."""
 
 
-STAYS, QUIET, LIVES_ON, ENDS, LIVES_AGAIN = range(5)
+STAYS, QUIET, STAYS_LIVE, ENDS, REVIVES = range(5)
 """What a move means for reservations, exposure and the next plan; QUIET changes no plan."""
 
 _ON_ITS_WAY = frozenset({S.PENDING, S.SENT})
@@ -241,13 +241,13 @@ def _meaning(before: OrderState, after: OrderState) -> int:
     if after in ORDER_ENDS:
         return STAYS if before in ORDER_ENDS else ENDS
     if before in ORDER_ENDS:
-        return LIVES_AGAIN
+        return REVIVES
     if before is after:
         return STAYS
     # An order on its way is kept or cancelled as a resting one is, so its arrival is no news; nor
     # is that a cancel was asked: the plan itself asked it.
     arrives = before in _ON_ITS_WAY and after in {S.SENT, S.OPEN}
-    return QUIET if arrives or after is S.CANCELLING else LIVES_ON
+    return QUIET if arrives or after is S.CANCELLING else STAYS_LIVE
 
 
 MOVES: dict[tuple[OrderState, Happened], tuple[OrderState, int]] = {

@@ -261,8 +261,8 @@ class Executor:
     def restore_cancels(self, asked: CancelOrders) -> None:
         """Take a journaled `CancelOrders` of an earlier life: what it told the journal's reader."""
         for known in filter(None, map(self._table.orders.get, asked.orders)):
-            told = JOURNALED_STATES.get((known.journaled, Happened.CANCEL_ASKED))
-            known.journaled = told or known.journaled
+            state = JOURNALED_STATES.get((known.journaled, Happened.CANCEL_ASKED))
+            known.journaled = state or known.journaled
 
     def restore_wallet(self, asked: WalletEffect | QueryOperation, now_ns: int) -> None:
         """Take what was journaled of the wallet in an earlier life, in the journal's order."""
@@ -284,7 +284,7 @@ class Executor:
         self._mailbox.withdraw(bot, instrument)
         if instrument is None:
             self._reconciler.proofs.begin(bot, now_ns)
-            self._reconciler.questions.want(AccountQuestion.LISTING, now_ns)
+            self._reconciler.questions.request(AccountQuestion.LISTING, now_ns)
         return []
 
     def cancel(self, order: OrderId, now_ns: int) -> list[Effect]:
@@ -358,7 +358,7 @@ class Executor:
     def prove(self, scope: Scope, now_ns: int) -> None:
         """Begin to prove that nothing in scope is open; `proven` says when it is."""
         self._reconciler.proofs.begin(scope, now_ns)
-        self._reconciler.questions.want(AccountQuestion.LISTING, now_ns)
+        self._reconciler.questions.request(AccountQuestion.LISTING, now_ns)
 
     def proven(self, scope: Scope) -> ZeroProof | None:
         """Return the proof that nothing in scope is open; None = not yet."""
@@ -366,10 +366,10 @@ class Executor:
 
     def forget(self, instrument: InstrumentId) -> bool:
         """Drop an instrument that is over; False while an order or a holding still needs it."""
-        gone = self._table.forget(instrument)
-        if gone:
+        forgotten = self._table.forget(instrument)
+        if forgotten:
             self._markets.forget(instrument)
-        return gone
+        return forgotten
 
     # -- what everyone may ask; nothing here changes anything --------------------------------------
 

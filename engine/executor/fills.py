@@ -57,11 +57,11 @@ TRANSITIONS: dict[tuple[FillState, FillState], FillState] = {
 FILL_ENDS = frozenset({F.CONFIRMED, F.FAILED})
 
 
-def advance(state: FillState, told: FillState) -> FillState:
-    """Return the state after the venue `told` one. Raises FillContradiction where it cannot be."""
-    after = TRANSITIONS.get((state, told))
+def advance(state: FillState, reported: FillState) -> FillState:
+    """Return the state after one is `reported`. Raises FillContradiction where it cannot be."""
+    after = TRANSITIONS.get((state, reported))
     if after is None:
-        raise FillContradiction(f"a fill that is {state} was told to be {told}")
+        raise FillContradiction(f"a fill that is {state} was told to be {reported}")
     return after
 
 
@@ -105,12 +105,12 @@ class FillBook(msgspec.Struct, kw_only=True):
     by_order: dict[OrderId, list[FillId]] = {}
     early: dict[FillId, FillState] = {}
 
-    def first(self, fill: FillId, order: OrderId, told: FillState) -> FillState:
+    def add(self, fill: FillId, order: OrderId, reported: FillState) -> FillState:
         """Remember a new fill and return where it stands, news that overtook it included."""
         if fill in self.states:
             raise BrokenInvariant(f"fill {fill} is already known")
         ahead = self.early.get(fill)
-        state = told if ahead is None else advance(told, ahead)
+        state = reported if ahead is None else advance(reported, ahead)
         self.early.pop(fill, None)
         self.states[fill] = state
         fills = self.by_order.get(order)
@@ -124,21 +124,21 @@ class FillBook(msgspec.Struct, kw_only=True):
         """Return the cash that an order's unsettled fills moved, without fees."""
         return sum(one.cash_micro for one in self.unsettled.values() if one.order == order)
 
-    def tell(self, fill: FillId, told: FillState) -> tuple[FillState, FillState] | None:
+    def move(self, fill: FillId, reported: FillState) -> tuple[FillState, FillState] | None:
         """Move a known fill; return (before, after), or None where it is not known yet."""
         before = self.states.get(fill)
         if before is None:
-            self._early(fill, told)
+            self._early(fill, reported)
             return None
-        after = advance(before, told)
+        after = advance(before, reported)
         self.states[fill] = after
         return before, after
 
-    def _early(self, fill: FillId, told: FillState) -> None:
+    def _early(self, fill: FillId, reported: FillState) -> None:
         ahead = self.early.get(fill)
         if ahead is None and len(self.early) >= FILLS_EARLY_MAX:
             del self.early[next(iter(self.early))]
-        self.early[fill] = told if ahead is None else advance(ahead, told)
+        self.early[fill] = reported if ahead is None else advance(ahead, reported)
 
     def decided(self, order: OrderId) -> bool:
         """Say whether every known fill of an order is settled or void."""

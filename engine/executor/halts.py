@@ -47,7 +47,7 @@ PAYMENTS_MAX = 1_000
 """Rewards and rebates remembered by name: far more than a listing reaches back."""
 
 _TAKES = frozenset({VenueMode.OPEN, VenueMode.POST_ONLY})
-_DEAF = frozenset({VenueMode.RESTARTING, VenueMode.DISABLED})
+_UNRESPONSIVE = frozenset({VenueMode.RESTARTING, VenueMode.DISABLED})
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,16 +148,16 @@ class Blocks:
     @property
     def cancels_work(self) -> bool:
         """False while the venue takes nothing, cancels included."""
-        return self.mode not in _DEAF
+        return self.mode not in _UNRESPONSIVE
 
     @property
     def rests_only(self) -> bool:
         """True while the venue takes only post-only orders."""
         return self.mode is VenueMode.POST_ONLY
 
-    def take_mode(self, told: ModeChanged, now_ns: int) -> None:
-        self._belief.take(told, now_ns)
-        self._closed = told.mode not in _TAKES
+    def take_mode(self, event: ModeChanged, now_ns: int) -> None:
+        self._belief.take(event, now_ns)
+        self._closed = event.mode not in _TAKES
 
     def age_mode(self, now_ns: int) -> bool:
         """Let a closed mode age that was not received again; True = more may be tried now."""
@@ -338,9 +338,9 @@ class TradingHalts:
         self.judged = -1
         """The table's `moves` when equity was judged last."""
         self.equity_due = True
-        self._kept: tuple[object, ...] = ()
-        self._kept_peak = 0
-        self._kept_ns = 0
+        self._durable: tuple[object, ...] = ()
+        self._durable_peak = 0
+        self._durable_ns = 0
         blocks.unhealthy[EQUITY] = "not judged since the start"
 
     def handlers(self) -> dict[type, Callable[[Any, int], None]]:
@@ -369,7 +369,7 @@ class TradingHalts:
         for known in table.live():
             table.ask_cancel(known, now_ns, named=False)
         self._proofs.begin(None, now_ns)
-        self._questions.want(AccountQuestion.LISTING, now_ns)
+        self._questions.request(AccountQuestion.LISTING, now_ns)
         self._everything_dirty()
 
     def _latch_set(self, event: LatchSet, now_ns: int) -> None:
@@ -398,7 +398,7 @@ class TradingHalts:
             if bot in (None, order.bot) and instrument in (None, order.instrument):
                 table.ask_cancel(known, now_ns, named=False)
         self._proofs.begin(bot or instrument, now_ns)
-        self._questions.want(AccountQuestion.LISTING, now_ns)
+        self._questions.request(AccountQuestion.LISTING, now_ns)
         self._everything_dirty()
 
     def _scope_released(self, event: ScopeReleased, now_ns: int) -> None:
@@ -517,13 +517,13 @@ class TradingHalts:
 
     def _keep_budget(self, now_ns: int) -> None:
         """Have the journal keep what no restart may move: stops at once, the peak each second."""
-        breakers, age_ns = self._breakers, now_ns - self._kept_ns
-        kept, peak = breakers.kept, breakers.peak_equity_micro
-        same = kept == self._kept and (peak == self._kept_peak or age_ns < KEEP_PEAK_NS)
+        breakers, age_ns = self._breakers, now_ns - self._durable_ns
+        durable, peak = breakers.durable, breakers.peak_equity_micro
+        same = durable == self._durable and (peak == self._durable_peak or age_ns < KEEP_PEAK_NS)
         ends = now_ns % DAY_NS >= DAY_NS - KEEP_EQUITY_NS
         if same and age_ns < (KEEP_PEAK_NS if ends else KEEP_EQUITY_NS):
             return
-        self._kept, self._kept_peak, self._kept_ns = kept, peak, now_ns
+        self._durable, self._durable_peak, self._durable_ns = durable, peak, now_ns
         keep = KeepBudget(account=self._table.account, breakers=breakers.state())
         self._outbox.effects.append(keep)
 

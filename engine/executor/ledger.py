@@ -93,10 +93,10 @@ def balance(state: LedgerState) -> None:
     """Raise BrokenInvariant where the books do not balance to the micro-unit."""
     cost = sum(h.yes.cost_micro + h.no.cost_micro for h in state.holdings.values())
     have = state.cash_settled_micro + state.cash_pending_micro + state.redeemable_micro + cost
-    owed = state.deposits_micro + sum(state.income_micro.values())
-    owed += state.realised_micro - state.fees_micro
-    if have != owed:
-        raise BrokenInvariant(f"ledger holds {have} micro and accounts for {owed}")
+    accounted = state.deposits_micro + sum(state.income_micro.values())
+    accounted += state.realised_micro - state.fees_micro
+    if have != accounted:
+        raise BrokenInvariant(f"ledger holds {have} micro and accounts for {accounted}")
     reserved = sum(entry.cash_micro for entry in state.reservations.values())
     if reserved != state.cash_reserved_micro:
         raise BrokenInvariant(
@@ -260,9 +260,9 @@ def take_redemption(
     unit = 10 ** state.instruments[holding.instrument].size_decimals
     taken = redeemed_tokens(holding, payout_yes_micro, event, unit)
     expected = 0
-    for (leg, payout), gone in zip(payouts(holding, payout_yes_micro), taken, strict=True):
-        leg.redeemable -= gone
-        expected += gone * payout // unit
+    for (leg, payout), burned in zip(payouts(holding, payout_yes_micro), taken, strict=True):
+        leg.redeemable -= burned
+        expected += burned * payout // unit
     if not (holding.yes.redeemable or holding.no.redeemable):
         expected = holding.redeemable_micro  # whatever was rounded fill by fill ends here
     holding.redeemable_micro -= expected
@@ -417,24 +417,24 @@ class Ledger:
             return self.advance(event.fill, event.state)
         if order.instrument not in state.instruments:
             raise BrokenInvariant(f"{order.instrument} has an order and was never listed")
-        stands = state.fills.first(event.fill, order.id, event.state)
-        if stands is _FAILED:
+        fill_state = state.fills.add(event.fill, order.id, event.state)
+        if fill_state is _FAILED:
             return NOTHING
         holding = self._own(order.instrument)
-        entry = take_fill(state, holding, order, event, settled=stands is _CONFIRMED)
-        if stands is not _CONFIRMED:
+        entry = take_fill(state, holding, order, event, settled=fill_state is _CONFIRMED)
+        if fill_state is not _CONFIRMED:
             entry.at_ns = now_ns
             state.fills.unsettled[event.fill] = entry
         self._after(holding)
         return self._verdict(holding)
 
-    def advance(self, fill: FillId, told: FillState) -> Booked:
+    def advance(self, fill: FillId, reported: FillState) -> Booked:
         """Move a fill's settlement on; settles or voids it once.
 
         News of a fill nobody has told yet waits for it. Raises InvalidTransition on a
         contradiction, with nothing changed.
         """
-        moved = self.state.fills.tell(fill, told)
+        moved = self.state.fills.move(fill, reported)
         if moved is None or moved[0] is moved[1]:
             return NOTHING
         after = moved[1]
@@ -476,21 +476,21 @@ class Ledger:
         self, operation: int, instrument: InstrumentId, *, cash_micro: int = 0, pairs: int = 0
     ) -> None:
         """Keep what an operation of the wallet may take from everybody else until its end."""
-        kept = Reservation(instrument, None, cash_micro, pairs)
-        self.state.reservations[OrderId(-operation)] = kept
-        self._tie(kept, 1)
+        reservation = Reservation(instrument, None, cash_micro, pairs)
+        self.state.reservations[OrderId(-operation)] = reservation
+        self._tie(reservation, 1)
 
     def give_back(self, operation: int) -> None:
         """Free what was set aside for an operation; nothing where that was done already."""
-        if kept := self.state.reservations.pop(OrderId(-operation), None):
-            self._tie(kept, -1)
+        if reservation := self.state.reservations.pop(OrderId(-operation), None):
+            self._tie(reservation, -1)
 
-    def _tie(self, kept: Reservation, sign: int) -> None:
-        self.state.cash_reserved_micro += sign * kept.cash_micro
-        holding = self._own(kept.instrument)
+    def _tie(self, reservation: Reservation, sign: int) -> None:
+        self.state.cash_reserved_micro += sign * reservation.cash_micro
+        holding = self._own(reservation.instrument)
         for leg in (holding.yes, holding.no):
-            leg.reserved += sign * kept.tokens
-            leg.aside += sign * kept.tokens
+            leg.reserved += sign * reservation.tokens
+            leg.aside += sign * reservation.tokens
 
     def convert(self, event: PairsConverted) -> Booked:
         """Book a split, its cost shared by both legs, or a merge: after the result, as redeemed.

@@ -61,7 +61,7 @@ class ByHand:
         if entry is None:
             return ManualRefused(f"{asked.instrument} is not listed at {asked.account}")
         why = (
-            self._stands(entry, asked, now_ns, data_age_ns_max)
+            self._blocked(entry, asked, now_ns, data_age_ns_max)
             or illegal(entry.instrument, asked)
             or self._unpaid(entry.instrument, asked)
             or self._meets_own(entry, asked)
@@ -108,7 +108,7 @@ class ByHand:
 
     # -- why not -----------------------------------------------------------------------------------
 
-    def _stands(
+    def _blocked(
         self, entry: InstrumentState, asked: PlaceManual, now_ns: int, data_age_ns_max: int
     ) -> str:
         """Say why nothing may be placed here now; empty = it may."""
@@ -148,8 +148,8 @@ class ByHand:
         free = ledger.cash_free_micro
         if cost <= free:
             return ""
-        wanted, there = money_text(cost), money_text(free)
-        return f"it may cost {wanted} {instrument.currency}, and {there} are free"
+        cost_text, free_text = money_text(cost), money_text(free)
+        return f"it may cost {cost_text} {instrument.currency}, and {free_text} are free"
 
     def _meets_own(self, entry: InstrumentState, asked: PlaceManual) -> str:
         """Say which order of our own it would meet; empty = none (law F)."""
@@ -170,9 +170,9 @@ def illegal(instrument: Instrument, asked: PlaceManual) -> str:
         return f"{name} has {'the legs yes and no' if binary else 'the leg base'}, not {asked.leg}"
     tick, top = instrument.tick, instrument.one - instrument.tick
     if price < tick or price % tick or (binary and price > top):
-        told = f"price {instrument.price_text(price)} is not legal at {name}: "
-        told += f"a multiple of {instrument.price_text(tick)}"
-        return told + (f" up to {instrument.price_text(top)}" if binary else "")
+        why = f"price {instrument.price_text(price)} is not legal at {name}: "
+        why += f"a multiple of {instrument.price_text(tick)}"
+        return why + (f" up to {instrument.price_text(top)}" if binary else "")
     if size <= 0 or size % instrument.lot or size < instrument.size_min:
         return (
             f"size {instrument.size_text(size)} is not legal at {name}: a multiple of "

@@ -19,11 +19,11 @@ from engine.domain.intents import Basket, Quotes, ResidualReason, Target
 from engine.domain.order_life import (
     ENDS,
     JOURNALED_STATES,
-    LIVES_AGAIN,
-    LIVES_ON,
     MOVES,
     QUIET,
+    REVIVES,
     STAYS,
+    STAYS_LIVE,
     Happened,
 )
 from engine.domain.orders import Identity, Order, OrderId, OrderState
@@ -154,13 +154,13 @@ class InstrumentState:
         "denied",
         "instrument",
         "intent",
+        "levels",
+        "levels_key",
         "mark",
         "refusals",
         "remembered",
         "residuals",
-        "still",
-        "wanted",
-        "wanted_for",
+        "unchanged",
         "working",
     )
 
@@ -184,11 +184,11 @@ class InstrumentState:
         """Orders of it in the table, ended ones included."""
         self.residuals: tuple[Residual, ...] = ()
         """What the last plan could not express."""
-        self.still = False
+        self.unchanged = False
         """True while the last plan had nothing to do and nothing has happened to it since."""
-        self.wanted = NO_LEVELS
+        self.levels = NO_LEVELS
         """The levels worked out last, and from what: plans in a row mostly ask for the same."""
-        self.wanted_for: tuple[object, ...] = ()
+        self.levels_key: tuple[object, ...] = ()
         self.cleared_for: BotId | None = None
         """Whose orders alone can work here; None = nobody has looked."""
         self.denied: Denied | None = None
@@ -444,7 +444,7 @@ class OrderTable(OrderMemory):
             self.orders[number] = known
             entry.remembered += 1
         entry.working[number] = known
-        entry.still = False
+        entry.unchanged = False
         self.live_count += 1
         self.exposure.live(known.order, known.remaining)
 
@@ -470,7 +470,7 @@ class OrderTable(OrderMemory):
         except KeyError:
             text = f"order {known.order.id} is {before}, cannot have {happened}"
             raise InvalidTransition(text) from None
-        if kind == LIVES_ON and after is _OPEN and known.remaining < known.order.size:
+        if kind == STAYS_LIVE and after is _OPEN and known.remaining < known.order.size:
             after = _PARTIAL
         known.state = after
         if after is not known.journaled and after is not before:
@@ -491,7 +491,7 @@ class OrderTable(OrderMemory):
             self.ended[number] = None
             if len(self.ended) > self._ended_max:
                 self.retire()
-        elif kind == LIVES_AGAIN:
+        elif kind == REVIVES:
             self._revive(known)
         if after is _UNKNOWN:
             self.unknown[number] = known
@@ -512,7 +512,7 @@ class OrderTable(OrderMemory):
 
         `named` False = in a CANCEL_ALL, whose record tells a scope and no order.
         """
-        self.instruments[known.order.instrument].still = False
+        self.instruments[known.order.instrument].unchanged = False
         journaled = known.journaled
         self.happen(known, _CANCEL_ASKED, now_ns)
         known.cancel_asked = True

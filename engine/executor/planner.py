@@ -41,7 +41,7 @@ _DUST = ResidualReason.DUST
 _OUT_OF_RANGE = ResidualReason.OUT_OF_RANGE
 
 
-Need = tuple[int, int, int]
+LevelNeed = tuple[int, int, int]
 """(level in YES-space, size to sell of what is settled, size to open)."""
 
 
@@ -95,7 +95,7 @@ class TargetLevels(msgspec.Struct, gc=False):
 NO_LEVELS = TargetLevels((), (), OrderType.GTC, True, 0, [])
 
 
-def wanted_of(
+def target_levels(
     intent: Quotes | Target | None,
     instrument: Instrument,
     position: int,
@@ -103,20 +103,20 @@ def wanted_of(
     settings: ExecutorSettings,
 ) -> TargetLevels:
     """Return the levels of an intent; none for no intent. Where quotes rest, `position` is 0."""
-    wanted = TargetLevels((), (), OrderType.GTC, True, settings.resize_tolerance_percent, [])
+    target = TargetLevels((), (), OrderType.GTC, True, settings.resize_tolerance_percent, [])
     if settings.gtd_ms is not None:
-        wanted.type, wanted.life_ns = OrderType.GTD, settings.gtd_ms * MS
+        target.type, target.life_ns = OrderType.GTD, settings.gtd_ms * MS
     if intent is None:
-        return wanted
+        return target
     bid = ask = None
     if mark is not None:
         bid, ask = mark.best_bid, mark.best_ask
     if isinstance(intent, Quotes):
-        wanted.bids = _cut(intent.bids, instrument, ask, wanted.residuals, bid=True)
-        wanted.asks = _cut(intent.asks, instrument, bid, wanted.residuals, bid=False)
+        target.bids = _cut(intent.bids, instrument, ask, target.residuals, bid=True)
+        target.asks = _cut(intent.asks, instrument, bid, target.residuals, bid=False)
     else:
-        _target(wanted, intent, instrument, position, (bid, ask))
-    return wanted
+        _target(target, intent, instrument, position, (bid, ask))
+    return target
 
 
 def _cut(
@@ -152,7 +152,7 @@ def _cut(
 
 
 def _target(
-    wanted: TargetLevels,
+    target: TargetLevels,
     intent: Target,
     instrument: Instrument,
     position: int,
@@ -162,7 +162,7 @@ def _target(
 
     A target is a promise of a position, so nothing larger than the difference is left resting.
     """
-    wanted.tolerance_percent = 0
+    target.tolerance_percent = 0
     missing = intent.position - position
     if missing == 0:
         return
@@ -172,17 +172,17 @@ def _target(
     opposite = touch[1] if buying else touch[0]
     price = _limit_on_grid(intent.limit_price, instrument, buying=buying)
     if intent.urgency is not Urgency.REST:
-        wanted.type = OrderType.FAK if intent.urgency is Urgency.CROSS else OrderType.FOK
-        wanted.post_only, wanted.life_ns = False, None
+        target.type = OrderType.FAK if intent.urgency is Urgency.CROSS else OrderType.FOK
+        target.post_only, target.life_ns = False, None
         if opposite is None or (opposite > price if buying else opposite < price):
-            wanted.residuals.append(Residual(ResidualReason.NOT_MARKETABLE, side, price, size))
+            target.residuals.append(Residual(ResidualReason.NOT_MARKETABLE, side, price, size))
             return
         opposite = None
-    levels = _cut(((price, size),), instrument, opposite, wanted.residuals, bid=buying)
+    levels = _cut(((price, size),), instrument, opposite, target.residuals, bid=buying)
     if buying:
-        wanted.bids = levels
+        target.bids = levels
     else:
-        wanted.asks = levels
+        target.asks = levels
 
 
 def _limit_on_grid(limit: int, instrument: Instrument, *, buying: bool) -> int:
@@ -220,7 +220,7 @@ _MOVES = frozenset({OrderState.PENDING, OrderState.SENT, OrderState.CANCELLING})
 
 
 def plan(
-    wanted: TargetLevels,
+    target: TargetLevels,
     *,
     instrument: Instrument,
     holding: Holding,
@@ -228,12 +228,12 @@ def plan(
     cash_free_micro: int,
     now_ns: int,
 ) -> Plan:
-    """Return what to place, cancel and leave for one instrument; `wanted` stays as it is.
+    """Return what to place, cancel and leave for one instrument; `target` stays as it is.
 
     `working` are the orders that may still fill, oldest first; `cash_free_micro` what no working
     order has reserved. No levels want nothing: everything is cancelled.
     """
-    life_ns = wanted.life_ns
+    life_ns = target.life_ns
     expires_ns = None if life_ns is None else now_ns + life_ns
     live_bids: list[LiveOrder] = []
     live_asks: list[LiveOrder] = []
@@ -241,8 +241,8 @@ def plan(
         (live_bids if known.bid else live_asks).append(known)
     # If cash is short while settled tokens could replace a resting buy, reduce first after all.
     for reduce_first in (False, True):
-        left = wanted.residuals.copy()
-        attempt = Attempt(wanted, instrument, holding, cash_free_micro, expires_ns, left)
+        left = target.residuals.copy()
+        attempt = Attempt(target, instrument, holding, cash_free_micro, expires_ns, left)
         bids = attempt.fit(True, live_bids, reduce_first)
         asks = attempt.fit(False, live_asks, reduce_first)
         # Level by level, best first, so that scarce cash goes to the best prices.
@@ -267,7 +267,7 @@ class SidePlan(msgspec.Struct, gc=False):
     bid: bool
     best: int
     """The best level at which an order of ours may fill; far off where there is none."""
-    needs: list[Need] = []
+    needs: list[LevelNeed] = []
     cancels: list[OrderId] = []
     allowance: int = 0
     """What may be placed: wanted less everything alive."""
@@ -280,7 +280,7 @@ class SidePlan(msgspec.Struct, gc=False):
 class Attempt(msgspec.Struct, gc=False):
     """One attempt at a plan: first what stays, goes and is missing, then what can be placed."""
 
-    wanted: TargetLevels
+    target: TargetLevels
     instrument: Instrument
     holding: Holding
     cash_free_micro: int
@@ -297,7 +297,7 @@ class Attempt(msgspec.Struct, gc=False):
     def fit(self, bid: bool, live: list[LiveOrder], reduce_first: bool) -> SidePlan:
         """Match one direction's levels with its live orders."""
         side_plan = SidePlan(bid, _LOWEST if bid else _HIGHEST)
-        levels = self.wanted.bids if bid else self.wanted.asks
+        levels = self.target.bids if bid else self.target.asks
         if not levels and not live:
             return side_plan
         instrument, settled = self.instrument, 0
@@ -337,7 +337,7 @@ class Attempt(msgspec.Struct, gc=False):
         kept: dict[int, list[LiveOrder]],
     ) -> tuple[int, int]:
         """Keep orders of the wanted style and price, cancel others; return (alive, in sells)."""
-        wanted, bid = self.wanted, side_plan.bid
+        target, bid = self.target, side_plan.bid
         alive = committed = 0
         for known in live:
             order, state, level = known.order, known.state, known.level
@@ -347,7 +347,7 @@ class Attempt(msgspec.Struct, gc=False):
             if order.side is _SELL:
                 committed += known.remaining
             cancellable = state is _OPEN or state is _PARTIAL or state is _SENT or state is _PENDING
-            if level in sizes and order.type is wanted.type and order.post_only is wanted.post_only:
+            if level in sizes and order.type is target.type and order.post_only is target.post_only:
                 if cancellable:
                     kept.setdefault(level, []).append(known)
                 continue  # UNKNOWN, CANCELLING and DELAYED are counted and waited for
@@ -361,7 +361,7 @@ class Attempt(msgspec.Struct, gc=False):
         self, side_plan: SidePlan, levels: Sequence[Quote], kept: dict[int, list[LiveOrder]]
     ) -> None:
         """Cancel newest first where a level rests with more than it may."""
-        tolerance = self.wanted.tolerance_percent
+        tolerance = self.target.tolerance_percent
         for price, size in levels:
             orders = kept.get(price, [])
             if orders:
@@ -397,7 +397,7 @@ class Attempt(msgspec.Struct, gc=False):
         opening = [known for known in orders if known.order.side is not _SELL]
         sold = sum(known.remaining for known in selling)
         left = max(0, size - sold - pool)
-        _cancel_above(side_plan, opening, left + left * self.wanted.tolerance_percent // 100)
+        _cancel_above(side_plan, opening, left + left * self.target.tolerance_percent // 100)
         return sold + sum(known.remaining for known in opening)
 
     def _need(self, side_plan: SidePlan, price: int, missing: int, pool: int, topping: bool) -> int:
@@ -426,7 +426,7 @@ class Attempt(msgspec.Struct, gc=False):
 
     # -- Placing: from needs to drafts, within allowance, inventory, cash and our own orders -------
 
-    def place(self, side_plan: SidePlan, need: Need, opposite: int) -> None:
+    def place(self, side_plan: SidePlan, need: LevelNeed, opposite: int) -> None:
         """Draft what one level needs, selling before opening, short of our own `opposite` level."""
         level, selling, opening = need
         if level >= opposite if side_plan.bid else level <= opposite:  # our own order (law F)
@@ -494,7 +494,7 @@ class Attempt(msgspec.Struct, gc=False):
     def _cost(self, price: int, size: int) -> int:
         """Return what the buy may take at worst: cost rounded up, and a taker's fee if it takes."""
         cost = -(-price * size // self.instrument.value_divisor)
-        if self.wanted.post_only:
+        if self.target.post_only:
             return cost
         return cost + self.instrument.taker_fee_micro(price, size)
 
@@ -502,14 +502,14 @@ class Attempt(msgspec.Struct, gc=False):
         self, side_plan: SidePlan, leg: Leg, side: Side, *, level: int, price: int, size: int
     ) -> bool:
         """Add a draft; False where a marketable order would be below the venue's value."""
-        wanted = self.wanted
-        if not wanted.post_only:
+        target = self.target
+        if not target.post_only:
             value = price * size // self.instrument.value_divisor
             if value < self.instrument.notional_min_micro:
                 self._leave(_BELOW_MIN, side_plan, level, size)
                 return False
         self.places.append(
-            Draft(leg, side, price, size, wanted.type, wanted.post_only, self.expires_ns)
+            Draft(leg, side, price, size, target.type, target.post_only, self.expires_ns)
         )
         side_plan.allowance -= size
         if level > side_plan.best if side_plan.bid else level < side_plan.best:

@@ -25,7 +25,7 @@ from engine.executor.orders import (
     OrderTable,
     left_of,
 )
-from engine.executor.planner import NO_PLAN, Draft, Plan, Residual, plan, wanted_of
+from engine.executor.planner import NO_PLAN, Draft, Plan, Residual, plan, target_levels
 from engine.executor.proof import ZeroProofs
 from engine.executor.settings import NEVER, ExecutorSettings
 from engine.risk.gate import Denied, RiskGate
@@ -89,14 +89,14 @@ class Planning:
         if self._gate.limits is not self._limits:
             self._cancel_over_limits(now_ns)
         dirty, table.dirty = table.dirty, {}
-        for key, news in dirty.items():
+        for key, changed in dirty.items():
             entry = table.instruments.get(key)
             if entry is None:
                 continue
             basket = entry.basket
             if basket is None:
-                if news:
-                    entry.still = False
+                if changed:
+                    entry.unchanged = False
                 self._plan_one(entry, block, now_ns)
             elif not any(known is basket for known in baskets):
                 baskets.append(basket)
@@ -157,7 +157,7 @@ class Planning:
         if reason is not None:
             self._blind(entry, reason, now_ns)
             return
-        if entry.still:
+        if entry.unchanged:
             return  # the same intent and facts as in a plan that had nothing to do
         if intent is None and entry.bot == MANUAL and entry.by_hand:
             # Nobody intents for what a person placed; a bot's order found here again goes.
@@ -169,7 +169,7 @@ class Planning:
             return
         made = self._made(entry, now_ns)
         if made is NO_PLAN:
-            entry.still = True
+            entry.unchanged = True
             entry.residuals = ()
             return
         left: list[Residual] = []
@@ -185,10 +185,10 @@ class Planning:
         holding = ledger.holding(instrument.id)
         position = 0 if type(intent) is Quotes else holding.position
         asked = (intent, instrument, position, entry.mark, self._settings)
-        if entry.wanted_for != asked:
-            entry.wanted, entry.wanted_for = wanted_of(*asked), asked
+        if entry.levels_key != asked:
+            entry.levels, entry.levels_key = target_levels(*asked), asked
         made = plan(
-            entry.wanted,
+            entry.levels,
             instrument=instrument,
             holding=holding,
             working=entry.working.values(),
@@ -207,7 +207,7 @@ class Planning:
 
     def _blind(self, entry: InstrumentState, reason: ResidualReason, now_ns: int) -> None:
         """Place nothing and cancel what rests, unless the venue would not even receive a cancel."""
-        entry.still = False
+        entry.unchanged = False
         if entry.working and self._blocks.cancels_work:
             intent, entry.intent = entry.intent, None
             self._made(entry, now_ns)
@@ -292,7 +292,7 @@ class Planning:
         possible = True
         for entry in members:
             entry.denied = None
-            entry.still = False
+            entry.unchanged = False
             made = self._made(entry, now_ns)
             left: list[Residual] = []
             may = possible and made.places

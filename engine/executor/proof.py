@@ -170,7 +170,7 @@ class Questions:
         """See that something is looked at no later than this."""
         self.due_ns = min(self.due_ns, at_ns)
 
-    def want(self, question: AccountQuestion, now_ns: int) -> None:
+    def request(self, question: AccountQuestion, now_ns: int) -> None:
         """Ask as soon as possible, once, unless it is under way."""
         if question not in self._asked:
             self._next[question] = min(self._next[question], now_ns)
@@ -220,7 +220,7 @@ class Questions:
         del self._asked[question]
         return asked[0]
 
-    def again(self, question: AccountQuestion, now_ns: int, *, urgent: bool) -> None:
+    def repeat(self, question: AccountQuestion, now_ns: int, *, urgent: bool) -> None:
         """Ask again after the usual interval, or soon where something needs confirming."""
         pause = self._confirm_ns if urgent else self._every_ns[question]
         self._next[question] = now_ns + pause
@@ -230,7 +230,7 @@ class Questions:
         """Note that a question got no usable answer: ask again soon."""
         for question in AccountQuestion:
             if question == name and self.answered(question, number) is not None:
-                self.again(question, now_ns, urgent=True)
+                self.repeat(question, now_ns, urgent=True)
 
     def settle(self, order_ns: int | None) -> None:
         """Work out when something is due next; `order_ns` is the next question about an order."""

@@ -63,11 +63,11 @@ class Listings:
     """Compares listings with the table. `believed` since the last `start`."""
 
     def __init__(
-        self, table: OrderTable, outbox: EffectOutbox, *, want_fills: Callable[[int], None]
+        self, table: OrderTable, outbox: EffectOutbox, *, request_fills: Callable[[int], None]
     ) -> None:
         self._table = table
         self._outbox = outbox
-        self._want_fills = want_fills
+        self._request_fills = request_fills
         self.believed = False
         self._empty = 0
         self._unrecognised: dict[Identity, None] = {}
@@ -129,7 +129,7 @@ class Listings:
         older = asked_ns is None or asked_ns < known.changed_ns
         known.reported = max(known.reported, report.filled)
         if known.reported > known.filled:
-            self._want_fills(now_ns)
+            self._request_fills(now_ns)
         if (state is S.UNKNOWN and not older) or state is S.SENT or state is S.DELAYED:
             self._table.happen(known, Happened.FOUND_OPEN, now_ns)
 
@@ -196,9 +196,9 @@ class Audit:
         self.venue_cash: tuple[int, int] | None = None
         """What the venue said last, and when it was received; None = nothing yet."""
         self._cash_seen: BalanceDifference | None = None
-        self._cash_told: BalanceDifference | None = None
+        self._cash_reported: BalanceDifference | None = None
         self._seen: dict[tuple[InstrumentId, Leg], BalanceDifference] = {}
-        self._told: dict[tuple[InstrumentId, Leg], BalanceDifference] = {}
+        self._reported: dict[tuple[InstrumentId, Leg], BalanceDifference] = {}
 
     def _quiet_since(self, asked_ns: int | None) -> bool:
         """Say whether nothing has moved since the question and nothing is undecided."""
@@ -228,14 +228,14 @@ class Audit:
         highest = ours + max(0, state.redeemable_micro) + tolerance
         found = None if lowest <= theirs <= highest else (ours, theirs)
         if ours + tolerance < theirs <= highest:
-            self._wallet.want(now_ns)
-        if found is not None and found == self._cash_seen and found != self._cash_told:
+            self._wallet.request_payments(now_ns)
+        if found is not None and found == self._cash_seen and found != self._cash_reported:
             self._outbox.alert(
                 Severity.WARNING,
                 "cash_differs",
                 f"the ledger has {ours} micro {state.currency}, the venue {theirs}",
             )
-            self._cash_told = found
+            self._cash_reported = found
         self._cash_seen = found
 
     def positions(self, event: PositionsListed, asked_ns: int | None, now_ns: int) -> None:
@@ -263,18 +263,18 @@ class Audit:
             ours = holding.leg(leg).settled + holding.leg(leg).redeemable
             if abs(ours - size) < entry.instrument.lot:
                 continue
-            self._wallet.want(now_ns)  # somebody may have redeemed, split or merged
+            self._wallet.request_payments(now_ns)  # somebody may have redeemed, split or merged
             found = seen[instrument, leg] = (ours, size)
-            if self._seen.get((instrument, leg)) == found != self._told.get((instrument, leg)):
+            if self._seen.get((instrument, leg)) == found != self._reported.get((instrument, leg)):
                 self._outbox.alert(
                     Severity.CRITICAL,
                     "position_differs",
                     f"the ledger has {ours} {leg} of {instrument}, the venue {size}",
                     instrument=instrument,
                 )
-                self._told[instrument, leg] = found
+                self._reported[instrument, leg] = found
         self._seen = seen
-        self._told = {key: told for key, told in self._told.items() if key in seen}
+        self._reported = {key: one for key, one in self._reported.items() if key in seen}
 
 
 # -- The reconciler: asks the venue what it knows, and says what may be believed of the answer -----
@@ -317,7 +317,7 @@ class Reconciler:
         self.audit = Audit(table, outbox, settings, self.wallet)
         self.waiting = False
         """True while journaled orders wait for their instruments: nothing can be believed yet."""
-        self._listings = Listings(table, outbox, want_fills=self.want_fills)
+        self._listings = Listings(table, outbox, request_fills=self.request_fills)
         self._begun = settings.starts_reconciled
         """False while a journal is read back: which fills were listed then is not known again."""
         self._unlisted: dict[FillId, int] = {}
@@ -361,7 +361,7 @@ class Reconciler:
                 if known.asks == ASKS_ALERT:
                     self._still_unknown(known)
                 if now_ns - known.unknown_ns >= self._settings.grace_ms * MS:
-                    questions.want(AccountQuestion.FILLS, now_ns)
+                    questions.request(AccountQuestion.FILLS, now_ns)
         for question in questions.take(now_ns):
             number = questions.number_of(question)
             if question is AccountQuestion.LISTING:
@@ -409,9 +409,9 @@ class Reconciler:
             since = min(since, known.order.created_ns - asks * overlap_ns)
         return max(0, since - overlap_ns)
 
-    def want_fills(self, now_ns: int) -> None:
+    def request_fills(self, now_ns: int) -> None:
         """Ask for fills as soon as possible: something says that one is missing."""
-        self.questions.want(AccountQuestion.FILLS, now_ns)
+        self.questions.request(AccountQuestion.FILLS, now_ns)
 
     def failed(self, event: QueryFailed, now_ns: int) -> None:
         """Take a question without a usable answer: nothing is learned, it is asked again."""
@@ -433,7 +433,7 @@ class Reconciler:
         elif report.state in _GONE:
             self._found_gone(known, report, now_ns)
         if known.reported > known.filled:
-            self.want_fills(now_ns)
+            self.request_fills(now_ns)
 
     def _found_gone(self, known: LiveOrder, report: OrderReport, now_ns: int) -> None:
         """End an order the venue says is over, once all it says was filled has been booked.
@@ -474,7 +474,7 @@ class Reconciler:
         elif known.asks >= ASKS_ALERT and self._begun:
             self._given_up(known, why, now_ns)
         else:
-            self.want_fills(now_ns)
+            self.request_fills(now_ns)
             return
         # It may still be on its way to the venue: one last cancel for that case.
         number = known.order.id
@@ -486,12 +486,12 @@ class Reconciler:
         Nothing is booked that it did not list: a person compares, and until then nothing is placed.
         """
         lacking = known.reported - known.filled
-        told = (
+        counts = (
             f"it told {known.reported} filled and lists {lacking} of them never"
             if lacking > 0
             else "whether it was filled it does not list"
         )
-        why = f"{why}; {told}, after {known.asks} questions"
+        why = f"{why}; {counts}, after {known.asks} questions"
         self._table.happen(known, Happened.FOUND_GONE, now_ns, why)
         self._contradiction(f"order {known.order.id}: {why}: compare cash and holdings with it")
 
@@ -513,7 +513,7 @@ class Reconciler:
         complete = self._listings.lacked(ours, asked_ns, now_ns)
         self.proofs.listed(asked_ns, now_ns, ours, foreign, self._table.live())
         urgent = not complete or not self._listings.believed or self.proofs.pending
-        self.questions.again(AccountQuestion.LISTING, now_ns, urgent=urgent)
+        self.questions.repeat(AccountQuestion.LISTING, now_ns, urgent=urgent)
         self._recovered()
 
     def fills_listed(self, event: FillsListed, now_ns: int) -> None:
@@ -540,7 +540,7 @@ class Reconciler:
                 enough = order.not_found >= self._settings.not_found_confirmations
                 if enough and order.reported <= order.filled:  # this listing was all that lacked
                     order.ask_ns = now_ns
-        questions.again(AccountQuestion.FILLS, now_ns, urgent=False)
+        questions.repeat(AccountQuestion.FILLS, now_ns, urgent=False)
         self._recovered()
 
     def balances_listed(self, event: BalancesListed | PositionsListed, now_ns: int) -> None:

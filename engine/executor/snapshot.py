@@ -88,7 +88,7 @@ def decode(
     if table.orders or table.instruments:
         raise BadInput(f"{table.account} is already in use and cannot be restored into")
     table.ledger.restore(saved.ledger)
-    _restore_posts(table, saved)
+    _restore_instruments(table, saved)
     table.restore(saved.orders, OrderId(saved.last_id), died=died)
     table.awaiting_listing = {order.id: order for order in saved.awaiting_listing}
     for mark in saved.marks:
@@ -100,15 +100,15 @@ def decode(
     reconciler.wallet.state = saved.wallet
 
 
-def _restore_posts(table: OrderTable, saved: _ExecutorState) -> None:
+def _restore_instruments(table: OrderTable, saved: _ExecutorState) -> None:
     for instrument in list(saved.ledger.instruments.values()):
         entry = table.listed(instrument)
-        was = saved.instruments.get(instrument.id)
-        if was is None:
+        before = saved.instruments.get(instrument.id)
+        if before is None:
             continue  # forgotten while ended orders of it were still remembered
-        entry.closed = was.closed
-        entry.cooldown_ns = was.cooldown_ns
-        entry.refusals = was.refusals
-        entry.bot = was.bot
-        if was.bot is not None:
-            table.exposure.assign(instrument.id, was.bot)
+        entry.closed = before.closed
+        entry.cooldown_ns = before.cooldown_ns
+        entry.refusals = before.refusals
+        entry.bot = before.bot
+        if before.bot is not None:
+            table.exposure.assign(instrument.id, before.bot)

@@ -189,9 +189,9 @@ class VenueReports:
                 self._pause(known, self._cross_ns, now_ns)
             elif reason is _NO_FUNDS:
                 self._refused(known, now_ns)
-                self.reconciler.questions.want(AccountQuestion.BALANCES, now_ns)
+                self.reconciler.questions.request(AccountQuestion.BALANCES, now_ns)
         if known.reported and known.reported > known.filled:
-            self.reconciler.want_fills(now_ns)
+            self.reconciler.request_fills(now_ns)
 
     def _not_sent(self, event: OrderNotSent, now_ns: int) -> None:
         known = self._known(event.order)
@@ -210,7 +210,7 @@ class VenueReports:
             return
         self._refused(known, now_ns)
         if reason is RejectReason.NO_FUNDS:
-            self.reconciler.questions.want(AccountQuestion.BALANCES, now_ns)
+            self.reconciler.questions.request(AccountQuestion.BALANCES, now_ns)
         elif reason is RejectReason.AUTH:
             self._blocks.unhealthy["auth"] = event.venue_text or "the venue refuses our credential"
         if reason not in _MISSES:
@@ -285,14 +285,14 @@ class VenueReports:
         table = self._table
         fills = table.ledger.state.fills
         entry = fills.unsettled.get(fill)
-        told = fill in fills.states
+        known = fill in fills.states
         try:
             booked = table.ledger.advance(fill, state)
         except FillContradiction as contradiction:
             self.contradiction(f"fill {fill}: {contradiction}")
             return
-        if not told:
-            self.reconciler.want_fills(now_ns)  # the fill itself has not been told yet
+        if not known:
+            self.reconciler.request_fills(now_ns)  # the fill itself has not been told yet
         if not booked.changed or entry is None:
             return
         table.moved(entry.instrument, now_ns)

@@ -53,7 +53,7 @@ LISTED_WITHIN_NS = 60_000 * MS
 """How much older than its arrival a listing of payments can be."""
 
 _RANK = {None: 0, OperationState.SUBMITTED: 1, OperationState.MINED: 2, OperationState.CONFIRMED: 3}
-_WORDS = {
+_TITLES = {
     RedeemTokens: "redeem",
     MergePairs: "merge",
     SplitCash: "split",
@@ -91,7 +91,7 @@ class WalletOperation(msgspec.Struct, kw_only=True):
     def words(self) -> str:
         """Return what it does, for people."""
         about = f" of {self.instrument}" if self.instrument else ""
-        return f"{_WORDS[type(self.effect)]} {self.effect.operation}{about}"
+        return f"{_TITLES[type(self.effect)]} {self.effect.operation}{about}"
 
 
 class WalletState(msgspec.Struct, kw_only=True):
@@ -187,7 +187,7 @@ class WalletOperations:
         """Begin a life: what was asked for before is unknown, what was paid meanwhile is asked."""
         self.doubt(now_ns)
         if self.state.operations or self._table.ledger.held or self._table.ledger.redeemable:
-            self.want(now_ns)
+            self.request_payments(now_ns)
             self.look()
 
     def doubt(self, now_ns: int) -> None:
@@ -195,9 +195,9 @@ class WalletOperations:
         for operation in self.state.operations.values():
             operation.doubt_ns = now_ns
 
-    def want(self, now_ns: int) -> None:
+    def request_payments(self, now_ns: int) -> None:
         """Ask what was paid."""
-        self._questions.want(AccountQuestion.REDEMPTIONS, now_ns)
+        self._questions.request(AccountQuestion.REDEMPTIONS, now_ns)
 
     def question(self, now_ns: int, number: int) -> QueryRedemptions:
         """Return the question about payments since the last listing, with an overlap.
@@ -343,7 +343,7 @@ class WalletOperations:
         """Ask now and then whether somebody else has redeemed: the venue, or a person there."""
         fresh_ns = LISTED_WITHIN_NS + self._settings.redemptions_interval_ms * MS
         if self.state.listed_ns < 0 or self.state.listed_ns + fresh_ns <= now_ns:
-            self.want(now_ns)
+            self.request_payments(now_ns)
 
     def _watch(self, operation: WalletOperation, now_ns: int) -> None:
         """Ask about an operation in growing pauses; take it for unknown after a long silence."""
@@ -371,7 +371,7 @@ class WalletOperations:
         if now_ns - operation.moved_ns < lag_ns:
             if now_ns - operation.questioned_ns >= self._settings.redemptions_interval_ms * MS:
                 operation.questioned_ns = now_ns
-                self.want(now_ns)
+                self.request_payments(now_ns)
             return
         self._end(operation, now_ns)
         self._outbox.alert(
@@ -431,7 +431,7 @@ class WalletOperations:
         if isinstance(operation.effect, ApproveTrading):
             self._end(operation, now_ns)
         else:
-            self.want(now_ns)  # the fact itself may have been lost on its way
+            self.request_payments(now_ns)  # the fact itself may have been lost on its way
             self.look()
 
     def _failed(self, operation: WalletOperation, reason: str, now_ns: int) -> None:

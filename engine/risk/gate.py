@@ -94,7 +94,7 @@ class Breakers:
         self.latched = False
         self.day_start_equity_micro = 0
         """Equity at 00:00 UTC, moved by cash; 0 until equity was first told."""
-        self.kept: tuple[object, ...] = (None,)
+        self.durable: tuple[object, ...] = (None,)
         """What a restart must not move, for comparison: anchor, stops and latch, but no equity."""
         self._settle()
 
@@ -118,7 +118,7 @@ class Breakers:
         if equity_micro > state.peak_equity_micro:
             state.peak_equity_micro = equity_micro
         trips = self._trips(equity_micro)
-        if trips or state.day != self.kept[0]:
+        if trips or state.day != self.durable[0]:
             self._settle()
         return trips
 
@@ -252,7 +252,7 @@ class Breakers:
         stands = [getattr(state, one.reason) for one in BREAKERS]
         standing = [one.reason for one, so in zip(BREAKERS, stands, strict=True) if so]
         self.stopped = standing[-1] if standing else None
-        self.kept = (state.day, state.day_start_equity_micro, *stands, state.latched)
+        self.durable = (state.day, state.day_start_equity_micro, *stands, state.latched)
 
 
 # -- What the gate answers -------------------------------------------------------------------------

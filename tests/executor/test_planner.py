@@ -13,7 +13,7 @@ from engine.domain.intents import Quotes, ResidualReason, Target, Urgency
 from engine.domain.orders import OrderState, OrderType
 from engine.executor.fills import Holding
 from engine.executor.orders import LiveOrder, working_of
-from engine.executor.planner import Draft, Plan, plan, wanted_of
+from engine.executor.planner import Draft, Plan, plan, target_levels
 from engine.executor.settings import ExecutorSettings
 
 SHARE = 1_000_000
@@ -106,7 +106,7 @@ class Scene:
     def plan(self, intent: Any) -> Plan:
         position = 0 if isinstance(intent, Quotes) else self.holding.position
         return plan(
-            wanted_of(intent, self.instrument, position, self.mark, self.settings),
+            target_levels(intent, self.instrument, position, self.mark, self.settings),
             instrument=self.instrument,
             holding=self.holding,
             working=self.working,

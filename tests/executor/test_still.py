@@ -57,9 +57,9 @@ class Twin:
     def tell(self, *messages: Any) -> list[Any]:
         post = self.rig.executor._table.instruments[M1]
         if self.eager:
-            post.still = False
+            post.unchanged = False
         made: list[Any] = self.rig.tell(*messages)
-        self.skipped += post.still
+        self.skipped += post.unchanged
         return made
 
     def step(self, what: str, pick: int, seconds: int) -> Any:

@@ -19,7 +19,7 @@ from engine.domain.instruments import InstrumentId
 from engine.domain.orders import Identity, OrderId, OrderState
 from engine.errors import BrokenInvariant
 from engine.executor.executor import ExecutorSettings
-from engine.executor.planner import Plan, plan, wanted_of
+from engine.executor.planner import Plan, plan, target_levels
 from tests.executor.conftest import ACCOUNT, SHARE, Rig
 
 M1 = InstrumentId("venue:m1")
@@ -70,7 +70,7 @@ def test_an_order_of_an_unlisted_instrument_cannot_be_counted(rig: Any) -> None:
 def test_nothing_wanted_and_nothing_working_is_no_plan(rig: Any) -> None:
     instrument = rig.build.binary()
     made = plan(
-        wanted_of(None, instrument, 0, None, ExecutorSettings()),
+        target_levels(None, instrument, 0, None, ExecutorSettings()),
         instrument=instrument,
         holding=rig.executor.ledger.holding(M1),
         working=(),

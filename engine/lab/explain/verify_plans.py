@@ -191,7 +191,7 @@ class VerifyingExecutor(Executor):
         if one.mark is not None:
             self.receive(one.mark, now_ns)
         entry = self._table.instruments[one.instrument]
-        entry.still = False
+        entry.unchanged = False
         entry.intent, entry.basket = one.intent, one.basket
         if one.intent is not None:
             entry.bot = one.intent.bot

@@ -60,14 +60,14 @@ def _cancel_submit_releases(patch: Patch) -> None:
 
 
 def _pending_is_settled(patch: Patch) -> None:
-    first = FillBook.first
+    first = FillBook.add
 
     def settled(self: Any, fill: Any, order: Any, state: Any) -> Any:
         first(self, fill, order, state)
         self.states[fill] = FillState.CONFIRMED
         return FillState.CONFIRMED
 
-    patch.setattr(FillBook, "first", settled)
+    patch.setattr(FillBook, "add", settled)
 
 
 def _planner(patch: Patch, keeps: Callable[[Any], bool]) -> None:
@@ -283,7 +283,7 @@ def _status_goes_back(patch: Patch) -> None:
 
 def _missed_fills_stay_missed(patch: Patch) -> None:
     patch.setattr(Reconciler, "fills_listed", _unbooked)
-    patch.setattr(Reconciler, "want_fills", lambda *_: None)
+    patch.setattr(Reconciler, "request_fills", lambda *_: None)
 
 
 def _unbooked(self: Any, event: Any, now_ns: int) -> None:
@@ -294,7 +294,7 @@ def _unbooked(self: Any, event: Any, now_ns: int) -> None:
         self._book(fill, now_ns)
     if asked_ns is not None:
         questions.fills_ok_ns = asked_ns
-    questions.again("QueryFills", now_ns, urgent=False)
+    questions.repeat("QueryFills", now_ns, urgent=False)
     self._recovered()
 
 

@@ -64,7 +64,7 @@ class Books:
 
     async def look(self) -> None:
         """Let the account ask what was paid, and receive the answer."""
-        self.executor.wallet.want(time.time_ns())
+        self.executor.wallet.request_payments(time.time_ns())
         self._do(self.executor.plan(time.time_ns()))
         (question,) = self.questions
         listed = await self.venue.redemptions(question.since_ns)
