@@ -242,9 +242,9 @@ class AccountCore:
     def received(self, events: tuple[Event, ...], now_ns: int) -> bool:
         """Take market events of one moment; True = somebody woke: see `market`."""
         if events and self._tape is not None:
-            again = events is self._batch.events
+            repeated = events is self._batch.events
             self._batch.events = events
-            self._note(Received(self._account, None if again else events), now_ns)  # type: ignore[arg-type]
+            self._note(Received(self._account, None if repeated else events), now_ns)  # type: ignore[arg-type]
         woke = False
         for event in events:
             woke |= self.market(event, now_ns)
@@ -386,11 +386,11 @@ class AccountCore:
         if self._effects:
             effects, self._effects = self._effects + effects, []
         if self._explain is not None and (effects or self._stated):
-            self._tell(self._explain, effects, now_ns)
+            self._show(self._explain, effects, now_ns)
         return effects
 
-    def _tell(self, explain: Callable[[Planned], None], effects: list[Effect], now_ns: int) -> None:
-        """Tell what became of intents, and why nothing was done about one, where that is news."""
+    def _show(self, explain: Callable[[Planned], None], effects: list[Effect], now_ns: int) -> None:
+        """Show what became of intents, and why nothing was done about one, where that is news."""
         stated, self._stated = dict.fromkeys(self._stated), []
         for one in planned(self.executor, effects, now_ns) if effects else ():
             self._left.pop(one.instrument, None)
@@ -437,9 +437,9 @@ class AccountCore:
         if evaluation.alert:
             self._effects.append(bot.warn(evaluation.alert))
         if evaluation.intents:
-            self._wanted(view, evaluation.intents, now_ns)
+            self._submit(view, evaluation.intents, now_ns)
 
-    def _wanted(self, view: BookView, intents: tuple[Intent, ...], now_ns: int) -> None:
+    def _submit(self, view: BookView, intents: tuple[Intent, ...], now_ns: int) -> None:
         """Hand intents on, each after the marks of what it is about."""
         if self._explain is not None:
             self._stated.append(view.instrument.id)

@@ -160,13 +160,13 @@ class PlacesLane:
         self._latched = latched
         self._judge_queue()
 
-    def mode(self, told: ModeChanged, now_ns: int) -> None:
+    def mode(self, event: ModeChanged, now_ns: int) -> None:
         """Obey what the venue takes, until that is old news.
 
         What it does not take is dropped, not held: a held place would leave minutes later at a
         price from before the closure, while the executor plans anew from a fresh book.
         """
-        self._belief.take(told, now_ns)
+        self._belief.take(event, now_ns)
         self._slots = self._in_flight_max
         self._judge_queue()
 
@@ -371,7 +371,7 @@ class GatewayCore:
     ) -> None:
         self.account = account
         self.outbox = RequestOutbox(account)
-        """Its `news` says where reports or alerts wait to be drained."""
+        """Its `pending` says where reports or alerts wait to be drained."""
         self._places = PlacesLane(account, settings, self.outbox, latched=latched)
         self._safety = SafetyLane(account, settings, self.outbox)
         self._stale_due = False
@@ -489,7 +489,7 @@ class GatewayCore:
             scopes = dict.fromkeys(places.followups)
             places.followups.clear()
             requests += [safety.cancel_all(scope, now_ns) for scope in scopes]
-        if safety.again or safety.cancels or safety.queries:
+        if safety.retries or safety.cancels or safety.queries:
             requests += safety.pump(now_ns)
         if places.queue or places.halt:
             requests += places.pump(now_ns)

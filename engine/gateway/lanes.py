@@ -39,12 +39,12 @@ ALERTS_MAX = 100
 class RequestOutbox:
     """Reports and alerts of one gateway, each handed out once; and the count of its requests."""
 
-    __slots__ = ("_account", "_alerts", "_reports", "news", "number")
+    __slots__ = ("_account", "_alerts", "_reports", "number", "pending")
 
     def __init__(self, account: AccountId) -> None:
         self.number = 0
         """The last request's number."""
-        self.news = False
+        self.pending = False
         """True where something waits to be handed out."""
         self._account = account
         self._reports: list[VenueEvent] = []
@@ -53,7 +53,7 @@ class RequestOutbox:
     def report(self, event: VenueEvent) -> None:
         """Tell the executor something certain (or certainly unknown)."""
         self._reports.append(event)
-        self.news = True
+        self.pending = True
 
     def alert(self, severity: Severity, kind: str, text: str) -> None:
         """Tell the operator. Until drained, the latest of a kind stands for all."""
@@ -61,14 +61,14 @@ class RequestOutbox:
             self._alerts[kind] = RaiseAlert(
                 severity=severity, kind=kind, text=text, account=self._account
             )
-            self.news = True
+            self.pending = True
 
     def take_reports(self) -> list[VenueEvent]:
         """Hand out what was reported since the last call, in order."""
         if not self._reports:
             return []
         reports, self._reports = self._reports, []
-        self.news = bool(self._alerts)
+        self.pending = bool(self._alerts)
         return reports
 
     def take_alerts(self) -> list[RaiseAlert]:
@@ -77,7 +77,7 @@ class RequestOutbox:
             return []
         alerts = list(self._alerts.values())
         self._alerts.clear()
-        self.news = bool(self._reports)
+        self.pending = bool(self._reports)
         return alerts
 
 
@@ -175,7 +175,7 @@ class SafetyLane:
         self._query_bucket = TokenBucket(
             rate_per_s=settings.queries_per_s, burst=settings.queries_burst
         )
-        self.again: dict[CancelScope, tuple[int, int]] = {}
+        self.retries: dict[CancelScope, tuple[int, int]] = {}
         """CANCEL_ALLs the venue could not take: scope → (when to try, how often it was sent)."""
         self.cancels: dict[OrderId, None] = {}
         self.queries: dict[Query, None] = {}
@@ -190,8 +190,8 @@ class SafetyLane:
         """Send a CANCEL_ALL at once: no bucket, no slot, no queue and no wait holds it."""
         if scope == EVERYTHING:
             self.cancels.clear()  # it covers them all
-            self.again.clear()
-        self.again.pop(scope, None)
+            self.retries.clear()
+        self.retries.pop(scope, None)
         return self._send(CancelAll(account=self._account, scope=scope), now_ns, 1)
 
     def cancel_now(self, effect: CancelOrders, now_ns: int) -> Request | None:
@@ -256,7 +256,7 @@ class SafetyLane:
     ) -> None:
         """Queue a request the venue refused untouched, before all others of its kind."""
         if isinstance(effect, CancelAll):
-            self._again_later(effect.scope, until_ns, tries)
+            self._retry_later(effect.scope, until_ns, tries)
             return
         self._wait_ns = max(self._wait_ns, until_ns)
         if isinstance(effect, CancelOrders):
@@ -264,7 +264,7 @@ class SafetyLane:
         else:
             self.queries = {effect: None, **self.queries}
 
-    def _again_later(self, scope: CancelScope, until_ns: int, tries: int) -> None:
+    def _retry_later(self, scope: CancelScope, until_ns: int, tries: int) -> None:
         if tries >= CANCEL_ALL_TRIES_PATIENT:
             until_ns += CANCEL_ALL_SLOW_NS
             text = (
@@ -275,20 +275,20 @@ class SafetyLane:
         else:
             text = "CANCEL_ALL had no effect yet; it is sent again"
             self._outbox.alert(Severity.CRITICAL, "cancel_all_unanswered", text)
-        if len(self.again) >= CANCEL_ALL_WAITING_MAX:
-            self.again.clear()
+        if len(self.retries) >= CANCEL_ALL_WAITING_MAX:
+            self.retries.clear()
             scope = EVERYTHING
-        self.again[scope] = (until_ns, tries)
+        self.retries[scope] = (until_ns, tries)
 
     # -- time --------------------------------------------------------------------------------------
 
     def pump(self, now_ns: int) -> list[Request]:
         """Send what waited and may leave now: CANCEL_ALL, then cancels, then questions."""
         requests: list[Request] = []
-        if self.again:
-            for scope, (until_ns, tries) in list(self.again.items()):
+        if self.retries:
+            for scope, (until_ns, tries) in list(self.retries.items()):
                 if until_ns <= now_ns:
-                    del self.again[scope]
+                    del self.retries[scope]
                     effect = CancelAll(account=self._account, scope=scope)
                     requests.append(self._send(effect, now_ns, tries + 1))
         if now_ns < self._wait_ns:
@@ -318,7 +318,7 @@ class SafetyLane:
                 return
             self._land(number)
             if isinstance(effect, CancelAll):
-                self._again_later(effect.scope, now_ns, tries)
+                self._retry_later(effect.scope, now_ns, tries)
             elif isinstance(effect, CancelOrders):
                 for order in effect.orders:
                     self._outbox.report(CancelUnanswered(account=self._account, order=order))
@@ -329,9 +329,9 @@ class SafetyLane:
     def due_ns(self) -> int | None:
         """When `expire` or `pump` has something to do; None = nothing waits."""
         due = next(iter(self._flights.values()))[1] if self._flights else None
-        if not (self.cancels or self.queries or self.again):
+        if not (self.cancels or self.queries or self.retries):
             return due
-        times = [until_ns for until_ns, _ in self.again.values()]
+        times = [until_ns for until_ns, _ in self.retries.values()]
         if due is not None:
             times.append(due)
         if len(self._flights) < self._in_flight_max:

@@ -273,7 +273,7 @@ class Sender:
 
     def _start(self, requests: list[Request]) -> None:
         """Start requests in order, and what their immediate ends free."""
-        self._tell()
+        self._publish()
         waiting = deque(requests)
         while waiting:
             request = waiting.popleft()
@@ -285,7 +285,7 @@ class Sender:
             self._tasks.add(task)
             task.add_done_callback(self._ended)
 
-    def _tell(self) -> None:
+    def _publish(self) -> None:
         for event in self._core.take_reports():
             if isinstance(event, OrderNotSent | OrderUnanswered):
                 self.forget(event.order)
@@ -298,7 +298,7 @@ class Sender:
         for event in self._core.answers(reply):
             self._report(event)
         requests = self._core.over(reply, self._clock.now_ns())
-        self._tell()
+        self._publish()
         return requests
 
     def _ended(self, task: asyncio.Task[None]) -> None:

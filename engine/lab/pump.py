@@ -238,7 +238,7 @@ class Driver:
             outputs = self.venue.request(request, now_ns)
             if outputs:
                 self._receive(outputs, now_ns)
-        if not self._outbox.news:
+        if not self._outbox.pending:
             return
         gateway = self.gateway
         for report in gateway.take_reports():
@@ -262,7 +262,7 @@ class Driver:
                 for event in self.gateway.answers(output):
                     self._report(event, now_ns)
                 freed = self.gateway.over(output, now_ns)
-                if freed or self._outbox.news:
+                if freed or self._outbox.pending:
                     self._send(freed, now_ns)
             else:
                 self._report(output, now_ns)  # type: ignore[arg-type]

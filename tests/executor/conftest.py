@@ -181,11 +181,11 @@ class Rig:
         """The number under which each thing was asked last."""
         self._fills = 0
         for instrument in () if empty else instruments or (self.build.binary(),):
-            self.tell(InstrumentListed(instrument=instrument))
+            self.feed(InstrumentListed(instrument=instrument))
         if cash:
-            self.tell(CashMoved(account=ACCOUNT, currency="USD", amount_micro=cash * 1_000_000))
+            self.feed(CashMoved(account=ACCOUNT, currency="USD", amount_micro=cash * 1_000_000))
 
-    def tell(self, *messages: Any) -> list[Any]:
+    def feed(self, *messages: Any) -> list[Any]:
         """Give messages and plan once; return (and keep) what is asked of venue and people."""
         made: list[Any] = []
         for message in messages:
@@ -211,7 +211,7 @@ class Rig:
         """Let time pass, mark the books, fire the second's timer, tell the messages."""
         self.now += int(seconds * SECOND)
         names = self.executor.concerned() if marked else []
-        return self.tell(*(self.mark(name) for name in names), TimerFired(name="second"), *messages)
+        return self.feed(*(self.mark(name) for name in names), TimerFired(name="second"), *messages)
 
     def mark(self, name: str = "venue:m1", **changes: Any) -> BookMarked:
         fields: dict[str, Any] = {
@@ -240,15 +240,15 @@ class Rig:
     def quote(self, bids: Any = (), asks: Any = (), **changes: Any) -> list[Order]:
         """Mark the book, state the intent, and return the orders that are placed."""
         name = changes.get("name", "venue:m1")
-        return orders(self.tell(self.mark(name), self.quotes(bids, asks, **changes)))
+        return orders(self.feed(self.mark(name), self.quotes(bids, asks, **changes)))
 
     def send(self, order: int) -> list[Any]:
         name = Identity(f"id{order}")
-        return self.tell(OrderNamed(account=ACCOUNT, order=OrderId(order), identity=name))
+        return self.feed(OrderNamed(account=ACCOUNT, order=OrderId(order), identity=name))
 
     def open(self, order: int) -> list[Any]:
         self.send(order)
-        return self.tell(OrderAccepted(account=ACCOUNT, order=OrderId(order)))
+        return self.feed(OrderAccepted(account=ACCOUNT, order=OrderId(order)))
 
     def rest(self, bids: Any = (), asks: Any = (), **changes: Any) -> list[Order]:
         """Quote and have everything accepted."""

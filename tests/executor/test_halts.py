@@ -38,31 +38,31 @@ def moved(rig: Any, amount: int, **changes: Any) -> CashMoved:
 
 
 def test_cash_of_another_account_is_not_ours(rig: Any) -> None:
-    rig.tell(moved(rig, 5 * USD, account=AccountId("demo:other")))
+    rig.feed(moved(rig, 5 * USD, account=AccountId("demo:other")))
     assert rig.executor.ledger.cash_free_micro == 1_000 * USD
 
 
 def test_cash_of_another_currency_is_told_and_not_booked(rig: Any) -> None:
-    assert alerts(rig.tell(moved(rig, 5 * USD, currency="EUR"))) == ["foreign_currency"]
+    assert alerts(rig.feed(moved(rig, 5 * USD, currency="EUR"))) == ["foreign_currency"]
     assert rig.executor.ledger.cash_free_micro == 1_000 * USD
 
 
 def test_a_withdrawal_below_zero_is_booked_and_told(rig: Any) -> None:
-    assert "cash_negative" in alerts(rig.tell(moved(rig, -2_000 * USD)))
+    assert "cash_negative" in alerts(rig.feed(moved(rig, -2_000 * USD)))
     assert rig.executor.ledger.cash_free_micro == -1_000 * USD
 
 
 def test_a_withdrawal_is_never_a_loss(make_rig: Any, limits: Any) -> None:
     rig = make_rig(limits=limits.model_copy(update={"daily_loss_max": Limit(absolute=10)}))
-    assert alerts(rig.tell(moved(rig, -500 * USD))) == []
+    assert alerts(rig.feed(moved(rig, -500 * USD))) == []
     assert rig.executor.healthy
 
 
 def test_a_reward_is_profit_of_the_account_and_booked_once(rig: Any) -> None:
     ledger, before = rig.executor.ledger, rig.breakers.day_start_equity_micro
     reward = moved(rig, 3 * USD, kind=CashKind.REWARD, payment="REWARD 0x1", paid_ns=7)
-    rig.tell(reward, reward)
-    rig.tell(moved(rig, 2 * USD, kind=CashKind.REBATE, payment="MAKER_REBATE 0x1", paid_ns=8))
+    rig.feed(reward, reward)
+    rig.feed(moved(rig, 2 * USD, kind=CashKind.REBATE, payment="MAKER_REBATE 0x1", paid_ns=8))
     state = ledger.state
     assert ledger.cash_free_micro == 1_005 * USD
     assert state.deposits_micro == 1_000 * USD
@@ -75,16 +75,16 @@ def test_a_reward_is_profit_of_the_account_and_booked_once(rig: Any) -> None:
 
 def test_the_first_cash_counts_from_when_the_venue_was_asked_for_it(make_rig: Any) -> None:
     rig = make_rig(empty=True, cash=0)
-    rig.tell(moved(rig, USD, paid_ns=rig.now - 7))
+    rig.feed(moved(rig, USD, paid_ns=rig.now - 7))
     assert rig.executor.ledger.state.funded_ns == rig.now - 7
 
 
 def test_rewards_and_what_they_are_named_survive_a_restart(rig: Any, make_rig: Any) -> None:
     reward = moved(rig, 3 * USD, kind=CashKind.REWARD, payment="REWARD 0x1", paid_ns=7)
-    rig.tell(reward)
+    rig.feed(reward)
     fresh = make_rig(empty=True, cash=0)
     fresh.executor.restore(rig.executor.snapshot())
-    fresh.tell(reward)
+    fresh.feed(reward)
     assert fresh.executor.ledger.state.income_micro == {CashKind.REWARD: 3 * USD}
     assert fresh.executor.ledger.state.funded_ns == rig.executor.ledger.state.funded_ns
     fresh.executor.ledger.check()
@@ -94,9 +94,9 @@ def test_tokens_that_came_without_a_trade_are_a_deposit_of_what_they_cost(
     rig: Any, make_rig: Any
 ) -> None:
     ledger, before = rig.executor.ledger, rig.breakers.day_start_equity_micro
-    rig.tell(rig.mark(best_bid=4_800))
+    rig.feed(rig.mark(best_bid=4_800))
     rig.wait(1)
-    rig.tell(moved(rig, 30 * USD, instrument=M1, leg=Leg.NO, tokens=50_000_000))
+    rig.feed(moved(rig, 30 * USD, instrument=M1, leg=Leg.NO, tokens=50_000_000))
     fresh = make_rig(empty=True, cash=0)
     fresh.executor.restore(rig.executor.snapshot())
     for state in (ledger.state, fresh.executor.ledger.state):
@@ -114,15 +114,15 @@ def test_tokens_that_cost_far_more_than_they_are_worth_stop_nothing(
     make_rig: Any, limits: Any
 ) -> None:
     rig = make_rig(limits=limits.model_copy(update={"daily_loss_max": Limit(absolute=10)}))
-    told = rig.tell(moved(rig, 500 * USD, instrument=M1, leg=Leg.YES, tokens=500_000_000))
+    told = rig.feed(moved(rig, 500 * USD, instrument=M1, leg=Leg.YES, tokens=500_000_000))
     assert alerts(told) == []
     assert rig.executor.healthy
 
 
 def test_tokens_of_a_market_that_is_resolved_come_as_what_they_pay(rig: Any) -> None:
     ledger = rig.executor.ledger
-    rig.tell(InstrumentResolved(instrument=M1, payout_yes_micro=USD, source="test"))
-    rig.tell(moved(rig, 30 * USD, instrument=M1, leg=Leg.YES, tokens=50_000_000))
+    rig.feed(InstrumentResolved(instrument=M1, payout_yes_micro=USD, source="test"))
+    rig.feed(moved(rig, 30 * USD, instrument=M1, leg=Leg.YES, tokens=50_000_000))
     assert (ledger.state.redeemable_micro, ledger.state.realised_micro) == (50 * USD, 20 * USD)
     ledger.check()
 
@@ -130,7 +130,7 @@ def test_tokens_of_a_market_that_is_resolved_come_as_what_they_pay(rig: Any) -> 
 def test_payments_are_remembered_up_to_a_maximum(rig: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(halts, "PAYMENTS_MAX", 2)
     for number in range(4):
-        rig.tell(moved(rig, USD, kind=CashKind.REWARD, payment=f"REWARD {number}"))
+        rig.feed(moved(rig, USD, kind=CashKind.REWARD, payment=f"REWARD {number}"))
     assert list(rig.executor.ledger.state.payments) == ["REWARD 2", "REWARD 3"]
 
 
@@ -138,17 +138,17 @@ def test_a_daily_stop_lifts_with_the_next_day(make_rig: Any, limits: Any) -> Non
     rig = make_rig(limits=limits.model_copy(update={"daily_loss_max": Limit(absolute=10)}))
     rig.rest(BIDS)
     fill = rig.fill(1, 100, state=FillState.CONFIRMED)
-    rig.tell(fill, rig.quotes(), rig.mark(best_bid=3_000))
+    rig.feed(fill, rig.quotes(), rig.mark(best_bid=3_000))
     assert not rig.executor.healthy
     rig.now += DAY
-    rig.tell(rig.mark(best_bid=3_000))
+    rig.feed(rig.mark(best_bid=3_000))
     rig.wait(1)
     assert rig.executor.healthy
 
 
 def test_every_reason_is_told_in_words(rig: Any) -> None:
     account = rig.build.account
-    rig.tell(
+    rig.feed(
         HealthChanged(account=None, source="clock", healthy=False, reason="jumped"),
         LatchSet(who="me", reason="stop"),
         ModeChanged(account=account, mode=VenueMode.CANCEL_ONLY),
@@ -164,7 +164,7 @@ def test_every_reason_is_told_in_words(rig: Any) -> None:
 
 
 def test_a_closure_that_nobody_repeats_is_tried_again_with_rest_first(rig: Any) -> None:
-    rig.tell(ModeChanged(account=rig.build.account, mode=VenueMode.DISABLED))
+    rig.feed(ModeChanged(account=rig.build.account, mode=VenueMode.DISABLED))
     rig.wait(BELIEVED_NS / S - 1)
     assert rig.executor.reasons == ("venue is disabled",)
     assert rig.quote(BIDS) == []
@@ -179,9 +179,9 @@ def test_a_closure_that_nobody_repeats_is_tried_again_with_rest_first(rig: Any) 
 def test_a_drawdown_is_told_as_a_reason(make_rig: Any, limits: Any) -> None:
     rig = make_rig(limits=limits.model_copy(update={"drawdown_max": Limit(absolute=10)}))
     rig.rest(BIDS)
-    rig.tell(rig.fill(1, 100), rig.mark(best_bid=3_000))
+    rig.feed(rig.fill(1, 100), rig.mark(best_bid=3_000))
     assert rig.executor.reasons == ("risk stop: drawdown",)
-    rig.tell(LatchReleased(who="me", reason="accepted"))
+    rig.feed(LatchReleased(who="me", reason="accepted"))
     assert rig.executor.healthy
 
 
@@ -202,7 +202,7 @@ def test_a_stop_is_kept_with_its_anchor_as_it_begins(make_rig: Any, limits: Any)
     rig = make_rig(limits=tight)
     rig.rest(BIDS)
     fill = rig.fill(1, 100, state=FillState.CONFIRMED)
-    effects = rig.tell(fill, rig.quotes(), rig.mark(best_bid=3_000))
+    effects = rig.feed(fill, rig.quotes(), rig.mark(best_bid=3_000))
     kept = [effect for effect in effects if isinstance(effect, KeepBudget)]
 
     after = make_rig(limits=tight, empty=True)
@@ -224,7 +224,7 @@ def test_a_death_at_midnight_leaves_the_last_equity_as_the_anchor_of_the_new_day
     rig = make_rig()
     rig.now += DAY - rig.now % DAY - 40 * S
     rig.rest(BIDS)
-    rig.tell(rig.fill(1, 100, state=FillState.CONFIRMED), rig.mark(best_bid=4_800))
+    rig.feed(rig.fill(1, 100, state=FillState.CONFIRMED), rig.mark(best_bid=4_800))
     fallen = rig.mark(best_bid=4_000)  # no new peak and no stop: only the time makes it be kept
     told = [effect for _ in range(3) for effect in rig.wait(1, fallen, marked=False)]
     kept = [effect for effect in told if isinstance(effect, KeepBudget)]
@@ -242,11 +242,11 @@ def test_a_death_at_midnight_leaves_the_last_equity_as_the_anchor_of_the_new_day
 def test_a_leap_of_time_begins_every_grace_period_anew(rig: Any) -> None:
     rig.quote(BIDS)
     rig.send(1)
-    rig.tell(rig.event(OrderUnanswered, 1, reason="timeout"))
+    rig.feed(rig.event(OrderUnanswered, 1, reason="timeout"))
     rig.now += 60 * 1_000_000_000
-    rig.tell(
+    rig.feed(
         HealthChanged(account=rig.build.account, source="clock", healthy=False, reason="a leap")
     )
     for _ in range(3):
-        rig.tell(rig.event(OrderNotFound, 1))
+        rig.feed(rig.event(OrderNotFound, 1))
     assert rig.state(1) is OrderState.UNKNOWN

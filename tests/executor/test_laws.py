@@ -68,7 +68,7 @@ class Lossy:
         at = self.rig.now + self.random.randint(least_ms, most_ms) * MS
         heapq.heappush(self.line, (at, self._count, what))
 
-    def tell(self, kind: Any, order: int, **changes: Any) -> None:
+    def feed(self, kind: Any, order: int, **changes: Any) -> None:
         event = self.rig.event(kind, order, **changes)
         self.later(event)
         if self.random.random() < 0.1 and kind is not OrderRejected:
@@ -104,17 +104,17 @@ class Lossy:
     def place(self, order: Order, roll: float) -> None:
         self.orders[order.id] = order
         if roll < 0.05:
-            self.tell(OrderNotSent, order.id, reason="throttled")
+            self.feed(OrderNotSent, order.id, reason="throttled")
             return
         name = Identity(f"id{order.id}")
-        self.rig.tell(
+        self.rig.feed(
             OrderNamed(account=order.account, order=order.id, identity=name),
             OrderSent(account=order.account, order=order.id),
         )
         if roll < 0.1:
-            self.tell(OrderRejected, order.id, reason=RejectReason.WOULD_CROSS)
+            self.feed(OrderRejected, order.id, reason=RejectReason.WOULD_CROSS)
         elif roll < 0.15:  # lost on the way there
-            self.tell(OrderUnanswered, order.id, reason="timeout")
+            self.feed(OrderUnanswered, order.id, reason="timeout")
         else:
             self.later(("arrive", order.id, roll), 1, 300)
 
@@ -125,9 +125,9 @@ class Lossy:
         if head == "arrive":
             self.open[what[1]] = self.orders[what[1]].size
             if what[2] < 0.3:
-                self.tell(OrderUnanswered, what[1], reason="lost on the way back")
+                self.feed(OrderUnanswered, what[1], reason="lost on the way back")
             else:
-                self.tell(OrderAccepted, what[1])
+                self.feed(OrderAccepted, what[1])
         elif head == "cancel":
             self.cancel(what[1], what[2])
         elif head == "query":
@@ -153,25 +153,25 @@ class Lossy:
         if number in self.open and roll < 0.9:
             del self.open[number]
             if roll < 0.75:
-                self.tell(OrderCancelled, number)
+                self.feed(OrderCancelled, number)
             else:
-                self.tell(CancelUnanswered, number)
+                self.feed(CancelUnanswered, number)
         elif number in self.open:
-            self.tell(CancelUnanswered, number)
+            self.feed(CancelUnanswered, number)
         elif self.rig.executor.record(number) is not None and (
             self.rig.executor.record(number).state is not OrderState.PENDING
         ):
-            self.tell(CancelRefused, number)
+            self.feed(CancelRefused, number)
 
     def answer(self, asked: QueryOrder, roll: float) -> None:
         number = asked.order
         if roll < 0.2:
-            self.tell(QueryFailed, number, question="QueryOrder", reason="x")
+            self.feed(QueryFailed, number, question="QueryOrder", reason="x")
         elif number in self.open:
             report = OrderReported(account=self.rig.build.account, report=self.report(number))
             self.later(report)
         else:
-            self.tell(OrderNotFound, number, answers=asked.number)
+            self.feed(OrderNotFound, number, answers=asked.number)
 
     def report(self, number: int) -> OrderReport:
         order = self.orders[number]
@@ -277,8 +277,8 @@ class World:
             )
             assert selling + order.size <= venue.tokens(order.leg) + untold
 
-    def tell(self, *messages: Any) -> None:
-        self.rig.tell(*messages)
+    def feed(self, *messages: Any) -> None:
+        self.rig.feed(*messages)
         self.take(self.rig.effects)
 
     def step(self, *, wishing: bool) -> None:
@@ -289,7 +289,7 @@ class World:
             if isinstance(what, tuple):
                 self.venue.happen(what)
             else:
-                self.tell(what)
+                self.feed(what)
         self.venue.match()
         if rig.now % SECOND == 0:
             rig.wait(0)
@@ -300,7 +300,7 @@ class World:
             bids = [(mid - 100, sizes[0]), (mid - 200, sizes[1])]
             asks = [(mid + 100, sizes[2]), (mid + 200, sizes[3])]
             self.wanted = (sum(sizes[:2]) * SHARE, sum(sizes[2:]) * SHARE)
-            self.tell(rig.mark(best_bid=mid - 50, best_ask=mid + 50), rig.quotes(bids, asks))
+            self.feed(rig.mark(best_bid=mid - 50, best_ask=mid + 50), rig.quotes(bids, asks))
         rig.executor.ledger.check()
         recount(rig.executor._table)
 
@@ -311,7 +311,7 @@ class World:
         fresh.executor.restore(self.rig.executor.snapshot())
         fresh.executor.recover([], fresh.now)
         self.rig = self.venue.rig = fresh
-        self.tell()
+        self.feed()
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -321,7 +321,7 @@ def test_whatever_the_line_does_the_truth_and_the_books_agree(make_rig: Any, see
         world.step(wishing=True)
         if number in {200, 400}:
             world.crash()
-    world.tell(LatchSet(who="test", reason="the end"))
+    world.feed(LatchSet(who="test", reason="the end"))
     for _ in range(3_000):
         world.step(wishing=False)
         settled = FillState.MATCHED not in world.venue.states.values()

@@ -27,7 +27,7 @@ def placed(effects: list[Any]) -> list[Any]:
 
 def lowered(rig: Any, limits: Any, **changes: Any) -> list[Any]:
     rig.executor.apply(limits.model_copy(update=changes))
-    found: list[Any] = rig.tell()
+    found: list[Any] = rig.feed()
     return found
 
 
@@ -47,7 +47,7 @@ def test_what_rests_above_a_lowered_limit_is_cancelled_and_placed_smaller(
 ) -> None:
     (order,) = rig.rest(BIDS)
     assert cancelled(lowered(rig, limits, **{name: Limit(absolute=24)})) == [order.id]
-    told = rig.tell(rig.event(OrderCancelled, order.id, reason=CancelReason.ASKED))
+    told = rig.feed(rig.event(OrderCancelled, order.id, reason=CancelReason.ASKED))
     assert [one.size for one in placed(told)] == [50 * rig.build.share]
 
 
@@ -59,7 +59,7 @@ def test_what_rests_above_a_lowered_number_of_orders_is_cancelled(rig: Any, limi
 def test_over_its_limit_a_position_is_led_to_zero_and_not_beyond(rig: Any, limits: Any) -> None:
     """The loss if NO wins is over the limit; a loss if YES wins has no claim to as much."""
     (order,) = rig.rest([(4_800, 10)])
-    rig.tell(rig.fill(order.id, 10))
+    rig.feed(rig.fill(order.id, 10))
     lowered(rig, limits, exposure_instrument_max=Limit(absolute=4))
     out = rig.quote(asks=[(6_000, 8)])
     assert [(one.leg, one.side, one.size) for one in out] == [
@@ -70,7 +70,7 @@ def test_over_its_limit_a_position_is_led_to_zero_and_not_beyond(rig: Any, limit
 
 
 def test_an_order_by_hand_above_a_lowered_limit_is_cancelled(rig: Any, limits: Any) -> None:
-    rig.tell(rig.mark())
+    rig.feed(rig.mark())
     asked = PlaceManual(
         account=rig.build.account, instrument=InstrumentId("venue:m1"), leg=Leg.YES,
         side=Side.BUY, price=4_800, size=100 * rig.build.share,
@@ -98,10 +98,10 @@ def test_after_a_lowered_limit_nothing_but_what_is_held_is_above_it(
     rig = make_rig()
     first, _ = rig.rest([(4_800, bids)], [(5_300, asks)])
     if min(filled, bids):
-        rig.tell(rig.fill(first.id, min(filled, bids)))
+        rig.feed(rig.fill(first.id, min(filled, bids)))
     told = lowered(rig, limits, exposure_instrument_max=Limit(absolute=limit))
     ends = [rig.event(OrderCancelled, n, reason=CancelReason.ASKED) for n in cancelled(told)]
-    rig.tell(*ends)
+    rig.feed(*ends)
     held = rig.executor.ledger.holding("venue:m1").yes.cost_micro
     exposure = rig.gate.exposure.instrument_micro("venue:m1")
     assert exposure <= max(int(limit * 1_000_000), held)

@@ -43,12 +43,12 @@ def basket(rig: Any, *names: InstrumentId, **changes: Any) -> Basket:
 
 def test_the_latest_intent_wins(rig: Any) -> None:
     first, second = rig.quotes([(4_700, 10)]), rig.quotes([(4_800, 20)])
-    (place,) = rig.tell(rig.mark(), first, second)
+    (place,) = rig.feed(rig.mark(), first, second)
     assert (place.order.price, place.order.size) == (4_800, 20 * SHARE)
 
 
 def test_a_basket_of_an_instrument_nobody_knows_is_refused_whole(pair: Any) -> None:
-    told = pair.tell(pair.mark(), basket(pair, M1, InstrumentId("venue:x")))
+    told = pair.feed(pair.mark(), basket(pair, M1, InstrumentId("venue:x")))
     assert alerts(told) == ["intent_refused"]
     assert pair.executor.explain(M1) == ((), None)
 
@@ -57,19 +57,19 @@ def test_a_basket_with_another_bot_s_target_is_refused_whole(pair: Any) -> None:
     intent = basket(pair, M1, M2)
     strange = msgspec.structs.replace(intent.targets[1], bot=BotId("other"))
     intent = msgspec.structs.replace(intent, targets=(intent.targets[0], strange))
-    assert alerts(pair.tell(pair.mark(), pair.mark("venue:m2"), intent)) == ["intent_refused"]
+    assert alerts(pair.feed(pair.mark(), pair.mark("venue:m2"), intent)) == ["intent_refused"]
 
 
 def test_a_withdrawn_part_ends_its_basket(pair: Any) -> None:
-    pair.tell(pair.mark(), basket(pair, M1, M2))
+    pair.feed(pair.mark(), basket(pair, M1, M2))
     pair.executor.withdraw(pair.build.bot, M2, pair.now)
-    assert pair.tell(pair.mark("venue:m2")) == []
+    assert pair.feed(pair.mark("venue:m2")) == []
     assert [r.reason for r in pair.executor.explain(M1)[0]] == [ResidualReason.EXPIRED_INTENT]
 
 
 def test_an_expired_basket_is_over(pair: Any) -> None:
     intent = msgspec.structs.replace(basket(pair, M1, M2), valid_until_ns=pair.now + 10**9)
-    assert len(pair.tell(pair.mark(), pair.mark("venue:m2"), intent)) == 2
+    assert len(pair.feed(pair.mark(), pair.mark("venue:m2"), intent)) == 2
     for number in (1, 2):
         pair.open(number)
     told = pair.wait(1)
@@ -79,15 +79,15 @@ def test_an_expired_basket_is_over(pair: Any) -> None:
 def test_withdrawing_lets_a_refused_bot_be_told_again(rig: Any) -> None:
     rig.rest(BIDS)
     second = rig.quotes(BIDS, bot=BotId("second"))
-    assert alerts(rig.tell(second)) == ["intent_refused"]
+    assert alerts(rig.feed(second)) == ["intent_refused"]
     rig.executor.withdraw(rig.build.bot, None, rig.now)
-    assert alerts(rig.tell(second)) == []
+    assert alerts(rig.feed(second)) == []
 
 
 def test_memory_of_refusals_is_bounded(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planning, "REFUSED_MAX", 2)
     for name in ("a", "b", "c", "d"):
-        rig.tell(rig.quotes(BIDS, name=name))
+        rig.feed(rig.quotes(BIDS, name=name))
     assert len(rig.executor._mailbox._refused) == 2
 
 
@@ -96,10 +96,10 @@ def test_a_stopped_bot_s_order_is_not_kept_for_the_wish_of_another(rig: Any) -> 
     rig.executor.withdraw(rig.build.bot, None, rig.now)
     second = BotId("second")
     # Stop and an intent in the same turn, the same quotes: there is nothing to change, it seems.
-    told = rig.tell(rig.quotes(BIDS, bot=second))
+    told = rig.feed(rig.quotes(BIDS, bot=second))
     assert [effect.orders for effect in told if isinstance(effect, CancelOrders)] == [(order.id,)]
     assert [r.reason for r in rig.executor.explain(M1)[0]] == [ResidualReason.WAITING_CANCEL]
-    (placed,) = orders(rig.tell(rig.event(OrderCancelled, order.id, reason=CancelReason.ASKED)))
+    (placed,) = orders(rig.feed(rig.event(OrderCancelled, order.id, reason=CancelReason.ASKED)))
     assert placed.bot == second
 
 
@@ -110,8 +110,8 @@ def test_a_basket_waits_for_the_orders_of_the_bot_before(pair: Any) -> None:
     intent = basket(pair, M1, M2)
     targets = tuple(msgspec.structs.replace(target, bot=second) for target in intent.targets)
     intent = msgspec.structs.replace(intent, bot=second, targets=targets)
-    assert orders(pair.tell(pair.mark("venue:m2"), intent)) == []
-    placed = orders(pair.tell(pair.event(OrderCancelled, order.id, reason=CancelReason.ASKED)))
+    assert orders(pair.feed(pair.mark("venue:m2"), intent)) == []
+    placed = orders(pair.feed(pair.event(OrderCancelled, order.id, reason=CancelReason.ASKED)))
     assert [one.bot for one in placed] == [second, second]
 
 
@@ -123,7 +123,7 @@ def test_an_order_found_again_after_a_start_is_not_kept_for_another_bot(
     rig.executor.receive(rig.quotes(BIDS, bot=BotId("second")), rig.now)
     anew = make_rig(empty=True, cash=0)
     anew.executor.restore(rig.executor.snapshot())
-    told = anew.tell(anew.mark(), anew.quotes(BIDS, bot=BotId("second")))
+    told = anew.feed(anew.mark(), anew.quotes(BIDS, bot=BotId("second")))
     assert [effect.orders for effect in told if isinstance(effect, CancelOrders)] == [(order.id,)]
 
 

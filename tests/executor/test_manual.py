@@ -36,7 +36,7 @@ def asked(**changes: Any) -> PlaceManual:
 
 def place(rig: Any, **changes: Any) -> Any:
     """Mark the book and place by hand; the order, or the refusal."""
-    rig.tell(rig.mark())
+    rig.feed(rig.mark())
     effects, made = rig.executor.place(asked(**changes), rig.now)
     if isinstance(made, ManualRefused):
         assert effects == []
@@ -96,19 +96,19 @@ def test_risk_shrinks_and_says_by_how_much(make_rig: Any, limits: Any) -> None:
 
 def test_latched_blind_and_stopped_accounts_refuse(rig: Any) -> None:
     assert "not proven" in rig.executor.place(asked(), rig.now)[1].why  # no book yet
-    rig.tell(HealthChanged(account=None, source="feed", healthy=False, reason="it is away"))
+    rig.feed(HealthChanged(account=None, source="feed", healthy=False, reason="it is away"))
     assert "feed: it is away" in place(rig).why
-    rig.tell(HealthChanged(account=None, source="feed", healthy=True))
+    rig.feed(HealthChanged(account=None, source="feed", healthy=True))
     rig.executor.stop_all("the engine stops", rig.now)
     assert "stopped: the engine stops" in place(rig).why
     rig.executor.resume()
-    rig.tell(LatchSet(who="me", reason="stop"))
+    rig.feed(LatchSet(who="me", reason="stop"))
     assert "KILL latch: me: stop" in place(rig).why
 
 
 def test_blindness_and_the_latch_cancel_it_like_any_order(rig: Any) -> None:
     order = place(rig)
-    rig.tell(HealthChanged(account=None, source="feed", healthy=False, reason="it is away"))
+    rig.feed(HealthChanged(account=None, source="feed", healthy=False, reason="it is away"))
     assert rig.state(order.id) is OrderState.CANCELLING
 
 
@@ -119,12 +119,12 @@ def test_order_by_hand_is_refused_where_a_bot_trades(rig: Any) -> None:
 
 def test_bots_intents_are_refused_while_an_order_by_hand_works(rig: Any) -> None:
     order = place(rig)
-    told = rig.tell(rig.quotes([(4_700, 10)]))
+    told = rig.feed(rig.quotes([(4_700, 10)]))
     assert [type(effect) for effect in told] == [RaiseAlert]
     assert "is the second one here, manual was first" in told[0].text
     assert rig.state(order.id) is OrderState.OPEN
     assert rig.executor.cancel(order.id, rig.now)
-    rig.tell(rig.event(OrderCancelled, order.id))
+    rig.feed(rig.event(OrderCancelled, order.id))
     assert len(rig.quote([(4_700, 10)])) == 1
 
 
@@ -138,12 +138,12 @@ def test_order_by_hand_of_an_earlier_life_keeps_bots_away(rig: Any, make_rig: An
     order = place(rig)
     later = make_rig()
     later.executor.adopt(order, later.now)
-    told = later.tell(later.mark(), later.quotes([(4_700, 10)]))
+    told = later.feed(later.mark(), later.quotes([(4_700, 10)]))
     assert not [effect for effect in told if isinstance(effect, PlaceOrder | CancelOrders)]
 
 
 def test_held_instrument_refuses_an_order_by_hand(rig: Any) -> None:
-    rig.tell(ScopeLatched(account=asked().account, instrument=M1, who="me", reason="odd book"))
+    rig.feed(ScopeLatched(account=asked().account, instrument=M1, who="me", reason="odd book"))
     assert "KILL of instrument venue:m1 by me stands" in place(rig).why
 
 
@@ -152,7 +152,7 @@ def test_bot_above_its_exposure_limit_may_reduce_with_pending_tokens(
 ) -> None:
     rig = make_rig()
     (order,) = rig.rest([(4_800, 100)])
-    rig.tell(rig.fill(order.id, 100, state=FillState.MATCHED))  # pending: it cannot be sold
+    rig.feed(rig.fill(order.id, 100, state=FillState.MATCHED))  # pending: it cannot be sold
     rig.executor.apply(limits.model_copy(update={"exposure_bot_max": Limit(absolute=1.0)}))
     assert rig.executor.ledger.holding(M1).position == 100 * SHARE
     (out,) = rig.quote((), [(5_200, 100)])
@@ -163,7 +163,7 @@ def test_bot_above_its_exposure_limit_may_reduce_with_pending_tokens(
 def test_settled_tokens_above_the_exposure_limit_may_be_sold(make_rig: Any, limits: Any) -> None:
     rig = make_rig()
     (order,) = rig.rest([(4_800, 100)])
-    rig.tell(rig.fill(order.id, 100, state=FillState.CONFIRMED))
+    rig.feed(rig.fill(order.id, 100, state=FillState.CONFIRMED))
     rig.executor.apply(limits.model_copy(update={"exposure_bot_max": Limit(absolute=1.0)}))
     (out,) = rig.quote((), [(5_200, 100)])
     assert (out.leg, out.side, out.size) == (Leg.YES, Side.SELL, 100 * SHARE)

@@ -67,7 +67,7 @@ def unknown(rig: Any) -> Any:
     """A rig whose order 1 was sent without an answer."""
     rig.quote(BIDS)
     rig.send(1)
-    rig.tell(rig.event(OrderUnanswered, 1, reason="timeout"))
+    rig.feed(rig.event(OrderUnanswered, 1, reason="timeout"))
     return rig
 
 
@@ -109,7 +109,7 @@ def ask_until_grace(rig: Any) -> list[Any]:
     for _ in range(12):
         effects = rig.wait(0.5)
         for _ in asked(effects):
-            effects += rig.tell(rig.event(OrderNotFound, 1))
+            effects += rig.feed(rig.event(OrderNotFound, 1))
         told += effects
     return told
 
@@ -118,10 +118,10 @@ def test_not_found_is_believed_after_grace_confirmation_and_a_look_at_the_fills(
     unknown: Any,
 ) -> None:
     ask_until_grace(unknown)
-    unknown.tell(unknown.event(OrderNotFound, 1), unknown.event(OrderNotFound, 1))
+    unknown.feed(unknown.event(OrderNotFound, 1), unknown.event(OrderNotFound, 1))
     assert unknown.state(1) is S.UNKNOWN  # nobody has looked at the fills yet
 
-    told = unknown.tell(fills_listed(unknown), unknown.event(OrderNotFound, 1), unknown.quotes())
+    told = unknown.feed(fills_listed(unknown), unknown.event(OrderNotFound, 1), unknown.quotes())
     assert unknown.state(1) is S.CANCELLED
     assert cancelled(told) == [1]  # one last cancel, in case it is still on its way
     assert unknown.executor.ledger.cash_free_micro == 1_000 * USD
@@ -129,22 +129,22 @@ def test_not_found_is_believed_after_grace_confirmation_and_a_look_at_the_fills(
 
 
 def test_not_found_within_the_grace_period_proves_nothing(unknown: Any) -> None:
-    unknown.tell(fills_listed(unknown))
+    unknown.feed(fills_listed(unknown))
     for _ in range(5):
         unknown.wait(0.5)
-        unknown.tell(unknown.event(OrderNotFound, 1))
+        unknown.feed(unknown.event(OrderNotFound, 1))
     assert unknown.state(1) is S.UNKNOWN
 
 
 def test_an_answer_that_never_came_begins_the_grace_period_anew(rig: Any) -> None:
     rig.quote(BIDS)
     rig.send(1)
-    rig.tell(rig.quotes())
-    rig.tell(rig.event(CancelRefused, 1, venue_text="not found"))  # the cancel overtook the place
+    rig.feed(rig.quotes())
+    rig.feed(rig.event(CancelRefused, 1, venue_text="not found"))  # the cancel overtook the place
     ask_until_grace(rig)
-    rig.tell(rig.event(OrderUnanswered, 1, reason="timeout"), fills_listed(rig))
+    rig.feed(rig.event(OrderUnanswered, 1, reason="timeout"), fills_listed(rig))
     for _ in range(2):
-        rig.tell(rig.event(OrderNotFound, 1))
+        rig.feed(rig.event(OrderNotFound, 1))
     assert rig.state(1) is S.UNKNOWN
 
 
@@ -152,7 +152,7 @@ def test_fills_asked_in_vain_are_asked_further_back(rig: Any) -> None:
     rig.now = 10_000 * 1_000_000_000
     rig.quote(BIDS)
     rig.send(1)
-    rig.tell(rig.event(OrderUnanswered, 1, reason="timeout"))
+    rig.feed(rig.event(OrderUnanswered, 1, reason="timeout"))
     told = [effect for _ in range(60) for effect in rig.wait(1)]
     since = [effect.since_ns for effect in told if isinstance(effect, QueryFills)]
     assert since[-1] <= since[0] - 120 * 1_000_000_000
@@ -161,9 +161,9 @@ def test_fills_asked_in_vain_are_asked_further_back(rig: Any) -> None:
 def test_a_restart_begins_the_grace_period_anew(unknown: Any) -> None:
     ask_until_grace(unknown)
     unknown.executor.recover((), unknown.now)
-    unknown.tell(fills_listed(unknown))
+    unknown.feed(fills_listed(unknown))
     for _ in range(3):
-        unknown.tell(unknown.event(OrderNotFound, 1))
+        unknown.feed(unknown.event(OrderNotFound, 1))
     assert unknown.state(1) is S.UNKNOWN
 
 
@@ -179,7 +179,7 @@ def test_a_restart_begins_the_pauses_between_questions_anew(unknown: Any) -> Non
             again
             for effect in effects
             if isinstance(effect, QueryFills | QueryOrder)
-            for again in unknown.tell(
+            for again in unknown.feed(
                 unknown.event(OrderNotFound, 1, answers=effect.number)
                 if isinstance(effect, QueryOrder)
                 else FillsListed(
@@ -201,29 +201,29 @@ def test_an_order_whose_fill_the_venue_told_and_never_lists_ends_and_a_person_de
 ) -> None:
     account = unknown.build.account
     filled = unknown.report(1, S.FILLED if gone else S.PARTIAL, filled=30 * SHARE)
-    unknown.tell(OrderReported(account=account, report=filled))
+    unknown.feed(OrderReported(account=account, report=filled))
     if not gone:
-        unknown.tell(unknown.event(OrderUnanswered, 1, reason="timeout"))
-        unknown.tell(unknown.event(CancelRefused, 1, venue_text="not found"))
+        unknown.feed(unknown.event(OrderUnanswered, 1, reason="timeout"))
+        unknown.feed(unknown.event(CancelRefused, 1, venue_text="not found"))
     assert unknown.state(1) is S.UNKNOWN
     told, began = [], unknown.now
     while unknown.state(1) is S.UNKNOWN and unknown.now < began + 600 * 1_000_000_000:
         effects = unknown.wait(0.5)
         if listed and "QueryFills" in kinds(effects):
-            unknown.tell(fills_listed(unknown))
+            unknown.feed(fills_listed(unknown))
         for _ in asked(effects):
             answer = OrderReported(account=account, report=filled)
-            told += unknown.tell(answer if gone else unknown.event(OrderNotFound, 1))
+            told += unknown.feed(answer if gone else unknown.event(OrderNotFound, 1))
     assert unknown.state(1) is S.CANCELLED
     assert (unknown.now - began) / 1e9 >= 60, "not before it was asked for again and again"
     assert unknown.changes[-1].reason.count("filled") or not listed
     assert "contradiction" in alerts(told)
     assert not unknown.executor.healthy, "a person compares with the venue and releases"
-    unknown.tell(LatchSet(who="ann", reason="compared"))
-    unknown.tell(LatchReleased(who="ann", reason="compared"))
+    unknown.feed(LatchSet(who="ann", reason="compared"))
+    unknown.feed(LatchReleased(who="ann", reason="compared"))
     assert unknown.executor.healthy
     late = unknown.fill(1, 30)
-    unknown.tell(late)
+    unknown.feed(late)
     assert unknown.executor.record(1).filled == 30 * SHARE
 
 
@@ -232,7 +232,7 @@ def test_fills_are_not_asked_further_back_for_ever(rig: Any) -> None:
     rig.now = 100_000 * 1_000_000_000
     rig.quote(BIDS)
     rig.send(1)
-    rig.tell(rig.event(OrderUnanswered, 1, reason="timeout"))
+    rig.feed(rig.event(OrderUnanswered, 1, reason="timeout"))
     told = [effect for _ in range(3_000) for effect in rig.wait(1)]
     since = [effect.since_ns for effect in told if isinstance(effect, QueryFills)]
     assert min(since) == since[-1] == since[len(since) // 2]
@@ -240,10 +240,10 @@ def test_fills_are_not_asked_further_back_for_ever(rig: Any) -> None:
 
 def test_an_order_believed_gone_that_is_accepted_late_is_taken_back(unknown: Any) -> None:
     ask_until_grace(unknown)
-    unknown.tell(unknown.event(OrderNotFound, 1), unknown.event(OrderNotFound, 1))
-    unknown.tell(fills_listed(unknown), unknown.event(OrderNotFound, 1), unknown.quotes())
+    unknown.feed(unknown.event(OrderNotFound, 1), unknown.event(OrderNotFound, 1))
+    unknown.feed(fills_listed(unknown), unknown.event(OrderNotFound, 1), unknown.quotes())
     assert unknown.state(1) is S.CANCELLED
-    told = unknown.tell(unknown.event(OrderAccepted, 1))
+    told = unknown.feed(unknown.event(OrderAccepted, 1))
     assert unknown.state(1) is S.UNKNOWN
     assert (alerts(told), cancelled(told)) == (["revived_order"], [1])
 
@@ -251,7 +251,7 @@ def test_an_order_believed_gone_that_is_accepted_late_is_taken_back(unknown: Any
 def test_an_order_that_was_reported_filled_is_not_gone_before_its_fills_are_booked(
     unknown: Any,
 ) -> None:
-    told = unknown.tell(
+    told = unknown.feed(
         OrderReported(
             account=unknown.build.account, report=unknown.report(1, S.CANCELLED, filled=30 * SHARE)
         )
@@ -259,8 +259,8 @@ def test_an_order_that_was_reported_filled_is_not_gone_before_its_fills_are_book
     assert unknown.state(1) is S.UNKNOWN
     assert any(isinstance(effect, QueryFills) for effect in told)
 
-    unknown.tell(fills_listed(unknown, unknown.fill(1, 30)))
-    unknown.tell(
+    unknown.feed(fills_listed(unknown, unknown.fill(1, 30)))
+    unknown.feed(
         OrderReported(
             account=unknown.build.account, report=unknown.report(1, S.CANCELLED, filled=30 * SHARE)
         )
@@ -274,14 +274,14 @@ def test_an_order_that_was_reported_filled_is_not_gone_before_its_fills_are_book
 )
 def test_a_report_resolves_an_unknown_order(unknown: Any, told: S, state: S) -> None:
     report = OrderReported(account=unknown.build.account, report=unknown.report(1, told))
-    unknown.tell(report, unknown.quotes())
+    unknown.feed(report, unknown.quotes())
     assert unknown.state(1) in {state, S.CANCELLING}
 
 
 def test_a_report_of_a_part_filled_order_finds_it_partial(unknown: Any) -> None:
-    unknown.tell(unknown.fill(1, 30))
+    unknown.feed(unknown.fill(1, 30))
     assert unknown.state(1) is S.UNKNOWN
-    unknown.tell(OrderReported(account=unknown.build.account, report=unknown.report(1)))
+    unknown.feed(OrderReported(account=unknown.build.account, report=unknown.report(1)))
     assert unknown.state(1) is S.PARTIAL
 
 
@@ -297,12 +297,12 @@ def test_a_report_of_a_part_filled_order_finds_it_partial(unknown: Any) -> None:
 def test_the_stream_s_word_about_an_unknown_order_is_a_finding(
     unknown: Any, kind: Any, changes: dict[str, Any], state: S
 ) -> None:
-    unknown.tell(unknown.event(kind, 1, **changes))
+    unknown.feed(unknown.event(kind, 1, **changes))
     assert unknown.state(1) is state
 
 
 def test_a_whole_fill_ends_an_unknown_order(unknown: Any) -> None:
-    unknown.tell(unknown.fill(1, 100))
+    unknown.feed(unknown.fill(1, 100))
     assert unknown.state(1) is S.FILLED
     assert not unknown.executor._table.unknown
 
@@ -311,21 +311,21 @@ def test_a_match_of_all_that_was_offered_ends_an_order_of_a_larger_size(unknown:
     """A budget of whole cents offers a little less than the order's size."""
     offered = int(99.5 * SHARE)
     matched = unknown.report(1, S.FILLED, size=offered, filled=offered)
-    unknown.tell(OrderReported(account=unknown.build.account, report=matched))
+    unknown.feed(OrderReported(account=unknown.build.account, report=matched))
     assert unknown.state(1) is S.UNKNOWN  # until the fill is told
-    unknown.tell(unknown.fill(1, 99.5))
-    unknown.tell(OrderReported(account=unknown.build.account, report=matched))
+    unknown.feed(unknown.fill(1, 99.5))
+    unknown.feed(OrderReported(account=unknown.build.account, report=matched))
     assert unknown.state(1) is S.CANCELLED
 
 
 @pytest.mark.parametrize("kind", [CancelRefused, CancelUnanswered])
 def test_a_cancel_that_proved_nothing_makes_the_order_unknown(rig: Any, kind: Any) -> None:
     rig.rest(BIDS)
-    rig.tell(rig.quotes())
-    rig.tell(rig.event(kind, 1))
+    rig.feed(rig.quotes())
+    rig.feed(rig.event(kind, 1))
     assert rig.state(1) is S.UNKNOWN
     assert asked(rig.wait(0.5)) == [1]
-    told = rig.tell(OrderReported(account=rig.build.account, report=rig.report(1)))
+    told = rig.feed(OrderReported(account=rig.build.account, report=rig.report(1)))
     assert cancelled(told) == [1]  # it rests after all and is still unwanted
 
 
@@ -333,12 +333,12 @@ def test_a_cancel_that_proved_nothing_makes_the_order_unknown(rig: Any, kind: An
 def test_what_is_in_flight_too_long_is_unknown(rig: Any, how: str) -> None:
     if how == "cancelling":
         rig.rest(BIDS)
-        rig.tell(rig.quotes())
+        rig.feed(rig.quotes())
     else:
         rig.quote(BIDS)
         rig.send(1)
         if how == "delayed":
-            rig.tell(rig.event(OrderDelayed, 1))
+            rig.feed(rig.event(OrderDelayed, 1))
     for _ in range(31):
         rig.wait(1)
     assert rig.state(1) is S.UNKNOWN
@@ -358,9 +358,9 @@ def listing(make_rig: Any) -> Any:
 
 
 def recover(rig: Any) -> None:
-    rig.tell(rig.listing(), fills_listed(rig))
+    rig.feed(rig.listing(), fills_listed(rig))
     rig.wait(1)
-    rig.tell(rig.listing())
+    rig.feed(rig.listing())
     assert rig.executor.healthy
 
 
@@ -370,7 +370,7 @@ def next_listing(rig: Any, *reports: Any) -> list[Any]:
         rig.wait(0.5)
         if "QueryOpenOrders" in kinds(rig.effects):
             rig.effects.clear()
-            return list(rig.tell(rig.listing(*reports)))
+            return list(rig.feed(rig.listing(*reports)))
     raise AssertionError("nobody asked for open orders")
 
 
@@ -393,21 +393,21 @@ def test_an_order_sent_after_the_listing_was_asked_is_not_missing(listing: Any) 
         listing.wait(0.5)
     (order,) = listing.quote([(4_800, 100), (4_700, 10)])
     listing.open(order.id)
-    listing.tell(listing.listing(listing.report(1)))
+    listing.feed(listing.listing(listing.report(1)))
     assert listing.executor.record(order.id).missing == 0
 
 
 def test_a_listing_nobody_asked_for_proves_what_it_has_and_not_what_it_lacks(rig: Any) -> None:
     rig.rest(BIDS)
     for _ in range(5):
-        rig.tell(rig.listing())
+        rig.feed(rig.listing())
     assert rig.state(1) is S.OPEN
 
 
 def test_more_filled_at_the_venue_than_here_has_the_fills_asked(listing: Any) -> None:
     told = next_listing(listing, listing.report(1, S.PARTIAL, filled=10 * SHARE))
     assert any(isinstance(effect, QueryFills) for effect in told)
-    listing.tell(fills_listed(listing, listing.fill(1, 10)))
+    listing.feed(fills_listed(listing, listing.fill(1, 10)))
     assert listing.state(1) is S.PARTIAL
 
 
@@ -431,8 +431,8 @@ def test_a_foreign_order_is_left_alone(listing: Any) -> None:
 
 
 def test_a_zombie_is_taken_back_cancelled_and_told(listing: Any) -> None:
-    listing.tell(listing.quotes())
-    listing.tell(listing.event(OrderCancelled, 1))
+    listing.feed(listing.quotes())
+    listing.feed(listing.event(OrderCancelled, 1))
     assert listing.executor.ledger.cash_free_micro == 1_000 * USD
     listing.effects.clear()
     told = next_listing(listing, listing.report(1))
@@ -440,7 +440,7 @@ def test_a_zombie_is_taken_back_cancelled_and_told(listing: Any) -> None:
     assert (alerts(told), cancelled(told)) == (["revived_order"], [1])
     assert listing.state(1) is S.UNKNOWN
     assert listing.executor.ledger.cash_free_micro == 952 * USD
-    listing.tell(listing.event(OrderCancelled, 1))
+    listing.feed(listing.event(OrderCancelled, 1))
     assert listing.state(1) is S.CANCELLED
     assert listing.executor.ledger.cash_free_micro == 1_000 * USD
 
@@ -448,8 +448,8 @@ def test_a_zombie_is_taken_back_cancelled_and_told(listing: Any) -> None:
 def test_an_order_that_ended_after_the_listing_was_asked_is_no_zombie(listing: Any) -> None:
     while "QueryOpenOrders" not in kinds(listing.effects):
         listing.wait(0.5)
-    listing.tell(listing.quotes(), listing.event(OrderCancelled, 1))
-    listing.tell(listing.listing(listing.report(1)))
+    listing.feed(listing.quotes(), listing.event(OrderCancelled, 1))
+    listing.feed(listing.listing(listing.report(1)))
     assert listing.state(1) is S.CANCELLED
 
 
@@ -458,7 +458,7 @@ def test_a_failed_question_is_never_an_empty_answer(listing: Any) -> None:
         listing.effects.clear()
         while "QueryOpenOrders" not in kinds(listing.effects):
             listing.wait(0.5)
-        listing.tell(
+        listing.feed(
             QueryFailed(
                 account=listing.build.account,
                 question="QueryOpenOrders",
@@ -481,10 +481,10 @@ def test_a_question_without_any_answer_is_asked_again(listing: Any) -> None:
 
 def test_zero_is_proven_by_two_complete_listings_with_nothing_of_ours(listing: Any) -> None:
     foreign = listing.report(1, order=None, identity=Identity("other"), ours=False)
-    listing.tell(LatchSet(who="me", reason="stop"))
+    listing.feed(LatchSet(who="me", reason="stop"))
     next_listing(listing, foreign)
     assert listing.executor.proven(None) is None  # order 1 is still CANCELLING here
-    listing.tell(listing.event(OrderCancelled, 1))
+    listing.feed(listing.event(OrderCancelled, 1))
     next_listing(listing, foreign)
     assert listing.executor.proven(None) is None
     next_listing(listing, foreign)
@@ -495,8 +495,8 @@ def test_zero_is_proven_by_two_complete_listings_with_nothing_of_ours(listing: A
 
 
 def test_an_unknown_order_prevents_the_proof(listing: Any) -> None:
-    listing.tell(LatchSet(who="me", reason="stop"))
-    listing.tell(listing.event(CancelUnanswered, 1))
+    listing.feed(LatchSet(who="me", reason="stop"))
+    listing.feed(listing.event(CancelUnanswered, 1))
     for _ in range(3):
         next_listing(listing)
     assert listing.executor.proven(None) is None
@@ -505,7 +505,7 @@ def test_an_unknown_order_prevents_the_proof(listing: Any) -> None:
 
 def test_an_order_listed_again_starts_the_proof_anew(listing: Any) -> None:
     listing.executor.stop_all("end of day", listing.now)
-    listing.tell(listing.event(OrderCancelled, 1))
+    listing.feed(listing.event(OrderCancelled, 1))
     lost = listing.report(1, order=None, identity=Identity("lost"))
     next_listing(listing)
     next_listing(listing, lost)
@@ -518,7 +518,7 @@ def test_an_order_listed_again_starts_the_proof_anew(listing: Any) -> None:
 def test_a_stopped_account_places_nothing_until_it_resumes(listing: Any) -> None:
     effects = listing.executor.stop_all("end of day", listing.now)
     assert kinds(effects) == ["CancelAll"]
-    listing.tell(listing.event(OrderCancelled, 1))
+    listing.feed(listing.event(OrderCancelled, 1))
     assert listing.quote(BIDS) == []
     assert "stopped: end of day" in listing.executor.reasons
     listing.executor.resume()
@@ -533,8 +533,8 @@ def test_a_bot_s_zero_is_proven_beside_another_bot_s_orders(make_rig: Any, build
     rig.rest(BIDS)
     rig.rest(BIDS, name="venue:m2", bot="other")
     rig.executor.withdraw(build.bot, None, rig.now)
-    rig.tell()
-    rig.tell(rig.event(OrderCancelled, 1))
+    rig.feed()
+    rig.feed(rig.event(OrderCancelled, 1))
     for _ in range(2):
         next_listing(rig, rig.report(2))
     assert rig.executor.proven(build.bot) is not None
@@ -543,7 +543,7 @@ def test_a_bot_s_zero_is_proven_beside_another_bot_s_orders(make_rig: Any, build
 
 def test_a_new_order_ends_the_proof(listing: Any) -> None:
     listing.executor.stop_all("end of day", listing.now)
-    listing.tell(listing.event(OrderCancelled, 1))
+    listing.feed(listing.event(OrderCancelled, 1))
     for _ in range(2):
         next_listing(listing)
     listing.executor.resume()
@@ -562,26 +562,26 @@ def test_nothing_is_placed_before_open_orders_and_fills_have_been_believed(make_
         "QueryBalances",
     ]
     assert rig.quote(BIDS) == []
-    rig.tell(rig.listing())
-    rig.tell(fills_listed(rig))
+    rig.feed(rig.listing())
+    rig.feed(fills_listed(rig))
     assert rig.executor.recovering  # one empty listing is not enough
     rig.wait(1)
-    placed = rig.tell(rig.listing())
+    placed = rig.feed(rig.listing())
     assert kinds(placed) == ["KeepBudget", "PlaceOrder"]
 
 
 def test_every_journaled_order_without_an_end_begins_as_unknown(make_rig: Any) -> None:
     rig = make_rig(settings=ExecutorSettings())
     effects = rig.executor.recover([rig.build.order(7), rig.build.order(3)], rig.now)
-    effects += rig.tell()
+    effects += rig.feed()
 
     assert [rig.state(3), rig.state(7)] == [S.UNKNOWN, S.UNKNOWN]
     assert asked(effects) == [3, 7]
-    rig.tell(rig.listing(rig.report(3)), fills_listed(rig, rig.fill(7, 100)))
+    rig.feed(rig.listing(rig.report(3)), fills_listed(rig, rig.fill(7, 100)))
     assert rig.state(7) is S.FILLED
     assert not rig.executor.recovering
     assert rig.state(3) is S.CANCELLING  # no intent survives a restart
-    rig.tell(rig.event(OrderCancelled, 3))
+    rig.feed(rig.event(OrderCancelled, 3))
     assert [o.id for o in rig.quote([(4_700, 10)])] == [8]
 
 
@@ -591,15 +591,15 @@ def test_orders_of_an_instrument_not_listed_yet_hold_the_start_up(make_rig: Any)
     rig = make_rig(settings=ExecutorSettings())
     other = rig.build.binary("venue:m2")
     rig.executor.recover([rig.build.order(1, instrument=other.id)], rig.now)
-    rig.tell()
-    rig.tell(rig.listing(), fills_listed(rig))
+    rig.feed()
+    rig.feed(rig.listing(), fills_listed(rig))
     rig.wait(1)
-    rig.tell(rig.listing())
+    rig.feed(rig.listing())
     assert rig.executor.recovering
 
-    rig.tell(InstrumentListed(instrument=other))
+    rig.feed(InstrumentListed(instrument=other))
     assert rig.state(1) is S.UNKNOWN
-    rig.tell(rig.listing(rig.report(1)), fills_listed(rig))
+    rig.feed(rig.listing(rig.report(1)), fills_listed(rig))
     assert not rig.executor.recovering
 
 
@@ -612,11 +612,11 @@ def test_an_answer_to_a_question_from_before_is_not_taken_for_the_one_that_count
     executor, since = rig.executor, []
     for orders in ((), (rig.build.order(1, created_ns=5),)):
         executor.recover(orders, rig.now)
-        since += [effect.since_ns for effect in rig.tell() if isinstance(effect, QueryFills)]
+        since += [effect.since_ns for effect in rig.feed() if isinstance(effect, QueryFills)]
     assert since[0] > since[1]
-    rig.tell(rig.listing(rig.report(1)), fills_listed(rig, since_ns=since[0]))
+    rig.feed(rig.listing(rig.report(1)), fills_listed(rig, since_ns=since[0]))
     assert executor.recovering
-    rig.tell(fills_listed(rig, since_ns=since[1]))
+    rig.feed(fills_listed(rig, since_ns=since[1]))
     assert not executor.recovering
 
 
@@ -647,7 +647,7 @@ def positions(rig: Any, *holdings: Any) -> PositionsListed:
 def test_cash_that_agrees_is_not_told(listing: Any, theirs: int) -> None:
     for _ in range(3):
         listing.wait(20)
-        assert alerts(listing.tell(balances(listing, theirs))) == []
+        assert alerts(listing.feed(balances(listing, theirs))) == []
 
 
 def test_cash_that_differs_twice_is_told_once_with_both_sides(listing: Any) -> None:
@@ -656,7 +656,7 @@ def test_cash_that_differs_twice_is_told_once_with_both_sides(listing: Any) -> N
         listing.wait(61)
         told += [
             effect
-            for effect in listing.tell(balances(listing, 900 * USD))
+            for effect in listing.feed(balances(listing, 900 * USD))
             if isinstance(effect, RaiseAlert)
         ]
     assert [effect.kind for effect in told] == ["cash_differs"]
@@ -665,26 +665,26 @@ def test_cash_that_differs_twice_is_told_once_with_both_sides(listing: Any) -> N
 
 
 def test_tokens_that_differ_twice_are_told_and_dust_is_not(listing: Any) -> None:
-    listing.tell(listing.fill(1, 40, state=FillState.CONFIRMED))
+    listing.feed(listing.fill(1, 40, state=FillState.CONFIRMED))
     listing.wait(61)
     dust = positions(listing, (M1, Leg.YES, 40 * SHARE - 9_999))
-    assert alerts(listing.tell(dust) + listing.tell(dust)) == []
+    assert alerts(listing.feed(dust) + listing.feed(dust)) == []
     missing = positions(listing)
-    assert alerts(listing.tell(missing) + listing.tell(missing)) == ["position_differs"]
+    assert alerts(listing.feed(missing) + listing.feed(missing)) == ["position_differs"]
     other = positions(listing, (M1, Leg.YES, 40 * SHARE), (M1, Leg.NO, 5 * SHARE))
-    assert alerts(listing.tell(other) + listing.tell(other)) == ["position_differs"]
+    assert alerts(listing.feed(other) + listing.feed(other)) == ["position_differs"]
 
 
 def test_nothing_is_compared_while_something_is_in_motion(listing: Any) -> None:
-    listing.tell(listing.fill(1, 40))
+    listing.feed(listing.fill(1, 40))
     for _ in range(3):
         listing.wait(61)
-        assert alerts(listing.tell(balances(listing, 1), positions(listing))) == []
+        assert alerts(listing.feed(balances(listing, 1), positions(listing))) == []
 
 
 def test_a_missed_fill_is_booked_from_the_listing_of_fills(listing: Any) -> None:
     missed = listing.fill(1, 40)
-    listing.tell(fills_listed(listing, missed, missed))
+    listing.feed(fills_listed(listing, missed, missed))
     assert listing.executor.ledger.holding(M1).yes_pending == 40 * SHARE
     assert listing.executor.order(OrderId(1)).side is Side.BUY
 
@@ -698,17 +698,17 @@ def asked_since(rig: Any, made_ns: int) -> list[int]:
     rig.now = 100_000 * 1_000_000_000
     recover(rig)
     rig.wait(60)
-    rig.tell(fills_listed(rig))
+    rig.feed(fills_listed(rig))
     rig.rest(BIDS)
     fill, since = rig.fill(1, 100), []
-    rig.tell(fill)
+    rig.feed(fill)
     settled = msgspec.structs.replace(fill, state=FillState.CONFIRMED)
     for _ in range(1_800):
         for effect in rig.wait(1):
             if isinstance(effect, QueryFills):
                 since.append(effect.since_ns)
                 listed = (settled,) if effect.since_ns <= made_ns else ()
-                rig.tell(fills_listed(rig, *listed, since_ns=effect.since_ns))
+                rig.feed(fills_listed(rig, *listed, since_ns=effect.since_ns))
     return since
 
 
@@ -732,14 +732,14 @@ def test_an_unsettled_fill_that_is_never_listed_is_not_asked_further_back_for_ev
 
 
 def test_a_late_listing_is_no_answer_to_a_newer_question(listing: Any) -> None:
-    listing.tell(LatchSet(who="me", reason="stop"), listing.event(OrderCancelled, 1))
+    listing.feed(LatchSet(who="me", reason="stop"), listing.event(OrderCancelled, 1))
     older = listing.asked[QueryOpenOrders, None]
     for _ in range(100):  # nobody answers: it is asked anew
         listing.wait(0.5)
         if listing.asked[QueryOpenOrders, None] > older:
             break
     late = msgspec.structs.replace(listing.listing(), answers=older)
-    listing.tell(late, late, late)
+    listing.feed(late, late, late)
     assert listing.executor.proven(None) is None
     next_listing(listing)
     next_listing(listing)
@@ -750,7 +750,7 @@ def test_a_late_listing_lacks_nothing(listing: Any) -> None:
     late = msgspec.structs.replace(listing.listing(), answers=listing.asked[QueryOpenOrders, None])
     next_listing(listing, listing.report(1))
     for _ in range(4):
-        listing.tell(late)
+        listing.feed(late)
     assert listing.state(1) is S.OPEN
 
 
@@ -761,7 +761,7 @@ def test_a_failure_of_an_older_question_does_not_end_the_newer_one(listing: Any)
     asked = listing.asked[QueryOpenOrders, None]
     assert asked > older
     account = listing.build.account
-    listing.tell(
+    listing.feed(
         QueryFailed(
             account=account, question="QueryOpenOrders", order=None, reason="late", answers=older
         )
@@ -771,13 +771,13 @@ def test_a_failure_of_an_older_question_does_not_end_the_newer_one(listing: Any)
 
 
 def test_a_late_not_found_from_before_an_order_was_unknown_is_no_doubt(listing: Any) -> None:
-    listing.tell(
+    listing.feed(
         listing.event(OrderUnanswered, 1, reason="lost"), listing.event(CancelUnanswered, 1)
     )
     assert listing.state(1) is S.UNKNOWN
     listing.wait(5)
     first = listing.asked[QueryOrder, 1]
-    listing.tell(listing.event(OrderUnanswered, 1, reason="it timed out only now"))
-    listing.tell(listing.event(OrderNotFound, 1, answers=first))
+    listing.feed(listing.event(OrderUnanswered, 1, reason="it timed out only now"))
+    listing.feed(listing.event(OrderNotFound, 1, answers=first))
     record = listing.executor.record(OrderId(1))
     assert (listing.state(1), record.not_found) == (S.UNKNOWN, 0)

@@ -13,7 +13,7 @@ M1 = InstrumentId("venue:m1")
 
 def test_sums_kept_step_by_step_are_those_counted_anew(rig: Any) -> None:
     rig.rest([(4_800, 100)], [(5_200, 100)])
-    rig.tell(rig.fill(1, 40))
+    rig.feed(rig.fill(1, 40))
     recount(rig.executor._table)
 
 

@@ -37,7 +37,7 @@ def answered(rig: Any, effects: list[Any]) -> None:
     while effects:
         asked, effects = effects, []
         for number in cancels(asked):
-            effects += rig.tell(rig.event(OrderCancelled, number))
+            effects += rig.feed(rig.event(OrderCancelled, number))
         for order in places(asked):
             effects += rig.open(order.id)
 
@@ -50,7 +50,7 @@ def test_a_quote_is_cancelled_and_placed_anew_before_the_venue_ends_it(rig: Any)
     asked = rig.wait(1)
     assert cancels(asked) == [bid.id]
     assert places(asked) == [], "what it replaces may still fill"
-    (again,) = places(rig.tell(rig.event(OrderCancelled, bid.id)))
+    (again,) = places(rig.feed(rig.event(OrderCancelled, bid.id)))
     assert (again.price, again.size, again.type) == (bid.price, bid.size, OrderType.GTD)
     assert again.expires_ns == rig.now + LIFE_S * SECOND
 
@@ -59,7 +59,7 @@ def test_one_order_at_a_time_so_the_other_side_rests(rig: Any) -> None:
     bid, ask = rig.rest(BID, ASK)
     assert cancels(rig.wait(RENEWED_S)) == [bid.id]
     assert cancels(rig.wait(5)) == [], "the bid is on its way out"
-    (again,) = places(rig.tell(rig.event(OrderCancelled, bid.id)))
+    (again,) = places(rig.feed(rig.event(OrderCancelled, bid.id)))
     rig.send(again.id)
     assert cancels(rig.wait(1)) == [], "the new bid does not rest yet"
     rig.open(again.id)
@@ -80,15 +80,15 @@ def test_an_order_that_moves_anyway_is_not_renewed_besides(rig: Any) -> None:
     (bid,) = rig.rest(BID)
     rig.wait(RENEWED_S - 1)
     rig.now += SECOND
-    assert cancels(rig.tell(rig.mark(), rig.quotes([(4_700, 50)]))) == [bid.id]
-    (moved,) = places(rig.tell(rig.event(OrderCancelled, bid.id)))
+    assert cancels(rig.feed(rig.mark(), rig.quotes([(4_700, 50)]))) == [bid.id]
+    (moved,) = places(rig.feed(rig.event(OrderCancelled, bid.id)))
     rig.open(moved.id)
     assert cancels(rig.wait(RENEWED_S - 1)) == []
 
 
 def test_what_the_venue_ended_first_is_placed_again(rig: Any) -> None:
     (bid,) = rig.rest(BID)
-    (again,) = places(rig.tell(rig.event(OrderExpired, bid.id)))
+    (again,) = places(rig.feed(rig.event(OrderExpired, bid.id)))
     assert (again.price, again.type) == (bid.price, OrderType.GTD)
     assert rig.state(bid.id) is S.EXPIRED
 
@@ -104,11 +104,11 @@ def test_a_change_of_the_setting_reaches_what_rests(make_rig: Callable[..., Any]
     rig = make_rig()
     (bid,) = rig.rest(BID)
     rig.executor.expire_quotes(1_000 * LIFE_S)
-    assert cancels(rig.tell()) == [bid.id]
-    (again,) = places(rig.tell(rig.event(OrderCancelled, bid.id)))
+    assert cancels(rig.feed()) == [bid.id]
+    (again,) = places(rig.feed(rig.event(OrderCancelled, bid.id)))
     assert again.type is OrderType.GTD
     rig.open(again.id)
     rig.executor.expire_quotes(None)
-    assert cancels(rig.tell()) == [again.id]
-    (last,) = places(rig.tell(rig.event(OrderCancelled, again.id)))
+    assert cancels(rig.feed()) == [again.id]
+    (last,) = places(rig.feed(rig.event(OrderCancelled, again.id)))
     assert last.type is OrderType.GTC

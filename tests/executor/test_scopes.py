@@ -32,11 +32,11 @@ def latched(**scope: Any) -> ScopeLatched:
 
 @pytest.mark.parametrize("scope", [{"bot": MAKER}, {"instrument": M1}])
 def test_scoped_latch_cancels_its_scope_and_nothing_else(two: Any, scope: Any) -> None:
-    told = two.tell(latched(**scope))
+    told = two.feed(latched(**scope))
     assert told[0] == CancelAll(account=ACCOUNT, scope=CancelScope(**scope))
     assert two.state(1) is OrderState.CANCELLING
     assert two.state(2) is OrderState.OPEN
-    two.tell(two.event(OrderCancelled, 1))
+    two.feed(two.event(OrderCancelled, 1))
     assert two.quote([(4_700, 20)]) == []
     assert two.executor.explain(M1)[0][0].reason is ResidualReason.RISK
     assert two.executor.healthy
@@ -44,23 +44,23 @@ def test_scoped_latch_cancels_its_scope_and_nothing_else(two: Any, scope: Any) -
 
 
 def test_held_account_places_nothing_at_all(two: Any) -> None:
-    two.tell(latched())
+    two.feed(latched())
     assert {two.state(1), two.state(2)} == {OrderState.CANCELLING}
     assert not two.executor.healthy
     assert "KILL of the account by me: odd" in two.executor.reasons
 
 
 def test_scope_is_proven_by_two_listings_while_others_trade(two: Any) -> None:
-    two.tell(latched(instrument=M1))
+    two.feed(latched(instrument=M1))
     assert [known.order.id for known in two.executor.live_in(M1)] == [1]
     two.wait(2.0)
-    two.tell(two.listing(two.report(1), two.report(2)))
-    two.tell(two.event(OrderCancelled, 1))
+    two.feed(two.listing(two.report(1), two.report(2)))
+    two.feed(two.event(OrderCancelled, 1))
     two.wait(2.0)
-    two.tell(two.listing(two.report(2)))
+    two.feed(two.listing(two.report(2)))
     assert two.executor.proven(M1) is None
     two.wait(2.0)
-    two.tell(two.listing(two.report(2)))
+    two.feed(two.listing(two.report(2)))
     proof = two.executor.proven(M1)
     assert proof is not None
     assert proof.listings == 2
@@ -70,19 +70,19 @@ def test_scope_is_proven_by_two_listings_while_others_trade(two: Any) -> None:
 def test_hold_survives_a_restart_and_ends_by_hand_alone(
     two: Any, make_rig: Any, build: Any
 ) -> None:
-    two.tell(latched(bot=MAKER), two.event(OrderCancelled, 1))
+    two.feed(latched(bot=MAKER), two.event(OrderCancelled, 1))
     later = make_rig(empty=True, cash=0)
     later.executor.restore(two.executor.snapshot())
     assert [str(hold) for hold in later.executor.holds] == ["bot maker"]
-    later.tell(InstrumentListed(instrument=build.binary()))
+    later.feed(InstrumentListed(instrument=build.binary()))
     assert later.quote([(4_700, 10)]) == []
-    later.tell(latched(bot=MAKER))  # twice is harmless
+    later.feed(latched(bot=MAKER))  # twice is harmless
     assert len(later.executor.holds) == 1
     released = ScopeReleased(account=ACCOUNT, bot=MAKER, who="me", reason="looked at it")
-    placed = [effect for effect in later.tell(released) if isinstance(effect, PlaceOrder)]
+    placed = [effect for effect in later.feed(released) if isinstance(effect, PlaceOrder)]
     assert (len(placed), later.executor.holds) == (1, ())
 
 
 def test_scope_of_another_account_is_not_ours(two: Any) -> None:
-    two.tell(ScopeLatched(account=AccountId("demo:two"), who="me", reason="odd"))
+    two.feed(ScopeLatched(account=AccountId("demo:two"), who="me", reason="odd"))
     assert two.state(1) is OrderState.OPEN

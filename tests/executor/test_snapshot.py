@@ -45,9 +45,9 @@ def reborn(make_rig: Any, rig: Any, **changes: Any) -> Any:
 def test_everything_that_limits_risk_survives(make_rig: Any, rig: Any) -> None:
     rig.rest(BIDS, ASKS)
     fill = rig.fill(1, 40)
-    rig.tell(fill)
-    rig.tell(rig.event(OrderCancelled, 2))
-    rig.tell(LatchSet(who="me", reason="stop"))
+    rig.feed(fill)
+    rig.feed(rig.event(OrderCancelled, 2))
+    rig.feed(LatchSet(who="me", reason="stop"))
     fresh = reborn(make_rig, rig)
 
     was, now = (msgspec.msgpack.decode(r.executor.snapshot()) for r in (rig, fresh))
@@ -65,10 +65,10 @@ def test_tokens_whose_sale_may_still_fail_count_as_risk_after_a_start(
     make_rig: Any, rig: Any
 ) -> None:
     rig.rest(BIDS)
-    rig.tell(rig.fill(1, 100, state=FillState.CONFIRMED))
+    rig.feed(rig.fill(1, 100, state=FillState.CONFIRMED))
     rig.quote()
     (sale,) = rig.rest((), ASKS)
-    rig.tell(rig.fill(sale.id, 100))
+    rig.feed(rig.fill(sale.id, 100))
     assert rig.executor.ledger.holding(M1).flat
     before = rig.gate._exposure.account_micro()
     assert before == (48 + 48) * USD  # what was sold, and a bid whose cancel nobody has answered
@@ -79,7 +79,7 @@ def test_an_end_that_is_read_back_asks_no_person_to_compare(make_rig: Any, rig: 
     """The life before had its listing of fills; this one reads only what was said of the order."""
     rig.quote(BIDS)
     rig.send(1)
-    rig.tell(rig.event(OrderUnanswered, 1, reason="timeout"))
+    rig.feed(rig.event(OrderUnanswered, 1, reason="timeout"))
     for _ in range(200):
         rig.wait(1)
     fresh = reborn(make_rig, rig)
@@ -88,7 +88,7 @@ def test_an_end_that_is_read_back_asks_no_person_to_compare(make_rig: Any, rig: 
     fresh.executor.restore_change(
         OrderChanged(account=fresh.build.account, order=OrderId(1), state=S.CANCELLED, filled=0)
     )
-    fresh.tell()
+    fresh.feed()
     assert not any("compare" in why for why in fresh.executor.reasons)
 
 
@@ -99,7 +99,7 @@ def test_a_name_lost_with_the_journals_end_is_learned_from_a_listing(make_rig: A
     fresh.executor.receive(fresh.event(OrderNotSent, 1, reason="no name"), fresh.now)
     fresh.executor.recover((), fresh.now)
     fresh.now += 1_000_000_000
-    fresh.tell(fresh.listing(fresh.report(1)))
+    fresh.feed(fresh.listing(fresh.report(1)))
     known = fresh.executor.record(OrderId(1))
     assert known is not None
     assert known.identity == fresh.report(1).identity
@@ -108,10 +108,10 @@ def test_a_name_lost_with_the_journals_end_is_learned_from_a_listing(make_rig: A
 def test_a_ghost_fill_is_reversed_after_the_restart(make_rig: Any, rig: Any) -> None:
     rig.rest(BIDS)
     fill = rig.fill(1, 100)
-    rig.tell(fill, rig.quotes())
+    rig.feed(fill, rig.quotes())
     fresh = reborn(make_rig, rig)
     for _ in range(2):
-        fresh.tell(FillVoided(account=rig.build.account, fill=fill.fill))
+        fresh.feed(FillVoided(account=rig.build.account, fill=fill.fill))
 
     assert fresh.executor.ledger.holding(M1).position == 0
     assert fresh.gate._exposure.instrument_micro(M1) == 0
@@ -121,10 +121,10 @@ def test_a_ghost_fill_is_reversed_after_the_restart(make_rig: Any, rig: Any) -> 
 def test_a_fill_told_again_after_the_restart_is_not_booked_twice(make_rig: Any, rig: Any) -> None:
     rig.rest(BIDS)
     fill = rig.fill(1, 40)
-    rig.tell(fill)
+    rig.feed(fill)
     fresh = reborn(make_rig, rig)
     fresh.executor.recover([], fresh.now)
-    fresh.tell(FillsListed(account=rig.build.account, since_ns=0, fills=(fill,)))
+    fresh.feed(FillsListed(account=rig.build.account, since_ns=0, fills=(fill,)))
     assert fresh.executor.ledger.holding(M1).yes_pending == 40 * SHARE
 
 
@@ -132,11 +132,11 @@ def test_order_numbers_are_never_reused(make_rig: Any, rig: Any) -> None:
     rig.rest(BIDS)
     fresh = reborn(make_rig, rig)
     fresh.executor.recover([], fresh.now)
-    fresh.tell()
+    fresh.feed()
     account = rig.build.account
-    fresh.tell(fresh.listing(fresh.report(1)), FillsListed(account=account, since_ns=0, fills=()))
-    fresh.tell(OrderCancelled(account=account, order=OrderId(1)))
-    fresh.tell(fresh.mark())
+    fresh.feed(fresh.listing(fresh.report(1)), FillsListed(account=account, since_ns=0, fills=()))
+    fresh.feed(OrderCancelled(account=account, order=OrderId(1)))
+    fresh.feed(fresh.mark())
     assert [order.id for order in fresh.quote(BIDS)] == [2]
 
 
@@ -144,25 +144,25 @@ def test_a_settled_buy_that_was_being_sold_comes_back_with_its_exposure(
     make_rig: Any, rig: Any
 ) -> None:
     rig.rest(BIDS)
-    rig.tell(rig.fill(1, 100, state=FillState.CONFIRMED), rig.quotes())
+    rig.feed(rig.fill(1, 100, state=FillState.CONFIRMED), rig.quotes())
     rig.rest([], ASKS)
     sale = rig.fill(2, 60)
-    rig.tell(sale, rig.quotes())
+    rig.feed(sale, rig.quotes())
     fresh = reborn(make_rig, rig)
     assert fresh.gate._exposure.account_micro() == rig.gate._exposure.account_micro()
-    fresh.tell(FillVoided(account=rig.build.account, fill=sale.fill))
+    fresh.feed(FillVoided(account=rig.build.account, fill=sale.fill))
     assert fresh.executor.ledger.holding(M1).yes_settled == 100 * SHARE
 
 
 def test_fills_are_asked_from_before_the_snapshot(make_rig: Any) -> None:
     rig = make_rig(settings=ExecutorSettings())
     account = rig.build.account
-    rig.tell(rig.listing(), FillsListed(account=account, since_ns=0, fills=()))
+    rig.feed(rig.listing(), FillsListed(account=account, since_ns=0, fills=()))
     believed = rig.now
     rig.now += 3_600 * 10**9
     fresh = reborn(make_rig, rig)
     fresh.now += 10**9
-    effects = fresh.executor.recover([], fresh.now) + fresh.tell()
+    effects = fresh.executor.recover([], fresh.now) + fresh.feed()
     (query,) = [effect for effect in effects if isinstance(effect, QueryFills)]
     assert query.since_ns == max(0, believed - 120 * 10**9)
 
@@ -171,21 +171,21 @@ def test_a_restart_does_not_look_like_a_loss(make_rig: Any, limits: Any) -> None
     strict = limits.model_copy(update={"kill_drawdown_max": Limit(absolute=10)})
     rig = make_rig(limits=strict)
     rig.rest(BIDS)
-    rig.tell(rig.fill(1, 100, state=FillState.CONFIRMED), rig.quotes(), rig.mark())
+    rig.feed(rig.fill(1, 100, state=FillState.CONFIRMED), rig.quotes(), rig.mark())
     fresh = reborn(make_rig, rig, limits=strict)
     fresh.now += 3_600 * 10**9  # every mark is too old to be worth anything
     fresh.executor._markets.marks.clear()
     fresh.executor.recover([], fresh.now)
     account = rig.build.account
-    fresh.tell()
+    fresh.feed()
     listed = FillsListed(account=account, since_ns=0, fills=())
-    fresh.tell(fresh.listing(), listed)
+    fresh.feed(fresh.listing(), listed)
     fresh.wait(1, marked=False)
-    fresh.tell(fresh.listing())
+    fresh.feed(fresh.listing())
 
     assert not fresh.executor.recovering
     assert not fresh.executor.healthy  # equity has not been judged
-    fresh.tell(fresh.mark())
+    fresh.feed(fresh.mark())
     assert fresh.executor.healthy
     assert not fresh.breakers.latched
 
@@ -193,15 +193,15 @@ def test_a_restart_does_not_look_like_a_loss(make_rig: Any, limits: Any) -> None
 def test_a_holding_that_is_never_marked_holds_the_start_only_so_long(make_rig: Any) -> None:
     rig = make_rig()
     rig.rest(BIDS)
-    rig.tell(rig.fill(1, 100, state=FillState.CONFIRMED), rig.quotes())
+    rig.feed(rig.fill(1, 100, state=FillState.CONFIRMED), rig.quotes())
     fresh = reborn(make_rig, rig)
     fresh.executor._markets.marks.clear()
     fresh.executor.recover([], fresh.now)
-    fresh.tell()
+    fresh.feed()
     listed = FillsListed(account=rig.build.account, since_ns=0, fills=())
-    fresh.tell(fresh.listing(), listed)
+    fresh.feed(fresh.listing(), listed)
     fresh.wait(1, marked=False)
-    fresh.tell(fresh.listing())
+    fresh.feed(fresh.listing())
     for _ in range(29):
         fresh.wait(1, marked=False)
     assert not fresh.executor.healthy
@@ -226,7 +226,7 @@ def test_a_journal_replayed_onto_the_snapshot_gives_the_same_state(make_rig: Any
     account = rig.build.account
     rig.rest(BIDS)
     saved = rig.executor.snapshot()
-    records: list[Any] = list(rig.tell(rig.quotes(BIDS, ASKS)))
+    records: list[Any] = list(rig.feed(rig.quotes(BIDS, ASKS)))
     events = [
         OrderNamed(account=account, order=OrderId(2), identity=Identity("id2")),
         OrderSent(account=account, order=OrderId(2)),

@@ -54,11 +54,11 @@ class Twin:
         self.eager = eager
         self.skipped = 0
 
-    def tell(self, *messages: Any) -> list[Any]:
+    def feed(self, *messages: Any) -> list[Any]:
         post = self.rig.executor._table.instruments[M1]
         if self.eager:
             post.unchanged = False
-        made: list[Any] = self.rig.tell(*messages)
+        made: list[Any] = self.rig.feed(*messages)
         self.skipped += post.unchanged
         return made
 
@@ -70,11 +70,11 @@ class Twin:
         if what == "mark":
             step = (pick % 3) * 100
             bid, ask = (4_900 - step, 5_100 + step) if pick < 7 else (4_700, 4_750)
-            return self.tell(rig.mark(best_bid=bid, best_ask=ask, trusted=pick != 9))
+            return self.feed(rig.mark(best_bid=bid, best_ask=ask, trusted=pick != 9))
         if what == "intent":
             bids, asks = INTENTS[pick % len(INTENTS)]
             soon = rig.now + (10 if pick == 8 else 3_600) * 1_000_000_000
-            return self.tell(rig.mark(), rig.quotes(bids, asks, valid_until_ns=soon, decision=pick))
+            return self.feed(rig.mark(), rig.quotes(bids, asks, valid_until_ns=soon, decision=pick))
         if known is None:
             return None
         return self.report(what, known)
@@ -84,15 +84,15 @@ class Twin:
         if what == "open" and known.state is OrderState.PENDING:
             return rig.open(number)
         if what == "gone" and known.state is OrderState.CANCELLING:
-            return self.tell(rig.event(OrderCancelled, number))
+            return self.feed(rig.event(OrderCancelled, number))
         if what == "refused" and known.state is OrderState.PENDING:
-            return self.tell(
+            return self.feed(
                 rig.event(OrderRejected, number, reason=RejectReason.WOULD_CROSS),
             )
         if what == "fill" and known.state in {OrderState.OPEN, OrderState.CANCELLING}:
-            return self.tell(rig.fill(number, 10))
+            return self.feed(rig.fill(number, 10))
         if what == "by hand":
-            return rig.executor.cancel(OrderId(number), rig.now) + self.tell()
+            return rig.executor.cancel(OrderId(number), rig.now) + self.feed()
         return None
 
 
@@ -112,19 +112,19 @@ def test_a_mark_that_tells_the_same_is_no_reason_to_plan(
     rig: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rig.rest([(4_800, 50)])
-    rig.tell(rig.mark())
+    rig.feed(rig.mark())
     planned: list[Any] = []
     monkeypatch.setattr(rig.executor._planning, "_made", lambda *told: planned.append(told))
 
     rig.now += 1
-    rig.tell(rig.mark(), rig.quotes([(4_800, 50)], decision=7))
+    rig.feed(rig.mark(), rig.quotes([(4_800, 50)], decision=7))
     assert not planned
     assert rig.executor.intent(M1).decision == 7
 
 
 def test_an_order_cancelled_by_hand_is_news_to_the_next_plan(rig: Any) -> None:
     rig.rest([(4_800, 50)])
-    rig.tell(rig.mark())
+    rig.feed(rig.mark())
     rig.executor.cancel(OrderId(1), rig.now)
-    rig.tell(rig.mark())
+    rig.feed(rig.mark())
     assert [left.reason for left in rig.executor.explain(M1)[0]] == [ResidualReason.WAITING_CANCEL]

@@ -29,7 +29,7 @@ BIDS = [(4_800, 100)]
 def test_more_instruments_than_the_maximum_halt(make_rig: Any, build: Any) -> None:
     rig = make_rig(settings=ExecutorSettings(starts_reconciled=True, instruments_max=1))
     with pytest.raises(BrokenInvariant, match="instruments_max"):
-        rig.tell(InstrumentListed(instrument=build.binary("venue:m2")))
+        rig.feed(InstrumentListed(instrument=build.binary("venue:m2")))
 
 
 def test_forgetting_what_was_never_known_or_never_traded_is_done(rig: Any) -> None:
@@ -45,12 +45,12 @@ def test_a_forgotten_instrument_goes_with_the_last_order_of_it(make_rig: Any, bu
         instruments=(build.binary(), build.binary("venue:m2")),
     )
     rig.rest(BIDS)
-    rig.tell(rig.quotes(), rig.event(OrderCancelled, 1))
+    rig.feed(rig.quotes(), rig.event(OrderCancelled, 1))
     assert rig.executor.forget(M1)
     assert M1 in rig.executor.ledger.state.instruments
 
     rig.rest(BIDS, name="venue:m2")
-    rig.tell(rig.quotes(name="venue:m2"), rig.event(OrderCancelled, 2))
+    rig.feed(rig.quotes(name="venue:m2"), rig.event(OrderCancelled, 2))
     assert rig.executor.order(OrderId(1)) is None
     assert M1 not in rig.executor.ledger.state.instruments
     assert not rig.executor._table.over
@@ -91,19 +91,19 @@ def test_the_journal_is_told_once_a_turn_where_an_order_stands(rig: Rig) -> None
     rig.quote([(4_800, 100)])
     rig.send(1)
     assert rig.changes == []
-    rig.tell(rig.event(OrderAccepted, 1), rig.fill(1, 40), rig.fill(1, 10))
+    rig.feed(rig.event(OrderAccepted, 1), rig.fill(1, 40), rig.fill(1, 10))
     assert told(rig) == [(1, "partial", 50 * SHARE, "")]
-    rig.tell(rig.event(OrderCancelled, 1))
-    rig.tell(rig.event(OrderCancelled, 1))
+    rig.feed(rig.event(OrderCancelled, 1))
+    rig.feed(rig.event(OrderCancelled, 1))
     assert told(rig, 1) == [], "the record of the cancel tells by itself where it stands"
-    rig.tell(rig.fill(1, 5))
+    rig.feed(rig.fill(1, 5))
     assert told(rig, 1) == [(1, "cancelled", 55 * SHARE, "")]
 
 
 def test_an_order_that_nobody_found_is_told_unknown_until_it_is_believed_gone(rig: Rig) -> None:
     rig.quote([(4_800, 100)])
     rig.send(1)
-    rig.tell(rig.event(OrderUnanswered, 1, reason="timed out"))
+    rig.feed(rig.event(OrderUnanswered, 1, reason="timed out"))
     assert told(rig) == [(1, "unknown", 0, "timed out")]
     for _ in range(2):
         rig.wait(1, rig.event(OrderNotFound, 1))
@@ -112,7 +112,7 @@ def test_an_order_that_nobody_found_is_told_unknown_until_it_is_believed_gone(ri
     rig.wait(30)
     for _ in range(3):
         asked = next(e for e in rig.effects[::-1] if isinstance(e, QueryFills))
-        rig.tell(FillsListed(account=ACCOUNT, since_ns=asked.since_ns, fills=()))
+        rig.feed(FillsListed(account=ACCOUNT, since_ns=asked.since_ns, fills=()))
         rig.wait(10, rig.event(OrderNotFound, 1))
     ((_, state, _, reason),) = told(rig, 1)
     assert state == rig.state(1) == OrderState.CANCELLED
@@ -121,7 +121,7 @@ def test_an_order_that_nobody_found_is_told_unknown_until_it_is_believed_gone(ri
 
 def test_a_rest_too_small_to_trade_is_told_as_filled(rig: Rig) -> None:
     rig.rest([(4_800, 100)])
-    rig.tell(rig.fill(1, 99.995))
+    rig.feed(rig.fill(1, 99.995))
     assert told(rig)[-1] == (1, "filled", 99_995_000, "")
 
 
@@ -140,14 +140,14 @@ def test_a_start_tells_what_the_life_before_could_not(rig: Rig, make_rig: Any) -
     after.executor.receive(after.event(OrderExpired, 2), after.now)  # and there it died
     for change in rig.changes:
         after.executor.restore_change(change)
-    after.tell()
+    after.feed()
 
     assert {number: state for number, state, *_ in told(after)} == {1: "unknown", 2: "expired"}
 
 
 def test_which_end_an_order_came_to_survives_a_restart(rig: Rig, make_rig: Any) -> None:
     (placed,) = rig.rest([(4_800, 100)])
-    rig.tell(rig.event(OrderExpired, 1))
+    rig.feed(rig.event(OrderExpired, 1))
 
     after = make_rig(settings=ExecutorSettings(), cash=0, empty=True)
     after.executor.receive(InstrumentListed(instrument=after.build.binary()), 0)
@@ -155,7 +155,7 @@ def test_which_end_an_order_came_to_survives_a_restart(rig: Rig, make_rig: Any) 
     after.executor.receive(after.event(OrderExpired, 1), after.now)
     for change in rig.changes:
         after.executor.restore_change(change)
-    after.tell()
+    after.feed()
 
     assert after.state(1) is OrderState.EXPIRED
     assert after.changes == []

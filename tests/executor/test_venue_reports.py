@@ -53,9 +53,9 @@ def test_news_of_an_order_forgotten_long_ago_is_no_news(
     for number in (1, 2):
         for order in rig.quote([(4_800, 100)], [(5_200, 100)]) if number == 1 else ():
             rig.open(order.id)
-    rig.tell(rig.quotes(), rig.event(OrderCancelled, 1), rig.event(OrderCancelled, 2))
+    rig.feed(rig.quotes(), rig.event(OrderCancelled, 1), rig.event(OrderCancelled, 2))
     assert rig.executor.order(OrderId(1)) is None
-    assert rig.tell(rig.event(kind, 1, **changes)) == []
+    assert rig.feed(rig.event(kind, 1, **changes)) == []
 
 
 def test_a_throttled_place_may_be_named_and_sent_again(rig: Any) -> None:
@@ -67,7 +67,7 @@ def test_a_throttled_place_may_be_named_and_sent_again(rig: Any) -> None:
 
 def test_a_cancel_for_lack_of_funds_pauses_and_asks_the_balance(rig: Any) -> None:
     rig.rest(BIDS)
-    told = rig.tell(rig.event(OrderCancelled, 1, reason=CancelReason.NO_FUNDS))
+    told = rig.feed(rig.event(OrderCancelled, 1, reason=CancelReason.NO_FUNDS))
     assert [type(effect).__name__ for effect in told] == ["QueryBalances"]
     assert rig.executor._table.instruments[M1].refusals == 1
 
@@ -75,9 +75,9 @@ def test_a_cancel_for_lack_of_funds_pauses_and_asks_the_balance(rig: Any) -> Non
 def test_a_cancelled_order_with_untold_fills_has_them_asked(rig: Any) -> None:
     rig.rest(BIDS)
     report = rig.report(1, S.PARTIAL, filled=30 * SHARE)
-    rig.tell(OrderReported(account=rig.build.account, report=report))
-    rig.tell(rig.event(OrderCancelled, 1))
-    rig.tell(rig.fill(1, 30))
+    rig.feed(OrderReported(account=rig.build.account, report=report))
+    rig.feed(rig.event(OrderCancelled, 1))
+    rig.feed(rig.fill(1, 30))
     assert rig.state(1) is S.CANCELLED
     assert rig.executor.ledger.holding(M1).yes_pending == 30 * SHARE
 
@@ -87,10 +87,10 @@ def test_an_open_order_reported_gone_with_untold_fills_is_unknown_until_they_are
 ) -> None:
     rig.rest(BIDS)
     report = rig.report(1, S.FILLED, filled=100 * SHARE)
-    told = rig.tell(OrderReported(account=rig.build.account, report=report))
+    told = rig.feed(OrderReported(account=rig.build.account, report=report))
     assert any(isinstance(effect, QueryFills) for effect in told)
     assert rig.state(1) is S.UNKNOWN
-    rig.tell(rig.fill(1, 100))
+    rig.feed(rig.fill(1, 100))
     assert rig.state(1) is S.FILLED
 
 
@@ -101,45 +101,45 @@ def test_a_sent_order_reported_gone_with_untold_fills_is_unknown_until_they_are_
     rig.quote(BIDS)
     rig.send(1)
     report = rig.report(1, S.FILLED, filled=100 * SHARE)
-    told = rig.tell(OrderReported(account=rig.build.account, report=report))
+    told = rig.feed(OrderReported(account=rig.build.account, report=report))
     assert any(isinstance(effect, QueryFills) for effect in told)
     assert rig.state(1) is S.UNKNOWN
-    rig.tell(rig.fill(1, 100))
+    rig.feed(rig.fill(1, 100))
     assert rig.state(1) is S.FILLED
 
 
 def test_a_report_about_an_ended_order_changes_nothing(rig: Any) -> None:
     rig.rest(BIDS)
     report = rig.report(1)
-    rig.tell(rig.quotes(), rig.event(OrderCancelled, 1))
-    assert rig.tell(OrderReported(account=rig.build.account, report=report)) == []
+    rig.feed(rig.quotes(), rig.event(OrderCancelled, 1))
+    assert rig.feed(OrderReported(account=rig.build.account, report=report)) == []
     assert rig.state(1) is S.CANCELLED
 
 
 def test_a_confirmed_fill_told_as_failed_by_a_listing_is_a_contradiction(rig: Any) -> None:
     rig.rest(BIDS)
     fill = rig.fill(1, 10, state=FillState.CONFIRMED)
-    rig.tell(fill)
+    rig.feed(fill)
     failed = msgspec.structs.replace(fill, state=FillState.FAILED)
-    assert "contradiction" in alerts(rig.tell(failed))
-    assert rig.tell(failed) == []  # said once
+    assert "contradiction" in alerts(rig.feed(failed))
+    assert rig.feed(failed) == []  # said once
 
 
 def test_progress_of_a_settlement_changes_no_money(rig: Any) -> None:
     rig.rest(BIDS)
     fill = rig.fill(1, 100)
-    rig.tell(fill, rig.quotes())
+    rig.feed(fill, rig.quotes())
     account = rig.build.account
     for state in (FillState.MINED, FillState.RETRYING, FillState.MINED):
-        rig.tell(FillAdvanced(account=account, fill=fill.fill, state=state))
+        rig.feed(FillAdvanced(account=account, fill=fill.fill, state=state))
     assert rig.executor.ledger.holding(M1).yes_pending == 100 * SHARE
-    rig.tell(FillSettled(account=account, fill=fill.fill))
+    rig.feed(FillSettled(account=account, fill=fill.fill))
     assert rig.executor.ledger.holding(M1).yes_settled == 100 * SHARE
 
 
 def test_a_fill_that_breaks_a_rule_is_booked_and_told(rig: Any) -> None:
     rig.rest(BIDS)
-    told = rig.tell(rig.fill(1, 100, fee_micro=2_000_000_000))
+    told = rig.feed(rig.fill(1, 100, fee_micro=2_000_000_000))
     assert "cash_negative" in alerts(told)
     rig.executor.ledger.check()
 
@@ -149,7 +149,7 @@ def test_a_linear_sale_beyond_what_is_held_is_booked_and_told(make_rig: Any, bui
     rig = make_rig(instruments=(spot,), settings=ExecutorSettings())
     order = build.order(1, instrument=spot.id, leg=Leg.BASE, side=Side.SELL, size=10_000)
     rig.executor.recover([order], rig.now)
-    told = rig.tell(rig.fill(1, 0.01, price=5_000_000, state=FillState.CONFIRMED))
+    told = rig.feed(rig.fill(1, 0.01, price=5_000_000, state=FillState.CONFIRMED))
     assert "oversold" in alerts(told)
     assert rig.executor.ledger.holding(spot.id).position == -10_000
 
@@ -165,8 +165,8 @@ def test_events_of_an_order_whose_instrument_is_not_listed_yet_wait_for_the_list
     for event in (rig.event(OrderAccepted, 1), fill):
         assert rig.executor.receive(event, rig.now) == []
     rig.executor.recover([], rig.now)
-    told = rig.tell(InstrumentListed(instrument=other))
+    told = rig.feed(InstrumentListed(instrument=other))
     (query,) = [effect for effect in told if isinstance(effect, QueryFills)]
     assert query.since_ns == 0
-    rig.tell(fill)
+    rig.feed(fill)
     assert rig.executor.ledger.holding(other.id).yes_pending == 40 * SHARE

@@ -88,11 +88,11 @@ def listed(rig: Any, *payments: TokensRedeemed) -> RedemptionsListed:
 def hold(rig: Any, shares: int = 100) -> Any:
     """Hold shares bought at 0.48."""
     rig.rest([(4_800, 100)])
-    rig.tell(rig.fill(1, shares, state=FillState.CONFIRMED))
+    rig.feed(rig.fill(1, shares, state=FillState.CONFIRMED))
     rig.executor.withdraw(rig.build.bot, M1, rig.now)
-    rig.tell()
+    rig.feed()
     for order in rig.executor.working(M1):
-        rig.tell(rig.event(OrderNotSent, order.order.id, reason="withdrawn"))
+        rig.feed(rig.event(OrderNotSent, order.order.id, reason="withdrawn"))
     return rig
 
 
@@ -111,14 +111,14 @@ def waits(make_rig: Any) -> Any:
 
 def test_a_winner_is_redeemed_by_the_account_itself_and_only_then_cash(held: Any) -> None:
     ledger = held.executor.ledger
-    assert asked(held.tell(WON)) == [1]
+    assert asked(held.feed(WON)) == [1]
     assert ledger.state.cash_settled_micro == 952 * USD
     assert held.gate.exposure.account_micro() == 0
     assert asked(held.wait(5)) == []
 
     for state in (OperationState.SUBMITTED, OperationState.MINED):
-        assert asked(held.tell(moved(held, state))) == []
-    assert asked(held.tell(payment(held), moved(held, OperationState.CONFIRMED))) == []
+        assert asked(held.feed(moved(held, state))) == []
+    assert asked(held.feed(payment(held), moved(held, OperationState.CONFIRMED))) == []
 
     assert ledger.state.cash_settled_micro == 1_052 * USD
     assert not ledger.redeemable
@@ -126,7 +126,7 @@ def test_a_winner_is_redeemed_by_the_account_itself_and_only_then_cash(held: Any
 
 
 def test_a_loser_is_never_redeemed(held: Any) -> None:
-    told = held.tell(InstrumentResolved(instrument=M1, payout_yes_micro=0, source="venue"))
+    told = held.feed(InstrumentResolved(instrument=M1, payout_yes_micro=0, source="venue"))
 
     assert asked(told) == []
     assert not queried(held.wait(3_600))
@@ -134,7 +134,7 @@ def test_a_loser_is_never_redeemed(held: Any) -> None:
 
 
 def test_a_winner_can_not_be_sold(held: Any) -> None:
-    held.tell(WON)
+    held.feed(WON)
 
     assert held.quote([], [(9_900, 50)]) == []
     assert held.executor.ledger.holding(M1).yes.settled == 0
@@ -144,23 +144,23 @@ def test_a_winner_below_the_least_amount_waits_for_others(make_rig: Any) -> None
     settings = ExecutorSettings(starts_reconciled=True, redeem_above_micro=101 * USD)
     rig = hold(make_rig(settings=settings))
 
-    assert asked(rig.tell(WON)) == []
+    assert asked(rig.feed(WON)) == []
     assert queried(rig.effects)
 
 
 def test_the_same_payment_is_booked_once_however_often_it_is_told(held: Any) -> None:
-    held.tell(WON, payment(held, 40), payment(held, 40), listed(held, payment(held, 40)))
+    held.feed(WON, payment(held, 40), payment(held, 40), listed(held, payment(held, 40)))
 
     assert held.executor.ledger.state.cash_settled_micro == 992 * USD
     assert held.executor.ledger.holding(M1).yes.redeemable == 60 * SHARE
 
 
 def test_a_payment_before_the_result_waits_for_it(waits: Any) -> None:
-    waits.tell(payment(waits), payment(waits))
+    waits.feed(payment(waits), payment(waits))
     assert waits.executor.ledger.state.cash_settled_micro == 952 * USD
     assert not waits.executor.wallet.quiet
 
-    waits.tell(WON)
+    waits.feed(WON)
 
     assert waits.executor.ledger.state.cash_settled_micro == 1_052 * USD
     assert waits.executor.wallet.quiet
@@ -174,106 +174,106 @@ def test_payments_of_markets_that_are_nobodys_here_are_left_alone(held: Any) -> 
         amount_micro=7,
         at_ns=1,
     )
-    held.tell(foreign)
+    held.feed(foreign)
 
     assert held.executor.ledger.state.cash_settled_micro == 952 * USD
 
 
 def test_while_somebody_else_is_to_redeem_payments_are_asked_for(waits: Any) -> None:
-    assert queried(waits.tell(WON))
-    assert not queried(waits.tell(listed(waits)))
+    assert queried(waits.feed(WON))
+    assert not queried(waits.feed(listed(waits)))
     assert not queried(waits.wait(5))
     assert queried(waits.wait(70))
 
-    waits.tell(listed(waits, payment(waits)))
+    waits.feed(listed(waits, payment(waits)))
 
     assert waits.executor.ledger.state.cash_settled_micro == 1_052 * USD
     assert not queried(waits.wait(3_600))
 
 
 def test_an_unanswered_redemption_is_looked_for_and_not_asked_for_again_blindly(held: Any) -> None:
-    held.tell(WON)
+    held.feed(WON)
     failed = OperationUnanswered(account=held.build.account, operation=1, reason="silence")
-    assert asked(held.tell(failed)) == []
+    assert asked(held.feed(failed)) == []
     (question,) = about(held.wait(6))
     assert question.asked.operation == 1
     assert asked(held.effects) == [1]
 
-    held.tell(moved(held, OperationState.CONFIRMED))
+    held.feed(moved(held, OperationState.CONFIRMED))
     assert asked(held.wait(5)) == []
-    held.tell(listed(held, payment(held)))
+    held.feed(listed(held, payment(held)))
 
     assert held.executor.ledger.state.cash_settled_micro == 1_052 * USD
     assert asked(held.wait(3_600)) == []
 
 
 def test_an_unknown_redemption_that_is_nowhere_is_asked_for_anew(held: Any) -> None:
-    held.tell(WON)
+    held.feed(WON)
     (early,) = about(held.wait(6))
-    assert asked(held.tell(not_found(held, early))) == []
+    assert asked(held.feed(not_found(held, early))) == []
     (late,) = about(held.wait(11))
-    assert asked(held.tell(not_found(held, early))) == []
-    assert asked(held.tell(not_found(held, late))) == [2]
+    assert asked(held.feed(not_found(held, early))) == []
+    assert asked(held.feed(not_found(held, late))) == [2]
 
 
 @pytest.mark.parametrize("silent", [False, True])
 def test_an_operation_gets_its_grace_anew_after_a_leap_of_time(held: Any, *, silent: bool) -> None:
     account = held.build.account
-    held.tell(WON)
+    held.feed(WON)
     if silent:
-        held.tell(OperationUnanswered(account=account, operation=1, reason="silence"))
+        held.feed(OperationUnanswered(account=account, operation=1, reason="silence"))
     held.now += 20 * 1_000_000_000
     leap = HealthChanged(account=account, source="clock", healthy=False, reason="a leap")
-    questions = about([*held.tell(leap), *held.wait(6)])
+    questions = about([*held.feed(leap), *held.wait(6)])
     assert questions
-    assert asked(held.tell(not_found(held, questions[-1]))) == []
-    held.tell(HealthChanged(account=account, source="clock", healthy=True, reason=""))
+    assert asked(held.feed(not_found(held, questions[-1]))) == []
+    held.feed(HealthChanged(account=account, source="clock", healthy=True, reason=""))
     (late,) = about(held.wait(11))
-    assert asked(held.tell(not_found(held, late))) == [2]
+    assert asked(held.feed(not_found(held, late))) == [2]
 
 
 def test_a_failed_redemption_is_told_and_tried_again_after_a_pause(held: Any) -> None:
-    held.tell(WON)
-    assert "redeem_failed" in alerts(held.tell(moved(held, OperationState.FAILED)))
+    held.feed(WON)
+    assert "redeem_failed" in alerts(held.feed(moved(held, OperationState.FAILED)))
     assert asked(held.wait(30)) == []
     assert asked(held.wait(31)) == [2]
-    assert held.tell(moved(held, OperationState.FAILED)) == []  # number 1 is over
+    assert held.feed(moved(held, OperationState.FAILED)) == []  # number 1 is over
 
 
 def test_a_confirmed_redemption_whose_payment_was_lost_is_looked_for(held: Any) -> None:
-    held.tell(WON)
-    assert queried(held.tell(moved(held, OperationState.CONFIRMED)))
-    held.tell(listed(held, payment(held)))
+    held.feed(WON)
+    assert queried(held.feed(moved(held, OperationState.CONFIRMED)))
+    held.feed(listed(held, payment(held)))
 
     assert held.executor.ledger.state.cash_settled_micro == 1_052 * USD
 
 
 def test_nothing_is_redeemed_under_the_latch(held: Any) -> None:
-    held.tell(LatchSet(who="operator", reason="test"))
-    assert asked(held.tell(WON)) == []
+    held.feed(LatchSet(who="operator", reason="test"))
+    assert asked(held.feed(WON)) == []
     assert asked(held.wait(5)) == []
-    held.tell(LatchReleased(who="operator", reason="test"))
+    held.feed(LatchReleased(who="operator", reason="test"))
 
     assert asked(held.wait(1)) == [1]
 
 
 def test_a_restart_looks_for_what_was_asked_before_it(held: Any, make_rig: Any) -> None:
-    held.tell(WON)
+    held.feed(WON)
     reborn = make_rig(settings=ExecutorSettings(), empty=True, cash=0)
     reborn.now = held.now
     reborn.executor.restore(held.executor.snapshot(), 1)
-    told = reborn.executor.recover((), reborn.now) + reborn.tell()
+    told = reborn.executor.recover((), reborn.now) + reborn.feed()
     (question,) = [one for one in told if isinstance(one, QueryRedemptions)]
     reborn.asked[QueryRedemptions, None] = question.number
-    reborn.tell(listed(reborn))
+    reborn.feed(listed(reborn))
     for _ in range(2):
-        reborn.tell(reborn.listing())
+        reborn.feed(reborn.listing())
         reborn.wait(2)
-    reborn.tell(FillsListed(account=reborn.build.account, since_ns=0, fills=()))
+    reborn.feed(FillsListed(account=reborn.build.account, since_ns=0, fills=()))
     assert asked(reborn.effects) == []
 
     assert about(reborn.wait(11))
-    reborn.tell(moved(reborn, OperationState.CONFIRMED), listed(reborn, payment(reborn)))
+    reborn.feed(moved(reborn, OperationState.CONFIRMED), listed(reborn, payment(reborn)))
 
     assert reborn.executor.ledger.state.cash_settled_micro == 1_052 * USD
     assert asked(reborn.effects) == []
@@ -302,9 +302,9 @@ def loss(rig: Any) -> LossAccepted:
 
 
 def test_an_accepted_loss_has_payments_asked_for_since_then(waits: Any) -> None:
-    waits.tell(WON)
-    waits.tell(listed(waits))
-    waits.tell(loss(waits))
+    waits.feed(WON)
+    waits.feed(listed(waits))
+    waits.feed(loss(waits))
     told = waits.wait(70)
 
     (question,) = [one for one in told if isinstance(one, QueryRedemptions)]
@@ -314,22 +314,22 @@ def test_an_accepted_loss_has_payments_asked_for_since_then(waits: Any) -> None:
 def test_behind_an_accepted_loss_no_operation_has_the_number_of_a_lost_one(held: Any) -> None:
     pair(held)
     lost = held.executor.wallet.state.last + 1  # a merge that the venue has done, unknown here
-    held.tell(loss(held))
+    held.feed(loss(held))
     number = by_hand(held, MergePairs, 30).operation
     silent = OperationUnanswered(account=held.build.account, operation=number, reason="HTTP 500")
-    held.tell(silent)  # it never arrived
+    held.feed(silent)  # it never arrived
     for _ in range(4):
         for question in about(held.wait(5)):
             unknown = msgspec.structs.replace(not_found(held, question), operation=number)
             done = moved(held, OperationState.CONFIRMED, lost)
-            held.tell(done if question.operation == lost else unknown)
+            held.feed(done if question.operation == lost else unknown)
 
     assert not held.executor.ledger.state.reservations
     assert held.executor.wallet.pairs(M1)[0] == 30 * SHARE
 
 
 def test_money_for_tokens_nobody_bought_here_is_told_once(waits: Any) -> None:
-    waits.tell(WON, payment(waits, 130))
+    waits.feed(WON, payment(waits, 130))
     waits.wait(500)
     assert "redeemed_more" not in alerts(waits.effects)
     for _ in range(4):
@@ -354,17 +354,17 @@ def tokens(rig: Any, *holdings: Any) -> PositionsListed:
 def audited(waits: Any) -> Any:
     """An account that asks for balances, its winner unpaid, and nothing in motion."""
     waits.executor._reconciler.questions.start(waits.now)
-    waits.tell(WON)
-    waits.tell(listed(waits))
+    waits.feed(WON)
+    waits.feed(listed(waits))
     waits.wait(61)
-    waits.tell(listed(waits))
+    waits.feed(listed(waits))
     return waits
 
 
 @pytest.mark.parametrize("units", [952, 1_052])
 def test_cash_that_a_redemption_explains_does_not_differ(audited: Any, units: int) -> None:
     for _ in range(3):
-        audited.tell(cash(audited, units), tokens(audited, (M1, Leg.YES, 100 * SHARE)))
+        audited.feed(cash(audited, units), tokens(audited, (M1, Leg.YES, 100 * SHARE)))
         audited.wait(61)
 
     assert "cash_differs" not in alerts(audited.effects)
@@ -372,12 +372,12 @@ def test_cash_that_a_redemption_explains_does_not_differ(audited: Any, units: in
 
 
 def test_tokens_that_are_gone_have_the_payment_asked_for(audited: Any) -> None:
-    assert queried(audited.tell(tokens(audited)))
+    assert queried(audited.feed(tokens(audited)))
 
 
 def test_losers_that_the_venue_still_lists_do_not_differ(audited: Any) -> None:
     for _ in range(3):
-        audited.tell(tokens(audited, (M1, Leg.YES, 100 * SHARE), (M1, Leg.NO, 55 * SHARE)))
+        audited.feed(tokens(audited, (M1, Leg.YES, 100 * SHARE), (M1, Leg.NO, 55 * SHARE)))
         audited.wait(61)
 
     assert "position_differs" not in alerts(audited.effects)
@@ -414,7 +414,7 @@ def merged(rig: Any, size: int, transaction: str = "0xm") -> PairsConverted:
 def pair(rig: Any) -> Any:
     """Hold 100 YES at 0.48 and split 30 more pairs."""
     by_hand(rig, SplitCash, 30)
-    rig.tell(moved(rig, OperationState.CONFIRMED), merged(rig, 30, "0xs"))
+    rig.feed(moved(rig, OperationState.CONFIRMED), merged(rig, 30, "0xs"))
     return rig
 
 
@@ -425,7 +425,7 @@ def test_a_split_takes_its_cash_at_once_and_gives_its_pairs_with_the_fact(held: 
     assert ledger.cash_free_micro == free - 30 * USD
     assert ledger.holding(M1).no.settled == 0
 
-    held.tell(moved(held, OperationState.CONFIRMED), merged(held, 30, "0xs"))
+    held.feed(moved(held, OperationState.CONFIRMED), merged(held, 30, "0xs"))
 
     assert ledger.cash_free_micro == free - 30 * USD
     assert not ledger.state.reservations
@@ -443,18 +443,18 @@ def test_pairs_that_are_being_merged_can_not_be_sold(held: Any) -> None:
     assert held.executor.wallet.pairs(M1) == (0, 0)
     assert "not at its end" in by_hand(held, MergePairs, 30)
     free = held.executor.ledger.cash_free_micro
-    held.tell(merged(held, -30))
+    held.feed(merged(held, -30))
 
     assert held.executor.ledger.cash_free_micro == free + 30 * USD
     assert held.executor.ledger.holding(M1).no.settled == 0
-    held.tell(moved(held, OperationState.CONFIRMED, 2), merged(held, -30))
+    held.feed(moved(held, OperationState.CONFIRMED, 2), merged(held, -30))
     assert held.executor.ledger.cash_free_micro == free + 30 * USD
 
 
 def test_a_failed_merge_gives_the_pairs_back(held: Any) -> None:
     pair(held)
     by_hand(held, MergePairs, 20)
-    assert "redeem_failed" in alerts(held.tell(moved(held, OperationState.FAILED, 2)))
+    assert "redeem_failed" in alerts(held.feed(moved(held, OperationState.FAILED, 2)))
 
     assert held.executor.wallet.pairs(M1)[0] == 30 * SHARE
     assert not held.executor.ledger.state.reservations
@@ -464,11 +464,11 @@ def test_pairs_above_the_amount_are_merged_by_the_account_itself(make_rig: Any) 
     settings = ExecutorSettings(starts_reconciled=True, merge_above_micro=25 * USD)
     rig = hold(make_rig(settings=settings))
     by_hand(rig, SplitCash, 20)
-    rig.tell(merged(rig, 20, "0xs"))
+    rig.feed(merged(rig, 20, "0xs"))
     assert wallet_effects(rig.wait(5)) == []
     by_hand(rig, SplitCash, 10)
 
-    told = rig.tell(merged(rig, 10, "0xt"))
+    told = rig.feed(merged(rig, 10, "0xt"))
 
     (merge,) = wallet_effects(told)
     assert (type(merge), merge.size, merge.amount_micro) == (MergePairs, 30 * SHARE, 30 * USD)
@@ -493,7 +493,7 @@ def test_what_can_not_be_is_refused_and_nothing_is_asked(
 def test_an_approval_moves_nothing(held: Any) -> None:
     before = held.executor.snapshot()
     by_hand(held, ApproveTrading)
-    held.tell(moved(held, OperationState.CONFIRMED))
+    held.feed(moved(held, OperationState.CONFIRMED))
 
     assert not held.executor.wallet.state.operations
     assert len(held.executor.snapshot()) == len(before)
@@ -501,15 +501,15 @@ def test_an_approval_moves_nothing(held: Any) -> None:
 
 def test_a_wallet_does_one_thing_at_a_time(held: Any) -> None:
     by_hand(held, ApproveTrading)
-    assert wallet_effects(held.tell(WON)) == []
+    assert wallet_effects(held.feed(WON)) == []
 
-    told = held.tell(moved(held, OperationState.CONFIRMED))
+    told = held.feed(moved(held, OperationState.CONFIRMED))
 
     assert asked(told) == [2]
 
 
 def test_a_split_that_a_person_made_at_the_venue_is_booked(held: Any) -> None:
-    held.tell(listed(held), merged(held, 5, "0xforeign"), merged(held, 5, "0xforeign"))
+    held.feed(listed(held), merged(held, 5, "0xforeign"), merged(held, 5, "0xforeign"))
 
     assert held.executor.ledger.holding(M1).no.settled == 5 * SHARE
     assert held.executor.ledger.state.cash_settled_micro == 947 * USD
@@ -518,10 +518,10 @@ def test_a_split_that_a_person_made_at_the_venue_is_booked(held: Any) -> None:
 def test_an_operation_that_is_unknown_for_long_holds_up_nothing_else(held: Any) -> None:
     by_hand(held, ApproveTrading)
     name = OperationName(identity="0xabc", nonce=4)
-    held.tell(OperationNamed(account=held.build.account, operation=1, name=name))
+    held.feed(OperationNamed(account=held.build.account, operation=1, name=name))
     silent = OperationUnanswered(account=held.build.account, operation=1, reason="silence")
-    assert "operation_unknown" in alerts(held.tell(silent))
-    assert asked(held.tell(WON)) == []
+    assert "operation_unknown" in alerts(held.feed(silent))
+    assert asked(held.feed(WON)) == []
     for _ in range(3):
         held.wait(610)
 

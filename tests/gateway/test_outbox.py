@@ -39,10 +39,10 @@ def test_alerts_are_bounded(build, monkeypatch):
 
 def test_there_is_news_until_all_is_handed_out(build):
     outbox = RequestOutbox(build.account)
-    assert not outbox.news
+    assert not outbox.pending
     outbox.report(OrderNotSent(account=build.account, order=OrderId(1), reason="x"))
     outbox.alert(Severity.INFO, "a", "b")
     outbox.take_reports()
-    assert outbox.news
+    assert outbox.pending
     outbox.take_alerts()
-    assert not outbox.news
+    assert not outbox.pending

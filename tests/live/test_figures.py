@@ -159,7 +159,7 @@ def step(rig: Rig, what: str, name: InstrumentId, roll: int) -> None:
     if what in {"buy", "buy no", "both"} and not resolved:
         # An odd size now and then: what is left of it is dust.
         size, price = (5 * 100 + roll % 6_000) * 10_000, 100 * (1 + roll % 48)
-        rig.tell(rig.mark(name, best_bid=1, best_ask=9_999))
+        rig.feed(rig.mark(name, best_bid=1, best_ask=9_999))
         quotes = Quotes(
             bot=BOT,
             instrument=name,
@@ -167,35 +167,35 @@ def step(rig: Rig, what: str, name: InstrumentId, roll: int) -> None:
             bids=((price, size),) if what != "buy no" else (),
             asks=((10_000 - price, size),) if what != "buy" else (),
         )
-        rig.tell(quotes)
+        rig.feed(quotes)
     elif live and what in {"accept", "lose", "fill", "cancel"}:
         order = live[roll % len(live)]
         number = order.order.id
         if order.state is OrderState.PENDING:
             rig.send(number)
         if what == "accept" and order.state is OrderState.SENT:
-            rig.tell(rig.event(OrderAccepted, number))
+            rig.feed(rig.event(OrderAccepted, number))
         elif what == "lose" and order.state is OrderState.SENT:
-            rig.tell(rig.event(OrderUnanswered, number, reason="lost"))
+            rig.feed(rig.event(OrderUnanswered, number, reason="lost"))
         elif what == "fill" and order.remaining > 0:
             part = max(10_000, order.remaining * (roll % 100) // 100 // 10_000 * 10_000)
-            rig.tell(rig.fill(number, 0, size=min(order.remaining, part), fee_micro=roll % 7))
+            rig.feed(rig.fill(number, 0, size=min(order.remaining, part), fee_micro=roll % 7))
         elif what == "cancel" and order.state in {OrderState.OPEN, OrderState.PARTIAL}:
-            rig.tell(rig.event(OrderCancelled, number))
+            rig.feed(rig.event(OrderCancelled, number))
     elif unsettled and what in {"settle", "void"}:
         fill = unsettled[roll % len(unsettled)]
         kind = FillSettled if what == "settle" else FillVoided
-        rig.tell(kind(account=executor.account, fill=fill))
+        rig.feed(kind(account=executor.account, fill=fill))
     elif what in {"win", "lose it", "half"} and not resolved and roll % 3 == 0:
         pays = {"win": 1_000_000, "lose it": 0, "half": 500_000}[what]
-        rig.tell(InstrumentResolved(instrument=name, payout_yes_micro=pays, source="venue"))
+        rig.feed(InstrumentResolved(instrument=name, payout_yes_micro=pays, source="venue"))
     elif what == "pay" and name in ledger.redeemable:
         amount = max(0, ledger.redeemable[name].redeemable_micro)
         paid = TokensRedeemed(
             account=executor.account, transaction=f"0x{roll}", instrument=name,
             amount_micro=amount if roll % 2 else amount // 2, at_ns=rig.now,
         )  # fmt: skip
-        rig.tell(paid)
+        rig.feed(paid)
     elif what == "wait":
         rig.wait(1)
 
@@ -259,7 +259,7 @@ def test_markets_beyond_the_last_one_told_are_told_as_one_sum(monkeypatch: Any) 
 def test_what_the_venue_said_of_cash_stands_beside_the_ledger() -> None:
     rig = Rig()
     assert capital_of(rig.executor, rig.now).venue_micro is None
-    rig.tell(BalancesListed(account=rig.executor.account, cash_micro={"USD": 7}))
+    rig.feed(BalancesListed(account=rig.executor.account, cash_micro={"USD": 7}))
     seen = capital_of(rig.executor, rig.now)
     assert (seen.venue_micro, seen.venue_ns, seen.settled_micro) == (7, rig.now, 1_000_000_000)
 
@@ -296,7 +296,7 @@ def test_orders_are_told_with_what_they_earn_of_a_book_that_holds_them_or_not(mo
     theirs = Fraction(300, 3) if mode is Mode.DEMO else 100 + Fraction(200, 3)
     assert one.daily_micro == int(100_000_000 * Fraction(100, 3) / (Fraction(100, 3) + theirs))
     assert (two.order, two.earns, two.said) == (2, False, "venue pays no rewards in this market")
-    rig.tell(rig.event(OrderCancelled, 1))
+    rig.feed(rig.event(OrderCancelled, 1))
     placed_anew, _ = earnings_of(runner, rig.now)
     assert (placed_anew.earns, placed_anew.said) == (False, "the venue has not said that it rests")
 
@@ -314,7 +314,7 @@ def test_a_band_that_moves_is_told_once_and_only_where_an_order_rests() -> None:
     watch = RewardsWatch()
     assert watch.moved(rig.executor) == []
     narrower = PAYS | {"rewards_spread_max": 150, "rewards_size_min": 200 * SHARE}
-    rig.tell(InstrumentListed(instrument=Build().binary("venue:m1", **narrower)))
+    rig.feed(InstrumentListed(instrument=Build().binary("venue:m1", **narrower)))
     (alert,) = watch.moved(rig.executor)
     assert (alert.kind, alert.instrument) == ("rewards_moved", M1)
     assert alert.text == (
@@ -322,7 +322,7 @@ def test_a_band_that_moves_is_told_once_and_only_where_an_order_rests() -> None:
         "a day for 50 shares or more within 3¢ of the mid"
     )
     assert watch.moved(rig.executor) == []
-    rig.tell(rig.event(OrderCancelled, 1), rig.quotes(name="venue:m1"))
-    rig.tell(InstrumentListed(instrument=Build().binary("venue:m1")))
+    rig.feed(rig.event(OrderCancelled, 1), rig.quotes(name="venue:m1"))
+    rig.feed(InstrumentListed(instrument=Build().binary("venue:m1")))
     assert watch.moved(rig.executor) == []
     assert described("rewards_moved").title == "A market's rewards moved"

@@ -49,7 +49,7 @@ class ReferenceLine:
 
 
 class ReferenceLines:
-    """Reference prices by key `<source>:<symbol>`. `want` them, `run` it until cancelled."""
+    """Reference prices by key `<source>:<symbol>`. `subscribe` them, `run` it until cancelled."""
 
     def __init__(
         self,
@@ -57,13 +57,13 @@ class ReferenceLines:
         *,
         counts: FeedCounts,
         now_ns: Callable[[], int],
-        tell: Callable[[list[Event], int], None],
+        publish: Callable[[list[Event], int], None],
         tape: Callable[[str, bytes, int], None],
     ) -> None:
         self._hosts = hosts
         self._core = ReferenceCore(counts)
         self._now_ns = now_ns
-        self._tell = tell
+        self._publish = publish
         self._tape = tape
         self._lines: dict[str, ReferenceLine] = {}
         self._since_ns: dict[str, int] = {}
@@ -71,14 +71,14 @@ class ReferenceLines:
         self._received: dict[str, None] = {}
         self._newest: dict[str, Event] = {}
 
-    def want(self, keys: Iterable[str]) -> None:
+    def subscribe(self, keys: Iterable[str]) -> None:
         """Receive these keys and no others. Keys of no known source are in `missing`."""
         now_ns = self._now_ns()
-        wanted = dict.fromkeys(keys)
-        self._since_ns = {key: self._since_ns.get(key, now_ns) for key in wanted}
-        self._received = {key: None for key in self._received if key in wanted}
-        self._newest = {key: one for key, one in self._newest.items() if key in wanted}
-        by_source = self._sources(wanted)
+        current = dict.fromkeys(keys)
+        self._since_ns = {key: self._since_ns.get(key, now_ns) for key in current}
+        self._received = {key: None for key in self._received if key in current}
+        self._newest = {key: one for key, one in self._newest.items() if key in current}
+        by_source = self._sources(current)
         for source in [name for name in self._lines if name not in by_source]:
             self._lines.pop(source).task.cancel()
         for source, symbols in by_source.items():
@@ -175,7 +175,7 @@ class ReferenceLines:
                 self._received[event.key] = None
                 self._newest[event.key] = event
         if events:
-            self._tell(events, at_ns)
+            self._publish(events, at_ns)
 
     def _auth(self) -> str:
         key, secret, passphrase = self._hosts.data_key or ("", "", "")
@@ -187,8 +187,8 @@ class ReferenceLines:
             return f"no source named {source!r} is received here"
         source = "binance" if source == OPEN else source
         relays = ("rtds", "polybolt") if source.startswith(CHAINLINK) else (source, "rtds")
-        said = [line.why for name in relays if (line := self._lines.get(name)) and line.why]
-        return "; ".join(said) or "connected, but it tells no price"
+        reasons = [line.why for name in relays if (line := self._lines.get(name)) and line.why]
+        return "; ".join(reasons) or "connected, but it tells no price"
 
 
 def _coinbase(symbols: tuple[str, ...]) -> str:

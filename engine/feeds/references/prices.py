@@ -61,9 +61,9 @@ def accurate_e8(text: str, rounded: bytes) -> int:
         readings.insert(0, scaled_e8(text, CHAINLINK_DECIMALS) if len(text) > 10 else 0)
     if not rounded:
         return readings[0] or readings[-1]
-    said = price_e8(rounded.decode("latin-1").strip('"'))
+    rounded_price = price_e8(rounded.decode("latin-1").strip('"'))
     for price in readings:
-        if abs(price - said) * 1_000_000 <= said * DIFFERENCE_PPM_MAX:
+        if abs(price - rounded_price) * 1_000_000 <= rounded_price * DIFFERENCE_PPM_MAX:
             return price
     raise BadFrame("accurate value differs from the rounded one")
 

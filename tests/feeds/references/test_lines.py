@@ -31,8 +31,8 @@ async def receiving(
     async with serving() as served:
         counts, events = FeedCounts(), []
 
-        def tell(told: list[Event], _at_ns: int) -> None:
-            events.extend(told)
+        def publish(published: list[Event], _at_ns: int) -> None:
+            events.extend(published)
 
         hosts = ReferenceHosts(
             binance=f"{served.ws}/ws/binance",
@@ -42,7 +42,7 @@ async def receiving(
             data_key=key,
         )
         made = ReferenceLines(
-            hosts, counts=counts, now_ns=time.time_ns, tell=tell, tape=lambda *_: None
+            hosts, counts=counts, now_ns=time.time_ns, publish=publish, tape=lambda *_: None
         )
         task = asyncio.ensure_future(made.run())
         try:
@@ -54,7 +54,7 @@ async def receiving(
 
 async def test_every_source_is_received_and_nothing_is_unreadable() -> None:
     async with receiving() as (_, made, events, counts):
-        made.want(KEYS)
+        made.subscribe(KEYS)
         await until(lambda: {e.key for e in events} == set(KEYS), "each of them tells a price")
         assert not counts.anomalies
         assert all(50_000 < e.price_e8 / 1e8 < 70_000 for e in events)
@@ -63,7 +63,7 @@ async def test_every_source_is_received_and_nothing_is_unreadable() -> None:
 
 async def test_two_relays_of_one_oracle_tell_each_price_once() -> None:
     async with receiving(("key", "secret", "pass")) as (served, made, events, _):
-        made.want(["chainlink:btc/usd"])
+        made.subscribe(["chainlink:btc/usd"])
         await until(lambda: len(events) >= 3, "prices come")
         stamps = [event.exchange_ns for event in events]
         assert stamps == sorted(set(stamps))
@@ -73,14 +73,14 @@ async def test_two_relays_of_one_oracle_tell_each_price_once() -> None:
 async def test_the_newer_relay_alone_is_enough() -> None:
     async with receiving(("key", "secret", "pass")) as (served, made, events, _):
         served.prices.silent.add("rtds")
-        made.want(["chainlink-twap30:btc/usd"])
+        made.subscribe(["chainlink-twap30:btc/usd"])
         await until(lambda: events, "the other relay answers")
         assert events[0].key == "chainlink-twap30:btc/usd"
 
 
 async def test_without_a_key_the_newer_relay_is_not_asked() -> None:
     async with receiving() as (served, made, events, _):
-        made.want(["chainlink:btc/usd"])
+        made.subscribe(["chainlink:btc/usd"])
         await until(lambda: events, "the older relay answers")
         assert {name for name, _ in served.prices.asked} == {"rtds"}
 
@@ -89,7 +89,7 @@ async def test_a_silent_oracle_is_missing_in_words(monkeypatch: Any) -> None:
     monkeypatch.setattr(lines, "STALE_NS", 300_000_000)
     async with receiving() as (served, made, _, _):
         served.prices.silent.add("rtds")
-        made.want(["chainlink:btc/usd", "gold:xau"])
+        made.subscribe(["chainlink:btc/usd", "gold:xau"])
         await until(lambda: len(made.missing(time.time_ns())) == 2, "both are missing")
         assert made.missing(time.time_ns())["gold:xau"] == "no source named 'gold' is received here"
         assert made.ages_ms(time.time_ns())["chainlink:btc/usd"] is None
@@ -97,9 +97,9 @@ async def test_a_silent_oracle_is_missing_in_words(monkeypatch: Any) -> None:
 
 async def test_what_nobody_wants_any_more_is_not_received() -> None:
     async with receiving() as (_, made, events, _):
-        made.want(["binance:btcusdt"])
+        made.subscribe(["binance:btcusdt"])
         await until(lambda: events, "it is received")
-        made.want([])
+        made.subscribe([])
         assert made._lines == {}
         assert made.ages_ms(time.time_ns()) == {}
 

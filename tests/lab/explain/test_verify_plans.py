@@ -36,7 +36,7 @@ class RecordedRig:
 
     def receive(self, *messages: Any) -> list[Any]:
         messages = tuple(self.rig.answering(message) for message in messages)
-        effects = self.rig.tell(*messages)
+        effects = self.rig.feed(*messages)
         self.journal += [(self.rig.now, one) for one in (*messages, *effects)]
         return effects
 

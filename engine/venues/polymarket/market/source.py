@@ -329,7 +329,7 @@ class PolymarketSource:
             reference_hosts(setup),
             counts=self.counts,
             now_ns=now_ns,
-            tell=self._priced,
+            publish=self._priced,
             tape=services.tape,
         )
 
@@ -345,7 +345,7 @@ class PolymarketSource:
 
     async def follow(self, wanted: Routes) -> None:
         """Subscribe to what is wanted, and to the prices by which its strikes are proven."""
-        self.lines.want((*wanted.prices, *self._oracles(wanted)))
+        self.lines.subscribe((*wanted.prices, *self._oracles(wanted)))
         found = await self.discovery.look(wanted.named, wanted.series)
         for listing in found.listings:
             self._found(listing)
