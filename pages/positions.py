@@ -44,7 +44,7 @@ from storage.views.bets import KEY as BY
 from storage.views.drill_down import fills_behind
 from storage.views.foreign import foreign
 from storage.views.frame import AccountSeen, snapshot
-from storage.views.money import DECIDED_NS, Rung, SettlementStep, ladder
+from storage.views.money import DECIDED_NS, Phase, SettlementStep, pipeline
 
 PAGE = Page("Positions", ":material/pie_chart:", "Trade", 3)
 
@@ -170,7 +170,7 @@ def show_settlement(mode: Mode, now: int) -> None:
     """Draw how far money is on its way to cash, account by account, and what could be merged."""
     for account in ask(snapshot).accounts:
         if account.mode == mode:
-            show_ladder(account, now)
+            show_pipeline(account, now)
             show_redeemable(account)
     show_merges(ask(money_views.held, engine_id(), mode=mode, paired=True), mode)
     show_operations(mode)
@@ -188,9 +188,9 @@ def show_fills(row: Row, mode: Mode) -> None:
     states: dict[str, int] = {}
     for fill in fills:
         states[fill["state"]] = states.get(fill["state"], 0) + 1
-    ladder = ", ".join(f"{number:,} {state}" for state, number in sorted(states.items()))
+    by_state = ", ".join(f"{number:,} {state}" for state, number in sorted(states.items()))
     newest = f" of the newest {ROWS_MAX:,}" * (len(fills) >= ROWS_MAX)
-    panels.note(f"Settlement{newest}: {ladder or NOTHING}")
+    panels.note(f"Settlement{newest}: {by_state or NOTHING}")
     panels.links(
         panels.anchor("Its orders and why", links.orders(links.ALL, mode, **here)),
         panels.anchor("These fills with their sums", links.fills(mode, **here)),
@@ -225,18 +225,18 @@ def main() -> None:
     show_foreign(mode)
 
 
-# -- The settlement ladder, and pairs of YES and NO that a merge would turn into cash --
+# -- The settlement pipeline, and pairs of YES and NO that a merge would turn into cash ------------
 
 MEANS = {
-    Rung.RESERVED: "working orders may still take it",
-    Rung.MATCHED: "the venue promised it; it may still vanish",
-    Rung.MINED: "on its way, not final",
-    Rung.RETRYING: "the venue tries again",
-    Rung.CONFIRMED: "settled in the last 24 h",
-    Rung.FAILED: "void in the last 24 h, reversed once",
-    Rung.REDEEMABLE: "resolved in our favour and not paid yet: in equity, not to be spent",
-    Rung.PAID: "what redemptions have paid so far",
-    Rung.CASH: "settled cash, working orders included",
+    Phase.RESERVED: "working orders may still take it",
+    Phase.MATCHED: "the venue promised it; it may still vanish",
+    Phase.MINED: "on its way, not final",
+    Phase.RETRYING: "the venue tries again",
+    Phase.CONFIRMED: "settled in the last 24 h",
+    Phase.FAILED: "void in the last 24 h, reversed once",
+    Phase.REDEEMABLE: "resolved in our favour and not paid yet: in equity, not to be spent",
+    Phase.PAID: "what redemptions have paid so far",
+    Phase.CASH: "settled cash, working orders included",
 }
 MERGING = (
     "A pair pays exactly 1 at resolution, whoever wins: waiting brings nothing, a merge frees the "
@@ -244,16 +244,16 @@ MERGING = (
 )
 BUTTONS_MAX = 8
 """Operations offered at once, the largest first; the next ones follow."""
-FILL_RUNGS = frozenset({Rung.MATCHED, Rung.MINED, Rung.RETRYING, Rung.CONFIRMED, Rung.FAILED})
+FILL_PHASES = frozenset({Phase.MATCHED, Phase.MINED, Phase.RETRYING, Phase.CONFIRMED, Phase.FAILED})
 """Rungs that count fills in a state of the same name."""
 
 MINUTE_NS = 60 * SECOND_NS
 
 
 @guard.part("Settlement")
-def show_ladder(account: AccountSeen, now: int) -> None:
+def show_pipeline(account: AccountSeen, now: int) -> None:
     """Draw how far an account's money is on its way, and how long the oldest has waited."""
-    steps = ask(ladder, engine_id(), account=account.account, now_ns=now // 10**9 * 10**9)
+    steps = ask(pipeline, engine_id(), account=account.account, now_ns=now // 10**9 * 10**9)
     body = "".join(_row(step, account, now) for step in steps)
     head = "".join(f'<th class="pb-num">{name}</th>' for name in ("Count", "Amount", "Oldest"))
     st.html(
@@ -266,38 +266,38 @@ def show_ladder(account: AccountSeen, now: int) -> None:
 
 def _row(step: SettlementStep, account: AccountSeen, now: int) -> str:
     old = NOTHING if step.oldest_ns is None else age(max(0, now - step.oldest_ns))
-    if step.rung in (Rung.CONFIRMED, Rung.FAILED):
+    if step.phase in (Phase.CONFIRMED, Phase.FAILED):
         old = NOTHING  # it is over: it waits for nothing
     amount = money(step.amount, account.currency)
     if step.amount is None and step.count:
         amount = "not known: never listed"
-    counted = "" if step.rung is Rung.CASH else f"{step.count:,}"
+    counted = "" if step.phase is Phase.CASH else f"{step.count:,}"
     if step.tokens:
         counted += f", of it {count(step.tokens, 'sell')}"
-    name = step.rung.value.capitalize()
+    name = step.phase.value.capitalize()
     where = address(step, account, now) if step.count else ""
     name, counted, amount = (
         panels.anchor(text, where) if where and text else escape(text)
         for text in (name, counted, amount)
     )
     return (
-        f"<tr><th>{name}<br><small>{escape(MEANS[step.rung])}</small></th>"
+        f"<tr><th>{name}<br><small>{escape(MEANS[step.phase])}</small></th>"
         f'<td class="pb-num">{counted}</td><td class="pb-num">{amount}</td>'
         f'<td class="pb-num">{escape(old)}</td></tr>'
     )
 
 
-def address(step: SettlementStep, account: AccountSeen, now: int) -> str:
-    """Return where the orders or fills of a rung are; empty = it is not made of them."""
-    if step.rung is Rung.RESERVED:
-        return links.orders(links.WORKING, account.mode, account=account.account)
-    if step.rung is Rung.CASH:
-        return links.fills(account.mode, account=account.account)
-    if step.rung not in FILL_RUNGS:
+def address(step: SettlementStep, seen: AccountSeen, now: int) -> str:
+    """Return where the orders or fills of a phase are; empty = it is not made of them."""
+    if step.phase is Phase.RESERVED:
+        return links.orders(links.WORKING, seen.mode, account=seen.account)
+    if step.phase is Phase.CASH:
+        return links.fills(seen.mode, account=seen.account)
+    if step.phase not in FILL_PHASES:
         return ""
-    decided = step.rung in (Rung.CONFIRMED, Rung.FAILED)
+    decided = step.phase in (Phase.CONFIRMED, Phase.FAILED)
     since = (now - DECIDED_NS) // MINUTE_NS * MINUTE_NS if decided else 0
-    return links.fills(account.mode, account=account.account, state=step.rung.value, since_ns=since)
+    return links.fills(seen.mode, account=seen.account, state=step.phase.value, since_ns=since)
 
 
 def pairs(row: Row) -> Decimal:
@@ -343,11 +343,11 @@ def show_redeemable(account: AccountSeen) -> None:
         _offer(command, account.mode, f"Redeem {worth}", lock.redemption)
 
 
-def _offer(command: Merge | Redeem, mode: Mode, label: str, stage: str = "") -> None:
+def _offer(command: Merge | Redeem, mode: Mode, label: str, phase: str = "") -> None:
     """Draw a button that asks first."""
     slot = f"{type(command).__name__}:{command.account}:{command.instrument}"
     name = market(command.instrument)
-    if st.button(f"{label}: {name}", key=f"offer:{slot}", disabled=bool(stage)):
+    if st.button(f"{label}: {name}", key=f"offer:{slot}", disabled=bool(phase)):
         words = (
             f"{commands.MONEY[mode]}. {label} at **{command.account}** in **{name}**: one "
             "transaction of the wallet, asked for once, and booked when the venue has confirmed it."
@@ -358,8 +358,8 @@ def _offer(command: Merge | Redeem, mode: Mode, label: str, stage: str = "") -> 
                 label=f"{type(command).__name__.upper()} NOW",
             )
         )  # fmt: skip
-    if stage:
-        panels.note(f"{name}: its redemption is {stage}.")
+    if phase:
+        panels.note(f"{name}: its redemption is {phase}.")
 
 
 def show_operations(mode: Mode) -> None:

@@ -53,9 +53,9 @@ def raise_alert(
 def _same(alert: RaiseAlert, unseen: list[tuple[int, str]]) -> int | None:
     """Return which of the unseen alerts of its kind and place an alert repeats."""
     placed = any((alert.account, alert.bot, alert.instrument))
-    told = wording(alert.text)
+    words = wording(alert.text)
     for number, text in unseen:
-        if text == alert.text or (placed and wording(str(text)) == told):
+        if text == alert.text or (placed and wording(str(text)) == words):
             return number
     return unseen[0][0] if len(unseen) == UNSEEN_MAX else None
 

@@ -29,7 +29,7 @@ OF_THE_TARGET = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READO
 MANIFEST = "manifest.json"
 _NAME = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ")
 
-Told = Callable[[int, int, str], None]
+OnProgress = Callable[[int, int, str], None]
 """Bytes done, bytes in all, what is copied."""
 
 
@@ -38,7 +38,7 @@ def back_up(
     folder: Path,
     *,
     name: str,
-    tell: Told,
+    on_progress: OnProgress,
     plain: Mapping[str, Path] = MappingProxyType({}),
 ) -> dict[str, object]:
     """Copy `files` (name → database, in this order) to `folder/name`; give the manifest.
@@ -66,7 +66,7 @@ def back_up(
     copied: dict[str, object] = {}
     try:
         for label, path in files.items():
-            _copy(path, unfinished / label, partial(_told, tell, label, done, total))
+            _copy(path, unfinished / label, partial(_report, on_progress, label, done, total))
             copied[label] = _seen(unfinished / label)
             done += _size(path)
         for label, path in plain.items():
@@ -85,11 +85,11 @@ def back_up(
     return manifest
 
 
-def _told(tell: Told, label: str, before: int, total: int, copied: int) -> None:
-    tell(min(before + copied, total), total, label)
+def _report(on_progress: OnProgress, label: str, before: int, total: int, copied: int) -> None:
+    on_progress(min(before + copied, total), total, label)
 
 
-def _copy(source: Path, target: Path, tell: Callable[[int], None]) -> None:
+def _copy(source: Path, target: Path, on_progress: Callable[[int], None]) -> None:
     """Copy one database as it is at this moment, while others write it."""
     with closing(connect_reader(source)) as read, closing(sqlite3.connect(target)) as write:
         with storage_errors(source):
@@ -98,12 +98,12 @@ def _copy(source: Path, target: Path, tell: Callable[[int], None]) -> None:
             read.execute("SELECT count(*) FROM sqlite_master").fetchone()
             size = int(read.execute("PRAGMA page_size").fetchone()[0])
 
-            def told(status: int, remaining: int, pages: int) -> None:
+            def copied(status: int, remaining: int, pages: int) -> None:
                 del status
-                tell((pages - remaining) * size)
+                on_progress((pages - remaining) * size)
 
             try:
-                read.backup(write, pages=PAGES_AT_ONCE, progress=told)
+                read.backup(write, pages=PAGES_AT_ONCE, progress=copied)
             except sqlite3.Error as error:
                 if primary_code(error) not in OF_THE_TARGET:
                     raise

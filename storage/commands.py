@@ -215,8 +215,8 @@ def answer(
         return
     left = find(connection, engine_id, command_id)
     if left is None or left.state is not state or left.answer != text:
-        stands = "unknown" if left is None else f"already {left.state}"
-        raise BadInput(f"command {command_id} is {stands}, it cannot become {state}: {text}")
+        state_now = "unknown" if left is None else f"already {left.state}"
+        raise BadInput(f"command {command_id} is {state_now}, it cannot become {state}: {text}")
 
 
 # -- What a command leaves standing until another one takes it away --------------------------------

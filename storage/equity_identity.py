@@ -17,7 +17,7 @@ from engine.domain.instruments import Leg, Mode
 from engine.domain.money import MICRO
 from storage.database import insert, upsert
 
-TOLD_MAX = 5
+DIFFERENCES_MAX = 5
 """Differing holdings named in a text; the rest is counted."""
 
 HeldToken = tuple[str, Leg]
@@ -118,8 +118,8 @@ def _apart(ours: Mapping[HeldToken, int], theirs: Mapping[HeldToken, int]) -> st
         for key, leg in places
         if ours.get((key, leg), 0) != theirs.get((key, leg), 0)
     ]
-    more = f", and {len(found) - TOLD_MAX} more" if len(found) > TOLD_MAX else ""
-    return ", ".join(found[:TOLD_MAX]) + more
+    more = f", and {len(found) - DIFFERENCES_MAX} more" if len(found) > DIFFERENCES_MAX else ""
+    return ", ".join(found[:DIFFERENCES_MAX]) + more
 
 
 def _journal_side(connection: sqlite3.Connection, engine_id: str, side: LedgerSide) -> JournalSide:

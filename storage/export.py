@@ -20,7 +20,7 @@ from engine.domain.jobs import Exported, ExportFormat
 from storage.database import connect_reader, storage_errors
 from storage.views import MICRO_DECIMALS, shown
 
-TELL_EVERY_ROWS = 1_000
+PROGRESS_EVERY_ROWS = 1_000
 _TIME = {
     Exported.ORDERS: "created_ns",
     Exported.FILLS: "at_ns",
@@ -50,7 +50,7 @@ def export(
     since_ns: int,
     until_ns: int,
     form: ExportFormat,
-    tell: Callable[[int, int], None],
+    on_progress: Callable[[int, int], None],
 ) -> int:
     """Write the rows from `since_ns` on and before `until_ns`; give how many there are.
 
@@ -67,7 +67,7 @@ def export(
         )  # fmt: skip
         try:
             with unfinished.open("w", encoding="utf-8", newline="") as file:
-                count = write(file, names, _told(rows, total, tell))
+                count = write(file, names, _with_progress(rows, total, on_progress))
             unfinished.replace(target)
         except BaseException:
             unfinished.unlink(missing_ok=True)
@@ -125,12 +125,12 @@ def _text(value: int | None, decimals: int | None) -> str | None:
     return None if found is None else f"{found:f}"
 
 
-def _told(
-    rows: Iterator[dict[str, Any]], total: int, tell: Callable[[int, int], None]
+def _with_progress(
+    rows: Iterator[dict[str, Any]], total: int, on_progress: Callable[[int, int], None]
 ) -> Iterator[dict[str, Any]]:
     for number, row in enumerate(rows):
-        if number % TELL_EVERY_ROWS == 0:
-            tell(number, total)
+        if number % PROGRESS_EVERY_ROWS == 0:
+            on_progress(number, total)
         yield row
 
 

@@ -128,12 +128,12 @@ def _anything_waits(connection: sqlite3.Connection, engine_id: str) -> bool:
     return found.fetchone() is not None
 
 
-def tell(
+def report_progress(
     connection: sqlite3.Connection, engine_id: str, job: Job, progress: JobProgress, now_ns: int
 ) -> bool:
     """Report progress. False = this attempt is not the one that counts, or has ended: stop."""
     with transaction(connection):
-        told = connection.execute(
+        updated = connection.execute(
             "UPDATE jobs SET done = ?, total = ?, unit = ?, note = ?, heard_ns = ? "
             "WHERE engine_id = ? AND id = ? AND attempts = ? AND state = ?",
             (
@@ -145,7 +145,7 @@ def tell(
                 *_attempt(engine_id, job),
             ),
         )
-    return told.rowcount == 1
+    return updated.rowcount == 1
 
 
 def wants_cancel(connection: sqlite3.Connection, engine_id: str, job: Job) -> str:
@@ -242,7 +242,7 @@ def recover(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> list
 
     Call it when a worker starts and nothing of the former one can be alive any more.
     """
-    told: list[tuple[int, str]] = []
+    recovered: list[tuple[int, str]] = []
     with transaction(connection):
         ran = (engine_id, JobState.RUNNING)
         for job in _JOBS.all(connection, "engine_id = ? AND state = ? ORDER BY id", ran):
@@ -252,8 +252,8 @@ def recover(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> list
                 "UPDATE jobs SET state = ?, note = ?, error = ?, finished_ns = ? WHERE id = ?",
                 (state, text, text if ended else "", now_ns if ended else None, job.id),
             )
-            told.append((job.id, text))
-    return told
+            recovered.append((job.id, text))
+    return recovered
 
 
 def _after_crash(job: Job) -> tuple[JobState, str]:

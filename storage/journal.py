@@ -178,7 +178,7 @@ class Snapshots(msgspec.Struct, frozen=True, kw_only=True):
     """The latest proven snapshot of every name, and a sentence for each that had to be passed."""
 
     by_name: dict[str, JournalSnapshot]
-    told: tuple[str, ...]
+    problems: tuple[str, ...]
 
     @property
     def seq(self) -> int:
@@ -529,14 +529,14 @@ def latest_snapshots(path: Path) -> Snapshots:
     A damaged one is told and its elder taken; then the tail to fold is longer, nothing else.
     """
     found: dict[str, JournalSnapshot] = {}
-    told: list[str] = []
+    problems: list[str] = []
     for snapshot, wrong in _snapshots(path):
         if snapshot.name not in found:
             if wrong:
-                told.append(f"snapshot {snapshot.name!r} at record {snapshot.seq} {wrong}")
+                problems.append(f"snapshot {snapshot.name!r} at record {snapshot.seq} {wrong}")
             else:
                 found[snapshot.name] = snapshot
-    return Snapshots(by_name=found, told=tuple(told))
+    return Snapshots(by_name=found, problems=tuple(problems))
 
 
 def snapshots_of(path: Path) -> list[JournalSnapshot]:

@@ -93,7 +93,7 @@ def _text(found: Any) -> str:
 
 
 @contextmanager
-def _told(known: KnownAccounts, what: str) -> Iterator[None]:
+def _noting_unread(known: KnownAccounts, what: str) -> Iterator[None]:
     """Tell what cannot be read; whatever is wrong with it, the next one is."""
     try:
         yield
@@ -103,7 +103,7 @@ def _told(known: KnownAccounts, what: str) -> Iterator[None]:
 
 def _of_accounts(connection: sqlite3.Connection, known: KnownAccounts) -> None:
     for name, venue, mode in connection.execute("SELECT account, venue, mode FROM accounts"):
-        with _told(known, "a row of accounts"):
+        with _noting_unread(known, "a row of accounts"):
             known.add(_text(name), _text(venue), _text(mode))
 
 
@@ -111,14 +111,14 @@ def _of_settings(connection: sqlite3.Connection, known: KnownAccounts) -> None:
     for version, body in connection.execute(
         "SELECT version, body FROM settings ORDER BY version DESC"
     ):
-        with _told(known, f"version {version} of the settings"):
+        with _noting_unread(known, f"version {version} of the settings"):
             for name, one in json.loads(_text(body))["accounts"].items():
                 known.add(name, str(one["venue"]), str(one["mode"]))
 
 
 def _of_snapshots(connection: sqlite3.Connection, known: KnownAccounts) -> None:
     for (name,) in connection.execute("SELECT DISTINCT name FROM snapshots"):
-        with _told(known, "a snapshot's name"):
+        with _noting_unread(known, "a snapshot's name"):
             if (text := _text(name)).startswith(EXECUTOR):
                 known.add(text.removeprefix(EXECUTOR))
 
@@ -136,7 +136,7 @@ def _of_records(connection: sqlite3.Connection, known: KnownAccounts) -> None:
             damage = error
     seen |= _of_archive(connection, known)
     for name in seen - {b""}:  # records without an account concern every account
-        with _told(known, "an account's name in the journal"):
+        with _noting_unread(known, "an account's name in the journal"):
             text = _text(name)
             if not any(venue for venue, _ in known.places.get(text, ())):
                 known.add(text, _venue_of(connection, text))
@@ -150,7 +150,7 @@ def _of_archive(connection: sqlite3.Connection, known: KnownAccounts) -> set[byt
         return set()
     seen = set()
     for first, names in connection.execute("SELECT first, accounts FROM archive"):
-        with _told(known, f"the accounts of the archive's block {first}"):
+        with _noting_unread(known, f"the accounts of the archive's block {first}"):
             seen |= {str(name).encode() for name in json.loads(_text(names))}
     return seen
 

@@ -41,7 +41,7 @@ EQUITY_LOOK = 20_000
 """Points of all accounts among which an account's latest is looked for by its number."""
 
 
-class EngineBeat(msgspec.Struct, frozen=True, kw_only=True):
+class EngineHeartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """The engine's heartbeat."""
 
     state: str
@@ -69,7 +69,7 @@ class EquityPoint(msgspec.Struct, frozen=True, kw_only=True):
     """What winners that nobody has paid yet are to bring: no part of the cash."""
 
 
-_BEATS = Table(EngineBeat, "engine_state")
+_HEARTBEATS = Table(EngineHeartbeat, "engine_state")
 _BOTS = Table(BotStatus, "bots")
 _EQUITY = Table(EquityPoint, "equity")
 
@@ -119,14 +119,14 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
         known = [one.inventory for one in self.accounts if one.inventory is not None]
         held = many(sum(map(len, known)), "instrument")
         left = "not known" if len(known) < len(self.accounts) else f"left in {held}"
-        told = f"{many(cancelled, 'order')} cancelled, {refused} not cancelled, inventory {left}"
+        outcome = f"{many(cancelled, 'order')} cancelled, {refused} not cancelled, inventory {left}"
         if self.proven:
             whose = self.scope or "ours"
             where = many(len(self.accounts), "account")
-            return f"PROVEN: nothing of {whose} is open at {where}; {told}"
+            return f"PROVEN: nothing of {whose} is open at {where}; {outcome}"
         lacking = [*self.missing]
         lacking += [f"{one.account}: {why}" for one in self.accounts for why in one.missing]
-        return f"NOT PROVEN: {'; '.join(lacking)}; {told}"
+        return f"NOT PROVEN: {'; '.join(lacking)}; {outcome}"
 
 
 def many(number: int, one: str) -> str:
@@ -134,8 +134,8 @@ def many(number: int, one: str) -> str:
     return f"{number:,} {one}{'' if number == 1 else 's'}"
 
 
-def put_engine(connection: sqlite3.Connection, engine_id: str, beat: EngineBeat) -> None:
-    _BEATS.put(connection, engine_id, [beat], "INSERT", _BEATS.moving(()))
+def put_engine(connection: sqlite3.Connection, engine_id: str, heartbeat: EngineHeartbeat) -> None:
+    _HEARTBEATS.put(connection, engine_id, [heartbeat], "INSERT", _HEARTBEATS.moving(()))
 
 
 def last_engine_status(connection: sqlite3.Connection, engine_id: str) -> tuple[str, int] | None:
@@ -435,9 +435,9 @@ def put_limit_use(
     )  # fmt: skip
 
 
-def put_account_report(connection: sqlite3.Connection, engine_id: str, told: AccountReport) -> None:
+def put_account_report(connection: sqlite3.Connection, engine_id: str, row: AccountReport) -> None:
     """Write what is told of an account, in place of what stood there."""
-    _ACCOUNT_REPORTS[type(told)].put(connection, engine_id, [told])
+    _ACCOUNT_REPORTS[type(row)].put(connection, engine_id, [row])
 
 
 def account_report(

@@ -65,7 +65,7 @@ class Projected(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
     records: int
     rebuilt: bool
-    told: tuple[str, ...]
+    problems: tuple[str, ...]
     """A sentence for each record that could not be used, the first hundred."""
 
 
@@ -190,7 +190,7 @@ def project(journal: Path, state: Path, *, until_seq: int | None = None) -> Proj
     with writing(state, synchronous="NORMAL") as connection:
         seq, rebuilt = _start(connection, journal, state, engine_id)
         rows = Rows(connection, engine_id, registered(connection, engine_id))
-        fold = Fold(rows)
+        projection = Projection(rows)
         records = 0
         last = 2**63 - 1 if until_seq is None else until_seq
         wanted = takewhile(
@@ -199,11 +199,11 @@ def project(journal: Path, state: Path, *, until_seq: int | None = None) -> Proj
         for batch in _batches(wanted):
             with transaction(connection):
                 for record in batch:
-                    fold.take(record)
+                    projection.take(record)
                 rows.flush()
                 _note(connection, engine_id, batch[-1])
             seq, records = batch[-1].seq, records + len(batch)
-    return Projected(seq=seq, records=records, rebuilt=rebuilt, told=tuple(fold.told))
+    return Projected(seq=seq, records=records, rebuilt=rebuilt, problems=tuple(projection.problems))
 
 
 def _start(
@@ -278,11 +278,11 @@ DECIDED = frozenset({FillState.CONFIRMED, FillState.FAILED})
 
 
 class Fills:
-    """Books fills into `rows`. What contradicts itself is said through `tell`."""
+    """Books fills into `rows`. What contradicts itself is said through `report`."""
 
-    def __init__(self, rows: Rows, tell: Callable[[str], None]) -> None:
+    def __init__(self, rows: Rows, report: Callable[[str], None]) -> None:
         self.rows, self.bets = rows, Bets(rows)
-        self._tell = tell
+        self._report = report
 
     def known(self, event: OrderFilled, record: Record) -> bool:
         """Say whether the fill stands already; then it moves on as far as the event tells."""
@@ -305,16 +305,16 @@ class Fills:
             self._advance(fill, news.state, UNSET, record)
 
     def news(
-        self, account: str, fill_id: str, told: FillState, chain: str | UnsetType, record: Record
+        self, account: str, fill_id: str, state: FillState, chain: str | UnsetType, record: Record
     ) -> None:
         """Move a fill on; where it is not there yet, the news waits for it."""
         fill = self.rows.find(FillRow, account, fill_id)
         if fill is not None:
-            self._advance(fill, told, chain, record)
+            self._advance(fill, state, chain, record)
             return
         early = self.rows.find(NewsRow, account, fill_id)
         if early is None or early.state not in DECIDED:
-            self.rows.put(NewsRow(account=account, fill=fill_id, state=told, seq=record.seq))
+            self.rows.put(NewsRow(account=account, fill=fill_id, state=state, seq=record.seq))
 
     def _fill_of(self, order: OrderRow, event: OrderFilled, record: Record) -> FillRow:
         listing = self.rows.find(ListingRow, order.instrument)
@@ -382,51 +382,51 @@ class Fills:
             self.rows.put(order)
 
     def _advance(
-        self, fill: FillRow, told: FillState, transaction: str | UnsetType, record: Record
+        self, fill: FillRow, state: FillState, transaction: str | UnsetType, record: Record
     ) -> None:
         """Move a booked fill on. Older news changes nothing; a contradiction is told."""
         if transaction and transaction != fill.transaction_id:
             fill.transaction_id, fill.seq = transaction, record.seq
             self.rows.put(fill)
-        if told is FillState.MATCHED or told is fill.state:
+        if state is FillState.MATCHED or state is fill.state:
             return
         if fill.state in DECIDED:
-            if told in DECIDED:
-                self._tell(f"record {record.seq}: fill {fill.id} is {fill.state}, told {told}")
+            if state in DECIDED:
+                self._report(f"record {record.seq}: fill {fill.id} is {fill.state}, told {state}")
             return
-        if told is FillState.CONFIRMED:
+        if state is FillState.CONFIRMED:
             position = self._position(fill.account, fill.instrument, fill.leg, fill.mode, record)
             signed = fill.size if fill.side is Side.BUY else -fill.size
             position.pending -= signed
             position.settled += signed
-        elif told is FillState.FAILED:
+        elif state is FillState.FAILED:
             self._reverse(fill, record)
-        fill.state, fill.updated_ns, fill.seq = told, record.at_ns, record.seq
+        fill.state, fill.updated_ns, fill.seq = state, record.at_ns, record.seq
         self.rows.put(fill)
 
 
 # -- All of it: every handler takes one decoded message and its record -----------------------------
 
-TOLD_MAX = 100
+PROBLEMS_MAX = 100
 
 
-class Fold:
-    """Folds records into `rows`. `told` has a sentence for each record that could not be used."""
+class Projection:
+    """Folds records into `rows`. `problems`: a sentence for each record that could not be used."""
 
     def __init__(self, rows: Rows) -> None:
         self.rows = rows
-        self.told: list[str] = []
-        self._fills = Fills(rows, self._tell)
+        self.problems: list[str] = []
+        self._fills = Fills(rows, self._report)
 
     def take(self, record: Record) -> None:
-        """Fold one record; kinds that tell nothing of orders or fills pass by undecoded."""
+        """Projection one record; kinds that tell nothing of orders or fills pass by undecoded."""
         handler = HANDLERS.get(record.kind)
         if handler is not None:
             handler(self, decode(record), record)
 
-    def _tell(self, sentence: str) -> None:
-        if len(self.told) < TOLD_MAX:
-            self.told.append(sentence)
+    def _report(self, sentence: str) -> None:
+        if len(self.problems) < PROBLEMS_MAX:
+            self.problems.append(sentence)
 
     # -- orders ------------------------------------------------------------------------------------
 
@@ -450,22 +450,22 @@ class Fold:
     def _order(self, account: str, number: int, record: Record) -> OrderRow | None:
         order = self.rows.find(OrderRow, account, number)
         if order is None:
-            self._tell(
+            self._report(
                 f"record {record.seq}: {record.kind} of order {number} at {account}, "
                 "which the journal never placed"
             )
         return order
 
-    def happened(self, told: Any, record: Record) -> None:
+    def happened(self, event: Any, record: Record) -> None:
         """Take what a record tells by itself of where orders went, and under which name."""
         happened = HAPPENED[record.kind]
-        for number in getattr(told, "orders", None) or (told.order,):
-            order = self._order(told.account, number, record)
+        for number in getattr(event, "orders", None) or (event.order,):
+            order = self._order(event.account, number, record)
             if order is not None:
                 after = JOURNALED_STATES.get((order.state, happened))
                 if after is not None:
-                    order.state, order.reason = after, getattr(told, "why", "")
-                order.identity = getattr(told, "identity", order.identity)
+                    order.state, order.reason = after, getattr(event, "why", "")
+                order.identity = getattr(event, "identity", order.identity)
                 self._touch(order, record)
 
     def changed(self, change: effects.OrderChanged, record: Record) -> None:
@@ -580,19 +580,19 @@ HAPPENED = {
     "OrderCancelled": Happened.CANCELLED,
 }
 SETTLES = {"FillSettled": FillState.CONFIRMED, "FillVoided": FillState.FAILED}
-HANDLERS: dict[str, Callable[[Fold, Any, Record], None]] = {
-    "PlaceOrder": Fold.place,
-    **dict.fromkeys(HAPPENED, Fold.happened),
-    "OrderChanged": Fold.changed,
-    "OrderFilled": Fold.filled,
-    "FillAdvanced": Fold.news,
-    "FillSettled": Fold.news,
-    "FillVoided": Fold.news,
-    "FillsListed": Fold.fills_listed,
-    "InstrumentListed": Fold.listed,
-    "InstrumentResolved": Fold.resolved,
-    "CashMoved": Fold.cash,
-    "TokensRedeemed": Fold.redeemed,
-    "PairsConverted": Fold.converted,
-    "RedemptionsListed": Fold.redemptions_listed,
+HANDLERS: dict[str, Callable[[Projection, Any, Record], None]] = {
+    "PlaceOrder": Projection.place,
+    **dict.fromkeys(HAPPENED, Projection.happened),
+    "OrderChanged": Projection.changed,
+    "OrderFilled": Projection.filled,
+    "FillAdvanced": Projection.news,
+    "FillSettled": Projection.news,
+    "FillVoided": Projection.news,
+    "FillsListed": Projection.fills_listed,
+    "InstrumentListed": Projection.listed,
+    "InstrumentResolved": Projection.resolved,
+    "CashMoved": Projection.cash,
+    "TokensRedeemed": Projection.redeemed,
+    "PairsConverted": Projection.converted,
+    "RedemptionsListed": Projection.redemptions_listed,
 }

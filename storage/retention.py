@@ -239,8 +239,8 @@ def _key(row: RawRow) -> tuple[str, int]:
 
 def _number(row: RawRow) -> int:
     seq, at_ns, account, kind, body, _, tape = row
-    told = decode(Record(seq=seq, at_ns=at_ns, account=account, kind=kind, body=body, tape=tape))
-    return int(told.order.id if kind == "PlaceOrder" else told.order)
+    message = decode(Record(seq=seq, at_ns=at_ns, account=account, kind=kind, body=body, tape=tape))
+    return int(message.order.id if kind == "PlaceOrder" else message.order)
 
 
 def used_bytes(connection: sqlite3.Connection) -> int:

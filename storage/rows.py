@@ -208,7 +208,7 @@ class ConversionRow(msgspec.Struct, kw_only=True):
     seq: int
 
 
-class FoldedTable(NamedTuple):
+class ProjectedTable(NamedTuple):
     """One table of the projection. A new one is a struct above and a row below."""
 
     rows: Table[Any]
@@ -220,40 +220,40 @@ class FoldedTable(NamedTuple):
     """Fields that ever change; empty = every one beside the key."""
 
 
-FOLDED: dict[type[msgspec.Struct], FoldedTable] = {
-    OrderRow: FoldedTable(
+PROJECTED: dict[type[msgspec.Struct], ProjectedTable] = {
+    OrderRow: ProjectedTable(
         Table(OrderRow, "orders"),
         ("account", "id"),
         (("mode", "created_ns"), ("state",), ("instrument", "created_ns")),
         ("identity", "state", "filled", "voided", "fee_micro", "reason", "updated_ns", "seq"),
     ),
-    FillRow: FoldedTable(
+    FillRow: ProjectedTable(
         Table(FillRow, "fills"),
         ("account", "id"),
         (("mode", "at_ns"), ("instrument", "at_ns"), ("account", "order_id"), ("account", "state")),
         ("state", "realised_micro", "transaction_id", "updated_ns", "seq"),
     ),
-    PositionRow: FoldedTable(Table(PositionRow, "positions"), ("account", "instrument", "leg")),
-    BetRow: FoldedTable(
+    PositionRow: ProjectedTable(Table(PositionRow, "positions"), ("account", "instrument", "leg")),
+    BetRow: ProjectedTable(
         Table(BetRow, "bets"),
         ("account", "instrument", "bot"),
         (("mode", "closed_ns", "account", "instrument", "bot"), ("instrument",)),
     ),
-    ListingRow: FoldedTable(Table(ListingRow, "listings"), ("instrument",)),
-    NewsRow: FoldedTable(Table(NewsRow, "early_news"), ("account", "fill")),
-    CashRow: FoldedTable(Table(CashRow, "cash_moves"), ("account", "seq")),
-    RedemptionRow: FoldedTable(
+    ListingRow: ProjectedTable(Table(ListingRow, "listings"), ("instrument",)),
+    NewsRow: ProjectedTable(Table(NewsRow, "early_news"), ("account", "fill")),
+    CashRow: ProjectedTable(Table(CashRow, "cash_moves"), ("account", "seq")),
+    RedemptionRow: ProjectedTable(
         Table(RedemptionRow, "redemptions"), ("account", "transaction_id", "instrument")
     ),
-    ConversionRow: FoldedTable(
+    ConversionRow: ProjectedTable(
         Table(ConversionRow, "conversions"), ("account", "transaction_id", "instrument")
     ),
 }
 _UPSERTS = {
     kind: upsert(one.key, one.moves) if one.moves else one.rows.moving(one.key)
-    for kind, one in FOLDED.items()
+    for kind, one in PROJECTED.items()
 }
-TABLES = tuple(one.rows.name for one in FOLDED.values())
+TABLES = tuple(one.rows.name for one in PROJECTED.values())
 """What is deleted before a rebuild."""
 
 Key = tuple[str | int, ...]
@@ -268,8 +268,8 @@ class Rows:
         self._connection = connection
         self._engine_id = engine_id
         self._modes = modes
-        self._cache: dict[type[msgspec.Struct], dict[Key, Any]] = {kind: {} for kind in FOLDED}
-        self._dirty: dict[type[msgspec.Struct], dict[Key, Any]] = {kind: {} for kind in FOLDED}
+        self._cache: dict[type[msgspec.Struct], dict[Key, Any]] = {kind: {} for kind in PROJECTED}
+        self._dirty: dict[type[msgspec.Struct], dict[Key, Any]] = {kind: {} for kind in PROJECTED}
 
     def mode(self, account: str) -> Mode:
         """Return an account's mode. Raises StorageError where the engine never registered it."""
@@ -288,7 +288,7 @@ class Rows:
         if key in cache:
             found = cache[key]
             return found
-        one = FOLDED[kind]
+        one = PROJECTED[kind]
         where = " AND ".join(("engine_id = ?", *(f"{name} = ?" for name in one.key)))
         found = one.rows.one(self._connection, where, (self._engine_id, *key))
         cache[key] = found
@@ -296,7 +296,7 @@ class Rows:
 
     def bets_in(self, instrument: str) -> list[BetRow]:
         self.flush()
-        return FOLDED[BetRow].rows.all(
+        return PROJECTED[BetRow].rows.all(
             self._connection,
             "engine_id = ? AND instrument = ? ORDER BY account, bot",
             (self._engine_id, instrument),
@@ -304,7 +304,7 @@ class Rows:
 
     @staticmethod
     def key_of(row: msgspec.Struct) -> Key:
-        return tuple([getattr(row, name) for name in FOLDED[type(row)].key])
+        return tuple([getattr(row, name) for name in PROJECTED[type(row)].key])
 
     def put(self, row: msgspec.Struct) -> None:
         kind, key = type(row), self.key_of(row)
@@ -323,7 +323,7 @@ class Rows:
     def flush(self) -> None:
         """Write what changed, inside the caller's transaction, and keep nothing in memory."""
         for kind, dirty in self._dirty.items():
-            rows, ends = FOLDED[kind].rows, _UPSERTS[kind]
+            rows, ends = PROJECTED[kind].rows, _UPSERTS[kind]
             rows.put(self._connection, self._engine_id, dirty.values(), "INSERT", ends)
             dirty.clear()
             self._cache[kind].clear()

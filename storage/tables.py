@@ -29,7 +29,7 @@ from storage.commands import StandingMark
 from storage.jobs import ScheduleSeen
 from storage.live import EquityPoint, HoldingSeen, LimitUse
 from storage.live_accounts import Examination, Unlock, VenueHeartbeat
-from storage.rows import FOLDED
+from storage.rows import PROJECTED
 from storage.runs import Run
 
 METADATA = SQLModel.metadata
@@ -162,8 +162,8 @@ class RunMarketRow(SQLModel, table=True):
 
 # -- The tables that are a projection of the journal: only `storage.projection` writes them --------
 
-for _kind, _folded in FOLDED.items():
-    rows_are(_kind, _folded.rows.name, _folded.key, _folded.indexes)
+for _kind, _projected in PROJECTED.items():
+    rows_are(_kind, _projected.rows.name, _projected.key, _projected.indexes)
 
 
 class ProjectionRow(SQLModel, table=True):

@@ -43,8 +43,8 @@ def pack(batch: Mapping[InstrumentId, array[int]]) -> bytes:
         whose[name] = at, len(body)
         bodies.append(body)
         at += len(body)
-    index, told = msgspec.msgpack.encode(whose), b"".join(bodies)
-    return _HEAD.pack(len(index), len(told), zlib.crc32(index + told)) + index + told
+    index, body = msgspec.msgpack.encode(whose), b"".join(bodies)
+    return _HEAD.pack(len(index), len(body), zlib.crc32(index + body)) + index + body
 
 
 def unpack(body: bytes) -> list[array[int]]:
@@ -74,10 +74,10 @@ def _places(segment: Path, size: int) -> tuple[TickPlaces, int]:
     while at + _HEAD.size <= len(data):
         index, body, checksum = _HEAD.unpack_from(data, at)
         begins, ends = at + _HEAD.size, at + _HEAD.size + index + body
-        told = data[begins:ends]
-        if len(told) < index + body or zlib.crc32(told) != checksum:
+        chunk = data[begins:ends]
+        if len(chunk) < index + body or zlib.crc32(chunk) != checksum:
             break
-        for name, (offset, length) in msgspec.msgpack.decode(told[:index], type=_INDEX).items():
+        for name, (offset, length) in msgspec.msgpack.decode(chunk[:index], type=_INDEX).items():
             places.setdefault(name, array("q")).extend((begins + index + offset, length))
         at = ends
     return places, size - at if data.startswith(MAGIC) else size

@@ -112,9 +112,9 @@ def candles(
     for name in _there(folder / "candles" / interval, interval, span, tail):
         path = folder / "candles" / interval / f"{name}.parquet"
         taken, rows = _read(path, instrument, "start_ns", span)
-        found += [rows, fold(_of_log(tail, taken, interval, name), step)]
-    told = merge(pa.concat_tables(found)) if found else _NO_CANDLES
-    return [Candle(**one) for one in told.drop_columns(["instrument"]).to_pylist()]
+        found += [rows, aggregate(_of_log(tail, taken, interval, name), step)]
+    made = merge(pa.concat_tables(found)) if found else _NO_CANDLES
+    return [Candle(**one) for one in made.drop_columns(["instrument"]).to_pylist()]
 
 
 def ticks(
@@ -136,8 +136,8 @@ def ticks(
             many += found[-1].num_rows
         if many >= limit:
             break
-    told = pa.concat_tables([*reversed(found)]) if found else _NO_TICKS
-    latest = told.slice(max(0, told.num_rows - limit)).drop_columns(["instrument"])
+    rows = pa.concat_tables([*reversed(found)]) if found else _NO_TICKS
+    latest = rows.slice(max(0, rows.num_rows - limit)).drop_columns(["instrument"])
     return [Tick(**one) for one in latest.to_pylist()]
 
 
@@ -145,7 +145,7 @@ def ticks(
 
 _KEYS = ("instrument", "start_ns")
 _LAST = pc.ScalarAggregateOptions(skip_nulls=False, min_count=0)
-_FOLDS: dict[str, tuple[str, pc.FunctionOptions | None]] = {
+_COMBINE: dict[str, tuple[str, pc.FunctionOptions | None]] = {
     "open2": ("first", None), "high2": ("max", None), "low2": ("min", None),
     "close2": ("last", None), "bid": ("last", _LAST), "ask": ("last", _LAST),
     "last": ("last", None), "volume": ("sum", None), "ticks": ("sum", None),
@@ -157,11 +157,11 @@ _NO_TICKS = pa.schema(
     [("instrument", _WHOSE), *((name, pa.int64()) for name in tick_log.COLUMNS)]
 ).empty_table()
 _NO_CANDLES = pa.schema(
-    [("instrument", _WHOSE), ("start_ns", pa.int64()), *((name, pa.int64()) for name in _FOLDS)]
+    [("instrument", _WHOSE), ("start_ns", pa.int64()), *((name, pa.int64()) for name in _COMBINE)]
 ).empty_table()
 
 
-def fold(rows: pa.Table, step_ns: int) -> pa.Table:
+def aggregate(rows: pa.Table, step_ns: int) -> pa.Table:
     """Return the candles of ticks, which stand in the order in which they were received."""
     mid2 = pc.add(rows["bid"], rows["ask"])
     volume = rows["volume"]
@@ -187,7 +187,7 @@ def merge(rows: pa.Table) -> pa.Table:
     if not rows.num_rows:
         return _NO_CANDLES
     grouped = rows.unify_dictionaries().group_by([*_KEYS], use_threads=False)
-    made = grouped.aggregate([(name, how, options) for name, (how, options) in _FOLDS.items()])
+    made = grouped.aggregate([(name, how, options) for name, (how, options) in _COMBINE.items()])
     made = made.rename_columns(
         [name.rpartition("_")[0] if name not in _KEYS else name for name in made.column_names]
     )
@@ -215,8 +215,8 @@ def _footer(path: Path, modified_ns: int, size: int) -> _Footer:
     del modified_ns, size
     metadata = pq.read_metadata(path)
     stats = [metadata.row_group(n).column(0).statistics for n in range(metadata.num_row_groups)]
-    told = int((metadata.metadata or {})[b"taken"])
-    return _Footer(metadata, tuple((one.min, one.max) for one in stats), told)
+    taken = int((metadata.metadata or {})[b"taken"])
+    return _Footer(metadata, tuple((one.min, one.max) for one in stats), taken)
 
 
 def _read(path: Path, instrument: str, order: str, span: tuple[int, int]) -> tuple[int, pa.Table]:
@@ -353,7 +353,7 @@ def _move(
             rows = _newer(loaded, before, interval, name)
             if rows.num_rows:
                 step(f"{interval} {name}")
-                _write(path, merge(pa.concat_tables([old, fold(rows, step_ns)])), taken)
+                _write(path, merge(pa.concat_tables([old, aggregate(rows, step_ns)])), taken)
     for segment in part:
         step("delete")
         left = tick_log.look(segment)[1]

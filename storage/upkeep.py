@@ -34,10 +34,10 @@ AND EXISTS (SELECT 1 FROM equity later WHERE later.engine_id = ?1 AND later.acco
 """
 
 
-def thin_equity(path: Path, before_ns: int, tell: Callable[[int, int], None]) -> int:
+def thin_equity(path: Path, before_ns: int, on_progress: Callable[[int, int], None]) -> int:
     """Keep of older equity the last value of each minute; give how many rows went.
 
-    `tell` gets hours done and hours in all. Raises StorageError.
+    `on_progress` gets hours done and hours in all. Raises StorageError.
     """
     gone = 0
     with closing(connect_writer(path, synchronous="NORMAL")) as connection, storage_errors(path):
@@ -52,7 +52,7 @@ def thin_equity(path: Path, before_ns: int, tell: Callable[[int, int], None]) ->
             for start in range(first - first % HOUR_NS, last + 1, HOUR_NS)
         ]
         for number, (engine_id, account, start) in enumerate(hours):
-            tell(number, len(hours))
+            on_progress(number, len(hours))
             end = min(start + HOUR_NS, before_ns)
             with transaction(connection):
                 values = (engine_id, account, start, end, MINUTE_NS)

@@ -97,7 +97,7 @@ def backup(job: BackupJob, context: JobContext) -> Mapping[str, Any]:
         {path.name: path for path in named if path.is_file()},
         folder,
         name=f"{now:%Y-%m-%dT%H-%M-%SZ}",
-        tell=lambda done, total, what: context.progress(done, total, "bytes", what),
+        on_progress=lambda done, total, what: context.progress(done, total, "bytes", what),
         plain={vault.name: vault} if job.vault and vault.is_file() else {},
     )
     gone = keep_newest(folder, job.keep)
@@ -243,7 +243,7 @@ def export_rows(job: ExportJob, context: JobContext) -> Mapping[str, Any]:
         rows = export(
             config.state_path, target, what=job.what, mode=job.mode, since_ns=since,
             until_ns=until, form=job.format,
-            tell=lambda done, total: context.progress(done, total, "rows"),
+            on_progress=lambda done, total: context.progress(done, total, "rows"),
         )  # fmt: skip
     return {"file": str(target), "rows": rows, "bytes": target.stat().st_size}
 

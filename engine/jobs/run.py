@@ -26,7 +26,7 @@ from engine.config import Config
 from engine.domain.jobs import JobArguments, arguments_of
 from engine.errors import BadInput, PitbossError, StorageError, os_sentence
 from storage.database import connect_reader, connect_writer, storage_errors
-from storage.jobs import Job, JobProgress, JobState, find, finish, tell
+from storage.jobs import Job, JobProgress, JobState, find, finish, report_progress
 from storage.runs import run_of_job
 from storage.users import ENGINE_ID
 
@@ -84,7 +84,7 @@ class JobContext:
         try:
             path = self.config.state_path
             with closing(connect_writer(path, synchronous="NORMAL")) as c, storage_errors(path):
-                goes_on = tell(c, ENGINE_ID, self.job, progress, self.now_ns())
+                goes_on = report_progress(c, ENGINE_ID, self.job, progress, self.now_ns())
         except StorageError as error:
             # Progress is for the eye; the job goes on and tells it later.
             log.get("job").warning("progress", job=self.job.id, refused=str(error))

@@ -82,7 +82,7 @@ def _read(journal: Path, settings: AccountSettings, fence: int, until: int) -> R
     # The bots' is recent: without one of them the whole journal would be read.
     mine = {name: one for name, one in latest.by_name.items() if name in (BOTS, _key(account))}
     found = rebuild(
-        Snapshots(by_name=mine, told=latest.told),
+        Snapshots(by_name=mine, problems=latest.problems),
         lambda after: _between(journal, after, until),
         {account: executor},
     )

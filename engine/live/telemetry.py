@@ -30,7 +30,7 @@ from engine.strategies.registry import entries
 from engine.venues.registry import entries as venue_entries
 from storage.catalog import put_catalog
 from storage.live import (
-    EngineBeat,
+    EngineHeartbeat,
     EquityPoint,
     HoldingSeen,
     add_equity,
@@ -208,10 +208,10 @@ class Telemetry:
         engine_id = self._engine.engine_id
         self._engine.state.write(lambda c: add_equity(c, engine_id, point))
 
-    def heartbeat(self, now_ns: int) -> EngineBeat:
+    def heartbeat(self, now_ns: int) -> EngineHeartbeat:
         """Return the heartbeat with the figures of the last second."""
         engine = self._engine
-        return EngineBeat(
+        return EngineHeartbeat(
             state=engine.phase,
             heartbeat_ns=engine.wall_ns(),
             started_ns=engine.started_ns,

@@ -149,7 +149,7 @@ def rebuild(
 ) -> Recovered:
     """Fill fresh executors from snapshots and from the records after a seq, wherever they lie."""
     found = Recovered()
-    found.told += snapshots.told
+    found.told += snapshots.problems
     after = _restore(snapshots, executors, found)
     missing = [account for account in executors if account not in after]
     # An account without a snapshot was never in one: its whole past is the journal.

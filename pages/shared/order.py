@@ -325,7 +325,7 @@ def _clock_of(at_ns: int, where: ZoneInfo) -> str:
 
 
 def told(moment: OrderEvent, row: Row, plans: Callable[[int], Sequence[Planned]]) -> Words:
-    message = moment.told
+    message = moment.message
     match message:
         case effects.PlaceOrder(order=order, identity=identity):
             named = f" as {identity}" if identity else ""

@@ -65,10 +65,10 @@ def search_journal(
             record = Record(
                 seq=seq, at_ns=at_ns, account=account, kind=its_kind, body=body, tape=tape
             )
-            told = msgspec.json.encode(decode(record)).decode()
-            if text.lower() in told.lower():
+            view = msgspec.json.encode(decode(record)).decode()
+            if text.lower() in view.lower():
                 found.append(
-                    {"seq": seq, "at_ns": at_ns, "account": account, "kind": its_kind, "body": told}
+                    {"seq": seq, "at_ns": at_ns, "account": account, "kind": its_kind, "body": view}
                 )
             if len(found) == limit:
                 break
@@ -91,8 +91,7 @@ class OrderEvent(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
     at_ns: int
     kind: str
-    told: Any
-    """The message itself."""
+    message: Any
 
 
 class OrderHistory(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,27 +133,27 @@ def life_of(
             if whose != account or not (kind in CANCELS or any(mark in body for mark in about)):
                 continue
             row = Record(seq=seq, at_ns=at_ns, account=whose, kind=kind, body=body, tape=tape)
-            if _tells_of(told := decode(row), order, fills, moments):
-                moments.append(OrderEvent(seq=seq, at_ns=at_ns, kind=kind, told=told))
+            if _about(message := decode(row), order, fills, moments):
+                moments.append(OrderEvent(seq=seq, at_ns=at_ns, kind=kind, message=message))
     return OrderHistory(moments=tuple(moments), whole=last_seq <= last, gone=first <= gone)
 
 
-def _tells_of(told: Any, number: int, fills: Sequence[str], before: Sequence[OrderEvent]) -> bool:
+def _about(event: Any, number: int, fills: Sequence[str], before: Sequence[OrderEvent]) -> bool:
     """Judge what the search by bytes only suspects."""
-    match told:
+    match event:
         case PlaceOrder(order=order):
             return bool(order.id == number)
         case CancelOrders(orders=orders):
             return number in orders
         case CancelAll(scope=scope):
-            placed = before[0].told.order if before and before[0].kind == "PlaceOrder" else None
+            placed = before[0].message.order if before and before[0].kind == "PlaceOrder" else None
             return placed is not None and (
                 scope.instrument in (None, placed.instrument) and scope.bot in (None, placed.bot)
             )
         case OrderReported(report=report):
             return bool(report.order == number)
         case _:
-            return getattr(told, "order", None) == number or getattr(told, "fill", None) in fills
+            return getattr(event, "order", None) == number or getattr(event, "fill", None) in fills
 
 
 def _first_at(connection: sqlite3.Connection, path: Path, at_ns: int) -> int:

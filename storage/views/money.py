@@ -193,14 +193,14 @@ def sources(connection: sqlite3.Connection, engine_id: str, account: str) -> Sou
     )
 
 
-# -- The settlement ladder: how far an account's money is on the way from an order to cash ---------
+# -- The settlement pipeline: how far an account's money is on the way from an order to cash -------
 
 DAY_NS = 86_400 * 1_000_000_000
 DECIDED_NS = DAY_NS
 """How far back confirmed and failed fills are counted: they are over, and there are many."""
 
 
-class Rung(StrEnum):
+class Phase(StrEnum):
     """Where money stands on its way."""
 
     RESERVED = "reserved"
@@ -215,9 +215,9 @@ class Rung(StrEnum):
 
 
 class SettlementStep(msgspec.Struct, frozen=True, kw_only=True):
-    """One rung. `amount` in the currency; None = not known."""
+    """One phase. `amount` in the currency; None = not known."""
 
-    rung: Rung
+    phase: Phase
     count: int
     amount: Decimal | None
     oldest_ns: int | None = None
@@ -226,21 +226,21 @@ class SettlementStep(msgspec.Struct, frozen=True, kw_only=True):
     """Of `count`, those that commit tokens and no cash: working sells."""
 
 
-def ladder(
+def pipeline(
     connection: sqlite3.Connection, engine_id: str, *, account: str, now_ns: int
 ) -> list[SettlementStep]:
-    """Return an account's rungs in the order of the way, each with the time of its oldest entry.
+    """Return an account's phases in the order of the way, each with the time of its oldest entry.
 
     reserved → matched → mined → confirmed (or retrying, failed) → redeemable → cash.
     """
     steps = {
-        Rung.RESERVED: _reserved(connection, engine_id, account),
+        Phase.RESERVED: _reserved(connection, engine_id, account),
         **_fills(connection, engine_id, account, now_ns),
-        Rung.REDEEMABLE: _redeemable(connection, engine_id, account),
-        Rung.PAID: _paid(connection, engine_id, account),
-        Rung.CASH: _cash(connection, engine_id, account),
+        Phase.REDEEMABLE: _redeemable(connection, engine_id, account),
+        Phase.PAID: _paid(connection, engine_id, account),
+        Phase.CASH: _cash(connection, engine_id, account),
     }
-    return [steps[rung] for rung in Rung]
+    return [steps[phase] for phase in Phase]
 
 
 def _amount(micro: int | None) -> Decimal | None:
@@ -260,17 +260,17 @@ def _reserved(connection: sqlite3.Connection, engine_id: str, account: str) -> S
         (engine_id, account),
     ).fetchone()
     return SettlementStep(
-        rung=Rung.RESERVED, count=count, amount=_amount(micro), oldest_ns=oldest, tokens=sells
+        phase=Phase.RESERVED, count=count, amount=_amount(micro), oldest_ns=oldest, tokens=sells
     )
 
 
 def _fills(
     connection: sqlite3.Connection, engine_id: str, account: str, now_ns: int
-) -> dict[Rung, SettlementStep]:
+) -> dict[Phase, SettlementStep]:
     """Return fills by what is settled of them; decided ones of the last day."""
     found = {
-        rung: SettlementStep(rung=rung, count=0, amount=Decimal(0))
-        for rung in (Rung.MATCHED, Rung.MINED, Rung.RETRYING, Rung.CONFIRMED, Rung.FAILED)
+        phase: SettlementStep(phase=phase, count=0, amount=Decimal(0))
+        for phase in (Phase.MATCHED, Phase.MINED, Phase.RETRYING, Phase.CONFIRMED, Phase.FAILED)
     }
     states: Sequence[tuple[FillState, int]] = [
         (state, now_ns - DECIDED_NS if state in (FillState.CONFIRMED, FillState.FAILED) else 0)
@@ -283,9 +283,9 @@ def _fills(
             "WHERE engine_id = ? AND account = ? AND state = ? AND at_ns >= ?",
             (engine_id, account, state, since_ns),
         ).fetchone()
-        rung = Rung(state.value)
-        found[rung] = SettlementStep(
-            rung=rung, count=count, amount=_amount(micro), oldest_ns=oldest
+        phase = Phase(state.value)
+        found[phase] = SettlementStep(
+            phase=phase, count=count, amount=_amount(micro), oldest_ns=oldest
         )
     return found
 
@@ -311,7 +311,7 @@ def _redeemable(connection: sqlite3.Connection, engine_id: str, account: str) ->
         (engine_id, account),
     ).fetchone()
     return SettlementStep(
-        rung=Rung.REDEEMABLE, count=count, amount=_amount(micro), oldest_ns=oldest
+        phase=Phase.REDEEMABLE, count=count, amount=_amount(micro), oldest_ns=oldest
     )
 
 
@@ -321,7 +321,7 @@ def _paid(connection: sqlite3.Connection, engine_id: str, account: str) -> Settl
         "WHERE engine_id = ? AND account = ?",
         (engine_id, account),
     ).fetchone()
-    return SettlementStep(rung=Rung.PAID, count=count, amount=_amount(micro))
+    return SettlementStep(phase=Phase.PAID, count=count, amount=_amount(micro))
 
 
 def paid_for(
@@ -335,5 +335,5 @@ def paid_for(
 def _cash(connection: sqlite3.Connection, engine_id: str, account: str) -> SettlementStep:
     latest = latest_equity(connection, engine_id, account)
     return SettlementStep(
-        rung=Rung.CASH, count=0, amount=_amount(None if latest is None else latest.cash_micro)
+        phase=Phase.CASH, count=0, amount=_amount(None if latest is None else latest.cash_micro)
     )

@@ -187,7 +187,7 @@ def test_projection_kept_step_by_step_equals_one_built_at_once_and_a_rebuild(
     last = last_seq(copied)
     at_once = _state(tmp_path / "once.db")
     done = project(copied, at_once)
-    assert (done.seq, done.records, done.told) == (last, last, ())
+    assert (done.seq, done.records, done.problems) == (last, last, ())
     rows = _rows(at_once)
     assert rows["orders"]
     assert rows["fills"]

@@ -32,7 +32,7 @@ from engine.runtime.state_writer import StateKeeper
 from storage.database import note
 from storage.commands import CommandState, answer, leave
 from storage.database import connect_writer, transaction
-from storage.live import EngineBeat, put_engine
+from storage.live import EngineHeartbeat, put_engine
 
 ENGINE, path, first = "pitboss", Path(sys.argv[1]), int(sys.argv[2])
 
@@ -52,8 +52,8 @@ def alone(number):
     return write
 
 def beat(number):
-    made = EngineBeat(state="RUNNING", heartbeat_ns=number, started_ns=1, pid=number, version="1",
-        latched=False)
+    made = EngineHeartbeat(state="RUNNING", heartbeat_ns=number, started_ns=1, pid=number,
+        version="1", latched=False)
     return lambda connection: put_engine(connection, ENGINE, made)
 
 def received(left):

@@ -35,7 +35,7 @@ from engine.domain.telemetry import (
 from engine.errors import BadInput
 from pages.shared import scoped_kill, ticket
 from storage.database import reading, writing
-from storage.live import EngineBeat, put_books, put_bots, put_engine, put_instrument
+from storage.live import EngineHeartbeat, put_books, put_bots, put_engine, put_instrument
 from storage.projection import register_account
 from storage.settings import latest, save
 
@@ -76,7 +76,7 @@ def left(config: Config) -> list[tuple[str, dict[str, Any]]]:
 
 def beat(config: Config, status: EngineStatus | None = None, *, age_ns: int = -(10**9)) -> None:
     """Write the heartbeat of an engine: of now, or older."""
-    seen = EngineBeat(
+    seen = EngineHeartbeat(
         state="RUNNING",
         heartbeat_ns=time.time_ns() - age_ns,
         started_ns=1,

@@ -18,7 +18,7 @@ from pages.kit import links as links_behind
 from pages.kit import tables
 from storage.database import writing
 from storage.live import (
-    EngineBeat,
+    EngineHeartbeat,
     EquityPoint,
     HoldingSeen,
     add_equity,
@@ -48,7 +48,7 @@ def books(config: Config) -> Iterator[Books]:
         made.tell(*bought(1, 4_000, 10 * SHARE))
         made.at_ns = now
         made.tell(*bought(2, 4_900, 8 * SHARE, Leg.NO))
-        beat = EngineBeat(
+        beat = EngineHeartbeat(
             state="RUNNING", heartbeat_ns=now, started_ns=1, pid=os.getpid(),
             version="0.1.0", latched=False,
         )  # fmt: skip

@@ -29,7 +29,7 @@ from storage.bets import BetResult, BetRow
 from storage.commands import MarkKind, StandingMark, mark
 from storage.database import Table, writing
 from storage.journal import names_sum, open_journal, record_sum, write_batch
-from storage.live import EngineBeat, put_engine, put_instrument
+from storage.live import EngineHeartbeat, put_engine, put_instrument
 from storage.projection import register_account
 from storage.rows import FillRow, ListingRow
 from tests.pages.seen import figures, links
@@ -177,7 +177,7 @@ def wallet(config: Config) -> Config:
             state, engine_id="pitboss", account="real", mode=Mode.LIVE, venue="polymarket",
             currency="pUSD",
         )  # fmt: skip
-        beat = EngineBeat(
+        beat = EngineHeartbeat(
             state="RUNNING", heartbeat_ns=now_ns + 10**9, started_ns=1, pid=os.getpid(),
             version="0", latched=False,
         )  # fmt: skip

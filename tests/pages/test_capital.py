@@ -17,7 +17,7 @@ from engine.domain.instruments import AccountId, InstrumentId, Mode
 from engine.domain.telemetry import Approval, Approvals, Capital, EngineStatus, LockedMoney
 from pages.capital import explained, sums_by_end, until, venue_says
 from storage.database import writing
-from storage.live import EngineBeat, put_account_report, put_engine
+from storage.live import EngineHeartbeat, put_account_report, put_engine
 from storage.projection import register_account
 from tests.pages.seen import bodies, figures, links
 
@@ -52,7 +52,7 @@ def told(config: Config, seen: Capital, *approvals: Approvals) -> None:
         put_account_report(connection, "pitboss", replace(seen, at_ns=now))
         for one in approvals:
             put_account_report(connection, "pitboss", one)
-        beat = EngineBeat(
+        beat = EngineHeartbeat(
             state="RUNNING", heartbeat_ns=now, started_ns=1, pid=os.getpid(), version="1",
             latched=False, status=EngineStatus(),
         )  # fmt: skip

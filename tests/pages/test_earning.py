@@ -20,7 +20,7 @@ from engine.domain.telemetry import Earnings, EngineStatus
 from pages.kit.words import NOTHING
 from pages.shared import order
 from storage.database import writing
-from storage.live import EngineBeat, put_account_report, put_engine
+from storage.live import EngineHeartbeat, put_account_report, put_engine
 from tests.pages.seen import bodies
 from tests.storage.books import DEMO, TERMS, Books, bought
 
@@ -44,7 +44,7 @@ def desk(config: Config) -> Config:
         for number in (1, 2):
             books.tell(*bought(OrderId(number), 4_800, 20 * 10**6)[:-1])
         put_account_report(connection, "e1", EARNINGS)
-        beat = EngineBeat(
+        beat = EngineHeartbeat(
             state="RUNNING", heartbeat_ns=now, started_ns=1, pid=os.getpid(), version="1",
             latched=False, status=EngineStatus(),
         )  # fmt: skip

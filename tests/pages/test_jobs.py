@@ -36,7 +36,7 @@ from storage.jobs import (
     note_figures,
     put_schedule,
     queue,
-    tell,
+    report_progress,
 )
 from storage.projection import register_account
 from storage.settings import latest
@@ -84,7 +84,7 @@ def under_way(config: Config) -> int:
         job = claim(connection, ENGINE_ID, now - 10 * S)
         assert job is not None
         progress = JobProgress(done=25_000_000, total=100_000_000, unit="bytes", note="events")
-        assert tell(connection, ENGINE_ID, job, progress, now)
+        assert report_progress(connection, ENGINE_ID, job, progress, now)
     return job.id
 
 

@@ -41,7 +41,7 @@ def plan(*places: Resting, left: tuple[LeftOver, ...] = ()) -> Planned:
 
 
 def words(message: Any, *plans: Planned) -> str:
-    moment = OrderEvent(seq=1, at_ns=5, kind=type(message).__name__, told=message)
+    moment = OrderEvent(seq=1, at_ns=5, kind=type(message).__name__, message=message)
     return told(moment, ROW, lambda _: plans)[0]
 
 
@@ -100,7 +100,7 @@ def test_a_cancel_names_the_decision_and_what_came_instead() -> None:
 def test_times_have_their_exact_utc_and_the_time_since_the_record_before() -> None:
     sent = events.OrderSent(account=ACCOUNT, order=ORDER)
     moments = [
-        OrderEvent(seq=n, at_ns=10**18 + at, kind="OrderSent", told=sent)
+        OrderEvent(seq=n, at_ns=10**18 + at, kind="OrderSent", message=sent)
         for n, at in enumerate((0, 2_500_000, 3_002_500_000), start=1)
     ]
     text = history(moments, ROW, lambda _: ())

@@ -26,7 +26,7 @@ from storage.catalog import put_catalog
 from storage.database import reading, transaction, writing
 from storage.live import (
     AccountProof,
-    EngineBeat,
+    EngineHeartbeat,
     HoldingSeen,
     LimitUse,
     Receipt,
@@ -147,7 +147,7 @@ def beat(connection: Any, **changes: Any) -> None:
         "version": "1",
         "latched": False,
     }
-    put_engine(connection, "pitboss", EngineBeat(**(fields | changes)))
+    put_engine(connection, "pitboss", EngineHeartbeat(**(fields | changes)))
 
 
 def test_positions_show_legs_cost_mark_and_what_they_made(desk: Config, opened: Opened) -> None:

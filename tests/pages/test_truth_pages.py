@@ -24,7 +24,7 @@ from pages.shared import markouts, pnl
 from storage.database import writing
 from storage.equity_identity import LedgerSide, judge, put_check
 from storage.live import (
-    EngineBeat,
+    EngineHeartbeat,
     EquityPoint,
     HoldingSeen,
     add_equity,
@@ -65,7 +65,7 @@ def books(config: Config) -> Iterator[Books]:
             *bought(2, 4_900, 8 * SHARE, Leg.NO),
             FillSettled(account=DEMO, fill=FillId("f1")),
         )
-        beat = EngineBeat(
+        beat = EngineHeartbeat(
             state="RUNNING", heartbeat_ns=now, started_ns=1, pid=os.getpid(),
             version="0.1.0", latched=False,
         )  # fmt: skip

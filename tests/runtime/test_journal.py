@@ -502,7 +502,7 @@ def test_snapshot_and_tail_give_the_full_fold(journal: JournalWriter, path: Path
             journal.snapshot("sum", str(total).encode(), seq)
     journal.flush()
     snapshots = latest_snapshots(path)
-    assert snapshots.told == ()
+    assert snapshots.problems == ()
     assert snapshots.seq == 5_000
     other = sqlite3.connect(path)
     with other:
@@ -510,7 +510,7 @@ def test_snapshot_and_tail_give_the_full_fold(journal: JournalWriter, path: Path
     assert other.execute("SELECT count(*) FROM snapshots").fetchone()[0] == 3
     other.close()
     damaged = latest_snapshots(path)
-    assert damaged.told == ("snapshot 'sum' at record 5000 does not match its checksum",)
+    assert damaged.problems == ("snapshot 'sum' at record 5000 does not match its checksum",)
     elder = damaged.by_name["sum"]
     assert elder.seq == damaged.seq == 4_000
     tail = sum(decode(record).order for record in load(path, after_seq=elder.seq))
@@ -540,4 +540,4 @@ def test_a_snapshot_ahead_of_the_journal_is_refused_and_told(
     found = latest_snapshots(path)
     assert found.by_name == {}
     assert found.seq == 0
-    assert "ahead of the journal (2)" in found.told[0]
+    assert "ahead of the journal (2)" in found.problems[0]

@@ -22,7 +22,7 @@ from engine.runtime.journal import JournalWriter
 from engine.runtime.state_writer import Projector, StateKeeper, StateWrite
 from storage.commands import CommandState, LeftCommand, answer, find, leave
 from storage.database import connect_writer
-from storage.live import EngineBeat, put_engine
+from storage.live import EngineHeartbeat, put_engine
 from storage.schema import migrate
 
 ENGINE = "pitboss"
@@ -66,7 +66,7 @@ def until(true: Callable[[], object]) -> None:
 
 
 def beat(pid: int) -> Callable[[sqlite3.Connection], None]:
-    made = EngineBeat(
+    made = EngineHeartbeat(
         state="RUNNING", heartbeat_ns=1, started_ns=1, pid=pid, version="1", latched=False,
     )  # fmt: skip
     return lambda connection: put_engine(connection, ENGINE, made)

@@ -23,7 +23,7 @@ from engine.domain.instruments import (
 from engine.domain.orders import Order, OrderId, OrderState
 from storage.journal import Record
 from storage.live import put_instrument
-from storage.projection import Fold, register_account
+from storage.projection import Projection, register_account
 from storage.rows import Rows
 
 DEMO, M1 = AccountId("demo"), InstrumentId("demo:m1")
@@ -55,7 +55,7 @@ class Books:
         )
         put_instrument(connection, engine_id, TERMS, 1)
         self._rows = Rows(connection, engine_id, {DEMO: Mode.DEMO})
-        self._fold = Fold(self._rows)
+        self._fold = Projection(self._rows)
         self.seq = 0
         self.at_ns = 5
 

@@ -36,7 +36,7 @@ def quiet(done: int, total: int, what: str) -> None:
 def test_a_backup_holds_every_database_with_its_checksum(tmp_path: Path) -> None:
     files = {"a.db": made(tmp_path / "a.db", 10), "b.db": made(tmp_path / "b.db", 20)}
     folder = tmp_path / "backups"
-    manifest = back_up(files, folder, name=NAME, tell=quiet)
+    manifest = back_up(files, folder, name=NAME, on_progress=quiet)
     [kept] = backups(folder)
     assert sorted(path.name for path in kept.iterdir()) == ["a.db", "b.db", "manifest.json"]
     assert manifest["made"] == NAME
@@ -71,7 +71,7 @@ def test_a_database_that_is_written_all_the_time_is_copied_as_of_one_moment(
     writer.start()
     try:
         assert written.wait(60)
-        back_up({"a.db": path}, tmp_path / "k", name=NAME, tell=until_more_is_written)
+        back_up({"a.db": path}, tmp_path / "k", name=NAME, on_progress=until_more_is_written)
     finally:
         ended.set()
         writer.join()
@@ -88,7 +88,7 @@ def test_an_interrupted_backup_leaves_nothing(tmp_path: Path) -> None:
 
     folder = tmp_path / "k"
     with pytest.raises(KeyboardInterrupt):
-        back_up({"a.db": made(tmp_path / "a.db", 100)}, folder, name=NAME, tell=stop)
+        back_up({"a.db": made(tmp_path / "a.db", 100)}, folder, name=NAME, on_progress=stop)
     assert list(folder.iterdir()) == []
 
 
@@ -96,7 +96,7 @@ def test_what_a_killed_backup_left_is_swept_by_the_next(tmp_path: Path) -> None:
     left = tmp_path / "k" / f"{backup.UNFINISHED}2026-01-01T00-00-00Z"
     left.mkdir(parents=True)
     (left / "a.db").touch()
-    back_up({"a.db": made(tmp_path / "a.db")}, tmp_path / "k", name=NAME, tell=quiet)
+    back_up({"a.db": made(tmp_path / "a.db")}, tmp_path / "k", name=NAME, on_progress=quiet)
     assert [path.name for path in (tmp_path / "k").iterdir()] == [NAME]
 
 
@@ -117,7 +117,7 @@ def test_a_damaged_database_is_said_and_never_kept(tmp_path: Path) -> None:
         file.seek(5 * 4096)
         file.write(b"\xff" * 4096)
     with pytest.raises(StorageError, match="damaged"):
-        back_up({"a.db": path}, tmp_path / "k", name=NAME, tell=quiet)
+        back_up({"a.db": path}, tmp_path / "k", name=NAME, on_progress=quiet)
     assert backups(tmp_path / "k") == []
 
 
@@ -128,7 +128,7 @@ def test_a_disk_that_fills_while_it_is_copied_is_named_and_nothing_is_left(tmp_p
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
         with pytest.raises(StorageError) as refused:
-            back_up({"a.db": source}, folder, name=NAME, tell=quiet)
+            back_up({"a.db": source}, folder, name=NAME, on_progress=quiet)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert str(refused.value).startswith(f"{folder} ")

@@ -62,7 +62,7 @@ def exported(state: Path, tmp_path: Path) -> Export:
             "form": ExportFormat.CSV,
         } | changes  # fmt: skip
         target = tmp_path / "exports" / f"x.{asked['form']}"
-        count = export(state, target, tell=lambda *_: None, **asked)
+        count = export(state, target, on_progress=lambda *_: None, **asked)
         with target.open(encoding="utf-8") as file:
             rows = json.load(file) if asked["form"] == "json" else list(csv.DictReader(file))
         assert count == len(rows)
@@ -101,6 +101,6 @@ def test_a_missing_state_is_said_and_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="does not exist"):
         export(
             tmp_path / "no.db", tmp_path / "x.csv", what=Exported.RUNS, mode=Mode.PAPER,
-            since_ns=0, until_ns=1, form=ExportFormat.CSV, tell=lambda *_: None,
+            since_ns=0, until_ns=1, form=ExportFormat.CSV, on_progress=lambda *_: None,
         )  # fmt: skip
     assert list(tmp_path.iterdir()) == []

@@ -22,7 +22,7 @@ from storage.jobs import (
     forget_ended,
     queue,
     recover,
-    tell,
+    report_progress,
     wants_cancel,
 )
 from storage.schema import migrate
@@ -80,7 +80,8 @@ def test_too_many_waiting_jobs_are_refused(state: sqlite3.Connection) -> None:
 def test_a_done_job_has_done_all_of_it(state: sqlite3.Connection) -> None:
     queued(state)
     job = claimed(state)
-    assert tell(state, ENGINE, job, JobProgress(done=3, total=10, unit="rows", note="n"), 5)
+    progress = JobProgress(done=3, total=10, unit="rows", note="n")
+    assert report_progress(state, ENGINE, job, progress, 5)
     assert finish(state, ENGINE, job, state=JobState.DONE, now_ns=6, result='{"a":1}')
     row = state.execute("SELECT done, total, unit, finished_ns, result FROM jobs").fetchone()
     assert row == (10, 10, "rows", 6, '{"a":1}')
@@ -91,7 +92,7 @@ def test_what_an_earlier_attempt_reports_is_not_taken(state: sqlite3.Connection)
     dead = claimed(state)
     recover(state, ENGINE, 3)
     alive = claimed(state)
-    assert not tell(state, ENGINE, dead, JobProgress(done=9), 4)
+    assert not report_progress(state, ENGINE, dead, JobProgress(done=9), 4)
     assert not finish(state, ENGINE, dead, state=JobState.DONE, now_ns=4)
     assert finish(state, ENGINE, alive, state=JobState.DONE, now_ns=5)
     assert not finish(state, ENGINE, alive, state=JobState.FAILED, now_ns=6)

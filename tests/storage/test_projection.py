@@ -247,7 +247,7 @@ def test_a_contradiction_about_a_fill_is_told_and_changes_nothing(desk: Desk) ->
         FillSettled(account=PAPER, fill=FillId("f1")),
         FillVoided(account=PAPER, fill=FillId("f1")),
     )
-    assert done.told == ("record 4: fill f1 is confirmed, told failed",)
+    assert done.problems == ("record 4: fill f1 is confirmed, told failed",)
     assert desk.position()["settled"] == 10_000_000
 
 
@@ -336,8 +336,8 @@ def test_orders_the_journal_never_placed_are_told(desk: Desk) -> None:
         SetTimer(at_ns=1, name="x"),
     )
     assert done.records == 3
-    assert len(done.told) == 2
-    assert "order 9 at paper, which the journal never placed" in done.told[0]
+    assert len(done.problems) == 2
+    assert "order 9 at paper, which the journal never placed" in done.problems[0]
     assert desk.rows("fills") == []
 
 
@@ -391,7 +391,7 @@ def test_a_projection_that_disagrees_is_rebuilt(desk: Desk) -> None:
     done = desk.project()
     assert (done.rebuilt, done.records) == (True, 2)
     assert (desk.rows("orders"), desk.rows("fills"), desk.rows("positions")) == whole
-    assert desk.project() == Projected(seq=2, records=0, rebuilt=False, told=())
+    assert desk.project() == Projected(seq=2, records=0, rebuilt=False, problems=())
 
 
 def test_a_damaged_journal_is_not_projected(desk: Desk) -> None:

@@ -26,7 +26,7 @@ from engine.domain.telemetry import (
 from engine.errors import StorageError
 from storage.catalog import put_catalog, strategies
 from storage.live import (
-    EngineBeat,
+    EngineHeartbeat,
     HoldingSeen,
     LimitUse,
     account_report,
@@ -131,7 +131,7 @@ def test_the_status_is_read_as_it_was_written(connection: Connection) -> None:
         at_ns=7,
     )  # fmt: skip
     status = EngineStatus(journal_seq=3, latches=(latch,), not_placing={"demo": ("blind",)})
-    beat = EngineBeat(
+    beat = EngineHeartbeat(
         state="RUNNING", heartbeat_ns=5, started_ns=1, pid=9, version="1", latched=False,
         status=status,
     )  # fmt: skip

@@ -161,7 +161,7 @@ def recovered(
             name: JournalSnapshot(name=name, seq=one.seq, at_ns=one.at_ns, body=one.body)
             for name, one in start.snapshots.items()
         },
-        told=(),
+        problems=(),
     )
 
     def tail(after_seq: int) -> Iterable[Record]:

@@ -323,7 +323,7 @@ class ShownWindow:
                 lambda record: record.seq <= seq, load(self._journal, after_seq=after_seq)
             )
 
-        rebuild(Snapshots(by_name={}, told=()), tail, executors)
+        rebuild(Snapshots(by_name={}, problems=()), tail, executors)
         for desk in self.desks.values():
             for instrument in desk.executor.ledger.state.instruments.values():
                 desk.cache.receive(InstrumentListed(instrument=instrument), 0)

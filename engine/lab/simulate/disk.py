@@ -99,7 +99,7 @@ class Disk:
     def latest(self) -> Snapshots:
         """Return the latest snapshots, as a start reads them."""
         by_name = {name: versions[-1] for name, versions in self.snapshots.items() if versions}
-        return Snapshots(by_name=by_name, told=())
+        return Snapshots(by_name=by_name, problems=())
 
     def tail(self, after_seq: int) -> Iterable[Record]:
         return self.rows[after_seq:]

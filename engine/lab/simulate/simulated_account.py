@@ -55,7 +55,7 @@ from storage.commands import leave
 from storage.journal import Record, decode
 from storage.latch import read_latch, set_latch
 from storage.loss import UNSEEN_MAX, Known, Message
-from storage.projection import Fold
+from storage.projection import Projection
 from storage.rows import OrderRow, Rows
 from storage.settings import Saved, applied, latest, save
 from storage.users import ENGINE_ID
@@ -165,7 +165,7 @@ class RowsJudge:
     def begin_run(self) -> None:
         """Begin a life: its rows are built anew from what the disk has."""
         self._rows = MemoryRows()
-        self._fold = Fold(self._rows)
+        self._fold = Projection(self._rows)
         self._seq = 0
 
     def look(self, executor: Executor, speak: Speak, *, whole: bool = False) -> None:

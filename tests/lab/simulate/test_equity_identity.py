@@ -22,7 +22,7 @@ from engine.live.lifecycle import ledger_side
 from storage.equity_identity import EquityCheck, judge
 from storage.journal import Record, decode
 from storage.live import put_instrument
-from storage.projection import Fold, register_account
+from storage.projection import Projection, register_account
 from storage.rows import TABLES, Rows
 from storage.schema import migrate
 
@@ -63,7 +63,7 @@ class Watch:
             self.connection.execute(f"DELETE FROM {table}")
         modes = {str(self.account.id): Mode.DEMO}
         self._rows = Rows(self.connection, ENGINE, modes)
-        self._fold = Fold(self._rows)
+        self._fold = Projection(self._rows)
         self._taken: list[Record] = []
 
     def _follow(self) -> None:

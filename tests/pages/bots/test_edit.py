@@ -24,7 +24,7 @@ from pages.kit import forms
 from pages.kit.drafts import default_of
 from storage.catalog import put_catalog
 from storage.database import reading, writing
-from storage.live import EngineBeat, put_bots, put_engine
+from storage.live import EngineHeartbeat, put_bots, put_engine
 from storage.settings import SettingsVersion, applied, latest, save
 
 Opened = Callable[..., AppTest]
@@ -84,7 +84,7 @@ def desk(config: Config) -> Config:
 
 
 def put_beat(config: Config) -> None:
-    beat = EngineBeat(
+    beat = EngineHeartbeat(
         state="RUNNING",
         heartbeat_ns=time.time_ns() + 10**9,
         started_ns=1,

@@ -21,7 +21,7 @@ from engine.domain.instruments import InstrumentId, Leg, Mode, Side
 from storage import live
 from storage.live import EquityPoint, HoldingSeen, add_equity, put_holdings
 from storage.views.frame import accounts
-from storage.views.money import DAY_NS, Rung, SettlementStep, equity_check, ladder, sources
+from storage.views.money import DAY_NS, Phase, SettlementStep, equity_check, pipeline, sources
 from tests.storage.books import DEMO, M1, SHARE, TERMS, Books, bought
 
 
@@ -36,47 +36,47 @@ def books(connection: Connection) -> Books:
     return made
 
 
-def rungs(books: Books, now_ns: int = 100) -> dict[Rung, SettlementStep]:
-    steps = ladder(books.connection, "e1", account=DEMO, now_ns=now_ns)
-    assert [step.rung for step in steps] == list(Rung)
-    return {step.rung: step for step in steps}
+def phases(books: Books, now_ns: int = 100) -> dict[Phase, SettlementStep]:
+    steps = pipeline(books.connection, "e1", account=DEMO, now_ns=now_ns)
+    assert [step.phase for step in steps] == list(Phase)
+    return {step.phase: step for step in steps}
 
 
 def test_money_climbs_from_an_order_to_cash_with_the_age_of_the_oldest(books: Books) -> None:
     order, fill = bought(1, 4_800, 10 * SHARE)
     books.tell(order)
-    reserved = rungs(books)[Rung.RESERVED]
+    reserved = phases(books)[Phase.RESERVED]
     assert (reserved.count, reserved.amount, reserved.oldest_ns) == (1, Decimal("4.8"), 1)
     books.at_ns = 7
     books.tell(fill, *bought(2, 5_000, SHARE))
-    steps = rungs(books)
-    assert steps[Rung.RESERVED].count == 0
-    matched = steps[Rung.MATCHED]
+    steps = phases(books)
+    assert steps[Phase.RESERVED].count == 0
+    matched = steps[Phase.MATCHED]
     assert (matched.count, matched.amount, matched.oldest_ns) == (2, Decimal("5.3"), 7)
     books.tell(
         FillAdvanced(account=DEMO, fill=FillId("f1"), state=FillState.RETRYING),
         FillAdvanced(account=DEMO, fill=FillId("f2"), state=FillState.MINED),
     )
-    steps = rungs(books)
-    assert [steps[rung].count for rung in (Rung.MATCHED, Rung.MINED, Rung.RETRYING)] == [0, 1, 1]
+    steps = phases(books)
+    assert [steps[rung].count for rung in (Phase.MATCHED, Phase.MINED, Phase.RETRYING)] == [0, 1, 1]
     books.tell(
         FillSettled(account=DEMO, fill=FillId("f1")), FillVoided(account=DEMO, fill=FillId("f2"))
     )
-    steps = rungs(books)
-    assert [steps[rung].count for rung in (Rung.CONFIRMED, Rung.FAILED)] == [1, 1]
+    steps = phases(books)
+    assert [steps[rung].count for rung in (Phase.CONFIRMED, Phase.FAILED)] == [1, 1]
 
 
 def test_a_working_sell_commits_tokens_and_no_cash(books: Books) -> None:
     order, _ = bought(1, 4_800, 10 * SHARE, side=Side.SELL)
     books.tell(order)
-    reserved = rungs(books)[Rung.RESERVED]
+    reserved = phases(books)[Phase.RESERVED]
     assert (reserved.count, reserved.tokens) == (1, 1)
 
 
 def test_what_has_ended_long_ago_is_counted_no_more(books: Books) -> None:
     books.tell(*bought(1, 4_800, SHARE), FillSettled(account=DEMO, fill=FillId("f1")))
-    assert rungs(books)[Rung.CONFIRMED].count == 1
-    assert rungs(books, DAY_NS + 6)[Rung.CONFIRMED].count == 0
+    assert phases(books)[Phase.CONFIRMED].count == 1
+    assert phases(books, DAY_NS + 6)[Phase.CONFIRMED].count == 0
 
 
 def test_a_winner_is_redeemable_until_its_redemption_is_told_and_losers_pay_nothing(
@@ -88,10 +88,10 @@ def test_a_winner_is_redeemable_until_its_redemption_is_told_and_losers_pay_noth
         *bought(3, 4_700, 3 * SHARE),
         FillSettled(account=DEMO, fill=FillId("f3")),
     )
-    assert rungs(books)[Rung.REDEEMABLE].count == 0
+    assert phases(books)[Phase.REDEEMABLE].count == 0
     books.tell(InstrumentResolved(instrument=M1, payout_yes_micro=SHARE, source="test"))
-    steps = rungs(books)
-    redeemable, paid = steps[Rung.REDEEMABLE], steps[Rung.PAID]
+    steps = phases(books)
+    redeemable, paid = steps[Phase.REDEEMABLE], steps[Phase.PAID]
     assert (redeemable.count, redeemable.amount) == (1, Decimal(13))
     assert (paid.count, paid.amount) == (0, Decimal(0))
 
@@ -100,27 +100,27 @@ def test_a_winner_is_redeemable_until_its_redemption_is_told_and_losers_pay_noth
     )
     foreign = msgspec.structs.replace(part, instrument=InstrumentId("venue:other"))
     books.tell(part, RedemptionsListed(account=DEMO, since_ns=0, redemptions=(part, foreign)))
-    steps = rungs(books)
-    assert steps[Rung.REDEEMABLE].amount == Decimal(10)
-    assert (steps[Rung.PAID].count, steps[Rung.PAID].amount) == (1, Decimal(3))
+    steps = phases(books)
+    assert steps[Phase.REDEEMABLE].amount == Decimal(10)
+    assert (steps[Phase.PAID].count, steps[Phase.PAID].amount) == (1, Decimal(3))
 
 
 def test_an_amount_without_a_listing_is_not_known(books: Books, connection: Connection) -> None:
     connection.execute("DELETE FROM listings")
     books.tell(*bought(1, 4_800, 10 * SHARE), bought(2, 4_800, SHARE)[0])
-    steps = rungs(books)
-    assert (steps[Rung.MATCHED].count, steps[Rung.MATCHED].amount) == (1, None)
-    assert steps[Rung.RESERVED].amount is None
+    steps = phases(books)
+    assert (steps[Phase.MATCHED].count, steps[Phase.MATCHED].amount) == (1, None)
+    assert steps[Phase.RESERVED].amount is None
 
 
 def test_cash_is_what_the_engine_told_last(books: Books, connection: Connection) -> None:
-    assert rungs(books)[Rung.CASH].amount is None
+    assert phases(books)[Phase.CASH].amount is None
     point = EquityPoint(
         account=DEMO, mode=Mode.DEMO, currency="pUSD", at_ns=9, equity_micro=1, equity_mid_micro=1,
         cash_micro=95 * SHARE, day_start_micro=1, peak_micro=1,
     )  # fmt: skip
     add_equity(connection, "e1", point)
-    assert rungs(books)[Rung.CASH].amount == 95
+    assert phases(books)[Phase.CASH].amount == 95
 
 
 def test_the_newest_equity_is_the_one_written_last_after_the_clock_ran_ahead(
@@ -133,12 +133,12 @@ def test_the_newest_equity_is_the_one_written_last_after_the_clock_ran_ahead(
             equity_mid_micro=1, cash_micro=cash * SHARE, day_start_micro=1, peak_micro=1,
         )  # fmt: skip
         add_equity(connection, "e1", point)
-    assert rungs(books)[Rung.CASH].amount == 60
+    assert phases(books)[Phase.CASH].amount == 60
     (seen,) = accounts(connection, "e1")
     assert (seen.equity_ns, seen.equity_micro) == (7, 60 * SHARE)
     # An account that has been silent for long is not looked for by number: its latest is by time.
     monkeypatch.setattr(live, "EQUITY_LOOK", 0)
-    assert rungs(books)[Rung.CASH].amount == 80
+    assert phases(books)[Phase.CASH].amount == 80
 
 
 def test_equity_is_made_of_deposits_and_of_what_was_made(

@@ -24,7 +24,7 @@ from engine.live.lifecycle import ledger_side
 from storage.equity_identity import judge
 from storage.journal import Record
 from storage.live import put_instrument
-from storage.projection import Fold, register_account
+from storage.projection import Projection, register_account
 from storage.rows import Rows
 from storage.schema import migrate
 from tests.fakes.polymarket.listing import Listed
@@ -58,7 +58,7 @@ class Identity:
             currency="pUSD",
         )  # fmt: skip
         self._rows = Rows(self._connection, "e1", {LIVE: Mode.LIVE})
-        self._fold = Fold(self._rows)
+        self._fold = Projection(self._rows)
         self._seq = self.checks = 0
 
     def check(self, desk: WalletDesk) -> None:
