@@ -14,7 +14,7 @@ from typing import TextIO
 
 from engine.errors import AlreadyRuns, StorageError, os_sentence
 
-AGAIN_S = 0.1
+RETRY_S = 0.1
 
 
 def held(path: Path) -> bool:
@@ -50,7 +50,7 @@ def locked(path: Path, what: str, wait_s: float = 0.0) -> TextIO:
                     text = f"another {what} runs on {path.parent}: waiting {wait_s:g} s for its end"
                     sys.stderr.write(f"{text}\n")
                     said = True
-                time.sleep(AGAIN_S)
+                time.sleep(RETRY_S)
                 continue
             file.close()
             raise AlreadyRuns(f"another {what} runs on {path.parent}; stop it first") from None

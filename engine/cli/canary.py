@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, config: Config) -> int:
     found = asyncio.run(drifted(config))
     if args.json:
-        told = {venue: [msgspec.to_builtins(one) for one in all_] for venue, all_ in found.items()}
-        print(json.dumps(told))
+        rows = {venue: [msgspec.to_builtins(one) for one in all_] for venue, all_ in found.items()}
+        print(json.dumps(rows))
     else:
         for venue, findings in found.items():
             print(venue)

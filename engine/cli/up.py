@@ -32,7 +32,7 @@ SOCKET_LENGTH_MAX = 100
 PORT_WAIT_S = 10.0
 """How long what a desk that died left on a port may take to notice that it is alone."""
 
-AGAIN_S = 0.2
+RETRY_S = 0.2
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -120,8 +120,8 @@ def _free(port: int, option: str) -> None:
                 if left_s > 0 and isinstance(error, OSError):
                     if left_s == PORT_WAIT_S:
                         print(f"port {port} is taken: waiting {left_s:g} s for its end", flush=True)
-                    left_s -= AGAIN_S
-                    time.sleep(AGAIN_S)
+                    left_s -= RETRY_S
+                    time.sleep(RETRY_S)
                     continue
                 raise ConfigError(
                     f"port {port} cannot be used ({error}): stop what listens there, or choose "

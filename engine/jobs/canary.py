@@ -22,15 +22,15 @@ def canary(job: CanaryJob, context: JobContext) -> Mapping[str, Any]:
     """Compare every venue with its contract; an alert for each that changed."""
     del job
     config = context.config
-    told: dict[str, Any] = {}
+    texts: dict[str, Any] = {}
     for venue, findings in asyncio.run(drifted(config)).items():
         odd = [one for one in findings if one.grade is not Grade.OK]
-        told[venue] = "; ".join(one.said for one in odd) or f"{len(findings)} checks, as recorded"
+        texts[venue] = "; ".join(one.said for one in odd) or f"{len(findings)} checks, as recorded"
         if not odd:
             continue
         bad = any(one.grade is Grade.FAIL for one in odd)
         severity = Severity.CRITICAL if bad else Severity.WARNING
-        alert = RaiseAlert(severity=severity, kind=DRIFT.name, text=f"{venue}: {told[venue]}")
+        alert = RaiseAlert(severity=severity, kind=DRIFT.name, text=f"{venue}: {texts[venue]}")
         with writing(config.state_path) as connection, transaction(connection):
             raise_alert(connection, ENGINE_ID, alert, None, context.now_ns())
-    return told
+    return texts

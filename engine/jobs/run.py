@@ -32,7 +32,7 @@ from storage.users import ENGINE_ID
 
 PROGRESS_EVERY_S = 0.5
 PARENT_EVERY_S = 0.25
-AGAIN_S = 0.5
+RETRY_S = 0.5
 PATIENCE_S = 600.0
 """How long the end of a job waits for a file that refuses; then the worker offers it again."""
 
@@ -167,7 +167,7 @@ def _write_end(context: JobContext, state: JobState, *, result: str = "", error:
         except StorageError:
             if time.monotonic() >= until:
                 raise
-            threading.Event().wait(AGAIN_S)
+            threading.Event().wait(RETRY_S)
         else:
             return
 

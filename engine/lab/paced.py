@@ -23,7 +23,7 @@ from engine.lab.recordings.door import Recording
 from engine.runtime.journal import Recorder
 from engine.venues.paper.runner import PaperRunner
 
-BREATH_NS = 5_000_000
+YIELD_EVERY_NS = 5_000_000
 """How long the paced pump may keep the loop for itself."""
 
 SLACK_NS = 1_000_000
@@ -37,7 +37,7 @@ class PacedRunner(PaperRunner):
         super().__init__(**wiring)
         self.pending = False
         """Something was reported since the last turn."""
-        self.rest_ns = 0
+        self.own_due_ns = 0
         """When something but the venue is due."""
         self.on_change: Callable[[], object] = lambda: None
         """Called when something waits for the pump."""
@@ -48,7 +48,7 @@ class PacedRunner(PaperRunner):
         self.on_change()
 
     def _arm(self) -> None:
-        self.rest_ns = self._next_ns()
+        self.own_due_ns = self._next_ns()
 
     def _arm_paper(self) -> None:
         """Do nothing: the pump knows when the venue is due."""
@@ -68,16 +68,16 @@ class PacedRunner(PaperRunner):
     @property
     def due_ns(self) -> int:
         venue_ns = self.paper.due_ns
-        return self.rest_ns if venue_ns is None or venue_ns > self.rest_ns else venue_ns
+        return self.own_due_ns if venue_ns is None or venue_ns > self.own_due_ns else venue_ns
 
     @property
-    def still(self) -> bool:
+    def idle(self) -> bool:
         """True where every request under way waits for the venue's time."""
         return self.sender.under_way == self.door.waiting
 
     @property
-    def asks(self) -> bool:
-        return self.pending or not self.still or self.door.has_requests
+    def has_work(self) -> bool:
+        return self.pending or not self.idle or self.door.has_requests
 
     def fire(self, now_ns: int) -> None:
         """Let the sender's time-outs and the timers happen that are due."""
@@ -122,7 +122,7 @@ class PacedPump:
         self._speed: float | None = None
         self._first_ns = 0
         self._started_ns = 0
-        self._breath_ns = 0
+        self._yield_ns = 0
         self.events = 0
         self.late_ns_max = 0
         """How far the player fell behind its speed at most."""
@@ -154,7 +154,7 @@ class PacedPump:
         if self.events:
             await self._run_until(now_ns + AFTER_NS)
 
-    async def linger(self) -> None:
+    async def run_on(self) -> None:
         """Let time go on without a market for as long as something is asked for: never returns."""
         self._speed = None
         runner = self._runner
@@ -167,7 +167,7 @@ class PacedPump:
                 await asyncio.sleep(0)
             else:
                 self._awake.clear()
-                if not runner.asks:
+                if not runner.has_work:
                     await self._awake.wait()
 
     async def _begin(self, now_ns: int, cash_micro: int) -> None:
@@ -250,17 +250,17 @@ class PacedPump:
         ahead_ns = self._ahead_ns(at_ns)
         if ahead_ns > SLACK_NS:
             self._awake.clear()
-            if self._runner.asks:
+            if self._runner.has_work:
                 return False
             try:
                 await asyncio.wait_for(self._awake.wait(), ahead_ns / 1e9)
             except TimeoutError:
-                self._breath_ns = self._wall_ns() + BREATH_NS
+                self._yield_ns = self._wall_ns() + YIELD_EVERY_NS
                 return True
             return False
-        if self._wall_ns() >= self._breath_ns:
+        if self._wall_ns() >= self._yield_ns:
             await asyncio.sleep(0)
-            self._breath_ns = self._wall_ns() + BREATH_NS
+            self._yield_ns = self._wall_ns() + YIELD_EVERY_NS
         return True
 
     # -- one moment --------------------------------------------------------------------------------
@@ -280,7 +280,7 @@ class PacedPump:
         runner = self._runner
         while True:
             tries = 0
-            while not runner.still:
+            while not runner.idle:
                 tries += 1
                 await self._let_work(tries)
             asked = runner.door.take_requests()

@@ -34,7 +34,7 @@ class RecordedRun(msgspec.Struct, frozen=True, kw_only=True):
     began: EngineStarted
 
 
-class Given(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class TapeInput(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One input of a desk and where it stands on the tape."""
 
     position: int
@@ -124,7 +124,7 @@ class Past:
         self._warn = warn
         self._reach = position - 1
 
-    def __iter__(self) -> Iterator[Given | JournaledRecord]:
+    def __iter__(self) -> Iterator[TapeInput | JournaledRecord]:
         """Give inputs and records in the order in which they happened.
 
         A record carries the position of the last entry before it. Raises BadInput at damage,
@@ -141,11 +141,11 @@ class Past:
             yield JournaledRecord(record=record, led=record.tape <= self._reach)
             record = next(records, None)
 
-    def _inputs(self) -> Iterator[Given]:
+    def _inputs(self) -> Iterator[TapeInput]:
         for entry in tape.read(self._folder, warn=self._warn, from_position=self._position):
             before, self._reach = self._reach, entry.position
             if entry.kind == KIND or entry.position != before + 1:
-                yield Given(
+                yield TapeInput(
                     position=entry.position,
                     at_ns=entry.at_ns,
                     given=read_input(entry) if entry.kind == KIND else None,

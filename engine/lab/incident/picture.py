@@ -26,7 +26,7 @@ from engine.executor.fills import Holding
 from engine.executor.orders import LiveOrder
 from engine.lab.incident import words
 from engine.lab.incident.moment import IncidentWindow
-from engine.lab.incident.past import Given
+from engine.lab.incident.past import TapeInput
 from storage.journal import Record
 
 STEPS_MAX = 20_000
@@ -82,7 +82,7 @@ class Picture:
 
     # -- what happens ------------------------------------------------------------------------------
 
-    def took(self, one: Given, made: list[Decision | Planned]) -> None:
+    def on_input(self, one: TapeInput, made: list[Decision | Planned]) -> None:
         entry = one.given
         if isinstance(entry, given.Received) and entry.events is not None:
             self._events = entry.events
@@ -146,7 +146,7 @@ class Picture:
         text = words.of_market(self._events, self._terms)
         self._step(at_ns, "market", account, text, instrument=first, always=False)
 
-    def received(self, record: Record, message: Any) -> None:
+    def on_record(self, record: Record, message: Any) -> None:
         if isinstance(message, PlaceOrder):
             number, account = message.order.id, AccountId(record.account)
             self._orders.setdefault(account, {})[number] = None

@@ -37,11 +37,11 @@ from engine.lab.incident.past import (
     Difference,
     Differs,
     Effects,
-    Given,
     JournaledRecord,
     Past,
     Plans,
     RecordedRun,
+    TapeInput,
     position_at,
     recorded_runs,
     recovered,
@@ -80,11 +80,11 @@ EVENTS = frozenset(kind.__name__ for kind in AnyEvent.__args__)
 class StepListener(Protocol):
     """Sees every step after it was taken."""
 
-    def took(self, one: Given, made: list[Decision | Planned]) -> None:
+    def on_input(self, one: TapeInput, made: list[Decision | Planned]) -> None:
         """See an input, and what was decided because of it."""
         ...
 
-    def received(self, record: Record, message: Any) -> None:
+    def on_record(self, record: Record, message: Any) -> None:
         """See a record of the journal: a report, an effect, a command."""
         ...
 
@@ -109,7 +109,7 @@ class IncidentReplay:
         self.plans = plans
         self.desks: dict[AccountId, AccountCore] = {}
         self.modes: dict[AccountId, Mode] = {}
-        self.unled = 0
+        self.uncaused = 0
         """Records the tape lacks the cause of: a crash took it, or it is not written yet."""
         self.at_ns = run.at_ns
         """How far it came."""
@@ -120,8 +120,8 @@ class IncidentReplay:
         self._batch = InputBatch()
         self._made: list[Decision | Planned] = []
         self._take: dict[type, Callable[[Any, int], object]] = {
-            given.EngineStarted: self.began, given.Opened: self.opened,
-            given.Admitted: self.admitted,
+            given.EngineStarted: self.on_start, given.Opened: self.on_opened,
+            given.Admitted: self.on_admitted,
         }  # fmt: skip
 
     def run(self, past: Past, until_ns: int, progress: Callable[[int], None]) -> None:
@@ -131,7 +131,7 @@ class IncidentReplay:
         tape or journal cannot be read.
         """
         for number, one in enumerate(past):
-            at_ns = one.at_ns if isinstance(one, Given) else one.record.at_ns
+            at_ns = one.at_ns if isinstance(one, TapeInput) else one.record.at_ns
             if at_ns > until_ns or self._ends(one):
                 break
             if not number % PROGRESS_EVERY:
@@ -151,17 +151,17 @@ class IncidentReplay:
         except Differs as differs:
             self.difference = differs.difference
 
-    def _ends(self, one: Given | JournaledRecord) -> bool:
-        if not isinstance(one, Given) or not isinstance(one.given, given.EngineStarted):
+    def _ends(self, one: TapeInput | JournaledRecord) -> bool:
+        if not isinstance(one, TapeInput) or not isinstance(one.given, given.EngineStarted):
             return False
         return one.position != self.recorded.position
 
-    def _one(self, one: Given | JournaledRecord) -> None:
+    def _one(self, one: TapeInput | JournaledRecord) -> None:
         if isinstance(one, JournaledRecord):
             if one.led:
                 self._receive_record(one.record)
             else:
-                self.unled += 1
+                self.uncaused += 1
             return
         if not one.whole:
             raise BadInput(
@@ -175,8 +175,8 @@ class IncidentReplay:
         if self.effects.ahead:
             return  # the tape goes further than the journal, which is not written yet
         self._made = []
-        self._take.get(type(one.given), self.given)(one.given, one.at_ns)
-        self._listener.took(one, self._made)
+        self._take.get(type(one.given), self.on_given)(one.given, one.at_ns)
+        self._listener.on_input(one, self._made)
 
     def _receive_record(self, record: Record) -> None:
         """Receive a report again; find an effect decided again."""
@@ -187,7 +187,7 @@ class IncidentReplay:
             message = decode(record)
             if desk is not None and record.kind in EVENTS:
                 desk.receive(message, record.at_ns)
-        self._listener.received(record, message)
+        self._listener.on_record(record, message)
 
     def _decide(self, made: Decision | Planned) -> None:
         self._made.append(made)
@@ -198,7 +198,7 @@ class IncidentReplay:
 
     # -- accounts and bots -------------------------------------------------------------------------
 
-    def began(self, start: given.EngineStarted, now_ns: int) -> None:
+    def on_start(self, start: given.EngineStarted, now_ns: int) -> None:
         """Recover the accounts as that start did: from its snapshots and the tail behind them."""
         del now_ns
         made = [AccountSettings.model_validate_json(text) for text in start.accounts]
@@ -207,7 +207,7 @@ class IncidentReplay:
         for settings in made:
             self._wire(settings, executors[AccountId(settings.name)])
 
-    def opened(self, one: given.Opened, now_ns: int) -> None:
+    def on_opened(self, one: given.Opened, now_ns: int) -> None:
         """Open an account that was new, or recover one that had been closed at the start."""
         del now_ns
         settings, start = AccountSettings.model_validate_json(one.settings), self.recorded.began
@@ -232,7 +232,7 @@ class IncidentReplay:
         books.append(executor.gate.exposure)
         share_total(books)
 
-    def admitted(self, one: given.Admitted, now_ns: int) -> None:
+    def on_admitted(self, one: given.Admitted, now_ns: int) -> None:
         settings = BotSettings.model_validate_json(one.settings)
         bot = self._bots[BotId(settings.name)] = bot_of(settings, one.account)
         bot.everything = one.everything
@@ -240,7 +240,7 @@ class IncidentReplay:
         bot.strategy.restore(one.learned)
         self.desks[one.account].add(bot, now_ns)
 
-    def given(self, one: Any, now_ns: int) -> None:
+    def on_given(self, one: Any, now_ns: int) -> None:
         """Give a core what it was given then; the journal has the effects it asked for."""
         if type(one) is given.Seated:
             self._bots[one.bot].cells.clear()
@@ -251,8 +251,8 @@ class IncidentReplay:
             self.effects.decided(account, effects, now_ns)
 
 
-def _what(one: Given | JournaledRecord) -> str:
-    if isinstance(one, Given):
+def _what(one: TapeInput | JournaledRecord) -> str:
+    if isinstance(one, TapeInput):
         return f"entry {one.position} of the tape"
     return f"record {one.record.seq} of the journal"
 
@@ -302,17 +302,17 @@ class ShownWindow:
         row = next(rows, None)
         past = Past(tape, self._journal, position=position, after_seq=seq, warn=warn)
         for one in past:
-            at_ns = one.at_ns if isinstance(one, Given) else one.record.at_ns
+            at_ns = one.at_ns if isinstance(one, TapeInput) else one.record.at_ns
             if at_ns > window.end_ns:
                 break
             while row is not None and row.decision.at_ns <= at_ns:
                 picture.row(row.decision)
                 row = next(rows, None)
             if isinstance(one, JournaledRecord):
-                picture.received(one.record, self._take(one.record))
+                picture.on_record(one.record, self._take(one.record))
             elif isinstance(one.given, Received):
                 self._receive(one.given, one.at_ns)
-                picture.took(one, [])
+                picture.on_input(one, [])
 
     def _restore(self, seq: int) -> None:
         """Bring every account to where it stood after a record."""
@@ -546,8 +546,8 @@ def _add_counts(compared: ComparedRuns, one: IncidentReplay) -> None:
     compared.evaluations += one.decisions.evaluations
     compared.plans += one.plans.compared
     lacks = (
-        (one.unled, "records of the journal were not compared: the tape's last half second before "
-         "a crash, or before now, is not written"),
+        (one.uncaused, "records of the journal were not compared: the tape's last half second "
+         "before a crash, or before now, is not written"),
         (one.decisions.rotated + one.plans.rotated, "decisions and plans were not compared: the "
          "decision log does not keep them any more"),
         (one.decisions.late + one.plans.late, "decisions and plans were not compared: the "

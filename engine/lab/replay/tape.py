@@ -285,7 +285,7 @@ class TapeDeck(AccountOpening):
             self.result = self._summary(cut, (services.wall_ns() - started_ns) / 1e9)
         services.log.info("tape.played", events=pump.events, whole=self.result["whole"])
         services.end()
-        await pump.linger()
+        await pump.run_on()
 
     def _summary(self, cut: bool, elapsed_s: float) -> dict[str, Any]:
         executor, pump, stats = self._runner.desk.executor, self._pump, self.recording.stats

@@ -196,7 +196,7 @@ class KnownFacts:
 
     # -- sums --------------------------------------------------------------------------------------
 
-    def standing(self, key: InstrumentId) -> list[tuple[Order, OrderFilled, FillState]]:
+    def valid_fills(self, key: InstrumentId) -> list[tuple[Order, OrderFilled, FillState]]:
         """Return every fill of an instrument that was told and is not void, with its order."""
         states, orders, fills = self.states, self.orders, self.fills
         return [
@@ -208,7 +208,7 @@ class KnownFacts:
     def tokens(self, key: InstrumentId, leg: Leg) -> tuple[int, int]:
         """Return (settled, pending) tokens: what is sold is gone at once."""
         settled = pending = 0
-        for order, fill, state in self.standing(key):
+        for order, fill, state in self.valid_fills(key):
             if order.leg is not leg:
                 continue
             if order.side is Side.SELL:
@@ -232,7 +232,7 @@ class KnownFacts:
             for leg in (Leg.YES, Leg.NO)
             if self.pays(key, leg)
         }
-        for place, gone in self._gone().items():
+        for place, gone in self._redeemed().items():
             held[place] = held.get(place, 0) - gone
         return {place: size for place, size in held.items() if size}
 
@@ -244,7 +244,7 @@ class KnownFacts:
             for leg in (Leg.YES, Leg.NO)
             if key in self._by_instrument and self.pays(key, leg)
         }
-        for place, gone in self._gone().items():
+        for place, gone in self._redeemed().items():
             held[place] = held.get(place, 0) - gone
         return {place: size for place, size in held.items() if size}
 
@@ -252,7 +252,7 @@ class KnownFacts:
         """Return what was paid in markets whose result is known."""
         return [paid for paid in self.redemptions.values() if paid.instrument in self.payouts]
 
-    def _gone(self) -> dict[Token, int]:
+    def _redeemed(self) -> dict[Token, int]:
         gone: dict[Token, int] = {}
         for paid in self.payments():
             for leg, size in ((Leg.YES, paid.yes or 0), (Leg.NO, paid.no or 0)):
@@ -272,7 +272,7 @@ class KnownFacts:
             cash += fact.amount_micro if fact.size < 0 else -fact.amount_micro
         for key in self._by_instrument:
             terms = self.instruments[key]
-            for order, fill, state in self.standing(key):
+            for order, fill, state in self.valid_fills(key):
                 value = fill.price * fill.size // terms.value_divisor
                 if order.side is Side.BUY:
                     cash -= value + fill.fee_micro
@@ -342,7 +342,7 @@ class Evidence:
         side = self.side
         found = [
             (order, order.size)
-            for group in (side.waiting, side.flying)
+            for group in (side.waiting, side.in_flight)
             for order in group.values()
             if key is None or order.instrument == key
         ]

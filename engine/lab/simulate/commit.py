@@ -11,7 +11,7 @@ UNKNOWN = "unknown: not a git checkout"
 def commit(folder: Path) -> str:
     """Return the checkout's commit, with `-dirty` where files differ from it; else UNKNOWN."""
     try:
-        told = subprocess.run(
+        described = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],  # noqa: S607 whichever git the machine has
             cwd=folder,
             capture_output=True,
@@ -21,4 +21,4 @@ def commit(folder: Path) -> str:
         )
     except (OSError, subprocess.TimeoutExpired):
         return UNKNOWN
-    return told.stdout.strip() or UNKNOWN
+    return described.stdout.strip() or UNKNOWN

@@ -69,7 +69,7 @@ class Disk:
         self.fence += 1
         return self.fence
 
-    def cut(self) -> None:
+    def cut_power(self) -> None:
         """Cut the power: keep what is durable, and as much of the rest as had been written."""
         rest = len(self.rows) - self.durable
         end_seq = self.durable + (0 if self.full or not rest else self._random.randint(0, rest))
@@ -78,7 +78,7 @@ class Disk:
         for name, versions in self.snapshots.items():
             self.snapshots[name] = [one for one in versions if one.seq <= end_seq]
 
-    def lose(self, records: int) -> list[Record]:
+    def lose_end(self, records: int) -> list[Record]:
         """Lose the end of what was durable; return it, as the projections have read it."""
         end_seq = max(0, self.durable - records)
         lost = self.rows[end_seq:]
@@ -117,7 +117,7 @@ class Journal:
         self.tape = 0
         self.failure: StorageError | None = None
         self.lost: Callable[[LeaseLost], object] = lambda _: None
-        self.dying = -1
+        self.dies_in = -1
         """The engine dies with this many further records; below zero it does not."""
         self._disk = disk
         self._fence = fence
@@ -153,7 +153,7 @@ class Journal:
         disk = self._disk
         if self.stale:
             return len(disk.rows)  # queued for a file that is not ours any more
-        if self.dying == 0 or self._process.dead:
+        if self.dies_in == 0 or self._process.dead:
             raise EngineDied
         body = _encode(message)
         seq = len(disk.rows) + 1
@@ -165,9 +165,9 @@ class Journal:
             self._flushed_ns = at_ns
             disk.durable = seq - 1
         self._received(message, at_ns)
-        if self.dying > 0:
-            self.dying -= 1
-            if self.dying == 0:
+        if self.dies_in > 0:
+            self.dies_in -= 1
+            if self.dies_in == 0:
                 raise EngineDied
         return seq
 
@@ -309,7 +309,7 @@ class State(StateWriter):
         self.work(self._disk.state)
 
 
-class Unread:
+class NullWriter:
     """Projections and a tape that nobody reads here: judges fold the journal themselves."""
 
     failure: StorageError | None = None
@@ -329,7 +329,7 @@ class Unread:
         """Nothing is held."""
 
 
-class Stated:
+class DecisionSink:
     """Decisions, as judges and tests receive them: each before the executor receives its intent."""
 
     def __init__(self, receive: Callable[[Decision | Planned], None]) -> None:

@@ -18,7 +18,7 @@ from engine.domain.events import Event
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.settings import AccountSettings
 from engine.executor.executor import Executor
-from engine.lab.simulate.disk import Disk, Journal, State, Stated, Unread
+from engine.lab.simulate.disk import DecisionSink, Disk, Journal, NullWriter, State
 from engine.lab.simulate.market_network import MarketNetwork
 from engine.lab.simulate.network import Network
 from engine.lab.simulate.process import Process
@@ -89,7 +89,7 @@ class SimulatedMarket(MarketData):
         return []
 
 
-class Quiet(Telemetry):
+class NoTelemetry(Telemetry):
     """Tells nothing while the engine trades: nobody looks at its pages."""
 
     def follow(self, now_ns: int) -> None:
@@ -199,8 +199,8 @@ class EngineRun:
             engine_id=ENGINE_ID,
             clock=clock,
             recorder=self.journal,
-            taper=Unread(),
-            decisions=Stated(self._decided),
+            taper=NullWriter(),
+            decisions=DecisionSink(self._decided),
             settings=start.settings,
             forget_after_ns=FORGET_AFTER_NS,
             snapshot_every=self._snapshot_every,
@@ -212,8 +212,8 @@ class EngineRun:
             disk, self.process, engine_id=ENGINE_ID, clock=clock,
             received=lambda left: self.process.within(commands.receive, left), crash=engine.crash,
         )  # fmt: skip
-        engine.wire(self.state, Unread())
-        telemetry = Quiet(engine)
+        engine.wire(self.state, NullWriter())
+        telemetry = NoTelemetry(engine)
         try:
             streams = opened(engine, start, found, past)
             engine.watchers.insert(0, self._note)

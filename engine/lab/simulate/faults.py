@@ -151,11 +151,11 @@ PER_MINUTE: dict[Fault, float] = {
 }
 """How often per minute at strength 1."""
 
-YOUNGER = frozenset({Fault.KILL_PART})
+MAKERS_ONLY = frozenset({Fault.KILL_PART})
 """Faults that came later: only worlds of makers draw them, so that seeds whose stories are told
 in the tests keep their runs."""
 
-YOUNGEST = frozenset(
+GATHERING_ONLY = frozenset(
     {
         Fault.SETTINGS,
         Fault.JOURNAL_LOST,
@@ -166,7 +166,7 @@ YOUNGEST = frozenset(
 )
 """Likewise: only worlds whose faults gather draw them."""
 
-HAVING = 0.6
+FAULTS_SHARE = 0.6
 """Share of the faults a seed has."""
 
 STRENGTHS = (0.3, 1.0, 1.0, 2.5)
@@ -183,8 +183,8 @@ class Faults:
         random: Random,
         only: Iterable[Fault] | None = None,
         *,
-        younger: bool = False,
-        youngest: bool = False,
+        makers: bool = False,
+        gathers: bool = False,
     ) -> None:
         """Draw the faults of a seed; `only` fixes which there are, all of them strong."""
         self._random = random
@@ -194,11 +194,11 @@ class Faults:
         self._rates: dict[Fault, float] = {}
         chosen = None if only is None else frozenset(only)
         for fault in Fault:
-            if fault in YOUNGER and chosen is None and not younger:
+            if fault in MAKERS_ONLY and chosen is None and not makers:
                 continue
-            if fault in YOUNGEST and not youngest and fault not in (chosen or ()):
+            if fault in GATHERING_ONLY and not gathers and fault not in (chosen or ()):
                 continue
-            has = random.random() < HAVING
+            has = random.random() < FAULTS_SHARE
             strength = random.choice(STRENGTHS)
             if chosen is not None:
                 has, strength = fault in chosen, NAMED_STRENGTH

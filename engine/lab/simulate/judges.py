@@ -172,7 +172,7 @@ def limits(order: Order, seen: Evidence) -> str:
     value = order.price * order.size // terms.value_divisor
     if most is not None and value > most * 1_000_000:
         return f"its value {value} micro is over {most}"
-    alive = len(seen.side.live()) + len(seen.side.flying) + len(seen.side.waiting)
+    alive = len(seen.side.live()) + len(seen.side.in_flight) + len(seen.side.waiting)
     if alive >= seen.limits.open_orders_max:
         return f"{alive} orders are alive, {seen.limits.open_orders_max} are allowed"
     most = seen.limits.exposure_instrument_max.absolute
@@ -453,9 +453,9 @@ class EngineRuns:
     def judge_proof(self, speak: Speak) -> None:
         """See that a proof is true: nothing of ours rests or flies. Call it as it is proven."""
         side = self._seen.side
-        if side.live() or side.flying:
+        if side.live() or side.in_flight:
             live = [(order.identity, order.remaining) for order in side.live()]
-            speak("proof", f"zero is proven, and {live} rest, {list(side.flying)} fly")
+            speak("proof", f"zero is proven, and {live} rest, {list(side.in_flight)} fly")
 
     def judge_part(self, scope: KillScope, speak: Speak) -> None:
         """See that a proof is true: nothing of the part may still fill."""

@@ -178,7 +178,7 @@ class Network(EffectDoor):
             most = 4_500 if any(faults.rate(fault) for fault in IMPATIENT) else 8_000
             trip_ns += random.randint(500, most) * MS
         if isinstance(effect, PlaceOrder):
-            self._side.flying[effect.order.id] = effect.order
+            self._side.in_flight[effect.order.id] = effect.order
         self._later(now_ns + trip_ns, lambda: self._arrive(effect, answer))
         return await answer
 
@@ -187,7 +187,7 @@ class Network(EffectDoor):
         faults, now_ns = self._faults, self._now()
         failed = OutcomeUnknown("HTTP 500")
         if isinstance(effect, PlaceOrder):
-            self._side.flying.pop(effect.order.id, None)
+            self._side.in_flight.pop(effect.order.id, None)
         elif not isinstance(effect, DOES) and faults.hit(Fault.QUESTION_FAILED):
             self._back(answer, failed)
             return

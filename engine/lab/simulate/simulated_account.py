@@ -67,7 +67,7 @@ UNREAD = 20
 """How many of the lost records no projection had read."""
 
 
-def goes_on(lost: list[Record], disk: Disk, side: VenueSide, now_ns: int) -> list[Message]:
+def loss_messages(lost: list[Record], disk: Disk, side: VenueSide, now_ns: int) -> list[Message]:
     """Return what is written behind what is left, as `python -m engine recover` does it."""
     account = side.account
     known = Known(since_ns=disk.rows[-1].at_ns if disk.rows else 0)
@@ -376,10 +376,10 @@ class SimulatedAccount:
     def start(self) -> None:
         """Start an engine, and do before what a lost journal needs."""
         if self._lost is not None:
-            if self.side.flying:
+            if self.side.in_flight:
                 self.later(self.now() + S, self.start)
                 return  # a person is slower than what is on its way
-            self.disk.accept(goes_on(self._lost, self.disk, self.side, self.now()))
+            self.disk.accept(loss_messages(self._lost, self.disk, self.side, self.now()))
             self._lost = None
             set_latch(self.kill_path, WHO, self.now())
         self.starts += 1
@@ -432,10 +432,10 @@ class SimulatedAccount:
             return
         self.engine_run = None
         self.side.waiting.clear()
-        self.disk.cut()
+        self.disk.cut_power()
         if self.losing and self.hung_run is None:
             # A damaged write-ahead log takes what was durable, too.
-            self._lost = self.disk.lose(self.random.randint(1, 400))
+            self._lost = self.disk.lose_end(self.random.randint(1, 400))
         self.losing = False
         self.runs.died()
         pause_ns = self.random.choice((500, 2_000, 20_000)) * MS

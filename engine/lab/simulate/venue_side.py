@@ -50,7 +50,7 @@ class VenueSide:
         self.account = account
         self.waiting: dict[OrderId, Order] = {}
         """Orders an engine has decided on that may still leave it."""
-        self.flying: dict[OrderId, Order] = {}
+        self.in_flight: dict[OrderId, Order] = {}
         """Orders whose request has left an engine and has not arrived."""
         self.arrived: dict[OrderId, Order] = {}
         self._answers = Answers(exchange, account, key=KEY, currency=CURRENCY)

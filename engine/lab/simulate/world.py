@@ -60,7 +60,7 @@ class Chaos:
             ),
             Fault.BEATS_LOST: lambda: self._lose_heartbeats(run),
             Fault.CLOCK_JUMP: lambda: self._jump(run),
-            Fault.CRASH: lambda: setattr(run.journal, "dying", random.randint(0, 60)),
+            Fault.CRASH: lambda: setattr(run.journal, "dies_in", random.randint(0, 60)),
             Fault.CRASH_SENDING: lambda: setattr(run.network, "sending_dies", True),
             Fault.DISK_FULL: self._fill_disk,
             Fault.SECOND_ENGINE: lambda: self._hang(run),
@@ -83,7 +83,7 @@ class Chaos:
         account.losing = False
         for run in (account.engine_run, account.hung_run):
             if run is not None:
-                run.journal.dying = -1
+                run.journal.dies_in = -1
                 run.network.sending_dies = False
                 run.network.redeeming_dies = None
 
@@ -112,7 +112,7 @@ class Chaos:
         """Let the engine die soon, and its journal lose its end; not beside one that hangs."""
         if self._account.hung_run is None:
             self._account.losing = True
-            run.journal.dying = self._random.randint(0, 60)
+            run.journal.dies_in = self._random.randint(0, 60)
 
     def _hang(self, run: EngineRun) -> None:
         """Let the engine hang, another one start, and the first one come back for a while."""
@@ -195,7 +195,7 @@ class SimulationOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
+def without_gc() -> Iterator[None]:
     """Let no collector look through a world while time passes: all of it lives to its end."""
     collects = gc.isenabled()
     gc.disable()
@@ -225,7 +225,7 @@ class World:
         random = Random(seed)  # noqa: S311 - a simulation, not a secret
         makers = seed % MAKERS_EVERY == MAKERS_AT
         chance = Random(random.getrandbits(64))  # noqa: S311
-        self.faults = Faults(chance, faults, younger=makers, youngest=gathers)
+        self.faults = Faults(chance, faults, makers=makers, gathers=gathers)
         self._random = Random(random.getrandbits(64))  # noqa: S311
         self._begin_ns = BEGIN_NS + random.randrange(86_400) * S
         if gathers and self._random.random() < MIDNIGHTS:
@@ -266,7 +266,7 @@ class World:
 
     def run(self, minutes: float) -> SimulationOutcome:
         """Run for so long with faults, then until everything is at rest."""
-        with TemporaryDirectory(prefix="simulated-") as homes, silent(), uncollected():
+        with TemporaryDirectory(prefix="simulated-") as homes, silent(), without_gc():
             for account in self.accounts:
                 account.begin(Path(homes, account.id))
             for fault in PER_MINUTE:

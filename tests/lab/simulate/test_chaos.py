@@ -12,7 +12,7 @@ REDEEMING = 82
 """A seed whose account trades and redeems while all is well."""
 
 DEATHS: dict[str, Callable[[EngineRun], None]] = {
-    "journaling": lambda run: setattr(run.journal, "dying", 60),
+    "journaling": lambda run: setattr(run.journal, "dies_in", 60),
     "sending": lambda run: setattr(run.network, "sending_dies", True),
     "redeeming": lambda run: setattr(run.network, "redeeming_dies", Redeeming.MINED),
 }

@@ -14,7 +14,7 @@ import pytest
 
 from engine.lab.simulate.engine_run import EngineRun
 from engine.lab.simulate.simulated_account import SimulatedAccount
-from engine.lab.simulate.world import MS, S, World, uncollected
+from engine.lab.simulate.world import MS, S, World, without_gc
 from engine.log import silent
 from storage.journal import decode
 
@@ -63,7 +63,7 @@ def restarted(world: World, account: SimulatedAccount, dead: EngineRun) -> int:
 def test_a_death_with_any_record_leaves_no_order_without_its_name(
     tmp_path: Path, *, kept: bool
 ) -> None:
-    with silent(), uncollected():
+    with silent(), without_gc():
         world, account, _ = begin_run(tmp_path / "whole", kept=kept)
         assert world._until(world._begin_ns + TRADES_NS)
         kinds = [record.kind for record in account.disk.rows]
@@ -75,14 +75,14 @@ def test_a_death_with_any_record_leaves_no_order_without_its_name(
         arrived = []
         for point in points:
             world, account, run = begin_run(tmp_path / str(point), kept=kept)
-            run.journal.dying = point
+            run.journal.dies_in = point
             arrived.append(restarted(world, account, run))
             account.close()
     assert max(arrived) > 10
 
 
 def test_a_death_between_commit_and_first_byte_leaves_a_name_and_no_order(tmp_path: Path) -> None:
-    with silent(), uncollected():
+    with silent(), without_gc():
         for moment in range(12):
             world, account, run = begin_run(tmp_path / str(moment), kept=False)
             assert world._until(world._begin_ns + 1_600 * MS + moment * 200 * MS)
