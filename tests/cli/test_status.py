@@ -45,8 +45,8 @@ def insert(config: Config, table: str, **values: object) -> None:
 
 
 def engine(config: Config, *, age_s: float, pid: int) -> None:
-    beat = NOW_NS - int(age_s * SECOND_NS)
-    insert(config, "engine_state", engine_id="e1", state="RUNNING", heartbeat_ns=beat, pid=pid)
+    at_ns = NOW_NS - int(age_s * SECOND_NS)
+    insert(config, "engine_state", engine_id="e1", state="RUNNING", heartbeat_ns=at_ns, pid=pid)
 
 
 def test_without_a_database_nothing_has_run_and_no_file_appears(tmp_path: Path) -> None:
@@ -89,9 +89,9 @@ def test_old_heartbeat_or_dead_process_is_no_running_engine(
 def test_old_heartbeat_of_a_living_process_is_a_silent_engine(
     state: str, how: str, config: Config
 ) -> None:
-    beat = time.time_ns()
-    insert(config, "engine_state", engine_id="e1", state=state, heartbeat_ns=beat, pid=os.getpid())
-    text = "\n".join(describe(read(config, beat + 12 * SECOND_NS)))
+    at_ns = time.time_ns()
+    insert(config, "engine_state", engine_id="e1", state=state, heartbeat_ns=at_ns, pid=os.getpid())
+    text = "\n".join(describe(read(config, at_ns + 12 * SECOND_NS)))
     assert f"e1 is {how}: {state}, last heartbeat 12.0 s ago" in text
     assert ("no engine is running" in text) is (how == "gone")
 

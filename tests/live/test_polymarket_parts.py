@@ -153,7 +153,7 @@ async def test_opened_account_is_funded_recovered_and_beats(served: Served, tmp_
     async with living(served, tmp_path) as account:
         cash = account.runner.desk.executor.ledger.state.cash_settled_micro
         assert cash == served.venue.settings.faucet_micro
-        assert served.venue.beats.count >= 1
+        assert served.venue.heartbeats.count >= 1
         assert f"venue heartbeat {NAME}" in account.engine.rows
         assert account.asked("/data/orders")
         assert account.asked("/data/trades")
@@ -291,9 +291,9 @@ async def test_second_writer_halts_the_account_and_tells(served: Served, tmp_pat
         assert account.alerted("second_writer")
         assert "another program sends heartbeats" in account.reasons
         assert "stopped:" in account.reasons
-        count = served.venue.beats.count
+        count = served.venue.heartbeats.count
         await asyncio.sleep(1)
-        assert served.venue.beats.count == count
+        assert served.venue.heartbeats.count == count
 
 
 async def test_cut_channel_forbids_placing_until_everything_was_asked(
@@ -332,9 +332,9 @@ async def test_latch_stops_the_beat_and_its_release_starts_it(
         account.engine.killed.set()
         account.runner.latch(LatchSet(who="t", reason="r"), account.engine.clock.now_ns())
         await account.until(lambda: "the KILL latch is set" in account.reasons, "it stands still")
-        count = served.venue.beats.count
+        count = served.venue.heartbeats.count
         await asyncio.sleep(0.6)
-        assert served.venue.beats.count <= count + 1, "one may have been on its way"
+        assert served.venue.heartbeats.count <= count + 1, "one may have been on its way"
 
 
 async def test_lost_beats_stop_quoting_before_the_venue_cancels(
@@ -344,5 +344,5 @@ async def test_lost_beats_stop_quoting_before_the_venue_cancels(
     async with living(served, tmp_path) as account:
         await served.control("faults", script="heartbeat_401", for_s=3.0)
         await account.until(lambda: "heartbeat:" in account.reasons, "it quotes no more")
-        assert served.venue.beats.lapsed == []
+        assert served.venue.heartbeats.lapsed == []
         await account.until(lambda: account.runner.desk.executor.healthy, "it quotes again")

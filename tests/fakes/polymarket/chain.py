@@ -131,7 +131,7 @@ class Relayer:
     def restore(self, state: bytes) -> None:
         """Nothing to take back."""
 
-    def stands(self, sent: Submitted) -> str:
+    def state_of(self, sent: Submitted) -> str:
         """Return the state of a transaction as the relayer tells it."""
         if sent.done:
             return "STATE_FAILED" if sent.error else "STATE_CONFIRMED"

@@ -67,7 +67,7 @@ async def overview(request: web.Request) -> web.Response:
             "sockets": {"market": len(hubs.market.sockets), "user": len(hubs.user.sockets)},
             "faults": [msgspec.to_builtins(fault) for fault in venue.faults.standing],
             "hits": venue.faults.hits,
-            "lapsed": venue.beats.lapsed,
+            "lapsed": venue.heartbeats.lapsed,
             "settled": {state.value: count for state, count in venue.exchange.worker.ends.items()},
             "settling": _settling(venue),
             "failing": venue.exchange.worker.failing(),
@@ -135,10 +135,10 @@ async def add_fault(request: web.Request) -> web.Response:
     venue, given = await _given(request)
     if "script" in given:
         name = str(given.pop("script"))
-        stood = venue.faults.script(name, venue.exchange.now_ns, given)
+        added = venue.faults.script(name, venue.exchange.now_ns, given)
     else:
-        stood = [venue.faults.add(given, venue.exchange.now_ns)]
-    return answer([msgspec.to_builtins(fault) for fault in stood])
+        added = [venue.faults.add(given, venue.exchange.now_ns)]
+    return answer([msgspec.to_builtins(fault) for fault in added])
 
 
 @routes.delete("/__fake__/faults")

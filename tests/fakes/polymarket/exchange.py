@@ -21,7 +21,7 @@ from tests.fakes.polymarket.settings import S, Settings
 from tests.fakes.polymarket.settlement import SettlementWorker
 
 
-class VenueDesk(OrderEntry):
+class VenueOrderEntry(OrderEntry):
     """The desk, asking of an order that can not rest only what it will cost."""
 
     def _refuse_money(
@@ -60,7 +60,7 @@ class VenueExchange(DemoExchange):
         self.worker = SettlementWorker(settings, self.settlement_rng, self.timeline, self.outbox)
         self.settlement = self.worker
         self.clearing.settlement = self.worker
-        self.desk = VenueDesk(self.timeline, self.clearing)
+        self.desk = VenueOrderEntry(self.timeline, self.clearing)
         self.guard = Guard(self.desk)
         self.listing = MarketLifecycle(self.desk)
 

@@ -24,25 +24,25 @@ class Heartbeats:
     def __init__(self, exchange: VenueExchange, settings: Settings) -> None:
         self._exchange = exchange
         self._settings = settings
-        self.beats: dict[str, tuple[str, int]] = {}
+        self.latest: dict[str, tuple[str, int]] = {}
         """API key → (the id the next beat must carry, time of the last beat)."""
         self.count = 0
         self.lapsed: list[tuple[str, int, int]] = []
         """(API key, when, orders cancelled) of every lapse."""
         exchange.join(self)
 
-    def beat(self, key: str, token: str) -> str:
+    def receive(self, key: str, token: str) -> str:
         """Take a beat; return the next id. Raises Refused with the id that was expected."""
-        known = self.beats.get(key)
+        known = self.latest.get(key)
         expected = "" if known is None else known[0]
         if token != expected:
-            raise InvalidBeat(expected)
-        if not self.beats:
+            raise InvalidHeartbeat(expected)
+        if not self.latest:
             self._plan()
         self.count += 1
         root = sha256(f"{self._settings.seed}/beat/{self.count}".encode()).digest()
         renewed = str(UUID(bytes=root[:16], version=4))
-        self.beats[key] = (renewed, self._exchange.timeline.now_ns)
+        self.latest[key] = (renewed, self._exchange.timeline.now_ns)
         return renewed
 
     def wake(self, topic: int, now_ns: int) -> None:  # noqa: ARG002 - an actor's door
@@ -50,7 +50,7 @@ class Heartbeats:
         self._plan()
         latest = now_ns - int(self._settings.beat_timeout_s * S)
         desk = self._exchange.desk
-        for key, (_, at_ns) in self.beats.items():
+        for key, (_, at_ns) in self.latest.items():
             if at_ns >= latest:
                 continue
             orders = [order for order in desk.orders.values() if order.key == key]
@@ -71,7 +71,7 @@ class Heartbeats:
         """Nothing to take back."""
 
 
-class InvalidBeat(Refused):
+class InvalidHeartbeat(Refused):
     """A beat with a wrong id; the body carries the expected one."""
 
     def __init__(self, expected: str) -> None:

@@ -123,7 +123,7 @@ async def transaction(request: web.Request) -> web.Response:
     sent = venue.relayer.sent.get(request.match_info["id"])
     if sent is None:
         raise Refused("transaction not found", 404)
-    state = venue.relayer.stands(sent)
+    state = venue.relayer.state_of(sent)
     return answer(
         {
             "transaction_id": sent.id,

@@ -116,7 +116,7 @@ async def trades(request: web.Request) -> web.Response:
         for trade in reversed(venue.exchange.worker.trades.values())
         if trade.watched
         for row in _mine(venue, key, trade, query.get("maker_address", ""))
-        if _wanted(row, trade, query)
+        if _matches(row, trade, query)
     ]
     return answer(page(found, query.get("next_cursor")))
 
@@ -137,7 +137,7 @@ def _mine(venue: Venue, key: ApiKey, trade: Trade, wallet: str) -> Iterator[dict
     yield rest_trade(trade, market, owner, took=took, quirks=venue.settings.quirks)
 
 
-def _wanted(row: dict[str, Any], trade: Trade, query: Any) -> bool:
+def _matches(row: dict[str, Any], trade: Trade, query: Any) -> bool:
     for name in ("id", "market", "asset_id"):
         if name in query and row[name] != query[name]:
             return False

@@ -186,12 +186,12 @@ def _position(venue: Venue, user: AccountId, market: Listed, leg: Leg, held: Hol
 @routes.get("/v2/positions")
 async def positions(request: web.Request) -> web.Response:
     """Return a wallet's positions."""
-    venue, user, wanted = venue_of(request), _user(request), _conditions(request)
+    venue, user, conditions = venue_of(request), _user(request), _conditions(request)
     status = request.query.get("status", "OPEN")
     rows = [
         _position(venue, user, venue.by_condition[condition], leg, held)
         for (condition, leg), held in _holdings(venue, user).items()
-        if not wanted or condition in wanted
+        if not conditions or condition in conditions
     ]
     return _page(request, [row for row in rows if row["status"] == status])
 
@@ -230,11 +230,11 @@ def _trade_row(venue: Venue, trade: Trade, fill: Fill) -> Row:
 
 
 def _trades(request: web.Request) -> list[Row]:
-    venue, wanted = venue_of(request), _conditions(request)
+    venue, conditions = venue_of(request), _conditions(request)
     user = _user(request) if "user" in request.query else None
     rows = []
     for trade in reversed(_indexed(venue)):
-        if wanted and venue.markets[trade.instrument].condition not in wanted:
+        if conditions and venue.markets[trade.instrument].condition not in conditions:
             continue
         fills = trade.taker if user is None else (*trade.taker, *trade.makers)
         rows += [
@@ -291,7 +291,7 @@ def _income_rows(venue: Venue, user: AccountId) -> list[Row]:
 async def activity(request: web.Request) -> web.Response:
     """Return what a wallet did, newest first: trades, redemptions and what it was paid."""
     venue, user = venue_of(request), _user(request)
-    wanted = {kind for text in request.query.getall("type", []) for kind in text.split(",")}
+    kinds = {kind for text in request.query.getall("type", []) for kind in text.split(",")}
     start = request.query.get("start", "0")
     if not start.isdigit():
         raise _bad("start must be a time in seconds")
@@ -304,7 +304,7 @@ async def activity(request: web.Request) -> web.Response:
     rows = [
         row
         for row in sorted(rows, key=lambda row: -row["timestamp"])
-        if row["timestamp"] >= int(start) and (not wanted or row["type"] in wanted)
+        if row["timestamp"] >= int(start) and (not kinds or row["type"] in kinds)
     ]
     return _page(request, rows)
 

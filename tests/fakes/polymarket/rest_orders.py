@@ -165,4 +165,4 @@ async def heartbeat(request: web.Request) -> web.Response:
     """Take a beat; answer the id the next one must carry."""
     key, venue, body = await key_of(request), venue_of(request), await body_of(request)
     token = body.get("heartbeat_id") if isinstance(body, dict) else None
-    return answer({"heartbeat_id": venue.beats.beat(key.key, token or "")})
+    return answer({"heartbeat_id": venue.heartbeats.receive(key.key, token or "")})

@@ -44,7 +44,7 @@ class Venue:
         self.auth = Auth(settings, clock)
         self.ledger = VenueLedger(self.exchange, settings)
         self.exchange.worker.customers = self.ledger.signers
-        self.beats = Heartbeats(self.exchange, settings)
+        self.heartbeats = Heartbeats(self.exchange, settings)
         self.limits = Limits(settings)
         self.games = GameStarts(self.exchange)
         self.faults = Faults(settings)

@@ -79,7 +79,7 @@ class Prices:
             ws = web.WebSocketResponse()
             await ws.prepare(request)
             asked: list[Any] = []
-            task = asyncio.ensure_future(self._tell(ws, name, request, asked, make))
+            task = asyncio.ensure_future(self._publish(ws, name, request, asked, make))
             try:
                 async for message in ws:
                     if message.type is WSMsgType.TEXT and message.data != "PING":
@@ -111,7 +111,7 @@ class Prices:
         if name == "coinbase":
             await ws.send_str(json.dumps({"type": "subscriptions", "channels": []}))
 
-    async def _tell(
+    async def _publish(
         self,
         ws: web.WebSocketResponse,
         name: str,

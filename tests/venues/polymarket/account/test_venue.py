@@ -269,7 +269,7 @@ async def test_order_left_by_a_dead_engine_ends_by_its_own_time_without_a_heartb
         assert isinstance(event, OrderAccepted)
         await rest(venue, instrument)
     owner = signer(1).address
-    assert fake.beats.beats == {}, "nobody beats, nobody ever did"
+    assert fake.heartbeats.latest == {}, "nobody beats, nobody ever did"
     fake.clock.skip((life_s - 65) * 10**9)
     fake.pump()
     assert len(list(fake.open_orders(owner))) == 2
