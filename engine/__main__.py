@@ -47,7 +47,7 @@ class CommandModule(Protocol):
 RECEIVES_KILL = ("run", "kill")
 """Commands that receive KILL as a signal."""
 
-GOES_ON = "kill"
+TOLERATES_BAD_ENV = "kill"
 """The command that does what it can where `.env` cannot be read; its exit code is 1 then."""
 
 INSTALL = "run `make venv`, then start with .venv/bin/python"
@@ -135,18 +135,18 @@ def _run(given: Sequence[str]) -> int:
     from engine.redaction import Redactor  # noqa: PLC0415 `--help` does without
 
     redactor = Redactor()
-    spared: list[str] | None = [] if _asked(given) == GOES_ON else None
+    errors: list[str] | None = [] if _asked(given) == TOLERATES_BAD_ENV else None
     try:
-        config = load(os.environ, Path(".env"), spared, url_keys)
+        config = load(os.environ, Path(".env"), errors, url_keys)
         log.configure(level=config.log_level, redactor=redactor)
-        for said in spared or ():
+        for said in errors or ():
             print(f"{redactor.text(said)}; going on without it in {config.home}", file=sys.stderr)
         if _asked(given) in RECEIVES_KILL:
             from engine.live.handover import ask_keeper  # noqa: PLC0415 the others hold no secret
 
-            if ask_keeper(config.run_folder, os.environ, spared):
-                config = load(os.environ, Path(".env"), spared, url_keys)
-        return command.run(args, config) or (PROBLEM if spared else OK)
+            if ask_keeper(config.run_folder, os.environ, errors):
+                config = load(os.environ, Path(".env"), errors, url_keys)
+        return command.run(args, config) or (PROBLEM if errors else OK)
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001 the top: every error leaves as a sentence and a code

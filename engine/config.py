@@ -239,32 +239,32 @@ def keys() -> dict[str, str]:
 def load(
     environment: Mapping[str, str],
     file: Path | None = None,
-    spared: list[str] | None = None,
+    errors: list[str] | None = None,
     venues: Callable[[], Iterable[str]] = tuple,
 ) -> Config:
     """Read the configuration once. Raises ConfigError with the sentence that mends it.
 
-    `file` is a `.env` file; None or a missing file = the environment alone. Given `spared`, a file
+    `file` is a `.env` file; None or a missing file = the environment alone. Given `errors`, a file
     that cannot be read and a key nobody knows are left out and told there instead. `venues` gives
     the keys of the venues' addresses; it is asked where one may have been set.
     """
-    known, given, there = keys(), dict[str, str](), dict[str, str]()
+    known, given, addresses = keys(), dict[str, str](), dict[str, str]()
     try:
         given = _read_file(file) if file is not None else {}
-        there = _venue_keys((*given, *environment), known, venues)
-        known |= there
+        addresses = _venue_keys((*given, *environment), known, venues)
+        known |= addresses
         _refuse_unknown(given, known, str(file), foreign_keys_expected=False)
         _refuse_unknown(environment, known, "the environment", foreign_keys_expected=True)
     except ConfigError as error:
-        if spared is None:
+        if errors is None:
             raise
-        spared.append(str(error))
+        errors.append(str(error))
     given = {key: value for key, value in given.items() if key in known}
     merged = {**given, **{key: environment[key] for key in known if environment.get(key)}}
     try:
         return Config.model_validate(
-            {key: merged[key] for key in known if merged.get(key) and key not in there}
-            | {"venue_urls": {key: merged[key] for key in there if merged.get(key)}}
+            {key: merged[key] for key in known if merged.get(key) and key not in addresses}
+            | {"venue_urls": {key: merged[key] for key in addresses if merged.get(key)}}
         )
     except ValidationError as error:
         raise ConfigError(_sentence(error)) from None

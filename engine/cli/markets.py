@@ -24,7 +24,7 @@ HELP = "search the fetched listing of a venue's markets"
 SHOWN = 20
 SHOWN_MAX = 1_000
 S = 1_000_000_000
-FETCH = "fetch it with `python -m engine command run-job job=markets`"
+FETCH_HINT = "fetch it with `python -m engine command run-job job=markets`"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, config: Config) -> int:
     """Print what is found. 0 = something is, 1 = nothing is. Raises BadInput, StorageError."""
     if not config.markets_path.is_file():
-        raise BadInput(f"no list of markets was fetched yet: {FETCH}")
+        raise BadInput(f"no list of markets was fetched yet: {FETCH_HINT}")
     text = " ".join(args.words)
     states = tuple(ListingState) if args.all else (ListingState.ACTIVE,)
     with reading(config.markets_path) as connection:
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
         print(*_lines(row), sep="\n")
     if one is not None:
         print(one["description"] or "The venue's listing gives no rules.")
-    print(f"{len(found):,} of {number:,} found; {'; '.join(map(_age_text, fetched)) or FETCH}")
+    print(f"{len(found):,} of {number:,} found; {'; '.join(map(_age_text, fetched)) or FETCH_HINT}")
     return 0 if found else 1
 
 
@@ -76,5 +76,5 @@ def _age_text(known: dict[str, Any]) -> str:
     """Say how old a venue's list is."""
     done = known["finished_ns"]
     if done is None:
-        return f"{known['venue']} is not complete yet: {FETCH}"
+        return f"{known['venue']} is not complete yet: {FETCH_HINT}"
     return f"{known['venue']} complete {(WallClock().now_ns() - done) / S:,.0f} s ago"

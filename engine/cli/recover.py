@@ -45,7 +45,7 @@ PATIENCE_S = 30.0
 """How long one account's venue may take to answer."""
 
 
-class VenueKnows(msgspec.Struct, kw_only=True):
+class VenueAnswer(msgspec.Struct, kw_only=True):
     """What one account's venue knows: fills, and orders of ours that no file has."""
 
     fills: FillsListed | None = None
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
             *_messages(known, asked, now_ns),
             *_accepted(loss, known, asked, everyone, who=who, now_ns=now_ns),
         ]
-        _keep(config, shown, who, now_ns)
+        _audit(config, shown, who, now_ns)
         accept(config.journal_path, ENGINE_ID, loss, messages, fence=known.fence)
     done = (
         f"{_described(shown)}\n{who} accepts the loss. The KILL latch is set: start the engine, "
@@ -103,9 +103,9 @@ def run(args: argparse.Namespace, config: Config) -> int:
 
 async def _ask_all(
     venues: Venues, accounts: dict[str, AccountSettings], known: Known
-) -> dict[str, VenueKnows]:
+) -> dict[str, VenueAnswer]:
     """Ask every account's venue. Raises StorageError naming the one that does not answer."""
-    answers: dict[str, VenueKnows] = {}
+    answers: dict[str, VenueAnswer] = {}
     for name, settings in accounts.items():
         opener = venues.openers.get((settings.venue, settings.mode))
         if opener is None or opener.refusal(settings):
@@ -128,12 +128,12 @@ async def _ask_all(
     return answers
 
 
-async def _ask(venue: ClosingVenue, account: AccountId, known: Known) -> VenueKnows:
+async def _ask(venue: ClosingVenue, account: AccountId, known: Known) -> VenueAnswer:
     """Ask for open orders and fills, and for the terms of orders of ours that no file has."""
     listed = await venue.open_orders()
     fills = await venue.fills(known.since_ns)
     reports = {report.order: report for report in listed.orders if report.order is not None}
-    found = VenueKnows(fills=fills, open=len(listed.orders))
+    found = VenueAnswer(fills=fills, open=len(listed.orders))
     numbers = {*reports, *(fill.order for fill in fills.fills)}
     for number in sorted(n for n in numbers if (account, n) not in known.have):
         report = reports.get(number)
@@ -162,7 +162,7 @@ async def _ask(venue: ClosingVenue, account: AccountId, known: Known) -> VenueKn
 # -- what is written -------------------------------------------------------------------------------
 
 
-def _messages(known: Known, asked: dict[str, VenueKnows], now_ns: int) -> list[Message]:
+def _messages(known: Known, asked: dict[str, VenueAnswer], now_ns: int) -> list[Message]:
     """Return what both files and the venues know and the journal lacks, in the journal's order."""
     for one in asked.values():
         known.orders += one.orders
@@ -178,7 +178,7 @@ def _messages(known: Known, asked: dict[str, VenueKnows], now_ns: int) -> list[M
 def _accepted(
     loss: Loss,
     known: Known,
-    asked: dict[str, VenueKnows],
+    asked: dict[str, VenueAnswer],
     everyone: list[str],
     *,
     who: str,
@@ -190,7 +190,7 @@ def _accepted(
             account,
             LossAccepted(
                 account=AccountId(account),
-                orders_until=OrderId(_until(known, asked, account)),
+                orders_until=OrderId(_next_order_above(known, asked, account)),
                 since_ns=known.since_ns,
                 journal_seq=loss.journal_seq,
                 projected_seq=loss.projected_seq,
@@ -203,13 +203,13 @@ def _accepted(
     ]
 
 
-def _until(known: Known, asked: dict[str, VenueKnows], account: str) -> int:
-    there = asked.get(account)
-    numbers = [order.id for order in there.orders] if there is not None else []
+def _next_order_above(known: Known, asked: dict[str, VenueAnswer], account: str) -> int:
+    answer = asked.get(account)
+    numbers = [order.id for order in answer.orders] if answer is not None else []
     return max([known.last.get(account, 0), *numbers]) + UNSEEN_MAX
 
 
-def _keep(config: Config, shown: dict[str, Any], who: str, now_ns: int) -> None:
+def _audit(config: Config, shown: dict[str, Any], who: str, now_ns: int) -> None:
     """Set the latch and leave audit and alert, before anything is written to the journal."""
     set_latch(config.kill_path, who, now_ns)
     alert = RaiseAlert(severity=Severity.CRITICAL, kind="journal_loss", text=_described(shown))
@@ -221,7 +221,7 @@ def _keep(config: Config, shown: dict[str, Any], who: str, now_ns: int) -> None:
 # -- what is shown ---------------------------------------------------------------------------------
 
 
-def _shown(loss: Loss, known: Known, asked: dict[str, VenueKnows]) -> dict[str, Any]:
+def _shown(loss: Loss, known: Known, asked: dict[str, VenueAnswer]) -> dict[str, Any]:
     """Return the difference between journal, state and venues, by account."""
     accounts: dict[str, dict[str, int]] = {}
     names = sorted({*known.last, *asked, *(account for account, _, _ in known.cash)})
@@ -229,18 +229,18 @@ def _shown(loss: Loss, known: Known, asked: dict[str, VenueKnows]) -> dict[str, 
     fills = Counter(a for a, one, _ in known.fills if isinstance(one, OrderFilled))
     cash = Counter(a for a, one, _ in known.cash if isinstance(one, CashMoved))
     for name in names:
-        there = asked.get(name) or VenueKnows()
-        listed = there.fills.fills if there.fills is not None else ()
+        answer = asked.get(name) or VenueAnswer()
+        listed = answer.fills.fills if answer.fills is not None else ()
         accounts[name] = {
             "orders_of_pitboss_db": orders[AccountId(name)],
             "fills_of_pitboss_db": fills[name],
             "cash_moves_of_pitboss_db": cash[name],
-            "orders_of_the_venue_alone": len(there.orders),
+            "orders_of_the_venue_alone": len(answer.orders),
             "fills_of_the_venue_alone": sum(
                 (name, fill.fill) not in known.fill_names for fill in listed
             ),
-            "open_at_the_venue": there.open,
-            "next_order_above": _until(known, asked, name),
+            "open_at_the_venue": answer.open,
+            "next_order_above": _next_order_above(known, asked, name),
         }
     return {
         "journal_seq": loss.journal_seq,

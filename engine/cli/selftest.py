@@ -59,14 +59,14 @@ def run(args: argparse.Namespace, config: Config) -> int:
     with lock:
         if read_latch(config.kill_path) is not None:
             raise ConfigError("the KILL latch is set and nothing is placed: release it first")
-        _must_be_live(config, args.account)
+        _require_live(config, args.account)
         credentials = credential_of(config, args.account)
         with reading(config.state_path) as connection:
             closed = unlocked(args.account, credentials.wallet, unlocks(connection, ENGINE_ID))
         if closed:
             raise ConfigError(f"{closed}: `python -m engine unlock {args.account}`")
         try:
-            findings = asyncio.run(_tested(args, config, credentials))
+            findings = asyncio.run(_run_selftest(args, config, credentials))
         except asyncio.CancelledError:
             raise KeyboardInterrupt from None
         keep_verdict(config, Examiner.SELFTEST, args.account, credentials.wallet, findings)
@@ -79,13 +79,13 @@ def run(args: argparse.Namespace, config: Config) -> int:
     return 0 if green else 1
 
 
-async def _tested(
+async def _run_selftest(
     args: argparse.Namespace, config: Config, credential: Credential
 ) -> list[Finding]:
     plugin, spec = plugins()[credential.venue], credential_spec(credential.venue)
     if spec is None or spec.selftest is None:
         raise BadInput(f"{plugin.title} has no self-test: there is nothing to place")
-    _end_with_the_proof()
+    _cancel_on_signals()
     path = config.home / f"selftest-{args.account}.json"
     left = read_trace(path)
 
@@ -93,13 +93,13 @@ async def _tested(
         write_trace(path, identity=identity, account=args.account, at_ns=WallClock().now_ns())
 
     testing = SelfTesting(
-        account=AccountId(args.account), credential=credential, market=args.market, report=_said,
+        account=AccountId(args.account), credential=credential, market=args.market, report=_print,
         left=left.identity if left else None, keep=keep, forget=lambda: forget_trace(path),
     )  # fmt: skip
     return await spec.selftest(plugin.setup(config), testing)
 
 
-def _end_with_the_proof() -> None:
+def _cancel_on_signals() -> None:
     """Let a closed terminal and a plain `kill` end it as Ctrl-C does: with cancel and proof."""
     task = asyncio.current_task()
     for ending in (signal.SIGTERM, signal.SIGHUP):
@@ -107,14 +107,14 @@ def _end_with_the_proof() -> None:
             asyncio.get_running_loop().add_signal_handler(ending, task.cancel)
 
 
-def _must_be_live(config: Config, account: str) -> None:
+def _require_live(config: Config, account: str) -> None:
     with reading(config.state_path) as connection:
         one = latest(connection, ENGINE_ID).document.accounts.get(account)
     if one is None or one.mode is not Mode.LIVE:
         raise BadInput(f"{account!r} is no account of mode live: there is nothing to test")
 
 
-def _said(found: Finding) -> Finding:
+def _print(found: Finding) -> Finding:
     lines = f"{found.grade:4}  {found.name:8}  {found.said}"
     if found.fix:
         lines += f"\n{'':16}→ {found.fix}"

@@ -49,21 +49,21 @@ def run(args: argparse.Namespace, config: Config) -> int:
             lock(connection, ENGINE_ID, args.account, who=who_types(), now_ns=WallClock().now_ns())
         _say(args, {"locked": args.account}, f"{args.account} is locked at the next start")
         return 0
-    known = _known(config, args.account)
+    known = _order_identities(config, args.account)
     credentials = credential_of(config, args.account)
-    _must_be_its_own(config, args.account, credentials.wallet)
+    _require_same_wallet(config, args.account, credentials.wallet)
     findings = asyncio.run(examined(config, credentials, known))
     checked_ns = keep_verdict(config, Examiner.DOCTOR, args.account, credentials.wallet, findings)
     answer = {"account": args.account, "findings": msgspec.to_builtins(findings)}
     red = any(one.grade is Grade.FAIL for one in findings)
     if args.check or red:
-        stays = f"\n{_stays(config, args.account)}" if red else ""
+        stays = f"\n{_lock_state(config, args.account)}" if red else ""
         _say(args, answer, _described(findings) + stays)
         return int(red)
     print(_described(findings), file=sys.stderr)
     phrase = phrase_of(args.account)
     if ask(f"Type `{phrase}`: ") != phrase:
-        raise BadInput(f"the phrase is not the one asked for: {_stays(config, args.account)}")
+        raise BadInput(f"the phrase is not the one asked for: {_lock_state(config, args.account)}")
     given = Unlock(
         account=args.account,
         wallet=credentials.wallet,
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
     )
     with writing(config.state_path) as connection, transaction(connection):
         unlock(connection, ENGINE_ID, given)
-    _say(args, answer | {"unlocked": True}, _next(args.account))
+    _say(args, answer | {"unlocked": True}, _next_step(args.account))
     return 0
 
 
@@ -81,7 +81,7 @@ def phrase_of(account: str) -> str:
     return f"trade real money with {account}"
 
 
-def _known(config: Config, account: str) -> frozenset[str]:
+def _order_identities(config: Config, account: str) -> frozenset[str]:
     """Return the identities of the account's orders; it must be one of mode live."""
     with reading(config.state_path) as connection:
         one = latest(connection, ENGINE_ID).document.accounts.get(account)
@@ -93,7 +93,7 @@ def _known(config: Config, account: str) -> frozenset[str]:
         return identities(connection, ENGINE_ID, account)
 
 
-def _stays(config: Config, account: str) -> str:
+def _lock_state(config: Config, account: str) -> str:
     with reading(config.state_path) as connection:
         if account not in unlocks(connection, ENGINE_ID):
             return f"{account} stays locked"
@@ -103,7 +103,7 @@ def _stays(config: Config, account: str) -> str:
     )
 
 
-def _must_be_its_own(config: Config, account: str, wallet: str) -> None:
+def _require_same_wallet(config: Config, account: str, wallet: str) -> None:
     """Refuse an account whose past is another wallet's: cash and shares do not move with a key."""
     with reading(config.state_path) as connection:
         first = funded_wallet(connection, ENGINE_ID, account)
@@ -127,7 +127,7 @@ def _say(args: argparse.Namespace, answer: dict[str, object], text: str) -> None
     print(json.dumps(answer) if args.json else text)
 
 
-def _next(account: str) -> str:
+def _next_step(account: str) -> str:
     return (
         f"{account} is unlocked: restart the engine, or open the vault of the one that runs "
         "(`python -m engine credentials open`)"

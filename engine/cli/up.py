@@ -55,11 +55,11 @@ def run(args: argparse.Namespace, config: Config) -> int:
     make_private(home)
     # From here until this process has become the supervisor, whose socket then tells of it.
     with locked(config.run_folder / "desk.lock", "desk"):
-        _alone(supervisor, home)
-        _free(args.port, "--port")
-        _free(args.demo_port, "--demo-port")
+        _refuse_second_desk(supervisor, home)
+        _require_port(args.port, "--port")
+        _require_port(args.demo_port, "--demo-port")
         _prepare(args, config)
-        _become(args, home)
+        _exec_supervisor(args, home)
 
 
 def _prepare(args: argparse.Namespace, config: Config) -> None:
@@ -74,7 +74,7 @@ def _prepare(args: argparse.Namespace, config: Config) -> None:
     sys.stdout.flush()
 
 
-def _become(args: argparse.Namespace, home: Path) -> NoReturn:
+def _exec_supervisor(args: argparse.Namespace, home: Path) -> NoReturn:
     """Become supervisord; the lock of the start ends with this program."""
     environment = dict(os.environ)
     leave_keeper(home / "run", taken_out(environment))
@@ -92,7 +92,7 @@ def _become(args: argparse.Namespace, home: Path) -> NoReturn:
     )
 
 
-def _alone(supervisor: Path, home: Path) -> None:
+def _refuse_second_desk(supervisor: Path, home: Path) -> None:
     """Refuse where a supervisor answers: a newer program must not migrate under a desk that runs.
 
     Raises StorageError.
@@ -105,7 +105,7 @@ def _alone(supervisor: Path, home: Path) -> None:
     raise StorageError(f"another desk runs on {home}; stop it first")
 
 
-def _free(port: int, option: str) -> None:
+def _require_port(port: int, option: str) -> None:
     """Refuse a port that is taken: its address would lead to somebody else's page or exchange.
 
     Raises ConfigError.

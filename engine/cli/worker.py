@@ -39,7 +39,7 @@ HELP = "run the long jobs of the job table: replays, backups, exports"
 LOCK_WAIT_S = 3.0
 """How long a former worker's last job may take to notice that it is alone."""
 
-LOOK_S = 0.25
+POLL_S = 0.25
 HEARTBEAT_EVERY_S = 2.0
 GRACE_S = 5.0
 """What a job has to put itself in order after it was asked to end."""
@@ -108,14 +108,14 @@ class Worker:
         self._log.info("worker.open", pid=os.getpid())
         recovered = False
         path = self._config.state_path
-        while not self._over():
+        while not self._must_end():
             self._heartbeat()
             try:
                 with closing(connect_writer(path)) as connection, storage_errors(path):
                     if not recovered:
                         self._recover(connection)
                         recovered = True
-                    self._jobs(connection)
+                    self._run_jobs(connection)
             except StorageError as error:
                 self._log.warning("worker.waits", reason=str(error))
                 recovered = False  # a job may have ended while its end could not be written
@@ -126,7 +126,7 @@ class Worker:
         del number, frame
         self._ending.set()
 
-    def _over(self) -> bool:
+    def _must_end(self) -> bool:
         # A worker started by init has no parent to lose.
         return self._ending.is_set() or (self._parent != 1 and os.getppid() != self._parent)
 
@@ -141,15 +141,15 @@ class Worker:
         for number, text in jobs.recover(connection, ENGINE_ID, self._clock.now_ns()):
             self._log.warning("job.recovered", job=number, text=text)
 
-    def _jobs(self, connection: sqlite3.Connection) -> None:
-        while not self._over():
+    def _run_jobs(self, connection: sqlite3.Connection) -> None:
+        while not self._must_end():
             self._heartbeat()
             job = jobs.claim(connection, ENGINE_ID, self._clock.now_ns())
             if job is None:
                 self._retain(connection)
-                self._ending.wait(LOOK_S)
+                self._ending.wait(POLL_S)
             else:
-                self._run(connection, job)
+                self._run_job(connection, job)
 
     def _retain(self, connection: sqlite3.Connection) -> None:
         """End long logs of databases; ask for the job that keeps the disk budget, where it must."""
@@ -171,19 +171,19 @@ class Worker:
             )  # fmt: skip
             self._log.info("worker.retains", job=number, why=why)
 
-    def _run(self, connection: sqlite3.Connection, job: Job) -> None:
+    def _run_job(self, connection: sqlite3.Connection, job: Job) -> None:
         """Mind a job to its end; it writes its own, unless it cannot any more."""
         child = self._start(job)
         why = ""
         try:
             while child.poll() is None and not why:
                 self._heartbeat()
-                self._ending.wait(LOOK_S)
-                stopped = "the worker was stopped" if self._over() else ""
+                self._ending.wait(POLL_S)
+                stopped = "the worker was stopped" if self._must_end() else ""
                 why = stopped or self._cancelled(connection, job)
         finally:
-            code = _ended(child)
-        self._settle(connection, job, code, cancelled=bool(why) and not self._over())
+            code = _terminated(child)
+        self._settle(connection, job, code, cancelled=bool(why) and not self._must_end())
 
     def _start(self, job: Job) -> subprocess.Popen[bytes]:
         words = ["worker", "--job", str(job.id), "--attempt", str(job.attempts)]
@@ -218,7 +218,7 @@ class Worker:
             )  # fmt: skip
             self._log.info("job.cancelled", job=job.id, who=who)
             return
-        said = self._said()
+        said = self._child_errors()
         if code in OUR_MISTAKE:
             text = said[-1] if said else f"it ended with exit code {code} and without a word"
             jobs.finish(
@@ -227,7 +227,7 @@ class Worker:
         for number, text in jobs.recover(connection, ENGINE_ID, now_ns):
             self._log.warning("job.died", job=number, code=code, text=text)
 
-    def _said(self) -> list[str]:
+    def _child_errors(self) -> list[str]:
         """Return what the job wrote to standard error; it goes into our own log, too."""
         with (self._config.run_folder / ERRORS).open("rb") as file:
             text = file.read(ERRORS_BYTES_MAX).decode(errors="replace")
@@ -235,7 +235,7 @@ class Worker:
         return text.splitlines()
 
 
-def _ended(child: subprocess.Popen[bytes]) -> int:
+def _terminated(child: subprocess.Popen[bytes]) -> int:
     if child.poll() is None:
         child.terminate()
         try:

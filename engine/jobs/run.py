@@ -74,7 +74,7 @@ class JobContext:
 
         Raises Cancelled where this attempt does not count any more.
         """
-        if _asked.is_set():
+        if _cancel_asked.is_set():
             raise Cancelled
         now_s = time.monotonic()
         if now_s - self._written_s < PROGRESS_EVERY_S:
@@ -125,7 +125,7 @@ def run_one(config: Config, number: int, attempt: int) -> int:
 
     Raises StorageError where the end cannot be written.
     """
-    _end_with(os.getppid())
+    _exit_when_orphaned(os.getppid())
     os.nice(NICENESS)
     with closing(connect_writer(config.state_path)) as connection:
         job = find(connection, ENGINE_ID, number)
@@ -134,7 +134,7 @@ def run_one(config: Config, number: int, attempt: int) -> int:
     context = JobContext(config, job)
     logger = log.get("job")
     logger.info("job.begin", job=job.id, kind=job.kind, attempt=attempt)
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, _on_sigterm)
     try:
         arguments: JobArguments = arguments_of(job.kind, job.arguments)
         result = works()[job.kind](arguments, context)
@@ -172,18 +172,18 @@ def _write_end(context: JobContext, state: JobState, *, result: str = "", error:
             return
 
 
-_asked = threading.Event()
+_cancel_asked = threading.Event()
 """The worker asked this process to end. It is looked at, too: an exception that a signal raises
 inside a destructor or a callback is lost."""
 
 
-def _end(number: int, frame: FrameType | None) -> None:
+def _on_sigterm(number: int, frame: FrameType | None) -> None:
     del number, frame
-    _asked.set()
+    _cancel_asked.set()
     raise Cancelled
 
 
-def _end_with(parent: int) -> None:
+def _exit_when_orphaned(parent: int) -> None:
     """End this process when its worker is gone: the job would otherwise run twice."""
 
     def watch() -> None:
