@@ -36,30 +36,30 @@ from engine.domain.events import (
     TradePrinted,
 )
 from engine.domain.inputs import (
-    Admitted,
     AnyInput,
-    Asked,
     Automated,
     Began,
+    BotAdded,
+    BotMoved,
+    BotReattached,
+    BotReevaluated,
+    BotRemoved,
     CancelledByHand,
-    Dismissed,
+    EffectRequested,
     Expiring,
-    Fired,
     Following,
-    Forgot,
     Halted,
     Input,
+    InstrumentForgotten,
     Limited,
-    Moved,
-    Operated,
     PlacedByHand,
     ProofBegun,
     Received,
-    Roused,
-    Seated,
     StartedOver,
     TargetSet,
+    Transient,
     Turned,
+    WalletOperated,
     Withdrawn,
 )
 from engine.domain.instruments import AccountId, BotId, InstrumentId
@@ -171,9 +171,9 @@ class AccountCore:
                     self._batch.events = events
                 for event in self._batch.events:
                     self.market(event, now_ns)
-            case Fired(event=event):
+            case Transient(event=event):
                 self.venue(event, now_ns)
-            case Asked(effect=effect):
+            case EffectRequested(effect=effect):
                 return [effect]
             case StartedOver():
                 return self.executor.recover((), now_ns)
@@ -191,24 +191,24 @@ class AccountCore:
         match given:
             case Began(bots_run=bots_run):
                 self._begin(now_ns, bots_run=bots_run)
-            case Seated(bot=name):
+            case BotReattached(bot=name):
                 self._attach(self._bot(name), now_ns)
-            case Dismissed(bot=name):
+            case BotRemoved(bot=name):
                 self._remove(self._bot(name), now_ns)
             case Withdrawn(bot=name, instrument=instrument):
                 self._effects += executor.withdraw(name, instrument, now_ns)
-            case Moved(bot=name, state=state):
+            case BotMoved(bot=name, state=state):
                 self._bot(name).state = BotState(state)
             case Following(bot=name, instruments=instruments):
                 self._follow(self._bot(name), instruments, now_ns)
-            case Roused(bot=name):
+            case BotReevaluated(bot=name):
                 self._reevaluate(self._bot(name), now_ns)
             case TargetSet(target=target):
                 self._mark(target.instrument, now_ns)
                 self._effects += executor.receive(target, now_ns)
             case PlacedByHand(asked=asked):
                 self._place(asked, now_ns)
-            case Forgot(instrument=instrument, marked=marked):
+            case InstrumentForgotten(instrument=instrument, marked=marked):
                 self._forget(instrument, now_ns, held=marked)
             case ProofBegun(scope=scope):
                 executor.prove(scope, now_ns)  # type: ignore[arg-type]
@@ -216,7 +216,7 @@ class AccountCore:
                 executor.apply(RiskLimits.model_validate_json(limits))
             case Expiring(life_ms=life_ms):
                 executor.expire_quotes(life_ms)
-            case Operated(asked=asked_for):
+            case WalletOperated(asked=asked_for):
                 self._effects += executor.operate(asked_for, now_ns)
             case Automated(redeem_above_micro=redeem, merge_above_micro=merge):
                 executor.wallet.automate(redeem, merge)
@@ -231,7 +231,7 @@ class AccountCore:
         for bot in self.bots:
             if states.get(bot.name) != bot.state:
                 states[bot.name] = bot.state
-                tape(Moved(self._account, bot.name, bot.state), now_ns)
+                tape(BotMoved(self._account, bot.name, bot.state), now_ns)
         tape(given, now_ns)
 
     def _bot(self, name: BotId) -> Bot:
@@ -491,7 +491,7 @@ class AccountCore:
         if self._tape is not None:
             self._states[bot.name] = bot.state
             learned = bot.strategy.state()
-            given = Admitted(self._account, bot.given, bot.everything, bot.state, learned)
+            given = BotAdded(self._account, bot.given, bot.everything, bot.state, learned)
             self._note(given, now_ns)
         self.bots = (*self.bots, bot)
         self._fund(bot)
@@ -574,7 +574,7 @@ class AccountCore:
 
     def remove(self, bot: Bot, now_ns: int) -> None:
         """Remove a bot, and its intents with it."""
-        self.receive(Dismissed(self._account, bot.name), now_ns)
+        self.receive(BotRemoved(self._account, bot.name), now_ns)
 
     def withdraw(self, bot: Bot, now_ns: int) -> None:
         """Forget a bot's intents and begin to prove that nothing of it is open."""
@@ -582,7 +582,7 @@ class AccountCore:
 
     def reevaluate(self, bot: Bot, now_ns: int) -> None:
         """Have a bot state its intents anew with the next turn."""
-        self.receive(Roused(self._account, bot.name), now_ns)
+        self.receive(BotReevaluated(self._account, bot.name), now_ns)
 
     def set_target(self, target: Target, now_ns: int) -> None:
         """Take an intent of the engine itself: a bot that leaves evaluates no more."""

@@ -71,7 +71,7 @@ class Received(Input, frozen=True, tag=3):
     events: tuple[MarketEvent, ...] | None
 
 
-class Fired(Input, frozen=True, tag=4):
+class Transient(Input, frozen=True, tag=4):
     """The desk received an event that the journal does not keep."""
 
     event: AnyEvent
@@ -83,7 +83,7 @@ class Began(Input, frozen=True, tag=5):
     bots_run: bool
 
 
-class Admitted(Input, frozen=True, tag=6):
+class BotAdded(Input, frozen=True, tag=6):
     """A bot was added: its settings as JSON, its state, what it had learned."""
 
     settings: bytes
@@ -92,13 +92,13 @@ class Admitted(Input, frozen=True, tag=6):
     learned: bytes
 
 
-class Seated(Input, frozen=True, tag=7):
+class BotReattached(Input, frozen=True, tag=7):
     """A bot receives again after an error."""
 
     bot: BotId
 
 
-class Dismissed(Input, frozen=True, tag=8):
+class BotRemoved(Input, frozen=True, tag=8):
     """A bot was removed."""
 
     bot: BotId
@@ -111,7 +111,7 @@ class Withdrawn(Input, frozen=True, tag=9):
     instrument: InstrumentId | None = None
 
 
-class Moved(Input, frozen=True, tag=10):
+class BotMoved(Input, frozen=True, tag=10):
     """A bot stands in another state."""
 
     bot: BotId
@@ -130,7 +130,7 @@ class PlacedByHand(Input, frozen=True, tag=12):
     asked: PlaceManual
 
 
-class Roused(Input, frozen=True, tag=13):
+class BotReevaluated(Input, frozen=True, tag=13):
     """A bot states its intents anew."""
 
     bot: BotId
@@ -152,13 +152,13 @@ class Halted(Input, frozen=True, tag=16):
     reason: str
 
 
-class Asked(Input, frozen=True, tag=17):
+class EffectRequested(Input, frozen=True, tag=17):
     """The engine itself asked for an effect."""
 
     effect: AnyEffect
 
 
-class Forgot(Input, frozen=True, tag=18):
+class InstrumentForgotten(Input, frozen=True, tag=18):
     """An instrument that is over was dropped; `marked` True = its last mark was kept."""
 
     instrument: InstrumentId
@@ -183,7 +183,7 @@ class Expiring(Input, frozen=True, tag=21):
     life_ms: int | None
 
 
-class Operated(Input, frozen=True, tag=22):
+class WalletOperated(Input, frozen=True, tag=22):
     """A person asked for an operation of the wallet."""
 
     asked: AnyWalletEffect
@@ -208,26 +208,26 @@ AnyInput = (
     | Opened
     | Turned
     | Received
-    | Fired
+    | Transient
     | Began
-    | Admitted
-    | Seated
-    | Dismissed
+    | BotAdded
+    | BotReattached
+    | BotRemoved
     | Withdrawn
-    | Moved
+    | BotMoved
     | TargetSet
     | PlacedByHand
-    | Roused
+    | BotReevaluated
     | StartedOver
     | CancelledByHand
     | Halted
-    | Asked
-    | Forgot
+    | EffectRequested
+    | InstrumentForgotten
     | ProofBegun
     | Limited
     | Expiring
     | Following
-    | Operated
+    | WalletOperated
     | Automated
 )
 

@@ -30,12 +30,12 @@ class ModeBelief:
         self.until_ns: int | None = None
         """Until when a closed mode is believed without being received again; None = it is open."""
 
-    def take(self, told: ModeChanged, now_ns: int) -> None:
-        self.mode = told.mode
-        if told.mode is VenueMode.OPEN:
+    def take(self, event: ModeChanged, now_ns: int) -> None:
+        self.mode = event.mode
+        if event.mode is VenueMode.OPEN:
             self.until_ns = None
             return
-        asked_ns = told.retry_after_ns or BELIEVED_NS
+        asked_ns = event.retry_after_ns or BELIEVED_NS
         self.until_ns = now_ns + max(BELIEVED_NS_MIN, min(BELIEVED_NS_MAX, asked_ns))
 
     def age(self, now_ns: int) -> bool:

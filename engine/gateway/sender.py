@@ -167,8 +167,8 @@ class Calls:
             known = error.mode in VenueMode.__members__.values()
             # A mode nobody named takes nothing, as far as we know.
             mode = VenueMode(error.mode) if known else VenueMode.DISABLED
-            told = ModeChanged(account=account, mode=mode, retry_after_ns=error.retry_after_ns)
-            return (told,)
+            changed = ModeChanged(account=account, mode=mode, retry_after_ns=error.retry_after_ns)
+            return (changed,)
         if isinstance(error, AuthRefused):
             self._report(
                 HealthChanged(account=account, source="auth", healthy=False, reason=str(error))

@@ -14,7 +14,7 @@ from typing import Any
 
 from engine.clock import TapeClock
 from engine.domain.events import CashMoved, Event, InstrumentClosed
-from engine.domain.inputs import Forgot
+from engine.domain.inputs import InstrumentForgotten
 from engine.domain.instruments import InstrumentId
 from engine.errors import BrokenInvariant, StorageError
 from engine.gateway.door import Reply, VenueOutput
@@ -206,7 +206,7 @@ class PacedPump:
         runner = self._runner
         while self._closed and self._closed[0][0] <= now_ns:
             _, over = self._closed.popleft()
-            runner.desk.receive(Forgot(runner.account, over, marked=True), now_ns)
+            runner.desk.receive(InstrumentForgotten(runner.account, over, marked=True), now_ns)
 
     # -- time --------------------------------------------------------------------------------------
 

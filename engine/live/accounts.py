@@ -43,7 +43,7 @@ class Accounts:
     def __init__(self, venues: Venues, *, fence: int) -> None:
         self.venues = venues
         self.fence = fence
-        self._kin: dict[tuple[Mode, str], list[ExposureBook]] = {}
+        self._sharing: dict[tuple[Mode, str], list[ExposureBook]] = {}
         """Books that count together: modes and currencies never mix in a sum."""
         self._open: dict[str, str] = {}
         """Account → venue."""
@@ -191,9 +191,9 @@ class Accounts:
         runner = opener.runner(engine, settings, executor, wiring)
         engine.gates[account] = gate
         engine.runners[account] = runner
-        kin = self._kin.setdefault((settings.mode, settings.currency), [])
-        kin.append(gate.exposure)
-        share_total(kin)
+        sharing = self._sharing.setdefault((settings.mode, settings.currency), [])
+        sharing.append(gate.exposure)
+        share_total(sharing)
         self._open[settings.name] = settings.venue
         if proof := self._proofs.pop(settings.name, None):
             proof.over()  # it is proven by its own gateway from now on

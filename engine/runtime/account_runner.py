@@ -29,12 +29,12 @@ from engine.domain.events import (
 )
 from engine.domain.inputs import (
     AnyInput,
-    Asked,
     CancelledByHand,
-    Fired,
-    Forgot,
+    EffectRequested,
     Halted,
+    InstrumentForgotten,
     StartedOver,
+    Transient,
 )
 from engine.domain.instruments import AccountId, InstrumentId
 from engine.domain.orders import Identity, Order, OrderId
@@ -201,7 +201,7 @@ class AccountRunner:
 
     def ask(self, effect: Effect, now_ns: int) -> None:
         """Journal and do an effect of the engine itself."""
-        self.receive(Asked(self.account, effect), now_ns)  # type: ignore[arg-type]
+        self.receive(EffectRequested(self.account, effect), now_ns)  # type: ignore[arg-type]
 
     def halt(self, reason: str, now_ns: int) -> None:
         """Cancel everything and place nothing any more; begin the proof."""
@@ -209,7 +209,7 @@ class AccountRunner:
 
     def forget(self, instrument: InstrumentId, now_ns: int) -> None:
         """Drop a market that is long over; one that is held or worked on stays."""
-        self.desk.receive(Forgot(self.account, instrument, marked=False), now_ns)
+        self.desk.receive(InstrumentForgotten(self.account, instrument, marked=False), now_ns)
 
     def latch(self, event: LatchSet | LatchReleased, now_ns: int) -> None:
         """Set or release the latch: the gateway first, it is the one veto."""
@@ -308,7 +308,7 @@ class AccountRunner:
 
     def _transient(self, event: AnyEvent, now_ns: int) -> None:
         """Tell the core what the journal does not keep."""
-        self.desk.receive(Fired(self.account, event), now_ns)
+        self.desk.receive(Transient(self.account, event), now_ns)
 
     def _health(self, *, healthy: bool, reason: str) -> HealthChanged:
         return HealthChanged(account=self.account, source=JOURNAL, healthy=healthy, reason=reason)

@@ -12,7 +12,7 @@ from engine.bots.core import AccountCore
 from engine.domain.bots import TRANSITIONS, BotHappened, BotState
 from engine.domain.commands import Answered, InventoryPolicy
 from engine.domain.events import Event
-from engine.domain.inputs import Following, Seated
+from engine.domain.inputs import BotReattached, Following
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Kind
 from engine.domain.intents import Target, Urgency
 from engine.domain.money import MICRO
@@ -94,7 +94,7 @@ class BotRunner:
         self.retreat_ns = 0
         if failed:
             self.bot.cells.clear()
-            self.runner.desk.receive(Seated(self.bot.account, self.bot.name), now_ns)
+            self.runner.desk.receive(BotReattached(self.bot.account, self.bot.name), now_ns)
 
     def pause(self, now_ns: int) -> None:
         """Withdraw its intents; it is PAUSED when nothing of it is open any more."""

@@ -71,11 +71,11 @@ async def fetch_listing(
     listed = store.listed(venue)
     complete = listed >= known * COMPLETE_SHARE
     unlisted = store.finish(venue, now_ns(), complete=complete)
-    told = f"{listed:,} markets listed, {counts['new']:,} new, {counts['changed']:,} changed"
+    summary = f"{listed:,} markets listed, {counts['new']:,} new, {counts['changed']:,} changed"
     if not complete:
-        told += f"; the listing ended early ({known:,} were open before): nothing was unlisted"
+        summary += f"; the listing ended early ({known:,} were open before): nothing was unlisted"
     return {
-        "told": told, "listed": listed, "new": counts["new"], "changed": counts["changed"],
+        "told": summary, "listed": listed, "new": counts["new"], "changed": counts["changed"],
         "unlisted": unlisted, "resumed": resumed, "skipped": dict(skipped.most_common()),
     }  # fmt: skip
 

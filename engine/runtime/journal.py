@@ -101,7 +101,7 @@ class JournalWriter:
         self._at_ns = 0
         self._queue: deque[_Queued] = deque()
         self._snapshots: deque[JournalSnapshot] = deque()
-        self._made = self._kept = 0
+        self._made = self._saved = 0
         self._waiters: deque[tuple[int, int, Future[int]]] = deque()
         self._wake = threading.Event()
         self._moved = threading.Event()
@@ -177,7 +177,7 @@ class JournalWriter:
         wanted to have kept. The records stay queued and are written when the disk takes them.
         """
         future: Future[int] = Future()
-        if self._durable >= self._seq and self._kept >= self._made:
+        if self._durable >= self._seq and self._saved >= self._made:
             future.set_result(self._seq)
             return future
         self._waiters.append((self._seq, self._made, future))
@@ -273,7 +273,7 @@ class JournalWriter:
         if self._rows or self._held:
             self.failure = None
             self._since_checkpoint += len(self._rows)
-            self._kept += len(self._held)
+            self._saved += len(self._held)
             self._durable = self._rows[-1][0] if self._rows else self._durable
             self._rows, self._held = [], []
             self._moved.set()
@@ -316,7 +316,7 @@ class JournalWriter:
 
     def _resolve(self) -> None:
         waiters = self._waiters
-        while waiters and waiters[0][0] <= self._durable and waiters[0][1] <= self._kept:
+        while waiters and waiters[0][0] <= self._durable and waiters[0][1] <= self._saved:
             seq, _, future = waiters.popleft()
             if future.set_running_or_notify_cancel():
                 future.set_result(seq)
@@ -398,12 +398,12 @@ class EngineJournal(Recorder, Protocol):
 class DigestRecorder:
     """Keeps nothing but a running digest and a count; equal to a full journal's digest."""
 
-    __slots__ = ("_digest", "_folded", "_rows", "tape")
+    __slots__ = ("_digest", "_digested", "_rows", "tape")
 
     def __init__(self) -> None:
         self.tape = 0
         self._rows: list[tuple[str, int, str, msgspec.Struct]] = []
-        self._folded = 0
+        self._digested = 0
         self._digest = Digest()
 
     def append(self, account: str, message: msgspec.Struct, at_ns: int) -> int:
@@ -414,26 +414,26 @@ class DigestRecorder:
             raise BrokenInvariant(f"{type(message).__name__} cannot be journaled") from None
         count = len(rows)
         if count >= DIGEST_ROWS:
-            self._fold()
-            return self._folded
-        return self._folded + count
+            self._digest_rows()
+            return self._digested
+        return self._digested + count
 
-    def _fold(self) -> None:
+    def _digest_rows(self) -> None:
         rows, self._rows = self._rows, []
-        self._folded += len(rows)
+        self._digested += len(rows)
         self._digest.add(rows)
 
     def commit(self) -> Future[int]:
         """Nothing is ever on its way: done at once."""
         future: Future[int] = Future()
-        future.set_result(self._folded + len(self._rows))
+        future.set_result(self._digested + len(self._rows))
         return future
 
     def flush(self) -> None:
         """Nothing is ever on its way."""
 
     def digest(self) -> str:
-        self._fold()
+        self._digest_rows()
         return self._digest.text()
 
     def close(self) -> None:

@@ -92,10 +92,10 @@ class Markouts:
     def _filled(self, event: OrderFilled, at_ns: int | None) -> None:
         executor = self._executor
         known = executor.record(event.order)
-        told = event.fill in executor.ledger.state.fills.states
-        if told and event.state is FillState.FAILED:
+        known_fill = event.fill in executor.ledger.state.fills.states
+        if known_fill and event.state is FillState.FAILED:
             self._voided(event.fill)
-        if told or known is None or event.state is FillState.FAILED:
+        if known_fill or known is None or event.state is FillState.FAILED:
             return
         order = known.order
         terms = executor.ledger.state.instruments[order.instrument]

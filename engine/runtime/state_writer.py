@@ -145,9 +145,9 @@ class StateWriter:
         """Why nothing may be placed: too many rows wait. Empty = it may."""
         if self._halting and len(self._jobs) < JOBS_MAX // 2:
             self._halting = False
-        return self._crowd() if self._halting else ""
+        return self._backlog() if self._halting else ""
 
-    def _crowd(self) -> str:
+    def _backlog(self) -> str:
         why = self.failure or "the disk is slower than the engine"
         return f"{len(self._jobs)} rows wait for {self._path.name}, none is lost: {why}"
 
@@ -155,7 +155,7 @@ class StateWriter:
         self._jobs.append(waiting)
         self._halting |= len(self._jobs) >= JOBS_MAX
         if len(self._jobs) == 2 * JOBS_MAX:
-            self._crash(StorageError(self._crowd()))
+            self._crash(StorageError(self._backlog()))
         self.wake(awaited=awaited or len(self._jobs) >= BATCH_MAX)
 
     # -- how it is written -------------------------------------------------------------------------
@@ -210,9 +210,9 @@ class StateWriter:
             if waiting.refused is not None:
                 waiting.refused(str(error))
             else:
-                self._tell(connection, error)
+                self._alert_refused(connection, error)
 
-    def _tell(self, connection: sqlite3.Connection, error: BaseException) -> None:
+    def _alert_refused(self, connection: sqlite3.Connection, error: BaseException) -> None:
         text = f"a row can never be written to {self._path.name} and is left out: {error}"
         log.get("state").error("state.row_refused", reason=text, exc_info=error)
         alert = RaiseAlert(severity=Severity.CRITICAL, kind="row", text=text)
@@ -345,7 +345,7 @@ class Projector:
         self._journal = journal
         self._paths = (journal_path, state_path)
         self._crash = crash
-        self._wanted: tuple[int, Callable[[], object]] | None = None
+        self._job_at: tuple[int, Callable[[], object]] | None = None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="projector", daemon=True)
         self._thread.start()
@@ -363,21 +363,21 @@ class Projector:
 
         False = another job waits. One whose record has passed is let go: ask again.
         """
-        if self._wanted is not None:
+        if self._job_at is not None:
             return False
-        self._wanted = (seq, job)
+        self._job_at = (seq, job)
         return True
 
     def _once(self) -> None:
-        durable, wanted = self._journal.durable_seq, self._wanted
-        if durable == self.seq and wanted is None:
+        durable, job_at = self._journal.durable_seq, self._job_at
+        if durable == self.seq and job_at is None:
             return
         try:
-            if wanted is not None and wanted[0] <= durable:
-                self.seq = project(*self._paths, until_seq=wanted[0]).seq
-                if self.seq == wanted[0]:
-                    wanted[1]()
-                self._wanted = None
+            if job_at is not None and job_at[0] <= durable:
+                self.seq = project(*self._paths, until_seq=job_at[0]).seq
+                if self.seq == job_at[0]:
+                    job_at[1]()
+                self._job_at = None
             # Not beyond what was seen: somebody may just now want it to stop at the next record.
             if durable != self.seq:
                 self.seq = project(*self._paths, until_seq=durable).seq

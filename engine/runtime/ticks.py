@@ -161,17 +161,17 @@ class TickKeeper:
 
     def watcher(self, alert: Callable[[RaiseAlert, int], None]) -> Callable[[int], None]:
         """Return what looks at the clock several times a second; it tells of a refusal, once."""
-        said = ""
+        reported = ""
 
         def watch(now_ns: int) -> None:
-            nonlocal said
+            nonlocal reported
             self.advance(now_ns)
-            if self.lost and not said:
-                said = self.failure or "the disk is slower than what is received"
-                text = f"ticks are dropped, charts will have a gap: {said}"
+            if self.lost and not reported:
+                reported = self.failure or "the disk is slower than what is received"
+                text = f"ticks are dropped, charts will have a gap: {reported}"
                 alert(RaiseAlert(severity=Severity.WARNING, kind="ticks", text=text), now_ns)
             elif not self._queue:
-                said = ""
+                reported = ""
                 self.lost = 0
 
         return watch

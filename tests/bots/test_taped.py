@@ -8,16 +8,16 @@ from engine.domain.bots import BotState
 from engine.domain.effects import QueryFills, QueryOpenOrders
 from engine.domain.events import BookProven, FillsListed, OpenOrdersListed, TimerFired
 from engine.domain.inputs import (
-    Admitted,
     AnyInput,
-    Asked,
     Began,
+    BotAdded,
+    BotMoved,
+    EffectRequested,
     Expiring,
-    Fired,
     Halted,
-    Moved,
     Received,
     StartedOver,
+    Transient,
     Turned,
     Withdrawn,
     pack_input,
@@ -69,13 +69,13 @@ def test_every_input_can_be_read_back() -> None:
     deck.desk.begin(1)
     deck.desk.add(bot_runner.bot, 2)
     deck.desk.receive(StartedOver(ACCOUNT), 3)
-    deck.desk.receive(Asked(ACCOUNT, QueryOpenOrders(account=ACCOUNT)), 4)
-    deck.desk.receive(Fired(ACCOUNT, TimerFired(name="second")), 5)
+    deck.desk.receive(EffectRequested(ACCOUNT, QueryOpenOrders(account=ACCOUNT)), 4)
+    deck.desk.receive(Transient(ACCOUNT, TimerFired(name="second")), 5)
     deck.desk.withdraw(bot_runner.bot, 6)
     deck.desk.expire_quotes(300_000, 7)
     deck.desk.receive(Halted(ACCOUNT, "over"), 7)
     made = deck.taken()
-    kinds = [Began, Admitted, StartedOver, Asked, Fired, Withdrawn, Expiring, Halted]
+    kinds = [Began, BotAdded, StartedOver, EffectRequested, Transient, Withdrawn, Expiring, Halted]
     assert [type(one) for one in made] == kinds
     assert [unpack_input(pack_input(one)) for one in made] == made
 
@@ -103,9 +103,9 @@ def test_a_bot_that_moved_is_told_before_the_next_input() -> None:
     deck.desk.add(bot_runner.bot, 1)
     deck.taken()
     bot_runner.bot.state = BotState.RUNNING
-    deck.desk.receive(Fired(ACCOUNT, TimerFired(name="x")), 2)
-    deck.desk.receive(Fired(ACCOUNT, TimerFired(name="x")), 3)
-    assert [type(one) for one in deck.taken()] == [Moved, Fired, Fired]
+    deck.desk.receive(Transient(ACCOUNT, TimerFired(name="x")), 2)
+    deck.desk.receive(Transient(ACCOUNT, TimerFired(name="x")), 3)
+    assert [type(one) for one in deck.taken()] == [BotMoved, Transient, Transient]
 
 
 def test_a_turn_that_can_do_nothing_is_not_put() -> None:

@@ -14,7 +14,7 @@ from engine.domain.bots import TRANSITIONS, BotHappened, BotState
 from engine.domain.commands import InventoryPolicy, PauseBot, ResumeBot, StartBot, StopBot
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.events import LatchSet
-from engine.domain.inputs import Seated
+from engine.domain.inputs import BotReattached
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Kind
 from engine.domain.intents import Target
 from engine.domain.settings import BotSettings
@@ -61,7 +61,7 @@ class Desk:
         self.roused += 1
 
     def receive(self, given: object, _now_ns: int) -> None:
-        self.seated += isinstance(given, Seated)
+        self.seated += isinstance(given, BotReattached)
 
     def attach(self, _bot: object, _now_ns: int) -> None:
         self.seated += 1

@@ -97,11 +97,11 @@ class Picture:
             self._decided(decided)
         if desk is not None:
             self._look(entry.account, desk, one.at_ns)
-        if isinstance(entry, given.Moved):
+        if isinstance(entry, given.BotMoved):
             self._put(f"bot/{entry.account}/{entry.bot}", entry.state)
         text = self._decided_words(made) or words.of_input(entry)
         kind = "decision" if made else "desk"
-        loud = not isinstance(entry, given.Turned | given.Fired | given.Moved)
+        loud = not isinstance(entry, given.Turned | given.Transient | given.BotMoved)
         at = made[-1].instrument if made else None
         self._step(one.at_ns, kind, entry.account, text, instrument=at, always=bool(made) or loud)
 

@@ -121,7 +121,7 @@ class IncidentReplay:
         self._made: list[Decision | Planned] = []
         self._take: dict[type, Callable[[Any, int], object]] = {
             given.EngineStarted: self.on_start, given.Opened: self.on_opened,
-            given.Admitted: self.on_admitted,
+            given.BotAdded: self.on_bot_added,
         }  # fmt: skip
 
     def run(self, past: Past, until_ns: int, progress: Callable[[int], None]) -> None:
@@ -232,7 +232,7 @@ class IncidentReplay:
         books.append(executor.gate.exposure)
         share_total(books)
 
-    def on_admitted(self, one: given.Admitted, now_ns: int) -> None:
+    def on_bot_added(self, one: given.BotAdded, now_ns: int) -> None:
         settings = BotSettings.model_validate_json(one.settings)
         bot = self._bots[BotId(settings.name)] = bot_of(settings, one.account)
         bot.everything = one.everything
@@ -242,7 +242,7 @@ class IncidentReplay:
 
     def on_given(self, one: Any, now_ns: int) -> None:
         """Give a core what it was given then; the journal has the effects it asked for."""
-        if type(one) is given.Seated:
+        if type(one) is given.BotReattached:
             self._bots[one.bot].cells.clear()
         self._asks(one.account, self.desks[one.account].receive(one, now_ns), now_ns)
 

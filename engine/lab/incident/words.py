@@ -188,21 +188,21 @@ def of_input(one: given.AnyInput) -> str:
             return f"the engine starts (start {fence}) with {len(accounts)} accounts"
         case given.Turned():
             return "the desk turns"
-        case given.Fired(event=ev.TimerFired(name=name)):
+        case given.Transient(event=ev.TimerFired(name=name)):
             return f"the timer {name} fires"
-        case given.Fired(event=event):
+        case given.Transient(event=event):
             return _plain(event)[:TEXT_MAX]
-        case given.Moved(bot=bot, state=state):
+        case given.BotMoved(bot=bot, state=state):
             return f"bot {bot} is {state}"
         case given.Withdrawn(bot=bot):
             return f"the intents of bot {bot} are withdrawn"
-        case given.Roused(bot=bot):
+        case given.BotReevaluated(bot=bot):
             return f"bot {bot} states its intents anew"
         case given.StartedOver():
             return "the venue is asked everything"
         case given.PlacedByHand(asked=asked):
             return f"a person places by hand in {asked.instrument}"
-        case given.Operated(asked=asked):
+        case given.WalletOperated(asked=asked):
             return f"a person asks the wallet: {_of_wallet(asked) or _plain(asked)}"
         case given.CancelledByHand(order=order):
             return f"a person cancels order {order}"

@@ -21,7 +21,7 @@ from engine.domain.events import (
     RedemptionsListed,
     TokensRedeemed,
 )
-from engine.domain.inputs import Operated
+from engine.domain.inputs import WalletOperated
 from engine.domain.instruments import Instrument, InstrumentId
 from engine.domain.money import MICRO
 from engine.errors import BadInput
@@ -130,7 +130,7 @@ class Wallets:
         wallet = runner.desk.executor.wallet
         if refused := wallet.refusal(effect, now_ns):
             raise BadInput(refused)
-        runner.receive(Operated(runner.account, effect), now_ns)
+        runner.receive(WalletOperated(runner.account, effect), now_ns)
         made = wallet.state.last
         words = wallet.state.operations[made].words
         instrument = None if isinstance(effect, ApproveTrading) else effect.instrument

@@ -286,7 +286,7 @@ def ladder(
     return bid_quotes, ask_quotes
 
 
-def stands(
+def still_right(
     standing: StandingIntent,
     market: MarketState,
     *,

@@ -51,7 +51,7 @@ from engine.strategies.market_maker.quotes import (
     edges_of,
     ladder,
     sizes_of,
-    stands,
+    still_right,
 )
 from engine.strategies.market_maker.state import (
     FILLS_WAITING_MAX,
@@ -533,7 +533,7 @@ class MarketMaker:
             sizes = affordable(sizes, edges, market, inventory, context.capital_micro)
         standing = market.learned.standing
         fresh = None
-        if standing is None or not stands(
+        if standing is None or not still_right(
             standing, market, edges=edges, sizes=sizes, regime=regime, touch=touch, now_ns=now_ns
         ):
             fresh = fresh_intent(market, edges, sizes, regime, now_ns)
