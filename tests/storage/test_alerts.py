@@ -11,25 +11,25 @@ from storage import alerts
 from storage.alerts import raise_alert, see_alert
 
 
-def told(connection: Connection) -> list[tuple[str, int]]:
+def stored(connection: Connection) -> list[tuple[str, int]]:
     """Return the text and the count of every alert, in the order of their rows."""
     return connection.execute("SELECT text, count FROM alerts ORDER BY id").fetchall()
 
 
-def tell(connection: Connection, text: str, at_ns: int = 1, **place: Any) -> None:
+def send(connection: Connection, text: str, at_ns: int = 1, **place: Any) -> None:
     alert = RaiseAlert(severity=Severity.WARNING, kind="mode", text=text, **place)
     raise_alert(connection, "e1", alert, Mode.DEMO, at_ns)
 
 
 def test_an_alert_that_names_no_place_is_about_what_it_says(connection: Connection) -> None:
-    tell(connection, "account real is locked")
-    tell(connection, "bot maker is not started")
-    tell(connection, "account real is locked", 7)
-    assert told(connection) == [("account real is locked", 2), ("bot maker is not started", 1)]
+    send(connection, "account real is locked")
+    send(connection, "bot maker is not started")
+    send(connection, "account real is locked", 7)
+    assert stored(connection) == [("account real is locked", 2), ("bot maker is not started", 1)]
     assert connection.execute("SELECT first_ns, last_ns FROM alerts").fetchone() == (1, 7)
     for name in ("morning-1", "morning-2"):
-        tell(connection, f"recording {name}: the disk is full")
-    assert len(told(connection)) == 4
+        send(connection, f"recording {name}: the disk is full")
+    assert len(stored(connection)) == 4
 
 
 def test_repeats_at_one_place_differ_by_numbers_alone(connection: Connection) -> None:
@@ -38,23 +38,23 @@ def test_repeats_at_one_place_differ_by_numbers_alone(connection: Connection) ->
         "bot": BotId("b1"),
         "instrument": InstrumentId("demo:m1"),
     }
-    tell(connection, "order 7 was refused: too small", **place)
-    tell(connection, "order 9 was refused: too small", **place)
-    tell(connection, "order 9 was refused: too late", **place)
-    assert told(connection) == [
+    send(connection, "order 7 was refused: too small", **place)
+    send(connection, "order 9 was refused: too small", **place)
+    send(connection, "order 9 was refused: too late", **place)
+    assert stored(connection) == [
         ("order 9 was refused: too small", 2),
         ("order 9 was refused: too late", 1),
     ]
-    tell(connection, "order 9 was refused: too small", account=AccountId("demo"))
-    assert len(told(connection)) == 3, "another place is another subject"
+    send(connection, "order 9 was refused: too small", account=AccountId("demo"))
+    assert len(stored(connection)) == 3, "another place is another subject"
 
 
 def test_what_was_seen_is_told_anew(connection: Connection) -> None:
-    tell(connection, "account real is locked")
+    send(connection, "account real is locked")
     assert see_alert(connection, "e1", 1, "ann", 5)
     assert not see_alert(connection, "e1", 77, "ann", 5)
-    tell(connection, "account real is locked", 9)
-    assert told(connection) == [("account real is locked", 1), ("account real is locked", 1)]
+    send(connection, "account real is locked", 9)
+    assert stored(connection) == [("account real is locked", 1), ("account real is locked", 1)]
 
 
 def test_a_flood_of_sentences_is_counted_on_the_latest(
@@ -62,5 +62,5 @@ def test_a_flood_of_sentences_is_counted_on_the_latest(
 ) -> None:
     monkeypatch.setattr(alerts, "UNSEEN_MAX", 2)
     for at_ns, word in enumerate(("one", "two", "three", "four")):
-        tell(connection, word, at_ns)
-    assert told(connection) == [("one", 1), ("four", 3)]
+        send(connection, word, at_ns)
+    assert stored(connection) == [("one", 1), ("four", 3)]

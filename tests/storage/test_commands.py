@@ -187,8 +187,8 @@ def test_a_damaged_command_is_refused_once_with_an_alert_and_holds_up_no_other(
     connection.execute(f"UPDATE commands SET {column} = {value} WHERE id = 'c1'")
     claimed = commands.claim(connection, "e1", 200)
     assert [left.id for left in claimed] == ["c2"]
-    told = "SELECT state, answer FROM commands WHERE id IS NOT 'c2'"
-    ((state, text),) = connection.execute(told).fetchall()
+    sql = "SELECT state, answer FROM commands WHERE id IS NOT 'c2'"
+    ((state, text),) = connection.execute(sql).fetchall()
     assert state == CommandState.REFUSED
     assert text.startswith("it cannot be read")
     alerts = "SELECT kind, count FROM alerts"
@@ -229,5 +229,5 @@ def test_a_thousand_damaged_commands_hold_up_no_kill(connection: Connection) -> 
     while commands.pending(connection, "e1"):
         found += commands.claim(connection, "e1", 200)
     assert [left.id for left in found] == ["c1000"]
-    rows, told = connection.execute("SELECT count(*), sum(count) FROM alerts").fetchone()
-    assert (rows, told) == (25, 1_000)
+    rows, seen = connection.execute("SELECT count(*), sum(count) FROM alerts").fetchone()
+    assert (rows, seen) == (25, 1_000)

@@ -22,8 +22,8 @@ from storage.views.money import sources
 from tests.storage.books import DEMO, M1, SHARE, TERMS, Books, bought
 
 
-def check_of(books: Books, **told: Any) -> EquityCheck:
-    """Judge what a ledger says that differs from an empty one in `told`."""
+def check_of(books: Books, **changes: Any) -> EquityCheck:
+    """Judge what a ledger says that differs from an empty one in `changes`."""
     fields: dict[str, Any] = {
         "account": DEMO,
         "mode": Mode.DEMO,
@@ -37,7 +37,7 @@ def check_of(books: Books, **told: Any) -> EquityCheck:
         "tokens": {},
         "marks": {},
     }
-    fields |= told
+    fields |= changes
     terms = ("cash_micro", "pending_micro", "redeemable_micro", "inventory_micro")
     fields.setdefault("equity_micro", sum(fields[name] for name in terms))
     return judge(books.connection, "e1", LedgerSide(**fields))

@@ -48,7 +48,7 @@ def claimed(state: sqlite3.Connection) -> Job:
     return job
 
 
-def standing(state: sqlite3.Connection, number: int) -> Job:
+def job_of(state: sqlite3.Connection, number: int) -> Job:
     job = find(state, ENGINE, number)
     assert job is not None
     return job
@@ -96,7 +96,7 @@ def test_what_an_earlier_attempt_reports_is_not_taken(state: sqlite3.Connection)
     assert not finish(state, ENGINE, dead, state=JobState.DONE, now_ns=4)
     assert finish(state, ENGINE, alive, state=JobState.DONE, now_ns=5)
     assert not finish(state, ENGINE, alive, state=JobState.FAILED, now_ns=6)
-    assert standing(state, alive.id).state is JobState.DONE
+    assert job_of(state, alive.id).state is JobState.DONE
 
 
 def test_a_crashed_job_is_offered_again_then_failed_with_a_sentence(
@@ -105,9 +105,9 @@ def test_a_crashed_job_is_offered_again_then_failed_with_a_sentence(
     number = queued(state)
     for attempt in range(1, ATTEMPTS_MAX + 1):
         assert claimed(state).attempts == attempt
-        [(told, text)] = recover(state, ENGINE, 3)
-        assert told == number
-    job = standing(state, number)
+        [(job_id, text)] = recover(state, ENGINE, 3)
+        assert job_id == number
+    job = job_of(state, number)
     assert job.state is JobState.FAILED
     assert job.error == text
     assert f"{ATTEMPTS_MAX} attempts" in text
@@ -117,7 +117,7 @@ def test_a_crashed_job_is_offered_again_then_failed_with_a_sentence(
 def test_a_waiting_job_is_cancelled_at_once_and_audited(state: sqlite3.Connection) -> None:
     number = queued(state)
     assert "is cancelled" in cancel(state, engine_id=ENGINE, job=number, who="bob", now_ns=2)
-    assert standing(state, number).state is JobState.CANCELLED
+    assert job_of(state, number).state is JobState.CANCELLED
     assert claim(state, ENGINE, 3) is None
     assert state.execute("SELECT who, what FROM audit").fetchall() == [("bob", "job cancel")]
 
@@ -127,7 +127,7 @@ def test_a_running_job_is_asked_to_end(state: sqlite3.Connection) -> None:
     job = claimed(state)
     assert "asked to end" in cancel(state, engine_id=ENGINE, job=number, who="bob", now_ns=2)
     assert wants_cancel(state, ENGINE, job) == "bob"
-    assert standing(state, number).state is JobState.RUNNING
+    assert job_of(state, number).state is JobState.RUNNING
 
 
 def test_a_cancelled_job_whose_worker_died_is_not_offered_again(state: sqlite3.Connection) -> None:
@@ -135,7 +135,7 @@ def test_a_cancelled_job_whose_worker_died_is_not_offered_again(state: sqlite3.C
     claimed(state)
     cancel(state, engine_id=ENGINE, job=number, who="bob", now_ns=2)
     recover(state, ENGINE, 3)
-    assert standing(state, number).state is JobState.CANCELLED
+    assert job_of(state, number).state is JobState.CANCELLED
 
 
 def test_what_has_ended_or_never_was_cannot_be_cancelled(state: sqlite3.Connection) -> None:
@@ -153,7 +153,7 @@ def test_only_jobs_that_ended_long_ago_are_forgotten(state: sqlite3.Connection) 
         finish(state, ENGINE, claimed(state), state=JobState.DONE, now_ns=now_ns)
     assert forget_ended(state, ENGINE, 20) == 1
     assert find(state, ENGINE, old) is None
-    assert {standing(state, new).state, standing(state, waiting).state} == {
+    assert {job_of(state, new).state, job_of(state, waiting).state} == {
         JobState.DONE,
         JobState.QUEUED,
     }

@@ -31,8 +31,8 @@ def test_unlocking_is_kept_with_its_trace_and_taken_back(connection: sqlite3.Con
     with transaction(connection):
         lock(connection, "e1", "real", who="operator", now_ns=9)
     assert unlocks(connection, "e1") == {}
-    told = [what for (what,) in connection.execute("SELECT what FROM audit ORDER BY at_ns")]
-    assert told == ["live unlocked", "live locked"]
+    trail = [what for (what,) in connection.execute("SELECT what FROM audit ORDER BY at_ns")]
+    assert trail == ["live unlocked", "live locked"]
 
 
 def test_unlocking_outside_a_transaction_is_refused(connection: sqlite3.Connection) -> None:

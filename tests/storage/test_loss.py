@@ -169,11 +169,11 @@ def test_tokens_that_came_without_a_trade_are_given_back_behind_their_terms(home
         Table(CashRow, "cash_moves").put(connection, ENGINE, [came])
     known = known_of(home / "journal.db", home / "pitboss.db", ENGINE)
     made = [one for _, one, _ in known.messages()]
-    told = CashMoved(
+    moved = CashMoved(
         account=AccountId(DEMO), currency="pUSD", amount_micro=7, paid_ns=4, instrument=other.id,
         leg=Leg.NO, tokens=SHARE,
     )  # fmt: skip
-    assert made.index(InstrumentListed(instrument=other)) < made.index(told)
+    assert made.index(InstrumentListed(instrument=other)) < made.index(moved)
 
 
 def test_a_whole_journal_has_lost_nothing(home: Path) -> None:

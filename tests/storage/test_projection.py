@@ -94,7 +94,7 @@ def fill(number: int, name: str, size: int = 10_000_000, **more: Any) -> OrderFi
     )
 
 
-def stands(number: int, state: OrderState, filled: int = 0, reason: str = "") -> OrderChanged:
+def changed_to(number: int, state: OrderState, filled: int = 0, reason: str = "") -> OrderChanged:
     return OrderChanged(
         account=PAPER, order=OrderId(number), state=state, filled=filled, reason=reason
     )
@@ -188,14 +188,14 @@ def test_an_order_is_told_from_its_placing_to_its_fill(desk: Desk) -> None:
         OrderNamed(account=PAPER, order=OrderId(1), identity=Identity("0xab")),
         OrderSent(account=PAPER, order=OrderId(1)),
         OrderAccepted(account=PAPER, order=OrderId(1)),
-        stands(1, OrderState.OPEN),
+        changed_to(1, OrderState.OPEN),
         fill(1, "f1", 4_000_000),
-        stands(1, OrderState.PARTIAL, 4_000_000),
+        changed_to(1, OrderState.PARTIAL, 4_000_000),
     )
     row = desk.order()
     assert (row["engine_id"], row["mode"], row["bot"]) == ("e1", "paper", "maker")
     assert (row["state"], row["filled"], row["identity"]) == ("partial", 4_000_000, "0xab")
-    desk.project(fill(1, "f2", 6_000_000), stands(1, OrderState.FILLED, 10_000_000))
+    desk.project(fill(1, "f2", 6_000_000), changed_to(1, OrderState.FILLED, 10_000_000))
     assert desk.order()["state"] == "filled"
     assert desk.order()["fee_micro"] == 14
     assert [row["value_micro"] for row in desk.rows("fills")] == [1_960_000, 2_940_000]
@@ -255,9 +255,9 @@ def test_a_late_fill_after_the_cancel_is_booked(desk: Desk) -> None:
     desk.project(
         order(1),
         OrderSent(account=PAPER, order=OrderId(1)),
-        stands(1, OrderState.CANCELLED, reason="asked"),
+        changed_to(1, OrderState.CANCELLED, reason="asked"),
         fill(1, "f1", 1_000_000),
-        stands(1, OrderState.CANCELLED, 1_000_000),
+        changed_to(1, OrderState.CANCELLED, 1_000_000),
     )
     row = desk.order()
     assert (row["state"], row["filled"], row["reason"]) == ("cancelled", 1_000_000, "asked")
@@ -271,7 +271,7 @@ def test_a_row_stands_where_the_engine_says_whatever_the_venue_answers(desk: Des
         order(1),
         OrderSent(account=PAPER, order=number),
         lost,
-        stands(1, OrderState.UNKNOWN, reason="timeout"),
+        changed_to(1, OrderState.UNKNOWN, reason="timeout"),
         OrderNotFound(account=PAPER, order=number),
         OrderNotFound(account=PAPER, order=number),
         OrderNotFound(account=PAPER, order=number),
@@ -280,7 +280,7 @@ def test_a_row_stands_where_the_engine_says_whatever_the_venue_answers(desk: Des
     asked, empty = QueryOpenOrders(account=PAPER), OpenOrdersListed(account=PAPER, orders=())
     desk.project(asked, empty, asked, empty, CancelAll(account=PAPER))
     assert desk.order()["state"] == "unknown"
-    desk.project(stands(1, OrderState.CANCELLED, reason="the venue does not know it"))
+    desk.project(changed_to(1, OrderState.CANCELLED, reason="the venue does not know it"))
     assert (desk.order()["state"], desk.order()["reason"]) == (
         "cancelled",
         "the venue does not know it",
@@ -292,7 +292,7 @@ def test_an_order_filled_but_for_a_rest_too_small_stays_filled(desk: Desk) -> No
         order(1),
         OrderSent(account=PAPER, order=OrderId(1)),
         fill(1, "f1", 9_995_000),
-        stands(1, OrderState.FILLED, 9_995_000),
+        changed_to(1, OrderState.FILLED, 9_995_000),
         OrderCancelled(account=PAPER, order=OrderId(1)),
     )
     assert (desk.order()["state"], desk.order()["filled"]) == ("filled", 9_995_000)
@@ -303,7 +303,7 @@ def test_what_happened_tells_by_itself_where_an_order_went_unless_it_moved_since
 ) -> None:
     """The plain moves of a quote are told once each: an `OrderChanged` tells the others."""
     number = OrderId(1)
-    told = (
+    steps = (
         (OrderNamed(account=PAPER, order=number, identity=Identity("0xab")), "sent", ""),
         (OrderAccepted(account=PAPER, order=number), "open", ""),
         (CancelOrders(account=PAPER, orders=(number,)), "cancelling", ""),
@@ -312,10 +312,10 @@ def test_what_happened_tells_by_itself_where_an_order_went_unless_it_moved_since
         (CancelOrders(account=PAPER, orders=(number,)), "cancelled", "asked"),
     )
     desk.project(order(1))
-    for event, state, reason in told:
+    for event, state, reason in steps:
         desk.project(event)
         assert (desk.order()["state"], desk.order()["reason"]) == (state, reason)
-    desk.project(stands(1, OrderState.UNKNOWN), *(event for event, *_ in told))
+    desk.project(changed_to(1, OrderState.UNKNOWN), *(event for event, *_ in steps))
     assert desk.order()["state"] == "unknown", "only the executor's word leads out"
 
 
@@ -325,13 +325,13 @@ def test_an_order_on_its_way_is_told_by_what_was_sent_unless_it_moved_since(desk
     assert desk.order()["state"] == "pending"
     desk.project(sent)
     assert desk.order()["state"] == "sent"
-    desk.project(stands(1, OrderState.CANCELLING), sent)
+    desk.project(changed_to(1, OrderState.CANCELLING), sent)
     assert desk.order()["state"] == "cancelling"
 
 
 def test_orders_the_journal_never_placed_are_told(desk: Desk) -> None:
     done = desk.project(
-        stands(9, OrderState.OPEN),
+        changed_to(9, OrderState.OPEN),
         fill(9, "f1"),
         SetTimer(at_ns=1, name="x"),
     )
@@ -360,20 +360,20 @@ def test_an_unregistered_account_is_told_and_nothing_is_half_done(desk: Desk) ->
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "text"),
     [
         ("seq = 99", "journal.db ends at record 2, but .*pitboss.db has read it up to record 99"),
         ("crc = crc + 1", "goes on to record 2 with another past: .* read it up to record 2"),
     ],
 )
 def test_rows_of_records_the_journal_lacks_are_never_thrown_away(
-    desk: Desk, damage: str, said: str
+    desk: Desk, damage: str, text: str
 ) -> None:
     desk.project(order(1), fill(1, "f1"))
     whole = desk.rows("orders"), desk.rows("fills"), desk.rows("positions")
     with writing(desk.state) as connection, transaction(connection):
         connection.execute(f"UPDATE projection SET {damage}")
-    with pytest.raises(JournalCorrupt, match=said):
+    with pytest.raises(JournalCorrupt, match=text):
         desk.project()
     assert (desk.rows("orders"), desk.rows("fills"), desk.rows("positions")) == whole
 
@@ -419,7 +419,7 @@ STREAMS = st.lists(
             lambda n: OrderUnanswered(account=PAPER, order=OrderId(n), reason="lost"), NUMBERS
         ),
         st.builds(lambda n: CancelUnanswered(account=PAPER, order=OrderId(n)), NUMBERS),
-        st.builds(stands, NUMBERS, st.sampled_from(OrderState), SIZES),
+        st.builds(changed_to, NUMBERS, st.sampled_from(OrderState), SIZES),
         st.builds(
             lambda kind, name: kind(account=PAPER, fill=FillId(name)),
             st.sampled_from([FillSettled, FillVoided]),

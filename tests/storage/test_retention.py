@@ -104,7 +104,7 @@ def _write(path: Path) -> None:
     take_lease(path, ENGINE)
     writer = JournalWriter(path, engine_id=ENGINE, waits_when_full=True, synchronous="OFF")
     lived = executor()
-    for account, message in _told():
+    for account, message in _messages():
         now_ns = BEGIN_NS + writer.seq * MS
         seq = writer.append(account, message, now_ns)
         remember(lived, message, now_ns)
@@ -116,7 +116,7 @@ def _write(path: Path) -> None:
     writer.close()
 
 
-def _told() -> Iterator[tuple[str, msgspec.Struct]]:
+def _messages() -> Iterator[tuple[str, msgspec.Struct]]:
     """Give a life, and where its executor says that each filled order stands."""
     for account, message in messages():
         yield account, message
@@ -168,7 +168,7 @@ def test_an_archived_journal_is_the_same_journal_in_a_tenth(desk: Desk) -> None:
 
 
 def test_an_orders_life_is_read_out_of_the_archive(desk: Desk) -> None:
-    def life(number: int) -> tuple[list[str], bool]:
+    def read(number: int) -> tuple[list[str], bool]:
         ((created, last),) = desk.rows(f"SELECT created_ns, seq FROM orders WHERE id = {number}")
         found = life_of(
             desk.journal, account=DEMO, order=number, created_ns=int(str(created)),
@@ -176,9 +176,9 @@ def test_an_orders_life_is_read_out_of_the_archive(desk: Desk) -> None:
         )  # fmt: skip
         return [one.kind for one in found.moments], found.gone
 
-    before = life(7), life(400)
+    before = read(7), read(400)
     archive(desk)
-    assert (life(7), life(400)) == before
+    assert (read(7), read(400)) == before
     assert before[0][0][0] == "PlaceOrder"
 
 
@@ -186,9 +186,9 @@ def test_an_orders_life_is_read_out_of_the_archive(desk: Desk) -> None:
 def test_whoever_dies_while_records_are_archived_has_lost_none(desk: Desk, step: str) -> None:
     before, left = desk.records(), 3
 
-    def dies(told: str) -> None:
+    def dies(at: str) -> None:
         nonlocal left
-        left -= told == step
+        left -= at == step
         if not left:
             raise Crash
 
@@ -247,7 +247,7 @@ def test_what_is_gone_is_said(desk: Desk) -> None:
     with pytest.raises(BadInput, match=r"records up to 4000 \(.* were let go under the disk"):
         desk.records()
     assert len(desk.records(4_000)) == 2_000
-    (words,) = (one.words for one in told(desk, desk.journal.parent) if one.kind == "journal")
+    (words,) = (one.words for one in history(desk, desk.journal.parent) if one.kind == "journal")
     assert words == "of records up to 4,000 only what money did is kept"
     assert journal_span(desk.journal).first_seq == 4_001
 
@@ -307,9 +307,9 @@ def test_whoever_dies_while_a_block_is_thinned_goes_on_later(desk: Desk, step: s
     archive(desk)
     state, money, left = desk.recovered(), desk.money(), 3
 
-    def dies(told: str) -> None:
+    def dies(at: str) -> None:
         nonlocal left
-        left -= told == step
+        left -= at == step
         if not left:
             raise Crash
 
@@ -334,7 +334,7 @@ def test_the_state_loses_its_oldest_orders_without_a_fill_first(desk: Desk) -> N
     with closing(connect_reader(desk.state)) as connection:
         words = retention.orders_gone(connection)
     assert words.startswith(f"{orders:,} orders of all modes without a fill, placed before ")
-    (state,) = (one for one in told(desk, desk.state.parent) if one.kind == "state")
+    (state,) = (one for one in history(desk, desk.state.parent) if one.kind == "state")
     assert state.words == words
 
 
@@ -381,7 +381,7 @@ def test_half_a_deleted_folder_is_no_folder_and_is_finished_later(tmp_path: Path
     assert not half.exists()
 
 
-def told(
+def history(
     desk: Desk, home: Path, now_ns: int = BEGIN_NS + RECORDS * MS
 ) -> list[retention.HistoryKept]:
     places = load_config({"PITBOSS_HOME": str(home), "PITBOSS_DISK_BUDGET": "1 GB"})
@@ -391,12 +391,12 @@ def told(
 
 def test_bytes_a_day_and_days_left_come_of_what_is_kept(desk: Desk, tmp_path: Path) -> None:
     half_a_day = BEGIN_NS + retention.DAY_NS // 2
-    journal = told(desk, tmp_path, half_a_day)[0]
+    journal = history(desk, tmp_path, half_a_day)[0]
     assert journal.per_day == pytest.approx(2 * journal.bytes, rel=0.01)
     assert journal.days_left == pytest.approx(
         (150_000_000 - journal.bytes) / (2 * journal.bytes), rel=0.01
     )
-    young = told(desk, tmp_path)
+    young = history(desk, tmp_path)
     assert [one.days_left for one in young] == [None] * 7
 
 

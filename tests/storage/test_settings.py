@@ -96,19 +96,19 @@ def test_an_invalid_edit_changes_nothing(connection: Connection, diff: dict[str,
 
 
 @pytest.mark.parametrize(
-    ("diff", "said"),
+    ("diff", "text"),
     [
         ({"surprise": 1}, "valid: surprise: Extra inputs are not permitted; nothing was saved"),
         ({"bots": {"maker": {**MAKER, "account": "nowhere"}}}, "valid: together: "),
     ],
 )
 def test_an_invalid_edit_is_refused_in_a_sentence(
-    connection: Connection, diff: dict[str, Any], said: str
+    connection: Connection, diff: dict[str, Any], text: str
 ) -> None:
     saved(connection, {"accounts": {"paper": PAPER}}, 0)
     with pytest.raises(BadInput) as refused:
         save(connection, diff, 1)
-    assert said in str(refused.value)
+    assert text in str(refused.value)
     assert "\n" not in str(refused.value)
     assert "http" not in str(refused.value)
 

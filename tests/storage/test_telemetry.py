@@ -102,7 +102,7 @@ def test_pnl_is_summed_by_bot_over_what_was_held_and_what_is(connection: Connect
 
 
 def test_use_of_limits_is_what_was_told_last(connection: Connection) -> None:
-    def told(*uses: LimitUse, now_ns: int) -> None:
+    def put_uses(*uses: LimitUse, now_ns: int) -> None:
         put_limit_use(
             connection,
             "e1",
@@ -115,8 +115,8 @@ def test_use_of_limits_is_what_was_told_last(connection: Connection) -> None:
 
     orders = LimitUse(name="open_orders_max", used=3, limit_value=200, unit=Unit.COUNT)
     bot = LimitUse(name="exposure_bot_max", subject="maker", used=5, limit_value=9, unit=Unit.MICRO)
-    told(orders, bot, now_ns=1)
-    told(orders, now_ns=2)
+    put_uses(orders, bot, now_ns=1)
+    put_uses(orders, now_ns=2)
     found = connection.execute("SELECT name, subject, used, updated_ns FROM limit_use").fetchall()
     assert found == [("open_orders_max", "", 3, 2)]
 
@@ -235,17 +235,17 @@ def test_free_cash_and_the_whole_follow_from_the_parts() -> None:
 def test_approvals_keep_what_failed(connection: Connection) -> None:
     assert account_report(connection, "e1", Approvals, "demo") is None
     one = Approval(asset="pUSD", contract="exchange", address="0x1", approved=False)
-    told = Approvals(account=DEMO, approvals=(one,), told_ns=None, failed="no answer")
-    put_account_report(connection, "e1", told)
-    assert account_report(connection, "e1", Approvals, "demo") == told
+    report = Approvals(account=DEMO, approvals=(one,), told_ns=None, failed="no answer")
+    put_account_report(connection, "e1", report)
+    assert account_report(connection, "e1", Approvals, "demo") == report
 
 
 def test_what_orders_earn_is_read_with_the_venues_own_word(connection: Connection) -> None:
     assert account_report(connection, "e1", Earnings, "demo") is None
     one = Earning(order=7, earns=True, said="inside the band", daily_micro=5)
-    told = Earnings(
+    report = Earnings(
         account=DEMO, currency="pUSD", at_ns=5, orders=(one,), scoring={7: False}, scoring_ns=4
     )
-    put_account_report(connection, "e1", replace(told, scoring={}, scoring_ns=None))
-    put_account_report(connection, "e1", told)
-    assert account_report(connection, "e1", Earnings, "demo") == told
+    put_account_report(connection, "e1", replace(report, scoring={}, scoring_ns=None))
+    put_account_report(connection, "e1", report)
+    assert account_report(connection, "e1", Earnings, "demo") == report

@@ -41,15 +41,15 @@ def test_older_equity_is_kept_once_a_minute_and_newer_whole(path: Path) -> None:
         connection.executemany(_EQUITY, [("a", at) for at in every])
         connection.execute(_EQUITY, ("b", 5 * S))
     cut = HOUR_NS + 30 * S
-    told: list[tuple[int, int]] = []
-    gone = thin_equity(path, cut, lambda done, total: told.append((done, total)))
+    progress: list[tuple[int, int]] = []
+    gone = thin_equity(path, cut, lambda done, total: progress.append((done, total)))
     left = times(path, "a")
     assert gone == len(every) - len(left)
     older = [at for at in left if at < HOUR_NS]
     assert older == [minute * MINUTE_NS + 58 * S for minute in range(60)]
     assert [at for at in left if at >= cut] == [at for at in every if at >= cut]
     assert times(path, "b") == [5 * S]
-    assert told[-1][1] == 3
+    assert progress[-1][1] == 3
     assert thin_equity(path, cut, lambda *_: None) == 0
 
 

@@ -163,7 +163,7 @@ FACTS = st.lists(
 )
 
 
-class Told:
+class BothBooks:
     """The same facts to a ledger and to a journal."""
 
     def __init__(self) -> None:
@@ -209,19 +209,19 @@ class Told:
 def test_closed_and_open_bets_together_are_the_pnl_of_the_ledger(
     before: Any, payout: int | None, after: Any, tmp_path_factory: Any, empty_state: Path
 ) -> None:
-    told = Told()
+    both = BothBooks()
     for fact in before:
-        told.take(*fact)
+        both.take(*fact)
     if payout is not None:
-        told.resolve(payout)
+        both.resolve(payout)
         # After an outcome nothing trades; what was matched before still settles or fails.
         after = [fact for fact in after if fact[0] in {"settle", "void"}]
     for fact in after:
-        told.take(*fact)
+        both.take(*fact)
     with closing(Desk(tmp_path_factory.mktemp("bets"), empty_state)) as desk:
-        desk.project(*told.journal)
+        desk.project(*both.journal)
         bets, fills, legs = desk.rows("bets"), desk.rows("fills"), desk.rows("positions")
-    books = told.ledger.state
+    books = both.ledger.state
     cost = sum(
         leg.cost_settled_micro + leg.cost_pending_micro
         for held in books.holdings.values()

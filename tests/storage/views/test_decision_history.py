@@ -21,7 +21,7 @@ def intent(number: int, bid: int) -> Quotes:
     )
 
 
-def said(number: int, outcome: str, *, bid: int | None = None, of: InstrumentId = ONE) -> Decision:
+def entry(number: int, outcome: str, *, bid: int | None = None, of: InstrumentId = ONE) -> Decision:
     return Decision(
         number=number,
         bot=BOT,
@@ -41,15 +41,15 @@ def path(tmp_path: Path) -> Path:
     made = tmp_path / "decisions.db"
     log = DecisionLog(made, engine_id="engine")
     for one in (
-        said(1, "quote", bid=4_000),
-        said(2, "hold"),
-        said(3, "data_age_ms", of=TWO),
-        said(4, "quote", bid=4_000),
-        said(5, "quote", bid=4_100),
-        said(6, "hold"),
-        said(7, "data_age_ms"),
-        said(8, "data_age_ms"),
-        said(9, "quote", bid=4_100),
+        entry(1, "quote", bid=4_000),
+        entry(2, "hold"),
+        entry(3, "data_age_ms", of=TWO),
+        entry(4, "quote", bid=4_000),
+        entry(5, "quote", bid=4_100),
+        entry(6, "hold"),
+        entry(7, "data_age_ms"),
+        entry(8, "data_age_ms"),
+        entry(9, "quote", bid=4_100),
     ):
         log.append(one)
     log.append(
@@ -63,14 +63,14 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_the_same_intent_stated_again_and_kept_is_one_stretch_with_its_span(path: Path) -> None:
-    told = [one for one in timeline(path, bot=BOT) if one.instrument == ONE]
-    assert [(one.outcome, one.count, one.first_ns, one.last_ns) for one in told] == [
+    shown = [one for one in timeline(path, bot=BOT) if one.instrument == ONE]
+    assert [(one.outcome, one.count, one.first_ns, one.last_ns) for one in shown] == [
         ("quote", 1, 9_000, 9_000),
         ("data_age_ms", 2, 7_000, 8_000),
         ("quote", 2, 5_000, 6_000),
         ("quote", 3, 1_000, 4_000),
     ]
-    assert [one.intent.bids[0][0] for one in told if isinstance(one.intent, Quotes)] == [
+    assert [one.intent.bids[0][0] for one in shown if isinstance(one.intent, Quotes)] == [
         4_100, 4_100, 4_000,
     ]  # fmt: skip
 
