@@ -88,7 +88,7 @@ class Noting(DigestRecorder):
 
     def append(self, account: str, message: msgspec.Struct, at_ns: int) -> int:
         assert account == ACCOUNT
-        self.log.append(("kept", message, at_ns))
+        self.log.append(("journaled", message, at_ns))
         return super().append(account, message, at_ns)
 
 
@@ -214,35 +214,35 @@ def traded(request: pytest.FixtureRequest) -> World:
 # -- recorded before it is acted on ----------------------------------------------------------------
 
 
-def _assert_kept_before(world: World, what: str, kinds: frozenset[type]) -> None:
+def _assert_journaled_before(world: World, what: str, kinds: frozenset[type]) -> None:
     acted = [(n, message) for n, message in world.at(what) if type(message) in kinds]
-    kept: dict[int, int] = {}
-    for number, message in world.at("kept"):
-        kept.setdefault(id(message), number)
+    journaled: dict[int, int] = {}
+    for number, message in world.at("journaled"):
+        journaled.setdefault(id(message), number)
     assert acted
     for number, message in acted:
-        assert kept[id(message)] < number, f"{message} was {what} before it was kept"
+        assert journaled[id(message)] < number, f"{message} was {what} before it was kept"
 
 
 def test_every_request_is_recorded_before_the_venue_gets_it(traded: World) -> None:
-    _assert_kept_before(traded, "asked", ACCEPTED)
+    _assert_journaled_before(traded, "asked", ACCEPTED)
 
 
 def test_every_report_is_recorded_before_the_executor_receives_it(traded: World) -> None:
-    _assert_kept_before(traded, "executor", VENUE_EVENTS - {OrderNamed} | {CashMoved})
+    _assert_journaled_before(traded, "executor", VENUE_EVENTS - {OrderNamed} | {CashMoved})
 
 
 def test_markets_the_books_rest_on_are_recorded_before_anyone_hears_of_them(
     traded: World,
 ) -> None:
     for what in ("venue receives", "desk receives", "executor"):
-        _assert_kept_before(traded, what, JOURNALED)
-    kept = [type(message) for _, message in traded.at("kept") if type(message) in JOURNALED]
-    assert kept == [InstrumentListed, InstrumentClosed, InstrumentResolved]
+        _assert_journaled_before(traded, what, JOURNALED)
+    kinds = [type(message) for _, message in traded.at("journaled") if type(message) in JOURNALED]
+    assert kinds == [InstrumentListed, InstrumentClosed, InstrumentResolved]
 
 
 def test_nothing_is_recorded_twice(traded: World) -> None:
-    messages = [message for _, message in traded.at("kept")]
+    messages = [message for _, message in traded.at("journaled")]
     assert len({id(message) for message in messages}) == len(messages)
 
 
@@ -256,12 +256,12 @@ def test_order_is_named_then_sent_then_asked_for(traded: World) -> None:
             if order in (getattr(message, "order", None), _number(message))
         ]
         assert steps[:3] == [
-            ("kept", PlaceOrder),
+            ("journaled", PlaceOrder),
             ("named", Named),
             ("asked", PlaceOrder),
         ]
-    kept = [message for _, message in traded.at("kept") if type(message) is PlaceOrder]
-    assert {message.identity for message in kept} == {f"paper-{ACCOUNT}-{n}" for n in orders}
+    journaled = [message for _, message in traded.at("journaled") if type(message) is PlaceOrder]
+    assert {message.identity for message in journaled} == {f"paper-{ACCOUNT}-{n}" for n in orders}
 
 
 def _number(message: Any) -> int | None:
@@ -269,8 +269,8 @@ def _number(message: Any) -> int | None:
 
 
 def test_what_is_placed_and_filled_is_handed_to_whoever_counts(traded: World) -> None:
-    placed = [message for _, message in traded.at("kept") if type(message) is PlaceOrder]
-    filled = [message for _, message in traded.at("kept") if type(message) is OrderFilled]
+    placed = [message for _, message in traded.at("journaled") if type(message) is PlaceOrder]
+    filled = [message for _, message in traded.at("journaled") if type(message) is OrderFilled]
     assert traded.placed == placed
     assert traded.filled == filled
 
@@ -545,8 +545,8 @@ def test_alert_of_the_gateway_is_recorded_as_well() -> None:
     driver.start(0)
     driver.run_until(5)
     assert driver.alerts
-    kept = [message for _, message, _ in log if isinstance(message, RaiseAlert)]
-    assert kept == [alert for _, alert in driver.alerts]
+    journaled = [message for _, message, _ in log if isinstance(message, RaiseAlert)]
+    assert journaled == [alert for _, alert in driver.alerts]
 
 
 def test_expiring_quotes_are_renewed_on_paper_before_the_venue_ends_them() -> None:

@@ -85,17 +85,17 @@ class JournalAccounts:
                 try:
                     executor.apply_record(message, record.at_ns)
                 except BrokenInvariant as error:
-                    self._broke(account, record, error)
-                self._differs(account, record)
+                    self._mark_broken(account, record, error)
+                self._note_differences(account, record)
         for account in self._snapshots_needed.get(record.seq, ()):
             if account in self.executors and account not in self.lost:
                 self._snapshots[account, record.seq] = self.executors[account].snapshot()
 
-    def _broke(self, account: AccountId, record: Record, error: BrokenInvariant) -> None:
+    def _mark_broken(self, account: AccountId, record: Record, error: BrokenInvariant) -> None:
         self.lost.add(account)
         self.broken.append((account, record.at_ns, str(error)))
 
-    def _differs(self, account: AccountId, record: Record) -> None:
+    def _note_differences(self, account: AccountId, record: Record) -> None:
         """Note where an engine said of an order what its journal's facts do not bear out."""
         found = self.executors[account].differs
         self.broken += [(account, record.at_ns, text) for text in found]
@@ -186,7 +186,7 @@ class JournalAccounts:
                 if one.account in (account, ENGINE_WIDE):
                     remember(executor, decode(one), one.at_ns)
         except BrokenInvariant as error:
-            self._broke(account, record, error)
+            self._mark_broken(account, record, error)
         executor.resume()
 
     def excused(self, account: str, at_ns: int) -> bool:

@@ -253,7 +253,7 @@ class PlanVerifier:
         if inputs is None:
             self.result.untold += len(turn)
             return
-        asked = executor.plan_again(inputs.values(), record.at_ns)
+        asked = executor.repeat_plans(inputs.values(), record.at_ns)
         repeated = {one.instrument: one for one in planned(executor, asked, record.at_ns)}
         for plan, body in whole:
             made = repeated.get(plan.instrument)
@@ -267,9 +267,9 @@ class PlanVerifier:
             if made is not None and self._encode(made) == body:
                 self.result.same += 1
             else:
-                self._differs(account, plan, made)
+                self._note_difference(account, plan, made)
 
-    def _differs(self, account: AccountId, plan: Planned, made: Planned | None) -> None:
+    def _note_difference(self, account: AccountId, plan: Planned, made: Planned | None) -> None:
         self._accounts.lost.add(account)
         self.result.different.append(
             PlanDifference(

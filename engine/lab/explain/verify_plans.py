@@ -162,7 +162,7 @@ class VerifyingExecutor(Executor):
             if known is not None and not known.state.ended and not known.cancel_asked:
                 self._table.ask_cancel(known, at_ns)
 
-    def plan_again(self, plans: Iterable[PlanInputs], now_ns: int) -> list[Effect]:
+    def repeat_plans(self, plans: Iterable[PlanInputs], now_ns: int) -> list[Effect]:
         """Plan these instruments, in this order, and nothing else; return what it asks for."""
         table = self._table
         self._blocks.unhealthy.pop(EQUITY, None)

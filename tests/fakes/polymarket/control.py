@@ -71,7 +71,7 @@ async def overview(request: web.Request) -> web.Response:
             "settled": {state.value: count for state, count in venue.exchange.worker.ends.items()},
             "settling": _settling(venue),
             "failing": venue.exchange.worker.failing(),
-            "batches": venue.market_voice.batches,
+            "batches": venue.market_publisher.batches,
         }
     )
 

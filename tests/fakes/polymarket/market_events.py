@@ -20,13 +20,13 @@ from tests.fakes.polymarket.settings import Settings
 from tests.fakes.polymarket.settlement import SettlementWorker, Trade, TradeOpened
 
 MS = 1_000_000
-Say = Callable[[tuple[str, ...], dict[str, Any], bool], None]
+Publish = Callable[[tuple[str, ...], dict[str, Any], bool], None]
 """(tokens it is about; none = everybody, frame, only for custom features) → said."""
 
 TICK_TEXTS = {1000: "0.1", 100: "0.01", 50: "0.005", 25: "0.0025", 10: "0.001", 1: "0.0001"}
 
 
-class MarketVoice:
+class MarketPublisher:
     """Keeps the public books and turns public events into frames."""
 
     def __init__(
@@ -34,12 +34,12 @@ class MarketVoice:
         worker: SettlementWorker,
         markets: dict[InstrumentId, Listed],
         settings: Settings,
-        say: Say,
+        publish: Publish,
     ) -> None:
         self._worker = worker
         self._markets = markets
         self._settings = settings
-        self._say = say
+        self._publish = publish
         self.books: dict[InstrumentId, WireBook] = {}
         self._prints: dict[InstrumentId, list[tuple[str, dict[str, Any]]]] = {}
         self.batches = 0
@@ -66,7 +66,7 @@ class MarketVoice:
         market = self._markets[event.instrument.id]
         if market.instrument not in self.books:
             self.books[market.instrument] = WireBook(market)
-            self._say((), new_market(market, stamp), True)
+            self._publish((), new_market(market, stamp), True)
             return
         new = TICK_TEXTS[event.instrument.tick]
         if new != market.tick:
@@ -80,7 +80,7 @@ class MarketVoice:
                     "new_tick_size": new,
                     "timestamp": stamp,
                 }
-                self._say((token,), frame, False)
+                self._publish((token,), frame, False)
 
     def _replaced(self, event: BookReplaced, stamp: str) -> None:
         wire = self.books[event.instrument]
@@ -88,7 +88,7 @@ class MarketVoice:
         wire.book.replace(event.bids, event.asks)
         wire.said_ms = stamp
         for leg in LEGS:
-            self._say((wire.market.token(leg),), wire.frame(leg, stamp, full=True), False)
+            self._publish((wire.market.token(leg),), wire.frame(leg, stamp, full=True), False)
 
     def _traded(self, trade: Trade, stamp: str) -> None:
         """Print a trade at the resting order's price, in the resting order's token."""
@@ -122,25 +122,25 @@ class MarketVoice:
         tokens = wire.market.tokens
         if wire.tops(Leg.YES) != before:
             for leg in LEGS:
-                self._say((wire.market.token(leg),), wire.best(leg, stamp), True)
+                self._publish((wire.market.token(leg),), wire.best(leg, stamp), True)
         quirks = self._settings.quirks
         if not quirks.trade_after_changes:
             self._print(prints, tokens)
         if quirks.duplicate_changes and frames:
             frames.append(frames[-1])
         for frame in frames:
-            self._say(tokens, frame, False)
+            self._publish(tokens, frame, False)
         if quirks.trade_after_changes:
             self._print(prints, tokens)
         if prints:
             for leg in LEGS:
                 about = tokens if quirks.echo_complement else (wire.market.token(leg),)
-                self._say(about, wire.frame(leg, stamp, full=quirks.full_books), False)
+                self._publish(about, wire.frame(leg, stamp, full=quirks.full_books), False)
 
     def _print(self, prints: list[tuple[str, dict[str, Any]]], tokens: tuple[str, str]) -> None:
         # The trade moves both tokens' last price, so whoever follows either must hear of it.
         for _, frame in prints:
-            self._say(tokens, frame, False)
+            self._publish(tokens, frame, False)
 
     def _resolved(self, event: InstrumentResolved, stamp: str) -> None:
         market = self._markets[event.instrument]
@@ -158,7 +158,7 @@ class MarketVoice:
             "timestamp": stamp,
             "tags": list(market.tags),
         }
-        self._say(market.tokens, frame, True)
+        self._publish(market.tokens, frame, True)
 
 
 def new_market(market: Listed, stamp: str) -> dict[str, Any]:

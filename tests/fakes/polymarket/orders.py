@@ -182,7 +182,7 @@ async def place(venue: Venue, key: ApiKey, body: object) -> dict[str, Any]:
             rules.FOK_KILLED,
             rules.FAK_KILLED,
         }:
-            venue.user_voice.killed(_draft(accepted), receipt.text, venue.exchange.now_ns)
+            venue.user_publisher.killed(_draft(accepted), receipt.text, venue.exchange.now_ns)
         raise Refused(receipt.text)
     venue.drain()
     if receipt.standing is StandingOrder.DELAYED:
@@ -192,7 +192,7 @@ async def place(venue: Venue, key: ApiKey, body: object) -> dict[str, Any]:
         order, live = venue.find_order(key.signer, accepted.id)
         if order is not None and not live and not order.filled:
             raise Refused(_killed_text(order))
-    trades = venue.user_voice.trades_of(accepted.id)
+    trades = venue.user_publisher.trades_of(accepted.id)
     status = "matched" if trades else "live"
     if status == "live" and venue.settings.quirks.unmatched_status:
         status = "unmatched"

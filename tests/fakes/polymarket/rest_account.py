@@ -75,7 +75,7 @@ async def rate_tier(request: web.Request) -> web.Response:
 
 def _row(venue: Venue, order: Any) -> dict[str, Any]:
     market = venue.markets[order.instrument]
-    trades = list(venue.user_voice.trades_of(order.identity))
+    trades = list(venue.user_publisher.trades_of(order.identity))
     return order_row(order, market, trades, venue.settings.quirks)
 
 

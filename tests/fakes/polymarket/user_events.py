@@ -24,7 +24,7 @@ from tests.fakes.polymarket.rows import bend_order, order_frame, trade_frame
 from tests.fakes.polymarket.settings import Settings
 from tests.fakes.polymarket.settlement import Trade
 
-Say = Callable[[str, str, dict[str, Any]], None]
+Publish = Callable[[str, str, dict[str, Any]], None]
 """(API key, condition id, frame) → said."""
 
 SENT_MAX = 100_000
@@ -38,7 +38,7 @@ STATUS = {
 }
 
 
-class UserVoice:
+class UserPublisher:
     """Turns reports into frames."""
 
     def __init__(
@@ -47,13 +47,13 @@ class UserVoice:
         ledger: VenueLedger,
         markets: dict[InstrumentId, Listed],
         settings: Settings,
-        say: Say,
+        publish: Publish,
     ) -> None:
         self._exchange = exchange
         self._ledger = ledger
         self._markets = markets
         self._settings = settings
-        self._say = say
+        self._publish = publish
         self._sent: OrderedDict[tuple[str, str, str], None] = OrderedDict()
         self._trades_of: OrderedDict[Identity, list[str]] = OrderedDict()
 
@@ -82,7 +82,7 @@ class UserVoice:
         """Tell of an order that was killed before it ever rested."""
         market = self._markets[order.instrument]
         frame = order_frame(order, market, [], ("CANCELLATION", f"CANCELED_{text}"), now_ns)
-        self._say(order.key, market.condition, bend_order(frame, order, self._settings.quirks))
+        self._publish(order.key, market.condition, bend_order(frame, order, self._settings.quirks))
 
     def _filled(self, account: AccountId, report: Filled, now_ns: int) -> None:
         trade = self._exchange.worker.by_fill.get(report.id)
@@ -110,7 +110,7 @@ class UserVoice:
         market = self._markets[trade.instrument]
         took = any(fill.key == key for fill in trade.taker)
         frame = trade_frame(trade, market, (key, took), state, self._settings.quirks)
-        self._say(key, market.condition, frame)
+        self._publish(key, market.condition, frame)
 
     def _ended(self, account: AccountId, report: Ended, now_ns: int) -> None:
         status = "CANCELED"
@@ -133,7 +133,7 @@ class UserVoice:
             return
         market = self._markets[order.instrument]
         frame = order_frame(order, market, list(self.trades_of(identity)), what, now_ns)
-        self._say(order.key, market.condition, bend_order(frame, order, self._settings.quirks))
+        self._publish(order.key, market.condition, bend_order(frame, order, self._settings.quirks))
 
     def _find(self, account: AccountId, identity: Identity) -> RestingOrder | None:
         record = self._exchange.account(account)

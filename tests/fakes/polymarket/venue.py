@@ -22,14 +22,14 @@ from tests.fakes.polymarket.heartbeat import Heartbeats
 from tests.fakes.polymarket.ledger import VenueLedger
 from tests.fakes.polymarket.limits import Limits
 from tests.fakes.polymarket.listing import Listed, defaults, identify, instrument_of, ticks
-from tests.fakes.polymarket.market_events import MarketVoice
+from tests.fakes.polymarket.market_events import MarketPublisher
 from tests.fakes.polymarket.refusal import BAD_TOKEN, NO_BOOK, NO_MARKET, Refused
 from tests.fakes.polymarket.series import GameStarts
 from tests.fakes.polymarket.settings import Settings
-from tests.fakes.polymarket.user_events import UserVoice
+from tests.fakes.polymarket.user_events import UserPublisher
 
-MarketSay = Callable[[tuple[str, ...], dict[str, Any], bool], None]
-UserSay = Callable[[str, str, dict[str, Any]], None]
+PublishMarket = Callable[[tuple[str, ...], dict[str, Any], bool], None]
+PublishUser = Callable[[str, str, dict[str, Any]], None]
 
 
 class Venue:
@@ -51,14 +51,16 @@ class Venue:
         self.journal: deque[dict[str, Any]] = deque(maxlen=settings.journal_max)
         self.markets: dict[InstrumentId, Listed] = {}
         self.by_condition: dict[str, Listed] = {}
-        self.on_market: list[MarketSay] = []
-        self.on_user: list[UserSay] = []
+        self.on_market: list[PublishMarket] = []
+        self.on_user: list[PublishUser] = []
         worker = self.exchange.worker
-        self.market_voice = MarketVoice(worker, self.markets, settings, self._say_market)
-        self.user_voice = UserVoice(
-            self.exchange, self.ledger, self.markets, settings, self._say_user
+        self.market_publisher = MarketPublisher(
+            worker, self.markets, settings, self._publish_market
         )
-        self.books = self.market_voice.books
+        self.user_publisher = UserPublisher(
+            self.exchange, self.ledger, self.markets, settings, self._publish_user
+        )
+        self.books = self.market_publisher.books
         self._touched: set[InstrumentId] = set()
         self.narrowed: set[str] = set()
         """Markets whose tick became finer by themselves; only those become coarser again."""
@@ -132,7 +134,7 @@ class Venue:
         exchange = self.exchange
         while public := exchange.take_public():
             for at_ns, event in public:
-                self.market_voice.receive(event, at_ns)
+                self.market_publisher.receive(event, at_ns)
                 instrument = getattr(event, "instrument", None)
                 if isinstance(instrument, str):
                     self._touched.add(InstrumentId(instrument))
@@ -140,7 +142,7 @@ class Venue:
                 self._retick()
         for account in list(exchange.outbox.reports):
             for at_ns, report in exchange.take(account):
-                self.user_voice.report(account, report, at_ns)
+                self.user_publisher.report(account, report, at_ns)
 
     def _retick(self) -> None:
         for instrument in sorted(self._touched):
@@ -163,13 +165,13 @@ class Venue:
 
     # -- saying ------------------------------------------------------------------------------------
 
-    def _say_market(self, tokens: tuple[str, ...], frame: dict[str, Any], custom: bool) -> None:
-        for say in self.on_market:
-            say(tokens, frame, custom)
+    def _publish_market(self, tokens: tuple[str, ...], frame: dict[str, Any], custom: bool) -> None:
+        for publish in self.on_market:
+            publish(tokens, frame, custom)
 
-    def _say_user(self, key: str, condition: str, frame: dict[str, Any]) -> None:
-        for say in self.on_user:
-            say(key, condition, frame)
+    def _publish_user(self, key: str, condition: str, frame: dict[str, Any]) -> None:
+        for publish in self.on_user:
+            publish(key, condition, frame)
 
     # -- questions ---------------------------------------------------------------------------------
 

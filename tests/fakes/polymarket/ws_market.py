@@ -60,9 +60,9 @@ class MarketHub:
     def __init__(self, venue: Venue) -> None:
         self.venue = venue
         self.sockets: list[MarketSocket] = []
-        venue.on_market.append(self.say)
+        venue.on_market.append(self.publish)
 
-    def say(self, tokens: tuple[str, ...], frame: dict[str, Any], custom: bool) -> None:
+    def publish(self, tokens: tuple[str, ...], frame: dict[str, Any], custom: bool) -> None:
         """Send a frame to everybody it concerns."""
         text = ""
         for socket in self.sockets:

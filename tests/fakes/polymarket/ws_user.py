@@ -39,7 +39,7 @@ class UserSocket(Socket):
         elif frame.get("operation") == "unsubscribe" and markets is not None:
             self.markets = (self.markets or set()) - markets
 
-    def say(self, frame: dict[str, Any]) -> None:
+    def publish(self, frame: dict[str, Any]) -> None:
         """Send a frame as the quirks want it."""
         settings = self.venue.settings
         text = text_of([frame] if settings.quirks.user_arrays else frame)
@@ -60,14 +60,14 @@ class UserHub:
 
     def __init__(self, venue: Venue) -> None:
         self.sockets: list[UserSocket] = []
-        venue.on_user.append(self.say)
+        venue.on_user.append(self.publish)
 
-    def say(self, key: str, condition: str, frame: dict[str, Any]) -> None:
+    def publish(self, key: str, condition: str, frame: dict[str, Any]) -> None:
         """Send a frame to every listener of a key that follows the market."""
         for socket in self.sockets:
             known = socket.key is not None and socket.key.key == key
             if known and (socket.markets is None or condition in socket.markets):
-                socket.say(frame)
+                socket.publish(frame)
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """Serve one listener until it leaves."""

@@ -26,17 +26,17 @@ TRADES_NS = 4 * S
 class Extreme(Random):
     """Chance, but that a cut takes all it can or nothing."""
 
-    kept = False
+    uncut = False
 
     def randint(self, a: int, b: int) -> int:
-        return b if self.kept else a
+        return b if self.uncut else a
 
 
-def begin_run(home: Path, *, kept: bool) -> tuple[World, SimulatedAccount, EngineRun]:
+def begin_run(home: Path, *, uncut: bool) -> tuple[World, SimulatedAccount, EngineRun]:
     world = World(SEED, faults=(), accounts=1)
     (account,) = world.accounts
     account.disk._random = chance = Extreme(SEED)
-    chance.kept = kept
+    chance.uncut = uncut
     account.begin(home)
     assert account.engine_run is not None
     return world, account, account.engine_run
@@ -59,12 +59,12 @@ def restarted(world: World, account: SimulatedAccount, dead: EngineRun) -> int:
     return len(account.side.arrived)
 
 
-@pytest.mark.parametrize("kept", [False, True], ids=["cut to what is durable", "all is written"])
+@pytest.mark.parametrize("uncut", [False, True], ids=["cut to what is durable", "all is written"])
 def test_a_death_with_any_record_leaves_no_order_without_its_name(
-    tmp_path: Path, *, kept: bool
+    tmp_path: Path, *, uncut: bool
 ) -> None:
     with silent(), without_gc():
-        world, account, _ = begin_run(tmp_path / "whole", kept=kept)
+        world, account, _ = begin_run(tmp_path / "whole", uncut=uncut)
         assert world._until(world._begin_ns + TRADES_NS)
         kinds = [record.kind for record in account.disk.rows]
         account.close()
@@ -74,7 +74,7 @@ def test_a_death_with_any_record_leaves_no_order_without_its_name(
         }
         arrived = []
         for point in points:
-            world, account, run = begin_run(tmp_path / str(point), kept=kept)
+            world, account, run = begin_run(tmp_path / str(point), uncut=uncut)
             run.journal.dies_in = point
             arrived.append(restarted(world, account, run))
             account.close()
@@ -84,7 +84,7 @@ def test_a_death_with_any_record_leaves_no_order_without_its_name(
 def test_a_death_between_commit_and_first_byte_leaves_a_name_and_no_order(tmp_path: Path) -> None:
     with silent(), without_gc():
         for moment in range(12):
-            world, account, run = begin_run(tmp_path / str(moment), kept=False)
+            world, account, run = begin_run(tmp_path / str(moment), uncut=False)
             assert world._until(world._begin_ns + 1_600 * MS + moment * 200 * MS)
             run.network.sending_dies = True
             restarted(world, account, run)
