@@ -110,11 +110,11 @@ class Script:
             raise self.raises[method]
 
 
-class Told(Executor):
+class RecordedExecutor(Executor):
     """The executor, with everything it is told noted in order."""
 
     def receive(self, message: Event | Intent, now_ns: int) -> list[Effect]:
-        self.__dict__.setdefault("told", []).append(message)
+        self.__dict__.setdefault("inputs", []).append(message)
         return super().receive(message, now_ns)
 
 
@@ -124,7 +124,7 @@ class Stage:
     def __init__(self, *bots: Bot, cash: int = 1_000) -> None:
         self.now = 10 * S
         breakers = Breakers(RiskLimits())
-        self.executor = Told(
+        self.executor = RecordedExecutor(
             account=ACCOUNT,
             mode=Mode.PAPER,
             currency="USD",
@@ -132,7 +132,7 @@ class Stage:
             gate=RiskGate(limits=RiskLimits(), breakers=breakers, exposure=ExposureBook()),
             settings=ExecutorSettings(starts_reconciled=True),
         )
-        self.told: list[Any] = self.executor.__dict__.setdefault("told", [])
+        self.inputs: list[Any] = self.executor.__dict__.setdefault("inputs", [])
         self.decisions: list[Decision] = []
         self.desk = AccountCore(
             cache=MarketCache(), executor=self.executor, bots=bots, decide=self.decisions.append
@@ -212,7 +212,7 @@ class Stage:
             OrderFilled(
                 account=ACCOUNT,
                 order=OrderId(order.id),
-                fill=FillId(f"f{len(self.told)}"),
+                fill=FillId(f"f{len(self.inputs)}"),
                 price=order.price,
                 size=shares * SHARE,
                 fee_micro=0,

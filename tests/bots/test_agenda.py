@@ -38,7 +38,7 @@ def live(agenda: Any, cells: list[Cell], seed: int) -> list[Any]:
 
     No two cells are due at the same time: each has times of its own.
     """
-    rng, now, told = random.Random(seed), 0, []
+    rng, now, found = random.Random(seed), 0, []
     for _ in range(400):
         now += 4 * rng.choice((0, 0, 1, 3, 20))
         place = rng.randrange(4)
@@ -56,9 +56,9 @@ def live(agenda: Any, cells: list[Cell], seed: int) -> list[Any]:
                 assert not due or agenda.heap[0][0] <= min(due)
         for due in agenda.take(now):
             if due.due_ns is not None and due.due_ns <= now:
-                told.append((now, due.instrument))
+                found.append((now, due.instrument))
                 agenda.put(due, now + 120 + cells.index(due))
-    return told
+    return found
 
 
 @pytest.mark.parametrize("seed", range(20))

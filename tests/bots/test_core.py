@@ -367,14 +367,14 @@ def test_mark_of_the_book_precedes_every_intent(stage: Any, script: Any, intent:
     script.say = lambda context, _: (intent(context, 4_700),)
     for bid in (4_750, 4_800, 4_850):
         stage.book(bid=bid, after_ms=100)
-    told = stage.told
-    intents = [at for at, message in enumerate(told) if isinstance(message, Quotes)]
+    inputs = stage.inputs
+    intents = [at for at, message in enumerate(inputs) if isinstance(message, Quotes)]
     assert len(intents) >= 3
     for at in intents:
-        mark = told[at - 1]
+        mark = inputs[at - 1]
         assert isinstance(mark, BookMarked)
-        assert (mark.instrument, mark.proof_ns) == (ONE, told[at - 1].two_sided_ns)
-    assert told[intents[-1] - 1].best_bid == 4_850
+        assert (mark.instrument, mark.proof_ns) == (ONE, inputs[at - 1].two_sided_ns)
+    assert inputs[intents[-1] - 1].best_bid == 4_850
 
 
 def test_every_target_of_a_basket_is_marked_before_it(
@@ -396,9 +396,9 @@ def test_every_target_of_a_basket_is_marked_before_it(
         return (Basket(bot=context.bot, targets=targets, valid_until_ns=now_ns + S),)
 
     script.say = both
-    before = len(stage.told)
+    before = len(stage.inputs)
     stage.book(ONE, bid=4_790, after_ms=100)
-    kinds = [getattr(message, "instrument", "basket") for message in stage.told[before:]]
+    kinds = [getattr(message, "instrument", "basket") for message in stage.inputs[before:]]
     assert set(kinds[: kinds.index("basket")]) == {ONE, TWO}
     assert sorted(order.instrument for order in stage.placed) == [ONE, TWO]
 
@@ -446,11 +446,11 @@ def test_every_second_what_matters_is_marked_and_the_executor_looks_at_the_clock
     stage.change(4_700, after_ms=100)
     script.say = lambda *_: ()
     stage.at(stage.now // S * S + S - 1)
-    before = len(stage.told)
+    before = len(stage.inputs)
     stage.at(stage.now + 1)
-    told = stage.told[before:]
-    assert [m.instrument for m in told if isinstance(m, BookMarked)] == [ONE]
-    assert TimerFired(name="second") in told
+    inputs = stage.inputs[before:]
+    assert [m.instrument for m in inputs if isinstance(m, BookMarked)] == [ONE]
+    assert TimerFired(name="second") in inputs
 
 
 def test_book_that_is_torn_reaches_the_executor_before_the_next_second(
@@ -467,7 +467,7 @@ def test_book_that_is_torn_reaches_the_executor_before_the_next_second(
 def test_restored_feed_is_told_to_the_executor(stage: Any) -> None:
     event = FeedRestored(feed="venue", instrument=ONE)
     stage.market(event)
-    assert event in stage.told
+    assert event in stage.inputs
 
 
 # -- closing ---------------------------------------------------------------------------------------

@@ -40,8 +40,8 @@ def shown(stage: Any) -> list[Any]:
     return list(stage.effects[before:])
 
 
-def verdicts(told: Planned) -> dict[str, str]:
-    return {rule.name: rule.verdict for rule in told.rules}
+def verdicts(plan_made: Planned) -> dict[str, str]:
+    return {rule.name: rule.verdict for rule in plan_made.rules}
 
 
 def test_every_order_carries_the_number_of_the_decision_behind_its_intent(stage: Any) -> None:
@@ -52,16 +52,16 @@ def test_every_order_carries_the_number_of_the_decision_behind_its_intent(stage:
 
 
 def test_a_plan_is_told_as_places_with_every_rule_and_its_value(stage: Any) -> None:
-    told = plans(stage, shown(stage))
-    assert [(one.price, one.size) for one in told.places] == [
+    plan_made = plans(stage, shown(stage))
+    assert [(one.price, one.size) for one in plan_made.places] == [
         (4_800, 10 * SHARE),
         (4_800, 10 * SHARE),
     ]
-    assert told.decision == stage.placed[0].decision
-    assert (told.bot, told.instrument, told.at_ns) == ("maker", ONE, stage.now)
-    assert set(verdicts(told).values()) == {Verdict.PASSED}
-    assert [rule.name for rule in told.rules] == list(DenyReason)
-    worst = next(rule for rule in told.rules if rule.name == R.EXPOSURE_INSTRUMENT)
+    assert plan_made.decision == stage.placed[0].decision
+    assert (plan_made.bot, plan_made.instrument, plan_made.at_ns) == ("maker", ONE, stage.now)
+    assert set(verdicts(plan_made).values()) == {Verdict.PASSED}
+    assert [rule.name for rule in plan_made.rules] == list(DenyReason)
+    worst = next(rule for rule in plan_made.rules if rule.name == R.EXPOSURE_INSTRUMENT)
     assert (worst.value, worst.limit, worst.unit) == (4_800_000, 100_000_000, Unit.MICRO)
 
 
@@ -75,9 +75,9 @@ def test_what_is_replaced_and_what_stays_stand_in_the_next_plan(
     script.say = lambda context, _: (intent(context, bid=4_600, ask=5_200),)
     stage.change(4_700, after_ms=500)
     effects = stage.effects[-2:]
-    told = plans(stage, [effect for effect in effects if hasattr(effect, "orders")])
-    assert told.cancels == (first[0].id,)
-    assert [one.order for one in told.rests] == [first[1].id]
+    plan_made = plans(stage, [effect for effect in effects if hasattr(effect, "orders")])
+    assert plan_made.cancels == (first[0].id,)
+    assert [one.order for one in plan_made.rests] == [first[1].id]
 
 
 def test_a_denial_names_the_rule_and_those_that_were_not_asked(stage: Any) -> None:
@@ -92,19 +92,19 @@ def test_a_denial_names_the_rule_and_those_that_were_not_asked(stage: Any) -> No
 
 def test_the_rule_that_left_room_for_less_is_said_to_have_shrunk_it(stage: Any) -> None:
     stage.executor.apply(RiskLimits(exposure_instrument_max=Limit(absolute=3.0)))
-    told = plans(stage, shown(stage))
-    assert verdicts(told)[R.EXPOSURE_INSTRUMENT] == Verdict.SHRANK
-    assert all(one.size < 10 * SHARE for one in told.places)
-    assert {one.reason for one in told.left} == {ResidualReason.RISK}
+    plan_made = plans(stage, shown(stage))
+    assert verdicts(plan_made)[R.EXPOSURE_INSTRUMENT] == Verdict.SHRANK
+    assert all(one.size < 10 * SHARE for one in plan_made.places)
+    assert {one.reason for one in plan_made.left} == {ResidualReason.RISK}
 
 
 def test_one_side_denied_tells_both_the_order_and_the_denial(stage: Any) -> None:
     stage.executor.apply(RiskLimits(open_orders_max=1))
-    told = plans(stage, shown(stage))
-    assert len(told.places) == 1
-    assert verdicts(told)[R.OPEN_ORDERS] == Verdict.DENIED
-    assert verdicts(told)[R.EXPOSURE_TOTAL] == Verdict.NOT_ASKED
-    assert dict(told.denied)["open_orders_max"] == 1
+    plan_made = plans(stage, shown(stage))
+    assert len(plan_made.places) == 1
+    assert verdicts(plan_made)[R.OPEN_ORDERS] == Verdict.DENIED
+    assert verdicts(plan_made)[R.EXPOSURE_TOTAL] == Verdict.NOT_ASKED
+    assert dict(plan_made.denied)["open_orders_max"] == 1
 
 
 def test_a_roster_desk_numbers_from_its_start_and_tells_its_plans(stage: Any) -> None:

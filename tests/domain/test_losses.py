@@ -8,8 +8,8 @@ from engine.domain.losses import OutcomeFill, losses, mean_interval, t_95
 
 
 def fill(**fields: object) -> OutcomeFill:
-    told = {"market": "a", "bought": True, "price": 0.4, "shares": 10.0, "fee": 0.0, "paid": 1.0}
-    return OutcomeFill(**(told | fields))  # type: ignore[arg-type]
+    plain = {"market": "a", "bought": True, "price": 0.4, "shares": 10.0, "fee": 0.0, "paid": 1.0}
+    return OutcomeFill(**(plain | fields))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -162,8 +162,8 @@ def test_a_duplicate_fill_is_booked_once(rig: Any) -> None:
 
 def test_more_filled_than_asked_is_booked_and_told(rig: Any) -> None:
     rig.rest(BIDS)
-    told = rig.feed(rig.fill(1, 130))
-    assert alerts(told) == ["overfilled"]
+    effects = rig.feed(rig.fill(1, 130))
+    assert alerts(effects) == ["overfilled"]
     assert rig.executor.ledger.holding(M1).yes_pending == 130 * SHARE
 
 
@@ -171,9 +171,9 @@ def test_a_void_fill_is_reversed_and_told(rig: Any) -> None:
     rig.rest(BIDS)
     fill = rig.fill(1, 100)
     rig.feed(fill)
-    told = rig.feed(FillVoided(account=rig.build.account, fill=fill.fill))
+    effects = rig.feed(FillVoided(account=rig.build.account, fill=fill.fill))
 
-    assert "fill_failed" in alerts(told)
+    assert "fill_failed" in alerts(effects)
     assert rig.executor.ledger.holding(M1).flat
     assert rig.executor.ledger.state.cash_settled_micro == 1_000 * USD
 
@@ -192,10 +192,10 @@ def test_a_contradicted_fill_stops_the_account_until_a_person_releases_it(rig: A
     rig.rest(BIDS)
     fill = rig.fill(1, 30, state=FillState.CONFIRMED)
     rig.feed(fill)
-    told = rig.feed(FillVoided(account=rig.build.account, fill=fill.fill))
+    effects = rig.feed(FillVoided(account=rig.build.account, fill=fill.fill))
 
-    assert alerts(told) == ["contradiction"]
-    assert any(isinstance(e, CancelAll) for e in told)
+    assert alerts(effects) == ["contradiction"]
+    assert any(isinstance(e, CancelAll) for e in effects)
     assert not rig.executor.healthy
     assert rig.executor.ledger.holding(M1).yes_settled == 30 * SHARE
     rig.feed(LatchReleased(who="me", reason="checked on chain"))
@@ -203,8 +203,8 @@ def test_a_contradicted_fill_stops_the_account_until_a_person_releases_it(rig: A
 
 
 def test_a_fill_of_an_order_nobody_knows_stops_the_account(rig: Any) -> None:
-    told = rig.feed(rig.fill(77, 5))
-    assert alerts(told) == ["contradiction"]
+    effects = rig.feed(rig.fill(77, 5))
+    assert alerts(effects) == ["contradiction"]
     assert not rig.executor.healthy
 
 
@@ -288,16 +288,16 @@ def test_an_accepted_order_ends_the_growth_of_the_pause(rig: Any) -> None:
 def test_a_refused_credential_stops_the_account(rig: Any) -> None:
     rig.quote(BIDS)
     rig.send(1)
-    told = rig.feed(rig.event(OrderRejected, 1, reason=RejectReason.AUTH, venue_text="bad key"))
-    assert alerts(told) == ["rejected_auth"]
+    effects = rig.feed(rig.event(OrderRejected, 1, reason=RejectReason.AUTH, venue_text="bad key"))
+    assert alerts(effects) == ["rejected_auth"]
     assert rig.executor.reasons == ("auth: bad key",)
 
 
 def test_missing_funds_have_the_balance_asked(rig: Any) -> None:
     rig.quote(BIDS)
     rig.send(1)
-    told = rig.feed(rig.event(OrderRejected, 1, reason=RejectReason.NO_FUNDS))
-    assert "QueryBalances" in kinds(told)
+    effects = rig.feed(rig.event(OrderRejected, 1, reason=RejectReason.NO_FUNDS))
+    assert "QueryBalances" in kinds(effects)
 
 
 def crossing(rig: Any) -> Target:
@@ -315,11 +315,11 @@ def crossing(rig: Any) -> Target:
 def test_a_budget_that_bought_more_is_no_mistake_until_it_is_overspent(rig: Any) -> None:
     rig.feed(rig.mark(), crossing(rig))
     rig.send(1)
-    told = rig.feed(rig.fill(1, 90, price=4_000), rig.fill(1, 40, price=4_000))
-    assert [one.severity for one in told if one.kind == "price_improved"] == [Severity.INFO]
+    effects = rig.feed(rig.fill(1, 90, price=4_000), rig.fill(1, 40, price=4_000))
+    assert [one.severity for one in effects if one.kind == "price_improved"] == [Severity.INFO]
     assert rig.executor.ledger.holding(M1).yes_pending == 130 * SHARE
-    told = rig.feed(rig.fill(1, 1, price=4_000))
-    assert [one.severity for one in told if one.kind == "overfilled"] == [Severity.CRITICAL]
+    effects = rig.feed(rig.fill(1, 1, price=4_000))
+    assert [one.severity for one in effects if one.kind == "overfilled"] == [Severity.CRITICAL]
 
 
 def test_the_killed_rest_of_a_taking_order_pauses_briefly(rig: Any) -> None:
@@ -363,8 +363,8 @@ def test_a_second_bot_on_the_same_instrument_is_refused_once_aloud(rig: Any) -> 
 def test_another_bot_may_follow_when_the_first_has_withdrawn(rig: Any) -> None:
     rig.rest(BIDS)
     rig.executor.withdraw(rig.build.bot, M1, rig.now)
-    told = rig.feed(rig.quotes([(4_700, 50)], bot=BotId("second")))
-    assert cancelled(told) == [1]
+    effects = rig.feed(rig.quotes([(4_700, 50)], bot=BotId("second")))
+    assert cancelled(effects) == [1]
     placed = rig.feed(rig.event(OrderCancelled, 1))
     assert [e.order.bot for e in placed] == ["second"]
 
@@ -462,9 +462,9 @@ def test_plans_are_told_in_the_order_of_the_planning_and_a_basket_with_every_par
 ) -> None:
     intent = basket(pair, ("venue:m1", 0, 5_000), ("venue:m2", 100, 5_200))
     effects = pair.feed(pair.mark("venue:m2"), pair.mark(), intent)
-    told = planned(pair.executor, effects, pair.now)
+    made = planned(pair.executor, effects, pair.now)
     assert pair.executor.planned_in_order == ("venue:m1", "venue:m2")
-    assert [(one.instrument, len(one.places)) for one in told] == [("venue:m1", 0), ("venue:m2", 1)]
+    assert [(one.instrument, len(one.places)) for one in made] == [("venue:m1", 0), ("venue:m2", 1)]
 
 
 # -- blindness -------------------------------------------------------------------------------------
@@ -504,10 +504,10 @@ def test_an_unhealthy_source_cancels_everything_until_it_is_healthy(
     rig: Any, account: AccountId | None
 ) -> None:
     rig.rest(BIDS)
-    told = rig.feed(
+    effects = rig.feed(
         HealthChanged(account=account, source="user_feed", healthy=False, reason="down")
     )
-    assert kinds(told) == ["CancelAll"]
+    assert kinds(effects) == ["CancelAll"]
     assert not rig.executor.healthy
     rig.feed(rig.event(OrderCancelled, 1))
     assert reasons(rig) == [R.BLIND]
@@ -532,14 +532,14 @@ def test_the_latch_cancels_all_at_once_even_what_is_not_known(rig: Any) -> None:
 def test_a_deaf_venue_is_asked_nothing(rig: Any, mode: VenueMode) -> None:
     rig.rest(BIDS)
     assert rig.feed(ModeChanged(account=rig.build.account, mode=mode), rig.quotes()) == []
-    told = rig.feed(ModeChanged(account=rig.build.account, mode=VenueMode.OPEN))
-    assert cancelled(told) == [1]
+    effects = rig.feed(ModeChanged(account=rig.build.account, mode=VenueMode.OPEN))
+    assert cancelled(effects) == [1]
 
 
 def test_a_cancel_only_venue_is_asked_to_cancel(rig: Any) -> None:
     rig.rest(BIDS)
-    told = rig.feed(ModeChanged(account=rig.build.account, mode=VenueMode.CANCEL_ONLY))
-    assert kinds(told) == ["CancelAll"]
+    effects = rig.feed(ModeChanged(account=rig.build.account, mode=VenueMode.CANCEL_ONLY))
+    assert kinds(effects) == ["CancelAll"]
 
 
 def test_a_post_only_venue_gets_quotes_and_no_taking_orders(rig: Any) -> None:
@@ -572,10 +572,10 @@ def test_risk_shrinks_and_denies_with_its_reason(make_rig: Any, limits: Any) -> 
 def test_a_daily_loss_stops_cancels_and_tells(make_rig: Any, limits: Any) -> None:
     rig = make_rig(limits=limits.model_copy(update={"daily_loss_max": Limit(absolute=10)}))
     rig.rest(BIDS, ASKS)
-    told = rig.feed(rig.fill(1, 100), rig.mark(best_bid=3_000, best_ask=7_000))
+    effects = rig.feed(rig.fill(1, 100), rig.mark(best_bid=3_000, best_ask=7_000))
 
-    assert alerts(told) == ["stop_daily_loss"]
-    assert any(isinstance(e, CancelAll) for e in told)
+    assert alerts(effects) == ["stop_daily_loss"]
+    assert any(isinstance(e, CancelAll) for e in effects)
     assert rig.state(2) is S.CANCELLING
     assert rig.quote(BIDS) == []
     assert reasons(rig) == [R.RISK]
@@ -584,8 +584,8 @@ def test_a_daily_loss_stops_cancels_and_tells(make_rig: Any, limits: Any) -> Non
 def test_the_kill_drawdown_sets_the_latch(make_rig: Any, limits: Any) -> None:
     rig = make_rig(limits=limits.model_copy(update={"kill_drawdown_max": Limit(absolute=10)}))
     rig.rest(BIDS)
-    told = rig.feed(rig.fill(1, 100), rig.mark(best_bid=3_000))
-    assert "kill_latch" in alerts(told)
+    effects = rig.feed(rig.fill(1, 100), rig.mark(best_bid=3_000))
+    assert "kill_latch" in alerts(effects)
     assert rig.breakers.latched
 
 
@@ -613,8 +613,8 @@ def test_a_resolution_is_booked_once_and_a_contradicting_one_stops(rig: Any) -> 
     rig.feed(won)
     assert rig.executor.equity_micro(rig.now) == 1_052 * USD
     assert rig.quote(BIDS) == []
-    told = rig.feed(InstrumentResolved(instrument=M1, payout_yes_micro=0, source="oracle"))
-    assert "contradiction" in alerts(told)
+    effects = rig.feed(InstrumentResolved(instrument=M1, payout_yes_micro=0, source="oracle"))
+    assert "contradiction" in alerts(effects)
     assert rig.executor.equity_micro(rig.now) == 1_052 * USD
 
 
@@ -675,10 +675,10 @@ def test_a_ledger_in_another_currency_is_refused(make_rig: Any, build: Any) -> N
 
 def test_cancels_come_before_places(pair: Any) -> None:
     pair.rest(BIDS)
-    told = pair.feed(
+    effects = pair.feed(
         pair.mark("venue:m2"), pair.quotes(BIDS, name="venue:m2"), pair.mark(), pair.quotes()
     )
-    assert kinds(told) == ["CancelOrders", "PlaceOrder"]
+    assert kinds(effects) == ["CancelOrders", "PlaceOrder"]
 
 
 def test_the_same_messages_give_the_same_effects(make_rig: Any) -> None:
@@ -696,5 +696,5 @@ def test_the_same_messages_give_the_same_effects(make_rig: Any) -> None:
 
 
 def test_news_of_an_untold_fill_has_the_fills_asked(rig: Any) -> None:
-    told = rig.feed(FillSettled(account=rig.build.account, fill=FillId("late")))
-    assert "QueryFills" in kinds(told)
+    effects = rig.feed(FillSettled(account=rig.build.account, fill=FillId("late")))
+    assert "QueryFills" in kinds(effects)

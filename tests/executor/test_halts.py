@@ -114,8 +114,8 @@ def test_tokens_that_cost_far_more_than_they_are_worth_stop_nothing(
     make_rig: Any, limits: Any
 ) -> None:
     rig = make_rig(limits=limits.model_copy(update={"daily_loss_max": Limit(absolute=10)}))
-    told = rig.feed(moved(rig, 500 * USD, instrument=M1, leg=Leg.YES, tokens=500_000_000))
-    assert alerts(told) == []
+    effects = rig.feed(moved(rig, 500 * USD, instrument=M1, leg=Leg.YES, tokens=500_000_000))
+    assert alerts(effects) == []
     assert rig.executor.healthy
 
 
@@ -226,8 +226,8 @@ def test_a_death_at_midnight_leaves_the_last_equity_as_the_anchor_of_the_new_day
     rig.rest(BIDS)
     rig.feed(rig.fill(1, 100, state=FillState.CONFIRMED), rig.mark(best_bid=4_800))
     fallen = rig.mark(best_bid=4_000)  # no new peak and no stop: only the time makes it be kept
-    told = [effect for _ in range(3) for effect in rig.wait(1, fallen, marked=False)]
-    kept = [effect for effect in told if isinstance(effect, KeepBudget)]
+    effects = [effect for _ in range(3) for effect in rig.wait(1, fallen, marked=False)]
+    kept = [effect for effect in effects if isinstance(effect, KeepBudget)]
     last_micro = rig.executor.equity_micro(rig.now)
 
     after = make_rig(empty=True)

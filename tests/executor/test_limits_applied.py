@@ -47,8 +47,8 @@ def test_what_rests_above_a_lowered_limit_is_cancelled_and_placed_smaller(
 ) -> None:
     (order,) = rig.rest(BIDS)
     assert cancelled(lowered(rig, limits, **{name: Limit(absolute=24)})) == [order.id]
-    told = rig.feed(rig.event(OrderCancelled, order.id, reason=CancelReason.ASKED))
-    assert [one.size for one in placed(told)] == [50 * rig.build.share]
+    effects = rig.feed(rig.event(OrderCancelled, order.id, reason=CancelReason.ASKED))
+    assert [one.size for one in placed(effects)] == [50 * rig.build.share]
 
 
 def test_what_rests_above_a_lowered_number_of_orders_is_cancelled(rig: Any, limits: Any) -> None:
@@ -99,8 +99,8 @@ def test_after_a_lowered_limit_nothing_but_what_is_held_is_above_it(
     first, _ = rig.rest([(4_800, bids)], [(5_300, asks)])
     if min(filled, bids):
         rig.feed(rig.fill(first.id, min(filled, bids)))
-    told = lowered(rig, limits, exposure_instrument_max=Limit(absolute=limit))
-    ends = [rig.event(OrderCancelled, n, reason=CancelReason.ASKED) for n in cancelled(told)]
+    effects = lowered(rig, limits, exposure_instrument_max=Limit(absolute=limit))
+    ends = [rig.event(OrderCancelled, n, reason=CancelReason.ASKED) for n in cancelled(effects)]
     rig.feed(*ends)
     held = rig.executor.ledger.holding("venue:m1").yes.cost_micro
     exposure = rig.gate.exposure.instrument_micro("venue:m1")

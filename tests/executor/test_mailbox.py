@@ -48,8 +48,8 @@ def test_the_latest_intent_wins(rig: Any) -> None:
 
 
 def test_a_basket_of_an_instrument_nobody_knows_is_refused_whole(pair: Any) -> None:
-    told = pair.feed(pair.mark(), basket(pair, M1, InstrumentId("venue:x")))
-    assert alerts(told) == ["intent_refused"]
+    made = pair.feed(pair.mark(), basket(pair, M1, InstrumentId("venue:x")))
+    assert alerts(made) == ["intent_refused"]
     assert pair.executor.explain(M1) == ((), None)
 
 
@@ -72,8 +72,8 @@ def test_an_expired_basket_is_over(pair: Any) -> None:
     assert len(pair.feed(pair.mark(), pair.mark("venue:m2"), intent)) == 2
     for number in (1, 2):
         pair.open(number)
-    told = pair.wait(1)
-    assert [effect.orders for effect in told] == [(1, 2)]
+    made = pair.wait(1)
+    assert [effect.orders for effect in made] == [(1, 2)]
 
 
 def test_withdrawing_lets_a_refused_bot_be_told_again(rig: Any) -> None:
@@ -96,8 +96,8 @@ def test_a_stopped_bot_s_order_is_not_kept_for_the_wish_of_another(rig: Any) -> 
     rig.executor.withdraw(rig.build.bot, None, rig.now)
     second = BotId("second")
     # Stop and an intent in the same turn, the same quotes: there is nothing to change, it seems.
-    told = rig.feed(rig.quotes(BIDS, bot=second))
-    assert [effect.orders for effect in told if isinstance(effect, CancelOrders)] == [(order.id,)]
+    made = rig.feed(rig.quotes(BIDS, bot=second))
+    assert [effect.orders for effect in made if isinstance(effect, CancelOrders)] == [(order.id,)]
     assert [r.reason for r in rig.executor.explain(M1)[0]] == [ResidualReason.WAITING_CANCEL]
     (placed,) = orders(rig.feed(rig.event(OrderCancelled, order.id, reason=CancelReason.ASKED)))
     assert placed.bot == second
@@ -123,8 +123,8 @@ def test_an_order_found_again_after_a_start_is_not_kept_for_another_bot(
     rig.executor.receive(rig.quotes(BIDS, bot=BotId("second")), rig.now)
     anew = make_rig(empty=True, cash=0)
     anew.executor.restore(rig.executor.snapshot())
-    told = anew.feed(anew.mark(), anew.quotes(BIDS, bot=BotId("second")))
-    assert [effect.orders for effect in told if isinstance(effect, CancelOrders)] == [(order.id,)]
+    made = anew.feed(anew.mark(), anew.quotes(BIDS, bot=BotId("second")))
+    assert [effect.orders for effect in made if isinstance(effect, CancelOrders)] == [(order.id,)]
 
 
 def orders(effects: list[Any]) -> list[Any]:

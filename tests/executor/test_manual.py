@@ -119,9 +119,9 @@ def test_order_by_hand_is_refused_where_a_bot_trades(rig: Any) -> None:
 
 def test_bots_intents_are_refused_while_an_order_by_hand_works(rig: Any) -> None:
     order = place(rig)
-    told = rig.feed(rig.quotes([(4_700, 10)]))
-    assert [type(effect) for effect in told] == [RaiseAlert]
-    assert "is the second one here, manual was first" in told[0].text
+    effects = rig.feed(rig.quotes([(4_700, 10)]))
+    assert [type(effect) for effect in effects] == [RaiseAlert]
+    assert "is the second one here, manual was first" in effects[0].text
     assert rig.state(order.id) is OrderState.OPEN
     assert rig.executor.cancel(order.id, rig.now)
     rig.feed(rig.event(OrderCancelled, order.id))
@@ -138,8 +138,8 @@ def test_order_by_hand_of_an_earlier_life_keeps_bots_away(rig: Any, make_rig: An
     order = place(rig)
     later = make_rig()
     later.executor.adopt(order, later.now)
-    told = later.feed(later.mark(), later.quotes([(4_700, 10)]))
-    assert not [effect for effect in told if isinstance(effect, PlaceOrder | CancelOrders)]
+    effects = later.feed(later.mark(), later.quotes([(4_700, 10)]))
+    assert not [effect for effect in effects if isinstance(effect, PlaceOrder | CancelOrders)]
 
 
 def test_held_instrument_refuses_an_order_by_hand(rig: Any) -> None:

@@ -32,8 +32,8 @@ def latched(**scope: Any) -> ScopeLatched:
 
 @pytest.mark.parametrize("scope", [{"bot": MAKER}, {"instrument": M1}])
 def test_scoped_latch_cancels_its_scope_and_nothing_else(two: Any, scope: Any) -> None:
-    told = two.feed(latched(**scope))
-    assert told[0] == CancelAll(account=ACCOUNT, scope=CancelScope(**scope))
+    effects = two.feed(latched(**scope))
+    assert effects[0] == CancelAll(account=ACCOUNT, scope=CancelScope(**scope))
     assert two.state(1) is OrderState.CANCELLING
     assert two.state(2) is OrderState.OPEN
     two.feed(two.event(OrderCancelled, 1))

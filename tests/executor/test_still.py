@@ -114,7 +114,7 @@ def test_a_mark_that_tells_the_same_is_no_reason_to_plan(
     rig.rest([(4_800, 50)])
     rig.feed(rig.mark())
     planned: list[Any] = []
-    monkeypatch.setattr(rig.executor._planning, "_made", lambda *told: planned.append(told))
+    monkeypatch.setattr(rig.executor._planning, "_made", lambda *effects: planned.append(effects))
 
     rig.now += 1
     rig.feed(rig.mark(), rig.quotes([(4_800, 50)], decision=7))

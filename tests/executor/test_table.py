@@ -83,7 +83,7 @@ def test_nothing_wanted_and_nothing_working_is_no_plan(rig: Any) -> None:
 # -- what the journal is told ----------------------------------------------------------------------
 
 
-def told(rig: Rig, since: int = 0) -> list[tuple[int, str, int, str]]:
+def changes(rig: Rig, since: int = 0) -> list[tuple[int, str, int, str]]:
     return [(one.order, one.state, one.filled, one.reason) for one in rig.changes[since:]]
 
 
@@ -92,19 +92,19 @@ def test_the_journal_is_told_once_a_turn_where_an_order_stands(rig: Rig) -> None
     rig.send(1)
     assert rig.changes == []
     rig.feed(rig.event(OrderAccepted, 1), rig.fill(1, 40), rig.fill(1, 10))
-    assert told(rig) == [(1, "partial", 50 * SHARE, "")]
+    assert changes(rig) == [(1, "partial", 50 * SHARE, "")]
     rig.feed(rig.event(OrderCancelled, 1))
     rig.feed(rig.event(OrderCancelled, 1))
-    assert told(rig, 1) == [], "the record of the cancel tells by itself where it stands"
+    assert changes(rig, 1) == [], "the record of the cancel tells by itself where it stands"
     rig.feed(rig.fill(1, 5))
-    assert told(rig, 1) == [(1, "cancelled", 55 * SHARE, "")]
+    assert changes(rig, 1) == [(1, "cancelled", 55 * SHARE, "")]
 
 
 def test_an_order_that_nobody_found_is_told_unknown_until_it_is_believed_gone(rig: Rig) -> None:
     rig.quote([(4_800, 100)])
     rig.send(1)
     rig.feed(rig.event(OrderUnanswered, 1, reason="timed out"))
-    assert told(rig) == [(1, "unknown", 0, "timed out")]
+    assert changes(rig) == [(1, "unknown", 0, "timed out")]
     for _ in range(2):
         rig.wait(1, rig.event(OrderNotFound, 1))
         assert rig.state(1) is OrderState.UNKNOWN
@@ -114,7 +114,7 @@ def test_an_order_that_nobody_found_is_told_unknown_until_it_is_believed_gone(ri
         asked = next(e for e in rig.effects[::-1] if isinstance(e, QueryFills))
         rig.feed(FillsListed(account=ACCOUNT, since_ns=asked.since_ns, fills=()))
         rig.wait(10, rig.event(OrderNotFound, 1))
-    ((_, state, _, reason),) = told(rig, 1)
+    ((_, state, _, reason),) = changes(rig, 1)
     assert state == rig.state(1) == OrderState.CANCELLED
     assert "does not know it" in reason
 
@@ -122,7 +122,7 @@ def test_an_order_that_nobody_found_is_told_unknown_until_it_is_believed_gone(ri
 def test_a_rest_too_small_to_trade_is_told_as_filled(rig: Rig) -> None:
     rig.rest([(4_800, 100)])
     rig.feed(rig.fill(1, 99.995))
-    assert told(rig)[-1] == (1, "filled", 99_995_000, "")
+    assert changes(rig)[-1] == (1, "filled", 99_995_000, "")
 
 
 def test_a_start_tells_what_the_life_before_could_not(rig: Rig, make_rig: Any) -> None:
@@ -142,7 +142,7 @@ def test_a_start_tells_what_the_life_before_could_not(rig: Rig, make_rig: Any) -
         after.executor.restore_change(change)
     after.feed()
 
-    assert {number: state for number, state, *_ in told(after)} == {1: "unknown", 2: "expired"}
+    assert {number: state for number, state, *_ in changes(after)} == {1: "unknown", 2: "expired"}
 
 
 def test_which_end_an_order_came_to_survives_a_restart(rig: Rig, make_rig: Any) -> None:

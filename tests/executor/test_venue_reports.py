@@ -67,8 +67,8 @@ def test_a_throttled_place_may_be_named_and_sent_again(rig: Any) -> None:
 
 def test_a_cancel_for_lack_of_funds_pauses_and_asks_the_balance(rig: Any) -> None:
     rig.rest(BIDS)
-    told = rig.feed(rig.event(OrderCancelled, 1, reason=CancelReason.NO_FUNDS))
-    assert [type(effect).__name__ for effect in told] == ["QueryBalances"]
+    effects = rig.feed(rig.event(OrderCancelled, 1, reason=CancelReason.NO_FUNDS))
+    assert [type(effect).__name__ for effect in effects] == ["QueryBalances"]
     assert rig.executor._table.instruments[M1].refusals == 1
 
 
@@ -87,8 +87,8 @@ def test_an_open_order_reported_gone_with_untold_fills_is_unknown_until_they_are
 ) -> None:
     rig.rest(BIDS)
     report = rig.report(1, S.FILLED, filled=100 * SHARE)
-    told = rig.feed(OrderReported(account=rig.build.account, report=report))
-    assert any(isinstance(effect, QueryFills) for effect in told)
+    effects = rig.feed(OrderReported(account=rig.build.account, report=report))
+    assert any(isinstance(effect, QueryFills) for effect in effects)
     assert rig.state(1) is S.UNKNOWN
     rig.feed(rig.fill(1, 100))
     assert rig.state(1) is S.FILLED
@@ -101,8 +101,8 @@ def test_a_sent_order_reported_gone_with_untold_fills_is_unknown_until_they_are_
     rig.quote(BIDS)
     rig.send(1)
     report = rig.report(1, S.FILLED, filled=100 * SHARE)
-    told = rig.feed(OrderReported(account=rig.build.account, report=report))
-    assert any(isinstance(effect, QueryFills) for effect in told)
+    effects = rig.feed(OrderReported(account=rig.build.account, report=report))
+    assert any(isinstance(effect, QueryFills) for effect in effects)
     assert rig.state(1) is S.UNKNOWN
     rig.feed(rig.fill(1, 100))
     assert rig.state(1) is S.FILLED
@@ -139,8 +139,8 @@ def test_progress_of_a_settlement_changes_no_money(rig: Any) -> None:
 
 def test_a_fill_that_breaks_a_rule_is_booked_and_told(rig: Any) -> None:
     rig.rest(BIDS)
-    told = rig.feed(rig.fill(1, 100, fee_micro=2_000_000_000))
-    assert "cash_negative" in alerts(told)
+    effects = rig.feed(rig.fill(1, 100, fee_micro=2_000_000_000))
+    assert "cash_negative" in alerts(effects)
     rig.executor.ledger.check()
 
 
@@ -149,8 +149,8 @@ def test_a_linear_sale_beyond_what_is_held_is_booked_and_told(make_rig: Any, bui
     rig = make_rig(instruments=(spot,), settings=ExecutorSettings())
     order = build.order(1, instrument=spot.id, leg=Leg.BASE, side=Side.SELL, size=10_000)
     rig.executor.recover([order], rig.now)
-    told = rig.feed(rig.fill(1, 0.01, price=5_000_000, state=FillState.CONFIRMED))
-    assert "oversold" in alerts(told)
+    effects = rig.feed(rig.fill(1, 0.01, price=5_000_000, state=FillState.CONFIRMED))
+    assert "oversold" in alerts(effects)
     assert rig.executor.ledger.holding(spot.id).position == -10_000
 
 
@@ -165,8 +165,8 @@ def test_events_of_an_order_whose_instrument_is_not_listed_yet_wait_for_the_list
     for event in (rig.event(OrderAccepted, 1), fill):
         assert rig.executor.receive(event, rig.now) == []
     rig.executor.recover([], rig.now)
-    told = rig.feed(InstrumentListed(instrument=other))
-    (query,) = [effect for effect in told if isinstance(effect, QueryFills)]
+    effects = rig.feed(InstrumentListed(instrument=other))
+    (query,) = [effect for effect in effects if isinstance(effect, QueryFills)]
     assert query.since_ns == 0
     rig.feed(fill)
     assert rig.executor.ledger.holding(other.id).yes_pending == 40 * SHARE

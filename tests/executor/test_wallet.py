@@ -45,24 +45,24 @@ USD = 1_000_000
 WON = InstrumentResolved(instrument=M1, payout_yes_micro=USD, source="venue")
 
 
-def asked(told: list[Any]) -> list[int]:
-    return [effect.operation for effect in told if isinstance(effect, RedeemTokens)]
+def asked(effects: list[Any]) -> list[int]:
+    return [effect.operation for effect in effects if isinstance(effect, RedeemTokens)]
 
 
-def about(told: list[Any]) -> list[QueryOperation]:
-    return [effect for effect in told if isinstance(effect, QueryOperation)]
+def about(effects: list[Any]) -> list[QueryOperation]:
+    return [effect for effect in effects if isinstance(effect, QueryOperation)]
 
 
 def not_found(rig: Any, question: QueryOperation) -> OperationNotFound:
     return OperationNotFound(account=rig.build.account, operation=1, answers=question.number)
 
 
-def queried(told: list[Any]) -> bool:
-    return any(isinstance(effect, QueryRedemptions) for effect in told)
+def queried(effects: list[Any]) -> bool:
+    return any(isinstance(effect, QueryRedemptions) for effect in effects)
 
 
-def alerts(told: list[Any]) -> list[str]:
-    return [effect.kind for effect in told if isinstance(effect, RaiseAlert)]
+def alerts(effects: list[Any]) -> list[str]:
+    return [effect.kind for effect in effects if isinstance(effect, RaiseAlert)]
 
 
 def payment(rig: Any, shares: int = 100, transaction: str = "0x1") -> TokensRedeemed:
@@ -126,9 +126,9 @@ def test_a_winner_is_redeemed_by_the_account_itself_and_only_then_cash(held: Any
 
 
 def test_a_loser_is_never_redeemed(held: Any) -> None:
-    told = held.feed(InstrumentResolved(instrument=M1, payout_yes_micro=0, source="venue"))
+    effects = held.feed(InstrumentResolved(instrument=M1, payout_yes_micro=0, source="venue"))
 
-    assert asked(told) == []
+    assert asked(effects) == []
     assert not queried(held.wait(3_600))
     assert held.executor.equity_micro(held.now) == 952 * USD
 
@@ -262,8 +262,8 @@ def test_a_restart_looks_for_what_was_asked_before_it(held: Any, make_rig: Any) 
     reborn = make_rig(settings=ExecutorSettings(), empty=True, cash=0)
     reborn.now = held.now
     reborn.executor.restore(held.executor.snapshot(), 1)
-    told = reborn.executor.recover((), reborn.now) + reborn.feed()
-    (question,) = [one for one in told if isinstance(one, QueryRedemptions)]
+    effects = reborn.executor.recover((), reborn.now) + reborn.feed()
+    (question,) = [one for one in effects if isinstance(one, QueryRedemptions)]
     reborn.asked[QueryRedemptions, None] = question.number
     reborn.feed(listed(reborn))
     for _ in range(2):
@@ -305,9 +305,9 @@ def test_an_accepted_loss_has_payments_asked_for_since_then(waits: Any) -> None:
     waits.feed(WON)
     waits.feed(listed(waits))
     waits.feed(loss(waits))
-    told = waits.wait(70)
+    effects = waits.wait(70)
 
-    (question,) = [one for one in told if isinstance(one, QueryRedemptions)]
+    (question,) = [one for one in effects if isinstance(one, QueryRedemptions)]
     assert question.since_ns == waits.executor.ledger.state.funded_ns
 
 
@@ -386,8 +386,8 @@ def test_losers_that_the_venue_still_lists_do_not_differ(audited: Any) -> None:
 # -- merges, splits and approvals ------------------------------------------------------------------
 
 
-def wallet_effects(told: list[Any]) -> list[Any]:
-    return [one for one in told if isinstance(one, WalletEffect)]
+def wallet_effects(effects: list[Any]) -> list[Any]:
+    return [one for one in effects if isinstance(one, WalletEffect)]
 
 
 def by_hand(rig: Any, kind: type, size: int = 0) -> Any:
@@ -468,9 +468,9 @@ def test_pairs_above_the_amount_are_merged_by_the_account_itself(make_rig: Any) 
     assert wallet_effects(rig.wait(5)) == []
     by_hand(rig, SplitCash, 10)
 
-    told = rig.feed(merged(rig, 10, "0xt"))
+    effects = rig.feed(merged(rig, 10, "0xt"))
 
-    (merge,) = wallet_effects(told)
+    (merge,) = wallet_effects(effects)
     assert (type(merge), merge.size, merge.amount_micro) == (MergePairs, 30 * SHARE, 30 * USD)
 
 
@@ -503,9 +503,9 @@ def test_a_wallet_does_one_thing_at_a_time(held: Any) -> None:
     by_hand(held, ApproveTrading)
     assert wallet_effects(held.feed(WON)) == []
 
-    told = held.feed(moved(held, OperationState.CONFIRMED))
+    effects = held.feed(moved(held, OperationState.CONFIRMED))
 
-    assert asked(told) == [2]
+    assert asked(effects) == [2]
 
 
 def test_a_split_that_a_person_made_at_the_venue_is_booked(held: Any) -> None:

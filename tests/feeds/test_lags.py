@@ -12,9 +12,9 @@ def test_a_quantile_is_never_too_small_and_at_most_a_sixteenth_too_large(samples
     for ns in samples:
         lags.add(ns)
     true = sorted(samples)[min(len(samples) - 1, max(0, -int(-share * len(samples) // 1) - 1))]
-    told = lags.at(share)
-    assert told is not None
-    assert true <= told <= max(true + true // 16 + 1, 0)
+    figures = lags.at(share)
+    assert figures is not None
+    assert true <= figures <= max(true + true // 16 + 1, 0)
 
 
 def test_samples_that_were_taken_are_over():
@@ -22,9 +22,9 @@ def test_samples_that_were_taken_are_over():
     assert lags.take() == {"p50_ms": None, "p99_ms": None, "max_ms": None}
     lags.add(2_000_000, 99)
     lags.add(5_000_000)
-    told = lags.take()
-    assert told["max_ms"] == 5.0
-    assert 2.0 <= (told["p50_ms"] or 0) <= 2.2
+    figures = lags.take()
+    assert figures["max_ms"] == 5.0
+    assert 2.0 <= (figures["p50_ms"] or 0) <= 2.2
     assert lags.take()["max_ms"] is None
 
 

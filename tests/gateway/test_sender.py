@@ -72,11 +72,11 @@ class Desk:
         for number in numbers:
             self.sender.take(self.build.place(number))
 
-    def told(self):
+    def kinds(self):
         """Give (type, order) of what was reported since the last look."""
-        told = [(type(event), getattr(event, "order", None)) for event in self.events]
+        kinds = [(type(event), getattr(event, "order", None)) for event in self.events]
         self.events.clear()
-        return told
+        return kinds
 
     def accepted(self, number):
         return [OrderAccepted(account=self.build.account, order=OrderId(number))]
@@ -96,13 +96,13 @@ async def test_an_order_is_named_and_durable_before_its_first_byte(desk, venue):
     desk.journal.clear()
     desk.place(1)
     await desk.breathe()
-    assert desk.told() == [(OrderNamed, 1)]
+    assert desk.kinds() == [(OrderNamed, 1)]
     assert venue.calls == []
     desk.journal.set()
     prepared = await venue.answer("send", desk.accepted(1))
     await desk.sender.drain()
     assert prepared.payload == b"bytes"
-    assert desk.told() == [(OrderAccepted, 1)]
+    assert desk.kinds() == [(OrderAccepted, 1)]
     assert desk.sender.due_ns is None
 
 
@@ -115,7 +115,7 @@ async def test_cancels_and_cancel_all_never_wait_for_storage(build, desk, venue)
     await venue.answer("cancel", [cancelled])
     await venue.answer("cancel_all", [])
     await desk.breathe()
-    assert desk.told() == [(OrderNamed, 1), (OrderCancelled, 7)]
+    assert desk.kinds() == [(OrderNamed, 1), (OrderCancelled, 7)]
 
 
 @pytest.mark.parametrize("between", ["latch", "cancel_all", "cancel", "mode"])
@@ -133,7 +133,7 @@ async def test_what_came_while_the_journal_was_busy_stops_the_order(build, desk,
     )
     desk.journal.set()
     await desk.breathe()
-    assert desk.told() == [(OrderNamed, 1), (OrderNotSent, 1)]
+    assert desk.kinds() == [(OrderNamed, 1), (OrderNotSent, 1)]
     assert [call[0] for call in venue.calls if call[0] == "send"] == []
 
 
@@ -143,10 +143,10 @@ async def test_an_order_given_up_while_the_journal_was_busy_never_leaves(desk, v
     await desk.breathe()
     desk.clock.advance(5_000 * MS)
     desk.sender.advance()
-    assert desk.told() == [(OrderNamed, 1), (OrderUnanswered, 1)]
+    assert desk.kinds() == [(OrderNamed, 1), (OrderUnanswered, 1)]
     desk.journal.set()
     await desk.sender.drain()
-    assert desk.told() == [(OrderNotSent, 1)]
+    assert desk.kinds() == [(OrderNotSent, 1)]
     assert venue.calls == []
 
 
@@ -159,7 +159,7 @@ async def test_an_order_whose_commit_came_back_after_its_time_never_leaves(desk,
     desk.journal.set()
     await desk.sender.drain()
     assert desk.events[-1].reason == "its time was over before it left"
-    assert desk.told() == [(OrderNamed, 1), (OrderNotSent, 1)]
+    assert desk.kinds() == [(OrderNamed, 1), (OrderNotSent, 1)]
     assert venue.calls == []
 
 
@@ -168,7 +168,7 @@ async def test_a_journal_that_refuses_lets_nothing_leave(desk, venue):
     desk.place(1)
     await desk.sender.drain()
     assert desk.events[-1].reason == "the journal refused: disk full"
-    assert desk.told() == [(OrderNamed, 1), (OrderNotSent, 1)]
+    assert desk.kinds() == [(OrderNamed, 1), (OrderNotSent, 1)]
     assert venue.calls == []
 
 
@@ -189,9 +189,9 @@ async def test_an_error_becomes_what_it_says_about_the_world(desk, venue, error,
     desk.place(1)
     await venue.answer("send", error)
     await desk.sender.drain()
-    told = desk.told()
-    assert told[0] == (OrderNamed, 1)
-    assert told[-1] == (outcome, 1)
+    kinds = desk.kinds()
+    assert kinds[0] == (OrderNamed, 1)
+    assert kinds[-1] == (outcome, 1)
     assert desk.crashes == []
 
 
@@ -200,14 +200,14 @@ async def test_a_closed_venue_is_obeyed_at_once(build, venue):
     desk.place(1, 2)
     await venue.answer("send", VenueClosed("restart", "restarting"))
     await desk.sender.drain()
-    assert desk.told()[1:] == [(ModeChanged, None), (OrderNotSent, 1), (OrderNotSent, 2)]
+    assert desk.kinds()[1:] == [(ModeChanged, None), (OrderNotSent, 1), (OrderNotSent, 2)]
 
 
 async def test_a_refused_credential_is_told(desk, venue):
     desk.place(1)
     await venue.answer("send", AuthRefused("401"))
     await desk.sender.drain()
-    assert (HealthChanged, None) in desk.told()
+    assert (HealthChanged, None) in desk.kinds()
 
 
 async def test_a_throttled_order_leaves_again_with_the_same_name_and_bytes(desk, venue):
@@ -221,7 +221,7 @@ async def test_a_throttled_order_leaves_again_with_the_same_name_and_bytes(desk,
     await desk.sender.drain()
     assert again is first
     assert venue.prepared == [1]
-    assert desk.told() == [(OrderNamed, 1), (OrderAccepted, 1)]
+    assert desk.kinds() == [(OrderNamed, 1), (OrderAccepted, 1)]
 
 
 async def test_an_answer_frees_the_next_place(build, venue):
@@ -241,7 +241,7 @@ async def test_a_late_answer_is_still_received(desk, venue):
     desk.sender.advance()
     answer.set_result(desk.accepted(1))
     await desk.sender.drain()
-    assert desk.told()[1:] == [(OrderUnanswered, 1), (OrderAccepted, 1)]
+    assert desk.kinds()[1:] == [(OrderUnanswered, 1), (OrderAccepted, 1)]
 
 
 async def test_a_place_answered_after_cancel_all_is_followed_by_another(build, desk, venue):
@@ -253,21 +253,21 @@ async def test_a_place_answered_after_cancel_all_is_followed_by_another(build, d
     cancelled = OrderCancelled(account=build.account, order=OrderId(1))
     await venue.answer("cancel_all", [cancelled])
     await desk.sender.drain()
-    assert desk.told()[-2:] == [(OrderAccepted, 1), (OrderCancelled, 1)]
+    assert desk.kinds()[-2:] == [(OrderAccepted, 1), (OrderCancelled, 1)]
 
 
 async def test_an_order_that_cannot_be_prepared_is_not_sent_and_holds_up_nobody(build, venue):
     desk = Desk(build, venue, places_in_flight_max=1)
     venue.unprepared = BadInput("price off the grid")
     desk.place(1, 2, 3)
-    assert desk.told() == [(OrderNotSent, 1), (OrderNotSent, 2), (OrderNotSent, 3)]
+    assert desk.kinds() == [(OrderNotSent, 1), (OrderNotSent, 2), (OrderNotSent, 3)]
     assert desk.sender.under_way == 0
 
 
 async def test_hung_requests_are_bounded_and_cancels_pass(build, desk, venue, monkeypatch):
     monkeypatch.setattr(module, "TASKS_MAX", 2)
     desk.place(1, 2, 3)
-    assert desk.told() == [(OrderNamed, 1), (OrderNamed, 2), (OrderNotSent, 3)]
+    assert desk.kinds() == [(OrderNamed, 1), (OrderNamed, 2), (OrderNotSent, 3)]
     desk.sender.take(build.cancel_all())
     await venue.answer("cancel_all", [])
     await desk.sender.close()
@@ -281,7 +281,7 @@ async def test_a_thousand_refused_places_do_not_pile_up_on_the_stack(build, venu
     desk.journal_error = StorageError("disk full")
     desk.journal.set()
     await desk.sender.drain()
-    assert [order for kind, order in desk.told() if kind is OrderNotSent] == list(range(1, 3_002))
+    assert [order for kind, order in desk.kinds() if kind is OrderNotSent] == list(range(1, 3_002))
     assert desk.crashes == []
 
 
@@ -289,7 +289,7 @@ async def test_a_full_queue_is_told_to_the_operator(build, venue):
     desk = Desk(build, venue, queue_max=1, places_in_flight_max=1)
     desk.place(1, 2, 3)
     assert [alert.kind for alert in desk.alerts] == ["place_queue"]
-    assert desk.told() == [(OrderNamed, 1), (OrderNotSent, 3)]
+    assert desk.kinds() == [(OrderNamed, 1), (OrderNotSent, 3)]
     await desk.sender.close()
 
 
@@ -306,7 +306,7 @@ async def test_our_own_bug_leaves_the_order_unanswered_and_crashes(desk, venue):
     await venue.answer("send", BrokenInvariant("bug"))
     await desk.sender.drain()
     await desk.breathe()
-    assert desk.told()[-1] == (OrderUnanswered, 1)
+    assert desk.kinds()[-1] == (OrderUnanswered, 1)
     assert [type(error) for error in desk.crashes] == [BrokenInvariant]
 
 
@@ -317,7 +317,7 @@ async def test_closing_says_of_every_order_whether_its_bytes_may_have_left(desk,
     desk.place(2)
     await desk.breathe()
     await desk.sender.close()
-    assert desk.told() == [
+    assert desk.kinds() == [
         (OrderNamed, 1),
         (OrderNamed, 2),
         (OrderUnanswered, 1),
@@ -334,4 +334,4 @@ async def test_the_latch_is_released_through_the_sender_too(desk, venue):
     prepared = await venue.answer("send", desk.accepted(2))
     await desk.sender.drain()
     assert prepared.order.id == 2
-    assert desk.told()[0] == (OrderNotSent, 1)
+    assert desk.kinds()[0] == (OrderNotSent, 1)

@@ -313,13 +313,13 @@ def test_frozen_engine_is_cancelled_for_from_beside_and_never_called_proven(
     finally:
         engine.send_signal(signal.SIGCONT)
 
-    def told() -> Receipt | None:
+    def receipt() -> Receipt | None:
         # Frozen for longer than its hang timer it ends at once; the supervisor's part is ours.
         if living_engine(programs) is None:
             programs.engine()
         return proven(programs, since_ns)
 
-    programs.until(told, "the KILL is proven")
+    programs.until(receipt, "the KILL is proven")
 
 
 def test_engine_that_another_took_over_from_ends_and_leaves_its_orders_alone(

@@ -141,7 +141,7 @@ def kill(config: Config, venue: Exchange, wait_s: float = 1.0) -> int:
         return 4
 
 
-def told(config: Config) -> Receipt | None:
+def stored_receipt(config: Config) -> Receipt | None:
     try:
         with reading(config.state_path) as connection:
             return latest_receipt(connection, ENGINE_ID)
@@ -154,7 +154,7 @@ def test_whole_home_is_proven_with_the_account_that_the_settings_name_no_more(
 ) -> None:
     name = next(iter(open_orders(home)))
     assert kill(home, venue) == 0
-    receipt = told(home)
+    receipt = stored_receipt(home)
     assert receipt is not None
     assert receipt.proven
     assert {one.account for one in receipt.accounts} == {name, f"{name}-gone"}
@@ -242,7 +242,7 @@ def test_kill_over_a_damaged_home(
         code = kill(home, venue, wait_s=0.2 if frozen else 1.0)
     said = capsys.readouterr().out
     assert [venue.open_at(account) for account in accounts] == [0, 0], said
-    receipt = told(home)
+    receipt = stored_receipt(home)
     if code == 0:
         assert receipt is not None
         assert receipt.proven
@@ -346,7 +346,7 @@ def test_kill_beside_a_journal_behind_its_projection_names_both_and_writes_nothi
     assert kill(home, venue) == 4
     said = capsys.readouterr().out
     assert [venue.open_at(account) for account in accounts] == [0, 0], said
-    receipt = told(home)
+    receipt = stored_receipt(home)
     assert receipt is not None
     assert receipt.sentence().startswith("NOT PROVEN")
     assert f"has read it up to record {read}" in receipt.sentence()
@@ -402,7 +402,7 @@ def test_start_with_a_kill_cancels_everything_where_it_cannot_recover(
     if error is not None:
         assert why in said
         assert [venue.open_at(account) for account in accounts] == [0, 0], said
-    receipt = told(home)
+    receipt = stored_receipt(home)
     if [venue.open_at(account) for account in accounts] != [0, 0] or error is not None:
         assert "NOT PROVEN" in said
         assert receipt is None or not receipt.proven
@@ -429,7 +429,7 @@ def test_successor_of_a_frozen_engine_carries_out_its_kill_over_a_damaged_home(
     error = started(home, venue, monkeypatch)
     signal.sigtimedwait({signal.SIGUSR1}, 0)
     said = capsys.readouterr().out
-    rest, receipt = [venue.open_at(account) for account in accounts], told(home)
+    rest, receipt = [venue.open_at(account) for account in accounts], stored_receipt(home)
     assert error is None or code_of(error) != BROKEN, repr(error)
     if error is None or (received and asked is not by_row):
         assert rest == [0, 0], said
@@ -642,14 +642,14 @@ def lived(
 ) -> Exception | None:
     """Start an engine, let a story happen once it trades, and give what it ended with."""
 
-    async def told(engine: Engine) -> None:
+    async def stored_receipt(engine: Engine) -> None:
         while engine.phase != "RUNNING":  # noqa: ASYNC110 nobody sets an event for a test
             await asyncio.sleep(0.02)
         await story(engine)
         engine.end()
 
     async def trade(engine: Engine, streams: Any, *, kill_only: bool) -> None:
-        task = asyncio.ensure_future(told(engine))
+        task = asyncio.ensure_future(stored_receipt(engine))
         try:
             await lifecycle.trade(engine, streams, kill_only=kill_only)
         finally:

@@ -38,7 +38,7 @@ def kill(programs: Programs) -> None:
     programs.running[-1].send_signal(signal.SIGUSR1)
 
 
-def told(programs: Programs, *, proven: bool, within_s: float = LONG_S) -> Receipt:
+def awaited_receipt(programs: Programs, *, proven: bool, within_s: float = LONG_S) -> Receipt:
     """Return the latest receipt as soon as it is (not) proven."""
     found: list[Receipt] = []
 
@@ -63,7 +63,7 @@ def test_venue_that_is_down_proves_nothing_until_it_is_back(programs: Programs) 
     exchange.kill()
     exchange.wait(10)
     engine.send_signal(signal.SIGUSR1)
-    first = told(programs, proven=False)
+    first = awaited_receipt(programs, proven=False)
     assert LISTINGS in first.sentence()
     assert first.accounts[0].live > 0
     programs.until(
@@ -77,7 +77,7 @@ def test_venue_that_is_down_proves_nothing_until_it_is_back(programs: Programs) 
     assert latest is not None
     assert not latest.proven
     programs.demo()
-    receipt = told(programs, proven=True)
+    receipt = awaited_receipt(programs, proven=True)
     assert receipt.accounts[0].live == 0
     assert open_at_the_exchange(programs.port) == 0
     assert engine.poll() is None
@@ -91,11 +91,11 @@ def test_kill_without_engine_and_venue_waits_for_the_venue(programs: Programs) -
         program.kill()
         program.wait(150)
     killer = programs.start("kill", "--demo", f"http://127.0.0.1:{programs.port}")
-    assert LISTINGS in told(programs, proven=False).sentence()
+    assert LISTINGS in awaited_receipt(programs, proven=False).sentence()
     assert killer.poll() is None
     with pytest.raises(PitbossError):
         open_at_the_exchange(programs.port)
     programs.demo()
     assert killer.wait(LONG_S) == 0
-    assert told(programs, proven=True).accounts[0].live == 0
+    assert awaited_receipt(programs, proven=True).accounts[0].live == 0
     assert open_at_the_exchange(programs.port) == 0

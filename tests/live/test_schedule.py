@@ -22,7 +22,7 @@ def at(text: str) -> int:
     return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * SECOND_NS
 
 
-class Told:
+class Posts:
     """A schedule, what it posted, and the clock it looks at."""
 
     def __init__(self, clock: ManualClock) -> None:
@@ -54,7 +54,7 @@ class Told:
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
+def posts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Posts]:
     clock = ManualClock(at("2026-03-01T01:00:00"))
 
     class Set(datetime):
@@ -63,60 +63,60 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
             return datetime.fromtimestamp(clock.now_ns() / SECOND_NS, tz)
 
     monkeypatch.setattr(base, "datetime", Set)
-    made = Told(clock)
+    made = Posts(clock)
     yield made
     made.schedule.close()
 
 
-def test_an_entry_is_posted_at_its_time_and_not_before(told: Told) -> None:
-    assert told.schedule.apply({"backup": "10 2 * * *"}, {}) == {}
-    assert told.schedule.next_ns() == {"backup": at("2026-03-01T02:10:00")}
-    told.goes_on(1.16)
+def test_an_entry_is_posted_at_its_time_and_not_before(posts: Posts) -> None:
+    assert posts.schedule.apply({"backup": "10 2 * * *"}, {}) == {}
+    assert posts.schedule.next_ns() == {"backup": at("2026-03-01T02:10:00")}
+    posts.goes_on(1.16)
     time.sleep(0.05)
-    assert told.posted == []
-    told.goes_on(0.01)
-    told.until(lambda: told.posted == ["backup"])
-    told.looked()
-    assert told.schedule.next_ns() == {"backup": at("2026-03-02T02:10:00")}
+    assert posts.posted == []
+    posts.goes_on(0.01)
+    posts.until(lambda: posts.posted == ["backup"])
+    posts.looked()
+    assert posts.schedule.next_ns() == {"backup": at("2026-03-02T02:10:00")}
 
 
-def test_it_posts_on_one_thread_that_is_not_ours(told: Told) -> None:
-    told.schedule.apply({"a": "0 * * * *", "b": "0 * * * *"}, {})
-    told.goes_on(1)
-    told.until(lambda: sorted(told.posted) == ["a", "b"])
-    assert len(told.threads) == 1
-    assert threading.current_thread().name not in told.threads
+def test_it_posts_on_one_thread_that_is_not_ours(posts: Posts) -> None:
+    posts.schedule.apply({"a": "0 * * * *", "b": "0 * * * *"}, {})
+    posts.goes_on(1)
+    posts.until(lambda: sorted(posts.posted) == ["a", "b"])
+    assert len(posts.threads) == 1
+    assert threading.current_thread().name not in posts.threads
 
 
-def test_a_night_slept_through_is_posted_once_and_late(told: Told) -> None:
-    told.schedule.apply({"backup": "10 2 * * *"}, {})
-    told.goes_on(5 * 24)
-    told.until(lambda: bool(told.posted))
-    told.looked()
-    assert told.posted == ["backup"]
+def test_a_night_slept_through_is_posted_once_and_late(posts: Posts) -> None:
+    posts.schedule.apply({"backup": "10 2 * * *"}, {})
+    posts.goes_on(5 * 24)
+    posts.until(lambda: bool(posts.posted))
+    posts.looked()
+    assert posts.posted == ["backup"]
 
 
-def test_what_was_due_while_the_engine_was_away_is_posted_at_its_start(told: Told) -> None:
+def test_what_was_due_while_the_engine_was_away_is_posted_at_its_start(posts: Posts) -> None:
     last = {"missed": at("2026-02-27T02:10:00"), "fresh": at("2026-02-28T02:10:00")}
-    told.schedule.apply({"missed": "10 2 * * *", "fresh": "10 2 * * *"}, last)
-    told.until(lambda: told.posted == ["missed"])
-    told.looked()
-    assert told.posted == ["missed"]
+    posts.schedule.apply({"missed": "10 2 * * *", "fresh": "10 2 * * *"}, last)
+    posts.until(lambda: posts.posted == ["missed"])
+    posts.looked()
+    assert posts.posted == ["missed"]
 
 
-def test_new_settings_replace_the_old_ones(told: Told) -> None:
-    told.schedule.apply({"a": "0 * * * *"}, {})
-    told.schedule.apply({"b": "30 * * * *"}, {})
-    assert told.schedule.next_ns() == {"b": at("2026-03-01T01:30:00")}
-    told.goes_on(1)
-    told.until(lambda: told.posted == ["b"])
+def test_new_settings_replace_the_old_ones(posts: Posts) -> None:
+    posts.schedule.apply({"a": "0 * * * *"}, {})
+    posts.schedule.apply({"b": "30 * * * *"}, {})
+    assert posts.schedule.next_ns() == {"b": at("2026-03-01T01:30:00")}
+    posts.goes_on(1)
+    posts.until(lambda: posts.posted == ["b"])
 
 
-def test_a_time_that_cannot_be_read_is_a_sentence_and_harms_no_other(told: Told) -> None:
-    problems = told.schedule.apply({"bad": "10 25 * * *", "good": "0 * * * *"}, {})
+def test_a_time_that_cannot_be_read_is_a_sentence_and_harms_no_other(posts: Posts) -> None:
+    problems = posts.schedule.apply({"bad": "10 25 * * *", "good": "0 * * * *"}, {})
     assert list(problems) == ["bad"]
     assert "'10 25 * * *'" in problems["bad"]
-    assert list(told.schedule.next_ns()) == ["good"]
+    assert list(posts.schedule.next_ns()) == ["good"]
 
 
 def test_sunday_is_sunday() -> None:

@@ -68,9 +68,9 @@ def open_slugs(path: Path) -> set[str]:
 
 def test_a_whole_listing_is_kept_and_what_was_left_out_is_counted(path: Path) -> None:
     listing = Listing(list(range(8)))
-    told = fetch(path, listing)
-    assert told["listed"] == told["new"] == 8
-    assert told["skipped"] == {"not a binary market": 3}
+    result = fetch(path, listing)
+    assert result["listed"] == result["new"] == 8
+    assert result["skipped"] == {"not a binary market": 3}
     assert listing.asked == ["", "3", "6"]
     assert listing.closed == 1
     assert len(open_slugs(path)) == 8
@@ -85,10 +85,10 @@ def test_a_page_that_fails_is_asked_again_and_then_the_listing_goes_on_there(pat
     assert listing.closed == 1
     assert len(open_slugs(path)) == 3
     again = Listing(list(range(8)))
-    told = fetch(path, again, 2)
+    result = fetch(path, again, 2)
     assert again.asked == ["3", "6"]
-    assert told["resumed"] is True
-    assert (told["listed"], told["new"], told["unlisted"]) == (8, 5, 0)
+    assert result["resumed"] is True
+    assert (result["listed"], result["new"], result["unlisted"]) == (8, 5, 0)
 
 
 def test_a_cursor_the_venue_forgot_begins_the_listing_anew(path: Path) -> None:
@@ -106,8 +106,8 @@ def test_a_cursor_the_venue_forgot_begins_the_listing_anew(path: Path) -> None:
 
 def test_what_is_not_listed_any_more_is_unlisted(path: Path) -> None:
     fetch(path, Listing(list(range(8))))
-    told = fetch(path, Listing([0, 1, 2, 3, 4, 9]), 2)
-    assert (told["unlisted"], told["new"]) == (3, 1)
+    result = fetch(path, Listing([0, 1, 2, 3, 4, 9]), 2)
+    assert (result["unlisted"], result["new"]) == (3, 1)
     assert open_slugs(path) == {f"market-{n}" for n in (0, 1, 2, 3, 4, 9)}
     with reading(path) as connection:
         gone = search(connection, MarketFilter(states=(ListingState.UNLISTED,)))
@@ -116,9 +116,9 @@ def test_what_is_not_listed_any_more_is_unlisted(path: Path) -> None:
 
 def test_a_listing_that_ends_far_too_early_unlists_nothing(path: Path) -> None:
     fetch(path, Listing(list(range(8))))
-    told = fetch(path, Listing([0, 1]), 2)
-    assert told["unlisted"] == 0
-    assert "ended early (8 were open before)" in told["told"]
+    result = fetch(path, Listing([0, 1]), 2)
+    assert result["unlisted"] == 0
+    assert "ended early (8 were open before)" in result["told"]
     assert len(open_slugs(path)) == 8
 
 

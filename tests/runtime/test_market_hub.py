@@ -166,7 +166,7 @@ async def test_what_stays_missing_is_told_once_and_counted(
     for _ in range(20):
         await asyncio.sleep(0)
     assert len(services.alerts) == 25
-    told = services.feeds["polymarket"](services.clock.now_ns())
-    assert (len(told.missing), told.missing_more) == (20, 5)
+    status = services.feeds["polymarket"](services.clock.now_ns())
+    assert (len(status.missing), status.missing_more) == (20, 5)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)

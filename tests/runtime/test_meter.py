@@ -4,9 +4,9 @@ from engine.runtime.account_runner import Meter
 
 
 def test_second_without_samples_tells_none() -> None:
-    told = Meter().take()
-    assert told["turns"] == 0
-    assert told["turn_p99_us"] is None
+    figures = Meter().take()
+    assert figures["turns"] == 0
+    assert figures["turn_p99_us"] is None
 
 
 def test_figures_are_of_the_present_second() -> None:
@@ -14,7 +14,7 @@ def test_figures_are_of_the_present_second() -> None:
     for took in range(1, 101):
         meter.turn(took * 1_000)
     meter.events(7)
-    told = meter.take()
-    assert (told["turns"], told["events"]) == (100, 7)
-    assert told["turn_p99_us"] == 100.0
+    figures = meter.take()
+    assert (figures["turns"], figures["events"]) == (100, 7)
+    assert figures["turn_p99_us"] == 100.0
     assert meter.take()["turns"] == 0

@@ -216,10 +216,10 @@ def test_a_row_that_can_never_be_written_is_refused_told_and_blocks_nothing(
 
 
 def test_who_waits_for_a_row_that_can_never_be_written_receives_why(desk: Desk) -> None:
-    told: list[str] = []
-    desk.keeper.do(NEVER["a number too large"], refused=told.append)
-    until(lambda: told)
-    assert "too large" in told[0]
+    answers: list[str] = []
+    desk.keeper.do(NEVER["a number too large"], refused=answers.append)
+    until(lambda: answers)
+    assert "too large" in answers[0]
     assert desk.rows("SELECT count(*) FROM alerts") == [(0,)]
 
 

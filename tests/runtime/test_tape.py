@@ -99,9 +99,9 @@ def test_where_little_is_received_it_is_packed_better() -> None:
         chance = random.Random(1)
         queued = []
         while sum(len(payload) for _, _, payload in queued) < size:
-            told = [b"market %d: %d" % (chance.randrange(6), chance.randrange(100) * 10)]
-            told *= chance.randrange(1, 6)
-            queued.append(("desk", len(queued) * SECOND, b" ".join(told)))
+            book = [b"market %d: %d" % (chance.randrange(6), chance.randrange(100) * 10)]
+            book *= chance.randrange(1, 6)
+            queued.append(("desk", len(queued) * SECOND, b" ".join(book)))
         return len(block_bytes(1, queued)) / size
 
     assert packed(QUIET_BYTES // 2) < 0.95 * packed(QUIET_BYTES)
@@ -156,8 +156,8 @@ def test_kill_9_leaves_a_tape_that_reads(folder: Path) -> None:
     proven += [int(line) for line in child.stdout.read().splitlines()]
     child.stdout.close()
     child.wait(150)
-    told: list[str] = []
-    found = [entry.position for entry in read(folder, warn=told.append)]
+    torn: list[str] = []
+    found = [entry.position for entry in read(folder, warn=torn.append)]
     assert found == list(range(1, len(found) + 1))
     assert len(found) >= proven[-1]
 
@@ -168,15 +168,15 @@ def test_a_torn_end_is_told_and_read_up_to_the_tear(folder: Path) -> None:
     whole = segment.read_bytes()
     for cut in (3, 40, 60):
         segment.write_bytes(whole[:-cut])
-        told: list[str] = []
-        assert [e.position for e in read(folder, warn=told.append)] == list(range(1, 21))
-        assert len(told) == 1
-        assert "is torn at byte" in told[0]
+        torn: list[str] = []
+        assert [e.position for e in read(folder, warn=torn.append)] == list(range(1, 21))
+        assert len(torn) == 1
+        assert "is torn at byte" in torn[0]
     write(folder, 5)
-    told = []
-    found = [entry.position for entry in read(folder, warn=told.append)]
+    torn = []
+    found = [entry.position for entry in read(folder, warn=torn.append)]
     assert found == list(range(1, 26))
-    assert len(told) == 1
+    assert len(torn) == 1
 
 
 def test_a_segment_without_a_whole_block_is_replaced(folder: Path) -> None:

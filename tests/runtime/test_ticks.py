@@ -134,12 +134,12 @@ def keep(home: Path, moments: Iterable[Moment]) -> None:
 
 def assert_as_naive(home: Path, naive: Naive, names: Iterable[InstrumentId]) -> None:
     for name in names:
-        told = naive.ticks.get(name, [])
-        assert ticks(home, name, 0, EVER) == told
-        if not told:
+        found = naive.ticks.get(name, [])
+        assert ticks(home, name, 0, EVER) == found
+        if not found:
             continue
         for interval, step_ns in INTERVALS.items():
-            span = told[0].at_ns // step_ns * step_ns, told[-1].at_ns + 1
+            span = found[0].at_ns // step_ns * step_ns, found[-1].at_ns + 1
             assert candles(home, name, interval, *span) == naive.candles(name, step_ns)
 
 
@@ -157,8 +157,8 @@ def test_a_tick_is_a_change_of_the_best_prices_or_a_trade(tmp_path: Path) -> Non
     ignored = BookChanged(instrument=B, changes=((Side.SELL, 52, 1),))
     said: list[Event] = [quote(50, 52), deeper, trade(52, 3), ignored, away, trade(51, None)]
     keep(tmp_path, [(NOON + n, event) for n, event in enumerate(said)])
-    told = ticks(tmp_path, A, 0, EVER)
-    assert [(t.at_ns - NOON, t.bid, t.ask, t.last, t.volume) for t in told] == [
+    found = ticks(tmp_path, A, 0, EVER)
+    assert [(t.at_ns - NOON, t.bid, t.ask, t.last, t.volume) for t in found] == [
         (0, 50, 52, None, None), (2, 50, 52, 52, 3), (4, 50, None, 52, None), (5, 50, None, 51, 0),
     ]  # fmt: skip
     assert ticks(tmp_path, B, 0, EVER) == []
@@ -229,10 +229,10 @@ def test_candles_equal_a_naive_recomputation_however_often_the_move_dies(
         if dies_at >= 0:
             with contextlib.suppress(Died):
                 move(home, step=dying)
-    told = said_by_lives(lives)
-    assert_as_naive(home, told, (A, B))
+    found = said_by_lives(lives)
+    assert_as_naive(home, found, (A, B))
     move(home)
-    assert_as_naive(home, told, (A, B))
+    assert_as_naive(home, found, (A, B))
 
 
 def said_by_lives(lives: list[tuple[list[tuple[int, Event]], int]]) -> Naive:
@@ -244,8 +244,8 @@ def said_by_lives(lives: list[tuple[list[tuple[int, Event]], int]]) -> Naive:
             now_ns += gap
             here.append((now_ns, event))
         now_ns += SECOND
-        for name, told in Naive(here).ticks.items():
-            all_ticks.setdefault(name, []).extend(told)
+        for name, found in Naive(here).ticks.items():
+            all_ticks.setdefault(name, []).extend(found)
     whole = Naive(())
     whole.ticks = all_ticks
     return whole
@@ -305,12 +305,12 @@ def test_a_disk_that_refuses_drops_what_does_not_fit_and_tells_it_once(
     monkeypatch.setattr(keeping, "WAITING_MAX", 3)
     monkeypatch.setattr(keeping, "RETRY_S", 0.001)
     (tmp_path / "ticks").write_text("a file where the folder should be")
-    keeper, told = TickKeeper(tmp_path / "ticks", ManualClock(NOON)), list[RaiseAlert]()
-    watch = keeper.watcher(lambda alert, _: told.append(alert))
+    keeper, alerts = TickKeeper(tmp_path / "ticks", ManualClock(NOON)), list[RaiseAlert]()
+    watch = keeper.watcher(lambda alert, _: alerts.append(alert))
     for number in range(9):
         keeper.market([quote(10 + number, 50)], NOON + number * 11 * SECOND)
         watch(NOON + number * 11 * SECOND)
-    assert [alert.kind for alert in told] == ["ticks"]
+    assert [alert.kind for alert in alerts] == ["ticks"]
     (tmp_path / "ticks").unlink()
     keeper.flush()
     keeper.close()

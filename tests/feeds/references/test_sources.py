@@ -43,58 +43,58 @@ def encode(frame):
 
 @pytest.mark.parametrize("frame", [BINANCE, {"stream": "btcusdt@trade", "data": BINANCE}])
 def test_binance_trade(frame):
-    told, _ = take("binance", frame)
-    assert told == [("binance:btcusdt", 7_658_481_000_000, 1_777_428_651_069_000_000)]
+    events, _ = take("binance", frame)
+    assert events == [("binance:btcusdt", 7_658_481_000_000, 1_777_428_651_069_000_000)]
 
 
 def test_an_hours_open_is_told_under_the_time_it_began():
     candle = {"t": 1777428000000, "s": "BTCUSDT", "i": "1h", "o": "76500.5", "c": "1", "x": False}
     frame = {"e": "kline", "E": 1777428651069, "s": "BTCUSDT", "k": candle}
-    told, _ = take("binance", {"stream": "btcusdt@kline_1h", "data": frame}, frame)
-    assert told == 2 * [("binance-open1h:btcusdt", 7_650_050_000_000, 1_777_428_000_000_000_000)]
+    events, _ = take("binance", {"stream": "btcusdt@kline_1h", "data": frame}, frame)
+    assert events == 2 * [("binance-open1h:btcusdt", 7_650_050_000_000, 1_777_428_000_000_000_000)]
     wrong, counts = take("binance", frame | {"k": candle | {"i": "5m"}})
     assert wrong == []
     assert any("unknown candle" in name for name in counts.anomalies)
 
 
 def test_coinbase_ticker():
-    told, _ = take("coinbase", {"type": "subscriptions", "channels": []}, COINBASE)
-    assert told == [("coinbase:btc-usd", 7_659_010_000_000, 1_777_428_652_233_043_000)]
+    events, _ = take("coinbase", {"type": "subscriptions", "channels": []}, COINBASE)
+    assert events == [("coinbase:btc-usd", 7_659_010_000_000, 1_777_428_652_233_043_000)]
 
 
 def test_chainlink_counts_eighteen_decimals():
-    told, _ = take("rtds", CHAINLINK)
-    assert told == [("chainlink:btc/usd", 7_656_878_000_000, 1_777_428_654_000_000_000)]
+    events, _ = take("rtds", CHAINLINK)
+    assert events == [("chainlink:btc/usd", 7_656_878_000_000, 1_777_428_654_000_000_000)]
 
 
 def test_chainlink_price_finer_than_ours_is_rounded_exactly():
     payload = CHAINLINK["payload"] | {"full_accuracy_value": "63304200301195075000000"}
-    told, _ = take("rtds", CHAINLINK | {"payload": payload})
-    assert told[0][1] == 6_330_420_030_120  # …0301195075 is nearer to 30120 than to 30119
+    events, _ = take("rtds", CHAINLINK | {"payload": payload})
+    assert events[0][1] == 6_330_420_030_120  # …0301195075 is nearer to 30120 than to 30119
 
 
 def test_rtds_binance_is_another_key_than_binance():
     payload = {"symbol": "BTCUSDT", "timestamp": 5, "full_accuracy_value": "61035.86000000"}
-    told, _ = take("rtds", {"topic": "crypto_prices", "type": "update", "payload": payload})
-    assert told == [("rtds-binance:btcusdt", 6_103_586_000_000, 5_000_000)]
+    events, _ = take("rtds", {"topic": "crypto_prices", "type": "update", "payload": payload})
+    assert events == [("rtds-binance:btcusdt", 6_103_586_000_000, 5_000_000)]
 
 
 def test_backlog_tells_its_newest_point_under_its_true_name():
-    told, _ = take("rtds", backlog())
-    assert told == [("chainlink:btc/usd", 7_600_062_500_000, 5_000_000_000)]
+    events, _ = take("rtds", backlog())
+    assert events == [("chainlink:btc/usd", 7_600_062_500_000, 5_000_000_000)]
 
 
 def test_backlog_older_than_the_last_update_is_not_told():
-    told, counts = take("rtds", CHAINLINK, backlog())
-    assert len(told) == 1
+    events, counts = take("rtds", CHAINLINK, backlog())
+    assert len(events) == 1
     assert counts.out_of_order == 1
 
 
 def test_pyth_price_has_its_own_exponent():
     quote = {"price": "7679586159102", "expo": -8, "publish_time": 1777366986}
     frame = {"binary": {}, "parsed": [{"id": "E62D", "price": quote}]}
-    told, _ = take("pyth", frame)
-    assert told == [("pyth:e62d", 7_679_586_159_102, 1_777_366_986_000_000_000)]
+    events, _ = take("pyth", frame)
+    assert events == [("pyth:e62d", 7_679_586_159_102, 1_777_366_986_000_000_000)]
 
 
 @pytest.mark.parametrize(
@@ -115,13 +115,13 @@ def test_pyth_price_has_its_own_exponent():
     ],
 )
 def test_frame_that_is_no_price_is_counted_and_never_guessed(source, frame, kind):
-    told, counts = take(source, frame)
-    assert told == []
+    events, counts = take(source, frame)
+    assert events == []
     assert counts.anomalies == {kind: 1}
 
 
 @pytest.mark.parametrize("text", [b"", b" \n", b"PONG"])
 def test_keepalive_text_is_nothing(text):
-    told, counts = take("rtds", text)
-    assert told == []
+    events, counts = take("rtds", text)
+    assert events == []
     assert not counts.anomalies

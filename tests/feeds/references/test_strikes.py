@@ -29,13 +29,13 @@ def priced(at_s: int, price_e8: int = 7, key: str = KEY) -> ReferencePriced:
 @pytest.mark.parametrize("listed_first", [True, False])
 def test_the_mean_at_the_start_is_the_strike(listed_first: bool) -> None:
     strikes = Strikes()
-    told = strikes.watch(window(), SOURCE) if listed_first else []
-    told += strikes.receive(priced(START_S - 1, 6)) + strikes.receive(priced(START_S, 7))
-    told += strikes.receive(priced(START_S + 1, 8))
-    told += [] if listed_first else strikes.watch(window(), SOURCE)
-    assert [type(one) for one in told] == [StrikeProven]
-    assert told[0].strike_e8 == 7
-    assert told[0].provenance == f"{KEY} stamped {START_S} s, the start of the window"
+    events = strikes.watch(window(), SOURCE) if listed_first else []
+    events += strikes.receive(priced(START_S - 1, 6)) + strikes.receive(priced(START_S, 7))
+    events += strikes.receive(priced(START_S + 1, 8))
+    events += [] if listed_first else strikes.watch(window(), SOURCE)
+    assert [type(one) for one in events] == [StrikeProven]
+    assert events[0].strike_e8 == 7
+    assert events[0].provenance == f"{KEY} stamped {START_S} s, the start of the window"
 
 
 def test_without_a_point_at_the_very_start_there_is_no_strike() -> None:
@@ -75,6 +75,6 @@ def test_an_hours_strike_is_the_open_of_the_candle_that_began_with_it() -> None:
     assert strikes.receive(priced(HOUR_S - 3_600, 6, OPEN)) == []
     assert strikes.watch(hour, CANDLE) == []
     assert strikes.receive(priced(HOUR_S, 8, "binance:btcusdt")) == []
-    (told,) = strikes.receive(priced(HOUR_S, 7, OPEN))
-    assert told.strike_e8 == 7
-    assert told.provenance == f"{OPEN} stamped {HOUR_S} s, the start of the window"
+    (events,) = strikes.receive(priced(HOUR_S, 7, OPEN))
+    assert events.strike_e8 == 7
+    assert events.provenance == f"{OPEN} stamped {HOUR_S} s, the start of the window"

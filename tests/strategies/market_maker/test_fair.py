@@ -29,7 +29,7 @@ def led(make_stage: Any, **parameters: Any) -> Any:
     return stage
 
 
-def told(stage: Any, start_s: int, count: int, *, basis: float = BASIS, late_s: int = 0) -> int:
+def priced(stage: Any, start_s: int, count: int, *, basis: float = BASIS, late_s: int = 0) -> int:
     """Tell both prices once a second, stamped `late_s` ago; return the last one's time."""
     for second in range(start_s, start_s + count):
         now_ns, stamp_ns = second * S, (second - late_s) * S
@@ -43,13 +43,13 @@ def test_a_price_that_comes_late_is_as_old_as_its_stamp(
     make_stage: Any, late_s: int, outcome: str
 ) -> None:
     stage = led(make_stage)
-    now_ns = told(stage, 20, 30, late_s=late_s)
+    now_ns = priced(stage, 20, 30, late_s=late_s)
     assert stage.ask(now_ns).decision.outcome == outcome
 
 
 def test_a_backlogs_old_price_is_no_oracle(make_stage: Any) -> None:
     stage = led(make_stage)
-    now_ns = told(stage, 20, 30)
+    now_ns = priced(stage, 20, 30)
     stage.price(ORACLE, 60_050.0, now_ns + 20 * S, now_ns)
     stage.price(FAST, 60_000.0, now_ns + 20 * S, now_ns + 20 * S)
     assert stage.ask(now_ns + 20 * S).decision.outcome == "oracle_age_ms"
@@ -57,14 +57,14 @@ def test_a_backlogs_old_price_is_no_oracle(make_stage: Any) -> None:
 
 def test_the_basis_of_before_a_silence_is_learned_anew(make_stage: Any) -> None:
     stage = led(make_stage, sigma_warm_s=0)
-    now_ns = told(stage, 0, 30)
+    now_ns = priced(stage, 0, 30)
     assert stage.ask(now_ns).decision.outcome == "quote"
     stage.restart()
     # The pair of this second is the first for two minutes and a half: one pair has no deviation.
-    now_ns = told(stage, 180, 1, basis=BASIS + 40.0)
+    now_ns = priced(stage, 180, 1, basis=BASIS + 40.0)
     decision = stage.ask(now_ns).decision
     assert decision.outcome == "basis_ready"
-    now_ns = told(stage, 181, 9, basis=BASIS + 40.0)
+    now_ns = priced(stage, 181, 9, basis=BASIS + 40.0)
     decision = stage.ask(now_ns).decision
     assert decision.outcome == "quote"
     assert dict(decision.inputs)["basis_mean"] == pytest.approx(BASIS + 40.0)
@@ -72,7 +72,7 @@ def test_the_basis_of_before_a_silence_is_learned_anew(make_stage: Any) -> None:
 
 def test_a_basis_nobody_has_paired_for_long_is_not_believed(make_stage: Any) -> None:
     stage = led(make_stage)
-    told(stage, 0, 30)
+    priced(stage, 0, 30)
     stage.restart()
     # Both are received again, but no reference is known of the oracle's moment: nothing is paired.
     stage.price(ORACLE, 60_090.0, 200 * S, 199 * S)
@@ -134,7 +134,7 @@ def test_a_window_is_quoted_only_by_the_oracle_of_its_strike(
 
 def test_every_term_of_a_fair_value_and_its_quotes_has_words(make_stage: Any) -> None:
     stage = led(make_stage, twap_window_s=60, prior="market", fair_gap_max=1)
-    stage.ask(told(stage, 0, 200))
+    stage.ask(priced(stage, 0, 200))
     one, lot = stage.instrument.one, stage.instrument.lot
     for begins_s in (200, 230):
         book = BookReplaced(
@@ -143,7 +143,7 @@ def test_every_term_of_a_fair_value_and_its_quotes_has_words(make_stage: Any) ->
             asks=((one * 51 // 100, 100 * lot),),
         )
         stage.receive(book, begins_s * S)
-        decision = stage.ask(told(stage, begins_s, 30)).decision
+        decision = stage.ask(priced(stage, begins_s, 30)).decision
     terms = {name for name, _ in (*decision.inputs, *decision.build_up)}
     assert {"realised_average", "basis_mean", "model", "lead_b_used", "width_markout"} <= terms
     assert terms <= VALUES.keys()
