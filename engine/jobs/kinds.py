@@ -261,7 +261,7 @@ PAGES_MAX = 200
 
 
 @job(IncidentJob)
-def relive(job: IncidentJob, context: JobContext) -> Mapping[str, Any]:
+def replay_incident(job: IncidentJob, context: JobContext) -> Mapping[str, Any]:
     """Write the page of a moment; say whether it is the same again."""
     at_ns, around_ns = of_job(job)
     found = incident(

@@ -210,14 +210,14 @@ def _json(message: Any) -> str:
     return msgspec.json.encode(message).decode()
 
 
-def raise_difference(what: str, at_ns: int, kept: Any, again: Any) -> None:
+def raise_difference(what: str, at_ns: int, stored: Any, replayed: Any) -> None:
     """Raise Differs for two messages; None = there is none."""
     raise Differs(
         Difference(
             what=what,
             at_ns=at_ns,
-            kept="" if kept is None else _json(kept),
-            again="" if again is None else _json(again),
+            kept="" if stored is None else _json(stored),
+            again="" if replayed is None else _json(replayed),
         )
     )
 

@@ -54,11 +54,9 @@ class Venue:
         self.on_market: list[PublishMarket] = []
         self.on_user: list[PublishUser] = []
         worker = self.exchange.worker
-        self.market_publisher = MarketPublisher(
-            worker, self.markets, settings, self._publish_market
-        )
+        self.market_publisher = MarketPublisher(worker, self.markets, settings, self._send_market)
         self.user_publisher = UserPublisher(
-            self.exchange, self.ledger, self.markets, settings, self._publish_user
+            self.exchange, self.ledger, self.markets, settings, self._send_user
         )
         self.books = self.market_publisher.books
         self._touched: set[InstrumentId] = set()
@@ -165,11 +163,11 @@ class Venue:
 
     # -- saying ------------------------------------------------------------------------------------
 
-    def _publish_market(self, tokens: tuple[str, ...], frame: dict[str, Any], custom: bool) -> None:
+    def _send_market(self, tokens: tuple[str, ...], frame: dict[str, Any], custom: bool) -> None:
         for publish in self.on_market:
             publish(tokens, frame, custom)
 
-    def _publish_user(self, key: str, condition: str, frame: dict[str, Any]) -> None:
+    def _send_user(self, key: str, condition: str, frame: dict[str, Any]) -> None:
         for publish in self.on_user:
             publish(key, condition, frame)
 
