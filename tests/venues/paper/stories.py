@@ -19,7 +19,7 @@ FEED = ("level", "level", "trade", "trade", "trade", "book")
 LIFE = (*FEED, "quote", "quote", "strike", "cancel", "wait")
 
 
-def tell(seed: int, steps: int, kinds: tuple[str, ...] = LIFE) -> list[Step]:
+def story_of(seed: int, steps: int, kinds: tuple[str, ...] = LIFE) -> list[Step]:
     """Return a story around 50 cents: five levels a side, small displayed sizes, odd volumes."""
     dice = Random(seed)
     return [STEPS[dice.choice(kinds)](dice) for _ in range(steps)]

@@ -14,7 +14,7 @@ from engine.domain.instruments import Side
 from engine.gateway.door import VenueOutput
 from engine.venues.paper.settings import FillModel
 from tests.venues.paper.judges import Judge
-from tests.venues.paper.stories import FEED, Step, drawn, mirrored, play, tell
+from tests.venues.paper.stories import FEED, Step, drawn, mirrored, play, story_of
 from tests.venues.paper.world import BINARY, BUY, NO, SHARE, YES, World, events
 
 SEEDS = st.integers(0, 2**32)
@@ -33,7 +33,7 @@ def test_no_fill_breaks_a_volume_law(
     judge = Judge(BINARY)
     play(
         world,
-        tell(seed, 120),
+        story_of(seed, 120),
         lambda out, cause: judge.watch(events(out), world.orders, cause),
         judge,
     )
@@ -55,7 +55,7 @@ def test_cash_and_tokens_are_conserved_to_the_micro(
             held = sum(o.tokens_held for o in matching.open.values() if o.order.leg is leg)
             assert held == world.holding(leg).reserved <= world.holding(leg).settled
 
-    play(world, tell(seed, 120), solvent)
+    play(world, story_of(seed, 120), solvent)
     world.wait(5_000)
     world.cancel_all()
     world.wait(5_000)
@@ -85,7 +85,7 @@ def test_each_model_fills_at_least_what_the_one_before_does(
 ) -> None:
     """One resting order, the same feed: at no moment does a later model lag behind."""
     stories = []
-    story: list[Step] = [("quote", side, cents, shares, YES), *tell(seed, 60, FEED)]
+    story: list[Step] = [("quote", side, cents, shares, YES), *story_of(seed, 60, FEED)]
     for model in (FillModel.PESSIMISTIC, FillModel.REALISTIC, FillModel.OPTIMISTIC):
         world = drawn(model, 0, 0, 100, 100)
         sums: list[float] = []
@@ -116,7 +116,7 @@ def test_an_order_and_its_mirror_fill_alike(seed: int, model: FillModel, latency
             for fill in world.fills
         ]
 
-    story = tell(seed, 120)
+    story = story_of(seed, 120)
     assert fills(story) == fills([mirrored(step) for step in story])
 
 
@@ -124,7 +124,7 @@ def test_the_stories_reach_what_the_laws_are_about() -> None:
     reached: Counter[str] = Counter()
     for seed in range(20):
         world = drawn(FillModel.REALISTIC, 0, 0, 1_000, 300)
-        play(world, tell(seed, 120), lambda _, __: None)
+        play(world, story_of(seed, 120), lambda _, __: None)
         reached.update(type(event).__name__ for event in world.events)
         reached.update(f"{fill.liquidity}" for fill in world.fills)
     assert min(reached[kind] for kind in ("maker", "taker")) > 50

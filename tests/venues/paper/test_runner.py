@@ -161,7 +161,7 @@ def sold(shares: int) -> TradePrinted:
 
 
 def test_print_fills_and_a_crash_loses_the_session_but_nothing_else(tmp_path: Path) -> None:
-    async def first_life() -> None:
+    async def first_run() -> None:
         desk = Desk(tmp_path, fresh(), clock)
         await desk.begin(1, funded=False)
         intent(desk, 20 * SHARE)
@@ -173,7 +173,7 @@ def test_print_fills_and_a_crash_loses_the_session_but_nothing_else(tmp_path: Pa
         await desk.pass_ms(100)
         desk.journal.close()  # and nothing else: the process is gone with an order open
 
-    async def second_life() -> None:
+    async def second_run() -> None:
         executor = fresh()
         found = recover(tmp_path / "journal.db", {PAPER: executor})
         assert found.funded == {PAPER}
@@ -197,8 +197,8 @@ def test_print_fills_and_a_crash_loses_the_session_but_nothing_else(tmp_path: Pa
         await desk.close()
 
     clock = ManualClock(1_000_000_000_000)
-    asyncio.run(first_life())
-    asyncio.run(second_life())
+    asyncio.run(first_run())
+    asyncio.run(second_run())
     events = [decode(record) for record in load(tmp_path / "journal.db")]
     lost = [one.reason for one in events if isinstance(one, OrderCancelled)]
     assert lost == [CancelReason.SESSION_LOST]
@@ -207,7 +207,7 @@ def test_print_fills_and_a_crash_loses_the_session_but_nothing_else(tmp_path: Pa
 
 
 def test_order_cut_off_on_its_way_is_gone_with_the_session(tmp_path: Path) -> None:
-    async def first_life() -> None:
+    async def first_run() -> None:
         desk = Desk(tmp_path, fresh(), clock)
         await desk.begin(1, funded=False)
         intent(desk, 20 * SHARE)
@@ -216,7 +216,7 @@ def test_order_cut_off_on_its_way_is_gone_with_the_session(tmp_path: Path) -> No
         # sent, and still on its way to the venue
         await desk.close()
 
-    async def second_life() -> None:
+    async def second_run() -> None:
         executor = fresh()
         recover(tmp_path / "journal.db", {PAPER: executor})
         assert executor.open_and_unknown == (1, 1)
@@ -227,8 +227,8 @@ def test_order_cut_off_on_its_way_is_gone_with_the_session(tmp_path: Path) -> No
         await desk.close()
 
     clock = ManualClock(1_000_000_000_000)
-    asyncio.run(first_life())
-    asyncio.run(second_life())
+    asyncio.run(first_run())
+    asyncio.run(second_run())
 
 
 def test_request_past_the_gateway_is_our_own_bug(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Polymarket's adapter and the fake venue at the table where every venue sits.
 
-The table speaks to a `VenueCore`; `Seat` is the gateway's half of that conversation: it carries
+The table speaks to a `VenueCore`; `GatewaySide` is the gateway's half of that talk: it carries
 each request to the asynchronous door at once, and asks for fills after it, as the user channel
 would have told them.
 """
@@ -47,7 +47,7 @@ APPLICABLE = tuple(check for check in CHECKS if check is not the_same_order_twic
 this adapter asks instead of calling it rejected (see test_venue)."""
 
 
-class Seat:
+class GatewaySide:
     """One account at the table, over its own loop."""
 
     def __init__(
@@ -60,7 +60,7 @@ class Seat:
         self._venue = venue
         self._let_pass = let_pass
         self._names: dict[OrderId, Identity] = {}
-        self._told: set[FillId] = set()
+        self._reported: set[FillId] = set()
         self._due: int | None = None
         self._left = 0
 
@@ -96,8 +96,8 @@ class Seat:
     def fills(self) -> list[VenueOutput]:
         """Give the fills nobody was told of yet."""
         listed = self._loop.run_until_complete(self._venue.fills(0))
-        new = [fill for fill in listed.fills if fill.fill not in self._told]
-        self._told.update(fill.fill for fill in new)
+        new = [fill for fill in listed.fills if fill.fill not in self._reported]
+        self._reported.update(fill.fill for fill in new)
         return list(new)
 
     async def _answer(self, effect: Any) -> list[VenueEvent]:
@@ -129,7 +129,7 @@ class Seat:
         return Named(order=order, identity=self._names.get(order, Identity(f"0x{order:064x}")))
 
 
-class House:
+class FakeVenues:
     """The fake venues of one test, on one loop."""
 
     def __init__(self) -> None:
@@ -162,7 +162,7 @@ class House:
             passed = max(passed, now_ns - begun)
             served.venue.pump()
 
-        bot_runner = Seat(self.loop, venue, let_pass)
+        bot_runner = GatewaySide(self.loop, venue, let_pass)
 
         def fill_resting(_: int) -> list[VenueOutput]:
             sale = other.place(market, "SELL", "0.49", "100", kind="FAK")
@@ -181,12 +181,12 @@ class House:
 
 
 @pytest.fixture
-def services() -> Iterator[House]:
-    made = House()
+def services() -> Iterator[FakeVenues]:
+    made = FakeVenues()
     yield made
     made.close()
 
 
 @pytest.mark.parametrize("check", APPLICABLE, ids=lambda check: check.__name__)
-def test_contract(check: Callable[[Factory], None], services: House) -> None:
+def test_contract(check: Callable[[Factory], None], services: FakeVenues) -> None:
     check(services.table)

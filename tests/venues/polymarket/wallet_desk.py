@@ -48,7 +48,7 @@ class Died(Exception):
     """The engine ended here: nothing that follows is its own."""
 
 
-class Life:
+class EngineRun:
     """One start of the engine."""
 
     def __init__(self, desk: WalletDesk) -> None:
@@ -133,14 +133,14 @@ class WalletDesk:
         self.alerts: list[RaiseAlert] = []
         self.dies = ""
         self.deaths = 0
-        self.life = Life(self)
+        self.engine_run = EngineRun(self)
 
     def now_ns(self) -> int:
         return self.served.venue.clock.now_ns()
 
     @property
     def executor(self) -> Executor:
-        return self.life.executor
+        return self.engine_run.executor
 
     def record(self, message: Any) -> None:
         self.journal.append((message, self.now_ns()))
@@ -148,11 +148,11 @@ class WalletDesk:
             self.names[message.order] = message.identity
 
     def start(self) -> None:
-        """Begin a life with what the journal holds."""
-        self.life = Life(self)
+        """Begin a run with what the journal holds."""
+        self.engine_run = EngineRun(self)
         for message, at_ns in list(self.journal):
             remember(self.executor, message, at_ns)
-        self.life.do(self.executor.recover((), self.now_ns()))
+        self.engine_run.do(self.executor.recover((), self.now_ns()))
 
     def skip(self, seconds: float) -> None:
         """Let time pass at the venue."""
@@ -165,16 +165,16 @@ class WalletDesk:
         while passed < seconds:
             self.skip(step_s)
             passed += step_s
-            if self.life.dead:
+            if self.engine_run.dead:
                 self.deaths += 1
                 self.start()
-            await self.life.turn()
+            await self.engine_run.turn()
 
     @property
     def idle(self) -> bool:
         """True where an engine lives, and neither has nor should have anything under way."""
         executor = self.executor
-        return not self.life.dead and executor.wallet.quiet and not executor.ledger.redeemable
+        return not self.engine_run.dead and executor.wallet.quiet and not executor.ledger.redeemable
 
     async def until_quiet(self, seconds_max: float = 4_000) -> None:
         """Run until no operation is under way and nothing that could be redeemed waits."""
@@ -182,7 +182,7 @@ class WalletDesk:
         while (
             self.executor.wallet.state.operations
             or self.executor.ledger.redeemable
-            or self.life.dead
+            or self.engine_run.dead
         ):
             step_s = 1.0 if waited < 60 else 15.0
             await self.run(step_s, step_s)
@@ -193,15 +193,15 @@ class WalletDesk:
 
     async def open(self) -> None:
         """Begin: the first cash, and what is open, which is nothing."""
-        self.life.tell(CashMoved(account=LIVE, currency="pUSD", amount_micro=FAUCET))
-        self.life.do(self.executor.recover((), self.now_ns()))
+        self.engine_run.tell(CashMoved(account=LIVE, currency="pUSD", amount_micro=FAUCET))
+        self.engine_run.do(self.executor.recover((), self.now_ns()))
         await self.run(4)
 
     async def learn(self, market: Listed) -> Instrument:
         """Know a market."""
         instrument = instrument_of(market)
         await self.venue.list_market(instrument)
-        self.life.tell(InstrumentListed(instrument=instrument))
+        self.engine_run.tell(InstrumentListed(instrument=instrument))
         return instrument
 
     async def buy(self, market: Listed, leg: Leg, shares: int, cents: int = 50) -> None:
@@ -220,14 +220,14 @@ class WalletDesk:
         self.record(PlaceOrder(order=bought))
         self.executor.adopt(bought, self.now_ns())
         prepared = self.venue.prepare(bought)
-        self.life.tell(OrderNamed(account=LIVE, order=bought.id, identity=prepared.identity))
+        self.engine_run.tell(OrderNamed(account=LIVE, order=bought.id, identity=prepared.identity))
         for event in await self.venue.send(prepared):
-            self.life.tell(event)
+            self.engine_run.tell(event)
 
     async def resolve(self, market: Listed, payout: float) -> None:
         """Resolve at the venue, and let the engine hear of it."""
         await self.served.control("resolve", condition=market.condition, payout=payout)
-        self.life.tell(
+        self.engine_run.tell(
             InstrumentResolved(
                 instrument=market.instrument, payout_yes_micro=int(payout * USD), source="venue"
             )
@@ -245,8 +245,8 @@ class WalletDesk:
 
     def cash(self) -> tuple[int, int]:
         """Cash here and at the venue."""
-        there = self.served.venue.exchange.balance(self.wallet).settled
-        return self.executor.ledger.state.cash_settled_micro, there
+        theirs = self.served.venue.exchange.balance(self.wallet).settled
+        return self.executor.ledger.state.cash_settled_micro, theirs
 
     def tokens(self) -> tuple[dict[Any, int], dict[Any, int]]:
         """Tokens that may be worth something, here and at the venue."""

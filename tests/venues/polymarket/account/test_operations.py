@@ -28,7 +28,7 @@ def by_hand(desk: WalletDesk, kind: type, slug: str = RAIN, pairs: int = 0) -> i
         given["instrument"] = by_slug(desk.served, slug).instrument
     if pairs:
         given |= {"size": pairs * SHARE, "amount_micro": pairs * USD}
-    desk.life.do(desk.executor.operate(kind(**given), desk.now_ns()))
+    desk.engine_run.do(desk.executor.operate(kind(**given), desk.now_ns()))
     return desk.executor.wallet.state.last
 
 

@@ -63,7 +63,7 @@ class Identity:
 
     def check(self, desk: WalletDesk) -> None:
         """Fold what was journaled since, and judge the ledger that lives by it."""
-        if desk.life.dead or desk.executor.recovering:
+        if desk.engine_run.dead or desk.executor.recovering:
             return
         for message, at_ns in desk.journal[self._seq :]:
             self._seq += 1
@@ -94,7 +94,7 @@ async def acquire(desk: WalletDesk, market: Listed, end: str, random: Random) ->
             account=LIVE, operation=0, instrument=market.instrument, size=3 * SHARE,
             amount_micro=3 * USD,
         )  # fmt: skip
-        desk.life.do(desk.executor.operate(split, desk.now_ns()))
+        desk.engine_run.do(desk.executor.operate(split, desk.now_ns()))
         await desk.run(40, 5)
 
 
@@ -153,7 +153,7 @@ async def settled(desk: WalletDesk, identity: Identity) -> None:
         await desk.run(60, 5)
         identity.check(desk)
         if not (
-            desk.life.dead
+            desk.engine_run.dead
             or desk.executor.wallet.state.operations
             or desk.executor.ledger.redeemable
         ):
