@@ -88,7 +88,7 @@ class WalletOperation(msgspec.Struct, kw_only=True):
         return None if isinstance(self.effect, ApproveTrading) else self.effect.instrument
 
     @property
-    def words(self) -> str:
+    def title(self) -> str:
         """Return what it does, for people."""
         about = f" of {self.instrument}" if self.instrument else ""
         return f"{_TITLES[type(self.effect)]} {self.effect.operation}{about}"
@@ -272,7 +272,7 @@ class WalletOperations:
         wait_ns = self._settings.wallet_wait_ms * MS
         for one in self.state.operations.values():
             if one.doubt_ns is None or now_ns - one.doubt_ns < wait_ns:
-                return f"{one.words} is {one.state or 'asked for'} and not at its end"
+                return f"{one.title} is {one.state or 'asked for'} and not at its end"
         return ""
 
     def by_hand(self, asked: AnyWalletEffect, now_ns: int) -> None:
@@ -377,7 +377,7 @@ class WalletOperations:
         self._outbox.alert(
             Severity.WARNING,
             "operation_empty",
-            f"{operation.words} is confirmed and the venue lists nothing that it moved",
+            f"{operation.title} is confirmed and the venue lists nothing that it moved",
             instrument=operation.instrument,
         )
 
@@ -387,7 +387,7 @@ class WalletOperations:
             self._outbox.alert(
                 Severity.WARNING,
                 "operation_unknown",
-                f"{operation.words} is UNKNOWN: {reason}; it is asked about and not sent again",
+                f"{operation.title} is UNKNOWN: {reason}; it is asked about and not sent again",
                 instrument=operation.instrument,
             )
 
@@ -441,7 +441,7 @@ class WalletOperations:
         self._outbox.alert(
             Severity.WARNING,
             "redeem_failed",
-            f"{operation.words} had no effect: {reason}",
+            f"{operation.title} had no effect: {reason}",
             instrument=operation.instrument,
         )
 

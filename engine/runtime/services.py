@@ -210,7 +210,7 @@ class Services:
                 self.journaled_seq = self.recorder.append(ENGINE_WIDE, *self._unjournaled[0])
                 self._unjournaled.popleft()
         except StorageError as error:
-            # The journal's own refusal is told by every shell, and halts it; these wait.
+            # The journal's own refusal is told by every runner, and halts it; these wait.
             if len(self._unjournaled) > UNJOURNALED_MAX:
                 self.end(error)
 

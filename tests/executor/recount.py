@@ -18,7 +18,7 @@ def recount(table: OrderTable) -> None:
     ledger = Ledger(currency=table.ledger.state.currency)
     ledger.state.instruments.update(table.ledger.state.instruments)
     for post in table.instruments.values():
-        _tell(fresh, ledger, post, table)
+        _count(fresh, ledger, post, table)
         key = post.instrument.id
         kept, anew = table.exposure.instrument_micro(key), fresh.instrument_micro(key)
         _equal(f"exposure of {key}", kept, anew)
@@ -49,7 +49,7 @@ def _reservations(kept: Ledger, anew: Ledger) -> None:
         _equal(f"reserved NO of {key}", holding.no.reserved, reserved.no.reserved)
 
 
-def _tell(fresh: ExposureBook, ledger: Ledger, post: InstrumentState, table: OrderTable) -> None:
+def _count(fresh: ExposureBook, ledger: Ledger, post: InstrumentState, table: OrderTable) -> None:
     """Count one instrument from nothing: its holding, then its orders."""
     fresh.listed(post.instrument)
     if post.bot is not None:

@@ -102,11 +102,11 @@ def test_a_closure_that_is_old_news_is_tried_one_place_at_a_time(build):
     lane.mode(build.mode(VenueMode.DISABLED), NOW)
     assert lane.place(build.place(1), NOW + BELIEVED_NS - 1) == []
     assert len(outbox.take_reports()) == 1
-    (knock,) = lane.place(build.place(2), NOW + BELIEVED_NS)
+    (probe,) = lane.place(build.place(2), NOW + BELIEVED_NS)
     assert lane.place(build.place(3), NOW + BELIEVED_NS) == []
     assert lane.place(build.place(4, post_only=False), NOW + BELIEVED_NS) == []
     assert len(outbox.take_reports()) == 1
-    assert lane.answer(build.reply(knock), NOW + BELIEVED_NS)
+    assert lane.answer(build.reply(probe), NOW + BELIEVED_NS)
     assert [request.effect.order.id for request in lane.pump(NOW + BELIEVED_NS)] == [3]
 
 
@@ -114,9 +114,9 @@ def test_a_refused_knock_closes_the_venue_anew(build):
     lane, outbox = lane_of(build)
     lane.mode(build.mode(VenueMode.CANCEL_ONLY), NOW)
     later = NOW + BELIEVED_NS
-    (knock,) = lane.place(build.place(1), later)
+    (probe,) = lane.place(build.place(1), later)
     lane.place(build.place(2), later)
-    assert lane.answer(build.reply(knock), later)
+    assert lane.answer(build.reply(probe), later)
     lane.mode(build.mode(VenueMode.CANCEL_ONLY), later)
     assert lane.pump(later) == []
     assert lane.place(build.place(3), later + BELIEVED_NS - 1) == []

@@ -69,7 +69,7 @@ S = 1_000_000_000
 DEMO = AccountId("demo")
 
 
-class Shell:
+class FakeRunner:
     """One account whose executor receives what is reported."""
 
     def __init__(self) -> None:
@@ -88,7 +88,7 @@ class Ticking:
 
     def __init__(self) -> None:
         self.engine: Any = object.__new__(Engine)
-        self.runner = Shell()
+        self.runner = FakeRunner()
         self.jump_ns = 0
         self.alerts: list[RaiseAlert] = []
         self.ended: list[BaseException | None] = []

@@ -642,14 +642,14 @@ def lived(
 ) -> Exception | None:
     """Start an engine, let a story happen once it trades, and give what it ended with."""
 
-    async def stored_receipt(engine: Engine) -> None:
+    async def bring_up_late(engine: Engine) -> None:
         while engine.phase != "RUNNING":  # noqa: ASYNC110 nobody sets an event for a test
             await asyncio.sleep(0.02)
         await story(engine)
         engine.end()
 
     async def trade(engine: Engine, streams: Any, *, kill_only: bool) -> None:
-        task = asyncio.ensure_future(stored_receipt(engine))
+        task = asyncio.ensure_future(bring_up_late(engine))
         try:
             await lifecycle.trade(engine, streams, kill_only=kill_only)
         finally:

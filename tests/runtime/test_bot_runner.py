@@ -67,7 +67,7 @@ class Desk:
         self.seated += 1
 
 
-class Shell:
+class FakeRunner:
     account = AccountId("demo")
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class Shell:
 @pytest.fixture
 def bot_runner() -> BotRunner:
     settings = BotSettings(name=BOT, strategy="market_maker", account="demo", capital=100.0)
-    return BotRunner(settings, Shell())  # type: ignore[arg-type]
+    return BotRunner(settings, FakeRunner())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("state", "happened"), list(product(S, BotHappened)))
@@ -209,7 +209,7 @@ def holding(position: int) -> BotRunner:
     settings = BotSettings(
         name=BOT, strategy="market_maker", account="demo", capital=1.0, instruments=(M1,)
     )
-    bot_runner = BotRunner(settings, Shell())  # type: ignore[arg-type]
+    bot_runner = BotRunner(settings, FakeRunner())  # type: ignore[arg-type]
     executor = desk_of(bot_runner).executor
     executor.held[M1] = SimpleNamespace(position=position)
     executor.state.instruments[M1] = view(1).instrument

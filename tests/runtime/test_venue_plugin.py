@@ -14,7 +14,7 @@ MINE = AccountId("mine")
 S = 1_000_000_000
 
 
-class CashTeller:
+class CashVenue:
     """A venue whose answers take a second each and tell this cash in turn."""
 
     def __init__(self, clock: ManualClock, asked: list[int]) -> None:
@@ -34,7 +34,7 @@ async def test_first_cash_is_what_two_answers_agree_on_and_counts_from_the_secon
     services.clock = clock
     link = AccountLink(services, AccountSettings(name=MINE, venue="demo", mode=Mode.DEMO))
     link.retry_s = (0.0, 0.0)  # type: ignore[misc]
-    link.door = cast("Any", CashTeller(clock, [400, 398, 397, 397]))
+    link.door = cast("Any", CashVenue(clock, [400, 398, 397, 397]))
     link.runner = cast("Any", type("Runner", (), {"report": booked.append}))
 
     await link._retry(link._fund, alerts=False)

@@ -44,7 +44,7 @@ class WalletRequest(msgspec.Struct):
     runner: AccountRunner
     effect: AnyWalletEffect
     number: int
-    words: str
+    title: str
     since_ns: int
     answer: Answered
     instrument: InstrumentId | None
@@ -132,9 +132,9 @@ class Wallets:
             raise BadInput(refused)
         runner.receive(WalletOperated(runner.account, effect), now_ns)
         made = wallet.state.last
-        words = wallet.state.operations[made].words
+        title = wallet.state.operations[made].title
         instrument = None if isinstance(effect, ApproveTrading) else effect.instrument
-        request = WalletRequest(runner, effect, made, words, now_ns, answer, instrument)
+        request = WalletRequest(runner, effect, made, title, now_ns, answer, instrument)
         self._requests.append(request)
         subscribe(runner, f"operation {made}", request.receive)
         return pending
@@ -155,22 +155,22 @@ def _answer(request: WalletRequest, standing: WalletOperation | None) -> tuple[b
     currency = request.runner.desk.executor.currency
     if standing is None:
         if request.failed:
-            return False, f"{request.words} had no effect: {request.failed}"
+            return False, f"{request.title} had no effect: {request.failed}"
         if request.instrument is None:
-            return True, f"{request.words} is confirmed"
+            return True, f"{request.title} is confirmed"
         if not request.moved:
-            return False, f"{request.words} never arrived at the venue: ask again"
+            return False, f"{request.title} never arrived at the venue: ask again"
         amount = sum(request.moved.values()) / MICRO
-        return True, f"{request.words} is confirmed: {amount:,.2f} {currency}"
+        return True, f"{request.title} is confirmed: {amount:,.2f} {currency}"
     if standing.doubt_ns is not None:
         return False, (
-            f"{request.words} is UNKNOWN: {standing.reason or 'no answer'}; it is asked about and "
+            f"{request.title} is UNKNOWN: {standing.reason or 'no answer'}; it is asked about and "
             "never sent twice"
         )
     where = standing.on_chain or standing.transaction
     named = f" as {where}" if where else ""
     return True, (
-        f"{request.words} is {standing.state or 'asked for'}{named}; it is booked when the venue "
+        f"{request.title} is {standing.state or 'asked for'}{named}; it is booked when the venue "
         "has confirmed it"
     )
 

@@ -33,7 +33,7 @@ def rig() -> Rig:
 M1 = InstrumentId("venue:m1")
 
 
-class Shell:
+class FakeRunner:
     """An account after a start: what its journal told, and no feed yet."""
 
     def __init__(self, rig: Rig) -> None:
@@ -55,7 +55,7 @@ class Shell:
         self.asked += self.desk.turn(now_ns)
 
 
-def engine(*runners: Shell, accounts: Accounts | None = None) -> Any:
+def engine(*runners: FakeRunner, accounts: Accounts | None = None) -> Any:
     return SimpleNamespace(
         runners={runner.account: runner for runner in runners},
         bot_runners={},
@@ -68,17 +68,17 @@ def engine(*runners: Shell, accounts: Accounts | None = None) -> Any:
     )
 
 
-def reborn(rig: Rig, *, listed: bool) -> Shell:
+def reborn(rig: Rig, *, listed: bool) -> FakeRunner:
     """A start behind a journal in which one order rests."""
     (order,) = rig.rest([(4_800, 100)])
     after = Rig(settings=ExecutorSettings(), cash=0, empty=True)
     if listed:
         after.executor.receive(InstrumentListed(instrument=rig.build.binary()), 0)
     after.executor.adopt(order, 0)
-    return Shell(after)
+    return FakeRunner(after)
 
 
-def kill(runner: Shell | None, **scope: Any) -> None:
+def kill(runner: FakeRunner | None, **scope: Any) -> None:
     made = engine(*([runner] if runner else []))
     ScopedKills(made).kill(Kill(**scope), "operator")
 
@@ -136,6 +136,6 @@ def test_what_may_rest_at_a_closed_account_is_never_proven_gone(
 
 
 def test_a_market_of_a_closed_account_alone_is_refused_with_what_may_rest(rig: Rig) -> None:
-    made = engine(Shell(Rig(empty=True)), accounts=closed(rig))
+    made = engine(FakeRunner(Rig(empty=True)), accounts=closed(rig))
     with pytest.raises(BadInput, match="nothing was cancelled; account closed is not open"):
         ScopedKills(made).kill(Kill(instrument=M1), "operator")

@@ -50,7 +50,7 @@ class Accounts:
         return name in self._runners
 
 
-class House:
+class Engine:
     def __init__(self, document: SettingsDocument) -> None:
         self.engine_id = "one"
         self.settings = version(document)
@@ -88,8 +88,8 @@ def without_demo() -> SettingsDocument:
 
 
 @pytest.fixture
-def engine() -> House:
-    return House(document())
+def engine() -> Engine:
+    return Engine(document())
 
 
 @pytest.fixture(autouse=True)
@@ -102,7 +102,7 @@ def noted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return versions
 
 
-def put(engine: House, wanted: SettingsDocument) -> tuple[bool, str]:
+def put(engine: Engine, wanted: SettingsDocument) -> tuple[bool, str]:
     answers: list[tuple[bool, str]] = []
     settings = SettingsCommands(engine)  # type: ignore[arg-type]
     settings._apply(version(wanted), lambda done, text: answers.append((done, text)), "in force")
@@ -110,14 +110,14 @@ def put(engine: House, wanted: SettingsDocument) -> tuple[bool, str]:
     return answer
 
 
-def test_a_bot_at_a_closed_account_does_not_keep_limits_from_being_lowered(engine: House) -> None:
+def test_a_bot_at_a_closed_account_does_not_keep_limits_from_being_lowered(engine: Engine) -> None:
     done, text = put(engine, document(limits=TIGHT))
     assert done, text
     assert engine.runners[AccountId("demo")].desk.limits == TIGHT
     assert engine.bot_runners == {}
 
 
-def test_a_bot_that_is_new_at_a_closed_account_is_refused(engine: House) -> None:
+def test_a_bot_that_is_new_at_a_closed_account_is_refused(engine: Engine) -> None:
     wanted = document()
     second = wanted.bots["maker"].model_copy(update={"name": "second"})
     wanted = wanted.model_copy(update={"bots": wanted.bots | {"second": second}})
@@ -127,14 +127,14 @@ def test_a_bot_that_is_new_at_a_closed_account_is_refused(engine: House) -> None
     )
 
 
-def test_an_open_account_does_not_move_to_another_venue(engine: House) -> None:
+def test_an_open_account_does_not_move_to_another_venue(engine: Engine) -> None:
     done, text = put(engine, document(venue="polymarket", limits=TIGHT))
     assert not done
     assert "make an account of another name" in text
     assert engine.runners[AccountId("demo")].desk.limits is None
 
 
-def test_an_account_is_not_removed_while_anything_of_it_stands(engine: House) -> None:
+def test_an_account_is_not_removed_while_anything_of_it_stands(engine: Engine) -> None:
     executor = engine.runners[AccountId("demo")].desk.executor
     executor.open_and_unknown = (1, 0)
     assert put(engine, without_demo())[0] is False
@@ -147,7 +147,7 @@ def test_an_account_is_not_removed_while_anything_of_it_stands(engine: House) ->
 
 
 def test_a_version_is_answered_when_it_is_noted_as_in_force(
-    engine: House, noted: list[int], monkeypatch: pytest.MonkeyPatch
+    engine: Engine, noted: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert put(engine, document(limits=TIGHT))[0]
     assert noted == [1]
