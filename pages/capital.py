@@ -214,17 +214,17 @@ def show_approvals(account: AccountSeen, now: int) -> None:
             "no contract takes any of it."
         )
         return
-    told = ask(account_report, engine_id(), Approvals, account.account)
-    if told is None:
+    found = ask(account_report, engine_id(), Approvals, account.account)
+    if found is None:
         panels.empty(
             "The venue has not been asked yet.", "It is as soon as the account is open and trades."
         )
         return
-    if told.failed:
-        st.warning(f"The last question got no answer: {told.failed}. Below is what stood before.")
-    if told.told_ns is None:
+    if found.failed:
+        st.warning(f"The last question got no answer: {found.failed}. Below is what stood before.")
+    if found.told_ns is None:
         return
-    missing = [one for one in told.approvals if not one.approved]
+    missing = [one for one in found.approvals if not one.approved]
     if missing:
         st.error(
             f"{count(len(missing), 'approval')} missing. Orders that need one are refused: approve "
@@ -235,10 +235,10 @@ def show_approvals(account: AccountSeen, now: int) -> None:
         f'<td class="pb-num">{escape(one.contract)}</td>'
         f'<td class="pb-num{"" if one.approved else " pb-loss"}">'
         f"{'approved' if one.approved else 'NOT APPROVED'}</td></tr>"
-        for one in told.approvals
+        for one in found.approvals
     )
     st.html(panels.sheet(lines, ("Contract", "State")))
-    received = age(max(0, now - told.told_ns))
+    received = age(max(0, now - found.told_ns))
     panels.note(f"By the venue's index, {received} old; asked anew every five minutes")
 
 

@@ -28,7 +28,7 @@ from pages.kit import commands, drafts, forms, guard, panels
 from pages.kit.commands import engine_runs
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns
-from pages.kit.panels import fold
+from pages.kit.panels import panel
 from pages.kit.tables import choice, page_behind, table, turn
 from pages.kit.words import NOTHING, SECOND_NS, age, moment, zone
 from pages.shared import moments
@@ -61,10 +61,10 @@ def show_jobs() -> None:
 def main() -> None:
     """Draw the page."""
     panels.head("Jobs", "A few seconds old; refreshed every 2 s")
-    drafts.standing()
+    drafts.show_version()
     choose_named()
     show_jobs()
-    with fold("New job", "fold_job", opened="kind" in st.query_params) as opened:
+    with panel("New job", "fold_job", opened="kind" in st.query_params) as opened:
         if opened:
             show_form(alive=engine_runs())
     show_schedule()
@@ -176,9 +176,9 @@ def show_worker() -> None:
     if received is not None and received < WORKER_AGE_NS_MAX:
         panels.note(f"The worker was active {age(received)} ago. It runs one job at a time.")
         return
-    told = "never ran" if received is None else f"was last active {age(received)} ago"
+    text = "never ran" if received is None else f"was last active {age(received)} ago"
     st.warning(
-        f"NO WORKER IS RUNNING: it {told}. Jobs wait until one runs: `make run` starts it, or "
+        f"NO WORKER IS RUNNING: it {text}. Jobs wait until one runs: `make run` starts it, or "
         "`.venv/bin/python -m engine worker`.",
         icon=":material/power_off:",
     )
@@ -215,7 +215,7 @@ def show_running(rows: Sequence[Mapping[str, Any]], *, alive: bool) -> None:
             "Ending" if asked else "Cancel", key=f"cancel_{row['id']}", disabled=asked or not alive
         ):
             commands.send(CancelJob(job=row["id"]), "cancel_job")
-    commands.show_life("cancel_job")
+    commands.show_progress("cancel_job")
 
 
 def _bar(row: Mapping[str, Any]) -> None:
@@ -344,8 +344,8 @@ def show_form(*, alive: bool) -> None:
         if given is not None:
             _send(kind, given)
     else:
-        commands.nobody_takes_it()
-    commands.show_life(JOB_SLOT)
+        commands.note_no_engine()
+    commands.show_progress(JOB_SLOT)
 
 
 def _title(kind: str) -> str:
@@ -448,7 +448,7 @@ def show_schedule() -> None:
     else:
         _one(str(chosen), entry, base)
     drafts.review(SLOT)
-    commands.show_life(SLOT)
+    commands.show_progress(SLOT)
 
 
 def _one(name: str, entry: ScheduleEntry, base: drafts.SettingsVersion) -> None:
@@ -461,10 +461,10 @@ def _one(name: str, entry: ScheduleEntry, base: drafts.SettingsVersion) -> None:
             )
             commands.send(command, SLOT)
     else:
-        commands.nobody_takes_it()
+        commands.note_no_engine()
     with st.form(f"schedule_{name}", border=False):
-        told = ScheduleEntry.model_fields["cron"].description
-        cron = st.text_input("When", value=entry.cron, help=told, key=f"cron_{name}")
+        text = ScheduleEntry.model_fields["cron"].description
+        cron = st.text_input("When", value=entry.cron, help=text, key=f"cron_{name}")
         on = st.checkbox("On", value=entry.on, key=f"on_{name}")
         sent = st.form_submit_button("Show what changes")
     problem = trouble(cron.strip()) if sent else ""
@@ -511,9 +511,9 @@ def trouble(cron: str) -> str:
         return f"five words are needed (minute hour day month weekday), there are {len(words)}"
     for word, (name, least, most, names) in zip(words, FIELDS, strict=True):
         for part in word.lower().split(","):
-            told = _part(part, least, most, names)
-            if told:
-                return f"{name} {word!r}: {told}"
+            text = _part(part, least, most, names)
+            if text:
+                return f"{name} {word!r}: {text}"
     return ""
 
 

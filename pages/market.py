@@ -91,13 +91,13 @@ def main() -> None:
     listing.show_watch(name)
     accounts = [one for one in seen.accounts if one.mode is mode and _there(one, name)]
     account = _account(accounts, mode)
-    show_life(name, row, instrument, account)
+    show_lifecycle(name, row, instrument, account)
     if account is not None and mode is not None:
         show_now(account, name, mode)
         left, right = st.columns([5, 7])
         with left:
             show_book(account, name, mode)
-            commands.show_life(SLOT)
+            commands.show_progress(SLOT)
         with right:
             show_history(account, name, mode)
             show_ticket(account, name, instrument, mode)
@@ -145,7 +145,7 @@ def _instrument(name: str) -> Instrument | None:
 
 
 @guard.part("The life of the market")
-def show_life(
+def show_lifecycle(
     name: str, row: Row | None, instrument: Instrument | None, account: str | None
 ) -> None:
     """Say where the market stands between active and redeemed."""
@@ -157,7 +157,7 @@ def show_life(
     if state is None and instrument is not None:
         over = instrument.closes_ns is not None and instrument.closes_ns <= now_ns()
         state = ListingState.ENDED if over else ListingState.ACTIVE
-    panels.note(listing.life(state, known["payout_yes_micro"] if known else None, paid=paid))
+    panels.note(listing.lifecycle(state, known["payout_yes_micro"] if known else None, paid=paid))
 
 
 # -- The book as it stands, with our orders and the trades -----------------------------------------
@@ -191,7 +191,7 @@ def show_book(account: str, name: str, mode: Mode) -> None:
         return
     proven = "never" if book.proof_ns is None else f"{age(max(0, now - book.proof_ns))} ago"
     panels.note(f"{mode.upper()} · {account} · proven by the venue {proven}")
-    st.html(order.ladder(book, ours, terms))
+    st.html(order.book_table(book, ours, terms))
     if ours:
         panels.note(AHEAD)
     show_trades(name, terms)
@@ -232,10 +232,10 @@ def tiles(
     bid = book.bids[0][0] if book and book.bids else None
     ask_ = book.asks[0][0] if book and book.asks else None
     spread = None if bid is None or ask_ is None else ask_ - bid
-    told = "nothing" if position is None else NOTHING
+    text = "nothing" if position is None else NOTHING
     if position is not None and position["yes_settled"] is not None:
         legs = [position[f"{leg}_settled"] + position[f"{leg}_pending"] for leg in ("yes", "no")]
-        told = f"{names.size(legs[0])} YES, {names.size(legs[1])} NO"
+        text = f"{names.size(legs[0])} YES, {names.size(legs[1])} NO"
     gain = NOTHING
     if position is not None:
         gain = money(position["unrealised"], position["currency"], signed=True)
@@ -244,7 +244,7 @@ def tiles(
         Tile("Best ask", price(ask_)),
         Tile("Spread", price(spread)),
         Tile("Last", price(book.last if book else None)),
-        Tile("Held", told, links.fills(mode, **only)),
+        Tile("Held", text, links.fills(mode, **only)),
         Tile("Unrealised", gain, links.fills(mode, **only)),
         Tile("Open orders", f"{len(ours):,}", links.orders(links.WORKING, mode, **only)),
     ]
@@ -331,13 +331,13 @@ def show_ticket(account: str, name: str, instrument: Instrument | None, mode: Mo
     """Draw the ticket and the close of what is held, where the engine could take them."""
     st.subheader("Ticket")
     if not health_of(ask(snapshot).engine, now_ns()).alive:
-        commands.nobody_takes_it()
+        commands.note_no_engine()
     elif instrument is None:
         panels.note("The engine has not confirmed this market's terms: follow it first.")
     else:
         _form(account, name, mode)
         show_flatten(account, name, instrument, mode)
-    commands.show_life(ticket.SLOT)
+    commands.show_progress(ticket.SLOT)
 
 
 @st.fragment
@@ -418,28 +418,28 @@ def show_oracle(name: str) -> None:
         panels.note("No strike stands behind this fair value: it comes from the book itself.")
     terms = ask(listings_of, engine_id(), (name,)).get(name, UNLISTED)
     st.html(why.blocks(why.decided(decision, terms, why.vocabulary())[:3]))
-    panels.note(order.standing(found[0]))
+    panels.note(order.decision_note(found[0]))
 
 
 def oracle_tiles(values: dict[str, float]) -> list[Tile]:
     """Return the cockpit of an up/down market; what the evaluation did not state is a dash."""
 
-    def told(name: str, form: str = ",.2f") -> str:
+    def figure(name: str, form: str = ",.2f") -> str:
         return NOTHING if name not in values else f"{values[name]:{form}}"
 
     strike, oracle = values.get("strike"), values.get("oracle")
     distance = NOTHING
     if strike and oracle is not None:
         distance = f"{oracle - strike:+,.2f} ({(oracle / strike - 1) * 1e4:+.1f} bp)"
-    basis = told("basis_mean", "+,.2f")
+    basis = figure("basis_mean", "+,.2f")
     if "basis_sigma" in values:
         basis += f" ± {values['basis_sigma']:,.2f}"
     fair = values.get("fair")
     return [
-        Tile("Oracle", told("oracle")),
-        Tile("Reference", told("reference")),
+        Tile("Oracle", figure("oracle")),
+        Tile("Reference", figure("reference")),
         Tile("Basis", basis, hint="oracle less reference, its mean and deviation"),
-        Tile("Strike", told("strike")),
+        Tile("Strike", figure("strike")),
         Tile("Oracle less strike", distance),
         Tile("Fair value", NOTHING if fair is None else names.price(fair, in_cents=True)),
         Tile("To the close", NOTHING if "to_close_s" not in values else age(

@@ -21,7 +21,7 @@ from pages import Page
 from pages.kit import commands, drafts, guard, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns
-from pages.kit.panels import fold
+from pages.kit.panels import panel
 from pages.kit.tables import choice
 from pages.kit.words import age, count
 from pages.shared import listing
@@ -104,7 +104,7 @@ def show_listing(*, searched: bool) -> None:
     if known and not searched:
         st.rerun()  # the first page of the list has come: the search belongs below
     for one in known:
-        panels.note(told(one, now_ns()))
+        panels.note(describe(one, now_ns()))
     if not known:
         panels.empty(
             "No list of markets has been fetched yet.",
@@ -122,11 +122,11 @@ def show_listing(*, searched: bool) -> None:
                 "the entry markets, switched on there, fetches it every five minutes",
             )
     else:
-        commands.nobody_takes_it()
-    commands.show_life(SLOT)
+        commands.note_no_engine()
+    commands.show_progress(SLOT)
 
 
-def told(known: Row, now: int) -> str:
+def describe(known: Row, now: int) -> str:
     """Return how old a venue's list is and how much is in it."""
     title = {**ask(venues, engine_id())}.get(known["venue"])
     name = title.title if title is not None else known["venue"]
@@ -180,7 +180,7 @@ def wanted() -> tuple[MarketFilter, tuple[str, ...] | None]:
 def show_filters(looked_for: MarketFilter) -> None:
     """Draw the saved filters, what each finds now and who follows it; save or remove one."""
     base = drafts.newest()
-    with fold("Saved filters", "fold_filters", icon=":material/filter_alt:") as opened:
+    with panel("Saved filters", "fold_filters", icon=":material/filter_alt:") as opened:
         if not opened:
             return
         panels.note(
@@ -206,7 +206,7 @@ def show_filters(looked_for: MarketFilter) -> None:
             if st.button("Remove it…", disabled=which is None):
                 drafts.draft("markets", {"filters": {which: None}}, base)
         drafts.review("markets")
-        drafts.standing()
+        drafts.show_version()
 
 
 def _search_by() -> None:
@@ -228,8 +228,8 @@ def in_words(one: MarketFilter) -> str:
 def followers(document: SettingsDocument, name: str) -> str:
     """Return which bots follow a filter, by the settings as saved."""
     bots = [one for one in document.bots.values() if one.follows == name]
-    told = ", ".join(f"{one.name} (at most {one.instruments_max})" for one in bots)
-    return f"followed by {told}" if told else "followed by nobody"
+    names = ", ".join(f"{one.name} (at most {one.instruments_max})" for one in bots)
+    return f"followed by {names}" if names else "followed by nobody"
 
 
 @guard.part("The list of markets")

@@ -62,10 +62,10 @@ def show_account(account: AccountSeen, bots: list[Row], *, alive: bool, now: int
     if account.equity_micro is not None and account.peak_micro is not None:
         fall = account.peak_micro - account.equity_micro
     name, mode, currency = account.account, account.mode, account.currency
-    told = age(now - account.equity_ns) + " old" if account.equity_ns else "never reported"
+    text = age(now - account.equity_ns) + " old" if account.equity_ns else "never reported"
     st.subheader(f"{name} at {account.venue}, {mode.upper()}")
     panels.note(
-        f"Equity at risk's marks, {told} · each figure leads to its fills"
+        f"Equity at risk's marks, {text} · each figure leads to its fills"
         + ("" if alive else " · LAST KNOWN, not of now")
     )
     fills = links.fills(mode, account=name)
@@ -106,8 +106,8 @@ def show_alerts(*, alive: bool, now: int) -> None:
     rows = ask(views.alerts, engine_id(), unseen_only=True)
     if rows:
         alert.show(rows[:5], alive=alive, now=now)
-        told = f"{len(rows):,}" + " or more" * (len(rows) == ROWS_MAX)
-        panels.links(panels.link(f"All alerts: {told} unseen", "alerts"))
+        text = f"{len(rows):,}" + " or more" * (len(rows) == ROWS_MAX)
+        panels.links(panels.link(f"All alerts: {text} unseen", "alerts"))
     else:
         panels.empty("No unseen alert.", "The engine writes one when a person should look.")
 

@@ -152,9 +152,9 @@ def show_positions(mode: Mode) -> None:
 def show_held(rows: list[Row], mode: Mode, now: int) -> None:
     """Draw the sums, the table, and the fills behind the selected position."""
     figures(mode)
-    told = max(0, now - max((row["updated_ns"] for row in rows), default=now))
+    age_ns = max(0, now - max((row["updated_ns"] for row in rows), default=now))
     panels.note(
-        f"{mode.upper()} · engine ledger {age(told)} old · pending = matched and not "
+        f"{mode.upper()} · engine ledger {age(age_ns)} old · pending = matched and not "
         "yet settled: it may still vanish · select a row for its fills"
     )
     ids = [(row["account"], row["instrument"]) for row in rows]
@@ -180,10 +180,10 @@ def show_settlement(mode: Mode, now: int) -> None:
 def show_fills(row: Row, mode: Mode) -> None:
     """Draw the fills behind one position, with what is settled of them."""
     st.subheader(f"Fills of {market(row['instrument'])}")
-    here = {"account": row["account"], "instrument": row["instrument"]}
+    place = {"account": row["account"], "instrument": row["instrument"]}
     fills = [
         {**fill, "way": f"{fill['side']} {fill['leg']}".upper()}
-        for fill in ask(fills_behind, engine_id(), mode=mode, **here)
+        for fill in ask(fills_behind, engine_id(), mode=mode, **place)
     ]
     states: dict[str, int] = {}
     for fill in fills:
@@ -192,8 +192,8 @@ def show_fills(row: Row, mode: Mode) -> None:
     newest = f" of the newest {ROWS_MAX:,}" * (len(fills) >= ROWS_MAX)
     panels.note(f"Settlement{newest}: {by_state or NOTHING}")
     panels.links(
-        panels.anchor("Its orders and why", links.orders(links.ALL, mode, **here)),
-        panels.anchor("These fills with their sums", links.fills(mode, **here)),
+        panels.anchor("Its orders and why", links.orders(links.ALL, mode, **place)),
+        panels.anchor("These fills with their sums", links.fills(mode, **place)),
         panels.link(f"Bot {row['bot']}", "bots", bot=row["bot"]) if row["bot"] else "no bot",
         panels.link("Its market, to trade or flatten it", "market", instrument=row["instrument"]),
     )
@@ -312,14 +312,14 @@ def show_merges(held: Sequence[Row], mode: Mode) -> None:
     found = sorted(((row, pairs(row)) for row in held if pairs(row)), key=lambda one: -one[1])
     if not found:
         return
-    told = [
+    lines = [
         f"- **{market(row['instrument'])}** at {row['account']}: {size(number)} "
         f"{'pair' if number == 1 else 'pairs'} of YES and NO can be merged into "
         f"**{money(number, row['currency'])}**, "
         f"{money(number - _cost(row, number), row['currency'], signed=True)} against their cost"
         for row, number in found
     ]
-    st.info("\n".join([*told, "", MERGING]), icon=":material/merge:")
+    st.info("\n".join([*lines, "", MERGING]), icon=":material/merge:")
     for row, number in found[:BUTTONS_MAX]:
         command = Merge(account=row["account"], instrument=row["instrument"])
         _offer(command, mode, f"Merge into {money(number, row['currency'])}")
@@ -368,7 +368,7 @@ def show_operations(mode: Mode) -> None:
     ours = tuple(f"{kind.__name__}:{name}:" for name in accounts for kind in (Redeem, Merge))
     for slot in commands.slots():
         if slot.startswith(ours):
-            commands.show_life(slot)
+            commands.show_progress(slot)
 
 
 def _cost(row: Row, number: Decimal) -> Decimal:
@@ -431,7 +431,7 @@ def show_foreign(mode: Mode) -> None:
     if not orders and not tokens:
         panels.note("Nothing: every order and every market with tokens is in the journal.")
     elif not commands.engine_runs():
-        commands.nobody_takes_it()
+        commands.note_no_engine()
 
 
 def _chosen(rows: list[Row], columns: dict[str, tuple[str, str]], key: str) -> Row | None:
@@ -497,7 +497,7 @@ def _offer_foreign(row: Row, label: str, command: AnyCommand, words: str) -> Non
                 account=AccountId(row["account"]), subject=row["subject"], on=not ignored
             )
             commands.send(ignore, slot)
-    commands.show_life(slot)
+    commands.show_progress(slot)
 
 
 # -- Closed bets: what each bot, or a hand, did in a market that is over for it, to its fills ------
@@ -589,12 +589,12 @@ def _figures(sums: BetSums) -> None:
 @guard.part("The fills of the bet")
 def show_bet(bet: Row, mode: Mode) -> None:
     """Draw the fills a bet is made of."""
-    here: dict[str, Any] = {name: bet[name] for name in ("account", "instrument", "bot")}
+    place: dict[str, Any] = {name: bet[name] for name in ("account", "instrument", "bot")}
     st.markdown(f"**{count(bet['fills'], 'fill')} of the bet in {market(bet['instrument'])}**")
     fills = [
         {**fill, "way": f"{fill['side']} {fill['leg']}".upper()}
-        for fill in ask(fills_behind, engine_id(), mode=mode, **here)
+        for fill in ask(fills_behind, engine_id(), mode=mode, **place)
     ]
     table(fills, BET_FILLS, key="bet_fills")
     say_cut(fills)
-    panels.links(panels.anchor("These fills with their sums", links.fills(mode, **here)))
+    panels.links(panels.anchor("These fills with their sums", links.fills(mode, **place)))

@@ -22,7 +22,7 @@ from pages.kit.data import ask, engine_id, health_of
 from pages.kit.forms import several
 from pages.kit.home import config, now_ns
 from pages.kit.names import market
-from pages.kit.panels import fold
+from pages.kit.panels import panel
 from pages.kit.tables import choice, page_behind, table, turn
 from pages.kit.words import NOTHING, age, count, moment, zone
 from storage.feeds import GAP_KEY, gaps
@@ -66,7 +66,7 @@ def show_list() -> None:
     """Draw the recordings, anew every few seconds, and below what became of the last command."""
     _table()
     # In the fragment: a click on Stop draws nothing outside of it.
-    commands.show_life(SLOT)
+    commands.show_progress(SLOT)
 
 
 def _table() -> None:
@@ -116,7 +116,7 @@ def show_one(row: Mapping[str, Any]) -> None:
 @guard.part("The form of a recording")
 def begin() -> None:
     if not commands.engine_runs():
-        commands.nobody_takes_it()
+        commands.note_no_engine()
         return
     # To the minute: the list is cached by its arguments.
     known = ask(recordable, engine_id(), now_ns() // MINUTE_NS * MINUTE_NS)
@@ -140,7 +140,7 @@ def main() -> None:
     """Draw the page."""
     panels.head("Recordings", "A few seconds old; refreshed every 2 s")
     show_list()
-    with fold("New recording", "fold_recording") as opened:
+    with panel("New recording", "fold_recording") as opened:
         if opened:
             begin()
     show_feeds()
@@ -176,9 +176,9 @@ def show_feeds() -> None:
     engine, now = ask(engine_seen), now_ns()
     alive = health_of(engine, now).alive
     if engine is not None:
-        told = age(now - engine.heartbeat_ns)
+        old = age(now - engine.heartbeat_ns)
         panels.note(
-            f"Engine status {told} old"
+            f"Engine status {old} old"
             + ("" if alive else " · LAST KNOWN, not of now: no engine is running")
         )
     status = ask(engine_status, engine_id())

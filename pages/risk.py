@@ -21,7 +21,7 @@ from pages.kit import commands, drafts, guard, panels
 from pages.kit.data import ask, engine_id, health_of
 from pages.kit.home import config, now_ns
 from pages.kit.names import market
-from pages.kit.panels import fold
+from pages.kit.panels import panel
 from pages.kit.words import SECOND_NS, age, micro, moment, percent, utc, zone
 from pages.shared import receipt as receipts
 from pages.shared import scoped_kill
@@ -57,17 +57,17 @@ def show_latch() -> None:
         with st.expander("Receipt of the latest KILL", expanded=latch is not None):
             st.html(receipts.html(receipt))
             panels.links(panels.link("All receipts", "journal", audit=KILL_PROOF))
-    commands.show_life("latch")
+    commands.show_progress("latch")
 
 
 def show_set(latch: Latch, *, alive: bool) -> None:
     who = latch.who or "somebody, by hand"
     status = ask(engine_status, engine_id()) if alive else None
-    told = status.latch_reason if status else ""
+    text = status.latch_reason if status else ""
     st.error(
         f"**KILL IS SET** by {who}, {moment(latch.at_ns, zone())} ({utc(latch.at_ns)}). No order "
         "is placed, in any account, until it is released here with a reason."
-        + (f" The engine says: {told}." if told else "")
+        + (f" The engine says: {text}." if text else "")
     )
     if not alive:
         st.caption(
@@ -117,7 +117,7 @@ def show_use(account: AccountSettings) -> None:
 @guard.part("The form of the limits")
 def edit(account: AccountSettings) -> None:
     """Draw the form of an account's limits and its draft."""
-    with fold(f"Edit the limits of {account.name}", "fold_limits") as opened:
+    with panel(f"Edit the limits of {account.name}", "fold_limits") as opened:
         base = drafts.newest()
         saved = base.document.accounts[account.name].limits
         patch = form(account.name, saved) if opened else None
@@ -133,12 +133,12 @@ def main() -> None:
     show_latch()
     st.subheader("Scoped kill")
     scoped_kill.show_held()
-    with fold("KILL one account, one market or the manual orders", "fold_kill") as opened:
+    with panel("KILL one account, one market or the manual orders", "fold_kill") as opened:
         if opened:
             scoped_kill.show_kill()
     commands.show_question()
     st.subheader("Limits")
-    drafts.standing()
+    drafts.show_version()
     accounts = drafts.newest().document.accounts
     if not accounts:
         panels.empty(
@@ -223,13 +223,13 @@ def _use(label: str, value: str, use: Row) -> str:
         "within",
     )  # fmt: skip
     subject = f" · {market(use['subject'])}" if use["subject"] else ""
-    told = f"{_amount(use['used'], use)} of {_amount(use['limit_value'], use)}"
+    text = f"{_amount(use['used'], use)} of {_amount(use['limit_value'], use)}"
     if use["unit"] == Unit.NS:
-        told = f"{use['used'] / SECOND_NS:,.1f} s of {seconds(use['limit_value'] / SECOND_NS)}"
+        text = f"{use['used'] / SECOND_NS:,.1f} s of {seconds(use['limit_value'] / SECOND_NS)}"
     name = f"{label}{subject}" if label else subject.removeprefix(" · ")
     return (
         f'<tr class="pb-use {tone}"><th class="{"" if label else "pb-sub"}">{escape(name)}</th>'
-        f"<td>{value}</td><td>{escape(told)}</td>"
+        f"<td>{value}</td><td>{escape(text)}</td>"
         f'<td><u><s style="width:{100 * min(1.0, share):.0f}%"></s></u></td>'
         f'<td class="pb-{tone}"><b>{percent(use["used"], use["limit_value"])} {word}</b></td></tr>'
     )

@@ -244,9 +244,9 @@ def fill_in(
     others = taken(document, account)
     panels.note(schema.get("description", "This strategy does not describe itself."))
     markets, series = ask(tradable, engine_id(), now_ns() // MINUTE_NS * MINUTE_NS)
-    told = ", ".join(f"{names.market(what)} ({bot})" for what, bot in others.items())
-    if told:
-        panels.note(f"One bot alone trades a market at an account. Taken at {account}: {told}.")
+    held = ", ".join(f"{names.market(what)} ({bot})" for what, bot in others.items())
+    if held:
+        panels.note(f"One bot alone trades a market at an account. Taken at {account}: {held}.")
     with st.form(f"bot_{strategy}", border=False):
         name = st.text_input("Name", placeholder="maker-1: a-z, 0-9, dot, dash, underscore")
         chosen, rolling = _where(markets, series, others)

@@ -28,7 +28,7 @@ from pages.kit import commands, drafts, guard, links, panels
 from pages.kit.data import ask, engine_id, health_of
 from pages.kit.home import config, now_ns
 from pages.kit.names import market, price, price_raw, size_raw
-from pages.kit.panels import Tile, fold
+from pages.kit.panels import Tile, panel
 from pages.kit.tables import choice, choose, unchoose
 from pages.kit.words import NOTHING, age, count, money
 from pages.shared import losses, markouts, order, pnl, why
@@ -144,11 +144,11 @@ def name_in_address(chosen: Hashable | None) -> None:
 def main() -> None:
     """Draw the page."""
     panels.head("Bots", "A few seconds old; refreshed every 2 s")
-    drafts.standing()
+    drafts.show_version()
     show_bots()
     commands.show_question()
     edit.show()
-    with fold("Create a bot", "fold_bot", opened="create" in st.query_params) as opened:
+    with panel("Create a bot", "fold_bot", opened="create" in st.query_params) as opened:
         if opened:
             edit.create(drafts.newest())
     drafts.review("bots")
@@ -187,8 +187,8 @@ def show_bot(bot: Mapping[str, Any], base: drafts.SettingsVersion, *, alive: boo
     elif alive:
         panels.note("The engine does not know this bot: apply the saved settings first.")
     else:
-        commands.nobody_takes_it()
-    commands.show_life(f"bot:{bot['name']}")
+        commands.note_no_engine()
+    commands.show_progress(f"bot:{bot['name']}")
     if alive and bot["evaluations"] is not None:
         _about(bot)
     elif bot["evaluations"] is not None:
@@ -297,7 +297,7 @@ def _books(bot: Mapping[str, Any]) -> None:
     keys = tuple(sorted({(row["account"], row["instrument"]) for row in ours}))
     for key, book in sorted(ask(books, engine_id(), keys).items()):
         mine = [row for row in ours if (row["account"], row["instrument"]) == key]
-        parts.append((market(key[1]), order.ladder(book, mine, mine[0])))
+        parts.append((market(key[1]), order.book_table(book, mine, mine[0])))
     st.markdown("**Books with its orders in them**")
     if parts:
         st.html(why.blocks(parts))
@@ -350,7 +350,7 @@ def show_now(bot: str, now: int, *, state: str) -> None:
     decision = found.decision
     row = listed.get(decision.instrument, UNLISTED)
     st.markdown(why.because(decision, None, row, words))
-    panels.note(order.standing(found))
+    panels.note(order.decision_note(found))
     st.html(why.blocks(why.decided(decision, row, words)))
 
 
@@ -551,5 +551,5 @@ def at_moment(bot: str, instrument: str, at_ns: int) -> None:
         )
         return
     listed = ask(listings_of, engine_id(), (instrument,)).get(instrument, UNLISTED)
-    panels.note(order.standing(before[0]))
+    panels.note(order.decision_note(before[0]))
     evaluation(before[0].decision, listed)

@@ -32,15 +32,15 @@ COVERS = (
 )
 
 
-def beat_cell(
-    beats: tuple[VenueHeartbeat, ...], mode: Mode | None, now_ns: int, *, alive: bool
+def heartbeat_cell(
+    heartbeats: tuple[VenueHeartbeat, ...], mode: Mode | None, now_ns: int, *, alive: bool
 ) -> StatusCell | None:
     """Return the cell of the account that is worst off; None = no account of the mode has one."""
-    here = [beat for beat in beats if beat.mode == mode]
-    if not here:
+    shown = [one for one in heartbeats if one.mode == mode]
+    if not shown:
         return None
     # What the venue is about to cancel comes first, then what it has not been told to watch.
-    worst = min(here, key=lambda one: (one.beating and alive, one.armed_ns is None, one.account))
+    worst = min(shown, key=lambda one: (one.beating and alive, one.armed_ns is None, one.account))
     if worst.beat_ns is None or worst.cancels_ns is None:
         hint = f"{worst.account}: {worst.reason or 'no beat yet'}. {COVERS}"
         return StatusCell(name=NAME, value="NOT ARMED", tone="warn", hint=hint)
@@ -94,7 +94,7 @@ def cells(
     health = health_of(snapshot.engine, now_ns)
     accounts = [account for account in snapshot.accounts if account.mode == mode]
     orders = next((seen for seen in snapshot.orders if seen.mode == mode), None)
-    switch = beat_cell(snapshot.beats, mode, now_ns, alive=health.alive)
+    switch = heartbeat_cell(snapshot.beats, mode, now_ns, alive=health.alive)
     return [
         _engine(snapshot, health),
         *([_latched(latch)] if latch else []),
@@ -168,16 +168,16 @@ def _equity(accounts: Sequence[AccountSeen], health: EngineHealth) -> StatusCell
 
 
 def _budget(accounts: Sequence[AccountSeen], health: EngineHealth) -> StatusCell:
-    told = [
+    uses = [
         (account.loss_micro / account.loss_max_micro, account)
         for account in accounts
         if account.loss_micro is not None and account.loss_max_micro
     ]
-    if not health.alive or not told:
+    if not health.alive or not uses:
         return StatusCell(
             name="Loss budget today", value=NOTHING, tone="dim", hint="Nobody reports it."
         )
-    used, worst = max(told, key=lambda item: item[0])
+    used, worst = max(uses, key=lambda item: item[0])
     return StatusCell(
         name="Loss budget today",
         value=f"{percent(worst.loss_micro or 0, worst.loss_max_micro or 0)} used",
@@ -212,11 +212,11 @@ def _unknown(orders: OrdersSeen | None, now_ns: int) -> StatusCell:
 
 
 def _feed(snapshot: FrameSnapshot, health: EngineHealth) -> StatusCell:
-    told = snapshot.feed_age_ms_max
-    if not health.alive or told is None:
+    age_ms = snapshot.feed_age_ms_max
+    if not health.alive or age_ms is None:
         return StatusCell(name="Oldest feed", value=NOTHING, tone="dim", hint="Nobody reports it.")
-    tone = "bad" if told > 10_000 else "warn" if told > 3_000 else ""
-    return StatusCell(name="Oldest feed", value=f"{age(int(told * 1_000_000))} old", tone=tone)
+    tone = "bad" if age_ms > 10_000 else "warn" if age_ms > 3_000 else ""
+    return StatusCell(name="Oldest feed", value=f"{age(int(age_ms * 1_000_000))} old", tone=tone)
 
 
 def html(shown: Sequence[StatusCell], now_ns: int, *, alive: bool) -> str:
@@ -238,7 +238,7 @@ def html(shown: Sequence[StatusCell], now_ns: int, *, alive: bool) -> str:
 # -- The status bar: one fragment each second, and KILL in two clicks --
 
 DAMAGED = "A row of the state is not as expected: KILL works; the dashboard's log says which row."
-NOBODY = FrameSnapshot(engine=None, accounts=(), orders=())
+NOTHING_SEEN = FrameSnapshot(engine=None, accounts=(), orders=())
 
 
 def mode_shown(modes: list[Mode]) -> Mode | None:
@@ -288,7 +288,7 @@ def show() -> None:
 @st.fragment(run_every=1.0)
 def _tick() -> None:
     now = now_ns()
-    unreadable = html([_unreadable(DAMAGED)], now, alive=False), NOBODY, False, DAMAGED
+    unreadable = html([_unreadable(DAMAGED)], now, alive=False), NOTHING_SEEN, False, DAMAGED
     shown, seen, alive, broken = guard.tried("the status bar", lambda: _seen(now), unreadable)
     with st.container(horizontal=True, wrap=False, vertical_alignment="top", gap="small"):
         st.html(shown, width="stretch")
@@ -303,7 +303,7 @@ def _seen(now: int) -> tuple[str, FrameSnapshot, bool, str]:
     try:
         seen, broken = fresh(snapshot), ""
     except PitbossError as error:
-        seen, broken = NOBODY, str(error)
+        seen, broken = NOTHING_SEEN, str(error)
     alive = health_of(seen.engine, now).alive
     shown = cells(seen, read_latch(config().kill_path), mode_shown(modes_of(seen)), now)
     if broken:

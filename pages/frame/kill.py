@@ -22,7 +22,7 @@ from engine.config import Config
 from engine.domain.commands import Kill
 from engine.errors import BadInput, PitbossError, StorageError
 from pages.kit import guard
-from pages.kit.commands import life_of
+from pages.kit.commands import state_of
 from pages.kit.data import forget, fresh
 from pages.kit.home import config
 from pages.kit.words import count, moment
@@ -104,9 +104,9 @@ def _latch(config: Config, who: str, now_ns: int) -> KillStep:
         new = set_latch(path, who, now_ns)
     except OSError as error:
         return KillStep(name="latch", done=False, text=f"NOT SET, the disk refused {path}: {error}")
-    told = "set and on the disk" if new else "was set before and stays"
+    text = "set and on the disk" if new else "was set before and stays"
     return KillStep(
-        name="latch", done=True, text=f"{path} {told}: no order is placed while it is there"
+        name="latch", done=True, text=f"{path} {text}: no order is placed while it is there"
     )
 
 
@@ -225,10 +225,10 @@ def _receipt(receipt: KillResponse, *, alive: bool) -> None:
         ]
         st.markdown("\n".join(lines))
         try:
-            life = life_of(fresh(engine_of), receipt.command)
+            state = state_of(fresh(engine_of), receipt.command)
         except PitbossError as error:
-            life = f"the command's life cannot be read: {error}"
-        st.markdown(f"Command: {life}")
+            state = f"the command's life cannot be read: {error}"
+        st.markdown(f"Command: {state}")
         if not alive:
             st.markdown(
                 "No engine is running: **nothing was cancelled and nothing is proven**. Orders "
@@ -317,8 +317,8 @@ def ways_without(home: Path) -> str:
 
 
 def script(home: Path) -> str:
-    told = json.dumps(ways_without(home)).replace("<", "\\u003c")  # "</script>" ends a script
-    return _SCRIPT.replace("STALE_MS", str(STALE_MS)).replace("WAYS_WITHOUT", told)
+    ways = json.dumps(ways_without(home)).replace("<", "\\u003c")  # "</script>" ends a script
+    return _SCRIPT.replace("STALE_MS", str(STALE_MS)).replace("WAYS_WITHOUT", ways)
 
 
 def start_watchdog() -> None:

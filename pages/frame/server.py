@@ -227,8 +227,8 @@ class SignInGate:
             except (StorageError, OSError) as error:
                 return _answer(form_page(after, f"Nobody can sign in now: {error}"), 503)
         if wait_s:
-            said = f"Too many wrong passwords. Try again in {wait_s} s."
-            return _answer(form_page(after, said), 429, {"retry-after": str(wait_s)})
+            message = f"Too many wrong passwords. Try again in {wait_s} s."
+            return _answer(form_page(after, message), 429, {"retry-after": str(wait_s)})
         if user is None:
             return _answer(form_page(after, "Wrong password."), 401, then=traced)
         answer = RedirectResponse(after, 303, background=traced)
@@ -371,11 +371,11 @@ def _signed_out(request: Request, who: str) -> Response:
     try:
         end(given, request.cookies[COOKIE])
     except OSError as error:
-        said = (
+        message = (
             "Signed out, but only until the dashboard restarts: "
             f"that could not be kept ({error}). Free the disk, sign in and sign out again."
         )
-        answer = _answer(form_page("/", said), 503, then=traced)
+        answer = _answer(form_page("/", message), 503, then=traced)
     answer.delete_cookie(COOKIE)
     return answer
 
@@ -440,9 +440,9 @@ _SIGN_OUT = """<p>Signed in on this browser.</p>
 <form method="post" action="/sign-out"><button type="submit">Sign out</button></form>"""
 
 
-def form_page(after: str, said: str = "") -> str:
-    told = f'<p class="said" role="alert">{escape(said)}</p>' if said else ""
-    return _PAGE.format(style=_STYLE, body=_FORM.format(after=escape(after, quote=True), said=told))
+def form_page(after: str, message: str = "") -> str:
+    said = f'<p class="said" role="alert">{escape(message)}</p>' if message else ""
+    return _PAGE.format(style=_STYLE, body=_FORM.format(after=escape(after, quote=True), said=said))
 
 
 def nobody_page() -> str:

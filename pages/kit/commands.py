@@ -52,7 +52,7 @@ def send(command: AnyCommand, slot: str) -> None:
     st.session_state[f"command:{slot}"] = made
 
 
-def life_of(engine_id: str, command_id: str) -> str:
+def state_of(engine_id: str, command_id: str) -> str:
     """Return a command's life so far in words. Raises StorageError."""
     return words_of(fresh(find, engine_id, command_id), now_ns())
 
@@ -83,40 +83,40 @@ def slots() -> list[str]:
 
 
 @guard.part("The life of the command")
-def show_life(slot: str) -> None:
+def show_progress(slot: str) -> None:
     """Draw the life of the last command of `slot`, each second until it has its answer."""
     if f"refused:{slot}" in st.session_state:
         st.error(f"Not sent: {st.session_state[f'refused:{slot}']}. Nothing was changed.")
     elif f"command:{slot}" in st.session_state:
-        _life(slot)
+        _progress(slot)
 
 
 @st.fragment(run_every=1.0)
 @guard.part("The life of the command")
-def _life(slot: str) -> None:
+def _progress(slot: str) -> None:
     number = st.session_state[f"command:{slot}"]
     try:
         left = fresh(find, fresh(engine_of), number)
-        told = words_of(left, now_ns())
+        text = words_of(left, now_ns())
     except PitbossError as error:
-        left, told = None, f"its life cannot be read: {error}"
+        left, text = None, f"its life cannot be read: {error}"
     if left is not None and left.answered_ns is not None:
         _announce(number, left)
-    st.markdown(f"Command: {told}")
+    st.markdown(f"Command: {text}")
 
 
 def _announce(number: str, left: LeftCommand) -> None:
     """Say a command's answer once where the eye is; it stands below its button besides."""
-    said: set[str] = st.session_state.setdefault("announced", set())
-    if number not in said:
-        said.add(number)
+    announced: set[str] = st.session_state.setdefault("announced", set())
+    if number not in announced:
+        announced.add(number)
         done = left.state is CommandState.DONE
         icon = ":material/check_circle:" if done else ":material/error:"
         st.toast(f"{WORDS[left.state].capitalize()}: {names.spelled(left.answer) or 'no words'}",
                  icon=icon)  # fmt: skip
 
 
-def nobody_takes_it() -> None:
+def note_no_engine() -> None:
     st.caption(
         ":material/power_off: No engine is running: nobody would take a command. It is offered "
         "again when one runs."
@@ -171,7 +171,7 @@ def _draw_question(question: Confirmation) -> None:
     if question.phrase:
         typed = st.text_input(f"Type {question.phrase}, then Enter", key="asked_phrase")
     if not runs:
-        nobody_takes_it()
+        note_no_engine()
     with st.container(horizontal=True):
         key = "asked_kill" if isinstance(question.command, Kill) else "asked_yes"
         ready = runs and typed.strip() == question.phrase

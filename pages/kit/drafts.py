@@ -50,19 +50,19 @@ def review(slot: str) -> None:
     kept = st.session_state.get(f"draft:{slot}")
     if kept is not None:
         _review(slot, *kept)
-    told = st.session_state.get(f"saved:{slot}")
-    if isinstance(told, Stale):
-        _stale(told)
-    elif told is not None:
-        _saved(slot, told)
+    saved = st.session_state.get(f"saved:{slot}")
+    if isinstance(saved, Stale):
+        _stale(saved)
+    elif saved is not None:
+        _saved(slot, saved)
 
 
-def _saved(slot: str, told: Saved) -> None:
+def _saved(slot: str, saved: Saved) -> None:
     """Say that a version waits; once it, or one after it, is in force there is nothing to say."""
-    if ask(in_force, engine_id()).version >= told.version:
+    if ask(in_force, engine_id()).version >= saved.version:
         st.session_state.pop(f"saved:{slot}")
     else:
-        st.info(f"Saved as version {told.version}. It is in force when the engine has applied it.")
+        st.info(f"Saved as version {saved.version}. It is in force when the engine has applied it.")
 
 
 def _review(slot: str, diff: dict[str, Any], base_version: int) -> None:
@@ -148,17 +148,17 @@ def _shown(value: Any, default: Any) -> str:
     return str(value)
 
 
-def _stale(told: Stale) -> None:
+def _stale(late: Stale) -> None:
     st.error(
-        f"Not saved: {told.latest.who} saved version {told.latest.version} while you were editing "
-        f"version {told.base.version}. What changed since, before and after:"
+        f"Not saved: {late.latest.who} saved version {late.latest.version} while you were editing "
+        f"version {late.base.version}. What changed since, before and after:"
     )
-    show_changes(told.changes_since, told.base.document, told.latest.document)
+    show_changes(late.changes_since, late.base.document, late.latest.document)
     panels.note("Your values are still in the form; review them against these and save again.")
 
 
 @guard.part("The state of the settings")
-def standing() -> None:
+def show_version() -> None:
     """Draw which version is saved and which is in force, with the button that applies it."""
     owner = engine_id()
     last, force = newest(), ask(in_force, owner)
@@ -168,7 +168,7 @@ def standing() -> None:
     by = f"version {last.version} saved by {last.who}, {moment(last.at_ns, zone())}"
     if last.version == force.version:
         panels.note(f"Settings: {by}, in force")
-        commands.show_life("settings")
+        commands.show_progress("settings")
         return
     held = f"version {force.version} is in force" if force.version else "no version is in force"
     st.warning(f"Saved, NOT applied: {by}; {held}.", icon=":material/pending:")
@@ -176,8 +176,8 @@ def standing() -> None:
         if st.button(f"Apply version {last.version}", key="apply_settings"):
             commands.send(ApplySettings(version=last.version), "settings")
     else:
-        commands.nobody_takes_it()
-    commands.show_life("settings")
+        commands.note_no_engine()
+    commands.show_progress("settings")
     _await(last.version)
 
 

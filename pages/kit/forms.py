@@ -78,25 +78,25 @@ def _plain(field: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any
 
 def _widget(name: str, field: Mapping[str, Any], key: str) -> Any:
     label, default = f"{name}{_bounds(field)}", field.get("default")
-    told = field.get("description")
+    about = field.get("description")
     if "enum" in field:
         options = list(field["enum"])
         index = options.index(default) if default in options else 0
-        return st.selectbox(label, options, index=index, help=told, key=key)
+        return st.selectbox(label, options, index=index, help=about, key=key)
     kind = field.get("type")
     if kind == "boolean":
-        return st.checkbox(label, value=bool(default), help=told, key=key)
+        return st.checkbox(label, value=bool(default), help=about, key=key)
     # No bounds in the widgets: they would change what was typed without a word.
     if kind == "integer":
-        return st.number_input(label, value=default, step=1, help=told, key=key)
+        return st.number_input(label, value=default, step=1, help=about, key=key)
     if kind == "number" and {"type": "null"} in field.get("anyOf", ()):
         # What may be nothing can be emptied again: Streamlit lets go of a preset of its own alone.
         st.session_state.setdefault(key, default)
-        return st.number_input(label, value=None, format="%g", help=told, key=key)
+        return st.number_input(label, value=None, format="%g", help=about, key=key)
     if kind == "number":
         typed = None if default is None else float(default)
-        return st.number_input(label, value=typed, format="%g", help=told, key=key)
-    typed = st.text_input(label, value="" if default is None else str(default), help=told, key=key)
+        return st.number_input(label, value=typed, format="%g", help=about, key=key)
+    typed = st.text_input(label, value="" if default is None else str(default), help=about, key=key)
     return default if typed == "" and default is None else typed
 
 

@@ -33,7 +33,7 @@ def part(what: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
             try:
                 draw(*given, **named)
             except Exception as error:  # noqa: BLE001 whatever a row holds
-                tell(what, error)
+                report(what, error)
 
         return drawn
 
@@ -48,7 +48,7 @@ def tried(what: str, find: Callable[[], T], otherwise: T) -> T:
         return otherwise
 
 
-def tell(what: str, error: Exception) -> None:
+def report(what: str, error: Exception) -> None:
     if isinstance(error, PitbossError):
         lost = " Nothing was changed or lost." if isinstance(error, StorageError) else ""
         st.error(f"**{what} cannot be read now.** {error}.{lost}", icon=":material/database_off:")

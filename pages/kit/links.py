@@ -50,7 +50,7 @@ TIMES = ("since_ns", "until_ns")
 ALWAYS: Mapping[str, Any] = {**dict.fromkeys(NAMES, ""), "since_ns": 0, "until_ns": FOREVER_NS}
 """The filter that lets everything through."""
 
-NOBODY = "no bot"
+NO_BOT = "no bot"
 """Shown for what no bot is known to have made; it cannot be filtered by."""
 
 
@@ -62,7 +62,7 @@ def fills(mode: Mode, /, **only: Any) -> str:
 def orders(show: str, mode: Mode, /, **only: Any) -> str:
     # One order of names: the same rows have one address.
     given = {**ALWAYS, **only}
-    kept = {name: given[name] for name in ALWAYS if given[name] not in (ALWAYS[name], None, NOBODY)}
+    kept = {name: given[name] for name in ALWAYS if given[name] not in (ALWAYS[name], None, NO_BOT)}
     return panels.address("orders", show=show, mode=mode.value, **kept)
 
 

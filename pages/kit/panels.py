@@ -73,8 +73,8 @@ def sheet(lines: str, heads: Sequence[str] = (), *, title: str = "", below: str 
 
 
 @contextmanager
-def fold(label: str, key: str, *, opened: bool = False, icon: str | None = None) -> Iterator[bool]:
-    """Draw a fold; gives whether it is open, only then there is something to draw in it."""
+def panel(label: str, key: str, *, opened: bool = False, icon: str | None = None) -> Iterator[bool]:
+    """Draw a panel; gives whether it is open, only then there is something to draw in it."""
     box = st.expander(label, expanded=opened, key=key, icon=icon, on_change="rerun")
     with box:
         yield bool(box.open)

@@ -148,13 +148,13 @@ def turn(
     more = len(rows) >= rows_max
     if not more and len(pages) == 1:
         return
-    on, back, told = st.columns([1, 1, 6], vertical_alignment="center")
+    on, back, hint = st.columns([1, 1, 6], vertical_alignment="center")
     if more:
         last = tuple(rows[-1][name] for name in by)
         on.button(labels[0], key=f"older_{key}", on_click=pages.append, args=(last,))
     if len(pages) > 1:
         back.button(labels[1], key=f"newer_{key}", on_click=pages.pop)
-    told.caption(f"Page {len(pages):,}, {rows_max:,} rows a page" + ", the last" * (not more))
+    hint.caption(f"Page {len(pages):,}, {rows_max:,} rows a page" + ", the last" * (not more))
 
 
 def say_cut(rows: Sequence[TableRow]) -> None:

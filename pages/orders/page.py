@@ -85,7 +85,7 @@ def show_rows(mode: Mode, what: str, only: Mapping[str, Any], wanted: str) -> No
     ids = [(row["account"], row[number]) for row in shown]
     if what == links.FILLS:
         ids = [(*pair, row["id"]) for pair, row in zip(ids, shown, strict=True)]
-    drawer = st.container()
+    detail_pane = st.container()
     if shown and what == links.FILLS:
         choice(markouts.beside(shown), FILLS, key=key, ids=ids)
         panels.note(markouts.MEANING)
@@ -99,7 +99,7 @@ def show_rows(mode: Mode, what: str, only: Mapping[str, Any], wanted: str) -> No
         choice(shown, ORDERS, key=key, ids=ids)
     chosen = chosen_in(key)
     if isinstance(chosen, tuple):
-        with drawer, st.container(key="drawer"):
+        with detail_pane, st.container(key="drawer"):
             if st.button("Close", key=f"close_{key}", icon=":material/close:"):
                 close(what)
             order.show(chosen[0], chosen[1], mode, alive=alive)
@@ -265,8 +265,8 @@ def with_touch(
 def with_earning(rows: Sequence[dict[str, Any]], *, alive: bool) -> list[dict[str, Any]]:
     """Return working orders, each with whether it earns; an engine that is gone says nothing."""
     accounts = {row["account"] for row in rows} if alive else set()
-    told = {one: ask(live.account_report, engine_id(), Earnings, one) for one in accounts}
-    return [{**row, "earning": order.earning(told.get(row["account"]), row["id"])} for row in rows]
+    earns = {one: ask(live.account_report, engine_id(), Earnings, one) for one in accounts}
+    return [{**row, "earning": order.earning(earns.get(row["account"]), row["id"])} for row in rows]
 
 
 def sentence(sums: FillSums) -> str:

@@ -263,9 +263,9 @@ def _left(row: Mapping[str, Any]) -> str:
 @guard.part("What the run could not do")
 def _counts(result: Mapping[str, Any]) -> None:
     st.subheader("What it could not do")
-    told = {title: result.get(name) for name, title in COUNTED.items()}
+    counted = {title: result.get(name) for name, title in COUNTED.items()}
     columns = st.columns(2)
-    for number, (title, counts) in enumerate(told.items()):
+    for number, (title, counts) in enumerate(counted.items()):
         with columns[number % 2]:
             st.markdown(f"**{title}**")
             if counts:

@@ -58,16 +58,16 @@ def rows(line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def sentence(found: Mapping[str, Any]) -> str:
-    told: dict[str, list[str]] = {verdict: [] for verdict in VERDICTS}
+    named: dict[str, list[str]] = {verdict: [] for verdict in VERDICTS}
     for line in found["lines"]:
-        told[line["models"]["realistic"]["verdict"]].append(LABELS[line["name"]])
-    parts = [f"{', '.join(names)}: {VERDICTS[verdict]}" for verdict, names in told.items() if names]
+        named[line["models"]["realistic"]["verdict"]].append(LABELS[line["name"]])
+    parts = [f"{', '.join(lot)}: {VERDICTS[verdict]}" for verdict, lot in named.items() if lot]
     return f"The realistic model: {'; '.join(parts)}."
 
 
 def answer(found: Mapping[str, Any]) -> str:
     """Say how much of the fill ratio's difference no fill model can mend."""
-    told = "; ".join(
+    fills = "; ".join(
         f"{name} {number(points['value'], signed=True)} ({span(points, signed=True)})"
         for name, points in found["answers"].items()
     )
@@ -75,7 +75,7 @@ def answer(found: Mapping[str, Any]) -> str:
         "The truth's own orders were laid once more as paper beside the very book they stood in: "
         "what they got differently is the fill model's fault. What is left of the difference is "
         "the world's answer to our quote, in points of fill ratio: "
-        f"{told}. In the exchange a quote of ours holds the price where it stands and takers meet "
+        f"{fills}. In the exchange a quote of ours holds the price where it stands and takers meet "
         "it there; the same quote on paper is passed by. No public feed shows that, so it has no "
         "tolerance. Where a venue's people answer a quote as the demo's do, a live fill ratio "
         "differs by about as much."

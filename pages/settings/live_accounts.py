@@ -91,7 +91,7 @@ def _keys(vault: VaultFile) -> None:
     if chosen and st.button(f"Forget the key of {chosen}", key="forget_key"):
         commands.send(RemoveCredential(account=AccountId(str(chosen))), f"forget:{chosen}")
     if chosen:
-        commands.show_life(f"forget:{chosen}")
+        commands.show_progress(f"forget:{chosen}")
 
 
 def _open_vault() -> None:
@@ -107,12 +107,12 @@ def _open_vault() -> None:
         status = ask(engine_status, engine_id())
         key = "" if status is None else status.unlock_key
         if not key or not health_of(seen, now_ns()).alive:
-            commands.nobody_takes_it()
+            commands.note_no_engine()
             return
         sealed = sealing.sealed_passphrase(key)
         if sealed is not None:
             commands.send(OpenVault(sealed=sealed), "open_vault")
-        commands.show_life("open_vault")
+        commands.show_progress("open_vault")
 
 
 def _set_key(vault: VaultFile, keyed: dict[str, tuple[str, tuple[CredentialField, ...]]]) -> None:
@@ -135,7 +135,7 @@ def _set_key(vault: VaultFile, keyed: dict[str, tuple[str, tuple[CredentialField
                 ),
                 f"key:{account}",
             )
-        commands.show_life(f"key:{account}")
+        commands.show_progress(f"key:{account}")
 
 
 # The way of a live account to its first order, as steps: which are done, and what is next. Pure.
@@ -299,8 +299,8 @@ def _account(known: AccountFacts, settings: AccountSettings | None, *, alive: bo
             commands.send(ExamineAccount(account=AccountId(name)), f"examine:{name}")
         panels.note("It asks the venue, changes nothing and places nothing.")
     if not alive:
-        commands.nobody_takes_it()
-    commands.show_life(f"examine:{name}")
+        commands.note_no_engine()
+    commands.show_progress(f"examine:{name}")
 
 
 def _lock(unlock: Unlock | None) -> str:

@@ -23,7 +23,7 @@ from pages.frame import look
 from pages.kit import commands, drafts, forms, guard, panels, words
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns
-from pages.kit.panels import fold
+from pages.kit.panels import panel
 from pages.kit.tables import table
 from pages.kit.words import count
 from pages.settings import live_accounts
@@ -99,7 +99,7 @@ def show_markets() -> None:
         panels.note("No engine has registered an account yet: no venue is known.")
         return
     if not commands.engine_runs():
-        commands.nobody_takes_it()
+        commands.note_no_engine()
     everywhere = ask(open_markets, engine_id(), now_ns() // MINUTE_NS * MINUTE_NS)
     for venue in venues:
         here = sum(name.startswith(f"{venue}:") for name in everywhere)
@@ -108,7 +108,7 @@ def show_markets() -> None:
             if st.button(f"Sync markets of {venue}", key=f"sync_{venue}", disabled=not runs):
                 commands.send(SyncMarkets(venue=venue), f"sync:{venue}")
             panels.note(f"{count(here, 'market')} of {venue} known here and open")
-        commands.show_life(f"sync:{venue}")
+        commands.show_progress(f"sync:{venue}")
 
 
 @guard.part("This page")
@@ -139,7 +139,7 @@ ACCOUNTS = {
 @guard.part("The list of accounts")
 def show_accounts() -> None:
     st.subheader("Accounts")
-    drafts.standing()
+    drafts.show_version()
     base = drafts.newest()
     reported = {account.account: account.currency for account in ask(snapshot).accounts}
     rows = [
@@ -159,7 +159,7 @@ def show_accounts() -> None:
             "There is no account yet.",
             "Every bot trades at an account, and limits belong to one. One is made below.",
         )
-    with fold("Add an account", "fold_account") as opened:
+    with panel("Add an account", "fold_account") as opened:
         if opened:
             add_account(base)
     drafts.review("accounts")

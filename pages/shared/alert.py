@@ -32,10 +32,10 @@ def show(rows: Sequence[Row], *, alive: bool, now: int) -> None:
                 commands.send(AckAlert(alert=row["id"]), "ack")
             if alive:
                 moments.offer(row["last_ns"], row["account"] or "", f"alert_{row['id']}", width=155)
-        moments.show_life(f"alert_{row['id']}")
+        moments.show_progress(f"alert_{row['id']}")
     if len(rows) > SHOWN_MAX:
         panels.links(panels.link(f"{len(rows) - SHOWN_MAX:,} more, under Alerts", "alerts"))
-    commands.show_life("ack")
+    commands.show_progress("ack")
 
 
 def _refused(row: Row) -> Row | None:

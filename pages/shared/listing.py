@@ -76,19 +76,19 @@ def confirmed_terms(instrument: Instrument) -> dict[str, str]:
     }
 
 
-def life(said: ListingState | None, payout_micro: int | None, *, paid: bool) -> str:
+def lifecycle(state: ListingState | None, payout_micro: int | None, *, paid: bool) -> str:
     """Return where a market stands in its life, the step it is at in capitals.
 
     `payout_micro` is what one YES pays as the venue told the engine: a price says nothing about
     it. `paid` = the account was paid for its tokens.
     """
     if payout_micro is not None:
-        said = ListingState.RESOLVED
-    if said is None:
+        state = ListingState.RESOLVED
+    if state is None:
         return "Where it stands in its life is not known: neither listing nor engine names it"
-    if said is ListingState.UNLISTED:
+    if state is ListingState.UNLISTED:
         return "Its venue lists it no more among the open markets, and has not said how it ended"
-    at = REDEEMED if paid else said.value
+    at = REDEEMED if paid else state.value
     steps = [one.upper() if one == at else one for one in (*STATES, REDEEMED)]
     pays = ""
     if payout_micro is not None:

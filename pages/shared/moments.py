@@ -39,9 +39,9 @@ def offer(at_ns: int, account: str, key: str, *, width: int | str = "content") -
 
 
 @guard.part("The moment")
-def show_life(key: str) -> None:
+def show_progress(key: str) -> None:
     """Draw what became of the last one asked for under a key, with the way to its page."""
-    commands.show_life(slot(key))
+    commands.show_progress(slot(key))
     if f"command:{slot(key)}" in st.session_state:
         _follow(slot(key))
 

@@ -1,4 +1,4 @@
-"""The drawer of one order: its life, why it was placed, its fills, and cancelling it by hand."""
+"""The details of one order: its life, why it was placed, its fills, and cancelling it by hand."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from storage import live, views
 from storage.decisions import StoredDecision, decision_numbered, plans_at
 from storage.views import Row, shown
 from storage.views.drill_down import FOREVER_NS, fills_behind
-from storage.views.journal import OrderEvent, OrderHistory, life_of
+from storage.views.journal import OrderEvent, OrderHistory, history_of
 
 FILLS = {
     "at_ns": ("Filled", "time"),
@@ -64,24 +64,24 @@ def show(account: str, number: int, mode: Mode, *, alive: bool) -> None:
         panels.links(panels.link("Search the journal", "journal", text=f'"order":{number},'))
         return
     st.subheader(title(row))
-    said = refusals.in_words(row["reason"], row)
+    reason = refusals.in_words(row["reason"], row)
     panels.note(
-        f"{row['state'].upper()}{': ' + said if said else ''} · bot "
+        f"{row['state'].upper()}{': ' + reason if reason else ''} · bot "
         f"{row['bot']} · {account} · {mode.upper()} · from the journal and the decision log"
     )
     panels.links(panels.link("Its market", "market", instrument=row["instrument"]))
     if refusals.venue_text(row["reason"]):
-        st.html(refusals.folded(row["reason"]))
+        st.html(refusals.venue_details(row["reason"]))
     slot = f"cancel:{account}:{number}"
     if not OrderState(row["state"]).ended:
         if alive:
             show_earning(account, number, mode)
         _cancel(account, number, slot, alive=alive)
     # Also when the order has ended: that is what the answer tells of.
-    commands.show_life(slot)
+    commands.show_progress(slot)
     if alive:
         moments.offer(row["created_ns"], account, slot)
-    moments.show_life(slot)
+    moments.show_progress(slot)
     fills = ask(fills_behind, engine_id(), mode=mode, account=account, order_id=number)
     what = st.segmented_control(
         "About the order", (WHY, LIFE, FACTS), default=WHY, key="order_about", required=True
@@ -90,7 +90,7 @@ def show(account: str, number: int, mode: Mode, *, alive: bool) -> None:
         if what == WHY:
             show_why(row)
         elif what == LIFE:
-            _life(row, fills)
+            _history(row, fills)
         else:
             _facts(row)
     except PitbossError as error:
@@ -101,40 +101,40 @@ def show(account: str, number: int, mode: Mode, *, alive: bool) -> None:
 # -- does it earn rewards? -------------------------------------------------------------------------
 
 
-def earning(told: Earnings | None, number: int) -> str:
+def earning(known: Earnings | None, number: int) -> str:
     """Return in a few words whether an order earns now, and at least how much a day."""
-    found = None if told is None else next((o for o in told.orders if o.order == number), None)
-    if told is None or found is None:
+    found = None if known is None else next((o for o in known.orders if o.order == number), None)
+    if known is None or found is None:
         return NOTHING
     if not found.earns:
         return f"no: {found.said}"
-    return f"yes, at least {micro(found.daily_micro, told.currency)} a day: {found.said}"
+    return f"yes, at least {micro(found.daily_micro, known.currency)} a day: {found.said}"
 
 
-def sampled(told: Earnings, number: int, mode: Mode, now: int) -> str:
+def sampled(known: Earnings, number: int, mode: Mode, now: int) -> str:
     """Return what the venue itself said of an order when it was sampled last."""
-    said = told.scoring.get(number)
+    scoring = known.scoring.get(number)
     if mode is not Mode.LIVE:
         return f"{mode.upper()} is paid nothing: a live order would earn this"
-    if said is None or told.scoring_ns is None:
+    if scoring is None or known.scoring_ns is None:
         return "the venue was not asked about it yet"
-    word = "scores" if said else "does NOT score"
-    return f"by the venue's own word it {word}, sampled {age(max(0, now - told.scoring_ns))} ago"
+    word = "scores" if scoring else "does NOT score"
+    return f"by the venue's own word it {word}, sampled {age(max(0, now - known.scoring_ns))} ago"
 
 
 @guard.part("What the order earns")
 def show_earning(account: str, number: int, mode: Mode) -> None:
     """Draw the strip: does it earn, why not, and what a day it would be."""
-    told = ask(live.account_report, engine_id(), Earnings, account)
-    if told is None or all(one.order != number for one in told.orders):
+    earnings = ask(live.account_report, engine_id(), Earnings, account)
+    if earnings is None or all(one.order != number for one in earnings.orders):
         return
-    earns = any(one.order == number and one.earns for one in told.orders)
+    earns = any(one.order == number and one.earns for one in earnings.orders)
     tone, word = ("gain", "EARNING") if earns else ("quiet", "NOT EARNING")
-    more = f" · {escape(sampled(told, number, mode, now_ns()))} · {EARNING}"
-    if not earns and not told.scoring.get(number):
+    more = f" · {escape(sampled(earnings, number, mode, now_ns()))} · {EARNING}"
+    if not earns and not earnings.scoring.get(number):
         more = ""
-    said = escape(earning(told, number).partition(" ")[2])
-    st.html(f'<p class="pb-source"><b class="pb-{tone}">{word}</b> {said}{more}</p>')
+    reason = escape(earning(earnings, number).partition(" ")[2])
+    st.html(f'<p class="pb-source"><b class="pb-{tone}">{word}</b> {reason}{more}</p>')
 
 
 EARNING = "if book and orders stood all day as now; less than 1.00 a day is not paid"
@@ -160,17 +160,17 @@ def title(row: Row) -> str:
 
 
 @st.cache_data(max_entries=200, show_spinner=False)
-def _life_cached(
+def _history_cached(
     path: Path, *, account: str, number: int, created_ns: int, last_seq: int, fills: tuple[str, ...]
 ) -> OrderHistory:
     """Read a life anew only when the projection saw another record of it."""
-    return life_of(
+    return history_of(
         path, account=account, order=number, created_ns=created_ns, last_seq=last_seq, fills=fills
     )
 
 
-def _life(row: Row, fills: Sequence[Row]) -> None:
-    found = _life_cached(
+def _history(row: Row, fills: Sequence[Row]) -> None:
+    found = _history_cached(
         config().journal_path,
         account=row["account"],
         number=row["id"],
@@ -215,7 +215,7 @@ def _facts(row: Row) -> None:
 
 def _cancel(account: str, number: int, slot: str, *, alive: bool) -> None:
     if not alive:
-        commands.nobody_takes_it()
+        commands.note_no_engine()
         return
     with st.popover("Cancel this order…"):
         st.markdown(
@@ -238,7 +238,7 @@ def show_why(row: Row) -> None:
     if stored is not None:
         decision, words = stored.decision, why.vocabulary()
         st.markdown(why.because(decision, plan, row, words))
-        panels.note(standing(stored))
+        panels.note(decision_note(stored))
         parts += why.decided(decision, row, words)
     elif row["decision"]:
         panels.empty(
@@ -262,7 +262,7 @@ def show_why(row: Row) -> None:
         panels.links(panels.link(f"What {row['bot']} evaluated around then", "bots", **then))
 
 
-def standing(stored: StoredDecision) -> str:
+def decision_note(stored: StoredDecision) -> str:
     decision = stored.decision
     repeats = f", the same {count(stored.count, 'time')} in a row" if stored.count > 1 else ""
     return (
@@ -303,7 +303,7 @@ def history(
     lines = []
     before = None
     for event in found:
-        text, tone = told(event, row, plans)
+        text, tone = describe(event, row, plans)
         at = _clock_of(event.at_ns, where)
         after = "" if before is None else _after(event.at_ns - before)
         before = event.at_ns
@@ -324,7 +324,7 @@ def _clock_of(at_ns: int, where: ZoneInfo) -> str:
     return f"{at:%b %d %H:%M:%S}.{at_ns // 1_000_000 % 1000:03d}"
 
 
-def told(moment: OrderEvent, row: Row, plans: Callable[[int], Sequence[Planned]]) -> Words:
+def describe(moment: OrderEvent, row: Row, plans: Callable[[int], Sequence[Planned]]) -> Words:
     message = moment.message
     match message:
         case effects.PlaceOrder(order=order, identity=identity):
@@ -345,12 +345,12 @@ def told(moment: OrderEvent, row: Row, plans: Callable[[int], Sequence[Planned]]
         case effects.CancelAll():
             return "cancel of everything in scope asked", "warn"
         case effects.OrderChanged():
-            return _stands(message, row)
+            return _state_changed(message, row)
         case _:
             return _plain(message, row)
 
 
-def _stands(message: effects.OrderChanged, row: Row) -> Words:
+def _state_changed(message: effects.OrderChanged, row: Row) -> Words:
     why = refusals.in_words(message.reason, row)
     filled = f", {_size(message.filled, row)} filled" if message.filled else ""
     words = f"the engine holds it {message.state.upper()}{filled}{f': {why}' if why else ''}"
@@ -419,7 +419,7 @@ def _asked(moment: OrderEvent, row: Row, plans: Callable[[int], Sequence[Planned
 # -- A book as a ladder: asks above bids, size as a bar, our own orders in it, and their touc --
 
 
-def ladder(book: BookTop, ours: Sequence[Row], listed: Row) -> str:
+def book_table(book: BookTop, ours: Sequence[Row], listed: Row) -> str:
     """Return a book as a table, with our own size at each price and the most that is before it.
 
     Prices are in YES-space; an order for NO at q rests in it at 1 − q, on the other side. `listed`
@@ -433,12 +433,12 @@ def ladder(book: BookTop, ours: Sequence[Row], listed: Row) -> str:
         own[place] = own.get(place, 0) + row["size_raw"] - row["filled_raw"]
         if row.get("id") in book.ahead:
             ahead[price] = min(book.ahead[row["id"]], ahead.get(price, FOREVER_NS))
-    told = {("ASK", price): size for price, size in book.asks}
-    told |= {("BID", price): size for price, size in book.bids}
-    largest = max(told.values(), default=1)
-    places = sorted({*told, *own}, key=lambda one: (one[0] == "BID", -one[1]))
+    levels = {("ASK", price): size for price, size in book.asks}
+    levels |= {("BID", price): size for price, size in book.bids}
+    largest = max(levels.values(), default=1)
+    places = sorted({*levels, *own}, key=lambda one: (one[0] == "BID", -one[1]))
     rows = [
-        _level(place, (told.get(place), own.get(place), ahead.get(place[1])), largest, listed)
+        _level(place, (levels.get(place), own.get(place), ahead.get(place[1])), largest, listed)
         for place in places
     ]
     names_ = ("Price", "Size", "Ours", "Ahead")

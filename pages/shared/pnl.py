@@ -71,7 +71,7 @@ def by_bot(mode: Mode, now: int) -> list[Row]:
     since = {period.key: period.since_ns(now) for period in PERIODS if period.days >= 0}
     found = ask(money_views.pnl_by_bot, engine_id(), mode=mode, since=since)
     return [
-        {**row, "bot": row["bot"] or links.NOBODY}
+        {**row, "bot": row["bot"] or links.NO_BOT}
         for row in found
         if row["bot"] or row["total"] or row["markets"]
     ]
@@ -135,7 +135,7 @@ def _line(row: Row, mode: Mode, since: Sequence[tuple[str, int]]) -> str:
     only = {"account": row["account"], "bot": row["bot"]}
     fills, held = links.fills(mode, **only), panels.address("positions")
     bot = escape(row["bot"])
-    if row["bot"] != links.NOBODY:
+    if row["bot"] != links.NO_BOT:
         bot = panels.link(row["bot"], "bots", bot=row["bot"])
     cells = [
         figure(row[key], links.fills(mode, since_ns=since_ns, **only)) for key, since_ns in since
@@ -266,14 +266,14 @@ def sentence(row: Row, *, alive: bool, now: int) -> str:
     when = f"{age(max(0, now - row['at_ns']))} ago, at journal record {row['seq']:,}"
     if not row["judged"]:
         return f"NOT CHECKED: {row['text']} ({when})"
-    said = f"difference {row['difference']:.6f} {row['currency']}"
-    verdict = f"BROKEN, {said}" if row["text"] else f"checked, {said}"
+    difference = f"difference {row['difference']:.6f} {row['currency']}"
+    verdict = f"BROKEN, {difference}" if row["text"] else f"checked, {difference}"
     late = alive and now - row["at_ns"] > CHECK_AGE_NS_MAX
-    told = f"{verdict}: cash {row['cash']:,.2f} + pending {row['pending']:,.2f} + "
-    told += f"redeemable {row['redeemable']:,.2f} + inventory "
-    told += f"{row['inventory']:,.2f} against the journal's own sum, {when}; "
-    told += f"{count(row['checks'], 'check')}, {row['differed']:,} of them differed"
-    return f"{'CHECKS HAVE STOPPED: the last one: ' if late else ''}{told}"
+    text = f"{verdict}: cash {row['cash']:,.2f} + pending {row['pending']:,.2f} + "
+    text += f"redeemable {row['redeemable']:,.2f} + inventory "
+    text += f"{row['inventory']:,.2f} against the journal's own sum, {when}; "
+    text += f"{count(row['checks'], 'check')}, {row['differed']:,} of them differed"
+    return f"{'CHECKS HAVE STOPPED: the last one: ' if late else ''}{text}"
 
 
 # -- An account's equity over a range that ends where the account's own time does --
@@ -345,6 +345,6 @@ def _position_line(row: Row, mode: Mode) -> str:
         f'<td class="pb-num">{escape(text) if text == NOTHING else panels.anchor(text, where)}</td>'
         for text in cells
     )
-    who = escape(f"{row['bot'] or links.NOBODY}, {row['account']}, {row['currency']}")
+    who = escape(f"{row['bot'] or links.NO_BOT}, {row['account']}, {row['currency']}")
     name = panels.anchor(names.market(row["instrument"]), where)
     return f"<tr><th>{name}<br><small>{who}</small></th>{figure(row['pnl'], where)}{shown}</tr>"

@@ -75,7 +75,7 @@ def venue_text(reason: str) -> str:
     return text if code in WORDS else ""
 
 
-def folded(reason: str) -> str:
+def venue_details(reason: str) -> str:
     """Return the venue's own text as HTML that opens by a click; empty where there is none."""
     text = venue_text(reason)
     if not text:
@@ -95,4 +95,4 @@ def alert_text(text: str, order: Row | None) -> str:
     if order is not None:
         what += f" ({order['side']} {order['leg']})".upper()
     said = f"{what} was refused: {in_words(found[2], order)}"
-    return f"<p>{escape(said)}</p>{folded(found[2])}"
+    return f"<p>{escape(said)}</p>{venue_details(found[2])}"

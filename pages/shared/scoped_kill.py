@@ -94,7 +94,7 @@ def show_kill() -> None:
     """Draw the first click: which account or market."""
     seen = ask(snapshot)
     if not health_of(seen.engine, now_ns()).alive:
-        commands.nobody_takes_it()
+        commands.note_no_engine()
         panels.note("KILL in the bar above works without an engine: it stops everything.")
         return
     what = st.segmented_control(
@@ -131,7 +131,7 @@ def show_held() -> None:
     for one in latches:
         _show(one, alive=alive)
     panels.links(panels.link("Receipts of scoped kills", "journal", audit=SCOPE_PROOF))
-    commands.show_life(SLOT)
+    commands.show_progress(SLOT)
 
 
 def _show(one: Held, *, alive: bool) -> None:

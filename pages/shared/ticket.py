@@ -21,7 +21,7 @@ from engine.errors import BadInput
 from pages.kit import commands, guard, names, panels
 from pages.kit.data import ask, engine_id, health_of
 from pages.kit.home import now_ns
-from pages.kit.panels import fold
+from pages.kit.panels import panel
 from pages.kit.words import micro
 from storage import views
 from storage.live import SUBJECTS_MAX, books, listed, watched_by
@@ -50,10 +50,10 @@ SLIP_CENTS = 2.0
 @guard.part("The manual order")
 def show(mode: Mode) -> None:
     """Draw the form for any account and market of a mode, and the life of the last order."""
-    with fold("Manual order", "fold_by_hand", icon=":material/add:") as opened:
+    with panel("Manual order", "fold_by_hand", icon=":material/add:") as opened:
         if opened:
             _anywhere(mode)
-    commands.show_life(SLOT)
+    commands.show_progress(SLOT)
 
 
 @st.fragment
@@ -61,7 +61,7 @@ def show(mode: Mode) -> None:
 def _anywhere(mode: Mode) -> None:
     seen = ask(snapshot)
     if not health_of(seen.engine, now_ns()).alive:
-        commands.nobody_takes_it()
+        commands.note_no_engine()
         return
     accounts = {one.account: one for one in seen.accounts if one.mode is mode}
     left, right = st.columns(2)
@@ -81,7 +81,7 @@ def order_form(account: str, market: str, mode: Mode, *, over: str = "") -> None
     instrument = ask(listed, engine_id(), market)
     key = (account, market)
     book = ask(books, engine_id(), (key,)).get(key)
-    panels.note(_told(instrument, book))
+    panels.note(_grid_and_book(instrument, book))
     _warn(account, market)
     asked = _fields(instrument, account)
     if over:
@@ -128,7 +128,7 @@ def _warn(account: str, market: str) -> None:
         )
 
 
-def _told(instrument: Instrument, book: BookTop | None) -> str:
+def _grid_and_book(instrument: Instrument, book: BookTop | None) -> str:
     """Say what the venue's grid is, and where the book stands if it is received."""
     told = (
         f"{instrument.id} · prices in steps of {_price(instrument, instrument.tick)}, sizes in "

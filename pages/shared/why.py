@@ -91,12 +91,12 @@ class Vocabulary(msgspec.Struct, frozen=True):
     def condition(self, gate: Gate) -> str:
         """Return what a failed gate waits for: `would quote if: the book is fresh again (…)`."""
         words = self.gate(gate.name)
-        told = words.broken.format(
+        text = words.broken.format(
             value=amount(gate.value, words.unit),
             limit=amount(gate.limit, words.unit),
             missing=amount(gate.limit - gate.value, words.unit),
         )
-        return f"would quote if: {words.would}{f' ({told})' if told else ''}"
+        return f"would quote if: {words.would}{f' ({text})' if text else ''}"
 
     def value(self, name: str, number: float, row: Row) -> tuple[str, str]:
         """Return a value's label and its text in the units of a row's instrument."""
@@ -174,18 +174,18 @@ def because(decision: Decision, plan: Planned | None, row: Row, words: Vocabular
     fair = dict(decision.build_up).get("fair")
     seen = "" if fair is None else f" at a fair value of {price(fair, in_cents=names_cents(row))}"
     passed = sum(gate.passed for gate in decision.gates)
-    told = f"{decision.bot} {wants}{seen}; {passed} of {len(decision.gates)} gates passed"
+    text = f"{decision.bot} {wants}{seen}; {passed} of {len(decision.gates)} gates passed"
     no = would_quote(decision, words)
-    told += f" ({no})." if no else "."
+    text += f" ({no})." if no else "."
     if plan is not None:
         shrunk = any(rule.verdict is Verdict.SHRANK for rule in plan.rules)
         denied = any(rule.verdict is Verdict.DENIED for rule in plan.rules)
         risk = "denied a part" if denied else "left room for less" if shrunk else "permitted it"
-        told += (
+        text += (
             f" Risk {risk}; against what rested the plan placed {len(plan.places)}, kept "
             f"{len(plan.rests)} and cancelled {len(plan.cancels)}."
         )
-    return told
+    return text
 
 
 # -- the decision ----------------------------------------------------------------------------------

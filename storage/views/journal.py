@@ -79,7 +79,7 @@ def search_journal(
 # -- The life of one order: every record of the journal that tells of it, in order -----------------
 
 CANCELS = ("CancelOrders", "CancelAll")
-LIFE_SCANNED_MAX = 400_000
+HISTORY_SCANNED_MAX = 400_000
 """Most records one life is searched in; a third of a second."""
 
 _pack = msgspec.msgpack.encode
@@ -105,7 +105,7 @@ class OrderHistory(msgspec.Struct, frozen=True, kw_only=True):
     gone: bool = False
 
 
-def life_of(
+def history_of(
     path: Path,
     *,
     account: str,
@@ -128,7 +128,7 @@ def life_of(
     with reading(path) as connection:
         gone, _ = thinned_to(connection)
         first = _first_at(connection, path, created_ns)
-        last = min(last_seq, first + LIFE_SCANNED_MAX)
+        last = min(last_seq, first + HISTORY_SCANNED_MAX)
         for seq, at_ns, whose, kind, body, _, tape in rows_of(connection, path, first, last):
             if whose != account or not (kind in CANCELS or any(mark in body for mark in about)):
                 continue

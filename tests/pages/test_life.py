@@ -12,7 +12,7 @@ from engine.domain.fills import FillId, FillState, Liquidity
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
 from engine.domain.intents import ResidualReason
 from engine.domain.orders import CancelReason, Identity, OrderId
-from pages.shared.order import history, told
+from pages.shared.order import describe, history
 from pages.shared.why import number_of
 from storage.views.journal import OrderEvent
 
@@ -42,7 +42,7 @@ def plan(*places: Resting, left: tuple[LeftOver, ...] = ()) -> Planned:
 
 def words(message: Any, *plans: Planned) -> str:
     moment = OrderEvent(seq=1, at_ns=5, kind=type(message).__name__, message=message)
-    return told(moment, ROW, lambda _: plans)[0]
+    return describe(moment, ROW, lambda _: plans)[0]
 
 
 @pytest.mark.parametrize(

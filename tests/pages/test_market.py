@@ -143,11 +143,11 @@ def test_an_outcome_comes_from_the_engine_and_never_from_a_price(
 
 
 def test_life_ends_with_what_an_account_was_paid() -> None:
-    assert listing.life(ListingState.ACTIVE, 0, paid=True).endswith(
+    assert listing.lifecycle(ListingState.ACTIVE, 0, paid=True).endswith(
         "REDEEMED · one YES pays 0, one NO 1"
     )
-    assert "has not said how it ended" in listing.life(ListingState.UNLISTED, None, paid=False)
-    assert "not known" in listing.life(None, None, paid=False)
+    assert "has not said how it ended" in listing.lifecycle(ListingState.UNLISTED, None, paid=False)
+    assert "not known" in listing.lifecycle(None, None, paid=False)
 
 
 def test_the_cockpit_tells_only_what_an_evaluation_stated() -> None:

@@ -35,7 +35,7 @@ from engine.strategies.market_maker.strategy import MarketMaker
 from pages.bots.edit import taken
 from pages.kit.commands import words_of
 from pages.risk import bars
-from pages.shared.order import ladder
+from pages.shared.order import book_table
 from storage.catalog import put_catalog
 from storage.commands import CommandState, LeftCommand
 from storage.database import reading, writing
@@ -765,14 +765,14 @@ def test_our_orders_stand_in_the_book_in_yes_space() -> None:
         "filled_raw": 1_000_000,
     }  # fmt: skip
     listed = {"price_decimals": 4, "size_decimals": 6, "listed_kind": "binary"}
-    text = re.sub("<[^>]+>", " ", ladder(book, [order | listed], listed)).split()
+    text = re.sub("<[^>]+>", " ", book_table(book, [order | listed], listed)).split()
     assert text == [
         "Side", "Price", "Size", "Ours", "Ahead", "ASK", "46¢", "7", "2", "1.50", "BID", "44¢", "9",
     ]  # fmt: skip
     away = order | {"id": 8, "leg": "yes", "price_raw": 4_000}
-    text = re.sub("<[^>]+>", " ", ladder(book, [away | listed], listed)).split()
+    text = re.sub("<[^>]+>", " ", book_table(book, [away | listed], listed)).split()
     assert text[-4:] == ["BID", "40¢", "\N{EN DASH}", "2"]
-    assert "NOT trusted" in ladder(msgspec.structs.replace(book, trusted=False), [], listed)
+    assert "NOT trusted" in book_table(msgspec.structs.replace(book, trusted=False), [], listed)
 
 
 # -- journal ---------------------------------------------------------------------------------------

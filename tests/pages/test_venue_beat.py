@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from engine.domain.instruments import Mode
-from pages.frame.bar import NAME, beat_cell, cells
+from pages.frame.bar import NAME, cells, heartbeat_cell
 from storage.live_accounts import VenueHeartbeat
 from storage.views.frame import FrameSnapshot
 from tests.pages.test_bar import NOW, SECOND, engine
@@ -23,14 +23,14 @@ STOPPED = msgspec.structs.replace(BEATS, beating=False, reason="no beat is sent:
 
 
 def value(beat: VenueHeartbeat, *, alive: bool = True, now_ns: int = NOW) -> tuple[str, str]:
-    cell = beat_cell((beat,), Mode.LIVE, now_ns, alive=alive)
+    cell = heartbeat_cell((beat,), Mode.LIVE, now_ns, alive=alive)
     assert cell is not None
     return cell.value, cell.tone
 
 
 def test_switch_that_beats_is_shown_with_its_age_and_what_it_covers() -> None:
     assert value(BEATS) == ("beats, 3.0 s ago", "ok")
-    cell = beat_cell((BEATS,), Mode.LIVE, NOW, alive=True)
+    cell = heartbeat_cell((BEATS,), Mode.LIVE, NOW, alive=True)
     assert cell is not None
     assert "by hand" in cell.hint
 
@@ -48,10 +48,10 @@ def test_switch_that_was_never_armed_promises_nothing() -> None:
 
 def test_worst_account_of_the_mode_is_shown_and_other_modes_are_not() -> None:
     other = msgspec.structs.replace(STOPPED, account="second")
-    cell = beat_cell((BEATS, other), Mode.LIVE, NOW, alive=True)
+    cell = heartbeat_cell((BEATS, other), Mode.LIVE, NOW, alive=True)
     assert cell is not None
     assert "second" in cell.hint
-    assert beat_cell((BEATS,), Mode.DEMO, NOW, alive=True) is None
+    assert heartbeat_cell((BEATS,), Mode.DEMO, NOW, alive=True) is None
 
 
 def test_bar_has_the_cell_only_where_an_account_beats() -> None:

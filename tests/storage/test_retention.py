@@ -45,7 +45,7 @@ from storage.retention import (
     thin_journal,
     truncate_logs,
 )
-from storage.views.journal import life_of, search_journal
+from storage.views.journal import history_of, search_journal
 from storage.views.markouts import by_bot
 
 ENGINE = "pitboss"
@@ -170,7 +170,7 @@ def test_an_archived_journal_is_the_same_journal_in_a_tenth(desk: Desk) -> None:
 def test_an_orders_life_is_read_out_of_the_archive(desk: Desk) -> None:
     def read(number: int) -> tuple[list[str], bool]:
         ((created, last),) = desk.rows(f"SELECT created_ns, seq FROM orders WHERE id = {number}")
-        found = life_of(
+        found = history_of(
             desk.journal, account=DEMO, order=number, created_ns=int(str(created)),
             last_seq=int(str(last)),
         )  # fmt: skip

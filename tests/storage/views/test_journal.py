@@ -20,7 +20,7 @@ from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
 from engine.domain.orders import Identity, Order, OrderId, OrderState
 from storage.journal import names_sum, open_journal, record_sum, write_batch
 from storage.views import journal
-from storage.views.journal import life_of
+from storage.views.journal import history_of
 
 ACCOUNT = AccountId("demo")
 
@@ -107,18 +107,18 @@ def path(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_life_holds_everything_that_tells_of_the_order_and_nothing_else(path: Path) -> None:
-    life = life_of(path, account=ACCOUNT, order=2, created_ns=200, last_seq=99, fills=("f1",))
-    assert life.whole
-    assert [moment.at_ns for moment in life.moments] == [200, 200, 220, 230, 240, 250, 261, 270]
-    assert life.moments[0].kind == "PlaceOrder"
+    history = history_of(path, account=ACCOUNT, order=2, created_ns=200, last_seq=99, fills=("f1",))
+    assert history.whole
+    assert [moment.at_ns for moment in history.moments] == [200, 200, 220, 230, 240, 250, 261, 270]
+    assert history.moments[0].kind == "PlaceOrder"
 
 
 def test_a_life_of_another_account_is_not_this_ones(path: Path) -> None:
-    assert not life_of(path, account="other", order=2, created_ns=0, last_seq=99).moments
+    assert not history_of(path, account="other", order=2, created_ns=0, last_seq=99).moments
 
 
 def test_a_search_that_ends_too_early_says_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "LIFE_SCANNED_MAX", 3)
-    life = life_of(path, account=ACCOUNT, order=2, created_ns=200, last_seq=99, fills=("f1",))
-    assert not life.whole
-    assert [moment.at_ns for moment in life.moments] == [200, 200, 220]
+    monkeypatch.setattr(journal, "HISTORY_SCANNED_MAX", 3)
+    history = history_of(path, account=ACCOUNT, order=2, created_ns=200, last_seq=99, fills=("f1",))
+    assert not history.whole
+    assert [moment.at_ns for moment in history.moments] == [200, 200, 220]
