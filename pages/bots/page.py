@@ -503,11 +503,11 @@ def _row(one: EvaluationSpan, listed: Row, words: why.Vocabulary) -> dict[str, A
 def levels(intent: Intent | None, listed: Row) -> str:
     if not isinstance(intent, Quotes):
         return "keeps earlier quotes" if intent is None else "a position"
-    told = [f"bid {price_raw(p, listed)} \N{MULTIPLICATION SIGN} {size_raw(s, listed)}"
-            for p, s in intent.bids]  # fmt: skip
-    told += [f"ask {price_raw(p, listed)} \N{MULTIPLICATION SIGN} {size_raw(s, listed)}"
-             for p, s in intent.asks]  # fmt: skip
-    return " \N{MIDDLE DOT} ".join(told) or "to quote nothing"
+    quotes = [f"bid {price_raw(p, listed)} \N{MULTIPLICATION SIGN} {size_raw(s, listed)}"
+              for p, s in intent.bids]  # fmt: skip
+    quotes += [f"ask {price_raw(p, listed)} \N{MULTIPLICATION SIGN} {size_raw(s, listed)}"
+               for p, s in intent.asks]  # fmt: skip
+    return " \N{MIDDLE DOT} ".join(quotes) or "to quote nothing"
 
 
 # -- one evaluation --------------------------------------------------------------------------------

@@ -85,8 +85,8 @@ def order_form(account: str, market: str, mode: Mode, *, over: str = "") -> None
     _warn(account, market)
     asked = _fields(instrument, account)
     if over:
-        told = "Nothing was sent: look" if asked is not None else "Look"
-        st.error(f"{over} has closed, {names.market(market)} is chosen in its place. {told} again.")
+        hint = "Nothing was sent: look" if asked is not None else "Look"
+        st.error(f"{over} has closed, {names.market(market)} is chosen in its place. {hint} again.")
     elif asked is not None:
         uses = ask(limit_use, engine_id(), account=account)
         commands.ask_first(
@@ -130,18 +130,18 @@ def _warn(account: str, market: str) -> None:
 
 def _grid_and_book(instrument: Instrument, book: BookTop | None) -> str:
     """Say what the venue's grid is, and where the book stands if it is received."""
-    told = (
+    grid = (
         f"{instrument.id} · prices in steps of {_price(instrument, instrument.tick)}, sizes in "
         f"steps of {instrument.size_text(instrument.lot)}, at least "
         f"{instrument.size_text(instrument.smallest)}"
     )
     if book is None:
-        return told
+        return grid
     bid, ask_ = (
         _price(instrument, side[0][0]) if side else "none" for side in (book.bids, book.asks)
     )
     leg = " of YES" if instrument.kind is Kind.BINARY else ""
-    return f"{told} · best bid {bid}, best ask {ask_}{leg}"
+    return f"{grid} · best bid {bid}, best ask {ask_}{leg}"
 
 
 def _fields(instrument: Instrument, account: str) -> PlaceManual | None:
@@ -228,14 +228,14 @@ def question(
     else:
         value = instrument.proceeds_micro(asked.price, asked.size) - fee
         amount = f"Filled whole it brings at least {micro(value, instrument.currency)}"
-    told = ""
+    note = ""
     if takes:
-        told = ", the fee for taking included. At a better price that fee may be as much as "
-        told += micro(fee_max_micro(asked, instrument), instrument.currency)
+        note = ", the fee for taking included. At a better price that fee may be as much as "
+        note += micro(fee_max_micro(asked, instrument), instrument.currency)
     words = (
         f"**{order}** ({exact}) in **{names.market(instrument.id)}** (`{instrument.id}`), one "
         f"order at account **{asked.account}**. "
-        f"{commands.MONEY[mode]}.\n\n{THEN[asked.urgency]}\n\n{amount}{told}. Risk's rules hold as "
+        f"{commands.MONEY[mode]}.\n\n{THEN[asked.urgency]}\n\n{amount}{note}. Risk's rules hold as "
         "for a bot: they may make it smaller or deny it. No other order is touched, and nothing "
         f"places it a second time.\n\n{chr(10).join(f'- {line}' for line in then)}"
     )
@@ -300,9 +300,9 @@ def _residual(asked: PlaceManual, instrument: Instrument, book: BookTop | None) 
 
 def _exposure(asked: PlaceManual, instrument: Instrument, uses: Sequence[Row]) -> str:
     """Return the worst-case loss in the market after the order, by what risk told last."""
-    told = [row for row in uses if row["name"] == "exposure_instrument_max"]
-    mine = next((row for row in told if row["subject"] == instrument.id), None)
-    if mine is None and len(told) >= SUBJECTS_MAX:
+    limits = [row for row in uses if row["name"] == "exposure_instrument_max"]
+    mine = next((row for row in limits if row["subject"] == instrument.id), None)
+    if mine is None and len(limits) >= SUBJECTS_MAX:
         return "Exposure after: risk tells its largest markets alone, and this is none of them."
     now = mine["used"] if mine else 0
     more = 0
@@ -310,12 +310,12 @@ def _exposure(asked: PlaceManual, instrument: Instrument, uses: Sequence[Row]) -
         more = instrument.cost_micro(asked.price, asked.size)
         if asked.urgency is not Urgency.REST:
             more += instrument.taker_fee_micro(asked.price, asked.size)
-    said = (
+    words = (
         f"Exposure after: worst-case loss here {micro(now + more, instrument.currency)} at most, "
     )
-    said += f"now {micro(now)}"
-    limit = mine or next(iter(told), None)
-    return said + (f", limit {micro(limit['limit_value'])}." if limit else ".")
+    words += f"now {micro(now)}"
+    limit = mine or next(iter(limits), None)
+    return words + (f", limit {micro(limit['limit_value'])}." if limit else ".")
 
 
 # -- Flatten: out of a position at once, within a cap ----------------------------------------------
