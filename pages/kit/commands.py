@@ -32,7 +32,7 @@ def engine_runs() -> bool:
 
 
 def send(command: AnyCommand, slot: str) -> None:
-    """Leave a command and remember it under `slot`, where `show_life` draws it."""
+    """Leave a command and remember it under `slot`, where `show_progress` draws it."""
     now, made = now_ns(), uuid.uuid4().hex
     try:
         with writing(config().state_path) as connection:
