@@ -20,7 +20,7 @@ from engine.domain.settings import SettingsDocument
 from engine.domain.telemetry import BotStatus, WatchedMarket
 from engine.runtime.decisions import DecisionLog
 from engine.strategies.registry import entries
-from pages.kit import forms
+from pages.kit import data, forms
 from pages.kit.drafts import default_of
 from storage.catalog import put_catalog
 from storage.database import reading, writing
@@ -74,8 +74,10 @@ def put_bot(config: Config, state: str, *watching: InstrumentId) -> None:
 
 
 @pytest.fixture
-def desk(config: Config) -> Config:
+def desk(config: Config, monkeypatch: pytest.MonkeyPatch) -> Config:
     """A home with an engine that runs, its catalog, and one bot that is stopped."""
+    # Its heartbeat stands: however slow the machine, the engine is not taken for gone.
+    monkeypatch.setattr(data, "HEARTBEAT_AGE_NS_MAX", 3_600 * 10**9)
     account = {"name": "demo", "venue": "demo", "mode": "demo"}
     saved(config, {"accounts": {"demo": account}, "bots": {"maker": MAKER}})
     put_beat(config)
