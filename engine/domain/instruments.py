@@ -52,6 +52,11 @@ class Side(StrEnum):
         return Side.SELL if self is Side.BUY else Side.BUY
 
 
+def is_bid(side: Side, leg: Leg) -> bool:
+    """Say whether an order bids in YES-space: BUY YES and SELL NO do."""
+    return (side == Side.BUY) is not (leg == Leg.NO)
+
+
 class Mode(StrEnum):
     """What kind of money an account holds. The three never mix in a sum."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 import streamlit as st
 
-from engine.domain.instruments import Leg, Side
+from engine.domain.instruments import Leg, is_bid
 from pages.frame import look
 from pages.kit.words import clock, utc, zone
 from storage.views import Row
@@ -73,7 +73,11 @@ def prices(
             hovertext=[f"{utc(row.start_ns)}<br>{row.trades:,} trades" for row in stored],
         )
     for up, colour in ((True, 0), (False, 1)):
-        some = [row for row in fills if row["price"] is not None and _up(row) is up]
+        some = [
+            row
+            for row in fills
+            if row["price"] is not None and is_bid(row["side"], row["leg"]) is up
+        ]
         figure.add_scatter(
             x=_wall([row["at_ns"] for row in some]),
             y=[
@@ -94,11 +98,6 @@ def prices(
         _laid_out(figure, "price, ¢" if in_cents else "price", key, ".3~f"),
         theme=None, config=CONFIG, key=key, height=300,
     )  # fmt: skip
-
-
-def _up(fill: Row) -> bool:
-    """Say whether a fill made the position longer in YES-space."""
-    return bool((fill["side"] == Side.BUY) is not (fill["leg"] == Leg.NO))
 
 
 def _wall(times: Sequence[int]) -> list[datetime]:

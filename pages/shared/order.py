@@ -15,7 +15,7 @@ import streamlit as st
 from engine.domain import effects, events
 from engine.domain.commands import CancelOrderByHand
 from engine.domain.decisions import Planned
-from engine.domain.instruments import AccountId, Leg, Mode, Side
+from engine.domain.instruments import AccountId, Leg, Mode, is_bid
 from engine.domain.orders import OrderId, OrderState
 from engine.domain.telemetry import BookTop, Earnings
 from engine.errors import PitbossError
@@ -429,7 +429,7 @@ def book_table(book: BookTop, ours: Sequence[Row], listed: Row) -> str:
     ahead: dict[int, int] = {}
     for row in ours:
         price = in_yes(row)
-        place = "BID" if _bids(row) else "ASK", price
+        place = "BID" if is_bid(row["side"], row["leg"]) else "ASK", price
         own[place] = own.get(place, 0) + row["size_raw"] - row["filled_raw"]
         if row.get("id") in book.ahead:
             ahead[price] = min(book.ahead[row["id"]], ahead.get(price, FOREVER_NS))
@@ -448,11 +448,6 @@ def book_table(book: BookTop, ours: Sequence[Row], listed: Row) -> str:
     return f"<table class='pb-facts pb-tight pb-ladder'>{head}{''.join(rows)}</table>{torn}"
 
 
-def _bids(order: Row) -> bool:
-    """Say whether an order is a bid in YES-space."""
-    return bool((order["side"] == Side.BUY) is not (order["leg"] == Leg.NO))
-
-
 def in_yes(order: Row) -> int:
     """Return an order's price in YES-space, in increments."""
     one = 10 ** (order["price_decimals"] or 0)
@@ -469,7 +464,7 @@ def away(book: BookTop | None, order: Row) -> Decimal | None:
     if book is None or not book.trusted:
         return None
     price = in_yes(order)
-    if _bids(order):
+    if is_bid(order["side"], order["leg"]):
         return shown(book.bids[0][0] - price, order["price_decimals"]) if book.bids else None
     return shown(price - book.asks[0][0], order["price_decimals"]) if book.asks else None
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import msgspec
 
+from engine.caches.views import BookView
 from engine.domain.bots import AT_REST
 from engine.domain.commands import MANUAL, Answered, CancelOrderByHand, PlaceManual
 from engine.domain.commands.trading import Flatten, FollowMarket
 from engine.domain.events import Event, OrderCancelled, OrderNotSent, OrderRejected
 from engine.domain.inputs import Withdrawn
-from engine.domain.instruments import Instrument, InstrumentId
-from engine.domain.orders import OrderId, OrderState
+from engine.domain.instruments import Instrument, InstrumentId, Leg, is_bid
+from engine.domain.orders import Order, OrderId, OrderState
 from engine.errors import BadInput
 from engine.executor.manual import ManualRefused
 from engine.executor.orders import LiveOrder
@@ -27,6 +28,9 @@ from storage.commands import MarkKind, StandingMark
 ANSWER_NS_MAX = 20 * 1_000_000_000
 """After this without the venue's word the answer says where the order stands."""
 
+FILLS_NS_MAX = 5 * 1_000_000_000
+"""An accepted order that meets the book rests only if its fills have not come by then."""
+
 S = OrderState
 
 
@@ -37,6 +41,8 @@ class ManualRequest(msgspec.Struct):
     order: OrderId
     instrument: Instrument
     since_ns: int
+    rests_ns: int
+    """From when on an open order is said to rest."""
     cut: int
     """What risk did not allow."""
     answer: Answered
@@ -82,9 +88,10 @@ class Hand:
         if isinstance(made, ManualRefused):
             raise BadInput(made.why)
         known, cut = made
-        instrument = runner.desk.cache.views[command.instrument].instrument
+        view = runner.desk.cache.views[command.instrument]
+        rests_ns = now_ns + FILLS_NS_MAX * _meets(known.order, view)
         request = ManualRequest(
-            runner, known.order.id, instrument, now_ns, cut, pending.done_or_failed
+            runner, known.order.id, view.instrument, now_ns, rests_ns, cut, pending.done_or_failed
         )
         self._requests.append(request)
         subscribe(runner, f"order {request.order}", request.receive)
@@ -94,8 +101,7 @@ class Hand:
     def watch(self, now_ns: int) -> None:
         for asked in list(self._requests):
             known = asked.runner.desk.executor.record(asked.order)
-            late = now_ns - asked.since_ns > ANSWER_NS_MAX
-            reply = None if known is None else _answer(asked, known, late=late)
+            reply = None if known is None else _answer(asked, known, now_ns)
             if reply is None and known is not None:
                 continue
             self._requests.remove(asked)
@@ -104,9 +110,18 @@ class Hand:
             asked.answer(done, text)
 
 
-def _answer(request: ManualRequest, known: LiveOrder, *, late: bool) -> tuple[bool, str] | None:
+def _meets(order: Order, view: BookView) -> bool:
+    """Say whether an order meets the book as it stands: then its fills follow its acceptance."""
+    level = view.instrument.one - order.price if order.leg is Leg.NO else order.price
+    if is_bid(order.side, order.leg):
+        return view.best_ask is not None and level >= view.best_ask
+    return view.best_bid is not None and level <= view.best_bid
+
+
+def _answer(request: ManualRequest, known: LiveOrder, now_ns: int) -> tuple[bool, str] | None:
     """Return the answer about an order; None = the venue has not said enough yet."""
     instrument, order = request.instrument, known.order
+    late = now_ns - request.since_ns > ANSWER_NS_MAX
     size, filled, whole = (
         instrument.size_text(one) for one in (order.size, known.filled, order.size + request.cut)
     )
@@ -115,6 +130,8 @@ def _answer(request: ManualRequest, known: LiveOrder, *, late: bool) -> tuple[bo
     if request.cut:
         name += f", all that risk allows of {whole},"
     match known.state:
+        case S.OPEN | S.PARTIAL if now_ns < request.rests_ns:
+            return None
         case S.OPEN | S.PARTIAL:
             return True, f"{name} is accepted and rests" + (
                 f", {filled} filled" * (known.filled > 0)

@@ -26,7 +26,7 @@ from engine.domain.events import (
 from engine.domain.fills import FillId, Liquidity
 from engine.domain.instruments import InstrumentId, Leg, Side
 from engine.domain.intents import Urgency
-from engine.domain.orders import CancelReason, OrderType
+from engine.domain.orders import CancelReason, OrderState, OrderType
 from engine.errors import OutcomeUnknown
 from engine.gateway.door import Prepared
 from engine.live.accounts import Accounts
@@ -212,6 +212,50 @@ async def test_an_order_by_hand_nobody_answers_for_is_unknown_and_not_sent_again
         asked = await desk.buys(5)
         assert asked.state is CommandState.FAILED
         assert "UNKNOWN: no answer; it is asked about and never sent again" in asked.answer
+
+
+@pytest.mark.parametrize(
+    ("price", "fills", "words"),
+    [
+        (5_200, 5, "is filled"),
+        (5_200, 2, "is accepted and rests, 2 filled"),
+        (5_100, 0, "is accepted and rests"),
+    ],
+)
+async def test_an_order_that_meets_the_book_is_not_said_to_rest_before_its_fills_are_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, price: int, fills: int, words: str
+) -> None:
+    monkeypatch.setattr(orders, "FILLS_NS_MAX", 1_000_000_000)
+    async with HandDesk(tmp_path, room=0) as desk:
+        await desk.holds()
+        runner = desk.engine.runners[DEMO]
+        name = desk.leave(
+            PlaceManual(
+                account=DEMO, instrument=ONE.id, leg=Leg.YES, side=Side.BUY, price=price,
+                size=5 * SHARE,
+            )
+        )  # fmt: skip
+
+        def states() -> list[OrderState]:
+            return [one.state for one in runner.desk.executor.working(ONE.id)]
+
+        await desk.until(lambda: states() == [OrderState.OPEN], "it is accepted")
+        desk.engine.tick(desk.engine.clock.now_ns())
+        if fills:
+            (waiting,) = runner.desk.executor.working(ONE.id)
+            assert desk.find(name).answered_ns is None
+            fill = OrderFilled(
+                account=DEMO, order=waiting.order.id, fill=FillId("late"), price=price,
+                size=fills * SHARE, fee_micro=0, liquidity=Liquidity.TAKER,
+            )  # fmt: skip
+            runner.report(fill)
+
+        def over() -> bool:
+            desk.engine.tick(desk.engine.clock.now_ns())
+            return desk.find(name).answered_ns is not None
+
+        await desk.until(over, "it is answered")
+        assert words in desk.find(name).answer
 
 
 @pytest.mark.parametrize(
