@@ -27,13 +27,24 @@ WORDS = {
 }
 
 
+TWICE_NS = 2_000_000_000
+"""A page that is drawn again while it draws receives one click a second time (Streamlit keeps what
+triggered a run that it breaks off): the same command again within this is that click."""
+
+
 def engine_runs() -> bool:
     return health_of(fresh(engine_seen), now_ns()).alive
 
 
 def send(command: AnyCommand, slot: str) -> None:
-    """Leave a command and remember it under `slot`, where `show_progress` draws it."""
+    """Leave a command and remember it under `slot`, where `show_progress` draws it.
+
+    One click leaves one command: the same one again at once is not left.
+    """
     now, made = now_ns(), uuid.uuid4().hex
+    before, at_ns = st.session_state.get(f"sent:{slot}", (None, 0))
+    if before == command and now - at_ns < TWICE_NS:
+        return
     try:
         with writing(config().state_path) as connection:
             leave(
@@ -50,6 +61,7 @@ def send(command: AnyCommand, slot: str) -> None:
     forget()
     st.session_state.pop(f"refused:{slot}", None)
     st.session_state[f"command:{slot}"] = made
+    st.session_state[f"sent:{slot}"] = command, now
 
 
 def state_of(engine_id: str, command_id: str) -> str:

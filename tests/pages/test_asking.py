@@ -33,6 +33,7 @@ from engine.domain.telemetry import (
     WatchedMarket,
 )
 from engine.errors import BadInput
+from pages.kit import commands
 from pages.shared import scoped_kill, ticket
 from storage.database import reading, writing
 from storage.live import EngineHeartbeat, put_books, put_bots, put_engine, put_instrument
@@ -375,6 +376,16 @@ def test_the_markets_of_a_venue_are_synced_from_settings(opened: Opened, desk: C
     press(page, "Sync markets of demo")
     assert left(desk) == [("SyncMarkets", {"type": "SyncMarkets", "venue": "demo"})]
     assert "Command: **queued**" in words(page)
+
+
+def test_a_click_that_a_redraw_repeats_leaves_one_command(
+    opened: Opened, desk: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = press(press(opened("settings"), "Sync markets of demo"), "Sync markets of demo")
+    assert [kind for kind, _ in left(desk)] == ["SyncMarkets"]
+    monkeypatch.setattr(commands, "TWICE_NS", 0)
+    press(page, "Sync markets of demo")
+    assert [kind for kind, _ in left(desk)] == ["SyncMarkets"] * 2, "a person asks again"
 
 
 def test_a_new_account_begins_at_the_demo_exchange(opened: Opened, config: Config) -> None:
