@@ -78,7 +78,7 @@ class Mark:
 
 
 def latch_after_death(run_folder: Path, kill_path: Path, now_ns: int) -> str:
-    """Set the latch where the engine before us died with a KILL ignored, or may have.
+    """Set the latch where the engine before us died with a KILL unseen, or may have.
 
     Return what it left, for people; empty = nothing. Raises OSError where the latch cannot be set.
     """

@@ -383,8 +383,7 @@ class MarketHub:
         self._routes.place(instrument)
         self._services.name(instrument.id, title, slug)
 
-    # -- what is received
-    # -----------------------------------------------------------------------------
+    # -- what is received --------------------------------------------------------------------------
 
     def publish(self, events: list[Event], now_ns: int) -> None:
         """Keep what lasts, and give each account what it wants."""

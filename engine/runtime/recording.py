@@ -130,8 +130,7 @@ class LiveRecording:
             if self._task is not None:
                 self._task.cancel()
 
-    # -- what it receives
-    # -----------------------------------------------------------------------------
+    # -- what it receives --------------------------------------------------------------------------
 
     def market(self, events: Iterable[Event], now_ns: int) -> None:
         """Take market events of one moment: those that are wanted are written."""

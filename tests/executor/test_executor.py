@@ -332,8 +332,7 @@ def test_the_killed_rest_of_a_taking_order_pauses_briefly(rig: Any) -> None:
     assert place.order.size == 60 * SHARE
 
 
-# -- intents
-# ----------------------------------------------------------------------------------------
+# -- intents ---------------------------------------------------------------------------------------
 
 
 def test_an_expired_intent_means_cancel(rig: Any) -> None:

@@ -171,8 +171,7 @@ class Restless:
         self._evaluations = int(state)
         self._random.seed(self._seed + self._evaluations)
 
-    # -- intents
-    # ------------------------------------------------------------------------------------
+    # -- intents -----------------------------------------------------------------------------------
 
     def _side(self, mid: int, tick: int, one: int, *, up: int) -> tuple[Quote, ...]:
         random = self._random

@@ -475,8 +475,7 @@ class SimulatedAccount:
                 if run is not None:
                     run.network.report(event)
 
-    # -- what judges receive
-    # --------------------------------------------------------------------------
+    # -- what judges receive -----------------------------------------------------------------------
 
     def _decided(self, fence: int, decision: Decision | Planned) -> None:
         """Show an intent to the judges before the executor receives it."""

@@ -172,8 +172,7 @@ def cancel_job(engine: Engine, command: CancelJob, who: str) -> Pending:
     )
 
 
-# -- APScheduler's thread says what is due; who receives it does the work
-# -----------------------------
+# -- APScheduler's thread says what is due; who receives it does the work --------------------------
 
 SECOND_NS = 1_000_000_000
 

@@ -168,8 +168,7 @@ def cancel(engine: Engine, command: CancelOrderByHand, _who: str) -> Done:
     return Done(text)
 
 
-# -- One market by hand: received for a person who looks at it, and left at once within a cap
-# --------
+# -- One market by hand: received for a person who looks at it, and left at once within a cap ------
 
 FOLLOWED_MAX = 100
 """Markets an account receives only because somebody looks at them."""

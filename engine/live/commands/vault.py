@@ -115,7 +115,7 @@ def _may_have_one(account: AccountSettings | None, venue: str) -> bool:
     return account is not None and account.mode is Mode.LIVE and account.venue == venue
 
 
-# --------------------------------------------------------------------------------------------------
+# -- Opening the vault: its key is sealed for this engine, one attempt after the other -------------
 
 SEALED_CHARS_MAX = 4096
 """What is longer is no passphrase: it is cut, and does not open."""

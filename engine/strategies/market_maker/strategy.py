@@ -396,8 +396,7 @@ class MarketMaker:
         self._learned: dict[str, Learned] = {}
         self._markets: dict[str, MarketState] = {}
 
-    # -- receiving
-    # -----------------------------------------------------------------------------------
+    # -- receiving ---------------------------------------------------------------------------------
 
     def receive(self, event: Event, now_ns: int) -> bool:
         """Take an event into the indicators. True = evaluate the instrument soon."""

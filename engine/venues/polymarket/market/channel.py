@@ -139,8 +139,7 @@ class MarketChannel:
         self._tasks[shard.number] = asyncio.get_running_loop().create_task(shard.socket.run())
         return shard
 
-    # -- what is received
-    # -----------------------------------------------------------------------------
+    # -- what is received --------------------------------------------------------------------------
 
     def _received(self, frame: bytes, at_ns: int) -> None:
         """Take a frame; what it says is told with what else has come by now."""

@@ -261,8 +261,7 @@ def _parts(names: Sequence[str]) -> list[list[str]]:
     return [list(names[start : start + SLUGS_MAX]) for start in range(0, len(names), SLUGS_MAX)]
 
 
-# -- The source itself: what is wanted, received, found and told
-# --------------------------------------
+# -- The source itself: what is wanted, received, found and told -----------------------------------
 
 NAMED = re.compile(re.escape(PREFIX) + "0x[0-9a-f]{64}")
 PAGES_MAX = 5
@@ -387,8 +386,7 @@ class PolymarketSource:
         market = self.channel.core.watched(name)
         return market.snapshot_events() if market is not None else []
 
-    # -- what is received
-    # -----------------------------------------------------------------------------
+    # -- what is received --------------------------------------------------------------------------
 
     def lasts(self, event: Event) -> None:
         """Let later listings of a market carry its strike; ask no more about one that is over."""
