@@ -1,0 +1,138 @@
+"""A desk in this process with one account at a venue that nobody serves, and one bot."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Self
+
+from engine.bots.core import AccountCore
+from engine.caches.markets import MarketCache
+from engine.domain.effects import CancelScope
+from engine.domain.events import FillsListed, OpenOrdersListed, OrderAccepted, VenueEvent
+from engine.domain.instruments import AccountId
+from engine.domain.orders import Identity, Order
+from engine.domain.settings import GatewaySettings
+from engine.executor.executor import Executor, ExecutorSettings
+from engine.executor.ledger import Ledger
+from engine.gateway.core import GatewayCore
+from engine.gateway.door import Prepared
+from engine.risk.exposure import ExposureBook
+from engine.risk.gate import Breakers, RiskGate
+from engine.runtime.account_runner import AccountRunner
+from engine.runtime.bot_runner import BotRunner
+from engine.runtime.journal import JournalWriter
+from engine.venues.demo.client import DemoVenue
+from storage.settings import Saved, applied, save
+from storage.users import ENGINE_ID
+from tests.fakes.polymarket.listing import Listed, identify, instrument_of
+from tests.lab.conftest import QUOTING
+from tests.live.desk import PATIENCE_S, LiveDesk
+
+DEMO = AccountId("demo")
+ONE = instrument_of(identify(Listed(slug="one"), 1, 1))
+DOCUMENT: dict[str, Any] = {
+    "accounts": {"demo": {"name": "demo", "venue": "demo", "mode": "demo", "starting_cash": 1e4}},
+    "bots": {
+        "maker": {
+            "name": "maker", "strategy": "market_maker", "account": "demo", "capital": 1000.0,
+            "instruments": [ONE.id], "parameters": QUOTING,
+        }
+    },
+}  # fmt: skip
+
+
+class TradingDesk(LiveDesk):
+    """A desk with one account at the demo exchange, which nobody serves, and one bot."""
+
+    def __init__(self, home: Path, venue: Any = None) -> None:
+        home.mkdir(exist_ok=True)
+        super().__init__(home, JournalWriter(home / "journal.db", engine_id=ENGINE_ID))
+        self.venue = venue or DemoVenue("http://127.0.0.1:9", DEMO)
+        self.edit(DOCUMENT)
+        applied(self.connection, ENGINE_ID, 1, 1)
+
+    def edit(self, diff: dict[str, Any], *, base: int = 0) -> int:
+        """Save an edit as a page does; give its version."""
+        saved = save(
+            self.connection, engine_id=ENGINE_ID, who="ann", diff=diff, base_version=base, now_ns=1
+        )
+        assert isinstance(saved, Saved)
+        return saved.version
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        engine: Any = self.engine
+        account = engine.settings.document.accounts[DEMO]
+        breakers = Breakers(account.limits)
+        executor = Executor(
+            account=DEMO,
+            mode=account.mode,
+            currency="pUSD",
+            ledger=Ledger(currency="pUSD"),
+            gate=RiskGate(limits=account.limits, breakers=breakers, exposure=ExposureBook()),
+            settings=ExecutorSettings(starts_reconciled=True),  # it asks its venue nothing
+        )
+        runner = AccountRunner(
+            desk=AccountCore(
+                cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None
+            ),
+            core=GatewayCore(account=DEMO, settings=GatewaySettings()),
+            venue=self.venue,
+            recorder=engine.recorder,
+            clock=engine.clock,
+            meter=engine.meter,
+            alert=engine.alert,
+            crash=engine.crash,
+        )
+        runner.desk.begin(engine.clock.now_ns())
+        engine.runners[DEMO] = runner
+        made = BotRunner(engine.settings.document.bots["maker"], runner)
+        engine.bot_runners["maker"] = made
+        runner.desk.add(made.bot, engine.clock.now_ns())
+        engine.projector = SimpleNamespace(failure=None, seq=0, at=lambda *_: False)
+        engine.accounts = SimpleNamespace(
+            register=lambda *_: None, refusal=lambda _: "", is_open=lambda _: True
+        )
+        return self
+
+    async def __aexit__(self, *given: object) -> None:
+        await self.engine.runners[DEMO].close()
+        await self.venue.close()
+        await super().__aexit__(*given)
+
+    async def written(self) -> None:
+        """Wait until journal and state file have all that was told."""
+        await asyncio.wrap_future(self.engine.recorder.commit())
+        async with asyncio.timeout(PATIENCE_S):
+            while self.engine.state.waiting:  # noqa: ASYNC110 another thread writes
+                await asyncio.sleep(0.01)
+
+
+class Exchange:
+    """A venue that takes every order."""
+
+    def __init__(self) -> None:
+        self.sent: list[Order] = []
+
+    def prepare(self, order: Order) -> Prepared:
+        return Prepared(order=order, identity=Identity(f"v{order.id}"), payload=b"")
+
+    async def send(self, prepared: Prepared) -> Sequence[VenueEvent]:
+        order = prepared.order
+        self.sent.append(order)
+        return (OrderAccepted(account=DEMO, order=order.id, identity=prepared.identity),)
+
+    async def cancel_all(self, _: CancelScope) -> Sequence[VenueEvent]:
+        return ()
+
+    async def open_orders(self) -> OpenOrdersListed:
+        return OpenOrdersListed(account=DEMO, orders=())
+
+    async def fills(self, since_ns: int) -> FillsListed:
+        return FillsListed(account=DEMO, since_ns=since_ns, fills=())
+
+    async def close(self) -> None:
+        """Nothing is open."""
