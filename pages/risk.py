@@ -19,6 +19,7 @@ from engine.domain.settings import AccountSettings, Limit, RiskLimits
 from pages import Page
 from pages.kit import commands, drafts, guard, panels
 from pages.kit.data import ask, engine_id, health_of
+from pages.kit.forms import reason_asked
 from pages.kit.home import config, now_ns
 from pages.kit.names import market
 from pages.kit.panels import panel
@@ -33,7 +34,6 @@ from storage.views.frame import snapshot
 
 PAGE = Page("Risk", ":material/shield:", "Guard", 0)
 
-REASON_LENGTH_MIN = 10
 REFRESH_S = 2.0
 
 
@@ -75,13 +75,9 @@ def show_set(latch: Latch, *, alive: bool) -> None:
             "after it has proven that nothing of ours is open: start one, then release."
         )
         return
-    with st.form("release"):
-        reason = st.text_input("Why is it safe to place orders again?")
-        if st.form_submit_button("Release the latch"):
-            if len(reason.strip()) < REASON_LENGTH_MIN:
-                st.error(f"Give a reason of at least {REASON_LENGTH_MIN} characters.")
-            else:
-                commands.send(ReleaseLatch(reason=reason.strip()), "latch")
+    reason = reason_asked("release", "Why is it safe to place orders again?", "Release the latch")
+    if reason:
+        commands.send(ReleaseLatch(reason=reason), "latch")
 
 
 @st.fragment(run_every=REFRESH_S)
@@ -131,7 +127,7 @@ def main() -> None:
     """Draw the page."""
     panels.head("Risk", "From the state database and the latch file, a few seconds old")
     show_latch()
-    st.subheader("Scoped kill")
+    st.subheader("Scoped kills and stopped accounts")
     scoped_kill.show_held()
     with panel("KILL one account, one market or the manual orders", "fold_kill") as opened:
         if opened:

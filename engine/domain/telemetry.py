@@ -66,6 +66,8 @@ class EngineStatus(msgspec.Struct, frozen=True, kw_only=True):
     feeds: dict[str, FeedStatus] = {}
     not_placing: dict[str, tuple[str, ...]] = {}
     """Account → why nothing is placed there."""
+    to_release: dict[str, tuple[str, ...]] = {}
+    """Account → what stops it until a person releases it: falls from the peak, contradictions."""
     latches: tuple[ScopedLatch, ...] = ()
     latch_reason: str = ""
     """Who set the KILL latch of the whole desk and why, as risk knows it; empty = it is not set."""

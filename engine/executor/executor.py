@@ -407,6 +407,11 @@ class Executor:
         return self._blocks.reasons
 
     @property
+    def to_release(self) -> tuple[str, ...]:
+        """What stands until a person releases the account, in words; a KILL is released first."""
+        return self._blocks.to_release
+
+    @property
     def unhealthy(self) -> Mapping[str, str]:
         """What `HealthChanged` said is not well: source → why."""
         return self._blocks.unhealthy

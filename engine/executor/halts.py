@@ -32,13 +32,14 @@ from engine.domain.events import (
 from engine.domain.instruments import BotId, InstrumentId
 from engine.domain.intents import ResidualReason
 from engine.domain.modes import ModeBelief
+from engine.domain.money import money_text
 from engine.executor.fills import exit_value_micro
 from engine.executor.orders import EffectOutbox, InstrumentState, OrderTable
 from engine.executor.planner import ends_soon
 from engine.executor.proof import AccountQuestion, Questions, ZeroProofs
 from engine.executor.settings import MS, ExecutorSettings
 from engine.risk.gate import DAY_NS, Breakers
-from engine.risk.reasons import DenyReason
+from engine.risk.reasons import MEANINGS, DenyReason
 
 _BLIND = ResidualReason.BLIND
 _RISK = ResidualReason.RISK
@@ -124,6 +125,21 @@ class Blocks:
         return None
 
     @property
+    def to_release(self) -> tuple[str, ...]:
+        """What stands until a person releases the account, in words; a KILL is released first."""
+        falls = self._breakers
+        if falls.latched or (None, None) in {hold.place for hold in self.state.holds}:
+            return ()
+        fell = falls.stopped is not None and falls.awaits_release
+        return (*[self._stop] * fell, *self.state.contradictions)
+
+    @property
+    def _stop(self) -> str:
+        """The most serious stop of risk in words, empty = none stands."""
+        stopped = self._breakers.stopped
+        return "" if stopped is None else MEANINGS[stopped].rstrip(".")
+
+    @property
     def reasons(self) -> tuple[str, ...]:
         """Every reason in words, for people."""
         found = ["reconciliation pending"] if self.recovering else []
@@ -131,8 +147,7 @@ class Blocks:
         found += self.state.contradictions
         if self._breakers.latched:
             found.append(f"KILL latch: {self._breakers.latch_reason}")
-        if self._breakers.stopped is not None:
-            found.append(f"risk stop: {self._breakers.stopped}")
+        found += [self._stop] * bool(self._stop)
         if self.state.halted:
             found.append(f"stopped: {self.state.halted}")
         found += [f"KILL of {hold} by {hold.who}: {hold.reason}" for hold in self.state.holds]
@@ -505,7 +520,10 @@ class TradingHalts:
             kill = trip.kind is DenyReason.KILL_DRAWDOWN
             if kill and not self._breakers.latched:
                 self._breakers.set_latch("risk", "the KILL drawdown was reached")
-            numbers = ", ".join(f"{name} {value}" for name, value in trip.numbers)
+            numbers = ", ".join(
+                f"{name.removesuffix('_micro').replace('_', ' ')} {money_text(value)}"
+                for name, value in trip.numbers
+            )
             self._outbox.alert(
                 Severity.CRITICAL, "kill_latch" if kill else f"stop_{trip.kind}", numbers
             )

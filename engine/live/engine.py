@@ -130,13 +130,13 @@ class Engine(Services):
 
     # -- KILL --------------------------------------------------------------------------------------
 
-    def take_latch(self, latch: Latch) -> None:
+    def take_latch(self, latch: Latch, reason: str = "") -> None:
         """Take the KILL latch: cancel everything, pause every bot, begin the proof."""
         now_ns = self.clock.now_ns()
         if self.killed.is_set():
             return
         who = latch.who or "somebody, by hand"
-        event = LatchSet(who=who, reason=f"KILL at {log.iso(latch.at_ns)}")
+        event = LatchSet(who=who, reason=reason or f"KILL at {log.iso(latch.at_ns)}")
         at_ns = min(latch.at_ns, now_ns)  # a recording that is played has times of its own
         self.begin_proof(f"kill-{latch.at_ns}", who=who, reason="KILL", at_ns=at_ns)
         for runner in self.runners.values():
@@ -151,6 +151,15 @@ class Engine(Services):
         self.log.warning("kill.taken", who=who)
         text = f"KILL by {who}: no order is placed before a person releases the latch"
         self.alert(RaiseAlert(severity=Severity.CRITICAL, kind="kill", text=text), now_ns)
+
+    def _kill_after_a_fall(self, now_ns: int) -> None:
+        """Take the KILL that risk has set at one account: it is the desk's, as after a restart."""
+        for account, runner in self.runners.items():
+            executor = runner.desk.executor
+            if executor.latched and not self.killed.is_set():
+                who = f"risk, account {account}"
+                self.take_latch(Latch(who=who, at_ns=now_ns), executor.gate.breakers.latch_reason)
+                self.keep_latch(who, now_ns)
 
     def keep_latch(self, who: str, now_ns: int) -> None:
         """Write the file of a latch that is taken; without it a restart has it from the journal."""
@@ -224,6 +233,7 @@ class Engine(Services):
         """Several times a second: let shells, bots and proofs look at the clock."""
         for runner in self.runners.values():
             runner.tick()
+        self._kill_after_a_fall(now_ns)
         for bot_runner in self.bot_runners.values():
             bot_runner.watch(now_ns)
         self.prove(now_ns)

@@ -237,6 +237,11 @@ class Telemetry:
                 for account, runner in runners.items()
                 if not runner.desk.executor.healthy
             },
+            to_release={
+                account: why
+                for account, runner in runners.items()
+                if (why := runner.desk.executor.to_release)
+            },
             latches=tuple(
                 ScopedLatch(account=account, **msgspec.structs.asdict(hold))
                 for account, runner in runners.items()

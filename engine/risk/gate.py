@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Leg
+from engine.domain.money import money_text
 from engine.domain.orders import Order
 from engine.domain.settings import Limit, RiskLimits
 from engine.errors import BadInput, BrokenInvariant
@@ -174,6 +175,11 @@ class Breakers:
         return self._state.peak_equity_micro
 
     @property
+    def awaits_release(self) -> bool:
+        """True while a stop stands that no day lifts: a person must release it."""
+        return any(not one.of_the_day and getattr(self._state, one.reason) for one in BREAKERS)
+
+    @property
     def latch_reason(self) -> str:
         """Who set the latch and why; empty while it is not set."""
         state = self._state
@@ -224,7 +230,7 @@ class Breakers:
             if fall > fall_max and not getattr(state, one.reason):
                 setattr(state, one.reason, True)
                 if one.latches:
-                    self.set_latch("risk", f"equity fell {fall} micro-units from its peak")
+                    self.set_latch("risk", f"equity fell {money_text(fall)} from its peak")
                 trips.append(Trip(one.reason, self.numbers))
         return tuple(trips)
 

@@ -32,6 +32,21 @@ def form(schema: Mapping[str, Any], slot: str) -> dict[str, Any]:
     return given
 
 
+REASON_LENGTH_MIN = 10
+
+
+def reason_asked(key: str, question: str, label: str) -> str:
+    """Draw the form of a release; gives the typed reason once it is sent, else an empty text."""
+    with st.form(key, border=False):
+        reason = str(st.text_input(question)).strip()
+        if not st.form_submit_button(label):
+            return ""
+        if len(reason) < REASON_LENGTH_MIN:
+            st.error(f"Give a reason of at least {REASON_LENGTH_MIN} characters.")
+            return ""
+        return reason
+
+
 def several(label: str, offered: Iterable[str], *, key: str, **look: Any) -> list[str]:
     """Draw Streamlit's multiselect; a choice outlives a change of what is offered.
 

@@ -1,4 +1,7 @@
-"""KILL of a part: one account, bot or market, in two clicks; its latch, and its release."""
+"""KILL of a part: one account, bot or market, in two clicks; its latch, and its release.
+
+An account that risk or a contradiction of its venue has stopped is released here, too.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,15 @@ import streamlit as st
 
 from engine.domain.commands import MANUAL, Kill, ReleaseLatch
 from engine.domain.instruments import AccountId, BotId, InstrumentId
-from engine.domain.telemetry import ScopedLatch
+from engine.domain.telemetry import EngineStatus, ScopedLatch
 from pages.kit import commands, guard, names, panels
 from pages.kit.data import ask, engine_id, health_of
+from pages.kit.forms import reason_asked
 from pages.kit.home import now_ns
 from pages.kit.words import count, moment, zone
 from storage.live import SCOPE_PROOF, engine_status
 from storage.views.frame import live_orders_in, open_markets, snapshot
 
-REASON_LENGTH_MIN = 10
 MINUTE_NS = 60_000_000_000
 SLOT, REFRESH_S = "scopes", 2.0
 ACCOUNT, MARKET, HAND = "Account", "Market", "Manual orders"
@@ -124,37 +127,29 @@ def show_held() -> None:
     seen = ask(snapshot)
     alive = health_of(seen.engine, now_ns()).alive
     panels.note("Kill one bot under Bots; one account, one market or the manual orders below.")
-    status = ask(engine_status, engine_id())
-    latches = held(status.latches if status else ())
-    if not latches:
-        panels.note("No scoped kill is set.")
+    status = ask(engine_status, engine_id()) or EngineStatus()
+    latches = held(status.latches)
+    if not latches and not status.to_release:
+        panels.note("No scoped kill is set, and no account waits for its release.")
     for one in latches:
-        _show(one, alive=alive)
+        where = "" if one.scope.account else f" at {', '.join(one.accounts)}"
+        text = f"**KILL of {one.scope}**{where} by {one.who}, {moment(one.at_ns, zone())}"
+        _show(one.scope, text, alive=alive)
+    for account, why in status.to_release.items():
+        text = f"**{account} is stopped** and places nothing until it is released: {'; '.join(why)}"
+        _show(KillPart(account=AccountId(account)), text, alive=alive)
     panels.links(panels.link("Receipts of scoped kills", "journal", audit=SCOPE_PROOF))
     commands.show_progress(SLOT)
 
 
-def _show(one: Held, *, alive: bool) -> None:
-    scope = one.scope
-    where = "" if scope.account else f" at {', '.join(one.accounts)}"
-    st.error(
-        f"**KILL of {scope}**{where} by {one.who}, {moment(one.at_ns, zone())}"
-        + ("" if alive else " (last known: no engine is running, and an engine alone releases it)"),
-        icon=":material/lock:",
-    )
+def _show(scope: KillPart, text: str, *, alive: bool) -> None:
+    """Draw what stops a part, and the form that releases it."""
+    last = "" if alive else " (last known: no engine is running, and an engine alone releases it)"
+    st.error(text + last, icon=":material/lock:")
     if not alive:
         return
     # By its parts: two markets of one series may have the same short name.
-    with st.form(f"release:{scope.account or scope.bot or scope.instrument}", border=False):
-        reason = st.text_input(f"Why is it safe to release {scope}?")
-        if st.form_submit_button(f"Release {scope}"):
-            if len(reason.strip()) < REASON_LENGTH_MIN:
-                st.error(f"Give a reason of at least {REASON_LENGTH_MIN} characters.")
-                return
-            command = ReleaseLatch(
-                reason=reason.strip(),
-                account=scope.account,
-                bot=scope.bot,
-                instrument=scope.instrument,
-            )
-            commands.send(command, SLOT)
+    key = f"release:{scope.account or scope.bot or scope.instrument}"
+    reason = reason_asked(key, f"Why is it safe to release {scope}?", f"Release {scope}")
+    if reason:
+        commands.send(ReleaseLatch(reason=reason, **msgspec.structs.asdict(scope)), SLOT)

@@ -351,6 +351,21 @@ def test_the_latch_of_a_part_is_released_with_a_reason(opened: Opened, desk: Con
     assert body["reason"] == "the book is whole again"
 
 
+def test_an_account_that_fell_is_released_with_a_reason(opened: Opened, desk: Config) -> None:
+    fell = "Equity fell from its peak by more than the limit; a person must release"
+    beat(desk, EngineStatus(to_release={"demo": (fell,)}, not_placing={"demo": (fell,)}))
+    page = opened("risk")
+    assert f"demo is stopped** and places nothing until it is released: {fell}" in (
+        page.error[0].value
+    )
+    next(one for one in page.text_input if one.label.startswith("Why is it safe")).set_value(
+        "sizes are halved"
+    )
+    press(page, "Release account demo")
+    ((kind, body),) = left(desk)
+    assert (kind, body["account"], body["reason"]) == ("ReleaseLatch", "demo", "sizes are halved")
+
+
 def test_a_part_that_was_held_before_the_engine_went_is_last_known(
     opened: Opened, desk: Config
 ) -> None:

@@ -115,8 +115,9 @@ def test_kill_drawdown_sets_the_latch():
     trips = breakers.equity(799 * UNIT, NOON + 1)
     assert kinds(trips) == [DenyReason.DRAWDOWN, DenyReason.KILL_DRAWDOWN]
     assert breakers.latched
-    assert breakers.latch_reason == "risk: equity fell 201000000 micro-units from its peak"
+    assert breakers.latch_reason == "risk: equity fell 201 from its peak"
     assert breakers.stopped is DenyReason.KILL_DRAWDOWN
+    assert breakers.awaits_release
     breakers.release_latch("accepted")
     assert (breakers.latched, breakers.stopped, breakers.latch_reason) == (False, None, "")
     assert breakers.equity(799 * UNIT, NOON + 2) == ()

@@ -42,7 +42,11 @@ ROWS = (
         "A report on an order never made here",
         "Find out who else trades with this account's key.",
     ),
-    AlertKind("contradiction", "The venue contradicts itself", _CHECK_VENUE),
+    AlertKind(
+        "contradiction",
+        "The venue contradicts itself",
+        "Compare the account with the venue's own page, then release it under Risk.",
+    ),
     AlertKind("intent_refused", "A bot asks for what is not allowed", "Mend its settings."),
     AlertKind("price_improved", "Filled at a better price", ""),
     AlertKind("overfilled", "Filled by more than was asked", _CHECK_VENUE),

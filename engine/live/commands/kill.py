@@ -13,7 +13,7 @@ import msgspec
 
 from engine.domain.bots import BotHappened
 from engine.domain.commands import MANUAL, InventoryPolicy, Kill, ReleaseLatch, StopBot
-from engine.domain.events import ScopeLatched, ScopeReleased
+from engine.domain.events import LatchReleased, ScopeLatched, ScopeReleased
 from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.errors import BadInput, StorageError
 from engine.live.commands.registry import Done, Pending, command, part
@@ -119,6 +119,10 @@ class ScopedKills:
             and any(hold.place == place for hold in runner.desk.executor.holds)
         ]
         if not held:
+            runner = engine.runners.get(scope.account) if scope.account else None
+            if runner is not None and runner.desk.executor.to_release:
+                runner.latch(LatchReleased(who=who, reason=command.reason), now_ns)
+                return f"{scope} places again; a fall is counted from the equity of now"
             raise BadInput(f"no KILL of {scope} is set; nothing was changed")
         if scope in self._proofs:
             raise BadInput(f"the KILL of {scope} is not proven yet; it cannot be released")
