@@ -36,14 +36,14 @@ def show_alerts(what: str, wanted: str) -> None:
     if not rows:
         turn("alerts", found, ["last_ns", "id"])
         panels.empty(
-            "No alert fits."
+            "No alert matches."
             if wanted or what == ALL
-            else "No unseen alert: nothing waits for you.",
-            "The engine writes one when a person should look. Seen ones stay under All.",
+            else "No unseen alert: nothing needs your attention.",
+            "The engine raises one when a person should look. Seen ones stay under All.",
         )
         return
     if not alive:
-        panels.note("No engine runs: alerts are as it left them; Seen is offered when one runs.")
+        panels.note("No engine is running: alerts are as it left them; Seen needs an engine.")
     alert.show(rows, alive=alive, now=now)
     turn("alerts", found, ["last_ns", "id"])
 
@@ -56,7 +56,5 @@ def main() -> None:
         what = st.segmented_control(
             "Show", (UNSEEN, ALL), default=UNSEEN, key="alerts_what", required=True
         )
-        wanted = st.text_input(
-            "Filter", placeholder="any word in it, then Enter", key="alerts_text"
-        )
+        wanted = st.text_input("Filter", placeholder="any text, then Enter", key="alerts_text")
     show_alerts(what, wanted.lower())

@@ -52,33 +52,33 @@ def explained(seen: Capital) -> list[Line]:
     name, mode = seen.account, seen.mode
     fills, held = links.fills(mode, account=name), panels.address("positions")
     working = links.orders(links.WORKING, mode, account=name)
-    redeeming = f"; {micro(seen.redeeming_micro)} of it asked for" if seen.redeeming_micro else ""
+    redeeming = f"; {micro(seen.redeeming_micro)} of it requested" if seen.redeeming_micro else ""
     return [
-        Line("Wallet", seen.settled_micro, "settled cash, by the ledger", fills),
+        Line("Wallet", seen.settled_micro, "settled cash, from the ledger", fills),
         Line(
             "\N{MINUS SIGN} Reserved by open orders", -seen.open_micro,
-            f"{count(seen.open_orders, 'buy')} the venue has confirmed", working,
+            f"{count(seen.open_orders, 'buy')} confirmed by the venue", working,
         ),
         Line(
             "\N{MINUS SIGN} Reserved by orders in doubt", -seen.doubtful_micro,
-            f"{count(seen.doubtful_orders, 'buy')} sent without a word, held back or UNKNOWN",
+            f"{count(seen.doubtful_orders, 'buy')} sent without an answer, held back or UNKNOWN",
             working,
         ),
-        Line("= Free cash", seen.free_micro, "what orders may commit now; no rule allows more",
+        Line("= Free cash", seen.free_micro, "what new orders may use now; no rule allows more",
              sum=True),
-        Line("+ Reserved", seen.settled_micro - seen.free_micro, "as above: free when it ends",
+        Line("+ Reserved", seen.settled_micro - seen.free_micro, "as above: freed when they end",
              working),
-        Line("+ Pending", seen.pending_micro, "sold or won, not settled: it may still vanish",
+        Line("+ Pending", seen.pending_micro, "sold or won, not settled: it may still be reversed",
              links.fills(mode, account=name, state="matched")),
-        Line("+ Redeemable", seen.redeemable_micro, f"won and not paid yet{redeeming}", held),
+        Line("+ Redeemable", seen.redeemable_micro, f"won, not paid out yet{redeeming}", held),
         Line(
             "+ Pairs of YES and NO", seen.pairs_micro,
-            f"at cost; merged they bring {exact(seen.pairs_worth_micro)}", held,
+            f"at cost; a merge pays {exact(seen.pairs_worth_micro)}", held,
         ),
-        Line("+ Dust", seen.dust_micro, "at cost; less than the smallest order: it waits for the "
-             "outcome", held),
+        Line("+ Dust", seen.dust_micro, "at cost; less than the smallest order: held to the "
+            "outcome", held),
         Line("+ Other tokens", seen.held_micro, "at cost", held),
-        Line("= All of it, tokens at cost", seen.whole_micro, _made(seen), fills, sum=True),
+        Line("= Total, tokens at cost", seen.whole_micro, _made(seen), fills, sum=True),
     ]  # fmt: skip
 
 
@@ -98,9 +98,9 @@ def _made(seen: Capital) -> str:
 def venue_says(seen: Capital, now: int) -> str:
     """Return what the venue said it holds, beside the ledger's wallet."""
     if seen.venue_micro is None or seen.venue_ns is None:
-        return "The venue has not said yet what it holds: it is asked every minute."
+        return "The venue has not reported its balance yet: it is asked every minute."
     received = f"received {age(max(0, now - seen.venue_ns))} ago"
-    said = f"The venue says {exact(seen.venue_micro)} {seen.currency}, {received}"
+    said = f"The venue reports {exact(seen.venue_micro)} {seen.currency}, {received}"
     away = seen.venue_micro - seen.settled_micro
     if not away:
         return f"{said}: the same as the wallet above."
@@ -108,7 +108,7 @@ def venue_says(seen: Capital, now: int) -> str:
         return f"{said}: the wallet above less what orders reserve."
     return (
         f"{said}: {exact(away, signed=True)} against the wallet above. It answers from a cache "
-        "that follows settlements by seconds; what differs when nothing moves is an alert."
+        "that lags settlements by seconds; a difference while nothing moves raises an alert."
     )
 
 
@@ -116,17 +116,17 @@ def until(lock: LockedMoney, now: int) -> tuple[str, str]:
     """Return (until when, why) money of a market is locked."""
     if lock.redeemable_micro:
         how = f"its redemption is {lock.redemption}" if lock.redemption else (
-            "it waits for its redemption: by the account, by hand or by the venue"
+            "awaiting redemption: by the account, by hand or by the venue"
         )  # fmt: skip
         return "redeemed", f"resolved in our favour; {how}"
     if lock.resolved:
-        return "settled", "resolved; its last fills or orders have not ended"
+        return "settled", "resolved; its last fills or orders are not final"
     if lock.instrument is None:
-        return NOTHING, "those that end later than the others"
+        return NOTHING, "those that end after the others"
     if lock.closes_ns is None:
         return "no announced end", "until it is sold, or the market resolves"
     if lock.closes_ns <= now:
-        return "its outcome is said", f"trading ended {age(now - lock.closes_ns)} ago"
+        return "the market resolves", f"trading ended {age(now - lock.closes_ns)} ago"
     why = "until it is sold, or the market ends and resolves"
     if not lock.held_micro:
         why = "until its orders end" if lock.orders_micro else "until its fills settle"
@@ -153,11 +153,11 @@ def sums_by_end(locks: Sequence[LockedMoney], now: int) -> dict[str, int]:
     return found
 
 
-@guard.part("The spendable cash")
+@guard.part("The free cash")
 def show_cash(seen: Capital, now: int) -> None:
     """Draw how the wallet becomes free cash, and what the rest is."""
     below = f"{escape(venue_says(seen, now))} {panels.link('Alerts', 'alerts')}"
-    title = f"What may be spent now, {seen.currency}"
+    title = f"Cash available to orders, {seen.currency}"
     st.html(panels.sheet("".join(map(_line, explained(seen))), title=title, below=below))
 
 
@@ -173,19 +173,19 @@ def _line(line: Line) -> str:
     )
 
 
-@guard.part("The calendar of capital")
+@guard.part("Locked capital")
 def show_calendar(seen: Capital, now: int) -> None:
     """Draw what is locked until when, market by market, those that end first."""
     locked = seen.whole_micro - seen.free_micro
-    st.subheader("Locked until when")
+    st.subheader("Locked capital by date")
     if not seen.locks:
-        panels.empty("Nothing is locked.", "All the account has is free cash.")
+        panels.empty("Nothing is locked.", "All of the account's money is free cash.")
         return
     panels.tiles([Tile(name, micro(one, seen.currency)) for name, one in
                   sums_by_end(seen.locks, now).items()])  # fmt: skip
-    heads = ("Until", "Orders", "Pending", "Tokens at cost", "Redeemable", "Together")
+    heads = ("Until", "Orders", "Pending", "Tokens at cost", "Redeemable", "Total")
     together, free = exact(sum(lock.micro for lock in seen.locks)), exact(locked)
-    below = f"Together {together} {seen.currency}, which is all above but free cash ({free})."
+    below = f"Total {together} {seen.currency}: the total above less free cash ({free})."
     lines = "".join(_lock(lock, seen, now) for lock in seen.locks)
     st.html(panels.sheet(lines, heads, below=escape(below)))
 
@@ -211,24 +211,24 @@ def show_approvals(account: AccountSeen, now: int) -> None:
     if account.mode is not Mode.LIVE:
         panels.note(
             f"{account.account} needs none: {account.mode.upper()} money is kept by this desk, and "
-            "no contract takes any of it."
+            "no contract moves it."
         )
         return
     found = ask(account_report, engine_id(), Approvals, account.account)
     if found is None:
         panels.empty(
-            "The venue has not been asked yet.", "It is as soon as the account is open and trades."
+            "The venue has not been asked yet.", "It is asked once the account is open and trading."
         )
         return
     if found.failed:
-        st.warning(f"The last question got no answer: {found.failed}. Below is what stood before.")
+        st.warning(f"The last request got no answer: {found.failed}. Below is the state before it.")
     if found.told_ns is None:
         return
     missing = [one for one in found.approvals if not one.approved]
     if missing:
         st.error(
             f"{count(len(missing), 'approval')} missing. Orders that need one are refused: approve "
-            "trading once at the venue with this wallet, then ask the doctor under Settings."
+            "trading once at the venue with this wallet, then run the doctor under Settings."
         )
     lines = "".join(
         f'<tr title="{escape(one.address)}"><th class="pb-at">{escape(one.asset)}</th>'
@@ -239,7 +239,7 @@ def show_approvals(account: AccountSeen, now: int) -> None:
     )
     st.html(panels.sheet(lines, ("Contract", "State")))
     received = age(max(0, now - found.told_ns))
-    panels.note(f"By the venue's index, {received} old; asked anew every five minutes")
+    panels.note(f"From the venue's index, {received} old; refreshed every five minutes")
 
 
 @guard.part("The account")
@@ -248,7 +248,7 @@ def show_account(account: AccountSeen, now: int) -> None:
     seen = ask(account_report, engine_id(), Capital, account.account)
     if seen is None:
         panels.empty(
-            "The engine has not said yet where this money is.", "It does every two seconds."
+            "The engine has not reported where this money is yet.", "It reports every two seconds."
         )
         return
     panels.note(f"{account.mode.upper()} · engine's ledger {age(max(0, now - seen.at_ns))} old")

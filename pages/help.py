@@ -35,15 +35,15 @@ def glossary() -> None:
     if found:
         panels.facts(found)
     else:
-        panels.empty("No word fits.", "Clear the search to see all of them.")
+        panels.empty("No term matches.", "Clear the search to see all of them.")
 
 
 def going_live() -> None:
     """Draw what stands between this desk and real money."""
     st.markdown(
         "**No order of this program has ever reached a venue with real money.** Live accounts at "
-        "Polymarket are proven against a fake of it only; each stays locked until its own steps "
-        "are done (Settings, Live accounts). What must be true first:"
+        "Polymarket have been tested against a simulated Polymarket only; each stays locked until "
+        "its own steps are done (Settings, Live accounts). What must be true first:"
     )
     for text, possible in CHECKLIST:
         mark = ":material/check_box_outline_blank:" if possible else ":material/block:"
@@ -53,7 +53,7 @@ def going_live() -> None:
 @guard.part("This page")
 def main() -> None:
     """Draw the page."""
-    panels.head("Help", "Written with the program; nothing here needs an engine")
+    panels.head("Help", "Part of the program; works without an engine")
     topic = st.segmented_control(
         "Topic", TOPICS, default=TOPICS[0], key="help_topic", required=True,
         label_visibility="collapsed",
@@ -77,192 +77,192 @@ TOUR = (
         "Look at the bar above every page",
         "",
         "Engine, mode, heartbeat, equity, today's loss budget, open and unknown orders, the oldest "
-        "feed, and KILL. If it turns grey and says NO DATA, nothing on the page is of now.",
+        "feed, and KILL. If it turns grey and shows NO DATA, nothing on the page is current.",
     ),
     (
         "Watch the bots that trade already",
         "bots",
-        "`make run` starts two on a demo exchange, with money that does not exist. Select one: "
-        "what it may do, why it quotes or does not, its orders in the book.",
+        "`make run` starts two on a demo exchange, with money that does not exist. Select one to "
+        "see what it may do, why it quotes or does not, and its orders in the book.",
     ),
     (
-        "Open an order and read its why",
+        "Open an order and read why it was placed",
         "orders",
-        "Select a row. The drawer shows what the strategy saw, how its fair value came about, "
-        "every gate, the quotes it wanted, risk's rules, the plan as a diff, and every record of "
-        "its life.",
+        "Select a row. The side panel shows what the strategy saw, how it arrived at its fair "
+        "value, every gate, the quotes it wanted, the risk rules, the plan as a diff, and every "
+        "record of the order.",
     ),
     (
         "Make a bot of your own",
         "bots",
         "Under Bots, Create a bot: a name, a market or a series, then Show what changes, Save, and "
-        "Apply. It stands stopped until you start it; while it is stopped, Change settings and "
-        "Remove stand below its figures.",
+        "Apply. It stays stopped until you start it; while it is stopped, Change settings and "
+        "Remove are below its figures.",
     ),
     (
         "Set a limit, and know how to stop",
         "risk",
-        "Limits show what is used of them now. Stop a bot under Bots; KILL cancels everything, "
+        "Limits show how much of each is used now. Stop a bot under Bots; KILL cancels everything, "
         "proves it, and places nothing until you release it with a reason.",
     ),
 )
 
 CHECKLIST = (
-    ("A connection that is proven at the venue itself, not at a fake of it", False),
+    ("A connection tested at the venue itself, not at a simulated one", False),
     ("Alerts that reach you away from this screen", False),
     ("Paper trading over live feeds for weeks, with nothing unexplained in the journal", True),
-    ("A key in the vault, of a wallet with no more in it than you can lose (Settings)", True),
-    ("A green doctor, the phrase typed, a green self-test (Settings, Live accounts)", True),
-    ("Limits set by you, not left at their defaults (Risk)", True),
+    ("A key in the vault, for a wallet that holds no more than you can lose (Settings)", True),
+    ("Doctor green, phrase typed, self-test green (Settings, Live accounts)", True),
+    ("Limits you have set yourself, not the defaults (Risk)", True),
     ("You have used KILL once and read its receipt (Risk)", True),
-    ("You have read the why of a bot's orders and of its non-orders (Bots, Orders)", True),
+    ("You have read why a bot placed its orders, and why it did not quote (Bots, Orders)", True),
     ("You know the other two ways to KILL: `python -m engine kill`, and a file named KILL", True),
 )
 """(what, can it be done today)."""
 
 SHORTCUTS = {
     "Ctrl+Shift+K": "the first click of KILL, also while you type; the second one is CONFIRM KILL",
-    "R": "draws the page anew; not while you type",
-    "Enter": "sends a filter or a text field",
+    "R": "redraws the page; not while you type",
+    "Enter": "submits a filter or a text field",
     "Esc": "closes a menu or an enlarged table",
-    "Ctrl+F in a table": "searches in it, when it was clicked before",
-    "Click on a column's head": "sorts by it",
+    "Ctrl+F in a table": "searches the table you clicked last",
+    "Click on a column header": "sorts by it",
 }
 
 
 # -- The words of this desk: every term that stands on a page, in a sentence --
 
 GLOSSARY = {
-    "Account": "Money at one venue, in one mode. One executor alone writes its orders.",
+    "Account": "Money at one venue, in one mode. A single executor places its orders.",
     "Mode": "demo, paper or live. It belongs to the account; positions never cross.",
-    "Bot": "A strategy with its markets, capital and parameters at an account.",
+    "Bot": "A strategy with its markets, capital and parameters, trading for one account.",
     "Wants": "The quotes a strategy wants, before ids, minimum sizes and complements.",
-    "Gate": "A condition a strategy looks at, in order. The first that fails is why it does not "
+    "Gate": "A condition a strategy checks, in order. The first that fails is why it does not "
     "quote.",
-    "Rule of risk": "A limit on the account. It permits an order, shrinks it, or denies it.",
+    "Risk rule": "A limit on the account. It allows an order, shrinks it, or denies it.",
     "Plan": "What the executor makes of wanted quotes: orders to place, keep and cancel, and what "
-    "is left over with its reason.",
-    "Left over": "A part of wanted quotes that cannot be a legal order now: below the minimum, "
-    "say.",
-    "Volume 24 h": "Traded in the last 24 hours, in the currency, by the venue's listing.",
-    "Rewards a day": "What a market pays a day to orders that rest near its mid, together.",
-    "Ends / Category": "When and under what a venue lists a market; some trade on past it.",
+    "is left over, with the reason.",
+    "Left over": "The part of wanted quotes that cannot be a legal order now (below the minimum, "
+    "say).",
+    "Volume 24 h": "Value traded in the last 24 hours, from the venue's listing.",
+    "Rewards per day": "What a market pays per day, in total, to orders that rest near its mid.",
+    "Ends / Category": "Both from the venue's listing; some markets trade past their end.",
     "Spread": "Best ask less best bid.",
-    "History": "What the desk keeps on its disk under PITBOSS_DISK_BUDGET: how much it takes, how "
-    "much a day, since when it is whole, and when the oldest of it goes.",
-    "Takes / A day / Whole since / Until some goes": "See History.",
-    "Forecast": "A fair value for Up, some time before the close, held against what happened.",
+    "History": "What the desk keeps on its disk under PITBOSS_DISK_BUDGET: its size and limit, "
+    "growth per day, since when it is complete, and when its oldest part is pruned.",
+    "Size / Limit / Per day / Complete since / Until pruning / Pruned so far": "See History.",
+    "Forecast": "A fair value for Up some time before the close, compared with the outcome.",
     "Brier / Log loss": "How wrong forecasts were: 0 is perfect. Brier is the mean squared error; "
-    "log loss punishes certainty that was wrong. Less ours: another forecast's loss less ours.",
-    "Moments": "Forecasts that were scored, one per market and time before the close. Those a "
-    "parameter was chosen on are never scored.",
-    "Less ours / Chosen on moments / Before the close / Up happened": "See Brier and Moments.",
-    "YES / NO": "The two legs of a market that pays 1.00 for one of them. Buying NO at "
-    "40\N{CENT SIGN} is the same side as selling YES at 60\N{CENT SIGN}.",
-    "Settled / pending": "A fill is pending when it matched and settled when the venue confirmed "
-    "it. Pending tokens cannot be sold and may still vanish.",
-    "UNKNOWN": "An order that was sent without an answer. It is asked about, never sent again.",
-    "Worst-case loss": "The most that can be lost if everything held and everything that may still "
+    "log loss punishes wrong certainty. Minus ours: another forecast's loss minus ours.",
+    "Moments": "Scored forecasts, one per market and time before the close. Those used to choose a "
+    "parameter are never scored.",
+    "Minus ours / Fitted on moments / Before the close / Up happened": "See Brier and Moments.",
+    "YES / NO": "The two legs of a market; the winning one pays 1.00. Buying NO at 40\N{CENT SIGN} "
+    "is the same as selling YES at 60\N{CENT SIGN}.",
+    "Settled / pending": "A fill is pending once matched, settled once the venue confirms it. "
+    "Pending tokens cannot be sold, and the fill may still be reversed.",
+    "UNKNOWN": "An order without an answer. The venue is asked about it; it is never sent again.",
+    "Worst-case loss": "The most we can lose if everything we hold and everything that may still "
     "fill goes against us.",
-    "Mark": "What a holding is counted at. Risk uses the side we would leave by; shown PnL uses "
-    "the middle, and says so.",
-    "Loss budget": "The most that may be lost since 00:00 UTC. A restart does not renew it.",
-    "Latch": "KILL sets it. No order is placed until a person releases it with a typed reason.",
-    "Receipt": "The proof after a KILL or stop: two complete listings without one order of ours.",
-    "Journal": "Everything asked is written here before it is done, with a checksum.",
-    "Heartbeat": "The engine says each second that it lives. Old figures are called last known.",
-    "Engine": "The program that trades. The dashboard only shows what it reports and leaves it "
-    "commands.",
-    "Venue": "An exchange or market place; here the demo exchange, and paper over its market.",
-    "Market / instrument": "One thing that can be traded at a venue, with its tick, lot and end.",
-    "Series": "Markets that follow each other, five minutes each for example: a bot rolls along.",
-    "Capital": "The most a bot may put to work, in its account's currency.",
-    "Cash": "Money of the account that is not in tokens.",
-    "Strategy": "The rules that turn what is seen into wanted quotes. It never sends an order.",
-    "Evaluation / decision": "One look of a strategy at one market: inputs, fair value, gates, "
-    "wanted quotes. Alike ones in a row are one row with a count and a span.",
-    "Fair value": "What the strategy holds a market to be worth now; it quotes around it.",
-    "Microprice": "The middle of bid and ask, weighed by the sizes that stand there.",
-    "Reference": "A fast price from elsewhere that leads the oracle.",
+    "Mark": "The price a holding is valued at. Risk uses the exit price, what we could sell at "
+    "now; displayed PnL uses the mid, and says so.",
+    "Loss budget": "The most that may be lost since 00:00 UTC. A restart does not reset it.",
+    "Latch": "Set by KILL. No order is placed until a person releases it with a typed reason.",
+    "Receipt": "The proof after a KILL or stop: two complete listings without any order of ours.",
+    "Journal": "Every action is written here before it is done, with a checksum.",
+    "Heartbeat": "The engine's sign of life, each second. Old figures are called last known.",
+    "Engine": "The program that trades. The dashboard shows its reports and queues commands for "
+    "it.",
+    "Venue": "An exchange or marketplace, such as Polymarket or the demo exchange.",
+    "Market / instrument": "Something that can be traded at a venue, with its tick, lot and end.",
+    "Series": "Markets in sequence, for example one every five minutes: a bot rolls to the next.",
+    "Capital": "The most a bot may use, in its account's currency.",
+    "Cash": "The account's money that is not in tokens.",
+    "Strategy": "The rules that turn market data into wanted quotes. It never sends orders.",
+    "Evaluation / decision": "One run of a strategy on a market: inputs, fair value, gates, wanted "
+    "quotes. Identical ones in a row are one row with a count and a time span.",
+    "Fair value": "What the strategy thinks a market is worth now; it quotes around it.",
+    "Microprice": "The mid of bid and ask, weighted by their sizes.",
+    "Reference": "A fast price from another exchange that leads the oracle.",
     "Oracle": "The price that decides how a market ends.",
-    "Basis": "How far reference and oracle stand apart, and how surely that is known.",
+    "Basis": "The gap between reference and oracle, and how certain it is.",
     "Strike": "The price the oracle must reach at the end for YES.",
-    "Volatility / sigma": "How much the price moves by itself; it must be watched before quoting.",
-    "Regime": "The manner a strategy quotes in: quiet, trending, event, reduce only, halted.",
+    "Volatility / sigma": "How much the price moves; it is observed for a while before quoting.",
+    "Regime": "How a strategy quotes now: quiet, trending, event, reduce only, halted.",
     "Book": "All bids and asks that rest in a market.",
-    "Behind touch": "How far an order's price is behind the best of its side of the book: 0 is at "
-    "the touch, below 0 in front of it.",
-    "Earning": "Whether a resting order earns of its market's rewards now: inside the band around "
-    "the mid, large enough, on both sides. Estimated by the venue's formula, at least.",
-    "Bid / ask": "What somebody pays, what somebody wants. The best of both is the touch, their "
-    "middle the mid.",
+    "Behind touch": "How far an order's price is behind the best price on its side of the book: 0 "
+    "is at the touch, negative in front of it.",
+    "Earning": "Whether a resting order earns its market's rewards now: inside the band around the "
+    "mid, large enough, on both sides. A minimum, estimated by the venue's formula.",
+    "Bid / ask": "What buyers pay, what sellers want. The best two are the touch, their middle is "
+    "the mid.",
     "Quote": "A bid or an ask of ours that rests in the book.",
     "Price": "In cents for markets that pay 1.00, between 0\N{CENT SIGN} and 100\N{CENT SIGN}.",
-    "Tick / lot": "The steps prices and sizes come in.",
+    "Tick / lot": "The smallest steps of price and size.",
     "Side / leg": "BUY or SELL, and of which token: YES or NO.",
-    "Order": "One request to buy or sell, with a number of its own, named before it is sent.",
-    "Post-only": "An order that may rest but never take: where it would, the venue refuses it.",
-    "GTC / FAK / FOK": "Good till cancelled; take what is there and drop the rest; all at once or "
-    "nothing.",
-    "Pending (order)": "Written down, not sent yet.",
-    "Sent": "The first byte has left; no answer yet.",
-    "Delayed": "The venue holds it back for a moment; it cannot be cancelled meanwhile.",
+    "Order": "One request to buy or sell, with its own number, identified before it is sent.",
+    "Post-only": "An order that may rest but never take: if it would take, the venue refuses it.",
+    "GTC / FAK / FOK": "Good till cancelled; fill and kill: fill what is there, drop the rest; "
+    "fill or kill: all or nothing.",
+    "Pending (order)": "In the journal, not sent yet.",
+    "Sent": "On its way to the venue; no answer yet.",
+    "Delayed": "The venue holds it for a moment; it cannot be cancelled until released.",
     "Open / partial": "It rests in the book, whole or partly filled.",
-    "Cancelling": "Its cancel was asked for; it may still fill until the venue confirms.",
-    "Filled / cancelled / expired / rejected": "The ends of an order. Nothing follows but a late "
-    "fill, which is booked all the same.",
-    "Fill": "A part of an order that traded. One order may have many.",
+    "Cancelling": "Its cancel was requested; it may still fill until the venue confirms.",
+    "Filled / cancelled / expired / rejected": "Final states of an order. Only a late fill can "
+    "follow, and it is still booked.",
+    "Fill": "A part of an order that traded. An order may have many fills.",
     "Matched / mined / confirmed": "How far a fill is settled at the venue.",
-    "Retrying / failed": "A settlement that did not go through yet, or never will: void.",
-    "Void": "A fill the venue took back: reversed once, with its tokens and money.",
-    "Liquidity": "Maker: ours rested and somebody took it. Taker: ours took. Takers pay fees.",
-    "Fee": "What the venue keeps of a trade.",
-    "Taped / inferred size": "Whether a fill's size was reported, or follows from the book's "
-    "change.",
-    "Equity": "Cash and what is held, at risk's marks.",
-    "Peak": "The highest equity ever seen; a fall from it stops the account, a deeper one KILLs.",
+    "Retrying / failed": "Settlement has not gone through yet, or never will: void.",
+    "Void": "A fill the venue reversed; its tokens and money were booked back once.",
+    "Liquidity": "Maker: our order rested and was taken. Taker: ours took. Takers pay fees.",
+    "Fee": "What the venue charges for a trade.",
+    "Taped / inferred size": "Whether a fill's size was reported, or inferred from book changes.",
+    "Equity": "Cash plus holdings at their exit price, what we could sell at now.",
+    "Peak": "The highest equity so far; a fall from it stops the account, a deeper one sets KILL.",
     "PnL": "Profit and loss: realised and unrealised, less fees. Deposits are never PnL.",
-    "Realised / unrealised": "Made by what was sold or paid out; and what holding would make at "
-    "the mark.",
-    "Bet": "All that one bot, or you by hand, did in one market with one account.",
+    "Realised / unrealised": "Made on what was sold or paid out; what the holdings would make at "
+    "their mark.",
+    "Bet": "Everything one bot, or you by hand, did in one market with one account.",
     "Closed (bet)": "All its tokens are sold, or its market is resolved.",
     "Result": "How a closed bet ended: sold; merged into cash; won or lost by the tokens held at "
-    "the outcome; even where both pay alike; voided where every fill of it was.",
-    "Net": "What a closed bet brought: received and paid out, less spent and fees. Rewards are "
-    "apart.",
-    "Exit": "What a bet's tokens brought on average, sold or paid out.",
-    "Transaction": "The hash on the chain by which a fill was settled; demo and paper have none.",
-    "Cost": "What was paid for what is held.",
-    "Value": "What is held, at its mark.",
+    "the outcome; even where both legs pay the same; voided where every fill was void.",
+    "Net": "What a closed bet made: received and paid out, less spent and fees. Rewards are "
+    "separate.",
+    "Exit": "The average price a bet's tokens were sold or paid out at.",
+    "Transaction": "The on-chain hash that settled a fill; demo and paper have none.",
+    "Cost": "What was paid for the holdings.",
+    "Value": "Holdings at their mark.",
     "Position / inventory": "The tokens an account holds in a market.",
-    "Markout": "How the price stood some seconds after a fill, as seen from the side we took.",
-    "Resolution": "The end of a market: YES pays 1.00 or nothing. Before it a result is "
+    "Markout": "How far the price moved some seconds after a fill, from our side of the trade.",
+    "Resolution": "The end of a market: YES pays 1.00 or nothing. Until then a result is "
     "unresolved and shown at mid.",
-    "Redeemable": "Winners of a resolved market that are not paid yet: in equity, not in cash.",
-    "Complement / merge": "YES and NO together are worth 1.00; a pair can be merged into cash.",
-    "Feed": "A stream that tells what the market does. Its age is the time since it sent anything.",
-    "Stale / blind": "Nobody knows how the market stands: no order is placed, what rests goes.",
-    "Trusted": "A book without a gap; a torn one waits for a fresh copy.",
-    "Cooldown": "A pause after a jump of the price or after refusals.",
+    "Redeemable": "Winning tokens of a resolved market not paid out yet: in equity, not in cash.",
+    "Complement / merge": "YES plus NO is worth 1.00; a pair can be merged into cash.",
+    "Feed": "A stream of market data. Its age is the time since it last sent anything.",
+    "Stale / blind": "The market's state is not known: no order is placed, resting ones are "
+    "cancelled.",
+    "Trusted": "A book without gaps; a broken one waits for a fresh copy.",
+    "Cooldown": "A pause after a price jump or after refusals.",
     "KILL": "Cancels everything, proves it, and places nothing until it is released.",
-    "Scoped kill": "A KILL of one account, bot or market leaves the others at work.",
-    "Idle / stopped": "The bot does nothing and has no order.",
-    "Starting / running": "It is about to trade, or trades.",
-    "Pausing / paused": "Its quotes are withdrawn; resumed it quotes at once.",
-    "Stopping": "Its orders are cancelled, and that is being proven.",
-    "Risk_stopped / error": "Risk stopped it; or it raised, and stopped alone.",
-    "Run": "One replay with what came of it.",
-    "Replay": "A recording played through the same strategies, risk and executor that trade.",
-    "Recording": "What feeds said of some markets, kept on the disk.",
-    "Frame / event": "One message of a feed; one thing that happened, as it was understood.",
-    "Gap": "A time nothing was received.",
+    "Scoped kill": "A KILL of one account, bot or market; the others keep trading.",
+    "Idle / stopped": "The bot does nothing and has no orders.",
+    "Starting / running": "It is about to trade, or is trading.",
+    "Pausing / paused": "Its quotes are withdrawn; when resumed it quotes at once.",
+    "Stopping": "Its orders are being cancelled, and that is being proven.",
+    "Risk_stopped / error": "Risk stopped it; or an error in the bot stopped it.",
+    "Run": "One replay and its results.",
+    "Replay": "A recording played through the same strategies, risk and executor as in trading.",
+    "Recording": "Feed data of some markets, kept on disk.",
+    "Frame / event": "One message from a feed; one thing that happened, as it was read from it.",
+    "Gap": "A time when nothing was received.",
     "Digest": "A fingerprint of everything a run did: the same digest is the same run.",
-    "Job": "Long work done by the worker beside trading.",
-    "Schedule": "What is asked for by the clock: minute, hour, day, month, weekday in UTC.",
-    "Command": "What a page asks of the engine: queued, claimed, then done, refused or failed.",
+    "Job": "Long work the worker does alongside trading.",
+    "Schedule": "What is started by the clock: minute, hour, day, month, weekday in UTC.",
+    "Command": "What a page asks the engine to do: queued, claimed, then done, refused or failed.",
     "Alert": "Something a person should look at: critical, warning or info.",
-    "Record": "One line of the journal, with its number, its time and its checksum.",
+    "Record": "One entry of the journal, with its number, time and checksum.",
     "Audit": "Who changed what, when; nothing is ever removed from it.",
-    "Rewards": "Paid by the venue for days of resting orders; profit, and of no fill.",
-    "Foreign order": "One of somebody else's at the same account: listed, left alone.",
+    "Rewards": "Paid by the venue for resting orders, per day; profit that belongs to no fill.",
+    "Foreign order": "Someone else's order at the same account: listed, left alone.",
 }

@@ -75,12 +75,12 @@ def main() -> None:
 
 KEPT = {
     "kind": ("History", "text"),
-    "size": ("Takes", "text"),
-    "part": ("Of", "text"),
-    "since_ns": ("Whole since", "time"),
-    "rate": ("A day", "text"),
-    "left": ("Until some goes", "text"),
-    "words": ("What is gone", "text"),
+    "size": ("Size", "text"),
+    "part": ("Limit", "text"),
+    "since_ns": ("Complete since", "time"),
+    "rate": ("Per day", "text"),
+    "left": ("Until pruning", "text"),
+    "words": ("Pruned so far", "text"),
 }
 
 
@@ -96,8 +96,8 @@ def show_disk() -> None:
     panels.note(
         f"{amount(sum(one.bytes for one in found), 'bytes')} of "
         f"{amount(config().disk_budget, 'bytes')} (PITBOSS_DISK_BUDGET) · "
-        f"{amount(space.free, 'bytes')} of the disk are free{left} · the oldest of a kind goes "
-        "first; fills, cash and positions never do"
+        f"{amount(space.free, 'bytes')} free on the disk{left} · the oldest of each kind is pruned "
+        "first; fills, cash and positions never are"
     )
 
 
@@ -132,10 +132,10 @@ def file_of(result: Mapping[str, Any]) -> Path | None:
 def offer(number: int, result: Mapping[str, Any]) -> None:
     """Draw the download of an export; a warning where it holds no row."""
     if result.get("rows") == 0:
-        st.warning("It holds no row: nothing of that kind, mode and period is on record.")
+        st.warning("The file is empty: nothing of that kind, mode and period is on record.")
     path = file_of(result)
     if path is None:
-        panels.note("Its file is gone from this machine. Ask for the export again.")
+        panels.note("Its file is no longer on this machine. Start the export again.")
         return
     st.download_button(
         f"Download {path.name}",
@@ -154,10 +154,10 @@ COLUMNS = {
     "kind": ("Kind", "text"),
     "state": ("State", "text"),
     "share": ("Progress", "text"),
-    "who": ("Asked by", "text"),
+    "who": ("Started by", "text"),
     "created_ns": ("Asked", "time"),
     "took": ("Took", "text"),
-    "words": ("What it says", "text"),
+    "words": ("Result", "text"),
 }
 WORKER_AGE_NS_MAX = 10 * SECOND_NS
 SILENT_NS = 30 * SECOND_NS
@@ -221,7 +221,7 @@ def show_running(rows: Sequence[Mapping[str, Any]], *, alive: bool) -> None:
 def _bar(row: Mapping[str, Any]) -> None:
     name = f"**Job {row['id']}** · {row['kind']}"
     if row["state"] == JobState.QUEUED:
-        said = row["note"] or "waits for the worker"
+        said = row["note"] or "waiting for the worker"
         st.markdown(f"{name} · queued {age(now_ns() - row['created_ns'])} ago · {said}")
         return
     rate, left = speed(row)
@@ -278,15 +278,15 @@ def show_table(rows: Sequence[Mapping[str, Any]]) -> None:
     """Draw all jobs; the selected one in full."""
     if not rows:
         panels.empty(
-            "No job has run yet.",
-            "Start a replay, a backup or an export below; the schedule starts some each "
-            "night. They run beside trading and survive leaving this page.",
+            "There are no jobs yet.",
+            "Start a replay, a backup or an export below; the schedule starts some each night. "
+            "They run alongside trading and go on when you leave this page.",
         )
         return
     chosen = choice([listed(r) for r in rows], COLUMNS, key="jobs", ids=[r["id"] for r in rows])
     row = next((row for row in rows if row["id"] == chosen), None)
     if row is None:
-        panels.note("Select a row to see what a job was given and what it brought.")
+        panels.note("Select a row to see a job's inputs and results.")
     else:
         show_one(row)
 
@@ -331,7 +331,7 @@ def _text(value: Any) -> str:
 JOB_SLOT = "run_job"
 
 
-@guard.part("The form of a job")
+@guard.part("The job form")
 def show_form(*, alive: bool) -> None:
     """Draw the form of the kind that is chosen, and the life of what was asked for last."""
     kinds = list(JOB_KINDS)
@@ -371,7 +371,7 @@ def _replay() -> dict[str, Any] | None:
     if not catalog:
         panels.empty(
             "The strategy catalog is not in the state database.",
-            "An engine writes it at its start; start one and this form appears.",
+            "The engine writes it when it starts; start one and this form appears.",
         )
         return None
     strategy = st.selectbox("Strategy", sorted(catalog), key="job_strategy")
@@ -435,8 +435,8 @@ def show_schedule() -> None:
     if not rows:
         panels.empty(
             "No schedule has been reported.",
-            "The engine writes it when it runs: a backup each night, upkeep each Sunday, unless "
-            "the settings say otherwise. What was missed while it was away is started once.",
+            "The engine reports it when it runs: a backup each night, upkeep each Sunday, unless "
+            "the settings differ. What was missed while it was off is started once.",
         )
         return
     rows = [{**row, "when": in_words(row["cron"])} for row in rows]
@@ -444,7 +444,7 @@ def show_schedule() -> None:
     base = drafts.newest()
     entry = base.document.schedule.get(str(chosen))
     if entry is None:
-        panels.note("Select an entry to start it now or to change it.")
+        panels.note("Select an entry to start it now or change it.")
     else:
         _one(str(chosen), entry, base)
     drafts.review(SLOT)
@@ -469,7 +469,7 @@ def _one(name: str, entry: ScheduleEntry, base: drafts.SettingsVersion) -> None:
         sent = st.form_submit_button("Show what changes")
     problem = trouble(cron.strip()) if sent else ""
     if problem:
-        st.error(f"Nothing was changed: {cron.strip()!r} can never be. {problem}.")
+        st.error(f"Nothing was changed: {cron.strip()!r} is not a valid schedule: {problem}.")
     elif sent:
         changed: Mapping[str, Any] = {"cron": cron.strip(), "on": on}
         whole = {**entry.model_dump(mode="json"), **changed}
@@ -508,7 +508,7 @@ def trouble(cron: str) -> str:
     """
     words = cron.split()
     if len(words) != len(FIELDS):
-        return f"five words are needed (minute hour day month weekday), there are {len(words)}"
+        return f"five fields are needed (minute hour day month weekday), not {len(words)}"
     for word, (name, least, most, names) in zip(words, FIELDS, strict=True):
         for part in word.lower().split(","):
             text = _part(part, least, most, names)
@@ -520,19 +520,19 @@ def trouble(cron: str) -> str:
 def _part(part: str, least: int, most: int, names: tuple[str, ...]) -> str:
     match = _STEPS.match(part)
     if match is None or match["step"] == "0":
-        return f"{part!r} is nothing one can read"
+        return f"{part!r} cannot be read"
     if match["what"] == "*":
-        return "" if int(match["step"] or 1) <= most - least else "its step is longer than it all"
+        return "" if int(match["step"] or 1) <= most - least else "its step is too long"
     ends = [_number(end, least, names) for end in match["what"].split("-")]
     named = [end in names for end in match["what"].split("-")]
     odd = len(set(named)) > 1 or (named[0] and match["step"])
     if len(ends) > 2 or None in ends or odd:
-        return f"{part!r} is nothing one can read"
+        return f"{part!r} cannot be read"
     known = [end for end in ends if end is not None]
     if any(not least <= end <= most for end in known):
-        return f"it goes from {least} to {most}"
+        return f"it must be from {least} to {most}"
     if known != sorted(known):
-        return "the first must not come after the last"
+        return "the start must not come after the end"
     if match["step"] and len(known) == 1:
         return "a step needs a range or *"
     if match["step"] and int(match["step"]) > known[-1] - known[0]:

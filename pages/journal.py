@@ -33,10 +33,10 @@ RECORDS = {
     "at_ns": ("At", "time"),
     "account": ("Account", "text"),
     "kind": ("Kind", "text"),
-    "body": ("What it says", "text"),
+    "body": ("Detail", "text"),
 }
 COMMANDS = {
-    "created_ns": ("Left", "time"),
+    "created_ns": ("Queued", "time"),
     "kind": ("Command", "text"),
     "who": ("Who", "text"),
     "state": ("State", "text"),
@@ -84,14 +84,14 @@ def show_records(text: str) -> None:
         "Kind", ["", *sorted(KINDS)], format_func=lambda one: one or "every kind"
     )
     found = search_journal(known[name], kind=kind, text=text)
-    where = f"{found.scanned:,} looked at"
+    where = f"{found.scanned:,} searched"
     if len(found.records) == ROWS_MAX:
-        where += ", the latest; narrow the search for older ones"
+        where += ", only the latest; narrow the search to see older ones"
     elif not found.complete:
-        where += f", down to record {found.first_seq:,} and no further"
+        where += f", no further back than record {found.first_seq:,}"
     panels.note(
-        f"{count(len(found.records), 'record')} found · {where} · times are the recording's where "
-        "it is a replay"
+        f"{count(len(found.records), 'record')} found · {where} · in a replay, times are the "
+        "recording's"
     )
     show(found.records, RECORDS, f"records_{name}", "seq")
 
@@ -101,7 +101,7 @@ def show(
 ) -> None:
     """Draw rows, each known by its column `name`; the selected one in full."""
     if not rows:
-        panels.empty("Nothing fits.", "Search for another text, or clear it to see the latest.")
+        panels.empty("Nothing matches.", "Search for another text, or clear it to see the latest.")
         return
     chosen = choice(rows, columns, key=f"journal_{key}", ids=[row[name] for row in rows])
     row = next((row for row in rows if row[name] == chosen), None)
@@ -136,7 +136,7 @@ def main() -> None:
         "Look at", list(tabs), default="Audit" if audit else "Records", key="what", required=True
     )
     given = st.query_params.get("text", audit or "")
-    text = st.text_input("Search", value=given, placeholder="any text in it, then Enter")
+    text = st.text_input("Search", value=given, placeholder="any text, then Enter")
     if what == "Records":
         show_records(text)
     elif what == "Commands":

@@ -50,9 +50,9 @@ TRADES = {
     "size": ("Size", "size"),
 }
 AHEAD = (
-    "Ahead: the most that can stand before our order at its price. It is an estimate: the level as "
-    "it was when the order was first seen to rest, and never more than the level since; what left "
-    "the level is taken to have stood behind us."
+    "Ahead: the most that can be queued before our order at its price. An estimate: the level's "
+    "size when the order was first seen resting, never more than the level since; what left the "
+    "level is assumed to have been behind us."
 )
 TERMS, RULES, FILLS, ORACLE = "Terms", "Rules", "Orders and fills", "Oracle and basis"
 UNLISTED: Row = {"price_decimals": None, "size_decimals": None, "listed_kind": None}
@@ -80,11 +80,11 @@ def main() -> None:
     row = listing.asked(market, name) if config().markets_path.is_file() else None
     instrument = _instrument(name)
     title = row["question"] if row else names.titles().get(name) or names.market(name)
-    panels.head(title, f"{name} · book and orders a few seconds old, the listing minutes old")
+    panels.head(title, f"{name} · book and orders a few seconds old, listing minutes old")
     if row is None and instrument is None:
         panels.empty(
-            "This market is not known here.",
-            "Neither the venue's listing nor the engine names it: fetch the list under Markets.",
+            "Unknown market.",
+            "Neither the venue's listing nor the engine has it: fetch the list under Markets.",
         )
         panels.links(panels.link("Markets", "markets"))
         return
@@ -128,8 +128,8 @@ def _there(account: AccountSeen, name: str) -> bool:
 def _account(accounts: Sequence[AccountSeen], mode: Mode | None) -> str | None:
     """Return the account the page is of; None = none of this mode trades the market's venue."""
     if not accounts:
-        shown_ = mode.upper() if mode else "any mode"
-        panels.note(f"No account of {shown_} trades at this market's venue: no book, no ticket.")
+        shown_ = mode.upper() if mode else "registered"
+        panels.note(f"No {shown_} account trades at this market's venue: no book, no ticket.")
         return None
     found = [one.account for one in accounts]
     if len(found) == 1:
@@ -144,7 +144,7 @@ def _instrument(name: str) -> Instrument | None:
         return None  # the engine has never had to do with it
 
 
-@guard.part("The life of the market")
+@guard.part("The market's state")
 def show_lifecycle(
     name: str, row: Row | None, instrument: Instrument | None, account: str | None
 ) -> None:
@@ -164,7 +164,7 @@ def show_lifecycle(
 
 
 @st.fragment(run_every=REFRESH_S)
-@guard.part("The market as it stands")
+@guard.part("The market's figures")
 def show_now(account: str, name: str, mode: Mode) -> None:
     """Draw touch, last trade, what is held and what rests, anew every few seconds."""
     book, ours, terms = _seen(account, name, mode)
@@ -173,7 +173,7 @@ def show_now(account: str, name: str, mode: Mode) -> None:
 
 
 @st.fragment(run_every=REFRESH_S)
-@guard.part("The book of the market")
+@guard.part("The market's book")
 def show_book(account: str, name: str, mode: Mode) -> None:
     """Draw ladder and trades, anew every few seconds; or why there are none."""
     now = now_ns()
@@ -185,7 +185,7 @@ def show_book(account: str, name: str, mode: Mode) -> None:
         panels.empty(
             f"{account} does not receive this market.",
             "No bot trades it there, nothing is held and no order rests, so the engine has no book "
-            "of it. Follow it to see the book, and to place an order by hand.",
+            "for it. Follow it to see the book, and to place an order by hand.",
         )
         _follow(account, name, on=True, type_="primary")
         return
@@ -254,7 +254,7 @@ def _follow(
     account: str, name: str, *, on: bool, type_: Literal["primary", "secondary"] = "secondary"
 ) -> None:
     """Draw the button that has an account receive the market, or no more."""
-    label = f"Follow it at {account}" if on else "Follow it no more"
+    label = f"Follow it at {account}" if on else "Stop following"
     if st.button(label, key=f"follow_{on}", type=type_):
         made = FollowMarket(account=AccountId(account), instrument=InstrumentId(name), on=on)
         commands.send(made, SLOT)
@@ -274,7 +274,7 @@ def show_trades(name: str, terms: Row) -> None:
     ]
     if rows:
         table(rows, TRADES, key="market_trades")
-        panels.note("The latest trades that were received, written every ten seconds")
+        panels.note("The latest trades received, written every ten seconds")
     else:
         panels.note("No trade was received in the last hour.")
 
@@ -291,7 +291,7 @@ def _trades(name: str, now: int) -> list[Tick]:
 
 
 @st.fragment(run_every=SLOW_S)
-@guard.part("The history of the price")
+@guard.part("The price history")
 def show_history(account: str, name: str, mode: Mode) -> None:
     """Draw what is stored of the price, and our fills."""
     span = st.segmented_control("Period", list(WINDOWS), default="1 h", required=True) or "1 h"
@@ -302,17 +302,16 @@ def show_history(account: str, name: str, mode: Mode) -> None:
     fills = ask(fills_behind, engine_id(), mode=mode, **only)
     if not stored and not fills:
         panels.empty(
-            "Nothing is stored of its price in this period.",
-            "The price is kept of every market that is received; our fills are kept for ever.",
+            "No price is stored for this period.",
+            "Prices of every received market are stored; our fills are kept forever.",
         )
         return
     terms = ask(listings_of, engine_id(), (name,)).get(name, UNLISTED)
     one = 10 ** (terms["price_decimals"] or 0)
     charts.prices(stored, fills, one, f"price:{name}:{span}", in_cents=names.cents(terms))
     panels.note(
-        f"Candles of {interval}, of the mid as received; triangles are our fills in YES-space: "
-        f"up bought, down sold · {'the newest ' * (len(fills) >= ROWS_MAX)}"
-        f"{count(len(fills), 'fill')}"
+        f"{interval} candles of the received mid; triangles are our fills in YES-space: up bought, "
+        f"down sold · {'the newest ' * (len(fills) >= ROWS_MAX)}{count(len(fills), 'fill')}"
     )
 
 
@@ -341,7 +340,7 @@ def show_ticket(account: str, name: str, instrument: Instrument | None, mode: Mo
 
 
 @st.fragment
-@guard.part("The form of an order")
+@guard.part("The order form")
 def _form(account: str, name: str, mode: Mode) -> None:
     ticket.order_form(account, name, mode)
 
@@ -351,7 +350,7 @@ def _form(account: str, name: str, mode: Mode) -> None:
 def show_flatten(account: str, name: str, instrument: Instrument, mode: Mode) -> None:
     """Draw the close of what is held, as soon as something is."""
     if held(account, name, mode) is None:
-        panels.note("Flatten: nothing is held here that could be closed.")
+        panels.note("Flatten: there is no position here to close.")
     else:
         ticket.flatten(account, instrument, mode)
 
@@ -384,7 +383,7 @@ def show_about(
             panels.facts(listing.terms(row))
     elif what == RULES:
         said = row["description"] if row else ""
-        st.text(said or "The venue's listing gives no rules of this market.")
+        st.text(said or "The venue's listing gives no rules for this market.")
     elif what == ORACLE:
         show_oracle(name)
     elif mode is not None:
@@ -392,7 +391,7 @@ def show_about(
         panels.links(
             panels.anchor("All its orders", links.orders(links.ALL, mode, **only)),
             panels.anchor("Its working orders", links.orders(links.WORKING, mode, **only)),
-            panels.anchor("Its fills with their sums", links.fills(mode, **only)),
+            panels.anchor("Its fills with totals", links.fills(mode, **only)),
         )
 
 
@@ -407,15 +406,15 @@ def show_oracle(name: str) -> None:
     if not found:
         panels.empty(
             "No bot has evaluated this market.",
-            "Strike, reference and fair value are stated with each evaluation: without a bot "
-            "nobody states them.",
+            "Strike, reference and fair value come with each evaluation: without a bot there are "
+            "none.",
         )
         return
     decision = found[0].decision
     values = dict(decision.inputs) | dict(decision.build_up)
     panels.tiles(oracle_tiles(values))
     if "strike" not in values:
-        panels.note("No strike stands behind this fair value: it comes from the book itself.")
+        panels.note("This fair value uses no strike: it comes from the book itself.")
     terms = ask(listings_of, engine_id(), (name,)).get(name, UNLISTED)
     st.html(why.blocks(why.decided(decision, terms, why.vocabulary())[:3]))
     panels.note(order.decision_note(found[0]))
@@ -438,10 +437,10 @@ def oracle_tiles(values: dict[str, float]) -> list[Tile]:
     return [
         Tile("Oracle", figure("oracle")),
         Tile("Reference", figure("reference")),
-        Tile("Basis", basis, hint="oracle less reference, its mean and deviation"),
+        Tile("Basis", basis, hint="oracle minus reference, mean and standard deviation"),
         Tile("Strike", figure("strike")),
-        Tile("Oracle less strike", distance),
+        Tile("Oracle minus strike", distance),
         Tile("Fair value", NOTHING if fair is None else names.price(fair, in_cents=True)),
-        Tile("To the close", NOTHING if "to_close_s" not in values else age(
+        Tile("Time to close", NOTHING if "to_close_s" not in values else age(
             int(values["to_close_s"] * 1e9))),
     ]  # fmt: skip

@@ -46,7 +46,7 @@ COLUMNS = {
     "spread": ("Spread", "price"),
     "volume_24h": ("Volume 24 h", "rate"),
     "liquidity": ("Liquidity", "rate"),
-    "rewards_daily": ("Rewards a day", "rate"),
+    "rewards_daily": ("Rewards per day", "rate"),
     "state": ("State", "text"),
     "event": ("Event", "text"),
     "category": ("Category", "text"),
@@ -57,7 +57,7 @@ SHOWN = 200
 SORTED = {
     SortedBy.VOLUME: "Volume 24 h",
     SortedBy.LIQUIDITY: "Liquidity",
-    SortedBy.REWARDS: "Rewards a day",
+    SortedBy.REWARDS: "Rewards per day",
     SortedBy.ENDS: "Ends next",
 }
 STATES = {
@@ -108,8 +108,8 @@ def show_listing(*, searched: bool) -> None:
     if not known:
         panels.empty(
             "No list of markets has been fetched yet.",
-            "The worker fetches all of them from the venue, some 80,000 in one to two minutes, and "
-            "writes only what changed afterwards. No key is needed, nothing is traded by it.",
+            "The worker fetches them all from the venue, some 80,000 in one to two minutes, and "
+            "later stores only changes. No key is needed; this list is not used to trade.",
         )
     if commands.engine_runs():
         button, words = st.columns([1, 6], vertical_alignment="center")
@@ -119,7 +119,7 @@ def show_listing(*, searched: bool) -> None:
         with words:
             panels.links(
                 panels.link("Progress and schedule: Jobs", "jobs"),
-                "the entry markets, switched on there, fetches it every five minutes",
+                "its entry markets, once on, fetches it every five minutes",
             )
     else:
         commands.note_no_engine()
@@ -132,7 +132,7 @@ def describe(known: Row, now: int) -> str:
     name = title.title if title is not None else known["venue"]
     done = known["finished_ns"]
     when = f"complete {age(now - done)} ago" if done else "not complete yet"
-    going = ", being fetched or interrupted: the next fetch goes on" * bool(known["under_way"])
+    going = ", fetch running or interrupted: the next one continues" * bool(known["under_way"])
     return f"{name}: {count(known['markets'], 'market')}, {when}{going}"
 
 
@@ -150,7 +150,7 @@ def wanted() -> tuple[MarketFilter, tuple[str, ...] | None]:
     """Draw the search; return what is looked for, and among which markets; None = all."""
     words, state, sort = st.columns([4, 3, 2], vertical_alignment="bottom")
     text = words.text_input(
-        "Search", placeholder="words of question, event, series or category", key=FIELDS["text"]
+        "Search", placeholder="words from question, event, series or category", key=FIELDS["text"]
     )
     chosen = state.segmented_control("State", list(STATES), default="Open", required=True)
     by = sort.selectbox(
@@ -184,8 +184,8 @@ def show_filters(looked_for: MarketFilter) -> None:
         if not opened:
             return
         panels.note(
-            "A bot may follow one: it trades the open markets the filter finds, as many as its own "
-            "maximum. What it holds of a market that leaves the filter is only reduced."
+            "A bot may follow one: it trades the open markets the filter finds, up to its own "
+            "maximum. In a market that leaves the filter it only reduces."
         )
         panels.facts(
             {
@@ -202,7 +202,7 @@ def show_filters(looked_for: MarketFilter) -> None:
                 drafts.draft("markets", made, base)
             known = list(base.document.filters)
             which = st.selectbox("Saved filter", known, index=None, key="filter_which", width=240)
-            st.button("Search by it", on_click=_search_by, disabled=which is None)
+            st.button("Use it", on_click=_search_by, disabled=which is None)
             if st.button("Remove it…", disabled=which is None):
                 drafts.draft("markets", {"filters": {which: None}}, base)
         drafts.review("markets")
@@ -222,14 +222,14 @@ def in_words(one: MarketFilter) -> str:
     parts += [f"category {one.category}"] if one.category else []
     parts += [f"volume 24 h of {one.volume_24h_min:,.0f} or more"] if one.volume_24h_min else []
     parts += ["pays rewards"] if one.pays_rewards else []
-    return f"{', '.join(parts) or 'every open market'}, by {SORTED[one.sorted_by].lower()}"
+    return f"{', '.join(parts) or 'all open markets'}, by {SORTED[one.sorted_by].lower()}"
 
 
 def followers(document: SettingsDocument, name: str) -> str:
     """Return which bots follow a filter, by the settings as saved."""
     bots = [one for one in document.bots.values() if one.follows == name]
     names = ", ".join(f"{one.name} (at most {one.instruments_max})" for one in bots)
-    return f"followed by {names}" if names else "followed by nobody"
+    return f"followed by {names}" if names else "followed by no bot"
 
 
 @guard.part("The list of markets")
@@ -245,8 +245,8 @@ def show_found() -> None:
     rows = asked(search, looked_for, pages[-1], SHOWN, among=among)
     if not rows:
         panels.empty(
-            "No market is found.",
-            "Every word must occur; the last one may be a beginning. Try fewer words or All.",
+            "No market found.",
+            "Every word must match; the last may be the start of a word. Try fewer words or All.",
         )
         return
     first = (len(pages) - 1) * SHOWN
@@ -280,7 +280,7 @@ def show_one(identifier: str) -> None:
     """Draw one market: its terms, and the rules by which it resolves."""
     row = asked(market, identifier)
     if row is None:
-        panels.note("This market is not in the list any more.")
+        panels.note("This market is no longer in the list.")
         return
     st.subheader(row["question"])
     panels.links(
@@ -295,7 +295,7 @@ def show_one(identifier: str) -> None:
 @guard.part("This page")
 def main() -> None:
     """Draw the page."""
-    panels.head("Markets", "The venue's own listing, minutes old; nothing is traded by it")
+    panels.head("Markets", "The venue's own listing, minutes old; not used to trade")
     searched = config().markets_path.is_file()
     show_listing(searched=searched)
     if searched:

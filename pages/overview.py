@@ -32,13 +32,13 @@ POSITIONS_MAX = 12
 FIRST_BOTS = 2  # the demo desk's own bots; who has made one of his own has found the way
 
 
-@guard.part("The way to begin")
+@guard.part("The first steps")
 def nothing_runs(health: EngineHealth) -> None:
     if health is EngineHealth.NEVER:
         panels.empty(
             "No engine has ever run on this desk.",
-            "`make run` starts one with a demo account and two bots. Without an engine the replay "
-            "of recordings works; its results stand under Backtests:",
+            "`make run` starts one with a demo account and two bots. Replaying recordings works "
+            "without an engine; results are under Backtests:",
             ".venv/bin/python -m engine replay PATH --bot market_maker",
         )
         panels.links(panels.link("What am I looking at? Help", "help"))
@@ -52,7 +52,7 @@ def _redeemable(account: AccountSeen) -> list[Tile]:
     if not account.redeemable_micro:
         return []
     amount = micro(account.redeemable_micro, account.currency)
-    return [Tile("Redeemable, not cash yet", amount, panels.address("positions"))]
+    return [Tile("Redeemable, not yet cash", amount, panels.address("positions"))]
 
 
 @guard.part("The account")
@@ -65,8 +65,8 @@ def show_account(account: AccountSeen, bots: list[Row], *, alive: bool, now: int
     text = age(now - account.equity_ns) + " old" if account.equity_ns else "never reported"
     st.subheader(f"{name} at {account.venue}, {mode.upper()}")
     panels.note(
-        f"Equity at risk's marks, {text} · each figure leads to its fills"
-        + ("" if alive else " · LAST KNOWN, not of now")
+        f"Equity at exit prices, {text} · each figure links to its fills"
+        + ("" if alive else " · LAST KNOWN, not current")
     )
     fills = links.fills(mode, account=name)
     mine = [row for row in bots if (row["account"], row["currency"]) == (name, currency)]
@@ -91,11 +91,11 @@ def show_positions(mode: Mode) -> None:
     st.subheader("Positions")
     rows = ask(money.held, engine_id(), mode=mode)
     if not rows:
-        panels.empty("Nothing is held.", "Positions appear with the first fill of this mode.")
+        panels.empty("Nothing is held.", "Positions appear with the first fill in this mode.")
         return
     st.html(position_rows.positions_table(rows[:POSITIONS_MAX], mode))
     number = sum(one["positions"] for one in ask(money.held_sums, engine_id(), mode=mode))
-    more = f"All {number:,}" if number > POSITIONS_MAX else "All of them"
+    more = f"All {number:,}" if number > POSITIONS_MAX else "All positions"
     panels.links(panels.link(f"{more}, with settlement and fills", "positions"))
 
 
@@ -109,7 +109,7 @@ def show_alerts(*, alive: bool, now: int) -> None:
         text = f"{len(rows):,}" + " or more" * (len(rows) == ROWS_MAX)
         panels.links(panels.link(f"All alerts: {text} unseen", "alerts"))
     else:
-        panels.empty("No unseen alert.", "The engine writes one when a person should look.")
+        panels.empty("No unseen alert.", "The engine raises one when a person should look.")
 
 
 @st.fragment(run_every=REFRESH_S)
@@ -136,10 +136,10 @@ def show_all() -> None:
 @guard.part("This page")
 def main() -> None:
     """Draw the page."""
-    panels.head("Overview", "A few seconds old, the curve 30 s; refreshed every 3 s")
+    panels.head("Overview", "A few seconds old, the curve up to 30 s; refreshed every 3 s")
     if len(ask(latest, engine_id()).document.bots) <= FIRST_BOTS:
         panels.links(
             panels.link("New here? A tour of five steps", "help"),
-            panels.link("Make a bot of your own", "bots", create="1"),
+            panels.link("Create your own bot", "bots", create="1"),
         )
     show_all()

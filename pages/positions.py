@@ -119,7 +119,7 @@ def figures(mode: Mode) -> None:
         if sums["unmarked"]:
             panels.note(
                 f"{count(sums['unmarked'], 'position')} without a two-sided book yet: no mark, "
-                "worth nothing in these sums."
+                "counted as zero in these sums."
             )
 
 
@@ -148,14 +148,14 @@ def show_positions(mode: Mode) -> None:
     show_settlement(mode, now)
 
 
-@guard.part("What is held")
+@guard.part("The positions held")
 def show_held(rows: list[Row], mode: Mode, now: int) -> None:
     """Draw the sums, the table, and the fills behind the selected position."""
     figures(mode)
     age_ns = max(0, now - max((row["updated_ns"] for row in rows), default=now))
     panels.note(
-        f"{mode.upper()} · engine ledger {age(age_ns)} old · pending = matched and not "
-        "yet settled: it may still vanish · select a row for its fills"
+        f"{mode.upper()} · engine ledger {age(age_ns)} old · pending = matched and not yet "
+        "settled: it may still be reversed · select a row for its fills"
     )
     ids = [(row["account"], row["instrument"]) for row in rows]
     chosen = choice(rows, POSITIONS, key=KEY, ids=ids)
@@ -192,10 +192,10 @@ def show_fills(row: Row, mode: Mode) -> None:
     newest = f" of the newest {ROWS_MAX:,}" * (len(fills) >= ROWS_MAX)
     panels.note(f"Settlement{newest}: {by_state or NOTHING}")
     panels.links(
-        panels.anchor("Its orders and why", links.orders(links.ALL, mode, **place)),
-        panels.anchor("These fills with their sums", links.fills(mode, **place)),
+        panels.anchor("Its orders, with reasons", links.orders(links.ALL, mode, **place)),
+        panels.anchor("These fills with totals", links.fills(mode, **place)),
         panels.link(f"Bot {row['bot']}", "bots", bot=row["bot"]) if row["bot"] else "no bot",
-        panels.link("Its market, to trade or flatten it", "market", instrument=row["instrument"]),
+        panels.link("Its market, to trade or flatten", "market", instrument=row["instrument"]),
     )
     if fills:
         ids = [(fill["order_id"], fill["id"]) for fill in fills]
@@ -209,14 +209,14 @@ def show_fills(row: Row, mode: Mode) -> None:
             )
             panels.links(why)
         else:
-            panels.note("Select a fill for the why of its order.")
+            panels.note("Select a fill to see why its order was placed.")
 
 
 @guard.part("This page")
 def main() -> None:
     """Draw the page."""
     panels.head("Positions", "From the engine's ledger, a few seconds old; refreshed every 2 s")
-    mode = mode_here("nothing can be held")
+    mode = mode_here("there are no positions")
     if mode is None:
         return
     show_positions(mode)
@@ -228,19 +228,19 @@ def main() -> None:
 # -- The settlement pipeline, and pairs of YES and NO that a merge would turn into cash ------------
 
 MEANS = {
-    Phase.RESERVED: "working orders may still take it",
-    Phase.MATCHED: "the venue promised it; it may still vanish",
+    Phase.RESERVED: "working orders may still use it",
+    Phase.MATCHED: "promised by the venue; it may still be reversed",
     Phase.MINED: "on its way, not final",
-    Phase.RETRYING: "the venue tries again",
+    Phase.RETRYING: "the venue is trying again",
     Phase.CONFIRMED: "settled in the last 24 h",
     Phase.FAILED: "void in the last 24 h, reversed once",
-    Phase.REDEEMABLE: "resolved in our favour and not paid yet: in equity, not to be spent",
-    Phase.PAID: "what redemptions have paid so far",
+    Phase.REDEEMABLE: "resolved in our favour, not paid out yet: in equity, not spendable",
+    Phase.PAID: "paid by redemptions so far",
     Phase.CASH: "settled cash, working orders included",
 }
 MERGING = (
-    "A pair pays exactly 1 at resolution, whoever wins: waiting brings nothing, a merge frees the "
-    "cash now, less what working sells have reserved."
+    "A pair pays exactly 1 at resolution, whichever side wins: waiting gains nothing, a merge "
+    "frees the cash now, less what working sells have reserved."
 )
 BUTTONS_MAX = 8
 """Operations offered at once, the largest first; the next ones follow."""
@@ -270,10 +270,10 @@ def _row(step: SettlementStep, account: AccountSeen, now: int) -> str:
         old = NOTHING  # it is over: it waits for nothing
     amount = money(step.amount, account.currency)
     if step.amount is None and step.count:
-        amount = "not known: never listed"
+        amount = "unknown: never listed"
     counted = "" if step.phase is Phase.CASH else f"{step.count:,}"
     if step.tokens:
-        counted += f", of it {count(step.tokens, 'sell')}"
+        counted += f", including {count(step.tokens, 'sell')}"
     name = step.phase.value.capitalize()
     where = address(step, account, now) if step.count else ""
     name, counted, amount = (
@@ -349,8 +349,8 @@ def _offer(command: Merge | Redeem, mode: Mode, label: str, phase: str = "") -> 
     name = market(command.instrument)
     if st.button(f"{label}: {name}", key=f"offer:{slot}", disabled=bool(phase)):
         words = (
-            f"{commands.MONEY[mode]}. {label} at **{command.account}** in **{name}**: one "
-            "transaction of the wallet, asked for once, and booked when the venue has confirmed it."
+            f"{commands.MONEY[mode]}. {label} at **{command.account}** in **{name}**: one wallet "
+            "transaction, requested once, and booked when the venue has confirmed it."
         )
         commands.ask_first(
             commands.Confirmation(
@@ -400,12 +400,12 @@ FOREIGN_TOKENS = {
     "account": ("Account", "text"),
 }
 TAKEN_IN = (
-    "From then on they are a position as any other: in equity, sold by you or redeemed. They count "
-    "as a deposit of what they cost, no cash moves, and no stop takes them for a gain or a loss."
+    "From then on they are a position like any other: in equity, sold by you or redeemed. They "
+    "count as a deposit of their cost, no cash moves, and no stop counts them as a gain or a loss."
 )
 
 
-@guard.part("What others have in these wallets")
+@guard.part("Others' holdings in these wallets")
 def show_foreign(mode: Mode) -> None:
     """Draw orders and tokens of live wallets that the journal does not know."""
     accounts = {one.account: one.currency for one in ask(snapshot).accounts if one.mode == mode}
@@ -427,7 +427,7 @@ def show_foreign(mode: Mode) -> None:
     if row := _chosen(tokens, FOREIGN_TOKENS, "foreign_tokens"):
         show_foreign_tokens(row, accounts[row["account"]])
     if tokens:
-        panels.note("They are in no position, no equity and no bet here; no bot sells them.")
+        panels.note("They are not in any position, equity or bet here; no bot sells them.")
     if not orders and not tokens:
         panels.note("Nothing: every order and every market with tokens is in the journal.")
     elif not commands.engine_runs():
@@ -445,7 +445,7 @@ def _chosen(rows: list[Row], columns: dict[str, tuple[str, str]], key: str) -> R
 def show_foreign_order(row: Row) -> None:
     """Offer what can be done about an order of another key."""
     if row["ours"]:
-        panels.note("It is of our own key: the engine cancels it, whoever placed it.")
+        panels.note("It belongs to our own key: the engine cancels it, whoever placed it.")
         return
     account, name = AccountId(row["account"]), market(row["instrument"])
     _offer_foreign(
@@ -454,7 +454,7 @@ def show_foreign_order(row: Row) -> None:
         "wallet placed. Whoever it was may place it again; find out who has that key.",
     )  # fmt: skip
     panels.note(
-        "It is never made one of ours: whoever placed it goes on changing it, and no KILL of ours "
+        "It never becomes one of ours: whoever placed it still controls it, and no KILL of ours "
         "reaches it."
     )
 
@@ -462,8 +462,8 @@ def show_foreign_order(row: Row) -> None:
 def show_foreign_tokens(row: Row, currency: str) -> None:
     """Offer what can be done about tokens that were not bought here."""
     cost = st.number_input(
-        f"What all of them cost, {currency}", value=None, format="%g",
-        help="Empty = nobody knows: their worth at mid when they come.",
+        f"Their total cost, {currency}", value=None, format="%g",
+        help="Empty = unknown: their value at mid when they are taken in.",
         key=f"cost:{row['account']}:{row['subject']}",
     )  # fmt: skip
     made = AdoptTokens(
@@ -471,7 +471,7 @@ def show_foreign_tokens(row: Row, currency: str) -> None:
         leg=Leg(row["leg"].lower()),
         cost=None if cost is None else round(Decimal(str(cost)) * MICRO),
     )  # fmt: skip
-    at = "their worth at mid" if cost is None else f"**{money(Decimal(str(cost)), currency)}**"
+    at = "their value at mid" if cost is None else f"**{money(Decimal(str(cost)), currency)}**"
     words = (
         f"Take **{size(row['size'])} {row['leg']}** of **{market(row['instrument'])}** in at {at}."
     )
@@ -491,7 +491,7 @@ def _offer_foreign(row: Row, label: str, command: AnyCommand, words: str) -> Non
                     words=f"{commands.MONEY[Mode.LIVE]}. {words}",
                 )
             )  # fmt: skip
-        known = "Ignore no more" if ignored else "Ignore: no alert again"
+        known = "Stop ignoring" if ignored else "Ignore: no more alerts"
         if st.button(known, key=f"ignore:{slot}", disabled=not runs):
             ignore = IgnoreForeign(
                 account=AccountId(row["account"]), subject=row["subject"], on=not ignored
@@ -503,7 +503,7 @@ def _offer_foreign(row: Row, label: str, command: AnyCommand, words: str) -> Non
 # -- Closed bets: what each bot, or a hand, did in a market that is over for it, to its fills ------
 
 BETS_KEY = "bets"
-EVERYBODY = "everybody"
+EVERYBODY = "everyone"
 BETS = {
     "closed_ns": ("Closed", "time"),
     "instrument": ("Market", "market"),
@@ -527,11 +527,11 @@ BET_FILLS = {
     )
 }  # fmt: skip
 BETS_MEANING = (
-    "A bet is all that one bot, or you by hand, did in one market with one account. It is closed "
-    "when all its tokens are sold or the market is resolved: won and lost by the tokens held then, "
-    "even where both pay alike. Net = received + paid by the outcome, less spent and fees. Rewards "
-    "stand beside it where the venue names the market and one bet alone stood there; others are of "
-    "the account, on Overview. Entry and exit are averages over all tokens of both legs."
+    "A bet is everything one bot, or you by hand, did in one market with one account. It is closed "
+    "when all its tokens are sold or the market is resolved: won or lost by the tokens held then, "
+    "even where both legs pay the same. Net = received + paid by the outcome, less spent and fees. "
+    "Rewards are shown where the venue names the market and only one bet was there; others belong "
+    "to the account, on Overview. Entry and exit are averages over all tokens of both legs."
 )
 
 
@@ -574,13 +574,13 @@ def _figures(sums: BetSums) -> None:
     panels.tiles(
         [
             Tile("Closed", f"{sums.closed:,}"),
-            Tile("Brought a gain", percent(sums.gained, sums.closed)),
+            Tile("Profitable", percent(sums.gained, sums.closed)),
             Tile("Net", net),
             Tile("Fees", money(sums.fees, sums.currency)),
             Tile(
                 "Still open", f"{sums.open:,}",
-                hint="Their cash so far: "
-                f"{money(sums.flow, sums.currency, signed=True)}, before what they hold is worth",
+                hint=f"Their cash flow so far: {money(sums.flow, sums.currency, signed=True)}, not "
+                    "counting what they hold",
             ),
         ]
     )  # fmt: skip
@@ -597,4 +597,4 @@ def show_bet(bet: Row, mode: Mode) -> None:
     ]
     table(fills, BET_FILLS, key="bet_fills")
     say_cut(fills)
-    panels.links(panels.anchor("These fills with their sums", links.fills(mode, **place)))
+    panels.links(panels.anchor("These fills with totals", links.fills(mode, **place)))

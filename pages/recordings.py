@@ -75,9 +75,9 @@ def _table() -> None:
     if not rows and behind is None:
         panels.empty(
             "Nothing has been recorded yet.",
-            "A recording keeps what the market said, so that a strategy can be replayed over it "
-            "again and again. Start one below; it runs beside trading and ends by itself after "
-            "24 h or 2 GB.",
+            "A recording stores market data, so that strategies can be replayed over it again and "
+            "again. Start one below; it runs alongside trading and ends by itself after 24 h or 2 "
+            "GB.",
         )
         return
     chosen = choice(
@@ -99,7 +99,7 @@ def show_one(row: Mapping[str, Any]) -> None:
         {
             "Of": ", ".join(market(one) for one in json.loads(row["instruments"])),
             "Received": f"{moment(row['first_ns'], zone())} to {moment(row['last_ns'], zone())}",
-            "Gaps": f"{count(row['gaps'], 'gap')}: times nothing was received; a replay shows them",
+            "Gaps": f"{count(row['gaps'], 'gap')}: times without any data; a replay shows them",
             "Started by": row["who"],
             "Folder": str(folder),
         }
@@ -110,10 +110,10 @@ def show_one(row: Mapping[str, Any]) -> None:
             if st.button("Stop recording", key=f"stop_{name}"):
                 commands.send(StopRecording(name=name), SLOT)
         else:
-            panels.note("The engine is not running: it goes on with a gap at its next start.")
+            panels.note("The engine is not running: it resumes, with a gap, at its next start.")
 
 
-@guard.part("The form of a recording")
+@guard.part("The recording form")
 def begin() -> None:
     if not commands.engine_runs():
         commands.note_no_engine()
@@ -122,7 +122,7 @@ def begin() -> None:
     known = ask(recordable, engine_id(), now_ns() // MINUTE_NS * MINUTE_NS)
     if not known:
         panels.empty(
-            "No market is known yet.", "The engine lists them as soon as its feed has sent them."
+            "No market is known yet.", "The engine lists markets as soon as its feed sends them."
         )
         return
     with st.form("recording", border=False):
@@ -152,11 +152,11 @@ MS_NS = 1_000_000
 STALE_MS = 10_000.0
 """As the engine has it: prices come each second, one silent for this long counts as missing."""
 
-NO_QUOTE = "no reference quote is made"
+NO_QUOTE = "no reference quotes"
 PRICES = {
     "source": ("Price of", "text"),
     "received": ("Last price", "text"),
-    "so": ("What follows", "text"),
+    "so": ("Status", "text"),
 }
 GAPS = {
     "since_ns": ("Started", "time"),
@@ -179,7 +179,7 @@ def show_feeds() -> None:
         old = age(now - engine.heartbeat_ns)
         panels.note(
             f"Engine status {old} old"
-            + ("" if alive else " · LAST KNOWN, not of now: no engine is running")
+            + ("" if alive else " · LAST KNOWN, not current: no engine is running")
         )
     status = ask(engine_status, engine_id())
     feeds = status.feeds if status else {}
@@ -187,7 +187,7 @@ def show_feeds() -> None:
         panels.empty(
             "No public feed is connected.",
             "A venue's feed connects as soon as a bot trades one of its markets. The demo exchange "
-            "needs none: the age of its data stands in the bar above as Oldest feed.",
+            "needs none: its data age is in the bar above, as Oldest feed.",
         )
     for name, feed in feeds.items():
         _venue(name, feed, alive=alive)
@@ -207,20 +207,18 @@ def _venue(name: str, feed: FeedStatus, *, alive: bool) -> None:
     if rows:
         table(rows, PRICES, key=f"prices_{name}")
     else:
-        panels.note("No reference price is asked for: no bot here quotes by one.")
+        panels.note("No reference price is requested: no bot here quotes from one.")
 
 
 def facts_of(feed: FeedStatus) -> dict[str, str]:
     checked, unequal, word = feed.hash_checked, feed.hash_mismatched, feed.last_word_ms
-    proof = (
-        "every one equal" if not unequal else f"{unequal:,} UNEQUAL: those books were asked anew"
-    )
+    proof = "all equal" if not unequal else f"{unequal:,} UNEQUAL: those books were fetched again"
     return {
         "Connections": f"{count(feed.sockets, 'socket')} for {count(feed.markets, 'market')}",
-        "Last word": "none yet" if word is None else f"{age(int(word * MS_NS))} old",
+        "Last message": "none yet" if word is None else f"{age(int(word * MS_NS))} old",
         "Frames": f"{feed.frames:,}",
         "Books proven by the venue's hash": f"{checked:,} checked, {proof}" if checked else "none",
-        "Gaps since this start": f"{feed.gaps:,}",
+        "Gaps since the engine started": f"{feed.gaps:,}",
         "Trouble": feed.trouble or "none",
     }
 
@@ -242,11 +240,11 @@ def _gaps(now: int, begun_ns: int | None) -> None:
     behind = page_behind("gaps", None)
     rows = ask(gaps, engine_id(), before=behind)
     if not rows and behind is None:
-        panels.note("No gap is on record: no feed of a public venue was lost or distrusted.")
+        panels.note("No gap on record: no public feed was lost or distrusted.")
         return
     panels.note(
-        "Gaps, newest first: times a feed, or the book of one market, could not be trusted. "
-        "Nothing is placed there in one."
+        "Gaps, newest first: times when a feed, or one market's book, could not be trusted. No "
+        "order is placed there during a gap."
     )
     table([gap_of(row, now, begun_ns) for row in rows], GAPS, key="feed_gaps")
     turn("gaps", rows, GAP_KEY)
@@ -258,8 +256,8 @@ def gap_of(row: Mapping[str, Any], now: int, begun_ns: int | None) -> dict[str, 
     if until is not None:
         lasted = age(until - row["since_ns"])
     elif begun_ns is not None and row["since_ns"] >= begun_ns:
-        lasted = f"it lasts, {age(now - row['since_ns'])}"
+        lasted = f"ongoing, {age(now - row['since_ns'])}"
     else:
-        lasted = "the engine ended in it"
+        lasted = "until the engine ended"
     what = market(row["instrument"]) if row["instrument"] else "everything"
     return {**row, "what": what, "lasted": lasted}

@@ -67,11 +67,11 @@ def show_set(latch: Latch, *, alive: bool) -> None:
     st.error(
         f"**KILL IS SET** by {who}, {moment(latch.at_ns, zone())} ({utc(latch.at_ns)}). No order "
         "is placed, in any account, until it is released here with a reason."
-        + (f" The engine says: {text}." if text else "")
+        + (f" The engine reports: {text}." if text else "")
     )
     if not alive:
         st.caption(
-            ":material/power_off: No engine is running. The latch is released by an engine alone, "
+            ":material/power_off: No engine is running. Only an engine can release the latch, "
             "after it has proven that nothing of ours is open: start one, then release."
         )
         return
@@ -81,7 +81,7 @@ def show_set(latch: Latch, *, alive: bool) -> None:
 
 
 @st.fragment(run_every=REFRESH_S)
-@guard.part("The use of the limits")
+@guard.part("Limit use")
 def show_use(account: AccountSettings) -> None:
     """Draw one account's limits with their use as the engine tells it each second."""
     now = now_ns()
@@ -91,12 +91,12 @@ def show_use(account: AccountSettings) -> None:
     found = next((one for one in seen.accounts if one.account == account.name), None)
     if not uses:
         panels.note(
-            "No engine has reported this account yet: nothing is known of its use. It is reported "
+            "No engine has reported this account yet, so limit use is not known. It is reported "
             "each second while an engine trades there."
         )
     else:
         at = max(use["updated_ns"] for use in uses)
-        state = "" if alive else "LAST KNOWN, not of now · "
+        state = "" if alive else "LAST KNOWN, not current · "
         panels.note(f"{state}Engine status {age(max(0, now - at))} old, refreshed every 2 s")
     currency = found.currency if found else account.currency
     # What is only saved limits nothing yet; an account that is only saved has nothing in force.
@@ -105,12 +105,12 @@ def show_use(account: AccountSettings) -> None:
     if found is not None and found.day_start_micro is not None:
         panels.note(
             f"Equity at 00:00 UTC was {micro(found.day_start_micro, currency)}, the peak is "
-            f"{micro(found.peak_micro, currency)}. Both are kept with the journal: a restart moves "
-            "neither, so today's budget survives it."
+            f"{micro(found.peak_micro, currency)}. Both are kept with the journal: a restart "
+            "changes neither, so today's budget survives it."
         )
 
 
-@guard.part("The form of the limits")
+@guard.part("The limits form")
 def edit(account: AccountSettings) -> None:
     """Draw the form of an account's limits and its draft."""
     with panel(f"Edit the limits of {account.name}", "fold_limits") as opened:
@@ -139,7 +139,7 @@ def main() -> None:
     if not accounts:
         panels.empty(
             "There is no account yet.",
-            "Limits belong to an account. A paper account is added under Settings.",
+            "Limits belong to an account. Add a paper account under Settings.",
         )
         panels.links(panels.link("Settings: add a paper account", "settings"))
         return
@@ -158,7 +158,7 @@ GROUPS = {
         "drawdown_max": "Fall from the peak that stops the account",
         "kill_drawdown_max": "Fall from the peak that sets KILL",
     },
-    "Worst-case loss of what is held and what may still fill": {
+    "Worst-case loss of positions and of orders that may still fill": {
         "exposure_total_max": "All accounts of the mode",
         "exposure_account_max": "The account",
         "exposure_bot_max": "One bot",
@@ -193,8 +193,8 @@ def bars(limits: RiskLimits, uses: Sequence[Row], currency: str) -> str:
         )
         parts.append(f'<tr class="pb-group"><th colspan="5">{escape(title)}</th></tr>{rows}')
     head = (
-        f"<tr><th>Limit</th><th>Set to</th><th>Used, {escape(currency)}</th>"
-        "<th></th><th>Standing</th></tr>"
+        "<tr><th>Limit</th><th>Set to</th><th>Used, "
+        f"{escape(currency)}</th><th></th><th>Status</th></tr>"
     )
     return f'<table class="pb-facts pb-limits">{head}{"".join(parts)}</table>'
 
@@ -202,7 +202,7 @@ def bars(limits: RiskLimits, uses: Sequence[Row], currency: str) -> str:
 def _rows(name: str, label: str, limits: RiskLimits, uses: Sequence[Row]) -> str:
     value = escape(shown(name, getattr(limits, name)))
     if not uses:
-        why = "judged per order" if name in PER_ORDER else "nothing uses it now"
+        why = "checked per order" if name in PER_ORDER else "not in use now"
         return (
             f"<tr><th>{escape(label)}</th><td>{value}</td><td class='pb-quiet'>"
             f"{why}</td><td></td><td></td></tr>"
@@ -257,7 +257,7 @@ def form(account: str, limits: RiskLimits) -> Mapping[str, Any] | None:
     """Draw the form; gives the limits as a merge patch when it is sent, else None."""
     patch: dict[str, Any] = {}
     with st.form(f"limits_{account}", border=False):
-        st.caption("% is of the equity at 00:00 UTC. Nothing changes before the diff is saved.")
+        st.caption("% is of equity at 00:00 UTC. Nothing changes until the diff is saved.")
         for name, label in NAMES.items():
             value = getattr(limits, name)
             key = f"limit_{account}_{name}"

@@ -24,7 +24,7 @@ EDITED, REMOVED = "bot_edited", "bot_removed"
 OWN = ("capital", "instruments_max", "inventory_on_stop", "slippage_exit_max")
 """What is asked for beside markets, series and the strategy's own parameters."""
 REST_FIRST = (
-    "To change its settings or to remove it, stop it first: what works with old settings keeps them"
+    "Stop it first to change its settings or remove it: a bot at work keeps its old settings"
 )
 
 
@@ -35,7 +35,7 @@ class Edited(msgspec.Struct, frozen=True):
     base: SettingsVersion
 
 
-@guard.part("The change of settings")
+@guard.part("Change of settings")
 def offer(name: str, base: SettingsVersion, *, rests: bool) -> None:
     """Draw the two buttons; dead, with the reason, while the bot works.
 
@@ -61,16 +61,16 @@ def _fresh_start() -> None:
     st.rerun()
 
 
-@guard.part("The form of the bot")
+@guard.part("The bot's form")
 def show() -> None:
     """Draw the open form, or what a removal means; call outside of fragments, above the draft."""
     drafted = "draft:bots" in st.session_state
     removed = st.session_state.get(REMOVED)
     if removed is not None and drafted:
         st.warning(
-            f"**Remove {removed}.** It goes from this table when the version without it is in "
-            "force. Its orders, fills and PnL stay on record. What its account holds stays there "
-            "and is worked by nobody: sell it by hand, or leave it to settle.",
+            f"**Remove {removed}.** It leaves this table when the version without it is in force. "
+            "Its orders, fills and PnL stay on record. What its account holds stays there and no "
+            "bot manages it: sell it by hand, or leave it to settle.",
             icon=":material/delete:",
         )
     edited = st.session_state.get(EDITED)
@@ -92,8 +92,7 @@ def _form(edited: Edited, against: SettingsVersion) -> None:
     account = edited.base.document.accounts[bot.account]
     panels.note(
         f"{bot.strategy} at {bot.account} · {commands.MONEY[account.mode].replace('*', '')} · "
-        "filled "
-        f"from version {edited.base.version}. It begins to learn anew with new settings."
+        f"filled from version {edited.base.version}. New settings make it learn from scratch."
     )
     with st.form(f"edit:{bot.name}:{edited.base.version}", border=False):
         diff = _fields(bot, edited.base.document)
@@ -106,9 +105,9 @@ def _form(edited: Edited, against: SettingsVersion) -> None:
             if given:
                 diff["parameters"] = given
         else:
-            panels.note("The catalog lacks its parameters: they stay as they are.")
+            panels.note("Its parameters are not in the catalog: they stay as they are.")
         sent = st.form_submit_button(f"Show what changes in {bot.name}", type="primary")
-    if st.button("Close without a change", key="edit_close"):
+    if st.button("Close without changes", key="edit_close"):
         st.session_state.pop(EDITED)
         _fresh_start()
     if sent:
@@ -124,7 +123,7 @@ def _fields(bot: BotSettings, document: SettingsDocument) -> dict[str, Any]:
         "series": [one for one in series if one not in others],
     }
     diff: dict[str, Any] = {}
-    for field, label in (("instruments", "Markets"), ("series", "Series that roll by themselves")):
+    for field, label in (("instruments", "Markets"), ("series", "Series (roll automatically)")):
         now = list(getattr(bot, field))
         wanted = forms.several(
             label,
@@ -147,15 +146,15 @@ def _fields(bot: BotSettings, document: SettingsDocument) -> dict[str, Any]:
 MINUTE_NS = 60_000_000_000
 
 
-@guard.part("The form of a new bot")
+@guard.part("The new bot's form")
 def create(base: drafts.SettingsVersion) -> None:
     """Draw the form of a new bot from the catalog, or say what is missing."""
     catalog = ask(strategies, engine_id())
     if not catalog:
         panels.empty(
             "The strategy catalog is not in the state database.",
-            "An engine writes it at its start, with the parameters of every strategy. Start the "
-            "engine once and this form appears; nothing here guesses what a strategy takes.",
+            "The engine writes it when it starts, with the parameters of every strategy. Start the "
+            "engine once and this form appears.",
         )
         return
     accounts = base.document.accounts
@@ -178,7 +177,7 @@ def create(base: drafts.SettingsVersion) -> None:
         st.error(f"There is a bot {made['name']!r} already. Nothing was changed.")
         return
     if not (made["instruments"] or made["series"] or made["follows"]):
-        st.error("Choose a market, a series or a filter: it would have nothing to trade.")
+        st.error("Choose a market, a series or a filter: without one it has nothing to trade.")
         return
     drafts.draft("bots", {"bots": {made["name"]: made}}, base)
     # Saved and applied it stands in the table above: opened, with its Start.
@@ -204,14 +203,14 @@ def _where(
         key="new_markets",
         format_func=names.market,
         accept_new_options=True,
-        placeholder="click for those that are open now",
+        placeholder="click to list open markets",
     )
     rolling = forms.several(
-        "Series that roll by themselves",
+        "Series (roll automatically)",
         [one for one in series if one not in others],
         key="new_series",
         accept_new_options=True,
-        placeholder="instead of a market, or beside it",
+        placeholder="instead of, or as well as, a market",
     )
     return chosen, rolling
 
@@ -227,8 +226,8 @@ def _followed(document: SettingsDocument, key: str, now: str = "") -> str:
             known,
             index=known.index(now) if now in known else 0,
             format_func=lambda name: name or "none",
-            help="It trades the markets the filter finds, as many as its own maximum; what leaves "
-            "the filter is only reduced. Filters are saved under Markets.",
+            help="It trades the markets the filter finds, up to its own maximum; in a market that "
+            "leaves the filter it only reduces. Filters are saved under Markets.",
             key=key,
         )
     )
@@ -242,21 +241,21 @@ def fill_in(
     What others trade is not offered: one bot alone trades a market at an account.
     """
     others = taken(document, account)
-    panels.note(schema.get("description", "This strategy does not describe itself."))
+    panels.note(schema.get("description", "This strategy has no description."))
     markets, series = ask(tradable, engine_id(), now_ns() // MINUTE_NS * MINUTE_NS)
     held = ", ".join(f"{names.market(what)} ({bot})" for what, bot in others.items())
     if held:
-        panels.note(f"One bot alone trades a market at an account. Taken at {account}: {held}.")
+        panels.note(f"Only one bot may trade a market at an account. Taken at {account}: {held}.")
     with st.form(f"bot_{strategy}", border=False):
         name = st.text_input("Name", placeholder="maker-1: a-z, 0-9, dot, dash, underscore")
         chosen, rolling = _where(markets, series, others)
         follows = _followed(document, "new_follows")
         capital = st.number_input(
-            "Capital, in the account's currency: the most it may put to work",
+            "Capital, in the account's currency: the most it may use",
             value=100.0,
             step=10.0,
         )
-        with st.expander("Parameters: the defaults are a careful start"):
+        with st.expander("Parameters: the defaults are cautious"):
             parameters = forms.form(schema, f"new_{strategy}")
         sent = st.form_submit_button("Show what changes", type="primary")
     made = {
@@ -274,10 +273,10 @@ def fill_in(
 
 # -- A bot as it is: moved to its twin account of another mode, killed alone --------
 
-LOCKED = "LIVE is locked here: a bot with real money is created at its live account, never moved."
+LOCKED = "LIVE is locked here: create a bot for real money at its live account; none is moved."
 
 
-@guard.part("The mode of the bot")
+@guard.part("The bot's mode")
 def show_mode(bot: Mapping[str, Any], document: SettingsDocument) -> None:
     """Draw the modes a bot may be moved to, and the KILL of it alone."""
     name, now = str(bot["name"]), Mode(str(bot["mode"]).lower())
@@ -292,7 +291,7 @@ def show_mode(bot: Mapping[str, Any], document: SettingsDocument) -> None:
     panels.note(" ".join([*why, LOCKED]))
     status = ask(engine_status, engine_id())
     if status and any(one.bot == name for one in status.latches):
-        st.error(f"KILL of bot {name} stands: it places nothing until that is released.")
+        st.error(f"KILL of bot {name} is set: it places nothing until that is released.")
         panels.links(panels.link("Release it under Risk", "risk"))
 
 
@@ -328,10 +327,10 @@ def _move(bot: Mapping[str, Any], mode: Mode, document: SettingsDocument, why: l
 def _question(bot: Mapping[str, Any], mode: Mode, twin: str) -> commands.Confirmation:
     name, account = str(bot["name"]), str(bot["account"])
     words = (
-        f"Bot **{name}** trades at account **{twin}** from its next start, no more at {account} "
+        f"From its next start bot **{name}** trades at account **{twin}**, no longer at {account} "
         f"({bot['mode']}). {commands.MONEY[mode]}.\n\nFirst it is proven that none of its orders "
-        f"is open. What {account} holds stays there: nothing is sold and nothing crosses. A new "
-        "version of the settings is saved and put in force. The bot stays stopped."
+        f"is open. What {account} holds stays there: nothing is sold or moved. A new version of "
+        "the settings is saved and put in force. The bot stays stopped."
     )
     return commands.Confirmation(
         command=SetMode(bot=BotId(name), mode=mode),

@@ -105,7 +105,7 @@ def show_bots() -> None:
     if not rows:
         panels.empty(
             "There is no bot yet.",
-            "What an engine reports and what is saved here appears as a row. One is made below.",
+            "Bots an engine reports or that are saved here appear as rows. Create one below.",
         )
         return
     follow_address({row["name"] for row in rows})
@@ -113,9 +113,7 @@ def show_bots() -> None:
     name_in_address(chosen)
     bot = next((row for row in rows if row["name"] == chosen), None)
     if bot is None:
-        panels.note(
-            "Select a row to see a bot: start, stop, why it quotes, its orders in the book."
-        )
+        panels.note("Select a row to start or stop a bot, to see why it quotes, and its orders.")
     else:
         show_bot(bot, base, alive=alive)
 
@@ -204,7 +202,7 @@ def show_bot(bot: Mapping[str, Any], base: drafts.SettingsVersion, *, alive: boo
         edit.offer(str(bot["name"]), base, rests=rests)
 
 
-@guard.part("What the bot made")
+@guard.part("The bot's results")
 def figures(bot: Mapping[str, Any], mode: Mode) -> None:
     """Draw what it made and what it has open, each figure with its fills or orders behind it."""
     now = now_ns()
@@ -226,7 +224,7 @@ def figures(bot: Mapping[str, Any], mode: Mode) -> None:
     panels.tiles(shown)
 
 
-@guard.part("What the bot does")
+@guard.part("The bot's state")
 def _about(bot: Mapping[str, Any]) -> None:
     """Draw how it stands now, or what it evaluated before; a link of an alert names a moment."""
     name, at = str(bot["name"]), st.query_params.get("at", "")
@@ -248,7 +246,7 @@ def _about(bot: Mapping[str, Any]) -> None:
     _books(bot)
 
 
-@guard.part("What may be asked of the bot")
+@guard.part("The bot's commands")
 def _actions(bot: Mapping[str, Any]) -> None:
     name = BotId(bot["name"])
     slot = f"bot:{name}"
@@ -269,7 +267,7 @@ def _actions(bot: Mapping[str, Any]) -> None:
 def _stop(bot: Mapping[str, Any], slot: str) -> None:
     st.markdown(
         f"Cancels {count(bot['live'], 'open order')} of **{bot['name']}** in {bot['mode']}, proves "
-        "that none is left, then treats what it holds:"
+        "that none is left, then handles its inventory:"
     )
     policy = st.radio(
         "Inventory", list(POLICIES), format_func=POLICIES.__getitem__, key=f"policy_{bot['name']}"
@@ -289,7 +287,7 @@ def _shown(value: Any) -> str:
     return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
 
 
-@guard.part("The books of the bot")
+@guard.part("The bot's books")
 def _books(bot: Mapping[str, Any]) -> None:
     mode = Mode(str(bot["mode"]).lower())
     ours = ask(orders_behind, engine_id(), mode=mode, open_only=True, bot=str(bot["name"]))
@@ -298,7 +296,7 @@ def _books(bot: Mapping[str, Any]) -> None:
     for key, book in sorted(ask(books, engine_id(), keys).items()):
         mine = [row for row in ours if (row["account"], row["instrument"]) == key]
         parts.append((market(key[1]), order.book_table(book, mine, mine[0])))
-    st.markdown("**Books with its orders in them**")
+    st.markdown("**Books with its orders**")
     if parts:
         st.html(why.blocks(parts))
     else:
@@ -312,10 +310,10 @@ NOW_COLUMNS = {
     "standing": ("Now", "text"),
     "fair": ("Fair value", "text"),
     "would": ("What holds it back", "long"),
-    "left": ("Not placed, because", "text"),
+    "left": ("Why not placed", "text"),
     "again": ("Same since", "text"),
 }
-WORDS = {"quote": "quotes anew", "hold": "keeps its quotes"}
+WORDS = {"quote": "new quotes", "hold": "keeps its quotes"}
 RUNNING = "RUNNING"
 """The one state in which a bot is evaluated; in every other its latest evaluation is of before."""
 
@@ -326,7 +324,7 @@ def show_now(bot: str, now: int, *, state: str) -> None:
     st.markdown("**Why it quotes, or does not**")
     watched = ask(watched_by, engine_id(), bot)
     if not watched:
-        panels.note("It watches no market now: none of its instruments or series is listed.")
+        panels.note("It watches no market now: none of its markets or series is listed.")
         return
     try:
         watching = [one.instrument for one in watched]
@@ -370,7 +368,7 @@ def _now_row(
         return row | {
             "standing": "reduces only",
             "fair": NOTHING,
-            "would": "it left the filter the bot follows: what is held is worked out",
+            "would": "it left the filter the bot follows: its position is being reduced",
             "again": NOTHING,
         }
     if stored is None:
@@ -436,7 +434,7 @@ def _reasons(path: Path, bot: str) -> dict[str, int]:
     return {name: n for name, n in outcomes(path, bot=bot).items() if name not in ("quote", "hold")}
 
 
-@guard.part("The evaluations so far")
+@guard.part("Past evaluations")
 def show_before(bot: str) -> None:
     """Draw a bot's latest evaluations, those that fit the filter, and the selected one."""
     path = config().decisions_path
@@ -449,14 +447,14 @@ def show_before(bot: str) -> None:
         return
     if not found:
         panels.empty(
-            "No evaluation fits.",
-            "A running bot is asked on every move of its markets; choose All, or start it above.",
+            "No evaluation matches.",
+            "A running bot evaluates on every move of its markets; choose All, or start it above.",
         )
         return
     listed = ask(listings_of, engine_id(), tuple(sorted({one.instrument for one in found})))
     panels.note(
         f"{count(sum(one.count for one in found), 'evaluation')} in {count(len(found), 'row')}, "
-        "the latest first: alike ones in a row are one, with how often and how long · from the "
+        "the latest first: identical ones in a row are merged, with count and duration · from the "
         "decision log, at most 6 s old"
     )
     rows = [_row(one, listed.get(one.instrument, UNLISTED), words) for one in found]
@@ -507,7 +505,7 @@ def levels(intent: Intent | None, listed: Row) -> str:
               for p, s in intent.bids]  # fmt: skip
     quotes += [f"ask {price_raw(p, listed)} \N{MULTIPLICATION SIGN} {size_raw(s, listed)}"
                for p, s in intent.asks]  # fmt: skip
-    return " \N{MIDDLE DOT} ".join(quotes) or "to quote nothing"
+    return " \N{MIDDLE DOT} ".join(quotes) or "no quotes"
 
 
 # -- one evaluation --------------------------------------------------------------------------------
@@ -523,8 +521,8 @@ def evaluation(decision: Decision, listed: Row) -> None:
     st.html(why.blocks(parts))
     if plan is None:
         panels.note(
-            "No order was touched in that turn: what rested fitted already, or there was "
-            "nothing to place and nothing to cancel."
+            "No order was changed: the resting orders already matched, or there was nothing to "
+            "place or cancel."
         )
 
 
@@ -543,10 +541,10 @@ def at_moment(bot: str, instrument: str, at_ns: int) -> None:
     except PitbossError as error:
         st.error(f"The decision log cannot be read: {error}. Trading does not depend on it.")
         return
-    st.markdown(f"**What {bot} had decided about {market(instrument)} by then**")
+    st.markdown(f"**What {bot} had decided about {market(instrument)} until then**")
     if not before:
         panels.empty(
-            "Nothing is kept of that time.",
+            "Nothing is stored from that time.",
             "The decision log keeps the latest gigabyte; the journal keeps every order and fill.",
         )
         return

@@ -27,8 +27,8 @@ __all__ = ["DANGER", "StatusCell", "cells", "html", "modes_of"]
 SECOND_NS = 1_000_000_000
 NAME = "Dead man's switch"
 COVERS = (
-    "Without a beat for ten seconds the venue cancels every order of this API key, those placed by "
-    "hand with it included; it looks every five seconds."
+    "After ten seconds without a heartbeat the venue cancels every order of this API key, "
+    "including those placed by hand; it checks every five seconds."
 )
 
 
@@ -42,10 +42,10 @@ def heartbeat_cell(
     # What the venue is about to cancel comes first, then what it has not been told to watch.
     worst = min(shown, key=lambda one: (one.beating and alive, one.armed_ns is None, one.account))
     if worst.beat_ns is None or worst.cancels_ns is None:
-        hint = f"{worst.account}: {worst.reason or 'no beat yet'}. {COVERS}"
+        hint = f"{worst.account}: {worst.reason or 'no heartbeat yet'}. {COVERS}"
         return StatusCell(name=NAME, value="NOT ARMED", tone="warn", hint=hint)
     if alive and worst.beating and not worst.reason:
-        value = f"beats, {age(now_ns - worst.beat_ns)} ago"
+        value = f"heartbeat {age(now_ns - worst.beat_ns)} ago"
         return StatusCell(name=NAME, value=value, tone="ok", hint=f"{worst.account}. {COVERS}")
     why = worst.reason if alive else "the engine is not running"
     left_ns = worst.cancels_ns - now_ns
@@ -55,8 +55,8 @@ def heartbeat_cell(
             name=NAME, value=value, tone="bad", hint=f"{worst.account}: {why}. {COVERS}"
         )
     hint = (
-        f"{worst.account}: {why}. By its own rule the venue has cancelled everything of the key "
-        f"since {moment(worst.cancels_ns)}; only a listing of open orders proves it."
+        f"{worst.account}: {why}. By its own rule the venue cancelled all orders of this key at "
+        f"{moment(worst.cancels_ns)}; only a listing of open orders proves it."
     )
     return StatusCell(name=NAME, value="LAPSED", tone="bad", hint=hint)
 
@@ -114,13 +114,13 @@ def _engine(snapshot: FrameSnapshot, health: EngineHealth) -> StatusCell:
         hint = (
             "No engine has ever run here."
             if health is EngineHealth.NEVER
-            else "Its status stopped."
+            else "It stopped reporting."
         )
         return StatusCell(name="Engine", value="ENGINE NOT RUNNING", tone="bad", hint=hint)
     state = snapshot.engine.state.upper() if snapshot.engine else ""
     if health is EngineHealth.LATE:
         return StatusCell(
-            name="Engine", value=f"{state}, LATE", tone="warn", hint="Its status is late."
+            name="Engine", value=f"{state}, LATE", tone="warn", hint="It is reporting late."
         )
     return StatusCell(name="Engine", value=state, tone="ok" if state == "RUNNING" else "warn")
 
@@ -138,7 +138,7 @@ def _mode(mode: Mode | None) -> StatusCell:
         )
     tone = {Mode.LIVE: "live", Mode.PAPER: "paper", Mode.DEMO: "demo"}[mode]
     return StatusCell(
-        name="Mode", value=mode.upper(), tone=tone, hint="All figures are of this mode."
+        name="Mode", value=mode.upper(), tone=tone, hint="All figures are for this mode."
     )
 
 
@@ -159,12 +159,12 @@ def _equity(accounts: Sequence[AccountSeen], health: EngineHealth) -> StatusCell
     for account in accounts:
         sums[account.currency] += account.equity_micro or 0
     if not health.alive or silent or not accounts:
-        hint = f"Not reported by: {', '.join(silent)}." if silent else "Nobody reports it now."
+        hint = f"Not reported by: {', '.join(silent)}." if silent else "Not reported now."
         if newest:
             hint += f" Last known at {moment(newest)}; see Overview."
         return StatusCell(name="Equity", value=NOTHING, tone="dim", hint=hint)
     value = " + ".join(micro(amount, currency) for currency, amount in sorted(sums.items()))
-    return StatusCell(name="Equity", value=value, hint=f"At risk's marks, {utc(newest)}")
+    return StatusCell(name="Equity", value=value, hint=f"At exit prices, {utc(newest)}")
 
 
 def _budget(accounts: Sequence[AccountSeen], health: EngineHealth) -> StatusCell:
@@ -174,9 +174,7 @@ def _budget(accounts: Sequence[AccountSeen], health: EngineHealth) -> StatusCell
         if account.loss_micro is not None and account.loss_max_micro
     ]
     if not health.alive or not uses:
-        return StatusCell(
-            name="Loss budget today", value=NOTHING, tone="dim", hint="Nobody reports it."
-        )
+        return StatusCell(name="Loss budget today", value=NOTHING, tone="dim", hint="Not reported.")
     used, worst = max(uses, key=lambda item: item[0])
     return StatusCell(
         name="Loss budget today",
@@ -193,10 +191,10 @@ def _open(orders: OrdersSeen | None, health: EngineHealth) -> StatusCell:
     if health.alive:
         return StatusCell(name="Open orders", value=f"{number:,}")
     if number:
-        hint = "By the journal when the engine stopped; they may still rest at the venue."
+        hint = "From the journal when the engine stopped; they may still rest at the venue."
         return StatusCell(name="Open orders", value=f"{number:,} last known", tone="bad", hint=hint)
     return StatusCell(
-        name="Open orders", value=NOTHING, tone="dim", hint="None known; nobody looks now."
+        name="Open orders", value=NOTHING, tone="dim", hint="None known; no engine is checking."
     )
 
 
@@ -214,7 +212,7 @@ def _unknown(orders: OrdersSeen | None, now_ns: int) -> StatusCell:
 def _feed(snapshot: FrameSnapshot, health: EngineHealth) -> StatusCell:
     age_ms = snapshot.feed_age_ms_max
     if not health.alive or age_ms is None:
-        return StatusCell(name="Oldest feed", value=NOTHING, tone="dim", hint="Nobody reports it.")
+        return StatusCell(name="Oldest feed", value=NOTHING, tone="dim", hint="Not reported.")
     tone = "bad" if age_ms > 10_000 else "warn" if age_ms > 3_000 else ""
     return StatusCell(name="Oldest feed", value=f"{age(int(age_ms * 1_000_000))} old", tone=tone)
 
@@ -237,7 +235,7 @@ def html(shown: Sequence[StatusCell], now_ns: int, *, alive: bool) -> str:
 
 # -- The status bar: one fragment each second, and KILL in two clicks --
 
-DAMAGED = "A row of the state is not as expected: KILL works; the dashboard's log says which row."
+DAMAGED = "A row of the state is not as expected: KILL works; the dashboard's log names the row."
 NOTHING_SEEN = FrameSnapshot(engine=None, accounts=(), orders=())
 
 
@@ -252,7 +250,7 @@ def mode_here(nothing: str) -> Mode | None:
     if mode is None:
         panels.empty(
             f"There is no account, so {nothing}.",
-            "An account is added under Settings; `make run` brings a demo account.",
+            "Add an account under Settings; `make run` creates a demo account.",
         )
         panels.links(panels.link("Settings", "settings"))
     return mode

@@ -104,7 +104,7 @@ def _latch(config: Config, who: str, now_ns: int) -> KillStep:
         new = set_latch(path, who, now_ns)
     except OSError as error:
         return KillStep(name="latch", done=False, text=f"NOT SET, the disk refused {path}: {error}")
-    text = "set and on the disk" if new else "was set before and stays"
+    text = "is set, on disk" if new else "was already set"
     return KillStep(
         name="latch", done=True, text=f"{path} {text}: no order is placed while it is there"
     )
@@ -133,16 +133,16 @@ def _start_kill(socket: Path) -> KillStep:
     try:
         call(socket, "startProcess", "kill", False)
     except FAILURES as error:
-        text = f"NOT SENT: the engine does not run and program kill did not start: {error}"
+        text = f"NOT SENT: the engine is not running and the program kill did not start: {error}"
         return KillStep(name="signal", done=False, text=text)
     return KillStep(
-        name="signal", done=True, text="the engine does not run; program kill was started"
+        name="signal", done=True, text="the engine is not running; the program kill was started"
     )
 
 
 def _command(config: Config, command: str, who: str, now_ns: int) -> KillStep:
     if not config.state_path.is_file():
-        text = f"NOT LEFT: {config.state_path} does not exist"
+        text = f"NOT QUEUED: {config.state_path} does not exist"
         return KillStep(name="command", done=False, text=text)
     try:
         with storage_errors(config.state_path):
@@ -160,8 +160,8 @@ def _command(config: Config, command: str, who: str, now_ns: int) -> KillStep:
             finally:
                 connection.close()
     except (StorageError, BadInput) as error:
-        return KillStep(name="command", done=False, text=f"NOT LEFT: {error}")
-    return KillStep(name="command", done=True, text=f"left for engine {engine_id}")
+        return KillStep(name="command", done=False, text=f"NOT QUEUED: {error}")
+    return KillStep(name="command", done=True, text=f"queued for engine {engine_id}")
 
 
 # -- KILL in the status bar: the first click says exactly what the second one will do --
@@ -199,13 +199,13 @@ def _ask(seen: FrameSnapshot, *, alive: bool, now: int) -> None:
         then = f"the engine cancels {count(live, 'open order')} of all accounts and proves it"
     else:
         then = (
-            "**no engine is running**, so nothing is cancelled by this: the latch holds the next "
-            "start, which cancels and proves first"
+            "**no engine is running**, so this cancels nothing: the latch holds at the next start, "
+            "which first cancels and proves"
         )
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         st.markdown(
-            f"**KILL everything?** No order is placed any more, in any account; {then}. "
-            "Inventory is not sold."
+            f"**KILL everything?** No new order is placed in any account; {then}. Inventory is not "
+            "sold."
         )
         if st.button("CONFIRM KILL", key="killconfirm"):
             st.session_state["kill_receipt"] = kill(config(), st.session_state["who"], now)
@@ -227,12 +227,12 @@ def _receipt(receipt: KillResponse, *, alive: bool) -> None:
         try:
             state = state_of(fresh(engine_of), receipt.command)
         except PitbossError as error:
-            state = f"the command's life cannot be read: {error}"
+            state = f"the command's state cannot be read: {error}"
         st.markdown(f"Command: {state}")
         if not alive:
             st.markdown(
                 "No engine is running: **nothing was cancelled and nothing is proven**. Orders "
-                "that rest at a venue stay until an engine starts, or cancel them at the venue."
+                "that rest at a venue stay until an engine starts or you cancel them there."
             )
         if st.button("Close", key="killclose"):
             st.session_state.pop("kill_receipt")
@@ -258,12 +258,12 @@ _SCRIPT = """
   const button = document.createElement("button");
   button.textContent = "KILL without this page";
   const kill = async () => {
-    if (!confirm("KILL: set the latch, signal the engine, leave the command. Do it?")) { return; }
+    if (!confirm("KILL: set the latch, signal the engine and queue the command?")) { return; }
     try {
       const patience = AbortSignal.timeout(4000);
       const answer = await fetch("/panic", { method: "POST", signal: patience });
       if (answer.status === 401) {
-        alert("SIGNED OUT: nothing was killed. Load again, sign in and KILL there. "
+        alert("SIGNED OUT: nothing was killed. Reload, sign in and KILL there. "
           + WAYS_WITHOUT);
         return;
       }
@@ -274,7 +274,7 @@ _SCRIPT = """
     }
   };
   const again = document.createElement("button");
-  again.textContent = "Load again";
+  again.textContent = "Reload";
   // Streamlit's message of a lost connection keeps clicks from everything outside it; the window
   // receives them first.
   window.addEventListener("click", (event) => {
@@ -295,7 +295,7 @@ _SCRIPT = """
     banner.removeAttribute("aria-hidden");
     if (stale) {
       said.textContent = "NO DATA for " + Math.round(age / 1000)
-        + " s: nothing on this page is of now" + (text ? " (last " + text + ")" : "")
+        + " s: nothing on this page is current" + (text ? " (last " + text + ")" : "")
         + ". The engine may be trading.";
     }
   }, 500);
@@ -311,7 +311,7 @@ def ways_without(home: Path) -> str:
     """
     file, folder = shlex.quote(str(home / "KILL")), shlex.quote(str(home))
     return (
-        f"In a terminal on the server's machine: touch {file}, or in the folder of the program: "
+        f"In a terminal on the server: touch {file}, or in the program's folder: "
         f"DESK_HOME={folder} .venv/bin/supervisorctl signal USR1 engine"
     )
 

@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
         print(error, file=sys.stderr)  # noqa: T201 a command's answer
         return 4
     if password is None:
-        print("there is an operator; --renew gives a new password")  # noqa: T201 a command's answer
+        print("there is an operator already; --renew sets a new password")  # noqa: T201 a command's answer
         return 1
     print(f"{OPERATOR} password (shown once): {password}")  # noqa: T201 a command's answer
     return 0

@@ -25,7 +25,7 @@ HTML = """<form autocomplete="off"><div></div>
 
 PHRASE_HTML = """<form autocomplete="off">
 <label>The vault's passphrase <input name="phrase" type="password" autocomplete="off"
- placeholder="it never leaves this browser readable"></label>
+ placeholder="it never leaves this browser unencrypted"></label>
 <button type="submit">Seal and open the vault</button><p role="status"></p></form>"""
 
 CSS = """
@@ -84,7 +84,7 @@ export const seal = async (plain, receiver, info) => {
   return join(sent, new Uint8Array(closed));
 };
 
-const unable = "This browser seals nothing here: open the page by 127.0.0.1 or https.";
+const unable = "This browser cannot seal here: open the page by 127.0.0.1 or https.";
 """
 
 KEY_JS = """

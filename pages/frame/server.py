@@ -313,7 +313,7 @@ def _refusal(scope: Scope) -> tuple[str, int] | None:
     """Return why a connection is answered nothing, and the status; None where it may be asked."""
     path, raw = scope["path"], scope.get("raw_path")
     if _PLAIN_PATH.fullmatch(path) is None or raw not in {None, path.encode()}:
-        return "refused: an address of this desk is plain letters, digits, dots and dashes", 400
+        return "refused: a desk address has only plain letters, digits, dots and dashes", 400
     headers = HTTPConnection(scope).headers
     host, origin = headers.get("host", ""), headers.get("origin")
     if not _known(host):
@@ -372,8 +372,8 @@ def _signed_out(request: Request, who: str) -> Response:
         end(given, request.cookies[COOKIE])
     except OSError as error:
         message = (
-            "Signed out, but only until the dashboard restarts: "
-            f"that could not be kept ({error}). Free the disk, sign in and sign out again."
+            f"Signed out, but only until the dashboard restarts: it could not be saved ({error}). "
+            "Free disk space, sign in and sign out again."
         )
         answer = _answer(form_page("/", message), 503, then=traced)
     answer.delete_cookie(COOKIE)

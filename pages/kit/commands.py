@@ -72,17 +72,17 @@ def state_of(engine_id: str, command_id: str) -> str:
 def words_of(left: LeftCommand | None, now: int) -> str:
     """Say where a command stands: queued, claimed, done, refused or failed, when and why."""
     if left is None:
-        return "not in the table: it was never left"
+        return "not in the table: it was never queued"
     state = WORDS[left.state]
     if left.state is CommandState.PENDING and now > left.expires_ns:
         return (
-            f"**expired** · queued {moment(left.created_ns)}, nobody took it within its time to "
-            "live; it will never be executed"
+            f"**expired** · queued {moment(left.created_ns)}, not claimed within its time to live; "
+            "it will never be executed"
         )
     if left.answered_ns is not None:
         took = age(left.answered_ns - left.created_ns)
         return (
-            f"**{state}** · {names.spelled(left.answer) or 'no words'} · "
+            f"**{state}** · {names.spelled(left.answer) or 'no text'} · "
             f"{moment(left.answered_ns)}, after {took}"
         )
     return f"**{state}** · {age(now - left.created_ns)} ago, no answer yet"
@@ -94,7 +94,7 @@ def slots() -> list[str]:
     return [slot for kind, _, slot in kept if kind in ("command", "refused")]
 
 
-@guard.part("The life of the command")
+@guard.part("The command's progress")
 def show_progress(slot: str) -> None:
     """Draw the life of the last command of `slot`, each second until it has its answer."""
     if f"refused:{slot}" in st.session_state:
@@ -104,14 +104,14 @@ def show_progress(slot: str) -> None:
 
 
 @st.fragment(run_every=1.0)
-@guard.part("The life of the command")
+@guard.part("The command's progress")
 def _progress(slot: str) -> None:
     number = st.session_state[f"command:{slot}"]
     try:
         left = fresh(find, fresh(engine_of), number)
         text = words_of(left, now_ns())
     except PitbossError as error:
-        left, text = None, f"its life cannot be read: {error}"
+        left, text = None, f"its state cannot be read: {error}"
     if left is not None and left.answered_ns is not None:
         _announce(number, left)
     st.markdown(f"Command: {text}")
@@ -124,14 +124,14 @@ def _announce(number: str, left: LeftCommand) -> None:
         announced.add(number)
         done = left.state is CommandState.DONE
         icon = ":material/check_circle:" if done else ":material/error:"
-        st.toast(f"{WORDS[left.state].capitalize()}: {names.spelled(left.answer) or 'no words'}",
+        st.toast(f"{WORDS[left.state].capitalize()}: {names.spelled(left.answer) or 'no text'}",
                  icon=icon)  # fmt: skip
 
 
 def note_no_engine() -> None:
     st.caption(
-        ":material/power_off: No engine is running: nobody would take a command. It is offered "
-        "again when one runs."
+        ":material/power_off: No engine is running, so no command can be sent. It is offered again "
+        "when one runs."
     )
 
 

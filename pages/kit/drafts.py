@@ -62,7 +62,7 @@ def _saved(slot: str, saved: Saved) -> None:
     if ask(in_force, engine_id()).version >= saved.version:
         st.session_state.pop(f"saved:{slot}")
     else:
-        st.info(f"Saved as version {saved.version}. It is in force when the engine has applied it.")
+        st.info(f"Saved as version {saved.version}. It takes effect when the engine applies it.")
 
 
 def _review(slot: str, diff: dict[str, Any], base_version: int) -> None:
@@ -77,7 +77,7 @@ def _review(slot: str, diff: dict[str, Any], base_version: int) -> None:
     differs = changes(base.document, document)
     with st.container(border=True):
         if not differs:
-            st.markdown("Nothing differs from what is saved.")
+            st.markdown("Nothing differs from the saved settings.")
             return
         st.markdown(f"**These values change** (from version {base_version}):")
         show_changes(differs, base.document, document)
@@ -151,7 +151,7 @@ def _shown(value: Any, default: Any) -> str:
 def _stale(late: Stale) -> None:
     st.error(
         f"Not saved: {late.latest.who} saved version {late.latest.version} while you were editing "
-        f"version {late.base.version}. What changed since, before and after:"
+        f"version {late.base.version}. What changed since then, before and after:"
     )
     show_changes(late.changes_since, late.base.document, late.latest.document)
     panels.note("Your values are still in the form; review them against these and save again.")
@@ -163,7 +163,7 @@ def show_version() -> None:
     owner = engine_id()
     last, force = newest(), ask(in_force, owner)
     if last.version == 0:
-        panels.note("Nothing has been saved yet: the defaults of the program hold.")
+        panels.note("Nothing has been saved yet: the program's defaults apply.")
         return
     by = f"version {last.version} saved by {last.who}, {moment(last.at_ns, zone())}"
     if last.version == force.version:

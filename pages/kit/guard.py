@@ -56,9 +56,8 @@ def report(what: str, error: Exception) -> None:
         return
     _log.error("%s cannot be drawn", what, exc_info=error)
     st.error(
-        f"**{what} cannot be drawn.** A row behind it is not as expected "
-        f"({type(error).__name__}). Nothing was changed or lost, and the rest of the desk goes on. "
-        "What it was stands in the dashboard's log; a damaged row is mended as README's Recovery "
-        "says.",
+        f"**{what} cannot be drawn.** A row behind it is not as expected ({type(error).__name__}). "
+        "Nothing was changed or lost, and the rest of the desk goes on. The dashboard's log has "
+        "the details; README's Recovery says how to repair a damaged row.",
         icon=":material/database_off:",
     )

@@ -104,9 +104,9 @@ def chips(show: str, mode: Mode, only: Mapping[str, Any]) -> None:
         return
     made = [
         f'<a class="pb-chip" href="{orders(show, mode, **{**only, name: ALWAYS[name]})}" '
-        f'target="_self" title="Lift this condition">{panels.plain(text)} \N{MULTIPLICATION SIGN}'
+        f'target="_self" title="Remove this filter">{panels.plain(text)} \N{MULTIPLICATION SIGN}'
         "</a>"
         for name, text in conditions.items()
     ]
-    everything = panels.anchor("all of them", orders(show, mode))
+    everything = panels.anchor("remove all", orders(show, mode))
     st.html(f'<p class="pb-source">Only {" ".join(made)} · {everything}</p>')

@@ -154,14 +154,14 @@ def turn(
         on.button(labels[0], key=f"older_{key}", on_click=pages.append, args=(last,))
     if len(pages) > 1:
         back.button(labels[1], key=f"newer_{key}", on_click=pages.pop)
-    hint.caption(f"Page {len(pages):,}, {rows_max:,} rows a page" + ", the last" * (not more))
+    hint.caption(f"Page {len(pages):,}, {rows_max:,} rows a page" + ", the last page" * (not more))
 
 
 def say_cut(rows: Sequence[TableRow]) -> None:
     """Say that a list of fills without pages of its own is not whole."""
     if len(rows) >= ROWS_MAX:
         st.caption(
-            f"The newest {ROWS_MAX:,} fills alone; the link to these fills turns their pages."
+            f"Only the newest {ROWS_MAX:,} fills; the link to these fills shows all, page by page."
         )
 
 

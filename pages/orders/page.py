@@ -43,7 +43,7 @@ LABELS = {links.WORKING: "Working", links.ALL: "All orders", links.FILLS: "Fills
 NOTHING_YET = {
     links.WORKING: (
         "No order is working.",
-        "A running bot places orders; why it does or does not stands under Bots.",
+        "A running bot places orders; Bots shows why it does or does not.",
     ),
     links.ALL: ("No order has ever been placed in this mode.", "Start a bot under Bots."),
     links.FILLS: (
@@ -94,7 +94,7 @@ def show_rows(mode: Mode, what: str, only: Mapping[str, Any], wanted: str) -> No
         keys = sorted({(row["account"], row["instrument"]) for row in shown})
         tops = ask(books, engine_id(), tuple(keys)) if alive else {}
         choice(with_earning(with_touch(shown, tops), alive=alive), WORKING, key=key, ids=ids)
-        panels.note(f"{BEHIND} Earning: rewards of its market, {order.EARNING}; only live is paid.")
+        panels.note(f"{BEHIND} Earning: its market's rewards, {order.EARNING}; only live is paid.")
     elif shown:
         choice(shown, ORDERS, key=key, ids=ids)
     chosen = chosen_in(key)
@@ -115,7 +115,7 @@ def say_what(
     """Say how many rows there are, what they sum to, and where the older ones are."""
     first = page_behind("orders", _about(mode, what, only)) is None
     if first and not rows and links.narrowed(only):
-        panels.empty("Nothing fits these conditions.", "Lift one of them above to see more.")
+        panels.empty("Nothing matches these filters.", "Remove one of them above to see more.")
         return
     if first and not rows:
         panels.empty(*NOTHING_YET[what])
@@ -126,7 +126,7 @@ def say_what(
     if what == links.ALL and len(rows) < ROWS_MAX and (gone := ask_seldom(orders_gone)):
         panels.note(f"Before these: {gone}.")
     if rows and not shown:
-        panels.empty("Nothing fits the filter.", "Clear the filter to see all rows.")
+        panels.empty("Nothing matches the filter.", "Clear the filter to see all rows.")
     if what == links.FILLS:
         for sums in ask(fill_sums, engine_id(), mode=mode, **only):
             panels.note(sentence(sums))
@@ -169,7 +169,7 @@ def main() -> None:
     if mode is None:
         panels.empty(
             "There is no account, so there are no orders.",
-            "Orders of backtests are not listed here: each keeps a journal of its own.",
+            "Orders of backtests are not listed here: each has its own journal.",
         )
         panels.links(panels.link("Backtests", "runs"))
         return
@@ -218,8 +218,8 @@ WORKING = {
 }
 """Of what works: its fees stand at its fills, and it has no reason to have ended yet."""
 BEHIND = (
-    "Behind touch: how far the price is behind the best of its side of the book; 0 is at the "
-    "touch, below 0 in front of it, a dash where no trusted book is shown."
+    "Behind touch: how far the price is behind the best price on its side of the book; 0 is at the "
+    "touch, negative in front of it, a dash without a trusted book."
 )
 FILLS = {
     "at_ns": ("Filled", "time"),
@@ -276,10 +276,10 @@ def sentence(sums: FillSums) -> str:
         f"bought {money(sums.bought, sums.currency)}",
         f"sold {money(sums.sold, sums.currency)}",
         f"fees {money(sums.fees, sums.currency)}",
-        f"so cash {money(flow, sums.currency, signed=True)}, resolutions apart",
+        f"net cash {money(flow, sums.currency, signed=True)}, resolutions not included",
     ]
     if sums.failed:
         said.append(f"{sums.failed:,} failed and void")
     if sums.unvalued:
-        said.append(f"{sums.unvalued:,} of no known value, in no sum")
+        said.append(f"{sums.unvalued:,} of unknown value, in no total")
     return " · ".join(said)

@@ -74,8 +74,8 @@ def show_list(runs: list[dict[str, object]]) -> None:
             ".venv/bin/python -m engine replay PATH --bot market_maker",
         )
         panels.links(
-            panels.link("Record what the market says now", "recordings"),
-            panels.link("Have the worker replay a recording: Jobs", "jobs", kind="replay"),
+            panels.link("Record market data now", "recordings"),
+            panels.link("Replay a recording as a job: Jobs", "jobs", kind="replay"),
         )
         return
     wanted = st.text_input(
@@ -88,7 +88,7 @@ def show_list(runs: list[dict[str, object]]) -> None:
     ]
     panels.note(f"{count(len(shown), 'run')} · select a row to open it")
     if not shown:
-        panels.empty("No backtest fits the filter.", "Clear the filter to see all backtests.")
+        panels.empty("No backtest matches the filter.", "Clear the filter to see all backtests.")
         return
     chosen = choice(shown, COLUMNS, key="runs_table", ids=[row["id"] for row in shown])
     if chosen is not None:
@@ -161,7 +161,7 @@ def show_run(listed: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> N
         f"{run['status'].upper()} · started {moment(run['started_ns'], zone())}",
     )
     if run["error"]:
-        st.error(f"It did not end well: {run['error']}")
+        st.error(f"It failed: {run['error']}")
     _figures(run, points, result, currency)
     _curve(points, currency)
     show_statistics(engine_id, number, address(run))
@@ -186,14 +186,14 @@ def _object(text: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-@guard.part("The figures of the run")
+@guard.part("The run's figures")
 def _figures(
     run: Mapping[str, Any], points: Sequence[Any], result: Mapping[str, Any], currency: str
 ) -> None:
     resolved, unresolved = result.get("pnl_resolved"), result.get("pnl_unresolved")
     figures = {
         "PnL": money(run["pnl"], currency, signed=True),
-        "Of it resolved": _amount(resolved, currency),
+        "Of which resolved": _amount(resolved, currency),
         "Unresolved, at mid": _amount(unresolved, currency),
         "Deepest drawdown": money(charts.drawdown(points), currency) if points else NOTHING,
         "Fees": money(run["fees"], currency),
@@ -208,20 +208,20 @@ def _amount(value: float | None, currency: str) -> str:
     return NOTHING if value is None else money(Decimal(str(value)), currency, signed=True)
 
 
-@guard.part("The curve of the run")
+@guard.part("The run's equity curve")
 def _curve(points: Sequence[tuple[int, Decimal]], currency: str) -> None:
     st.subheader("Equity at mid")
     if not points:
-        panels.empty("This run kept no equity curve.", "It ended before the first point.")
+        panels.empty("This run has no equity curve.", "It ended before the first point.")
         return
     charts.equity(points, currency, "run_equity")
     panels.note(
-        f"{len(points):,} points, the lowest and highest of each stretch kept · "
+        f"{len(points):,} points, lowest and highest of each interval kept · "
         f"{moment(points[0][0], zone())} to {moment(points[-1][0], zone())}"
     )
 
 
-@guard.part("The markets of the run")
+@guard.part("The run's markets")
 def _markets(run: Mapping[str, Any], markets: Sequence[dict[str, Any]]) -> None:
     st.subheader("Markets")
     if not markets:
@@ -260,9 +260,9 @@ def _left(row: Mapping[str, Any]) -> str:
     return f"{shares:,f}" if shares is not None else f"{row['position_left_raw']:,} increments"
 
 
-@guard.part("What the run could not do")
+@guard.part("The run's rejections")
 def _counts(result: Mapping[str, Any]) -> None:
-    st.subheader("What it could not do")
+    st.subheader("Not placed, denied, alerts")
     counted = {title: result.get(name) for name, title in COUNTED.items()}
     columns = st.columns(2)
     for number, (title, counts) in enumerate(counted.items()):
@@ -271,14 +271,14 @@ def _counts(result: Mapping[str, Any]) -> None:
             if counts:
                 panels.facts({name: f"{value:,}" for name, value in counts.items()})
             else:
-                panels.note("none" if counts == {} else "this run did not report it")
+                panels.note("none" if counts == {} else "not reported by this run")
 
 
 def _read(result: Mapping[str, Any]) -> None:
     """Draw how far the recording can be believed; runs of other kinds report none of it."""
     if "anomalies" not in result:
         return
-    st.subheader("What it read")
+    st.subheader("Input data")
     where, found = result.get("anomaly_lines", {}), result["anomalies"]
     panels.facts(
         {
@@ -293,22 +293,22 @@ def _read(result: Mapping[str, Any]) -> None:
         }
     )
     if not found:
-        panels.note("No anomalies: every line could be read and believed.")
+        panels.note("No anomalies: every line was readable and plausible.")
 
 
 def _count(result: Mapping[str, Any], name: str) -> str:
-    return f"{result[name]:,}" if name in result else "this run did not report it"
+    return f"{result[name]:,}" if name in result else "not reported by this run"
 
 
-@guard.part("What the run was made of")
+@guard.part("The run's inputs")
 def _made_of(run: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> None:
-    st.subheader("What it was made of")
+    st.subheader("Inputs")
     ended = run["finished_ns"]
     panels.facts(
         {
             "Recording": run["recording"],
             "Frames": f"{run['frames']:,}",
-            "Took": age(ended - run["started_ns"]) if ended else "still runs",
+            "Took": age(ended - run["started_ns"]) if ended else "still running",
             "Speed": f"{run['events_per_s']:,.0f} events/s, {run['peak_rss_mb']:.0f} MB",
             "Digest": run["digest"] or "none",
             **{name: str(value) for name, value in _flat(_object(run["parameters"])).items()},
@@ -317,7 +317,7 @@ def _made_of(run: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> None
     others = [row for row in alike if row["id"] != run["id"]]
     if run["digest"] and others:
         same = [panels.link(f"run {row['id']}", "runs", run=row["id"]) for row in others[:10]]
-        panels.links("The same digest, so the same decisions byte for byte:", *same)
+        panels.links("Same digest, so identical decisions:", *same)
     if journal_of(run) is not None:
         panels.links(panels.link("Its journal: every order and fill", "journal", run=run["id"]))
     else:
@@ -335,7 +335,7 @@ def _flat(value: Mapping[str, Any], path: str = "") -> dict[str, Any]:
 # -- Performance statistics of a run, each with what it is of; too few returns are said, not  --
 
 
-@guard.part("The statistics of the run")
+@guard.part("The run's statistics")
 def show_statistics(engine_id: str, run: int, fills: str) -> None:
     found = ask(of_run, engine_id, run)
     st.subheader("Performance")
@@ -348,7 +348,7 @@ def figures(found: Performance) -> dict[str, str]:
         "Sharpe": _ratio(found.sharpe),
         "Sortino": _ratio(found.sortino),
         "Calmar": _ratio(found.calmar),
-        "Volatility, yearly": _percent(found.volatility),
+        "Volatility, annualised": _percent(found.volatility),
         "Max drawdown": _percent(found.drawdown),
         "Profit factor": _ratio(found.profit_factor),
         "Markets won, lost": f"{found.won:,}, {found.lost:,}",
@@ -357,17 +357,17 @@ def figures(found: Performance) -> dict[str, str]:
 
 def source(found: Performance) -> str:
     markets = (
-        "max drawdown is of every point of the curve, as a share of its peak; profit factor is "
-        "what winning markets brought over what losing ones cost, after fees"
+        "max drawdown uses every point of the curve, as a share of its peak; profit factor is the "
+        "profit of winning markets over the loss of losing ones, after fees"
     )
     if not found.enough:
         return (
-            f"No ratio: it needs {RETURNS_MIN} {found.step} returns of an equity above zero, this "
-            f"run has {found.returns:,}. {markets.capitalize()}"
+            f"No ratios: they need {RETURNS_MIN} {found.step} returns on positive equity, this run "
+            f"has {found.returns:,}. {markets.capitalize()}"
         )
     return (
-        f"Ratios from {found.returns:,} {found.step} returns, yearly at 365 days, without a "
-        f"risk-free rate; a step without a point counts as no return; {markets}"
+        f"Ratios from {found.returns:,} {found.step} returns, annualised over 365 days, no "
+        f"risk-free rate; a step without a point counts as zero return; {markets}"
     )
 
 
@@ -416,7 +416,7 @@ def _read_fills(path: Path, changed_ns: int, instrument: str, after: int) -> Run
     return run_fills(path, instrument=instrument, after=after)
 
 
-@guard.part("The fills of the run")
+@guard.part("The run's fills")
 def show_fills(run: Mapping[str, Any], instrument: str) -> None:
     number, where = run["id"], panels.address("runs", run=run["id"])
     panels.links(panels.anchor(f"← Run {number}", where), panels.link("All backtests", "runs"))
@@ -428,7 +428,7 @@ def show_fills(run: Mapping[str, Any], instrument: str) -> None:
     if path is None:
         panels.empty(
             "No journal was kept for this run.",
-            "It ran with --journal digest, or its folder was removed; the same run again has it.",
+            "It ran with --journal digest, or its folder was removed; run it again to get one.",
         )
         return
     key = f"run_fills_{number}"
@@ -437,7 +437,7 @@ def show_fills(run: Mapping[str, Any], instrument: str) -> None:
     if instrument:
         panels.links(panels.anchor("Fills of all its markets", address(run)))
     if not found.count:
-        panels.empty("Nothing was filled.", "What it wanted and why not stands in its journal.")
+        panels.empty("Nothing was filled.", "Its journal shows what it wanted, and why not.")
         return
     panels.note(sentence(found))
     table(fitting(found.rows, ""), FILL_COLUMNS, key=key)
@@ -452,10 +452,10 @@ def sentence(found: RunFills) -> str:
         f"bought {micro(found.bought_micro)}",
         f"sold {micro(found.sold_micro)}",
         f"fees {micro(found.fees_micro)}",
-        f"so cash {micro(flow, signed=True)}, resolutions apart",
+        f"net cash {micro(flow, signed=True)}, resolutions not included",
     ]
     if found.failed:
         said.append(f"{found.failed:,} failed and void")
     if not found.whole:
-        said.append("its journal is longer than what was read: sums and rows are not whole")
+        said.append("its journal is longer than the part read: totals and rows are incomplete")
     return " · ".join(said)

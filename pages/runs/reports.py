@@ -44,7 +44,7 @@ def rows(line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         "span": span(line["truth"]),
         "difference": NOTHING,
         "difference_span": NOTHING,
-        "verdict": "what paper is measured by",
+        "verdict": "the reference for paper",
     }
     for name, model in line["models"].items():
         yield {
@@ -72,13 +72,12 @@ def answer(found: Mapping[str, Any]) -> str:
         for name, points in found["answers"].items()
     )
     return (
-        "The truth's own orders were laid once more as paper beside the very book they stood in: "
-        "what they got differently is the fill model's fault. What is left of the difference is "
-        "the world's answer to our quote, in points of fill ratio: "
-        f"{fills}. In the exchange a quote of ours holds the price where it stands and takers meet "
-        "it there; the same quote on paper is passed by. No public feed shows that, so it has no "
-        "tolerance. Where a venue's people answer a quote as the demo's do, a live fill ratio "
-        "differs by about as much."
+        "The truth's own orders were replayed as paper against the very book they were in: any "
+        "difference there is the fill model's error. The rest of the difference is the market's "
+        f"reaction to our quote, in points of fill ratio: {fills}. In the exchange our quote holds "
+        "the price where it is and takers trade with it there; the same quote on paper is passed "
+        "by. No public feed shows that, so it has no tolerance. Where a venue's traders react to a "
+        "quote as the demo's do, a live fill ratio differs by about as much."
     )
 
 
@@ -86,10 +85,10 @@ def share(found: Mapping[str, Any]) -> str:
     """Say which share of cancels the realistic model uses and which the exchange showed."""
     fit = found["fit"]
     return (
-        f"The public feed shows that a level fell, not who left it; the exchange knows. Measured "
-        f"there: {number(fit['percent']['value'])} % ({span(fit['percent'])}), from "
-        f"{fit['cancels']:,} cancels. The realistic model uses {found['percent']} %. 50 % = what "
-        f"stands ahead and what stands behind is cancelled alike, in proportion to its size."
+        "The public feed shows that a level shrank, not whose order left; the exchange knows. "
+        f"Measured there: {number(fit['percent']['value'])} % ({span(fit['percent'])}), from "
+        f"{fit['cancels']:,} cancels. The realistic model uses {found['percent']} %. 50 % = orders "
+        "ahead and behind cancel equally, in proportion to their size."
     )
 
 
@@ -182,13 +181,13 @@ COLUMNS = {
     "value": ("Figure", "text"),
     "verdict": ("Verdict", "text"),
     "span": ("95 % interval", "text"),
-    "difference": ("Paper less truth", "text"),
-    "difference_span": ("95 % interval of it", "text"),
+    "difference": ("Paper minus truth", "text"),
+    "difference_span": ("95 % interval, difference", "text"),
 }
 WHAT = (
     "The same maker, with the same parameters, trades the same markets twice: once with its orders "
-    "in the demo exchange, where they are filled for a fact, and once as paper that sees nothing "
-    "but the exchange's public feed. What differs is what paper trading gets wrong."
+    "in the demo exchange, where fills are real, and once as paper that sees only the exchange's "
+    "public feed. The difference is what paper trading gets wrong."
 )
 
 
@@ -197,10 +196,10 @@ def comparisons(reports: Sequence[Mapping[str, Any]]) -> None:
     """Draw what the newest report says, or that there is none and how one is made."""
     st.subheader(TITLE)
     panels.note(WHAT)
-    again = panels.link("Have the worker run it: Jobs, kind compare", "jobs", kind="compare")
+    again = panels.link("Run it as a job: Jobs, kind compare", "jobs", kind="compare")
     if not reports:
         panels.empty(
-            "Paper has not been compared with the truth here yet.",
+            "Paper has not been compared with truth here yet.",
             "Twenty demo days take a quarter of an hour. Start it as a job, or run:",
             COMMAND,
         )
@@ -222,7 +221,7 @@ def show_comparison(listed: Mapping[str, Any]) -> None:
     panels.links(panels.link("← All backtests", "runs"))
     panels.head(
         f"{TITLE}: {found['strategy']} on {found['series']}",
-        f"DEMO and PAPER beside each other, never summed · {found['days']} demo days of "
+        f"DEMO and PAPER side by side, never added up · {found['days']} demo days of "
         f"{found['hours']:g} simulated hours · seeds {found['seed']} to "
         f"{found['seed'] + found['days'] - 1} · {found['latency_ms']} ms latency on both sides · "
         f"run {listed['id']}, {moment(listed['started_ns'], zone())}",
@@ -232,14 +231,14 @@ def show_comparison(listed: Mapping[str, Any]) -> None:
     for line in found["lines"]:
         _measure(line)
     if "answers" in found:  # reports of earlier versions have none
-        st.subheader("The world's answer to our quote")
+        st.subheader("The market's reaction to our quote")
         panels.note(answer(found))
-    st.subheader("PnL of each day")
+    st.subheader("PnL per day")
     days(found["daily"], "compare_days")
-    panels.note("What was still held at a day's end counts at the last two-sided mid.")
-    st.subheader("How much of the cancels stood ahead of us")
+    panels.note("Positions still held at the end of a day are valued at the last two-sided mid.")
+    st.subheader("Share of cancels ahead of us")
     panels.note(share(found))
-    with st.expander("What it was made of"):
+    with st.expander("Inputs"):
         made = {name: str(value) for name, value in found["parameters"].items()}
         panels.facts({**made, "digest": found["digest"]})
         hours = f"--days {found['days']} --hours {found['hours']:g} --seed {found['seed']}"
@@ -253,8 +252,8 @@ def _measure(line: Mapping[str, Any]) -> None:
     interval(line, f"compare_{name}")
     slack = number(line["slack"])
     panels.note(
-        f"Band: the truth ± {slack}, the tolerance. A model is within it, or out of it, only "
-        "where the whole interval of the difference is."
+        f"Band: the truth ± {slack}, the tolerance. A model is within it, or out of it, only if "
+        "the whole interval of the difference is."
     )
     table(list(rows(line)), COLUMNS, key=f"compare_{name}_table")
 
@@ -273,16 +272,16 @@ SCORES = {
     "moments": ("Moments", "count"),
     "markets": ("Markets", "count"),
     "brier": ("Brier", "text"),
-    "brier_less": ("Less ours", "text"),
+    "brier_less": ("Minus ours", "text"),
     "log_loss": ("Log loss", "text"),
-    "log_loss_less": ("Less ours, log loss", "text"),
+    "log_loss_less": ("Minus ours, log loss", "text"),
 }
 BLOCKS = {
     "begins": ("Block from, UTC", "text"),
     "moments": ("Moments", "count"),
-    "log_loss": ("Log loss of ours", "text"),
-    "chosen": ("Told with", "text"),
-    "fitted_on": ("Chosen on moments", "count"),
+    "log_loss": ("Our log loss", "text"),
+    "chosen": ("Forecast with", "text"),
+    "fitted_on": ("Fitted on moments", "count"),
 }
 TENTHS = {
     "tenth": ("Forecast", "text"),
@@ -292,8 +291,8 @@ TENTHS = {
     "happened": ("Up happened", "text"),
 }
 NAMES = {
-    "ours": "Ours", "model": "Ours without the market", "mid": "The market's mid",
-    "spot": "Spot formula", "half": "0.5, whatever is known",
+    "ours": "Ours", "model": "Ours without market prices", "mid": "The market's mid",
+    "spot": "Spot formula", "half": "Always 0.5",
 }  # fmt: skip
 
 
@@ -322,7 +321,7 @@ def show_study(listed: Mapping[str, Any]) -> None:
     st.subheader("Scores")
     table(list(_scores(found)), SCORES, key="study_scores")
     panels.note(
-        "Lower is better. Less ours above 0 = ours is better, and an interval that holds 0 proves "
+        "Lower is better. Minus ours above 0 = ours is better; an interval that includes 0 proves "
         f"nothing · 95 % by {found['resamples']:,} draws of whole hours of markets"
     )
     st.subheader("Calibration")
@@ -330,8 +329,8 @@ def show_study(listed: Mapping[str, Any]) -> None:
     st.subheader("Held out")
     table(list(_blocks(found)), BLOCKS, key="study_blocks")
     panels.note(
-        "Each block is told with what was best on the others; markets nearer to it than "
-        f"{found['purge_s'] // 60} min are not used to choose"
+        "Each block is forecast with the parameters that were best on the others; markets within "
+        f"{found['purge_s'] // 60} min of it are not used to fit"
     )
     left = {name: f"{count:,}" for name, count in found["left_out"].items()}
     if found["undecided"]:

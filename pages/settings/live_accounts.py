@@ -35,7 +35,7 @@ KEYS = {
     "account": ("Account", "text"),
     "venue": ("Venue", "text"),
     "wallet": ("Wallet", "text"),
-    "fingerprint": ("Key's fingerprint", "text"),
+    "fingerprint": ("Key fingerprint", "text"),
     "added": ("Set", "time"),
 }
 
@@ -58,8 +58,8 @@ def show_credentials() -> None:
     if vault is None:
         panels.empty(
             "There is no vault yet.",
-            "Keys of live accounts are kept in one, encrypted. Make it on the machine itself, "
-            "where its passphrase is typed. Demo and paper accounts need no key.",
+            "It keeps the keys of live accounts, encrypted. Create it on the machine itself, where "
+            "you type its passphrase. Demo and paper accounts need no key.",
             ".venv/bin/python -m engine credentials set ACCOUNT --wallet 0x…",
         )
         return
@@ -67,7 +67,7 @@ def show_credentials() -> None:
     if vault.entries:
         _open_vault()
     if not keyed:
-        panels.note("No account of mode live is saved: there is nobody to set a key for.")
+        panels.note("No live account is saved: there is no account to set a key for.")
         return
     _set_key(vault, keyed)
 
@@ -87,8 +87,8 @@ def _keys(vault: VaultFile) -> None:
         panels.note("The vault is empty.")
         return
     table(rows, KEYS, key="credentials")
-    chosen = st.selectbox("Forget the key of", [row["account"] for row in rows], index=None)
-    if chosen and st.button(f"Forget the key of {chosen}", key="forget_key"):
+    chosen = st.selectbox("Remove the key of", [row["account"] for row in rows], index=None)
+    if chosen and st.button(f"Remove the key of {chosen}", key="forget_key"):
         commands.send(RemoveCredential(account=AccountId(str(chosen))), f"forget:{chosen}")
     if chosen:
         commands.show_progress(f"forget:{chosen}")
@@ -97,11 +97,11 @@ def _keys(vault: VaultFile) -> None:
 def _open_vault() -> None:
     with st.expander("Open the vault"):
         panels.note(
-            "An engine that was started without VAULT_PASSPHRASE has a locked vault, and accounts "
-            "whose keys lie in it stand blind. Opening it also brings up an account that was "
-            "closed at the start and unlocked since: it is recovered as at a start, and its bots "
-            "go on as they stood. The passphrase is sealed in this browser for the start of the "
-            "engine that runs: dashboard and database pass on what they cannot read."
+            "An engine started without VAULT_PASSPHRASE has a locked vault, and accounts whose "
+            "keys are in it stay closed. Opening it also opens an account unlocked since the "
+            "start: it is recovered as at a start, and its bots continue in their last state. The "
+            "passphrase is sealed in this browser for the running engine: dashboard and database "
+            "pass it on without being able to read it."
         )
         seen = ask(engine_seen)
         status = ask(engine_status, engine_id())
@@ -120,8 +120,8 @@ def _set_key(vault: VaultFile, keyed: dict[str, tuple[str, tuple[CredentialField
         account = st.selectbox("Live account", list(keyed), key="key_account")
         venue, fields = keyed[account]
         panels.note(
-            "The key is sealed in this browser for the engine's vault; the dashboard passes on "
-            "what it cannot read. Use a wallet of its own with no more in it than you can lose."
+            "The key is sealed in this browser for the engine's vault; the dashboard passes it on "
+            "unread. Use a separate wallet that holds no more than you can lose."
         )
         sent = sealing.sealed_key(account, venue, fields, vault.public_key)
         if sent is not None:
@@ -178,30 +178,28 @@ def _key(known: AccountFacts) -> LiveStep:
         # A verdict exists only where somebody signed: the key is in the engine's environment.
         said = f"not in the vault; one from the environment was used for {known.doctor.wallet}"
         return LiveStep("Key", True, said)
-    return LiveStep(
-        "Key", False, "the vault holds none: set it here under Credentials, or", command
-    )
+    return LiveStep("Key", False, "none in the vault: set it here under Credentials, or", command)
 
 
 def _doctor(known: AccountFacts) -> LiveStep:
     command = f"python -m engine unlock {known.account} --check"
     verdict = known.doctor
     if verdict is None:
-        return LiveStep("Doctor", False, "nobody has looked yet", command)
+        return LiveStep("Doctor", False, "not run yet", command)
     if not _of_this_wallet(known, verdict.wallet):
         return LiveStep(
-            "Doctor", False, f"the verdict is of another wallet, {verdict.wallet}", command
+            "Doctor", False, f"the verdict is for another wallet, {verdict.wallet}", command
         )
     if not verdict.green:
         failed = ", ".join(one.name for one in verdict.failures)
-        return LiveStep("Doctor", False, f"to mend: {failed}", command)
+        return LiveStep("Doctor", False, f"to fix: {failed}", command)
     return LiveStep("Doctor", True, "green")
 
 
 def _phrase(known: AccountFacts) -> LiveStep:
     command = f"python -m engine unlock {known.account}"
     if known.unlock is None:
-        said = "the account is locked; the phrase is typed on the machine, not here"
+        said = "the account is locked; type the phrase on the machine, not here"
         return LiveStep("Phrase", False, said, command)
     if not _of_this_wallet(known, known.unlock.wallet):
         said = f"it was unlocked for another wallet, {known.unlock.wallet}"
@@ -224,17 +222,17 @@ def _selftest(known: AccountFacts) -> LiveStep:
 def _restart(known: AccountFacts) -> LiveStep:
     started = known.engine_started_ns
     if started is None:
-        return LiveStep("Start", False, "no engine runs: start the desk")
+        return LiveStep("Start", False, "no engine is running: start the desk")
     unlocked_ns = None if known.unlock is None else known.unlock.phrase_ns
     if unlocked_ns is not None and (known.beat_ns or 0) > max(started, unlocked_ns):
-        return LiveStep("Start", True, "the engine has opened the account: it beats at its venue")
+        return LiveStep("Start", True, "the engine has opened the account and sends heartbeats")
     if unlocked_ns is None or started < unlocked_ns:
         said = (
-            "an engine reads keys and unlockings at its start, and when its vault is opened: "
-            "restart it after the others, or open the vault under Credentials"
+            "an engine reads keys and unlocks when it starts and when its vault is opened: restart "
+            "it after the other steps, or open the vault under Credentials"
         )
         return LiveStep("Start", False, said)
-    return LiveStep("Start", True, "the engine was started after the unlocking")
+    return LiveStep("Start", True, "the engine was started after the unlock")
 
 
 def _of_this_wallet(known: AccountFacts, wallet: str) -> bool:
@@ -244,7 +242,7 @@ def _of_this_wallet(known: AccountFacts, wallet: str) -> bool:
 
 # -- Live accounts on the Settings page: what is missing before one trades, and what was found -----
 
-WORDS = {"ok": "well", "warn": "mind", "fail": "MEND"}
+WORDS = {"ok": "OK", "warn": "note", "fail": "FIX"}
 TONES = {"ok": "pb-ok", "warn": "pb-warn", "fail": "pb-bad"}
 ORDER = ("fail", "warn", "ok")
 STATES = {"done": "pb-ok", "next": "pb-warn", "later": "pb-dim"}
@@ -260,7 +258,7 @@ def show_live_accounts() -> None:
     if not live:
         return
     st.subheader("Live accounts")
-    panels.note("LIVE is real money. Verdicts and unlockings from the state database.")
+    panels.note("LIVE is real money. Verdicts and unlocks are from the state database.")
     seen = ask(engine_seen)
     alive = health_of(seen, now_ns()).alive
     found, open_ = ask(examinations, engine_id()), ask(unlocks, engine_id())
@@ -295,9 +293,9 @@ def _account(known: AccountFacts, settings: AccountSettings | None, *, alive: bo
             with st.expander(_title(examiner, verdict), expanded=not verdict.green):
                 st.html(_findings(verdict.findings))
     with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button(f"Let the doctor look at {name}", key=f"examine_{name}", disabled=not alive):
+        if st.button(f"Run the doctor on {name}", key=f"examine_{name}", disabled=not alive):
             commands.send(ExamineAccount(account=AccountId(name)), f"examine:{name}")
-        panels.note("It asks the venue, changes nothing and places nothing.")
+        panels.note("It asks the venue; it changes and places nothing.")
     if not alive:
         commands.note_no_engine()
     commands.show_progress(f"examine:{name}")
@@ -305,15 +303,15 @@ def _account(known: AccountFacts, settings: AccountSettings | None, *, alive: bo
 
 def _lock(unlock: Unlock | None) -> str:
     if unlock is None:
-        return "locked: it trades nothing"
+        return "locked: it does not trade"
     return f"unlocked since {moment(unlock.phrase_ns)} by {unlock.who} for {unlock.wallet}"
 
 
 def _title(examiner: Examiner, verdict: Examination) -> str:
-    said = "green" if verdict.green else f"NOT green, {len(verdict.failures)} to mend"
+    said = "green" if verdict.green else f"NOT green, {len(verdict.failures)} to fix"
     return (
         f"{TITLES[examiner]}: {said} · {moment(verdict.at_ns)}, {age(now_ns() - verdict.at_ns)} "
-        f"ago, asked by {verdict.who}"
+        f"ago, run by {verdict.who}"
     )
 
 
@@ -357,13 +355,13 @@ def _wallets() -> tuple[dict[str, str], str]:
 
 PROPOSED_S = 300
 COVERS = (
-    "The first switch is the venue's heartbeat: without one it cancels everything of the key "
-    "within 15 s. The second is an expiry on each quote: should the heartbeat not be armed, or its "
-    "rule not act, a quote that an engine left behind ends by itself. The venue takes it away "
-    "about {early_s} s before its time and refuses less than {least_s} s, so at least "
-    "{life_s_min} s are asked here. The engine renews each quote in time, one after the "
-    "other: cancelled, proven gone, placed again, at the end of the queue. Orders by hand are not "
-    "renewed: they stay good till cancelled."
+    "The first switch is the venue's heartbeat: without one it cancels all orders of the key "
+    "within 15 s. The second is an expiry on each quote: if the heartbeat is not armed, or its "
+    "rule does not act, a quote that an engine left behind ends by itself. The venue removes it "
+    "about {early_s} s early and refuses less than {least_s} s, so at least {life_s_min} s are "
+    "required here. The engine renews each quote in time, one by one: cancelled, proven gone, "
+    "placed again at the end of the queue. Manual orders are not renewed: they stay good till "
+    "cancelled."
 )
 
 
@@ -373,12 +371,12 @@ def quotes_end(account: AccountSettings, expiry: QuoteExpiry | None) -> str:
     if life_s is None:
         return "Second dead man's switch: off, a quote rests until it is cancelled"
     return (
-        f"Second dead man's switch: each quote expires after {life_s} s, the venue takes it away "
+        f"Second dead man's switch: each quote expires after {life_s} s, the venue removes it "
         f"after {life_s - early_s} s; renewed before"
     )
 
 
-@guard.part("The life of quotes")
+@guard.part("Quote expiry")
 def show_quote_life() -> None:
     """Draw the form for the accounts at a venue that takes expiring orders."""
     base = drafts.newest()
@@ -391,7 +389,7 @@ def show_quote_life() -> None:
     }
     if not found:
         return
-    with st.expander("Let quotes expire by themselves"):
+    with st.expander("Automatic quote expiry"):
         name = str(st.selectbox("Account", list(found), key="quote_life_account"))
         expiry = found[name]
         said = {"early_s": expiry.early_s, "least_s": expiry.least_s}

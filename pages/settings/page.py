@@ -68,10 +68,10 @@ def show_browser() -> None:
 def show_password() -> None:
     st.subheader("Password")
     with st.form("password", clear_on_submit=True):
-        old = st.text_input("Present password", type="password")
+        old = st.text_input("Current password", type="password")
         new = st.text_input("New password", type="password")
         sent = st.form_submit_button("Change the password")
-    panels.note("All sessions end, this one too: sign in again with the new password.")
+    panels.note("All sessions end, including this one: sign in again with the new password.")
     if not sent:
         return
     try:
@@ -81,7 +81,7 @@ def show_password() -> None:
     except PitbossError as error:
         st.error(f"Not changed: {error}.")
         return
-    st.success("Changed. Load the page again and sign in with the new password.")
+    st.success("Changed. Reload the page and sign in with the new password.")
 
 
 # -- Markets by venue: how many are open, and the button that asks the venue for its listing --
@@ -93,7 +93,7 @@ MINUTE_NS = 60_000_000_000
 def show_markets() -> None:
     """Draw one row for each venue where an account is registered."""
     st.subheader("Markets")
-    panels.note("Feeds tell their markets by themselves; this compares with the whole listing.")
+    panels.note("Feeds report their markets automatically; this compares with the full listing.")
     venues = sorted({account.venue for account in ask(snapshot).accounts})
     if not venues:
         panels.note("No engine has registered an account yet: no venue is known.")
@@ -107,7 +107,7 @@ def show_markets() -> None:
             runs = commands.engine_runs()
             if st.button(f"Sync markets of {venue}", key=f"sync_{venue}", disabled=not runs):
                 commands.send(SyncMarkets(venue=venue), f"sync:{venue}")
-            panels.note(f"{count(here, 'market')} of {venue} known here and open")
+            panels.note(f"{count(here, 'open market')} of {venue} known here")
         commands.show_progress(f"sync:{venue}")
 
 
@@ -132,7 +132,7 @@ ACCOUNTS = {
     "venue": ("Venue", "text"),
     "currency": ("Currency", "text"),
     "starting_cash": ("Starting cash", "money"),
-    "known": ("At the engine", "text"),
+    "known": ("Engine", "text"),
 }
 
 
@@ -157,7 +157,7 @@ def show_accounts() -> None:
     else:
         panels.empty(
             "There is no account yet.",
-            "Every bot trades at an account, and limits belong to one. One is made below.",
+            "Every bot trades at an account, and limits belong to one. Create one below.",
         )
     with panel("Add an account", "fold_account") as opened:
         if opened:
@@ -176,13 +176,13 @@ def show_automation(base: drafts.SettingsVersion) -> None:
     accounts = base.document.accounts
     if not accounts:
         return
-    with st.expander("Let a wallet redeem and merge by itself"):
+    with st.expander("Automatic redeem and merge"):
         name = str(st.selectbox("Account", list(accounts), key="automation_account"))
         account = accounts[name]
         panels.note(f"{name}, {account.mode.upper()}, as saved: {automation(account)}.")
         panels.note(
-            "Each is one transaction of the wallet, asked for once and booked when the venue has "
-            "confirmed it; at a live account it needs the relayer's key (the doctor says so)."
+            "Each is one wallet transaction, requested once and booked when the venue has "
+            "confirmed it; a live account needs the relayer key for it (the doctor checks this)."
         )
         now = account.model_copy(update={"auto_redeem": account.redeems})
         with st.form(f"automation_{name}", border=False):
@@ -219,7 +219,7 @@ def add_account(base: drafts.SettingsVersion) -> None:
     """Draw the form of a new account. A LIVE one trades nothing before it is unlocked."""
     known = ask(venues, engine_id())
     if not known:
-        panels.note("No engine has said yet which venues there are: start the desk.")
+        panels.note("No engine has reported its venues yet: start the desk.")
         return
     with st.form("account", border=False):
         name = st.text_input("Name", placeholder="paper-1")
@@ -241,8 +241,8 @@ def add_account(base: drafts.SettingsVersion) -> None:
     if known[venue].mode(mode) is None:
         there = ", ".join(name for name, one in known.items() if one.mode(mode) is not None)
         st.error(
-            f"An account of mode {mode.upper()} needs the venue {there or 'of a plug-in'}. "
-            "Nothing was changed."
+            f"A {mode.upper()} account needs the venue {there or 'of a plug-in'}. Nothing was "
+            "changed."
         )
         return
     made = {

@@ -64,10 +64,10 @@ def line(row: Row, now: int, order: Row | None = None) -> str:
 def _where(row: Row) -> list[str]:
     found = []
     if row["bot"]:
-        found.append(panels.link(f"why: bot {row['bot']}", "bots", bot=row["bot"]))
+        found.append(panels.link(f"why, bot {row['bot']}", "bots", bot=row["bot"]))
     if row["bot"] and row["instrument"]:
         then = {"bot": row["bot"], "market": row["instrument"], "at": row["last_ns"]}
-        found.append(panels.link("what it had decided by then", "bots", **then))
+        found.append(panels.link("its decisions until then", "bots", **then))
     if row["instrument"]:
         where = panels.address("orders", show=links.ALL, instrument=row["instrument"])
         found.append(panels.anchor(market(row["instrument"]), where))

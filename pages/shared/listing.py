@@ -34,7 +34,7 @@ def terms(row: Mapping[str, Any]) -> dict[str, str]:
     """Return what a trader must know before trading a market, in words."""
     fee = row["taker_fee_ppm"] / 10_000
     pays = (
-        f"{row['rewards_daily']:,.2f} a day, for orders of {row['rewards_size_min']:g} shares or "
+        f"{row['rewards_daily']:,.2f} per day, for orders of {row['rewards_size_min']:g} shares or "
         f"more within {row['rewards_spread_max']:g}¢ of the mid"
         if row["rewards_daily"]
         else "none"
@@ -43,9 +43,9 @@ def terms(row: Mapping[str, Any]) -> dict[str, str]:
         "State": row["state"].upper(),
         "Ends": moment(row["ends_ns"], zone()),
         "Tick, smallest order": f"{100 * row['tick']:g}¢, {row['size_min']:g} shares",
-        "Taker fee": f"{fee:g} % of price times (1 less price)" if fee else "none",
+        "Taker fee": f"{fee:g} % of price times (1 minus price)" if fee else "none",
         "Rewards": pays,
-        "Volume": f"{row['volume_24h']:,.0f} in 24 h, {row['volume']:,.0f} in all",
+        "Volume": f"{row['volume_24h']:,.0f} in 24 h, {row['volume']:,.0f} in total",
         "Last trade": NOTHING if row["last"] is None else f"{100 * row['last']:g}¢",
         "Event": row["event"] or NOTHING,
         "Exactly one outcome wins": "yes: a neg-risk event" if row["neg_risk"] else "no",
@@ -58,7 +58,7 @@ def confirmed_terms(instrument: Instrument) -> dict[str, str]:
     """Return the terms the engine trades by, which the venue has confirmed."""
     fees = instrument.fees
     rate = f"{fees.taker_rate_ppm / 10_000:g} %"
-    shape = "the order's value" if fees.exponent is None else "price times (1 less price)"
+    shape = "the order's value" if fees.exponent is None else "price times (1 minus price)"
     if fees.exponent not in (None, 1):
         shape = f"({shape}) to the power of {fees.exponent}"
     return {
@@ -71,8 +71,8 @@ def confirmed_terms(instrument: Instrument) -> dict[str, str]:
         "Marketable orders are held": f"{instrument.taker_delay_ns / 1e9:g} s by the venue"
         if instrument.taker_delay_ns
         else "not at all",
-        "Exactly one outcome wins": "yes" if instrument.one_wins else "not known to",
-        "Exposure is summed over": instrument.exposure_key,
+        "Exactly one outcome wins": "yes" if instrument.one_wins else "unknown",
+        "Exposure is summed under": instrument.exposure_key,
     }
 
 
@@ -85,9 +85,9 @@ def lifecycle(state: ListingState | None, payout_micro: int | None, *, paid: boo
     if payout_micro is not None:
         state = ListingState.RESOLVED
     if state is None:
-        return "Where it stands in its life is not known: neither listing nor engine names it"
+        return "Its state is not known: neither the listing nor the engine has it"
     if state is ListingState.UNLISTED:
-        return "Its venue lists it no more among the open markets, and has not said how it ended"
+        return "Its venue no longer lists it as open and has not reported how it ended"
     at = REDEEMED if paid else state.value
     steps = [one.upper() if one == at else one for one in (*STATES, REDEEMED)]
     pays = ""
@@ -114,7 +114,7 @@ def show_watch(identifier: str) -> None:
             "Watch lists", list(lists), default=on, accept_new_options=True,
             placeholder="choose one, or type a new name", key=f"watch_{identifier}",
         )  # fmt: skip
-        if not st.button("Keep", key=f"watch_keep_{identifier}"):
+        if not st.button("Save", key=f"watch_keep_{identifier}"):
             return
     owner, who = engine_id(), st.session_state["who"]
     try:
@@ -124,7 +124,7 @@ def show_watch(identifier: str) -> None:
             for name in (name for name in chosen if name not in on):
                 watch(connection, owner, who, name, instrument=identifier, now_ns=now_ns())
     except PitbossError as error:
-        st.error(f"Not kept: {error}.")
+        st.error(f"Not saved: {error}.")
         return
     forget()
     st.rerun()

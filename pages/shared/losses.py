@@ -19,7 +19,7 @@ from pages.kit.words import in_column
 from pages.shared.markouts import cents
 from storage.views.markouts import FILLS_MAX, of_bot, with_books
 
-HELP = "What fills brought until their market paid, by the manner they came about."
+HELP = "PnL of fills to their market's outcome, grouped by how they came about."
 HEADS = ("Fills", "Markets", "PnL", "Per share", "95 %")
 
 
@@ -29,7 +29,7 @@ def of(mode: Mode, bot: str) -> None:
     rows = losses(with_books(fills, config().decisions_path)) if fills else []
     show([msgspec.structs.asdict(row) for row in rows])
     if len(fills) == FILLS_MAX:
-        panels.note(f"Of its newest {FILLS_MAX:,} fills in resolved markets.")
+        panels.note(f"From its newest {FILLS_MAX:,} fills in resolved markets.")
 
 
 def show(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -39,9 +39,9 @@ def show(rows: Sequence[Mapping[str, Any]]) -> None:
         return
     st.html(_table(rows))
     panels.note(
-        "PnL to the outcome in the account's currency after fees · per share in cents, with an "
-        "interval over whole markets: below two markets there is none, and one that holds 0 proves "
-        "nothing · unknown = the book of its order is not kept any more"
+        "PnL to the outcome in the account's currency after fees · per share in cents, with a 95 % "
+        "interval over whole markets: none below two markets, and one that includes 0 proves "
+        "nothing · unknown = the order's book is no longer stored"
     )
 
 

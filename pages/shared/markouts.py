@@ -31,11 +31,11 @@ WORDS = {
     MarkoutState.IGNORED: "not followed",
     MarkoutState.VOID: "void",
 }
-HELP = "What the price did after the fills, as seen from the side we took."
+HELP = "How the price moved after the fills, from our side of the trade."
 MEANING = (
-    "After = what the mid did after a fill, in cents per share, + in our favour · unknown = the "
-    "book was not proven, had one side or was closed at that moment · not followed = no engine ran "
-    "· not kept = let go under the disk budget (the means still have it), or nobody followed it"
+    "After = the mid's move after a fill, in cents per share, + in our favour · unknown = the book "
+    "was not proven, had one side or was closed at that moment · not followed = no engine ran · "
+    "not kept = removed under the disk budget (still counted in the averages), or never followed"
 )
 
 
@@ -80,7 +80,7 @@ def show(mode: Mode, bot: str | None = None) -> None:
     st.html(table(rows, mode))
     panels.note(
         "Mean markout in cents per share, + in our favour, ± its standard error, over n fills; "
-        f"unknown ones are counted apart and are in no mean · {mode.upper()} alone"
+        f"unknown ones are counted separately and left out of the mean · {mode.upper()} only"
     )
 
 

@@ -25,8 +25,8 @@ FOLDER = "incidents"
 AROUND_S = 60
 HEIGHT = 900
 HELP = (
-    "The worker lives this moment again from journal and tape, compares every decision with what "
-    "was kept, and makes one page of it: book, orders, decisions, settlement, step by step."
+    "The worker replays this moment from journal and tape, compares every decision with the stored "
+    "one, and makes one page of it: book, orders, decisions, settlement, step by step."
 )
 
 
@@ -61,7 +61,7 @@ def _follow(place: str) -> None:
         if (row["kind"], row["arguments"]) == (KIND, given) and row["created_ns"] >= asked_ns:
             tone, said = outcome(row)
             tone(said)
-            way = "Look at it" if row["state"] == JobState.DONE else "Follow it"
+            way = "Open" if row["state"] == JobState.DONE else "Progress"
             panels.links(panels.link(f"{way}: job {row['id']}", "jobs", job=row["id"]))
             return
 
@@ -73,11 +73,11 @@ def outcome(row: Mapping[str, Any]) -> tuple[Callable[[str], object], str]:
         tones = {True: st.success, False: st.error}
         return tones.get(result.get("same"), st.warning), str(result.get("told", "done"))
     if state == JobState.QUEUED:
-        return st.info, f"{name} waits until the worker is free."
+        return st.info, f"{name} is waiting until the worker is free."
     if state == JobState.RUNNING:
         far = f", {row['done']:,} of {row['total']:,} {row['unit']}" if row["total"] else ""
-        return st.info, f"{name} lives the moment again{far}."
-    return st.error, f"{name} ended as {state.upper()}: {row['error'] or 'it says no reason'}"
+        return st.info, f"{name} is replaying the moment{far}."
+    return st.error, f"{name} ended as {state.upper()}: {row['error'] or 'no reason was given'}"
 
 
 def slot(key: str) -> str:
@@ -101,7 +101,7 @@ def show_result(number: int, result: Mapping[str, Any]) -> None:
         st.warning(str(result.get("told")))
     path = page_of(result)
     if path is None:
-        panels.note("Its page is gone: the newest 200 are kept. Ask for the moment again.")
+        panels.note("Its page was deleted: the newest 200 are kept. Replay the moment again.")
         return
     text = path.read_text(encoding="utf-8")
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -113,6 +113,6 @@ def show_result(number: int, result: Mapping[str, Any]) -> None:
             key=f"moment_file_{number}",
             on_click="ignore",
         )
-        here = st.toggle("Look at it here", key=f"moment_here_{number}")
+        here = st.toggle("Show it here", key=f"moment_here_{number}")
     if here:
         st.iframe(text, height=HEIGHT)

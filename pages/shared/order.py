@@ -59,7 +59,7 @@ def show(account: str, number: int, mode: Mode, *, alive: bool) -> None:
     if row is None:
         panels.empty(
             f"There is no order {number} at {account}.",
-            "The journal's projection does not hold it; the journal itself can be searched.",
+            "It is not in the order table; you can search the journal itself.",
         )
         panels.links(panels.link("Search the journal", "journal", text=f'"order":{number},'))
         return
@@ -94,7 +94,7 @@ def show(account: str, number: int, mode: Mode, *, alive: bool) -> None:
         else:
             _facts(row)
     except PitbossError as error:
-        st.error(f"{error}. Nothing is lost: the order's row above is whole.")
+        st.error(f"{error}. Nothing is lost: the order's row above is complete.")
     _fills(fills)
 
 
@@ -108,21 +108,21 @@ def earning(known: Earnings | None, number: int) -> str:
         return NOTHING
     if not found.earns:
         return f"no: {found.said}"
-    return f"yes, at least {micro(found.daily_micro, known.currency)} a day: {found.said}"
+    return f"yes, at least {micro(found.daily_micro, known.currency)} per day: {found.said}"
 
 
 def sampled(known: Earnings, number: int, mode: Mode, now: int) -> str:
     """Return what the venue itself said of an order when it was sampled last."""
     scoring = known.scoring.get(number)
     if mode is not Mode.LIVE:
-        return f"{mode.upper()} is paid nothing: a live order would earn this"
+        return f"{mode.upper()} is not paid: a live order would earn this"
     if scoring is None or known.scoring_ns is None:
-        return "the venue was not asked about it yet"
+        return "the venue has not been asked about it yet"
     word = "scores" if scoring else "does NOT score"
-    return f"by the venue's own word it {word}, sampled {age(max(0, now - known.scoring_ns))} ago"
+    return f"the venue reports that it {word}, sampled {age(max(0, now - known.scoring_ns))} ago"
 
 
-@guard.part("What the order earns")
+@guard.part("The order's rewards")
 def show_earning(account: str, number: int, mode: Mode) -> None:
     """Draw the strip: does it earn, why not, and what a day it would be."""
     earnings = ask(live.account_report, engine_id(), Earnings, account)
@@ -137,7 +137,7 @@ def show_earning(account: str, number: int, mode: Mode) -> None:
     st.html(f'<p class="pb-source"><b class="pb-{tone}">{word}</b> {reason}{more}</p>')
 
 
-EARNING = "if book and orders stood all day as now; less than 1.00 a day is not paid"
+EARNING = "if book and orders stayed all day as they are now; less than 1.00 per day is not paid"
 
 
 def _fills(fills: Sequence[Row]) -> None:
@@ -145,7 +145,7 @@ def _fills(fills: Sequence[Row]) -> None:
         table(markouts.beside(fills), FILLS, key="order_fills")
         panels.note(markouts.MEANING)
     else:
-        panels.note("No fill yet: a fill appears here as the venue reports it.")
+        panels.note("No fill yet: fills appear here as the venue reports them.")
 
 
 def title(row: Row) -> str:
@@ -184,28 +184,28 @@ def _history(row: Row, fills: Sequence[Row]) -> None:
 
     st.html(history(found.moments, row, plans))
     panels.note(
-        f"{count(len(found.moments), 'record')} · times in {zone()}, exact UTC when the pointer "
-        "rests on one"
+        f"{count(len(found.moments), 'record')} · times in {zone()}, exact UTC when you point at "
+        "one"
     )
     if found.gone:
         panels.note(
-            "Not all records of its time are kept: PITBOSS_DISK_BUDGET says how much is. What it "
-            "filled is kept for ever."
+            "Some records from its time have been pruned (PITBOSS_DISK_BUDGET). Its fills are kept "
+            "forever."
         )
     if not found.whole:
-        panels.note("Its life is long: only the first 400,000 records of it were searched.")
+        panels.note("Its history is long: only the first 400,000 records were searched.")
 
 
 def _facts(row: Row) -> None:
-    ends = moment(row["expires_ns"], zone()) if row["expires_ns"] else "never by itself"
+    ends = moment(row["expires_ns"], zone()) if row["expires_ns"] else "never"
     pairs: dict[str, Any] = {
         "Kind": f"{row['type'].upper()}{', post-only' if row['post_only'] else ''}",
         "Market": row["instrument"],
-        "Identity at the venue": row["identity"] or "not named yet",
+        "Identity at the venue": row["identity"] or "none yet",
         "Placed": f"{moment(row['created_ns'], zone())} = {utc(row['created_ns'])}",
         "Last changed": f"{moment(row['updated_ns'], zone())} = {utc(row['updated_ns'])}",
         "Expires": ends,
-        "Filled": f"{names.size_raw(row['filled_raw'], row)}, of it void "
+        "Filled": f"{names.size_raw(row['filled_raw'], row)}, of which void "
         f"{names.size_raw(row['voided_raw'], row)}",
         "Fees": money(row["fee"], row["currency"] or ""),
     }
@@ -219,8 +219,8 @@ def _cancel(account: str, number: int, slot: str, *, alive: bool) -> None:
         return
     with st.popover("Cancel this order…"):
         st.markdown(
-            f"Asks the engine to cancel order {number} at {account}, this one only. It may still "
-            "fill until the venue has answered. Its bot may place another one."
+            f"Asks the engine to cancel order {number} at {account}, and only this one. It may "
+            "still fill until the venue has answered. Its bot may place another one."
         )
         if st.button("Cancel the order", type="primary", key=slot):
             command = CancelOrderByHand(account=AccountId(account), order=OrderId(number))
@@ -242,19 +242,19 @@ def show_why(row: Row) -> None:
         parts += why.decided(decision, row, words)
     elif row["decision"]:
         panels.empty(
-            f"Decision {why.number_of(row['decision'])} is not in the log.",
-            "It is written within a second and a half; an old one has been rotated away.",
+            f"Decision {why.number_of(row['decision'])} is not in the decision log.",
+            "Decisions are written within a second and a half; old ones are pruned.",
         )
     else:
         panels.empty(
-            "No strategy's decision stands behind this order.",
-            "It was placed by hand, by a stop that leaves inventory, or before decisions were "
+            "No strategy decision led to this order.",
+            "It was placed by hand, by a stop that sells inventory, or before decisions were "
             "numbered.",
         )
     if plan is not None:
         parts += why.planned(plan, row, ours=row["id"])
     elif row["decision"]:
-        panels.note("The plan of that turn is not in the decision log.")
+        panels.note("The plan of that moment is not in the decision log.")
     if parts:
         st.html(why.blocks(parts))
     if row["decision"]:
@@ -331,19 +331,19 @@ def describe(moment: OrderEvent, row: Row, plans: Callable[[int], Sequence[Plann
             named = f" as {identity}" if identity else ""
             return (
                 f"decided: {way(order.side, order.leg)} {_size(order.size, row)} at "
-                f"{_price(order.price, row)}, {order.type.upper()}"
-                f"{', post-only' if order.post_only else ''}; written down{named} before anything "
-                "is sent",
+                f"{_price(order.price, row)}, "
+                f"{order.type.upper()}{', post-only' if order.post_only else ''}; journaled{named} "
+                "before anything is sent",
                 "dim",
             )
         case events.OrderNamed():
-            return f"named {message.identity}: it can be asked about from now on", "dim"
+            return f"named {message.identity}: the venue can be asked about it from now on", "dim"
         case events.OrderFilled():
             return _filled(message, row), "ok"
         case effects.CancelOrders():
             return _asked(moment, row, plans), "warn"
         case effects.CancelAll():
-            return "cancel of everything in scope asked", "warn"
+            return "cancel of everything in scope requested", "warn"
         case effects.OrderChanged():
             return _state_changed(message, row)
         case _:
@@ -353,7 +353,7 @@ def describe(moment: OrderEvent, row: Row, plans: Callable[[int], Sequence[Plann
 def _state_changed(message: effects.OrderChanged, row: Row) -> Words:
     why = refusals.in_words(message.reason, row)
     filled = f", {_size(message.filled, row)} filled" if message.filled else ""
-    words = f"the engine holds it {message.state.upper()}{filled}{f': {why}' if why else ''}"
+    words = f"the engine has it as {message.state.upper()}{filled}{f': {why}' if why else ''}"
     return words, "bad" if message.state is OrderState.UNKNOWN else "dim"
 
 
@@ -372,8 +372,8 @@ def _plain(message: Any, row: Row) -> Words:
 
 PLAIN: dict[str, Words] = {
     "OrderSent": ("sent: the first byte has left", "dim"),
-    "OrderNotSent": ("NOT sent, it had no effect", "bad"),
-    "OrderUnanswered": ("no answer: UNKNOWN, asked about, never sent again", "bad"),
+    "OrderNotSent": ("NOT sent, no effect", "bad"),
+    "OrderUnanswered": ("no answer: UNKNOWN, the venue is asked, never sent again", "bad"),
     "OrderAccepted": ("accepted by the venue", "ok"),
     "OrderDelayed": ("held by the venue, cannot be cancelled yet", "warn"),
     "OrderRejected": ("refused by the venue", "bad"),
@@ -382,9 +382,9 @@ PLAIN: dict[str, Words] = {
     "CancelUnanswered": ("the cancel got no answer", "bad"),
     "OrderExpired": ("expired", "dim"),
     "OrderReported": ("the venue reports it", "dim"),
-    "OrderNotFound": ("the venue does not know it: one answer is a doubt", "warn"),
+    "OrderNotFound": ("the venue does not know it: one such answer proves nothing", "warn"),
     "FillAdvanced": ("settlement of a fill moved on", "dim"),
-    "FillSettled": ("fill settled: what it brought may be used", "ok"),
+    "FillSettled": ("fill settled: its proceeds may be used", "ok"),
     "FillVoided": ("fill VOID: reversed", "bad"),
     "QueryOrder": ("asked the venue about it", "dim"),
 }
@@ -400,20 +400,16 @@ def _filled(message: events.OrderFilled, row: Row) -> str:
 def _asked(moment: OrderEvent, row: Row, plans: Callable[[int], Sequence[Planned]]) -> str:
     plan = next((one for one in plans(moment.at_ns) if row["id"] in one.cancels), None)
     if plan is None:
-        return "cancel asked, not by a plan: by hand or by the engine"
+        return "cancel requested outside a plan: by hand or by the engine"
     instead = ", ".join(
         f"#{one.order} {way(one.side, one.leg)} {_size(one.size, row)} at {_price(one.price, row)}"
         for one in plan.places
     )
-    because = (
-        f"decision {number_of(plan.decision)}"
-        if plan.decision
-        else "no quotes were wanted any more"
-    )
+    because = f"decision {number_of(plan.decision)}" if plan.decision else "quotes no longer wanted"
     if instead:
-        return f"cancel asked by the plan of {because}, which placed {instead}"
+        return f"cancel requested by the plan of {because}, which placed {instead}"
     reasons = "; ".join(sorted({left_words(one.reason) for one in plan.left}))
-    return f"cancel asked by the plan of {because}" + (f" ({reasons})" if reasons else "")
+    return f"cancel requested by the plan of {because}" + (f" ({reasons})" if reasons else "")
 
 
 # -- A book as a ladder: asks above bids, size as a bar, our own orders in it, and their touc --

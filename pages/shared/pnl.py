@@ -111,12 +111,12 @@ def _by_bot(rows: Sequence[Row], mode: Mode, now: int) -> None:
     if not rows:
         panels.empty(
             "No bot has traded in this mode yet.",
-            "A bot appears with its first fill; the engine adds a point a minute.",
+            "A bot appears with its first fill; the engine adds a point every minute.",
         )
         return
     panels.note(
-        f"{mode.upper()} alone · realised before fees, unrealised at mid, fees apart; rewards and "
-        "rebates are the account's, in no bot's PnL · each figure leads to its fills"
+        f"{mode.upper()} only · realised before fees, unrealised at mid, fees separate; rewards "
+        "and rebates belong to the account, not to a bot's PnL · each figure links to its fills"
     )
     st.html(table(rows, mode, now))
 
@@ -196,7 +196,7 @@ def _bar(use: Row, whole: int, where: str) -> str:
 CHECK_AGE_NS_MAX = 180 * SECOND_NS
 """A check is made each minute; one this old says that they have stopped."""
 
-PAID = "to the account, of no fill and no bot"
+PAID = "to the account, for no single fill or bot"
 
 
 @guard.part("Where the equity comes from")
@@ -210,7 +210,7 @@ def show_proof(account: AccountSeen, *, alive: bool, now: int) -> None:
     fills = f"{made.fills:,} fills"
     rows = [
         (
-            "Deposited less withdrawn",
+            "Deposited minus withdrawn",
             money(made.deposited, currency),
             count(made.moves, "cash move"),
             moves,
@@ -218,7 +218,7 @@ def show_proof(account: AccountSeen, *, alive: bool, now: int) -> None:
         ("+ Realised, before fees", money(made.realised, currency, signed=True), fills, where),
         ("\N{MINUS SIGN} Fees", money(made.fees, currency), fills, where),
         ("+ Rewards", money(made.rewards, currency, signed=True), PAID, moves),
-        ("+ Rebates of fees", money(made.rebates, currency, signed=True), PAID, moves),
+        ("+ Fee rebates", money(made.rebates, currency, signed=True), PAID, moves),
         ("+ Unrealised, at mid", money(made.unrealised, currency, signed=True), "positions", held),
         ("= Equity at mid", money(made.equity, currency), "", where),
     ]
@@ -246,8 +246,8 @@ def _alarm(name: str) -> None:
     row = ask(equity_check, engine_id(), name)
     if row is not None and row["judged"] and row["text"]:
         st.error(
-            f"**The identity of equity is broken at {name}.** {row['text']}. Nothing was repaired: "
-            "stop the bots of this account, keep the folder of state, and look at its fills.",
+            f"**The equity identity is broken at {name}.** {row['text']}. Nothing was repaired: "
+            "stop the bots of this account, keep the state folder, and look at its fills.",
             icon=":material/balance:",
         )
 
@@ -256,7 +256,7 @@ def _check(account: str, *, alive: bool, now: int) -> str:
     """Return the last check of the identity in one line of HTML."""
     row = ask(equity_check, engine_id(), account)
     if row is None:
-        return escape("not checked yet: the first check follows within a minute of a start")
+        return escape("not checked yet: the first check runs within a minute of a start")
     text = sentence(row, alive=alive, now=now)
     return f"{escape(text)} · {panels.link('alerts', 'alerts')}"
 
@@ -265,15 +265,15 @@ def sentence(row: Row, *, alive: bool, now: int) -> str:
     """Return what the last check found, when, and over what."""
     when = f"{age(max(0, now - row['at_ns']))} ago, at journal record {row['seq']:,}"
     if not row["judged"]:
-        return f"NOT CHECKED: {row['text']} ({when})"
+        return f"COULD NOT BE CHECKED: {row['text']} ({when})"
     difference = f"difference {row['difference']:.6f} {row['currency']}"
     verdict = f"BROKEN, {difference}" if row["text"] else f"checked, {difference}"
     late = alive and now - row["at_ns"] > CHECK_AGE_NS_MAX
     text = f"{verdict}: cash {row['cash']:,.2f} + pending {row['pending']:,.2f} + "
     text += f"redeemable {row['redeemable']:,.2f} + inventory "
     text += f"{row['inventory']:,.2f} against the journal's own sum, {when}; "
-    text += f"{count(row['checks'], 'check')}, {row['differed']:,} of them differed"
-    return f"{'CHECKS HAVE STOPPED: the last one: ' if late else ''}{text}"
+    text += f"{count(row['checks'], 'check')}, {row['differed']:,} with a difference"
+    return f"{'CHECKS HAVE STOPPED, the last one: ' if late else ''}{text}"
 
 
 # -- An account's equity over a range that ends where the account's own time does --
@@ -298,9 +298,9 @@ def show_curve(account: AccountSeen, now: int) -> None:
     since = 0 if seconds is None else (end // MINUTE_NS - seconds // 60) * MINUTE_NS
     if now - end > QUIET_NS:
         panels.note(
-            f"Ranges end with the last point, {moment(account.equity_ns, zone())}: the account's "
-            "own time, of a recording or of when the engine stopped. PnL by period counts from "
-            "the wall clock; All is the whole of it."
+            f"Ranges end at the last point, {moment(account.equity_ns, zone())}: the time of the "
+            "recording, or when the engine stopped. PnL by period counts from the wall clock; All "
+            "covers everything."
         )
     points = ask_seldom(
         views.equity,
@@ -313,7 +313,7 @@ def show_curve(account: AccountSeen, now: int) -> None:
         charts.equity(points, account.currency, f"equity_{account.account}")
     else:
         last = moment(account.equity_ns, zone()) if account.equity_ns else NOTHING
-        panels.empty("No equity in this range.", f"The last point is of {last}; choose `all`.")
+        panels.empty("No equity in this range.", f"The last point is from {last}; choose `all`.")
 
 
 # -- Positions as a table of links: each figure leads to the fills it is made of --

@@ -18,11 +18,11 @@ def html(receipt: Receipt) -> str:
     until = NOTHING if first is None else f"{(first - receipt.latched_ns) / 1e6:,.1f} ms"
     took = f"{(receipt.reported_ns - receipt.latched_ns) / 1e9:,.1f} s"
     facts = (
-        ("Of", receipt.scope or "everything"),
+        ("Scope", receipt.scope or "everything"),
         ("By", f"{receipt.who}: {receipt.reason}"),
         ("Set", f"{moment(receipt.latched_ns, zone())} = {utc(receipt.latched_ns)}"),
-        ("First cancel left after", until),
-        ("Told after", took),
+        ("First cancel sent after", until),
+        ("Reported after", took),
         ("Missing", "; ".join(receipt.missing) or "nothing"),
     )
     rows = "".join(f"<tr><th>{escape(n)}</th><td>{escape(v)}</td></tr>" for n, v in facts)
@@ -46,11 +46,11 @@ def _account(one: AccountProof) -> str:
         ("Orders that might fill", f"{one.open_at_latch:,}"),
         ("Cancelled", f"{one.cancelled:,}"),
         ("Not cancelled", refused or "none refused"),
-        ("Waited for what was on its way", f"{one.in_flight_waited_ms:,.0f} ms"),
-        ("Complete listings without ours", f"{one.listings:,} (two are needed)"),
+        ("Waited for requests in flight", f"{one.in_flight_waited_ms:,.0f} ms"),
+        ("Complete listings without our orders", f"{one.listings:,} (two are needed)"),
         ("Still UNKNOWN / still live", f"{one.unknown:,} / {one.live:,}"),
         ("Orders of others, left alone", count(len(one.foreign), "order")),
-        ("Inventory that remains", held or ("none" if one.inventory is not None else "not known")),
+        ("Remaining inventory", held or ("none" if one.inventory is not None else "not known")),
         ("Missing for the proof", "; ".join(one.missing) or "nothing"),
     )
     rows = "".join(f"<tr><th>{escape(n)}</th><td>{escape(v)}</td></tr>" for n, v in facts)

@@ -11,22 +11,22 @@ from pages.kit.words import micro
 from storage.views import Row
 
 WORDS = {
-    "would_cross": "it would have taken instead of rested",
+    "would_cross": "it would have taken instead of resting",
     "below_min": "below the venue's minimum",
-    "off_tick": "its price is off the venue's tick",
+    "off_tick": "its price is not on the venue's tick",
     "no_funds": "not enough funds",
     "duplicate": "the venue knows this order already",
     "not_filled": "nothing to fill it with",
     "market_closed": "the market is closed",
-    "expiry": "its time of expiry is not accepted",
-    "auth": "the venue refuses our credential",
-    "other": "refused for a reason of the venue's own",
-    "asked": "as asked",
-    "killed_rest": "its unfilled rest, nobody offered more",
+    "expiry": "its expiry time is not accepted",
+    "auth": "the venue refused our credential",
+    "other": "refused for the venue's own reason",
+    "asked": "as requested",
+    "killed_rest": "its unfilled remainder, no more was offered",
     "market_resolved": "the market is resolved",
     "heartbeat": "the venue missed our heartbeat",
     "tick_changed": "the venue changed its tick",
-    "session_lost": "lost with the venue's session",
+    "session_lost": "lost when the venue's session ended",
     "venue": "by the venue itself",
 }
 """Every `RejectReason` and `CancelReason`, by its code."""

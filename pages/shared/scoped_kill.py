@@ -76,9 +76,9 @@ def ask_kill(scope: KillPart, slot: str) -> None:
     stops = "every bot that trades there" if scope.bot is None else "the bot"
     stops = "" if scope.bot == MANUAL else f", stops {stops},"
     words = (
-        f"Cancels {count(live, 'open order')} of **{scope}**, proves it{stops} and "
-        "places nothing there until it is released under Risk with a reason. Inventory is kept, "
-        "not sold. What is outside of it goes on."
+        f"Cancels {count(live, 'open order')} of **{scope}**, proves it{stops} and places nothing "
+        "there until it is released under Risk with a reason. Inventory is kept, not sold. "
+        "Everything else goes on."
     )
     commands.ask_first(
         commands.Confirmation(
@@ -126,11 +126,11 @@ def show_held() -> None:
     """Draw the latches of parts, each with the form that releases it."""
     seen = ask(snapshot)
     alive = health_of(seen.engine, now_ns()).alive
-    panels.note("Kill one bot under Bots; one account, one market or the manual orders below.")
+    panels.note("KILL one bot under Bots; one account, one market or the manual orders below.")
     status = ask(engine_status, engine_id()) or EngineStatus()
     latches = held(status.latches)
     if not latches and not status.to_release:
-        panels.note("No scoped kill is set, and no account waits for its release.")
+        panels.note("No scoped kill is set, and no account is waiting for release.")
     for one in latches:
         where = "" if one.scope.account else f" at {', '.join(one.accounts)}"
         text = f"**KILL of {one.scope}**{where} by {one.who}, {moment(one.at_ns, zone())}"
@@ -144,7 +144,7 @@ def show_held() -> None:
 
 def _show(scope: KillPart, text: str, *, alive: bool) -> None:
     """Draw what stops a part, and the form that releases it."""
-    last = "" if alive else " (last known: no engine is running, and an engine alone releases it)"
+    last = "" if alive else " (last known: no engine is running, and only one can release it)"
     st.error(text + last, icon=":material/lock:")
     if not alive:
         return

@@ -34,14 +34,14 @@ MINUTE_NS = 60_000_000_000
 URGENCIES = {
     Urgency.REST: "Rest (post-only)",
     Urgency.CROSS: "Take what is there",
-    Urgency.NOW: "All at once or nothing",
+    Urgency.NOW: "All or nothing",
 }
 THEN = {
-    Urgency.REST: "It rests in the book and never takes (post-only GTC): where it would, the venue "
-    "rejects it. It works until it is filled or cancelled, or the engine stops.",
-    Urgency.CROSS: "It takes at once what is there at this price or better; the rest is dropped "
-    "(FAK).",
-    Urgency.NOW: "It takes the whole size at once at this price or better, or nothing (FOK).",
+    Urgency.REST: "It rests in the book and never takes (post-only GTC): if it would take, the "
+    "venue rejects it. It works until it is filled or cancelled, or the engine stops.",
+    Urgency.CROSS: "It fills at once what is available at this price or better; the rest is "
+    "dropped (FAK).",
+    Urgency.NOW: "It fills the whole size at once at this price or better, or nothing (FOK).",
 }
 SLIP_CENTS = 2.0
 """The slippage cap a close begins with, in cents of a share."""
@@ -57,7 +57,7 @@ def show(mode: Mode) -> None:
 
 
 @st.fragment
-@guard.part("The form of an order")
+@guard.part("The order form")
 def _anywhere(mode: Mode) -> None:
     seen = ask(snapshot)
     if not health_of(seen.engine, now_ns()).alive:
@@ -85,8 +85,8 @@ def order_form(account: str, market: str, mode: Mode, *, over: str = "") -> None
     _warn(account, market)
     asked = _fields(instrument, account)
     if over:
-        hint = "Nothing was sent: look" if asked is not None else "Look"
-        st.error(f"{over} has closed, {names.market(market)} is chosen in its place. {hint} again.")
+        hint = "Nothing was sent: check" if asked is not None else "Check"
+        st.error(f"{over} has closed; {names.market(market)} is selected instead. {hint} again.")
     elif asked is not None:
         uses = ask(limit_use, engine_id(), account=account)
         commands.ask_first(
@@ -186,11 +186,11 @@ def price_of(instrument: Instrument, text: str) -> int:
     try:
         value = Decimal(typed)
     except InvalidOperation:
-        raise BadInput(f"{text!r} is no price") from None
+        raise BadInput(f"{text!r} is not a price") from None
     price = instrument.price_of(f"{value.scaleb(-2):f}" if binary and value.is_finite() else typed)
     if price <= 0 or (binary and price >= instrument.one):
         between = "between 0¢ and 100¢" if binary else "above 0"
-        raise BadInput(f"{text!r}: a price is {between}")
+        raise BadInput(f"{text!r}: a price must be {between}")
     return price
 
 
@@ -198,7 +198,7 @@ def size_of(instrument: Instrument, text: str) -> int:
     """Convert a typed size. Raises BadInput."""
     size = instrument.size_of(text.strip())
     if size <= 0:
-        raise BadInput(f"{text!r}: a size is above 0")
+        raise BadInput(f"{text!r}: a size must be above 0")
     return size
 
 
@@ -227,17 +227,17 @@ def question(
         amount = f"It may cost up to {micro(value, instrument.currency)}"
     else:
         value = instrument.proceeds_micro(asked.price, asked.size) - fee
-        amount = f"Filled whole it brings at least {micro(value, instrument.currency)}"
+        amount = f"Filled in full it brings at least {micro(value, instrument.currency)}"
     note = ""
     if takes:
-        note = ", the fee for taking included. At a better price that fee may be as much as "
+        note = ", taker fee included. At a better price that fee may be as much as "
         note += micro(fee_max_micro(asked, instrument), instrument.currency)
     words = (
         f"**{order}** ({exact}) in **{names.market(instrument.id)}** (`{instrument.id}`), one "
         f"order at account **{asked.account}**. "
-        f"{commands.MONEY[mode]}.\n\n{THEN[asked.urgency]}\n\n{amount}{note}. Risk's rules hold as "
-        "for a bot: they may make it smaller or deny it. No other order is touched, and nothing "
-        f"places it a second time.\n\n{chr(10).join(f'- {line}' for line in then)}"
+        f"{commands.MONEY[mode]}.\n\n{THEN[asked.urgency]}\n\n{amount}{note}. Risk rules apply as "
+        "for a bot: they may shrink it or deny it. No other order is touched, and it is never "
+        f"placed a second time.\n\n{chr(10).join(f'- {line}' for line in then)}"
     )
     return commands.Confirmation(
         command=asked,
@@ -279,9 +279,7 @@ def there(asked: PlaceManual, instrument: Instrument, book: BookTop) -> int:
 
 def _residual(asked: PlaceManual, instrument: Instrument, book: BookTop | None) -> str:
     if book is None or not book.trusted:
-        return (
-            "Residual: no trusted book of this market is received, so what would fill is not known."
-        )
+        return "Residual: unknown, as no trusted book of this market is received."
     found = there(asked, instrument, book)
     fits = _size(instrument, min(found, asked.size))
     rest = _size(instrument, max(0, asked.size - found))
@@ -290,12 +288,12 @@ def _residual(asked: PlaceManual, instrument: Instrument, book: BookTop | None) 
             return (
                 f"Residual: all of it. {fits} are offered at this price now: the venue rejects it."
             )
-        return f"Residual: all {rest} rest, behind what stands at that price already."
+        return f"Residual: all {rest} rest, behind the orders already at that price."
     if found >= asked.size:
-        return "Residual: none, by the book as it was told last."
+        return "Residual: none, by the latest book."
     if asked.urgency is Urgency.NOW:
-        return f"Residual: all of it, only {fits} are there by the best levels told: nothing fills."
-    return f"Residual: {rest} are dropped, {fits} are there by the best levels told last."
+        return f"Residual: all of it, only {fits} are available by the latest book: nothing fills."
+    return f"Residual: {rest} are dropped, {fits} are available by the latest book."
 
 
 def _exposure(asked: PlaceManual, instrument: Instrument, uses: Sequence[Row]) -> str:
@@ -303,7 +301,7 @@ def _exposure(asked: PlaceManual, instrument: Instrument, uses: Sequence[Row]) -
     limits = [row for row in uses if row["name"] == "exposure_instrument_max"]
     mine = next((row for row in limits if row["subject"] == instrument.id), None)
     if mine is None and len(limits) >= SUBJECTS_MAX:
-        return "Exposure after: risk tells its largest markets alone, and this is none of them."
+        return "Exposure after: unknown, as risk reports only its largest markets."
     now = mine["used"] if mine else 0
     more = 0
     if asked.side is Side.BUY:
@@ -337,13 +335,13 @@ def flatten(account: str, instrument: Instrument, mode: Mode) -> None:
         f"Closes everything account **{account}** holds in **{names.market(instrument.id)}** "
         f"(`{instrument.id}`) now. {commands.MONEY[mode]}.\n\nManual orders there are cancelled. "
         "Orders take at once (FAK), through risk like a bot's, at most "
-        f"**{_price(instrument, slip)}** worse than the best price when it begins, again each "
-        "second until it is flat or 15 s have passed; what is left then stays and is named."
+        f"**{_price(instrument, slip)}** worse than the best price when it begins, repeated each "
+        "second until flat or 15 s have passed; what is left then stays and is reported."
     )
     if binary:
         words += (
-            " What is not settled yet cannot be sold: the other token is bought instead, a pair "
-            "of both pays exactly 1."
+            " Unsettled tokens cannot be sold: the other token is bought instead, as a pair pays "
+            "exactly 1."
         )
     commands.ask_first(
         commands.Confirmation(

@@ -43,18 +43,18 @@ RULES = {
 R = ResidualReason
 LEFT = {
     R.BELOW_MIN: "below the venue's minimum",
-    R.DUST: "less than a hundredth of a share",
+    R.DUST: "less than 0.01 share",
     R.NO_CASH: "not enough free cash",
     R.NO_INVENTORY: "not enough settled tokens",
     R.OUT_OF_RANGE: "no legal price there",
     R.OWN_CROSS: "it would meet our own order",
     R.WOULD_CROSS: "it would take instead of rest",
-    R.NOT_MARKETABLE: "nobody offers that price now",
-    R.WAITING_CANCEL: "waits until the order it replaces is proven gone",
+    R.NOT_MARKETABLE: "no one offers that price now",
+    R.WAITING_CANCEL: "waiting until the order it replaces is proven gone",
     R.EXPIRED_INTENT: "its quotes had expired",
     R.RISK: "risk left no room for it",
-    R.BLIND: "the account or the book is blind",
-    R.COOLDOWN: "pause after refusals",
+    R.BLIND: "account or book state is not known",
+    R.COOLDOWN: "pausing after refusals",
     R.MARKET_CLOSED: "the market is closed",
 }
 
@@ -62,7 +62,7 @@ MARKS = {
     Verdict.PASSED: ("ok", "passed"),
     Verdict.SHRANK: ("warn", "shrank it"),
     Verdict.DENIED: ("bad", "DENIED"),
-    Verdict.NOT_ASKED: ("dim", "not asked"),
+    Verdict.NOT_ASKED: ("dim", "not checked"),
 }
 
 
@@ -180,9 +180,9 @@ def because(decision: Decision, plan: Planned | None, row: Row, words: Vocabular
     if plan is not None:
         shrunk = any(rule.verdict is Verdict.SHRANK for rule in plan.rules)
         denied = any(rule.verdict is Verdict.DENIED for rule in plan.rules)
-        risk = "denied a part" if denied else "left room for less" if shrunk else "permitted it"
+        risk = "denied a part" if denied else "allowed less" if shrunk else "allowed it"
         text += (
-            f" Risk {risk}; against what rested the plan placed {len(plan.places)}, kept "
+            f" Risk {risk}; compared with resting orders the plan placed {len(plan.places)}, kept "
             f"{len(plan.rests)} and cancelled {len(plan.cancels)}."
         )
     return text
@@ -196,7 +196,7 @@ def decided(decision: Decision, row: Row, words: Vocabulary) -> list[tuple[str, 
     return [
         ("1 · Inputs", _values(decision.inputs, row, words)),
         ("2 · Fair value", _values(decision.build_up, row, words)),
-        ("3 · Gates of the strategy", gates(decision.gates, words)),
+        ("3 · Strategy gates", gates(decision.gates, words)),
         ("4 · What it wants", wanted(decision.intent, row)),
         ("Notes", _table([_row(plain(name), text) for name, text in decision.notes])),
     ]
@@ -230,14 +230,14 @@ def would_quote(decision: Decision, words: Vocabulary) -> str:
 
 def wanted(intent: Intent | None, row: Row) -> str:
     if intent is None:
-        return "<p>Nothing new: its earlier quotes stand.</p>"
+        return "<p>Nothing new: its earlier quotes stay.</p>"
     if isinstance(intent, Basket):
         return "".join(wanted(target, row) for target in intent.targets)
     if not isinstance(intent, Quotes):
         to, limit = _size(intent.position, row), _price(intent.limit_price, row)
         return _table([_row("Hold", to), _row("No worse than", limit)])
     if not intent.bids and not intent.asks:
-        return "<p>No quotes: everything that rests is taken back.</p>"
+        return "<p>No quotes: all resting orders are withdrawn.</p>"
     return _table(
         [_row("ASK", f"{_size(s, row)} at {_price(p, row)}") for p, s in reversed(intent.asks)]
         + [_row("BID", f"{_size(s, row)} at {_price(p, row)}") for p, s in intent.bids]
@@ -250,8 +250,8 @@ def wanted(intent: Intent | None, row: Row) -> str:
 def planned(plan: Planned, row: Row, ours: int | None = None) -> list[tuple[str, str]]:
     """Return risk's rules and the plan as a diff to what rested; `ours` is the order shown."""
     return [
-        ("5 · Rules of risk, with this plan", rules(plan.rules, row)),
-        ("6 · Plan, as a diff to what rested", diff(plan, row, ours)),
+        ("5 · Risk rules for this plan", rules(plan.rules, row)),
+        ("6 · Plan, as a diff to resting orders", diff(plan, row, ours)),
         ("Left over", left(plan, row)),
     ]
 

@@ -156,7 +156,7 @@ def test_an_order_typed_for_a_market_that_closed_meanwhile_is_not_asked_for_anot
     page = opened("orders")
     page.session_state["hand_seen"] = ("demo", "demo:gone-1")
     fill_in(page, "44.5", "10")
-    said = "gone-1 has closed, comet-1 is chosen in its place. Nothing was sent: look again."
+    said = "gone-1 has closed; comet-1 is selected instead. Nothing was sent: check again."
     assert page.error[0].value == said
     assert not [button for button in page.button if button.label == "Place the order"]
     assert "BUY 10 YES at 44.5¢" in words(press(page, "Show what will happen"))
@@ -170,7 +170,7 @@ def test_doing_nothing_leaves_no_order(opened: Opened, desk: Config) -> None:
 
 def test_what_is_no_price_is_told_and_nothing_sent(opened: Opened, desk: Config) -> None:
     page = fill_in(opened("orders"), "cheap", "10")
-    assert "'cheap' is no price. Nothing was sent." in page.error[0].value
+    assert "'cheap' is not a price. Nothing was sent." in page.error[0].value
     assert left(desk) == []
 
 
@@ -178,7 +178,7 @@ def test_without_an_engine_no_order_by_hand_is_offered(opened: Opened, desk: Con
     beat(desk, age_ns=3_600 * 10**9)
     page = opened("orders")
     assert not [button for button in page.button if button.label == "Show what will happen"]
-    assert "nobody would take a command" in texts(page)
+    assert "no command can be sent" in texts(page)
 
 
 @pytest.mark.parametrize("typed", ["", "abc", "0", "-1", "100", "101", "nan", "inf", "44.555"])
@@ -213,7 +213,7 @@ def test_live_asks_for_a_typed_phrase_and_names_the_fee() -> None:
     assert made.phrase == "real"
     assert "SELL 100 NO at 40¢" in made.words
     assert "LIVE: **real money**" in made.words
-    assert "brings at least 40.00 pUSD, the fee for taking included" in made.words
+    assert "brings at least 40.00 pUSD, taker fee included" in made.words
 
 
 # -- modes and the KILL of a bot -------------------------------------------------------------------
@@ -255,7 +255,7 @@ def button(page: AppTest, label: str) -> Any:
 def test_a_stopped_bot_is_moved_to_its_twin_after_a_dialog(opened: Opened, desk: Config) -> None:
     put_bot(desk, "stopped")
     page = press(opened("bots", bot="maker"), "Move to PAPER…")
-    assert "Bot **maker** trades at account **paper-1** from its next start" in words(page)
+    assert "From its next start bot **maker** trades at account **paper-1**" in words(page)
     assert left(desk) == []
     press(page, "Move to PAPER")
     assert left(desk) == [("SetMode", {"type": "SetMode", "bot": "maker", "mode": "paper"})]
@@ -387,7 +387,7 @@ def test_parts_are_told_once_and_by_their_kind() -> None:
 
 def test_the_markets_of_a_venue_are_synced_from_settings(opened: Opened, desk: Config) -> None:
     page = opened("settings")
-    assert "1 market of demo known here and open" in texts(page)
+    assert "1 open market of demo known here" in texts(page)
     press(page, "Sync markets of demo")
     assert left(desk) == [("SyncMarkets", {"type": "SyncMarkets", "venue": "demo"})]
     assert "Command: **queued**" in words(page)

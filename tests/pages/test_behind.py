@@ -124,11 +124,11 @@ def test_a_condition_is_lifted_by_its_chip_and_nothing_is_said_to_fit(
 ) -> None:
     assert books.seq
     page = opened("orders", show="fills", mode="demo", bot="another", since_ns="1")
-    assert "Nothing fits these conditions." in bodies(page)
+    assert "Nothing matches these filters." in bodies(page)
     leads = links(page)
     assert leads["bot another \N{MULTIPLICATION SIGN}"] == "/orders?show=fills&mode=demo&since_ns=1"
-    assert leads["all of them"] == "/orders?show=fills&mode=demo"
-    assert len(followed(opened, leads["all of them"]).dataframe[0].value) == 2
+    assert leads["remove all"] == "/orders?show=fills&mode=demo"
+    assert len(followed(opened, leads["remove all"]).dataframe[0].value) == 2
 
 
 def test_an_address_that_makes_no_sense_shows_everything(opened: Opened, books: Books) -> None:

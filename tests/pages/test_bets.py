@@ -105,7 +105,7 @@ def test_closed_bets_show_what_they_brought_whose_and_for_how_long(
     )
     told = figures(page)
     assert (told["Closed"], told["Net"], told["Fees"]) == ("2", "+1.75 pUSD", "0.2500 pUSD")
-    assert (told["Brought a gain"], told["Still open"]) == ("50 %", "1")
+    assert (told["Profitable"], told["Still open"]) == ("50 %", "1")
 
 
 def test_bets_by_hand_are_shown_apart(played: Config, opened: Opened) -> None:
@@ -122,7 +122,7 @@ def test_a_bet_leads_to_its_fills_and_their_hashes(played: Config, opened: Opene
     assert [(row["way"], row["transaction_id"]) for _, row in fills.iterrows()] == [
         ("BUY YES", "0xabc")
     ]
-    assert links(page)["These fills with their sums"] == (
+    assert links(page)["These fills with totals"] == (
         "/orders?show=fills&mode=demo&account=demo&bot=maker&instrument=demo%3Acomet-1"
     )
 
@@ -220,7 +220,7 @@ def test_tokens_are_taken_in_at_the_cost_that_was_typed_or_ignored(
     wallet: Config, opened: Opened
 ) -> None:
     page = chosen(opened("positions"), "foreign_tokens", f"{M1} yes")
-    press(page, "Ignore: no alert again")
+    press(page, "Ignore: no more alerts")
     page.number_input(key=f"cost:real:{M1} yes").set_value(1.25).run()
     press(press(page, "Take them in"), "TAKE THEM IN NOW")
     (_, ignored), (kind, taken) = left(wallet)
@@ -239,5 +239,5 @@ def test_what_is_ignored_can_be_told_of_again(wallet: Config, opened: Opened) ->
         mark(connection, "pitboss", one, on=True)
     page = chosen(opened("positions"), "foreign_orders", "0xtheirs")
     assert "ignored: left alone" in table_of(page, "identity")["whose"].tolist()
-    press(page, "Ignore no more")
+    press(page, "Stop ignoring")
     assert left(wallet)[0][1]["on"] is False

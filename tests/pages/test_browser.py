@@ -287,7 +287,7 @@ def test_a_tab_signed_out_elsewhere_shows_nothing_of_now_and_says_why_it_kills_n
         assert said.startswith("SIGNED OUT: nothing was killed")
         assert said.endswith(ways_without(desk.config.home))
         assert read_latch(desk.config.kill_path) is None
-        banner.get_by_role("button", name="Load again").click()
+        banner.get_by_role("button", name="Reload").click()
         expect(page.get_by_label("Password")).to_be_visible()
 
 
@@ -382,7 +382,7 @@ def make_bot(page: Page, live: LiveDesk) -> None:
             continue
         break
     choose(page, "Markets", MARKET)
-    page.get_by_text("Parameters: the defaults are a careful start").click()
+    page.get_by_text("Parameters: the defaults are cautious").click()
     number(page, "sigma_warm_s").fill("0.5")
     changes = page.get_by_text("These values change")
     press_until(page.get_by_role("button", name="Show what changes"), changes)
@@ -417,7 +417,7 @@ def test_a_bots_whole_life_by_the_screen_alone(live: LiveDesk, browser: Browser)
         order = live.order("bot = 'mine' AND identity IS NOT NULL")
         visit(page, f"/orders?account=demo&order={order}")
         expect(page.get_by_text(re.compile("mine wants bid")).first).to_be_visible()
-        for words in ("Inputs", "Fair value", "Gates of the strategy", "Rules of risk"):
+        for words in ("Inputs", "Fair value", "Strategy gates", "Risk rules"):
             expect(page.get_by_role("heading", name=words)).to_be_visible()
         expect(page.get_by_text("◂ this order")).to_be_visible()
         page.get_by_text("Life", exact=True).click()
@@ -463,7 +463,7 @@ def test_a_bots_whole_life_by_the_screen_alone(live: LiveDesk, browser: Browser)
         visit(page, "/risk")
         expect(page.get_by_text("KILL IS SET").nth(1)).to_be_visible()
         expect(page.locator(".pb-receipt")).to_contain_text("PROVEN")
-        expect(page.locator(".pb-receipt")).to_contain_text("Inventory that remains")
+        expect(page.locator(".pb-receipt")).to_contain_text("Remaining inventory")
     with reading(live.config.state_path) as connection:
         left = connection.execute(
             "SELECT count(*) FROM orders WHERE state NOT IN "

@@ -83,13 +83,13 @@ def test_every_part_of_the_account_leads_to_what_it_is_made_of(
     assert "855.999999" in text  # all six digits where lines are to be added up
     assert links(page)["\N{MINUS SIGN}96.000000"].startswith("/orders?show=working&mode=demo")
     assert links(page)["11.000000"] == "/positions"
-    assert "1.00 of it asked for" in text
+    assert "1.00 of it requested" in text
     assert "DEMO" in text
     assert "demo needs none" in text
 
 
 def test_a_venue_that_said_nothing_is_not_a_venue_that_has_nothing() -> None:
-    assert "has not said yet" in venue_says(SEEN, NOW)
+    assert "has not reported its balance yet" in venue_says(SEEN, NOW)
     same = replace(SEEN, venue_micro=1_000 * USD, venue_ns=NOW - 5 * 10**9)
     assert "received 5.0 s ago: the same as the wallet" in venue_says(same, NOW)
     less = replace(same, venue_micro=SEEN.free_micro)
@@ -105,7 +105,7 @@ def test_each_market_says_until_when_its_money_is_locked_and_the_sums_are_whole(
     assert until(replace(won, redemption=""), NOW)[1].endswith("by hand or by the venue")
     assert until(held, NOW)[0] == "no announced end"
     ended = replace(soon, closes_ns=NOW - HOUR_NS)
-    assert until(ended, NOW) == ("its outcome is said", "trading ended 60 min ago")
+    assert until(ended, NOW) == ("the market resolves", "trading ended 60 min ago")
     late = LockedMoney(instrument=None, markets=3, held_micro=5)
     sums = sums_by_end((*SEEN.locks, ended, late), NOW)
     assert sums["Ends within 24 h"] == soon.micro
@@ -137,7 +137,7 @@ def test_what_was_never_told_is_said_to_be_unknown(config: Config, opened: Opene
         register_account(
             connection, engine_id="pitboss", account="a", mode=Mode.DEMO, venue="demo", currency="x"
         )
-    assert "has not said yet where this money is" in shown(opened("capital"))
+    assert "has not reported where this money is" in shown(opened("capital"))
 
 
 def test_a_live_account_nobody_asked_about_claims_no_approval(

@@ -20,12 +20,12 @@ def test_what_people_write_is_taken(cron: str) -> None:
 @pytest.mark.parametrize(
     ("cron", "words"),
     [
-        ("0 25 * * *", "hour '25': it goes from 0 to 23"),
-        ("0 2 0 * *", "day '0': it goes from 1 to 31"),
-        ("61 * * * *", "minute '61': it goes from 0 to 59"),
-        ("0 2 * * someday", "nothing one can read"),
-        ("0 2 * *", "five words are needed"),
-        ("0 5-2 * * *", "the first must not come after the last"),
+        ("0 25 * * *", "hour '25': it must be from 0 to 23"),
+        ("0 2 0 * *", "day '0': it must be from 1 to 31"),
+        ("61 * * * *", "minute '61': it must be from 0 to 59"),
+        ("0 2 * * someday", "cannot be read"),
+        ("0 2 * *", "five fields are needed"),
+        ("0 5-2 * * *", "the start must not come after the end"),
     ],
 )
 def test_an_impossible_time_is_refused_in_words(cron: str, words: str) -> None:

@@ -53,30 +53,32 @@ def desk(config: Config) -> Config:
 
 
 def test_an_order_is_told_in_a_few_words_whether_it_earns() -> None:
-    assert order.earning(EARNINGS, 1) == "yes, at least 1.25 pUSD a day: inside the band"
+    assert order.earning(EARNINGS, 1) == "yes, at least 1.25 pUSD per day: inside the band"
     assert order.earning(EARNINGS, 2) == "no: below the minimum size: 5.00 of 50.00 shares"
     assert order.earning(EARNINGS, 3) == order.earning(None, 1) == NOTHING
     paper = order.sampled(EARNINGS, 1, Mode.PAPER, 10**18)
-    assert paper == "PAPER is paid nothing: a live order would earn this"
+    assert paper == "PAPER is not paid: a live order would earn this"
     later = 10**18 + 30 * 10**9
     assert (
         order.sampled(EARNINGS, 1, Mode.LIVE, later)
-        == "by the venue's own word it scores, sampled 30 s ago"
+        == "the venue reports that it scores, sampled 30 s ago"
     )
     assert "does NOT score" in order.sampled(EARNINGS, 2, Mode.LIVE, later)
-    assert order.sampled(EARNINGS, 3, Mode.LIVE, later) == "the venue was not asked about it yet"
+    assert (
+        order.sampled(EARNINGS, 3, Mode.LIVE, later) == "the venue has not been asked about it yet"
+    )
 
 
 def test_every_working_order_says_whether_it_earns(desk: Config, opened: Opened) -> None:
     (frame,) = opened("orders").dataframe
     said = dict(zip(frame.value["id"], frame.value["earning"], strict=True))
-    assert said[1] == "yes, at least 1.25 pUSD a day: inside the band"
+    assert said[1] == "yes, at least 1.25 pUSD per day: inside the band"
     assert said[2].startswith("no: below the minimum size")
 
 
 def test_the_strip_of_an_order_says_what_it_earns_or_why_not(desk: Config, opened: Opened) -> None:
     told = {
-        1: "EARNING at least 1.25 pUSD a day: inside the band · DEMO is paid nothing",
+        1: "EARNING at least 1.25 pUSD per day: inside the band · DEMO is not paid",
         2: "NOT EARNING below the minimum size: 5.00 of 50.00 shares",
     }
     for number, said in told.items():

@@ -59,14 +59,14 @@ def test_a_desk_that_receives_no_public_venue_says_what_would_change_it(config: 
     run_engine(config, {})
     text = shown(config)[1]
     assert "No public feed is connected" in text
-    assert "No gap is on record" in text
+    assert "No gap on record" in text
 
 
 def test_a_venue_is_shown_with_its_proofs_prices_and_what_is_missing(config: Config) -> None:
     run_engine(config, {"polymarket": RECEIVED})
     page, text = shown(config)
     assert "1 socket for 6 markets" in text
-    assert "812 checked, every one equal" in text
+    assert "812 checked, all equal" in text
     assert page.warning[0].value == "No price of chainlink:btc/usd is received (rtds: refused)."
     prices = page.dataframe[0].value.to_dict("records")
     assert prices[0] == {"source": "chainlink:btc/usd", "received": "none yet", "so": NO_QUOTE}
@@ -76,7 +76,7 @@ def test_a_venue_is_shown_with_its_proofs_prices_and_what_is_missing(config: Con
 def test_a_dead_engines_figures_are_called_the_last_known(config: Config) -> None:
     run_engine(config, {"polymarket": RECEIVED}, ago_ns=60 * S)
     page, text = shown(config)
-    assert "LAST KNOWN, not of now" in text
+    assert "LAST KNOWN, not current" in text
     assert not page.warning
 
 
@@ -95,8 +95,8 @@ def test_gaps_of_every_start_are_listed_with_begin_end_and_reason(config: Config
     rows = shown(config)[0].dataframe[0].value.to_dict("records")
     assert [row["what"] for row in rows] == ["2", "1", "0"]
     lasting, ended, crashed = (row["lasted"] for row in rows)
-    assert lasting.startswith("it lasts, ")
-    assert (ended, crashed) == ("3.0 s", "the engine ended in it")
+    assert lasting.startswith("ongoing, ")
+    assert (ended, crashed) == ("3.0 s", "until the engine ended")
     assert {row["reason"] for row in rows} == {"the connection was lost"}
 
 
@@ -105,13 +105,13 @@ def test_a_whole_feeds_gap_is_of_everything() -> None:
     assert gap_of(row, 9 * S, None)["what"] == "everything"
 
 
-@pytest.mark.parametrize(("unequal", "said"), [(0, "every one equal"), (2, "2 UNEQUAL")])
+@pytest.mark.parametrize(("unequal", "said"), [(0, "all equal"), (2, "2 UNEQUAL")])
 def test_hashes_that_are_unequal_are_said_loudly(unequal: int, said: str) -> None:
     facts = facts_of(
         msgspec.convert({**RECEIVED, "hash_mismatched": unequal, "last_word_ms": None}, FeedStatus)
     )
     assert said in facts["Books proven by the venue's hash"]
-    assert facts["Last word"] == "none yet"
+    assert facts["Last message"] == "none yet"
 
 
 def test_a_price_that_fell_silent_says_for_how_long_and_what_follows() -> None:

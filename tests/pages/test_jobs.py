@@ -106,7 +106,7 @@ def press(page: AppTest, label: str) -> None:
 
 def test_without_a_job_the_page_says_what_to_do_and_who_is_missing(opened: Opened) -> None:
     shown = texts(opened("jobs"))
-    assert "No job has run yet" in shown
+    assert "There are no jobs yet" in shown
     assert "NO WORKER IS RUNNING" in shown
     assert "No engine is running" in shown
     assert "No schedule has been reported" in shown
@@ -254,14 +254,14 @@ def test_an_export_is_offered_for_download(opened: Opened, config: Config) -> No
     (config.home / "exports" / "fills.csv").write_text("a,b\n1,2\n")
     page = exported(opened, config, "exports/fills.csv", 1)
     assert [one.label for one in page.get("download_button")] == ["Download fills.csv"]
-    assert not any("holds no row" in one.value for one in page.warning)
+    assert not any("file is empty" in one.value for one in page.warning)
 
 
 def test_an_export_without_a_row_or_a_file_says_so(opened: Opened, config: Config) -> None:
     page = exported(opened, config, "exports/gone.csv", 0)
     assert not page.get("download_button")
-    assert any("holds no row" in one.value for one in page.warning)
-    assert "gone from this machine" in texts(page)
+    assert any("file is empty" in one.value for one in page.warning)
+    assert "no longer on this machine" in texts(page)
 
 
 def test_no_file_but_an_export_is_ever_offered(config: Config) -> None:
@@ -301,7 +301,7 @@ def test_the_schedule_shows_what_is_next(opened: Opened, config: Config) -> None
     assert (row["name"], row["when"]) == ("backup", "daily 02:10")
     page.session_state["chosen:schedule"] = "backup"
     page.run()
-    assert "nobody would take a command" in texts(page)
+    assert "no command can be sent" in texts(page)
 
 
 def scheduled(opened: Opened, config: Config) -> AppTest:
@@ -337,7 +337,7 @@ def test_an_entry_is_changed_as_a_setting_with_its_diff(opened: Opened, config: 
 
 @pytest.mark.parametrize(
     ("typed", "words"),
-    [("tonight", "five words are needed"), ("0 25 * * *", "it goes from 0 to 23")],
+    [("tonight", "five fields are needed"), ("0 25 * * *", "it must be from 0 to 23")],
 )
 def test_a_time_that_can_never_be_is_refused_at_the_form(
     opened: Opened, config: Config, typed: str, words: str

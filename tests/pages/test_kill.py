@@ -160,7 +160,7 @@ def test_a_missing_database_does_not_stop_kill_and_is_not_created(config: Config
     config.state_path.unlink()
     receipt = kill(config, "ann", 5)
     assert told(receipt)["latch"][0]
-    assert "NOT LEFT" in told(receipt)["command"][1]
+    assert "NOT QUEUED" in told(receipt)["command"][1]
     assert not config.state_path.exists()
 
 

@@ -17,7 +17,7 @@ def test_the_ways_without_a_server_name_this_home() -> None:
 
 
 def test_the_command_as_typed_reaches_for_the_supervisor(tmp_path: Path) -> None:
-    typed = ways_without(tmp_path).partition("program: ")[2]
+    typed = ways_without(tmp_path).partition("folder: ")[2]
     home, program, *arguments = shlex.split(typed)
     assert program == ".venv/bin/supervisorctl"
     found = subprocess.run(

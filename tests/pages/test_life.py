@@ -88,11 +88,11 @@ def test_a_cancel_names_the_decision_and_what_came_instead() -> None:
     asked = effects.CancelOrders(account=ACCOUNT, orders=(ORDER,))
     instead = Resting(OrderId(8), Leg.NO, Side.BUY, 3_600, 25_000_000)
     assert words(asked, plan(instead)) == (
-        "cancel asked by the plan of decision 3.9, which placed #8 BUY NO 25 at 36¢"
+        "cancel requested by the plan of decision 3.9, which placed #8 BUY NO 25 at 36¢"
     )
     waiting = LeftOver(ResidualReason.WAITING_CANCEL, Side.SELL, 6_400, 25_000_000)
     assert words(asked, plan(left=(waiting,))).endswith(
-        "(waits until the order it replaces is proven gone)"
+        "(waiting until the order it replaces is proven gone)"
     )
     assert "by hand or by the engine" in words(asked)
 

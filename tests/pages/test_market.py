@@ -54,7 +54,7 @@ def hold(config: Config, shares: int) -> None:
 
 
 def test_a_market_nobody_knows_is_a_sentence(opened: Opened, desk: Config) -> None:
-    assert "This market is not known here" in texts(opened("market", instrument="demo:nothing"))
+    assert "Unknown market" in texts(opened("market", instrument="demo:nothing"))
 
 
 def test_without_a_market_one_is_chosen_and_the_address_names_it(
@@ -75,8 +75,8 @@ def test_touch_ladder_and_state_of_a_market_that_is_received(opened: Opened, des
     shown = texts(page)
     assert "ACTIVE → ended → proposed → disputed → resolved → redeemed" in shown
     assert "No trade was received in the last hour" in shown
-    assert "Nothing is stored of its price" in shown
-    assert "nothing is held here that could be closed" in shown
+    assert "No price is stored for this period" in shown
+    assert "there is no position here to close" in shown
 
 
 def test_a_market_that_is_not_received_shows_no_number_and_is_followed_on_request(
@@ -146,7 +146,9 @@ def test_life_ends_with_what_an_account_was_paid() -> None:
     assert listing.lifecycle(ListingState.ACTIVE, 0, paid=True).endswith(
         "REDEEMED · one YES pays 0, one NO 1"
     )
-    assert "has not said how it ended" in listing.lifecycle(ListingState.UNLISTED, None, paid=False)
+    assert "has not reported how it ended" in listing.lifecycle(
+        ListingState.UNLISTED, None, paid=False
+    )
     assert "not known" in listing.lifecycle(None, None, paid=False)
 
 
@@ -156,8 +158,8 @@ def test_the_cockpit_tells_only_what_an_evaluation_stated() -> None:
     assert set(tiles.values()) == {"\N{EN DASH}"}
     values = {"oracle": 100_100.0, "strike": 100_000.0, "to_close_s": 90.0}
     tiles = {one.name: one.value for one in market.oracle_tiles(values)}
-    assert tiles["Oracle less strike"] == "+100.00 (+10.0 bp)"
-    assert tiles["To the close"] == "90 s"
+    assert tiles["Oracle minus strike"] == "+100.00 (+10.0 bp)"
+    assert tiles["Time to close"] == "90 s"
 
 
 # -- what a ticket says before it is sent ----------------------------------------------------------
@@ -213,9 +215,9 @@ def test_the_fee_of_a_better_price_is_said_where_it_is_larger(
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({}, "3 are dropped, 7 are there"),
-        ({"size": 5_000_000}, "none, by the book"),
-        ({"urgency": Urgency.NOW}, "only 7 are there by the best levels told: nothing fills"),
+        ({}, "3 are dropped, 7 are available"),
+        ({"size": 5_000_000}, "none, by the latest book"),
+        ({"urgency": Urgency.NOW}, "only 7 are available by the latest book: nothing fills"),
         ({"urgency": Urgency.REST}, "the venue rejects it"),
         ({"urgency": Urgency.REST, "price": 4_500}, "all 10 rest"),
     ],
@@ -223,7 +225,7 @@ def test_the_fee_of_a_better_price_is_said_where_it_is_larger(
 def test_the_residual_is_said_by_the_book(changes: dict[str, Any], said: str) -> None:
     assert said in ticket.after(asked(**changes), M1, BOOK, [])[0]
     torn = msgspec.structs.replace(BOOK, trusted=False)
-    assert "not known" in ticket.after(asked(**changes), M1, torn, [])[0]
+    assert "unknown" in ticket.after(asked(**changes), M1, torn, [])[0]
 
 
 def test_the_exposure_after_is_what_risk_told_and_what_the_order_may_cost(
@@ -249,5 +251,5 @@ def test_the_exposure_after_is_what_risk_told_and_what_the_order_may_cost(
 def test_a_market_risk_does_not_tell_of_has_no_exposure_made_up() -> None:
     row = {"name": "exposure_instrument_max", "used": 1, "limit_value": 9}
     others = [row | {"subject": f"demo:{number}"} for number in range(SUBJECTS_MAX)]
-    assert "this is none of them" in ticket.after(asked(), M1, None, others)[1]
+    assert "risk reports only its largest markets" in ticket.after(asked(), M1, None, others)[1]
     assert "now 0" in ticket.after(asked(), M1, None, others[:1])[1]

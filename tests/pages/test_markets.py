@@ -59,7 +59,7 @@ def test_words_narrow_the_list_and_a_search_without_a_match_says_so(
     page.text_input[0].set_value("oslo").run()
     assert questions(page) == ["Snow in Oslo?"]
     page.text_input[0].set_value("oslo OR rain").run()
-    assert "No market is found" in texts(page)
+    assert "No market found" in texts(page)
 
 
 def test_prices_stand_in_cents_and_what_is_not_there_is_empty(
@@ -101,9 +101,9 @@ def test_a_selected_market_shows_its_rules_and_terms(opened: Opened, config: Con
     shown = texts(page)
     assert "Resolves by <b>rain</b>." in shown
     for words in (
-        "25.00 a day, for orders of 50 shares or more within 3.5¢ of the mid",
+        "25.00 per day, for orders of 50 shares or more within 3.5¢ of the mid",
         "1¢, 5 shares",
-        "7 % of price times (1 less price)",
+        "7 % of price times (1 minus price)",
         one.id,
     ):
         assert words in shown
@@ -119,11 +119,11 @@ def test_a_market_is_put_on_a_watch_list_and_searched_by_it(opened: Opened, conf
     st.cache_data.clear()
     page.run()
     page.multiselect(key=f"watch_{one.id}").set_value(["mine"]).run()
-    press(page, "Keep")
+    press(page, "Save")
     page.selectbox(key="markets_list").set_value("mine").run()
     assert questions(page) == ["Rain?", "Snow?"]
     page.multiselect(key=f"watch_{one.id}").set_value([]).run()
-    press(page, "Keep")
+    press(page, "Save")
     assert questions(page) == ["Snow?"]
 
 

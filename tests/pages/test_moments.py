@@ -143,9 +143,9 @@ def row(state: str, **what: Any) -> dict[str, Any]:
 
 def test_a_moment_is_followed_until_its_page_is_there() -> None:
     waits = moments.outcome(row(JobState.QUEUED))[1]
-    assert waits == "Job 4 waits until the worker is free."
+    assert waits == "Job 4 is waiting until the worker is free."
     runs = row(JobState.RUNNING, done=40, total=95, unit="s of the past")
-    assert moments.outcome(runs)[1] == "Job 4 lives the moment again, 40 of 95 s of the past."
+    assert moments.outcome(runs)[1] == "Job 4 is replaying the moment, 40 of 95 s of the past."
     for same, tone in ((True, st.success), (False, st.error), (None, st.warning)):
         ended = row(JobState.DONE, result=json.dumps({"same": same, "told": "words"}))
         assert moments.outcome(ended) == (tone, "words")
@@ -172,7 +172,7 @@ def test_where_a_moment_was_asked_for_the_way_to_its_job_appears(
     forget()
     page.run()
     assert not page.exception, page.exception
-    assert page.info[0].value == "Job 2 waits until the worker is free."
+    assert page.info[0].value == "Job 2 is waiting until the worker is free."
     assert "/jobs?job=2" in str([one.proto for one in page.get("html")])
 
 

@@ -178,7 +178,7 @@ def test_a_selected_position_leads_to_its_fills(desk: Config, opened: Opened) ->
     del desk
     page = opened("positions", state={"chosen:positions": ("demo", M1)})
     assert page.subheader[0].value == "Fills of comet-1"
-    assert links(page)["These fills with their sums"] == (
+    assert links(page)["These fills with totals"] == (
         "/orders?show=fills&mode=demo&account=demo&instrument=demo%3Acomet-1"
     )
 
@@ -264,7 +264,7 @@ def test_an_alert_is_marked_as_seen_by_a_command(desk: Config, opened: Opened) -
 
 def test_no_alert_says_so(config: Config, opened: Opened) -> None:
     del config
-    assert "nothing waits for you" in texts(opened("alerts"))
+    assert "nothing needs your attention" in texts(opened("alerts"))
 
 
 def test_risk_shows_use_anchor_and_why_nothing_is_placed(desk: Config, opened: Opened) -> None:
@@ -319,7 +319,7 @@ def test_a_range_ends_with_the_accounts_own_time_not_the_walls(
             )
     shown = texts(opened("overview"))
     assert "No equity in this range" not in shown
-    assert "Ranges end with the last point, 2001-09-09 02:46:40 UTC" in shown
+    assert "Ranges end at the last point, 2001-09-09 02:46:40 UTC" in shown
 
 
 def test_a_receipt_is_read_on_risk_and_in_the_journal(desk: Config, opened: Opened) -> None:
@@ -353,7 +353,7 @@ def test_a_receipt_is_read_on_risk_and_in_the_journal(desk: Config, opened: Open
     shown = texts(opened("risk"))
     for words in (
         "PROVEN",
-        "<th>Of</th><td>bot maker</td>",
+        "<th>Scope</th><td>bot maker</td>",
         "2.5 ms",
         "order 7: matched",
         "comet-1: 10.00 YES",
@@ -400,7 +400,7 @@ def test_a_bot_that_does_not_quote_says_what_it_waits_for(desk: Config, opened: 
     page.selectbox(key="timeline_reason_maker").set_value("data_age_ms").run()
     assert len(page.dataframe[1].value) == 1
     page.segmented_control(key="timeline_kind_maker").set_value("Quoting").run()
-    assert "No evaluation fits." in texts(page)
+    assert "No evaluation matches." in texts(page)
 
 
 def test_a_link_of_an_alert_opens_what_was_decided_by_then(desk: Config, opened: Opened) -> None:
@@ -421,10 +421,12 @@ def test_a_link_of_an_alert_opens_what_was_decided_by_then(desk: Config, opened:
     )
     log.close()
     shown = texts(opened("bots", bot="maker", market=M1, at="2000"))
-    assert "What maker had decided about comet-1 by then" in shown
+    assert "What maker had decided about comet-1 until then" in shown
     assert "the pause after a jump is over (12 s left)" in shown
-    assert "No order was touched in that turn" in shown
-    assert "Nothing is kept of that time" in texts(opened("bots", bot="maker", market=M1, at="9"))
+    assert "No order was changed" in shown
+    assert "Nothing is stored from that time" in texts(
+        opened("bots", bot="maker", market=M1, at="9")
+    )
 
 
 def test_help_has_a_tour_words_a_checklist_and_shortcuts(config: Config, opened: Opened) -> None:

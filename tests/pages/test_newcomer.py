@@ -113,7 +113,7 @@ def test_a_newcomer_reaches_a_running_bot_by_the_screen_alone(
         walk.picture("overview")
 
         walk.click("Make a bot of your own", decides="to make one")
-        walk.sees("One bot alone trades a market at an account")
+        walk.sees("Only one bot may trade a market at an account")
         walk.type("Name", "mine", decides="its name")
         walk.clicks += 1
         choose(page, "Markets", MARKET)
@@ -188,8 +188,8 @@ def trade(page: Page, live: FirstDesk) -> None:
         store.put("demo", ListingPage((row,), {}, ""), 1)
         store.finish("demo", 2, complete=True)
     visit(page, "/markets")
-    page.get_by_placeholder("words of question").fill("comet")
-    page.get_by_placeholder("words of question").press("Enter")
+    page.get_by_placeholder("words from question").fill("comet")
+    page.get_by_placeholder("words from question").press("Enter")
     expect(page.get_by_text("1 to 1 of 1 market")).to_be_visible(timeout=LONG_MS)
     there = page.get_by_text("Book, ticket and history of this market")
     press_until(page.get_by_test_id("stDataFrame").first, there, position={"x": 16, "y": 42})

@@ -172,7 +172,7 @@ def test_the_filter_narrows_the_runs(opened: Opened, config: Config) -> None:
     store_run(config)
     page = opened("runs")
     page.text_input(key="runs_filter").set_value("no such thing").run()
-    assert "No backtest fits" in texts(page)
+    assert "No backtest matches" in texts(page)
 
 
 def test_a_run_opens_with_curve_markets_and_reasons(opened: Opened, config: Config) -> None:
@@ -180,7 +180,7 @@ def test_a_run_opens_with_curve_markets_and_reasons(opened: Opened, config: Conf
     page = opened("runs", run=str(number))
     metrics = figures(page)
     assert metrics["PnL"] == "\N{MINUS SIGN}2.50"
-    assert metrics["Of it resolved"] == "\N{MINUS SIGN}1.50"
+    assert metrics["Of which resolved"] == "\N{MINUS SIGN}1.50"
     assert metrics["Deepest drawdown"] == "2.50"
     market = page.dataframe[0].value.iloc[0]
     assert (market["instrument"], market["total"]) == ("polymarket:0xdd", -2.5)
@@ -189,7 +189,7 @@ def test_a_run_opens_with_curve_markets_and_reasons(opened: Opened, config: Conf
     assert "stale_data" in shown
     assert "ab" * 32 in shown
     assert "strategy.levels" in shown
-    assert "this run did not report it" in shown
+    assert "not reported by this run" in shown
     figure = json.loads(page.get("plotly_chart")[0].proto.spec)
     assert figure["layout"]["uirevision"] == "run_equity"
 
@@ -442,7 +442,7 @@ def test_an_address_opens_an_order_with_why_and_life(opened: Opened, config: Con
     assert "BID" in shown
     assert "this order" in shown
     page.segmented_control(key="order_about").set_value("Life").run()
-    assert "the order's row above is whole" in page.error[0].value
+    assert "the order's row above is complete" in page.error[0].value
 
 
 def keep_why(config: Config, number: int, created_ns: int) -> None:
@@ -497,7 +497,7 @@ def test_an_order_without_a_decision_says_so(opened: Opened, config: Config) -> 
     run_engine(config)
     store_orders(config)
     shown = texts(opened("orders", account="paper:a", order="7"))
-    assert "decision stands behind this order" in shown
+    assert "decision led to this order" in shown
     assert "There is no order 99" in texts(opened("orders", account="paper:a", order="99"))
 
 
@@ -644,8 +644,8 @@ def test_use_of_a_limit_has_a_bar_a_share_and_a_word() -> None:
     ):
         assert words in text
     unused = bars(RiskLimits(), [], "USD")
-    assert "nothing uses it now" in unused
-    assert "judged per order" in unused
+    assert "not in use now" in unused
+    assert "checked per order" in unused
     assert "%" not in unused.replace(" %</td>", "")
 
 

@@ -25,5 +25,5 @@ def test_too_few_returns_are_said_and_no_ratio_is_invented() -> None:
     found = Performance(step="hourly", returns=3, enough=False, drawdown=0.0)
     shown = figures(found)
     assert [shown[name] for name in ("Sharpe", "Sortino", "Profit factor")] == [NOTHING] * 3
-    assert source(found).startswith("No ratio: it needs 10 hourly returns")
+    assert source(found).startswith("No ratios: they need 10 hourly returns")
     assert "this run has 3" in source(found)

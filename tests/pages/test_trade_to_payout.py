@@ -119,7 +119,7 @@ def test_a_trader_goes_from_a_search_to_the_payout_by_the_screen(
 
         sign_in(page, desk, "/markets")
         page.get_by_role("button", name="Fetch the list").click()
-        words = page.get_by_placeholder("words of question")
+        words = page.get_by_placeholder("words from question")
         words.fill("lisbon rain")
         words.press("Enter")
         expect(page.get_by_text("1 to 1 of 1 market")).to_be_visible()

@@ -123,14 +123,14 @@ def test_overview_takes_equity_apart_and_shows_its_last_proof(opened: Opened, bo
         "Realised",
         "Fees",
         "+ Rewards",
-        "+ Rebates of fees",
-        "of no fill and no bot",
+        "+ Fee rebates",
+        "for no single fill or bot",
         "Unrealised",
         "Equity at",
     ):
         assert said in shown
     assert "difference 0.000000 pUSD" in shown
-    assert "1 check, 0 of them differed" in shown
+    assert "1 check, 0 with a difference" in shown
     assert links(page)["2 fills"] == "/orders?show=fills&mode=demo&account=demo"
     assert "identity of equity is broken" not in shown
 
@@ -139,7 +139,7 @@ def test_a_broken_identity_cannot_be_overlooked(opened: Opened, books: Books) ->
     checked(books, 86_480_001)
     page = opened("overview")
     (error,) = page.error
-    assert "identity of equity is broken at demo" in error.value
+    assert "equity identity is broken at demo" in error.value
     assert "Nothing was repaired" in error.value
     assert "BROKEN, difference 0.000001 pUSD" in texts(page)
 
@@ -155,7 +155,7 @@ def test_checks_that_have_stopped_are_said_while_an_engine_lives(books: Books) -
 
 def test_a_check_that_could_not_be_made_is_none() -> None:
     row = {"judged": 0, "text": "2 fills lack", "at_ns": 0, "seq": 7}
-    assert pnl.sentence(row, alive=True, now=10**9).startswith("NOT CHECKED: 2 fills lack")
+    assert pnl.sentence(row, alive=True, now=10**9).startswith("COULD NOT BE CHECKED: 2 fills lack")
 
 
 def test_positions_show_the_ladder_and_pairs_that_could_be_merged(

@@ -29,7 +29,7 @@ def value(beat: VenueHeartbeat, *, alive: bool = True, now_ns: int = NOW) -> tup
 
 
 def test_switch_that_beats_is_shown_with_its_age_and_what_it_covers() -> None:
-    assert value(BEATS) == ("beats, 3.0 s ago", "ok")
+    assert value(BEATS) == ("heartbeat 3.0 s ago", "ok")
     cell = heartbeat_cell((BEATS,), Mode.LIVE, NOW, alive=True)
     assert cell is not None
     assert "by hand" in cell.hint

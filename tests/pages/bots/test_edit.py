@@ -225,17 +225,17 @@ def test_a_removed_bot_is_gone_from_the_settings_after_two_clicks(
     opened: Opened, desk: Config
 ) -> None:
     page = press(opened("bots", bot="maker"), "Remove…")
-    assert any("worked by nobody" in one.value for one in page.warning)
+    assert any("no bot manages it" in one.value for one in page.warning)
     assert "maker" in newest(desk).document.bots
     press(page, "Save these changes")
     assert "maker" not in newest(desk).document.bots
-    assert not any("worked by nobody" in one.value for one in page.warning)
+    assert not any("no bot manages it" in one.value for one in page.warning)
 
 
 def test_a_removal_that_is_discarded_leaves_the_bot(opened: Opened, desk: Config) -> None:
     page = press(press(opened("bots", bot="maker"), "Remove…"), "Discard")
     assert "maker" in newest(desk).document.bots
-    assert not any("worked by nobody" in one.value for one in page.warning)
+    assert not any("no bot manages it" in one.value for one in page.warning)
 
 
 def test_a_filled_schema_gives_the_values_of_now_as_defaults() -> None:

@@ -39,7 +39,7 @@ def report(config: Config) -> int:
 
 def test_without_a_report_it_says_how_one_is_made(opened: Opened) -> None:
     shown = texts(opened("runs"))
-    assert "has not been compared with the truth" in shown
+    assert "has not been compared with truth" in shown
     assert "python -m studies.compare" in shown
     assert "/jobs?kind=compare" in shown
 

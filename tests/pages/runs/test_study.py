@@ -47,8 +47,8 @@ def test_a_study_opens_with_scores_calibration_and_what_was_held_out(
     assert not page.exception
     shown = texts(page)
     assert f"Study {report}: fair value on 2026-04-13" in shown
-    assert "60 min are not used to choose" in shown
+    assert "60 min of it are not used to fit" in shown
     scored, tenths, blocks = (frame.value for frame in page.dataframe)
-    assert list(scored.iloc[:, 1]) == ["Ours", "0.5, whatever is known"] * 2
+    assert list(scored.iloc[:, 1]) == ["Ours", "Always 0.5"] * 2
     assert list(tenths.iloc[:, 0]) == ["0.7 to 0.8"]
     assert list(blocks.iloc[:, 3]) == ["tails = student"]

@@ -51,12 +51,12 @@ def test_steps_stand_in_their_order_and_each_needs_its_proof() -> None:
 @pytest.mark.parametrize(
     ("changes", "missing", "said"),
     [
-        ({"doctor": RED}, "Doctor", "to mend: clock"),
-        ({"doctor": None}, "Doctor", "nobody has looked"),
+        ({"doctor": RED}, "Doctor", "to fix: clock"),
+        ({"doctor": None}, "Doctor", "not run yet"),
         ({"unlock": None}, "Phrase", "not here"),
         ({"selftest": None}, "Self-test", "stop the engine first"),
         ({"engine_started_ns": 6}, "Start", "restart it"),
-        ({"engine_started_ns": None}, "Start", "no engine runs"),
+        ({"engine_started_ns": None}, "Start", "no engine is running"),
     ],
 )
 def test_what_is_missing_is_said(changes: dict[str, object], missing: str, said: str) -> None:
@@ -101,10 +101,10 @@ def test_new_live_account_says_what_comes_first(opened: Opened, desk: Config) ->
     beat(desk)
     page = opened("settings")
     told = texts(page)
-    assert "locked: it trades nothing" in words(page)
+    assert "locked: it does not trade" in words(page)
     assert "credentials set real --wallet" in told
     assert "unlock real --check" in told
-    press(page, "Let the doctor look at real")
+    press(page, "Run the doctor on real")
     assert left(desk) == [("ExamineAccount", {"type": "ExamineAccount", "account": "real"})]
     assert "Command: **queued**" in words(page)
 
@@ -120,11 +120,11 @@ def test_verdict_is_shown_with_the_sentence_that_mends_it(opened: Opened, desk: 
     told = texts(page)
     assert "let the system keep its time by NTP" in told
     labels = [one.label for one in page.expander]
-    assert any(label.startswith("Doctor: NOT green, 1 to mend") for label in labels)
+    assert any(label.startswith("Doctor: NOT green, 1 to fix") for label in labels)
     assert any(label.startswith("Self-test: green") for label in labels)
     assert f"by cli:ann for {WALLET}" in words(page)
-    button = next(one for one in page.button if one.label.startswith("Let the doctor"))
-    assert button.disabled, "no engine runs"
+    button = next(one for one in page.button if one.label.startswith("Run the doctor"))
+    assert button.disabled, "no engine is running"
 
 
 def test_desk_without_a_live_account_has_no_such_part(opened: Opened) -> None:

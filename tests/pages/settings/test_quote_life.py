@@ -46,7 +46,7 @@ def test_account_shows_what_is_in_force_and_the_form_changes_it(
 ) -> None:
     page = opened("settings")
     assert "each quote expires after 300 s" in texts(page)
-    assert "Orders by hand" in words(page) or "Orders by hand" in texts(page)
+    assert "Manual orders" in words(page) or "Manual orders" in texts(page)
     page.number_input(key="expires_s_real").set_value(200)
     page.button(key="FormSubmitter:quote_life_real-Show what changes").click().run()
     assert any("240" in one.value for one in page.error)
