@@ -9,6 +9,7 @@ from html import escape
 import streamlit as st
 
 from engine.domain.instruments import Mode
+from engine.domain.telemetry import EngineStatus
 from engine.errors import PitbossError
 from pages.frame import kill
 from pages.kit import guard, panels
@@ -95,9 +96,11 @@ def cells(
     accounts = [account for account in snapshot.accounts if account.mode == mode]
     orders = next((seen for seen in snapshot.orders if seen.mode == mode), None)
     switch = heartbeat_cell(snapshot.beats, mode, now_ns, alive=health.alive)
+    stopped = None if latch or not health.alive else _stopped(accounts, snapshot.status)
     return [
         _engine(snapshot, health),
         *([_latched(latch)] if latch else []),
+        *([stopped] if stopped else []),
         _mode(mode),
         _heartbeat(snapshot, health, now_ns),
         *([switch] if switch else []),
@@ -129,6 +132,23 @@ def _latched(latch: Latch) -> StatusCell:
     who = latch.who or "somebody by hand"
     hint = f"Set by {who} at {utc(latch.at_ns)}. No order is placed until it is released (Risk)."
     return StatusCell(name="Latch", value="KILL IS SET", tone="bad", hint=hint)
+
+
+def _stopped(accounts: Sequence[AccountSeen], status: EngineStatus) -> StatusCell | None:
+    """Return the cell of accounts that place nothing now; None = every account may."""
+    why = {
+        account.account: status.not_placing[account.account]
+        for account in accounts
+        if account.account in status.not_placing
+    }
+    if not why:
+        return None
+    return StatusCell(
+        name="No new orders",
+        value=", ".join(why) if len(why) < 3 else count(len(why), "account"),
+        tone="bad" if set(why) & set(status.to_release) else "warn",
+        hint=" · ".join(f"{name}: {'; '.join(reasons)}" for name, reasons in why.items()),
+    )
 
 
 def _mode(mode: Mode | None) -> StatusCell:
@@ -210,7 +230,7 @@ def _unknown(orders: OrdersSeen | None, now_ns: int) -> StatusCell:
 
 
 def _feed(snapshot: FrameSnapshot, health: EngineHealth) -> StatusCell:
-    age_ms = snapshot.feed_age_ms_max
+    age_ms = snapshot.status.feed_age_ms_max
     if not health.alive or age_ms is None:
         return StatusCell(name="Oldest feed", value=NOTHING, tone="dim", hint="Not reported.")
     tone = "bad" if age_ms > 10_000 else "warn" if age_ms > 3_000 else ""

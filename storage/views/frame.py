@@ -17,6 +17,7 @@ import msgspec
 from engine.domain.instruments import Mode
 from engine.domain.orders import ORDER_ENDS, OrderState
 from engine.domain.settings import RiskLimits
+from engine.domain.telemetry import EngineStatus
 from engine.errors import StorageError
 from storage.live import engine_status, latest_equity
 from storage.live_accounts import VenueHeartbeat, heartbeats
@@ -80,8 +81,8 @@ class FrameSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     accounts: tuple[AccountSeen, ...]
     orders: tuple[OrdersSeen, ...]
     beats: tuple[VenueHeartbeat, ...] = ()
-    feed_age_ms_max: float | None = None
-    """The oldest proof of a watched book; None = nobody reports one."""
+    status: EngineStatus = EngineStatus()
+    """What the engine as a whole says of itself; where nobody could read it, it says nothing."""
 
 
 def rows(connection: sqlite3.Connection, sql: str, values: Sequence[object] = ()) -> list[Row]:
@@ -117,16 +118,15 @@ def snapshot(connection: sqlite3.Connection) -> FrameSnapshot:
         accounts=accounts(connection, engine_id),
         orders=live_orders(connection, engine_id),
         beats=heartbeats(connection, engine_id),
-        feed_age_ms_max=_feed_age_ms(connection, engine_id),
+        status=_status(connection, engine_id),
     )
 
 
-def _feed_age_ms(connection: sqlite3.Connection, engine_id: str) -> float | None:
+def _status(connection: sqlite3.Connection, engine_id: str) -> EngineStatus:
     # What another program wrote must not take the bar away: the parts that need it say so.
     with suppress(StorageError):
-        status = engine_status(connection, engine_id)
-        return None if status is None else status.feed_age_ms_max
-    return None
+        return engine_status(connection, engine_id) or EngineStatus()
+    return EngineStatus()
 
 
 def accounts(connection: sqlite3.Connection, engine_id: str) -> tuple[AccountSeen, ...]:

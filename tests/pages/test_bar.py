@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from engine.domain.instruments import Mode
+from engine.domain.telemetry import EngineStatus
 from pages.frame.bar import StatusCell, cells, html, modes_of
 from pages.kit.data import EngineHealth, health_of
 from pages.kit.words import NOTHING
@@ -47,8 +48,11 @@ def told(snapshot: FrameSnapshot, mode: Mode | None = Mode.PAPER) -> dict[str, S
 
 def test_a_running_engine_is_told_with_all_its_figures() -> None:
     shown = told(
-        FrameSnapshot(engine=engine(), accounts=(ACCOUNT,), orders=(ORDERS,), feed_age_ms_max=1_500)
-    )
+        FrameSnapshot(
+            engine=engine(), accounts=(ACCOUNT,), orders=(ORDERS,),
+            status=EngineStatus(feed_age_ms_max=1_500),
+        )
+    )  # fmt: skip
     assert {name: cell.value for name, cell in shown.items()} == {
         "Engine": "RUNNING",
         "Mode": "PAPER",
@@ -61,6 +65,22 @@ def test_a_running_engine_is_told_with_all_its_figures() -> None:
     }
     assert shown["Loss budget today"].tone == "warn"
     assert shown["Unknown orders"].tone == "bad"
+
+
+@pytest.mark.parametrize(("to_release", "tone"), [({}, "warn"), ({ACCOUNT.account: ()}, "bad")])
+def test_an_account_that_places_nothing_is_named_with_why(
+    to_release: dict[str, tuple[str, ...]], tone: str
+) -> None:
+    why = {ACCOUNT.account: ("user_feed: not connected", "it fell"), "real": ("locked",)}
+    status = EngineStatus(not_placing=why, to_release=to_release)
+    seen = FrameSnapshot(engine=engine(), accounts=(ACCOUNT,), orders=(), status=status)
+    cell = told(seen)["No new orders"]
+    assert (cell.value, cell.tone) == ("paper:a", tone)
+    assert cell.hint == "paper:a: user_feed: not connected; it fell"
+    killed = cells(seen, Latch(who="ann", at_ns=NOW), Mode.PAPER, NOW)
+    gone = told(msgspec.structs.replace(seen, engine=engine(age_s=60)))
+    for cellless in ({one.name for one in killed}, set(gone)):
+        assert "No new orders" not in cellless
 
 
 def test_an_engine_that_is_gone_shows_no_number_as_present() -> None:

@@ -46,7 +46,7 @@ def labels() -> Iterator[tuple[str, str]]:
                 texts = [one.value for one in node.elts if isinstance(one, ast.Constant)]
                 if len(texts) == 2 and texts[1] in KINDS:
                     yield path.name, str(texts[0])
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Cell":
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "StatusCell":
                 for word in node.keywords:
                     if word.arg == "name" and isinstance(word.value, ast.Constant):
                         yield path.name, str(word.value.value)
