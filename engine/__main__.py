@@ -62,12 +62,12 @@ FENCED = 6
 INTERRUPTED = 130
 
 EXIT_CODES = {
-    OK: "done, nothing wrong",
+    OK: "done, no problem found",
     PROBLEM: "done, and it found a problem",
     BAD_ARGUMENTS: "bad configuration or arguments",
     BAD_FILE: "bad input file",
     STORAGE_REFUSED: "the disk or the database refused",
-    BROKEN: "broken invariant: our code is wrong",
+    BROKEN: "broken invariant: a bug in Pitboss",
     FENCED: "a later start of the engine has taken over; this one is not started again",
     INTERRUPTED: "interrupted from the keyboard",
 }
@@ -120,11 +120,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(given: Sequence[str]) -> int:
     parser, command = build_parser(given)
     if any(word.startswith("-") and word.endswith("=--") for word in given):
-        parser.error("-- is no value of an option")  # argparse would take it for an empty list
+        parser.error("-- is not a value of an option")  # argparse would take it for an empty list
     try:
         "".join(given).encode()
     except UnicodeEncodeError:
-        parser.error("an argument holds bytes that are no text (UTF-8): type it again")
+        parser.error("an argument is not valid UTF-8 text: type it again")
     args = parser.parse_args(given)
     if command is None:
         parser.print_help()
@@ -210,7 +210,7 @@ def _report_error(error: Exception, args: argparse.Namespace, redactor: Redactor
     if isinstance(error, OSError):
         said = os_sentence(error)
     elif not isinstance(error, PitbossError):
-        said = f"{type(error).__name__}: {said}; this is a mistake in Pitboss, --debug shows where"
+        said = f"{type(error).__name__}: {said}; this is a bug in Pitboss, --debug shows where"
     sentence = redactor.text(said)
     print(f"{type(error).__name__}: {sentence}", file=sys.stderr)
     if args.json:

@@ -121,7 +121,7 @@ class Config(BaseModel):
             return given
         found = _BYTES.fullmatch(given.strip())
         if found is None:
-            raise ValueError(f"{given!r} is no amount of disk: write it like 10 GB or 500 MB")
+            raise ValueError(f"{given!r} is not a disk size: write it like 10 GB or 500 MB")
         return int(float(found[1]) * _UNITS[found[2].upper()])
 
     @field_validator("log_level", mode="before")
@@ -284,7 +284,7 @@ def _read_file(file: Path) -> dict[str, str]:
         # Without interpolation: a `$` in a password is a dollar.
         found = dotenv_values(file, interpolate=False, encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} cannot be read ({error}): mend or remove it") from None
+        raise ConfigError(f"{file} cannot be read ({error}): fix or remove it") from None
     return {key: value or "" for key, value in found.items()}
 
 
@@ -297,7 +297,7 @@ def _refuse_unknown(
             continue
         if ours or get_close_matches(key, known, 1, ALMOST):
             near = get_close_matches(key, known, n=1, cutoff=0.0)[0]
-            raise ConfigError(f"{where} sets {key}, which nobody knows: did you mean {near}?")
+            raise ConfigError(f"{where} sets {key}, which is not a setting: did you mean {near}?")
 
 
 def _sentence(error: ValidationError) -> str:

@@ -1,4 +1,4 @@
-"""What may be spent now, what is locked until when, and what the wallet has approved.
+"""What can be spent now, what is locked until when, and what the wallet has approved.
 
 Every line leads to what it is made of, and the sums are exact: free cash is what an order may
 commit, all of it together is what was deposited and earned. It changes nothing.

@@ -1,4 +1,4 @@
-"""A tour, the pages, the words, the way to real money, and shortcuts.
+"""A tour, the pages, a glossary, the way to real money, and shortcuts.
 
 Nothing here needs an engine.
 """

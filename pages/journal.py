@@ -1,6 +1,6 @@
 """Records, commands and audit, searched by text.
 
-All that was asked and answered, and who changed what.
+Everything that was asked and answered, and who changed what.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Recordings of what the market said, and the feeds with their gaps.
+"""Recordings of market data, and the feeds with their gaps.
 
-A strategy can be replayed over a recording again and again. A gap is a time nothing was received.
+A strategy can be replayed over a recording again and again. A gap is a time when nothing was
+received.
 
-Changes: begin, stop, replay.
+Changes: start, stop, replay.
 """
 
 from __future__ import annotations

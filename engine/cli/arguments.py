@@ -35,7 +35,7 @@ def whole(low: int, high: int) -> Callable[[str], int]:
         except ValueError:
             number = low - 1
         if not low <= number <= high:
-            raise ArgumentTypeError(f"{short(text)} is no whole number from {low:,} to {high:,}")
+            raise ArgumentTypeError(f"{short(text)} is not a whole number from {low:,} to {high:,}")
         return number
 
     return read
@@ -50,7 +50,7 @@ def amount(low: float, high: float) -> Callable[[str], float]:
         except ValueError:
             number = math.nan
         if not low <= number <= high:
-            raise ArgumentTypeError(f"{short(text)} is no number from {low:,g} to {high:,g}")
+            raise ArgumentTypeError(f"{short(text)} is not a number from {low:,g} to {high:,g}")
         return number
 
     return read
@@ -66,7 +66,9 @@ def address(text: str) -> str:
     except ValueError:
         right = False
     if not right:
-        raise ArgumentTypeError(f"{short(text)} is no address: write it as http://127.0.0.1:8611")
+        raise ArgumentTypeError(
+            f"{short(text)} is not an address: write it as http://127.0.0.1:8611"
+        )
     return text.rstrip("/")
 
 
@@ -118,8 +120,8 @@ def add_trading_arguments(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--trade-size-cap",
         metavar="QUANTILE",
-        help="cap trade sizes read from falling levels, which contain cancels, at a quantile of "
-        f"real prints ({', '.join(REAL_SIZES)}) or at a number of shares",
+        help="cap trade sizes inferred from shrinking levels, which include cancels, at a quantile "
+        f"of real prints ({', '.join(REAL_SIZES)}) or at a number of shares",
     )
 
 

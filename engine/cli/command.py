@@ -36,7 +36,7 @@ from storage.live import listed
 from storage.users import ENGINE_ID
 from storage.views.frame import engine_seen
 
-HELP = "leave a command for the engine and wait for its answer"
+HELP = "queue a command for the engine and wait for its answer"
 
 WAIT_S = 30.0
 POLL_S = 0.02
@@ -111,7 +111,9 @@ def must_run(config: Config) -> None:
     until = time.monotonic() + STARTS_S
     while not held(config.run_folder / "engine.lock"):
         if time.monotonic() > until:
-            raise NoEngine(f"no engine runs on {config.home}, and nothing was left: start it first")
+            raise NoEngine(
+                f"no engine is running on {config.home}, and nothing was queued: start one first"
+            )
         time.sleep(POLL_S)
 
 
@@ -119,7 +121,9 @@ def _waiting(connection: sqlite3.Connection, left: LeftCommand, wait_s: float) -
     seen = engine_seen(connection)
     silent_s = 0.0 if seen is None else (WallClock().now_ns() - seen.heartbeat_ns) / 1e9
     received = (
-        "has not spoken yet" if seen is None else f"is {seen.state}, received {silent_s:.1f} s ago"
+        "has not reported yet"
+        if seen is None
+        else f"is {seen.state}, received {silent_s:.1f} s ago"
     )
     return (
         f"{type(left.command).__name__} is {left.state}: the engine {received}; "
@@ -133,13 +137,13 @@ def _command(kind: str, fields: list[str], catalog: Catalog) -> msgspec.Struct:
     for field in fields:
         name, equals, value = field.partition("=")
         if not equals:
-            raise BadInput(f"{field!r} is no field=value")
+            raise BadInput(f"{field!r} is not field=value")
         given[name] = value
     made = kinds()[kind]
     unknown = sorted(set(given) - set(made.__struct_fields__))
     if unknown:
         known = ", ".join(made.__struct_fields__) or "none"
-        raise BadInput(f"{kind} has no field {unknown[0]!r}; known are: {known}")
+        raise BadInput(f"{kind} has no field {unknown[0]!r}; known: {known}")
     if made is StartRecording and "instruments" in given:
         given["instruments"] = [one for one in re.split(r"[\s,]+", given["instruments"]) if one]
     if made is AdoptTokens and "cost" in given:
@@ -164,7 +168,7 @@ def _micro(text: str) -> int:
     except InvalidOperation:
         micro = Decimal("NaN")
     if not micro.is_finite() or micro != int(micro):
-        raise BadInput(f"{text!r} is no amount of money with six decimals at most")
+        raise BadInput(f"{text!r} is not an amount with at most six decimals")
     return int(micro)
 
 

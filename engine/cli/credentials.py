@@ -37,7 +37,7 @@ from storage.users import ENGINE_ID
 from storage.vault import VaultFile, read_vault
 from storage.views.frame import engine_seen
 
-HELP = "set, list or remove what signs for a live account, or open its vault; kept encrypted"
+HELP = "set, list or remove the encrypted keys of live accounts, or open their vault"
 
 ALIVE_NS = 10_000_000_000
 """An engine that was silent for longer does not take the command."""
@@ -45,18 +45,20 @@ ALIVE_NS = 10_000_000_000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    setting = actions.add_parser("set", help="keep a signing key, typed or piped in")
+    setting = actions.add_parser("set", help="store a signing key, typed or piped in")
     setting.add_argument("account", help="name of the account it signs for")
     setting.add_argument(
         "--wallet",
         required=True,
-        help="what the venue knows the account by: the wallet's address, 0x and 40 digits",
+        help="the account at the venue: the wallet's address, 0x and 40 hex digits",
     )
-    setting.add_argument("--venue", default="", help="where the account is, if nothing else says")
+    setting.add_argument(
+        "--venue", default="", help="the account's venue, if nothing else names it"
+    )
     actions.add_parser("list", help="show accounts, wallets and fingerprints; never a secret")
-    removing = actions.add_parser("remove", help="forget an account's credential")
+    removing = actions.add_parser("remove", help="remove an account's credential")
     removing.add_argument("account", help="name of the account")
-    actions.add_parser("open", help="let the engine that runs open the vault by its passphrase")
+    actions.add_parser("open", help="have the running engine open the vault with its passphrase")
 
 
 def run(args: argparse.Namespace, config: Config) -> int:
@@ -68,7 +70,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
         return _open(args, config)
     if args.action == "remove":
         vault.remove(config.vault_path, args.account)
-        said = f"forgot the credential of {args.account!r}; a running engine has it until it ends"
+        said = f"removed the credential of {args.account!r}; a running engine keeps it till it ends"
     else:
         said = _set(args, config)
     print(json.dumps({"done": said}) if args.json else said)
@@ -106,8 +108,8 @@ def _open(args: argparse.Namespace, config: Config) -> int:
         key = "" if status is None else status.unlock_key
         if seen is None or not key or WallClock().now_ns() - seen.heartbeat_ns > ALIVE_NS:
             raise BadInput(
-                "no engine runs: start one; it asks for the passphrase here, or reads it from "
-                "VAULT_PASSPHRASE at its start"
+                "no engine is running: start one; it asks for the passphrase here, or reads it "
+                "from VAULT_PASSPHRASE when it starts"
             )
         sealed = vault.sealed_passphrase(ask("The vault's passphrase: "), base64.b64decode(key))
         left = leave_and_wait(config, connection, OpenVault(sealed=sealed), WAIT_S)
@@ -141,8 +143,8 @@ def _set(args: argparse.Namespace, config: Config) -> str:
     entry = vault.seal(found, args.account, credential)
     vault.put(config.vault_path, args.account, entry, WallClock().now_ns())
     return (
-        f"the vault keeps key {entry.fingerprint} for account {args.account!r}; an engine reads it "
-        "at its start, with the vault's passphrase"
+        f"the vault holds key {entry.fingerprint} for account {args.account!r}; an engine reads it "
+        "when it starts, with the vault's passphrase"
     )
 
 
@@ -156,7 +158,7 @@ def _venue(args: argparse.Namespace, config: Config) -> str:
             account = latest(connection, ENGINE_ID).document.accounts.get(args.account)
         if account is not None:
             return account.venue
-    raise ConfigError(f"say by --venue where the account is: {', '.join(venues)}")
+    raise ConfigError(f"name the account's venue with --venue: {', '.join(venues)}")
 
 
 def _new_passphrase(fields: Sequence[CredentialField]) -> str:
@@ -166,8 +168,8 @@ def _new_passphrase(fields: Sequence[CredentialField]) -> str:
     secrets = [one for one in fields if one.secret and one.pattern != ANY]
     if any(re.fullmatch(one.pattern, first.strip()) for one in secrets):
         raise ConfigError(
-            "this is a private key, and there is no vault yet: its passphrase comes first, the key "
-            "in the next line"
+            "this is a private key, and there is no vault yet: type the passphrase first, the key "
+            "on the next line"
         )
     if sys.stdin.isatty() and ask("The same again: ") != first:
         raise BadInput("the two passphrases differ: nothing was made")

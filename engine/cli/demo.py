@@ -25,7 +25,7 @@ from engine.venues.demo.host import DemoHost
 from engine.venues.demo.profiles import FULL, THIN
 from engine.venues.demo.server import DemoServer
 
-HELP = "host the demo exchange, until it is told to stop"
+HELP = "run the demo exchange until it is stopped"
 
 SEED = 20_26
 PROFILES = {"full": FULL, "thin": THIN}
@@ -35,11 +35,9 @@ PARENT_EVERY_S = 0.5
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=whole(1, PORT_MAX), default=DEMO_PORT, help="on 127.0.0.1")
     parser.add_argument(
-        "--profile", choices=sorted(PROFILES), default="full", help="how busy the world is"
+        "--profile", choices=sorted(PROFILES), default="full", help="how busy the market is"
     )
-    parser.add_argument(
-        "--seed", type=whole(0, WHOLE_MAX), default=SEED, help="of a world that is begun anew"
-    )
+    parser.add_argument("--seed", type=whole(0, WHOLE_MAX), default=SEED, help="of a new world")
 
 
 def run(args: argparse.Namespace, config: Config) -> int:

@@ -167,14 +167,14 @@ def history(config: Config, now_ns: int) -> Iterator[Finding]:
         found = survey(config.history, config.share, now_ns)
     except StorageError as error:
         fix = "see the findings about that file below"
-        yield Finding("history", Grade.WARN, f"nobody can say what it takes: {error}", fix)
+        yield Finding("history", Grade.WARN, f"its size cannot be read: {error}", fix)
         return
     for one in found:
         said = f"{said_bytes(one.bytes)} of {said_bytes(one.bytes_max)}"
         if one.since_ns is not None:
-            said += f", whole since {iso(one.since_ns)[:16]}"
+            said += f", complete since {iso(one.since_ns)[:16]}"
         if one.per_day is not None and one.days_left is not None:
-            said += f"; {said_bytes(one.per_day)} a day, {one.days_left:,.0f} days until some goes"
+            said += f"; {said_bytes(one.per_day)} per day, pruning in {one.days_left:,.0f} days"
         said += f"; {one.words}" * bool(one.words)
         over = one.bytes > one.bytes_max
         fix = "the worker's job retain makes room: start the worker; or raise PITBOSS_DISK_BUDGET"
@@ -186,8 +186,8 @@ def past(repository: Path, now_ns: Callable[[], int] = time.time_ns) -> Finding:
     written = (repository / "requirements.txt").stat().st_mtime_ns
     now = now_ns()
     if now < written:
-        said = f"the clock says {iso(now)}, but this code was installed at {iso(written)}"
-        return Finding("clock", Grade.FAIL, said, "set the clock; switch time synchronisation on")
+        said = f"the clock shows {iso(now)}, but this code was installed at {iso(written)}"
+        return Finding("clock", Grade.FAIL, said, "set the clock; turn time synchronisation on")
     return Finding("clock", Grade.OK, f"it is {iso(now)}; no venue was asked")
 
 
@@ -200,7 +200,7 @@ def drift(
     moved = wall_ns() - monotonic_ns() - before
     said = f"wall minus monotonic moved {moved / 1e6:+.3f} ms in {CLOCK_WATCH_S} s"
     if abs(moved) > CLOCK_DRIFT_NS_MAX:
-        fix = "the clock is being set or the machine sleeps: wait until it is steady"
+        fix = "the clock is being set or the machine slept: wait until it is steady"
         return Finding("clock pace", Grade.WARN, said, fix)
     return Finding("clock pace", Grade.OK, said)
 
@@ -228,8 +228,8 @@ def env_file(file: Path) -> Finding:
 def _private(name: str, path: Path, fix: str) -> Finding:
     mode = path.stat().st_mode & 0o777
     if mode & OTHERS:
-        return Finding(name, Grade.WARN, f"{path} is open to others (mode {mode:o})", fix)
-    return Finding(name, Grade.OK, f"{path} is yours alone (mode {mode:o})")
+        return Finding(name, Grade.WARN, f"{path} is accessible to others (mode {mode:o})", fix)
+    return Finding(name, Grade.OK, f"{path} is private to you (mode {mode:o})")
 
 
 def latch(file: Path) -> Finding:

@@ -23,11 +23,11 @@ from storage.journal import base_after, latest_snapshots, load, owner, thinned_t
 from storage.settings import force_history
 from storage.views.decision_history import every_plan
 
-HELP = "make every kept plan again from the journal and compare it byte for byte"
+HELP = "rebuild every stored plan from the journal and compare it byte for byte"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--account", help="the plans of this account alone")
+    parser.add_argument("--account", help="only the plans of this account")
 
 
 def run(args: argparse.Namespace, config: Config) -> int:
@@ -42,7 +42,7 @@ def verify_home(config: Config, account: str | None = None) -> PlanVerification:
     """Repeat the plans of a home. Raises BadInput where it holds no journal or no plan."""
     for path in (config.journal_path, config.decisions_path):
         if not path.exists():
-            raise BadInput(f"{path} is not there: nothing was planned in this home yet")
+            raise BadInput(f"{path} does not exist: nothing was planned in this home yet")
     # The plans first: the journal read after them holds at least what they were made of.
     plans = [one for one in every_plan(config.decisions_path) if account in (None, one[0].account)]
     with reading(config.state_path) as connection:
@@ -68,32 +68,32 @@ def verify_home(config: Config, account: str | None = None) -> PlanVerification:
 
 def words(found: PlanVerification) -> str:
     lines = [
-        f"{found.same:,} of {found.plans:,} plans came out of the journal again byte for byte "
+        f"{found.same:,} of {found.plans:,} plans were rebuilt from the journal byte for byte "
         f"({found.records:,} records)"
     ]
     if found.gone:
         lines.append(
-            f"{found.gone:,} earlier ones cannot be told again: their records were let go under "
-            "the disk budget"
+            f"{found.gone:,} earlier ones cannot be rebuilt: their records were pruned under the "
+            "disk budget"
         )
     if found.idle:
-        lines.append(f"{found.idle:,} more touched no order: they tell what was left over, and why")
+        lines.append(f"{found.idle:,} more touched no order: they say what was left over, and why")
     if found.by_hand:
-        lines.append(f"{found.by_hand:,} more were placed by hand: nothing planned them")
+        lines.append(f"{found.by_hand:,} more were placed by hand: they have no plan")
     if found.untold:
         lines.append(
-            f"{found.untold:,} could not be made again: their book or their intent was not kept"
+            f"{found.untold:,} could not be rebuilt: their book or their intent was not stored"
         )
     if found.unreached:
         lines.append(
-            f"{found.unreached:,} are not reached: the journal does not hold their orders yet"
+            f"{found.unreached:,} are still to come: the journal does not have their orders yet"
         )
     if found.cut:
-        lines.append(f"{found.cut:,} died with their engine: nothing of them was journaled")
+        lines.append(f"{found.cut:,} ended with their engine: nothing of them was journaled")
     if found.starts_unkept:
         lines.append(
-            f"{found.starts_unkept:,} starts are not in the journal, an older version did not keep "
-            "them: what the engine knew there cannot be told again"
+            f"{found.starts_unkept:,} starts are not in the journal, an older version did not "
+            "store them: what the engine knew there cannot be rebuilt"
         )
     lines += [difference(one) for one in found.different]
     lines += [f"BROKEN: {one}" for one in found.broken]
@@ -105,9 +105,9 @@ def words(found: PlanVerification) -> str:
 def difference(one: PlanDifference) -> str:
     head = f"DIFFERENT: {one.account}, {one.instrument} at {iso(one.at_ns)}"
     if one.again is None:
-        return f"{head}: the journal's facts ask for nothing"
+        return f"{head}: the journal's facts call for no plan"
     parts = [
-        f"{name}: kept {getattr(one.kept, name)}, again {getattr(one.again, name)}"
+        f"{name}: stored {getattr(one.kept, name)}, rebuilt {getattr(one.again, name)}"
         for name in one.kept.__struct_fields__
         if getattr(one.kept, name) != getattr(one.again, name)
     ]

@@ -13,7 +13,7 @@ from engine.lab.incident.moment import read_around, read_at
 from engine.lab.incident.page import summary, write
 from engine.lab.incident.run import incident
 
-HELP = "live a moment of the past again, compare it with the journal, show it as a page"
+HELP = "replay a moment of the past, compare it with the journal, show it as a page"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--around", default="120s", metavar="LENGTH", help="shown on either side (default: 120s)"
     )
-    parser.add_argument("--account", default="", help="show this account alone (default: all)")
+    parser.add_argument("--account", default="", help="show only this account (default: all)")
     parser.add_argument(
         "--html", type=Path, metavar="FILE", help="write one page that needs no network"
     )
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
 
     def show(done_s: int, total_s: int) -> None:
         if shown:
-            sys.stderr.write(f"\rlived again: {done_s:,} s of {total_s:,}\x1b[K")
+            sys.stderr.write(f"\rreplayed: {done_s:,} s of {total_s:,}\x1b[K")
 
     found = incident(config, at_ns=at_ns, around_ns=around_ns, account=args.account, show=show)
     if shown:

@@ -32,7 +32,7 @@ WAIT_S = 30.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_demo_argument(parser)
     parser.add_argument(
-        "--wait", type=amount(0, WAIT_S_MAX), default=WAIT_S, help="s: for a living engine's proof"
+        "--wait", type=amount(0, WAIT_S_MAX), default=WAIT_S, help="s: for a running engine's proof"
     )
 
 
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
         start(config, args.demo, kill_only=True)
         receipt = _wait(config, now_ns, 1.0)
     except AlreadyRuns:
-        print("an engine runs and takes the latch by itself", flush=True)
+        print("an engine is running and takes the latch by itself", flush=True)
         receipt = _engine_receipt(args, config, since_ns)
     code = _print_receipt(receipt)
     if unlatched:
@@ -61,13 +61,13 @@ def _latch(config: Config, now_ns: int) -> tuple[StorageError | None, int]:
         new = set_latch(config.kill_path, "engine kill", now_ns)
     except OSError as error:
         text = (
-            f"the KILL latch could NOT be set: {os_sentence(error)}. A desk that runs receives the "
-            f"signal all the same: DESK_HOME={config.home} .venv/bin/supervisorctl signal USR1 "
-            "engine; an engine that is started later trades"
+            f"the KILL latch could NOT be set: {os_sentence(error)}. A running desk still receives "
+            f"the signal: DESK_HOME={config.home} .venv/bin/supervisorctl signal USR1 engine; an "
+            "engine started later trades"
         )
         print(text, flush=True)
         return StorageError(text), now_ns
-    how = "is set" if new else "was set before"
+    how = "is set" if new else "was already set"
     print(f"{config.kill_path} {how}: no order is placed", flush=True)
     latch = None if new else read_latch(config.kill_path)
     return None, latch.at_ns if latch else now_ns
@@ -78,7 +78,7 @@ def _engine_receipt(args: argparse.Namespace, config: Config, since_ns: int) -> 
 
     Raises StorageError where there is none, or none can be read.
     """
-    silent = "an engine holds the lock and has told no receipt: it may be frozen"
+    silent = "an engine holds the lock and has reported no receipt: it may be frozen"
     try:
         receipt = _wait(config, since_ns, args.wait)
         if receipt is not None:
@@ -103,8 +103,8 @@ def require_home(config: Config) -> None:
         return  # it is there and cannot be read: a KILL needs no more than that
     if not found:
         raise ConfigError(
-            f"no desk lives in {config.home}, and NOTHING was killed: set PITBOSS_HOME to the "
-            "desk that is meant"
+            f"there is no desk in {config.home}, and NOTHING was killed: set PITBOSS_HOME to the "
+            "desk you mean"
         )
 
 
@@ -121,7 +121,7 @@ def _wait(config: Config, since_ns: int, wait_s: float) -> Receipt | None:
         except Exception as error:
             if time.monotonic() >= until:
                 raise StorageError(
-                    "the latch is set, but whether all is proven cannot be read here; it stands in "
+                    "the latch is set, but its proof cannot be read here; it is in "
                     f"{config.home / 'log' / 'engine.log'}: {error}"
                 ) from error
             time.sleep(0.1)
@@ -134,7 +134,7 @@ def _wait(config: Config, since_ns: int, wait_s: float) -> Receipt | None:
 
 def _print_receipt(receipt: Receipt | None) -> int:
     if receipt is None:
-        print("NOT PROVEN: no engine has told a receipt yet; it keeps trying")
+        print("NOT PROVEN: no engine has reported a receipt yet; it keeps trying")
         return 1
     print(receipt.sentence())
     return 0 if receipt.proven else 1

@@ -28,8 +28,8 @@ FETCH_HINT = "fetch it with `python -m engine command run-job job=markets`"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("words", nargs="*", help="all must occur; or the whole name of one market")
-    parser.add_argument("--all", action="store_true", help="also markets that are over")
+    parser.add_argument("words", nargs="*", help="all must match; or the full name of one market")
+    parser.add_argument("--all", action="store_true", help="include ended markets")
     parser.add_argument("--most", type=whole(1, SHOWN_MAX), default=SHOWN, help="markets to print")
 
 

@@ -27,6 +27,6 @@ def run(args: argparse.Namespace, config: Config) -> int:
     if args.json:
         print(json.dumps({"path": str(path), "schema": schema.HEAD, "backup": backup}))
     else:
-        kept = f"; the state before is kept in {backup}" if backup else ""
+        kept = f"; the previous state is kept in {backup}" if backup else ""
         print(f"{path} has schema {schema.HEAD}{kept}")
     return 0

@@ -27,7 +27,7 @@ from storage.schema import check_schema
 from storage.settings import in_force, save_in_force
 from storage.users import ENGINE_ID
 
-HELP = "let an account's quotes expire by themselves, as a second dead man's switch, or not"
+HELP = "turn an account's quote expiry, a second dead man's switch, on or off"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--expire-after",
         type=whole(0, WHOLE_MAX),
         metavar="SECONDS",
-        help="the engine renews each quote before; each venue has a least life of its own",
+        help="the engine renews each quote before; each venue has its own minimum",
     )
     how.add_argument(
         "--good-till-cancelled", action="store_true", help="quotes rest until they are cancelled"
@@ -89,7 +89,7 @@ def _life_s(document: SettingsDocument, account: str) -> int | None:
     found = document.accounts.get(account)
     if found is None:
         known = ", ".join(document.accounts) or "none"
-        raise BadInput(f"there is no account {account!r}; known are: {known}")
+        raise BadInput(f"there is no account {account!r}; known: {known}")
     return found.quote_life_s
 
 

@@ -122,7 +122,7 @@ async def _ask_all(
         except (PitbossError, OSError) as error:
             why = str(error) or type(error).__name__
             raise StorageError(
-                f"the venue of account {name} must say what it knows before a loss is accepted, "
+                f"the venue of account {name} must report what it knows before a loss is accepted, "
                 f"and does not: {why}. Nothing was changed"
             ) from error
     return answers
@@ -140,7 +140,7 @@ async def _ask(venue: ClosingVenue, account: AccountId, known: Known) -> VenueAn
         if report is None:
             answer = await venue.order(Named(order=number, identity=Identity("")))
             if not isinstance(answer, OrderReported):
-                raise BadInput(f"it tells of fills of order {number}, and does not know the order")
+                raise BadInput(f"it reports fills of order {number}, but does not know the order")
             report = answer.report
         found.names[account, number] = report.identity
         found.orders.append(
@@ -252,7 +252,7 @@ def _shown(loss: Loss, known: Known, asked: dict[str, VenueAnswer]) -> dict[str,
 def _described(shown: dict[str, Any]) -> str:
     lines = [
         f"the journal has records up to {shown['journal_seq']}, pitboss.db has read it up to "
-        f"{shown['projected_seq']}. What is known of the lost ones besides:"
+        f"{shown['projected_seq']}. What else is known of the lost ones:"
     ]
     for name, one in shown["accounts"].items():
         alone = one["orders_of_the_venue_alone"], one["fills_of_the_venue_alone"]
@@ -264,9 +264,7 @@ def _described(shown: dict[str, Any]) -> str:
             f"{one['open_at_the_venue']} open there now; "
             f"new orders are numbered above {one['next_order_above']}"
         )
-    lines.append(
-        "Stops, pauses and KILLs of parts stand as the journal has them: look at each of them"
-    )
+    lines.append("Stops, pauses and scoped KILLs are as the journal has them: check each of them")
     return "\n".join(lines)
 
 

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--outcomes",
         type=Path,
         metavar="FILE",
-        help="CSV of market and paid (1, 0 or 0.5 per YES) for a recording that tells no outcomes",
+        help="CSV of market and paid (1, 0 or 0.5 per YES) for a recording without outcomes",
     )
     parser.add_argument(
         "--set",
@@ -42,13 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="JSON with parameters, limits, bot, model or latency_ms of one set, repeatable: all "
-        "of them in one reading, each a run of its own",
+        "of them in one pass, each its own run",
     )
     parser.add_argument(
         "--jobs",
         type=whole(0, JOBS_MAX),
         default=1,
-        help="processes that share the sets out; 0 = one per core (default: 1)",
+        help="processes to spread the sets over; 0 = one per core (default: 1)",
     )
     parser.add_argument(
         "--decisions",
@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-import",
         action="store_true",
-        help="read the raw file itself, and keep no import of it for the next time",
+        help="read the raw file itself, and store no import of it for the next time",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -171,7 +171,7 @@ def describe(summary: dict[str, Any]) -> str:
         )
     rows += [
         f"frames repeated {summary['duplicates']:,}, out of order {summary['out_of_order']:,}: "
-        "read, not told again",
+        "read, not passed on again",
         f"anomalies: {_anomalies(summary)}",
         *([f"ENDS TORN at {summary['ends']}: {summary['torn']}"] if summary["torn"] else []),
         f"evaluations {summary['evaluations']:,}   orders {summary['orders']:,}   "
@@ -188,9 +188,9 @@ def describe(summary: dict[str, Any]) -> str:
         )
     if summary["sizes_inferred"]:
         rows.append(
-            f"trade sizes: {summary['sizes_inferred']:,} read from falling levels, so what was "
-            f"cancelled with them is in them ({summary['sizes_capped']:,} capped, see "
-            f"--trade-size-cap); {summary['sizes_unknown']:,} unknown"
+            f"trade sizes: {summary['sizes_inferred']:,} inferred from shrinking levels, so they "
+            f"include cancels ({summary['sizes_capped']:,} capped, see --trade-size-cap); "
+            f"{summary['sizes_unknown']:,} unknown"
         )
     rows += _market_rows(summary["per_market"])
     rows += _loss_rows(summary)
@@ -222,11 +222,11 @@ def _market_rows(markets: dict[str, Any]) -> list[str]:
 def _loss_rows(summary: dict[str, Any]) -> list[str]:
     """Return what fills brought to the outcome, by the manner they came about."""
     if not summary["losses"]:
-        return ["PnL to the outcome: no fill is in a market whose outcome is told (--outcomes)"]
+        return ["PnL to the outcome: no fill is in a market whose outcome is known (--outcomes)"]
     found = summary["market_pnl"]
     rows = [
-        f"PnL a resolved market {found['mean']:+.2f}{_interval(found)} over {found['count']}",
-        f"PnL to the outcome{'':35}fills  markets       PnL   cents a share, 95 %",
+        f"PnL per resolved market {found['mean']:+.2f}{_interval(found)} over {found['count']}",
+        f"PnL to the outcome{'':35}fills  markets       PnL   cents per share, 95 %",
     ]
     rows += [
         f"  {row['by']:20} {row['bucket']:28}  {row['fills']:6,} {row['markets']:8,} "

@@ -22,7 +22,7 @@ from engine.runtime.recovery import engine_started
 from storage.journal import latest_snapshots, take_lease
 from storage.users import ENGINE_ID
 
-HELP = "trade: the engine, until it is told to stop"
+HELP = "run the trading engine until it is stopped"
 SPEED_MAX = 10_000.0
 
 

@@ -41,20 +41,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("account", help="name of an unlocked account of mode live")
     parser.add_argument("--live", action="store_true", help="yes, place a real order")
     parser.add_argument(
-        "--market", default="", metavar="CONDITION", help="condition id; default: one that is fit"
+        "--market", default="", metavar="CONDITION", help="condition id; default: a suitable one"
     )
 
 
 def run(args: argparse.Namespace, config: Config) -> int:
     """Test the account. 0 = all well and nothing open, 1 = a step failed, and which one."""
     if not args.live:
-        raise ConfigError("this places a real order with real money: say so by --live")
+        raise ConfigError("this places a real order with real money: confirm it with --live")
     check_schema(config.state_path)
     try:
         lock = locked(config.run_folder / "engine.lock", "engine")
     except StorageError:
         raise ConfigError(
-            "an engine runs here, and two programs must not trade one account: stop it, then test"
+            "an engine is running here, and two programs must not trade one account: stop it, then "
+            "test"
         ) from None
     with lock:
         if read_latch(config.kill_path) is not None:
@@ -111,7 +112,7 @@ def _require_live(config: Config, account: str) -> None:
     with reading(config.state_path) as connection:
         one = latest(connection, ENGINE_ID).document.accounts.get(account)
     if one is None or one.mode is not Mode.LIVE:
-        raise BadInput(f"{account!r} is no account of mode live: there is nothing to test")
+        raise BadInput(f"{account!r} is not a live account: there is nothing to test")
 
 
 def _print(found: Finding) -> Finding:

@@ -24,7 +24,7 @@ from storage.live_accounts import ghost_fills
 from storage.schema import check_schema
 from storage.views.frame import rows
 
-HELP = "tell what state the database holds"
+HELP = "show what state the database holds"
 
 STOPPED = "STOPPED"
 LATCHED = "latch      KILL is set: no order is placed until it is released"
@@ -200,7 +200,7 @@ def describe(status: Status) -> list[str]:
     if status.past:
         lines += [
             "           is missing, but journal.db is here: restore it as README's Recovery says.",
-            "           Whether an engine runs, and what it has open, cannot be told without it",
+            "           Whether an engine runs, and what it has open, cannot be known without it",
         ]
         return lines + [LATCHED] * status.kill_latched
     if not status.exists:
@@ -246,7 +246,7 @@ def _engine_lines(status: Status) -> list[str]:
         )
         if engine.silent:
             lines.append(
-                "           its process lives: it hangs, or the disk or this file refuses it; see "
-                "log/engine.log. A KILL reaches it all the same"
+                "           its process is alive: it hangs, or it cannot write the disk or this "
+                "file; see log/engine.log. A KILL still reaches it"
             )
     return lines

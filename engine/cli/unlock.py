@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("account", help="name of an account of mode live")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--check", action="store_true", help="only examine; nothing is unlocked")
-    how.add_argument("--lock", action="store_true", help="take an unlocking back")
+    how.add_argument("--lock", action="store_true", help="lock the account again")
 
 
 def run(args: argparse.Namespace, config: Config) -> int:
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
     print(_described(findings), file=sys.stderr)
     phrase = phrase_of(args.account)
     if ask(f"Type `{phrase}`: ") != phrase:
-        raise BadInput(f"the phrase is not the one asked for: {_lock_state(config, args.account)}")
+        raise BadInput(f"this is not the required phrase: {_lock_state(config, args.account)}")
     given = Unlock(
         account=args.account,
         wallet=credentials.wallet,
@@ -87,8 +87,7 @@ def _order_identities(config: Config, account: str) -> frozenset[str]:
         one = latest(connection, ENGINE_ID).document.accounts.get(account)
         if one is None or one.mode is not Mode.LIVE:
             raise BadInput(
-                f"{account!r} is no account of mode live: add it under Settings, save it, then "
-                "unlock it"
+                f"{account!r} is not a live account: add it under Settings, save it, then unlock it"
             )
         return identities(connection, ENGINE_ID, account)
 
@@ -99,7 +98,7 @@ def _lock_state(config: Config, account: str) -> str:
             return f"{account} stays locked"
     return (
         f"{account} stays UNLOCKED, as it was before: `python -m engine unlock {account} --lock` "
-        "takes it back at the engine's next start"
+        "locks it again at the engine's next start"
     )
 
 
@@ -109,8 +108,8 @@ def _require_same_wallet(config: Config, account: str, wallet: str) -> None:
         first = funded_wallet(connection, ENGINE_ID, account)
     if first not in (None, wallet.lower()):
         raise BadInput(
-            f"account {account!r} has a past with the wallet {first}, and its cash and shares are "
-            f"not those of {wallet}: add a live account of another name for this wallet"
+            f"account {account!r} has a history with the wallet {first}, and its cash and shares "
+            f"are not those of {wallet}: add a live account of another name for this wallet"
         )
 
 

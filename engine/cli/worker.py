@@ -220,7 +220,7 @@ class Worker:
             return
         said = self._child_errors()
         if code in OUR_MISTAKE:
-            text = said[-1] if said else f"it ended with exit code {code} and without a word"
+            text = said[-1] if said else f"it ended with exit code {code} and no message"
             jobs.finish(
                 connection, ENGINE_ID, job, state=JobState.FAILED, now_ns=now_ns, error=text
             )

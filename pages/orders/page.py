@@ -1,6 +1,6 @@
-"""Working orders, all orders and fills, each with its why and its life.
+"""Working orders, all orders and fills, each with its reason and history.
 
-Every number leads to the records behind it.
+Every number links to the records behind it.
 
 Changes: places or cancels one by hand.
 """

@@ -184,7 +184,7 @@ def test_command_where_no_engine_runs_says_so_and_leaves_nothing(
     line.homes["still"] = tmp_path
     code, waited_s, output = line.run(["command", "start-bot", "bot=maker"], "still")
     assert code == PROBLEM
-    assert f"no engine runs on {tmp_path}, and nothing was left" in output
+    assert f"no engine is running on {tmp_path}, and nothing was queued" in output
     assert waited_s < WAITED_S_MAX
     with reading(tmp_path / "pitboss.db") as connection:
         assert connection.execute("SELECT count(*) FROM commands").fetchone() == (0,)
@@ -193,7 +193,9 @@ def test_command_where_no_engine_runs_says_so_and_leaves_nothing(
 def test_command_says_what_it_waits_for(line: Line) -> None:
     code, _, output = line.run(["command", "kill", "--wait", "1.5"], "desk")
     assert code == PROBLEM
-    assert "Kill is pending: the engine has not spoken yet; waiting for its answer, 1.5 s" in output
+    assert (
+        "Kill is pending: the engine has not reported yet; waiting for its answer, 1.5 s" in output
+    )
 
 
 @pytest.mark.parametrize("made", [False, True])
@@ -207,7 +209,7 @@ def test_kill_where_no_desk_lives_says_so_and_makes_nothing(
     line.homes["mistyped"] = home
     code, _, output = line.run(["kill"], "mistyped")
     assert code == BAD_ARGUMENTS
-    assert f"no desk lives in {home}, and NOTHING was killed" in output
+    assert f"there is no desk in {home}, and NOTHING was killed" in output
     assert "no order is placed" not in output
     assert [path.name for path in home.glob("*")] == (["letters.txt"] if made else [])
 
@@ -223,7 +225,7 @@ def test_kill_takes_whatever_is_left_of_a_desk_for_one(left: str, tmp_path: Path
 def test_minutes_without_end_are_refused_in_words(minutes: str, line: Line) -> None:
     code, _, output = line.run(["simulate", "--minutes", minutes], "taken")
     assert code == BAD_ARGUMENTS
-    assert f"argument --minutes: '{minutes}' is no number from 0.001 to 44,640" in output
+    assert f"argument --minutes: '{minutes}' is not a number from 0.001 to 44,640" in output
 
 
 @pytest.mark.parametrize("url", ["GARBAGE", "http://", "http://[", "ftp://a", "http://a:0"])
@@ -231,4 +233,4 @@ def test_minutes_without_end_are_refused_in_words(minutes: str, line: Line) -> N
 def test_garbage_for_the_demo_exchange_is_refused_at_once(name: str, url: str, line: Line) -> None:
     code, _, output = line.run([name, "--demo", url], "taken")
     assert code == BAD_ARGUMENTS
-    assert f"argument --demo: '{url}' is no address" in output
+    assert f"argument --demo: '{url}' is not an address" in output

@@ -109,4 +109,4 @@ def test_without_an_engine_there_is_nobody_to_open_the_vault(
     piped(monkeypatch, tmp_path, PASSPHRASE)
     migrate(tmp_path / "pitboss.db")
     assert main(["credentials", "open"]) == 3
-    assert "no engine runs" in capsys.readouterr().err
+    assert "no engine is running" in capsys.readouterr().err

@@ -91,7 +91,7 @@ def test_disk_is_judged_where_the_state_will_lie(
 def test_clock_before_the_installation_fails() -> None:
     assert_found(doctor.past(doctor.REPOSITORY), Grade.OK, "no venue was asked")
     early = doctor.past(doctor.REPOSITORY, lambda: 0)
-    assert_found(early, Grade.FAIL, "the clock says 1970-01-01")
+    assert_found(early, Grade.FAIL, "the clock shows 1970-01-01")
 
 
 @pytest.mark.parametrize(("jump_ns", "grade"), [(0, Grade.OK), (-25_000_000, Grade.WARN)])
@@ -226,6 +226,6 @@ def test_what_history_takes_is_said_and_what_is_beyond_its_part_is_warned_of(
     ]  # fmt: skip
     assert_found(found["journal"], Grade.OK, "0.0 MB of 15.0 MB")
     assert_found(
-        found["tape"], Grade.WARN, "30.0 MB of 15.0 MB, whole since 1970-01-11T00:00; 15.0 MB a "
-        "day, 0 days until some goes", "start the worker; or raise PITBOSS_DISK_BUDGET",
+        found["tape"], Grade.WARN, "30.0 MB of 15.0 MB, complete since 1970-01-11T00:00; 15.0 MB "
+            "per day, pruning in 0 days", "start the worker; or raise PITBOSS_DISK_BUDGET",
     )  # fmt: skip

@@ -74,7 +74,7 @@ def test_kill_with_a_damaged_vault_cancels_and_proves_every_other_account(
         lambda: killer.poll() is not None or lacking().get("demo") == (), "demo is proven"
     )
     assert killer.poll() is None, "it goes on as long as an account is not proven"
-    assert "the venue cannot be asked: vault.json is no vault any more" in lacking()["real"][0]
+    assert "the venue cannot be asked: vault.json is no longer a vault" in lacking()["real"][0]
     killer.terminate()
     assert killer.wait(150) == 1
     receipt = programs.receipt(KILL_PROOF)
@@ -92,7 +92,7 @@ def test_a_receipt_that_cannot_be_read_is_not_taken_for_a_missing_latch(
     with engine_lock(load({"PITBOSS_HOME": str(tmp_path / "home")}), 0.0):
         assert main(["kill", "--wait", "0"]) == STORAGE_REFUSED
     said = capsys.readouterr().err
-    assert "the latch is set, but whether all is proven cannot be read here" in said
+    assert "the latch is set, but its proof cannot be read here" in said
     assert "engine.log" in said
     assert (tmp_path / "home" / "KILL").exists()
 
@@ -101,7 +101,7 @@ def test_a_receipt_that_cannot_be_read_is_not_taken_for_a_missing_latch(
     ("text", "why"),
     [
         (b"PITBOSS_LOG_LEVEL=\xff\n", ".env cannot be read"),
-        (b"PITBOSS_HOMES=x\n", ".env sets PITBOSS_HOMES, which nobody knows"),
+        (b"PITBOSS_HOMES=x\n", ".env sets PITBOSS_HOMES, which is not a setting"),
     ],
 )
 def test_kill_goes_on_where_the_file_of_settings_cannot_be_read(

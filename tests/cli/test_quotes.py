@@ -51,7 +51,7 @@ def test_without_an_engine_it_is_saved_and_said_to_be_no_more(
     state: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["quotes", "real", "--expire-after", "300", "--wait", "0", "--json"]) == 1
-    assert "saved and NOT in force: no engine runs on" in str(printed(capsys)["text"])
+    assert "saved and NOT in force: no engine is running on" in str(printed(capsys)["text"])
     with reading(state) as connection:
         assert latest(connection, ENGINE_ID).document.accounts["real"].quote_life_s == 300
         assert in_force(connection, ENGINE_ID).version == 1
@@ -78,7 +78,7 @@ def test_an_engines_answer_is_told(state: Path, capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["nobody", "--expire-after", "300"], "there is no account 'nobody'; known are: real"),
+        (["nobody", "--expire-after", "300"], "there is no account 'nobody'; known: real"),
         (["real", "--expire-after", "200"], "at least 240 are asked"),
         (["real", "--expire-after", "86401"], "equal to 86400; nothing was saved"),
     ],

@@ -255,7 +255,7 @@ def _assert_one_sentence(capsys: Output) -> str:
     assert out == ""
     assert err.count("\n") == 1
     assert "Traceback" not in err
-    assert "mistake in Pitboss" not in err
+    assert "bug in Pitboss" not in err
     return err
 
 
@@ -268,7 +268,7 @@ def _assert_one_sentence(capsys: Output) -> str:
         (["--param", "price_min=0.99"], "price_min must be below price_max"),
         (["--param", "levels"], "write it as name=value"),
         (["--param", "=2"], "write it as name=value"),
-        (["--bot", "martingale"], "there is no strategy 'martingale'; known are: market_maker"),
+        (["--bot", "martingale"], "there is no strategy 'martingale'; known: market_maker"),
         (["--limit", "leverage_max=3"], "there is no limit 'leverage_max'"),
         (["--limit", "daily_loss_max=120%"], "daily_loss_max.percent=120"),
         (["--limit", "daily_loss_max=some"], "daily_loss_max.absolute=some"),
@@ -411,7 +411,7 @@ def test_frames_repeated_or_out_of_order_are_told_and_are_no_problem(
     summary = json.loads(capsys.readouterr().out)
     assert (summary["duplicates"], summary["out_of_order"], summary["anomalies"]) == (2, 1, {})
     assert replay(path) == OK
-    assert "frames repeated 2, out of order 1: read, not told again" in capsys.readouterr().out
+    assert "frames repeated 2, out of order 1: read, not passed on again" in capsys.readouterr().out
 
 
 def test_hash_that_does_not_match_is_a_problem_with_file_and_line(
@@ -451,7 +451,7 @@ def test_sizes_read_from_falling_levels_are_said_to_contain_cancels_and_can_be_c
     assert json.loads(row["parameters"])["trade_size_cap"] == 10_000_000
     assert replay(short, "--trade-size-cap", "p50") == OK
     out = capsys.readouterr().out
-    assert "read from falling levels, so what was cancelled with them is in them" in out
+    assert "inferred from shrinking levels, so they include cancels" in out
     assert f"({capped['sizes_capped']} capped, see --trade-size-cap)" in out
 
 

@@ -179,7 +179,7 @@ def test_market_that_closes_soon_is_not_chosen(
 ) -> None:
     monkeypatch.setattr(selftest_market, "CLOSES_NS_MIN", 10**20)
     assert main(["selftest", "mine", "--live"]) == 1
-    assert "name another market by --market" in capsys.readouterr().err
+    assert "name another market with --market" in capsys.readouterr().err
 
 
 def placed(home: Path, venue: Served) -> subprocess.Popen[bytes]:

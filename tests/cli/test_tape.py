@@ -129,7 +129,7 @@ def test_a_count_below_zero_is_refused_by_the_parser(capsys: pytest.CaptureFixtu
     add_tape_arguments(parser)
     with pytest.raises(SystemExit):
         parser.parse_args(["--feed", "tape:x", "--events", "-1"])
-    assert "--events: '-1' is no whole number from 0" in capsys.readouterr().err
+    assert "--events: '-1' is not a whole number from 0" in capsys.readouterr().err
 
 
 def test_torn_recording_is_played_to_the_tear_and_stopped_in_order(

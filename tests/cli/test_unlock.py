@@ -127,7 +127,7 @@ def test_a_doctor_that_is_not_green_asks_for_no_phrase(
     typed(monkeypatch, PASSPHRASE, PHRASE)
     assert main(["unlock", "mine"]) == 1
     assert kept(home) == {}
-    assert "takes no orders from here" in capsys.readouterr().out
+    assert "accepts no orders from here" in capsys.readouterr().out
     found = verdict(home)
     assert found is not None
     assert [one.name for one in found.failures] == ["geoblock"]
@@ -171,7 +171,7 @@ def test_what_looks_like_a_wrong_key_is_told_by_its_cause(
     found = verdict(home)
     assert found is not None
     assert [one.name for one in found.failures] == [mends, "key"]
-    assert found.failures[1].fix == f"mend first what failed besides: {mends}"
+    assert found.failures[1].fix == f"first fix what else failed: {mends}"
 
 
 def test_an_account_with_a_past_is_not_unlocked_for_another_wallet(
@@ -196,7 +196,7 @@ def test_an_account_with_a_past_is_not_unlocked_for_another_wallet(
     monkeypatch.setenv("VAULT_PASSPHRASE", PASSPHRASE)
     typed(monkeypatch, PHRASE)
     assert main(["unlock", "mine"]) == 3
-    assert f"has a past with the wallet {WALLET.lower()}" in capsys.readouterr().err
+    assert f"has a history with the wallet {WALLET.lower()}" in capsys.readouterr().err
     assert kept(home)["mine"].wallet == WALLET.lower()
 
 
@@ -240,4 +240,4 @@ def test_an_account_that_is_not_live_is_refused(
 ) -> None:
     typed(monkeypatch, PASSPHRASE)
     assert main(["unlock", "demo-maker"]) == 3
-    assert "no account of mode live" in capsys.readouterr().err
+    assert "not a live account" in capsys.readouterr().err

@@ -130,7 +130,7 @@ def test_what_a_job_cannot_do_is_a_sentence(desk: Desk) -> None:
     desk.worker()
     assert "there is no recording 'no-such-recording'" in desk.ended(missing).error
     assert "keep" in desk.ended(wrong).error
-    assert "known are: backup" in desk.ended(unknown).error
+    assert "known: backup" in desk.ended(unknown).error
     assert desk.job(missing).attempts == 1
 
 

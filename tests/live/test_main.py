@@ -191,7 +191,7 @@ def test_error_nobody_named_is_called_our_mistake(
 ) -> None:
     planted(raising(ZeroDivisionError("division by zero")))
     assert main(["planted"]) == 5
-    assert "ZeroDivisionError: division by zero; this is a mistake in Pitboss" in (
+    assert "ZeroDivisionError: division by zero; this is a bug in Pitboss" in (
         capsys.readouterr().err
     )
 

@@ -169,7 +169,7 @@ def kill_a_part(page: Page, live: FirstDesk) -> None:
     live.order("bot = 'manual' AND state IN ('cancelled', 'filled')")
     reason = page.get_by_label("Why is it safe to release manual orders?")
     release = page.get_by_role("button", name="Release manual orders")
-    gone = page.get_by_text("No scoped kill is set.")
+    gone = page.get_by_text("No scoped kill is set")
     for _ in range(5):  # a redraw between the two may take the reason away
         reason.fill("tested by a person at the screen")
         release.click()
