@@ -88,7 +88,7 @@ def test_every_parameter_has_help_and_a_unit_or_bounds() -> None:
 
 
 def test_a_wrong_parameter_is_refused_with_its_meaning_alone() -> None:
-    with pytest.raises(BadInput, match=r"\(0 … 1000; ticks: of the book's spread.*0 = off\)$"):
+    with pytest.raises(BadInput, match=r"\(0 … 1000; ticks: book spread above.*0 = off\)$"):
         made(spread_ticks_max="-1")
 
 
