@@ -77,7 +77,7 @@ class Redactor:
         if len(secret) < SECRET_CHARACTERS_MIN:
             raise ConfigError(
                 f"a secret of fewer than {SECRET_CHARACTERS_MIN} characters hides nothing here: "
-                "check that it was copied whole"
+                "check that it was copied in full"
             )
         bare = secret[2:] if secret[:2].lower() == "0x" else secret
         for text in {secret, bare if len(bare) >= SECRET_CHARACTERS_MIN else secret}:

@@ -119,7 +119,7 @@ def show_listing(*, searched: bool) -> None:
         with words:
             panels.links(
                 panels.link("Progress and schedule: Jobs", "jobs"),
-                "its entry markets, once on, fetches it every five minutes",
+                "switch on the entry markets there to fetch it every five minutes",
             )
     else:
         commands.note_no_engine()

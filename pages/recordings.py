@@ -1,7 +1,6 @@
 """Recordings of market data, and the feeds with their gaps.
 
-A strategy can be replayed over a recording again and again. A gap is a time when nothing was
-received.
+A strategy can be replayed over a recording again and again. A gap is a time without data.
 
 Changes: start, stop, replay.
 """

@@ -88,7 +88,7 @@ def leave(
     try:
         _decode(body)
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"this {type(command).__name__} cannot be left: {error}") from None
+        raise BadInput(f"this {type(command).__name__} cannot be queued: {error}") from None
     kind = type(command).__name__
     with transaction(connection):
         made = insert(
@@ -125,7 +125,7 @@ def claim(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> list[L
             (
                 CommandState.REFUSED,
                 now_ns,
-                "too late: nobody took it within its time to live; send it again if still wanted",
+                "too late: not claimed within its time to live; send it again if still wanted",
                 engine_id,
                 CommandState.PENDING,
                 now_ns,
@@ -152,7 +152,7 @@ def _readable(
                 "UPDATE commands SET state = ?, answered_ns = ?, answer = ? WHERE rowid = ?",
                 (CommandState.REFUSED, now_ns, str(error), number),
             )
-            text = f"a command left as {str(row[0])[:ID_LENGTH_TOLD]!r} is refused: {error}"
+            text = f"a command queued as {str(row[0])[:ID_LENGTH_TOLD]!r} is refused: {error}"
             alert = RaiseAlert(severity=Severity.WARNING, kind="bad_row", text=text)
             raise_alert(connection, engine_id, alert, None, now_ns)
     return found

@@ -92,16 +92,16 @@ def judge(connection: sqlite3.Connection, engine_id: str, side: LedgerSide) -> E
     text = journal.lacks
     if not text and (abs(difference) > journal.slack_micro or terms != side.equity_micro):
         text = (
-            f"the ledger says equity {side.equity_micro} = cash {side.cash_micro} + pending "
+            f"the ledger has equity {side.equity_micro} = cash {side.cash_micro} + pending "
             f"{side.pending_micro} + redeemable {side.redeemable_micro} + inventory "
-            f"{side.inventory_micro}; the journal's fills and "
-            f"cash moves sum to {theirs} = cash {journal.cash_micro} + inventory "
-            f"{journal.inventory_micro}; difference {difference} micro-{side.currency}"
+            f"{side.inventory_micro}; the journal's fills and cash moves sum to {theirs} = cash "
+            f"{journal.cash_micro} + inventory {journal.inventory_micro}; difference {difference} "
+            f"micro-{side.currency}"
         )
     if not journal.lacks and side.redeemed_micro != journal.redeemed_micro:
         paid = (
             f"the ledger has booked redemptions of {side.redeemed_micro} micro-{side.currency}, "
-            f"the journal tells of {journal.redeemed_micro}"
+            f"the journal has {journal.redeemed_micro}"
         )
         text = f"{text}; {paid}" if text else paid
     apart = _apart(side.tokens, journal.tokens)

@@ -455,8 +455,8 @@ def gone_words(connection: sqlite3.Connection) -> str:
         return ""
     until = dt.datetime.fromtimestamp(at_ns // 1_000_000_000, dt.UTC)
     return (
-        f"the journal's records up to {seq} ({until:%Y-%m-%d %H:%M} UTC) were let go under the "
-        "disk budget, but for what money did: PITBOSS_DISK_BUDGET says how much is kept"
+        f"the journal's records up to {seq} ({until:%Y-%m-%d %H:%M} UTC) were pruned under the "
+        "disk budget, except those about money: PITBOSS_DISK_BUDGET sets how much is kept"
     )
 
 

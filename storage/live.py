@@ -275,7 +275,7 @@ def listed(connection: sqlite3.Connection, engine_id: str, instrument: str) -> I
         "SELECT body FROM instruments WHERE engine_id = ? AND id = ?", (engine_id, instrument)
     ).fetchone()
     if row is None:
-        raise BadInput(f"{instrument} was never listed here; sync-markets asks for the listing")
+        raise BadInput(f"{instrument} was never listed here; sync-markets fetches the listing")
     return msgspec.json.decode(row[0], type=Instrument)
 
 

@@ -218,7 +218,7 @@ def accept(
     `fence` is the highest start anybody tells of: later ones go on above it. Raises StorageError.
     """
     if not any(isinstance(one, LossAccepted) for _, one, _ in messages):
-        raise ValueError(f"nobody accepts the loss of record {loss.projected_seq}")
+        raise ValueError(f"nobody has accepted the loss of record {loss.projected_seq}")
     connection, last = open_journal(journal, engine_id)
     try:
         with storage_errors(journal), transaction(connection):

@@ -109,7 +109,7 @@ class Loss(msgspec.Struct, frozen=True, kw_only=True):
         return (
             f"{head} {state} has read it up to record {self.projected_seq}: put the file back with "
             "its -wal, or restore a backup; where there is neither, `python -m engine recover` "
-            "shows what is lost, and goes on without it if told so"
+            "shows what is lost, and goes on without it if you accept that"
         )
 
 

@@ -314,7 +314,7 @@ def orders_gone(connection: sqlite3.Connection) -> str:
     since = dt.datetime.fromtimestamp(since_ns // 1_000_000_000, dt.UTC)
     return (
         f"{gone:,} orders of all modes without a fill, placed before {since:%Y-%m-%d %H:%M} UTC, "
-        "were let go under the disk budget"
+        "were pruned under the disk budget"
     )
 
 
@@ -482,7 +482,7 @@ def _ticks_since(folder: Path) -> tuple[int | None, str]:
     since = dt.datetime.strptime(raw[0].name[:10], "%Y-%m-%d").replace(tzinfo=dt.UTC)
     candles = (folder / "candles" / "1m").glob("*.parquet")
     older = any(one.stem < raw[0].name[:10] for one in candles)
-    words = "of the days before, candles are kept" if older else ""
+    words = "older days: candles are kept" if older else ""
     return int(since.timestamp()) * 1_000_000_000, words
 
 
@@ -500,5 +500,5 @@ def _journal_since(path: Path) -> tuple[int | None, str]:
     with reading(path) as connection:
         gone, gone_ns = thinned_to(connection)
         first = next((row for row in rows_of(connection, path, gone + 1) if row[1] > 0), None)
-    words = f"of records up to {gone:,} only what money did is kept" if gone else ""
+    words = f"up to record {gone:,}: only records about money are kept" if gone else ""
     return (first[1] if first is not None else gone_ns or None), words

@@ -204,13 +204,13 @@ def save_in_force(
     newest = latest(connection, engine_id)
     base = newest.version
     if base != in_force(connection, engine_id).version:
-        raise BadInput(f"version {base} is saved and not applied: do that first")
+        raise BadInput(f"version {base} is saved and not applied: apply it first")
     diff = diff_of(newest.document)
     saved = save(
         connection, engine_id=engine_id, who=who, diff=diff, base_version=base, now_ns=now_ns
     )
     if isinstance(saved, Stale):
-        raise BadInput("somebody saved settings at this very moment: try again")
+        raise BadInput("somebody else saved settings at the same moment: try again")
     return read(connection, engine_id, saved.version)
 
 

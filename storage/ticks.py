@@ -99,7 +99,7 @@ def candles(
     """
     step = INTERVALS.get(interval)
     if step is None:
-        raise BadInput(f"{interval!r} is no interval of candles: {', '.join(INTERVALS)}")
+        raise BadInput(f"{interval!r} is not a candle interval: {', '.join(INTERVALS)}")
     since_ns = max(0, -(-since_ns // step) * step)
     if until_ns - since_ns > CANDLES_MAX * step:
         raise BadInput(f"more than {CANDLES_MAX:,} candles of {interval}: choose a longer interval")

@@ -94,7 +94,7 @@ def change_password(
     if len(new) < PASSWORD_LENGTH_MIN:
         raise BadInput(f"the new password needs at least {PASSWORD_LENGTH_MIN} characters")
     if check_password(connection, name, old) is None:
-        raise BadInput("the present password is wrong")
+        raise BadInput("the current password is wrong")
     hashed = _hasher.hash(new)
     with transaction(connection):
         _store(connection, name, hashed, now_ns)

@@ -72,8 +72,8 @@ def read_vault(path: Path) -> VaultFile | None:
         ) from None
     except msgspec.MsgspecError:
         raise BadInput(
-            f"{path.name} is no vault any more: restore it from a backup, or remove it and set "
-            "the credentials again"
+            f"{path.name} is no longer a vault: restore it from a backup, or remove it and set the "
+            "credentials again"
         ) from None
     if found.version != VERSION:
         raise BadInput(

@@ -198,7 +198,7 @@ def test_half_a_character_does_not_break_the_line() -> None:
 
 
 def test_secret_too_short_to_hide_is_refused() -> None:
-    with pytest.raises(ConfigError, match="copied whole"):
+    with pytest.raises(ConfigError, match="copied in full"):
         Redactor(["abc"])
 
 

@@ -112,7 +112,7 @@ def must_run(config: Config) -> None:
     while not held(config.run_folder / "engine.lock"):
         if time.monotonic() > until:
             raise NoEngine(
-                f"no engine is running on {config.home}, and nothing was queued: start one first"
+                f"no engine is running on {config.home}, and nothing was queued: start one"
             )
         time.sleep(POLL_S)
 

@@ -52,9 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="the account at the venue: the wallet's address, 0x and 40 hex digits",
     )
-    setting.add_argument(
-        "--venue", default="", help="the account's venue, if nothing else names it"
-    )
+    setting.add_argument("--venue", default="", help="its venue, if nothing else names it")
     actions.add_parser("list", help="show accounts, wallets and fingerprints; never a secret")
     removing = actions.add_parser("remove", help="remove an account's credential")
     removing.add_argument("account", help="name of the account")

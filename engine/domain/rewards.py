@@ -114,7 +114,7 @@ def earnings(
     if mine:
         whole = mine + most_of(theirs[0], theirs[1], mid2, instrument.one)
         daily = instrument.rewards_daily_micro * mine / whole / (bids + asks)
-    said = "one side alone: it scores a third" if not min(bids, asks) else "inside the band"
+    said = "one side only: it scores a third" if not min(bids, asks) else "inside the band"
     return [
         Earning(order=one.order, earns=True, said=said, daily_micro=int(daily * points))
         if daily and not why
@@ -123,7 +123,7 @@ def earnings(
     ]
 
 
-ONE_SIDED = "one-sided: with the mid below 0.10 or above 0.90 both sides are asked"
+ONE_SIDED = "one-sided: with the mid below 0.10 or above 0.90 both sides are required"
 
 
 def _lacks(instrument: Instrument, one: RestingQuote, mid2: int) -> str:
@@ -131,7 +131,7 @@ def _lacks(instrument: Instrument, one: RestingQuote, mid2: int) -> str:
     band, least = instrument.rewards_spread_max, instrument.rewards_size_min
     away2, decimal = abs(2 * one.price - mid2), instrument.size_decimal
     if not one.confirmed:
-        return "the venue has not said that it rests"
+        return "the venue has not confirmed that it rests"
     if one.size < least:
         return f"below the minimum size: {decimal(one.size):.2f} of {decimal(least):.2f} shares"
     if away2 >= 2 * band:

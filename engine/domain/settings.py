@@ -86,20 +86,20 @@ class GatewaySettings(Settings):
     """
 
     places_in_flight_max: Annotated[
-        int, Field(ge=1, le=100, description="places sent and not yet answered")
+        int, Field(ge=1, le=100, description="orders sent and not yet answered")
     ] = 8
     places_per_s: Annotated[int, Field(ge=1, le=10_000, description="orders per second")] = 30
     places_burst: Annotated[int, Field(ge=1, le=10_000, description="orders at once")] = 50
     cancels_per_s: Annotated[int, Field(ge=1, le=10_000, description="orders per second")] = 60
     cancels_burst: Annotated[int, Field(ge=1, le=10_000, description="orders at once")] = 100
     cancel_batch_max: Annotated[int, Field(ge=1, le=1_000, description="orders per request")] = 50
-    queries_per_s: Annotated[int, Field(ge=1, le=1_000, description="questions per second")] = 10
-    queries_burst: Annotated[int, Field(ge=1, le=1_000, description="questions at once")] = 20
+    queries_per_s: Annotated[int, Field(ge=1, le=1_000, description="queries per second")] = 10
+    queries_burst: Annotated[int, Field(ge=1, le=1_000, description="queries at once")] = 20
     safety_in_flight_max: Annotated[
-        int, Field(ge=2, le=100, description="cancels and questions sent and not yet answered")
+        int, Field(ge=2, le=100, description="cancels and queries sent and not yet answered")
     ] = 16
     queue_max: Annotated[
-        int, Field(ge=1, le=100_000, description="waiting places, cancels or questions, each")
+        int, Field(ge=1, le=100_000, description="waiting orders, cancels or queries, each")
     ] = 1_000
     place_timeout_ms: Annotated[int, Field(ge=1, le=600_000, description="ms")] = 5_000
     """After this a place counts as unanswered: UNKNOWN, asked about, never sent again."""
@@ -139,7 +139,7 @@ class BotSettings(Settings):
     instruments: tuple[str, ...] = ()
     series: tuple[str, ...] = ()
     follows: Annotated[
-        str, Field(max_length=64, description="saved filter whose markets it trades besides")
+        str, Field(max_length=64, description="saved filter whose markets it also trades")
     ] = ""
     instruments_max: Annotated[int, Field(ge=1, le=500)] = 50
     parameters: dict[str, Any] = Field(default_factory=dict)
@@ -171,7 +171,7 @@ class AccountSettings(Settings):
     auto_redeem: Annotated[
         bool | None,
         Field(
-            title="Redeem winners by itself",
+            title="Redeem winners automatically",
             description="As soon as a market is resolved in our favour. Off, winners wait for you, "
             "on Positions, or for the venue.",
         ),
@@ -182,7 +182,7 @@ class AccountSettings(Settings):
         Field(
             ge=0,
             le=AMOUNT_MAX,
-            title="Redeem what is worth, in the currency",
+            title="Least value to redeem, in the currency",
             description="Per market. Winners worth less wait for you or for the venue.",
         ),
     ] = 0.0
@@ -191,9 +191,9 @@ class AccountSettings(Settings):
         Field(
             gt=0,
             le=AMOUNT_MAX,
-            title="Merge pairs worth, in the currency",
+            title="Least value to merge, in the currency",
             description="Per market: free pairs of YES and NO become cash. Empty = no pair is "
-            "merged by itself.",
+            "merged automatically.",
         ),
     ] = None
     limits: RiskLimits = Field(default_factory=RiskLimits)
@@ -258,9 +258,11 @@ class SettingsDocument(Settings):
             if bot.name != name:
                 raise ValueError(f"bot {name!r} calls itself {bot.name!r}")
             if name == MANUAL:
-                raise ValueError(f"the name {MANUAL!r} belongs to orders by hand")
+                raise ValueError(f"the name {MANUAL!r} is reserved for manual orders")
             if bot.account not in self.accounts:
                 raise ValueError(f"bot {name!r} trades at the unknown account {bot.account!r}")
             if bot.follows and bot.follows not in self.filters:
-                raise ValueError(f"bot {name!r} follows {bot.follows!r}, and no filter is saved so")
+                raise ValueError(
+                    f"bot {name!r} follows {bot.follows!r}, and no such filter is saved"
+                )
         return self

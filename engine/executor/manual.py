@@ -122,7 +122,7 @@ class ByHand:
             )
         hold = blocks.held_by(MANUAL, name)
         if hold is not None:
-            return f"KILL of {hold} by {hold.who} stands: release it with a reason first"
+            return f"KILL of {hold} by {hold.who} is set: release it with a reason first"
         block = blocks.instrument_block(entry, now_ns, data_age_ns_max)
         if block is not None:
             return f"nothing is placed in {name} now: {block} (closed, or its book is not proven)"
@@ -130,7 +130,7 @@ class ByHand:
             wait_ms = (entry.cooldown_ns - now_ns) // 1_000_000
             return f"the venue refused an order in {name} just now: try again in {wait_ms} ms"
         if blocks.rests_only and asked.urgency is not Urgency.REST:
-            return "the venue takes only orders that rest at present"
+            return "at present the venue takes only resting orders"
         return ""
 
     def _unpaid(self, instrument: Instrument, asked: PlaceManual) -> str:
@@ -158,7 +158,7 @@ class ByHand:
         level = entry.instrument.one - asked.price if no else asked.price
         for known in entry.working.values():
             if known.bid is not bid and (level >= known.level if bid else level <= known.level):
-                return f"it would meet our own order {known.order.id}: cancel that first"
+                return f"it would trade with our own order {known.order.id}: cancel that first"
         return ""
 
 
@@ -186,4 +186,4 @@ def _worthless(instrument: Instrument, order: Order) -> str:
     least = instrument.notional_min_micro
     if instrument.proceeds_micro(order.price, order.size) >= least:
         return ""
-    return f"an order that takes must be worth at least {money_text(least)} {instrument.currency}"
+    return f"a taking order must be worth at least {money_text(least)} {instrument.currency}"

@@ -139,7 +139,7 @@ def compact(job: CompactJob, context: JobContext) -> Mapping[str, Any]:
         pruned["jobs"] = forget_ended(c, ENGINE_ID, now_ns - job.jobs_days * DAY_NS)
     for path in (config.state_path, config.decisions_path):
         if path.is_file():
-            context.progress(0, 0, "", f"looking after {path.name}")
+            context.progress(0, 0, "", f"maintaining {path.name}")
             pruned[path.name] = upkeep.look_after(path, vacuum=job.vacuum)
     return {**pruned, "bytes_freed": before - _bytes(config.home)}
 
@@ -209,7 +209,7 @@ def retain(job: RetainJob, context: JobContext) -> Mapping[str, Any]:
     counts |= _keep_ticks(context)
     retention.truncate_logs((journal, state))
     words = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items() if n)
-    return {"told": words or "everything fits: nothing had to go", **counts}
+    return {"told": words or "everything fits: nothing was pruned", **counts}
 
 
 def _keep_ticks(context: JobContext) -> dict[str, int]:
@@ -235,7 +235,7 @@ def export_rows(job: ExportJob, context: JobContext) -> Mapping[str, Any]:
     since = _day_ns(job.since) if job.since else 0
     until = _day_ns(job.until) + DAY_NS if job.until else NEVER_NS
     if since >= until:
-        raise BadInput(f"an export from {job.since} until {job.until} holds no day")
+        raise BadInput(f"an export from {job.since} until {job.until} covers no day")
     stamp = dt.datetime.fromtimestamp(now_ns // 1_000_000_000, dt.UTC)
     name = f"{job.what}-{job.mode}-{stamp:%Y-%m-%dT%H-%M-%SZ}-{context.job.id}.{job.format}"
     target = config.home / "exports" / name

@@ -21,7 +21,7 @@ def markets(job: MarketsJob, context: JobContext) -> Mapping[str, Any]:
     known = {name: one.listing for name, one in plugins().items() if one.listing is not None}
     listing = known.get(job.venue)
     if listing is None:
-        raise BadInput(f"{job.venue!r} lists no markets; known are: {', '.join(sorted(known))}")
+        raise BadInput(f"{job.venue!r} lists no markets; known: {', '.join(sorted(known))}")
     setup = plugins()[job.venue].setup(context.config)
     with closing(MarketStore(context.config.markets_path)) as store:
 

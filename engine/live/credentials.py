@@ -162,6 +162,6 @@ def _judged(credential: Credential) -> Credential:
     """Return a credential that may be right. Raises ConfigError, BadInput for a venue not here."""
     spec = credential_spec(credential.venue)
     if spec is None:
-        raise BadInput(f"the venue {credential.venue!r} is not here, and a key of it is")
+        raise BadInput(f"the venue {credential.venue!r} is not installed, but has a key")
     spec.check(credential)
     return credential

@@ -288,11 +288,11 @@ class Engine(Services):
             long_ns, text, severity = now_ns - since_ns, "", Severity.CRITICAL
             if failure is not None:
                 if long_ns >= REFUSING_NS and not reported:
-                    reported, text = True, f"the {name} refuses; what waits is kept: {failure}"
+                    reported, text = True, f"the {name} cannot be written, nothing lost: {failure}"
                 self._refusing[name] = since_ns, reported
             elif self._refusing.pop(name, None) is not None and reported:
                 severity = Severity.WARNING
-                text = f"the {name} is written again after {long_ns // 10**9} s; none is lost"
+                text = f"the {name} is written again after {long_ns // 10**9} s; nothing lost"
             if text:
                 self.alert(RaiseAlert(severity=severity, kind="storage", text=text), now_ns)
 

@@ -312,7 +312,7 @@ class RewardsWatch:
         return [
             RaiseAlert(
                 severity=Severity.WARNING, kind=REWARDS_MOVED.name, account=executor.account,
-                instrument=key, text=f"{key} pays {said}; before {before}",
+                instrument=key, text=f"{key} pays {said}; previously {before}",
             )
             for key, one in now.items()
             if key in known and (said := _pays(one)) != (before := _pays(known[key]))
@@ -327,6 +327,6 @@ def _pays(instrument: Instrument) -> str:
     least = instrument.size_text(instrument.rewards_size_min)
     band = written(instrument.price_decimal(instrument.rewards_spread_max) * 100)
     return (
-        f"{daily} {instrument.currency} a day for {least} shares or more within "
+        f"{daily} {instrument.currency} per day for {least} shares or more within "
         f"{band}\N{CENT SIGN} of the mid"
     )

@@ -156,7 +156,7 @@ def ask_keeper(
             data = b"".join(iter(lambda: door.recv(BYTES_MAX), b""))
             environment.update(json.loads(data))
         except (OSError, ValueError):
-            text = "the secrets given to `up` cannot be had again: stop the desk and start it anew"
+            text = "the secrets given to `up` cannot be read again: stop and restart the desk"
             if spared is None:
                 raise ConfigError(text) from None
             spared.append(text)

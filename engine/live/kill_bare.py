@@ -189,8 +189,8 @@ def everything(config: Config, venues: Venues) -> Everything:
             if mode in set(Mode):
                 modes = [Mode(mode)]
             elif mode or not modes:
-                where = f"{venue or 'a venue nobody names'} ({mode or 'in some mode'})"
-                unread.append(f"account {name!r} is said to be at {where}: look there, too")
+                where = f"{venue or 'an unnamed venue'} ({mode or 'in some mode'})"
+                unread.append(f"account {name!r} is recorded at {where}: check there, too")
             try:
                 accounts += [AccountSettings(name=name, venue=venue, mode=one) for one in modes]
             except ValueError:
@@ -247,7 +247,7 @@ async def end_bare(config: Config, url: str, refused: str, venues: Venues | None
     for one in receipt.accounts:
         how = "; ".join(one.missing) or "cancelled; its venue lists no open order"
         print(f"{one.account} ({one.mode}): {how}", flush=True)  # noqa: T201 the answer
-    note = "" if _stored(config, receipt) else "; this receipt is not kept"
+    note = "" if _stored(config, receipt) else "; this receipt is not saved"
     print(receipt.sentence() + note, flush=True)  # noqa: T201 the answer
     return receipt
 

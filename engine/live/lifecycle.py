@@ -311,7 +311,7 @@ class DiskWatch:
         try:
             share, folder, free = min(self._free(folder) for folder in self._folders)
         except OSError as error:
-            self._engine.health(DISK, f"nobody can say how much space is free: {error}")
+            self._engine.health(DISK, f"free disk space cannot be read: {error}")
             return
         left = f"{said_bytes(free)} ({100 * share:.1f} %) are free at {folder}"
         self._full = share < FREE_MIN + FREE_HYSTERESIS * self._full

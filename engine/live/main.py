@@ -60,7 +60,7 @@ LOCK_WAIT_S = 5.0
 SWITCH_S = 0.001
 """How long a thread may hold the interpreter while the loop waits for it."""
 
-CUT = "the engine ended before it was answered; the journal says what was done"
+CUT = "the engine ended before it was answered; the journal shows what was done"
 
 
 def start(config: Config, url: str, *, kill_only: bool) -> int:
@@ -217,7 +217,7 @@ def opened(
     engine.outside = partial(accounts.outside, to_prove.accounts if to_prove else ())
     engine.unread = to_prove.unread if to_prove else ()
     for why in start.aside:
-        text = f"{why}: it was in force and is set aside; the desk works by version "
+        text = f"{why}: it was in force and is set aside; the desk runs on version "
         text += str(start.settings.version)
         engine.alert(RaiseAlert(severity=Severity.CRITICAL, kind="settings", text=text), now_ns)
     settings = (one[0] for one in start.made.values())

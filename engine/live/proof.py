@@ -56,7 +56,7 @@ def unsubscribe(runner: AccountRunner, name: str) -> None:
 
 def unaskable_text(why: str) -> str:
     """Return what is missing of an account whose venue nobody can ask."""
-    return f"the venue cannot be asked: {why}; what an earlier life left may rest there"
+    return f"the venue cannot be asked: {why}; orders of an earlier run may rest there"
 
 
 def inventory(held: Iterable[tuple[InstrumentId, Holding]]) -> Inventory:
@@ -149,12 +149,12 @@ class CancelProof:
         if closed and listings < LISTINGS_NEEDED:
             missing.append(unaskable_text(closed))
         if not self._landed_ns:
-            missing.append(f"{many(self._on_their_way(), 'place')} on the way without an answer")
+            missing.append(f"{many(self._on_their_way(), 'place')} in flight without an answer")
         if listings < LISTINGS_NEEDED:
             missing.append("no two complete listings of open orders in a row without one of ours")
         if unknown:
             missing.append(
-                f"{many(unknown, 'order')} UNKNOWN: the venue has not said whether any lives"
+                f"{many(unknown, 'order')} UNKNOWN: the venue has not reported whether any is open"
             )
         if live > unknown:
             missing.append(f"{many(live - unknown, 'order')} may still fill")

@@ -108,7 +108,7 @@ def put(path: Path, account: str, entry: VaultEntry, now_ns: int) -> None:
     """
     check_name(account)
     if not 0 < len(entry.sealed) <= SEALED_BYTES_MAX:
-        raise BadInput("what was sent is not sealed as a credential is: nothing was kept")
+        raise BadInput("what was sent is not a sealed credential, so nothing was stored")
     vault = _there(path)
     if account not in vault.entries and len(vault.entries) >= ENTRIES_MAX:
         raise BadInput(f"the vault holds {ENTRIES_MAX} credentials, its maximum: remove one")
@@ -140,8 +140,8 @@ class Unlocked:
             plain = AESGCM(key).decrypt(wrapped.nonce, wrapped.key, vault.public_key)
         except InvalidTag:
             raise ConfigError(
-                "this passphrase does not open the vault: type it again; where it is lost, move "
-                "the vault's file away and set the keys anew in a new one"
+                "this passphrase does not open the vault: type it again; if it is lost, move the "
+                "vault's file away and set the keys again in a new one"
             ) from None
         self._private = X25519PrivateKey.from_private_bytes(plain)
 

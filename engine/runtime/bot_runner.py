@@ -281,7 +281,7 @@ def restored(bot_runner: BotRunner, snapshot: BotSnapshot) -> str:
         try:
             bot.strategy.restore(snapshot.strategy)
         except BadInput as error:
-            note = f"bot {bot.name} begins to learn anew: {error}"
+            note = f"bot {bot.name} starts learning from scratch: {error}"
     active = (S.STARTING, S.RUNNING, S.RISK_STOPPED)
     bot.state = S.STARTING if snapshot.state in active else snapshot.state
     bot.error = snapshot.error

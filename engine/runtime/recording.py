@@ -201,7 +201,7 @@ def checked(name: str, instruments: tuple[str, ...], known: Iterable[str]) -> No
     """Refuse what cannot be recorded. `known` are instruments and series. Raises BadInput."""
     if not NAME.fullmatch(name):
         raise BadInput(
-            f"{name!r} is no name for a recording: a-z, 0-9, dot, dash and underscore, at most 64"
+            f"{name!r} is no valid recording name: a-z, 0-9, dot, dash and underscore, at most 64"
         )
     if not instruments:
         raise BadInput("name at least one instrument or series to record")

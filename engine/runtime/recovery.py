@@ -236,10 +236,10 @@ def unstopped(last: tuple[str, int] | None, found: Recovered, live: int) -> Rais
     if last is None or last[0] == STOPPED:
         return None
     text = (
-        f"the engine before this one was ended without a stop: it told its state last at "
+        "the previous engine ended without a stop: it last reported its state at "
         f"{log.iso(last[1])}, {last[0]}. Recovered: {found.records:,} records read, "
-        f"{found.orders_adopted:,} orders adopted; the venue is asked about "
-        f"{live:,} orders without an end"
+        f"{found.orders_adopted:,} orders adopted; the venue is asked about {live:,} orders "
+        "without an end"
     )
     return RaiseAlert(severity=Severity.WARNING, kind="ended_without_stop", text=text)
 

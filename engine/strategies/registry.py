@@ -51,7 +51,7 @@ def build(name: str, params: Mapping[str, Any], bot: BotId) -> Strategy:
     kind = STRATEGIES.get(name) or ELSEWHERE.get(name)
     if kind is None:
         known = ", ".join(sorted(STRATEGIES))
-        raise ConfigError(f"there is no strategy {name!r}; known are: {known}")
+        raise ConfigError(f"there is no strategy {name!r}; known: {known}")
     try:
         parameters = kind.parameters_type.model_validate(dict(params))
     except ValidationError as error:
@@ -87,7 +87,7 @@ def _bounds(kind: type[Parameters], field: str) -> str:
     """Return the field's bounds and help in brackets; nothing for an unknown field."""
     info = kind.model_fields.get(field)
     if info is None:
-        return f" (known are: {', '.join(kind.model_fields)})"
+        return f" (known: {', '.join(kind.model_fields)})"
     low = next((bound.ge for bound in info.metadata if hasattr(bound, "ge")), None)
     high = next((bound.le for bound in info.metadata if hasattr(bound, "le")), None)
     limits = "" if low is None or high is None else f"{low:g} … {high:g}; "

@@ -98,8 +98,8 @@ def _open_vault() -> None:
     with st.expander("Open the vault"):
         panels.note(
             "An engine started without VAULT_PASSPHRASE has a locked vault, and accounts whose "
-            "keys are in it stay closed. Opening it also opens an account unlocked since the "
-            "start: it is recovered as at a start, and its bots continue in their last state. The "
+            "keys are in it stay blind. Opening it also opens an account unlocked since the start: "
+            "it is recovered as at a start, and its bots continue in their last state. The "
             "passphrase is sealed in this browser for the running engine: dashboard and database "
             "pass it on without being able to read it."
         )

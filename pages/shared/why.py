@@ -47,7 +47,7 @@ LEFT = {
     R.NO_CASH: "not enough free cash",
     R.NO_INVENTORY: "not enough settled tokens",
     R.OUT_OF_RANGE: "no legal price there",
-    R.OWN_CROSS: "it would meet our own order",
+    R.OWN_CROSS: "it would trade with our own order",
     R.WOULD_CROSS: "it would take instead of rest",
     R.NOT_MARKETABLE: "no one offers that price now",
     R.WAITING_CANCEL: "waiting until the order it replaces is proven gone",

@@ -92,7 +92,7 @@ SIDES = (((4_900, 100 * SHARE),), ((5_100, 100 * SHARE),))
         ({"price": 4_650}, "outside the band: 3.5¢ from the adjusted mid, which ends at 3¢"),
         ({"price": 4_700}, "outside the band: 3¢ from the adjusted mid, which ends at 3¢"),
         ({"age_ns": 4 * 10**9}, "too young: an order counts after 5 s"),
-        ({"confirmed": False}, "the venue has not said that it rests"),
+        ({"confirmed": False}, "the venue has not confirmed that it rests"),
     ],
 )
 def test_an_order_that_does_not_earn_says_why(changes: dict[str, Any], said: str) -> None:
@@ -103,7 +103,7 @@ def test_an_order_that_does_not_earn_says_why(changes: dict[str, Any], said: str
 
 def test_one_side_alone_earns_a_third_in_the_middle_and_nothing_at_the_ends() -> None:
     (found,) = earnings(PAYS, SIDES, [quote(1, 4_900)], in_book=False)
-    assert (found.earns, found.said) == (True, "one side alone: it scores a third")
+    assert (found.earns, found.said) == (True, "one side only: it scores a third")
     # A third of 400/9 of ours beside at most 400/9 of the others: a quarter of the day.
     assert found.daily_micro == 25 * USD
     low = (((400, 100 * SHARE),), ((600, 100 * SHARE),))

@@ -130,7 +130,7 @@ def test_bots_intents_are_refused_while_an_order_by_hand_works(rig: Any) -> None
 
 def test_order_by_hand_never_meets_one_of_ours(rig: Any) -> None:
     place(rig, price=4_800)
-    assert "it would meet our own order 1" in place(rig, leg=Leg.NO, price=5_200).why
+    assert "it would trade with our own order 1" in place(rig, leg=Leg.NO, price=5_200).why
     assert place(rig, leg=Leg.NO, price=5_100).leg is Leg.NO
 
 
@@ -144,7 +144,7 @@ def test_order_by_hand_of_an_earlier_life_keeps_bots_away(rig: Any, make_rig: An
 
 def test_held_instrument_refuses_an_order_by_hand(rig: Any) -> None:
     rig.feed(ScopeLatched(account=asked().account, instrument=M1, who="me", reason="odd book"))
-    assert "KILL of instrument venue:m1 by me stands" in place(rig).why
+    assert "KILL of instrument venue:m1 by me is set" in place(rig).why
 
 
 def test_bot_above_its_exposure_limit_may_reduce_with_pending_tokens(

@@ -80,7 +80,7 @@ def test_every_argument_says_what_it_is() -> None:
 @pytest.mark.parametrize(
     ("kind", "text", "sentence"),
     [
-        ("brew", "{}", "known are: backup, canary, compact"),
+        ("brew", "{}", "known: backup, canary, compact"),
         ("backup", '{"keep": 0}', "keep: "),
         ("backup", '{"keeep": 1}', "keeep: "),
         ("backup", "[]", "job backup: "),
@@ -224,7 +224,7 @@ def test_what_is_beyond_its_part_of_the_budget_goes_oldest_first_and_that_is_sai
     assert result["told"] == "2 backups gone, 2 runs gone, 2 tape gone, 2 decisions gone"
     assert due(config.history, config.share, now_ns) == ""
     again = works()["retain"](RetainJob(), context(config, "retain"))
-    assert again["told"] == "everything fits: nothing had to go"
+    assert again["told"] == "everything fits: nothing was pruned"
 
 
 def test_ticks_go_into_files_a_torn_log_is_told_and_only_raw_ticks_grow_old(
@@ -246,7 +246,7 @@ def test_ticks_go_into_files_a_torn_log_is_told_and_only_raw_ticks_grow_old(
     days = candles(config.home, "demo:a", "1d", old_ns - DAY_S * 10**9, now_ns + 2)
     assert [one.close2 for one in days] == [8_100, 8_100]
     (found,) = (one for one in survey(config.history, config.share, now_ns) if one.kind == "ticks")
-    assert found.words == "of the days before, candles are kept"
+    assert found.words == "older days: candles are kept"
 
 
 def test_a_long_log_of_ticks_wants_the_job(config: Config) -> None:
@@ -258,7 +258,7 @@ def test_a_long_log_of_ticks_wants_the_job(config: Config) -> None:
 
 def test_an_export_of_no_day_is_refused(config: Config) -> None:
     wrong: Any = {"since": "2026-03-02", "until": "2026-03-01"}
-    with pytest.raises(BadInput, match="holds no day"):
+    with pytest.raises(BadInput, match="covers no day"):
         works()["export"](ExportJob(**wrong), context(config))
 
 

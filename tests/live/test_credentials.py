@@ -93,7 +93,7 @@ def torn(path: Path, tmp_path: Path, change: str) -> Path:
     ("change", "passphrase", "concerned", "why"),
     [
         ("none", "not the passphrase", "kept", "does not open the vault"),
-        ("file", WORDS, "", "is no vault any more"),
+        ("file", WORDS, "", "is no longer a vault"),
         ("entry", WORDS, "kept", "was not sealed for this vault"),
     ],
 )

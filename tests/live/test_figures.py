@@ -292,13 +292,16 @@ def test_orders_are_told_with_what_they_earn_of_a_book_that_holds_them_or_not(mo
     """A third of 100·4/9 of ours; of others 300·4/9 on one side, and in paper 100·4/9 on ours."""
     rig, runner = resting(mode)
     one, two = earnings_of(runner, rig.now + 1)
-    assert (one.order, one.earns, one.said) == (1, True, "one side alone: it scores a third")
+    assert (one.order, one.earns, one.said) == (1, True, "one side only: it scores a third")
     theirs = Fraction(300, 3) if mode is Mode.DEMO else 100 + Fraction(200, 3)
     assert one.daily_micro == int(100_000_000 * Fraction(100, 3) / (Fraction(100, 3) + theirs))
     assert (two.order, two.earns, two.said) == (2, False, "venue pays no rewards in this market")
     rig.feed(rig.event(OrderCancelled, 1))
     placed_anew, _ = earnings_of(runner, rig.now)
-    assert (placed_anew.earns, placed_anew.said) == (False, "the venue has not said that it rests")
+    assert (placed_anew.earns, placed_anew.said) == (
+        False,
+        "the venue has not confirmed that it rests",
+    )
 
 
 def test_a_book_that_is_not_trusted_gives_no_estimate() -> None:
@@ -318,11 +321,11 @@ def test_a_band_that_moves_is_told_once_and_only_where_an_order_rests() -> None:
     (alert,) = watch.moved(rig.executor)
     assert (alert.kind, alert.instrument) == ("rewards_moved", M1)
     assert alert.text == (
-        "venue:m1 pays 100 USD a day for 200 shares or more within 1.5¢ of the mid; before 100 USD "
-        "a day for 50 shares or more within 3¢ of the mid"
+        "venue:m1 pays 100 USD per day for 200 shares or more within 1.5¢ of the mid; previously "
+        "100 USD per day for 50 shares or more within 3¢ of the mid"
     )
     assert watch.moved(rig.executor) == []
     rig.feed(rig.event(OrderCancelled, 1), rig.quotes(name="venue:m1"))
     rig.feed(InstrumentListed(instrument=Build().binary("venue:m1")))
     assert watch.moved(rig.executor) == []
-    assert described("rewards_moved").title == "A market's rewards moved"
+    assert described("rewards_moved").title == "A market's rewards changed"

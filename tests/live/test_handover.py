@@ -70,7 +70,7 @@ def test_keeper_gives_nothing_to_a_program_that_is_not_the_supervisors_engine(
         with socket.socket(socket.AF_UNIX) as asked:
             asked.connect(os.fspath(tmp_path / SOCKET))
             assert asked.recv(1_000) == b""
-        with pytest.raises(ConfigError, match="cannot be had again"):
+        with pytest.raises(ConfigError, match="cannot be read again"):
             ask_keeper(tmp_path, {"SUPERVISOR_ENABLED": "1"})
     finally:
         holder.stdin.close()

@@ -24,7 +24,7 @@ def test_the_venue_is_that_of_the_named_markets(instruments: tuple[str, ...], ve
 
 
 def test_two_venues_in_one_recording_are_refused_with_what_to_do() -> None:
-    with pytest.raises(BadInput, match="of demo and polymarket: begin one each"):
+    with pytest.raises(BadInput, match="of demo and polymarket: start one each"):
         venue_of(("demo:a", MARKET))
 
 

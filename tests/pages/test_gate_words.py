@@ -43,14 +43,14 @@ def test_every_gate_of_the_strategies_has_words_and_no_other() -> None:
     [
         (Gate("data_age_ms", False, 12_000.0, 5_000.0),
          "the book is fresh again (stale 12 s > 5.0 s)"),
-        (Gate("healthy", False, 0.0, 1.0), "the account may place again"),
+        (Gate("healthy", False, 0.0, 1.0), "the account may place orders again"),
         (Gate("started", False, -90.0, 0.0), "the window begins (in 90 s)"),
         (Gate("not_closing", False, -3.0, 0.0),
          "the market were not about to close (its stop was 3.0 s ago)"),
         (Gate("basis_ready", False, 4.0, 10.0),
-         "oracle and reference were compared more often (4 of 10 pairs)"),
+         "oracle and reference have been compared more often (4 of 10 pairs)"),
         (Gate("fair_gap", False, 0.31, 0.25),
-         "fair value and book agree again (apart 0.31 > 0.25)"),
+         "fair value and book agree again (0.31 apart > 0.25)"),
         (Gate("own_thing", False, 1.0, 2.0), "own thing holds (1 against 2)"),
     ],
 )  # fmt: skip

@@ -153,7 +153,7 @@ def test_a_search_is_saved_as_a_filter_and_tells_who_follows_it(
     assert "followed by maker (at most 50)" in texts(page)
     page.selectbox(key="filter_which").set_value("busy").run()
     press(page, "Remove it…")
-    assert "no filter is saved so" in page.error[0].value
+    assert "no such filter is saved" in page.error[0].value
 
 
 def test_a_damaged_list_is_a_sentence(opened: Opened, config: Config) -> None:

@@ -110,9 +110,9 @@ def test_without_an_engine_no_moment_is_offered(opened: Opened, config: Config) 
 def test_a_moment_that_is_the_same_again_is_offered_for_download(
     opened: Opened, config: Config
 ) -> None:
-    done(config, {"same": True, "told": "Lived again", "file": str(kept(config))})
+    done(config, {"same": True, "told": "Replayed", "file": str(kept(config))})
     page = chosen(opened)
-    assert page.success[0].value == "Lived again"
+    assert page.success[0].value == "Replayed"
     assert [one.label for one in page.get("download_button")] == ["Download the page"]
 
 
@@ -177,6 +177,6 @@ def test_where_a_moment_was_asked_for_the_way_to_its_job_appears(
 
 
 def test_a_job_the_address_names_is_opened(opened: Opened, config: Config) -> None:
-    done(config, {"same": True, "told": "Lived again", "file": str(kept(config))})
+    done(config, {"same": True, "told": "Replayed", "file": str(kept(config))})
     page = opened("jobs", job="1")
-    assert page.success[0].value == "Lived again"
+    assert page.success[0].value == "Replayed"

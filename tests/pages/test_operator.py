@@ -56,7 +56,7 @@ def test_a_password_is_changed_by_its_owner_alone(config: Config, password: str)
     with writing(config.state_path) as connection:
         with pytest.raises(BadInput, match="at least 12"):
             change_password(connection, name="operator", old=password, new="short", now_ns=1)
-        with pytest.raises(BadInput, match="present password is wrong"):
+        with pytest.raises(BadInput, match="current password is wrong"):
             change_password(
                 connection, name="operator", old="wrong", new="long enough words", now_ns=1
             )

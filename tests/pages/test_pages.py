@@ -437,7 +437,7 @@ def test_an_address_opens_an_order_with_why_and_life(opened: Opened, config: Con
     assert "at a fair value of 47¢; 1 of 1 gates passed" in shown
     assert "Decision 3.9 of maker" in shown
     assert "placed 1, kept 0 and cancelled 1" in shown
-    for words in ("best bid", "the book is whole", "worst-case loss, market", "5.00 of 10.00"):
+    for words in ("best bid", "the book is complete", "worst-case loss, market", "5.00 of 10.00"):
         assert words in shown
     assert "BID" in shown
     assert "this order" in shown

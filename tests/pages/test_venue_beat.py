@@ -19,7 +19,9 @@ BEATS = VenueHeartbeat(
     beat_ns=NOW - 3 * SECOND,
     cancels_ns=NOW + 12 * SECOND,
 )
-STOPPED = msgspec.structs.replace(BEATS, beating=False, reason="no beat is sent: the user channel")
+STOPPED = msgspec.structs.replace(
+    BEATS, beating=False, reason="no heartbeat is sent: the user channel"
+)
 
 
 def value(beat: VenueHeartbeat, *, alive: bool = True, now_ns: int = NOW) -> tuple[str, str]:

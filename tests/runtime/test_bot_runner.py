@@ -171,7 +171,7 @@ def test_restored_bot_is_as_it_was_kept(bot_runner: BotRunner) -> None:
             bot_runner, BotSnapshot(state=before, strategy=bot_runner.bot.strategy.state())
         )
         assert bot_runner.bot.state is after
-    assert "begins to learn anew" in restored(
+    assert "starts learning from scratch" in restored(
         bot_runner, BotSnapshot(state=S.STOPPED, strategy=b"torn")
     )
     assert bot_runner.bot.state is S.STOPPED

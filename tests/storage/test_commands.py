@@ -156,7 +156,7 @@ def test_audit_belongs_to_a_transaction(connection: Connection) -> None:
 def test_a_number_that_nothing_can_hold_is_refused_where_it_is_left(
     connection: Connection, command: AnyCommand
 ) -> None:
-    with pytest.raises(BadInput, match="cannot be left"):
+    with pytest.raises(BadInput, match="cannot be queued"):
         leave(connection, 1, command)
     assert connection.execute("SELECT count(*) FROM commands").fetchone()[0] == 0
 

@@ -244,11 +244,11 @@ def test_a_thinned_journal_recovers_alike_and_keeps_all_that_money_did(
 def test_what_is_gone_is_said(desk: Desk) -> None:
     archive(desk)
     desk.thin()
-    with pytest.raises(BadInput, match=r"records up to 4000 \(.* were let go under the disk"):
+    with pytest.raises(BadInput, match=r"records up to 4000 \(.* were pruned under the disk"):
         desk.records()
     assert len(desk.records(4_000)) == 2_000
     (words,) = (one.words for one in history(desk, desk.journal.parent) if one.kind == "journal")
-    assert words == "of records up to 4,000 only what money did is kept"
+    assert words == "up to record 4,000: only records about money are kept"
     assert journal_span(desk.journal).first_seq == 4_001
 
 

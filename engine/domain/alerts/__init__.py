@@ -34,7 +34,7 @@ ROWS = (
     AlertKind("revived_order", "An ended order is open again", "Nothing: it is being cancelled."),
     AlertKind(
         "unrecognised_order",
-        "An order the journal does not know",
+        "An order that is not in the journal",
         "Find out who else trades with this account's key.",
     ),
     AlertKind(
@@ -47,35 +47,35 @@ ROWS = (
         "The venue contradicts itself",
         "Compare the account with the venue's own page, then release it under Risk.",
     ),
-    AlertKind("intent_refused", "A bot asks for what is not allowed", "Mend its settings."),
+    AlertKind("intent_refused", "A bot asked for something not allowed", "Fix its settings."),
     AlertKind("price_improved", "Filled at a better price", ""),
-    AlertKind("overfilled", "Filled by more than was asked", _CHECK_VENUE),
+    AlertKind("overfilled", "Filled for more than its size", _CHECK_VENUE),
     AlertKind(
         "redeemed_more",
-        "Paid for tokens that were not bought here",
-        "Nothing, if they came by hand: they are in cash, and in no PnL.",
+        "A payout for tokens not bought here",
+        "Nothing, if they came by hand: the payout is in cash, and in no PnL.",
     ),
     AlertKind(
         "redeem_failed",
-        "An operation of the wallet had no effect",
-        "Read why. What the account does by itself is tried again; by hand, ask again.",
+        "A wallet operation had no effect",
+        "Read why. Automatic ones are tried again; repeat one made by hand.",
     ),
     AlertKind(
         "operation_unknown",
-        "Nobody answered for an operation of the wallet",
-        "Nothing: it is asked about and never sent twice. The venue's activity page may know more.",
+        "A wallet operation got no answer",
+        "Nothing: the venue is asked, it is never sent twice. See the venue's activity page.",
     ),
     AlertKind(
         "operation_empty",
-        "A confirmed operation of the wallet moved nothing",
+        "A confirmed wallet operation moved nothing",
         _CHECK_VENUE,
     ),
-    AlertKind("fill_failed", "A fill did not settle", "Nothing: it is reversed and in no sum."),
+    AlertKind("fill_failed", "A fill did not settle", "Nothing: it is reversed and in no total."),
     *(
         AlertKind(
             f"rejected_{reason}",
             f"Order refused: {reason.replace('_', ' ')}",
-            "Look at the order: what the venue said stands there.",
+            "Look at the order: it shows the venue's answer.",
         )
         for reason in RejectReason
     ),
@@ -88,48 +88,52 @@ ROWS = (
     AlertKind("foreign_currency", "Money of another currency", "Exchange it at the venue."),
     AlertKind(
         "foreign",
-        "Not ours in a wallet",
-        "Find out who else has its key. Positions takes tokens in, cancels or ignores.",
+        "Something not ours in a wallet",
+        "Find out who else has its key. Under Positions: take tokens in, cancel orders, or ignore.",
     ),
     # stops
-    AlertKind("stop_daily_loss", "Stopped: loss of the day", "It lifts at 00:00 UTC."),
+    AlertKind("stop_daily_loss", "Stopped: daily loss limit", "It lifts at 00:00 UTC."),
     AlertKind("stop_drawdown", "Stopped: fall from the peak", _RELEASE),
     AlertKind("kill_latch", "KILL: fall from the peak", _RELEASE),
     AlertKind("kill", "KILL", _RELEASE),
     AlertKind("latch_file", "The latch could not be written", "Make room on the disk."),
-    AlertKind("state", "Nothing is placed", "Mend what the sentence names."),
-    AlertKind("ended_without_stop", "The engine had died", "Look at its log for the reason."),
+    AlertKind("state", "Nothing is placed", "Fix what the text names."),
+    AlertKind("ended_without_stop", "The engine had crashed", "Look at its log for the reason."),
     # bots and accounts
-    AlertKind("bot_error", "A bot stopped by an error", "Read the error on its page."),
-    AlertKind("bot_rests", "A bot rests", "Read on its page for how long, and why."),
-    AlertKind("learning", "A bot learns anew", "Nothing: it quotes again when it has seen enough."),
+    AlertKind("bot_error", "A bot stopped on an error", "Read the error on its page."),
+    AlertKind("bot_rests", "A bot is pausing", "Read on its page for how long, and why."),
+    AlertKind(
+        "learning", "A bot is relearning", "Nothing: it quotes again when it has seen enough."
+    ),
     AlertKind("mode", "An account or a bot is not open", "Follow the steps under Settings."),
-    AlertKind("settings", "Settings were not taken", "Mend them and save again."),
+    AlertKind("settings", "Settings were not accepted", "Fix them and save again."),
     AlertKind("vault_locked", "The vault is locked", "Open it under Settings, Credentials."),
-    AlertKind("not_open", "An account is not open yet", "Mend what the sentence names."),
+    AlertKind("not_open", "An account is not open yet", "Fix what the text names."),
     AlertKind("second_writer", "A second program uses this key", "Stop it, or use another key."),
     # requests
-    AlertKind("place_queue", "Too many orders wait to be sent", _LOAD),
-    AlertKind("cancel_queue", "Too many cancels wait to be sent", _LOAD),
-    AlertKind("query_queue", "Too many questions wait to be sent", _LOAD),
-    AlertKind("cancel_all_stuck", "A cancel of everything is stuck", "Cancel at the venue."),
+    AlertKind("place_queue", "Too many orders are waiting to be sent", _LOAD),
+    AlertKind("cancel_queue", "Too many cancels are waiting to be sent", _LOAD),
+    AlertKind("query_queue", "Too many queries are waiting to be sent", _LOAD),
+    AlertKind("cancel_all_stuck", "A cancel-all is stuck", "Cancel at the venue."),
     AlertKind("cancel_all_unanswered", "Cancel unanswered", "Look at the venue's open orders."),
     # feeds
-    AlertKind("filter", "A filter leads nowhere", "Fetch the list of markets under Markets."),
-    AlertKind("feed", "A feed gives nothing", "Look at the feeds under Recordings."),
+    AlertKind("filter", "A filter cannot be used", "Fetch the list of markets under Markets."),
+    AlertKind("feed", "A feed sends nothing", "Look at the feeds under Recordings."),
     AlertKind("market", "A market could not be read", "Look at it at the venue."),
-    AlertKind("user_frame", "The venue said what cannot be read", _CHECK_VENUE),
+    AlertKind("user_frame", "A venue message could not be read", _CHECK_VENUE),
     AlertKind("recording", "A recording stopped", "Look at it under Recordings."),
     # files and jobs
-    AlertKind("disk", "The disk fills", "Make room on it, or lower PITBOSS_DISK_BUDGET."),
-    AlertKind("storage", "A file refuses", "Make room on the disk; nothing is lost meanwhile."),
+    AlertKind("disk", "The disk is filling up", "Make room on it, or lower PITBOSS_DISK_BUDGET."),
+    AlertKind(
+        "storage", "A file is not written", "Make room on the disk; nothing is lost meanwhile."
+    ),
     AlertKind("tape", "The tape is not written", "Make room on the disk."),
-    AlertKind("ticks", "Ticks are not kept", "Make room on the disk, or read the job's result."),
+    AlertKind("ticks", "Ticks are not stored", "Make room on the disk, or read the job's result."),
     AlertKind("decisions", "Decisions are not written", "Make room on the disk."),
     AlertKind("row", "A row was left out", "Report it as a bug; the log has its reason."),
     AlertKind("bad_row", "A row that cannot be read", "Report it as a bug."),
-    AlertKind("journal_loss", "Records of the journal are lost", "Read the recovery's words."),
-    AlertKind("schedule", "An entry of the schedule is wrong", "Mend it under Jobs."),
+    AlertKind("journal_loss", "Journal records are lost", "Read the recovery report."),
+    AlertKind("schedule", "A schedule entry is wrong", "Fix it under Jobs."),
 )
 
 

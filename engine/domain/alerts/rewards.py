@@ -5,5 +5,5 @@ from __future__ import annotations
 from engine.domain.alerts import AlertKind
 
 REWARDS_MOVED = AlertKind(
-    "rewards_moved", "A market's rewards moved", "Look under Orders which of them still earn."
+    "rewards_moved", "A market's rewards changed", "See under Orders which of them still earn."
 )

@@ -84,15 +84,15 @@ class ReplayJob(JobArguments):
 
 
 class BackupJob(JobArguments):
-    """Copy the databases, each consistent in itself, into the folder backups."""
+    """Copy the databases, each consistent in itself, to the folder backups."""
 
     keep: Annotated[
         int,
         Field(
             ge=1,
             le=1_000,
-            description="backups kept, fewer where they take more than their part of the disk "
-            "budget; older ones are deleted",
+            description="backups kept, fewer where they exceed their part of the disk budget; "
+            "older ones are deleted",
         ),
     ] = 3
     vault: Annotated[
@@ -105,16 +105,17 @@ class BackupJob(JobArguments):
 
 
 class CompactJob(JobArguments):
-    """Prune what is old, let SQLite look at its tables, give space back. The journal stays whole.
+    """Delete old data, let SQLite analyse its tables, free space. The journal stays complete.
 
     Orders, fills, positions, the audit and the journal are never pruned.
     """
 
     decisions_days: Annotated[
-        int, Field(ge=1, le=3_650, description="days: full decision files older than this go")
+        int,
+        Field(ge=1, le=3_650, description="days: full decision files older than this are deleted"),
     ] = 30
     tape_days: Annotated[
-        int, Field(ge=1, le=3_650, description="days: tape segments older than this go")
+        int, Field(ge=1, le=3_650, description="days: tape segments older than this are deleted")
     ] = 2
     equity_days: Annotated[
         int, Field(ge=1, le=3_650, description="days: older equity is kept once a minute")
@@ -124,7 +125,7 @@ class CompactJob(JobArguments):
         Field(ge=0, le=100_000, description="newest runs that keep their journal and decisions"),
     ] = 50
     jobs_days: Annotated[
-        int, Field(ge=1, le=3_650, description="days: jobs that ended longer ago are forgotten")
+        int, Field(ge=1, le=3_650, description="days: jobs that ended longer ago are deleted")
     ] = 90
     vacuum: Annotated[
         bool, Field(description="rewrite databases that are more than a quarter empty")
@@ -132,15 +133,15 @@ class CompactJob(JobArguments):
 
 
 class RetainJob(JobArguments):
-    """Keep history under the disk budget: old records go into the journal's archive, oldest first.
+    """Keep history under the disk budget: old records move to the journal's archive, oldest first.
 
-    What is beyond a part of PITBOSS_DISK_BUDGET goes, the oldest first; what money did never does.
-    The worker asks for it by itself.
+    What exceeds its part of PITBOSS_DISK_BUDGET is pruned, the oldest first; records about money
+    never are. The worker starts this automatically.
     """
 
 
 class ExportJob(JobArguments):
-    """Write rows of one mode and period as CSV or JSON into the folder exports."""
+    """Write rows of one mode and period as CSV or JSON to the folder exports."""
 
     what: Annotated[Exported, Field(description="which rows")] = Exported.FILLS
     mode: Annotated[Mode, Field(description="rows about money: only of this mode")] = Mode.PAPER
@@ -154,7 +155,7 @@ class ExportJob(JobArguments):
 
 
 class IncidentJob(JobArguments):
-    """Live a moment of the past again, compare it with the journal, and write it as one page."""
+    """Replay a moment of the past, compare it with the journal, and write it as one page."""
 
     at: Annotated[
         str,
@@ -185,10 +186,8 @@ class CompareJob(JobArguments):
     It takes about half a minute for each simulated hour of a day.
     """
 
-    days: Annotated[
-        int, Field(ge=2, le=1_000, description="demo days; each has a seed of its own")
-    ] = 20
-    hours: Annotated[float, Field(gt=0, le=24, description="simulated hours a demo day has")] = 0.5
+    days: Annotated[int, Field(ge=2, le=1_000, description="demo days; each has its own seed")] = 20
+    hours: Annotated[float, Field(gt=0, le=24, description="simulated hours per demo day")] = 0.5
     seed: Annotated[int, Field(ge=0, le=2**31, description="seed of the first day")] = 1
 
 
@@ -207,7 +206,7 @@ def arguments_of(kind: str, text: str) -> JobArguments:
     model = JOB_KINDS.get(kind)
     if model is None:
         known = ", ".join(sorted(JOB_KINDS))
-        raise BadInput(f"there is no job {kind!r}; known are: {known}")
+        raise BadInput(f"there is no job {kind!r}; known: {known}")
     try:
         return model.model_validate_json(text or "{}")
     except ValidationError as error:

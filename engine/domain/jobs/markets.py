@@ -12,7 +12,7 @@ from engine.domain.jobs import JobArguments
 class MarketsJob(JobArguments):
     """Fetch the list of all markets of a venue, so that they can be searched on the Markets page.
 
-    Only what changed is written. One that was interrupted goes on where it stood.
+    Only what changed is written. An interrupted fetch continues where it stopped.
     """
 
     venue: Annotated[

@@ -188,7 +188,7 @@ class ReferenceLines:
         source = "binance" if source == OPEN else source
         relays = ("rtds", "polybolt") if source.startswith(CHAINLINK) else (source, "rtds")
         reasons = [line.why for name in relays if (line := self._lines.get(name)) and line.why]
-        return "; ".join(reasons) or "connected, but it tells no price"
+        return "; ".join(reasons) or "connected, but it sends no price"
 
 
 def _coinbase(symbols: tuple[str, ...]) -> str:

@@ -65,10 +65,8 @@ def window(at_ns: int, around_ns: int, span: Span) -> IncidentWindow:
     """Return the time that is shown. Raises BadInput where the journal does not tell of it."""
     if not span.first_ns - SLACK_NS <= at_ns <= span.last_ns + SLACK_NS:
         raise BadInput(
-            f"the journal tells from {iso(span.first_ns)} to {iso(span.last_ns)}: "
-            f"{iso(at_ns)} is outside of it"
-            + f"; {span.gone}"
-            * bool(span.gone and at_ns < span.first_ns)
+            f"the journal covers {iso(span.first_ns)} to {iso(span.last_ns)}: {iso(at_ns)} is "
+            "outside of it" + f"; {span.gone}" * bool(span.gone and at_ns < span.first_ns)
         )
     # Steps are told in µs since the beginning: on a whole µs both ends of the sum are exact.
     begin_ns = (at_ns - around_ns) // US * US

@@ -191,8 +191,8 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """What was decided again, as JSON; empty = nothing."""
 
     def sentence(self) -> str:
-        kept = f"kept is {self.kept}" if self.kept else "nothing is kept"
-        again = f"again comes {self.again}" if self.again else "nothing comes again"
+        kept = f"stored is {self.kept}" if self.kept else "nothing is stored"
+        again = f"replayed is {self.again}" if self.again else "nothing is replayed"
         return f"{self.what} at {iso(self.at_ns)} differs: {kept}; {again}"
 
 

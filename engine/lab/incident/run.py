@@ -166,7 +166,7 @@ class IncidentReplay:
         if not one.whole:
             raise BadInput(
                 f"the tape lacks the entries {one.before + 1:,} to {one.position - 1:,}: a segment "
-                "was deleted or damaged; what follows cannot be lived again"
+                "was deleted or damaged; what follows cannot be replayed"
             )
         if one.given is None:
             return
@@ -297,7 +297,7 @@ class ShownWindow:
         picture.attach(self)
         position = position_at(tape, window.begin_ns - BOOKS_NS, warn)
         if position is None:
-            warn("the tape tells nothing of this time any more: no book is shown")
+            warn("the tape no longer has this time: no book is shown")
             position = 1
         row = next(rows, None)
         past = Past(tape, self._journal, position=position, after_seq=seq, warn=warn)
@@ -357,15 +357,15 @@ class ShownWindow:
 
 
 def _ignored(made: object) -> None:
-    raise BrokenInvariant(f"{type(made).__name__} was decided where nothing is lived again")
+    raise BrokenInvariant(f"{type(made).__name__} was decided where nothing is replayed")
 
 
 # -- One incident from question to answer: which lives, lived again or shown, what differs ---------
 
-TAPE_ENDS = "the tape, which keeps a day at most, has no earlier life from its beginning"
+TAPE_ENDS = "the tape, which keeps a day at most, has no earlier engine run from its start"
 NOT_REPLAYED = (
-    "not lived again: the life of the engine this moment lies in began before the tape does, which "
-    "keeps a day at most; shown is what journal, market and decision log have"
+    "not replayed: the engine run of this moment began before the tape does, which keeps a day at "
+    "most; shown is what journal, market data and decision log have"
 )
 
 
@@ -388,13 +388,11 @@ class ComparedRuns(msgspec.Struct, kw_only=True):
         if self.difference is not None:
             return f"IT DIFFERS: {self.difference.sentence()}"
         if not self.again:
-            return (
-                self.notes[0][:1].upper() + self.notes[0][1:] if self.notes else "Not lived again"
-            )
+            return self.notes[0][:1].upper() + self.notes[0][1:] if self.notes else "Not replayed"
         return (
-            f"Lived again from {iso(self.from_ns)}: {self.effects:,} effects, "
-            f"{self.evaluations:,} decisions in {self.decisions:,} rows and {self.plans:,} plans "
-            "are the same byte for byte"
+            f"Replayed from {iso(self.from_ns)}: {self.effects:,} effects, {self.evaluations:,} "
+            f"decisions in {self.decisions:,} rows and {self.plans:,} plans are identical byte for "
+            "byte"
         )
 
 
@@ -478,7 +476,7 @@ def _replay_runs(
     """Live every life again that reaches into the window, until one differs."""
     first = chosen[0][0]
     if first.began.seq and first.at_ns > period.begin_ns:
-        compared.notes.append(f"before {iso(first.at_ns)} nothing is lived again: {TAPE_ENDS}")
+        compared.notes.append(f"before {iso(first.at_ns)} nothing is replayed: {TAPE_ENDS}")
     compared.again = True
     compared.from_ns = from_ns = first.at_ns or span.first_ns
     total_s = (min(period.end_ns, span.last_ns) - from_ns) // SECOND_NS
@@ -535,7 +533,7 @@ def _code(run: RecordedRun) -> list[str]:
         return []
     return [
         f"start {run.began.fence} ran other code than this (then {then}, now {now}): a difference "
-        "may be the code's; live it again with the version that ran"
+        "may come from the code; replay it with the version that ran"
     ]
 
 
@@ -549,7 +547,7 @@ def _add_counts(compared: ComparedRuns, one: IncidentReplay) -> None:
         (one.uncaused, "records of the journal were not compared: the tape's last half second "
          "before a crash, or before now, is not written"),
         (one.decisions.rotated + one.plans.rotated, "decisions and plans were not compared: the "
-         "decision log does not keep them any more"),
+            "decision log no longer has them"),
         (one.decisions.late + one.plans.late, "decisions and plans were not compared: the "
          "decision log's last moments before a crash, or before now, are not written"),
     )  # fmt: skip

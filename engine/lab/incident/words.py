@@ -72,11 +72,11 @@ def of_record(message: Any, terms: Terms, about: str | None = None) -> str:
         case fx.RaiseAlert(text=text, severity=severity):
             said = f"alert, {severity}: {text}"
         case fx.OrderChanged(order=number, state=state, reason=reason):
-            said = f"order {number} now stands as {state}{f': {reason}' if reason else ''}"
+            said = f"order {number} is now {state}{f': {reason}' if reason else ''}"
         case fx.KeepBudget():
-            said = "keeps the day's loss budget"
+            said = "saves the day's loss budget"
         case fx.KeepStart(fence=fence):
-            said = f"starts over (start {fence}): asks the venue everything anew"
+            said = f"starts over (start {fence}): asks the venue for everything again"
         case fx.QueryOrder(order=number):
             said = f"asks the venue about order {number}"
         case ev.OrderFilled(order=number, fill=fill, liquidity=liquidity, state=state):
@@ -86,13 +86,13 @@ def of_record(message: Any, terms: Terms, about: str | None = None) -> str:
         case ev.OrderNamed(order=number, identity=identity):
             said = f"order {number} is named {str(identity)[:18]}…"
         case ev.HealthChanged(source=source, healthy=healthy, reason=reason):
-            said = f"{source} is {'well again' if healthy else f'unwell: {reason}'}"
+            said = f"{source} is {'healthy again' if healthy else f'unhealthy: {reason}'}"
         case ev.OpenOrdersListed(orders=listed):
             said = f"the venue lists {many(len(listed), 'open order')}"
         case ev.FillsListed(fills=fills):
             said = f"the venue lists {many(len(fills), 'fill')}"
         case ev.BalancesListed() | ev.PositionsListed():
-            said = f"the venue tells {'cash' if type(message) is ev.BalancesListed else 'holdings'}"
+            said = f"the venue lists {'cash' if type(message) is ev.BalancesListed else 'holdings'}"
         case ev.InstrumentListed(instrument=instrument):
             said = f"{instrument.id} is listed"
         case _:
@@ -164,7 +164,7 @@ def of_market(events: tuple[Any, ...], terms: Terms) -> str:
             case ev.FeedLost(feed=feed, reason=reason):
                 parts.append(f"feed {feed} is lost: {reason}")
             case ev.FeedRestored(feed=feed):
-                parts.append(f"feed {feed} speaks again")
+                parts.append(f"feed {feed} is back")
             case ev.BookDistrusted(instrument=key, reason=reason):
                 parts.append(f"the book of {key} is torn: {reason}")
             case ev.InstrumentClosed(instrument=key) | ev.InstrumentResolved(instrument=key):
@@ -187,7 +187,7 @@ def of_input(one: given.AnyInput) -> str:
         case given.EngineStarted(fence=fence, accounts=accounts):
             return f"the engine starts (start {fence}) with {len(accounts)} accounts"
         case given.Turned():
-            return "the desk turns"
+            return "a turn of the desk"
         case given.Transient(event=ev.TimerFired(name=name)):
             return f"the timer {name} fires"
         case given.Transient(event=event):
@@ -197,11 +197,11 @@ def of_input(one: given.AnyInput) -> str:
         case given.Withdrawn(bot=bot):
             return f"the intents of bot {bot} are withdrawn"
         case given.BotReevaluated(bot=bot):
-            return f"bot {bot} states its intents anew"
+            return f"bot {bot} states its intents again"
         case given.StartedOver():
-            return "the venue is asked everything"
+            return "the venue is asked for everything"
         case given.PlacedByHand(asked=asked):
-            return f"a person places by hand in {asked.instrument}"
+            return f"a person places a manual order in {asked.instrument}"
         case given.WalletOperated(asked=asked):
             return f"a person asks the wallet: {_of_wallet(asked) or _plain(asked)}"
         case given.CancelledByHand(order=order):

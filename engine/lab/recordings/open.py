@@ -233,7 +233,7 @@ class TapedRecording:
             if entry.kind == BEGIN:
                 return Frame(at, (unpack_begin(entry.payload), ()), entry.at_ns, fresh=False)
             if entry.kind != EVENTS or entry.position == 1:
-                raise BadInput(f"{path}: is no recording but a tape of {entry.kind!r}")
+                raise BadInput(f"{path}: is not a recording but a tape of {entry.kind!r}")
             events = unpack_events(entry.payload)
         except msgspec.DecodeError as error:
             raise BadInput(f"{path}, entry {entry.position}: cannot be read: {error}") from error

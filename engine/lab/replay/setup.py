@@ -268,7 +268,7 @@ def limits_of(pairs: Mapping[str, str]) -> RiskLimits:
     for name, text in pairs.items():
         if name not in RiskLimits.model_fields:
             known = ", ".join(RiskLimits.model_fields)
-            raise ConfigError(f"there is no limit {name!r}; known are: {known}")
+            raise ConfigError(f"there is no limit {name!r}; known: {known}")
         if text.endswith("%"):
             values[name] = {"percent": text[:-1]}
         elif name in COUNTS:

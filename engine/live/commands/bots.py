@@ -14,7 +14,7 @@ def _bot_runner(engine: Engine, name: str, happened: BotHappened) -> BotRunner:
     bot_runner = engine.bot_runners.get(name)
     if bot_runner is None:
         known = ", ".join(sorted(engine.bot_runners)) or "none"
-        raise BadInput(f"there is no bot {name!r} in force; known are: {known}")
+        raise BadInput(f"there is no bot {name!r} in force; known: {known}")
     if not bot_runner.may(happened):
         raise BadInput(f"bot {name} is {bot_runner.bot.state}: it cannot take {happened}")
     return bot_runner
@@ -30,7 +30,7 @@ def may_start(engine: Engine, command: StartBot | ResumeBot) -> None:
         raise BadInput("the KILL latch is set; release it with a reason first")
     for hold in executor.holds:
         if hold.instrument is None and hold.bot in (None, bot_runner.bot.name):
-            raise BadInput(f"KILL of {hold} by {hold.who} stands; release it with a reason first")
+            raise BadInput(f"KILL of {hold} by {hold.who} is set; release it with a reason first")
 
 
 def may_stop(engine: Engine, command: PauseBot | StopBot) -> None:
@@ -44,7 +44,7 @@ def start(engine: Engine, command: StartBot | ResumeBot, _who: str) -> Done:
     """Start a bot, or go on with a paused one."""
     engine.bot_runners[command.bot].start(engine.clock.now_ns())
     if isinstance(command, ResumeBot):
-        return Done(f"bot {command.bot} goes on")
+        return Done(f"bot {command.bot} continues")
     return Done(f"bot {command.bot} starts as soon as its account is ready")
 
 

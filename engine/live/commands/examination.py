@@ -51,12 +51,12 @@ class Examining:
     def _credential(self, account: AccountId) -> Credential:
         settings = self._engine.settings.document.accounts.get(account)
         if settings is None or settings.mode is not Mode.LIVE:
-            raise BadInput(f"{account!r} is no account of mode live in force: nothing to examine")
+            raise BadInput(f"{account!r} is not a live account in force: nothing to examine")
         opener = self._engine.accounts.venues.openers.get((settings.venue, settings.mode))
         found = opener.keys.credential(account) if opener and opener.keys else None
         if found is None:
             raise BadInput(
-                f"this engine was started without a credential of {account!r}: set it, then "
+                f"this engine was started without a credential for {account!r}: set it, then "
                 f"restart the engine, or run `python -m engine unlock {account} --check`"
             )
         return found
@@ -64,7 +64,7 @@ class Examining:
     def _work(self, account: AccountId, credentials: Credential, who: str, reply: Answered) -> None:
         engine, findings = self._engine, None
         loop = engine.ended.get_loop()
-        text = f"{account} could not be examined: a mistake in Pitboss, the engine's log says where"
+        text = f"{account} could not be examined: a bug in Pitboss, the engine's log says where"
         try:
             findings = asyncio.run(
                 examined(engine.config, credentials, known=_Ours(engine, account))
@@ -116,7 +116,7 @@ class _Ours:
         try:
             named = asked.result(LOOP_S_MAX)
         except TimeoutError:
-            raise NotSent("the engine did not say in time which orders are its own") from None
+            raise NotSent("the engine did not report in time which orders are its own") from None
         with reading(engine.config.state_path) as connection:
             return named | identities(connection, engine.engine_id, self._account)
 
@@ -131,5 +131,5 @@ def sentence(verdict: Examination) -> str:
         return f"{verdict.account}: the doctor is green (findings: {len(verdict.findings)})"
     first = verdict.failures[0]
     more = len(verdict.failures) - 1
-    rest = f" ({more} more to mend)" if more else ""
+    rest = f" ({more} more to fix)" if more else ""
     return f"{verdict.account}: NOT green: {first.name}: {first.said}; {first.fix}{rest}"

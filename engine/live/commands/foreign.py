@@ -94,7 +94,7 @@ class ForeignThings:
         more = f" and {len(new) - NAMED_MAX} more" if len(new) > NAMED_MAX else ""
         if new:
             text = (
-                f"in the wallet of {account} is what was not bought or placed here: {named}{more}"
+                f"the wallet of {account} holds what was not bought or placed here: {named}{more}"
             )
             alert = RaiseAlert(
                 severity=Severity.WARNING, kind="foreign", text=text, account=account
@@ -163,7 +163,7 @@ class ForeignThings:
             listed = key in runner.desk.executor.ledger.state.instruments
             raise BadInput(
                 f"no {'book' if listed else 'terms'} of {key} came within {TERMS_S_MAX:g} s: "
-                + ("say what they cost" if listed else "ask again while its venue lists it")
+                + ("enter what they cost" if listed else "ask again while its venue lists it")
             ) from None
         finally:
             del self._waits[received]
@@ -184,9 +184,7 @@ class ForeignThings:
                 leg=leg, tokens=size,
             )
         )  # fmt: skip
-        how = (
-            "its worth at mid, as nobody knows what they cost" if asked.cost is None else "as said"
-        )
+        how = "the value at mid, as the cost is not known" if asked.cost is None else "as entered"
         return Done(
             f"{terms.size_text(size)} {leg.upper()} of {key} are taken in at "
             f"{cost / MICRO:,.2f} {currency} ({how}): a deposit, and a bet by hand from now on"
@@ -197,11 +195,11 @@ class ForeignThings:
         row = await self.row(asked.account, asked.order)
         venue: object = self._engine.venues.get(asked.account)
         if not isinstance(venue, CancelsForeign):
-            raise BadInput(f"the venue of {asked.account} cancels orders of its own key alone")
+            raise BadInput(f"the venue of {asked.account} cancels only orders of its own key")
         refused = await venue.cancel_foreign(asked.order)
         if refused:
             return Failed(f"the venue did not cancel {_words(row)}: {refused}")
-        return Done(f"{_words(row)} is cancelled: it leaves the list with the venue's next one")
+        return Done(f"{_words(row)} is cancelled: it leaves the list at the venue's next listing")
 
 
 def _words(row: Row) -> str:
@@ -228,13 +226,13 @@ def _refusal(runner: AccountRunner, terms: Instrument, leg: Leg, size: int, cost
     executor, most = runner.desk.executor, terms.proceeds_micro(terms.one, size)
     held = executor.ledger.holding(terms.id).leg(leg)
     if executor.recovering:
-        return "the account is still being reconciled with its venue: ask again in a moment"
+        return "the account is still being reconciled with its venue: try again in a moment"
     if executor.working(terms.id):
-        return f"orders of ours work in {terms.id}: what they fill is not told apart; cancel them"
+        return f"our orders work in {terms.id}: their fills cannot be told apart; cancel them"
     if held.total or held.redeemable or held.leaving:
         return f"the account holds {leg.upper()} of {terms.id} itself: compare its fills instead"
     if not 0 <= cost <= most:
-        return f"{cost / MICRO:,.2f} is no cost of tokens that pay {most / MICRO:,.2f} at most"
+        return f"{cost / MICRO:,.2f} is no valid cost: these tokens pay {most / MICRO:,.2f} at most"
     return ""
 
 
@@ -246,7 +244,7 @@ def ignore(engine: Engine, command: IgnoreForeign, who: str) -> Pending:
         account=command.account, kind=MarkKind.IGNORED, subject=command.subject, who=who,
         at_ns=engine.wall_ns(),
     )  # fmt: skip
-    known = "ignored" if command.on else "not ignored any more"
+    known = "ignored" if command.on else "no longer ignored"
     return marked(
         engine, given, f"{command.subject} at {command.account} is {known}", on=command.on
     )

@@ -158,7 +158,7 @@ def run_job(engine: Engine, command: RunJob, who: str) -> Pending:
             connection, engine_id=engine.engine_id, kind=command.job, arguments=command.arguments,
             who=who, now_ns=now_ns,
         )  # fmt: skip
-        return f"job {number} waits for the worker"
+        return f"job {number} is waiting for the worker"
 
     return where_files_are_written(engine, do)
 
@@ -203,7 +203,7 @@ class Schedule:
             try:
                 trigger = trigger_of(cron)
             except ValueError as error:
-                problems[name] = f"{cron!r} is no time in cron's words: {error}"
+                problems[name] = f"{cron!r} is not a valid cron schedule: {error}"
                 continue
             last = last_ns.get(name)
             # Where a time was missed, the trigger's own next one is that time: it is due now.

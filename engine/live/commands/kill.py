@@ -156,7 +156,7 @@ class ScopedKills:
         if not runners:
             raise BadInput(
                 f"no account is open here: nothing of {scope} was cancelled, and whether an order "
-                "of it rests is not known. Look at the venue, or open the account and ask again"
+                "of it rests is not known. Look at the venue, or open the account and try again"
             )
         if scope.account is not None:
             runners = [runner for runner in runners if runner.account == scope.account]

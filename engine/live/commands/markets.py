@@ -39,7 +39,7 @@ class MarketCommands:
         engine, plugin = self._engine, plugins().get(venue)
         if plugin is None or plugin.market is None:
             received = ", ".join(one.id for one in plugins().values() if one.market is not None)
-            raise BadInput(f"the listing of {venue!r} cannot be asked for: those are {received}")
+            raise BadInput(f"the listing of {venue!r} cannot be fetched; available are {received}")
         if not any(one.venue == venue for one in engine.settings.document.accounts.values()):
             raise BadInput(f"there is no account at {plugin.title} here: nothing is asked there")
         market = engine.accounts.venues.markets[venue]
@@ -50,7 +50,7 @@ class MarketCommands:
         try:
             counts = await market.sync(self._engine)
         except (PitbossError, msgspec.DecodeError) as error:
-            answer(False, f"{title} told no listing: {error}")
+            answer(False, f"{title} sent no listing: {error}")
         else:
             answer(True, counts)
 
@@ -85,7 +85,7 @@ class FilterFollower:
                 await self._one(runner)
             self._trouble = ""
         except PitbossError as error:
-            self._warn(f"what a filter leads to cannot be asked, nothing changes: {error}")
+            self._warn(f"a filter could not be evaluated, nothing changes: {error}")
         finally:
             self._look = None
 

@@ -106,7 +106,10 @@ class Hand:
                 continue
             self._requests.remove(asked)
             unsubscribe(asked.runner, f"order {asked.order}")
-            done, text = reply or (False, f"order {asked.order} ended and is forgotten: see Orders")
+            done, text = reply or (
+                False,
+                f"order {asked.order} ended and is no longer tracked: see Orders",
+            )
             asked.answer(done, text)
 
 
@@ -139,13 +142,13 @@ def _answer(request: ManualRequest, known: LiveOrder, now_ns: int) -> tuple[bool
         case S.FILLED:
             return True, f"{name} is filled"
         case S.CANCELLED | S.EXPIRED if known.filled:
-            return True, f"{name} is over with {filled} filled: {request.words or known.state}"
+            return True, f"{name} ended with {filled} filled: {request.words or known.state}"
         case S.REJECTED:
             return False, f"{name} is rejected: {request.words or 'without a reason'}"
         case S.CANCELLED | S.EXPIRED:
-            return False, f"{name} is over with nothing filled: {request.words or known.state}"
+            return False, f"{name} ended with nothing filled: {request.words or known.state}"
         case S.UNKNOWN if late:
-            return False, f"{name} is UNKNOWN: no answer; it is asked about and never sent again"
+            return False, f"{name} is UNKNOWN: no answer; we ask the venue and never resend it"
         case _ if late:
             return False, f"{name} is still {known.state}: look at Orders"
         case _:
@@ -161,9 +164,9 @@ def cancel(engine: Engine, command: CancelOrderByHand, _who: str) -> Done:
         state = "unknown" if known is None else f"already {known.state}"
         raise BadInput(f"order {command.order} of {command.account} is {state}")
     if known.state is S.UNKNOWN:
-        text = "its cancel is sent; it stays UNKNOWN until the venue has said what became of it"
+        text = "its cancel is sent; it stays UNKNOWN until the venue reports what became of it"
     else:
-        text = "its cancel is sent; the order says CANCELLED when the venue has confirmed it"
+        text = "its cancel is sent; the order shows CANCELLED when the venue has confirmed it"
     runner.cancel(command.order, engine.clock.now_ns())
     return Done(text)
 
@@ -182,17 +185,18 @@ def follow(engine: Engine, command: FollowMarket, who: str) -> Pending:
     """Have an account receive a market, or no more; it survives a restart. Raises BadInput."""
     runner, name = runner_of(engine, command.account), command.instrument
     followed = engine.followed.setdefault(runner.account, {})
-    text = f"{name} is followed at {command.account} until you leave it or it is resolved"
+    text = f"{name} is followed at {command.account} until you stop following it or it is resolved"
     if not command.on:
         followed.pop(name, None)
-        text = f"{name} is not followed any more: it is received while a bot or an order needs it"
+        text = f"{name} is no longer followed: it is received while a bot or an order needs it"
     else:
         market = engine.accounts.venues.markets.get(name.partition(":")[0])
         if name not in runner.desk.cache.views and not (market and market.may_be(name)):
-            raise BadInput(f"{name} is no market that can be received here")
+            raise BadInput(f"{name} is not a market that can be received here")
         if name not in followed and len(followed) >= FOLLOWED_MAX:
             raise BadInput(
-                f"{FOLLOWED_MAX} markets are followed at {command.account}: leave one first"
+                f"{FOLLOWED_MAX} markets are followed at {command.account}: stop following one "
+                "first"
             )
         followed[name] = None
     given = StandingMark(
@@ -238,14 +242,14 @@ class Flattener:
         if any(one.runner is runner and one.instrument == name for one in self._requests):
             raise BadInput(f"{name} is being closed already")
         if view is None or view.closed or not view.trusted:
-            raise BadInput(f"no trusted book of {name} is received: nothing is sold unseen")
+            raise BadInput(f"no trusted book of {name} is received: nothing is sold without one")
         if not executor.healthy:
             raise BadInput(f"{given.account} places nothing now: {'; '.join(executor.reasons)}")
         now_ns = self._engine.clock.now_ns()
         one = Flattening(runner, name, given.slippage_max, position, now_ns, pending.done_or_failed)
         if way_out(runner.desk, name, MANUAL, now_ns, slip=one.slip, touched=one.touched) is None:
             side = "bids" if position > 0 else "offers"
-            raise BadInput(f"nobody {side} in {name}: there is no price to count the cap from")
+            raise BadInput(f"nobody {side} in {name}: there is no price to measure the cap from")
         self._requests.append(one)
         self.watch(now_ns)
         return pending

@@ -39,7 +39,7 @@ def venue_of(instruments: Sequence[str]) -> str:
     venues = list(dict.fromkeys(one.partition(":")[0] for one in instruments if ":" in one))
     if len(venues) > 1:
         raise BadInput(
-            f"a recording listens to one venue, these are of {' and '.join(venues)}: begin one each"
+            f"a recording covers one venue, these are of {' and '.join(venues)}: start one each"
         )
     return venues[0] if venues else next(n for n, p in plugins().items() if Mode.DEMO in p.modes)
 
@@ -48,7 +48,7 @@ def market_of(engine: Engine, instruments: Sequence[str]) -> MarketData:
     """Return where to listen for these instruments. Raises BadInput."""
     venue, markets = venue_of(instruments), engine.accounts.venues.markets
     if venue not in markets:
-        raise BadInput(f"nothing is heard of {venue!r}: there are {', '.join(markets)}")
+        raise BadInput(f"nothing is received of {venue!r}: there are {', '.join(markets)}")
     return markets[venue]
 
 
@@ -121,13 +121,13 @@ class Recordings:
 
         def do(connection: Any) -> str:
             if folder.exists():
-                raise BadInput(f"{folder} is there already; choose another name")
+                raise BadInput(f"{folder} exists already; choose another name")
             begin_recording(
                 connection, engine_id=engine.engine_id, name=seen.name,
                 instruments=seen.instruments, who=who, now_ns=now_ns,
             )  # fmt: skip
             self._loop.call_soon_threadsafe(self._record, seen, False)
-            return f"recording {seen.name} has begun"
+            return f"recording {seen.name} has started"
 
         return where_files_are_written(engine, do)
 
@@ -137,7 +137,7 @@ class Recordings:
         recording = self._running.get(command.name)
         if recording is None:
             running = ", ".join(sorted(self._running)) or "none"
-            raise BadInput(f"{command.name!r} does not record; those that do: {running}")
+            raise BadInput(f"{command.name!r} is not recording; these are: {running}")
         pending = Pending()
         recording.on_ended = lambda text: pending.give(Done(text))
         recording.stop(RecordingState.STOPPED, f"stopped by {who}")

@@ -111,7 +111,7 @@ class SettingsCommands:
             soon(answer, True, done)
 
         def refused(why: str) -> None:
-            text = f"{done}, but only until the next start: that it is could not be noted: {why}"
+            text = f"{done}, but only until the next start: this could not be saved: {why}"
             soon(answer, False, text)
 
         engine.state.do(note, refused=refused)
@@ -191,7 +191,7 @@ class SettingsCommands:
         bot_runner = engine.bot_runners.get(command.bot)
         if bot_runner is None:
             known = ", ".join(sorted(engine.bot_runners)) or "none"
-            raise BadInput(f"there is no bot {command.bot!r} in force; known are: {known}")
+            raise BadInput(f"there is no bot {command.bot!r} in force; known: {known}")
         executor = bot_runner.runner.desk.executor
         if command.mode is Mode.LIVE:
             raise BadInput("a bot is not moved to LIVE: create one at the live account")
@@ -255,7 +255,7 @@ def twin_of(document: SettingsDocument, account: str, mode: Mode) -> str:
         if one.venue == venue and one.mode is mode and one.name != account
     ]
     if not found:
-        raise BadInput(f"there is no {mode} account at {venue}: make one in the settings first")
+        raise BadInput(f"there is no {mode} account at {venue}: create one in the settings first")
     if len(found) > 1:
         raise BadInput(
             f"{', '.join(found)} are all {mode} accounts at {venue}: choose in its settings"

@@ -58,15 +58,15 @@ class Keeping:
                 vault.put(self._engine.config.vault_path, command.account, entry, now_ns)
 
             done = (
-                f"the vault keeps key {entry.fingerprint} for {command.account}; next: "
-                f"`python -m engine unlock {command.account}`"
+                f"the vault holds key {entry.fingerprint} for {command.account}; next: `python -m "
+                f"engine unlock {command.account}`"
             )
         else:
 
             def work() -> None:
                 vault.remove(self._engine.config.vault_path, command.account)
 
-            done = f"forgot the key of {command.account}; this engine has it until it ends"
+            done = f"removed the key of {command.account}; this engine keeps it until it ends"
         self._engine.beside(self._do(work, done, pending.done_or_refused))
         return pending
 
@@ -91,12 +91,12 @@ class Keeping:
             if not field.secret:
                 _checked(field, command.wallet)
         if not FINGERPRINT.fullmatch(command.fingerprint):
-            raise BadInput("the fingerprint is none: load the page again and set the key anew")
+            raise BadInput("the fingerprint is not valid: reload the page and set the key again")
         try:
             sealed = base64.b64decode(command.sealed, validate=True)
         except binascii.Error:
             raise BadInput(
-                "what was sent is not sealed as a credential is: nothing was kept"
+                "what was sent is not a sealed credential, so nothing was stored"
             ) from None
         return VaultEntry(
             venue=command.venue, wallet=command.wallet, fingerprint=command.fingerprint,
@@ -176,8 +176,8 @@ class VaultOpening:
             return plain.decode()
         except (binascii.Error, InvalidTag, ValueError):
             raise BadInput(
-                "what was sent was not sealed for this start of the engine: load the page again "
-                "and type the passphrase anew"
+                "what was sent was not sealed for this start of the engine: reload the page and "
+                "type the passphrase again"
             ) from None
 
     # -- beside the loop, and back -----------------------------------------------------------------

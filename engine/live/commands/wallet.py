@@ -159,13 +159,13 @@ def _answer(request: WalletRequest, standing: WalletOperation | None) -> tuple[b
         if request.instrument is None:
             return True, f"{request.title} is confirmed"
         if not request.moved:
-            return False, f"{request.title} never arrived at the venue: ask again"
+            return False, f"{request.title} never reached the venue: try again"
         amount = sum(request.moved.values()) / MICRO
         return True, f"{request.title} is confirmed: {amount:,.2f} {currency}"
     if standing.doubt_ns is not None:
         return False, (
-            f"{request.title} is UNKNOWN: {standing.reason or 'no answer'}; it is asked about and "
-            "never sent twice"
+            f"{request.title} is UNKNOWN: {standing.reason or 'no answer'}; the venue is asked, it "
+            "is never sent twice"
         )
     where = standing.on_chain or standing.transaction
     named = f" as {where}" if where else ""
@@ -178,7 +178,7 @@ def _answer(request: WalletRequest, standing: WalletOperation | None) -> tuple[b
 def _amount(engine: Engine, account: str, key: InstrumentId, size: int) -> int:
     terms = _terms(engine, account, key)
     if size <= 0 or size % terms.lot:
-        raise BadInput(f"{size} is no whole number of lots of {terms.lot} of {key}")
+        raise BadInput(f"{size} is not a whole number of lots of {terms.lot} of {key}")
     return terms.proceeds_micro(terms.one, size)
 
 

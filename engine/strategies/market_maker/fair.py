@@ -38,8 +38,8 @@ W = GateWords
 FAIR_GATES = {
     "strike_proven": W("the strike is proven", "the strike is proven"),
     "oracle_settles": W(
-        "the oracle is the one that decides",
-        "oracle were the one this market ends by (hourly: binance:…, twap_window_s 0)",
+        "the oracle is the one that settles the market",
+        "oracle were the one this market settles by (hourly: binance:…, twap_window_s 0)",
     ),
     "oracle_known": W("the oracle has a price", "the oracle has a price"),
     "oracle_age_ms": W(
@@ -58,20 +58,24 @@ FAIR_GATES = {
         _LE,
     ),
     "basis_ready": W(
-        "oracle and reference were compared",
-        "oracle and reference were compared more often",
+        "oracle and reference have been compared",
+        "oracle and reference have been compared more often",
         "{value} of {limit} pairs",
         _PLAIN,
         _GE,
     ),
     "sigma_ready": W(
-        "volatility was watched", "volatility was watched longer", "{value} of {limit}", _S, _GE
+        "volatility was observed",
+        "volatility was observed longer",
+        "{value} of {limit}",
+        _S,
+        _GE,
     ),
     "close_known": W("the close is announced", "the close is announced"),
     "fair_known": W("a fair value can be given", "a fair value can be given"),
     "settlement_finite": W("the settlement can be modelled", "the settlement can be modelled"),
     "twap_covered": W(
-        "the average is covered by prices",
+        "prices cover the settlement average",
         "more of the settlement average is known",
         "{value} of {limit} covered",
         _PLAIN,
@@ -87,7 +91,7 @@ FAIR_GATES = {
     "fair_gap": W(
         "fair value and book agree",
         "fair value and book agree again",
-        "apart {value} > {limit}",
+        "{value} apart > {limit}",
         _PLAIN,
         _LE,
     ),

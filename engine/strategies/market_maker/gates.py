@@ -33,14 +33,14 @@ _LE, _GE = "\N{LESS-THAN OR EQUAL TO}", "\N{GREATER-THAN OR EQUAL TO}"
 _MS, _S, _PLAIN = ValueUnit.MILLISECONDS, ValueUnit.SECONDS, ValueUnit.PLAIN
 W = GateWords
 GATES = {
-    "healthy": W("the account may place at all", "the account may place again"),
+    "healthy": W("the account may place orders", "the account may place orders again"),
     "market_open": W("the market is open", "the market opens"),
-    "book_trusted": W("the book is whole", "a whole book is received again"),
+    "book_trusted": W("the book is complete", "a complete book is received again"),
     "data_age_ms": W(
         "the book is fresh", "the book is fresh again", "stale {value} > {limit}", _MS, _LE
     ),
-    "two_sided": W("the book has both sides", "somebody bids and somebody offers"),
-    "uncrossed": W("the book is not crossed", "bid and ask cross no more"),
+    "two_sided": W("the book has both sides", "the book has both sides again"),
+    "uncrossed": W("the book is not crossed", "bid and ask no longer cross"),
     "started": W("the window has begun", "the window begins", "in {missing}", _S, _GE),
     "not_closing": W(
         "time is left before the stop",
@@ -50,7 +50,7 @@ GATES = {
         ">",
     ),
     "time_to_open": W(
-        "time is left to work a position out",
+        "time is left to exit a position",
         "the market were not about to close",
         "too late to open since {value}",
         _S,
@@ -60,15 +60,15 @@ GATES = {
         "the spread is narrow", "the spread narrows", "{value} > {limit} ticks", _PLAIN, _LE
     ),
     "fills_pay": W(
-        "its fills pay",
-        "its rest is over",
-        "resting: its last fills made {value} a share within 5 s",
+        "its fills are profitable",
+        "its pause is over",
+        "pausing: its last fills made {value} per share within 5 s",
         ValueUnit.PRICE_PART,
         _GE,
     ),
     "size_of_a_lot": W(
-        "the size is at least a lot",
-        "its size were at least a lot",
+        "the size is at least one lot",
+        "its size were at least one lot",
         "{value} < {limit}",
         _PLAIN,
         _GE,

@@ -76,8 +76,7 @@ class FairParameters(Parameters):
     """s: settlement averages this long before the close, 0 = closing price; required for
     fair=reference
 
-    A term of the market, so it is never guessed. A wrong value spoils the fair value of the last
-    minutes.
+    A term of the market, so it is never guessed. A wrong one spoils the last minutes.
     """
     prior: Prior = Prior.MARKET
     """market = the mid, moved by what the model knows earlier; model = the model only, ignoring the
@@ -144,8 +143,7 @@ class FairParameters(Parameters):
     sigma_floor_ticks: Annotated[float, _between(0.001, 1_000)] = 0.05
     """ticks per √s: lower limit for the book's volatility
 
-    A book that has not moved for minutes will still move. Cost: width in a dead market, if it
-    applies.
+    A book that has not moved for minutes will still move. Cost: width in a dead market.
     """
     sigma_cap_ticks: Annotated[float, _between(0.001, 10_000)] = 20.0
     """ticks per √s: upper limit for the book's volatility
@@ -192,8 +190,7 @@ class GateParameters(Parameters):
     start_after_open_s: Annotated[float, _between(-86_400, 86_400)] = 0.0
     """s: start after the window opens; negative = before it
 
-    Before the open there is no strike to be right about. Cost: the queue position of earlier
-    quotes.
+    Before the open there is no strike to be right about. Cost: queue position.
     """
     stop_before_close_s: Annotated[float | None, Field(ge=0, le=86_400)] = None
     """s: before the close, when it stops resting orders; empty = half of the window, 900 s at most
@@ -284,8 +281,7 @@ class GateParameters(Parameters):
     """pause, with an alert, once the last fills lost more than they earned
 
     A maker whose markouts are worse than its spread pays for each fill. Cost: the fills of a bot
-    that was merely unlucky: with no edge at all it pauses wrongly about every sixth time it is
-    checked.
+    that was merely unlucky: with no edge at all about one check in six pauses it wrongly.
     """
     rest_fills: Annotated[int, _between(2, 10_000)] = 20
     """fills: how many of the last are checked; fewer must show a clearer loss
@@ -402,8 +398,7 @@ class QuoteParameters(Parameters):
     hysteresis_ticks: Annotated[float, _between(0, 1_000)] = 1.0
     """ticks: minimum move of an edge before a quote is moved
 
-    A quote that moves less than a tick loses its queue position for nothing. Cost: up to a tick of
-    lag.
+    A quote that moves less than a tick loses its queue position for nothing. Cost: up to a tick.
     """
     size_tolerance_percent: Annotated[float, _between(0, 100)] = 10.0
     """% of size_shares: sizes closer than this count as equal

@@ -76,7 +76,7 @@ class DemoHost:
         try:
             exchange = reopen_world(profile, _unpacked(found[4:]))
         except (BadInput, zstandard.ZstdError) as error:
-            raise StorageError(f"{path}: {error}; move the folder away to begin anew") from error
+            raise StorageError(f"{path}: {error}; move the folder away to start over") from error
         exchange.outbox.publishing = False  # whoever connects is told everything anyway
         self._inputs = Inputs(exchange)
         for given in self._logged():

@@ -26,7 +26,7 @@ from engine.runtime.venue_plugin import (
 # ruff: noqa: PLC0415 what trades is loaded by the account that needs it
 
 WALLET_WRONG = "the wallet must be an address of 0x and 40 hex digits"
-KEY_WRONG = "the private key must be 64 hex digits: copy it again, whole"
+KEY_WRONG = "the private key must be 64 hex digits: copy it again, in full"
 
 
 def _market(setup: VenueSetup) -> MarketData:

@@ -134,7 +134,7 @@ def test_starts_that_an_older_version_did_not_keep_are_told_and_raise_no_alarm(
     assert found.same > 0
     assert found.beyond > 0
     assert found.starts_unkept > 0
-    assert "an older version did not keep them" in words(found)
+    assert "an older version did not store them" in words(found)
 
 
 def test_after_older_lives_plans_are_proven_again_from_the_first_start_that_was_kept(

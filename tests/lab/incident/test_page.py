@@ -158,7 +158,7 @@ def test_the_command_tells_what_was_the_same(
     )  # fmt: skip
     assert result["accounts"] == {"paper": "paper"}
     assert run(past, monkeypatch, "--at", at, "--account", "paper") == 0
-    assert "are the same byte for byte" in capsys.readouterr().out
+    assert "are identical byte for byte" in capsys.readouterr().out
 
 
 def test_the_command_ends_with_a_problem_where_it_differs(

@@ -127,7 +127,7 @@ def test_a_torn_journal_is_refused_and_says_which_record(past: Config, journal: 
 def test_a_moment_outside_the_journal_is_refused_with_what_it_tells(past: Config) -> None:
     span = journal_span(past.journal_path)
     for at_ns in (span.first_ns - HOUR_NS, span.last_ns + HOUR_NS):
-        with pytest.raises(BadInput, match=r"the journal tells from .* is outside of it"):
+        with pytest.raises(BadInput, match=r"the journal covers .* is outside of it"):
             look(past, at_ns)
 
 

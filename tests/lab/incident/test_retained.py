@@ -108,11 +108,11 @@ def test_a_thinned_past_is_explained_from_the_first_snapshot_that_is_kept(past: 
     assert (found.different, found.broken, found.beyond, found.unreached) == ([], [], 0, 0)
     assert 0 < found.same < whole.same
     assert found.gone + found.plans + found.idle == whole.plans + whole.idle
-    assert f"{found.gone:,} earlier ones cannot be told again" in words(found)
+    assert f"{found.gone:,} earlier ones cannot be rebuilt" in words(found)
     with reading(past.journal_path) as connection:
         seq, _ = thinned_to(connection)
     assert 0 < seq <= third
-    with pytest.raises(BadInput, match=f"records up to {seq} .* were let go under the disk"):
+    with pytest.raises(BadInput, match=f"records up to {seq} .* were pruned under the disk"):
         replayed(past)
 
 
@@ -152,12 +152,12 @@ def _thin_to_budget(config: Config) -> dict[str, HistoryKept]:
         return found
     assert (again.different, again.broken, again.beyond, again.unreached) == ([], [], 0, 0)
     assert again.same + again.gone > again.gone > 0
-    assert "earlier ones cannot be told again: their records were let go" in words(again)
-    with pytest.raises(BadInput, match="were let go under the disk budget"):
+    assert "earlier ones cannot be rebuilt: their records were pruned" in words(again)
+    with pytest.raises(BadInput, match="were pruned under the disk budget"):
         incident(config, at_ns=span.first_ns, around_ns=SECOND_NS, show=lambda *_: None)
     said = {one.name: one.said for one in doctor.history(config, time.time_ns())}
     for words_of in (said["journal"], jobs.kept(found["journal"])["words"]):
-        assert "only what money did is kept" in words_of
+        assert "only records about money are kept" in words_of
     return found
 
 

@@ -278,8 +278,8 @@ async def test_a_folder_that_cannot_be_written_fails_the_recording_alone(
 @pytest.mark.parametrize(
     ("name", "instruments", "sentence"),
     [
-        ("Day/1", ("a",), "no name for a recording"),
-        ("../x", ("a",), "no name for a recording"),
+        ("Day/1", ("a",), "valid recording name"),
+        ("../x", ("a",), "valid recording name"),
         ("day", (), "at least one"),
         ("day", ("a", "zz"), "no instrument or series 'zz'"),
         ("day", ("a",) * 501, "at most 500"),

@@ -112,8 +112,8 @@ def test_an_opened_vault_opens_no_account_that_is_locked(programs: Programs) -> 
         ({"account": AccountId("demo")}, "no live account 'demo'"),
         ({"venue": "okx"}, "no live account 'mine' at okx"),
         ({"wallet": "0x12"}, "40 hex digits"),
-        ({"fingerprint": "<b>"}, "fingerprint is none"),
-        ({"sealed": "not base64!"}, "not sealed as a credential"),
+        ({"fingerprint": "<b>"}, "fingerprint is not valid"),
+        ({"sealed": "not base64!"}, "not a sealed credential"),
     ],
 )
 def test_what_cannot_be_right_is_refused_in_words(

@@ -119,7 +119,7 @@ def listings(programs: Programs) -> None:
     """The exchange's own listing is compared; that of others cannot be asked for."""
     command = programs.command
     assert_answer(command(SyncMarkets(venue="demo")), DONE, "0 new, 0 changed, 0 gone")
-    assert_answer(command(SyncMarkets(venue="okx")), REFUSED, "'okx' cannot be asked for")
+    assert_answer(command(SyncMarkets(venue="okx")), REFUSED, "'okx' cannot be fetched")
 
 
 def scoped_kill(programs: Programs, market: InstrumentId) -> None:
@@ -133,7 +133,7 @@ def scoped_kill(programs: Programs, market: InstrumentId) -> None:
     print(f"\nKILL of an instrument: PROVEN after {time.monotonic() - began:.2f} s")
     programs.until(lambda: stopped(programs), "the bot is stopped")
     assert programs.rows(f"SELECT state FROM orders WHERE id = {rests}") == [("open",)]
-    assert_answer(command(by_hand(CUT)), REFUSED, f"KILL of instrument {CUT} by test stands")
+    assert_answer(command(by_hand(CUT)), REFUSED, f"KILL of instrument {CUT} by test is set")
 
 
 def release_after_a_crash(programs: Programs) -> None:
@@ -157,7 +157,7 @@ def account_kill(programs: Programs, market: InstrumentId) -> None:
     command = programs.command
     assert_answer(command(Kill(account=ACCOUNT)), DONE, "nothing of account demo is open")
     programs.until(lambda: programs.live() == 0, "every order has its end in the projection")
-    assert_answer(command(StartBot(bot=BOT)), REFUSED, "KILL of the account by test stands")
+    assert_answer(command(StartBot(bot=BOT)), REFUSED, "KILL of the account by test is set")
     assert_answer(command(by_hand(market)), REFUSED, "KILL of the account")
     assert_answer(command(ReleaseLatch(reason="seen", account=ACCOUNT)), DONE)
     assert_answer(command(Kill(account=ACCOUNT, bot=BOT)), REFUSED, "name one of")

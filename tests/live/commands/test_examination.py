@@ -63,7 +63,7 @@ def test_locked_account_is_examined_and_stays_locked(programs: LivePrograms) -> 
     examined(programs)
     assert programs.rows("SELECT * FROM live_unlocks") == []
     refused = programs.command(ExamineAccount(account=AccountId("nobody")))
-    assert (refused.state, "no account of mode live" in refused.answer) == (
+    assert (refused.state, "not a live account" in refused.answer) == (
         CommandState.REFUSED,
         True,
     )
@@ -88,4 +88,4 @@ def test_verdict_is_told_with_what_to_mend_first() -> None:
         account="real", examiner=Examiner.DOCTOR, wallet="0x", at_ns=1, who="me",
         findings=(good, bad, bad),
     )  # fmt: skip
-    assert sentence(told) == ("real: NOT green: clock: 20 s off; let NTP keep it (1 more to mend)")
+    assert sentence(told) == ("real: NOT green: clock: 20 s off; let NTP keep it (1 more to fix)")

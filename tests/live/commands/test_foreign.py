@@ -113,7 +113,7 @@ async def test_tokens_come_in_at_the_cost_that_was_said_and_no_cash_moves(tmp_pa
         cash = desk.ledger.cash_free_micro
         said = await desk.asked(adopt(cost=3 * USD))
         assert said.state is CommandState.DONE, said.answer
-        assert "at 3.00 pUSD (as said)" in said.answer
+        assert "at 3.00 pUSD (as entered)" in said.answer
         held = desk.ledger.holding(ONE.id).yes
         assert (held.settled, held.cost_micro) == (10 * SHARE, 3 * USD)
         assert desk.ledger.cash_free_micro == cash
@@ -121,7 +121,7 @@ async def test_tokens_come_in_at_the_cost_that_was_said_and_no_cash_moves(tmp_pa
         again = await desk.asked(adopt(cost=3 * USD))
         assert (again.state, "compare its fills" in again.answer) == (CommandState.REFUSED, True)
         other = await desk.asked(adopt(Leg.NO))
-        assert "at 2.00 pUSD (its worth at mid" in other.answer
+        assert "at 2.00 pUSD (the value at mid" in other.answer
         assert desk.ledger.holding(ONE.id).no.settled == 4 * SHARE
 
 
@@ -140,8 +140,8 @@ async def test_a_restart_has_the_tokens_from_the_journal_alone(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("asked", "why"),
     [
-        (adopt(cost=11 * USD), "is no cost of tokens that pay 10.00 at most"),
-        (adopt(cost=-1), "is no cost"),
+        (adopt(cost=11 * USD), "is no valid cost: these tokens pay 10.00 at most"),
+        (adopt(cost=-1), "is no valid cost"),
         (adopt(Leg.BASE), "lists no"),
         (AdoptTokens(account=foreign.AccountId("gone"), instrument=ONE.id, leg=Leg.YES), "gone"),
     ],
@@ -213,7 +213,7 @@ async def test_an_order_of_another_key_is_cancelled_by_the_venues_word(
     async with WalletDesk(tmp_path) as desk:
         await desk.lists()
         asked = CancelForeign(account=DEMO, order=Identity("0xtheirs"))
-        assert "its own key alone" in (await desk.asked(asked)).answer
+        assert "only orders of its own key" in (await desk.asked(asked)).answer
         door = Door(says)
         desk.engine.venues[DEMO] = door  # type: ignore[assignment]
         said = await desk.asked(asked)

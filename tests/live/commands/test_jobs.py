@@ -84,7 +84,7 @@ def test_a_recording_survives_a_crash_with_a_gap_and_is_replayed_by_the_worker(
 
     programs.start("worker")
     queued = programs.command(RunJob(job="replay", arguments=json.dumps({"path": "day"})))
-    assert "waits for the worker" in queued.answer
+    assert "is waiting for the worker" in queued.answer
     programs.until(
         lambda: programs.rows("SELECT state FROM jobs") in ([("done",)], [("failed",)]),
         "the job ends",
@@ -95,7 +95,7 @@ def test_a_recording_survives_a_crash_with_a_gap_and_is_replayed_by_the_worker(
     over = programs.command(CancelJob(job=1))
     assert (over.state, "has ended already" in over.answer) == (CommandState.REFUSED, True)
     unknown = programs.command(RunJob(job="brew", arguments="{}"))
-    assert (unknown.state, "known are" in unknown.answer) == (CommandState.REFUSED, True)
+    assert (unknown.state, "known: " in unknown.answer) == (CommandState.REFUSED, True)
 
 
 def test_what_the_night_missed_is_asked_for_at_the_start(programs: Programs) -> None:

@@ -30,7 +30,7 @@ from tests.test_distance import DEMO, ONE, TradingDesk
 def test_other_venues_are_refused_in_words() -> None:
     engine: Any = SimpleNamespace(settings=SimpleNamespace(document=SimpleNamespace(accounts={})))
     markets = MarketCommands(engine)
-    with pytest.raises(BadInput, match="cannot be asked for: those are demo, polymarket"):
+    with pytest.raises(BadInput, match="cannot be fetched; available are demo, polymarket"):
         markets.sync(SyncMarkets(venue="okx"), "ann")
     with pytest.raises(BadInput, match="no account at Demo exchange"):
         markets.sync(SyncMarkets(venue="demo"), "ann")
@@ -159,7 +159,7 @@ async def test_a_listing_that_cannot_be_read_changes_nothing_and_is_told_once(
             await desk.until(lambda: part._look is None, "it has looked")
         assert desk.bot.followed == {FIRST}
         (text,) = told
-        assert "cannot be asked, nothing changes" in text
+        assert "could not be evaluated, nothing changes" in text
 
 
 async def test_what_another_bot_of_the_account_trades_is_not_followed(tmp_path: Path) -> None:

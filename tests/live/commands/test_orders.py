@@ -211,7 +211,7 @@ async def test_an_order_by_hand_nobody_answers_for_is_unknown_and_not_sent_again
         desk.venue.silent = True
         asked = await desk.buys(5)
         assert asked.state is CommandState.FAILED
-        assert "UNKNOWN: no answer; it is asked about and never sent again" in asked.answer
+        assert "UNKNOWN: no answer; we ask the venue and never resend it" in asked.answer
 
 
 @pytest.mark.parametrize(
@@ -296,7 +296,10 @@ async def test_a_followed_market_is_wanted_until_it_is_not(
         asked = FollowMarket(account=DEMO, instrument=other)
         assert (await desk.asked(asked)).state is CommandState.DONE
         assert other in wants_of(engine, "demo", runner)[0]
-        for name, why in (("demo:third", "leave one first"), ("demo:nothing", "is no market")):
+        for name, why in (
+            ("demo:third", "stop following one first"),
+            ("demo:nothing", "is not a market"),
+        ):
             said = await desk.asked(msgspec.structs.replace(asked, instrument=InstrumentId(name)))
             assert (said.state, why in said.answer) == (CommandState.REFUSED, True)
         assert [one.subject for one in kept(desk)] == [other]

@@ -110,7 +110,7 @@ def test_account_closed_at_the_start_is_recovered_by_opening_its_vault(
         "NOT PROVEN: real: the venue cannot be asked: its key lies in the vault"
         in closed_life.sentence()
     )
-    assert "what an earlier life left may rest there" in closed_life.sentence()
+    assert "orders of an earlier run may rest there" in closed_life.sentence()
 
     engine = locked_engine(programs)
     before = programs.rows(TAKEN)[0][0]

@@ -160,7 +160,7 @@ async def test_a_failure_is_told_in_the_venues_words_and_everything_is_free_agai
 @pytest.mark.parametrize(
     ("says", "words"),
     [
-        (OutcomeUnknown("the line broke"), "is UNKNOWN: the line broke; it is asked about"),
+        (OutcomeUnknown("the line broke"), "is UNKNOWN: the line broke; the venue is asked"),
         (OperationState.SUBMITTED, "is submitted as 0xcarried; it is booked when"),
     ],
 )
@@ -185,7 +185,7 @@ async def test_an_answer_that_takes_too_long_says_how_far_it_is_and_asks_for_not
         (Redeem(account=DEMO, instrument=ONE.id), "is redeemable"),
         (Merge(account=DEMO, instrument=ONE.id), "0 pairs"),
         (Merge(account=DEMO, instrument=InstrumentId("demo:other"), size=SHARE), "is not known"),
-        (Split(account=DEMO, instrument=ONE.id, size=1), "no whole number of lots"),
+        (Split(account=DEMO, instrument=ONE.id, size=1), "not a whole number of lots"),
         (Split(account=DEMO, instrument=ONE.id, size=10**12), "micro are free"),
     ],
 )

@@ -42,9 +42,9 @@ class Credentials:
         relayer_passphrase: str = "",
     ) -> None:
         if _KEY.fullmatch(private_key) is None:
-            raise ConfigError("the private key must be 64 hex digits: copy it again, whole")
+            raise ConfigError("the private key must be 64 hex digits: copy it again, in full")
         if not 0 < int(private_key, 16) < _CURVE_ORDER:
-            raise ConfigError("the private key is no key of this curve: copy it again")
+            raise ConfigError("the private key is not valid on this curve: copy it again")
         self.check_wallet(wallet)
         parts = (api_key, api_secret, api_passphrase)
         if any(parts) and not all(parts):

@@ -150,12 +150,12 @@ class PolymarketHeartbeat:
     def _journal(self, now_ns: int) -> str:
         recorder = self._services.recorder
         if recorder.failure is not None:
-            return f"the journal refuses: {recorder.failure}"
+            return f"the journal cannot be written: {recorder.failure}"
         durable, since_ns = self._durable
         if recorder.durable_seq != durable or recorder.durable_seq >= recorder.seq:
             self._durable = (recorder.durable_seq, now_ns)
         elif now_ns - since_ns > JOURNAL_NS_MAX:
-            return "the journal stands still"
+            return "the journal is not advancing"
         return ""
 
     def _channel(self, now_ns: int) -> str:

@@ -63,12 +63,12 @@ class HealthLease:
         if self.ended:
             return self.ended
         if self.why:
-            return f"no beat is sent: {self.why}"
+            return f"no heartbeat is sent: {self.why}"
         if self.last_ns is None:
-            return "the venue has taken no beat yet"
+            return "the venue has accepted no heartbeat yet"
         silent_ns = now_ns - self.last_ns
         if silent_ns > QUOTES_STOP_NS:
-            return f"the venue has taken no beat for more than {QUOTES_STOP_NS / S:.0f} s"
+            return f"the venue has accepted no heartbeat for over {QUOTES_STOP_NS / S:.0f} s"
         return ""
 
     @property

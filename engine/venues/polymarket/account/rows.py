@@ -234,7 +234,7 @@ def payments(
         fields = _fields(row)
         kind = _text(fields, "type")
         if kind not in _SIGNS:
-            raise BadInput(f"asked what the wallet's pairs became, the venue tells of {kind}")
+            raise BadInput(f"asked what the wallet's pairs became, the venue reports {kind}")
         at_ns = number(fields.get("timestamp"), 9, "timestamp")
         if fields.get("is_combo") or at_ns < since_ns:
             continue
@@ -283,9 +283,7 @@ def incomes(rows: Sequence[object], account: AccountId, currency: str) -> tuple[
         fields = _fields(row)
         kind, transaction = _text(fields, "type"), _text(fields, "transaction_hash")
         if kind not in INCOME or not transaction:
-            raise BadInput(
-                f"asked for rewards, the venue tells of {kind[:40]!r} {transaction[:80]}"
-            )
+            raise BadInput(f"asked for rewards, the venue reports {kind[:40]!r} {transaction[:80]}")
         amount, market = (
             number(fields.get("usdc_size"), 6, "usdc_size"),
             _text(fields, "condition_id"),

@@ -403,7 +403,8 @@ class Wire:
         )
         if account.signer_type != "OWNER":
             raise ConfigError(
-                f"{credentials.wallet} is no wallet of this private key: check which one is meant"
+                f"{credentials.wallet} is not a wallet of this private key: check which one is "
+                "meant"
             )
         api = credentials.api()
         if api is None:

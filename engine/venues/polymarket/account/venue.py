@@ -256,7 +256,7 @@ class AccountQueries:
             return OrderNotFound(account=self._account, order=named.order)
         report = order_report(row, self.reader)
         if report.identity != named.identity:
-            raise BadInput(f"asked about {named.identity}, the venue tells of {report.identity}")
+            raise BadInput(f"asked about {named.identity}, the venue reports {report.identity}")
         return OrderReported(account=self._account, report=report)
 
     async def fills(self, since_ns: int) -> FillsListed:

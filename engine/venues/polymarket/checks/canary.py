@@ -192,7 +192,7 @@ def _fees(name: str, said: Sequence[Any], rate: str, exponent: str) -> Finding:
     unknown = sorted(f"rate {r}, exponent {e}" for r, e in pairs if (r, e) not in FEES)
     if not unknown:
         return Finding(name, Grade.OK, f"{len(schedules)} fee schedules, all of the recorded table")
-    fix = "nothing to mend: fees are read per market; look whether your bots still earn with them"
+    fix = "nothing to fix: fees are read per market; check that your bots still earn with them"
     return Finding(name, Grade.WARN, f"new fee schedules: {'; '.join(unknown[:5])}", fix)
 
 
@@ -201,7 +201,7 @@ def _hashes(raw: Sequence[bytes]) -> Finding:
     wrong = sum(not _proven(one) for one in raw)
     if not wrong:
         return Finding("hashes", Grade.OK, f"{len(raw)} books, every hash as it is computed here")
-    fix = "expect books that are fetched anew without end: do not trade live here"
+    fix = "expect books to be fetched again and again: do not trade live here"
     return Finding("hashes", Grade.FAIL, f"{wrong} of {len(raw)} hashes do not match", fix)
 
 

@@ -67,7 +67,7 @@ def _unopened(error: PitbossError, seen: Sequence[Finding]) -> Finding:
         return Finding("key", Grade.FAIL, str(error), fix)
     failed = ", ".join(one.name for one in seen if one.grade is Grade.FAIL)
     fix = "set the credential again" if isinstance(error, AuthRefused) else "try again in a minute"
-    fix = f"mend first what failed besides: {failed}" if failed else fix
+    fix = f"first fix what else failed: {failed}" if failed else fix
     name = "key" if isinstance(error, AuthRefused) else "venue"
     return Finding(name, Grade.FAIL, str(error), fix)
 
@@ -105,7 +105,7 @@ async def from_outside(
         async with httpx.AsyncClient(timeout=10) as client:
             response = await client.get(f"{clob_url}/time")
         if response.status_code != 200:
-            raise NotSent(f"the question for the time was answered {response.status_code}")
+            raise NotSent(f"the time request was answered {response.status_code}")
         return response.json()
 
     questions: dict[str, Question] = {
@@ -145,7 +145,7 @@ def _mends(error: Exception) -> str:
     if isinstance(error, AuthRefused) or (isinstance(error, VenueRefusal) and error.status == 401):
         return "wait two minutes if the API key is new; else set the credential again"
     if isinstance(error, VenueRefusal) and "banned" in error.text.lower():
-        return "ask Polymarket's support why; nothing here helps around it"
+        return "ask Polymarket's support why; it cannot be solved here"
     return "try again in a minute"
 
 
@@ -154,11 +154,11 @@ def wallet(wire: Wire) -> Finding:
     kind = WALLETS.get(wire.signature_type)
     said = f"{wire.wallet}, {kind or 'of an unknown kind'}"
     if kind is None:
-        return Finding("wallet", Grade.FAIL, said, "trade with a wallet Polymarket made")
+        return Finding("wallet", Grade.FAIL, said, "trade with a wallet created by Polymarket")
     if wire.signature_type == 0:
         fix = (
-            "orders of accounts made today are taken from a deposit wallet alone: if yours is one, "
-            "set the key again with that wallet's address; an EOA pays gas in POL, too"
+            "orders of accounts created today are accepted only from a deposit wallet: if yours is "
+            "one, set the key again with that wallet's address; an EOA pays gas in POL, too"
         )
         return Finding("wallet", Grade.WARN, said, fix)
     return Finding("wallet", Grade.OK, said)
@@ -169,17 +169,17 @@ async def geoblock(url: str) -> Finding:
     async with httpx.AsyncClient(timeout=10) as client:
         response = await client.get(url)
     if response.status_code != 200:
-        raise NotSent(f"the geoblock question was answered {response.status_code}")
+        raise NotSent(f"the geoblock request was answered {response.status_code}")
     answer = response.json()
     place = f"{answer.get('country') or '?'} {answer.get('region') or ''}".strip()
     if answer["blocked"] is not False:
         return Finding(
             "geoblock",
             Grade.FAIL,
-            f"Polymarket takes no orders from here ({place})",
-            "trade from where it does; this program does not help around it",
+            f"Polymarket accepts no orders from here ({place})",
+            "trade from where it does; this program does not work around it",
         )
-    return Finding("geoblock", Grade.OK, f"orders are taken from here ({place})")
+    return Finding("geoblock", Grade.OK, f"orders are accepted from here ({place})")
 
 
 async def clock(ask: Callable[[], Awaitable[Any]], now_ns: Callable[[], int]) -> Finding:
@@ -189,7 +189,7 @@ async def clock(ask: Callable[[], Awaitable[Any]], now_ns: Callable[[], int]) ->
     after = now_ns()
     ahead, behind = before - (venue_s + 1) * S, venue_s * S - after
     skew_ns = max(ahead, behind, 0)
-    said = f"within {skew_ns / S:.1f} s of the venue's, as far as whole seconds tell"
+    said = f"within {skew_ns / S:.1f} s of the venue's clock, to whole seconds"
     fix = "let the system keep its time by NTP"
     if skew_ns > SKEW_NS_MAX:
         return Finding("clock", Grade.FAIL, f"{skew_ns / S:.1f} s off the venue's", fix)
@@ -216,7 +216,7 @@ async def closed_only(wire: Wire) -> Finding:
             "closed-only",
             Grade.FAIL,
             "the account may only close positions",
-            "close by hand at the venue; ask its support why",
+            "close positions by hand at the venue; ask its support why",
         )
     return Finding("closed-only", Grade.OK, "the account may open positions")
 
@@ -232,7 +232,7 @@ async def money(wire: Wire) -> Finding:
         return Finding(
             "money",
             Grade.FAIL,
-            f"the wallet lets {', '.join(missing)} take nothing",
+            f"the wallet has not approved {', '.join(missing)}",
             "approve trading once, on Polymarket's page with this wallet",
         )
     said = f"{cash / MICRO:,.2f} pUSD, all exchanges approved"
@@ -258,8 +258,8 @@ async def tier(wire: Wire) -> Finding:
     answer = await wire.get("/v1/user/rate-limit-tier")
     name = str(answer["tier"])
     if name not in TIERS:
-        said = f"the venue names a tier nobody knows here: {name}"
-        return Finding("tier", Grade.WARN, said, "the slowest tier's pace is used")
+        said = f"the venue reports an unknown tier: {name}"
+        return Finding("tier", Grade.WARN, said, "the slowest tier's rate is used")
     return Finding("tier", Grade.OK, f"{name}; 80 % of it is used")
 
 

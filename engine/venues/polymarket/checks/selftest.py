@@ -63,7 +63,7 @@ async def tested(setup: VenueSetup, test: SelfTesting) -> list[Finding]:
     try:
         venue = await opened(setup, test.account, test.credential, WallClock().now_ns)
     except PitbossError as error:
-        fix = f"let the doctor look: `python -m engine unlock {test.account} --check`"
+        fix = f"run the doctor: `python -m engine unlock {test.account} --check`"
         return [test.report(Finding("open", Grade.FAIL, str(error), fix))]
     try:
         return await _at(venue, setup, test)
@@ -82,7 +82,7 @@ async def _at(venue: PolymarketVenue, setup: VenueSetup, test: SelfTesting) -> l
         place = await place_for(rest, now_ns, test.market)
         await venue.list_market(place.instrument)
     except PitbossError as error:
-        fix = "name a market by --market CONDITION"
+        fix = "name a market with --market CONDITION"
         finding = test.report(Finding("market", Grade.FAIL, str(error), fix))
         return [*testing.findings, finding]
     finally:
@@ -181,7 +181,7 @@ class SelfTest:
         try:
             known = await self._venue.order(named)
         except PitbossError as error:
-            said = f"nothing is open, but how much was filled could not be asked: {error}"
+            said = f"nothing is open, but the filled amount could not be read: {error}"
             self._found("proof", Grade.FAIL, said, RERUN)
             return False
         filled = known.report.filled if isinstance(known, OrderReported) else 0
@@ -237,10 +237,10 @@ class _Failed(Exception):
 
 
 _FIXES = {
-    "channel": "let the doctor look: `python -m engine unlock ACCOUNT --check`",
+    "channel": "run the doctor: `python -m engine unlock ACCOUNT --check`",
     "before": "the account must be alone with this engine before it is tested",
-    "prepare": "another market is named by --market",
-    "place": "read the venue's sentence; another market is named by --market",
+    "prepare": "name another market with --market",
+    "place": "read the venue's sentence; name another market with --market",
     "seen": "do not trade: without the user channel fills would come late; try again in a minute",
     "cancel": "do not trade before a self-test is green",
     "seen end": "do not trade: without the user channel ends would come late; try again",
@@ -250,7 +250,7 @@ _FIXES = {
 def _mends(step: str, error: PitbossError) -> str:
     """Return what helps where a step failed."""
     if step == "place" and "deposit wallet" in str(error):
-        return "set the key again with the address of its deposit wallet, then unlock anew"
+        return "set the key again with the address of its deposit wallet, then unlock again"
     if step == "place" and isinstance(error, OutcomeUnknown | VenueClosed | Throttled):
         return "nothing is wrong with the order: run the self-test again in a few minutes"
     return _FIXES[step]
@@ -286,7 +286,7 @@ class _Channel:
     async def until(self, event: asyncio.Event) -> None:
         """Wait for it. Raises OutcomeUnknown after `CHANNEL_S_MAX`, and what broke the channel."""
         if self._task is None:
-            raise OutcomeUnknown("nobody listens to the user channel")
+            raise OutcomeUnknown("nothing receives the user channel")
         waiting = asyncio.ensure_future(event.wait())
         try:
             await asyncio.wait(
@@ -298,7 +298,7 @@ class _Channel:
             return
         if self._task.done():
             self._task.result()
-        raise OutcomeUnknown(f"the user channel told nothing within {CHANNEL_S_MAX:g} s")
+        raise OutcomeUnknown(f"the user channel reported nothing within {CHANNEL_S_MAX:g} s")
 
 
 def _ended(event: VenueEvent) -> bool:
@@ -314,7 +314,7 @@ def _accepted(events: Sequence[VenueEvent]) -> str:
             raise BadInput(f"the venue refused it ({event.reason}): {event.venue_text}")
         if isinstance(event, OrderAccepted | OrderDelayed):
             return "the venue took the order"
-    raise OutcomeUnknown("the venue's answer to the order says neither yes nor no")
+    raise OutcomeUnknown("the venue's answer to the order is neither yes nor no")
 
 
 def _cancelled(events: Sequence[VenueEvent]) -> str:
@@ -333,7 +333,7 @@ def _is_named(prepared: Prepared) -> str:
 
 
 def _is_seen(_: None) -> str:
-    return "the user channel told of it"
+    return "the user channel reported it"
 
 
 def _ms(seconds: float) -> str:
@@ -383,7 +383,7 @@ async def place_for(rest: PublicRest, now_ns: int, condition: str = "") -> Place
         if not why:
             return Place(instrument=known.instrument, title=known.title, bid=bid, ask=ask)
     raise BadInput(
-        f"no order could rest far from the touch: {why}; name another market by --market"
+        f"no order could rest far from the touch: {why}; name another market with --market"
     )
 
 

@@ -20,7 +20,7 @@ def test_nothing_is_quoted_before_the_venue_took_a_beat() -> None:
     assert not lease.due(0)
     lease.look("")
     assert lease.due(0)
-    assert "no beat yet" in lease.forbids(0)
+    assert "no heartbeat yet" in lease.forbids(0)
     assert lease.cancels_ns is None
     lease.renew(0)
     assert lease.forbids(0) == ""

@@ -142,7 +142,7 @@ def test_account_trades_through_trouble_and_proves_its_kill(programs: LiveProgra
         lambda: (receipt := programs.receipt(KILL_PROOF)) and receipt.proven, "the KILL is proven"
     )
     assert programs.open_orders() == 0
-    why = "no beat is sent: the KILL latch is set"
+    why = "no heartbeat is sent: the KILL latch is set"
     programs.until(lambda: (beat := programs.heartbeat()) and beat.reason == why, "no more beats")
     stopped(programs, engine)
 

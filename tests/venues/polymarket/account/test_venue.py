@@ -625,7 +625,7 @@ async def test_given_api_key_is_used_and_never_replaced(served: Served) -> None:
 
 async def test_wallet_of_another_key_is_refused(served: Served) -> None:
     strange = Credentials(private_key=signer(1).key.hex(), wallet=wallet(signer(2), 3))
-    with pytest.raises(ConfigError, match="no wallet of this private key"):
+    with pytest.raises(ConfigError, match="not a wallet of this private key"):
         await PolymarketVenue.open(LIVE, strange, now_ns=time.time_ns, hosts=hosts(served))
 
 

@@ -55,7 +55,7 @@ async def test_blocked_places_and_closed_accounts_are_two_things(served: Served)
     findings = await found(served)
     assert (findings["geoblock"].grade, findings["closed-only"].grade) == (Grade.FAIL, Grade.OK)
     assert "US NY" in findings["geoblock"].said
-    assert "does not help around it" in findings["geoblock"].fix
+    assert "does not work around it" in findings["geoblock"].fix
 
 
 async def test_an_account_that_may_only_close_fails(served: Served) -> None:
@@ -78,7 +78,7 @@ async def test_a_wallet_that_approved_nothing_fails(served: Served) -> None:
         served.venue.ledger.allowances[wire.wallet] = 0
     findings = await found(served)
     assert findings["money"].grade is Grade.FAIL
-    assert "take nothing" in findings["money"].said
+    assert "not approved" in findings["money"].said
 
 
 async def test_orders_of_somebody_else_under_our_key_fail(served: Served) -> None:
