@@ -250,7 +250,7 @@ def test_receipt_names_everything_that_is_missing() -> None:
     receipt = proving(Venue()).receipt(5_000_000)
     assert not receipt.proven
     assert len(receipt.accounts[0].missing) == 4
-    assert receipt.sentence().startswith("NOT PROVEN: demo: 1 place on the way")
+    assert receipt.sentence().startswith("NOT PROVEN: demo: 1 place in flight")
 
 
 def test_receipt_is_proven_when_nothing_is_missing() -> None:
@@ -287,7 +287,7 @@ def test_receipt_is_in_vain_only_where_every_lacking_account_waits_for_a_person(
     other.account = AccountId("other")
     made.proofs["other"] = CancelProof(other, other, began_ns=0)  # type: ignore[arg-type]
     receipt = made.receipt(1)
-    assert "the venue cannot be asked: its vault is locked; what an earlier" in receipt.sentence()
+    assert "the venue cannot be asked: its vault is locked; orders of an earlier" in receipt.sentence()
     assert not made.needs_operator(receipt), "the other one may still be proven"
     other.places_in_flight, other.open_and_unknown, other.zero = 0, (0, 0), Proof()
     assert made.needs_operator(made.receipt(2))

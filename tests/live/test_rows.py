@@ -250,7 +250,7 @@ def test_a_whole_engine_starts_on_the_last_valid_settings_beside_damaged_rows_an
         programs.until(lambda: programs.live() > 0, "an order rests")
         (told,) = programs.rows("SELECT text FROM alerts WHERE kind = 'settings'")
         assert "version 7000" in str(told)
-        assert "the desk works by version 1" in str(told)
+        assert "the desk runs on version 1" in str(told)
         killed = programs.command(Kill())
         assert killed.answer.startswith("PROVEN: nothing of ours is open at 1 account")
         receipt = programs.receipt(KILL_PROOF)
