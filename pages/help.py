@@ -93,7 +93,7 @@ TOUR = (
         "record of the order.",
     ),
     (
-        "Make a bot of your own",
+        "Create your own bot",
         "bots",
         "Under Bots, Create a bot: a name, a market or a series, then Show what changes, Save, and "
         "Apply. It stays stopped until you start it; while it is stopped, Change settings and "

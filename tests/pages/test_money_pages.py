@@ -432,7 +432,7 @@ def test_a_link_of_an_alert_opens_what_was_decided_by_then(desk: Config, opened:
 def test_help_has_a_tour_words_a_checklist_and_shortcuts(config: Config, opened: Opened) -> None:
     del config
     page = opened("help")
-    assert "Make a bot of your own" in texts(page)
+    assert "Create your own bot" in texts(page)
     for topic, words in (
         ("What am I looking at", "money at risk, positions and alerts"),
         ("Glossary", "Pending tokens cannot be sold"),

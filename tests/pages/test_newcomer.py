@@ -112,7 +112,7 @@ def test_a_newcomer_reaches_a_running_bot_by_the_screen_alone(
         walk.sees("demo at demo", within_ms=LONG_MS)
         walk.picture("overview")
 
-        walk.click("Make a bot of your own", decides="to make one")
+        walk.click("Create your own bot", decides="to make one")
         walk.sees("Only one bot may trade a market at an account")
         walk.type("Name", "mine", decides="its name")
         walk.clicks += 1
