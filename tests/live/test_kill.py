@@ -287,7 +287,7 @@ def test_receipt_is_in_vain_only_where_every_lacking_account_waits_for_a_person(
     other.account = AccountId("other")
     made.proofs["other"] = CancelProof(other, other, began_ns=0)  # type: ignore[arg-type]
     receipt = made.receipt(1)
-    assert "the venue cannot be asked: its vault is locked; orders of an earlier" in receipt.sentence()
+    assert "its vault is locked; orders of an earlier run may rest there" in receipt.sentence()
     assert not made.needs_operator(receipt), "the other one may still be proven"
     other.places_in_flight, other.open_and_unknown, other.zero = 0, (0, 0), Proof()
     assert made.needs_operator(made.receipt(2))
