@@ -336,7 +336,7 @@ class TradingHalts:
         proofs: ZeroProofs,
         markets: Markets,
         doubt: Callable[[int], None],
-        wallet_goes_on: Callable[[LossAccepted], None],
+        wallet_goes_on: Callable[[LossAccepted, int], None],
     ) -> None:
         self._table = table
         self._blocks = blocks
@@ -444,12 +444,11 @@ class TradingHalts:
 
     def _loss_accepted(self, event: LossAccepted, now_ns: int) -> None:
         """Go on behind lost records: no number is used again, fills are asked for since then."""
-        del now_ns
         table, questions = self._table, self._questions
         table.last_id = max(table.last_id, event.orders_until)
         reach_ns = questions.fills_reach_ns
         questions.fills_reach_ns = event.since_ns if reach_ns < 0 else min(reach_ns, event.since_ns)
-        self._wallet_goes_on(event)
+        self._wallet_goes_on(event, now_ns)
 
     # -- money -------------------------------------------------------------------------------------
 

@@ -172,9 +172,10 @@ class WalletOperations:
         if operation is not None:
             operation.question, operation.questioned_ns = asked.number, now_ns
 
-    def loss_accepted(self, event: LossAccepted) -> None:
+    def loss_accepted(self, event: LossAccepted, now_ns: int) -> None:
         """Go on behind lost records: no number is used again, payments are asked for since then."""
-        self.state.last += event.orders_until  # thousands: no file keeps how many were lost
+        # No file says how many were lost, nor whether a loss before this one was: time goes on.
+        self.state.last = max(self.state.last + event.orders_until, now_ns // MS)
         self.state.listed_ns = min(self.state.listed_ns, event.since_ns)
 
     # -- asking ------------------------------------------------------------------------------------

@@ -301,6 +301,19 @@ def loss(rig: Any) -> LossAccepted:
     )
 
 
+def test_an_operation_after_a_loss_that_was_lost_itself_has_a_number_of_its_own(
+    make_rig: Any,
+) -> None:
+    """Two losses tell the same orders where none was placed between them; what the journal kept
+    of the first is nothing."""
+    first, second = make_rig(), make_rig()
+    for rig, after_s in ((first, 0), (second, 60)):
+        rig.wait(after_s)
+        rig.feed(loss(rig))
+    numbers = [rig.executor.wallet.state.last for rig in (first, second)]
+    assert numbers[0] + 1_000 < numbers[1]
+
+
 def test_an_accepted_loss_has_payments_asked_for_since_then(waits: Any) -> None:
     waits.feed(WON)
     waits.feed(listed(waits))

@@ -130,7 +130,7 @@ def _numbers_begin_again(patch: Patch) -> None:
 
 
 def _operations_begin_again(patch: Patch) -> None:
-    def unnumbered(self: Any, event: Any) -> None:
+    def unnumbered(self: Any, event: Any, _now_ns: int) -> None:
         self.state.listed_ns = min(self.state.listed_ns, event.since_ns)
 
     patch.setattr(WalletOperations, "loss_accepted", unnumbered)
