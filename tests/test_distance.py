@@ -16,17 +16,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Self
 
-from msgspec.structs import replace
-
-from engine.domain.bots import BotState
 from engine.domain.commands import ApplySettings, Kill
 from engine.domain.events import (
     BookChanged,
-    BookReplaced,
     InstrumentListed,
-    OrderFilled,
 )
-from engine.domain.fills import FillId, Liquidity
 from engine.domain.instruments import Side
 from engine.live.commands.kill import ScopedKills
 from engine.live.telemetry import ROWS_EVERY, Telemetry
@@ -35,7 +29,7 @@ from storage.database import reading
 from storage.live import books
 from storage.users import ENGINE_ID
 from tests.live.desk import PATIENCE_S, LiveDesk
-from tests.live.trading_desk import DEMO, ONE, Exchange, TradingDesk
+from tests.live.trading_desk import BOOK, DEMO, ONE, Exchange, TradingDesk
 
 RATCHET = {"an order": 35, "a KILL": 24, "a settings edit": 13, "a price to its row": 18}
 """Modules a flow may run through, by its name."""
@@ -127,10 +121,7 @@ async def test_a_price_to_its_row_is_short(tmp_path: Path) -> None:
         async with TradingDesk(tmp_path) as desk:
             engine, now_ns = desk.engine, desk.engine.clock.now_ns()
             runner, telemetry = engine.runners[DEMO], Telemetry(engine)
-            whole = BookReplaced(
-                instrument=ONE.id, bids=((4_800, 10**7),), asks=((5_200, 10**7),), exchange_ns=None
-            )
-            runner.market((InstrumentListed(instrument=ONE), whole), now_ns)
+            runner.market((InstrumentListed(instrument=ONE), BOOK), now_ns)
             for _ in range(ROWS_EVERY):  # the next one tells of books again
                 telemetry.second(now_ns)
             await desk.written()
@@ -167,31 +158,13 @@ async def test_a_kill_is_short(tmp_path: Path) -> None:
 
 async def test_an_order_is_short(tmp_path: Path) -> None:
     """From a change of a book to the bot's request at the venue, and to the fill that is booked."""
-    exchange = Exchange()
     with Distance() as distance:
-        async with TradingDesk(tmp_path, exchange) as desk:
-            engine, now_ns = desk.engine, desk.engine.clock.now_ns()
-            runner, maker = engine.runners[DEMO], engine.bot_runners["maker"]
-            maker.bot.state = BotState.RUNNING
-            runner.desk.executor.ledger.move_cash(10**10)
-            book = BookReplaced(
-                instrument=ONE.id, bids=((4_800, 10**7),), asks=((5_200, 10**7),), exchange_ns=None
-            )
-            runner.market((InstrumentListed(instrument=ONE), book), now_ns)
+        async with TradingDesk(tmp_path, Exchange()) as desk:
+            engine, now_ns = desk.engine, desk.quote()
             engine.state.close()  # it reads commands meanwhile, on a thread of its own
             with distance.counted():
-                runner.market((replace(book, bids=((4_700, 10**7),)),), now_ns + 10**9)
-                async with asyncio.timeout(PATIENCE_S):
-                    while not exchange.sent:  # noqa: ASYNC110 the journal's thread comes first
-                        await asyncio.sleep(0.01)
-                order = exchange.sent[0]
-                await asyncio.sleep(0)
-                filled = OrderFilled(
-                    account=DEMO, order=order.id, fill=FillId("f1"), price=order.price,
-                    size=order.size, fee_micro=0, liquidity=Liquidity.MAKER,
-                )  # fmt: skip
-                runner.report(filled)
+                await desk.fill(now_ns + 10**9)
                 await asyncio.sleep(0)
                 await asyncio.wrap_future(engine.recorder.commit())
-            assert runner.desk.executor.ledger.holding(ONE.id).position != 0
+            assert engine.runners[DEMO].desk.executor.ledger.holding(ONE.id).position != 0
     distance.must_be("an order")

@@ -11,65 +11,35 @@ from typing import Any
 from msgspec.structs import replace
 
 from engine.domain.bots import BotState
-from engine.domain.commands import AnyCommand, ReleaseLatch
-from engine.domain.events import BookReplaced, InstrumentListed, OrderFilled, ScopeLatched
+from engine.domain.commands import ReleaseLatch
+from engine.domain.events import OrderFilled, ScopeLatched
 from engine.domain.fills import FillId, Liquidity
 from engine.risk.reasons import DenyReason
-from storage.commands import ENDS, CommandState, LeftCommand
+from storage.commands import CommandState
 from storage.latch import read_latch
 from storage.settings import applied
 from storage.users import ENGINE_ID
-from tests.live.desk import PATIENCE_S
-from tests.live.trading_desk import DEMO, ONE, Exchange, TradingDesk
+from tests.live.trading_desk import BOOK, DEMO, Exchange, TradingDesk
 
 S = 1_000_000_000
 CENT = {"absolute": 0.01, "percent": None}
 """A fall that one bad fill makes."""
 
-BOOK = BookReplaced(
-    instrument=ONE.id, bids=((4_800, 10**7),), asks=((5_200, 10**7),), exchange_ns=None
-)
-
 
 @asynccontextmanager
 async def fallen(home: Path, **limits: Any) -> AsyncIterator[TradingDesk]:
     """Give a desk whose one account has bought something that is worth next to nothing since."""
-    exchange = Exchange()
-    made = TradingDesk(home, exchange)
-    applied(
-        made.connection, ENGINE_ID, made.edit({"accounts": {DEMO: {"limits": limits}}}, base=1), 1
-    )
+    made = TradingDesk(home, Exchange())
+    version = made.edit({"accounts": {DEMO: {"limits": limits}}}, base=1)
+    applied(made.connection, ENGINE_ID, version, 1)
     async with made as desk:
-        engine, now_ns = desk.engine, desk.engine.clock.now_ns()
+        engine, now_ns = desk.engine, desk.quote()
         engine.accounts.resting_outside = lambda _: ()
-        runner, maker = engine.runners[DEMO], engine.bot_runners["maker"]
-        maker.bot.state = BotState.RUNNING
-        runner.desk.executor.ledger.move_cash(10**10)
-        runner.market((InstrumentListed(instrument=ONE), BOOK), now_ns)
-        runner.market((replace(BOOK, bids=((4_700, 10**7),)),), now_ns + S)
-        async with asyncio.timeout(PATIENCE_S):
-            while not exchange.sent:  # noqa: ASYNC110 the journal's thread comes first
-                await asyncio.sleep(0.01)
-        order = exchange.sent[0]
-        await asyncio.sleep(0)
-        filled = OrderFilled(
-            account=DEMO, order=order.id, fill=FillId("f1"), price=order.price,
-            size=order.size, fee_micro=0, liquidity=Liquidity.MAKER,
-        )  # fmt: skip
-        runner.report(filled)
+        await desk.fill(now_ns + S)
         worthless = replace(BOOK, bids=((100, 10**7),), asks=((300, 10**7),))
-        runner.market((worthless,), now_ns + 2 * S)
+        engine.runners[DEMO].market((worthless,), now_ns + 2 * S)
         engine.tick(now_ns + 2 * S)
         yield desk
-
-
-async def asked(desk: TradingDesk, command: AnyCommand) -> LeftCommand:
-    """Leave a command and look at the desk's clock until it is answered."""
-    name = desk.leave(command)
-    async with asyncio.timeout(PATIENCE_S):
-        while (left := desk.find(name)).state not in ENDS:  # noqa: ASYNC110 another thread writes it
-            await asyncio.sleep(0.01)
-    return left
 
 
 async def test_the_fall_that_sets_kill_kills_the_desk_at_once(tmp_path: Path) -> None:
@@ -95,13 +65,13 @@ async def test_an_account_that_fell_is_released_with_a_reason_and_without_a_kill
         assert executor.to_release == (
             "Equity fell from its peak by more than the limit; a person must release",
         )
-        left = await asked(desk, ReleaseLatch(account=DEMO, reason=" "))
+        left = await desk.command(ReleaseLatch(account=DEMO, reason=" "))
         assert (left.state, executor.stopped) == (CommandState.REFUSED, DenyReason.DRAWDOWN)
-        left = await asked(desk, ReleaseLatch(account=DEMO, reason="halved its sizes"))
+        left = await desk.command(ReleaseLatch(account=DEMO, reason="halved its sizes"))
         assert left.state is CommandState.DONE, left.answer
         assert left.answer == "account demo places again; a fall is counted from the equity of now"
         assert (executor.stopped, executor.to_release) == (None, ())
-        left = await asked(desk, ReleaseLatch(account=DEMO, reason="once more"))
+        left = await desk.command(ReleaseLatch(account=DEMO, reason="once more"))
         assert "no KILL of account demo is set" in left.answer
 
 
@@ -115,7 +85,7 @@ async def test_a_contradiction_of_the_venue_is_released_with_a_reason(tmp_path: 
         runner.report(odd)
         await asyncio.sleep(0)
         assert runner.desk.executor.to_release == ("fill f2 is of order 1000000, which is unknown",)
-        left = await asked(desk, ReleaseLatch(account=DEMO, reason="compared: it is a test's"))
+        left = await desk.command(ReleaseLatch(account=DEMO, reason="compared: it is a test's"))
         assert left.state is CommandState.DONE, left.answer
         assert runner.desk.executor.to_release == ()
 
@@ -124,7 +94,7 @@ async def test_a_stopped_account_is_not_released_apart_from_a_kill(tmp_path: Pat
     async with fallen(tmp_path, kill_drawdown_max=CENT) as desk:
         executor = desk.engine.runners[DEMO].desk.executor
         assert (executor.latched, executor.to_release) == (True, ())
-        left = await asked(desk, ReleaseLatch(account=DEMO, reason="halved its sizes"))
+        left = await desk.command(ReleaseLatch(account=DEMO, reason="halved its sizes"))
         assert (left.state, executor.latched) == (CommandState.REFUSED, True)
 
 
@@ -133,6 +103,6 @@ async def test_the_kill_of_a_stopped_account_is_released_first(tmp_path: Path) -
         runner = desk.engine.runners[DEMO]
         runner.deliver(ScopeLatched(account=DEMO, who="ann", reason="KILL"), 0)
         for stopped, words in ((True, "the latch of account"), (False, "account demo places")):
-            left = await asked(desk, ReleaseLatch(account=DEMO, reason="halved its sizes"))
+            left = await desk.command(ReleaseLatch(account=DEMO, reason="halved its sizes"))
             assert left.answer.startswith(words)
             assert bool(runner.desk.executor.to_release) is stopped

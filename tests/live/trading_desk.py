@@ -8,10 +8,22 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Self
 
+from msgspec.structs import replace
+
 from engine.bots.core import AccountCore
 from engine.caches.markets import MarketCache
+from engine.domain.bots import BotState
 from engine.domain.effects import CancelScope
-from engine.domain.events import FillsListed, OpenOrdersListed, OrderAccepted, VenueEvent
+from engine.domain.events import (
+    BookReplaced,
+    FillsListed,
+    InstrumentListed,
+    OpenOrdersListed,
+    OrderAccepted,
+    OrderFilled,
+    VenueEvent,
+)
+from engine.domain.fills import FillId, Liquidity
 from engine.domain.instruments import AccountId
 from engine.domain.orders import Identity, Order
 from engine.domain.settings import GatewaySettings
@@ -42,6 +54,11 @@ DOCUMENT: dict[str, Any] = {
         }
     },
 }  # fmt: skip
+
+
+BOOK = BookReplaced(
+    instrument=ONE.id, bids=((4_800, 10**7),), asks=((5_200, 10**7),), exchange_ns=None
+)
 
 
 class TradingDesk(LiveDesk):
@@ -102,6 +119,30 @@ class TradingDesk(LiveDesk):
         await self.engine.runners[DEMO].close()
         await self.venue.close()
         await super().__aexit__(*given)
+
+    def quote(self) -> int:
+        """Have the bot look at a book with money in its account; give the time of that."""
+        engine, now_ns = self.engine, self.engine.clock.now_ns()
+        runner = engine.runners[DEMO]
+        engine.bot_runners["maker"].bot.state = BotState.RUNNING
+        runner.desk.executor.ledger.move_cash(10**10)
+        runner.market((InstrumentListed(instrument=ONE), BOOK), now_ns)
+        return now_ns
+
+    async def fill(self, now_ns: int) -> None:
+        """Move the book once more, and fill the first order that reaches the exchange whole."""
+        runner = self.engine.runners[DEMO]
+        runner.market((replace(BOOK, bids=((4_700, 10**7),)),), now_ns)
+        async with asyncio.timeout(PATIENCE_S):
+            while not self.venue.sent:  # noqa: ASYNC110 the journal's thread comes first
+                await asyncio.sleep(0.01)
+        order = self.venue.sent[0]
+        await asyncio.sleep(0)
+        filled = OrderFilled(
+            account=DEMO, order=order.id, fill=FillId("f1"), price=order.price,
+            size=order.size, fee_micro=0, liquidity=Liquidity.MAKER,
+        )  # fmt: skip
+        runner.report(filled)
 
     async def written(self) -> None:
         """Wait until journal and state file have all that was told."""
