@@ -67,7 +67,7 @@ class EngineStatus(msgspec.Struct, frozen=True, kw_only=True):
     not_placing: dict[str, tuple[str, ...]] = {}
     """Account → why nothing is placed there."""
     to_release: dict[str, tuple[str, ...]] = {}
-    """Account → what stops it until a person releases it: falls from the peak, contradictions."""
+    """Account → what stops it until a person releases it: falls, contradictions, refused orders."""
     latches: tuple[ScopedLatch, ...] = ()
     latch_reason: str = ""
     """Who set the KILL latch of the whole desk and why, as risk knows it; empty = it is not set."""

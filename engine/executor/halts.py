@@ -50,6 +50,13 @@ PAYMENTS_MAX = 1_000
 _TAKES = frozenset({VenueMode.OPEN, VenueMode.POST_ONLY})
 _UNRESPONSIVE = frozenset({VenueMode.RESTARTING, VenueMode.DISABLED})
 
+AUTH = "auth"
+"""Health source: the venue refuses our credential; its adapter asks until it is taken again."""
+
+ORDER_AUTH = "auth of an order"
+"""Health source: it refused an order for want of authority. Asking would place one: a person must
+release it."""
+
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
     """A part of the account in which nothing is placed until a person releases it."""
@@ -131,7 +138,8 @@ class Blocks:
         if falls.latched or (None, None) in {hold.place for hold in self.state.holds}:
             return ()
         fell = falls.stopped is not None and falls.awaits_release
-        return (*[self._stop] * fell, *self.state.contradictions)
+        refused = [f"{ORDER_AUTH}: {why}" for why in [self.unhealthy.get(ORDER_AUTH)] if why]
+        return (*[self._stop] * fell, *self.state.contradictions, *refused)
 
     @property
     def _stop(self) -> str:
@@ -395,6 +403,7 @@ class TradingHalts:
         del now_ns
         self._breakers.release_latch(event.reason)
         self._blocks.state.contradictions.clear()
+        self._blocks.unhealthy.pop(ORDER_AUTH, None)
         self._everything_dirty()
 
     def _scope_latched(self, event: ScopeLatched, now_ns: int) -> None:
@@ -427,6 +436,8 @@ class TradingHalts:
             return
         if event.healthy:
             self._blocks.unhealthy.pop(event.source, None)
+            if event.source == AUTH:
+                self._blocks.unhealthy.pop(ORDER_AUTH, None)
         else:
             self._blocks.unhealthy[event.source] = event.reason
             if event.source == CLOCK:

@@ -40,7 +40,7 @@ from engine.domain.orders import (
     RejectReason,
 )
 from engine.executor.fills import FillContradiction
-from engine.executor.halts import Blocks
+from engine.executor.halts import ORDER_AUTH, Blocks
 from engine.executor.orders import EffectOutbox, LiveOrder, OrderTable
 from engine.executor.proof import AccountQuestion
 from engine.executor.reconcile import Reconciler
@@ -212,7 +212,8 @@ class VenueReports:
         if reason is RejectReason.NO_FUNDS:
             self.reconciler.questions.request(AccountQuestion.BALANCES, now_ns)
         elif reason is RejectReason.AUTH:
-            self._blocks.unhealthy["auth"] = event.venue_text or "the venue refuses our credential"
+            why = event.venue_text or "the venue refuses our credential"
+            self._blocks.unhealthy[ORDER_AUTH] = why
         if reason not in _MISSES:
             self._outbox.alert(
                 Severity.CRITICAL if reason is RejectReason.AUTH else Severity.WARNING,

@@ -290,7 +290,7 @@ def test_a_refused_credential_stops_the_account(rig: Any) -> None:
     rig.send(1)
     effects = rig.feed(rig.event(OrderRejected, 1, reason=RejectReason.AUTH, venue_text="bad key"))
     assert alerts(effects) == ["rejected_auth"]
-    assert rig.executor.reasons == ("auth: bad key",)
+    assert rig.executor.reasons == ("auth of an order: bad key",)
 
 
 def test_missing_funds_have_the_balance_asked(rig: Any) -> None:

@@ -12,8 +12,9 @@ from msgspec.structs import replace
 
 from engine.domain.bots import BotState
 from engine.domain.commands import ReleaseLatch
-from engine.domain.events import OrderFilled, ScopeLatched
+from engine.domain.events import OrderFilled, OrderRejected, ScopeLatched
 from engine.domain.fills import FillId, Liquidity
+from engine.domain.orders import RejectReason
 from engine.risk.reasons import DenyReason
 from storage.commands import CommandState
 from storage.latch import read_latch
@@ -88,6 +89,32 @@ async def test_a_contradiction_of_the_venue_is_released_with_a_reason(tmp_path: 
         left = await desk.command(ReleaseLatch(account=DEMO, reason="compared: it is a test's"))
         assert left.state is CommandState.DONE, left.answer
         assert runner.desk.executor.to_release == ()
+
+
+async def test_a_credential_the_venue_refused_is_tried_again_when_a_person_says_so(
+    tmp_path: Path,
+) -> None:
+    async with fallen(tmp_path) as desk:
+        runner = desk.engine.runners[DEMO]
+        order = desk.venue.sent[-1].id
+        refused = OrderRejected(
+            account=DEMO, order=order, reason=RejectReason.AUTH, venue_text="invalid signature"
+        )
+        runner.report(refused)
+        await asyncio.sleep(0)
+        assert runner.desk.executor.to_release == ("auth of an order: invalid signature",)
+        left = await desk.command(ReleaseLatch(account=DEMO, reason="a new key is in the vault"))
+        assert left.state is CommandState.DONE, left.answer
+        assert runner.desk.executor.healthy
+
+
+async def test_a_released_account_that_still_places_nothing_says_why(tmp_path: Path) -> None:
+    async with fallen(tmp_path, drawdown_max=CENT, daily_loss_max=CENT) as desk:
+        executor = desk.engine.runners[DEMO].desk.executor
+        left = await desk.command(ReleaseLatch(account=DEMO, reason="halved its sizes"))
+        assert left.state is CommandState.DONE, left.answer
+        assert executor.stopped is DenyReason.DAILY_LOSS
+        assert left.answer.startswith("account demo is released, and still places nothing: The")
 
 
 async def test_a_stopped_account_is_not_released_apart_from_a_kill(tmp_path: Path) -> None:

@@ -75,7 +75,8 @@ ROWS = (
         AlertKind(
             f"rejected_{reason}",
             f"Order refused: {reason.replace('_', ' ')}",
-            "Look at the order: it shows the venue's answer.",
+            "Look at the order: it shows the venue's answer."
+            + " Its account waits for release under Risk." * (reason is RejectReason.AUTH),
         )
         for reason in RejectReason
     ),

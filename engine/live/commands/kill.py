@@ -122,6 +122,9 @@ class ScopedKills:
             runner = engine.runners.get(scope.account) if scope.account else None
             if runner is not None and runner.desk.executor.to_release:
                 runner.latch(LatchReleased(who=who, reason=command.reason), now_ns)
+                if not runner.desk.executor.healthy:
+                    left = "; ".join(runner.desk.executor.reasons)
+                    return f"{scope} is released, and still places nothing: {left}"
                 return f"{scope} places again; a fall is counted from the equity of now"
             raise BadInput(f"no KILL of {scope} is set; nothing was changed")
         if scope in self._proofs:
