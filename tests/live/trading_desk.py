@@ -82,30 +82,7 @@ class TradingDesk(LiveDesk):
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         engine: Any = self.engine
-        account = engine.settings.document.accounts[DEMO]
-        breakers = Breakers(account.limits)
-        executor = Executor(
-            account=DEMO,
-            mode=account.mode,
-            currency="pUSD",
-            ledger=Ledger(currency="pUSD"),
-            gate=RiskGate(limits=account.limits, breakers=breakers, exposure=ExposureBook()),
-            settings=ExecutorSettings(starts_reconciled=True),  # it asks its venue nothing
-        )
-        runner = AccountRunner(
-            desk=AccountCore(
-                cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None
-            ),
-            core=GatewayCore(account=DEMO, settings=GatewaySettings()),
-            venue=self.venue,
-            recorder=engine.recorder,
-            clock=engine.clock,
-            meter=engine.meter,
-            alert=engine.alert,
-            crash=engine.crash,
-        )
-        runner.desk.begin(engine.clock.now_ns())
-        engine.runners[DEMO] = runner
+        runner = self.open(DEMO, self.venue)
         made = BotRunner(engine.settings.document.bots["maker"], runner)
         engine.bot_runners["maker"] = made
         runner.desk.add(made.bot, engine.clock.now_ns())
@@ -115,8 +92,38 @@ class TradingDesk(LiveDesk):
         )
         return self
 
+    def open(self, name: AccountId, venue: Any) -> AccountRunner:
+        """Wire an account of the settings in force; it asks its venue nothing at first."""
+        engine: Any = self.engine
+        account = engine.settings.document.accounts[name]
+        breakers = Breakers(account.limits)
+        executor = Executor(
+            account=name,
+            mode=account.mode,
+            currency="pUSD",
+            ledger=Ledger(currency="pUSD"),
+            gate=RiskGate(limits=account.limits, breakers=breakers, exposure=ExposureBook()),
+            settings=ExecutorSettings(starts_reconciled=True),
+        )
+        runner = AccountRunner(
+            desk=AccountCore(
+                cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None
+            ),
+            core=GatewayCore(account=name, settings=GatewaySettings()),
+            venue=venue,
+            recorder=engine.recorder,
+            clock=engine.clock,
+            meter=engine.meter,
+            alert=engine.alert,
+            crash=engine.crash,
+        )
+        runner.desk.begin(engine.clock.now_ns())
+        engine.runners[name] = runner
+        return runner
+
     async def __aexit__(self, *given: object) -> None:
-        await self.engine.runners[DEMO].close()
+        for runner in self.engine.runners.values():
+            await runner.close()
         await self.venue.close()
         await super().__aexit__(*given)
 
@@ -153,9 +160,10 @@ class TradingDesk(LiveDesk):
 
 
 class Exchange:
-    """A venue that takes every order."""
+    """A venue that takes every order of one account."""
 
-    def __init__(self) -> None:
+    def __init__(self, account: AccountId = DEMO) -> None:
+        self.account = account
         self.sent: list[Order] = []
 
     def prepare(self, order: Order) -> Prepared:
@@ -164,16 +172,16 @@ class Exchange:
     async def send(self, prepared: Prepared) -> Sequence[VenueEvent]:
         order = prepared.order
         self.sent.append(order)
-        return (OrderAccepted(account=DEMO, order=order.id, identity=prepared.identity),)
+        return (OrderAccepted(account=self.account, order=order.id, identity=prepared.identity),)
 
     async def cancel_all(self, _: CancelScope) -> Sequence[VenueEvent]:
         return ()
 
     async def open_orders(self) -> OpenOrdersListed:
-        return OpenOrdersListed(account=DEMO, orders=())
+        return OpenOrdersListed(account=self.account, orders=())
 
     async def fills(self, since_ns: int) -> FillsListed:
-        return FillsListed(account=DEMO, since_ns=since_ns, fills=())
+        return FillsListed(account=self.account, since_ns=since_ns, fills=())
 
     async def close(self) -> None:
         """Nothing is open."""

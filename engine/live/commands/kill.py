@@ -16,6 +16,7 @@ from engine.domain.commands import MANUAL, InventoryPolicy, Kill, ReleaseLatch, 
 from engine.domain.events import LatchReleased, ScopeLatched, ScopeReleased
 from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.errors import BadInput, StorageError
+from engine.executor.halts import Hold
 from engine.live.commands.registry import Done, Pending, command, part
 from engine.live.engine import Engine
 from engine.live.proof import ProofRun
@@ -215,6 +216,7 @@ class ScopedKills:
 
     def watch(self, now_ns: int) -> None:
         """Look whether a proof is done; keep its receipt when it is or what lacks has changed."""
+        self._hold_everywhere(now_ns)
         if len(self._covered) < len(self._engine.runners):
             self._prove_recovered(now_ns)
         for scope, run in list(self._proofs.items()):
@@ -223,6 +225,22 @@ class ScopedKills:
                 if receipt.proven:
                     del self._proofs[scope]
                 run.report(self._engine, receipt)
+
+    def _hold_everywhere(self, now_ns: int) -> None:
+        """Hold a part also where it has come to since: a bot that moved, a market listed there."""
+        runners = self._engine.runners.values()
+        held = {hold.place: hold for one in runners for hold in one.desk.executor.holds}
+        for place, hold in held.items():
+            for runner in runners if any(place) else ():
+                here = {one.place for one in runner.desk.executor.holds}
+                if place not in here and _concerns(runner, hold):
+                    event = ScopeLatched(
+                        account=runner.account, bot=hold.bot, instrument=hold.instrument,
+                        who=hold.who, reason=hold.reason,
+                    )  # fmt: skip
+                    runner.deliver(event, now_ns)
+                    runner.settle(now_ns)
+                    self._covered.discard(runner.account)
 
     def _prove_recovered(self, now_ns: int) -> None:
         """Of a recovered account: prove anew what was latched, whether or not it was proven."""
@@ -241,6 +259,12 @@ class ScopedKills:
         for scope, runners in found.items():
             before = self._proofs[scope].runners if scope in self._proofs else []
             self._begin(scope, [*before, *runners], who=who[scope], at_ns=now_ns)
+
+
+def _concerns(runner: AccountRunner, hold: Hold) -> bool:
+    if hold.bot is None:
+        return _knows(runner, hold.instrument)
+    return hold.bot == MANUAL or any(bot.name == hold.bot for bot in runner.desk.bots)
 
 
 def _knows(runner: AccountRunner, instrument: InstrumentId | None) -> bool:
