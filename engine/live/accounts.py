@@ -31,7 +31,7 @@ from engine.runtime.recovery import executor_of, live_orders
 from engine.runtime.services import Stream
 from storage.latch import Latch
 from storage.live import many
-from storage.projection import accounts_known, register_account, registered
+from storage.projection import accounts_known, register_account
 from storage.users import ENGINE_ID
 
 UNNAMED = "the engine died before the order had a name"
@@ -78,7 +78,7 @@ class Accounts:
     def register(self, connection: sqlite3.Connection, document: SettingsDocument) -> None:
         """Note every account this engine can open in the state, before its first record.
 
-        Raises ConfigError where an account's mode would change.
+        Raises ConfigError where an account's mode or venue would change.
         """
         self.check(connection, document)
         for one in document.accounts.values():
@@ -89,13 +89,19 @@ class Accounts:
                 )  # fmt: skip
 
     def check(self, connection: sqlite3.Connection, document: SettingsDocument) -> None:
-        """Raise ConfigError where an account's mode would change."""
-        modes = registered(connection, ENGINE_ID)
+        """Raise ConfigError where an account's mode or venue would change: its past is of that."""
+        known = accounts_known(connection, ENGINE_ID)
         for one in document.accounts.values():
-            if modes.get(one.name, one.mode) is not one.mode:
+            before = known.get(one.name, one)
+            if before.mode is not one.mode:
                 raise ConfigError(
-                    f"account {one.name!r} is {modes[one.name]} and cannot become {one.mode}: "
+                    f"account {one.name!r} is {before.mode} and cannot become {one.mode}: "
                     "positions never cross modes; make an account of another name"
+                )
+            if before.venue != one.venue:
+                raise ConfigError(
+                    f"account {one.name!r} is at {before.venue} and cannot move to {one.venue}: "
+                    "make an account of another name"
                 )
 
     def made(

@@ -71,9 +71,12 @@ def test_account_with_a_past_waits_for_a_start(connection: sqlite3.Connection) -
     assert registered(connection, ENGINE_ID) == {"old": Mode.PAPER, "new": Mode.PAPER}
 
 
-def test_account_never_changes_its_mode(connection: sqlite3.Connection) -> None:
+def test_account_never_changes_its_mode_nor_its_venue(connection: sqlite3.Connection) -> None:
     accounts = accounts_of(fence=1)
     accounts.register(connection, document(account("a", Mode.PAPER)))
+    accounts.register(connection, document())  # removed: its past stays
+    with pytest.raises(ConfigError, match="'a' is at demo and cannot move to polymarket"):
+        accounts.register(connection, document(account("a", Mode.PAPER, "polymarket")))
     with pytest.raises(ConfigError, match="'a' is paper and cannot become demo"):
         accounts.register(connection, document(account("a", Mode.DEMO)))
     assert registered(connection, ENGINE_ID) == {"a": Mode.PAPER}

@@ -83,6 +83,10 @@ class Hand:
         pending = Pending()
         engine, now_ns = self._engine, self._engine.clock.now_ns()
         runner = runner_of(engine, command.account)
+        if command.account not in engine.settings.document.accounts:
+            raise BadInput(
+                f"account {command.account} was removed: the next start asks nothing there"
+            )
         must_be_free(engine, runner, command.instrument)
         made = runner.desk.place(command, now_ns)
         if isinstance(made, ManualRefused):

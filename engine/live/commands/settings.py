@@ -168,18 +168,14 @@ class SettingsCommands:
         the orders of the others nor count what they hold.
         """
         engine = self._engine
-        for name, before in engine.settings.document.accounts.items():
-            runner, after = engine.runners.get(AccountId(name)), document.accounts.get(name)
+        for name in engine.settings.document.accounts.keys() - document.accounts.keys():
+            runner = engine.runners.get(AccountId(name))
             if runner is None:
                 continue
-            executor = runner.desk.executor
-            if after is None and (executor.open_and_unknown[0] or executor.ledger.held):
-                return f"account {name} still has orders or holdings: it cannot be removed"
-            if after is not None and after.venue != before.venue:
-                return (
-                    f"account {name} is at {before.venue} and cannot move to {after.venue}: "
-                    "make an account of another name"
-                )
+            executor, ledger = runner.desk.executor, runner.desk.executor.ledger
+            unpaid = ledger.redeemable or not executor.wallet.quiet
+            if executor.open_and_unknown[0] or ledger.held or unpaid:
+                return f"account {name} still has orders, holdings or winners: it cannot be removed"
         return ""
 
     # -- a twin account ----------------------------------------------------------------------------

@@ -25,7 +25,8 @@ TIGHT = RiskLimits(order_value_max=Limit(absolute=1))
 class Executor:
     def __init__(self) -> None:
         self.open_and_unknown = (0, 0)
-        self.ledger: Any = SimpleNamespace(held={})
+        self.ledger: Any = SimpleNamespace(held={}, redeemable={})
+        self.wallet = SimpleNamespace(quiet=True)
 
 
 class Desk:
@@ -127,13 +128,6 @@ def test_a_bot_that_is_new_at_a_closed_account_is_refused(engine: Engine) -> Non
     )
 
 
-def test_an_open_account_does_not_move_to_another_venue(engine: Engine) -> None:
-    done, text = put(engine, document(venue="polymarket", limits=TIGHT))
-    assert not done
-    assert "make an account of another name" in text
-    assert engine.runners[AccountId("demo")].desk.limits is None
-
-
 def test_an_account_is_not_removed_while_anything_of_it_stands(engine: Engine) -> None:
     executor = engine.runners[AccountId("demo")].desk.executor
     executor.open_and_unknown = (1, 0)
@@ -143,6 +137,12 @@ def test_an_account_is_not_removed_while_anything_of_it_stands(engine: Engine) -
     done, text = put(engine, without_demo())
     assert (done, "still" in text) == (False, True)
     executor.ledger.held = {}
+    executor.ledger.redeemable = {"demo:m1": object()}
+    assert "winners" in put(engine, without_demo())[1]
+    executor.ledger.redeemable = {}
+    executor.wallet.quiet = False
+    assert put(engine, without_demo())[0] is False
+    executor.wallet.quiet = True
     assert put(engine, without_demo())[0] is True
 
 
