@@ -92,6 +92,7 @@ HEADINGS = {
         "Records are gone",
         "The disk is full or a database is damaged",
         "migrate refused",
+        "An alert says that an account places nothing",
         "An alert says equity_differs",
         "Something odd happened",
         "The worker died",

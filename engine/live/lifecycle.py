@@ -179,7 +179,7 @@ def _last_heartbeat(engine: Engine, telemetry: Telemetry) -> None:
     engine.state.put("engine", lambda c: put_engine(c, engine.engine_id, heartbeat))
 
 
-# -- What is watched while the desk trades: the identity of equity, and the free space -------------
+# -- What is watched while the desk trades: equity's identity, accounts that rest, free space ------
 
 S = 1_000_000_000
 CHECK_EVERY_NS = 60 * S
@@ -271,6 +271,39 @@ class TruthWatch:
         else:
             self._suspect.add(account)
             self._due_ns = check.ledger.at_ns + RECHECK_NS
+
+
+STANDSTILL = "standstill"
+STANDSTILL_NS = 120 * S
+"""How long an account may place nothing before a person hears of it: longer than a venue's restart
+and the start of an account."""
+
+
+class StandstillWatch:
+    """Tells once of an account that places nothing for long, unless another alert has said why."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._since_ns: dict[AccountId, int] = {}
+        """Since when an account places nothing; 0 = a person was told."""
+
+    def watch(self, now_ns: int) -> None:
+        for account, runner in self._engine.runners.items():
+            executor = runner.desk.executor
+            told = executor.latched or executor.stopped or executor.to_release
+            killed = any(not any(hold.place) for hold in executor.holds)
+            if executor.healthy or told or killed or runner.unaskable():
+                self._since_ns.pop(account, None)
+                continue
+            since_ns = self._since_ns.setdefault(account, now_ns)
+            if since_ns and now_ns - since_ns >= STANDSTILL_NS:
+                self._since_ns[account] = 0
+                why = "; ".join(executor.reasons)
+                text = f"nothing could be placed for {STANDSTILL_NS // S} s: {why}"
+                alert = RaiseAlert(
+                    severity=Severity.CRITICAL, kind=STANDSTILL, text=text, account=account
+                )
+                self._engine.alert(alert, now_ns)
 
 
 # -- free space: told early, and nothing new is asked for before the disk is full ------------------

@@ -32,7 +32,7 @@ from engine.live.engine import Engine
 from engine.live.handover import make_private
 from engine.live.kill import KillWatch, latch_after_death, loop_closes, loop_ends
 from engine.live.kill_bare import Everything, end_bare, error_text, everything, kill_requested
-from engine.live.lifecycle import DiskWatch, Streams, TruthWatch, close, trade
+from engine.live.lifecycle import DiskWatch, StandstillWatch, Streams, TruthWatch, close, trade
 from engine.live.reopen import attach_bots
 from engine.live.venues import Venues, venues_of
 from engine.locks import locked
@@ -150,6 +150,7 @@ async def _live(config: Config, venues: Venues, fence: int, to_prove: Everything
     past = latest_snapshots(config.journal_path)
     engine = open_engine(config, clock, start.settings)
     engine.watchers.append(DiskWatch(engine, (config.home, config.state_path.parent)).watch)
+    engine.watchers.append(StandstillWatch(engine).watch)
     try:
         streams = opened(engine, start, found, past, to_prove=to_prove)
         gc.collect()

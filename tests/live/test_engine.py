@@ -14,12 +14,20 @@ import pytest
 
 from engine.domain.bots import BotState
 from engine.domain.effects import RaiseAlert
-from engine.domain.events import Event, HealthChanged, InstrumentClosed, InstrumentResolved
+from engine.domain.events import (
+    Event,
+    HealthChanged,
+    InstrumentClosed,
+    InstrumentResolved,
+    LatchSet,
+    ScopeLatched,
+    ScopeReleased,
+)
 from engine.domain.instruments import AccountId, InstrumentId, Mode
 from engine.domain.settings import AccountSettings, BotSettings, SettingsDocument
 from engine.errors import StorageError
 from engine.live.engine import Engine
-from engine.live.lifecycle import LOOK_EVERY_NS, DiskWatch
+from engine.live.lifecycle import LOOK_EVERY_NS, STANDSTILL_NS, DiskWatch, StandstillWatch
 from engine.live.reopen import attach_bots
 from engine.runtime import services
 from engine.runtime.bot_runner import BotSnapshot
@@ -76,6 +84,7 @@ class FakeRunner:
         settings = AccountSettings(name=DEMO, venue="demo", mode=Mode.DEMO, starting_cash=1.0)
         executor, _ = executor_of(settings, 1)
         self.desk = SimpleNamespace(executor=executor)
+        self.unaskable = str
         self.reported: list[Event] = []
 
     def report(self, event: Event) -> None:
@@ -167,6 +176,33 @@ def test_a_state_file_with_too_many_rows_waiting_halts_every_account_until_they_
     desk.engine.state.halts = ""
     desk.second()
     assert not any("rows wait" in why for why in desk.runner.desk.executor.reasons)
+
+
+def test_an_account_that_places_nothing_for_long_is_told_once_each_time() -> None:
+    desk = Ticking()
+    watch, executor = StandstillWatch(desk.engine), desk.runner.desk.executor
+    for well, now_ns in ((False, 0), (True, STANDSTILL_NS - 1), (False, STANDSTILL_NS)):
+        executor._blocks.recovering, executor._blocks.unhealthy = not well, {}
+        watch.watch(now_ns)
+    assert desk.alerts == []
+    for seconds in range(3):
+        watch.watch(2 * STANDSTILL_NS + seconds * S)
+    (alert,) = desk.alerts
+    assert (alert.account, alert.severity) == (DEMO, "critical")
+    assert alert.text == "nothing could be placed for 120 s: reconciliation pending"
+
+
+def test_an_account_under_a_kill_or_a_stop_is_told_of_by_that_alone() -> None:
+    desk = Ticking()
+    watch, executor = StandstillWatch(desk.engine), desk.runner.desk.executor
+    executor.receive(ScopeLatched(account=DEMO, who="ann", reason="KILL"), 0)
+    for now_ns in (0, 2 * STANDSTILL_NS):
+        watch.watch(now_ns)
+    executor.receive(ScopeReleased(account=DEMO, who="ann", reason="read"), 0)
+    executor.receive(LatchSet(who="ann", reason="KILL"), 0)
+    for now_ns in (3 * STANDSTILL_NS, 5 * STANDSTILL_NS):
+        watch.watch(now_ns)
+    assert desk.alerts == []
 
 
 def test_free_space_is_told_twice_and_at_the_last_percents_nothing_is_placed() -> None:

@@ -109,6 +109,9 @@ ROWS = (
     AlertKind("mode", "An account or a bot is not open", "Follow the steps under Settings."),
     AlertKind("settings", "Settings were not accepted", "Fix them and save again."),
     AlertKind("vault_locked", "The vault is locked", "Open it under Settings, Credentials."),
+    AlertKind(
+        "standstill", "An account places nothing", "Fix what the text names; it goes on by itself."
+    ),
     AlertKind("not_open", "An account is not open yet", "Fix what the text names."),
     AlertKind("second_writer", "A second program uses this key", "Stop it, or use another key."),
     # requests
