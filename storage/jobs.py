@@ -12,7 +12,9 @@ from enum import StrEnum
 
 import msgspec
 
+from engine.domain.effects import RaiseAlert, Severity
 from engine.errors import BadInput
+from storage.alerts import raise_alert
 from storage.database import Table, insert, keep_only, note, transaction
 from storage.views import ROWS_MAX, PageKey, Row, newest, query
 
@@ -20,6 +22,12 @@ ATTEMPTS_MAX = 3
 """A job that took its worker with it that often would do so again."""
 
 QUEUED_MAX = 100
+UNATTENDED = frozenset({"schedule", "worker"})
+"""Who asks for jobs whose result nobody waits for: of these a person is told."""
+
+WAIT_NS_MAX = 6 * 3_600 * 1_000_000_000
+"""How long a job of the schedule may wait for the worker before a person is told."""
+
 NOTE_LENGTH_MAX = 500
 ERROR_LENGTH_MAX = 2_000
 
@@ -75,7 +83,7 @@ def queue(
 ) -> int:
     """Add a job; give its number. The same `command` never makes a second one.
 
-    Raises BadInput where too many wait already.
+    Nor does the schedule while its last one waits. Raises BadInput where too many wait already.
     """
     with transaction(connection):
         if command:
@@ -84,6 +92,16 @@ def queue(
             ).fetchone()
             if known:
                 return int(known[0])
+        same = connection.execute(
+            "SELECT id, created_ns FROM jobs WHERE engine_id = ? AND state = ? AND kind = ? "
+            "AND arguments = ? AND who = ? ORDER BY id LIMIT 1",
+            (engine_id, JobState.QUEUED, kind, arguments, who),
+        ).fetchone()
+        if same and who in UNATTENDED:
+            if now_ns - same[1] >= WAIT_NS_MAX:
+                text = f"{kind} has waited for hours: is the worker running, or held up by a job?"
+                _tell(connection, engine_id, text, now_ns)
+            return int(same[0])
         waiting = connection.execute(
             "SELECT count(*) FROM jobs WHERE engine_id = ? AND state = ?",
             (engine_id, JobState.QUEUED),
@@ -99,6 +117,11 @@ def queue(
             created_ns=now_ns, cancel_by="", result="", error="",
         ).fetchone()  # fmt: skip
     return int(made[0])
+
+
+def _tell(connection: sqlite3.Connection, engine_id: str, text: str, now_ns: int) -> None:
+    alert = RaiseAlert(severity=Severity.WARNING, kind="job", text=text)
+    raise_alert(connection, engine_id, alert, None, now_ns)
 
 
 def find(connection: sqlite3.Connection, engine_id: str, job: int) -> Job | None:
@@ -185,6 +208,8 @@ def finish(
                 *_attempt(engine_id, job),
             ),
         )
+        if moved.rowcount == 1 and state is JobState.FAILED and job.who in UNATTENDED:
+            _tell(connection, engine_id, f"{job.kind} of the {job.who} failed: {error}", now_ns)
     return moved.rowcount == 1
 
 
@@ -252,6 +277,8 @@ def recover(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> list
                 "UPDATE jobs SET state = ?, note = ?, error = ?, finished_ns = ? WHERE id = ?",
                 (state, text, text if ended else "", now_ns if ended else None, job.id),
             )
+            if state is JobState.FAILED and job.who in UNATTENDED:
+                _tell(connection, engine_id, f"{job.kind} of the {job.who} failed: {text}", now_ns)
             recovered.append((job.id, text))
     return recovered
 

@@ -12,6 +12,7 @@ from storage.database import connect_writer
 from storage.jobs import (
     ATTEMPTS_MAX,
     QUEUED_MAX,
+    WAIT_NS_MAX,
     Job,
     JobProgress,
     JobState,
@@ -157,3 +158,38 @@ def test_only_jobs_that_ended_long_ago_are_forgotten(state: sqlite3.Connection) 
         JobState.DONE,
         JobState.QUEUED,
     }
+
+
+def told(state: sqlite3.Connection) -> list[str]:
+    return [text for (text,) in state.execute("SELECT text FROM alerts WHERE kind = 'job'")]
+
+
+def nightly(state: sqlite3.Connection, now_ns: int) -> int:
+    return queue(
+        state, engine_id=ENGINE, kind="backup", arguments="{}", who="schedule", now_ns=now_ns
+    )
+
+
+def test_a_job_of_the_schedule_that_fails_is_told(state: sqlite3.Connection) -> None:
+    queued(state)
+    finish(state, ENGINE, claimed(state), state=JobState.FAILED, now_ns=3, error="no space")
+    assert told(state) == []  # whoever asked for it looks at its result
+    nightly(state, 1)
+    finish(state, ENGINE, claimed(state), state=JobState.FAILED, now_ns=3, error="no space")
+    assert told(state) == ["backup of the schedule failed: no space"]
+    nightly(state, 1)
+    for _ in range(ATTEMPTS_MAX):
+        claimed(state)
+        recover(state, ENGINE, 4)
+    assert "each of 3 attempts" in told(state)[1]
+
+
+def test_a_job_of_the_schedule_that_waits_for_hours_is_told_and_waits_once(
+    state: sqlite3.Connection,
+) -> None:
+    first = nightly(state, 1)
+    assert nightly(state, WAIT_NS_MAX) == first
+    assert told(state) == []
+    assert nightly(state, WAIT_NS_MAX + 1) == first
+    assert "is the worker running" in told(state)[0]
+    assert (claimed(state).id, claim(state, ENGINE, 2)) == (first, None)

@@ -136,6 +136,7 @@ ROWS = (
     AlertKind("decisions", "Decisions are not written", "Make room on the disk."),
     AlertKind("row", "A row was left out", "Report it as a bug; the log has its reason."),
     AlertKind("bad_row", "A row that cannot be read", "Report it as a bug."),
+    AlertKind("job", "A scheduled job failed or waits", "Read its result under Jobs."),
     AlertKind("journal_loss", "Journal records are lost", "Read the recovery report."),
     AlertKind("schedule", "A schedule entry is wrong", "Fix it under Jobs."),
 )
