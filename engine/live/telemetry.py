@@ -25,6 +25,7 @@ from engine.live.engine import Engine
 from engine.live.figures import MS, RewardsWatch, capital_of, earnings_of, holdings_of, uses_of
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.bot_runner import BotRunner
+from engine.runtime.decisions import COUNTS_EVERY_S
 from engine.runtime.markouts import Markouts
 from engine.strategies.registry import entries
 from engine.venues.registry import entries as venue_entries
@@ -52,9 +53,6 @@ PNL_EVERY = 60
 
 ROWS_EVERY = 2
 """Seconds between two writes of bots, books, holdings and limits; the heartbeat is written each."""
-
-COUNTS_EVERY = 10
-"""Seconds until rows of the decision log that still count are written as they stand."""
 
 LEVELS = 8
 """Levels told of each side of a book."""
@@ -102,7 +100,7 @@ class Telemetry:
             self._rows(now_ns)
         if self._count % ROWS_EVERY or not self._count:  # a short life tells both
             self._accounts(now_ns)
-        if self._count % COUNTS_EVERY == 0:
+        if self._count % COUNTS_EVERY_S == 0:
             engine.decisions.publish()
         crowded = bool(state.halts)  # what is told again and again must not wait in thousands
         if self._count % PNL_EVERY == PNL_EVERY - 1 and not crowded:

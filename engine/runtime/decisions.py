@@ -35,6 +35,9 @@ RUNS_MAX = 50_000
 LINGER_S = 5.0
 """Longest time a row waits for company: each commit writes whole pages."""
 
+COUNTS_EVERY_S = 10
+"""Seconds until rows that still count are queued as they stand."""
+
 RETRY_S = 0.5
 PATIENCE_TRIES = 5
 

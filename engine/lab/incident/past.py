@@ -18,6 +18,7 @@ from engine.errors import BadInput
 from engine.executor.executor import Executor
 from engine.log import iso
 from engine.runtime import tape
+from engine.runtime.decisions import COUNTS_EVERY_S, LINGER_S
 from engine.runtime.recovery import rebuild
 from engine.runtime.tape_format import TapeEntry, Torn, blocks, entries_of, segments
 from storage.decisions import StoredDecision
@@ -175,6 +176,9 @@ def recovered(
 
 LATE_NS = 2_000_000_000
 """How much of a decision log's end a crash may take."""
+
+COUNTED_NS = int((COUNTS_EVERY_S + LINGER_S) * 1e9)
+"""How long before a log's end a row that still counted may have been written last."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -354,7 +358,7 @@ class Decisions:
             return
         same = (run.count, run.last_number, run.last_ns)
         logged = (stored.count, stored.last_number, stored.last_ns)
-        if same != logged and run.last_ns < self._end_ns - LATE_NS:
+        if same != logged and run.last_ns < self._end_ns - COUNTED_NS:
             names = ("count", "last_number", "last_ns")
             raise_difference(
                 _named(run.first),
@@ -370,7 +374,7 @@ class Decisions:
         """
         for run in self._runs.values():
             stored = run.stored
-            if stored is None or run.last_ns >= self._end_ns - LATE_NS:
+            if stored is None or run.last_ns >= self._end_ns - COUNTED_NS:
                 continue
             if stored.count < run.count or (stored.last_ns < at_ns and stored.count != run.count):
                 raise_difference(
