@@ -51,6 +51,7 @@ from engine.log import iso
 from engine.risk.exposure import ExposureBook, share_total
 from engine.runtime.bot_runner import bot_of
 from engine.runtime.recovery import ENGINE_WIDE, code_digest, executor_of, rebuild
+from engine.runtime.tape import LINGER_S
 from storage.database import connect_reader
 from storage.decisions import StoredDecision
 from storage.incidents import (
@@ -544,8 +545,8 @@ def _add_counts(compared: ComparedRuns, one: IncidentReplay) -> None:
     compared.evaluations += one.decisions.evaluations
     compared.plans += one.plans.compared
     lacks = (
-        (one.uncaused, "records of the journal were not compared: the tape's last half second "
-         "before a crash, or before now, is not written"),
+        (one.uncaused, f"records of the journal were not compared: the tape's last {LINGER_S:g} s "
+         "before a crash, or before now, are not written"),
         (one.decisions.rotated + one.plans.rotated, "decisions and plans were not compared: the "
             "decision log no longer has them"),
         (one.decisions.late + one.plans.late, "decisions and plans were not compared: the "

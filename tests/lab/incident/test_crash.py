@@ -13,7 +13,7 @@ import pytest
 from engine.config import Config
 from engine.domain.commands import StartBot
 from engine.domain.effects import PlaceOrder
-from engine.lab.incident.past import recorded_runs
+from engine.lab.incident.past import position_at, recorded_runs
 from engine.lab.incident.run import Incident, incident
 from storage.commands import CommandState
 from storage.incidents import journal_span
@@ -27,9 +27,23 @@ PLACED = 5
 
 
 def trade(programs: Programs, since_ns: int) -> None:
-    """Wait until orders made since then are at the exchange, or have been."""
-    sql = f"SELECT count(*) FROM orders WHERE created_ns > {since_ns} AND state != 'pending'"
-    programs.until(lambda: int(str(programs.rows(sql)[0][0])) >= PLACED, "it trades")
+    """Wait until orders made since then reached the exchange, and the first is on the tape.
+
+    What a crash takes from the tape's end is not compared.
+    """
+    sql = (
+        "SELECT count(*), min(created_ns) FROM orders "
+        f"WHERE created_ns > {since_ns} AND state != 'pending'"
+    )
+
+    def traded() -> bool:
+        count, first_ns = programs.rows(sql)[0]
+        if int(str(count)) < PLACED:
+            return False
+        folder = Config(home=programs.home).tape_folder
+        return position_at(folder, int(str(first_ns)) + 1, lambda _: None) is not None
+
+    programs.until(traded, "it trades")
 
 
 @pytest.fixture(scope="module")
