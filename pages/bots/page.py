@@ -455,7 +455,7 @@ def show_before(bot: str) -> None:
     panels.note(
         f"{count(sum(one.count for one in found), 'evaluation')} in {count(len(found), 'row')}, "
         "the latest first: identical ones in a row are merged, with count and duration · from the "
-        "decision log, at most 6 s old"
+        "decision log, new rows within 6 s, counts within 15 s"
     )
     rows = [_row(one, listed.get(one.instrument, UNLISTED), words) for one in found]
     ids = [(one.instrument, one.first.number) for one in found]
