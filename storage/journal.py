@@ -380,28 +380,31 @@ def thinned_to(connection: sqlite3.Connection) -> tuple[int, int]:
     return (0, 0) if row is None else (int(row[0]), int(row[1]))
 
 
+def _rows(connection: sqlite3.Connection, where: str, values: tuple[Any, ...]) -> Iterator[RawRow]:
+    """Give the rows that are not archived.
+
+    Not the cursor itself: a reader that stops early lets go of it after its connection is closed,
+    and a cursor handed on is closed with whoever gave it, which then raises.
+    """
+    query = "SELECT seq, at_ns, account, kind, body, crc, tape FROM records WHERE "
+    yield from (row for row in connection.execute(query + where, values))
+
+
 def rows_of(
     connection: sqlite3.Connection, path: Path, first: int, last: int = LAST_SEQ
 ) -> Iterator[RawRow]:
     """Give the rows there are, archived or not, in order; no row is proven. JournalCorrupt."""
     for block in blocks(connection, path, "last >= ? AND first <= ? ORDER BY first", (first, last)):
         yield from (row for row in block.rows if first <= row[0] <= last)
-    yield from connection.execute(
-        "SELECT seq, at_ns, account, kind, body, crc, tape FROM records "
-        "WHERE seq BETWEEN ? AND ? ORDER BY seq",
-        (first, last),
-    )
+    yield from _rows(connection, "seq BETWEEN ? AND ? ORDER BY seq", (first, last))
 
 
 def rows_backwards(
     connection: sqlite3.Connection, path: Path, before_seq: int, kind: str = ""
 ) -> Iterator[RawRow]:
     """Give the rows before a record, the latest first; of one kind where it is given."""
-    yield from connection.execute(
-        "SELECT seq, at_ns, account, kind, body, crc, tape FROM records "
-        "WHERE seq < ? AND (? = '' OR kind = ?) ORDER BY seq DESC",
-        (before_seq, kind, kind),
-    )
+    where = "seq < ? AND (? = '' OR kind = ?) ORDER BY seq DESC"
+    yield from _rows(connection, where, (before_seq, kind, kind))
     for block in blocks(connection, path, "first < ? ORDER BY first DESC", (before_seq,)):
         yield from (
             row for row in reversed(block.rows) if row[0] < before_seq and kind in ("", row[3])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
 from engine.domain.orders import Identity, Order, OrderId, OrderState
 from storage.journal import names_sum, open_journal, record_sum, write_batch
 from storage.views import journal
-from storage.views.journal import history_of
+from storage.views.journal import history_of, search_journal
 
 ACCOUNT = AccountId("demo")
 
@@ -122,3 +123,12 @@ def test_a_search_that_ends_too_early_says_so(path: Path, monkeypatch: pytest.Mo
     history = history_of(path, account=ACCOUNT, order=2, created_ns=200, last_seq=99, fills=("f1",))
     assert not history.whole
     assert [moment.at_ns for moment in history.moments] == [200, 200, 220]
+
+
+def test_a_search_that_found_enough_leaves_nothing_to_be_closed_too_late(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raised: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", raised.append)
+    assert len(search_journal(path, limit=2).records) == 2
+    assert not raised
