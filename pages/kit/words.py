@@ -17,10 +17,10 @@ HALF_A_CENT = Decimal("0.005")
 
 
 def money(value: Decimal | None, currency: str = "", *, signed: bool = False) -> str:
-    """Return an amount with its currency, two decimals or more where it is small."""
+    """Return an amount with its currency, two decimals or four where it is small and needs them."""
     if value is None:
         return NOTHING
-    decimals = 2 if abs(value) >= 1 or value == 0 else 4
+    decimals = 2 if abs(value) >= 1 or value == round(value, 2) else 4
     text = f"{value:{'+' if signed else ''},.{decimals}f}".replace("-", "\N{MINUS SIGN}")
     return f"{text} {currency}".strip()
 

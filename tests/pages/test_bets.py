@@ -104,7 +104,7 @@ def test_closed_bets_show_what_they_brought_whose_and_for_how_long(
         "90 s",
     )
     told = figures(page)
-    assert (told["Closed"], told["Net"], told["Fees"]) == ("2", "+1.75 pUSD", "0.2500 pUSD")
+    assert (told["Closed"], told["Net"], told["Fees"]) == ("2", "+1.75 pUSD", "0.25 pUSD")
     assert (told["Profitable"], told["Still open"]) == ("50 %", "1")
 
 

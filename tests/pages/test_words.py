@@ -12,6 +12,7 @@ from pages.kit import words
     [
         (Decimal("1234.5"), False, "1,234.50 USD"),
         (Decimal("-0.0123"), True, "\N{MINUS SIGN}0.0123 USD"),
+        (Decimal("0.98"), False, "0.98 USD"),
         (Decimal(0), True, "+0.00 USD"),
         (None, True, words.NOTHING),
     ],
