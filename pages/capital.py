@@ -169,7 +169,7 @@ def _line(line: Line) -> str:
     label, amount = bold if line.sum else (escape(line.label), amount)
     return (
         f'<tr><th class="pb-at">{label}</th><td class="pb-num">{amount}</td>'
-        f"<td>{escape(line.said)}</td></tr>"
+        f'<td class="pb-said">{escape(line.said)}</td></tr>'
     )
 
 

@@ -123,11 +123,15 @@ body.pb-stale .st-key-statusbar button{pointer-events:none}
 @media (max-width:640px){.stMainBlockContainer{padding:.4rem .7rem 3rem}
 .pb-bar{gap:.25rem .9rem}.pb-cell b{font-size:.85rem}
 .st-key-statusbar{padding-top:1.9rem}
-.pb-bar{flex-wrap:nowrap;overflow-x:auto;scrollbar-width:none}
+.pb-bar{flex-wrap:nowrap;overflow-x:auto;scrollbar-width:none;padding-right:1.6rem;
+mask-image:linear-gradient(90deg,#000 calc(100% - 1.6rem),transparent)}
 .pb-cell{flex:none}.pb-cell.pb-bad{order:-1}.st-key-killbutton{flex:none}
 .pb-wide tr>:first-child{position:sticky;left:0;z-index:1;background:var(--pb-panel);
 min-width:7.5rem;overflow-wrap:normal}
 .pb-wide .pb-barrow td{position:static!important}
+.pb-wide tr:has(>.pb-said){display:grid;grid-template-columns:1fr auto;
+border-bottom:1px solid var(--pb-line)}.pb-wide tr:has(>.pb-said)>*{border:0}
+.pb-said{grid-column:1/-1}
 .pb-limits tr{display:grid;grid-template-columns:1fr auto;border-bottom:1px solid var(--pb-line);
 padding:.25rem 0}.pb-limits tr:first-child,.pb-limits td:nth-child(2){display:none}
 .pb-limits th,.pb-limits td{border:0;padding:0 .3rem 0 0}

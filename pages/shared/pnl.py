@@ -238,7 +238,7 @@ def _proof_row(label: str, value: str, behind_it: str, where: str) -> str:
     )
     return (
         f'<tr><th class="pb-at">{escape(label)}</th><td class="pb-num">{shown}</td>'
-        f"<td>{words}</td></tr>"
+        f'<td class="pb-said">{words}</td></tr>'
     )
 
 
@@ -318,7 +318,7 @@ def show_curve(account: AccountSeen, now: int) -> None:
 
 # -- Positions as a table of links: each figure leads to the fills it is made of --
 
-POSITION_LABELS = ("PnL", "YES", "NO", "Pending", "Cost", "Value", "Mark")
+POSITION_LABELS = ("PnL", "YES", "NO", "Pending", "Cost", "Value", "YES mark")
 
 
 def positions_table(rows: Sequence[Row], mode: Mode) -> str:

@@ -31,6 +31,7 @@ from storage.views.money import limit_use
 
 SLOT = "by_hand"
 MINUTE_NS = 60_000_000_000
+FIELD_PX = 170
 URGENCIES = {
     Urgency.REST: "Rest (post-only)",
     Urgency.CROSS: "Take what is there",
@@ -148,17 +149,19 @@ def _fields(instrument: Instrument, account: str) -> PlaceManual | None:
     """Draw what an order is made of; gives it when it is sent and fits, else None."""
     binary = instrument.kind is Kind.BINARY
     with st.form("by_hand", border=False):
-        first, second, third, fourth = st.columns(4, vertical_alignment="bottom")
-        side = first.segmented_control(
-            "Side", list(Side), default=Side.BUY, format_func=str.upper, required=True
-        )
-        legs = [Leg.YES, Leg.NO] if binary else [Leg.BASE]
-        leg = second.segmented_control(
-            "Leg", legs, default=legs[0], format_func=str.upper, required=True
-        )
-        unit = "¢ of this leg" if binary else instrument.currency
-        price = third.text_input(f"Price, {unit}", placeholder="61.5" if binary else None)
-        size = fourth.text_input("Size")
+        # Not in columns: in narrow ones the second of two words was cut, and that word is SELL.
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            side = st.segmented_control(
+                "Side", list(Side), default=Side.BUY, format_func=str.upper, required=True
+            )
+            legs = [Leg.YES, Leg.NO] if binary else [Leg.BASE]
+            leg = st.segmented_control(
+                "Leg", legs, default=legs[0], format_func=str.upper, required=True
+            )
+            unit = "¢ of this leg" if binary else instrument.currency
+            hint = "61.5" if binary else None
+            price = st.text_input(f"Price, {unit}", placeholder=hint, width=FIELD_PX)
+            size = st.text_input("Size", width=FIELD_PX)
         urgency = st.segmented_control(
             "Urgency", list(URGENCIES), default=Urgency.REST, format_func=URGENCIES.get,
             required=True,
