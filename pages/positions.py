@@ -57,7 +57,7 @@ POSITIONS = {
     "pending": ("Pending", "size"),
     "cost": ("Cost", "money"),
     "value": ("Value", "money"),
-    "mark": ("Mark", "price"),
+    "mark": ("YES mark", "price"),
     "held_for": ("Held for", "text"),
     "bot": ("Bot", "text"),
     "realised": ("Realised", "gain"),

@@ -169,11 +169,10 @@ GROUPS = {
         "open_orders_max": "Open orders",
         "order_value_max": "Largest order value",
         "order_value_min": "Smallest order value",
-        "data_age_ms_max": "Oldest book, seconds",
-        "mark_age_ms_max": "Oldest mark, seconds",
+        "data_age_ms_max": "Oldest book",
+        "mark_age_ms_max": "Oldest mark",
     },
 }
-NAMES = {name: label for group in GROUPS.values() for name, label in group.items()}
 PER_ORDER = frozenset({"order_value_max", "order_value_min"})
 AGES = frozenset({"data_age_ms_max", "mark_age_ms_max"})
 """Limits saved in ms, shown and typed in seconds."""
@@ -258,22 +257,28 @@ def form(account: str, limits: RiskLimits) -> Mapping[str, Any] | None:
     patch: dict[str, Any] = {}
     with st.form(f"limits_{account}", border=False):
         st.caption("% is of equity at 00:00 UTC. Nothing changes until the diff is saved.")
-        for name, label in NAMES.items():
-            value = getattr(limits, name)
-            key = f"limit_{account}_{name}"
-            if isinstance(value, Limit):
-                patch[name] = _limit(label, value, key)
-            elif name in AGES:
-                patch[name] = _age(label, value, key)
-            else:
-                patch[name] = int(st.number_input(label, value=value, step=1, key=key))
+        for title, group in GROUPS.items():
+            # "One bot" alone is no limit: what of it is limited stands above it, as in the table.
+            st.markdown(f"**{title}**")
+            for name, label in group.items():
+                patch[name] = _field(label, name, getattr(limits, name), f"limit_{account}_{name}")
         sent = st.form_submit_button("Show what changes")
     return patch if sent else None
 
 
+def _field(label: str, name: str, value: Limit | int, key: str) -> dict[str, float | None] | int:
+    if isinstance(value, Limit):
+        return _limit(label, value, key)
+    if name in AGES:
+        return _age(label, value, key)
+    return int(st.number_input(label, value=value, step=1, key=key))
+
+
 def _age(label: str, value_ms: int, key: str) -> int:
     """Return an age that was typed in seconds, in whole ms."""
-    typed = st.number_input(label, value=value_ms / SECOND_MS, step=1.0, key=key, format="%g")
+    typed = st.number_input(
+        f"{label}, seconds", value=value_ms / SECOND_MS, step=1.0, key=key, format="%g"
+    )  # fmt: skip
     return round(float(typed) * SECOND_MS)
 
 

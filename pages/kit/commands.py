@@ -74,7 +74,7 @@ def words_of(left: LeftCommand | None, now: int) -> str:
     if left is None:
         return "not in the table: it was never queued"
     state = WORDS[left.state]
-    if left.state is CommandState.PENDING and now > left.expires_ns:
+    if _expired(left, now):
         return (
             f"**expired** · queued {moment(left.created_ns)}, not claimed within its time to live; "
             "it will never be executed"
@@ -86,6 +86,16 @@ def words_of(left: LeftCommand | None, now: int) -> str:
             f"{moment(left.answered_ns)}, after {took}"
         )
     return f"**{state}** · {age(now - left.created_ns)} ago, no answer yet"
+
+
+def _expired(left: LeftCommand, now: int) -> bool:
+    return left.state is CommandState.PENDING and now > left.expires_ns
+
+
+def went_well(left: LeftCommand | None, now: int) -> bool:
+    """Say whether a command may be told without alarm: it is done, or may still be."""
+    bad = (CommandState.REFUSED, CommandState.FAILED)
+    return left is not None and left.state not in bad and not _expired(left, now)
 
 
 def slots() -> list[str]:
@@ -114,7 +124,7 @@ def _progress(slot: str) -> None:
         left, text = None, f"its state cannot be read: {error}"
     if left is not None and left.answered_ns is not None:
         _announce(number, left)
-    st.markdown(f"Command: {text}")
+    (st.markdown if went_well(left, now_ns()) else st.error)(f"Command: {text}")
 
 
 def _announce(number: str, left: LeftCommand) -> None:

@@ -30,7 +30,7 @@ def titles() -> dict[str, str]:
 _ROLLING = re.compile(r"^(.+)-(\d{10})$")
 HALF_A_HUNDREDTH = Decimal("0.005")
 _HASH = re.compile(r"^0x[0-9a-f]{16,}$")
-_HASHED = re.compile(r"\b[a-z0-9_-]+:0x[0-9a-f]{16,}\b")
+_SPELLED = re.compile(r"\b[a-z0-9_-]+:(?:0x[0-9a-f]{16,}|[a-z0-9-]+-\d{10})\b")
 
 
 def market(instrument: str) -> str:
@@ -46,8 +46,8 @@ def market(instrument: str) -> str:
 
 
 def spelled(text: str) -> str:
-    """Return a text with each market that it names by a hash named as `market` does."""
-    return _HASHED.sub(lambda found: market(found[0]), text)
+    """Return a text with each market it names by a hash or a start in digits as `market` does."""
+    return _SPELLED.sub(lambda found: market(found[0]), text)
 
 
 def cents(row: Any) -> bool:

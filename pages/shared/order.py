@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from engine.domain import effects, events
-from engine.domain.commands import CancelOrderByHand
+from engine.domain.commands import MANUAL, CancelOrderByHand
 from engine.domain.decisions import Planned
 from engine.domain.instruments import AccountId, Leg, Mode, is_bid
 from engine.domain.orders import OrderId, OrderState
@@ -76,7 +76,7 @@ def show(account: str, number: int, mode: Mode, *, alive: bool) -> None:
     if not OrderState(row["state"]).ended:
         if alive:
             show_earning(account, number, mode)
-        _cancel(account, number, slot, alive=alive)
+        _cancel(account, number, row["bot"], slot, alive=alive)
     # Also when the order has ended: that is what the answer tells of.
     commands.show_progress(slot)
     if alive:
@@ -213,14 +213,15 @@ def _facts(row: Row) -> None:
     panels.links(panels.link("Its records in the journal", "journal", text=f'"order":{row["id"]},'))
 
 
-def _cancel(account: str, number: int, slot: str, *, alive: bool) -> None:
+def _cancel(account: str, number: int, bot: str, slot: str, *, alive: bool) -> None:
     if not alive:
         commands.note_no_engine()
         return
     with st.popover("Cancel this order…"):
         st.markdown(
             f"Asks the engine to cancel order {number} at {account}, and only this one. It may "
-            "still fill until the venue has answered. Its bot may place another one."
+            "still fill until the venue has answered."
+            + ("" if bot == MANUAL else f" {bot} may place another one.")
         )
         if st.button("Cancel the order", type="primary", key=slot):
             command = CancelOrderByHand(account=AccountId(account), order=OrderId(number))

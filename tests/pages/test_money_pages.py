@@ -462,6 +462,8 @@ def test_markets_have_short_names(name: str, short: str) -> None:
 def test_an_answer_names_a_hashed_market_as_the_page_does() -> None:
     said = f"polymarket:0x{'ab' * 32} is flat, demo:comet-1 is not"
     assert names.spelled(said) == "0xabababab…abab is flat, demo:comet-1 is not"
+    trades = "bot b trades demo:btc-updown-5m-1795266900: refused"
+    assert names.spelled(trades) == "bot b trades btc-updown-5m 13:15: refused"
 
 
 def test_prices_are_in_the_venues_own_style() -> None:

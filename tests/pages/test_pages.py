@@ -33,7 +33,7 @@ from engine.domain.settings import RiskLimits
 from engine.domain.telemetry import BookTop
 from engine.strategies.market_maker.strategy import MarketMaker
 from pages.bots.edit import taken
-from pages.kit.commands import words_of
+from pages.kit.commands import went_well, words_of
 from pages.risk import bars
 from pages.shared.order import book_table
 from storage.catalog import put_catalog
@@ -408,6 +408,7 @@ def test_a_chosen_order_stays_chosen_while_rows_move_and_end(
     page = opened("orders", state={"chosen:orders_working": ("paper:a", 7), "order_about": "Facts"})
     assert page.subheader[0].value == "Order 7: BUY YES 20 at 45¢, 0xdd"
     assert "0xfeed" in texts(page)
+    assert " may place another one." in texts(page)
     press(page, "Cancel the order")
     with reading(config.state_path) as connection:
         kind, body = connection.execute("SELECT kind, body FROM commands").fetchone()
@@ -548,6 +549,8 @@ def test_a_limit_is_changed_by_diff_then_saved_and_not_yet_applied(
 ) -> None:
     save_account(config)
     page = opened("risk")
+    headings = [one.value for one in page.main.expander[-1].markdown]
+    assert "**Worst-case loss of positions and of orders that may still fill**" in headings
     page.number_input(key="limit_paper:a_daily_loss_max").set_value(3.0)
     press(page, "Show what changes")
     assert "accounts.paper:a.limits.daily_loss_max.percent" in texts(page)
@@ -575,7 +578,7 @@ def test_an_age_is_shown_and_typed_in_seconds_and_saved_in_ms(
 ) -> None:
     save_account(config)
     page = opened("risk")
-    assert "<th>Oldest mark, seconds</th><td>600 s</td>" in texts(page)
+    assert "<th>Oldest mark</th><td>600 s</td>" in texts(page)
     field = page.number_input(key="limit_paper:a_mark_age_ms_max")
     assert (field.label, field.value) == ("Oldest mark, seconds", 600.0)
     press(page, "Show what changes")
@@ -847,3 +850,6 @@ def test_a_command_nobody_took_is_told_as_expired() -> None:
         left, state=CommandState.REFUSED, answered_ns=2 * 10**9, answer="latched"
     )
     assert words_of(refused, 10**12).startswith("**refused** · latched · ")
+    assert went_well(left, 10**9)
+    assert not went_well(left, 31 * 10**9)
+    assert not went_well(refused, 10**9)
