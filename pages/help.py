@@ -76,8 +76,9 @@ TOUR = (
     (
         "Look at the bar above every page",
         "",
-        "Engine, mode, heartbeat, equity, today's loss budget, open and unknown orders, the oldest "
-        "feed, and KILL. If it turns grey and shows NO DATA, nothing on the page is current.",
+        "Engine, mode, engine status, equity, today's loss budget, open and unknown orders, the "
+        "oldest feed, and KILL. If it turns grey and shows NO DATA, nothing on the page is "
+        "current.",
     ),
     (
         "Watch the bots that trade already",

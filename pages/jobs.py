@@ -84,6 +84,18 @@ KEPT = {
 }
 
 
+HISTORY = {
+    "journal": "every order and fill",
+    "state": "what the pages show",
+    "decisions": "why a bot quoted or not",
+    "tape": "market data, for incidents",
+    "ticks": "prices and trades, for charts",
+    "runs": "backtests",
+    "backups": "copies of the journal and the state",
+}
+"""What a kind of history is, beside its name as the settings spell it."""
+
+
 @guard.part("The disk")
 def show_disk() -> None:
     """Draw what each kind of history takes of the disk budget."""
@@ -103,7 +115,7 @@ def show_disk() -> None:
 
 def kept(one: HistoryKept) -> dict[str, Any]:
     return {
-        "kind": one.kind.capitalize(),
+        "kind": f"{one.kind.capitalize()}: {HISTORY[one.kind]}",
         "size": amount(one.bytes, "bytes"),
         "part": amount(one.bytes_max, "bytes"),
         "since_ns": one.since_ns,
@@ -258,7 +270,8 @@ def brought(result: str) -> str:
     if "told" in facts:
         return str(facts["told"])
     plain = [
-        f"{name.replace('_', ' ')} {_text(value)}"
+        # Of a file its name: the whole path would leave no room for the figures behind it.
+        f"{name.replace('_', ' ')} {Path(value).name if name == 'file' else _text(value)}"
         for name, value in facts.items()
         if isinstance(value, int | float | str)
     ]
@@ -480,6 +493,7 @@ def _one(name: str, entry: ScheduleEntry, base: drafts.SettingsVersion) -> None:
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 FIELDS = (
     ("minute", 0, 59, ()),
     ("hour", 0, 23, ()),
@@ -496,8 +510,13 @@ def in_words(cron: str) -> str:
         case [minute, "*", "*", "*", "*"] if minute[:2] == "*/" and minute[2:].isdecimal():
             return f"every {minute[2:]} min"
         case [minute, hour, "*", "*", day] if minute.isdecimal() and hour.isdecimal():
-            return f"{'daily' if day == '*' else day} {int(hour):02}:{int(minute):02}"
+            return f"{'daily' if day == '*' else _each(day)} {int(hour):02}:{int(minute):02}"
     return cron
+
+
+def _each(day: str) -> str:
+    """Return the days a weekday of cron names: `sun` is each Sunday; a list stays as it is."""
+    return f"each {DAYS[WEEKDAYS.index(day.lower())]}" if day.lower() in WEEKDAYS else day
 
 
 def trouble(cron: str) -> str:

@@ -108,7 +108,8 @@ def show_listing(*, searched: bool) -> None:
     if not known:
         panels.empty(
             "No list of markets has been fetched yet.",
-            "The worker fetches them all from the venue, some 80,000 in one to two minutes, and "
+            f"The worker fetches them all from {MarketsJob().venue.capitalize()}, some 80,000 in "
+            "one to two minutes, and "
             "later stores only changes. No key is needed; this list is not used to trade.",
         )
     if commands.engine_runs():
@@ -119,7 +120,7 @@ def show_listing(*, searched: bool) -> None:
         with words:
             panels.links(
                 panels.link("Progress and schedule: Jobs", "jobs"),
-                "switch on the entry markets there to fetch it every five minutes",
+                "switch on its schedule's entry “markets” to fetch it every five minutes",
             )
     else:
         commands.note_no_engine()

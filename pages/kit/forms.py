@@ -92,7 +92,7 @@ def _plain(field: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any
 
 
 def _widget(name: str, field: Mapping[str, Any], key: str) -> Any:
-    label, default = f"{name}{_bounds(field)}", field.get("default")
+    label, default = f"{name}{bounds(field)}", field.get("default")
     about = field.get("description")
     if "enum" in field:
         options = list(field["enum"])
@@ -115,11 +115,17 @@ def _widget(name: str, field: Mapping[str, Any], key: str) -> Any:
     return default if typed == "" and default is None else typed
 
 
-def _bounds(field: Mapping[str, Any]) -> str:
+def bounds(field: Mapping[str, Any]) -> str:
+    """Return what a field takes, for its label; empty = anything."""
     low = field.get("minimum", field.get("exclusiveMinimum"))
     high = field.get("maximum", field.get("exclusiveMaximum"))
     if low is None and high is None:
         return ""
     if low is not None and (high is None or high >= NO_BOUND):
-        return f" ({'from' if 'minimum' in field else 'above'} {low:g})"
-    return f" ({low:g} … {high:g})" if low is not None else f" (to {high:g})"
+        return f" ({'from' if 'minimum' in field else 'above'} {_number(low)})"
+    return f" ({_number(low)} … {_number(high)})" if low is not None else f" (to {_number(high)})"
+
+
+def _number(bound: float) -> str:
+    """Return a bound as it is typed into the field, and never as 3.6e+06."""
+    return f"{bound:,.6f}".rstrip("0").rstrip(".")

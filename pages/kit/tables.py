@@ -16,7 +16,7 @@ from pages.kit import names
 from pages.kit.words import NOTHING, exact, zone, zone_short
 from storage.views import ROWS_MAX
 
-ROW_HEIGHT = 27
+ROW_HEIGHT, HEAD_HEIGHT = 27, 36
 ROWS_AUTO, ROWS_SEEN = 9, 22
 RECEIVED_MAX = 8
 """Of so many tables before this one it is known what the browser said of them."""
@@ -195,13 +195,23 @@ def _drawn(rows: Sequence[TableRow], columns: Mapping[str, tuple[str, str]]) -> 
         "hide_index": True,
         "row_height": ROW_HEIGHT,
         # By itself a table is ten rows high, whatever room the page has.
-        "height": (min(len(rows), ROWS_SEEN) + 2) * ROW_HEIGHT if len(rows) > ROWS_AUTO else "auto",
+        "height": _height(len(rows)),
         "placeholder": NOTHING,
         "column_config": {
             name: _column(f"{label}{unit}" if kind in MONEY else label, kind)
             for name, (label, kind) in columns.items()
         },
     }
+
+
+def _height(rows: int) -> Any:
+    """Return how high so many rows are, to the last one; of more, half a row says that there are.
+
+    Heights are in pixels.
+    """
+    if rows <= ROWS_AUTO:
+        return "auto"
+    return round(min(rows, ROWS_SEEN + 0.5) * ROW_HEIGHT) + HEAD_HEIGHT
 
 
 def _finer(rows: Sequence[TableRow], name: str, kind: str, *, in_cents: bool) -> str:

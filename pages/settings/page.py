@@ -211,7 +211,7 @@ def say_modes(known: Mapping[str, VenueEntry]) -> None:
     )
     panels.note(
         "LIVE is real money. Such an account stays closed until its key is set (Credentials, "
-        "below), its doctor is green and its phrase is typed: `python -m engine unlock NAME`."
+        "below), its doctor is green and its phrase is typed: python -m engine unlock NAME."
     )
 
 

@@ -59,7 +59,8 @@ def test_what_the_form_takes_the_schedule_can_post(place: int, field: str) -> No
     ("cron", "words"),
     [
         ("10 2 * * *", "daily 02:10"),
-        ("5 14 * * sun", "sun 14:05"),
+        ("5 14 * * sun", "each Sunday 14:05"),
+        ("5 14 * * mon-fri", "mon-fri 14:05"),
         ("*/5 * * * *", "every 5 min"),
         ("0 3 1 * *", "0 3 1 * *"),
     ],

@@ -19,8 +19,8 @@ from engine.domain.commands import AnyCommand, CancelJob, RunJob, StartRecording
 from engine.domain.instruments import InstrumentId, Mode
 from engine.domain.jobs import ExportJob, arguments_of
 from pages import jobs
-from pages.jobs import amount, pairs, speed
-from pages.kit.forms import label_of
+from pages.jobs import amount, brought, pairs, speed
+from pages.kit.forms import bounds, label_of
 from storage.catalog import put_catalog
 from storage.database import reading, transaction, writing
 from storage.feeds import put_title
@@ -191,7 +191,7 @@ def test_a_moment_is_asked_for_in_words(opened: Opened, config: Config) -> None:
     at, account = page.text_input
     (around,) = [one for one in page.number_input if one.key == "job_incident_around_s"]
     assert (at.label, account.label) == ("Moment, UTC", "Only the account")
-    assert around.label == "Seconds before and after (1 … 3600)"
+    assert around.label == "Seconds before and after (1 … 3,600)"
     at.set_value("2026-03-01T12:30:05Z")
     press(page, "Start incident")
     assert left(config) == [RunJob(job="incident", arguments='{"at": "2026-03-01T12:30:05Z"}')]
@@ -201,6 +201,23 @@ def test_a_field_is_labelled_by_its_own_title_not_by_one_made_of_its_name() -> N
     assert label_of("around_s", {"title": "Seconds before and after"}) == "Seconds before and after"
     assert label_of("around_s", {"title": "Around S"}) == "around_s"
     assert label_of("around_s", {}) == "around_s"
+
+
+def test_the_result_of_an_export_in_its_row_is_not_crowded_out_by_a_path() -> None:
+    result = json.dumps({"file": "/home/ann/var/exports/fills.csv", "rows": 1_200})
+    assert brought(result) == "file fills.csv, rows 1,200"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (1, 3_600_000, " (1 … 3,600,000)"),
+        (0.000001, 1e12, " (from 0.000001)"),
+        (0.5, 1000, " (0.5 … 1,000)"),
+    ],
+)
+def test_bounds_are_said_as_they_are_typed(low: float, high: float, said: str) -> None:
+    assert bounds({"minimum": low, "maximum": high}) == said
 
 
 def test_an_export_is_asked_for_by_day(opened: Opened, config: Config) -> None:
