@@ -323,12 +323,24 @@ def show_one(row: Mapping[str, Any]) -> None:
             "Asked": f"{moment(row['created_ns'], zone())} by {row['who']}",
             "Began": moment(row["started_ns"], zone()),
             "Ended": moment(row["finished_ns"], zone()),
-            **{f"Given {name}": _text(v) for name, v in json.loads(row["arguments"]).items()},
-            **{name.replace("_", " ").capitalize(): _text(v) for name, v in result.items()},
+            **{
+                f"Given {name}": _text(value)
+                for name, value in json.loads(row["arguments"]).items()
+                if value not in ({}, [])
+            },
+            **{FACTS.get(name, _spaced(name)): _text(value) for name, value in result.items()},
         }
     )
     if "run" in result:
         panels.links(panels.link(f"Run {result['run']}", "runs", run=result["run"]))
+
+
+FACTS = {"pnl": "PnL", "elapsed_s": "Took, seconds"}
+"""Facts of a result whose name says too little."""
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ").capitalize()
 
 
 def _text(value: Any) -> str:

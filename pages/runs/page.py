@@ -6,24 +6,25 @@ The same strategies, risk and executor as in trading; and comparisons of paper w
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
+from engine.domain.alerts import described
 from pages import Page
 from pages.kit import charts, guard, panels
 from pages.kit.data import ask
 from pages.kit.home import config
-from pages.kit.names import market
+from pages.kit.names import market, size
 from pages.kit.panels import Tile
 from pages.kit.tables import choice, page_behind, table, turn, unchoose
 from pages.kit.words import NOTHING, age, count, micro, moment, money, zone
 from pages.orders.page import fitting
 from pages.runs.reports import REPORTS
-from pages.shared import losses
+from pages.shared import losses, why
 from storage import views
 from storage.runs import RETURNS_MIN, Performance, RunFills, of_run, run_fills
 from storage.views import ROWS_MAX
@@ -129,7 +130,7 @@ def main() -> None:
 # -- One run: its figures, its curve, its markets, what it could not do, and how to repeat it --
 
 MARKETS = {
-    "instrument": ("Market", "id"),
+    "instrument": ("Market", "market"),
     "total": ("PnL", "gain"),
     "realised": ("Realised", "gain"),
     "unresolved": ("Unresolved, at mid", "gain"),
@@ -139,11 +140,12 @@ MARKETS = {
     "left": ("Position left", "text"),
     "ended": ("Ended", "text"),
 }
-COUNTED = {
-    "residuals": "Left over: quotes that could not be a legal order",
-    "denials": "Denied by risk",
-    "alerts": "Alerts",
+COUNTED: Mapping[str, tuple[str, Callable[[str], str]]] = {
+    "residuals": ("Left over: quotes that could not be a legal order", why.left_words),
+    "denials": ("Denied by risk", why.rule_words),
+    "alerts": ("Alerts", lambda kind: described(kind).title),
 }
+"""What a run counts: its title, and what a counted name means."""
 
 
 @guard.part("The run")
@@ -170,7 +172,7 @@ def show_run(listed: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> N
         losses.show(result["losses"])
     _counts(result)
     _read(result)
-    _made_of(run, alike)
+    _made_of(run, alike, currency)
 
 
 def _currency(result: Mapping[str, Any], markets: Sequence[Mapping[str, Any]]) -> str:
@@ -257,19 +259,19 @@ def _left(row: Mapping[str, Any]) -> str:
     if not row["position_left_raw"]:
         return "flat"
     shares = row["position_left"]
-    return f"{shares:,f}" if shares is not None else f"{row['position_left_raw']:,} increments"
+    return size(shares, row["position_left_raw"])
 
 
 @guard.part("The run's rejections")
 def _counts(result: Mapping[str, Any]) -> None:
     st.subheader("Not placed, denied, alerts")
-    counted = {title: result.get(name) for name, title in COUNTED.items()}
     columns = st.columns(2)
-    for number, (title, counts) in enumerate(counted.items()):
+    for number, (name, (title, words)) in enumerate(COUNTED.items()):
+        counts = result.get(name)
         with columns[number % 2]:
             st.markdown(f"**{title}**")
             if counts:
-                panels.facts({name: f"{value:,}" for name, value in counts.items()})
+                panels.facts({words(one): f"{value:,}" for one, value in counts.items()})
             else:
                 panels.note("none" if counts == {} else "not reported by this run")
 
@@ -301,7 +303,7 @@ def _count(result: Mapping[str, Any], name: str) -> str:
 
 
 @guard.part("The run's inputs")
-def _made_of(run: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> None:
+def _made_of(run: Mapping[str, Any], alike: Sequence[Mapping[str, Any]], currency: str) -> None:
     st.subheader("Inputs")
     ended = run["finished_ns"]
     panels.facts(
@@ -311,7 +313,7 @@ def _made_of(run: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> None
             "Took": age(ended - run["started_ns"]) if ended else "still running",
             "Speed": f"{run['events_per_s']:,.0f} events/s, {run['peak_rss_mb']:.0f} MB",
             "Digest": run["digest"] or "none",
-            **{name: str(value) for name, value in _flat(_object(run["parameters"])).items()},
+            **_stated(_object(run["parameters"]), currency),
         }
     )
     others = [row for row in alike if row["id"] != run["id"]]
@@ -322,6 +324,29 @@ def _made_of(run: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> None
         panels.links(panels.link("Its journal: every order and fill", "journal", run=run["id"]))
     else:
         panels.note("No journal was kept for this run (--journal digest), or it was removed.")
+
+
+OPTIONS: Mapping[str, tuple[str, Callable[[Any, str], str]]] = {
+    "cash_micro": ("Starting cash", micro),
+    "model": ("Fill model", lambda model, _: str(model)),
+    "latency_ms": ("Latency", lambda latency_ms, _: f"{latency_ms:,} ms"),
+    "trade_size_cap": (
+        "Trade size capped at", lambda cap, _: "no cap" if cap is None else f"{cap:,} increments"
+    ),
+    "outcomes": (
+        "Outcomes", lambda path, _: "as the recording tells" if path is None else str(path)
+    ),
+}  # fmt: skip
+"""What a replay was asked for besides its strategy: its name, and its value in words."""
+
+
+def _stated(parameters: Mapping[str, Any], currency: str) -> dict[str, str]:
+    """Return what must be repeated to repeat a run; parameters and limits as the CLI takes them."""
+    found = {}
+    for name, value in _flat(parameters).items():
+        label, words = OPTIONS.get(name, (name, lambda value, _: str(value)))
+        found[label] = words(value, currency)
+    return found
 
 
 def _flat(value: Mapping[str, Any], path: str = "") -> dict[str, Any]:

@@ -6,7 +6,7 @@ missing is said to be missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 import msgspec
@@ -41,7 +41,7 @@ RULES = {
 }
 
 R = ResidualReason
-LEFT = {
+LEFT: Mapping[str, str] = {
     R.BELOW_MIN: "below the venue's minimum",
     R.DUST: "less than 0.01 share",
     R.NO_CASH: "not enough free cash",
@@ -316,7 +316,11 @@ def left(plan: Planned, row: Row) -> str:
     return _table(rows)
 
 
-def left_words(reason: ResidualReason) -> str:
+def rule_words(name: str) -> str:
+    return RULES.get(name, plain(name))
+
+
+def left_words(reason: str) -> str:
     return LEFT.get(reason, plain(reason))
 
 

@@ -114,10 +114,14 @@ def run(connection: sqlite3.Connection, engine_id: str, run_id: int) -> Row | No
 
 
 def run_markets(connection: sqlite3.Connection, engine_id: str, run_id: int) -> list[Row]:
-    """Return what every market brought in a run, in the recording's order of names."""
+    """Return what every market brought in a run, in the recording's order of names.
+
+    Runs belong to no engine that lists markets: a market's units are those any engine here knows.
+    """
     found = connection.execute(
-        f"SELECT t.*, {UNITS} FROM run_markets t {LISTED} "  # noqa: S608 our own words
-        "WHERE t.engine_id = ? AND t.run = ? ORDER BY t.instrument",
+        f"SELECT t.*, {UNITS} FROM run_markets t "  # noqa: S608 our own words
+        "LEFT JOIN (SELECT *, max(updated_ns) FROM instruments GROUP BY id) i "
+        "ON i.id = t.instrument WHERE t.engine_id = ? AND t.run = ? ORDER BY t.instrument",
         (engine_id, run_id),
     )
     return in_units(rows_of(found), (), ("position_left",))

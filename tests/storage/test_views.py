@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import Any
 
+import msgspec
 import pytest
 
 from engine.domain.commands import Kill
@@ -179,6 +180,19 @@ def test_runs_are_listed_and_shown(filled: Path) -> None:
         (row,) = views.run_markets(reader, "e1", ids[0])
         assert (row["realised"], row["position_left"]) == (Decimal(1), Decimal(2))
         assert views.run_equity(reader, "e1", ids[0]) == [(1, Decimal("0.000005"))]
+
+
+def test_a_market_of_a_replay_has_the_units_the_desk_knows_of_it(filled: Path) -> None:
+    market = RunMarket(
+        instrument="known", orders=1, fills=1, fees_micro=0, realised_micro=0,
+        unresolved_micro=0, position_left=2_000_000, resolved=False,
+    )  # fmt: skip
+    with writing(filled) as connection:
+        replayed = msgspec.structs.replace(RUN, engine_id="replay")
+        number = save_run(connection, replayed, equity=[], markets=[market])
+    with closing(connect_reader(filled)) as reader:
+        (row,) = views.run_markets(reader, "replay", number)
+    assert row["position_left"] == Decimal(2)
 
 
 def test_a_long_curve_is_thinned_and_keeps_its_extremes(filled: Path) -> None:
