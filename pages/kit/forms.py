@@ -36,15 +36,20 @@ REASON_LENGTH_MIN = 10
 
 
 def reason_asked(key: str, question: str, label: str) -> str:
-    """Draw the form of a release; gives the typed reason once it is sent, else an empty text."""
+    """Draw the form of a release; gives the typed reason once it is sent, else an empty text.
+
+    That a reason is too short is said until another is sent: such forms are drawn every few
+    seconds, and what is said once is gone with the next time.
+    """
     with st.form(key, border=False):
         reason = str(st.text_input(question)).strip()
-        if not st.form_submit_button(label):
-            return ""
-        if len(reason) < REASON_LENGTH_MIN:
+        short = f"short:{key}"
+        if sent := st.form_submit_button(label):
+            st.session_state[short] = len(reason) < REASON_LENGTH_MIN
+        if st.session_state.get(short):
             st.error(f"Give a reason of at least {REASON_LENGTH_MIN} characters.")
             return ""
-        return reason
+        return reason if sent else ""
 
 
 def several(label: str, offered: Iterable[str], *, key: str, **look: Any) -> list[str]:

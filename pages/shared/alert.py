@@ -25,8 +25,10 @@ SHOWN_MAX = 25
 def show(rows: Sequence[Row], *, alive: bool, now: int) -> None:
     """Draw alerts, the latest first, each unseen one with its button."""
     for row in rows[:SHOWN_MAX]:
-        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.html(line(row, now, _refused(row)), width="stretch")
+        # In columns: in a row of their own length, a long text pushed its buttons below itself.
+        text, buttons = st.columns([4, 1], vertical_alignment="center")
+        text.html(line(row, now, _refused(row)))
+        with buttons.container(horizontal=True, horizontal_alignment="right", gap="small"):
             unseen = row["acked_ns"] is None and alive
             if unseen and st.button("Seen", key=f"ack_{row['id']}", width=74):
                 commands.send(AckAlert(alert=row["id"]), "ack")
