@@ -1,15 +1,18 @@
 """Exports: rows of one mode and period as a person reads them, streamed to CSV or JSON.
 
 Amounts, prices and sizes are written as decimals in the units the pages show. A price or size whose
-instrument nobody listed stays empty, its whole number stands beside it as `…_raw`.
+instrument nobody listed stays empty, its whole number stands beside it as `…_raw`. A time stands as
+ISO 8601 in UTC before its nanoseconds, which a spreadsheet rounds.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -104,7 +107,7 @@ def _rows(
 
 
 def _readable(row: dict[str, Any], what: Exported) -> dict[str, Any]:
-    """Return a row with decimals, the whole numbers beside them, and times in ns UTC."""
+    """Return a row with decimals, the whole numbers beside them, and times as text and in ns."""
     price, size = row.pop("price_decimals", None), row.pop("size_decimals", None)
     made: dict[str, Any] = {}
     for name, value in row.items():
@@ -114,6 +117,8 @@ def _readable(row: dict[str, Any], what: Exported) -> dict[str, Any]:
             made |= {name: _text(value, price), f"{name}_raw": value}
         elif name in _SIZES.get(what, ()):
             made |= {name: _text(value, size), f"{name}_raw": value}
+        elif name.endswith("_ns"):
+            made |= {name.removesuffix("_ns"): _iso(value), name: value}
         else:
             made[name] = value
     return made
@@ -125,6 +130,17 @@ def _text(value: int | None, decimals: int | None) -> str | None:
     return None if found is None else f"{found:f}"
 
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _iso(at_ns: int | None) -> str | None:
+    """Return a time in UTC to the microsecond, None for no time."""
+    if not at_ns:
+        return None
+    moment = EPOCH + timedelta(microseconds=at_ns // 1_000)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
 def _with_progress(
     rows: Iterator[dict[str, Any]], total: int, on_progress: Callable[[int, int], None]
 ) -> Iterator[dict[str, Any]]:
@@ -134,12 +150,21 @@ def _with_progress(
         yield row
 
 
+FORMULA = re.compile(r"[=+@\t\r]|-(?![0-9])")
+"""How a cell begins that a spreadsheet would run. Names come from venues, and so from anybody."""
+
+
+def _cell(value: object) -> object:
+    """Return a value as a cell that is text where it is one."""
+    return f"'{value}" if isinstance(value, str) and FORMULA.match(value) else value
+
+
 def _csv(file: TextIO, names: list[str], rows: Iterator[dict[str, Any]]) -> int:
     writer = csv.DictWriter(file, names, lineterminator="\n")
     writer.writeheader()
     count = 0
     for row in rows:
-        writer.writerow(row)
+        writer.writerow({name: _cell(value) for name, value in row.items()})
         count += 1
     return count
 

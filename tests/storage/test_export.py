@@ -38,6 +38,16 @@ def fill(number: int, mode: str, at_ns: int, instrument: str = "polymarket:0xdd"
     }  # fmt: skip
 
 
+def order(at_ns: int) -> dict[str, Any]:
+    return {
+        "engine_id": "e1", "account": "live", "id": 1, "mode": "live", "bot": "maker",
+        "instrument": "polymarket:0xdd", "leg": "YES", "side": "BUY", "price": 4_200,
+        "size": 12_340_000, "type": "limit", "post_only": True, "created_ns": at_ns,
+        "state": "open", "filled": 0, "voided": 0, "fee_micro": 0, "reason": "",
+        "updated_ns": at_ns, "seq": 1, "decision": 0,
+    }  # fmt: skip
+
+
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
     path = tmp_path / "state.db"
@@ -87,6 +97,32 @@ def test_numbers_are_decimals_with_the_whole_number_beside(exported: Export) -> 
 def test_a_price_of_an_unlisted_instrument_is_not_guessed(exported: Export) -> None:
     row = exported(form=ExportFormat.JSON)[-1]
     assert (row["instrument"], row["price"], row["price_raw"]) == ("ignored:of", None, 4_200)
+
+
+@pytest.mark.parametrize("form", ExportFormat)
+def test_a_time_stands_as_a_person_reads_it_before_its_nanoseconds(
+    state: Path, exported: Export, form: ExportFormat
+) -> None:
+    at_ns = 1_795_503_600_123_456_789
+    with closing(connect_writer(state)) as connection:
+        insert(connection, "fills", **fill(5, "live", at_ns))
+        insert(connection, "orders", **order(at_ns))
+    asked = {"mode": Mode.LIVE, "until_ns": 2 * at_ns, "form": form}
+    (row,) = exported(**asked)
+    assert (row["at"], int(row["at_ns"])) == ("2026-11-24T07:00:00.123456Z", at_ns)
+    assert list(row).index("at") + 1 == list(row).index("at_ns")
+    assert not exported(what=Exported.ORDERS, **asked)[0]["expires"]
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "@sum(a1)", "-cmd|' /c calc'!a0", "\tx"])
+def test_no_cell_of_text_is_a_formula(state: Path, exported: Export, text: str) -> None:
+    """A spreadsheet runs what begins like one; numbers stay numbers."""
+    with closing(connect_writer(state)) as connection:
+        named = fill(5, "live", 10, text) | {"value_micro": -1}
+        insert(connection, "fills", **named)
+    (row,) = exported(mode=Mode.LIVE)
+    assert (row["instrument"], row["value"]) == (f"'{text}", "-0.000001")
+    assert exported(mode=Mode.LIVE, form=ExportFormat.JSON)[0]["instrument"] == text
 
 
 @pytest.mark.parametrize("what", Exported)
