@@ -152,6 +152,8 @@ class Listings:
         It has no number of ours, so it can only be reached by scope (law N).
         """
         table = self._table
+        if report.order is not None:
+            table.last_id = max(table.last_id, report.order)  # no order of ours has it again
         if report.identity not in self._unrecognised:
             if len(self._unrecognised) >= UNRECOGNISED_MAX:
                 self._unrecognised.clear()
@@ -520,10 +522,11 @@ class Reconciler:
         """Book what was missed; news of what is known only moves it on."""
         table, questions = self._table, self.questions
         known, states = table.orders, table.ledger.state.fills.states
+        last_id = table.last_id  # an unknown order moves it on, and others may be below that
         for fill in event.fills:
             if fill.order in known and states.get(fill.fill) is fill.state:
                 continue  # most of a listing is told again as it stands
-            if fill.order in known or fill.order > table.last_id:
+            if fill.order in known or fill.order > last_id:
                 self._book(fill, now_ns)
             # else: an order that was forgotten after all its fills had been decided
         if event.since_ns > questions.fills_since_ns:

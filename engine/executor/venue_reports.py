@@ -243,6 +243,8 @@ class VenueReports:
         if known is None:
             if event.order not in self._table.awaiting_listing:
                 self.contradiction(f"fill {event.fill} is of order {event.order}, which is unknown")
+                # The venue has that number: a new order of it would be taken for the old one.
+                self._table.last_id = max(self._table.last_id, event.order)
             return  # its fills are listed again once its instrument is
         over = event.size - known.remaining
         try:

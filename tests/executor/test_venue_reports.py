@@ -9,13 +9,16 @@ from engine.domain.effects import QueryFills, RaiseAlert
 from engine.domain.events import (
     FillAdvanced,
     FillSettled,
+    FillsListed,
     InstrumentListed,
+    LatchReleased,
     OrderAccepted,
     OrderCancelled,
     OrderExpired,
     OrderNamed,
     OrderNotSent,
     OrderRejected,
+    OrderReport,
     OrderReported,
     OrderSent,
 )
@@ -170,3 +173,22 @@ def test_events_of_an_order_whose_instrument_is_not_listed_yet_wait_for_the_list
     assert query.since_ns == 0
     rig.feed(fill)
     assert rig.executor.ledger.holding(other.id).yes_pending == 40 * SHARE
+
+
+def test_a_number_the_venue_knows_and_we_do_not_is_given_to_no_order(rig: Any) -> None:
+    """As behind a restored backup: orders and fills since then are the venue's alone."""
+    account = rig.build.account
+    theirs = tuple(rig.build.filled(one, f"f{one}", size=50 * SHARE) for one in (7, 5))
+    listed = FillsListed(account=account, since_ns=0, fills=theirs)
+    assert alerts(rig.feed(listed)) == ["contradiction", "contradiction"]
+    report = OrderReport(
+        identity=Identity("id9"), order=OrderId(9), ours=True, instrument=M1, leg=Leg.YES,
+        side=Side.BUY, price=4_800, size=100 * SHARE, filled=0, state=S.OPEN,
+    )  # fmt: skip
+    rig.feed(rig.listing(report))
+    rig.feed(LatchReleased(who="ann", reason="compared with the venue"))
+    (order,) = rig.rest(BIDS)
+    assert order.id == 10
+    rig.feed(listed)
+    assert rig.executor.ledger.holding(M1).flat
+    assert rig.executor.healthy
