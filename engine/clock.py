@@ -39,6 +39,10 @@ class WallClock:
         """Return the time in nanoseconds UTC; it never goes backwards."""
         return self._offset_ns + self._monotonic_ns()
 
+    def said_ns(self) -> int:
+        """Return what the machine's clock says: other programs stamp by it, and it may be set."""
+        return self._wall_ns()
+
     def jump_ns(self) -> int:
         """Return by how much the wall left us, 0 within the tolerance. Call it each second.
 
@@ -71,6 +75,8 @@ class TapeClock:
                 f"the tape's clock cannot run back from {self._now_ns} to {at_ns}"
             )
         self._now_ns = at_ns
+
+    said_ns = now_ns
 
     def jump_ns(self) -> int:
         """Return 0: nobody sets this clock but the recording."""

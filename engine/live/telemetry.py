@@ -211,7 +211,7 @@ class Telemetry:
         engine = self._engine
         return EngineHeartbeat(
             state=engine.phase,
-            heartbeat_ns=engine.wall_ns(),
+            heartbeat_ns=engine.said_ns(),
             started_ns=engine.started_ns,
             pid=os.getpid(),
             version=VERSION,

@@ -102,8 +102,9 @@ class Services:
         self.config = config
         self.engine_id = wiring["engine_id"]
         self.clock = clock = wiring["clock"]
-        self.wall_ns = wiring.get("wall", clock).now_ns
-        """What people and pages go by; a tape's trades go by `clock`."""
+        wall = wiring.get("wall", clock)
+        self.wall_ns, self.said_ns = wall.now_ns, wall.said_ns
+        """What people go by, and what other programs stamp by; a tape's trades go by `clock`."""
         self.recorder = recorder = wiring["recorder"]
         self.decisions = wiring["decisions"]
         self.settings = wiring["settings"]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from engine import log
-from engine.clock import Clock
+from engine.clock import Clock, WallClock
 from engine.domain.effects import RaiseAlert, Severity
 from engine.errors import BadInput, StorageError
 from engine.runtime.journal import JournalWriter
@@ -234,8 +234,9 @@ class StateWriter:
 class StateKeeper(StateWriter):
     """Writes the state file on its own thread, where `received` and `crash` are called, too."""
 
-    def __init__(self, path: Path, **wiring: Any) -> None:
-        super().__init__(path, **wiring)
+    def __init__(self, path: Path, *, clock: WallClock, **wiring: Any) -> None:
+        super().__init__(path, clock=clock, **wiring)
+        self._said_ns = clock.said_ns
         self._version = -1
         self._more = False
         self._claimed_ns = 0
@@ -313,7 +314,8 @@ class StateKeeper(StateWriter):
         if looked and not self._more:
             return
         self._version, self._claimed_ns = version, now_ns
-        self._more = self.claim(connection, now_ns)
+        # By the clock they were left by: where it was set back, ours would find all of them late.
+        self._more = self.claim(connection, self._said_ns())
 
 
 class Projections(Protocol):

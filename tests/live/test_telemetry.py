@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,8 @@ from engine.caches.views import BookView
 from engine.domain.instruments import AccountId, Instrument, InstrumentId, Kind, Mode, Side
 from engine.domain.orders import OrderId, OrderState
 from engine.domain.telemetry import EngineStatus
-from engine.live.telemetry import LEVELS, books_of
+from engine.live.telemetry import LEVELS, Telemetry, books_of
+from tests.live.trading_desk import TradingDesk
 
 
 def view_of(name: str) -> BookView:
@@ -78,3 +80,12 @@ def test_what_is_ahead_of_an_order_never_grows(mode: Mode, first: int) -> None:
 def test_what_is_told_each_second_holds_no_schema() -> None:
     assert len(msgspec.json.encode(EngineStatus())) < 1_000
     assert {"strategies", "books", "watching"}.isdisjoint(EngineStatus.__struct_fields__)
+
+
+async def test_an_engine_whose_clock_was_set_back_is_seen_alive(tmp_path: Path) -> None:
+    async with TradingDesk(tmp_path) as desk:
+        clock = desk.engine.clock
+        said_ns = clock.now_ns() - 3_600 * 10**9
+        clock._wall_ns = lambda: said_ns
+        heartbeat = Telemetry(desk.engine).heartbeat(clock.now_ns())
+        assert heartbeat.heartbeat_ns == said_ns

@@ -65,6 +65,27 @@ def until(true: Callable[[], object]) -> None:
         time.sleep(0.005)
 
 
+def test_a_command_is_not_late_where_the_clock_was_set_back(tmp_path: Path) -> None:
+    path, received, back_ns = tmp_path / "state.db", list[LeftCommand](), 0
+    migrate(path)
+
+    def wall_ns() -> int:
+        return time.time_ns() - back_ns
+
+    clock = WallClock(wall_ns=wall_ns)
+    back_ns = 3_600 * 10**9
+    keeper = StateKeeper(
+        path, engine_id=ENGINE, clock=clock, received=received.extend, crash=pytest.fail
+    )
+    connection = connect_writer(path)
+    leave(connection, engine_id=ENGINE, id="c1", command=Kill(), who="ann", now_ns=wall_ns())
+    keeper.listen()
+    until(lambda: connection.execute("SELECT 1 FROM commands WHERE state != 'pending'").fetchall())
+    keeper.close()
+    connection.close()
+    assert [left.id for left in received] == ["c1"]
+
+
 def beat(pid: int) -> Callable[[sqlite3.Connection], None]:
     made = EngineHeartbeat(
         state="RUNNING", heartbeat_ns=1, started_ns=1, pid=pid, version="1", latched=False,
