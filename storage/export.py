@@ -14,34 +14,54 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 import sqlite_utils
 
 from engine.domain.instruments import Mode
 from engine.domain.jobs import Exported, ExportFormat
 from storage.database import connect_reader, storage_errors
-from storage.views import MICRO_DECIMALS, shown
+from storage.views import LISTED, MICRO_DECIMALS, shown
+from storage.views.bets import NET
 
 PROGRESS_EVERY_ROWS = 1_000
-_TIME = {
-    Exported.ORDERS: "created_ns",
-    Exported.FILLS: "at_ns",
-    Exported.POSITIONS: "updated_ns",
-    Exported.EQUITY: "at_ns",
-    Exported.ALERTS: "first_ns",
-    Exported.COMMANDS: "created_ns",
-    Exported.AUDIT: "at_ns",
-    Exported.RUNS: "started_ns",
+UNITS = ("price_decimals", "size_decimals")
+
+
+class _Rows(NamedTuple):
+    """How the rows of one table are read; the table is called as what is exported."""
+
+    at: str
+    """The column of the time that a period is of."""
+    of_mode: bool = True
+    instrument: bool = False
+    """Of an instrument: its title in words stands beside it."""
+    prices: tuple[str, ...] = ()
+    sizes: tuple[str, ...] = ()
+    net: str = ""
+    """SQL of what a row made in micro-units; empty = it has no such sum."""
+
+
+_ROWS = {
+    Exported.ORDERS: _Rows(
+        "created_ns", instrument=True, prices=("price",), sizes=("size", "filled", "voided")
+    ),
+    Exported.FILLS: _Rows("at_ns", instrument=True, prices=("price",), sizes=("size",)),
+    Exported.POSITIONS: _Rows(
+        "updated_ns", instrument=True, sizes=("settled", "pending", "bought", "sold")
+    ),
+    Exported.BETS: _Rows(
+        "closed_ns", instrument=True, sizes=("yes", "no", "bought", "sold", "merged"), net=NET
+    ),
+    Exported.REDEMPTIONS: _Rows("at_ns", instrument=True),
+    Exported.CONVERSIONS: _Rows("at_ns", instrument=True, sizes=("size",)),
+    Exported.CASH: _Rows("at_ns", instrument=True, sizes=("tokens",)),
+    Exported.EQUITY: _Rows("at_ns"),
+    Exported.ALERTS: _Rows("first_ns"),
+    Exported.COMMANDS: _Rows("created_ns", of_mode=False),
+    Exported.AUDIT: _Rows("at_ns", of_mode=False),
+    Exported.RUNS: _Rows("started_ns"),
 }
-_OF_NO_MODE = frozenset({Exported.COMMANDS, Exported.AUDIT})
-_PRICES = {Exported.ORDERS: ("price",), Exported.FILLS: ("price",)}
-_SIZES = {
-    Exported.ORDERS: ("size", "filled", "voided"),
-    Exported.FILLS: ("size",),
-    Exported.POSITIONS: ("settled", "pending", "bought", "sold"),
-}
-_LISTED = frozenset({Exported.ORDERS, Exported.FILLS, Exported.POSITIONS})
 
 
 def export(
@@ -81,41 +101,44 @@ def export(
 def _rows(
     database: sqlite_utils.Database, what: Exported, asked: tuple[Mode, int, int]
 ) -> tuple[Iterator[dict[str, Any]], int, list[str]]:
-    at, (mode, since_ns, until_ns) = _TIME[what], asked
-    where = f"t.{at} >= :since AND t.{at} < :until"
-    if what not in _OF_NO_MODE:
+    one, (mode, since_ns, until_ns) = _ROWS[what], asked
+    where = f"t.{one.at} >= :since AND t.{one.at} < :until"
+    if one.of_mode:
         where += " AND t.mode = :mode"
     values = {"since": since_ns, "until": until_ns, "mode": str(mode)}
-    joined = listed = ""
-    if what in _LISTED:
-        listed = ", i.price_decimals AS price_decimals, i.size_decimals AS size_decimals"
-        joined = "LEFT JOIN instruments i ON i.engine_id = t.engine_id AND i.id = t.instrument"
+    more, joined = {}, ""
+    if one.instrument:
+        more = {name: f"i.{name}" for name in UNITS} | {"title": "n.title"}
+        joined = f"{LISTED} LEFT JOIN titles n USING (engine_id, instrument)"
+    if one.net:
+        more["net_micro"] = one.net
     counted = database.query(
         f"SELECT count(*) AS n FROM {what} t WHERE {where}",  # noqa: S608 names of our own
         values,
     )
+    columns = ", ".join(["t.*", *(f"{sql} AS {name}" for name, sql in more.items())])
     found = database.query(
-        f"SELECT t.*{listed} FROM {what} t {joined} WHERE {where} ORDER BY t.{at}",  # noqa: S608 names of our own
+        f"SELECT {columns} FROM {what} t {joined} WHERE {where} ORDER BY t.{one.at}",  # noqa: S608 names of our own
         values,
     )
-    columns = dict.fromkeys(database.table(str(what)).columns_dict)
+    names = [*database.table(str(what)).columns_dict, *more]
     return (
-        (_readable(row, what) for row in found),
+        (_readable(row, one) for row in found),
         int(next(iter(counted))["n"]),
-        list(_readable(columns | dict.fromkeys(("price_decimals", "size_decimals")), what)),
+        list(_readable(dict.fromkeys(names), one)),
     )
 
 
-def _readable(row: dict[str, Any], what: Exported) -> dict[str, Any]:
+def _readable(row: dict[str, Any], one: _Rows) -> dict[str, Any]:
     """Return a row with decimals, the whole numbers beside them, and times as text and in ns."""
-    price, size = row.pop("price_decimals", None), row.pop("size_decimals", None)
+    price, size = (row.pop(name, None) for name in UNITS)
     made: dict[str, Any] = {}
     for name, value in row.items():
         if name.endswith("_micro"):
             made[name.removesuffix("_micro")] = _text(value, MICRO_DECIMALS)
-        elif name in _PRICES.get(what, ()):
+        elif name in one.prices:
             made |= {name: _text(value, price), f"{name}_raw": value}
-        elif name in _SIZES.get(what, ()):
+        elif name in one.sizes:
             made |= {name: _text(value, size), f"{name}_raw": value}
         elif name.endswith("_ns"):
             made |= {name.removesuffix("_ns"): _iso(value), name: value}

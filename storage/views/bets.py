@@ -35,6 +35,8 @@ KEY = ("closed_ns", "account", "instrument", "bot")
 """What bets are sorted by."""
 
 _NET = "(t.received_micro + t.paid_micro - t.spent_micro - t.fee_micro)"
+NET = f"CASE WHEN t.unvalued = 0 THEN {_NET} END"
+"""What a closed bet made; nothing where a fill has no value."""
 
 
 def closed_bets(
@@ -55,7 +57,7 @@ def closed_bets(
     found = query(
         connection,
         f"SELECT t.*, {UNITS}, l.one_token, "  # noqa: S608 our own words
-        f"CASE WHEN t.unvalued = 0 THEN {_NET} END AS net_micro FROM bets t {LISTED} "
+        f"{NET} AS net_micro FROM bets t {LISTED} "
         "LEFT JOIN listings l ON l.engine_id = t.engine_id AND l.instrument = t.instrument "
         "WHERE t.engine_id = ? AND t.mode = ? AND t.closed_ns IS NOT NULL"
         f"{where}{further} "

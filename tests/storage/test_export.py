@@ -114,6 +114,32 @@ def test_a_time_stands_as_a_person_reads_it_before_its_nanoseconds(
     assert not exported(what=Exported.ORDERS, **asked)[0]["expires"]
 
 
+def bet(bot: str, closed_ns: int | None, unvalued: int = 0) -> dict[str, Any]:
+    return {
+        "engine_id": "e1", "account": "live", "instrument": "polymarket:0xdd", "bot": bot,
+        "mode": "live", "result": "won", "yes": 10_000_000, "no": 0, "bought": 10_000_000,
+        "sold": 0, "spent_micro": 4_100_000, "received_micro": 0, "fee_micro": 20_000,
+        "paid_micro": 10_000_000, "reward_micro": 0, "fills": 1, "merged": 0,
+        "unvalued": unvalued, "opened_ns": 5, "closed_ns": closed_ns, "updated_ns": 50, "seq": 1,
+    }  # fmt: skip
+
+
+def test_a_closed_bet_says_its_market_in_words_and_what_it_made(
+    state: Path, exported: Export
+) -> None:
+    with closing(connect_writer(state)) as connection:
+        for made in (bet("maker", 30), bet("open", None), bet("unknown", 40, unvalued=1)):
+            insert(connection, "bets", **made)
+        insert(
+            connection, "titles", engine_id="e1", instrument="polymarket:0xdd",
+            title="Will it rain?", slug="rain", updated_ns=1,
+        )  # fmt: skip
+    one, other = exported(what=Exported.BETS, mode=Mode.LIVE)
+    assert (one["bot"], one["title"], one["net"]) == ("maker", "Will it rain?", "5.880000")
+    assert (one["bought"], one["paid"]) == ("10.000000", "10.000000")
+    assert (other["bot"], other["net"]) == ("unknown", "")
+
+
 @pytest.mark.parametrize("text", ["=1+1", "+1", "@sum(a1)", "-cmd|' /c calc'!a0", "\tx"])
 def test_no_cell_of_text_is_a_formula(state: Path, exported: Export, text: str) -> None:
     """A spreadsheet runs what begins like one; numbers stay numbers."""

@@ -29,6 +29,13 @@ class Exported(StrEnum):
     ORDERS = "orders"
     FILLS = "fills"
     POSITIONS = "positions"
+    BETS = "bets"
+    """Those that were closed in the period, each with what it made."""
+    REDEMPTIONS = "redemptions"
+    CONVERSIONS = "conversions"
+    """Cash that became pairs, and pairs that became cash."""
+    CASH = "cash_moves"
+    """Deposits, withdrawals, rewards and rebates."""
     EQUITY = "equity"
     ALERTS = "alerts"
     COMMANDS = "commands"
@@ -143,7 +150,9 @@ class RetainJob(JobArguments):
 class ExportJob(JobArguments):
     """Write rows of one mode and period as CSV or JSON to the folder exports."""
 
-    what: Annotated[Exported, Field(description="which rows")] = Exported.FILLS
+    what: Annotated[Exported, Field(description="which rows; bets: those closed in the period")] = (
+        Exported.FILLS
+    )
     mode: Annotated[Mode, Field(description="rows about money: only of this mode")] = Mode.PAPER
     since: Annotated[
         dt.date | None, Field(description="first day, UTC, e.g. 2026-03-01; empty = all")
