@@ -173,7 +173,7 @@ def _with_progress(
         yield row
 
 
-FORMULA = re.compile(r"[=+@\t\r]|-(?![0-9])")
+FORMULA = re.compile(r"[=+@\t\r]|-(?!\d+(\.\d+)?\Z)")
 """How a cell begins that a spreadsheet would run. Names come from venues, and so from anybody."""
 
 

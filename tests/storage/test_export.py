@@ -140,7 +140,7 @@ def test_a_closed_bet_says_its_market_in_words_and_what_it_made(
     assert (other["bot"], other["net"]) == ("unknown", "")
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "@sum(a1)", "-cmd|' /c calc'!a0", "\tx"])
+@pytest.mark.parametrize("text", ["=1+1", "+1", "@sum(a1)", "-2+3+cmd|' /c calc'!a0", "--1", "\tx"])
 def test_no_cell_of_text_is_a_formula(state: Path, exported: Export, text: str) -> None:
     """A spreadsheet runs what begins like one; numbers stay numbers."""
     with closing(connect_writer(state)) as connection:
