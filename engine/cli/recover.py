@@ -53,6 +53,8 @@ class VenueAnswer(msgspec.Struct, kw_only=True):
     names: dict[tuple[str, int], Identity] = {}
     open: int = 0
     """How many orders it lists as open."""
+    not_asked: str = ""
+    """Why nobody asked it."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -109,12 +111,14 @@ async def _ask_all(
     for name, settings in accounts.items():
         opener = venues.openers.get((settings.venue, settings.mode))
         if opener is None or opener.refusal(settings):
-            continue  # it cannot be opened here: the start says so
+            answers[name] = VenueAnswer(not_asked=venues.refusal(settings))
+            continue
         try:
             async with asyncio.timeout(PATIENCE_S):
                 venue = await opener.venue(settings)
-                if venue is None:
-                    continue  # it lived inside the engine: the files are all there is of it
+                if venue is None:  # it lived inside the engine: the files are all there is of it
+                    answers[name] = VenueAnswer()
+                    continue
                 try:
                     answers[name] = await _ask(venue, AccountId(name), known)
                 finally:
@@ -223,13 +227,13 @@ def _audit(config: Config, shown: dict[str, Any], who: str, now_ns: int) -> None
 
 def _shown(loss: Loss, known: Known, asked: dict[str, VenueAnswer]) -> dict[str, Any]:
     """Return the difference between journal, state and venues, by account."""
-    accounts: dict[str, dict[str, int]] = {}
+    accounts: dict[str, dict[str, int | str | None]] = {}
     names = sorted({*known.last, *asked, *(account for account, _, _ in known.cash)})
     orders = Counter(order.account for order in known.orders)
     fills = Counter(a for a, one, _ in known.fills if isinstance(one, OrderFilled))
     cash = Counter(a for a, one, _ in known.cash if isinstance(one, CashMoved))
     for name in names:
-        answer = asked.get(name) or VenueAnswer()
+        answer = asked.get(name) or VenueAnswer(not_asked="it is in no settings any more")
         listed = answer.fills.fills if answer.fills is not None else ()
         accounts[name] = {
             "orders_of_pitboss_db": orders[AccountId(name)],
@@ -239,7 +243,8 @@ def _shown(loss: Loss, known: Known, asked: dict[str, VenueAnswer]) -> dict[str,
             "fills_of_the_venue_alone": sum(
                 (name, fill.fill) not in known.fill_names for fill in listed
             ),
-            "open_at_the_venue": answer.open,
+            "open_at_the_venue": None if answer.not_asked else answer.open,
+            "not_asked": answer.not_asked,
             "next_order_above": _next_order_above(known, asked, name),
         }
     return {
@@ -256,12 +261,16 @@ def _described(shown: dict[str, Any]) -> str:
     ]
     for name, one in shown["accounts"].items():
         alone = one["orders_of_the_venue_alone"], one["fills_of_the_venue_alone"]
+        venue = (
+            f"its venue is NOT ASKED ({one['not_asked']}): look there for orders and fills"
+            if one["not_asked"]
+            else f"the venue alone {many(alone[0], 'order')} and {many(alone[1], 'fill')}; "
+            f"{one['open_at_the_venue']} open there now"
+        )
         lines.append(
             f"{name}: pitboss.db has {many(one['orders_of_pitboss_db'], 'order')}, "
             f"{many(one['fills_of_pitboss_db'], 'fill')} and "
-            f"{many(one['cash_moves_of_pitboss_db'], 'cash move')} of them, the venue alone "
-            f"{many(alone[0], 'order')} and {many(alone[1], 'fill')}; "
-            f"{one['open_at_the_venue']} open there now; "
+            f"{many(one['cash_moves_of_pitboss_db'], 'cash move')} of them, {venue}; "
             f"new orders are numbered above {one['next_order_above']}"
         )
     lines.append("Stops, pauses and scoped KILLs are as the journal has them: check each of them")

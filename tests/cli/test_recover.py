@@ -25,11 +25,13 @@ from engine.domain.instruments import AccountId
 from engine.venues.demo.client import DemoVenue
 from storage import loss as storage_loss
 from storage.commands import CommandState
-from storage.database import connect_reader
+from storage.database import connect_reader, connect_writer, insert
 from storage.journal import RawRow, last_seq
 from storage.latch import read_latch
 from storage.live import KILL_PROOF
-from storage.projection import Loss, find_loss
+from storage.projection import VERSION, Loss, find_loss
+from storage.schema import migrate
+from storage.settings import applied, save
 from storage.users import ENGINE_ID
 from tests.live.programs import (
     BOT,
@@ -238,3 +240,25 @@ def test_a_kill_beside_a_lost_journal_cancels_all_and_hides_no_loss(programs: Pr
     assert found is not None
     assert found.projected_seq == read
     assert (ids(programs, "orders"), ids(programs, "fills")) == (orders, fills)
+
+
+def test_an_account_whose_venue_cannot_be_asked_is_shown_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PITBOSS_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    migrate(tmp_path / "pitboss.db")
+    real = {"name": "real", "venue": "polymarket", "mode": "live"}
+    with closing(connect_writer(tmp_path / "pitboss.db")) as state:
+        diff = {"accounts": {"real": real}}
+        save(state, engine_id=ENGINE_ID, who="ann", diff=diff, base_version=0, now_ns=1)
+        applied(state, ENGINE_ID, 1, 1)
+        insert(state, "projection", engine_id=ENGINE_ID, version=VERSION, seq=5, crc=1)
+    assert __main__.main(["recover", "--json"]) == 1
+    shown = json.loads(capsys.readouterr().out)["accounts"]["real"]
+    assert shown["open_at_the_venue"] is None
+    assert "its key is missing" in shown["not_asked"]
+    assert __main__.main(["recover"]) == 1
+    told = capsys.readouterr().out
+    assert "0 open there now" not in told
+    assert "NOT ASKED" in told
