@@ -17,7 +17,7 @@ import msgspec
 from engine.clock import WallClock
 from engine.config import Config
 from engine.domain.effects import CancelScope
-from engine.domain.events import CancelRefused, OrderCancelled
+from engine.domain.events import CancelRefused, OrderCancelled, OrderReport
 from engine.domain.instruments import Mode
 from engine.domain.settings import AccountSettings
 from engine.errors import AuthRefused, PitbossError
@@ -72,6 +72,7 @@ class BareProof:
         self._executor = executor
         self._listings = 0
         self._left: int | None = None
+        self._foreign: tuple[OrderReport, ...] = ()
         self._cancelled: set[int] = set()
         self._refused: dict[int, str] = {}
         self._why = ""
@@ -142,7 +143,11 @@ class BareProof:
                 self._refused.pop(event.order, None)
             elif isinstance(event, CancelRefused):
                 self._refused[event.order] = event.venue_text
-        self._left = len((await venue.open_orders()).orders)
+        listed = (await venue.open_orders()).orders
+        # An order the journal has is ours under whichever key it was placed; no cancel reaches it.
+        named = {name for _, name in self._executor.names()} if self._executor else set()
+        self._foreign = tuple(one for one in listed if not (one.ours or one.identity in named))
+        self._left = len(listed) - len(self._foreign)
         self._listings = 0 if self._left else self._listings + 1
         self._why = ""
 
@@ -167,7 +172,7 @@ class BareProof:
             unknown=0,
             live=self._left or 0,
             inventory=None if held is None else inventory(held.items()),
-            foreign=(),
+            foreign=self._foreign,
             missing=tuple(missing),
         )
 
@@ -245,7 +250,8 @@ async def end_bare(config: Config, url: str, refused: str, venues: Venues | None
     run.unread = (refused, *([] if latch else [lacking]), *known.unread)
     receipt = run.receipt(now_ns)
     for one in receipt.accounts:
-        how = "; ".join(one.missing) or "cancelled; its venue lists no open order"
+        theirs = f" of ours, {many(len(one.foreign), 'order')} of others" if one.foreign else ""
+        how = "; ".join(one.missing) or f"cancelled; its venue lists no open order{theirs}"
         print(f"{one.account} ({one.mode}): {how}", flush=True)  # noqa: T201 the answer
     note = "" if _stored(config, receipt) else "; this receipt is not saved"
     print(receipt.sentence() + note, flush=True)  # noqa: T201 the answer
