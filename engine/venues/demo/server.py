@@ -219,9 +219,11 @@ async def _send_frames(socket: web.WebSocketResponse, listener: Listener) -> Non
     try:
         while not listener.cut.is_set():
             waiting = asyncio.create_task(listener.frames.get())
-            await asyncio.wait({waiting, cut}, return_when=asyncio.FIRST_COMPLETED)
+            try:
+                await asyncio.wait({waiting, cut}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                waiting.cancel()  # nothing where it is done, also where this is cancelled itself
             if not waiting.done():
-                waiting.cancel()
                 break
             await socket.send_bytes(waiting.result())
     except ConnectionError:

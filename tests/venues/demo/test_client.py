@@ -30,7 +30,7 @@ from engine.venues.demo import wire
 from engine.venues.demo.client import DemoVenue
 from engine.venues.demo.host import DemoHost
 from engine.venues.demo.profiles import THIN
-from engine.venues.demo.server import DemoServer
+from engine.venues.demo.server import DemoServer, Listener, _send_frames
 
 ANN = AccountId("demo:ann")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -103,6 +103,15 @@ async def test_cancel_all_covers_a_bot_alone(place: Place, venue: DemoVenue) -> 
     await venue.send(venue.prepare(order(place, 1)))
     assert not await venue.cancel_all(CancelScope(bot=BotId("other")))
     assert len(await venue.cancel_all(CancelScope(bot=BotId("bot")))) == 1
+
+
+async def test_a_listener_that_leaves_leaves_no_task_behind() -> None:
+    sending = asyncio.create_task(_send_frames(web.WebSocketResponse(), Listener(None)))
+    await asyncio.sleep(0)  # it waits for a frame
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def test_market_stream_begins_with_every_market(place: Place, venue: DemoVenue) -> None:
