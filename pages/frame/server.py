@@ -78,9 +78,17 @@ class HeldSocket:
         return {"type": "websocket.disconnect", "code": closed()["code"]}
 
     async def send(self, message: Message) -> None:
-        """Send what the app says, unless the socket was closed under it."""
-        if not self._ended:
+        """Send what the app says, unless the socket was closed under it.
+
+        A browser that is gone raises here. Streamlit would then take its farewell for a text frame
+        and leave two tracebacks in the log for each tab that was closed.
+        """
+        if self._ended:
+            return
+        try:
             await self._send(message)
+        except OSError:
+            self._ended = True
 
 
 def closed() -> Message:

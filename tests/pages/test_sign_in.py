@@ -21,7 +21,7 @@ from streamlit.config import get_option, set_option
 
 from engine.config import Config
 from pages.frame import server, session
-from pages.frame.server import SignIn, health, panic
+from pages.frame.server import HeldSocket, SignIn, health, panic
 from pages.frame.session import COOKIE, secret
 from storage import users
 from storage.database import reading, transaction, writing
@@ -100,6 +100,21 @@ def test_a_websocket_without_a_cookie_is_closed(client: TestClient) -> None:
     ):
         pass
     assert closed.value.code == 1008
+
+
+def test_a_browser_that_is_gone_breaks_nothing_behind_it() -> None:
+    async def heard() -> Message:
+        return {"type": "websocket.disconnect", "code": 1006}
+
+    async def gone(_: Message) -> None:
+        raise ConnectionResetError
+
+    async def both() -> Message:
+        held = HeldSocket(heard, gone, lambda: "operator")
+        await held.send({"type": "websocket.send", "bytes": b"x"})
+        return await held.receive()
+
+    assert asyncio.run(both())["code"] == 1006
 
 
 def test_health_alone_is_open(client: TestClient) -> None:
