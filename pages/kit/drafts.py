@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
+from pydantic import ValidationError
 
 from engine.domain.catalog import StrategyEntry
 from engine.domain.commands import ApplySettings
@@ -72,7 +73,7 @@ def _review(slot: str, diff: dict[str, Any], base_version: int) -> None:
             merged(base.document.model_dump(mode="json"), diff)
         )
     except ValueError as error:
-        st.error(f"Not valid, nothing was saved: {_first(error)}")
+        st.error(f"Not valid, nothing was saved: {_said(error)}")
         return
     differs = changes(base.document, document)
     with st.container(border=True):
@@ -89,9 +90,14 @@ def _review(slot: str, diff: dict[str, Any], base_version: int) -> None:
                 st.rerun()
 
 
-def _first(error: ValueError) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[1:3]).split(" [type=")[0] if len(lines) > 1 else str(error)
+def _said(error: ValueError) -> str:
+    """Return everything that is wrong, each with the setting it is about."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    return "; ".join(
+        f"{'.'.join(map(str, one['loc']))}: {one['msg']}".removeprefix(": ")
+        for one in error.errors(include_url=False)
+    )
 
 
 def _save(slot: str, diff: dict[str, Any], base_version: int) -> None:

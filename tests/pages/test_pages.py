@@ -569,7 +569,11 @@ def test_a_limit_out_of_bounds_is_refused_with_words_and_nothing_saved(
     save_account(config)
     page = opened("risk")
     page.number_input(key="limit_paper:a_daily_loss_max").set_value(-5.0)
+    page.number_input(key="limit_paper:a_open_orders_max").set_value(-1)
     press(page, "Show what changes")
+    # Both, each with its name: who mends one is not refused once more for the other.
+    assert "daily_loss_max.percent: " in page.error[0].value
+    assert "open_orders_max: " in page.error[0].value
     assert "greater than or equal to 0" in page.error[0].value
     assert newest(config).version == 1
 

@@ -47,7 +47,11 @@ ROWS = (
         "The venue contradicts itself",
         "Compare the account with the venue's own page, then release it under Risk.",
     ),
-    AlertKind("intent_refused", "A bot asked for something not allowed", "Fix its settings."),
+    AlertKind(
+        "intent_refused",
+        "A bot asked for something not allowed",
+        "Fix its settings, or let nobody else trade its market.",
+    ),
     AlertKind("price_improved", "Filled at a better price", ""),
     AlertKind("overfilled", "Filled for more than its size", _CHECK_VENUE),
     AlertKind(
