@@ -26,7 +26,7 @@ def show(rows: Sequence[Row], *, alive: bool, now: int) -> None:
     """Draw alerts, the latest first, each unseen one with its button."""
     for row in rows[:SHOWN_MAX]:
         # In columns: in a row of their own length, a long text pushed its buttons below itself.
-        text, buttons = st.columns([4, 1], vertical_alignment="center")
+        text, buttons = st.columns([3, 1], vertical_alignment="center")
         text.html(line(row, now, _refused(row)))
         with buttons.container(horizontal=True, horizontal_alignment="right", gap="small"):
             unseen = row["acked_ns"] is None and alive
