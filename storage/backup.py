@@ -18,8 +18,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 from engine.errors import StorageError
-from storage.database import connect_reader, primary_code, sentence, storage_errors
+from storage.database import connect_reader, primary_code, reading, sentence, storage_errors
 from storage.files import said_bytes, to_disk
+from storage.journal import APPLICATION_ID
 
 PAGES_AT_ONCE = 2_000
 UNFINISHED = ".unfinished-"
@@ -27,6 +28,9 @@ OF_THE_TARGET = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READO
 """Refusals of a copy that are the disk's it is written to: what is read cannot be full."""
 
 MANIFEST = "manifest.json"
+MADE = "backup"
+"""Where the copy of a journal says when it was made, until a start takes its lease."""
+
 _NAME = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ")
 
 OnProgress = Callable[[int, int, str], None]
@@ -66,7 +70,7 @@ def back_up(
     copied: dict[str, object] = {}
     try:
         for label, path in files.items():
-            _copy(path, unfinished / label, partial(_report, on_progress, label, done, total))
+            _copy(path, unfinished / label, name, partial(_report, on_progress, label, done, total))
             copied[label] = _seen(unfinished / label)
             done += _size(path)
         for label, path in plain.items():
@@ -89,9 +93,10 @@ def _report(on_progress: OnProgress, label: str, before: int, total: int, copied
     on_progress(min(before + copied, total), total, label)
 
 
-def _copy(source: Path, target: Path, on_progress: Callable[[int], None]) -> None:
+def _copy(source: Path, target: Path, made: str, on_progress: Callable[[int], None]) -> None:
     """Copy one database as it is at this moment, while others write it."""
-    with closing(connect_reader(source)) as read, closing(sqlite3.connect(target)) as write:
+    opened = sqlite3.connect(target, isolation_level=None)
+    with closing(connect_reader(source)) as read, closing(opened) as write:
         with storage_errors(source):
             # A snapshot that is held: without it the copy would begin anew at every write.
             read.execute("BEGIN")
@@ -110,12 +115,26 @@ def _copy(source: Path, target: Path, on_progress: Callable[[int], None]) -> Non
                 raise StorageError(sentence(target.parent.parent, error)) from error
         with storage_errors(target):
             write.execute("PRAGMA journal_mode = DELETE")
+            if write.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID:
+                write.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (MADE, made))
             verdict = write.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
         raise StorageError(
             f"the copy of {source} is damaged ({verdict}): the database itself is, too; stop the "
             "programs and restore the latest backup"
         )
+
+
+def backup_of(journal: Path) -> str:
+    """Return when a backup was made that is the journal now; empty = it is none, or worked with.
+
+    Raises StorageError.
+    """
+    if not journal.is_file():
+        return ""
+    with reading(journal) as connection:
+        row = connection.execute("SELECT value FROM meta WHERE key = ?", (MADE,)).fetchone()
+    return "" if row is None else str(row[0])
 
 
 def _size(path: Path) -> int:

@@ -586,15 +586,15 @@ def _snapshots(path: Path, kept: int = SNAPSHOTS_KEPT) -> Iterator[tuple[Journal
 def take_lease(journal: Path, engine_id: str) -> int:
     """Take the lease of an engine's journal; give its number. Hold the engine's lock before.
 
+    The journal of a backup is one no more: ask `backup_of` before.
     Raises StorageError where the file refuses or belongs to another engine.
     """
     connection, _ = open_journal(journal, engine_id)
     try:
         with storage_errors(journal), transaction(connection):
             fence = fence_of(connection) + 1
-            connection.execute(
-                "INSERT OR REPLACE INTO meta (key, value) VALUES ('fence', ?)", (str(fence),)
-            )
+            connection.execute("INSERT OR REPLACE INTO meta VALUES ('fence', ?)", (str(fence),))
+            connection.execute("DELETE FROM meta WHERE key = 'backup'")
     finally:
         connection.close()
     return fence

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO
 
 from engine.clock import Clock
+from storage.backup import backup_of
 from storage.latch import Latch, prepare_spare, read_latch, set_latch
 
 TAKEN_S = 0.5
@@ -92,6 +93,16 @@ def latch_after_death(run_folder: Path, kill_path: Path, now_ns: int) -> str:
             set_latch(kill_path, who, now_ns)
             left += f"the engine before left in {run_folder / name}:\n{text}\n"
     return left
+
+
+def latch_restored(journal: Path, kill_path: Path, now_ns: int) -> None:
+    """Set the latch where the journal is a backup that was put back.
+
+    What was traded, stopped or killed since it was made is not in it, and what was placed since may
+    still rest. Raises StorageError, OSError where the latch cannot be set.
+    """
+    if made := backup_of(journal):
+        set_latch(kill_path, f"the start from the backup of {made}", now_ns)
 
 
 def rewind_hang_timer(mark: Mark) -> None:

@@ -17,7 +17,7 @@ from engine.cli.doctor import schema
 from engine.cli.status import describe, read
 from engine.config import load
 from engine.domain.catalog import Grade
-from engine.domain.commands import StartBot
+from engine.domain.commands import ReleaseLatch, StartBot
 from engine.domain.events import CashMoved, ModeChanged, VenueMode
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.settings import AccountSettings
@@ -26,12 +26,21 @@ from engine.executor.executor import Executor
 from engine.live.main import live
 from engine.runtime.journal import JournalWriter
 from engine.runtime.recovery import BOTS, executor_of, recover
+from storage.backup import back_up, backup_of
+from storage.commands import CommandState
 from storage.database import connect_reader, writing
 from storage.journal import Record, decode, take_lease
-from storage.live import latest_receipt
+from storage.live import KILL_PROOF, latest_receipt
 from storage.projection import bring_up_to_date, project, register_account
 from storage.schema import migrate
-from tests.live.programs import BOT, LONG_S, Programs, check_books, prepare
+from tests.live.programs import (
+    BOT,
+    LONG_S,
+    Programs,
+    check_books,
+    ledger_of_the_exchange,
+    prepare,
+)
 from tests.ports import free_port
 
 DEMO = AccountId("demo")
@@ -259,3 +268,36 @@ def test_a_damaged_state_file_is_restored_alone_and_its_orders_come_from_the_jou
     engine.terminate()
     assert engine.wait(LONG_S) == 0
     check_books(programs)
+
+
+def test_a_restored_backup_starts_under_a_kill_that_ends_what_was_placed_since(
+    programs: Programs,
+) -> None:
+    programs.demo()
+    engine = programs.engine()
+    programs.command(StartBot(bot=BOT))
+    programs.until(programs.live, "an order rests")
+    journal = programs.home / "journal.db"
+    files = {path.name: path for path in (programs.state, journal)}
+    back_up(files, programs.home / "backups", name="then", on_progress=lambda *_: None)
+    orders = programs.count("orders")
+    programs.until(lambda: programs.count("orders") > orders, "it trades on")
+    engine.kill()
+    engine.wait(150)
+    for name, path in files.items():
+        for suffix in ("-wal", "-shm"):
+            Path(f"{path}{suffix}").unlink(missing_ok=True)
+        shutil.copy(programs.home / "backups" / "then" / name, path)
+
+    engine = programs.engine()
+    programs.until(
+        lambda: (found := programs.receipt(KILL_PROOF)) and found.proven, "the KILL is proven"
+    )
+    receipt = programs.receipt(KILL_PROOF)
+    assert receipt is not None
+    assert receipt.who == "the start from the backup of then"
+    _, _, still_open = asyncio.run(ledger_of_the_exchange(programs.port))
+    assert still_open == 0
+    released = programs.command(ReleaseLatch(reason="compared"))
+    assert released.state is CommandState.DONE, released.answer
+    assert backup_of(journal) == ""  # the next start is like any other

@@ -12,8 +12,9 @@ import pytest
 
 from engine.errors import StorageError
 from storage import backup
-from storage.backup import back_up, backups, keep_newest
+from storage.backup import back_up, backup_of, backups, keep_newest
 from storage.database import connect_writer, transaction
+from storage.journal import take_lease
 from tests.storage.kept import differing
 
 NAME = "2026-03-01T02-00-00Z"
@@ -43,6 +44,17 @@ def test_a_backup_holds_every_database_with_its_checksum(tmp_path: Path) -> None
     assert differing(kept) == []
     with closing(sqlite3.connect(kept / "b.db")) as connection:
         assert connection.execute("SELECT count(*) FROM t").fetchone() == (20,)
+
+
+def test_the_journal_of_a_backup_says_so_until_somebody_works_with_it(tmp_path: Path) -> None:
+    live, copied = tmp_path / "journal.db", tmp_path / "k" / NAME / "journal.db"
+    take_lease(live, "e1")
+    back_up({"journal.db": live}, tmp_path / "k", name=NAME, on_progress=quiet)
+    assert (backup_of(live), backup_of(copied)) == ("", NAME)
+    assert differing(copied.parent) == []
+    assert take_lease(copied, "e1") == 2
+    assert backup_of(copied) == ""
+    assert backup_of(tmp_path / "none.db") == ""
 
 
 def test_a_database_that_is_written_all_the_time_is_copied_as_of_one_moment(
