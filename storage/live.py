@@ -7,7 +7,7 @@ times. Orders, fills and positions are not here: they are projections of the jou
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -362,6 +362,11 @@ class HoldingSeen(msgspec.Struct, frozen=True, kw_only=True):
         """True where no token is held or promised."""
         return not (self.yes_settled or self.yes_pending or self.no_settled or self.no_pending)
 
+    @property
+    def blank(self) -> bool:
+        """True where nothing is held and nothing was made."""
+        return self.flat and not (self.realised_micro or self.fees_micro)
+
 
 class LimitUse(msgspec.Struct, frozen=True, kw_only=True):
     """How much of a limit one subject uses: `used` and `limit_value` in `unit`."""
@@ -379,17 +384,37 @@ _HOLDINGS = Table(HoldingSeen, "holdings")
 _LIMITS = Table(LimitUse, "limit_use")
 
 
+MADE = ("realised_micro", "fees_micro", "payout_yes_micro")
+
+
 def put_holdings(
-    connection: sqlite3.Connection, engine_id: str, seen: Sequence[HoldingSeen], now_ns: int
+    connection: sqlite3.Connection,
+    engine_id: str,
+    seen: Sequence[HoldingSeen],
+    now_ns: int,
+    *,
+    anew: Collection[tuple[str, str]] = (),
 ) -> None:
-    """Write holdings as they stand; those not named stay as they were told last."""
-    kept = [n for n in HoldingSeen.__struct_fields__ if n not in ("account", "instrument", "bot")]
-    moves = upsert(("account", "instrument"), [*kept, "updated_ns"]) + (
-        ", opened_ns = CASE WHEN excluded.opened_ns IS NULL THEN NULL "
-        "ELSE coalesce(holdings.opened_ns, excluded.opened_ns) END"
-    )
-    for flat, opened_ns in ((True, None), (False, now_ns)):
-        rows = [one for one in seen if one.flat is flat]
+    """Write holdings as they stand; those not named stay as they were told last.
+
+    `anew` = (account, instrument) told for the first time. One of them that is blank is a market
+    the ledger has forgotten, or never knew: what was made in it before stays.
+    """
+    names = [n for n in HoldingSeen.__struct_fields__ if n not in ("account", "instrument", "bot")]
+    forgotten: list[HoldingSeen] = []
+    told: list[HoldingSeen] = []
+    for one in seen:
+        gone = one.blank and (one.account, one.instrument) in anew
+        (forgotten if gone else told).append(one)
+    for rows, opened_ns, kept in (
+        (forgotten, None, [name for name in names if name not in MADE]),
+        ([one for one in told if one.flat], None, names),
+        ([one for one in told if not one.flat], now_ns, names),
+    ):
+        moves = upsert(("account", "instrument"), [*kept, "updated_ns"]) + (
+            ", opened_ns = CASE WHEN excluded.opened_ns IS NULL THEN NULL "
+            "ELSE coalesce(holdings.opened_ns, excluded.opened_ns) END"
+        )
         more = {"opened_ns": opened_ns, "updated_ns": now_ns}
         _HOLDINGS.put(connection, engine_id, rows, "INSERT", moves, **more)
     # Apart, and only where it moves: an index stands on it.

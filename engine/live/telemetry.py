@@ -153,9 +153,13 @@ class Telemetry:
         for key in [key for key in self._seen if key[0] == runner.account and key[1] not in known]:
             del self._seen[key]
         if changed:
-            self._seen.update({(one.account, one.instrument): one for one in changed})
+            told = {(one.account, one.instrument): one for one in changed}
+            anew = told.keys() - self._seen.keys()
+            self._seen.update(told)
             engine_id = self._engine.engine_id
-            self._engine.state.write(lambda c: put_holdings(c, engine_id, changed, now_ns))
+            self._engine.state.write(
+                lambda c: put_holdings(c, engine_id, changed, now_ns, anew=anew)
+            )
 
     def _capital(self, runner: AccountRunner, now_ns: int) -> None:
         seen, engine_id = capital_of(runner.desk.executor, now_ns), self._engine.engine_id

@@ -122,6 +122,24 @@ def test_pnl_of_a_period_is_what_came_since_its_start(connection: Connection) ->
     assert row["at"] == row["after"] == Decimal("3.6")
 
 
+def test_what_a_bot_made_in_a_forgotten_market_survives_the_next_start(
+    connection: Connection,
+) -> None:
+    nothing = {
+        "yes_settled": 0, "yes_pending": 0, "no_settled": 0, "no_pending": 0, "yes_cost_micro": 0,
+        "no_cost_micro": 0, "value_micro": 0,
+    }  # fmt: skip
+    put_holdings(connection, "e1", [seen(**nothing, realised_micro=-2_110_000)], 100)
+    blank = seen(**nothing, realised_micro=0, fees_micro=0)
+    put_holdings(connection, "e1", [blank], 200, anew={(blank.account, blank.instrument)})
+    (row,) = pnl_by_bot(connection, "e1", mode=Mode.DEMO, since={})
+    assert row["realised"] == Decimal("-2.11")
+    # Told again by the same engine it is news: a fill was reversed.
+    put_holdings(connection, "e1", [blank], 300)
+    (row,) = pnl_by_bot(connection, "e1", mode=Mode.DEMO, since={})
+    assert row["realised"] == 0
+
+
 def test_use_of_limits_comes_by_name_and_the_most_used_first(connection: Connection) -> None:
     uses = [
         LimitUse(name="b", subject="small", used=1, limit_value=9, unit=Unit.MICRO),
