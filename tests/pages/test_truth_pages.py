@@ -173,7 +173,7 @@ def test_positions_show_the_ladder_and_pairs_that_could_be_merged(
     )
     (info,) = page.info
     assert "8 pairs of YES and NO can be merged into **8.00 pUSD**" in info.value
-    assert "+0.2400 pUSD against their cost" in info.value
+    assert "+0.24 pUSD against their cost" in info.value
     (merge,) = [one for one in page.button if one.label.startswith("Merge into 8.00 pUSD")]
     merge.click().run()
     assert page.button(key="asked_yes").label == "MERGE NOW"
