@@ -21,6 +21,8 @@ class _SavedInstrument(msgspec.Struct, frozen=True):
     closed: bool
     cooldown_ns: int
     refusals: int
+    bots: tuple[BotId, ...] = ()
+    """For whom its exposure counts; empty in snapshots of before, where it was `bot` alone."""
 
 
 class _ExecutorState(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -56,7 +58,13 @@ def encode(
             awaiting_listing=list(table.awaiting_listing.values()),
             last_id=table.last_id,
             instruments={
-                key: _SavedInstrument(entry.bot, entry.closed, entry.cooldown_ns, entry.refusals)
+                key: _SavedInstrument(
+                    entry.bot,
+                    entry.closed,
+                    entry.cooldown_ns,
+                    entry.refusals,
+                    tuple(table.exposure.of(key).bots),
+                )
                 for key, entry in table.instruments.items()
             },
             marks=[markets.marks[key] for key in table.ledger.held if key in markets.marks],
@@ -111,4 +119,4 @@ def _restore_instruments(table: OrderTable, saved: _ExecutorState) -> None:
         entry.refusals = before.refusals
         entry.bot = before.bot
         if before.bot is not None:
-            table.exposure.assign(instrument.id, before.bot)
+            table.exposure.assign(instrument.id, *(before.bots or (before.bot,)))

@@ -111,12 +111,12 @@ class InstrumentRisk:
 
     `held_yes` and `held_no` are the losses of the holding if YES or NO wins, each unsettled fill
     settled or void, whichever is worse; `live_yes` and `live_no` what live orders add. `micro` is
-    the exposure.
+    the exposure. `bots` are those it counts for, with their sums: the ledger does not say whose a
+    token is, so each who had a part in it counts the whole.
     """
 
     __slots__ = (
-        "bot",
-        "bot_sum",
+        "bots",
         "divisor",
         "held_no",
         "held_yes",
@@ -131,8 +131,7 @@ class InstrumentRisk:
     )
 
     def __init__(self, instrument: Instrument, market_sum: MarketRisk) -> None:
-        self.bot: BotId | None = None
-        self.bot_sum = Sum()
+        self.bots: dict[BotId, Sum] = {}
         self.market_sum = market_sum
         self.held_yes = self.held_no = 0
         self.live_yes = self.live_no = 0
@@ -289,13 +288,15 @@ class ExposureBook:
             market = self._markets[key] = MarketRisk(one_wins=instrument.one_wins)
         return market
 
-    def assign(self, instrument: InstrumentId, bot: BotId) -> None:
-        """Count the instrument's exposure towards this bot from now on."""
+    def assign(self, instrument: InstrumentId, *bots: BotId) -> None:
+        """Count the instrument's exposure towards these too; if nothing is left, them alone."""
         risk = self.of(instrument)
-        risk.bot_sum.micro -= risk.micro
-        risk.bot = bot
-        risk.bot_sum = self._bots.setdefault(bot, Sum())
-        risk.bot_sum.micro += risk.micro
+        if not (risk.orders or risk.held_yes or risk.held_no):
+            risk.bots.clear()
+        for bot in bots:
+            if bot not in risk.bots:
+                risk.bots[bot] = self._bots.setdefault(bot, Sum())
+                risk.bots[bot].micro += risk.micro
 
     def holding(self, instrument: InstrumentId, yes: HeldLeg, no: HeldLeg) -> None:
         """Take the whole holding; a linear instrument has it in `yes`.
@@ -406,7 +407,8 @@ class ExposureBook:
             risk.micro = worst
             self.account.micro += grown
             risk.market_sum.micro += grown
-            risk.bot_sum.micro += grown
+            for share in risk.bots.values():
+                share.micro += grown
 
     def _drop_market(self, key: str) -> None:
         """Forget a market without instruments, so that rolling series do not pile up."""

@@ -313,9 +313,9 @@ class RiskGate:
     def exceeded(self, instrument: InstrumentId, open_orders: int) -> bool:
         """Say whether what is held and what may still fill is over a limit, without a new order."""
         risk = self._exposure.of(instrument)
-        bot = risk.bot
-        return open_orders > self._orders_max or (
-            bot is not None and not self._within(bot, risk, risk.micro, risk.market_sum.worst_micro)
+        market = risk.market_sum.worst_micro
+        return open_orders > self._orders_max or not all(
+            self._within(bot, risk, risk.micro, market) for bot in risk.bots
         )
 
     def too_large(self, value: int, instrument: Instrument) -> bool:
@@ -394,9 +394,8 @@ class RiskGate:
         grown = would_be - risk.micro
         exposure = self._exposure
         account = exposure.account.micro + grown
-        bot_micro = risk.bot_sum.micro + grown
-        if risk.bot != bot:
-            bot_micro = exposure.bot_micro(bot) + would_be
+        share = risk.bots.get(bot)
+        bot_micro = exposure.bot_micro(bot) + would_be if share is None else share.micro + grown
         capital = exposure.capital_micro.get(bot)
         return (
             would_be <= self._instrument_max
@@ -414,9 +413,8 @@ class RiskGate:
         return Denied(DenyReason.STALE_DATA, (("data_age_ns", mark_age_ns), limit))
 
     def _bot_rest(self, order: Order, risk: InstrumentRisk) -> int:
-        if risk.bot == order.bot:
-            return risk.bot_sum.micro - risk.micro
-        return self._exposure.bot_micro(order.bot)
+        counted = risk.micro if order.bot in risk.bots else 0
+        return self._exposure.bot_micro(order.bot) - counted
 
     def _shrunk(
         self, order: Order, risk: InstrumentRisk, size: int, reducing: int

@@ -28,9 +28,9 @@ def recount(table: OrderTable) -> None:
     _equal("unknown orders", len(table.unknown), len(unknown))
     _equal("account exposure", table.exposure.account_micro(), fresh.account_micro())
     for post in table.instruments.values():
-        if post.bot is not None:
-            kept, anew = table.exposure.bot_micro(post.bot), fresh.bot_micro(post.bot)
-            _equal(f"exposure of {post.bot}", kept, anew)
+        for bot in table.exposure.of(post.instrument.id).bots:
+            kept, anew = table.exposure.bot_micro(bot), fresh.bot_micro(bot)
+            _equal(f"exposure of {bot}", kept, anew)
     for number, kept in table.ledger.state.reservations.items():
         if number < 0:  # an operation of the wallet
             ledger.set_aside(
@@ -52,8 +52,7 @@ def _reservations(kept: Ledger, anew: Ledger) -> None:
 def _count(fresh: ExposureBook, ledger: Ledger, post: InstrumentState, table: OrderTable) -> None:
     """Count one instrument from nothing: its holding, then its orders."""
     fresh.listed(post.instrument)
-    if post.bot is not None:
-        fresh.assign(post.instrument.id, post.bot)
+    fresh.assign(post.instrument.id, *table.exposure.of(post.instrument.id).bots)
     update_exposure(fresh, table.ledger, post.instrument)
     for known in post.working.values():
         fresh.live(known.order, known.remaining)

@@ -16,6 +16,8 @@ from engine.domain.orders import OrderState, OrderType
 from engine.domain.settings import Limit
 from engine.executor.manual import ManualRefused
 from engine.risk.reasons import DenyReason
+from tests.executor.conftest import BOT
+from tests.executor.recount import recount
 
 M1 = InstrumentId("venue:m1")
 SHARE = 1_000_000
@@ -167,3 +169,32 @@ def test_settled_tokens_above_the_exposure_limit_may_be_sold(make_rig: Any, limi
     rig.executor.apply(limits.model_copy(update={"exposure_bot_max": Limit(absolute=1.0)}))
     (out,) = rig.quote((), [(5_200, 100)])
     assert (out.leg, out.side, out.size) == (Leg.YES, Side.SELL, 100 * SHARE)
+
+
+def test_order_by_hand_leaves_what_a_bot_holds_there_in_the_bots_limit(make_rig: Any) -> None:
+    rig = make_rig()
+    (order,) = rig.rest([(4_800, 100)])
+    rig.executor.withdraw(BOT, M1, rig.now)
+    rig.feed()
+    rig.feed(rig.fill(order.id, 100, state=FillState.CONFIRMED))
+    exposure = rig.gate.exposure
+    assert exposure.bot_micro(BOT) == 48 * SHARE
+    mine = place(rig)
+    assert exposure.bot_micro(BOT) == exposure.bot_micro(MANUAL) == 96 * SHARE
+
+    fresh = make_rig(cash=0, instruments=(), empty=True)
+    fresh.executor.restore(rig.executor.snapshot())
+    assert fresh.gate.exposure.bot_micro(BOT) == 96 * SHARE
+    recount(rig.executor._table)
+
+    rig.feed(rig.event(OrderCancelled, mine.id))
+    assert exposure.bot_micro(BOT) == 48 * SHARE
+
+
+def test_who_left_a_market_flat_does_not_share_what_comes_after(rig: Any) -> None:
+    (order,) = rig.rest([(4_800, 100)])
+    rig.executor.withdraw(BOT, M1, rig.now)
+    rig.feed()
+    rig.feed(rig.event(OrderCancelled, order.id))
+    assert place(rig).bot == MANUAL
+    assert rig.gate.exposure.bot_micro(BOT) == 0

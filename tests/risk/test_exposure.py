@@ -224,14 +224,14 @@ def test_telling_the_same_twice_changes_nothing(build):
     assert book.account_micro() == 0
 
 
-def test_changed_market_and_new_bot_take_the_exposure_along(build):
+def test_changed_market_takes_the_exposure_along_and_two_bots_share_it(build):
     book = book_of(build.binary(market="old"))
     book.live(build.order(1), 100 * build.share)
     book.assign(M1, BotId("a"))
     book.assign(M1, BotId("b"))
     book.listed(build.binary(market="new", tick=10))
     assert (book.market_micro("old"), book.market_micro("new")) == (0, 40_000_000)
-    assert (book.bot_micro(BotId("a")), book.bot_micro(BotId("b"))) == (0, 40_000_000)
+    assert book.bot_micro(BotId("a")) == book.bot_micro(BotId("b")) == 40_000_000
 
 
 def test_the_same_metadata_again_keeps_the_market(build):

@@ -128,8 +128,9 @@ class VerifyingExecutor(Executor):
         table, order = self._table, effect.order
         entry, placed = table.instruments.get(order.instrument), table.orders.get(order.id)
         if placed is None and entry is not None:
-            placed = table.take(order, entry)
             entry.bot = order.bot
+            table.exposure.assign(order.instrument, order.bot)
+            placed = table.take(order, entry)
         if placed is not None and effect.identity not in (None, placed.identity):
             placed.identity = effect.identity
             table.happen(placed, Happened.NAMED, at_ns)
