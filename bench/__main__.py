@@ -77,6 +77,10 @@ def _parts(rounds: int, *, quick: bool) -> dict[str, tuple[str, Callable[[], Seq
         "order": ("The way of an order, counted", order_path.rows),
         "days": ("A recorded day", lambda: days.rows(rounds)),
         "memory": ("Peak memory on ten times the input, and on the input once", _memory),
+        "age": (
+            "What an engine and its exchange hold in a day's life, and after an hour",
+            lambda: memory.day(2.0 if quick else 24.0),
+        ),
         "micro": ("Parts", lambda: micro.rows(rounds)),
         "recovery": ("A start after a long life", lambda: recovery.rows(records)),
         "feed": (

@@ -62,8 +62,8 @@ from engine.runtime.services import USER_FEED
 from storage.journal import decode
 
 # What an engine was told, folded naively from its journal: the judges' own idea of its knowledge.
-# Written without the executor's code: a dictionary of orders, one of fills, sums over them. It
-# may be slow and simple; it is rebuilt from the journal whenever an engine starts anew.
+# Written without the executor's code: a dictionary of orders, one of fills, sums over them. It is
+# rebuilt from the journal whenever an engine starts anew.
 
 ENDS = (FillState.CONFIRMED, FillState.FAILED)
 OVER = (OperationState.CONFIRMED, OperationState.FAILED)
@@ -85,7 +85,10 @@ class KnownFacts:
         """What the wallet was asked for and nobody has told the end of."""
         self.closed: set[InstrumentId] = set()
         self.filled: dict[OrderId, int] = {}
-        self._by_instrument: dict[InstrumentId, list[FillId]] = {}
+        self._counted: dict[FillId, Order] = {}
+        """The fills of orders that were known when they were told: the sums are over these."""
+        self._tokens: dict[Token, tuple[int, int]] = {}
+        self._cash = self._promised = 0
         self.deposits = 0
         self.latched = False
         self.holds: set[tuple[BotId | None, InstrumentId | None]] = set()
@@ -172,17 +175,41 @@ class KnownFacts:
             self.filled[fill.order] = self.filled.get(fill.order, 0) + fill.size
             order = self.orders.get(fill.order)
             if order is not None:
-                self._by_instrument.setdefault(order.instrument, []).append(fill.fill)
+                self._counted[fill.fill] = order
+                self._count(fill.fill, 1)
         self._advance(fill.fill, fill.state)
 
     def _advance(self, fill: FillId, state: FillState) -> None:
         if self.states.get(fill) not in ENDS:
+            self._count(fill, -1)
             self.states[fill] = state
+            self._count(fill, 1)
+
+    def _count(self, name: FillId, sign: int) -> None:
+        """Add a fill to the sums as its state is, or take it out again; a void one is in none."""
+        order, state = self._counted.get(name), self.states.get(name)
+        if order is None or state is None or state is FillState.FAILED:
+            return
+        fill, confirmed = self.fills[name], state is FillState.CONFIRMED
+        value = fill.price * fill.size // self.instruments[order.instrument].value_divisor
+        if order.side is Side.SELL:  # what is sold is gone at once
+            self._move(order, settled=-sign * fill.size)
+            if confirmed:
+                self._cash += sign * (value - fill.fee_micro)
+            else:
+                self._promised += sign * (value - fill.fee_micro)
+        else:
+            size = sign * fill.size
+            self._move(order, settled=size) if confirmed else self._move(order, pending=size)
+            self._cash -= sign * (value + fill.fee_micro)
+
+    def _move(self, of: Order, settled: int = 0, pending: int = 0) -> None:
+        before = self._tokens.get((of.instrument, of.leg), (0, 0))
+        self._tokens[of.instrument, of.leg] = (before[0] + settled, before[1] + pending)
 
     def _converted(self, fact: PairsConverted) -> None:
         if fact.instrument in self.instruments:
             self.conversions[fact.transaction, fact.instrument] = fact
-            self._by_instrument.setdefault(fact.instrument, [])
         for number, asked in list(self.operations.items()):
             if isinstance(asked, MergePairs | SplitCash) and asked.instrument == fact.instrument:
                 del self.operations[number]
@@ -196,27 +223,9 @@ class KnownFacts:
 
     # -- sums --------------------------------------------------------------------------------------
 
-    def valid_fills(self, key: InstrumentId) -> list[tuple[Order, OrderFilled, FillState]]:
-        """Return every fill of an instrument that was told and is not void, with its order."""
-        states, orders, fills = self.states, self.orders, self.fills
-        return [
-            (orders[fills[name].order], fills[name], states[name])
-            for name in self._by_instrument.get(key, ())
-            if states[name] is not FillState.FAILED
-        ]
-
     def tokens(self, key: InstrumentId, leg: Leg) -> tuple[int, int]:
         """Return (settled, pending) tokens: what is sold is gone at once."""
-        settled = pending = 0
-        for order, fill, state in self.valid_fills(key):
-            if order.leg is not leg:
-                continue
-            if order.side is Side.SELL:
-                settled -= fill.size
-            elif state is FillState.CONFIRMED:
-                settled += fill.size
-            else:
-                pending += fill.size
+        settled, pending = self._tokens.get((key, leg), (0, 0))
         settled += sum(one.size for one in self.conversions.values() if one.instrument == key)
         return settled, pending
 
@@ -228,7 +237,7 @@ class KnownFacts:
         """Return all tokens but losers, settled and pending; what was redeemed is gone."""
         held = {
             (key, leg): sum(self.tokens(key, leg))
-            for key in self._by_instrument
+            for key in self._touched()
             for leg in (Leg.YES, Leg.NO)
             if self.pays(key, leg)
         }
@@ -242,11 +251,15 @@ class KnownFacts:
             (key, leg): self.tokens(key, leg)[0]
             for key in self.payouts
             for leg in (Leg.YES, Leg.NO)
-            if key in self._by_instrument and self.pays(key, leg)
+            if self.pays(key, leg)
         }
         for place, gone in self._redeemed().items():
             held[place] = held.get(place, 0) - gone
         return {place: size for place, size in held.items() if size}
+
+    def _touched(self) -> set[InstrumentId]:
+        traded = {instrument for instrument, _ in self._tokens}
+        return traded | {one.instrument for one in self.conversions.values()}
 
     def payments(self) -> list[TokensRedeemed]:
         """Return what was paid in markets whose result is known."""
@@ -270,15 +283,7 @@ class KnownFacts:
         cash = self.deposits + sum(paid.amount_micro for paid in self.payments())
         for fact in self.conversions.values():
             cash += fact.amount_micro if fact.size < 0 else -fact.amount_micro
-        for key in self._by_instrument:
-            terms = self.instruments[key]
-            for order, fill, state in self.valid_fills(key):
-                value = fill.price * fill.size // terms.value_divisor
-                if order.side is Side.BUY:
-                    cash -= value + fill.fee_micro
-                elif promised or state is FillState.CONFIRMED:
-                    cash += value - fill.fee_micro
-        return cash
+        return cash + self._cash + (self._promised if promised else 0)
 
 
 # -- The bench: the judges of one account, and what they are shown ---------------------------------
