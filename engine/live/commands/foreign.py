@@ -28,6 +28,7 @@ from engine.live.commands.registry import (
     marked,
     part,
     runner_of,
+    trading_runner_of,
 )
 from engine.live.engine import Engine
 from engine.runtime.account_runner import AccountRunner
@@ -149,7 +150,7 @@ class ForeignThings:
     async def taken_in(self, asked: AdoptTokens) -> Answer:
         """Book tokens as a deposit of what they cost. Raises BadInput where they cannot be."""
         engine, key, leg = self._engine, asked.instrument, asked.leg
-        runner = runner_of(engine, asked.account)
+        runner = trading_runner_of(engine, asked.account)
         size = int((await self.row(asked.account, f"{key} {leg}"))["increments"])
         followed = engine.followed.setdefault(runner.account, {})
         was_followed = key in followed

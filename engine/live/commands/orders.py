@@ -18,7 +18,15 @@ from engine.domain.orders import Order, OrderId, OrderState
 from engine.errors import BadInput
 from engine.executor.manual import ManualRefused
 from engine.executor.orders import LiveOrder
-from engine.live.commands.registry import Done, Pending, command, marked, part, runner_of
+from engine.live.commands.registry import (
+    Done,
+    Pending,
+    command,
+    marked,
+    part,
+    runner_of,
+    trading_runner_of,
+)
 from engine.live.engine import Engine
 from engine.live.proof import subscribe, unsubscribe
 from engine.runtime.account_runner import AccountRunner
@@ -82,11 +90,7 @@ class Hand:
         """Place one order; answered when the venue has spoken. Raises BadInput."""
         pending = Pending()
         engine, now_ns = self._engine, self._engine.clock.now_ns()
-        runner = runner_of(engine, command.account)
-        if command.account not in engine.settings.document.accounts:
-            raise BadInput(
-                f"account {command.account} was removed: the next start asks nothing there"
-            )
+        runner = trading_runner_of(engine, command.account)
         must_be_free(engine, runner, command.instrument)
         made = runner.desk.place(command, now_ns)
         if isinstance(made, ManualRefused):

@@ -101,6 +101,14 @@ def runner_of(engine: Engine, account: str) -> AccountRunner:
     return runner
 
 
+def trading_runner_of(engine: Engine, account: str) -> AccountRunner:
+    """Return the runner of an account to which more may come. Raises BadInput where it may not."""
+    runner = runner_of(engine, account)
+    if account not in engine.settings.document.accounts:
+        raise BadInput(f"account {account} was removed: the next start asks nothing there")
+    return runner
+
+
 def marked(engine: Engine, given: StandingMark, text: str, *, on: bool) -> Pending:
     """Set a mark in the state file, or take it away; the answer is `text`."""
 

@@ -26,7 +26,7 @@ from engine.domain.instruments import Instrument, InstrumentId
 from engine.domain.money import MICRO
 from engine.errors import BadInput
 from engine.executor.wallet import WalletOperation
-from engine.live.commands.registry import Pending, command, part, runner_of
+from engine.live.commands.registry import Pending, command, part, runner_of, trading_runner_of
 from engine.live.engine import Engine
 from engine.live.proof import subscribe, unsubscribe
 from engine.runtime.account_runner import AccountRunner
@@ -109,6 +109,7 @@ class Wallets:
     @command(Split)
     def split(self, given: Split, _who: str) -> Pending:
         """Split cash into pairs; answered when they are there."""
+        trading_runner_of(self._engine, given.account)
         amount = _amount(self._engine, given.account, given.instrument, given.size)
         return self._ask(
             SplitCash(

@@ -13,6 +13,7 @@ import pytest
 from engine.domain.bots import BotState
 from engine.domain.commands import MANUAL, ApplySettings, PlaceManual
 from engine.domain.commands.trading import Flatten, FollowMarket
+from engine.domain.commands.wallet import AdoptTokens, Split
 from engine.domain.effects import CancelScope
 from engine.domain.events import (
     BookReplaced,
@@ -328,16 +329,26 @@ async def test_a_followed_market_survives_a_restart_until_it_is_resolved(tmp_pat
         assert [one.subject for one in kept(desk)] == [ONE.id]
 
 
-async def test_nothing_is_placed_by_hand_at_an_account_that_was_removed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "asked",
+    [
+        PlaceManual(
+            account=DEMO, instrument=ONE.id, leg=Leg.YES, side=Side.BUY, price=4_700, size=5 * SHARE
+        ),
+        Split(account=DEMO, instrument=ONE.id, size=5 * SHARE),
+        AdoptTokens(account=DEMO, instrument=ONE.id, leg=Leg.YES),
+    ],
+    ids=["order", "split", "tokens"],
+)
+async def test_nothing_more_comes_by_hand_to_an_account_that_was_removed(
+    asked: Any, tmp_path: Path
+) -> None:
     async with TradingDesk(tmp_path, Exchange()) as desk:
         desk.quote()
         desk.engine.bot_runners["maker"].bot.state = BotState.STOPPED
         version = desk.edit({"accounts": {DEMO: None}, "bots": {"maker": None}}, base=1)
         left = await desk.command(ApplySettings(version=version))
         assert left.state is CommandState.DONE, left.answer
-        asked = PlaceManual(
-            account=DEMO, instrument=ONE.id, leg=Leg.YES, side=Side.BUY, price=4_700, size=5 * SHARE
-        )
         left = await desk.command(asked)
         assert left.state is CommandState.REFUSED
         assert "account demo was removed" in left.answer
