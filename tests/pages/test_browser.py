@@ -400,8 +400,8 @@ def apply(page: Page, version: int) -> None:
 def start_bot(page: Page, live: LiveDesk) -> None:
     """Start the bot and see in the bar that it works."""
     visit(page, "/bots?bot=mine")
-    page.get_by_role("button", name="Start", exact=True).click()
-    expect(page.get_by_text("bot mine starts as soon as").first).to_be_visible()
+    answer = page.get_by_text("bot mine starts as soon as").first
+    press_until(page.get_by_role("button", name="Start", exact=True), answer)
     cell = page.locator(".pb-cell", has_text="Open orders").locator("b")
     expect(cell).to_have_text(re.compile("^[1-9]"), timeout=WAIT_MS)
 
