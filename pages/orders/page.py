@@ -51,6 +51,10 @@ NOTHING_YET = {
         "Fills appear as the venue reports them.",
     ),
 }
+UNDER_KILL = (
+    "No order is working: KILL is set.",
+    "Nothing is placed until it is released under Risk.",
+)
 
 
 def _about(mode: Mode, what: str, only: Mapping[str, Any]) -> tuple[object, ...]:
@@ -118,7 +122,8 @@ def say_what(
         panels.empty("Nothing matches these filters.", "Remove one of them above to see more.")
         return
     if first and not rows:
-        panels.empty(*NOTHING_YET[what])
+        latched = what == links.WORKING and (engine := ask(engine_seen)) and engine.latched
+        panels.empty(*(UNDER_KILL if latched else NOTHING_YET[what]))
         return
     on_page = "" if first and len(rows) < ROWS_MAX else " on this page"
     panels.note(f"{mode.upper()} · {count(len(shown), 'row')} of {len(rows):,}{on_page}")

@@ -365,6 +365,15 @@ def test_working_orders_are_shown_apart_from_all(opened: Opened, config: Config)
     assert page.dataframe[0].value["id"].tolist() == [8]
 
 
+def test_no_working_order_under_kill_says_where_it_is_released(
+    opened: Opened, config: Config
+) -> None:
+    run_engine(config, latched=True)
+    shown = texts(opened("orders"))
+    assert "No order is working: KILL is set." in shown
+    assert "A running bot places orders" not in shown
+
+
 def test_where_the_list_of_orders_ends_it_says_which_were_let_go(
     opened: Opened, config: Config
 ) -> None:
