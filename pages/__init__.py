@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 import pkgutil
 from collections.abc import Callable
 from functools import cache
@@ -16,6 +17,13 @@ from typing import NamedTuple
 
 GROUPS = ("Trade", "Research", "Guard", "Desk")
 """Groups of the navigation in their order; one that is not among them comes last."""
+
+NO_RUNTIME = "No runtime found, using MemoryCacheStorageManager"
+# Pages are loaded before the server stands, and Streamlit would say so for each cached function.
+# It is not so: each cache is made by its first call, in the running server.
+logging.getLogger("streamlit.runtime.caching.cache_data_api").addFilter(
+    lambda line: line.msg != NO_RUNTIME
+)
 
 
 class Page(NamedTuple):
