@@ -32,7 +32,11 @@ def show_alerts(what: str, wanted: str) -> None:
     alive = health_of(ask(engine_seen), now).alive
     unseen, behind = what == UNSEEN, page_behind("alerts", what)
     found = ask(views.alerts, engine_id(), unseen_only=unseen, before=behind)
-    rows = [row for row in found if wanted in " ".join(map(str, row.values())).lower()]
+    rows = [
+        row
+        for row in found
+        if wanted in " ".join(map(str, (*row.values(), alert.in_words(row["text"])))).lower()
+    ]
     if not rows:
         turn("alerts", found, ["last_ns", "id"])
         panels.empty(
