@@ -280,7 +280,7 @@ class Markets:
             self._table.dirty[entry.instrument.id] = True
 
     def _resolved(self, event: InstrumentResolved, now_ns: int) -> None:
-        """Take what it pays. A second, different payout is nobody's to choose here."""
+        """Take what it pays. A second, different payout stops the account until a person looked."""
         table = self._table
         entry = table.instruments.get(event.instrument)
         if entry is None:
@@ -291,9 +291,8 @@ class Markets:
         if paid is not None and paid != event.payout_yes_micro:
             self._contradiction(
                 f"{event.instrument} paid {paid} micro per YES, and {event.source} says "
-                f"{event.payout_yes_micro}"
+                f"{event.payout_yes_micro}: what is not redeemed yet counts as that"
             )
-            return
         ledger.resolve(event.instrument, event.payout_yes_micro)
         self._paid_out(event.instrument, now_ns)
         table.moved(event.instrument, now_ns)

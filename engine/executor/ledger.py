@@ -238,19 +238,17 @@ def sweep(state: LedgerState, holding: Holding, payout_yes_micro: int) -> None:
             await_redemption(state, holding, leg, leg.settled, worth)
             realise(state, holding, worth - leg.cost_settled_micro)
             leg.settled = leg.cost_settled_micro = 0
-    if not (holding.yes.pending or holding.no.pending):
-        return
     for entry in state.fills.unsettled.values():
-        unpaid = entry.side is _BUY and entry.payout_micro is None
-        if not unpaid or entry.instrument != holding.instrument:
-            continue
-        payout = MICRO - payout_yes_micro if entry.leg is Leg.NO else payout_yes_micro
-        entry.payout_micro = entry.size * payout // unit
-        leg = holding.leg(entry.leg)
-        leg.pending -= entry.size
-        leg.cost_pending_micro -= entry.cash_micro
-        state.cash_pending_micro += entry.payout_micro
-        realise(state, holding, entry.payout_micro - entry.cash_micro)
+        if entry.side is _BUY and entry.instrument == holding.instrument:
+            payout = MICRO - payout_yes_micro if entry.leg is Leg.NO else payout_yes_micro
+            worth, before = entry.size * payout // unit, entry.payout_micro
+            if before is None:
+                leg = holding.leg(entry.leg)
+                leg.pending -= entry.size
+                leg.cost_pending_micro -= entry.cash_micro
+            entry.payout_micro = worth
+            state.cash_pending_micro += worth - (before or 0)
+            realise(state, holding, worth - (entry.cash_micro if before is None else before))
 
 
 def take_redemption(
@@ -521,13 +519,16 @@ class Ledger:
     def resolve(self, instrument: InstrumentId, payout_yes_micro: int) -> None:
         """Take what an instrument pays: winners await their redemption, losers are worth nothing.
 
-        Told twice it changes nothing; a different payout raises BrokenInvariant. Fills that come
-        or settle later are treated likewise as they are booked.
+        Fills that come or settle later are treated likewise. A different payout holds for what was
+        not paid yet: that is held again, at no cost, and what it now pays is all it brings.
         """
         holding = self._own(instrument)
-        before = holding.payout_yes_micro
-        if before is not None and before != payout_yes_micro:
-            raise BrokenInvariant(f"{instrument} paid {before} and is told {payout_yes_micro}")
+        if holding.payout_yes_micro not in (None, payout_yes_micro):
+            for leg in (holding.yes, holding.no):
+                leg.settled, leg.redeemable = leg.settled + leg.redeemable, 0
+            realise(self.state, holding, -holding.redeemable_micro)
+            self.state.redeemable_micro -= holding.redeemable_micro
+            holding.redeemable_micro = 0
         holding.payout_yes_micro = payout_yes_micro
         self._after(holding)
 

@@ -604,7 +604,9 @@ def test_a_deposit_is_never_profit(rig: Any) -> None:
 # -- resolution and forgetting ---------------------------------------------------------------------
 
 
-def test_a_resolution_is_booked_once_and_a_contradicting_one_stops(rig: Any) -> None:
+def test_a_resolution_is_booked_once_and_one_that_corrects_it_stops_and_takes_the_win_back(
+    rig: Any,
+) -> None:
     rig.rest(BIDS)
     rig.feed(rig.fill(1, 100, state=FillState.CONFIRMED))
     won = InstrumentResolved(instrument=M1, payout_yes_micro=USD, source="venue")
@@ -614,7 +616,8 @@ def test_a_resolution_is_booked_once_and_a_contradicting_one_stops(rig: Any) -> 
     assert rig.quote(BIDS) == []
     effects = rig.feed(InstrumentResolved(instrument=M1, payout_yes_micro=0, source="oracle"))
     assert "contradiction" in alerts(effects)
-    assert rig.executor.equity_micro(rig.now) == 1_052 * USD
+    assert rig.executor.equity_micro(rig.now) == 952 * USD
+    assert not rig.executor.ledger.redeemable
 
 
 def test_an_instrument_is_forgotten_when_nothing_is_left_and_a_late_fill_finds_it(

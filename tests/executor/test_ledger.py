@@ -412,12 +412,25 @@ def test_a_redemption_before_the_result_is_our_bug(ledger: Ledger, build: Any) -
         ledger.redeem(paid(100 * USD))
 
 
-def test_a_second_and_different_resolution_is_refused(ledger: Ledger, build: Any) -> None:
+@pytest.mark.parametrize("last", [0, USD // 2, USD])
+@pytest.mark.parametrize("after", [FillState.CONFIRMED, FillState.FAILED])
+def test_a_corrected_resolution_holds_for_what_was_not_paid_yet(
+    ledger: Ledger, build: Any, last: int, after: FillState
+) -> None:
     buy(ledger, build, state=FillState.CONFIRMED)
-    ledger.resolve(M1, USD)
-
-    with pytest.raises(BrokenInvariant, match="is told 0"):
-        ledger.resolve(M1, 0)
+    buy(ledger, build, order=2, fill="f2")
+    spent = ledger.state.deposits_micro - ledger.state.cash_settled_micro
+    for payout in (USD, last):
+        ledger.resolve(M1, payout)
+        ledger.check()
+        assert ledger.equity_micro({}, now_ns=0, mark_age_ns_max=0) == (
+            ledger.state.deposits_micro - spent + 200 * payout
+        )
+    ledger.advance(FillId("f2"), after)
+    ledger.check()
+    tokens = 200 if after is FillState.CONFIRMED else 100
+    assert ledger.holding(M1).redeemable_micro == tokens * last
+    assert bool(ledger.redeemable) is bool(last)
 
 
 @pytest.mark.parametrize("end", [FillState.CONFIRMED, FillState.FAILED])
