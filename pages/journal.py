@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import streamlit as st
 
+from engine.domain.instruments import Instrument
+from engine.domain.words import Terms, in_cents, of_record, spaced
+from engine.errors import BadInput
 from pages import Page
-from pages.kit import guard, panels
+from pages.kit import guard, names, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config
 from pages.kit.tables import choice, page_behind, turn
@@ -22,9 +26,9 @@ from pages.kit.words import count
 from pages.shared import receipt
 from storage import views
 from storage.journal import KINDS
-from storage.live import KILL_PROOF, SCOPE_PROOF, STOP_PROOF, Receipt
+from storage.live import KILL_PROOF, SCOPE_PROOF, STOP_PROOF, Receipt, listed
 from storage.views.frame import run_engines
-from storage.views.journal import ROWS_MAX, search_journal
+from storage.views.journal import ROWS_MAX, listings, search_journal
 
 PAGE = Page("Journal", ":material/history:", "Guard", 2)
 
@@ -32,8 +36,8 @@ RECORDS = {
     "seq": ("Record", "count"),
     "at_ns": ("At", "time"),
     "account": ("Account", "text"),
-    "kind": ("Kind", "text"),
-    "body": ("Detail", "text"),
+    "told": ("Kind", "text"),
+    "said": ("What happened", "long"),
 }
 COMMANDS = {
     "created_ns": ("Queued", "time"),
@@ -81,7 +85,7 @@ def show_records(text: str) -> None:
     left, right = st.columns(2)
     name = left.selectbox("Journal", names, index=index)
     kind = right.selectbox(
-        "Kind", ["", *sorted(KINDS)], format_func=lambda one: one or "every kind"
+        "Kind", ["", *sorted(KINDS)], format_func=lambda one: kind_words(one) or "every kind"
     )
     found = search_journal(known[name], kind=kind, text=text)
     where = f"{found.scanned:,} searched"
@@ -93,7 +97,34 @@ def show_records(text: str) -> None:
         f"{count(len(found.records), 'record')} found · {where} · in a replay, times are the "
         "recording's"
     )
-    show(found.records, RECORDS, f"records_{name}", "seq")
+    terms = terms_in(known[name], of_engine=name == ENGINE)
+    rows = [
+        {**row, "told": kind_words(row["kind"]), "said": sentence(row, terms)}
+        for row in found.records
+    ]
+    show(rows, RECORDS, f"records_{name}", "seq")
+
+
+def kind_words(kind: str) -> str:
+    return spaced(kind).capitalize()
+
+
+def terms_in(path: Path, *, of_engine: bool) -> Terms:
+    """Return who knows the terms of instruments: the catalog, of a run its own journal."""
+
+    @cache
+    def in_catalog(instrument: str) -> Instrument | None:
+        with contextlib.suppress(BadInput):
+            return ask(listed, engine_id(), instrument)
+        return None
+
+    return in_catalog if of_engine else listings(path).get
+
+
+def sentence(row: Mapping[str, Any], terms: Terms) -> str:
+    """Return what a record says, as a sentence."""
+    said = names.spelled(of_record(row["message"], terms, row["instrument"] or None, in_cents))
+    return said[:1].upper() + said[1:]
 
 
 def show(
@@ -105,7 +136,11 @@ def show(
         return
     chosen = choice(rows, columns, key=f"journal_{key}", ids=[row[name] for row in rows])
     row = next((row for row in rows if row[name] == chosen), None)
-    if row is not None:
+    if row is not None and "said" in row:
+        st.text(f"Record {row['seq']:,}: {row['said']}")
+        with st.expander("The record as it is stored"):
+            show_whole(row)
+    elif row is not None:
         show_whole(row)
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from engine.domain.effects import CancelAll, CancelOrders, PlaceOrder
-from engine.domain.events import OrderReported
+from engine.domain.events import OrderFilled, OrderReported
+from engine.domain.instruments import Instrument
 from storage.database import reading
 from storage.journal import (
     LAST_SEQ,
@@ -29,13 +30,17 @@ SCANNED_MAX = 20_000
 """Most records one search reads: bodies are packed, so a text is only found by unpacking."""
 
 ROWS_MAX = 500
+LISTINGS_MAX = 5_000
+PLACINGS_MAX = 2_000
+"""Most placings that are read to say of which market the found fills are."""
 
 
 class JournalPage(msgspec.Struct, frozen=True, kw_only=True):
     """What a search of a journal found, and how far back it looked."""
 
     records: list[Row]
-    """seq, at_ns, account, kind, body (JSON)."""
+    """seq, at_ns, account, kind, body (JSON), message (the struct), instrument (of a fill's order,
+    empty where its placing is too long ago)."""
     scanned: int
     first_seq: int | None
     """The oldest record looked at; None = the journal is empty."""
@@ -65,15 +70,45 @@ def search_journal(
             record = Record(
                 seq=seq, at_ns=at_ns, account=account, kind=its_kind, body=body, tape=tape
             )
-            view = msgspec.json.encode(decode(record)).decode()
+            message = decode(record)
+            view = msgspec.json.encode(message).decode()
             if text.lower() in view.lower():
                 found.append(
-                    {"seq": seq, "at_ns": at_ns, "account": account, "kind": its_kind, "body": view}
-                )
+                    {"seq": seq, "at_ns": at_ns, "account": account, "kind": its_kind, "body": view,
+                     "message": message, "instrument": ""}
+                )  # fmt: skip
             if len(found) == limit:
                 break
+        _name_instruments(connection, path, found)
     complete = scanned < SCANNED_MAX or len(found) == limit
     return JournalPage(records=found, scanned=scanned, first_seq=first, complete=complete)
+
+
+def _name_instruments(connection: sqlite3.Connection, path: Path, found: Sequence[Row]) -> None:
+    """Write to each fill what it was of: its record names its order alone."""
+    fills: dict[tuple[str, int], list[Row]] = {}
+    for row in found:
+        if isinstance(row["message"], OrderFilled):
+            fills.setdefault((row["account"], row["message"].order), []).append(row)
+    placings = rows_backwards(connection, path, found[0]["seq"] if fills else 0, "PlaceOrder")
+    for seq, at_ns, account, kind, body, _, tape in islice(placings, PLACINGS_MAX):
+        placed = Record(seq=seq, at_ns=at_ns, account=account, kind=kind, body=body, tape=tape)
+        order = decode(placed).order
+        for row in fills.pop((account, order.id), ()):
+            row["instrument"] = order.instrument
+        if not fills:
+            return
+
+
+def listings(path: Path) -> dict[str, Instrument]:
+    """Return the instruments a run's journal lists, by name. Raises StorageError."""
+    with reading(path) as connection:
+        rows = islice(rows_backwards(connection, path, LAST_SEQ, "InstrumentListed"), LISTINGS_MAX)
+        made = [
+            decode(Record(seq=seq, at_ns=at_ns, account=whose, kind=kind, body=body)).instrument
+            for seq, at_ns, whose, kind, body, *_ in rows
+        ]
+    return {instrument.id: instrument for instrument in reversed(made)}
 
 
 # -- The life of one order: every record of the journal that tells of it, in order -----------------

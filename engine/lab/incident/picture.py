@@ -13,6 +13,7 @@ from engine.bots.core import AccountCore
 from engine.caches.views import BookView
 from engine.domain import events as ev
 from engine.domain import inputs as given
+from engine.domain import words
 from engine.domain.decisions import Decision, Planned, Unit
 from engine.domain.effects import PlaceOrder
 from engine.domain.events import OrderFilled
@@ -24,7 +25,6 @@ from engine.domain.orders import Order, OrderId
 from engine.executor.executor import Executor
 from engine.executor.fills import Holding
 from engine.executor.orders import LiveOrder
-from engine.lab.incident import words
 from engine.lab.incident.moment import IncidentWindow
 from engine.lab.incident.past import TapeInput
 from storage.journal import Record

@@ -1,8 +1,12 @@
-"""Messages in words: one line for each thing that happened, as a person reads it."""
+"""Messages in words: one line for each thing that happened, as a person reads it.
+
+Of the journal's page and of an incident's: the two must not call one thing by two names.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -11,10 +15,10 @@ import msgspec
 from engine.domain import effects as fx
 from engine.domain import events as ev
 from engine.domain import inputs as given
-from engine.domain.instruments import Instrument
+from engine.domain.commands import MANUAL
+from engine.domain.instruments import Instrument, Kind
 from engine.domain.money import MICRO
 from engine.domain.orders import Order
-from engine.log import iso
 
 TEXT_MAX = 400
 SECOND_NS = 1_000_000_000
@@ -34,6 +38,13 @@ def price(value: int | None, terms: Instrument | None) -> str:
     return f"{value} increments" if terms is None else f"{terms.price_decimal(value):f}"
 
 
+def in_cents(value: int | None, terms: Instrument | None) -> str:
+    """Return a price as `price` does, of a binary in cents."""
+    if value is None or terms is None or terms.kind is not Kind.BINARY:
+        return price(value, terms)
+    return f"{(terms.price_decimal(value) * 100).normalize():f}¢"
+
+
 def size(value: int | None, terms: Instrument | None) -> str:
     if value is None:
         return "an unknown size"
@@ -50,38 +61,36 @@ def many(number: int, one: str) -> str:
     return f"{number:,} {one}{'' if number == 1 else 's'}"
 
 
-def order_words(order: Order, terms: Instrument | None) -> str:
+Quoted = Callable[[int | None, Instrument | None], str]
+
+
+def order_words(order: Order, terms: Instrument | None, price: Quoted = price) -> str:
     return (
         f"{order.side} {size(order.size, terms)} {order.leg} at {price(order.price, terms)} "
         f"in {order.instrument}"
     )
 
 
-def of_record(message: Any, terms: Terms, about: str | None = None) -> str:
+def of_record(message: Any, terms: Terms, about: str | None = None, price: Quoted = price) -> str:
     """Return what a record of the journal says; `about` is the instrument of the order it names."""
     match message:
         case fx.PlaceOrder(order=order):
-            said = f"asks to place order {order.id}: {order_words(order, terms(order.instrument))}"
+            words = order_words(order, terms(order.instrument), price)
+            who = "a person" if order.bot == MANUAL else f"bot {order.bot}"
+            said = f"{who} places order {order.id}: {words}"
         case fx.CancelOrders(orders=orders):
-            said = f"asks to cancel {_orders(orders)}"
+            said = f"the engine cancels {_orders(orders)}"
         case fx.CancelAll(scope=scope):
             where = scope.bot or scope.instrument
-            said = f"asks to cancel everything{f' of {where}' if where else ''}"
-        case fx.SetTimer(name=name):
-            said = f"sets the timer {name}"
+            said = f"the engine cancels everything{f' of {where}' if where else ''}"
         case fx.RaiseAlert(text=text, severity=severity):
             said = f"alert, {severity}: {text}"
         case fx.OrderChanged(order=number, state=state, reason=reason):
             said = f"order {number} is now {state}{f': {reason}' if reason else ''}"
-        case fx.KeepBudget():
-            said = "saves the day's loss budget"
-        case fx.KeepStart(fence=fence):
-            said = f"starts over (start {fence}): asks the venue for everything again"
-        case fx.QueryOrder(order=number):
-            said = f"asks the venue about order {number}"
         case ev.OrderFilled(order=number, fill=fill, liquidity=liquidity, state=state):
             of = None if about is None else terms(about)
             amount = f"{size(message.size, of)} at {price(message.price, of)}"
+            amount += f" in {about}" if about else ""
             said = f"order {number} is filled: {amount}, {liquidity}, {state}, fill {fill}"
         case ev.OrderNamed(order=number, identity=identity):
             said = f"order {number} is named {str(identity)[:18]}…"
@@ -93,11 +102,73 @@ def of_record(message: Any, terms: Terms, about: str | None = None) -> str:
             said = f"the venue lists {many(len(fills), 'fill')}"
         case ev.BalancesListed() | ev.PositionsListed():
             said = f"the venue lists {'cash' if type(message) is ev.BalancesListed else 'holdings'}"
-        case ev.InstrumentListed(instrument=instrument):
-            said = f"{instrument.id} is listed"
+        case ev.FillSettled(fill=fill) | ev.FillVoided(fill=fill):
+            settled = isinstance(message, ev.FillSettled)
+            said = f"fill {fill} is {'settled' if settled else 'VOID: it did not settle'}"
+        case ev.FillAdvanced(fill=fill, state=state):
+            said = f"fill {fill} is {state}"
+        case ev.CashMoved(currency=currency, amount_micro=amount, kind=kind):
+            said = f"{amount / MICRO:+,.2f} {currency}: {kind}"
         case _:
-            said = _of_wallet(message) or _plain(message)
+            parts = (_of_engine, _of_order, _of_listing, _of_wallet, _plain)
+            said = next(filter(None, (part(message) for part in parts)))
     return said[:TEXT_MAX]
+
+
+_ORDER: dict[type, str] = {
+    ev.OrderSent: "is sent to the venue",
+    ev.OrderNotSent: "was NOT sent, nothing happened at the venue",
+    ev.OrderUnanswered: "got no answer, the venue is asked whether it has it",
+    ev.OrderAccepted: "is accepted by the venue",
+    ev.OrderDelayed: "is held by the venue, it cannot be cancelled yet",
+    ev.OrderRejected: "is refused by the venue",
+    ev.OrderCancelled: "is cancelled",
+    ev.CancelRefused: "was not cancelled by the venue, it may have matched",
+    ev.CancelUnanswered: "got no answer to its cancel",
+    ev.OrderExpired: "has expired",
+    ev.OrderNotFound: "is not known to the venue",
+}
+
+
+def _of_engine(message: Any) -> str:
+    """Return what the engine keeps or asks for its own sake; empty = it is something else."""
+    match message:
+        case fx.SetTimer(name=name):
+            return f"the engine sets its timer {name}"
+        case fx.KeepBudget():
+            return "the engine saves the day's loss budget"
+        case fx.KeepStart(fence=fence):
+            return f"the account starts over (start {fence}): the venue is asked for everything"
+        case fx.QueryOrder(order=number):
+            return f"the venue is asked about order {number}"
+        case fx.QueryOpenOrders() | fx.QueryFills() | fx.QueryBalances() | fx.QueryRedemptions():
+            return f"the venue is asked for {_name(message).partition(' ')[2]}"
+        case _:
+            return ""
+
+
+def _of_order(message: Any) -> str:
+    """Return what became of an order, with the reason; empty = it tells of none."""
+    said = _ORDER.get(type(message))
+    if said is None:
+        return ""
+    reasons = [str(getattr(message, "reason", "")).replace("_", " ")]
+    reasons.append(getattr(message, "venue_text", ""))
+    why = ", ".join(filter(None, reasons))
+    return f"order {message.order} {said}{f': {why}' if why else ''}"
+
+
+def _of_listing(message: Any) -> str:
+    """Return what became of an instrument; empty = it tells of none."""
+    match message:
+        case ev.InstrumentListed(instrument=instrument):
+            return f"{instrument.id} is listed"
+        case ev.InstrumentClosed(instrument=key):
+            return f"{key} is closed: it trades no more"
+        case ev.InstrumentResolved(instrument=key, payout_yes_micro=payout, source=source):
+            return f"{key} is resolved: YES pays {payout / MICRO:.2f}, says {source}"
+        case _:
+            return ""
 
 
 def _of_wallet(message: Any) -> str:
@@ -130,9 +201,17 @@ def _orders(orders: tuple[int, ...]) -> str:
     return f"order{'s' if len(orders) > 1 else ''} {shown}{more}"
 
 
+def spaced(kind: str) -> str:
+    """Return the name of a kind of message as words: order accepted."""
+    return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in kind).strip()
+
+
+def _name(message: Any) -> str:
+    return spaced(type(message).__name__)
+
+
 def _plain(message: Any) -> str:
-    kind = type(message).__name__
-    name = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in kind).strip()
+    name = _name(message)
     fields = ", ".join(
         _field(key, value)
         for key, value in msgspec.structs.asdict(message).items()
@@ -148,7 +227,9 @@ def _field(key: str, value: Any) -> str:
     elif isinstance(value, int) and unit == "e8":
         key, value = name, f"{Decimal(value).scaleb(-8).normalize():,f}"
     elif isinstance(value, int) and unit == "ns":
-        key, value = name, iso(value) if value >= TIME_NS_MIN else f"{value / SECOND_NS:g} s"
+        at = datetime.fromtimestamp(value // SECOND_NS, UTC)
+        length = f"{value / SECOND_NS:g} s"
+        key, value = name, f"{at:%Y-%m-%d %H:%M:%S} UTC" if value >= TIME_NS_MIN else length
     return f"{key.replace('_', ' ')} {value}"
 
 
@@ -209,10 +290,8 @@ def of_input(one: given.AnyInput) -> str:
         case given.Halted(reason=reason):
             return f"everything is cancelled: {reason}"
         case _:
-            kind = type(one).__name__
-            name = "".join(f" {c.lower()}" if c.isupper() else c for c in kind).strip()
             subject = getattr(one, "bot", None) or getattr(one, "instrument", None)
-            return f"{name}{f': {subject}' if subject else ''}"
+            return f"{_name(one)}{f': {subject}' if subject else ''}"
 
 
 def kind_of(name: str, message: Any) -> str:

@@ -1,0 +1,55 @@
+"""The journal's page: what happened as a sentence, the record as it is stored behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+from streamlit.testing.v1 import AppTest
+
+from engine.config import Config
+from engine.domain.effects import PlaceOrder
+from engine.domain.events import OrderFilled, OrderRejected
+from engine.domain.fills import FillId, Liquidity
+from engine.domain.instruments import BotId, Leg, Side
+from engine.domain.orders import Order, OrderId, OrderType, RejectReason
+from pages.journal import ENGINE
+from storage.database import writing
+from storage.journal import names_sum, open_journal, record_sum, write_batch
+from storage.live import put_instrument
+from tests.storage.books import DEMO, M1, SHARE, TERMS
+
+Opened = Callable[..., AppTest]
+
+
+def test_a_record_is_told_as_a_sentence_with_the_raw_record_folded(
+    opened: Opened, config: Config
+) -> None:
+    connection, _ = open_journal(config.journal_path, "pitboss")
+    order = Order(
+        account=DEMO, id=OrderId(51), bot=BotId("maker"), instrument=M1, leg=Leg.YES,
+        side=Side.BUY, price=4_500, size=20 * SHARE, type=OrderType.GTC, created_ns=1,
+    )  # fmt: skip
+    filled = OrderFilled(
+        account=DEMO, order=OrderId(51), fill=FillId("f1"), price=4_500, size=5 * SHARE,
+        fee_micro=0, liquidity=Liquidity.MAKER,
+    )  # fmt: skip
+    refused = OrderRejected(account=DEMO, order=OrderId(51), reason=RejectReason.OFF_TICK)
+    rows = []
+    for seq, message in enumerate((PlaceOrder(order=order), filled, refused), start=1):
+        body, kind = msgspec.msgpack.encode(message), type(message).__name__
+        crc = record_sum(names_sum("demo", kind), seq, seq * 10**18, 0, body)
+        rows.append((seq, seq * 10**18, "demo", kind, body, crc, 0))
+    write_batch(connection, rows, [])
+    connection.close()
+    with writing(config.state_path) as state:
+        put_instrument(state, "pitboss", TERMS, 1)
+    page = opened("journal", state={f"chosen:journal_records_{ENGINE}": 1})
+    assert page.dataframe[0].value["said"].tolist() == [
+        "Order 51 is refused by the venue: off tick",
+        f"Order 51 is filled: 5 at 45¢ in {M1}, maker, matched, fill f1",
+        f"Bot maker places order 51: buy 20 yes at 45¢ in {M1}",
+    ]
+    (folded,) = page.expander
+    assert folded.label == "The record as it is stored"
+    assert '"type": "PlaceOrder"' in folded.code[0].value
