@@ -20,6 +20,7 @@ class Parameters(BaseModel):
     """Base of a strategy's parameters: frozen, unknown keys refused, units in names, bounds.
 
     A parameter's docstring is its help: unit and meaning, and after an empty line why this default.
+    A form shows them by the `groups` of its JSON schema, where there are some: [title, names].
     """
 
     model_config = ConfigDict(

@@ -18,15 +18,48 @@ NO_BOUND = 1e9
 
 
 def form(schema: Mapping[str, Any], slot: str) -> dict[str, Any]:
-    """Draw a widget for every parameter; gives those that differ from the strategy's defaults."""
+    """Draw a widget for every parameter; gives those that differ from the strategy's defaults.
+
+    Where the schema has `groups`, each stands in a tab of its own, which counts what was changed.
+    """
+    groups = grouped(schema)
+    if len(groups) == 1:
+        return _drawn(schema, list(schema.get("properties", ())), slot)
+    usual, given = schema.get("usual", {}), {}
+    changed = {title: sum(name in usual for name in names) for title, names in groups.items()}
+    labels = [f"{title} · {many} changed" if many else title for title, many in changed.items()]
+    for tab, names in zip(st.tabs(labels), groups.values(), strict=True):
+        with tab:
+            given |= _drawn(schema, names, slot)
+    return given
+
+
+def grouped(schema: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the names of parameters by the title they stand under; no group names the rest."""
+    left = dict.fromkeys(schema.get("properties", ()))
+    found = {}
+    for title, names in schema.get("groups", ()):
+        found[title] = [name for name in names if name in left]
+        for name in found[title]:
+            del left[name]
+    return found | ({"Other": list(left)} if left or not found else {})
+
+
+def _drawn(schema: Mapping[str, Any], names: Sequence[str], slot: str) -> dict[str, Any]:
     given: dict[str, Any] = {}
-    required = set(schema.get("required", ()))
+    required, usual = set(schema.get("required", ())), schema.get("usual", {})
     columns: list[Any] = []
-    for name, field in schema.get("properties", {}).items():
+    for name in names:
+        field = schema["properties"][name]
         # In rows, not in whole columns: the order of reading and of the Tab key is the schema's.
         columns = columns or list(st.columns(COLUMNS))
+        label = label_of(name, field)
+        if "groups" in schema:
+            label = name.replace("_", " ").capitalize()
+            field = field | {"description": f"`{name}`, {field.get('description', '')}"}
+        changed = f" · :orange[changed, default {usual[name]}]" if name in usual else ""
         with columns.pop(0):
-            value = _widget(label_of(name, field), _plain(field, schema), f"{slot}_{name}")
+            value = _widget(label, _plain(field, schema), f"{slot}_{name}", changed)
         if name in required or value != field.get("default"):
             given[name] = value
     return given
@@ -63,12 +96,18 @@ def several(label: str, offered: Iterable[str], *, key: str, **look: Any) -> lis
 
 
 def filled(schema: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a schema whose defaults are the values of now: its form gives what was changed."""
+    """Return a schema whose defaults are the values of now: its form gives what was changed.
+
+    `usual` of it holds the schema's own defaults of those that differ from them.
+    """
     made = copy.deepcopy(dict(schema))
-    made["required"] = []
+    made["required"], made["usual"] = [], {}
     for name, value in values.items():
-        if name in made["properties"]:
-            made["properties"][name]["default"] = value
+        field = made["properties"].get(name)
+        if field is not None:
+            if "default" in field and field["default"] != value:
+                made["usual"][name] = "none" if field["default"] is None else field["default"]
+            field["default"] = value
     return made
 
 
@@ -76,7 +115,8 @@ def of_now(settings: Settings, names: Sequence[str]) -> dict[str, Any]:
     """Return the schema of these fields of settings, filled with what they are."""
     schema = settings.model_json_schema()
     schema["properties"] = {name: schema["properties"][name] for name in names}
-    return filled(schema, settings.model_dump(mode="json", include=set(names)))
+    made = filled(schema, settings.model_dump(mode="json", include=set(names)))
+    return made | {"usual": {}}  # a setting's first value is no advice
 
 
 def label_of(name: str, field: Mapping[str, Any]) -> str:
@@ -96,8 +136,8 @@ def _plain(field: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any
     return merged
 
 
-def _widget(name: str, field: Mapping[str, Any], key: str) -> Any:
-    label, default = f"{name}{bounds(field)}", field.get("default")
+def _widget(name: str, field: Mapping[str, Any], key: str, more: str = "") -> Any:
+    label, default = f"{name}{bounds(field)}{more}", field.get("default")
     about = field.get("description")
     if "enum" in field:
         options = list(field["enum"])

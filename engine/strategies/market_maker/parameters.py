@@ -7,7 +7,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, JsonValue, model_validator
 
 from engine.strategies.door import Parameters
 from engine.strategies.fair_value import Tails
@@ -427,12 +427,47 @@ class QuoteParameters(Parameters):
     """
 
 
+GROUPS: list[JsonValue] = [
+    ["Sizes", [
+        "size_shares", "levels", "level_step_ticks", "inventory_shares_max", "skew_ticks_per_unit",
+        "size_tolerance_percent", "rewards_capital_share_max",
+    ]],
+    ["Prices", [
+        "half_spread_ticks_min", "improve_ticks_max", "join_share_min", "hysteresis_ticks",
+        "width_vol_multiplier", "width_horizon_s", "width_basis_multiplier",
+        "width_markout_multiplier", "markout_fills_min", "markout_half_life_fills",
+        "rewards_band_share",
+    ]],
+    ["When it quotes", [
+        "start_after_open_s", "stop_before_close_s", "inventory_on_close", "reduce_before_stop_s",
+        "spread_ticks_max", "price_min", "price_max",
+    ]],
+    ["Protection", [
+        "rest_when_losing", "rest_fills", "rest_s", "event_window_s", "event_jump_ticks",
+        "event_jump_bps", "event_cooldown_s", "one_sided_flow", "trend_imbalance_min",
+        "trend_shares_min", "trend_half_life_s", "trend_width_multiplier", "fair_gap_max",
+        "data_age_ms_max", "oracle_age_ms_max", "reference_age_ms_max",
+    ]],
+    ["Fair value", [
+        "fair", "prior", "oracle", "reference", "twap_window_s", "lead_ms", "tails",
+        "reference_half_life_short_s", "reference_half_life_long_s", "reference_sample_ms_min",
+        "sigma_half_life_s", "sigma_sample_ms_min", "sigma_warm_s", "sigma_floor_bps",
+        "sigma_cap_bps", "sigma_floor_ticks", "sigma_cap_ticks", "basis_half_life_s",
+        "basis_lag_ms", "basis_pairs_min",
+    ]],
+    ["Timing", ["replan_ms_min", "timer_ms", "refresh_ms", "valid_for_ms"]],
+]  # fmt: skip
+"""What a form asks for together, in this order."""
+
+
 class MarketMakerParameters(FairParameters, GateParameters, QuoteParameters):
     """Rests bids below and asks above a fair value, and earns the spread when both are taken.
 
     It skews its quotes against its position, and withdraws them whenever one of its gates fails:
     a stale book, a jump, the close.
     """
+
+    model_config = ConfigDict(json_schema_extra={"groups": GROUPS})
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -238,11 +238,38 @@ def test_a_removal_that_is_discarded_leaves_the_bot(opened: Opened, desk: Config
     assert not any("no bot manages it" in one.value for one in page.warning)
 
 
+def test_parameters_stand_in_the_groups_their_strategy_declares(
+    opened: Opened, desk: Config
+) -> None:
+    page = edit(opened)
+    labels = [tab.label for tab in page.tabs]
+    start = labels.index("Sizes · 1 changed")
+    assert labels[start : start + 3] == ["Sizes · 1 changed", "Prices", "When it quotes"]
+    levels = number(page, "levels")
+    assert levels.label == "Levels (1 … 20) · :orange[changed, default 1]"
+    assert levels.help.startswith("`levels`, quotes per side")
+    assert number(page, "size_shares").label == "Size shares (from 0.000001)"
+
+
+def test_every_parameter_of_a_grouped_strategy_has_its_group() -> None:
+    for name, entry in entries().items():
+        groups = entry.parameters.get("groups", ())
+        listed = [one for _, names in groups for one in names]
+        assert not groups or sorted(listed) == sorted(entry.parameters["properties"]), name
+
+
+def test_what_no_group_names_stands_under_other() -> None:
+    schema = {"properties": {"a": {}, "b": {}}, "groups": [["Sizes", ["a", "gone"]]]}
+    assert forms.grouped(schema) == {"Sizes": ["a"], "Other": ["b"]}
+    assert forms.grouped({"properties": {"a": {}}}) == {"Other": ["a"]}
+
+
 def test_a_filled_schema_gives_the_values_of_now_as_defaults() -> None:
     schema = {"properties": {"a": {"default": 1}, "b": {"default": 2}}, "required": ["a"]}
     made = forms.filled(schema, {"a": 5, "gone": 9})
     assert made["properties"] == {"a": {"default": 5}, "b": {"default": 2}}
     assert made["required"] == []
+    assert made["usual"] == {"a": 1}
     assert schema["properties"]["a"] == {"default": 1}
 
 
