@@ -7,22 +7,15 @@ from engine.domain.instruments import BotId, InstrumentId
 from engine.domain.orders import CancelReason
 from tests.venues.paper.world import (
     ACCOUNT,
+    BOOK,
     BUY,
     SELL,
     World,
     events,
+    fresh,
     kinds,
     settings,
 )
-
-BOOK = ({50: 100, 49: 200}, {52: 100, 53: 200})
-
-
-def fresh(**kwargs: object) -> World:
-    world = World(settings(**kwargs))
-    world.book(*BOOK)
-    return world
-
 
 # -- cancels ---------------------------------------------------------------------------------------
 

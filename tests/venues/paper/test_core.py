@@ -23,6 +23,7 @@ from engine.venues.paper.market import Owned
 from tests.venues.paper.world import (
     ACCOUNT,
     BINARY,
+    BOOK,
     BUY,
     MARKET,
     MS,
@@ -30,18 +31,10 @@ from tests.venues.paper.world import (
     SELL,
     YES,
     World,
+    fresh,
     kinds,
     settings,
 )
-
-BOOK = ({50: 100, 49: 200}, {52: 100, 53: 200})
-
-
-def fresh(**kwargs: object) -> World:
-    world = World(settings(**kwargs))
-    world.book(*BOOK)
-    return world
-
 
 # -- latency ---------------------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ from engine.domain.events import (
     OrderAccepted,
     OrderCancelled,
     OrderFilled,
-    OrderRejected,
 )
 from engine.domain.fills import Liquidity
 from engine.domain.instruments import Leg
@@ -15,6 +14,7 @@ from engine.domain.orders import CancelReason, OrderType, RejectReason
 from engine.gateway.door import Reply
 from tests.venues.paper.world import (
     BINARY,
+    BOOK,
     BUY,
     LINEAR,
     MARKET,
@@ -24,25 +24,11 @@ from tests.venues.paper.world import (
     SHARE,
     SPOT,
     World,
-    events,
+    fresh,
     kinds,
+    rejected,
     settings,
 )
-
-BOOK = ({50: 100, 49: 200}, {52: 100, 53: 200})
-
-
-def rejected(world: World) -> tuple[RejectReason, str]:
-    (event,) = events([world.received[-1][1]])
-    assert isinstance(event, OrderRejected)
-    return event.reason, event.venue_text
-
-
-def fresh(**kwargs: object) -> World:
-    world = World(settings(**kwargs))
-    world.book(*BOOK)
-    return world
-
 
 # -- taking ----------------------------------------------------------------------------------------
 

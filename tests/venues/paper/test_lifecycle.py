@@ -23,6 +23,7 @@ from engine.venues.paper.settings import FillModel
 from tests.venues.paper.world import (
     ACCOUNT,
     BINARY,
+    BOOK,
     BUY,
     LINEAR,
     MARKET,
@@ -33,17 +34,11 @@ from tests.venues.paper.world import (
     YES,
     World,
     events,
+    fresh,
     settings,
 )
 
-BOOK = ({50: 100, 49: 200}, {52: 100, 53: 200})
 MODELS = list(FillModel)
-
-
-def fresh(model: FillModel = FillModel.REALISTIC, **kwargs: object) -> World:
-    world = World(settings(model=model, **kwargs))
-    world.book(*BOOK)
-    return world
 
 
 def sold(price: int, size: int, instrument: InstrumentId = MARKET) -> TradePrinted:

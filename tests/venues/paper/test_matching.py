@@ -15,19 +15,11 @@ from tests.venues.paper.world import (
     NO,
     SELL,
     SHARE,
-    World,
+    fresh,
     kinds,
-    settings,
 )
 
-BOOK = ({50: 100, 49: 200}, {52: 100, 53: 200})
 MODELS = list(FillModel)
-
-
-def fresh(model: FillModel = FillModel.REALISTIC, **kwargs: object) -> World:
-    world = World(settings(model=model, **kwargs))
-    world.book(*BOOK)
-    return world
 
 
 # -- prints and the queue --------------------------------------------------------------------------

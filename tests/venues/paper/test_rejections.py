@@ -4,35 +4,20 @@ from engine.domain.effects import PlaceOrder
 from engine.domain.events import (
     BookDistrusted,
     InstrumentClosed,
-    OrderRejected,
 )
 from engine.domain.instruments import InstrumentId, Leg
 from engine.domain.orders import OrderType, RejectReason
 from tests.venues.paper.world import (
+    BOOK,
     BUY,
     MARKET,
     SELL,
     YES,
     World,
-    events,
+    fresh,
     kinds,
-    settings,
+    rejected,
 )
-
-BOOK = ({50: 100, 49: 200}, {52: 100, 53: 200})
-
-
-def rejected(world: World) -> tuple[RejectReason, str]:
-    (event,) = events([world.received[-1][1]])
-    assert isinstance(event, OrderRejected)
-    return event.reason, event.venue_text
-
-
-def fresh(**kwargs: object) -> World:
-    world = World(settings(**kwargs))
-    world.book(*BOOK)
-    return world
-
 
 # -- rejections ------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from engine.domain.events import (
     Event,
     InstrumentListed,
     OrderFilled,
+    OrderRejected,
     TradePrinted,
 )
 from engine.domain.fills import SizeSource
@@ -32,7 +33,7 @@ from engine.domain.instruments import (
     Leg,
     Side,
 )
-from engine.domain.orders import Order, OrderId, OrderType
+from engine.domain.orders import Order, OrderId, OrderType, RejectReason
 from engine.gateway.door import Lane, Reply, Request, VenueOutput
 from engine.venues.paper.core import PaperVenue
 from engine.venues.paper.settings import FillModel, PaperSettings
@@ -265,3 +266,21 @@ def events(outputs: list[VenueOutput]) -> list[Event]:
 
 def kinds(outputs: list[VenueOutput] | list[Event]) -> list[str]:
     return [type(event).__name__ for event in events(outputs)]
+
+
+BOOK = ({50: 100, 49: 200}, {52: 100, 53: 200})
+"""Cents to shares: bids, asks."""
+
+
+def fresh(model: FillModel = FillModel.REALISTIC, **kwargs: object) -> World:
+    """Make a venue whose market has `BOOK`."""
+    world = World(settings(model=model, **kwargs))  # type: ignore[arg-type]
+    world.book(*BOOK)
+    return world
+
+
+def rejected(world: World) -> tuple[RejectReason, str]:
+    """Return why the venue rejected what it answered last, and its words."""
+    (event,) = events([world.received[-1][1]])
+    assert isinstance(event, OrderRejected)
+    return event.reason, event.venue_text
