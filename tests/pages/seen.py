@@ -58,3 +58,8 @@ def unfolded(page: AppTest) -> None:
     """Open every fold before a page is drawn."""
     for key in FOLDS:
         page.session_state[key] = True
+
+
+def texts(page: AppTest) -> str:
+    """Return every text of a page."""
+    return "\n".join(str(node.proto) for node in page.main if hasattr(node, "proto"))

@@ -37,8 +37,9 @@ from pages.kit import commands
 from pages.shared import scoped_kill, ticket
 from storage.database import reading, writing
 from storage.live import EngineHeartbeat, put_books, put_bots, put_engine, put_instrument
-from storage.projection import register_account
 from storage.settings import latest, save
+from tests.pages.seen import texts
+from tests.storage.books import save_demo_account
 
 Opened = Callable[..., AppTest]
 M1 = Instrument(
@@ -50,10 +51,6 @@ M1 = Instrument(
     tick=100,
     lot=10_000,
 )
-
-
-def texts(page: AppTest) -> str:
-    return "\n".join(str(node.proto) for node in page.main if hasattr(node, "proto"))
 
 
 def words(page: AppTest) -> str:
@@ -94,22 +91,7 @@ def beat(config: Config, status: EngineStatus | None = None, *, age_ns: int = -(
 def desk(config: Config) -> Config:
     """A home with an engine, an account at the demo exchange and one market."""
     with writing(config.state_path) as connection:
-        register_account(
-            connection,
-            engine_id="pitboss",
-            account="demo",
-            mode=Mode.DEMO,
-            venue="demo",
-            currency="pUSD",
-        )
-        save(
-            connection,
-            engine_id="pitboss",
-            who="ann",
-            diff={"accounts": {"demo": {"name": "demo", "venue": "demo", "mode": "demo"}}},
-            base_version=latest(connection, "pitboss").version,
-            now_ns=5,
-        )
+        save_demo_account(connection)
         put_instrument(connection, "pitboss", M1, time.time_ns())
         book = BookTop(
             account=AccountId("demo"),

@@ -30,10 +30,10 @@ from storage.commands import MarkKind, StandingMark, mark
 from storage.database import Table, writing
 from storage.journal import names_sum, open_journal, record_sum, write_batch
 from storage.live import EngineHeartbeat, put_engine, put_instrument
-from storage.projection import register_account
 from storage.rows import FillRow, ListingRow
 from tests.pages.seen import figures, links
 from tests.pages.test_asking import left, press
+from tests.storage.books import add_account
 
 Opened = Callable[..., AppTest]
 M1 = InstrumentId("demo:comet-1")
@@ -71,10 +71,7 @@ def played(config: Config) -> Config:
         bet("other", DAY_NS, closed_ns=None, result=BetResult.OPEN, paid_micro=0),
     ]
     with writing(config.state_path) as connection:
-        register_account(
-            connection, engine_id="pitboss", account="demo", mode=Mode.DEMO, venue="demo",
-            currency="pUSD",
-        )  # fmt: skip
+        add_account(connection)
         put_instrument(connection, "pitboss", terms, 1)
         listing = ListingRow(instrument=M1, value_divisor=10_000, one_token=SHARE, seq=1)
         for name, rows in (("bets", bets), ("fills", [fill]), ("listings", [listing])):
@@ -173,10 +170,7 @@ def wallet(config: Config) -> Config:
         write_batch(connection, [(seq, now_ns, "real", kind, body, crc, 0)], [])
     connection.close()
     with writing(config.state_path) as state:
-        register_account(
-            state, engine_id="pitboss", account="real", mode=Mode.LIVE, venue="polymarket",
-            currency="pUSD",
-        )  # fmt: skip
+        add_account(state, "real", Mode.LIVE, venue="polymarket")
         beat = EngineHeartbeat(
             state="RUNNING", heartbeat_ns=now_ns + 10**9, started_ns=1, pid=os.getpid(),
             version="0", latched=False,

@@ -18,8 +18,8 @@ from engine.domain.telemetry import Approval, Approvals, Capital, EngineStatus, 
 from pages.capital import explained, sums_by_end, until, venue_says
 from storage.database import writing
 from storage.live import EngineHeartbeat, put_account_report, put_engine
-from storage.projection import register_account
 from tests.pages.seen import bodies, figures, links
+from tests.storage.books import add_account
 
 Opened = Callable[..., AppTest]
 USD = 1_000_000
@@ -45,10 +45,7 @@ def told(config: Config, seen: Capital, *approvals: Approvals) -> None:
     """Leave a home as an engine does."""
     now = time.time_ns()
     with writing(config.state_path) as connection:
-        register_account(
-            connection, engine_id="pitboss", account=seen.account, mode=seen.mode, venue="demo",
-            currency="pUSD",
-        )  # fmt: skip
+        add_account(connection, seen.account, seen.mode)
         put_account_report(connection, "pitboss", replace(seen, at_ns=now))
         for one in approvals:
             put_account_report(connection, "pitboss", one)
@@ -134,9 +131,7 @@ def test_a_missing_approval_is_loud_and_a_failed_question_keeps_the_last_answer(
 
 def test_what_was_never_told_is_said_to_be_unknown(config: Config, opened: Opened) -> None:
     with writing(config.state_path) as connection:
-        register_account(
-            connection, engine_id="pitboss", account="a", mode=Mode.DEMO, venue="demo", currency="x"
-        )
+        add_account(connection, "a", currency="x")
     assert "has not reported where this money is" in shown(opened("capital"))
 
 

@@ -38,9 +38,10 @@ from storage.jobs import (
     queue,
     report_progress,
 )
-from storage.projection import register_account
 from storage.settings import latest
 from storage.users import ENGINE_ID
+from tests.pages.seen import texts
+from tests.storage.books import add_account
 
 S = 1_000_000_000
 Opened = Callable[..., AppTest]
@@ -92,11 +93,6 @@ def left(config: Config) -> list[AnyCommand]:
     with reading(config.state_path) as connection:
         rows = connection.execute("SELECT body FROM commands ORDER BY created_ns").fetchall()
     return [msgspec.json.decode(body, type=AnyCommand) for (body,) in rows]
-
-
-def texts(page: AppTest) -> str:
-    parts = [str(node.proto) for node in page.main if hasattr(node, "proto")]
-    return "\n".join(parts)
 
 
 def press(page: AppTest, label: str) -> None:
@@ -234,14 +230,7 @@ def test_an_export_is_asked_for_by_day(opened: Opened, config: Config) -> None:
 def test_an_export_is_of_the_mode_that_is_looked_at(opened: Opened, config: Config) -> None:
     run_engine(config)
     with writing(config.state_path) as connection:
-        register_account(
-            connection,
-            engine_id=ENGINE_ID,
-            account="demo",
-            mode=Mode.DEMO,
-            venue="demo",
-            currency="pUSD",
-        )
+        add_account(connection)
     page = opened("jobs", kind="export")
     assert page.selectbox(key="job_export_mode").value == "demo"
     press(page, "Start export")

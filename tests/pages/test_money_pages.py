@@ -38,18 +38,14 @@ from storage.live import (
     put_instrument,
     put_limit_use,
 )
-from storage.projection import register_account
 from storage.settings import applied, latest, save
-from tests.pages.seen import behind, figures, links
+from tests.pages.seen import behind, figures, links, texts
+from tests.storage.books import add_account, save_demo_account
 
 Opened = Callable[..., AppTest]
 M1 = InstrumentId("demo:comet-1")
 MAKER = BotId("maker")
 SHARE = 1_000_000
-
-
-def texts(page: AppTest) -> str:
-    return "\n".join(str(node.proto) for node in page.main if hasattr(node, "proto"))
 
 
 @pytest.fixture
@@ -93,22 +89,7 @@ def desk(config: Config) -> Config:
         )
     ]
     with writing(config.state_path) as connection:
-        register_account(
-            connection,
-            engine_id="pitboss",
-            account="demo",
-            mode=Mode.DEMO,
-            venue="demo",
-            currency="pUSD",
-        )
-        save(
-            connection,
-            engine_id="pitboss",
-            who="ann",
-            diff={"accounts": {"demo": {"name": "demo", "venue": "demo", "mode": "demo"}}},
-            base_version=latest(connection, "pitboss").version,
-            now_ns=5,
-        )
+        save_demo_account(connection)
         put_instrument(connection, "pitboss", instrument, now)
         put_holdings(connection, "pitboss", [held], now)
         add_pnl(connection, "pitboss", 1)
@@ -197,14 +178,7 @@ def test_an_accounts_money_is_named_as_its_venue_names_it(config: Config, opened
             base_version=latest(connection, "pitboss").version,
             now_ns=5,
         )
-        register_account(
-            connection,
-            engine_id="pitboss",
-            account="known",
-            mode=Mode.PAPER,
-            venue="demo",
-            currency="pUSD",
-        )
+        add_account(connection, "known", Mode.PAPER)
     shown = opened("settings").dataframe[0].value.set_index("name")
     assert shown["currency"].to_dict() == {"known": "pUSD", "new": "USD"}
     assert set(shown["mode"]) == {"PAPER"}
@@ -216,14 +190,7 @@ def test_positions_without_an_account_and_without_any_say_what_to_do(
     assert "There is no account" in texts(opened("positions"))
     st.cache_data.clear()
     with writing(config.state_path) as connection:
-        register_account(
-            connection,
-            engine_id="pitboss",
-            account="demo",
-            mode=Mode.DEMO,
-            venue="demo",
-            currency="pUSD",
-        )
+        add_account(connection)
     page = opened("positions")
     assert "Nothing is held in DEMO" in texts(page)
     assert "NO ENGINE IS RUNNING" in page.warning[0].value

@@ -43,11 +43,11 @@ from storage.decisions import DecisionFiles, StoredDecision, StoredPlan
 from storage.journal import names_sum, open_journal, record_sum, write_batch
 from storage.latch import read_latch, set_latch
 from storage.live import put_books, put_instrument
-from storage.projection import register_account
 from storage.runs import Run, RunKind, RunMarket, RunStatus, save_run
 from storage.settings import Saved, SettingsVersion, latest, save
 from storage.views import journal
-from tests.pages.seen import figures
+from tests.pages.seen import figures, texts
+from tests.storage.books import add_account
 
 PAGES = Path(__file__).resolve().parents[2] / "pages"
 
@@ -127,14 +127,7 @@ def run_engine(config: Config, **columns: object) -> None:
             f"INSERT OR REPLACE INTO engine_state ({', '.join(row)}) VALUES ({marks})",
             tuple(row.values()),
         )
-        register_account(
-            connection,
-            engine_id="pitboss",
-            account="paper:a",
-            mode=Mode.PAPER,
-            venue="paper",
-            currency="USD",
-        )
+        add_account(connection, "paper:a", Mode.PAPER, venue="paper", currency="USD")
 
 
 def market_in(currency: str) -> Instrument:
@@ -148,12 +141,6 @@ def market_in(currency: str) -> Instrument:
         tick=100,
         lot=10_000,
     )
-
-
-def texts(page: AppTest) -> str:
-    """Return every text of a page."""
-    parts = [str(node.proto) for node in page.main if hasattr(node, "proto")]
-    return "\n".join(parts)
 
 
 def test_runs_without_any_say_what_to_do_next(opened: Opened) -> None:

@@ -36,15 +36,11 @@ from storage.live import (
 from storage.markouts import FillSeen, MarkoutState, answer, begin, dues_of
 from storage.views.markouts import BotMarkout
 from storage.views.money import equity_check
-from tests.pages.seen import links
+from tests.pages.seen import links, texts
 from tests.storage.books import DEMO, M1, SHARE, TERMS, Books, bought
 
 Opened = Callable[..., AppTest]
 ENGINE, MAKER = "e1", "maker"
-
-
-def texts(page: AppTest) -> str:
-    return "\n".join(str(node.proto) for node in page.main if hasattr(node, "proto"))
 
 
 def frames(page: AppTest) -> str:

@@ -25,6 +25,8 @@ from storage.journal import Record
 from storage.live import put_instrument
 from storage.projection import Projection, register_account
 from storage.rows import Rows
+from storage.settings import latest, save
+from storage.users import ENGINE_ID
 
 DEMO, M1 = AccountId("demo"), InstrumentId("demo:m1")
 SHARE = 1_000_000
@@ -39,20 +41,41 @@ TERMS = Instrument(
 )
 
 
+def add_account(
+    connection: Connection,
+    account: str = DEMO,
+    mode: Mode = Mode.DEMO,
+    *,
+    venue: str = "demo",
+    currency: str = "pUSD",
+    engine_id: str = ENGINE_ID,
+) -> None:
+    """Register an account as an engine does that knows it."""
+    register_account(
+        connection, engine_id=engine_id, account=account, mode=mode, venue=venue, currency=currency
+    )
+
+
+def save_demo_account(connection: Connection) -> None:
+    """Save the settings of an account at the demo exchange, and register it."""
+    add_account(connection)
+    save(
+        connection,
+        engine_id=ENGINE_ID,
+        who="ann",
+        diff={"accounts": {"demo": {"name": "demo", "venue": "demo", "mode": "demo"}}},
+        base_version=latest(connection, ENGINE_ID).version,
+        now_ns=5,
+    )
+
+
 class Books:
     """A journal of one account, folded as it is told."""
 
     def __init__(self, connection: Connection, engine_id: str = "e1") -> None:
         self.connection = connection
         self.engine_id = engine_id
-        register_account(
-            connection,
-            engine_id=engine_id,
-            account=DEMO,
-            mode=Mode.DEMO,
-            venue="demo",
-            currency="pUSD",
-        )
+        add_account(connection, engine_id=engine_id)
         put_instrument(connection, engine_id, TERMS, 1)
         self._rows = Rows(connection, engine_id, {DEMO: Mode.DEMO})
         self._fold = Projection(self._rows)

@@ -26,6 +26,7 @@ from storage.catalog import put_catalog
 from storage.database import reading, writing
 from storage.live import EngineHeartbeat, put_bots, put_engine
 from storage.settings import SettingsVersion, applied, latest, save
+from tests.pages.seen import texts
 
 Opened = Callable[..., AppTest]
 MAKER = {
@@ -111,11 +112,6 @@ def press(page: AppTest, label: str) -> AppTest:
 
 def number(page: AppTest, name: str) -> Any:
     return next(one for one in page.number_input if one.key == f"edit_maker_{name}")
-
-
-def texts(page: AppTest) -> str:
-    """Return every text of a page."""
-    return "\n".join(str(node.proto) for node in page.main if hasattr(node, "proto"))
 
 
 def edit(opened: Opened) -> AppTest:
