@@ -99,6 +99,6 @@ def _desk(bots: int, instruments: int) -> tuple[Driver, list[Instrument]]:
     driver = Driver(
         desk=desk, gateway=GatewayCore(account=ACCOUNT, settings=wide),
         venue=PaperVenue(ACCOUNT, paper), recorder=DigestRecorder(),
-        placed=lambda effect: None, filled=lambda event: None,
+        placed=lambda effect: None, filled=lambda event, now_ns: None,
     )  # fmt: skip
     return driver, listed

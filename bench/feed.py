@@ -139,7 +139,7 @@ async def receive(port: int, markets: list[Listed], total: int, folder: Path) ->
 
     channel, rest = following(port, markets, counts, publish, taped)
     shard = channel.shards[0]
-    while shard.kept is None:  # noqa: ASYNC110 the socket has no event to wait for
+    while shard.held_back is None:  # noqa: ASYNC110 the socket has no event to wait for
         await asyncio.sleep(0.001)
     shard.release()  # the server has no REST: its first frames are the books
     started, cpu = time.perf_counter(), time.process_time()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
 
 
 @numba.njit
-def _walk(rows, updates, trades, seed):
+def _walk(rows: Any, updates: int, trades: int, seed: int) -> None:
     np.random.seed(seed)
     count = updates + trades
     bid, ask, bid_size, ask_size = 499, 501, 500, 500

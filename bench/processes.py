@@ -53,7 +53,8 @@ def run(command: Sequence[str], *, folder: Path = REPO) -> Result | None:
     if done.returncode or not lines:
         sys.stderr.write(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}\n")
         return None
-    return json.loads(lines[-1].removeprefix("RESULT ")) | {"cpu_s": _children_s() - before}
+    told: dict[str, Any] = json.loads(lines[-1].removeprefix("RESULT "))
+    return told | {"cpu_s": _children_s() - before}
 
 
 def ours(mode: str, workload: Path, repeat: int = 1) -> Callable[[], Result | None]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from bench.workload import SIZE
+from engine.domain.catalog import GateWords, ValueWords
 from engine.domain.decisions import Decision
 from engine.domain.events import Event, OrderFilled
 from engine.domain.instruments import InstrumentId
@@ -21,9 +23,11 @@ class Requote:
 
     name: ClassVar[str] = "requote"
     parameters_type: ClassVar[type[Parameters]] = Parameters
+    gates: ClassVar[Mapping[str, GateWords]] = {}
+    values: ClassVar[Mapping[str, ValueWords]] = {}
     replan_ns_min = 0
     timer_ns = 3_600_000_000_000
-    references = ()
+    references: tuple[str, ...] = ()
     mid2_moved_min = 2
     touch_alone = False
 

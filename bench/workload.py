@@ -67,7 +67,7 @@ BID_GONE, ASK_GONE, BID_SET, ASK_SET, TRADED = 1, 2, 4, 8, 16
 """What a row tells: bits of its code."""
 
 
-def _events(block, state, shift_ns):
+def _events(block: np.ndarray, state: np.ndarray, shift_ns: int) -> Iterator[tuple[int, Event]]:
     """Give a block's events; `state` is bid, its size, ask and its size before it.
 
     What changed is found for all rows at once, and only what is told becomes Python's numbers. A
@@ -88,14 +88,16 @@ def _events(block, state, shift_ns):
     level = np.where(asks[:, None], shown[:, 2:], shown[:, :2])
     trades = block[codes == TRADED, 6:] * (1, 1, SIZE)
     several = (codes != TRADED) & ~(bids | asks)
-    return _events(
+    return _in_turn(
         zip(codes.tolist(), (block[:, 0] + shift_ns).tolist(), *level.T.tolist(), strict=True),
         iter(trades.tolist()),
         iter(np.hstack((before[several, ::2], shown[several])).tolist()),
     )
 
 
-def _events(rows, trades, several):
+def _in_turn(
+    rows: Iterable[tuple[int, ...]], trades: Iterator[list[int]], several: Iterator[list[int]]
+) -> Iterator[tuple[int, Event]]:
     """Give an event for each row, most of which set one level; the others are asked for in turn."""
     buy, sell, identifier = Side.BUY, Side.SELL, INSTRUMENT.id
     for code, now, price, size in rows:
@@ -112,11 +114,11 @@ def _events(rows, trades, several):
             )
         else:
             bid_gone, ask_gone, bid, bid_size, ask, ask_size = next(several)
-            gone = ((buy, bid_gone, 0),) if code & BID_GONE else ()
-            if code & ASK_GONE:
-                gone += ((sell, ask_gone, 0),)
-            if code & BID_SET:
-                gone += ((buy, bid, bid_size),)
-            if code & ASK_SET:
-                gone += ((sell, ask, ask_size),)
-            yield now, BookChanged(instrument=identifier, changes=gone)
+            found = (
+                (BID_GONE, (buy, bid_gone, 0)),
+                (ASK_GONE, (sell, ask_gone, 0)),
+                (BID_SET, (buy, bid, bid_size)),
+                (ASK_SET, (sell, ask, ask_size)),
+            )
+            changes = tuple(change for bit, change in found if code & bit)
+            yield now, BookChanged(instrument=identifier, changes=changes)

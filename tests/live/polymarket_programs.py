@@ -218,7 +218,7 @@ class LivePrograms(Programs):
     ) -> None:
         """Migrate, save the settings of one live account and its bot, and unlock it."""
         migrate(self.state)
-        account = {"name": ACCOUNT, "venue": "polymarket", "mode": "live"}
+        account: dict[str, Any] = {"name": ACCOUNT, "venue": "polymarket", "mode": "live"}
         account |= {"quote_life_s": quote_life_s}
         bot = {
             "name": BOT,

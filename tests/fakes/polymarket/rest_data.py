@@ -298,7 +298,10 @@ async def activity(request: web.Request) -> web.Response:
     rows = [
         row | {"type": "TRADE", "usdc_size": row["size"] * row["price"]} for row in _trades(request)
     ]
-    facts = [*_redemptions(venue, user), *_conversions(venue, user)]
+    facts: list[Redeemed | Converted] = [
+        *_redemptions(venue, user),
+        *_conversions(venue, user),
+    ]
     rows += [_wallet_row(venue, user, one) for one in reversed(facts)]
     rows += _income_rows(venue, user)
     rows = [

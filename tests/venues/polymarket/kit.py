@@ -26,7 +26,12 @@ from tests.fakes.polymarket.server import Served
 from tests.fakes.polymarket.settings import Settings
 from tests.fakes.polymarket.signing import Wallets, exchange_of, wallets_of
 
-QUICK = {"mined_ms": (20, 20), "confirmed_ms": (20, 20), "balance_lag_s": 0.02, "data_lag_s": 0.0}
+QUICK: dict[str, Any] = {
+    "mined_ms": (20, 20),
+    "confirmed_ms": (20, 20),
+    "balance_lag_s": 0.02,
+    "data_lag_s": 0.0,
+}
 
 
 def quick(**changes: Any) -> Settings:
@@ -36,7 +41,8 @@ def quick(**changes: Any) -> Settings:
 
 def signer(number: int) -> LocalAccount:
     """The same signer for the same number."""
-    return Account.from_key(f"0x{number + 0xA11CE:064x}")
+    account: LocalAccount = Account.from_key(f"0x{number + 0xA11CE:064x}")
+    return account
 
 
 def wallet(account: LocalAccount, kind: int) -> str:
@@ -201,7 +207,8 @@ class Trader:
         """Place an order that must be taken."""
         response = await self.post(self.order(market, side, price, size, **changes))
         assert response.status_code == 200, response.text
-        return response.json()
+        answer: dict[str, Any] = response.json()
+        return answer
 
     async def refused(
         self, market: Listed, side: str, price: str, size: str, **changes: Any
