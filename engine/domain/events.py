@@ -492,13 +492,12 @@ class LatchReleased(Event, frozen=True, kw_only=True):
 
     who: str
     reason: str
+    kill_only: bool = False
+    """True for accounts that were closed then: nobody has seen what else stops them."""
 
 
 class ScopeLatched(Event, frozen=True, kw_only=True):
-    """KILL of a part of one account: nothing of it is placed until that is released by hand.
-
-    `bot` or `instrument` names the part; neither = the whole account.
-    """
+    """KILL of an account's `bot` or `instrument`, or of all of it: held until released by hand."""
 
     account: AccountId
     bot: BotId | None = None

@@ -400,9 +400,10 @@ class TradingHalts:
 
     def _latch_released(self, event: LatchReleased, now_ns: int) -> None:
         del now_ns
-        self._breakers.release_latch(event.reason)
-        self._blocks.state.contradictions.clear()
-        self._blocks.unhealthy.pop(ORDER_AUTH, None)
+        self._breakers.release_latch(event.reason, kill_only=event.kill_only)
+        if not event.kill_only:
+            self._blocks.state.contradictions.clear()
+            self._blocks.unhealthy.pop(ORDER_AUTH, None)
         self._everything_dirty()
 
     def _scope_latched(self, event: ScopeLatched, now_ns: int) -> None:

@@ -177,6 +177,8 @@ class Engine(Services):
             raise BadInput("the KILL is not proven yet; its latch cannot be released")
         self.config.kill_path.unlink(missing_ok=True)
         now_ns = self.clock.now_ns()
+        # An account that is closed reads it when it opens: its latch would be a KILL of all again.
+        self.journal(LatchReleased(who=who, reason=reason, kill_only=True), now_ns)
         for runner in self.runners.values():
             runner.latch(LatchReleased(who=who, reason=reason), now_ns)
         self.killed.clear()

@@ -142,15 +142,16 @@ class Breakers:
             state.latch_reason = reason
         self._settle()
 
-    def release_latch(self, reason: str) -> None:
+    def release_latch(self, reason: str, *, kill_only: bool = False) -> None:
         """Release the latch and a drawdown stop; the peak begins anew if a drawdown stood.
 
-        Raises BadInput on an empty reason. A daily stop stays until the next day.
+        `kill_only` leaves that stop. Raises BadInput on an empty reason. A daily stop stays until
+        the next day.
         """
         if not reason.strip():
             raise BadInput("type a reason to release the latch; nothing was changed")
         state = self._state
-        if self._lift(of_the_day=False):
+        if not kill_only and self._lift(of_the_day=False):
             # The fall was accepted by a person; from the old peak it would trip again at once.
             state.peak_equity_micro = state.equity_micro
         state.latched = False

@@ -198,6 +198,8 @@ def test_a_contradicted_fill_stops_the_account_until_a_person_releases_it(rig: A
     assert any(isinstance(e, CancelAll) for e in effects)
     assert not rig.executor.healthy
     assert rig.executor.ledger.holding(M1).yes_settled == 30 * SHARE
+    rig.feed(LatchReleased(who="me", reason="only the KILL", kill_only=True))
+    assert not rig.executor.healthy
     rig.feed(LatchReleased(who="me", reason="checked on chain"))
     assert rig.executor.healthy
 

@@ -13,6 +13,7 @@ from engine.domain.commands import ApplySettings, Kill, PlaceManual, ReleaseLatc
 from engine.domain.events import InstrumentListed
 from engine.domain.instruments import AccountId, BotId, Leg, Side
 from engine.live.commands.kill import ScopedKills
+from engine.live.reopen import restore
 from storage.commands import CommandState, LeftCommand
 from storage.settings import applied
 from storage.users import ENGINE_ID
@@ -31,6 +32,7 @@ async def two_accounts(home: Path) -> AsyncIterator[TradingDesk]:
     applied(made.connection, ENGINE_ID, version, 1)
     async with made as desk:
         desk.engine.accounts.resting_outside = lambda _: ()
+        desk.engine.accounts.known = frozenset({TWIN})  # type: ignore[misc]
         desk.open(TWIN, Exchange(TWIN))
         yield desk
 
@@ -83,3 +85,27 @@ async def test_a_killed_market_is_held_at_an_account_that_lists_it_later(tmp_pat
         left = await ends(desk, asked)
         assert left.state is CommandState.REFUSED, left.answer
         assert "KILL" in left.answer
+
+
+async def test_an_account_that_was_closed_learns_at_its_opening_what_was_released_meanwhile(
+    tmp_path: Path,
+) -> None:
+    async with two_accounts(tmp_path) as desk:
+        engine, now_ns = desk.engine, desk.engine.clock.now_ns()
+        twin = engine.runners[TWIN]
+        for runner in (engine.runners[DEMO], twin):
+            runner.market((InstrumentListed(instrument=ONE),), now_ns)
+        for kill in (Kill(instrument=ONE.id), Kill(bot=MAKER), Kill()):
+            left = await ends(desk, kill)
+            assert left.state is CommandState.DONE, left.answer
+        await ticking(desk, lambda: not engine.part(ScopedKills).under_way)
+        settings = engine.settings.document.accounts[TWIN]
+        before = (await restore(engine, settings, 2)).executor
+        assert (before.latched, len(before.holds)) == (True, 1)
+
+        del engine.runners[TWIN]
+        for release in ({}, {"instrument": ONE.id}, {"bot": MAKER}):
+            left = await ends(desk, ReleaseLatch(reason="looked at it", **release))
+            assert left.state is CommandState.DONE, left.answer
+        opened = (await restore(engine, settings, 2)).executor
+        assert (opened.latched, opened.holds) == (False, ())

@@ -118,6 +118,8 @@ def test_kill_drawdown_sets_the_latch():
     assert breakers.latch_reason == "risk: equity fell 201 from its peak"
     assert breakers.stopped is DenyReason.KILL_DRAWDOWN
     assert breakers.awaits_release
+    breakers.release_latch("another account was looked at", kill_only=True)
+    assert (breakers.latched, breakers.stopped) == (False, DenyReason.KILL_DRAWDOWN)
     breakers.release_latch("accepted")
     assert (breakers.latched, breakers.stopped, breakers.latch_reason) == (False, None, "")
     assert breakers.equity(799 * UNIT, NOON + 2) == ()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
@@ -130,16 +131,20 @@ class ScopedKills:
             raise BadInput(f"no KILL of {scope} is set; nothing was changed")
         if scope in self._proofs:
             raise BadInput(f"the KILL of {scope} is not proven yet; it cannot be released")
+        released = partial(
+            ScopeReleased,
+            bot=scope.bot,
+            instrument=scope.instrument,
+            who=who,
+            reason=command.reason,
+        )
         for runner in held:
-            event = ScopeReleased(
-                account=runner.account,
-                bot=scope.bot,
-                instrument=scope.instrument,
-                who=who,
-                reason=command.reason,
-            )
-            runner.deliver(event, now_ns)
+            runner.deliver(released(account=runner.account), now_ns)
             runner.settle(now_ns)
+        if scope.account is None:
+            # Those that are closed read it when they open: else it would be held everywhere again.
+            for name in sorted(engine.accounts.known - engine.runners.keys()):
+                engine.journal(released(account=AccountId(name)), now_ns)
         return f"the latch of {scope} is released; stopped bots stay stopped until they are started"
 
     def _outside(self, scope: KillScope) -> tuple[str, ...]:
