@@ -78,10 +78,11 @@ class SettingsCommands:
             for known, runner in engine.runners.items():
                 if known == name:
                     runner.desk.limit(account.limits, now_ns)
-                    before = engine.settings.document.accounts.get(name, account)
-                    if account.quote_life_s != before.quote_life_s:
+                    # None = it is new, or was removed and is open since: all of it is news.
+                    before = engine.settings.document.accounts.get(name)
+                    if before is None or account.quote_life_s != before.quote_life_s:
                         runner.desk.expire_quotes(quote_life_ms(account), now_ns)
-                    if _by_itself(account) != _by_itself(before):
+                    if before is None or _by_itself(account) != _by_itself(before):
                         runner.receive(Automated(known, *automation(account)), now_ns)
         for name in [name for name in engine.bot_runners if name not in document.bots]:
             bot_runner = engine.bot_runners.pop(name)

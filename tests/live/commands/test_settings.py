@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from engine.domain.commands import ApplySettings
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.settings import (
     AccountSettings,
@@ -17,7 +19,9 @@ from engine.domain.settings import (
 )
 from engine.live.commands import settings as live_settings
 from engine.live.commands.settings import SettingsCommands
+from storage.commands import CommandState
 from storage.settings import SettingsVersion
+from tests.live.trading_desk import DEMO, Exchange, TradingDesk
 
 TIGHT = RiskLimits(order_value_max=Limit(absolute=1))
 
@@ -159,3 +163,14 @@ def test_a_version_is_answered_when_it_is_noted_as_in_force(
     done, text = put(engine, document())
     assert not done
     assert "but only until the next start" in text
+
+
+async def test_an_account_that_is_added_again_takes_its_new_automation(tmp_path: Path) -> None:
+    async with TradingDesk(tmp_path, Exchange()) as desk:
+        account = desk.engine.settings.document.accounts[DEMO].model_dump(mode="json")
+        again = account | {"merge_above": 5.0}
+        removed = {"accounts": {DEMO: None}, "bots": {"maker": None}}
+        for base, diff in enumerate((removed, {"accounts": {DEMO: again}}), 1):
+            left = await desk.command(ApplySettings(version=desk.edit(diff, base=base)))
+            assert left.state is CommandState.DONE, left.answer
+        assert desk.engine.runners[DEMO].desk.executor.wallet.merge_above == 5_000_000
