@@ -191,11 +191,15 @@ class Blocks:
         return aged
 
     def instrument_block(
-        self, entry: InstrumentState, now_ns: int, data_age_ns_max: int
+        self,
+        entry: InstrumentState,
+        now_ns: int,
+        data_age_ns_max: int,
+        bot: BotId | None = None,
     ) -> ResidualReason | None:
-        """Return why nothing is placed in one instrument; None = it may be."""
+        """Return why a bot, else the one that is there, places nothing in one instrument."""
         mark = entry.mark
-        if self.state.holds and self.held_by(entry.bot, entry.instrument.id) is not None:
+        if self.state.holds and self.held_by(bot or entry.bot, entry.instrument.id) is not None:
             return _RISK
         if entry.closed or (mark is not None and mark.closed):
             return _CLOSED

@@ -123,7 +123,7 @@ class ByHand:
         hold = blocks.held_by(MANUAL, name)
         if hold is not None:
             return f"KILL of {hold} by {hold.who} is set: release it with a reason first"
-        block = blocks.instrument_block(entry, now_ns, data_age_ns_max)
+        block = blocks.instrument_block(entry, now_ns, data_age_ns_max, MANUAL)
         if block is not None:
             return f"nothing is placed in {name} now: {block} (closed, or its book is not proven)"
         if now_ns < entry.cooldown_ns:

@@ -149,6 +149,14 @@ def test_held_instrument_refuses_an_order_by_hand(rig: Any) -> None:
     assert "KILL of instrument venue:m1 by me is set" in place(rig).why
 
 
+def test_order_by_hand_may_be_placed_where_the_bot_is_killed_alone(rig: Any) -> None:
+    (order,) = rig.rest([(4_800, 100)])
+    rig.executor.withdraw(BOT, None, rig.now)
+    rig.feed(ScopeLatched(account=asked().account, bot=BOT, who="me", reason="odd quotes"))
+    rig.feed(rig.event(OrderCancelled, order.id))
+    assert place(rig).bot == MANUAL
+
+
 def test_bot_above_its_exposure_limit_may_reduce_with_pending_tokens(
     make_rig: Any, limits: Any
 ) -> None:
