@@ -6,6 +6,7 @@ Everything that was asked and answered, and who changed what.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -35,9 +36,9 @@ PAGE = Page("Journal", ":material/history:", "Guard", 2)
 RECORDS = {
     "seq": ("Record", "count"),
     "at_ns": ("At", "time"),
+    "said": ("What happened", "long"),
     "account": ("Account", "text"),
     "told": ("Kind", "text"),
-    "said": ("What happened", "long"),
 }
 COMMANDS = {
     "created_ns": ("Queued", "time"),
@@ -56,6 +57,8 @@ AUDIT = {
 }
 RECEIPTS = frozenset({KILL_PROOF, SCOPE_PROOF, STOP_PROOF})
 ENGINE = "The engine's journal"
+WHERE = re.compile(r"(?<= in )[a-z]+:[^ ,]+")
+"""The market an order or a fill of a sentence is in."""
 
 
 def journals() -> dict[str, Path]:
@@ -123,7 +126,8 @@ def terms_in(path: Path, *, of_engine: bool) -> Terms:
 
 def sentence(row: Mapping[str, Any], terms: Terms) -> str:
     """Return what a record says, as a sentence."""
-    said = names.spelled(of_record(row["message"], terms, row["instrument"] or None, in_cents))
+    said = of_record(row["message"], terms, row["instrument"] or None, in_cents)
+    said = names.spelled(WHERE.sub(lambda found: names.market(found[0]), said))
     return said[:1].upper() + said[1:]
 
 

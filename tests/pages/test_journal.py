@@ -47,8 +47,8 @@ def test_a_record_is_told_as_a_sentence_with_the_raw_record_folded(
     page = opened("journal", state={f"chosen:journal_records_{ENGINE}": 1})
     assert page.dataframe[0].value["said"].tolist() == [
         "Order 51 is refused by the venue: off tick",
-        f"Order 51 is filled: 5 at 45¢ in {M1}, maker, matched, fill f1",
-        f"Bot maker places order 51: buy 20 yes at 45¢ in {M1}",
+        "Order 51 is filled: 5 at 45¢ in m1, maker, matched, fill f1",
+        "Bot maker places order 51: buy 20 yes at 45¢ in m1",
     ]
     (folded,) = page.expander
     assert folded.label == "The record as it is stored"
