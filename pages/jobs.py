@@ -411,7 +411,7 @@ def _replay() -> dict[str, Any] | None:
             panels.note(f"Recordings made here: {', '.join(made[:20])}")
         given = forms.form(schema, f"job_replay_{first}")
         limits = st.text_input(
-            "limits",
+            "Risk limits, where they differ from the defaults",
             placeholder="exposure_instrument_max=20%, open_orders_max=50",
             key="job_limits",
         )

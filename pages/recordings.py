@@ -26,6 +26,7 @@ from pages.kit.panels import panel
 from pages.kit.tables import choice, page_behind, table, turn
 from pages.kit.words import NOTHING, age, count, moment, zone
 from storage.feeds import GAP_KEY, gaps
+from storage.files import said_bytes
 from storage.jobs import RECORDING_KEY, RecordingState, recordable, recordings
 from storage.live import engine_status
 from storage.views.frame import engine_seen
@@ -38,7 +39,7 @@ COLUMNS = {
     "what": ("Of", "text"),
     "span": ("Span", "text"),
     "events": ("Events", "count"),
-    "mb": ("MB", "size"),
+    "size": ("Size", "text"),
     "gaps": ("Gaps", "count"),
     "started_ns": ("Started", "time"),
     "reason": ("Ended because", "text"),
@@ -56,7 +57,7 @@ def listed(row: Mapping[str, Any]) -> dict[str, Any]:
         "state": row["state"].upper(),
         "what": ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else ""),
         "span": age(last - first) if first is not None and last is not None else NOTHING,
-        "mb": row["bytes"] / 1e6,
+        "size": said_bytes(row["bytes"]),
     }
 
 

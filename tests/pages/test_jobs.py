@@ -17,7 +17,7 @@ from engine.config import Config
 from engine.domain.catalog import StrategyEntry
 from engine.domain.commands import AnyCommand, CancelJob, RunJob, StartRecording, StopRecording
 from engine.domain.instruments import InstrumentId, Mode
-from engine.domain.jobs import ExportJob, arguments_of
+from engine.domain.jobs import JOB_KINDS, ExportJob, arguments_of
 from pages import jobs
 from pages.jobs import amount, brought, pairs, speed
 from pages.kit.forms import bounds, label_of
@@ -191,6 +191,24 @@ def test_a_moment_is_asked_for_in_words(opened: Opened, config: Config) -> None:
     at.set_value("2026-03-01T12:30:05Z")
     press(page, "Start incident")
     assert left(config) == [RunJob(job="incident", arguments='{"at": "2026-03-01T12:30:05Z"}')]
+
+
+def test_every_argument_of_a_job_is_asked_for_in_words() -> None:
+    for kind, model in JOB_KINDS.items():
+        schema = model.model_json_schema().get("properties", {})
+        for name in {*schema} - {"strategy", "parameters", "limits"}:
+            label = label_of(name, schema[name])
+            assert label[0].isupper(), f"{kind}.{name}"
+
+
+def test_a_replay_of_nothing_is_refused_in_words(opened: Opened, config: Config) -> None:
+    run_engine(config)
+    page = opened("jobs", kind="replay")
+    press(page, "Start replay")
+    assert page.error[0].value == (
+        "Not started: job replay: Recording, path: it must not be empty. Nothing was changed."
+    )
+    assert left(config) == []
 
 
 def test_a_field_is_labelled_by_its_own_title_not_by_one_made_of_its_name() -> None:
@@ -377,7 +395,7 @@ def test_a_recording_is_listed_with_size_span_and_gaps(opened: Opened, config: C
     record(config)
     [row] = opened("recordings").dataframe[0].value.to_dict("records")
     assert (row["state"], row["what"], row["span"]) == ("RECORDING", "btc-updown-5m", "60 s")
-    assert (row["events"], row["mb"], row["gaps"]) == (1_234, 5.6, 1)
+    assert (row["events"], row["size"], row["gaps"]) == (1_234, "5.6 MB", 1)
 
 
 def test_a_recording_is_stopped_and_offered_for_a_replay(opened: Opened, config: Config) -> None:

@@ -66,28 +66,52 @@ class ReplayJob(JobArguments):
         Field(
             min_length=1,
             max_length=1_000,
+            title="Recording",
             description="a recording: a name under recordings, or a path",
         ),
     ]
     strategy: Annotated[
-        str, Field(min_length=1, max_length=64, description="which strategy trades")
+        str,
+        Field(min_length=1, max_length=64, title="Strategy", description="which strategy trades"),
     ] = "market_maker"
     parameters: Annotated[
-        dict[str, Any], Field(description="the strategy's, where they differ from its defaults")
+        dict[str, Any],
+        Field(
+            title="Parameters", description="the strategy's, where they differ from its defaults"
+        ),
     ] = Field(default_factory=dict)
     limits: Annotated[
         dict[str, str],
-        Field(description="risk limits, absolute or with %, e.g. exposure_instrument_max: 20%"),
+        Field(
+            title="Risk limits",
+            description="risk limits, absolute or with %, e.g. exposure_instrument_max: 20%",
+        ),
     ] = Field(default_factory=dict)
     cash: Annotated[
-        float, Field(gt=0, le=1_000_000_000, description="starting cash, in the account's currency")
+        float,
+        Field(
+            gt=0,
+            le=1_000_000_000,
+            title="Starting cash",
+            description="starting cash, in the account's currency",
+        ),
     ] = 1_000.0
-    model: Annotated[FillsBy, Field(description="how the paper venue fills")] = FillsBy.REALISTIC
+    model: Annotated[
+        FillsBy, Field(title="How paper orders fill", description="how the paper venue fills")
+    ] = FillsBy.REALISTIC
     latency_ms: Annotated[
-        int, Field(ge=0, le=60_000, description="order and cancel latency, ms")
+        int,
+        Field(
+            ge=0, le=60_000, title="Order latency, ms", description="order and cancel latency, ms"
+        ),
     ] = 150
-    decisions: Annotated[bool, Field(description="keep a record per evaluation")] = True
-    journal: Annotated[bool, Field(description="keep every record, not only their digest")] = True
+    decisions: Annotated[
+        bool, Field(title="Keep why it quoted or not", description="keep a record per evaluation")
+    ] = True
+    journal: Annotated[
+        bool,
+        Field(title="Keep every record", description="keep every record, not only their digest"),
+    ] = True
 
 
 class BackupJob(JobArguments):
@@ -98,6 +122,7 @@ class BackupJob(JobArguments):
         Field(
             ge=1,
             le=1_000,
+            title="Backups kept",
             description="backups kept, fewer where they exceed their part of the disk budget; "
             "older ones are deleted",
         ),
@@ -105,8 +130,9 @@ class BackupJob(JobArguments):
     vault: Annotated[
         bool,
         Field(
+            title="With the vault",
             description="copy vault.json, too: its keys stay encrypted by the passphrase, which is "
-            "in no backup"
+            "in no backup",
         ),
     ] = False
 
@@ -119,23 +145,55 @@ class CompactJob(JobArguments):
 
     decisions_days: Annotated[
         int,
-        Field(ge=1, le=3_650, description="days: full decision files older than this are deleted"),
+        Field(
+            ge=1,
+            le=3_650,
+            title="Keep decisions, days",
+            description="days: full decision files older than this are deleted",
+        ),
     ] = 30
     tape_days: Annotated[
-        int, Field(ge=1, le=3_650, description="days: tape segments older than this are deleted")
+        int,
+        Field(
+            ge=1,
+            le=3_650,
+            title="Keep the tape, days",
+            description="days: tape segments older than this are deleted",
+        ),
     ] = 2
     equity_days: Annotated[
-        int, Field(ge=1, le=3_650, description="days: older equity is kept once a minute")
+        int,
+        Field(
+            ge=1,
+            le=3_650,
+            title="Keep every equity point, days",
+            description="days: older equity is kept once a minute",
+        ),
     ] = 7
     run_folders: Annotated[
         int,
-        Field(ge=0, le=100_000, description="newest runs that keep their journal and decisions"),
+        Field(
+            ge=0,
+            le=100_000,
+            title="Backtests that keep their journal",
+            description="newest runs that keep their journal and decisions",
+        ),
     ] = 50
     jobs_days: Annotated[
-        int, Field(ge=1, le=3_650, description="days: jobs that ended longer ago are deleted")
+        int,
+        Field(
+            ge=1,
+            le=3_650,
+            title="Keep ended jobs, days",
+            description="days: jobs that ended longer ago are deleted",
+        ),
     ] = 90
     vacuum: Annotated[
-        bool, Field(description="rewrite databases that are more than a quarter empty")
+        bool,
+        Field(
+            title="Give free space back to the disk",
+            description="rewrite databases that are more than a quarter empty",
+        ),
     ] = True
 
 
@@ -150,17 +208,23 @@ class RetainJob(JobArguments):
 class ExportJob(JobArguments):
     """Write rows of one mode and period as CSV or JSON to the folder exports."""
 
-    what: Annotated[Exported, Field(description="which rows; bets: those closed in the period")] = (
-        Exported.FILLS
-    )
-    mode: Annotated[Mode, Field(description="rows about money: only of this mode")] = Mode.PAPER
+    what: Annotated[
+        Exported, Field(title="Rows", description="which rows; bets: those closed in the period")
+    ] = Exported.FILLS
+    mode: Annotated[
+        Mode, Field(title="Money of the mode", description="rows about money: only of this mode")
+    ] = Mode.PAPER
     since: Annotated[
-        dt.date | None, Field(description="first day, UTC, e.g. 2026-03-01; empty = all")
+        dt.date | None,
+        Field(title="First day, UTC", description="first day, UTC, e.g. 2026-03-01; empty = all"),
     ] = None
     until: Annotated[
-        dt.date | None, Field(description="last day, UTC, included; empty = today")
+        dt.date | None,
+        Field(title="Last day, UTC", description="last day, UTC, included; empty = today"),
     ] = None
-    format: Annotated[ExportFormat, Field(description="csv or json")] = ExportFormat.CSV
+    format: Annotated[ExportFormat, Field(title="File format", description="csv or json")] = (
+        ExportFormat.CSV
+    )
 
 
 class IncidentJob(JobArguments):
@@ -195,9 +259,17 @@ class CompareJob(JobArguments):
     It takes about half a minute for each simulated hour of a day.
     """
 
-    days: Annotated[int, Field(ge=2, le=1_000, description="demo days; each has its own seed")] = 20
-    hours: Annotated[float, Field(gt=0, le=24, description="simulated hours per demo day")] = 0.5
-    seed: Annotated[int, Field(ge=0, le=2**31, description="seed of the first day")] = 1
+    days: Annotated[
+        int,
+        Field(ge=2, le=1_000, title="Demo days", description="demo days; each has its own seed"),
+    ] = 20
+    hours: Annotated[
+        float, Field(gt=0, le=24, title="Hours per day", description="simulated hours per demo day")
+    ] = 0.5
+    seed: Annotated[
+        int,
+        Field(ge=0, le=2**31, title="Seed of the first day", description="seed of the first day"),
+    ] = 1
 
 
 for _module in pkgutil.iter_modules(__path__):
@@ -208,6 +280,13 @@ JOB_KINDS: dict[str, type[JobArguments]] = {
 }
 """Every kind of job with the model of its arguments, those of every file in this folder among
 them; the worker has a function for each."""
+
+WRONG = {
+    "string_too_short": "it must not be empty",
+    "missing": "it must be given",
+    "extra_forbidden": "there is no such argument",
+}
+"""Results of the validation whose own wording does not help a person."""
 
 
 def arguments_of(kind: str, text: str) -> JobArguments:
@@ -221,5 +300,7 @@ def arguments_of(kind: str, text: str) -> JobArguments:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        said = f"{place}: {first['msg']}" if place else first["msg"]
-        raise BadInput(f"job {kind}: {said}") from None
+        said = WRONG.get(first["type"], first["msg"])
+        field = model.model_fields.get(place)
+        title = f"{field.title}, " if field is not None and field.title else ""
+        raise BadInput(f"job {kind}: {title}{place}{': ' if place else ''}{said}") from None

@@ -16,5 +16,8 @@ class MarketsJob(JobArguments):
     """
 
     venue: Annotated[
-        str, Field(min_length=1, max_length=64, description="whose markets are listed")
+        str,
+        Field(
+            min_length=1, max_length=64, title="Listed by", description="whose markets are listed"
+        ),
     ] = "polymarket"
