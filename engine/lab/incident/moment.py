@@ -40,8 +40,8 @@ def read_at(text: str) -> int:
         at = dt.datetime.fromisoformat(text)
     except ValueError:
         raise ConfigError(
-            f"--at {text!r}: write a time as 2026-03-01T12:30:05Z, with a fraction where you "
-            "need one, or as ns since 1970"
+            f"{text!r} is no moment: write a time as 2026-03-01T12:30:05Z, with a fraction where "
+            "you need one, or as ns since 1970"
         ) from None
     if at.tzinfo is None:
         at = at.replace(tzinfo=dt.UTC)

@@ -176,7 +176,11 @@ def test_the_command_ends_with_a_problem_where_it_differs(
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (("--at", "yesterday"), 2, "write a time as 2026-03-01T12:30:05Z"),
+        (
+            ("--at", "yesterday"),
+            2,
+            "'yesterday' is no moment: write a time as 2026-03-01T12:30:05Z",
+        ),
         (("--at", "2026-03-01T12:30:05Z", "--around", "9"), 2, "write a length as 500ms, 120s"),
         (("--at", "2001-01-01T00:00:00Z"), 3, "is outside of it"),
         (("--at", "2026-04-13T12:03:00Z", "--account", "x"), 3, "it knows: paper"),
