@@ -181,7 +181,8 @@ class ScopedKills:
             ]
             if bot_runners:
                 runners = [bot_runner.runner for bot_runner in bot_runners]
-            known = bool(bot_runners) or scope.bot == MANUAL
+            live = any(runner.desk.executor.may_rest(scope.bot) for runner in runners)
+            known = bool(bot_runners) or live or scope.bot == MANUAL
         else:
             # What rests is in the executors, also right after a start and with a dead feed.
             runners = [runner for runner in runners if _knows(runner, scope.instrument)]

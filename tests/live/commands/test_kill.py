@@ -22,7 +22,7 @@ from engine.live.accounts import Accounts
 from engine.live.commands.kill import ScopedKills
 from engine.live.proof import ProofRun
 from engine.live.venues import Venues
-from tests.executor.conftest import ACCOUNT, Rig
+from tests.executor.conftest import ACCOUNT, BOT, Rig
 
 
 @pytest.fixture
@@ -95,6 +95,12 @@ def test_a_market_without_a_feed_is_cancelled_where_its_orders_are(
     assert [hold.instrument for hold in runner.desk.executor.holds] == [M1]
     known = runner.desk.executor.record(1)  # type: ignore[arg-type]
     assert known is None or known.state is OrderState.UNKNOWN
+
+
+def test_what_rests_of_a_bot_that_is_gone_is_cancelled(rig: Rig) -> None:
+    runner = reborn(rig, listed=True)
+    kill(runner, bot=BOT)
+    assert CancelAll(account=ACCOUNT, scope=CancelScope(bot=BOT)) in runner.asked
 
 
 def test_a_market_nobody_knows_is_refused(rig: Rig) -> None:
