@@ -383,7 +383,8 @@ def make_bot(page: Page, live: LiveDesk) -> None:
         break
     choose(page, "Markets", MARKET)
     page.get_by_text("Parameters: the defaults are cautious").click()
-    number(page, "sigma_warm_s").fill("0.5")
+    page.get_by_role("tab", name="Fair value").click()
+    number(page, "Sigma warm s").fill("0.5")
     changes = page.get_by_text("These values change")
     press_until(page.get_by_role("button", name="Show what changes"), changes)
     apply(page, 2)
