@@ -44,16 +44,16 @@ SIMULATOR = "engine.lab.simulate"
 
 def held(root: object) -> int:
     """Return the bytes of all objects that can be reached from one, the simulator's left out."""
-    seen, todo, total = {id(root)}, [root], 0
-    while todo:
-        one = todo.pop()
+    seen, unread, total = {id(root)}, [root], 0
+    while unread:
+        one = unread.pop()
         total += sys.getsizeof(one)
         for other in gc.get_referents(one):
             if id(other) in seen or isinstance(other, SHARED):
                 continue
             if not type(other).__module__.startswith(SIMULATOR):
                 seen.add(id(other))
-                todo.append(other)
+                unread.append(other)
     return total
 
 
