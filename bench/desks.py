@@ -38,7 +38,7 @@ WARM = 3_000
 
 def many_bots(*, bots: int, instruments: int, changes: int) -> list[int]:
     """Return the nanoseconds of each of `changes` book changes, after a warm-up."""
-    driver, listed = _desk(bots, instruments)
+    driver, listed = _core(bots, instruments)
     rng = random.Random(7)
     now = START_NS
     driver.start(now)
@@ -62,7 +62,7 @@ def many_bots(*, bots: int, instruments: int, changes: int) -> list[int]:
     return samples
 
 
-def _desk(bots: int, instruments: int) -> tuple[Driver, list[Instrument]]:
+def _core(bots: int, instruments: int) -> tuple[Driver, list[Instrument]]:
     listed = [
         Instrument(
             id=InstrumentId(f"bench:{number}"), kind=Kind.BINARY, currency="USD",
@@ -86,7 +86,7 @@ def _desk(bots: int, instruments: int) -> tuple[Driver, list[Instrument]]:
             instruments_max=instruments,
         )  # fmt: skip
         crew.append(bot)
-    desk = AccountCore(
+    core = AccountCore(
         cache=MarketCache(), executor=executor, bots=tuple(crew), decide=lambda decision: None
     )
     paper = PaperSettings(
@@ -97,7 +97,7 @@ def _desk(bots: int, instruments: int) -> tuple[Driver, list[Instrument]]:
         cancels_burst=2_000,
     )  # fmt: skip
     driver = Driver(
-        desk=desk, gateway=GatewayCore(account=ACCOUNT, settings=wide),
+        core=core, gateway=GatewayCore(account=ACCOUNT, settings=wide),
         venue=PaperVenue(ACCOUNT, paper), recorder=DigestRecorder(),
         placed=lambda effect: None, filled=lambda event, now_ns: None,
     )  # fmt: skip

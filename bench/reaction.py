@@ -137,7 +137,7 @@ class Mover:
         """Move it back, by one frame."""
         assert self._over is not None
         self.venue.pump()
-        self.venue.exchange.desk.withdraw([self._over], CancelReason.ASKED)
+        self.venue.exchange.order_entry.withdraw([self._over], CancelReason.ASKED)
         self.venue.drain()
 
     async def samples(self, count: int) -> Result:

@@ -259,7 +259,7 @@ class NaiveMaker:
             self._mark(*self._fills.popleft()[1:])
         self._exchange.cancel_all(NAIVE, now_ns)
         self._orders.clear()
-        for market in list(self._exchange.desk.markets.values()):
+        for market in list(self._exchange.order_entry.markets.values()):
             terms = market.instrument
             if market.accepting and terms.strike_e8 is not None:
                 self._quote(market, now_ns)

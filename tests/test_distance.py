@@ -104,7 +104,7 @@ async def test_a_settings_edit_is_short(tmp_path: Path) -> None:
             with distance.counted():
                 name = desk.leave(ApplySettings(version=version))
                 assert await answered(desk, name) is CommandState.DONE
-            gate = desk.engine.runners[DEMO].desk.executor.gate
+            gate = desk.engine.runners[DEMO].core.executor.gate
             assert gate.limits.open_orders_max == 7
     distance.must_be("a settings edit")
 
@@ -166,5 +166,5 @@ async def test_an_order_is_short(tmp_path: Path) -> None:
                 await desk.fill(now_ns + 10**9)
                 await asyncio.sleep(0)
                 await asyncio.wrap_future(engine.recorder.commit())
-            assert engine.runners[DEMO].desk.executor.ledger.holding(ONE.id).position != 0
+            assert engine.runners[DEMO].core.executor.ledger.holding(ONE.id).position != 0
     distance.must_be("an order")

@@ -62,7 +62,7 @@ async def _serve(args: argparse.Namespace, folder: Path) -> None:
         raise PitbossError(f"port {args.port} cannot be used: {error}") from error
     gc.collect()
     gc.freeze()
-    logger.info("demo.open", port=args.port, markets=len(host.exchange.desk.markets))
+    logger.info("demo.open", port=args.port, markets=len(host.exchange.order_entry.markets))
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -172,10 +172,10 @@ class PacedPump:
 
     async def _begin(self, now_ns: int, cash_micro: int) -> None:
         """Let the bots run and book the cash, as a replay begins."""
-        runner, executor = self._runner, self._runner.desk.executor
+        runner, executor = self._runner, self._runner.core.executor
         self._first_ns, self._started_ns = now_ns, self._wall_ns()
         self._clock.follow(now_ns)
-        runner.desk.start(now_ns)
+        runner.core.start(now_ns)
         self._reached_ns = now_ns
         await self._advance(now_ns)
         runner.deliver(
@@ -194,7 +194,7 @@ class PacedPump:
         outputs = runner.paper.receive(event, now_ns)
         for output in outputs:
             await self._take(output, now_ns)
-        if runner.desk.received((event,), now_ns) or outputs:
+        if runner.core.received((event,), now_ns) or outputs:
             await self._settle(now_ns)
         self._received(1)
         if lasting and isinstance(event, InstrumentClosed):
@@ -206,7 +206,7 @@ class PacedPump:
         runner = self._runner
         while self._closed and self._closed[0][0] <= now_ns:
             _, over = self._closed.popleft()
-            runner.desk.receive(InstrumentForgotten(runner.account, over, marked=True), now_ns)
+            runner.core.receive(InstrumentForgotten(runner.account, over, marked=True), now_ns)
 
     # -- time --------------------------------------------------------------------------------------
 

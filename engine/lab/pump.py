@@ -68,7 +68,7 @@ class Driver:
     def __init__(
         self,
         *,
-        desk: AccountCore,
+        core: AccountCore,
         gateway: GatewayCore,
         venue: VenueCore,
         recorder: Recorder,
@@ -76,7 +76,7 @@ class Driver:
         filled: Callable[[OrderFilled, int], None],
         listed: Callable[[Event, int], None] = lambda *_: None,
     ) -> None:
-        self.desk = desk
+        self.core = core
         self.gateway = gateway
         self.venue = venue
         self._recorder = recorder
@@ -111,7 +111,7 @@ class Driver:
             self._due_ns = venue_ns
 
     def _next_ns(self) -> int:
-        due = self.desk.due_ns
+        due = self.core.due_ns
         gateway = self.gateway.due_ns
         if gateway is not None and gateway < due:
             due = gateway
@@ -138,7 +138,7 @@ class Driver:
 
     def start(self, now_ns: int) -> None:
         """Begin at this time: let the bots run. Must come before anything else."""
-        self.desk.start(now_ns)
+        self.core.start(now_ns)
         self._due_ns = self._reached_ns = now_ns
 
     def feed(self, event: Event, now_ns: int) -> None:
@@ -151,7 +151,7 @@ class Driver:
         The cache has an event first, so that a venue may share its books; then the venue receives
         it, then the desk. Most move neither an order nor a strategy: then there is nothing to turn.
         """
-        to_cache, to_venue, wake = self.desk.cache.changed, self.venue.changed, self.desk.wake
+        to_cache, to_venue, wake = self.core.cache.changed, self.venue.changed, self.core.wake
         self._ask_venue()
         for now_ns, event in events:
             if self._due_ns <= now_ns:
@@ -168,20 +168,20 @@ class Driver:
         kind = type(event)
         if kind in JOURNALED:
             self._keep(self._account, event, now_ns)
-        view = self.desk.cache.receive(event, now_ns)
+        view = self.core.cache.receive(event, now_ns)
         outputs = self.venue.receive(event, now_ns)
         if outputs:
             self._receive(outputs, now_ns)
         else:
             self._ask_venue()
-        if self.desk.wake(view, event, now_ns) or outputs:
+        if self.core.wake(view, event, now_ns) or outputs:
             self._woken(now_ns, turns=bool(outputs) or kind not in BOOKS)
         if kind in JOURNALED:
             self._listed(event, now_ns)
 
     def _woken(self, now_ns: int, *, turns: bool) -> None:
         """Turn, unless all who were woken must wait: a book gives the executor nothing to do."""
-        due = self.desk.due_ns
+        due = self.core.due_ns
         if turns or due <= now_ns:
             self._settle(now_ns)
         elif due < self._due_ns:
@@ -204,14 +204,14 @@ class Driver:
             at_ns, _, name = heapq.heappop(self._timers)
             if self._timer_at.get(name) == at_ns:
                 del self._timer_at[name]
-                self.desk.receive(TimerFired(name=name), now_ns)
+                self.core.receive(TimerFired(name=name), now_ns)
         self._settle(now_ns)
 
     # -- one moment --------------------------------------------------------------------------------
 
     def _settle(self, now_ns: int) -> None:
         """Turn the desk until it asks for nothing more at this moment."""
-        turn = self.desk.turn
+        turn = self.core.turn
         for _ in range(TURNS_MAX):
             effects = turn(now_ns)
             if not effects:
@@ -252,7 +252,7 @@ class Driver:
         account, identity = self._account, self.venue.prepare(order).identity
         effect = PlaceOrder(order=order, identity=identity)
         self._keep(account, effect, now_ns)
-        self.desk.executor.named(order.id, identity, now_ns)
+        self.core.executor.named(order.id, identity, now_ns)
         self._placed(effect)
         self._send(self.gateway.receive(effect, now_ns), now_ns)
 
@@ -272,7 +272,7 @@ class Driver:
         kind = type(event)
         if kind is OrderFilled:
             self._filled(event, now_ns)  # type: ignore[arg-type]
-        self.desk.venue(event, now_ns)
+        self.core.venue(event, now_ns)
         if kind in GATES:
             self._send(self.gateway.receive(event, now_ns), now_ns)  # type: ignore[arg-type]
 

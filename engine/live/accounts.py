@@ -178,7 +178,7 @@ class Accounts:
         executor.resume()  # a stop of the engine is over with its start
         decide = deciding(engine)
         wiring: dict[str, Any] = {
-            "desk": AccountCore(
+            "core": AccountCore(
                 tape=engine.record,
                 batch=self._batch,
                 cache=MarketCache(),
@@ -221,8 +221,8 @@ class Accounts:
         self, engine: Engine, runner: AccountRunner, settings: AccountSettings, *, funded: bool
     ) -> list[Stream]:
         account, now_ns = runner.account, engine.clock.now_ns()
-        runner.desk.begin(now_ns)
-        for known in live_orders(runner.desk.executor):
+        runner.core.begin(now_ns)
+        for known in live_orders(runner.core.executor):
             if known.identity is None:  # what has no name has never left (law K)
                 never = OrderNotSent(account=account, order=known.order.id, reason=UNNAMED)
                 runner.deliver(never, now_ns)
@@ -249,7 +249,7 @@ class Accounts:
             runner.latch(LatchSet(who="engine", reason="the KILL latch was set before"), now_ns)
             if past:
                 engine.prove_too(runner, now_ns)
-        elif runner.desk.executor.latched:  # by a KILL nobody has released at this account
+        elif runner.core.executor.latched:  # by a KILL nobody has released at this account
             engine.take_latch(Latch(who="journal", at_ns=now_ns))
             engine.keep_latch("journal", now_ns)
         for stream in self.venues.markets[settings.venue].join(engine, runner):

@@ -155,7 +155,7 @@ class Engine(Services):
     def _kill_after_a_fall(self, now_ns: int) -> None:
         """Take the KILL that risk has set at one account: it is the desk's, as after a restart."""
         for account, runner in self.runners.items():
-            executor = runner.desk.executor
+            executor = runner.core.executor
             if executor.latched and not self.killed.is_set():
                 who = f"risk, account {account}"
                 self.take_latch(Latch(who=who, at_ns=now_ns), executor.gate.breakers.latch_reason)
@@ -270,7 +270,7 @@ class Engine(Services):
         """
         fell = False
         for account, runner in self.runners.items():
-            known = runner.desk.executor.unhealthy.get(source)
+            known = runner.core.executor.unhealthy.get(source)
             if anew or (known is None) is bool(reason):
                 fell |= bool(reason)
                 runner.report(
@@ -301,7 +301,7 @@ class Engine(Services):
     @property
     def recovering(self) -> bool:
         """True while an account waits for the venue's word."""
-        return any(runner.desk.executor.recovering for runner in self.runners.values())
+        return any(runner.core.executor.recovering for runner in self.runners.values())
 
     def snapshot(self) -> None:
         """Keep the state of every account and bot; what follows is the tail of the next start."""
@@ -309,7 +309,7 @@ class Engine(Services):
         if not seq:
             return
         for account, runner in self.runners.items():
-            self.recorder.snapshot(f"executor:{account}", runner.desk.executor.snapshot(), seq)
+            self.recorder.snapshot(f"executor:{account}", runner.core.executor.snapshot(), seq)
         self._snapshot_bots()
         self._snapshot_seq = seq
 

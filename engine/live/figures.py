@@ -276,7 +276,7 @@ BAND_LEVELS = 500
 
 def earnings_of(runner: AccountRunner, now_ns: int) -> tuple[Earning, ...]:
     """Return what each working order of an account earns. A paper book does not hold our orders."""
-    executor, found = runner.desk.executor, list[Earning]()
+    executor, found = runner.core.executor, list[Earning]()
     for key in executor.concerned():
         orders = executor.working(key)
         quotes = [
@@ -288,7 +288,7 @@ def earnings_of(runner: AccountRunner, now_ns: int) -> tuple[Earning, ...]:
         ]  # fmt: skip
         if quotes:
             instrument, sides = executor.ledger.state.instruments[key], None
-            view = runner.desk.cache.views.get(key)
+            view = runner.core.cache.views.get(key)
             if instrument.rewards_daily_micro and view is not None and view.trusted:
                 depth = view.book.depth
                 sides = depth(Side.BUY, BAND_LEVELS), depth(Side.SELL, BAND_LEVELS)

@@ -239,7 +239,7 @@ class TruthWatch:
         if now_ns < self._due_ns:
             return
         seq = engine.recorder.seq
-        executors = [runner.desk.executor for runner in engine.runners.values()]
+        executors = [runner.core.executor for runner in engine.runners.values()]
         sides = [ledger_side(one, at_ns=now_ns, seq=seq) for one in executors if not one.recovering]
         if sides and engine.projector.at(seq, lambda: self._check(sides)):
             self._due_ns = now_ns + CHECK_EVERY_NS
@@ -289,7 +289,7 @@ class StandstillWatch:
 
     def watch(self, now_ns: int) -> None:
         for account, runner in self._engine.runners.items():
-            executor = runner.desk.executor
+            executor = runner.core.executor
             told = executor.latched or executor.stopped or executor.to_release
             killed = any(not any(hold.place) for hold in executor.holds)
             if executor.healthy or told or killed or runner.unaskable():

@@ -314,7 +314,7 @@ def error_of(context: dict[str, Any]) -> BaseException:
 def begin(engine: Engine, found: Recovered, *, kill_only: bool) -> Streams:
     """Start blind: nothing is placed before every stream speaks and the venue was asked."""
     now_ns = engine.clock.now_ns()
-    shown = found.shown({key: runner.desk.executor for key, runner in engine.runners.items()})
+    shown = found.shown({key: runner.core.executor for key, runner in engine.runners.items()})
     engine.state.write(lambda c: keep_found(c, engine.engine_id, now_ns, shown))
     live = sum(shown["orders_without_end"].values())
     engine.state.write(lambda c: _alert_unstopped(c, engine.engine_id, found, live, now_ns))
@@ -322,7 +322,7 @@ def begin(engine: Engine, found: Recovered, *, kill_only: bool) -> Streams:
     engine.log.info("start.found", **shown)
     engine.phase = "RECONCILING"
     streams = engine.accounts.begin(engine, found.funded)
-    latched = kill_only or any(s.desk.executor.latched for s in engine.runners.values())
+    latched = kill_only or any(s.core.executor.latched for s in engine.runners.values())
     who = "engine kill" if kill_only else "journal"
     if latched:
         engine.keep_latch(who, now_ns)

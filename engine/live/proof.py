@@ -216,10 +216,10 @@ class ProofRun:
         """Prove an account that trades here, too."""
 
         def trading(instrument: InstrumentId) -> BotId | None:
-            return next((bot.name for bot in runner.desk.bots if instrument in bot.cells), None)
+            return next((bot.name for bot in runner.core.bots if instrument in bot.cells), None)
 
         proof = CancelProof(
-            runner.desk.executor, runner.core, began_ns=now_ns, scope=self._part,
+            runner.core.executor, runner.gateway, began_ns=now_ns, scope=self._part,
             unaskable=runner.unaskable, trading=trading,
         )  # fmt: skip
         self.proofs[str(runner.account)] = proof

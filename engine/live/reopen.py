@@ -134,7 +134,7 @@ def attach_bots(
         try:
             bot_runner = BotRunner(settings, runner)
             note = restored(bot_runner, snapshot)
-            runner.desk.add(bot_runner.bot, now_ns)
+            runner.core.add(bot_runner.bot, now_ns)
         except (BadInput, ConfigError) as error:
             text = f"bot {name} is not started: {error}"
             engine.alert(_about_bot("settings", text, settings), now_ns)
@@ -144,7 +144,7 @@ def attach_bots(
         if note:
             engine.alert(_about_bot("learning", note, settings), now_ns)
         if bot_runner.bot.state in (BotState.PAUSING, BotState.STOPPING):
-            runner.desk.withdraw(bot_runner.bot, now_ns)
+            runner.core.withdraw(bot_runner.bot, now_ns)
         if engine.killed.is_set() and bot_runner.may(BotHappened.PAUSE_ASKED):
             bot_runner.pause(now_ns)
         if first:

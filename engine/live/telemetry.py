@@ -77,8 +77,8 @@ class Telemetry:
         for runner in engine.runners.values():
             if runner.markouts is None:
                 markouts = Markouts(
-                    runner.desk.cache,
-                    runner.desk.executor,
+                    runner.core.cache,
+                    runner.core.executor,
                     engine_id=engine.engine_id,
                     write=engine.state.write,
                 )
@@ -123,7 +123,7 @@ class Telemetry:
         """Tell what each account holds, uses, may spend and earns: not in the second of books."""
         crowded = bool(self._engine.state.halts)
         for runner in self._engine.runners.values():
-            if not runner.desk.executor.recovering:
+            if not runner.core.executor.recovering:
                 if self._count % EQUITY_EVERY <= 1 and not crowded:
                     self._equity(runner, now_ns)
                 if not crowded:
@@ -134,7 +134,7 @@ class Telemetry:
 
     def _watched(self, runner: AccountRunner) -> dict[InstrumentId, bool]:
         """Return what bots trade, what the account holds or works, and (True) people follow."""
-        keys = dict.fromkeys(runner.desk.executor.concerned(), False)
+        keys = dict.fromkeys(runner.core.executor.concerned(), False)
         for bot_runner in self._engine.bot_runners.values():
             if bot_runner.runner is runner:
                 keys |= dict.fromkeys(bot_runner.bot.cells, False)
@@ -145,7 +145,7 @@ class Telemetry:
         for bot_runner in self._engine.bot_runners.values():
             if bot_runner.runner is runner:
                 owners.update(dict.fromkeys(bot_runner.bot.cells, bot_runner.bot.name))
-        seen = holdings_of(runner.desk.executor, owners)
+        seen = holdings_of(runner.core.executor, owners)
         known = {one.instrument for one in seen}
         for gone in [key for key in owners if key not in known]:
             del owners[gone]
@@ -162,13 +162,13 @@ class Telemetry:
             )
 
     def _capital(self, runner: AccountRunner, now_ns: int) -> None:
-        seen, engine_id = capital_of(runner.desk.executor, now_ns), self._engine.engine_id
+        seen, engine_id = capital_of(runner.core.executor, now_ns), self._engine.engine_id
         self._engine.state.put(
             f"capital {runner.account}", lambda c: put_account_report(c, engine_id, seen)
         )
 
     def _earnings(self, runner: AccountRunner, now_ns: int) -> None:
-        executor, engine = runner.desk.executor, self._engine
+        executor, engine = runner.core.executor, self._engine
         for alert in self._rewards.moved(executor):
             engine.alert(alert, now_ns)
         scoring, scoring_ns = runner.scoring
@@ -185,7 +185,7 @@ class Telemetry:
         )
 
     def _limits(self, runner: AccountRunner, now_ns: int) -> None:
-        executor, engine_id = runner.desk.executor, self._engine.engine_id
+        executor, engine_id = runner.core.executor, self._engine.engine_id
         bots = [
             bot_runner.bot.name
             for bot_runner in self._engine.bot_runners.values()
@@ -235,19 +235,19 @@ class Telemetry:
             feed_age_ms_max=self._feed_age_ms(now_ns),
             feeds={name: tell(now_ns) for name, tell in engine.feeds.items()},
             not_placing={
-                account: tuple(runner.desk.executor.reasons)
+                account: tuple(runner.core.executor.reasons)
                 for account, runner in runners.items()
-                if not runner.desk.executor.healthy
+                if not runner.core.executor.healthy
             },
             to_release={
                 account: why
                 for account, runner in runners.items()
-                if (why := runner.desk.executor.to_release)
+                if (why := runner.core.executor.to_release)
             },
             latches=tuple(
                 ScopedLatch(account=account, **msgspec.structs.asdict(hold))
                 for account, runner in runners.items()
-                for hold in runner.desk.executor.holds
+                for hold in runner.core.executor.holds
             ),
             latch_reason=self._latch_reason(),
             refusals=tuple(str(failure) for failure in files if failure is not None),
@@ -262,7 +262,7 @@ class Telemetry:
             return ""
         runners = self._engine.runners.values()
         return next(
-            (why for s in runners if (why := s.desk.executor.gate.breakers.latch_reason)), ""
+            (why for s in runners if (why := s.core.executor.gate.breakers.latch_reason)), ""
         )
 
     def _feed_age_ms(self, now_ns: int) -> float | None:
@@ -271,7 +271,7 @@ class Telemetry:
             age
             for bot_runner in self._engine.bot_runners.values()
             for key in bot_runner.bot.cells
-            if (view := bot_runner.runner.desk.cache.views.get(key)) is not None
+            if (view := bot_runner.runner.core.cache.views.get(key)) is not None
             and (age := view.age_ns(now_ns)) is not None
         ]
         return max(ages) / MS if ages else None
@@ -285,13 +285,13 @@ def books_of(
     `watched` says of each whether a person follows it. `queues` is what this gave of the account
     before: orders that ended are dropped from it.
     """
-    desk, ahead = runner.desk, dict[OrderId, int]()
+    core, ahead = runner.core, dict[OrderId, int]()
     found = []
     for key, followed in watched.items():
-        view = desk.cache.views.get(key)
+        view = core.cache.views.get(key)
         if view is None or view.closed:
             continue
-        own = queue_ahead(desk.executor, view, queues)
+        own = queue_ahead(core.executor, view, queues)
         ahead |= own
         top = BookTop(
             account=runner.account,
@@ -333,7 +333,7 @@ def queue_ahead(
 
 
 def _bot(bot_runner: BotRunner) -> BotStatus:
-    bot, executor = bot_runner.bot, bot_runner.runner.desk.executor
+    bot, executor = bot_runner.bot, bot_runner.runner.core.executor
     return BotStatus(
         name=bot.name,
         mode=executor.mode,
@@ -360,7 +360,7 @@ def _watched(executor: Executor, key: InstrumentId) -> WatchedMarket:
 
 
 def equity_of(runner: AccountRunner, now_ns: int) -> EquityPoint:
-    executor = runner.desk.executor
+    executor = runner.core.executor
     day_start, peak = executor.anchors_micro
     return EquityPoint(
         account=executor.account,

@@ -1,8 +1,8 @@
 """The runner of one account: the asyncio sibling of the driver of simulated time.
 
-Turns the same desk and gateway core by the wall clock. It owns the order of things within one turn:
-every effect and every report is journaled before it is acted on, what is asked of the venue leaves
-through the sender. Nothing here waits: a turn is a plain call of the loop.
+Turns the same cores, of the account and of its gateway, by the wall clock. It owns the order of
+things within one turn: every effect and every report is journaled before it is acted on, what is
+asked of the venue leaves through the sender. Nothing here waits: a turn is a call of the loop.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Meter:
 
 
 class AccountRunner:
-    """One account: desk, gateway core, sender, timers. Everything happens on the loop's thread.
+    """One account: its core, its gateway, sender, timers. Everything happens on the loop's thread.
 
     `alert` receives what a person must receive; `crash` what must not be survived.
     """
@@ -98,8 +98,8 @@ class AccountRunner:
     def __init__(
         self,
         *,
-        desk: AccountCore,
-        core: GatewayCore,
+        core: AccountCore,
+        gateway: GatewayCore,
         venue: Venue,
         recorder: Recorder,
         clock: Clock,
@@ -108,15 +108,15 @@ class AccountRunner:
         crash: Callable[[BaseException], None],
         waits: Callable[[], str] = lambda: "",
     ) -> None:
-        self.desk = desk
+        self.core = core
         self.unaskable = waits
         """Why nothing can be asked at the venue before a person acts; empty = it can."""
-        self.account: AccountId = core.account
+        self.account: AccountId = gateway.account
         self._recorder = recorder
         self._clock = clock
         self._meter = meter
         self._alert = alert
-        self.core = core
+        self.gateway = gateway
         self.on_report: Callable[[Event], None] | None = None
         """Receives every report while a KILL or a stop is being proven."""
         self._settling = False
@@ -129,7 +129,7 @@ class AccountRunner:
         self._handle: asyncio.TimerHandle | None = None
         self._handle_ns = 0
         self.sender = Sender(
-            core=core,
+            core=gateway,
             venue=venue,
             clock=clock,
             report=self.report,
@@ -140,7 +140,7 @@ class AccountRunner:
         )
 
     def _identity(self, order: OrderId) -> Identity | None:
-        known = self.desk.executor.record(order)
+        known = self.core.executor.record(order)
         return None if known is None else known.identity
 
     # -- what comes in -----------------------------------------------------------------------------
@@ -148,9 +148,9 @@ class AccountRunner:
     def market(self, events: Iterable[Event], now_ns: int) -> None:
         """Take market events of one moment, and turn where they woke somebody."""
         self.mark(now_ns)
-        if not self.desk.received(tuple(events), now_ns):
+        if not self.core.received(tuple(events), now_ns):
             return
-        if self.desk.due_ns <= now_ns or not self.desk.executor.at_rest(now_ns):
+        if self.core.due_ns <= now_ns or not self.core.executor.at_rest(now_ns):
             self.settle(now_ns)
         else:
             self._arm()  # whoever woke looks again later: a turn now would find nothing to do
@@ -179,7 +179,7 @@ class AccountRunner:
         self._journal(event, now_ns)
         if self.markouts is not None:
             self.markouts.received(event, now_ns)
-        self.desk.receive(event, now_ns)
+        self.core.receive(event, now_ns)
         if type(event) is ModeChanged:
             self.sender.take(event)  # the lane of places obeys it, too, and receives when it lifts
         if self.on_report is not None:
@@ -187,7 +187,7 @@ class AccountRunner:
 
     def receive(self, given: AnyInput, now_ns: int) -> None:
         """Give the core an input, do what it asks for at once, and turn."""
-        for effect in self.desk.receive(given, now_ns):
+        for effect in self.core.receive(given, now_ns):
             self._do(effect, now_ns)
         self.settle(now_ns)
 
@@ -209,7 +209,7 @@ class AccountRunner:
 
     def forget(self, instrument: InstrumentId, now_ns: int) -> None:
         """Drop a market that is long over; one that is held or worked on stays."""
-        self.desk.receive(InstrumentForgotten(self.account, instrument, marked=False), now_ns)
+        self.core.receive(InstrumentForgotten(self.account, instrument, marked=False), now_ns)
 
     def latch(self, event: LatchSet | LatchReleased, now_ns: int) -> None:
         """Set or release the latch: the gateway first, it is the one veto."""
@@ -248,7 +248,7 @@ class AccountRunner:
         self._settling = True
         started = time.perf_counter_ns()
         try:
-            turn = self.desk.turn
+            turn = self.core.turn
             effects = turn(now_ns)
             turns = 0
             while effects:
@@ -308,7 +308,7 @@ class AccountRunner:
 
     def _transient(self, event: AnyEvent, now_ns: int) -> None:
         """Tell the core what the journal does not keep."""
-        self.desk.receive(Transient(self.account, event), now_ns)
+        self.core.receive(Transient(self.account, event), now_ns)
 
     def _health(self, *, healthy: bool, reason: str) -> HealthChanged:
         return HealthChanged(account=self.account, source=JOURNAL, healthy=healthy, reason=reason)
@@ -327,7 +327,7 @@ class AccountRunner:
 
     def _next_ns(self) -> int:
         """Return when something is due without a further event."""
-        due_ns = self.desk.due_ns
+        due_ns = self.core.due_ns
         sender_ns = self.sender.due_ns
         if sender_ns is not None and sender_ns < due_ns:
             due_ns = sender_ns

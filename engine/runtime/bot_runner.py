@@ -94,19 +94,19 @@ class BotRunner:
         self.retreat_ns = 0
         if failed:
             self.bot.cells.clear()
-            self.runner.desk.receive(BotReattached(self.bot.account, self.bot.name), now_ns)
+            self.runner.core.receive(BotReattached(self.bot.account, self.bot.name), now_ns)
 
     def pause(self, now_ns: int) -> None:
         """Withdraw its intents; it is PAUSED when nothing of it is open any more."""
         self.happen(H.PAUSE_ASKED)
-        self.runner.desk.withdraw(self.bot, now_ns)
+        self.runner.core.withdraw(self.bot, now_ns)
 
     def stop(self, inventory: InventoryPolicy, now_ns: int) -> None:
         """Withdraw its intents, treat its inventory; it is STOPPED when that is proven."""
         self.happen(H.STOP_ASKED)
         self.inventory = inventory
         self.retreat_ns = 0
-        self.runner.desk.withdraw(self.bot, now_ns)
+        self.runner.core.withdraw(self.bot, now_ns)
 
     def follow(self, instruments: list[InstrumentId], now_ns: int) -> None:
         """Have it trade these besides its own; of what left them what is held is only reduced."""
@@ -119,13 +119,13 @@ class BotRunner:
         """Return what it holds of markets that left the filter it follows."""
         if not self.settings.follows or not self.knows:
             return []
-        desk, bot = self.runner.desk, self.bot
+        core, bot = self.runner.core, self.bot
         return [
             key
-            for key, held in desk.executor.ledger.held.items()
+            for key, held in core.executor.ledger.held.items()
             if held.position
-            and desk.executor.owner(key) == bot.name
-            and (view := desk.cache.views.get(key)) is not None
+            and core.executor.owner(key) == bot.name
+            and (view := core.cache.views.get(key)) is not None
             and not (view.closed or bot.wants(view.instrument))
         ]
 
@@ -133,14 +133,14 @@ class BotRunner:
 
     def watch(self, now_ns: int) -> None:
         """Move on what has become true. Call it several times a second."""
-        executor, state = self.runner.desk.executor, self.bot.state
+        executor, state = self.runner.core.executor, self.bot.state
         stopped = executor.stopped is not None
         if state is S.STARTING and not executor.recovering and not stopped:
             self.happen(H.READY)
-            self.runner.desk.reevaluate(self.bot, now_ns)
+            self.runner.core.reevaluate(self.bot, now_ns)
         elif stopped and self.may(H.RISK_STOP):
             self.happen(H.RISK_STOP)
-            self.runner.desk.withdraw(self.bot, now_ns)
+            self.runner.core.withdraw(self.bot, now_ns)
         elif state is S.RISK_STOPPED and not stopped:
             self.happen(H.RISK_LIFTED)
         elif state is S.PAUSING and executor.proven(self.bot.name) is not None:
@@ -155,7 +155,7 @@ class BotRunner:
             self.answer(done=False, text=f"the bot is in ERROR: {self.bot.error}")
 
     def _watch_stop(self, now_ns: int) -> None:
-        executor = self.runner.desk.executor
+        executor = self.runner.core.executor
         if self.inventory is not InventoryPolicy.HOLD:
             if executor.recovering:
                 return  # after a start nothing is listed yet: what is held would not be seen
@@ -167,7 +167,7 @@ class BotRunner:
                 return
             if self.retreat_ns:
                 self.retreat_ns = 0
-                self.runner.desk.withdraw(self.bot, now_ns)
+                self.runner.core.withdraw(self.bot, now_ns)
             self.inventory = InventoryPolicy.HOLD
             return
         if executor.proven(self.bot.name) is None:
@@ -180,23 +180,23 @@ class BotRunner:
 
     def _open_holdings(self) -> list[InstrumentId]:
         """Return where the account holds something this bot trades and that still can be left."""
-        desk = self.runner.desk
+        core = self.runner.core
         return [
             key
-            for key, held in desk.executor.ledger.held.items()
+            for key, held in core.executor.ledger.held.items()
             if held.position
-            and (view := desk.cache.views.get(key)) is not None
+            and (view := core.cache.views.get(key)) is not None
             and not view.closed
             and self.bot.wants(view.instrument)
         ] + self.leaving()
 
     def _ignored(self) -> bool:
         """Say whether the account holds what this bot trades and no feed has listed so far."""
-        desk = self.runner.desk
-        ledger = desk.executor.ledger
+        core = self.runner.core
+        ledger = core.executor.ledger
         return any(
             held.position
-            and key not in desk.cache.views
+            and key not in core.cache.views
             and (instrument := ledger.state.instruments.get(key)) is not None
             and self.bot.wants(instrument)
             for key, held in ledger.held.items()
@@ -211,18 +211,18 @@ class BotRunner:
             self._reduce(held, now_ns, cross=self.inventory is InventoryPolicy.EXIT)
 
     def _reduce(self, held: list[InstrumentId], now_ns: int, *, cross: bool = False) -> None:
-        self.retreated_ns, desk = now_ns, self.runner.desk
+        self.retreated_ns, core = now_ns, self.runner.core
         for key in held:
             slip = None
             if cross:
-                slip = int(self.settings.slippage_exit_max * desk.cache.views[key].instrument.one)
-            target = way_out(desk, key, self.bot.name, now_ns, slip=slip, touched=self.touched)
+                slip = int(self.settings.slippage_exit_max * core.cache.views[key].instrument.one)
+            target = way_out(core, key, self.bot.name, now_ns, slip=slip, touched=self.touched)
             if target is not None:
-                desk.set_target(target, now_ns)
+                core.set_target(target, now_ns)
 
 
 def way_out(
-    desk: AccountCore,
+    core: AccountCore,
     key: InstrumentId,
     bot: BotId,
     now_ns: int,
@@ -236,8 +236,8 @@ def way_out(
     takes what is within reach and moves the touch, and a cap that followed it would walk through
     the whole book. A market that got better moves it our way.
     """
-    view = desk.cache.views[key]
-    long = desk.executor.ledger.holding(key).position > 0
+    view = core.cache.views[key]
+    long = core.executor.ledger.holding(key).position > 0
     touch = view.best_bid if long is (slip is not None) else view.best_ask
     if touch is None:
         return None

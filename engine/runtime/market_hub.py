@@ -72,7 +72,7 @@ def wants_of(services: Services, venue: str, runner: AccountRunner) -> Wants:
             named |= dict.fromkeys(sorted(bot.instruments | bot.followed))
             series |= dict.fromkeys(sorted(bot_runner.bot.series))
             prices |= dict.fromkeys(bot_runner.bot.strategy.references)
-    executor = runner.desk.executor
+    executor = runner.core.executor
     named |= dict.fromkeys(executor.ledger.held)
     named |= dict.fromkeys(executor.concerned())
     named |= services.followed.get(runner.account, {})

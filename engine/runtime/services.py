@@ -223,7 +223,7 @@ class Services:
     def alert(self, alert: RaiseAlert, at_ns: int) -> None:
         self.log.warning("alert", kind=alert.kind, text=alert.text, severity=str(alert.severity))
         runner = self.runners.get(alert.account) if alert.account else None
-        mode: Mode | None = runner.desk.executor.mode if runner else None
+        mode: Mode | None = runner.core.executor.mode if runner else None
         engine_id = self.engine_id
         self.state.write(lambda c: raise_alert(c, engine_id, alert, mode, at_ns))
 

@@ -102,7 +102,7 @@ class AccountLink:
         self.account = AccountId(settings.name)
 
     def wired(self, gateway: dict[str, Any], wiring: dict[str, Any]) -> AccountRunner:
-        return self.runner_type(core=GatewayCore(**gateway), venue=self.door, **wiring)
+        return self.runner_type(gateway=GatewayCore(**gateway), venue=self.door, **wiring)
 
     async def connect(self, credential: Credential | None) -> None:
         """Open the connections; asked again after a pause for as long as it raises."""

@@ -140,7 +140,7 @@ class Twins:
     def __init__(
         self, exchange: DemoExchange, account: AccountId, papers: Mapping[str, PaperSettings]
     ) -> None:
-        self._markets = exchange.desk.markets
+        self._markets = exchange.order_entry.markets
         self._open = exchange.account(account).open
         self._venues = {
             name: PaperVenue(AccountId(f"twins-{name}"), _at_once(settings))

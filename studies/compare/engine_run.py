@@ -75,11 +75,11 @@ class CompareRun:
         self._closed: list[tuple[int, InstrumentId]] = []
         self._account = account
         self.bots = tuple(bots) or (compared_maker(account),)
-        desk = AccountCore(
+        core = AccountCore(
             cache=self._cache, executor=self._executor, bots=self.bots, decide=lambda _: None
         )
         self.driver = Driver(
-            desk=desk,
+            core=core,
             gateway=GatewayCore(account=account, settings=GatewaySettings()),
             venue=venue,
             recorder=self._watch,

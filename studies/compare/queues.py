@@ -41,7 +41,7 @@ class Queues:
     """Looks at our levels after each step of the exchange. `found` fills."""
 
     def __init__(self, exchange: DemoExchange, account: AccountId) -> None:
-        self._markets = exchange.desk.markets
+        self._markets = exchange.order_entry.markets
         self._open = exchange.account(account).open
         self._seen: dict[int, _Seen] = {}
         self.found: list[Cancels] = []

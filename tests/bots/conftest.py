@@ -134,28 +134,28 @@ class Stage:
         )
         self.inputs: list[Any] = self.executor.__dict__.setdefault("inputs", [])
         self.decisions: list[Decision] = []
-        self.desk = AccountCore(
+        self.core = AccountCore(
             cache=MarketCache(), executor=self.executor, bots=bots, decide=self.decisions.append
         )
-        self.desk.start(self.now)
+        self.core.start(self.now)
         money = CashMoved(account=ACCOUNT, currency="USD", amount_micro=cash * 1_000_000)
         self.effects: list[Effect] = []
         """Everything the desk ever asked for."""
-        self.desk.venue(money, self.now)
+        self.core.venue(money, self.now)
         self.turn()
 
     def at(self, now_ns: int) -> list[Effect]:
         """Let time pass: the desk is turned whenever it is due. Return what it asked for."""
         before = len(self.effects)
-        while self.desk.due_ns <= now_ns:
-            self.now = max(self.now, self.desk.due_ns)
+        while self.core.due_ns <= now_ns:
+            self.now = max(self.now, self.core.due_ns)
             self.turn()
         self.now = now_ns
         return self.effects[before:]
 
     def turn(self) -> list[Effect]:
         found: list[Effect] = []
-        while effects := self.desk.turn(self.now):
+        while effects := self.core.turn(self.now):
             found += effects
         self.effects += found
         return found
@@ -163,12 +163,12 @@ class Stage:
     def market(self, event: Event, after_ms: int = 0) -> list[Effect]:
         """Receive a market event so long after the last one, and turn."""
         asked = self.at(self.now + after_ms * MS)
-        self.desk.market(event, self.now)
+        self.core.market(event, self.now)
         return asked + self.turn()
 
     def venue(self, *events: Event) -> list[Effect]:
         for event in events:
-            self.desk.venue(event, self.now)
+            self.core.venue(event, self.now)
         return self.turn()
 
     def list(self, name: InstrumentId = ONE, **changes: Any) -> Instrument:

@@ -90,18 +90,18 @@ def test_only_the_time_that_counts_is_due(stage: Any, script: Any) -> None:
     evaluated = script.times()[-1]
     stage.change(4_600, after_ms=7)
     # The timer it was given when it was evaluated is no longer its time: the wake comes before.
-    assert stage.desk.due_ns == evaluated + 50 * MS
+    assert stage.core.due_ns == evaluated + 50 * MS
     stage.at(evaluated + 50 * MS)
     assert script.times()[-1] == evaluated + 50 * MS
-    assert stage.desk.due_ns % S == 0  # nothing but the second's tick
+    assert stage.core.due_ns % S == 0  # nothing but the second's tick
 
 
 def test_who_is_ready_is_due_at_once(stage: Any, script: Any) -> None:
     stage.at(stage.now + 300 * MS)
-    stage.desk.market(BookChanged(instrument=ONE, changes=((Side.BUY, 4_700, 5),)), stage.now)
-    assert stage.desk.due_ns == 0
+    stage.core.market(BookChanged(instrument=ONE, changes=((Side.BUY, 4_700, 5),)), stage.now)
+    assert stage.core.due_ns == 0
     stage.turn()
-    assert stage.desk.due_ns > stage.now
+    assert stage.core.due_ns > stage.now
 
 
 def test_without_a_debounce_every_event_is_evaluated(
@@ -335,7 +335,7 @@ def test_strategy_that_raises_on_a_book_stops_alone_at_that_moment(pair: Any) ->
     stage, bad, good = pair
     bad.strategy.raises["receive"] = KeyError("price")
     event = BookChanged(instrument=ONE, changes=((Side.BUY, 4_600, SHARE),))
-    assert stage.desk.market(event, stage.now), "whoever drives must turn now"
+    assert stage.core.market(event, stage.now), "whoever drives must turn now"
     stage.turn()
     _assert_bad_stopped_alone(stage, bad, good)
 
@@ -529,9 +529,9 @@ def test_closed_instrument_listed_with_new_terms_is_not_watched_again(
 
 
 def test_new_terms_reach_the_strategy_of_the_same_cell(stage: Any, script: Any) -> None:
-    cell = stage.desk.bots[0].cells[ONE]
+    cell = stage.core.bots[0].cells[ONE]
     stage.list(ONE, tick=10)
-    assert stage.desk.bots[0].cells[ONE] is cell
+    assert stage.core.bots[0].cells[ONE] is cell
     assert script.received[-2].instrument.tick == 10
     stage.at(stage.now + 50 * MS)
     assert script.asked[-1][2].view.instrument.tick == 10
@@ -559,7 +559,7 @@ def test_tokens_of_no_are_a_short_position_in_yes_space(
     assert (order.leg, order.side, order.price) == (Leg.NO, Side.BUY, 4_700)
     stage.accept(order)
     stage.fill(order, 8, FillState.MATCHED)
-    view = inventory_of(stage.desk.executor, stage.desk.cache.views[ONE].instrument)
+    view = inventory_of(stage.core.executor, stage.core.cache.views[ONE].instrument)
     assert (view.position, view.no_pending, view.no_settled) == (-8 * SHARE, 8 * SHARE, 0)
     assert view.average_price == 5_300
     # 20 are wanted whatever is held: 12 still rest, 8 were placed anew.

@@ -71,7 +71,7 @@ def test_what_is_replaced_and_what_stays_stand_in_the_next_plan(
     shown(stage)
     first = list(stage.placed)
     stage.accept(*first)
-    script = stage.desk.bots[0].strategy
+    script = stage.core.bots[0].strategy
     script.say = lambda context, _: (intent(context, bid=4_600, ask=5_200),)
     stage.change(4_700, after_ms=500)
     effects = stage.effects[-2:]

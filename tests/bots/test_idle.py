@@ -29,16 +29,16 @@ def stage(
     script = make_script()
     script.say = lambda context, _: (intent(context, bid=4_800),)
     made = make_stage()
-    made.desk = AccountCore(
+    made.core = AccountCore(
         cache=MarketCache(),
         executor=made.executor,
         bots=(),
         decide=received.append,
         explain=received.append,
     )
-    made.desk.begin(made.now)
+    made.core.begin(made.now)
     bot = make_bot(strategy=script)
-    made.desk.add(bot, made.now)
+    made.core.add(bot, made.now)
     bot.state = BotState.RUNNING
     return made
 

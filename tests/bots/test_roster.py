@@ -26,13 +26,13 @@ def desk(make_stage: Make, make_bot: Make, make_script: Make, intent: Make) -> A
 
     script.say = say
     stage = make_stage()
-    stage.desk = AccountCore(
+    stage.core = AccountCore(
         cache=MarketCache(), executor=stage.executor, bots=(), decide=lambda _: None
     )
-    stage.desk.begin(stage.now)
+    stage.core.begin(stage.now)
     stage.maker = make_bot(strategy=script)
     stage.script = script
-    stage.desk.add(stage.maker, stage.now)
+    stage.core.add(stage.maker, stage.now)
     stage.maker.state = BotState.RUNNING
     stage.list()
     stage.at(stage.now + 2_000_000_000)
@@ -41,10 +41,10 @@ def desk(make_stage: Make, make_bot: Make, make_script: Make, intent: Make) -> A
 
 def test_paused_and_resumed_bot_quotes_at_once(desk: Any) -> None:
     desk.accept(*desk.placed)
-    desk.desk.withdraw(desk.maker, desk.now)
+    desk.core.withdraw(desk.maker, desk.now)
     desk.turn()
     assert desk.executor.intent(desk.placed[0].instrument) is None
-    desk.desk.reevaluate(desk.maker, desk.now)
+    desk.core.reevaluate(desk.maker, desk.now)
     assert [context.healthy for _, _, context in desk.script.asked[-1:]] == [False]
     desk.at(desk.now + 100_000_000)
     assert desk.script.asked[-1][2].healthy
@@ -53,5 +53,5 @@ def test_paused_and_resumed_bot_quotes_at_once(desk: Any) -> None:
 
 def test_strategy_that_raises_when_roused_stops_alone(desk: Any) -> None:
     desk.script.raises["evaluate"] = ValueError("no")
-    desk.desk.reevaluate(desk.maker, desk.now)
+    desk.core.reevaluate(desk.maker, desk.now)
     assert desk.maker.state is BotState.ERROR

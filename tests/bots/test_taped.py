@@ -40,9 +40,9 @@ class Deck:
     def __init__(self) -> None:
         self.put: list[tuple[AnyInput, int]] = []
         batch = InputBatch()
-        self.desk, self.other = (self._desk(name, batch) for name in ("demo", "other"))
+        self.core, self.other = (self._core(name, batch) for name in ("demo", "other"))
 
-    def _desk(self, name: str, batch: InputBatch) -> AccountCore:
+    def _core(self, name: str, batch: InputBatch) -> AccountCore:
         executor, _ = executor_of(SETTINGS.model_copy(update={"name": name}), 3)
         return AccountCore(
             tape=lambda given, at_ns: self.put.append((given, at_ns)), batch=batch,
@@ -56,7 +56,7 @@ class Deck:
 
 def seated(deck: Deck) -> BotRunner:
     class Shell:
-        desk = deck.desk
+        desk = deck.core
         account = ACCOUNT
 
     settings = BotSettings(name="b", strategy="market_maker", account="demo", capital=10.0)
@@ -66,14 +66,14 @@ def seated(deck: Deck) -> BotRunner:
 def test_every_input_can_be_read_back() -> None:
     deck = Deck()
     bot_runner = seated(deck)
-    deck.desk.begin(1)
-    deck.desk.add(bot_runner.bot, 2)
-    deck.desk.receive(StartedOver(ACCOUNT), 3)
-    deck.desk.receive(EffectRequested(ACCOUNT, QueryOpenOrders(account=ACCOUNT)), 4)
-    deck.desk.receive(Transient(ACCOUNT, TimerFired(name="second")), 5)
-    deck.desk.withdraw(bot_runner.bot, 6)
-    deck.desk.expire_quotes(300_000, 7)
-    deck.desk.receive(Halted(ACCOUNT, "over"), 7)
+    deck.core.begin(1)
+    deck.core.add(bot_runner.bot, 2)
+    deck.core.receive(StartedOver(ACCOUNT), 3)
+    deck.core.receive(EffectRequested(ACCOUNT, QueryOpenOrders(account=ACCOUNT)), 4)
+    deck.core.receive(Transient(ACCOUNT, TimerFired(name="second")), 5)
+    deck.core.withdraw(bot_runner.bot, 6)
+    deck.core.expire_quotes(300_000, 7)
+    deck.core.receive(Halted(ACCOUNT, "over"), 7)
     made = deck.taken()
     kinds = [Began, BotAdded, StartedOver, EffectRequested, Transient, Withdrawn, Expiring, Halted]
     assert [type(one) for one in made] == kinds
@@ -83,11 +83,11 @@ def test_every_input_can_be_read_back() -> None:
 def test_a_market_received_by_two_desks_is_put_once() -> None:
     deck = Deck()
     events = (BookProven(instrument=InstrumentId("demo:one")),)
-    deck.desk.received(events, 1)
+    deck.core.received(events, 1)
     deck.other.received(events, 1)
-    deck.desk.received((), 2)
-    deck.desk.received(events, 3)
-    deck.desk.received((BookProven(instrument=InstrumentId("demo:one")),), 4)
+    deck.core.received((), 2)
+    deck.core.received(events, 3)
+    deck.core.received((BookProven(instrument=InstrumentId("demo:one")),), 4)
     other = AccountId("other")
     assert deck.taken() == [
         Received(ACCOUNT, events),
@@ -100,17 +100,17 @@ def test_a_market_received_by_two_desks_is_put_once() -> None:
 def test_a_bot_that_moved_is_told_before_the_next_input() -> None:
     deck = Deck()
     bot_runner = seated(deck)
-    deck.desk.add(bot_runner.bot, 1)
+    deck.core.add(bot_runner.bot, 1)
     deck.taken()
     bot_runner.bot.state = BotState.RUNNING
-    deck.desk.receive(Transient(ACCOUNT, TimerFired(name="x")), 2)
-    deck.desk.receive(Transient(ACCOUNT, TimerFired(name="x")), 3)
+    deck.core.receive(Transient(ACCOUNT, TimerFired(name="x")), 2)
+    deck.core.receive(Transient(ACCOUNT, TimerFired(name="x")), 3)
     assert [type(one) for one in deck.taken()] == [BotMoved, Transient, Transient]
 
 
 def test_a_turn_that_can_do_nothing_is_not_put() -> None:
     deck, second = Deck(), 1_000_000_000
-    desk, executor = deck.desk, deck.desk.executor
+    desk, executor = deck.core, deck.core.executor
     desk.begin(second)
     asked = desk.turn(second)
     for step in range(24):  # two empty listings are believed; the second one ends the start

@@ -109,7 +109,7 @@ def verdict(home: Path) -> Examination | None:
 def resting(venue: Served) -> int:
     """Return how many orders rest at the venue besides the four of somebody else."""
     exchange = venue.venue.exchange
-    wallets = list(exchange.desk.ledger.wallets)
+    wallets = list(exchange.order_entry.ledger.wallets)
     return sum(len(exchange.account(account).open) for account in wallets) - 4
 
 

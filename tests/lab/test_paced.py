@@ -121,7 +121,7 @@ class Played(Outcome):
 
         async def run() -> None:
             runner, player = self.wire(paper(latency_ms), recorder, decide.take)
-            runner.desk.add(bot(parameters), 0)
+            runner.core.add(bot(parameters), 0)
             await player.play(
                 open_recording(path), cash_micro=CASH_MICRO, speed=speed, stop_after=events
             )
@@ -135,13 +135,13 @@ class Played(Outcome):
     def wire(
         self, settings: PaperSettings, recorder: EffectsDigest, decide: Callable[[Any], None]
     ) -> tuple[PacedRunner, PacedPump]:
-        clock, core = TapeClock(), PaperGateway(account=ACCOUNT, settings=GATEWAY)
+        clock, gateway = TapeClock(), PaperGateway(account=ACCOUNT, settings=GATEWAY)
         venue = PaperVenue(ACCOUNT, settings)
         runner = PacedRunner(
             paper=venue,
-            door=PaperDoor(venue, core),
-            core=core,
-            desk=AccountCore(cache=MarketCache(), executor=self.executor, bots=(), decide=decide),
+            door=PaperDoor(venue, gateway),
+            gateway=gateway,
+            core=AccountCore(cache=MarketCache(), executor=self.executor, bots=(), decide=decide),
             recorder=recorder,
             clock=clock,
             meter=Meter(),

@@ -157,13 +157,13 @@ class World:
         )  # fmt: skip
         cache = MarketCache()
         venue = Asked(ACCOUNT, PaperSettings(**paper), cache.book if shares else None)
-        self.desk = Receiving(cache=cache, executor=executor, bots=(bot,), decide=lambda _: None)
-        for part in (executor, venue, self.desk):
+        self.core = Receiving(cache=cache, executor=executor, bots=(bot,), decide=lambda _: None)
+        for part in (executor, venue, self.core):
             part.log = self.log
         self.placed: list[PlaceOrder] = []
         self.filled: list[OrderFilled] = []
         self.driver = Driver(
-            desk=self.desk,
+            core=self.core,
             gateway=GatewayCore(account=ACCOUNT, settings=GatewaySettings()),
             venue=venue,
             recorder=Noting(self.log),
@@ -368,7 +368,7 @@ class Bare:
 
 def bare(desk: Bare, venue: Any = None) -> Driver:
     driver = Driver(
-        desk=desk,  # type: ignore[arg-type]
+        core=desk,  # type: ignore[arg-type]
         gateway=GatewayCore(account=ACCOUNT, settings=GatewaySettings()),
         venue=venue or PaperVenue(ACCOUNT, PaperSettings()),
         recorder=DigestRecorder(),
@@ -535,7 +535,7 @@ def test_alert_of_the_gateway_is_recorded_as_well() -> None:
     log: Log = []
     settings = GatewaySettings(queue_max=1, cancel_batch_max=1, cancels_burst=1)
     driver = Driver(
-        desk=desk,  # type: ignore[arg-type]
+        core=desk,  # type: ignore[arg-type]
         gateway=GatewayCore(account=ACCOUNT, settings=settings),
         venue=PaperVenue(ACCOUNT, PaperSettings()),
         recorder=Noting(log),
@@ -553,7 +553,7 @@ def test_expiring_quotes_are_renewed_on_paper_before_the_venue_ends_them() -> No
     world = World(life_ms=240_000)
     world.feed(LISTED, 11 * S)
     book = BookReplaced(instrument=ONE, bids=((4_700, 500 * SHARE),), asks=((5_200, 500 * SHARE),))
-    executor, resting = world.desk.executor, []
+    executor, resting = world.core.executor, []
     for at_s in range(12, 972, 4):
         world.feed(book, at_s * S)
         resting.append({known.bid for known in executor.working(ONE)})

@@ -70,7 +70,7 @@ class Exchange:
     @property
     def instrument(self) -> InstrumentId:
         """A market that does not end while a test runs."""
-        markets = self.host.exchange.desk.markets
+        markets = self.host.exchange.order_entry.markets
         return next(key for key, market in markets.items() if not market.instrument.series)
 
     def place(self, orders: list[Order]) -> dict[OrderId, str]:
@@ -166,7 +166,7 @@ def a_home(
             )  # fmt: skip
     take_lease(config.journal_path, ENGINE_ID)
     journal = JournalWriter(config.journal_path, engine_id=ENGINE_ID)
-    instrument = exchange.host.exchange.desk.markets[exchange.instrument].instrument
+    instrument = exchange.host.exchange.order_entry.markets[exchange.instrument].instrument
     journal.append(ENGINE_WIDE, InstrumentListed(instrument=instrument), now_ns)
     number = 0
     for account in (name, *gone):

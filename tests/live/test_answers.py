@@ -106,7 +106,7 @@ def test_a_start_that_is_refused_is_no_start_after_a_crash(tmp_path: Path) -> No
     async def test(desk: LiveDesk, recorder: Recorder) -> None:
         bot = SimpleNamespace(name=BOT, state=BotState.STOPPED)
         executor = SimpleNamespace(latched=True, holds=())
-        runner = SimpleNamespace(desk=SimpleNamespace(executor=executor))
+        runner = SimpleNamespace(core=SimpleNamespace(executor=executor))
         # No strategy is needed to be refused: only where the bot stands, and who holds it.
         one = BotRunner.__new__(BotRunner)
         one.bot, one.runner = cast("Any", bot), cast("Any", runner)

@@ -109,7 +109,7 @@ class Desk:
             recorder=self.journal, projector=self.projector, state=self.state,
             config=SimpleNamespace(state_path=self.path), engine_id=ENGINE,
             alert=lambda alert, _: self.alarms.append(alert), wall_ns=lambda: self.now_ns,
-            runners={ACCOUNT: SimpleNamespace(desk=SimpleNamespace(executor=self.executor))},
+            runners={ACCOUNT: SimpleNamespace(core=SimpleNamespace(executor=self.executor))},
             ended=SimpleNamespace(get_loop=lambda: at_once),
         )  # fmt: skip
         self.watch = TruthWatch(engine)

@@ -83,13 +83,13 @@ class FakeRunner:
     def __init__(self) -> None:
         settings = AccountSettings(name=DEMO, venue="demo", mode=Mode.DEMO, starting_cash=1.0)
         executor, _ = executor_of(settings, 1)
-        self.desk = SimpleNamespace(executor=executor)
+        self.core = SimpleNamespace(executor=executor)
         self.unaskable = str
         self.reported: list[Event] = []
 
     def report(self, event: Event) -> None:
         self.reported.append(event)
-        self.desk.executor.receive(event, 0)
+        self.core.executor.receive(event, 0)
 
 
 class Ticking:
@@ -124,7 +124,7 @@ class Ticking:
 def test_a_refused_key_whose_sentence_says_clock_is_not_taken_for_a_jump_of_the_clock() -> None:
     desk = Ticking()
     refused = "the venue refuses our key. Check the API key, and the clock of this machine"
-    desk.runner.desk.executor.receive(
+    desk.runner.core.executor.receive(
         HealthChanged(account=DEMO, source="key", healthy=False, reason=refused), 0
     )
     for _ in range(3):
@@ -168,19 +168,19 @@ def test_a_state_file_with_too_many_rows_waiting_halts_every_account_until_they_
     desk = Ticking()
     desk.engine.state.halts = "20000 rows wait for pitboss.db"
     desk.second()
-    assert any("20000 rows wait" in why for why in desk.runner.desk.executor.reasons)
+    assert any("20000 rows wait" in why for why in desk.runner.core.executor.reasons)
     assert [(one.kind, one.severity) for one in desk.alerts] == [("state", "critical")]
     desk.engine.state.halts = "20001 rows wait for pitboss.db"
     desk.second()
     assert len(desk.reported) == len(desk.alerts) == 1
     desk.engine.state.halts = ""
     desk.second()
-    assert not any("rows wait" in why for why in desk.runner.desk.executor.reasons)
+    assert not any("rows wait" in why for why in desk.runner.core.executor.reasons)
 
 
 def test_an_account_that_places_nothing_for_long_is_told_once_each_time() -> None:
     desk = Ticking()
-    watch, executor = StandstillWatch(desk.engine), desk.runner.desk.executor
+    watch, executor = StandstillWatch(desk.engine), desk.runner.core.executor
     for well, now_ns in ((False, 0), (True, STANDSTILL_NS - 1), (False, STANDSTILL_NS)):
         executor._blocks.recovering, executor._blocks.unhealthy = not well, {}
         watch.watch(now_ns)
@@ -194,7 +194,7 @@ def test_an_account_that_places_nothing_for_long_is_told_once_each_time() -> Non
 
 def test_an_account_under_a_kill_or_a_stop_is_told_of_by_that_alone() -> None:
     desk = Ticking()
-    watch, executor = StandstillWatch(desk.engine), desk.runner.desk.executor
+    watch, executor = StandstillWatch(desk.engine), desk.runner.core.executor
     executor.receive(ScopeLatched(account=DEMO, who="ann", reason="KILL"), 0)
     for now_ns in (0, 2 * STANDSTILL_NS):
         watch.watch(now_ns)
@@ -217,7 +217,7 @@ def test_free_space_is_told_twice_and_at_the_last_percents_nothing_is_placed() -
     placing = []
     for number, share in enumerate((0.5, 0.19, 0.15, 0.04, 0.019, 0.025, 0.031, 0.07, 0.5)):  # noqa: B007 read above
         watch.watch(number * LOOK_EVERY_NS)
-        placing.append(not any("disk" in why for why in desk.runner.desk.executor.reasons))
+        placing.append(not any("disk" in why for why in desk.runner.core.executor.reasons))
     assert placing == [True, True, True, True, False, False, True, True, True]
     assert [(one.kind, one.severity) for one in desk.alerts] == [
         ("disk", "warning"),
@@ -238,7 +238,7 @@ def test_a_disk_nobody_can_ask_about_forbids_placing() -> None:
         raise OSError(5, "Input/output error")
 
     DiskWatch(desk.engine, [Path("/home")], statvfs).watch(0)
-    assert any("free disk space cannot be read" in why for why in desk.runner.desk.executor.reasons)
+    assert any("free disk space cannot be read" in why for why in desk.runner.core.executor.reasons)
 
 
 @pytest.mark.parametrize("part", ["recorder", "state", "projector"])
@@ -305,7 +305,7 @@ def test_a_bot_whose_parameters_cannot_be_read_is_not_started_and_holds_up_no_ot
                 bots={"a": bot("a", "market_makr"), "b": bot("b", "market_maker")},
             )
         ),
-        runners={DEMO: SimpleNamespace(account=DEMO, desk=desk)},
+        runners={DEMO: SimpleNamespace(account=DEMO, core=desk)},
         bot_runners={},
         absent={},
         killed=threading.Event(),

@@ -52,7 +52,7 @@ async def test_the_fall_that_sets_kill_kills_the_desk_at_once(tmp_path: Path) ->
         assert latch is not None
         assert latch.who == "risk, account demo"
         assert engine.proving is not None
-        reason = engine.runners[DEMO].desk.executor.gate.breakers.latch_reason
+        reason = engine.runners[DEMO].core.executor.gate.breakers.latch_reason
         assert reason.startswith("risk: equity fell ")
 
 
@@ -60,7 +60,7 @@ async def test_an_account_that_fell_is_released_with_a_reason_and_without_a_kill
     tmp_path: Path,
 ) -> None:
     async with fallen(tmp_path, drawdown_max=CENT) as desk:
-        executor = desk.engine.runners[DEMO].desk.executor
+        executor = desk.engine.runners[DEMO].core.executor
         assert not desk.engine.killed.is_set()
         assert executor.stopped is DenyReason.DRAWDOWN
         assert executor.to_release == (
@@ -85,10 +85,10 @@ async def test_a_contradiction_of_the_venue_is_released_with_a_reason(tmp_path: 
         )  # fmt: skip
         runner.report(odd)
         await asyncio.sleep(0)
-        assert runner.desk.executor.to_release == ("fill f2 is of order 1000000, which is unknown",)
+        assert runner.core.executor.to_release == ("fill f2 is of order 1000000, which is unknown",)
         left = await desk.command(ReleaseLatch(account=DEMO, reason="compared: it is a test's"))
         assert left.state is CommandState.DONE, left.answer
-        assert runner.desk.executor.to_release == ()
+        assert runner.core.executor.to_release == ()
 
 
 async def test_a_credential_the_venue_refused_is_tried_again_when_a_person_says_so(
@@ -102,15 +102,15 @@ async def test_a_credential_the_venue_refused_is_tried_again_when_a_person_says_
         )
         runner.report(refused)
         await asyncio.sleep(0)
-        assert runner.desk.executor.to_release == ("auth of an order: invalid signature",)
+        assert runner.core.executor.to_release == ("auth of an order: invalid signature",)
         left = await desk.command(ReleaseLatch(account=DEMO, reason="a new key is in the vault"))
         assert left.state is CommandState.DONE, left.answer
-        assert runner.desk.executor.healthy
+        assert runner.core.executor.healthy
 
 
 async def test_a_released_account_that_still_places_nothing_says_why(tmp_path: Path) -> None:
     async with fallen(tmp_path, drawdown_max=CENT, daily_loss_max=CENT) as desk:
-        executor = desk.engine.runners[DEMO].desk.executor
+        executor = desk.engine.runners[DEMO].core.executor
         left = await desk.command(ReleaseLatch(account=DEMO, reason="halved its sizes"))
         assert left.state is CommandState.DONE, left.answer
         assert executor.stopped is DenyReason.DAILY_LOSS
@@ -119,7 +119,7 @@ async def test_a_released_account_that_still_places_nothing_says_why(tmp_path: P
 
 async def test_a_stopped_account_is_not_released_apart_from_a_kill(tmp_path: Path) -> None:
     async with fallen(tmp_path, kill_drawdown_max=CENT) as desk:
-        executor = desk.engine.runners[DEMO].desk.executor
+        executor = desk.engine.runners[DEMO].core.executor
         assert (executor.latched, executor.to_release) == (True, ())
         left = await desk.command(ReleaseLatch(account=DEMO, reason="halved its sizes"))
         assert (left.state, executor.latched) == (CommandState.REFUSED, True)
@@ -132,4 +132,4 @@ async def test_the_kill_of_a_stopped_account_is_released_first(tmp_path: Path) -
         for stopped, words in ((True, "the latch of account"), (False, "account demo places")):
             left = await desk.command(ReleaseLatch(account=DEMO, reason="halved its sizes"))
             assert left.answer.startswith(words)
-            assert bool(runner.desk.executor.to_release) is stopped
+            assert bool(runner.core.executor.to_release) is stopped

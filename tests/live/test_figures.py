@@ -283,7 +283,7 @@ def resting(mode: Mode = Mode.DEMO) -> tuple[Rig, Any]:
         view.book.replace([(4_900, 100 * SHARE)], [(5_100, 300 * SHARE)])
         view.trusted = True
     return rig, SimpleNamespace(
-        desk=SimpleNamespace(executor=rig.executor, cache=SimpleNamespace(views=views))
+        core=SimpleNamespace(executor=rig.executor, cache=SimpleNamespace(views=views))
     )
 
 
@@ -306,7 +306,7 @@ def test_orders_are_told_with_what_they_earn_of_a_book_that_holds_them_or_not(mo
 
 def test_a_book_that_is_not_trusted_gives_no_estimate() -> None:
     rig, runner = resting()
-    runner.desk.cache.views[M1].trusted = False
+    runner.core.cache.views[M1].trusted = False
     one, _ = earnings_of(runner, rig.now)
     assert (one.earns, one.daily_micro) == (False, 0)
     assert one.said.startswith("not known")

@@ -48,7 +48,7 @@ class Account:
 
     @property
     def reasons(self) -> str:
-        return "; ".join(self.runner.desk.executor.reasons)
+        return "; ".join(self.runner.core.executor.reasons)
 
     async def until(self, true: Callable[[], object], what: str) -> None:
         end = time.monotonic() + 40
@@ -88,7 +88,7 @@ async def living(served: Served, folder: Path) -> AsyncIterator[Account]:
     executor.resume()
     desk = AccountCore(cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None)
     wiring: dict[str, Any] = {
-        "desk": desk, "recorder": engine.recorder, "clock": engine.clock, "meter": engine.meter,
+        "core": desk, "recorder": engine.recorder, "clock": engine.clock, "meter": engine.meter,
         "alert": engine.alert, "crash": engine.crashes.append,
     }  # fmt: skip
     runner = opener.runner(engine, settings, executor, wiring)  # type: ignore[arg-type]
@@ -127,7 +127,7 @@ def place(account: Account, cents: int, shares: int) -> None:
         account=AccountId(NAME), instrument=instrument.id, leg=Leg.YES, side=Side.BUY,
         price=100 * cents, size=shares * SHARE,
     )  # fmt: skip
-    made = account.runner.desk.place(asked, account.engine.clock.now_ns())
+    made = account.runner.core.place(asked, account.engine.clock.now_ns())
     assert not isinstance(made, ManualRefused), made
     account.runner.settle(account.engine.clock.now_ns())
 
@@ -151,7 +151,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_opened_account_is_funded_recovered_and_beats(served: Served, tmp_path: Path) -> None:
     async with living(served, tmp_path) as account:
-        cash = account.runner.desk.executor.ledger.state.cash_settled_micro
+        cash = account.runner.core.executor.ledger.state.cash_settled_micro
         assert cash == served.venue.settings.faucet_micro
         assert served.venue.heartbeats.count >= 1
         assert f"venue heartbeat {NAME}" in account.engine.rows
@@ -164,11 +164,11 @@ async def test_fill_is_received_settled_and_the_balance_refreshed(
 ) -> None:
     async with living(served, tmp_path) as account, Trader(served, 2) as other:
         instrument = instrument_of(by_slug(served, RAIN)).id
-        ledger = account.runner.desk.executor.ledger
+        ledger = account.runner.core.executor.ledger
         await other.rich(by_slug(served, RAIN))
         await account.until(lambda: account.runner.door.venue.lists(instrument), "it is listed")
         place(account, 45, 10)
-        await account.until(lambda: served.venue.exchange.desk.orders, "it rests")
+        await account.until(lambda: served.venue.exchange.order_entry.orders, "it rests")
         await other.place(by_slug(served, RAIN), "SELL", "0.45", "10")
         held = ledger.holding
         await account.until(lambda: held(instrument).yes.settled == 10 * SHARE, "it is settled")
@@ -183,13 +183,13 @@ async def test_settlement_the_channel_lost_refreshes_the_balance_too(
         await other.rich(by_slug(served, RAIN))
         await account.until(lambda: account.runner.door.venue.lists(instrument), "it is listed")
         place(account, 45, 10)
-        await account.until(lambda: served.venue.exchange.desk.orders, "it rests")
+        await account.until(lambda: served.venue.exchange.order_entry.orders, "it rests")
         await served.control("faults", script="user_ws_freeze")
         await other.place(by_slug(served, RAIN), "SELL", "0.45", "10")
-        held = account.runner.desk.executor.ledger.holding
+        held = account.runner.core.executor.ledger.holding
 
         def settled() -> bool:
-            if account.runner.desk.executor.at_rest(account.engine.clock.now_ns()):
+            if account.runner.core.executor.at_rest(account.engine.clock.now_ns()):
                 account.runner.start_over(account.engine.clock.now_ns())
             return held(instrument).yes.settled == 10 * SHARE
 
@@ -225,8 +225,8 @@ async def test_orders_in_a_market_that_pays_are_sampled_and_a_silence_keeps_the_
         await account.until(lambda: account.runner.door.venue.lists(instrument.id), "it is listed")
         place(account, 45, 10)
         show(account, instrument)
-        await account.until(lambda: served.venue.exchange.desk.orders, "it rests")
-        (order,) = [one.order.id for one in account.runner.desk.executor.working(instrument.id)]
+        await account.until(lambda: served.venue.exchange.order_entry.orders, "it rests")
+        (order,) = [one.order.id for one in account.runner.core.executor.working(instrument.id)]
         await account.until(lambda: account.runner.scoring[0], "it is sampled")
         kept, _ = account.runner.scoring
         assert kept == {order: False}  # a book of one side has no mid
@@ -247,7 +247,7 @@ async def test_rewards_are_booked_once_apart_from_trading_and_a_silence_books_no
     before_ns = time.time_ns() - 10 * S  # paid before the account began: it is in its first cash
     ledger.income.append((AccountId(paid), "REWARD", 5_000_000, before_ns))
     async with living(served, tmp_path) as account:
-        executor = account.runner.desk.executor
+        executor = account.runner.core.executor
         state, cash = executor.ledger.state, executor.ledger.state.cash_settled_micro
         assert cash == served.venue.settings.faucet_micro + 5_000_000
         fault = {"kind": "garble", "path": "/v2/activity", "args": {"body": "[]"}}
@@ -303,7 +303,7 @@ async def test_cut_channel_forbids_placing_until_everything_was_asked(
         listed = account.asked("/data/orders")
         await served.control("sockets", channel="user", do="abort")
         await account.until(lambda: "user_feed" in account.reasons, "it is blind")
-        await account.until(lambda: account.runner.desk.executor.healthy, "it sees again")
+        await account.until(lambda: account.runner.core.executor.healthy, "it sees again")
         assert account.asked("/data/orders") > listed
 
 
@@ -322,7 +322,7 @@ async def test_refused_key_is_asked_about_again_until_it_is_taken(
         await served.control("faults", script="unauthorized", for_s=1.0)
         account.runner.start_over(account.engine.clock.now_ns())
         await account.until(lambda: "auth:" in account.reasons, "the key is refused")
-        await account.until(lambda: account.runner.desk.executor.healthy, "it is taken again")
+        await account.until(lambda: account.runner.core.executor.healthy, "it is taken again")
 
 
 async def test_latch_stops_the_beat_and_its_release_starts_it(
@@ -345,4 +345,4 @@ async def test_lost_beats_stop_quoting_before_the_venue_cancels(
         await served.control("faults", script="heartbeat_401", for_s=3.0)
         await account.until(lambda: "heartbeat:" in account.reasons, "it quotes no more")
         assert served.venue.heartbeats.lapsed == []
-        await account.until(lambda: account.runner.desk.executor.healthy, "it quotes again")
+        await account.until(lambda: account.runner.core.executor.healthy, "it quotes again")

@@ -66,7 +66,7 @@ async def test_a_killed_bot_stays_held_where_its_settings_move_it(tmp_path: Path
         await ticking(desk, lambda: not kills.under_way)
         left = await ends(desk, ReleaseLatch(bot=MAKER, reason="looked at it"))
         assert left.state is CommandState.DONE, left.answer
-        assert not any(one.desk.executor.holds for one in desk.engine.runners.values())
+        assert not any(one.core.executor.holds for one in desk.engine.runners.values())
         assert (await ends(desk, StartBot(bot=MAKER))).state is CommandState.DONE
 
 
@@ -76,9 +76,9 @@ async def test_a_killed_market_is_held_at_an_account_that_lists_it_later(tmp_pat
         demo.market((InstrumentListed(instrument=ONE),), desk.engine.clock.now_ns())
         left = await ends(desk, Kill(instrument=ONE.id))
         assert left.state is CommandState.DONE, left.answer
-        twin.desk.executor.ledger.move_cash(10**10)
+        twin.core.executor.ledger.move_cash(10**10)
         twin.market((InstrumentListed(instrument=ONE), BOOK), desk.engine.clock.now_ns())
-        await ticking(desk, lambda: twin.desk.executor.holds)
+        await ticking(desk, lambda: twin.core.executor.holds)
         asked = PlaceManual(
             account=TWIN, instrument=ONE.id, leg=Leg.YES, side=Side.BUY, price=4_700, size=10**7
         )

@@ -45,7 +45,7 @@ def receiving(*orders: Any, mode: Mode = Mode.DEMO) -> Any:
     executor = SimpleNamespace(mode=mode, working=lambda _: orders)
     cache = SimpleNamespace(views={MINE: view_of(MINE)})
     desk = SimpleNamespace(cache=cache, executor=executor)
-    return SimpleNamespace(account=AccountId("a"), desk=desk)
+    return SimpleNamespace(account=AccountId("a"), core=desk)
 
 
 def test_a_book_is_told_by_its_best_levels_and_what_is_not_received_is_left_out() -> None:
@@ -53,14 +53,14 @@ def test_a_book_is_told_by_its_best_levels_and_what_is_not_received_is_left_out(
     (top,) = books_of(runner, {MINE: True, InstrumentId("demo:2"): False}, {})
     assert top.bids == tuple((4_000 - level, 1 + level) for level in range(LEVELS))
     assert (top.asks, top.last, top.ahead, top.followed) == ((), None, {}, True)
-    runner.desk.cache.views[MINE].closed = True
+    runner.core.cache.views[MINE].closed = True
     assert books_of(runner, {MINE: False}, {}) == []
 
 
 @pytest.mark.parametrize(("mode", "first"), [(Mode.DEMO, 60), (Mode.PAPER, 100)])
 def test_what_is_ahead_of_an_order_never_grows(mode: Mode, first: int) -> None:
     runner, queues = receiving(resting(7, 3_900, 40), mode=mode), dict[OrderId, int]()
-    view = runner.desk.cache.views[MINE]
+    view = runner.core.cache.views[MINE]
     view.trusted = True
     told = []
     for shown in (100, 500, 70, 200):  # a paper account's order is in nobody's book
@@ -72,7 +72,7 @@ def test_what_is_ahead_of_an_order_never_grows(mode: Mode, first: int) -> None:
     view.book.apply(((Side.BUY, 3_900, 1),))
     (top,) = books_of(runner, {MINE: False}, queues)
     assert top.ahead == {7: first - 30}  # what cannot be trusted is no news
-    runner.desk.executor.working = lambda _: ()
+    runner.core.executor.working = lambda _: ()
     books_of(runner, {MINE: False}, queues)
     assert queues == {}
 

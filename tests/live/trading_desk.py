@@ -85,7 +85,7 @@ class TradingDesk(LiveDesk):
         runner = self.open(DEMO, self.venue)
         made = BotRunner(engine.settings.document.bots["maker"], runner)
         engine.bot_runners["maker"] = made
-        runner.desk.add(made.bot, engine.clock.now_ns())
+        runner.core.add(made.bot, engine.clock.now_ns())
         engine.projector = SimpleNamespace(failure=None, seq=0, at=lambda *_: False)
         engine.accounts = SimpleNamespace(
             register=lambda *_: None, refusal=lambda _: "", is_open=lambda _: True
@@ -106,10 +106,10 @@ class TradingDesk(LiveDesk):
             settings=ExecutorSettings(starts_reconciled=True),
         )
         runner = AccountRunner(
-            desk=AccountCore(
+            core=AccountCore(
                 cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None
             ),
-            core=GatewayCore(account=name, settings=GatewaySettings()),
+            gateway=GatewayCore(account=name, settings=GatewaySettings()),
             venue=venue,
             recorder=engine.recorder,
             clock=engine.clock,
@@ -117,7 +117,7 @@ class TradingDesk(LiveDesk):
             alert=engine.alert,
             crash=engine.crash,
         )
-        runner.desk.begin(engine.clock.now_ns())
+        runner.core.begin(engine.clock.now_ns())
         engine.runners[name] = runner
         return runner
 
@@ -132,7 +132,7 @@ class TradingDesk(LiveDesk):
         engine, now_ns = self.engine, self.engine.clock.now_ns()
         runner = engine.runners[DEMO]
         engine.bot_runners["maker"].bot.state = BotState.RUNNING
-        runner.desk.executor.ledger.move_cash(10**10)
+        runner.core.executor.ledger.move_cash(10**10)
         runner.market((InstrumentListed(instrument=ONE), BOOK), now_ns)
         return now_ns
 

@@ -35,8 +35,8 @@ ORDER = Order(
 
 def wired(desk: AccountCore, venue: DemoVenue, clock: ManualClock, meter: Meter) -> AccountRunner:
     return AccountRunner(
-        desk=desk,
-        core=GatewayCore(account=ACCOUNT, settings=GatewaySettings()),
+        core=desk,
+        gateway=GatewayCore(account=ACCOUNT, settings=GatewaySettings()),
         venue=venue,
         recorder=DigestRecorder(),
         clock=clock,
@@ -49,11 +49,11 @@ def wired(desk: AccountCore, venue: DemoVenue, clock: ManualClock, meter: Meter)
 async def test_the_gateway_receives_that_the_venue_opened_again() -> None:
     settings = AccountSettings(name="demo", venue="demo", mode=Mode.DEMO)
     executor, _ = executor_of(settings, 1)
-    core = GatewayCore(account=ACCOUNT, settings=GatewaySettings())
+    gateway = GatewayCore(account=ACCOUNT, settings=GatewaySettings())
     venue = DemoVenue("http://127.0.0.1:9", ACCOUNT)
     runner = AccountRunner(
-        desk=AccountCore(cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None),
-        core=core,
+        core=AccountCore(cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None),
+        gateway=gateway,
         venue=venue,
         recorder=DigestRecorder(),
         clock=ManualClock(1),
@@ -63,7 +63,7 @@ async def test_the_gateway_receives_that_the_venue_opened_again() -> None:
     )
     for mode, veto in ((VenueMode.DISABLED, "the venue is disabled"), (VenueMode.OPEN, "")):
         runner.deliver(ModeChanged(account=ACCOUNT, mode=mode), 1)
-        assert core._places.veto(ORDER) == veto
+        assert gateway._places.veto(ORDER) == veto
     await runner.close()
     await venue.close()
 

@@ -71,7 +71,7 @@ class FakeRunner:
     account = AccountId("demo")
 
     def __init__(self) -> None:
-        self.desk = Desk()
+        self.core = Desk()
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_a_pair_moves_or_raises(
 
 
 def desk_of(bot_runner: BotRunner) -> Any:
-    return bot_runner.runner.desk
+    return bot_runner.runner.core
 
 
 def test_bot_runs_when_its_account_is_reconciled(bot_runner: BotRunner) -> None:

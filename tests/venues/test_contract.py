@@ -232,7 +232,7 @@ class Opened:
             cache=MarketCache(), executor=self.executor, bots=(), decide=lambda _: None
         )
         wiring: dict[str, Any] = {
-            "desk": desk, "recorder": self.services.recorder, "clock": self.services.clock,
+            "core": desk, "recorder": self.services.recorder, "clock": self.services.clock,
             "meter": self.services.meter, "alert": self.services.alert,
             "crash": self.services.crashes.append,
         }  # fmt: skip
@@ -349,7 +349,7 @@ async def test_market_is_told_to_whoever_joins(name: str, tmp_path: Path) -> Non
         assert account.market is not None
         for stream in account.market.join(account.services, account.runner):
             account.tasks.append(asyncio.ensure_future(stream()))
-        views = account.runner.desk.cache.views
+        views = account.runner.core.cache.views
         await account.until(lambda: any(view.trusted for view in views.values()))
         assert all(key.startswith(f"{name}:") for key in views)
         assert any(isinstance(one, InstrumentListed) for one in account.services.kept)

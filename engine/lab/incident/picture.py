@@ -89,14 +89,14 @@ class Picture:
         if entry is None or not self._within(one.at_ns) or not self._shows(entry.account):
             return
         self._begin(one.at_ns)
-        desk = self._stage.desks.get(entry.account)
+        core = self._stage.desks.get(entry.account)
         if isinstance(entry, given.Received):
             self._market(entry.account, one.at_ns)
             return
         for decided in made:
             self._decided(decided)
-        if desk is not None:
-            self._look(entry.account, desk, one.at_ns)
+        if core is not None:
+            self._look(entry.account, core, one.at_ns)
         if isinstance(entry, given.BotMoved):
             self._put(f"bot/{entry.account}/{entry.bot}", entry.state)
         text = self._decided_words(made) or words.of_input(entry)
@@ -126,14 +126,14 @@ class Picture:
 
     def _market(self, account: AccountId, at_ns: int) -> None:
         """See a market's events in the books that matter to an account."""
-        desk = self._stage.desks.get(account)
-        if desk is None:
+        core = self._stage.desks.get(account)
+        if core is None:
             return
-        shown = watched(desk)[:BOOKS_MAX]
+        shown = watched(core)[:BOOKS_MAX]
         lost = any(isinstance(event, ev.FeedLost) for event in self._events)
         named = {getattr(event, "instrument", None) for event in self._events}
         touched = shown if lost else [key for key in shown if key in named]
-        self._books(desk, touched)
+        self._books(core, touched)
         for event in self._events:
             if isinstance(event, ev.FeedLost | ev.FeedRestored):
                 up = isinstance(event, ev.FeedRestored)
@@ -157,10 +157,10 @@ class Picture:
             return
         self._begin(record.at_ns)
         account = AccountId(record.account)
-        desk = self._stage.desks.get(account)
-        if desk is not None:
-            self._look(account, desk, record.at_ns)
-        about = self._instrument(desk, message)
+        core = self._stage.desks.get(account)
+        if core is not None:
+            self._look(account, core, record.at_ns)
+        about = self._instrument(core, message)
         text = words.of_record(message, self._terms, about)
         self._step(
             record.at_ns, words.kind_of(record.kind, message), account, text, seq=record.seq,
@@ -181,9 +181,9 @@ class Picture:
         if self._begun:
             return
         self._begun = True
-        for account, desk in self._stage.desks.items():
+        for account, core in self._stage.desks.items():
             if self._shows(account):
-                executor = desk.executor
+                executor = core.executor
                 self._orders[account] = {
                     number: None
                     for number in self._orders.get(account, ())
@@ -194,13 +194,13 @@ class Picture:
                     for fill, event in self._fills.get(account, {}).items()
                     if fill_state(executor, fill) not in OVER
                 }
-                self._books(desk, watched(desk)[:BOOKS_MAX])
-                self._look(account, desk, at_ns)
+                self._books(core, watched(core)[:BOOKS_MAX])
+                self._look(account, core, at_ns)
 
     # -- what stands -------------------------------------------------------------------------------
 
-    def _look(self, account: AccountId, desk: AccountCore, at_ns: int) -> None:
-        executor = desk.executor
+    def _look(self, account: AccountId, core: AccountCore, at_ns: int) -> None:
+        executor = core.executor
         self._put(f"account/{account}", account_shown(executor, self._stage.modes[account], at_ns))
         for key in executor.concerned():
             for known in executor.working(key):
@@ -215,12 +215,12 @@ class Picture:
                 self._put(f"order/{account}/{number}", order_shown(record, terms))
         for number in over:
             del self._orders[account][number]
-        self._settlements(account, desk)
-        for bot in desk.bots:
+        self._settlements(account, core)
+        for bot in core.bots:
             self._put(f"bot/{account}/{bot.name}", str(bot.state))
 
-    def _settlements(self, account: AccountId, desk: AccountCore) -> None:
-        executor = desk.executor
+    def _settlements(self, account: AccountId, core: AccountCore) -> None:
+        executor = core.executor
         for key, held in executor.ledger.held.items():
             self._put(f"held/{account}/{key}", holding_shown(held, self._terms(key)))
         for path in [path for path in self._now if path.startswith(f"held/{account}/")]:
@@ -237,9 +237,9 @@ class Picture:
         for fill in over:
             del self._fills[account][fill]
 
-    def _books(self, desk: AccountCore, keys: Iterable[InstrumentId]) -> None:
+    def _books(self, core: AccountCore, keys: Iterable[InstrumentId]) -> None:
         for key in keys:
-            view = desk.cache.views.get(key)
+            view = core.cache.views.get(key)
             if view is not None:
                 self._put(f"book/{key}", book_shown(view))
                 proof_ns = view.proof_ns
@@ -247,23 +247,23 @@ class Picture:
                 self._put(f"proof/{key}", age_us)
 
     def _terms(self, key: str) -> Instrument | None:
-        for desk in self._stage.desks.values():
-            view = desk.cache.views.get(InstrumentId(key))
+        for core in self._stage.desks.values():
+            view = core.cache.views.get(InstrumentId(key))
             if view is not None:
                 return view.instrument
-            known = desk.executor.ledger.state.instruments.get(InstrumentId(key))
+            known = core.executor.ledger.state.instruments.get(InstrumentId(key))
             if known is not None:
                 return known
         return None
 
-    def _instrument(self, desk: AccountCore | None, message: Any) -> InstrumentId | None:
+    def _instrument(self, core: AccountCore | None, message: Any) -> InstrumentId | None:
         named: InstrumentId | None = getattr(message, "instrument", None)
         if isinstance(named, str):
             return named
         order = message.order if isinstance(message, PlaceOrder) else None
         number = getattr(message, "order", None)
-        if order is None and desk is not None and isinstance(number, int):
-            order = desk.executor.order(OrderId(number))
+        if order is None and core is not None and isinstance(number, int):
+            order = core.executor.order(OrderId(number))
         return None if order is None else order.instrument
 
     # -- steps -------------------------------------------------------------------------------------
@@ -492,7 +492,7 @@ def _counted(value: int, unit: Unit, terms: Instrument | None) -> str:
             return ""
 
 
-def watched(desk: AccountCore) -> list[InstrumentId]:
+def watched(core: AccountCore) -> list[InstrumentId]:
     """Return the instruments a desk's bots watch, or where it holds, works or wants something."""
-    found = dict.fromkeys(key for bot in desk.bots for key in bot.cells)
-    return list(found | dict.fromkeys(desk.executor.concerned()))
+    found = dict.fromkeys(key for bot in core.bots for key in bot.cells)
+    return list(found | dict.fromkeys(core.executor.concerned()))

@@ -181,13 +181,13 @@ class IncidentReplay:
 
     def _receive_record(self, record: Record) -> None:
         """Receive a report again; find an effect decided again."""
-        desk = self.desks.get(AccountId(record.account))
-        if desk is not None and record.kind in EFFECTS:
+        core = self.desks.get(AccountId(record.account))
+        if core is not None and record.kind in EFFECTS:
             message: Any = self.effects.match(record)
         else:
             message = decode(record)
-            if desk is not None and record.kind in EVENTS:
-                desk.receive(message, record.at_ns)
+            if core is not None and record.kind in EVENTS:
+                core.receive(message, record.at_ns)
         self._listener.on_record(record, message)
 
     def _decide(self, made: Decision | Planned) -> None:
@@ -317,7 +317,7 @@ class ShownWindow:
 
     def _restore(self, seq: int) -> None:
         """Bring every account to where it stood after a record."""
-        executors = {account: desk.executor for account, desk in self.desks.items()}
+        executors = {account: core.executor for account, core in self.desks.items()}
 
         def tail(after_seq: int) -> Iterator[Record]:
             return takewhile(
@@ -325,26 +325,26 @@ class ShownWindow:
             )
 
         rebuild(Snapshots(by_name={}, problems=()), tail, executors)
-        for desk in self.desks.values():
-            for instrument in desk.executor.ledger.state.instruments.values():
-                desk.cache.receive(InstrumentListed(instrument=instrument), 0)
+        for core in self.desks.values():
+            for instrument in core.executor.ledger.state.instruments.values():
+                core.cache.receive(InstrumentListed(instrument=instrument), 0)
 
     def _take(self, record: Record) -> Any:
         message = decode(record)
-        for account, desk in self.desks.items():
+        for account, core in self.desks.items():
             if record.account not in (account, ENGINE_WIDE):
                 continue
             try:
                 if isinstance(message, PlaceOrder):
-                    desk.executor.adopt(message.order, record.at_ns, message.identity)
+                    core.executor.adopt(message.order, record.at_ns, message.identity)
                 elif isinstance(message, KeepBudget):
-                    desk.executor.restore_budget(message.breakers)
+                    core.executor.restore_budget(message.breakers)
                 elif isinstance(message, WalletEffect | QueryOperation):
-                    desk.executor.restore_wallet(message, record.at_ns)
+                    core.executor.restore_wallet(message, record.at_ns)
                 elif record.kind in EVENTS:
-                    desk.executor.receive(message, record.at_ns)
+                    core.executor.receive(message, record.at_ns)
                     if record.account == ENGINE_WIDE:
-                        desk.cache.receive(message, record.at_ns)
+                        core.cache.receive(message, record.at_ns)
             except BrokenInvariant:
                 continue  # what the desk itself refused is shown as it was journaled
         return message
@@ -352,9 +352,9 @@ class ShownWindow:
     def _receive(self, one: Received, at_ns: int) -> None:
         if one.events is not None:
             self._events = one.events
-        desk = self.desks.get(one.account)
-        for event in self._events if desk is not None else ():
-            desk.cache.receive(event, at_ns)  # type: ignore[union-attr]
+        core = self.desks.get(one.account)
+        for event in self._events if core is not None else ():
+            core.cache.receive(event, at_ns)  # type: ignore[union-attr]
 
 
 def _ignored(made: object) -> None:

@@ -359,9 +359,9 @@ class Replay:
         self._cache = cache
         self._bots = bots
         self._recorder = recorder
-        self._desk = AccountCore(cache=cache, executor=executor, bots=bots, decide=decide)
+        self._core = AccountCore(cache=cache, executor=executor, bots=bots, decide=decide)
         self._driver = Driver(
-            desk=self._desk, gateway=gateway, venue=venue, recorder=recorder,
+            core=self._core, gateway=gateway, venue=venue, recorder=recorder,
             placed=self._placed, filled=self._filled, listed=self._listed,
         )  # fmt: skip
         self._sample_ns = 0

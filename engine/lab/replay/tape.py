@@ -244,9 +244,11 @@ class TapeDeck(AccountOpening):
         del settings, executor
         self._services = services
         self._recorder = wiring["recorder"] = EffectsDigest(wiring["recorder"])
-        core = PaperGateway(account=ACCOUNT, settings=GATEWAY)
+        gateway = PaperGateway(account=ACCOUNT, settings=GATEWAY)
         paper = PaperVenue(ACCOUNT, self._paper)
-        self._runner = PacedRunner(paper=paper, door=PaperDoor(paper, core), core=core, **wiring)
+        self._runner = PacedRunner(
+            paper=paper, door=PaperDoor(paper, gateway), gateway=gateway, **wiring
+        )
         return self._runner
 
     def begin(self, settings: AccountSettings, *, funded: bool) -> list[Stream]:
@@ -255,7 +257,7 @@ class TapeDeck(AccountOpening):
         for name, given in services.settings.document.bots.items():
             bot_runner = services.bot_runners[name] = TapeBotRunner(given, self._runner)
             bot_runner.bot.everything = True
-            self._runner.desk.add(bot_runner.bot, 0)
+            self._runner.core.add(bot_runner.bot, 0)
         self._pump = PacedPump(
             runner=self._runner,
             recorder=services.recorder,
@@ -288,7 +290,7 @@ class TapeDeck(AccountOpening):
         await pump.run_on()
 
     def _summary(self, cut: bool, elapsed_s: float) -> dict[str, Any]:
-        executor, pump, stats = self._runner.desk.executor, self._pump, self.recording.stats
+        executor, pump, stats = self._runner.core.executor, self._pump, self.recording.stats
         return {
             "whole": not cut,
             "events": pump.events,

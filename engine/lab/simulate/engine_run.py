@@ -153,7 +153,7 @@ class EngineRun:
     @property
     def executor(self) -> Executor:
         """The account's executor."""
-        return self.runner.desk.executor
+        return self.runner.core.executor
 
     @property
     def open(self) -> bool:

@@ -480,7 +480,7 @@ class EngineRuns:
         pending = exchange.clearing.settlement.pending.values()
         ours = any(fill.customer == account for item in pending for fill in item.fills)
         made = {fill.id for fill in exchange.account(account).fills}
-        over = {key for key, m in exchange.desk.markets.items() if m.payout is not None}
+        over = {key for key, m in exchange.order_entry.markets.items() if m.payout is not None}
         paid = over & facts.instruments.keys() <= facts.payouts.keys()
         unsettled = run.executor.ledger.state.fills.unsettled
         redeeming = any(

@@ -185,7 +185,7 @@ class MarketNetwork:
         if not self.connected or not self._open:
             return
         key = self._random.choice(list(self._open))
-        market = self._exchange.desk.markets.get(key)
+        market = self._exchange.order_entry.markets.get(key)
         if market is None or not market.accepting:
             return
         epoch, found_ns = self._epoch, 0
@@ -208,6 +208,6 @@ class MarketNetwork:
             self._send((event,))
 
     def _mend(self, key: InstrumentId, epoch: int) -> None:
-        market = self._exchange.desk.markets.get(key)
+        market = self._exchange.order_entry.markets.get(key)
         if epoch == self._epoch and market is not None and market.accepting:
             self._send((self._exchange.listing.snapshot(market),))

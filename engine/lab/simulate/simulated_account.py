@@ -242,7 +242,7 @@ class Operator:
         random, parts = self._random, [Kill(account=run.account)]
         if run.engine is not None and run.engine.bot_runners:
             parts.append(Kill(bot=BotId(random.choice(list(run.engine.bot_runners)))))
-        if markets := list(run.runner.desk.cache.views):
+        if markets := list(run.runner.core.cache.views):
             parts.append(Kill(instrument=random.choice(markets)))
         self.leave(random.choice(parts))
 
@@ -350,7 +350,9 @@ class SimulatedAccount:
         self.snapshot_every = random.choice((200, 1_000, 50_000))
         self._digest = digest
         self._series = random.random() < 0.8
-        self._events = [key for key, m in exchange.desk.markets.items() if not m.instrument.series]
+        self._events = [
+            key for key, m in exchange.order_entry.markets.items() if not m.instrument.series
+        ]
 
     # -- lives -------------------------------------------------------------------------------------
 

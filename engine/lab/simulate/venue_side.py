@@ -113,7 +113,7 @@ class VenueSide:
     def convert_for(self, random: Random) -> None:
         """Split a little cash, or merge pairs, as a person does it at the venue."""
         exchange = self.exchange
-        open_ = [key for key, one in exchange.desk.markets.items() if one.payout is None]
+        open_ = [key for key, one in exchange.order_entry.markets.items() if one.payout is None]
         if open_:
             size = random.choice((2, 1, -1)) * 1_000_000
             exchange.clearing.redeeming.ask(self.account, 0, random.choice(open_), size)

@@ -372,7 +372,7 @@ class World:
     def _strike_venue(self, fault: Fault) -> None:
         guard, now_ns, random = self.exchange.guard, self.exchange.now_ns, self._random
         if fault is Fault.TICK_CHANGED:
-            markets = [m for m in self.exchange.desk.markets.values() if m.accepting]
+            markets = [m for m in self.exchange.order_entry.markets.values() if m.accepting]
             terms = random.choice(markets).instrument
             self.exchange.listing.change_tick(terms.id, 10 if terms.tick == 100 else 100)
         elif guard.mode is not VenueMode.OPEN:

@@ -25,7 +25,7 @@ def may_start(engine: Engine, command: StartBot | ResumeBot) -> None:
     resumes = isinstance(command, ResumeBot)
     asked = BotHappened.RESUME_ASKED if resumes else BotHappened.START_ASKED
     bot_runner = _bot_runner(engine, command.bot, asked)
-    executor = bot_runner.runner.desk.executor
+    executor = bot_runner.runner.core.executor
     if executor.latched:
         raise BadInput("the KILL latch is set; release it with a reason first")
     for hold in executor.holds:

@@ -122,7 +122,7 @@ class _Ours:
 
     async def _named(self) -> frozenset[Identity]:
         runner = self._engine.runners.get(self._account)
-        names = () if runner is None else runner.desk.executor.names()
+        names = () if runner is None else runner.core.executor.names()
         return frozenset(identity for _, identity in names)
 
 

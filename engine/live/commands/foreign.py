@@ -69,7 +69,7 @@ class ForeignThings:
             if known():
                 received.set()
         runners = self._engine.runners.items()
-        live = [key for key, one in runners if one.desk.executor.mode is Mode.LIVE]
+        live = [key for key, one in runners if one.core.executor.mode is Mode.LIVE]
         if live and not self._looking and now_ns >= self._due_ns:
             self._due_ns, self._looking = now_ns + LOOK_NS, True
             self._engine.beside(self._all(live))
@@ -161,7 +161,7 @@ class ForeignThings:
             async with asyncio.timeout(TERMS_S_MAX):
                 await received.wait()
         except TimeoutError:
-            listed = key in runner.desk.executor.ledger.state.instruments
+            listed = key in runner.core.executor.ledger.state.instruments
             raise BadInput(
                 f"no {'book' if listed else 'terms'} of {key} came within {TERMS_S_MAX:g} s: "
                 + ("enter what they cost" if listed else "ask again while its venue lists it")
@@ -170,13 +170,13 @@ class ForeignThings:
             del self._waits[received]
             if not was_followed:
                 followed.pop(key, None)
-        terms = runner.desk.executor.ledger.state.instruments[key]
+        terms = runner.core.executor.ledger.state.instruments[key]
         cost = asked.cost
         if cost is None:
             cost = _worth(runner, terms, leg, size)
         if why := _refusal(runner, terms, leg, size, cost):
             raise BadInput(why)
-        currency = runner.desk.executor.currency
+        currency = runner.core.executor.currency
         # Its terms may stand before this account's snapshot: a start must have them first.
         runner.report(InstrumentListed(instrument=terms))
         runner.report(
@@ -211,20 +211,20 @@ def _words(row: Row) -> str:
 
 
 def _known(runner: AccountRunner, key: InstrumentId, *, priced: bool) -> bool:
-    view = runner.desk.cache.views.get(key)
-    listed = key in runner.desk.executor.ledger.state.instruments
+    view = runner.core.cache.views.get(key)
+    listed = key in runner.core.executor.ledger.state.instruments
     return listed and (not priced or (view is not None and view.trusted and view.mid2 is not None))
 
 
 def _worth(runner: AccountRunner, terms: Instrument, leg: Leg, size: int) -> int:
-    mid2 = runner.desk.cache.views[terms.id].mid2
+    mid2 = runner.core.cache.views[terms.id].mid2
     assert mid2 is not None
     return terms.proceeds_micro((2 * terms.one - mid2 if leg is Leg.NO else mid2) // 2, size)
 
 
 def _refusal(runner: AccountRunner, terms: Instrument, leg: Leg, size: int, cost: int) -> str:
     """Return why tokens cannot be taken in, as a sentence; empty = they can."""
-    executor, most = runner.desk.executor, terms.proceeds_micro(terms.one, size)
+    executor, most = runner.core.executor, terms.proceeds_micro(terms.one, size)
     held = executor.ledger.holding(terms.id).leg(leg)
     if executor.recovering:
         return "the account is still being reconciled with its venue: try again in a moment"

@@ -118,14 +118,14 @@ class ScopedKills:
             runner
             for runner in engine.runners.values()
             if scope.account in (None, runner.account)
-            and any(hold.place == place for hold in runner.desk.executor.holds)
+            and any(hold.place == place for hold in runner.core.executor.holds)
         ]
         if not held:
             runner = engine.runners.get(scope.account) if scope.account else None
-            if runner is not None and runner.desk.executor.to_release:
+            if runner is not None and runner.core.executor.to_release:
                 runner.latch(LatchReleased(who=who, reason=command.reason), now_ns)
-                if not runner.desk.executor.healthy:
-                    left = "; ".join(runner.desk.executor.reasons)
+                if not runner.core.executor.healthy:
+                    left = "; ".join(runner.core.executor.reasons)
                     return f"{scope} is released, and still places nothing: {left}"
                 return f"{scope} places again; a fall is counted from the equity of now"
             raise BadInput(f"no KILL of {scope} is set; nothing was changed")
@@ -181,7 +181,7 @@ class ScopedKills:
             ]
             if bot_runners:
                 runners = [bot_runner.runner for bot_runner in bot_runners]
-            live = any(runner.desk.executor.may_rest(scope.bot) for runner in runners)
+            live = any(runner.core.executor.may_rest(scope.bot) for runner in runners)
             known = bool(bot_runners) or live or scope.bot == MANUAL
         else:
             # What rests is in the executors, also right after a start and with a dead feed.
@@ -235,10 +235,10 @@ class ScopedKills:
     def _hold_everywhere(self, now_ns: int) -> None:
         """Hold a part also where it has come to since: a bot that moved, a market listed there."""
         runners = self._engine.runners.values()
-        held = {hold.place: hold for one in runners for hold in one.desk.executor.holds}
+        held = {hold.place: hold for one in runners for hold in one.core.executor.holds}
         for place, hold in held.items():
             for runner in runners if any(place) else ():
-                here = {one.place for one in runner.desk.executor.holds}
+                here = {one.place for one in runner.core.executor.holds}
                 if place not in here and _concerns(runner, hold):
                     event = ScopeLatched(
                         account=runner.account, bot=hold.bot, instrument=hold.instrument,
@@ -256,12 +256,12 @@ class ScopedKills:
             if account in self._covered:
                 continue
             self._covered.add(account)
-            for hold in runner.desk.executor.holds:
+            for hold in runner.core.executor.holds:
                 whole = hold.bot is None and hold.instrument is None
                 scope = KillScope(account if whole else None, hold.bot, hold.instrument)
                 found.setdefault(scope, []).append(runner)
                 who[scope] = hold.who
-                runner.desk.prove(hold.bot or hold.instrument, now_ns)
+                runner.core.prove(hold.bot or hold.instrument, now_ns)
         for scope, runners in found.items():
             before = self._proofs[scope].runners if scope in self._proofs else []
             self._begin(scope, [*before, *runners], who=who[scope], at_ns=now_ns)
@@ -270,13 +270,13 @@ class ScopedKills:
 def _concerns(runner: AccountRunner, hold: Hold) -> bool:
     if hold.bot is None:
         return _knows(runner, hold.instrument)
-    return hold.bot == MANUAL or any(bot.name == hold.bot for bot in runner.desk.bots)
+    return hold.bot == MANUAL or any(bot.name == hold.bot for bot in runner.core.bots)
 
 
 def _knows(runner: AccountRunner, instrument: InstrumentId | None) -> bool:
-    desk = runner.desk
+    core = runner.core
     return instrument is not None and (
-        desk.executor.knows(instrument) or instrument in desk.cache.views
+        core.executor.knows(instrument) or instrument in core.cache.views
     )
 
 

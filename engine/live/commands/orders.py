@@ -92,11 +92,11 @@ class Hand:
         engine, now_ns = self._engine, self._engine.clock.now_ns()
         runner = trading_runner_of(engine, command.account)
         must_be_free(engine, runner, command.instrument)
-        made = runner.desk.place(command, now_ns)
+        made = runner.core.place(command, now_ns)
         if isinstance(made, ManualRefused):
             raise BadInput(made.why)
         known, cut = made
-        view = runner.desk.cache.views[command.instrument]
+        view = runner.core.cache.views[command.instrument]
         rests_ns = now_ns + FILLS_NS_MAX * _meets(known.order, view)
         request = ManualRequest(
             runner, known.order.id, view.instrument, now_ns, rests_ns, cut, pending.done_or_failed
@@ -108,7 +108,7 @@ class Hand:
 
     def watch(self, now_ns: int) -> None:
         for asked in list(self._requests):
-            known = asked.runner.desk.executor.record(asked.order)
+            known = asked.runner.core.executor.record(asked.order)
             reply = None if known is None else _answer(asked, known, now_ns)
             if reply is None and known is not None:
                 continue
@@ -167,7 +167,7 @@ def _answer(request: ManualRequest, known: LiveOrder, now_ns: int) -> tuple[bool
 def cancel(engine: Engine, command: CancelOrderByHand, _who: str) -> Done:
     """Cancel one order by hand. Raises BadInput where it cannot be open."""
     runner = runner_of(engine, command.account)
-    known = runner.desk.executor.record(command.order)
+    known = runner.core.executor.record(command.order)
     if known is None or known.state.ended:
         state = "unknown" if known is None else f"already {known.state}"
         raise BadInput(f"order {command.order} of {command.account} is {state}")
@@ -199,7 +199,7 @@ def follow(engine: Engine, command: FollowMarket, who: str) -> Pending:
         text = f"{name} is no longer followed: it is received while a bot or an order needs it"
     else:
         market = engine.accounts.venues.markets.get(name.partition(":")[0])
-        if name not in runner.desk.cache.views and not (market and market.may_be(name)):
+        if name not in runner.core.cache.views and not (market and market.may_be(name)):
             raise BadInput(f"{name} is not a market that can be received here")
         if name not in followed and len(followed) >= FOLLOWED_MAX:
             raise BadInput(
@@ -243,7 +243,7 @@ class Flattener:
         pending = Pending()
         runner, name = runner_of(self._engine, given.account), given.instrument
         must_be_free(self._engine, runner, name)
-        executor, view = runner.desk.executor, runner.desk.cache.views.get(name)
+        executor, view = runner.core.executor, runner.core.cache.views.get(name)
         position = executor.ledger.holding(name).position
         if not position:
             raise BadInput(f"{given.account} holds nothing in {name} that could be closed")
@@ -255,7 +255,7 @@ class Flattener:
             raise BadInput(f"{given.account} places nothing now: {'; '.join(executor.reasons)}")
         now_ns = self._engine.clock.now_ns()
         one = Flattening(runner, name, given.slippage_max, position, now_ns, pending.done_or_failed)
-        if way_out(runner.desk, name, MANUAL, now_ns, slip=one.slip, touched=one.touched) is None:
+        if way_out(runner.core, name, MANUAL, now_ns, slip=one.slip, touched=one.touched) is None:
             side = "bids" if position > 0 else "offers"
             raise BadInput(f"nobody {side} in {name}: there is no price to measure the cap from")
         self._requests.append(one)
@@ -265,26 +265,26 @@ class Flattener:
     def watch(self, now_ns: int) -> None:
         """State the intents that are due, and answer what is over."""
         for one in list(self._requests):
-            desk, name = one.runner.desk, one.instrument
-            view = desk.cache.views.get(name)
-            left = desk.executor.ledger.holding(name).position
+            core, name = one.runner.core, one.instrument
+            view = core.cache.views.get(name)
+            left = core.executor.ledger.holding(name).position
             late = now_ns - one.since_ns > FLATTEN_NS_MAX
             if not left or late or view is None or view.closed:
                 self._requests.remove(one)
                 text = self._answer(one, left)
                 # Its last intent would close at once whatever is bought here in the next seconds.
-                desk.receive(Withdrawn(one.runner.account, MANUAL, name), now_ns)
+                core.receive(Withdrawn(one.runner.account, MANUAL, name), now_ns)
                 one.runner.settle(now_ns)
                 one.answer(not left, text)
             elif now_ns - one.retreated_ns >= RETREAT_EVERY_NS:
                 one.retreated_ns = now_ns
-                target = way_out(desk, name, MANUAL, now_ns, slip=one.slip, touched=one.touched)
+                target = way_out(core, name, MANUAL, now_ns, slip=one.slip, touched=one.touched)
                 if target is not None:
-                    desk.set_target(target, now_ns)
+                    core.set_target(target, now_ns)
                     one.runner.settle(now_ns)
 
     def _answer(self, one: Flattening, left: int) -> str:
-        executor = one.runner.desk.executor
+        executor = one.runner.core.executor
         instrument = executor.ledger.state.instruments[one.instrument]
         size = instrument.size_text(abs(one.size))
         began = instrument.price_text(one.touched[one.instrument])

@@ -64,7 +64,7 @@ def known(engine: Engine, asked: Sequence[str]) -> set[str]:
     views = [
         view.instrument
         for runner in engine.runners.values()
-        for view in runner.desk.cache.views.values()
+        for view in runner.core.cache.views.values()
     ]
     listed = [one for one in views if one.id.startswith(f"{venue}:")]
     found = {str(one.id) for one in listed} | {one.series for one in listed if one.series}

@@ -77,16 +77,16 @@ class SettingsCommands:
         for name, account in document.accounts.items():
             for known, runner in engine.runners.items():
                 if known == name:
-                    runner.desk.limit(account.limits, now_ns)
+                    runner.core.limit(account.limits, now_ns)
                     # None = it is new, or was removed and is open since: all of it is news.
                     before = engine.settings.document.accounts.get(name)
                     if before is None or account.quote_life_s != before.quote_life_s:
-                        runner.desk.expire_quotes(quote_life_ms(account), now_ns)
+                        runner.core.expire_quotes(quote_life_ms(account), now_ns)
                     if before is None or _by_itself(account) != _by_itself(before):
                         runner.receive(Automated(known, *automation(account)), now_ns)
         for name in [name for name in engine.bot_runners if name not in document.bots]:
             bot_runner = engine.bot_runners.pop(name)
-            bot_runner.runner.desk.remove(bot_runner.bot, now_ns)
+            bot_runner.runner.core.remove(bot_runner.bot, now_ns)
         for name, settings in document.bots.items():
             current = engine.bot_runners.get(name)
             if current is not None and current.settings == settings:
@@ -96,9 +96,9 @@ class SettingsCommands:
             made = BotRunner(settings, engine.runners[AccountId(settings.account)])
             if current is not None:
                 made.bot.state = current.bot.state
-                current.runner.desk.remove(current.bot, now_ns)
+                current.runner.core.remove(current.bot, now_ns)
             engine.bot_runners[name] = made
-            made.runner.desk.add(made.bot, now_ns)
+            made.runner.core.add(made.bot, now_ns)
         engine.settings = version
         self._note(version, answer, "; ".join((done, *closed)))
 
@@ -173,7 +173,7 @@ class SettingsCommands:
             runner = engine.runners.get(AccountId(name))
             if runner is None:
                 continue
-            executor, ledger = runner.desk.executor, runner.desk.executor.ledger
+            executor, ledger = runner.core.executor, runner.core.executor.ledger
             unpaid = ledger.redeemable or not executor.wallet.quiet
             if executor.open_and_unknown[0] or ledger.held or unpaid:
                 return f"account {name} still has orders, holdings or winners: it cannot be removed"
@@ -189,7 +189,7 @@ class SettingsCommands:
         if bot_runner is None:
             known = ", ".join(sorted(engine.bot_runners)) or "none"
             raise BadInput(f"there is no bot {command.bot!r} in force; known: {known}")
-        executor = bot_runner.runner.desk.executor
+        executor = bot_runner.runner.core.executor
         if command.mode is Mode.LIVE:
             raise BadInput("a bot is not moved to LIVE: create one at the live account")
         if command.mode is executor.mode:
@@ -197,7 +197,7 @@ class SettingsCommands:
         if bot_runner.bot.state is not S.STOPPED:
             raise BadInput(f"bot {command.bot} is {bot_runner.bot.state}: stop it first")
         if executor.proven(bot_runner.bot.name) is None:
-            bot_runner.runner.desk.prove(bot_runner.bot.name, now_ns)
+            bot_runner.runner.core.prove(bot_runner.bot.name, now_ns)
         pending = Pending()
         answer = pending.done_or_refused
         self._leaving.append(Leaving(bot_runner, command.mode, who, now_ns, answer))
@@ -207,7 +207,7 @@ class SettingsCommands:
         """Move bots of which it is proven that nothing is open."""
         for leaving in list(self._leaving):
             bot_runner = leaving.bot_runner
-            proven = bot_runner.runner.desk.executor.proven(bot_runner.bot.name) is not None
+            proven = bot_runner.runner.core.executor.proven(bot_runner.bot.name) is not None
             if proven:
                 self._move(leaving)
             elif now_ns - leaving.since_ns > PROOF_NS_MAX:
@@ -222,7 +222,7 @@ class SettingsCommands:
         engine, bot_runner, answer = self._engine, leaving.bot_runner, leaving.answer
         loop, now_ns = engine.ended.get_loop(), engine.clock.now_ns()
         opened = frozenset(engine.runners)
-        held = len(bot_runner.runner.desk.executor.ledger.held)
+        held = len(bot_runner.runner.core.executor.ledger.held)
         settings = bot_runner.settings
 
         def moved(document: SettingsDocument) -> dict[str, Any]:

@@ -94,7 +94,7 @@ class Wallets:
     def merge(self, given: Merge, _who: str) -> Pending:
         """Merge pairs into cash; answered when they are gone."""
         if given.size is None:
-            wallet = runner_of(self._engine, given.account).desk.executor.wallet
+            wallet = runner_of(self._engine, given.account).core.executor.wallet
             size, amount = wallet.pairs(given.instrument)
         else:
             size = given.size
@@ -128,7 +128,7 @@ class Wallets:
         pending = Pending()
         answer = pending.done_or_failed
         runner, now_ns = runner_of(self._engine, effect.account), self._engine.clock.now_ns()
-        wallet = runner.desk.executor.wallet
+        wallet = runner.core.executor.wallet
         if refused := wallet.refusal(effect, now_ns):
             raise BadInput(refused)
         runner.receive(WalletOperated(runner.account, effect), now_ns)
@@ -143,7 +143,7 @@ class Wallets:
     def watch(self, now_ns: int) -> None:
         """Answer what is at its end, and what takes too long to wait for."""
         for request in list(self._requests):
-            standing = request.runner.desk.executor.wallet.state.operations.get(request.number)
+            standing = request.runner.core.executor.wallet.state.operations.get(request.number)
             late = now_ns - request.since_ns > ANSWER_NS_MAX
             if standing is not None and not late:
                 continue
@@ -153,7 +153,7 @@ class Wallets:
 
 
 def _answer(request: WalletRequest, standing: WalletOperation | None) -> tuple[bool, str]:
-    currency = request.runner.desk.executor.currency
+    currency = request.runner.core.executor.currency
     if standing is None:
         if request.failed:
             return False, f"{request.title} had no effect: {request.failed}"
@@ -184,7 +184,7 @@ def _amount(engine: Engine, account: str, key: InstrumentId, size: int) -> int:
 
 
 def _terms(engine: Engine, account: str, key: InstrumentId) -> Instrument:
-    ledger = runner_of(engine, account).desk.executor.ledger
+    ledger = runner_of(engine, account).core.executor.ledger
     terms = ledger.state.instruments.get(key)
     if terms is None:
         raise BadInput(f"{key} is not known to account {account!r}: nothing of it was traded here")

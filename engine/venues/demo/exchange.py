@@ -61,30 +61,30 @@ PAYOUTS_MICRO = (0, 500_000, 1_000_000)
 class MarketLifecycle:
     """Opens and ends markets at the timeline's present moment."""
 
-    def __init__(self, desk: OrderEntry) -> None:
-        self._desk = desk
-        self._outbox = desk.outbox
+    def __init__(self, order_entry: OrderEntry) -> None:
+        self._order_entry = order_entry
+        self._outbox = order_entry.outbox
 
     def market(self, instrument: InstrumentId) -> ExchangeMarket:
         """Return a market. Raises BadInput where there is none."""
-        market = self._desk.markets.get(instrument)
+        market = self._order_entry.markets.get(instrument)
         if market is None:
             raise BadInput(f"{instrument} is not listed on the demo exchange")
         return market
 
     def add(self, instrument: Instrument) -> None:
         """Open a market for trading. Raises BadInput where it cannot be one."""
-        if instrument.id in self._desk.markets:
+        if instrument.id in self._order_entry.markets:
             raise BadInput(f"{instrument.id} is listed already")
-        if len(self._desk.markets) >= MARKETS_MAX:
+        if len(self._order_entry.markets) >= MARKETS_MAX:
             raise BrokenInvariant(f"more than {MARKETS_MAX} markets on the demo exchange")
-        market = self._desk.markets[instrument.id] = ExchangeMarket(instrument)
+        market = self._order_entry.markets[instrument.id] = ExchangeMarket(instrument)
         self._outbox.publish(InstrumentListed(instrument=instrument))
         self._outbox.publish(self.snapshot(market))
 
     def snapshot(self, market: ExchangeMarket) -> BookReplaced:
         bids, asks = market.book.depth()
-        now_ns = self._desk.timeline.now_ns
+        now_ns = self._order_entry.timeline.now_ns
         return BookReplaced(
             instrument=market.instrument.id, bids=bids, asks=asks, exchange_ns=now_ns
         )
@@ -92,7 +92,7 @@ class MarketLifecycle:
     def opening(self) -> list[Event]:
         """Return what a newcomer must receive to know every market as it operation."""
         events: list[Event] = []
-        for name, market in self._desk.markets.items():
+        for name, market in self._order_entry.markets.items():
             events.append(InstrumentListed(instrument=market.instrument))
             if market.proof:
                 events.append(_strike(market))
@@ -121,7 +121,7 @@ class MarketLifecycle:
         market.instrument = changed
         self._outbox.publish(InstrumentListed(instrument=changed))
         off = [order for order in market.book.resting() if order.level % tick]
-        self._desk.withdraw(off, CancelReason.TICK_CHANGED)
+        self._order_entry.withdraw(off, CancelReason.TICK_CHANGED)
         self._outbox.publish(self.snapshot(market))
 
     def close(self, instrument: InstrumentId) -> None:
@@ -130,8 +130,10 @@ class MarketLifecycle:
         if not market.accepting:
             return
         market.accepting = False
-        orders = [order for order in self._desk.orders.values() if order.instrument == instrument]
-        self._desk.withdraw(orders, CancelReason.MARKET_CLOSED)
+        orders = [
+            order for order in self._order_entry.orders.values() if order.instrument == instrument
+        ]
+        self._order_entry.withdraw(orders, CancelReason.MARKET_CLOSED)
         self._outbox.publish(InstrumentClosed(instrument=instrument))
 
     def resolve(self, instrument: InstrumentId, payout_yes_micro: int, source: str) -> None:
@@ -141,32 +143,32 @@ class MarketLifecycle:
             raise BadInput(f"{instrument} cannot pay {payout_yes_micro} micro now")
         self.close(instrument)
         self._outbox.publish(_resolved(market, payout_yes_micro, source))
-        self._desk.clearing.pay(market, payout_yes_micro)
-        now_ns = self._desk.timeline.now_ns
-        self._desk.timeline.set(now_ns + MARKET_KEPT_NS, TimelineEntry.FORGET, instrument)
+        self._order_entry.clearing.pay(market, payout_yes_micro)
+        now_ns = self._order_entry.timeline.now_ns
+        self._order_entry.timeline.set(now_ns + MARKET_KEPT_NS, TimelineEntry.FORGET, instrument)
 
     def forget(self, instrument: InstrumentId) -> None:
         """Drop a resolved market whose last transaction has ended; else try again later.
 
         One whose winners somebody still holds stays: they are worth their payout for ever.
         """
-        clearing = self._desk.clearing
+        clearing = self._order_entry.clearing
         pending = clearing.settlement.pending.values()
         if (
             any(fill.instrument == instrument for item in pending for fill in item.fills)
             or any(one.instrument == instrument for one in clearing.redeeming.pending.values())
             or clearing.ledger.collateral.get(instrument)
         ):
-            at_ns = self._desk.timeline.now_ns + MARKET_KEPT_NS
-            self._desk.timeline.set(at_ns, TimelineEntry.FORGET, instrument)
+            at_ns = self._order_entry.timeline.now_ns + MARKET_KEPT_NS
+            self._order_entry.timeline.set(at_ns, TimelineEntry.FORGET, instrument)
             return
-        ledger = self._desk.ledger
+        ledger = self._order_entry.ledger
         if ledger.collateral.pop(instrument, 0):
             raise BrokenInvariant(f"{instrument} would be forgotten with collateral inside")
         for wallet in ledger.wallets.values():
             wallet.yes.pop(instrument, None)
             wallet.no.pop(instrument, None)
-        del self._desk.markets[instrument]
+        del self._order_entry.markets[instrument]
 
 
 def _strike(market: ExchangeMarket) -> StrikeProven:
@@ -204,11 +206,11 @@ CANCELS_CLOSED = {
 class Guard:
     """Mode and heartbeats of the exchange."""
 
-    def __init__(self, desk: OrderEntry) -> None:
-        rules = desk.rules
+    def __init__(self, order_entry: OrderEntry) -> None:
+        rules = order_entry.rules
         if rules.beat_check_ns < 1 or rules.gtd_min_ns < rules.gtd_early_ns:
             raise ConfigError("demo exchange: heartbeat checks or GTD times make no sense")
-        self._desk = desk
+        self._order_entry = order_entry
         self.mode = VenueMode.OPEN
         self.heartbeat_count = 0
         """Heartbeats answered; makes their tokens."""
@@ -236,15 +238,15 @@ class Guard:
     def switch(self, mode: VenueMode, *, drop_orders: bool = False) -> None:
         """Change the mode now, tell everybody; a restart may lose what rests."""
         if drop_orders:
-            orders = sorted(self._desk.orders.values(), key=lambda order: order.number)
-            self._desk.withdraw(orders, CancelReason.VENUE, refusals.RESTARTING)
+            orders = sorted(self._order_entry.orders.values(), key=lambda order: order.number)
+            self._order_entry.withdraw(orders, CancelReason.VENUE, refusals.RESTARTING)
         if mode is not self.mode:
             self.mode = mode
-            self._desk.outbox.send_all(ModeSwitched(mode=mode))
+            self._order_entry.outbox.send_all(ModeSwitched(mode=mode))
 
     def plan(self, mode: VenueMode, at_ns: int, *, drop_orders: bool = False) -> None:
         number = DROP_ORDERS if drop_orders else 0
-        self._desk.timeline.set(at_ns, TimelineEntry.MODE, mode.value, number)
+        self._order_entry.timeline.set(at_ns, TimelineEntry.MODE, mode.value, number)
 
     def plan_restart(
         self, at_ns: int, *, down_ns: int, post_only_ns: int, drop_orders: bool = False
@@ -265,22 +267,24 @@ class Guard:
         if self.heartbeat_count == 1:
             self._plan_check()
         renewed = f"{account.id}-beat-{self.heartbeat_count}"
-        account.beats[key] = (renewed, self._desk.timeline.now_ns)
+        account.beats[key] = (renewed, self._order_entry.timeline.now_ns)
         return HeartbeatAnswer(token=renewed, valid=True)
 
     def check_heartbeats(self) -> None:
         """Cancel everything of every key that fell silent; look again later."""
         self._plan_check()
-        latest = self._desk.timeline.now_ns - self._desk.rules.beat_timeout_ns
-        for account in self._desk.accounts.values():
+        latest = self._order_entry.timeline.now_ns - self._order_entry.rules.beat_timeout_ns
+        for account in self._order_entry.accounts.values():
             for key, (_, at_ns) in account.beats.items():
                 if at_ns < latest:
                     orders = [order for order in account.open.values() if order.key == key]
-                    self._desk.withdraw(orders, CancelReason.HEARTBEAT)
+                    self._order_entry.withdraw(orders, CancelReason.HEARTBEAT)
 
     def _plan_check(self) -> None:
-        timeline = self._desk.timeline
-        timeline.set(timeline.now_ns + self._desk.rules.beat_check_ns, TimelineEntry.HEARTBEAT)
+        timeline = self._order_entry.timeline
+        timeline.set(
+            timeline.now_ns + self._order_entry.rules.beat_check_ns, TimelineEntry.HEARTBEAT
+        )
 
 
 # -- The demo exchange's front door: customers, questions, and time --------------------------------
@@ -321,15 +325,15 @@ class DemoExchange:
             settlement or SettlementRules(), self.settlement_rng, self.timeline
         )
         self.clearing = Clearing(self.outbox, self.settlement, rules)
-        self.desk = OrderEntry(self.timeline, self.clearing)
-        self.guard = Guard(self.desk)
-        self.listing = MarketLifecycle(self.desk)
+        self.order_entry = OrderEntry(self.timeline, self.clearing)
+        self.guard = Guard(self.order_entry)
+        self.listing = MarketLifecycle(self.order_entry)
         self.actors: dict[str, Actor] = {}
         self._busy = False
         self._handlers: dict[int, Callable[[str, int], None]] = {
             TimelineEntry.SETTLE: lambda _, number: self.clearing.settle(number),
-            TimelineEntry.EXPIRE: lambda _, number: self.desk.expire(number),
-            TimelineEntry.RELEASE: lambda _, number: self.desk.release(number),
+            TimelineEntry.EXPIRE: lambda _, number: self.order_entry.expire(number),
+            TimelineEntry.RELEASE: lambda _, number: self.order_entry.release(number),
             TimelineEntry.HEARTBEAT: lambda _, __: self.guard.check_heartbeats(),
             TimelineEntry.MODE: lambda mode, number: self.guard.switch(
                 VenueMode(mode), drop_orders=number == DROP_ORDERS
@@ -376,24 +380,24 @@ class DemoExchange:
 
     def open_account(self, customer: AccountId, cash_micro: int, *, listening: bool = True) -> None:
         """Open an account. `listening` False = nobody will take its reports."""
-        if customer in self.desk.accounts:
+        if customer in self.order_entry.accounts:
             raise BadInput(f"{customer} has an account already")
-        self.desk.accounts[customer] = Account(customer, listening=listening)
-        self.desk.ledger.open(customer)
-        self.desk.ledger.move_cash(customer, cash_micro)
+        self.order_entry.accounts[customer] = Account(customer, listening=listening)
+        self.order_entry.ledger.open(customer)
+        self.order_entry.ledger.move_cash(customer, cash_micro)
         if listening:
             self.outbox.listen(customer)
 
     def account(self, customer: AccountId) -> Account:
         """Return a customer's record. Raises AuthRefused where there is none."""
-        account = self.desk.accounts.get(customer)
+        account = self.order_entry.accounts.get(customer)
         if account is None:
             raise AuthRefused(refusals.BAD_KEY)
         return account
 
     def deposit(self, customer: AccountId, amount_micro: int) -> None:
         self.account(customer)
-        self.desk.ledger.move_cash(customer, amount_micro)
+        self.order_entry.ledger.move_cash(customer, amount_micro)
 
     def convert(
         self, customer: AccountId, instrument: InstrumentId, size: int, now_ns: int
@@ -404,11 +408,11 @@ class DemoExchange:
         """
         self._reach(now_ns)
         self.account(customer)
-        market = self.desk.markets.get(instrument)
+        market = self.order_entry.markets.get(instrument)
         if market is None or market.payout is not None or size % market.instrument.lot:
             return False
         amount = size * market.one // market.divisor
-        return self.desk.ledger.convert(customer, instrument, size, amount)
+        return self.order_entry.ledger.convert(customer, instrument, size, amount)
 
     def operate(
         self, customer: AccountId, operation: int, instrument: InstrumentId, size: int, now_ns: int
@@ -421,7 +425,7 @@ class DemoExchange:
         self._reach(now_ns)
         self.account(customer)
         self.guard.check_question()
-        market = self.desk.markets.get(instrument)
+        market = self.order_entry.markets.get(instrument)
         if market is None or (market.payout is None and not size):
             return None
         return self.clearing.redeeming.ask(customer, operation, instrument, size)
@@ -438,13 +442,13 @@ class DemoExchange:
         self._reach(now_ns)
         account = self.account(customer)
         self.guard.check_place(ticket)
-        return self.desk.place(account, ticket)
+        return self.order_entry.place(account, ticket)
 
     def cancel(self, customer: AccountId, identity: Identity, now_ns: int) -> CancelAnswer:
         self._reach(now_ns)
         account = self.account(customer)
         self.guard.check_cancel()
-        return self.desk.cancel(account, identity)
+        return self.order_entry.cancel(account, identity)
 
     def cancel_all(
         self,
@@ -468,7 +472,7 @@ class DemoExchange:
         ]
         held = [order for order in chosen if order.state is OrderState.DELAYED]
         free = [order for order in chosen if order.state is not OrderState.DELAYED]
-        self.desk.withdraw(free, CancelReason.ASKED)
+        self.order_entry.withdraw(free, CancelReason.ASKED)
         text = refusals.CANCEL_DELAYED
         return [CancelAnswer(identity=order.identity, cancelled=True) for order in free] + [
             CancelAnswer(identity=order.identity, cancelled=False, text=text) for order in held
@@ -512,13 +516,13 @@ class DemoExchange:
 
     def balance(self, customer: AccountId) -> Balance:
         self.account(customer)
-        wallet = self.desk.ledger.wallets[customer]
+        wallet = self.order_entry.ledger.wallets[customer]
         return Balance(settled=wallet.cash, reserved=wallet.reserved, pending=wallet.pending)
 
     def positions(self, customer: AccountId) -> list[tuple[InstrumentId, Leg, int]]:
         """Return a customer's settled tokens."""
         self.account(customer)
-        wallet = self.desk.ledger.wallets[customer]
+        wallet = self.order_entry.ledger.wallets[customer]
         return [
             (instrument, leg, tokens.settled)
             for leg, held in ((Leg.YES, wallet.yes), (Leg.NO, wallet.no))
@@ -529,7 +533,7 @@ class DemoExchange:
     def free_tokens(self, customer: AccountId, instrument: InstrumentId, leg: Leg) -> int:
         """Return the settled tokens of one leg that no open sale of the customer holds."""
         self.account(customer)
-        return self.desk.ledger.wallets[customer].free_tokens(instrument, leg)
+        return self.order_entry.ledger.wallets[customer].free_tokens(instrument, leg)
 
     # -- what is said ------------------------------------------------------------------------------
 
@@ -547,9 +551,9 @@ class DemoExchange:
 
     def invariants(self) -> LedgerSums:
         """Return the ledger in sums with every rule that does not hold."""
-        sums = self.desk.ledger.sums()
+        sums = self.order_entry.ledger.sums()
         problems = [*sums.problems, *self.clearing.problems()]
-        for name, market in self.desk.markets.items():
+        for name, market in self.order_entry.markets.items():
             bid, ask = market.book.best_bid, market.book.best_ask
             if bid is not None and ask is not None and bid >= ask:
                 problems.append(f"{name}: the book is crossed")

@@ -160,7 +160,7 @@ class DemoHost:
         return self._inputs
 
     def _check(self, account: AccountId) -> None:
-        if account not in self.exchange.desk.accounts:
+        if account not in self.exchange.order_entry.accounts:
             raise AuthRefused(f"{account} has no account at the demo exchange")
 
     # -- the folder --------------------------------------------------------------------------------

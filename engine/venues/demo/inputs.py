@@ -128,7 +128,7 @@ class Inputs:
             case WalletAsked():
                 return self.answers(given.account).operate(given.operation, at_ns)
             case AccountOpened():
-                if given.account not in exchange.desk.accounts:
+                if given.account not in exchange.order_entry.accounts:
                     exchange.open_account(given.account, given.cash_micro)
             case Beaten():
                 self._heartbeat(given)

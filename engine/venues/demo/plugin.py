@@ -101,7 +101,7 @@ class DemoMarketData(MarketData):
         return {
             key: None if view.closed else view.instrument
             for runner in self._runners
-            for key, view in runner.desk.cache.views.items()
+            for key, view in runner.core.cache.views.items()
             if key.startswith(f"{DEMO}:")
         }
 

@@ -96,8 +96,8 @@ def set_rng(rng: Random, state: RngState) -> None:
 
 def encode_state(exchange: DemoExchange) -> bytes:
     """Return the exchange as bytes. The same exchange gives the same bytes."""
-    desk, clearing, outbox = exchange.desk, exchange.clearing, exchange.outbox
-    ledger = desk.ledger
+    order_entry, clearing, outbox = exchange.order_entry, exchange.clearing, exchange.outbox
+    ledger = order_entry.ledger
     snapshot = ExchangeSnapshot(
         version=VERSION,
         now_ns=exchange.timeline.now_ns,
@@ -105,7 +105,7 @@ def encode_state(exchange: DemoExchange) -> bytes:
         timers=exchange.timeline.timers,
         mode=exchange.guard.mode,
         counts=(
-            desk.order_count,
+            order_entry.order_count,
             clearing.trade_count,
             clearing.transaction_count,
             clearing.self_trades,
@@ -114,9 +114,9 @@ def encode_state(exchange: DemoExchange) -> bytes:
         ),
         settlement_rng=rng_state(exchange.settlement_rng),
         forced=exchange.settlement.forced,
-        accounts=[_account_state(account) for account in desk.accounts.values()],
-        markets=[_market_state(market) for market in desk.markets.values()],
-        orders=list(desk.orders.values()),
+        accounts=[_account_state(account) for account in order_entry.accounts.values()],
+        markets=[_market_state(market) for market in order_entry.markets.values()],
+        orders=list(order_entry.orders.values()),
         wallets=ledger.wallets,
         collateral=ledger.collateral,
         fees_micro=ledger.fees_micro,
@@ -144,7 +144,7 @@ def restore_state(exchange: DemoExchange, state: bytes) -> None:
     timeline.timers = snapshot.timers
     exchange.guard.mode = snapshot.mode
     counts = snapshot.counts
-    exchange.desk.order_count = counts[0]
+    exchange.order_entry.order_count = counts[0]
     exchange.clearing.trade_count, exchange.clearing.transaction_count = counts[1:3]
     exchange.clearing.self_trades, exchange.guard.heartbeat_count = counts[3:5]
     exchange.outbox.published = counts[5]
@@ -183,7 +183,7 @@ def _market_state(market: ExchangeMarket) -> MarketSnapshot:
 
 
 def _restore_ledger(exchange: DemoExchange, snapshot: ExchangeSnapshot) -> None:
-    ledger = exchange.desk.ledger
+    ledger = exchange.order_entry.ledger
     ledger.wallets = snapshot.wallets
     ledger.collateral = snapshot.collateral
     ledger.fees_micro = snapshot.fees_micro
@@ -200,7 +200,7 @@ def _restore_ledger(exchange: DemoExchange, snapshot: ExchangeSnapshot) -> None:
 
 
 def _restore_accounts(exchange: DemoExchange, snapshot: ExchangeSnapshot) -> None:
-    accounts = exchange.desk.accounts
+    accounts = exchange.order_entry.accounts
     accounts.clear()
     for state in snapshot.accounts:
         account = accounts[state.id] = Account(state.id, listening=state.listening)
@@ -211,13 +211,13 @@ def _restore_accounts(exchange: DemoExchange, snapshot: ExchangeSnapshot) -> Non
         account.redemptions.extend(state.redemptions)
         account.conversions.extend(state.conversions)
         account.operations = state.operations
-    exchange.desk.orders = {order.number: order for order in snapshot.orders}
+    exchange.order_entry.orders = {order.number: order for order in snapshot.orders}
     for order in snapshot.orders:
         accounts[order.customer].open[order.identity] = order
 
 
 def _restore_markets(exchange: DemoExchange, snapshot: ExchangeSnapshot) -> None:
-    markets = exchange.desk.markets
+    markets = exchange.order_entry.markets
     markets.clear()
     resting: dict[InstrumentId, list[RestingOrder]] = {}
     for order in sorted(snapshot.orders, key=lambda order: order.priority):

@@ -350,7 +350,7 @@ class Crowd:
             self._survey(now_ns)
             return
         slot = self._slots[topic]
-        market = self._exchange.desk.markets.get(slot.instrument)
+        market = self._exchange.order_entry.markets.get(slot.instrument)
         chance = self._calendar.chance(slot.instrument, 0)
         if market is None or not market.accepting or chance is None:
             del self._slots[topic]
@@ -391,7 +391,10 @@ class Crowd:
         for instrument in self._calendar.by_name:
             if self._rate <= 0:
                 break
-            if instrument in self._known or not self._exchange.desk.markets[instrument].accepting:
+            if (
+                instrument in self._known
+                or not self._exchange.order_entry.markets[instrument].accepting
+            ):
                 continue
             self._slot_count += 1
             self._known.add(instrument)

@@ -33,9 +33,9 @@ class PaperLink(AccountLink):
         super().__init__(services, settings)
 
     def wired(self, gateway: dict[str, Any], wiring: dict[str, Any]) -> PaperRunner:
-        core = PaperGateway(**gateway)
+        made = PaperGateway(**gateway)
         return PaperRunner(
-            paper=self._paper, door=PaperDoor(self._paper, core), core=core, **wiring
+            paper=self._paper, door=PaperDoor(self._paper, made), gateway=made, **wiring
         )
 
     def begin(self, keys: Keys | None, *, funded: bool) -> list[Stream]:
@@ -45,7 +45,7 @@ class PaperLink(AccountLink):
         if not funded:
             cash_micro = round(self.settings.starting_cash * MICRO)
             runner.deliver(self.first_cash(cash_micro, now_ns), now_ns)
-        runner.resume_session(now_ns, fence=runner.desk.executor.fence)
+        runner.resume_session(now_ns, fence=runner.core.executor.fence)
         runner.start_over(now_ns)
         return []
 

@@ -30,9 +30,9 @@ class PaperRunner(AccountRunner):
     """The runner of a paper account: it turns its venue, too."""
 
     def __init__(
-        self, *, paper: PaperVenue, door: PaperDoor, core: PaperGateway, **wiring: Any
+        self, *, paper: PaperVenue, door: PaperDoor, gateway: PaperGateway, **wiring: Any
     ) -> None:
-        super().__init__(core=core, venue=door, **wiring)
+        super().__init__(gateway=gateway, venue=door, **wiring)
         self.paper = paper
         self.door = door
         self._paper_handle: asyncio.TimerHandle | None = None
@@ -116,7 +116,7 @@ class PaperRunner(AccountRunner):
 
         Call it before `start_over`. Matched fills are settled: their time has passed meanwhile.
         """
-        executor = self.desk.executor
+        executor = self.core.executor
         for fill in list(executor.ledger.state.fills.unsettled):
             self.deliver(FillSettled(account=self.account, fill=fill), now_ns)
         state = executor.ledger.state
@@ -132,7 +132,7 @@ class PaperRunner(AccountRunner):
             self.deliver(cancelled, now_ns)
 
     def _owned(self, instrument: InstrumentId) -> Owned:
-        ledger = self.desk.executor.ledger
+        ledger = self.core.executor.ledger
         held = ledger.holding(instrument)
         tokens = {
             leg: held.leg(leg).settled + held.leg(leg).redeemable for leg in (Leg.YES, Leg.NO)

@@ -77,7 +77,7 @@ class Crowd:
         resting = self._resting(market)
         if chance < 0.35 and resting:
             orders = self._rng.sample(resting, min(len(resting), self._rng.choice((1, 1, 2, 4))))
-            self._venue.exchange.desk.withdraw(orders, CancelReason.ASKED)
+            self._venue.exchange.order_entry.withdraw(orders, CancelReason.ASKED)
             self.did["cancel"] += 1
         elif chance < 0.85 and len(resting) < RESTING_MAX:
             self._order(market, self._quote(market, middle), OrderType.GTC, now_ns)
@@ -86,7 +86,7 @@ class Crowd:
 
     def _resting(self, market: Listed) -> list[RestingOrder]:
         mine = set(self.people)
-        book = self._venue.exchange.desk.markets[market.instrument].book
+        book = self._venue.exchange.order_entry.markets[market.instrument].book
         return [order for order in book.resting() if order.customer in mine]
 
     def _quote(self, market: Listed, middle: int) -> tuple[Leg, Side, int]:

@@ -60,9 +60,9 @@ class VenueExchange(DemoExchange):
         self.worker = SettlementWorker(settings, self.settlement_rng, self.timeline, self.outbox)
         self.settlement = self.worker
         self.clearing.settlement = self.worker
-        self.desk = VenueOrderEntry(self.timeline, self.clearing)
-        self.guard = Guard(self.desk)
-        self.listing = MarketLifecycle(self.desk)
+        self.order_entry = VenueOrderEntry(self.timeline, self.clearing)
+        self.guard = Guard(self.order_entry)
+        self.listing = MarketLifecycle(self.order_entry)
 
     def reread(self) -> None:
         """Take changed settings."""

@@ -49,7 +49,7 @@ class Heartbeats:
         """Cancel everything of every key that fell silent; look again later."""
         self._plan()
         latest = now_ns - int(self._settings.beat_timeout_s * S)
-        desk = self._exchange.desk
+        desk = self._exchange.order_entry
         for key, (_, at_ns) in self.latest.items():
             if at_ns >= latest:
                 continue

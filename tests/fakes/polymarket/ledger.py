@@ -76,7 +76,7 @@ class VenueLedger:
 
     def on_chain(self, account: AccountId, asset: str) -> int:
         """Return what the chain says now: matched but unsettled trades have not moved anything."""
-        wallet = self._exchange.desk.ledger.wallets[account]
+        wallet = self._exchange.order_entry.ledger.wallets[account]
         if asset == CASH:
             return wallet.cash + self._unsettled(account, None)
         market, leg = self.tokens[asset]
@@ -152,7 +152,7 @@ class VenueLedger:
             raise Refused(f"{NOT_ENOUGH}: the balance is not enough -> {details}")
 
     def _reserved(self, account: AccountId, asset: str) -> int:
-        wallet = self._exchange.desk.ledger.wallets[account]
+        wallet = self._exchange.order_entry.ledger.wallets[account]
         if asset == CASH:
             return wallet.reserved
         market, leg = self.tokens[asset]

@@ -157,7 +157,7 @@ def _price(market: Listed, exact: Fraction, posted: Posted, shares: int) -> int 
 def _budget_size(venue: Venue, market: Listed, leg: Leg, order: tuple[int, int]) -> int:
     """Return how many shares (limit price, budget) buys now; what the book lacks, at the limit."""
     limit, left = order
-    listed = venue.exchange.desk.markets[market.instrument]
+    listed = venue.exchange.order_entry.markets[market.instrument]
     level = yes_level(leg, limit, listed.one)
     size = 0
     for at, available in listed.book.preview(leg is Leg.YES, level, DEPTH):

@@ -126,7 +126,7 @@ def _holdings(venue: Venue, user: AccountId) -> dict[tuple[str, Leg], Holding]:
 def _conversions(venue: Venue, user: AccountId) -> list[Converted]:
     """Return the splits and merges the index has seen."""
     latest = venue.exchange.now_ns - int(venue.settings.data_lag_s * S)
-    if user not in venue.exchange.desk.accounts:
+    if user not in venue.exchange.order_entry.accounts:
         return []
     return [one for one in venue.exchange.account(user).conversions if one.at_ns <= latest]
 
@@ -134,7 +134,7 @@ def _conversions(venue: Venue, user: AccountId) -> list[Converted]:
 def _redemptions(venue: Venue, user: AccountId) -> list[Redeemed]:
     """Return the redemptions the index has seen."""
     latest = venue.exchange.now_ns - int(venue.settings.data_lag_s * S)
-    if user not in venue.exchange.desk.accounts:
+    if user not in venue.exchange.order_entry.accounts:
         return []
     return [one for one in venue.exchange.account(user).redemptions if one.at_ns <= latest]
 

@@ -92,7 +92,7 @@ def _cancel(venue: Venue, key: ApiKey, names: list[str]) -> dict[str, Any]:
         elif order.state is OrderState.DELAYED:
             kept[name] = rules.CANCEL_DELAYED
         else:
-            venue.exchange.desk.withdraw([order], CancelReason.ASKED)
+            venue.exchange.order_entry.withdraw([order], CancelReason.ASKED)
             gone.append(name)
     venue.drain()
     return {"canceled": gone, "not_canceled": kept}

@@ -83,8 +83,8 @@ class GameStarts:
 
     def wake(self, topic: int, now_ns: int) -> None:  # noqa: ARG002 - an actor's door
         """End everything that rests in a game's market."""
-        book = self._exchange.desk.markets[self._games[topic].instrument].book
-        self._exchange.desk.withdraw(book.resting(), CancelReason.VENUE)
+        book = self._exchange.order_entry.markets[self._games[topic].instrument].book
+        self._exchange.order_entry.withdraw(book.resting(), CancelReason.VENUE)
 
     def state(self) -> bytes:
         """Nothing survives: this venue lives in memory."""

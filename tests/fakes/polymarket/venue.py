@@ -115,7 +115,7 @@ class Venue:
 
     def accepting(self, market: Listed) -> bool:
         """Say whether a market takes orders."""
-        listed = self.exchange.desk.markets.get(market.instrument)
+        listed = self.exchange.order_entry.markets.get(market.instrument)
         return listed is not None and listed.accepting
 
     # -- time --------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ class Venue:
         sums = self.exchange.invariants()
         problems = list(sums.problems)
         for instrument, wire in self.books.items():
-            market = self.exchange.desk.markets.get(instrument)
+            market = self.exchange.order_entry.markets.get(instrument)
             if market is None:
                 continue
             bids, asks = market.book.depth()
@@ -207,10 +207,10 @@ class Venue:
     def _reserved_problems(self) -> list[str]:
         """Compare what wallets reserve with what their open orders need."""
         found = []
-        for account, wallet in self.exchange.desk.ledger.wallets.items():
+        for account, wallet in self.exchange.order_entry.ledger.wallets.items():
             needed = 0
             for order in self.exchange.account(account).open.values():
-                market = self.exchange.desk.markets[order.instrument]
+                market = self.exchange.order_entry.markets[order.instrument]
                 if order.side.value == "buy":
                     plain = order.price * order.remaining // market.divisor
                     needed += order.held_micro or plain

@@ -53,7 +53,7 @@ class WalletDesk(HandDesk):
     async def lists(self, *, receive: bool = True) -> None:
         """Tell the listings, and let the account receive the market."""
         engine, runner = self.engine, self.engine.runners[DEMO]
-        runner.desk.executor.mode = Mode.LIVE
+        runner.core.executor.mode = Mode.LIVE
         engine.part(foreign.ForeignThings)._due_ns = 2**63  # it looks when the test says so
         engine.alert = lambda alert, _: self.alerts.append(alert)  # type: ignore[method-assign]
         theirs = OrderReport(
@@ -75,7 +75,7 @@ class WalletDesk(HandDesk):
 
     @property
     def ledger(self) -> Any:
-        return self.engine.runners[DEMO].desk.executor.ledger
+        return self.engine.runners[DEMO].core.executor.ledger
 
     async def looked(self) -> list[str]:
         """Let it look anew, and give the alerts so far."""
@@ -187,7 +187,7 @@ async def test_a_market_nobody_receives_is_followed_to_take_its_tokens_in(tmp_pa
         assert desk.find(name).state is CommandState.DONE
         assert ONE.id not in desk.engine.followed[DEMO]
         assert ONE.id in wants_of(desk.engine, "polymarket", runner)[0]  # it is held
-        assert runner.desk.executor.latched is False
+        assert runner.core.executor.latched is False
 
 
 async def test_what_was_listed_long_ago_is_not_believed(

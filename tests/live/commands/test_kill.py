@@ -38,8 +38,8 @@ class FakeRunner:
 
     def __init__(self, rig: Rig) -> None:
         self.account = ACCOUNT
-        self.core = GatewayCore(account=ACCOUNT, settings=GatewaySettings())
-        self.desk = AccountCore(
+        self.gateway = GatewayCore(account=ACCOUNT, settings=GatewaySettings())
+        self.core = AccountCore(
             cache=MarketCache(), executor=rig.executor, bots=(), decide=lambda _: None
         )
         self.on_report: Any = None
@@ -49,10 +49,10 @@ class FakeRunner:
         return ""
 
     def deliver(self, event: Any, now_ns: int) -> None:
-        self.desk.venue(event, now_ns)
+        self.core.venue(event, now_ns)
 
     def settle(self, now_ns: int) -> None:
-        self.asked += self.desk.turn(now_ns)
+        self.asked += self.core.turn(now_ns)
 
 
 def engine(*runners: FakeRunner, accounts: Accounts | None = None) -> Any:
@@ -88,12 +88,12 @@ def test_a_market_without_a_feed_is_cancelled_where_its_orders_are(
     rig: Rig, *, listed: bool
 ) -> None:
     runner = reborn(rig, listed=listed)
-    assert not runner.desk.cache.views
+    assert not runner.core.cache.views
     kill(runner, instrument=M1)
     everything = CancelAll(account=ACCOUNT, scope=CancelScope(instrument=M1))
     assert everything in runner.asked
-    assert [hold.instrument for hold in runner.desk.executor.holds] == [M1]
-    known = runner.desk.executor.record(1)  # type: ignore[arg-type]
+    assert [hold.instrument for hold in runner.core.executor.holds] == [M1]
+    known = runner.core.executor.record(1)  # type: ignore[arg-type]
     assert known is None or known.state is OrderState.UNKNOWN
 
 

@@ -110,17 +110,17 @@ async def test_a_bot_trades_what_its_filter_finds_and_no_more_than_its_maximum(
 
 async def test_what_left_the_filter_is_only_reduced(tmp_path: Path) -> None:
     async with FollowDesk(tmp_path) as desk:
-        desk.engine.runners[DEMO].desk.executor.ledger.move_cash(10**10)
+        desk.engine.runners[DEMO].core.executor.ledger.move_cash(10**10)
         desk.lists(first=100.0, second=90.0)
         await desk.follows(FIRST, SECOND)
         desk.receive(FIRST, SECOND)
         engine, runner = desk.engine, desk.engine.runners[DEMO]
-        ledger, now_ns = runner.desk.executor.ledger, engine.clock.now_ns()
+        ledger, now_ns = runner.core.executor.ledger, engine.clock.now_ns()
         bought = Target(
             bot=MAKER, instrument=SECOND, position=20 * SHARE, limit_price=5_200,
             urgency=Urgency.CROSS, valid_until_ns=now_ns + 10**9,
         )  # fmt: skip
-        runner.desk.set_target(bought, now_ns)
+        runner.core.set_target(bought, now_ns)
         runner.settle(now_ns)
         await desk.until(lambda: ledger.holding(SECOND).position == 20 * SHARE, "it is bought")
         desk.bot.state = BotState.RUNNING

@@ -97,7 +97,7 @@ class HandDesk(TradingDesk):
 
     async def holds(self) -> None:
         runner, now_ns = self.engine.runners[DEMO], self.engine.clock.now_ns()
-        runner.desk.executor.ledger.move_cash(10**10)
+        runner.core.executor.ledger.move_cash(10**10)
         runner.market((InstrumentListed(instrument=ONE), BOOK), now_ns)
         bought = await self.buys(20)
         assert bought.state is CommandState.DONE, bought.answer
@@ -114,7 +114,7 @@ class HandDesk(TradingDesk):
 
     @property
     def position(self) -> int:
-        return self.engine.runners[DEMO].desk.executor.ledger.holding(ONE.id).position
+        return self.engine.runners[DEMO].core.executor.ledger.holding(ONE.id).position
 
     async def asked(self, command: Any) -> LeftCommand:
         """Leave a command, let the engine look at its clock, and wait for the answer."""
@@ -170,7 +170,7 @@ async def test_what_nobody_takes_is_left_and_named(tmp_path: Path) -> None:
         assert said.state is CommandState.FAILED
         assert said.answer.startswith(f"12 of 20 in {ONE.id} are left, within 0 from 0.48")
         assert desk.position == 12 * SHARE
-        assert desk.engine.runners[DEMO].desk.executor.explain(ONE.id)[0] == (), "it still sells"
+        assert desk.engine.runners[DEMO].core.executor.explain(ONE.id)[0] == (), "it still sells"
         assert {one.side for one in desk.venue.sent[1:]} == {Side.SELL}
         assert {one.price for one in desk.venue.sent[1:]} == {4_800}
 
@@ -200,7 +200,7 @@ async def test_an_order_by_hand_goes_before_its_position_does(tmp_path: Path) ->
         )  # fmt: skip
         assert rests.state is CommandState.DONE, rests.answer
         assert (await desk.asked(flatten(100))).state is CommandState.DONE
-        assert desk.engine.runners[DEMO].desk.executor.working(ONE.id) == ()
+        assert desk.engine.runners[DEMO].core.executor.working(ONE.id) == ()
 
 
 async def test_an_order_by_hand_nobody_answers_for_is_unknown_and_not_sent_again(
@@ -238,12 +238,12 @@ async def test_an_order_that_meets_the_book_is_not_said_to_rest_before_its_fills
         )  # fmt: skip
 
         def states() -> list[OrderState]:
-            return [one.state for one in runner.desk.executor.working(ONE.id)]
+            return [one.state for one in runner.core.executor.working(ONE.id)]
 
         await desk.until(lambda: states() == [OrderState.OPEN], "it is accepted")
         desk.engine.tick(desk.engine.clock.now_ns())
         if fills:
-            (waiting,) = runner.desk.executor.working(ONE.id)
+            (waiting,) = runner.core.executor.working(ONE.id)
             assert desk.find(name).answered_ns is None
             fill = OrderFilled(
                 account=DEMO, order=waiting.order.id, fill=FillId("late"), price=price,
@@ -276,7 +276,7 @@ async def test_what_cannot_be_flattened_is_refused_in_words(
         if change == "runs":
             desk.engine.bot_runners["maker"].bot.state = BotState.RUNNING
         elif change == "torn":
-            runner.desk.cache.views[ONE.id].trusted = False
+            runner.core.cache.views[ONE.id].trusted = False
         else:
             runner.market((msgspec.structs.replace(BOOK, bids=()),), now_ns)
         said = await desk.asked(flatten(100))

@@ -59,7 +59,7 @@ class Engine:
     def __init__(self, document: SettingsDocument) -> None:
         self.engine_id = "one"
         self.settings = version(document)
-        self.runners: dict[Any, Any] = {AccountId("demo"): SimpleNamespace(desk=Desk())}
+        self.runners: dict[Any, Any] = {AccountId("demo"): SimpleNamespace(core=Desk())}
         self.bot_runners: dict[str, Any] = {}
         self.watchers: list[Any] = []
         self.accounts = Accounts(self.runners)
@@ -118,7 +118,7 @@ def put(engine: Engine, wanted: SettingsDocument) -> tuple[bool, str]:
 def test_a_bot_at_a_closed_account_does_not_keep_limits_from_being_lowered(engine: Engine) -> None:
     done, text = put(engine, document(limits=TIGHT))
     assert done, text
-    assert engine.runners[AccountId("demo")].desk.limits == TIGHT
+    assert engine.runners[AccountId("demo")].core.limits == TIGHT
     assert engine.bot_runners == {}
 
 
@@ -133,7 +133,7 @@ def test_a_bot_that_is_new_at_a_closed_account_is_refused(engine: Engine) -> Non
 
 
 def test_an_account_is_not_removed_while_anything_of_it_stands(engine: Engine) -> None:
-    executor = engine.runners[AccountId("demo")].desk.executor
+    executor = engine.runners[AccountId("demo")].core.executor
     executor.open_and_unknown = (1, 0)
     assert put(engine, without_demo())[0] is False
     executor.open_and_unknown = (0, 0)
@@ -173,4 +173,4 @@ async def test_an_account_that_is_added_again_takes_its_new_automation(tmp_path:
         for base, diff in enumerate((removed, {"accounts": {DEMO: again}}), 1):
             left = await desk.command(ApplySettings(version=desk.edit(diff, base=base)))
             assert left.state is CommandState.DONE, left.answer
-        assert desk.engine.runners[DEMO].desk.executor.wallet.merge_above == 5_000_000
+        assert desk.engine.runners[DEMO].core.executor.wallet.merge_above == 5_000_000

@@ -105,7 +105,7 @@ class WalletDesk(HandDesk):
 
     @property
     def executor(self) -> Any:
-        return self.engine.runners[DEMO].desk.executor
+        return self.engine.runners[DEMO].core.executor
 
 
 async def test_a_split_and_a_merge_are_answered_with_what_moved(tmp_path: Path) -> None:

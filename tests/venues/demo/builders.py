@@ -120,7 +120,7 @@ def live(number: int, bid: bool, level: int, size: int) -> RestingOrder:
 
 def levels(made: DemoExchange) -> tuple[dict[float, float], dict[float, float]]:
     """The book in cents and shares: (bids, asks)."""
-    book = made.desk.markets[COIN].book
+    book = made.order_entry.markets[COIN].book
     bids, asks = book.depth()
     return (
         {price / CENT: size / SHARE for price, size in bids},

@@ -51,7 +51,7 @@ class BookJudge:
             assert max(bids) < min(asks), f"{event.instrument} is crossed"
 
     def compare(self, made: DemoExchange) -> None:
-        for name, market in made.desk.markets.items():
+        for name, market in made.order_entry.markets.items():
             bids, asks = market.book.depth()
             assert self.books[name] == (dict(bids), dict(asks))
 
@@ -92,7 +92,7 @@ class WalletJudge:
     def compare(self, made: DemoExchange, customer: AccountId) -> None:
         balance = made.balance(customer)
         assert balance.settled + balance.pending == self.cash
-        wallet = made.desk.ledger.wallets[customer]
+        wallet = made.order_entry.ledger.wallets[customer]
         owned = {
             (name, leg): tokens.settled + tokens.pending
             for leg, held in (("yes", wallet.yes), ("no", wallet.no))

@@ -41,7 +41,7 @@ class Engine:
 
     def __init__(self) -> None:
         self.cache = MarketCache()
-        self.clock = self.desk = self
+        self.clock = self.core = self
         self.runners = {AccountId("demo"): self}
         self.watchers: list[Any] = []
         self.meter = Meter()

@@ -75,7 +75,7 @@ def order(place: Place, number: int = 1, price: int = 100) -> Order:
         account=ANN,
         id=OrderId(number),
         bot=BotId("bot"),
-        instrument=InstrumentId(next(iter(place.host.exchange.desk.markets))),
+        instrument=InstrumentId(next(iter(place.host.exchange.order_entry.markets))),
         leg=Leg.YES,
         side=Side.BUY,
         price=price,
@@ -118,7 +118,7 @@ async def test_market_stream_begins_with_every_market(place: Place, venue: DemoV
     async for raw in venue.listen(wire.MARKET):
         events = wire.unpack_market(raw).events
         listed = {e.instrument.id for e in events if isinstance(e, InstrumentListed)}
-        assert listed == set(place.host.exchange.desk.markets)
+        assert listed == set(place.host.exchange.order_entry.markets)
         assert {e.instrument for e in events if isinstance(e, BookReplaced)} == listed
         break
 

@@ -29,7 +29,9 @@ def world(**crowd: object) -> DemoExchange:
 
 def running(made: DemoExchange) -> InstrumentId:
     return next(
-        name for name, market in made.desk.markets.items() if market.proof and market.accepting
+        name
+        for name, market in made.order_entry.markets.items()
+        if market.proof and market.accepting
     )
 
 
@@ -79,7 +81,7 @@ def test_a_world_without_takers_never_trades_and_without_anybody_never_quotes() 
     profile: Profile = msgspec.structs.replace(THIN, crowd=silent)
     made = open_world(profile, rng=Random(4), now_ns=START)
     made.advance(made.now_ns + 60 * S)
-    assert made.desk.order_count == 0
+    assert made.order_entry.order_count == 0
 
 
 def test_every_member_trades_and_nobody_is_remembered() -> None:

@@ -402,7 +402,7 @@ def test_two_customers_share_one_world() -> None:
     for name in (ANN, BOB):
         made.open_account(name, 1_000 * USD)
         cores.append(DemoCustomer(made, name, latency_ns=LATENCY))
-    running = next(name for name, market in made.desk.markets.items() if market.proof)
+    running = next(name for name, market in made.order_entry.markets.items() if market.proof)
     now_ns, replies = made.now_ns, 0
     for step in range(600):
         for core in cores:

@@ -188,9 +188,9 @@ def test_swapping_the_legs_reflects_the_book_and_changes_no_wallet(
             swapped.submit(who, second, swapped.now_ns),
         )
         assert receipts[0] == receipts[1]
-    bids, asks = plain.desk.markets[COIN].book.depth()
+    bids, asks = plain.order_entry.markets[COIN].book.depth()
     mirrored = tuple(tuple((10_000 - price, size) for price, size in side) for side in (asks, bids))
-    assert swapped.desk.markets[COIN].book.depth() == mirrored
+    assert swapped.order_entry.markets[COIN].book.depth() == mirrored
     for customer in CUSTOMERS:
         assert plain.balance(customer) == swapped.balance(customer)
 

@@ -28,7 +28,7 @@ def begin(folder: Path, now_ns: int = START) -> DemoHost:
 
 
 def hand_in(host: DemoHost, number: int, now_ns: int, **changes: object) -> object:
-    market = next(iter(host.exchange.desk.markets.values()))
+    market = next(iter(host.exchange.order_entry.markets.values()))
     ticket = Ticket(
         identity=Identity(f"demo-ann-{number}"),
         instrument=InstrumentId(market.instrument.id),

@@ -114,13 +114,13 @@ def test_a_resolved_market_is_forgotten_after_its_last_settlement_and_redemption
     run(made, 10)
     made.settlement.pending[1] = stuck
     run(made, MARKET_KEPT_NS / S)
-    assert COIN in made.desk.markets
+    assert COIN in made.order_entry.markets
     del made.settlement.pending[1]
     run(made, MARKET_KEPT_NS / S)
-    assert COIN in made.desk.markets  # a winner is still held
+    assert COIN in made.order_entry.markets  # a winner is still held
     made.operate(BOB, 1, COIN, 0, made.now_ns)
     run(made, MARKET_KEPT_NS / S)
-    assert COIN not in made.desk.markets
+    assert COIN not in made.order_entry.markets
     assert made.invariants().sets == {}
     assert len(made.fills(ANN, 0)) == 1
     with pytest.raises(BadInput, match="not listed"):

@@ -322,8 +322,8 @@ def test_fees_rounded_up_per_match_are_counted_before_the_order_is_taken() -> No
     for number in range(40):
         put(made, BOB, buy_no(f"b{number}", 43, 5.03))
     intent = buy_yes("c", 57, 40 * 5.03)
-    fills = 40 * (made.desk.markets[COIN].instrument.taker_fee_micro(5_700, 5_030_000))
-    whole = made.desk.markets[COIN].instrument.taker_fee_micro(5_700, intent.size)
+    fills = 40 * (made.order_entry.markets[COIN].instrument.taker_fee_micro(5_700, 5_030_000))
+    whole = made.order_entry.markets[COIN].instrument.taker_fee_micro(5_700, intent.size)
     cost = 5_700 * intent.size // 10_000
     assert fills > whole
     made.deposit(CAT, cost + fills - 1 - made.balance(CAT).settled)

@@ -53,7 +53,7 @@ def test_turns_survive() -> None:
     put(made, BOB, buy_yes("b", 50, 10))
     other = exchange()
     restore_state(other, encode_state(made))
-    book = other.desk.markets[COIN].book
+    book = other.order_entry.markets[COIN].book
     assert [order.identity for order in book.resting()] == ["a", "b"]
     assert book.resting()[0] is other.open_orders(ANN)[0]
 

@@ -36,7 +36,7 @@ def world(profile: Profile = THIN, seed: int = 11) -> DemoExchange:
 def act(made: DemoExchange, turn: int) -> None:
     """Quote the touch of the running market, as a customer who knows nothing would."""
     made.cancel_all(NAIVE, made.now_ns)
-    for market in made.desk.markets.values():
+    for market in made.order_entry.markets.values():
         bid, ask = market.book.best_bid, market.book.best_ask
         closes_ns = market.instrument.closes_ns or 0
         if not (market.accepting and market.proof and closes_ns > made.now_ns + 20 * S):
@@ -102,7 +102,7 @@ def test_judges_agree_over_forty_minutes_of_failing_settlements() -> None:
             sound(made)
     sound(made)
     assert len(books.payouts) == 7
-    assert len(made.desk.markets) <= 5 + 8
+    assert len(made.order_entry.markets) <= 5 + 8
     assert len(made.timeline.timers) < 200
 
 
@@ -110,10 +110,10 @@ def test_a_closed_venue_silences_the_crowd_and_it_comes_back() -> None:
     made = world()
     made.guard.plan_restart(made.now_ns + S, down_ns=20 * S, post_only_ns=20 * S, drop_orders=True)
     made.advance(made.now_ns + 10 * S)
-    assert made.desk.orders == {}
+    assert made.order_entry.orders == {}
     assert made.guard.mode is VenueMode.RESTARTING
     made.advance(made.now_ns + 200 * S)
-    assert len(made.desk.orders) > 5
+    assert len(made.order_entry.orders) > 5
     sound(made)
 
 
@@ -137,7 +137,7 @@ class Watch:
             self.judge.receive(events)
             (running,) = [
                 name
-                for name, market in self.made.desk.markets.items()
+                for name, market in self.made.order_entry.markets.items()
                 if market.accepting and market.proof
             ]
             self.kinds.update(
@@ -244,5 +244,5 @@ def test_every_market_that_closed_is_resolved_and_paid() -> None:
     assert len(resolved) == 5
     made.advance(made.now_ns + 30 * S)
     sums = made.invariants()
-    assert all(made.desk.ledger.collateral.get(name, 0) == 0 for name in resolved)
+    assert all(made.order_entry.ledger.collateral.get(name, 0) == 0 for name in resolved)
     assert all(name not in sums.sets for name in resolved)

@@ -80,14 +80,14 @@ class Desk:
         self.errors: list[BaseException] = []
         self.alerts: list[str] = []
         self.journal = JournalWriter(folder / "journal.db", engine_id="pitboss")
-        core = PaperGateway(account=PAPER, settings=GatewaySettings())
+        gateway = PaperGateway(account=PAPER, settings=GatewaySettings())
         self.paper = PaperVenue(PAPER, PaperSettings(starting_cash={}))
-        self.door = PaperDoor(self.paper, core)
+        self.door = PaperDoor(self.paper, gateway)
         self.runner = PaperRunner(
             paper=self.paper,
             door=self.door,
-            core=core,
-            desk=AccountCore(
+            gateway=gateway,
+            core=AccountCore(
                 cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None
             ),
             recorder=self.journal,
@@ -99,7 +99,7 @@ class Desk:
 
     async def begin(self, fence: int, *, funded: bool) -> None:
         now_ns = self.clock.now_ns()
-        self.runner.desk.begin(now_ns)
+        self.runner.gateway.begin(now_ns)
         if not funded:
             cash = CashMoved(account=PAPER, currency="pUSD", amount_micro=100 * MICRO)
             self.runner.deliver(cash, now_ns)
@@ -146,7 +146,7 @@ def fresh() -> Executor:
 
 def intent(desk: Desk, position: int) -> None:
     now_ns = desk.clock.now_ns()
-    desk.runner.desk.set_target(
+    desk.runner.gateway.set_target(
         Target(
             bot=BotId("maker"), instrument=COIN, position=position, limit_price=4_100,
             urgency=Urgency.REST, valid_until_ns=now_ns + 3_600_000 * MS,
@@ -242,7 +242,7 @@ def test_request_past_the_gateway_is_our_own_bug(tmp_path: Path) -> None:
 
 
 def test_place_that_waited_for_an_answer_reaches_the_venue() -> None:
-    core = PaperGateway(account=PAPER, settings=GatewaySettings(places_in_flight_max=1))
+    gateway = PaperGateway(account=PAPER, settings=GatewaySettings(places_in_flight_max=1))
     one, two = (
         PlaceOrder(
             order=Order(
@@ -252,11 +252,11 @@ def test_place_that_waited_for_an_answer_reaches_the_venue() -> None:
         )
         for number in (1, 2)
     )  # fmt: skip
-    (first,) = core.receive(one, 1)
-    assert core.receive(two, 1) == []
-    assert core.claim(one) == first
-    (second,) = core.over(Reply(number=first.number), 2)
-    assert core.claim(two) == second
+    (first,) = gateway.receive(one, 1)
+    assert gateway.receive(two, 1) == []
+    assert gateway.claim(one) == first
+    (second,) = gateway.over(Reply(number=first.number), 2)
+    assert gateway.claim(two) == second
 
 
 # -- the whole desk as processes -------------------------------------------------------------------

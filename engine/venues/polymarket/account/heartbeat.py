@@ -138,7 +138,7 @@ class PolymarketHeartbeat:
 
     def unproven(self, now_ns: int) -> str:
         """Return what does not work, or is not known to, in words; empty = all is proven."""
-        if self._services.killed.is_set() or self._runner.desk.executor.latched:
+        if self._services.killed.is_set() or self._runner.core.executor.latched:
             return "the KILL latch is set"
         return (
             self._journal(now_ns)
@@ -165,7 +165,7 @@ class PolymarketHeartbeat:
         return "the user channel is silent" if silent else ""
 
     def _reconciled(self, now_ns: int) -> str:
-        if not self._runner.desk.executor.recovering:
+        if not self._runner.core.executor.recovering:
             self._recovering_ns = None
         elif self._recovering_ns is None:
             self._recovering_ns = now_ns
@@ -181,11 +181,11 @@ class PolymarketHeartbeat:
 
     def _data(self, now_ns: int) -> str:
         """Look at the markets that are worked or held: one of them must be proven."""
-        desk = self._runner.desk
-        views = [desk.cache.views.get(key) for key in desk.executor.concerned()]
+        core = self._runner.core
+        views = [core.cache.views.get(key) for key in core.executor.concerned()]
         ages = [view.age_ns(now_ns) for view in views if view is not None and not view.closed]
         known = [age for age in ages if age is not None]
-        limit_ns = desk.executor.gate.limits.data_age_ms_max * DATA_MS
+        limit_ns = core.executor.gate.limits.data_age_ms_max * DATA_MS
         if ages and (not known or min(known) > limit_ns):
             return "no market that matters is proven"
         return ""
@@ -201,7 +201,7 @@ class PolymarketHeartbeat:
             self._runner.settle(now_ns)
         row = VenueHeartbeat(
             account=self._runner.account,
-            mode=self._runner.desk.executor.mode,
+            mode=self._runner.core.executor.mode,
             beating=not (self.lease.why or self.lease.ended),
             reason=why,
             armed_ns=self.lease.armed_ns,

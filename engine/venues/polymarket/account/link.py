@@ -90,8 +90,8 @@ class PolymarketUpkeep:
 
     def _unlisted(self, venue: PolymarketVenue) -> list[InstrumentId]:
         """Return what is held or worked, then everything open that the account receives."""
-        executor, now_ns = self._runner.desk.executor, self._services.clock.now_ns()
-        views = self._runner.desk.cache.views
+        executor, now_ns = self._runner.core.executor, self._services.clock.now_ns()
+        views = self._runner.core.cache.views
         received = [
             key for key in self._door.known if (view := views.get(key)) is None or not view.closed
         ]
@@ -102,7 +102,7 @@ class PolymarketUpkeep:
         ]
 
     async def _list(self, venue: PolymarketVenue, key: InstrumentId) -> None:
-        instrument = self._runner.desk.executor.ledger.state.instruments.get(key)
+        instrument = self._runner.core.executor.ledger.state.instruments.get(key)
         if instrument is None:
             return
         try:
@@ -131,14 +131,14 @@ class PolymarketUpkeep:
         settled, outdated = self._user.settled, self._door.outdated
         for order in list(outdated):
             del outdated[order]
-            known = self._runner.desk.executor.order(order)
+            known = self._runner.core.executor.order(order)
             if known is not None:
                 settled[known.instrument] = None
         if not settled:
             return
         key = next(iter(settled))
         del settled[key]
-        instrument = self._runner.desk.executor.ledger.state.instruments.get(key)
+        instrument = self._runner.core.executor.ledger.state.instruments.get(key)
         try:
             await venue.refresh_balance()
             if instrument is not None:
@@ -192,7 +192,7 @@ class PolymarketUpkeep:
 
         At once where the venue has more cash than the ledger. A failed question is asked again.
         """
-        now_ns, executor = self._services.clock.now_ns(), self._runner.desk.executor
+        now_ns, executor = self._services.clock.now_ns(), self._runner.core.executor
         state, cash = executor.ledger.state, executor.venue_cash
         more = cash is not None and cash != self._cash_seen and cash[0] > state.cash_settled_micro
         if not state.funded_ns or (now_ns < self._income_due_ns and not more):
@@ -215,7 +215,7 @@ class PolymarketUpkeep:
 
     async def _ask_scoring(self, venue: PolymarketVenue) -> None:
         """Ask of orders in markets that pay whether they earn; the last answer stands."""
-        now_ns, executor = self._services.clock.now_ns(), self._runner.desk.executor
+        now_ns, executor = self._services.clock.now_ns(), self._runner.core.executor
         if now_ns < self._scoring_due_ns:
             return
         self._scoring_due_ns = now_ns + SCORING_EVERY_NS
@@ -292,7 +292,7 @@ class PolymarketLink(AccountLink):
         """Open the connections, and tell them what the journal knows."""
         assert credential is not None
         venue = await opened(self._setup, self.account, credential, self.services.clock.now_ns)
-        executor = self.runner.desk.executor
+        executor = self.runner.core.executor
         venue.remember(list(_named(self.runner)))
         self.door.opened(venue)
         for instrument in (*executor.ledger.state.instruments.values(), *self.door.known.values()):
@@ -311,7 +311,7 @@ class PolymarketLink(AccountLink):
 
 def _named(runner: AccountRunner) -> Iterator[Named]:
     """Give every order the journal knows by its name, and whose it is."""
-    executor = runner.desk.executor
+    executor = runner.core.executor
     for key, name in executor.names():
         order = executor.order(key)
         if order is not None:

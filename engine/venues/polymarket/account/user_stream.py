@@ -350,7 +350,7 @@ class PolymarketUser:
 
     def _known(self, event: VenueEvent) -> VenueEvent:
         """Add what only the account knows: whose cancel it was, which balance is old now."""
-        executor = self._runner.desk.executor
+        executor = self._runner.core.executor
         if type(event) is OrderCancelled and event.reason is CancelReason.ASKED:
             known = executor.record(event.order)
             if known is not None and not known.cancel_asked and not known.state.ended:

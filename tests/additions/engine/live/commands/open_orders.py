@@ -15,5 +15,5 @@ def count(engine: Engine, command: CountOpenOrders, who: str) -> Done:
     runner = engine.runners.get(command.account)
     if runner is None:
         raise BadInput(f"there is no account {command.account!r} here")
-    open_orders, unknown = runner.desk.executor.open_and_unknown
+    open_orders, unknown = runner.core.executor.open_and_unknown
     return Done(f"{open_orders} open and {unknown} unknown at {command.account}, {who}")
