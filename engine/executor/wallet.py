@@ -235,21 +235,27 @@ class WalletOperations:
         account, least = self._table.account, self._redeem_above
         for instrument, holding in ledger.redeemable.items():
             worth = holding.redeemable_micro
-            if least is None or worth <= 0 or worth < least or self._concerned(instrument):
+            if least is None or worth <= 0 or worth < least:
                 continue
-            if self._paused.get((RedeemTokens, instrument), 0) <= now_ns:
+            if self._may(RedeemTokens, instrument, now_ns):
                 yield RedeemTokens(account=account, operation=number, instrument=instrument)
         for instrument in ledger.held if self.merge_above is not None else ():
             size, amount = self.pairs(instrument)
             if size <= 0 or amount < (self.merge_above or 0):
                 continue
-            if not self._concerned(instrument) and (
-                self._paused.get((MergePairs, instrument), 0) <= now_ns
-            ):
+            if self._may(MergePairs, instrument, now_ns):
                 yield MergePairs(
                     account=account, operation=number, instrument=instrument,
                     size=size, amount_micro=amount,
                 )  # fmt: skip
+
+    def _may(self, kind: type, instrument: InstrumentId, now_ns: int) -> bool:
+        """Say whether the account may do something by itself: not where a KILL holds it."""
+        return (
+            not self._concerned(instrument)
+            and self._paused.get((kind, instrument), 0) <= now_ns
+            and self._blocks.held_by(None, instrument) is None
+        )
 
     def _concerned(self, instrument: InstrumentId) -> bool:
         return any(one.instrument == instrument for one in self.state.operations.values())

@@ -32,6 +32,8 @@ from engine.domain.events import (
     PairsConverted,
     PositionsListed,
     RedemptionsListed,
+    ScopeLatched,
+    ScopeReleased,
     TokensRedeemed,
 )
 from engine.domain.fills import FillState
@@ -246,6 +248,31 @@ def test_a_confirmed_redemption_whose_payment_was_lost_is_looked_for(held: Any) 
     held.feed(listed(held, payment(held)))
 
     assert held.executor.ledger.state.cash_settled_micro == 1_052 * USD
+
+
+@pytest.mark.parametrize("place", [{}, {"instrument": M1}])
+def test_a_kill_of_a_part_keeps_the_account_from_redeeming_and_merging_there_by_itself(
+    make_rig: Any, place: dict[str, Any]
+) -> None:
+    settings = ExecutorSettings(starts_reconciled=True, merge_above_micro=25 * USD)
+    rig = hold(make_rig(settings=settings))
+    kill = {"account": rig.build.account, "who": "operator", "reason": "test", **place}
+    rig.feed(ScopeLatched(**kill))
+    by_hand(rig, SplitCash, 30)
+    assert wallet_effects(rig.feed(merged(rig, 30, "0xs"))) == []
+    assert wallet_effects([*rig.feed(WON), *rig.wait(60)]) == []
+
+    rig.feed(ScopeReleased(**kill))
+
+    assert asked(rig.wait(1)) == [2]
+
+
+def test_a_kill_of_one_bot_leaves_the_wallet_alone(held: Any) -> None:
+    held.feed(
+        ScopeLatched(account=held.build.account, bot=held.build.bot, who="operator", reason="test")
+    )
+
+    assert asked(held.feed(WON)) == [1]
 
 
 def test_nothing_is_redeemed_under_the_latch(held: Any) -> None:
