@@ -167,6 +167,7 @@ class LegHolding(msgspec.Struct, kw_only=True, gc=False):
     `leaving` has been sold without being settled, and returns if that sale becomes void.
     `redeemable` are winners of a resolved market that have not been paid: nothing can happen to
     them but their redemption. Below zero = more were redeemed than their fills have told so far.
+    `lost` are its losers: worth nothing, and kept for the day its result is corrected.
     Costs are what was paid without fees, by average.
     """
 
@@ -176,6 +177,7 @@ class LegHolding(msgspec.Struct, kw_only=True, gc=False):
     aside: int = 0
     leaving: int = 0
     redeemable: int = 0
+    lost: int = 0
     cost_settled_micro: int = 0
     cost_pending_micro: int = 0
     cost_leaving_micro: int = 0

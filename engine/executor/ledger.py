@@ -222,11 +222,13 @@ def tidy(state: LedgerState, holding: Holding) -> None:
 def await_redemption(
     state: LedgerState, holding: Holding, leg: LegHolding, size: int, payout_micro: int
 ) -> None:
-    """Note tokens that wait for their redemption; those that pay nothing are not worth a note."""
+    """Note tokens that wait for their redemption, apart from those that pay nothing."""
     if payout_micro:
         leg.redeemable += size
         holding.redeemable_micro += payout_micro
         state.redeemable_micro += payout_micro
+    else:
+        leg.lost += size
 
 
 def sweep(state: LedgerState, holding: Holding, payout_yes_micro: int) -> None:
@@ -258,8 +260,13 @@ def take_redemption(
     unit = 10 ** state.instruments[holding.instrument].size_decimals
     taken = redeemed_tokens(holding, payout_yes_micro, event, unit)
     expected = 0
-    for (leg, payout), burned in zip(payouts(holding, payout_yes_micro), taken, strict=True):
+    told = event.yes, event.no
+    for (leg, payout), burned, all_burned in zip(
+        payouts(holding, payout_yes_micro), taken, told, strict=True
+    ):
         leg.redeemable -= burned
+        # Losers are burned with the winners; where the venue tells the money alone, all of them.
+        leg.lost -= leg.lost if all_burned is None else min(leg.lost, all_burned)
         expected += burned * payout // unit
     if not (holding.yes.redeemable or holding.no.redeemable):
         expected = holding.redeemable_micro  # whatever was rounded fill by fill ends here
@@ -520,12 +527,14 @@ class Ledger:
         """Take what an instrument pays: winners await their redemption, losers are worth nothing.
 
         Fills that come or settle later are treated likewise. A different payout holds for what was
-        not paid yet: that is held again, at no cost, and what it now pays is all it brings.
+        not paid yet, former losers too: that is held again, at no cost, and what it now pays is all
+        it brings. What was paid is cash, and stays it.
         """
         holding = self._own(instrument)
         if holding.payout_yes_micro not in (None, payout_yes_micro):
             for leg in (holding.yes, holding.no):
-                leg.settled, leg.redeemable = leg.settled + leg.redeemable, 0
+                leg.settled += leg.redeemable + leg.lost
+                leg.redeemable = leg.lost = 0
             realise(self.state, holding, -holding.redeemable_micro)
             self.state.redeemable_micro -= holding.redeemable_micro
             holding.redeemable_micro = 0

@@ -433,6 +433,49 @@ def test_a_corrected_resolution_holds_for_what_was_not_paid_yet(
     assert bool(ledger.redeemable) is bool(last)
 
 
+@pytest.mark.parametrize("first", [0, USD // 2])
+@pytest.mark.parametrize("settles", ["before", "between", "after", "never"])
+def test_a_loser_whose_result_is_corrected_is_worth_what_it_pays_then(
+    ledger: Ledger, build: Any, first: int, settles: str
+) -> None:
+    buy(ledger, build, state=FillState.CONFIRMED if settles == "before" else FillState.MATCHED)
+    ledger.resolve(M1, first)
+    if settles == "between":
+        ledger.advance(FillId("b1"), FillState.CONFIRMED)
+    ledger.resolve(M1, USD)
+    ledger.check()
+    if settles in ("after", "never"):
+        end = FillState.CONFIRMED if settles == "after" else FillState.FAILED
+        ledger.advance(FillId("b1"), end)
+
+    won = 0 if settles == "never" else 100
+    assert ledger.state.redeemable_micro == won * USD
+    spent = 0 if settles == "never" else 48
+    assert ledger.equity_micro({}, now_ns=0, mark_age_ns_max=0) == (1_000 + won - spent) * USD
+    if won:
+        ledger.redeem(paid(100 * USD))
+    assert not ledger.redeemable
+    assert ledger.state.realised_micro == (won - spent) * USD
+    ledger.check()
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_what_was_paid_before_a_correction_stays_cash_and_burned_losers_stay_gone(
+    ledger: Ledger, build: Any, told: bool
+) -> None:
+    buy(ledger, build, state=FillState.CONFIRMED)
+    buy(ledger, build, "b2", order=2, leg=Leg.NO, price=5_000, state=FillState.CONFIRMED)
+    ledger.resolve(M1, USD)
+    tokens = {"yes": 100 * SHARE, "no": 100 * SHARE} if told else {"yes": None, "no": None}
+    ledger.redeem(msgspec.structs.replace(paid(100 * USD), **tokens))
+    ledger.resolve(M1, 0)
+
+    assert ledger.state.cash_settled_micro == 1_002 * USD
+    assert ledger.state.redeemable_micro == 0
+    assert not ledger.redeemable
+    ledger.check()
+
+
 @pytest.mark.parametrize("end", [FillState.CONFIRMED, FillState.FAILED])
 def test_a_fill_pending_over_the_resolution_is_settled_or_void_afterwards(
     ledger: Ledger, build: Any, end: FillState
