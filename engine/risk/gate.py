@@ -61,6 +61,14 @@ class Trip(msgspec.Struct, frozen=True):
     numbers: tuple[tuple[str, int], ...]
 
 
+class _Day(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What is counted for one UTC day alone."""
+
+    day: int
+    start_equity_micro: int
+    daily_loss: bool
+
+
 class _BreakerState(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Everything that must survive. `day` None = no equity was ever told."""
 
@@ -74,12 +82,15 @@ class _BreakerState(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     latched: bool = False
     latch_who: str = ""
     latch_reason: str = ""
+    other: _Day | msgspec.UnsetType = msgspec.UNSET
+    """The day that was left last, in case the clock is set over midnight again."""
 
 
 class Breakers:
     """Stops of one account. Call `cash_moved` before the first `equity` that contains the cash.
 
-    A daily stop lifts with the first equity of a later UTC day. A drawdown stop lasts until a
+    A daily stop lifts with the first equity of a later UTC day; a clock that ran ahead and is set
+    back sets it again. A drawdown stop lasts until a
     person releases it (`release_latch`), because the peak never resets by time.
     """
 
@@ -108,13 +119,8 @@ class Breakers:
         if state.day is None:
             state.day = day
             state.day_start_equity_micro = state.peak_equity_micro = equity_micro
-        elif day > state.day:
-            # Equity at 00:00 is the last one known before it, so that a restart around midnight
-            # cannot hide a loss; a value older than the day before says nothing about today.
-            fresh = day == state.day + 1
-            state.day_start_equity_micro = state.equity_micro if fresh else equity_micro
-            state.day = day
-            self._lift(of_the_day=True)
+        elif day != state.day:
+            self._turn(state.day, day, equity_micro)
         state.equity_micro = equity_micro
         if equity_micro > state.peak_equity_micro:
             state.peak_equity_micro = equity_micro
@@ -129,6 +135,8 @@ class Breakers:
         if state.day is None:
             return  # the first equity will contain it
         state.day_start_equity_micro += amount_micro
+        if state.other is not msgspec.UNSET:
+            state.other.start_equity_micro += amount_micro
         state.peak_equity_micro += amount_micro
         state.equity_micro += amount_micro
         self._settle()
@@ -218,6 +226,34 @@ class Breakers:
         self._settle()
 
     # -- inside ------------------------------------------------------------------------------------
+
+    def _turn(self, before: int, day: int, equity_micro: int) -> None:
+        """Begin another UTC day, or go on with the one a clock was set back to or left too early.
+
+        A clock set back brings back that day's anchor and stop, and one set forward again finds
+        its own: a day counts from its anchor or, if that is higher, from its last midnight.
+        """
+        state, begun = self._state, self._state.other
+        state.other = _Day(
+            day=before,
+            start_equity_micro=state.day_start_equity_micro,
+            daily_loss=state.daily_loss,
+        )
+        state.day = day
+        if begun is not msgspec.UNSET and begun.day == day:
+            back = day < before
+            state.day_start_equity_micro = (
+                begun.start_equity_micro
+                if back
+                else max(begun.start_equity_micro, state.equity_micro)
+            )
+            state.daily_loss = begun.daily_loss or (back and state.daily_loss)
+        elif day > before:
+            # Equity at 00:00 is the last one known before it, so that a restart around midnight
+            # cannot hide a loss; a value older than the day before says nothing about today.
+            fresh = day == before + 1
+            state.day_start_equity_micro = state.equity_micro if fresh else equity_micro
+            self._lift(of_the_day=True)
 
     def _trips(self, equity_micro: int) -> tuple[Trip, ...]:
         state = self._state

@@ -96,6 +96,52 @@ def test_a_clock_that_goes_back_over_midnight_moves_no_anchor():
     assert breakers.day_start_equity_micro == 1_000 * UNIT
 
 
+def test_a_clock_that_ran_ahead_and_is_set_back_lifts_no_stop_and_moves_no_anchor_of_today():
+    breakers = started()
+    breakers.equity(940 * UNIT, NOON + 1)
+    breakers.equity(940 * UNIT, NEXT_DAY + 1)
+    assert breakers.stopped is None
+    breakers.cash_moved(100 * UNIT)
+    breakers = restarted(breakers)
+
+    assert breakers.equity(1_040 * UNIT, NOON + 2) == ()
+    assert breakers.stopped is DenyReason.DAILY_LOSS
+    assert breakers.day_start_equity_micro == 1_100 * UNIT
+
+
+def test_the_day_a_clock_ran_into_too_early_counts_from_the_equity_of_its_midnight():
+    breakers = started()
+    breakers.equity(1_000 * UNIT, NEXT_DAY + 1)
+    breakers = restarted(breakers)
+    breakers.equity(1_040 * UNIT, NEXT_DAY - 1)
+    assert breakers.equity(1_040 * UNIT, NEXT_DAY) == ()
+    assert breakers.day_start_equity_micro == 1_040 * UNIT
+    assert kinds(breakers.equity(980 * UNIT, NEXT_DAY + 1)) == [DenyReason.DAILY_LOSS]
+    assert breakers.equity(980 * UNIT, NEXT_DAY + DAY_NS) == ()
+    assert breakers.day_start_equity_micro == 980 * UNIT
+
+
+def test_a_stop_of_a_day_that_is_left_and_entered_again_stands():
+    breakers = started()
+    breakers.equity(1_000 * UNIT, NEXT_DAY)
+    breakers.equity(940 * UNIT, NEXT_DAY + 1)
+    assert breakers.stopped is DenyReason.DAILY_LOSS
+    breakers.equity(940 * UNIT, NEXT_DAY - 1)
+    breakers.equity(940 * UNIT, NEXT_DAY + 2)
+    assert breakers.stopped is DenyReason.DAILY_LOSS
+    assert breakers.day_start_equity_micro == 1_000 * UNIT
+
+
+def test_a_clock_that_was_days_ahead_keeps_its_anchor_until_the_next_midnight():
+    breakers = started()
+    for day in (1, 2):
+        breakers.equity(1_000 * UNIT, NOON + day * DAY_NS)
+    breakers.equity(970 * UNIT, NOON + 1)
+    assert breakers.day_start_equity_micro == 1_000 * UNIT
+    breakers.equity(960 * UNIT, NEXT_DAY)
+    assert breakers.day_start_equity_micro == 970 * UNIT
+
+
 def test_drawdown_from_the_peak_stops_over_days_until_a_person_releases():
     breakers = started(daily_loss_max=Limit(percent=100))
     breakers.equity(1_100 * UNIT, NOON + 1)
