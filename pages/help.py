@@ -220,7 +220,8 @@ GLOSSARY = {
     "Fee": "What the venue charges for a trade.",
     "Taped / inferred size": "Whether a fill's size was reported, or inferred from book changes.",
     "Equity": "Cash plus holdings at their exit price, what we could sell at now.",
-    "Peak": "The highest equity so far; a fall from it stops the account, a deeper one sets KILL.",
+    "Peak": "The highest equity so far; a fall from it stops the account, a deeper one of a live "
+    "account sets KILL.",
     "PnL": "Profit and loss: realised and unrealised, less fees. Deposits are never PnL.",
     "Realised / unrealised": "Made on what was sold or paid out; what the holdings would make at "
     "their mark.",

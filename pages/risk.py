@@ -156,7 +156,7 @@ GROUPS = {
     "Loss": {
         "daily_loss_max": "Loss since 00:00 UTC",
         "drawdown_max": "Fall from the peak that stops the account",
-        "kill_drawdown_max": "Fall from the peak that sets KILL",
+        "kill_drawdown_max": "Fall from the peak that sets KILL (live)",
     },
     "Worst-case loss of positions and of orders that may still fill": {
         "exposure_total_max": "All accounts of the mode",

@@ -531,9 +531,7 @@ class TradingHalts:
         )
         stopped = self._breakers.stopped
         for trip in self._breakers.equity(equity, now_ns):
-            kill = trip.kind is DenyReason.KILL_DRAWDOWN
-            if kill and not self._breakers.latched:
-                self._breakers.set_latch("risk", "the KILL drawdown was reached")
+            kill = trip.kind is DenyReason.KILL_DRAWDOWN and self._breakers.latched
             numbers = ", ".join(
                 f"{name.removesuffix('_micro').replace('_', ' ')} {money_text(value)}"
                 for name, value in trip.numbers

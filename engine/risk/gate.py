@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from engine.domain.instruments import BotId, Instrument, InstrumentId, Leg
+from engine.domain.instruments import BotId, Instrument, InstrumentId, Leg, Mode
 from engine.domain.money import money_text
 from engine.domain.orders import Order
 from engine.domain.settings import Limit, RiskLimits
@@ -37,7 +37,7 @@ class Breaker(NamedTuple):
     """Counted from the day's anchor and lifted by the next day; else counted from the peak, and a
     person must release it."""
     latches: bool = False
-    """It sets the KILL latch, too."""
+    """It sets the KILL latch, too, where the money is real."""
 
 
 BREAKERS = (
@@ -91,11 +91,13 @@ class Breakers:
 
     A daily stop lifts with the first equity of a later UTC day; a clock that ran ahead and is set
     back sets it again. A drawdown stop lasts until a
-    person releases it (`release_latch`), because the peak never resets by time.
+    person releases it (`release_latch`), because the peak never resets by time. Without real money
+    (`mode`) the deepest fall stops its account as the other one does, and nobody else.
     """
 
-    def __init__(self, limits: RiskLimits) -> None:
+    def __init__(self, limits: RiskLimits, mode: Mode = Mode.LIVE) -> None:
         self._limits = limits
+        self._real = mode is Mode.LIVE
         self._scaled_for: int | None = None
         """The anchor the amounts below were worked out for; None = they were not."""
         self._falls_max: tuple[tuple[Breaker, int], ...] = ()
@@ -266,7 +268,7 @@ class Breakers:
             fall = falls[one.of_the_day]
             if fall > fall_max and not getattr(state, one.reason):
                 setattr(state, one.reason, True)
-                if one.latches:
+                if one.latches and self._real:
                     self.set_latch("risk", f"equity fell {money_text(fall)} from its peak")
                 trips.append(Trip(one.reason, self.numbers))
         return tuple(trips)

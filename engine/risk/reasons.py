@@ -27,7 +27,7 @@ _FITS = "Not even the smallest legal size fits under the "
 
 MEANINGS: dict[DenyReason, str] = {
     DenyReason.LATCHED: "The KILL latch is set until a person releases it with a typed reason.",
-    DenyReason.KILL_DRAWDOWN: "Equity fell from its peak by more than the KILL latch's limit.",
+    DenyReason.KILL_DRAWDOWN: "Equity fell from its peak beyond the KILL limit; a person releases.",
     DenyReason.DRAWDOWN: "Equity fell from its peak by more than the limit; a person must release.",
     DenyReason.DAILY_LOSS: "The loss since 00:00 UTC is over its limit; it lifts the next UTC day.",
     DenyReason.STALE_DATA: "The last proof of the book is missing or older than its limit.",

@@ -89,7 +89,7 @@ class Recovered(msgspec.Struct, kw_only=True):
 
 def executor_of(settings: AccountSettings, fence: int) -> tuple[Executor, RiskGate]:
     account = AccountId(settings.name)
-    breakers = Breakers(settings.limits)
+    breakers = Breakers(settings.limits, settings.mode)
     gate = RiskGate(limits=settings.limits, breakers=breakers, exposure=ExposureBook())
     executor = Executor(
         account=account,

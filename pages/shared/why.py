@@ -26,7 +26,7 @@ from storage.views import Row
 
 RULES = {
     "latched": "KILL latch is not set",
-    "kill_drawdown": "no fall from the peak that sets KILL",
+    "kill_drawdown": "no fall from the peak beyond the KILL limit",
     "drawdown": "no fall from the peak that stops the account",
     "daily_loss": "today's loss budget is not used up",
     "stale_data": "age of the book",

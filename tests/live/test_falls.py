@@ -14,6 +14,7 @@ from engine.domain.bots import BotState
 from engine.domain.commands import ReleaseLatch
 from engine.domain.events import OrderFilled, OrderRejected, ScopeLatched
 from engine.domain.fills import FillId, Liquidity
+from engine.domain.instruments import Mode
 from engine.domain.orders import RejectReason
 from engine.risk.reasons import DenyReason
 from storage.commands import CommandState
@@ -28,9 +29,14 @@ CENT = {"absolute": 0.01, "percent": None}
 
 
 @asynccontextmanager
-async def fallen(home: Path, **limits: Any) -> AsyncIterator[TradingDesk]:
-    """Give a desk whose one account has bought something that is worth next to nothing since."""
-    made = TradingDesk(home, Exchange())
+async def fallen(
+    home: Path, *, risk_mode: Mode = Mode.DEMO, **limits: Any
+) -> AsyncIterator[TradingDesk]:
+    """Give a desk whose one account has bought something that is worth next to nothing since.
+
+    `risk_mode` is how its stops take its money.
+    """
+    made = TradingDesk(home, Exchange(), risk_mode=risk_mode)
     version = made.edit({"accounts": {DEMO: {"limits": limits}}}, base=1)
     applied(made.connection, ENGINE_ID, version, 1)
     async with made as desk:
@@ -43,8 +49,8 @@ async def fallen(home: Path, **limits: Any) -> AsyncIterator[TradingDesk]:
         yield desk
 
 
-async def test_the_fall_that_sets_kill_kills_the_desk_at_once(tmp_path: Path) -> None:
-    async with fallen(tmp_path, kill_drawdown_max=CENT) as desk:
+async def test_the_fall_of_real_money_that_sets_kill_kills_the_desk_at_once(tmp_path: Path) -> None:
+    async with fallen(tmp_path, risk_mode=Mode.LIVE, kill_drawdown_max=CENT) as desk:
         engine = desk.engine
         assert engine.killed.is_set()
         assert engine.bot_runners["maker"].bot.state in (BotState.PAUSING, BotState.PAUSED)
@@ -54,6 +60,19 @@ async def test_the_fall_that_sets_kill_kills_the_desk_at_once(tmp_path: Path) ->
         assert engine.proving is not None
         reason = engine.runners[DEMO].core.executor.gate.breakers.latch_reason
         assert reason.startswith("risk: equity fell ")
+
+
+async def test_the_deepest_fall_without_real_money_stops_its_account_alone(tmp_path: Path) -> None:
+    async with fallen(tmp_path, kill_drawdown_max=CENT) as desk:
+        engine, executor = desk.engine, desk.engine.runners[DEMO].core.executor
+        assert (engine.killed.is_set(), read_latch(desk.config.kill_path)) == (False, None)
+        assert (executor.stopped, executor.latched) == (DenyReason.KILL_DRAWDOWN, False)
+        assert not executor.healthy
+        (why,) = executor.to_release
+        assert why.startswith("Equity fell from its peak beyond the KILL limit")
+        left = await desk.command(ReleaseLatch(account=DEMO, reason="halved its sizes"))
+        assert left.state is CommandState.DONE, left.answer
+        assert executor.healthy
 
 
 async def test_an_account_that_fell_is_released_with_a_reason_and_without_a_kill(
@@ -118,7 +137,7 @@ async def test_a_released_account_that_still_places_nothing_says_why(tmp_path: P
 
 
 async def test_a_stopped_account_is_not_released_apart_from_a_kill(tmp_path: Path) -> None:
-    async with fallen(tmp_path, kill_drawdown_max=CENT) as desk:
+    async with fallen(tmp_path, risk_mode=Mode.LIVE, kill_drawdown_max=CENT) as desk:
         executor = desk.engine.runners[DEMO].core.executor
         assert (executor.latched, executor.to_release) == (True, ())
         left = await desk.command(ReleaseLatch(account=DEMO, reason="halved its sizes"))

@@ -24,7 +24,7 @@ from engine.domain.events import (
     VenueEvent,
 )
 from engine.domain.fills import FillId, Liquidity
-from engine.domain.instruments import AccountId
+from engine.domain.instruments import AccountId, Mode
 from engine.domain.orders import Identity, Order
 from engine.domain.settings import GatewaySettings
 from engine.executor.executor import Executor, ExecutorSettings
@@ -64,7 +64,8 @@ BOOK = BookReplaced(
 class TradingDesk(LiveDesk):
     """A desk with one account at the demo exchange, which nobody serves, and one bot."""
 
-    def __init__(self, home: Path, venue: Any = None) -> None:
+    def __init__(self, home: Path, venue: Any = None, *, risk_mode: Mode = Mode.DEMO) -> None:
+        self._risk_mode = risk_mode
         home.mkdir(exist_ok=True)
         super().__init__(home, JournalWriter(home / "journal.db", engine_id=ENGINE_ID))
         self.venue = venue or DemoVenue("http://127.0.0.1:9", DEMO)
@@ -96,7 +97,7 @@ class TradingDesk(LiveDesk):
         """Wire an account of the settings in force; it asks its venue nothing at first."""
         engine: Any = self.engine
         account = engine.settings.document.accounts[name]
-        breakers = Breakers(account.limits)
+        breakers = Breakers(account.limits, self._risk_mode)
         executor = Executor(
             account=name,
             mode=account.mode,

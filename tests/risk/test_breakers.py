@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.domain.instruments import Mode
 from engine.domain.settings import Limit, RiskLimits
 from engine.errors import BadInput
 from engine.risk.gate import DAY_NS, Breakers
@@ -168,6 +169,19 @@ def test_kill_drawdown_sets_the_latch():
     assert (breakers.latched, breakers.stopped) == (False, DenyReason.KILL_DRAWDOWN)
     breakers.release_latch("accepted")
     assert (breakers.latched, breakers.stopped, breakers.latch_reason) == (False, None, "")
+    assert breakers.equity(799 * UNIT, NOON + 2) == ()
+
+
+@pytest.mark.parametrize("mode", [Mode.DEMO, Mode.PAPER])
+def test_the_deepest_fall_without_real_money_stops_its_account_and_sets_no_latch(mode):
+    breakers = Breakers(RiskLimits(daily_loss_max=Limit(percent=100)), mode)
+    breakers.equity(1_000 * UNIT, NOON)
+    trips = breakers.equity(799 * UNIT, NOON + 1)
+    assert kinds(trips) == [DenyReason.DRAWDOWN, DenyReason.KILL_DRAWDOWN]
+    assert not breakers.latched
+    assert (breakers.stopped, breakers.awaits_release) == (DenyReason.KILL_DRAWDOWN, True)
+    breakers.release_latch("looked at it")
+    assert breakers.stopped is None
     assert breakers.equity(799 * UNIT, NOON + 2) == ()
 
 

@@ -99,6 +99,7 @@ ROWS = (
     # stops
     AlertKind("stop_daily_loss", "Stopped: daily loss limit", "It lifts at 00:00 UTC."),
     AlertKind("stop_drawdown", "Stopped: fall from the peak", _RELEASE),
+    AlertKind("stop_kill_drawdown", "Stopped: deep fall from the peak", _RELEASE),
     AlertKind("kill_latch", "KILL: fall from the peak", _RELEASE),
     AlertKind("kill", "KILL", _RELEASE),
     AlertKind("latch_file", "The latch could not be written", "Make room on the disk."),

@@ -129,9 +129,8 @@ class JournalAccounts:
 
     def _open(self, settings: AccountSettings) -> VerifyingExecutor:
         account, currency = AccountId(settings.name), settings.currency
-        gate = RiskGate(
-            limits=settings.limits, breakers=Breakers(settings.limits), exposure=ExposureBook()
-        )
+        breakers = Breakers(settings.limits, settings.mode)
+        gate = RiskGate(limits=settings.limits, breakers=breakers, exposure=ExposureBook())
         made = self.executors[account] = VerifyingExecutor(
             account=account,
             mode=settings.mode,

@@ -527,7 +527,7 @@ def assemble(
     currency: str = CURRENCY,
 ) -> Replay:
     """Wire recording → caches → bots → risk → executor → gateway → paper venue."""
-    breakers = Breakers(limits)
+    breakers = Breakers(limits, Mode.PAPER)
     gate = RiskGate(limits=limits, breakers=breakers, exposure=ExposureBook())
     ledger = Ledger(currency=currency)
     executor = Executor(
