@@ -98,17 +98,23 @@ class Calls:
             raise OutcomeUnknown(f"{type(error).__name__}: {error}") from error
 
     async def cancel(self, number: int, effect: CancelOrders) -> Reply:
-        """Cancel orders; without an answer each may be live or gone."""
+        """Cancel orders; without an answer each may be live or gone.
+
+        One without a name cannot be cancelled by name, and must not keep the others from it.
+        """
+        names = {order: self._identity(order) for order in effect.orders}
+        named = [Named(order=order, identity=name) for order, name in names.items() if name]
+        unknown = [order for order, name in names.items() if not name]
+        events: tuple[VenueEvent, ...] = ()
         try:
-            named = [self._named(order) for order in effect.orders]
-            return Reply(number=number, events=tuple(await self.speak(self._venue.cancel(named))))
+            if named:
+                events = tuple(await self.speak(self._venue.cancel(named)))
         except Throttled as error:
             return later(number, error)
         except UNANSWERED as error:
-            unknown = [
-                CancelUnanswered(account=self._account, order=order) for order in effect.orders
-            ]
-            return Reply(number=number, events=(*self.learn(error), *unknown))
+            events, unknown = self.learn(error), list(effect.orders)
+        unanswered = [CancelUnanswered(account=self._account, order=order) for order in unknown]
+        return Reply(number=number, events=(*events, *unanswered))
 
     async def cancel_all(self, number: int, effect: CancelAll) -> Reply:
         """Cancel a scope; whatever fails is tried again by the core until it is answered."""

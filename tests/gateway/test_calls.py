@@ -185,3 +185,13 @@ async def test_an_order_whose_name_was_lost_is_asked_about_in_vain(build, line):
     """A journal that lost its end knows orders and not their names: no reason to end the engine."""
     reply = await line.calls.cancel(5, build.cancel(90))
     assert reply.events == (CancelUnanswered(account=build.account, order=OrderId(90)),)
+
+
+async def test_an_order_without_a_name_keeps_no_other_from_being_cancelled(build, venue, line):
+    cancelled = OrderCancelled(account=build.account, order=OrderId(1))
+    task = asyncio.ensure_future(line.calls.cancel(5, build.cancel(90, 1)))
+    assert await venue.answer("cancel", [cancelled]) == [
+        Named(order=OrderId(1), identity=Identity("0x1"))
+    ]
+    nameless = CancelUnanswered(account=build.account, order=OrderId(90))
+    assert await task == Reply(number=5, events=(cancelled, nameless))
