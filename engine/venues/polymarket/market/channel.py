@@ -76,6 +76,8 @@ class MarketChannel:
         """Time had run out when it was looked at last."""
         self._gathered: list[Event] = []
         self._gathered_ns = 0
+        self._losses = 0
+        """Connections lost so far: what REST answers across a loss is no news of a live feed."""
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._numbers = 0
         self.reason = ""
@@ -165,10 +167,12 @@ class MarketChannel:
         self._flush()
 
     def _lost(self, shard: Shard, reason: str) -> None:
-        if shard.why:
-            shard.why = reason
-            return  # it was told when the connection ended
         names = [name for name, place in self._shard_of.items() if place is shard]
+        if shard.why:  # it was told when the connection ended: but for what was restored since then
+            names = [name for name in names if self._trusts(name)]
+            if not names:
+                return
+        self._losses += 1
         self._flush()
         self._publish(self.core.lose(reason, names), self._now_ns())
 
@@ -225,6 +229,10 @@ class MarketChannel:
     async def _settle(self, shard: Shard) -> None:
         """Tell the books a new connection begins with, then what it said meanwhile."""
         connection = shard.connections
+
+        def alive() -> bool:
+            return shard.connections == connection and shard.settling
+
         names = [name for name, place in self._shard_of.items() if place is shard]
         tokens = [
             token
@@ -237,11 +245,9 @@ class MarketChannel:
         except PitbossError as error:
             self.reason = str(error)
             return  # nothing is told before REST answers; asked again with the next look
-        if shard.connections != connection or not shard.settling:
-            return  # it broke meanwhile
         self.reason = ""
-        await self._books(books)
-        if shard.connections == connection:
+        await self._books(books, alive)
+        if alive():
             shard.release()
             shard.why = ""
 
@@ -250,23 +256,29 @@ class MarketChannel:
         markets = [market for name in names if (market := self.core.watched(name)) is not None]
         whole = {market.instrument.id for market in markets if market.trusted}
         self._asked_ns |= dict.fromkeys(names, now_ns)
+        losses = self._losses
         try:
             books = await self._rest.books([market.primary().asset_id for market in markets])
         except PitbossError as error:
             self.reason = str(error)
             return
         self.reason = ""
-        for event in await self._books(books):
+        for event in await self._books(books, lambda: self._losses == losses):
             # A book that was whole and is another one over REST: the socket has not told it.
             if type(event) is BookReplaced and event.instrument in whole:
                 shard = self._shard_of.get(event.instrument)
                 if shard is not None:
                     self._ahead_ns.setdefault(shard.number, now_ns)
 
-    async def _books(self, books: list[bytes]) -> list[Event]:
-        """Take REST books; give what they told. A proof counts only beside a live socket."""
+    async def _books(self, books: list[bytes], alive: Callable[[], bool]) -> list[Event]:
+        """Take REST books while their sockets live; give what they told.
+
+        A book nobody follows is old at once: it must not restore what was told lost.
+        """
         news: list[Event] = []
         for number, book in enumerate(books, 1):
+            if not alive():
+                break
             at_ns = self._now_ns()
             self._tape("polymarket.rest.book", book, at_ns)
             events = [e for e in self.core.receive(book, at_ns) if self._counts(e, at_ns)]
@@ -275,6 +287,10 @@ class MarketChannel:
             if number % BOOKS_PER_TURN == 0:
                 await asyncio.sleep(0)
         return news
+
+    def _trusts(self, name: InstrumentId) -> bool:
+        market = self.core.watched(name)
+        return market is not None and market.trusted
 
     def _counts(self, event: Event, at_ns: int) -> bool:
         if type(event) is not BookProven:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 
@@ -218,3 +219,50 @@ async def test_a_batch_is_not_torn_because_we_come_late(
     for _ in range(2):
         made.advance(late_ns + 10 * BATCH_NS)
     assert [type(event) for event in batches[-1]] == [BookDistrusted]
+
+
+def _told(batches: list[list[Event]]) -> list[type[Event]]:
+    return [type(event) for batch in batches for event in batch]
+
+
+async def test_a_book_that_comes_after_the_connection_broke_restores_nothing(
+    silent: tuple[MarketChannel, list[list[Event]]],
+    channel: Channel,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made, batches = silent
+    shard, now_ns = made.shards[0], time.time_ns()
+    shard.why = ""
+    for token in (channel.yes, channel.no):
+        shard._take(channel.book(channel.open_ms, token), now_ns)
+
+    async def books(_tokens: list[str]) -> list[bytes]:
+        shard._gone("cut")
+        return [channel.book(channel.open_ms + 1, channel.yes)]
+
+    monkeypatch.setattr(made._rest, "books", books)
+    await made._ask(list(made.watched), now_ns)
+    assert _told(batches)[-1] is FeedLost
+    market = made.core.watched(made.watched[0])
+    assert market is not None and not market.trusted
+
+
+async def test_a_connection_that_breaks_among_its_first_books_is_lost_again(
+    silent: tuple[MarketChannel, list[list[Event]]],
+    channel: Channel,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made, batches = silent
+    shard = made.shards[0]
+    shard._opened()
+    monkeypatch.setattr(channel_module, "BOOKS_PER_TURN", 1)
+
+    async def books(tokens: list[str]) -> list[bytes]:
+        asyncio.get_running_loop().call_soon(shard._gone, "cut")
+        return [channel.book(channel.open_ms, token) for token in tokens]
+
+    monkeypatch.setattr(made._rest, "books", books)
+    await made._settle(shard)
+    assert BookReplaced in _told(batches)
+    assert _told(batches)[-1] is FeedLost
+    assert made.trouble() == "cut"
