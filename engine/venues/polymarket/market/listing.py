@@ -58,8 +58,10 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
         return self.instrument.id.partition(":")[2]
 
 
-def from_gamma(row: GammaRow, now_ns: int) -> Listing:
+def from_gamma(row: object, now_ns: int) -> Listing:
     """Return a row of Gamma's listing. Raises BadFrame for what is no complete binary market."""
+    if not isinstance(row, Mapping):
+        raise BadFrame("not a market")
     condition = _text(row, "conditionId")
     labels = _strings(row.get("outcomes"))
     protocol = str(row.get("version") or "v1")
@@ -82,10 +84,9 @@ def from_gamma(row: GammaRow, now_ns: int) -> Listing:
     if made.closes_ns is None and ends_ns is not None and ends_ns > now_ns:
         # An end that is past already is not believed: such markets were seen to trade on.
         made = msgspec.structs.replace(made, closes_ns=ends_ns)
-    delay_s = row.get("secondsDelay") or 0
-    daily = rewards_daily(row, now_ns)
-    made = msgspec.structs.replace(made, taker_delay_ns=int(delay_s) * SECOND_NS)
-    if daily:
+    delay_ns = round(number(row, "secondsDelay") * SECOND_NS)
+    made = msgspec.structs.replace(made, taker_delay_ns=delay_ns)
+    if daily := rewards_daily(row, now_ns):
         band_cents = number(row, "rewardsMaxSpread")
         made = msgspec.structs.replace(
             made,
@@ -163,7 +164,8 @@ def confirmed(listing: Listing, body: object) -> Listing:
     if body.get("c") not in {None, listing.condition}:
         raise BadFrame("the CLOB answered another market", str(body.get("c")))
     rows = body.get("t")
-    tokens = {str(row.get("t")) for row in rows} if isinstance(rows, list) else set()
+    named = rows if isinstance(rows, list) else []
+    tokens = {str(row.get("t")) for row in named if isinstance(row, Mapping)}
     if tokens != set(listing.instrument.tokens or ()):
         raise BadFrame("the CLOB's tokens are not Gamma's", listing.condition)
     tick, least = _plain(body, "mts"), _plain(body, "mos")

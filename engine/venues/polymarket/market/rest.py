@@ -186,10 +186,8 @@ class GammaListing:
         await self._rest.close()
 
 
-def listed(row: object, now_ns: int) -> MarketListing:
+def listed(row: Any, now_ns: int) -> MarketListing:
     """Return a row of Gamma's listing. Raises BadFrame for what is no market of two tokens."""
-    if not isinstance(row, Mapping):
-        raise BadFrame("not a market")
     known = from_gamma(row, now_ns)
     events = row.get("events")
     event = events[0] if isinstance(events, list) and events else {}

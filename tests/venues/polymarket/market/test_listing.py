@@ -44,6 +44,19 @@ def test_yes_is_found_by_its_label_not_by_its_place() -> None:
     assert listing.instrument.fees.taker_rate_ppm == 0
 
 
+@pytest.mark.parametrize(("said", "delay_ms"), [(3, 3_000), ("0.5", 500), (None, 0), ("soon", 0)])
+def test_a_delay_comes_as_number_or_text(said: object, delay_ms: int) -> None:
+    made = from_gamma({**ROW, "secondsDelay": said}, 0).instrument
+    assert made.taker_delay_ns == delay_ms * 1_000_000
+
+
+def test_what_is_no_row_is_refused() -> None:
+    with pytest.raises(BadFrame, match="not a market"):
+        from_gamma("nonsense", 0)
+    with pytest.raises(BadFrame, match="tokens are not Gamma's"):
+        confirmed(from_gamma(ROW, 0), {**TERMS, "t": ["11", "22"]})
+
+
 def test_an_end_that_is_past_is_not_believed() -> None:
     ends_ns = time_ns(ROW["endDate"]) or 0
     assert from_gamma(ROW, ends_ns - DAY).instrument.closes_ns == ends_ns
