@@ -111,7 +111,7 @@ class PolymarketHeartbeat:
     async def _send(self, venue: PolymarketVenue, now_ns: int) -> None:
         try:
             async with asyncio.timeout(ANSWER_S_MAX):
-                await venue.send_heartbeat()
+                await venue.send_heartbeat(lapsed=self.lease.lapsed(now_ns))
         except SecondWriter as error:
             self._second_writer(str(error))
         except (PitbossError, TimeoutError) as error:

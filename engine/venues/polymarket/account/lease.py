@@ -71,6 +71,10 @@ class HealthLease:
             return f"the venue has accepted no heartbeat for over {QUOTES_STOP_NS / S:.0f} s"
         return ""
 
+    def lapsed(self, now_ns: int) -> bool:
+        """Say whether the venue has given up waiting for the beat after the last one."""
+        return self.last_ns is not None and now_ns - self.last_ns >= LAPSES_NS
+
     @property
     def cancels_ns(self) -> int | None:
         """When the venue will have cancelled everything unless it receives another beat."""
@@ -79,8 +83,9 @@ class HealthLease:
 
 # -- The chain of ids ------------------------------------------------------------------------------
 # The first beat carries "" and arms; each answer names the id of the next one; a wrong one is
-# refused with the right one (§5.6). One refusal is natural after a start and after a beat whose
-# answer was lost; any other means that a second program beats with this key.
+# refused with the right one (§5.6). One refusal is natural after a start, after a beat whose answer
+# was lost, and after a silence in which the venue may have dropped the chain; any other means that a
+# second program beats with this key.
 
 UNEXPLAINED_MAX = 2
 """Refusals nothing explains before we are sure of a second writer."""

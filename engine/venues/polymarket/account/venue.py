@@ -508,10 +508,13 @@ class PolymarketVenue(AccountQueries):
 
     # -- the dead man's switch ---------------------------------------------------------------------
 
-    async def send_heartbeat(self) -> None:
+    async def send_heartbeat(self, *, lapsed: bool = False) -> None:
         """Say that we live; the first time arms the venue's dead man's switch.
 
         From then on ten silent seconds cancel everything of this key, orders placed by hand
-        included. Raises AuthRefused where a second program beats with the key.
+        included; `lapsed` = they have passed. Raises AuthRefused where a second program beats with
+        the key.
         """
+        if lapsed:
+            self._heartbeats.lost()
         await send_heartbeat(self._wire, self._heartbeats)

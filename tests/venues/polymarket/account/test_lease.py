@@ -81,3 +81,10 @@ def test_quoting_has_stopped_whenever_the_venue_may_cancel(
             assert lease.forbids(now_ns)
         elif silent_ns <= QUOTES_STOP_NS:
             assert not lease.forbids(now_ns)
+
+
+def test_a_chain_has_lapsed_when_the_venue_waits_no_more() -> None:
+    lease = HealthLease()
+    assert not lease.lapsed(10**12)
+    lease.renew(0)
+    assert [lease.lapsed(at_s * S) for at_s in (9, 10)] == [False, True]

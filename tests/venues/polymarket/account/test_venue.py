@@ -600,6 +600,19 @@ async def test_heartbeat_lives_on_over_a_restart_and_finds_a_second_writer(serve
             await beat_on(third, second)
 
 
+async def test_a_chain_the_venue_dropped_in_a_silence_is_no_second_writer(served: Served) -> None:
+    beats = served.venue.heartbeats.latest
+    async with adapter(served) as (venue, _):
+        await venue.send_heartbeat()
+        for _ in range(4):
+            beats.clear()
+            await venue.send_heartbeat(lapsed=True)
+        with pytest.raises(AuthRefused, match="another program"):
+            for _ in range(2):
+                beats.clear()
+                await venue.send_heartbeat()
+
+
 async def test_api_key_is_derived_not_created_again(served: Served) -> None:
     for _ in range(3):
         async with adapter(served):
