@@ -11,26 +11,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from msgspec.inspect import (
-    BoolType,
-    FloatType,
-    IntType,
-    NoneType,
-    StrType,
-    Type,
-    UnionType,
-    type_info,
-)
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, Table
-from sqlmodel import AutoString, Field, SQLModel
+from msgspec.inspect import BoolType, FloatType, IntType, NoneType, StrType, UnionType, type_info
+from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKey, Index, Integer, Table
+from sqlmodel import AutoString, SQLModel
 
-from engine.domain.telemetry import Approvals, Capital, Earnings
+from engine.domain.telemetry import Approvals, BotStatus, Capital, Earnings
 from storage.commands import StandingMark
 from storage.jobs import ScheduleSeen
-from storage.live import EquityPoint, HoldingSeen, LimitUse
+from storage.live import EngineHeartbeat, EquityPoint, HoldingSeen, LimitUse
 from storage.live_accounts import Examination, Unlock, VenueHeartbeat
 from storage.rows import PROJECTED
-from storage.runs import Run
+from storage.runs import Run, RunMarket
 
 METADATA = SQLModel.metadata
 """All tables; what migrations are compared with."""
@@ -44,510 +35,238 @@ METADATA.naming_convention = {
     "pk": "pk_%(table_name)s",
 }
 
-
-def whole(**options: Any) -> Any:
-    """Return a 64-bit whole number column."""
-    return Field(sa_type=BigInteger, **options)
+E = "engine_id"
 
 
-def rows_are(
-    kind: type[msgspec.Struct],
-    name: str,
-    key: Sequence[str],
-    indexes: Sequence[Sequence[str]] = (),
-    **more: Any,
-) -> None:
-    """Declare a table whose rows are a struct: its columns are the engine, the fields and `more`.
+def table(name: str, key: Sequence[str], /, *indexes: Sequence[str], **columns: Any) -> None:
+    """Declare a table: the columns of its key, the engine, then `columns`, each by its type.
 
-    `key` stands behind the engine; () = rows are numbered.
+    `int` is a 64-bit whole number; a type or column of SQLAlchemy stands for itself. A column of
+    the key that is not named again is text.
     """
-    fields = {field.encode_name: field.type for field in msgspec.structs.fields(kind)} | more
-    first = {"engine_id": str} | {column: fields[column] for column in key}
-    numbered = () if key else (Column("id", Integer, primary_key=True),)
     Table(
         name,
         METADATA,
-        *numbered,
         *(
-            _column(column, type_info(of), primary_key=bool(key) and column in first)
-            for column, of in (first | fields).items()
+            _column(column, of, primary_key=column in key)
+            for column, of in (dict.fromkeys(key, str) | {E: str} | columns).items()
         ),
-        *(Index(None, "engine_id", *index) for index in indexes),
+        *(Index(None, *index) for index in indexes),
     )
+
+
+def fields(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return the columns of a table whose rows are a struct; `storage.database.Table` reads it."""
+    return {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
 
 
 _SQL = {IntType: BigInteger, FloatType: Float, BoolType: Boolean}
 """How a field is kept; every other one is text: words, members, JSON."""
 
 
-def _column(name: str, info: Type, *, primary_key: bool) -> Column[Any]:
+def _column(name: str, of: Any, *, primary_key: bool) -> Column[Any]:
+    if isinstance(of, Column):
+        return of
+    if of is Integer:
+        return Column(name, of, primary_key=primary_key, nullable=False)
+    info = type_info(of)
     kinds = {type(one) for one in (info.types if isinstance(info, UnionType) else (info,))}
     (kind,) = kinds - {NoneType} or {StrType}
     sql = _SQL.get(kind, AutoString)
     return Column(name, sql(), primary_key=primary_key, nullable=NoneType in kinds)
 
 
+# -- Who trades, with what, where ------------------------------------------------------------------
+
+# An account and its mode, registered by the engine before its first record.
+table("accounts", (E, "account"), mode=str, venue=str, currency=str)
+
+# The engine's heartbeat: what the status bar shows.
+table("engine_state", (E,), **(fields(EngineHeartbeat) | {"pid": Integer}))
+
+# A bot's state as the engine reports it; its settings are in `settings`.
+_watching: Column[Any] = Column("watching", AutoString(), nullable=False, server_default="[]")
+table("bots", (E, "name"), **(fields(BotStatus) | {"watching": _watching}), updated_ns=int)
+
+# The top of a watched book as one account has it.
+table("books", (E, "account", "instrument"), body=str, updated_ns=int)
+
+# A strategy or a venue as the engine said it at its start; `kind` names the struct.
+table("catalog", (E, "kind", "name"), body=str, updated_ns=int)
+
+# The instruments: what pages need as columns, everything in `body`.
+table(
+    "instruments", (E, "id"), ("market",), ("series",),
+    kind=str, currency=str, price_decimals=Integer, size_decimals=Integer, tick=int, lot=int,
+    market=str, series=str, closes_ns=int | None, payout_yes_micro=int | None, body=str,
+    updated_ns=int,
+)  # fmt: skip
+
 # -- What a running engine reports of money: holdings, PnL over time, use of limits ----------------
 
-rows_are(
-    HoldingSeen,
+table(
     "holdings",
-    ("account", "instrument"),
-    [("bot",)],
+    (E, "account", "instrument"),
+    (E, "bot"),
+    **fields(HoldingSeen),
     opened_ns=int | None,  # since when something is held without a break; None = nothing is
     updated_ns=int,
 )
-rows_are(
-    LimitUse, "limit_use", ("account", "name", "subject"),
-    account=str, mode=str, currency=str, updated_ns=int,
+table(
+    "limit_use", (E, "account", "name", "subject"), **fields(LimitUse),
+    mode=str, currency=str, updated_ns=int,
 )  # fmt: skip
-rows_are(EquityPoint, "equity", ("account", "at_ns"))
-rows_are(Capital, "capital", ("account",))
-rows_are(Approvals, "approvals", ("account",))
-rows_are(Earnings, "earnings", ("account",))
+table("equity", (E, "account", "at_ns"), **fields(EquityPoint))
+table("capital", (E, "account"), **fields(Capital))
+table("approvals", (E, "account"), **fields(Approvals))
+table("earnings", (E, "account"), **fields(Earnings))
+
+# What a bot had made at a moment since it began, summed over its instruments.
+table(
+    "pnl", (E, "account", "bot", "at_ns"), at_ns=int, mode=str, currency=str,
+    realised_micro=int, fees_micro=int, unrealised_micro=int,
+)  # fmt: skip
+
+# -- Runs: replays, backtests and the points of a sweep --------------------------------------------
+
+table("runs", ("id",), (E, "started_ns"), id=Integer, **fields(Run))
 
 
-class PnlRow(SQLModel, table=True):
-    """What a bot had made at a moment since it began, summed over its instruments."""
-
-    __tablename__ = "pnl"
-
-    engine_id: str = Field(primary_key=True)
-    account: str = Field(primary_key=True)
-    bot: str = Field(primary_key=True)
-    at_ns: int = whole(primary_key=True)
-    mode: str
-    currency: str
-    realised_micro: int = whole()
-    fees_micro: int = whole()
-    unrealised_micro: int = whole()
+def _run() -> Column[Any]:
+    return Column("run", Integer, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
 
 
-# -- The tables of runs: replays, backtests and the points of a sweep ------------------------------
+# The equity of a run over the recording's time, at mid.
+table(
+    "run_equity", ("run", "at_ns"),
+    run=_run(), at_ns=int, mode=str, account=str, equity_micro=int,
+)  # fmt: skip
 
-rows_are(Run, "runs", (), [("started_ns",)])
+# What one market brought in a run.
+table("run_markets", ("run", "instrument"), run=_run(), mode=str, account=str, **fields(RunMarket))
 
-
-class RunEquityRow(SQLModel, table=True):
-    """The equity of a run over the recording's time, at mid."""
-
-    __tablename__ = "run_equity"
-
-    run: int = Field(primary_key=True, foreign_key="runs.id", ondelete="CASCADE")
-    at_ns: int = whole(primary_key=True)
-    engine_id: str
-    mode: str
-    account: str
-    equity_micro: int = whole()
-
-
-class RunMarketRow(SQLModel, table=True):
-    """What one market brought in a run. `resolved` False = marked at the last mid."""
-
-    __tablename__ = "run_markets"
-
-    run: int = Field(primary_key=True, foreign_key="runs.id", ondelete="CASCADE")
-    instrument: str = Field(primary_key=True)
-    engine_id: str
-    mode: str
-    account: str
-    orders: int = whole()
-    fills: int = whole()
-    fees_micro: int = whole()
-    realised_micro: int = whole()
-    unresolved_micro: int = whole()
-    position_left: int = whole()
-    resolved: bool
-
-
-# -- The tables that are a projection of the journal: only `storage.projection` writes them --------
+# -- The projection of the journal: only `storage.projection` writes these -------------------------
 
 for _kind, _projected in PROJECTED.items():
-    rows_are(_kind, _projected.rows.name, _projected.key, _projected.indexes)
+    _indexes = ((E, *index) for index in _projected.indexes)
+    table(_projected.rows.name, (E, *_projected.key), *_indexes, **fields(_kind))
 
+# How far the projections have read the journal, and of which record that is the checksum.
+table("projection", (E,), version=Integer, seq=int, crc=int)
 
-class ProjectionRow(SQLModel, table=True):
-    """How far the projections have read the journal, and of which record that is the checksum."""
+# -- Accounts that trade real money ----------------------------------------------------------------
 
-    __tablename__ = "projection"
+table("marks", (E, "account", "kind", "subject"), **fields(StandingMark))
+table("live_unlocks", (E, "account"), **fields(Unlock))
+table("venue_heartbeats", (E, "account"), **fields(VenueHeartbeat), updated_ns=int)
+table("live_examinations", (E, "account", "examiner"), **fields(Examination))
 
-    engine_id: str = Field(primary_key=True)
-    version: int
-    seq: int = whole()
-    crc: int = whole()
-
-
-# -- The tables of accounts that trade real money --------------------------------------------------
-
-rows_are(StandingMark, "marks", ("account", "kind", "subject"))
-rows_are(Unlock, "live_unlocks", ("account",))
-rows_are(VenueHeartbeat, "venue_heartbeats", ("account",), updated_ns=int)
-rows_are(Examination, "live_examinations", ("account", "examiner"))
-
-
-# -- The tables of long work: the worker's jobs, the schedule as it stands, recordings -------------
+# -- Long work: the worker's jobs, the schedule as it stands, recordings ---------------------------
 
 # When an entry was posted last, None = never.
-rows_are(ScheduleSeen, "schedule", ("name",), last_ns=int | None, updated_ns=int)
-
-
-class JobRow(SQLModel, table=True):
-    """A long job of the worker. `storage.jobs` says how it moves."""
-
-    __tablename__ = "jobs"
-    __table_args__ = (Index(None, "engine_id", "state"),)
-
-    id: int | None = Field(default=None, primary_key=True)
-    engine_id: str
-    kind: str
-    arguments: str
-    who: str
-    command: str = Field(default="", index=True)
-    """Id of the command that asked for it; the same command never makes a second job."""
-    state: str
-    attempts: int = whole(default=0)
-    """How often it was begun; a report of an earlier attempt is not taken."""
-    done: int = whole(default=0)
-    total: int = whole(default=0)
-    unit: str = ""
-    note: str = ""
-    """What it does at the moment, or what became of an earlier attempt."""
-    created_ns: int = whole()
-    started_ns: int | None = whole(default=None)
-    heard_ns: int | None = whole(default=None)
-    """The last word of the program that runs it."""
-    finished_ns: int | None = whole(default=None)
-    cancel_by: str = ""
-    result: str = ""
-    error: str = ""
-
-
-class RecordingRow(SQLModel, table=True):
-    """One recording made here; its frames are under `var/recordings/NAME`."""
-
-    __tablename__ = "recordings"
-
-    engine_id: str = Field(primary_key=True)
-    name: str = Field(primary_key=True)
-    state: str
-    instruments: str
-    """JSON list: instruments or series."""
-    who: str
-    started_ns: int = whole()
-    ended_ns: int | None = whole(default=None)
-    reason: str = ""
-    """Why it ended."""
-    events: int = whole(default=0)
-    bytes: int = whole(default=0)
-    gaps: int = whole(default=0)
-    first_ns: int | None = whole(default=None)
-    last_ns: int | None = whole(default=None)
-    updated_ns: int = whole()
-
-
-# -- The tables of what is received: how markets are called in words, and when a feed was silent ---
-
-
-class TitleRow(SQLModel, table=True):
-    """An instrument's name in words, as its venue writes it."""
-
-    __tablename__ = "titles"
-
-    engine_id: str = Field(primary_key=True)
-    instrument: str = Field(primary_key=True)
-    title: str
-    slug: str
-    updated_ns: int = whole()
-
-
-class WatchedRow(SQLModel, table=True):
-    """A market on a person's watch list."""
-
-    __tablename__ = "watch_lists"
-
-    engine_id: str = Field(primary_key=True)
-    who: str = Field(primary_key=True)
-    name: str = Field(primary_key=True)
-    instrument: str = Field(primary_key=True)
-    at_ns: int = whole()
-
-
-class FeedGapRow(SQLModel, table=True):
-    """A time in which a feed, or the book of one instrument, was not to be trusted."""
-
-    __tablename__ = "feed_gaps"
-
-    engine_id: str = Field(primary_key=True)
-    feed: str = Field(primary_key=True)
-    instrument: str = Field(primary_key=True)
-    since_ns: int = whole(primary_key=True)
-    until_ns: int | None = whole(default=None)
-    """None = it lasts, or the engine ended in it."""
-    reason: str
-
-
-# -- The tables of what is checked and measured: the identity of equity, and markouts of fills -----
-
-
-class EquityCheckRow(SQLModel, table=True):
-    """The last check of an account: the ledger's equity against the journal's own sum of it.
-
-    `difference_micro` = ledger − journal. `judged` False = one side lacked something, `text` says
-    what; then the figures are of no use and nothing is alarmed.
-    """
-
-    __tablename__ = "equity_checks"
-
-    engine_id: str = Field(primary_key=True)
-    account: str = Field(primary_key=True)
-    mode: str
-    currency: str
-    at_ns: int = whole()
-    seq: int = whole()
-    """The last journal record both sides know."""
-    cash_micro: int = whole()
-    pending_micro: int = whole()
-    redeemable_micro: int = whole()
-    inventory_micro: int = whole()
-    equity_micro: int = whole()
-    journal_cash_micro: int = whole()
-    """Settled, pending and redeemable: the journal's sum does not tell them apart."""
-    journal_inventory_micro: int = whole()
-    journal_equity_micro: int = whole()
-    difference_micro: int = whole()
-    judged: bool
-    text: str
-    """What differs or what lacked, in words; empty = both sides agree to the last token."""
-    checks: int = whole()
-    differed: int = whole()
-    """How many of the checks found a difference."""
-    differed_ns: int | None = whole(default=None)
-    """When one did last; None = never."""
-
-
-class MarkoutRow(SQLModel, table=True):
-    """What the mid did after one fill, at one horizon, per share and signed from our side."""
-
-    __tablename__ = "markouts"
-    __table_args__ = (Index(None, "engine_id", "state", "instrument"),)
-
-    engine_id: str = Field(primary_key=True)
-    account: str = Field(primary_key=True)
-    fill: str = Field(primary_key=True)
-    horizon_ms: int = whole(primary_key=True)
-    """0 = at resolution."""
-    mode: str
-    bot: str
-    instrument: str
-    liquidity: str
-    leg: str
-    sign: int
-    """+1 bought, -1 sold."""
-    price_micro: int = whole()
-    """What one share of the leg cost or brought."""
-    due_ns: int | None = whole(default=None)
-    """None = at resolution, whenever that is."""
-    state: str
-    """`due`, `known`, or why it will never be: `blind`, `closed`, `ignored`, `void`."""
-    markout_micro: int | None = whole(default=None)
-    """sign · (mid of the leg - price) per share; None = not known."""
-
-
-class MarkoutSumRow(SQLModel, table=True):
-    """Sums over the markouts of a bot: they are kept as markouts become known."""
-
-    __tablename__ = "markout_sums"
-
-    engine_id: str = Field(primary_key=True)
-    account: str = Field(primary_key=True)
-    bot: str = Field(primary_key=True)
-    liquidity: str = Field(primary_key=True)
-    horizon_ms: int = whole(primary_key=True)
-    mode: str
-    known: int = whole()
-    unknown: int = whole()
-    """Of which nobody received the mid; they are in no sum."""
-    sum_micro: int = whole()
-    squares: float
-    """Sum of the squares in currency² per share²: a statistic, no money."""
-
-
-# -- who trades ------------------------------------------------------------------------------------
-
-
-class AccountRow(SQLModel, table=True):
-    """An account and its mode, registered by the engine before its first record."""
-
-    __tablename__ = "accounts"
-
-    engine_id: str = Field(primary_key=True)
-    account: str = Field(primary_key=True)
-    mode: str
-    venue: str
-    currency: str
-
-
-class EngineStateRow(SQLModel, table=True):
-    """The engine's heartbeat: what the status bar shows."""
-
-    __tablename__ = "engine_state"
-
-    engine_id: str = Field(primary_key=True)
-    state: str
-    heartbeat_ns: int = whole()
-    started_ns: int = whole()
-    pid: int
-    version: str
-    latched: bool
-    detail: str = "{}"
-
-
-class BotRow(SQLModel, table=True):
-    """A bot's state as the engine reports it; its settings are in `settings`."""
-
-    __tablename__ = "bots"
-
-    engine_id: str = Field(primary_key=True)
-    name: str = Field(primary_key=True)
-    mode: str
-    account: str
-    strategy: str
-    state: str
-    error: str = ""
-    capital_micro: int = whole()
-    evaluations: int = whole(default=0)
-    watching: str = Field(default="[]", sa_column_kwargs={"server_default": "[]"})
-    """Markets it evaluates, with what its last plans left over."""
-    updated_ns: int = whole()
-
-
-class BookRow(SQLModel, table=True):
-    """The top of a watched book as one account has it."""
-
-    __tablename__ = "books"
-
-    engine_id: str = Field(primary_key=True)
-    account: str = Field(primary_key=True)
-    instrument: str = Field(primary_key=True)
-    body: str
-    updated_ns: int = whole()
-
-
-class CatalogRow(SQLModel, table=True):
-    """A strategy or a venue as the engine said it at its start; `kind` names the struct."""
-
-    __tablename__ = "catalog"
-
-    engine_id: str = Field(primary_key=True)
-    kind: str = Field(primary_key=True)
-    name: str = Field(primary_key=True)
-    body: str
-    updated_ns: int = whole()
-
-
-class InstrumentRow(SQLModel, table=True):
-    """The catalog: what pages need as columns, everything in `body`."""
-
-    __tablename__ = "instruments"
-
-    engine_id: str = Field(primary_key=True)
-    id: str = Field(primary_key=True)
-    kind: str
-    currency: str
-    price_decimals: int
-    size_decimals: int
-    tick: int = whole()
-    lot: int = whole()
-    market: str = Field(index=True)
-    series: str = Field(index=True)
-    closes_ns: int | None = whole(default=None)
-    payout_yes_micro: int | None = whole(default=None)
-    body: str
-    updated_ns: int = whole()
-
-
-# -- what the engine reports ----------------------------------------------------------------------
-
-
-class AlertRow(SQLModel, table=True):
-    """An alert and its repeats."""
-
-    __tablename__ = "alerts"
-    __table_args__ = (Index(None, "engine_id", "last_ns"),)
-
-    id: int | None = Field(default=None, primary_key=True)
-    engine_id: str
-    mode: str | None = None
-    account: str | None = None
-    bot: str | None = None
-    instrument: str | None = None
-    severity: str
-    kind: str
-    text: str
-    count: int
-    first_ns: int = whole()
-    last_ns: int = whole()
-    acked_by: str | None = None
-    acked_ns: int | None = whole(default=None)
-
-
-# -- what people and the worker write --------------------------------------------------------------
-
-
-class CommandRow(SQLModel, table=True):
-    """A command on its way: pending → claimed → done | refused | failed. Never deleted."""
-
-    __tablename__ = "commands"
-    __table_args__ = (Index(None, "engine_id", "state", "created_ns"),)
-
-    id: str = Field(primary_key=True)
-    engine_id: str
-    kind: str
-    body: str
-    who: str
-    state: str
-    created_ns: int = whole()
-    expires_ns: int = whole()
-    claimed_ns: int | None = whole(default=None)
-    answered_ns: int | None = whole(default=None)
-    answer: str = ""
-
-
-class AuditRow(SQLModel, table=True):
-    """Who changed what. Triggers forbid changing or deleting a row."""
-
-    __tablename__ = "audit"
-    __table_args__ = (Index(None, "engine_id", "at_ns"),)
-
-    id: int | None = Field(default=None, primary_key=True)
-    engine_id: str
-    at_ns: int = whole()
-    who: str
-    what: str
-    detail: str
-
-
-class SettingsRow(SQLModel, table=True):
-    """One saved version of all settings; `applied_ns` is set when the engine answered."""
-
-    __tablename__ = "settings"
-
-    engine_id: str = Field(primary_key=True)
-    version: int = Field(primary_key=True)
-    base_version: int
-    at_ns: int = whole()
-    who: str
-    body: str
-    applied_ns: int | None = whole(default=None)
-
-
-class UserRow(SQLModel, table=True):
-    """Who may sign in; the password as an Argon2 hash."""
-
-    __tablename__ = "users"
-
-    engine_id: str = Field(primary_key=True)
-    name: str = Field(primary_key=True)
-    password_hash: str
-    created_ns: int = whole()
-    disabled: bool = False
+table("schedule", (E, "name"), **fields(ScheduleSeen), last_ns=int | None, updated_ns=int)
+
+# A long job of the worker. `storage.jobs` says how it moves.
+table(
+    "jobs", ("id",), (E, "state"), ("command",),
+    id=Integer, kind=str, arguments=str, who=str,
+    command=str,  # id of the one that asked for it: the same command never makes a second job
+    state=str,
+    attempts=int,  # how often it was begun; a report of an earlier attempt is not taken
+    done=int, total=int, unit=str,
+    note=str,  # what it does at the moment, or what became of an earlier attempt
+    created_ns=int, started_ns=int | None,
+    heard_ns=int | None,  # the last word of the program that runs it
+    finished_ns=int | None, cancel_by=str, result=str, error=str,
+)  # fmt: skip
+
+# One recording made here; its frames are under `var/recordings/NAME`.
+table(
+    "recordings", (E, "name"), state=str,
+    instruments=str,  # JSON list: instruments or series
+    who=str, started_ns=int, ended_ns=int | None,
+    reason=str,  # why it ended
+    events=int, bytes=int, gaps=int, first_ns=int | None, last_ns=int | None, updated_ns=int,
+)  # fmt: skip
+
+# -- What is received: how markets are called in words, and when a feed was silent -----------------
+
+# An instrument's name in words, as its venue writes it.
+table("titles", (E, "instrument"), title=str, slug=str, updated_ns=int)
+
+# A market on a person's watch list.
+table("watch_lists", (E, "who", "name", "instrument"), at_ns=int)
+
+# A time in which a feed, or the book of one instrument, was not to be trusted; `until_ns` None = it
+# lasts, or the engine ended in it.
+table(
+    "feed_gaps", (E, "feed", "instrument", "since_ns"),
+    since_ns=int, until_ns=int | None, reason=str,
+)  # fmt: skip
+
+# -- What is checked and measured: the identity of equity, and markouts of fills -------------------
+
+# The last check of an account: the ledger's equity against the journal's own sum of it.
+table(
+    "equity_checks", (E, "account"), mode=str, currency=str, at_ns=int,
+    seq=int,  # the last journal record both sides know
+    cash_micro=int, pending_micro=int, redeemable_micro=int, inventory_micro=int, equity_micro=int,
+    journal_cash_micro=int,  # settled, pending and redeemable: its sum does not tell them apart
+    journal_inventory_micro=int, journal_equity_micro=int,
+    difference_micro=int,  # ledger - journal
+    judged=bool,  # False = one side lacked something: no figure is of use and nothing is alarmed
+    text=str,  # what differs or what lacked, in words; empty = both agree to the last token
+    checks=int,
+    differed=int,  # how many of the checks found a difference
+    differed_ns=int | None,  # when one did last; None = never
+)  # fmt: skip
+
+# What the mid did after one fill, at one horizon, per share and signed from our side.
+table(
+    "markouts", (E, "account", "fill", "horizon_ms"), (E, "state", "instrument"),
+    horizon_ms=int,  # 0 = at resolution
+    mode=str, bot=str, instrument=str, liquidity=str, leg=str,
+    sign=Integer,  # +1 bought, -1 sold
+    price_micro=int,  # what one share of the leg cost or brought
+    due_ns=int | None,  # None = at resolution, whenever that is
+    state=str,  # `storage.markouts.MarkoutState`
+    markout_micro=int | None,  # sign · (mid of the leg - price) per share; None = not known
+)  # fmt: skip
+
+# Sums over the markouts of a bot: they are kept as markouts become known.
+table(
+    "markout_sums", (E, "account", "bot", "liquidity", "horizon_ms"),
+    horizon_ms=int, mode=str, known=int,
+    unknown=int,  # of which nobody received the mid; they are in no sum
+    sum_micro=int,
+    squares=float,  # sum of the squares in currency² per share²: a statistic, no money
+)  # fmt: skip
+
+# -- What people are told, what they and the worker write ------------------------------------------
+
+# An alert and its repeats.
+table(
+    "alerts", ("id",), (E, "last_ns"),
+    id=Integer, mode=str | None, account=str | None, bot=str | None, instrument=str | None,
+    severity=str, kind=str, text=str, count=Integer, first_ns=int, last_ns=int,
+    acked_by=str | None, acked_ns=int | None,
+)  # fmt: skip
+
+# A command on its way: pending → claimed → done | refused | failed. Never deleted.
+table(
+    "commands", ("id",), (E, "state", "created_ns"),
+    kind=str, body=str, who=str, state=str, created_ns=int, expires_ns=int,
+    claimed_ns=int | None, answered_ns=int | None, answer=str,
+)  # fmt: skip
+
+# Who changed what. Triggers forbid changing or deleting a row.
+table("audit", ("id",), (E, "at_ns"), id=Integer, at_ns=int, who=str, what=str, detail=str)
+
+# One saved version of all settings; `applied_ns` is set when the engine answered.
+table(
+    "settings", (E, "version"),
+    version=Integer, base_version=Integer, at_ns=int, who=str, body=str, applied_ns=int | None,
+)  # fmt: skip
+
+# Who may sign in; the password as an Argon2 hash.
+table("users", (E, "name"), password_hash=str, created_ns=int, disabled=bool)
