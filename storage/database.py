@@ -29,6 +29,8 @@ from msgspec.inspect import (
 
 from engine.errors import BadInput, BrokenInvariant, JournalCorrupt, StorageError
 
+SqlValues = Sequence[Any] | Mapping[str, Any]
+
 BUSY_MS = 5_000
 """How long a statement waits for another process's lock before it is refused."""
 
@@ -220,6 +222,13 @@ def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
         raise
 
 
+def dicts(connection: sqlite3.Connection, sql: str, values: SqlValues = ()) -> list[dict[str, Any]]:
+    """Return a query's rows by the names of its columns."""
+    cursor = connection.execute(sql, values)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]
+
+
 def data_version(connection: sqlite3.Connection) -> int:
     """Return a number that changes when another connection committed; blind to our own commits."""
     row = connection.execute("PRAGMA data_version").fetchone()
@@ -236,7 +245,6 @@ WHY_LENGTH_MAX = 300
 _SCALARS = (BytesType, EnumType, FloatType, IntType, NoneType, StrType)
 
 RowType = TypeVar("RowType", bound=msgspec.Struct)
-SqlValues = Sequence[Any] | Mapping[str, Any]
 
 
 def upsert(key: Iterable[str], moves: Iterable[str]) -> str:

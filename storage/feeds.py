@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from storage.database import insert, upsert
-from storage.views import PageKey, Row, newest
+from storage.views import PageKey, Row, page
 
 GAPS_KEPT = 5_000
 TITLES_MAX = 5_000
@@ -80,4 +80,4 @@ def gaps(
     connection: sqlite3.Connection, engine_id: str, before: PageKey | None = None
 ) -> list[Row]:
     """Return gaps, newest first, at most `ROWS_MAX`."""
-    return newest(connection, "feed_gaps", engine_id, before, GAP_KEY)
+    return page(connection, "feed_gaps", "engine_id = ?", (engine_id,), GAP_KEY, before)

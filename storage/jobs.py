@@ -16,7 +16,7 @@ from engine.domain.effects import RaiseAlert, Severity
 from engine.errors import BadInput
 from storage.alerts import raise_alert
 from storage.database import Table, insert, keep_only, note, transaction
-from storage.views import ROWS_MAX, PageKey, Row, newest, query
+from storage.views import ROWS_MAX, PageKey, Row, page, query
 
 ATTEMPTS_MAX = 3
 """A job that took its worker with it that often would do so again."""
@@ -454,7 +454,7 @@ def recordings(
     connection: sqlite3.Connection, engine_id: str, before: PageKey | None = None
 ) -> list[Row]:
     """Return recordings, newest first, at most `ROWS_MAX`."""
-    return newest(connection, "recordings", engine_id, before, RECORDING_KEY)
+    return page(connection, "recordings", "engine_id = ?", (engine_id,), RECORDING_KEY, before)
 
 
 def recordable(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import msgspec
 from engine.domain.listings import ListingPage, ListingState, MarketListing
 from engine.domain.settings import MarketFilter, SortedBy
 from engine.errors import BadInput
-from storage.database import connect_writer, storage_errors, transaction
+from storage.database import connect_writer, dicts, storage_errors, transaction
 from storage.views import Row
 
 LIST_NAME_MAX = 64
@@ -251,7 +251,7 @@ def search(
         f"SELECT number, {', '.join(_columns)}, first_ns, changed_ns FROM markets "  # noqa: S608 our own words
         f"WHERE {conditions} ORDER BY {name} {way}, number LIMIT ?"
     )
-    return _rows(connection, query, [*values, limit])
+    return dicts(connection, query, [*values, limit])
 
 
 def followed(
@@ -293,7 +293,7 @@ def matching(
 
 def market(connection: sqlite3.Connection, identifier: str) -> Row | None:
     """Return one market with its rules; None = it is not listed here."""
-    found = _rows(
+    found = dicts(
         connection,
         "SELECT * FROM markets JOIN market_texts USING (number) WHERE id = ?",
         [identifier],
@@ -309,7 +309,7 @@ def categories(connection: sqlite3.Connection) -> list[str]:
 
 def listings(connection: sqlite3.Connection) -> list[Row]:
     """Return each venue's listing: when it was complete last, and whether one is under way."""
-    return _rows(
+    return dicts(
         connection,
         "SELECT venue, finished_ns, cursor != '' AS under_way, "
         "(SELECT count(*) FROM markets m WHERE m.venue = l.venue) AS markets FROM listings l",
@@ -367,9 +367,3 @@ def watch_lists(
     ):
         found[name] = (*found.get(name, ()), instrument)
     return found
-
-
-def _rows(connection: sqlite3.Connection, query: str, values: Sequence[Any]) -> list[Row]:
-    with closing(connection.execute(query, values)) as cursor:
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor]

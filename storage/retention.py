@@ -24,7 +24,6 @@ from pathlib import Path
 
 import msgspec
 
-from engine.domain.orders import ORDER_ENDS
 from engine.errors import StorageError
 from storage.database import connect_writer, reading, storage_errors, transaction
 from storage.decisions import FIRST_NS, files
@@ -45,6 +44,7 @@ from storage.journal import (
     snapshots_of,
     thinned_to,
 )
+from storage.rows import ENDED
 from storage.tick_log import segments
 
 BLOCK = 1_000
@@ -211,14 +211,11 @@ def _over(state: Path, engine_id: str, block: ArchiveBlock) -> set[tuple[str, in
                     "SELECT order_id FROM fills WHERE engine_id = ?1 AND account = ?2 "  # noqa: S608 our own words
                     "AND order_id BETWEEN ?4 AND ?5 UNION "
                     "SELECT id FROM orders WHERE engine_id = ?1 AND account = ?2 "
-                    f"AND id BETWEEN ?4 AND ?5 AND (seq > ?3 OR NOT {_ENDED})",
+                    f"AND id BETWEEN ?4 AND ?5 AND (seq > ?3 OR NOT {ENDED})",
                     (engine_id, name, block.last, min(numbers), max(numbers)),
                 )
             )
     return placed
-
-
-_ENDED = f"state IN ({', '.join(repr(str(one)) for one in sorted(ORDER_ENDS))})"
 
 
 def _stays(
@@ -255,7 +252,7 @@ def used_bytes(connection: sqlite3.Connection) -> int:
 # -- the state: orders that came to nothing, markouts that stand in a sum --------------------------
 
 _UNFILLED = (
-    f"engine_id = ? AND {_ENDED} AND NOT EXISTS (SELECT 1 FROM fills WHERE "  # noqa: S608 our own words
+    f"engine_id = ? AND {ENDED} AND NOT EXISTS (SELECT 1 FROM fills WHERE "  # noqa: S608 our own words
     "fills.engine_id = orders.engine_id AND fills.account = orders.account "
     "AND fills.order_id = orders.id)"
 )

@@ -11,7 +11,7 @@ import msgspec
 from engine.domain.events import CashKind
 from engine.domain.fills import FillState, Liquidity, SizeSource
 from engine.domain.instruments import Leg, Mode, Side
-from engine.domain.orders import OrderState, OrderType
+from engine.domain.orders import ORDER_ENDS, OrderState, OrderType
 from engine.errors import StorageError
 from storage.bets import BetRow
 from storage.database import RowType, Table, upsert
@@ -42,6 +42,14 @@ class OrderRow(msgspec.Struct, kw_only=True):
     updated_ns: int
     seq: int
     decision: int = 0
+
+
+def _states(*, ended: bool) -> str:
+    return ", ".join(repr(one.value) for one in OrderState if (one in ORDER_ENDS) is ended)
+
+
+ENDED, LIVE = f"state IN ({_states(ended=True)})", f"state IN ({_states(ended=False)})"
+"""SQL of an order of which nothing more is expected, and of one of which more is."""
 
 
 class FillRow(msgspec.Struct, kw_only=True):

@@ -19,10 +19,9 @@ from engine.domain.instruments import Mode
 from engine.domain.money import MICRO
 from engine.domain.orders import ORDER_ENDS, OrderState
 from engine.log import iso
-from storage.database import reading
+from storage.database import dicts, reading
 from storage.live_accounts import ghost_fills
 from storage.schema import check_schema
-from storage.views.frame import rows
 
 HELP = "show what state the database holds"
 
@@ -162,7 +161,7 @@ def _is_alive(pid: int, heartbeat_ns: int) -> bool:
 
 
 def _last_run(connection: sqlite3.Connection) -> RunSeen | None:
-    found = rows(
+    found = dicts(
         connection,
         "SELECT id, kind, recording, strategy, status, error, started_ns, orders, fills, "
         "pnl_micro, digest FROM runs ORDER BY started_ns DESC, id DESC LIMIT 1",
@@ -175,7 +174,7 @@ def _last_run(connection: sqlite3.Connection) -> RunSeen | None:
 
 def _orders(connection: sqlite3.Connection) -> tuple[OrdersReport, ...]:
     marks = ", ".join("?" * len(ORDER_ENDS))
-    found = rows(
+    found = dicts(
         connection,
         "SELECT mode, count(*) AS live, sum(state = ?) AS unknown FROM orders "  # noqa: S608 our own marks
         f"WHERE state NOT IN ({marks}) GROUP BY mode ORDER BY mode",

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+from storage.database import dicts
+
 ROWS_MAX = 500
 """Most rows of one table."""
 
@@ -29,20 +31,13 @@ def shown(value: int | None, decimals: int | None) -> Decimal | None:
     return Decimal(value).scaleb(-decimals)
 
 
-def rows_of(cursor: sqlite3.Cursor) -> list[Row]:
-    """Return a query's rows as dicts, every `…_micro` as an amount under the name without it."""
-    names = [column[0] for column in cursor.description]
-    return [_readable(dict(zip(names, values, strict=True))) for values in cursor]
-
-
 def query(connection: sqlite3.Connection, sql: str, values: Sequence[object]) -> list[Row]:
-    return rows_of(connection.execute(sql, values))
-
-
-def _readable(row: Row) -> Row:
-    for name in [name for name in row if name.endswith("_micro")]:
-        row[name.removesuffix("_micro")] = shown(row.pop(name), MICRO_DECIMALS)
-    return row
+    """Return a query's rows as dicts, every `…_micro` as an amount under the name without it."""
+    found = dicts(connection, sql, values)
+    for row in found:
+        for name in [name for name in row if name.endswith("_micro")]:
+            row[name.removesuffix("_micro")] = shown(row.pop(name), MICRO_DECIMALS)
+    return found
 
 
 def in_units(rows: list[Row], prices: Sequence[str], sizes: Sequence[str]) -> list[Row]:
@@ -59,14 +54,27 @@ PageKey = tuple[Any, ...]
 """What a row is sorted by, in order: where a page of a table ended."""
 
 
-def behind(before: PageKey | None, *names: str) -> tuple[str, PageKey]:
-    """Return the condition, with its values, for the rows behind a page that ended at a key.
+def page(
+    connection: sqlite3.Connection,
+    source: str,
+    where: str,
+    values: Sequence[object],
+    key: Sequence[str],
+    before: PageKey | None,
+    columns: str = "*",
+) -> list[Row]:
+    """Return the first `ROWS_MAX` rows behind a page that ended at `before`, None = the very first.
 
-    All names must be sorted downwards, and tell rows apart: then none is lost or shown twice.
+    They are sorted downwards by `key`, which tells rows apart: none is lost or shown twice.
     """
-    if before is None:
-        return "", ()
-    return f" AND ({', '.join(names)}) < ({', '.join('?' * len(names))})", before
+    if before is not None:
+        where += f" AND ({', '.join(key)}) < ({', '.join('?' * len(key))})"
+    return query(
+        connection,
+        f"SELECT {columns} FROM {source} WHERE {where} "  # noqa: S608 our own words
+        f"ORDER BY {', '.join(f'{name} DESC' for name in key)} LIMIT ?",
+        (*values, *(before or ()), ROWS_MAX),
+    )
 
 
 # -- trading ---------------------------------------------------------------------------------------
@@ -78,13 +86,13 @@ def bots(connection: sqlite3.Connection, engine_id: str) -> list[Row]:
 
 def order(connection: sqlite3.Connection, engine_id: str, account: str, number: int) -> Row | None:
     """Return one order, None where there is none."""
-    found = connection.execute(
+    found = query(
+        connection,
         f"SELECT t.*, {UNITS} FROM orders t {LISTED} "  # noqa: S608 our own words
         "WHERE t.engine_id = ? AND t.account = ? AND t.id = ?",
         (engine_id, account, number),
     )
-    rows = in_units(rows_of(found), ("price",), ("size", "filled", "voided"))
-    return rows[0] if rows else None
+    return in_units(found, ("price",), ("size", "filled", "voided"))[0] if found else None
 
 
 # -- runs ------------------------------------------------------------------------------------------
@@ -94,15 +102,13 @@ def runs(
     connection: sqlite3.Connection, engine_id: str, before: PageKey | None = None
 ) -> list[Row]:
     """Return runs of any kind, newest first, without their results."""
-    where, values = behind(before, "started_ns", "id")
-    return query(
-        connection,
-        "SELECT id, kind, mode, account, recording, bot, strategy, parameters, job, "  # noqa: S608 our own words
-        "started_ns, finished_ns, status, error, digest, frames, orders, fills, fees_micro, "
-        "pnl_micro, events_per_s, peak_rss_mb FROM runs "
-        f"WHERE engine_id = ?{where} ORDER BY started_ns DESC, id DESC LIMIT ?",
-        (engine_id, *values, ROWS_MAX),
+    columns = (
+        "id, kind, mode, account, recording, bot, strategy, parameters, job, started_ns, "
+        "finished_ns, status, error, digest, frames, orders, fills, fees_micro, pnl_micro, "
+        "events_per_s, peak_rss_mb"
     )
+    which = "engine_id = ?", (engine_id,)
+    return page(connection, "runs", *which, ("started_ns", "id"), before, columns)
 
 
 def run(connection: sqlite3.Connection, engine_id: str, run_id: int) -> Row | None:
@@ -118,13 +124,14 @@ def run_markets(connection: sqlite3.Connection, engine_id: str, run_id: int) -> 
 
     Runs belong to no engine that lists markets: a market's units are those any engine here knows.
     """
-    found = connection.execute(
+    found = query(
+        connection,
         f"SELECT t.*, {UNITS} FROM run_markets t "  # noqa: S608 our own words
         "LEFT JOIN (SELECT *, max(updated_ns) FROM instruments GROUP BY id) i "
         "ON i.id = t.instrument WHERE t.engine_id = ? AND t.run = ? ORDER BY t.instrument",
         (engine_id, run_id),
     )
-    return in_units(rows_of(found), (), ("position_left",))
+    return in_units(found, (), ("position_left",))
 
 
 # -- people and the engine ------------------------------------------------------------------------
@@ -138,48 +145,29 @@ def alerts(
     before: PageKey | None = None,
 ) -> list[Row]:
     """Return alerts, newest first."""
-    where = " AND acked_ns IS NULL" if unseen_only else ""
-    return newest(connection, "alerts", engine_id, before, ("last_ns", "id"), where=where)
+    where = "engine_id = ?" + " AND acked_ns IS NULL" * unseen_only
+    return page(connection, "alerts", where, (engine_id,), ("last_ns", "id"), before)
 
 
 def commands(
     connection: sqlite3.Connection, engine_id: str, before: PageKey | None = None
 ) -> list[Row]:
     """Return commands with their life so far, newest first."""
-    return newest(connection, "commands", engine_id, before, ("created_ns", "id"))
+    return page(connection, "commands", "engine_id = ?", (engine_id,), ("created_ns", "id"), before)
 
 
 def audit(
     connection: sqlite3.Connection, engine_id: str, before: PageKey | None = None
 ) -> list[Row]:
     """Return who changed what, newest first."""
-    return newest(connection, "audit", engine_id, before, ("at_ns", "id"))
+    return page(connection, "audit", "engine_id = ?", (engine_id,), ("at_ns", "id"), before)
 
 
 def jobs(
     connection: sqlite3.Connection, engine_id: str, before: PageKey | None = None
 ) -> list[Row]:
     """Return the worker's jobs, newest first."""
-    return newest(connection, "jobs", engine_id, before, ("id",))
-
-
-def newest(
-    connection: sqlite3.Connection,
-    table: str,
-    engine_id: str,
-    before: PageKey | None,
-    names: Sequence[str],
-    *,
-    where: str = "",
-) -> list[Row]:
-    """Return the first rows of a table behind a key, sorted downwards by `names`, `ROWS_MAX`."""
-    further, values = behind(before, *names)
-    order = ", ".join(f"{name} DESC" for name in names)
-    return query(
-        connection,
-        f"SELECT * FROM {table} WHERE engine_id = ?{where}{further} ORDER BY {order} LIMIT ?",  # noqa: S608 our own words
-        (engine_id, *values, ROWS_MAX),
-    )
+    return page(connection, "jobs", "engine_id = ?", (engine_id,), ("id",), before)
 
 
 # -- curves for charts: thinned to extremes so that no peak is lost --------------------------------

@@ -16,17 +16,7 @@ import msgspec
 
 from engine.domain.commands import MANUAL
 from engine.domain.instruments import Mode
-from storage.views import (
-    LISTED,
-    MICRO_DECIMALS,
-    ROWS_MAX,
-    UNITS,
-    PageKey,
-    Row,
-    behind,
-    query,
-    shown,
-)
+from storage.views import LISTED, UNITS, PageKey, Row, page, query
 
 BOTS, BY_HAND = "all bots", "by hand"
 """Whose bets are asked for, besides the name of a bot; empty = everybody's."""
@@ -53,16 +43,15 @@ def closed_bets(
     `net` is None where a fill has no value, because its instrument was never listed.
     """
     where, values = _whose(whose)
-    further, key = behind(before, "t.closed_ns", "t.account", "t.instrument", "t.bot")
-    found = query(
+    found = page(
         connection,
-        f"SELECT t.*, {UNITS}, l.one_token, "  # noqa: S608 our own words
-        f"{NET} AS net_micro FROM bets t {LISTED} "
-        "LEFT JOIN listings l ON l.engine_id = t.engine_id AND l.instrument = t.instrument "
-        "WHERE t.engine_id = ? AND t.mode = ? AND t.closed_ns IS NOT NULL"
-        f"{where}{further} "
-        "ORDER BY t.closed_ns DESC, t.account DESC, t.instrument DESC, t.bot DESC LIMIT ?",
-        (engine_id, mode, *values, *key, ROWS_MAX),
+        f"bets t {LISTED} "
+        "LEFT JOIN listings l ON l.engine_id = t.engine_id AND l.instrument = t.instrument",
+        f"t.engine_id = ? AND t.mode = ? AND t.closed_ns IS NOT NULL{where}",
+        (engine_id, mode, *values),
+        [f"t.{name}" for name in KEY],
+        before,
+        f"t.*, {UNITS}, l.one_token, {NET} AS net_micro",
     )
     for row in found:
         one = row.pop("one_token")
@@ -98,21 +87,18 @@ def bet_sums(
     """Return what all bets sum to, by the currency of their account; unvalued ones in no sum."""
     where, values = _whose(whose)
     over = "t.closed_ns IS NOT NULL"
-    return [
-        BetSums(
-            currency=currency, closed=closed, gained=gained, open=still,
-            net=_money(net), fees=_money(fees), flow=_money(flow),
-        )
-        for currency, closed, gained, net, fees, still, flow in connection.execute(
-            f"SELECT a.currency, sum({over}), sum({over} AND {_NET} > 0), "  # noqa: S608 our own words
-            f"sum(CASE WHEN {over} THEN {_NET} ELSE 0 END), "
-            f"sum(CASE WHEN {over} THEN t.fee_micro ELSE 0 END), sum(t.closed_ns IS NULL), "
-            f"sum(CASE WHEN {over} THEN 0 ELSE {_NET} END) FROM bets t "
-            "JOIN accounts a ON a.engine_id = t.engine_id AND a.account = t.account "
-            f"WHERE t.engine_id = ? AND t.mode = ? AND t.unvalued = 0{where} GROUP BY 1 ORDER BY 1",
-            (engine_id, mode, *values),
-        )
-    ]  # fmt: skip
+    found = query(
+        connection,
+        f"SELECT a.currency, sum({over}) AS closed, sum({over} AND {_NET} > 0) AS gained, "  # noqa: S608 our own words
+        f"sum(CASE WHEN {over} THEN {_NET} ELSE 0 END) AS net_micro, "
+        f"sum(CASE WHEN {over} THEN t.fee_micro ELSE 0 END) AS fees_micro, "
+        "sum(t.closed_ns IS NULL) AS open, "
+        f"sum(CASE WHEN {over} THEN 0 ELSE {_NET} END) AS flow_micro FROM bets t "
+        "JOIN accounts a ON a.engine_id = t.engine_id AND a.account = t.account "
+        f"WHERE t.engine_id = ? AND t.mode = ? AND t.unvalued = 0{where} GROUP BY 1 ORDER BY 1",
+        (engine_id, mode, *values),
+    )
+    return msgspec.convert(found, list[BetSums])
 
 
 def bettors(connection: sqlite3.Connection, engine_id: str, mode: Mode) -> list[str]:
@@ -122,10 +108,6 @@ def bettors(connection: sqlite3.Connection, engine_id: str, mode: Mode) -> list[
         (engine_id, mode, MANUAL),
     )
     return [str(bot) for (bot,) in found]
-
-
-def _money(micro: int) -> Decimal:
-    return shown(micro, MICRO_DECIMALS) or Decimal(0)
 
 
 def _whose(whose: str) -> tuple[str, Sequence[str]]:

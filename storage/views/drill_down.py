@@ -9,24 +9,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
 
 import msgspec
 
 from engine.domain.instruments import Mode
-from storage.views import (
-    LISTED,
-    MICRO_DECIMALS,
-    ROWS_MAX,
-    UNITS,
-    PageKey,
-    Row,
-    behind,
-    in_units,
-    rows_of,
-    shown,
-)
-from storage.views.frame import LIVE_STATES
+from storage.rows import LIVE
+from storage.views import LISTED, UNITS, PageKey, Row, in_units, page, query
 
 FOREVER_NS = 2**63 - 1
 ORDER_KEY, FILL_KEY = ("created_ns", "account", "id"), ("at_ns", "account", "id")
@@ -60,18 +48,11 @@ def orders_behind(
     **only: str,
 ) -> list[Row]:
     """Return orders of one mode by when they were placed, newest first, at most `ROWS_MAX`."""
-    where, values = _where(only)
-    if open_only:
-        where += f" AND t.state IN ({', '.join('?' * len(LIVE_STATES))})"
-        values += LIVE_STATES
-    further, key = behind(before, *(f"t.{name}" for name in ORDER_KEY))
-    found = connection.execute(
-        f"SELECT t.*, {UNITS} FROM orders t {LISTED} WHERE t.engine_id = ? AND t.mode = ? "  # noqa: S608 our own words
-        f"AND t.created_ns >= ? AND t.created_ns < ?{where}{further} "
-        "ORDER BY t.created_ns DESC, t.account DESC, t.id DESC LIMIT ?",
-        (engine_id, mode, since_ns, until_ns, *values, *key, ROWS_MAX),
-    )
-    return in_units(rows_of(found), ("price",), ("size", "filled", "voided"))
+    where, values = _where(only, "created_ns", engine_id, mode, since_ns, until_ns)
+    where += f" AND t.{LIVE}" * open_only
+    key = [f"t.{name}" for name in ORDER_KEY]
+    found = page(connection, f"orders t {LISTED}", where, values, key, before, f"t.*, {UNITS}")
+    return in_units(found, ("price",), ("size", "filled", "voided"))
 
 
 def fills_behind(
@@ -85,15 +66,10 @@ def fills_behind(
     **only: str | int,
 ) -> list[Row]:
     """Return fills of one mode, newest first, at most `ROWS_MAX`."""
-    where, values = _where(only)
-    further, key = behind(before, *(f"t.{name}" for name in FILL_KEY))
-    found = connection.execute(
-        f"SELECT t.*, {UNITS} FROM fills t {LISTED} WHERE t.engine_id = ? AND t.mode = ? "  # noqa: S608 our own words
-        f"AND t.at_ns >= ? AND t.at_ns < ?{where}{further} "
-        "ORDER BY t.at_ns DESC, t.account DESC, t.id DESC LIMIT ?",
-        (engine_id, mode, since_ns, until_ns, *values, *key, ROWS_MAX),
-    )
-    return in_units(rows_of(found), ("price",), ("size",))
+    where, values = _where(only, "at_ns", engine_id, mode, since_ns, until_ns)
+    key = [f"t.{name}" for name in FILL_KEY]
+    found = page(connection, f"fills t {LISTED}", where, values, key, before, f"t.*, {UNITS}")
+    return in_units(found, ("price",), ("size",))
 
 
 def fill_sums(
@@ -106,40 +82,28 @@ def fill_sums(
     **only: str,
 ) -> list[FillSums]:
     """Return what all fills that fit sum to, by the currency of their account."""
-    where, values = _where(only)
-    found = connection.execute(
-        "SELECT coalesce(a.currency, ''), count(*), sum(t.state = 'failed'), "  # noqa: S608 our own words
-        "sum(t.value_micro IS NULL), "
-        "sum(CASE WHEN t.side = 'buy' AND t.state != 'failed' THEN t.value_micro ELSE 0 END), "
-        "sum(CASE WHEN t.side = 'sell' AND t.state != 'failed' THEN t.value_micro ELSE 0 END), "
-        "sum(CASE WHEN t.state != 'failed' THEN t.fee_micro ELSE 0 END) FROM fills t "
+    where, values = _where(only, "at_ns", engine_id, mode, since_ns, until_ns)
+    value = "coalesce(sum(iif(t.side = '{}' AND t.state != 'failed', t.value_micro, 0)), 0)"
+    found = query(
+        connection,
+        "SELECT coalesce(a.currency, '') AS currency, count(*) AS count, "  # noqa: S608 our own words
+        "sum(t.state = 'failed') AS failed, sum(t.value_micro IS NULL) AS unvalued, "
+        f"{value.format('buy')} AS bought_micro, {value.format('sell')} AS sold_micro, "
+        "sum(iif(t.state != 'failed', t.fee_micro, 0)) AS fees_micro FROM fills t "
         "LEFT JOIN accounts a ON a.engine_id = t.engine_id AND a.account = t.account "
-        f"WHERE t.engine_id = ? AND t.mode = ? AND t.at_ns >= ? AND t.at_ns < ?{where} "
-        "GROUP BY 1 ORDER BY 1",
-        (engine_id, mode, since_ns, until_ns, *values),
+        f"WHERE {where} GROUP BY 1 ORDER BY 1",
+        values,
     )
-    return [
-        FillSums(
-            currency=currency,
-            count=count,
-            failed=failed,
-            unvalued=unvalued,
-            **{name: _money(micro) for name, micro in zip(_SUMS, sums, strict=True)},
-        )
-        for currency, count, failed, unvalued, *sums in found
-    ]
+    return msgspec.convert(found, list[FillSums])
 
 
-_SUMS = ("bought", "sold", "fees")
-
-
-def _money(micro: int | None) -> Decimal:
-    return shown(micro or 0, MICRO_DECIMALS) or Decimal(0)
-
-
-def _where(only: Mapping[str, str | int]) -> tuple[str, tuple[Any, ...]]:
+def _where(
+    only: Mapping[str, str | int], at: str, *which: str | int
+) -> tuple[str, tuple[str | int, ...]]:
+    """Return the condition for rows of an engine, a mode and a period, and `only` these."""
     given = {name: value for name, value in only.items() if value}
     unknown = given.keys() - COLUMNS
     if unknown:
         raise ValueError(f"no column to filter by: {', '.join(sorted(unknown))}")
-    return "".join(f" AND t.{name} = ?" for name in given), tuple(given.values())
+    where = f"t.engine_id = ? AND t.mode = ? AND t.{at} >= ? AND t.{at} < ?"
+    return where + "".join(f" AND t.{name} = ?" for name in given), (*which, *given.values())

@@ -15,18 +15,17 @@ from typing import Any
 import msgspec
 
 from engine.domain.instruments import Mode
-from engine.domain.orders import ORDER_ENDS, OrderState
+from engine.domain.orders import OrderState
 from engine.domain.settings import RiskLimits
 from engine.domain.telemetry import EngineStatus
 from engine.errors import StorageError
+from storage.database import dicts
 from storage.live import engine_status, latest_equity
 from storage.live_accounts import VenueHeartbeat, heartbeats
+from storage.rows import LIVE
 from storage.settings import in_force
 from storage.users import ENGINE_ID
 from storage.views import Row
-
-LIVE_STATES = tuple(sorted(state for state in OrderState if state not in ORDER_ENDS))
-"""The states of an order of which more is expected."""
 
 SECOND_NS = 1_000_000_000
 HEARTBEAT_AGE_NS_MAX = 10 * SECOND_NS
@@ -85,22 +84,14 @@ class FrameSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """What the engine as a whole says of itself; where nobody could read it, it says nothing."""
 
 
-def rows(connection: sqlite3.Connection, sql: str, values: Sequence[object] = ()) -> list[Row]:
-    cursor = connection.execute(sql, values)
-    names = [column[0] for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor]
-
-
 def engine_seen(connection: sqlite3.Connection) -> EngineSeen | None:
     """Return the engine with the latest heartbeat."""
-    found = rows(
+    found = dicts(
         connection,
         "SELECT engine_id, state, heartbeat_ns, started_ns, pid, version, latched "
         "FROM engine_state ORDER BY heartbeat_ns DESC LIMIT 1",
     )
-    if not found:
-        return None
-    return EngineSeen(**{**found[0], "latched": bool(found[0]["latched"])})
+    return EngineSeen(**{**found[0], "latched": bool(found[0]["latched"])}) if found else None
 
 
 def engine_of(connection: sqlite3.Connection) -> str:
@@ -134,7 +125,7 @@ def accounts(connection: sqlite3.Connection, engine_id: str) -> tuple[AccountSee
     known = in_force(connection, engine_id).document.accounts
     return tuple(
         _account(connection, engine_id, row, known.get(row["account"]))
-        for row in rows(
+        for row in dicts(
             connection,
             "SELECT account, mode, venue, currency FROM accounts WHERE engine_id = ? "
             "ORDER BY mode, account",
@@ -165,26 +156,19 @@ def _account(connection: sqlite3.Connection, engine_id: str, row: Row, set_as: A
 
 
 def live_orders(connection: sqlite3.Connection, engine_id: str) -> tuple[OrdersSeen, ...]:
-    marks = ", ".join("?" * len(LIVE_STATES))
-    found = rows(
+    found = dicts(
         connection,
-        "SELECT mode, count(*) AS live, coalesce(sum(state = ?), 0) AS unknown, "  # noqa: S608 our own marks
-        "min(CASE WHEN state = ? THEN updated_ns END) AS unknown_since_ns FROM orders "
-        f"WHERE engine_id = ? AND state IN ({marks}) GROUP BY mode ORDER BY mode",
-        (OrderState.UNKNOWN, OrderState.UNKNOWN, engine_id, *LIVE_STATES),
+        "SELECT mode, count(*) AS live, sum(state = ?1) AS unknown, "  # noqa: S608 our own words
+        "min(CASE WHEN state = ?1 THEN updated_ns END) AS unknown_since_ns FROM orders "
+        f"WHERE engine_id = ?2 AND {LIVE} GROUP BY mode ORDER BY mode",
+        (OrderState.UNKNOWN, engine_id),
     )
     return tuple(OrdersSeen(**{**row, "mode": Mode(row["mode"])}) for row in found)
 
 
 def live_orders_of(connection: sqlite3.Connection, engine_id: str) -> dict[str, int]:
-    marks = ", ".join("?" * len(LIVE_STATES))
-    return dict(
-        connection.execute(
-            f"SELECT bot, count(*) FROM orders WHERE engine_id = ? AND state IN ({marks}) "  # noqa: S608 our own marks
-            "GROUP BY bot",
-            (engine_id, *LIVE_STATES),
-        ).fetchall()
-    )
+    sql = f"SELECT bot, count(*) FROM orders WHERE engine_id = ? AND {LIVE} GROUP BY bot"  # noqa: S608 our own words
+    return dict(connection.execute(sql, (engine_id,)).fetchall())
 
 
 def run_engines(connection: sqlite3.Connection) -> list[str]:
@@ -197,7 +181,7 @@ def listings_of(
 ) -> dict[str, Row]:
     """Return what instruments are counted in and what YES pays, by name; unlisted ones lack."""
     marks = ", ".join("?" * len(instruments))
-    found = rows(
+    found = dicts(
         connection,
         "SELECT id, price_decimals, size_decimals, kind AS listed_kind, currency, "  # noqa: S608 our own marks
         "payout_yes_micro FROM instruments "
@@ -211,22 +195,21 @@ def tradable(
     connection: sqlite3.Connection, engine_id: str, now_ns: int
 ) -> tuple[list[str], list[str]]:
     """Return markets that stand alone and are open, and series that roll; by name."""
-    found = connection.execute(
-        "SELECT id, series FROM instruments WHERE engine_id = ? AND payout_yes_micro IS NULL "
-        "AND (closes_ns IS NULL OR closes_ns > ?) ORDER BY id LIMIT 2000",
-        (engine_id, now_ns),
-    ).fetchall()
+    found = _open(connection, engine_id, now_ns)
     alone = [name for name, series in found if not series]
     return alone, sorted({series for _, series in found if series})
 
 
 def open_markets(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> list[str]:
-    found = connection.execute(
-        "SELECT id FROM instruments WHERE engine_id = ? AND payout_yes_micro IS NULL "
+    return [name for name, _ in _open(connection, engine_id, now_ns)]
+
+
+def _open(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> list[tuple[str, str]]:
+    return connection.execute(
+        "SELECT id, series FROM instruments WHERE engine_id = ? AND payout_yes_micro IS NULL "
         "AND (closes_ns IS NULL OR closes_ns > ?) ORDER BY id LIMIT 2000",
         (engine_id, now_ns),
-    )
-    return [name for (name,) in found]
+    ).fetchall()
 
 
 def live_orders_in(
@@ -238,11 +221,10 @@ def live_orders_in(
     instrument: str | None = None,
 ) -> int:
     """Return how many orders of a part have not ended; None = any."""
-    marks = ", ".join("?" * len(LIVE_STATES))
     (found,) = connection.execute(
-        f"SELECT count(*) FROM orders WHERE engine_id = ? AND state IN ({marks}) "  # noqa: S608 our own marks
+        f"SELECT count(*) FROM orders WHERE engine_id = ? AND {LIVE} "  # noqa: S608 our own words
         "AND account = coalesce(?, account) AND bot = coalesce(?, bot) "
         "AND instrument = coalesce(?, instrument)",
-        (engine_id, *LIVE_STATES, account, bot, instrument),
+        (engine_id, account, bot, instrument),
     ).fetchone()
     return int(found)

@@ -14,6 +14,7 @@ from engine.domain.fills import FillState
 from engine.domain.instruments import Leg, Mode, Side
 from engine.domain.losses import OutcomeFill, place_in_book, yes_space
 from engine.domain.money import MICRO
+from storage.database import dicts
 from storage.decisions import plans_at
 
 CENTS_DECIMALS = 4
@@ -132,10 +133,11 @@ def of_bot(
     connection: sqlite3.Connection, engine_id: str, *, mode: Mode, bot: str
 ) -> list[KnownFill]:
     """Return the newest fills of a bot in resolved markets; failed ones never were."""
-    rows = connection.execute(
+    found = dicts(
+        connection,
         "SELECT f.account, f.order_id, f.instrument, f.leg, f.side, f.price, f.size, f.fee_micro, "
-        "f.at_ns, o.price, o.created_ns, i.price_decimals, i.size_decimals, i.tick, i.closes_ns, "
-        "i.payout_yes_micro FROM fills f "
+        "f.at_ns, o.price AS level, o.created_ns, i.price_decimals, i.size_decimals, i.tick, "
+        "i.closes_ns, i.payout_yes_micro FROM fills f "
         "JOIN orders o ON o.engine_id = f.engine_id AND o.account = f.account "
         "AND o.id = f.order_id "
         "JOIN instruments i ON i.engine_id = f.engine_id AND i.id = f.instrument "
@@ -143,8 +145,7 @@ def of_bot(
         "AND i.payout_yes_micro IS NOT NULL ORDER BY f.at_ns DESC LIMIT ?",
         (engine_id, mode, bot, FillState.FAILED, FILLS_MAX),
     )
-    names = KnownFill.__struct_fields__
-    return [msgspec.convert(dict(zip(names, row, strict=True)), KnownFill) for row in rows]
+    return msgspec.convert(found, list[KnownFill])
 
 
 def with_books(fills: list[KnownFill], decisions: Path) -> list[OutcomeFill]:

@@ -16,9 +16,9 @@ import msgspec
 from engine.domain.fills import FillState
 from engine.domain.instruments import Mode
 from engine.domain.money import MICRO
-from engine.domain.orders import ORDER_ENDS
 from storage.live import latest_equity
-from storage.views import LISTED, MICRO_DECIMALS, ROWS_MAX, PageKey, Row, behind, query, shown
+from storage.rows import ENDED
+from storage.views import LISTED, MICRO_DECIMALS, PageKey, Row, page, query, shown
 
 SIZES = ("yes_settled", "yes_pending", "no_settled", "no_pending")
 
@@ -27,7 +27,7 @@ HELD_KEY = ("at_cost", "account", "instrument")
 """What positions are sorted by, downwards."""
 
 _COST = "t.yes_cost_micro + t.no_cost_micro"
-_HELD = "FROM holdings t {} WHERE t.engine_id = ? AND t.mode = ? AND t.opened_ns IS NOT NULL"
+_HELD = "t.engine_id = ? AND t.mode = ? AND t.opened_ns IS NOT NULL"
 
 
 def held(
@@ -46,16 +46,18 @@ def held(
     is settled. `mark` is the last two-sided mid in YES-space, None where there never was one; then
     `unrealised` and `pnl` are None too. A pending token may still vanish.
     """
-    further, key = behind(before, _COST, "t.account", "t.instrument")
     only = {name: one for name, one in (("account", account), ("instrument", instrument)) if one}
-    further += "".join(f" AND t.{name} = ?" for name in only)
-    further += " AND min(t.yes_settled, t.no_settled) > 0" * paired
-    found = query(
+    where = _HELD + "".join(f" AND t.{name} = ?" for name in only)
+    where += " AND min(t.yes_settled, t.no_settled) > 0" * paired
+    found = page(
         connection,
-        f"SELECT t.*, {_COST} AS at_cost, i.kind, i.market, i.closes_ns, i.price_decimals, "
-        f"i.size_decimals {_HELD.format(LISTED)}{further} "
-        f"ORDER BY {_COST} DESC, t.account DESC, t.instrument DESC LIMIT ?",
-        (engine_id, mode, *key, *only.values(), ROWS_MAX),
+        f"holdings t {LISTED}",
+        where,
+        (engine_id, mode, *only.values()),
+        (_COST, "t.account", "t.instrument"),
+        before,
+        f"t.*, {_COST} AS at_cost, i.kind, i.market, i.closes_ns, i.price_decimals, "
+        "i.size_decimals",
     )
     for row in found:
         for name in SIZES:
@@ -74,10 +76,10 @@ def held_sums(connection: sqlite3.Connection, engine_id: str, *, mode: Mode) -> 
     """Return what all positions of a mode sum to, by currency; `unmarked` are worth nothing."""
     return query(
         connection,
-        "SELECT t.currency, count(*) AS positions, sum(t.mid2 IS NULL) AS unmarked, "
+        "SELECT t.currency, count(*) AS positions, sum(t.mid2 IS NULL) AS unmarked, "  # noqa: S608 our own words
         f"sum({_COST}) AS cost_micro, sum(t.value_micro) AS value_micro, "
         f"sum(iif(t.mid2 IS NULL, 0, t.value_micro - ({_COST}))) AS unrealised_micro "
-        f"{_HELD.format('')} GROUP BY t.currency ORDER BY t.currency",
+        f"FROM holdings t WHERE {_HELD} GROUP BY t.currency ORDER BY t.currency",
         (engine_id, mode),
     )
 
@@ -249,14 +251,13 @@ def _amount(micro: int | None) -> Decimal | None:
 
 def _reserved(connection: sqlite3.Connection, engine_id: str, account: str) -> SettlementStep:
     """Sum what working orders may still take; a sell commits tokens, worth their price."""
-    ends = ", ".join(f"'{end}'" for end in sorted(ORDER_ENDS))
     count, sells, micro, oldest = connection.execute(
         "SELECT count(*), coalesce(sum(t.side = 'sell'), 0), "  # noqa: S608 our own words
         "CASE WHEN coalesce(sum(l.value_divisor IS NULL), 0) THEN NULL ELSE coalesce(sum("
         "(t.price * (t.size - t.filled) + l.value_divisor - 1) / l.value_divisor), 0) END, "
         "min(t.created_ns) FROM orders t "
         "LEFT JOIN listings l ON l.engine_id = t.engine_id AND l.instrument = t.instrument "
-        f"WHERE t.engine_id = ? AND t.account = ? AND t.state NOT IN ({ends})",
+        f"WHERE t.engine_id = ? AND t.account = ? AND NOT t.{ENDED}",
         (engine_id, account),
     ).fetchone()
     return SettlementStep(

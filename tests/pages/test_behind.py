@@ -141,7 +141,7 @@ def test_an_address_that_makes_no_sense_shows_everything(opened: Opened, books: 
 def test_more_rows_than_a_page_holds_are_a_button_away_and_back(
     opened: Opened, books: Books, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("storage.views.drill_down.ROWS_MAX", 1)
+    monkeypatch.setattr("storage.views.ROWS_MAX", 1)
     defaults = tables.turn.__kwdefaults__ or {}
     monkeypatch.setattr(tables.turn, "__kwdefaults__", {**defaults, "rows_max": 1})
     assert books.seq

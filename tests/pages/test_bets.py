@@ -128,7 +128,7 @@ def test_older_bets_are_a_page_away_and_back(
     played: Config, opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del played
-    monkeypatch.setattr("storage.views.bets.ROWS_MAX", 1)
+    monkeypatch.setattr("storage.views.ROWS_MAX", 1)
     defaults = tables.turn.__kwdefaults__ or {}
     monkeypatch.setattr(tables.turn, "__kwdefaults__", {**defaults, "rows_max": 1})
     page = opened("positions")

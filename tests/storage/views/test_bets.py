@@ -121,7 +121,7 @@ def test_bets_of_bots_and_by_hand_are_told_apart(desk: Desk) -> None:
 def test_every_bet_stands_on_one_page_though_all_ended_at_once(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("storage.views.bets.ROWS_MAX", 2)
+    monkeypatch.setattr("storage.views.ROWS_MAX", 2)
     bots = [f"b{number}" for number in range(5)]
     trades = [trade(n + 1, Side.BUY, 1, 4_000, bot=bot) for n, bot in enumerate(bots)]
     desk.project(LISTED, *(one for pair in trades for one in pair), resolved(0))

@@ -75,7 +75,7 @@ def test_what_was_never_marked_has_no_pnl_and_what_is_flat_is_no_position(
 def test_positions_beyond_a_page_are_behind_its_key_found_by_name_and_in_the_sums(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(money, "ROWS_MAX", 2)
+    monkeypatch.setattr("storage.views.ROWS_MAX", 2)
     costs = {"demo:m1": 4, "demo:m2": 9, "demo:m3": 4, "demo:m4": 1, "demo:m5": 4}
     held_ = [seen(name, yes_cost_micro=cost * SHARE, mid2=None if cost == 1 else 9_001)
              for name, cost in costs.items()]  # fmt: skip
