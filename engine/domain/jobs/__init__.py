@@ -58,83 +58,75 @@ class JobArguments(Settings):
         return cls.__name__.removesuffix("Job").lower()
 
 
+def asked(title: str, description: str, **more: Any) -> Any:
+    """Return how a form and the command line ask for an argument, its default and its bounds."""
+    return Field(title=title, description=description, **more)
+
+
+def _days(title: str, description: str, default: int) -> Any:
+    return asked(title, f"days: {description}", default=default, ge=1, le=3_650)
+
+
 class ReplayJob(JobArguments):
     """Play a recording through the same executor, risk and planner that trade."""
 
     path: Annotated[
         str,
-        Field(
+        asked(
+            "Recording",
+            "a recording: a name under recordings, or a path",
             min_length=1,
             max_length=1_000,
-            title="Recording",
-            description="a recording: a name under recordings, or a path",
         ),
     ]
-    strategy: Annotated[
-        str,
-        Field(min_length=1, max_length=64, title="Strategy", description="which strategy trades"),
-    ] = "market_maker"
-    parameters: Annotated[
-        dict[str, Any],
-        Field(
-            title="Parameters", description="the strategy's, where they differ from its defaults"
-        ),
-    ] = Field(default_factory=dict)
-    limits: Annotated[
-        dict[str, str],
-        Field(
-            title="Risk limits",
-            description="risk limits, absolute or with %, e.g. exposure_instrument_max: 20%",
-        ),
-    ] = Field(default_factory=dict)
-    cash: Annotated[
-        float,
-        Field(
-            gt=0,
-            le=1_000_000_000,
-            title="Starting cash",
-            description="starting cash, in the account's currency",
-        ),
-    ] = 1_000.0
-    model: Annotated[
-        FillsBy, Field(title="How paper orders fill", description="how the paper venue fills")
-    ] = FillsBy.REALISTIC
-    latency_ms: Annotated[
-        int,
-        Field(
-            ge=0, le=60_000, title="Order latency, ms", description="order and cancel latency, ms"
-        ),
-    ] = 150
-    decisions: Annotated[
-        bool, Field(title="Keep why it quoted or not", description="keep a record per evaluation")
-    ] = True
-    journal: Annotated[
-        bool,
-        Field(title="Keep every record", description="keep every record, not only their digest"),
-    ] = True
+    strategy: str = asked(
+        "Strategy", "which strategy trades", default="market_maker", min_length=1, max_length=64
+    )
+    parameters: dict[str, Any] = asked(
+        "Parameters", "the strategy's, where they differ from its defaults", default_factory=dict
+    )
+    limits: dict[str, str] = asked(
+        "Risk limits",
+        "risk limits, absolute or with %, e.g. exposure_instrument_max: 20%",
+        default_factory=dict,
+    )
+    cash: float = asked(
+        "Starting cash",
+        "starting cash, in the account's currency",
+        default=1_000.0,
+        gt=0,
+        le=1_000_000_000,
+    )
+    model: FillsBy = asked(
+        "How paper orders fill", "how the paper venue fills", default=FillsBy.REALISTIC
+    )
+    latency_ms: int = asked(
+        "Order latency, ms", "order and cancel latency, ms", default=150, ge=0, le=60_000
+    )
+    decisions: bool = asked(
+        "Keep why it quoted or not", "keep a record per evaluation", default=True
+    )
+    journal: bool = asked(
+        "Keep every record", "keep every record, not only their digest", default=True
+    )
 
 
 class BackupJob(JobArguments):
     """Copy the databases, each consistent in itself, to the folder backups."""
 
-    keep: Annotated[
-        int,
-        Field(
-            ge=1,
-            le=1_000,
-            title="Backups kept",
-            description="backups kept, fewer where they exceed their part of the disk budget; "
-            "older ones are deleted",
-        ),
-    ] = 3
-    vault: Annotated[
-        bool,
-        Field(
-            title="With the vault",
-            description="copy vault.json, too: its keys stay encrypted by the passphrase, which is "
-            "in no backup",
-        ),
-    ] = False
+    keep: int = asked(
+        "Backups kept",
+        "backups kept, fewer where they exceed their part of the disk budget; "
+        "older ones are deleted",
+        default=3,
+        ge=1,
+        le=1_000,
+    )
+    vault: bool = asked(
+        "With the vault",
+        "copy vault.json, too: its keys stay encrypted by the passphrase, which is in no backup",
+        default=False,
+    )
 
 
 class CompactJob(JobArguments):
@@ -143,58 +135,26 @@ class CompactJob(JobArguments):
     Orders, fills, positions, the audit and the journal are never pruned.
     """
 
-    decisions_days: Annotated[
-        int,
-        Field(
-            ge=1,
-            le=3_650,
-            title="Keep decisions, days",
-            description="days: full decision files older than this are deleted",
-        ),
-    ] = 30
-    tape_days: Annotated[
-        int,
-        Field(
-            ge=1,
-            le=3_650,
-            title="Keep the tape, days",
-            description="days: tape segments older than this are deleted",
-        ),
-    ] = 2
-    equity_days: Annotated[
-        int,
-        Field(
-            ge=1,
-            le=3_650,
-            title="Keep every equity point, days",
-            description="days: older equity is kept once a minute",
-        ),
-    ] = 7
-    run_folders: Annotated[
-        int,
-        Field(
-            ge=0,
-            le=100_000,
-            title="Backtests that keep their journal",
-            description="newest runs that keep their journal and decisions",
-        ),
-    ] = 50
-    jobs_days: Annotated[
-        int,
-        Field(
-            ge=1,
-            le=3_650,
-            title="Keep ended jobs, days",
-            description="days: jobs that ended longer ago are deleted",
-        ),
-    ] = 90
-    vacuum: Annotated[
-        bool,
-        Field(
-            title="Give free space back to the disk",
-            description="rewrite databases that are more than a quarter empty",
-        ),
-    ] = True
+    decisions_days: int = _days(
+        "Keep decisions, days", "full decision files older than this are deleted", 30
+    )
+    tape_days: int = _days("Keep the tape, days", "tape segments older than this are deleted", 2)
+    equity_days: int = _days(
+        "Keep every equity point, days", "older equity is kept once a minute", 7
+    )
+    run_folders: int = asked(
+        "Backtests that keep their journal",
+        "newest runs that keep their journal and decisions",
+        default=50,
+        ge=0,
+        le=100_000,
+    )
+    jobs_days: int = _days("Keep ended jobs, days", "jobs that ended longer ago are deleted", 90)
+    vacuum: bool = asked(
+        "Give free space back to the disk",
+        "rewrite databases that are more than a quarter empty",
+        default=True,
+    )
 
 
 class RetainJob(JobArguments):
@@ -208,49 +168,31 @@ class RetainJob(JobArguments):
 class ExportJob(JobArguments):
     """Write rows of one mode and period as CSV or JSON to the folder exports."""
 
-    what: Annotated[
-        Exported, Field(title="Rows", description="which rows; bets: those closed in the period")
-    ] = Exported.FILLS
-    mode: Annotated[
-        Mode, Field(title="Money of the mode", description="rows about money: only of this mode")
-    ] = Mode.PAPER
-    since: Annotated[
-        dt.date | None,
-        Field(title="First day, UTC", description="first day, UTC, e.g. 2026-03-01; empty = all"),
-    ] = None
-    until: Annotated[
-        dt.date | None,
-        Field(title="Last day, UTC", description="last day, UTC, included; empty = today"),
-    ] = None
-    format: Annotated[ExportFormat, Field(title="File format", description="csv or json")] = (
-        ExportFormat.CSV
+    what: Exported = asked(
+        "Rows", "which rows; bets: those closed in the period", default=Exported.FILLS
     )
+    mode: Mode = asked(
+        "Money of the mode", "rows about money: only of this mode", default=Mode.PAPER
+    )
+    since: dt.date | None = asked(
+        "First day, UTC", "first day, UTC, e.g. 2026-03-01; empty = all", default=None
+    )
+    until: dt.date | None = asked(
+        "Last day, UTC", "last day, UTC, included; empty = today", default=None
+    )
+    format: ExportFormat = asked("File format", "csv or json", default=ExportFormat.CSV)
 
 
 class IncidentJob(JobArguments):
     """Replay a moment of the past, compare it with the journal, and write it as one page."""
 
     at: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=40,
-            title="Moment, UTC",
-            description="e.g. 2026-03-01T12:30:05Z",
-        ),
+        str, asked("Moment, UTC", "e.g. 2026-03-01T12:30:05Z", min_length=1, max_length=40)
     ]
-    around_s: Annotated[
-        int,
-        Field(
-            ge=1,
-            le=3_600,
-            title="Seconds before and after",
-            description="seconds shown on either side",
-        ),
-    ] = 120
-    account: Annotated[
-        str, Field(max_length=64, title="Only the account", description="empty = all")
-    ] = ""
+    around_s: int = asked(
+        "Seconds before and after", "seconds shown on either side", default=120, ge=1, le=3_600
+    )
+    account: str = asked("Only the account", "empty = all", default="", max_length=64)
 
 
 class CompareJob(JobArguments):
@@ -259,17 +201,9 @@ class CompareJob(JobArguments):
     It takes about half a minute for each simulated hour of a day.
     """
 
-    days: Annotated[
-        int,
-        Field(ge=2, le=1_000, title="Demo days", description="demo days; each has its own seed"),
-    ] = 20
-    hours: Annotated[
-        float, Field(gt=0, le=24, title="Hours per day", description="simulated hours per demo day")
-    ] = 0.5
-    seed: Annotated[
-        int,
-        Field(ge=0, le=2**31, title="Seed of the first day", description="seed of the first day"),
-    ] = 1
+    days: int = asked("Demo days", "demo days; each has its own seed", default=20, ge=2, le=1_000)
+    hours: float = asked("Hours per day", "simulated hours per demo day", default=0.5, gt=0, le=24)
+    seed: int = asked("Seed of the first day", "seed of the first day", default=1, ge=0, le=2**31)
 
 
 for _module in pkgutil.iter_modules(__path__):
