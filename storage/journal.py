@@ -485,6 +485,12 @@ def proven(path: Path, row: RawRow, expected: int, sums: dict[tuple[str, str], i
     return Record(seq=seq, at_ns=at_ns, account=account, kind=kind, body=body, tape=tape)
 
 
+def record_of(row: RawRow) -> Record:
+    """Return a row as a record, whether it is sound or not."""
+    seq, at_ns, account, kind, body, _, tape = row
+    return Record(seq=seq, at_ns=at_ns, account=account, kind=kind, body=body, tape=tape)
+
+
 def record_at(path: Path, seq: int) -> Record | None:
     """Return one proven record, None where the journal does not have it."""
     with reading(path) as connection:

@@ -33,13 +33,13 @@ from storage.journal import (
     SNAPSHOTS_KEPT,
     ArchiveBlock,
     RawRow,
-    Record,
     block_of,
     blocks,
     bring_up,
     decode,
     last_of,
     proven,
+    record_of,
     rows_of,
     snapshots_of,
     thinned_to,
@@ -235,9 +235,8 @@ def _key(row: RawRow) -> tuple[str, int]:
 
 
 def _number(row: RawRow) -> int:
-    seq, at_ns, account, kind, body, _, tape = row
-    message = decode(Record(seq=seq, at_ns=at_ns, account=account, kind=kind, body=body, tape=tape))
-    return int(message.order.id if kind == "PlaceOrder" else message.order)
+    message = decode(record_of(row))
+    return int(message.order.id if row[3] == "PlaceOrder" else message.order)
 
 
 def used_bytes(connection: sqlite3.Connection) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import sqlite3
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from itertools import islice, pairwise
 from pathlib import Path
@@ -23,7 +23,7 @@ from engine.domain.money import ceil_div
 from engine.domain.orders import Order
 from engine.errors import BadInput
 from storage.database import Table, insert, reading, transaction
-from storage.journal import Record, decode
+from storage.journal import Record, decode, record_of
 from storage.views import MICRO_DECIMALS, ROWS_MAX, Row, shown
 
 BATCH = 10_000
@@ -354,14 +354,10 @@ def run_fills(path: Path, *, instrument: str = "", after: int = 0) -> RunFills:
     return found
 
 
-def _records(connection: sqlite3.Connection) -> Any:
+def _records(connection: sqlite3.Connection) -> Iterator[Record]:
     places = ", ".join("?" * len(_KINDS))
-    for seq, at_ns, account, kind, body in connection.execute(
-        f"SELECT seq, at_ns, account, kind, body FROM records WHERE kind IN ({places}) "  # noqa: S608 our own marks
-        "ORDER BY seq LIMIT ?",
-        (*_KINDS, RECORDS_MAX),
-    ):
-        yield Record(seq=seq, at_ns=at_ns, account=account, kind=kind, body=body)
+    sql = f"SELECT * FROM records WHERE kind IN ({places}) ORDER BY seq LIMIT ?"  # noqa: S608 our own marks
+    return map(record_of, connection.execute(sql, (*_KINDS, RECORDS_MAX)))
 
 
 def _row(

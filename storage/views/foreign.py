@@ -18,7 +18,7 @@ import msgspec
 from engine.domain.events import OpenOrdersListed, OrderReport, PositionsListed
 from storage.commands import MarkKind, marks
 from storage.database import reading
-from storage.journal import Record, decode
+from storage.journal import decode, record_of
 from storage.views import Row, query, shown
 from storage.views.frame import listings_of
 
@@ -97,14 +97,12 @@ UNLISTED: Row = {"price_decimals": None, "size_decimals": None, "listed_kind": N
 
 
 def _latest(records: sqlite3.Connection, account: str, kind: type[Any]) -> tuple[Any, int | None]:
-    name = kind.__name__
     row = records.execute(
-        "SELECT seq, at_ns, body FROM records WHERE seq > (SELECT max(seq) FROM records) - ? "
+        "SELECT * FROM records WHERE seq > (SELECT max(seq) FROM records) - ? "
         "AND account = ? AND kind = ? ORDER BY seq DESC LIMIT 1",
-        (LOOKED_AT, account, name),
+        (LOOKED_AT, account, kind.__name__),
     ).fetchone()
     if row is None:
         return None, None
-    seq, at_ns, body = row
-    record = Record(seq=seq, at_ns=at_ns, account=account, kind=name, body=body, tape=0)
-    return decode(record), at_ns
+    record = record_of(row)
+    return decode(record), record.at_ns

@@ -16,10 +16,10 @@ from engine.domain.instruments import Instrument
 from storage.database import reading
 from storage.journal import (
     LAST_SEQ,
-    Record,
     blocks,
     decode,
     owner,
+    record_of,
     rows_backwards,
     rows_of,
     thinned_to,
@@ -65,17 +65,14 @@ def search_journal(
     with reading(path) as connection:
         before = LAST_SEQ if before_seq is None else before_seq
         source = islice(rows_backwards(connection, path, before, kind), SCANNED_MAX)
-        for seq, at_ns, account, its_kind, body, _, tape in source:
-            scanned, first = scanned + 1, seq
-            record = Record(
-                seq=seq, at_ns=at_ns, account=account, kind=its_kind, body=body, tape=tape
-            )
+        for record in map(record_of, source):
+            scanned, first = scanned + 1, record.seq
             message = decode(record)
             view = msgspec.json.encode(message).decode()
             if text.lower() in view.lower():
                 found.append(
-                    {"seq": seq, "at_ns": at_ns, "account": account, "kind": its_kind, "body": view,
-                     "message": message, "instrument": ""}
+                    {"seq": record.seq, "at_ns": record.at_ns, "account": record.account,
+                     "kind": record.kind, "body": view, "message": message, "instrument": ""}
                 )  # fmt: skip
             if len(found) == limit:
                 break
@@ -91,10 +88,9 @@ def _name_instruments(connection: sqlite3.Connection, path: Path, found: Sequenc
         if isinstance(row["message"], OrderFilled):
             fills.setdefault((row["account"], row["message"].order), []).append(row)
     placings = rows_backwards(connection, path, found[0]["seq"] if fills else 0, "PlaceOrder")
-    for seq, at_ns, account, kind, body, _, tape in islice(placings, PLACINGS_MAX):
-        placed = Record(seq=seq, at_ns=at_ns, account=account, kind=kind, body=body, tape=tape)
+    for placed in map(record_of, islice(placings, PLACINGS_MAX)):
         order = decode(placed).order
-        for row in fills.pop((account, order.id), ()):
+        for row in fills.pop((placed.account, order.id), ()):
             row["instrument"] = order.instrument
         if not fills:
             return
@@ -104,10 +100,7 @@ def listings(path: Path) -> dict[str, Instrument]:
     """Return the instruments a run's journal lists, by name. Raises StorageError."""
     with reading(path) as connection:
         rows = islice(rows_backwards(connection, path, LAST_SEQ, "InstrumentListed"), LISTINGS_MAX)
-        made = [
-            decode(Record(seq=seq, at_ns=at_ns, account=whose, kind=kind, body=body)).instrument
-            for seq, at_ns, whose, kind, body, *_ in rows
-        ]
+        made = [decode(record_of(row)).instrument for row in rows]
     return {instrument.id: instrument for instrument in reversed(made)}
 
 
@@ -164,11 +157,11 @@ def history_of(
         gone, _ = thinned_to(connection)
         first = _first_at(connection, path, created_ns)
         last = min(last_seq, first + HISTORY_SCANNED_MAX)
-        for seq, at_ns, whose, kind, body, _, tape in rows_of(connection, path, first, last):
+        for row in rows_of(connection, path, first, last):
+            seq, at_ns, whose, kind, body, _, _ = row
             if whose != account or not (kind in CANCELS or any(mark in body for mark in about)):
                 continue
-            row = Record(seq=seq, at_ns=at_ns, account=whose, kind=kind, body=body, tape=tape)
-            if _about(message := decode(row), order, fills, moments):
+            if _about(message := decode(record_of(row)), order, fills, moments):
                 moments.append(OrderEvent(seq=seq, at_ns=at_ns, kind=kind, message=message))
     return OrderHistory(moments=tuple(moments), whole=last_seq <= last, gone=first <= gone)
 
