@@ -16,8 +16,8 @@ from engine.domain.events import OrderAccepted
 from engine.domain.instruments import AccountId, Side
 from engine.domain.orders import OrderId
 from engine.feeds.counts import FeedCounts
-from engine.runtime.journal import JournalWriter
 from engine.venues.polymarket.market.frames import FrameReader, PriceChangeMessage
+from storage.journal_writer import JournalWriter
 
 Row = tuple[str, str, str, str, str]
 TOKENS = ("71321045679252212594626385532706912750332728571942532289631379312455583992563",) * 2

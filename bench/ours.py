@@ -20,8 +20,9 @@ from engine.domain.money import MICRO
 from engine.domain.settings import Limit, RiskLimits
 from engine.lab.replay.run import ACCOUNT, assemble
 from engine.runtime.decisions import DecisionLog
-from engine.runtime.journal import DigestRecorder, JournalWriter
+from engine.runtime.journal import DigestRecorder
 from engine.venues.paper.settings import PaperSettings
+from storage.journal_writer import JournalWriter
 
 CASH_MICRO = 1_000_000 * MICRO
 WIDE = Limit(absolute=1e9)

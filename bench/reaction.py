@@ -33,9 +33,9 @@ from engine.domain.commands import StartBot
 from engine.domain.events import LatchSet
 from engine.domain.instruments import AccountId, BotId, Leg, Side
 from engine.domain.orders import CancelReason, Identity, OrderType
-from engine.runtime.journal import JournalWriter
 from engine.venues.demo.orders import RestingOrder, Ticket
 from storage.journal import take_lease
+from storage.journal_writer import JournalWriter
 from storage.users import ENGINE_ID
 from tests.fakes.polymarket.listing import SHARE, Listed
 from tests.fakes.polymarket.server import Served, serving

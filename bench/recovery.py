@@ -43,9 +43,9 @@ from engine.domain.instruments import (
 from engine.domain.orders import CancelReason, Identity, Order, OrderId, OrderType
 from engine.domain.settings import AccountSettings
 from engine.executor.executor import Executor
-from engine.runtime.journal import JournalWriter
 from engine.runtime.recovery import BOTS, executor_of, recover
 from storage.journal import take_lease
+from storage.journal_writer import JournalWriter
 
 RECORDS = 1_000_000
 SNAPSHOT_EVERY = 50_000

@@ -26,7 +26,7 @@ from pages.kit.tables import choice, page_behind, turn
 from pages.kit.words import count
 from pages.shared import receipt
 from storage import views
-from storage.journal import KINDS
+from storage.journal_writer import KINDS
 from storage.live import KILL_PROOF, SCOPE_PROOF, STOP_PROOF, Receipt, listed
 from storage.views.frame import run_engines
 from storage.views.journal import ROWS_MAX, listings, search_journal

@@ -20,7 +20,7 @@ from types import MappingProxyType
 from engine.errors import StorageError
 from storage.database import connect_reader, primary_code, reading, sentence, storage_errors
 from storage.files import said_bytes, to_disk
-from storage.journal import APPLICATION_ID
+from storage.journal_writer import APPLICATION_ID
 
 PAGES_AT_ONCE = 2_000
 UNFINISHED = ".unfinished-"

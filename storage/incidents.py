@@ -13,16 +13,8 @@ import msgspec
 from engine.errors import BadInput
 from storage.database import reading
 from storage.decisions import StoredDecision, StoredPlan, decisions_of, kept, take_longer
-from storage.journal import (
-    LAST_SEQ,
-    blocks,
-    gone_words,
-    last_of,
-    owner,
-    rows_backwards,
-    rows_of,
-    thinned_to,
-)
+from storage.journal import LAST_SEQ, blocks, gone_words, owner, rows_backwards, rows_of, thinned_to
+from storage.journal_writer import last_of
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,8 +1,8 @@
-"""The journal's file: `records` and `snapshots`, written in batches, read back only when proven.
+"""The journal, read back: nothing is given that is not proven.
 
-One writer (the engine's journal thread) appends; anyone may read. Older records stand in blocks of
-the table `archive`, compressed to a seventh, each whole or *thinned*: `storage.retention` moves and
-thins them, every step one transaction. Who reads finds both tables one journal.
+`storage.journal_writer` says what a row holds and appends; anyone may read. Older records stand in
+blocks of the table `archive`, compressed to a seventh, each whole or *thinned*: `storage.retention`
+moves and thins them, every step one transaction. Who reads finds both tables one journal.
 
 Nothing here interprets what a record says: `storage.projection` and the executor's recovery do.
 """
@@ -10,31 +10,31 @@ Nothing here interprets what a record says: `storage.projection` and the executo
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import sqlite3
-import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_args
-from zlib import crc32
+from typing import Any
 
 import msgspec
 import zstandard
 
-from engine.domain.commands import AnyCommand
-from engine.domain.decisions import Decision
-from engine.domain.effects import AnyEffect
-from engine.domain.events import AnyEvent
-from engine.domain.intents import Intent
-from engine.errors import BadInput, JournalCorrupt, LeaseLost, StorageError
-from storage.database import Bulk, connect_writer, reading, storage_errors, transaction
-
-# -- records: what a row holds, its checksum, and which struct its bytes are -----------------------
-# A record's body is the msgpack of one frozen message; its kind is the struct's name, which is also
-# the message's tag. The checksum covers every column, so that a flipped bit anywhere is found.
-
-_NUMBERS = struct.Struct("<qqq")
+from engine.errors import BadInput, JournalCorrupt, StorageError
+from storage.database import reading, storage_errors, transaction
+from storage.journal_writer import (
+    EXECUTOR,
+    KINDS,
+    SNAPSHOTS_KEPT,
+    JournalSnapshot,
+    RawRow,
+    check_journal,
+    fence_of,
+    has_archive,
+    last_of,
+    names_sum,
+    open_journal,
+    record_sum,
+    snapshot_sum,
+)
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -47,30 +47,6 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     body: bytes
     tape: int = 0
 
-
-def names_sum(account: str, kind: str) -> int:
-    """Return the checksum of a record's two names, the start of `record_sum`."""
-    return crc32(f"{account}|{kind}|".encode())
-
-
-def record_sum(names: int, seq: int, at_ns: int, tape: int, body: bytes) -> int:
-    """Return a record's CRC-32 over account, kind, seq, at_ns, tape and body, in this order."""
-    return crc32(body, crc32(_NUMBERS.pack(seq, at_ns, tape), names))
-
-
-def _members(*unions: Any) -> dict[str, type[msgspec.Struct]]:
-    kinds: dict[str, type[msgspec.Struct]] = {}
-    for union in unions:
-        for member in get_args(union) if isinstance(union, UnionType) else (union,):
-            kinds[member.__name__] = member
-    return kinds
-
-
-KINDS = _members(AnyEvent, AnyEffect, AnyCommand, Intent, Decision)
-"""Every kind a record may have, by name."""
-
-NAMES = {kind: name for name, kind in KINDS.items()}
-"""The kind of every struct that may be journaled."""
 
 _DECODERS = {name: msgspec.msgpack.Decoder(kind) for name, kind in KINDS.items()}
 
@@ -92,86 +68,8 @@ def decode(record: Record) -> Any:
         ) from error
 
 
-class Digest:
-    """A running BLAKE2b over (kind, at_ns, account, body) of records, in the order they came.
-
-    Each row is hashed as one msgpack array, so that no two different sequences look the same;
-    a body may be given as the message or as its bytes in `msgspec.Raw`.
-    """
-
-    __slots__ = ("_encode", "_hash")
-
-    def __init__(self) -> None:
-        self._hash = hashlib.blake2b(digest_size=32)
-        self._encode = msgspec.msgpack.Encoder().encode
-
-    def add(self, rows: Sequence[tuple[str, int, str, Any]]) -> None:
-        if rows:
-            # One call encodes all rows; the array's own header depends on how many there are.
-            header = 1 if len(rows) < 16 else 3 if len(rows) < 65_536 else 5
-            self._hash.update(memoryview(self._encode(rows))[header:])
-
-    def text(self) -> str:
-        return self._hash.hexdigest()
-
-
-# -- the file --------------------------------------------------------------------------------------
-
-APPLICATION_ID = 0x50424A4C
-"""`PBJL`: what SQLite's header says of our journals."""
-
-VERSION = 2
-BEFORE_ARCHIVE = 1
-"""The version without an archive: read as it is, and made one of `VERSION` by who writes it."""
-
-SNAPSHOTS_KEPT = 3
-"""Per name; more than one, so that a damaged one has an elder."""
-
-EXECUTOR = "executor:"
-"""Begins the name of an account's snapshot."""
-
-BASE_RECORDS = 500_000
-"""Of an account's elder snapshots the first in so many records is kept, too: where the journal's
-past is gone, what is behind it can be told again from there."""
-
-ARCHIVE = """
-CREATE TABLE archive (
-    first INTEGER PRIMARY KEY, last INTEGER NOT NULL, first_ns INTEGER NOT NULL,
-    last_ns INTEGER NOT NULL, accounts TEXT NOT NULL, whole INTEGER NOT NULL, body BLOB NOT NULL,
-    crc INTEGER NOT NULL
-)"""
-"""`accounts` is JSON; `whole` 0 = records of the span are gone, what money did is not."""
-
-_SCHEMA = f"""
-CREATE TABLE records (
-    seq INTEGER PRIMARY KEY, at_ns INTEGER NOT NULL, account TEXT NOT NULL, kind TEXT NOT NULL,
-    body BLOB NOT NULL, crc INTEGER NOT NULL, tape INTEGER NOT NULL
-);
-CREATE TABLE snapshots (
-    name TEXT NOT NULL, seq INTEGER NOT NULL, at_ns INTEGER NOT NULL, body BLOB NOT NULL,
-    crc INTEGER NOT NULL, PRIMARY KEY (name, seq)
-);
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-{ARCHIVE};
-PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = {VERSION};
-"""
-_RECORDS = Bulk("INSERT INTO records VALUES", 7)
-
-RawRow = tuple[int, int, str, str, bytes, int, int]
-"""seq, at_ns, account, kind, body, crc, tape."""
-
 ARCHIVE_LEVEL = 9
 LAST_SEQ = 2**63 - 1
-
-
-class JournalSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """The state called `name` as it was after record `seq`."""
-
-    name: str
-    seq: int
-    at_ns: int
-    body: bytes
 
 
 class Snapshots(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,122 +82,6 @@ class Snapshots(msgspec.Struct, frozen=True, kw_only=True):
     def seq(self) -> int:
         """From here on the tail must be folded by somebody; 0 = there is no snapshot."""
         return min((snapshot.seq for snapshot in self.by_name.values()), default=0)
-
-
-# -- writing ---------------------------------------------------------------------------------------
-
-
-def open_journal(
-    path: Path, engine_id: str, *, synchronous: str = "FULL", busy_ms: int = 5_000
-) -> tuple[sqlite3.Connection, int]:
-    """Open or create a journal; give its connection and the last seq in it.
-
-    Raises StorageError for a file that is no journal, of a newer version or of another engine.
-    """
-    connection = connect_writer(path, synchronous=synchronous, busy_ms=busy_ms, any_thread=True)
-    try:
-        with storage_errors(path):
-            if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
-                _create(connection, engine_id)
-            _check(connection, path, engine_id)
-            bring_up(connection)
-            last = last_of(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection, last
-
-
-def bring_up(connection: sqlite3.Connection) -> None:
-    """Give a journal of before there was an archive an empty one."""
-    with transaction(connection):
-        if not _archives(connection):
-            connection.execute(ARCHIVE)
-            connection.execute(f"PRAGMA user_version = {VERSION}")
-
-
-def _create(connection: sqlite3.Connection, engine_id: str) -> None:
-    with transaction(connection):
-        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
-            for statement in _SCHEMA.split(";"):
-                connection.execute(statement)
-            connection.execute("INSERT INTO meta VALUES ('engine_id', ?)", (engine_id,))
-
-
-def _check(connection: sqlite3.Connection, path: Path, engine_id: str | None) -> None:
-    application = connection.execute("PRAGMA application_id").fetchone()[0]
-    if application != APPLICATION_ID:
-        raise StorageError(
-            f"{path} is not a journal of Pitboss; put its own back or restore a backup"
-        )
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version not in (VERSION, BEFORE_ARCHIVE):
-        raise StorageError(
-            f"{path} has journal version {version}, this program reads {VERSION}; "
-            "start the version that wrote it"
-        )
-    if engine_id is not None:
-        owner = connection.execute("SELECT value FROM meta WHERE key = 'engine_id'").fetchone()
-        if owner is None or owner[0] != engine_id:
-            raise StorageError(
-                f"{path} belongs to engine {owner[0] if owner else 'unknown'!r}, "
-                f"not to {engine_id!r}; every engine has a journal of its own"
-            )
-
-
-def fence_of(connection: sqlite3.Connection) -> int:
-    """Return the number of the lease in force; 0 = nobody ever took one."""
-    row = connection.execute("SELECT value FROM meta WHERE key = 'fence'").fetchone()
-    return 0 if row is None else int(row[0])
-
-
-def check_fence(connection: sqlite3.Connection, fence: int) -> None:
-    if (taken := fence_of(connection)) != fence:
-        raise LeaseLost(
-            f"start {taken} of this engine has taken the lease of start {fence}: this one places "
-            "and cancels nothing any more, and ends"
-        )
-
-
-def write_batch(
-    connection: sqlite3.Connection,
-    rows: Sequence[RawRow],
-    snapshots: Sequence[JournalSnapshot],
-    fence: int | None = None,
-) -> None:
-    """Append rows and snapshots in one transaction: all of them or none.
-
-    Raises LeaseLost where `fence` is given and a later start has taken the lease.
-    """
-    with transaction(connection):
-        if fence is not None:
-            check_fence(connection, fence)
-        _RECORDS.write(connection, rows)
-        for snapshot in snapshots:
-            _write_snapshot(connection, snapshot)
-
-
-def append_all(connection: sqlite3.Connection, rows: Sequence[RawRow]) -> None:
-    """Append rows inside the caller's transaction."""
-    _RECORDS.write(connection, rows)
-
-
-def _write_snapshot(connection: sqlite3.Connection, snapshot: JournalSnapshot) -> None:
-    connection.execute(
-        "INSERT OR REPLACE INTO snapshots VALUES (?,?,?,?,?)",
-        (snapshot.name, snapshot.seq, snapshot.at_ns, snapshot.body, _snapshot_sum(snapshot)),
-    )
-    connection.execute(
-        "DELETE FROM snapshots WHERE name = ?1 AND seq NOT IN "
-        "(SELECT seq FROM snapshots WHERE name = ?1 ORDER BY seq DESC LIMIT ?2) AND NOT (?3 AND "
-        "seq IN (SELECT min(seq) FROM snapshots WHERE name = ?1 GROUP BY seq / ?4))",
-        (snapshot.name, SNAPSHOTS_KEPT, snapshot.name.startswith(EXECUTOR), BASE_RECORDS),
-    )
-
-
-def _snapshot_sum(snapshot: JournalSnapshot) -> int:
-    names = names_sum("snapshot", snapshot.name)
-    return record_sum(names, snapshot.seq, snapshot.at_ns, 0, snapshot.body)
 
 
 # -- reading ---------------------------------------------------------------------------------------
@@ -335,7 +117,7 @@ def blocks(
 
     Raises JournalCorrupt where one is damaged.
     """
-    if not _archives(connection):
+    if not has_archive(connection):
         return
     query = f"SELECT * FROM archive WHERE {where}"  # noqa: S608 our own words
     for first, last, first_ns, last_ns, names, whole, body, crc in connection.execute(
@@ -357,22 +139,9 @@ def blocks(
         )  # fmt: skip
 
 
-def _archives(connection: sqlite3.Connection) -> bool:
-    row = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'archive'").fetchone()
-    return row is not None
-
-
-def last_of(connection: sqlite3.Connection) -> int:
-    """Return the seq of the last record, 0 where there is none."""
-    query = "SELECT coalesce(max(seq), 0) FROM records"
-    if _archives(connection):
-        query = f"SELECT max(({query}), (SELECT coalesce(max(last), 0) FROM archive))"  # noqa: S608 ours
-    return int(connection.execute(query).fetchone()[0])
-
-
 def thinned_to(connection: sqlite3.Connection) -> tuple[int, int]:
     """Return the last record up to which not all are kept, and its time; zeros = all are."""
-    if not _archives(connection):
+    if not has_archive(connection):
         return 0, 0
     row = connection.execute(
         "SELECT last, last_ns FROM archive WHERE NOT whole ORDER BY first DESC LIMIT 1"
@@ -420,7 +189,7 @@ def load(path: Path, after_seq: int = 0, *, thinned: bool = False) -> Iterator[R
     of them, as recovery and projections may.
     """
     with reading(path) as connection:
-        _check(connection, path, None)
+        check_journal(connection, path, None)
         sums: dict[tuple[str, str], int] = {}
         expected = after_seq + 1
         for block in blocks(connection, path, "last > ? ORDER BY first", (after_seq,)):
@@ -494,7 +263,7 @@ def record_of(row: RawRow) -> Record:
 def record_at(path: Path, seq: int) -> Record | None:
     """Return one proven record, None where the journal does not have it."""
     with reading(path) as connection:
-        _check(connection, path, None)
+        check_journal(connection, path, None)
         row = next(rows_of(connection, path, seq, seq), None)
         return None if row is None else proven(path, row, seq, {})
 
@@ -507,7 +276,7 @@ def kinds_of(path: Path, kinds: Sequence[str]) -> Iterator[tuple[Record, Any]]:
     if not path.is_file() or not path.stat().st_size:
         return
     with reading(path) as connection:
-        _check(connection, path, None)
+        check_journal(connection, path, None)
         sums: dict[tuple[str, str], int] = {}
         wanted = set(kinds)
         for row in rows_of(connection, path, 1):
@@ -518,7 +287,7 @@ def kinds_of(path: Path, kinds: Sequence[str]) -> Iterator[tuple[Record, Any]]:
 
 def owner(path: Path) -> str:
     with reading(path) as connection:
-        _check(connection, path, None)
+        check_journal(connection, path, None)
         row = connection.execute("SELECT value FROM meta WHERE key = 'engine_id'").fetchone()
         if row is None:
             raise StorageError(f"{path} does not say whose it is; restore the latest backup")
@@ -528,7 +297,7 @@ def owner(path: Path) -> str:
 def last_seq(path: Path) -> int:
     """Return the seq of the last record, 0 where there is none."""
     with reading(path) as connection:
-        _check(connection, path, None)
+        check_journal(connection, path, None)
         return last_of(connection)
 
 
@@ -569,7 +338,7 @@ def base_after(path: Path, seq: int) -> dict[str, JournalSnapshot]:
 def _snapshots(path: Path, kept: int = SNAPSHOTS_KEPT) -> Iterator[tuple[JournalSnapshot, str]]:
     """Give so many snapshots of each name, the latest first, with what is wrong with them."""
     with reading(path) as connection:
-        _check(connection, path, None)
+        check_journal(connection, path, None)
         last = last_of(connection)
         for name, seq, at_ns, body, crc in connection.execute(
             "SELECT name, seq, at_ns, body, crc FROM snapshots outside WHERE seq IN (SELECT seq "
@@ -579,7 +348,7 @@ def _snapshots(path: Path, kept: int = SNAPSHOTS_KEPT) -> Iterator[tuple[Journal
         ):
             snapshot = JournalSnapshot(name=name, seq=seq, at_ns=at_ns, body=body)
             wrong = f"is ahead of the journal ({last})" if seq > last else ""
-            if type(body) is not bytes or _snapshot_sum(snapshot) != crc:
+            if type(body) is not bytes or snapshot_sum(snapshot) != crc:
                 wrong = "does not match its checksum"
             yield snapshot, wrong
 

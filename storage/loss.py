@@ -26,12 +26,12 @@ from engine.domain.events import (
 from engine.domain.instruments import Instrument, InstrumentId
 from engine.domain.orders import Identity, Order
 from storage.database import reading, storage_errors, transaction
-from storage.journal import (
+from storage.journal import kinds_of
+from storage.journal_writer import (
     NAMES,
     RawRow,
     append_all,
     fence_of,
-    kinds_of,
     names_sum,
     open_journal,
     record_sum,

@@ -28,17 +28,8 @@ from engine.errors import JournalCorrupt, StorageError
 from storage import schema
 from storage.bets import Bets
 from storage.database import insert, reading, transaction, upsert, writing
-from storage.journal import (
-    Record,
-    decode,
-    kinds_of,
-    last_seq,
-    load,
-    names_sum,
-    owner,
-    record_at,
-    record_sum,
-)
+from storage.journal import Record, decode, kinds_of, last_seq, load, owner, record_at
+from storage.journal_writer import names_sum, record_sum
 from storage.rows import (
     TABLES,
     CashRow,

@@ -28,22 +28,18 @@ from engine.errors import StorageError
 from storage.database import connect_writer, reading, storage_errors, transaction
 from storage.decisions import FIRST_NS, files
 from storage.journal import (
-    EXECUTOR,
     LAST_SEQ,
-    SNAPSHOTS_KEPT,
     ArchiveBlock,
-    RawRow,
     block_of,
     blocks,
-    bring_up,
     decode,
-    last_of,
     proven,
     record_of,
     rows_of,
     snapshots_of,
     thinned_to,
 )
+from storage.journal_writer import EXECUTOR, SNAPSHOTS_KEPT, RawRow, bring_up, last_of
 from storage.rows import ENDED
 from storage.tick_log import segments
 

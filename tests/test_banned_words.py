@@ -38,7 +38,7 @@ STOPWATCH_MAY = {
     "engine/cli/kill.py": "waits for a receipt no longer than asked",
     "engine/locks.py": "waits for a lock no longer than asked",
     "storage/upkeep.py": "gives up a rewrite that keeps others waiting",
-    "engine/runtime/journal.py": "waits for a thread no longer than its patience",
+    "storage/journal_writer.py": "waits for a thread no longer than its patience",
 }
 CHANCE_MAY = {
     "engine/live/main.py": "draws the seed of a live session",

@@ -39,7 +39,6 @@ from engine.locks import locked
 from engine.risk.gate import RiskGate
 from engine.runtime.decisions import DecisionLog
 from engine.runtime.first_settings import first_settings
-from engine.runtime.journal import JournalWriter
 from engine.runtime.recovery import Recovered, check_accounts, engine_started, recover, unstopped
 from engine.runtime.state_writer import Projector, StateKeeper
 from engine.runtime.tape import SEGMENT_BYTES, Tape
@@ -49,6 +48,7 @@ from storage.commands import MarkKind, cut, forget_resolved, marks
 from storage.database import connect_writer, storage_errors
 from storage.decisions import FILE_BYTES_MAX, FILES_KEPT
 from storage.journal import Snapshots, last_seq, latest_snapshots, record_at, take_lease
+from storage.journal_writer import JournalWriter
 from storage.latch import Latch, read_latch
 from storage.live import keep_found, last_engine_status
 from storage.projection import check_new, check_past

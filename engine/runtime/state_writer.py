@@ -20,7 +20,6 @@ from engine import log
 from engine.clock import Clock, WallClock
 from engine.domain.effects import RaiseAlert, Severity
 from engine.errors import BadInput, StorageError
-from engine.runtime.journal import JournalWriter
 from storage.alerts import raise_alert
 from storage.commands import LeftCommand, claim, pending
 from storage.database import (
@@ -34,6 +33,7 @@ from storage.database import (
     storage_errors,
     transaction,
 )
+from storage.journal_writer import JournalWriter
 from storage.projection import project
 
 POLL_S = 0.005

@@ -26,9 +26,9 @@ from engine.domain.inputs import (
 from engine.domain.instruments import AccountId, InstrumentId, Mode
 from engine.domain.settings import AccountSettings, BotSettings
 from engine.runtime.bot_runner import BotRunner
-from engine.runtime.journal import JournalWriter
 from engine.runtime.recovery import engine_started, executor_of
 from storage.journal import latest_snapshots
+from storage.journal_writer import JournalWriter
 
 ACCOUNT = AccountId("demo")
 SETTINGS = AccountSettings(name="demo", venue="demo", mode=Mode.DEMO)

@@ -26,7 +26,8 @@ from engine.venues.demo.client import DemoVenue
 from storage import loss as storage_loss
 from storage.commands import CommandState
 from storage.database import connect_reader, connect_writer, insert
-from storage.journal import RawRow, last_seq
+from storage.journal import last_seq
+from storage.journal_writer import RawRow
 from storage.latch import read_latch
 from storage.live import KILL_PROOF
 from storage.projection import VERSION, Loss, find_loss

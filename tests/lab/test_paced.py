@@ -26,7 +26,7 @@ from engine.lab.replay.run import CURRENCY, GATEWAY, assemble
 from engine.lab.replay.setup import limits_of
 from engine.lab.replay.tape import DecisionsDigest, EffectsDigest
 from engine.runtime.account_runner import Meter
-from engine.runtime.journal import DigestRecorder, JournalWriter
+from engine.runtime.journal import DigestRecorder
 from engine.runtime.recovery import executor_of
 from engine.runtime.venue_plugin import PaperGateway
 from engine.strategies.registry import build
@@ -34,6 +34,7 @@ from engine.venues.paper.core import PaperVenue
 from engine.venues.paper.door import PaperDoor
 from engine.venues.paper.settings import PaperSettings
 from storage.journal import decode, load
+from storage.journal_writer import JournalWriter
 from tests.lab.conftest import QUOTING, Market, write_recording
 
 ACCOUNT = AccountId("paper")

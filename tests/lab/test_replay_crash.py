@@ -31,10 +31,10 @@ from engine.lab.replay.run import ACCOUNT, CURRENCY
 from engine.lab.replay.setup import ENGINE, ReplayOptions, prepare
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import Breakers, RiskGate
-from engine.runtime.journal import JournalWriter
 from engine.runtime.recovery import remember
 from storage.database import connect_writer, reading
-from storage.journal import Record, decode, last_seq, load, open_journal
+from storage.journal import Record, decode, last_seq, load
+from storage.journal_writer import JournalWriter, open_journal
 from storage.projection import project, register_account
 from storage.rows import TABLES
 from storage.schema import migrate

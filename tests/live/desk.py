@@ -21,10 +21,10 @@ from engine.domain.commands import AnyCommand
 from engine.errors import StorageError
 from engine.live.commands.registry import Commands
 from engine.live.engine import Engine
-from engine.runtime.journal import JournalWriter
 from engine.runtime.state_writer import StateKeeper
 from storage.commands import ENDS, LeftCommand, find, leave
 from storage.database import connect_writer
+from storage.journal_writer import JournalWriter
 from storage.live import START_FOUND
 from storage.schema import migrate
 from storage.settings import in_force

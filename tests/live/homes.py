@@ -18,7 +18,6 @@ from engine.domain.events import CashMoved, InstrumentListed, OrderAccepted, Ord
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Mode, Side
 from engine.domain.orders import Order, OrderId
 from engine.live.vault import create
-from engine.runtime.journal import JournalWriter
 from engine.runtime.recovery import ENGINE_WIDE
 from engine.venues.demo.client import DemoVenue
 from engine.venues.demo.host import DemoHost
@@ -26,6 +25,7 @@ from engine.venues.demo.profiles import THIN
 from engine.venues.demo.server import DemoServer
 from storage.database import connect_writer
 from storage.journal import take_lease
+from storage.journal_writer import JournalWriter
 from storage.projection import project, register_account
 from storage.schema import migrate
 from storage.settings import Saved, applied, save

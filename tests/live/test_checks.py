@@ -35,9 +35,9 @@ from engine.executor.ledger import Ledger
 from engine.live.lifecycle import CHECK_EVERY_NS, DIFFERS, RECHECK_NS, TruthWatch
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import Breakers, RiskGate
-from engine.runtime.journal import JournalWriter
 from engine.runtime.state_writer import Projector, StateKeeper
 from storage.database import writing
+from storage.journal_writer import JournalWriter
 from storage.live import put_instrument
 from storage.projection import register_account
 from storage.schema import migrate

@@ -35,8 +35,8 @@ from engine.risk.exposure import ExposureBook
 from engine.risk.gate import Breakers, RiskGate
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.bot_runner import BotRunner
-from engine.runtime.journal import JournalWriter
 from engine.venues.demo.client import DemoVenue
+from storage.journal_writer import JournalWriter
 from storage.settings import Saved, applied, save
 from storage.users import ENGINE_ID
 from tests.fakes.polymarket.listing import Listed, identify, instrument_of

@@ -28,7 +28,7 @@ from pages.kit import tables
 from storage.bets import BetResult, BetRow
 from storage.commands import MarkKind, StandingMark, mark
 from storage.database import Table, writing
-from storage.journal import names_sum, open_journal, record_sum, write_batch
+from storage.journal_writer import names_sum, open_journal, record_sum, write_batch
 from storage.live import EngineHeartbeat, put_engine, put_instrument
 from storage.rows import FillRow, ListingRow
 from tests.pages.seen import figures, links

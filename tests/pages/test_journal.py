@@ -15,7 +15,7 @@ from engine.domain.instruments import BotId, Leg, Side
 from engine.domain.orders import Order, OrderId, OrderType, RejectReason
 from pages.journal import ENGINE
 from storage.database import writing
-from storage.journal import names_sum, open_journal, record_sum, write_batch
+from storage.journal_writer import names_sum, open_journal, record_sum, write_batch
 from storage.live import put_instrument
 from tests.storage.books import DEMO, M1, SHARE, TERMS
 

@@ -40,7 +40,7 @@ from storage.catalog import put_catalog
 from storage.commands import CommandState, LeftCommand
 from storage.database import reading, writing
 from storage.decisions import DecisionFiles, StoredDecision, StoredPlan
-from storage.journal import names_sum, open_journal, record_sum, write_batch
+from storage.journal_writer import names_sum, open_journal, record_sum, write_batch
 from storage.latch import read_latch, set_latch
 from storage.live import put_books, put_instrument
 from storage.runs import Run, RunKind, RunMarket, RunStatus, save_run

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from storage.journal import Digest, Record
+from storage.journal import Record
+from storage.journal_writer import Digest
 
 
 def digest_of(records: Iterable[Record]) -> str:

@@ -37,7 +37,6 @@ from engine.executor.executor import Executor
 from engine.risk.gate import Breakers
 from engine.risk.reasons import DenyReason
 from engine.runtime.bot_runner import BotSnapshot
-from engine.runtime.journal import JournalWriter
 from engine.runtime.recovery import (
     BOTS,
     ENGINE_WIDE,
@@ -48,6 +47,7 @@ from engine.runtime.recovery import (
     unstopped,
 )
 from storage.journal import take_lease
+from storage.journal_writer import JournalWriter
 
 DEMO = AccountId("demo")
 COIN = InstrumentId("demo:coin")

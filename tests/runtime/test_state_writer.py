@@ -18,10 +18,10 @@ from engine.domain.events import CashMoved
 from engine.domain.instruments import AccountId
 from engine.errors import BrokenInvariant
 from engine.runtime import state_writer
-from engine.runtime.journal import JournalWriter
 from engine.runtime.state_writer import Projector, StateKeeper, StateWrite
 from storage.commands import CommandState, LeftCommand, answer, find, leave
 from storage.database import connect_writer
+from storage.journal_writer import JournalWriter
 from storage.live import EngineHeartbeat, put_engine
 from storage.schema import migrate
 

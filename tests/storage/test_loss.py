@@ -25,10 +25,10 @@ from engine.domain.orders import Identity, OrderId
 from engine.domain.settings import AccountSettings
 from engine.errors import JournalCorrupt
 from engine.executor.executor import Executor
-from engine.runtime.journal import JournalWriter
 from engine.runtime.recovery import executor_of, recover
 from storage.database import Table, connect_reader, transaction, writing
 from storage.journal import last_seq, load, take_lease
+from storage.journal_writer import JournalWriter
 from storage.live import put_instrument
 from storage.loss import UNSEEN_MAX, accept, known_of
 from storage.projection import check_past, find_loss, project, register_account

@@ -56,7 +56,7 @@ from engine.domain.instruments import (
 from engine.domain.orders import Identity, Order, OrderId, OrderState
 from engine.errors import JournalCorrupt, StorageError
 from storage.database import connect_writer, transaction, writing
-from storage.journal import names_sum, open_journal, record_sum, write_batch
+from storage.journal_writer import names_sum, open_journal, record_sum, write_batch
 from storage.projection import Projected, project, register_account
 from storage.rows import TABLES
 

@@ -18,22 +18,12 @@ from engine.domain.events import OrderFilled, OrderSent
 from engine.domain.instruments import AccountId, Leg, Mode
 from engine.domain.orders import OrderId, OrderState
 from engine.errors import BadInput, JournalCorrupt
-from engine.runtime.journal import JournalWriter
 from engine.runtime.recovery import recover, remember
 from storage import retention
 from storage.database import connect_reader, reading, writing
 from storage.incidents import journal_span, journaled_accounts, seq_before
-from storage.journal import (
-    Record,
-    blocks,
-    last_seq,
-    load,
-    names_sum,
-    record_at,
-    record_sum,
-    take_lease,
-    thinned_to,
-)
+from storage.journal import Record, blocks, last_seq, load, record_at, take_lease, thinned_to
+from storage.journal_writer import JournalWriter, names_sum, record_sum
 from storage.known_accounts import known_accounts
 from storage.markouts import HORIZONS_MS, FillSeen, MarkoutState, answer, begin, dues_of
 from storage.projection import project, register_account

@@ -16,8 +16,8 @@ from engine.domain.effects import RaiseAlert
 from engine.domain.events import Event
 from engine.domain.instruments import AccountId
 from engine.runtime.account_runner import Meter
-from engine.runtime.journal import JournalWriter
 from engine.runtime.ticks import TickKeeper
+from storage.journal_writer import JournalWriter
 
 
 class AccountServices:

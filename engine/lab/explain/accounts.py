@@ -23,7 +23,8 @@ from engine.lab.explain.verify_plans import VerifyingExecutor
 from engine.risk.exposure import ExposureBook, share_total
 from engine.risk.gate import Breakers, RiskGate
 from engine.runtime.recovery import ENGINE_WIDE, quote_life_ms, remember
-from storage.journal import EXECUTOR, JournalSnapshot, Record, decode
+from storage.journal import Record, decode
+from storage.journal_writer import EXECUTOR, JournalSnapshot
 
 RecordsAfter = Callable[[int], Iterable[Record]]
 """Gives the records of a journal after a seq."""

@@ -22,7 +22,8 @@ from engine.runtime.decisions import COUNTS_EVERY_S, LINGER_S
 from engine.runtime.recovery import rebuild
 from engine.runtime.tape_format import TapeEntry, Torn, blocks, entries_of, segments
 from storage.decisions import StoredDecision
-from storage.journal import NAMES, JournalSnapshot, Record, Snapshots, decode, load
+from storage.journal import Record, Snapshots, decode, load
+from storage.journal_writer import NAMES, JournalSnapshot
 
 NEVER_NS = 1 << 62
 

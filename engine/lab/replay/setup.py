@@ -25,10 +25,11 @@ from engine.lab.recordings.door import OutcomeRecording, Recording
 from engine.lab.recordings.open import open_recording
 from engine.lab.replay.run import ACCOUNT, CURRENCY, Replay, ReplayResult, assemble, summarise
 from engine.runtime.decisions import DecisionLog
-from engine.runtime.journal import DigestRecorder, JournalWriter, Recorder
+from engine.runtime.journal import DigestRecorder, Recorder
 from engine.strategies.registry import build
 from engine.venues.paper.settings import FillModel, PaperSettings
 from storage.database import connect_writer
+from storage.journal_writer import JournalWriter
 from storage.runs import Run, RunKind, RunMarket, RunStatus, save_run
 from storage.schema import check_schema, migrate
 

@@ -41,7 +41,8 @@ from engine.strategies.registry import build
 from engine.venues.paper.core import PaperVenue
 from engine.venues.paper.door import PaperDoor
 from storage.database import connect_writer
-from storage.journal import NAMES, Digest, last_seq
+from storage.journal import last_seq
+from storage.journal_writer import NAMES, Digest
 from storage.projection import register_account
 from storage.schema import migrate
 from storage.settings import SettingsVersion, applied, in_force, latest, save

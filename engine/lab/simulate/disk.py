@@ -25,7 +25,8 @@ from engine.errors import BrokenInvariant, LeaseLost, StorageError
 from engine.lab.simulate.process import EngineDied, Process
 from engine.runtime.state_writer import StateWriter
 from storage.database import connect_writer
-from storage.journal import NAMES, JournalSnapshot, Record, Snapshots
+from storage.journal import Record, Snapshots
+from storage.journal_writer import NAMES, JournalSnapshot
 from storage.schema import migrate
 
 LINGER_NS = 50_000_000
@@ -106,7 +107,7 @@ class Disk:
 
 
 class Journal:
-    """One life's handle of the disk, as `engine.runtime.journal.JournalWriter` is of the real one.
+    """One life's handle of the disk, as `storage.journal_writer.JournalWriter` is of the real one.
 
     It writes by timers of its process, so that one that hangs writes nothing.
     """

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.config import Config
-from storage.journal import names_sum, record_sum
+from storage.journal_writer import names_sum, record_sum
 from tests.lab.conftest import QUOTING, write_recording
 from tests.live.programs import LONG_S, Programs
 from tests.ports import free_port

@@ -24,16 +24,8 @@ from pages import jobs
 from storage.database import connect_writer, reading
 from storage.files import said_bytes
 from storage.incidents import journal_span
-from storage.journal import (
-    EXECUTOR,
-    JournalSnapshot,
-    decode,
-    latest_snapshots,
-    load,
-    owner,
-    thinned_to,
-    write_batch,
-)
+from storage.journal import decode, latest_snapshots, load, owner, thinned_to
+from storage.journal_writer import EXECUTOR, JournalSnapshot, write_batch
 from storage.projection import check_past, project
 from storage.retention import HistoryKept, archive_records, size_of, survey, thin_journal
 from storage.settings import force_history, in_force

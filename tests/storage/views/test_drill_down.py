@@ -11,7 +11,7 @@ from engine.domain.events import FillSettled, FillVoided, InstrumentListed
 from engine.domain.fills import FillId
 from engine.domain.instruments import Leg, Mode, Side
 from storage import runs
-from storage.journal import names_sum, open_journal, record_sum, write_batch
+from storage.journal_writer import names_sum, open_journal, record_sum, write_batch
 from storage.views import drill_down
 from storage.views.drill_down import FillSums, fill_sums, fills_behind, orders_behind
 from tests.storage.books import DEMO, M1, SHARE, TERMS, Books, bought

@@ -19,7 +19,7 @@ from engine.domain.events import (
 from engine.domain.fills import FillId, Liquidity
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
 from engine.domain.orders import Identity, Order, OrderId, OrderState
-from storage.journal import names_sum, open_journal, record_sum, write_batch
+from storage.journal_writer import names_sum, open_journal, record_sum, write_batch
 from storage.views import journal
 from storage.views.journal import history_of, search_journal
 

@@ -40,7 +40,6 @@ from engine.errors import AuthRefused, BrokenInvariant
 from engine.executor.executor import Executor
 from engine.gateway.door import Reply
 from engine.runtime.account_runner import Meter
-from engine.runtime.journal import JournalWriter
 from engine.runtime.recovery import ENGINE_WIDE, executor_of, recover
 from engine.runtime.venue_plugin import PaperGateway
 from engine.venues.demo.client import DemoVenue
@@ -51,6 +50,7 @@ from engine.venues.paper.settings import PaperSettings
 from storage.commands import CommandState
 from storage.database import connect_writer
 from storage.journal import decode, load
+from storage.journal_writer import JournalWriter
 from storage.schema import migrate
 from storage.settings import Saved, applied, save
 from storage.users import ENGINE_ID

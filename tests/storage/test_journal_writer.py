@@ -19,8 +19,9 @@ from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
 from engine.domain.intents import Quotes
 from engine.domain.orders import Identity, Order, OrderId
 from engine.errors import BrokenInvariant, JournalCorrupt, LeaseLost, StorageError
-from engine.runtime.journal import DigestRecorder, JournalWriter, Recorder
+from engine.runtime.journal import DigestRecorder, Recorder
 from storage.journal import decode, last_seq, latest_snapshots, load, take_lease
+from storage.journal_writer import JournalWriter
 from tests.runtime.digests import digest_of
 
 ACCOUNT = AccountId("paper")
@@ -179,7 +180,7 @@ CHILD = """
 import sys
 from pathlib import Path
 from engine.domain.events import OrderAccepted
-from engine.runtime.journal import JournalWriter
+from storage.journal_writer import JournalWriter
 journal = JournalWriter(Path(sys.argv[1]), engine_id="e1")
 number = 0
 while True:
@@ -252,7 +253,7 @@ import resource, sys
 from pathlib import Path
 from engine.domain.events import OrderAccepted
 from engine.errors import StorageError
-from engine.runtime.journal import JournalWriter
+from storage.journal_writer import JournalWriter
 journal = JournalWriter(Path(sys.argv[1]), engine_id="e1", patience_s=20)
 soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
@@ -447,7 +448,7 @@ def test_a_journal_shorter_than_what_was_used_is_told(journal: JournalWriter, pa
 def test_an_unknown_kind_is_told(journal: JournalWriter, path: Path) -> None:
     fill(journal, 1)
     journal.flush()
-    from storage.journal import names_sum, record_sum
+    from storage.journal_writer import names_sum, record_sum
 
     crc = record_sum(names_sum("a", "Teleported"), 2, 0, 0, b"")
     other = sqlite3.connect(path)
