@@ -26,8 +26,8 @@ from engine.lab.simulate.faults import PER_MINUTE, Fault, Faults
 from engine.lab.simulate.network import Redeeming
 from engine.lab.simulate.simulated_account import SimulatedAccount
 from engine.log import silent
+from engine.venues.demo.clearing import SettlementRules
 from engine.venues.demo.profiles import THIN
-from engine.venues.demo.settlement import SettlementRules
 from engine.venues.demo.world import open_world
 
 # -- The faults that befall one account's engine and its feeds, when their time comes --------------

@@ -30,7 +30,7 @@ from engine.domain.orders import CancelReason, Identity, OrderState
 from engine.errors import AuthRefused, BadInput, BrokenInvariant, ConfigError, VenueClosed
 from engine.venues.demo import refusals
 from engine.venues.demo.accounts import Account, ExchangeMarket
-from engine.venues.demo.clearing import Clearing
+from engine.venues.demo.clearing import Clearing, Settlement, SettlementRules
 from engine.venues.demo.ledger import LedgerSums
 from engine.venues.demo.order_entry import OrderEntry
 from engine.venues.demo.orders import (
@@ -47,7 +47,6 @@ from engine.venues.demo.orders import (
 )
 from engine.venues.demo.outbox import ExchangeOutbox, Stamped, StampedReport
 from engine.venues.demo.refusals import Rules
-from engine.venues.demo.settlement import Settlement, SettlementRules
 from engine.venues.demo.timeline import Timeline, TimelineEntry
 
 # -- The lifecycle of a market: listed, its strike proven, closed, resolved, forgotten -------------
@@ -408,11 +407,7 @@ class DemoExchange:
         """
         self._reach(now_ns)
         self.account(customer)
-        market = self.order_entry.markets.get(instrument)
-        if market is None or market.payout is not None or size % market.instrument.lot:
-            return False
-        amount = size * market.one // market.divisor
-        return self.order_entry.ledger.convert(customer, instrument, size, amount)
+        return self.clearing.convert(customer, instrument, size) is not None
 
     def operate(
         self, customer: AccountId, operation: int, instrument: InstrumentId, size: int, now_ns: int

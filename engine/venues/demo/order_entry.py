@@ -162,7 +162,7 @@ class OrderEntry:
 
     def _run(self, market: ExchangeMarket, order: RestingOrder, *, held: bool) -> OrderReceipt:
         matches = market.book.match(order)
-        fills = self.clearing.book(market, order, matches, self.timeline.now_ns) if matches else ()
+        fills = self.clearing.book(market, order, matches) if matches else ()
         for maker, _ in matches:
             if maker.remaining:
                 maker.state = OrderState.PARTIAL

@@ -16,11 +16,10 @@ from engine.domain.fills import FillState
 from engine.domain.instruments import AccountId, Instrument, InstrumentId
 from engine.errors import BadInput
 from engine.venues.demo.accounts import Account, ExchangeMarket
+from engine.venues.demo.clearing import RedeemTransaction, Transaction
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.ledger import ExchangeWallet
 from engine.venues.demo.orders import AnyReport, Converted, Fill, Redeemed, RestingOrder
-from engine.venues.demo.redemption import RedeemTransaction
-from engine.venues.demo.settlement import Transaction
 
 VERSION = 1
 

@@ -21,10 +21,10 @@ from engine.domain.orders import Identity, OrderType
 from engine.errors import BadInput
 from engine.venues.demo.accounts import ExchangeMarket
 from engine.venues.demo.calendar import Calendar, SeriesWindow
+from engine.venues.demo.clearing import SettlementRules
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.orders import StandingOrder, Ticket
 from engine.venues.demo.profiles import CrowdSpec, MakerSpec, Profile
-from engine.venues.demo.settlement import SettlementRules
 from engine.venues.demo.snapshot import RngState, restore_state, rng_state, set_rng
 from engine.venues.demo.timeline import TimelineEntry
 

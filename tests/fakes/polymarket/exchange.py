@@ -67,7 +67,7 @@ class VenueExchange(DemoExchange):
     def reread(self) -> None:
         """Take changed settings."""
         self.worker.reread()
-        self.clearing.redeeming.rules = _rules(self._settings)
+        self.clearing.rules = _rules(self._settings)
 
 
 def _rules(settings: Settings) -> Rules:

@@ -17,9 +17,9 @@ import msgspec
 from engine.domain.events import Event
 from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import InstrumentId
+from engine.venues.demo.clearing import Settlement, SettlementRules, Transaction
 from engine.venues.demo.orders import Fill
 from engine.venues.demo.outbox import ExchangeOutbox
-from engine.venues.demo.settlement import Settlement, SettlementRules, Transaction
 from engine.venues.demo.timeline import Timeline
 from tests.fakes.polymarket.settings import Settings
 

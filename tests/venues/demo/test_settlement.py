@@ -9,9 +9,9 @@ import pytest
 from engine.domain.fills import FillState
 from engine.domain.instruments import AccountId
 from engine.errors import BrokenInvariant
+from engine.venues.demo.clearing import Settlement, SettlementRules
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.orders import FillMoved
-from engine.venues.demo.settlement import Settlement, SettlementRules
 from engine.venues.demo.timeline import Timeline, TimelineEntry
 from tests.venues.demo.builders import (
     ANN,

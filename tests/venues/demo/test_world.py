@@ -13,10 +13,10 @@ import pytest
 from engine.domain.events import BookChanged, Event, InstrumentResolved, TradePrinted, VenueMode
 from engine.domain.instruments import AccountId, Leg
 from engine.errors import BadInput
+from engine.venues.demo.clearing import SettlementRules
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.orders import Filled
 from engine.venues.demo.profiles import FULL, THIN, Profile
-from engine.venues.demo.settlement import SettlementRules
 from engine.venues.demo.snapshot import encode_state
 from engine.venues.demo.world import open_world, reopen_world
 from tests.venues.demo.builders import START, USD, S, buy_no, buy_yes, sound
