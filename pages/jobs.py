@@ -31,10 +31,10 @@ from pages.kit.home import config, now_ns
 from pages.kit.panels import panel
 from pages.kit.tables import choice, page_behind, table, turn
 from pages.kit.words import NOTHING, SECOND_NS, age, moment, zone
-from pages.shared import moments
+from pages.shared import job, moments
+from pages.shared.job import amount
 from storage import views
 from storage.catalog import strategies
-from storage.files import said_bytes
 from storage.jobs import JOB_ENDS, JobState, recordings, schedule
 from storage.retention import HistoryKept, survey
 from storage.views.frame import snapshot
@@ -125,8 +125,6 @@ def kept(one: HistoryKept) -> dict[str, Any]:
     }
 
 
-# -- Jobs as they stand: what runs with its bar, rate and time left, the table, one job in fu --
-
 # -- The file a job wrote, offered to the browser: an export is of no use on a machine far away ----
 
 KIND = "export"
@@ -173,7 +171,6 @@ COLUMNS = {
 }
 WORKER_AGE_NS_MAX = 10 * SECOND_NS
 SILENT_NS = 30 * SECOND_NS
-FACTS_SHOWN = 4
 
 
 def worker_age_ns() -> int | None:
@@ -194,10 +191,6 @@ def show_worker() -> None:
         "`.venv/bin/python -m engine worker`.",
         icon=":material/power_off:",
     )
-
-
-def amount(value: int, unit: str) -> str:
-    return said_bytes(value) if unit == "bytes" else f"{value:,} {unit}".strip()
 
 
 def speed(row: Mapping[str, Any]) -> tuple[str, str]:
@@ -238,12 +231,7 @@ def _bar(row: Mapping[str, Any]) -> None:
         return
     rate, left = speed(row)
     share = row["done"] / row["total"] if row["total"] else 0.0
-    figures = (
-        f"{amount(row['done'], row['unit'])} of {amount(row['total'], row['unit'])} · {rate} · "
-        f"{left} left"
-        if row["total"]
-        else "no figures yet"
-    )
+    figures = f"{job.progress(row)} · {rate} · {left} left" if row["total"] else "no figures yet"
     silent = now_ns() - (row["heard_ns"] or 0)
     if silent > SILENT_NS:
         figures += f" · silent for {age(silent)}"
@@ -256,26 +244,13 @@ def listed(row: Mapping[str, Any]) -> dict[str, Any]:
     ended, done = row["state"] in JOB_ENDS, row["state"] == JobState.DONE
     until = row["finished_ns"] if ended else now_ns()
     share = f"{100 * row['done'] / row['total']:.0f} %" if row["total"] else NOTHING
+    result = json.loads(row["result"] or "{}")
     return {
         **row,
         "share": "100 %" if done else share,
         "took": age(until - row["started_ns"]) if row["started_ns"] and until else NOTHING,
-        "words": brought(row["result"]) if done else row["error"] or row["note"],
+        "words": job.brought(result) if done else row["error"] or row["note"],
     }
-
-
-def brought(result: str) -> str:
-    """Return the first plain facts of a result in a line: run 7, fills 12, pnl −1.5."""
-    facts = json.loads(result or "{}")
-    if "told" in facts:
-        return str(facts["told"])
-    plain = [
-        # Of a file its name: the whole path would leave no room for the figures behind it.
-        f"{name.replace('_', ' ')} {Path(value).name if name == 'file' else _text(value)}"
-        for name, value in facts.items()
-        if isinstance(value, int | float | str)
-    ]
-    return ", ".join(plain[:FACTS_SHOWN])
 
 
 def choose_named() -> None:
@@ -324,15 +299,15 @@ def show_one(row: Mapping[str, Any]) -> None:
             "Began": moment(row["started_ns"], zone()),
             "Ended": moment(row["finished_ns"], zone()),
             **{
-                f"Given {name}": _text(value)
+                f"Given {name}": job.in_words(value)
                 for name, value in json.loads(row["arguments"]).items()
                 if value not in ({}, [])
             },
-            **{FACTS.get(name, _spaced(name)): _text(value) for name, value in result.items()},
+            **{FACTS.get(name, _spaced(name)): said for name, said in job.facts_of(result).items()},
         }
     )
     if "run" in result:
-        panels.links(panels.link(f"Run {result['run']}", "runs", run=result["run"]))
+        panels.links(panels.link(f"Backtest {result['run']}", "runs", run=result["run"]))
 
 
 FACTS = {"pnl": "PnL", "elapsed_s": "Took, seconds"}
@@ -341,14 +316,6 @@ FACTS = {"pnl": "PnL", "elapsed_s": "Took, seconds"}
 
 def _spaced(name: str) -> str:
     return name.replace("_", " ").capitalize()
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:,.4f}"
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    return json.dumps(value) if isinstance(value, dict | list) else str(value)
 
 
 # -- The form that asks for a job, drawn from the model of its arguments; nothing is guessed --
@@ -370,7 +337,7 @@ def show_form(*, alive: bool) -> None:
             _send(kind, given)
     else:
         commands.note_no_engine()
-    commands.show_progress(JOB_SLOT)
+    job.show_progress(JOB_SLOT)
 
 
 def _title(kind: str) -> str:
@@ -473,7 +440,7 @@ def show_schedule() -> None:
     else:
         _one(str(chosen), entry, base)
     drafts.review(SLOT)
-    commands.show_progress(SLOT)
+    job.show_progress(SLOT)
 
 
 def _one(name: str, entry: ScheduleEntry, base: drafts.SettingsVersion) -> None:

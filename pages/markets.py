@@ -24,7 +24,7 @@ from pages.kit.home import config, now_ns
 from pages.kit.panels import panel
 from pages.kit.tables import choice
 from pages.kit.words import age, count
-from pages.shared import listing
+from pages.shared import job, listing
 from pages.shared.listing import asked, terms
 from storage.catalog import venues
 from storage.markets import (
@@ -124,7 +124,7 @@ def show_listing(*, searched: bool) -> None:
             )
     else:
         commands.note_no_engine()
-    commands.show_progress(SLOT)
+    job.show_progress(SLOT)
 
 
 def describe(known: Row, now: int) -> str:

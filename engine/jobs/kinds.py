@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.instruments import Mode
 from engine.domain.jobs import BackupJob, CompactJob, ExportJob, IncidentJob, ReplayJob, RetainJob
 from engine.domain.money import MICRO
 from engine.errors import BadInput
@@ -56,8 +57,10 @@ def replay(job: ReplayJob, context: JobContext) -> Mapping[str, Any]:
         summary = prepared.store(result)
     if result.torn:
         raise BadInput(f"{result.torn}; what was played before it is run {summary['run']}")
-    names = ("run", "fills", "orders", "pnl", "fees", "digest", "events", "elapsed_s")
-    return {name: summary[name] for name in names}
+    names = (
+        "run", "pnl", "currency", "fills", "orders", "fees", "digest", "events", "elapsed_s",
+    )  # fmt: skip
+    return {"mode": Mode.PAPER} | {name: summary[name] for name in names}
 
 
 def _options(job: ReplayJob, context: JobContext) -> ReplayOptions:

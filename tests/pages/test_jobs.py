@@ -19,8 +19,9 @@ from engine.domain.commands import AnyCommand, CancelJob, RunJob, StartRecording
 from engine.domain.instruments import InstrumentId, Mode
 from engine.domain.jobs import JOB_KINDS, ExportJob, arguments_of
 from pages import jobs
-from pages.jobs import amount, brought, pairs, speed
+from pages.jobs import pairs, speed
 from pages.kit.forms import bounds, label_of
+from pages.shared.job import amount, brought
 from storage.catalog import put_catalog
 from storage.database import reading, transaction, writing
 from storage.feeds import put_title
@@ -172,6 +173,35 @@ def test_a_backup_is_asked_for_with_its_arguments(opened: Opened, config: Config
     assert left(config) == [RunJob(job="backup", arguments='{"keep": 5}')]
 
 
+def test_what_the_form_asked_for_is_followed_to_its_end(opened: Opened, config: Config) -> None:
+    run_engine(config)
+    page = opened("jobs", kind="replay")
+    page.text_input(key="job_replay__path").set_value("day")
+    press(page, "Start replay")
+    [asked] = left(config)
+    assert isinstance(asked, RunJob)
+    queued(config, asked.job, **json.loads(asked.arguments))
+    st.cache_data.clear()
+    page.run()
+    assert [one.value for one in page.info] == ["Job 1 is waiting until the worker is free."]
+    under_way(config)
+    st.cache_data.clear()
+    page.run()
+    assert [one.value for one in page.info] == ["Job 1 is running: 25.0 MB of 100.0 MB."]
+    with writing(config.state_path) as connection:
+        job = find(connection, ENGINE_ID, 1)
+        assert job is not None
+        finish(
+            connection, ENGINE_ID, job, state=JobState.DONE, now_ns=time.time_ns(),
+            result='{"mode": "paper", "run": 7, "pnl": -1.5, "currency": "pUSD", "fills": 12}',
+        )  # fmt: skip
+    st.cache_data.clear()
+    page.run()
+    told = "Job 1 is done: mode paper, run 7, pnl \N{MINUS SIGN}1.50 pUSD, fills 12"
+    assert ([one.value for one in page.info], page.success[0].value) == ([], told)
+    assert "/runs?run=7" in texts(page)
+
+
 def test_an_argument_out_of_its_bounds_is_refused_in_words(opened: Opened, config: Config) -> None:
     run_engine(config)
     page = opened("jobs", kind="backup")
@@ -218,7 +248,7 @@ def test_a_field_is_labelled_by_its_own_title_not_by_one_made_of_its_name() -> N
 
 
 def test_the_result_of_an_export_in_its_row_is_not_crowded_out_by_a_path() -> None:
-    result = json.dumps({"file": "/home/ann/var/exports/fills.csv", "rows": 1_200})
+    result = {"file": "/home/ann/var/exports/fills.csv", "rows": 1_200}
     assert brought(result) == "file fills.csv, rows 1,200"
 
 

@@ -21,7 +21,7 @@ from engine.domain.instruments import AccountId, Mode
 from engine.domain.jobs import IncidentJob, arguments_of
 from engine.lab.incident.moment import read_at
 from pages.kit.data import forget
-from pages.shared import moments
+from pages.shared import job, moments
 from storage.alerts import raise_alert
 from storage.database import reading, writing
 from storage.jobs import JobState, claim, finish, queue
@@ -142,15 +142,15 @@ def row(state: str, **what: Any) -> dict[str, Any]:
 
 
 def test_a_moment_is_followed_until_its_page_is_there() -> None:
-    waits = moments.outcome(row(JobState.QUEUED))[1]
+    waits = job.outcome(row(JobState.QUEUED))[1]
     assert waits == "Job 4 is waiting until the worker is free."
     runs = row(JobState.RUNNING, done=40, total=95, unit="s of the past")
-    assert moments.outcome(runs)[1] == "Job 4 is replaying the moment, 40 of 95 s of the past."
+    assert job.outcome(runs)[1] == "Job 4 is running: 40 of 95 s of the past."
     for same, tone in ((True, st.success), (False, st.error), (None, st.warning)):
         ended = row(JobState.DONE, result=json.dumps({"same": same, "told": "words"}))
-        assert moments.outcome(ended) == (tone, "words")
+        assert job.outcome(ended) == (tone, "Job 4 is done: words")
     failed = row(JobState.FAILED, error="the tape lacks the entries 7 to 9")
-    assert moments.outcome(failed)[1] == "Job 4 ended as FAILED: the tape lacks the entries 7 to 9"
+    assert job.outcome(failed)[1] == "Job 4 ended as FAILED: the tape lacks the entries 7 to 9"
 
 
 def test_where_a_moment_was_asked_for_the_way_to_its_job_appears(

@@ -182,7 +182,7 @@ def test_a_trader_goes_from_a_search_to_the_payout_by_the_command_line(
     (market,) = desk.venue.conditions(CUP)
     here = (f"account={ACCOUNT}", f"instrument={market}")
     code, text = said("command", "run-job", "job=markets")
-    assert (code, "is waiting for the worker" in text) == (0, True)
+    assert (code, "queued as job " in text) == (0, True)
     listing = desk.config.markets_path
     desk.venue.until(lambda: listing.is_file() and said("markets", "spain")[0] == 0, "it is listed")
     code, text = said("markets", "cup", "spain", "--json")

@@ -158,7 +158,7 @@ def run_job(engine: Engine, command: RunJob, who: str) -> Pending:
             connection, engine_id=engine.engine_id, kind=command.job, arguments=command.arguments,
             who=who, now_ns=now_ns,
         )  # fmt: skip
-        return f"job {number} is waiting for the worker"
+        return f"queued as job {number}"
 
     return where_files_are_written(engine, do)
 

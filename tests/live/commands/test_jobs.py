@@ -84,7 +84,7 @@ def test_a_recording_survives_a_crash_with_a_gap_and_is_replayed_by_the_worker(
 
     programs.start("worker")
     queued = programs.command(RunJob(job="replay", arguments=json.dumps({"path": "day"})))
-    assert "is waiting for the worker" in queued.answer
+    assert "queued as job " in queued.answer
     programs.until(
         lambda: programs.rows("SELECT state FROM jobs") in ([("done",)], [("failed",)]),
         "the job ends",
