@@ -12,7 +12,9 @@ from asyncio import events
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import Context, copy_context
 from functools import partial
+from heapq import heappop, heappush
 from signal import SIGTERM
 from typing import Any
 
@@ -29,12 +31,45 @@ class EngineDied(SystemExit):
     """
 
 
-class Process(asyncio.BaseEventLoop):
-    """Runs what is due, in the order in which it became so. `now_ns` is the world's time."""
+class Call(asyncio.TimerHandle):
+    """A call that waits for its turn. A run makes a million: it asks nothing of its loop."""
 
-    _ready: deque[asyncio.Handle]
-    _scheduled: list[asyncio.TimerHandle]
-    _run_once: Callable[[], None]
+    __slots__ = ()
+    _callback: Any
+    _args: Any
+
+    def __init__(  # asyncio's own would ask the loop for its debugging three times
+        self,
+        when: float,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        loop: asyncio.AbstractEventLoop,
+        context: Context | None,
+    ) -> None:
+        self._when = when
+        self._callback = callback
+        self._args = args
+        self._loop = loop
+        self._context = copy_context() if context is None else context
+        self._cancelled = self._scheduled = False
+        self._source_traceback = self._repr = None
+
+    def cancel(self) -> None:
+        """Let it not happen; it is taken out when its time comes."""
+        self._cancelled = True
+        self._callback = self._args = None
+
+
+class Process(asyncio.BaseEventLoop):
+    """Runs what is due, in the order in which it became so. `now_ns` is the world's time.
+
+    Calls and timers are kept as the loops of asyncio keep theirs: a round takes what is ready, then
+    the timers that are due; what they ask for meanwhile waits for the next round.
+    """
+
+    _ready: deque[Call]
+    _clock_resolution: float
+    _check_closed: Callable[[], None]
 
     def __init__(self, now_ns: Callable[[], int]) -> None:
         super().__init__()
@@ -43,29 +78,42 @@ class Process(asyncio.BaseEventLoop):
         """True while it hangs: nothing in it moves."""
         self._now_ns = now_ns
         self._began_ns = now_ns()
-        self._selector = self
+        self._timers: list[tuple[float, Call]] = []
+        self._timer_ns = NEVER
+        """When the first timer is due."""
         self._signals: dict[int, Callable[[], object]] = {}
 
     # -- the world's side --------------------------------------------------------------------------
 
     @property
     def due_ns(self) -> int:
-        """When something happens here by itself."""
+        """When something happens here by itself; 0 = at once."""
         if self.frozen or self.dead:
             return NEVER
-        if self._ready:
-            return self._now_ns()
-        return self._began_ns + round(self._scheduled[0].when() * 1e9) if self._scheduled else NEVER
+        return 0 if self._ready else self._timer_ns
 
     def run(self) -> None:
         """Let happen what is due by now. Raises EngineDied."""
-        now_ns = self._now_ns()
-        events._set_running_loop(self)  # noqa: SLF001 there for who makes a loop
+        now_ns, ready, timers = self._now_ns(), self._ready, self._timers
+        end_s = self.time() + self._clock_resolution
+        events._set_running_loop(self)  # noqa: SLF001 the same
         try:
-            while self.due_ns <= now_ns:
-                self._run_once()
+            while ready or self._timer_ns <= now_ns:
+                while timers and timers[0][1].cancelled():
+                    heappop(timers)
+                while timers and timers[0][0] < end_s:
+                    ready.append(heappop(timers)[1])
+                self._look_at_timers()
+                for _ in range(len(ready)):
+                    call = ready.popleft()
+                    if not call.cancelled():
+                        call._run()  # noqa: SLF001 there for who makes a loop
         finally:
             events._set_running_loop(None)  # noqa: SLF001 the same
+
+    def _look_at_timers(self) -> None:
+        timers = self._timers
+        self._timer_ns = self._began_ns + round(timers[0][0] * 1e9) if timers else NEVER
 
     def within(self, act: Callable[..., object], *given: Any) -> None:
         """Do something in it when it next moves."""
@@ -79,6 +127,8 @@ class Process(asyncio.BaseEventLoop):
     def die(self) -> None:
         """End it where it stands: no line of it runs any more but what Python itself unwinds."""
         self.dead = True
+        self._timers.clear()
+        self._timer_ns = NEVER
         coroutines = [task.get_coro() for task in asyncio.all_tasks(self)]
         self.close()
         for coroutine in coroutines:
@@ -93,13 +143,31 @@ class Process(asyncio.BaseEventLoop):
         """Return the seconds since it began."""
         return (self._now_ns() - self._began_ns) / 1e9
 
-    def select(self, timeout: float | None) -> tuple[()]:
-        """Return nothing at once: there are no files to wait for, and time is the world's."""
-        del timeout
-        return ()
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> Call:
+        """Call it in the next round. Raises RuntimeError in a process that is dead."""
+        self._check_closed()
+        call = Call(0.0, callback, args, self, context)
+        self._ready.append(call)
+        return call
 
-    def _process_events(self, event_list: tuple[()]) -> None:
-        """Do nothing: there are none."""
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Any = None
+    ) -> Call:
+        """Call it after so many seconds. Raises RuntimeError in a process that is dead."""
+        return self.call_at(self.time() + delay, callback, *args, context=context)
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., object], *args: Any, context: Any = None
+    ) -> Call:
+        """Call it at a time of its own clock. Raises RuntimeError in a process that is dead."""
+        self._check_closed()
+        call = Call(when, callback, args, self, context)
+        heappush(self._timers, (when, call))
+        if self._timers[0][1] is call:
+            self._look_at_timers()
+        return call
 
     def add_signal_handler(  # type: ignore[override]
         self, sig: int, callback: Callable[..., object], *args: Any
