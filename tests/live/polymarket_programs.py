@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 import sqlite3
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -36,8 +36,9 @@ from storage.live_accounts import Unlock, VenueHeartbeat, heartbeats, lock, unlo
 from storage.schema import migrate
 from storage.settings import Saved, applied, save
 from storage.users import ENGINE_ID
+from tests import forked
 from tests.fakes.polymarket.listing import Listed, instrument_of
-from tests.live.programs import REPOSITORY, Programs, answers
+from tests.live.programs import Programs, answers
 from tests.ports import free_port
 from tests.venues.polymarket.adapter import credentials, order
 from tests.venues.polymarket.kit import CUP, FINE, RAIN, signer, wallet
@@ -75,12 +76,7 @@ class LivePrograms(Programs):
         """Start the venue."""
         words = ["--port", str(self.port), "--crowd", str(crowd)]
         with (self.home / "venue.log").open("ab") as log:
-            program = subprocess.Popen(
-                [sys.executable, "-m", "tests.fakes.polymarket", *words],
-                cwd=REPOSITORY,
-                stdout=log,
-                stderr=log,
-            )
+            program = forked.start(forked.FAKE, words, os.environ, log)
         self.running.append(program)
         self.until(lambda: answers(self.port), "the venue listens")
         return program

@@ -8,7 +8,6 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +30,7 @@ from storage.live import Receipt, latest_receipt
 from storage.schema import migrate
 from storage.settings import Saved, applied, save
 from storage.users import ENGINE_ID
+from tests import forked
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ACCOUNT = AccountId("demo")
@@ -71,6 +71,9 @@ LONG_S = 150.0
 class Programs:
     """The programs of one home, each ended by its own process id."""
 
+    fork = True
+    """False = each starts as an operator's does, and imports for a second."""
+
     def __init__(self, home: Path, port: int, source: Path = REPOSITORY) -> None:
         self.home = home
         self.source = source
@@ -86,12 +89,8 @@ class Programs:
         home = self.venue_home if words[0] == "demo" else self.home
         environment = {**os.environ, "PITBOSS_HOME": str(home), **environment}
         with (home / f"{words[0]}.log").open("ab") as log:
-            program = subprocess.Popen(
-                [sys.executable, "-m", "engine", *words],
-                cwd=self.source,
-                env=environment,
-                stdout=log,
-                stderr=log,
+            program = forked.start(
+                "engine", words, environment, log, source=self.source, fork=self.fork
             )
         self.running.append(program)
         return program

@@ -38,6 +38,7 @@ from tests.storage.kept import rewrite
 @pytest.fixture
 def programs(tmp_path: Path) -> Iterator[Programs]:
     made = Programs(tmp_path, free_port())
+    made.fork = False
     prepare(made.state)
     yield made
     made.end()

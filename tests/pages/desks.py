@@ -37,6 +37,7 @@ from storage.database import reading, writing
 from storage.schema import migrate
 from storage.settings import Saved, applied, save
 from storage.users import ENGINE_ID
+from tests import forked
 from tests.live.polymarket_programs import LivePrograms
 from tests.ports import free_port
 
@@ -125,6 +126,9 @@ MARKET = re.compile("comet-visible-this-month-1")
 class LiveDesk(Desk):
     """A dashboard with an engine and a demo exchange; there is an account and no bot."""
 
+    fork = True
+    """False = its programs start as an operator's do."""
+
     def start(self) -> None:
         """Start all three at once."""
         self.prepare()
@@ -151,14 +155,9 @@ class LiveDesk(Desk):
             applied(connection, ENGINE_ID, made.version, time.time_ns())
 
     def program(self, *words: str) -> subprocess.Popen[bytes]:
+        environment = {**os.environ, "PITBOSS_HOME": str(self.config.home)}
         with (self.config.home / f"{words[0]}.log").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "engine", *words],
-                cwd=REPOSITORY,
-                env={**os.environ, "PITBOSS_HOME": str(self.config.home)},
-                stdout=log,
-                stderr=log,
-            )
+            return forked.start("engine", words, environment, log, fork=self.fork)
 
     def stop(self) -> None:
         """End the engine first, as a supervisor does."""
@@ -184,6 +183,8 @@ class LiveDesk(Desk):
 
 class FirstDesk(LiveDesk):
     """A desk at its very first start: what `make run` gives a newcomer."""
+
+    fork = False
 
     def prepare(self) -> None:
         """Save nothing: the engine makes the demo accounts and bots itself."""
