@@ -117,8 +117,8 @@ class AccountRunner:
         self._meter = meter
         self._alert = alert
         self.gateway = gateway
-        self.on_report: Callable[[Event], None] | None = None
-        """Receives every report while a KILL or a stop is being proven."""
+        self.on_report: dict[str, Callable[[Event], None]] = {}
+        """Who receives every report for a while, by a name of his own: a proof, a request."""
         self._settling = False
         self._woken = False
         self._closed = False
@@ -182,8 +182,9 @@ class AccountRunner:
         self.core.receive(event, now_ns)
         if type(event) is ModeChanged:
             self.sender.take(event)  # the lane of places obeys it, too, and receives when it lifts
-        if self.on_report is not None:
-            self.on_report(event)
+        if self.on_report:
+            for receive in tuple(self.on_report.values()):
+                receive(event)
 
     def receive(self, given: AnyInput, now_ns: int) -> None:
         """Give the core an input, do what it asks for at once, and turn."""

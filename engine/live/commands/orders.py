@@ -28,7 +28,6 @@ from engine.live.commands.registry import (
     trading_runner_of,
 )
 from engine.live.engine import Engine
-from engine.live.proof import subscribe, unsubscribe
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.bot_runner import RETREAT_EVERY_NS, way_out
 from storage.commands import MarkKind, StandingMark
@@ -102,7 +101,7 @@ class Hand:
             runner, known.order.id, view.instrument, now_ns, rests_ns, cut, pending.done_or_failed
         )
         self._requests.append(request)
-        subscribe(runner, f"order {request.order}", request.receive)
+        runner.on_report[f"order {request.order}"] = request.receive
         runner.settle(now_ns)
         return pending
 
@@ -113,7 +112,7 @@ class Hand:
             if reply is None and known is not None:
                 continue
             self._requests.remove(asked)
-            unsubscribe(asked.runner, f"order {asked.order}")
+            asked.runner.on_report.pop(f"order {asked.order}", None)
             done, text = reply or (
                 False,
                 f"order {asked.order} ended and is no longer tracked: see Orders",

@@ -14,17 +14,19 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import cache
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import msgspec
 
 from engine.domain.commands import Command
 from engine.domain.instruments import AccountId
 from engine.errors import BadInput, BrokenInvariant, ConfigError, StorageError
-from engine.live.engine import Engine
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.recovery import ENGINE_WIDE
 from storage.commands import CommandState, LeftCommand, StandingMark, answer, mark
+
+if TYPE_CHECKING:
+    from engine.live.engine import Engine
 
 
 class Done(msgspec.Struct, frozen=True):

@@ -28,7 +28,6 @@ from engine.errors import BadInput
 from engine.executor.wallet import WalletOperation
 from engine.live.commands.registry import Pending, command, part, runner_of, trading_runner_of
 from engine.live.engine import Engine
-from engine.live.proof import subscribe, unsubscribe
 from engine.runtime.account_runner import AccountRunner
 
 ANSWER_NS_MAX = 25 * 1_000_000_000
@@ -137,7 +136,7 @@ class Wallets:
         instrument = None if isinstance(effect, ApproveTrading) else effect.instrument
         request = WalletRequest(runner, effect, made, title, now_ns, answer, instrument)
         self._requests.append(request)
-        subscribe(runner, f"operation {made}", request.receive)
+        runner.on_report[f"operation {made}"] = request.receive
         return pending
 
     def watch(self, now_ns: int) -> None:
@@ -148,7 +147,7 @@ class Wallets:
             if standing is not None and not late:
                 continue
             self._requests.remove(request)
-            unsubscribe(request.runner, f"operation {request.number}")
+            request.runner.on_report.pop(f"operation {request.number}", None)
             request.answer(*_answer(request, standing))
 
 

@@ -19,8 +19,7 @@ from engine.errors import BadInput
 from engine.executor.executor import ExecutorSettings
 from engine.gateway.core import GatewayCore
 from engine.live.accounts import Accounts
-from engine.live.commands.kill import ScopedKills
-from engine.live.proof import ProofRun
+from engine.live.commands.kill import ProofRun, ScopedKills
 from engine.live.venues import Venues
 from tests.executor.conftest import ACCOUNT, BOT, Rig
 
@@ -42,7 +41,7 @@ class FakeRunner:
         self.core = AccountCore(
             cache=MarketCache(), executor=rig.executor, bots=(), decide=lambda _: None
         )
-        self.on_report: Any = None
+        self.on_report: dict[str, Any] = {}
         self.asked: list[Any] = []
 
     def unaskable(self) -> str:
