@@ -281,7 +281,16 @@ class Executor:
 
     def withdraw(self, bot: BotId, instrument: InstrumentId | None, now_ns: int) -> list[Effect]:
         """Forget a bot's intents; `plan` then cancels what rests. All of them: prove zero, too."""
-        self._mailbox.withdraw(bot, instrument)
+        table = self._table
+        chosen = list(table.instruments) if instrument is None else [instrument]
+        for key in chosen:
+            entry = table.instruments.get(key)
+            if entry is not None and entry.bot == bot:
+                if entry.basket is not None:
+                    table.break_up(entry.basket)
+                entry.intent = entry.basket = None
+                table.dirty[key] = True
+        table.refused = {pair: None for pair in table.refused if pair[1] not in chosen}
         if instrument is None:
             self._reconciler.proofs.begin(bot, now_ns)
             self._reconciler.questions.request(AccountQuestion.LISTING, now_ns)
@@ -310,7 +319,9 @@ class Executor:
     def stop_all(self, reason: str, now_ns: int) -> list[Effect]:
         """Forget all intents, cancel everything, place nothing until `resume`, prove zero."""
         self._blocks.state.halted = reason
-        self._mailbox.withdraw_all()
+        for key, entry in self._table.instruments.items():
+            entry.intent = entry.basket = None
+            self._table.dirty[key] = True
         self._halts.cancel_all(now_ns)
         return self._outbox.take()
 

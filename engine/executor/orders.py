@@ -15,7 +15,7 @@ from engine.domain.commands import MANUAL
 from engine.domain.effects import Effect, KeepStart, OrderChanged, RaiseAlert, Severity
 from engine.domain.events import BookMarked, OrderFilled
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Kind, Leg, Side
-from engine.domain.intents import Basket, Quotes, ResidualReason, Target
+from engine.domain.intents import Basket, Quotes, Target
 from engine.domain.order_life import (
     ENDS,
     JOURNALED_STATES,
@@ -206,16 +206,6 @@ class InstrumentState:
         return alone
 
 
-def left_of(
-    entry: InstrumentState, draft: Draft | Order, reason: ResidualReason, size: int
-) -> Residual:
-    """Return what is left of a draft, in YES-space."""
-    no = draft.leg is _NO
-    bid = (draft.side is _BUY) is not no
-    level = entry.instrument.one - draft.price if no else draft.price
-    return Residual(reason, _BUY if bid else _SELL, level, size)
-
-
 # -- The outbox: effects collected during one call, handed out at its end --------------------------
 
 
@@ -313,6 +303,8 @@ class OrderTable(OrderMemory):
         """Orders that moved since the journal was told where they stand, and why they did."""
         self.wake_ns = NEVER
         """When an intent may have expired or a pause may be over, at the earliest."""
+        self.refused: dict[tuple[BotId, InstrumentId], None] = {}
+        """Whose intents are ignored where, as a person was told."""
 
     # -- instruments -------------------------------------------------------------------------------
 
@@ -346,6 +338,11 @@ class OrderTable(OrderMemory):
         else:
             del self.ledger.state.instruments[instrument]
         return True
+
+    def break_up(self, basket: Basket) -> None:
+        """See that the rest of a basket that lost a part is looked at: it is over."""
+        for target in basket.targets:
+            self.dirty[target.instrument] = True
 
     def state_of(self, known: LiveOrder) -> InstrumentState:
         """Return an order's instrument, also if it was forgotten before the order was."""

@@ -23,7 +23,6 @@ from engine.executor.orders import (
     InstrumentState,
     LiveOrder,
     OrderTable,
-    left_of,
 )
 from engine.executor.planner import NO_PLAN, Draft, Plan, Residual, plan, target_levels
 from engine.executor.proof import ZeroProofs
@@ -308,6 +307,16 @@ class Planning:
             del self._places[before:]
 
 
+def left_of(
+    entry: InstrumentState, draft: Draft | Order, reason: ResidualReason, size: int
+) -> Residual:
+    """Return what is left of a draft, in YES-space."""
+    no = draft.leg is _NO
+    bid = (draft.side is _BUY) is not no
+    level = entry.instrument.one - draft.price if no else draft.price
+    return Residual(reason, _BUY if bid else _SELL, level, size)
+
+
 def reduces(table: OrderTable, order: Order) -> int:
     """Return how much of an order leads towards a position of zero: all of a SELL of what is held.
 
@@ -339,7 +348,6 @@ class Mailbox:
     def __init__(self, table: OrderTable, outbox: EffectOutbox) -> None:
         self._table = table
         self._outbox = outbox
-        self._refused: dict[tuple[BotId, InstrumentId], None] = {}
 
     def intent(self, intent: InstrumentIntent, now_ns: int) -> None:
         """Take quotes or a target that stand alone."""
@@ -376,11 +384,12 @@ class Mailbox:
         return entry
 
     def _refuse(self, bot: BotId, instrument: InstrumentId, why: str) -> None:
-        if (bot, instrument) in self._refused:
+        refused = self._table.refused
+        if (bot, instrument) in refused:
             return
-        if len(self._refused) >= REFUSED_MAX:
-            self._refused.clear()
-        self._refused[bot, instrument] = None
+        if len(refused) >= REFUSED_MAX:
+            refused.clear()
+        refused[bot, instrument] = None
         self._outbox.alert(
             Severity.WARNING,
             "intent_refused",
@@ -392,7 +401,7 @@ class Mailbox:
     def _put(self, entry: InstrumentState, intent: InstrumentIntent, basket: Basket | None) -> None:
         table, old = self._table, entry.intent
         if entry.basket is not None:
-            self._break_up(entry.basket)
+            table.break_up(entry.basket)
         entry.intent = intent
         entry.basket = basket
         alike = (
@@ -409,30 +418,6 @@ class Mailbox:
         until_ns = intent.valid_until_ns if basket is None else basket.valid_until_ns
         if until_ns < table.wake_ns:
             table.wake_ns = until_ns
-
-    def _break_up(self, basket: Basket) -> None:
-        """See that the rest of a basket that lost a part is looked at: it is over."""
-        for target in basket.targets:
-            self._table.dirty[target.instrument] = True
-
-    def withdraw(self, bot: BotId, instrument: InstrumentId | None) -> None:
-        """Forget a bot's intents, of one instrument or all; what rests goes with the next plan."""
-        table = self._table
-        instruments = table.instruments
-        chosen = list(instruments) if instrument is None else [instrument]
-        for key in chosen:
-            entry = instruments.get(key)
-            if entry is not None and entry.bot == bot:
-                if entry.basket is not None:
-                    self._break_up(entry.basket)
-                entry.intent = entry.basket = None
-                table.dirty[key] = True
-        self._refused = {pair: None for pair in self._refused if pair[1] not in chosen}
-
-    def withdraw_all(self) -> None:
-        for key, entry in self._table.instruments.items():
-            entry.intent = entry.basket = None
-            self._table.dirty[key] = True
 
     def wake(self, now_ns: int) -> None:
         """Mark what time has changed: expired intents, ended pauses. Sets the next such time."""

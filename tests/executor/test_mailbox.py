@@ -88,7 +88,7 @@ def test_memory_of_refusals_is_bounded(rig: Any, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(planning, "REFUSED_MAX", 2)
     for name in ("a", "b", "c", "d"):
         rig.feed(rig.quotes(BIDS, name=name))
-    assert len(rig.executor._mailbox._refused) == 2
+    assert len(rig.executor._table.refused) == 2
 
 
 def test_a_stopped_bot_s_order_is_not_kept_for_the_wish_of_another(rig: Any) -> None:
