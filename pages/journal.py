@@ -26,8 +26,9 @@ from pages.kit.tables import choice, page_behind, turn
 from pages.kit.words import count
 from pages.shared import receipt
 from storage import views
+from storage.commands import KILL_PROOF, SCOPE_PROOF, STOP_PROOF, Receipt
 from storage.journal_writer import KINDS
-from storage.live import KILL_PROOF, SCOPE_PROOF, STOP_PROOF, Receipt, listed
+from storage.live import listed
 from storage.views.frame import run_engines
 from storage.views.journal import ROWS_MAX, listings, search_journal
 

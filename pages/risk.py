@@ -26,8 +26,9 @@ from pages.kit.panels import panel
 from pages.kit.words import SECOND_NS, age, micro, moment, percent, utc, zone
 from pages.shared import receipt as receipts
 from pages.shared import scoped_kill
+from storage.commands import KILL_PROOF, latest_receipt
 from storage.latch import Latch, read_latch
-from storage.live import KILL_PROOF, engine_status, latest_receipt
+from storage.live import engine_status
 from storage.settings import in_force
 from storage.views import Row, money
 from storage.views.frame import snapshot

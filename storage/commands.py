@@ -7,6 +7,7 @@ the same words are harmless; a command older than its time to live is refused, n
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from enum import StrEnum
 from typing import Any
 
@@ -14,6 +15,8 @@ import msgspec
 
 from engine.domain.commands import AnyCommand
 from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.events import OrderReport
+from engine.domain.instruments import Mode
 from engine.errors import BadInput, BrokenInvariant
 from storage.alerts import raise_alert
 from storage.database import Table, insert, note, transaction
@@ -217,6 +220,98 @@ def answer(
     if left is None or left.state is not state or left.answer != text:
         state_now = "unknown" if left is None else f"already {left.state}"
         raise BadInput(f"command {command_id} is {state_now}, it cannot become {state}: {text}")
+
+
+# -- Receipts: what a KILL, whoever asked for it, and a stop are answered with ---------------------
+
+KILL_PROOF = "kill receipt"
+STOP_PROOF = "stop receipt"
+SCOPE_PROOF = "scoped kill receipt"
+
+
+class AccountProof(msgspec.Struct, frozen=True, kw_only=True):
+    """What is proven of one account after everything was cancelled."""
+
+    account: str
+    mode: Mode
+    open_at_latch: int
+    """Orders that might still fill when the latch was set."""
+    cancelled: int
+    not_cancelled: tuple[tuple[int, str], ...]
+    """(order, the venue's words) of every cancel the venue refused."""
+    in_flight_waited_ms: float
+    """How long a place that was on its way was waited for."""
+    listings: int
+    """Complete listings of open orders, in a row, that held none of ours."""
+    unknown: int
+    live: int
+    inventory: tuple[tuple[str, int, int], ...] | None
+    """(instrument, YES, NO) that remains, in the instrument's increments; None = not known."""
+    foreign: tuple[OrderReport, ...]
+    missing: tuple[str, ...]
+    """What is not proven yet, in words; empty = PROVEN."""
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """The receipt of a KILL or of a stop. `proven` False = the engine keeps trying."""
+
+    id: str
+    """Of the latch or the stop it belongs to; a later receipt of the same id replaces it."""
+    who: str
+    reason: str
+    latched_ns: int
+    first_cancel_ns: int | None
+    reported_ns: int
+    proven: bool
+    accounts: tuple[AccountProof, ...]
+    missing: tuple[str, ...] = ()
+    scope: str = ""
+    """What a scoped KILL covered, in words; empty = everything."""
+
+    def sentence(self) -> str:
+        cancelled = sum(account.cancelled for account in self.accounts)
+        refused = sum(len(account.not_cancelled) for account in self.accounts)
+        known = [one.inventory for one in self.accounts if one.inventory is not None]
+        held = many(sum(map(len, known)), "instrument")
+        left = "not known" if len(known) < len(self.accounts) else f"left in {held}"
+        outcome = f"{many(cancelled, 'order')} cancelled, {refused} not cancelled, inventory {left}"
+        if self.proven:
+            whose = self.scope or "ours"
+            where = many(len(self.accounts), "account")
+            return f"PROVEN: nothing of {whose} is open at {where}; {outcome}"
+        lacking = [*self.missing]
+        lacking += [f"{one.account}: {why}" for one in self.accounts for why in one.missing]
+        return f"NOT PROVEN: {'; '.join(lacking)}; {outcome}"
+
+
+def many(number: int, one: str) -> str:
+    """Return a number with its noun: 1 order, 2 orders."""
+    return f"{number:,} {one}{'' if number == 1 else 's'}"
+
+
+def keep_receipt(
+    connection: sqlite3.Connection, engine_id: str, what: str, receipt: Receipt
+) -> None:
+    """Add a receipt to the audit, where nothing is changed or deleted: the latest counts."""
+    detail = msgspec.to_builtins(receipt)
+    note(connection, engine_id, receipt.reported_ns, receipt.who, what, **detail)
+
+
+def latest_receipt(
+    connection: sqlite3.Connection, engine_id: str, what: str = KILL_PROOF
+) -> Receipt | None:
+    """Return the latest receipt of a KILL or of a stop, None where there was none.
+
+    A row that cannot be read hides none before it.
+    """
+    rows = connection.execute(
+        "SELECT detail FROM audit WHERE engine_id = ? AND what = ? ORDER BY id DESC",
+        (engine_id, what),
+    )
+    for (detail,) in rows:
+        with suppress(ValueError, TypeError, RecursionError):
+            return msgspec.json.decode(detail, type=Receipt)
+    return None
 
 
 # -- What a command leaves standing until another one takes it away --------------------------------

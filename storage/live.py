@@ -1,4 +1,4 @@
-"""What a running engine writes of itself: heartbeat, bots, equity, instruments, proofs.
+"""What a running engine writes of itself: heartbeat, bots, equity, instruments.
 
 Every function works inside the caller's transaction; writing the same again changes nothing but its
 times. Orders, fills and positions are not here: they are projections of the journal.
@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
 
 from engine.domain.decisions import Unit
-from engine.domain.events import OrderReport
 from engine.domain.instruments import Instrument, Mode
 from engine.domain.telemetry import (
     Approvals,
@@ -33,9 +31,6 @@ T = TypeVar("T")
 SUBJECTS_MAX = 8
 """Instruments and markets told per limit, the most used ones."""
 
-KILL_PROOF = "kill receipt"
-STOP_PROOF = "stop receipt"
-SCOPE_PROOF = "scoped kill receipt"
 START_FOUND = "start found"
 EQUITY_LOOK = 20_000
 """Points of all accounts among which an account's latest is looked for by its number."""
@@ -72,66 +67,6 @@ class EquityPoint(msgspec.Struct, frozen=True, kw_only=True):
 _HEARTBEATS = Table(EngineHeartbeat, "engine_state")
 _BOTS = Table(BotStatus, "bots")
 _EQUITY = Table(EquityPoint, "equity")
-
-
-class AccountProof(msgspec.Struct, frozen=True, kw_only=True):
-    """What is proven of one account after everything was cancelled."""
-
-    account: str
-    mode: Mode
-    open_at_latch: int
-    """Orders that might still fill when the latch was set."""
-    cancelled: int
-    not_cancelled: tuple[tuple[int, str], ...]
-    """(order, the venue's words) of every cancel the venue refused."""
-    in_flight_waited_ms: float
-    """How long a place that was on its way was waited for."""
-    listings: int
-    """Complete listings of open orders, in a row, that held none of ours."""
-    unknown: int
-    live: int
-    inventory: tuple[tuple[str, int, int], ...] | None
-    """(instrument, YES, NO) that remains, in the instrument's increments; None = not known."""
-    foreign: tuple[OrderReport, ...]
-    missing: tuple[str, ...]
-    """What is not proven yet, in words; empty = PROVEN."""
-
-
-class Receipt(msgspec.Struct, frozen=True, kw_only=True):
-    """The receipt of a KILL or of a stop. `proven` False = the engine keeps trying."""
-
-    id: str
-    """Of the latch or the stop it belongs to; a later receipt of the same id replaces it."""
-    who: str
-    reason: str
-    latched_ns: int
-    first_cancel_ns: int | None
-    reported_ns: int
-    proven: bool
-    accounts: tuple[AccountProof, ...]
-    missing: tuple[str, ...] = ()
-    scope: str = ""
-    """What a scoped KILL covered, in words; empty = everything."""
-
-    def sentence(self) -> str:
-        cancelled = sum(account.cancelled for account in self.accounts)
-        refused = sum(len(account.not_cancelled) for account in self.accounts)
-        known = [one.inventory for one in self.accounts if one.inventory is not None]
-        held = many(sum(map(len, known)), "instrument")
-        left = "not known" if len(known) < len(self.accounts) else f"left in {held}"
-        outcome = f"{many(cancelled, 'order')} cancelled, {refused} not cancelled, inventory {left}"
-        if self.proven:
-            whose = self.scope or "ours"
-            where = many(len(self.accounts), "account")
-            return f"PROVEN: nothing of {whose} is open at {where}; {outcome}"
-        lacking = [*self.missing]
-        lacking += [f"{one.account}: {why}" for one in self.accounts for why in one.missing]
-        return f"NOT PROVEN: {'; '.join(lacking)}; {outcome}"
-
-
-def many(number: int, one: str) -> str:
-    """Return a number with its noun: 1 order, 2 orders."""
-    return f"{number:,} {one}{'' if number == 1 else 's'}"
 
 
 def put_engine(connection: sqlite3.Connection, engine_id: str, heartbeat: EngineHeartbeat) -> None:
@@ -291,31 +226,6 @@ def put_payout(
         "WHERE engine_id = ? AND id = ?",
         (payout_yes_micro, now_ns, engine_id, instrument),
     )
-
-
-def keep_receipt(
-    connection: sqlite3.Connection, engine_id: str, what: str, receipt: Receipt
-) -> None:
-    """Add a receipt to the audit, where nothing is changed or deleted: the latest counts."""
-    detail = msgspec.to_builtins(receipt)
-    note(connection, engine_id, receipt.reported_ns, receipt.who, what, **detail)
-
-
-def latest_receipt(
-    connection: sqlite3.Connection, engine_id: str, what: str = KILL_PROOF
-) -> Receipt | None:
-    """Return the latest receipt of a KILL or of a stop, None where there was none.
-
-    A row that cannot be read hides none before it.
-    """
-    rows = connection.execute(
-        "SELECT detail FROM audit WHERE engine_id = ? AND what = ? ORDER BY id DESC",
-        (engine_id, what),
-    )
-    for (detail,) in rows:
-        with suppress(ValueError, TypeError, RecursionError):
-            return msgspec.json.decode(detail, type=Receipt)
-    return None
 
 
 def keep_found(

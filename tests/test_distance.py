@@ -31,7 +31,7 @@ from storage.users import ENGINE_ID
 from tests.live.desk import PATIENCE_S, LiveDesk
 from tests.live.trading_desk import BOOK, DEMO, ONE, Exchange, TradingDesk
 
-RATCHET = {"an order": 33, "a KILL": 21, "a settings edit": 12, "a price to its row": 18}
+RATCHET = {"an order": 33, "a KILL": 20, "a settings edit": 12, "a price to its row": 18}
 """Modules a flow may run through, by its name."""
 
 REPOSITORY = Path(__file__).resolve().parents[1]

@@ -19,9 +19,9 @@ from engine.errors import AlreadyRuns, ConfigError, StorageError, os_sentence
 from engine.live.kill import block_signal
 from engine.live.kill_bare import end_bare
 from engine.live.main import start
+from storage.commands import Receipt, latest_receipt
 from storage.database import reading
 from storage.latch import read_latch, set_latch
-from storage.live import Receipt, latest_receipt
 from storage.users import ENGINE_ID
 
 HELP = "set the KILL latch, cancel everything and prove it; works without an engine"

@@ -30,9 +30,9 @@ from engine.live.venues import Venues, venues_of
 from engine.locks import locked
 from engine.runtime.services import ClosingVenue
 from storage.alerts import raise_alert
+from storage.commands import many
 from storage.database import note, reading, transaction, writing
 from storage.latch import set_latch
-from storage.live import many
 from storage.loss import UNSEEN_MAX, Known, Message, accept, known_of
 from storage.projection import Loss, find_loss, registered
 from storage.schema import check_schema

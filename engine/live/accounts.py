@@ -29,8 +29,8 @@ from engine.risk.gate import RiskGate
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.recovery import executor_of, live_orders
 from engine.runtime.services import Stream
+from storage.commands import many
 from storage.latch import Latch
-from storage.live import many
 from storage.projection import accounts_known, register_account
 from storage.users import ENGINE_ID
 

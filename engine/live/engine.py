@@ -24,8 +24,8 @@ from engine.runtime.journal import SNAPSHOT_EVERY
 from engine.runtime.recovery import BOTS
 from engine.runtime.services import EngineWiring, Services, Stream
 from engine.runtime.state_writer import Projections, StateWriter
+from storage.commands import KILL_PROOF, Receipt
 from storage.latch import Latch, set_latch
-from storage.live import KILL_PROOF, Receipt
 
 if TYPE_CHECKING:
     from engine.live.accounts import Accounts

@@ -27,10 +27,10 @@ from engine.live.commands.kill import ProofRun, inventory, unaskable_text
 from engine.live.venues import Venues, venues_of
 from engine.runtime.services import ClosingVenue
 from engine.runtime.venue_plugin import AccountOpening
+from storage.commands import KILL_PROOF, AccountProof, Receipt, keep_receipt, many
 from storage.database import connect_writer, storage_errors, transaction
 from storage.known_accounts import known_accounts
 from storage.latch import read_latch, set_latch
-from storage.live import KILL_PROOF, AccountProof, Receipt, keep_receipt, many
 from storage.schema import check_schema
 from storage.users import ENGINE_ID
 

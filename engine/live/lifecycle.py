@@ -16,10 +16,11 @@ from engine.executor.fills import mid_value_micro
 from engine.live.engine import Engine
 from engine.live.telemetry import Telemetry
 from engine.runtime.services import Stream
+from storage.commands import STOP_PROOF
 from storage.database import reading
 from storage.equity_identity import EquityCheck, LedgerSide, judge, put_check
 from storage.files import said_bytes
-from storage.live import STOP_PROOF, put_engine
+from storage.live import put_engine
 
 TICK_S = 0.02
 STOP_S = 25.0

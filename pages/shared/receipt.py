@@ -7,7 +7,7 @@ from html import escape
 
 from pages.kit.names import market
 from pages.kit.words import NOTHING, count, moment, utc, zone
-from storage.live import AccountProof, Receipt
+from storage.commands import AccountProof, Receipt
 
 
 def html(receipt: Receipt) -> str:

@@ -18,7 +18,8 @@ from pages.kit.data import ask, engine_id, health_of
 from pages.kit.forms import reason_asked
 from pages.kit.home import now_ns
 from pages.kit.words import count, moment, zone
-from storage.live import SCOPE_PROOF, engine_status
+from storage.commands import SCOPE_PROOF
+from storage.live import engine_status
 from storage.views.frame import live_orders_in, open_markets, snapshot
 
 MINUTE_NS = 60_000_000_000

@@ -13,9 +13,9 @@ from engine.__main__ import BAD_ARGUMENTS, PROBLEM, STORAGE_REFUSED, main
 from engine.config import load
 from engine.domain.commands import StartBot
 from engine.live.main import engine_lock
+from storage.commands import KILL_PROOF
 from storage.database import connect_writer, transaction
 from storage.latch import set_latch
-from storage.live import KILL_PROOF
 from storage.live_accounts import Unlock, unlock
 from storage.settings import Saved, applied, save
 from storage.users import ENGINE_ID

@@ -24,12 +24,11 @@ from engine.domain.events import FillsListed, LossAccepted
 from engine.domain.instruments import AccountId
 from engine.venues.demo.client import DemoVenue
 from storage import loss as storage_loss
-from storage.commands import CommandState
+from storage.commands import KILL_PROOF, CommandState
 from storage.database import connect_reader, connect_writer, insert
 from storage.journal import last_seq
 from storage.journal_writer import RawRow
 from storage.latch import read_latch
-from storage.live import KILL_PROOF
 from storage.projection import VERSION, Loss, find_loss
 from storage.schema import migrate
 from storage.settings import applied, save

@@ -20,8 +20,7 @@ from engine.cli.run import add_tape_arguments, tape_options
 from engine.domain.commands import StopBot
 from engine.domain.instruments import BotId
 from engine.errors import ConfigError
-from storage.commands import CommandState
-from storage.live import KILL_PROOF, STOP_PROOF
+from storage.commands import KILL_PROOF, STOP_PROOF, CommandState
 from tests.lab.conftest import QUOTING, write_recording
 from tests.live.programs import LONG_S, Programs
 from tests.ports import free_port

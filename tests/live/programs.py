@@ -24,9 +24,8 @@ from engine.executor.executor import Executor
 from engine.runtime.recovery import executor_of, recover
 from engine.strategies.market_maker.parameters import EAGER
 from engine.venues.demo.client import DemoVenue
-from storage.commands import ENDS, CommandState, LeftCommand, find, leave
+from storage.commands import ENDS, CommandState, LeftCommand, Receipt, find, latest_receipt, leave
 from storage.database import connect_writer
-from storage.live import Receipt, latest_receipt
 from storage.schema import migrate
 from storage.settings import Saved, applied, save
 from storage.users import ENGINE_ID

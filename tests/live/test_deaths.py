@@ -16,8 +16,7 @@ import pytest
 
 from engine.domain.commands import StartBot
 from engine.domain.orders import ORDER_ENDS
-from storage.commands import CommandState
-from storage.live import STOP_PROOF
+from storage.commands import STOP_PROOF, CommandState
 from tests.live.programs import BOT, LONG_S, Programs, check_books, ours, prepare
 from tests.ports import free_port
 

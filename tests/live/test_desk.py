@@ -18,9 +18,8 @@ from engine.domain.inputs import KIND
 from engine.domain.instruments import Leg, Side
 from engine.lab.explain.plans import PlanVerification
 from engine.runtime.tape import read
-from storage.commands import CommandState
+from storage.commands import KILL_PROOF, STOP_PROOF, CommandState
 from storage.decisions import StoredPlan, kept
-from storage.live import KILL_PROOF, STOP_PROOF
 from tests.live.desk import found_at_start
 from tests.live.programs import (
     ACCOUNT,

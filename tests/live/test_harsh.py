@@ -27,10 +27,9 @@ from engine.domain.effects import PlaceOrder
 from engine.errors import PitbossError
 from engine.live.kill import HUNG, HUNG_S
 from engine.venues.demo.client import DemoVenue
-from storage.commands import CommandState
+from storage.commands import KILL_PROOF, CommandState, Receipt
 from storage.database import connect_writer
 from storage.latch import read_latch, set_latch
-from storage.live import KILL_PROOF, Receipt
 from storage.settings import Saved, applied, save
 from storage.users import ENGINE_ID
 from tests.live.programs import (

@@ -39,10 +39,9 @@ from engine.live.commands.kill import ProofRun
 from engine.live.engine import Engine
 from engine.live.kill import block_signal
 from engine.live.main import engine_lock, start
-from storage.commands import leave
+from storage.commands import STOP_PROOF, Receipt, latest_receipt, leave
 from storage.database import connect_writer, reading
 from storage.journal import last_seq
-from storage.live import STOP_PROOF, Receipt, latest_receipt
 from storage.users import ENGINE_ID
 from tests.live.desk import found_at_start
 from tests.live.homes import Exchange, Template, a_home, exchange

@@ -11,8 +11,7 @@ import pytest
 
 from engine.domain.commands import StartBot
 from engine.errors import PitbossError
-from storage.commands import CommandState
-from storage.live import KILL_PROOF, Receipt
+from storage.commands import KILL_PROOF, CommandState, Receipt
 from tests.live.programs import BOT, LONG_S, Programs, ledger_of_the_exchange, prepare
 from tests.ports import free_port
 

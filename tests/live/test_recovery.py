@@ -26,11 +26,10 @@ from engine.executor.executor import Executor
 from engine.live.main import live
 from engine.runtime.recovery import BOTS, executor_of, recover
 from storage.backup import back_up, backup_of
-from storage.commands import CommandState
+from storage.commands import KILL_PROOF, CommandState, latest_receipt
 from storage.database import connect_reader, writing
 from storage.journal import Record, decode, take_lease
 from storage.journal_writer import JournalWriter
-from storage.live import KILL_PROOF, latest_receipt
 from storage.projection import bring_up_to_date, project, register_account
 from storage.schema import migrate
 from tests.live.programs import (

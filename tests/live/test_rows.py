@@ -21,10 +21,9 @@ import pytest
 from engine.domain.commands import AckAlert, Kill, StartBot
 from engine.domain.settings import SettingsDocument
 from engine.runtime.first_settings import first_settings
-from storage.commands import CommandState
+from storage.commands import KILL_PROOF, CommandState, latest_receipt
 from storage.database import connect_writer
 from storage.journal_writer import JournalWriter
-from storage.live import KILL_PROOF, latest_receipt
 from storage.schema import migrate
 from storage.settings import last_in_force
 from storage.users import ENGINE_ID

@@ -16,8 +16,7 @@ import pytest
 
 from engine.domain.commands import StartBot
 from pages.frame import kill
-from storage.commands import CommandState
-from storage.live import STOP_PROOF
+from storage.commands import STOP_PROOF, CommandState
 from tests.live.programs import BOT, Programs, answers, check_books, prepare
 from tests.ports import free_port
 

@@ -23,15 +23,13 @@ from engine.strategies.registry import entries
 from pages.kit import data, names
 from storage.alerts import raise_alert
 from storage.catalog import put_catalog
+from storage.commands import AccountProof, Receipt, keep_receipt
 from storage.database import reading, transaction, writing
 from storage.live import (
-    AccountProof,
     EngineHeartbeat,
     HoldingSeen,
     LimitUse,
-    Receipt,
     add_pnl,
-    keep_receipt,
     put_bots,
     put_engine,
     put_holdings,

@@ -37,8 +37,8 @@ from engine.runtime.account_runner import AccountRunner
 from engine.runtime.bot_runner import BotRunner
 from engine.runtime.recovery import ENGINE_WIDE
 from engine.runtime.services import Services
+from storage.commands import KILL_PROOF, SCOPE_PROOF, AccountProof, Receipt, keep_receipt, many
 from storage.latch import Latch, prepare_spare
-from storage.live import KILL_PROOF, SCOPE_PROOF, AccountProof, Receipt, keep_receipt, many
 
 if TYPE_CHECKING:
     from engine.live.engine import Engine

@@ -24,9 +24,8 @@ from engine.domain.commands import (
 )
 from engine.domain.instruments import AccountId, InstrumentId, Leg, Mode, Side
 from engine.domain.orders import OrderId
-from storage.commands import CommandState, LeftCommand
+from storage.commands import SCOPE_PROOF, STOP_PROOF, CommandState, LeftCommand
 from storage.database import connect_writer
-from storage.live import SCOPE_PROOF, STOP_PROOF
 from storage.settings import Saved, save
 from storage.users import ENGINE_ID
 from tests.live.programs import ACCOUNT, BOT, LONG_S, Programs, prepare

@@ -14,8 +14,7 @@ from engine.config import Config
 from engine.domain.commands import StartBot
 from engine.domain.instruments import BotId
 from engine.lab.incident.run import incident
-from storage.commands import CommandState
-from storage.live import KILL_PROOF, STOP_PROOF, Receipt
+from storage.commands import KILL_PROOF, STOP_PROOF, CommandState, Receipt
 from tests.live.polymarket_programs import BOT, LivePrograms
 from tests.live.programs import LONG_S
 

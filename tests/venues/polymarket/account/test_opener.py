@@ -17,8 +17,7 @@ from engine.domain.instruments import BotId, InstrumentId, Leg, Side
 from engine.domain.settings import AccountSettings
 from engine.live import vault
 from engine.runtime.recovery import executor_of, recover
-from storage.commands import CommandState
-from storage.live import KILL_PROOF, STOP_PROOF
+from storage.commands import KILL_PROOF, STOP_PROOF, CommandState
 from tests.live.polymarket_programs import ACCOUNT, BOT, SIGNER, LivePrograms
 from tests.live.programs import LONG_S, REPOSITORY
 from tests.venues.polymarket.kit import RAIN, signer, wallet
