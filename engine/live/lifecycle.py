@@ -177,7 +177,7 @@ def _refused(engine: Engine, part: str, error: BaseException, errors: list[BaseE
 
 def _last_heartbeat(engine: Engine, telemetry: Telemetry) -> None:
     heartbeat = telemetry.heartbeat(engine.clock.now_ns())
-    engine.state.put("engine", lambda c: put_engine(c, engine.engine_id, heartbeat))
+    engine.state.put_row("engine", put_engine, heartbeat)
 
 
 # -- What is watched while the desk trades: equity's identity, accounts that rest, free space ------
@@ -251,7 +251,7 @@ class TruthWatch:
         with reading(engine.config.state_path) as connection:
             checks = [judge(connection, engine.engine_id, side) for side in sides]
         for check in checks:
-            engine.state.write(lambda c, one=check: put_check(c, engine.engine_id, one))  # type: ignore[misc]
+            engine.state.write_row(put_check, check)
             self._received(check)
 
     def _received(self, check: EquityCheck) -> None:

@@ -315,9 +315,9 @@ def begin(engine: Engine, found: Recovered, *, kill_only: bool) -> Streams:
     """Start blind: nothing is placed before every stream speaks and the venue was asked."""
     now_ns = engine.clock.now_ns()
     shown = found.shown({key: runner.core.executor for key, runner in engine.runners.items()})
-    engine.state.write(lambda c: keep_found(c, engine.engine_id, now_ns, shown))
+    engine.state.write_row(keep_found, now_ns, shown)
     live = sum(shown["orders_without_end"].values())
-    engine.state.write(lambda c: _alert_unstopped(c, engine.engine_id, found, live, now_ns))
+    engine.state.write_row(_alert_unstopped, found, live, now_ns)
     engine.state.do(lambda c: cut(c, engine.engine_id, CUT, now_ns))
     engine.log.info("start.found", **shown)
     engine.phase = "RECONCILING"

@@ -88,47 +88,45 @@ class Telemetry:
 
     def second(self, now_ns: int) -> None:
         self.follow(now_ns)
-        engine = self._engine
-        engine_id, state = engine.engine_id, engine.state
+        state = self._engine.state
         if not self._count:
-            known, there = entries(), venue_entries()
-            state.write(lambda c: put_catalog(c, engine_id, StrategyEntry, known, now_ns))
-            state.write(lambda c: put_catalog(c, engine_id, VenueEntry, there, now_ns))
-        heartbeat = self.heartbeat(now_ns)
-        state.put("engine", lambda c: put_engine(c, engine_id, heartbeat))
+            state.write_row(put_catalog, StrategyEntry, entries(), now_ns)
+            state.write_row(put_catalog, VenueEntry, venue_entries(), now_ns)
+        state.put_row("engine", put_engine, self.heartbeat(now_ns))
         if self._count % ROWS_EVERY == 0:
             self._rows(now_ns)
         if self._count % ROWS_EVERY or not self._count:  # a short life tells both
             self._accounts(now_ns)
         if self._count % COUNTS_EVERY_S == 0:
-            engine.decisions.publish()
+            self._engine.decisions.publish()
         crowded = bool(state.halts)  # what is told again and again must not wait in thousands
         if self._count % PNL_EVERY == PNL_EVERY - 1 and not crowded:
-            state.write(lambda c: add_pnl(c, engine_id, now_ns))
+            state.write_row(add_pnl, now_ns)
         self._count += 1
 
     def _rows(self, now_ns: int) -> None:
         """Tell bots and books."""
-        engine = self._engine
-        engine_id, state = engine.engine_id, engine.state
+        engine, state = self._engine, self._engine.state
         bots = tuple(_bot(bot_runner) for bot_runner in engine.bot_runners.values())
-        state.put("bots", lambda c: put_bots(c, engine_id, bots, now_ns))
+        state.put_row("bots", put_bots, bots, now_ns)
         books: list[BookTop] = []
         for account, runner in engine.runners.items():
             queues = self._queues.setdefault(account, {})
             books += books_of(runner, self._watched(runner), queues)
-        state.put("books", lambda c: put_books(c, engine_id, books, now_ns))
+        state.put_row("books", put_books, books, now_ns)
 
     def _accounts(self, now_ns: int) -> None:
         """Tell what each account holds, uses, may spend and earns: not in the second of books."""
-        crowded = bool(self._engine.state.halts)
-        for runner in self._engine.runners.values():
-            if not runner.core.executor.recovering:
+        state, crowded = self._engine.state, bool(self._engine.state.halts)
+        for account, runner in self._engine.runners.items():
+            executor = runner.core.executor
+            if not executor.recovering:
                 if self._count % EQUITY_EVERY <= 1 and not crowded:
-                    self._equity(runner, now_ns)
+                    state.write_row(add_equity, equity_of(runner, now_ns))
                 if not crowded:
                     self._holdings(runner, now_ns)
-                self._capital(runner, now_ns)
+                seen = capital_of(executor, now_ns)
+                state.put_row(f"capital {account}", put_account_report, seen)
                 self._earnings(runner, now_ns)
                 self._limits(runner, now_ns)
 
@@ -156,16 +154,7 @@ class Telemetry:
             told = {(one.account, one.instrument): one for one in changed}
             anew = told.keys() - self._seen.keys()
             self._seen.update(told)
-            engine_id = self._engine.engine_id
-            self._engine.state.write(
-                lambda c: put_holdings(c, engine_id, changed, now_ns, anew=anew)
-            )
-
-    def _capital(self, runner: AccountRunner, now_ns: int) -> None:
-        seen, engine_id = capital_of(runner.core.executor, now_ns), self._engine.engine_id
-        self._engine.state.put(
-            f"capital {runner.account}", lambda c: put_account_report(c, engine_id, seen)
-        )
+            self._engine.state.write_row(put_holdings, changed, now_ns, anew=anew)
 
     def _earnings(self, runner: AccountRunner, now_ns: int) -> None:
         executor, engine = runner.core.executor, self._engine
@@ -180,35 +169,20 @@ class Telemetry:
             scoring=dict(scoring),
             scoring_ns=scoring_ns,
         )
-        engine.state.put(
-            f"earnings {runner.account}", lambda c: put_account_report(c, engine.engine_id, seen)
-        )
+        engine.state.put_row(f"earnings {runner.account}", put_account_report, seen)
 
     def _limits(self, runner: AccountRunner, now_ns: int) -> None:
-        executor, engine_id = runner.core.executor, self._engine.engine_id
+        executor = runner.core.executor
         bots = [
             bot_runner.bot.name
             for bot_runner in self._engine.bot_runners.values()
             if bot_runner.runner is runner
         ]
-        uses = uses_of(executor, bots, now_ns)
-        self._engine.state.put(
-            f"limits {runner.account}",
-            lambda c: put_limit_use(
-                c,
-                engine_id,
-                account=executor.account,
-                mode=executor.mode,
-                currency=executor.currency,
-                uses=uses,
-                now_ns=now_ns,
-            ),
-        )
-
-    def _equity(self, runner: AccountRunner, now_ns: int) -> None:
-        point = equity_of(runner, now_ns)
-        engine_id = self._engine.engine_id
-        self._engine.state.write(lambda c: add_equity(c, engine_id, point))
+        self._engine.state.put_row(
+            f"limits {runner.account}", put_limit_use, account=executor.account,
+            mode=executor.mode, currency=executor.currency,
+            uses=uses_of(executor, bots, now_ns), now_ns=now_ns,
+        )  # fmt: skip
 
     def heartbeat(self, now_ns: int) -> EngineHeartbeat:
         """Return the heartbeat with the figures of the last second."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -219,19 +218,18 @@ class Gaps:
         self._end(instrument, self._services.clock.now_ns())
 
     def _begin(self, name: InstrumentId, now_ns: int, reason: str) -> None:
-        services, feed = self._services, self._feed
         self._open[name] = now_ns
         self.count += 1
-        begun = partial(begin_gap, instrument=name, since_ns=now_ns, reason=reason)
-        services.state.write(lambda c: begun(c, services.engine_id, feed))
+        self._services.state.write_row(
+            begin_gap, self._feed, instrument=name, since_ns=now_ns, reason=reason
+        )
 
     def _end(self, name: InstrumentId, now_ns: int) -> None:
         since_ns = self._open.pop(name, None)
-        if since_ns is None:
-            return
-        services, feed = self._services, self._feed
-        ended = partial(end_gap, instrument=name, since_ns=since_ns, until_ns=now_ns)
-        services.state.write(lambda c: ended(c, services.engine_id, feed))
+        if since_ns is not None:
+            self._services.state.write_row(
+                end_gap, self._feed, instrument=name, since_ns=since_ns, until_ns=now_ns
+            )
 
 
 class MarketSource(Protocol):

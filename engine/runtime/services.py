@@ -151,13 +151,12 @@ class Services:
         """Journal what concerns every account, and tell the catalog."""
         self._unjournaled.append((event, at_ns))
         self.journal_waiting()
-        engine_id = self.engine_id
         match event:
             case InstrumentListed(instrument=instrument):
-                self.state.write(lambda c: put_instrument(c, engine_id, instrument, at_ns))
+                self.state.write_row(put_instrument, instrument, at_ns)
             case InstrumentResolved(instrument=name, payout_yes_micro=payout):
-                self.state.write(lambda c: put_payout(c, engine_id, name, payout, at_ns))
-                self.state.write(lambda c: resolve(c, engine_id, name, payout))
+                self.state.write_row(put_payout, name, payout, at_ns)
+                self.state.write_row(resolve, name, payout)
                 # Where it was held, its close was too early to forget it.
                 self._closed.append((at_ns + self._forget_after_ns, name))
             case InstrumentClosed(instrument=name):
@@ -167,10 +166,8 @@ class Services:
 
     def name(self, instrument: InstrumentId, title: str, slug: str) -> None:
         """Tell how a market is called in words."""
-        engine_id, now_ns = self.engine_id, self.clock.now_ns()
-        self.state.write(
-            lambda c: put_title(c, engine_id, instrument, title=title, slug=slug, now_ns=now_ns)
-        )
+        now_ns = self.clock.now_ns()
+        self.state.write_row(put_title, instrument, title=title, slug=slug, now_ns=now_ns)
 
     async def catalogue(self, listed: Sequence[tuple[Instrument, str, str]]) -> int:
         """Write markets with title and slug for people to choose from; how many are new."""
@@ -192,17 +189,12 @@ class Services:
 
     def heartbeat(self, seen: VenueHeartbeat) -> None:
         """Tell how an account's heartbeat at its venue stands; the dashboard counts down by it."""
-        engine_id, now_ns = self.engine_id, self.clock.now_ns()
-        self.state.put(
-            f"venue heartbeat {seen.account}", lambda c: put_heartbeat(c, engine_id, seen, now_ns)
-        )
+        now_ns = self.clock.now_ns()
+        self.state.put_row(f"venue heartbeat {seen.account}", put_heartbeat, seen, now_ns)
 
     def approvals(self, report: Approvals) -> None:
         """Tell what an account's wallet has approved at its venue."""
-        engine_id = self.engine_id
-        self.state.put(
-            f"approvals {report.account}", lambda c: put_account_report(c, engine_id, report)
-        )
+        self.state.put_row(f"approvals {report.account}", put_account_report, report)
 
     def journal_waiting(self) -> None:
         """Journal what a journal that refused was not given; beyond the maximum the engine ends."""
@@ -224,8 +216,7 @@ class Services:
         self.log.warning("alert", kind=alert.kind, text=alert.text, severity=str(alert.severity))
         runner = self.runners.get(alert.account) if alert.account else None
         mode: Mode | None = runner.core.executor.mode if runner else None
-        engine_id = self.engine_id
-        self.state.write(lambda c: raise_alert(c, engine_id, alert, mode, at_ns))
+        self.state.write_row(raise_alert, alert, mode, at_ns)
 
     def crash(self, error: BaseException) -> None:
         """End the engine because of an error. May be called from any thread."""

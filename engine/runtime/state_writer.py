@@ -132,6 +132,18 @@ class StateWriter:
         """Write, inside a transaction shared with other jobs; at once where it is awaited."""
         self._queue(_Waiting(job), awaited=awaited)
 
+    def put_row(self, name: str, by: Callable[..., object], *row: Any, **more: Any) -> None:
+        """Write the latest of its name by a function of storage: (connection, engine id, *row)."""
+        self.put(name, lambda connection: by(connection, self._engine_id, *row, **more))
+
+    def write_row(
+        self, by: Callable[..., object], *row: Any, awaited: bool = False, **more: Any
+    ) -> None:
+        """Write by a function of storage: (connection, engine id, *row)."""
+        self.write(
+            lambda connection: by(connection, self._engine_id, *row, **more), awaited=awaited
+        )
+
     def do(self, job: StateWrite, *, refused: Callable[[str], object] | None = None) -> None:
         """Write by a function that has a transaction of its own.
 

@@ -59,7 +59,7 @@ def test_a_market_that_is_paid_long_after_its_close_is_forgotten_too() -> None:
     forget = partial(desk.forget, held=False)
     engine.runners = {AccountId("demo"): SimpleNamespace(forget=forget)}
     engine.recorder = SimpleNamespace(append=lambda *_: 1)
-    engine.state = SimpleNamespace(write=lambda _: None)
+    engine.state = SimpleNamespace(write_row=lambda *_: None)
     engine._unjournaled, engine._closed = deque(), deque()
     engine.journal(InstrumentClosed(instrument=M1), 0)
     engine.forget_closed(FORGET_AFTER_NS)
@@ -106,7 +106,7 @@ class Ticking:
         engine.runners = {DEMO: self.runner}
         engine.clock = SimpleNamespace(jump_ns=lambda: self.jump_ns)
         engine.recorder = SimpleNamespace(failure=None, seq=0, append=lambda *_: 1)
-        engine.state = SimpleNamespace(failure=None, halts="", write=lambda _: None)
+        engine.state = SimpleNamespace(failure=None, halts="", write_row=lambda *_: None)
         engine.projector = SimpleNamespace(failure=None)
         engine.alert = lambda alert, _: self.alerts.append(alert)
         engine.end = self.ended.append

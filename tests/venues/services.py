@@ -42,7 +42,10 @@ class AccountServices:
         self.feeds: dict[str, Any] = {}
         self.crashes: list[BaseException] = []
         self.catalogued: list[Any] = []
-        self.state = SimpleNamespace(write=lambda _: None, put=lambda *_: None)
+        self.state = SimpleNamespace(
+            write=lambda _: None, put=lambda *_: None,
+            write_row=lambda *_, **__: None, put_row=lambda *_, **__: None,
+        )  # fmt: skip
 
     def heartbeat(self, seen: Any) -> None:
         self.rows[f"venue heartbeat {seen.account}"] = seen

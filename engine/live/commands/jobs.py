@@ -67,7 +67,7 @@ class Schedules:
             if (rows := self._rows()) == self._written:
                 return
             self._written = rows
-            engine.state.put("schedule", lambda c: put_schedule(c, engine.engine_id, rows, now_ns))
+            engine.state.put_row("schedule", put_schedule, rows, now_ns)
 
     # -- the schedule ------------------------------------------------------------------------------
 

@@ -282,9 +282,8 @@ class ProofRun:
 
     def report(self, services: Services, receipt: Receipt) -> None:
         """Keep a receipt; one that is PROVEN ends the run and goes to whoever waits."""
-        engine_id, what = services.engine_id, self._what
-        services.state.write(lambda c: keep_receipt(c, engine_id, what, receipt), awaited=True)
-        text = receipt.sentence()
+        what, text = self._what, receipt.sentence()
+        services.state.write_row(keep_receipt, what, receipt, awaited=True)
         services.log.warning("receipt", what=what, proven=receipt.proven, text=text)
         if receipt.proven:
             for runner in self.runners:

@@ -242,11 +242,8 @@ class Commands:
         def write(kept: Future[int]) -> None:
             error = kept.exception()
             text = given.text + (f" (not in the journal yet: {error})" if error else "")
-            engine.state.write(
-                lambda c: answer(
-                    c, engine.engine_id, name, state=given.state, text=text, now_ns=at_ns
-                ),
-                awaited=True,
+            engine.state.write_row(
+                answer, name, state=given.state, text=text, now_ns=at_ns, awaited=True
             )
 
         engine.recorder.commit().add_done_callback(write)

@@ -61,7 +61,7 @@ def engine(*runners: FakeRunner, accounts: Accounts | None = None) -> Any:
         watchers=[],
         accounts=accounts or Accounts(Venues(openers={}, markets={}), fence=1),
         engine_id="e",
-        state=SimpleNamespace(write=lambda _: None),
+        state=SimpleNamespace(write_row=lambda *_, **__: None),
         clock=SimpleNamespace(now_ns=lambda: 20_000_000_000),
         log=SimpleNamespace(warning=lambda *_, **__: None),
     )
