@@ -74,11 +74,15 @@ def sparing(spared: dict[str, str] | None, *accounts: str) -> Iterator[None]:
 
 def take_passphrase(environment: MutableMapping[str, str], file: Path) -> str:
     """Return the vault's passphrase from the environment or `.env`, once; empty = not given."""
-    given = environment.pop(PASSPHRASE, "")
-    if given or not file.exists():
-        return given
+    return environment.pop(PASSPHRASE, "") or _written(file).get(PASSPHRASE) or ""
+
+
+def _written(file: Path) -> dict[str, str | None]:
+    """Return what a `.env` file says; nothing where there is none. Raises ConfigError."""
+    if not file.exists():
+        return {}
     try:
-        return dotenv_values(file, interpolate=False, encoding="utf-8").get(PASSPHRASE) or ""
+        return dotenv_values(file, interpolate=False, encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} cannot be read ({type(error).__name__})") from None
 
@@ -129,12 +133,8 @@ def take(environment: MutableMapping[str, str], file: Path) -> dict[str, Credent
     Raises ConfigError with the sentence that mends it.
     """
     given = {name: environment.pop(name, "") for name in credential_names()}
-    if file.exists():
-        try:
-            found = dotenv_values(file, interpolate=False, encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{file} cannot be read ({type(error).__name__})") from None
-        given = {name: value or found.get(name) or "" for name, value in given.items()}
+    found = _written(file)
+    given = {name: value or found.get(name) or "" for name, value in given.items()}
     made: dict[str, Credential] = {}
     for plugin in plugins().values():
         for spec in plugin.modes.values():

@@ -106,9 +106,10 @@ class Routes:
     """Instrument → accounts that receive it, and the same for prices."""
 
     def __init__(self) -> None:
-        self._named: dict[MarketDataListener, dict[InstrumentId, None]] = {}
-        self._series: dict[MarketDataListener, dict[str, None]] = {}
-        self._prices: dict[MarketDataListener, dict[str, None]] = {}
+        self._wants: dict[
+            MarketDataListener, tuple[dict[InstrumentId, None], dict[str, None], dict[str, None]]
+        ] = {}
+        """Instruments by name, series and prices that each wants."""
         self._listed: dict[InstrumentId, Instrument] = {}
         self._listeners: dict[InstrumentId, tuple[MarketDataListener, ...]] = {}
         self._behind: list[tuple[MarketDataListener, InstrumentId]] = []
@@ -125,21 +126,22 @@ class Routes:
         Raises BadInput, having changed nothing, where all want more than `KEYS_MAX` together.
         """
         wants = (dict.fromkeys(named), dict.fromkeys(series), dict.fromkeys(prices))
-        if wants == (self._named.get(runner), self._series.get(runner), self._prices.get(runner)):
+        if wants == self._wants.get(runner):
             return
-        tables = (self._named, self._series, self._prices)
-        others = (table[one] for table in tables for one in table if one is not runner)
+        others = (
+            keys for one, theirs in self._wants.items() if one is not runner for keys in theirs
+        )
         if len(set().union(*wants, *others)) > KEYS_MAX:
             raise BadInput(f"more than {KEYS_MAX} markets, series and prices are wanted at once")
-        self._named[runner], self._series[runner], self._prices[runner] = wants
+        self._wants[runner] = wants
         for name in list(self._listeners):
             self._route(name)
 
     def keep(self, listeners: Sequence[MarketDataListener]) -> None:
         """Let everybody else receive nothing any more."""
-        for gone in [one for one in self._named if one not in listeners]:
+        for gone in [one for one in self._wants if one not in listeners]:
             self.want(gone, (), (), ())
-            del self._named[gone], self._series[gone], self._prices[gone]
+            del self._wants[gone]
 
     def place(self, instrument: Instrument) -> None:
         """Take an instrument that was found; whoever wants it hears of it from now on."""
@@ -156,11 +158,10 @@ class Routes:
             del self._listeners[name], self._listed[name]
 
     def _wanting(self, instrument: Instrument) -> tuple[MarketDataListener, ...]:
-        series = instrument.series
         return tuple(
             runner
-            for runner, named in self._named.items()
-            if instrument.id in named or (series and series in self._series[runner])
+            for runner, (named, series, _) in self._wants.items()
+            if instrument.id in named or (instrument.series and instrument.series in series)
         )
 
     def behind(self) -> list[tuple[MarketDataListener, InstrumentId]]:
@@ -175,20 +176,20 @@ class Routes:
         return self._listeners.get(name, ())
 
     def priced(self, key: str) -> tuple[MarketDataListener, ...]:
-        return tuple(runner for runner, keys in self._prices.items() if key in keys)
+        return tuple(runner for runner, (_, _, prices) in self._wants.items() if key in prices)
 
     @property
     def named(self) -> tuple[InstrumentId, ...]:
-        return tuple({name: None for named in self._named.values() for name in named})
+        return tuple({name: None for named, _, _ in self._wants.values() for name in named})
 
     @property
     def series(self) -> tuple[str, ...]:
-        return tuple({name: None for series in self._series.values() for name in series})
+        return tuple({name: None for _, series, _ in self._wants.values() for name in series})
 
     @property
     def prices(self) -> tuple[str, ...]:
         """Every reference price anybody names."""
-        return tuple({key: None for prices in self._prices.values() for key in prices})
+        return tuple({key: None for _, _, prices in self._wants.values() for key in prices})
 
 
 class Gaps:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from engine.domain.commands import AckAlert
-from engine.live.commands.registry import Pending, command
+from engine.errors import BadInput
+from engine.live.commands.registry import Pending, command, where_files_are_written
 from engine.live.engine import Engine
 from storage.alerts import see_alert
 from storage.database import transaction
@@ -14,13 +15,12 @@ from storage.database import transaction
 @command(AckAlert)
 def acknowledge(engine: Engine, command: AckAlert, who: str) -> Pending:
     """Mark an alert as seen; answered when its row says so."""
-    pending, now_ns = Pending(), engine.clock.now_ns()
-    soon = engine.ended.get_loop().call_soon_threadsafe
+    now_ns = engine.clock.now_ns()
 
-    def seen(connection: Any) -> None:
+    def see(connection: Any) -> str:
         with transaction(connection):
-            found = see_alert(connection, engine.engine_id, command.alert, who, now_ns)
-        soon(pending.done_or_refused, found, "seen" if found else "no such alert")
+            if not see_alert(connection, engine.engine_id, command.alert, who, now_ns):
+                raise BadInput("no such alert")
+        return "seen"
 
-    engine.state.do(seen, refused=lambda why: soon(pending.done_or_refused, False, why))
-    return pending
+    return where_files_are_written(engine, see)

@@ -26,7 +26,7 @@ LOOP_S_MAX = 5.0
 
 
 @part
-class Examining:
+class Examinations:
     """Examines one engine's live accounts, each once at a time."""
 
     def __init__(self, engine: Engine) -> None:

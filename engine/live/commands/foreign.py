@@ -8,9 +8,8 @@ position as any other.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from engine.domain.commands.wallet import AdoptTokens, CancelForeign, IgnoreForeign
 from engine.domain.effects import RaiseAlert, Severity
@@ -23,7 +22,7 @@ from engine.live.commands.registry import (
     Done,
     Failed,
     Pending,
-    Refused,
+    answered_beside,
     command,
     marked,
     part,
@@ -125,27 +124,12 @@ class ForeignThings:
     @command(AdoptTokens)
     def adopt(self, command: AdoptTokens, _who: str) -> Pending:
         """Take tokens in that were not bought here; answered when they are booked."""
-        return self._later(self.taken_in(command))
+        return answered_beside(self._engine, self.taken_in(command))
 
     @command(CancelForeign)
     def cancel(self, command: CancelForeign, _who: str) -> Pending:
         """Cancel an order of another key; answered by the venue's word."""
-        return self._later(self.cancelled(command))
-
-    def _later(self, work: Coroutine[Any, Any, Answer]) -> Pending:
-        """Answer with what some work gives; what it refuses is the answer, too."""
-        pending = Pending()
-
-        async def run() -> None:
-            try:
-                pending.give(await work)
-            except BadInput as error:
-                pending.give(Refused(str(error)))
-            except PitbossError as error:
-                pending.give(Failed(str(error)))
-
-        self._engine.beside(run())
-        return pending
+        return answered_beside(self._engine, self.cancelled(command))
 
     async def taken_in(self, asked: AdoptTokens) -> Answer:
         """Book tokens as a deposit of what they cost. Raises BadInput where they cannot be."""

@@ -7,16 +7,23 @@ import asyncio
 import msgspec
 
 from engine.bots.bot import Bot
-from engine.domain.commands import Answered, SyncMarkets
+from engine.domain.commands import SyncMarkets
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.instruments import InstrumentId
 from engine.domain.settings import MarketFilter
 from engine.errors import BadInput, PitbossError
-from engine.live.commands.registry import Pending, command, part
+from engine.live.commands.registry import (
+    Answer,
+    Done,
+    Failed,
+    Pending,
+    answered_beside,
+    command,
+    part,
+)
 from engine.live.engine import Engine
 from engine.runtime.bot_runner import BotRunner
 from engine.runtime.market_hub import KEYS_MAX
-from engine.runtime.venue_plugin import MarketData
 from engine.venues.registry import plugins
 from storage.database import reading
 from storage.markets import followed
@@ -25,34 +32,23 @@ LOOK_NS = 10 * 1_000_000_000
 """How often the stored listing is asked what a filter leads to."""
 
 
-@part
-class MarketCommands:
-    """Refreshes the catalog of one engine."""
+@command(SyncMarkets)
+def sync(engine: Engine, command: SyncMarkets, _who: str) -> Pending:
+    """Compare the catalog with the venue's listing; answered with the counts."""
+    venue, plugin = command.venue, plugins().get(command.venue)
+    if plugin is None or plugin.market is None:
+        received = ", ".join(one.id for one in plugins().values() if one.market is not None)
+        raise BadInput(f"the listing of {venue!r} cannot be fetched; available are {received}")
+    if not any(one.venue == venue for one in engine.settings.document.accounts.values()):
+        raise BadInput(f"there is no account at {plugin.title} here: nothing is asked there")
+    return answered_beside(engine, _synced(engine, venue, plugin.title))
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
 
-    @command(SyncMarkets)
-    def sync(self, command: SyncMarkets, _who: str) -> Pending:
-        """Compare the catalog with the venue's listing; answered with the counts."""
-        venue, pending = command.venue, Pending()
-        engine, plugin = self._engine, plugins().get(venue)
-        if plugin is None or plugin.market is None:
-            received = ", ".join(one.id for one in plugins().values() if one.market is not None)
-            raise BadInput(f"the listing of {venue!r} cannot be fetched; available are {received}")
-        if not any(one.venue == venue for one in engine.settings.document.accounts.values()):
-            raise BadInput(f"there is no account at {plugin.title} here: nothing is asked there")
-        market = engine.accounts.venues.markets[venue]
-        engine.beside(self._sync(market, plugin.title, pending.done_or_failed))
-        return pending
-
-    async def _sync(self, market: MarketData, title: str, answer: Answered) -> None:
-        try:
-            counts = await market.sync(self._engine)
-        except (PitbossError, msgspec.DecodeError) as error:
-            answer(False, f"{title} sent no listing: {error}")
-        else:
-            answer(True, counts)
+async def _synced(engine: Engine, venue: str, title: str) -> Answer:
+    try:
+        return Done(await engine.accounts.venues.markets[venue].sync(engine))
+    except (PitbossError, msgspec.DecodeError) as error:
+        return Failed(f"{title} sent no listing: {error}")
 
 
 # -- Saved filters that bots follow ----------------------------------------------------------------

@@ -76,7 +76,7 @@ def must_be_free(engine: Engine, runner: AccountRunner, instrument: InstrumentId
 
 
 @part
-class Hand:
+class ManualOrders:
     """Places a person's orders for one engine."""
 
     def __init__(self, engine: Engine) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -20,7 +20,7 @@ import msgspec
 
 from engine.domain.commands import Command
 from engine.domain.instruments import AccountId
-from engine.errors import BadInput, BrokenInvariant, ConfigError, StorageError
+from engine.errors import BadInput, BrokenInvariant, ConfigError, PitbossError, StorageError
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.recovery import ENGINE_WIDE
 from storage.commands import CommandState, LeftCommand, StandingMark, answer, mark
@@ -92,6 +92,22 @@ def where_files_are_written(engine: Engine, do: Callable[[Any], str]) -> Pending
         soon(pending.give, answer)
 
     engine.state.do(run, refused=lambda why: soon(pending.give, Refused(why)))
+    return pending
+
+
+def answered_beside(engine: Engine, work: Coroutine[Any, Any, Answer]) -> Pending:
+    """Answer with what some work beside trading gives; what it refuses is the answer, too."""
+    pending = Pending()
+
+    async def run() -> None:
+        try:
+            pending.give(await work)
+        except BadInput as error:
+            pending.give(Refused(str(error)))
+        except PitbossError as error:
+            pending.give(Failed(str(error)))
+
+    engine.beside(run())
     return pending
 
 

@@ -24,7 +24,7 @@ PROOF_NS_MAX = 20 * 1_000_000_000
 """How long a move waits for the proof that none of the bot's orders is open."""
 
 
-class Leaving(msgspec.Struct):
+class AccountMove(msgspec.Struct):
     """A bot on its way to another account: it leaves when nothing of it is open."""
 
     bot_runner: BotRunner
@@ -40,7 +40,7 @@ class SettingsCommands:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._leaving: list[Leaving] = []
+        self._leaving: list[AccountMove] = []
         engine.watchers.append(self.watch)
 
     # -- a saved version ---------------------------------------------------------------------------
@@ -200,7 +200,7 @@ class SettingsCommands:
             bot_runner.runner.core.prove(bot_runner.bot.name, now_ns)
         pending = Pending()
         answer = pending.done_or_refused
-        self._leaving.append(Leaving(bot_runner, command.mode, who, now_ns, answer))
+        self._leaving.append(AccountMove(bot_runner, command.mode, who, now_ns, answer))
         return pending
 
     def watch(self, now_ns: int) -> None:
@@ -217,7 +217,7 @@ class SettingsCommands:
                 continue
             self._leaving.remove(leaving)
 
-    def _move(self, leaving: Leaving) -> None:
+    def _move(self, leaving: AccountMove) -> None:
         """Save the version in which the bot trades at its twin, then put it in force."""
         engine, bot_runner, answer = self._engine, leaving.bot_runner, leaving.answer
         loop, now_ns = engine.ended.get_loop(), engine.clock.now_ns()

@@ -12,6 +12,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
@@ -23,7 +24,15 @@ from engine.domain.instruments import Mode
 from engine.domain.settings import AccountSettings
 from engine.errors import BadInput, ConfigError, PitbossError, StorageError
 from engine.live import vault
-from engine.live.commands.registry import Pending, command, part
+from engine.live.commands.registry import (
+    Answer,
+    Done,
+    Pending,
+    Refused,
+    answered_beside,
+    command,
+    part,
+)
 from engine.live.credentials import from_vault
 from engine.live.engine import Engine
 from engine.live.vault import SUITE
@@ -39,7 +48,7 @@ FINGERPRINT = re.compile(rf"[0-9a-f]{{{vault.FINGERPRINT_CHARS}}}")
 
 
 @part
-class Keeping:
+class VaultChanges:
     """Changes one engine's vault, off the loop and one change after another."""
 
     def __init__(self, engine: Engine) -> None:
@@ -49,35 +58,26 @@ class Keeping:
     @command(SetCredential, RemoveCredential)
     def change(self, command: SetCredential | RemoveCredential, _who: str) -> Pending:
         """Change the vault; answered when it is on the disk. Raises BadInput, changing nothing."""
-        pending = Pending()
+        path = self._engine.config.vault_path
         if isinstance(command, SetCredential):
             entry = self._entry(command)
-            now_ns = self._engine.wall_ns()
-
-            def work() -> None:
-                vault.put(self._engine.config.vault_path, command.account, entry, now_ns)
-
+            work = partial(vault.put, path, command.account, entry, self._engine.wall_ns())
             done = (
                 f"the vault holds key {entry.fingerprint} for {command.account}; next: `python -m "
                 f"engine unlock {command.account}`"
             )
         else:
-
-            def work() -> None:
-                vault.remove(self._engine.config.vault_path, command.account)
-
+            work = partial(vault.remove, path, command.account)
             done = f"removed the key of {command.account}; this engine keeps it until it ends"
-        self._engine.beside(self._do(work, done, pending.done_or_refused))
-        return pending
+        return answered_beside(self._engine, self._do(work, done))
 
-    async def _do(self, work: Callable[[], None], done: str, answer: Answered) -> None:
+    async def _do(self, work: Callable[[], None], done: str) -> Answer:
         async with self._turn:
             try:
                 await asyncio.to_thread(work)
             except PitbossError as error:
-                answer(False, str(error))
-                return
-        answer(True, done)
+                return Refused(str(error))
+        return Done(done)
 
     def _entry(self, command: SetCredential) -> VaultEntry:
         account = self._engine.settings.document.accounts.get(command.account)

@@ -17,7 +17,7 @@ from engine.domain.instruments import BotId, InstrumentId, Side
 from engine.domain.intents import Target, Urgency
 from engine.domain.listings import ListingPage
 from engine.errors import BadInput
-from engine.live.commands.markets import FilterFollower, MarketCommands
+from engine.live.commands.markets import FilterFollower, sync
 from engine.runtime.market_hub import wants_of
 from storage.markets import MarketStore
 from storage.settings import applied
@@ -29,11 +29,10 @@ from tests.test_distance import DEMO, ONE, TradingDesk
 
 def test_other_venues_are_refused_in_words() -> None:
     engine: Any = SimpleNamespace(settings=SimpleNamespace(document=SimpleNamespace(accounts={})))
-    markets = MarketCommands(engine)
     with pytest.raises(BadInput, match="cannot be fetched; available are demo, polymarket"):
-        markets.sync(SyncMarkets(venue="okx"), "ann")
+        sync(engine, SyncMarkets(venue="okx"), "ann")
     with pytest.raises(BadInput, match="no account at Demo exchange"):
-        markets.sync(SyncMarkets(venue="demo"), "ann")
+        sync(engine, SyncMarkets(venue="demo"), "ann")
 
 
 # -- saved filters ---------------------------------------------------------------------------------
