@@ -28,8 +28,8 @@ class CredentialField(msgspec.Struct, frozen=True, kw_only=True):
     pattern: str = ANY
     """What the whole value looks like: a regular expression both Python and browsers read."""
     hint: str = ""
-    wrong: str = "it does not look right: copy it again, in "
-    "fullThe sentence for a value that does not look like it; never repeats the value."
+    wrong: str = "it does not look right: copy it again, in full"
+    """The sentence for a value that does not look like it; never repeats the value."""
     secret: bool = True
     """False = what a person knows the account by at its venue; each credential has one."""
     asked: bool = True
