@@ -28,12 +28,8 @@ class Settings(BaseModel):
 class Limit(Settings):
     """An amount, absolute or relative to the day's starting equity. Exactly one is set."""
 
-    absolute: Annotated[
-        float | None, Field(ge=0, le=AMOUNT_MAX, description="units of the currency")
-    ] = None
-    percent: Annotated[
-        float | None, Field(ge=0, le=100, description="% of the day's starting equity")
-    ] = None
+    absolute: float | None = Field(None, ge=0, le=AMOUNT_MAX, description="units of the currency")
+    percent: float | None = Field(None, ge=0, le=100, description="% of the day's starting equity")
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -65,16 +61,16 @@ class RiskLimits(Settings):
     exposure_account_max: Limit = _percent(100)
     exposure_total_max: Limit = _percent(100)
     """Over all accounts of one mode."""
-    open_orders_max: Annotated[int, Field(ge=0, le=10_000)] = 200
+    open_orders_max: int = Field(200, ge=0, le=10_000)
     daily_loss_max: Limit = _percent(5)
     """The day's loss since 00:00 UTC; reached = RISK_STOPPED until the next day."""
     drawdown_max: Limit = _percent(15)
     """Fall from the peak equity that stops the account."""
     kill_drawdown_max: Limit = _percent(20)
     """Fall from the peak equity that sets the KILL latch."""
-    data_age_ms_max: Annotated[int, Field(ge=1, le=3_600_000)] = 10_000
+    data_age_ms_max: int = Field(10_000, ge=1, le=3_600_000)
     """Oldest accepted proof of a book."""
-    mark_age_ms_max: Annotated[int, Field(ge=1, le=86_400_000)] = 600_000
+    mark_age_ms_max: int = Field(600_000, ge=1, le=86_400_000)
     """How long a last two-sided value may mark a position; older marks are 0."""
 
 
@@ -85,25 +81,25 @@ class GatewaySettings(Settings):
     cancels have a bucket that places can never empty.
     """
 
-    places_in_flight_max: Annotated[
-        int, Field(ge=1, le=100, description="orders sent and not yet answered")
-    ] = 8
-    places_per_s: Annotated[int, Field(ge=1, le=10_000, description="orders per second")] = 30
-    places_burst: Annotated[int, Field(ge=1, le=10_000, description="orders at once")] = 50
-    cancels_per_s: Annotated[int, Field(ge=1, le=10_000, description="orders per second")] = 60
-    cancels_burst: Annotated[int, Field(ge=1, le=10_000, description="orders at once")] = 100
-    cancel_batch_max: Annotated[int, Field(ge=1, le=1_000, description="orders per request")] = 50
-    queries_per_s: Annotated[int, Field(ge=1, le=1_000, description="queries per second")] = 10
-    queries_burst: Annotated[int, Field(ge=1, le=1_000, description="queries at once")] = 20
-    safety_in_flight_max: Annotated[
-        int, Field(ge=2, le=100, description="cancels and queries sent and not yet answered")
-    ] = 16
-    queue_max: Annotated[
-        int, Field(ge=1, le=100_000, description="waiting orders, cancels or queries, each")
-    ] = 1_000
-    place_timeout_ms: Annotated[int, Field(ge=1, le=600_000, description="ms")] = 5_000
+    places_in_flight_max: int = Field(
+        8, ge=1, le=100, description="orders sent and not yet answered"
+    )
+    places_per_s: int = Field(30, ge=1, le=10_000, description="orders per second")
+    places_burst: int = Field(50, ge=1, le=10_000, description="orders at once")
+    cancels_per_s: int = Field(60, ge=1, le=10_000, description="orders per second")
+    cancels_burst: int = Field(100, ge=1, le=10_000, description="orders at once")
+    cancel_batch_max: int = Field(50, ge=1, le=1_000, description="orders per request")
+    queries_per_s: int = Field(10, ge=1, le=1_000, description="queries per second")
+    queries_burst: int = Field(20, ge=1, le=1_000, description="queries at once")
+    safety_in_flight_max: int = Field(
+        16, ge=2, le=100, description="cancels and queries sent and not yet answered"
+    )
+    queue_max: int = Field(
+        1_000, ge=1, le=100_000, description="waiting orders, cancels or queries, each"
+    )
+    place_timeout_ms: int = Field(5_000, ge=1, le=600_000, description="ms")
     """After this a place counts as unanswered: UNKNOWN, asked about, never sent again."""
-    safety_timeout_ms: Annotated[int, Field(ge=1, le=600_000, description="ms")] = 5_000
+    safety_timeout_ms: int = Field(5_000, ge=1, le=600_000, description="ms")
 
 
 class SortedBy(StrEnum):
@@ -118,12 +114,12 @@ class SortedBy(StrEnum):
 class MarketFilter(Settings):
     """Which markets are looked for. Every part narrows the search; empty parts do not."""
 
-    text: Annotated[str, Field(max_length=200)] = ""
+    text: str = Field("", max_length=200)
     """Words that must all be found; the last may be a beginning. No operators: all is literal."""
     states: tuple[ListingState, ...] = (ListingState.ACTIVE,)
-    category: Annotated[str, Field(max_length=200)] = ""
+    category: str = Field("", max_length=200)
     pays_rewards: bool = False
-    volume_24h_min: Annotated[float, Field(ge=0, le=AMOUNT_MAX)] = 0.0
+    volume_24h_min: float = Field(0.0, ge=0, le=AMOUNT_MAX)
     sorted_by: SortedBy = SortedBy.VOLUME
 
 
@@ -138,20 +134,16 @@ class BotSettings(Settings):
     ]
     instruments: tuple[str, ...] = ()
     series: tuple[str, ...] = ()
-    follows: Annotated[
-        str, Field(max_length=64, description="saved filter whose markets it also trades")
-    ] = ""
-    instruments_max: Annotated[int, Field(ge=1, le=500)] = 50
+    follows: str = Field("", max_length=64, description="saved filter whose markets it also trades")
+    instruments_max: int = Field(50, ge=1, le=500)
     parameters: dict[str, Any] = Field(default_factory=dict)
     inventory_on_stop: InventoryPolicy = InventoryPolicy.HOLD
-    slippage_exit_max: Annotated[
-        float,
-        Field(
-            ge=0,
-            le=1,
-            description="worst price distance for EXIT from where it began, in the currency",
-        ),
-    ] = 0.05
+    slippage_exit_max: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="worst price distance for EXIT from where it began, in the currency",
+    )
 
 
 class AccountSettings(Settings):
@@ -161,41 +153,33 @@ class AccountSettings(Settings):
     venue: str
     mode: Mode
     currency: str = CURRENCY
-    starting_cash: Annotated[
-        float, Field(ge=0, le=AMOUNT_MAX, description="paper and demo only")
-    ] = 1000.0
+    starting_cash: float = Field(1000.0, ge=0, le=AMOUNT_MAX, description="paper and demo only")
     quote_life_s: Annotated[int, Field(ge=1, le=86_400, description="s")] | None = None
     """Quotes carry an expiry so far ahead and are renewed before it; None = good till cancelled.
 
     What its venue takes at least, the venue's plug-in says."""
-    auto_redeem: Annotated[
-        bool | None,
-        Field(
-            title="Redeem winners automatically",
-            description="As soon as a market is resolved in our favour. Off, winners wait for you, "
-            "on Positions, or for the venue.",
-        ),
-    ] = None
+    auto_redeem: bool | None = Field(
+        None,
+        title="Redeem winners automatically",
+        description="As soon as a market is resolved in our favour. Off, winners wait for you, "
+        "on Positions, or for the venue.",
+    )
     """None = yes, but for a live account."""
-    redeem_above: Annotated[
-        float,
-        Field(
-            ge=0,
-            le=AMOUNT_MAX,
-            title="Least value to redeem, in the currency",
-            description="Per market. Winners worth less wait for you or for the venue.",
-        ),
-    ] = 0.0
-    merge_above: Annotated[
-        float | None,
-        Field(
-            gt=0,
-            le=AMOUNT_MAX,
-            title="Least value to merge, in the currency",
-            description="Per market: free pairs of YES and NO become cash. Empty = no pair is "
-            "merged automatically.",
-        ),
-    ] = None
+    redeem_above: float = Field(
+        0.0,
+        ge=0,
+        le=AMOUNT_MAX,
+        title="Least value to redeem, in the currency",
+        description="Per market. Winners worth less wait for you or for the venue.",
+    )
+    merge_above: float | None = Field(
+        None,
+        gt=0,
+        le=AMOUNT_MAX,
+        title="Least value to merge, in the currency",
+        description="Per market: free pairs of YES and NO become cash. Empty = no pair is "
+        "merged automatically.",
+    )
     limits: RiskLimits = Field(default_factory=RiskLimits)
 
     @property
@@ -214,11 +198,9 @@ class ScheduleEntry(Settings):
             description="UTC: minute hour day month weekday, e.g. 10 2 * * mon-fri",
         ),
     ]
-    job: Annotated[str, Field(max_length=64, description="kind of job")] = ""
-    arguments: Annotated[dict[str, Any], Field(description="of the job")] = Field(
-        default_factory=dict
-    )
-    sync: Annotated[str, Field(max_length=64, description="venue whose markets are synced")] = ""
+    job: str = Field("", max_length=64, description="kind of job")
+    arguments: dict[str, Any] = Field(default_factory=dict, description="of the job")
+    sync: str = Field("", max_length=64, description="venue whose markets are synced")
     on: bool = True
 
     @model_validator(mode="after")
