@@ -10,7 +10,7 @@ import sqlite3
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
-from itertools import islice, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,10 @@ import msgspec
 from engine.domain.events import OrderFilled
 from engine.domain.fills import FillState
 from engine.domain.instruments import Instrument, Mode, Side
-from engine.domain.money import ceil_div
 from engine.domain.orders import Order
-from engine.errors import BadInput
 from storage.database import Table, insert, reading, transaction
 from storage.journal import Record, decode, record_of
 from storage.views import MICRO_DECIMALS, ROWS_MAX, Row, shown
-
-BATCH = 10_000
 
 
 class RunKind(StrEnum):
@@ -91,8 +87,6 @@ class RunMarket(msgspec.Struct, frozen=True, kw_only=True):
     resolved: bool
 
 
-_COLUMNS = Run.__struct_fields__
-_UPDATE = f"UPDATE runs SET {', '.join(f'{name} = ?' for name in _COLUMNS)} WHERE id = ?"  # noqa: S608 names of our own struct's fields
 _MARKETS = Table(RunMarket, "run_markets")
 
 
@@ -102,24 +96,13 @@ def save_run(
     *,
     equity: Iterable[tuple[int, int]] = (),
     markets: Iterable[RunMarket] = (),
-    run_id: int | None = None,
 ) -> int:
-    """Write a run with its equity (at_ns, micro) and markets, all or nothing; give its id.
-
-    `run_id` names a run saved before (as RUNNING); it and its parts are replaced. Raises BadInput
-    where there is none.
-    """
+    """Write a run with its equity (at_ns, micro) and markets, all or nothing; give its id."""
     values = msgspec.structs.asdict(run)
     with transaction(connection):
-        if run_id is None:
-            run_id = int(insert(connection, "runs", ends=" RETURNING id", **values).fetchone()[0])
-        elif connection.execute(_UPDATE, (*values.values(), run_id)).rowcount != 1:
-            raise BadInput(f"there is no run {run_id} to replace")
-        connection.execute("DELETE FROM run_equity WHERE run = ?", (run_id,))
-        connection.execute("DELETE FROM run_markets WHERE run = ?", (run_id,))
+        run_id = int(insert(connection, "runs", ends=" RETURNING id", **values).fetchone()[0])
         whose = (run.engine_id, run.mode, run.account)
-        _many(
-            connection,
+        connection.executemany(
             "INSERT INTO run_equity (run, at_ns, engine_id, mode, account, equity_micro) "
             "VALUES (?, ?, ?, ?, ?, ?)",
             ((run_id, at_ns, *whose, micro) for at_ns, micro in dict(equity).items()),
@@ -128,13 +111,6 @@ def save_run(
             connection, run.engine_id, markets, run=run_id, mode=run.mode, account=run.account
         )
     return run_id
-
-
-def _many(connection: sqlite3.Connection, sql: str, rows: Iterable[tuple[object, ...]]) -> None:
-    """Insert in batches, so that a long curve is never a second copy in memory."""
-    source = iter(rows)
-    while batch := list(islice(source, BATCH)):
-        connection.executemany(sql, batch)
 
 
 def run_of_job(connection: sqlite3.Connection, job: int) -> int | None:
@@ -366,10 +342,8 @@ def _row(
     value = price_decimals = size_decimals = None
     if terms is not None:
         price_decimals, size_decimals = terms.price_decimals, terms.size_decimals
-        raw = fill.price * fill.size
-        # Rounded against us, as the ledger does: what we pay up, what we get down.
-        buys = order.side is Side.BUY
-        value = ceil_div(raw, terms.value_divisor) if buys else raw // terms.value_divisor
+        worth = terms.cost_micro if order.side is Side.BUY else terms.proceeds_micro
+        value = worth(fill.price, fill.size)
     return {
         "id": fill.fill,
         "order_id": fill.order,

@@ -53,18 +53,16 @@ def search_journal(
     *,
     kind: str = "",
     text: str = "",
-    before_seq: int | None = None,
     limit: int = ROWS_MAX,
 ) -> JournalPage:
-    """Search a journal backwards from `before_seq`: records of a kind whose JSON holds `text`.
+    """Search a journal backwards from its end: records of a kind whose JSON holds `text`.
 
     Raises StorageError where the file cannot be read, JournalCorrupt for an unreadable record.
     """
     found: list[Row] = []
     scanned, first = 0, None
     with reading(path) as connection:
-        before = LAST_SEQ if before_seq is None else before_seq
-        source = islice(rows_backwards(connection, path, before, kind), SCANNED_MAX)
+        source = islice(rows_backwards(connection, path, LAST_SEQ, kind), SCANNED_MAX)
         for record in map(record_of, source):
             scanned, first = scanned + 1, record.seq
             message = decode(record)

@@ -2,11 +2,9 @@ from __future__ import annotations
 
 from sqlite3 import Connection
 
-import msgspec
 import pytest
 
 from engine.domain.instruments import Mode
-from engine.errors import BadInput
 from storage.runs import (
     Run,
     RunKind,
@@ -54,23 +52,6 @@ def test_a_run_is_saved_with_its_parts(connection: Connection) -> None:
     row = connection.execute("SELECT position_left, resolved FROM run_markets").fetchone()
     assert row == (1_000_000, 0)
     assert run_id == 1
-
-
-def test_a_finished_run_replaces_the_running_one(connection: Connection) -> None:
-    run_id = save_run(connection, RUN, equity=[(1, 1), (2, 2)])
-    done = msgspec.structs.replace(
-        RUN, status=RunStatus.DONE, finished_ns=9_000, digest="ab", pnl_micro=-12, orders=5
-    )
-    assert save_run(connection, done, equity=[(3, 3)], markets=[MARKET], run_id=run_id) == run_id
-    assert counts(connection) == (1, 1, 1)
-    row = connection.execute("SELECT status, finished_ns, digest, pnl_micro FROM runs").fetchone()
-    assert row == ("done", 9_000, "ab", -12)
-
-
-def test_a_run_that_does_not_exist_is_not_replaced(connection: Connection) -> None:
-    with pytest.raises(BadInput, match="no run 7 to replace"):
-        save_run(connection, RUN, run_id=7)
-    assert counts(connection) == (0, 0, 0)
 
 
 def test_a_failed_save_leaves_no_trace(connection: Connection) -> None:
