@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 import sqlite3
 
+import msgspec
+
 from engine.domain.effects import RaiseAlert
 from engine.domain.instruments import Mode
 from storage.database import insert
@@ -44,8 +46,7 @@ def raise_alert(
         return
     insert(
         connection, "alerts",
-        engine_id=engine_id, mode=mode, account=alert.account, bot=alert.bot,
-        instrument=alert.instrument, severity=alert.severity, kind=alert.kind, text=alert.text,
+        engine_id=engine_id, mode=mode, **msgspec.structs.asdict(alert),
         count=1, first_ns=at_ns, last_ns=at_ns,
     )  # fmt: skip
 

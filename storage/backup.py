@@ -21,6 +21,7 @@ from engine.errors import StorageError
 from storage.database import connect_reader, primary_code, reading, sentence, storage_errors
 from storage.files import said_bytes, to_disk
 from storage.journal_writer import APPLICATION_ID
+from storage.retention import size_of
 
 PAGES_AT_ONCE = 2_000
 UNFINISHED = ".unfinished-"
@@ -54,7 +55,7 @@ def back_up(
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     sweep(folder)
-    total = sum(_size(path) for path in files.values())
+    total = sum(size_of(path) for path in files.values())
     free = shutil.disk_usage(folder).free
     if free < total * 11 // 10:
         raise StorageError(
@@ -72,7 +73,7 @@ def back_up(
         for label, path in files.items():
             _copy(path, unfinished / label, name, partial(_report, on_progress, label, done, total))
             copied[label] = _seen(unfinished / label)
-            done += _size(path)
+            done += size_of(path)
         for label, path in plain.items():
             shutil.copyfile(path, unfinished / label)
             (unfinished / label).chmod(0o600)
@@ -135,15 +136,6 @@ def backup_of(journal: Path) -> str:
     with reading(journal) as connection:
         row = connection.execute("SELECT value FROM meta WHERE key = ?", (MADE,)).fetchone()
     return "" if row is None else str(row[0])
-
-
-def _size(path: Path) -> int:
-    """Return the bytes of a database with what still stands in its log."""
-    log = path.with_name(path.name + "-wal")
-    try:
-        return path.stat().st_size + log.stat().st_size
-    except FileNotFoundError:  # the last program that closes it takes the log away
-        return path.stat().st_size
 
 
 def _seen(path: Path) -> dict[str, object]:

@@ -19,7 +19,7 @@ from engine.domain.events import OrderReport
 from engine.domain.instruments import Mode
 from engine.errors import BadInput, BrokenInvariant
 from storage.alerts import raise_alert
-from storage.database import Table, insert, note, transaction
+from storage.database import Table, insert, note, transaction, update
 
 TTL_NS = 30 * 1_000_000_000
 """How long a command may wait to be claimed, unless its author says otherwise."""
@@ -151,10 +151,8 @@ def _readable(
             _must_be_sound(row[:3], [name, body, who])
             found.append(_COMMANDS.read(row))
         except BadInput as error:
-            connection.execute(
-                "UPDATE commands SET state = ?, answered_ns = ?, answer = ? WHERE rowid = ?",
-                (CommandState.REFUSED, now_ns, str(error), number),
-            )
+            refused = {"state": CommandState.REFUSED, "answered_ns": now_ns, "answer": str(error)}
+            update(connection, "commands", {"rowid": number}, **refused)
             text = f"a command queued as {str(row[0])[:ID_LENGTH_TOLD]!r} is refused: {error}"
             alert = RaiseAlert(severity=Severity.WARNING, kind="bad_row", text=text)
             raise_alert(connection, engine_id, alert, None, now_ns)
@@ -185,12 +183,10 @@ def cut(connection: sqlite3.Connection, engine_id: str, text: str, now_ns: int) 
 
     No row is read: one that is damaged must not keep an engine from its start.
     """
+    cut_off = {"engine_id": engine_id, "state": CommandState.CLAIMED}
+    failed = {"state": CommandState.FAILED, "answered_ns": now_ns, "answer": text}
     with transaction(connection):
-        return connection.execute(
-            "UPDATE commands SET state = ?, answered_ns = ?, answer = ? "
-            "WHERE engine_id = ? AND state = ?",
-            (CommandState.FAILED, now_ns, text, engine_id, CommandState.CLAIMED),
-        ).rowcount
+        return update(connection, "commands", cut_off, **failed)
 
 
 def answer(
@@ -209,12 +205,8 @@ def answer(
     """
     if state not in ENDS:
         raise BrokenInvariant(f"command {command_id} cannot be answered with {state}")
-    moved = connection.execute(
-        "UPDATE commands SET state = ?, answered_ns = ?, answer = ? "
-        "WHERE id = ? AND engine_id = ? AND state = ?",
-        (state, now_ns, text, command_id, engine_id, CommandState.CLAIMED),
-    )
-    if moved.rowcount == 1:
+    claimed = {"id": command_id, "engine_id": engine_id, "state": CommandState.CLAIMED}
+    if update(connection, "commands", claimed, state=state, answered_ns=now_ns, answer=text):
         return
     left = find(connection, engine_id, command_id)
     if left is None or left.state is not state or left.answer != text:

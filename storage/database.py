@@ -169,6 +169,11 @@ def file_id(path: Path) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
+def filled(path: Path) -> bool:
+    """Say whether a file is there and holds anything; SQLite itself leaves empty ones."""
+    return path.is_file() and path.stat().st_size > 0
+
+
 def must_be(path: Path, known: tuple[int, int]) -> None:
     """Raise StorageError where `path` is not the file any more that was opened under it.
 
@@ -235,6 +240,15 @@ def data_version(connection: sqlite3.Connection) -> int:
     return int(row[0])
 
 
+def pages_of(connection: sqlite3.Connection) -> tuple[int, int, int]:
+    """Return how many pages a database has, how many of them are empty, and the bytes of one."""
+    pages, empty, size = (
+        int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return pages, empty, size
+
+
 # -- Rows: how one is read and judged, and written -------------------------------------------------
 # A table's rows are structs: a field is a column, one of a compound type is JSON in it. Any cell
 # may be damaged, by a disk or a foreign hand; what cannot be read is `BadInput`, never a guess.
@@ -270,6 +284,18 @@ def insert(
     return connection.execute(
         f"{verb} INTO {table} ({', '.join(cells)}) VALUES ({marks})" + ends, tuple(cells.values())
     )
+
+
+def update(
+    connection: sqlite3.Connection, table: str, which: Mapping[str, Any], /, **cells: Any
+) -> int:
+    """Write cells of the rows with these values, inside the caller's transaction; give how many."""
+    changes = ", ".join(f"{name} = ?" for name in cells)
+    where = " AND ".join(f"{name} = ?" for name in which)
+    return connection.execute(
+        f"UPDATE {table} SET {changes} WHERE {where}",  # noqa: S608 our own words
+        (*cells.values(), *which.values()),
+    ).rowcount
 
 
 def keep_only(

@@ -22,7 +22,7 @@ import zstandard
 
 from engine.domain.decisions import Decision, Planned
 from engine.errors import BadInput, StorageError
-from storage.database import Bulk, connect_writer, reading, storage_errors, transaction
+from storage.database import Bulk, connect_writer, pages_of, reading, storage_errors, transaction
 
 FILE_BYTES_MAX = 256 * 1024 * 1024
 FILES_KEPT = 4
@@ -179,10 +179,7 @@ class DecisionFiles:
                 left = self._blocks(connection, ended)
                 made = [_recent((one,), ended=False) for one in counting]
                 _RECENT.write(connection, made + ([_recent(left, ended=True)] if left else []))
-            pages, size = (
-                connection.execute(f"PRAGMA {name}").fetchone()[0]
-                for name in ("page_count", "page_size")
-            )
+            pages, _, size = pages_of(connection)
         if pages * size >= self._bytes_max:
             self._rotate()
 

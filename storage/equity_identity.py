@@ -89,24 +89,23 @@ def judge(connection: sqlite3.Connection, engine_id: str, side: LedgerSide) -> E
     terms = side.cash_micro + side.pending_micro + side.redeemable_micro + side.inventory_micro
     theirs = journal.cash_micro + journal.inventory_micro
     difference = side.equity_micro - theirs
-    text = journal.lacks
-    if not text and (abs(difference) > journal.slack_micro or terms != side.equity_micro):
-        text = (
+    apart = []
+    if abs(difference) > journal.slack_micro or terms != side.equity_micro:
+        apart.append(
             f"the ledger has equity {side.equity_micro} = cash {side.cash_micro} + pending "
             f"{side.pending_micro} + redeemable {side.redeemable_micro} + inventory "
             f"{side.inventory_micro}; the journal's fills and cash moves sum to {theirs} = cash "
             f"{journal.cash_micro} + inventory {journal.inventory_micro}; difference {difference} "
             f"micro-{side.currency}"
         )
-    if not journal.lacks and side.redeemed_micro != journal.redeemed_micro:
-        paid = (
+    if side.redeemed_micro != journal.redeemed_micro:
+        apart.append(
             f"the ledger has booked redemptions of {side.redeemed_micro} micro-{side.currency}, "
             f"the journal has {journal.redeemed_micro}"
         )
-        text = f"{text}; {paid}" if text else paid
-    apart = _apart(side.tokens, journal.tokens)
-    if not journal.lacks and apart:
-        text = f"{text}; {apart}" if text else apart
+    if tokens := _apart(side.tokens, journal.tokens):
+        apart.append(tokens)
+    text = journal.lacks or "; ".join(apart)
     return EquityCheck(ledger=side, journal=journal, difference_micro=difference, text=text)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from storage.database import insert, upsert
+from storage.database import insert, update, upsert
 from storage.views import PageKey, Row, page
 
 GAPS_KEPT = 5_000
@@ -65,11 +65,8 @@ def end_gap(
     since_ns: int,
     until_ns: int,
 ) -> None:
-    connection.execute(
-        "UPDATE feed_gaps SET until_ns = ? WHERE engine_id = ? AND feed = ? AND instrument = ? "
-        "AND since_ns = ?",
-        (until_ns, engine_id, feed, instrument, since_ns),
-    )
+    which = {"engine_id": engine_id, "feed": feed, "instrument": instrument, "since_ns": since_ns}
+    update(connection, "feed_gaps", which, until_ns=until_ns)
 
 
 GAP_KEY = ("since_ns", "feed", "instrument")
@@ -80,4 +77,4 @@ def gaps(
     connection: sqlite3.Connection, engine_id: str, before: PageKey | None = None
 ) -> list[Row]:
     """Return gaps, newest first, at most `ROWS_MAX`."""
-    return page(connection, "feed_gaps", "engine_id = ?", (engine_id,), GAP_KEY, before)
+    return page(connection, engine_id, "feed_gaps t", key=GAP_KEY, before=before)

@@ -15,7 +15,7 @@ import msgspec
 from engine.domain.effects import RaiseAlert, Severity
 from engine.errors import BadInput
 from storage.alerts import raise_alert
-from storage.database import Table, insert, keep_only, note, transaction
+from storage.database import Table, insert, keep_only, note, transaction, update
 from storage.views import ROWS_MAX, PageKey, Row, page, query
 
 ATTEMPTS_MAX = 3
@@ -155,20 +155,9 @@ def report_progress(
     connection: sqlite3.Connection, engine_id: str, job: Job, progress: JobProgress, now_ns: int
 ) -> bool:
     """Report progress. False = this attempt is not the one that counts, or has ended: stop."""
+    told = msgspec.structs.asdict(progress) | {"note": progress.note[:NOTE_LENGTH_MAX]}
     with transaction(connection):
-        updated = connection.execute(
-            "UPDATE jobs SET done = ?, total = ?, unit = ?, note = ?, heard_ns = ? "
-            "WHERE engine_id = ? AND id = ? AND attempts = ? AND state = ?",
-            (
-                progress.done,
-                progress.total,
-                progress.unit,
-                progress.note[:NOTE_LENGTH_MAX],
-                now_ns,
-                *_attempt(engine_id, job),
-            ),
-        )
-    return updated.rowcount == 1
+        return update(connection, "jobs", _attempt(engine_id, job), **told, heard_ns=now_ns) == 1
 
 
 def wants_cancel(connection: sqlite3.Connection, engine_id: str, job: Job) -> str:
@@ -194,27 +183,21 @@ def finish(
     A job that is done has done all of it.
     """
     with transaction(connection):
-        moved = connection.execute(
-            "UPDATE jobs SET state = ?, finished_ns = ?, heard_ns = ?, result = ?, error = ?, "
-            "done = CASE WHEN ? THEN total ELSE done END "
-            "WHERE engine_id = ? AND id = ? AND attempts = ? AND state = ?",
-            (
-                state,
-                now_ns,
-                now_ns,
-                result,
-                error[:ERROR_LENGTH_MAX],
-                state is JobState.DONE,
-                *_attempt(engine_id, job),
-            ),
-        )
-        if moved.rowcount == 1 and state is JobState.FAILED and job.who in UNATTENDED:
+        moved = update(
+            connection, "jobs", _attempt(engine_id, job),
+            state=state, finished_ns=now_ns, heard_ns=now_ns, result=result,
+            error=error[:ERROR_LENGTH_MAX],
+        )  # fmt: skip
+        if moved and state is JobState.DONE:
+            connection.execute("UPDATE jobs SET done = total WHERE id = ?", (job.id,))
+        if moved and state is JobState.FAILED and job.who in UNATTENDED:
             _tell(connection, engine_id, f"{job.kind} of the {job.who} failed: {error}", now_ns)
-    return moved.rowcount == 1
+    return moved == 1
 
 
-def _attempt(engine_id: str, job: Job) -> tuple[object, ...]:
-    return engine_id, job.id, job.attempts, JobState.RUNNING
+def _attempt(engine_id: str, job: Job) -> dict[str, object]:
+    running = JobState.RUNNING
+    return {"engine_id": engine_id, "id": job.id, "attempts": job.attempts, "state": running}
 
 
 def cancel(
@@ -231,19 +214,12 @@ def cancel(
         if found.state in JOB_ENDS:
             raise BadInput(f"job {job} has ended already: it is {found.state}")
         waits = found.state is JobState.QUEUED
-        connection.execute(
-            "UPDATE jobs SET cancel_by = ?, state = CASE WHEN ? THEN ? ELSE state END, "
-            "finished_ns = CASE WHEN ? THEN ? ELSE finished_ns END, error = ? WHERE id = ?",
-            (
-                who,
-                waits,
-                JobState.CANCELLED,
-                waits,
-                now_ns,
-                f"cancelled by {who} before it began" if waits else "",
-                job,
-            ),
-        )
+        update(connection, "jobs", {"id": job}, cancel_by=who)
+        if waits:
+            update(
+                connection, "jobs", {"id": job}, state=JobState.CANCELLED, finished_ns=now_ns,
+                error=f"cancelled by {who} before it began",
+            )  # fmt: skip
         note(
             connection, engine_id, now_ns, who, "job cancel",
             job=job, kind=found.kind, was=found.state,
@@ -273,10 +249,10 @@ def recover(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> list
         for job in _JOBS.all(connection, "engine_id = ? AND state = ? ORDER BY id", ran):
             state, text = _after_crash(job)
             ended = state in JOB_ENDS
-            connection.execute(
-                "UPDATE jobs SET state = ?, note = ?, error = ?, finished_ns = ? WHERE id = ?",
-                (state, text, text if ended else "", now_ns if ended else None, job.id),
-            )
+            update(
+                connection, "jobs", {"id": job.id}, state=state, note=text,
+                error=text if ended else "", finished_ns=now_ns if ended else None,
+            )  # fmt: skip
             if state is JobState.FAILED and job.who in UNATTENDED:
                 _tell(connection, engine_id, f"{job.kind} of the {job.who} failed: {text}", now_ns)
             recovered.append((job.id, text))
@@ -320,9 +296,7 @@ def put_schedule(
 
 def note_posted(connection: sqlite3.Connection, engine_id: str, name: str, at_ns: int) -> None:
     """Note inside the caller's transaction when an entry was posted."""
-    connection.execute(
-        "UPDATE schedule SET last_ns = ? WHERE engine_id = ? AND name = ?", (at_ns, engine_id, name)
-    )
+    update(connection, "schedule", {"engine_id": engine_id, "name": name}, last_ns=at_ns)
 
 
 def last_posted(connection: sqlite3.Connection, engine_id: str) -> dict[str, int]:
@@ -417,11 +391,8 @@ def note_figures(
     now_ns: int,
 ) -> None:
     """Write what a recording holds, inside the caller's transaction."""
-    connection.execute(
-        "UPDATE recordings SET events = ?, bytes = ?, gaps = ?, first_ns = ?, last_ns = ?, "
-        "updated_ns = ? WHERE engine_id = ? AND name = ?",
-        (*msgspec.structs.astuple(figures), now_ns, engine_id, name),
-    )
+    which = {"engine_id": engine_id, "name": name}
+    update(connection, "recordings", which, **msgspec.structs.asdict(figures), updated_ns=now_ns)
 
 
 def end_recording(
@@ -434,11 +405,9 @@ def end_recording(
     now_ns: int,
 ) -> None:
     """Note inside the caller's transaction that a recording has ended, and why."""
-    connection.execute(
-        "UPDATE recordings SET state = ?, reason = ?, ended_ns = ?, updated_ns = ? "
-        "WHERE engine_id = ? AND name = ? AND state = ?",
-        (state, reason, now_ns, now_ns, engine_id, name, RecordingState.RECORDING),
-    )
+    which = {"engine_id": engine_id, "name": name, "state": RecordingState.RECORDING}
+    times = {"ended_ns": now_ns, "updated_ns": now_ns}
+    update(connection, "recordings", which, state=state, reason=reason, **times)
 
 
 def unended(connection: sqlite3.Connection, engine_id: str) -> list[RecordingSeen]:
@@ -454,7 +423,7 @@ def recordings(
     connection: sqlite3.Connection, engine_id: str, before: PageKey | None = None
 ) -> list[Row]:
     """Return recordings, newest first, at most `ROWS_MAX`."""
-    return page(connection, "recordings", "engine_id = ?", (engine_id,), RECORDING_KEY, before)
+    return page(connection, engine_id, "recordings t", key=RECORDING_KEY, before=before)
 
 
 def recordable(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> list[str]:

@@ -19,7 +19,7 @@ import msgspec
 import zstandard
 
 from engine.errors import BadInput, JournalCorrupt, StorageError
-from storage.database import reading, storage_errors, transaction
+from storage.database import filled, reading, storage_errors, transaction
 from storage.journal_writer import (
     EXECUTOR,
     KINDS,
@@ -204,12 +204,7 @@ def load(path: Path, after_seq: int = 0, *, thinned: bool = False) -> Iterator[R
                 if row[0] >= expected:
                     yield proven(path, row, row[0], sums)
             expected = block.last + 1
-        rows = connection.execute(
-            "SELECT seq, at_ns, account, kind, body, crc, tape FROM records "
-            "WHERE seq > ? ORDER BY seq",
-            (expected - 1,),
-        )
-        for row in rows:
+        for row in _rows(connection, "seq >= ? ORDER BY seq", (expected,)):
             yield proven(path, row, expected, sums)
             expected += 1
         last = last_of(connection)
@@ -273,7 +268,7 @@ def kinds_of(path: Path, kinds: Sequence[str]) -> Iterator[tuple[Record, Any]]:
 
     Raises JournalCorrupt, StorageError.
     """
-    if not path.is_file() or not path.stat().st_size:
+    if not filled(path):
         return
     with reading(path) as connection:
         check_journal(connection, path, None)

@@ -137,7 +137,7 @@ CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 """
-_RECORDS = Bulk("INSERT INTO records VALUES", 7)
+RECORDS = Bulk("INSERT INTO records VALUES", 7)
 
 RawRow = tuple[int, int, str, str, bytes, int, int]
 """seq, at_ns, account, kind, body, crc, tape."""
@@ -240,14 +240,9 @@ def write_batch(
     with transaction(connection):
         if fence is not None:
             check_fence(connection, fence)
-        _RECORDS.write(connection, rows)
+        RECORDS.write(connection, rows)
         for snapshot in snapshots:
             _write_snapshot(connection, snapshot)
-
-
-def append_all(connection: sqlite3.Connection, rows: Sequence[RawRow]) -> None:
-    """Append rows inside the caller's transaction."""
-    _RECORDS.write(connection, rows)
 
 
 def _write_snapshot(connection: sqlite3.Connection, snapshot: JournalSnapshot) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -162,11 +162,8 @@ def _venue_of(connection: sqlite3.Connection, account: str) -> str:
             "SELECT body FROM records WHERE kind = 'PlaceOrder' AND account = ? LIMIT 20",
             (account,),
         ):
-            try:
-                order = msgspec.msgpack.decode(body)["order"]
-                return str(order["instrument"]).partition(":")[0]
-            except (msgspec.MsgspecError, KeyError, TypeError, ValueError):
-                continue
+            with suppress(*UNREADABLE):
+                return _venue_in(body)
         return _archived_venue_of(connection, account)
     except sqlite3.Error:
         pass  # the damage is told by whoever reads the names
@@ -177,11 +174,16 @@ def _archived_venue_of(connection: sqlite3.Connection, account: str) -> str:
     if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'archive'").fetchone() is None:
         return ""
     for (packed,) in connection.execute("SELECT body FROM archive ORDER BY first"):
-        try:
+        with suppress(*UNREADABLE):
             for _, _, name, kind, body, *_ in msgspec.msgpack.decode(zstandard.decompress(packed)):
                 if (name, kind) == (account, "PlaceOrder"):
-                    order = msgspec.msgpack.decode(body)["order"]
-                    return str(order["instrument"]).partition(":")[0]
-        except (zstandard.ZstdError, msgspec.MsgspecError, KeyError, TypeError, ValueError):
-            continue
+                    return _venue_in(body)
     return ""
+
+
+UNREADABLE = (zstandard.ZstdError, msgspec.MsgspecError, KeyError, TypeError, ValueError)
+
+
+def _venue_in(placing: bytes) -> str:
+    """Return where an order went. Raises one of `UNREADABLE` where its record is damaged."""
+    return str(msgspec.msgpack.decode(placing)["order"]["instrument"]).partition(":")[0]

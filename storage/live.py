@@ -24,7 +24,7 @@ from engine.domain.telemetry import (
     WatchedMarket,
 )
 from engine.errors import BadInput, StorageError
-from storage.database import RowType, Table, insert, keep_only, note, upsert
+from storage.database import RowType, Table, insert, keep_only, note, update, upsert
 
 T = TypeVar("T")
 
@@ -221,11 +221,9 @@ def put_payout(
     payout_yes_micro: int,
     now_ns: int,
 ) -> None:
-    connection.execute(
-        "UPDATE instruments SET payout_yes_micro = ?, updated_ns = ? "
-        "WHERE engine_id = ? AND id = ?",
-        (payout_yes_micro, now_ns, engine_id, instrument),
-    )
+    which = {"engine_id": engine_id, "id": instrument}
+    pays = {"payout_yes_micro": payout_yes_micro, "updated_ns": now_ns}
+    update(connection, "instruments", which, **pays)
 
 
 def keep_found(

@@ -51,6 +51,7 @@ _HEARTBEATS = Table(VenueHeartbeat, "venue_heartbeats")
 class GhostFills(msgspec.Struct, frozen=True, kw_only=True):
     """How many fills of an account there were, and how many failed to settle."""
 
+    account: str
     matched: int
     voided: int
 
@@ -123,7 +124,7 @@ def ghost_fills(connection: sqlite3.Connection, engine_id: str, account: str) ->
         "WHERE engine_id = ? AND account = ?",
         (FillState.FAILED, engine_id, account),
     ).fetchone()
-    return GhostFills(matched=matched, voided=voided)
+    return GhostFills(account=account, matched=matched, voided=voided)
 
 
 # -- What was last found about each live account: by its doctor, and by its self-test --------------

@@ -29,8 +29,8 @@ from storage.database import reading, storage_errors, transaction
 from storage.journal import kinds_of
 from storage.journal_writer import (
     NAMES,
+    RECORDS,
     RawRow,
-    append_all,
     fence_of,
     names_sum,
     open_journal,
@@ -226,7 +226,7 @@ def accept(
             connection.execute(
                 "INSERT OR REPLACE INTO meta (key, value) VALUES ('fence', ?)", (str(above),)
             )
-            append_all(connection, _rows(messages, last))
+            RECORDS.write(connection, _rows(messages, last))
     finally:
         connection.close()
     return last + len(messages)

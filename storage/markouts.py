@@ -16,7 +16,7 @@ import msgspec
 
 from engine.domain.instruments import Leg, Mode
 from engine.domain.money import MICRO
-from storage.database import Table, insert
+from storage.database import Table, insert, update
 
 HORIZONS_MS = (300, 1_000, 5_000, 30_000, 300_000)
 AT_RESOLUTION = 0
@@ -144,12 +144,10 @@ def _answer(
     state: MarkoutState,
     markout_micro: int | None,
 ) -> None:
-    changed = connection.execute(
-        "UPDATE markouts SET state = ?, markout_micro = ? WHERE engine_id = ? AND account = ? "
-        "AND fill = ? AND horizon_ms = ? AND state = ?",
-        (state, markout_micro, engine_id, *key, MarkoutState.DUE),
-    )
-    if changed.rowcount:
+    account, fill, horizon_ms = key
+    which = {"engine_id": engine_id, "account": account, "fill": fill, "horizon_ms": horizon_ms}
+    due = which | {"state": MarkoutState.DUE}
+    if update(connection, "markouts", due, state=state, markout_micro=markout_micro):
         _sum(connection, engine_id, key, 1)
 
 
@@ -196,11 +194,8 @@ def void(connection: sqlite3.Connection, engine_id: str, account: str, fill: str
     for horizon_ms, state in rows:
         if state != MarkoutState.DUE:
             _sum(connection, engine_id, (account, fill, horizon_ms), -1)
-    connection.execute(
-        "UPDATE markouts SET state = ?, markout_micro = NULL "
-        "WHERE engine_id = ? AND account = ? AND fill = ?",
-        (MarkoutState.VOID, engine_id, account, fill),
-    )
+    which = {"engine_id": engine_id, "account": account, "fill": fill}
+    update(connection, "markouts", which, state=MarkoutState.VOID, markout_micro=None)
 
 
 def resume(

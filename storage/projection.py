@@ -27,7 +27,7 @@ from engine.domain.settings import AccountSettings
 from engine.errors import JournalCorrupt, StorageError
 from storage import schema
 from storage.bets import Bets
-from storage.database import insert, reading, transaction, upsert, writing
+from storage.database import filled, insert, reading, transaction, upsert, writing
 from storage.journal import Record, decode, kinds_of, last_seq, load, owner, record_at
 from storage.journal_writer import names_sum, record_sum
 from storage.rows import (
@@ -104,20 +104,25 @@ class Loss(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+def read_to(connection: sqlite3.Connection, engine_id: str) -> tuple[int, int, int] | None:
+    """Return the version of the rows, the last record they have read and its checksum."""
+    row: tuple[int, int, int] | None = connection.execute(
+        "SELECT version, seq, crc FROM projection WHERE engine_id = ?", (engine_id,)
+    ).fetchone()
+    return row
+
+
 def find_loss(journal: Path, state: Path, engine_id: str) -> Loss | None:
     """Return what the journal lost of what the projections had read; None = nothing.
 
     Also None where a person has accepted exactly that. Raises JournalCorrupt, StorageError.
     """
     with reading(state) as connection:
-        row = connection.execute(
-            "SELECT version, seq, crc FROM projection WHERE engine_id = ?", (engine_id,)
-        ).fetchone()
-    if row is None:
+        read = read_to(connection, engine_id)
+    if read is None:
         return None
-    version, seq, crc = row
-    there = journal.is_file() and journal.stat().st_size
-    last = last_seq(journal) if there else 0
+    version, seq, crc = read
+    last = last_seq(journal) if filled(journal) else 0
     if last >= seq:
         record = record_at(journal, seq)
         if version != VERSION or (record is not None and _sum(record) == crc):
@@ -146,9 +151,9 @@ def check_new(journal: Path, state: Path) -> None:
     A first start there would know the demo's accounts alone: nobody would ask about what others
     left at their venues, and a KILL would call that proven. Raises StorageError.
     """
-    if not (journal.is_file() and journal.stat().st_size and (last := last_seq(journal))):
+    if not (filled(journal) and (last := last_seq(journal))):
         return
-    if state.is_file() and state.stat().st_size:
+    if filled(state):
         with reading(state) as connection:
             if connection.execute("SELECT 1 FROM accounts UNION SELECT 1 FROM settings").fetchone():
                 return
@@ -164,7 +169,7 @@ def bring_up_to_date(state: Path, journal: Path) -> str | None:
 
     Raises StorageError.
     """
-    if not state.is_file() or not state.stat().st_size:
+    if not filled(state):
         check_new(journal, state)
     return schema.migrate(state)
 
@@ -201,15 +206,13 @@ def _start(
     connection: sqlite3.Connection, journal: Path, state: Path, engine_id: str
 ) -> tuple[int, bool]:
     """Return the seq to go on from, and whether the rows had to be thrown away."""
-    row = connection.execute(
-        "SELECT version, seq, crc FROM projection WHERE engine_id = ?", (engine_id,)
-    ).fetchone()
-    if row is None:
+    read = read_to(connection, engine_id)
+    if read is None:
         return 0, False
-    version, seq, crc = row
+    version, seq, crc = read
     record = record_at(journal, seq)
     if version == VERSION and record is not None and _sum(record) == crc:
-        return int(seq), False
+        return seq, False
     check_past(journal, state, engine_id)  # the rows may be all that is left of lost records
     with transaction(connection):
         for table in (*TABLES, "projection"):
@@ -426,15 +429,13 @@ class Projection:
         order: Order = effect.order
         if self.rows.find(OrderRow, order.account, order.id) is not None:
             return
+        asked = msgspec.structs.asdict(order)
+        del asked["fence"]
         self.rows.put(
             OrderRow(
-                account=order.account, id=order.id, mode=self.rows.mode(order.account),
-                bot=order.bot, instrument=order.instrument, leg=order.leg, side=order.side,
-                price=order.price, size=order.size, type=order.type, post_only=order.post_only,
-                expires_ns=order.expires_ns, created_ns=order.created_ns,
+                **asked, mode=self.rows.mode(order.account), identity=effect.identity,
                 state=OrderState.SENT if effect.identity else OrderState.PENDING,
-                identity=effect.identity, updated_ns=record.at_ns, seq=record.seq,
-                decision=order.decision,
+                updated_ns=record.at_ns, seq=record.seq,
             )
         )  # fmt: skip
 

@@ -19,13 +19,13 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import msgspec
 
 from engine.errors import StorageError
-from storage.database import connect_writer, reading, storage_errors, transaction
+from storage.database import connect_writer, filled, pages_of, reading, storage_errors, transaction
 from storage.decisions import FIRST_NS, files
 from storage.journal import (
     LAST_SEQ,
@@ -40,6 +40,7 @@ from storage.journal import (
     thinned_to,
 )
 from storage.journal_writer import EXECUTOR, SNAPSHOTS_KEPT, RawRow, bring_up, last_of
+from storage.projection import read_to
 from storage.rows import ENDED
 from storage.tick_log import segments
 
@@ -122,7 +123,7 @@ _ARCHIVE = "INSERT OR REPLACE INTO archive VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
 def unarchived(path: Path) -> int:
     """Return how many records a journal has outside its archive, 0 where there is no journal."""
-    if not path.is_file() or not path.stat().st_size:
+    if not filled(path):
         return 0
     with reading(path) as connection:
         first, last = connection.execute(
@@ -176,10 +177,8 @@ def thin_journal(
 
 def projected(state: Path, engine_id: str) -> int:
     with reading(state) as connection:
-        row = connection.execute(
-            "SELECT seq FROM projection WHERE engine_id = ?", (engine_id,)
-        ).fetchone()
-    return 0 if row is None else int(row[0])
+        read = read_to(connection, engine_id)
+    return 0 if read is None else read[1]
 
 
 def _covered(journal: Path) -> dict[str, int]:
@@ -237,10 +236,7 @@ def _number(row: RawRow) -> int:
 
 def used_bytes(connection: sqlite3.Connection) -> int:
     """Return the bytes of a database that hold something."""
-    pages, empty, size = (
-        int(connection.execute(f"PRAGMA {name}").fetchone()[0])
-        for name in ("page_count", "freelist_count", "page_size")
-    )
+    pages, empty, size = pages_of(connection)
     return (pages - empty) * size
 
 
@@ -318,10 +314,12 @@ def size_of(path: Path) -> int:
     try:
         if path.is_dir():
             return sum(one.stat().st_size for one in path.rglob("*") if one.is_file())
-        log = path.with_name(path.name + "-wal")
-        return path.stat().st_size + (log.stat().st_size if log.exists() else 0)
+        size = path.stat().st_size
     except FileNotFoundError:
         return 0
+    with suppress(FileNotFoundError):  # the last program that closes a database takes its log away
+        size += path.with_name(path.name + "-wal").stat().st_size
+    return size
 
 
 def keep_bytes(oldest_first: Sequence[Path], bytes_max: int, *, least: int) -> list[Path]:
@@ -360,7 +358,7 @@ def truncate_logs(paths: Iterable[Path]) -> None:
     Nobody waits for it: the long part keeps no writer from writing. Raises StorageError.
     """
     for path in paths:
-        if path.is_file() and path.stat().st_size:
+        if filled(path):
             with closing(connect_writer(path, busy_ms=0)) as connection, storage_errors(path):
                 for how in ("PASSIVE", "TRUNCATE"):
                     connection.execute(f"PRAGMA wal_checkpoint({how})").fetchall()
@@ -443,7 +441,7 @@ def due(places: Mapping[str, Path], bytes_max: Callable[[str], int], now_ns: int
 
 def _used(path: Path) -> int:
     """Return the bytes of a database that hold something: what is empty is written again first."""
-    if not path.is_file() or not path.stat().st_size:
+    if not filled(path):
         return 0
     with reading(path) as connection:
         return used_bytes(connection)
@@ -451,7 +449,7 @@ def _used(path: Path) -> int:
 
 def _first(path: Path, query: str) -> int | None:
     """Return the time a query gives, None where it gives none or the file cannot be read."""
-    if not path.is_file() or not path.stat().st_size:
+    if not filled(path):
         return None
     try:
         with reading(path) as connection:
@@ -487,7 +485,7 @@ def _state_since(path: Path) -> tuple[int | None, str]:
 
 
 def _journal_since(path: Path) -> tuple[int | None, str]:
-    if not path.is_file() or not path.stat().st_size:
+    if not filled(path):
         return None, ""
     with reading(path) as connection:
         gone, gone_ns = thinned_to(connection)

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from engine.domain.settings import SettingsDocument
 from engine.errors import BadInput, ConfigError
-from storage.database import WHY_LENGTH_MAX, Table, insert, note, transaction
+from storage.database import WHY_LENGTH_MAX, Table, insert, note, transaction, update
 
 
 class SettingsVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -225,11 +225,8 @@ def applied(connection: sqlite3.Connection, engine_id: str, version: int, now_ns
             (engine_id,),
         ).fetchone()[0]
         at_ns = now_ns if last is None else max(now_ns, last + 1)
-        noted = connection.execute(
-            "UPDATE settings SET applied_ns = ? WHERE engine_id = ? AND version = ?",
-            (at_ns, engine_id, version),
-        )
-        if noted.rowcount != 1:
+        which = {"engine_id": engine_id, "version": version}
+        if not update(connection, "settings", which, applied_ns=at_ns):
             raise BadInput(f"there is no version {version} of the settings")
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import sqlite_utils
 
-from storage.database import connect_reader, connect_writer, storage_errors, transaction
+from storage.database import connect_reader, connect_writer, pages_of, storage_errors, transaction
 from storage.files import said_bytes
 
 MINUTE_NS = 60 * 1_000_000_000
@@ -78,10 +78,7 @@ def look_after(path: Path, *, vacuum: bool) -> str:
 
 def _vacuum(database: sqlite_utils.Database, path: Path) -> str:
     connection = database.conn
-    pages, empty, size = (
-        int(connection.execute(f"PRAGMA {name}").fetchone()[0])
-        for name in ("page_count", "freelist_count", "page_size")
-    )
+    pages, empty, size = pages_of(connection)
     if empty * size < EMPTY_BYTES_MIN or empty < pages * EMPTY_SHARE:
         return f"statistics renewed; {said_bytes(empty * size)} empty, not worth a rewrite"
     until = time.monotonic() + LOCK_S

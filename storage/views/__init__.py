@@ -56,24 +56,27 @@ PageKey = tuple[Any, ...]
 
 def page(
     connection: sqlite3.Connection,
+    engine_id: str,
     source: str,
-    where: str,
-    values: Sequence[object],
+    where: str = "",
+    values: Sequence[object] = (),
+    *,
     key: Sequence[str],
     before: PageKey | None,
     columns: str = "*",
 ) -> list[Row]:
     """Return the first `ROWS_MAX` rows behind a page that ended at `before`, None = the very first.
 
-    They are sorted downwards by `key`, which tells rows apart: none is lost or shown twice.
+    `source` is a table called t, with what is joined to it. Rows are sorted downwards by `key`,
+    which tells them apart: none is lost or shown twice.
     """
     if before is not None:
         where += f" AND ({', '.join(key)}) < ({', '.join('?' * len(key))})"
     return query(
         connection,
-        f"SELECT {columns} FROM {source} WHERE {where} "  # noqa: S608 our own words
+        f"SELECT {columns} FROM {source} WHERE t.engine_id = ?{where} "  # noqa: S608 our own words
         f"ORDER BY {', '.join(f'{name} DESC' for name in key)} LIMIT ?",
-        (*values, *(before or ()), ROWS_MAX),
+        (engine_id, *values, *(before or ()), ROWS_MAX),
     )
 
 
@@ -107,8 +110,8 @@ def runs(
         "finished_ns, status, error, digest, frames, orders, fills, fees_micro, pnl_micro, "
         "events_per_s, peak_rss_mb"
     )
-    which = "engine_id = ?", (engine_id,)
-    return page(connection, "runs", *which, ("started_ns", "id"), before, columns)
+    key = ("started_ns", "id")
+    return page(connection, engine_id, "runs t", key=key, before=before, columns=columns)
 
 
 def run(connection: sqlite3.Connection, engine_id: str, run_id: int) -> Row | None:
@@ -145,29 +148,29 @@ def alerts(
     before: PageKey | None = None,
 ) -> list[Row]:
     """Return alerts, newest first."""
-    where = "engine_id = ?" + " AND acked_ns IS NULL" * unseen_only
-    return page(connection, "alerts", where, (engine_id,), ("last_ns", "id"), before)
+    where = " AND acked_ns IS NULL" * unseen_only
+    return page(connection, engine_id, "alerts t", where, key=("last_ns", "id"), before=before)
 
 
 def commands(
     connection: sqlite3.Connection, engine_id: str, before: PageKey | None = None
 ) -> list[Row]:
     """Return commands with their life so far, newest first."""
-    return page(connection, "commands", "engine_id = ?", (engine_id,), ("created_ns", "id"), before)
+    return page(connection, engine_id, "commands t", key=("created_ns", "id"), before=before)
 
 
 def audit(
     connection: sqlite3.Connection, engine_id: str, before: PageKey | None = None
 ) -> list[Row]:
     """Return who changed what, newest first."""
-    return page(connection, "audit", "engine_id = ?", (engine_id,), ("at_ns", "id"), before)
+    return page(connection, engine_id, "audit t", key=("at_ns", "id"), before=before)
 
 
 def jobs(
     connection: sqlite3.Connection, engine_id: str, before: PageKey | None = None
 ) -> list[Row]:
     """Return the worker's jobs, newest first."""
-    return page(connection, "jobs", "engine_id = ?", (engine_id,), ("id",), before)
+    return page(connection, engine_id, "jobs t", key=("id",), before=before)
 
 
 # -- curves for charts: thinned to extremes so that no peak is lost --------------------------------

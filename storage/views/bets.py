@@ -45,13 +45,14 @@ def closed_bets(
     where, values = _whose(whose)
     found = page(
         connection,
+        engine_id,
         f"bets t {LISTED} "
         "LEFT JOIN listings l ON l.engine_id = t.engine_id AND l.instrument = t.instrument",
-        f"t.engine_id = ? AND t.mode = ? AND t.closed_ns IS NOT NULL{where}",
-        (engine_id, mode, *values),
-        [f"t.{name}" for name in KEY],
-        before,
-        f"t.*, {UNITS}, l.one_token, {NET} AS net_micro",
+        f" AND t.mode = ? AND t.closed_ns IS NOT NULL{where}",
+        (mode, *values),
+        key=[f"t.{name}" for name in KEY],
+        before=before,
+        columns=f"t.*, {UNITS}, l.one_token, {NET} AS net_micro",
     )
     for row in found:
         one = row.pop("one_token")

@@ -48,10 +48,12 @@ def orders_behind(
     **only: str,
 ) -> list[Row]:
     """Return orders of one mode by when they were placed, newest first, at most `ROWS_MAX`."""
-    where, values = _where(only, "created_ns", engine_id, mode, since_ns, until_ns)
+    where, values = _where(only, "created_ns", mode, since_ns, until_ns)
     where += f" AND t.{LIVE}" * open_only
-    key = [f"t.{name}" for name in ORDER_KEY]
-    found = page(connection, f"orders t {LISTED}", where, values, key, before, f"t.*, {UNITS}")
+    found = page(
+        connection, engine_id, f"orders t {LISTED}", where, values,
+        key=[f"t.{name}" for name in ORDER_KEY], before=before, columns=f"t.*, {UNITS}",
+    )  # fmt: skip
     return in_units(found, ("price",), ("size", "filled", "voided"))
 
 
@@ -66,9 +68,11 @@ def fills_behind(
     **only: str | int,
 ) -> list[Row]:
     """Return fills of one mode, newest first, at most `ROWS_MAX`."""
-    where, values = _where(only, "at_ns", engine_id, mode, since_ns, until_ns)
-    key = [f"t.{name}" for name in FILL_KEY]
-    found = page(connection, f"fills t {LISTED}", where, values, key, before, f"t.*, {UNITS}")
+    where, values = _where(only, "at_ns", mode, since_ns, until_ns)
+    found = page(
+        connection, engine_id, f"fills t {LISTED}", where, values,
+        key=[f"t.{name}" for name in FILL_KEY], before=before, columns=f"t.*, {UNITS}",
+    )  # fmt: skip
     return in_units(found, ("price",), ("size",))
 
 
@@ -82,7 +86,7 @@ def fill_sums(
     **only: str,
 ) -> list[FillSums]:
     """Return what all fills that fit sum to, by the currency of their account."""
-    where, values = _where(only, "at_ns", engine_id, mode, since_ns, until_ns)
+    where, values = _where(only, "at_ns", mode, since_ns, until_ns)
     value = "coalesce(sum(iif(t.side = '{}' AND t.state != 'failed', t.value_micro, 0)), 0)"
     found = query(
         connection,
@@ -91,8 +95,8 @@ def fill_sums(
         f"{value.format('buy')} AS bought_micro, {value.format('sell')} AS sold_micro, "
         "sum(iif(t.state != 'failed', t.fee_micro, 0)) AS fees_micro FROM fills t "
         "LEFT JOIN accounts a ON a.engine_id = t.engine_id AND a.account = t.account "
-        f"WHERE {where} GROUP BY 1 ORDER BY 1",
-        values,
+        f"WHERE t.engine_id = ?{where} GROUP BY 1 ORDER BY 1",
+        (engine_id, *values),
     )
     return msgspec.convert(found, list[FillSums])
 
@@ -100,10 +104,10 @@ def fill_sums(
 def _where(
     only: Mapping[str, str | int], at: str, *which: str | int
 ) -> tuple[str, tuple[str | int, ...]]:
-    """Return the condition for rows of an engine, a mode and a period, and `only` these."""
+    """Return the condition for rows of a mode and a period, and `only` these."""
     given = {name: value for name, value in only.items() if value}
     unknown = given.keys() - COLUMNS
     if unknown:
         raise ValueError(f"no column to filter by: {', '.join(sorted(unknown))}")
-    where = f"t.engine_id = ? AND t.mode = ? AND t.{at} >= ? AND t.{at} < ?"
+    where = f" AND t.mode = ? AND t.{at} >= ? AND t.{at} < ?"
     return where + "".join(f" AND t.{name} = ?" for name in given), (*which, *given.values())

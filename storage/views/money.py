@@ -27,7 +27,7 @@ HELD_KEY = ("at_cost", "account", "instrument")
 """What positions are sorted by, downwards."""
 
 _COST = "t.yes_cost_micro + t.no_cost_micro"
-_HELD = "t.engine_id = ? AND t.mode = ? AND t.opened_ns IS NOT NULL"
+_HELD = " AND t.mode = ? AND t.opened_ns IS NOT NULL"
 
 
 def held(
@@ -51,12 +51,13 @@ def held(
     where += " AND min(t.yes_settled, t.no_settled) > 0" * paired
     found = page(
         connection,
+        engine_id,
         f"holdings t {LISTED}",
         where,
-        (engine_id, mode, *only.values()),
-        (_COST, "t.account", "t.instrument"),
-        before,
-        f"t.*, {_COST} AS at_cost, i.kind, i.market, i.closes_ns, i.price_decimals, "
+        (mode, *only.values()),
+        key=(_COST, "t.account", "t.instrument"),
+        before=before,
+        columns=f"t.*, {_COST} AS at_cost, i.kind, i.market, i.closes_ns, i.price_decimals, "
         "i.size_decimals",
     )
     for row in found:
@@ -79,7 +80,7 @@ def held_sums(connection: sqlite3.Connection, engine_id: str, *, mode: Mode) -> 
         "SELECT t.currency, count(*) AS positions, sum(t.mid2 IS NULL) AS unmarked, "  # noqa: S608 our own words
         f"sum({_COST}) AS cost_micro, sum(t.value_micro) AS value_micro, "
         f"sum(iif(t.mid2 IS NULL, 0, t.value_micro - ({_COST}))) AS unrealised_micro "
-        f"FROM holdings t WHERE {_HELD} GROUP BY t.currency ORDER BY t.currency",
+        f"FROM holdings t WHERE t.engine_id = ?{_HELD} GROUP BY t.currency ORDER BY t.currency",
         (engine_id, mode),
     )
 
@@ -163,36 +164,25 @@ def equity_check(connection: sqlite3.Connection, engine_id: str, account: str) -
 
 def sources(connection: sqlite3.Connection, engine_id: str, account: str) -> Sources:
     """Return what an account's equity is made of since it began."""
-    moves, deposited, rewards, rebates = connection.execute(
-        "SELECT count(*) FILTER (WHERE kind = 'deposit'), "
-        "coalesce(sum(amount_micro) FILTER (WHERE kind = 'deposit'), 0), "
-        "coalesce(sum(amount_micro) FILTER (WHERE kind = 'reward'), 0), "
-        "coalesce(sum(amount_micro) FILTER (WHERE kind = 'rebate'), 0) "
+    asked = (
+        "SELECT count(*) FILTER (WHERE kind = 'deposit') AS moves, "
+        "coalesce(sum(amount_micro) FILTER (WHERE kind = 'deposit'), 0) AS deposited_micro, "
+        "coalesce(sum(amount_micro) FILTER (WHERE kind = 'reward'), 0) AS rewards_micro, "
+        "coalesce(sum(amount_micro) FILTER (WHERE kind = 'rebate'), 0) AS rebates_micro "
         "FROM cash_moves m WHERE engine_id = ? "
         "AND account = ? AND currency = (SELECT currency FROM accounts a "
         "WHERE a.engine_id = m.engine_id AND a.account = m.account)",
-        (engine_id, account),
-    ).fetchone()
-    realised, fees, unrealised = connection.execute(
-        "SELECT coalesce(sum(realised_micro), 0), coalesce(sum(fees_micro), 0), "
-        "coalesce(sum(value_micro - yes_cost_micro - no_cost_micro), 0) FROM holdings "
-        "WHERE engine_id = ? AND account = ?",
-        (engine_id, account),
-    ).fetchone()
-    (fills,) = connection.execute(
-        "SELECT count(*) FROM fills WHERE engine_id = ? AND account = ? AND state != 'failed'",
-        (engine_id, account),
-    ).fetchone()
-    return Sources(
-        deposited=Decimal(deposited) / MICRO,
-        moves=moves,
-        realised=Decimal(realised) / MICRO,
-        fees=Decimal(fees) / MICRO,
-        rewards=Decimal(rewards) / MICRO,
-        rebates=Decimal(rebates) / MICRO,
-        unrealised=Decimal(unrealised) / MICRO,
-        fills=fills,
+        "SELECT coalesce(sum(realised_micro), 0) AS realised_micro, "
+        "coalesce(sum(fees_micro), 0) AS fees_micro, "
+        "coalesce(sum(value_micro - yes_cost_micro - no_cost_micro), 0) AS unrealised_micro "
+        "FROM holdings WHERE engine_id = ? AND account = ?",
+        "SELECT count(*) AS fills FROM fills "
+        "WHERE engine_id = ? AND account = ? AND state != 'failed'",
     )
+    found: Row = {}
+    for sql in asked:
+        found |= query(connection, sql, (engine_id, account))[0]
+    return Sources(**found)
 
 
 # -- The settlement pipeline: how far an account's money is on the way from an order to cash -------

@@ -56,14 +56,14 @@ def _at(kind: type, *, after: bool) -> Callable[[pytest.MonkeyPatch], None]:
     """Die in the transaction, as the records up to the first of a kind have been written."""
 
     def apply(patch: pytest.MonkeyPatch) -> None:
-        write = storage_loss.append_all
+        write = storage_loss.RECORDS.write
 
         def torn(connection: Any, rows: list[RawRow]) -> None:
             at = next(i for i, row in enumerate(rows) if row[3] == kind.__name__)
             write(connection, rows[: at + after])
             _die()
 
-        patch.setattr(storage_loss, "append_all", torn)
+        patch.setattr(storage_loss.RECORDS, "write", torn)
 
     return apply
 

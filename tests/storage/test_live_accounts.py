@@ -52,4 +52,4 @@ def test_heartbeat_is_the_latest(connection: sqlite3.Connection) -> None:
 
 def test_ghost_fills_of_nothing_have_no_rate(connection: sqlite3.Connection) -> None:
     assert ghost_fills(connection, "e1", "real").rate is None
-    assert GhostFills(matched=8, voided=2).rate == 0.25
+    assert GhostFills(account="real", matched=8, voided=2).rate == 0.25
