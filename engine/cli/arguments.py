@@ -1,20 +1,23 @@
-"""Numbers and addresses as a person types them at the command line.
+"""What commands share: how a person's words are read at the command line, and how one answers.
 
-Each gives what argparse calls a type: the value, or ArgumentTypeError with a sentence, which
-argparse prints behind the option's name and ends with exit code 2.
+A number or an address gives what argparse calls a type: the value, or ArgumentTypeError with a
+sentence, which argparse prints behind the option's name and ends with exit code 2.
 """
 
 from __future__ import annotations
 
 import argparse
+import getpass
+import json
 import math
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterable
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from engine.domain.catalog import Finding
 from engine.domain.money import MICRO
 from engine.errors import BadInput, ConfigError
 
@@ -70,6 +73,25 @@ def address(text: str) -> str:
             f"{short(text)} is not an address: write it as http://127.0.0.1:8611"
         )
     return text.rstrip("/")
+
+
+def say(args: argparse.Namespace, found: Any, text: str) -> None:
+    """Print an answer: as one JSON object where that was asked for, else in words."""
+    print(json.dumps(found) if args.json else text)
+
+
+def findings_text(findings: Iterable[Finding], width: int = 11) -> str:
+    """Return findings a line each, with what mends them; names take `width`."""
+    lines = []
+    for one in findings:
+        lines.append(f"{one.grade:4}  {one.name:{width}}  {one.said}")
+        if one.fix:
+            lines.append(f"{'':{width + 8}}→ {one.fix}")
+    return "\n".join(lines)
+
+
+def who_types() -> str:
+    return f"cli:{getpass.getuser()}"
 
 
 def short(text: str) -> str:

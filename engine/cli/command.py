@@ -7,8 +7,6 @@ increments.
 from __future__ import annotations
 
 import argparse
-import getpass
-import json
 import re
 import sqlite3
 import sys
@@ -20,7 +18,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from engine.cli.arguments import WAIT_S_MAX, amount
+from engine.cli.arguments import WAIT_S_MAX, amount, say, who_types
 from engine.clock import WallClock
 from engine.config import Config
 from engine.domain.commands import AnyCommand, PlaceManual, StartRecording
@@ -75,7 +73,10 @@ def run(args: argparse.Namespace, config: Config) -> int:
     with writing(config.state_path) as connection:
         command = _command(args.kind, args.fields, lambda key: listed(connection, ENGINE_ID, key))
         left = leave_and_wait(config, connection, command, args.wait)  # type: ignore[arg-type]
-    _print_answer(left, as_json=args.json)
+    took = f" after {(left.answered_ns - left.created_ns) / 1e6:.0f} ms" if left.answered_ns else ""
+    said = left.answer or "the engine has not answered; it may still do it"
+    answer = {"id": left.id, "state": left.state, "answer": left.answer}
+    say(args, answer, f"{left.state}{took}: {said}")
     return 0 if left.state is CommandState.DONE else 1
 
 
@@ -92,7 +93,7 @@ def leave_and_wait(
         engine_id=ENGINE_ID,
         id=uuid.uuid4().hex,
         command=command,
-        who=f"cli:{getpass.getuser()}",
+        who=who_types(),
         now_ns=WallClock().now_ns(),
     )
     began = time.monotonic()
@@ -170,15 +171,3 @@ def _micro(text: str) -> int:
     if not micro.is_finite() or micro != int(micro):
         raise BadInput(f"{text!r} is not an amount with at most six decimals")
     return int(micro)
-
-
-def _print_answer(left: LeftCommand, *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps({"id": left.id, "state": left.state, "answer": left.answer}))
-        return
-    took = (
-        ""
-        if left.answered_ns is None
-        else f" after {(left.answered_ns - left.created_ns) / 1e6:.0f} ms"
-    )
-    print(f"{left.state}{took}: {left.answer or 'the engine has not answered; it may still do it'}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import base64
 import getpass
-import json
 import os
 import re
 import sys
@@ -17,6 +16,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from engine.cli.arguments import say, who_types
 from engine.cli.command import WAIT_S, leave_and_wait
 from engine.clock import WallClock
 from engine.config import Config
@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, config: Config) -> int:
     if args.action == "list":
         found = listed(read_vault(config.vault_path))
-        print(json.dumps(found) if args.json else _described(found))
+        say(args, found, _described(found))
         return 0
     if args.action == "open":
         return _open(args, config)
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
         said = f"removed the credential of {args.account!r}; a running engine keeps it till it ends"
     else:
         said = _set(args, config)
-    print(json.dumps({"done": said}) if args.json else said)
+    say(args, {"done": said}, said)
     return 0
 
 
@@ -112,7 +112,7 @@ def _open(args: argparse.Namespace, config: Config) -> int:
         sealed = vault.sealed_passphrase(ask("The vault's passphrase: "), base64.b64decode(key))
         left = leave_and_wait(config, connection, OpenVault(sealed=sealed), WAIT_S)
     said = left.answer or "the engine has not answered"
-    print(json.dumps({"state": left.state, "answer": said}) if args.json else said)
+    say(args, {"state": left.state, "answer": said}, said)
     return 0 if left.state is CommandState.DONE else 1
 
 
@@ -219,7 +219,3 @@ def keep_verdict(
     with writing(config.state_path) as connection, transaction(connection):
         put_examination(connection, ENGINE_ID, verdict)
     return now_ns
-
-
-def who_types() -> str:
-    return f"cli:{getpass.getuser()}"

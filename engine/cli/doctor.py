@@ -7,7 +7,6 @@ far the clock is from a venue's is not known here.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import sqlite3
@@ -22,6 +21,7 @@ import msgspec
 import psutil
 from packaging.requirements import Requirement
 
+from engine.cli.arguments import findings_text, say
 from engine.config import Config
 from engine.domain.catalog import Finding, Grade
 from engine.errors import StorageError
@@ -59,15 +59,9 @@ def run(args: argparse.Namespace, config: Config) -> int:
     checks = list(examine(config))
     failed = sum(check.grade is Grade.FAIL for check in checks)
     warned = sum(check.grade is Grade.WARN for check in checks)
-    if args.json:
-        found = {"failed": failed, "warned": warned, "checks": msgspec.to_builtins(checks)}
-        print(json.dumps(found))
-    else:
-        for check in checks:
-            print(f"{check.grade:4}  {check.name:11}  {check.said}")
-            if check.fix:
-                print(f"{'':19}→ {check.fix}")
-        print(f"{len(checks)} checks: {failed} failed, {warned} warned")
+    found = {"failed": failed, "warned": warned, "checks": msgspec.to_builtins(checks)}
+    counts = f"{len(checks)} checks: {failed} failed, {warned} warned"
+    say(args, found, f"{findings_text(checks)}\n{counts}")
     return 1 if failed else 0
 
 

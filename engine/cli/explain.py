@@ -8,11 +8,10 @@ the same planner and the same rules of risk. It reads alone; an engine may trade
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 
 import msgspec
 
+from engine.cli.arguments import say
 from engine.config import Config
 from engine.errors import BadInput
 from engine.lab.explain.accounts import JournalAccounts, SettingsHistory
@@ -33,8 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, config: Config) -> int:
     """Repeat all plans. Exit code 1 where one came out otherwise."""
     found = verify_home(config, args.account)
-    text = json.dumps(msgspec.to_builtins(found)) if args.json else words(found)
-    sys.stdout.write(text + "\n")
+    say(args, msgspec.to_builtins(found), words(found))
     return 1 if found.different or found.broken else 0
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 
+from engine.cli.arguments import say
 from engine.config import Config
 from engine.live.handover import make_private
 from storage import schema
@@ -24,9 +24,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
     config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     make_private(config.home)
     backup = bring_up_to_date(path, config.journal_path)
-    if args.json:
-        print(json.dumps({"path": str(path), "schema": schema.HEAD, "backup": backup}))
-    else:
-        kept = f"; the previous state is kept in {backup}" if backup else ""
-        print(f"{path} has schema {schema.HEAD}{kept}")
+    kept = f"; the previous state is kept in {backup}" if backup else ""
+    found = {"path": str(path), "schema": schema.HEAD, "backup": backup}
+    say(args, found, f"{path} has schema {schema.HEAD}{kept}")
     return 0

@@ -8,12 +8,10 @@ version of the settings and put in force by the engine that runs.
 from __future__ import annotations
 
 import argparse
-import getpass
-import json
 import sqlite3
 from typing import Any
 
-from engine.cli.arguments import WAIT_S_MAX, WHOLE_MAX, amount, whole
+from engine.cli.arguments import WAIT_S_MAX, WHOLE_MAX, amount, say, who_types, whole
 from engine.cli.command import WAIT_S, leave_and_wait
 from engine.clock import WallClock
 from engine.config import Config
@@ -81,7 +79,7 @@ def _saved(connection: sqlite3.Connection, account: str, life_s: int | None) -> 
             raise BadInput(why)
         return {"accounts": {account: {"quote_life_s": life_s}}}
 
-    who, now_ns = f"cli:{getpass.getuser()}", WallClock().now_ns()
+    who, now_ns = who_types(), WallClock().now_ns()
     return save_in_force(connection, ENGINE_ID, changed, who, now_ns).version
 
 
@@ -100,5 +98,4 @@ def _words(life_s: int | None) -> str:
 
 
 def _say(args: argparse.Namespace, life_s: int | None, text: str) -> None:
-    answer = {"account": args.account, "quote_life_s": life_s, "text": text}
-    print(json.dumps(answer) if args.json else text)
+    say(args, {"account": args.account, "quote_life_s": life_s, "text": text}, text)

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import getpass
-import json
 from collections import Counter
 from typing import Any
 
 import msgspec
 
-from engine.cli.arguments import add_demo_argument
+from engine.cli.arguments import add_demo_argument, say, who_types
 from engine.clock import WallClock
 from engine.config import Config
 from engine.domain.effects import RaiseAlert, Severity
@@ -71,7 +69,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
     with locked(config.run_folder / "engine.lock", "engine"):
         loss = find_loss(config.journal_path, config.state_path, ENGINE_ID)
         if loss is None:
-            _say(args, {"lost": False}, "nothing is lost: the journal has all that was read of it")
+            say(args, {"lost": False}, "nothing is lost: the journal has all that was read of it")
             return 0
         known = known_of(config.journal_path, config.state_path, ENGINE_ID)
         venues = venues_of(config, args.demo)
@@ -82,9 +80,9 @@ def run(args: argparse.Namespace, config: Config) -> int:
         shown = _shown(loss, known, asked)
         if not args.accept_loss:
             hint = "Nothing was changed. To go on without the lost records: --accept-loss"
-            _say(args, shown | {"lost": True, "accepted": False}, f"{_described(shown)}\n{hint}")
+            say(args, shown | {"lost": True, "accepted": False}, f"{_described(shown)}\n{hint}")
             return 1
-        who = args.who or f"cli:{getpass.getuser()}"
+        who = args.who or who_types()
         now_ns = WallClock().now_ns()
         messages = [
             *_messages(known, asked, now_ns),
@@ -96,7 +94,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
         f"{_described(shown)}\n{who} accepts the loss. The KILL latch is set: start the engine, "
         "compare each account with its venue, then release the latch with a reason"
     )
-    _say(args, shown | {"lost": True, "accepted": True, "who": who}, done)
+    say(args, shown | {"lost": True, "accepted": True, "who": who}, done)
     return 0
 
 
@@ -275,7 +273,3 @@ def _described(shown: dict[str, Any]) -> str:
         )
     lines.append("Stops, pauses and scoped KILLs are as the journal has them: check each of them")
     return "\n".join(lines)
-
-
-def _say(args: argparse.Namespace, found: dict[str, Any], text: str) -> None:
-    print(json.dumps(found) if args.json else text)

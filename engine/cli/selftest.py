@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import signal
 import sys
 
 import msgspec
 
+from engine.cli.arguments import findings_text, say
 from engine.cli.credentials import credential_of, keep_verdict
 from engine.clock import WallClock
 from engine.config import Config
@@ -72,11 +72,8 @@ def run(args: argparse.Namespace, config: Config) -> int:
             raise KeyboardInterrupt from None
         keep_verdict(config, Examiner.SELFTEST, args.account, credentials.wallet, findings)
     green = all(one.grade is not Grade.FAIL for one in findings)
-    if args.json:
-        rows = msgspec.to_builtins(findings)
-        print(json.dumps({"account": args.account, "green": green, "findings": rows}))
-    else:
-        print(f"{args.account}: the self-test is {'green' if green else 'NOT green'}")
+    answer = {"account": args.account, "green": green, "findings": msgspec.to_builtins(findings)}
+    say(args, answer, f"{args.account}: the self-test is {'green' if green else 'NOT green'}")
     return 0 if green else 1
 
 
@@ -116,8 +113,5 @@ def _require_live(config: Config, account: str) -> None:
 
 
 def _print(found: Finding) -> Finding:
-    lines = f"{found.grade:4}  {found.name:8}  {found.said}"
-    if found.fix:
-        lines += f"\n{'':16}→ {found.fix}"
-    print(lines, file=sys.stderr, flush=True)
+    print(findings_text([found], 8), file=sys.stderr, flush=True)
     return found

@@ -81,7 +81,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
     progress.end()
     found = total.summary(time.perf_counter() - started)
     if args.json:
-        _say(json.dumps(found, indent=1))
+        print(json.dumps(found, indent=1))
     else:
         _print_summary(found)
     return 1 if total.failed else 0
@@ -138,31 +138,27 @@ class Total:
 
 
 def _print_failure(outcome: SimulationOutcome, args: argparse.Namespace) -> None:
-    _say(f"seed {outcome.seed}: the last journal lines")
+    print(f"seed {outcome.seed}: the last journal lines")
     for line in outcome.lines:
-        _say(f"  {line}")
+        print(f"  {line}")
     for verdict in outcome.verdicts:
-        _say(f"seed {outcome.seed}: judge {verdict.judge}, {verdict.account}: {verdict.text}")
+        print(f"seed {outcome.seed}: judge {verdict.judge}, {verdict.account}: {verdict.text}")
     options = f"--minutes {args.minutes:g} --accounts {args.accounts}"
     if args.faults:
         options += f" --faults {args.faults}"
     if args.plain:
         options += " --plain"
-    _say(f"commit {commit(SOURCE)}")
-    _say(f"again: python -m engine simulate --seed {outcome.seed} {options}\n")
+    print(f"commit {commit(SOURCE)}")
+    print(f"again: python -m engine simulate --seed {outcome.seed} {options}\n")
 
 
 def _print_summary(found: dict[str, Any]) -> None:
     for name, count in found["counts"].items():
-        _say(f"{name:24}{count:12,}")
+        print(f"{name:24}{count:12,}")
     if found["digest"]:
-        _say(f"digest {found['digest']}")
-    _say(
+        print(f"digest {found['digest']}")
+    print(
         f"{found['seeds']} seeds, {found['simulated_hours']:.2f} simulated hours, "
         f"{found['simulated_s_per_s']:.0f} simulated s per s, {len(found['failed'])} failed, "
         f"commit {found['commit']}"
     )
-
-
-def _say(text: str) -> None:
-    print(text)

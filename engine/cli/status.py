@@ -6,7 +6,6 @@ Says plainly that no engine runs when none does. Amounts of the three modes are 
 from __future__ import annotations
 
 import argparse
-import json
 import sqlite3
 import time
 from pathlib import Path
@@ -14,22 +13,21 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from engine.cli.arguments import say
 from engine.config import Config
 from engine.domain.instruments import Mode
 from engine.domain.money import MICRO
 from engine.domain.orders import ORDER_ENDS, OrderState
 from engine.log import iso
-from storage.database import dicts, reading
-from storage.live_accounts import ghost_fills
+from storage.database import dicts, filled, reading
+from storage.live_accounts import GhostFills, ghost_fills
 from storage.schema import check_schema
+from storage.views.frame import HEARTBEAT_AGE_NS_MAX, SECOND_NS
 
 HELP = "show what state the database holds"
 
 STOPPED = "STOPPED"
 LATCHED = "latch      KILL is set: no order is placed until it is released"
-SECOND_NS = 1_000_000_000
-HEARTBEAT_AGE_NS_MAX = 10 * SECOND_NS
-"""An engine writes its heartbeat each second; one this old has stopped or hangs."""
 
 
 class EngineReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,14 +69,6 @@ class OrdersReport(msgspec.Struct, frozen=True, kw_only=True):
     unknown: int
 
 
-class VoidedFills(msgspec.Struct, frozen=True, kw_only=True):
-    """Fills of one account at a venue that settles, and how many of them failed to settle."""
-
-    account: str
-    matched: int
-    voided: int
-
-
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """What the database holds. `exists` False = there is none, all else is empty."""
 
@@ -91,7 +81,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     runs: int = 0
     last_run: RunSeen | None = None
     orders: tuple[OrdersReport, ...] = ()
-    ghosts: tuple[VoidedFills, ...] = ()
+    ghosts: tuple[GhostFills, ...] = ()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -101,10 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, config: Config) -> int:
     """Tell the state. Raises StorageError where there is a database that cannot be read."""
     status = read(config, time.time_ns())
-    if args.json:
-        print(json.dumps(msgspec.to_builtins(status)))
-    else:
-        print("\n".join(describe(status)))
+    say(args, msgspec.to_builtins(status), "\n".join(describe(status)))
     return 0
 
 
@@ -113,7 +100,7 @@ def read(config: Config, now_ns: int) -> Status:
     path = config.state_path
     latched = config.kill_path.exists()
     if not path.is_file():
-        past = config.journal_path.is_file() and config.journal_path.stat().st_size > 0
+        past = filled(config.journal_path)
         return Status(database=str(path), exists=False, kill_latched=latched, past=past)
     check_schema(path)
     with reading(path) as connection:
@@ -126,7 +113,7 @@ def read(config: Config, now_ns: int) -> Status:
             runs=int(connection.execute("SELECT count(*) FROM runs").fetchone()[0]),
             last_run=_last_run(connection),
             orders=_orders(connection),
-            ghosts=_voided_fills(connection),
+            ghosts=_ghosts(connection),
         )
 
 
@@ -183,15 +170,10 @@ def _orders(connection: sqlite3.Connection) -> tuple[OrdersReport, ...]:
     return tuple(msgspec.convert(row, OrdersReport) for row in found)
 
 
-def _voided_fills(connection: sqlite3.Connection) -> tuple[VoidedFills, ...]:
+def _ghosts(connection: sqlite3.Connection) -> tuple[GhostFills, ...]:
     """Return them for the accounts that beat at their venue: those that trade there for real."""
-    found = []
-    for engine_id, account in connection.execute(
-        "SELECT engine_id, account FROM venue_heartbeats ORDER BY engine_id, account"
-    ):
-        seen = ghost_fills(connection, engine_id, account)
-        found.append(VoidedFills(account=account, matched=seen.matched, voided=seen.voided))
-    return tuple(found)
+    beating = "SELECT engine_id, account FROM venue_heartbeats ORDER BY engine_id, account"
+    return tuple(ghost_fills(connection, *one) for one in connection.execute(beating).fetchall())
 
 
 def describe(status: Status) -> list[str]:
@@ -212,7 +194,7 @@ def describe(status: Status) -> list[str]:
     if not status.orders:
         lines.append("orders     none live, none unknown")
     for seen in status.ghosts:
-        share = f" ({100 * seen.voided / seen.matched:.2f} %)" if seen.matched else ""
+        share = "" if seen.rate is None else f" ({100 * seen.rate:.2f} %)"
         lines.append(
             f"ghosts     {seen.account}: {seen.voided:,} of {seen.matched:,} fills{share} failed "
             "to settle and were reversed"

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
 
 import msgspec
 
-from engine.cli.credentials import ask, credential_of, keep_verdict, who_types
+from engine.cli.arguments import findings_text, say, who_types
+from engine.cli.credentials import ask, credential_of, keep_verdict
 from engine.clock import WallClock
 from engine.config import Config
-from engine.domain.catalog import Finding, Grade
+from engine.domain.catalog import Grade
 from engine.domain.instruments import Mode
 from engine.errors import BadInput
 from engine.venues.registry import examined
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
                     f"{', '.join(unlocks(connection, ENGINE_ID)) or 'none'}"
                 )
             lock(connection, ENGINE_ID, args.account, who=who_types(), now_ns=WallClock().now_ns())
-        _say(args, {"locked": args.account}, f"{args.account} is locked at the next start")
+        say(args, {"locked": args.account}, f"{args.account} is locked at the next start")
         return 0
     known = _order_identities(config, args.account)
     credentials = credential_of(config, args.account)
@@ -58,9 +58,9 @@ def run(args: argparse.Namespace, config: Config) -> int:
     red = any(one.grade is Grade.FAIL for one in findings)
     if args.check or red:
         stays = f"\n{_lock_state(config, args.account)}" if red else ""
-        _say(args, answer, _described(findings) + stays)
+        say(args, answer, findings_text(findings) + stays)
         return int(red)
-    print(_described(findings), file=sys.stderr)
+    print(findings_text(findings), file=sys.stderr)
     phrase = phrase_of(args.account)
     if ask(f"Type `{phrase}`: ") != phrase:
         raise BadInput(f"this is not the required phrase: {_lock_state(config, args.account)}")
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
     )
     with writing(config.state_path) as connection, transaction(connection):
         unlock(connection, ENGINE_ID, given)
-    _say(args, answer | {"unlocked": True}, _next_step(args.account))
+    say(args, answer | {"unlocked": True}, _next_step(args.account))
     return 0
 
 
@@ -111,19 +111,6 @@ def _require_same_wallet(config: Config, account: str, wallet: str) -> None:
             f"account {account!r} has a history with the wallet {first}, and its cash and shares "
             f"are not those of {wallet}: add a live account of another name for this wallet"
         )
-
-
-def _described(findings: list[Finding]) -> str:
-    lines = []
-    for one in findings:
-        lines.append(f"{one.grade:4}  {one.name:11}  {one.said}")
-        if one.fix:
-            lines.append(f"{'':19}→ {one.fix}")
-    return "\n".join(lines)
-
-
-def _say(args: argparse.Namespace, answer: dict[str, object], text: str) -> None:
-    print(json.dumps(answer) if args.json else text)
 
 
 def _next_step(account: str) -> str:
