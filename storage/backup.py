@@ -155,17 +155,6 @@ def backups(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name) and path.is_dir())
 
 
-def keep_newest(folder: Path, keep: int) -> list[str]:
-    """Delete all but the newest `keep` backups; give the names of those that went."""
-    gone = backups(folder)[:-keep]
-    for path in gone:
-        # Under another name first: half a backup must never look like a whole one.
-        moved = path.with_name(f"{UNFINISHED}{path.name}")
-        path.replace(moved)
-        shutil.rmtree(moved)
-    return [path.name for path in gone]
-
-
 def sweep(folder: Path) -> None:
     for path in folder.glob(f"{UNFINISHED}*"):
         shutil.rmtree(path)

@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import zstandard
@@ -23,6 +23,8 @@ import zstandard
 from engine.domain.decisions import Decision, Planned
 from engine.errors import BadInput, StorageError
 from storage.database import Bulk, connect_writer, pages_of, reading, storage_errors, transaction
+
+T = TypeVar("T")
 
 FILE_BYTES_MAX = 256 * 1024 * 1024
 FILES_KEPT = 4
@@ -80,10 +82,7 @@ class StoredDecision(
     @property
     def decision(self) -> Decision:
         """The decision itself. Raises BadInput where its bytes cannot be read."""
-        try:
-            return _decode(self.body)
-        except msgspec.DecodeError as error:
-            raise BadInput(f"decision row {self.row} cannot be read: {error}") from error
+        return _decoded(Decision, self.body, f"decision row {self.row}")
 
 
 class StoredPlan(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="plan", gc=False):
@@ -98,15 +97,17 @@ class StoredPlan(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag
     @property
     def plan(self) -> Planned:
         """The plan itself. Raises BadInput where its bytes cannot be read."""
-        try:
-            return _decode_plan(self.body)
-        except msgspec.DecodeError as error:
-            raise BadInput(f"plan row {self.row} cannot be read: {error}") from error
+        return _decoded(Planned, self.body, f"plan row {self.row}")
+
+
+def _decoded(kind: type[T], body: bytes, what: str) -> T:
+    try:
+        return msgspec.msgpack.decode(body, type=kind)
+    except msgspec.DecodeError as error:
+        raise BadInput(f"{what} cannot be read: {error}") from error
 
 
 StoredRow = StoredDecision | StoredPlan
-_decode = msgspec.msgpack.Decoder(Decision).decode
-_decode_plan = msgspec.msgpack.Decoder(Planned).decode
 _decode_rows = msgspec.msgpack.Decoder(tuple[StoredRow, ...]).decode
 _encode = msgspec.msgpack.Encoder().encode
 

@@ -322,17 +322,22 @@ def size_of(path: Path) -> int:
     return size
 
 
-def keep_bytes(oldest_first: Sequence[Path], bytes_max: int, *, least: int) -> list[Path]:
+def keep_bytes(
+    oldest_first: Sequence[Path], bytes_max: int, *, least: int, most: int | None = None
+) -> list[Path]:
     """Delete files or folders, the oldest first, until the rest fits; `least` of them stay.
 
-    A deletion that was interrupted is finished.
+    Nor do more than `most` stay; None = any number may. Give those that went. A deletion that was
+    interrupted is finished.
     """
     for folder in {path.parent for path in oldest_first}:
         for half in folder.glob(f"{GONE}*"):
             shutil.rmtree(half)
     sizes = [size_of(path) for path in oldest_first]
     gone: list[Path] = []
-    while len(oldest_first) - len(gone) > least and sum(sizes[len(gone) :]) > bytes_max:
+    while (left := len(oldest_first) - len(gone)) > least and (
+        sum(sizes[len(gone) :]) > bytes_max or (most is not None and left > most)
+    ):
         path = oldest_first[len(gone)]
         if path.is_dir():
             moved = path.with_name(f"{GONE}{path.name}")  # half of it must not look like it

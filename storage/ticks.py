@@ -70,10 +70,6 @@ class Candle(msgspec.Struct, frozen=True, kw_only=True):
     ticks: int
     trades: int
 
-    @property
-    def spread(self) -> int | None:
-        return None if self.bid is None or self.ask is None else self.ask - self.bid
-
 
 class Tick(msgspec.Struct, frozen=True, kw_only=True):
     """A change of the best prices, or a trade."""
@@ -84,10 +80,6 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
     last: int | None
     volume: int | None
     """Size traded, 0 where the venue did not say; None = no trade but a change of the book."""
-
-    @property
-    def spread(self) -> int | None:
-        return None if self.bid is None or self.ask is None else self.ask - self.bid
 
 
 def candles(

@@ -24,7 +24,7 @@ from engine.log import iso
 from engine.runtime.tape_format import segments
 from storage import decisions, retention, ticks, upkeep
 from storage.alerts import raise_alert
-from storage.backup import back_up, backups, keep_newest
+from storage.backup import back_up, backups
 from storage.database import connect_writer, storage_errors
 from storage.export import export
 from storage.jobs import forget_ended
@@ -103,11 +103,11 @@ def backup(job: BackupJob, context: JobContext) -> Mapping[str, Any]:
         on_progress=lambda done, total, what: context.progress(done, total, "bytes", what),
         plain={vault.name: vault} if job.vault and vault.is_file() else {},
     )
-    gone = keep_newest(folder, job.keep)
     most = config.share("backups")
-    gone += [one.name for one in retention.keep_bytes(backups(folder), most, least=1)]
+    gone = retention.keep_bytes(backups(folder), most, least=1, most=job.keep)
     about = {"vault": _about_vault(vault, copied=job.vault)}
-    return {**manifest, **about, "folder": str(folder), "deleted": gone}
+    names = [one.name for one in gone]
+    return {**manifest, **about, "folder": str(folder), "deleted": names}
 
 
 def _about_vault(vault: Path, *, copied: bool) -> str:

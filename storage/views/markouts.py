@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -67,33 +68,27 @@ def by_bot(
     connection: sqlite3.Connection, engine_id: str, *, mode: Mode, bot: str | None = None
 ) -> list[BotMarkout]:
     """Return the sums of one mode's bots, or of one bot, by horizon."""
-    return [
-        _mean(row)
-        for row in connection.execute(
-            "SELECT account, bot, liquidity, horizon_ms, known, unknown, sum_micro, squares "
-            "FROM markout_sums WHERE engine_id = ? AND mode = ? AND (? IS NULL OR bot = ?) "
-            "ORDER BY account, bot, liquidity, horizon_ms",
-            (engine_id, mode, bot, bot),
-        )
-    ]
+    found = dicts(
+        connection,
+        "SELECT account, bot, liquidity, horizon_ms, known, unknown, sum_micro, squares "
+        "FROM markout_sums WHERE engine_id = ? AND mode = ? AND (? IS NULL OR bot = ?) "
+        "ORDER BY account, bot, liquidity, horizon_ms",
+        (engine_id, mode, bot, bot),
+    )
+    return [_mean(**row) for row in found]
 
 
-def _mean(row: tuple[str, str, str, int, int, int, int, float]) -> BotMarkout:
-    account, bot, liquidity, horizon_ms, known, unknown, total_micro, squares = row
+def _mean(*, known: int, sum_micro: int, squares: float, **whose: Any) -> BotMarkout:
     mean = error = None
     if known:
-        mean = total_micro / known / 1e6
+        mean = sum_micro / known / 1e6
     if known > 1 and mean is not None:
         # Rounding may leave the difference of two equal sums a hair below zero.
         variance = max(0.0, (squares - known * mean * mean) / (known - 1))
         error = float((variance / known) ** 0.5)
     return BotMarkout(
-        account=account,
-        bot=bot,
-        liquidity=liquidity,
-        horizon_ms=horizon_ms,
+        **whose,
         known=known,
-        unknown=unknown,
         mean_cents=None if mean is None else 100 * mean,
         error_cents=None if error is None else 100 * error,
     )

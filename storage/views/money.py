@@ -7,7 +7,7 @@ Every function takes a reader's connection; sums never cross modes or currencies
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
 from enum import StrEnum
 
@@ -235,8 +235,13 @@ def pipeline(
     return [steps[phase] for phase in Phase]
 
 
-def _amount(micro: int | None) -> Decimal | None:
-    return None if micro is None else Decimal(micro) / MICRO
+def _step(
+    phase: Phase, count: int, micro: int | None, oldest_ns: int | None = None, *, tokens: int = 0
+) -> SettlementStep:
+    amount = None if micro is None else Decimal(micro) / MICRO
+    return SettlementStep(
+        phase=phase, count=count, amount=amount, oldest_ns=oldest_ns, tokens=tokens
+    )
 
 
 def _reserved(connection: sqlite3.Connection, engine_id: str, account: str) -> SettlementStep:
@@ -250,34 +255,24 @@ def _reserved(connection: sqlite3.Connection, engine_id: str, account: str) -> S
         f"WHERE t.engine_id = ? AND t.account = ? AND NOT t.{ENDED}",
         (engine_id, account),
     ).fetchone()
-    return SettlementStep(
-        phase=Phase.RESERVED, count=count, amount=_amount(micro), oldest_ns=oldest, tokens=sells
-    )
+    return _step(Phase.RESERVED, count, micro, oldest, tokens=sells)
 
 
 def _fills(
     connection: sqlite3.Connection, engine_id: str, account: str, now_ns: int
 ) -> dict[Phase, SettlementStep]:
     """Return fills by what is settled of them; decided ones of the last day."""
-    found = {
-        phase: SettlementStep(phase=phase, count=0, amount=Decimal(0))
-        for phase in (Phase.MATCHED, Phase.MINED, Phase.RETRYING, Phase.CONFIRMED, Phase.FAILED)
-    }
-    states: Sequence[tuple[FillState, int]] = [
-        (state, now_ns - DECIDED_NS if state in (FillState.CONFIRMED, FillState.FAILED) else 0)
-        for state in FillState
-    ]
-    for state, since_ns in states:
+    found = {}
+    for state in FillState:
+        decided = state in (FillState.CONFIRMED, FillState.FAILED)
+        since_ns = now_ns - DECIDED_NS if decided else 0
         count, micro, oldest = connection.execute(
             "SELECT count(*), CASE WHEN count(*) = count(value_micro) THEN "
             "coalesce(sum(value_micro), 0) END, min(at_ns) FROM fills "
             "WHERE engine_id = ? AND account = ? AND state = ? AND at_ns >= ?",
             (engine_id, account, state, since_ns),
         ).fetchone()
-        phase = Phase(state.value)
-        found[phase] = SettlementStep(
-            phase=phase, count=count, amount=_amount(micro), oldest_ns=oldest
-        )
+        found[Phase(state.value)] = _step(Phase(state.value), count, micro, oldest)
     return found
 
 
@@ -301,9 +296,7 @@ def _redeemable(connection: sqlite3.Connection, engine_id: str, account: str) ->
         "SELECT count(*), coalesce(sum(micro), 0), min(since_ns) FROM due WHERE micro > 0",
         (engine_id, account),
     ).fetchone()
-    return SettlementStep(
-        phase=Phase.REDEEMABLE, count=count, amount=_amount(micro), oldest_ns=oldest
-    )
+    return _step(Phase.REDEEMABLE, count, micro, oldest)
 
 
 def _paid(connection: sqlite3.Connection, engine_id: str, account: str) -> SettlementStep:
@@ -312,7 +305,7 @@ def _paid(connection: sqlite3.Connection, engine_id: str, account: str) -> Settl
         "WHERE engine_id = ? AND account = ?",
         (engine_id, account),
     ).fetchone()
-    return SettlementStep(phase=Phase.PAID, count=count, amount=_amount(micro))
+    return _step(Phase.PAID, count, micro)
 
 
 def paid_for(
@@ -325,6 +318,4 @@ def paid_for(
 
 def _cash(connection: sqlite3.Connection, engine_id: str, account: str) -> SettlementStep:
     latest = latest_equity(connection, engine_id, account)
-    return SettlementStep(
-        phase=Phase.CASH, count=0, amount=_amount(None if latest is None else latest.cash_micro)
-    )
+    return _step(Phase.CASH, 0, None if latest is None else latest.cash_micro)

@@ -163,7 +163,7 @@ def test_a_tick_is_a_change_of_the_best_prices_or_a_trade(tmp_path: Path) -> Non
     ]  # fmt: skip
     assert ticks(tmp_path, B, 0, EVER) == []
     (one,) = candles(tmp_path, A, "1m", NOON, NOON + 1)
-    assert (one.open2, one.high2, one.bid, one.spread, one.volume, one.ticks, one.trades) == (
+    assert (one.open2, one.high2, one.bid, one.ask, one.volume, one.ticks, one.trades) == (
         102, 102, 50, None, 3, 4, 2,
     )  # fmt: skip
 

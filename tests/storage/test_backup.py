@@ -12,9 +12,10 @@ import pytest
 
 from engine.errors import StorageError
 from storage import backup
-from storage.backup import back_up, backup_of, backups, keep_newest
+from storage.backup import back_up, backup_of, backups
 from storage.database import connect_writer, transaction
 from storage.journal import take_lease
+from storage.retention import keep_bytes
 from tests.storage.kept import differing
 
 NAME = "2026-03-01T02-00-00Z"
@@ -116,7 +117,8 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
     names = [f"2026-03-0{day}T02-00-00Z" for day in range(1, 6)]
     for name in [*names, "my-own-folder"]:
         (tmp_path / name).mkdir()
-    assert keep_newest(tmp_path, 2) == names[:3]
+    gone = keep_bytes(backups(tmp_path), 10**9, least=1, most=2)
+    assert [path.name for path in gone] == names[:3]
     assert [path.name for path in backups(tmp_path)] == names[3:]
     assert (tmp_path / "my-own-folder").is_dir()
 
