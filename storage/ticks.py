@@ -231,11 +231,8 @@ def _read(path: Path, instrument: str, order: str, span: tuple[int, int]) -> tup
         raise StorageError(
             f"{path} cannot be read ({error}): move it away to go on without it"
         ) from error
-    since_ns, until_ns = span
-    at_ns = rows[order]
-    here = pc.and_(pc.greater_equal(at_ns, since_ns), pc.less(at_ns, until_ns))
-    mine = pc.equal(pc.cast(rows["instrument"], pa.string()), instrument)
-    return footer.taken, rows.filter(pc.and_(here, mine)).cast(none.schema)
+    mine = rows.filter(pc.equal(pc.cast(rows["instrument"], pa.string()), instrument))
+    return footer.taken, _within(mine, order, span).cast(none.schema)
 
 
 def _tail(folder: Path, instrument: str, span: tuple[int, int]) -> pa.Table:
@@ -248,7 +245,7 @@ def _tail(folder: Path, instrument: str, span: tuple[int, int]) -> pa.Table:
             for column, more in zip(found, (*columns, number), strict=True):
                 column.extend(more)
     rows = _table(instrument, found[:-1])
-    return _within(rows.append_column("segment", _numbers(found[-1])), span)
+    return _within(rows.append_column("segment", _numbers(found[-1])), "at_ns", span)
 
 
 def _of_log(tail: pa.Table, taken: int, interval: str, name: str) -> pa.Table:
@@ -271,8 +268,8 @@ def _numbers(column: array[int]) -> pa.Array:
     return pa.Array.from_buffers(pa.int64(), len(column), [None, pa.py_buffer(column.tobytes())])
 
 
-def _within(rows: pa.Table, span: tuple[int, int]) -> pa.Table:
-    at_ns = rows["at_ns"]
+def _within(rows: pa.Table, order: str, span: tuple[int, int]) -> pa.Table:
+    at_ns = rows[order]
     return rows.filter(pc.and_(pc.greater_equal(at_ns, span[0]), pc.less(at_ns, span[1])))
 
 

@@ -116,15 +116,15 @@ def _require_port(port: int, option: str) -> None:
             tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 tried.bind(("127.0.0.1", port))
-            except (OSError, OverflowError) as error:
-                if left_s > 0 and isinstance(error, OSError):
-                    if left_s == PORT_WAIT_S:
-                        print(f"port {port} is taken: waiting {left_s:g} s for its end", flush=True)
-                    left_s -= RETRY_S
-                    time.sleep(RETRY_S)
-                    continue
-                raise ConfigError(
-                    f"port {port} cannot be used ({error}): stop what listens there, or choose "
-                    f"another with {option}"
-                ) from None
-        return
+            except OSError as error:
+                if left_s <= 0:
+                    raise ConfigError(
+                        f"port {port} cannot be used ({error}): stop what listens there, or choose "
+                        f"another with {option}"
+                    ) from None
+            else:
+                return
+        if left_s == PORT_WAIT_S:
+            print(f"port {port} is taken: waiting {left_s:g} s for its end", flush=True)
+        left_s -= RETRY_S
+        time.sleep(RETRY_S)

@@ -19,7 +19,7 @@ from engine.domain.events import OpenOrdersListed, OrderReport, PositionsListed
 from storage.commands import MarkKind, marks
 from storage.database import reading
 from storage.journal import decode, record_of
-from storage.views import Row, query, shown
+from storage.views import Row, shown
 from storage.views.frame import listings_of
 
 LOOKED_AT = 50_000
@@ -42,14 +42,8 @@ def foreign(
     with reading(journal) as records:
         listed, orders_ns = _latest(records, account, OpenOrdersListed)
         held, tokens_ns = _latest(records, account, PositionsListed)
-    ours = {
-        (row["instrument"], row["leg"])
-        for row in query(
-            connection,
-            "SELECT instrument, leg FROM positions WHERE engine_id = ? AND account = ?",
-            (engine_id, account),
-        )
-    }
+    held_here = "SELECT instrument, leg FROM positions WHERE engine_id = ? AND account = ?"
+    ours = set(connection.execute(held_here, (engine_id, account)).fetchall())
     kept = marks(connection, engine_id, MarkKind.IGNORED)
     ignored = {one.subject for one in kept if one.account == account}
     others = [one for one in listed.orders if one.order is None] if listed else []
