@@ -108,7 +108,6 @@ WAITING_MAY = (
     "engine/venues/demo/streams.py",
     "engine/venues/paper/plugin.py",
     "engine/venues/paper/runner.py",
-    "engine/venues/paper/door.py",
     "engine/gateway/sender.py",
     "engine/gateway/sender.py",
     "engine/venues/demo/host.py",

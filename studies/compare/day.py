@@ -34,10 +34,9 @@ from engine.gateway.door import Lane, Prepared, Reply, Request, VenueOutput
 from engine.runtime.first_settings import SERIES
 from engine.venues.demo.answers import Answers
 from engine.venues.demo.exchange import DemoExchange
-from engine.venues.demo.names import KEY
-from engine.venues.demo.orders import RestingOrder
-from engine.venues.demo.outbox import Stamped
+from engine.venues.demo.orders import KEY, RestingOrder
 from engine.venues.demo.profiles import FULL, Profile
+from engine.venues.demo.timeline import Stamped
 from engine.venues.demo.world import open_world
 from engine.venues.paper.core import PaperVenue
 from engine.venues.paper.settings import NS_PER_MS, PaperSettings

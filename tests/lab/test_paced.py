@@ -31,7 +31,7 @@ from engine.runtime.recovery import executor_of
 from engine.runtime.venue_plugin import PaperGateway
 from engine.strategies.registry import build
 from engine.venues.paper.core import PaperVenue
-from engine.venues.paper.door import PaperDoor
+from engine.venues.paper.runner import PaperDoor
 from engine.venues.paper.settings import PaperSettings
 from storage.journal import decode, load
 from storage.journal_writer import JournalWriter

@@ -14,13 +14,12 @@ import msgspec
 
 from engine.domain.events import Event, ReferencePriced
 from engine.feeds.counts import FeedCounts
-from engine.feeds.references.sources import TWAP_TOPICS, ReferenceCore
+from engine.feeds.references.sources import SECOND_NS, TWAP_TOPICS, ReferenceCore
 from engine.feeds.sockets import Socket
 
 CHAINLINK = "chainlink"
 OPEN = "binance-open1h"
 """A candle's open, told again with each change of the candle."""
-SECOND_NS = 1_000_000_000
 STALE_NS = 10 * SECOND_NS
 """An oracle silent for this long is told as missing; its prices come each second."""
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from engine.domain.events import Event, ReferencePriced, StrikeProven
 from engine.domain.instruments import Instrument
-from engine.feeds.references.prices import SECOND_NS
+from engine.feeds.references.sources import SECOND_NS
 
 TWAP_S = {300: 30, 900: 60}
 """Length of the window → length of the mean, in seconds."""

@@ -39,7 +39,7 @@ from engine.runtime.services import Services, Stream
 from engine.runtime.venue_plugin import AccountOpening, AccountSpec, PaperGateway, VenueSetup
 from engine.strategies.registry import build
 from engine.venues.paper.core import PaperVenue
-from engine.venues.paper.door import PaperDoor
+from engine.venues.paper.runner import PaperDoor
 from storage.database import connect_writer
 from storage.journal import last_seq
 from storage.journal_writer import NAMES, Digest

@@ -24,8 +24,7 @@ from engine.domain.orders import Order, OrderId, OrderType, RejectReason
 from engine.lab.simulate.faults import Fault, Faults
 from engine.venues.demo.answers import Answers
 from engine.venues.demo.exchange import DemoExchange
-from engine.venues.demo.names import KEY
-from engine.venues.demo.orders import RestingOrder
+from engine.venues.demo.orders import KEY, RestingOrder
 
 CURRENCY = "pUSD"
 REFUSALS = (

@@ -64,7 +64,6 @@ from engine.domain.instruments import AccountId
 from engine.domain.orders import CancelReason, Order, OrderId, RejectReason
 from engine.errors import BadInput, BrokenInvariant, VenueClosed
 from engine.venues.demo.exchange import DemoExchange
-from engine.venues.demo.names import Names
 from engine.venues.demo.orders import (
     AnyReport,
     CancelAnswer,
@@ -74,6 +73,7 @@ from engine.venues.demo.orders import (
     Filled,
     FillMoved,
     ModeSwitched,
+    Names,
     OperationReport,
     Placed,
     Redeemed,

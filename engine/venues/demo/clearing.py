@@ -27,9 +27,8 @@ from engine.venues.demo.orders import (
     Redeemed,
     RestingOrder,
 )
-from engine.venues.demo.outbox import ExchangeOutbox
 from engine.venues.demo.refusals import Rules
-from engine.venues.demo.timeline import Timeline, TimelineEntry
+from engine.venues.demo.timeline import ExchangeOutbox, Timeline, TimelineEntry
 
 # -- The settlement worker: MATCHED → MINED → CONFIRMED, sometimes RETRYING, sometimes FAILED ------
 # Everything one taker order matched at once is one transaction and shares one fate

@@ -20,7 +20,7 @@ from engine.errors import AuthRefused, NotSent, OutcomeUnknown, VenueClosed
 from engine.gateway.door import Prepared
 from engine.runtime.effect_door import EffectDoor
 from engine.venues.demo import wire
-from engine.venues.demo.names import KEY, Names
+from engine.venues.demo.orders import KEY, Names
 
 TIMEOUT_S = 5.0
 SILENCE_S = 5.0

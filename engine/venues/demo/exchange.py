@@ -45,9 +45,14 @@ from engine.venues.demo.orders import (
     RestingOrder,
     Ticket,
 )
-from engine.venues.demo.outbox import ExchangeOutbox, Stamped, StampedReport
 from engine.venues.demo.refusals import Rules
-from engine.venues.demo.timeline import Timeline, TimelineEntry
+from engine.venues.demo.timeline import (
+    ExchangeOutbox,
+    Stamped,
+    StampedReport,
+    Timeline,
+    TimelineEntry,
+)
 
 # -- The lifecycle of a market: listed, its strike proven, closed, resolved, forgotten -------------
 

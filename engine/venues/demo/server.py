@@ -29,18 +29,17 @@ from engine.domain.events import ModeChanged, VenueEvent
 from engine.domain.instruments import AccountId
 from engine.errors import AuthRefused, BadInput, VenueClosed
 from engine.venues.demo import wire
-from engine.venues.demo.host import DemoHost
-from engine.venues.demo.inputs import (
+from engine.venues.demo.host import (
     AccountOpened,
     AnyExchangeInput,
     Beaten,
     CancelAllAsked,
     CancelsAsked,
+    DemoHost,
     TicketHandedIn,
     WalletAsked,
 )
-from engine.venues.demo.names import KEY, Names
-from engine.venues.demo.orders import Ticket
+from engine.venues.demo.orders import KEY, Names, Ticket
 
 STEP_S = 0.01
 KEEPALIVE_NS = 1_000_000_000

@@ -17,8 +17,7 @@ from engine.runtime.venue_plugin import (
     VenueSetup,
 )
 from engine.venues.paper.core import PaperVenue
-from engine.venues.paper.door import PaperDoor
-from engine.venues.paper.runner import PaperRunner
+from engine.venues.paper.runner import PaperDoor, PaperRunner
 from engine.venues.paper.settings import PaperSettings
 
 

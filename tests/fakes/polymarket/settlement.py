@@ -19,8 +19,7 @@ from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import InstrumentId
 from engine.venues.demo.clearing import Settlement, SettlementRules, Transaction
 from engine.venues.demo.orders import Fill
-from engine.venues.demo.outbox import ExchangeOutbox
-from engine.venues.demo.timeline import Timeline
+from engine.venues.demo.timeline import ExchangeOutbox, Timeline
 from tests.fakes.polymarket.settings import Settings
 
 TRADES_MAX = 200_000

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.feeds.counts import BadFrame, FeedCounts
-from engine.feeds.references import prices
-from engine.feeds.references.prices import Latest, iso_ns, price_e8, scaled_e8
+from engine.feeds.references import sources
+from engine.feeds.references.sources import Latest, iso_ns, price_e8, scaled_e8
 
 
 @given(st.integers(1, 10**24), st.integers(0, 8))
@@ -65,7 +65,7 @@ def test_price_never_goes_back_in_time():
 
 
 def test_keys_are_bounded(monkeypatch):
-    monkeypatch.setattr(prices, "KEYS_MAX", 1)
+    monkeypatch.setattr(sources, "KEYS_MAX", 1)
     latest = Latest(FeedCounts())
     latest.take("a", 1, 1)
     with pytest.raises(BadFrame, match="too many"):

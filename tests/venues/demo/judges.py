@@ -11,7 +11,7 @@ from engine.domain.events import BookChanged, BookReplaced, InstrumentResolved, 
 from engine.domain.instruments import AccountId, Side
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.orders import AnyReport, Filled, FillMoved, Redeemed
-from engine.venues.demo.outbox import Stamped
+from engine.venues.demo.timeline import Stamped
 
 Levels = dict[int, int]
 

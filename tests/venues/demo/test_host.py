@@ -11,10 +11,15 @@ from engine.domain.events import OrderAccepted, OrderRejected
 from engine.domain.instruments import AccountId, InstrumentId, Leg, Side
 from engine.domain.orders import Identity, OrderId
 from engine.errors import AuthRefused, StorageError
-from engine.venues.demo.host import ROLL_NS, DemoHost
-from engine.venues.demo.inputs import AccountOpened, Beaten, CancelAllAsked, TicketHandedIn
-from engine.venues.demo.names import KEY
-from engine.venues.demo.orders import Ticket
+from engine.venues.demo.host import (
+    ROLL_NS,
+    AccountOpened,
+    Beaten,
+    CancelAllAsked,
+    DemoHost,
+    TicketHandedIn,
+)
+from engine.venues.demo.orders import KEY, Ticket
 from engine.venues.demo.profiles import THIN
 from engine.venues.demo.snapshot import encode_state
 

@@ -99,7 +99,7 @@ class Desk:
 
     async def begin(self, fence: int, *, funded: bool) -> None:
         now_ns = self.clock.now_ns()
-        self.runner.gateway.begin(now_ns)
+        self.runner.core.begin(now_ns)
         if not funded:
             cash = CashMoved(account=PAPER, currency="pUSD", amount_micro=100 * MICRO)
             self.runner.deliver(cash, now_ns)
@@ -146,7 +146,7 @@ def fresh() -> Executor:
 
 def intent(desk: Desk, position: int) -> None:
     now_ns = desk.clock.now_ns()
-    desk.runner.gateway.set_target(
+    desk.runner.core.set_target(
         Target(
             bot=BotId("maker"), instrument=COIN, position=position, limit_price=4_100,
             urgency=Urgency.REST, valid_until_ns=now_ns + 3_600_000 * MS,
