@@ -44,8 +44,7 @@ from engine.runtime.recovery import ENGINE_WIDE, executor_of, recover
 from engine.runtime.venue_plugin import PaperGateway
 from engine.venues.demo.client import DemoVenue
 from engine.venues.paper.core import PaperVenue
-from engine.venues.paper.door import PaperDoor
-from engine.venues.paper.runner import PaperRunner
+from engine.venues.paper.runner import PaperDoor, PaperRunner
 from engine.venues.paper.settings import PaperSettings
 from storage.commands import CommandState
 from storage.database import connect_writer
