@@ -507,8 +507,8 @@ class EngineRuns:
         exchange, account = side.exchange, run.account
         listed = exchange.positions(account)
         theirs = {(key, leg): size for key, leg, size in listed if facts.pays(key, leg)}
-        balance = exchange.balance(account)
-        cash = balance.settled + balance.pending
+        wallet = exchange.wallet(account)
+        cash = wallet.cash + wallet.pending
         _same(speak, "inventory", "journal's tokens", facts.holdings(), theirs)
         _same(speak, "inventory", "journal's cash", facts.cash(), cash)
         state = executor.ledger.state

@@ -237,7 +237,7 @@ class Answers:
 
     def balances(self) -> list[VenueEvent]:
         """List settled cash and tokens; what open orders reserve still counts in both."""
-        cash = {self._currency: self._exchange.balance(self._account).settled}
+        cash = {self._currency: self._exchange.wallet(self._account).cash}
         holdings = tuple(self._exchange.positions(self._account))
         return [
             BalancesListed(account=self._account, cash_micro=cash),

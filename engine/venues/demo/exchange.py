@@ -31,10 +31,9 @@ from engine.errors import AuthRefused, BadInput, BrokenInvariant, ConfigError, V
 from engine.venues.demo import refusals
 from engine.venues.demo.accounts import Account, ExchangeMarket
 from engine.venues.demo.clearing import Clearing, Settlement, SettlementRules
-from engine.venues.demo.ledger import LedgerSums
+from engine.venues.demo.ledger import ExchangeWallet, LedgerSums
 from engine.venues.demo.order_entry import OrderEntry
 from engine.venues.demo.orders import (
-    Balance,
     CancelAnswer,
     Converted,
     Fill,
@@ -423,8 +422,7 @@ class DemoExchange:
         is not resolved.
         """
         self._reach(now_ns)
-        self.account(customer)
-        self.guard.check_question()
+        self._asking(customer)
         market = self.order_entry.markets.get(instrument)
         if market is None or (market.payout is None and not size):
             return None
@@ -432,8 +430,7 @@ class DemoExchange:
 
     def operation(self, customer: AccountId, operation: int) -> tuple[OperationState, str] | None:
         """Return how far an operation of a wallet is, and its name; None = it never came here."""
-        self.account(customer)
-        self.guard.check_question()
+        self._asking(customer)
         return self.clearing.redeeming.operation(customer, operation)
 
     # -- orders ------------------------------------------------------------------------------------
@@ -485,55 +482,47 @@ class DemoExchange:
 
     # -- questions ---------------------------------------------------------------------------------
 
-    def open_orders(self, customer: AccountId) -> list[RestingOrder]:
-        """Return every live order of a customer, oldest first."""
+    def _asking(self, customer: AccountId) -> Account:
+        """Return who asks. Raises AuthRefused, and VenueClosed where nobody answers."""
         account = self.account(customer)
         self.guard.check_question()
-        return list(account.open.values())
+        return account
+
+    def open_orders(self, customer: AccountId) -> list[RestingOrder]:
+        """Return every live order of a customer, oldest first."""
+        return list(self._asking(customer).open.values())
 
     def order(self, customer: AccountId, identity: Identity) -> RestingOrder | None:
         """Return an order, live or ended; None = never heard of, or long forgotten."""
-        account = self.account(customer)
-        self.guard.check_question()
+        account = self._asking(customer)
         return account.open.get(identity) or account.ended.get(identity)
 
     def fills(self, customer: AccountId, since_ns: int) -> list[Fill]:
         """Return a customer's fills since a time. Raises BadInput where some are forgotten."""
-        account = self.account(customer)
-        self.guard.check_question()
-        return account.fills_since(since_ns)
+        return self._asking(customer).fills_since(since_ns)
 
     def redemptions(self, customer: AccountId, since_ns: int) -> list[Redeemed]:
         """Return what was paid for a customer's tokens since a time."""
-        account = self.account(customer)
-        self.guard.check_question()
-        return [one for one in account.redemptions if one.at_ns >= since_ns]
+        return [one for one in self._asking(customer).redemptions if one.at_ns >= since_ns]
 
     def conversions(self, customer: AccountId, since_ns: int) -> list[Converted]:
         """Return the splits and merges of a wallet since a time."""
-        account = self.account(customer)
-        return [one for one in account.conversions if one.at_ns >= since_ns]
+        return [one for one in self.account(customer).conversions if one.at_ns >= since_ns]
 
-    def balance(self, customer: AccountId) -> Balance:
+    def wallet(self, customer: AccountId) -> ExchangeWallet:
+        """Return what a customer owns. Raises AuthRefused where there is none."""
         self.account(customer)
-        wallet = self.order_entry.ledger.wallets[customer]
-        return Balance(settled=wallet.cash, reserved=wallet.reserved, pending=wallet.pending)
+        return self.order_entry.ledger.wallets[customer]
 
     def positions(self, customer: AccountId) -> list[tuple[InstrumentId, Leg, int]]:
         """Return a customer's settled tokens."""
-        self.account(customer)
-        wallet = self.order_entry.ledger.wallets[customer]
+        wallet = self.wallet(customer)
         return [
             (instrument, leg, tokens.settled)
             for leg, held in ((Leg.YES, wallet.yes), (Leg.NO, wallet.no))
             for instrument, tokens in held.items()
             if tokens.settled
         ]
-
-    def free_tokens(self, customer: AccountId, instrument: InstrumentId, leg: Leg) -> int:
-        """Return the settled tokens of one leg that no open sale of the customer holds."""
-        self.account(customer)
-        return self.order_entry.ledger.wallets[customer].free_tokens(instrument, leg)
 
     # -- what is said ------------------------------------------------------------------------------
 

@@ -134,14 +134,6 @@ class HeartbeatAnswer(msgspec.Struct, frozen=True, kw_only=True):
     valid: bool
 
 
-class Balance(msgspec.Struct, frozen=True, kw_only=True):
-    """A customer's cash in micro-units. `settled` includes what open orders reserve."""
-
-    settled: int
-    reserved: int
-    pending: int
-
-
 # -- reports: what a customer gets without asking --------------------------------------------------
 
 

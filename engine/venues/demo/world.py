@@ -81,7 +81,7 @@ class Takers:
         held = Leg.NO if up else Leg.YES
         sells = (
             rng.random() < SALE_CHANCE
-            and self._exchange.free_tokens(NOISE, instrument.id, held) >= size
+            and self._exchange.wallet(NOISE).free_tokens(instrument.id, held) >= size
         )
         self._take(NOISE, market, (up, best + slip if up else best - slip, size, sells))
         return up
@@ -160,7 +160,9 @@ class Takers:
     def _merge(self, market: ExchangeMarket) -> None:
         """Turn the noise takers' pairs back into cash."""
         name = market.instrument.id
-        pairs = min(self._exchange.free_tokens(NOISE, name, leg) for leg in (Leg.YES, Leg.NO))
+        pairs = min(
+            self._exchange.wallet(NOISE).free_tokens(name, leg) for leg in (Leg.YES, Leg.NO)
+        )
         if pairs:
             self._exchange.convert(NOISE, name, -pairs, self._exchange.now_ns)
 
@@ -281,7 +283,7 @@ class Makers:
         size = max(round(shares) * market.share, market.instrument.size_min)
         customer = AccountId(spec.name)
         held = Leg.NO if is_bid else Leg.YES
-        sells = self._exchange.free_tokens(customer, market.instrument.id, held) >= size
+        sells = self._exchange.wallet(customer).free_tokens(market.instrument.id, held) >= size
         leg = held if sells else (Leg.YES if is_bid else Leg.NO)
         ticket = Ticket(
             identity=self._name(spec.name),
@@ -409,7 +411,7 @@ class Crowd:
             )
             self._plan(slot, now_ns)
         for member in self._members:
-            lacking = self._spec.cash_micro - self._exchange.balance(member).settled
+            lacking = self._spec.cash_micro - self._exchange.wallet(member).cash
             if lacking > self._spec.cash_micro // 2:
                 self._exchange.deposit(member, lacking)
         self._exchange.timeline.set(now_ns + SURVEY_NS, TimelineEntry.ACTOR, self.name, SURVEY)

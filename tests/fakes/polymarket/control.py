@@ -266,12 +266,13 @@ async def wallet(request: web.Request) -> web.Response:
 
 
 def _wallet(venue: Venue, account: AccountId) -> dict[str, Any]:
-    cash = venue.exchange.balance(account)
+    wallet = venue.exchange.wallet(account)
+    cash = {"settled": wallet.cash, "reserved": wallet.reserved, "pending": wallet.pending}
     held = {
         venue.markets[instrument].token(leg): size
         for instrument, leg, size in venue.exchange.positions(account)
     }
-    return {"cash": msgspec.to_builtins(cash), "tokens": held}
+    return {"cash": cash, "tokens": held}
 
 
 @routes.post("/__fake__/settle")

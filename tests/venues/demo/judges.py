@@ -90,9 +90,8 @@ class WalletJudge:
         self.tokens[fill.instrument, fill.leg.value] += sign * direction * fill.size
 
     def compare(self, made: DemoExchange, customer: AccountId) -> None:
-        balance = made.balance(customer)
-        assert balance.settled + balance.pending == self.cash
-        wallet = made.order_entry.ledger.wallets[customer]
+        wallet = made.wallet(customer)
+        assert wallet.cash + wallet.pending == self.cash
         owned = {
             (name, leg): tokens.settled + tokens.pending
             for leg, held in (("yes", wallet.yes), ("no", wallet.no))
@@ -100,5 +99,5 @@ class WalletJudge:
             if tokens.settled + tokens.pending
         }
         assert owned == {key: size for key, size in self.tokens.items() if size}
-        assert 0 <= balance.reserved <= balance.settled
+        assert 0 <= wallet.reserved <= wallet.cash
         assert all(size >= 0 for size in self.tokens.values())

@@ -88,7 +88,7 @@ def test_every_member_trades_and_nobody_is_remembered() -> None:
     made = world()
     made.advance(made.now_ns + 600 * S)
     for member in (*MAKERS, NOISE, INFORMED):
-        assert made.balance(member).settled != THIN.crowd.cash_micro
+        assert made.wallet(member).cash != THIN.crowd.cash_micro
         account = made.account(member)
         assert not account.ended
         assert not account.fills
@@ -100,7 +100,7 @@ def test_noise_takers_sell_too_and_merge_their_pairs() -> None:
     made = world(noise_rate=4.0)
     made.advance(made.now_ns + 250 * S)
     name = running(made)
-    pairs = min(made.free_tokens(NOISE, name, leg) for leg in (Leg.YES, Leg.NO))
+    pairs = min(made.wallet(NOISE).free_tokens(name, leg) for leg in (Leg.YES, Leg.NO))
     assert pairs < 2_000 * 10**6
     sound(made)
 

@@ -192,7 +192,8 @@ def test_swapping_the_legs_reflects_the_book_and_changes_no_wallet(
     mirrored = tuple(tuple((10_000 - price, size) for price, size in side) for side in (asks, bids))
     assert swapped.order_entry.markets[COIN].book.depth() == mirrored
     for customer in CUSTOMERS:
-        assert plain.balance(customer) == swapped.balance(customer)
+        one, other = plain.wallet(customer), swapped.wallet(customer)
+        assert (one.cash, one.reserved, one.pending) == (other.cash, other.reserved, other.pending)
 
 
 def test_time_never_runs_backwards() -> None:
@@ -237,7 +238,7 @@ def test_an_account_is_opened_once_and_cash_moves_are_no_profit() -> None:
         made.open_account(ANN, 0)
     made.deposit(ANN, 5 * USD)
     made.deposit(ANN, -5 * USD)
-    assert made.balance(ANN).settled == 1_000 * USD
+    assert made.wallet(ANN).cash == 1_000 * USD
     assert made.invariants().deposits == 3_000 * USD
 
 
@@ -268,12 +269,12 @@ def test_the_crowd_is_not_remembered_and_receives_nothing() -> None:
 
 
 def test_nobody_taking_is_loud(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.venues.demo.outbox.PUBLIC_MAX", 3)
+    monkeypatch.setattr("engine.venues.demo.timeline.PUBLIC_MAX", 3)
     made = exchange()
     put(made, ANN, buy_yes("a", 50, 5))
     with pytest.raises(BrokenInvariant, match="public events"):
         put(made, ANN, buy_yes("b", 50, 5))
-    monkeypatch.setattr("engine.venues.demo.outbox.REPORTS_MAX", 1)
+    monkeypatch.setattr("engine.venues.demo.timeline.REPORTS_MAX", 1)
     made.take_public()
     with pytest.raises(BrokenInvariant, match="reports of ann"):
         put(made, ANN, buy_yes("c", 50, 5))

@@ -74,7 +74,7 @@ def test_a_planned_restart_runs_through_its_modes_and_may_lose_orders() -> None:
     ]
     assert received[0][1].reason is CancelReason.VENUE
     assert made.guard.mode is VenueMode.OPEN
-    assert made.balance(ANN).reserved == 0
+    assert made.wallet(ANN).reserved == 0
     sound(made)
 
 

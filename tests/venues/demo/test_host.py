@@ -56,9 +56,9 @@ def crash(host: DemoHost) -> None:
 
 def ledger(host: DemoHost) -> tuple[object, ...]:
     exchange = host.exchange
-    fills = exchange.fills(ANN, 0)
+    fills, wallet = exchange.fills(ANN, 0), exchange.wallet(ANN)
     return (
-        exchange.balance(ANN),
+        (wallet.cash, wallet.reserved, wallet.pending),
         exchange.positions(ANN),
         [(fill.id, fill.price, fill.size) for fill in fills],
     )
@@ -117,7 +117,7 @@ def test_unfinished_record_is_as_if_it_never_came(tmp_path: Path) -> None:
     crash(host)
     log.write_bytes(log.read_bytes() + b"\x40\x00\x00\x00torn")
     again = begin(tmp_path)
-    assert again.exchange.balance(ANN).settled == 7
+    assert again.exchange.wallet(ANN).cash == 7
 
 
 def test_files_stay_few(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_state_is_compressed_and_one_that_was_not_is_read(tmp_path: Path) -> N
     whole = encode_state(host.exchange)
     assert path.stat().st_size < len(whole) * 2 / 3
     path.write_bytes(crc32(whole).to_bytes(4, "little") + whole)
-    assert begin(tmp_path).exchange.balance(ANN).settled == 7
+    assert begin(tmp_path).exchange.wallet(ANN).cash == 7
 
 
 def test_damaged_state_is_refused_with_what_to_do(tmp_path: Path) -> None:

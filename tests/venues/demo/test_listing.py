@@ -84,13 +84,13 @@ def test_a_resolution_is_told_and_pays_nothing_by_itself() -> None:
     put(made, BOB, buy_no("b", 40, 10))
     put(made, ANN, buy_yes("a", 60, 10))
     run(made, 10)
-    before = made.balance(ANN).settled
+    before = made.wallet(ANN).cash
     made.listing.resolve(COIN, USD, "referee")
     assert made.take_public()[-1][1] == InstrumentResolved(
         instrument=COIN, payout_yes_micro=USD, source="referee"
     )
     run(made, 3_600)
-    assert made.balance(ANN).settled == before
+    assert made.wallet(ANN).cash == before
     assert made.positions(ANN) == [(COIN, Leg.YES, 10 * SHARE)]
     assert not made.convert(ANN, COIN, SHARE, made.now_ns)
     sound(made)

@@ -123,7 +123,7 @@ def test_a_taker_pays_the_venues_fee_and_a_maker_none() -> None:
     put(made, ANN, buy_yes("a", 50, 10))
     (ours,), (theirs,) = made.fills(ANN, 0), made.fills(BOB, 0)
     assert (ours.fee_micro, theirs.fee_micro) == (175_000, 0)
-    assert made.balance(ANN).settled == 1_000 * USD - 5 * USD - 175_000
+    assert made.wallet(ANN).cash == 1_000 * USD - 5 * USD - 175_000
     assert made.invariants().fees == 175_000
 
 
@@ -275,7 +275,7 @@ def test_a_fak_takes_what_there_is_and_its_rest_is_killed() -> None:
     assert ended == [
         Ended(identity=Identity("a"), key="", reason=CancelReason.KILLED_REST, filled=10 * SHARE)
     ]
-    assert made.balance(ANN).reserved == 0
+    assert made.wallet(ANN).reserved == 0
 
 
 def test_the_rest_of_a_crossing_order_rests_and_reserves() -> None:
@@ -284,7 +284,7 @@ def test_the_rest_of_a_crossing_order_rests_and_reserves() -> None:
     receipt = put(made, ANN, buy_yes("a", 61, 30))
     assert (receipt.standing, receipt.filled) == (StandingOrder.LIVE, 10 * SHARE)
     assert levels(made) == ({61.0: 20.0}, {})
-    assert made.balance(ANN).reserved == 1_220 * USD // 100
+    assert made.wallet(ANN).reserved == 1_220 * USD // 100
     assert [type(report) for _, report in made.take(ANN)] == [Filled, Placed]
 
 
@@ -298,7 +298,7 @@ def test_a_gtd_order_expires_at_its_time() -> None:
     assert order is not None
     assert order.state is OrderState.EXPIRED
     assert made.take(ANN)[-1][1] == Ended(identity=Identity("a"), key="", reason=None, filled=0)
-    assert made.balance(ANN).reserved == 0
+    assert made.wallet(ANN).reserved == 0
     assert levels(made) == ({}, {})
 
 
@@ -308,12 +308,12 @@ def test_a_gtd_order_expires_at_its_time() -> None:
 def test_the_last_micro_is_enough_and_one_less_is_not() -> None:
     made = exchange()
     put(made, BOB, buy_no("b", 50, 10))
-    made.deposit(CAT, 5 * USD + 175_000 - made.balance(CAT).settled - 1)
+    made.deposit(CAT, 5 * USD + 175_000 - made.wallet(CAT).cash - 1)
     receipt = made.submit(CAT, buy_yes("c", 50, 10), made.now_ns)
     assert receipt.reason is RejectReason.NO_FUNDS
     made.deposit(CAT, 1)
     assert put(made, CAT, buy_yes("c2", 50, 10)).standing is StandingOrder.MATCHED
-    assert made.balance(CAT).settled == 0
+    assert made.wallet(CAT).cash == 0
     sound(made)
 
 
@@ -326,11 +326,11 @@ def test_fees_rounded_up_per_match_are_counted_before_the_order_is_taken() -> No
     whole = made.order_entry.markets[COIN].instrument.taker_fee_micro(5_700, intent.size)
     cost = 5_700 * intent.size // 10_000
     assert fills > whole
-    made.deposit(CAT, cost + fills - 1 - made.balance(CAT).settled)
+    made.deposit(CAT, cost + fills - 1 - made.wallet(CAT).cash)
     assert made.submit(CAT, intent, made.now_ns).reason is RejectReason.NO_FUNDS
     made.deposit(CAT, 1)
     assert put(made, CAT, buy_yes("c2", 57, 40 * 5.03)).standing is StandingOrder.MATCHED
-    assert made.balance(CAT).settled == 0
+    assert made.wallet(CAT).cash == 0
     sound(made)
 
 
@@ -341,12 +341,12 @@ def test_a_marketable_order_is_held_and_then_matches() -> None:
     made = exchange(taker_delay_ns=DELAY)
     put(made, BOB, buy_no("b", 40, 10))
     assert put(made, ANN, buy_yes("a", 60, 10)).standing is StandingOrder.DELAYED
-    assert made.balance(ANN).reserved == 6 * USD + 168_000
+    assert made.wallet(ANN).reserved == 6 * USD + 168_000
     run(made, 0.249)
     assert made.fills(ANN, 0) == []
     run(made, 0.001)
     assert [fill.price for fill in made.fills(ANN, 0)] == [60 * CENT]
-    assert made.balance(ANN).reserved == 0
+    assert made.wallet(ANN).reserved == 0
     sound(made)
 
 
@@ -378,7 +378,7 @@ def test_a_held_fok_is_killed_where_its_match_went_away() -> None:
     assert isinstance(ended, Ended)
     assert ended.reason is CancelReason.KILLED_REST
     assert ended.text.startswith("order couldn't be fully filled")
-    assert made.balance(ANN).reserved == 0
+    assert made.wallet(ANN).reserved == 0
 
 
 def test_a_held_sale_keeps_its_tokens_reserved() -> None:
@@ -386,7 +386,7 @@ def test_a_held_sale_keeps_its_tokens_reserved() -> None:
     made.convert(ANN, COIN, 10 * SHARE, made.now_ns)
     put(made, BOB, buy_yes("b", 40, 10))
     put(made, ANN, sell_yes("a", 40, 10))
-    assert made.free_tokens(ANN, COIN, Leg.YES) == 0
+    assert made.wallet(ANN).free_tokens(COIN, Leg.YES) == 0
     run(made, 10)
     assert made.positions(ANN) == [(COIN, Leg.NO, 10 * SHARE)]
     sound(made)
@@ -399,7 +399,7 @@ def test_a_held_order_ends_with_its_market() -> None:
     made.listing.close(COIN)
     run(made, 1)
     assert made.open_orders(ANN) == []
-    assert made.balance(ANN).reserved == 0
+    assert made.wallet(ANN).reserved == 0
     sound(made)
 
 
@@ -410,7 +410,7 @@ def test_a_cancel_frees_the_reservation_and_says_why_when_it_cannot() -> None:
     made = exchange()
     put(made, ANN, buy_yes("a", 50, 10))
     assert made.cancel(ANN, Identity("a"), made.now_ns).cancelled
-    assert made.balance(ANN).reserved == 0
+    assert made.wallet(ANN).reserved == 0
     assert made.cancel(ANN, Identity("a"), made.now_ns).text == (
         "Order not found or already canceled"
     )

@@ -58,14 +58,14 @@ def test_a_redemption_is_submitted_mined_and_confirmed_and_then_pays(
 ) -> None:
     made = won(payout)
     answers = Answers(made, ANN, key=KEY, currency="pUSD")
-    before = made.balance(ANN).settled
+    before = made.wallet(ANN).cash
     (submitted,) = answers.do(REDEEM, made.now_ns)
     assert isinstance(submitted, OperationMoved)
     assert (submitted.operation, submitted.state) == (3, OperationState.SUBMITTED)
     run(made, 3)
-    assert made.balance(ANN).settled == before
+    assert made.wallet(ANN).cash == before
     run(made, 3)
-    assert made.balance(ANN).settled == before + amount * USD
+    assert made.wallet(ANN).cash == before + amount * USD
     assert made.positions(ANN) == []
 
     mined, paid, confirmed = reports_of(made)
@@ -83,20 +83,20 @@ def test_a_redemption_is_submitted_mined_and_confirmed_and_then_pays(
 
 def test_a_second_redemption_of_the_same_tokens_pays_nothing() -> None:
     made = won()
-    before = made.balance(ANN).settled
+    before = made.wallet(ANN).cash
     for operation in (1, 2):
         made.operate(ANN, operation, COIN, 0, made.now_ns)
     run(made, 10)
-    assert made.balance(ANN).settled == before + 10 * USD
+    assert made.wallet(ANN).cash == before + 10 * USD
     assert len(made.redemptions(ANN, 0)) == 1
     sound(made)
 
 
 def test_an_exchange_may_redeem_by_itself() -> None:
     made = won(auto=True)
-    before = made.balance(ANN).settled
+    before = made.wallet(ANN).cash
     run(made, 10)
-    assert made.balance(ANN).settled == before + 10 * USD
+    assert made.wallet(ANN).cash == before + 10 * USD
     (paid,) = reports_of(made)
     assert isinstance(paid, TokensRedeemed)
     sound(made)

@@ -72,10 +72,10 @@ def test_both_sides_receive_the_same_path(
 
 def test_a_failure_reverses_both_sides_and_the_order_stays_filled() -> None:
     made = traded(FillState.FAILED)
-    assert made.balance(ANN).settled < 1_000 * USD
+    assert made.wallet(ANN).cash < 1_000 * USD
     run(made, 10)
     for customer in (ANN, BOB):
-        assert made.balance(customer).settled == 1_000 * USD
+        assert made.wallet(customer).cash == 1_000 * USD
         assert made.positions(customer) == []
         assert made.open_orders(customer) == []
     sums = made.invariants()
@@ -88,10 +88,10 @@ def test_a_failed_sale_gives_the_tokens_back() -> None:
     made.settlement.forced.append(FillState.FAILED)
     put(made, ANN, sell_yes("s", 70, 10))
     put(made, BOB, buy_yes("t", 70, 10))
-    assert made.balance(ANN).pending == 7 * USD
+    assert made.wallet(ANN).pending == 7 * USD
     run(made, 10)
-    assert made.balance(ANN).pending == 0
-    assert made.free_tokens(ANN, COIN, made.fills(ANN, 0)[0].leg) == 10 * SHARE
+    assert made.wallet(ANN).pending == 0
+    assert made.wallet(ANN).free_tokens(COIN, made.fills(ANN, 0)[0].leg) == 10 * SHARE
     sound(made)
 
 
@@ -100,11 +100,11 @@ def test_what_settles_or_comes_back_after_the_resolution_is_redeemed_likewise() 
         made = traded(end)
         made.listing.resolve(COIN, USD, "test")
         run(made, 10)
-        assert made.balance(ANN).settled == 1_000 * USD + ann - (ann and 10 * USD)
+        assert made.wallet(ANN).cash == 1_000 * USD + ann - (ann and 10 * USD)
         for customer in (ANN, BOB):
             made.operate(customer, 1, COIN, 0, made.now_ns)
         run(made, 10)
-        assert made.balance(ANN).settled == 1_000 * USD + ann
+        assert made.wallet(ANN).cash == 1_000 * USD + ann
         assert made.invariants().collateral == 0
         sound(made)
 

@@ -230,7 +230,7 @@ def test_the_crowds_wallets_are_refilled_and_money_is_conserved() -> None:
         sound(made)
     assert made.invariants().deposits > opened
     for name in CROWD:
-        assert made.balance(AccountId(name)).settled > 0
+        assert made.wallet(AccountId(name)).cash > 0
 
 
 def test_every_market_that_closed_is_resolved_and_paid() -> None:
