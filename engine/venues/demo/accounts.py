@@ -5,6 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import OrderedDict, deque
 
+import msgspec
+
 from engine.domain.events import OperationState
 from engine.domain.instruments import AccountId, Instrument, Kind
 from engine.domain.orders import Identity
@@ -17,6 +19,29 @@ TAKER_RATE_PPM_MAX = 500_000
 
 REDEMPTIONS_KEPT_MAX = 10_000
 """Redemptions of a customer that can still be asked for: months of a busy one."""
+
+
+class Rules(msgspec.Struct, frozen=True, kw_only=True):
+    """What the exchange asks of every order and customer, in nanoseconds."""
+
+    gtd_min_ns: int = 180_000_000_000
+    """Shortest accepted time to a GTD order's expiry."""
+    gtd_early_ns: int = 60_000_000_000
+    """How long before its expiry a GTD order is removed."""
+    beat_timeout_ns: int = 10_000_000_000
+    """Longest accepted time between two heartbeats of an armed key."""
+    beat_check_ns: int = 5_000_000_000
+    """How often heartbeats are checked."""
+    ended_kept_max: int = 5_000
+    """Ended orders remembered per customer, for questions and duplicates."""
+    fills_kept_max: int = 20_000
+    """Fills remembered per customer."""
+    redeem_mined_ns: int = 2_000_000_000
+    """From the request to redeem until its transaction is mined."""
+    redeem_confirmed_ns: int = 2_000_000_000
+    """From there until it is confirmed, and pays."""
+    auto_redeem: bool = False
+    """The exchange redeems for its customers, too, as soon as a market is resolved."""
 
 
 class Account:

@@ -15,7 +15,7 @@ from engine.domain.events import OperationState, TradePrinted
 from engine.domain.fills import FillId, FillState, Liquidity
 from engine.domain.instruments import AccountId, InstrumentId, Side
 from engine.errors import BrokenInvariant
-from engine.venues.demo.accounts import Account, ExchangeMarket
+from engine.venues.demo.accounts import Account, ExchangeMarket, Rules
 from engine.venues.demo.ledger import ExchangeLedger
 from engine.venues.demo.matching import Match, yes_level
 from engine.venues.demo.orders import (
@@ -27,7 +27,6 @@ from engine.venues.demo.orders import (
     Redeemed,
     RestingOrder,
 )
-from engine.venues.demo.refusals import Rules
 from engine.venues.demo.timeline import ExchangeOutbox, Timeline, TimelineEntry
 
 # -- The settlement worker: MATCHED → MINED → CONFIRMED, sometimes RETRYING, sometimes FAILED ------

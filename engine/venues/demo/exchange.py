@@ -28,8 +28,8 @@ from engine.domain.events import (
 from engine.domain.instruments import AccountId, Instrument, InstrumentId, Leg
 from engine.domain.orders import CancelReason, Identity, OrderState
 from engine.errors import AuthRefused, BadInput, BrokenInvariant, ConfigError, VenueClosed
-from engine.venues.demo import refusals
-from engine.venues.demo.accounts import Account, ExchangeMarket
+from engine.runtime import refusals
+from engine.venues.demo.accounts import Account, ExchangeMarket, Rules
 from engine.venues.demo.clearing import Clearing, Settlement, SettlementRules
 from engine.venues.demo.ledger import ExchangeWallet, LedgerSums
 from engine.venues.demo.order_entry import OrderEntry
@@ -44,7 +44,6 @@ from engine.venues.demo.orders import (
     RestingOrder,
     Ticket,
 )
-from engine.venues.demo.refusals import Rules
 from engine.venues.demo.timeline import (
     ExchangeOutbox,
     Stamped,

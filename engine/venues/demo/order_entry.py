@@ -13,8 +13,9 @@ from msgspec.structs import asdict
 from engine.domain.events import BookChanged
 from engine.domain.instruments import Leg, Side
 from engine.domain.orders import CancelReason, Identity, OrderState, OrderType, RejectReason
-from engine.venues.demo import refusals
-from engine.venues.demo.accounts import Account, ExchangeMarket
+from engine.runtime import refusals
+from engine.runtime.refusals import Refusal
+from engine.venues.demo.accounts import Account, ExchangeMarket, Rules
 from engine.venues.demo.clearing import Clearing
 from engine.venues.demo.matching import yes_level
 from engine.venues.demo.orders import (
@@ -54,11 +55,11 @@ class OrderEntry:
         market = self.markets.get(ticket.instrument)
         if market is None or not market.accepting:
             return _rejected(ticket, (RejectReason.MARKET_CLOSED, refusals.NO_BOOK))
-        refusal = refusals.refuse_terms(ticket, market, self.rules, self.timeline.now_ns)
+        refusal = _refuse_terms(ticket, market, self.rules, self.timeline.now_ns)
         if refusal is not None:
             return _rejected(ticket, refusal)
         if ticket.identity in account.open or ticket.identity in account.ended:
-            return _rejected(ticket, refusals.refuse_duplicate(ticket))
+            return _rejected(ticket, refusals.duplicate(ticket.identity))
         order = self._draft(account, market, ticket)
         crossing = market.book.crosses(order.bid, order.level)
         refusal = self._refuse_money(market, order, crossing)
@@ -88,22 +89,22 @@ class OrderEntry:
 
     def _refuse_money(
         self, market: ExchangeMarket, order: RestingOrder, crossing: bool
-    ) -> refusals.ExchangeRefusal | None:
+    ) -> Refusal | None:
         wallet = self.ledger.wallets[order.customer]
         if order.side is Side.SELL:
             if wallet.free_tokens(order.instrument, order.leg) >= order.size:
                 return None
             tokens = wallet.tokens(order.instrument, order.leg)
-            return refusals.refuse_funds(tokens.settled, tokens.reserved, order.size)
+            return refusals.no_funds(tokens.settled, tokens.reserved, order.size)
         needed = order.price * order.size // market.divisor
         free = wallet.cash - wallet.reserved
         short = free < needed
         if crossing and not order.post_only:
             if needed < market.instrument.notional_min_micro:
-                return refusals.refuse_small(needed, market.instrument.notional_min_micro)
+                return refusals.too_small(needed, market.instrument.notional_min_micro)
             needed += market.instrument.taker_fee_micro(order.price, order.size)
             short = not self._affords(market, order, free, needed)
-        return refusals.refuse_funds(wallet.cash, wallet.reserved, needed) if short else None
+        return refusals.no_funds(wallet.cash, wallet.reserved, needed) if short else None
 
     def _affords(self, market: ExchangeMarket, order: RestingOrder, free: int, worst: int) -> bool:
         """Say whether free cash covers a crossing purchase to the micro.
@@ -272,9 +273,30 @@ class OrderEntry:
             self.outbox.send(order.customer, report)
 
 
-def _refuse_match(
-    market: ExchangeMarket, order: RestingOrder, crossing: bool
-) -> refusals.ExchangeRefusal | None:
+def _refuse_terms(
+    ticket: Ticket, market: ExchangeMarket, rules: Rules, now_ns: int
+) -> Refusal | None:
+    """Check what depends on the ticket and the instrument alone, in the venue's own order."""
+    instrument = market.instrument
+    if ticket.leg is Leg.BASE:
+        return RejectReason.OTHER, refusals.BAD_PAYLOAD
+    tick, price = instrument.tick, ticket.price
+    if price % tick or not tick <= price <= market.one - tick:
+        return refusals.off_tick(ticket.identity, instrument, price)
+    if ticket.size < max(instrument.size_min, 1):
+        return refusals.below_min(ticket.identity, instrument, ticket.size)
+    if ticket.size % instrument.lot:
+        return RejectReason.OTHER, refusals.BAD_DECIMALS
+    if ticket.post_only and ticket.type in (OrderType.FAK, OrderType.FOK):
+        return RejectReason.OTHER, refusals.BAD_PAYLOAD
+    if (ticket.type is OrderType.GTD) is not (ticket.expires_ns is not None):
+        return RejectReason.EXPIRY, refusals.BAD_EXPIRY
+    if ticket.expires_ns is not None and ticket.expires_ns < now_ns + rules.gtd_min_ns:
+        return RejectReason.EXPIRY, refusals.BAD_EXPIRY
+    return None
+
+
+def _refuse_match(market: ExchangeMarket, order: RestingOrder, crossing: bool) -> Refusal | None:
     """Check what depends on whom the order would meet."""
     if order.post_only:
         return (RejectReason.WOULD_CROSS, refusals.POST_ONLY_CROSSES) if crossing else None
@@ -287,7 +309,7 @@ def _refuse_match(
     return None
 
 
-def _rejected(ticket: Ticket, refusal: refusals.ExchangeRefusal) -> OrderReceipt:
+def _rejected(ticket: Ticket, refusal: Refusal) -> OrderReceipt:
     return OrderReceipt(
         identity=ticket.identity,
         standing=StandingOrder.REJECTED,

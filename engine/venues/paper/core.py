@@ -61,13 +61,14 @@ from engine.domain.instruments import AccountId, InstrumentId, Kind, Leg
 from engine.domain.orders import CancelReason, Order, OrderId, OrderState, OrderType, RejectReason
 from engine.errors import BrokenInvariant
 from engine.gateway.door import Prepared, Reply, Request, VenueOutput
+from engine.runtime import refusals
+from engine.runtime.refusals import Refusal
 from engine.venues.paper import matching as answers
 from engine.venues.paper import rules
 from engine.venues.paper.account import Wallet
 from engine.venues.paper.market import Owned, PaperMarket, restored_market
 from engine.venues.paper.matching import Matching, PaperAgenda, PaperDue
 from engine.venues.paper.queue import QueuedOrder, queued
-from engine.venues.paper.rules import Refusal
 from engine.venues.paper.settings import NS_PER_MS, PaperSettings
 
 # -- How an order comes in: refused, delayed, matched against what is displayed, or rested ---------
@@ -90,7 +91,7 @@ class PaperOrderEntry:
         matching = self._matching
         market = matching.markets.get(order.instrument)
         if market is None:
-            return self._reject(order, (RejectReason.OTHER, rules.NO_ORDERBOOK))
+            return self._reject(order, (RejectReason.OTHER, refusals.NO_BOOK))
         if market.closed or not market.ready or rules.refuse(order, market.instrument):
             return self._reject(order, self._refusal(market, order))
         resting = queued(order, market.instrument)
@@ -152,12 +153,11 @@ class PaperOrderEntry:
 
     def _refusal(self, market: PaperMarket, order: Order) -> Refusal:
         if market.closed:
-            return RejectReason.MARKET_CLOSED, rules.NO_ORDERBOOK
+            return RejectReason.MARKET_CLOSED, refusals.NO_BOOK
         if not market.ready:
-            return RejectReason.OTHER, rules.NOT_READY
-        reason = rules.refuse(order, market.instrument) or RejectReason.OTHER
-        identity = self._matching.identity(order.id)
-        return reason, rules.text_of(reason, order, identity, market.instrument)
+            return RejectReason.OTHER, refusals.NOT_READY
+        reason, identity = rules.refuse(order, market.instrument), self._matching.identity(order.id)
+        return rules.in_words(reason, order, identity, market.instrument)
 
     def _refuse_now(
         self, market: PaperMarket, resting: QueuedOrder, now_ns: int, *, takes: bool
@@ -170,17 +170,17 @@ class PaperOrderEntry:
                 return refusal
         if order.type is _GTD:
             if order.expires_ns is None:
-                return RejectReason.EXPIRY, rules.BAD_EXPIRATION
+                return RejectReason.EXPIRY, refusals.BAD_EXPIRY
             early_ns = self._gtd_early_ns if market.instrument.kind is Kind.BINARY else 0
             resting.ends_ns = order.expires_ns - early_ns
             if resting.ends_ns <= now_ns:
-                return RejectReason.EXPIRY, rules.BAD_EXPIRATION
+                return RejectReason.EXPIRY, refusals.BAD_EXPIRY
         if self._matching.knows(order.id):
-            return rules.duplicate(self._matching.identity(order.id))
+            return refusals.duplicate(self._matching.identity(order.id))
         if takes and order.post_only:
             if not _covered(market, resting, []):
                 return _no_funds(market, resting, [])
-            return RejectReason.WOULD_CROSS, rules.WOULD_CROSS
+            return RejectReason.WOULD_CROSS, refusals.POST_ONLY_CROSSES
         return None
 
     # -- taking and resting ------------------------------------------------------------------------
@@ -231,7 +231,7 @@ class PaperOrderEntry:
 
 
 def _killed(order: Order) -> Refusal:
-    text = rules.FOK_KILLED if order.type is OrderType.FOK else rules.FAK_KILLED
+    text = refusals.FOK_KILLED if order.type is OrderType.FOK else refusals.FAK_KILLED
     return RejectReason.NOT_FILLED, text
 
 
@@ -247,8 +247,9 @@ def _no_funds(market: PaperMarket, resting: QueuedOrder, taking: list[tuple[int,
     need = funds.need(resting, taking)
     if need is None:
         held = funds.holding
-        return rules.no_tokens(held.settled, held.reserved, resting.order.size)
-    return rules.no_cash(funds.wallet, need)
+        return refusals.no_funds(held.settled, held.reserved, resting.order.size)
+    wallet = funds.wallet
+    return refusals.no_funds(wallet.cash, wallet.reserved + wallet.blocked, need)
 
 
 # -- Requests that reached the venue: what each of them does there, and what it answers ------------
@@ -339,9 +340,9 @@ class Requests:
         if resting is not None:
             text = rules.CANCEL_DELAYED
         elif order in matching.ended and matching.ended[order].state is OrderState.FILLED:
-            text = rules.CANCEL_MATCHED
+            text = refusals.CANCEL_MATCHED
         else:
-            text = rules.CANCEL_NOT_FOUND
+            text = refusals.CANCEL_GONE
         return CancelRefused(account=matching.account, order=order, venue_text=text)
 
     def _cancel_all(self, effect: CancelAll) -> list[VenueEvent]:

@@ -10,13 +10,12 @@ from random import Random
 
 from engine.domain.instruments import Side
 from engine.domain.orders import OrderType
-from engine.venues.demo import refusals
-from engine.venues.demo.accounts import ExchangeMarket
+from engine.runtime import refusals
+from engine.venues.demo.accounts import ExchangeMarket, Rules
 from engine.venues.demo.exchange import DemoExchange, Guard, MarketLifecycle
 from engine.venues.demo.matching import yes_level
 from engine.venues.demo.order_entry import OrderEntry
 from engine.venues.demo.orders import RestingOrder
-from engine.venues.demo.refusals import Rules
 from tests.fakes.polymarket.settings import S, Settings
 from tests.fakes.polymarket.settlement import SettlementWorker
 
@@ -26,19 +25,19 @@ class VenueOrderEntry(OrderEntry):
 
     def _refuse_money(
         self, market: ExchangeMarket, order: RestingOrder, crossing: bool
-    ) -> refusals.ExchangeRefusal | None:
+    ) -> refusals.Refusal | None:
         immediate = order.type in {OrderType.FAK, OrderType.FOK}
         plain = order.side is Side.SELL or market.instrument.taker_delay_ns
         if plain or not immediate or not crossing:
             return super()._refuse_money(market, order, crossing)
         limit = order.price * order.size // market.divisor
         if limit < market.instrument.notional_min_micro:
-            return refusals.refuse_small(limit, market.instrument.notional_min_micro)
+            return refusals.too_small(limit, market.instrument.notional_min_micro)
         needed = self.walk_cost(market, order)
         wallet = self.ledger.wallets[order.customer]
         if wallet.cash - wallet.reserved >= needed:
             return None
-        return refusals.refuse_funds(wallet.cash, wallet.reserved, needed)
+        return refusals.no_funds(wallet.cash, wallet.reserved, needed)
 
     def walk_cost(self, market: ExchangeMarket, order: RestingOrder) -> int:
         """Return what an order would cost if it matched now, fees included, in micro-pUSD."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.domain.fills import FillState
 from engine.domain.instruments import AccountId, Leg, Side
-from engine.venues.demo.refusals import NOT_ENOUGH
+from engine.runtime.refusals import NOT_ENOUGH
 from engine.venues.demo.timeline import TimelineEntry
 from tests.fakes.polymarket import contracts
 from tests.fakes.polymarket.exchange import VenueExchange

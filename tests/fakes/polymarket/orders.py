@@ -15,7 +15,7 @@ import msgspec
 
 from engine.domain.instruments import AccountId, Leg, Side
 from engine.domain.orders import Identity, OrderState, OrderType
-from engine.venues.demo import refusals as rules
+from engine.runtime import refusals as rules
 from engine.venues.demo.matching import yes_level
 from engine.venues.demo.orders import RestingOrder, StandingOrder, Ticket
 from tests.fakes.polymarket.auth import ApiKey
@@ -124,7 +124,7 @@ def _check_amounts(venue: Venue, market: Listed, posted: Posted, identity: str) 
         if money % 10_000 or shares % 10 ** (6 - quirks.market_buy_taker_decimals):
             raise Refused(MARKET_DECIMALS)
         if money < USD:
-            raise Refused(rules.refuse_small(money, USD)[1])
+            raise Refused(rules.too_small(money, USD)[1])
         return price
     money_decimals = quirks.limit_money_decimals or TICKS[market.tick]
     if shares % LOT or money % 10 ** (6 - money_decimals):

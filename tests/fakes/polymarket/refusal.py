@@ -1,11 +1,11 @@
 """What the venue says no with: its exact texts (polymarket.md §3.3), and the exception with them.
 
-Texts that belong to the exchange's own rules stand in `engine.venues.demo.refusals`.
+Texts that belong to the exchange's own rules stand in `engine.runtime.refusals`.
 """
 
 from __future__ import annotations
 
-from engine.venues.demo import refusals as rules
+from engine.runtime import refusals as rules
 
 BAD_KEY = rules.BAD_KEY
 BAD_L1 = "Invalid L1 Request headers"

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from engine.domain.orders import CancelReason, Identity, OrderState
 from engine.errors import VenueClosed
-from engine.venues.demo import refusals as rules
+from engine.runtime import refusals as rules
 from engine.venues.demo.orders import RestingOrder
 from tests.fakes.polymarket.auth import ApiKey
 from tests.fakes.polymarket.orders import place, rejection

@@ -17,10 +17,10 @@ from engine.domain.instruments import (
     Side,
 )
 from engine.domain.orders import Identity
+from engine.venues.demo.accounts import Rules
 from engine.venues.demo.clearing import SettlementRules
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.orders import OrderReceipt, RestingOrder, StandingOrder, Ticket
-from engine.venues.demo.refusals import Rules
 
 S = 1_000_000_000
 START = 1_760_000_100 * S

@@ -55,9 +55,9 @@ from engine.domain.orders import (
 )
 from engine.errors import AuthRefused, BrokenInvariant, ConfigError
 from engine.gateway.door import Lane, Reply, Request, VenueCore, VenueOutput
+from engine.venues.demo.accounts import Rules
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.profiles import THIN
-from engine.venues.demo.refusals import Rules
 from engine.venues.demo.world import open_world
 from tests.venues.demo.builders import (
     ANN,

@@ -11,9 +11,9 @@ from engine.domain.fills import FillState
 from engine.domain.instruments import AccountId, Leg, Side
 from engine.domain.orders import Identity, OrderState, OrderType
 from engine.errors import BadInput, BrokenInvariant
+from engine.venues.demo.accounts import Rules
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.orders import StandingOrder
-from engine.venues.demo.refusals import Rules
 from engine.venues.demo.snapshot import encode_state
 from tests.venues.demo.builders import (
     ANN,

@@ -7,9 +7,9 @@ import pytest
 from engine.domain.events import VenueMode
 from engine.domain.orders import CancelReason, Identity
 from engine.errors import AuthRefused, ConfigError, VenueClosed
+from engine.venues.demo.accounts import Rules
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.orders import Ended, ModeSwitched, StandingOrder
-from engine.venues.demo.refusals import Rules
 from tests.venues.demo.builders import ANN, BOB, S, buy_yes, exchange, put, run, sound
 
 

@@ -14,10 +14,10 @@ from engine.domain.events import (
 )
 from engine.domain.instruments import Leg
 from engine.errors import VenueClosed
+from engine.venues.demo.accounts import Rules
 from engine.venues.demo.answers import Answers
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.orders import KEY
-from engine.venues.demo.refusals import Rules
 from engine.venues.demo.snapshot import encode_state, restore_state
 from tests.venues.demo.builders import (
     ANN,
