@@ -10,45 +10,43 @@ the same amount again stay blocked until it is covered. Funding and liquidation 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from engine.domain.instruments import Instrument, Kind, Leg, Side
 from engine.venues.paper.queue import QueuedOrder
 
 _BUY, _SELL = Side.BUY, Side.SELL
 
 
+@dataclass(slots=True)
 class Wallet:
     """Cash of one currency in micro-units. `cash` is settled; open orders still count in it."""
 
-    __slots__ = ("blocked", "cash", "pending", "reserved")
-
-    def __init__(self, cash: int = 0) -> None:
-        self.cash = cash
-        self.pending = 0
-        """Proceeds of matched sells that are not confirmed."""
-        self.reserved = 0
-        """Held for open orders."""
-        self.blocked = 0
-        """Backing of open shorts (perpetuals)."""
+    cash: int = 0
+    pending: int = 0
+    """Proceeds of matched sells that are not confirmed."""
+    reserved: int = 0
+    """Held for open orders."""
+    blocked: int = 0
+    """Backing of open shorts (perpetuals)."""
 
     @property
     def free(self) -> int:
         return self.cash - self.reserved - self.blocked
 
 
+@dataclass(slots=True)
 class PaperHolding:
     """One leg of one instrument in size increments; `settled` is negative for a short perpetual."""
 
-    __slots__ = ("covering", "pending", "reserved", "settled", "short_micro")
-
-    def __init__(self) -> None:
-        self.settled = 0
-        self.pending = 0
-        self.reserved = 0
-        """Held for open SELLs."""
-        self.covering = 0
-        """Part of a short that open BUYs will cover (perpetuals)."""
-        self.short_micro = 0
-        """What the open short brought (perpetuals)."""
+    settled: int = 0
+    pending: int = 0
+    reserved: int = 0
+    """Held for open SELLs."""
+    covering: int = 0
+    """Part of a short that open BUYs will cover (perpetuals)."""
+    short_micro: int = 0
+    """What the open short brought (perpetuals)."""
 
     @property
     def empty(self) -> bool:
@@ -146,7 +144,7 @@ class LegFunds:
         self.wallet.reserved -= resting.cash_held
         resting.cash_held = 0
         if resting.tokens_held:
-            self._untie(resting, resting.tokens_held)
+            self._tie(resting, -resting.tokens_held)
 
     def use(self, resting: QueuedOrder, size: int) -> None:
         """Release the holds of `size` that is filling now; call before `remaining` is lowered."""
@@ -157,21 +155,15 @@ class LegFunds:
             resting.cash_held -= cash
             self.wallet.reserved -= cash
         if tokens:
-            self._untie(resting, tokens)
+            self._tie(resting, -tokens)
 
     def _tie(self, resting: QueuedOrder, tokens: int) -> None:
-        resting.tokens_held = tokens
+        """Hold tokens (or a part of a short) for an order, or let go of them (−)."""
+        resting.tokens_held += tokens
         if resting.order.side is _SELL:
             self.holding.reserved += tokens
         else:
             self.holding.covering += tokens
-
-    def _untie(self, resting: QueuedOrder, tokens: int) -> None:
-        resting.tokens_held -= tokens
-        if resting.order.side is _SELL:
-            self.holding.reserved -= tokens
-        else:
-            self.holding.covering -= tokens
 
     # -- fills -------------------------------------------------------------------------------------
 

@@ -16,17 +16,16 @@ call.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from heapq import heappop
 from typing import Any
 
 from engine.domain.books import Book
 from engine.domain.effects import (
+    AnyEffect,
     AnyQuery,
     AnyWalletEffect,
     CancelAll,
     CancelOrders,
-    KeepBudget,
-    KeepStart,
-    OrderChanged,
     PlaceOrder,
     QueryBalances,
     QueryFills,
@@ -34,8 +33,6 @@ from engine.domain.effects import (
     QueryOperation,
     QueryOrder,
     QueryRedemptions,
-    RaiseAlert,
-    SetTimer,
 )
 from engine.domain.events import (
     BookChanged,
@@ -63,7 +60,6 @@ from engine.errors import BrokenInvariant
 from engine.gateway.door import Prepared, Reply, Request, VenueOutput
 from engine.runtime import refusals
 from engine.runtime.refusals import Refusal
-from engine.venues.paper import matching as answers
 from engine.venues.paper import rules
 from engine.venues.paper.account import Wallet
 from engine.venues.paper.market import Owned, PaperMarket, restored_market
@@ -289,35 +285,24 @@ class Requests:
             events = self._answer_rare(effect, now_ns)
         return Reply(number=request.number, events=tuple(events))
 
-    def _answer_rare(
-        self,
-        effect: CancelAll
-        | AnyQuery
-        | AnyWalletEffect
-        | SetTimer
-        | KeepBudget
-        | KeepStart
-        | OrderChanged
-        | RaiseAlert,
-        now_ns: int,
-    ) -> list[VenueEvent]:
+    def _answer_rare(self, effect: AnyEffect, now_ns: int) -> list[VenueEvent]:
         matching = self._matching
-        if isinstance(effect, SetTimer | KeepBudget | KeepStart | OrderChanged | RaiseAlert):
+        if not isinstance(effect, CancelAll | AnyQuery | AnyWalletEffect):
             raise BrokenInvariant(f"{type(effect).__name__} is not a request to a venue")
         self._check(effect.account)
         match effect:
             case CancelAll():
                 return self._cancel_all(effect)
             case QueryOrder():
-                return [answers.order_answer(matching, effect.order)]
+                return [matching.order_answer(effect.order)]
             case QueryOpenOrders():
-                return [answers.open_orders_answer(matching)]
+                return [matching.open_orders_answer()]
             case QueryFills():
-                return [answers.fills_answer(matching, effect.since_ns)]
+                return [matching.fills_answer(effect.since_ns)]
             case QueryBalances():
-                return answers.balances_answer(matching)
+                return matching.balances_answer()
             case QueryRedemptions():
-                return [answers.redemptions_answer(matching, effect.since_ns)]
+                return [matching.redemptions_answer(effect.since_ns)]
             case QueryOperation():  # what arrives is done and answered at once
                 return [OperationNotFound(account=effect.account, operation=effect.operation)]
             case _:
@@ -393,7 +378,7 @@ class PaperVenue:
             InstrumentClosed: self._closed,
             InstrumentResolved: self._resolved,
             BookDistrusted: self._distrusted,
-            FeedLost: self._feed_lost,
+            FeedLost: self._distrusted,
         }
         self._handlers: dict[PaperDue, Callable[[Any, int], None]] = {
             PaperDue.ARRIVES: self._arrive,
@@ -497,7 +482,7 @@ class PaperVenue:
         """Let everything due at or before `now_ns` happen, each at its own moment."""
         agenda, handlers = self._agenda, self._handlers
         while agenda.heap and agenda.heap[0][0] <= now_ns:
-            at_ns, _, due, what = agenda.pop()
+            at_ns, _, due, what = heappop(agenda.heap)
             handlers[due](what, at_ns)
 
     def _take_out(self) -> list[VenueOutput]:
@@ -550,14 +535,10 @@ class PaperVenue:
         if market is not None:
             self._report(self._matching.resolved(market, event.payout_yes_micro), now_ns)
 
-    def _distrusted(self, event: BookDistrusted, _: int) -> None:
-        """Refuse new orders until the next snapshot: a torn book shows no size one could take."""
-        market = self._markets.get(event.instrument)
-        if market is not None:
-            market.torn = True
+    def _distrusted(self, event: BookDistrusted | FeedLost, _: int) -> None:
+        """Refuse new orders until the next snapshot: a torn book shows no size one could take.
 
-    def _feed_lost(self, event: FeedLost, _: int) -> None:
-        """Treat the loss of one instrument as a torn book; a feed's name says nothing of ours."""
-        market = self._markets.get(event.instrument) if event.instrument is not None else None
-        if market is not None:
-            market.torn = True
+        A lost feed that names no instrument says nothing of ours.
+        """
+        if event.instrument in self._markets:
+            self._markets[event.instrument].torn = True

@@ -24,20 +24,6 @@ class PaperMarket:
     of the book.
     """
 
-    __slots__ = (
-        "asks",
-        "bids",
-        "book",
-        "closed",
-        "funds",
-        "instrument",
-        "payout_yes_micro",
-        "snapshot",
-        "taken_asks",
-        "taken_bids",
-        "torn",
-    )
-
     def __init__(self, instrument: Instrument, wallet: Wallet, book: Book | None = None) -> None:
         self.instrument = instrument
         legs = (Leg.YES, Leg.NO) if instrument.kind is Kind.BINARY else (Leg.BASE,)

@@ -65,24 +65,6 @@ AGENDA_MAX = 200_000
 """Most things under way at once; more means that nobody lets time pass."""
 
 
-class FillRecord(msgspec.Struct, frozen=True):
-    """One fill and when it matched at the venue."""
-
-    at_ns: int
-    event: OrderFilled
-
-
-class PaperUnsettled(msgspec.Struct, frozen=True):
-    """What a matched fill still has to bring, and when."""
-
-    fill: FillId
-    instrument: InstrumentId
-    leg: Leg
-    tokens: int
-    cash_micro: int
-    due_ns: int
-
-
 class PaperDue(IntEnum):
     """What happens at a moment."""
 
@@ -113,15 +95,13 @@ class PaperAgenda:
         self._made += 1
         heapq.heappush(self.heap, (at_ns, self._made, due, what))
 
-    def pop(self) -> tuple[int, int, PaperDue, Any]:
-        return heapq.heappop(self.heap)
-
 
 # -- The matching of the paper venue: open orders, fills, settlement, markets that open and close --
 
 _BUY, _BINARY = Side.BUY, Kind.BINARY
 _PARTIAL, _FILLED, _CANCELLED = OrderState.PARTIAL, OrderState.FILLED, OrderState.CANCELLED
 _MAKER, _UNKNOWN = Liquidity.MAKER, SizeSource.UNKNOWN
+_CONFIRMED = FillState.CONFIRMED
 
 MARKETS_MAX = 20_000
 ENDED_MAX = 10_000
@@ -153,11 +133,13 @@ class Matching:
         self.ended: dict[OrderId, QueuedOrder] = {}
         self.forgotten_max = 0
         """Highest id among the ended orders that were forgotten."""
-        self.fills: deque[FillRecord] = deque()
+        self.fills: deque[tuple[int, OrderFilled]] = deque()
+        """Each fill and when it matched."""
         self.fills_dropped_ns = -1
         """Time of the newest fill that can no longer be asked for; -1 = none was dropped."""
         self.fill_count = 0
-        self.unsettled: dict[FillId, PaperUnsettled] = {}
+        self.unsettled: dict[FillId, tuple[LegFunds, int, int]] = {}
+        """What matched fills still bring: (to whom, tokens, cash in micro-units)."""
         self.redemptions: deque[TokensRedeemed] = deque(maxlen=REDEMPTIONS_MAX)
         self.conversions: deque[PairsConverted] = deque(maxlen=REDEMPTIONS_MAX)
 
@@ -275,26 +257,17 @@ class Matching:
             state=FillState.CONFIRMED if at_once else FillState.MATCHED,
             source=source,
         )
-        self._record(event, now_ns)
+        if len(self.fills) >= FILLS_MAX:
+            self.fills_dropped_ns, _ = self.fills.popleft()
+        self.fills.append((now_ns, event))
         if not at_once:
-            self._await(order, event.fill, tokens, cash, now_ns + self._settle_ns)
+            self.unsettled[event.fill] = funds, tokens, cash
+            self._agenda.push(now_ns + self._settle_ns, PaperDue.SETTLES, event.fill)
         return event
 
-    def _await(self, order: Order, fill: FillId, tokens: int, cash: int, due_ns: int) -> None:
-        self.unsettled[fill] = PaperUnsettled(
-            fill, order.instrument, order.leg, tokens, cash, due_ns
-        )
-        self._agenda.push(due_ns, PaperDue.SETTLES, fill)
-
-    def _record(self, event: OrderFilled, now_ns: int) -> None:
-        if len(self.fills) >= FILLS_MAX:
-            self.fills_dropped_ns = self.fills.popleft().at_ns
-        self.fills.append(FillRecord(now_ns, event))
-
     def settle(self, fill: FillId) -> FillSettled:
-        pending = self.unsettled.pop(fill)
-        funds = self.markets[pending.instrument].funds[pending.leg]
-        funds.settle(pending.tokens, pending.cash_micro)
+        funds, tokens, cash = self.unsettled.pop(fill)
+        funds.settle(tokens, cash)
         return FillSettled(account=self.account, fill=fill)
 
     # -- ends --------------------------------------------------------------------------------------
@@ -347,8 +320,9 @@ class Matching:
         ]
 
     def _forget_one(self) -> None:
+        settling = {funds.instrument.id for funds, _, _ in self.unsettled.values()}
         for name, market in self.markets.items():
-            if market.idle and not any(u.instrument == name for u in self.unsettled.values()):
+            if market.idle and name not in settling:
                 del self.markets[name]
                 for gone in [k for k, r in self.ended.items() if r.order.instrument == name]:
                     del self.ended[gone]
@@ -427,90 +401,80 @@ class Matching:
         self.redemptions.append(redeemed)
         return [redeemed]
 
+    # -- answers to questions, as the venue would give them; nothing changes -----------------------
 
-# -- Answers to questions about the account, as the venue would give them. Nothing changes ---------
+    def order_answer(self, asked: OrderId) -> OrderReported | OrderNotFound:
+        """Report an order that lives or lived; a rejected or unarrived one is not found."""
+        resting = self.open.get(asked) or self.ended.get(asked)
+        if resting is None:
+            return OrderNotFound(account=self.account, order=asked)
+        return OrderReported(account=self.account, report=self._report(resting))
 
+    def open_orders_answer(self) -> OpenOrdersListed:
+        """List everything that lives, held marketable orders included, by id."""
+        reports = tuple(self._report(self.open[order]) for order in sorted(self.open))
+        return OpenOrdersListed(account=self.account, orders=reports)
 
-_CONFIRMED = FillState.CONFIRMED
+    def fills_answer(self, since_ns: int) -> FillsListed | QueryFailed:
+        """List the fills matched at or after a time, each with its present state.
 
+        Where some of them are no longer kept, the question fails: a part is not an answer (law Q).
+        """
+        if since_ns <= self.fills_dropped_ns:
+            return QueryFailed(
+                account=self.account,
+                question=QueryFills.__name__,
+                order=None,
+                reason=f"fills up to {self.fills_dropped_ns} ns are no longer kept",
+            )
+        found = []
+        for at_ns, event in reversed(self.fills):
+            if at_ns < since_ns:
+                break
+            if event.state is not _CONFIRMED and event.fill not in self.unsettled:
+                found.append(msgspec.structs.replace(event, state=_CONFIRMED))
+            else:
+                found.append(event)
+        return FillsListed(account=self.account, since_ns=since_ns, fills=tuple(reversed(found)))
 
-def order_answer(matching: Matching, asked: OrderId) -> OrderReported | OrderNotFound:
-    """Report an order that lives or lived; a rejected or unarrived one is not found."""
-    resting = matching.open.get(asked) or matching.ended.get(asked)
-    if resting is None:
-        return OrderNotFound(account=matching.account, order=asked)
-    return OrderReported(account=matching.account, report=_report(matching, resting))
+    def balances_answer(self) -> list[VenueEvent]:
+        """List cash and settled holdings; what open orders hold back still counts in both.
 
-
-def open_orders_answer(matching: Matching) -> OpenOrdersListed:
-    """List everything that lives, held marketable orders included, by id."""
-    reports = tuple(_report(matching, matching.open[order]) for order in sorted(matching.open))
-    return OpenOrdersListed(account=matching.account, orders=reports)
-
-
-def fills_answer(matching: Matching, since_ns: int) -> FillsListed | QueryFailed:
-    """List the fills matched at or after a time, each with its present state.
-
-    Where some of them are no longer kept, the question fails: a part is not an answer (law Q).
-    """
-    if since_ns <= matching.fills_dropped_ns:
-        return QueryFailed(
-            account=matching.account,
-            question=QueryFills.__name__,
-            order=None,
-            reason=f"fills up to {matching.fills_dropped_ns} ns are no longer kept",
+        Matched buys have left the cash, matched sells have left the holdings; what they bring is
+        missing until it is confirmed.
+        """
+        cash = {currency: wallet.cash for currency, wallet in sorted(self.wallets.items())}
+        holdings = tuple(
+            (instrument, leg, funds.holding.settled)
+            for instrument, market in self.markets.items()
+            for leg, funds in market.funds.items()
+            if funds.holding.settled
         )
-    found = []
-    for record in reversed(matching.fills):
-        if record.at_ns < since_ns:
-            break
-        event = record.event
-        if event.state is not _CONFIRMED and event.fill not in matching.unsettled:
-            event = msgspec.structs.replace(event, state=_CONFIRMED)
-        found.append(event)
-    return FillsListed(account=matching.account, since_ns=since_ns, fills=tuple(reversed(found)))
+        return [
+            BalancesListed(account=self.account, cash_micro=cash),
+            PositionsListed(account=self.account, holdings=holdings),
+        ]
 
+    def redemptions_answer(self, since_ns: int) -> RedemptionsListed:
+        """List what the wallet's tokens of resolved markets paid at or after a time."""
+        return RedemptionsListed(
+            account=self.account,
+            since_ns=since_ns,
+            redemptions=tuple(one for one in self.redemptions if one.at_ns >= since_ns),
+            conversions=tuple(one for one in self.conversions if one.at_ns >= since_ns),
+        )
 
-def balances_answer(matching: Matching) -> list[VenueEvent]:
-    """List cash and settled holdings; what open orders hold back still counts in both.
-
-    Matched buys have left the cash, matched sells have left the holdings; what they bring is
-    missing until it is confirmed.
-    """
-    cash = {currency: wallet.cash for currency, wallet in sorted(matching.wallets.items())}
-    holdings = tuple(
-        (instrument, leg, funds.holding.settled)
-        for instrument, market in matching.markets.items()
-        for leg, funds in market.funds.items()
-        if funds.holding.settled
-    )
-    return [
-        BalancesListed(account=matching.account, cash_micro=cash),
-        PositionsListed(account=matching.account, holdings=holdings),
-    ]
-
-
-def redemptions_answer(matching: Matching, since_ns: int) -> RedemptionsListed:
-    """List what the wallet's tokens of resolved markets paid at or after a time."""
-    return RedemptionsListed(
-        account=matching.account,
-        since_ns=since_ns,
-        redemptions=tuple(one for one in matching.redemptions if one.at_ns >= since_ns),
-        conversions=tuple(one for one in matching.conversions if one.at_ns >= since_ns),
-    )
-
-
-def _report(matching: Matching, resting: QueuedOrder) -> OrderReport:
-    order = resting.order
-    return OrderReport(
-        identity=matching.identity(order.id),
-        order=order.id,
-        ours=True,
-        instrument=order.instrument,
-        leg=order.leg,
-        side=order.side,
-        price=order.price,
-        size=order.size,
-        filled=resting.filled,
-        state=resting.state,
-    )
+    def _report(self, resting: QueuedOrder) -> OrderReport:
+        order = resting.order
+        return OrderReport(
+            identity=self.identity(order.id),
+            order=order.id,
+            ours=True,
+            instrument=order.instrument,
+            leg=order.leg,
+            side=order.side,
+            price=order.price,
+            size=order.size,
+            filled=resting.filled,
+            state=resting.state,
+        )

@@ -1,3 +1,5 @@
+from heapq import heappop
+
 import pytest
 
 from engine.errors import BrokenInvariant
@@ -6,7 +8,7 @@ from engine.venues.paper.matching import PaperAgenda, PaperDue
 
 
 def popped(agenda: PaperAgenda) -> list[object]:
-    return [agenda.pop()[3] for _ in range(len(agenda.heap))]
+    return [heappop(agenda.heap)[3] for _ in range(len(agenda.heap))]
 
 
 def test_equal_moments_come_in_the_order_they_were_made() -> None:
