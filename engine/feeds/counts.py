@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -24,49 +25,32 @@ ANOMALY_KINDS_MAX = 200
 """Kinds of anomalies told apart; what comes after is counted as `other`."""
 
 
+@dataclass(slots=True, eq=False)
 class FeedCounts:
     """Counts of one feed or recording. `hash_matched` + `hash_mismatched` = `hash_checked`."""
 
-    __slots__ = (
-        "advertised_checked",
-        "advertised_matched",
-        "anomalies",
-        "batches_complete",
-        "books_checked",
-        "books_matched",
-        "duplicates",
-        "gaps",
-        "hash_checked",
-        "hash_matched",
-        "hash_mismatched",
-        "last_prices_recovered",
-        "mirrored",
-        "out_of_order",
-    )
-
-    def __init__(self) -> None:
-        self.books_checked = 0
-        """Whole books among `hash_checked`; the rest are the hashes of change batches."""
-        self.books_matched = 0
-        self.hash_checked = 0
-        self.hash_matched = 0
-        self.hash_mismatched = 0
-        self.last_prices_recovered = 0
-        """Unseen trades whose price the hash proved, so that the book could be trusted on."""
-        self.advertised_checked = 0
-        """Best bids and asks the venue sent beside its changes, compared after whole batches."""
-        self.advertised_matched = 0
-        self.batches_complete = 0
-        """Batches of changes after which every hash matched."""
-        self.duplicates = 0
-        """Frames that repeat the frame before."""
-        self.mirrored = 0
-        """Frames of the second token that tell what the first one's told already."""
-        self.out_of_order = 0
-        """Frames older than what was already told: read and checked, not told."""
-        self.gaps = 0
-        """Silences and reconnections: moments after which the view had to be built anew."""
-        self.anomalies: Counter[str] = Counter()
+    books_checked: int = 0
+    """Whole books among `hash_checked`; the rest are the hashes of change batches."""
+    books_matched: int = 0
+    hash_checked: int = 0
+    hash_matched: int = 0
+    hash_mismatched: int = 0
+    last_prices_recovered: int = 0
+    """Unseen trades whose price the hash proved, so that the book could be trusted on."""
+    advertised_checked: int = 0
+    """Best bids and asks the venue sent beside its changes, compared after whole batches."""
+    advertised_matched: int = 0
+    batches_complete: int = 0
+    """Batches of changes after which every hash matched."""
+    duplicates: int = 0
+    """Frames that repeat the frame before."""
+    mirrored: int = 0
+    """Frames of the second token that tell what the first one's told already."""
+    out_of_order: int = 0
+    """Frames older than what was already told: read and checked, not told."""
+    gaps: int = 0
+    """Silences and reconnections: moments after which the view had to be built anew."""
+    anomalies: Counter[str] = field(default_factory=Counter)
 
     def anomaly(self, kind: str) -> None:
         if kind not in self.anomalies and len(self.anomalies) >= ANOMALY_KINDS_MAX:

@@ -8,7 +8,7 @@ would put the reference's move during the oracle's delay into the basis.
 from __future__ import annotations
 
 from bisect import bisect_right
-from math import exp, sqrt
+from math import exp
 
 import msgspec
 
@@ -85,8 +85,3 @@ class BasisTracker(msgspec.Struct):
         """Return how many pairs stand behind the basis at a time; 0 after a silence."""
         gap_ns = max(self.half_life_s, GAP_S_MIN) * 1e9
         return self.pairs if now_ns - self.at_ns <= gap_ns else 0
-
-    @property
-    def sigma(self) -> float | None:
-        """Standard deviation of the basis in price units; None before two pairs."""
-        return sqrt(self.variance) if self.pairs > 1 else None

@@ -48,9 +48,3 @@ class MoveWindow(msgspec.Struct):
             highs.append(price)
             high_at.append(bucket)
         return max(price - lows[0], highs[0] - price)
-
-    def clear(self) -> None:
-        for queue in (self.low_at, self.high_at):
-            queue.clear()
-        self.lows.clear()
-        self.highs.clear()

@@ -72,9 +72,6 @@ class EwmaVolatility(msgspec.Struct, gc=False):
         """Variance per second; None before two accepted samples."""
         return self.squares / self.seconds if self.seconds > 0.0 else None
 
-    def ready(self, warm_s: float) -> bool:
-        return self.seconds > 0.0 and self.observed_s >= warm_s
-
 
 class LogVolatility(EwmaVolatility, gc=False):
     """Variance per second of a price's log return (dimensionless²/s), for references."""

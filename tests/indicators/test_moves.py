@@ -27,13 +27,6 @@ def test_a_move_that_left_the_window_is_forgotten() -> None:
     assert moves.take(100.0, 3 * S) == 0.0
 
 
-def test_clear_forgets_everything() -> None:
-    moves = MoveWindow(window_s=1)
-    moves.take(90.0, 0)
-    moves.clear()
-    assert moves.take(100.0, 1) == 0.0
-
-
 @given(
     st.lists(st.tuples(st.integers(0, 100), st.integers(0, S)), min_size=1, max_size=120),
 )

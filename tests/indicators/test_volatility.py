@@ -19,7 +19,6 @@ def test_nothing_is_known_before_two_samples() -> None:
     assert volatility.variance_per_s is None
     volatility.take(100.0, 0)
     assert volatility.variance_per_s is None
-    assert not volatility.ready(0)
 
 
 def test_one_move_is_its_square_over_its_time() -> None:
@@ -70,8 +69,8 @@ def test_warm_up_counts_time_without_forgetting() -> None:
     volatility = EwmaVolatility(half_life_s=1)
     for second in range(61):
         volatility.take(100.0, second * S)
-    assert volatility.ready(60)
-    assert not volatility.ready(61)
+    assert volatility.observed_s >= 60
+    assert volatility.observed_s < 61
 
 
 def test_it_finds_the_sigma_of_a_random_walk() -> None:
@@ -118,13 +117,13 @@ def test_a_silence_warms_nothing_up() -> None:
     volatility = EwmaVolatility(half_life_s=300)
     for second in range(70):
         volatility.take(100.0 + second % 2, second * S)
-    assert volatility.ready(60)
+    assert volatility.observed_s >= 60
     # An hour later the price happens to stand where it stood: one return says nothing.
     volatility.take(101.0, 3_669 * S)
-    assert not volatility.ready(60)
+    assert volatility.observed_s < 60
     for second in range(61):
         volatility.take(100.0 + second % 2, (3_669 + 1 + second) * S)
-    assert volatility.ready(60)
+    assert volatility.observed_s >= 60
     assert volatility.variance_per_s == pytest.approx(1.0, rel=0.05)
 
 

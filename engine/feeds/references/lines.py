@@ -67,7 +67,6 @@ class ReferenceLines:
         self._lines: dict[str, ReferenceLine] = {}
         self._since_ns: dict[str, int] = {}
         """Key → when its last price came, or since when it is wanted."""
-        self._received: dict[str, None] = {}
         self._newest: dict[str, Event] = {}
 
     def subscribe(self, keys: Iterable[str]) -> None:
@@ -75,7 +74,6 @@ class ReferenceLines:
         now_ns = self._now_ns()
         current = dict.fromkeys(keys)
         self._since_ns = {key: self._since_ns.get(key, now_ns) for key in current}
-        self._received = {key: None for key in self._received if key in current}
         self._newest = {key: one for key, one in self._newest.items() if key in current}
         by_source = self._sources(current)
         for source in [name for name in self._lines if name not in by_source]:
@@ -98,7 +96,7 @@ class ReferenceLines:
     def ages_ms(self, now_ns: int) -> dict[str, float | None]:
         """Return the age of each wanted key's last price; None = none came yet."""
         return {
-            key: (now_ns - since_ns) / 1e6 if key in self._received else None
+            key: (now_ns - since_ns) / 1e6 if key in self._newest else None
             for key, since_ns in self._since_ns.items()
         }
 
@@ -171,7 +169,6 @@ class ReferenceLines:
         for event in received:
             if type(event) is ReferencePriced and event.key in self._since_ns:
                 self._since_ns[event.key] = at_ns
-                self._received[event.key] = None
                 self._newest[event.key] = event
         if events:
             self._publish(events, at_ns)

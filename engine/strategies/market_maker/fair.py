@@ -26,6 +26,7 @@ from engine.strategies.fair_value import (
     settlement_mean,
     settlement_variance,
 )
+from engine.strategies.market_maker.gates import fresh_words
 from engine.strategies.market_maker.parameters import Prior
 from engine.strategies.market_maker.quotes import Fair
 from engine.strategies.market_maker.state import MarketState
@@ -33,7 +34,7 @@ from engine.strategies.market_maker.state import MarketState
 BPS = 1e-4
 
 _LE, _GE = "\N{LESS-THAN OR EQUAL TO}", "\N{GREATER-THAN OR EQUAL TO}"
-_MS, _S, _PLAIN = ValueUnit.MILLISECONDS, ValueUnit.SECONDS, ValueUnit.PLAIN
+_S, _PLAIN = ValueUnit.SECONDS, ValueUnit.PLAIN
 W = GateWords
 FAIR_GATES = {
     "strike_proven": W("the strike is proven", "the strike is proven"),
@@ -42,21 +43,9 @@ FAIR_GATES = {
         "oracle were the one this market settles by (hourly: binance:…, twap_window_s 0)",
     ),
     "oracle_known": W("the oracle has a price", "the oracle has a price"),
-    "oracle_age_ms": W(
-        "the oracle's price is fresh",
-        "the oracle's price is fresh again",
-        "stale {value} > {limit}",
-        _MS,
-        _LE,
-    ),
+    "oracle_age_ms": fresh_words("the oracle's price"),
     "reference_known": W("the reference has a price", "the reference has a price"),
-    "reference_age_ms": W(
-        "the reference price is fresh",
-        "the reference price is fresh again",
-        "stale {value} > {limit}",
-        _MS,
-        _LE,
-    ),
+    "reference_age_ms": fresh_words("the reference price"),
     "basis_ready": W(
         "oracle and reference have been compared",
         "oracle and reference have been compared more often",

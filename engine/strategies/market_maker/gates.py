@@ -32,13 +32,17 @@ class Regime(StrEnum):
 _LE, _GE = "\N{LESS-THAN OR EQUAL TO}", "\N{GREATER-THAN OR EQUAL TO}"
 _MS, _S, _PLAIN = ValueUnit.MILLISECONDS, ValueUnit.SECONDS, ValueUnit.PLAIN
 W = GateWords
+
+
+def fresh_words(what: str) -> GateWords:
+    return W(f"{what} is fresh", f"{what} is fresh again", "stale {value} > {limit}", _MS, _LE)
+
+
 GATES = {
     "healthy": W("the account may place orders", "the account may place orders again"),
     "market_open": W("the market is open", "the market opens"),
     "book_trusted": W("the book is complete", "a complete book is received again"),
-    "data_age_ms": W(
-        "the book is fresh", "the book is fresh again", "stale {value} > {limit}", _MS, _LE
-    ),
+    "data_age_ms": fresh_words("the book"),
     "two_sided": W("the book has both sides", "the book has both sides again"),
     "uncrossed": W("the book is not crossed", "bid and ask no longer cross"),
     "started": W("the window has begun", "the window begins", "in {missing}", _S, _GE),
