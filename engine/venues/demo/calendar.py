@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from math import sqrt
 from random import Random
-from statistics import NormalDist
 
 import msgspec
 
@@ -19,12 +18,12 @@ from engine.errors import BadInput, BrokenInvariant, ConfigError
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.profiles import EventSpec, Profile, SeriesSpec
 from engine.venues.demo.reference import (
+    NORMAL,
     ORACLE_KEY,
     REFERENCE_KEY,
     Price,
     PriceState,
     S,
-    normal_cdf,
 )
 from engine.venues.demo.snapshot import RngState, rng_state, set_rng
 from engine.venues.demo.timeline import TimelineEntry
@@ -194,7 +193,7 @@ class Calendar:
             count=count,
             starts_ns=starts_ns,
             ends_ns=starts_ns + life_ns,
-            x=NormalDist().inv_cdf(spec.chance),
+            x=NORMAL.inv_cdf(spec.chance),
             chances=[spec.chance],
         )
         self.happenings.append(happening)
@@ -208,7 +207,7 @@ class Calendar:
             happening.x += sqrt(share) * self._rng.gauss(0, 1)
             left = (happening.ends_ns - now_ns) / life
             if left > 0:
-                _push(happening.chances, normal_cdf(happening.x / sqrt(left)))
+                _push(happening.chances, NORMAL.cdf(happening.x / sqrt(left)))
             else:
                 self._finish(happening, now_ns)
 

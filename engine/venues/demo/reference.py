@@ -8,12 +8,14 @@ Chainlink against Binance (polymarket.md, Appendix C: 2.1 s, 9 bps). Floats, bec
 from __future__ import annotations
 
 from collections import deque
-from math import erf, exp, log, sqrt
+from math import exp, log, sqrt
 from random import Random
+from statistics import NormalDist
 
 import msgspec
 
 S = 1_000_000_000
+NORMAL = NormalDist()
 YEAR_S = 31_557_600.0
 REFERENCE_KEY = "demo-reference:btc/usd"
 ORACLE_KEY = "demo-oracle:btc/usd"
@@ -158,7 +160,7 @@ class Price:
         distance = log(mean * 1e8 / strike_e8)
         if spread < 1e-9:
             return 1.0 if distance >= 0 else 0.0
-        return normal_cdf(distance / spread)
+        return NORMAL.cdf(distance / spread)
 
     def snapshot(self) -> PriceState:
         self.state.past = list(self._past)
@@ -170,8 +172,3 @@ class Price:
         self.state = state
         self._past = deque(state.past)
         self._oracle = deque(state.oracle, maxlen=120)
-
-
-def normal_cdf(value: float) -> float:
-    """Return the standard normal distribution function."""
-    return 0.5 * (1.0 + erf(value / sqrt(2.0)))

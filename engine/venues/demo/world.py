@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import ceil, exp, floor, sqrt
 from random import Random
-from statistics import NormalDist
 
 import msgspec
 
@@ -25,6 +24,7 @@ from engine.venues.demo.clearing import SettlementRules
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.orders import StandingOrder, Ticket
 from engine.venues.demo.profiles import CrowdSpec, MakerSpec, Profile
+from engine.venues.demo.reference import NORMAL
 from engine.venues.demo.snapshot import RngState, restore_state, rng_state, set_rng
 from engine.venues.demo.timeline import TimelineEntry
 
@@ -419,7 +419,7 @@ class Crowd:
     def _depth(self) -> float:
         """Return how deep the next market is: even steps of the golden ratio, not luck."""
         share = self._slot_count * GOLDEN % 1 or 0.5
-        return exp(self._spec.depth_spread * NormalDist().inv_cdf(share))
+        return exp(self._spec.depth_spread * NORMAL.inv_cdf(share))
 
     def _act(self, slot: Slot, market: ExchangeMarket) -> None:
         spec = self._spec

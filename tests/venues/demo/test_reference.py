@@ -9,7 +9,7 @@ from statistics import fmean, pstdev
 import pytest
 from msgspec.structs import replace
 
-from engine.venues.demo.reference import Price, PriceSpec, normal_cdf
+from engine.venues.demo.reference import Price, PriceSpec
 from tests.venues.demo.builders import S
 
 CALM = PriceSpec(vol_spread=0.0, jumps_per_hour=0.0)
@@ -151,8 +151,3 @@ def test_a_restored_price_goes_on_where_it_stood() -> None:
     assert other.latent == price.latent
     assert other.twap_e8(20 * S) == price.twap_e8(20 * S)
     assert other.sigma == price.sigma
-
-
-def test_the_normal_distribution_is_itself() -> None:
-    assert normal_cdf(0.0) == 0.5
-    assert normal_cdf(1.96) == pytest.approx(0.975, abs=1e-4)
