@@ -60,9 +60,16 @@ from engine.errors import BrokenInvariant
 from engine.gateway.door import Prepared, Reply, Request, VenueOutput
 from engine.runtime import refusals
 from engine.runtime.refusals import Refusal
-from engine.venues.paper import rules
 from engine.venues.paper.account import Wallet
-from engine.venues.paper.market import Owned, PaperMarket, restored_market
+from engine.venues.paper.market import (
+    CANCEL_DELAYED,
+    Owned,
+    PaperMarket,
+    in_words,
+    refuse,
+    refuse_small_taker,
+    restored_market,
+)
 from engine.venues.paper.matching import Matching, PaperAgenda, PaperDue
 from engine.venues.paper.queue import QueuedOrder, queued
 from engine.venues.paper.settings import NS_PER_MS, PaperSettings
@@ -88,7 +95,7 @@ class PaperOrderEntry:
         market = matching.markets.get(order.instrument)
         if market is None:
             return self._reject(order, (RejectReason.OTHER, refusals.NO_BOOK))
-        if market.closed or not market.ready or rules.refuse(order, market.instrument):
+        if market.closed or not market.ready or refuse(order, market.instrument):
             return self._reject(order, self._refusal(market, order))
         resting = queued(order, market.instrument)
         takes = market.crosses(resting)
@@ -152,8 +159,8 @@ class PaperOrderEntry:
             return RejectReason.MARKET_CLOSED, refusals.NO_BOOK
         if not market.ready:
             return RejectReason.OTHER, refusals.NOT_READY
-        reason, identity = rules.refuse(order, market.instrument), self._matching.identity(order.id)
-        return rules.in_words(reason, order, identity, market.instrument)
+        reason, identity = refuse(order, market.instrument), self._matching.identity(order.id)
+        return in_words(reason, order, identity, market.instrument)
 
     def _refuse_now(
         self, market: PaperMarket, resting: QueuedOrder, now_ns: int, *, takes: bool
@@ -161,7 +168,7 @@ class PaperOrderEntry:
         """Return why the moment forbids it: marketable minimum, expiry, twin, funds, crossing."""
         order = resting.order
         if takes and not order.post_only:
-            refusal = rules.refuse_small_taker(order, market.instrument)
+            refusal = refuse_small_taker(order, market.instrument)
             if refusal is not None:
                 return refusal
         if order.type is _GTD:
@@ -323,7 +330,7 @@ class Requests:
         if resting is not None and resting.state is not _DELAYED:
             return matching.cancel(resting, _ASKED)
         if resting is not None:
-            text = rules.CANCEL_DELAYED
+            text = CANCEL_DELAYED
         elif order in matching.ended and matching.ended[order].state is OrderState.FILLED:
             text = refusals.CANCEL_MATCHED
         else:

@@ -53,9 +53,15 @@ from engine.domain.fills import FillId, FillState, Liquidity, SizeSource
 from engine.domain.instruments import AccountId, Instrument, InstrumentId, Kind, Leg, Side
 from engine.domain.orders import CancelReason, Identity, Order, OrderId, OrderState
 from engine.errors import BrokenInvariant
-from engine.venues.paper import rules
 from engine.venues.paper.account import LegFunds, Wallet, payout_of
-from engine.venues.paper.market import PaperMarket
+from engine.venues.paper.market import (
+    MARKET_CLOSED,
+    MARKET_RESOLVED,
+    NO_BALANCE_LEFT,
+    NOT_RESOLVED,
+    TICK_CHANGED,
+    PaperMarket,
+)
 from engine.venues.paper.queue import QueuedOrder, all_reached, allot, overtaken
 from engine.venues.paper.settings import NS_PER_MS, FillModel, PaperSettings
 
@@ -204,7 +210,7 @@ class Matching:
             funds = market.funds[order.leg]
             fee = market.instrument.maker_fee_micro(order.price, size)
             if not funds.affords(order.side, funds.money(order.side, order.price, size, fee)):
-                events.append(self.cancel(resting, CancelReason.NO_FUNDS, rules.NO_BALANCE_LEFT))
+                events.append(self.cancel(resting, CancelReason.NO_FUNDS, NO_BALANCE_LEFT))
                 continue
             funds.use(resting, size)
             events.append(
@@ -314,7 +320,7 @@ class Matching:
             return []
         market.relist(instrument)
         return [
-            self.cancel(resting, CancelReason.TICK_CHANGED, rules.TICK_CHANGED)
+            self.cancel(resting, CancelReason.TICK_CHANGED, TICK_CHANGED)
             for resting in self._orders_of(instrument.id)
             if resting.order.price % instrument.tick
         ]
@@ -338,7 +344,7 @@ class Matching:
     ) -> list[VenueEvent]:
         """End trading in a market: everything open is cancelled, the book is dropped."""
         resolved = reason is CancelReason.MARKET_RESOLVED
-        text = rules.MARKET_RESOLVED if resolved else rules.MARKET_CLOSED
+        text = MARKET_RESOLVED if resolved else MARKET_CLOSED
         events: list[VenueEvent] = [
             self.cancel(resting, reason, text) for resting in self._orders_of(market.instrument.id)
         ]
@@ -384,7 +390,7 @@ class Matching:
         payout = None if market is None else market.payout_yes_micro
         if market is None or payout is None or market.instrument.kind is not Kind.BINARY:
             failed = OperationState.FAILED
-            return [msgspec.structs.replace(moved, state=failed, reason=rules.NOT_RESOLVED)]
+            return [msgspec.structs.replace(moved, state=failed, reason=NOT_RESOLVED)]
         yes, paid_yes = market.funds[Leg.YES].redeem(payout_of(Leg.YES, payout))
         no, paid_no = market.funds[Leg.NO].redeem(payout_of(Leg.NO, payout))
         if not (yes or no):

@@ -17,8 +17,8 @@ from engine.domain.events import (
 from engine.domain.instruments import InstrumentId, Leg
 from engine.domain.orders import CancelReason
 from engine.errors import BrokenInvariant
+from engine.venues.paper import market as rules
 from engine.venues.paper import matching as matching_module
-from engine.venues.paper import rules
 from engine.venues.paper.settings import FillModel
 from tests.venues.paper.world import (
     ACCOUNT,

@@ -3,7 +3,7 @@ import pytest
 
 from engine.domain.instruments import Leg
 from engine.domain.orders import RejectReason
-from engine.venues.paper import rules
+from engine.venues.paper import market as rules
 from tests.venues.paper.world import BINARY, BUY, LINEAR, SELL, SPOT, World
 
 WORLD = World()
