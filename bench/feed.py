@@ -85,7 +85,7 @@ def following(
 ) -> tuple[MarketChannel, PublicRest]:
     """Return a channel that follows the markets."""
     nowhere = f"http://127.0.0.1:{port}"
-    rest = PublicRest(clob_url=nowhere, gamma_url=nowhere, counts=counts)
+    rest = PublicRest({"clob": nowhere, "gamma": nowhere}, counts)
     channel = MarketChannel(
         f"ws://127.0.0.1:{port}", rest=rest, counts=counts, now_ns=time.time_ns, publish=publish,
         tape=taped,

@@ -24,13 +24,13 @@ from engine.domain.instruments import BotId
 from engine.live import vault
 from engine.runtime.credentials import Credential
 from engine.runtime.tape import read
-from engine.venues.polymarket.account.sdk import Hosts, Wire
+from engine.venues.polymarket.account.sdk import Wire
 from storage.commands import CommandState
 from storage.vault import read_vault
 from tests.live.polymarket_programs import BOT, SIGNER, LivePrograms
 from tests.live.programs import REPOSITORY
 from tests.ports import free_port
-from tests.venues.polymarket.adapter import credentials
+from tests.venues.polymarket.adapter import credentials, urls
 from tests.venues.polymarket.kit import signer
 
 PASSPHRASE = "canary passphrase of the vault"
@@ -57,8 +57,7 @@ def canaries(programs: LivePrograms) -> dict[str, list[bytes]]:
 
     async def derived() -> tuple[str, str]:
         url = programs.venue
-        hosts = Hosts(clob=url, gamma=url, data=url, relayer=url, rpc=url)
-        wire = await Wire.open(credentials(SIGNER), now_ns=time.time_ns, hosts=hosts)
+        wire = await Wire.open(credentials(SIGNER), now_ns=time.time_ns, urls=urls(url))
         try:
             found = wire._credentials
             return found.secret, found.passphrase

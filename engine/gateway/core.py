@@ -57,7 +57,7 @@ from engine.domain.modes import ModeBelief
 from engine.domain.orders import Order, OrderId
 from engine.domain.settings import GatewaySettings
 from engine.errors import BrokenInvariant
-from engine.gateway.door import Lane, Reply, Request
+from engine.gateway.door import Reply, Request
 from engine.gateway.lanes import EVERYTHING, WALLET, Query, RequestOutbox, SafetyLane, TokenBucket
 
 __all__ = ["ACCEPTED", "GatewayCore", "GatewaySettings", "PlacesLane"]
@@ -66,8 +66,6 @@ __all__ = ["ACCEPTED", "GatewayCore", "GatewaySettings", "PlacesLane"]
 
 LATE_MAX = 1_000
 """How many timed-out places are remembered, in case their answer comes after all."""
-
-_PLACES = Lane.PLACES
 
 
 class PlacesLane:
@@ -297,7 +295,7 @@ class PlacesLane:
         outbox.number = number = outbox.number + 1
         self._flights[number] = (effect, now_ns + self._timeout_ns)
         self.flying[effect.order.id] = number
-        return Request(number=number, lane=_PLACES, effect=effect)
+        return Request(number=number, effect=effect)
 
     def _not_sent(self, order: OrderId, reason: str) -> None:
         self._outbox.report(OrderNotSent(account=self._account, order=order, reason=reason))

@@ -9,7 +9,6 @@ arrives with each call, answers that take time are handed out by `advance`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from enum import StrEnum
 from typing import Protocol
 
 import msgspec
@@ -48,18 +47,10 @@ class Named(msgspec.Struct, frozen=True, kw_only=True):
     """Whose it is; empty = whoever names it does not say."""
 
 
-class Lane(StrEnum):
-    """Two lanes with connections of their own: safety never queues behind places."""
-
-    SAFETY = "safety"
-    PLACES = "places"
-
-
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One request the gateway has decided to send now. `number` pairs it with its Reply."""
 
     number: int
-    lane: Lane
     effect: AnyEffect
 
 

@@ -30,7 +30,7 @@ from engine.domain.money import ceil_div
 from engine.domain.orders import OrderId
 from engine.domain.settings import GatewaySettings
 from engine.errors import BrokenInvariant
-from engine.gateway.door import Lane, Reply, Request
+from engine.gateway.door import Reply, Request
 
 ALERTS_MAX = 100
 """Most alerts between two drains; one of a kind at a time, so reaching it is a bug's noise."""
@@ -143,7 +143,6 @@ Query = AnyQuery | AnyWalletEffect
 """Whatever waits its turn behind cancels: questions, and what the wallet is asked for."""
 
 _QUERIES = frozenset(Query.__args__)
-_SAFETY = Lane.SAFETY
 _Flight = tuple[CancelAll | CancelOrders | Query, int, int]
 """(effect, deadline_ns, how often it was sent)."""
 
@@ -360,7 +359,7 @@ class SafetyLane:
         self._flights[number] = (effect, now_ns + self._timeout_ns, tries)
         if type(effect) in _QUERIES:
             self.asking += 1
-        return Request(number=number, lane=_SAFETY, effect=effect)
+        return Request(number=number, effect=effect)
 
     def _land(self, number: int) -> _Flight:
         flight = self._flights.pop(number)

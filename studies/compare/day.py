@@ -30,7 +30,7 @@ from engine.domain.events import (
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Mode, Side
 from engine.domain.orders import Order, OrderId, OrderType
 from engine.errors import BrokenInvariant
-from engine.gateway.door import Lane, Prepared, Reply, Request, VenueOutput
+from engine.gateway.door import Prepared, Reply, Request, VenueOutput
 from engine.runtime.first_settings import SERIES
 from engine.venues.demo.answers import Answers
 from engine.venues.demo.exchange import DemoExchange
@@ -210,7 +210,7 @@ class Twins:
 
     def _ask(self, name: str, effect: PlaceOrder | CancelOrders, now_ns: int) -> None:
         self._count += 1
-        request = Request(number=self._count, lane=Lane.PLACES, effect=effect)
+        request = Request(number=self._count, effect=effect)
         self._note(name, self._venues[name].request(request, now_ns))
 
     def _note(self, name: str, outputs: Iterable[VenueOutput]) -> None:

@@ -30,7 +30,7 @@ from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.domain.orders import OrderId
 from engine.errors import BrokenInvariant
 from engine.gateway.core import GatewayCore, GatewaySettings
-from engine.gateway.door import Lane, Reply
+from engine.gateway.door import Reply
 
 NOW = 10**18
 MS = 1_000_000
@@ -64,7 +64,7 @@ def not_sent(core):
 
 def test_a_place_leaves_at_once_in_its_lane(build):
     (request,) = core_of(build).receive(build.place(1), NOW)
-    assert (request.number, request.lane, request.effect) == (1, Lane.PLACES, build.place(1))
+    assert (request.number, request.effect) == (1, build.place(1))
 
 
 def test_places_in_flight_are_limited_and_an_answer_frees_the_next_in_order(build):
@@ -144,7 +144,7 @@ def test_a_cancel_for_some_queued_and_some_sent_sends_only_the_rest(build):
     core = core_of(build, places_in_flight_max=1)
     placed(core, build, 1, 2)
     (request,) = core.receive(build.cancel(2, 1), NOW)
-    assert (request.lane, request.effect) == (Lane.SAFETY, build.cancel(1))
+    assert request.effect == build.cancel(1)
     assert not_sent(core) == [2]
 
 
@@ -188,7 +188,7 @@ def test_cancel_all_needs_no_token_no_slot_and_no_wait(build):
     core.receive(build.reply(cancel, after_ms=60_000), NOW)
     for _ in range(50):
         (request,) = core.receive(build.cancel_all(), NOW)
-        assert (request.lane, request.effect) == (Lane.SAFETY, build.cancel_all())
+        assert request.effect == build.cancel_all()
 
 
 @pytest.mark.parametrize(
@@ -396,7 +396,7 @@ def test_messages_of_another_account_and_replies_nobody_asked_for_are_bugs(build
 def test_questions_leave_in_the_safety_lane(build):
     question = QueryOpenOrders(account=build.account)
     (request,) = core_of(build).receive(question, NOW)
-    assert (request.lane, request.effect) == (Lane.SAFETY, question)
+    assert request.effect == question
 
 
 def test_an_idle_gateway_is_never_due(build):

@@ -28,7 +28,6 @@ from engine.errors import PitbossError
 from engine.live import vault
 from engine.runtime.credentials import Credential
 from engine.strategies.market_maker.parameters import EAGER
-from engine.venues.polymarket.account.sdk import Hosts
 from engine.venues.polymarket.account.venue import PolymarketVenue
 from storage.commands import LeftCommand
 from storage.database import connect_writer, transaction
@@ -40,7 +39,7 @@ from tests import forked
 from tests.fakes.polymarket.listing import Listed, instrument_of
 from tests.live.programs import Programs, answers
 from tests.ports import free_port
-from tests.venues.polymarket.adapter import credentials, order
+from tests.venues.polymarket.adapter import credentials, order, urls
 from tests.venues.polymarket.kit import CUP, FINE, RAIN, signer, wallet
 
 T = TypeVar("T")
@@ -163,10 +162,11 @@ class LivePrograms(Programs):
         """Ask the venue through a door of its own; again where it did not answer."""
         given = credentials(who, self.kind)
         url = self.venue
-        hosts = Hosts(clob=url, gamma=url, data=url, relayer=url, rpc=url)
         for _ in range(10):
             try:
-                venue = await PolymarketVenue.open(ACCOUNT, given, now_ns=time.time_ns, hosts=hosts)
+                venue = await PolymarketVenue.open(
+                    ACCOUNT, given, now_ns=time.time_ns, urls=urls(url)
+                )
             except PitbossError:
                 continue
             try:

@@ -17,7 +17,7 @@ from engine.domain.events import (
 )
 from engine.domain.instruments import BotId, Instrument, Leg, Side
 from engine.domain.orders import Order, OrderId, OrderType
-from engine.gateway.door import Lane, Reply, Request, VenueCore, VenueOutput
+from engine.gateway.door import Reply, Request, VenueCore, VenueOutput
 
 HOUR_NS = 3_600_000_000_000
 
@@ -43,8 +43,7 @@ class Table:
     def ask_for(self, effect: AnyEffect) -> int:
         """Send a request; return its number."""
         self.numbers += 1
-        lane = Lane.PLACES if isinstance(effect, PlaceOrder) else Lane.SAFETY
-        request = Request(number=self.numbers, lane=lane, effect=effect)
+        request = Request(number=self.numbers, effect=effect)
         self.received += self.venue.request(request, self.now)
         return self.numbers
 

@@ -38,7 +38,7 @@ def _market(setup: VenueSetup) -> MarketData:
 def _listing(setup: VenueSetup) -> VenueListing:
     from engine.venues.polymarket.market.rest import GammaListing
 
-    return GammaListing(setup.urls["clob"], setup.urls["gamma"])
+    return GammaListing(setup.urls)
 
 
 async def _canary(setup: VenueSetup) -> list[Finding]:

@@ -9,7 +9,7 @@ from engine.domain.events import OpenOrdersListed, OrderAccepted, OrderCancelled
 from engine.domain.instruments import BotId, Leg, Side
 from engine.domain.orders import Order, OrderId, OrderType
 from engine.errors import BrokenInvariant
-from engine.gateway.door import Lane, Reply, Request
+from engine.gateway.door import Reply, Request
 from studies.compare.day import ExchangeVenue
 from tests.venues.demo.builders import ANN, BOB, CENT, COIN, SHARE, buy_no, exchange, put
 
@@ -30,7 +30,7 @@ def venue() -> tuple[ExchangeVenue, int]:
 
 
 def asked(number: int, effect: object) -> Request:
-    return Request(number=number, lane=Lane.PLACES, effect=effect)  # type: ignore[arg-type]
+    return Request(number=number, effect=effect)  # type: ignore[arg-type]
 
 
 def test_a_place_arrives_after_its_latency_and_is_answered_at_once() -> None:

@@ -54,7 +54,7 @@ from engine.domain.orders import (
     RejectReason,
 )
 from engine.errors import AuthRefused, BrokenInvariant, ConfigError
-from engine.gateway.door import Lane, Reply, Request, VenueCore, VenueOutput
+from engine.gateway.door import Reply, Request, VenueCore, VenueOutput
 from engine.venues.demo.accounts import Rules
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.profiles import THIN
@@ -92,7 +92,7 @@ class Desk:
     def ask(self, effect: AnyEffect) -> Reply:
         """Make a request and wait for its reply; it must be the first thing to come back."""
         self.number += 1
-        request = Request(number=self.number, lane=Lane.PLACES, effect=effect)
+        request = Request(number=self.number, effect=effect)
         assert self.core.request(request, self.now_ns) == []
         (reply, *rest) = self.wait(2 * LATENCY)
         assert isinstance(reply, Reply)
@@ -139,7 +139,7 @@ def test_the_same_order_has_the_same_name_and_bytes() -> None:
 
 def test_a_reply_takes_the_way_there_and_back() -> None:
     desk = Desk()
-    request = Request(number=1, lane=Lane.PLACES, effect=PlaceOrder(order=order()))
+    request = Request(number=1, effect=PlaceOrder(order=order()))
     desk.core.request(request, desk.now_ns)
     assert desk.core.due_ns == desk.now_ns + LATENCY
     assert desk.wait(LATENCY) == []
@@ -153,7 +153,7 @@ def test_a_reply_takes_the_way_there_and_back() -> None:
 def test_without_latency_a_request_is_answered_at_once() -> None:
     made = exchange()
     core = DemoCustomer(made, ANN, latency_ns=0)
-    request = Request(number=1, lane=Lane.PLACES, effect=PlaceOrder(order=order()))
+    request = Request(number=1, effect=PlaceOrder(order=order()))
     assert [type(output) for output in core.request(request, made.now_ns)] == [Reply]
 
 
@@ -263,7 +263,7 @@ def test_cancel_all_covers_its_scope_and_leaves_other_keys_alone() -> None:
 def test_an_order_the_house_forgot_is_still_ours() -> None:
     made = exchange()
     DemoCustomer(made, ANN, latency_ns=0).request(
-        Request(number=1, lane=Lane.PLACES, effect=PlaceOrder(order=order(77))), made.now_ns
+        Request(number=1, effect=PlaceOrder(order=order(77))), made.now_ns
     )
     desk = Desk(made)
     (listed,) = desk.ask(QueryOpenOrders(account=ANN)).events
@@ -408,7 +408,7 @@ def test_two_customers_share_one_world() -> None:
         for core in cores:
             intent = order(step + 1, cents=1, account=core.account(), instrument=running)
             if step < 100:
-                request = Request(number=step, lane=Lane.PLACES, effect=PlaceOrder(order=intent))
+                request = Request(number=step, effect=PlaceOrder(order=intent))
                 replies += len(core.request(request, now_ns))
             replies += sum(type(output) is Reply for output in core.advance(now_ns))
         now_ns = min(core.due_ns or now_ns for core in cores)

@@ -17,7 +17,7 @@ from engine.domain.events import (
 from engine.domain.instruments import InstrumentId
 from engine.domain.orders import CancelReason, Order
 from engine.errors import BadInput, BrokenInvariant
-from engine.gateway.door import Lane, Reply, Request
+from engine.gateway.door import Reply, Request
 from engine.venues.paper.core import PaperVenue
 from engine.venues.paper.market import Owned
 from tests.venues.paper.world import (
@@ -219,7 +219,7 @@ def test_ids_stay_taken_over_a_restart() -> None:
     venue.receive(
         BookReplaced(instrument=MARKET, bids=((4000, 10**6),), asks=((6000, 10**6),)), world.now
     )
-    request = Request(number=1, lane=Lane.PLACES, effect=PlaceOrder(order=order))
+    request = Request(number=1, effect=PlaceOrder(order=order))
     assert kinds(venue.request(request, world.now)) == ["OrderRejected"]
 
 

@@ -12,7 +12,7 @@ from engine.domain.effects import (
 )
 from engine.domain.instruments import AccountId
 from engine.errors import BrokenInvariant
-from engine.gateway.door import Lane, Reply, Request
+from engine.gateway.door import Reply, Request
 from engine.venues.paper import core as requests_module
 from tests.venues.paper.world import BUY, World
 
@@ -22,13 +22,13 @@ OTHER = AccountId("other")
 @pytest.mark.parametrize("effect", [CancelAll(account=OTHER), QueryBalances(account=OTHER)])
 def test_requests_of_other_accounts_are_refused_before_they_act(effect: Effect) -> None:
     with pytest.raises(BrokenInvariant, match="of other"):
-        World().venue._requests.answer(Request(number=1, lane=Lane.SAFETY, effect=effect), 0)
+        World().venue._requests.answer(Request(number=1, effect=effect), 0)
 
 
 def test_an_alert_is_not_for_a_venue() -> None:
     alert = RaiseAlert(severity=Severity.INFO, kind="x", text="y")
     with pytest.raises(BrokenInvariant, match="RaiseAlert is not a request"):
-        World().venue._requests.answer(Request(number=1, lane=Lane.SAFETY, effect=alert), 0)
+        World().venue._requests.answer(Request(number=1, effect=alert), 0)
 
 
 def test_another_accounts_request_is_our_mistake() -> None:

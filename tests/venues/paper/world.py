@@ -34,7 +34,7 @@ from engine.domain.instruments import (
     Side,
 )
 from engine.domain.orders import Order, OrderId, OrderType, RejectReason
-from engine.gateway.door import Lane, Reply, Request, VenueOutput
+from engine.gateway.door import Reply, Request, VenueOutput
 from engine.venues.paper.core import PaperVenue
 from engine.venues.paper.settings import FillModel, PaperSettings
 
@@ -169,7 +169,7 @@ class World:
 
     def ask(self, effect: AnyEffect) -> list[VenueOutput]:
         self.numbers += 1
-        request = Request(number=self.numbers, lane=Lane.PLACES, effect=effect)
+        request = Request(number=self.numbers, effect=effect)
         return self._note(self.venue.request(request, self.now), self.now)
 
     def order(

@@ -12,7 +12,6 @@ from engine.domain.instruments import AccountId, BotId, Instrument, Leg, Side
 from engine.domain.orders import Order, OrderId, OrderType
 from engine.gateway.door import Named, Prepared
 from engine.venues.polymarket.account.credentials import Credentials
-from engine.venues.polymarket.account.sdk import Hosts
 from engine.venues.polymarket.account.venue import PolymarketVenue
 from tests.fakes.polymarket.listing import instrument_of
 from tests.fakes.polymarket.server import Served
@@ -25,10 +24,13 @@ CENT = 100
 _ids = itertools.count(1)
 
 
-def hosts(served: Served) -> Hosts:
-    url = served.url
-    user = f"{served.ws}/ws/user"
-    return Hosts(clob=url, gamma=url, data=url, relayer=url, rpc=url, user_ws=user)
+def urls(http: str, ws: str = "") -> dict[str, str]:
+    """Everything of the venue at one address."""
+    return {**dict.fromkeys(("clob", "gamma", "data", "relayer"), http), "ws": ws}
+
+
+def urls_of(served: Served) -> dict[str, str]:
+    return urls(served.url, served.ws)
 
 
 def credentials(number: int = 1, kind: int = 0, relayer: str = "") -> Credentials:
@@ -50,7 +52,7 @@ async def adapter(
 ) -> AsyncIterator[tuple[PolymarketVenue, Instrument]]:
     """An open account that has listed one market."""
     venue = await PolymarketVenue.open(
-        LIVE, credentials(number, kind, relayer), now_ns=now_ns, hosts=hosts(served)
+        LIVE, credentials(number, kind, relayer), now_ns=now_ns, urls=urls_of(served)
     )
     instrument = instrument_of(by_slug(served, slug))
     await venue.list_market(instrument)

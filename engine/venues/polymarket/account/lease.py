@@ -84,8 +84,8 @@ class HealthLease:
 # -- The chain of ids ------------------------------------------------------------------------------
 # The first beat carries "" and arms; each answer names the id of the next one; a wrong one is
 # refused with the right one (§5.6). One refusal is natural after a start, after a beat whose answer
-# was lost, and after a silence in which the venue may have dropped the chain; any other means that a
-# second program beats with this key.
+# was lost, and after a silence in which the venue may have dropped the chain; any other means that
+# a second program beats with this key.
 
 UNEXPLAINED_MAX = 2
 """Refusals nothing explains before we are sure of a second writer."""

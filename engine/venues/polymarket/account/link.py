@@ -31,7 +31,6 @@ from engine.venues.polymarket.account.heartbeat import PolymarketHeartbeat
 from engine.venues.polymarket.account.listings import answered, approvals_of, data_rows, scoring_of
 from engine.venues.polymarket.account.rows import INCOME, incomes
 from engine.venues.polymarket.account.user_stream import PolymarketUser
-from engine.venues.polymarket.hosts import account_hosts
 
 if TYPE_CHECKING:
     from engine.venues.polymarket.account.venue import PolymarketVenue
@@ -325,7 +324,7 @@ async def opened(
     from engine.venues.polymarket.account.venue import PolymarketVenue  # noqa: PLC0415 only a live account signs
 
     return await PolymarketVenue.open(
-        account, Credentials.of(credential), now_ns=now_ns, hosts=account_hosts(setup)
+        account, Credentials.of(credential), now_ns=now_ns, urls=setup.urls
     )
 
 

@@ -77,7 +77,6 @@ from polymarket.types import EvmAddress
 
 from engine.domain.orders import OperationName
 from engine.errors import AuthRefused, ConfigError, NotSent, OutcomeUnknown
-from engine.gateway.door import Lane
 from engine.venues.polymarket.account.credentials import Credentials
 from engine.venues.polymarket.account.orders import Exchanges
 from engine.venues.polymarket.account.outcomes import HeartbeatRefused, VenueRefusal, raise_common
@@ -213,26 +212,6 @@ CONTRACTS = {
 """The venue's contracts that matter to trading, by the SDK's name (trading API, §2.7 and §6.2)."""
 
 
-class Hosts(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the venue is. Empty = the SDK's own production address."""
-
-    clob: str = ""
-    gamma: str = ""
-    data: str = ""
-    relayer: str = ""
-    rpc: str = ""
-    user_ws: str = ""
-
-
-class Rate(msgspec.Struct, frozen=True, kw_only=True):
-    """What the venue's rate-limit headers said. None = it did not say."""
-
-    remaining: float | None
-    reset_s: float | None
-    tier: str | None
-    warning: bool
-
-
 class RelayerCalls:
     """What a wallet's transaction does, and the relayer that carries it to the chain for free.
 
@@ -358,12 +337,9 @@ class Wire:
         )
         """None = the credential has no key of it."""
         self._data = Transport(config.data_url)
-        self._clob_url = config.clob_url
-        self._sign = _make_l2_header_resolver(signer, key)
-        self._places = self._lane(Lane.PLACES)
-        self._safety = self._lane(Lane.SAFETY)
-        self.on_rate: Callable[[Lane, Rate], None] | None = None
-        """Receives the venue's rate-limit headers; its errors would be the SDK's to swallow."""
+        sign = _make_l2_header_resolver(signer, key)
+        self._places = Transport(config.clob_url, sign)
+        self._safety = Transport(config.clob_url, sign)
         self._credentials = key
         self.user_url = str(config.clob_user_ws_url)
         self.wallet = wallet
@@ -387,15 +363,16 @@ class Wire:
         credentials: Credentials,
         *,
         now_ns: Callable[[], int],
-        hosts: Hosts | None = None,
+        urls: Mapping[str, str],
     ) -> Self:
         """Find or derive the API key and open the connections; nothing is sent to the chain.
 
-        Raises ConfigError for a wallet this key does not own, AuthRefused, NotSent, OutcomeUnknown.
+        `urls` as the plug-in names them. Raises ConfigError for a wallet this key does not own,
+        AuthRefused, NotSent, OutcomeUnknown.
         """
         for name in CHATTY:
             logging.getLogger(name).setLevel(logging.WARNING)
-        config = _config(hosts or Hosts())
+        config = _config(urls)
         signer = Account.from_key(credentials.private_key())
         wallet = str(to_checksum_address(credentials.wallet))
         account = classify_account(
@@ -415,19 +392,6 @@ class Wire:
             )
         return cls(signer, wallet, account.wallet_type, key, config, relayer=credentials.relayer())
 
-    def _lane(self, lane: Lane) -> Transport:
-        def on_update(update: RateLimitUpdate) -> None:
-            if self.on_rate is not None:
-                rate = Rate(
-                    remaining=update.remaining,
-                    reset_s=update.reset,
-                    tier=update.tier,
-                    warning=update.warning,
-                )
-                self.on_rate(lane, rate)
-
-        return Transport(self._clob_url, self._sign, on_update)
-
     async def close(self) -> None:
         """Close the connections."""
         await self._places.close()
@@ -442,10 +406,21 @@ class Wire:
         auth = {"apiKey": key.key, "secret": key.secret, "passphrase": key.passphrase}
         return json.dumps({"type": "user", "auth": auth}).encode()
 
-    async def post(self, path: str, body: bytes, *, lane: Lane = Lane.SAFETY) -> Any:
-        """Send compact JSON. Raises Refusal, NotSent, OutcomeUnknown."""
-        transport = self._places if lane is Lane.PLACES else self._safety
-        return await _ask(transport.post_json(path, json=body))
+    def on_rate(self, receive: Callable[[str | None, float | None], None]) -> None:
+        """Have (tier, tokens left) of what answers to places say told; what it raises is lost."""
+
+        def update(said: RateLimitUpdate) -> None:
+            receive(said.tier, said.remaining)
+
+        self._places._on_rate_limit_update = update  # noqa: SLF001 known after the connection
+
+    async def place(self, path: str, body: bytes) -> Any:
+        """Send compact JSON on the lane of places. Raises as `post`."""
+        return await _ask(self._places.post_json(path, json=body))
+
+    async def post(self, path: str, body: bytes) -> Any:
+        """Send compact JSON. Raises VenueRefusal, NotSent, OutcomeUnknown."""
+        return await _ask(self._safety.post_json(path, json=body))
 
     async def delete(self, path: str, given: object | None = None) -> Any:
         """Send a cancel. Raises as `post`."""
@@ -469,11 +444,11 @@ class Wire:
         return is_v2_position_id(token)
 
 
-def _config(hosts: Hosts) -> Any:
-    given = {f"{name}_url": url for name, url in msgspec.structs.asdict(hosts).items() if url}
-    if "user_ws_url" in given:
-        given["clob_user_ws_url"] = given.pop("user_ws_url")
-    return dataclasses.replace(PRODUCTION_CONFIG, **given)
+def _config(urls: Mapping[str, str]) -> Any:
+    return dataclasses.replace(
+        PRODUCTION_CONFIG, clob_url=urls["clob"], data_url=urls["data"],
+        relayer_url=urls["relayer"], clob_user_ws_url=f"{urls['ws']}/ws/user",
+    )  # fmt: skip
 
 
 async def _find_key(signer: LocalAccount, config: Any, now_s: int) -> ApiKeyCreds:

@@ -8,7 +8,7 @@ and by `fills`; an accepted order may have matched already.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
 from engine.domain.effects import CancelScope
@@ -24,12 +24,11 @@ from engine.domain.events import (
     PositionsListed,
     RedemptionsListed,
     VenueEvent,
-    VenueMode,
 )
 from engine.domain.instruments import AccountId, Instrument, InstrumentId
 from engine.domain.orders import Identity, Order, OrderId
-from engine.errors import BadInput, OutcomeUnknown, PitbossError, Throttled, VenueClosed
-from engine.gateway.door import Lane, Named, Prepared
+from engine.errors import BadInput, OutcomeUnknown, PitbossError, Throttled
+from engine.gateway.door import Named, Prepared
 from engine.venues.polymarket.account import outcomes
 from engine.venues.polymarket.account.credentials import Credentials
 from engine.venues.polymarket.account.heartbeat import send_heartbeat
@@ -47,51 +46,8 @@ from engine.venues.polymarket.account.rows import (
     payments,
     trade_fills,
 )
-from engine.venues.polymarket.account.sdk import Hosts, Rate, Wire
+from engine.venues.polymarket.account.sdk import Wire
 from engine.venues.polymarket.account.signing import Signer
-
-# -- Places on their way: paced, sent once, judged; what they say of the venue's door is kept ------
-# What is asked for in the same turn of the loop leaves together, fifteen to a request at most,
-# and each order is judged by its own line of the answer. Where the answer as a whole says too
-# little, every order of it is unknown: the venue takes such a batch in parts.
-
-# -- When a closed venue may be tried again: nobody tells that it opened. Pure ---------------------
-# After a restart (425) the pause doubles from one second to thirty; the other modes last as long
-# as the venue says, or half a minute (trading API, §5.8).
-
-S = 1_000_000_000
-PAUSE_NS_MIN = 1 * S
-PAUSE_NS_MAX = 30 * S
-
-
-class Closing:
-    """The door of one venue as an account finds it."""
-
-    __slots__ = ("_tries", "mode", "retry_ns")
-
-    def __init__(self) -> None:
-        self.mode = VenueMode.OPEN
-        self.retry_ns: int | None = None
-        """When a place may be tried again; None = the door is open as far as we know."""
-        self._tries = 0
-
-    def shut(self, mode: VenueMode, retry_after_ns: int, now_ns: int) -> None:
-        """Take the venue's word that it is closed; `retry_after_ns` 0 = it did not say how long."""
-        self._tries = self._tries + 1 if mode is self.mode else 0
-        self.mode = mode
-        if mode is VenueMode.RESTARTING:
-            # The venue says "1 s" each time, however long it stays away.
-            pause_ns = max(retry_after_ns, min(PAUSE_NS_MAX, PAUSE_NS_MIN << min(self._tries, 10)))
-        else:
-            pause_ns = retry_after_ns or PAUSE_NS_MAX
-        self.retry_ns = now_ns + pause_ns
-
-    def passed(self, *, post_only: bool) -> None:
-        """Know that a place was judged: taken, or refused for a reason of its own."""
-        if post_only and self.mode is VenueMode.POST_ONLY:
-            return  # what such a door lets through anyway says nothing about it
-        self.mode, self.retry_ns, self._tries = VenueMode.OPEN, None, 0
-
 
 # -- Places on their way: paced, sent once, judged; what they say of the venue's door is kept ------
 
@@ -113,8 +69,7 @@ class Places:
         self._ready: list[tuple[Prepared, SendAnswer]] = []
         self._under_way: set[asyncio.Task[None]] = set()
         self.pace = Pace(now_ns())
-        self.closing = Closing()
-        wire.on_rate = self._rated
+        wire.on_rate(lambda tier, left: self.pace.receive(now_ns(), tier=tier, remaining=left))
 
     async def send(self, prepared: Prepared) -> Sequence[VenueEvent]:
         """Send exactly these bytes, once. Raises what `outcomes.placed` and a refusal raise.
@@ -143,76 +98,47 @@ class Places:
             task.add_done_callback(self._under_way.discard)
 
     async def _send_part(self, part: Sequence[tuple[Prepared, SendAnswer]]) -> None:
-        orders = [prepared for prepared, _ in part]
+        lines: Sequence[object]
         try:
-            lines = await self._lines(orders)
+            lines = await self._lines([prepared for prepared, _ in part])
         except (VenueRefusal, PitbossError) as error:
-            judge = self._refused if len(part) == 1 else self._refused_together
-            for prepared, answer in part:
-                self._resolve(answer, judge, prepared, error)
-            return
+            lines = [error] * len(part)
         for (prepared, answer), line in zip(part, lines, strict=True):
-            self._resolve(answer, self._answered, prepared, line)
+            if answer.done():
+                continue
+            try:
+                answer.set_result(self._judged(prepared, line, alone=len(part) == 1))
+            except PitbossError as error:
+                answer.set_exception(error)
 
     async def _lines(self, orders: Sequence[Prepared]) -> Sequence[object]:
         """Return the answer to each order. Raises OutcomeUnknown where it cannot be told apart."""
         if len(orders) == 1:
-            return [await self._wire.post(PATH, orders[0].payload, lane=Lane.PLACES)]
+            return [await self._wire.place(PATH, orders[0].payload)]
         body = b"[" + b",".join(prepared.payload for prepared in orders) + b"]"
-        lines = await self._wire.post(BATCH_PATH, body, lane=Lane.PLACES)
+        lines = await self._wire.place(BATCH_PATH, body)
         if not isinstance(lines, list) or len(lines) != len(orders):
             raise OutcomeUnknown(f"the answer to {len(orders)} orders is not as many lines")
         return lines
 
-    @staticmethod
-    def _resolve(
-        answer: SendAnswer,
-        judge: Callable[[Prepared, object], Sequence[VenueEvent]],
-        prepared: Prepared,
-        line: object,
-    ) -> None:
-        try:
-            events = judge(prepared, line)
-        except PitbossError as error:
-            if not answer.done():
-                answer.set_exception(error)
-            return
-        if not answer.done():
-            answer.set_result(events)
-
-    def _answered(self, prepared: Prepared, line: object) -> Sequence[VenueEvent]:
-        order = prepared.order
-        named = Named(order=order.id, identity=prepared.identity)
-        events = outcomes.placed(self._account, named, line)
-        self.closing.passed(post_only=order.post_only)
-        return events
-
-    def _refused(self, prepared: Prepared, error: object) -> Sequence[VenueEvent]:
-        if not isinstance(error, VenueRefusal):
-            assert isinstance(error, PitbossError)
-            raise error
-        try:
-            event = outcomes.place_refused(self._account, prepared.order.id, error)
-        except VenueClosed as closed:
-            self.closing.shut(VenueMode(closed.mode), error.retry_after_ns, self._now_ns())
-            raise
-        self.closing.passed(post_only=prepared.order.post_only)
-        return (event,)
-
-    def _refused_together(self, prepared: Prepared, error: object) -> Sequence[VenueEvent]:
-        """Judge an order of a batch refused as a whole: which one was meant is not said."""
-        (event,) = self._refused(prepared, error)
-        raise OutcomeUnknown(f"a batch with order {prepared.order.id} was refused: {event}")
-
-    def _rated(self, lane: Lane, rate: Rate) -> None:
-        if lane is Lane.PLACES:
-            self.pace.receive(
-                self._now_ns(), tier=rate.tier, remaining=rate.remaining, warned=rate.warning
+    def _judged(self, prepared: Prepared, line: object, *, alone: bool) -> Sequence[VenueEvent]:
+        """Return what a line, or what came in place of an answer, proves of an order."""
+        order = prepared.order.id
+        if isinstance(line, PitbossError):
+            raise line
+        if not isinstance(line, VenueRefusal):
+            return outcomes.placed(
+                self._account, Named(order=order, identity=prepared.identity), line
             )
+        event = outcomes.place_refused(self._account, order, line)
+        if not alone:  # which order of the batch was meant is not said
+            raise OutcomeUnknown(f"a batch with order {order} was refused: {event}")
+        return (event,)
 
 
 # -- Questions to Polymarket about one account: whole answers or an error, never a short list ------
 
+S = 1_000_000_000
 CURRENCY = "pUSD"
 FILLS_OVERLAP_S = 120
 """How far a listing of fills reaches behind what was asked: the venue's index lags."""
@@ -365,10 +291,10 @@ class PolymarketVenue(AccountQueries):
         credentials: Credentials,
         *,
         now_ns: Callable[[], int],
-        hosts: Hosts | None = None,
+        urls: Mapping[str, str],
     ) -> Self:
         """Open the account's connections. Raises ConfigError, AuthRefused, NotSent."""
-        wire = await Wire.open(credentials, now_ns=now_ns, hosts=hosts)
+        wire = await Wire.open(credentials, now_ns=now_ns, urls=urls)
         signer = Signer(credentials.private_key())
         return cls(account=account, wire=wire, signer=signer, now_ns=now_ns)
 

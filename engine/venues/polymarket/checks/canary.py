@@ -89,9 +89,7 @@ per market and never taken from here: an unknown one is news, and no error."""
 
 async def watched(setup: VenueSetup) -> list[Finding]:
     """Compare the venue with the contract; a question without an answer is a failure."""
-    rest = PublicRest(
-        clob_url=setup.urls["clob"], gamma_url=setup.urls["gamma"], counts=FeedCounts()
-    )
+    rest = PublicRest(setup.urls, FeedCounts())
     try:
         return [sdk(), *await _asked(rest)]
     finally:

@@ -22,7 +22,6 @@ from engine.venues.polymarket.account.outcomes import VenueRefusal
 from engine.venues.polymarket.account.pace import TIERS
 from engine.venues.polymarket.account.sdk import Wire
 from engine.venues.polymarket.checks.canary import sdk
-from engine.venues.polymarket.hosts import account_hosts
 
 S = 1_000_000_000
 SKEW_NS_WARN = 2 * S
@@ -44,9 +43,7 @@ async def examined(
     """Open the account's connections, ask, close them."""
     now_ns, geoblock_url = WallClock().now_ns, setup.urls["geoblock"]
     try:
-        wire = await Wire.open(
-            Credentials.of(credential), now_ns=now_ns, hosts=account_hosts(setup)
-        )
+        wire = await Wire.open(Credentials.of(credential), now_ns=now_ns, urls=setup.urls)
     except PitbossError as error:
         seen = await from_outside(
             clob_url=setup.urls["clob"], geoblock_url=geoblock_url, now_ns=now_ns

@@ -34,7 +34,6 @@ from engine.runtime.venue_plugin import SelfTesting, VenueSetup
 from engine.venues.polymarket.account.link import opened
 from engine.venues.polymarket.account.user_stream import user_channel
 from engine.venues.polymarket.account.venue import PolymarketVenue
-from engine.venues.polymarket.hosts import public_rest
 from engine.venues.polymarket.market.listing import Listing
 from engine.venues.polymarket.market.rest import PublicRest
 
@@ -77,7 +76,7 @@ async def _at(venue: PolymarketVenue, setup: VenueSetup, test: SelfTesting) -> l
         if not await testing.prove(Named(order=OrderId(1), identity=Identity(test.left))):
             return testing.findings
         test.forget()
-    rest = public_rest(setup, FeedCounts())
+    rest = PublicRest(setup.urls, FeedCounts())
     try:
         place = await place_for(rest, now_ns, test.market)
         await venue.list_market(place.instrument)

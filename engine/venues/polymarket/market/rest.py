@@ -43,11 +43,13 @@ _rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class PublicRest:
-    """Public REST of the CLOB and Gamma. Make it inside a running loop; `close` it at the end."""
+    """Public REST of the CLOB and Gamma. Make it inside a running loop; `close` it at the end.
 
-    def __init__(self, *, clob_url: str, gamma_url: str, counts: FeedCounts) -> None:
-        self._clob = clob_url.rstrip("/")
-        self._gamma = gamma_url.rstrip("/")
+    `urls` as the plug-in names them.
+    """
+
+    def __init__(self, urls: Mapping[str, str], counts: FeedCounts) -> None:
+        self._clob, self._gamma = urls["clob"], urls["gamma"]
         self._counts = counts
         self._client = httpx.AsyncClient(
             timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_S),
@@ -163,8 +165,8 @@ _SETTLING = {
 class GammaListing:
     """Polymarket's listing: the open markets, by the venue's own order."""
 
-    def __init__(self, clob_url: str, gamma_url: str) -> None:
-        self._rest = PublicRest(clob_url=clob_url, gamma_url=gamma_url, counts=FeedCounts())
+    def __init__(self, urls: Mapping[str, str]) -> None:
+        self._rest = PublicRest(urls, FeedCounts())
         self._clock = WallClock()
 
     async def page(self, cursor: str) -> ListingPage:

@@ -24,12 +24,11 @@ from engine.domain.instruments import InstrumentId
 from engine.domain.telemetry import FeedStatus
 from engine.errors import BadInput, PitbossError
 from engine.feeds.counts import FeedCounts
-from engine.feeds.references.lines import ReferenceLines
+from engine.feeds.references.lines import ReferenceHosts, ReferenceLines
 from engine.feeds.references.strikes import Strikes, strike_key
 from engine.runtime.market_hub import HubMarket, MarketHub, Routes
 from engine.runtime.services import Services
 from engine.runtime.venue_plugin import VenueSetup
-from engine.venues.polymarket.hosts import public_rest, reference_hosts
 from engine.venues.polymarket.market.channel import MarketChannel
 from engine.venues.polymarket.market.core import PREFIX
 from engine.venues.polymarket.market.hourly import hourly_slug
@@ -290,7 +289,7 @@ class PolymarketMarketData(HubMarket):
         The venue lists tens of thousands; what a bot names need not be among these.
         """
         counts = FeedCounts()
-        rest = public_rest(self._setup, counts)
+        rest = PublicRest(self._setup.urls, counts)
         try:
             listings = await rest.markets(
                 services.clock.now_ns(), {"order": "volume24hr", "ascending": "false"},
@@ -313,7 +312,7 @@ class PolymarketSource:
         self._hub = hub
         now_ns = services.clock.now_ns
         self.counts = FeedCounts()
-        self._rest = public_rest(setup, self.counts)
+        self._rest = PublicRest(setup.urls, self.counts)
         self._strikes = Strikes()
         self.discovery = Discovery(self._rest, now_ns)
         self.channel = MarketChannel(
@@ -325,7 +324,7 @@ class PolymarketSource:
             tape=services.tape,
         )
         self.lines = ReferenceLines(
-            reference_hosts(setup),
+            _reference_hosts(setup),
             counts=self.counts,
             now_ns=now_ns,
             publish=self._priced,
@@ -430,3 +429,20 @@ class PolymarketSource:
             gaps=0,
             prices_age_ms=self.lines.ages_ms(now_ns),
         )
+
+
+def _reference_hosts(setup: VenueSetup) -> ReferenceHosts:
+    """Return where prices come from; a data key is all three of its parts, or none."""
+    config = setup.config
+    key = (
+        config.polymarket_data_key.get_secret_value(),
+        config.polymarket_data_secret.get_secret_value(),
+        config.polymarket_data_passphrase.get_secret_value(),
+    )
+    return ReferenceHosts(
+        binance=config.binance_ws_url,
+        coinbase=config.coinbase_ws_url,
+        rtds=setup.urls["rtds"],
+        polybolt=setup.urls["polybolt"],
+        data_key=key if all(key) else None,
+    )

@@ -22,7 +22,7 @@ from engine.venues.polymarket.account.credentials import Credentials
 from engine.venues.polymarket.account.venue import PolymarketVenue
 from tests.fakes.polymarket.listing import instrument_of
 from tests.fakes.polymarket.server import Served
-from tests.venues.polymarket.adapter import LIVE, hosts, named, order
+from tests.venues.polymarket.adapter import LIVE, named, order, urls_of
 from tests.venues.polymarket.kit import RAIN, Trader, by_slug, signer
 
 SCRIPTS = [
@@ -65,7 +65,7 @@ async def test_no_error_log_repr_or_event_shows_a_planted_secret(
     made, secrets = await planted(served)
     caplog.clear()
     instrument = instrument_of(by_slug(served, RAIN))
-    venue = await PolymarketVenue.open(LIVE, made, now_ns=time.time_ns, hosts=hosts(served))
+    venue = await PolymarketVenue.open(LIVE, made, now_ns=time.time_ns, urls=urls_of(served))
     written: list[str] = [repr(made), str(made), f"{made}", repr(venue), repr(vars(venue))]
     await venue.list_market(instrument)
     for script in SCRIPTS:
@@ -110,7 +110,7 @@ async def test_key_the_venue_does_not_know_is_refused_without_showing_it(served:
     await served.control("faults", kind="status", path="/auth", args={"status": 401, "body": {}})
     made = Credentials(private_key=signer(1).key.hex(), wallet=signer(1).address)
     with pytest.raises(AuthRefused) as refused:
-        await PolymarketVenue.open(LIVE, made, now_ns=time.time_ns, hosts=hosts(served))
+        await PolymarketVenue.open(LIVE, made, now_ns=time.time_ns, urls=urls_of(served))
     assert signer(1).key.hex().removeprefix("0x") not in report_of(refused.value)
 
 
@@ -120,7 +120,7 @@ async def test_venue_in_trouble_says_nothing_about_the_key(served: Served) -> No
         args = {"status": status, "body": {"error": "later"}}
         await served.control("faults", kind="status", path="/auth", args=args, times=1)
         with pytest.raises(expected):
-            await PolymarketVenue.open(LIVE, made, now_ns=time.time_ns, hosts=hosts(served))
+            await PolymarketVenue.open(LIVE, made, now_ns=time.time_ns, urls=urls_of(served))
 
 
 def test_credentials_are_written_nowhere() -> None:

@@ -38,25 +38,23 @@ def test_never_more_than_four_fifths_of_the_tier(pauses: list[int]) -> None:
 
 def test_venue_s_word_lowers_our_bucket_and_never_raises_it() -> None:
     pace = Pace(0)
-    pace.receive(0, tier=None, remaining=14, warned=False)
+    pace.receive(0, tier=None, remaining=14)
     assert [pace.take(0) for _ in range(3)] == [0, 0, S // 32]
-    pace.receive(0, tier=None, remaining=60, warned=False)
+    pace.receive(0, tier=None, remaining=60)
     assert pace.take(0) > 0
-    assert not pace.warned
 
 
 def test_bucket_the_venue_says_is_overdrawn_is_waited_for() -> None:
     pace = Pace(0)
-    pace.receive(0, tier="Standard", remaining=-20, warned=True)
-    assert pace.warned
+    pace.receive(0, tier="Standard", remaining=-20)
     assert pace.take(0) == 33 * S // 32
     assert pace.take(33 * S // 32) == 0
 
 
 def test_tier_is_the_one_the_venue_names_if_we_know_it() -> None:
     pace = Pace(0)
-    pace.receive(0, tier="Gold", remaining=None, warned=False)
-    pace.receive(0, tier="Adamantium", remaining=None, warned=False)
+    pace.receive(0, tier="Gold", remaining=None)
+    pace.receive(0, tier="Adamantium", remaining=None)
     assert pace.tier == "Gold"
     assert sum(pace.take(S) == 0 for _ in range(400)) == 48 + 320
 

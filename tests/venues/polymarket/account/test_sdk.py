@@ -16,7 +16,7 @@ import httpx
 
 from engine.venues.polymarket.account import sdk
 from tests.fakes.polymarket.server import Served
-from tests.venues.polymarket.adapter import adapter, credentials, hosts
+from tests.venues.polymarket.adapter import adapter, credentials, urls_of
 
 ROOM = Path(sdk.__file__).parent
 NEVER = {"place_limit_order", "place_market_order", "AsyncSecureClient.create", "_ensure_wallet"}
@@ -72,7 +72,7 @@ async def test_accounts_opening_at_once_leave_the_clients_of_others_alone(served
 
 async def test_other_clients_keep_their_tls_while_an_account_opens(served: Served) -> None:
     opening = asyncio.create_task(
-        sdk.Wire.open(credentials(1), now_ns=time.time_ns, hosts=hosts(served))
+        sdk.Wire.open(credentials(1), now_ns=time.time_ns, urls=urls_of(served))
     )
     while not opening.done():
         strange = httpx.AsyncHTTPTransport(verify=False)

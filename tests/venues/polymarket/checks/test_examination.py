@@ -13,14 +13,14 @@ from engine.venues.polymarket.account.sdk import Wire
 from engine.venues.polymarket.checks import examination
 from engine.venues.polymarket.checks.examination import examine
 from tests.fakes.polymarket.server import Served
-from tests.venues.polymarket.adapter import adapter, credentials, hosts, order
+from tests.venues.polymarket.adapter import adapter, credentials, order, urls_of
 
 GEO = "/api/geoblock"
 
 
 @contextlib.asynccontextmanager
 async def wired(served: Served, kind: int = 3) -> AsyncIterator[Wire]:
-    wire = await Wire.open(credentials(1, kind), now_ns=time.time_ns, hosts=hosts(served))
+    wire = await Wire.open(credentials(1, kind), now_ns=time.time_ns, urls=urls_of(served))
     try:
         yield wire
     finally:

@@ -16,6 +16,7 @@ from engine.venues.polymarket.market.rest import PublicRest
 from engine.venues.polymarket.market.source import Discovery
 from tests.fakes.polymarket.crowd import Crowd
 from tests.fakes.polymarket.server import Served, serving
+from tests.venues.polymarket.adapter import urls
 
 
 async def until(true: Callable[[], object], what: str, seconds: float = 40.0) -> None:
@@ -85,7 +86,7 @@ async def receiving() -> AsyncIterator[Received]:
         def tape(kind: str, _frame: bytes, _at_ns: int) -> None:
             frames[kind] = frames.get(kind, 0) + 1
 
-        rest = PublicRest(clob_url=served.url, gamma_url=served.url, counts=counts)
+        rest = PublicRest(urls(served.url), counts)
         channel = MarketChannel(
             f"{served.ws}/ws/market",
             rest=rest,

@@ -29,6 +29,7 @@ from engine.venues.polymarket.market.listing import Listing
 from engine.venues.polymarket.market.rest import PublicRest
 from engine.venues.polymarket.market.shard import TOKENS_MAX
 from tests.fakes.polymarket.listing import Listed
+from tests.venues.polymarket.adapter import urls
 from tests.venues.polymarket.market.conftest import Channel
 from tests.venues.polymarket.market.received import receiving, until
 
@@ -165,7 +166,7 @@ async def silent(instrument: Instrument) -> AsyncIterator[tuple[MarketChannel, l
     """A channel whose venue is away, and what it told, call by call."""
     batches: list[list[Event]] = []
     counts, nowhere = FeedCounts(), "127.0.0.1:9"
-    rest = PublicRest(clob_url=f"http://{nowhere}", gamma_url=f"http://{nowhere}", counts=counts)
+    rest = PublicRest(urls(f"http://{nowhere}"), counts)
     made = MarketChannel(
         f"ws://{nowhere}", rest=rest, counts=counts, now_ns=time.time_ns,
         publish=lambda events, _at_ns: batches.append(events), tape=lambda *_: None,
@@ -244,7 +245,8 @@ async def test_a_book_that_comes_after_the_connection_broke_restores_nothing(
     await made._ask(list(made.watched), now_ns)
     assert _told(batches)[-1] is FeedLost
     market = made.core.watched(made.watched[0])
-    assert market is not None and not market.trusted
+    assert market is not None
+    assert not market.trusted
 
 
 async def test_a_connection_that_breaks_among_its_first_books_is_lost_again(

@@ -14,6 +14,7 @@ from engine.venues.polymarket.market import source as discovery_module
 from engine.venues.polymarket.market.listing import rewards_of
 from engine.venues.polymarket.market.rest import BOOKS_MAX, PublicRest
 from tests.fakes.polymarket.series import Series
+from tests.venues.polymarket.adapter import urls
 from tests.venues.polymarket.market.received import receiving
 
 NOTHING = InstrumentId("polymarket:0x" + "00" * 32)
@@ -147,7 +148,7 @@ async def test_a_failed_question_is_no_empty_list() -> None:
 
 async def test_an_address_where_nobody_is_was_never_asked() -> None:
     address = "http://127.0.0.1:9"
-    rest = PublicRest(clob_url=address, gamma_url=address, counts=FeedCounts())
+    rest = PublicRest(urls(address), FeedCounts())
     try:
         with pytest.raises(NotSent, match="cannot be reached"):
             await rest.markets(1, {})

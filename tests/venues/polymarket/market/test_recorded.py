@@ -27,6 +27,7 @@ from engine.venues.polymarket.market.core import MarketFeedCore
 from engine.venues.polymarket.market.listing import Listing
 from engine.venues.polymarket.market.metadata import binary
 from engine.venues.polymarket.market.rest import PublicRest
+from tests.venues.polymarket.adapter import urls
 from tests.venues.polymarket.market.received import until
 
 pytestmark = pytest.mark.recordings
@@ -137,7 +138,7 @@ async def live(session: Path, frames: list[str], now_ns: int) -> tuple[FeedCount
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    rest = PublicRest(clob_url=url, gamma_url=url, counts=counts)
+    rest = PublicRest(urls(url), counts)
 
     def count_kinds(events: list[Event], _at_ns: int) -> None:
         kinds.update(type(event).__name__ for event in events)

@@ -24,6 +24,7 @@ from storage.markets import MarketFilter, MarketStore, market, search
 from storage.schema import migrate
 from storage.users import ENGINE_ID
 from tests.fakes.polymarket.server import Served
+from tests.venues.polymarket.adapter import urls
 from tests.venues.polymarket.market.test_listing import ROW
 
 NOW = time_ns("2026-05-01T00:00:00Z") or 0
@@ -107,7 +108,7 @@ def test_event_and_rules_are_told_whatever_shape_they_have() -> None:
 
 
 async def test_every_page_of_the_venue_is_fetched(served: Served) -> None:
-    listing = GammaListing(served.url, served.url)
+    listing = GammaListing(urls(served.url))
     try:
         page = await listing.page("")
         assert page.cursor == ""
@@ -134,7 +135,7 @@ async def fetched(
 
     with closing(MarketStore(path)) as store:
         return await fetch_listing(
-            lambda: GammaListing(served.url, served.url),
+            lambda: GammaListing(urls(served.url)),
             store,
             "polymarket",
             lambda: now_ns,
