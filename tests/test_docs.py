@@ -79,6 +79,7 @@ HEADINGS = {
         "KILL",
         "KILL where something refuses",
         "KILL of a part",
+        "An account's key is lost",
         "The engine died",
         "The engine died with paper orders open",
         "The journal is damaged",

@@ -144,6 +144,14 @@ class Accounts:
             if name not in self._open and (count := executor.may_rest(scope))
         )
 
+    def closed(self, name: str) -> Executor | None:
+        """Return what the journal knew at the start of an account that is not open; None = nothing.
+
+        Also None for a paper account, whose orders ended with its engine.
+        """
+        known = None if self.is_open(name) else self._outside.get(name)
+        return known and known[1]
+
     def outside(self, besides: Iterable[AccountSettings] = ()) -> dict[str, BareProof]:
         """Begin to cancel at every account with a past that does not trade here, and return it.
 

@@ -89,7 +89,10 @@ class TradingDesk(LiveDesk):
         runner.core.add(made.bot, engine.clock.now_ns())
         engine.projector = SimpleNamespace(failure=None, seq=0, at=lambda *_: False)
         engine.accounts = SimpleNamespace(
-            register=lambda *_: None, refusal=lambda _: "", is_open=lambda _: True
+            register=lambda *_: None,
+            refusal=lambda _: "",
+            is_open=lambda _: True,
+            closed=lambda _: None,
         )
         return self
 

@@ -114,6 +114,8 @@ class ApplySettings(Command, frozen=True, kw_only=True):
     """Apply a saved version of the settings."""
 
     version: Whole
+    abandon: str = ""
+    """Why an account that cannot be opened is removed with what is open or held there."""
 
 
 class SetMode(Command, frozen=True, kw_only=True):

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from engine.domain.bots import BotHappened
 from engine.domain.commands import Answered, ApplySettings, SetMode
+from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.inputs import Automated
 from engine.domain.instruments import AccountId, BotId, Mode
 from engine.domain.settings import AccountSettings, BotSettings, SettingsDocument
 from engine.errors import BadInput, ConfigError
+from engine.executor.executor import Executor
 from engine.live.commands.registry import Pending, command, part
 from engine.live.engine import Engine
 from engine.runtime.bot_runner import BotRunner, S
 from engine.runtime.recovery import automation, quote_life_ms
 from engine.strategies.registry import build
 from engine.venues.registry import expiry_refusal
+from storage.live import many
 from storage.settings import SettingsVersion, applied, read, save_in_force
 
 PROOF_NS_MAX = 20 * 1_000_000_000
 """How long a move waits for the proof that none of the bot's orders is open."""
+
+NAMED_MAX = 5
+"""Markets of a removed account that are named; the rest is counted."""
 
 
 class AccountMove(msgspec.Struct):
@@ -57,22 +64,26 @@ class SettingsCommands:
                 engine.accounts.register(connection, version.document)
             except ConfigError as error:
                 raise BadInput(str(error)) from error
-            done = f"version {command.version} is in force"
-            loop.call_soon_threadsafe(lambda: self._apply(version, answer, done))
+            done, why = f"version {command.version} is in force", command.abandon.strip()
+            loop.call_soon_threadsafe(lambda: self._apply(version, answer, done, why))
 
         engine.state.do(fetch, refused=lambda why: loop.call_soon_threadsafe(answer, False, why))
         return pending
 
-    def _apply(self, version: SettingsVersion, answer: Answered, done: str) -> None:
+    def _apply(
+        self, version: SettingsVersion, answer: Answered, done: str, abandon: str = ""
+    ) -> None:
         engine, document = self._engine, version.document
         now_ns = engine.clock.now_ns()
+        abandoned = {} if not abandon else self._standing_closed(document)
         try:
-            problem = self._problem(document)
+            problem = self._problem(version, abandoned)
         except (BadInput, ConfigError) as error:
             problem = str(error)
         if problem:
             answer(False, problem)
             return
+        self._abandon(abandoned, abandon, now_ns)
         closed = self._open_accounts(document, now_ns)
         for name, account in document.accounts.items():
             for known, runner in engine.runners.items():
@@ -128,9 +139,9 @@ class SettingsCommands:
                 engine.accounts.open(engine, account, now_ns)
         return closed
 
-    def _problem(self, document: SettingsDocument) -> str:
-        engine = self._engine
-        problem = self._unsettled(document)
+    def _problem(self, version: SettingsVersion, abandoned: Mapping[str, str]) -> str:
+        engine, document = self._engine, version.document
+        problem = self._unsettled(version, abandoned)
         if problem:
             return problem
         for account in document.accounts.values():
@@ -162,22 +173,45 @@ class SettingsCommands:
         known = engine.settings.document.bots.get(settings.name)
         return known == settings and AccountId(settings.account) not in engine.runners
 
-    def _unsettled(self, document: SettingsDocument) -> str:
-        """Return which account that is open would lose what stands there, or nothing.
+    def _unsettled(self, version: SettingsVersion, abandoned: Mapping[str, str]) -> str:
+        """Return which account would lose what stands there, and how to go on; empty = none.
 
         A later start opens what the document names, where it names it: it would neither ask about
         the orders of the others nor count what they hold.
         """
         engine = self._engine
-        for name in engine.settings.document.accounts.keys() - document.accounts.keys():
+        for name in sorted(self._removed(version.document)):
             runner = engine.runners.get(AccountId(name))
-            if runner is None:
-                continue
-            executor, ledger = runner.core.executor, runner.core.executor.ledger
-            unpaid = ledger.redeemable or not executor.wallet.quiet
-            if executor.open_and_unknown[0] or ledger.held or unpaid:
-                return f"account {name} still has orders, holdings or winners: it cannot be removed"
+            if runner is not None and (left := standing(runner.core.executor)):
+                return f"account {name} cannot be removed, it still has {left}"
+        for name, left in self._standing_closed(version.document).items():
+            if name not in abandoned:
+                return (
+                    f"account {name} is not open and by the journal still has {left}: nobody would "
+                    "watch that. Open it first; where its key is lost, look at its venue, then "
+                    "remove it with a reason: python -m engine command apply-settings "
+                    f"version={version.version} abandon=REASON"
+                )
         return ""
+
+    def _removed(self, document: SettingsDocument) -> frozenset[str]:
+        """Return which accounts in force a document leaves out."""
+        return self._engine.settings.document.accounts.keys() - document.accounts.keys()
+
+    def _standing_closed(self, document: SettingsDocument) -> dict[str, str]:
+        """Return what stands at accounts that are left out and not open, in words."""
+        found = {name: self._engine.accounts.closed(name) for name in self._removed(document)}
+        left = {name: standing(one) for name, one in sorted(found.items()) if one is not None}
+        return {name: words for name, words in left.items() if words}
+
+    def _abandon(self, abandoned: Mapping[str, str], reason: str, now_ns: int) -> None:
+        """Tell what nobody watches any more, and why."""
+        for name, left in abandoned.items():
+            text = f"account {name} was removed with {left}: {reason}. KILL still covers it"
+            told = RaiseAlert(
+                severity=Severity.WARNING, kind="settings", text=text, account=AccountId(name)
+            )
+            self._engine.alert(told, now_ns)
 
     # -- a twin account ----------------------------------------------------------------------------
 
@@ -241,6 +275,26 @@ class SettingsCommands:
             loop.call_soon_threadsafe(lambda: self._apply(version, answer, done))
 
         engine.state.do(change, refused=lambda why: loop.call_soon_threadsafe(answer, False, why))
+
+
+def standing(executor: Executor) -> str:
+    """Say what of an account still wants somebody who watches it; empty = nothing."""
+    ledger, orders = executor.ledger, executor.may_rest(None)
+    unsettled, operations = len(ledger.state.fills.unsettled), len(executor.wallet.state.operations)
+    found = [many(orders, "order") + " that may rest"] if orders else []
+    for what, markets in (("tokens", ledger.held), ("winners to redeem", ledger.redeemable)):
+        if markets:
+            named = ", ".join(sorted(markets)[:NAMED_MAX])
+            more = f" and {len(markets) - NAMED_MAX} more" if len(markets) > NAMED_MAX else ""
+            found.append(f"{what} in {named}{more}")
+    found += [many(unsettled, "fill") + " to settle"] if unsettled else []
+    if not executor.wallet.quiet:
+        found.append(
+            f"{many(operations, 'operation')} of its wallet without an end"
+            if operations
+            else "payments of markets without a result"
+        )
+    return "; ".join(found)
 
 
 def twin_of(document: SettingsDocument, account: str, mode: Mode) -> str:

@@ -28,9 +28,16 @@ TIGHT = RiskLimits(order_value_max=Limit(absolute=1))
 
 class Executor:
     def __init__(self) -> None:
-        self.open_and_unknown = (0, 0)
-        self.ledger: Any = SimpleNamespace(held={}, redeemable={})
-        self.wallet = SimpleNamespace(quiet=True)
+        self.resting = 0
+        fills = SimpleNamespace(unsettled={})
+        self.ledger: Any = SimpleNamespace(
+            held={}, redeemable={}, state=SimpleNamespace(fills=fills)
+        )
+        self.wallet = SimpleNamespace(quiet=True, state=SimpleNamespace(operations={}))
+
+    def may_rest(self, scope: None) -> int:
+        assert scope is None
+        return self.resting
 
 
 class Desk:
@@ -47,6 +54,8 @@ class Accounts:
 
     def __init__(self, runners: dict[Any, Any]) -> None:
         self._runners = runners
+        self.outside: dict[str, Executor] = {}
+        self.closed = self.outside.get
 
     def refusal(self, account: AccountSettings) -> str:
         return "account 'real' is locked" if account.mode is Mode.LIVE else ""
@@ -65,6 +74,8 @@ class Engine:
         self.accounts = Accounts(self.runners)
         self.clock = SimpleNamespace(now_ns=lambda: 1)
         self.state = SimpleNamespace(do=lambda job, **_: job(None))
+        self.alerts: list[str] = []
+        self.alert = lambda alert, _now_ns: self.alerts.append(alert.text)
         loop = SimpleNamespace(call_soon_threadsafe=lambda do, *given: do(*given))
         self.ended = SimpleNamespace(get_loop=lambda: loop)
 
@@ -107,10 +118,11 @@ def noted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return versions
 
 
-def put(engine: Engine, wanted: SettingsDocument) -> tuple[bool, str]:
+def put(engine: Engine, wanted: SettingsDocument, abandon: str = "") -> tuple[bool, str]:
     answers: list[tuple[bool, str]] = []
     settings = SettingsCommands(engine)  # type: ignore[arg-type]
-    settings._apply(version(wanted), lambda done, text: answers.append((done, text)), "in force")
+    answer = lambda done, text: answers.append((done, text))  # noqa: E731
+    settings._apply(version(wanted), answer, "in force", abandon)
     (answer,) = answers
     return answer
 
@@ -132,22 +144,51 @@ def test_a_bot_that_is_new_at_a_closed_account_is_refused(engine: Engine) -> Non
     )
 
 
-def test_an_account_is_not_removed_while_anything_of_it_stands(engine: Engine) -> None:
-    executor = engine.runners[AccountId("demo")].core.executor
-    executor.open_and_unknown = (1, 0)
-    assert put(engine, without_demo())[0] is False
-    executor.open_and_unknown = (0, 0)
-    executor.ledger.held = {"demo:m1": object()}
-    done, text = put(engine, without_demo())
-    assert (done, "still" in text) == (False, True)
-    executor.ledger.held = {}
-    executor.ledger.redeemable = {"demo:m1": object()}
-    assert "winners" in put(engine, without_demo())[1]
-    executor.ledger.redeemable = {}
-    executor.wallet.quiet = False
-    assert put(engine, without_demo())[0] is False
-    executor.wallet.quiet = True
+STANDS = {
+    "1 order that may rest": lambda executor: setattr(executor, "resting", 1),
+    "tokens in demo:m1": lambda executor: executor.ledger.held.update({"demo:m1": 1}),
+    "winners to redeem in a, b, c, d, e and 1 more": (
+        lambda executor: executor.ledger.redeemable.update(dict.fromkeys("abcdef"))
+    ),
+    "2 fills to settle": lambda executor: executor.ledger.state.fills.unsettled.update(f=1, g=2),
+    "payments of markets without a result": lambda executor: setattr(
+        executor.wallet, "quiet", False
+    ),
+}
+
+
+@pytest.mark.parametrize("left", STANDS)
+def test_an_account_is_not_removed_while_anything_of_it_stands(engine: Engine, left: str) -> None:
+    STANDS[left](engine.runners[AccountId("demo")].core.executor)
+    refused = False, f"account demo cannot be removed, it still has {left}"
+    assert put(engine, without_demo(), "a reason changes nothing where it is open") == refused
+
+
+def test_an_account_without_anything_is_removed(engine: Engine) -> None:
     assert put(engine, without_demo())[0] is True
+
+
+@pytest.mark.parametrize("left", STANDS)
+def test_a_closed_account_with_anything_is_removed_for_a_reason_alone(
+    engine: Engine, left: str
+) -> None:
+    engine.accounts.outside["real"] = executor = Executor()
+    STANDS[left](executor)
+    whole = document()
+    without = SettingsDocument(accounts={"demo": whole.accounts["demo"]})
+    done, text = put(engine, without)
+    assert (done, left in text, "abandon=REASON" in text) == (False, True, True)
+    assert engine.settings.document == whole
+
+    assert put(engine, without, "its key is lost") == (True, "in force")
+    (told,) = engine.alerts
+    assert told == f"account real was removed with {left}: its key is lost. KILL still covers it"
+
+
+def test_a_closed_account_without_anything_is_removed_without_a_reason(engine: Engine) -> None:
+    engine.accounts.outside["real"] = Executor()
+    assert put(engine, SettingsDocument(accounts={"demo": document().accounts["demo"]}))[0]
+    assert not engine.alerts
 
 
 def test_a_version_is_answered_when_it_is_noted_as_in_force(
