@@ -42,6 +42,8 @@ INDEX_LAG_NS = 600 * S
 """By then the index shows what the chain took; it lags by seconds."""
 CLOCKS_NS = 60 * S
 """How far the chain's clock may be behind ours."""
+UNNAMED_NS = VALID_S * S + INDEX_LAG_NS + CLOCKS_NS
+"""By then the index shows what left at once and lost its name with an end of the journal."""
 NO_KEY = "this account has no relayer key: set its credential again with one, or do it at the venue"
 _STATES = {
     "STATE_NEW": OperationState.SUBMITTED,
@@ -77,11 +79,14 @@ class Operations:
         self._market = market
         self._venue = venue
         self._now_ns = now_ns
+        self._begun: set[int] = set()
+        """Operations this process has carried: their names cannot have been lost."""
 
     # -- asked for ---------------------------------------------------------------------------------
 
     async def operate(self, asked: AnyWalletEffect, named: OnNamed) -> Sequence[VenueEvent]:
         """Sign, have the name kept, submit once. Raises NotSent, OutcomeUnknown."""
+        self._begun.add(asked.operation)
         relayer = self._relayer()
         try:
             calls = await self._calls(relayer, asked)
@@ -136,8 +141,8 @@ class Operations:
     async def operation(self, query: QueryOperation) -> Sequence[VenueEvent]:
         """Return what became of an operation; nothing where it cannot be said yet."""
         asked, name = query.asked, query.name
-        if name is None:  # law K: what has no name has not left
-            return [OperationNotFound(account=self._account, operation=asked.operation)]
+        if name is None:
+            return await self._unnamed(query)
         relayer = self._relayer()
         state, on_chain = await self._relayer_state(relayer, query.transaction)
         if state in (OperationState.CONFIRMED, OperationState.FAILED):
@@ -148,6 +153,19 @@ class Operations:
         if not name.until_ns or self._now_ns() < name.until_ns + CLOCKS_NS:
             return found if name.until_ns else found or await self._used(relayer, query)
         return await self._used(relayer, query) or found
+
+    async def _unnamed(self, query: QueryOperation) -> Sequence[VenueEvent]:
+        """Say of what has no name that it has not left (law K), once a lost name could not hide it.
+
+        A restored backup, or a journal that lost its end, may lack a name that it had.
+        """
+        asked = query.asked
+        if asked.operation not in self._begun and not isinstance(asked, ApproveTrading):
+            if self._now_ns() < query.asked_ns + UNNAMED_NS:
+                return []
+            if found := await self._listed(query):
+                return found
+        return [OperationNotFound(account=self._account, operation=asked.operation)]
 
     async def _relayer_state(
         self, relayer: RelayerCalls, transaction: str
@@ -193,6 +211,11 @@ class Operations:
             if relayer.approvals(body):
                 return self._late(query)
             return [self._moved(asked, OperationState.CONFIRMED)]
+        return await self._listed(query) or self._late(query)
+
+    async def _listed(self, query: QueryOperation) -> Sequence[VenueEvent]:
+        """Return what the index lists of an operation, and that it is confirmed; else nothing."""
+        asked = query.asked
         listed = await self._venue.redemptions(query.asked_ns - CLOCKS_NS)
         facts = listed.redemptions if isinstance(asked, RedeemTokens) else listed.conversions
         for fact in facts:
@@ -203,7 +226,7 @@ class Operations:
             await self._refresh(asked)
             done = OperationState.CONFIRMED
             return [self._moved(asked, done, query.transaction, fact.transaction), fact]
-        return self._late(query)
+        return []
 
     def _late(self, query: QueryOperation) -> Sequence[VenueEvent]:
         """Believe that it moved nothing once the index would show it."""

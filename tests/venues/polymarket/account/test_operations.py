@@ -110,6 +110,32 @@ async def test_a_conversion_under_way_is_done_once_through_a_death(kind: type, s
         desk.check()
 
 
+@pytest.mark.parametrize("step", ["asked", "submitted"])
+async def test_a_name_that_was_lost_gives_nothing_back_before_the_chain_must_have_told(
+    step: str,
+) -> None:
+    async with wallet_desk() as desk:
+        await desk.learn(by_slug(desk.served, RAIN))
+        by_hand(desk, SplitCash, pairs=30)
+        await desk.run(25)
+        desk.dies = step
+        by_hand(desk, MergePairs, pairs=10)
+        while not desk.engine_run.dead:
+            await desk.engine_run.turn()
+        lost = [one for one in desk.journal if getattr(one[0], "operation", 0) == 2]
+        desk.journal[:] = [one for one in desk.journal if one not in lost[1:]]
+        desk.venue.operate.__self__._begun.clear()  # type: ignore[attr-defined]  # another process goes on
+        sent = submitted(desk)
+        if step == "asked":
+            await desk.run(600)
+            assert desk.executor.ledger.state.reservations
+        await desk.until_quiet()
+
+        assert submitted(desk) == sent
+        assert desk.cash()[0] == FAUCET - (20 if step == "submitted" else 30) * USD
+        desk.check()
+
+
 @pytest.mark.parametrize(
     ("script", "sent"),
     [("silent_relayer", 1), ("deaf_relayer", 1), ("mad_relayer", 1), ("mute_relayer", 1)],
