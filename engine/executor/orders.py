@@ -120,6 +120,8 @@ class LiveOrder(msgspec.Struct, kw_only=True, gc=False):
     """Number of the first question about it whose `not found` counts."""
     not_found: int = 0
     """`Not found` answers since it became UNKNOWN."""
+    over: bool = False
+    """The venue says it has ended: it is UNKNOWN until what was filled of it is booked."""
     missing: int = 0
     """Complete listings in a row that should have had it and did not."""
 
@@ -482,7 +484,7 @@ class OrderTable(OrderMemory):
         number = known.order.id
         if before is _UNKNOWN:
             del self.unknown[number]
-            known.cancel_asked = False
+            known.cancel_asked = known.over = False
         if kind == ENDS:
             self.close_books(known)
             self.ended[number] = None

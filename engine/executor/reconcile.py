@@ -426,8 +426,12 @@ class Reconciler:
         """Take what the venue says about one order."""
         report = event.report
         known = None if report.order is None else self._table.orders.get(report.order)
-        if known is None or known.state.ended:
-            return  # the answer came after the end had been proven otherwise
+        if known is None:
+            return
+        if known.state.ended:  # the answer came after the end had been proven otherwise
+            if report.filled > known.filled:
+                self.request_fills(now_ns)
+            return
         known.reported = max(known.reported, report.filled)
         if report.state in _RESTS:
             if known.state is S.UNKNOWN or known.state is S.SENT or known.state is S.DELAYED:
@@ -452,11 +456,18 @@ class Reconciler:
             self._table.happen(known, Happened.FOUND_GONE, now_ns, why)
         elif known.state is S.UNKNOWN and known.asks >= ASKS_ALERT and self._begun:
             self._given_up(known, why, now_ns)
-        elif known.state is S.SENT:
+        else:
+            self.lacks_fills(known, why, now_ns)
+
+    def lacks_fills(self, known: LiveOrder, why: str, now_ns: int) -> None:
+        """Ask about an order that is over, of which less has been booked than was reported."""
+        if known.state is S.SENT:
             # An earlier life had asked; that it was UNKNOWN then stands in no journal.
             self._table.happen(known, Happened.NO_ANSWER, now_ns, why)
         elif known.state is not S.UNKNOWN:
             self._table.happen(known, Happened.NOT_LISTED, now_ns, why)
+        known.over = known.state is S.UNKNOWN
+        self.request_fills(now_ns)
 
     def not_found(self, event: OrderNotFound, now_ns: int) -> None:
         """Count `not found`; believe it after grace, confirmation and a look at the fills."""

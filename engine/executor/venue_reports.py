@@ -183,7 +183,10 @@ class VenueReports:
             self._unknown_report(event.order)
             return
         reason = event.reason
-        self._table.happen(known, _CANCELLED, now_ns, event.why)
+        if known.reported <= known.filled or known.state.ended:
+            self._table.happen(known, _CANCELLED, now_ns, event.why)
+        else:  # a reply proves no end while fills that were reported are to be booked (law G)
+            self.reconciler.lacks_fills(known, event.why, now_ns)
         if reason is not _ASKED:
             if reason is _KILLED_REST:
                 self._pause(known, self._cross_ns, now_ns)
@@ -256,6 +259,8 @@ class VenueReports:
         if not new:
             return
         self._table.state_of(known).refusals = 0
+        if known.over and known.reported <= known.filled:
+            self._table.happen(known, H.FOUND_GONE, now_ns, "it is over, and its fills are booked")
         for anomaly in booked.anomalies:
             self._outbox.alert(
                 Severity.CRITICAL,

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.domain.effects import QueryFills, RaiseAlert
+from engine.domain.effects import PlaceOrder, QueryFills, RaiseAlert
 from engine.domain.events import (
     FillAdvanced,
     FillSettled,
@@ -80,9 +80,40 @@ def test_a_cancelled_order_with_untold_fills_has_them_asked(rig: Any) -> None:
     report = rig.report(1, S.PARTIAL, filled=30 * SHARE)
     rig.feed(OrderReported(account=rig.build.account, report=report))
     rig.feed(rig.event(OrderCancelled, 1))
-    rig.feed(rig.fill(1, 30))
+    assert rig.state(1) is S.UNKNOWN
+    assert rig.executor.ledger.cash_free_micro == 952 * SHARE
+    rig.feed(rig.fill(1, 10))
+    assert rig.state(1) is S.UNKNOWN
+    rig.feed(rig.fill(1, 20))
     assert rig.state(1) is S.CANCELLED
     assert rig.executor.ledger.holding(M1).yes_pending == 30 * SHARE
+
+
+def test_a_cancelled_sell_keeps_its_tokens_until_what_was_filled_of_it_is_booked(rig: Any) -> None:
+    (bought,) = rig.rest([(4_800, 100)])
+    rig.feed(rig.fill(bought.id, 100, state=FillState.CONFIRMED))
+    (sold,) = rig.rest([], [(5_200, 100)])
+    assert (sold.leg, sold.side) == (Leg.YES, Side.SELL)
+    rig.quote([], [(5_300, 100)])
+    report = rig.report(sold.id, S.CANCELLED, filled=40 * SHARE)
+    reported = OrderReported(account=rig.build.account, report=report)
+    placed = rig.feed(reported, rig.event(OrderCancelled, sold.id))
+    assert not [effect for effect in placed if isinstance(effect, PlaceOrder)]
+
+    placed = rig.feed(rig.fill(sold.id, 40))
+
+    (again,) = [
+        one.order for one in placed if isinstance(one, PlaceOrder) and one.order.side is Side.SELL
+    ]
+    assert again.size == 60 * SHARE
+
+
+def test_an_end_that_comes_late_has_the_fills_asked_it_tells_of(rig: Any) -> None:
+    rig.rest(BIDS)
+    rig.feed(rig.event(OrderCancelled, 1))
+    report = rig.report(1, S.CANCELLED, filled=30 * SHARE)
+    effects = rig.feed(OrderReported(account=rig.build.account, report=report))
+    assert any(isinstance(effect, QueryFills) for effect in effects)
 
 
 def test_an_open_order_reported_gone_with_untold_fills_is_unknown_until_they_are_told(

@@ -194,7 +194,7 @@ class SettingsCommands:
                 )
         return ""
 
-    def _removed(self, document: SettingsDocument) -> frozenset[str]:
+    def _removed(self, document: SettingsDocument) -> set[str]:
         """Return which accounts in force a document leaves out."""
         return self._engine.settings.document.accounts.keys() - document.accounts.keys()
 

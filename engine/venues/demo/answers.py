@@ -154,10 +154,8 @@ class Answers:
     def cancel(self, orders: Sequence[OrderId], now_ns: int) -> list[VenueEvent]:
         """Cancel these orders, each with its own answer. Raises VenueClosed."""
         cancel, account = self._exchange.cancel, self._account
-        return [
-            self._cancelled(order, cancel(account, self.identity(order), now_ns))
-            for order in orders
-        ]
+        answers = [(order, cancel(account, self.identity(order), now_ns)) for order in orders]
+        return [event for order, answer in answers for event in self._cancelled(order, answer)]
 
     def cancel_all(self, scope: CancelScope, now_ns: int) -> list[VenueEvent]:
         """Cancel everything of our key in scope; a held order is refused. Raises VenueClosed."""
@@ -165,12 +163,22 @@ class Answers:
             self._account, now_ns, key=self._key, instrument=scope.instrument, tag=scope.bot
         )
         named = ((self.known(answer.identity), answer) for answer in answers)
-        return [self._cancelled(order, answer) for order, answer in named if order is not None]
+        return [
+            event
+            for order, answer in named
+            if order is not None
+            for event in self._cancelled(order, answer)
+        ]
 
-    def _cancelled(self, order: OrderId, answer: CancelAnswer) -> VenueEvent:
-        if answer.cancelled:
-            return OrderCancelled(account=self._account, order=order)
-        return CancelRefused(account=self._account, order=order, venue_text=answer.text)
+    def _cancelled(self, order: OrderId, answer: CancelAnswer) -> list[VenueEvent]:
+        """Return what a cancel came to; first how much was filled, whose reports may be later."""
+        if not answer.cancelled:
+            return [CancelRefused(account=self._account, order=order, venue_text=answer.text)]
+        ended = self._exchange.account(self._account).ended.get(answer.identity)
+        found: list[VenueEvent] = []
+        if ended is not None and ended.filled:
+            found = [OrderReported(account=self._account, report=self._report(ended))]
+        return [*found, OrderCancelled(account=self._account, order=order)]
 
     def operate(self, asked: AnyWalletEffect, now_ns: int) -> list[VenueEvent]:
         """Submit an operation; what it moves follows as a report. Raises VenueClosed."""

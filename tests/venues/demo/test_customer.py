@@ -244,6 +244,22 @@ def test_a_cancel_is_told_once() -> None:
     assert desk.wait(S) == []
 
 
+@pytest.mark.parametrize(
+    "asked", [CancelOrders(account=ANN, orders=(OrderId(1),)), CancelAll(account=ANN)]
+)
+def test_a_cancel_tells_first_how_much_was_filled_before_it(
+    asked: CancelOrders | CancelAll,
+) -> None:
+    desk = Desk()
+    desk.place(order(1))
+    put(desk.exchange, BOB, buy_no("b", 50, 6))
+    desk.wait(LATENCY)
+    reported, cancelled = desk.ask(asked).events
+    assert isinstance(reported, OrderReported)
+    assert (reported.report.filled, reported.report.state) == (6 * SHARE, OrderState.CANCELLED)
+    assert cancelled == OrderCancelled(account=ANN, order=OrderId(1))
+
+
 def test_cancel_all_covers_its_scope_and_leaves_other_keys_alone() -> None:
     desk = Desk()
     desk.place(order(1))

@@ -216,6 +216,7 @@ class Operations:
     async def _listed(self, query: QueryOperation) -> Sequence[VenueEvent]:
         """Return what the index lists of an operation, and that it is confirmed; else nothing."""
         asked = query.asked
+        assert not isinstance(asked, ApproveTrading)
         listed = await self._venue.redemptions(query.asked_ns - CLOCKS_NS)
         facts = listed.redemptions if isinstance(asked, RedeemTokens) else listed.conversions
         for fact in facts:
