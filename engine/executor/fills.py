@@ -182,6 +182,16 @@ class LegHolding(msgspec.Struct, kw_only=True, gc=False):
     cost_pending_micro: int = 0
     cost_leaving_micro: int = 0
 
+    def burn(self, winners: int, told: int | None) -> None:
+        """Take out what was redeemed: losers go with winners, all where money alone was told."""
+        self.redeemable -= winners
+        self.lost -= self.lost if told is None else min(self.lost, told)
+
+    def reopen(self) -> None:
+        """Hold again what was resolved and not paid: its result was corrected."""
+        self.settled += self.redeemable + self.lost
+        self.redeemable = self.lost = 0
+
     @property
     def total(self) -> int:
         """Settled and pending tokens."""

@@ -257,16 +257,11 @@ def take_redemption(
     state: LedgerState, holding: Holding, payout_yes_micro: int, event: TokensRedeemed
 ) -> None:
     """Turn redeemed tokens into the cash the venue paid for them; rounding is realised."""
-    unit = 10 ** state.instruments[holding.instrument].size_decimals
+    expected, unit = 0, 10 ** state.instruments[holding.instrument].size_decimals
     taken = redeemed_tokens(holding, payout_yes_micro, event, unit)
-    expected = 0
-    told = event.yes, event.no
-    for (leg, payout), burned, all_burned in zip(
-        payouts(holding, payout_yes_micro), taken, told, strict=True
-    ):
-        leg.redeemable -= burned
-        # Losers are burned with the winners; where the venue tells the money alone, all of them.
-        leg.lost -= leg.lost if all_burned is None else min(leg.lost, all_burned)
+    sides = zip(payouts(holding, payout_yes_micro), taken, (event.yes, event.no), strict=True)
+    for (leg, payout), burned, told in sides:
+        leg.burn(burned, told)
         expected += burned * payout // unit
     if not (holding.yes.redeemable or holding.no.redeemable):
         expected = holding.redeemable_micro  # whatever was rounded fill by fill ends here
@@ -333,9 +328,11 @@ class Ledger:
 
     def take_in(self, key: InstrumentId, leg: Leg, size: int, cost_micro: int) -> Booked:
         """Book tokens that came without a trade here: a deposit of what they cost."""
-        holding = self._own(key)
-        holding.leg(leg).settled += size
-        holding.leg(leg).cost_settled_micro += cost_micro
+        holding, own = self._own(key), self._own(key).leg(leg)
+        own.settled, own.cost_settled_micro = (
+            own.settled + size,
+            own.cost_settled_micro + cost_micro,
+        )
         self.state.deposits_micro += cost_micro
         self._after(holding)
         return self._verdict(holding)
@@ -385,10 +382,9 @@ class Ledger:
 
     def release(self, order: Order) -> None:
         """Give back all a working order reserved; nothing where it is given back already."""
-        state = self.state
-        old = state.reservations.pop(order.id, None)
+        old = self.state.reservations.pop(order.id, None)
         if old is not None:
-            state.cash_reserved_micro -= old.cash_micro
+            self.state.cash_reserved_micro -= old.cash_micro
             if old.tokens:
                 self._own(order.instrument).leg(order.leg).reserved -= old.tokens
 
@@ -417,8 +413,7 @@ class Ledger:
 
     def book(self, order: Order, event: OrderFilled, *, now_ns: int = 0) -> Booked:
         """Book a fill once; told again, it only moves on to the state told."""
-        state = self.state
-        if event.fill in state.fills.states:
+        if event.fill in (state := self.state).fills.states:
             return self.advance(event.fill, event.state)
         if order.instrument not in state.instruments:
             raise BrokenInvariant(f"{order.instrument} has an order and was never listed")
@@ -442,8 +437,7 @@ class Ledger:
         moved = self.state.fills.move(fill, reported)
         if moved is None or moved[0] is moved[1]:
             return NOTHING
-        after = moved[1]
-        if after is not _CONFIRMED and after is not _FAILED:
+        if (after := moved[1]) is not _CONFIRMED and after is not _FAILED:
             return DONE
         entry = self.state.fills.unsettled.pop(fill)
         holding = self._own(entry.instrument)
@@ -527,14 +521,12 @@ class Ledger:
         """Take what an instrument pays: winners await their redemption, losers are worth nothing.
 
         Fills that come or settle later are treated likewise. A different payout holds for what was
-        not paid yet, former losers too: that is held again, at no cost, and what it now pays is all
-        it brings. What was paid is cash, and stays it.
+        not paid yet, former losers too: held again, at no cost, what it now pays is all it brings.
         """
         holding = self._own(instrument)
         if holding.payout_yes_micro not in (None, payout_yes_micro):
             for leg in (holding.yes, holding.no):
-                leg.settled += leg.redeemable + leg.lost
-                leg.redeemable = leg.lost = 0
+                leg.reopen()
             realise(self.state, holding, -holding.redeemable_micro)
             self.state.redeemable_micro -= holding.redeemable_micro
             holding.redeemable_micro = 0
@@ -556,8 +548,7 @@ class Ledger:
 
     def forget(self, instrument: InstrumentId) -> bool:
         """Drop a flat, resolved or idle instrument's holding; False where it is still needed."""
-        holding = self.state.holdings.get(instrument)
-        if holding is None:
+        if (holding := self.state.holdings.get(instrument)) is None:
             return True
         if not holding.flat or holding.redeems or holding.yes.reserved or holding.no.reserved:
             return False
