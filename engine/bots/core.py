@@ -367,7 +367,9 @@ class AccountCore:
 
     def turn(self, now_ns: int) -> list[Effect]:
         """Evaluate what is due, plan once, and return what must be journaled and done."""
-        if self._tape is not None and (self.due_ns <= now_ns or not self.executor.at_rest(now_ns)):
+        if self._tape is not None:
+            if self.due_ns > now_ns and self.executor.at_rest(now_ns):
+                return []
             self._note(self._turned, now_ns)
         if now_ns >= self._second_ns:
             self._second(now_ns)
