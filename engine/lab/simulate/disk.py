@@ -278,6 +278,8 @@ class State(StateWriter):
         self._disk = disk
         self._process = process
         self._pending = False
+        self._looked = -1
+        """How much had been changed in the state file when there was no command left in it."""
 
     def wake(self, *, awaited: bool) -> None:
         """Write soon, whether or not somebody waits."""
@@ -288,8 +290,11 @@ class State(StateWriter):
 
     def look(self) -> None:
         """Claim the commands that were left, as soon as this engine listens."""
-        if self._listening.is_set() and not self._disk.full:
-            self.claim(self._disk.state, self._clock.now_ns())
+        state = self._disk.state
+        if state.total_changes == self._looked or not self._listening.is_set() or self._disk.full:
+            return
+        if not self.claim(state, self._clock.now_ns()):
+            self._looked = state.total_changes
 
     def _turn(self) -> None:
         self._pending = False

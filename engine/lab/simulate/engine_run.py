@@ -216,6 +216,7 @@ class EngineRun:
         telemetry = NoTelemetry(engine)
         try:
             streams = opened(engine, start, found, past)
+            self._kills = engine.part(ScopedKills)
             engine.watchers.insert(0, self._note)
             engine.watchers.append(self._look)
             await trade(engine, streams, kill_only=False, telemetry=telemetry, tick_s=TICK_S)
@@ -236,8 +237,7 @@ class EngineRun:
     def _note(self, now_ns: int) -> None:
         """Note which KILLs of a part are under way, before the engine looks at them."""
         del now_ns
-        assert self.engine is not None
-        self._scopes = self.engine.part(ScopedKills).under_way
+        self._scopes = self._kills.under_way
 
     def _look(self, now_ns: int) -> None:
         """Tell of every proof at the very moment in which the engine holds it for true."""
@@ -247,8 +247,9 @@ class EngineRun:
         before, self._receipt = self._receipt, engine.receipt
         if engine.receipt is not None and engine.receipt is not before and engine.receipt.proven:
             self._proven(self, None)
-        for scope in sorted(self._scopes - engine.part(ScopedKills).under_way, key=str):
-            self._proven(self, scope)
+        if self._scopes:
+            for scope in sorted(self._scopes - self._kills.under_way, key=str):
+                self._proven(self, scope)
 
     # -- what reaches it ---------------------------------------------------------------------------
 

@@ -31,33 +31,29 @@ class EngineDied(SystemExit):
     """
 
 
-class Call(asyncio.TimerHandle):
-    """A call that waits for its turn. A run makes a million: it asks nothing of its loop."""
+class Call:
+    """A call that waits for its turn, without what asyncio's own handles do to be debugged."""
 
-    __slots__ = ()
-    _callback: Any
-    _args: Any
+    __slots__ = ("act", "context", "given", "gone")
 
-    def __init__(  # asyncio's own would ask the loop for its debugging three times
-        self,
-        when: float,
-        callback: Callable[..., object],
-        args: tuple[Any, ...],
-        loop: asyncio.AbstractEventLoop,
-        context: Context | None,
+    def __init__(
+        self, act: Callable[..., object], given: tuple[Any, ...], context: Context | None
     ) -> None:
-        self._when = when
-        self._callback = callback
-        self._args = args
-        self._loop = loop
-        self._context = copy_context() if context is None else context
-        self._cancelled = self._scheduled = False
-        self._source_traceback = self._repr = None
+        self.act = act
+        self.given = given
+        self.context = copy_context() if context is None else context
+        self.gone = False
+
+    def __lt__(self, other: Call) -> bool:
+        """Two of one moment are in no order, as in asyncio."""
+        return False
 
     def cancel(self) -> None:
         """Let it not happen; it is taken out when its time comes."""
-        self._cancelled = True
-        self._callback = self._args = None
+        self.gone = True
+
+    def cancelled(self) -> bool:
+        return self.gone
 
 
 class Process(asyncio.BaseEventLoop):
@@ -96,20 +92,28 @@ class Process(asyncio.BaseEventLoop):
         """Let happen what is due by now. Raises EngineDied."""
         now_ns, ready, timers = self._now_ns(), self._ready, self._timers
         end_s = self.time() + self._clock_resolution
-        events._set_running_loop(self)  # noqa: SLF001 the same
+        events._set_running_loop(self)  # noqa: SLF001 there for who makes a loop
         try:
             while ready or self._timer_ns <= now_ns:
-                while timers and timers[0][1].cancelled():
+                while timers and timers[0][1].gone:
                     heappop(timers)
                 while timers and timers[0][0] < end_s:
                     ready.append(heappop(timers)[1])
                 self._look_at_timers()
                 for _ in range(len(ready)):
                     call = ready.popleft()
-                    if not call.cancelled():
-                        call._run()  # noqa: SLF001 there for who makes a loop
+                    if not call.gone:
+                        self._do(call)
         finally:
             events._set_running_loop(None)  # noqa: SLF001 the same
+
+    def _do(self, call: Call) -> None:
+        try:
+            call.context.run(call.act, *call.given)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 the loops of asyncio do so
+            self.call_exception_handler({"message": f"{call.act} raised", "exception": error})
 
     def _look_at_timers(self) -> None:
         timers = self._timers
@@ -143,14 +147,20 @@ class Process(asyncio.BaseEventLoop):
         """Return the seconds since it began."""
         return (self._now_ns() - self._began_ns) / 1e9
 
+    def _must_live(self) -> None:
+        if self.dead:
+            raise RuntimeError("the process is dead")
+
     def call_soon(  # type: ignore[override]
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> Call:
         """Call it in the next round. Raises RuntimeError in a process that is dead."""
-        self._check_closed()
-        call = Call(0.0, callback, args, self, context)
+        self._must_live()
+        call = Call(callback, args, context)
         self._ready.append(call)
         return call
+
+    call_soon_threadsafe = call_soon  # type: ignore[assignment]
 
     def call_later(  # type: ignore[override]
         self, delay: float, callback: Callable[..., object], *args: Any, context: Any = None
@@ -162,8 +172,8 @@ class Process(asyncio.BaseEventLoop):
         self, when: float, callback: Callable[..., object], *args: Any, context: Any = None
     ) -> Call:
         """Call it at a time of its own clock. Raises RuntimeError in a process that is dead."""
-        self._check_closed()
-        call = Call(when, callback, args, self, context)
+        self._must_live()
+        call = Call(callback, args, context)
         heappush(self._timers, (when, call))
         if self._timers[0][1] is call:
             self._look_at_timers()
@@ -174,9 +184,6 @@ class Process(asyncio.BaseEventLoop):
     ) -> None:
         """Note what a signal does."""
         self._signals[sig] = partial(callback, *args)
-
-    def _write_to_self(self) -> None:
-        """Do nothing: there is one thread, nobody has to be woken."""
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Tell what nobody caught; the dead say nothing."""

@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from engine.domain.events import Event, VenueMode
+from engine.domain.events import VenueMode
 from engine.errors import BrokenInvariant
 from engine.lab.simulate.bench import JudgeVerdict
 from engine.lab.simulate.engine_run import MS, EngineRun, S
@@ -301,10 +301,8 @@ class World:
                 at_ns = due_ns
             for account in accounts:
                 for run in (account.engine_run, account.hung_run):
-                    if run is not None:
-                        due_ns = run.process.due_ns
-                        if due_ns < at_ns:
-                            at_ns = max(due_ns, exchange.now_ns)
+                    if run is not None and run.process.due_ns < at_ns:
+                        at_ns = max(run.process.due_ns, exchange.now_ns)
             if at_ns > end_ns:
                 exchange.advance(end_ns)
                 self._publish()
@@ -315,21 +313,18 @@ class World:
                 heappop(heap)[2]()
                 self._publish()
             for account in accounts:
-                self._turn(account, at_ns)
+                for run in (account.engine_run, account.hung_run):
+                    if run is not None and run.process.due_ns <= at_ns:
+                        account.run_process(run)
                 if account.verdicts:
                     return False
-
-    def _turn(self, account: SimulatedAccount, at_ns: int) -> None:
-        for run in (account.engine_run, account.hung_run):
-            if run is not None and run.process.due_ns <= at_ns:
-                account.run_process(run)
 
     def _publish(self) -> None:
         """Hand out what the exchange said at this moment."""
         outbox = self.exchange.outbox
-        events: tuple[Event, ...] = ()
-        if outbox.public:
-            events = tuple([event for _, event in self.exchange.take_public()])
+        if not outbox.public and not any(outbox.reports.values()):
+            return
+        events = tuple([event for _, event in self.exchange.take_public()])
         for account in self.accounts:
             if outbox.reports[account.id]:
                 account.reports()
