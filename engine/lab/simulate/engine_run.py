@@ -20,7 +20,7 @@ from engine.domain.settings import AccountSettings
 from engine.executor.executor import Executor
 from engine.lab.simulate.disk import DecisionSink, Disk, Journal, NullWriter, State
 from engine.lab.simulate.market_network import MarketNetwork
-from engine.lab.simulate.network import Network
+from engine.lab.simulate.network import Network, S
 from engine.lab.simulate.process import Process
 from engine.live.accounts import Accounts
 from engine.live.commands.kill import KillScope, ScopedKills
@@ -44,8 +44,6 @@ from engine.venues.demo.streams import LASTING, UserStream
 from storage.latch import Latch
 from storage.users import ENGINE_ID
 
-MS = 1_000_000
-S = 1_000 * MS
 FORGET_AFTER_NS = 120 * S
 """How long a closed instrument stays: late settlements arrive within seconds."""
 

@@ -25,11 +25,9 @@ from engine.domain.events import (
     TradePrinted,
 )
 from engine.domain.instruments import InstrumentId, Side
-from engine.lab.simulate.network import Later
+from engine.lab.simulate.network import MS, Later, S
 from engine.venues.demo.exchange import DemoExchange
 
-MS = 1_000_000
-S = 1_000 * MS
 FEED = "demo"
 SILENCE_NS = 5 * S
 """As `engine.venues.demo.client`: a stream that says nothing for this long is broken."""
@@ -50,7 +48,6 @@ class MarketNetwork:
         later: Later,
         deliver: Deliver,
         subscribed: Callable[[InstrumentId], bool],
-        references: frozenset[str],
     ) -> None:
         self.connected = False
         self._exchange = exchange
@@ -58,7 +55,6 @@ class MarketNetwork:
         self._later = later
         self._deliver = deliver
         self._subscribed = subscribed
-        self._references = references
         self._epoch = 0
         """Counts connections: frames of an earlier one are gone."""
         self._held_until_ns = 0
@@ -72,8 +68,7 @@ class MarketNetwork:
 
     def connect_soon(self) -> None:
         """Connect when the engine has opened."""
-        epoch = self._epoch
-        self._later(self._now() + 50 * MS, lambda: self._reconnect(epoch))
+        self._in_this_epoch(self._now() + 50 * MS, self.connect)
 
     def connect(self) -> None:
         """Connect: receive the market as it stands now."""
@@ -83,7 +78,7 @@ class MarketNetwork:
         self._gaps.clear()
         self._open.clear()
         self._send((FeedRestored(feed=FEED, instrument=None), *self._exchange.opening()))
-        self._prove_books(self._epoch)
+        self._prove_books()
 
     def lose(self, pause_ns: int) -> None:
         """Lose the connection, say so, and come back after a pause."""
@@ -92,26 +87,25 @@ class MarketNetwork:
         self._epoch += 1
         self.connected = False
         self._deliver((FeedLost(feed=FEED, instrument=None, reason="the stream ended"),))
-        epoch = self._epoch
-        self._later(self._now() + pause_ns, lambda: self._reconnect(epoch))
+        self._in_this_epoch(self._now() + pause_ns, self.connect)
 
     def end(self) -> None:
         """Nobody listens any more."""
         self._epoch += 1
         self.connected = False
 
-    def _reconnect(self, epoch: int) -> None:
-        if epoch == self._epoch:
-            self.connect()
+    def _in_this_epoch(self, at_ns: int, act: Callable[[], None]) -> None:
+        """Do something later, unless the connection is another one by then."""
+        epoch = self._epoch
+        self._later(at_ns, lambda: act() if epoch == self._epoch else None)
 
     def _now(self) -> int:
         return self._exchange.now_ns
 
-    def _prove_books(self, epoch: int) -> None:
+    def _prove_books(self) -> None:
         """Prove every book each second, as the exchange's own pulse does."""
-        if epoch == self._epoch:
-            self._send(tuple(BookProven(instrument=key) for key in self._open))
-            self._later(self._now() + S, lambda: self._prove_books(epoch))
+        self._send(tuple(BookProven(instrument=key) for key in self._open))
+        self._in_this_epoch(self._now() + S, self._prove_books)
 
     # -- frames ------------------------------------------------------------------------------------
 
@@ -126,13 +120,12 @@ class MarketNetwork:
             return
         at_ns = self._now() + self._random.randint(2, 30) * MS + self._late_ns
         at_ns = self._last_ns = max(at_ns, self._held_until_ns, self._last_ns)
-        epoch = self._epoch
-        self._later(at_ns, lambda: self._arrive(passing, epoch))
+        self._in_this_epoch(at_ns, lambda: self._deliver(passing))
 
     def _passes(self, event: Event) -> bool:
         """Say whether an event is for this engine, and is not lost on its way."""
         if isinstance(event, ReferencePriced):
-            return event.key in self._references
+            return False
         if isinstance(event, LASTING):
             listed = isinstance(event, InstrumentListed)
             key = event.instrument.id if isinstance(event, InstrumentListed) else event.instrument
@@ -156,10 +149,6 @@ class MarketNetwork:
             return False
         return True
 
-    def _arrive(self, events: tuple[Event, ...], epoch: int) -> None:
-        if epoch == self._epoch:
-            self._deliver(events)
-
     # -- what goes wrong ---------------------------------------------------------------------------
 
     def silent(self) -> None:
@@ -172,13 +161,8 @@ class MarketNetwork:
     def stale(self) -> None:
         """Let everything come seconds late for a while."""
         self._late_ns = self._random.randint(500, 14_000) * MS
-        epoch = self._epoch
         end_ns = self._now() + self._random.randint(5, 40) * S
-        self._later(end_ns, lambda: self._punctual(epoch))
-
-    def _punctual(self, epoch: int) -> None:
-        if epoch == self._epoch:
-            self._late_ns = 0
+        self._in_this_epoch(end_ns, lambda: setattr(self, "_late_ns", 0))
 
     def tear(self, *, crossed: bool) -> None:
         """Lose batches of one book, or cross it; it is found out, and mended by a snapshot."""
@@ -188,7 +172,7 @@ class MarketNetwork:
         market = self._exchange.order_entry.markets.get(key)
         if market is None or not market.accepting:
             return
-        epoch, found_ns = self._epoch, 0
+        found_ns = 0
         if crossed:
             ask = market.book.best_ask
             top = market.instrument.one - market.instrument.tick
@@ -199,15 +183,11 @@ class MarketNetwork:
             self._gaps[key] = self._random.randint(1, 4)
             found_ns = self._random.randint(0, 2_000) * MS
             torn = BookDistrusted(instrument=key, reason="a batch is missing")
-            self._later(self._now() + found_ns, lambda: self._say(torn, epoch))
+            self._in_this_epoch(self._now() + found_ns, lambda: self._send((torn,)))
         mended_ns = self._now() + found_ns + self._random.randint(100, 2_500) * MS
-        self._later(mended_ns, lambda: self._mend(key, epoch))
+        self._in_this_epoch(mended_ns, lambda: self._mend(key))
 
-    def _say(self, event: Event, epoch: int) -> None:
-        if epoch == self._epoch:
-            self._send((event,))
-
-    def _mend(self, key: InstrumentId, epoch: int) -> None:
+    def _mend(self, key: InstrumentId) -> None:
         market = self._exchange.order_entry.markets.get(key)
-        if epoch == self._epoch and market is not None and market.accepting:
+        if market is not None and market.accepting:
             self._send((self._exchange.listing.snapshot(market),))

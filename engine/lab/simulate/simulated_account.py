@@ -43,11 +43,11 @@ from engine.executor.executor import Executor
 from engine.lab.simulate.accounts import SERIES, account_of, bots_of
 from engine.lab.simulate.bench import Evidence, JudgeVerdict
 from engine.lab.simulate.disk import Disk, Journal
-from engine.lab.simulate.engine_run import AUTH, MS, EngineRun, S
+from engine.lab.simulate.engine_run import AUTH, EngineRun
 from engine.lab.simulate.faults import Faults
 from engine.lab.simulate.judges import DECIDED, LEAVING, EngineRuns, Speak
 from engine.lab.simulate.market_network import MarketNetwork
-from engine.lab.simulate.network import Later, Network
+from engine.lab.simulate.network import MS, Later, Network, S
 from engine.lab.simulate.process import EngineDied, Process
 from engine.lab.simulate.venue_side import VenueSide
 from engine.live.commands.kill import KillScope
@@ -404,7 +404,7 @@ class SimulatedAccount:
             decided=lambda said: self._decided(fence, said), proven=self._proven,
             snapshot_every=self.snapshot_every, now_ns=self.now,
             market=lambda run: MarketNetwork(
-                self.exchange, random=self.random, later=self.later, references=frozenset(),
+                self.exchange, random=self.random, later=self.later,
                 deliver=lambda events: process.within(self._feed, run, events),
                 subscribed=lambda key: self._series or key in self._events,
             ),

@@ -21,9 +21,9 @@ import msgspec
 from engine.domain.events import VenueMode
 from engine.errors import BrokenInvariant
 from engine.lab.simulate.bench import JudgeVerdict
-from engine.lab.simulate.engine_run import MS, EngineRun, S
+from engine.lab.simulate.engine_run import EngineRun
 from engine.lab.simulate.faults import PER_MINUTE, Fault, Faults
-from engine.lab.simulate.network import Redeeming
+from engine.lab.simulate.network import MS, Redeeming, S
 from engine.lab.simulate.simulated_account import SimulatedAccount
 from engine.log import silent
 from engine.venues.demo.clearing import SettlementRules
