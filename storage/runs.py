@@ -74,6 +74,22 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     result: str = "{}"
 
 
+class Sweep(msgspec.Struct, frozen=True, kw_only=True):
+    """Which set of a parameter sweep a run is; stands among the run's parameters as `sweep`."""
+
+    id: int
+    """When the sweep began, ns UTC: the same for all of its runs."""
+    set: str
+    of: int
+    """How many sets were tried, whatever has become of their runs."""
+
+
+def sweep_of(parameters: str) -> Sweep | None:
+    """Return the sweep a run's parameters name, None for a run alone. Raises msgspec errors."""
+    given = msgspec.json.decode(parameters or "{}").get("sweep")
+    return None if given is None else msgspec.convert(given, Sweep)
+
+
 class RunMarket(msgspec.Struct, frozen=True, kw_only=True):
     """What one market brought in a run; `resolved` False = what is left is marked at the mid."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.cli.arguments import add_trading_arguments, options_of, whole
+from engine.clock import WallClock
 from engine.config import Config
 from engine.lab.progress import ProgressLine
 from engine.lab.recordings.door import Recording
@@ -92,7 +93,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
 def _run_sets(
     args: argparse.Namespace, options: ReplayOptions, config: Config, progress: ReplayProgress
 ) -> int:
-    sets = read_sets(args.set, options)
+    sets = read_sets(args.set, options, WallClock().now_ns())
     try:
         summaries = play_sets(list(sets.values()), config, processes=args.jobs, progress=progress)
     finally:

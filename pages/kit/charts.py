@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from html import escape
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
@@ -18,10 +19,21 @@ from storage.views import Row
 if TYPE_CHECKING:
     from storage.ticks import Candle
 
+HOUR_NS = 3_600 * 10**9
 CONFIG = {"displayModeBar": False, "scrollZoom": False}
 RANGES_S = {"1 h": 3_600, "1 d": 86_400, "1 w": 604_800, "1 m": 2_592_000, "all": None}
 FILLED = {True: ("#3fb950", "#ff7b72"), False: ("#1a7f37", "#b42318")}
 """Colours of what bought and what sold, by whether the theme is dark."""
+LINES = {
+    True: (
+        "#2dd4bf", "#79c0ff", "#e3b341", "#ff7b72", "#d2a8ff", "#7ee787", "#ffa657", "#f0f6fc",
+    ),
+    False: (
+        "#0f766e", "#0550ae", "#8a5a00", "#b42318", "#6639ba", "#1a7f37", "#bc4c00", "#24292f",
+    ),
+}  # fmt: skip
+"""Colours of curves in one chart, by whether the theme is dark; so many can be told apart."""
+DASHES = ("solid", "dot", "dash", "dashdot")
 _INK = {True: ("#93a1b1", "#1f2a37", "#2dd4bf"), False: ("#51606f", "#d5dde6", "#0f766e")}
 
 
@@ -47,6 +59,47 @@ def figure_of(points: Sequence[tuple[int, Decimal]], currency: str, key: str) ->
     ink = _INK[look.dark()][0]
     figure.add_hline(y=float(points[0][1]), line={"color": ink, "width": 1, "dash": "dot"})
     return _laid_out(figure, currency, key, ",.2f")
+
+
+def compared(
+    curves: Mapping[str, Sequence[tuple[int, Decimal]]], currency: str | None, key: str
+) -> None:
+    """Draw what each curve gained since its first point, by its name; none of them is empty.
+
+    In `currency`; None = the curves are in several, so in per cent of their beginning. Curves of
+    different times are laid over each other from their beginnings.
+    """
+    together = max(c[0][0] for c in curves.values()) <= min(c[-1][0] for c in curves.values())
+    unit, figure = "%" if currency is None else currency, go.Figure()
+    colours = LINES[look.dark()]
+    for place, (name, points) in enumerate(curves.items()):
+        start_ns, first = points[0]
+        times = [at_ns for at_ns, _ in points]
+        figure.add_scatter(
+            x=_wall(times) if together else [(at_ns - start_ns) / HOUR_NS for at_ns in times],
+            y=[
+                float(value - first if currency is not None else 100 * (value / first - 1))
+                for _, value in points
+            ],
+            name=name,
+            mode="lines" if len(points) > 1 else "markers",
+            line={
+                "color": colours[place % len(colours)],
+                "dash": DASHES[place % len(DASHES)],
+                "width": 1.6,
+                "shape": "hv",
+            },
+            customdata=[utc(at_ns) for at_ns in times],
+            hovertemplate=f"%{{y:+,.4f}} {unit}<br>%{{customdata}}<extra>{escape(name)}</extra>",
+        )
+    figure.update_layout(
+        uirevision=key, yaxis={"tickformat": "+,.2f"}, legend={"orientation": "h", "y": -0.2}
+    )
+    across = zone() if together else "hours since the start"
+    st.plotly_chart(
+        dressed(figure, across, unit, height=380, legend=True),
+        theme=None, config=CONFIG, key=key, height=380,
+    )  # fmt: skip
 
 
 def prices(

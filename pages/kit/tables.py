@@ -26,6 +26,7 @@ _FORMATS = {
     "fee": "%,.4f",
     "gain": "%+,.2f",
     "count": "localized",
+    "number": "plain",
     "rate": "%,.0f",
     "size": "%,.2f",
     "fine_size": "%,.6f",
@@ -47,8 +48,8 @@ def table(rows: Sequence[TableRow], columns: Mapping[str, tuple[str, str]], *, k
     """Draw rows; `columns` says name → (label, kind).
 
     Kinds: text, long, id, market, time, age, count, money, fee (four decimals), gain (signed,
-    coloured), rate, size, price (cents where all rows are binaries). Where all rows have one
-    `currency`, it stands in the labels of money.
+    coloured), rate, number, size, price (cents where all rows are binaries). Where all rows have
+    one `currency`, it stands in the labels of money.
     """
     st.dataframe(**_drawn(rows, columns), key=key)
 

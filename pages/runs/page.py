@@ -5,7 +5,6 @@ The same strategies, risk and executor as in trading; and comparisons of paper w
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -23,11 +22,12 @@ from pages.kit.panels import Tile
 from pages.kit.tables import choice, page_behind, table, turn, unchoose
 from pages.kit.words import NOTHING, age, count, micro, moment, money, zone
 from pages.orders.page import fitting
+from pages.runs import beside
 from pages.runs.reports import REPORTS
 from pages.shared import losses, why
 from storage import views
 from storage.runs import RETURNS_MIN, Performance, RunFills, of_run, run_fills
-from storage.views import ROWS_MAX
+from storage.views import ROWS_MAX, Row
 from storage.views.frame import run_engines
 
 PAGE = Page("Backtests", ":material/science:", "Research", 0)
@@ -35,7 +35,7 @@ PAGE = Page("Backtests", ":material/science:", "Research", 0)
 COLUMNS = {
     "id": ("Run", "count"),
     "started_ns": ("Started", "time"),
-    "kind": ("Kind", "text"),
+    "mode": ("Mode", "text"),
     "strategy": ("Strategy", "text"),
     "name": ("Recording", "text"),
     "status": ("Status", "text"),
@@ -49,24 +49,19 @@ COLUMNS = {
 }
 
 
-def every_run() -> list[dict[str, object]]:
+def every_run() -> list[Row]:
     behind = page_behind("runs", None)
     found = [
-        {
-            **row,
-            "engine_id": engine_id,
-            "name": row["recording"].rstrip("/").rpartition("/")[2],
-            "short": row["digest"][:12],
-        }
-        for engine_id in ask(run_engines)
-        for row in ask(views.runs, engine_id, before=behind)
+        beside.listed(row, owner)
+        for owner in ask(run_engines)
+        for row in ask(views.runs, owner, before=behind)
     ]
     return sorted(found, key=lambda row: (row["started_ns"], row["id"]), reverse=True)[:ROWS_MAX]
 
 
-def show_list(runs: list[dict[str, object]]) -> None:
+def show_list(runs: Sequence[Row]) -> None:
     """Draw all runs; a selected one opens."""
-    panels.head("Backtests", "At most 1 s old · money in the backtest's currency")
+    panels.head("Backtests", "At most 1 s old · PnL after fees; what is left is marked at mid")
     if not runs:
         panels.empty(
             "No backtest has been stored yet.",
@@ -85,16 +80,28 @@ def show_list(runs: list[dict[str, object]]) -> None:
     shown = [
         row
         for row in runs
-        if wanted in f"{row['strategy']} {row['recording']} {row['digest']}".lower()
+        if wanted in f"{row['strategy']} {row['recording']} {row['digest']} {row['mode']}".lower()
     ]
-    panels.note(f"{count(len(shown), 'run')} · select a row to open it")
     if not shown:
         panels.empty("No backtest matches the filter.", "Clear the filter to see all backtests.")
         return
-    chosen = choice(shown, COLUMNS, key="runs_table", ids=[row["id"] for row in shown])
+    alone = [row for row in shown if row["sweep"] is None]
+    if alone:
+        panels.note(f"{count(len(alone), 'backtest')} · select a row to open it")
+        _table(alone)
+    beside.pick(shown)
+    beside.show_sweeps(shown)
+
+
+def _table(runs: Sequence[Row]) -> None:
+    """Draw backtests; a selected one opens. Where their currencies differ, each says its own."""
+    runs = [{**row, "currency": row["currency"] or "not stated"} for row in runs]
+    several = len({row["currency"] for row in runs}) > 1
+    columns = COLUMNS | ({"currency": ("Currency", "text")} if several else {})
+    chosen = choice(runs, columns, key="runs_table", ids=[row["id"] for row in runs])
     if chosen is not None:
         unchoose("runs_table")
-        st.query_params["run"] = str(chosen)
+        st.query_params.from_dict({"run": str(chosen)})
         st.rerun()
 
 
@@ -102,38 +109,46 @@ def show_list(runs: list[dict[str, object]]) -> None:
 def main() -> None:
     """Draw the run named in the address, else the list."""
     runs = every_run()
-    named = st.query_params.get("run")
-    if named is None:
-        show_list([row for row in runs if row["kind"] not in REPORTS])
+    replays = [row for row in runs if row["kind"] not in REPORTS]
+    named, sweep = (st.query_params.get(name) for name in ("run", "sweep"))
+    if named is not None:
+        _show_named(named, runs)
+    elif len(beside.asked()) > 1:
+        beside.show_compared(replays)
+    elif sweep is not None:
+        beside.show_sweep(sweep)
+    else:
+        show_list(replays)
         for kind, (section, _) in REPORTS.items():
             section([row for row in runs if row["kind"] == kind])
         turn("runs", runs, ["started_ns", "id"])
-        return
-    listed = next((row for row in runs if str(row["id"]) == named), None)
-    if listed is None:
+
+
+def _show_named(named: str, runs: Sequence[Row]) -> None:
+    """Draw the run of this number, also one the list has no room for."""
+    run = beside.found(named)
+    if run is None:
         panels.head(f"Backtest {named}", "From the state database")
         panels.empty(
             "There is no such backtest.", "It may have been deleted. All backtests are in the list."
         )
         panels.links(panels.link("All backtests", "runs"))
-        return
-    if listed["kind"] in REPORTS:
-        _, show = REPORTS[listed["kind"]]
-        show(listed)
-        return
-    if st.query_params.get("show") == FILLS:
-        show_fills(listed, st.query_params.get("market", ""))
-        return
-    show_run(listed, [row for row in runs if row["digest"] == listed["digest"]])
+    elif run["kind"] in REPORTS:
+        _, show = REPORTS[run["kind"]]
+        show(run)
+    elif st.query_params.get("show") == FILLS:
+        show_fills(run, st.query_params.get("market", ""))
+    else:
+        show_run(run, [row for row in runs if row["digest"] == run["digest"]])
 
 
 # -- One run: its figures, its curve, its markets, what it could not do, and how to repeat it --
 
 MARKETS = {
     "instrument": ("Market", "market"),
-    "total": ("PnL", "gain"),
+    "total": ("PnL after fees", "gain"),
     "realised": ("Realised", "gain"),
-    "unresolved": ("Unresolved, at mid", "gain"),
+    "unresolved": ("Unrealised, at mid", "gain"),
     "fees": ("Fees", "money"),
     "orders": ("Orders", "count"),
     "fills": ("Fills", "count"),
@@ -149,22 +164,26 @@ COUNTED: Mapping[str, tuple[str, Callable[[str], str]]] = {
 
 
 @guard.part("The run")
-def show_run(listed: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> None:
-    engine_id, number = listed["engine_id"], listed["id"]
-    run = ask(views.run, engine_id, number)
+def show_run(run: Row, alike: Sequence[Mapping[str, Any]]) -> None:
+    engine_id, number, currency = run["engine_id"], run["id"], run["currency"]
     points = ask(views.run_equity, engine_id, number)
     markets = ask(views.run_markets, engine_id, number)
-    result = _object(run["result"])
-    currency = _currency(result, markets)
-    panels.links(panels.link("← All backtests", "runs"))
+    result = beside.result_of(run)
+    panels.links(
+        panels.link("← All backtests", "runs"),
+        panels.link("Compare it with others", "runs", compare=number),
+    )
     panels.head(
-        f"Backtest {number}: {run['strategy']} on {listed['name']}",
-        f"{run['kind']} · {run['mode'].upper()} account {run['account']} · "
+        f"Backtest {number}: {run['strategy']} on {run['name']}",
+        f"{run['kind']} · {run['mode']} account {run['account']} · "
         f"{run['status'].upper()} · started {moment(run['started_ns'], zone())}",
     )
+    if sweep := run["sweep"]:
+        others = panels.link(f"All {sweep.of:,} sets", "runs", sweep=sweep.id)
+        panels.links(f"Set {panels.plain(sweep.set)} of a sweep. {beside.TRIED}", others)
     if run["error"]:
         st.error(f"It failed: {run['error']}")
-    _figures(run, points, result, currency)
+    _figures(run, points, result)
     _curve(points, currency)
     show_statistics(engine_id, number, address(run))
     _markets(run, markets)
@@ -172,31 +191,16 @@ def show_run(listed: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> N
         losses.show(result["losses"])
     _counts(result)
     _read(result)
-    _made_of(run, alike, currency)
-
-
-def _currency(result: Mapping[str, Any], markets: Sequence[Mapping[str, Any]]) -> str:
-    """Return what a run's money is in; an old run says it by its markets, or nobody knows."""
-    if result.get("currency"):
-        return str(result["currency"])
-    named = {row["currency"] for row in markets}
-    return str(named.pop() or "") if len(named) == 1 else ""
-
-
-def _object(text: str) -> dict[str, Any]:
-    value = json.loads(text or "{}")
-    return value if isinstance(value, dict) else {}
+    _made_of(run, alike)
 
 
 @guard.part("The run's figures")
-def _figures(
-    run: Mapping[str, Any], points: Sequence[Any], result: Mapping[str, Any], currency: str
-) -> None:
-    resolved, unresolved = result.get("pnl_resolved"), result.get("pnl_unresolved")
+def _figures(run: Row, points: Sequence[Any], result: Mapping[str, Any]) -> None:
+    currency = run["currency"]
     figures = {
         "PnL": money(run["pnl"], currency, signed=True),
-        "Of which resolved": _amount(resolved, currency),
-        "Unresolved, at mid": _amount(unresolved, currency),
+        "In resolved markets": beside.amount(result.get("pnl_resolved"), currency),
+        "In unresolved, at mid": beside.amount(result.get("pnl_unresolved"), currency),
         "Deepest drawdown": money(charts.drawdown(points), currency) if points else NOTHING,
         "Fees": money(run["fees"], currency),
         "Orders": f"{run['orders']:,}",
@@ -204,10 +208,6 @@ def _figures(
     }
     where = address(run)
     panels.tiles([Tile(name, value, where) for name, value in figures.items()])
-
-
-def _amount(value: float | None, currency: str) -> str:
-    return NOTHING if value is None else money(Decimal(str(value)), currency, signed=True)
 
 
 @guard.part("The run's equity curve")
@@ -232,7 +232,8 @@ def _markets(run: Mapping[str, Any], markets: Sequence[dict[str, Any]]) -> None:
     rows = [
         {
             **row,
-            "total": row["realised"] + row["unresolved"],
+            "total": row["realised"] + row["unresolved"] - row["fees"],
+            "currency": run["currency"] or None,
             "left": _left(row),
             "ended": "resolved" if row["resolved"] else "unresolved",
         }
@@ -251,7 +252,7 @@ def _markets(run: Mapping[str, Any], markets: Sequence[dict[str, Any]]) -> None:
         panels.links(panels.anchor(f"Fills of {market(str(chosen))}", where))
     elif address(run):
         panels.note("Select a market for its fills.")
-    panels.note("Unresolved = marked at the last mid; a winner is never inferred from a price")
+    panels.note("Unrealised = what is left, marked at the last mid: a price never tells the winner")
 
 
 def _left(row: Mapping[str, Any]) -> str:
@@ -265,10 +266,10 @@ def _left(row: Mapping[str, Any]) -> str:
 @guard.part("The run's rejections")
 def _counts(result: Mapping[str, Any]) -> None:
     st.subheader("Not placed, denied, alerts")
-    columns = st.columns(2)
-    for number, (name, (title, words)) in enumerate(COUNTED.items()):
+    left, right = st.columns(2)
+    for name, (title, words) in COUNTED.items():
         counts = result.get(name)
-        with columns[number % 2]:
+        with left if name == "residuals" else right:
             st.markdown(f"**{title}**")
             if counts:
                 panels.facts({words(one): f"{value:,}" for one, value in counts.items()})
@@ -303,7 +304,7 @@ def _count(result: Mapping[str, Any], name: str) -> str:
 
 
 @guard.part("The run's inputs")
-def _made_of(run: Mapping[str, Any], alike: Sequence[Mapping[str, Any]], currency: str) -> None:
+def _made_of(run: Row, alike: Sequence[Mapping[str, Any]]) -> None:
     st.subheader("Inputs")
     ended = run["finished_ns"]
     panels.facts(
@@ -313,7 +314,7 @@ def _made_of(run: Mapping[str, Any], alike: Sequence[Mapping[str, Any]], currenc
             "Took": age(ended - run["started_ns"]) if ended else "still running",
             "Speed": f"{run['events_per_s']:,.0f} events/s, {run['peak_rss_mb']:.0f} MB",
             "Digest": run["digest"] or "none",
-            **_stated(_object(run["parameters"]), currency),
+            **beside.stated(run),
         }
     )
     others = [row for row in alike if row["id"] != run["id"]]
@@ -326,37 +327,6 @@ def _made_of(run: Mapping[str, Any], alike: Sequence[Mapping[str, Any]], currenc
         panels.note("No journal was kept for this run (--journal digest), or it was removed.")
 
 
-OPTIONS: Mapping[str, tuple[str, Callable[[Any, str], str]]] = {
-    "cash_micro": ("Starting cash", micro),
-    "model": ("Fill model", lambda model, _: str(model)),
-    "latency_ms": ("Latency", lambda latency_ms, _: f"{latency_ms:,} ms"),
-    "trade_size_cap": (
-        "Trade size capped at", lambda cap, _: "no cap" if cap is None else f"{cap:,} increments"
-    ),
-    "outcomes": (
-        "Outcomes", lambda path, _: "as the recording tells" if path is None else str(path)
-    ),
-}  # fmt: skip
-"""What a replay was asked for besides its strategy: its name, and its value in words."""
-
-
-def _stated(parameters: Mapping[str, Any], currency: str) -> dict[str, str]:
-    """Return what must be repeated to repeat a run; parameters and limits as the CLI takes them."""
-    found = {}
-    for name, value in _flat(parameters).items():
-        label, words = OPTIONS.get(name, (name, lambda value, _: str(value)))
-        found[label] = words(value, currency)
-    return found
-
-
-def _flat(value: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, inner in value.items():
-        where = f"{path}.{name}" if path else name
-        found.update(_flat(inner, where) if isinstance(inner, dict) else {where: inner})
-    return found
-
-
 # -- Performance statistics of a run, each with what it is of; too few returns are said, not  --
 
 
@@ -364,20 +334,10 @@ def _flat(value: Mapping[str, Any], path: str = "") -> dict[str, Any]:
 def show_statistics(engine_id: str, run: int, fills: str) -> None:
     found = ask(of_run, engine_id, run)
     st.subheader("Performance")
-    panels.tiles([Tile(name, value, fills) for name, value in figures(found).items()])
+    panels.tiles(
+        [Tile(name, value, fills) for name, value in beside.performance_in_words(found).items()]
+    )
     panels.note(source(found))
-
-
-def figures(found: Performance) -> dict[str, str]:
-    return {
-        "Sharpe": _ratio(found.sharpe),
-        "Sortino": _ratio(found.sortino),
-        "Calmar": _ratio(found.calmar),
-        "Volatility, annualised": _percent(found.volatility),
-        "Max drawdown": _percent(found.drawdown),
-        "Profit factor": _ratio(found.profit_factor),
-        "Markets won, lost": f"{found.won:,}, {found.lost:,}",
-    }
 
 
 def source(found: Performance) -> str:
@@ -394,14 +354,6 @@ def source(found: Performance) -> str:
         f"Ratios from {found.returns:,} {found.step} returns, annualised over 365 days, no "
         f"risk-free rate; a step without a point counts as zero return; {markets}"
     )
-
-
-def _ratio(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:,.2f}".replace("-", "\N{MINUS SIGN}")
-
-
-def _percent(value: float | None) -> str:
-    return NOTHING if value is None else f"{100 * value:,.2f} %".replace("-", "\N{MINUS SIGN}")
 
 
 # -- The fills of one run, from the journal it kept: what its figures are made of --
@@ -464,20 +416,20 @@ def show_fills(run: Mapping[str, Any], instrument: str) -> None:
     if not found.count:
         panels.empty("Nothing was filled.", "Its journal shows what it wanted, and why not.")
         return
-    panels.note(sentence(found))
+    panels.note(f"{run['mode']} · {sentence(found, run['currency'])}")
     table(fitting(found.rows, ""), FILL_COLUMNS, key=key)
     turn(key, found.rows, ("number",))
     panels.links(panels.link("Its journal: every order and fill", "journal", run=number))
 
 
-def sentence(found: RunFills) -> str:
+def sentence(found: RunFills, currency: str) -> str:
     flow = found.sold_micro - found.bought_micro - found.fees_micro
     said = [
         count(found.count, "fill"),
-        f"bought {micro(found.bought_micro)}",
-        f"sold {micro(found.sold_micro)}",
-        f"fees {micro(found.fees_micro)}",
-        f"net cash {micro(flow, signed=True)}, resolutions not included",
+        f"bought {micro(found.bought_micro, currency)}",
+        f"sold {micro(found.sold_micro, currency)}",
+        f"fees {micro(found.fees_micro, currency)}",
+        f"net cash {micro(flow, currency, signed=True)}, resolutions not included",
     ]
     if found.failed:
         said.append(f"{found.failed:,} failed and void")

@@ -64,8 +64,9 @@ def page(
     key: Sequence[str],
     before: PageKey | None,
     columns: str = "*",
+    most: int | None = None,
 ) -> list[Row]:
-    """Return the first `ROWS_MAX` rows behind a page that ended at `before`, None = the very first.
+    """Return the first `most` (else `ROWS_MAX`) rows behind a page that ended at `before`, None = the very first.
 
     `source` is a table called t, with what is joined to it. Rows are sorted downwards by `key`,
     which tells them apart: none is lost or shown twice.
@@ -76,7 +77,7 @@ def page(
         connection,
         f"SELECT {columns} FROM {source} WHERE t.engine_id = ?{where} "  # noqa: S608 our own words
         f"ORDER BY {', '.join(f'{name} DESC' for name in key)} LIMIT ?",
-        (engine_id, *values, *(before or ()), ROWS_MAX),
+        (engine_id, *values, *(before or ()), most or ROWS_MAX),
     )
 
 
@@ -101,17 +102,35 @@ def order(connection: sqlite3.Connection, engine_id: str, account: str, number: 
 # -- runs ------------------------------------------------------------------------------------------
 
 
+SWEEP_MAX = 1_000
+"""Most sets of one sweep."""
+
+
 def runs(
-    connection: sqlite3.Connection, engine_id: str, before: PageKey | None = None
+    connection: sqlite3.Connection,
+    engine_id: str,
+    before: PageKey | None = None,
+    *,
+    sweep: int | None = None,
 ) -> list[Row]:
-    """Return runs of any kind, newest first, without their results."""
+    """Return runs of any kind, newest first, without their results but for their currency.
+
+    `sweep` = those of one parameter sweep alone, all of them.
+    """
     columns = (
         "id, kind, mode, account, recording, bot, strategy, parameters, job, started_ns, "
         "finished_ns, status, error, digest, frames, orders, fills, fees_micro, pnl_micro, "
-        "events_per_s, peak_rss_mb"
+        "events_per_s, peak_rss_mb, "
+        "CASE WHEN json_valid(result) THEN json_extract(result, '$.currency') END AS currency"
     )
-    key = ("started_ns", "id")
-    return page(connection, engine_id, "runs t", key=key, before=before, columns=columns)
+    where, values, most = "", tuple[int, ...](), None
+    if sweep is not None:
+        where = " AND json_valid(parameters) AND json_extract(parameters, '$.sweep.id') = ?"
+        values, most = (sweep,), SWEEP_MAX
+    return page(
+        connection, engine_id, "runs t", where, values,
+        key=("started_ns", "id"), before=before, columns=columns, most=most,
+    )  # fmt: skip
 
 
 def run(connection: sqlite3.Connection, engine_id: str, run_id: int) -> Row | None:

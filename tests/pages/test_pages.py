@@ -152,7 +152,7 @@ def test_a_stored_run_is_listed_with_its_figures(opened: Opened, config: Config)
     frame = opened("runs").dataframe[0].value
     row = frame.iloc[0]
     assert (row["pnl"], row["orders"], row["fills"], row["status"]) == (-2.5, 640, 31, "done")
-    assert row["name"] == "2026-04-13.jsonl.gz"
+    assert (row["mode"], row["name"]) == ("PAPER", "2026-04-13.jsonl.gz")
 
 
 def test_the_filter_narrows_the_runs(opened: Opened, config: Config) -> None:
@@ -167,10 +167,10 @@ def test_a_run_opens_with_curve_markets_and_reasons(opened: Opened, config: Conf
     page = opened("runs", run=str(number))
     metrics = figures(page)
     assert metrics["PnL"] == "\N{MINUS SIGN}2.50"
-    assert metrics["Of which resolved"] == "\N{MINUS SIGN}1.50"
+    assert metrics["In resolved markets"] == "\N{MINUS SIGN}1.50"
     assert metrics["Deepest drawdown"] == "2.50"
     market = page.dataframe[0].value.iloc[0]
-    assert (market["instrument"], market["total"]) == ("0xdd", -2.5)
+    assert (market["instrument"], market["total"]) == ("0xdd", -2.62)  # after 0.12 of fees
     assert market["left"] == "4,000,000 increments"
     shown = texts(page)
     assert "age of the book" in shown

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pages.kit.words import NOTHING
-from pages.runs.page import figures, source
+from pages.runs.beside import performance_in_words
+from pages.runs.page import source
 from storage.runs import Performance
 
 MINUS = "\N{MINUS SIGN}"
@@ -14,7 +15,7 @@ def test_ratios_stand_with_the_number_of_returns_they_are_of() -> None:
         step="daily", returns=24, enough=True, sharpe=-1.234, sortino=2.0, volatility=0.157,
         drawdown=-0.0432, profit_factor=1.5, won=3, lost=2,
     )  # fmt: skip
-    shown = figures(found)
+    shown = performance_in_words(found)
     assert (shown["Sharpe"], shown["Sortino"]) == (f"{MINUS}1.23", "2.00")
     assert (shown["Calmar"], shown["Max drawdown"]) == (NOTHING, f"{MINUS}4.32 %")
     assert shown["Markets won, lost"] == "3, 2"
@@ -23,7 +24,7 @@ def test_ratios_stand_with_the_number_of_returns_they_are_of() -> None:
 
 def test_too_few_returns_are_said_and_no_ratio_is_invented() -> None:
     found = Performance(step="hourly", returns=3, enough=False, drawdown=0.0)
-    shown = figures(found)
+    shown = performance_in_words(found)
     assert [shown[name] for name in ("Sharpe", "Sortino", "Profit factor")] == [NOTHING] * 3
     assert source(found).startswith("No ratios: they need 10 hourly returns")
     assert "this run has 3" in source(found)

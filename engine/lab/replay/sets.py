@@ -23,8 +23,8 @@ from engine.lab.recordings.door import Recording
 from engine.lab.replay.run import play
 from engine.lab.replay.setup import PreparedReplay, ReplayOptions, make_ready
 from engine.venues.paper.settings import FillModel
-
-SETS_MAX = 1_000
+from storage.runs import Sweep
+from storage.views import SWEEP_MAX
 
 SetProgress = Callable[[Recording, int, float], None]
 """Is given the recording that is played, with the events and seconds so far."""
@@ -40,10 +40,15 @@ class SetFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     latency_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000)] | None = None
 
 
-def read_sets(files: Sequence[Path], base: ReplayOptions) -> dict[str, ReplayOptions]:
-    """Return the options of every set, by the name of its file. Raises ConfigError."""
-    if len(files) > SETS_MAX:
-        raise ConfigError(f"--set: {len(files)} sets are more than the {SETS_MAX} of one command")
+def read_sets(
+    files: Sequence[Path], base: ReplayOptions, began_ns: int
+) -> dict[str, ReplayOptions]:
+    """Return the options of every set, by the name of its file; `began_ns` names the sweep.
+
+    Raises ConfigError.
+    """
+    if len(files) > SWEEP_MAX:
+        raise ConfigError(f"--set: {len(files)} sets are more than the {SWEEP_MAX} of one command")
     found: dict[str, ReplayOptions] = {}
     for file in files:
         if file.stem in found:
@@ -59,6 +64,7 @@ def read_sets(files: Sequence[Path], base: ReplayOptions) -> dict[str, ReplayOpt
             limits={**base.limits, **_texts(given.limits)},
             model=base.model if given.model is None else given.model.value,
             latency_ms=base.latency_ms if given.latency_ms is None else given.latency_ms,
+            sweep=Sweep(id=began_ns, set=file.stem, of=len(files)),
         )
     return found
 

@@ -30,7 +30,7 @@ from engine.strategies.registry import build
 from engine.venues.paper.settings import FillModel, PaperSettings
 from storage.database import connect_writer
 from storage.journal_writer import JournalWriter
-from storage.runs import Run, RunKind, RunMarket, RunStatus, save_run
+from storage.runs import Run, RunKind, RunMarket, RunStatus, Sweep, save_run
 from storage.schema import check_schema, migrate
 
 ENGINE = "replay"
@@ -64,10 +64,13 @@ class ReplayOptions:
     """A file of outcomes for markets the recording tells none of; see `read_outcomes`."""
     job: int | None = None
     """The worker's job it belongs to; None = asked for by hand."""
+    sweep: Sweep | None = None
+    """Which set of a sweep it is; None = played alone."""
 
     def stated(self) -> dict[str, Any]:
-        """Return what must be repeated to repeat the run."""
-        return {
+        """Return what must be repeated to repeat the run, and the sweep it was one set of."""
+        sweep = {} if self.sweep is None else {"sweep": msgspec.to_builtins(self.sweep)}
+        return sweep | {
             "parameters": dict(self.parameters),
             "limits": dict(self.limits),
             "cash_micro": self.cash_micro,

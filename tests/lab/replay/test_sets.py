@@ -16,7 +16,9 @@ from engine.errors import ConfigError
 from engine.lab.recordings.door import Recording
 from engine.lab.replay.sets import play_sets, read_sets
 from engine.lab.replay.setup import ReplayOptions, prepare
+from storage import views
 from storage.database import connect_reader
+from storage.runs import sweep_of
 from storage.schema import migrate
 
 
@@ -53,7 +55,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 def alone(base: ReplayOptions, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The digest of each set, replayed for itself from the raw file."""
     folder = tmp_path_factory.mktemp("alone")
-    sets = read_sets(written(folder, **CHANGES), base)
+    sets = read_sets(written(folder, **CHANGES), base, 1)
     config = Config(home=folder / "home")
     return [prepare(one, config).run(quiet).digest for one in sets.values()]
 
@@ -62,7 +64,7 @@ def alone(base: ReplayOptions, tmp_path_factory: pytest.TempPathFactory) -> list
 def test_each_set_has_the_digest_it_has_alone_and_a_run_of_its_own(
     processes: int, base: ReplayOptions, alone: list[str], tmp_path: Path
 ) -> None:
-    sets = list(read_sets(written(tmp_path, **CHANGES), base).values())
+    sets = list(read_sets(written(tmp_path, **CHANGES), base, 1).values())
     config = Config(home=tmp_path / "home")
     found = play_sets(sets, config, processes=processes, progress=quiet)
     assert [one["digest"] for one in found] == alone
@@ -72,10 +74,29 @@ def test_each_set_has_the_digest_it_has_alone_and_a_run_of_its_own(
     assert [runs[one["run"]] for one in found] == alone
 
 
+def test_every_run_of_a_sweep_says_which_set_it_is_and_of_how_many(
+    base: ReplayOptions, tmp_path: Path
+) -> None:
+    config = Config(home=tmp_path / "home")
+    sets = list(read_sets(written(tmp_path, a={}, b={"latency_ms": 900}), base, 1).values())
+    play_sets(sets, config, processes=2, progress=quiet)
+    prepared = prepare(base, config)
+    with prepared:
+        prepared.store(prepared.run(quiet))
+    with closing(connect_reader(config.state_path)) as connection:
+        kept = [sweep_of(row["parameters"]) for row in views.runs(connection, "replay")]
+        sweeps = [sweep for sweep in kept if sweep is not None]
+        assert kept.count(None) == 1
+        assert {(one.set, one.of) for one in sweeps} == {("a", 2), ("b", 2)}
+        assert len({one.id for one in sweeps}) == 1
+        assert len(views.runs(connection, "replay", sweep=sweeps[0].id)) == 2
+        assert views.runs(connection, "replay", sweep=7) == []
+
+
 def test_sets_read_the_raw_file_once_and_tell_how_far_they_are(
     base: ReplayOptions, tmp_path: Path
 ) -> None:
-    sets = list(read_sets(written(tmp_path, a={}, b={}), base).values())
+    sets = list(read_sets(written(tmp_path, a={}, b={}), base, 1).values())
     config = Config(home=tmp_path / "home")
     received: list[Recording] = []
     for expected in (None, int):
@@ -103,7 +124,7 @@ def test_a_set_that_cannot_be_read_is_refused_with_its_file(
     file = tmp_path / "mine.json"
     file.write_text(content, encoding="utf-8")
     with pytest.raises(ConfigError, match=said) as refused:
-        read_sets([file], base)
+        read_sets([file], base, 1)
     assert str(file) in str(refused.value)
 
 
@@ -112,15 +133,15 @@ def test_two_sets_of_one_name_and_a_missing_file_are_refused(
 ) -> None:
     (one,) = written(tmp_path, a={})
     with pytest.raises(ConfigError, match="another set is called 'a'"):
-        read_sets([one, one], base)
+        read_sets([one, one], base, 1)
     with pytest.raises(ConfigError, match="No such file"):
-        read_sets([tmp_path / "gone.json"], base)
+        read_sets([tmp_path / "gone.json"], base, 1)
 
 
 def test_an_unknown_parameter_of_a_set_leaves_nothing_behind(
     base: ReplayOptions, tmp_path: Path
 ) -> None:
-    sets = read_sets(written(tmp_path, good={}, bad={"parameters": {"wdth": 1}}), base)
+    sets = read_sets(written(tmp_path, good={}, bad={"parameters": {"wdth": 1}}), base, 1)
     config = Config(home=tmp_path / "home")
     with pytest.raises(ConfigError, match="wdth"):
         play_sets(list(sets.values()), config, processes=1, progress=quiet)
