@@ -57,6 +57,16 @@ AUDIT = {
     "detail": ("Detail", "text"),
 }
 RECEIPTS = frozenset({KILL_PROOF, SCOPE_PROOF, STOP_PROOF})
+HOUSEKEEPING = frozenset({
+    "BalancesListed", "BookChanged", "BookDistrusted", "BookMarked", "BookProven", "BookReplaced",
+    "FeedLost", "FeedRestored", "FillsListed", "InstrumentListed", "KeepBudget", "KeepStart",
+    "OpenOrdersListed", "PositionsListed", "QueryBalances", "QueryFills", "QueryOpenOrders",
+    "QueryRedemptions", "RedemptionsListed", "ReferencePriced", "SetTimer", "TimerFired",
+    "TradePrinted",
+})  # fmt: skip
+"""Kinds that tell of no order and no money: most of a journal."""
+WHOLE = "all"
+"""In the address: housekeeping is shown, too."""
 ENGINE = "The engine's journal"
 WHERE = re.compile(r"(?<= in )[a-z]+:[^ ,]+")
 """The market an order or a fill of a sentence is in."""
@@ -91,8 +101,19 @@ def show_records(text: str) -> None:
     kind = right.selectbox(
         "Kind", ["", *sorted(KINDS)], format_func=lambda one: kind_words(one) or "every kind"
     )
-    found = search_journal(known[name], kind=kind, text=text)
+    only = st.toggle(
+        "Orders and money only",
+        value=WHOLE not in st.query_params,
+        key="orders_and_money",
+        help="Hides timers, what the venue is asked by the clock, its listings, books and feeds.",
+        on_change=_keep_choice,
+        disabled=bool(kind),
+    )
+    hidden = HOUSEKEEPING if only and not kind else ()
+    found = search_journal(known[name], kind=kind, text=text, without=hidden)
     where = f"{found.scanned:,} searched"
+    if hidden:
+        where += ", timers, venue queries and listings hidden"
     if len(found.records) == ROWS_MAX:
         where += ", only the latest; narrow the search to see older ones"
     elif not found.complete:
@@ -107,6 +128,13 @@ def show_records(text: str) -> None:
         for row in found.records
     ]
     show(rows, RECORDS, f"records_{name}", "seq")
+
+
+def _keep_choice() -> None:
+    if st.session_state["orders_and_money"]:
+        st.query_params.pop(WHOLE, None)
+    else:
+        st.query_params[WHOLE] = "1"
 
 
 def kind_words(kind: str) -> str:

@@ -86,7 +86,7 @@ def of_record(message: Any, terms: Terms, about: str | None = None, price: Quote
         case fx.RaiseAlert(text=text, severity=severity):
             said = f"alert, {severity}: {text}"
         case fx.OrderChanged(order=number, state=state, reason=reason):
-            said = f"order {number} is now {state}{f': {reason}' if reason else ''}"
+            said = f"order {number} is now {state}{f': {reason_words(reason)}' if reason else ''}"
         case ev.OrderFilled(order=number, fill=fill, liquidity=liquidity, state=state):
             of = None if about is None else terms(about)
             amount = f"{size(message.size, of)} at {price(message.price, of)}"
@@ -115,19 +115,50 @@ def of_record(message: Any, terms: Terms, about: str | None = None, price: Quote
     return said[:TEXT_MAX]
 
 
-_ORDER: dict[type, str] = {
-    ev.OrderSent: "is sent to the venue",
-    ev.OrderNotSent: "was NOT sent, nothing happened at the venue",
-    ev.OrderUnanswered: "got no answer, the venue is asked whether it has it",
-    ev.OrderAccepted: "is accepted by the venue",
-    ev.OrderDelayed: "is held by the venue, it cannot be cancelled yet",
-    ev.OrderRejected: "is refused by the venue",
-    ev.OrderCancelled: "is cancelled",
-    ev.CancelRefused: "was not cancelled by the venue, it may have matched",
-    ev.CancelUnanswered: "got no answer to its cancel",
-    ev.OrderExpired: "has expired",
-    ev.OrderNotFound: "is not known to the venue",
+REASONS = {
+    "would_cross": "it would have taken instead of resting",
+    "below_min": "below the venue's minimum",
+    "off_tick": "its price is not on the venue's tick",
+    "no_funds": "not enough funds",
+    "duplicate": "the venue knows this order already",
+    "not_filled": "nothing to fill it with",
+    "market_closed": "the market is closed",
+    "expiry": "its expiry time is not accepted",
+    "auth": "the venue refused our credential",
+    "other": "refused for the venue's own reason",
+    "asked": "as requested",
+    "killed_rest": "its unfilled remainder, no more was offered",
+    "market_resolved": "the market is resolved",
+    "heartbeat": "the venue missed our heartbeat",
+    "tick_changed": "the venue changed its tick",
+    "session_lost": "lost when the venue's session ended",
+    "venue": "by the venue itself",
 }
+"""Every `RejectReason` and `CancelReason`, by its code."""
+
+
+def reason_words(reason: str) -> str:
+    """Return a reason in words: `code`, `code: what the venue wrote`, or a sentence as it is."""
+    code, _, text = reason.partition(": ")
+    if code not in REASONS:
+        return reason if " " in reason else reason.replace("_", " ")
+    return f"{REASONS[code]}{f', {text}' if text else ''}"
+
+
+ORDER_EVENTS: dict[type, tuple[str, str]] = {
+    ev.OrderSent: ("is", "sent to the venue"),
+    ev.OrderNotSent: ("was", "NOT sent, nothing happened at the venue"),
+    ev.OrderUnanswered: ("got", "no answer: UNKNOWN, the venue is asked, it is never sent again"),
+    ev.OrderAccepted: ("is", "accepted by the venue"),
+    ev.OrderDelayed: ("is", "held by the venue, it cannot be cancelled yet"),
+    ev.OrderRejected: ("is", "refused by the venue"),
+    ev.OrderCancelled: ("is", "cancelled"),
+    ev.CancelRefused: ("was", "not cancelled by the venue, it may have matched"),
+    ev.CancelUnanswered: ("got", "no answer to its cancel"),
+    ev.OrderExpired: ("has", "expired"),
+    ev.OrderNotFound: ("is", "not known to the venue: one such answer proves nothing"),
+}
+"""What becomes of an order: the verb, and what stands alone where the order is the heading."""
 
 
 def _of_engine(message: Any) -> str:
@@ -149,12 +180,17 @@ def _of_engine(message: Any) -> str:
 
 def _of_order(message: Any) -> str:
     """Return what became of an order, with the reason; empty = it tells of none."""
-    said = _ORDER.get(type(message))
-    if said is None:
+    if isinstance(message, ev.OrderReported):
+        report = message.report
+        whose = (
+            "an order that is not known here" if report.order is None else f"order {report.order}"
+        )
+        return f"the venue reports {whose}: {report.state}, {report.filled:,} increments filled"
+    if type(message) not in ORDER_EVENTS:
         return ""
-    reasons = [str(getattr(message, "reason", "")).replace("_", " ")]
-    reasons.append(getattr(message, "venue_text", ""))
+    reasons = [reason_words(getattr(message, "reason", "")), getattr(message, "venue_text", "")]
     why = ", ".join(filter(None, reasons))
+    said = " ".join(ORDER_EVENTS[type(message)])
     return f"order {message.order} {said}{f': {why}' if why else ''}"
 
 

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from engine.domain import effects, events
+from engine.domain import effects, events, words
 from engine.domain.commands import MANUAL, CancelOrderByHand
 from engine.domain.decisions import Planned
 from engine.domain.instruments import AccountId, Leg, Mode, is_bid
@@ -28,7 +28,7 @@ from pages.kit.names import size_raw as _size
 from pages.kit.tables import table
 from pages.kit.words import NOTHING, age, clock, count, micro, moment, money, utc, zone
 from pages.shared import markouts, moments, refusals, why
-from pages.shared.why import left_words, number_of, plain, way
+from pages.shared.why import left_words, number_of, way
 from storage import live, views
 from storage.decisions import StoredDecision, decision_numbered, plans_at
 from storage.views import Row, shown
@@ -237,10 +237,10 @@ def show_why(row: Row) -> None:
     stored, plan = _stored(row), _plan(row)
     parts: list[tuple[str, str]] = []
     if stored is not None:
-        decision, words = stored.decision, why.vocabulary()
-        st.markdown(why.because(decision, plan, row, words))
+        decision, vocabulary = stored.decision, why.vocabulary()
+        st.markdown(why.because(decision, plan, row, vocabulary))
         panels.note(decision_note(stored))
-        parts += why.decided(decision, row, words)
+        parts += why.decided(decision, row, vocabulary)
     elif row["decision"]:
         panels.empty(
             f"Decision {why.number_of(row['decision'])} is not in the decision log.",
@@ -344,7 +344,7 @@ def describe(moment: OrderEvent, row: Row, plans: Callable[[int], Sequence[Plann
         case effects.CancelOrders():
             return _asked(moment, row, plans), "warn"
         case effects.CancelAll():
-            return "cancel of everything in scope requested", "warn"
+            return words.of_record(message, lambda _: None), "warn"
         case effects.OrderChanged():
             return _state_changed(message, row)
         case _:
@@ -354,40 +354,32 @@ def describe(moment: OrderEvent, row: Row, plans: Callable[[int], Sequence[Plann
 def _state_changed(message: effects.OrderChanged, row: Row) -> Words:
     why = refusals.in_words(message.reason, row)
     filled = f", {_size(message.filled, row)} filled" if message.filled else ""
-    words = f"the engine has it as {message.state.upper()}{filled}{f': {why}' if why else ''}"
-    return words, "bad" if message.state is OrderState.UNKNOWN else "dim"
+    said = f"the engine has it as {message.state.upper()}{filled}{f': {why}' if why else ''}"
+    return said, "bad" if message.state is OrderState.UNKNOWN else "dim"
 
 
 def _plain(message: Any, row: Row) -> Words:
-    words, tone = PLAIN.get(type(message).__name__, (plain(type(message).__name__), "dim"))
+    tone = TONES.get(type(message), "dim")
+    if type(message) not in words.ORDER_EVENTS:
+        return words.of_record(message, lambda _: None), tone
+    _, said = words.ORDER_EVENTS[type(message)]
     reason, text = (str(getattr(message, name, "")) for name in ("reason", "venue_text"))
     more = [refusals.in_words(f"{reason}: {text}", row)] if reason else []
     more += [f'in the venue\'s words "{text}"'] if text else []
-    more += [str(message.fill)] if getattr(message, "fill", "") else []
-    if isinstance(message, events.OrderReported):
-        more.append(f"{message.report.state}, {message.report.filled:,} increments filled")
-    if isinstance(message, events.FillAdvanced):
-        more.append(str(message.state))
-    return f"{words}{': ' if more else ''}{', '.join(more)}", tone
+    return f"{said}{': ' if more else ''}{', '.join(more)}", tone
 
 
-PLAIN: dict[str, Words] = {
-    "OrderSent": ("sent: the first byte has left", "dim"),
-    "OrderNotSent": ("NOT sent, no effect", "bad"),
-    "OrderUnanswered": ("no answer: UNKNOWN, the venue is asked, never sent again", "bad"),
-    "OrderAccepted": ("accepted by the venue", "ok"),
-    "OrderDelayed": ("held by the venue, cannot be cancelled yet", "warn"),
-    "OrderRejected": ("refused by the venue", "bad"),
-    "OrderCancelled": ("cancelled, confirmed by the venue", "dim"),
-    "CancelRefused": ("the venue did not cancel it: it may have matched", "warn"),
-    "CancelUnanswered": ("the cancel got no answer", "bad"),
-    "OrderExpired": ("expired", "dim"),
-    "OrderReported": ("the venue reports it", "dim"),
-    "OrderNotFound": ("the venue does not know it: one such answer proves nothing", "warn"),
-    "FillAdvanced": ("settlement of a fill moved on", "dim"),
-    "FillSettled": ("fill settled: its proceeds may be used", "ok"),
-    "FillVoided": ("fill VOID: reversed", "bad"),
-    "QueryOrder": ("asked the venue about it", "dim"),
+TONES: dict[type, str] = {
+    events.OrderAccepted: "ok",
+    events.FillSettled: "ok",
+    events.OrderDelayed: "warn",
+    events.CancelRefused: "warn",
+    events.OrderNotFound: "warn",
+    events.OrderNotSent: "bad",
+    events.OrderUnanswered: "bad",
+    events.OrderRejected: "bad",
+    events.CancelUnanswered: "bad",
+    events.FillVoided: "bad",
 }
 
 

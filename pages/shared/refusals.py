@@ -6,30 +6,10 @@ import re
 from html import escape
 
 from engine.domain.instruments import Side
+from engine.domain.words import REASONS
 from pages.kit.names import size_raw
 from pages.kit.words import micro
 from storage.views import Row
-
-WORDS = {
-    "would_cross": "it would have taken instead of resting",
-    "below_min": "below the venue's minimum",
-    "off_tick": "its price is not on the venue's tick",
-    "no_funds": "not enough funds",
-    "duplicate": "the venue knows this order already",
-    "not_filled": "nothing to fill it with",
-    "market_closed": "the market is closed",
-    "expiry": "its expiry time is not accepted",
-    "auth": "the venue refused our credential",
-    "other": "refused for the venue's own reason",
-    "asked": "as requested",
-    "killed_rest": "its unfilled remainder, no more was offered",
-    "market_resolved": "the market is resolved",
-    "heartbeat": "the venue missed our heartbeat",
-    "tick_changed": "the venue changed its tick",
-    "session_lost": "lost when the venue's session ended",
-    "venue": "by the venue itself",
-}
-"""Every `RejectReason` and `CancelReason`, by its code."""
 
 _FUNDS = re.compile(
     r"(balance|allowance): (\d+)(?:, sum of matched orders: (\d+))?, order amount: (\d+)"
@@ -50,15 +30,15 @@ def in_words(reason: str, order: Row | None) -> str:
     A code that is not known, or a reason that is a sentence already, stays as it is.
     """
     code, _, text = reason.partition(": ")
-    if code not in WORDS:
+    if code not in REASONS:
         return reason
     found = _FUNDS.search(text) if order is not None else None
     if found is None or order is None:
-        return WORDS[code]
+        return REASONS[code]
     kind, has, matched, needs = found[1], int(found[2]), int(found[3] or 0), int(found[4])
     held = f", {_amount(matched, order)} of it in other orders" if matched else ""
     return (
-        f"{WORDS[code]}: the order needs {_amount(needs, order)}, the {kind} is "
+        f"{REASONS[code]}: the order needs {_amount(needs, order)}, the {kind} is "
         f"{_amount(has, order)}{held}"
     )
 
@@ -72,7 +52,7 @@ def _amount(raw: int, order: Row) -> str:
 def venue_text(reason: str) -> str:
     """Return what the venue itself wrote; empty where it wrote nothing."""
     code, _, text = reason.partition(": ")
-    return text if code in WORDS else ""
+    return text if code in REASONS else ""
 
 
 def venue_details(reason: str) -> str:

@@ -66,7 +66,9 @@ def page(
     columns: str = "*",
     most: int | None = None,
 ) -> list[Row]:
-    """Return the first `most` (else `ROWS_MAX`) rows behind a page that ended at `before`, None = the very first.
+    """Return the first `most` (None = `ROWS_MAX`) rows behind a page that ended at `before`.
+
+    `before` None = the very first page.
 
     `source` is a table called t, with what is joined to it. Rows are sorted downwards by `key`,
     which tells them apart: none is lost or shown twice.

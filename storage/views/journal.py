@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -53,10 +53,12 @@ def search_journal(
     *,
     kind: str = "",
     text: str = "",
+    without: Collection[str] = (),
     limit: int = ROWS_MAX,
 ) -> JournalPage:
     """Search a journal backwards from its end: records of a kind whose JSON holds `text`.
 
+    `without` = kinds that are passed over.
     Raises StorageError where the file cannot be read, JournalCorrupt for an unreadable record.
     """
     found: list[Row] = []
@@ -65,6 +67,8 @@ def search_journal(
         source = islice(rows_backwards(connection, path, LAST_SEQ, kind), SCANNED_MAX)
         for record in map(record_of, source):
             scanned, first = scanned + 1, record.seq
+            if record.kind in without:
+                continue
             message = decode(record)
             view = msgspec.json.encode(message).decode()
             if text.lower() in view.lower():

@@ -67,17 +67,20 @@ def words(message: Any, *plans: Planned) -> str:
         ),
         (
             events.FillAdvanced(account=ACCOUNT, fill=FillId("f1"), state=FillState.RETRYING),
-            "f1, retrying",
+            "fill f1 is retrying",
         ),
-        (events.FillVoided(account=ACCOUNT, fill=FillId("f1")), "VOID: reversed: f1"),
+        (
+            events.FillVoided(account=ACCOUNT, fill=FillId("f1")),
+            "f1 is VOID: it did not settle",
+        ),
         (
             events.OrderCancelled(
                 account=ACCOUNT, order=ORDER, reason=CancelReason.HEARTBEAT, venue_text="no beat"
             ),
             'the venue missed our heartbeat, in the venue\'s words "no beat"',
         ),
-        (effects.CancelAll(account=ACCOUNT), "everything in scope"),
-        (effects.QueryOrder(account=ACCOUNT, order=ORDER), "asked the venue"),
+        (effects.CancelAll(account=ACCOUNT), "the engine cancels everything"),
+        (effects.QueryOrder(account=ACCOUNT, order=ORDER), "the venue is asked about order 7"),
     ],
 )
 def test_every_record_says_what_happened(message: Any, said: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from engine.domain.orders import CancelReason, RejectReason
+from engine.domain.words import REASONS
 from pages.shared import alert, refusals
 
 FUNDS = (
@@ -24,7 +25,7 @@ ALERT: dict[str, Any] = {
 
 
 def test_every_reason_of_a_venue_has_words() -> None:
-    assert set(refusals.WORDS) == {*RejectReason, *CancelReason}
+    assert set(REASONS) == {*RejectReason, *CancelReason}
 
 
 def test_lacking_cash_is_told_in_the_accounts_money() -> None:
