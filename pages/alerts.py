@@ -13,6 +13,7 @@ from pages import Page
 from pages.kit import guard, panels
 from pages.kit.data import ask, engine_id, health_of
 from pages.kit.home import now_ns
+from pages.kit.names import spelled
 from pages.kit.tables import page_behind, turn
 from pages.shared import alert
 from storage import views
@@ -35,7 +36,7 @@ def show_alerts(what: str, wanted: str) -> None:
     rows = [
         row
         for row in found
-        if wanted in " ".join(map(str, (*row.values(), alert.in_words(row["text"])))).lower()
+        if wanted in " ".join(map(str, (*row.values(), spelled(row["text"])))).lower()
     ]
     if not rows:
         turn("alerts", found, ["last_ns", "id"])

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from engine.domain.instruments import Leg, Mode
-from engine.domain.money import MICRO
+from engine.domain.money import MICRO, money_text
 from storage.database import insert, upsert
 
 DIFFERENCES_MAX = 5
@@ -92,16 +92,18 @@ def judge(connection: sqlite3.Connection, engine_id: str, side: LedgerSide) -> E
     apart = []
     if abs(difference) > journal.slack_micro or terms != side.equity_micro:
         apart.append(
-            f"the ledger has equity {side.equity_micro} = cash {side.cash_micro} + pending "
-            f"{side.pending_micro} + redeemable {side.redeemable_micro} + inventory "
-            f"{side.inventory_micro}; the journal's fills and cash moves sum to {theirs} = cash "
-            f"{journal.cash_micro} + inventory {journal.inventory_micro}; difference {difference} "
-            f"micro-{side.currency}"
+            f"the ledger has equity {money_text(side.equity_micro)} = cash "
+            f"{money_text(side.cash_micro)} + pending {money_text(side.pending_micro)} + "
+            f"redeemable {money_text(side.redeemable_micro)} + inventory "
+            f"{money_text(side.inventory_micro)}; the journal's fills and cash moves sum to "
+            f"{money_text(theirs)} = cash {money_text(journal.cash_micro)} + inventory "
+            f"{money_text(journal.inventory_micro)}; "
+            f"difference {money_text(difference)} {side.currency}"
         )
     if side.redeemed_micro != journal.redeemed_micro:
         apart.append(
-            f"the ledger has booked redemptions of {side.redeemed_micro} micro-{side.currency}, "
-            f"the journal has {journal.redeemed_micro}"
+            f"the ledger has booked redemptions of {money_text(side.redeemed_micro)} "
+            f"{side.currency}, the journal has {money_text(journal.redeemed_micro)}"
         )
     if tokens := _apart(side.tokens, journal.tokens):
         apart.append(tokens)

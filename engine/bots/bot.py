@@ -128,7 +128,7 @@ class Bot:
         return RaiseAlert(
             severity=Severity.WARNING,
             kind="bot_rests",
-            text=f"bot {self.name} rests: {text}",
+            text=f"bot {self.name} is pausing: {text}",
             account=self.account,
             bot=self.name,
         )

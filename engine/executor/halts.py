@@ -294,8 +294,8 @@ class Markets:
         paid = ledger.holding(event.instrument).payout_yes_micro
         if paid is not None and paid != event.payout_yes_micro:
             self._contradiction(
-                f"{event.instrument} paid {paid} micro per YES, and {event.source} says "
-                f"{event.payout_yes_micro}: what is not redeemed yet counts as that"
+                f"{event.instrument} paid {money_text(paid)} per YES, and {event.source} says "
+                f"{money_text(event.payout_yes_micro)}: what is not redeemed yet counts as that"
             )
         ledger.resolve(event.instrument, event.payout_yes_micro)
         self._paid_out(event.instrument, now_ns)
@@ -478,8 +478,8 @@ class TradingHalts:
             self._outbox.alert(
                 Severity.WARNING,
                 "foreign_currency",
-                f"{event.amount_micro} micro {event.currency} moved on an account that counts in "
-                f"{state.currency}; it is not booked",
+                f"{money_text(event.amount_micro)} {event.currency} moved on an account that "
+                f"counts in {state.currency}; it is not booked",
             )
             return
         if event.kind is CashKind.DEPOSIT:

@@ -393,7 +393,7 @@ class Mailbox:
         self._outbox.alert(
             Severity.WARNING,
             "intent_refused",
-            f"bot {bot} {why}; its intents for {instrument} are ignored",
+            f"bot {bot} {why}; it places nothing in {instrument}",
             instrument=instrument,
             bot=bot,
         )

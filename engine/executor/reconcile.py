@@ -35,6 +35,7 @@ from engine.domain.events import (
 )
 from engine.domain.fills import FillId
 from engine.domain.instruments import InstrumentId, Leg
+from engine.domain.money import money_text
 from engine.domain.order_life import Happened
 from engine.domain.orders import Identity, OrderState
 from engine.executor.halts import Blocks
@@ -235,7 +236,8 @@ class Audit:
             self._outbox.alert(
                 Severity.WARNING,
                 "cash_differs",
-                f"the ledger has {ours} micro {state.currency}, the venue {theirs}",
+                f"the ledger has {money_text(ours)} {state.currency}, "
+                f"the venue {money_text(theirs)}",
             )
             self._cash_reported = found
         self._cash_seen = found
@@ -271,7 +273,8 @@ class Audit:
                 self._outbox.alert(
                     Severity.CRITICAL,
                     "position_differs",
-                    f"the ledger has {ours} {leg} of {instrument}, the venue {size}",
+                    f"the ledger has {entry.instrument.size_text(ours)} {leg} of {instrument}, "
+                    f"the venue {entry.instrument.size_text(size)}",
                     instrument=instrument,
                 )
                 self._reported[instrument, leg] = found

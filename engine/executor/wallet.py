@@ -37,6 +37,7 @@ from engine.domain.events import (
     TokensRedeemed,
 )
 from engine.domain.instruments import InstrumentId, Kind
+from engine.domain.money import money_text
 from engine.domain.orders import OperationName
 from engine.executor.halts import Blocks
 from engine.executor.orders import EffectOutbox, OrderTable
@@ -313,7 +314,7 @@ class WalletOperations:
             return f"{asked.instrument} is resolved: there is nothing to split"
         free = ledger.cash_free_micro
         if not 0 < asked.amount_micro <= free:
-            return f"{free} micro are free, the split takes {asked.amount_micro}"
+            return f"{money_text(free)} are free, the split takes {money_text(asked.amount_micro)}"
         return ""
 
     def _more_than_held(self, instrument: InstrumentId, micro: int, now_ns: int) -> None:
@@ -324,8 +325,8 @@ class WalletOperations:
             self._outbox.alert(
                 Severity.WARNING,
                 "redeemed_more",
-                f"the venue paid {micro} micro for tokens of {instrument} that no fill brought "
-                "here: they came into the wallet by hand",
+                f"the venue paid {money_text(micro)} for tokens of {instrument} that no fill "
+                "brought here: they came into the wallet by hand",
                 instrument=instrument,
             )
 

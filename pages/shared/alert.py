@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from html import escape
 
@@ -13,23 +12,13 @@ from engine.domain.commands import AckAlert
 from pages.kit import commands, guard, links, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.names import market, spelled
-from pages.kit.words import age, count, micro, moment, utc, zone
+from pages.kit.words import age, count, moment, utc, zone
 from pages.shared import moments, refusals
 from storage import views
 from storage.views import Row
 
 TONES = {"critical": "bad", "warning": "warn", "info": "dim"}
 SHOWN_MAX = 25
-
-WORDS = (
-    (re.compile(r"^bot (\S+) rests: "), r"bot \1 is pausing: "),
-    (re.compile(r"; its intents for (\S+) are ignored$"), r"; it places nothing in \1"),
-)
-"""What alerts say in the engine's words, and what a page says instead. The stored text stays as it
-was raised: replays are compared by it."""
-_MICRO = re.compile(r"(-?\d+) micro\b")
-_BESIDE = re.compile(r"(?<= )-?\d+$")
-"""The second amount of a text whose first one names its unit."""
 
 
 @guard.part("The list of alerts")
@@ -67,21 +56,11 @@ def line(row: Row, now: int, order: Row | None = None) -> str:
         f'<div class="pb-alert pb-{TONES.get(row["severity"], "dim")}">'
         f"<b>{escape(row['severity'].upper())}</b> "
         f'<span title="{utc(row["last_ns"])}">{age(now - row["last_ns"])} ago{times}</span>'
-        f"{refusals.alert_text(in_words(row['text']), order)}"
+        f"{refusals.alert_text(spelled(row['text']), order)}"
         f'<p class="pb-source">{" ".join(filter(None, (f"{kind.title}.", kind.advice)))} '
         f"Since {moment(row['first_ns'], zone())}"
         f"{' · ' + where if where else ''}{seen}</p></div>"
     )
-
-
-def in_words(text: str) -> str:
-    """Return an alert's text for people: markets by their names, amounts in whole units."""
-    for found, instead in WORDS:
-        text = found.sub(instead, text)
-    if _MICRO.search(text):
-        text = _BESIDE.sub(lambda found: micro(int(found[0])), text)
-        text = _MICRO.sub(lambda found: micro(int(found[1])), text)
-    return spelled(text)
 
 
 def _where(row: Row) -> list[str]:

@@ -204,8 +204,8 @@ def test_a_planted_error_is_seen_twice_and_then_alarmed_with_both_sides(desk: De
     until(lambda: desk.alarms)
     (alarm,) = desk.alarms
     assert (alarm.severity, alarm.kind, alarm.account) == (Severity.CRITICAL, DIFFERS, ACCOUNT)
-    assert "1000200001" in text
-    assert "1000200000" in text
+    assert "1000.200001" in text
+    assert "sum to 1000.2 = cash" in text
     assert text in alarm.text
     assert desk.executor.ledger.state.cash_settled_micro == 995_200_001, "nothing was repaired"
 

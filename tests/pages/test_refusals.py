@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from engine.domain.orders import CancelReason, RejectReason
 from engine.domain.words import REASONS
 from pages.shared import alert, refusals
@@ -59,20 +57,7 @@ def test_an_alert_of_anything_else_stays_as_it_is() -> None:
     assert "<p>the book &lt;tore&gt;</p>" in alert.line({**ALERT, "text": "the book <tore>"}, 3)
 
 
-@pytest.mark.parametrize(
-    ("stored", "shown"),
-    [
-        ("bot maker rests: 20 fills lost", "bot maker is pausing: 20 fills lost"),
-        (
-            "bot maker has no place; its intents for demo:btc-updown-5m-1795515900 are ignored",
-            "bot maker has no place; it places nothing in btc-updown-5m 10:25",
-        ),
-        (
-            "the ledger has 1500000 micro pUSD, the venue 250000",
-            "the ledger has 1.50 pUSD, the venue 0.25",
-        ),
-        ("the venue lists 25000 as ours", "the venue lists 25000 as ours"),
-    ],
-)
-def test_an_alert_is_told_in_a_traders_words(stored: str, shown: str) -> None:
+def test_an_alert_names_its_market_as_the_pages_do() -> None:
+    stored = "bot maker has no place; it places nothing in demo:btc-updown-5m-1795515900"
+    shown = "bot maker has no place; it places nothing in btc-updown-5m 10:25"
     assert f"<p>{shown}</p>" in alert.line({**ALERT, "text": stored}, 3)
