@@ -65,7 +65,7 @@ def show_account(account: AccountSeen, bots: list[Row], *, alive: bool, now: int
     text = age(now - account.equity_ns) + " old" if account.equity_ns else "never reported"
     st.subheader(f"{name} at {account.venue}, {mode.upper()}")
     panels.note(
-        f"Equity at exit prices, {text} · each figure links to its fills"
+        f"Equity at exit prices, PnL at mid, {text} · each figure links to its fills"
         + ("" if alive else " · LAST KNOWN, not current")
     )
     fills = links.fills(mode, account=name)

@@ -313,13 +313,13 @@ def show_merges(held: Sequence[Row], mode: Mode) -> None:
     if not found:
         return
     lines = [
-        f"- **{market(row['instrument'])}** at {row['account']}: {size(number)} "
+        f"**{market(row['instrument'])}** at {row['account']}: {size(number)} "
         f"{'pair' if number == 1 else 'pairs'} of YES and NO can be merged into "
         f"**{money(number, row['currency'])}**, "
         f"{money(number - _cost(row, number), row['currency'], signed=True)} against their cost"
         for row, number in found
     ]
-    st.info("\n".join([*lines, "", MERGING]), icon=":material/merge:")
+    st.info("\n\n".join([*lines, MERGING]), icon=":material/merge:")
     for row, number in found[:BUTTONS_MAX]:
         command = Merge(account=row["account"], instrument=row["instrument"])
         _offer(command, mode, f"Merge into {money(number, row['currency'])}")

@@ -54,7 +54,7 @@ COLUMNS = {
     "account": ("Account", "text"),
     "evaluations": ("Evaluations", "count"),
     "error": ("Error", "text"),
-    "updated_ns": ("Reported", "time"),
+    "reported": ("Reported", "text"),
 }
 REFRESH_S = 2.0
 NOT_REPORTED = "SAVED, NOT REPORTED"
@@ -74,6 +74,7 @@ def rows_of(document: drafts.SettingsDocument, *, alive: bool) -> list[dict[str,
             "state": row["state"].upper() if alive else f"{row['state'].upper()} (last known)",
             "mode": row["mode"].upper(),
             "live": live.get(row["name"], 0),
+            "reported": f"{age(now_ns() - row['updated_ns'])} ago",
         }
         for row in ask(views.bots, engine_id())
     }

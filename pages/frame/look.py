@@ -62,6 +62,7 @@ background:var(--pb-panel)}
 .pb-empty b{display:block;margin-bottom:.25rem}.pb-empty p{margin:.15rem 0;color:var(--pb-dim)}
 .pb-empty code{white-space:pre-wrap;word-break:break-word}
 :where(.stButton,.stFormSubmitButton) button[kind^="primary"]{color:var(--pb-on-accent)}
+.stButtonGroup button[data-variant="segmented_control"]{min-height:2.45rem}
 .stMultiSelect [data-baseweb="tag"] *{color:var(--pb-on-accent)}
 .st-key-killbutton button,.st-key-killconfirm button,.st-key-asked_kill button{
 background:#b42318;border-color:#b42318;

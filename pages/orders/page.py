@@ -217,9 +217,8 @@ _FIRST = ("id", "state", "way", "price")
 WORKING = {
     **{name: ORDERS[name] for name in _FIRST},
     "away": ("Behind touch", "price"),
-    **{name: ORDERS[name] for name in ("size", "filled", "instrument")},
-    "earning": ("Earning", "text"),
     **{name: ORDERS[name] for name in ORDERS if name not in _ENDED},
+    "earning": ("Earning", "text"),
 }
 """Of what works: its fees stand at its fills, and it has no reason to have ended yet."""
 BEHIND = (
