@@ -30,7 +30,7 @@ from pages.kit.home import config, now_ns
 from pages.kit.names import market, price, price_raw, size_raw
 from pages.kit.panels import Tile, panel
 from pages.kit.tables import choice, choose, unchoose
-from pages.kit.words import NOTHING, age, count, money
+from pages.kit.words import NOTHING, SECOND_NS, age, count, money
 from pages.shared import losses, markouts, order, pnl, why
 from storage import views
 from storage.decisions import StoredDecision, decisions_until, latest_decisions, plans_at
@@ -57,6 +57,7 @@ COLUMNS = {
     "reported": ("Reported", "text"),
 }
 REFRESH_S = 2.0
+COUNTED_FROM_NS = 120 * SECOND_NS
 NOT_REPORTED = "SAVED, NOT REPORTED"
 
 
@@ -74,7 +75,7 @@ def rows_of(document: drafts.SettingsDocument, *, alive: bool) -> list[dict[str,
             "state": row["state"].upper() if alive else f"{row['state'].upper()} (last known)",
             "mode": row["mode"].upper(),
             "live": live.get(row["name"], 0),
-            "reported": f"{age(now_ns() - row['updated_ns'])} ago",
+            "reported": _since(now_ns() - row["updated_ns"]),
         }
         for row in ask(views.bots, engine_id())
     }
@@ -91,6 +92,11 @@ def rows_of(document: drafts.SettingsDocument, *, alive: bool) -> list[dict[str,
         }
         found.setdefault(name, blank | saved)
     return [found[name] for name in sorted(found)]
+
+
+def _since(ns: int) -> str:
+    """Return how old a report is, in minutes: in seconds, the table would be sent each time."""
+    return "< 2 min ago" if 0 <= ns < COUNTED_FROM_NS else f"{age(ns)} ago"
 
 
 @st.fragment(run_every=REFRESH_S)
