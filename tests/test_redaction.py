@@ -75,11 +75,11 @@ def test_private_key_nobody_announced_never_appears(value: object) -> None:
     assert SIGNATURE[2:] not in clean
 
 
-@pytest.mark.parametrize("name", NAMES)
 @given(value=nested(st.text(min_size=1) | st.integers() | st.binary() | st.none()))
-def test_field_with_a_telling_name_is_hidden_whole(name: str, value: object) -> None:
-    clean = Redactor().value({"outer": [{name: value}]})
-    assert clean == {"outer": [{name: HIDDEN}]}
+def test_field_with_a_telling_name_is_hidden_whole(value: object) -> None:
+    for name in NAMES:
+        clean = Redactor().value({"outer": [{name: value}]})
+        assert clean == {"outer": [{name: HIDDEN}]}
 
 
 @pytest.mark.parametrize("name", NAMES)
