@@ -537,10 +537,7 @@ class AccountCore:
             self._listeners[name] = tuple(other for other in bots if other is not bot)
 
     def _reevaluate(self, bot: Bot, now_ns: int) -> None:
-        """Evaluate all of a bot's instruments with the next turn.
-
-        Its intents were withdrawn when it paused; it would believe that they stand.
-        """
+        """Evaluate all of a bot's instruments with the next turn: a pause withdrew its intents."""
         for cell in tuple(bot.cells.values()):
             self._evaluate(cell, now_ns, fit=False)
             self._wake(cell, now_ns)

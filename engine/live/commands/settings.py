@@ -21,7 +21,7 @@ from engine.runtime.bot_runner import BotRunner, S
 from engine.runtime.recovery import automation, quote_life_ms
 from engine.strategies.registry import build
 from engine.venues.registry import expiry_refusal
-from storage.live import many
+from storage.commands import many
 from storage.settings import SettingsVersion, applied, read, save_in_force
 
 PROOF_NS_MAX = 20 * 1_000_000_000
