@@ -12,10 +12,7 @@ from typing import Protocol
 import msgspec
 
 from engine.errors import BrokenInvariant, LeaseLost, StorageError
-from storage.journal_writer import (
-    NAMES,
-    Digest,
-)
+from storage.journal_writer import NAMES, Digest
 
 DIGEST_ROWS = 1_024
 """Rows that are encoded and hashed in one go."""
