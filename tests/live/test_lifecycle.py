@@ -43,7 +43,7 @@ class Parts:
         engine.snapshot = self._at_once("snapshot")
         engine.recorder = SimpleNamespace(close=self._at_once("journal"))
         engine.projector = SimpleNamespace(close=self._at_once("projector"))
-        engine.state = SimpleNamespace(close=self._at_once("state"), put=lambda *_: None)
+        engine.state = SimpleNamespace(close=self._at_once("state"), put_row=lambda *_: None)
         engine.decisions = SimpleNamespace(close=self._at_once("decisions"))
         engine.ticks = SimpleNamespace(close=self._at_once("ticks"))
         engine._taper = SimpleNamespace(close=self._at_once("tape"))

@@ -419,7 +419,7 @@ def test_a_bots_whole_life_by_the_screen_alone(live: LiveDesk, browser: Browser)
         visit(page, f"/orders?account=demo&order={order}")
         expect(page.get_by_text(re.compile("mine wants bid")).first).to_be_visible()
         for words in ("Inputs", "Fair value", "Strategy gates", "Risk rules"):
-            expect(page.get_by_role("heading", name=words)).to_be_visible()
+            expect(page.get_by_role("heading", name=words).first).to_be_visible()
         expect(page.get_by_text("◂ this order")).to_be_visible()
         page.get_by_text("Life", exact=True).click()
         expect(page.get_by_text("accepted by the venue")).to_be_visible()

@@ -26,8 +26,8 @@ KINDS = {"text", "long", "id", "market", "time", "age", "count", "money", "fee",
 EVERYDAY = re.compile(
     r"\b(7 d|30 d|answer\w*|asked|asks|at|begun|changed|currency|detail|ended|entry|figure|from|"
     r"held for|interval|kind|last|lasted|mb|next|now|of|paper minus truth|placed|problem|progress|"
-    r"queued|reason|reported|same since|set|size|span|started|starts|starting|state|status|times|"
-    r"today|took|total|verdict|wallet|what|when|who|why not|with|left|id|fingerprint|clock)\b"
+    r"queued|reason|reported|same since|set|size|span|started|starts|starting|state|status|stored|"
+    r"times|today|took|total|verdict|wallet|what|when|who|why not|with|left|id|fingerprint|clock)\b"
 )
 """Words that mean in a table what they mean everywhere."""
 

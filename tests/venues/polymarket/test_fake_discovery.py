@@ -284,7 +284,7 @@ async def test_winners_are_redeemed_through_the_relayer_and_listed(served: Serve
     handle = await sdk.redeem_positions(condition_id=market.condition)
     await handle.wait()
     assert served.venue.exchange.positions(sdk.wallet) == []
-    assert served.venue.exchange.balance(sdk.wallet).settled == before
+    assert served.venue.exchange.wallet(sdk.wallet).cash == before
     page = await sdk.list_activity(user=sdk.wallet, activity_types=["REDEEM"]).first_page()
     (paid,) = page.items
     assert (paid.amount, paid.condition_id) == (30, market.condition)

@@ -245,7 +245,7 @@ class WalletDesk:
 
     def cash(self) -> tuple[int, int]:
         """Cash here and at the venue."""
-        theirs = self.served.venue.exchange.balance(self.wallet).settled
+        theirs = self.served.venue.exchange.wallet(self.wallet).cash
         return self.executor.ledger.state.cash_settled_micro, theirs
 
     def tokens(self) -> tuple[dict[Any, int], dict[Any, int]]:
