@@ -587,6 +587,8 @@ class OrderTable(OrderMemory):
         before = known.state
         if before.ended and before is not OrderState.FILLED and change.state.ended:
             known.state = change.state
+        elif before is not change.state:  # found gone after the snapshot: it is in doubt again
+            self.unjournaled.setdefault(change.order, (known, ""))
 
     def moved(self, instrument: InstrumentId | None, now_ns: int) -> None:
         """Note that money moved, and tokens of this instrument."""

@@ -171,8 +171,7 @@ ARMED_NS_MAX = 15 * SECOND_NS
 
 
 def kill_button(now: int) -> None:
-    armed = _armed(now)
-    if st.button("KILL", key="killbutton", shortcut="Ctrl+Shift+K", disabled=armed):
+    if st.button("KILL", key="killbutton", shortcut="Ctrl+Shift+K"):
         st.session_state["kill_armed_ns"] = now
         st.session_state.pop("kill_receipt", None)
         st.rerun(scope="fragment")

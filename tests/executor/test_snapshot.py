@@ -92,6 +92,25 @@ def test_an_end_that_is_read_back_asks_no_person_to_compare(make_rig: Any, rig: 
     assert not any("compare" in why for why in fresh.executor.reasons)
 
 
+def test_an_order_found_gone_after_the_snapshot_is_told_as_unknown_again(
+    make_rig: Any, rig: Any
+) -> None:
+    """Nothing in the venue's words ended it: its row must not say more than the engine knows."""
+    rig.quote(BIDS)
+    rig.send(1)
+    fresh = reborn(make_rig, rig)
+    unknown, gone = (
+        OrderChanged(account=fresh.build.account, order=OrderId(1), state=state, filled=0)
+        for state in (S.UNKNOWN, S.CANCELLED)
+    )
+    fresh.executor.restore_change(unknown)
+    fresh.executor.receive(fresh.event(OrderUnanswered, 1, reason="timeout"), fresh.now)
+    fresh.executor.restore_change(gone)
+    fresh.executor.recover((), fresh.now)
+    (told,) = fresh.executor._table.take_changes()  # before a cancel of it tells it anyway
+    assert (told.order, told.state) == (1, S.UNKNOWN)
+
+
 def test_a_name_lost_with_the_journals_end_is_learned_from_a_listing(make_rig: Any) -> None:
     fresh = make_rig(settings=ExecutorSettings())
     order = fresh.build.order(1)

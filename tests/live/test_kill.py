@@ -40,7 +40,7 @@ watch = KillWatch(Path(sys.argv[1]), marks=Path(sys.argv[1]).parent, clock=WallC
                   take=lambda latch: taken.append(latch), orphaned=lambda: None,
                   hung=lambda text: print(text, flush=True))
 if sys.argv[2] in ("deaf", "stopped"):
-    live_kill.DEAF_S = 0.5
+    live_kill.HUNG_S = 0.5
     live_kill.rewind_hang_timer(watch.hung_mark)
 print("ready", flush=True)
 if sys.argv[2] == "deaf":

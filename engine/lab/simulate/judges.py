@@ -434,15 +434,28 @@ class EngineRuns:
         seen, said = self._seen, msgspec.json.decode(message.breakers)
         anchor_micro = said["day_start_equity_micro"] - seen.facts.deposits
         now = Day(len(seen.disk.rows), said["day"], anchor_micro, said["daily_loss"])
-        last = self._days[-1] if self._days else None
+        if self._days:
+            self._judge_turn(self._days[-1], now, speak)
         self._days.append(now)
-        if last is None:
-            return
+
+    def _judge_turn(self, last: Day, now: Day, speak: Speak) -> None:
+        """See that a day goes back with the clock alone, and finds what it had when it was left."""
+        today = self._seen.now_ns // DAY_NS
+        left = next((one for one in reversed(self._days) if one.day != last.day), None)
+        known = left if left is not None and left.day == now.day else None
         if now.day < last.day:
-            speak("day", f"day {last.day} of the journal is followed by {now.day}")
+            if now.day < today:
+                speak("day", f"day {last.day} is followed by {now.day}, and it is {today}")
+            before = known or last
+            if now.anchor_micro != before.anchor_micro:
+                speak("day", f"a clock set back finds another anchor: {before} is {now}")
+            if not now.stopped and (before.stopped or last.stopped):
+                speak("day", f"a clock set back lifts the daily stop of day {last.day}")
         elif now.day > last.day:
-            if now.day > seen.now_ns // DAY_NS:
+            if now.day > today:
                 speak("day", f"day {now.day} begins before its midnight")
+            if known and (now.anchor_micro < known.anchor_micro or known.stopped > now.stopped):
+                speak("day", f"a clock set forward again forgets {known}: {now}")
         elif now.anchor_micro != last.anchor_micro:
             speak("day", f"the anchor of day {now.day} is set twice: {last} and {now}")
         elif last.stopped and not now.stopped:
