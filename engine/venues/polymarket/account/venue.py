@@ -392,11 +392,13 @@ class PolymarketVenue(AccountQueries):
         """Cancel by name as many as a request may, where a scope is too large for the venue.
 
         It takes a token for each order a scope cancels, and more than its bucket holds never pass.
-        Raises Throttled after each part: what is left is asked for again.
+        Orders of other keys may count there, and are left alone (law N). Raises Throttled after
+        each part: what is left is asked for again.
         """
         listed = (await self.open_orders()).orders
-        names = [one.identity for one in listed if scope.instrument in {None, one.instrument}]
-        if len(names) < TIERS[self._places.pace.tier].cancels_burst:
+        found = [one for one in listed if scope.instrument in {None, one.instrument}]
+        names = [one.identity for one in found if one.ours]
+        if not names or len(found) < TIERS[self._places.pace.tier].cancels_burst:
             return
         try:
             await self._wire.delete("/orders", names[: self.tier.cancels_burst])
