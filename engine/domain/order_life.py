@@ -165,6 +165,7 @@ TRANSITIONS: dict[tuple[OrderState, Happened], OrderState] = {
     (S.FILLED, H.ACCEPTED): S.FILLED,
     (S.FILLED, H.DELAYED): S.FILLED,
     (S.FILLED, H.NO_ANSWER): S.FILLED,
+    (S.FILLED, H.NOT_SENT): S.FILLED,  # the answer says it never left; its fills say that it did
     (S.FILLED, H.REJECTED): S.FILLED,  # `not found` and `duplicate` are said of filled ones, too
     (S.FILLED, H.CANCEL_REFUSED): S.FILLED,
     (S.FILLED, H.CANCEL_UNANSWERED): S.FILLED,
@@ -193,6 +194,7 @@ TRANSITIONS: dict[tuple[OrderState, Happened], OrderState] = {
     (S.EXPIRED, H.ACCEPTED): S.EXPIRED,
     (S.EXPIRED, H.DELAYED): S.EXPIRED,
     (S.EXPIRED, H.NO_ANSWER): S.EXPIRED,
+    (S.EXPIRED, H.NOT_SENT): S.EXPIRED,
     (S.EXPIRED, H.REJECTED): S.EXPIRED,
     (S.EXPIRED, H.CANCEL_REFUSED): S.EXPIRED,
     (S.EXPIRED, H.CANCEL_UNANSWERED): S.EXPIRED,

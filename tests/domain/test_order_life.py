@@ -82,6 +82,18 @@ def test_nothing_can_be_filled_before_it_was_sent() -> None:
     assert not {(S.PENDING, H.FILLED_PART), (S.PENDING, H.ACCEPTED)} & TRANSITIONS.keys()
 
 
+SAID = (
+    H.ACCEPTED, H.DELAYED, H.REJECTED, H.NOT_SENT, H.NO_ANSWER, H.FILLED_PART, H.FILLED_ALL,
+    H.CANCEL_REFUSED, H.CANCEL_UNANSWERED, H.CANCELLED, H.EXPIRED, H.FOUND_GONE,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("state", [state for state in OrderState if state is not S.PENDING])
+def test_whatever_is_said_of_an_order_that_has_left_is_a_move(state: OrderState) -> None:
+    """It is in the journal before it is taken: what raised once would raise at every start."""
+    assert [said for said in SAID if (state, said) not in MOVES] == []
+
+
 def test_every_state_but_pending_can_book_a_fill() -> None:
     for state in OrderState:
         if state is not S.PENDING:

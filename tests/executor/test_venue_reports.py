@@ -171,6 +171,15 @@ def test_progress_of_a_settlement_changes_no_money(rig: Any) -> None:
     assert rig.executor.ledger.holding(M1).yes_settled == 100 * SHARE
 
 
+def test_an_order_that_filled_before_its_answer_said_it_never_left_stays_filled(rig: Any) -> None:
+    rig.quote(BIDS)
+    rig.send(1)
+    rig.feed(rig.fill(1, 100), rig.quotes())
+    rig.feed(rig.event(OrderNotSent, 1, reason="425: the venue restarts"))
+    assert rig.state(1) is S.FILLED
+    assert rig.executor.ledger.holding(M1).yes_pending == 100 * SHARE
+
+
 def test_a_fill_that_breaks_a_rule_is_booked_and_told(rig: Any) -> None:
     rig.rest(BIDS)
     effects = rig.feed(rig.fill(1, 100, fee_micro=2_000_000_000))
