@@ -180,6 +180,21 @@ def test_an_order_that_filled_before_its_answer_said_it_never_left_stays_filled(
     assert rig.executor.ledger.holding(M1).yes_pending == 100 * SHARE
 
 
+@pytest.mark.parametrize("first", [True, False], ids=["booked before", "void at birth"])
+def test_a_failed_fill_is_told_where_a_listing_says_it(rig: Any, first: bool) -> None:
+    """The stream may have been down when the venue said it."""
+    rig.rest(BIDS)
+    fill = rig.fill(1, 100)
+    if first:
+        rig.feed(fill, rig.quotes())
+    failed = msgspec.structs.replace(fill, state=FillState.FAILED)
+    listed = FillsListed(account=rig.build.account, since_ns=0, fills=(failed,))
+    assert alerts(rig.feed(listed, rig.quotes())) == ["fill_failed"]
+    assert alerts(rig.feed(listed, failed)) == []
+    assert rig.executor.ledger.holding(M1).flat
+    assert rig.executor.ledger.state.cash_settled_micro == 1_000_000_000
+
+
 def test_a_fill_that_breaks_a_rule_is_booked_and_told(rig: Any) -> None:
     rig.rest(BIDS)
     effects = rig.feed(rig.fill(1, 100, fee_micro=2_000_000_000))
