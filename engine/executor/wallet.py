@@ -206,9 +206,9 @@ class WalletOperations:
 
         What happened before the account's first cash was booked is in that.
         """
-        overlap_ns = self._settings.redemptions_overlap_ms * MS
-        since_ns = now_ns if self.state.listed_ns < 0 else self.state.listed_ns
-        since_ns = max(0, since_ns - overlap_ns, self._table.ledger.state.funded_ns)
+        funded_ns = self._table.ledger.state.funded_ns
+        since_ns = self.state.listed_ns if self.state.listed_ns >= 0 else funded_ns or now_ns
+        since_ns = max(0, since_ns - self._settings.redemptions_overlap_ms * MS, funded_ns)
         return QueryRedemptions(account=self._table.account, since_ns=since_ns, number=number)
 
     def advance(self, now_ns: int) -> None:
