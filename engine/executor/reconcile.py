@@ -402,7 +402,8 @@ class Reconciler:
         """Reach back to the last good listing, the oldest unsettled fill and UNKNOWN order."""
         questions = self.questions
         since = max(questions.fills_ok_ns, questions.fills_reach_ns)
-        since = now_ns if since < 0 else since
+        if since < 0:  # never listed: an earlier life ended with its first orders
+            since = min((o.order.created_ns for o in self._table.orders.values()), default=now_ns)
         overlap_ns = self._settings.fills_overlap_ms * MS
         # Our clock may be ahead of the venue's: what is asked in vain is asked further back,
         # but not for ever: a venue that keeps none that old would never answer.
