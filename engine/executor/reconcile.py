@@ -54,6 +54,9 @@ UNRECOGNISED_MAX = 1_000
 MISSING_BELIEVED = 2
 """Listings in a row that must lack an order before it is UNKNOWN."""
 
+FILLED_NS = 5_000 * MS
+"""How long after its last fill the venue may still list an order as it was before it."""
+
 _LACKED = f"{MISSING_BELIEVED} listings of open orders in a row lack it"
 
 S = OrderState
@@ -124,7 +127,11 @@ class Listings:
         known.missing = 0
         state = known.state
         if state.ended:
-            if asked_ns is not None and asked_ns > known.changed_ns and state is not S.FILLED:
+            filled = state is S.FILLED
+            lot = self._table.ledger.state.instruments[known.order.instrument].lot
+            since_ns = known.changed_ns + FILLED_NS * filled
+            rests = not filled or report.size - report.filled >= lot
+            if rests and asked_ns is not None and asked_ns > since_ns:
                 self.revived(known, now_ns)
             return
         older = asked_ns is None or asked_ns < known.changed_ns
@@ -135,9 +142,14 @@ class Listings:
             self._table.happen(known, Happened.FOUND_OPEN, now_ns)
 
     def revived(self, known: LiveOrder, now_ns: int) -> None:
-        """Take back an order that ended here and is open at the venue, and cancel it."""
+        """Take back an order that ended here and is open at the venue, and cancel it.
+
+        Of one that has filled here nothing is left to take back: it is cancelled until it is gone.
+        """
         number, was = known.order.id, known.state
-        self._table.happen(known, Happened.FOUND_OPEN, now_ns, f"open at the venue after {was}")
+        if was is not S.FILLED:
+            why = f"open at the venue after {was}"
+            self._table.happen(known, Happened.FOUND_OPEN, now_ns, why)
         self._outbox.alert(
             Severity.CRITICAL,
             "revived_order",

@@ -18,6 +18,7 @@ from engine.domain.events import (
     CancelRefused,
     CancelUnanswered,
     FillsListed,
+    FillVoided,
     LatchReleased,
     LatchSet,
     OrderAccepted,
@@ -443,6 +444,30 @@ def test_a_zombie_is_taken_back_cancelled_and_told(listing: Any) -> None:
     listing.feed(listing.event(OrderCancelled, 1))
     assert listing.state(1) is S.CANCELLED
     assert listing.executor.ledger.cash_free_micro == 1_000 * USD
+
+
+def test_an_order_that_filled_here_and_rests_at_the_venue_is_cancelled_until_it_is_gone(
+    listing: Any,
+) -> None:
+    """As where the venue takes a failed trade back and lets its order rest again."""
+    fill = listing.fill(1, 100)
+    listing.feed(fill, listing.quotes(), FillVoided(account=fill.account, fill=fill.fill))
+    assert listing.state(1) is S.FILLED
+    for _ in range(2):
+        told = next_listing(listing, listing.report(1))
+        assert (alerts(told), cancelled(told)) == (["revived_order"], [1])
+    listing.feed(listing.event(OrderCancelled, 1))
+    assert listing.state(1) is S.FILLED
+    assert next_listing(listing) == []
+
+
+def test_an_older_listing_does_not_say_of_a_filled_order_that_it_rests(listing: Any) -> None:
+    while "QueryOpenOrders" not in kinds(listing.effects):
+        listing.wait(0.5)
+    listing.feed(listing.fill(1, 100), listing.quotes())
+    assert alerts(listing.feed(listing.listing(listing.report(1)))) == []
+    whole = listing.report(1, filled=100 * SHARE)
+    assert next_listing(listing, whole) == []
 
 
 def test_an_order_that_ended_after_the_listing_was_asked_is_no_zombie(listing: Any) -> None:
