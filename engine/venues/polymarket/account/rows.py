@@ -85,6 +85,7 @@ def order_report(row: object, reader: RowReader) -> OrderReport:
     fields = _fields(row)
     identity = Identity(_text(fields, "id").lower())
     known = reader.memory.known(identity)
+    _needed(fields, "id", *["owner"] * (known is None))
     instrument, leg = _place(fields, reader.memory)
     size = number(fields.get("original_size"), SIZE_DECIMALS, "original_size")
     filled = number(fields.get("size_matched"), SIZE_DECIMALS, "size_matched")
@@ -168,10 +169,10 @@ class _Maker(msgspec.Struct, frozen=True, kw_only=True):
         size = number(amount, SIZE_DECIMALS, "size")
         # The venue's price of a taker that met several levels may be an average.
         price = number(row.get("price"), PRICE_DECIMALS, "price")
-        if size <= 0 or price <= 0:
+        instrument = market.instrument
+        if size <= 0 or not 0 < price < instrument.one:
             raise BadInput(f"trade {self.trade[:40]} has no size or no price")
         took = liquidity is Liquidity.TAKER
-        instrument = market.instrument
         fee = instrument.taker_fee_micro if took else instrument.maker_fee_micro
         return OrderFilled(
             account=self.reader.account,
@@ -207,6 +208,7 @@ def holding(row: object, memory: AccountMemory) -> tuple[InstrumentId, Leg, int]
     it cannot be traded by Pitboss, so it is in nobody's way.
     """
     fields = _fields(row)
+    _needed(fields, "current_size")
     size = number(fields.get("current_size"), SIZE_DECIMALS, "current_size")
     if size <= 0:
         return None
@@ -235,13 +237,15 @@ def payments(
         kind = _text(fields, "type")
         if kind not in _SIGNS:
             raise BadInput(f"asked what the wallet's pairs became, the venue reports {kind}")
+        _needed(fields, "timestamp", "transaction_hash", "condition_id", "usdc_size")
         at_ns = number(fields.get("timestamp"), 9, "timestamp")
         if fields.get("is_combo") or at_ns < since_ns:
             continue
         name = _text(fields, "transaction_hash"), _text(fields, "condition_id")
         amount = number(fields.get("usdc_size"), 6, "usdc_size")
         if sign := _SIGNS[kind]:
-            size = sign * number(fields.get("size"), SIZE_DECIMALS, "size")
+            # A pair costs one and brings one: without a size the money counts them.
+            size = sign * (number(fields.get("size"), SIZE_DECIMALS, "size") or amount)
             if name in pairs:
                 size, amount = size + pairs[name].size, amount + pairs[name].amount_micro
             pairs[name] = PairsConverted(
@@ -335,6 +339,13 @@ def _fields(row: object) -> SdkRow:
     if not isinstance(row, Mapping):
         raise BadInput("a row of the venue is not an object")
     return row
+
+
+def _needed(row: SdkRow, *names: str) -> None:
+    """Raise BadInput where a row lacks something that must not be taken for nothing."""
+    lacking = [name for name in names if not _text(row, name)]
+    if lacking:
+        raise BadInput(f"a row of the venue lacks its {lacking[0]}")
 
 
 def _text(row: SdkRow, name: str) -> str:
