@@ -256,8 +256,8 @@ class VenueReports:
             self.contradiction(f"fill {event.fill}: {contradiction}")
             return
         order = known.order
-        fills = self._table.ledger.state.fills
-        if (new or booked.changed) and fills.states[event.fill] is FillState.FAILED:
+        states = self._table.ledger.state.fills.states  # a decided one may be forgotten already
+        if (new or booked.changed) and states.get(event.fill, event.state) is FillState.FAILED:
             self._failed(event.fill, order.id, order.instrument)
         if not new:
             return

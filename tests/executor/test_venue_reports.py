@@ -195,6 +195,14 @@ def test_a_failed_fill_is_told_where_a_listing_says_it(rig: Any, first: bool) ->
     assert rig.executor.ledger.state.cash_settled_micro == 1_000_000_000
 
 
+def test_a_failed_fill_is_told_although_its_order_is_forgotten_with_it(make_rig: Any) -> None:
+    rig = make_rig(settings=ExecutorSettings(starts_reconciled=True, ended_orders_max=1))
+    rig.rest([(4_800, 100), (4_700, 100)])
+    rig.feed(rig.fill(1, 100), rig.quotes())  # undecided: it is remembered in the other's place
+    assert alerts(rig.feed(rig.fill(2, 100, state=FillState.FAILED))) == ["fill_failed"]
+    assert rig.executor.order(OrderId(2)) is None
+
+
 def test_a_fill_that_breaks_a_rule_is_booked_and_told(rig: Any) -> None:
     rig.rest(BIDS)
     effects = rig.feed(rig.fill(1, 100, fee_micro=2_000_000_000))
