@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
 
 import msgspec
@@ -36,6 +36,8 @@ PRICE_DECIMALS = 4
 SIZE_DECIMALS = 6
 DUST = 10_000
 """0.01 share: how far the venue's own sums drift apart (trading API, §7)."""
+_ONE, _WHOLE = Decimal(1), Context(prec=19, rounding=ROUND_HALF_EVEN)
+"""Whole numbers of 64 bits: a longer one is no amount and no time, and nothing could keep it."""
 SdkRow = Mapping[str, Any]
 
 _FILL_STATES = {
@@ -65,9 +67,8 @@ def number(value: object, decimals: int, what: str) -> int:
     if value is None or value == "":
         return 0
     try:
-        scaled = Decimal(str(value)).scaleb(decimals)
-        return int(scaled.to_integral_value(ROUND_HALF_EVEN))
-    except (InvalidOperation, OverflowError, ValueError):
+        return int(_WHOLE.quantize(Decimal(str(value)).scaleb(decimals), _ONE))
+    except (ArithmeticError, ValueError):
         raise BadInput(f"{what} {str(value)[:40]!r} is not a number") from None
 
 
@@ -216,7 +217,7 @@ def holding(row: object, memory: AccountMemory) -> tuple[InstrumentId, Leg, int]
     if found is not None:
         return found[0].instrument.id, found[1], size
     index = fields.get("outcome_index")
-    if index not in {0, 1}:
+    if index not in (0, 1):
         return None
     leg = Leg.YES if index == 0 else Leg.NO
     return instrument_of(_text(fields, "condition_id")), leg, size

@@ -210,7 +210,7 @@ def test_trade_that_cannot_be_read_is_no_empty_one(
 def test_numbers_of_the_venue() -> None:
     cases = [("", 0), (None, 0), ("25", 25_000_000), (12.345678, 12_345_678), ("1e1", 10_000_000)]
     assert [number(value, 6, "x") for value, _ in cases] == [expected for _, expected in cases]
-    for wrong in ("abc", "Infinity", "NaN", [], {}):
+    for wrong in ("abc", "Infinity", "NaN", [], {}, "1e999999", "1e99999999", "9" * 14):
         with pytest.raises(BadInput):
             number(wrong, 6, "x")
 
@@ -227,11 +227,13 @@ def test_holdings_are_tokens_we_know_or_outcomes_the_venue_numbers(reader: RowRe
         {"token_id": NO, "current_size": 10.5},
         {"token_id": "77", "condition_id": "0x1", "outcome_index": 1, "current_size": "2"},
         {"token_id": "77", "condition_id": "0x1", "outcome_index": 999, "current_size": "2"},
+        {"token_id": "77", "condition_id": "0x1", "outcome_index": [], "current_size": "2"},
         {"token_id": YES, "current_size": 0},
     ]
     assert [holding(row, reader.memory) for row in rows] == [
         (INSTRUMENT.id, Leg.NO, 10_500_000),
         ("polymarket:0x1", Leg.NO, 2_000_000),
+        None,
         None,
         None,
     ]
