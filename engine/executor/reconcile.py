@@ -127,10 +127,10 @@ class Listings:
         known.missing = 0
         state = known.state
         if state.ended:
-            filled = state is S.FILLED
-            lot = self._table.ledger.state.instruments[known.order.instrument].lot
-            since_ns = known.changed_ns + FILLED_NS * filled
-            rests = not filled or report.size - report.filled >= lot
+            since_ns, rests = known.changed_ns, True
+            if state is S.FILLED:
+                lot = self._table.ledger.state.instruments[known.order.instrument].lot
+                since_ns, rests = since_ns + FILLED_NS, report.size - report.filled >= lot
             if rests and asked_ns is not None and asked_ns > since_ns:
                 self.revived(known, now_ns)
             return
@@ -142,14 +142,10 @@ class Listings:
             self._table.happen(known, Happened.FOUND_OPEN, now_ns)
 
     def revived(self, known: LiveOrder, now_ns: int) -> None:
-        """Take back an order that ended here and is open at the venue, and cancel it.
-
-        Of one that has filled here nothing is left to take back: it is cancelled until it is gone.
-        """
+        """Cancel an order that ended here and is open at the venue; take back what it may fill."""
         number, was = known.order.id, known.state
         if was is not S.FILLED:
-            why = f"open at the venue after {was}"
-            self._table.happen(known, Happened.FOUND_OPEN, now_ns, why)
+            self._table.happen(known, Happened.FOUND_OPEN, now_ns, f"open at the venue after {was}")
         self._outbox.alert(
             Severity.CRITICAL,
             "revived_order",

@@ -154,13 +154,6 @@ class WalletOperations:
         """False while a payment may be under way: cash and tokens cannot be compared then."""
         return not (self.state.operations or self.state.waiting)
 
-    @property
-    def active(self) -> bool:
-        """True where a second that passes may change something."""
-        return bool(
-            self.state.operations or self._table.ledger.redeemable or self.merge_above is not None
-        )
-
     def restore(self, asked: AnyWalletEffect, now_ns: int) -> None:
         """Take a journaled request of an earlier life, in the order of the journal."""
         if asked.operation > self.state.last:

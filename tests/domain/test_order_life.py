@@ -52,7 +52,7 @@ def test_every_happening_is_used(happened: Happened) -> None:
 def test_unknown_is_left_by_findings_and_whole_fills_only() -> None:
     leaving = {h for (s, h), after in TRANSITIONS.items() if s is S.UNKNOWN and after is not s}
 
-    assert leaving == {H.FOUND_OPEN, H.FOUND_PART, H.FOUND_GONE, H.FILLED_ALL}
+    assert leaving == {H.FOUND_OPEN, H.FOUND_GONE, H.FILLED_ALL}
 
 
 def test_silence_after_sending_is_unknown() -> None:

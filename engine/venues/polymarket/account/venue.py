@@ -408,19 +408,17 @@ class PolymarketVenue(AccountQueries):
         raise Throttled(text, outcomes.THROTTLED_NS)
 
     def _cancelled(self, names: Sequence[Identity]) -> list[VenueEvent]:
-        found = [self._memory.known(name) for name in names]
         return [
             OrderCancelled(account=self._account, order=known.order)
-            for known in found
+            for known in map(self._memory.known, names)
             if known is not None
         ]
 
     def _refused_cancels(self, why: dict[Identity, str]) -> list[VenueEvent]:
-        found = [(self._memory.known(name), text) for name, text in sorted(why.items())]
         return [
             CancelRefused(account=self._account, order=known.order, venue_text=text)
-            for known, text in found
-            if known is not None
+            for name, text in sorted(why.items())
+            if (known := self._memory.known(name)) is not None
         ]
 
     async def _cancel_bot(self, scope: CancelScope) -> Sequence[VenueEvent]:
