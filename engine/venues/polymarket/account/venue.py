@@ -337,14 +337,15 @@ class PolymarketVenue(AccountQueries):
         return await self._places.send(prepared)
 
     async def cancel(self, orders: Sequence[Named]) -> Sequence[VenueEvent]:
-        """Cancel these orders, a thousand to a request.
+        """Cancel these orders, a thousand to a request, and no more than the tier grants at once.
 
         What fails after a first request succeeded is unanswered, so that what was proved stands.
         """
         self.remember(orders)
         events: list[VenueEvent] = []
-        for start in range(0, len(orders), CANCELS_MAX):
-            part = orders[start : start + CANCELS_MAX]
+        most = min(CANCELS_MAX, TIERS[self._places.pace.tier].cancels_burst)
+        for start in range(0, len(orders), most):
+            part = orders[start : start + most]
             try:
                 events += await self._cancel(part)
             except PitbossError:

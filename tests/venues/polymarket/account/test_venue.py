@@ -376,6 +376,19 @@ async def test_more_orders_than_the_tier_cancels_at_once_are_all_cancelled(
         assert (await venue.open_orders()).orders == ()
 
 
+async def test_a_request_names_no_more_orders_than_the_tier_cancels_at_once(served: Served) -> None:
+    settings, burst = served.venue.settings, TIERS["Standard"].cancels_burst
+    settings.rate_limits = "off"
+    async with adapter(served) as (venue, rain):
+        made = [venue.prepare(order(rain, 1 + n % 9, 100)) for n in range(burst + 10)]
+        for start in range(0, len(made), 30):
+            venue._places.pace._level = 10**18
+            await asyncio.gather(*map(venue.send, made[start : start + 30]))
+        settings.rate_limits = "enforce"
+        events = await venue.cancel([named(one) for one in made])
+        assert len([one for one in events if isinstance(one, OrderCancelled)]) >= burst
+
+
 async def test_orders_of_another_key_stay_where_a_part_of_ours_is_cancelled(
     served: Served,
 ) -> None:
