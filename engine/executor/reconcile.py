@@ -355,8 +355,9 @@ class Reconciler:
         """See that every UNKNOWN order has a next question; call when there are any."""
         questions = self.questions
         for known in self._table.unknown.values():
-            if known.ask_ns < known.unknown_ns:
+            if known.ask_ns < known.unknown_ns:  # it is so since the last turn
                 known.ask_ns = known.unknown_ns + questions.pause_ns(0)
+                known.asked = questions.number + 1
             questions.soon(known.ask_ns)
         if questions.due_ns <= now_ns:
             self.advance(now_ns)

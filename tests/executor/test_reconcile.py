@@ -805,3 +805,16 @@ def test_a_late_not_found_from_before_an_order_was_unknown_is_no_doubt(listing: 
     listing.feed(listing.event(OrderNotFound, 1, answers=first))
     record = listing.executor.record(OrderId(1))
     assert (listing.state(1), record.not_found) == (S.UNKNOWN, 0)
+
+
+def test_a_not_found_of_an_earlier_doubt_does_not_count_in_the_next_one(unknown: Any) -> None:
+    unknown.wait(5)
+    first = unknown.asked[QueryOrder, 1]
+    unknown.feed(unknown.event(OrderAccepted, 1))
+    unknown.feed(unknown.event(CancelUnanswered, 1))
+    assert unknown.state(1) is S.UNKNOWN
+    unknown.feed(unknown.event(OrderNotFound, 1, answers=first))
+    assert unknown.executor.record(OrderId(1)).not_found == 0
+    unknown.wait(5)
+    unknown.feed(unknown.event(OrderNotFound, 1))
+    assert unknown.executor.record(OrderId(1)).not_found == 1
