@@ -54,8 +54,8 @@ UNRECOGNISED_MAX = 1_000
 MISSING_BELIEVED = 2
 """Listings in a row that must lack an order before it is UNKNOWN."""
 
-FILLED_NS = 5_000 * MS
-"""How long after its last fill the venue may still list an order as it was before it."""
+LAG_NS = 5_000 * MS
+"""How long the venue may still list an order as it was before its last fill, or its cancel."""
 
 _LACKED = f"{MISSING_BELIEVED} listings of open orders in a row lack it"
 
@@ -77,8 +77,7 @@ class Listings:
         self._unrecognised: dict[Identity, None] = {}
 
     def start(self) -> None:
-        self.believed = False
-        self._empty = 0
+        self.believed, self._empty = False, 0
 
     def contained(
         self, event: OpenOrdersListed, asked_ns: int | None, now_ns: int
@@ -105,11 +104,8 @@ class Listings:
         seen = {report.order for report in ours}
         complete = True
         for known in self._table.live():
-            if (
-                known.order.id in seen
-                or known.state not in _ABSENT_MATTERS
-                or known.changed_ns >= asked_ns
-            ):
+            absent = known.order.id not in seen and known.state in _ABSENT_MATTERS
+            if not absent or known.changed_ns >= asked_ns:
                 continue
             known.missing += 1
             if known.missing < MISSING_BELIEVED:
@@ -126,20 +122,24 @@ class Listings:
     ) -> None:
         known.missing = 0
         state = known.state
+        after_ns = -1 if asked_ns is None else asked_ns - known.changed_ns
         if state.ended:
-            since_ns, rests = known.changed_ns, True
+            rests = after_ns > 0
             if state is S.FILLED:
                 lot = self._table.ledger.state.instruments[known.order.instrument].lot
-                since_ns, rests = since_ns + FILLED_NS, report.size - report.filled >= lot
-            if rests and asked_ns is not None and asked_ns > since_ns:
+                rests = after_ns > LAG_NS and report.size - report.filled >= lot
+            if rests:
                 self.revived(known, now_ns)
             return
-        older = asked_ns is None or asked_ns < known.changed_ns
         known.reported = max(known.reported, report.filled)
         if known.reported > known.filled:
             self._request_fills(now_ns)
-        if (state is S.UNKNOWN and not older) or state is S.SENT or state is S.DELAYED:
+        if (state is S.UNKNOWN and after_ns >= 0) or state is S.SENT or state is S.DELAYED:
             self._table.happen(known, Happened.FOUND_OPEN, now_ns)
+        elif state is S.CANCELLING and after_ns > LAG_NS:
+            # CANCEL_ALL is of our key; by its name an order of the signer's other keys is reached.
+            cancel = CancelOrders(account=self._table.account, orders=(known.order.id,))
+            self._outbox.effects.append(cancel)
 
     def revived(self, known: LiveOrder, now_ns: int) -> None:
         """Cancel an order that ended here and is open at the venue; take back what it may fill."""

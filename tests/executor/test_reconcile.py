@@ -470,6 +470,17 @@ def test_an_older_listing_does_not_say_of_a_filled_order_that_it_rests(listing: 
     assert next_listing(listing, whole) == []
 
 
+def test_what_a_cancel_of_everything_did_not_reach_is_cancelled_by_name(listing: Any) -> None:
+    """As an order that was placed under another key of the same wallet."""
+    listing.feed(LatchSet(who="me", reason="stop"))
+    assert listing.state(1) is S.CANCELLING
+    assert cancelled(next_listing(listing, listing.report(1))) == []  # it may be on its way
+    listing.wait(5)
+    assert cancelled(next_listing(listing, listing.report(1))) == [1]
+    listing.feed(listing.event(OrderCancelled, 1))
+    assert listing.state(1) is S.CANCELLED
+
+
 def test_an_order_that_ended_after_the_listing_was_asked_is_no_zombie(listing: Any) -> None:
     while "QueryOpenOrders" not in kinds(listing.effects):
         listing.wait(0.5)
