@@ -133,10 +133,9 @@ CANCEL_ALL_TRIES_PATIENT = 120
 """How often one CANCEL_ALL is sent in haste (two minutes of a restart) before a person is asked."""
 
 CANCEL_ALL_SLOW_NS = 10_000_000_000
-"""How often it is sent from then on. It is never given up: the venue may be back any minute."""
-
-HINT_NS_MAX = 10_000_000_000
-"""How long a venue's hint keeps safety waiting: it may say an hour, or name a date by its clock."""
+"""How often it is sent from then on, never given up: the venue may be back any minute. It is the
+longest, too, that a venue's hint keeps safety waiting: that may be an hour, or a date by its clock.
+"""
 
 CANCEL_ALL_WAITING_MAX = 1_000
 """Throttled scopes that wait; beyond it they collapse into one that covers the account."""
@@ -250,7 +249,7 @@ class SafetyLane:
             return False
         effect, _, tries = self._land(reply.number)
         if reply.retry_after_ns > 0:
-            self._throttled(effect, now_ns + min(reply.retry_after_ns, HINT_NS_MAX), tries)
+            self._throttled(effect, now_ns + min(reply.retry_after_ns, CANCEL_ALL_SLOW_NS), tries)
         return True
 
     def _throttled(
