@@ -41,9 +41,7 @@ class Happened(StrEnum):
     NOT_LISTED = "not_listed"
     """Believed live, but absent from two complete listings."""
     FOUND_OPEN = "found_open"
-    """The reconciler's finding: it rests, untouched."""
-    FOUND_PART = "found_part"
-    """The reconciler's finding: it rests, partly filled."""
+    """The reconciler's finding: it rests; its fills are told apart."""
     FOUND_GONE = "found_gone"
     """The reconciler's finding: it cannot fill any more."""
 
@@ -75,7 +73,6 @@ TRANSITIONS: dict[tuple[OrderState, Happened], OrderState] = {
     (S.SENT, H.CANCELLED): S.CANCELLED,  # a FAK killed at once, or the stream overtook the answer
     (S.SENT, H.EXPIRED): S.EXPIRED,
     (S.SENT, H.FOUND_OPEN): S.OPEN,  # a listing overtakes the acknowledgement
-    (S.SENT, H.FOUND_PART): S.PARTIAL,
     (S.SENT, H.FOUND_GONE): S.CANCELLED,
     # DELAYED: held by the venue; cannot be cancelled, so a cancel leaves it where it is.
     (S.DELAYED, H.ACCEPTED): S.OPEN,  # `unmatched`: the delay ended and it rests
@@ -92,11 +89,9 @@ TRANSITIONS: dict[tuple[OrderState, Happened], OrderState] = {
     (S.DELAYED, H.EXPIRED): S.EXPIRED,
     (S.DELAYED, H.NOT_LISTED): S.UNKNOWN,
     (S.DELAYED, H.FOUND_OPEN): S.OPEN,
-    (S.DELAYED, H.FOUND_PART): S.PARTIAL,
     (S.DELAYED, H.FOUND_GONE): S.CANCELLED,
     # UNKNOWN: only findings and fills lead out (law J).
     (S.UNKNOWN, H.FOUND_OPEN): S.OPEN,
-    (S.UNKNOWN, H.FOUND_PART): S.PARTIAL,
     (S.UNKNOWN, H.FOUND_GONE): S.CANCELLED,
     (S.UNKNOWN, H.FILLED_ALL): S.FILLED,
     (S.UNKNOWN, H.FILLED_PART): S.UNKNOWN,  # it lived; whether the rest still does is not proven
@@ -123,7 +118,6 @@ TRANSITIONS: dict[tuple[OrderState, Happened], OrderState] = {
     (S.OPEN, H.EXPIRED): S.EXPIRED,
     (S.OPEN, H.NOT_LISTED): S.UNKNOWN,
     (S.OPEN, H.FOUND_OPEN): S.OPEN,
-    (S.OPEN, H.FOUND_PART): S.OPEN,  # its fills follow and will move it
     (S.OPEN, H.FOUND_GONE): S.CANCELLED,
     # PARTIAL: resting, partly filled.
     (S.PARTIAL, H.ACCEPTED): S.PARTIAL,  # the acknowledgement comes after its first fill
@@ -140,7 +134,6 @@ TRANSITIONS: dict[tuple[OrderState, Happened], OrderState] = {
     (S.PARTIAL, H.EXPIRED): S.EXPIRED,
     (S.PARTIAL, H.NOT_LISTED): S.UNKNOWN,
     (S.PARTIAL, H.FOUND_OPEN): S.PARTIAL,  # the listing is older than the fill
-    (S.PARTIAL, H.FOUND_PART): S.PARTIAL,
     (S.PARTIAL, H.FOUND_GONE): S.CANCELLED,
     # CANCELLING: asked, not proven. Everything but an end keeps waiting.
     (S.CANCELLING, H.NAMED): S.CANCELLING,  # asked before the journal had committed
@@ -159,12 +152,12 @@ TRANSITIONS: dict[tuple[OrderState, Happened], OrderState] = {
     (S.CANCELLING, H.EXPIRED): S.EXPIRED,
     (S.CANCELLING, H.NOT_LISTED): S.UNKNOWN,
     (S.CANCELLING, H.FOUND_OPEN): S.CANCELLING,  # the listing is older than the cancel
-    (S.CANCELLING, H.FOUND_PART): S.CANCELLING,
     (S.CANCELLING, H.FOUND_GONE): S.CANCELLED,
     # FILLED: the slower channel tells older news; a further fill is booked and alarmed.
     (S.FILLED, H.ACCEPTED): S.FILLED,
     (S.FILLED, H.DELAYED): S.FILLED,
     (S.FILLED, H.NO_ANSWER): S.FILLED,
+    (S.FILLED, H.NOT_SENT): S.FILLED,  # the answer says it never left; its fills say that it did
     (S.FILLED, H.REJECTED): S.FILLED,  # `not found` and `duplicate` are said of filled ones, too
     (S.FILLED, H.CANCEL_REFUSED): S.FILLED,
     (S.FILLED, H.CANCEL_UNANSWERED): S.FILLED,
@@ -187,12 +180,12 @@ TRANSITIONS: dict[tuple[OrderState, Happened], OrderState] = {
     (S.CANCELLED, H.FILLED_PART): S.CANCELLED,  # the venue matched before it saw our cancel
     (S.CANCELLED, H.FILLED_ALL): S.FILLED,  # the venue matched before it saw our cancel
     (S.CANCELLED, H.FOUND_OPEN): S.UNKNOWN,  # revived: believed gone, listed as live
-    (S.CANCELLED, H.FOUND_PART): S.UNKNOWN,  # revived
     (S.CANCELLED, H.FOUND_GONE): S.CANCELLED,
     # EXPIRED: as CANCELLED.
     (S.EXPIRED, H.ACCEPTED): S.EXPIRED,
     (S.EXPIRED, H.DELAYED): S.EXPIRED,
     (S.EXPIRED, H.NO_ANSWER): S.EXPIRED,
+    (S.EXPIRED, H.NOT_SENT): S.EXPIRED,
     (S.EXPIRED, H.REJECTED): S.EXPIRED,
     (S.EXPIRED, H.CANCEL_REFUSED): S.EXPIRED,
     (S.EXPIRED, H.CANCEL_UNANSWERED): S.EXPIRED,
@@ -201,7 +194,6 @@ TRANSITIONS: dict[tuple[OrderState, Happened], OrderState] = {
     (S.EXPIRED, H.FILLED_PART): S.EXPIRED,  # matched before it expired
     (S.EXPIRED, H.FILLED_ALL): S.FILLED,  # matched before it expired
     (S.EXPIRED, H.FOUND_OPEN): S.UNKNOWN,  # revived
-    (S.EXPIRED, H.FOUND_PART): S.UNKNOWN,  # revived
     (S.EXPIRED, H.FOUND_GONE): S.EXPIRED,
     # REJECTED: it never lived, unless the venue was wrong about that; then ask.
     (S.REJECTED, H.ACCEPTED): S.UNKNOWN,  # the venue contradicts itself
@@ -216,7 +208,6 @@ TRANSITIONS: dict[tuple[OrderState, Happened], OrderState] = {
     (S.REJECTED, H.FILLED_PART): S.UNKNOWN,  # the refusal was wrong: book, ask about the rest
     (S.REJECTED, H.FILLED_ALL): S.FILLED,  # the refusal was wrong: book
     (S.REJECTED, H.FOUND_OPEN): S.UNKNOWN,  # revived
-    (S.REJECTED, H.FOUND_PART): S.UNKNOWN,  # revived
     (S.REJECTED, H.FOUND_GONE): S.REJECTED,
 }
 

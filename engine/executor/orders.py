@@ -495,7 +495,7 @@ class OrderTable(OrderMemory):
         if after is _UNKNOWN:
             self.unknown[number] = known
             known.unknown_ns = now_ns
-            known.asks = known.not_found = 0
+            known.asks = known.not_found = known.ask_ns = 0
             known.cancel_asked = before is _CANCELLING
         self.dirty[known.order.instrument] = True
 

@@ -54,6 +54,9 @@ UNRECOGNISED_MAX = 1_000
 MISSING_BELIEVED = 2
 """Listings in a row that must lack an order before it is UNKNOWN."""
 
+LAG_NS = 5_000 * MS
+"""How long the venue may still list an order as it was before its last fill, or its cancel."""
+
 _LACKED = f"{MISSING_BELIEVED} listings of open orders in a row lack it"
 
 S = OrderState
@@ -74,8 +77,7 @@ class Listings:
         self._unrecognised: dict[Identity, None] = {}
 
     def start(self) -> None:
-        self.believed = False
-        self._empty = 0
+        self.believed, self._empty = False, 0
 
     def contained(
         self, event: OpenOrdersListed, asked_ns: int | None, now_ns: int
@@ -102,11 +104,8 @@ class Listings:
         seen = {report.order for report in ours}
         complete = True
         for known in self._table.live():
-            if (
-                known.order.id in seen
-                or known.state not in _ABSENT_MATTERS
-                or known.changed_ns >= asked_ns
-            ):
+            absent = known.order.id not in seen and known.state in _ABSENT_MATTERS
+            if not absent or known.changed_ns >= asked_ns:
                 continue
             known.missing += 1
             if known.missing < MISSING_BELIEVED:
@@ -123,21 +122,30 @@ class Listings:
     ) -> None:
         known.missing = 0
         state = known.state
+        after_ns = -1 if asked_ns is None else asked_ns - known.changed_ns
         if state.ended:
-            if asked_ns is not None and asked_ns > known.changed_ns and state is not S.FILLED:
+            rests = after_ns > 0
+            if state is S.FILLED:
+                lot = self._table.ledger.state.instruments[known.order.instrument].lot
+                rests = after_ns > LAG_NS and report.size - report.filled >= lot
+            if rests:
                 self.revived(known, now_ns)
             return
-        older = asked_ns is None or asked_ns < known.changed_ns
         known.reported = max(known.reported, report.filled)
         if known.reported > known.filled:
             self._request_fills(now_ns)
-        if (state is S.UNKNOWN and not older) or state is S.SENT or state is S.DELAYED:
+        if (state is S.UNKNOWN and after_ns >= 0) or state is S.SENT or state is S.DELAYED:
             self._table.happen(known, Happened.FOUND_OPEN, now_ns)
+        elif state is S.CANCELLING and after_ns > LAG_NS:
+            # CANCEL_ALL is of our key; by its name an order of the signer's other keys is reached.
+            cancel = CancelOrders(account=self._table.account, orders=(known.order.id,))
+            self._outbox.effects.append(cancel)
 
     def revived(self, known: LiveOrder, now_ns: int) -> None:
-        """Take back an order that ended here and is open at the venue, and cancel it."""
+        """Cancel an order that ended here and is open at the venue; take back what it may fill."""
         number, was = known.order.id, known.state
-        self._table.happen(known, Happened.FOUND_OPEN, now_ns, f"open at the venue after {was}")
+        if was is not S.FILLED:
+            self._table.happen(known, Happened.FOUND_OPEN, now_ns, f"open at the venue after {was}")
         self._outbox.alert(
             Severity.CRITICAL,
             "revived_order",
@@ -347,8 +355,9 @@ class Reconciler:
         """See that every UNKNOWN order has a next question; call when there are any."""
         questions = self.questions
         for known in self._table.unknown.values():
-            if known.ask_ns < known.unknown_ns:
+            if known.ask_ns < known.unknown_ns:  # it is so since the last turn
                 known.ask_ns = known.unknown_ns + questions.pause_ns(0)
+                known.asked = questions.number + 1
             questions.soon(known.ask_ns)
         if questions.due_ns <= now_ns:
             self.advance(now_ns)
@@ -402,7 +411,8 @@ class Reconciler:
         """Reach back to the last good listing, the oldest unsettled fill and UNKNOWN order."""
         questions = self.questions
         since = max(questions.fills_ok_ns, questions.fills_reach_ns)
-        since = now_ns if since < 0 else since
+        if since < 0:  # never listed: an earlier life ended with its first orders
+            since = min((o.order.created_ns for o in self._table.orders.values()), default=now_ns)
         overlap_ns = self._settings.fills_overlap_ms * MS
         # Our clock may be ahead of the venue's: what is asked in vain is asked further back,
         # but not for ever: a venue that keeps none that old would never answer.

@@ -28,7 +28,7 @@ from engine.domain.events import (
     OrderUnanswered,
 )
 from engine.domain.fills import FillId, FillState
-from engine.domain.instruments import Side
+from engine.domain.instruments import InstrumentId, Side
 from engine.domain.order_life import Happened
 from engine.domain.orders import (
     AT_ONCE,
@@ -256,6 +256,9 @@ class VenueReports:
             self.contradiction(f"fill {event.fill}: {contradiction}")
             return
         order = known.order
+        states = self._table.ledger.state.fills.states  # a decided one may be forgotten already
+        if (new or booked.changed) and states.get(event.fill, event.state) is FillState.FAILED:
+            self._failed(event.fill, order.id, order.instrument)
         if not new:
             return
         self._table.state_of(known).refusals = 0
@@ -305,12 +308,15 @@ class VenueReports:
             return
         table.moved(entry.instrument, now_ns)
         if state is FillState.FAILED:
-            self._outbox.alert(
-                Severity.WARNING,
-                "fill_failed",
-                f"fill {fill} of order {entry.order} failed to settle and was reversed",
-                instrument=entry.instrument,
-            )
+            self._failed(fill, entry.order, entry.instrument)
+
+    def _failed(self, fill: FillId, order: OrderId, instrument: InstrumentId) -> None:
+        self._outbox.alert(
+            Severity.WARNING,
+            "fill_failed",
+            f"fill {fill} of order {order} failed to settle and was reversed",
+            instrument=instrument,
+        )
 
     def contradiction(self, text: str) -> None:
         """Stop the account: what the venue says cannot be, and only a person can judge it."""

@@ -154,13 +154,6 @@ class WalletOperations:
         """False while a payment may be under way: cash and tokens cannot be compared then."""
         return not (self.state.operations or self.state.waiting)
 
-    @property
-    def active(self) -> bool:
-        """True where a second that passes may change something."""
-        return bool(
-            self.state.operations or self._table.ledger.redeemable or self.merge_above is not None
-        )
-
     def restore(self, asked: AnyWalletEffect, now_ns: int) -> None:
         """Take a journaled request of an earlier life, in the order of the journal."""
         if asked.operation > self.state.last:
@@ -206,9 +199,9 @@ class WalletOperations:
 
         What happened before the account's first cash was booked is in that.
         """
-        overlap_ns = self._settings.redemptions_overlap_ms * MS
-        since_ns = now_ns if self.state.listed_ns < 0 else self.state.listed_ns
-        since_ns = max(0, since_ns - overlap_ns, self._table.ledger.state.funded_ns)
+        funded_ns = self._table.ledger.state.funded_ns
+        since_ns = self.state.listed_ns if self.state.listed_ns >= 0 else funded_ns or now_ns
+        since_ns = max(0, since_ns - self._settings.redemptions_overlap_ms * MS, funded_ns)
         return QueryRedemptions(account=self._table.account, since_ns=since_ns, number=number)
 
     def advance(self, now_ns: int) -> None:

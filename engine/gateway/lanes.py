@@ -133,7 +133,9 @@ CANCEL_ALL_TRIES_PATIENT = 120
 """How often one CANCEL_ALL is sent in haste (two minutes of a restart) before a person is asked."""
 
 CANCEL_ALL_SLOW_NS = 10_000_000_000
-"""How often it is sent from then on. It is never given up: the venue may be back any minute."""
+"""How often it is sent from then on, never given up: the venue may be back any minute. It is the
+longest, too, that a venue's hint keeps safety waiting: that may be an hour, or a date by its clock.
+"""
 
 CANCEL_ALL_WAITING_MAX = 1_000
 """Throttled scopes that wait; beyond it they collapse into one that covers the account."""
@@ -181,7 +183,7 @@ class SafetyLane:
         self._flights: dict[int, _Flight] = {}
         self.asking = 0
         """Questions in flight."""
-        self._wait_ns = 0
+        self._wait_ns = self._ask_ns = 0
 
     # -- asked -------------------------------------------------------------------------------------
 
@@ -247,7 +249,7 @@ class SafetyLane:
             return False
         effect, _, tries = self._land(reply.number)
         if reply.retry_after_ns > 0:
-            self._throttled(effect, now_ns + reply.retry_after_ns, tries)
+            self._throttled(effect, now_ns + min(reply.retry_after_ns, CANCEL_ALL_SLOW_NS), tries)
         return True
 
     def _throttled(
@@ -257,10 +259,11 @@ class SafetyLane:
         if isinstance(effect, CancelAll):
             self._retry_later(effect.scope, until_ns, tries)
             return
-        self._wait_ns = max(self._wait_ns, until_ns)
         if isinstance(effect, CancelOrders):
+            self._wait_ns = max(self._wait_ns, until_ns)
             self.cancels = {**dict.fromkeys(effect.orders), **self.cancels}
-        else:
+        else:  # no cancel waits for a question
+            self._ask_ns = max(self._ask_ns, until_ns)
             self.queries = {effect: None, **self.queries}
 
     def _retry_later(self, scope: CancelScope, until_ns: int, tries: int) -> None:
@@ -302,6 +305,7 @@ class SafetyLane:
             self.queries
             and self.asking < self._asking_max
             and len(self._flights) < self._in_flight_max
+            and now_ns >= self._ask_ns
             and self._query_bucket.take(1, now_ns)
         ):
             query = next(iter(self.queries))
@@ -337,7 +341,7 @@ class SafetyLane:
             if self.cancels:
                 times.append(max(self._wait_ns, self._cancel_bucket.ready_ns()))
             if self.queries and self.asking < self._asking_max:
-                times.append(max(self._wait_ns, self._query_bucket.ready_ns()))
+                times.append(max(self._wait_ns, self._ask_ns, self._query_bucket.ready_ns()))
         return min(times) if times else None
 
     # -- inside ------------------------------------------------------------------------------------

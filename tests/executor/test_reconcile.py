@@ -18,6 +18,7 @@ from engine.domain.events import (
     CancelRefused,
     CancelUnanswered,
     FillsListed,
+    FillVoided,
     LatchReleased,
     LatchSet,
     OrderAccepted,
@@ -445,6 +446,41 @@ def test_a_zombie_is_taken_back_cancelled_and_told(listing: Any) -> None:
     assert listing.executor.ledger.cash_free_micro == 1_000 * USD
 
 
+def test_an_order_that_filled_here_and_rests_at_the_venue_is_cancelled_until_it_is_gone(
+    listing: Any,
+) -> None:
+    """As where the venue takes a failed trade back and lets its order rest again."""
+    fill = listing.fill(1, 100)
+    listing.feed(fill, listing.quotes(), FillVoided(account=fill.account, fill=fill.fill))
+    assert listing.state(1) is S.FILLED
+    for _ in range(2):
+        told = next_listing(listing, listing.report(1))
+        assert (alerts(told), cancelled(told)) == (["revived_order"], [1])
+    listing.feed(listing.event(OrderCancelled, 1))
+    assert listing.state(1) is S.FILLED
+    assert next_listing(listing) == []
+
+
+def test_an_older_listing_does_not_say_of_a_filled_order_that_it_rests(listing: Any) -> None:
+    while "QueryOpenOrders" not in kinds(listing.effects):
+        listing.wait(0.5)
+    listing.feed(listing.fill(1, 100), listing.quotes())
+    assert alerts(listing.feed(listing.listing(listing.report(1)))) == []
+    whole = listing.report(1, filled=100 * SHARE)
+    assert next_listing(listing, whole) == []
+
+
+def test_what_a_cancel_of_everything_did_not_reach_is_cancelled_by_name(listing: Any) -> None:
+    """As an order that was placed under another key of the same wallet."""
+    listing.feed(LatchSet(who="me", reason="stop"))
+    assert listing.state(1) is S.CANCELLING
+    assert cancelled(next_listing(listing, listing.report(1))) == []  # it may be on its way
+    listing.wait(5)
+    assert cancelled(next_listing(listing, listing.report(1))) == [1]
+    listing.feed(listing.event(OrderCancelled, 1))
+    assert listing.state(1) is S.CANCELLED
+
+
 def test_an_order_that_ended_after_the_listing_was_asked_is_no_zombie(listing: Any) -> None:
     while "QueryOpenOrders" not in kinds(listing.effects):
         listing.wait(0.5)
@@ -780,3 +816,16 @@ def test_a_late_not_found_from_before_an_order_was_unknown_is_no_doubt(listing: 
     listing.feed(listing.event(OrderNotFound, 1, answers=first))
     record = listing.executor.record(OrderId(1))
     assert (listing.state(1), record.not_found) == (S.UNKNOWN, 0)
+
+
+def test_a_not_found_of_an_earlier_doubt_does_not_count_in_the_next_one(unknown: Any) -> None:
+    unknown.wait(5)
+    first = unknown.asked[QueryOrder, 1]
+    unknown.feed(unknown.event(OrderAccepted, 1))
+    unknown.feed(unknown.event(CancelUnanswered, 1))
+    assert unknown.state(1) is S.UNKNOWN
+    unknown.feed(unknown.event(OrderNotFound, 1, answers=first))
+    assert unknown.executor.record(OrderId(1)).not_found == 0
+    unknown.wait(5)
+    unknown.feed(unknown.event(OrderNotFound, 1))
+    assert unknown.executor.record(OrderId(1)).not_found == 1

@@ -186,6 +186,20 @@ def test_fills_are_asked_from_before_the_snapshot(make_rig: Any) -> None:
     assert query.since_ns == max(0, believed - 120 * 10**9)
 
 
+def test_fills_are_asked_from_the_first_order_on_where_none_were_ever_listed(make_rig: Any) -> None:
+    """The first life of an account may end before its first snapshot, and it may be down long."""
+    fresh = make_rig(settings=ExecutorSettings(), cash=0)
+    fresh.now = 100_000 * 1_000_000_000
+    fresh.executor.adopt(fresh.build.order(1, created_ns=fresh.now), fresh.now)
+    for event in (fresh.event(OrderAccepted, 1), fresh.event(OrderCancelled, 1)):
+        fresh.executor.receive(event, fresh.now)
+    ended_ns = fresh.now
+    fresh.now += 3_600 * 1_000_000_000
+    effects = fresh.executor.recover([], fresh.now) + fresh.feed()
+    (query,) = [effect for effect in effects if isinstance(effect, QueryFills)]
+    assert query.since_ns <= ended_ns
+
+
 def test_a_restart_does_not_look_like_a_loss(make_rig: Any, limits: Any) -> None:
     strict = limits.model_copy(update={"kill_drawdown_max": Limit(absolute=10)})
     rig = make_rig(limits=strict)

@@ -171,6 +171,38 @@ def test_progress_of_a_settlement_changes_no_money(rig: Any) -> None:
     assert rig.executor.ledger.holding(M1).yes_settled == 100 * SHARE
 
 
+def test_an_order_that_filled_before_its_answer_said_it_never_left_stays_filled(rig: Any) -> None:
+    rig.quote(BIDS)
+    rig.send(1)
+    rig.feed(rig.fill(1, 100), rig.quotes())
+    rig.feed(rig.event(OrderNotSent, 1, reason="425: the venue restarts"))
+    assert rig.state(1) is S.FILLED
+    assert rig.executor.ledger.holding(M1).yes_pending == 100 * SHARE
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["booked before", "void at birth"])
+def test_a_failed_fill_is_told_where_a_listing_says_it(rig: Any, first: bool) -> None:
+    """The stream may have been down when the venue said it."""
+    rig.rest(BIDS)
+    fill = rig.fill(1, 100)
+    if first:
+        rig.feed(fill, rig.quotes())
+    failed = msgspec.structs.replace(fill, state=FillState.FAILED)
+    listed = FillsListed(account=rig.build.account, since_ns=0, fills=(failed,))
+    assert alerts(rig.feed(listed, rig.quotes())) == ["fill_failed"]
+    assert alerts(rig.feed(listed, failed)) == []
+    assert rig.executor.ledger.holding(M1).flat
+    assert rig.executor.ledger.state.cash_settled_micro == 1_000_000_000
+
+
+def test_a_failed_fill_is_told_although_its_order_is_forgotten_with_it(make_rig: Any) -> None:
+    rig = make_rig(settings=ExecutorSettings(starts_reconciled=True, ended_orders_max=1))
+    rig.rest([(4_800, 100), (4_700, 100)])
+    rig.feed(rig.fill(1, 100), rig.quotes())  # undecided: it is remembered in the other's place
+    assert alerts(rig.feed(rig.fill(2, 100, state=FillState.FAILED))) == ["fill_failed"]
+    assert rig.executor.order(OrderId(2)) is None
+
+
 def test_a_fill_that_breaks_a_rule_is_booked_and_told(rig: Any) -> None:
     rig.rest(BIDS)
     effects = rig.feed(rig.fill(1, 100, fee_micro=2_000_000_000))

@@ -306,6 +306,18 @@ def test_a_restart_looks_for_what_was_asked_before_it(held: Any, make_rig: Any) 
     assert asked(reborn.effects) == []
 
 
+def test_payments_are_asked_for_since_the_first_cash_where_none_were_ever_listed(
+    held: Any, make_rig: Any
+) -> None:
+    """The venue may have redeemed while the engine was down for hours."""
+    reborn = make_rig(settings=ExecutorSettings(), empty=True, cash=0)
+    reborn.executor.restore(held.executor.snapshot(), 1)
+    reborn.now = held.now + 7_200 * 1_000_000_000
+    effects = reborn.executor.recover((), reborn.now) + reborn.feed()
+    (question,) = [one for one in effects if isinstance(one, QueryRedemptions)]
+    assert question.since_ns == held.executor.ledger.state.funded_ns
+
+
 def test_a_journaled_request_of_an_earlier_life_keeps_its_number(held: Any) -> None:
     account = held.build.account
     for number in (3, 2):

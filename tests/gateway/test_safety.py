@@ -143,6 +143,32 @@ def test_throttled_cancels_and_questions_go_back_to_the_head_and_wait(build):
     ]
 
 
+def test_a_throttled_question_keeps_no_cancel_waiting(build):
+    lane = Lane(build)
+    lane.lane.query(ask_fills(build))
+    (question,) = lane.lane.pump(NOW)
+    lane.lane.answer(build.reply(question, after_ms=3_000), NOW)
+    assert lane.lane.cancel_now(build.cancel(1), NOW) is not None
+    lane.cancel(2)
+    assert lane.pump(NOW) == [build.cancel(2)]
+    assert lane.pump(NOW + 2_999 * MS) == []
+    assert lane.pump(NOW + 3_000 * MS) == [ask_fills(build)]
+
+
+@pytest.mark.parametrize("what", ["cancel", "cancel_all", "question"])
+def test_no_hint_of_the_venue_holds_safety_for_long(build, what):
+    """An hour is what a proxy may say, or a date by another clock."""
+    lane, now = Lane(build), NOW
+    if what == "cancel_all":
+        request = lane.lane.cancel_all(SCOPE, now)
+    else:
+        lane.cancel(1) if what == "cancel" else lane.lane.query(ask_fills(build))
+        (request,) = lane.lane.pump(now)
+    lane.lane.answer(build.reply(request, after_ms=3_600_000), now)
+    assert lane.pump(now + 9_999 * MS) == []
+    assert lane.pump(now + 10_000 * MS) == [request.effect]
+
+
 def test_unanswered_cancels_and_questions_are_reported(build):
     lane = Lane(build)
     lane.cancel(1, 2)

@@ -62,10 +62,10 @@ async def data_rows(wire: Wire, path: str, **params: str | int) -> list[Any]:
         if not isinstance(found, list) or not isinstance(pagination, Mapping):
             raise BadInput(f"{path} answered a page without rows or pagination")
         rows += found
-        if pagination.get("has_more") is not True:
+        if pagination.get("has_more") is False:
             return rows
-        following = pagination.get("next_cursor")
-        if not isinstance(following, str) or not following or following == cursor:
+        more, following = pagination.get("has_more"), pagination.get("next_cursor")
+        if more is not True or not isinstance(following, str) or following in {"", cursor}:
             raise BadInput(f"{path} has a page that leads nowhere")
         cursor = following
     raise BadInput(f"{path} has more than {PAGES_MAX} pages")

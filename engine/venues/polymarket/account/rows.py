@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
 
 import msgspec
@@ -36,6 +36,8 @@ PRICE_DECIMALS = 4
 SIZE_DECIMALS = 6
 DUST = 10_000
 """0.01 share: how far the venue's own sums drift apart (trading API, §7)."""
+_ONE, _WHOLE = Decimal(1), Context(prec=19, rounding=ROUND_HALF_EVEN)
+"""Whole numbers of 64 bits: a longer one is no amount and no time, and nothing could keep it."""
 SdkRow = Mapping[str, Any]
 
 _FILL_STATES = {
@@ -65,9 +67,8 @@ def number(value: object, decimals: int, what: str) -> int:
     if value is None or value == "":
         return 0
     try:
-        scaled = Decimal(str(value)).scaleb(decimals)
-        return int(scaled.to_integral_value(ROUND_HALF_EVEN))
-    except (InvalidOperation, OverflowError, ValueError):
+        return int(_WHOLE.quantize(Decimal(str(value)).scaleb(decimals), _ONE))
+    except (ArithmeticError, ValueError):
         raise BadInput(f"{what} {str(value)[:40]!r} is not a number") from None
 
 
@@ -85,6 +86,7 @@ def order_report(row: object, reader: RowReader) -> OrderReport:
     fields = _fields(row)
     identity = Identity(_text(fields, "id").lower())
     known = reader.memory.known(identity)
+    _needed(fields, "id", *["owner"] * (known is None))
     instrument, leg = _place(fields, reader.memory)
     size = number(fields.get("original_size"), SIZE_DECIMALS, "original_size")
     filled = number(fields.get("size_matched"), SIZE_DECIMALS, "size_matched")
@@ -168,10 +170,10 @@ class _Maker(msgspec.Struct, frozen=True, kw_only=True):
         size = number(amount, SIZE_DECIMALS, "size")
         # The venue's price of a taker that met several levels may be an average.
         price = number(row.get("price"), PRICE_DECIMALS, "price")
-        if size <= 0 or price <= 0:
+        instrument = market.instrument
+        if size <= 0 or not 0 < price < instrument.one:
             raise BadInput(f"trade {self.trade[:40]} has no size or no price")
         took = liquidity is Liquidity.TAKER
-        instrument = market.instrument
         fee = instrument.taker_fee_micro if took else instrument.maker_fee_micro
         return OrderFilled(
             account=self.reader.account,
@@ -207,6 +209,7 @@ def holding(row: object, memory: AccountMemory) -> tuple[InstrumentId, Leg, int]
     it cannot be traded by Pitboss, so it is in nobody's way.
     """
     fields = _fields(row)
+    _needed(fields, "current_size")
     size = number(fields.get("current_size"), SIZE_DECIMALS, "current_size")
     if size <= 0:
         return None
@@ -214,7 +217,7 @@ def holding(row: object, memory: AccountMemory) -> tuple[InstrumentId, Leg, int]
     if found is not None:
         return found[0].instrument.id, found[1], size
     index = fields.get("outcome_index")
-    if index not in {0, 1}:
+    if index not in (0, 1):
         return None
     leg = Leg.YES if index == 0 else Leg.NO
     return instrument_of(_text(fields, "condition_id")), leg, size
@@ -235,13 +238,15 @@ def payments(
         kind = _text(fields, "type")
         if kind not in _SIGNS:
             raise BadInput(f"asked what the wallet's pairs became, the venue reports {kind}")
+        _needed(fields, "timestamp", "transaction_hash", "condition_id", "usdc_size")
         at_ns = number(fields.get("timestamp"), 9, "timestamp")
         if fields.get("is_combo") or at_ns < since_ns:
             continue
         name = _text(fields, "transaction_hash"), _text(fields, "condition_id")
         amount = number(fields.get("usdc_size"), 6, "usdc_size")
         if sign := _SIGNS[kind]:
-            size = sign * number(fields.get("size"), SIZE_DECIMALS, "size")
+            # A pair costs one and brings one: without a size the money counts them.
+            size = sign * (number(fields.get("size"), SIZE_DECIMALS, "size") or amount)
             if name in pairs:
                 size, amount = size + pairs[name].size, amount + pairs[name].amount_micro
             pairs[name] = PairsConverted(
@@ -335,6 +340,13 @@ def _fields(row: object) -> SdkRow:
     if not isinstance(row, Mapping):
         raise BadInput("a row of the venue is not an object")
     return row
+
+
+def _needed(row: SdkRow, *names: str) -> None:
+    """Raise BadInput where a row lacks something that must not be taken for nothing."""
+    lacking = [name for name in names if not _text(row, name)]
+    if lacking:
+        raise BadInput(f"a row of the venue lacks its {lacking[0]}")
 
 
 def _text(row: SdkRow, name: str) -> str:

@@ -337,14 +337,15 @@ class PolymarketVenue(AccountQueries):
         return await self._places.send(prepared)
 
     async def cancel(self, orders: Sequence[Named]) -> Sequence[VenueEvent]:
-        """Cancel these orders, a thousand to a request.
+        """Cancel these orders, a thousand to a request, and no more than the tier grants at once.
 
         What fails after a first request succeeded is unanswered, so that what was proved stands.
         """
         self.remember(orders)
         events: list[VenueEvent] = []
-        for start in range(0, len(orders), CANCELS_MAX):
-            part = orders[start : start + CANCELS_MAX]
+        most = min(CANCELS_MAX, TIERS[self._places.pace.tier].cancels_burst)
+        for start in range(0, len(orders), most):
+            part = orders[start : start + most]
             try:
                 events += await self._cancel(part)
             except PitbossError:
@@ -392,11 +393,13 @@ class PolymarketVenue(AccountQueries):
         """Cancel by name as many as a request may, where a scope is too large for the venue.
 
         It takes a token for each order a scope cancels, and more than its bucket holds never pass.
-        Raises Throttled after each part: what is left is asked for again.
+        Orders of other keys may count there, and are left alone (law N). Raises Throttled after
+        each part: what is left is asked for again.
         """
         listed = (await self.open_orders()).orders
-        names = [one.identity for one in listed if scope.instrument in {None, one.instrument}]
-        if len(names) < TIERS[self._places.pace.tier].cancels_burst:
+        found = [one for one in listed if scope.instrument in {None, one.instrument}]
+        names = [one.identity for one in found if one.ours]
+        if not names or len(found) < TIERS[self._places.pace.tier].cancels_burst:
             return
         try:
             await self._wire.delete("/orders", names[: self.tier.cancels_burst])
@@ -406,19 +409,17 @@ class PolymarketVenue(AccountQueries):
         raise Throttled(text, outcomes.THROTTLED_NS)
 
     def _cancelled(self, names: Sequence[Identity]) -> list[VenueEvent]:
-        found = [self._memory.known(name) for name in names]
         return [
             OrderCancelled(account=self._account, order=known.order)
-            for known in found
+            for known in map(self._memory.known, names)
             if known is not None
         ]
 
     def _refused_cancels(self, why: dict[Identity, str]) -> list[VenueEvent]:
-        found = [(self._memory.known(name), text) for name, text in sorted(why.items())]
         return [
             CancelRefused(account=self._account, order=known.order, venue_text=text)
-            for known, text in found
-            if known is not None
+            for name, text in sorted(why.items())
+            if (known := self._memory.known(name)) is not None
         ]
 
     async def _cancel_bot(self, scope: CancelScope) -> Sequence[VenueEvent]:

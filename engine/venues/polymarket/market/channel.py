@@ -211,7 +211,7 @@ class MarketChannel:
         now_ns = self._now_ns()
         for shard in tuple(self.shards):
             self._reconnect_frozen(shard, now_ns)
-            if shard.settling:
+            if shard.settling and now_ns >= shard.settle_ns:
                 await self._settle(shard)
         due = [name for name, shard in self._shard_of.items() if self._due(name, shard, now_ns)]
         for start in range(0, len(due), BOOKS_MAX):
@@ -244,7 +244,8 @@ class MarketChannel:
             books = await self._rest.books(tokens)
         except PitbossError as error:
             self.reason = str(error)
-            return  # nothing is told before REST answers; asked again with the next look
+            shard.refused(self._now_ns())
+            return  # nothing is told before REST answers
         self.reason = ""
         await self._books(books, alive)
         if alive():

@@ -7,6 +7,7 @@ from functools import lru_cache
 from engine.domain.books import Level
 from engine.feeds.counts import BadFrame
 from engine.venues.polymarket.market.numbers import (
+    DIGITS_MAX,
     ONE,
     PRICE_DECIMALS,
     PRICES_MAX,
@@ -24,6 +25,7 @@ _QUOTE = ord('"')
 # point ("350.") leaves length 1 and is no number of the venue's.
 _SCALES = (10**SIZE_DECIMALS, 0, *(10 ** (SIZE_DECIMALS - d) for d in range(1, SIZE_DECIMALS + 1)))
 _FINE = frozenset((0, *range(2, SIZE_DECIMALS + 2)))
+_WHOLE_MAX = DIGITS_MAX - SIZE_DECIMALS
 
 
 class OddShape(Exception):
@@ -51,7 +53,8 @@ class LevelMap(dict[bytes, Level]):
             price = self._price(head)
         whole, _, decimals = tail.partition(b".")
         digits = whole + decimals[:-1] if decimals else whole[:-1]
-        if digits.isdigit() and len(decimals) in _FINE and tail[-1] == _QUOTE:
+        plain = digits.isdigit() and len(whole) <= _WHOLE_MAX
+        if plain and len(decimals) in _FINE and tail[-1] == _QUOTE:
             size = int(digits) * _SCALES[len(decimals)]
         else:
             size = _odd_size(tail)

@@ -12,6 +12,9 @@ SIZE_DECIMALS = 6
 ONE = 10**PRICE_DECIMALS
 """The price of certainty."""
 
+DIGITS_MAX = 18
+"""More do not fit into 64 bits."""
+
 PRICES_MAX = 4_096
 """Price texts a map remembers: 999 prices of the finest common grid, written in several ways."""
 
@@ -19,11 +22,11 @@ PRICES_MAX = 4_096
 def units(text: str, decimals: int, what: str) -> int:
     """Return `text` in units of 10^−decimals. Raises BadFrame where it is not exactly that.
 
-    Takes plain decimals only ("0.48", ".48", "350"): no sign, no exponent, no NaN.
+    Takes plain decimals only ("0.48", ".48", "350"): no sign, no exponent, no NaN, 64 bits.
     """
     whole, dot, part = text.partition(".")
     digits = whole + part
-    if not (digits.isascii() and digits.isdigit()):
+    if not (digits.isascii() and digits.isdigit()) or len(whole) + decimals > DIGITS_MAX:
         if text.startswith("-"):
             raise BadFrame(f"{what} negative", repr(text))
         raise BadFrame(f"{what} not a number", repr(text))

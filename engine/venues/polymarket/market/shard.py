@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
+from websockets.client import backoff
 
 from engine.feeds.sockets import Socket
 
@@ -18,6 +19,9 @@ TOKENS_MAX = 200
 
 HELD_BACK_MAX = 20_000
 """Frames kept back while the books are asked for; more mean a new connection."""
+
+SETTLE_S = (0.5, 0.5, 8.0)
+"""Pauses while REST refuses the books: the first one at most, the second one, the longest."""
 
 _pack = msgspec.json.Encoder().encode
 
@@ -47,6 +51,9 @@ class Shard:
         self.why = "not connected yet"
         """Why nothing is received; empty = all is well."""
         self.connections = 0
+        self.settle_ns = 0
+        """When the books are asked for at the earliest."""
+        self._pauses_s = backoff(*SETTLE_S)
         self._received = received
         self._turned = turned
         self._lost = lost
@@ -85,8 +92,13 @@ class Shard:
         if old:
             self.socket.send(_dynamic("unsubscribe", old))
 
+    def refused(self, now_ns: int) -> None:
+        """Know that the books were asked for in vain: each time they are waited for longer."""
+        self.settle_ns = now_ns + int(next(self._pauses_s) * 1_000_000_000)
+
     def release(self) -> None:
         """Tell what was kept back: the books have been told."""
+        self._pauses_s = backoff(*SETTLE_S)
         frames, self.held_back = self.held_back or [], None
         for frame, at_ns in frames:
             self._received(frame, at_ns)

@@ -54,6 +54,10 @@ DATA_GARBLED: dict[str, Any] = {
     "no page": [],
     "no pagination": {"data": []},
     "no rows": {"pagination": {"has_more": False}},
+    "a pagination that does not say whether there is more": {
+        "data": [],
+        "pagination": {"next_cursor": None},
+    },
     "more without a cursor": {"data": [], "pagination": {"has_more": True, "next_cursor": None}},
     "a cursor that leads back": {"data": [], "pagination": {"has_more": True, "next_cursor": "a"}},
 }

@@ -20,6 +20,7 @@ from engine.venues.polymarket.account.rows import (
     incomes,
     number,
     order_report,
+    payments,
     trade_fills,
 )
 from tests.fakes.polymarket.listing import Listed, identify, instrument_of
@@ -88,6 +89,8 @@ def test_status_of_an_order(reader: RowReader, status: str) -> None:
         {"side": "HOLD"},
         {"price": "half"},
         {"price": "NaN"},
+        {"id": ""},
+        {"id": "0xlost", "owner": None},
     ],
 )
 def test_order_that_cannot_be_read_is_not_guessed(
@@ -189,6 +192,8 @@ def test_state_of_a_trade(reader: RowReader, status: str, state: FillState) -> N
         {"maker_orders": {"order_id": OURS}},
         {"taker_order_id": OURS, "size": ""},
         {"taker_order_id": OURS, "price": "0"},
+        {"taker_order_id": OURS, "price": "-0.4"},
+        {"taker_order_id": OURS, "price": "45"},
         {"taker_order_id": OURS, "asset_id": "77"},
     ],
 )
@@ -205,7 +210,7 @@ def test_trade_that_cannot_be_read_is_no_empty_one(
 def test_numbers_of_the_venue() -> None:
     cases = [("", 0), (None, 0), ("25", 25_000_000), (12.345678, 12_345_678), ("1e1", 10_000_000)]
     assert [number(value, 6, "x") for value, _ in cases] == [expected for _, expected in cases]
-    for wrong in ("abc", "Infinity", "NaN", [], {}):
+    for wrong in ("abc", "Infinity", "NaN", [], {}, "1e999999", "1e99999999", "9" * 14):
         with pytest.raises(BadInput):
             number(wrong, 6, "x")
 
@@ -222,6 +227,7 @@ def test_holdings_are_tokens_we_know_or_outcomes_the_venue_numbers(reader: RowRe
         {"token_id": NO, "current_size": 10.5},
         {"token_id": "77", "condition_id": "0x1", "outcome_index": 1, "current_size": "2"},
         {"token_id": "77", "condition_id": "0x1", "outcome_index": 999, "current_size": "2"},
+        {"token_id": "77", "condition_id": "0x1", "outcome_index": [], "current_size": "2"},
         {"token_id": YES, "current_size": 0},
     ]
     assert [holding(row, reader.memory) for row in rows] == [
@@ -229,7 +235,37 @@ def test_holdings_are_tokens_we_know_or_outcomes_the_venue_numbers(reader: RowRe
         ("polymarket:0x1", Leg.NO, 2_000_000),
         None,
         None,
+        None,
     ]
+
+
+@pytest.mark.parametrize("kind", ["REDEEM", "SPLIT", "MERGE"])
+@pytest.mark.parametrize("missing", ["timestamp", "transaction_hash", "condition_id", "usdc_size"])
+def test_a_payment_that_lacks_something_is_not_taken_for_none(kind: str, missing: str) -> None:
+    row = {
+        "type": kind,
+        "transaction_hash": "0x1",
+        "condition_id": "0x2",
+        "usdc_size": 10,
+        "timestamp": 5,
+    }
+    assert sum(map(len, payments([row], AccountId("a"), 0))) == 1
+    for nothing in ({missing: None}, {missing: ""}):
+        with pytest.raises(BadInput):
+            payments([row | nothing], AccountId("a"), 0)
+
+
+def test_pairs_are_counted_by_their_money_where_the_row_names_no_size() -> None:
+    """A pair costs one and brings one."""
+    row = {"transaction_hash": "0x1", "condition_id": "0x2", "usdc_size": 10, "timestamp": 5}
+    for kind, size in (("SPLIT", 10_000_000), ("MERGE", -10_000_000)):
+        _, (pairs,) = payments([row | {"type": kind}], AccountId("a"), 0)
+        assert (pairs.size, pairs.amount_micro) == (size, 10_000_000)
+
+
+def test_a_holding_without_its_size_is_not_nothing(reader: RowReader) -> None:
+    with pytest.raises(BadInput):
+        holding({"token_id": NO}, reader.memory)
 
 
 # -- memory ----------------------------------------------------------------------------------------

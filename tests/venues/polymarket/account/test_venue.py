@@ -376,6 +376,41 @@ async def test_more_orders_than_the_tier_cancels_at_once_are_all_cancelled(
         assert (await venue.open_orders()).orders == ()
 
 
+async def test_a_request_names_no_more_orders_than_the_tier_cancels_at_once(served: Served) -> None:
+    settings, burst = served.venue.settings, TIERS["Standard"].cancels_burst
+    settings.rate_limits = "off"
+    async with adapter(served) as (venue, rain):
+        made = [venue.prepare(order(rain, 1 + n % 9, 100)) for n in range(burst + 10)]
+        for start in range(0, len(made), 30):
+            venue._places.pace._level = 10**18
+            await asyncio.gather(*map(venue.send, made[start : start + 30]))
+        settings.rate_limits = "enforce"
+        events = await venue.cancel([named(one) for one in made])
+        assert len([one for one in events if isinstance(one, OrderCancelled)]) >= burst
+
+
+async def test_orders_of_another_key_stay_where_a_part_of_ours_is_cancelled(
+    served: Served,
+) -> None:
+    settings = served.venue.settings
+    settings.rate_limits = "off"
+    async with adapter(served) as (other, rain), adapter(served) as (venue, _):
+        theirs = {(await rest(other, rain)).identity for _ in range(3)}
+        made = [venue.prepare(order(rain, 1 + n % 9, 100)) for n in range(130)]
+        for start in range(0, len(made), 30):
+            venue._places.pace._level = 10**18
+            await asyncio.gather(*map(venue.send, made[start : start + 30]))
+        for resting in served.venue.open_orders(signer(1).address):
+            if resting.identity in theirs:  # the signer has several keys: these are another's
+                resting.key = "another key"
+        settings.rate_limits = "enforce"
+        with pytest.raises(Throttled):
+            await venue.cancel_all(CancelScope())
+        left = (await venue.open_orders()).orders
+        assert {one.identity for one in left if not one.ours} == theirs
+        assert len(left) < 130
+
+
 async def test_what_a_first_request_cancelled_stands_where_the_second_fails(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:

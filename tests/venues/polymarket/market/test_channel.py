@@ -20,6 +20,7 @@ from engine.domain.events import (
     InstrumentResolved,
 )
 from engine.domain.instruments import Instrument
+from engine.errors import Throttled
 from engine.feeds import sockets
 from engine.feeds.counts import FeedCounts
 from engine.venues.polymarket.market import channel as channel_module
@@ -247,6 +248,26 @@ async def test_a_book_that_comes_after_the_connection_broke_restores_nothing(
     market = made.core.watched(made.watched[0])
     assert market is not None
     assert not market.trusted
+
+
+async def test_first_books_that_are_refused_are_asked_for_later_each_time(
+    silent: tuple[MarketChannel, list[list[Event]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, now_ns = silent[0], time.time_ns()
+    asked: list[int] = []
+
+    async def books(_tokens: list[str]) -> list[bytes]:
+        asked.append(now_ns)
+        raise Throttled("asked too often", 1)
+
+    monkeypatch.setattr(made._rest, "books", books)
+    monkeypatch.setattr(made, "_now_ns", lambda: now_ns)
+    made.shards[0]._opened()
+    for _ in range(400):
+        await made._upkeep()
+        now_ns += 250_000_000
+    assert len(asked) < 25
+    assert 7 <= (asked[-1] - asked[-2]) / 1e9 <= 9
 
 
 async def test_a_connection_that_breaks_among_its_first_books_is_lost_again(

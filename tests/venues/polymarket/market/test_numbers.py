@@ -8,7 +8,7 @@ from engine.feeds.counts import BadFrame
 from engine.venues.polymarket.market.numbers import units
 
 
-@given(st.integers(0, 10**15), st.integers(0, 6))
+@given(st.integers(0, 10**12 - 1), st.integers(0, 6))
 def test_units_are_exact(number, decimals):
     text = format(Decimal(number).scaleb(-decimals), "f")
     assert units(text, 6, "size") == number * 10 ** (6 - decimals)
@@ -23,7 +23,7 @@ def test_ways_of_writing_a_number(text, expected):
 
 
 @pytest.mark.parametrize(
-    "text", ["", ".", "1.", "+1", "1e3", "NaN", "inf", "1_0", " 1", "٣", "1.2.3", "²"]
+    "text", ["", ".", "1.", "+1", "1e3", "NaN", "inf", "1_0", " 1", "٣", "1.2.3", "²", "9" * 13]
 )
 def test_what_is_no_plain_decimal_is_refused(text):
     with pytest.raises(BadFrame, match="size not a number"):
