@@ -10,7 +10,8 @@ itself.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -43,6 +44,23 @@ LASTING = (InstrumentListed, InstrumentClosed, InstrumentResolved, StrikeProven)
 BREAKS = (NotSent, OutcomeUnknown, AuthRefused, msgspec.DecodeError)
 
 
+async def _listen(
+    frames: Callable[[], AsyncIterator[bytes]],
+    take: Callable[[bytes], None],
+    lost: Callable[[str], None],
+) -> None:
+    """Hand over frames until cancelled; where the stream breaks, say why and try again."""
+    while True:
+        try:
+            async for raw in frames():
+                take(raw)
+            reason = "the stream ended"
+        except BREAKS as error:
+            reason = str(error)
+        lost(reason)
+        await asyncio.sleep(RETRY_S)
+
+
 class MarketStream:
     """The market of one exchange, for every account that trades there.
 
@@ -67,17 +85,12 @@ class MarketStream:
 
     async def run(self, market: DemoMarket) -> None:
         """Listen until cancelled."""
-        while True:
-            try:
-                async for raw in market.listen():
-                    self._take(raw)
-                reason = "the stream ended"
-            except BREAKS as error:
-                reason = str(error)
-            if self.connected:
-                self.connected = False
-                self._publish((FeedLost(feed=FEED, instrument=None, reason=reason),))
-            await asyncio.sleep(RETRY_S)
+        await _listen(market.listen, self._take, self._lost)
+
+    def _lost(self, reason: str) -> None:
+        if self.connected:
+            self.connected = False
+            self._publish((FeedLost(feed=FEED, instrument=None, reason=reason),))
 
     def _take(self, raw: bytes) -> None:
         now_ns = self._services.clock.now_ns()
@@ -136,17 +149,12 @@ class UserStream:
 
     async def run(self) -> None:
         """Listen until cancelled."""
-        while True:
-            try:
-                async for raw in self._venue.listen(wire.USER):
-                    self._take(raw)
-                reason = "the stream ended"
-            except BREAKS as error:
-                reason = str(error)
-            if self.connected:
-                self.connected = False
-                self._runner.report(self.health(USER_FEED, reason))
-            await asyncio.sleep(RETRY_S)
+        await _listen(partial(self._venue.listen, wire.USER), self._take, self._lost)
+
+    def _lost(self, reason: str) -> None:
+        if self.connected:
+            self.connected = False
+            self._runner.report(self.health(USER_FEED, reason))
 
     def _take(self, raw: bytes) -> None:
         runner = self._runner
