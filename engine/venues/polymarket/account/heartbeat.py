@@ -12,52 +12,15 @@ from typing import TYPE_CHECKING
 
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.events import HealthChanged
-from engine.errors import BadInput, BrokenInvariant, PitbossError
+from engine.errors import PitbossError
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.services import HEARTBEAT, Services, VenueHeartbeat
-from engine.venues.polymarket.account import outcomes
 from engine.venues.polymarket.account.door import PolymarketDoor
-from engine.venues.polymarket.account.lease import HealthLease, HeartbeatChain, S, SecondWriter
-from engine.venues.polymarket.account.outcomes import HeartbeatRefused, VenueRefusal
+from engine.venues.polymarket.account.lease import HealthLease, S, SecondWriter
 from engine.venues.polymarket.account.user_stream import PolymarketUser
 
 if TYPE_CHECKING:
-    from engine.venues.polymarket.account.sdk import Wire
     from engine.venues.polymarket.account.venue import PolymarketVenue
-
-# One beat of the heartbeat: the chain of ids (`HeartbeatChain`) carried to the venue and back.
-
-PATH = "/v1/heartbeats"
-
-
-async def send_heartbeat(wire: Wire, chain: HeartbeatChain) -> None:
-    """Send one beat, and a second one at once where the venue names another id.
-
-    Raises SecondWriter where a second program beats with this key, and what a question raises.
-    """
-    for _ in range(2):
-        body = f'{{"heartbeat_id":"{chain.next_id}"}}'.encode()
-        try:
-            answer = await wire.post(PATH, body)
-        except HeartbeatRefused as refused:
-            chain.refused(refused.expected)
-            continue
-        except VenueRefusal as refusal:
-            chain.lost()
-            outcomes.question_refused(refusal)
-        except (PitbossError, asyncio.CancelledError):
-            chain.lost()
-            raise
-        next_id = answer.get("heartbeat_id") if isinstance(answer, dict) else None
-        if not isinstance(next_id, str):
-            chain.lost()
-            raise BadInput("the venue's answer to a heartbeat names no next id")
-        chain.answered(next_id)
-        return
-    raise BrokenInvariant("a chain of heartbeats takes one correction, not two")
-
-
-# -- A live account's heartbeat: what must be proven for a beat, and what is told of it ------------
 
 LOOK_S = 0.2
 ANSWER_S_MAX = 3.0

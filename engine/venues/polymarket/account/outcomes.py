@@ -218,10 +218,10 @@ def _cancel_verdict(
     return CancelUnanswered(account=account, order=named.order)
 
 
-def cancelled_names(body: object) -> tuple[list[Identity], dict[Identity, str]]:
-    """Return (cancelled, not cancelled → why) of the answer to a cancel of a scope."""
+def names_in(body: object) -> list[Identity]:
+    """Return whom the answer to a cancel of a scope names, the cancelled ones first."""
     gone, refused = _cancel_lists(body)
-    return sorted(gone), refused
+    return list(dict.fromkeys([*sorted(gone), *sorted(refused)]))
 
 
 def _cancel_lists(body: object) -> tuple[set[Identity], dict[Identity, str]]:
