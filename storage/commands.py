@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from engine.domain.commands import AnyCommand
-from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.effects import caution
 from engine.domain.events import OrderReport
 from engine.domain.instruments import Mode
 from engine.errors import BadInput, BrokenInvariant
@@ -154,8 +154,7 @@ def _readable(
             refused = {"state": CommandState.REFUSED, "answered_ns": now_ns, "answer": str(error)}
             update(connection, "commands", {"rowid": number}, **refused)
             text = f"a command queued as {str(row[0])[:ID_LENGTH_TOLD]!r} is refused: {error}"
-            alert = RaiseAlert(severity=Severity.WARNING, kind="bad_row", text=text)
-            raise_alert(connection, engine_id, alert, None, now_ns)
+            raise_alert(connection, engine_id, caution("bad_row", text), None, now_ns)
     return found
 
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 import msgspec
 
-from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.effects import caution
 from engine.errors import BadInput
 from storage.alerts import raise_alert
 from storage.database import Table, insert, keep_only, note, transaction, update
@@ -120,8 +120,7 @@ def queue(
 
 
 def _tell(connection: sqlite3.Connection, engine_id: str, text: str, now_ns: int) -> None:
-    alert = RaiseAlert(severity=Severity.WARNING, kind="job", text=text)
-    raise_alert(connection, engine_id, alert, None, now_ns)
+    raise_alert(connection, engine_id, caution("job", text), None, now_ns)
 
 
 def find(connection: sqlite3.Connection, engine_id: str, job: int) -> Job | None:

@@ -198,6 +198,27 @@ class RaiseAlert(Effect, frozen=True, kw_only=True):
     instrument: InstrumentId | None = None
 
 
+def caution(
+    kind: str,
+    text: str,
+    account: AccountId | None = None,
+    bot: BotId | None = None,
+    instrument: InstrumentId | None = None,
+) -> RaiseAlert:
+    """Return a warning, about the whole engine or what it names."""
+    return RaiseAlert(
+        severity=Severity.WARNING, kind=kind, text=text, account=account, bot=bot,
+        instrument=instrument,
+    )  # fmt: skip
+
+
+def alarm(
+    kind: str, text: str, account: AccountId | None = None, bot: BotId | None = None
+) -> RaiseAlert:
+    """Return what a person must see to at once."""
+    return RaiseAlert(severity=Severity.CRITICAL, kind=kind, text=text, account=account, bot=bot)
+
+
 AnyQuery = (
     QueryOrder | QueryOpenOrders | QueryFills | QueryBalances | QueryRedemptions | QueryOperation
 )

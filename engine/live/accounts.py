@@ -12,7 +12,7 @@ from typing import Any
 from engine.bots.core import AccountCore, InputBatch
 from engine.caches.markets import MarketCache
 from engine.domain.decisions import Decision, Planned
-from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.effects import caution
 from engine.domain.events import LatchSet, OrderNotSent
 from engine.domain.inputs import Opened
 from engine.domain.instruments import AccountId, Mode
@@ -272,7 +272,6 @@ def deciding(engine: Engine) -> Callable[[Decision | Planned], None]:
             engine.decisions.append(decision)
         except StorageError as error:
             text = str(error)
-            alert = RaiseAlert(severity=Severity.WARNING, kind="decisions", text=text)
-            engine.alert(alert, decision.at_ns)
+            engine.alert(caution("decisions", text), decision.at_ns)
 
     return decide

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from engine.domain.alerts.rewards import REWARDS_MOVED
 from engine.domain.decisions import Unit
-from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.effects import RaiseAlert, caution
 from engine.domain.events import BookMarked
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Mode, Side
 from engine.domain.money import money_text, written
@@ -310,9 +310,9 @@ class RewardsWatch:
         now = {key: instruments[key] for key in executor.concerned() if executor.working(key)}
         self._known[executor.account] = now
         return [
-            RaiseAlert(
-                severity=Severity.WARNING, kind=REWARDS_MOVED.name, account=executor.account,
-                instrument=key, text=f"{key} pays {said}; previously {before}",
+            caution(
+                REWARDS_MOVED.name, f"{key} pays {said}; previously {before}", executor.account,
+                instrument=key,
             )
             for key, one in now.items()
             if key in known and (said := _pays(one)) != (before := _pays(known[key]))

@@ -23,8 +23,8 @@ from engine.domain.effects import (
     PlaceOrder,
     QueryOperation,
     RaiseAlert,
-    Severity,
     WalletEffect,
+    caution,
 )
 from engine.domain.events import AnyEvent, CashMoved
 from engine.domain.inputs import FORMAT, EngineStarted, SnapshotAtStart
@@ -241,7 +241,7 @@ def unstopped(last: tuple[str, int] | None, found: Recovered, live: int) -> Rais
         f"{found.orders_adopted:,} orders adopted; the venue is asked about {live:,} orders "
         "without an end"
     )
-    return RaiseAlert(severity=Severity.WARNING, kind="ended_without_stop", text=text)
+    return caution("ended_without_stop", text)
 
 
 @cache

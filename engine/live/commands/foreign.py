@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 
 from engine.domain.commands.wallet import AdoptTokens, CancelForeign, IgnoreForeign
-from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.effects import caution
 from engine.domain.events import CashMoved, InstrumentListed
 from engine.domain.instruments import AccountId, Instrument, InstrumentId, Leg, Mode
 from engine.domain.money import MICRO, written
@@ -96,9 +96,7 @@ class ForeignThings:
             text = (
                 f"the wallet of {account} holds what was not bought or placed here: {named}{more}"
             )
-            alert = RaiseAlert(
-                severity=Severity.WARNING, kind="foreign", text=text, account=account
-            )
+            alert = caution("foreign", text, account=account)
             self._engine.alert(alert, self._engine.clock.now_ns())
 
     async def seen(self, account: AccountId) -> ForeignSeen:

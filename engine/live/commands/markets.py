@@ -8,7 +8,7 @@ import msgspec
 
 from engine.bots.bot import Bot
 from engine.domain.commands import SyncMarkets
-from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.effects import caution
 from engine.domain.instruments import InstrumentId
 from engine.domain.settings import MarketFilter
 from engine.errors import BadInput, PitbossError
@@ -88,8 +88,7 @@ class FilterFollower:
     def _warn(self, text: str) -> None:
         if text != self._trouble:
             self._trouble = text
-            alert = RaiseAlert(severity=Severity.WARNING, kind="filter", text=text)
-            self._engine.alert(alert, self._engine.clock.now_ns())
+            self._engine.alert(caution("filter", text), self._engine.clock.now_ns())
 
     async def _one(self, runner: BotRunner) -> None:
         engine, bot, settings = self._engine, runner.bot, runner.settings

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.effects import alarm
 from engine.domain.events import HealthChanged
 from engine.errors import PitbossError
 from engine.runtime.account_runner import AccountRunner
@@ -89,13 +89,8 @@ class PolymarketHeartbeat:
         self.lease.end(text)
         self._report(now_ns)
         self._runner.halt(text, now_ns)
-        alert = RaiseAlert(
-            severity=Severity.CRITICAL,
-            kind="second_writer",
-            text=f"{self._runner.account} is halted: {text}; then restart the engine",
-            account=self._runner.account,
-        )
-        self._services.alert(alert, now_ns)
+        said = f"{self._runner.account} is halted: {text}; then restart the engine"
+        self._services.alert(alarm("second_writer", said, self._runner.account), now_ns)
 
     # -- what is proven ----------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-from engine.domain.effects import QueryFills, QueryOpenOrders, RaiseAlert, Severity
+from engine.domain.effects import QueryFills, QueryOpenOrders, caution
 from engine.domain.events import (
     FillAdvanced,
     FillSettled,
@@ -363,7 +363,4 @@ class PolymarketUser:
         if now_ns - self._alerted_ns >= ALERT_NS:
             self._alerted_ns = now_ns
             text = f"a frame of the user channel cannot be read: {what}; the venue is asked instead"
-            alert = RaiseAlert(
-                severity=Severity.WARNING, kind="user_frame", text=text, account=account
-            )
-            self._services.alert(alert, now_ns)
+            self._services.alert(caution("user_frame", text, account=account), now_ns)
