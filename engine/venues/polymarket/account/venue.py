@@ -31,7 +31,7 @@ from engine.errors import BadInput, BrokenInvariant, OutcomeUnknown, PitbossErro
 from engine.gateway.door import Named, Prepared
 from engine.venues.polymarket.account import outcomes
 from engine.venues.polymarket.account.credentials import Credentials
-from engine.venues.polymarket.account.lease import HeartbeatChain
+from engine.venues.polymarket.account.heartbeat import HeartbeatChain
 from engine.venues.polymarket.account.listings import answered, clob_rows, data_rows
 from engine.venues.polymarket.account.operations import Operations
 from engine.venues.polymarket.account.orders import AccountMemory, Preparer, condition_of, market_of
