@@ -224,14 +224,6 @@ AnyQuery = (
 )
 
 AnyEffect = (
-    PlaceOrder
-    | CancelOrders
-    | CancelAll
-    | AnyQuery
-    | AnyWalletEffect
-    | SetTimer
-    | KeepBudget
-    | KeepStart
-    | OrderChanged
-    | RaiseAlert
-)
+    PlaceOrder | CancelOrders | CancelAll | AnyQuery | AnyWalletEffect | SetTimer | KeepBudget |
+    KeepStart | OrderChanged | RaiseAlert
+)  # fmt: skip

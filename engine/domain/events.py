@@ -530,20 +530,10 @@ class LossAccepted(AccountEvent, frozen=True, kw_only=True):
 
 
 MarketEvent = (
-    InstrumentListed
-    | InstrumentClosed
-    | InstrumentResolved
-    | BookReplaced
-    | BookChanged
-    | BookDistrusted
-    | BookProven
-    | TradePrinted
-    | ReferencePriced
-    | StrikeProven
-    | FeedLost
-    | FeedRestored
-    | BookMarked
-)
+    InstrumentListed | InstrumentClosed | InstrumentResolved | BookReplaced | BookChanged |
+    BookDistrusted | BookProven | TradePrinted | ReferencePriced | StrikeProven | FeedLost |
+    FeedRestored | BookMarked
+)  # fmt: skip
 
 VenueEvent = (
     OrderNamed | OrderSent | OrderNotSent | OrderUnanswered | OrderAccepted | OrderDelayed |
