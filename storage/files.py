@@ -19,11 +19,13 @@ def said_bytes(count: float) -> str:
     return f"{count / 1e9:,.2f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Replace a file, for its owner alone, on the disk when this returns.
+def write_whole(path: Path, data: bytes, *, once: bool = False) -> None:
+    """Replace a file, for its owner alone, on the disk when this returns; its folder is made.
 
-    Raises OSError; then it is as it was.
+    `once`: one that is there stays; of two programs at the same moment one wins. Raises OSError;
+    then it is as it was.
     """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -31,11 +33,11 @@ def write_whole(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(path)
+        if not (once and path.exists()):
+            beside.replace(path)
         to_disk(path.parent)
-    except OSError:
+    finally:
         beside.unlink(missing_ok=True)
-        raise
 
 
 def to_disk(path: Path) -> None:

@@ -51,6 +51,7 @@ from pages.frame.look import with_theme
 from pages.frame.session import AGE_S_MAX, COOKIE, end, sign, signed_in
 from pages.kit.home import config, now_ns
 from storage.database import reading
+from storage.files import write_whole
 from storage.users import OPERATOR, User, check_password, find_user, note_entry
 
 # -- A WebSocket that ends with its session: an open tab must not outlive a sign-out ---------------
@@ -134,14 +135,6 @@ def read(path: Path) -> Lockout:
         return msgspec.json.decode(path.read_bytes(), type=Lockout)
     except (FileNotFoundError, msgspec.DecodeError):
         return Lockout()
-
-
-def write(path: Path, state: Lockout) -> None:
-    """Keep the state. Raises OSError."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    beside = path.with_suffix(".tmp")
-    beside.write_bytes(msgspec.json.encode(state))
-    beside.replace(path)
 
 
 # -- The gate before everything: pages, WebSocket, app files and /panic need a signed-in browser ---
@@ -262,14 +255,15 @@ def _guess(
     path = given.run_folder / "sign_in.json"
     state, now = read(path), now_ns()
     if wait_s := state.wait_s(now):
-        write(path, msgspec.structs.replace(state, refused=state.refused + 1))
+        state = msgspec.structs.replace(state, refused=state.refused + 1)
+        write_whole(path, msgspec.json.encode(state))
         return wait_s, None, None
     with reading(given.state_path) as connection:
         user = check_password(connection, name, password)
         known = user is not None or find_user(connection, name) is not None
     after = state.failed(now) if user is None else Lockout()
     if after != state:
-        write(path, after)
+        write_whole(path, msgspec.json.encode(after))
     detail: dict[str, str | int] = {**where}
     what = "signed in"
     if user is None:
