@@ -11,20 +11,8 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Self
 
+from engine.domain import events as ev
 from engine.domain.effects import CancelScope
-from engine.domain.events import (
-    BalancesListed,
-    CancelRefused,
-    CancelUnanswered,
-    FillsListed,
-    OpenOrdersListed,
-    OrderCancelled,
-    OrderNotFound,
-    OrderReported,
-    PositionsListed,
-    RedemptionsListed,
-    VenueEvent,
-)
 from engine.domain.instruments import AccountId, Instrument, InstrumentId
 from engine.domain.orders import Identity, OrderId
 from engine.errors import BadInput, BrokenInvariant, OutcomeUnknown, PitbossError, Throttled
@@ -55,7 +43,7 @@ BATCH_PATH = "/orders"
 BATCH_MAX = 15
 """Most orders the venue takes in one request."""
 
-SendAnswer = asyncio.Future[Sequence[VenueEvent]]
+SendAnswer = asyncio.Future[Sequence[ev.VenueEvent]]
 
 
 class Places:
@@ -70,7 +58,7 @@ class Places:
         self.pace = Pace(now_ns())
         wire.on_rate(lambda tier, left: self.pace.receive(now_ns(), tier=tier, remaining=left))
 
-    async def send(self, prepared: Prepared) -> Sequence[VenueEvent]:
+    async def send(self, prepared: Prepared) -> Sequence[ev.VenueEvent]:
         """Send exactly these bytes, once. Raises what `outcomes.placed` and a refusal raise.
 
         Throttled too where our own pace forbids it yet: nothing has left then.
@@ -120,7 +108,7 @@ class Places:
             raise OutcomeUnknown(f"the answer to {len(orders)} orders is not as many lines")
         return lines
 
-    def _judged(self, prepared: Prepared, line: object, *, alone: bool) -> Sequence[VenueEvent]:
+    def _judged(self, prepared: Prepared, line: object, *, alone: bool) -> Sequence[ev.VenueEvent]:
         """Return what a line, or what came in place of an answer, proves of an order."""
         order = prepared.order.id
         if isinstance(line, PitbossError):
@@ -218,13 +206,13 @@ class PolymarketVenue:
 
     # -- orders ------------------------------------------------------------------------------------
 
-    async def cancel(self, orders: Sequence[Named]) -> Sequence[VenueEvent]:
+    async def cancel(self, orders: Sequence[Named]) -> Sequence[ev.VenueEvent]:
         """Cancel these orders, a thousand to a request.
 
         What fails after a first request succeeded is unanswered, so that what was proved stands.
         """
         self.remember(orders)
-        events: list[VenueEvent] = []
+        events: list[ev.VenueEvent] = []
         for start in range(0, len(orders), CANCELS_MAX):
             part = orders[start : start + CANCELS_MAX]
             try:
@@ -233,13 +221,13 @@ class PolymarketVenue:
                 if not start:
                     raise
                 events += [
-                    CancelUnanswered(account=self._account, order=named.order)
+                    ev.CancelUnanswered(account=self._account, order=named.order)
                     for named in orders[start:]
                 ]
                 break
         return events
 
-    async def _cancel(self, orders: Sequence[Named]) -> Sequence[VenueEvent]:
+    async def _cancel(self, orders: Sequence[Named]) -> Sequence[ev.VenueEvent]:
         try:
             body = await self.wire.delete("/orders", [named.identity for named in orders])
         except VenueRefusal as refusal:
@@ -249,11 +237,11 @@ class PolymarketVenue:
     async def cancel_foreign(self, order: Identity) -> str:
         """Cancel an order of another key of the signer; it is not remembered as one of ours."""
         (event,) = await self._cancel([Named(order=OrderId(0), identity=order)])
-        if isinstance(event, OrderCancelled):
+        if isinstance(event, ev.OrderCancelled):
             return ""
-        return event.venue_text if isinstance(event, CancelRefused) else "it did not answer"
+        return event.venue_text if isinstance(event, ev.CancelRefused) else "it did not answer"
 
-    async def cancel_all(self, scope: CancelScope) -> Sequence[VenueEvent]:
+    async def cancel_all(self, scope: CancelScope) -> Sequence[ev.VenueEvent]:
         """Cancel everything of this key in scope; the venue knows no bots, so those are listed."""
         if scope.bot is not None:
             return await self._cancel_bot(scope)
@@ -294,20 +282,20 @@ class PolymarketVenue:
             if (known := self._memory.known(name)) is not None
         ]
 
-    async def _cancel_bot(self, scope: CancelScope) -> Sequence[VenueEvent]:
+    async def _cancel_bot(self, scope: CancelScope) -> Sequence[ev.VenueEvent]:
         listed = (await self.open_orders()).orders
         here = [one.identity for one in listed if scope.instrument in {None, one.instrument}]
         return await self.cancel([one for one in self._ours(here) if one.bot == scope.bot])
 
     # -- questions: whole answers or an error, never a short list ----------------------------------
 
-    async def open_orders(self) -> OpenOrdersListed:
+    async def open_orders(self) -> ev.OpenOrdersListed:
         """Return every open order of the key's account, all pages, or raise."""
         rows = await answered(clob_rows(self.wire, "/data/orders"))
         reports = tuple(order_report(row, self.reader) for row in rows)
-        return OpenOrdersListed(account=self._account, orders=reports)
+        return ev.OpenOrdersListed(account=self._account, orders=reports)
 
-    async def order(self, named: Named) -> OrderReported | OrderNotFound:
+    async def order(self, named: Named) -> ev.OrderReported | ev.OrderNotFound:
         """Return what the venue knows about one order.
 
         The plain question answers null for an order that ended, so the listing by id is asked too.
@@ -323,13 +311,13 @@ class PolymarketVenue:
             rows = await answered(clob_rows(self.wire, "/data/orders", id=named.identity))
             row = next((row for row in rows), None)
         if row is None:
-            return OrderNotFound(account=self._account, order=named.order)
+            return ev.OrderNotFound(account=self._account, order=named.order)
         report = order_report(row, self.reader)
         if report.identity != named.identity:
             raise BadInput(f"asked about {named.identity}, the venue reports {report.identity}")
-        return OrderReported(account=self._account, report=report)
+        return ev.OrderReported(account=self._account, report=report)
 
-    async def fills(self, since_ns: int) -> FillsListed:
+    async def fills(self, since_ns: int) -> ev.FillsListed:
         """Return our fills since a time and of the two minutes before it, oldest first, or raise.
 
         The listing is not filtered by token: the venue's filter looks at the taker's alone.
@@ -337,18 +325,18 @@ class PolymarketVenue:
         after_s = max(0, since_ns // S - FILLS_OVERLAP_S)
         rows = await answered(clob_rows(self.wire, "/data/trades", after=str(after_s)))
         fills = tuple(fill for row in reversed(rows) for fill in trade_fills(row, self.reader))
-        return FillsListed(account=self._account, since_ns=since_ns, fills=fills)
+        return ev.FillsListed(account=self._account, since_ns=since_ns, fills=fills)
 
-    async def balances(self) -> BalancesListed:
+    async def balances(self) -> ev.BalancesListed:
         """Return the wallet's cash as the venue's cache knows it; open orders are not deducted."""
         params: dict[str, str | int] = {
             "asset_type": "COLLATERAL",
             "signature_type": self.wire.signature_type,
         }
         body = await answered(self.wire.get("/balance-allowance", **params))
-        return BalancesListed(account=self._account, cash_micro={CURRENCY: balance_micro(body)})
+        return ev.BalancesListed(account=self._account, cash_micro={CURRENCY: balance_micro(body)})
 
-    async def positions(self) -> PositionsListed:
+    async def positions(self) -> ev.PositionsListed:
         """Return what the wallet holds by the chain's index, which lags by seconds, or raise."""
         held = []
         for status in ("OPEN", "REDEEMABLE"):
@@ -356,9 +344,9 @@ class PolymarketVenue:
             rows = await answered(data_rows(self.wire, "/v2/positions", **params))
             held += [holding(row, self._memory) for row in rows]
         holdings = tuple(sorted({found for found in held if found is not None}))
-        return PositionsListed(account=self._account, holdings=holdings)
+        return ev.PositionsListed(account=self._account, holdings=holdings)
 
-    async def redemptions(self, since_ns: int) -> RedemptionsListed:
+    async def redemptions(self, since_ns: int) -> ev.RedemptionsListed:
         """Return what the wallet's tokens became since a time, by the chain's index, or raise."""
         rows = await answered(
             data_rows(
@@ -370,7 +358,7 @@ class PolymarketVenue:
             )
         )
         redemptions, conversions = payments(rows, self._account, since_ns)
-        return RedemptionsListed(
+        return ev.RedemptionsListed(
             account=self._account, since_ns=since_ns, redemptions=redemptions,
             conversions=conversions,
         )  # fmt: skip
