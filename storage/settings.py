@@ -72,6 +72,8 @@ _SOUND = f"typeof(version) = 'integer' AND version BETWEEN 1 AND {2**53}"
 """Versions that are numbers, with room for the next one."""
 
 _SOUND_APPLIED = f"{_SOUND} AND typeof(applied_ns) = 'integer' AND applied_ns BETWEEN 0 AND {2**62}"
+_IN_FORCE = f"{_SOUND_APPLIED} ORDER BY applied_ns, version"
+"""Those that were applied, the last one last."""
 
 Judge = Callable[[SettingsDocument], object]
 """Raises BadInput or ConfigError where a valid document cannot be worked by all the same."""
@@ -84,13 +86,12 @@ def latest(connection: sqlite3.Connection, engine_id: str) -> SettingsVersion:
     return read(connection, engine_id, 0)
 
 
-def _versions(connection: sqlite3.Connection, engine_id: str) -> list[int]:
-    """Return the numbers of all saved versions, the newest first."""
-    rows = connection.execute(
-        f"SELECT version FROM settings WHERE engine_id = ? AND {_SOUND} ORDER BY version DESC",  # noqa: S608 our own words
-        (engine_id,),
-    )
-    return [version for (version,) in rows]
+def _versions(
+    connection: sqlite3.Connection, engine_id: str, which: str = f"{_SOUND} ORDER BY version DESC"
+) -> list[int]:
+    """Return the numbers of saved versions; of all of them, the newest first, by default."""
+    query = f"SELECT version FROM settings WHERE engine_id = ? AND {which}"  # noqa: S608 our own words
+    return [version for (version,) in connection.execute(query, (engine_id,))]
 
 
 def any_saved(connection: sqlite3.Connection, engine_id: str) -> bool:
@@ -108,7 +109,7 @@ def last_in_force(
 ) -> tuple[SettingsVersion, tuple[str, ...]]:
     """Return the version applied last that can be worked by, and why each later one cannot."""
     aside: list[str] = []
-    for version in reversed(_applied(connection, engine_id)):
+    for version in reversed(_versions(connection, engine_id, _IN_FORCE)):
         try:
             found = read(connection, engine_id, version)
             judge(found.document)
@@ -119,18 +120,10 @@ def last_in_force(
     return read(connection, engine_id, 0), tuple(aside)
 
 
-def _applied(connection: sqlite3.Connection, engine_id: str) -> list[int]:
-    rows = connection.execute(
-        f"SELECT version FROM settings WHERE engine_id = ? AND {_SOUND_APPLIED} "  # noqa: S608 our own words
-        "ORDER BY applied_ns, version",
-        (engine_id,),
-    )
-    return [version for (version,) in rows]
-
-
 def force_history(connection: sqlite3.Connection, engine_id: str) -> list[SettingsVersion]:
     """Return every version the engine applied, in the order in which each came into force last."""
-    return [read(connection, engine_id, version) for version in _applied(connection, engine_id)]
+    applied = _versions(connection, engine_id, _IN_FORCE)
+    return [read(connection, engine_id, version) for version in applied]
 
 
 def read(connection: sqlite3.Connection, engine_id: str, version: int) -> SettingsVersion:

@@ -67,9 +67,11 @@ class ForeignThings:
         for received, known in self._waits.items():
             if known():
                 received.set()
+        if self._looking or now_ns < self._due_ns:
+            return
         runners = self._engine.runners.items()
         live = [key for key, one in runners if one.core.executor.mode is Mode.LIVE]
-        if live and not self._looking and now_ns >= self._due_ns:
+        if live:
             self._due_ns, self._looking = now_ns + LOOK_NS, True
             self._engine.beside(self._all(live))
 

@@ -70,8 +70,10 @@ class FilterFollower:
 
     def watch(self, now_ns: int) -> None:
         """Look again where it is time, and some bot follows a filter."""
+        if self._look is not None or now_ns < self._due_ns:
+            return
         runners = [one for one in self._engine.bot_runners.values() if one.settings.follows]
-        if runners and self._look is None and now_ns >= self._due_ns:
+        if runners:
             self._due_ns = now_ns + LOOK_NS
             self._look = asyncio.get_running_loop().create_task(self._all(runners))
 
