@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import closing
 from functools import partial
+from sqlite3 import Connection
 from typing import Any, NamedTuple, TextIO
 
 import uvloop
@@ -183,7 +183,7 @@ class Start(NamedTuple):
         return {key: one[1] for key, one in self.made.items()} | self.outside
 
 
-def chosen(connection: sqlite3.Connection, accounts: Accounts, now_ns: int) -> Start:
+def chosen(connection: Connection, accounts: Accounts, now_ns: int) -> Start:
     """Choose what a start opens, and note it in the state before its first record.
 
     Raises ConfigError where an account's mode would change.
