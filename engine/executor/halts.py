@@ -7,7 +7,7 @@ cancel cannot work, so nothing is asked of it until it lifts.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -210,6 +210,15 @@ class Blocks:
         return None
 
 
+class ExecutorParts(NamedTuple):
+    """What every part of one account's executor works on."""
+
+    table: OrderTable
+    blocks: Blocks
+    outbox: EffectOutbox
+    settings: ExecutorSettings
+
+
 # -- Markets: what the executor must know of instruments and their books ---------------------------
 
 
@@ -337,21 +346,16 @@ class TradingHalts:
 
     def __init__(
         self,
-        table: OrderTable,
-        blocks: Blocks,
-        outbox: EffectOutbox,
+        parts: ExecutorParts,
         breakers: Breakers,
         *,
-        settings: ExecutorSettings,
         questions: Questions,
         proofs: ZeroProofs,
         markets: Markets,
         doubt: Callable[[int], None],
         wallet_goes_on: Callable[[LossAccepted, int], None],
     ) -> None:
-        self._table = table
-        self._blocks = blocks
-        self._outbox = outbox
+        self._table, self._blocks, self._outbox, settings = parts
         self._breakers = breakers
         self._questions = questions
         self._proofs = proofs
@@ -367,7 +371,7 @@ class TradingHalts:
         self._durable: tuple[object, ...] = ()
         self._durable_peak = 0
         self._durable_ns = 0
-        blocks.unhealthy[EQUITY] = "not judged since the start"
+        self._blocks.unhealthy[EQUITY] = "not judged since the start"
 
     def handlers(self) -> dict[type, Callable[[Any, int], None]]:
         """Return who takes which event."""
