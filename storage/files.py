@@ -20,12 +20,11 @@ def said_bytes(count: float) -> str:
 
 
 def write_whole(path: Path, data: bytes, *, once: bool = False) -> None:
-    """Replace a file, for its owner alone, on the disk when this returns; its folder is made.
+    """Replace a file, for its owner alone, on the disk when this returns.
 
     `once`: one that is there stays; of two programs at the same moment one wins. Raises OSError;
     then it is as it was.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

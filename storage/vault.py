@@ -86,6 +86,7 @@ def read_vault(path: Path) -> VaultFile | None:
 def write_vault(path: Path, vault: VaultFile) -> None:
     """Replace the file, on the disk when this returns. Raises StorageError: it is as it was."""
     try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_whole(path, msgspec.json.format(msgspec.json.encode(vault), indent=1))
     except OSError as error:
         raise StorageError(

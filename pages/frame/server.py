@@ -137,6 +137,12 @@ def read(path: Path) -> Lockout:
         return Lockout()
 
 
+def write(path: Path, state: Lockout) -> None:
+    """Keep the state. Raises OSError."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_whole(path, msgspec.json.encode(state))
+
+
 # -- The gate before everything: pages, WebSocket, app files and /panic need a signed-in browser ---
 
 OPEN_PATHS = frozenset({"/health"})
@@ -255,15 +261,14 @@ def _guess(
     path = given.run_folder / "sign_in.json"
     state, now = read(path), now_ns()
     if wait_s := state.wait_s(now):
-        state = msgspec.structs.replace(state, refused=state.refused + 1)
-        write_whole(path, msgspec.json.encode(state))
+        write(path, msgspec.structs.replace(state, refused=state.refused + 1))
         return wait_s, None, None
     with reading(given.state_path) as connection:
         user = check_password(connection, name, password)
         known = user is not None or find_user(connection, name) is not None
     after = state.failed(now) if user is None else Lockout()
     if after != state:
-        write_whole(path, msgspec.json.encode(after))
+        write(path, after)
     detail: dict[str, str | int] = {**where}
     what = "signed in"
     if user is None:

@@ -35,6 +35,7 @@ def secret(config: Config) -> str:
     """Return this home's secret, made at the first call. Raises OSError."""
     path = config.run_folder / "cookie.secret"
     if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_whole(path, secrets.token_urlsafe(48).encode(), once=True)
     return path.read_text(encoding="ascii")
 
