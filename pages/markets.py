@@ -27,13 +27,7 @@ from pages.kit.words import age, count
 from pages.shared import job, listing
 from pages.shared.listing import asked, terms
 from storage.catalog import venues
-from storage.markets import (
-    categories,
-    listings,
-    market,
-    matching,
-    search,
-)
+from storage.markets import categories, listings, market, matching, search
 from storage.views import Row
 
 PAGE = Page("Markets", ":material/travel_explore:", "Trade", 4)

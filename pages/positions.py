@@ -15,13 +15,7 @@ from typing import Any
 import streamlit as st
 
 from engine.domain.commands import AnyCommand
-from engine.domain.commands.wallet import (
-    AdoptTokens,
-    CancelForeign,
-    IgnoreForeign,
-    Merge,
-    Redeem,
-)
+from engine.domain.commands.wallet import AdoptTokens, CancelForeign, IgnoreForeign, Merge, Redeem
 from engine.domain.instruments import AccountId, InstrumentId, Leg, Mode
 from engine.domain.money import MICRO
 from engine.domain.orders import Identity

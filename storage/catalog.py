@@ -16,11 +16,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 def put_catalog(
-    connection: Connection,
-    engine_id: str,
-    kind: type[T],
-    entries: Mapping[str, T],
-    now_ns: int,
+    connection: Connection, engine_id: str, kind: type[T], entries: Mapping[str, T], now_ns: int
 ) -> None:
     """Write all entries of a kind by name inside the caller's transaction; others of it go."""
     connection.execute(

@@ -12,13 +12,7 @@ TITLES_MAX = 5_000
 
 
 def put_title(
-    connection: Connection,
-    engine_id: str,
-    instrument: str,
-    *,
-    title: str,
-    slug: str,
-    now_ns: int,
+    connection: Connection, engine_id: str, instrument: str, *, title: str, slug: str, now_ns: int
 ) -> None:
     insert(
         connection, "titles", ends=upsert(["instrument"], ["title", "slug", "updated_ns"]),

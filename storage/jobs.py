@@ -381,11 +381,7 @@ def begin_recording(
 
 
 def note_figures(
-    connection: Connection,
-    engine_id: str,
-    name: str,
-    figures: RecordingFigures,
-    now_ns: int,
+    connection: Connection, engine_id: str, name: str, figures: RecordingFigures, now_ns: int
 ) -> None:
     """Write what a recording holds, inside the caller's transaction."""
     which = {"engine_id": engine_id, "name": name}

@@ -211,11 +211,7 @@ def listed(connection: Connection, engine_id: str, instrument: str) -> Instrumen
 
 
 def put_payout(
-    connection: Connection,
-    engine_id: str,
-    instrument: str,
-    payout_yes_micro: int,
-    now_ns: int,
+    connection: Connection, engine_id: str, instrument: str, payout_yes_micro: int, now_ns: int
 ) -> None:
     which = {"engine_id": engine_id, "id": instrument}
     pays = {"payout_yes_micro": payout_yes_micro, "updated_ns": now_ns}

@@ -191,11 +191,7 @@ class Blocks:
         return aged
 
     def instrument_block(
-        self,
-        entry: InstrumentState,
-        now_ns: int,
-        data_age_ns_max: int,
-        bot: BotId | None = None,
+        self, entry: InstrumentState, now_ns: int, data_age_ns_max: int, bot: BotId | None = None
     ) -> ResidualReason | None:
         """Return why a bot, else the one that is there, places nothing in one instrument."""
         mark = entry.mark

@@ -18,18 +18,11 @@ from engine.domain.money import money_text, written
 from engine.domain.orders import OrderId, OrderState
 from engine.domain.rewards import Earning, RestingQuote
 from engine.domain.rewards import earnings as earned
-from engine.domain.telemetry import (
-    Capital,
-    LockedMoney,
-)
+from engine.domain.telemetry import Capital, LockedMoney
 from engine.executor.executor import Executor
 from engine.executor.fills import Holding, LegHolding, mid_value_micro
 from engine.runtime.account_runner import AccountRunner
-from storage.live import (
-    SUBJECTS_MAX,
-    HoldingSeen,
-    LimitUse,
-)
+from storage.live import SUBJECTS_MAX, HoldingSeen, LimitUse
 
 # -- Holdings and the use of every limit -----------------------------------------------------------
 

@@ -217,10 +217,7 @@ def equity(
 
 
 def _curve(
-    connection: Connection,
-    where: str,
-    values: tuple[object, ...],
-    points_max: int = POINTS_MAX,
+    connection: Connection, where: str, values: tuple[object, ...], points_max: int = POINTS_MAX
 ) -> list[Point]:
     """Thin a curve out to the lowest and the highest point of each slice, and both its ends."""
     count, first, last = connection.execute(

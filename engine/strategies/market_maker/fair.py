@@ -54,11 +54,7 @@ FAIR_GATES = {
         _GE,
     ),
     "sigma_ready": W(
-        "volatility was observed",
-        "volatility was observed longer",
-        "{value} of {limit}",
-        _S,
-        _GE,
+        "volatility was observed", "volatility was observed longer", "{value} of {limit}", _S, _GE
     ),
     "close_known": W("the close is announced", "the close is announced"),
     "fair_known": W("a fair value can be given", "a fair value can be given"),

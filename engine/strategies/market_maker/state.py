@@ -11,12 +11,7 @@ from engine.domain.intents import Quote
 from engine.indicators.basis import BasisTracker
 from engine.indicators.flow import FlowImbalance
 from engine.indicators.lead import LeadRegression, LeadTracker
-from engine.indicators.markout import (
-    JUDGED_HORIZON,
-    MarkoutRecord,
-    MarkoutSummary,
-    MarkoutTracker,
-)
+from engine.indicators.markout import JUDGED_HORIZON, MarkoutRecord, MarkoutSummary, MarkoutTracker
 from engine.indicators.moves import MoveWindow
 from engine.indicators.twap import TwapAccumulator
 from engine.indicators.volatility import BlendedVolatility, EwmaVolatility, LogVolatility

@@ -57,11 +57,7 @@ class MarketStream:
     """
 
     def __init__(
-        self,
-        services: Services,
-        runners: Callable[[], list[Any]],
-        *,
-        journaled: bool = True,
+        self, services: Services, runners: Callable[[], list[Any]], *, journaled: bool = True
     ) -> None:
         self._services = services
         self._meter = services.meter if journaled else Meter()  # what is received twice counts once

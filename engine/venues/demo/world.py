@@ -136,10 +136,7 @@ class Takers(CrowdTraders):
         return found
 
     def _take(
-        self,
-        customer: AccountId,
-        market: ExchangeMarket,
-        intent: tuple[bool, int, int, bool],
+        self, customer: AccountId, market: ExchangeMarket, intent: tuple[bool, int, int, bool]
     ) -> None:
         up, level, size, sells = intent
         instrument = market.instrument
@@ -490,11 +487,7 @@ class Crowd:
 
 
 def open_world(
-    profile: Profile,
-    *,
-    rng: Random,
-    now_ns: int,
-    settlement: SettlementRules | None = None,
+    profile: Profile, *, rng: Random, now_ns: int, settlement: SettlementRules | None = None
 ) -> DemoExchange:
     """Return an exchange with everything in `profile` under way."""
     exchange, calendar, crowd = _build_world(profile, rng=rng, now_ns=now_ns, settlement=settlement)

@@ -76,10 +76,7 @@ class MarketBook:
         yes, no = instrument.tokens
         self.instrument = instrument
         self.yes = TokenBook(condition, yes, levels[0], mirrored=False)
-        self.tokens = {
-            yes: self.yes,
-            no: TokenBook(condition, no, levels[1], mirrored=True),
-        }
+        self.tokens = {yes: self.yes, no: TokenBook(condition, no, levels[1], mirrored=True)}
         self.tick = tick
         self.min_order_size = instrument.size_text(instrument.size_min)
         self.neg_risk = False
