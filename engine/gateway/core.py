@@ -322,18 +322,10 @@ def _covers(scope: CancelScope, order: Order) -> bool:
 
 # -- Both lanes of one account ---------------------------------------------------------------------
 
-ANSWERS = frozenset(
-    {
-        OpenOrdersListed,
-        OrderNotFound,
-        OperationNotFound,
-        FillsListed,
-        BalancesListed,
-        PositionsListed,
-        RedemptionsListed,
-        QueryFailed,
-    }
-)
+ANSWERS = frozenset({
+    OpenOrdersListed, OrderNotFound, OperationNotFound, FillsListed, BalancesListed,
+    PositionsListed, RedemptionsListed, QueryFailed,
+})  # fmt: skip
 """Events that carry the number of the question they answer."""
 
 GatewayMessage = AnyEffect | Reply | LatchSet | LatchReleased | ModeChanged

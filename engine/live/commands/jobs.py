@@ -218,10 +218,6 @@ class Schedule:
             if job.next_run_time is not None
         }
 
-    def wake(self) -> None:
-        """Look at the clock now: it may have been set."""
-        self._scheduler.wakeup()
-
     def close(self) -> None:
         self._scheduler.shutdown(wait=True)
 

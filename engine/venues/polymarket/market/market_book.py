@@ -55,18 +55,9 @@ class MarketBook:
     """State of one market: its two token books and what completes their hashes."""
 
     __slots__ = (
-        "batch",
-        "closed",
-        "instrument",
-        "last",
-        "lost",
-        "min_order_size",
-        "neg_risk",
-        "tick",
-        "tokens",
-        "trusted",
-        "yes",
-    )
+        "batch", "closed", "instrument", "last", "lost", "min_order_size", "neg_risk", "tick",
+        "tokens", "trusted", "yes",
+    )  # fmt: skip
 
     def __init__(
         self, instrument: Instrument, condition: str, levels: tuple[LevelMap, LevelMap], tick: str
