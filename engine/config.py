@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 from dotenv import dotenv_values
 from pydantic import (
@@ -51,6 +51,16 @@ class LogLevel(StrEnum):
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
+
+
+class HomePath:
+    """A file or folder in the home of a `Config`, as one of its attributes."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, config: Config, _: object) -> Path:
+        return config.home / self._name
 
 
 class Config(BaseModel):
@@ -108,6 +118,28 @@ class Config(BaseModel):
 
     venue_urls: Mapping[str, str] = {}
     """Addresses of venues by their key, as far as they are given."""
+
+    backups_folder: ClassVar = HomePath("backups")
+    runs_folder: ClassVar = HomePath("runs")
+    """What replays keep of themselves, a folder each."""
+    journal_path: ClassVar = HomePath("journal.db")
+    """The journal: every effect before it is done, every report."""
+    decisions_path: ClassVar = HomePath("decisions.db")
+    tape_folder: ClassVar = HomePath("tape")
+    """The tape: every frame received, the last day."""
+    ticks_folder: ClassVar = HomePath("ticks")
+    """Ticks and candles of every market that was received."""
+    recordings_folder: ClassVar = HomePath("recordings")
+    markets_path: ClassVar = HomePath("markets.db")
+    """Every market its venue lists, searchable; it can be fetched anew."""
+    imports_folder: ClassVar = HomePath("imports")
+    """What raw recordings told, kept once they were read."""
+    run_folder: ClassVar = HomePath("run")
+    """Locks and the last error: what only matters while programs run."""
+    kill_path: ClassVar = HomePath("KILL")
+    """The KILL latch: no order leaves while this file exists."""
+    vault_path: ClassVar = HomePath("vault.json")
+    """The vault: credentials, encrypted."""
 
     @field_validator("home", "data")
     @classmethod
@@ -167,68 +199,11 @@ class Config(BaseModel):
         return int(self.disk_budget * SHARES[kind])
 
     @property
-    def backups_folder(self) -> Path:
-        return self.home / "backups"
-
-    @property
-    def runs_folder(self) -> Path:
-        """What replays keep of themselves, a folder each."""
-        return self.home / "runs"
-
-    @property
-    def journal_path(self) -> Path:
-        """The journal: every effect before it is done, every report."""
-        return self.home / "journal.db"
-
-    @property
     def state_path(self) -> Path:
         """The state database: orders, fills, positions, commands, settings."""
         if self.database_url:
             return Path(self.database_url.removeprefix(SQLITE)).expanduser().absolute()
         return self.home / "pitboss.db"
-
-    @property
-    def decisions_path(self) -> Path:
-        return self.home / "decisions.db"
-
-    @property
-    def tape_folder(self) -> Path:
-        """The tape: every frame received, the last day."""
-        return self.home / "tape"
-
-    @property
-    def ticks_folder(self) -> Path:
-        """Ticks and candles of every market that was received."""
-        return self.home / "ticks"
-
-    @property
-    def recordings_folder(self) -> Path:
-        return self.home / "recordings"
-
-    @property
-    def markets_path(self) -> Path:
-        """Every market its venue lists, searchable; it can be fetched anew."""
-        return self.home / "markets.db"
-
-    @property
-    def imports_folder(self) -> Path:
-        """What raw recordings told, kept once they were read."""
-        return self.home / "imports"
-
-    @property
-    def run_folder(self) -> Path:
-        """Locks and the last error: what only matters while programs run."""
-        return self.home / "run"
-
-    @property
-    def kill_path(self) -> Path:
-        """The KILL latch: no order leaves while this file exists."""
-        return self.home / "KILL"
-
-    @property
-    def vault_path(self) -> Path:
-        """The vault: credentials, encrypted."""
-        return self.home / "vault.json"
 
 
 def keys() -> dict[str, str]:

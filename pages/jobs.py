@@ -29,7 +29,7 @@ from pages.kit.commands import engine_runs
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns
 from pages.kit.panels import panel
-from pages.kit.tables import choice, page_behind, table, turn
+from pages.kit.tables import choice, columns_of, page_behind, table, turn
 from pages.kit.words import NOTHING, SECOND_NS, age, moment, zone
 from pages.shared import job, moments
 from pages.shared.job import amount
@@ -73,15 +73,10 @@ def main() -> None:
 
 # -- What the desk keeps on its disk, and for how long there is room ------------------------------
 
-KEPT = {
-    "kind": ("History", "text"),
-    "size": ("Size", "text"),
-    "part": ("Limit", "text"),
-    "since_ns": ("Complete since", "time"),
-    "rate": ("Per day", "text"),
-    "left": ("Until pruning", "text"),
-    "words": ("Pruned so far", "text"),
-}
+KEPT = columns_of(
+    "kind=History | size:text | part=Limit | since_ns=Complete since | rate=Per day",
+    "left=Until pruning | words=Pruned so far",
+)
 
 
 HISTORY = {
@@ -159,16 +154,10 @@ def offer(number: int, result: Mapping[str, Any]) -> None:
 
 # -- Jobs as they stand: what runs with its bar, rate and time left, the table, one job in full ----
 
-COLUMNS = {
-    "id": ("Job", "count"),
-    "kind": ("Kind", "text"),
-    "state": ("State", "text"),
-    "share": ("Progress", "text"),
-    "who": ("Started by", "text"),
-    "created_ns": ("Asked", "time"),
-    "took": ("Took", "text"),
-    "words": ("Result", "text"),
-}
+COLUMNS = columns_of(
+    "id=Job:count | kind | state | share=Progress | who=Started by | created_ns=Asked",
+    "took | words=Result",
+)
 WORKER_AGE_NS_MAX = 10 * SECOND_NS
 SILENT_NS = 30 * SECOND_NS
 
@@ -408,14 +397,9 @@ def _send(kind: str, given: dict[str, Any]) -> None:
 
 # -- The schedule: what the clock asks for and when, asked for now, and changed as any settin --
 
-SCHEDULE_COLUMNS = {
-    "name": ("Entry", "text"),
-    "what": ("Starts", "text"),
-    "when": ("When, UTC", "text"),
-    "next_ns": ("Next", "time"),
-    "last_ns": ("Last", "time"),
-    "problem": ("Problem", "text"),
-}
+SCHEDULE_COLUMNS = columns_of(
+    "name=Entry | what=Starts | when=When, UTC | next_ns | last_ns | problem"
+)
 SLOT = "schedule"
 
 

@@ -22,7 +22,7 @@ from pages import Page
 from pages.kit import guard, names, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config
-from pages.kit.tables import choice, page_behind, turn
+from pages.kit.tables import choice, columns_of, page_behind, turn
 from pages.kit.words import count
 from pages.shared import receipt
 from storage import views
@@ -34,28 +34,11 @@ from storage.views.journal import ROWS_MAX, listings, search_journal
 
 PAGE = Page("Journal", ":material/history:", "Guard", 2)
 
-RECORDS = {
-    "seq": ("Record", "count"),
-    "at_ns": ("At", "time"),
-    "said": ("What happened", "long"),
-    "account": ("Account", "text"),
-    "told": ("Kind", "text"),
-}
-COMMANDS = {
-    "created_ns": ("Queued", "time"),
-    "kind": ("Command", "text"),
-    "who": ("Who", "text"),
-    "state": ("State", "text"),
-    "answer": ("Answer", "text"),
-    "answered_ns": ("Answered", "time"),
-    "body": ("With", "text"),
-}
-AUDIT = {
-    "at_ns": ("At", "time"),
-    "who": ("Who", "text"),
-    "what": ("What", "text"),
-    "detail": ("Detail", "text"),
-}
+RECORDS = columns_of("seq=Record:count | at_ns | said=What happened:long | account | told=Kind")
+COMMANDS = columns_of(
+    "created_ns=Queued | kind=Command | who | state | answer | answered_ns | body=With"
+)
+AUDIT = columns_of("at_ns | who | what | detail")
 RECEIPTS = frozenset({KILL_PROOF, SCOPE_PROOF, STOP_PROOF})
 HOUSEKEEPING = frozenset({
     "BalancesListed", "BookChanged", "BookDistrusted", "BookMarked", "BookProven", "BookReplaced",

@@ -22,35 +22,21 @@ from pages.kit import commands, drafts, guard, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns
 from pages.kit.panels import panel
-from pages.kit.tables import choice
+from pages.kit.tables import choice, columns_of
 from pages.kit.words import age, count
 from pages.shared import job, listing
 from pages.shared.listing import asked, terms
 from storage.catalog import venues
-from storage.markets import (
-    categories,
-    listings,
-    market,
-    matching,
-    search,
-)
+from storage.markets import categories, listings, market, matching, search
 from storage.views import Row
 
 PAGE = Page("Markets", ":material/travel_explore:", "Trade", 4)
 
-COLUMNS = {
-    "question": ("Market", "long"),
-    "ends_ns": ("Ends", "time"),
-    "bid": ("Bid", "price"),
-    "ask": ("Ask", "price"),
-    "spread": ("Spread", "price"),
-    "volume_24h": ("Volume 24 h", "rate"),
-    "liquidity": ("Liquidity", "rate"),
-    "rewards_daily": ("Rewards per day", "rate"),
-    "state": ("State", "text"),
-    "event": ("Event", "text"),
-    "category": ("Category", "text"),
-}
+COLUMNS = columns_of(
+    "question=Market:long | ends_ns | bid:price | ask:price | spread:price",
+    "volume_24h=Volume 24 h:rate | liquidity:rate | rewards_daily=Rewards per day:rate",
+    "state | event | category",
+)
 SHOWN = 200
 """Markets on one page of the table."""
 

@@ -15,13 +15,7 @@ from typing import Any
 import streamlit as st
 
 from engine.domain.commands import AnyCommand
-from engine.domain.commands.wallet import (
-    AdoptTokens,
-    CancelForeign,
-    IgnoreForeign,
-    Merge,
-    Redeem,
-)
+from engine.domain.commands.wallet import AdoptTokens, CancelForeign, IgnoreForeign, Merge, Redeem
 from engine.domain.instruments import AccountId, InstrumentId, Leg, Mode
 from engine.domain.money import MICRO
 from engine.domain.orders import Identity
@@ -33,7 +27,7 @@ from pages.kit.data import ask, engine_id, health_of
 from pages.kit.home import config, now_ns
 from pages.kit.names import market, size
 from pages.kit.panels import Tile
-from pages.kit.tables import choice, page_behind, say_cut, table, turn
+from pages.kit.tables import choice, columns_of, page_behind, say_cut, table, turn
 from pages.kit.words import NOTHING, SECOND_NS, age, count, micro, money, percent
 from pages.shared import markouts
 from storage.live import account_report
@@ -48,36 +42,18 @@ from storage.views.money import DECIDED_NS, Phase, SettlementStep, pipeline
 
 PAGE = Page("Positions", ":material/pie_chart:", "Trade", 3)
 
-POSITIONS = {
-    "instrument": ("Market", "market"),
-    "pnl": ("PnL", "gain"),
-    "unrealised": ("Unrealised", "gain"),
-    "yes": ("YES", "size"),
-    "no": ("NO", "size"),
-    "pending": ("Pending", "size"),
-    "cost": ("Cost", "money"),
-    "value": ("Value", "money"),
-    "mark": ("YES mark", "price"),
-    "held_for": ("Held for", "text"),
-    "bot": ("Bot", "text"),
-    "realised": ("Realised", "gain"),
-    "fees": ("Fees", "fee"),
-    "account": ("Account", "text"),
-}
-FILLS = {
-    "at_ns": ("Filled", "time"),
-    "way": ("Side", "text"),
-    "price": ("Price", "price"),
-    "size": ("Size", "size"),
-    "value": ("Value", "money"),
-    "state": ("State", "text"),
-    "liquidity": ("Liquidity", "text"),
-    "realised": ("Realised", "gain"),
-    "fee": ("Fee", "fee"),
-    "order_id": ("Order", "count"),
-    **markouts.COLUMNS,
-    "transaction_id": ("Transaction", "id"),
-}
+POSITIONS = columns_of(
+    "instrument | pnl | unrealised:gain | yes=YES:size | no=NO:size | pending:size",
+    "cost:money | value | mark=YES mark:price | held_for | bot | realised | fees:fee",
+    "account",
+)
+FILLS = (
+    columns_of(
+        "at_ns=Filled | way | price | size | value | state | liquidity | realised | fee", "order_id"
+    )
+    | markouts.COLUMNS
+    | columns_of("transaction_id")
+)
 KEY = "positions"
 REFRESH_S = 2.0
 
@@ -382,23 +358,10 @@ def _cost(row: Row, number: Decimal) -> Decimal:
 
 # -- What others have in the same wallets ----------------------------------------------------------
 
-FOREIGN_ORDERS = {
-    "instrument": ("Market", "market"),
-    "way": ("Side", "text"),
-    "price": ("Price", "price"),
-    "size": ("Size", "size"),
-    "filled": ("Filled", "size"),
-    "whose": ("Status", "text"),
-    "identity": ("Order", "id"),
-    "account": ("Account", "text"),
-}
-FOREIGN_TOKENS = {
-    "instrument": ("Market", "market"),
-    "leg": ("Leg", "text"),
-    "size": ("Size", "size"),
-    "whose": ("Status", "text"),
-    "account": ("Account", "text"),
-}
+FOREIGN_ORDERS = columns_of(
+    "instrument | way | price | size | filled:size | whose=Status | identity=Order:id", "account"
+)
+FOREIGN_TOKENS = columns_of("instrument | leg | size | whose=Status | account")
 TAKEN_IN = (
     "From then on they are a position like any other: in equity, sold by you or redeemed. They "
     "count as a deposit of their cost, no cash moves, and no stop counts them as a gain or a loss."
@@ -504,21 +467,10 @@ def _offer_foreign(row: Row, label: str, command: AnyCommand, words: str) -> Non
 
 BETS_KEY = "bets"
 EVERYBODY = "everyone"
-BETS = {
-    "closed_ns": ("Closed", "time"),
-    "instrument": ("Market", "market"),
-    "result": ("Result", "text"),
-    "net": ("Net", "gain"),
-    "entry": ("Entry", "price"),
-    "exit": ("Exit", "price"),
-    "size": ("Size", "size"),
-    "held": ("Held for", "text"),
-    "fee": ("Fees", "fee"),
-    "reward": ("Rewards", "gain"),
-    "fills": ("Fills", "count"),
-    "bot": ("Bot", "text"),
-    "account": ("Account", "text"),
-}
+BETS = columns_of(
+    "closed_ns | instrument | result | net:gain | entry:price | exit:price | size",
+    "held=Held for | fee=Fees | reward=Rewards:gain | fills | bot | account",
+)
 BET_FILLS = {
     name: FILLS[name]
     for name in (

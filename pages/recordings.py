@@ -23,7 +23,7 @@ from pages.kit.forms import several
 from pages.kit.home import config, now_ns
 from pages.kit.names import market
 from pages.kit.panels import panel
-from pages.kit.tables import choice, page_behind, table, turn
+from pages.kit.tables import choice, columns_of, page_behind, table, turn
 from pages.kit.words import NOTHING, age, count, moment, zone
 from storage.feeds import GAP_KEY, gaps
 from storage.files import said_bytes
@@ -33,17 +33,10 @@ from storage.views.frame import engine_seen
 
 PAGE = Page("Recordings", ":material/album:", "Research", 1)
 
-COLUMNS = {
-    "name": ("Recording", "text"),
-    "state": ("State", "text"),
-    "what": ("Of", "text"),
-    "span": ("Span", "text"),
-    "events": ("Events", "count"),
-    "size": ("Size", "text"),
-    "gaps": ("Gaps", "count"),
-    "started_ns": ("Started", "time"),
-    "reason": ("Ended because", "text"),
-}
+COLUMNS = columns_of(
+    "name=Recording | state | what=Of | span | events:count | size:text | gaps:count",
+    "started_ns | reason=Ended because",
+)
 REFRESH_S = 2.0
 MINUTE_NS = 60 * 1_000_000_000
 SLOT = "recording"
@@ -154,19 +147,8 @@ STALE_MS = 10_000.0
 """As the engine has it: prices come each second, one silent for this long counts as missing."""
 
 NO_QUOTE = "no reference quotes"
-PRICES = {
-    "source": ("Price of", "text"),
-    "received": ("Last price", "text"),
-    "so": ("Status", "text"),
-}
-GAPS = {
-    "since_ns": ("Started", "time"),
-    "until_ns": ("Ended", "time"),
-    "lasted": ("Lasted", "text"),
-    "feed": ("Feed", "text"),
-    "what": ("Of", "text"),
-    "reason": ("Reason", "text"),
-}
+PRICES = columns_of("source=Price of | received=Last price | so=Status")
+GAPS = columns_of("since_ns=Started | until_ns=Ended | lasted | feed | what=Of | reason")
 
 
 @st.fragment(run_every=REFRESH_S)

@@ -8,7 +8,7 @@ sentences are two alerts. An alert that names no place is about exactly what its
 from __future__ import annotations
 
 import re
-import sqlite3
+from sqlite3 import Connection
 
 import msgspec
 
@@ -28,7 +28,7 @@ def wording(text: str) -> str:
 
 
 def raise_alert(
-    connection: sqlite3.Connection, engine_id: str, alert: RaiseAlert, mode: Mode | None, at_ns: int
+    connection: Connection, engine_id: str, alert: RaiseAlert, mode: Mode | None, at_ns: int
 ) -> None:
     """Add an alert, or count it on the one of its kind and subject that nobody has seen yet."""
     place = (alert.account, alert.bot, alert.instrument)
@@ -61,9 +61,7 @@ def _same(alert: RaiseAlert, unseen: list[tuple[int, str]]) -> int | None:
     return unseen[0][0] if len(unseen) == UNSEEN_MAX else None
 
 
-def see_alert(
-    connection: sqlite3.Connection, engine_id: str, alert: int, who: str, now_ns: int
-) -> bool:
+def see_alert(connection: Connection, engine_id: str, alert: int, who: str, now_ns: int) -> bool:
     """Mark an alert as seen; False = there is none of this number."""
     seen = connection.execute(
         "UPDATE alerts SET acked_by = coalesce(acked_by, ?), acked_ns = coalesce(acked_ns, ?) "

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
+from sqlite3 import Connection
 from typing import TypeVar
 
 import msgspec
@@ -16,11 +16,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 def put_catalog(
-    connection: sqlite3.Connection,
-    engine_id: str,
-    kind: type[T],
-    entries: Mapping[str, T],
-    now_ns: int,
+    connection: Connection, engine_id: str, kind: type[T], entries: Mapping[str, T], now_ns: int
 ) -> None:
     """Write all entries of a kind by name inside the caller's transaction; others of it go."""
     connection.execute(
@@ -33,7 +29,7 @@ def put_catalog(
         )  # fmt: skip
 
 
-def catalog(connection: sqlite3.Connection, engine_id: str, kind: type[T]) -> dict[str, T]:
+def catalog(connection: Connection, engine_id: str, kind: type[T]) -> dict[str, T]:
     """Return the entries of a kind by name; empty = no engine has said any. Raises StorageError."""
     rows = connection.execute(
         "SELECT name, body FROM catalog WHERE engine_id = ? AND kind = ? ORDER BY name",
@@ -47,11 +43,11 @@ def catalog(connection: sqlite3.Connection, engine_id: str, kind: type[T]) -> di
         ) from None
 
 
-def strategies(connection: sqlite3.Connection, engine_id: str) -> dict[str, StrategyEntry]:
+def strategies(connection: Connection, engine_id: str) -> dict[str, StrategyEntry]:
     """Return every strategy by name; empty = no engine has said any. Raises StorageError."""
     return catalog(connection, engine_id, StrategyEntry)
 
 
-def venues(connection: sqlite3.Connection, engine_id: str) -> dict[str, VenueEntry]:
+def venues(connection: Connection, engine_id: str) -> dict[str, VenueEntry]:
     """Return every venue by its id; empty = no engine has said any. Raises StorageError."""
     return catalog(connection, engine_id, VenueEntry)

@@ -6,15 +6,15 @@ the same words are harmless; a command older than its time to live is refused, n
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import suppress
 from enum import StrEnum
+from sqlite3 import Connection
 from typing import Any
 
 import msgspec
 
 from engine.domain.commands import AnyCommand
-from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.effects import caution
 from engine.domain.events import OrderReport
 from engine.domain.instruments import Mode
 from engine.errors import BadInput, BrokenInvariant
@@ -73,7 +73,7 @@ _decode = msgspec.json.Decoder(AnyCommand).decode
 
 
 def leave(
-    connection: sqlite3.Connection,
+    connection: Connection,
     *,
     engine_id: str,
     id: str,  # noqa: A002 it is the id of the row and of the receipt
@@ -108,12 +108,12 @@ def leave(
     return left
 
 
-def find(connection: sqlite3.Connection, engine_id: str, command_id: str) -> LeftCommand | None:
+def find(connection: Connection, engine_id: str, command_id: str) -> LeftCommand | None:
     """Return a command by its id, None where nobody left it. Raises BadInput for a damaged row."""
     return _COMMANDS.one(connection, "id = ? AND engine_id = ?", (command_id, engine_id))
 
 
-def claim(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> list[LeftCommand]:
+def claim(connection: Connection, engine_id: str, now_ns: int) -> list[LeftCommand]:
     """Take what is pending, oldest first, up to `CLAIM_MAX`. A second claim gets none of it.
 
     What is too old is refused; so is, with an alert, what cannot be read. Execute each and `answer`
@@ -142,7 +142,7 @@ def claim(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> list[L
 
 
 def _readable(
-    connection: sqlite3.Connection, engine_id: str, rows: list[tuple[Any, ...]], now_ns: int
+    connection: Connection, engine_id: str, rows: list[tuple[Any, ...]], now_ns: int
 ) -> list[LeftCommand]:
     """Refuse what cannot be read: it must not hold up a KILL that was left after it."""
     found: list[LeftCommand] = []
@@ -154,8 +154,7 @@ def _readable(
             refused = {"state": CommandState.REFUSED, "answered_ns": now_ns, "answer": str(error)}
             update(connection, "commands", {"rowid": number}, **refused)
             text = f"a command queued as {str(row[0])[:ID_LENGTH_TOLD]!r} is refused: {error}"
-            alert = RaiseAlert(severity=Severity.WARNING, kind="bad_row", text=text)
-            raise_alert(connection, engine_id, alert, None, now_ns)
+            raise_alert(connection, engine_id, caution("bad_row", text), None, now_ns)
     return found
 
 
@@ -167,7 +166,7 @@ def _must_be_sound(texts: list[object], cells: list[bytes]) -> None:
         raise BadInput(f"it cannot be read: its id or author is longer than {NAME_BYTES_MAX} bytes")
 
 
-def pending(connection: sqlite3.Connection, engine_id: str) -> bool:
+def pending(connection: Connection, engine_id: str) -> bool:
     """Say whether a command waits, without taking the write lock: most looks find nothing."""
     return (
         connection.execute(
@@ -178,7 +177,7 @@ def pending(connection: sqlite3.Connection, engine_id: str) -> bool:
     )
 
 
-def cut(connection: sqlite3.Connection, engine_id: str, text: str, now_ns: int) -> int:
+def cut(connection: Connection, engine_id: str, text: str, now_ns: int) -> int:
     """Fail what was claimed and never answered: the engine ended in between. Give how many.
 
     No row is read: one that is damaged must not keep an engine from its start.
@@ -190,7 +189,7 @@ def cut(connection: sqlite3.Connection, engine_id: str, text: str, now_ns: int) 
 
 
 def answer(
-    connection: sqlite3.Connection,
+    connection: Connection,
     engine_id: str,
     command_id: str,
     *,
@@ -281,16 +280,14 @@ def many(number: int, one: str) -> str:
     return f"{number:,} {one}{'' if number == 1 else 's'}"
 
 
-def keep_receipt(
-    connection: sqlite3.Connection, engine_id: str, what: str, receipt: Receipt
-) -> None:
+def keep_receipt(connection: Connection, engine_id: str, what: str, receipt: Receipt) -> None:
     """Add a receipt to the audit, where nothing is changed or deleted: the latest counts."""
     detail = msgspec.to_builtins(receipt)
     note(connection, engine_id, receipt.reported_ns, receipt.who, what, **detail)
 
 
 def latest_receipt(
-    connection: sqlite3.Connection, engine_id: str, what: str = KILL_PROOF
+    connection: Connection, engine_id: str, what: str = KILL_PROOF
 ) -> Receipt | None:
     """Return the latest receipt of a KILL or of a stop, None where there was none.
 
@@ -332,7 +329,7 @@ class StandingMark(msgspec.Struct, frozen=True, kw_only=True):
 _MARKS = Table(StandingMark, "marks")
 
 
-def mark(connection: sqlite3.Connection, engine_id: str, given: StandingMark, *, on: bool) -> None:
+def mark(connection: Connection, engine_id: str, given: StandingMark, *, on: bool) -> None:
     """Set a mark, or take it away; twice is harmless."""
     if on:
         _MARKS.put(connection, engine_id, [given])
@@ -343,7 +340,7 @@ def mark(connection: sqlite3.Connection, engine_id: str, given: StandingMark, *,
     )
 
 
-def forget_resolved(connection: sqlite3.Connection, engine_id: str) -> None:
+def forget_resolved(connection: Connection, engine_id: str) -> None:
     """Take the marks away of followed markets that are resolved: nothing is heard of them."""
     connection.execute(
         "DELETE FROM marks WHERE engine_id = ? AND kind = ? AND subject IN (SELECT instrument "
@@ -352,7 +349,7 @@ def forget_resolved(connection: sqlite3.Connection, engine_id: str) -> None:
     )
 
 
-def marks(connection: sqlite3.Connection, engine_id: str, kind: MarkKind) -> list[StandingMark]:
+def marks(connection: Connection, engine_id: str, kind: MarkKind) -> list[StandingMark]:
     """Return all marks of a kind, the oldest first."""
     return _MARKS.all(
         connection, "engine_id = ? AND kind = ? ORDER BY at_ns, subject", (engine_id, kind)

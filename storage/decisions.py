@@ -9,12 +9,12 @@ order in which their rows ended.
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
+from sqlite3 import Connection
 from typing import Any, TypeVar
 
 import msgspec
@@ -155,7 +155,7 @@ class DecisionFiles:
         self._bytes_max = file_bytes_max
         self._kept = files_kept
         self._busy_ms = busy_ms
-        self._connection: sqlite3.Connection | None = self._open()
+        self._connection: Connection | None = self._open()
 
     def last_row(self) -> int:
         last = 0
@@ -184,9 +184,7 @@ class DecisionFiles:
         if pages * size >= self._bytes_max:
             self._rotate()
 
-    def _blocks(
-        self, connection: sqlite3.Connection, ended: Sequence[StoredRow]
-    ) -> Sequence[StoredRow]:
+    def _blocks(self, connection: Connection, ended: Sequence[StoredRow]) -> Sequence[StoredRow]:
         """Make blocks of what has ended, as soon as it fills one; return what is left over."""
         (waiting,) = connection.execute("SELECT coalesce(sum(ended), 0) FROM recent").fetchone()
         if waiting + len(ended) < BLOCK:
@@ -204,7 +202,7 @@ class DecisionFiles:
             self._connection.close()
             self._connection = None
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> Connection:
         connection = connect_writer(
             self._path, synchronous="NORMAL", busy_ms=self._busy_ms, any_thread=True
         )
@@ -243,7 +241,7 @@ class DecisionFiles:
             ) from error
 
 
-def _check(connection: sqlite3.Connection, path: Path) -> None:
+def _check(connection: Connection, path: Path) -> None:
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if (application, version) != (APPLICATION_ID, VERSION):
@@ -258,7 +256,7 @@ def _recent(rows: Sequence[StoredRow], *, ended: bool) -> tuple[Any, ...]:
     return last, "" if ended else rows[0].instrument, first_ns, len(rows) * ended, pack(rows)
 
 
-def _write_block(connection: sqlite3.Connection, rows: Sequence[StoredRow]) -> None:
+def _write_block(connection: Connection, rows: Sequence[StoredRow]) -> None:
     decided = [one for one in rows if isinstance(one, StoredDecision)]
     found = connection.execute(
         "INSERT INTO blocks (last_row, first_ns, last_ns, first_number, last_number, body) "
@@ -314,7 +312,7 @@ def kept(
 
 
 def _about(
-    connection: sqlite3.Connection, instrument: str, until_ns: int, from_ns: int = 0
+    connection: Connection, instrument: str, until_ns: int, from_ns: int = 0
 ) -> Iterator[tuple[int, Callable[[], list[StoredRow]]]]:
     """Give how to read a file's rows about an instrument begun in a time, both ends included.
 
@@ -341,9 +339,7 @@ def _about(
         yield last_ns, partial(unpacked, body)
 
 
-def _recent_rows(
-    connection: sqlite3.Connection, which: str, *values: object
-) -> tuple[StoredRow, ...]:
+def _recent_rows(connection: Connection, which: str, *values: object) -> tuple[StoredRow, ...]:
     found = connection.execute(f"SELECT body FROM recent WHERE {which} ORDER BY row", values)  # noqa: S608 our own words
     return tuple([one for (body,) in found for one in unpack.__wrapped__(body)])
 

@@ -7,8 +7,8 @@ nothing but the marks. A difference is told with both sides; nothing is ever rep
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
+from sqlite3 import Connection
 from typing import Any
 
 import msgspec
@@ -83,7 +83,7 @@ class EquityCheck(msgspec.Struct, frozen=True, kw_only=True):
         return self.judged and bool(self.text)
 
 
-def judge(connection: sqlite3.Connection, engine_id: str, side: LedgerSide) -> EquityCheck:
+def judge(connection: Connection, engine_id: str, side: LedgerSide) -> EquityCheck:
     """Sum the journal's side of an account and compare. The projection must stand at `side.seq`."""
     journal = _journal_side(connection, engine_id, side)
     terms = side.cash_micro + side.pending_micro + side.redeemable_micro + side.inventory_micro
@@ -123,7 +123,7 @@ def _apart(ours: Mapping[HeldToken, int], theirs: Mapping[HeldToken, int]) -> st
     return ", ".join(found[:DIFFERENCES_MAX]) + more
 
 
-def _journal_side(connection: sqlite3.Connection, engine_id: str, side: LedgerSide) -> JournalSide:
+def _journal_side(connection: Connection, engine_id: str, side: LedgerSide) -> JournalSide:
     (cash,) = connection.execute(
         "SELECT coalesce(sum(amount_micro), 0) FROM cash_moves "
         "WHERE engine_id = ? AND account = ? AND currency = ?",
@@ -178,7 +178,7 @@ def _at_mid(size: int, leg: Leg, mid2: int | None, divisor: int, one: int) -> in
     return size * (2 * one - mid2 if leg is Leg.NO else mid2) // (2 * divisor)
 
 
-def _fills_of(connection: sqlite3.Connection, engine_id: str, account: str, key: str) -> int:
+def _fills_of(connection: Connection, engine_id: str, account: str, key: str) -> int:
     (number,) = connection.execute(
         "SELECT count(*) FROM fills WHERE engine_id = ? AND account = ? AND instrument = ?",
         (engine_id, account, key),
@@ -186,7 +186,7 @@ def _fills_of(connection: sqlite3.Connection, engine_id: str, account: str, key:
     return int(number)
 
 
-def put_check(connection: sqlite3.Connection, engine_id: str, check: EquityCheck) -> None:
+def put_check(connection: Connection, engine_id: str, check: EquityCheck) -> None:
     """Write an account's last check, and count it; one that was not judged is no check."""
     ledger, journal = check.ledger, check.journal
     theirs = journal.cash_micro + journal.inventory_micro

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
+from sqlite3 import Connection
 
 from storage.database import insert, update, upsert
 from storage.views import PageKey, Row, page
@@ -12,13 +12,7 @@ TITLES_MAX = 5_000
 
 
 def put_title(
-    connection: sqlite3.Connection,
-    engine_id: str,
-    instrument: str,
-    *,
-    title: str,
-    slug: str,
-    now_ns: int,
+    connection: Connection, engine_id: str, instrument: str, *, title: str, slug: str, now_ns: int
 ) -> None:
     insert(
         connection, "titles", ends=upsert(["instrument"], ["title", "slug", "updated_ns"]),
@@ -26,7 +20,7 @@ def put_title(
     )  # fmt: skip
 
 
-def titles(connection: sqlite3.Connection, engine_id: str) -> dict[str, str]:
+def titles(connection: Connection, engine_id: str) -> dict[str, str]:
     """Return how instruments are called, the newest `TITLES_MAX`; the rest has no name in words."""
     rows = connection.execute(
         "SELECT instrument, title FROM titles WHERE engine_id = ? ORDER BY updated_ns DESC LIMIT ?",
@@ -36,7 +30,7 @@ def titles(connection: sqlite3.Connection, engine_id: str) -> dict[str, str]:
 
 
 def begin_gap(
-    connection: sqlite3.Connection,
+    connection: Connection,
     engine_id: str,
     feed: str,
     *,
@@ -57,7 +51,7 @@ def begin_gap(
 
 
 def end_gap(
-    connection: sqlite3.Connection,
+    connection: Connection,
     engine_id: str,
     feed: str,
     *,
@@ -73,8 +67,6 @@ GAP_KEY = ("since_ns", "feed", "instrument")
 """What gaps are sorted by, downwards."""
 
 
-def gaps(
-    connection: sqlite3.Connection, engine_id: str, before: PageKey | None = None
-) -> list[Row]:
+def gaps(connection: Connection, engine_id: str, before: PageKey | None = None) -> list[Row]:
     """Return gaps, newest first, at most `ROWS_MAX`."""
     return page(connection, engine_id, "feed_gaps t", key=GAP_KEY, before=before)

@@ -19,10 +19,11 @@ def said_bytes(count: float) -> str:
     return f"{count / 1e9:,.2f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes, *, once: bool = False) -> None:
     """Replace a file, for its owner alone, on the disk when this returns.
 
-    Raises OSError; then it is as it was.
+    `once`: one that is there stays; of two programs at the same moment one wins. Raises OSError;
+    then it is as it was.
     """
     beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
@@ -31,11 +32,11 @@ def write_whole(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(path)
+        if not (once and path.exists()):
+            beside.replace(path)
         to_disk(path.parent)
-    except OSError:
+    finally:
         beside.unlink(missing_ok=True)
-        raise
 
 
 def to_disk(path: Path) -> None:

@@ -7,12 +7,12 @@ and failed with a sentence when that did not help.
 
 from __future__ import annotations
 
-import sqlite3
 from enum import StrEnum
+from sqlite3 import Connection
 
 import msgspec
 
-from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.effects import caution
 from engine.errors import BadInput
 from storage.alerts import raise_alert
 from storage.database import Table, insert, keep_only, note, transaction, update
@@ -72,7 +72,7 @@ _JOBS = Table(Job, "jobs")
 
 
 def queue(
-    connection: sqlite3.Connection,
+    connection: Connection,
     *,
     engine_id: str,
     kind: str,
@@ -119,17 +119,16 @@ def queue(
     return int(made[0])
 
 
-def _tell(connection: sqlite3.Connection, engine_id: str, text: str, now_ns: int) -> None:
-    alert = RaiseAlert(severity=Severity.WARNING, kind="job", text=text)
-    raise_alert(connection, engine_id, alert, None, now_ns)
+def _tell(connection: Connection, engine_id: str, text: str, now_ns: int) -> None:
+    raise_alert(connection, engine_id, caution("job", text), None, now_ns)
 
 
-def find(connection: sqlite3.Connection, engine_id: str, job: int) -> Job | None:
+def find(connection: Connection, engine_id: str, job: int) -> Job | None:
     """Return a job, None where there is none of this number."""
     return _JOBS.one(connection, "engine_id = ? AND id = ?", (engine_id, job))
 
 
-def claim(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> Job | None:
+def claim(connection: Connection, engine_id: str, now_ns: int) -> Job | None:
     """Take the oldest waiting job, None where nothing waits. A second claim gets another one."""
     if not _anything_waits(connection, engine_id):
         return None
@@ -143,7 +142,7 @@ def claim(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> Job | 
     return _JOBS.read(row) if row else None
 
 
-def _anything_waits(connection: sqlite3.Connection, engine_id: str) -> bool:
+def _anything_waits(connection: Connection, engine_id: str) -> bool:
     """Look without taking the write lock: most looks find nothing."""
     found = connection.execute(
         "SELECT 1 FROM jobs WHERE engine_id = ? AND state = ? LIMIT 1", (engine_id, JobState.QUEUED)
@@ -152,7 +151,7 @@ def _anything_waits(connection: sqlite3.Connection, engine_id: str) -> bool:
 
 
 def report_progress(
-    connection: sqlite3.Connection, engine_id: str, job: Job, progress: JobProgress, now_ns: int
+    connection: Connection, engine_id: str, job: Job, progress: JobProgress, now_ns: int
 ) -> bool:
     """Report progress. False = this attempt is not the one that counts, or has ended: stop."""
     told = msgspec.structs.asdict(progress) | {"note": progress.note[:NOTE_LENGTH_MAX]}
@@ -160,7 +159,7 @@ def report_progress(
         return update(connection, "jobs", _attempt(engine_id, job), **told, heard_ns=now_ns) == 1
 
 
-def wants_cancel(connection: sqlite3.Connection, engine_id: str, job: Job) -> str:
+def wants_cancel(connection: Connection, engine_id: str, job: Job) -> str:
     """Return who wants a running job to end, '' = nobody."""
     row = connection.execute(
         "SELECT cancel_by FROM jobs WHERE engine_id = ? AND id = ?", (engine_id, job.id)
@@ -169,7 +168,7 @@ def wants_cancel(connection: sqlite3.Connection, engine_id: str, job: Job) -> st
 
 
 def finish(
-    connection: sqlite3.Connection,
+    connection: Connection,
     engine_id: str,
     job: Job,
     *,
@@ -200,9 +199,7 @@ def _attempt(engine_id: str, job: Job) -> dict[str, object]:
     return {"engine_id": engine_id, "id": job.id, "attempts": job.attempts, "state": running}
 
 
-def cancel(
-    connection: sqlite3.Connection, *, engine_id: str, job: int, who: str, now_ns: int
-) -> str:
+def cancel(connection: Connection, *, engine_id: str, job: int, who: str, now_ns: int) -> str:
     """End a waiting job at once, ask a running one to end; give what was done in a sentence.
 
     Raises BadInput where there is no such job or it has ended.
@@ -227,7 +224,7 @@ def cancel(
     return f"job {job} is cancelled" if waits else f"job {job} was asked to end"
 
 
-def forget_ended(connection: sqlite3.Connection, engine_id: str, before_ns: int) -> int:
+def forget_ended(connection: Connection, engine_id: str, before_ns: int) -> int:
     """Delete jobs that ended before a time; give how many. The runs they made stay."""
     marks = ", ".join("?" * len(JOB_ENDS))
     with transaction(connection):
@@ -238,7 +235,7 @@ def forget_ended(connection: sqlite3.Connection, engine_id: str, before_ns: int)
     return gone.rowcount
 
 
-def recover(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> list[tuple[int, str]]:
+def recover(connection: Connection, engine_id: str, now_ns: int) -> list[tuple[int, str]]:
     """Settle what ran when the worker ended; give (job, what became of it).
 
     Call it when a worker starts and nothing of the former one can be alive any more.
@@ -286,7 +283,7 @@ _SCHEDULE = Table(ScheduleSeen, "schedule")
 
 
 def put_schedule(
-    connection: sqlite3.Connection, engine_id: str, entries: tuple[ScheduleSeen, ...], now_ns: int
+    connection: Connection, engine_id: str, entries: tuple[ScheduleSeen, ...], now_ns: int
 ) -> None:
     """Write all entries inside the caller's transaction; those not among them are gone."""
     keep_only(connection, "schedule", engine_id, "name", [entry.name for entry in entries])
@@ -294,12 +291,12 @@ def put_schedule(
     _SCHEDULE.put(connection, engine_id, entries, "INSERT", moves, updated_ns=now_ns)
 
 
-def note_posted(connection: sqlite3.Connection, engine_id: str, name: str, at_ns: int) -> None:
+def note_posted(connection: Connection, engine_id: str, name: str, at_ns: int) -> None:
     """Note inside the caller's transaction when an entry was posted."""
     update(connection, "schedule", {"engine_id": engine_id, "name": name}, last_ns=at_ns)
 
 
-def last_posted(connection: sqlite3.Connection, engine_id: str) -> dict[str, int]:
+def last_posted(connection: Connection, engine_id: str) -> dict[str, int]:
     """Return when each entry was posted last; for one that never was, when it was first written.
 
     An entry that is new has missed nothing.
@@ -310,7 +307,7 @@ def last_posted(connection: sqlite3.Connection, engine_id: str) -> dict[str, int
     return {name: int(at_ns) for name, at_ns in rows}
 
 
-def schedule(connection: sqlite3.Connection, engine_id: str) -> list[Row]:
+def schedule(connection: Connection, engine_id: str) -> list[Row]:
     """Return the schedule as the engine reported it last, what is due first first."""
     return query(
         connection,
@@ -360,7 +357,7 @@ class RecordingFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def begin_recording(
-    connection: sqlite3.Connection,
+    connection: Connection,
     *,
     engine_id: str,
     name: str,
@@ -384,11 +381,7 @@ def begin_recording(
 
 
 def note_figures(
-    connection: sqlite3.Connection,
-    engine_id: str,
-    name: str,
-    figures: RecordingFigures,
-    now_ns: int,
+    connection: Connection, engine_id: str, name: str, figures: RecordingFigures, now_ns: int
 ) -> None:
     """Write what a recording holds, inside the caller's transaction."""
     which = {"engine_id": engine_id, "name": name}
@@ -396,7 +389,7 @@ def note_figures(
 
 
 def end_recording(
-    connection: sqlite3.Connection,
+    connection: Connection,
     engine_id: str,
     name: str,
     *,
@@ -410,7 +403,7 @@ def end_recording(
     update(connection, "recordings", which, state=state, reason=reason, **times)
 
 
-def unended(connection: sqlite3.Connection, engine_id: str) -> list[RecordingSeen]:
+def unended(connection: Connection, engine_id: str) -> list[RecordingSeen]:
     goes_on = (engine_id, RecordingState.RECORDING)
     return _RECORDINGS.all(connection, "engine_id = ? AND state = ? ORDER BY name", goes_on)
 
@@ -419,14 +412,12 @@ RECORDING_KEY = ("started_ns", "name")
 """What recordings are sorted by, downwards."""
 
 
-def recordings(
-    connection: sqlite3.Connection, engine_id: str, before: PageKey | None = None
-) -> list[Row]:
+def recordings(connection: Connection, engine_id: str, before: PageKey | None = None) -> list[Row]:
     """Return recordings, newest first, at most `ROWS_MAX`."""
     return page(connection, engine_id, "recordings t", key=RECORDING_KEY, before=before)
 
 
-def recordable(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> list[str]:
+def recordable(connection: Connection, engine_id: str, now_ns: int) -> list[str]:
     """Return what can be recorded: series first, then the instruments that are open."""
     series = connection.execute(
         "SELECT DISTINCT series FROM instruments WHERE engine_id = ? AND series != '' "

@@ -10,9 +10,9 @@ Nothing here interprets what a record says: `storage.projection` and the executo
 from __future__ import annotations
 
 import datetime as dt
-import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from sqlite3 import Connection
 from typing import Any
 
 import msgspec
@@ -111,7 +111,7 @@ def block_of(rows: Sequence[RawRow], *, first: int, last: int, whole: bool) -> t
 
 
 def blocks(
-    connection: sqlite3.Connection, path: Path, where: str = "1", values: Sequence[Any] = ()
+    connection: Connection, path: Path, where: str = "1", values: Sequence[Any] = ()
 ) -> Iterator[ArchiveBlock]:
     """Give blocks of the archive in the order a WHERE gives them, each one proven.
 
@@ -139,7 +139,7 @@ def blocks(
         )  # fmt: skip
 
 
-def thinned_to(connection: sqlite3.Connection) -> tuple[int, int]:
+def thinned_to(connection: Connection) -> tuple[int, int]:
     """Return the last record up to which not all are kept, and its time; zeros = all are."""
     if not has_archive(connection):
         return 0, 0
@@ -149,7 +149,7 @@ def thinned_to(connection: sqlite3.Connection) -> tuple[int, int]:
     return (0, 0) if row is None else (int(row[0]), int(row[1]))
 
 
-def _rows(connection: sqlite3.Connection, where: str, values: tuple[Any, ...]) -> Iterator[RawRow]:
+def _rows(connection: Connection, where: str, values: tuple[Any, ...]) -> Iterator[RawRow]:
     """Give the rows that are not archived.
 
     Not the cursor itself: a reader that stops early lets go of it after its connection is closed,
@@ -160,7 +160,7 @@ def _rows(connection: sqlite3.Connection, where: str, values: tuple[Any, ...]) -
 
 
 def rows_of(
-    connection: sqlite3.Connection, path: Path, first: int, last: int = LAST_SEQ
+    connection: Connection, path: Path, first: int, last: int = LAST_SEQ
 ) -> Iterator[RawRow]:
     """Give the rows there are, archived or not, in order; no row is proven. JournalCorrupt."""
     for block in blocks(connection, path, "last >= ? AND first <= ? ORDER BY first", (first, last)):
@@ -169,7 +169,7 @@ def rows_of(
 
 
 def rows_backwards(
-    connection: sqlite3.Connection, path: Path, before_seq: int, kind: str = ""
+    connection: Connection, path: Path, before_seq: int, kind: str = ""
 ) -> Iterator[RawRow]:
     """Give the rows before a record, the latest first; of one kind where it is given."""
     where = "seq < ? AND (? = '' OR kind = ?) ORDER BY seq DESC"
@@ -215,7 +215,7 @@ def load(path: Path, after_seq: int = 0, *, thinned: bool = False) -> Iterator[R
             )
 
 
-def gone_words(connection: sqlite3.Connection) -> str:
+def gone_words(connection: Connection) -> str:
     """Say which records were let go, '' where all of them are kept."""
     seq, at_ns = thinned_to(connection)
     if not seq:

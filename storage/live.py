@@ -6,8 +6,8 @@ times. Orders, fills and positions are not here: they are projections of the jou
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection, Mapping, Sequence
+from sqlite3 import Connection
 from typing import Any, TypeVar
 
 import msgspec
@@ -69,11 +69,11 @@ _BOTS = Table(BotStatus, "bots")
 _EQUITY = Table(EquityPoint, "equity")
 
 
-def put_engine(connection: sqlite3.Connection, engine_id: str, heartbeat: EngineHeartbeat) -> None:
+def put_engine(connection: Connection, engine_id: str, heartbeat: EngineHeartbeat) -> None:
     _HEARTBEATS.put(connection, engine_id, [heartbeat], "INSERT", _HEARTBEATS.moving(()))
 
 
-def last_engine_status(connection: sqlite3.Connection, engine_id: str) -> tuple[str, int] | None:
+def last_engine_status(connection: Connection, engine_id: str) -> tuple[str, int] | None:
     """Return which state an engine told last and when, in ns UTC; None = it never ran."""
     row: tuple[str, int] | None = connection.execute(
         "SELECT state, heartbeat_ns FROM engine_state WHERE engine_id = ?", (engine_id,)
@@ -81,7 +81,7 @@ def last_engine_status(connection: sqlite3.Connection, engine_id: str) -> tuple[
     return row
 
 
-def engine_status(connection: sqlite3.Connection, engine_id: str) -> EngineStatus | None:
+def engine_status(connection: Connection, engine_id: str) -> EngineStatus | None:
     """Return what an engine said last beside its heartbeat; None = it never ran.
 
     Raises StorageError where another program wrote it.
@@ -102,7 +102,7 @@ def _read(text: str, kind: type[T], what: str) -> T:
 
 
 def put_bots(
-    connection: sqlite3.Connection, engine_id: str, bots: tuple[BotStatus, ...], now_ns: int
+    connection: Connection, engine_id: str, bots: tuple[BotStatus, ...], now_ns: int
 ) -> None:
     """Write all bots as they stand; those that are not among them are gone."""
     keep_only(connection, "bots", engine_id, "name", [bot.name for bot in bots])
@@ -110,9 +110,7 @@ def put_bots(
     _BOTS.put(connection, engine_id, bots, "INSERT", moves, updated_ns=now_ns)
 
 
-def watched_by(
-    connection: sqlite3.Connection, engine_id: str, bot: str
-) -> tuple[WatchedMarket, ...]:
+def watched_by(connection: Connection, engine_id: str, bot: str) -> tuple[WatchedMarket, ...]:
     """Return the markets a bot evaluates, by name; none where nobody knows it.
 
     Raises StorageError where another program wrote them.
@@ -124,7 +122,7 @@ def watched_by(
 
 
 def put_books(
-    connection: sqlite3.Connection, engine_id: str, books: Sequence[BookTop], now_ns: int
+    connection: Connection, engine_id: str, books: Sequence[BookTop], now_ns: int
 ) -> None:
     """Write the top of every watched book; those that are not among them are watched no more."""
     there = [(one.account, one.instrument) for one in books]
@@ -138,7 +136,7 @@ def put_books(
 
 
 def books(
-    connection: sqlite3.Connection, engine_id: str, keys: Sequence[tuple[str, str]]
+    connection: Connection, engine_id: str, keys: Sequence[tuple[str, str]]
 ) -> dict[tuple[str, str], BookTop]:
     """Return the watched books among `keys`, each (account, instrument).
 
@@ -154,13 +152,11 @@ def books(
     }
 
 
-def add_equity(connection: sqlite3.Connection, engine_id: str, point: EquityPoint) -> None:
+def add_equity(connection: Connection, engine_id: str, point: EquityPoint) -> None:
     _EQUITY.put(connection, engine_id, [point])
 
 
-def latest_equity(
-    connection: sqlite3.Connection, engine_id: str, account: str
-) -> EquityPoint | None:
+def latest_equity(connection: Connection, engine_id: str, account: str) -> EquityPoint | None:
     """Return the point of an account's curve that was written last, None where there is none.
 
     By number, not by time: a clock that ran ahead leaves points of the future behind. An account
@@ -180,13 +176,13 @@ def latest_equity(
     return None
 
 
-def instruments_known(connection: sqlite3.Connection, engine_id: str) -> set[str]:
+def instruments_known(connection: Connection, engine_id: str) -> set[str]:
     rows = connection.execute("SELECT id FROM instruments WHERE engine_id = ?", (engine_id,))
     return {name for (name,) in rows}
 
 
 def put_instrument(
-    connection: sqlite3.Connection, engine_id: str, instrument: Instrument, now_ns: int
+    connection: Connection, engine_id: str, instrument: Instrument, now_ns: int
 ) -> None:
     """Write an instrument of the catalog; what it pays stays as it is known."""
     shown = (
@@ -204,7 +200,7 @@ def put_instrument(
     )
 
 
-def listed(connection: sqlite3.Connection, engine_id: str, instrument: str) -> Instrument:
+def listed(connection: Connection, engine_id: str, instrument: str) -> Instrument:
     """Return an instrument of the catalog. Raises BadInput where it was never listed."""
     row = connection.execute(
         "SELECT body FROM instruments WHERE engine_id = ? AND id = ?", (engine_id, instrument)
@@ -215,11 +211,7 @@ def listed(connection: sqlite3.Connection, engine_id: str, instrument: str) -> I
 
 
 def put_payout(
-    connection: sqlite3.Connection,
-    engine_id: str,
-    instrument: str,
-    payout_yes_micro: int,
-    now_ns: int,
+    connection: Connection, engine_id: str, instrument: str, payout_yes_micro: int, now_ns: int
 ) -> None:
     which = {"engine_id": engine_id, "id": instrument}
     pays = {"payout_yes_micro": payout_yes_micro, "updated_ns": now_ns}
@@ -227,7 +219,7 @@ def put_payout(
 
 
 def keep_found(
-    connection: sqlite3.Connection, engine_id: str, at_ns: int, found: Mapping[str, Any]
+    connection: Connection, engine_id: str, at_ns: int, found: Mapping[str, Any]
 ) -> None:
     """Add what a start found: records read, orders adopted, how they ended."""
     note(connection, engine_id, at_ns, "engine", START_FOUND, **found)
@@ -296,7 +288,7 @@ MADE = ("realised_micro", "fees_micro", "payout_yes_micro")
 
 
 def put_holdings(
-    connection: sqlite3.Connection,
+    connection: Connection,
     engine_id: str,
     seen: Sequence[HoldingSeen],
     now_ns: int,
@@ -333,7 +325,7 @@ def put_holdings(
     )
 
 
-def add_pnl(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> None:
+def add_pnl(connection: Connection, engine_id: str, now_ns: int) -> None:
     """Add a point for every bot of every account, summed over what `put_holdings` wrote."""
     connection.execute(
         "INSERT OR REPLACE INTO pnl (engine_id, account, bot, at_ns, mode, currency, "
@@ -346,7 +338,7 @@ def add_pnl(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> None
 
 
 def put_limit_use(
-    connection: sqlite3.Connection,
+    connection: Connection,
     engine_id: str,
     *,
     account: str,
@@ -368,13 +360,13 @@ def put_limit_use(
     )  # fmt: skip
 
 
-def put_account_report(connection: sqlite3.Connection, engine_id: str, row: AccountReport) -> None:
+def put_account_report(connection: Connection, engine_id: str, row: AccountReport) -> None:
     """Write what is told of an account, in place of what stood there."""
     _ACCOUNT_REPORTS[type(row)].put(connection, engine_id, [row])
 
 
 def account_report(
-    connection: sqlite3.Connection, engine_id: str, kind: type[RowType], account: str
+    connection: Connection, engine_id: str, kind: type[RowType], account: str
 ) -> RowType | None:
     """Return what was told of an account; None = nothing yet. Raises BadInput."""
     table: Table[RowType] = _ACCOUNT_REPORTS[kind]

@@ -6,8 +6,8 @@ phrase are stored together, so that there is no half of an unlocked account.
 
 from __future__ import annotations
 
-import sqlite3
 from enum import StrEnum
+from sqlite3 import Connection
 
 import msgspec
 
@@ -61,7 +61,7 @@ class GhostFills(msgspec.Struct, frozen=True, kw_only=True):
         return self.voided / self.matched if self.matched else None
 
 
-def unlock(connection: sqlite3.Connection, engine_id: str, given: Unlock) -> None:
+def unlock(connection: Connection, engine_id: str, given: Unlock) -> None:
     """Unlock an account. The caller has had the doctor look, and the phrase typed."""
     small = msgspec.structs.replace(given, wallet=given.wallet.lower())
     _UNLOCKS.put(connection, engine_id, [small])
@@ -71,9 +71,7 @@ def unlock(connection: sqlite3.Connection, engine_id: str, given: Unlock) -> Non
     )  # fmt: skip
 
 
-def lock(
-    connection: sqlite3.Connection, engine_id: str, account: str, *, who: str, now_ns: int
-) -> None:
+def lock(connection: Connection, engine_id: str, account: str, *, who: str, now_ns: int) -> None:
     """Take an account's unlocking back; it takes effect at the engine's next start."""
     connection.execute(
         "DELETE FROM live_unlocks WHERE engine_id = ? AND account = ?", (engine_id, account)
@@ -81,11 +79,11 @@ def lock(
     note(connection, engine_id, now_ns, who, LOCKED, account=account)
 
 
-def unlocks(connection: sqlite3.Connection, engine_id: str) -> dict[str, Unlock]:
+def unlocks(connection: Connection, engine_id: str) -> dict[str, Unlock]:
     return {one.account: one for one in _UNLOCKS.all(connection, "engine_id = ?", (engine_id,))}
 
 
-def funded_wallet(connection: sqlite3.Connection, engine_id: str, account: str) -> str | None:
+def funded_wallet(connection: Connection, engine_id: str, account: str) -> str | None:
     """Return whose cash was an account's first, in small letters; None = it was never funded.
 
     An account is opened for the wallet it is unlocked for: its past is that wallet's.
@@ -100,7 +98,7 @@ def funded_wallet(connection: sqlite3.Connection, engine_id: str, account: str) 
     return None if found is None else str(found[0]).lower()
 
 
-def identities(connection: sqlite3.Connection, engine_id: str, account: str) -> frozenset[str]:
+def identities(connection: Connection, engine_id: str, account: str) -> frozenset[str]:
     found = connection.execute(
         "SELECT identity FROM orders WHERE engine_id = ? AND account = ? AND identity IS NOT NULL",
         (engine_id, account),
@@ -109,16 +107,16 @@ def identities(connection: sqlite3.Connection, engine_id: str, account: str) -> 
 
 
 def put_heartbeat(
-    connection: sqlite3.Connection, engine_id: str, seen: VenueHeartbeat, now_ns: int
+    connection: Connection, engine_id: str, seen: VenueHeartbeat, now_ns: int
 ) -> None:
     _HEARTBEATS.put(connection, engine_id, [seen], updated_ns=now_ns)
 
 
-def heartbeats(connection: sqlite3.Connection, engine_id: str) -> tuple[VenueHeartbeat, ...]:
+def heartbeats(connection: Connection, engine_id: str) -> tuple[VenueHeartbeat, ...]:
     return tuple(_HEARTBEATS.all(connection, "engine_id = ? ORDER BY account", (engine_id,)))
 
 
-def ghost_fills(connection: sqlite3.Connection, engine_id: str, account: str) -> GhostFills:
+def ghost_fills(connection: Connection, engine_id: str, account: str) -> GhostFills:
     matched, voided = connection.execute(
         "SELECT count(*), count(*) FILTER (WHERE state = ?) FROM fills "
         "WHERE engine_id = ? AND account = ?",
@@ -164,7 +162,7 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
 _EXAMINATIONS = Table(Examination, "live_examinations")
 
 
-def put_examination(connection: sqlite3.Connection, engine_id: str, found: Examination) -> None:
+def put_examination(connection: Connection, engine_id: str, found: Examination) -> None:
     """Keep a verdict in place of the one before it, inside the caller's transaction."""
     small = msgspec.structs.replace(found, wallet=found.wallet.lower())
     _EXAMINATIONS.put(connection, engine_id, [small])
@@ -175,9 +173,7 @@ def put_examination(connection: sqlite3.Connection, engine_id: str, found: Exami
     )  # fmt: skip
 
 
-def examinations(
-    connection: sqlite3.Connection, engine_id: str
-) -> dict[tuple[str, Examiner], Examination]:
+def examinations(connection: Connection, engine_id: str) -> dict[tuple[str, Examiner], Examination]:
     """Return the latest verdicts by account and examiner."""
     found = _EXAMINATIONS.all(connection, "engine_id = ?", (engine_id,))
     return {(one.account, one.examiner): one for one in found}

@@ -8,9 +8,9 @@ Source: markout = sign · (mid at fill + horizon - fill price), sign + for a buy
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable
 from enum import StrEnum
+from sqlite3 import Connection
 
 import msgspec
 
@@ -101,7 +101,7 @@ def dues_of(fill: FillSeen) -> list[MarkoutDue]:
     ]
 
 
-def begin(connection: sqlite3.Connection, engine_id: str, fill: FillSeen) -> None:
+def begin(connection: Connection, engine_id: str, fill: FillSeen) -> None:
     """Write a new fill's rows; told twice it changes nothing."""
     timed = MarkoutState.IGNORED if fill.at_ns is None else MarkoutState.DUE
     horizons = [
@@ -126,7 +126,7 @@ def begin(connection: sqlite3.Connection, engine_id: str, fill: FillSeen) -> Non
 
 
 def answer(
-    connection: sqlite3.Connection,
+    connection: Connection,
     engine_id: str,
     due: MarkoutDue,
     state: MarkoutState,
@@ -138,7 +138,7 @@ def answer(
 
 
 def _answer(
-    connection: sqlite3.Connection,
+    connection: Connection,
     engine_id: str,
     key: tuple[str, str, int],
     state: MarkoutState,
@@ -151,9 +151,7 @@ def _answer(
         _sum(connection, engine_id, key, 1)
 
 
-def _sum(
-    connection: sqlite3.Connection, engine_id: str, key: tuple[str, str, int], sign: int
-) -> None:
+def _sum(connection: Connection, engine_id: str, key: tuple[str, str, int], sign: int) -> None:
     """Count a row as it stands into its bot's sums, or (-1) out of them."""
     connection.execute(
         "INSERT INTO markout_sums (engine_id, account, bot, liquidity, horizon_ms, mode, known, "
@@ -169,9 +167,7 @@ def _sum(
     )
 
 
-def resolve(
-    connection: sqlite3.Connection, engine_id: str, instrument: str, payout_yes_micro: int
-) -> None:
+def resolve(connection: Connection, engine_id: str, instrument: str, payout_yes_micro: int) -> None:
     """Answer what waits for an instrument's resolution: the mid is what its tokens pay."""
     waiting = connection.execute(
         "SELECT account, fill, leg, sign, price_micro FROM markouts WHERE engine_id = ? "
@@ -184,7 +180,7 @@ def resolve(
         _answer(connection, engine_id, key, MarkoutState.KNOWN, markout)
 
 
-def void(connection: sqlite3.Connection, engine_id: str, account: str, fill: str) -> None:
+def void(connection: Connection, engine_id: str, account: str, fill: str) -> None:
     """Take a failed fill's markouts out of every sum: the fill never was."""
     rows = connection.execute(
         "SELECT horizon_ms, state FROM markouts WHERE engine_id = ? AND account = ? AND fill = ? "
@@ -199,7 +195,7 @@ def void(connection: sqlite3.Connection, engine_id: str, account: str, fill: str
 
 
 def resume(
-    connection: sqlite3.Connection, engine_id: str, accounts: Iterable[str], now_ns: int
+    connection: Connection, engine_id: str, accounts: Iterable[str], now_ns: int
 ) -> list[MarkoutDue]:
     """Begin a start: what came due while nobody listened is ignored. Give what is still due."""
     found: list[MarkoutDue] = []

@@ -6,10 +6,10 @@ journal, or this code folds differently than the one before, everything is built
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice, takewhile
 from pathlib import Path
+from sqlite3 import Connection
 from typing import Any
 
 import msgspec
@@ -61,7 +61,7 @@ class Projected(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def register_account(
-    connection: sqlite3.Connection, *, engine_id: str, account: str, mode: Mode, venue: str,
+    connection: Connection, *, engine_id: str, account: str, mode: Mode, venue: str,
     currency: str,
 ) -> None:  # fmt: skip
     """Note an account before its first record. Raises StorageError where its mode would change."""
@@ -104,7 +104,7 @@ class Loss(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def read_to(connection: sqlite3.Connection, engine_id: str) -> tuple[int, int, int] | None:
+def read_to(connection: Connection, engine_id: str) -> tuple[int, int, int] | None:
     """Return the version of the rows, the last record they have read and its checksum."""
     row: tuple[int, int, int] | None = connection.execute(
         "SELECT version, seq, crc FROM projection WHERE engine_id = ?", (engine_id,)
@@ -202,9 +202,7 @@ def project(journal: Path, state: Path, *, until_seq: int | None = None) -> Proj
     return Projected(seq=seq, records=records, rebuilt=rebuilt, problems=tuple(projection.problems))
 
 
-def _start(
-    connection: sqlite3.Connection, journal: Path, state: Path, engine_id: str
-) -> tuple[int, bool]:
+def _start(connection: Connection, journal: Path, state: Path, engine_id: str) -> tuple[int, bool]:
     """Return the seq to go on from, and whether the rows had to be thrown away."""
     read = read_to(connection, engine_id)
     if read is None:
@@ -220,12 +218,12 @@ def _start(
     return 0, True
 
 
-def registered(connection: sqlite3.Connection, engine_id: str) -> dict[str, Mode]:
+def registered(connection: Connection, engine_id: str) -> dict[str, Mode]:
     """Return the mode of every account that was ever registered. Raises StorageError."""
     return {name: one.mode for name, one in accounts_known(connection, engine_id).items()}
 
 
-def accounts_known(connection: sqlite3.Connection, engine_id: str) -> dict[str, AccountSettings]:
+def accounts_known(connection: Connection, engine_id: str) -> dict[str, AccountSettings]:
     """Return every account that was ever registered, as it is opened to be asked.
 
     Raises StorageError where a row is damaged.
@@ -250,7 +248,7 @@ def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
         yield batch
 
 
-def _note(connection: sqlite3.Connection, engine_id: str, record: Record) -> None:
+def _note(connection: Connection, engine_id: str, record: Record) -> None:
     insert(
         connection, "projection", ends=upsert((), ("version", "seq", "crc")),
         engine_id=engine_id, version=VERSION, seq=record.seq, crc=_sum(record),

@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
-import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import closing, suppress
 from pathlib import Path
+from sqlite3 import Connection
 
 import msgspec
 
@@ -234,7 +234,7 @@ def _number(row: RawRow) -> int:
     return int(message.order.id if row[3] == "PlaceOrder" else message.order)
 
 
-def used_bytes(connection: sqlite3.Connection) -> int:
+def used_bytes(connection: Connection) -> int:
     """Return the bytes of a database that hold something."""
     pages, empty, size = pages_of(connection)
     return (pages - empty) * size
@@ -290,7 +290,7 @@ def prune_state(
     return gone[0], gone[1]
 
 
-def orders_gone(connection: sqlite3.Connection) -> str:
+def orders_gone(connection: Connection) -> str:
     """Say how many orders have no row any more, and from when on all have one; '' = all have."""
     (gone,) = connection.execute("SELECT max(rowid) - count(*) FROM orders").fetchone()
     if not gone:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
+from sqlite3 import Connection
 from typing import Any, NamedTuple
 
 import msgspec
@@ -270,9 +270,7 @@ Key = tuple[str | int, ...]
 class Rows:
     """All rows of one engine, cached since the last `flush`."""
 
-    def __init__(
-        self, connection: sqlite3.Connection, engine_id: str, modes: Mapping[str, Mode]
-    ) -> None:
+    def __init__(self, connection: Connection, engine_id: str, modes: Mapping[str, Mode]) -> None:
         self._connection = connection
         self._engine_id = engine_id
         self._modes = modes

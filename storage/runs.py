@@ -6,12 +6,12 @@ The worker writes them, whole runs in one transaction; pages read them through `
 from __future__ import annotations
 
 import math
-import sqlite3
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
+from sqlite3 import Connection
 from typing import Any
 
 import msgspec
@@ -107,7 +107,7 @@ _MARKETS = Table(RunMarket, "run_markets")
 
 
 def save_run(
-    connection: sqlite3.Connection,
+    connection: Connection,
     run: Run,
     *,
     equity: Iterable[tuple[int, int]] = (),
@@ -129,7 +129,7 @@ def save_run(
     return run_id
 
 
-def run_of_job(connection: sqlite3.Connection, job: int) -> int | None:
+def run_of_job(connection: Connection, job: int) -> int | None:
     """Return the run a job of the worker has stored, None where it has not."""
     row = connection.execute("SELECT id FROM runs WHERE job = ? LIMIT 1", (job,)).fetchone()
     return None if row is None else int(row[0])
@@ -226,7 +226,7 @@ def profit_factor(amounts: Iterable[float]) -> float | None:
     return gains / losses if losses else None
 
 
-def of_run(connection: sqlite3.Connection, engine_id: str, run_id: int) -> Performance:
+def of_run(connection: Connection, engine_id: str, run_id: int) -> Performance:
     """Return the statistics of a run, over its whole curve and its markets."""
     made = Performance(step=STEPS[-1][0], returns=0, enough=False)
     for name, step_ns, steps_per_year in STEPS:
@@ -263,7 +263,7 @@ def of_run(connection: sqlite3.Connection, engine_id: str, run_id: int) -> Perfo
     )
 
 
-def _grid(connection: sqlite3.Connection, engine_id: str, run_id: int, step_ns: int) -> list[float]:
+def _grid(connection: Connection, engine_id: str, run_id: int, step_ns: int) -> list[float]:
     """Return the last equity of each step; a step without a point repeats the one before.
 
     Nothing at all where a value is not above zero: a return from there has no meaning.
@@ -346,7 +346,7 @@ def run_fills(path: Path, *, instrument: str = "", after: int = 0) -> RunFills:
     return found
 
 
-def _records(connection: sqlite3.Connection) -> Iterator[Record]:
+def _records(connection: Connection) -> Iterator[Record]:
     places = ", ".join("?" * len(_KINDS))
     sql = f"SELECT * FROM records WHERE kind IN ({places}) ORDER BY seq LIMIT ?"  # noqa: S608 our own marks
     return map(record_of, connection.execute(sql, (*_KINDS, RECORDS_MAX)))

@@ -7,9 +7,9 @@ edit made from an older version than the latest is stale and refused, with both 
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from sqlite3 import Connection
 from typing import Any
 
 import msgspec
@@ -72,43 +72,44 @@ _SOUND = f"typeof(version) = 'integer' AND version BETWEEN 1 AND {2**53}"
 """Versions that are numbers, with room for the next one."""
 
 _SOUND_APPLIED = f"{_SOUND} AND typeof(applied_ns) = 'integer' AND applied_ns BETWEEN 0 AND {2**62}"
+_IN_FORCE = f"{_SOUND_APPLIED} ORDER BY applied_ns, version"
+"""Those that were applied, the last one last."""
 
 Judge = Callable[[SettingsDocument], object]
 """Raises BadInput or ConfigError where a valid document cannot be worked by all the same."""
 
 
-def latest(connection: sqlite3.Connection, engine_id: str) -> SettingsVersion:
+def latest(connection: Connection, engine_id: str) -> SettingsVersion:
     for version in _versions(connection, engine_id):
         with suppress(BadInput):
             return read(connection, engine_id, version)
     return read(connection, engine_id, 0)
 
 
-def _versions(connection: sqlite3.Connection, engine_id: str) -> list[int]:
-    """Return the numbers of all saved versions, the newest first."""
-    rows = connection.execute(
-        f"SELECT version FROM settings WHERE engine_id = ? AND {_SOUND} ORDER BY version DESC",  # noqa: S608 our own words
-        (engine_id,),
-    )
-    return [version for (version,) in rows]
+def _versions(
+    connection: Connection, engine_id: str, which: str = f"{_SOUND} ORDER BY version DESC"
+) -> list[int]:
+    """Return the numbers of saved versions; of all of them, the newest first, by default."""
+    query = f"SELECT version FROM settings WHERE engine_id = ? AND {which}"  # noqa: S608 our own words
+    return [version for (version,) in connection.execute(query, (engine_id,))]
 
 
-def any_saved(connection: sqlite3.Connection, engine_id: str) -> bool:
+def any_saved(connection: Connection, engine_id: str) -> bool:
     """Say whether there is any row of settings, be it one that cannot be read."""
     query = "SELECT 1 FROM settings WHERE engine_id = ? LIMIT 1"
     return connection.execute(query, (engine_id,)).fetchone() is not None
 
 
-def in_force(connection: sqlite3.Connection, engine_id: str) -> SettingsVersion:
+def in_force(connection: Connection, engine_id: str) -> SettingsVersion:
     return last_in_force(connection, engine_id)[0]
 
 
 def last_in_force(
-    connection: sqlite3.Connection, engine_id: str, judge: Judge = lambda _: None
+    connection: Connection, engine_id: str, judge: Judge = lambda _: None
 ) -> tuple[SettingsVersion, tuple[str, ...]]:
     """Return the version applied last that can be worked by, and why each later one cannot."""
     aside: list[str] = []
-    for version in reversed(_applied(connection, engine_id)):
+    for version in reversed(_versions(connection, engine_id, _IN_FORCE)):
         try:
             found = read(connection, engine_id, version)
             judge(found.document)
@@ -119,21 +120,13 @@ def last_in_force(
     return read(connection, engine_id, 0), tuple(aside)
 
 
-def _applied(connection: sqlite3.Connection, engine_id: str) -> list[int]:
-    rows = connection.execute(
-        f"SELECT version FROM settings WHERE engine_id = ? AND {_SOUND_APPLIED} "  # noqa: S608 our own words
-        "ORDER BY applied_ns, version",
-        (engine_id,),
-    )
-    return [version for (version,) in rows]
-
-
-def force_history(connection: sqlite3.Connection, engine_id: str) -> list[SettingsVersion]:
+def force_history(connection: Connection, engine_id: str) -> list[SettingsVersion]:
     """Return every version the engine applied, in the order in which each came into force last."""
-    return [read(connection, engine_id, version) for version in _applied(connection, engine_id)]
+    applied = _versions(connection, engine_id, _IN_FORCE)
+    return [read(connection, engine_id, version) for version in applied]
 
 
-def read(connection: sqlite3.Connection, engine_id: str, version: int) -> SettingsVersion:
+def read(connection: Connection, engine_id: str, version: int) -> SettingsVersion:
     """Return a version. Raises BadInput where it does not exist or is not valid any more."""
     if version == 0:
         return SettingsVersion(
@@ -159,7 +152,7 @@ def read(connection: sqlite3.Connection, engine_id: str, version: int) -> Settin
 
 
 def save(
-    connection: sqlite3.Connection,
+    connection: Connection,
     *,
     engine_id: str,
     who: str,
@@ -194,7 +187,7 @@ def save(
 
 
 def save_in_force(
-    connection: sqlite3.Connection,
+    connection: Connection,
     engine_id: str,
     diff_of: Callable[[SettingsDocument], Mapping[str, Any]],
     who: str,
@@ -214,7 +207,7 @@ def save_in_force(
     return read(connection, engine_id, saved.version)
 
 
-def applied(connection: sqlite3.Connection, engine_id: str, version: int, now_ns: int) -> None:
+def applied(connection: Connection, engine_id: str, version: int, now_ns: int) -> None:
     """Note that the engine works by `version` from now on. Raises BadInput for an unknown one.
 
     The version applied last must stand last, also where the clock went back between two starts.

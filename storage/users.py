@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import sqlite3
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from sqlite3 import Connection
 
 import msgspec
 from argon2 import PasswordHasher
@@ -44,13 +44,13 @@ def _nobody() -> str:
     return _hasher.hash("nobody")
 
 
-def find_user(connection: sqlite3.Connection, name: str) -> User | None:
+def find_user(connection: Connection, name: str) -> User | None:
     """Return a user who may sign in, None where there is none or he is disabled."""
     row = _row(connection, name)
     return None if row is None else _user(name, row)
 
 
-def check_password(connection: sqlite3.Connection, name: str, password: str) -> User | None:
+def check_password(connection: Connection, name: str, password: str) -> User | None:
     """Return the user where the password is right, None otherwise. Takes about 0.1 s of a core."""
     row = _row(connection, name)
     try:
@@ -84,9 +84,7 @@ def renew_password(state: Path, now_ns: int) -> str:
     return password
 
 
-def change_password(
-    connection: sqlite3.Connection, *, name: str, old: str, new: str, now_ns: int
-) -> None:
+def change_password(connection: Connection, *, name: str, old: str, new: str, now_ns: int) -> None:
     """Change a password by its owner. Raises BadInput where the old one is wrong or the new weak.
 
     All his sessions end.
@@ -116,7 +114,7 @@ def _made() -> str:
     return "-".join("".join(secrets.choice(_ALPHABET) for _ in range(5)) for _ in range(4))
 
 
-def _row(connection: sqlite3.Connection, name: str) -> tuple[str] | None:
+def _row(connection: Connection, name: str) -> tuple[str] | None:
     row: tuple[str] | None = connection.execute(
         "SELECT password_hash FROM users WHERE engine_id = ? AND name = ? AND NOT disabled",
         (ENGINE_ID, name),
@@ -129,7 +127,7 @@ def _user(name: str, row: tuple[str]) -> User:
     return User(name=name, fingerprint=fingerprint)
 
 
-def _store(connection: sqlite3.Connection, name: str, hashed: str, now_ns: int) -> None:
+def _store(connection: Connection, name: str, hashed: str, now_ns: int) -> None:
     insert(
         connection, "users", ends=upsert(["name"], ["password_hash", "disabled"]),
         engine_id=ENGINE_ID, name=name, password_hash=hashed, created_ns=now_ns, disabled=False,

@@ -149,12 +149,12 @@ def test_applied_migrations_and_peers_are_left_out(tmp_path: Path) -> None:
 # -- distance: what a reader opens beside the file in hand -----------------------------------------
 
 DISTANCE = {
-    "single-importer siblings": 6,
+    "single-importer siblings": 5,
     "single-importer siblings, all": 20,
     "type names defined twice": 0,
     "attributes set from outside": 0,
-    "files under 60 lines": 25,
-    "lines of the product": 83_022,
+    "files under 60 lines": 24,
+    "lines of the product": 81_900,
 }
 """How many there may be. A number may only become smaller; where one fell, the test says so.
 

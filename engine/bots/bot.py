@@ -6,7 +6,7 @@ import heapq
 
 from engine.caches.views import BookView, InventoryView
 from engine.domain.bots import BotState
-from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.effects import RaiseAlert, alarm, caution
 from engine.domain.events import BookChanged, BookMarked, Event
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId
 from engine.executor.executor import Executor
@@ -115,23 +115,13 @@ class Bot:
             trace = trace.tb_next
         where = f" in {trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}" if trace else ""
         self.error = f"{type(error).__name__}{where}: {error}"
-        return RaiseAlert(
-            severity=Severity.CRITICAL,
-            kind="bot_error",
-            text=f"bot {self.name} stopped with an error: {self.error}",
-            account=self.account,
-            bot=self.name,
-        )
+        text = f"bot {self.name} stopped with an error: {self.error}"
+        return alarm("bot_error", text, self.account, self.name)
 
     def warn(self, text: str) -> RaiseAlert:
         """Return what its strategy wants a person to be told."""
-        return RaiseAlert(
-            severity=Severity.WARNING,
-            kind="bot_rests",
-            text=f"bot {self.name} is pausing: {text}",
-            account=self.account,
-            bot=self.name,
-        )
+        said = f"bot {self.name} is pausing: {text}"
+        return caution("bot_rests", said, self.account, self.name)
 
     def drop(self, instrument: InstrumentId) -> None:
         if self.cells.pop(instrument, None) is not None:

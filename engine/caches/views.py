@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import msgspec
 
 from engine.domain.books import Book
 from engine.domain.instruments import Instrument, InstrumentId
 
 
+@dataclass(slots=True, eq=False)
 class BookView:
     """The latest known book of one instrument and how far it can be trusted.
 
@@ -16,28 +19,15 @@ class BookView:
     sides were there and `mid2` twice the mid of that moment (half increments matter).
     """
 
-    __slots__ = (
-        "book",
-        "closed",
-        "distrust",
-        "instrument",
-        "last_trade",
-        "mid2",
-        "proof_ns",
-        "trusted",
-        "two_sided_ns",
-    )
-
-    def __init__(self, instrument: Instrument) -> None:
-        self.instrument = instrument
-        self.book = Book()
-        self.trusted = False
-        self.distrust = "no snapshot yet"
-        self.proof_ns: int | None = None
-        self.mid2: int | None = None
-        self.two_sided_ns: int | None = None
-        self.last_trade: int | None = None
-        self.closed = False
+    instrument: Instrument
+    book: Book = field(default_factory=Book)
+    trusted: bool = False
+    distrust: str = "no snapshot yet"
+    proof_ns: int | None = None
+    mid2: int | None = None
+    two_sided_ns: int | None = None
+    last_trade: int | None = None
+    closed: bool = False
 
     @property
     def best_bid(self) -> int | None:

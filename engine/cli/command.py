@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import argparse
 import re
-import sqlite3
 import sys
 import time
 import uuid
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
+from sqlite3 import Connection
 from typing import Any, get_args
 
 import msgspec
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
 
 
 def leave_and_wait(
-    config: Config, connection: sqlite3.Connection, command: AnyCommand, wait_s: float
+    config: Config, connection: Connection, command: AnyCommand, wait_s: float
 ) -> LeftCommand:
     """Leave a command and wait for its end; gives where it stands when the wait is over.
 
@@ -118,7 +118,7 @@ def must_run(config: Config) -> None:
         time.sleep(POLL_S)
 
 
-def _waiting(connection: sqlite3.Connection, left: LeftCommand, wait_s: float) -> str:
+def _waiting(connection: Connection, left: LeftCommand, wait_s: float) -> str:
     seen = engine_seen(connection)
     silent_s = 0.0 if seen is None else (WallClock().now_ns() - seen.heartbeat_ns) / 1e9
     received = (

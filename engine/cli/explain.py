@@ -69,30 +69,18 @@ def words(found: PlanVerification) -> str:
         f"{found.same:,} of {found.plans:,} plans were rebuilt from the journal byte for byte "
         f"({found.records:,} records)"
     ]
-    if found.gone:
-        lines.append(
-            f"{found.gone:,} earlier ones cannot be rebuilt: their records were pruned under the "
-            "disk budget"
-        )
-    if found.idle:
-        lines.append(f"{found.idle:,} more touched no order: they say what was left over, and why")
-    if found.by_hand:
-        lines.append(f"{found.by_hand:,} more were placed by hand: they have no plan")
-    if found.untold:
-        lines.append(
-            f"{found.untold:,} could not be rebuilt: their book or their intent was not stored"
-        )
-    if found.unreached:
-        lines.append(
-            f"{found.unreached:,} are still to come: the journal does not have their orders yet"
-        )
-    if found.cut:
-        lines.append(f"{found.cut:,} ended with their engine: nothing of them was journaled")
-    if found.starts_unkept:
-        lines.append(
-            f"{found.starts_unkept:,} starts are not in the journal, an older version did not "
-            "store them: what the engine knew there cannot be rebuilt"
-        )
+    others = (
+        (found.gone, "earlier ones cannot be rebuilt: their records were pruned under the disk "
+         "budget"),
+        (found.idle, "more touched no order: they say what was left over, and why"),
+        (found.by_hand, "more were placed by hand: they have no plan"),
+        (found.untold, "could not be rebuilt: their book or their intent was not stored"),
+        (found.unreached, "are still to come: the journal does not have their orders yet"),
+        (found.cut, "ended with their engine: nothing of them was journaled"),
+        (found.starts_unkept, "starts are not in the journal, an older version did not store them: "
+         "what the engine knew there cannot be rebuilt"),
+    )  # fmt: skip
+    lines += [f"{number:,} {said}" for number, said in others if number]
     lines += [difference(one) for one in found.different]
     lines += [f"BROKEN: {one}" for one in found.broken]
     if found.beyond:

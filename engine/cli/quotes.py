@@ -8,7 +8,7 @@ version of the settings and put in force by the engine that runs.
 from __future__ import annotations
 
 import argparse
-import sqlite3
+from sqlite3 import Connection
 from typing import Any
 
 from engine.cli.arguments import WAIT_S_MAX, WHOLE_MAX, amount, say, who_types, whole
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
     return 1
 
 
-def _saved(connection: sqlite3.Connection, account: str, life_s: int | None) -> int:
+def _saved(connection: Connection, account: str, life_s: int | None) -> int:
     """Save the version. Raises BadInput, having saved nothing."""
 
     def changed(document: SettingsDocument) -> dict[str, Any]:

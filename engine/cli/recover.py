@@ -17,7 +17,7 @@ import msgspec
 from engine.cli.arguments import add_demo_argument, say, who_types
 from engine.clock import WallClock
 from engine.config import Config
-from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.effects import alarm
 from engine.domain.events import CashMoved, FillsListed, LossAccepted, OrderFilled, OrderReported
 from engine.domain.instruments import AccountId, BotId
 from engine.domain.orders import Identity, Order, OrderId
@@ -214,7 +214,7 @@ def _next_order_above(known: Known, asked: dict[str, VenueAnswer], account: str)
 def _audit(config: Config, shown: dict[str, Any], who: str, now_ns: int) -> None:
     """Set the latch and leave audit and alert, before anything is written to the journal."""
     set_latch(config.kill_path, who, now_ns)
-    alert = RaiseAlert(severity=Severity.CRITICAL, kind="journal_loss", text=_described(shown))
+    alert = alarm("journal_loss", _described(shown))
     with writing(config.state_path) as connection, transaction(connection):
         note(connection, ENGINE_ID, now_ns, who, "journal loss accepted", **shown)
         raise_alert(connection, ENGINE_ID, alert, None, now_ns)

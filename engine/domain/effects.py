@@ -14,6 +14,12 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
     """Base of everything a core asks for. Like events they are values without circles."""
 
 
+class AccountEffect(Effect, frozen=True, kw_only=True):
+    """Base of what is asked for one account."""
+
+    account: AccountId
+
+
 class PlaceOrder(Effect, frozen=True, kw_only=True):
     """Journal this order under its name, then send it (law K)."""
 
@@ -22,10 +28,9 @@ class PlaceOrder(Effect, frozen=True, kw_only=True):
     """Its name at the venue, put here by who speaks to it; None = it has none, and cannot leave."""
 
 
-class CancelOrders(Effect, frozen=True, kw_only=True):
+class CancelOrders(AccountEffect, frozen=True, kw_only=True):
     """Cancel these orders of one account."""
 
-    account: AccountId
     orders: tuple[OrderId, ...]
 
 
@@ -36,59 +41,52 @@ class CancelScope(msgspec.Struct, frozen=True, kw_only=True):
     bot: BotId | None = None
 
 
-class CancelAll(Effect, frozen=True, kw_only=True):
+class CancelAll(AccountEffect, frozen=True, kw_only=True):
     """Cancel everything in scope: goes first, drops queued places, is never rate limited."""
 
-    account: AccountId
     scope: CancelScope = CancelScope()
 
 
-class QueryOrder(Effect, frozen=True, kw_only=True):
+class QueryOrder(AccountEffect, frozen=True, kw_only=True):
     """Ask the venue about one order by its identity."""
 
-    account: AccountId
     order: OrderId
     number: int = 0
     """The question's own number, which its answer carries; 0 = the executor did not ask it."""
 
 
-class QueryOpenOrders(Effect, frozen=True, kw_only=True):
+class QueryOpenOrders(AccountEffect, frozen=True, kw_only=True):
     """Ask for all open orders of the account."""
 
-    account: AccountId
     number: int = 0
 
 
-class QueryFills(Effect, frozen=True, kw_only=True):
+class QueryFills(AccountEffect, frozen=True, kw_only=True):
     """Ask for the fills since a time."""
 
-    account: AccountId
     since_ns: int
     number: int = 0
 
 
-class QueryBalances(Effect, frozen=True, kw_only=True):
+class QueryBalances(AccountEffect, frozen=True, kw_only=True):
     """Ask for cash and holdings."""
 
-    account: AccountId
     number: int = 0
 
 
-class QueryRedemptions(Effect, frozen=True, kw_only=True):
+class QueryRedemptions(AccountEffect, frozen=True, kw_only=True):
     """Ask for what the wallet's tokens of resolved markets paid since a time."""
 
-    account: AccountId
     since_ns: int
     number: int = 0
 
 
-class WalletEffect(Effect, frozen=True, kw_only=True):
+class WalletEffect(AccountEffect, frozen=True, kw_only=True):
     """An operation of the account's wallet: the journal has it before anything is sent.
 
     `operation` is its name for good.
     """
 
-    account: AccountId
     operation: int
 
     @property
@@ -126,10 +124,9 @@ class ApproveTrading(WalletEffect, frozen=True, kw_only=True):
 AnyWalletEffect = RedeemTokens | MergePairs | SplitCash | ApproveTrading
 
 
-class QueryOperation(Effect, frozen=True, kw_only=True):
+class QueryOperation(AccountEffect, frozen=True, kw_only=True):
     """Ask what became of an operation of the wallet, with all that is known of it."""
 
-    account: AccountId
     asked: AnyWalletEffect
     asked_ns: int
     """When it was asked for."""
@@ -151,32 +148,29 @@ class SetTimer(Effect, frozen=True, kw_only=True):
     name: str
 
 
-class KeepBudget(Effect, frozen=True, kw_only=True):
+class KeepBudget(AccountEffect, frozen=True, kw_only=True):
     """Journal the day's anchor, the peak and the stops: a start takes them back from here."""
 
-    account: AccountId
     breakers: bytes
     """As `engine.risk.gate` gives and takes it."""
 
 
-class KeepStart(Effect, frozen=True, kw_only=True):
+class KeepStart(AccountEffect, frozen=True, kw_only=True):
     """Journal that an account starts over: what has no end is UNKNOWN, everything is asked anew."""
 
-    account: AccountId
     fence: int
     """Number of the start; the same one again = after a blindness of the same life."""
     snapshot: int
     """Record behind whose snapshot the journal was read; 0 = from its first record."""
 
 
-class OrderChanged(Effect, frozen=True, kw_only=True):
+class OrderChanged(AccountEffect, frozen=True, kw_only=True):
     """Journal where an order stands, once a turn: the last word on it.
 
     Said of one that moved otherwise than the records of what happened tell by themselves
     (`order_life.JOURNALED_STATES`), or was filled.
     """
 
-    account: AccountId
     order: OrderId
     state: OrderState
     filled: int
@@ -204,19 +198,32 @@ class RaiseAlert(Effect, frozen=True, kw_only=True):
     instrument: InstrumentId | None = None
 
 
+def caution(
+    kind: str,
+    text: str,
+    account: AccountId | None = None,
+    bot: BotId | None = None,
+    instrument: InstrumentId | None = None,
+) -> RaiseAlert:
+    """Return a warning, about the whole engine or what it names."""
+    return RaiseAlert(
+        severity=Severity.WARNING, kind=kind, text=text, account=account, bot=bot,
+        instrument=instrument,
+    )  # fmt: skip
+
+
+def alarm(
+    kind: str, text: str, account: AccountId | None = None, bot: BotId | None = None
+) -> RaiseAlert:
+    """Return what a person must see to at once."""
+    return RaiseAlert(severity=Severity.CRITICAL, kind=kind, text=text, account=account, bot=bot)
+
+
 AnyQuery = (
     QueryOrder | QueryOpenOrders | QueryFills | QueryBalances | QueryRedemptions | QueryOperation
 )
 
 AnyEffect = (
-    PlaceOrder
-    | CancelOrders
-    | CancelAll
-    | AnyQuery
-    | AnyWalletEffect
-    | SetTimer
-    | KeepBudget
-    | KeepStart
-    | OrderChanged
-    | RaiseAlert
-)
+    PlaceOrder | CancelOrders | CancelAll | AnyQuery | AnyWalletEffect | SetTimer | KeepBudget |
+    KeepStart | OrderChanged | RaiseAlert
+)  # fmt: skip

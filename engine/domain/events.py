@@ -28,6 +28,39 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
     """Base of everything that happened. A frozen value closes no circle: nothing to collect."""
 
 
+class AccountEvent(Event, frozen=True, kw_only=True):
+    """Base of what happened to one account."""
+
+    account: AccountId
+
+
+class OrderUpdate(AccountEvent, frozen=True, kw_only=True):
+    """Base of what happened to one order."""
+
+    order: OrderId
+
+
+class FillEvent(AccountEvent, frozen=True, kw_only=True):
+    """Base of what happened to one fill after it was told."""
+
+    fill: FillId
+
+
+class OperationEvent(AccountEvent, frozen=True, kw_only=True):
+    """Base of what happened to one operation of the wallet."""
+
+    operation: int
+
+
+class ScopeEvent(AccountEvent, frozen=True, kw_only=True):
+    """Base of a latch of an account's `bot` or `instrument`, or of all of it."""
+
+    bot: BotId | None = None
+    instrument: InstrumentId | None = None
+    who: str
+    reason: str
+
+
 # -- What happened in the market. All prices are in YES-space for binaries -------------------------
 
 
@@ -147,68 +180,49 @@ class BookMarked(Event, frozen=True, kw_only=True, gc=False):
 # -- What happened to our orders, and what a venue answers. Prices in the order's leg --------------
 
 
-class OrderNamed(Event, frozen=True, kw_only=True):
+class OrderNamed(OrderUpdate, frozen=True, kw_only=True):
     """The order has its identity, and leaves once the journal has it on the disk (law K).
 
     The journal has it with the `PlaceOrder`; on its own only in older ones.
     """
 
-    account: AccountId
-    order: OrderId
     identity: Identity
 
 
-class OrderSent(Event, frozen=True, kw_only=True):
+class OrderSent(OrderUpdate, frozen=True, kw_only=True):
     """The first byte may have left. Only in older journals: its name says it."""
 
-    account: AccountId
-    order: OrderId
 
-
-class OrderNotSent(Event, frozen=True, kw_only=True):
+class OrderNotSent(OrderUpdate, frozen=True, kw_only=True):
     """Certain: the request had no effect at the venue (dropped, throttled, latched)."""
 
-    account: AccountId
-    order: OrderId
     reason: str
 
 
-class OrderUnanswered(Event, frozen=True, kw_only=True):
+class OrderUnanswered(OrderUpdate, frozen=True, kw_only=True):
     """Sent, and nothing or something unreadable came back."""
 
-    account: AccountId
-    order: OrderId
     reason: str
 
 
-class OrderAccepted(Event, frozen=True, kw_only=True):
+class OrderAccepted(OrderUpdate, frozen=True, kw_only=True):
     """The venue took the order; it rests, or its fills follow."""
 
-    account: AccountId
-    order: OrderId
 
-
-class OrderDelayed(Event, frozen=True, kw_only=True):
+class OrderDelayed(OrderUpdate, frozen=True, kw_only=True):
     """The venue holds a marketable order; it cannot be cancelled yet."""
 
-    account: AccountId
-    order: OrderId
 
-
-class OrderRejected(Event, frozen=True, kw_only=True):
+class OrderRejected(OrderUpdate, frozen=True, kw_only=True):
     """The venue refused the order: it never lived."""
 
-    account: AccountId
-    order: OrderId
     reason: RejectReason
     venue_text: str = ""
 
 
-class OrderFilled(Event, frozen=True, kw_only=True):
+class OrderFilled(OrderUpdate, frozen=True, kw_only=True):
     """A part or all of an order matched. Price and size in the order's leg."""
 
-    account: AccountId
-    order: OrderId
     fill: FillId
     price: int
     size: int
@@ -220,35 +234,26 @@ class OrderFilled(Event, frozen=True, kw_only=True):
     """Hash on the chain, as far as the venue has told one; where it tells none, none is kept."""
 
 
-class FillAdvanced(Event, frozen=True, kw_only=True):
+class FillAdvanced(FillEvent, frozen=True, kw_only=True):
     """Settlement moved on without deciding: MINED or RETRYING."""
 
-    account: AccountId
-    fill: FillId
     state: FillState
     transaction: str | UnsetType = UNSET
 
 
-class FillSettled(Event, frozen=True, kw_only=True):
+class FillSettled(FillEvent, frozen=True, kw_only=True):
     """The fill is CONFIRMED: what it brought may be used."""
 
-    account: AccountId
-    fill: FillId
     transaction: str | UnsetType = UNSET
 
 
-class FillVoided(Event, frozen=True, kw_only=True):
+class FillVoided(FillEvent, frozen=True, kw_only=True):
     """The fill FAILED: it is reversed, once."""
 
-    account: AccountId
-    fill: FillId
 
-
-class OrderCancelled(Event, frozen=True, kw_only=True):
+class OrderCancelled(OrderUpdate, frozen=True, kw_only=True):
     """The venue confirms the end of an order that was not wholly filled."""
 
-    account: AccountId
-    order: OrderId
     reason: CancelReason = CancelReason.ASKED
     venue_text: str = ""
 
@@ -258,26 +263,18 @@ class OrderCancelled(Event, frozen=True, kw_only=True):
         return f"{self.reason}: {self.venue_text}" if self.venue_text else self.reason
 
 
-class CancelRefused(Event, frozen=True, kw_only=True):
+class CancelRefused(OrderUpdate, frozen=True, kw_only=True):
     """The venue would not cancel (`not_canceled`): it may have matched. Proves nothing."""
 
-    account: AccountId
-    order: OrderId
     venue_text: str = ""
 
 
-class CancelUnanswered(Event, frozen=True, kw_only=True):
+class CancelUnanswered(OrderUpdate, frozen=True, kw_only=True):
     """A cancel got no answer: the order may be live or gone."""
 
-    account: AccountId
-    order: OrderId
 
-
-class OrderExpired(Event, frozen=True, kw_only=True):
+class OrderExpired(OrderUpdate, frozen=True, kw_only=True):
     """A GTD order reached its time."""
-
-    account: AccountId
-    order: OrderId
 
 
 class VenueMode(StrEnum):
@@ -290,10 +287,9 @@ class VenueMode(StrEnum):
     DISABLED = "disabled"
 
 
-class ModeChanged(Event, frozen=True, kw_only=True):
+class ModeChanged(AccountEvent, frozen=True, kw_only=True):
     """The venue said what it takes."""
 
-    account: AccountId
     mode: VenueMode
     retry_after_ns: int = 0
     """How long the venue asks to wait before it is tried again; 0 = it did not say."""
@@ -319,51 +315,44 @@ class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
     state: OrderState
 
 
-class OpenOrdersListed(Event, frozen=True, kw_only=True):
+class OpenOrdersListed(AccountEvent, frozen=True, kw_only=True):
     """A complete, successful listing of open orders. A failed one is QueryFailed, never this."""
 
-    account: AccountId
     orders: tuple[OrderReport, ...]
     answers: int = 0
     """Number of the question this answers; 0 = of none that is still waited for."""
 
 
-class OrderReported(Event, frozen=True, kw_only=True):
+class OrderReported(AccountEvent, frozen=True, kw_only=True):
     """The answer to a question about one order."""
 
-    account: AccountId
     report: OrderReport
 
 
-class OrderNotFound(Event, frozen=True, kw_only=True):
+class OrderNotFound(OrderUpdate, frozen=True, kw_only=True):
     """The venue does not know the order. Believed after a grace period and two confirmations."""
 
-    account: AccountId
-    order: OrderId
     answers: int = 0
 
 
-class FillsListed(Event, frozen=True, kw_only=True):
+class FillsListed(AccountEvent, frozen=True, kw_only=True):
     """Fills since a time, each as the event it would have been."""
 
-    account: AccountId
     since_ns: int
     fills: tuple[OrderFilled, ...]
     answers: int = 0
 
 
-class BalancesListed(Event, frozen=True, kw_only=True):
+class BalancesListed(AccountEvent, frozen=True, kw_only=True):
     """Spendable cash per currency in micro-units, as the venue sees it."""
 
-    account: AccountId
     cash_micro: dict[str, int]
     answers: int = 0
 
 
-class PositionsListed(Event, frozen=True, kw_only=True):
+class PositionsListed(AccountEvent, frozen=True, kw_only=True):
     """Settled holdings as the venue sees them: (instrument, leg, size)."""
 
-    account: AccountId
     holdings: tuple[tuple[InstrumentId, Leg, int], ...]
     answers: int = 0
 
@@ -380,45 +369,36 @@ class OperationState(StrEnum):
     """It had no effect and never will."""
 
 
-class OperationMoved(Event, frozen=True, kw_only=True):
+class OperationMoved(OperationEvent, frozen=True, kw_only=True):
     """An operation of the wallet got further or ended; `on_chain` is how its fact is named."""
 
-    account: AccountId
-    operation: int
     state: OperationState
     transaction: str = ""
     on_chain: str = ""
     reason: str = ""
 
 
-class OperationNamed(Event, frozen=True, kw_only=True):
+class OperationNamed(OperationEvent, frozen=True, kw_only=True):
     """An operation is signed and may leave: it can be found by its name."""
 
-    account: AccountId
-    operation: int
     name: OperationName
 
 
-class OperationUnanswered(Event, frozen=True, kw_only=True):
+class OperationUnanswered(OperationEvent, frozen=True, kw_only=True):
     """An operation was sent and not answered: nobody knows whether it will take effect."""
 
-    account: AccountId
-    operation: int
     reason: str
 
 
-class OperationNotFound(Event, frozen=True, kw_only=True):
+class OperationNotFound(OperationEvent, frozen=True, kw_only=True):
     """The venue does not know the operation. Believed only if it was asked late enough."""
 
-    account: AccountId
-    operation: int
     answers: int = 0
 
 
-class PairsConverted(Event, frozen=True, kw_only=True):
+class PairsConverted(AccountEvent, frozen=True, kw_only=True):
     """Cash became pairs (`size` > 0), or pairs became cash, whoever asked for it: the fact."""
 
-    account: AccountId
     transaction: str
     instrument: InstrumentId
     size: int
@@ -426,13 +406,12 @@ class PairsConverted(Event, frozen=True, kw_only=True):
     at_ns: int
 
 
-class TokensRedeemed(Event, frozen=True, kw_only=True):
+class TokensRedeemed(AccountEvent, frozen=True, kw_only=True):
     """Tokens of a resolved instrument became cash, whoever asked for it: this is the payment.
 
     `transaction` and `instrument` together name it: told again it is the same one.
     """
 
-    account: AccountId
     transaction: str
     instrument: InstrumentId
     yes: int | None = None
@@ -442,20 +421,18 @@ class TokensRedeemed(Event, frozen=True, kw_only=True):
     at_ns: int
 
 
-class RedemptionsListed(Event, frozen=True, kw_only=True):
+class RedemptionsListed(AccountEvent, frozen=True, kw_only=True):
     """All redemptions, splits and merges since a time, as their events. Never a part of them."""
 
-    account: AccountId
     since_ns: int
     redemptions: tuple[TokensRedeemed, ...]
     conversions: tuple[PairsConverted, ...] = ()
     answers: int = 0
 
 
-class QueryFailed(Event, frozen=True, kw_only=True):
+class QueryFailed(AccountEvent, frozen=True, kw_only=True):
     """A question got no usable answer. It is never an empty answer."""
 
-    account: AccountId
     question: str
     order: OrderId | None
     reason: str
@@ -496,24 +473,12 @@ class LatchReleased(Event, frozen=True, kw_only=True):
     """True for accounts that were closed then: nobody has seen what else stops them."""
 
 
-class ScopeLatched(Event, frozen=True, kw_only=True):
+class ScopeLatched(ScopeEvent, frozen=True, kw_only=True):
     """KILL of an account's `bot` or `instrument`, or of all of it: held until released by hand."""
 
-    account: AccountId
-    bot: BotId | None = None
-    instrument: InstrumentId | None = None
-    who: str
-    reason: str
 
-
-class ScopeReleased(Event, frozen=True, kw_only=True):
+class ScopeReleased(ScopeEvent, frozen=True, kw_only=True):
     """The operator released the latch of a part of one account."""
-
-    account: AccountId
-    bot: BotId | None = None
-    instrument: InstrumentId | None = None
-    who: str
-    reason: str
 
 
 class CashKind(StrEnum):
@@ -527,13 +492,12 @@ class CashKind(StrEnum):
     """A part of fees; paid for days of trading, never for one fill."""
 
 
-class CashMoved(Event, frozen=True, kw_only=True):
+class CashMoved(AccountEvent, frozen=True, kw_only=True):
     """Cash came (+) or left (−). A deposit shifts the day's anchor and the peak, is never PnL.
 
     Rewards and rebates are PnL of the account, of no fill. Of `tokens` it is what they cost.
     """
 
-    account: AccountId
     currency: str
     amount_micro: int
     kind: CashKind = CashKind.DEPOSIT
@@ -547,13 +511,12 @@ class CashMoved(Event, frozen=True, kw_only=True):
     """Settled tokens that came in place of cash, and whose; a reward may name its market alone."""
 
 
-class LossAccepted(Event, frozen=True, kw_only=True):
+class LossAccepted(AccountEvent, frozen=True, kw_only=True):
     """A person accepts that the journal lost records; here its account goes on.
 
     What the state and the venue still knew of them stands in the records before this one.
     """
 
-    account: AccountId
     orders_until: OrderId
     """Every new order has a higher number: above all that a file or the venue knows."""
     since_ns: int
@@ -567,20 +530,10 @@ class LossAccepted(Event, frozen=True, kw_only=True):
 
 
 MarketEvent = (
-    InstrumentListed
-    | InstrumentClosed
-    | InstrumentResolved
-    | BookReplaced
-    | BookChanged
-    | BookDistrusted
-    | BookProven
-    | TradePrinted
-    | ReferencePriced
-    | StrikeProven
-    | FeedLost
-    | FeedRestored
-    | BookMarked
-)
+    InstrumentListed | InstrumentClosed | InstrumentResolved | BookReplaced | BookChanged |
+    BookDistrusted | BookProven | TradePrinted | ReferencePriced | StrikeProven | FeedLost |
+    FeedRestored | BookMarked
+)  # fmt: skip
 
 VenueEvent = (
     OrderNamed | OrderSent | OrderNotSent | OrderUnanswered | OrderAccepted | OrderDelayed |

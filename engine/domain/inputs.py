@@ -204,32 +204,11 @@ class Following(Input, frozen=True, tag=24):
 
 
 AnyInput = (
-    EngineStarted
-    | Opened
-    | Turned
-    | Received
-    | Transient
-    | Began
-    | BotAdded
-    | BotReattached
-    | BotRemoved
-    | Withdrawn
-    | BotMoved
-    | TargetSet
-    | PlacedByHand
-    | BotReevaluated
-    | StartedOver
-    | CancelledByHand
-    | Halted
-    | EffectRequested
-    | InstrumentForgotten
-    | ProofBegun
-    | Limited
-    | Expiring
-    | Following
-    | WalletOperated
-    | Automated
-)
+    EngineStarted | Opened | Turned | Received | Transient | Began | BotAdded | BotReattached |
+    BotRemoved | Withdrawn | BotMoved | TargetSet | PlacedByHand | BotReevaluated | StartedOver |
+    CancelledByHand | Halted | EffectRequested | InstrumentForgotten | ProofBegun | Limited |
+    Expiring | Following | WalletOperated | Automated
+)  # fmt: skip
 
 pack_input = msgspec.msgpack.Encoder().encode
 unpack_input = msgspec.msgpack.Decoder(AnyInput).decode

@@ -41,7 +41,7 @@ from engine.domain.order_life import JOURNALED_STATES, Happened
 from engine.domain.orders import Identity, Order, OrderId, OrderState
 from engine.domain.settings import RiskLimits
 from engine.errors import BrokenInvariant
-from engine.executor.halts import Blocks, Hold, Markets, TradingHalts
+from engine.executor.halts import Blocks, ExecutorParts, Hold, Markets, TradingHalts
 from engine.executor.ledger import Ledger
 from engine.executor.manual import ByHand, ManualRefused
 from engine.executor.orders import EffectOutbox, InstrumentIntent, LiveOrder, OrderTable
@@ -99,25 +99,25 @@ class Executor:
 
     def _wire(self) -> None:
         """Put the parts together in the order of the flow, and say who takes what."""
-        table, blocks, out, settings = self._table, self._blocks, self._outbox, self._settings
-        reports = VenueReports(table, blocks, out, settings)
+        parts = ExecutorParts(self._table, self._blocks, self._outbox, self._settings)
+        reports = VenueReports(parts)
         self._reconciler = reports.reconciler
         self.named = reports.named
-        self._mailbox = Mailbox(table, out)
+        self._mailbox = Mailbox(self._table, self._outbox)
         self.wallet = self._reconciler.wallet
         self._markets = Markets(
-            table, blocks,
+            self._table, self._blocks,
             contradiction=reports.contradiction, resolved=self.wallet.resolved,
         )  # fmt: skip
         self._halts = TradingHalts(
-            table, blocks, out, self._breakers, settings=settings,
+            parts, self._breakers,
             questions=self._reconciler.questions, proofs=self._reconciler.proofs,
             markets=self._markets, doubt=self._reconciler.doubt,
             wallet_goes_on=self.wallet.loss_accepted,
         )  # fmt: skip
         proofs = self._reconciler.proofs
-        self._planning = Planning(table, blocks, self._gate, out, settings=settings, proofs=proofs)
-        self._by_hand = ByHand(table, blocks, self._gate, out, proofs)
+        self._planning = Planning(parts, self._gate, proofs)
+        self._by_hand = ByHand(parts, self._gate, proofs)
         own: dict[type, EventHandler] = {
             Quotes: self._mailbox.intent,
             Target: self._mailbox.intent,

@@ -7,7 +7,7 @@ cancel cannot work, so nothing is asked of it until it lifts.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -191,11 +191,7 @@ class Blocks:
         return aged
 
     def instrument_block(
-        self,
-        entry: InstrumentState,
-        now_ns: int,
-        data_age_ns_max: int,
-        bot: BotId | None = None,
+        self, entry: InstrumentState, now_ns: int, data_age_ns_max: int, bot: BotId | None = None
     ) -> ResidualReason | None:
         """Return why a bot, else the one that is there, places nothing in one instrument."""
         mark = entry.mark
@@ -208,6 +204,15 @@ class Blocks:
         if now_ns - mark.proof_ns > data_age_ns_max:
             return _BLIND
         return None
+
+
+class ExecutorParts(NamedTuple):
+    """What every part of one account's executor works on."""
+
+    table: OrderTable
+    blocks: Blocks
+    outbox: EffectOutbox
+    settings: ExecutorSettings
 
 
 # -- Markets: what the executor must know of instruments and their books ---------------------------
@@ -337,21 +342,16 @@ class TradingHalts:
 
     def __init__(
         self,
-        table: OrderTable,
-        blocks: Blocks,
-        outbox: EffectOutbox,
+        parts: ExecutorParts,
         breakers: Breakers,
         *,
-        settings: ExecutorSettings,
         questions: Questions,
         proofs: ZeroProofs,
         markets: Markets,
         doubt: Callable[[int], None],
         wallet_goes_on: Callable[[LossAccepted, int], None],
     ) -> None:
-        self._table = table
-        self._blocks = blocks
-        self._outbox = outbox
+        self._table, self._blocks, self._outbox, settings = parts
         self._breakers = breakers
         self._questions = questions
         self._proofs = proofs
@@ -367,7 +367,7 @@ class TradingHalts:
         self._durable: tuple[object, ...] = ()
         self._durable_peak = 0
         self._durable_ns = 0
-        blocks.unhealthy[EQUITY] = "not judged since the start"
+        self._blocks.unhealthy[EQUITY] = "not judged since the start"
 
     def handlers(self) -> dict[type, Callable[[Any, int], None]]:
         """Return who takes which event."""

@@ -16,13 +16,7 @@ from enum import StrEnum
 
 import msgspec
 
-from engine.domain.events import (
-    BookMarked,
-    CashKind,
-    OrderFilled,
-    PairsConverted,
-    TokensRedeemed,
-)
+from engine.domain.events import BookMarked, CashKind, OrderFilled, PairsConverted, TokensRedeemed
 from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import Instrument, InstrumentId, Leg, Side
 from engine.domain.money import MICRO

@@ -17,8 +17,8 @@ from engine.domain.instruments import Instrument, Kind, Leg, Side
 from engine.domain.intents import Urgency
 from engine.domain.money import money_text
 from engine.domain.orders import Order, OrderType
-from engine.executor.halts import Blocks
-from engine.executor.orders import EffectOutbox, InstrumentState, LiveOrder, OrderTable
+from engine.executor.halts import ExecutorParts
+from engine.executor.orders import InstrumentState, LiveOrder
 from engine.executor.planner import Draft
 from engine.executor.planning import reduces
 from engine.executor.proof import ZeroProofs
@@ -39,18 +39,9 @@ class ManualRefused(msgspec.Struct, frozen=True):
 class ByHand:
     """Places single orders of a person at one account."""
 
-    def __init__(
-        self,
-        table: OrderTable,
-        blocks: Blocks,
-        gate: RiskGate,
-        outbox: EffectOutbox,
-        proofs: ZeroProofs,
-    ) -> None:
-        self._table = table
-        self._blocks = blocks
+    def __init__(self, parts: ExecutorParts, gate: RiskGate, proofs: ZeroProofs) -> None:
+        self._table, self._blocks, self._outbox, _ = parts
         self._gate = gate
-        self._outbox = outbox
         self._proofs = proofs
 
     def place(

@@ -8,6 +8,7 @@ are all settled or void.
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -30,7 +31,7 @@ from engine.domain.orders import Identity, Order, OrderId, OrderState
 from engine.errors import BrokenInvariant, InvalidTransition
 from engine.executor.fills import FILLS_KNOWN_MAX
 from engine.executor.ledger import Booked, Ledger
-from engine.executor.planner import NO_LEVELS, Draft, Residual
+from engine.executor.planner import NO_LEVELS, Draft, Residual, TargetLevels
 from engine.executor.settings import NEVER, ExecutorSettings
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import Denied
@@ -144,57 +145,38 @@ def working_of(order: Order, instrument: Instrument) -> LiveOrder:
     )
 
 
+@dataclass(slots=True, eq=False)
 class InstrumentState:
     """Everything the executor keeps about one instrument: one lookup on the hot path."""
 
-    __slots__ = (
-        "basket",
-        "bot",
-        "cleared_for",
-        "closed",
-        "cooldown_ns",
-        "denied",
-        "instrument",
-        "intent",
-        "levels",
-        "levels_key",
-        "mark",
-        "refusals",
-        "remembered",
-        "residuals",
-        "unchanged",
-        "working",
-    )
-
-    def __init__(self, instrument: Instrument) -> None:
-        self.instrument = instrument
-        self.mark: BookMarked | None = None
-        """None before the first one; distrusted after the book was torn or its feed lost."""
-        self.closed = False
-        self.bot: BotId | None = None
-        """Whose intent it is; None = nobody's."""
-        self.intent: InstrumentIntent | None = None
-        self.basket: Basket | None = None
-        """The basket the intent belongs to; None = it stands alone."""
-        self.working: dict[OrderId, LiveOrder] = {}
-        """Orders that may still fill, oldest first."""
-        self.cooldown_ns = 0
-        """Nothing is placed before this time."""
-        self.refusals = 0
-        """Refusals in a row."""
-        self.remembered = 0
-        """Orders of it in the table, ended ones included."""
-        self.residuals: tuple[Residual, ...] = ()
-        """What the last plan could not express."""
-        self.unchanged = False
-        """True while the last plan had nothing to do and nothing has happened to it since."""
-        self.levels = NO_LEVELS
-        """The levels worked out last, and from what: plans in a row mostly ask for the same."""
-        self.levels_key: tuple[object, ...] = ()
-        self.cleared_for: BotId | None = None
-        """Whose orders alone can work here; None = nobody has looked."""
-        self.denied: Denied | None = None
-        """What risk said last, if it said no in the last plan."""
+    instrument: Instrument
+    mark: BookMarked | None = None
+    """None before the first one; distrusted after the book was torn or its feed lost."""
+    closed: bool = False
+    bot: BotId | None = None
+    """Whose intent it is; None = nobody's."""
+    intent: InstrumentIntent | None = None
+    basket: Basket | None = None
+    """The basket the intent belongs to; None = it stands alone."""
+    working: dict[OrderId, LiveOrder] = field(default_factory=dict)
+    """Orders that may still fill, oldest first."""
+    cooldown_ns: int = 0
+    """Nothing is placed before this time."""
+    refusals: int = 0
+    """Refusals in a row."""
+    remembered: int = 0
+    """Orders of it in the table, ended ones included."""
+    residuals: tuple[Residual, ...] = ()
+    """What the last plan could not express."""
+    unchanged: bool = False
+    """True while the last plan had nothing to do and nothing has happened to it since."""
+    levels: TargetLevels = NO_LEVELS
+    """The levels worked out last, and from what: plans in a row mostly ask for the same."""
+    levels_key: tuple[object, ...] = ()
+    cleared_for: BotId | None = None
+    """Whose orders alone can work here; None = nobody has looked."""
+    denied: Denied | None = None
+    """What risk said last, if it said no in the last plan."""
 
     @property
     def by_hand(self) -> bool:

@@ -16,7 +16,7 @@ from engine.domain.effects import CancelAll, CancelOrders, PlaceOrder, Severity
 from engine.domain.instruments import BotId, InstrumentId, Leg, Side
 from engine.domain.intents import Basket, Quotes, ResidualReason
 from engine.domain.orders import Order, OrderId
-from engine.executor.halts import Blocks
+from engine.executor.halts import ExecutorParts
 from engine.executor.orders import (
     EffectOutbox,
     InstrumentIntent,
@@ -26,7 +26,7 @@ from engine.executor.orders import (
 )
 from engine.executor.planner import NO_PLAN, Draft, Plan, Residual, plan, target_levels
 from engine.executor.proof import ZeroProofs
-from engine.executor.settings import NEVER, ExecutorSettings
+from engine.executor.settings import NEVER
 from engine.risk.gate import Denied, RiskGate
 from engine.risk.reasons import DenyReason
 
@@ -45,23 +45,11 @@ _WAITING = ResidualReason.WAITING_CANCEL
 class Planning:
     """Plans the dirty instruments of one account."""
 
-    def __init__(
-        self,
-        table: OrderTable,
-        blocks: Blocks,
-        gate: RiskGate,
-        outbox: EffectOutbox,
-        *,
-        settings: ExecutorSettings,
-        proofs: ZeroProofs,
-    ) -> None:
-        self._table = table
-        self._blocks = blocks
+    def __init__(self, parts: ExecutorParts, gate: RiskGate, proofs: ZeroProofs) -> None:
+        self._table, self._blocks, self._outbox, self._settings = parts
         self._gate = gate
-        self._outbox = outbox
-        self._settings = settings
         self._proofs = proofs
-        self._reduces = partial(reduces, table)
+        self._reduces = partial(reduces, parts.table)
         self._limits = gate.limits
         """Those in force when it was last looked at what rests."""
         self._named = True

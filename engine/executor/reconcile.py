@@ -38,10 +38,10 @@ from engine.domain.instruments import InstrumentId, Leg
 from engine.domain.money import money_text
 from engine.domain.order_life import Happened
 from engine.domain.orders import Identity, OrderState
-from engine.executor.halts import Blocks
+from engine.executor.halts import ExecutorParts
 from engine.executor.orders import EffectOutbox, LiveOrder, OrderTable
 from engine.executor.proof import AccountQuestion, Questions, ZeroProofs
-from engine.executor.settings import MS, ExecutorSettings
+from engine.executor.settings import MS
 from engine.executor.wallet import WalletOperations
 
 # -- Listings of open orders: what they contain, what they lack, and when they are believed --------
@@ -193,16 +193,8 @@ BalanceDifference = tuple[int, int]
 class Audit:
     """Differences seen once, and those already told."""
 
-    def __init__(
-        self,
-        table: OrderTable,
-        outbox: EffectOutbox,
-        settings: ExecutorSettings,
-        wallet: WalletOperations,
-    ) -> None:
-        self._table = table
-        self._outbox = outbox
-        self._settings = settings
+    def __init__(self, parts: ExecutorParts, wallet: WalletOperations) -> None:
+        self._table, _, self._outbox, self._settings = parts
         self._wallet = wallet
         self.venue_cash: tuple[int, int] | None = None
         """What the venue said last, and when it was received; None = nothing yet."""
@@ -310,24 +302,19 @@ class Reconciler:
 
     def __init__(
         self,
-        table: OrderTable,
-        blocks: Blocks,
-        outbox: EffectOutbox,
-        settings: ExecutorSettings,
+        parts: ExecutorParts,
         *,
         book: Callable[[OrderFilled, int], None],
         contradiction: Callable[[str], None],
     ) -> None:
-        self._table = table
-        self._blocks = blocks
-        self._outbox = outbox
-        self._settings = settings
+        table, self._blocks, outbox, settings = parts
+        self._table, self._outbox, self._settings = table, outbox, settings
         self._book = book
         self._contradiction = contradiction
         self.questions = Questions(settings)
         self.proofs = ZeroProofs(table.account)
-        self.wallet = WalletOperations(table, blocks, outbox, settings, self.questions)
-        self.audit = Audit(table, outbox, settings, self.wallet)
+        self.wallet = WalletOperations(parts, self.questions)
+        self.audit = Audit(parts, self.wallet)
         self.waiting = False
         """True while journaled orders wait for their instruments: nothing can be believed yet."""
         self._listings = Listings(table, outbox, request_fills=self.request_fills)

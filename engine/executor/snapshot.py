@@ -41,11 +41,7 @@ class _ExecutorState(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 def encode(
-    table: OrderTable,
-    blocks: Blocks,
-    breakers: Breakers,
-    markets: Markets,
-    reconciler: Reconciler,
+    table: OrderTable, blocks: Blocks, breakers: Breakers, markets: Markets, reconciler: Reconciler
 ) -> bytes:
     """Return the state as MessagePack. Live orders come first, oldest first, then ended ones."""
     questions = reconciler.questions

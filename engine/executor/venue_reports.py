@@ -40,11 +40,11 @@ from engine.domain.orders import (
     RejectReason,
 )
 from engine.executor.fills import FillContradiction
-from engine.executor.halts import ORDER_AUTH, Blocks
-from engine.executor.orders import EffectOutbox, LiveOrder, OrderTable
+from engine.executor.halts import ORDER_AUTH, ExecutorParts
+from engine.executor.orders import LiveOrder
 from engine.executor.proof import AccountQuestion
 from engine.executor.reconcile import Reconciler
-from engine.executor.settings import MS, ExecutorSettings
+from engine.executor.settings import MS
 
 H = Happened
 # Members of enums are looked up once: an attribute of an Enum class costs ten of a module.
@@ -61,18 +61,12 @@ EventHandler = Callable[[Any, int], None]
 class VenueReports:
     """The venue's events of one account."""
 
-    def __init__(
-        self, table: OrderTable, blocks: Blocks, outbox: EffectOutbox, settings: ExecutorSettings
-    ) -> None:
-        self._table = table
-        self._blocks = blocks
-        self._outbox = outbox
+    def __init__(self, parts: ExecutorParts) -> None:
+        self._table, self._blocks, self._outbox, settings = parts
         self._cross_ns = settings.cooldown_cross_ms * MS
         self._reject_ns = settings.cooldown_reject_ms * MS
         self._cooldown_ns_max = settings.cooldown_ms_max * MS
-        self.reconciler = Reconciler(
-            table, blocks, outbox, settings, book=self.book, contradiction=self.contradiction
-        )
+        self.reconciler = Reconciler(parts, book=self.book, contradiction=self.contradiction)
 
     def handlers(self) -> dict[type, EventHandler]:
         """Return who takes which event."""

@@ -39,10 +39,9 @@ from engine.domain.events import (
 from engine.domain.instruments import InstrumentId, Kind
 from engine.domain.money import money_text
 from engine.domain.orders import OperationName
-from engine.executor.halts import Blocks
-from engine.executor.orders import EffectOutbox, OrderTable
+from engine.executor.halts import ExecutorParts
 from engine.executor.proof import AccountQuestion, Questions
-from engine.executor.settings import MS, NEVER, ExecutorSettings
+from engine.executor.settings import MS, NEVER
 
 BOOKED_MAX = 20_000
 """Payments remembered so that none is booked twice; far more than a listing reaches back."""
@@ -111,19 +110,9 @@ class WalletState(msgspec.Struct, kw_only=True):
 class WalletOperations:
     """One account's wallet. The executor is the only one to call."""
 
-    def __init__(
-        self,
-        table: OrderTable,
-        blocks: Blocks,
-        outbox: EffectOutbox,
-        settings: ExecutorSettings,
-        questions: Questions,
-    ) -> None:
-        self._table = table
-        self._blocks = blocks
-        self._outbox = outbox
-        self._settings = settings
-        self._questions = questions
+    def __init__(self, parts: ExecutorParts, questions: Questions) -> None:
+        self._table, self._blocks, self._outbox, settings = parts
+        self._settings, self._questions = settings, questions
         self.automate(settings.redeem_above_micro, settings.merge_above_micro)
         self.state = WalletState()
         self.due_ns = NEVER

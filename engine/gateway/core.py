@@ -26,12 +26,6 @@ from engine.domain.effects import (
     KeepStart,
     OrderChanged,
     PlaceOrder,
-    QueryBalances,
-    QueryFills,
-    QueryOpenOrders,
-    QueryOperation,
-    QueryOrder,
-    QueryRedemptions,
     RaiseAlert,
     Severity,
 )
@@ -58,9 +52,9 @@ from engine.domain.orders import Order, OrderId
 from engine.domain.settings import GatewaySettings
 from engine.errors import BrokenInvariant
 from engine.gateway.door import Reply, Request
-from engine.gateway.lanes import EVERYTHING, WALLET, Query, RequestOutbox, SafetyLane, TokenBucket
+from engine.gateway.lanes import EVERYTHING, QUERIES, Query, RequestOutbox, SafetyLane, TokenBucket
 
-__all__ = ["ACCEPTED", "GatewayCore", "GatewaySettings", "PlacesLane"]
+__all__ = ["GatewayCore", "GatewaySettings", "PlacesLane"]
 
 # -- The lane of places: waits for a slot, a token and the veto's consent; never sends twice -------
 
@@ -328,34 +322,10 @@ def _covers(scope: CancelScope, order: Order) -> bool:
 
 # -- Both lanes of one account ---------------------------------------------------------------------
 
-ACCEPTED = frozenset(
-    {
-        PlaceOrder,
-        CancelOrders,
-        CancelAll,
-        QueryOrder,
-        QueryOpenOrders,
-        QueryFills,
-        QueryBalances,
-        QueryRedemptions,
-        QueryOperation,
-        *WALLET,
-    }
-)
-"""Effects that are requests to a venue."""
-
-ANSWERS = frozenset(
-    {
-        OpenOrdersListed,
-        OrderNotFound,
-        OperationNotFound,
-        FillsListed,
-        BalancesListed,
-        PositionsListed,
-        RedemptionsListed,
-        QueryFailed,
-    }
-)
+ANSWERS = frozenset({
+    OpenOrdersListed, OrderNotFound, OperationNotFound, FillsListed, BalancesListed,
+    PositionsListed, RedemptionsListed, QueryFailed,
+})  # fmt: skip
 """Events that carry the number of the question they answer."""
 
 GatewayMessage = AnyEffect | Reply | LatchSet | LatchReleased | ModeChanged
@@ -379,26 +349,19 @@ class GatewayCore:
             Reply: self.over,
             CancelOrders: self._cancel,
             CancelAll: self._cancel_all,
-            QueryOrder: self._query,
-            QueryOpenOrders: self._query,
-            QueryFills: self._query,
-            QueryBalances: self._query,
-            QueryRedemptions: self._query,
-            QueryOperation: self._query,
-            **dict.fromkeys(WALLET, self._query),
             LatchSet: self._latch,
             LatchReleased: self._latch,
             ModeChanged: self._mode,
-            KeepBudget: lambda _, __: [],  # it has reached its end: the journal has it
-            KeepStart: lambda _, __: [],  # likewise
-            OrderChanged: lambda _, __: [],  # likewise
+            **dict.fromkeys(QUERIES, self._query),
+            # These have reached their end: the journal has them.
+            **dict.fromkeys((KeepBudget, KeepStart, OrderChanged), lambda _, __: []),
         }
 
     def receive(self, message: GatewayMessage, now_ns: int) -> list[Request]:
         """Take an effect, a reply, the latch or the venue's mode; return what to send, in order.
 
-        Raises BrokenInvariant on an effect that is no request (see `accepts`), on one of another
-        account, and on an order that is placed twice.
+        Raises BrokenInvariant on an effect that is no request, on one of another account,
+        and on an order that is placed twice.
         """
         try:
             handler = self._handlers[type(message)]

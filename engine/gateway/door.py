@@ -13,19 +13,8 @@ from typing import Protocol
 
 import msgspec
 
+from engine.domain import events as ev
 from engine.domain.effects import AnyEffect, AnyWalletEffect, CancelScope, QueryOperation
-from engine.domain.events import (
-    BalancesListed,
-    BookChanged,
-    Event,
-    FillsListed,
-    OpenOrdersListed,
-    OrderNotFound,
-    OrderReported,
-    PositionsListed,
-    RedemptionsListed,
-    VenueEvent,
-)
 from engine.domain.instruments import AccountId, BotId
 from engine.domain.orders import Identity, OperationName, Order, OrderId
 
@@ -61,14 +50,14 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     number: int
-    events: tuple[VenueEvent, ...] = ()
+    events: tuple[ev.VenueEvent, ...] = ()
     retry_after_ns: int = 0
 
 
 OnNamed = Callable[[OperationName], Awaitable[None]]
 """Keeps an operation's name on the disk. Raises NotSent where it must not leave any more."""
 
-VenueOutput = Event | Reply
+VenueOutput = ev.Event | Reply
 """What a simulated venue hands out: replies to requests, and events nobody asked for."""
 
 
@@ -79,39 +68,39 @@ class Venue(Protocol):
         """Name, sign and serialise, with salt = f(account, seq): same order, same identity."""
         ...
 
-    async def send(self, prepared: Prepared) -> Sequence[VenueEvent]:
+    async def send(self, prepared: Prepared) -> Sequence[ev.VenueEvent]:
         """Send exactly these bytes, once."""
         ...
 
-    async def cancel(self, orders: Sequence[Named]) -> Sequence[VenueEvent]:
+    async def cancel(self, orders: Sequence[Named]) -> Sequence[ev.VenueEvent]:
         """Cancel these orders; a reply is not proof that nothing filled."""
         ...
 
-    async def cancel_all(self, scope: CancelScope) -> Sequence[VenueEvent]: ...
+    async def cancel_all(self, scope: CancelScope) -> Sequence[ev.VenueEvent]: ...
 
-    async def open_orders(self) -> OpenOrdersListed:
+    async def open_orders(self) -> ev.OpenOrdersListed:
         """Return every open order, all pages, or raise. Never a part, never empty on failure."""
         ...
 
-    async def order(self, named: Named) -> OrderReported | OrderNotFound: ...
+    async def order(self, named: Named) -> ev.OrderReported | ev.OrderNotFound: ...
 
-    async def fills(self, since_ns: int) -> FillsListed:
+    async def fills(self, since_ns: int) -> ev.FillsListed:
         """Return all fills since a time, or raise."""
         ...
 
-    async def balances(self) -> BalancesListed:
+    async def balances(self) -> ev.BalancesListed:
         """Return spendable cash, or raise."""
         ...
 
-    async def positions(self) -> PositionsListed:
+    async def positions(self) -> ev.PositionsListed:
         """Return settled holdings, or raise."""
         ...
 
-    async def redemptions(self, since_ns: int) -> RedemptionsListed:
+    async def redemptions(self, since_ns: int) -> ev.RedemptionsListed:
         """Return every payment, split and merge of the wallet since a time, or raise."""
         ...
 
-    async def operate(self, asked: AnyWalletEffect, named: OnNamed) -> Sequence[VenueEvent]:
+    async def operate(self, asked: AnyWalletEffect, named: OnNamed) -> Sequence[ev.VenueEvent]:
         """Have the wallet do something. The journal has `asked` before this is called.
 
         Awaits `named` with the name it will be found by, where it needs one, before anything can
@@ -121,7 +110,7 @@ class Venue(Protocol):
         """
         ...
 
-    async def operation(self, asked: QueryOperation) -> Sequence[VenueEvent]:
+    async def operation(self, asked: QueryOperation) -> Sequence[ev.VenueEvent]:
         """Return what became of an operation: how far it is, or that it is not known here.
 
         Nothing = it cannot be said yet. Raises where the question is not answered.
@@ -143,11 +132,11 @@ class VenueCore(Protocol):
         """
         ...
 
-    def receive(self, event: Event, now_ns: int) -> list[VenueOutput]:
+    def receive(self, event: ev.Event, now_ns: int) -> list[VenueOutput]:
         """Take a market event (paper: the feed it wraps); give what it caused at once."""
         ...
 
-    def changed(self, event: BookChanged, now_ns: int) -> None:
+    def changed(self, event: ev.BookChanged, now_ns: int) -> None:
         """Take level changes, the most frequent event, before which nothing is due.
 
         They cause nothing at once and make nothing due.

@@ -140,11 +140,10 @@ longest, too, that a venue's hint keeps safety waiting: that may be an hour, or 
 CANCEL_ALL_WAITING_MAX = 1_000
 """Throttled scopes that wait; beyond it they collapse into one that covers the account."""
 
-WALLET = AnyWalletEffect.__args__
 Query = AnyQuery | AnyWalletEffect
 """Whatever waits its turn behind cancels: questions, and what the wallet is asked for."""
 
-_QUERIES = frozenset(Query.__args__)
+QUERIES: frozenset[type] = frozenset(Query.__args__)
 _Flight = tuple[CancelAll | CancelOrders | Query, int, int]
 """(effect, deadline_ns, how often it was sent)."""
 
@@ -361,13 +360,13 @@ class SafetyLane:
         outbox = self._outbox
         outbox.number = number = outbox.number + 1
         self._flights[number] = (effect, now_ns + self._timeout_ns, tries)
-        if type(effect) in _QUERIES:
+        if type(effect) in QUERIES:
             self.asking += 1
         return Request(number=number, effect=effect)
 
     def _land(self, number: int) -> _Flight:
         flight = self._flights.pop(number)
-        if type(flight[0]) in _QUERIES:
+        if type(flight[0]) in QUERIES:
             self.asking -= 1
         return flight
 

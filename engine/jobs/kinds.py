@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.effects import caution
 from engine.domain.instruments import Mode
 from engine.domain.jobs import BackupJob, CompactJob, ExportJob, IncidentJob, ReplayJob, RetainJob
 from engine.domain.money import MICRO
@@ -223,7 +223,7 @@ def _keep_ticks(context: JobContext) -> dict[str, int]:
     gone = ticks.forget(config.home, now_ns, config.share("ticks"))
     if moved.aside:
         text = "set aside, what could be read was taken: " + "; ".join(moved.aside)
-        alert = RaiseAlert(severity=Severity.WARNING, kind="ticks", text=text)
+        alert = caution("ticks", text)
         with closing(connect_writer(config.state_path)) as connection:
             raise_alert(connection, ENGINE_ID, alert, None, now_ns)
     return {

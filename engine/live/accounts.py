@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable
+from sqlite3 import Connection
 from typing import Any
 
 from engine.bots.core import AccountCore, InputBatch
 from engine.caches.markets import MarketCache
 from engine.domain.decisions import Decision, Planned
-from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.effects import caution
 from engine.domain.events import LatchSet, OrderNotSent
 from engine.domain.inputs import Opened
 from engine.domain.instruments import AccountId, Mode
@@ -75,7 +75,7 @@ class Accounts:
     def is_open(self, name: str) -> bool:
         return name in self._open
 
-    def register(self, connection: sqlite3.Connection, document: SettingsDocument) -> None:
+    def register(self, connection: Connection, document: SettingsDocument) -> None:
         """Note every account this engine can open in the state, before its first record.
 
         Raises ConfigError where an account's mode or venue would change.
@@ -88,7 +88,7 @@ class Accounts:
                     venue=one.venue, currency=one.currency,
                 )  # fmt: skip
 
-    def check(self, connection: sqlite3.Connection, document: SettingsDocument) -> None:
+    def check(self, connection: Connection, document: SettingsDocument) -> None:
         """Raise ConfigError where an account's mode or venue would change: its past is of that."""
         known = accounts_known(connection, ENGINE_ID)
         for one in document.accounts.values():
@@ -113,9 +113,7 @@ class Accounts:
             if not self.refusal(one)
         }
 
-    def know(
-        self, connection: sqlite3.Connection, document: SettingsDocument
-    ) -> dict[AccountId, Executor]:
+    def know(self, connection: Connection, document: SettingsDocument) -> dict[AccountId, Executor]:
         """Learn which accounts have a past, when those of this start are chosen.
 
         Return a fresh executor for each that is not opened, by whatever reason: it does not trade,
@@ -272,7 +270,6 @@ def deciding(engine: Engine) -> Callable[[Decision | Planned], None]:
             engine.decisions.append(decision)
         except StorageError as error:
             text = str(error)
-            alert = RaiseAlert(severity=Severity.WARNING, kind="decisions", text=text)
-            engine.alert(alert, decision.at_ns)
+            engine.alert(caution("decisions", text), decision.at_ns)
 
     return decide

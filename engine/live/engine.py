@@ -11,7 +11,7 @@ import msgspec
 from engine import log
 from engine.config import Config
 from engine.domain.bots import BotHappened
-from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.effects import RaiseAlert, Severity, alarm
 from engine.domain.events import HealthChanged, LatchReleased, LatchSet
 from engine.domain.instruments import AccountId
 from engine.errors import BadInput, BrokenInvariant
@@ -150,7 +150,7 @@ class Engine(Services):
         apply_record(self.absent, event)
         self.log.warning("kill.taken", who=who)
         text = f"KILL by {who}: no order is placed before a person releases the latch"
-        self.alert(RaiseAlert(severity=Severity.CRITICAL, kind="kill", text=text), now_ns)
+        self.alert(alarm("kill", text), now_ns)
 
     def _kill_after_a_fall(self, now_ns: int) -> None:
         """Take the KILL that risk has set at one account: it is the desk's, as after a restart."""
@@ -167,7 +167,7 @@ class Engine(Services):
             set_latch(self.config.kill_path, who, now_ns)
         except OSError as error:
             text = f"the KILL latch is set, but its file could not be written: {error}"
-            self.alert(RaiseAlert(severity=Severity.CRITICAL, kind="latch_file", text=text), now_ns)
+            self.alert(alarm("latch_file", text), now_ns)
 
     def release(self, who: str, reason: str) -> None:
         """Release the latch. Raises BadInput without a reason or without the proof, OSError."""
@@ -252,7 +252,7 @@ class Engine(Services):
         halts = self.state.halts
         if self.health(STATE, halts):
             text = f"nothing is placed: {halts}"
-            self.alert(RaiseAlert(severity=Severity.CRITICAL, kind=STATE, text=text), now_ns)
+            self.alert(alarm(STATE, text), now_ns)
         self._watch_files(now_ns)
         self.forget_closed(now_ns)
         if self.phase == "RECONCILING" and not self.recovering:

@@ -11,25 +11,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from engine.domain.alerts.rewards import REWARDS_MOVED
 from engine.domain.decisions import Unit
-from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.effects import RaiseAlert, caution
 from engine.domain.events import BookMarked
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Mode, Side
 from engine.domain.money import money_text, written
 from engine.domain.orders import OrderId, OrderState
 from engine.domain.rewards import Earning, RestingQuote
 from engine.domain.rewards import earnings as earned
-from engine.domain.telemetry import (
-    Capital,
-    LockedMoney,
-)
+from engine.domain.telemetry import Capital, LockedMoney
 from engine.executor.executor import Executor
 from engine.executor.fills import Holding, LegHolding, mid_value_micro
 from engine.runtime.account_runner import AccountRunner
-from storage.live import (
-    SUBJECTS_MAX,
-    HoldingSeen,
-    LimitUse,
-)
+from storage.live import SUBJECTS_MAX, HoldingSeen, LimitUse
 
 # -- Holdings and the use of every limit -----------------------------------------------------------
 
@@ -310,9 +303,9 @@ class RewardsWatch:
         now = {key: instruments[key] for key in executor.concerned() if executor.working(key)}
         self._known[executor.account] = now
         return [
-            RaiseAlert(
-                severity=Severity.WARNING, kind=REWARDS_MOVED.name, account=executor.account,
-                instrument=key, text=f"{key} pays {said}; previously {before}",
+            caution(
+                REWARDS_MOVED.name, f"{key} pays {said}; previously {before}", executor.account,
+                instrument=key,
             )
             for key, one in now.items()
             if key in known and (said := _pays(one)) != (before := _pays(known[key]))

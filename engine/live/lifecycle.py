@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 
-from engine.domain.effects import CancelScope, RaiseAlert, Severity
+from engine.domain.effects import CancelScope, RaiseAlert, Severity, alarm
 from engine.domain.instruments import AccountId, Kind, Leg
 from engine.errors import LeaseLost, StorageError
 from engine.executor.executor import Executor
@@ -261,12 +261,8 @@ class TruthWatch:
         if not check.differs:
             self._suspect.discard(account)
         elif account in self._suspect:
-            alert = RaiseAlert(
-                severity=Severity.CRITICAL,
-                kind=DIFFERS,
-                text=f"the identity of equity is broken: {check.text}. Nothing was repaired",
-                account=AccountId(account),
-            )
+            text = f"the identity of equity is broken: {check.text}. Nothing was repaired"
+            alert = alarm(DIFFERS, text, AccountId(account))
             soon = engine.ended.get_loop().call_soon_threadsafe
             soon(engine.alert, alert, engine.wall_ns())
         else:
@@ -301,10 +297,7 @@ class StandstillWatch:
                 self._since_ns[account] = 0
                 why = "; ".join(executor.reasons)
                 text = f"nothing could be placed for {STANDSTILL_NS // S} s: {why}"
-                alert = RaiseAlert(
-                    severity=Severity.CRITICAL, kind=STANDSTILL, text=text, account=account
-                )
-                self._engine.alert(alert, now_ns)
+                self._engine.alert(alarm(STANDSTILL, text, account=account), now_ns)
 
 
 # -- free space: told early, and nothing new is asked for before the disk is full ------------------

@@ -9,19 +9,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import closing
 from functools import partial
+from sqlite3 import Connection
 from typing import Any, NamedTuple, TextIO
 
 import uvloop
 
 from engine.clock import TapeClock, WallClock
 from engine.config import Config
-from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.effects import alarm, caution
 from engine.domain.instruments import AccountId, InstrumentId
 from engine.domain.settings import AccountSettings
 from engine.errors import BrokenInvariant, PitbossError, StorageError, os_sentence
@@ -183,7 +183,7 @@ class Start(NamedTuple):
         return {key: one[1] for key, one in self.made.items()} | self.outside
 
 
-def chosen(connection: sqlite3.Connection, accounts: Accounts, now_ns: int) -> Start:
+def chosen(connection: Connection, accounts: Accounts, now_ns: int) -> Start:
     """Choose what a start opens, and note it in the state before its first record.
 
     Raises ConfigError where an account's mode would change.
@@ -221,7 +221,7 @@ def opened(
     for why in start.aside:
         text = f"{why}: it was in force and is set aside; the desk runs on version "
         text += str(start.settings.version)
-        engine.alert(RaiseAlert(severity=Severity.CRITICAL, kind="settings", text=text), now_ns)
+        engine.alert(alarm("settings", text), now_ns)
     settings = (one[0] for one in start.made.values())
     started = engine_started(past, settings, fence=accounts.fence, seq=engine.recorder.seq)
     engine.record(started, now_ns)
@@ -229,10 +229,7 @@ def opened(
         accounts.wire(engine, *one)
     for name, account in document.accounts.items():
         if why := accounts.refusal(account):
-            alert = RaiseAlert(
-                severity=Severity.WARNING, kind="mode", text=why, account=AccountId(name)
-            )
-            engine.alert(alert, now_ns)
+            engine.alert(caution("mode", why, account=AccountId(name)), now_ns)
     attach_bots(engine, found.bots, first=start.first and to_prove is None)
     return begin(engine, found, kill_only=to_prove is not None)
 

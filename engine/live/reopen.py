@@ -16,7 +16,7 @@ import msgspec
 
 from engine.domain.bots import BotHappened, BotState
 from engine.domain.commands import StartBot
-from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.effects import RaiseAlert, caution
 from engine.domain.instruments import AccountId, BotId
 from engine.domain.settings import AccountSettings, BotSettings
 from engine.errors import BadInput, ConfigError, StorageError
@@ -153,10 +153,4 @@ def attach_bots(
 
 
 def _about_bot(kind: str, text: str, settings: BotSettings) -> RaiseAlert:
-    return RaiseAlert(
-        severity=Severity.WARNING,
-        kind=kind,
-        text=text,
-        account=AccountId(settings.account),
-        bot=BotId(settings.name),
-    )
+    return caution(kind, text, account=AccountId(settings.account), bot=BotId(settings.name))

@@ -116,19 +116,9 @@ class InstrumentRisk:
     """
 
     __slots__ = (
-        "bots",
-        "divisor",
-        "held_no",
-        "held_yes",
-        "instrument",
-        "live_no",
-        "live_yes",
-        "maker_pays",
-        "market_sum",
-        "micro",
-        "one",
-        "orders",
-    )
+        "bots", "divisor", "held_no", "held_yes", "instrument", "live_no", "live_yes",
+        "maker_pays", "market_sum", "micro", "one", "orders",
+    )  # fmt: skip
 
     def __init__(self, instrument: Instrument, market_sum: MarketRisk) -> None:
         self.bots: dict[BotId, Sum] = {}

@@ -237,9 +237,7 @@ class Breakers:
         """
         state, begun = self._state, self._state.other
         state.other = _Day(
-            day=before,
-            start_equity_micro=state.day_start_equity_micro,
-            daily_loss=state.daily_loss,
+            day=before, start_equity_micro=state.day_start_equity_micro, daily_loss=state.daily_loss
         )
         state.day = day
         if begun is not msgspec.UNSET and begun.day == day:
@@ -480,11 +478,7 @@ class RiskGate:
         return (
             (DenyReason.EXPOSURE_INSTRUMENT, 0, self._instrument_max),
             (DenyReason.EXPOSURE_MARKET, market, self._market_max),
-            (
-                DenyReason.EXPOSURE_BOT,
-                self._bot_rest(order, risk),
-                self.bot_max_micro(order.bot),
-            ),
+            (DenyReason.EXPOSURE_BOT, self._bot_rest(order, risk), self.bot_max_micro(order.bot)),
             (DenyReason.EXPOSURE_ACCOUNT, account, self._account_max),
             (DenyReason.EXPOSURE_TOTAL, account + exposure.others_micro, self._total_max),
         )

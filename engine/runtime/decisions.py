@@ -19,13 +19,7 @@ import msgspec
 from engine.domain.decisions import Decision, Planned
 from engine.domain.instruments import BotId, InstrumentId
 from engine.errors import StorageError
-from storage.decisions import (
-    FILE_BYTES_MAX,
-    FILES_KEPT,
-    DecisionFiles,
-    StoredDecision,
-    StoredPlan,
-)
+from storage.decisions import FILE_BYTES_MAX, FILES_KEPT, DecisionFiles, StoredDecision, StoredPlan
 
 QUEUE_MAX = 100_000
 BATCH_MAX = 5_000

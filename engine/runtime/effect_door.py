@@ -6,30 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TypeVar, cast
 
-from engine.domain.effects import (
-    AnyEffect,
-    AnyWalletEffect,
-    CancelAll,
-    CancelOrders,
-    CancelScope,
-    QueryBalances,
-    QueryFills,
-    QueryOpenOrders,
-    QueryOperation,
-    QueryOrder,
-    QueryRedemptions,
-)
-from engine.domain.events import (
-    BalancesListed,
-    FillsListed,
-    OpenOrdersListed,
-    OrderNotFound,
-    OrderReported,
-    PositionsListed,
-    QueryFailed,
-    RedemptionsListed,
-    VenueEvent,
-)
+from engine.domain import effects as fx
+from engine.domain import events as ev
 from engine.domain.instruments import AccountId
 from engine.errors import BadInput
 from engine.gateway.door import Named, OnNamed
@@ -47,54 +25,54 @@ class EffectDoor(ABC):
         self._account = account
 
     @abstractmethod
-    async def ask(self, effect: AnyEffect) -> tuple[VenueEvent, ...]:
+    async def ask(self, effect: fx.AnyEffect) -> tuple[ev.VenueEvent, ...]:
         """Have the venue do or answer this. Raises as every call of `Venue`."""
 
-    async def cancel(self, orders: Sequence[Named]) -> Sequence[VenueEvent]:
+    async def cancel(self, orders: Sequence[Named]) -> Sequence[ev.VenueEvent]:
         numbers = tuple(named.order for named in orders)
-        return await self.ask(CancelOrders(account=self._account, orders=numbers))
+        return await self.ask(fx.CancelOrders(account=self._account, orders=numbers))
 
-    async def cancel_all(self, scope: CancelScope) -> Sequence[VenueEvent]:
-        return await self.ask(CancelAll(account=self._account, scope=scope))
+    async def cancel_all(self, scope: fx.CancelScope) -> Sequence[ev.VenueEvent]:
+        return await self.ask(fx.CancelAll(account=self._account, scope=scope))
 
-    async def open_orders(self) -> OpenOrdersListed:
-        return only(await self.ask(QueryOpenOrders(account=self._account)), OpenOrdersListed)
+    async def open_orders(self) -> ev.OpenOrdersListed:
+        return only(await self.ask(fx.QueryOpenOrders(account=self._account)), ev.OpenOrdersListed)
 
-    async def order(self, named: Named) -> OrderReported | OrderNotFound:
-        events = await self.ask(QueryOrder(account=self._account, order=named.order))
-        if len(events) == 1 and isinstance(events[0], OrderNotFound):
+    async def order(self, named: Named) -> ev.OrderReported | ev.OrderNotFound:
+        events = await self.ask(fx.QueryOrder(account=self._account, order=named.order))
+        if len(events) == 1 and isinstance(events[0], ev.OrderNotFound):
             return events[0]
-        return only(events, OrderReported)
+        return only(events, ev.OrderReported)
 
-    async def fills(self, since_ns: int) -> FillsListed:
+    async def fills(self, since_ns: int) -> ev.FillsListed:
         """Return all fills since a time. Raises BadInput where some are no longer kept."""
-        events = await self.ask(QueryFills(account=self._account, since_ns=since_ns))
-        if len(events) == 1 and isinstance(events[0], QueryFailed):
+        events = await self.ask(fx.QueryFills(account=self._account, since_ns=since_ns))
+        if len(events) == 1 and isinstance(events[0], ev.QueryFailed):
             raise BadInput(events[0].reason)
-        return only(events, FillsListed)
+        return only(events, ev.FillsListed)
 
-    async def balances(self) -> BalancesListed:
-        events = await self.ask(QueryBalances(account=self._account))
-        return only(events[:1], BalancesListed)
+    async def balances(self) -> ev.BalancesListed:
+        events = await self.ask(fx.QueryBalances(account=self._account))
+        return only(events[:1], ev.BalancesListed)
 
-    async def positions(self) -> PositionsListed:
-        events = await self.ask(QueryBalances(account=self._account))
-        return only(events[1:], PositionsListed)
+    async def positions(self) -> ev.PositionsListed:
+        events = await self.ask(fx.QueryBalances(account=self._account))
+        return only(events[1:], ev.PositionsListed)
 
-    async def redemptions(self, since_ns: int) -> RedemptionsListed:
-        asked = QueryRedemptions(account=self._account, since_ns=since_ns)
-        return only(await self.ask(asked), RedemptionsListed)
+    async def redemptions(self, since_ns: int) -> ev.RedemptionsListed:
+        asked = fx.QueryRedemptions(account=self._account, since_ns=since_ns)
+        return only(await self.ask(asked), ev.RedemptionsListed)
 
-    async def operate(self, asked: AnyWalletEffect, named: OnNamed) -> Sequence[VenueEvent]:
+    async def operate(self, asked: fx.AnyWalletEffect, named: OnNamed) -> Sequence[ev.VenueEvent]:
         """Submit an operation: its number is its name."""
         del named
         return await self.ask(asked)
 
-    async def operation(self, asked: QueryOperation) -> Sequence[VenueEvent]:
+    async def operation(self, asked: fx.QueryOperation) -> Sequence[ev.VenueEvent]:
         return await self.ask(asked)
 
 
-def only(events: Sequence[VenueEvent], kind: type[T]) -> T:
+def only(events: Sequence[ev.VenueEvent], kind: type[T]) -> T:
     """Return the one event of an answer. Raises BadInput where it is another one, or more."""
     if len(events) == 1 and isinstance(events[0], kind):
         return cast("T", events[0])

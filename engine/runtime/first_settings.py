@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
+from sqlite3 import Connection
 
 from engine.domain.settings import SettingsDocument
 from storage.settings import Stale, any_saved, applied, save
@@ -63,7 +63,7 @@ DOCUMENT = {
 }
 
 
-def first_settings(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> bool:
+def first_settings(connection: Connection, engine_id: str, now_ns: int) -> bool:
     """Save and apply the first settings where nobody ever saved any; True = just now.
 
     Their bots shall start.

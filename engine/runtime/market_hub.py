@@ -14,7 +14,7 @@ from typing import Protocol
 
 import msgspec
 
-from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.effects import caution
 from engine.domain.events import (
     BookChanged,
     BookDistrusted,
@@ -436,8 +436,7 @@ class MarketHub:
         for text, since_ns in self._missing.items():
             if since_ns and now_ns - since_ns >= ALERT_NS:
                 self._missing[text] = 0
-                alert = RaiseAlert(severity=Severity.WARNING, kind="feed", text=text)
-                self._services.alert(alert, now_ns)
+                self._services.alert(caution("feed", text), now_ns)
 
     def figures(self, now_ns: int) -> FeedStatus:
         """Return how the feed is, for the heartbeat."""

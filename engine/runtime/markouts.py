@@ -8,8 +8,8 @@ here: rows are handed to the state's thread.
 from __future__ import annotations
 
 import heapq
-import sqlite3
 from collections.abc import Callable, Iterable
+from sqlite3 import Connection
 
 from engine.caches.markets import MarketCache
 from engine.domain.events import Event, FillAdvanced, FillsListed, FillVoided, OrderFilled
@@ -62,7 +62,7 @@ class Markouts:
         """Return the state's job that begins a start; `soon` brings its answer to the loop."""
         engine_id, account = self._engine_id, self._executor.account
 
-        def job(connection: sqlite3.Connection) -> None:
+        def job(connection: Connection) -> None:
             left = resume(connection, engine_id, [account], now_ns)
             soon(lambda: self._wait(left))
 

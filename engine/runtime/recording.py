@@ -14,13 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from engine.clock import Clock
-from engine.domain.events import (
-    Event,
-    FeedLost,
-    FeedRestored,
-    InstrumentListed,
-    ReferencePriced,
-)
+from engine.domain.events import Event, FeedLost, FeedRestored, InstrumentListed, ReferencePriced
 from engine.errors import BadInput, StorageError
 from engine.runtime.tape import Tape
 from engine.runtime.tape_format import (

@@ -16,16 +16,7 @@ from typing import Any
 import msgspec
 
 from engine import log
-from engine.domain.effects import (
-    CancelOrders,
-    KeepBudget,
-    OrderChanged,
-    PlaceOrder,
-    QueryOperation,
-    RaiseAlert,
-    Severity,
-    WalletEffect,
-)
+from engine.domain import effects as fx
 from engine.domain.events import AnyEvent, CashMoved
 from engine.domain.inputs import FORMAT, EngineStarted, SnapshotAtStart
 from engine.domain.instruments import AccountId
@@ -168,7 +159,7 @@ def rebuild(
             if record.account not in (account, ENGINE_WIDE) or record.seq <= after.get(account, 0):
                 continue
             remember(executor, message, record.at_ns)
-            found.orders_adopted += type(message) is PlaceOrder
+            found.orders_adopted += type(message) is fx.PlaceOrder
     return found
 
 
@@ -189,17 +180,17 @@ def check_accounts(found: Recovered, known: AbstractSet[str]) -> None:
 
 def remember(executor: Executor, message: Any, at_ns: int) -> None:
     """Give an executor a journaled record of an earlier life, in the order of the journal."""
-    if type(message) is PlaceOrder:
+    if type(message) is fx.PlaceOrder:
         executor.adopt(message.order, at_ns, message.identity)
-    elif type(message) is OrderChanged:
+    elif type(message) is fx.OrderChanged:
         executor.restore_change(message)
-    elif type(message) is CancelOrders:
+    elif type(message) is fx.CancelOrders:
         executor.restore_cancels(message)
-    elif type(message) is KeepBudget:
+    elif type(message) is fx.KeepBudget:
         executor.restore_budget(message.breakers)
     elif type(message) in _EVENTS:
         executor.receive(message, at_ns)
-    elif isinstance(message, WalletEffect | QueryOperation):
+    elif isinstance(message, fx.WalletEffect | fx.QueryOperation):
         executor.restore_wallet(message, at_ns)
 
 
@@ -228,7 +219,7 @@ def _restore(
     return after
 
 
-def unstopped(last: tuple[str, int] | None, found: Recovered, live: int) -> RaiseAlert | None:
+def unstopped(last: tuple[str, int] | None, found: Recovered, live: int) -> fx.RaiseAlert | None:
     """Return what a person should receive where the engine before this one was not stopped.
 
     `last` is the state it told last and when, in ns UTC; `live` counts orders without an end.
@@ -241,7 +232,7 @@ def unstopped(last: tuple[str, int] | None, found: Recovered, live: int) -> Rais
         f"{found.orders_adopted:,} orders adopted; the venue is asked about {live:,} orders "
         "without an end"
     )
-    return RaiseAlert(severity=Severity.WARNING, kind="ended_without_stop", text=text)
+    return fx.caution("ended_without_stop", text)
 
 
 @cache

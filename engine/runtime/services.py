@@ -16,7 +16,7 @@ from engine import log
 from engine.clock import TapeClock, WallClock
 from engine.config import Config
 from engine.domain.commands import Command
-from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.effects import RaiseAlert, alarm
 from engine.domain.events import Event, InstrumentClosed, InstrumentListed, InstrumentResolved
 from engine.domain.inputs import KIND, AnyInput, pack_input
 from engine.domain.instruments import AccountId, Instrument, InstrumentId, Mode
@@ -142,7 +142,7 @@ class Services:
             if not self._tape_refused:
                 self._tape_refused = True
                 text = str(error)
-                self.alert(RaiseAlert(severity=Severity.CRITICAL, kind="tape", text=text), at_ns)
+                self.alert(alarm("tape", text), at_ns)
 
     def record(self, given: AnyInput, at_ns: int) -> None:
         self.tape(KIND, pack_input(given), at_ns)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol
 
 from engine import log
 from engine.clock import Clock, WallClock
-from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.effects import alarm
 from engine.errors import BadInput, StorageError
 from storage.alerts import raise_alert
 from storage.commands import LeftCommand, claim, pending
@@ -227,7 +227,7 @@ class StateWriter:
     def _alert_refused(self, connection: sqlite3.Connection, error: BaseException) -> None:
         text = f"a row can never be written to {self._path.name} and is left out: {error}"
         log.get("state").error("state.row_refused", reason=text, exc_info=error)
-        alert = RaiseAlert(severity=Severity.CRITICAL, kind="row", text=text)
+        alert = alarm("row", text)
         try:
             with transaction(connection):
                 raise_alert(connection, self._engine_id, alert, None, self._clock.now_ns())

@@ -265,11 +265,7 @@ def _last_position(folder: Path) -> int:
 
 
 def read(
-    folder: Path,
-    *,
-    warn: Callable[[str], None],
-    from_position: int = 1,
-    from_ns: int | None = None,
+    folder: Path, *, warn: Callable[[str], None], from_position: int = 1, from_ns: int | None = None
 ) -> Iterator[TapeEntry]:
     """Give the entries from a position, or from a time, in order.
 

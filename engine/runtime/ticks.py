@@ -17,7 +17,7 @@ from pathlib import Path
 
 from engine.clock import Clock
 from engine.domain.books import Book
-from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.effects import RaiseAlert, caution
 from engine.domain.events import (
     BookChanged,
     BookDistrusted,
@@ -169,7 +169,7 @@ class TickKeeper:
             if self.lost and not reported:
                 reported = self.failure or "the disk is slower than what is received"
                 text = f"ticks are dropped, charts will have a gap: {reported}"
-                alert(RaiseAlert(severity=Severity.WARNING, kind="ticks", text=text), now_ns)
+                alert(caution("ticks", text), now_ns)
             elif not self._queue:
                 reported = ""
                 self.lost = 0

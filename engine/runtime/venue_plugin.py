@@ -19,7 +19,7 @@ import msgspec
 
 from engine.config import Config
 from engine.domain.catalog import CredentialField, Finding, ModeEntry, QuoteExpiry, VenueEntry
-from engine.domain.effects import AnyEffect, RaiseAlert, Severity
+from engine.domain.effects import AnyEffect, caution
 from engine.domain.events import CashMoved, HealthChanged
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.listings import VenueListing
@@ -173,8 +173,7 @@ class AccountLink:
         )  # fmt: skip
 
     def _warn(self, kind: str, text: str) -> None:
-        warning = RaiseAlert(severity=Severity.WARNING, kind=kind, text=text, account=self.account)
-        self.services.alert(warning, self.services.clock.now_ns())
+        self.services.alert(caution(kind, text, account=self.account), self.services.clock.now_ns())
 
 
 class PaperGateway(GatewayCore):

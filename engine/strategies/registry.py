@@ -35,10 +35,7 @@ STRATEGIES = _found()
 ELSEWHERE: dict[str, type[Any]] = {}
 """Strategies that lie in no file here, as the simulator's: no page offers them."""
 
-KINDS = {
-    "extra_forbidden": "there is no such parameter",
-    "missing": "it must be given",
-}
+KINDS = {"extra_forbidden": "there is no such parameter", "missing": "it must be given"}
 """Validation results whose own wording does not help a person."""
 
 

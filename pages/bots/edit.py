@@ -251,9 +251,7 @@ def fill_in(
         chosen, rolling = _where(markets, series, others)
         follows = _followed(document, "new_follows")
         capital = st.number_input(
-            "Capital, in the account's currency: the most it may use",
-            value=100.0,
-            step=10.0,
+            "Capital, in the account's currency: the most it may use", value=100.0, step=10.0
         )
         with st.expander("Parameters: the defaults are cautious"):
             parameters = forms.form(schema, f"new_{strategy}")

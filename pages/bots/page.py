@@ -29,7 +29,7 @@ from pages.kit.data import ask, engine_id, health_of
 from pages.kit.home import config, now_ns
 from pages.kit.names import market, price, price_raw, size_raw
 from pages.kit.panels import Tile, panel
-from pages.kit.tables import choice, choose, unchoose
+from pages.kit.tables import choice, choose, columns_of, unchoose
 from pages.kit.words import NOTHING, SECOND_NS, age, count, money
 from pages.shared import losses, markouts, order, pnl, why
 from storage import views
@@ -42,20 +42,10 @@ from storage.views.frame import engine_seen, listings_of, live_orders_of
 
 PAGE = Page("Bots", ":material/smart_toy:", "Trade", 1)
 
-COLUMNS = {
-    "name": ("Bot", "text"),
-    "state": ("State", "text"),
-    "mode": ("Mode", "text"),
-    "total": ("PnL", "gain"),
-    "today": ("Today", "gain"),
-    "live": ("Open orders", "count"),
-    "capital": ("Capital", "money"),
-    "strategy": ("Strategy", "text"),
-    "account": ("Account", "text"),
-    "evaluations": ("Evaluations", "count"),
-    "error": ("Error", "text"),
-    "reported": ("Reported", "text"),
-}
+COLUMNS = columns_of(
+    "name=Bot | state | mode | total=PnL:gain | today:gain | live=Open orders:count",
+    "capital:money | strategy | account | evaluations:count | error | reported",
+)
 REFRESH_S = 2.0
 COUNTED_FROM_NS = 120 * SECOND_NS
 NOT_REPORTED = "SAVED, NOT REPORTED"
@@ -312,14 +302,10 @@ def _books(bot: Mapping[str, Any]) -> None:
 
 # -- Why it quotes or does not: the latest evaluation of each of its markets -----------------------
 
-NOW_COLUMNS = {
-    "market": ("Market", "text"),
-    "standing": ("Now", "text"),
-    "fair": ("Fair value", "text"),
-    "would": ("What holds it back", "long"),
-    "left": ("Why not placed", "text"),
-    "again": ("Same since", "text"),
-}
+NOW_COLUMNS = columns_of(
+    "market | standing=Now | fair=Fair value | would=What holds it back:long",
+    "left=Why not placed | again=Same since",
+)
 WORDS = {"quote": "new quotes", "hold": "keeps its quotes"}
 RUNNING = "RUNNING"
 """The one state in which a bot is evaluated; in every other its latest evaluation is of before."""
@@ -415,15 +401,10 @@ def _left(watched: WatchedMarket) -> str:
 
 # -- Its evaluations over time: what it did and did not do, repeats as one row, and why ------------
 
-TIMELINE_COLUMNS = {
-    "at_ns": ("From", "time"),
-    "lasted": ("Lasted", "text"),
-    "times": ("Times", "count"),
-    "market": ("Market", "text"),
-    "did": ("What it wants", "text"),
-    "fair": ("Fair value", "text"),
-    "why": ("Why not", "long"),
-}
+TIMELINE_COLUMNS = columns_of(
+    "at_ns=From | lasted | times:count | market | did=What it wants | fair=Fair value",
+    "why=Why not:long",
+)
 ALL, QUOTING, NOT = "All", "Quoting", "Not quoting"
 KINDS = {ALL: None, QUOTING: True, NOT: False}
 ANY = "any reason"

@@ -44,22 +44,20 @@ def heartbeat_cell(
     worst = min(shown, key=lambda one: (one.beating and alive, one.armed_ns is None, one.account))
     if worst.beat_ns is None or worst.cancels_ns is None:
         hint = f"{worst.account}: {worst.reason or 'no heartbeat yet'}. {COVERS}"
-        return StatusCell(name=NAME, value="NOT ARMED", tone="warn", hint=hint)
+        return StatusCell(NAME, "NOT ARMED", "warn", hint=hint)
     if alive and worst.beating and not worst.reason:
         value = f"heartbeat {age(now_ns - worst.beat_ns)} ago"
-        return StatusCell(name=NAME, value=value, tone="ok", hint=f"{worst.account}. {COVERS}")
+        return StatusCell(NAME, value, "ok", hint=f"{worst.account}. {COVERS}")
     why = worst.reason if alive else "the engine is not running"
     left_ns = worst.cancels_ns - now_ns
     if left_ns > 0:
         value = f"VENUE CANCELS IN {-(-left_ns // SECOND_NS)} s"
-        return StatusCell(
-            name=NAME, value=value, tone="bad", hint=f"{worst.account}: {why}. {COVERS}"
-        )
+        return StatusCell(NAME, value, "bad", hint=f"{worst.account}: {why}. {COVERS}")
     hint = (
         f"{worst.account}: {why}. By its own rule the venue cancelled all orders of this key at "
         f"{moment(worst.cancels_ns)}; only a listing of open orders proves it."
     )
-    return StatusCell(name=NAME, value="LAPSED", tone="bad", hint=hint)
+    return StatusCell(NAME, "LAPSED", "bad", hint=hint)
 
 
 # -- The cells of the status bar: what is known, as words; what is not known is never a number -----
@@ -119,19 +117,17 @@ def _engine(snapshot: FrameSnapshot, health: EngineHealth) -> StatusCell:
             if health is EngineHealth.NEVER
             else "It stopped reporting."
         )
-        return StatusCell(name="Engine", value="ENGINE NOT RUNNING", tone="bad", hint=hint)
+        return StatusCell("Engine", "ENGINE NOT RUNNING", "bad", hint=hint)
     state = snapshot.engine.state.upper() if snapshot.engine else ""
     if health is EngineHealth.LATE:
-        return StatusCell(
-            name="Engine", value=f"{state}, LATE", tone="warn", hint="It is reporting late."
-        )
-    return StatusCell(name="Engine", value=state, tone="ok" if state == "RUNNING" else "warn")
+        return StatusCell("Engine", f"{state}, LATE", "warn", hint="It is reporting late.")
+    return StatusCell("Engine", state, "ok" if state == "RUNNING" else "warn")
 
 
 def _latched(latch: Latch) -> StatusCell:
     who = latch.who or "somebody by hand"
     hint = f"Set by {who} at {utc(latch.at_ns)}. No order is placed until it is released (Risk)."
-    return StatusCell(name="Latch", value="KILL IS SET", tone="bad", hint=hint)
+    return StatusCell("Latch", "KILL IS SET", "bad", hint=hint)
 
 
 def _stopped(accounts: Sequence[AccountSeen], status: EngineStatus) -> StatusCell | None:
@@ -144,32 +140,26 @@ def _stopped(accounts: Sequence[AccountSeen], status: EngineStatus) -> StatusCel
     if not why:
         return None
     return StatusCell(
-        name="No new orders",
-        value=", ".join(why) if len(why) < 3 else count(len(why), "account"),
-        tone="bad" if set(why) & set(status.to_release) else "warn",
+        "No new orders",
+        ", ".join(why) if len(why) < 3 else count(len(why), "account"),
+        "bad" if set(why) & set(status.to_release) else "warn",
         hint=" · ".join(f"{name}: {'; '.join(reasons)}" for name, reasons in why.items()),
     )
 
 
 def _mode(mode: Mode | None) -> StatusCell:
     if mode is None:
-        return StatusCell(
-            name="Mode", value="NO ACCOUNT", tone="dim", hint="No account is registered."
-        )
+        return StatusCell("Mode", "NO ACCOUNT", "dim", hint="No account is registered.")
     tone = {Mode.LIVE: "live", Mode.PAPER: "paper", Mode.DEMO: "demo"}[mode]
-    return StatusCell(
-        name="Mode", value=mode.upper(), tone=tone, hint="All figures are for this mode."
-    )
+    return StatusCell("Mode", mode.upper(), tone, hint="All figures are for this mode.")
 
 
 def _heartbeat(snapshot: FrameSnapshot, health: EngineHealth, now_ns: int) -> StatusCell:
     if snapshot.engine is None:
-        return StatusCell(name="Engine status", value="never", tone="dim")
+        return StatusCell("Engine status", "never", "dim")
     at = snapshot.engine.heartbeat_ns
     tone = {EngineHealth.RUNNING: "", EngineHealth.LATE: "warn"}.get(health, "bad")
-    return StatusCell(
-        name="Engine status", value=f"{age(now_ns - at)} old", tone=tone, hint=utc(at)
-    )
+    return StatusCell("Engine status", f"{age(now_ns - at)} old", tone, hint=utc(at))
 
 
 def _equity(accounts: Sequence[AccountSeen], health: EngineHealth) -> StatusCell:
@@ -182,9 +172,9 @@ def _equity(accounts: Sequence[AccountSeen], health: EngineHealth) -> StatusCell
         hint = f"Not reported by: {', '.join(silent)}." if silent else "Not reported now."
         if newest:
             hint += f" Last known at {moment(newest)}; see Overview."
-        return StatusCell(name="Equity", value=NOTHING, tone="dim", hint=hint)
+        return StatusCell("Equity", NOTHING, "dim", hint=hint)
     value = " + ".join(micro(amount, currency) for currency, amount in sorted(sums.items()))
-    return StatusCell(name="Equity", value=value, hint=f"At exit prices, {utc(newest)}")
+    return StatusCell("Equity", value, hint=f"At exit prices, {utc(newest)}")
 
 
 def _budget(accounts: Sequence[AccountSeen], health: EngineHealth) -> StatusCell:
@@ -194,12 +184,12 @@ def _budget(accounts: Sequence[AccountSeen], health: EngineHealth) -> StatusCell
         if account.loss_micro is not None and account.loss_max_micro
     ]
     if not health.alive or not uses:
-        return StatusCell(name="Loss budget today", value=NOTHING, tone="dim", hint="Not reported.")
+        return StatusCell("Loss budget today", NOTHING, "dim", hint="Not reported.")
     used, worst = max(uses, key=lambda item: item[0])
     return StatusCell(
-        name="Loss budget today",
-        value=f"{percent(worst.loss_micro or 0, worst.loss_max_micro or 0)} used",
-        tone="bad" if used >= 1 else "warn" if used >= 0.7 else "",
+        "Loss budget today",
+        f"{percent(worst.loss_micro or 0, worst.loss_max_micro or 0)} used",
+        "bad" if used >= 1 else "warn" if used >= 0.7 else "",
         hint=f"{worst.account}: {micro(worst.loss_micro)} of {micro(worst.loss_max_micro)} "
         f"{worst.currency} since 00:00 UTC",
         used=min(used, 1.0),
@@ -209,32 +199,28 @@ def _budget(accounts: Sequence[AccountSeen], health: EngineHealth) -> StatusCell
 def _open(orders: OrdersSeen | None, health: EngineHealth) -> StatusCell:
     number = orders.live if orders else 0
     if health.alive:
-        return StatusCell(name="Open orders", value=f"{number:,}")
+        return StatusCell("Open orders", f"{number:,}")
     if number:
         hint = "From the journal when the engine stopped; they may still rest at the venue."
-        return StatusCell(name="Open orders", value=f"{number:,} last known", tone="bad", hint=hint)
-    return StatusCell(
-        name="Open orders", value=NOTHING, tone="dim", hint="None known; no engine is checking."
-    )
+        return StatusCell("Open orders", f"{number:,} last known", "bad", hint=hint)
+    return StatusCell("Open orders", NOTHING, "dim", hint="None known; no engine is checking.")
 
 
 def _unknown(orders: OrdersSeen | None, now_ns: int) -> StatusCell:
     if orders is None or not orders.unknown:
-        return StatusCell(
-            name="Unknown orders", value="none known", tone="dim", hint="Sent without an answer."
-        )
+        return StatusCell("Unknown orders", "none known", "dim", hint="Sent without an answer.")
     since = orders.unknown_since_ns
     value = f"{orders.unknown:,}, oldest {age(now_ns - since)}" if since else f"{orders.unknown:,}"
     hint = f"{count(orders.unknown, 'order')} sent without an answer: asked about, never resent."
-    return StatusCell(name="Unknown orders", value=value, tone="bad", hint=hint)
+    return StatusCell("Unknown orders", value, "bad", hint=hint)
 
 
 def _feed(snapshot: FrameSnapshot, health: EngineHealth) -> StatusCell:
     age_ms = snapshot.status.feed_age_ms_max
     if not health.alive or age_ms is None:
-        return StatusCell(name="Oldest feed", value=NOTHING, tone="dim", hint="Not reported.")
+        return StatusCell("Oldest feed", NOTHING, "dim", hint="Not reported.")
     tone = "bad" if age_ms > 10_000 else "warn" if age_ms > 3_000 else ""
-    return StatusCell(name="Oldest feed", value=f"{age(int(age_ms * 1_000_000))} old", tone=tone)
+    return StatusCell("Oldest feed", f"{age(int(age_ms * 1_000_000))} old", tone)
 
 
 def html(shown: Sequence[StatusCell], now_ns: int, *, alive: bool) -> str:
@@ -330,4 +316,4 @@ def _seen(now: int) -> tuple[str, FrameSnapshot, bool, str]:
 
 
 def _unreadable(broken: str) -> StatusCell:
-    return StatusCell(name="Engine", value="STATE UNREADABLE", tone="bad", hint=broken)
+    return StatusCell("Engine", "STATE UNREADABLE", "bad", hint=broken)

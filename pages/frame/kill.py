@@ -74,7 +74,7 @@ BUSY_MS = 500
 """How long the command row waits for a locked database; latch and signal are out by then."""
 
 
-class KillStep(msgspec.Struct, frozen=True, kw_only=True):
+class KillStep(msgspec.Struct, frozen=True):
     """One step of a KILL: `done` False = it had no effect, and `text` says why."""
 
     name: str
@@ -103,29 +103,25 @@ def _latch(config: Config, who: str, now_ns: int) -> KillStep:
     try:
         new = set_latch(path, who, now_ns)
     except OSError as error:
-        return KillStep(name="latch", done=False, text=f"NOT SET, the disk refused {path}: {error}")
+        return KillStep("latch", done=False, text=f"NOT SET, the disk refused {path}: {error}")
     text = "is set, on disk" if new else "was already set"
-    return KillStep(
-        name="latch", done=True, text=f"{path} {text}: no order is placed while it is there"
-    )
+    return KillStep("latch", done=True, text=f"{path} {text}: no order is placed while it is there")
 
 
 def _signal(config: Config) -> KillStep:
     socket = config.run_folder / "supervisor.sock"
     if not socket.exists():
         text = f"NOT SENT: no supervisor runs here ({socket} is missing)"
-        return KillStep(name="signal", done=False, text=text)
+        return KillStep("signal", done=False, text=text)
     try:
         call(socket, "signalProcess", "engine", "USR1")
     except SupervisorFault as fault:
         if fault.faultCode != NOT_RUNNING:
-            return KillStep(name="signal", done=False, text=f"NOT SENT: {fault.faultString}")
+            return KillStep("signal", done=False, text=f"NOT SENT: {fault.faultString}")
         return _start_kill(socket)
     except FAILURES as error:
-        return KillStep(
-            name="signal", done=False, text=f"NOT SENT, supervisor did not answer: {error}"
-        )
-    return KillStep(name="signal", done=True, text="USR1 sent to the engine")
+        return KillStep("signal", done=False, text=f"NOT SENT, supervisor did not answer: {error}")
+    return KillStep("signal", done=True, text="USR1 sent to the engine")
 
 
 def _start_kill(socket: Path) -> KillStep:
@@ -134,16 +130,16 @@ def _start_kill(socket: Path) -> KillStep:
         call(socket, "startProcess", "kill", False)
     except FAILURES as error:
         text = f"NOT SENT: the engine is not running and the program kill did not start: {error}"
-        return KillStep(name="signal", done=False, text=text)
+        return KillStep("signal", done=False, text=text)
     return KillStep(
-        name="signal", done=True, text="the engine is not running; the program kill was started"
+        "signal", done=True, text="the engine is not running; the program kill was started"
     )
 
 
 def _command(config: Config, command: str, who: str, now_ns: int) -> KillStep:
     if not config.state_path.is_file():
         text = f"NOT QUEUED: {config.state_path} does not exist"
-        return KillStep(name="command", done=False, text=text)
+        return KillStep("command", done=False, text=text)
     try:
         with storage_errors(config.state_path):
             connection = connect_writer(config.state_path, busy_ms=BUSY_MS)
@@ -160,8 +156,8 @@ def _command(config: Config, command: str, who: str, now_ns: int) -> KillStep:
             finally:
                 connection.close()
     except (StorageError, BadInput) as error:
-        return KillStep(name="command", done=False, text=f"NOT QUEUED: {error}")
-    return KillStep(name="command", done=True, text=f"queued for engine {engine_id}")
+        return KillStep("command", done=False, text=f"NOT QUEUED: {error}")
+    return KillStep("command", done=True, text=f"queued for engine {engine_id}")
 
 
 # -- KILL in the status bar: the first click says exactly what the second one will do --

@@ -51,6 +51,7 @@ from pages.frame.look import with_theme
 from pages.frame.session import AGE_S_MAX, COOKIE, end, sign, signed_in
 from pages.kit.home import config, now_ns
 from storage.database import reading
+from storage.files import write_whole
 from storage.users import OPERATOR, User, check_password, find_user, note_entry
 
 # -- A WebSocket that ends with its session: an open tab must not outlive a sign-out ---------------
@@ -139,9 +140,7 @@ def read(path: Path) -> Lockout:
 def write(path: Path, state: Lockout) -> None:
     """Keep the state. Raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    beside = path.with_suffix(".tmp")
-    beside.write_bytes(msgspec.json.encode(state))
-    beside.replace(path)
+    write_whole(path, msgspec.json.encode(state))
 
 
 # -- The gate before everything: pages, WebSocket, app files and /panic need a signed-in browser ---

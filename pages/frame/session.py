@@ -7,7 +7,6 @@ which sessions have ended is kept beside the secret, where a locked database can
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from engine.config import Config
 from engine.errors import StorageError
 from pages.kit.home import now_ns
 from storage.database import reading
+from storage.files import write_whole
 from storage.users import User, find_user
 
 COOKIE = "pitboss_session"
@@ -36,27 +36,8 @@ def secret(config: Config) -> str:
     path = config.run_folder / "cookie.secret"
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(path, secrets.token_urlsafe(48), once=True)
+        write_whole(path, secrets.token_urlsafe(48).encode(), once=True)
     return path.read_text(encoding="ascii")
-
-
-def _write(path: Path, text: str, *, once: bool = False) -> None:
-    """Write a file whole, of mode 0600 and safe on the disk. Raises OSError.
-
-    `once`: of two programs at the same moment one wins, both read what it wrote.
-    """
-    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    beside.unlink(missing_ok=True)
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        if not (once and path.exists()):
-            beside.rename(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _signed_out(config: Config) -> dict[str, int]:
@@ -97,7 +78,7 @@ def end(config: Config, token: str) -> None:
     known[str(_serializer(config).loads(token)[2])] = now
     for old in [one for one, at in known.items() if now - at > AGE_S_MAX * 10**9]:
         del known[old]
-    _write(config.run_folder / "signed_out.json", msgspec.json.encode(known).decode())
+    write_whole(config.run_folder / "signed_out.json", msgspec.json.encode(known))
 
 
 def signed_in(config: Config, token: str | None) -> str | None:

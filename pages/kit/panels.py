@@ -112,7 +112,7 @@ def _tile(tile: Tile) -> str:
 # -- One cell of the status bar --
 
 
-class StatusCell(msgspec.Struct, frozen=True, kw_only=True):
+class StatusCell(msgspec.Struct, frozen=True):
     """One cell. `tone`: ok, warn, bad, dim or empty; `used` 0…1 draws a bar below the value."""
 
     name: str

@@ -43,6 +43,31 @@ RED = ("#b42318", "#ff7b72")
 
 TableRow = Mapping[str, Any]
 
+_COMMON = {
+    "at_ns": ("At", "time"), "fee": ("Fee", "fee"), "fills": ("Fills", "count"),
+    "instrument": ("Market", "market"), "moments": ("Moments", "count"),
+    "order_id": ("Order", "count"), "orders": ("Orders", "count"), "pnl": ("PnL", "gain"),
+    "price": ("Price", "price"), "realised": ("Realised", "gain"), "size": ("Size", "size"),
+    "transaction_id": ("Transaction", "id"), "value": ("Value", "money"), "way": ("Side", "text"),
+}  # fmt: skip
+"""Columns of many tables, as they are called and shown where a table says nothing else."""
+
+
+def columns_of(*heads: str) -> dict[str, tuple[str, str]]:
+    """Return the columns of `table`, name → (label, kind), of `name=Label:kind | name | …`.
+
+    What many tables have, and what a name says by itself, is left out: `updated_ns` is a time
+    called Updated.
+    """
+    found = {}
+    for head in " | ".join(heads).split(" | "):
+        given, _, kind = head.partition(":")
+        name, _, label = given.partition("=")
+        words = name.removesuffix("_ns").replace("_", " ").capitalize()
+        usual = _COMMON.get(name, (words, "time" if name.endswith("_ns") else "text"))
+        found[name] = label or usual[0], kind or usual[1]
+    return found
+
 
 def table(rows: Sequence[TableRow], columns: Mapping[str, tuple[str, str]], *, key: str) -> None:
     """Draw rows; `columns` says name → (label, kind).

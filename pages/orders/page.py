@@ -19,7 +19,7 @@ from pages.frame.bar import mode_shown, modes_of
 from pages.kit import commands, guard, links, panels
 from pages.kit.data import ask, ask_seldom, engine_id, health_of
 from pages.kit.home import now_ns
-from pages.kit.tables import choice, choose, chosen_in, page_behind, turn, unchoose
+from pages.kit.tables import choice, choose, chosen_in, columns_of, page_behind, turn, unchoose
 from pages.kit.words import count, money
 from pages.shared import markouts, order, refusals, ticket
 from storage import live
@@ -197,21 +197,10 @@ def main() -> None:
 
 # -- Rows of orders and fills: their columns, and the filter by text --
 
-ORDERS = {
-    "id": ("Order", "count"),
-    "state": ("State", "text"),
-    "way": ("Side", "text"),
-    "price": ("Price", "price"),
-    "size": ("Size", "size"),
-    "filled": ("Filled", "size"),
-    "instrument": ("Market", "market"),
-    "bot": ("Bot", "text"),
-    "created_ns": ("Placed", "time"),
-    "updated_ns": ("Changed", "time"),
-    "fee": ("Fees", "fee"),
-    "why": ("Reason", "text"),
-    "account": ("Account", "text"),
-}
+ORDERS = columns_of(
+    "id=Order:count | state | way | price | size | filled:size | instrument | bot",
+    "created_ns=Placed | updated_ns=Changed | fee=Fees | why=Reason | account",
+)
 _ENDED = frozenset({"fee", "why"})
 _FIRST = ("id", "state", "way", "price")
 WORKING = {
@@ -225,22 +214,14 @@ BEHIND = (
     "Behind touch: how far the price is behind the best price on its side of the book; 0 is at the "
     "touch, negative in front of it, a dash without a trusted book."
 )
-FILLS = {
-    "at_ns": ("Filled", "time"),
-    "way": ("Side", "text"),
-    "price": ("Price", "price"),
-    "size": ("Size", "size"),
-    "value": ("Value", "money"),
-    "state": ("State", "text"),
-    "instrument": ("Market", "market"),
-    "bot": ("Bot", "text"),
-    "liquidity": ("Liquidity", "text"),
-    "realised": ("Realised", "gain"),
-    "fee": ("Fee", "fee"),
-    **markouts.COLUMNS,
-    "order_id": ("Order", "count"),
-    "transaction_id": ("Transaction", "id"),
-}
+FILLS = (
+    columns_of(
+        "at_ns=Filled | way | price | size | value | state | instrument | bot | liquidity",
+        "realised | fee",
+    )
+    | markouts.COLUMNS
+    | columns_of("order_id | transaction_id")
+)
 
 
 def fitting(rows: Sequence[dict[str, Any]], wanted: str) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ import streamlit as st
 from pages.kit import charts, guard, panels
 from pages.kit.data import ask, engine_id, fresh
 from pages.kit.panels import Tile
-from pages.kit.tables import choice, unchoose
+from pages.kit.tables import choice, columns_of, unchoose
 from pages.kit.words import NOTHING, count, micro, moment, money, zone
 from storage import views
 from storage.catalog import strategies
@@ -277,25 +277,11 @@ def _curves(runs: Sequence[Row], curves: Mapping[int, Sequence[tuple[int, Decima
 
 # -- parameter sweeps ------------------------------------------------------------------------------
 
-SWEEPS = {
-    "started_ns": ("Started", "time"),
-    "mode": ("Mode", "text"),
-    "strategy": ("Strategy", "text"),
-    "name": ("Recording", "text"),
-    "tried": ("Sets tried", "count"),
-    "stored": ("Stored", "count"),
-    "gained": ("With a gain", "text"),
-    "median": ("Median PnL", "gain"),
-    "best": ("Best PnL", "gain"),
-}
-RESULTS = {
-    "pnl": ("PnL", "gain"),
-    "fees": ("Fees", "money"),
-    "orders": ("Orders", "count"),
-    "fills": ("Fills", "count"),
-    "status": ("Status", "text"),
-    "id": ("Backtest", "count"),
-}
+SWEEPS = columns_of(
+    "started_ns | mode | strategy | name=Recording | tried=Sets tried:count",
+    "stored:count | gained=With a gain | median=Median PnL:gain | best=Best PnL:gain",
+)
+RESULTS = columns_of("pnl | fees:money | orders | fills | status | id=Backtest:count")
 
 
 def _sweeps(runs: Iterable[Row]) -> list[Sweep]:

@@ -19,7 +19,7 @@ from pages.kit.data import ask
 from pages.kit.home import config
 from pages.kit.names import market, size
 from pages.kit.panels import Tile
-from pages.kit.tables import choice, page_behind, table, turn, unchoose
+from pages.kit.tables import choice, columns_of, page_behind, table, turn, unchoose
 from pages.kit.words import NOTHING, age, count, micro, moment, money, zone
 from pages.orders.page import fitting
 from pages.runs import beside
@@ -32,21 +32,11 @@ from storage.views.frame import run_engines
 
 PAGE = Page("Backtests", ":material/science:", "Research", 0)
 
-COLUMNS = {
-    "id": ("Run", "count"),
-    "started_ns": ("Started", "time"),
-    "mode": ("Mode", "text"),
-    "strategy": ("Strategy", "text"),
-    "name": ("Recording", "text"),
-    "status": ("Status", "text"),
-    "pnl": ("PnL", "gain"),
-    "fees": ("Fees", "money"),
-    "orders": ("Orders", "count"),
-    "fills": ("Fills", "count"),
-    "frames": ("Frames", "count"),
-    "events_per_s": ("Events/s", "rate"),
-    "short": ("Digest", "text"),
-}
+COLUMNS = columns_of(
+    "id=Run:count | started_ns | mode | strategy | name=Recording | status | pnl",
+    "fees:money | orders | fills | frames:count | events_per_s=Events/s:rate",
+    "short=Digest",
+)
 
 
 def every_run() -> list[Row]:
@@ -144,17 +134,11 @@ def _show_named(named: str, runs: Sequence[Row]) -> None:
 
 # -- One run: its figures, its curve, its markets, what it could not do, and how to repeat it --
 
-MARKETS = {
-    "instrument": ("Market", "market"),
-    "total": ("PnL after fees", "gain"),
-    "realised": ("Realised", "gain"),
-    "unresolved": ("Unrealised, at mid", "gain"),
-    "fees": ("Fees", "money"),
-    "orders": ("Orders", "count"),
-    "fills": ("Fills", "count"),
-    "left": ("Position left", "text"),
-    "ended": ("Ended", "text"),
-}
+MARKETS = columns_of(
+    "instrument | total=PnL after fees:gain | realised",
+    "unresolved=Unrealised, at mid:gain | fees:money | orders | fills",
+    "left=Position left | ended",
+)
 COUNTED: Mapping[str, tuple[str, Callable[[str], str]]] = {
     "residuals": ("Left over: quotes that could not be a legal order", why.left_words),
     "denials": ("Denied by risk", why.rule_words),
@@ -358,19 +342,10 @@ def source(found: Performance) -> str:
 
 # -- The fills of one run, from the journal it kept: what its figures are made of --
 
-FILL_COLUMNS = {
-    "at_ns": ("Filled", "time"),
-    "way": ("Side", "text"),
-    "price": ("Price", "price"),
-    "size": ("Size", "size"),
-    "value": ("Value", "money"),
-    "fee": ("Fee", "fee"),
-    "state": ("State", "text"),
-    "liquidity": ("Liquidity", "text"),
-    "instrument": ("Market", "market"),
-    "bot": ("Bot", "text"),
-    "order_id": ("Order", "count"),
-}
+FILL_COLUMNS = columns_of(
+    "at_ns=Filled | way | price | size | value | fee | state | liquidity | instrument",
+    "bot | order_id",
+)
 FILLS = "fills"
 
 

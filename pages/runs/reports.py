@@ -14,7 +14,7 @@ from pages.frame import look
 from pages.kit import guard, panels
 from pages.kit.charts import CONFIG, dressed
 from pages.kit.data import ask
-from pages.kit.tables import table
+from pages.kit.tables import columns_of, table
 from pages.kit.words import NOTHING, moment, zone
 from storage import views
 
@@ -176,14 +176,10 @@ def days_figure(daily: Mapping[str, Sequence[Mapping[str, Any]]]) -> go.Figure:
 
 TITLE = "Paper against truth"
 COMMAND = ".venv/bin/python -m studies.compare --days 20"
-COLUMNS = {
-    "side": ("Side", "text"),
-    "value": ("Figure", "text"),
-    "verdict": ("Verdict", "text"),
-    "span": ("95 % interval", "text"),
-    "difference": ("Paper minus truth", "text"),
-    "difference_span": ("95 % interval, difference", "text"),
-}
+COLUMNS = columns_of(
+    "side | value=Figure:text | verdict | span=95 % interval",
+    "difference=Paper minus truth | difference_span=95 % interval, difference",
+)
 WHAT = (
     "The same maker, with the same parameters, trades the same markets twice: once with its orders "
     "in the demo exchange, where fills are real, and once as paper that sees only the exchange's "
@@ -266,30 +262,17 @@ def _found(listed: Mapping[str, Any]) -> dict[str, Any]:
 
 # -- How good the fair value is: one study in full, and the section that leads to it ---------------
 
-SCORES = {
-    "before": ("Before the close", "text"),
-    "column": ("Forecast", "text"),
-    "moments": ("Moments", "count"),
-    "markets": ("Markets", "count"),
-    "brier": ("Brier", "text"),
-    "brier_less": ("Minus ours", "text"),
-    "log_loss": ("Log loss", "text"),
-    "log_loss_less": ("Minus ours, log loss", "text"),
-}
-BLOCKS = {
-    "begins": ("Block from, UTC", "text"),
-    "moments": ("Moments", "count"),
-    "log_loss": ("Our log loss", "text"),
-    "chosen": ("Forecast with", "text"),
-    "fitted_on": ("Fitted on moments", "count"),
-}
-TENTHS = {
-    "tenth": ("Forecast", "text"),
-    "moments": ("Moments", "count"),
-    "markets": ("Markets", "count"),
-    "forecast": ("Mean forecast", "text"),
-    "happened": ("Up happened", "text"),
-}
+SCORES = columns_of(
+    "before=Before the close | column=Forecast | moments | markets:count | brier",
+    "brier_less=Minus ours | log_loss | log_loss_less=Minus ours, log loss",
+)
+BLOCKS = columns_of(
+    "begins=Block from, UTC | moments | log_loss=Our log loss | chosen=Forecast with",
+    "fitted_on=Fitted on moments:count",
+)
+TENTHS = columns_of(
+    "tenth=Forecast | moments | markets:count | forecast=Mean forecast", "happened=Up happened"
+)
 NAMES = {
     "ours": "Ours", "model": "Ours without market prices", "mid": "The market's mid",
     "spot": "Spot formula", "half": "Always 0.5",

@@ -19,7 +19,7 @@ from pages.frame import sealing
 from pages.kit import commands, drafts, guard, panels
 from pages.kit.data import ask, engine_id, health_of
 from pages.kit.home import config, now_ns
-from pages.kit.tables import table
+from pages.kit.tables import columns_of, table
 from pages.kit.words import age, moment
 from storage.catalog import venues
 from storage.live import engine_status
@@ -31,13 +31,7 @@ from storage.views.frame import engine_seen
 # -- Credentials on the Settings page: whose key the vault holds, never what it is -----------------
 
 
-KEYS = {
-    "account": ("Account", "text"),
-    "venue": ("Venue", "text"),
-    "wallet": ("Wallet", "text"),
-    "fingerprint": ("Key fingerprint", "text"),
-    "added": ("Set", "time"),
-}
+KEYS = columns_of("account | venue | wallet | fingerprint=Key fingerprint | added=Set:time")
 
 
 @guard.part("The list of credentials")

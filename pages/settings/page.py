@@ -24,7 +24,7 @@ from pages.kit import commands, drafts, forms, guard, panels, words
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns
 from pages.kit.panels import panel
-from pages.kit.tables import table
+from pages.kit.tables import columns_of, table
 from pages.kit.words import count
 from pages.settings import live_accounts
 from storage.catalog import venues
@@ -126,14 +126,7 @@ def main() -> None:
 # -- The accounts of this desk, what each is connected to, and the form for another one ------------
 
 
-ACCOUNTS = {
-    "name": ("Account", "text"),
-    "mode": ("Mode", "text"),
-    "venue": ("Venue", "text"),
-    "currency": ("Currency", "text"),
-    "starting_cash": ("Starting cash", "money"),
-    "known": ("Engine", "text"),
-}
+ACCOUNTS = columns_of("name=Account | mode | venue | currency | starting_cash:money | known=Engine")
 
 
 @guard.part("The list of accounts")

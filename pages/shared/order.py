@@ -25,7 +25,7 @@ from pages.kit.home import config, now_ns
 from pages.kit.names import price_raw, size_raw
 from pages.kit.names import price_raw as _price
 from pages.kit.names import size_raw as _size
-from pages.kit.tables import table
+from pages.kit.tables import columns_of, table
 from pages.kit.words import NOTHING, age, clock, count, micro, moment, money, utc, zone
 from pages.shared import markouts, moments, refusals, why
 from pages.shared.why import left_words, number_of, way
@@ -35,20 +35,11 @@ from storage.views import Row, shown
 from storage.views.drill_down import FOREVER_NS, fills_behind
 from storage.views.journal import OrderEvent, OrderHistory, history_of
 
-FILLS = {
-    "at_ns": ("Filled", "time"),
-    "state": ("State", "text"),
-    "price": ("Price", "price"),
-    "size": ("Size", "size"),
-    "value": ("Value", "money"),
-    "realised": ("Realised", "gain"),
-    "fee": ("Fee", "fee"),
-    "liquidity": ("Liquidity", "text"),
-    **markouts.COLUMNS,
-    "source": ("Size is", "text"),
-    "id": ("Fill", "id"),
-    "transaction_id": ("Transaction", "id"),
-}
+FILLS = (
+    columns_of("at_ns=Filled | state | price | size | value | realised | fee | liquidity")
+    | markouts.COLUMNS
+    | columns_of("source=Size is | id=Fill:id | transaction_id")
+)
 WHY, LIFE, FACTS = "Why", "Life", "Facts"
 
 

@@ -8,9 +8,9 @@ the mode is an argument.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from decimal import Decimal
+from sqlite3 import Connection
 from typing import Any
 
 from storage.database import dicts
@@ -31,7 +31,7 @@ def shown(value: int | None, decimals: int | None) -> Decimal | None:
     return Decimal(value).scaleb(-decimals)
 
 
-def query(connection: sqlite3.Connection, sql: str, values: Sequence[object]) -> list[Row]:
+def query(connection: Connection, sql: str, values: Sequence[object]) -> list[Row]:
     """Return a query's rows as dicts, every `…_micro` as an amount under the name without it."""
     found = dicts(connection, sql, values)
     for row in found:
@@ -55,7 +55,7 @@ PageKey = tuple[Any, ...]
 
 
 def page(
-    connection: sqlite3.Connection,
+    connection: Connection,
     engine_id: str,
     source: str,
     where: str = "",
@@ -86,11 +86,11 @@ def page(
 # -- trading ---------------------------------------------------------------------------------------
 
 
-def bots(connection: sqlite3.Connection, engine_id: str) -> list[Row]:
+def bots(connection: Connection, engine_id: str) -> list[Row]:
     return query(connection, "SELECT * FROM bots WHERE engine_id = ? ORDER BY name", (engine_id,))
 
 
-def order(connection: sqlite3.Connection, engine_id: str, account: str, number: int) -> Row | None:
+def order(connection: Connection, engine_id: str, account: str, number: int) -> Row | None:
     """Return one order, None where there is none."""
     found = query(
         connection,
@@ -109,7 +109,7 @@ SWEEP_MAX = 1_000
 
 
 def runs(
-    connection: sqlite3.Connection,
+    connection: Connection,
     engine_id: str,
     before: PageKey | None = None,
     *,
@@ -135,7 +135,7 @@ def runs(
     )  # fmt: skip
 
 
-def run(connection: sqlite3.Connection, engine_id: str, run_id: int) -> Row | None:
+def run(connection: Connection, engine_id: str, run_id: int) -> Row | None:
     """Return one run with its result, None where there is none."""
     found = query(
         connection, "SELECT * FROM runs WHERE engine_id = ? AND id = ?", (engine_id, run_id)
@@ -143,7 +143,7 @@ def run(connection: sqlite3.Connection, engine_id: str, run_id: int) -> Row | No
     return found[0] if found else None
 
 
-def run_markets(connection: sqlite3.Connection, engine_id: str, run_id: int) -> list[Row]:
+def run_markets(connection: Connection, engine_id: str, run_id: int) -> list[Row]:
     """Return what every market brought in a run, in the recording's order of names.
 
     Runs belong to no engine that lists markets: a market's units are those any engine here knows.
@@ -162,7 +162,7 @@ def run_markets(connection: sqlite3.Connection, engine_id: str, run_id: int) -> 
 
 
 def alerts(
-    connection: sqlite3.Connection,
+    connection: Connection,
     engine_id: str,
     *,
     unseen_only: bool = False,
@@ -173,23 +173,17 @@ def alerts(
     return page(connection, engine_id, "alerts t", where, key=("last_ns", "id"), before=before)
 
 
-def commands(
-    connection: sqlite3.Connection, engine_id: str, before: PageKey | None = None
-) -> list[Row]:
+def commands(connection: Connection, engine_id: str, before: PageKey | None = None) -> list[Row]:
     """Return commands with their life so far, newest first."""
     return page(connection, engine_id, "commands t", key=("created_ns", "id"), before=before)
 
 
-def audit(
-    connection: sqlite3.Connection, engine_id: str, before: PageKey | None = None
-) -> list[Row]:
+def audit(connection: Connection, engine_id: str, before: PageKey | None = None) -> list[Row]:
     """Return who changed what, newest first."""
     return page(connection, engine_id, "audit t", key=("at_ns", "id"), before=before)
 
 
-def jobs(
-    connection: sqlite3.Connection, engine_id: str, before: PageKey | None = None
-) -> list[Row]:
+def jobs(connection: Connection, engine_id: str, before: PageKey | None = None) -> list[Row]:
     """Return the worker's jobs, newest first."""
     return page(connection, engine_id, "jobs t", key=("id",), before=before)
 
@@ -205,7 +199,7 @@ Point = tuple[int, Decimal]
 
 
 def equity(
-    connection: sqlite3.Connection,
+    connection: Connection,
     engine_id: str,
     *,
     account: str,
@@ -223,10 +217,7 @@ def equity(
 
 
 def _curve(
-    connection: sqlite3.Connection,
-    where: str,
-    values: tuple[object, ...],
-    points_max: int = POINTS_MAX,
+    connection: Connection, where: str, values: tuple[object, ...], points_max: int = POINTS_MAX
 ) -> list[Point]:
     """Thin a curve out to the lowest and the highest point of each slice, and both its ends."""
     count, first, last = connection.execute(
@@ -255,7 +246,7 @@ def _curve(
     return [(at_ns, Decimal(micro).scaleb(-MICRO_DECIMALS)) for at_ns, micro in found]
 
 
-def run_equity(connection: sqlite3.Connection, engine_id: str, run_id: int) -> list[Point]:
+def run_equity(connection: Connection, engine_id: str, run_id: int) -> list[Point]:
     """Return a run's equity at mid, at most 1,500 points, extremes kept."""
     return _curve(
         connection, "FROM run_equity WHERE engine_id = ? AND run = ?", (engine_id, run_id)

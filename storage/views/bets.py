@@ -8,9 +8,9 @@ takes a reader's connection; modes and currencies never mix.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from decimal import Decimal
+from sqlite3 import Connection
 
 import msgspec
 
@@ -30,7 +30,7 @@ NET = f"CASE WHEN t.unvalued = 0 THEN {_NET} END"
 
 
 def closed_bets(
-    connection: sqlite3.Connection,
+    connection: Connection,
     engine_id: str,
     *,
     mode: Mode,
@@ -83,7 +83,7 @@ class BetSums(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def bet_sums(
-    connection: sqlite3.Connection, engine_id: str, *, mode: Mode, whose: str = ""
+    connection: Connection, engine_id: str, *, mode: Mode, whose: str = ""
 ) -> list[BetSums]:
     """Return what all bets sum to, by the currency of their account; unvalued ones in no sum."""
     where, values = _whose(whose)
@@ -102,7 +102,7 @@ def bet_sums(
     return msgspec.convert(found, list[BetSums])
 
 
-def bettors(connection: sqlite3.Connection, engine_id: str, mode: Mode) -> list[str]:
+def bettors(connection: Connection, engine_id: str, mode: Mode) -> list[str]:
     """Return the names of bots that ever bet in a mode."""
     found = connection.execute(
         "SELECT DISTINCT bot FROM bets WHERE engine_id = ? AND mode = ? AND bot != ? ORDER BY bot",

@@ -6,9 +6,9 @@ period is from `since_ns` on and before `until_ns`; a page ends at a key, `befor
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
 from decimal import Decimal
+from sqlite3 import Connection
 
 import msgspec
 
@@ -37,7 +37,7 @@ class FillSums(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def orders_behind(
-    connection: sqlite3.Connection,
+    connection: Connection,
     engine_id: str,
     *,
     mode: Mode,
@@ -58,7 +58,7 @@ def orders_behind(
 
 
 def fills_behind(
-    connection: sqlite3.Connection,
+    connection: Connection,
     engine_id: str,
     *,
     mode: Mode,
@@ -77,7 +77,7 @@ def fills_behind(
 
 
 def fill_sums(
-    connection: sqlite3.Connection,
+    connection: Connection,
     engine_id: str,
     *,
     mode: Mode,

@@ -8,9 +8,9 @@ is among them, marked so.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Set as AbstractSet
 from pathlib import Path
+from sqlite3 import Connection
 from typing import Any
 
 import msgspec
@@ -35,9 +35,7 @@ class ForeignSeen(msgspec.Struct, frozen=True, kw_only=True):
     tokens_ns: int | None
 
 
-def foreign(
-    connection: sqlite3.Connection, engine_id: str, *, journal: Path, account: str
-) -> ForeignSeen:
+def foreign(connection: Connection, engine_id: str, *, journal: Path, account: str) -> ForeignSeen:
     """Return what others have in an account's wallet. Raises StorageError."""
     with reading(journal) as records:
         listed, orders_ns = _latest(records, account, OpenOrdersListed)
@@ -90,7 +88,7 @@ def _order(one: OrderReport, account: str, terms: Row, ignored: AbstractSet[str]
 UNLISTED: Row = {"price_decimals": None, "size_decimals": None, "listed_kind": None}
 
 
-def _latest(records: sqlite3.Connection, account: str, kind: type[Any]) -> tuple[Any, int | None]:
+def _latest(records: Connection, account: str, kind: type[Any]) -> tuple[Any, int | None]:
     row = records.execute(
         "SELECT * FROM records WHERE seq > (SELECT max(seq) FROM records) - ? "
         "AND account = ? AND kind = ? ORDER BY seq DESC LIMIT 1",

@@ -7,9 +7,9 @@ one mode and one currency.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
+from sqlite3 import Connection
 from typing import Any
 
 import msgspec
@@ -84,7 +84,7 @@ class FrameSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """What the engine as a whole says of itself; where nobody could read it, it says nothing."""
 
 
-def engine_seen(connection: sqlite3.Connection) -> EngineSeen | None:
+def engine_seen(connection: Connection) -> EngineSeen | None:
     """Return the engine with the latest heartbeat."""
     found = dicts(
         connection,
@@ -94,13 +94,13 @@ def engine_seen(connection: sqlite3.Connection) -> EngineSeen | None:
     return EngineSeen(**{**found[0], "latched": bool(found[0]["latched"])}) if found else None
 
 
-def engine_of(connection: sqlite3.Connection) -> str:
+def engine_of(connection: Connection) -> str:
     """Return whose settings, commands and orders the pages show."""
     seen = engine_seen(connection)
     return seen.engine_id if seen else ENGINE_ID
 
 
-def snapshot(connection: sqlite3.Connection) -> FrameSnapshot:
+def snapshot(connection: Connection) -> FrameSnapshot:
     """Return everything the status bar shows, of one moment."""
     engine = engine_seen(connection)
     engine_id = engine.engine_id if engine else ENGINE_ID
@@ -113,14 +113,14 @@ def snapshot(connection: sqlite3.Connection) -> FrameSnapshot:
     )
 
 
-def _status(connection: sqlite3.Connection, engine_id: str) -> EngineStatus:
+def _status(connection: Connection, engine_id: str) -> EngineStatus:
     # What another program wrote must not take the bar away: the parts that need it say so.
     with suppress(StorageError):
         return engine_status(connection, engine_id) or EngineStatus()
     return EngineStatus()
 
 
-def accounts(connection: sqlite3.Connection, engine_id: str) -> tuple[AccountSeen, ...]:
+def accounts(connection: Connection, engine_id: str) -> tuple[AccountSeen, ...]:
     """Return the accounts the engine registered, each with its latest equity and its budget."""
     known = in_force(connection, engine_id).document.accounts
     return tuple(
@@ -134,7 +134,7 @@ def accounts(connection: sqlite3.Connection, engine_id: str) -> tuple[AccountSee
     )
 
 
-def _account(connection: sqlite3.Connection, engine_id: str, row: Row, set_as: Any) -> AccountSeen:
+def _account(connection: Connection, engine_id: str, row: Row, set_as: Any) -> AccountSeen:
     mode = Mode(row.pop("mode"))
     latest = latest_equity(connection, engine_id, str(row["account"]))
     if latest is None:
@@ -155,7 +155,7 @@ def _account(connection: sqlite3.Connection, engine_id: str, row: Row, set_as: A
     )
 
 
-def live_orders(connection: sqlite3.Connection, engine_id: str) -> tuple[OrdersSeen, ...]:
+def live_orders(connection: Connection, engine_id: str) -> tuple[OrdersSeen, ...]:
     found = dicts(
         connection,
         "SELECT mode, count(*) AS live, sum(state = ?1) AS unknown, "  # noqa: S608 our own words
@@ -166,18 +166,18 @@ def live_orders(connection: sqlite3.Connection, engine_id: str) -> tuple[OrdersS
     return tuple(OrdersSeen(**{**row, "mode": Mode(row["mode"])}) for row in found)
 
 
-def live_orders_of(connection: sqlite3.Connection, engine_id: str) -> dict[str, int]:
+def live_orders_of(connection: Connection, engine_id: str) -> dict[str, int]:
     sql = f"SELECT bot, count(*) FROM orders WHERE engine_id = ? AND {LIVE} GROUP BY bot"  # noqa: S608 our own words
     return dict(connection.execute(sql, (engine_id,)).fetchall())
 
 
-def run_engines(connection: sqlite3.Connection) -> list[str]:
+def run_engines(connection: Connection) -> list[str]:
     found = connection.execute("SELECT DISTINCT engine_id FROM runs ORDER BY engine_id")
     return [engine_id for (engine_id,) in found]
 
 
 def listings_of(
-    connection: sqlite3.Connection, engine_id: str, instruments: Sequence[str]
+    connection: Connection, engine_id: str, instruments: Sequence[str]
 ) -> dict[str, Row]:
     """Return what instruments are counted in and what YES pays, by name; unlisted ones lack."""
     marks = ", ".join("?" * len(instruments))
@@ -191,20 +191,18 @@ def listings_of(
     return {row.pop("id"): row for row in found}
 
 
-def tradable(
-    connection: sqlite3.Connection, engine_id: str, now_ns: int
-) -> tuple[list[str], list[str]]:
+def tradable(connection: Connection, engine_id: str, now_ns: int) -> tuple[list[str], list[str]]:
     """Return markets that stand alone and are open, and series that roll; by name."""
     found = _open(connection, engine_id, now_ns)
     alone = [name for name, series in found if not series]
     return alone, sorted({series for _, series in found if series})
 
 
-def open_markets(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> list[str]:
+def open_markets(connection: Connection, engine_id: str, now_ns: int) -> list[str]:
     return [name for name, _ in _open(connection, engine_id, now_ns)]
 
 
-def _open(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> list[tuple[str, str]]:
+def _open(connection: Connection, engine_id: str, now_ns: int) -> list[tuple[str, str]]:
     return connection.execute(
         "SELECT id, series FROM instruments WHERE engine_id = ? AND payout_yes_micro IS NULL "
         "AND (closes_ns IS NULL OR closes_ns > ?) ORDER BY id LIMIT 2000",
@@ -213,7 +211,7 @@ def _open(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> list[t
 
 
 def live_orders_in(
-    connection: sqlite3.Connection,
+    connection: Connection,
     engine_id: str,
     *,
     account: str | None = None,

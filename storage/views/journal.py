@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection, Sequence
 from itertools import islice
 from pathlib import Path
+from sqlite3 import Connection
 from typing import Any
 
 import msgspec
@@ -83,7 +83,7 @@ def search_journal(
     return JournalPage(records=found, scanned=scanned, first_seq=first, complete=complete)
 
 
-def _name_instruments(connection: sqlite3.Connection, path: Path, found: Sequence[Row]) -> None:
+def _name_instruments(connection: Connection, path: Path, found: Sequence[Row]) -> None:
     """Write to each fill what it was of: its record names its order alone."""
     fills: dict[tuple[str, int], list[Row]] = {}
     for row in found:
@@ -186,7 +186,7 @@ def _about(event: Any, number: int, fills: Sequence[str], before: Sequence[Order
             return getattr(event, "order", None) == number or getattr(event, "fill", None) in fills
 
 
-def _first_at(connection: sqlite3.Connection, path: Path, at_ns: int) -> int:
+def _first_at(connection: Connection, path: Path, at_ns: int) -> int:
     """Return the first record that is not before a time, or of its block in the archive."""
     for block in blocks(connection, path, "last_ns >= ? ORDER BY first LIMIT 1", (at_ns,)):
         return block.first

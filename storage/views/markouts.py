@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
+from sqlite3 import Connection
 from typing import Any
 
 import msgspec
@@ -48,7 +48,7 @@ class BotMarkout(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def of_fills(
-    connection: sqlite3.Connection, engine_id: str, keys: Sequence[FillKey]
+    connection: Connection, engine_id: str, keys: Sequence[FillKey]
 ) -> dict[FillKey, dict[int, MarkoutShown]]:
     """Return each fill's markouts by horizon in ms (0 = at resolution); one without rows lacks."""
     found: dict[FillKey, dict[int, MarkoutShown]] = {}
@@ -65,7 +65,7 @@ def of_fills(
 
 
 def by_bot(
-    connection: sqlite3.Connection, engine_id: str, *, mode: Mode, bot: str | None = None
+    connection: Connection, engine_id: str, *, mode: Mode, bot: str | None = None
 ) -> list[BotMarkout]:
     """Return the sums of one mode's bots, or of one bot, by horizon."""
     found = dicts(
@@ -124,9 +124,7 @@ class KnownFill(msgspec.Struct, frozen=True, kw_only=True):
     payout_yes_micro: int
 
 
-def of_bot(
-    connection: sqlite3.Connection, engine_id: str, *, mode: Mode, bot: str
-) -> list[KnownFill]:
+def of_bot(connection: Connection, engine_id: str, *, mode: Mode, bot: str) -> list[KnownFill]:
     """Return the newest fills of a bot in resolved markets; failed ones never were."""
     found = dicts(
         connection,

@@ -6,10 +6,10 @@ Every function takes a reader's connection; sums never cross modes or currencies
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
 from decimal import Decimal
 from enum import StrEnum
+from sqlite3 import Connection
 
 import msgspec
 
@@ -31,7 +31,7 @@ _HELD = " AND t.mode = ? AND t.opened_ns IS NOT NULL"
 
 
 def held(
-    connection: sqlite3.Connection,
+    connection: Connection,
     engine_id: str,
     *,
     mode: Mode,
@@ -73,7 +73,7 @@ def held(
     return found
 
 
-def held_sums(connection: sqlite3.Connection, engine_id: str, *, mode: Mode) -> list[Row]:
+def held_sums(connection: Connection, engine_id: str, *, mode: Mode) -> list[Row]:
     """Return what all positions of a mode sum to, by currency; `unmarked` are worth nothing."""
     return query(
         connection,
@@ -86,7 +86,7 @@ def held_sums(connection: sqlite3.Connection, engine_id: str, *, mode: Mode) -> 
 
 
 def pnl_by_bot(
-    connection: sqlite3.Connection, engine_id: str, *, mode: Mode, since: Mapping[str, int]
+    connection: Connection, engine_id: str, *, mode: Mode, since: Mapping[str, int]
 ) -> list[Row]:
     """Return what every bot of one mode made, and of it since each named time.
 
@@ -117,7 +117,7 @@ def pnl_by_bot(
     return found
 
 
-def limit_use(connection: sqlite3.Connection, engine_id: str, *, account: str) -> list[Row]:
+def limit_use(connection: Connection, engine_id: str, *, account: str) -> list[Row]:
     """Return the use of an account's limits: of each the most used subject first.
 
     `used` and `limit_value` stay whole numbers in `unit`.
@@ -152,7 +152,7 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
         return self.deposited + self.realised - self.fees + income + self.unrealised
 
 
-def equity_check(connection: sqlite3.Connection, engine_id: str, account: str) -> Row | None:
+def equity_check(connection: Connection, engine_id: str, account: str) -> Row | None:
     """Return an account's last check of the identity, None where there was none yet."""
     found = query(
         connection,
@@ -162,7 +162,7 @@ def equity_check(connection: sqlite3.Connection, engine_id: str, account: str) -
     return found[0] if found else None
 
 
-def sources(connection: sqlite3.Connection, engine_id: str, account: str) -> Sources:
+def sources(connection: Connection, engine_id: str, account: str) -> Sources:
     """Return what an account's equity is made of since it began."""
     asked = (
         "SELECT count(*) FILTER (WHERE kind = 'deposit') AS moves, "
@@ -219,7 +219,7 @@ class SettlementStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def pipeline(
-    connection: sqlite3.Connection, engine_id: str, *, account: str, now_ns: int
+    connection: Connection, engine_id: str, *, account: str, now_ns: int
 ) -> list[SettlementStep]:
     """Return an account's phases in the order of the way, each with the time of its oldest entry.
 
@@ -244,7 +244,7 @@ def _step(
     )
 
 
-def _reserved(connection: sqlite3.Connection, engine_id: str, account: str) -> SettlementStep:
+def _reserved(connection: Connection, engine_id: str, account: str) -> SettlementStep:
     """Sum what working orders may still take; a sell commits tokens, worth their price."""
     count, sells, micro, oldest = connection.execute(
         "SELECT count(*), coalesce(sum(t.side = 'sell'), 0), "  # noqa: S608 our own words
@@ -259,7 +259,7 @@ def _reserved(connection: sqlite3.Connection, engine_id: str, account: str) -> S
 
 
 def _fills(
-    connection: sqlite3.Connection, engine_id: str, account: str, now_ns: int
+    connection: Connection, engine_id: str, account: str, now_ns: int
 ) -> dict[Phase, SettlementStep]:
     """Return fills by what is settled of them; decided ones of the last day."""
     found = {}
@@ -282,7 +282,7 @@ _PAYS = (
 )
 
 
-def _redeemable(connection: sqlite3.Connection, engine_id: str, account: str) -> SettlementStep:
+def _redeemable(connection: Connection, engine_id: str, account: str) -> SettlementStep:
     """Sum what resolved markets are to pay, less what redemptions of them have paid."""
     count, micro, oldest = connection.execute(
         "WITH won AS (SELECT p.instrument, sum((p.settled + p.pending) * " + _PAYS + ") AS worth, "  # noqa: S608 our own words
@@ -299,7 +299,7 @@ def _redeemable(connection: sqlite3.Connection, engine_id: str, account: str) ->
     return _step(Phase.REDEEMABLE, count, micro, oldest)
 
 
-def _paid(connection: sqlite3.Connection, engine_id: str, account: str) -> SettlementStep:
+def _paid(connection: Connection, engine_id: str, account: str) -> SettlementStep:
     count, micro = connection.execute(
         "SELECT count(*), coalesce(sum(amount_micro), 0) FROM redemptions "
         "WHERE engine_id = ? AND account = ?",
@@ -308,14 +308,12 @@ def _paid(connection: sqlite3.Connection, engine_id: str, account: str) -> Settl
     return _step(Phase.PAID, count, micro)
 
 
-def paid_for(
-    connection: sqlite3.Connection, engine_id: str, *, account: str, instrument: str
-) -> bool:
+def paid_for(connection: Connection, engine_id: str, *, account: str, instrument: str) -> bool:
     """Say whether an account was paid for its tokens of a resolved market."""
     query = "SELECT 1 FROM redemptions WHERE engine_id = ? AND account = ? AND instrument = ?"
     return connection.execute(query, (engine_id, account, instrument)).fetchone() is not None
 
 
-def _cash(connection: sqlite3.Connection, engine_id: str, account: str) -> SettlementStep:
+def _cash(connection: Connection, engine_id: str, account: str) -> SettlementStep:
     latest = latest_equity(connection, engine_id, account)
     return _step(Phase.CASH, 0, None if latest is None else latest.cash_micro)

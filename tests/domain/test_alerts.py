@@ -16,7 +16,7 @@ from engine.executor.ledger import Anomaly
 from engine.risk.gate import BREAKERS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-RAISERS = {"RaiseAlert", "alert", "_warn", "_about_bot"}
+RAISERS = {"RaiseAlert", "alarm", "alert", "caution", "_warn", "_about_bot"}
 KIND = re.compile(r"[a-z]+(_[a-z]+)*")
 
 

@@ -43,8 +43,9 @@ from engine.domain.settings import GatewaySettings, RiskLimits
 from engine.errors import BrokenInvariant
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.ledger import Ledger
-from engine.gateway.core import ACCEPTED, GatewayCore
+from engine.gateway.core import GatewayCore
 from engine.gateway.door import Request, VenueOutput
+from engine.gateway.lanes import QUERIES
 from engine.lab import pump as driver_module
 from engine.lab.pump import JOURNALED, SILENCE_NS_MAX, Driver
 from engine.risk.exposure import ExposureBook
@@ -225,7 +226,7 @@ def _assert_journaled_before(world: World, what: str, kinds: frozenset[type]) ->
 
 
 def test_every_request_is_recorded_before_the_venue_gets_it(traded: World) -> None:
-    _assert_journaled_before(traded, "asked", ACCEPTED)
+    _assert_journaled_before(traded, "asked", QUERIES | {PlaceOrder, CancelOrders})
 
 
 def test_every_report_is_recorded_before_the_executor_receives_it(traded: World) -> None:

@@ -23,7 +23,7 @@ from engine.executor.manual import ManualRefused
 from engine.runtime.credentials import Credential, Keys
 from engine.runtime.recovery import executor_of
 from engine.runtime.venue_plugin import AccountOpening
-from engine.venues.polymarket.account import lease
+from engine.venues.polymarket.account import heartbeat
 from engine.venues.polymarket.account import link as upkeep
 from engine.venues.polymarket.account.link import PolymarketRunner
 from engine.venues.polymarket.plugin import LIVE, PLUGIN
@@ -143,8 +143,8 @@ async def served() -> AsyncIterator[Served]:
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beats and second chances follow one another faster than at the real venue."""
-    monkeypatch.setattr(lease, "HEARTBEAT_EVERY_NS", S // 5)
-    monkeypatch.setattr(lease, "RETRY_NS", S // 10)
+    monkeypatch.setattr(heartbeat, "HEARTBEAT_EVERY_NS", S // 5)
+    monkeypatch.setattr(heartbeat, "RETRY_NS", S // 10)
     monkeypatch.setattr(upkeep, "AUTH_PAUSE_NS_MIN", S // 10)
     monkeypatch.setattr(upkeep, "UPKEEP_S", 0.05)
 
@@ -340,7 +340,7 @@ async def test_latch_stops_the_beat_and_its_release_starts_it(
 async def test_lost_beats_stop_quoting_before_the_venue_cancels(
     served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease, "QUOTES_STOP_NS", S)
+    monkeypatch.setattr(heartbeat, "QUOTES_STOP_NS", S)
     async with living(served, tmp_path) as account:
         await served.control("faults", script="heartbeat_401", for_s=3.0)
         await account.until(lambda: "heartbeat:" in account.reasons, "it quotes no more")

@@ -38,7 +38,7 @@ class Posts:
     def goes_on(self, hours: float) -> None:
         """Let time pass at once, as for a machine that slept, and let the schedule look."""
         self.clock.advance(round(hours * HOUR_NS))
-        self.schedule.wake()
+        self.schedule._scheduler.wakeup()
 
     def until(self, true: Callable[[], bool]) -> None:
         end = time.monotonic() + 20

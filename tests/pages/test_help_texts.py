@@ -17,6 +17,7 @@ from engine.domain.instruments import Mode
 from engine.domain.orders import OrderState
 from pages import found_pages
 from pages.help import GLOSSARY, SHORTCUTS, TOUR
+from pages.kit.tables import columns_of
 from pages.kit.words import NOTHING
 from tests.pages.seen import page_test
 
@@ -46,10 +47,12 @@ def labels() -> Iterator[tuple[str, str]]:
                 texts = [one.value for one in node.elts if isinstance(one, ast.Constant)]
                 if len(texts) == 2 and texts[1] in KINDS:
                     yield path.name, str(texts[0])
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "StatusCell":
-                for word in node.keywords:
-                    if word.arg == "name" and isinstance(word.value, ast.Constant):
-                        yield path.name, str(word.value.value)
+            called = getattr(node.func, "id", "") if isinstance(node, ast.Call) else ""
+            if called == "StatusCell" and isinstance(node.args[0], ast.Constant):
+                yield path.name, str(node.args[0].value)
+            if called == "columns_of":
+                for label, _ in columns_of(*map(ast.literal_eval, node.args)).values():
+                    yield path.name, label
 
 
 def told(text: str) -> bool:

@@ -69,11 +69,7 @@ ROWS = (
         "A wallet operation got no answer",
         "Nothing: the venue is asked, it is never sent twice. See the venue's activity page.",
     ),
-    AlertKind(
-        "operation_empty",
-        "A confirmed wallet operation moved nothing",
-        _CHECK_VENUE,
-    ),
+    AlertKind("operation_empty", "A confirmed wallet operation moved nothing", _CHECK_VENUE),
     AlertKind("fill_failed", "A fill did not settle", "Nothing: it is reversed and in no total."),
     *(
         AlertKind(

@@ -12,22 +12,7 @@ from typing import Any
 
 import msgspec
 
-from engine.domain.effects import (
-    CancelAll,
-    CancelOrders,
-    Effect,
-    KeepBudget,
-    KeepStart,
-    OrderChanged,
-    PlaceOrder,
-    QueryBalances,
-    QueryFills,
-    QueryOpenOrders,
-    QueryOperation,
-    QueryOrder,
-    QueryRedemptions,
-    WalletEffect,
-)
+from engine.domain import effects as fx
 from engine.domain.events import BookMarked, Event
 from engine.domain.instruments import InstrumentId
 from engine.domain.intents import Basket
@@ -40,7 +25,7 @@ from engine.executor.proof import AccountQuestion
 from engine.executor.reconcile import SILENCE
 
 DIFFERS_MAX = 100
-_QUESTIONS = QueryOpenOrders | QueryFills | QueryBalances | QueryRedemptions
+_QUESTIONS = fx.QueryOpenOrders | fx.QueryFills | fx.QueryBalances | fx.QueryRedemptions
 """What is asked of a whole account."""
 
 
@@ -61,7 +46,7 @@ class PlanInputs(msgspec.Struct, frozen=True, kw_only=True):
 class VerifyingExecutor(Executor):
     """Folds the journal of one account; repeats its plans on request."""
 
-    _owed: tuple[CancelOrders, ...] = ()
+    _owed: tuple[fx.CancelOrders, ...] = ()
     """Cancels that an event asked for by itself: they leave with the turn that follows it."""
 
     def __init__(self, **wiring: Any) -> None:
@@ -79,12 +64,12 @@ class VerifyingExecutor(Executor):
     def apply_record(self, message: object, at_ns: int) -> None:
         """Take one journaled record; kinds that move nothing are ignored."""
         table = self._table
-        if isinstance(message, PlaceOrder):
+        if isinstance(message, fx.PlaceOrder):
             self._placed(message, at_ns)
-        elif isinstance(message, CancelOrders):
+        elif isinstance(message, fx.CancelOrders):
             self._asked(message.orders, at_ns)
             self._owed = ()
-        elif isinstance(message, CancelAll):
+        elif isinstance(message, fx.CancelAll):
             bot, instrument = message.scope.bot, message.scope.instrument
             self._asked(
                 (
@@ -102,28 +87,28 @@ class VerifyingExecutor(Executor):
             if not message.number:
                 return  # the engine asked: the executor waited for no answer
             questions.note(AccountQuestion(type(message).__name__), at_ns, message.number)
-            if isinstance(message, QueryFills):
+            if isinstance(message, fx.QueryFills):
                 questions.fills_since_ns = message.since_ns
-        elif isinstance(message, QueryOrder):
+        elif isinstance(message, fx.QueryOrder):
             self._reconciler.questions.number = message.number
             if (known := table.orders.get(message.order)) is not None:
                 known.was_asked(message.number)
-        elif isinstance(message, OrderChanged):
+        elif isinstance(message, fx.OrderChanged):
             self._changed(message, at_ns)
-        elif isinstance(message, KeepBudget):
+        elif isinstance(message, fx.KeepBudget):
             self.restore_budget(message.breakers)
-        elif isinstance(message, WalletEffect | QueryOperation):
+        elif isinstance(message, fx.WalletEffect | fx.QueryOperation):
             self.restore_wallet(message, at_ns)
-        elif isinstance(message, KeepStart):
+        elif isinstance(message, fx.KeepStart):
             self._recover(at_ns)
         elif isinstance(message, Event):
             asked = self.receive(message, at_ns)
-            self._owed += tuple(one for one in asked if isinstance(one, CancelOrders))
+            self._owed += tuple(one for one in asked if isinstance(one, fx.CancelOrders))
         for number, (known, _) in table.unjournaled.items():
             self._states_seen.setdefault(number, set()).add((known.state, known.filled))
         self._outbox.take()
 
-    def _placed(self, effect: PlaceOrder, at_ns: int) -> None:
+    def _placed(self, effect: fx.PlaceOrder, at_ns: int) -> None:
         """Take a placed order, unless its plan was made here again, and its name."""
         table, order = self._table, effect.order
         entry, placed = table.instruments.get(order.instrument), table.orders.get(order.id)
@@ -135,7 +120,7 @@ class VerifyingExecutor(Executor):
             placed.identity = effect.identity
             table.happen(placed, Happened.NAMED, at_ns)
 
-    def _changed(self, change: OrderChanged, at_ns: int) -> None:
+    def _changed(self, change: fx.OrderChanged, at_ns: int) -> None:
         """Compare where the engine said an order stood with where it stood by the facts."""
         table = self._table
         known = table.orders.get(change.order)
@@ -163,7 +148,7 @@ class VerifyingExecutor(Executor):
             if known is not None and not known.state.ended and not known.cancel_asked:
                 self._table.ask_cancel(known, at_ns)
 
-    def repeat_plans(self, plans: Iterable[PlanInputs], now_ns: int) -> list[Effect]:
+    def repeat_plans(self, plans: Iterable[PlanInputs], now_ns: int) -> list[fx.Effect]:
         """Plan these instruments, in this order, and nothing else; return what it asks for."""
         table = self._table
         self._blocks.unhealthy.pop(EQUITY, None)

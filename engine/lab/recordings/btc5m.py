@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import heapq
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -95,45 +96,29 @@ class RecordedToken:
         return (own_asks, own_bids) if self.mirrored else (own_bids, own_asks)
 
 
+@dataclass(slots=True, eq=False)
 class RecordedMarket:
     """State of one market. `book` None = the book before is not known (start, gap, bad frame)."""
 
-    __slots__ = (
-        "book",
-        "clock_ns",
-        "closed",
-        "epoch",
-        "id",
-        "instrument",
-        "last",
-        "listed_tick",
-        "lost",
-        "published",
-        "stamp_ns",
-        "tick",
-        "tokens",
-    )
-
-    def __init__(self, instrument: Instrument) -> None:
-        self.instrument = instrument
-        self.id = instrument.id
-        self.tokens: dict[str, RecordedToken] = {}
-        self.book: Sides | None = None
-        self.last: int | None = None
-        """Last trade price in thousandths, in the token of the frame that told it."""
-        self.tick = "0.01"
-        self.listed_tick = ""
-        """The tick of the last listing; empty = not listed yet."""
-        self.stamp_ns = 0
-        """The venue's stamp of the newest frame told."""
-        self.published: list[tuple[bool, Sides]] = []
-        """(mirrored, book) of every frame told with that stamp: the other token repeats them."""
-        self.clock_ns = 0
-        """When the market was last heard of."""
-        self.lost = False
-        self.closed = False
-        self.epoch = 0
-        """The reader's count of unreadable lines when the book was last told."""
+    instrument: Instrument
+    id: InstrumentId
+    tokens: dict[str, RecordedToken] = field(default_factory=dict)
+    book: Sides | None = None
+    last: int | None = None
+    """Last trade price in thousandths, in the token of the frame that told it."""
+    tick: str = "0.01"
+    listed_tick: str = ""
+    """The tick of the last listing; empty = not listed yet."""
+    stamp_ns: int = 0
+    """The venue's stamp of the newest frame told."""
+    published: list[tuple[bool, Sides]] = field(default_factory=list)
+    """(mirrored, book) of every frame told with that stamp: the other token repeats them."""
+    clock_ns: int = 0
+    """When the market was last heard of."""
+    lost: bool = False
+    closed: bool = False
+    epoch: int = 0
+    """The reader's count of unreadable lines when the book was last told."""
 
     def check(
         self, token: RecordedToken, frame: BookFrame, raw: tuple[bytes, bytes], book: Sides
@@ -523,9 +508,7 @@ class Btc5mRecording:
             instrument = instrument_of(frame.market, slug, pair)
         except BadInput:
             raise BadFrame("slug without a start") from None
-        market = RecordedMarket(instrument)
-        market.clock_ns = now_ns
-        market.epoch = self._epoch
+        market = RecordedMarket(instrument, instrument.id, clock_ns=now_ns, epoch=self._epoch)
         if pair is not None:
             for asset_id, mirrored in zip(pair, (False, True), strict=True):
                 new_token(market, asset_id, self._levels[mirrored], mirrored=mirrored)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +16,7 @@ from engine.errors import BadInput, os_sentence
 from engine.feeds.counts import FeedCounts
 
 
+@dataclass(slots=True, eq=False)
 class RecordingStats(FeedCounts):
     """What has been read so far. Grows while `Recording.events` is consumed.
 
@@ -23,49 +25,30 @@ class RecordingStats(FeedCounts):
     bytes and serve to show progress. `at` is the line being read, as (file, number).
     """
 
-    __slots__ = (
-        "anomaly_lines",
-        "at",
-        "bytes_read",
-        "bytes_total",
-        "events",
-        "first_ns",
-        "frames",
-        "gap_ns",
-        "imported_ns",
-        "last_ns",
-        "markets",
-        "sizes_capped",
-        "sizes_inferred",
-        "sizes_unknown",
-    )
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.frames = 0
-        self.events = 0
-        self.markets: set[InstrumentId] = set()
-        self.sizes_inferred = 0
-        """Trades whose size is the fall of a level: what was cancelled with it is in it."""
-        self.sizes_capped = 0
-        """Those of them that a cap made as large as itself."""
-        self.sizes_unknown = 0
-        """Trades whose level did not fall."""
-        self.gap_ns = 0
-        """Length of the gaps together."""
-        self.anomaly_lines: dict[str, str] = {}
-        """Where each kind of anomaly was met first: `file:line`."""
-        self.first_ns: int | None = None
-        self.last_ns: int | None = None
-        self.bytes_read = 0
-        self.bytes_total = 0
-        self.imported_ns: int | None = None
-        """When the import was made that is read; None = the raw files are read."""
-        self.at = ("", 0)
+    frames: int = 0
+    events: int = 0
+    markets: set[InstrumentId] = field(default_factory=set)
+    sizes_inferred: int = 0
+    """Trades whose size is the fall of a level: what was cancelled with it is in it."""
+    sizes_capped: int = 0
+    """Those of them that a cap made as large as itself."""
+    sizes_unknown: int = 0
+    """Trades whose level did not fall."""
+    gap_ns: int = 0
+    """Length of the gaps together."""
+    anomaly_lines: dict[str, str] = field(default_factory=dict)
+    """Where each kind of anomaly was met first: `file:line`."""
+    first_ns: int | None = None
+    last_ns: int | None = None
+    bytes_read: int = 0
+    bytes_total: int = 0
+    imported_ns: int | None = None
+    """When the import was made that is read; None = the raw files are read."""
+    at: tuple[str, int] = ("", 0)
 
     def anomaly(self, kind: str) -> None:
         """Count something odd and remember where it was met first."""
-        super().anomaly(kind)
+        FeedCounts.anomaly(self, kind)
         if kind in self.anomalies:
             self.anomaly_lines.setdefault(kind, f"{self.at[0]}:{self.at[1]}")
 

@@ -10,47 +10,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from engine.domain.effects import (
-    AnyWalletEffect,
-    ApproveTrading,
-    MergePairs,
-    PlaceOrder,
-    RedeemTokens,
-    SplitCash,
-)
-from engine.domain.events import (
-    BookChanged,
-    BookDistrusted,
-    BookProven,
-    BookReplaced,
-    CashMoved,
-    Event,
-    FeedLost,
-    FillAdvanced,
-    FillSettled,
-    FillsListed,
-    FillVoided,
-    HealthChanged,
-    InstrumentClosed,
-    InstrumentListed,
-    InstrumentResolved,
-    LatchReleased,
-    LatchSet,
-    ModeChanged,
-    OpenOrdersListed,
-    OperationMoved,
-    OperationNotFound,
-    OperationState,
-    OrderFilled,
-    OrderNotSent,
-    OrderUnanswered,
-    PairsConverted,
-    RedemptionsListed,
-    ScopeLatched,
-    ScopeReleased,
-    TokensRedeemed,
-    VenueMode,
-)
+from engine.domain import effects as fx
+from engine.domain import events as ev
 from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Leg, Side
 from engine.domain.intents import Basket, Intent, Quotes, Target
@@ -66,7 +27,7 @@ from storage.journal import decode
 # rebuilt from the journal whenever an engine starts anew.
 
 ENDS = (FillState.CONFIRMED, FillState.FAILED)
-OVER = (OperationState.CONFIRMED, OperationState.FAILED)
+OVER = (ev.OperationState.CONFIRMED, ev.OperationState.FAILED)
 Token = tuple[InstrumentId, Leg]
 
 
@@ -75,13 +36,13 @@ class KnownFacts:
 
     def __init__(self) -> None:
         self.orders: dict[OrderId, Order] = {}
-        self.fills: dict[FillId, OrderFilled] = {}
+        self.fills: dict[FillId, ev.OrderFilled] = {}
         self.states: dict[FillId, FillState] = {}
         self.instruments: dict[InstrumentId, Instrument] = {}
         self.payouts: dict[InstrumentId, int] = {}
-        self.redemptions: dict[tuple[str, InstrumentId], TokensRedeemed] = {}
-        self.conversions: dict[tuple[str, InstrumentId], PairsConverted] = {}
-        self.operations: dict[int, AnyWalletEffect] = {}
+        self.redemptions: dict[tuple[str, InstrumentId], ev.TokensRedeemed] = {}
+        self.conversions: dict[tuple[str, InstrumentId], ev.PairsConverted] = {}
+        self.operations: dict[int, fx.AnyWalletEffect] = {}
         """What the wallet was asked for and nobody has told the end of."""
         self.closed: set[InstrumentId] = set()
         self.filled: dict[OrderId, int] = {}
@@ -95,81 +56,81 @@ class KnownFacts:
         """KILLs of a part: a bot, an instrument, or the whole account."""
         # What a start forgets:
         self.unwell: dict[str, str] = {}
-        self.mode = VenueMode.OPEN
+        self.mode = ev.VenueMode.OPEN
         self.listings = 0
         self.fill_listings = 0
 
     def begin_run(self) -> None:
         """Begin a life: health, mode and what was asked are not remembered."""
-        self.unwell, self.mode = {}, VenueMode.OPEN
+        self.unwell, self.mode = {}, ev.VenueMode.OPEN
         self.listings = self.fill_listings = 0
 
     def take(self, message: Any) -> None:
         """Take one record of the journal."""
         match message:
-            case OrderFilled():
+            case ev.OrderFilled():
                 self._fill(message)
-            case FillsListed(fills=fills):
+            case ev.FillsListed(fills=fills):
                 self.fill_listings += 1
                 for fill in fills:
                     self._fill(fill)
-            case FillSettled(fill=fill):
+            case ev.FillSettled(fill=fill):
                 self._advance(fill, FillState.CONFIRMED)
-            case FillVoided(fill=fill):
+            case ev.FillVoided(fill=fill):
                 self._advance(fill, FillState.FAILED)
-            case FillAdvanced(fill=fill, state=state):
+            case ev.FillAdvanced(fill=fill, state=state):
                 self._advance(fill, state)
-            case PlaceOrder(order=order):
+            case fx.PlaceOrder(order=order):
                 self.orders[order.id] = order
-            case TokensRedeemed():
+            case ev.TokensRedeemed():
                 self._paid(message)
-            case PairsConverted():
+            case ev.PairsConverted():
                 self._converted(message)
-            case RedemptionsListed(redemptions=payments, conversions=conversions):
+            case ev.RedemptionsListed(redemptions=payments, conversions=conversions):
                 for payment in payments:
                     self._paid(payment)
                 for conversion in conversions:
                     self._converted(conversion)
-            case RedeemTokens() | MergePairs() | SplitCash() | ApproveTrading():
+            case fx.RedeemTokens() | fx.MergePairs() | fx.SplitCash() | fx.ApproveTrading():
                 self.operations[message.operation] = message
-            case OperationMoved(operation=number, state=state) if state in OVER:
+            case ev.OperationMoved(operation=number, state=state) if state in OVER:
                 self.operations.pop(number, None)
-            case OperationNotFound(operation=number):
+            case ev.OperationNotFound(operation=number):
                 self.operations.pop(number, None)
-            case OpenOrdersListed():
+            case ev.OpenOrdersListed():
                 self.listings += 1
             case _:
                 self._of_the_engine(message)
 
     def _of_the_engine(self, message: Any) -> None:
         match message:
-            case HealthChanged(healthy=True, source=source):
+            case ev.HealthChanged(healthy=True, source=source):
                 self.unwell.pop(source, None)
-            case HealthChanged(source=source, reason=reason):
+            case ev.HealthChanged(source=source, reason=reason):
                 self.unwell[source] = reason
-            case LatchSet():
+            case ev.LatchSet():
                 self.latched = True
-            case LatchReleased():
+            case ev.LatchReleased():
                 self.latched = False
-            case ModeChanged(mode=mode):
+            case ev.ModeChanged(mode=mode):
                 self.mode = mode
-            case ScopeLatched(bot=bot, instrument=key):
+            case ev.ScopeLatched(bot=bot, instrument=key):
                 self.holds.add((bot, key))
-            case ScopeReleased(bot=bot, instrument=key):
+            case ev.ScopeReleased(bot=bot, instrument=key):
                 self.holds.discard((bot, key))
-            case CashMoved(amount_micro=amount):
+            case ev.CashMoved(amount_micro=amount):
                 self.deposits += amount
-            case InstrumentListed(instrument=instrument):
+            case ev.InstrumentListed(instrument=instrument):
                 self.instruments[instrument.id] = instrument
-            case InstrumentClosed(instrument=key):
+            case ev.InstrumentClosed(instrument=key):
                 self.closed.add(key)
-            case InstrumentResolved(instrument=key, payout_yes_micro=payout):
+            case ev.InstrumentResolved(instrument=key, payout_yes_micro=payout):
                 self.payouts.setdefault(key, payout)
                 self.closed.add(key)
             case _:
                 pass
 
-    def _fill(self, fill: OrderFilled) -> None:
+    def _fill(self, fill: ev.OrderFilled) -> None:
         if fill.fill not in self.fills:
             self.fills[fill.fill] = fill
             self.filled[fill.order] = self.filled.get(fill.order, 0) + fill.size
@@ -207,16 +168,19 @@ class KnownFacts:
         before = self._tokens.get((of.instrument, of.leg), (0, 0))
         self._tokens[of.instrument, of.leg] = (before[0] + settled, before[1] + pending)
 
-    def _converted(self, fact: PairsConverted) -> None:
+    def _converted(self, fact: ev.PairsConverted) -> None:
         if fact.instrument in self.instruments:
             self.conversions[fact.transaction, fact.instrument] = fact
         for number, asked in list(self.operations.items()):
-            if isinstance(asked, MergePairs | SplitCash) and asked.instrument == fact.instrument:
+            if (
+                isinstance(asked, fx.MergePairs | fx.SplitCash)
+                and asked.instrument == fact.instrument
+            ):
                 del self.operations[number]
 
-    def _paid(self, payment: TokensRedeemed) -> None:
+    def _paid(self, payment: ev.TokensRedeemed) -> None:
         for number, asked in list(self.operations.items()):
-            if isinstance(asked, RedeemTokens) and asked.instrument == payment.instrument:
+            if isinstance(asked, fx.RedeemTokens) and asked.instrument == payment.instrument:
                 del self.operations[number]
         if payment.instrument in self.instruments:
             self.redemptions[payment.transaction, payment.instrument] = payment
@@ -261,7 +225,7 @@ class KnownFacts:
         traded = {instrument for instrument, _ in self._tokens}
         return traded | {one.instrument for one in self.conversions.values()}
 
-    def payments(self) -> list[TokensRedeemed]:
+    def payments(self) -> list[ev.TokensRedeemed]:
         """Return what was paid in markets whose result is known."""
         return [paid for paid in self.redemptions.values() if paid.instrument in self.payouts]
 
@@ -305,17 +269,17 @@ class BookTrust:
         self.proof_ns: dict[InstrumentId, int] = {}
         self.distrusted: dict[InstrumentId, str] = {}
 
-    def take(self, event: Event, now_ns: int) -> None:
+    def take(self, event: ev.Event, now_ns: int) -> None:
         """Take a market event as the engine receives it."""
         match event:
-            case BookReplaced(instrument=key):
+            case ev.BookReplaced(instrument=key):
                 self.proof_ns[key] = now_ns
                 self.distrusted.pop(key, None)
-            case BookChanged(instrument=key) | BookProven(instrument=key):
+            case ev.BookChanged(instrument=key) | ev.BookProven(instrument=key):
                 self.proof_ns[key] = now_ns
-            case BookDistrusted(instrument=key, reason=reason):
+            case ev.BookDistrusted(instrument=key, reason=reason):
                 self.distrusted[key] = reason
-            case FeedLost():
+            case ev.FeedLost():
                 self.distrusted |= dict.fromkeys(self.proof_ns, "the feed is lost")
             case _:
                 pass
@@ -380,14 +344,14 @@ class Evidence:
         """Take a record of the journal."""
         self.facts.take(message)
         match message:
-            case OrderNotSent(order=number) | OrderUnanswered(order=number):
+            case ev.OrderNotSent(order=number) | ev.OrderUnanswered(order=number):
                 # Given up: what has not left by now never does, throttled or not.
                 self.side.waiting.pop(number, None)
-            case ModeChanged():
+            case ev.ModeChanged():
                 self.mode_reported_ns = self.now_ns
-            case HealthChanged(source=source, healthy=True) if source == USER_FEED:
+            case ev.HealthChanged(source=source, healthy=True) if source == USER_FEED:
                 self.facts.listings = self.facts.fill_listings = 0
-            case PlaceOrder(order=order, identity=str()):
+            case fx.PlaceOrder(order=order, identity=str()):
                 self.named[order.id] = len(self.disk.rows)
             case _:
                 pass

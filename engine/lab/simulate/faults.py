@@ -155,15 +155,10 @@ MAKERS_ONLY = frozenset({Fault.KILL_PART})
 """Faults that came later: only worlds of makers draw them, so that seeds whose stories are told
 in the tests keep their runs."""
 
-GATHERING_ONLY = frozenset(
-    {
-        Fault.SETTINGS,
-        Fault.JOURNAL_LOST,
-        Fault.VENUE_REDEEMS,
-        Fault.CRASH_REDEEMING,
-        Fault.VENUE_CONVERTS,
-    }
-)
+GATHERING_ONLY = frozenset({
+    Fault.SETTINGS, Fault.JOURNAL_LOST, Fault.VENUE_REDEEMS, Fault.CRASH_REDEEMING,
+    Fault.VENUE_CONVERTS,
+})  # fmt: skip
 """Likewise: only worlds whose faults gather draw them."""
 
 FAULTS_SHARE = 0.6

@@ -9,21 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from engine.domain.events import (
-    BookChanged,
-    BookDistrusted,
-    BookProven,
-    BookReplaced,
-    Event,
-    FeedLost,
-    FeedRestored,
-    InstrumentClosed,
-    InstrumentListed,
-    InstrumentResolved,
-    ReferencePriced,
-    StrikeProven,
-    TradePrinted,
-)
+from engine.domain import events as ev
 from engine.domain.instruments import InstrumentId, Side
 from engine.lab.simulate.network import MS, Later, S
 from engine.venues.demo.exchange import DemoExchange
@@ -32,9 +18,9 @@ FEED = "demo"
 SILENCE_NS = 5 * S
 """As `engine.venues.demo.client`: a stream that says nothing for this long is broken."""
 
-Deliver = Callable[[tuple[Event, ...]], None]
-LASTING = (InstrumentListed, InstrumentClosed, InstrumentResolved, StrikeProven)
-BOOKS = (BookChanged, BookReplaced, BookProven, BookDistrusted, TradePrinted)
+Deliver = Callable[[tuple[ev.Event, ...]], None]
+LASTING = (ev.InstrumentListed, ev.InstrumentClosed, ev.InstrumentResolved, ev.StrikeProven)
+BOOKS = (ev.BookChanged, ev.BookReplaced, ev.BookProven, ev.BookDistrusted, ev.TradePrinted)
 
 
 class MarketNetwork:
@@ -61,7 +47,7 @@ class MarketNetwork:
         self._late_ns = 0
         self._last_ns = 0
         self._gaps: dict[InstrumentId, int] = {}
-        self._lasting: dict[tuple[str, str], Event] = {}
+        self._lasting: dict[tuple[str, str], ev.Event] = {}
         self._open: dict[InstrumentId, None] = {}
 
     # -- the connection ----------------------------------------------------------------------------
@@ -77,7 +63,7 @@ class MarketNetwork:
         self._held_until_ns = self._late_ns = 0
         self._gaps.clear()
         self._open.clear()
-        self._send((FeedRestored(feed=FEED, instrument=None), *self._exchange.opening()))
+        self._send((ev.FeedRestored(feed=FEED, instrument=None), *self._exchange.opening()))
         self._prove_books()
 
     def lose(self, pause_ns: int) -> None:
@@ -86,7 +72,7 @@ class MarketNetwork:
             return
         self._epoch += 1
         self.connected = False
-        self._deliver((FeedLost(feed=FEED, instrument=None, reason="the stream ended"),))
+        self._deliver((ev.FeedLost(feed=FEED, instrument=None, reason="the stream ended"),))
         self._in_this_epoch(self._now() + pause_ns, self.connect)
 
     def end(self) -> None:
@@ -104,17 +90,17 @@ class MarketNetwork:
 
     def _prove_books(self) -> None:
         """Prove every book each second, as the exchange's own pulse does."""
-        self._send(tuple(BookProven(instrument=key) for key in self._open))
+        self._send(tuple(ev.BookProven(instrument=key) for key in self._open))
         self._in_this_epoch(self._now() + S, self._prove_books)
 
     # -- frames ------------------------------------------------------------------------------------
 
-    def take(self, events: tuple[Event, ...]) -> None:
+    def take(self, events: tuple[ev.Event, ...]) -> None:
         """Take what the exchange published at this moment."""
         if self.connected:
             self._send(events)
 
-    def _send(self, events: tuple[Event, ...]) -> None:
+    def _send(self, events: tuple[ev.Event, ...]) -> None:
         passing = tuple(event for event in events if self._passes(event))
         if not passing:
             return
@@ -122,14 +108,16 @@ class MarketNetwork:
         at_ns = self._last_ns = max(at_ns, self._held_until_ns, self._last_ns)
         self._in_this_epoch(at_ns, lambda: self._deliver(passing))
 
-    def _passes(self, event: Event) -> bool:
+    def _passes(self, event: ev.Event) -> bool:
         """Say whether an event is for this engine, and is not lost on its way."""
-        if isinstance(event, ReferencePriced):
+        if isinstance(event, ev.ReferencePriced):
             return False
         if isinstance(event, LASTING):
-            listed = isinstance(event, InstrumentListed)
-            key = event.instrument.id if isinstance(event, InstrumentListed) else event.instrument
-            if not listed and not isinstance(event, StrikeProven):
+            listed = isinstance(event, ev.InstrumentListed)
+            key = (
+                event.instrument.id if isinstance(event, ev.InstrumentListed) else event.instrument
+            )
+            if not listed and not isinstance(event, ev.StrikeProven):
                 self._open.pop(key, None)
             place = (type(event).__name__, str(key))
             if self._lasting.get(place) == event:
@@ -140,11 +128,11 @@ class MarketNetwork:
             return True
         if not self._subscribed(event.instrument):
             return False
-        if isinstance(event, BookReplaced):
+        if isinstance(event, ev.BookReplaced):
             self._open[event.instrument] = None
             self._gaps.pop(event.instrument, None)
         left = self._gaps.get(event.instrument, 0)
-        if left > 0 and isinstance(event, BookChanged):
+        if left > 0 and isinstance(event, ev.BookChanged):
             self._gaps[event.instrument] = left - 1
             return False
         return True
@@ -177,12 +165,12 @@ class MarketNetwork:
             ask = market.book.best_ask
             top = market.instrument.one - market.instrument.tick
             level = min(top, (ask or top) + 3 * market.instrument.tick)
-            fake = BookChanged(instrument=key, changes=((Side.BUY, level, 50_000_000),))
-            self._send((fake, BookDistrusted(instrument=key, reason="crossed")))
+            fake = ev.BookChanged(instrument=key, changes=((Side.BUY, level, 50_000_000),))
+            self._send((fake, ev.BookDistrusted(instrument=key, reason="crossed")))
         else:
             self._gaps[key] = self._random.randint(1, 4)
             found_ns = self._random.randint(0, 2_000) * MS
-            torn = BookDistrusted(instrument=key, reason="a batch is missing")
+            torn = ev.BookDistrusted(instrument=key, reason="a batch is missing")
             self._in_this_epoch(self._now() + found_ns, lambda: self._send((torn,)))
         mended_ns = self._now() + found_ns + self._random.randint(100, 2_500) * MS
         self._in_this_epoch(mended_ns, lambda: self._mend(key))

@@ -13,24 +13,8 @@ from enum import StrEnum
 from random import Random
 from typing import Any
 
-from engine.domain.effects import (
-    AnyEffect,
-    AnyWalletEffect,
-    CancelAll,
-    CancelOrders,
-    Effect,
-    PlaceOrder,
-)
-from engine.domain.events import (
-    ModeChanged,
-    OperationMoved,
-    OperationState,
-    OrderCancelled,
-    OrderFilled,
-    PairsConverted,
-    TokensRedeemed,
-    VenueEvent,
-)
+from engine.domain import effects as fx
+from engine.domain import events as ev
 from engine.domain.orders import Order, OrderId
 from engine.errors import NotSent, OutcomeUnknown, PitbossError, Throttled, VenueClosed
 from engine.gateway.door import OnNamed, Prepared
@@ -49,10 +33,10 @@ GIVEN_UP_NS = 30 * S
 """After how long a connection without an answer is cut."""
 
 IMPATIENT = (Fault.CLOCK_JUMP, Fault.CRASH, Fault.CRASH_SENDING, Fault.SECOND_ENGINE)
-DOES = PlaceOrder | CancelOrders | CancelAll
+DOES = fx.PlaceOrder | fx.CancelOrders | fx.CancelAll
 
 Later = Callable[[int, Callable[[], None]], None]
-Said = tuple[VenueEvent, ...] | PitbossError
+Said = tuple[ev.VenueEvent, ...] | PitbossError
 
 
 class Redeeming(StrEnum):
@@ -76,7 +60,7 @@ class Network(EffectDoor):
         faults: Faults,
         random: Random,
         later: Later,
-        leaves: Callable[[Order | AnyWalletEffect], None],
+        leaves: Callable[[Order | fx.AnyWalletEffect], None],
     ) -> None:
         super().__init__(side.account)
         self.sending_dies = False
@@ -92,7 +76,7 @@ class Network(EffectDoor):
         self._random = random
         self._later = later
         self._leaves = leaves
-        self._frames: deque[VenueEvent] = deque()
+        self._frames: deque[ev.VenueEvent] = deque()
         self._received: asyncio.Future[None] | None = None
         self._epoch = 0
         """Counts user streams: what an earlier one had on its way is gone."""
@@ -103,15 +87,15 @@ class Network(EffectDoor):
 
     # -- a venue -----------------------------------------------------------------------------------
 
-    async def send(self, prepared: Prepared) -> Sequence[VenueEvent]:
+    async def send(self, prepared: Prepared) -> Sequence[ev.VenueEvent]:
         """Send an order. Raises EngineDied where the engine ends before the first byte."""
         if self.sending_dies:
             self.sending_dies = False
             raise EngineDied
         self._leaves(prepared.order)
-        return await self.ask(PlaceOrder(order=prepared.order))
+        return await self.ask(fx.PlaceOrder(order=prepared.order))
 
-    async def operate(self, asked: AnyWalletEffect, named: OnNamed) -> Sequence[VenueEvent]:
+    async def operate(self, asked: fx.AnyWalletEffect, named: OnNamed) -> Sequence[ev.VenueEvent]:
         """Submit an operation. Raises EngineDied where the engine ends before the first byte."""
         self._die_with(Redeeming.ASKED)
         self._leaves(asked)
@@ -138,7 +122,7 @@ class Network(EffectDoor):
             raise NotSent("connection refused")
         self._listens = True
         self._frames.append(
-            ModeChanged(account=self._side.account, mode=self._side.exchange.guard.mode)
+            ev.ModeChanged(account=self._side.account, mode=self._side.exchange.guard.mode)
         )
         epoch = self._epoch
         while True:
@@ -157,7 +141,7 @@ class Network(EffectDoor):
     def _now(self) -> int:
         return self._side.exchange.now_ns
 
-    async def ask(self, effect: AnyEffect) -> tuple[VenueEvent, ...]:
+    async def ask(self, effect: fx.AnyEffect) -> tuple[ev.VenueEvent, ...]:
         """Ask the exchange. Raises as every venue does."""
         faults, random, now_ns = self._faults, self._random, self._now()
         if faults.hit(Fault.REFUSED_LINE):
@@ -167,9 +151,9 @@ class Network(EffectDoor):
             wait_ns = random.choice((200, 1_000, 3_000)) * MS
             await asyncio.sleep(2 * trip_ns / S)
             raise Throttled("HTTP 429", wait_ns)
-        if isinstance(effect, PlaceOrder):
+        if isinstance(effect, fx.PlaceOrder):
             self._side.waiting.pop(effect.order.id, None)
-        answer: asyncio.Future[tuple[VenueEvent, ...]] = self._process.create_future()
+        answer: asyncio.Future[tuple[ev.VenueEvent, ...]] = self._process.create_future()
         if faults.hit(Fault.LOST_BEFORE):
             self._lose(answer)
             return await answer
@@ -177,16 +161,16 @@ class Network(EffectDoor):
             # After a leap of the clock or a restart an engine's patience is its grace period alone.
             most = 4_500 if any(faults.rate(fault) for fault in IMPATIENT) else 8_000
             trip_ns += random.randint(500, most) * MS
-        if isinstance(effect, PlaceOrder):
+        if isinstance(effect, fx.PlaceOrder):
             self._side.in_flight[effect.order.id] = effect.order
         self._later(now_ns + trip_ns, lambda: self._arrive(effect, answer))
         return await answer
 
-    def _arrive(self, effect: Effect, answer: asyncio.Future[tuple[VenueEvent, ...]]) -> None:
+    def _arrive(self, effect: fx.Effect, answer: asyncio.Future[tuple[ev.VenueEvent, ...]]) -> None:
         """Do the request at the exchange and send the answer back, if the line lets it."""
         faults, now_ns = self._faults, self._now()
         failed = OutcomeUnknown("HTTP 500")
-        if isinstance(effect, PlaceOrder):
+        if isinstance(effect, fx.PlaceOrder):
             self._side.in_flight.pop(effect.order.id, None)
         elif not isinstance(effect, DOES) and faults.hit(Fault.QUESTION_FAILED):
             self._back(answer, failed)
@@ -204,12 +188,12 @@ class Network(EffectDoor):
 
     # -- and back ----------------------------------------------------------------------------------
 
-    def _lose(self, answer: asyncio.Future[tuple[VenueEvent, ...]]) -> None:
+    def _lose(self, answer: asyncio.Future[tuple[ev.VenueEvent, ...]]) -> None:
         late = OutcomeUnknown("no answer")
         self._later(self._now() + GIVEN_UP_NS, lambda: self._answer(answer, late))
 
     def _back(
-        self, answer: asyncio.Future[tuple[VenueEvent, ...]], said: Said, *, twice: bool = False
+        self, answer: asyncio.Future[tuple[ev.VenueEvent, ...]], said: Said, *, twice: bool = False
     ) -> None:
         faults, random = self._faults, self._random
         if self._process.dead:
@@ -227,7 +211,7 @@ class Network(EffectDoor):
             for event in said:
                 self._deliver_at(event, at_ns + random.randint(1, 2_000) * MS)
 
-    def _answer(self, answer: asyncio.Future[tuple[VenueEvent, ...]], said: Said) -> None:
+    def _answer(self, answer: asyncio.Future[tuple[ev.VenueEvent, ...]], said: Said) -> None:
         if self._process.dead or answer.done():
             return
         if isinstance(said, tuple):
@@ -241,12 +225,12 @@ class Network(EffectDoor):
 
     # -- the user stream ---------------------------------------------------------------------------
 
-    def report(self, event: VenueEvent) -> None:
+    def report(self, event: ev.VenueEvent) -> None:
         """Take what the exchange tells by itself, if the user stream delivers."""
         faults, random = self._faults, self._random
         if self._process.dead or not self._listens:
             return
-        if not isinstance(event, ModeChanged) and faults.hit(Fault.REPORT_LOST):
+        if not isinstance(event, ev.ModeChanged) and faults.hit(Fault.REPORT_LOST):
             return
         at_ns = self._now() + random.randint(3, 90) * MS
         if faults.hit(Fault.REPORT_LATE):
@@ -255,11 +239,11 @@ class Network(EffectDoor):
         if faults.hit(Fault.REPORT_TWICE):
             self._deliver_at(event, at_ns + random.randint(1, 4_000) * MS)
 
-    def _deliver_at(self, event: VenueEvent, at_ns: int) -> None:
+    def _deliver_at(self, event: ev.VenueEvent, at_ns: int) -> None:
         epoch = self._epoch
         self._later(at_ns, lambda: self._deliver(event, epoch))
 
-    def _deliver(self, event: VenueEvent, epoch: int) -> None:
+    def _deliver(self, event: ev.VenueEvent, epoch: int) -> None:
         if epoch == self._epoch and not self._process.dead:
             self._frames.append(event)
             self._wake()
@@ -285,24 +269,24 @@ class Network(EffectDoor):
             self.redeeming_dies = None
             raise EngineDied
 
-    def _observe(self, event: VenueEvent) -> None:
+    def _observe(self, event: ev.VenueEvent) -> None:
         """Count what nobody injected: the races."""
-        if isinstance(event, OrderFilled):
+        if isinstance(event, ev.OrderFilled):
             if event.order not in self._acked:
                 self._faults.seen("fill_before_answer")
             if event.order in self._ended:
                 self._faults.seen("fill_after_cancel")
             return
-        if isinstance(event, OrderCancelled):
+        if isinstance(event, ev.OrderCancelled):
             self._ended.add(event.order)
         order = getattr(event, "order", None)
         if order is not None:
             self._acked.add(order)
 
 
-def _step_of(event: VenueEvent) -> Redeeming | None:
-    if isinstance(event, TokensRedeemed | PairsConverted):
+def _step_of(event: ev.VenueEvent) -> Redeeming | None:
+    if isinstance(event, ev.TokensRedeemed | ev.PairsConverted):
         return Redeeming.PAID
-    if not isinstance(event, OperationMoved):
+    if not isinstance(event, ev.OperationMoved):
         return None
-    return Redeeming.MINED if event.state is OperationState.MINED else Redeeming.SUBMITTED
+    return Redeeming.MINED if event.state is ev.OperationState.MINED else Redeeming.SUBMITTED

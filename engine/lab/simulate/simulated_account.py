@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from engine.domain import events as ev
 from engine.domain.bots import BotHappened
 from engine.domain.commands import (
     AnyCommand,
@@ -24,17 +25,6 @@ from engine.domain.commands import (
 )
 from engine.domain.decisions import Decision, Planned
 from engine.domain.effects import AnyWalletEffect, PlaceOrder
-from engine.domain.events import (
-    CashMoved,
-    Event,
-    FillsListed,
-    HealthChanged,
-    InstrumentListed,
-    InstrumentResolved,
-    LatchReleased,
-    LossAccepted,
-    OrderFilled,
-)
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
 from engine.domain.orders import Order, OrderId
 from engine.domain.settings import RiskLimits, SettingsDocument
@@ -84,7 +74,7 @@ def loss_messages(lost: list[Record], disk: Disk, side: VenueSide, now_ns: int) 
             known.orders.append(order)
             known.names[account, number] = side.prepare(order).identity
     until = max((number for _, number in known.have), default=0) + UNSEEN_MAX
-    accepted = LossAccepted(
+    accepted = ev.LossAccepted(
         account=account,
         orders_until=OrderId(until),
         since_ns=known.since_ns,
@@ -101,20 +91,20 @@ def _take(known: Known, record: Record) -> None:
     message = decode(record)
     entry: Message = (record.account, message, record.at_ns)
     match message:
-        case InstrumentListed():
+        case ev.InstrumentListed():
             known.listings.append(entry)
-        case InstrumentResolved():
+        case ev.InstrumentResolved():
             known.payouts.append(entry)
-        case CashMoved():
+        case ev.CashMoved():
             known.cash.append(entry)
         case PlaceOrder(order=order, identity=identity):
             known.have.add((order.account, order.id))
             known.orders.append(order)
             if identity is not None:
                 known.names[order.account, order.id] = identity
-        case OrderFilled():
+        case ev.OrderFilled():
             known.fills.append(entry)
-        case FillsListed(account=account, fills=fills):
+        case ev.FillsListed(account=account, fills=fills):
             known.fills += [(account, one, record.at_ns) for one in fills]
         case _:
             pass
@@ -449,7 +439,7 @@ class SimulatedAccount:
 
     # -- streams -----------------------------------------------------------------------------------
 
-    def _feed(self, run: EngineRun, events: tuple[Event, ...]) -> None:
+    def _feed(self, run: EngineRun, events: tuple[ev.Event, ...]) -> None:
         self.seen.now_ns = now_ns = run.now_ns()
         if run is self.engine_run:
             for event in events:
@@ -467,7 +457,7 @@ class SimulatedAccount:
         self.operator.look(run)
         if AUTH not in self.seen.facts.unwell and any(AUTH in why for why in run.executor.reasons):
             # A person looks after the credential, some seconds later.
-            well = HealthChanged(account=self.id, source=AUTH, healthy=True, reason="")
+            well = ev.HealthChanged(account=self.id, source=AUTH, healthy=True, reason="")
             run.process.within(run.runner.report, well)
 
     def reports(self) -> None:
@@ -493,7 +483,7 @@ class SimulatedAccount:
         if isinstance(message, AnyWalletEffect):
             self.runs.asked_of_wallet(message, self.speak)
         seen.take(message)
-        if isinstance(message, LatchReleased):
+        if isinstance(message, ev.LatchReleased):
             seen.released_seq = len(self.disk.rows)
         if run is None or not run.open:
             return

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 
 from engine.domain.commands.wallet import AdoptTokens, CancelForeign, IgnoreForeign
-from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.effects import caution
 from engine.domain.events import CashMoved, InstrumentListed
 from engine.domain.instruments import AccountId, Instrument, InstrumentId, Leg, Mode
 from engine.domain.money import MICRO, written
@@ -67,9 +67,11 @@ class ForeignThings:
         for received, known in self._waits.items():
             if known():
                 received.set()
+        if self._looking or now_ns < self._due_ns:
+            return
         runners = self._engine.runners.items()
         live = [key for key, one in runners if one.core.executor.mode is Mode.LIVE]
-        if live and not self._looking and now_ns >= self._due_ns:
+        if live:
             self._due_ns, self._looking = now_ns + LOOK_NS, True
             self._engine.beside(self._all(live))
 
@@ -96,9 +98,7 @@ class ForeignThings:
             text = (
                 f"the wallet of {account} holds what was not bought or placed here: {named}{more}"
             )
-            alert = RaiseAlert(
-                severity=Severity.WARNING, kind="foreign", text=text, account=account
-            )
+            alert = caution("foreign", text, account=account)
             self._engine.alert(alert, self._engine.clock.now_ns())
 
     async def seen(self, account: AccountId) -> ForeignSeen:

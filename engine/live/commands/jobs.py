@@ -16,7 +16,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
 from engine.domain.commands import AnyCommand, CancelJob, RunJob, SyncMarkets
-from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.effects import caution
 from engine.domain.jobs import arguments_of
 from engine.domain.settings import ScheduleEntry
 from engine.errors import BadInput
@@ -82,8 +82,7 @@ class Schedules:
         self._problems = {**wrong, **refused}
         for name, why in self._problems.items():
             text = f"schedule {name}: {why}"
-            alert = RaiseAlert(severity=Severity.WARNING, kind="schedule", text=text)
-            self._engine.alert(alert, self._engine.clock.now_ns())
+            self._engine.alert(caution("schedule", text), self._engine.clock.now_ns())
 
     def _post(self, name: str) -> None:
         """Hand over what is due; called on the schedule's thread."""
@@ -218,10 +217,6 @@ class Schedule:
             for job in self._scheduler.get_jobs()
             if job.next_run_time is not None
         }
-
-    def wake(self) -> None:
-        """Look at the clock now: it may have been set."""
-        self._scheduler.wakeup()
 
     def close(self) -> None:
         self._scheduler.shutdown(wait=True)

@@ -503,6 +503,8 @@ class ScopedKills:
     def _hold_everywhere(self, now_ns: int) -> None:
         """Hold a part also where it has come to since: a bot that moved, a market listed there."""
         runners = self._engine.runners.values()
+        if not any(one.core.executor.holds for one in runners):
+            return
         held = {hold.place: hold for one in runners for hold in one.core.executor.holds}
         for place, hold in held.items():
             for runner in runners if any(place) else ():

@@ -8,7 +8,7 @@ import msgspec
 
 from engine.bots.bot import Bot
 from engine.domain.commands import SyncMarkets
-from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.effects import caution
 from engine.domain.instruments import InstrumentId
 from engine.domain.settings import MarketFilter
 from engine.errors import BadInput, PitbossError
@@ -70,8 +70,10 @@ class FilterFollower:
 
     def watch(self, now_ns: int) -> None:
         """Look again where it is time, and some bot follows a filter."""
+        if self._look is not None or now_ns < self._due_ns:
+            return
         runners = [one for one in self._engine.bot_runners.values() if one.settings.follows]
-        if runners and self._look is None and now_ns >= self._due_ns:
+        if runners:
             self._due_ns = now_ns + LOOK_NS
             self._look = asyncio.get_running_loop().create_task(self._all(runners))
 
@@ -88,8 +90,7 @@ class FilterFollower:
     def _warn(self, text: str) -> None:
         if text != self._trouble:
             self._trouble = text
-            alert = RaiseAlert(severity=Severity.WARNING, kind="filter", text=text)
-            self._engine.alert(alert, self._engine.clock.now_ns())
+            self._engine.alert(caution("filter", text), self._engine.clock.now_ns())
 
     async def _one(self, runner: BotRunner) -> None:
         engine, bot, settings = self._engine, runner.bot, runner.settings

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.domain.commands import StartRecording, StopRecording
-from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.effects import caution
 from engine.domain.instruments import Mode
 from engine.errors import BadInput
 from engine.live.commands.registry import Done, Pending, command, part, where_files_are_written
@@ -190,8 +190,7 @@ class Recordings:
         recording = self._running.pop(name)
         if state is RecordingState.FAILED:
             text = f"recording {name}: {reason}"
-            alert = RaiseAlert(severity=Severity.WARNING, kind="recording", text=text)
-            engine.alert(alert, now_ns)
+            engine.alert(caution("recording", text), now_ns)
 
         def write(connection: Any) -> None:
             try:

@@ -9,7 +9,7 @@ import msgspec
 
 from engine.domain.bots import BotHappened
 from engine.domain.commands import Answered, ApplySettings, SetMode
-from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.effects import caution
 from engine.domain.inputs import Automated
 from engine.domain.instruments import AccountId, BotId, Mode
 from engine.domain.settings import AccountSettings, BotSettings, SettingsDocument
@@ -208,10 +208,7 @@ class SettingsCommands:
         """Tell what nobody watches any more, and why."""
         for name, left in abandoned.items():
             text = f"account {name} was removed with {left}: {reason}. KILL still covers it"
-            told = RaiseAlert(
-                severity=Severity.WARNING, kind="settings", text=text, account=AccountId(name)
-            )
-            self._engine.alert(told, now_ns)
+            self._engine.alert(caution("settings", text, account=AccountId(name)), now_ns)
 
     # -- a twin account ----------------------------------------------------------------------------
 

@@ -54,11 +54,7 @@ FAIR_GATES = {
         _GE,
     ),
     "sigma_ready": W(
-        "volatility was observed",
-        "volatility was observed longer",
-        "{value} of {limit}",
-        _S,
-        _GE,
+        "volatility was observed", "volatility was observed longer", "{value} of {limit}", _S, _GE
     ),
     "close_known": W("the close is announced", "the close is announced"),
     "fair_known": W("a fair value can be given", "a fair value can be given"),
@@ -129,17 +125,12 @@ WINDOWS = ("-updown-5m", "-updown-15m")
 """These end by the oracle of their asset, whose keys are spelled `<oracle>:<asset>/usd`. Another
 asset's, or an exchange's, which stands a basis away, is compared with a strike of another price."""
 
-Lead = tuple[float, int, float, tuple[tuple[str, float], ...]]
-"""Price, stamp, basis variance and inputs of whatever leads: the oracle or the reference."""
-
 
 class Spot(msgspec.Struct, frozen=True, gc=False):
     """Where the oracle stands in the world, as far as the references tell. Prices in its unit."""
 
     price: float
     stamp_ns: int
-    sigma_log: float
-    """Volatility of the log return per √s."""
     basis_variance: float
     inputs: tuple[tuple[str, float], ...]
 
@@ -156,9 +147,10 @@ def reference_fair(
     if not _settles(gates, market):
         return None
     spot = _spot(gates, context.references, market, now_ns)
-    if spot is None:
+    sigma_log = None if spot is None else _sigma_log(gates, market)
+    if spot is None or sigma_log is None:
         return None
-    fair = _settled(gates, market, spot, strike_e8 / 1e8)
+    fair = _settled(gates, market, spot, sigma_log, strike_e8 / 1e8)
     if fair is None:
         return None
     book, gap_max = context.view.book, market.p.fair_gap_max
@@ -241,16 +233,9 @@ def _spot(
         return None
     price = oracle.price_e8 / 1e8
     # A price is as old as its stamp says: its uncertainty runs from there, not from now.
-    lead: Lead | None = (price, _made_ns(oracle, now_ns), 0.0, (("oracle", price),))
-    if p.reference != p.oracle:
-        lead = _led(gates, references.get(p.reference), market, price, now_ns)
-    if lead is None:
-        return None
-    sigma_log = _sigma_log(gates, market)
-    if sigma_log is None:
-        return None
-    spot, stamp_ns, basis_variance, inputs = lead
-    return Spot(spot, stamp_ns, sigma_log, basis_variance, inputs)
+    if p.reference == p.oracle:
+        return Spot(price, _made_ns(oracle, now_ns), 0.0, (("oracle", price),))
+    return _led(gates, references.get(p.reference), market, price, now_ns)
 
 
 def _made_ns(view: ReferenceView, now_ns: int) -> int:
@@ -263,7 +248,7 @@ def _led(
     market: MarketState,
     oracle_price: float,
     now_ns: int,
-) -> Lead | None:
+) -> Spot | None:
     p, basis = market.p, market.shared.basis
     fresh = _fresh(gates, "reference", reference, p.reference_age_ms_max, now_ns)
     if not fresh or reference is None:
@@ -282,10 +267,11 @@ def _led(
     )
     # What the reference shows now, the oracle will show under a stamp that much later.
     stamp_ns = _made_ns(reference, now_ns) + basis.lag_ns
-    return price + basis.mean, stamp_ns, basis.variance, inputs
+    return Spot(price + basis.mean, stamp_ns, basis.variance, inputs)
 
 
 def _sigma_log(gates: list[Gate], market: MarketState) -> float | None:
+    """Return the volatility of the log return per √s."""
     p, volatility = market.p, market.shared.volatility
     variance = volatility.variance_per_s
     warm = variance is not None and volatility.observed_s >= p.sigma_warm_s
@@ -307,7 +293,9 @@ class SettlementMean(msgspec.Struct, frozen=True, kw_only=True):
     """Average over the passed part of the window; None before the window."""
 
 
-def _settlement(gates: list[Gate], market: MarketState, spot: Spot) -> SettlementMean | None:
+def _settlement(
+    gates: list[Gate], market: MarketState, spot: Spot, sigma_log: float
+) -> SettlementMean | None:
     closes_ns, window_s = market.closes_ns, market.p.twap_window_s
     dated = closes_ns is not None and window_s is not None
     gates.append(Gate("close_known", dated, float(dated), 1.0))
@@ -323,7 +311,7 @@ def _settlement(gates: list[Gate], market: MarketState, spot: Spot) -> Settlemen
         spot=spot.price, realised_average=realised, to_close_s=to_close_s, window_s=window_s
     )
     settling = settlement_variance(
-        variance_per_s=(spot.sigma_log * spot.price) ** 2, to_close_s=to_close_s, window_s=window_s
+        variance_per_s=(sigma_log * spot.price) ** 2, to_close_s=to_close_s, window_s=window_s
     )
     if mean is None or settling is None:
         gates.append(Gate("settlement_finite", False, 0.0, 1.0))
@@ -337,9 +325,11 @@ def _settlement(gates: list[Gate], market: MarketState, spot: Spot) -> Settlemen
     )
 
 
-def _settled(gates: list[Gate], market: MarketState, spot: Spot, strike: float) -> Fair | None:
+def _settled(
+    gates: list[Gate], market: MarketState, spot: Spot, sigma_log: float, strike: float
+) -> Fair | None:
     """Return the probability of settling at or above the strike, and how fast it moves."""
-    end = _settlement(gates, market, spot)
+    end = _settlement(gates, market, spot, sigma_log)
     if end is None:
         return None
     tails = market.p.tails
@@ -349,12 +339,12 @@ def _settled(gates: list[Gate], market: MarketState, spot: Spot, strike: float) 
     gates.append(Gate("fair_known", known, float(known), 1.0))
     if chance is None or slope is None:
         return None
-    moving = slope * end.open_share * spot.sigma_log * spot.price
+    moving = slope * end.open_share * sigma_log * spot.price
     one = market.one
     inputs: tuple[tuple[str, float], ...] = (
         *spot.inputs,
         ("strike", strike),
-        ("sigma_bps_per_sqrt_s", spot.sigma_log / BPS),
+        ("sigma_bps_per_sqrt_s", sigma_log / BPS),
         ("to_close_s", end.to_close_s),
     )
     regime = market.shared.volatility.regime

@@ -11,12 +11,7 @@ from engine.domain.intents import Quote
 from engine.indicators.basis import BasisTracker
 from engine.indicators.flow import FlowImbalance
 from engine.indicators.lead import LeadRegression, LeadTracker
-from engine.indicators.markout import (
-    JUDGED_HORIZON,
-    MarkoutRecord,
-    MarkoutSummary,
-    MarkoutTracker,
-)
+from engine.indicators.markout import JUDGED_HORIZON, MarkoutRecord, MarkoutSummary, MarkoutTracker
 from engine.indicators.moves import MoveWindow
 from engine.indicators.twap import TwapAccumulator
 from engine.indicators.volatility import BlendedVolatility, EwmaVolatility, LogVolatility
@@ -246,42 +241,11 @@ class MarketState:
     """
 
     __slots__ = (
-        "binary",
-        "cap",
-        "capital_micro",
-        "closes_ns",
-        "divisor",
-        "event_jump",
-        "half_min",
-        "high",
-        "hysteresis",
-        "instrument",
-        "learned",
-        "lot",
-        "low",
-        "maker_rate",
-        "one",
-        "opens_until_ns",
-        "p",
-        "price_max",
-        "price_min",
-        "scale",
-        "shared",
-        "sigma_cap",
-        "sigma_floor",
-        "size",
-        "size_scale",
-        "sizes",
-        "sizes_for",
-        "sizes_worst",
-        "skew_rate",
-        "spread_max",
-        "start_ns",
-        "stop_ns",
-        "tick",
-        "tolerance",
-        "trend_volume",
-        "vol_factor",
+        "binary", "cap", "capital_micro", "closes_ns", "divisor", "event_jump", "half_min", "high",
+        "hysteresis", "instrument", "learned", "lot", "low", "maker_rate", "one", "opens_until_ns",
+        "p", "price_max", "price_min", "scale", "shared", "sigma_cap", "sigma_floor", "size",
+        "size_scale", "sizes", "sizes_for", "sizes_worst", "skew_rate", "spread_max", "start_ns",
+        "stop_ns", "tick", "tolerance", "trend_volume", "vol_factor",
     )  # fmt: skip
 
     def __init__(

@@ -11,54 +11,8 @@ from collections.abc import Sequence
 
 from msgspec.structs import asdict
 
-from engine.domain.effects import (
-    AnyWalletEffect,
-    ApproveTrading,
-    CancelAll,
-    CancelOrders,
-    CancelScope,
-    Effect,
-    MergePairs,
-    PlaceOrder,
-    QueryBalances,
-    QueryFills,
-    QueryOpenOrders,
-    QueryOperation,
-    QueryOrder,
-    QueryRedemptions,
-    RedeemTokens,
-    SplitCash,
-)
-from engine.domain.events import (
-    BalancesListed,
-    CancelRefused,
-    FillAdvanced,
-    FillSettled,
-    FillsListed,
-    FillVoided,
-    ModeChanged,
-    OpenOrdersListed,
-    OperationMoved,
-    OperationNotFound,
-    OperationState,
-    OrderAccepted,
-    OrderCancelled,
-    OrderDelayed,
-    OrderExpired,
-    OrderFilled,
-    OrderNotFound,
-    OrderNotSent,
-    OrderRejected,
-    OrderReport,
-    OrderReported,
-    PairsConverted,
-    PositionsListed,
-    QueryFailed,
-    RedemptionsListed,
-    TokensRedeemed,
-    VenueEvent,
-    VenueMode,
-)
+from engine.domain import effects as fx
+from engine.domain import events as ev
 from engine.domain.fills import FillState
 from engine.domain.instruments import AccountId
 from engine.domain.orders import CancelReason, Order, OrderId, RejectReason
@@ -98,49 +52,49 @@ class Answers:
         self.known = self._names.known
         self.prepare = self._names.prepare
 
-    def do(self, effect: Effect, now_ns: int) -> list[VenueEvent]:
+    def do(self, effect: fx.Effect, now_ns: int) -> list[ev.VenueEvent]:
         """Do what is asked. Raises VenueClosed; BrokenInvariant where no venue is asked for it."""
         match effect:
-            case PlaceOrder(order=order):
+            case fx.PlaceOrder(order=order):
                 return self.place(order, now_ns)
-            case CancelOrders(orders=orders):
+            case fx.CancelOrders(orders=orders):
                 return self.cancel(orders, now_ns)
-            case CancelAll(scope=scope):
+            case fx.CancelAll(scope=scope):
                 return self.cancel_all(scope, now_ns)
-            case QueryOrder(order=number):
+            case fx.QueryOrder(order=number):
                 return self.order(number)
-            case QueryOpenOrders():
+            case fx.QueryOpenOrders():
                 return self.open_orders()
-            case QueryFills(since_ns=since_ns):
+            case fx.QueryFills(since_ns=since_ns):
                 return self.fills(since_ns)
-            case QueryBalances():
+            case fx.QueryBalances():
                 return self.balances()
-            case QueryRedemptions(since_ns=since_ns):
+            case fx.QueryRedemptions(since_ns=since_ns):
                 return self.redemptions(since_ns)
-            case RedeemTokens() | MergePairs() | SplitCash() | ApproveTrading():
+            case fx.RedeemTokens() | fx.MergePairs() | fx.SplitCash() | fx.ApproveTrading():
                 return self.operate(effect, now_ns)
-            case QueryOperation():
+            case fx.QueryOperation():
                 return self.operation(effect)
             case _:
                 raise BrokenInvariant(f"{type(effect).__name__} is not a venue's business")
 
     # -- requests ----------------------------------------------------------------------------------
 
-    def place(self, order: Order, now_ns: int) -> list[VenueEvent]:
+    def place(self, order: Order, now_ns: int) -> list[ev.VenueEvent]:
         """Place an order; fills follow as reports."""
         return self.hand_in(self._names.ticket(order), order.id, now_ns)
 
-    def hand_in(self, ticket: Ticket, order: OrderId, now_ns: int) -> list[VenueEvent]:
+    def hand_in(self, ticket: Ticket, order: OrderId, now_ns: int) -> list[ev.VenueEvent]:
         """Hand in the ticket of one of our orders; fills follow as reports."""
         account = self._account
         try:
             receipt = self._exchange.submit(account, ticket, now_ns)
         except VenueClosed as closed:
-            refused = OrderNotSent(account=account, order=order, reason=str(closed))
-            return [self.mode(VenueMode(closed.mode)), refused]
+            refused = ev.OrderNotSent(account=account, order=order, reason=str(closed))
+            return [self.mode(ev.VenueMode(closed.mode)), refused]
         if receipt.standing is StandingOrder.REJECTED:
             return [
-                OrderRejected(
+                ev.OrderRejected(
                     account=account,
                     order=order,
                     reason=receipt.reason or RejectReason.OTHER,
@@ -148,16 +102,16 @@ class Answers:
                 )
             ]
         if receipt.standing is StandingOrder.DELAYED:
-            return [OrderDelayed(account=account, order=order)]
-        return [OrderAccepted(account=account, order=order)]
+            return [ev.OrderDelayed(account=account, order=order)]
+        return [ev.OrderAccepted(account=account, order=order)]
 
-    def cancel(self, orders: Sequence[OrderId], now_ns: int) -> list[VenueEvent]:
+    def cancel(self, orders: Sequence[OrderId], now_ns: int) -> list[ev.VenueEvent]:
         """Cancel these orders, each with its own answer. Raises VenueClosed."""
         cancel, account = self._exchange.cancel, self._account
         answers = [(order, cancel(account, self.identity(order), now_ns)) for order in orders]
         return [event for order, answer in answers for event in self._cancelled(order, answer)]
 
-    def cancel_all(self, scope: CancelScope, now_ns: int) -> list[VenueEvent]:
+    def cancel_all(self, scope: fx.CancelScope, now_ns: int) -> list[ev.VenueEvent]:
         """Cancel everything of our key in scope; a held order is refused. Raises VenueClosed."""
         answers = self._exchange.cancel_all(
             self._account, now_ns, key=self._key, instrument=scope.instrument, tag=scope.bot
@@ -170,94 +124,97 @@ class Answers:
             for event in self._cancelled(order, answer)
         ]
 
-    def _cancelled(self, order: OrderId, answer: CancelAnswer) -> list[VenueEvent]:
+    def _cancelled(self, order: OrderId, answer: CancelAnswer) -> list[ev.VenueEvent]:
         """Return what a cancel came to; first how much was filled, whose reports may be later."""
         if not answer.cancelled:
-            return [CancelRefused(account=self._account, order=order, venue_text=answer.text)]
+            return [ev.CancelRefused(account=self._account, order=order, venue_text=answer.text)]
         ended = self._exchange.account(self._account).ended.get(answer.identity)
-        found: list[VenueEvent] = []
+        found: list[ev.VenueEvent] = []
         if ended is not None and ended.filled:
-            found = [OrderReported(account=self._account, report=self._report(ended))]
-        return [*found, OrderCancelled(account=self._account, order=order)]
+            found = [ev.OrderReported(account=self._account, report=self._report(ended))]
+        return [*found, ev.OrderCancelled(account=self._account, order=order)]
 
-    def operate(self, asked: AnyWalletEffect, now_ns: int) -> list[VenueEvent]:
+    def operate(self, asked: fx.AnyWalletEffect, now_ns: int) -> list[ev.VenueEvent]:
         """Submit an operation; what it moves follows as a report. Raises VenueClosed."""
-        if isinstance(asked, ApproveTrading):  # this exchange needs nobody's leave
-            return [self._operation(asked.operation, OperationState.CONFIRMED, "")]
-        size = 0 if isinstance(asked, RedeemTokens) else asked.size
-        size = -size if isinstance(asked, MergePairs) else size
+        if isinstance(asked, fx.ApproveTrading):  # this exchange needs nobody's leave
+            return [self._operation(asked.operation, ev.OperationState.CONFIRMED, "")]
+        size = 0 if isinstance(asked, fx.RedeemTokens) else asked.size
+        size = -size if isinstance(asked, fx.MergePairs) else size
         name = self._exchange.operate(
             self._account, asked.operation, asked.instrument, size, now_ns
         )
         if name is None:
             why = "the market is not resolved"
-            return [self._operation(asked.operation, OperationState.FAILED, "", why)]
-        return [self._operation(asked.operation, OperationState.SUBMITTED, name)]
+            return [self._operation(asked.operation, ev.OperationState.FAILED, "", why)]
+        return [self._operation(asked.operation, ev.OperationState.SUBMITTED, name)]
 
-    def operation(self, asked: QueryOperation) -> list[VenueEvent]:
+    def operation(self, asked: fx.QueryOperation) -> list[ev.VenueEvent]:
         """Say how far an operation is. Raises VenueClosed."""
-        if isinstance(asked.asked, ApproveTrading):
-            return [self._operation(asked.operation, OperationState.CONFIRMED, "")]
+        if isinstance(asked.asked, fx.ApproveTrading):
+            return [self._operation(asked.operation, ev.OperationState.CONFIRMED, "")]
         found = self._exchange.operation(self._account, asked.operation)
         if found is None:
-            return [OperationNotFound(account=self._account, operation=asked.operation)]
+            return [ev.OperationNotFound(account=self._account, operation=asked.operation)]
         return [self._operation(asked.operation, *found)]
 
     def _operation(
-        self, operation: int, state: OperationState, name: str, reason: str = ""
-    ) -> OperationMoved:
-        return OperationMoved(
+        self, operation: int, state: ev.OperationState, name: str, reason: str = ""
+    ) -> ev.OperationMoved:
+        return ev.OperationMoved(
             account=self._account, operation=operation, state=state, transaction=name,
             on_chain=name, reason=reason,
         )  # fmt: skip
 
-    def mode(self, mode: VenueMode) -> ModeChanged:
-        return ModeChanged(account=self._account, mode=mode)
+    def mode(self, mode: ev.VenueMode) -> ev.ModeChanged:
+        return ev.ModeChanged(account=self._account, mode=mode)
 
     # -- questions ---------------------------------------------------------------------------------
 
-    def order(self, order: OrderId) -> list[VenueEvent]:
+    def order(self, order: OrderId) -> list[ev.VenueEvent]:
         """Report one of our orders, live or ended. Raises VenueClosed."""
         found = self._exchange.order(self._account, self.identity(order))
         if found is None:
-            return [OrderNotFound(account=self._account, order=order)]
-        return [OrderReported(account=self._account, report=self._report(found))]
+            return [ev.OrderNotFound(account=self._account, order=order)]
+        return [ev.OrderReported(account=self._account, report=self._report(found))]
 
-    def open_orders(self) -> list[VenueEvent]:
+    def open_orders(self) -> list[ev.VenueEvent]:
         """List every live order of the account, those of other keys too. Raises VenueClosed."""
         orders = self._exchange.open_orders(self._account)
         reports = tuple(self._report(order) for order in orders)
-        return [OpenOrdersListed(account=self._account, orders=reports)]
+        return [ev.OpenOrdersListed(account=self._account, orders=reports)]
 
-    def fills(self, since_ns: int) -> list[VenueEvent]:
+    def fills(self, since_ns: int) -> list[ev.VenueEvent]:
         """List our key's fills since a time with their present states. Raises VenueClosed."""
         try:
             fills = self._exchange.fills(self._account, since_ns)
         except BadInput as forgotten:
             reason = str(forgotten)
             return [
-                QueryFailed(
-                    account=self._account, question=QueryFills.__name__, order=None, reason=reason
+                ev.QueryFailed(
+                    account=self._account,
+                    question=fx.QueryFills.__name__,
+                    order=None,
+                    reason=reason,
                 )
             ]
         ours = [event for event in map(self._filled, fills) if event is not None]
-        return [FillsListed(account=self._account, since_ns=since_ns, fills=tuple(ours))]
+        return [ev.FillsListed(account=self._account, since_ns=since_ns, fills=tuple(ours))]
 
-    def balances(self) -> list[VenueEvent]:
+    def balances(self) -> list[ev.VenueEvent]:
         """List settled cash and tokens; what open orders reserve still counts in both."""
         cash = {self._currency: self._exchange.wallet(self._account).cash}
         holdings = tuple(self._exchange.positions(self._account))
         return [
-            BalancesListed(account=self._account, cash_micro=cash),
-            PositionsListed(account=self._account, holdings=holdings),
+            ev.BalancesListed(account=self._account, cash_micro=cash),
+            ev.PositionsListed(account=self._account, holdings=holdings),
         ]
 
-    def redemptions(self, since_ns: int) -> list[VenueEvent]:
+    def redemptions(self, since_ns: int) -> list[ev.VenueEvent]:
         """List the payments for tokens of resolved markets since a time. Raises VenueClosed."""
         paid = self._exchange.redemptions(self._account, since_ns)
         redemptions = tuple(self._redeemed(one) for one in paid)
         converted = self._exchange.conversions(self._account, since_ns)
-        listed = RedemptionsListed(
+        listed = ev.RedemptionsListed(
             account=self._account,
             since_ns=since_ns,
             redemptions=redemptions,
@@ -265,15 +222,15 @@ class Answers:
         )
         return [listed]
 
-    def _redeemed(self, paid: Redeemed) -> TokensRedeemed:
-        return TokensRedeemed(account=self._account, **asdict(paid))
+    def _redeemed(self, paid: Redeemed) -> ev.TokensRedeemed:
+        return ev.TokensRedeemed(account=self._account, **asdict(paid))
 
-    def _converted(self, converted: Converted) -> PairsConverted:
-        return PairsConverted(account=self._account, **asdict(converted))
+    def _converted(self, converted: Converted) -> ev.PairsConverted:
+        return ev.PairsConverted(account=self._account, **asdict(converted))
 
-    def _report(self, order: RestingOrder) -> OrderReport:
+    def _report(self, order: RestingOrder) -> ev.OrderReport:
         ours = order.key == self._key
-        return OrderReport(
+        return ev.OrderReport(
             identity=order.identity,
             order=self.known(order.identity) if ours else None,
             ours=ours,
@@ -286,12 +243,12 @@ class Answers:
             state=order.state,
         )
 
-    def _filled(self, fill: Fill | Filled) -> OrderFilled | None:
+    def _filled(self, fill: Fill | Filled) -> ev.OrderFilled | None:
         """Return a fill as the engine's event; None = it belongs to another key."""
         order = self.known(fill.identity)
         if order is None or fill.key != self._key:
             return None
-        return OrderFilled(
+        return ev.OrderFilled(
             account=self._account,
             order=order,
             fill=fill.id,
@@ -304,7 +261,7 @@ class Answers:
 
     # -- reports -----------------------------------------------------------------------------------
 
-    def received(self, report: AnyReport) -> VenueEvent | None:
+    def received(self, report: AnyReport) -> ev.VenueEvent | None:
         """Return what a report means for the engine; None = nothing it does not know already."""
         match report:
             case Filled():
@@ -315,7 +272,9 @@ class Answers:
                 return self._ended(report)
             case Placed() if report.held and report.key == self._key:
                 order = self.known(report.identity)
-                return None if order is None else OrderAccepted(account=self._account, order=order)
+                return (
+                    None if order is None else ev.OrderAccepted(account=self._account, order=order)
+                )
             case ModeSwitched():
                 return self.mode(report.mode)
             case Redeemed():
@@ -327,19 +286,19 @@ class Answers:
             case _:
                 return None
 
-    def _moved(self, report: FillMoved) -> VenueEvent:
+    def _moved(self, report: FillMoved) -> ev.VenueEvent:
         if report.state is FillState.CONFIRMED:
-            return FillSettled(account=self._account, fill=report.id)
+            return ev.FillSettled(account=self._account, fill=report.id)
         if report.state is FillState.FAILED:
-            return FillVoided(account=self._account, fill=report.id)
-        return FillAdvanced(account=self._account, fill=report.id, state=report.state)
+            return ev.FillVoided(account=self._account, fill=report.id)
+        return ev.FillAdvanced(account=self._account, fill=report.id, state=report.state)
 
-    def _ended(self, report: Ended) -> VenueEvent | None:
+    def _ended(self, report: Ended) -> ev.VenueEvent | None:
         order = self.known(report.identity)
         if order is None or report.reason is CancelReason.ASKED:
             return None
         if report.reason is None:
-            return OrderExpired(account=self._account, order=order)
-        return OrderCancelled(
+            return ev.OrderExpired(account=self._account, order=order)
+        return ev.OrderCancelled(
             account=self._account, order=order, reason=report.reason, venue_text=report.text
         )

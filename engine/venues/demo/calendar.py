@@ -17,14 +17,7 @@ from engine.domain.instruments import FeeSchedule, Instrument, InstrumentId, Kin
 from engine.errors import BadInput, BrokenInvariant, ConfigError
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.profiles import EventSpec, Profile, SeriesSpec
-from engine.venues.demo.reference import (
-    NORMAL,
-    ORACLE_KEY,
-    REFERENCE_KEY,
-    Price,
-    PriceState,
-    S,
-)
+from engine.venues.demo.reference import NORMAL, ORACLE_KEY, REFERENCE_KEY, Price, PriceState, S
 from engine.venues.demo.snapshot import RngState, rng_state, set_rng
 from engine.venues.demo.timeline import TimelineEntry
 

@@ -15,16 +15,7 @@ from typing import Protocol
 
 import msgspec
 
-from engine.domain.events import (
-    BookReplaced,
-    Event,
-    InstrumentClosed,
-    InstrumentListed,
-    InstrumentResolved,
-    OperationState,
-    StrikeProven,
-    VenueMode,
-)
+from engine.domain import events as ev
 from engine.domain.instruments import AccountId, Instrument, InstrumentId, Leg
 from engine.domain.orders import CancelReason, Identity, OrderState
 from engine.errors import AuthRefused, BadInput, BrokenInvariant, ConfigError, VenueClosed
@@ -81,27 +72,27 @@ class MarketLifecycle:
         if len(self._order_entry.markets) >= MARKETS_MAX:
             raise BrokenInvariant(f"more than {MARKETS_MAX} markets on the demo exchange")
         market = self._order_entry.markets[instrument.id] = ExchangeMarket(instrument)
-        self._outbox.publish(InstrumentListed(instrument=instrument))
+        self._outbox.publish(ev.InstrumentListed(instrument=instrument))
         self._outbox.publish(self.snapshot(market))
 
-    def snapshot(self, market: ExchangeMarket) -> BookReplaced:
+    def snapshot(self, market: ExchangeMarket) -> ev.BookReplaced:
         bids, asks = market.book.depth()
         now_ns = self._order_entry.timeline.now_ns
-        return BookReplaced(
+        return ev.BookReplaced(
             instrument=market.instrument.id, bids=bids, asks=asks, exchange_ns=now_ns
         )
 
-    def opening(self) -> list[Event]:
+    def opening(self) -> list[ev.Event]:
         """Return what a newcomer must receive to know every market as it operation."""
-        events: list[Event] = []
+        events: list[ev.Event] = []
         for name, market in self._order_entry.markets.items():
-            events.append(InstrumentListed(instrument=market.instrument))
+            events.append(ev.InstrumentListed(instrument=market.instrument))
             if market.proof:
                 events.append(_strike(market))
             if market.accepting:
                 events.append(self.snapshot(market))
             else:
-                events.append(InstrumentClosed(instrument=name))
+                events.append(ev.InstrumentClosed(instrument=name))
             if market.payout is not None:
                 events.append(_resolved(market, market.payout))
         return events
@@ -121,7 +112,7 @@ class MarketLifecycle:
         changed = msgspec.structs.replace(market.instrument, tick=tick)
         ExchangeMarket(changed)  # refuses a grid that could not be traded
         market.instrument = changed
-        self._outbox.publish(InstrumentListed(instrument=changed))
+        self._outbox.publish(ev.InstrumentListed(instrument=changed))
         off = [order for order in market.book.resting() if order.level % tick]
         self._order_entry.withdraw(off, CancelReason.TICK_CHANGED)
         self._outbox.publish(self.snapshot(market))
@@ -136,7 +127,7 @@ class MarketLifecycle:
             order for order in self._order_entry.orders.values() if order.instrument == instrument
         ]
         self._order_entry.withdraw(orders, CancelReason.MARKET_CLOSED)
-        self._outbox.publish(InstrumentClosed(instrument=instrument))
+        self._outbox.publish(ev.InstrumentClosed(instrument=instrument))
 
     def resolve(self, instrument: InstrumentId, payout_yes_micro: int, source: str) -> None:
         """Say what a market pays: 1, 0 or 50-50, once."""
@@ -173,17 +164,19 @@ class MarketLifecycle:
         del self._order_entry.markets[instrument]
 
 
-def _strike(market: ExchangeMarket) -> StrikeProven:
+def _strike(market: ExchangeMarket) -> ev.StrikeProven:
     strike = market.instrument.strike_e8
     if strike is None:
         raise BrokenInvariant(f"{market.instrument.id}: a proof without a strike")
-    return StrikeProven(instrument=market.instrument.id, strike_e8=strike, provenance=market.proof)
+    return ev.StrikeProven(
+        instrument=market.instrument.id, strike_e8=strike, provenance=market.proof
+    )
 
 
 def _resolved(
     market: ExchangeMarket, payout_yes_micro: int, source: str = "demo"
-) -> InstrumentResolved:
-    return InstrumentResolved(
+) -> ev.InstrumentResolved:
+    return ev.InstrumentResolved(
         instrument=market.instrument.id, payout_yes_micro=payout_yes_micro, source=source
     )
 
@@ -195,13 +188,13 @@ def _resolved(
 DROP_ORDERS = 1
 """Number of a mode's timer that loses all resting orders, as a restart may."""
 PLACES_CLOSED = {
-    VenueMode.RESTARTING: refusals.RESTARTING,
-    VenueMode.CANCEL_ONLY: refusals.CANCEL_ONLY_MODE,
-    VenueMode.DISABLED: refusals.DISABLED_MODE,
+    ev.VenueMode.RESTARTING: refusals.RESTARTING,
+    ev.VenueMode.CANCEL_ONLY: refusals.CANCEL_ONLY_MODE,
+    ev.VenueMode.DISABLED: refusals.DISABLED_MODE,
 }
 CANCELS_CLOSED = {
-    VenueMode.RESTARTING: refusals.RESTARTING,
-    VenueMode.DISABLED: refusals.DISABLED_MODE,
+    ev.VenueMode.RESTARTING: refusals.RESTARTING,
+    ev.VenueMode.DISABLED: refusals.DISABLED_MODE,
 }
 
 
@@ -213,7 +206,7 @@ class Guard:
         if rules.beat_check_ns < 1 or rules.gtd_min_ns < rules.gtd_early_ns:
             raise ConfigError("demo exchange: heartbeat checks or GTD times make no sense")
         self._order_entry = order_entry
-        self.mode = VenueMode.OPEN
+        self.mode = ev.VenueMode.OPEN
         self.heartbeat_count = 0
         """Heartbeats answered; makes their tokens."""
 
@@ -222,7 +215,7 @@ class Guard:
     def check_place(self, ticket: Ticket) -> None:
         """Raise VenueClosed where the mode does not take this ticket."""
         text = PLACES_CLOSED.get(self.mode)
-        if text is None and self.mode is VenueMode.POST_ONLY and not ticket.post_only:
+        if text is None and self.mode is ev.VenueMode.POST_ONLY and not ticket.post_only:
             text = refusals.POST_ONLY_MODE
         if text is not None:
             raise VenueClosed(text, self.mode)
@@ -234,10 +227,10 @@ class Guard:
 
     def check_question(self) -> None:
         """Raise VenueClosed where nobody answers questions about orders."""
-        if self.mode is VenueMode.RESTARTING:
+        if self.mode is ev.VenueMode.RESTARTING:
             raise VenueClosed(refusals.RESTARTING, self.mode)
 
-    def switch(self, mode: VenueMode, *, drop_orders: bool = False) -> None:
+    def switch(self, mode: ev.VenueMode, *, drop_orders: bool = False) -> None:
         """Change the mode now, tell everybody; a restart may lose what rests."""
         if drop_orders:
             orders = sorted(self._order_entry.orders.values(), key=lambda order: order.number)
@@ -246,7 +239,7 @@ class Guard:
             self.mode = mode
             self._order_entry.outbox.send_all(ModeSwitched(mode=mode))
 
-    def plan(self, mode: VenueMode, at_ns: int, *, drop_orders: bool = False) -> None:
+    def plan(self, mode: ev.VenueMode, at_ns: int, *, drop_orders: bool = False) -> None:
         number = DROP_ORDERS if drop_orders else 0
         self._order_entry.timeline.set(at_ns, TimelineEntry.MODE, mode.value, number)
 
@@ -254,9 +247,9 @@ class Guard:
         self, at_ns: int, *, down_ns: int, post_only_ns: int, drop_orders: bool = False
     ) -> None:
         """Plan the venue's restart: nothing for a while, then post-only, then open."""
-        self.plan(VenueMode.RESTARTING, at_ns, drop_orders=drop_orders)
-        self.plan(VenueMode.POST_ONLY, at_ns + down_ns)
-        self.plan(VenueMode.OPEN, at_ns + down_ns + post_only_ns)
+        self.plan(ev.VenueMode.RESTARTING, at_ns, drop_orders=drop_orders)
+        self.plan(ev.VenueMode.POST_ONLY, at_ns + down_ns)
+        self.plan(ev.VenueMode.OPEN, at_ns + down_ns + post_only_ns)
 
     # -- heartbeats --------------------------------------------------------------------------------
 
@@ -338,7 +331,7 @@ class DemoExchange:
             TimelineEntry.RELEASE: lambda _, number: self.order_entry.release(number),
             TimelineEntry.HEARTBEAT: lambda _, __: self.guard.check_heartbeats(),
             TimelineEntry.MODE: lambda mode, number: self.guard.switch(
-                VenueMode(mode), drop_orders=number == DROP_ORDERS
+                ev.VenueMode(mode), drop_orders=number == DROP_ORDERS
             ),
             TimelineEntry.ACTOR: lambda name, topic: self.actors[name].wake(
                 topic, self.timeline.now_ns
@@ -427,7 +420,9 @@ class DemoExchange:
             return None
         return self.clearing.redeeming.ask(customer, operation, instrument, size)
 
-    def operation(self, customer: AccountId, operation: int) -> tuple[OperationState, str] | None:
+    def operation(
+        self, customer: AccountId, operation: int
+    ) -> tuple[ev.OperationState, str] | None:
         """Return how far an operation of a wallet is, and its name; None = it never came here."""
         self._asking(customer)
         return self.clearing.redeeming.operation(customer, operation)
@@ -525,7 +520,7 @@ class DemoExchange:
 
     # -- what is said ------------------------------------------------------------------------------
 
-    def opening(self) -> list[Event]:
+    def opening(self) -> list[ev.Event]:
         """Return what a new listener must receive to know every market as it operation."""
         return self.listing.opening()
 

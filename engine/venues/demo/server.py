@@ -15,16 +15,7 @@ import msgspec
 from aiohttp import WSMsgType, web
 
 from engine.clock import Clock
-from engine.domain.effects import (
-    AnyQuery,
-    AnyWalletEffect,
-    ApproveTrading,
-    CancelAll,
-    CancelOrders,
-    MergePairs,
-    RedeemTokens,
-    SplitCash,
-)
+from engine.domain import effects as fx
 from engine.domain.events import ModeChanged, VenueEvent
 from engine.domain.instruments import AccountId
 from engine.errors import AuthRefused, BadInput, VenueClosed
@@ -49,7 +40,9 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 BROWSER_HEADERS = frozenset({"Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode"})
 
 _ticket = msgspec.json.Decoder(Ticket).decode
-_asked = msgspec.msgpack.Decoder(CancelOrders | CancelAll | AnyQuery | AnyWalletEffect).decode
+_asked = msgspec.msgpack.Decoder(
+    fx.CancelOrders | fx.CancelAll | fx.AnyQuery | fx.AnyWalletEffect
+).decode
 _opening = msgspec.msgpack.Decoder(wire.OpenAccount).decode
 
 RouteHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -153,11 +146,11 @@ class DemoServer:
     async def _ask(self, request: web.Request) -> web.Response:
         account, asked, at_ns = _account(request), _asked(await request.read()), self._now()
         match asked:
-            case CancelOrders(orders=orders):
+            case fx.CancelOrders(orders=orders):
                 return self._do(CancelsAsked(at_ns=at_ns, account=account, orders=orders))
-            case CancelAll(scope=scope):
+            case fx.CancelAll(scope=scope):
                 return self._do(CancelAllAsked(at_ns=at_ns, account=account, scope=scope))
-            case RedeemTokens() | MergePairs() | SplitCash() | ApproveTrading():
+            case fx.RedeemTokens() | fx.MergePairs() | fx.SplitCash() | fx.ApproveTrading():
                 return self._do(WalletAsked(at_ns=at_ns, account=account, operation=asked))
             case _:
                 answers = self._host.answers_of(account, at_ns).answers(account)

@@ -10,23 +10,13 @@ itself.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from engine.domain.events import (
-    BookProven,
-    BookReplaced,
-    Event,
-    FeedLost,
-    FeedRestored,
-    HealthChanged,
-    InstrumentClosed,
-    InstrumentListed,
-    InstrumentResolved,
-    StrikeProven,
-)
+from engine.domain import events as ev
 from engine.domain.instruments import InstrumentId
 from engine.errors import AuthRefused, NotSent, OutcomeUnknown, PitbossError
 from engine.runtime.account_runner import AccountRunner, Meter
@@ -37,10 +27,27 @@ from engine.venues.demo.client import DemoMarket, DemoVenue
 FEED = "demo"
 RETRY_S = 0.25
 HEARTBEAT_EVERY_S = 2.0
-LASTING = (InstrumentListed, InstrumentClosed, InstrumentResolved, StrikeProven)
+LASTING = (ev.InstrumentListed, ev.InstrumentClosed, ev.InstrumentResolved, ev.StrikeProven)
 """Market events the journal keeps: without them nobody could value what is held."""
 
 BREAKS = (NotSent, OutcomeUnknown, AuthRefused, msgspec.DecodeError)
+
+
+async def _listen(
+    frames: Callable[[], AsyncIterator[bytes]],
+    take: Callable[[bytes], None],
+    lost: Callable[[str], None],
+) -> None:
+    """Hand over frames until cancelled; where the stream breaks, say why and try again."""
+    while True:
+        try:
+            async for raw in frames():
+                take(raw)
+            reason = "the stream ended"
+        except BREAKS as error:
+            reason = str(error)
+        lost(reason)
+        await asyncio.sleep(RETRY_S)
 
 
 class MarketStream:
@@ -50,58 +57,49 @@ class MarketStream:
     """
 
     def __init__(
-        self,
-        services: Services,
-        runners: Callable[[], list[Any]],
-        *,
-        journaled: bool = True,
+        self, services: Services, runners: Callable[[], list[Any]], *, journaled: bool = True
     ) -> None:
         self._services = services
         self._meter = services.meter if journaled else Meter()  # what is received twice counts once
         self._runners = runners
         self._journaled = journaled
         self._open: dict[InstrumentId, None] = {}
-        self._lasting: dict[tuple[str, str], Event] = {}
+        self._lasting: dict[tuple[str, str], ev.Event] = {}
         self.connected = False
         self.received_ns = 0
 
     async def run(self, market: DemoMarket) -> None:
         """Listen until cancelled."""
-        while True:
-            try:
-                async for raw in market.listen():
-                    self._take(raw)
-                reason = "the stream ended"
-            except BREAKS as error:
-                reason = str(error)
-            if self.connected:
-                self.connected = False
-                self._publish((FeedLost(feed=FEED, instrument=None, reason=reason),))
-            await asyncio.sleep(RETRY_S)
+        await _listen(market.listen, self._take, self._lost)
+
+    def _lost(self, reason: str) -> None:
+        if self.connected:
+            self.connected = False
+            self._publish((ev.FeedLost(feed=FEED, instrument=None, reason=reason),))
 
     def _take(self, raw: bytes) -> None:
         now_ns = self._services.clock.now_ns()
-        events: tuple[Event, ...] = wire.unpack_market(raw).events
+        events: tuple[ev.Event, ...] = wire.unpack_market(raw).events
         self.received_ns = now_ns
         if not self.connected:
             self.connected = True
-            events = (FeedRestored(feed=FEED, instrument=None), *events)
+            events = (ev.FeedRestored(feed=FEED, instrument=None), *events)
         for event in events:
             if isinstance(event, LASTING):
                 self._journal(event, now_ns)
-            elif isinstance(event, BookReplaced):
+            elif isinstance(event, ev.BookReplaced):
                 self._open[event.instrument] = None
         if not events:
             # The stream is ordered and whole: a keepalive proves every book as it was told.
-            events = tuple(BookProven(instrument=key) for key in self._open)
+            events = tuple(ev.BookProven(instrument=key) for key in self._open)
         self._meter.events(len(events))
         self._publish(events)
 
-    def _journal(self, event: Event, now_ns: int) -> None:
+    def _journal(self, event: ev.Event, now_ns: int) -> None:
         """Journal what lasts, once: a new connection tells everything again."""
-        listed = isinstance(event, InstrumentListed)
+        listed = isinstance(event, ev.InstrumentListed)
         key = event.instrument.id if listed else event.instrument  # type: ignore[attr-defined]
-        if not listed and not isinstance(event, StrikeProven):
+        if not listed and not isinstance(event, ev.StrikeProven):
             self._open.pop(key, None)
         place = (type(event).__name__, str(key))
         if self._lasting.get(place) == event:
@@ -112,7 +110,7 @@ class MarketStream:
         if self._journaled:
             self._services.journal(event, now_ns)
 
-    def _publish(self, events: tuple[Event, ...]) -> None:
+    def _publish(self, events: tuple[ev.Event, ...]) -> None:
         now_ns = self._services.clock.now_ns()
         for runner in self._runners():
             runner.market(events, now_ns)
@@ -130,23 +128,18 @@ class UserStream:
         self.connected = False
         self._heartbeat_healthy = False
 
-    def health(self, source: str, reason: str) -> HealthChanged:
+    def health(self, source: str, reason: str) -> ev.HealthChanged:
         account = self._runner.account
-        return HealthChanged(account=account, source=source, healthy=not reason, reason=reason)
+        return ev.HealthChanged(account=account, source=source, healthy=not reason, reason=reason)
 
     async def run(self) -> None:
         """Listen until cancelled."""
-        while True:
-            try:
-                async for raw in self._venue.listen(wire.USER):
-                    self._take(raw)
-                reason = "the stream ended"
-            except BREAKS as error:
-                reason = str(error)
-            if self.connected:
-                self.connected = False
-                self._runner.report(self.health(USER_FEED, reason))
-            await asyncio.sleep(RETRY_S)
+        await _listen(partial(self._venue.listen, wire.USER), self._take, self._lost)
+
+    def _lost(self, reason: str) -> None:
+        if self.connected:
+            self.connected = False
+            self._runner.report(self.health(USER_FEED, reason))
 
     def _take(self, raw: bytes) -> None:
         runner = self._runner

@@ -42,8 +42,8 @@ REACH_TICKS = 5
 """How far beyond the touch an informed taker reaches."""
 
 
-class Takers:
-    """Noise and knowledge."""
+class CrowdTraders:
+    """What takers and makers trade with."""
 
     def __init__(
         self,
@@ -58,6 +58,10 @@ class Takers:
         self._spec = spec
         self._rng = rng
         self._name = name
+
+
+class Takers(CrowdTraders):
+    """Noise and knowledge."""
 
     def take_blindly(
         self, market: ExchangeMarket, up: bool | None = None, part: float = 1.0
@@ -132,10 +136,7 @@ class Takers:
         return found
 
     def _take(
-        self,
-        customer: AccountId,
-        market: ExchangeMarket,
-        intent: tuple[bool, int, int, bool],
+        self, customer: AccountId, market: ExchangeMarket, intent: tuple[bool, int, int, bool]
     ) -> None:
         up, level, size, sells = intent
         instrument = market.instrument
@@ -206,20 +207,8 @@ class Slot(msgspec.Struct, kw_only=True):
     """Whether they come as a swarm, each on a side of its own."""
 
 
-class Makers:
+class Makers(CrowdTraders):
     """All background makers; who acts is the crowd's choice."""
-
-    def __init__(
-        self,
-        exchange: DemoExchange,
-        calendar: Calendar,
-        rng: Random,
-        name: Callable[[str], Identity],
-    ) -> None:
-        self._exchange = exchange
-        self._calendar = calendar
-        self._rng = rng
-        self._name = name
 
     def quote(self, spec: MakerSpec, slot: Slot, index: int, market: ExchangeMarket) -> None:
         """Move a maker's quotes to where it believes they belong: cancels first."""
@@ -336,7 +325,7 @@ class Crowd:
         self._slot_count = 0
         self._ticket_count = 0
         self._members = [AccountId(maker.name) for maker in spec.makers] + [NOISE, INFORMED]
-        self._makers = Makers(exchange, calendar, rng, self._name)
+        self._makers = Makers(exchange, calendar, spec, rng, self._name)
         self._takers = Takers(exchange, calendar, spec, rng, self._name)
         self._rate = len(spec.makers) * spec.maker_rate + spec.noise_rate + spec.informed_rate
 
@@ -498,11 +487,7 @@ class Crowd:
 
 
 def open_world(
-    profile: Profile,
-    *,
-    rng: Random,
-    now_ns: int,
-    settlement: SettlementRules | None = None,
+    profile: Profile, *, rng: Random, now_ns: int, settlement: SettlementRules | None = None
 ) -> DemoExchange:
     """Return an exchange with everything in `profile` under way."""
     exchange, calendar, crowd = _build_world(profile, rng=rng, now_ns=now_ns, settlement=settlement)

@@ -123,16 +123,7 @@ def allot(
     stood ahead of them traded before the print; then those at its price, behind what is ahead.
     What one of our orders takes is gone for the next. The sum never exceeds `size`.
     """
-    fills: list[tuple[QueuedOrder, int]] = []
-    left = size
-    for better in sorted((p for p in levels if (p > price if bids else p < price)), reverse=bids):
-        for resting in levels[better].orders:
-            if not left:
-                break
-            resting.ahead = 0
-            filled = min(resting.remaining, left)
-            fills.append((resting, filled))
-            left -= filled
+    fills, left = _met(levels, size, [p for p in _reached(levels, price, bids=bids) if p != price])
     level = levels.get(price)
     if level is not None:
         level.note_print(size, now_ns)
@@ -158,22 +149,33 @@ def overtaken(
     not in it. So he would have traded with us, before anybody came for him; price-time again, best
     first, and nobody stands ahead. The sum never exceeds `size`.
     """
-    fills: list[tuple[QueuedOrder, int]] = []
-    left = size
-    for met in sorted((p for p in levels if (p >= price if bids else p <= price)), reverse=bids):
-        for resting in levels[met].orders:
-            if not left:
-                break
-            resting.ahead = 0
-            filled = min(resting.remaining, left)
-            fills.append((resting, filled))
-            left -= filled
-    return fills
+    return _met(levels, size, _reached(levels, price, bids=bids))[0]
 
 
 def all_reached(
     levels: dict[int, OwnLevel], price: int, *, bids: bool
 ) -> list[tuple[QueuedOrder, int]]:
     """Return everything of ours at `price` or better, whole: an optimist's print without size."""
-    reached = sorted((p for p in levels if (p >= price if bids else p <= price)), reverse=bids)
+    reached = _reached(levels, price, bids=bids)
     return [(resting, resting.remaining) for p in reached for resting in levels[p].orders]
+
+
+def _reached(levels: dict[int, OwnLevel], price: int, *, bids: bool) -> list[int]:
+    """Return our prices at `price` or better, best first."""
+    return sorted((p for p in levels if (p >= price if bids else p <= price)), reverse=bids)
+
+
+def _met(
+    levels: dict[int, OwnLevel], size: int, prices: list[int]
+) -> tuple[list[tuple[QueuedOrder, int]], int]:
+    """Share `size` among our orders at these prices, before whom nobody stands; give the rest."""
+    fills: list[tuple[QueuedOrder, int]] = []
+    for price in prices:
+        for resting in levels[price].orders:
+            if not size:
+                return fills, 0
+            resting.ahead = 0
+            filled = min(resting.remaining, size)
+            fills.append((resting, filled))
+            size -= filled
+    return fills, size

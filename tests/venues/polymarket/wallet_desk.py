@@ -26,7 +26,8 @@ from engine.domain.instruments import Instrument, InstrumentId, Leg, Mode
 from engine.domain.orders import Order, OrderType
 from engine.domain.settings import AccountSettings, GatewaySettings
 from engine.executor.executor import Executor
-from engine.gateway.core import ACCEPTED, GatewayCore
+from engine.gateway.core import GatewayCore
+from engine.gateway.lanes import QUERIES
 from engine.gateway.sender import Sender
 from engine.runtime.recovery import executor_of, remember
 from engine.venues.polymarket.account.venue import PolymarketVenue
@@ -95,7 +96,7 @@ class EngineRun:
         for effect in effects:
             if isinstance(effect, RaiseAlert):
                 self.desk.alerts.append(effect)
-            elif type(effect) in ACCEPTED:
+            elif type(effect) in QUERIES:
                 self.desk.record(effect)
                 self.sender.take(effect)  # type: ignore[arg-type]
 
@@ -241,7 +242,7 @@ class WalletDesk:
 
     @property
     def wallet(self) -> Any:
-        return self.venue._wire.wallet
+        return self.venue.wire.wallet
 
     def cash(self) -> tuple[int, int]:
         """Cash here and at the venue."""

@@ -10,18 +10,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
+from engine.domain import events as ev
 from engine.domain.effects import AnyWalletEffect, CancelScope, QueryOperation
-from engine.domain.events import (
-    BalancesListed,
-    FillsListed,
-    OpenOrdersListed,
-    OrderNotFound,
-    OrderRejected,
-    OrderReported,
-    PositionsListed,
-    RedemptionsListed,
-    VenueEvent,
-)
 from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import Instrument, InstrumentId
 from engine.domain.orders import Identity, Order, OrderId, RejectReason
@@ -86,18 +76,18 @@ class PolymarketDoor:
             self.doubt = str(error)
             raise
 
-    async def send(self, prepared: Prepared) -> Sequence[VenueEvent]:
+    async def send(self, prepared: Prepared) -> Sequence[ev.VenueEvent]:
         """Send exactly these bytes, once."""
         events = await self._noting_refusal(self.venue.send(prepared))
         for event in events:
-            if isinstance(event, OrderRejected) and event.reason is RejectReason.NO_FUNDS:
+            if isinstance(event, ev.OrderRejected) and event.reason is RejectReason.NO_FUNDS:
                 self.outdated[event.order] = None
         return events
 
-    async def cancel(self, orders: Sequence[Named]) -> Sequence[VenueEvent]:
+    async def cancel(self, orders: Sequence[Named]) -> Sequence[ev.VenueEvent]:
         return await self._noting_refusal(self.venue.cancel(orders))
 
-    async def cancel_all(self, scope: CancelScope) -> Sequence[VenueEvent]:
+    async def cancel_all(self, scope: CancelScope) -> Sequence[ev.VenueEvent]:
         """Cancel everything of the key in scope."""
         return await self._noting_refusal(self.venue.cancel_all(scope))
 
@@ -105,18 +95,18 @@ class PolymarketDoor:
         """Cancel an order of another key of the signer."""
         return await self._noting_refusal(self.venue.cancel_foreign(order))
 
-    async def open_orders(self) -> OpenOrdersListed:
+    async def open_orders(self) -> ev.OpenOrdersListed:
         """Return every open order, or raise."""
         asked_ns = self.now_ns()
         listed = await self._noting_refusal(self.venue.open_orders())
         self.listed_ns = asked_ns
         return listed
 
-    async def order(self, named: Named) -> OrderReported | OrderNotFound:
+    async def order(self, named: Named) -> ev.OrderReported | ev.OrderNotFound:
         """Return what the venue knows about one order."""
         return await self._noting_refusal(self.venue.order(named))
 
-    async def fills(self, since_ns: int) -> FillsListed:
+    async def fills(self, since_ns: int) -> ev.FillsListed:
         """Return our fills since a time, or raise."""
         listed = await self._noting_refusal(self.venue.fills(since_ns))
         for fill in listed.fills:
@@ -127,22 +117,22 @@ class PolymarketDoor:
             del self._ended[next(iter(self._ended))]
         return listed
 
-    async def balances(self) -> BalancesListed:
+    async def balances(self) -> ev.BalancesListed:
         """Return the wallet's cash, or raise."""
         return await self._noting_refusal(self.venue.balances())
 
-    async def positions(self) -> PositionsListed:
+    async def positions(self) -> ev.PositionsListed:
         """Return what the wallet holds, or raise."""
         return await self.venue.positions()
 
-    async def redemptions(self, since_ns: int) -> RedemptionsListed:
+    async def redemptions(self, since_ns: int) -> ev.RedemptionsListed:
         """Return what the wallet's winners brought since a time, or raise."""
         return await self.venue.redemptions(since_ns)
 
-    async def operate(self, asked: AnyWalletEffect, named: OnNamed) -> Sequence[VenueEvent]:
+    async def operate(self, asked: AnyWalletEffect, named: OnNamed) -> Sequence[ev.VenueEvent]:
         """Sign an operation of the wallet, have its name kept, and hand it to the relayer."""
         return await self.venue.operate(asked, named)
 
-    async def operation(self, asked: QueryOperation) -> Sequence[VenueEvent]:
+    async def operation(self, asked: QueryOperation) -> Sequence[ev.VenueEvent]:
         """Return what became of an operation, as far as the venue says."""
         return await self.venue.operation(asked)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from engine.clock import WallClock
-from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.effects import caution
 from engine.domain.events import Event, HealthChanged, InstrumentListed
 from engine.domain.instruments import AccountId, Instrument, InstrumentId
 from engine.domain.settings import AccountSettings
@@ -271,8 +271,7 @@ class PolymarketRunner(AccountRunner):
         try:
             self.door.venue.know(instrument)
         except BadInput as error:
-            alert = RaiseAlert(severity=Severity.WARNING, kind="market", text=str(error))
-            self._alert(alert, self._clock.now_ns())
+            self._alert(caution("market", str(error)), self._clock.now_ns())
 
 
 class PolymarketLink(AccountLink):

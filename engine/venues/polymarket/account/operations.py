@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from engine.domain.effects import (
     AnyWalletEffect,
@@ -24,16 +24,18 @@ from engine.domain.events import (
     OperationNotFound,
     OperationState,
     PairsConverted,
-    RedemptionsListed,
     VenueEvent,
 )
-from engine.domain.instruments import AccountId, Instrument, InstrumentId
+from engine.domain.instruments import AccountId, InstrumentId
 from engine.errors import NotSent, OutcomeUnknown, PitbossError
 from engine.gateway.door import OnNamed
 from engine.venues.polymarket.account.orders import TradableMarket
 from engine.venues.polymarket.account.outcomes import VenueRefusal
 from engine.venues.polymarket.account.rows import balance_micro
-from engine.venues.polymarket.account.sdk import RelayerCalls, Wire
+from engine.venues.polymarket.account.sdk import RelayerCalls
+
+if TYPE_CHECKING:
+    from engine.venues.polymarket.account.venue import PolymarketVenue
 
 S = 1_000_000_000
 VALID_S = 600
@@ -56,26 +58,18 @@ _STATES = {
 _KINDS = {SplitCash: "split", MergePairs: "merge", RedeemTokens: "redeem"}
 
 
-class WalletVenue(Protocol):
-    """What an operation needs of its venue."""
-
-    async def redemptions(self, since_ns: int) -> RedemptionsListed: ...
-    async def refresh_balance(self, instrument: Instrument | None = None) -> None: ...
-
-
 class Operations:
     """One account's operations of its wallet."""
 
     def __init__(
         self,
         account: AccountId,
-        wire: Wire,
+        venue: PolymarketVenue,
         market: Callable[[InstrumentId], TradableMarket],
-        venue: WalletVenue,
         now_ns: Callable[[], int],
     ) -> None:
         self._account = account
-        self._wire = wire
+        self._wire = venue.wire
         self._market = market
         self._venue = venue
         self._now_ns = now_ns

@@ -11,16 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from engine.domain.events import (
-    CancelRefused,
-    CancelUnanswered,
-    OrderAccepted,
-    OrderCancelled,
-    OrderDelayed,
-    OrderRejected,
-    VenueEvent,
-    VenueMode,
-)
+from engine.domain import events as ev
 from engine.domain.instruments import AccountId
 from engine.domain.orders import Identity, OrderId, RejectReason
 from engine.errors import AuthRefused, BadInput, OutcomeUnknown, Throttled, VenueClosed
@@ -65,11 +56,11 @@ _UNDECIDED = (
 """Pieces of sentences that leave open whether the order lives. Alone they come with a 500; in a
 line of a batch, whose status is everybody's 200, nothing else tells them from a no."""
 
-_MODES: tuple[tuple[str, VenueMode], ...] = (
-    ("post-only mode", VenueMode.POST_ONLY),
-    ("cancel-only", VenueMode.CANCEL_ONLY),
-    ("trading is currently disabled", VenueMode.DISABLED),
-    ("service is not ready", VenueMode.RESTARTING),
+_MODES: tuple[tuple[str, ev.VenueMode], ...] = (
+    ("post-only mode", ev.VenueMode.POST_ONLY),
+    ("cancel-only", ev.VenueMode.CANCEL_ONLY),
+    ("trading is currently disabled", ev.VenueMode.DISABLED),
+    ("service is not ready", ev.VenueMode.RESTARTING),
 )
 
 
@@ -104,14 +95,14 @@ def reason_of(text: str) -> RejectReason:
     return next((reason for piece, reason in _REASONS if piece in small), RejectReason.OTHER)
 
 
-def mode_of(refusal: VenueRefusal) -> VenueMode | None:
+def mode_of(refusal: VenueRefusal) -> ev.VenueMode | None:
     """Return the mode a refusal announces; None = it announces none."""
     if refusal.status == 425:
-        return VenueMode.RESTARTING
+        return ev.VenueMode.RESTARTING
     if refusal.status != 503:
         return None
     if refusal.code == "post_only_mode":
-        return VenueMode.POST_ONLY
+        return ev.VenueMode.POST_ONLY
     small = refusal.text.lower()
     return next((mode for piece, mode in _MODES if piece in small), None)
 
@@ -137,7 +128,7 @@ def raise_common(refusal: VenueRefusal) -> None:
         raise OutcomeUnknown(text)
 
 
-def place_refused(account: AccountId, order: OrderId, refusal: VenueRefusal) -> OrderRejected:
+def place_refused(account: AccountId, order: OrderId, refusal: VenueRefusal) -> ev.OrderRejected:
     """Return the rejection of an order. Raises as `raise_common`."""
     raise_common(refusal)
     return _rejected(account, order, refusal.text)
@@ -145,11 +136,11 @@ def place_refused(account: AccountId, order: OrderId, refusal: VenueRefusal) -> 
 
 def cancel_refused(
     account: AccountId, orders: Sequence[Named], refusal: VenueRefusal
-) -> tuple[CancelRefused, ...]:
+) -> tuple[ev.CancelRefused, ...]:
     """Say that nothing was cancelled. Raises as `raise_common`."""
     raise_common(refusal)
     return tuple(
-        CancelRefused(account=account, order=named.order, venue_text=refusal.text)
+        ev.CancelRefused(account=account, order=named.order, venue_text=refusal.text)
         for named in orders
     )
 
@@ -160,12 +151,12 @@ def question_refused(refusal: VenueRefusal) -> NoReturn:
     raise BadInput(f"Polymarket refused the question with {refusal.status}: {refusal.text}")
 
 
-def _rejected(account: AccountId, order: OrderId, text: str) -> OrderRejected:
+def _rejected(account: AccountId, order: OrderId, text: str) -> ev.OrderRejected:
     small = text.lower()
     if "is invalid. duplicated" in small:
         # The venue has this very digest: an earlier send arrived. It may rest, it may be filled.
         raise OutcomeUnknown(f"the venue knows order {order} already: {text[:TEXT_MAX]}")
-    return OrderRejected(
+    return ev.OrderRejected(
         account=account, order=order, reason=reason_of(text), venue_text=text[:TEXT_MAX]
     )
 
@@ -173,7 +164,7 @@ def _rejected(account: AccountId, order: OrderId, text: str) -> OrderRejected:
 # -- a 200 -----------------------------------------------------------------------------------------
 
 
-def placed(account: AccountId, named: Named, body: object) -> tuple[VenueEvent, ...]:
+def placed(account: AccountId, named: Named, body: object) -> tuple[ev.VenueEvent, ...]:
     """Return what a 200 to POST /order proves. Raises OutcomeUnknown.
 
     Null and missing fields are taken as empty. `matched` is an acceptance: fills are told by the
@@ -195,13 +186,15 @@ def placed(account: AccountId, named: Named, body: object) -> tuple[VenueEvent, 
             f"the venue calls order {named.order} {identity}, we named it {named.identity}"
         )
     if status in {"live", "matched"}:
-        return (OrderAccepted(account=account, order=named.order),)
+        return (ev.OrderAccepted(account=account, order=named.order),)
     if status == "delayed":
-        return (OrderDelayed(account=account, order=named.order),)
+        return (ev.OrderDelayed(account=account, order=named.order),)
     raise OutcomeUnknown(f"order {named.order} is {status[:TEXT_MAX]!r}, which says too little")
 
 
-def cancelled(account: AccountId, orders: Sequence[Named], body: object) -> tuple[VenueEvent, ...]:
+def cancelled(
+    account: AccountId, orders: Sequence[Named], body: object
+) -> tuple[ev.VenueEvent, ...]:
     """Return what the answer to a cancel says of each order; silence is CancelUnanswered."""
     gone, refused = _cancel_lists(body)
     return tuple(_cancel_verdict(account, named, gone, refused) for named in orders)
@@ -209,19 +202,19 @@ def cancelled(account: AccountId, orders: Sequence[Named], body: object) -> tupl
 
 def _cancel_verdict(
     account: AccountId, named: Named, gone: set[Identity], refused: Mapping[Identity, str]
-) -> VenueEvent:
+) -> ev.VenueEvent:
     if named.identity in gone:
-        return OrderCancelled(account=account, order=named.order)
+        return ev.OrderCancelled(account=account, order=named.order)
     if named.identity in refused:
         text = refused[named.identity]
-        return CancelRefused(account=account, order=named.order, venue_text=text)
-    return CancelUnanswered(account=account, order=named.order)
+        return ev.CancelRefused(account=account, order=named.order, venue_text=text)
+    return ev.CancelUnanswered(account=account, order=named.order)
 
 
-def cancelled_names(body: object) -> tuple[list[Identity], dict[Identity, str]]:
-    """Return (cancelled, not cancelled → why) of the answer to a cancel of a scope."""
+def names_in(body: object) -> list[Identity]:
+    """Return whom the answer to a cancel of a scope names, the cancelled ones first."""
     gone, refused = _cancel_lists(body)
-    return sorted(gone), refused
+    return list(dict.fromkeys([*sorted(gone), *sorted(refused)]))
 
 
 def _cancel_lists(body: object) -> tuple[set[Identity], dict[Identity, str]]:

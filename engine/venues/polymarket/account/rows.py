@@ -7,7 +7,7 @@ BadInput: a listing is whole or it is nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
 
@@ -25,12 +25,7 @@ from engine.domain.fills import FillId, FillState, Liquidity
 from engine.domain.instruments import AccountId, InstrumentId, Leg, Side
 from engine.domain.orders import Identity, OrderState
 from engine.errors import BadInput
-from engine.venues.polymarket.account.orders import (
-    AccountMemory,
-    KnownOrder,
-    TradableMarket,
-    instrument_of,
-)
+from engine.venues.polymarket.account.orders import AccountMemory, instrument_of
 
 PRICE_DECIMALS = 4
 SIZE_DECIMALS = 6
@@ -88,8 +83,7 @@ def order_report(row: object, reader: RowReader) -> OrderReport:
     known = reader.memory.known(identity)
     _needed(fields, "id", *["owner"] * (known is None))
     instrument, leg = _place(fields, reader.memory)
-    size = number(fields.get("original_size"), SIZE_DECIMALS, "original_size")
-    filled = number(fields.get("size_matched"), SIZE_DECIMALS, "size_matched")
+    filled = _size(fields, "size_matched")
     return OrderReport(
         identity=identity,
         order=known.order if known is not None else None,
@@ -98,28 +92,33 @@ def order_report(row: object, reader: RowReader) -> OrderReport:
         leg=leg,
         side=_side(fields),
         price=number(fields.get("price"), PRICE_DECIMALS, "price"),
-        size=size,
+        size=_size(fields, "original_size"),
         filled=filled,
-        state=_order_state(fields, size, filled),
+        state=_order_state(fields, filled),
     )
 
 
-def _order_state(row: SdkRow, size: int, filled: int) -> OrderState:
+def _order_state(row: SdkRow, filled: int) -> OrderState:
     status = status_of(row)
     if status in {"LIVE", "UNMATCHED"}:
         return OrderState.PARTIAL if filled else OrderState.OPEN
     if status == "DELAYED":
         return OrderState.DELAYED
     if status == "MATCHED":
-        at_once = _text(row, "order_type").upper() in {"FAK", "FOK"}
-        left = size - filled
-        # Matched as far as it went: the rest of a FAK is dead, and cents of a share get lost in
-        # the venue's rounding. Nobody must wait for fills of either.
-        return OrderState.CANCELLED if left > 0 and (at_once or left <= DUST) else OrderState.FILLED
+        return OrderState.CANCELLED if killed_rest(row) else OrderState.FILLED
     # CANCELED_MARKET_RESOLVED and its kind; INVALID is how a moved tick ends an order.
     if status.startswith("CANCEL") or status == "INVALID":
         return OrderState.CANCELLED
     raise BadInput(f"an order's status {status[:40]!r} is not known")
+
+
+def killed_rest(row: SdkRow) -> bool:
+    """Say whether a match ended an order short of its size; nobody must wait for more fills.
+
+    The rest of a FAK is dead, and cents of a share get lost in the venue's rounding.
+    """
+    left = _size(row, "original_size") - _size(row, "size_matched")
+    return left > 0 and (left <= DUST or _text(row, "order_type").upper() in {"FAK", "FOK"})
 
 
 # -- fills -----------------------------------------------------------------------------------------
@@ -132,59 +131,39 @@ def trade_fills(row: object, reader: RowReader) -> Iterator[OrderFilled]:
     token may be the other one. A fill's name is (trade, order of ours). Raises BadInput.
     """
     fields = _fields(row)
-    trade = _text(fields, "id")
-    status = status_of(fields)
+    trade, status = _text(fields, "id"), status_of(fields)
     state = _FILL_STATES.get(status)
     if not trade or state is None:
         raise BadInput(f"trade {trade[:40]!r} has the status {status[:40]!r}, which is not known")
     makers = fields.get("maker_orders") or []
     if not isinstance(makers, list):
         raise BadInput(f"trade {trade[:40]}: maker_orders is not a list")
-    chain = _text(fields, "transaction_hash") or msgspec.UNSET
-    made: Callable[..., OrderFilled] = _Maker(
-        trade=trade, state=state, reader=reader, transaction=chain
-    ).fill
-    for maker in map(_fields, makers):
-        known = reader.memory.known(_text(maker, "order_id"))
-        if known is not None:
-            amount = maker.get("matched_amount")
-            yield made(maker, known, amount, name="order_id", liquidity=Liquidity.MAKER)
-    known = reader.memory.known(_text(fields, "taker_order_id"))
-    if known is not None:
-        size = fields.get("size")
-        yield made(fields, known, size, name="taker_order_id", liquidity=Liquidity.TAKER)
-
-
-class _Maker(msgspec.Struct, frozen=True, kw_only=True):
-    """Makes the fills of one trade."""
-
-    trade: str
-    state: FillState
-    reader: RowReader
-    transaction: str | msgspec.UnsetType
-
-    def fill(
-        self, row: SdkRow, known: KnownOrder, amount: object, *, name: str, liquidity: Liquidity
-    ) -> OrderFilled:
-        market, _ = _listed(row, self.reader.memory)
-        size = number(amount, SIZE_DECIMALS, "size")
+    sides = [(maker, "order_id", "matched_amount") for maker in map(_fields, makers)]
+    for part, name, amount in (*sides, (fields, "taker_order_id", "size")):
+        known = reader.memory.known(_text(part, name))
+        if known is None:
+            continue
+        found = reader.memory.token(_text(part, "asset_id"))
+        if found is None:
+            where = _text(part, "market")[:80]
+            raise BadInput(f"a fill of ours is in a market nobody listed: {where}")
+        size = number(part.get(amount), SIZE_DECIMALS, "size")
         # The venue's price of a taker that met several levels may be an average.
-        price = number(row.get("price"), PRICE_DECIMALS, "price")
-        instrument = market.instrument
+        price = number(part.get("price"), PRICE_DECIMALS, "price")
+        took, instrument = part is fields, found[0].instrument
         if size <= 0 or not 0 < price < instrument.one:
-            raise BadInput(f"trade {self.trade[:40]} has no size or no price")
-        took = liquidity is Liquidity.TAKER
+            raise BadInput(f"trade {trade[:40]} has no size or no price")
         fee = instrument.taker_fee_micro if took else instrument.maker_fee_micro
-        return OrderFilled(
-            account=self.reader.account,
+        yield OrderFilled(
+            account=reader.account,
             order=known.order,
-            fill=FillId(f"{self.trade}:{_text(row, name).lower()}"),
+            fill=FillId(f"{trade}:{_text(part, name).lower()}"),
             price=price,
             size=size,
             fee_micro=fee(price, size),
-            liquidity=liquidity,
-            state=self.state,
-            transaction=self.transaction,
+            liquidity=Liquidity.TAKER if took else Liquidity.MAKER,
+            state=state,
+            transaction=_text(fields, "transaction_hash") or msgspec.UNSET,
         )
 
 
@@ -210,7 +189,7 @@ def holding(row: object, memory: AccountMemory) -> tuple[InstrumentId, Leg, int]
     """
     fields = _fields(row)
     _needed(fields, "current_size")
-    size = number(fields.get("current_size"), SIZE_DECIMALS, "current_size")
+    size = _size(fields, "current_size")
     if size <= 0:
         return None
     found = memory.token(_text(fields, "token_id"))
@@ -246,7 +225,7 @@ def payments(
         amount = number(fields.get("usdc_size"), 6, "usdc_size")
         if sign := _SIGNS[kind]:
             # A pair costs one and brings one: without a size the money counts them.
-            size = sign * (number(fields.get("size"), SIZE_DECIMALS, "size") or amount)
+            size = sign * (_size(fields, "size") or amount)
             if name in pairs:
                 size, amount = size + pairs[name].size, amount + pairs[name].amount_micro
             pairs[name] = PairsConverted(
@@ -322,11 +301,8 @@ def _place(row: SdkRow, memory: AccountMemory) -> tuple[InstrumentId, Leg]:
     return instrument_of(_text(row, "market")), Leg.NO if no else Leg.YES
 
 
-def _listed(row: SdkRow, memory: AccountMemory) -> tuple[TradableMarket, Leg]:
-    found = memory.token(_text(row, "asset_id"))
-    if found is None:
-        raise BadInput(f"a fill of ours is in a market nobody listed: {_text(row, 'market')[:80]}")
-    return found
+def _size(row: SdkRow, name: str) -> int:
+    return number(row.get(name), SIZE_DECIMALS, name)
 
 
 def _side(row: SdkRow) -> Side:

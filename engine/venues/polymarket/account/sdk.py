@@ -359,11 +359,7 @@ class Wire:
 
     @classmethod
     async def open(
-        cls,
-        credentials: Credentials,
-        *,
-        now_ns: Callable[[], int],
-        urls: Mapping[str, str],
+        cls, credentials: Credentials, *, now_ns: Callable[[], int], urls: Mapping[str, str]
     ) -> Self:
         """Find or derive the API key and open the connections; nothing is sent to the chain.
 

@@ -17,7 +17,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-from engine.domain.effects import QueryFills, QueryOpenOrders, RaiseAlert, Severity
+from engine.domain.effects import QueryFills, QueryOpenOrders, caution
 from engine.domain.events import (
     FillAdvanced,
     FillSettled,
@@ -33,7 +33,7 @@ from engine.domain.events import (
 )
 from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import InstrumentId
-from engine.domain.orders import CancelReason, OrderId, OrderState, OrderType
+from engine.domain.orders import CancelReason, OrderId, OrderState
 from engine.errors import BadInput, NotSent, OutcomeUnknown
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.services import USER_FEED, Services
@@ -41,6 +41,7 @@ from engine.venues.polymarket.account.rows import (
     SIZE_DECIMALS,
     RowReader,
     SdkRow,
+    killed_rest,
     number,
     order_report,
     status_of,
@@ -137,7 +138,6 @@ _REASONS = (
 )
 """What stands behind `CANCELED_`, in capitals → our word."""
 _TIMED_OUT = ("EXPIRED_ORDER", "ORDER_TIMED_OUT")
-_AT_ONCE = {OrderType.FAK.value.upper(), OrderType.FOK.value.upper()}
 
 
 class UserFrame(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,7 +194,7 @@ class UserFrames:
             yield self._over(frame, order, status)
         elif status == "DELAYED":
             yield OrderDelayed(account=account, order=order)
-        elif status == "MATCHED" and _killed_rest(frame):
+        elif status == "MATCHED" and killed_rest(frame):
             yield self._report(frame, OrderState.CANCELLED)
         elif status in {"LIVE", "UNMATCHED", "MATCHED"}:
             # An UPDATE tells of a match: its trade frame is the proof, and the source of the fill.
@@ -265,14 +265,6 @@ def _kind(frame: Mapping[Any, Any]) -> str:
     if "taker_order_id" in frame:
         return "trade"
     return "order" if "original_size" in frame else "unknown"
-
-
-def _killed_rest(frame: SdkRow) -> bool:
-    """Say whether a match ended an order short of its size: a FAK's rest, or cents of a share."""
-    size = number(frame.get("original_size"), SIZE_DECIMALS, "original_size")
-    left = size - number(frame.get("size_matched"), SIZE_DECIMALS, "size_matched")
-    at_once = str(frame.get("order_type") or "").upper() in _AT_ONCE
-    return left > 0 and (at_once or left <= 10_000)
 
 
 def user_channel(venue: PolymarketVenue) -> tuple[UserSocket, UserFrames]:
@@ -371,7 +363,4 @@ class PolymarketUser:
         if now_ns - self._alerted_ns >= ALERT_NS:
             self._alerted_ns = now_ns
             text = f"a frame of the user channel cannot be read: {what}; the venue is asked instead"
-            alert = RaiseAlert(
-                severity=Severity.WARNING, kind="user_frame", text=text, account=account
-            )
-            self._services.alert(alert, now_ns)
+            self._services.alert(caution("user_frame", text, account=account), now_ns)

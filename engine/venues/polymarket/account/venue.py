@@ -8,35 +8,22 @@ and by `fills`; an accepted order may have matched already.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Self
 
+from engine.domain import events as ev
 from engine.domain.effects import CancelScope
-from engine.domain.events import (
-    BalancesListed,
-    CancelRefused,
-    CancelUnanswered,
-    FillsListed,
-    OpenOrdersListed,
-    OrderCancelled,
-    OrderNotFound,
-    OrderReported,
-    PositionsListed,
-    RedemptionsListed,
-    VenueEvent,
-)
 from engine.domain.instruments import AccountId, Instrument, InstrumentId
-from engine.domain.orders import Identity, Order, OrderId
-from engine.errors import BadInput, OutcomeUnknown, PitbossError, Throttled
+from engine.domain.orders import Identity, OrderId
+from engine.errors import BadInput, BrokenInvariant, OutcomeUnknown, PitbossError, Throttled
 from engine.gateway.door import Named, Prepared
 from engine.venues.polymarket.account import outcomes
 from engine.venues.polymarket.account.credentials import Credentials
-from engine.venues.polymarket.account.heartbeat import send_heartbeat
-from engine.venues.polymarket.account.lease import HeartbeatChain
+from engine.venues.polymarket.account.heartbeat import HeartbeatChain
 from engine.venues.polymarket.account.listings import answered, clob_rows, data_rows
 from engine.venues.polymarket.account.operations import Operations
 from engine.venues.polymarket.account.orders import AccountMemory, Preparer, condition_of, market_of
-from engine.venues.polymarket.account.outcomes import VenueRefusal
+from engine.venues.polymarket.account.outcomes import HeartbeatRefused, VenueRefusal
 from engine.venues.polymarket.account.pace import TIERS, Pace, Tier
 from engine.venues.polymarket.account.rows import (
     RowReader,
@@ -56,7 +43,7 @@ BATCH_PATH = "/orders"
 BATCH_MAX = 15
 """Most orders the venue takes in one request."""
 
-SendAnswer = asyncio.Future[Sequence[VenueEvent]]
+SendAnswer = asyncio.Future[Sequence[ev.VenueEvent]]
 
 
 class Places:
@@ -71,7 +58,7 @@ class Places:
         self.pace = Pace(now_ns())
         wire.on_rate(lambda tier, left: self.pace.receive(now_ns(), tier=tier, remaining=left))
 
-    async def send(self, prepared: Prepared) -> Sequence[VenueEvent]:
+    async def send(self, prepared: Prepared) -> Sequence[ev.VenueEvent]:
         """Send exactly these bytes, once. Raises what `outcomes.placed` and a refusal raise.
 
         Throttled too where our own pace forbids it yet: nothing has left then.
@@ -121,7 +108,7 @@ class Places:
             raise OutcomeUnknown(f"the answer to {len(orders)} orders is not as many lines")
         return lines
 
-    def _judged(self, prepared: Prepared, line: object, *, alone: bool) -> Sequence[VenueEvent]:
+    def _judged(self, prepared: Prepared, line: object, *, alone: bool) -> Sequence[ev.VenueEvent]:
         """Return what a line, or what came in place of an answer, proves of an order."""
         order = prepared.order.id
         if isinstance(line, PitbossError):
@@ -136,153 +123,39 @@ class Places:
         return (event,)
 
 
-# -- Questions to Polymarket about one account: whole answers or an error, never a short list ------
-
 S = 1_000_000_000
 CURRENCY = "pUSD"
 FILLS_OVERLAP_S = 120
 """How far a listing of fills reaches behind what was asked: the venue's index lags."""
-
-
-class AccountQueries:
-    """The half of the door that only asks."""
-
-    _account: AccountId
-    _wire: Wire
-    _memory: AccountMemory
-    reader: RowReader
-
-    def remember(self, orders: Sequence[Named]) -> None:
-        """Know the names the journal has: without them their fills are a stranger's."""
-        for named in orders:
-            self._memory.name(named.identity, named.order, named.bot)
-
-    async def open_orders(self) -> OpenOrdersListed:
-        """Return every open order of the key's account, all pages, or raise."""
-        rows = await self._asked(clob_rows(self._wire, "/data/orders"))
-        reports = tuple(order_report(row, self.reader) for row in rows)
-        return OpenOrdersListed(account=self._account, orders=reports)
-
-    async def order(self, named: Named) -> OrderReported | OrderNotFound:
-        """Return what the venue knows about one order.
-
-        The plain question answers null for an order that ended, so the listing by id is asked too.
-        """
-        self.remember([named])
-        try:
-            row = await self._wire.get(f"/data/order/{named.identity}")
-        except VenueRefusal as refusal:
-            if refusal.status != 404:
-                outcomes.question_refused(refusal)
-            row = None
-        if row is None:
-            rows = await self._asked(clob_rows(self._wire, "/data/orders", id=named.identity))
-            row = next((row for row in rows), None)
-        if row is None:
-            return OrderNotFound(account=self._account, order=named.order)
-        report = order_report(row, self.reader)
-        if report.identity != named.identity:
-            raise BadInput(f"asked about {named.identity}, the venue reports {report.identity}")
-        return OrderReported(account=self._account, report=report)
-
-    async def fills(self, since_ns: int) -> FillsListed:
-        """Return our fills since a time and of the two minutes before it, oldest first, or raise.
-
-        The listing is not filtered by token: the venue's filter looks at the taker's alone.
-        """
-        after_s = max(0, since_ns // S - FILLS_OVERLAP_S)
-        rows = await self._asked(clob_rows(self._wire, "/data/trades", after=str(after_s)))
-        fills = tuple(fill for row in reversed(rows) for fill in trade_fills(row, self.reader))
-        return FillsListed(account=self._account, since_ns=since_ns, fills=fills)
-
-    async def balances(self) -> BalancesListed:
-        """Return the wallet's cash as the venue's cache knows it; open orders are not deducted."""
-        params: dict[str, str | int] = {
-            "asset_type": "COLLATERAL",
-            "signature_type": self._wire.signature_type,
-        }
-        body = await self._asked(self._wire.get("/balance-allowance", **params))
-        return BalancesListed(account=self._account, cash_micro={CURRENCY: balance_micro(body)})
-
-    async def positions(self) -> PositionsListed:
-        """Return what the wallet holds by the chain's index, which lags by seconds, or raise."""
-        held = []
-        for status in ("OPEN", "REDEEMABLE"):
-            params: dict[str, str | int] = {"user": self._wire.wallet, "status": status}
-            rows = await self._asked(data_rows(self._wire, "/v2/positions", **params))
-            held += [holding(row, self._memory) for row in rows]
-        holdings = tuple(sorted({found for found in held if found is not None}))
-        return PositionsListed(account=self._account, holdings=holdings)
-
-    async def redemptions(self, since_ns: int) -> RedemptionsListed:
-        """Return what the wallet's tokens became since a time, by the chain's index, or raise."""
-        rows = await self._asked(
-            data_rows(
-                self._wire,
-                "/v2/activity",
-                user=self._wire.wallet,
-                type="REDEEM,SPLIT,MERGE",
-                start=str(since_ns // S),
-            )
-        )
-        redemptions, conversions = payments(rows, self._account, since_ns)
-        return RedemptionsListed(
-            account=self._account, since_ns=since_ns, redemptions=redemptions,
-            conversions=conversions,
-        )  # fmt: skip
-
-    async def refresh_balance(self, instrument: Instrument | None = None) -> None:
-        """Let the venue look at the chain again: after settlements, deposits, splits and merges.
-
-        None = cash, an instrument = both its tokens. The SDK offers no such call.
-        """
-        kind = self._wire.signature_type
-        path = "/balance-allowance/update"
-        if instrument is None or instrument.tokens is None:
-            await self._asked(self._wire.touch(path, asset_type="COLLATERAL", signature_type=kind))
-            return
-        for token in instrument.tokens:
-            asset = "CONDITIONAL-V2" if self._wire.is_v2(token) else "CONDITIONAL"
-            call = self._wire.touch(path, asset_type=asset, signature_type=kind, token_id=token)
-            await self._asked(call)
-
-    @property
-    def wire(self) -> Wire:
-        """The account's signed requests, for questions that decide nothing (`listings`)."""
-        return self._wire
-
-    _asked = staticmethod(answered)
-
-
-# -- Polymarket behind the venues' door: one account, its wallet, its orders -----------------------
-
 TOO_MANY = 429
 CANCELS_MAX = 1_000
 """Most orders the venue cancels in one request, whatever the SDK allows."""
 
 
-class PolymarketVenue(AccountQueries):
-    """One account's door. Every call but `prepare` and `remember` does I/O."""
+class PolymarketVenue:
+    """One account's door. Every call but `prepare`, `know` and `remember` does I/O."""
 
     def __init__(
         self, *, account: AccountId, wire: Wire, signer: Signer, now_ns: Callable[[], int]
     ) -> None:
         self._account = account
-        self._wire = wire
+        self.wire = wire
+        """The account's signed requests, for questions that decide nothing (`listings`)."""
         self._memory = AccountMemory()
         self._heartbeats = HeartbeatChain()
         self._places = Places(account, wire, now_ns)
         self.reader = RowReader(account=account, key=wire.api_key, memory=self._memory)
-        operations = Operations(account, wire, self._memory.market, self, now_ns)
+        operations = Operations(account, self, self._memory.market, now_ns)
         self.operate, self.operation = operations.operate, operations.operation
-        self._preparer = Preparer(
+        self.prepare = Preparer(
             memory=self._memory,
             signer=signer,
             wallet=wire.wallet,
             address=wire.signer,
             signature_type=wire.signature_type,
             api_key=wire.api_key,
-        )
+        ).prepare
+        self.send = self._places.send
 
     @classmethod
     async def open(
@@ -300,7 +173,7 @@ class PolymarketVenue(AccountQueries):
 
     async def close(self) -> None:
         """Close the connections. Resting orders rest on until an armed heartbeat lapses."""
-        await self._wire.close()
+        await self.wire.close()
 
     @property
     def tier(self) -> Tier:
@@ -312,8 +185,13 @@ class PolymarketVenue(AccountQueries):
     async def list_market(self, instrument: Instrument) -> None:
         """Learn the terms orders in this market are signed under. Raises where they differ."""
         condition = condition_of(instrument.id)
-        body = await self._asked(self._wire.get(f"/clob-markets/{condition}"))
-        self._memory.add(market_of(instrument, body, self._wire.exchanges))
+        body = await answered(self.wire.get(f"/clob-markets/{condition}"))
+        self._memory.add(market_of(instrument, body, self.wire.exchanges))
+
+    def remember(self, orders: Sequence[Named]) -> None:
+        """Know the names the journal has: without them their fills are a stranger's."""
+        for named in orders:
+            self._memory.name(named.identity, named.order, named.bot)
 
     def know(self, instrument: Instrument) -> None:
         """Know which tokens are whose, and its grid of now; its terms are `list_market`'s to ask.
@@ -328,21 +206,13 @@ class PolymarketVenue(AccountQueries):
 
     # -- orders ------------------------------------------------------------------------------------
 
-    def prepare(self, order: Order) -> Prepared:
-        """Name, sign and serialise: same order, same identity. Raises NotSent, BadInput."""
-        return self._preparer.prepare(order)
-
-    async def send(self, prepared: Prepared) -> Sequence[VenueEvent]:
-        """Send exactly these bytes, once. Raises Throttled where our own pace forbids it yet."""
-        return await self._places.send(prepared)
-
-    async def cancel(self, orders: Sequence[Named]) -> Sequence[VenueEvent]:
+    async def cancel(self, orders: Sequence[Named]) -> Sequence[ev.VenueEvent]:
         """Cancel these orders, a thousand to a request, and no more than the tier grants at once.
 
         What fails after a first request succeeded is unanswered, so that what was proved stands.
         """
         self.remember(orders)
-        events: list[VenueEvent] = []
+        events: list[ev.VenueEvent] = []
         most = min(CANCELS_MAX, TIERS[self._places.pace.tier].cancels_burst)
         for start in range(0, len(orders), most):
             part = orders[start : start + most]
@@ -352,15 +222,15 @@ class PolymarketVenue(AccountQueries):
                 if not start:
                     raise
                 events += [
-                    CancelUnanswered(account=self._account, order=named.order)
+                    ev.CancelUnanswered(account=self._account, order=named.order)
                     for named in orders[start:]
                 ]
                 break
         return events
 
-    async def _cancel(self, orders: Sequence[Named]) -> Sequence[VenueEvent]:
+    async def _cancel(self, orders: Sequence[Named]) -> Sequence[ev.VenueEvent]:
         try:
-            body = await self._wire.delete("/orders", [named.identity for named in orders])
+            body = await self.wire.delete("/orders", [named.identity for named in orders])
         except VenueRefusal as refusal:
             return outcomes.cancel_refused(self._account, orders, refusal)
         return outcomes.cancelled(self._account, orders, body)
@@ -368,26 +238,25 @@ class PolymarketVenue(AccountQueries):
     async def cancel_foreign(self, order: Identity) -> str:
         """Cancel an order of another key of the signer; it is not remembered as one of ours."""
         (event,) = await self._cancel([Named(order=OrderId(0), identity=order)])
-        if isinstance(event, OrderCancelled):
+        if isinstance(event, ev.OrderCancelled):
             return ""
-        return event.venue_text if isinstance(event, CancelRefused) else "it did not answer"
+        return event.venue_text if isinstance(event, ev.CancelRefused) else "it did not answer"
 
-    async def cancel_all(self, scope: CancelScope) -> Sequence[VenueEvent]:
+    async def cancel_all(self, scope: CancelScope) -> Sequence[ev.VenueEvent]:
         """Cancel everything of this key in scope; the venue knows no bots, so those are listed."""
         if scope.bot is not None:
             return await self._cancel_bot(scope)
         try:
             if scope.instrument is None:
-                body = await self._wire.delete("/cancel-all")
+                body = await self.wire.delete("/cancel-all")
             else:
                 market = {"market": condition_of(scope.instrument)}
-                body = await self._wire.delete("/cancel-market-orders", market)
+                body = await self.wire.delete("/cancel-market-orders", market)
         except VenueRefusal as refusal:
             if refusal.status == TOO_MANY:
                 await self._thin_out(scope)
             outcomes.question_refused(refusal)
-        gone, refused = outcomes.cancelled_names(body)
-        return [*self._cancelled(gone), *self._refused_cancels(refused)]
+        return outcomes.cancelled(self._account, self._ours(outcomes.names_in(body)), body)
 
     async def _thin_out(self, scope: CancelScope) -> None:
         """Cancel by name as many as a request may, where a scope is too large for the venue.
@@ -402,36 +271,115 @@ class PolymarketVenue(AccountQueries):
         if not names or len(found) < TIERS[self._places.pace.tier].cancels_burst:
             return
         try:
-            await self._wire.delete("/orders", names[: self.tier.cancels_burst])
+            await self.wire.delete("/orders", names[: self.tier.cancels_burst])
         except VenueRefusal as refusal:
             outcomes.question_refused(refusal)
         text = f"{len(names)} orders are more than the venue cancels at once: a part is cancelled"
         raise Throttled(text, outcomes.THROTTLED_NS)
 
-    def _cancelled(self, names: Sequence[Identity]) -> list[VenueEvent]:
+    def _ours(self, names: Iterable[Identity]) -> list[Named]:
+        """Return those of our orders, with their numbers and bots."""
         return [
-            OrderCancelled(account=self._account, order=known.order)
-            for known in map(self._memory.known, names)
-            if known is not None
-        ]
-
-    def _refused_cancels(self, why: dict[Identity, str]) -> list[VenueEvent]:
-        return [
-            CancelRefused(account=self._account, order=known.order, venue_text=text)
-            for name, text in sorted(why.items())
+            Named(order=known.order, identity=name, bot=known.bot)
+            for name in names
             if (known := self._memory.known(name)) is not None
         ]
 
-    async def _cancel_bot(self, scope: CancelScope) -> Sequence[VenueEvent]:
-        listed = await self.open_orders()
-        wanted = []
-        for report in listed.orders:
-            known = self._memory.known(report.identity)
-            if known is None or known.bot != scope.bot:
-                continue
-            if scope.instrument in {None, report.instrument}:
-                wanted.append(Named(order=known.order, identity=report.identity))
-        return await self.cancel(wanted)
+    async def _cancel_bot(self, scope: CancelScope) -> Sequence[ev.VenueEvent]:
+        listed = (await self.open_orders()).orders
+        here = [one.identity for one in listed if scope.instrument in {None, one.instrument}]
+        return await self.cancel([one for one in self._ours(here) if one.bot == scope.bot])
+
+    # -- questions: whole answers or an error, never a short list ----------------------------------
+
+    async def open_orders(self) -> ev.OpenOrdersListed:
+        """Return every open order of the key's account, all pages, or raise."""
+        rows = await answered(clob_rows(self.wire, "/data/orders"))
+        reports = tuple(order_report(row, self.reader) for row in rows)
+        return ev.OpenOrdersListed(account=self._account, orders=reports)
+
+    async def order(self, named: Named) -> ev.OrderReported | ev.OrderNotFound:
+        """Return what the venue knows about one order.
+
+        The plain question answers null for an order that ended, so the listing by id is asked too.
+        """
+        self.remember([named])
+        try:
+            row = await self.wire.get(f"/data/order/{named.identity}")
+        except VenueRefusal as refusal:
+            if refusal.status != 404:
+                outcomes.question_refused(refusal)
+            row = None
+        if row is None:
+            rows = await answered(clob_rows(self.wire, "/data/orders", id=named.identity))
+            row = next((row for row in rows), None)
+        if row is None:
+            return ev.OrderNotFound(account=self._account, order=named.order)
+        report = order_report(row, self.reader)
+        if report.identity != named.identity:
+            raise BadInput(f"asked about {named.identity}, the venue reports {report.identity}")
+        return ev.OrderReported(account=self._account, report=report)
+
+    async def fills(self, since_ns: int) -> ev.FillsListed:
+        """Return our fills since a time and of the two minutes before it, oldest first, or raise.
+
+        The listing is not filtered by token: the venue's filter looks at the taker's alone.
+        """
+        after_s = max(0, since_ns // S - FILLS_OVERLAP_S)
+        rows = await answered(clob_rows(self.wire, "/data/trades", after=str(after_s)))
+        fills = tuple(fill for row in reversed(rows) for fill in trade_fills(row, self.reader))
+        return ev.FillsListed(account=self._account, since_ns=since_ns, fills=fills)
+
+    async def balances(self) -> ev.BalancesListed:
+        """Return the wallet's cash as the venue's cache knows it; open orders are not deducted."""
+        params: dict[str, str | int] = {
+            "asset_type": "COLLATERAL",
+            "signature_type": self.wire.signature_type,
+        }
+        body = await answered(self.wire.get("/balance-allowance", **params))
+        return ev.BalancesListed(account=self._account, cash_micro={CURRENCY: balance_micro(body)})
+
+    async def positions(self) -> ev.PositionsListed:
+        """Return what the wallet holds by the chain's index, which lags by seconds, or raise."""
+        held = []
+        for status in ("OPEN", "REDEEMABLE"):
+            params: dict[str, str | int] = {"user": self.wire.wallet, "status": status}
+            rows = await answered(data_rows(self.wire, "/v2/positions", **params))
+            held += [holding(row, self._memory) for row in rows]
+        holdings = tuple(sorted({found for found in held if found is not None}))
+        return ev.PositionsListed(account=self._account, holdings=holdings)
+
+    async def redemptions(self, since_ns: int) -> ev.RedemptionsListed:
+        """Return what the wallet's tokens became since a time, by the chain's index, or raise."""
+        rows = await answered(
+            data_rows(
+                self.wire,
+                "/v2/activity",
+                user=self.wire.wallet,
+                type="REDEEM,SPLIT,MERGE",
+                start=str(since_ns // S),
+            )
+        )
+        redemptions, conversions = payments(rows, self._account, since_ns)
+        return ev.RedemptionsListed(
+            account=self._account, since_ns=since_ns, redemptions=redemptions,
+            conversions=conversions,
+        )  # fmt: skip
+
+    async def refresh_balance(self, instrument: Instrument | None = None) -> None:
+        """Let the venue look at the chain again: after settlements, deposits, splits and merges.
+
+        None = cash, an instrument = both its tokens. The SDK offers no such call.
+        """
+        kind = self.wire.signature_type
+        path = "/balance-allowance/update"
+        if instrument is None or instrument.tokens is None:
+            await answered(self.wire.touch(path, asset_type="COLLATERAL", signature_type=kind))
+            return
+        for token in instrument.tokens:
+            asset = "CONDITIONAL-V2" if self.wire.is_v2(token) else "CONDITIONAL"
+            call = self.wire.touch(path, asset_type=asset, signature_type=kind, token_id=token)
+            await answered(call)
 
     # -- the dead man's switch ---------------------------------------------------------------------
 
@@ -439,9 +387,30 @@ class PolymarketVenue(AccountQueries):
         """Say that we live; the first time arms the venue's dead man's switch.
 
         From then on ten silent seconds cancel everything of this key, orders placed by hand
-        included; `lapsed` = they have passed. Raises AuthRefused where a second program beats with
-        the key.
+        included; `lapsed` = they have passed. Where the venue names another id, a second beat is
+        sent at once. Raises SecondWriter where a second program beats with the key, and what a
+        question raises.
         """
+        chain = self._heartbeats
         if lapsed:
-            self._heartbeats.lost()
-        await send_heartbeat(self._wire, self._heartbeats)
+            chain.lost()
+        for _ in range(2):
+            body = f'{{"heartbeat_id":"{chain.next_id}"}}'.encode()
+            try:
+                answer = await self.wire.post("/v1/heartbeats", body)
+            except HeartbeatRefused as refused:
+                chain.refused(refused.expected)
+                continue
+            except VenueRefusal as refusal:
+                chain.lost()
+                outcomes.question_refused(refusal)
+            except (PitbossError, asyncio.CancelledError):
+                chain.lost()
+                raise
+            next_id = answer.get("heartbeat_id") if isinstance(answer, dict) else None
+            if not isinstance(next_id, str):
+                chain.lost()
+                raise BadInput("the venue's answer to a heartbeat names no next id")
+            chain.answered(next_id)
+            return
+        raise BrokenInvariant("a chain of heartbeats takes one correction, not two")

@@ -35,48 +35,29 @@ NULLABLE = (type(None),)
 Contract = Mapping[str, tuple[type, ...]]
 """Field → the types it may have. A field that may be missing allows NoneType."""
 
+
+def _all(names: str, kinds: tuple[type, ...]) -> Contract:
+    return dict.fromkeys(names.split(), kinds)
+
+
 GAMMA: Contract = {
-    "conditionId": TEXT,
-    "slug": TEXT,
-    "question": TEXT,
-    "outcomes": TEXT,
-    "clobTokenIds": TEXT + NULLABLE,
-    "positionIds": LIST + NULLABLE,
-    "orderPriceMinTickSize": NUMBER,
-    "orderMinSize": NUMBER,
-    "active": FLAG,
-    "closed": FLAG + NULLABLE,
-    "acceptingOrders": FLAG + NULLABLE,
-    "enableOrderBook": FLAG + NULLABLE,
-    "negRisk": FLAG + NULLABLE,
-    "feesEnabled": FLAG + NULLABLE,
-    "feeSchedule": (dict, *NULLABLE),
-    "endDate": TEXT + NULLABLE,
-    "umaResolutionStatus": TEXT + NULLABLE,
-    "rewardsMinSize": NUMBER + NULLABLE,
-    "rewardsMaxSpread": NUMBER + NULLABLE,
+    **_all("conditionId slug question outcomes", TEXT),
+    **_all("clobTokenIds endDate umaResolutionStatus", TEXT + NULLABLE),
+    **_all("positionIds", LIST + NULLABLE),
+    **_all("orderPriceMinTickSize orderMinSize", NUMBER),
+    **_all("rewardsMinSize rewardsMaxSpread", NUMBER + NULLABLE),
+    **_all("active", FLAG),
+    **_all("closed acceptingOrders enableOrderBook negRisk feesEnabled", FLAG + NULLABLE),
+    **_all("feeSchedule", (dict, *NULLABLE)),
 }
 TERMS: Contract = {
-    "c": TEXT,
-    "t": LIST,
-    "mos": NUMBER,
-    "mts": NUMBER,
-    "ao": FLAG,
-    "nr": FLAG + NULLABLE,
-    "fd": (dict, *NULLABLE),
-    "v": TEXT + NULLABLE,
-}
+    **_all("c", TEXT), **_all("v", TEXT + NULLABLE), **_all("t", LIST), **_all("mos mts", NUMBER),
+    **_all("ao", FLAG), **_all("nr", FLAG + NULLABLE), **_all("fd", (dict, *NULLABLE)),
+}  # fmt: skip
 BOOK: Contract = {
-    "market": TEXT,
-    "asset_id": TEXT,
-    "timestamp": TEXT,
-    "hash": TEXT,
-    "bids": LIST,
-    "asks": LIST,
-    "min_order_size": TEXT,
-    "tick_size": TEXT,
-    "neg_risk": FLAG,
-    "last_trade_price": TEXT,
+    **_all("market asset_id timestamp hash min_order_size tick_size last_trade_price", TEXT),
+    **_all("bids asks", LIST),
+    **_all("neg_risk", FLAG),
 }
 TICKS = frozenset(map(Decimal, ("0.1", "0.01", "0.005", "0.0025", "0.001", "0.0001")))
 FEES = frozenset(

@@ -97,17 +97,9 @@ async def from_outside(
 
     A clock that is off and a place that is blocked look like a wrong key: both are asked about.
     """
-
-    async def time_of_venue() -> Any:
-        async with httpx.AsyncClient(timeout=10) as client:
-            response = await client.get(f"{clob_url}/time")
-        if response.status_code != 200:
-            raise NotSent(f"the time request was answered {response.status_code}")
-        return response.json()
-
     questions: dict[str, Question] = {
         "geoblock": lambda: geoblock(geoblock_url),
-        "clock": lambda: clock(time_of_venue, now_ns),
+        "clock": lambda: clock(lambda: _asked(f"{clob_url}/time", "time"), now_ns),
     }
     return [sdk(), *await _answers(questions)]
 
@@ -161,13 +153,17 @@ def wallet(wire: Wire) -> Finding:
     return Finding("wallet", Grade.OK, said)
 
 
-async def geoblock(url: str) -> Finding:
-    """Ask whether orders are taken from where this machine stands (reference §3.7)."""
+async def _asked(url: str, what: str) -> Any:
     async with httpx.AsyncClient(timeout=10) as client:
         response = await client.get(url)
     if response.status_code != 200:
-        raise NotSent(f"the geoblock request was answered {response.status_code}")
-    answer = response.json()
+        raise NotSent(f"the {what} request was answered {response.status_code}")
+    return response.json()
+
+
+async def geoblock(url: str) -> Finding:
+    """Ask whether orders are taken from where this machine stands (reference §3.7)."""
+    answer = await _asked(url, "geoblock")
     place = f"{answer.get('country') or '?'} {answer.get('region') or ''}".strip()
     if answer["blocked"] is not False:
         return Finding(

@@ -7,6 +7,8 @@ change when both tokens' hashes match, or judged when the next batch begins or t
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from engine.domain.events import BookReplaced, Event, InstrumentListed
 from engine.domain.instruments import Instrument, Side
 from engine.feeds.counts import BadFrame
@@ -27,22 +29,20 @@ from engine.venues.polymarket.market.level_map import LevelMap
 from engine.venues.polymarket.market.token_book import TokenBook
 
 
+@dataclass(slots=True, eq=False)
 class ChangeBatch:
     """Changes of one moment: applied to the token books, not yet told."""
 
-    __slots__ = ("changes", "due_ns", "entries", "hashes", "planned", "stamp_ns", "timestamp")
-
-    def __init__(self, timestamp: str, stamp_ns: int, due_ns: int) -> None:
-        self.timestamp = timestamp
-        self.stamp_ns = stamp_ns
-        self.due_ns = due_ns
-        self.planned = False
-        """True once somebody will come back at `due_ns`."""
-        self.hashes: dict[str, str] = {}
-        """Token → what its book must hash to after the batch."""
-        self.entries: list[PriceChange] = []
-        self.changes: dict[tuple[Side, int], int] = {}
-        """What the telling token's book changed: the last size per level."""
+    timestamp: str
+    stamp_ns: int
+    due_ns: int
+    planned: bool = False
+    """True once somebody will come back at `due_ns`."""
+    hashes: dict[str, str] = field(default_factory=dict)
+    """Token → what its book must hash to after the batch."""
+    entries: list[PriceChange] = field(default_factory=list)
+    changes: dict[tuple[Side, int], int] = field(default_factory=dict)
+    """What the telling token's book changed: the last size per level."""
 
     def belongs(self, timestamp: str, entries: list[PriceChange]) -> bool:
         if timestamp != self.timestamp:
@@ -55,18 +55,9 @@ class MarketBook:
     """State of one market: its two token books and what completes their hashes."""
 
     __slots__ = (
-        "batch",
-        "closed",
-        "instrument",
-        "last",
-        "lost",
-        "min_order_size",
-        "neg_risk",
-        "tick",
-        "tokens",
-        "trusted",
-        "yes",
-    )
+        "batch", "closed", "instrument", "last", "lost", "min_order_size", "neg_risk", "tick",
+        "tokens", "trusted", "yes",
+    )  # fmt: skip
 
     def __init__(
         self, instrument: Instrument, condition: str, levels: tuple[LevelMap, LevelMap], tick: str
@@ -76,10 +67,7 @@ class MarketBook:
         yes, no = instrument.tokens
         self.instrument = instrument
         self.yes = TokenBook(condition, yes, levels[0], mirrored=False)
-        self.tokens = {
-            yes: self.yes,
-            no: TokenBook(condition, no, levels[1], mirrored=True),
-        }
+        self.tokens = {yes: self.yes, no: TokenBook(condition, no, levels[1], mirrored=True)}
         self.tick = tick
         self.min_order_size = instrument.size_text(instrument.size_min)
         self.neg_risk = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.venues.polymarket.account.lease import (
+from engine.venues.polymarket.account.heartbeat import (
     HEARTBEAT_EVERY_NS,
     LAPSES_NS,
     QUOTES_STOP_NS,

@@ -179,7 +179,7 @@ async def test_a_busy_wallet_and_a_used_number_leave_everything_as_it_is() -> No
         await desk.learn(market)
         before = desk.executor.ledger.cash_free_micro
         relayer = desk.served.venue.relayer
-        signer = desk.venue._wire.signer
+        signer = desk.venue.wire.signer
         elsewhere = relayer.take(signer, desk.wallet, [], relayer.nonces.get(signer, 0))
         by_hand(desk, SplitCash, pairs=5)
         await desk.run(2)
@@ -196,7 +196,7 @@ async def test_a_busy_wallet_and_a_used_number_leave_everything_as_it_is() -> No
 
 async def test_what_leave_is_missing_is_given_and_then_nothing_more() -> None:
     async with wallet_desk() as desk:
-        given = {"signer": desk.venue._wire.signer, "wallet": desk.wallet}
+        given = {"signer": desk.venue.wire.signer, "wallet": desk.wallet}
         await desk.served.control("wallet", **given, allowance=0)
         by_hand(desk, ApproveTrading)
         await desk.run(25)
@@ -212,7 +212,7 @@ async def test_a_person_who_splits_and_merges_at_the_venue_is_booked() -> None:
     async with wallet_desk() as desk:
         market = by_slug(desk.served, RAIN)
         await desk.learn(market)
-        given = {"signer": desk.venue._wire.signer, "wallet": desk.wallet}
+        given = {"signer": desk.venue.wire.signer, "wallet": desk.wallet}
         await desk.served.control("wallet", **given, condition=market.condition, split=7)
         await desk.run(200, 5)
 

@@ -83,7 +83,7 @@ async def test_other_clients_keep_their_tls_while_an_account_opens(served: Serve
 
 async def test_all_connections_of_accounts_trust_one_context(served: Served) -> None:
     async with adapter(served) as (one, _), adapter(served, number=2) as (two, _):
-        wires = [one._wire, two._wire]
+        wires = [one.wire, two.wire]
         contexts = {
             id(lane.session.connector._ssl)
             for wire in wires
@@ -96,7 +96,7 @@ async def test_all_connections_of_accounts_trust_one_context(served: Served) -> 
 
 async def test_closed_account_leaves_no_client_open(served: Served) -> None:
     async with adapter(served) as (venue, _):
-        wire = venue._wire
+        wire = venue.wire
     assert all(lane.session.closed for lane in (wire._places, wire._safety, wire._data))
 
 

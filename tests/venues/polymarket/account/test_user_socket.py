@@ -149,6 +149,6 @@ async def test_secret_is_in_no_word_about_the_channel(served: Served) -> None:
     async with adapter(served) as (venue, _):
         socket, frames = user_channel(venue)
         assert isinstance(frames, UserFrames)
-        secret = venue._wire._credentials.secret
-        assert secret in venue._wire.login().decode()
-        assert secret not in f"{socket!r} {venue._wire!r} {vars(frames)}"
+        secret = venue.wire._credentials.secret
+        assert secret in venue.wire.login().decode()
+        assert secret not in f"{socket!r} {venue.wire!r} {vars(frames)}"

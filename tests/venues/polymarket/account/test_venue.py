@@ -565,7 +565,7 @@ async def test_venue_that_is_not_there_was_not_sent_to(served: Served) -> None:
     async with adapter(served) as (venue, instrument):
         prepared = venue.prepare(order(instrument))
         nowhere = "http://127.0.0.1:9"
-        for transport in (venue._wire._places, venue._wire._safety):
+        for transport in (venue.wire._places, venue.wire._safety):
             transport._base_url = nowhere
         with pytest.raises(NotSent):
             await venue.send(prepared)

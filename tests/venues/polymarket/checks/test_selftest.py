@@ -83,7 +83,7 @@ async def test_identity_is_written_down_before_anything_is_sent(served: Served) 
 
 async def test_channel_that_stays_closed_places_nothing(served: Served) -> None:
     async with adapter(served) as (venue, instrument):
-        venue._wire.user_url = "ws://127.0.0.1:9/ws/user"
+        venue.wire.user_url = "ws://127.0.0.1:9/ws/user"
         test, proven, kept = await lived(venue, far(instrument))
         assert (list(grades(test)), proven, kept) == (["channel"], True, [])
         assert not test.green
@@ -139,7 +139,7 @@ async def test_refused_order_is_told_in_the_venues_words(served: Served) -> None
     async with adapter(served, number=2) as (other, instrument):
         await other.send(other.prepare(order(instrument, cents=30, shares=100)))
         async with adapter(served) as (venue, _):
-            served.venue.ledger.allowances[venue._wire.wallet] = 0
+            served.venue.ledger.allowances[venue.wire.wallet] = 0
             test, proven, _ = await lived(venue, far(instrument))
             assert "allowance" in test.findings[-2].said
             assert (grades(test)["place"], proven) == (Grade.FAIL, True)
