@@ -13,6 +13,7 @@ from typing import Any
 import streamlit as st
 
 from engine.domain.alerts import described
+from engine.domain.money import MICRO
 from pages import Page
 from pages.kit import charts, guard, panels
 from pages.kit.data import ask
@@ -20,14 +21,16 @@ from pages.kit.home import config
 from pages.kit.names import market, size
 from pages.kit.panels import Tile
 from pages.kit.tables import choice, page_behind, table, turn, unchoose
-from pages.kit.words import NOTHING, age, count, micro, moment, money, zone
+from pages.kit.words import NOTHING, age, count, moment, money, zone
 from pages.orders.page import fitting
+from pages.orders.page import sentence as of_sums
 from pages.runs import beside
 from pages.runs.reports import REPORTS
-from pages.shared import losses, why
+from pages.shared import losses, markouts, why
 from storage import views
 from storage.runs import RETURNS_MIN, Performance, RunFills, of_run, run_fills
 from storage.views import ROWS_MAX, Row
+from storage.views.drill_down import FillSums
 from storage.views.frame import run_engines
 
 PAGE = Page("Backtests", ":material/science:", "Research", 0)
@@ -358,19 +361,9 @@ def source(found: Performance) -> str:
 
 # -- The fills of one run, from the journal it kept: what its figures are made of --
 
-FILL_COLUMNS = {
-    "at_ns": ("Filled", "time"),
-    "way": ("Side", "text"),
-    "price": ("Price", "price"),
-    "size": ("Size", "size"),
-    "value": ("Value", "money"),
-    "fee": ("Fee", "fee"),
-    "state": ("State", "text"),
-    "liquidity": ("Liquidity", "text"),
-    "instrument": ("Market", "market"),
-    "bot": ("Bot", "text"),
-    "order_id": ("Order", "count"),
-}
+FILL_COLUMNS = markouts.fill_columns(
+    "realised", "source", "id", "transaction_id", *markouts.COLUMNS
+)
 FILLS = "fills"
 
 
@@ -423,16 +416,10 @@ def show_fills(run: Mapping[str, Any], instrument: str) -> None:
 
 
 def sentence(found: RunFills, currency: str) -> str:
-    flow = found.sold_micro - found.bought_micro - found.fees_micro
-    said = [
-        count(found.count, "fill"),
-        f"bought {micro(found.bought_micro, currency)}",
-        f"sold {micro(found.sold_micro, currency)}",
-        f"fees {micro(found.fees_micro, currency)}",
-        f"net cash {micro(flow, currency, signed=True)}, resolutions not included",
-    ]
-    if found.failed:
-        said.append(f"{found.failed:,} failed and void")
-    if not found.whole:
-        said.append("its journal is longer than the part read: totals and rows are incomplete")
-    return " · ".join(said)
+    named = ("bought", "sold", "fees")
+    sums = FillSums(
+        currency=currency, count=found.count, failed=found.failed, unvalued=0,
+        **{name: Decimal(getattr(found, f"{name}_micro")) / MICRO for name in named},
+    )  # fmt: skip
+    late = " · its journal is longer than the part read: totals and rows are incomplete"
+    return of_sums(sums) + late * (not found.whole)

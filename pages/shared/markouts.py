@@ -23,6 +23,31 @@ COLUMNS = {f"markout_{ms}": (f"After {label}", "text") for ms, label in LABELS.i
 COLUMNS[f"markout_{AT_RESOLUTION}"] = (LABELS[AT_RESOLUTION], "text")
 """Columns of a table of fills; `beside` fills them."""
 
+_OF_FILLS = {
+    "at_ns": ("Filled", "time"),
+    "way": ("Side", "text"),
+    "price": ("Price", "price"),
+    "size": ("Size", "size"),
+    "value": ("Value", "money"),
+    "state": ("State", "text"),
+    "instrument": ("Market", "market"),
+    "bot": ("Bot", "text"),
+    "liquidity": ("Liquidity", "text"),
+    "realised": ("Realised", "gain"),
+    "fee": ("Fee", "fee"),
+    **COLUMNS,
+    "order_id": ("Order", "count"),
+    "source": ("Size is", "text"),
+    "id": ("Fill", "id"),
+    "transaction_id": ("Transaction", "id"),
+}
+
+
+def fill_columns(*left_out: str) -> dict[str, tuple[str, str]]:
+    """Return the columns of a table of fills, without those its place says already."""
+    return {name: one for name, one in _OF_FILLS.items() if name not in left_out}
+
+
 WORDS = {
     MarkoutState.DUE: "due",
     MarkoutState.BLIND: "unknown: blind",

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import streamlit as st
 
 from engine.domain.instruments import Mode
-from pages.kit import charts, guard, links, names, panels
-from pages.kit.data import ask, ask_seldom, engine_id, health_of
+from pages.kit import charts, commands, guard, links, names, panels
+from pages.kit.data import ask, ask_seldom, engine_id
 from pages.kit.names import market
 from pages.kit.panels import Tile
 from pages.kit.words import (
@@ -61,9 +61,9 @@ class Period(NamedTuple):
 
 PERIODS = (
     Period("today", "Today", "PnL today", 0),
-    Period("week", "7 d", "7 d", 7),
-    Period("month", "30 d", "30 d", 30),
-    Period("total", "Total", "All", -1),
+    Period("week", "7 d", "PnL 7 d", 7),
+    Period("month", "30 d", "PnL 30 d", 30),
+    Period("total", "Total", "PnL in total", -1),
 )
 
 
@@ -95,11 +95,9 @@ def periods(rows: Sequence[Row], mode: Mode, currency: str, now: int, **only: st
 @guard.part("Where the equity comes from")
 def show(rows: Sequence[Row], mode: Mode, now: int) -> None:
     """Draw where the equity comes from, what each bot made, and what the price did afterwards."""
-    seen = ask(snapshot)
-    alive = health_of(seen.engine, now).alive
-    for account in seen.accounts:
+    for account in ask(snapshot).accounts:
         if account.mode == mode:
-            show_proof(account, alive=alive, now=now)
+            show_proof(account, alive=commands.engine_runs(), now=now)
     _by_bot(rows, mode, now)
     markouts.show(mode)
 
@@ -236,10 +234,7 @@ def _proof_row(label: str, value: str, behind_it: str, where: str) -> str:
         panels.anchor(text, where) if where and text else escape(text)
         for text in (value, behind_it)
     )
-    return (
-        f'<tr><th class="pb-at">{escape(label)}</th><td class="pb-num">{shown}</td>'
-        f'<td class="pb-said">{words}</td></tr>'
-    )
+    return panels.said_line(escape(label), shown, words)
 
 
 def _alarm(name: str) -> None:
@@ -325,18 +320,22 @@ def positions_table(rows: Sequence[Row], mode: Mode) -> str:
     return panels.sheet("".join(_position_line(row, mode) for row in rows), POSITION_LABELS)
 
 
+def sizes(row: Row) -> Row:
+    """Return what is held of each leg and how much of both is pending, in shares."""
+    return {
+        name: None if row[first] is None else row[first] + row[second]
+        for name, first, second in (
+            ("yes", "yes_settled", "yes_pending"),
+            ("no", "no_settled", "no_pending"),
+            ("pending", "yes_pending", "no_pending"),
+        )
+    }
+
+
 def _position_line(row: Row, mode: Mode) -> str:
     where = links.fills(mode, account=row["account"], instrument=row["instrument"])
-    yes, no, pending = (
-        None if row[first] is None else row[first] + row[second]
-        for first, second in (
-            ("yes_settled", "yes_pending"),
-            ("no_settled", "no_pending"),
-            ("yes_pending", "no_pending"),
-        )
-    )
     cells = [
-        *(names.size(value) for value in (yes, no, pending)),
+        *map(names.size, sizes(row).values()),
         in_column(row["cost"]),
         in_column(row["value"]),
         names.price(row["mark"], in_cents=names.cents(row)),
