@@ -16,7 +16,7 @@ from engine.domain.events import (
     InstrumentListed,
 )
 from engine.domain.fills import FillId
-from engine.domain.instruments import Leg, Mode
+from engine.domain.instruments import Leg, Mode, Side
 from engine.domain.telemetry import BotStatus, WatchedMarket
 from pages.kit.data import forget
 from pages.kit.words import NOTHING
@@ -173,6 +173,15 @@ def test_positions_show_the_ladder_and_pairs_that_could_be_merged(
     (merge,) = [one for one in page.button if one.label.startswith("Merge into 8.00 pUSD")]
     merge.click().run()
     assert page.button(key="asked_yes").label == "MERGE NOW"
+
+
+def test_pairs_that_a_working_sell_may_use_are_not_offered_to_be_merged(
+    opened: Opened, books: Books
+) -> None:
+    placed, _ = bought(9, 5_000, 17 * SHARE, side=Side.SELL)
+    books.tell(placed)
+    (info,) = opened("positions").info
+    assert "3 pairs of YES and NO can be merged into **3.00 pUSD**" in info.value
 
 
 def test_fills_carry_their_markouts_and_unknown_is_never_zero(opened: Opened, books: Books) -> None:
