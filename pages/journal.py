@@ -37,9 +37,8 @@ PAGE = Page("Journal", ":material/history:", "Guard", 2)
 RECORDS = {
     "seq": ("Record", "count"),
     "at_ns": ("At", "time"),
-    "said": ("What happened", "long"),
+    "said": ("What happened", "text"),
     "account": ("Account", "text"),
-    "told": ("Kind", "text"),
 }
 COMMANDS = {
     "created_ns": ("Queued", "time"),
@@ -123,10 +122,7 @@ def show_records(text: str) -> None:
         "recording's"
     )
     terms = terms_in(known[name], of_engine=name == ENGINE)
-    rows = [
-        {**row, "told": kind_words(row["kind"]), "said": sentence(row, terms)}
-        for row in found.records
-    ]
+    rows = [{**row, "said": sentence(row, terms)} for row in found.records]
     show(rows, RECORDS, f"records_{name}", "seq")
 
 
