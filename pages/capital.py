@@ -22,7 +22,7 @@ from pages.kit import commands, guard, links, names, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import now_ns
 from pages.kit.panels import Tile
-from pages.kit.words import NOTHING, SECOND_NS, age, count, micro, moment, zone
+from pages.kit.words import NOTHING, SECOND_NS, age, count, micro, moment
 from storage.live import account_report
 from storage.views.frame import AccountSeen, snapshot
 
@@ -130,7 +130,7 @@ def until(lock: LockedMoney, now: int) -> tuple[str, str]:
     why = "until it is sold, or the market ends and resolves"
     if not lock.held_micro:
         why = "until its orders end" if lock.orders_micro else "until its fills settle"
-    return moment(lock.closes_ns, zone()), f"in {age(lock.closes_ns - now)}; {why}"
+    return moment(lock.closes_ns), f"in {age(lock.closes_ns - now)}; {why}"
 
 
 def sums_by_end(locks: Sequence[LockedMoney], now: int) -> dict[str, int]:

@@ -30,7 +30,7 @@ from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns
 from pages.kit.panels import panel
 from pages.kit.tables import choice, page_behind, table, turn
-from pages.kit.words import NOTHING, SECOND_NS, age, moment, zone
+from pages.kit.words import NOTHING, SECOND_NS, age, moment
 from pages.shared import job, moments
 from pages.shared.job import amount
 from storage import views
@@ -294,9 +294,9 @@ def show_one(row: Mapping[str, Any]) -> None:
     panels.facts(
         {
             "State": f"{row['state'].upper()}, attempt {row['attempts']}",
-            "Asked": f"{moment(row['created_ns'], zone())} by {row['who']}",
-            "Began": moment(row["started_ns"], zone()),
-            "Ended": moment(row["finished_ns"], zone()),
+            "Asked": f"{moment(row['created_ns'])} by {row['who']}",
+            "Began": moment(row["started_ns"]),
+            "Ended": moment(row["finished_ns"]),
             **{
                 f"Given {name}": job.in_words(value)
                 for name, value in json.loads(row["arguments"]).items()

@@ -24,7 +24,7 @@ from pages.kit.home import config, now_ns, this_minute
 from pages.kit.names import market
 from pages.kit.panels import panel
 from pages.kit.tables import choice, page_behind, table, turn
-from pages.kit.words import NOTHING, age, count, moment, zone
+from pages.kit.words import NOTHING, age, count, moment
 from storage.feeds import GAP_KEY, gaps
 from storage.files import said_bytes
 from storage.jobs import RECORDING_KEY, RecordingState, recordable, recordings
@@ -98,7 +98,7 @@ def show_one(row: Mapping[str, Any]) -> None:
     panels.facts(
         {
             "Of": ", ".join(market(one) for one in json.loads(row["instruments"])),
-            "Received": f"{moment(row['first_ns'], zone())} to {moment(row['last_ns'], zone())}",
+            "Received": f"{moment(row['first_ns'])} to {moment(row['last_ns'])}",
             "Gaps": f"{row['gaps'] or 'no'} times without any data; a replay shows them",
             "Started by": row["who"],
             "Folder": str(folder),

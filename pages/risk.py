@@ -23,7 +23,7 @@ from pages.kit.forms import reason_asked
 from pages.kit.home import config, now_ns
 from pages.kit.names import market
 from pages.kit.panels import panel
-from pages.kit.words import SECOND_NS, age, micro, moment, percent, utc, zone
+from pages.kit.words import SECOND_NS, age, micro, moment, percent, utc
 from pages.shared import receipt as receipts
 from pages.shared import scoped_kill
 from storage.commands import KILL_PROOF, latest_receipt
@@ -65,7 +65,7 @@ def show_set(latch: Latch, *, alive: bool) -> None:
     status = ask(engine_status, engine_id()) if alive else None
     text = status.latch_reason if status else ""
     st.error(
-        f"**KILL IS SET** by {who}, {moment(latch.at_ns, zone())} ({utc(latch.at_ns)}). No order "
+        f"**KILL IS SET** by {who}, {moment(latch.at_ns)} ({utc(latch.at_ns)}). No order "
         "is placed, in any account, until it is released here with a reason."
         + (f" The engine reports: {text}." if text else "")
     )

@@ -19,7 +19,7 @@ from engine.errors import PitbossError
 from pages.kit import commands, guard, panels
 from pages.kit.data import ask, engine_id, forget
 from pages.kit.home import config, now_ns
-from pages.kit.words import moment, zone
+from pages.kit.words import moment
 from storage.catalog import strategies
 from storage.database import writing
 from storage.settings import (
@@ -173,7 +173,7 @@ def show_version() -> None:
     if last.version == 0:
         panels.note("Nothing has been saved yet: the program's defaults apply.")
         return
-    by = f"version {last.version} saved by {last.who}, {moment(last.at_ns, zone())}"
+    by = f"version {last.version} saved by {last.who}, {moment(last.at_ns)}"
     if last.version == force.version:
         panels.note(f"Settings: {by}, in force")
         commands.show_progress("settings")

@@ -21,7 +21,7 @@ from pages.kit.home import config
 from pages.kit.names import market, size
 from pages.kit.panels import Tile
 from pages.kit.tables import choice, page_behind, table, turn, unchoose
-from pages.kit.words import NOTHING, age, count, moment, money, zone
+from pages.kit.words import NOTHING, age, count, moment, money
 from pages.orders.page import fitting
 from pages.orders.page import sentence as of_sums
 from pages.runs import beside
@@ -179,7 +179,7 @@ def show_run(run: Row, alike: Sequence[Mapping[str, Any]]) -> None:
     panels.head(
         f"Backtest {number}: {run['strategy']} on {run['name']}",
         f"{run['kind']} · {run['mode']} account {run['account']} · "
-        f"{run['status'].upper()} · started {moment(run['started_ns'], zone())}",
+        f"{run['status'].upper()} · started {moment(run['started_ns'])}",
     )
     if sweep := run["sweep"]:
         others = panels.link(f"All {sweep.of:,} sets", "runs", sweep=sweep.id)
@@ -222,7 +222,7 @@ def _curve(points: Sequence[tuple[int, Decimal]], currency: str) -> None:
     charts.equity(points, currency, "run_equity")
     panels.note(
         f"{len(points):,} points, lowest and highest of each interval kept · "
-        f"{moment(points[0][0], zone())} to {moment(points[-1][0], zone())}"
+        f"{moment(points[0][0])} to {moment(points[-1][0])}"
     )
 
 

@@ -15,7 +15,7 @@ from pages.kit import guard, panels
 from pages.kit.charts import CONFIG, LINES, dressed
 from pages.kit.data import ask
 from pages.kit.tables import table
-from pages.kit.words import NOTHING, moment, zone
+from pages.kit.words import NOTHING, moment
 from storage import views
 
 # -- Paper against truth in words: the rows of its table, and what each verdict means --------------
@@ -204,7 +204,7 @@ def comparisons(reports: Sequence[Mapping[str, Any]]) -> None:
         return
     newest = reports[0]
     found = _found(newest)
-    panels.note(f"{moment(newest['started_ns'], zone())}: {sentence(found)}")
+    panels.note(f"{moment(newest['started_ns'])}: {sentence(found)}")
     links = [
         panels.link(f"Report {row['id']}: {row['recording']}", "runs", run=row["id"])
         for row in reports[:5]
@@ -221,7 +221,7 @@ def show_comparison(listed: Mapping[str, Any]) -> None:
         f"DEMO and PAPER side by side, never added up · {found['days']} demo days of "
         f"{found['hours']:g} simulated hours · seeds {found['seed']} to "
         f"{found['seed'] + found['days'] - 1} · {found['latency_ms']} ms latency on both sides · "
-        f"run {listed['id']}, {moment(listed['started_ns'], zone())}",
+        f"run {listed['id']}, {moment(listed['started_ns'])}",
     )
     st.markdown(f"**{sentence(found)}**")
     panels.note(WHAT)
@@ -313,7 +313,7 @@ def show_study(listed: Mapping[str, Any]) -> None:
     panels.head(
         f"Study {listed['id']}: fair value on {', '.join(found['spans'])}",
         f"{found['markets']:,} markets · {found['ticks']:,} ticks · "
-        f"started {moment(listed['started_ns'], zone())}",
+        f"started {moment(listed['started_ns'])}",
     )
     st.subheader("Scores")
     table(list(_scores(found)), SCORES, key="study_scores")

@@ -180,13 +180,13 @@ def _history(row: Row, fills: Sequence[Row]) -> None:
 
 
 def _facts(row: Row) -> None:
-    ends = moment(row["expires_ns"], zone()) if row["expires_ns"] else "never"
+    ends = moment(row["expires_ns"]) if row["expires_ns"] else "never"
     pairs: dict[str, Any] = {
         "Kind": f"{row['type'].upper()}{', post-only' if row['post_only'] else ''}",
         "Market": row["instrument"],
         "Identity at the venue": row["identity"] or "none yet",
-        "Placed": f"{moment(row['created_ns'], zone())} = {utc(row['created_ns'])}",
-        "Last changed": f"{moment(row['updated_ns'], zone())} = {utc(row['updated_ns'])}",
+        "Placed": f"{moment(row['created_ns'])} = {utc(row['created_ns'])}",
+        "Last changed": f"{moment(row['updated_ns'])} = {utc(row['updated_ns'])}",
         "Expires": ends,
         "Filled": f"{_size(row['filled_raw'], row)}, of which void {_size(row['voided_raw'], row)}",
         "Fees": money(row["fee"], row["currency"] or ""),
@@ -251,7 +251,7 @@ def decision_note(stored: StoredDecision) -> str:
     return (
         f"Decision {why.number_of(decision.number)} of {decision.bot}, regime {decision.regime}, "
         f"outcome {why.plain(decision.outcome)}{repeats} \N{MIDDLE DOT} "
-        f"{moment(decision.at_ns, zone())} = {utc(decision.at_ns)}"
+        f"{moment(decision.at_ns)} = {utc(decision.at_ns)}"
     )
 
 

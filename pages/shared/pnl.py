@@ -27,7 +27,6 @@ from pages.kit.words import (
     moment,
     money,
     percent,
-    zone,
 )
 from pages.shared import markouts
 from storage import views
@@ -293,7 +292,7 @@ def show_curve(account: AccountSeen, now: int) -> None:
     since = 0 if seconds is None else (end // MINUTE_NS - seconds // 60) * MINUTE_NS
     if now - end > QUIET_NS:
         panels.note(
-            f"Ranges end at the last point, {moment(account.equity_ns, zone())}: the time of the "
+            f"Ranges end at the last point, {moment(account.equity_ns)}: the time of the "
             "recording, or when the engine stopped. PnL by period counts from the wall clock; All "
             "covers everything."
         )
@@ -307,7 +306,7 @@ def show_curve(account: AccountSeen, now: int) -> None:
     if points:
         charts.equity(points, account.currency, f"equity_{account.account}")
     else:
-        last = moment(account.equity_ns, zone()) if account.equity_ns else NOTHING
+        last = moment(account.equity_ns) if account.equity_ns else NOTHING
         panels.empty("No equity in this range.", f"The last point is from {last}; choose `all`.")
 
 

@@ -6,7 +6,7 @@ from html import escape
 
 from pages.kit import panels
 from pages.kit.names import market
-from pages.kit.words import NOTHING, count, moment, utc, zone
+from pages.kit.words import NOTHING, count, moment, utc
 from storage.commands import AccountProof, Receipt
 
 
@@ -20,7 +20,7 @@ def html(receipt: Receipt) -> str:
     facts = (
         ("Scope", receipt.scope or "everything"),
         ("By", f"{receipt.who}: {receipt.reason}"),
-        ("Set", f"{moment(receipt.latched_ns, zone())} = {utc(receipt.latched_ns)}"),
+        ("Set", f"{moment(receipt.latched_ns)} = {utc(receipt.latched_ns)}"),
         ("First cancel sent after", until),
         ("Reported after", took),
         ("Missing", "; ".join(receipt.missing) or "nothing"),

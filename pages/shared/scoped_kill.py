@@ -17,7 +17,7 @@ from pages.kit import commands, guard, names, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.forms import reason_asked
 from pages.kit.home import this_minute
-from pages.kit.words import count, moment, zone
+from pages.kit.words import count, moment
 from storage.commands import SCOPE_PROOF
 from storage.live import engine_status
 from storage.views.frame import live_orders_in, open_markets, snapshot
@@ -131,7 +131,7 @@ def show_held() -> None:
         panels.note("No scoped kill is set, and no account is waiting for release.")
     for one in latches:
         where = "" if one.scope.account else f" at {', '.join(one.accounts)}"
-        text = f"**KILL of {one.scope}**{where} by {one.who}, {moment(one.at_ns, zone())}"
+        text = f"**KILL of {one.scope}**{where} by {one.who}, {moment(one.at_ns)}"
         _show(one.scope, text, alive=alive)
     for account, why in status.to_release.items():
         text = f"**{account} is stopped** and places nothing until it is released: {'; '.join(why)}"
