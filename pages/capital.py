@@ -241,7 +241,7 @@ def show_approvals(account: AccountSeen, now: int) -> None:
 
 @guard.part("The account")
 def show_account(account: AccountSeen, now: int) -> None:
-    st.subheader(f"{account.account} at {account.venue}, {account.mode.upper()}")
+    st.subheader(f"Account {account.account} at {account.venue}, {account.mode.upper()}")
     seen = ask(account_report, engine_id(), Capital, account.account)
     if seen is None:
         panels.empty(

@@ -62,7 +62,7 @@ def show_account(account: AccountSeen, bots: list[Row], *, alive: bool, now: int
         fall = account.peak_micro - account.equity_micro
     name, mode, currency = account.account, account.mode, account.currency
     text = age(now - account.equity_ns) + " old" if account.equity_ns else "never reported"
-    st.subheader(f"{name} at {account.venue}, {mode.upper()}")
+    st.subheader(f"Account {name} at {account.venue}, {mode.upper()}")
     panels.note(
         f"Equity at exit prices, PnL at mid, {text} · each figure links to its fills"
         + ("" if alive else " · LAST KNOWN, not current")

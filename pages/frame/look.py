@@ -66,7 +66,7 @@ background:var(--pb-panel)}
 .stMultiSelect [data-baseweb="tag"] *{color:var(--pb-on-accent)}
 .st-key-killbutton button,.st-key-killconfirm button,.st-key-asked_kill button{
 background:#b42318;border-color:#b42318;
-color:#fff;font-weight:700}
+color:#fff}[class*="st-key-kill"] button p{font-weight:700}
 .st-key-killbutton button:hover,.st-key-killconfirm button:hover,.st-key-asked_kill button:hover{
 background:#8f1b12;color:#fff;
 border-color:#8f1b12}

@@ -250,9 +250,9 @@ def _check(account: str, *, alive: bool, now: int) -> str:
     """Return the last check of the identity in one line of HTML."""
     row = ask(equity_check, engine_id(), account)
     if row is None:
-        return escape("not checked yet: the first check runs within a minute of a start")
+        return escape("Not checked yet: the first check runs within a minute of a start")
     text = sentence(row, alive=alive, now=now)
-    return f"{escape(text)} · {panels.link('alerts', 'alerts')}"
+    return f"{escape(text)} · {panels.link('Alerts', 'alerts')}"
 
 
 def sentence(row: Row, *, alive: bool, now: int) -> str:
@@ -261,13 +261,13 @@ def sentence(row: Row, *, alive: bool, now: int) -> str:
     if not row["judged"]:
         return f"COULD NOT BE CHECKED: {row['text']} ({when})"
     difference = f"difference {row['difference']:.6f} {row['currency']}"
-    verdict = f"BROKEN, {difference}" if row["text"] else f"checked, {difference}"
+    verdict = f"BROKEN, {difference}" if row["text"] else f"Checked, {difference}"
     late = alive and now - row["at_ns"] > CHECK_AGE_NS_MAX
     text = f"{verdict}: cash {row['cash']:,.2f} + pending {row['pending']:,.2f} + "
     text += f"redeemable {row['redeemable']:,.2f} + inventory "
     text += f"{row['inventory']:,.2f} against the journal's own sum, {when}; "
     text += f"{count(row['checks'], 'check')}, {row['differed']:,} with a difference"
-    return f"{'CHECKS HAVE STOPPED, the last one: ' if late else ''}{text}"
+    return f"{'CHECKS HAVE STOPPED. The last one: ' if late else ''}{text}"
 
 
 # -- An account's equity over a range that ends where the account's own time does --

@@ -109,7 +109,7 @@ def checked(books: Books, cash_micro: int) -> None:
 
 
 def test_overview_takes_equity_apart_and_shows_its_last_proof(opened: Opened, books: Books) -> None:
-    assert "not checked yet" in texts(opened("overview"))
+    assert "Not checked yet" in texts(opened("overview"))
     checked(books, 86_480_000)
     forget()  # what was read a moment ago is kept for a second
     page = opened("overview")
@@ -146,7 +146,7 @@ def test_checks_that_have_stopped_are_said_while_an_engine_lives(books: Books) -
     assert row is not None
     late = row["at_ns"] + 600 * 10**9
     assert pnl.sentence(row, alive=True, now=late).startswith("CHECKS HAVE STOPPED")
-    assert pnl.sentence(row, alive=False, now=late).startswith("checked, difference 0.000000")
+    assert pnl.sentence(row, alive=False, now=late).startswith("Checked, difference 0.000000")
 
 
 def test_a_check_that_could_not_be_made_is_none() -> None:
