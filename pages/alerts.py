@@ -10,14 +10,13 @@ from __future__ import annotations
 import streamlit as st
 
 from pages import Page
-from pages.kit import guard, panels
-from pages.kit.data import ask, engine_id, health_of
+from pages.kit import commands, guard, panels
+from pages.kit.data import ask, engine_id
 from pages.kit.home import now_ns
 from pages.kit.names import spelled
 from pages.kit.tables import page_behind, turn
 from pages.shared import alert
 from storage import views
-from storage.views.frame import engine_seen
 
 PAGE = Page("Alerts", ":material/notifications:", "Guard", 1)
 
@@ -29,8 +28,7 @@ UNSEEN, ALL = "Unseen", "All"
 @guard.part("The list of alerts")
 def show_alerts(what: str, wanted: str) -> None:
     """Draw alerts that fit, anew every few seconds."""
-    now = now_ns()
-    alive = health_of(ask(engine_seen), now).alive
+    alive = commands.engine_runs()
     unseen, behind = what == UNSEEN, page_behind("alerts", what)
     found = ask(views.alerts, engine_id(), unseen_only=unseen, before=behind)
     rows = [
@@ -49,7 +47,7 @@ def show_alerts(what: str, wanted: str) -> None:
         return
     if not alive:
         panels.note("No engine is running: alerts are as it left them; Seen needs an engine.")
-    alert.show(rows, alive=alive, now=now)
+    alert.show(rows, alive=alive, now=now_ns())
     turn("alerts", found, ["last_ns", "id"])
 
 

@@ -18,11 +18,11 @@ from engine.domain.money import MICRO
 from engine.domain.telemetry import Approvals, Capital, LockedMoney
 from pages import Page
 from pages.frame.bar import mode_here
-from pages.kit import guard, links, names, panels
-from pages.kit.data import ask, engine_id, health_of
+from pages.kit import commands, guard, links, names, panels
+from pages.kit.data import ask, engine_id
 from pages.kit.home import now_ns
 from pages.kit.panels import Tile
-from pages.kit.words import NOTHING, SECOND_NS, age, count, micro, moment, zone
+from pages.kit.words import NOTHING, SECOND_NS, age, count, micro, moment
 from storage.live import account_report
 from storage.views.frame import AccountSeen, snapshot
 
@@ -130,7 +130,7 @@ def until(lock: LockedMoney, now: int) -> tuple[str, str]:
     why = "until it is sold, or the market ends and resolves"
     if not lock.held_micro:
         why = "until its orders end" if lock.orders_micro else "until its fills settle"
-    return moment(lock.closes_ns, zone()), f"in {age(lock.closes_ns - now)}; {why}"
+    return moment(lock.closes_ns), f"in {age(lock.closes_ns - now)}; {why}"
 
 
 def sums_by_end(locks: Sequence[LockedMoney], now: int) -> dict[str, int]:
@@ -167,10 +167,7 @@ def _line(line: Line) -> str:
         amount = panels.anchor(exact(line.micro), line.behind)
     bold = (f"<b>{escape(line.label)}</b>", f"<b>{amount}</b>")
     label, amount = bold if line.sum else (escape(line.label), amount)
-    return (
-        f'<tr><th class="pb-at">{label}</th><td class="pb-num">{amount}</td>'
-        f'<td class="pb-said">{escape(line.said)}</td></tr>'
-    )
+    return panels.said_line(label, amount, escape(line.said))
 
 
 @guard.part("Locked capital")
@@ -244,7 +241,7 @@ def show_approvals(account: AccountSeen, now: int) -> None:
 
 @guard.part("The account")
 def show_account(account: AccountSeen, now: int) -> None:
-    st.subheader(f"{account.account} at {account.venue}, {account.mode.upper()}")
+    st.subheader(f"Account {account.account} at {account.venue}, {account.mode.upper()}")
     seen = ask(account_report, engine_id(), Capital, account.account)
     if seen is None:
         panels.empty(
@@ -272,13 +269,10 @@ def show_account(account: AccountSeen, now: int) -> None:
 @guard.part("The capital of the accounts")
 def show_all(mode: Mode) -> None:
     """Draw every account of one mode, anew every few seconds."""
-    now, seen = now_ns(), ask(snapshot)
-    if not health_of(seen.engine, now).alive:
-        st.warning("NO ENGINE IS RUNNING: figures are as of when it stopped.",
-                   icon=":material/power_off:")  # fmt: skip
-    for account in seen.accounts:
+    commands.engine_runs("figures are as of when it stopped")
+    for account in ask(snapshot).accounts:
         if account.mode == mode:
-            show_account(account, now)
+            show_account(account, now_ns())
 
 
 @guard.part("This page")

@@ -1,7 +1,7 @@
 """Jobs of the worker with progress and results, and the schedule.
 
-Long work beside trading: replays, backups, upkeep, exports. The schedule asks for some of it by
-the clock. What history takes of the disk, a day, and for how long there is room.
+Long work beside trading: replays, backups, upkeep, exports. The schedule starts some of it by the
+clock. What history takes on the disk per day, and how long the room lasts.
 
 Changes: new job, cancel, download an export.
 """
@@ -30,11 +30,10 @@ from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns
 from pages.kit.panels import panel
 from pages.kit.tables import choice, columns_of, page_behind, table, turn
-from pages.kit.words import NOTHING, SECOND_NS, age, moment, zone
+from pages.kit.words import NOTHING, SECOND_NS, age, moment
 from pages.shared import job, moments
 from pages.shared.job import amount
 from storage import views
-from storage.catalog import strategies
 from storage.jobs import JOB_ENDS, JobState, recordings, schedule
 from storage.retention import HistoryKept, survey
 from storage.views.frame import snapshot
@@ -284,27 +283,22 @@ def show_one(row: Mapping[str, Any]) -> None:
     panels.facts(
         {
             "State": f"{row['state'].upper()}, attempt {row['attempts']}",
-            "Asked": f"{moment(row['created_ns'], zone())} by {row['who']}",
-            "Began": moment(row["started_ns"], zone()),
-            "Ended": moment(row["finished_ns"], zone()),
+            "Asked": f"{moment(row['created_ns'])} by {row['who']}",
+            "Began": moment(row["started_ns"]),
+            "Ended": moment(row["finished_ns"]),
             **{
                 f"Given {name}": job.in_words(value)
                 for name, value in json.loads(row["arguments"]).items()
                 if value not in ({}, [])
             },
-            **{FACTS.get(name, _spaced(name)): said for name, said in job.facts_of(result).items()},
+            **{
+                job.name_of(name)[:1].upper() + job.name_of(name)[1:]: said
+                for name, said in job.facts_of(result).items()
+            },
         }
     )
     if "run" in result:
         panels.links(panels.link(f"Backtest {result['run']}", "runs", run=result["run"]))
-
-
-FACTS = {"pnl": "PnL", "elapsed_s": "Took, seconds"}
-"""Facts of a result whose name says too little."""
-
-
-def _spaced(name: str) -> str:
-    return name.replace("_", " ").capitalize()
 
 
 # -- The form that asks for a job, drawn from the model of its arguments; nothing is guessed --
@@ -318,7 +312,9 @@ def show_form(*, alive: bool) -> None:
     kinds = list(JOB_KINDS)
     named = st.query_params.get("kind", kinds[0])
     index = kinds.index(named) if named in kinds else 0
-    kind = st.selectbox("Kind of job", kinds, index=index, format_func=_title, key="job_kind")
+    kind = st.selectbox(
+        "Kind of job", kinds, index=index, format_func=str.capitalize, key="job_kind"
+    )
     panels.note(" ".join((JOB_KINDS[kind].__doc__ or "").split()))
     if alive:
         given = _replay() if kind == "replay" else _plain(kind)
@@ -327,10 +323,6 @@ def show_form(*, alive: bool) -> None:
     else:
         commands.note_no_engine()
     job.show_progress(JOB_SLOT)
-
-
-def _title(kind: str) -> str:
-    return kind.capitalize()
 
 
 def _plain(kind: str) -> dict[str, Any] | None:
@@ -348,12 +340,8 @@ def _plain(kind: str) -> dict[str, Any] | None:
 
 def _replay() -> dict[str, Any] | None:
     """Draw the form of a replay: a recording, a strategy and that strategy's own parameters."""
-    catalog = ask(strategies, engine_id())
+    catalog = forms.strategies_known()
     if not catalog:
-        panels.empty(
-            "The strategy catalog is not in the state database.",
-            "The engine writes it when it starts; start one and this form appears.",
-        )
         return None
     strategy = st.selectbox("Strategy", sorted(catalog), key="job_strategy")
     schema = copy.deepcopy(JOB_KINDS["replay"].model_json_schema())
@@ -398,7 +386,7 @@ def _send(kind: str, given: dict[str, Any]) -> None:
 # -- The schedule: what the clock asks for and when, asked for now, and changed as any settin --
 
 SCHEDULE_COLUMNS = columns_of(
-    "name=Entry | what=Starts | when=When, UTC | next_ns | last_ns | problem"
+    "name=Entry | what=Starts | when=When, UTC | next_ns | last_ns | problem=Status"
 )
 SLOT = "schedule"
 
@@ -415,7 +403,9 @@ def show_schedule() -> None:
             "the settings differ. What was missed while it was off is started once.",
         )
         return
-    rows = [{**row, "when": in_words(row["cron"])} for row in rows]
+    rows = [
+        {**row, "when": in_words(row["cron"]), "problem": row["problem"] or "on"} for row in rows
+    ]
     chosen = choice(rows, SCHEDULE_COLUMNS, key="schedule", ids=[row["name"] for row in rows])
     base = drafts.newest()
     entry = base.document.schedule.get(str(chosen))

@@ -34,7 +34,7 @@ from storage.views.journal import ROWS_MAX, listings, search_journal
 
 PAGE = Page("Journal", ":material/history:", "Guard", 2)
 
-RECORDS = columns_of("seq=Record:count | at_ns | said=What happened:long | account | told=Kind")
+RECORDS = columns_of("seq=Record:count | at_ns | said=What happened | account")
 COMMANDS = columns_of(
     "created_ns=Queued | kind=Command | who | state | answer | answered_ns | body=With"
 )
@@ -106,10 +106,7 @@ def show_records(text: str) -> None:
         "recording's"
     )
     terms = terms_in(known[name], of_engine=name == ENGINE)
-    rows = [
-        {**row, "told": kind_words(row["kind"]), "said": sentence(row, terms)}
-        for row in found.records
-    ]
+    rows = [{**row, "said": sentence(row, terms)} for row in found.records]
     show(rows, RECORDS, f"records_{name}", "seq")
 
 

@@ -17,12 +17,12 @@ from engine.domain.commands.trading import FollowMarket
 from engine.domain.instruments import AccountId, Instrument, InstrumentId, Mode
 from engine.domain.listings import ListingState
 from engine.domain.telemetry import BookTop
-from engine.errors import BadInput, PitbossError
+from engine.errors import BadInput
 from pages import Page
 from pages.frame.bar import mode_shown, modes_of
 from pages.kit import charts, commands, guard, links, names, panels
-from pages.kit.data import ask, engine_id, health_of
-from pages.kit.home import config, now_ns
+from pages.kit.data import ask, engine_id
+from pages.kit.home import config, now_ns, this_minute
 from pages.kit.panels import Tile
 from pages.kit.tables import columns_of, table
 from pages.kit.words import NOTHING, SECOND_NS, age, count, money
@@ -51,7 +51,6 @@ AHEAD = (
     "level is assumed to have been behind us."
 )
 TERMS, RULES, FILLS, ORACLE = "Terms", "Rules", "Orders and fills", "Oracle and basis"
-UNLISTED: Row = {"price_decimals": None, "size_decimals": None, "listed_kind": None}
 WINDOWS = {
     "1 h": ("1m", 3_600),
     "1 d": ("5m", 86_400),
@@ -85,7 +84,8 @@ def main() -> None:
         panels.links(panels.link("Markets", "markets"))
         return
     listing.show_watch(name)
-    accounts = [one for one in seen.accounts if one.mode is mode and _there(one, name)]
+    venue = name.partition(":")[0]
+    accounts = [one for one in seen.accounts if (one.mode, one.venue) == (mode, venue)]
     account = _account(accounts, mode)
     show_lifecycle(name, row, instrument, account)
     if account is not None and mode is not None:
@@ -104,7 +104,7 @@ def main() -> None:
 def _choose() -> None:
     """Let a person choose one of the markets the engine knows; the address names it from then."""
     panels.head("Market", "One market with its book, our orders in it and a ticket")
-    known = ask(open_markets, engine_id(), now_ns() // MINUTE_NS * MINUTE_NS)
+    known = ask(open_markets, engine_id(), this_minute())
     panels.empty(
         "No market is chosen.",
         "Choose one the engine knows, or open one from Markets, Positions or Orders.",
@@ -115,10 +115,6 @@ def _choose() -> None:
         if chosen:
             st.query_params["instrument"] = chosen
             st.rerun()
-
-
-def _there(account: AccountSeen, name: str) -> bool:
-    return name.startswith(f"{account.venue}:")
 
 
 def _account(accounts: Sequence[AccountSeen], mode: Mode | None) -> str | None:
@@ -173,10 +169,12 @@ def show_now(account: str, name: str, mode: Mode) -> None:
 def show_book(account: str, name: str, mode: Mode) -> None:
     """Draw ladder and trades, anew every few seconds; or why there are none."""
     now = now_ns()
-    if not health_of(ask(snapshot).engine, now).alive:
-        st.warning("NO ENGINE IS RUNNING: no book is received.", icon=":material/power_off:")
+    if not commands.engine_runs("no book is received"):
         return
     book, ours, terms = _seen(account, name, mode)
+    if book is None and terms.get("payout_yes_micro") is not None:
+        panels.empty("This market is resolved.", "It has no book any more: nothing trades in it.")
+        return
     if book is None:
         panels.empty(
             f"{account} does not receive this market.",
@@ -196,13 +194,12 @@ def show_book(account: str, name: str, mode: Mode) -> None:
 
 def _seen(account: str, name: str, mode: Mode) -> tuple[BookTop | None, list[Row], Row]:
     """Return the book an engine tells now, our orders in it, and what it counts in."""
-    alive = health_of(ask(snapshot).engine, now_ns()).alive
     key = (account, name)
     only = {"account": account, "instrument": name}
     return (
-        ask(books, engine_id(), (key,)).get(key) if alive else None,
+        ask(books, engine_id(), (key,)).get(key) if commands.engine_runs() else None,
         ask(orders_behind, engine_id(), mode=mode, open_only=True, **only),
-        ask(listings_of, engine_id(), (name,)).get(name, UNLISTED),
+        ask(listings_of, engine_id(), (name,)).get(name, names.UNLISTED),
     )
 
 
@@ -292,7 +289,7 @@ def show_history(account: str, name: str, mode: Mode) -> None:
     """Draw what is stored of the price, and our fills."""
     span = st.segmented_control("Period", list(WINDOWS), default="1 h", required=True) or "1 h"
     interval, width_s = WINDOWS[span]
-    since_ns = (now_ns() // MINUTE_NS) * MINUTE_NS - width_s * SECOND_NS
+    since_ns = this_minute() - width_s * SECOND_NS
     stored = [one for one in _candles(name, interval, since_ns) if one.close2 is not None]
     only = {"account": account, "instrument": name, "since_ns": since_ns}
     fills = ask(fills_behind, engine_id(), mode=mode, **only)
@@ -302,7 +299,7 @@ def show_history(account: str, name: str, mode: Mode) -> None:
             "Prices of every received market are stored; our fills are kept forever.",
         )
         return
-    terms = ask(listings_of, engine_id(), (name,)).get(name, UNLISTED)
+    terms = ask(listings_of, engine_id(), (name,)).get(name, names.UNLISTED)
     one = 10 ** (terms["price_decimals"] or 0)
     charts.prices(stored, fills, one, f"price:{name}:{span}", in_cents=names.cents(terms))
     panels.note(
@@ -325,10 +322,12 @@ def _candles(name: str, interval: str, since_ns: int) -> list[Candle]:
 def show_ticket(account: str, name: str, instrument: Instrument | None, mode: Mode) -> None:
     """Draw the ticket and the close of what is held, where the engine could take them."""
     st.subheader("Ticket")
-    if not health_of(ask(snapshot).engine, now_ns()).alive:
+    if not commands.engine_runs():
         commands.note_no_engine()
     elif instrument is None:
         panels.note("The engine has not confirmed this market's terms: follow it first.")
+    elif _seen(account, name, mode)[2].get("payout_yes_micro") is not None:
+        panels.note("No order can be placed: the market is resolved.")
     else:
         _form(account, name, mode)
         show_flatten(account, name, instrument, mode)
@@ -394,11 +393,7 @@ def show_about(
 @guard.part("The oracle of the market")
 def show_oracle(name: str) -> None:
     """Draw reference, strike, distance, basis and fair value as a bot stated them last."""
-    try:
-        found = decisions_until(config().decisions_path, instrument=name, at_ns=now_ns())
-    except PitbossError as error:
-        st.error(f"The decision log cannot be read: {error}. Trading does not depend on it.")
-        return
+    found = decisions_until(config().decisions_path, instrument=name, at_ns=now_ns())
     if not found:
         panels.empty(
             "No bot has evaluated this market.",
@@ -411,7 +406,7 @@ def show_oracle(name: str) -> None:
     panels.tiles(oracle_tiles(values))
     if "strike" not in values:
         panels.note("This fair value uses no strike: it comes from the book itself.")
-    terms = ask(listings_of, engine_id(), (name,)).get(name, UNLISTED)
+    terms = ask(listings_of, engine_id(), (name,)).get(name, names.UNLISTED)
     st.html(why.blocks(why.decided(decision, terms, why.vocabulary())[:3]))
     panels.note(order.decision_note(found[0]))
 

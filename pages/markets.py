@@ -22,7 +22,7 @@ from pages.kit import commands, drafts, guard, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns
 from pages.kit.panels import panel
-from pages.kit.tables import choice, columns_of
+from pages.kit.tables import choice, columns_of, page_behind, turn
 from pages.kit.words import age, count
 from pages.shared import job, listing
 from pages.shared.listing import asked, terms
@@ -224,42 +224,25 @@ def show_found() -> None:
     """Draw what the search finds, page by page, and the selected market in full."""
     looked_for, among = wanted()
     show_filters(looked_for)
-    pages: list[tuple[float, int] | None] = st.session_state.setdefault("markets_pages", [None])
-    if st.session_state.get("markets_filter") != (looked_for, among):
-        st.session_state["markets_filter"] = looked_for, among
-        pages[:] = [None]
+    behind = page_behind("markets", (looked_for, among))
     found = asked(matching, looked_for, among)
-    rows = asked(search, looked_for, pages[-1], SHOWN, among=among)
+    rows = asked(search, looked_for, behind, SHOWN, among=among)
+    by = (looked_for.sorted_by.value, "number")
+    turn("markets", rows, by, rows_max=SHOWN, labels=("Next", "Back"))
     if not rows:
         panels.empty(
             "No market found.",
             "Every word must match; the last may be the start of a word. Try fewer words or All.",
         )
         return
-    first = (len(pages) - 1) * SHOWN
-    panels.note(f"{first + 1:,} to {first + len(rows):,} of {count(found, 'market')}")
+    panels.note(count(found, "market"))
     chosen = choice(
         [shown(row) for row in rows], COLUMNS, key="markets", ids=[row["id"] for row in rows]
     )
-    _turn(pages, looked_for, rows, more=first + len(rows) < found)
     if chosen is None:
         panels.note("Select a row for its rules and terms.")
     else:
         show_one(str(chosen))
-
-
-def _turn(
-    pages: list[tuple[float, int] | None], looked_for: MarketFilter, rows: list[Row], *, more: bool
-) -> None:
-    """Draw the buttons that turn the table's page, by the last row's key and never by counting."""
-    on, back, _ = st.columns([1, 1, 6])
-    if len(pages) > 1 and back.button("Back", key="markets_back"):
-        pages.pop()
-        st.rerun()
-    if more and on.button(f"Next {SHOWN}", key="markets_next"):
-        last = rows[-1]
-        pages.append((last[looked_for.sorted_by.value], last["number"]))
-        st.rerun()
 
 
 @guard.part("The market")

@@ -19,7 +19,6 @@ from pages.kit.home import now_ns
 from pages.kit.panels import Tile
 from pages.kit.words import age, micro
 from pages.shared import alert, pnl
-from pages.shared import pnl as position_rows
 from storage import views
 from storage.settings import latest
 from storage.views import ROWS_MAX, Row, money
@@ -63,7 +62,7 @@ def show_account(account: AccountSeen, bots: list[Row], *, alive: bool, now: int
         fall = account.peak_micro - account.equity_micro
     name, mode, currency = account.account, account.mode, account.currency
     text = age(now - account.equity_ns) + " old" if account.equity_ns else "never reported"
-    st.subheader(f"{name} at {account.venue}, {mode.upper()}")
+    st.subheader(f"Account {name} at {account.venue}, {mode.upper()}")
     panels.note(
         f"Equity at exit prices, PnL at mid, {text} · each figure links to its fills"
         + ("" if alive else " · LAST KNOWN, not current")
@@ -93,7 +92,7 @@ def show_positions(mode: Mode) -> None:
     if not rows:
         panels.empty("Nothing is held.", "Positions appear with the first fill in this mode.")
         return
-    st.html(position_rows.positions_table(rows[:POSITIONS_MAX], mode))
+    st.html(pnl.positions_table(rows[:POSITIONS_MAX], mode))
     number = sum(one["positions"] for one in ask(money.held_sums, engine_id(), mode=mode))
     more = f"All {number:,}" if number > POSITIONS_MAX else "All positions"
     panels.links(panels.link(f"{more}, with settlement and fills", "positions"))

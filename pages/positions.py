@@ -16,26 +16,27 @@ import streamlit as st
 
 from engine.domain.commands import AnyCommand
 from engine.domain.commands.wallet import AdoptTokens, CancelForeign, IgnoreForeign, Merge, Redeem
-from engine.domain.instruments import AccountId, InstrumentId, Leg, Mode
+from engine.domain.instruments import AccountId, InstrumentId, Leg, Mode, Side
 from engine.domain.money import MICRO
 from engine.domain.orders import Identity
 from engine.domain.telemetry import Capital
 from pages import Page
 from pages.frame.bar import mode_here
 from pages.kit import commands, guard, links, panels
-from pages.kit.data import ask, engine_id, health_of
+from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns
 from pages.kit.names import market, size
 from pages.kit.panels import Tile
 from pages.kit.tables import choice, columns_of, page_behind, say_cut, table, turn
 from pages.kit.words import NOTHING, SECOND_NS, age, count, micro, money, percent
-from pages.shared import markouts
+from pages.orders.page import fitting
+from pages.shared import markouts, pnl
 from storage.live import account_report
 from storage.views import ROWS_MAX, Row
 from storage.views import money as money_views
 from storage.views.bets import BOTS, BY_HAND, BetSums, bet_sums, bettors, closed_bets
 from storage.views.bets import KEY as BY
-from storage.views.drill_down import fills_behind
+from storage.views.drill_down import fills_behind, orders_behind
 from storage.views.foreign import foreign
 from storage.views.frame import AccountSeen, snapshot
 from storage.views.money import DECIDED_NS, Phase, SettlementStep, pipeline
@@ -47,34 +48,16 @@ POSITIONS = columns_of(
     "cost:money | value | mark=YES mark:price | held_for | bot | realised | fees:fee",
     "account",
 )
-FILLS = (
-    columns_of(
-        "at_ns=Filled | way | price | size | value | state | liquidity | realised | fee", "order_id"
-    )
-    | markouts.COLUMNS
-    | columns_of("transaction_id")
-)
+FILLS = markouts.fill_columns("instrument", "bot", "source", "id")
 KEY = "positions"
 REFRESH_S = 2.0
-
-
-def sizes(row: Row) -> Row:
-    """Return what is held of each leg and how much of both is pending, in shares."""
-    return {
-        name: None if row[first] is None else row[first] + row[second]
-        for name, first, second in (
-            ("yes", "yes_settled", "yes_pending"),
-            ("no", "no_settled", "no_pending"),
-            ("pending", "yes_pending", "no_pending"),
-        )
-    }
 
 
 def held(mode: Mode, now: int) -> list[Row]:
     """Return the page of positions that is shown, the largest cost first."""
     behind = page_behind(KEY, mode)
     return [
-        {**row, **sizes(row), "held_for": age(max(0, now - row["opened_ns"]))}
+        {**row, **pnl.sizes(row), "held_for": age(max(0, now - row["opened_ns"]))}
         for row in ask(money_views.held, engine_id(), mode=mode, before=behind)
     ]
 
@@ -104,12 +87,7 @@ def figures(mode: Mode) -> None:
 def show_positions(mode: Mode) -> None:
     """Draw positions as they stand, anew every few seconds, and the selected one's fills."""
     now = now_ns()
-    alive = health_of(ask(snapshot).engine, now).alive
-    if not alive:
-        st.warning(
-            "NO ENGINE IS RUNNING: positions are as of when it stopped.",
-            icon=":material/power_off:",
-        )
+    commands.engine_runs("positions are as of when it stopped")
     rows = held(mode, now)
     if not rows and page_behind(KEY, mode) is None:
         panels.empty(
@@ -157,10 +135,7 @@ def show_fills(row: Row, mode: Mode) -> None:
     """Draw the fills behind one position, with what is settled of them."""
     st.subheader(f"Fills of {market(row['instrument'])}")
     place = {"account": row["account"], "instrument": row["instrument"]}
-    fills = [
-        {**fill, "way": f"{fill['side']} {fill['leg']}".upper()}
-        for fill in ask(fills_behind, engine_id(), mode=mode, **place)
-    ]
+    fills = fitting(ask(fills_behind, engine_id(), mode=mode, **place), "")
     states: dict[str, int] = {}
     for fill in fills:
         states[fill["state"]] = states.get(fill["state"], 0) + 1
@@ -216,7 +191,7 @@ MEANS = {
 }
 MERGING = (
     "A pair pays exactly 1 at resolution, whichever side wins: waiting gains nothing, a merge "
-    "frees the cash now, less what working sells have reserved."
+    "frees the cash now."
 )
 BUTTONS_MAX = 8
 """Operations offered at once, the largest first; the next ones follow."""
@@ -231,13 +206,8 @@ def show_pipeline(account: AccountSeen, now: int) -> None:
     """Draw how far an account's money is on its way, and how long the oldest has waited."""
     steps = ask(pipeline, engine_id(), account=account.account, now_ns=now // 10**9 * 10**9)
     body = "".join(_row(step, account, now) for step in steps)
-    head = "".join(f'<th class="pb-num">{name}</th>' for name in ("Count", "Amount", "Oldest"))
-    st.html(
-        f'<section class="pb-block"><h4>Settlement of {escape(account.account)}, '
-        f'{escape(account.mode.upper())}</h4><div class="pb-scroll">'
-        f'<table class="pb-facts pb-tight pb-wide"><tr><th></th>{head}</tr>{body}</table></div>'
-        "</section>"
-    )
+    title = f"Settlement of {account.account}, {account.mode.upper()}"
+    st.html(panels.sheet(body, ("Count", "Amount", "Oldest"), title=title))
 
 
 def _row(step: SettlementStep, account: AccountSeen, now: int) -> str:
@@ -276,16 +246,21 @@ def address(step: SettlementStep, seen: AccountSeen, now: int) -> str:
     return links.fills(seen.mode, account=seen.account, state=step.phase.value, since_ns=since)
 
 
-def pairs(row: Row) -> Decimal:
-    if row["yes_settled"] is None or row["no_settled"] is None:
-        return Decimal(0)
-    return max(Decimal(0), min(row["yes_settled"], row["no_settled"]))
+def pairs(row: Row, mode: Mode) -> Decimal:
+    """Return how many pairs are free to be merged: what working sells may use is not."""
+    place = {"account": row["account"], "instrument": row["instrument"]}
+    free = {leg: row[f"{leg}_settled"] or Decimal(0) for leg in ("yes", "no")}
+    for one in ask(orders_behind, engine_id(), mode=mode, open_only=True, **place):
+        if one["side"] == Side.SELL and one["size"] is not None:
+            free[one["leg"]] -= one["size"] - one["filled"]
+    return max(Decimal(0), min(free.values()))
 
 
 @guard.part("What could be merged")
 def show_merges(held: Sequence[Row], mode: Mode) -> None:
     """Say which pairs could be merged into cash, and offer it; nothing is said without any."""
-    found = sorted(((row, pairs(row)) for row in held if pairs(row)), key=lambda one: -one[1])
+    found = sorted(((row, pairs(row, mode)) for row in held), key=lambda one: -one[1])
+    found = [one for one in found if one[1]]
     if not found:
         return
     lines = [
@@ -471,13 +446,7 @@ BETS = columns_of(
     "closed_ns | instrument | result | net:gain | entry:price | exit:price | size",
     "held=Held for | fee=Fees | reward=Rewards:gain | fills | bot | account",
 )
-BET_FILLS = {
-    name: FILLS[name]
-    for name in (
-        "at_ns", "way", "price", "size", "value", "realised", "fee", "state", "order_id",
-        "transaction_id",
-    )
-}  # fmt: skip
+BET_FILLS = {name: one for name, one in FILLS.items() if name not in markouts.COLUMNS}
 BETS_MEANING = (
     "A bet is everything one bot, or you by hand, did in one market with one account. It is closed "
     "when all its tokens are sold or the market is resolved: won or lost by the tokens held then, "
@@ -543,10 +512,7 @@ def show_bet(bet: Row, mode: Mode) -> None:
     """Draw the fills a bet is made of."""
     place: dict[str, Any] = {name: bet[name] for name in ("account", "instrument", "bot")}
     st.markdown(f"**{count(bet['fills'], 'fill')} of the bet in {market(bet['instrument'])}**")
-    fills = [
-        {**fill, "way": f"{fill['side']} {fill['leg']}".upper()}
-        for fill in ask(fills_behind, engine_id(), mode=mode, **place)
-    ]
+    fills = fitting(ask(fills_behind, engine_id(), mode=mode, **place), "")
     table(fills, BET_FILLS, key="bet_fills")
     say_cut(fills)
     panels.links(panels.anchor("These fills with totals", links.fills(mode, **place)))

@@ -20,11 +20,11 @@ from pages import Page
 from pages.kit import commands, guard, panels
 from pages.kit.data import ask, engine_id, health_of
 from pages.kit.forms import several
-from pages.kit.home import config, now_ns
+from pages.kit.home import config, now_ns, this_minute
 from pages.kit.names import market
 from pages.kit.panels import panel
 from pages.kit.tables import choice, columns_of, page_behind, table, turn
-from pages.kit.words import NOTHING, age, count, moment, zone
+from pages.kit.words import NOTHING, age, count, moment
 from storage.feeds import GAP_KEY, gaps
 from storage.files import said_bytes
 from storage.jobs import RECORDING_KEY, RecordingState, recordable, recordings
@@ -38,7 +38,6 @@ COLUMNS = columns_of(
     "started_ns | reason=Ended because",
 )
 REFRESH_S = 2.0
-MINUTE_NS = 60 * 1_000_000_000
 SLOT = "recording"
 
 
@@ -92,8 +91,8 @@ def show_one(row: Mapping[str, Any]) -> None:
     panels.facts(
         {
             "Of": ", ".join(market(one) for one in json.loads(row["instruments"])),
-            "Received": f"{moment(row['first_ns'], zone())} to {moment(row['last_ns'], zone())}",
-            "Gaps": f"{count(row['gaps'], 'gap')}: times without any data; a replay shows them",
+            "Received": f"{moment(row['first_ns'])} to {moment(row['last_ns'])}",
+            "Gaps": f"{row['gaps'] or 'no'} times without any data; a replay shows them",
             "Started by": row["who"],
             "Folder": str(folder),
         }
@@ -113,7 +112,7 @@ def begin() -> None:
         commands.note_no_engine()
         return
     # To the minute: the list is cached by its arguments.
-    known = ask(recordable, engine_id(), now_ns() // MINUTE_NS * MINUTE_NS)
+    known = ask(recordable, engine_id(), this_minute())
     if not known:
         panels.empty(
             "No market is known yet.", "The engine lists markets as soon as its feed sends them."

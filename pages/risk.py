@@ -7,7 +7,7 @@ Changes: limits, scoped KILL, release of a latch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -18,12 +18,12 @@ from engine.domain.decisions import Unit
 from engine.domain.settings import AccountSettings, Limit, RiskLimits
 from pages import Page
 from pages.kit import commands, drafts, guard, panels
-from pages.kit.data import ask, engine_id, health_of
+from pages.kit.data import ask, engine_id
 from pages.kit.forms import reason_asked
 from pages.kit.home import config, now_ns
 from pages.kit.names import market
 from pages.kit.panels import panel
-from pages.kit.words import SECOND_NS, age, micro, moment, percent, utc, zone
+from pages.kit.words import SECOND_NS, age, micro, moment, percent, utc
 from pages.shared import receipt as receipts
 from pages.shared import scoped_kill
 from storage.commands import KILL_PROOF, latest_receipt
@@ -42,8 +42,7 @@ REFRESH_S = 2.0
 @guard.part("The latch")
 def show_latch() -> None:
     """Draw the latch, why nothing is placed where that is so, and the latest proof."""
-    seen = ask(snapshot)
-    alive = health_of(seen.engine, now_ns()).alive
+    alive = commands.engine_runs()
     st.subheader("KILL latch")
     latch = read_latch(config().kill_path)
     if latch is None:
@@ -66,7 +65,7 @@ def show_set(latch: Latch, *, alive: bool) -> None:
     status = ask(engine_status, engine_id()) if alive else None
     text = status.latch_reason if status else ""
     st.error(
-        f"**KILL IS SET** by {who}, {moment(latch.at_ns, zone())} ({utc(latch.at_ns)}). No order "
+        f"**KILL IS SET** by {who}, {moment(latch.at_ns)} ({utc(latch.at_ns)}). No order "
         "is placed, in any account, until it is released here with a reason."
         + (f" The engine reports: {text}." if text else "")
     )
@@ -86,10 +85,9 @@ def show_set(latch: Latch, *, alive: bool) -> None:
 def show_use(account: AccountSettings) -> None:
     """Draw one account's limits with their use as the engine tells it each second."""
     now = now_ns()
-    seen = ask(snapshot)
-    alive = health_of(seen.engine, now).alive
+    alive = commands.engine_runs()
     uses = ask(money.limit_use, engine_id(), account=account.name)
-    found = next((one for one in seen.accounts if one.account == account.name), None)
+    found = next((one for one in ask(snapshot).accounts if one.account == account.name), None)
     if not uses:
         panels.note(
             "No engine has reported this account yet, so limit use is not known. It is reported "
@@ -98,7 +96,10 @@ def show_use(account: AccountSettings) -> None:
     else:
         at = max(use["updated_ns"] for use in uses)
         state = "" if alive else "LAST KNOWN, not current · "
-        panels.note(f"{state}Engine status {age(max(0, now - at))} old, refreshed every 2 s")
+        mode = account.mode.upper()
+        panels.note(
+            f"{mode} · {state}engine status {age(max(0, now - at))} old, refreshed every 2 s"
+        )
     currency = found.currency if found else account.currency
     # What is only saved limits nothing yet; an account that is only saved has nothing in force.
     force = ask(in_force, engine_id()).document.accounts.get(account.name, account)
@@ -233,12 +234,6 @@ def _use(label: str, value: str, use: Row) -> str:
 
 def _amount(value: int, use: Row) -> str:
     return micro(value) if use["unit"] == Unit.MICRO else f"{value:,}"
-
-
-def worst(uses: Iterable[Row]) -> float:
-    """Return the largest share of any limit that is used, 0 where none is."""
-    shares = [use["used"] / use["limit_value"] for use in uses if use["limit_value"]]
-    return max(shares, default=0.0)
 
 
 def shown(name: str, value: Limit | int) -> str:

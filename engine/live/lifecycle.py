@@ -82,6 +82,7 @@ async def _heartbeat(engine: Engine, telemetry: Telemetry, tick_s: float) -> Non
             await asyncio.sleep(tick_s)
             now_ns = engine.clock.now_ns()
             engine.tick(now_ns)
+            telemetry.tick(now_ns)
             if due >= second_s:
                 second_s = int(due) + 1
                 if engine.watch is not None:

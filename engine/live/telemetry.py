@@ -104,11 +104,22 @@ class Telemetry:
             state.write_row(add_pnl, now_ns)
         self._count += 1
 
+    def tick(self, now_ns: int) -> None:
+        """Tell the bots at once where one has moved: none is to seem RUNNING while it pauses."""
+        if any(one.told is not one.bot.state for one in self._engine.bot_runners.values()):
+            self._bots(now_ns)
+            self._engine.state.wake(awaited=True)
+
+    def _bots(self, now_ns: int) -> None:
+        runners = self._engine.bot_runners.values()
+        for one in runners:
+            one.told = one.bot.state
+        self._engine.state.put_row("bots", put_bots, tuple(map(_bot, runners)), now_ns)
+
     def _rows(self, now_ns: int) -> None:
         """Tell bots and books."""
         engine, state = self._engine, self._engine.state
-        bots = tuple(_bot(bot_runner) for bot_runner in engine.bot_runners.values())
-        state.put_row("bots", put_bots, bots, now_ns)
+        self._bots(now_ns)
         books: list[BookTop] = []
         for account, runner in engine.runners.items():
             queues = self._queues.setdefault(account, {})

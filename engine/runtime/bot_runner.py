@@ -53,7 +53,8 @@ class BotRunner:
         self.retreated_ns = 0
         self.touched: dict[InstrumentId, int] = {}
         """The touch at which an EXIT began: its slippage is counted from there."""
-        self.seen = S.IDLE
+        self.told: BotState | None = None
+        """The state that was told last; None = none was."""
         self.knows = not settings.follows
         """False until it was found out what its filter leads to: until then nothing has left it."""
         self.bot = bot_of(settings, runner.account)

@@ -13,7 +13,7 @@ from engine.domain.instruments import BotId, Mode
 from engine.domain.settings import BotSettings, SettingsDocument
 from pages.kit import commands, drafts, forms, guard, names, panels
 from pages.kit.data import ask, engine_id
-from pages.kit.home import now_ns
+from pages.kit.home import this_minute
 from pages.shared import scoped_kill
 from storage.catalog import strategies
 from storage.live import engine_status
@@ -116,7 +116,7 @@ def _form(edited: Edited, against: SettingsVersion) -> None:
 
 def _fields(bot: BotSettings, document: SettingsDocument) -> dict[str, Any]:
     """Draw what every bot has; gives what differs from now."""
-    markets, series = ask(tradable, engine_id(), now_ns() // MINUTE_NS * MINUTE_NS)
+    markets, series = ask(tradable, engine_id(), this_minute())
     others = taken(document, bot.account)
     free = {
         "instruments": [one for one in markets if one not in others],
@@ -143,19 +143,12 @@ def _fields(bot: BotSettings, document: SettingsDocument) -> dict[str, Any]:
 
 # -- A new bot: its form, made of what a strategy says of its own parameters --
 
-MINUTE_NS = 60_000_000_000
-
 
 @guard.part("The new bot's form")
 def create(base: drafts.SettingsVersion) -> None:
     """Draw the form of a new bot from the catalog, or say what is missing."""
-    catalog = ask(strategies, engine_id())
+    catalog = forms.strategies_known()
     if not catalog:
-        panels.empty(
-            "The strategy catalog is not in the state database.",
-            "The engine writes it when it starts, with the parameters of every strategy. Start the "
-            "engine once and this form appears.",
-        )
         return
     accounts = base.document.accounts
     if not accounts:
@@ -242,7 +235,7 @@ def fill_in(
     """
     others = taken(document, account)
     panels.note(schema.get("description", "This strategy has no description."))
-    markets, series = ask(tradable, engine_id(), now_ns() // MINUTE_NS * MINUTE_NS)
+    markets, series = ask(tradable, engine_id(), this_minute())
     held = ", ".join(f"{names.market(what)} ({bot})" for what, bot in others.items())
     if held:
         panels.note(f"Only one bot may trade a market at an account. Taken at {account}: {held}.")

@@ -1,7 +1,7 @@
 """What each bot does and why, its orders, markouts and settings.
 
-A bot is a strategy with markets, an account, capital and parameters. ERROR means it raised and
-stopped alone; the others go on.
+A bot is a strategy with markets, an account, capital and parameters. ERROR means that an error
+stopped this one; the others go on.
 
 Changes: start, pause, stop, KILL, mode, settings.
 """
@@ -21,13 +21,12 @@ from engine.domain.decisions import Decision, Planned
 from engine.domain.instruments import BotId, Mode
 from engine.domain.intents import Intent, Quotes
 from engine.domain.telemetry import WatchedMarket
-from engine.errors import PitbossError
 from pages import Page
 from pages.bots import edit
 from pages.kit import commands, drafts, guard, links, panels
-from pages.kit.data import ask, engine_id, health_of
+from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns
-from pages.kit.names import market, price, price_raw, size_raw
+from pages.kit.names import UNLISTED, market, price, price_raw, size_raw
 from pages.kit.panels import Tile, panel
 from pages.kit.tables import choice, choose, columns_of, unchoose
 from pages.kit.words import NOTHING, SECOND_NS, age, count, money
@@ -38,7 +37,7 @@ from storage.live import books, watched_by
 from storage.views import Row
 from storage.views.decision_history import EvaluationSpan, outcomes, timeline
 from storage.views.drill_down import orders_behind
-from storage.views.frame import engine_seen, listings_of, live_orders_of
+from storage.views.frame import listings_of, live_orders_of
 
 PAGE = Page("Bots", ":material/smart_toy:", "Trade", 1)
 
@@ -93,10 +92,7 @@ def _since(ns: int) -> str:
 @guard.part("The list of bots")
 def show_bots() -> None:
     """Draw the bots as they stand, anew every few seconds, and the selected one."""
-    seen = ask(engine_seen)
-    alive = health_of(seen, now_ns()).alive
-    if not alive:
-        st.warning("NO ENGINE IS RUNNING: no bot trades.", icon=":material/power_off:")
+    alive = commands.engine_runs("no bot trades")
     base = drafts.newest()
     rows = rows_of(base.document, alive=alive)
     if not rows:
@@ -277,11 +273,8 @@ def _settings(saved: Mapping[str, Any]) -> None:
     with st.expander("Settings as saved"):
         flat = {name: value for name, value in saved.items() if name != "parameters"}
         flat |= {f"parameters.{name}": value for name, value in saved["parameters"].items()}
-        panels.facts({name: _shown(value) for name, value in flat.items()})
-
-
-def _shown(value: Any) -> str:
-    return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+        lists = {name: ", ".join(v) or "none" for name, v in flat.items() if isinstance(v, list)}
+        panels.facts({name: str(value) for name, value in (flat | lists).items()})
 
 
 @guard.part("The bot's books")
@@ -319,12 +312,8 @@ def show_now(bot: str, now: int, *, state: str) -> None:
     if not watched:
         panels.note("It watches no market now: none of its markets or series is listed.")
         return
-    try:
-        watching = [one.instrument for one in watched]
-        stored = latest_decisions(config().decisions_path, bot=bot, instruments=watching)
-    except PitbossError as error:
-        st.error(f"The decision log cannot be read: {error}. Trading does not depend on it.")
-        return
+    watching = [one.instrument for one in watched]
+    stored = latest_decisions(config().decisions_path, bot=bot, instruments=watching)
     listed = ask(listings_of, engine_id(), tuple(watching))
     words = why.vocabulary()
     rows = [
@@ -343,9 +332,6 @@ def show_now(bot: str, now: int, *, state: str) -> None:
     st.markdown(why.because(decision, None, row, words))
     panels.note(order.decision_note(found))
     st.html(why.blocks(why.decided(decision, row, words)))
-
-
-UNLISTED: Row = {"price_decimals": None, "size_decimals": None, "listed_kind": None}
 
 
 def _now_row(
@@ -426,13 +412,9 @@ def _reasons(path: Path, bot: str) -> dict[str, int]:
 def show_before(bot: str) -> None:
     """Draw a bot's latest evaluations, those that fit the filter, and the selected one."""
     path = config().decisions_path
-    try:
-        words = why.vocabulary()
-        kind, outcome = _filter(_reasons(path, bot), bot, words)
-        found = _stretches(path, bot, outcome, KINDS[kind])
-    except PitbossError as error:
-        st.error(f"The decision log cannot be read: {error}. Trading does not depend on it.")
-        return
+    words = why.vocabulary()
+    kind, outcome = _filter(_reasons(path, bot), bot, words)
+    found = _stretches(path, bot, outcome, KINDS[kind])
     if not found:
         panels.empty(
             "No evaluation matches.",
@@ -520,15 +502,10 @@ def _plan_of(decision: Decision) -> Planned | None:
     return next(iter(own), None)
 
 
+@guard.part("The evaluations until then")
 def at_moment(bot: str, instrument: str, at_ns: int) -> None:
     """Draw what a bot had decided about a market at a moment: where links of alerts lead."""
-    try:
-        before = decisions_until(
-            config().decisions_path, instrument=instrument, at_ns=at_ns, bot=bot
-        )
-    except PitbossError as error:
-        st.error(f"The decision log cannot be read: {error}. Trading does not depend on it.")
-        return
+    before = decisions_until(config().decisions_path, instrument=instrument, at_ns=at_ns, bot=bot)
     st.markdown(f"**What {bot} had decided about {market(instrument)} until then**")
     if not before:
         panels.empty(

@@ -60,8 +60,6 @@ def heartbeat_cell(
     return StatusCell(NAME, "LAPSED", "bad", hint=hint)
 
 
-# -- The cells of the status bar: what is known, as words; what is not known is never a number -----
-
 DANGER = (Mode.LIVE, Mode.PAPER, Mode.DEMO)
 """Most dangerous first."""
 

@@ -68,8 +68,6 @@ def call(path: Path, method: str, *arguments: object) -> Any:
         connection.close()
 
 
-# -- KILL from the dashboard: the latch first, then the signal, then the command row ---------------
-
 BUSY_MS = 500
 """How long the command row waits for a locked database; latch and signal are out by then."""
 

@@ -41,7 +41,7 @@ padding:.45rem 0 .4rem}
 .pb-off .pb-cell:not(.pb-bad){opacity:.55}
 .stMainBlockContainer h1,.stMainBlockContainer h2,.stMainBlockContainer h3{margin:0}
 .pb-source{margin:0;color:var(--pb-dim);font-size:.85rem}
-.pb-tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(10rem,1fr));gap:.6rem}
+.pb-tiles{display:grid;grid-template-columns:repeat(var(--row),minmax(0,1fr));gap:.6rem}
 .pb-tile{min-width:0;display:flex;flex-direction:column;gap:.15rem;padding:.55rem .7rem;
 border:1px solid var(--pb-line);border-radius:6px;background:var(--pb-panel);
 color:inherit!important;text-decoration:none!important}
@@ -66,14 +66,13 @@ background:var(--pb-panel)}
 .stMultiSelect [data-baseweb="tag"] *{color:var(--pb-on-accent)}
 .st-key-killbutton button,.st-key-killconfirm button,.st-key-asked_kill button{
 background:#b42318;border-color:#b42318;
-color:#fff;font-weight:700}
+color:#fff}[class*="st-key-kill"] button p{font-weight:700}
 .st-key-killbutton button:hover,.st-key-killconfirm button:hover,.st-key-asked_kill button:hover{
 background:#8f1b12;color:#fff;
 border-color:#8f1b12}
 .st-key-killbutton kbd,.st-key-killbutton [data-testid*=hortcut]{display:none}
 [data-testid="stMainMenu"]{display:none}
 .pb-source a{color:var(--pb-accent)}
-.pb-life{font-size:.9rem}.pb-life b{letter-spacing:.02em}
 .pb-facts{border-collapse:collapse;font-size:.9rem;max-width:100%}
 .pb-facts th,.pb-facts td{text-align:left;padding:.2rem .9rem .2rem 0;vertical-align:top;
 border-bottom:1px solid var(--pb-line)}
@@ -122,7 +121,9 @@ background:transparent;color:#fff;font:inherit;cursor:pointer}
 body.pb-stale #pb-nodata{display:block}
 body.pb-stale .stMain{filter:grayscale(1);opacity:.45}
 body.pb-stale .st-key-statusbar button{pointer-events:none}
-@media (max-width:640px){.stMainBlockContainer{padding:.4rem .7rem 3rem}
+@media (max-width:640px){.pb-tiles{grid-template-columns:1fr 1fr}
+.pb-tile:last-child:nth-child(odd){grid-column:1/-1}
+.stMainBlockContainer{padding:.4rem .7rem 3rem}
 .pb-bar{gap:.25rem .9rem}.pb-cell b{font-size:.85rem}
 .st-key-statusbar{padding-top:1.9rem}
 .pb-bar{flex-wrap:nowrap;overflow-x:auto;scrollbar-width:none;padding-right:1.6rem;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 
 import msgspec
 import streamlit as st
@@ -12,6 +13,7 @@ from engine.domain.instruments import Mode
 from engine.errors import PitbossError
 from pages.kit import guard, names
 from pages.kit.data import forget, fresh, health_of
+from pages.kit.forms import REASON_LENGTH_MIN
 from pages.kit.home import config, now_ns
 from pages.kit.words import age, moment
 from storage.commands import CommandState, LeftCommand, find, leave
@@ -32,8 +34,12 @@ TWICE_NS = 2_000_000_000
 triggered a run that it breaks off): the same command again within this is that click."""
 
 
-def engine_runs() -> bool:
-    return health_of(fresh(engine_seen), now_ns()).alive
+def engine_runs(otherwise: str = "") -> bool:
+    """Say whether an engine runs; where none does, warn that so, and `otherwise` what follows."""
+    alive = health_of(fresh(engine_seen), now_ns()).alive
+    if otherwise and not alive:
+        st.warning(f"NO ENGINE IS RUNNING: {otherwise}.", icon=":material/power_off:")
+    return alive
 
 
 def send(command: AnyCommand, slot: str) -> None:
@@ -159,7 +165,8 @@ MONEY = {
 class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
     """A command on its way: what is said before it is sent, and where its life is shown."""
 
-    command: AnyCommand
+    command: AnyCommand | Callable[[str], AnyCommand | None]
+    """Or what makes it of the typed reason; None = it has said why there is none."""
     slot: str
     title: str
     words: str
@@ -167,6 +174,8 @@ class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
     """Of the button that sends it."""
     phrase: str = ""
     """What must be typed first; empty = nothing."""
+    reason: str = ""
+    """What must be answered first, in a sentence; empty = nothing."""
 
 
 def ask_first(question: Confirmation) -> None:
@@ -189,16 +198,22 @@ def _close_question() -> None:
 
 def _draw_question(question: Confirmation) -> None:
     st.markdown(question.words)
-    runs, typed = engine_runs(), ""
+    runs, typed, reason = engine_runs(), "", ""
+    if question.reason:
+        reason = st.text_input(f"{question.reason} Then Enter", key="asked_reason").strip()
     if question.phrase:
         typed = st.text_input(f"Type {question.phrase}, then Enter", key="asked_phrase")
     if not runs:
         note_no_engine()
     with st.container(horizontal=True):
         key = "asked_kill" if isinstance(question.command, Kill) else "asked_yes"
-        ready = runs and typed.strip() == question.phrase
+        said = not question.reason or len(reason) >= REASON_LENGTH_MIN
+        ready = runs and said and typed.strip() == question.phrase
         if st.button(question.label, type="primary", key=key, disabled=not ready):
-            send(question.command, question.slot)
+            made = question.command(reason) if callable(question.command) else question.command
+            if made is None:
+                return
+            send(made, question.slot)
             _close_question()
             st.rerun()
         if st.button("Do nothing", key="asked_no"):

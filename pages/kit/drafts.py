@@ -19,7 +19,7 @@ from engine.errors import PitbossError
 from pages.kit import commands, guard, panels
 from pages.kit.data import ask, engine_id, forget
 from pages.kit.home import config, now_ns
-from pages.kit.words import moment, zone
+from pages.kit.words import moment
 from storage.catalog import strategies
 from storage.database import writing
 from storage.settings import (
@@ -83,8 +83,9 @@ def _review(slot: str, diff: dict[str, Any], base_version: int) -> None:
         st.markdown(f"**These values change** (from version {base_version}):")
         show_changes(differs, base.document, document)
         with st.container(horizontal=True):
-            if st.button("Save these changes", type="primary", key=f"save:{slot}"):
-                _save(slot, diff, base_version)
+            save_now = st.button("Save these changes", type="primary", key=f"save:{slot}")
+            if save_now and keep(slot, diff, base_version) is not None:
+                st.rerun()
             if st.button("Discard", key=f"discard:{slot}"):
                 st.session_state.pop(f"draft:{slot}")
                 st.rerun()
@@ -100,7 +101,8 @@ def _said(error: ValueError) -> str:
     )
 
 
-def _save(slot: str, diff: dict[str, Any], base_version: int) -> None:
+def keep(slot: str, diff: Mapping[str, Any], base_version: int) -> Saved | Stale | None:
+    """Save a draft; gives what became of it, None where that is said and nothing was saved."""
     owner = engine_id()
     try:
         with writing(config().state_path) as connection:
@@ -114,11 +116,11 @@ def _save(slot: str, diff: dict[str, Any], base_version: int) -> None:
             )
     except PitbossError as error:
         st.error(f"Not saved, nothing was changed: {error}")
-        return
+        return None
     forget()
-    st.session_state.pop(f"draft:{slot}")
+    st.session_state.pop(f"draft:{slot}", None)
     st.session_state[f"saved:{slot}"] = saved
-    st.rerun()
+    return saved
 
 
 def show_changes(
@@ -171,7 +173,7 @@ def show_version() -> None:
     if last.version == 0:
         panels.note("Nothing has been saved yet: the program's defaults apply.")
         return
-    by = f"version {last.version} saved by {last.who}, {moment(last.at_ns, zone())}"
+    by = f"version {last.version} saved by {last.who}, {moment(last.at_ns)}"
     if last.version == force.version:
         panels.note(f"Settings: {by}, in force")
         commands.show_progress("settings")
@@ -179,12 +181,33 @@ def show_version() -> None:
     held = f"version {force.version} is in force" if force.version else "no version is in force"
     st.warning(f"Saved, NOT applied: {by}; {held}.", icon=":material/pending:")
     if commands.engine_runs():
-        if st.button(f"Apply version {last.version}", key="apply_settings"):
-            commands.send(ApplySettings(version=last.version), "settings")
+        with st.container(horizontal=True):
+            if st.button(f"Apply version {last.version}", key="apply_settings"):
+                commands.send(ApplySettings(version=last.version), "settings")
+            if force.version and st.button(f"Go back to version {force.version}", key="go_back"):
+                _go_back(last, force)
     else:
         commands.note_no_engine()
     commands.show_progress("settings")
     _await(last.version)
+
+
+def _go_back(last: SettingsVersion, force: SettingsVersion) -> None:
+    """Save and apply once more what is in force: one that is refused holds up all after it."""
+    now, then = (one.document.model_dump(mode="json") for one in (last, force))
+    saved = keep("settings", undoing(now, then), last.version)
+    if isinstance(saved, Saved):
+        commands.send(ApplySettings(version=saved.version), "settings")
+        st.rerun()
+
+
+def undoing(now: Mapping[str, Any], then: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the merge patch that makes `then` of `now`."""
+    return {
+        name: undoing(now.get(name) or {}, there) if isinstance(there, Mapping) else there
+        for name in now.keys() | then.keys()
+        if now.get(name) != (there := then.get(name))
+    }
 
 
 @st.fragment(run_every=1.0)

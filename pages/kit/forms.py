@@ -8,7 +8,11 @@ from typing import Any
 
 import streamlit as st
 
+from engine.domain.catalog import StrategyEntry
 from engine.domain.settings import Settings
+from pages.kit import panels
+from pages.kit.data import ask, engine_id
+from storage.catalog import strategies
 
 COLUMNS = 3
 """Fields in a row; on a phone they stand below each other."""
@@ -63,6 +67,14 @@ def _drawn(schema: Mapping[str, Any], names: Sequence[str], slot: str) -> dict[s
         if name in required or value != field.get("default"):
             given[name] = value
     return given
+
+
+def strategies_known() -> dict[str, StrategyEntry]:
+    """Return the catalog of strategies; where there is none yet, say how it comes."""
+    found = ask(strategies, engine_id())
+    if not found:
+        panels.empty("The strategies are not known yet.", "The engine lists them when it starts.")
+    return found
 
 
 REASON_LENGTH_MIN = 10

@@ -9,8 +9,6 @@ from pathlib import Path
 
 from engine.config import Config, keys, load
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 def config() -> Config:
     """Return the configuration. Raises ConfigError with the sentence that mends it."""
@@ -29,3 +27,8 @@ def _loaded(given: tuple[tuple[str, str], ...]) -> Config:
 def now_ns() -> int:
     """Return ns UTC."""
     return time.time_ns()
+
+
+def this_minute() -> int:
+    """Return when this minute began: what is asked as of then is found in the cache."""
+    return now_ns() // 60_000_000_000 * 60_000_000_000

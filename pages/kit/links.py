@@ -15,7 +15,7 @@ import streamlit as st
 from engine.domain.instruments import Mode
 from pages.kit import panels
 from pages.kit.names import market
-from pages.kit.words import moment, zone
+from pages.kit.words import moment
 from storage.views.drill_down import FOREVER_NS
 
 _SCRIPT = """
@@ -92,9 +92,9 @@ def said(only: Mapping[str, Any]) -> dict[str, str]:
         if only[name]
     }
     if only["since_ns"]:
-        found["since_ns"] = f"since {moment(only['since_ns'], zone())}"
+        found["since_ns"] = f"since {moment(only['since_ns'])}"
     if only["until_ns"] != FOREVER_NS:
-        found["until_ns"] = f"before {moment(only['until_ns'], zone())}"
+        found["until_ns"] = f"before {moment(only['until_ns'])}"
     return found
 
 

@@ -17,6 +17,9 @@ from storage.views import Row, shown
 # -- How markets are called in words, as their venues write it -------------------------------------
 
 
+UNLISTED: Row = {"price_decimals": None, "size_decimals": None, "listed_kind": None}
+
+
 def titles() -> dict[str, str]:
     """Return market → its name in words; empty where the state cannot be read."""
     try:
@@ -24,8 +27,6 @@ def titles() -> dict[str, str]:
     except PitbossError:
         return {}  # the page that asks for rows says what is wrong; an id is a name, too
 
-
-# -- Names as a person knows them: markets without their prefix, prices in the venue's own style ---
 
 _ROLLING = re.compile(r"^(.+)-(\d{10})$")
 HALF_A_HUNDREDTH = Decimal("0.005")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from html import escape
 from typing import NamedTuple
@@ -50,10 +50,12 @@ def links(*made: str) -> None:
 
 def facts(pairs: Mapping[str, str]) -> None:
     """Draw names with their values, two columns, in their order."""
-    rows = "".join(
-        f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in pairs.items()
-    )
-    st.html(f'<table class="pb-facts">{rows}</table>')
+    st.html(facts_html(pairs.items()))
+
+
+def facts_html(pairs: Iterable[tuple[str, str]], look: str = "") -> str:
+    rows = (f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in pairs)
+    return f'<table class="pb-facts {look}">{"".join(rows)}</table>'
 
 
 def sheet(lines: str, heads: Sequence[str] = (), *, title: str = "", below: str = "") -> str:
@@ -66,6 +68,14 @@ def sheet(lines: str, heads: Sequence[str] = (), *, title: str = "", below: str 
         f'<section class="pb-block">{title and f"<h4>{escape(title)}</h4>"}<div class="pb-scroll">'
         f'<table class="pb-facts pb-tight pb-wide">{head and f"<tr><th></th>{head}</tr>"}{lines}'
         f"</table></div>{below and f'<p>{below}</p>'}</section>"
+    )
+
+
+def said_line(label: str, value: str, said: str) -> str:
+    """Return a line of a sheet: a name, a figure, and what is to be said of it, all HTML."""
+    return (
+        f'<tr><th class="pb-at">{label}</th><td class="pb-num">{value}</td>'
+        f'<td class="pb-said">{said}</td></tr>'
     )
 
 
@@ -98,7 +108,10 @@ def tiles(tiles: Sequence[Tile]) -> None:
 
 
 def tiles_html(tiles: Sequence[Tile]) -> str:
-    return f'<div class="pb-tiles">{"".join(map(_tile, tiles))}</div>'
+    """Return more than five tiles as two rows that match: none is to stand alone in its row."""
+    number = len(tiles)
+    row = number if number < 6 else -(-number // 2)
+    return f'<div class="pb-tiles" style="--row:{row}">{"".join(map(_tile, tiles))}</div>'
 
 
 def _tile(tile: Tile) -> str:

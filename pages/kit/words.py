@@ -60,11 +60,11 @@ def age(ns: int | None) -> str:
     return f"{seconds / 86_400:.0f} d"
 
 
-def moment(ns: int | None, zone: str = "UTC") -> str:
-    """Return a time in a zone, with the zone named: 2026-03-01 14:05:09 CET."""
+def moment(ns: int | None) -> str:
+    """Return a time in the operator's zone, which is named: 2026-03-01 14:05:09 CET."""
     if ns is None:
         return NOTHING
-    return f"{_at(ns).astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S %Z}"
+    return f"{_at(ns).astimezone(clock()):%Y-%m-%d %H:%M:%S %Z}"
 
 
 def utc(ns: int | None) -> str:

@@ -17,8 +17,7 @@ from engine.domain.telemetry import BookTop, Earnings
 from pages import Page
 from pages.frame.bar import mode_shown, modes_of
 from pages.kit import commands, guard, links, panels
-from pages.kit.data import ask, ask_seldom, engine_id, health_of
-from pages.kit.home import now_ns
+from pages.kit.data import ask, ask_seldom, engine_id
 from pages.kit.tables import choice, choose, chosen_in, columns_of, page_behind, turn, unchoose
 from pages.kit.words import count, money
 from pages.shared import markouts, order, refusals, ticket
@@ -75,12 +74,7 @@ def rows_of(what: str, mode: Mode, only: Mapping[str, Any]) -> list[dict[str, An
 @guard.part("The list of orders")
 def show_rows(mode: Mode, what: str, only: Mapping[str, Any], wanted: str) -> None:
     """Draw the rows as they stand, anew every few seconds, and the selected order."""
-    seen = ask(engine_seen)
-    alive = health_of(seen, now_ns()).alive
-    if not alive:
-        st.warning(
-            "NO ENGINE IS RUNNING: states are as of when it stopped.", icon=":material/power_off:"
-        )
+    alive = commands.engine_runs("states are as of when it stopped")
     rows = rows_of(what, mode, only)
     shown = fitting(rows, wanted)
     say_what(mode, what, only, rows, shown)
@@ -214,14 +208,7 @@ BEHIND = (
     "Behind touch: how far the price is behind the best price on its side of the book; 0 is at the "
     "touch, negative in front of it, a dash without a trusted book."
 )
-FILLS = (
-    columns_of(
-        "at_ns=Filled | way | price | size | value | state | instrument | bot | liquidity",
-        "realised | fee",
-    )
-    | markouts.COLUMNS
-    | columns_of("order_id | transaction_id")
-)
+FILLS = markouts.fill_columns("source", "id")
 
 
 def fitting(rows: Sequence[dict[str, Any]], wanted: str) -> list[dict[str, Any]]:
@@ -229,7 +216,7 @@ def fitting(rows: Sequence[dict[str, Any]], wanted: str) -> list[dict[str, Any]]
     return [
         {
             **row,
-            "way": f"{row['side'].upper()} {row['leg'].upper()}",
+            "way": order.way(row["side"], row["leg"]),
             "why": refusals.in_words(row.get("reason") or "", row),
         }
         for row in rows

@@ -15,7 +15,7 @@ from pages.kit import charts, guard, panels
 from pages.kit.data import ask, engine_id, fresh
 from pages.kit.panels import Tile
 from pages.kit.tables import choice, columns_of, unchoose
-from pages.kit.words import NOTHING, count, micro, moment, money, zone
+from pages.kit.words import NOTHING, count, micro, moment, money
 from storage import views
 from storage.catalog import strategies
 from storage.runs import Sweep, of_run, sweep_of
@@ -342,7 +342,7 @@ def show_sweep(named: str) -> None:
     unit = units.pop() if len(units) == 1 else ""
     panels.head(
         f"Sweep of {count(group['tried'], 'set')} on {first['name']}",
-        f"{first['mode']} · {first['strategy']} · started {moment(group['started_ns'], zone())} · "
+        f"{first['mode']} · {first['strategy']} · started {moment(group['started_ns'])} · "
         "PnL after fees; what is left is marked at mid",
     )
     st.info(f"**{count(group['tried'], 'set')} tried** on this recording. {TRIED}")

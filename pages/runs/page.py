@@ -13,6 +13,7 @@ from typing import Any
 import streamlit as st
 
 from engine.domain.alerts import described
+from engine.domain.money import MICRO
 from pages import Page
 from pages.kit import charts, guard, panels
 from pages.kit.data import ask
@@ -20,14 +21,16 @@ from pages.kit.home import config
 from pages.kit.names import market, size
 from pages.kit.panels import Tile
 from pages.kit.tables import choice, columns_of, page_behind, table, turn, unchoose
-from pages.kit.words import NOTHING, age, count, micro, moment, money, zone
+from pages.kit.words import NOTHING, age, count, moment, money
 from pages.orders.page import fitting
+from pages.orders.page import sentence as of_sums
 from pages.runs import beside
 from pages.runs.reports import REPORTS
-from pages.shared import losses, why
+from pages.shared import losses, markouts, why
 from storage import views
 from storage.runs import RETURNS_MIN, Performance, RunFills, of_run, run_fills
 from storage.views import ROWS_MAX, Row
+from storage.views.drill_down import FillSums
 from storage.views.frame import run_engines
 
 PAGE = Page("Backtests", ":material/science:", "Research", 0)
@@ -160,7 +163,7 @@ def show_run(run: Row, alike: Sequence[Mapping[str, Any]]) -> None:
     panels.head(
         f"Backtest {number}: {run['strategy']} on {run['name']}",
         f"{run['kind']} · {run['mode']} account {run['account']} · "
-        f"{run['status'].upper()} · started {moment(run['started_ns'], zone())}",
+        f"{run['status'].upper()} · started {moment(run['started_ns'])}",
     )
     if sweep := run["sweep"]:
         others = panels.link(f"All {sweep.of:,} sets", "runs", sweep=sweep.id)
@@ -203,7 +206,7 @@ def _curve(points: Sequence[tuple[int, Decimal]], currency: str) -> None:
     charts.equity(points, currency, "run_equity")
     panels.note(
         f"{len(points):,} points, lowest and highest of each interval kept · "
-        f"{moment(points[0][0], zone())} to {moment(points[-1][0], zone())}"
+        f"{moment(points[0][0])} to {moment(points[-1][0])}"
     )
 
 
@@ -342,9 +345,8 @@ def source(found: Performance) -> str:
 
 # -- The fills of one run, from the journal it kept: what its figures are made of --
 
-FILL_COLUMNS = columns_of(
-    "at_ns=Filled | way | price | size | value | fee | state | liquidity | instrument",
-    "bot | order_id",
+FILL_COLUMNS = markouts.fill_columns(
+    "realised", "source", "id", "transaction_id", *markouts.COLUMNS
 )
 FILLS = "fills"
 
@@ -398,16 +400,10 @@ def show_fills(run: Mapping[str, Any], instrument: str) -> None:
 
 
 def sentence(found: RunFills, currency: str) -> str:
-    flow = found.sold_micro - found.bought_micro - found.fees_micro
-    said = [
-        count(found.count, "fill"),
-        f"bought {micro(found.bought_micro, currency)}",
-        f"sold {micro(found.sold_micro, currency)}",
-        f"fees {micro(found.fees_micro, currency)}",
-        f"net cash {micro(flow, currency, signed=True)}, resolutions not included",
-    ]
-    if found.failed:
-        said.append(f"{found.failed:,} failed and void")
-    if not found.whole:
-        said.append("its journal is longer than the part read: totals and rows are incomplete")
-    return " · ".join(said)
+    named = ("bought", "sold", "fees")
+    sums = FillSums(
+        currency=currency, count=found.count, failed=found.failed, unvalued=0,
+        **{name: Decimal(getattr(found, f"{name}_micro")) / MICRO for name in named},
+    )  # fmt: skip
+    late = " · its journal is longer than the part read: totals and rows are incomplete"
+    return of_sums(sums) + late * (not found.whole)

@@ -12,10 +12,10 @@ import streamlit as st
 
 from pages.frame import look
 from pages.kit import guard, panels
-from pages.kit.charts import CONFIG, dressed
+from pages.kit.charts import CONFIG, LINES, dressed
 from pages.kit.data import ask
 from pages.kit.tables import columns_of, table
-from pages.kit.words import NOTHING, moment, zone
+from pages.kit.words import NOTHING, moment
 from storage import views
 
 # -- Paper against truth in words: the rows of its table, and what each verdict means --------------
@@ -107,16 +107,11 @@ def span(estimate: Mapping[str, Any], *, signed: bool = False) -> str:
 # -- Charts of paper against truth: each figure with its interval, and the days side by side -------
 
 MICRO = 1_000_000
-_COLOURS = {
-    True: {
-        "truth": "#2dd4bf", "pessimistic": "#ff7b72", "realistic": "#79c0ff",
-        "optimistic": "#e3b341", "band": "rgba(45,212,191,.14)",
-    },
-    False: {
-        "truth": "#0f766e", "pessimistic": "#b42318", "realistic": "#0550ae",
-        "optimistic": "#8a5a00", "band": "rgba(15,118,110,.12)",
-    },
-}  # fmt: skip
+
+
+def _colours() -> dict[str, str]:
+    ranked = ("truth", "realistic", "optimistic", "pessimistic")
+    return dict(zip(ranked, LINES[look.dark()], strict=False))
 
 
 def interval(line: Mapping[str, Any], key: str) -> None:
@@ -125,7 +120,7 @@ def interval(line: Mapping[str, Any], key: str) -> None:
 
 
 def interval_figure(line: Mapping[str, Any]) -> go.Figure:
-    colours = _COLOURS[look.dark()]
+    colours = _colours()
     figure = go.Figure()
     found = {"truth": line["truth"], **{k: v["value"] for k, v in line["models"].items()}}
     for name, estimate in reversed(found.items()):
@@ -148,7 +143,9 @@ def interval_figure(line: Mapping[str, Any]) -> go.Figure:
         )
     truth, slack = line["truth"]["value"], line["slack"]
     if truth is not None and slack is not None:
-        figure.add_vrect(truth - slack, truth + slack, fillcolor=colours["band"], line_width=0)
+        figure.add_vrect(
+            truth - slack, truth + slack, fillcolor=colours["truth"], opacity=0.13, line_width=0
+        )
     return dressed(figure, line["unit"], height=210)
 
 
@@ -157,7 +154,7 @@ def days(daily: Mapping[str, Sequence[Mapping[str, Any]]], key: str) -> None:
 
 
 def days_figure(daily: Mapping[str, Sequence[Mapping[str, Any]]]) -> go.Figure:
-    colours = _COLOURS[look.dark()]
+    colours = _colours()
     figure = go.Figure()
     for name, found in daily.items():
         figure.add_scatter(
@@ -192,7 +189,7 @@ def comparisons(reports: Sequence[Mapping[str, Any]]) -> None:
     """Draw what the newest report says, or that there is none and how one is made."""
     st.subheader(TITLE)
     panels.note(WHAT)
-    again = panels.link("Run it as a job: Jobs, kind compare", "jobs", kind="compare")
+    again = panels.link("Start the comparison as a job", "jobs", kind="compare")
     if not reports:
         panels.empty(
             "Paper has not been compared with truth here yet.",
@@ -203,7 +200,7 @@ def comparisons(reports: Sequence[Mapping[str, Any]]) -> None:
         return
     newest = reports[0]
     found = _found(newest)
-    panels.note(f"{moment(newest['started_ns'], zone())}: {sentence(found)}")
+    panels.note(f"{moment(newest['started_ns'])}: {sentence(found)}")
     links = [
         panels.link(f"Report {row['id']}: {row['recording']}", "runs", run=row["id"])
         for row in reports[:5]
@@ -220,7 +217,7 @@ def show_comparison(listed: Mapping[str, Any]) -> None:
         f"DEMO and PAPER side by side, never added up · {found['days']} demo days of "
         f"{found['hours']:g} simulated hours · seeds {found['seed']} to "
         f"{found['seed'] + found['days'] - 1} · {found['latency_ms']} ms latency on both sides · "
-        f"run {listed['id']}, {moment(listed['started_ns'], zone())}",
+        f"run {listed['id']}, {moment(listed['started_ns'])}",
     )
     st.markdown(f"**{sentence(found)}**")
     panels.note(WHAT)
@@ -299,7 +296,7 @@ def show_study(listed: Mapping[str, Any]) -> None:
     panels.head(
         f"Study {listed['id']}: fair value on {', '.join(found['spans'])}",
         f"{found['markets']:,} markets · {found['ticks']:,} ticks · "
-        f"started {moment(listed['started_ns'], zone())}",
+        f"started {moment(listed['started_ns'])}",
     )
     st.subheader("Scores")
     table(list(_scores(found)), SCORES, key="study_scores")

@@ -14,10 +14,9 @@ from engine.domain.catalog import CredentialField, Finding, QuoteExpiry, mode_of
 from engine.domain.commands import ExamineAccount, OpenVault, RemoveCredential, SetCredential
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.settings import AccountSettings
-from engine.errors import PitbossError
 from pages.frame import sealing
 from pages.kit import commands, drafts, guard, panels
-from pages.kit.data import ask, engine_id, health_of
+from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns
 from pages.kit.tables import columns_of, table
 from pages.kit.words import age, moment
@@ -38,11 +37,7 @@ KEYS = columns_of("account | venue | wallet | fingerprint=Key fingerprint | adde
 def show_credentials() -> None:
     """Draw what the vault holds and the form that sets a key."""
     st.subheader("Credentials")
-    try:
-        vault = read_vault(config().vault_path)
-    except PitbossError as error:
-        st.error(f"{error}.")
-        return
+    vault = read_vault(config().vault_path)
     accounts, known = drafts.newest().document.accounts, ask(venues, engine_id())
     keyed = {
         name: (one.venue, fields)
@@ -97,10 +92,9 @@ def _open_vault() -> None:
             "passphrase is sealed in this browser for the running engine: dashboard and database "
             "pass it on without being able to read it."
         )
-        seen = ask(engine_seen)
         status = ask(engine_status, engine_id())
         key = "" if status is None else status.unlock_key
-        if not key or not health_of(seen, now_ns()).alive:
+        if not key or not commands.engine_runs():
             commands.note_no_engine()
             return
         sealed = sealing.sealed_passphrase(key)
@@ -234,8 +228,6 @@ def _of_this_wallet(known: AccountFacts, wallet: str) -> bool:
     return not known.key_wallet or wallet.lower() == known.key_wallet.lower()
 
 
-# -- Live accounts on the Settings page: what is missing before one trades, and what was found -----
-
 WORDS = {"ok": "OK", "warn": "note", "fail": "FIX"}
 TONES = {"ok": "pb-ok", "warn": "pb-warn", "fail": "pb-bad"}
 ORDER = ("fail", "warn", "ok")
@@ -254,17 +246,16 @@ def show_live_accounts() -> None:
     st.subheader("Live accounts")
     panels.note("LIVE is real money. Verdicts and unlocks are from the state database.")
     seen = ask(engine_seen)
-    alive = health_of(seen, now_ns()).alive
+    alive = commands.engine_runs()
     found, open_ = ask(examinations, engine_id()), ask(unlocks, engine_id())
     beats = {one.account: one.beat_ns for one in ask(heartbeats, engine_id())}
-    wallets, trouble = _wallets()
-    if trouble:
-        st.error(f"The vault cannot be read: {trouble}.")
+    vault = guard.tried("the vault", lambda: read_vault(config().vault_path), None)
+    keys = vault.entries if vault else {}  # one that cannot be read says so above
     for name in live:
         verdicts = {one: found.get((name, one)) for one in Examiner}
         known = AccountFacts(
             account=name,
-            key_wallet=wallets.get(name, ""),
+            key_wallet=keys[name].wallet if name in keys else "",
             doctor=verdicts[Examiner.DOCTOR],
             selftest=verdicts[Examiner.SELFTEST],
             unlock=open_.get(name),
@@ -315,11 +306,14 @@ def _checklist(made: tuple[LiveStep, ...]) -> str:
     for number, step in enumerate(made, 1):
         state = "done" if step.done else ("next" if step is next_one else "later")
         do = f"<br><code>{escape(step.command)}</code>" if step.command and not step.done else ""
-        rows.append(
-            f"<tr><th>{number}. {escape(step.name)}</th><td><span "
-            f'class="{STATES[state]}"><b>{state}</b></span> · {escape(step.said)}{do}</td></tr>'
-        )
+        said = f"{escape(step.said)}{do}"
+        rows.append(_line(f"{number}. {step.name}", state, STATES[state], said))
     return f'<table class="pb-facts pb-wrap">{"".join(rows)}</table>'
+
+
+def _line(name: str, word: str, tone: str, said: str) -> str:
+    marked = f'<span class="{tone}"><b>{escape(word)}</b></span>'
+    return f"<tr><th>{escape(name)}</th><td>{marked} · {said}</td></tr>"
 
 
 def _findings(findings: tuple[Finding, ...]) -> str:
@@ -327,21 +321,8 @@ def _findings(findings: tuple[Finding, ...]) -> str:
     rows = []
     for one in sorted(findings, key=lambda one: ORDER.index(one.grade)):
         fix = f"<br>→ {escape(one.fix)}" if one.fix else ""
-        word = WORDS[one.grade]
-        rows.append(
-            f"<tr><th>{escape(one.name)}</th>"
-            f'<td><span class="{TONES[one.grade]}"><b>{escape(word)}</b></span> · '
-            f"{escape(one.said)}{fix}</td></tr>"
-        )
+        rows.append(_line(one.name, WORDS[one.grade], TONES[one.grade], f"{escape(one.said)}{fix}"))
     return f'<table class="pb-facts pb-wrap">{"".join(rows)}</table>'
-
-
-def _wallets() -> tuple[dict[str, str], str]:
-    try:
-        vault = read_vault(config().vault_path)
-    except PitbossError as error:
-        return {}, str(error)
-    return ({name: one.wallet for name, one in vault.entries.items()} if vault else {}), ""
 
 
 # -- Quotes that expire by themselves: the second dead man's switch of an account, and its form ----

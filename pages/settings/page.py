@@ -14,23 +14,28 @@ import streamlit as st
 from pydantic import ValidationError
 
 from engine.domain.catalog import VenueEntry
-from engine.domain.commands import SyncMarkets
+from engine.domain.commands import ApplySettings, SyncMarkets
 from engine.domain.instruments import Mode
 from engine.domain.settings import AccountSettings
+from engine.domain.telemetry import Capital
 from engine.errors import PitbossError
 from pages import Page
 from pages.frame import look
-from pages.kit import commands, drafts, forms, guard, panels, words
+from pages.kit import commands, drafts, forms, guard, links, panels, words
 from pages.kit.data import ask, engine_id
-from pages.kit.home import config, now_ns
+from pages.kit.home import config, now_ns, this_minute
 from pages.kit.panels import panel
 from pages.kit.tables import columns_of, table
-from pages.kit.words import count
+from pages.kit.words import SECOND_NS, count
 from pages.settings import live_accounts
 from storage.catalog import venues
 from storage.database import writing
+from storage.live import account_report
+from storage.settings import Saved, in_force
 from storage.users import change_password
-from storage.views.frame import open_markets, snapshot
+from storage.views import money
+from storage.views.frame import live_orders_in, open_markets, snapshot
+from storage.views.money import Phase
 
 PAGE = Page("Settings", ":material/settings:", "Desk", 0)
 
@@ -86,8 +91,6 @@ def show_password() -> None:
 
 # -- Markets by venue: how many are open, and the button that asks the venue for its listing --
 
-MINUTE_NS = 60_000_000_000
-
 
 @guard.part("The sync of markets")
 def show_markets() -> None:
@@ -98,13 +101,13 @@ def show_markets() -> None:
     if not venues:
         panels.note("No engine has registered an account yet: no venue is known.")
         return
-    if not commands.engine_runs():
+    runs = commands.engine_runs()
+    if not runs:
         commands.note_no_engine()
-    everywhere = ask(open_markets, engine_id(), now_ns() // MINUTE_NS * MINUTE_NS)
+    everywhere = ask(open_markets, engine_id(), this_minute())
     for venue in venues:
         here = sum(name.startswith(f"{venue}:") for name in everywhere)
         with st.container(horizontal=True, vertical_alignment="center"):
-            runs = commands.engine_runs()
             if st.button(f"Sync markets of {venue}", key=f"sync_{venue}", disabled=not runs):
                 commands.send(SyncMarkets(venue=venue), f"sync:{venue}")
             panels.note(f"{count(here, 'open market')} of {venue} known here")
@@ -121,12 +124,13 @@ def main() -> None:
     live_accounts.show_live_accounts()
     show_markets()
     show_password()
+    commands.show_question()
 
 
 # -- The accounts of this desk, what each is connected to, and the form for another one ------------
 
 
-ACCOUNTS = columns_of("name=Account | mode | venue | currency | starting_cash:money | known=Engine")
+ACCOUNTS = columns_of("name=Account | mode | venue | currency | starting_cash:money | known=Status")
 
 
 @guard.part("The list of accounts")
@@ -141,7 +145,7 @@ def show_accounts() -> None:
             "mode": account.mode.upper(),
             # What an account's money is, its venue says; the settings' word holds until then.
             "currency": reported.get(name, account.currency),
-            "known": "registered" if name in reported else "not reported yet",
+            "known": "open" if is_open(name) else "not open",
         }
         for name, account in base.document.accounts.items()
     ]
@@ -155,6 +159,9 @@ def show_accounts() -> None:
     with panel("Add an account", "fold_account") as opened:
         if opened:
             add_account(base)
+    with panel("Remove an account", "fold_remove") as opened:
+        if opened:
+            remove_account(base)
     drafts.review("accounts")
     show_automation(base)
     live_accounts.show_quote_life()
@@ -252,3 +259,102 @@ def add_account(base: drafts.SettingsVersion) -> None:
         st.error(f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}. Nothing was changed.")
         return
     drafts.draft("accounts", {"accounts": {name: account.model_dump(mode="json")}}, base)
+
+
+# -- An account leaves: what stands in the way is said first, and nothing is saved before ----------
+
+OPEN_NS_MAX = 60 * SECOND_NS
+"""An account whose money the engine reported no longer ago is open: it reports every 2 s."""
+
+KEPT = (
+    "A version of the settings without it is saved and applied at once. Its orders, fills and PnL "
+    "stay on record, and KILL still covers it. Money and tokens stay where they are. An account of "
+    "this name can be added again at the same venue and mode."
+)
+CLOSED = (
+    "It is not open: its vault is locked, or its key is lost. Once it is removed, nobody here "
+    "watches this. Open the vault (below), or look at the venue first."
+)
+
+
+def standing(account: AccountSettings) -> dict[str, str]:
+    """Return what an account still has by the state database → the address where it is ended."""
+    name, mode, owner = account.name, account.mode, engine_id()
+    at_ns, positions = now_ns() // SECOND_NS * SECOND_NS, panels.address("positions")
+    steps = {one.phase: one.count for one in ask(money.pipeline, owner, account=name, now_ns=at_ns)}
+    unsettled = sum(steps[one] for one in (Phase.MATCHED, Phase.MINED, Phase.RETRYING))
+    orders, held = (
+        ask(live_orders_in, owner, account=name),
+        len(ask(money.held, owner, mode=mode, account=name)),
+    )
+    found = {
+        count(orders, "open order"): links.orders(links.WORKING, mode, account=name),
+        count(held, "position"): positions,
+        count(unsettled, "fill to settle", "fills to settle"): positions,
+        count(steps[Phase.REDEEMABLE], "market to redeem", "markets to redeem"): positions,
+    }
+    return {said: where for said, where in found.items() if not said.startswith("0 ")}
+
+
+def is_open(name: str) -> bool:
+    seen = ask(account_report, engine_id(), Capital, name)
+    return seen is not None and now_ns() - seen.at_ns < OPEN_NS_MAX and commands.engine_runs()
+
+
+@guard.part("The removal of an account")
+def remove_account(base: drafts.SettingsVersion) -> None:
+    """Draw the choice of an account, what stands in the way of its removal, or the button."""
+    accounts = base.document.accounts
+    name = st.selectbox("Account", list(accounts), index=None, key="remove_account")
+    if name is None:
+        return
+    if ask(in_force, engine_id()).version != base.version:
+        st.warning("Apply the saved settings above first: a removal is applied at once.")
+        return
+    bots = {
+        f"bot {bot.name}": panels.address("bots", bot=bot.name)
+        for bot in base.document.bots.values()
+        if bot.account == name
+    }
+    left = standing(accounts[name])
+    closed = not is_open(name) and accounts[name].mode is not Mode.PAPER
+    if bots or left:
+        has = ", ".join(panels.anchor(*one) for one in (bots | left).items())
+        panels.links(f"{name} still has {has}")
+    if bots or (left and not closed):
+        st.warning(
+            "It cannot be removed yet. Stop and remove its bots, cancel its orders, sell or redeem "
+            "what it holds, and wait until its fills have settled."
+        )
+        return
+    if left:
+        st.warning(CLOSED)
+    if not commands.engine_runs():
+        commands.note_no_engine()
+    elif st.button(f"Remove {name}…", key="remove_it"):
+        commands.ask_first(_removal(accounts[name], base, left))
+
+
+def _removal(
+    account: AccountSettings, base: drafts.SettingsVersion, left: dict[str, str]
+) -> commands.Confirmation:
+    """Return what is asked: the account's name, typed, and why where something is left."""
+
+    def save(reason: str) -> ApplySettings | None:
+        saved = drafts.keep("accounts", {"accounts": {account.name: None}}, base.version)
+        if not isinstance(saved, Saved):
+            st.error("Somebody has saved settings meanwhile: close this, and choose again.")
+            return None
+        return ApplySettings(version=saved.version, abandon=reason)
+
+    still = f" It still has {', '.join(left)}." if left else ""
+    return commands.Confirmation(
+        command=save,
+        slot="settings",
+        title=f"Remove {account.name}?",
+        words=f"Account **{account.name}** at {account.venue}. {commands.MONEY[account.mode]}."
+        f"{still}\n\n{KEPT}",
+        label=f"Remove {account.name}",
+        phrase=account.name,
+        reason="Why may it be left unwatched?" if left else "",
+    )

@@ -12,7 +12,7 @@ from engine.domain.commands import AckAlert
 from pages.kit import commands, guard, links, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.names import market, spelled
-from pages.kit.words import age, count, moment, utc, zone
+from pages.kit.words import age, count, moment, utc
 from pages.shared import moments, refusals
 from storage import views
 from storage.views import Row
@@ -58,7 +58,7 @@ def line(row: Row, now: int, order: Row | None = None) -> str:
         f'<span title="{utc(row["last_ns"])}">{age(now - row["last_ns"])} ago{times}</span>'
         f"{refusals.alert_text(spelled(row['text']), order)}"
         f'<p class="pb-source">{" ".join(filter(None, (f"{kind.title}.", kind.advice)))} '
-        f"Since {moment(row['first_ns'], zone())}"
+        f"Since {moment(row['first_ns'])}"
         f"{' · ' + where if where else ''}{seen}</p></div>"
     )
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import streamlit as st
 
-from engine.errors import PitbossError
 from pages.kit import commands, guard, panels
 from pages.kit.data import fresh
 from pages.kit.words import money
@@ -21,6 +20,8 @@ from storage.views.frame import engine_of
 
 FACTS_SHOWN = 4
 MONEY = ("pnl", "fees")
+NAMES = {"pnl": "PnL", "elapsed_s": "took, seconds"}
+"""Facts of a result whose name says too little."""
 
 
 @guard.part("The job")
@@ -35,13 +36,8 @@ def show_progress(slot: str) -> None:
 @guard.part("The job")
 def _follow(slot: str) -> None:
     asked, asked_ns = st.session_state[f"sent:{slot}"]
-    try:
-        rows = fresh(views.jobs, fresh(engine_of))
-    except PitbossError as error:
-        panels.note(f"The job cannot be read: {error}.")
-        return
     wanted = (getattr(asked, "job", None), getattr(asked, "arguments", None))
-    for row in rows:
+    for row in fresh(views.jobs, fresh(engine_of)):
         # The same may have been asked for before: that job is another one.
         if (row["kind"], row["arguments"]) == wanted and row["created_ns"] >= asked_ns:
             tone, said = outcome(row)
@@ -87,8 +83,12 @@ def brought(result: Mapping[str, Any]) -> str:
     if "file" in facts:  # its name: the whole path would leave no room for the figures behind it
         facts["file"] = Path(facts["file"]).name
     plain = (name for name in facts if not isinstance(result[name], dict | list))
-    said = [f"{name.replace('_', ' ')} {facts[name]}" for name in plain]
+    said = [f"{name_of(name)} {facts[name]}" for name in plain]
     return ", ".join(said[:FACTS_SHOWN]) or "nothing to report"
+
+
+def name_of(fact: str) -> str:
+    return NAMES.get(fact, fact.replace("_", " "))
 
 
 def facts_of(result: Mapping[str, Any]) -> dict[str, str]:
@@ -97,7 +97,7 @@ def facts_of(result: Mapping[str, Any]) -> dict[str, str]:
     return {
         name: money(Decimal(str(value)), currency, signed=name == "pnl")
         if name in MONEY
-        else in_words(value)
+        else in_words(value.upper() if name == "mode" else value)
         for name, value in result.items()
         if name != "currency"
     }

@@ -13,7 +13,7 @@ from engine.errors import PitbossError
 from pages.kit import guard
 from pages.kit.data import ask, engine_id, forget
 from pages.kit.home import config, now_ns
-from pages.kit.words import NOTHING, moment, zone
+from pages.kit.words import NOTHING, moment
 from storage.database import reading, writing
 from storage.markets import unwatch, watch, watch_lists
 
@@ -41,7 +41,7 @@ def terms(row: Mapping[str, Any]) -> dict[str, str]:
     )
     return {
         "State": row["state"].upper(),
-        "Ends": moment(row["ends_ns"], zone()),
+        "Ends": moment(row["ends_ns"]),
         "Tick, smallest order": f"{100 * row['tick']:g}¢, {row['size_min']:g} shares",
         "Taker fee": f"{fee:g} % of price times (1 minus price)" if fee else "none",
         "Rewards": pays,
@@ -62,7 +62,7 @@ def confirmed_terms(instrument: Instrument) -> dict[str, str]:
     if fees.exponent not in (None, 1):
         shape = f"({shape}) to the power of {fees.exponent}"
     return {
-        "Trading ends": moment(instrument.closes_ns, zone())
+        "Trading ends": moment(instrument.closes_ns)
         if instrument.closes_ns
         else "no end is announced",
         "Tick": f"{instrument.price_text(instrument.tick)} {instrument.currency}",

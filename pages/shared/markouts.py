@@ -11,6 +11,7 @@ import streamlit as st
 from engine.domain.instruments import Mode
 from pages.kit import guard, links, panels
 from pages.kit.data import ask, engine_id
+from pages.kit.tables import columns_of
 from pages.kit.words import NOTHING
 from storage.markouts import AT_RESOLUTION, HORIZONS_MS, MarkoutState
 from storage.views import Row
@@ -22,6 +23,21 @@ LABELS = {**{ms: f"{ms / 1_000:g} s" for ms in HORIZONS_MS}, AT_RESOLUTION: "At 
 COLUMNS = {f"markout_{ms}": (f"After {label}", "text") for ms, label in LABELS.items()}
 COLUMNS[f"markout_{AT_RESOLUTION}"] = (LABELS[AT_RESOLUTION], "text")
 """Columns of a table of fills; `beside` fills them."""
+
+_OF_FILLS = (
+    columns_of(
+        "at_ns=Filled | way | price | size | value | state | instrument | bot | liquidity",
+        "realised | fee",
+    )
+    | COLUMNS
+    | columns_of("order_id | source=Size is | id=Fill:id | transaction_id")
+)
+
+
+def fill_columns(*left_out: str) -> dict[str, tuple[str, str]]:
+    """Return the columns of a table of fills, without those its place says already."""
+    return {name: one for name, one in _OF_FILLS.items() if name not in left_out}
+
 
 WORDS = {
     MarkoutState.DUE: "due",

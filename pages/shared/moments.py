@@ -30,16 +30,12 @@ def offer(at_ns: int, account: str, key: str, *, width: int | str = "content") -
     """Draw the button that asks for a moment; `key` is also where its life is drawn."""
     if st.button(LABEL, key=f"moment_{key}", help=HELP, width=width):  # type: ignore[arg-type]
         given = json.dumps({"at": utc(at_ns), "around_s": AROUND_S, "account": account})
-        commands.send(RunJob(job=KIND, arguments=given), slot(key))
+        commands.send(RunJob(job=KIND, arguments=given), f"moment:{key}")
 
 
 def show_progress(key: str) -> None:
     """Draw what became of the last one asked for under a key, with the way to its page."""
-    job.show_progress(slot(key))
-
-
-def slot(key: str) -> str:
-    return f"moment:{key}"
+    job.show_progress(f"moment:{key}")
 
 
 def page_of(result: Mapping[str, Any]) -> Path | None:

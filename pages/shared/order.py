@@ -18,14 +18,12 @@ from engine.domain.decisions import Planned
 from engine.domain.instruments import AccountId, Leg, Mode, is_bid
 from engine.domain.orders import OrderId, OrderState
 from engine.domain.telemetry import BookTop, Earnings
-from engine.errors import PitbossError
 from pages.kit import commands, guard, names, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns
-from pages.kit.names import price_raw, size_raw
 from pages.kit.names import price_raw as _price
 from pages.kit.names import size_raw as _size
-from pages.kit.tables import columns_of, table
+from pages.kit.tables import table
 from pages.kit.words import NOTHING, age, clock, count, micro, moment, money, utc, zone
 from pages.shared import markouts, moments, refusals, why
 from pages.shared.why import left_words, number_of, way
@@ -35,11 +33,7 @@ from storage.views import Row, shown
 from storage.views.drill_down import FOREVER_NS, fills_behind
 from storage.views.journal import OrderEvent, OrderHistory, history_of
 
-FILLS = (
-    columns_of("at_ns=Filled | state | price | size | value | realised | fee | liquidity")
-    | markouts.COLUMNS
-    | columns_of("source=Size is | id=Fill:id | transaction_id")
-)
+FILLS = markouts.fill_columns("way", "instrument", "bot", "order_id")
 WHY, LIFE, FACTS = "Why", "Life", "Facts"
 
 
@@ -77,15 +71,12 @@ def show(account: str, number: int, mode: Mode, *, alive: bool) -> None:
     what = st.segmented_control(
         "About the order", (WHY, LIFE, FACTS), default=WHY, key="order_about", required=True
     )
-    try:
-        if what == WHY:
-            show_why(row)
-        elif what == LIFE:
-            _history(row, fills)
-        else:
-            _facts(row)
-    except PitbossError as error:
-        st.error(f"{error}. Nothing is lost: the order's row above is complete.")
+    if what == WHY:
+        show_why(row)
+    elif what == LIFE:
+        _history(row, fills)
+    else:
+        _facts(row)
     _fills(fills)
 
 
@@ -140,10 +131,10 @@ def _fills(fills: Sequence[Row]) -> None:
 
 
 def title(row: Row) -> str:
-    price = names.price_raw(row["price_raw"], row)
+    price = _price(row["price_raw"], row)
     return (
         f"Order {row['id']}: {why.way(row['side'], row['leg'])} "
-        f"{names.size_raw(row['size_raw'], row)} at {price}, {names.market(row['instrument'])}"
+        f"{_size(row['size_raw'], row)} at {price}, {names.market(row['instrument'])}"
     )
 
 
@@ -160,6 +151,7 @@ def _history_cached(
     )
 
 
+@guard.part("The order's life")
 def _history(row: Row, fills: Sequence[Row]) -> None:
     found = _history_cached(
         config().journal_path,
@@ -188,16 +180,15 @@ def _history(row: Row, fills: Sequence[Row]) -> None:
 
 
 def _facts(row: Row) -> None:
-    ends = moment(row["expires_ns"], zone()) if row["expires_ns"] else "never"
+    ends = moment(row["expires_ns"]) if row["expires_ns"] else "never"
     pairs: dict[str, Any] = {
         "Kind": f"{row['type'].upper()}{', post-only' if row['post_only'] else ''}",
         "Market": row["instrument"],
         "Identity at the venue": row["identity"] or "none yet",
-        "Placed": f"{moment(row['created_ns'], zone())} = {utc(row['created_ns'])}",
-        "Last changed": f"{moment(row['updated_ns'], zone())} = {utc(row['updated_ns'])}",
+        "Placed": f"{moment(row['created_ns'])} = {utc(row['created_ns'])}",
+        "Last changed": f"{moment(row['updated_ns'])} = {utc(row['updated_ns'])}",
         "Expires": ends,
-        "Filled": f"{names.size_raw(row['filled_raw'], row)}, of which void "
-        f"{names.size_raw(row['voided_raw'], row)}",
+        "Filled": f"{_size(row['filled_raw'], row)}, of which void {_size(row['voided_raw'], row)}",
         "Fees": money(row["fee"], row["currency"] or ""),
     }
     panels.facts(pairs)
@@ -260,7 +251,7 @@ def decision_note(stored: StoredDecision) -> str:
     return (
         f"Decision {why.number_of(decision.number)} of {decision.bot}, regime {decision.regime}, "
         f"outcome {why.plain(decision.outcome)}{repeats} \N{MIDDLE DOT} "
-        f"{moment(decision.at_ns, zone())} = {utc(decision.at_ns)}"
+        f"{moment(decision.at_ns)} = {utc(decision.at_ns)}"
     )
 
 
@@ -462,11 +453,11 @@ def _level(
     share = 100 * (size or 0) // largest
     bar = f"style='background:linear-gradient(to left,{colour} {share}%,transparent 0)'"
     all_, mine, ahead = (
-        "" if one is None else escape(size_raw(one, listed)) for one in (size, own, before)
+        "" if one is None else escape(_size(one, listed)) for one in (size, own, before)
     )
     return (
         f"<tr class='pb-{tone}{' pb-own' if own else ''}'><th><b>{side}</b></th>"
-        f"<td class='pb-num'>{escape(price_raw(price, listed))}</td>"
+        f"<td class='pb-num'>{escape(_price(price, listed))}</td>"
         f"<td class='pb-num' {bar}>{all_ or NOTHING}</td>"
         f"<td class='pb-num'><b>{mine}</b></td><td class='pb-num'>{ahead}</td></tr>"
     )

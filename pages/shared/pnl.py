@@ -13,8 +13,8 @@ from typing import NamedTuple
 import streamlit as st
 
 from engine.domain.instruments import Mode
-from pages.kit import charts, guard, links, names, panels
-from pages.kit.data import ask, ask_seldom, engine_id, health_of
+from pages.kit import charts, commands, guard, links, names, panels
+from pages.kit.data import ask, ask_seldom, engine_id
 from pages.kit.names import market
 from pages.kit.panels import Tile
 from pages.kit.words import (
@@ -27,7 +27,6 @@ from pages.kit.words import (
     moment,
     money,
     percent,
-    zone,
 )
 from pages.shared import markouts
 from storage import views
@@ -61,9 +60,9 @@ class Period(NamedTuple):
 
 PERIODS = (
     Period("today", "Today", "PnL today", 0),
-    Period("week", "7 d", "7 d", 7),
-    Period("month", "30 d", "30 d", 30),
-    Period("total", "Total", "All", -1),
+    Period("week", "7 d", "PnL 7 d", 7),
+    Period("month", "30 d", "PnL 30 d", 30),
+    Period("total", "Total", "PnL in total", -1),
 )
 
 
@@ -95,11 +94,9 @@ def periods(rows: Sequence[Row], mode: Mode, currency: str, now: int, **only: st
 @guard.part("Where the equity comes from")
 def show(rows: Sequence[Row], mode: Mode, now: int) -> None:
     """Draw where the equity comes from, what each bot made, and what the price did afterwards."""
-    seen = ask(snapshot)
-    alive = health_of(seen.engine, now).alive
-    for account in seen.accounts:
+    for account in ask(snapshot).accounts:
         if account.mode == mode:
-            show_proof(account, alive=alive, now=now)
+            show_proof(account, alive=commands.engine_runs(), now=now)
     _by_bot(rows, mode, now)
     markouts.show(mode)
 
@@ -236,10 +233,7 @@ def _proof_row(label: str, value: str, behind_it: str, where: str) -> str:
         panels.anchor(text, where) if where and text else escape(text)
         for text in (value, behind_it)
     )
-    return (
-        f'<tr><th class="pb-at">{escape(label)}</th><td class="pb-num">{shown}</td>'
-        f'<td class="pb-said">{words}</td></tr>'
-    )
+    return panels.said_line(escape(label), shown, words)
 
 
 def _alarm(name: str) -> None:
@@ -256,9 +250,9 @@ def _check(account: str, *, alive: bool, now: int) -> str:
     """Return the last check of the identity in one line of HTML."""
     row = ask(equity_check, engine_id(), account)
     if row is None:
-        return escape("not checked yet: the first check runs within a minute of a start")
+        return escape("Not checked yet: the first check runs within a minute of a start")
     text = sentence(row, alive=alive, now=now)
-    return f"{escape(text)} · {panels.link('alerts', 'alerts')}"
+    return f"{escape(text)} · {panels.link('Alerts', 'alerts')}"
 
 
 def sentence(row: Row, *, alive: bool, now: int) -> str:
@@ -267,13 +261,13 @@ def sentence(row: Row, *, alive: bool, now: int) -> str:
     if not row["judged"]:
         return f"COULD NOT BE CHECKED: {row['text']} ({when})"
     difference = f"difference {row['difference']:.6f} {row['currency']}"
-    verdict = f"BROKEN, {difference}" if row["text"] else f"checked, {difference}"
+    verdict = f"BROKEN, {difference}" if row["text"] else f"Checked, {difference}"
     late = alive and now - row["at_ns"] > CHECK_AGE_NS_MAX
     text = f"{verdict}: cash {row['cash']:,.2f} + pending {row['pending']:,.2f} + "
     text += f"redeemable {row['redeemable']:,.2f} + inventory "
     text += f"{row['inventory']:,.2f} against the journal's own sum, {when}; "
     text += f"{count(row['checks'], 'check')}, {row['differed']:,} with a difference"
-    return f"{'CHECKS HAVE STOPPED, the last one: ' if late else ''}{text}"
+    return f"{'CHECKS HAVE STOPPED. The last one: ' if late else ''}{text}"
 
 
 # -- An account's equity over a range that ends where the account's own time does --
@@ -298,7 +292,7 @@ def show_curve(account: AccountSeen, now: int) -> None:
     since = 0 if seconds is None else (end // MINUTE_NS - seconds // 60) * MINUTE_NS
     if now - end > QUIET_NS:
         panels.note(
-            f"Ranges end at the last point, {moment(account.equity_ns, zone())}: the time of the "
+            f"Ranges end at the last point, {moment(account.equity_ns)}: the time of the "
             "recording, or when the engine stopped. PnL by period counts from the wall clock; All "
             "covers everything."
         )
@@ -312,7 +306,7 @@ def show_curve(account: AccountSeen, now: int) -> None:
     if points:
         charts.equity(points, account.currency, f"equity_{account.account}")
     else:
-        last = moment(account.equity_ns, zone()) if account.equity_ns else NOTHING
+        last = moment(account.equity_ns) if account.equity_ns else NOTHING
         panels.empty("No equity in this range.", f"The last point is from {last}; choose `all`.")
 
 
@@ -325,18 +319,22 @@ def positions_table(rows: Sequence[Row], mode: Mode) -> str:
     return panels.sheet("".join(_position_line(row, mode) for row in rows), POSITION_LABELS)
 
 
+def sizes(row: Row) -> Row:
+    """Return what is held of each leg and how much of both is pending, in shares."""
+    return {
+        name: None if row[first] is None else row[first] + row[second]
+        for name, first, second in (
+            ("yes", "yes_settled", "yes_pending"),
+            ("no", "no_settled", "no_pending"),
+            ("pending", "yes_pending", "no_pending"),
+        )
+    }
+
+
 def _position_line(row: Row, mode: Mode) -> str:
     where = links.fills(mode, account=row["account"], instrument=row["instrument"])
-    yes, no, pending = (
-        None if row[first] is None else row[first] + row[second]
-        for first, second in (
-            ("yes_settled", "yes_pending"),
-            ("no_settled", "no_pending"),
-            ("yes_pending", "no_pending"),
-        )
-    )
     cells = [
-        *(names.size(value) for value in (yes, no, pending)),
+        *map(names.size, sizes(row).values()),
         in_column(row["cost"]),
         in_column(row["value"]),
         names.price(row["mark"], in_cents=names.cents(row)),

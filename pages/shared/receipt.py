@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from html import escape
 
+from pages.kit import panels
 from pages.kit.names import market
-from pages.kit.words import NOTHING, count, moment, utc, zone
+from pages.kit.words import NOTHING, count, moment, utc
 from storage.commands import AccountProof, Receipt
 
 
@@ -20,20 +20,16 @@ def html(receipt: Receipt) -> str:
     facts = (
         ("Scope", receipt.scope or "everything"),
         ("By", f"{receipt.who}: {receipt.reason}"),
-        ("Set", f"{moment(receipt.latched_ns, zone())} = {utc(receipt.latched_ns)}"),
+        ("Set", f"{moment(receipt.latched_ns)} = {utc(receipt.latched_ns)}"),
         ("First cancel sent after", until),
         ("Reported after", took),
         ("Missing", "; ".join(receipt.missing) or "nothing"),
     )
-    rows = "".join(f"<tr><th>{escape(n)}</th><td>{escape(v)}</td></tr>" for n, v in facts)
     return (
         f'<section class="pb-block pb-receipt"><h4 class="pb-{tone}"><b>{word}</b></h4>'
-        f'<table class="pb-facts pb-tight">{rows}</table>{_accounts(receipt.accounts)}</section>'
+        f"{panels.facts_html(facts, 'pb-tight')}{''.join(map(_account, receipt.accounts))}"
+        "</section>"
     )
-
-
-def _accounts(accounts: Sequence[AccountProof]) -> str:
-    return "".join(_account(one) for one in accounts)
 
 
 def _account(one: AccountProof) -> str:
@@ -53,8 +49,5 @@ def _account(one: AccountProof) -> str:
         ("Remaining inventory", held or ("none" if one.inventory is not None else "not known")),
         ("Missing for the proof", "; ".join(one.missing) or "nothing"),
     )
-    rows = "".join(f"<tr><th>{escape(n)}</th><td>{escape(v)}</td></tr>" for n, v in facts)
-    return (
-        f"<h4>{escape(one.account)}, {escape(one.mode.upper())}</h4>"
-        f'<table class="pb-facts pb-tight">{rows}</table>'
-    )
+    title = f"<h4>{escape(one.account)}, {escape(one.mode.upper())}</h4>"
+    return title + panels.facts_html(facts, "pb-tight")

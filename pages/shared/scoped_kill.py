@@ -14,15 +14,14 @@ from engine.domain.commands import MANUAL, Kill, ReleaseLatch
 from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.domain.telemetry import EngineStatus, ScopedLatch
 from pages.kit import commands, guard, names, panels
-from pages.kit.data import ask, engine_id, health_of
+from pages.kit.data import ask, engine_id
 from pages.kit.forms import reason_asked
-from pages.kit.home import now_ns
-from pages.kit.words import count, moment, zone
+from pages.kit.home import this_minute
+from pages.kit.words import count, moment
 from storage.commands import SCOPE_PROOF
 from storage.live import engine_status
 from storage.views.frame import live_orders_in, open_markets, snapshot
 
-MINUTE_NS = 60_000_000_000
 SLOT, REFRESH_S = "scopes", 2.0
 ACCOUNT, MARKET, HAND = "Account", "Market", "Manual orders"
 
@@ -96,8 +95,7 @@ def ask_kill(scope: KillPart, slot: str) -> None:
 @guard.part("The scoped kill")
 def show_kill() -> None:
     """Draw the first click: which account or market."""
-    seen = ask(snapshot)
-    if not health_of(seen.engine, now_ns()).alive:
+    if not commands.engine_runs():
         commands.note_no_engine()
         panels.note("KILL in the bar above works without an engine: it stops everything.")
         return
@@ -106,13 +104,13 @@ def show_kill() -> None:
     )
     if what == ACCOUNT:
         account = st.selectbox(
-            "Which account", [one.account for one in seen.accounts], key="scope_account"
+            "Which account", [one.account for one in ask(snapshot).accounts], key="scope_account"
         )
         scope = KillPart(account=AccountId(account)) if account else None
     elif what == HAND:
         scope = KillPart(bot=MANUAL)
     else:
-        open_now = ask(open_markets, engine_id(), now_ns() // MINUTE_NS * MINUTE_NS)
+        open_now = ask(open_markets, engine_id(), this_minute())
         market = st.selectbox(
             "Which market", open_now, format_func=names.market, key="scope_market"
         )
@@ -125,8 +123,7 @@ def show_kill() -> None:
 @guard.part("The list of scoped kills")
 def show_held() -> None:
     """Draw the latches of parts, each with the form that releases it."""
-    seen = ask(snapshot)
-    alive = health_of(seen.engine, now_ns()).alive
+    alive = commands.engine_runs()
     panels.note("KILL one bot under Bots; one account, one market or the manual orders below.")
     status = ask(engine_status, engine_id()) or EngineStatus()
     latches = held(status.latches)
@@ -134,7 +131,7 @@ def show_held() -> None:
         panels.note("No scoped kill is set, and no account is waiting for release.")
     for one in latches:
         where = "" if one.scope.account else f" at {', '.join(one.accounts)}"
-        text = f"**KILL of {one.scope}**{where} by {one.who}, {moment(one.at_ns, zone())}"
+        text = f"**KILL of {one.scope}**{where} by {one.who}, {moment(one.at_ns)}"
         _show(one.scope, text, alive=alive)
     for account, why in status.to_release.items():
         text = f"**{account} is stopped** and places nothing until it is released: {'; '.join(why)}"

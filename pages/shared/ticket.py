@@ -19,8 +19,8 @@ from engine.domain.intents import Urgency
 from engine.domain.telemetry import BookTop
 from engine.errors import BadInput
 from pages.kit import commands, guard, names, panels
-from pages.kit.data import ask, engine_id, health_of
-from pages.kit.home import now_ns
+from pages.kit.data import ask, engine_id
+from pages.kit.home import this_minute
 from pages.kit.panels import panel
 from pages.kit.words import micro
 from storage import views
@@ -30,7 +30,6 @@ from storage.views.frame import AccountSeen, open_markets, snapshot
 from storage.views.money import limit_use
 
 SLOT = "by_hand"
-MINUTE_NS = 60_000_000_000
 FIELD_PX = 170
 URGENCIES = {
     Urgency.REST: "Rest (post-only)",
@@ -60,11 +59,10 @@ def show(mode: Mode) -> None:
 @st.fragment
 @guard.part("The order form")
 def _anywhere(mode: Mode) -> None:
-    seen = ask(snapshot)
-    if not health_of(seen.engine, now_ns()).alive:
+    if not commands.engine_runs():
         commands.note_no_engine()
         return
-    accounts = {one.account: one for one in seen.accounts if one.mode is mode}
+    accounts = {one.account: one for one in ask(snapshot).accounts if one.mode is mode}
     left, right = st.columns(2)
     account = accounts[left.selectbox("Account", list(accounts), key="hand_account")]
     markets = _markets(account)
@@ -107,7 +105,7 @@ def _over(account: str, market: str, markets: list[str]) -> str:
 
 def _markets(account: AccountSeen) -> list[str]:
     """Return the open markets of the account's venue; all where none bears its name."""
-    everywhere = ask(open_markets, engine_id(), now_ns() // MINUTE_NS * MINUTE_NS)
+    everywhere = ask(open_markets, engine_id(), this_minute())
     here = [name for name in everywhere if name.startswith(f"{account.venue}:")]
     return here or everywhere
 

@@ -250,7 +250,7 @@ def wanted(intent: Intent | None, row: Row) -> str:
 def planned(plan: Planned, row: Row, ours: int | None = None) -> list[tuple[str, str]]:
     """Return risk's rules and the plan as a diff to what rested; `ours` is the order shown."""
     return [
-        ("5 · Risk rules for this plan", rules(plan.rules, row)),
+        (f"5 · Risk rules for this plan, {row.get('currency') or 'money'}", rules(plan.rules, row)),
         ("6 · Plan, as a diff to resting orders", diff(plan, row, ours)),
         ("Left over", left(plan, row)),
     ]

@@ -121,8 +121,12 @@ def _status(connection: Connection, engine_id: str) -> EngineStatus:
 
 
 def accounts(connection: Connection, engine_id: str) -> tuple[AccountSeen, ...]:
-    """Return the accounts the engine registered, each with its latest equity and its budget."""
-    known = in_force(connection, engine_id).document.accounts
+    """Return the accounts the engine registered, each with its latest equity and its budget.
+
+    One that the settings in force name no more is left out: its money is in no sum of now.
+    """
+    force = in_force(connection, engine_id)
+    known = force.document.accounts
     return tuple(
         _account(connection, engine_id, row, known.get(row["account"]))
         for row in dicts(
@@ -131,6 +135,7 @@ def accounts(connection: Connection, engine_id: str) -> tuple[AccountSeen, ...]:
             "ORDER BY mode, account",
             (engine_id,),
         )
+        if not force.version or row["account"] in known
     )
 
 

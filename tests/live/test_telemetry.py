@@ -10,11 +10,12 @@ import msgspec
 import pytest
 
 from engine.caches.views import BookView
+from engine.domain.bots import BotState
 from engine.domain.instruments import AccountId, Instrument, InstrumentId, Kind, Mode, Side
 from engine.domain.orders import OrderId, OrderState
 from engine.domain.telemetry import EngineStatus
 from engine.live.telemetry import LEVELS, Telemetry, books_of
-from tests.live.trading_desk import TradingDesk
+from tests.live.trading_desk import Exchange, TradingDesk
 
 
 def view_of(name: str) -> BookView:
@@ -89,3 +90,20 @@ async def test_an_engine_whose_clock_was_set_back_is_seen_alive(tmp_path: Path) 
         clock._wall_ns = lambda: said_ns
         heartbeat = Telemetry(desk.engine).heartbeat(clock.now_ns())
         assert heartbeat.heartbeat_ns == said_ns
+
+
+async def test_a_bot_that_pauses_is_told_at_once_and_once(tmp_path: Path) -> None:
+    async with TradingDesk(tmp_path, Exchange()) as desk:
+        telemetry, maker = Telemetry(desk.engine), desk.engine.bot_runners["maker"]
+
+        async def told() -> Any:
+            telemetry.tick(1)
+            await desk.written()
+            return desk.connection.execute("SELECT state, updated_ns FROM bots").fetchone()
+
+        maker.bot.state = BotState.RUNNING
+        assert (await told())[0] == "running"
+        maker.pause(desk.engine.clock.now_ns())
+        assert (await told())[0] == "pausing"
+        telemetry.tick(2)
+        assert not desk.engine.state.waiting, "nothing has moved"

@@ -15,6 +15,7 @@ FOLDS = (
     "fold_kill",
     "fold_limits",
     "fold_recording",
+    "fold_remove",
 )
 """Every part of a page that is drawn when it is opened."""
 

@@ -102,7 +102,7 @@ def test_every_tile_leads_to_rows(
 def test_pnl_of_a_period_leads_to_the_fills_of_that_period(opened: Opened, books: Books) -> None:
     assert books.seq
     leads = behind(opened("overview"))
-    for name, orders in (("PnL today", [2]), ("30 d", [2]), ("All", [2, 1])):
+    for name, orders in (("PnL today", [2]), ("PnL 30 d", [2]), ("PnL in total", [2, 1])):
         page = followed(opened, leads[name])
         assert page.dataframe[0].value["order_id"].tolist() == orders, name
     assert "bought 7.92 pUSD" in bodies(page)

@@ -197,7 +197,7 @@ def test_what_the_form_asked_for_is_followed_to_its_end(opened: Opened, config: 
         )  # fmt: skip
     st.cache_data.clear()
     page.run()
-    told = "Job 1 is done: mode paper, run 7, pnl \N{MINUS SIGN}1.50 pUSD, fills 12"
+    told = "Job 1 is done: mode PAPER, run 7, PnL \N{MINUS SIGN}1.50 pUSD, fills 12"
     assert ([one.value for one in page.info], page.success[0].value) == ([], told)
     assert "/runs?run=7" in texts(page)
 

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from pages.frame.kill import script, ways_without
-from pages.kit.home import ROOT
+from tests.pages.desks import REPOSITORY as ROOT
 
 
 def test_the_ways_without_a_server_name_this_home() -> None:

@@ -93,6 +93,18 @@ def test_a_market_that_is_not_received_shows_no_number_and_is_followed_on_reques
     assert (kind, body["instrument"], body["on"]) == ("FollowMarket", NAME, True)
 
 
+def test_a_market_that_is_resolved_is_neither_followed_nor_traded(
+    opened: Opened, desk: Config
+) -> None:
+    with writing(desk.state_path) as connection:
+        put_books(connection, "pitboss", [], time.time_ns())
+        put_payout(connection, "pitboss", NAME, 1_000_000, 5)
+    page = opened("market", instrument=NAME)
+    assert "This market is resolved." in texts(page)
+    assert "No order can be placed" in texts(page)
+    assert not [one for one in page.button if one.label.startswith(("Follow", "Show what will"))]
+
+
 def test_without_an_engine_neither_book_nor_ticket_is_shown(opened: Opened, desk: Config) -> None:
     beat(desk, age_ns=3_600 * 10**9)
     page = opened("market", instrument=NAME)

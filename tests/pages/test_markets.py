@@ -79,12 +79,12 @@ def test_the_table_turns_by_key_and_a_new_search_begins_at_its_first_page(
     listed(config, *(made(n, question=f"Q{n}", volume_24h=100.0 - n) for n in range(8)))
     page = opened("markets")
     assert questions(page) == ["Q0", "Q1", "Q2"]
-    press(page, "Next 3")
+    press(page, "Next")
     assert questions(page) == ["Q3", "Q4", "Q5"]
-    press(page, "Next 3")
+    press(page, "Next")
     assert questions(page) == ["Q6", "Q7"]
-    assert "7 to 8 of 8 markets" in texts(page)
-    assert "Next 3" not in [button.label for button in page.button]
+    assert "8 markets" in texts(page)
+    assert "Next" not in [button.label for button in page.button]
     press(page, "Back")
     assert questions(page) == ["Q3", "Q4", "Q5"]
     page.text_input[0].set_value("Q").run()

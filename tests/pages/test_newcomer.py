@@ -190,7 +190,7 @@ def trade(page: Page, live: FirstDesk) -> None:
     visit(page, "/markets")
     page.get_by_placeholder("words from question").fill("comet")
     page.get_by_placeholder("words from question").press("Enter")
-    expect(page.get_by_text("1 to 1 of 1 market")).to_be_visible(timeout=LONG_MS)
+    expect(page.get_by_text("1 market", exact=True)).to_be_visible(timeout=LONG_MS)
     there = page.get_by_text("Book, ticket and history of this market")
     press_until(page.get_by_test_id("stDataFrame").first, there, position={"x": 16, "y": 42})
     there.click()

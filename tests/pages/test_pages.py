@@ -259,9 +259,9 @@ def test_overview_of_a_running_engine_shows_its_account(opened: Opened, config: 
     assert metrics == {
         "Equity": "990.00 USD",
         "PnL today": "\N{EN DASH}",
-        "7 d": "\N{EN DASH}",
-        "30 d": "\N{EN DASH}",
-        "All": "\N{EN DASH}",
+        "PnL 7 d": "\N{EN DASH}",
+        "PnL 30 d": "\N{EN DASH}",
+        "PnL in total": "\N{EN DASH}",
         "Below the peak": "20.00 USD",
         "Cash": "900.00 USD",
     }
@@ -440,7 +440,7 @@ def test_an_address_opens_an_order_with_why_and_life(opened: Opened, config: Con
     assert "BID" in shown
     assert "this order" in shown
     page.segmented_control(key="order_about").set_value("Life").run()
-    assert "the order's row above is complete" in page.error[0].value
+    assert "The order's life cannot be read now" in page.error[0].value
 
 
 def keep_why(config: Config, number: int, created_ns: int) -> None:
@@ -716,7 +716,7 @@ CATALOG = {
 def test_without_a_catalog_the_page_says_what_is_missing(opened: Opened) -> None:
     shown = texts(opened("bots"))
     assert "There is no bot yet" in shown
-    assert "The strategy catalog is not in the state database" in shown
+    assert "The strategies are not known yet" in shown
 
 
 def test_a_bot_is_made_from_the_catalog_with_what_differs_alone(

@@ -122,7 +122,7 @@ def test_a_trader_goes_from_a_search_to_the_payout_by_the_screen(
         words = page.get_by_placeholder("words from question")
         words.fill("lisbon rain")
         words.press("Enter")
-        expect(page.get_by_text("1 to 1 of 1 market")).to_be_visible()
+        expect(page.get_by_text("1 market", exact=True)).to_be_visible()
         there = page.get_by_text("Book, ticket and history of this market")
         press_until(page.get_by_test_id("stDataFrame").first, there, position={"x": 16, "y": 42})
         picture("1-search")

@@ -16,7 +16,7 @@ from engine.domain.events import (
     InstrumentListed,
 )
 from engine.domain.fills import FillId
-from engine.domain.instruments import Leg, Mode
+from engine.domain.instruments import Leg, Mode, Side
 from engine.domain.telemetry import BotStatus, WatchedMarket
 from pages.kit.data import forget
 from pages.kit.words import NOTHING
@@ -109,7 +109,7 @@ def checked(books: Books, cash_micro: int) -> None:
 
 
 def test_overview_takes_equity_apart_and_shows_its_last_proof(opened: Opened, books: Books) -> None:
-    assert "not checked yet" in texts(opened("overview"))
+    assert "Not checked yet" in texts(opened("overview"))
     checked(books, 86_480_000)
     forget()  # what was read a moment ago is kept for a second
     page = opened("overview")
@@ -146,7 +146,7 @@ def test_checks_that_have_stopped_are_said_while_an_engine_lives(books: Books) -
     assert row is not None
     late = row["at_ns"] + 600 * 10**9
     assert pnl.sentence(row, alive=True, now=late).startswith("CHECKS HAVE STOPPED")
-    assert pnl.sentence(row, alive=False, now=late).startswith("checked, difference 0.000000")
+    assert pnl.sentence(row, alive=False, now=late).startswith("Checked, difference 0.000000")
 
 
 def test_a_check_that_could_not_be_made_is_none() -> None:
@@ -173,6 +173,15 @@ def test_positions_show_the_ladder_and_pairs_that_could_be_merged(
     (merge,) = [one for one in page.button if one.label.startswith("Merge into 8.00 pUSD")]
     merge.click().run()
     assert page.button(key="asked_yes").label == "MERGE NOW"
+
+
+def test_pairs_that_a_working_sell_may_use_are_not_offered_to_be_merged(
+    opened: Opened, books: Books
+) -> None:
+    placed, _ = bought(9, 5_000, 17 * SHARE, side=Side.SELL)
+    books.tell(placed)
+    (info,) = opened("positions").info
+    assert "3 pairs of YES and NO can be merged into **3.00 pUSD**" in info.value
 
 
 def test_fills_carry_their_markouts_and_unknown_is_never_zero(opened: Opened, books: Books) -> None:

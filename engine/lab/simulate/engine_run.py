@@ -96,6 +96,8 @@ class NoTelemetry(Telemetry):
     def second(self, now_ns: int) -> None:
         """Tell nothing."""
 
+    tick = second
+
 
 class EngineRun:
     """One process of one engine. `jump_ns` is how far the machine's wall clock has leapt ahead."""
