@@ -51,7 +51,7 @@ PYTEST := $(BIN)/pytest --dist loadfile --no-loadscope-reorder
 WORKERS ?= 4
 
 quick: $(READY) ## the tests in this process alone: no program is started, no browser
-	$(PYTEST) -n 2 -m "not soak and not programs"
+	$(PYTEST) -n 3 -m "not soak and not programs"
 
 test: lint types ## everything but soak: lint, types and the whole test suite (laws among it)
 	$(PYTEST) -n $(WORKERS)
