@@ -28,7 +28,7 @@ for line in gzip.open(sys.argv[1]):
 
 def rows(rounds: int) -> list[Row]:
     """Return the rows of the table; none where the recording is not here (PITBOSS_DATA)."""
-    path = Path(os.environ.get("PITBOSS_DATA", "")) / DAY
+    path = Path(os.environ.get("PITBOSS_DATA", "../shared/data")).resolve() / DAY
     if not path.is_file():
         sys.stderr.write(f"{path} is not here (PITBOSS_DATA): the recorded day is left out\n")
         return []
