@@ -37,8 +37,8 @@ from storage.journal import Record, decode
 LogPlan = tuple[Planned, bytes]
 """A plan, and its bytes as they lie in the log."""
 
-PlanEffects = Sequence[PlaceOrder | CancelOrders]
-"""What one turn asked for."""
+PlanEffect = PlaceOrder | CancelOrders
+PlanEffects = Sequence[PlanEffect]
 
 _ORDERS = frozenset({PlaceOrder.__name__, CancelOrders.__name__})
 _BEGIN = {kind.__name__ for kind in AnyEvent.__args__} - {OrderNamed.__name__, OrderSent.__name__}
@@ -53,7 +53,7 @@ def turns_of(
     A turn cancels before it places, and events that one followed lie before it.
     """
     found: dict[int, PlanEffects] = {}
-    last: dict[str, tuple[int, list[PlaceOrder | CancelOrders]]] = {}
+    last: dict[str, tuple[int, list[PlanEffect]]] = {}
     for record in records:
         account, at_ns = record.account, record.at_ns
         if record.kind in _ORDERS and (account, at_ns) in moments:
@@ -72,7 +72,7 @@ def turns_of(
     return found
 
 
-def _dropped(record: Record, before: PlaceOrder | CancelOrders) -> bool:
+def _dropped(record: Record, before: PlanEffect) -> bool:
     """Say whether an order had not left as its cancel was asked: told in the middle of its turn."""
     dropped = record.kind == OrderNotSent.__name__ and isinstance(before, CancelOrders)
     return dropped and decode(record).order in before.orders  # type: ignore[union-attr]
@@ -117,7 +117,7 @@ def _counted(rule: Rule) -> bool:
     return rule.name == DenyReason.OPEN_ORDERS and rule.verdict is Verdict.PASSED
 
 
-def _has(plan: Planned, message: PlaceOrder | CancelOrders) -> bool:
+def _has(plan: Planned, message: PlanEffect) -> bool:
     if isinstance(message, PlaceOrder):
         return message.order.id in [one.order for one in plan.places]
     return any(order in plan.cancels for order in message.orders)
@@ -195,8 +195,8 @@ class PlanVerifier:
             self.result.records += 1
             accounts.apply_settings(record.at_ns)
             message = decode(record)
-            if isinstance(message, PlaceOrder | CancelOrders):
-                self._turn(record, turns.get(record.seq, ()))
+            if isinstance(message, PlanEffect):
+                self._turn(record, message, turns.get(record.seq, ()))
             elif isinstance(message, KeepStart):
                 self._end_run(record)
                 accounts.start(record, message)
@@ -235,7 +235,7 @@ class PlanVerifier:
 
     # -- one turn ----------------------------------------------------------------------------------
 
-    def _turn(self, record: Record, effects: PlanEffects) -> None:
+    def _turn(self, record: Record, message: PlanEffect, effects: PlanEffects) -> None:
         where = (record.account, record.at_ns)
         waiting = self._waiting.get(where)
         account = AccountId(record.account)
@@ -244,8 +244,8 @@ class PlanVerifier:
             return
         whole = first_turn(waiting, effects, self._placed)
         turn = [plan for plan, _ in whole if touches(plan)]
-        if not turn:
-            return  # by hand, or by the engine
+        if not any(_has(plan, message) for plan in turn):
+            return  # by hand, by the engine, or a later turn of the moment cancels the same order
         del waiting[: len(whole)]
         if not waiting:
             del self._waiting[where]
