@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from engine.bots.core import AccountCore
-from engine.domain.effects import CancelScope, MergePairs, PlaceOrder
+from engine.domain.effects import MergePairs, PlaceOrder
 from engine.domain.fills import FillState
 from engine.domain.inputs import StartedOver
 from engine.domain.instruments import Leg
@@ -298,14 +298,6 @@ def _unbooked(self: Any, event: Any, now_ns: int) -> None:
     self._recovered()
 
 
-def _cancel_all_is_partial(patch: Patch) -> None:
-    from engine.gateway.lanes import SafetyLane
-
-    send = SafetyLane.cancel_all
-    narrow = CancelScope(bot="nobody")
-    patch.setattr(SafetyLane, "cancel_all", lambda self, _, now: send(self, narrow, now))
-
-
 def _nobody_is_asked_once_more(patch: Patch) -> None:
     patch.setattr(PlacesLane, "veto_in_flight", lambda *_: "")
 
@@ -504,7 +496,6 @@ MUTANTS = (
     Mutant("a market's instruments count alone", _markets_are_not_summed, (), 12, 2.0),
     Mutant("two `not found` end a row", _rows_judge_for_themselves, (F.LOST_BEFORE,)),
     Mutant("a start does not say what is unknown", _a_start_reports_no_rows, (F.CRASH,), 24, 2.0),
-    Mutant("CANCEL_ALL covers nothing", _cancel_all_is_partial, (F.LOST_AFTER, F.KILL), 12, 2.0),
     Mutant("a resolution pays at once", _a_resolution_pays, ()),
     Mutant(
         "a redemption is booked twice",
