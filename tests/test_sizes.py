@@ -154,7 +154,7 @@ DISTANCE = {
     "type names defined twice": 0,
     "attributes set from outside": 0,
     "files under 60 lines": 25,
-    "lines of the product": 81_938,
+    "lines of the product": 81_937,
 }
 """How many there may be. A number may only become smaller; where one fell, the test says so.
 

@@ -322,11 +322,10 @@ class Ledger:
 
     def take_in(self, key: InstrumentId, leg: Leg, size: int, cost_micro: int) -> Booked:
         """Book tokens that came without a trade here: a deposit of what they cost."""
-        holding, own = self._own(key), self._own(key).leg(leg)
-        own.settled, own.cost_settled_micro = (
-            own.settled + size,
-            own.cost_settled_micro + cost_micro,
-        )
+        holding = self._own(key)
+        own = holding.leg(leg)
+        own.settled += size
+        own.cost_settled_micro += cost_micro
         self.state.deposits_micro += cost_micro
         self._after(holding)
         return self._verdict(holding)
