@@ -12,6 +12,7 @@ from sqlite3 import Connection
 
 import msgspec
 
+from engine.domain.alerts import Repeat, described
 from engine.domain.effects import RaiseAlert
 from engine.domain.instruments import Mode
 from storage.database import insert
@@ -53,6 +54,8 @@ def raise_alert(
 
 def _same(alert: RaiseAlert, unseen: list[tuple[int, str]]) -> int | None:
     """Return which of the unseen alerts of its kind and place an alert repeats."""
+    if unseen and described(alert.kind).repeat is Repeat.PLACE:
+        return unseen[0][0]
     placed = any((alert.account, alert.bot, alert.instrument))
     words = wording(alert.text)
     for number, text in unseen:

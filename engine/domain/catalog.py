@@ -121,6 +121,8 @@ class Finding(msgspec.Struct, frozen=True):
     grade: Grade
     said: str
     fix: str = ""
+    asked: bool = True
+    """False = no usable answer came: what was to be compared is not known."""
 
 
 class ValueUnit(StrEnum):

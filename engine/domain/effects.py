@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 import msgspec
 
+from engine.domain.alerts import Severity as Severity  # noqa: PLC0414 who raises one imports it from here
+from engine.domain.alerts import described
 from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.domain.orders import Identity, OperationName, Order, OrderId, OrderState
 
@@ -179,23 +179,19 @@ class OrderChanged(AccountEffect, frozen=True, kw_only=True):
     """Why it moved there, where more can be said than the state does; for people."""
 
 
-class Severity(StrEnum):
-    """How loudly an alert speaks."""
-
-    INFO = "info"
-    WARNING = "warning"
-    CRITICAL = "critical"
-
-
 class RaiseAlert(Effect, frozen=True, kw_only=True):
-    """Tell the operator. `kind` groups repeats."""
+    """Tell the operator. `kind` groups repeats and says how severe it is, whatever a call says."""
 
-    severity: Severity
     kind: str
     text: str
+    severity: Severity = Severity.WARNING
+    """The kind's own (`engine.domain.alerts`)."""
     account: AccountId | None = None
     bot: BotId | None = None
     instrument: InstrumentId | None = None
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "severity", described(self.kind).severity)
 
 
 def caution(
@@ -205,18 +201,12 @@ def caution(
     bot: BotId | None = None,
     instrument: InstrumentId | None = None,
 ) -> RaiseAlert:
-    """Return a warning, about the whole engine or what it names."""
-    return RaiseAlert(
-        severity=Severity.WARNING, kind=kind, text=text, account=account, bot=bot,
-        instrument=instrument,
-    )  # fmt: skip
+    """Return an alert about the whole engine, or about the place it names."""
+    return RaiseAlert(kind=kind, text=text, account=account, bot=bot, instrument=instrument)
 
 
-def alarm(
-    kind: str, text: str, account: AccountId | None = None, bot: BotId | None = None
-) -> RaiseAlert:
-    """Return what a person must see to at once."""
-    return RaiseAlert(severity=Severity.CRITICAL, kind=kind, text=text, account=account, bot=bot)
+alarm = caution
+"""The same, as it reads where the kind is critical."""
 
 
 AnyQuery = (

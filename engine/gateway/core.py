@@ -240,7 +240,7 @@ class PlacesLane:
         if self.halt and not queue:
             self.halt = ""
             self._settle_veto()
-            self._outbox.alert(Severity.INFO, "place_queue", "places are taken again")
+            self._outbox.alert(Severity.INFO, "place_queue_over", "places are taken again")
         return requests
 
     def expire(self, now_ns: int) -> None:

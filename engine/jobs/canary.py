@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.domain.alerts.canary import DRIFT
-from engine.domain.catalog import Grade
-from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.alerts import AlertKind
+from engine.domain.alerts.canary import BROKEN, CHANGED, UNASKED
+from engine.domain.catalog import Finding, Grade
+from engine.domain.effects import caution
 from engine.domain.jobs.canary import CanaryJob
 from engine.jobs.run import JobContext, job
 from engine.venues.registry import drifted
@@ -28,9 +29,14 @@ def canary(job: CanaryJob, context: JobContext) -> Mapping[str, Any]:
         texts[venue] = "; ".join(one.said for one in odd) or f"{len(findings)} checks, as recorded"
         if not odd:
             continue
-        bad = any(one.grade is Grade.FAIL for one in odd)
-        severity = Severity.CRITICAL if bad else Severity.WARNING
-        alert = RaiseAlert(severity=severity, kind=DRIFT.name, text=f"{venue}: {texts[venue]}")
+        alert = caution(_kind_of(odd).name, f"{venue}: {texts[venue]}")
         with writing(config.state_path) as connection, transaction(connection):
             raise_alert(connection, ENGINE_ID, alert, None, context.now_ns())
     return texts
+
+
+def _kind_of(odd: Sequence[Finding]) -> AlertKind:
+    """Return the kind of alert of findings that are not as recorded, the worst of them."""
+    if any(one.grade is Grade.FAIL for one in odd):
+        return BROKEN
+    return CHANGED if any(one.asked for one in odd) else UNASKED

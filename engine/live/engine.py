@@ -11,7 +11,7 @@ import msgspec
 from engine import log
 from engine.config import Config
 from engine.domain.bots import BotHappened
-from engine.domain.effects import RaiseAlert, Severity, alarm
+from engine.domain.effects import alarm
 from engine.domain.events import HealthChanged, LatchReleased, LatchSet
 from engine.domain.instruments import AccountId
 from engine.errors import BadInput, BrokenInvariant
@@ -287,16 +287,15 @@ class Engine(Services):
         }
         for name, failure in failures.items():
             since_ns, reported = self._refusing.get(name, (now_ns, False))
-            long_ns, text, severity = now_ns - since_ns, "", Severity.CRITICAL
+            long_ns, text = now_ns - since_ns, ""
             if failure is not None:
                 if long_ns >= REFUSING_NS and not reported:
                     reported, text = True, f"the {name} cannot be written, nothing lost: {failure}"
                 self._refusing[name] = since_ns, reported
             elif self._refusing.pop(name, None) is not None and reported:
-                severity = Severity.WARNING
                 text = f"the {name} is written again after {long_ns // 10**9} s; nothing lost"
             if text:
-                self.alert(RaiseAlert(severity=severity, kind="storage", text=text), now_ns)
+                self.alert(alarm("storage_again" if failure is None else "storage", text), now_ns)
 
     @property
     def recovering(self) -> bool:

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 
-from engine.domain.effects import CancelScope, RaiseAlert, Severity, alarm
+from engine.domain.effects import CancelScope, alarm
 from engine.domain.instruments import AccountId, Kind, Leg
 from engine.errors import LeaseLost, StorageError
 from engine.executor.executor import Executor
@@ -307,7 +307,8 @@ DISK = "disk"
 """Health source and kind of alert."""
 
 LOOK_EVERY_NS = 10 * S
-FREE_LEVELS = ((0.05, Severity.CRITICAL), (0.20, Severity.WARNING))
+FREE_LOW = 0.05
+FREE_LEVELS = (FREE_LOW, 0.20)
 """Shares of free space below which a person hears of it, the worst first."""
 
 FREE_MIN = 0.02
@@ -346,11 +347,11 @@ class DiskWatch:
         self._engine.health(DISK, f"{left}: make room; cancels and KILL go on" * self._full)
         if share >= self._reported + FREE_HYSTERESIS:
             self._reported = 1.0
-        for level, severity in FREE_LEVELS:
+        for level in FREE_LEVELS:
             if share < level < self._reported:
                 self._reported = level
                 text = f"{left}: make room; below {100 * FREE_MIN:.0f} % no new order is placed"
-                self._engine.alert(RaiseAlert(severity=severity, kind=DISK, text=text), now_ns)
+                self._engine.alert(alarm("disk_low" if level == FREE_LOW else "disk", text), now_ns)
                 break
 
     def _free(self, folder: Path) -> tuple[float, Path, int]:

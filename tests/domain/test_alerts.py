@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine.domain.alerts import ROWS, described
+from engine.domain.alerts import described
+from engine.domain.alerts.raised import ROWS
 from engine.domain.orders import RejectReason
 from engine.executor.ledger import Anomaly
 from engine.risk.gate import BREAKERS

@@ -221,7 +221,7 @@ def test_free_space_is_told_twice_and_at_the_last_percents_nothing_is_placed() -
     assert placing == [True, True, True, True, False, False, True, True, True]
     assert [(one.kind, one.severity) for one in desk.alerts] == [
         ("disk", "warning"),
-        ("disk", "critical"),
+        ("disk_low", "critical"),
         ("disk", "warning"),  # 7 %: it rose over the worse level, and is below the other still
     ]
     assert "778.2 MB (19.0 %) are free at /home" in desk.alerts[0].text

@@ -1,17 +1,68 @@
-"""Kinds of alerts: what each is called on a page, and what a person does about it.
+"""Kinds of alerts: how severe each is, its title, and what a person does about it.
 
-One row a kind. A venue, a strategy or a job brings kinds of its own in a file of this folder. The
-kind groups repeats (`storage.alerts`), the sentence of an alert says what happened this time.
+One row a kind, in a file of this folder: a venue, a strategy or a job adds kinds in a file of its
+own. Severity belongs to the kind, never to the call that raises it. The kind groups repeats
+(`storage.alerts`); the sentence of an alert says what happened this time. `engine.watch` sends
+alerts away from the desk by the rules of the settings.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+from enum import StrEnum
 
 import msgspec
 
-from engine.domain.orders import RejectReason
+
+class Severity(StrEnum):
+    """How urgent a kind of alert is."""
+
+    INFO = "info"
+    """News: shown on the page."""
+    WARNING = "warning"
+    """A person looks at it today: by default in a digest."""
+    CRITICAL = "critical"
+    """A person looks at it now: by default every channel at once."""
+
+
+SEVERITIES = tuple(Severity)
+"""From the least to the most urgent."""
+
+
+class AlertGroup(StrEnum):
+    """What a kind is about; a rule may name a whole group."""
+
+    ORDERS = "orders"
+    MONEY = "money"
+    STOPS = "stops"
+    BOTS = "bots"
+    VENUES = "venues"
+    MARKETS = "markets"
+    FILES = "files"
+    PROGRAMS = "programs"
+    MACHINE = "machine"
+    OTHER = "other"
+
+
+class Repeat(StrEnum):
+    """Which alerts of a kind are one alert that is counted: the key of its deduplication."""
+
+    WORDS = "words"
+    """Those of one place (account, bot, instrument) whose texts differ by numbers alone."""
+    PLACE = "place"
+    """Those of one place, whatever their texts say."""
+
+
+class Sent(StrEnum):
+    """How a kind is sent where no rule names the kind or its group."""
+
+    AS_SEVERE = "as severe"
+    """By the rule of its severity."""
+    AT_ONCE = "at once"
+    """By the rule of its severity, never in a digest."""
+    NOT = "not"
+    """Shown on the page alone."""
 
 
 class AlertKind(msgspec.Struct, frozen=True):
@@ -22,137 +73,25 @@ class AlertKind(msgspec.Struct, frozen=True):
     title: str
     advice: str
     """What to do about it, a sentence; empty = nothing, it is news."""
-
-
-_CHECK_VENUE = "Compare the account with the venue's own page; pause its bots while they differ."
-_RELEASE = "Read why, then release it under Risk with a typed reason."
-_LOAD = "Look at the load of this machine and at its network."
-
-ROWS = (
-    # an account's orders
-    AlertKind("unknown_order", "An order's state is unknown", "Look it up at the venue."),
-    AlertKind("revived_order", "An ended order is open again", "Nothing: it is being cancelled."),
-    AlertKind(
-        "unrecognised_order",
-        "An order that is not in the journal",
-        "Find out who else trades with this account's key.",
-    ),
-    AlertKind(
-        "unknown_report",
-        "A report on an order never made here",
-        "Find out who else trades with this account's key.",
-    ),
-    AlertKind(
-        "contradiction",
-        "The venue contradicts itself",
-        "Compare the account with the venue's own page, then release it under Risk.",
-    ),
-    AlertKind(
-        "intent_refused",
-        "A bot asked for something not allowed",
-        "Fix its settings, or let nobody else trade its market.",
-    ),
-    AlertKind("price_improved", "Filled at a better price", ""),
-    AlertKind("overfilled", "Filled for more than its size", _CHECK_VENUE),
-    AlertKind(
-        "redeemed_more",
-        "A payout for tokens not bought here",
-        "Nothing, if they came by hand: the payout is in cash, and in no PnL.",
-    ),
-    AlertKind(
-        "redeem_failed",
-        "A wallet operation had no effect",
-        "Read why. Automatic ones are tried again; repeat one made by hand.",
-    ),
-    AlertKind(
-        "operation_unknown",
-        "A wallet operation got no answer",
-        "Nothing: the venue is asked, it is never sent twice. See the venue's activity page.",
-    ),
-    AlertKind("operation_empty", "A confirmed wallet operation moved nothing", _CHECK_VENUE),
-    AlertKind("fill_failed", "A fill did not settle", "Nothing: it is reversed and in no total."),
-    *(
-        AlertKind(
-            f"rejected_{reason}",
-            f"Order refused: {reason.replace('_', ' ')}",
-            "Look at the order: it shows the venue's answer."
-            + " Its account waits for release under Risk." * (reason is RejectReason.AUTH),
-        )
-        for reason in RejectReason
-    ),
-    # money
-    AlertKind("cash_negative", "Cash is below zero", _CHECK_VENUE),
-    AlertKind("oversold", "More was sold than had settled", _CHECK_VENUE),
-    AlertKind("cash_differs", "Cash differs from the venue's", _CHECK_VENUE),
-    AlertKind("position_differs", "A position differs from the venue's", _CHECK_VENUE),
-    AlertKind("equity_differs", "Ledger and journal differ", "Stop trading; report it as a bug."),
-    AlertKind("foreign_currency", "Money of another currency", "Exchange it at the venue."),
-    AlertKind(
-        "foreign",
-        "Something not ours in a wallet",
-        "Find out who else has its key. Under Positions: take tokens in, cancel orders, or ignore.",
-    ),
-    # stops
-    AlertKind("stop_daily_loss", "Stopped: daily loss limit", "It lifts at 00:00 UTC."),
-    AlertKind("stop_drawdown", "Stopped: fall from the peak", _RELEASE),
-    AlertKind("stop_kill_drawdown", "Stopped: deep fall from the peak", _RELEASE),
-    AlertKind("kill_latch", "KILL: fall from the peak", _RELEASE),
-    AlertKind("kill", "KILL", _RELEASE),
-    AlertKind("latch_file", "The latch could not be written", "Make room on the disk."),
-    AlertKind("state", "Nothing is placed", "Fix what the text names."),
-    AlertKind("ended_without_stop", "The engine had crashed", "Look at its log for the reason."),
-    # bots and accounts
-    AlertKind("bot_error", "A bot stopped on an error", "Read the error on its page."),
-    AlertKind("bot_rests", "A bot is pausing", "Read on its page for how long, and why."),
-    AlertKind(
-        "learning", "A bot is relearning", "Nothing: it quotes again when it has seen enough."
-    ),
-    AlertKind("mode", "An account or a bot is not open", "Follow the steps under Settings."),
-    AlertKind("settings", "Settings were not accepted", "Fix them and save again."),
-    AlertKind("vault_locked", "The vault is locked", "Open it under Settings, Credentials."),
-    AlertKind(
-        "standstill", "An account places nothing", "Fix what the text names; it goes on by itself."
-    ),
-    AlertKind("not_open", "An account is not open yet", "Fix what the text names."),
-    AlertKind("second_writer", "A second program uses this key", "Stop it, or use another key."),
-    # requests
-    AlertKind("place_queue", "Too many orders are waiting to be sent", _LOAD),
-    AlertKind("cancel_queue", "Too many cancels are waiting to be sent", _LOAD),
-    AlertKind("query_queue", "Too many queries are waiting to be sent", _LOAD),
-    AlertKind("cancel_all_stuck", "A cancel-all is stuck", "Cancel at the venue."),
-    AlertKind("cancel_all_unanswered", "Cancel unanswered", "Look at the venue's open orders."),
-    # feeds
-    AlertKind("filter", "A filter cannot be used", "Fetch the list of markets under Markets."),
-    AlertKind("feed", "A feed sends nothing", "Look at the feeds under Recordings."),
-    AlertKind("market", "A market could not be read", "Look at it at the venue."),
-    AlertKind("user_frame", "A venue message could not be read", _CHECK_VENUE),
-    AlertKind("recording", "A recording stopped", "Look at it under Recordings."),
-    # files and jobs
-    AlertKind("disk", "The disk is filling up", "Make room on it, or lower PITBOSS_DISK_BUDGET."),
-    AlertKind(
-        "storage", "A file is not written", "Make room on the disk; nothing is lost meanwhile."
-    ),
-    AlertKind("tape", "The tape is not written", "Make room on the disk."),
-    AlertKind("ticks", "Ticks are not stored", "Make room on the disk, or read the job's result."),
-    AlertKind("decisions", "Decisions are not written", "Make room on the disk."),
-    AlertKind("row", "A row was left out", "Report it as a bug; the log has its reason."),
-    AlertKind("bad_row", "A row that cannot be read", "Report it as a bug."),
-    AlertKind("job", "A scheduled job failed or waits", "Read its result under Jobs."),
-    AlertKind("journal_loss", "Journal records are lost", "Read the recovery report."),
-    AlertKind("schedule", "A schedule entry is wrong", "Fix it under Jobs."),
-)
+    severity: Severity = Severity.WARNING
+    group: AlertGroup = AlertGroup.OTHER
+    page: str = "alerts"
+    """The page that shows more of it, by its address."""
+    repeat: Repeat = Repeat.WORDS
+    sent: Sent = Sent.AS_SEVERE
 
 
 def _found() -> dict[str, AlertKind]:
-    rows = list(ROWS)
+    rows: list[AlertKind] = []
     for file in pkgutil.iter_modules(__path__):
         module = importlib.import_module(f"{__name__}.{file.name}")
         rows += [value for value in vars(module).values() if isinstance(value, AlertKind)]
+        rows += getattr(module, "ROWS", ())
     return {row.name: row for row in rows}
 
 
 ALERT_KINDS = _found()
-"""Every kind by its name, those of every file in this folder among them."""
+"""Every kind by its name, of every file in this folder."""
 
 
 def described(name: str) -> AlertKind:

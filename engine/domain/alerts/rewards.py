@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from engine.domain.alerts import AlertKind
+from engine.domain.alerts import AlertGroup, AlertKind, Severity
 
 REWARDS_MOVED = AlertKind(
-    "rewards_moved", "A market's rewards changed", "See under Orders which of them still earn."
+    "rewards_moved",
+    "A market's rewards changed",
+    "See under Orders which of them still earn.",
+    Severity.WARNING,
+    AlertGroup.MARKETS,
+    "orders",
 )

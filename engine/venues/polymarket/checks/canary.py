@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from engine.domain.catalog import Finding, Grade
-from engine.errors import PitbossError
+from engine.errors import BadInput, PitbossError
 from engine.feeds.counts import FeedCounts
 from engine.runtime.venue_plugin import VenueSetup
 from engine.venues.polymarket.market.book_hash import end_of, head_of, proves
@@ -69,7 +69,7 @@ per market and never taken from here: an unknown one is news, and no error."""
 
 
 async def watched(setup: VenueSetup) -> list[Finding]:
-    """Compare the venue with the contract; a question without an answer is a failure."""
+    """Compare the venue with the contract; a question without an answer is no change."""
     rest = PublicRest(setup.urls, FeedCounts())
     try:
         return [sdk(), *await _asked(rest)]
@@ -115,7 +115,9 @@ async def _answered(name: str, question: Callable[[], Awaitable[list[Finding]]])
         return await question()
     except PitbossError as error:
         fix = "look at the venue's status page, and at this machine's network"
-        return [Finding(name, Grade.FAIL, f"no usable answer: {error}", fix)]
+        grade = Grade.FAIL if isinstance(error, BadInput) else Grade.WARN
+        said = f"no usable answer: {error}"
+        return [Finding(name, grade, said, fix, asked=isinstance(error, BadInput))]
 
 
 def sdk() -> Finding:

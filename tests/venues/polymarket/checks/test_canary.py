@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from engine.config import Config
-from engine.domain.alerts.canary import DRIFT
+from engine.domain.alerts.canary import BROKEN, UNASKED
 from engine.domain.catalog import Finding, Grade
 from engine.domain.jobs.canary import CanaryJob
+from engine.jobs.canary import _kind_of
 from engine.jobs.run import JobContext, works
 from engine.runtime.venue_plugin import VenueSetup
 from engine.venues.polymarket.checks import canary
@@ -106,6 +107,8 @@ async def test_a_venue_that_cannot_be_asked_is_no_venue_as_recorded() -> None:
     checks = await watched(setup)
     assert [one.name for one in checks] == ["sdk", "listing"]  # of no market nothing is as recorded
     assert odd(checks)["listing"].startswith("no usable answer: ")
+    differ = [one for one in checks if one.grade is not Grade.OK]
+    assert _kind_of(differ) is UNASKED, "a network that is down is no change of the venue"
 
 
 async def test_the_job_raises_an_alert_that_names_what_changed(
@@ -133,4 +136,4 @@ async def test_the_job_raises_an_alert_that_names_what_changed(
     assert alerts() == []
     changed_rows(monkeypatch, orderPriceMinTickSize=0.02)
     assert await run() == "unknown tick sizes: 0.02"
-    assert alerts() == [(DRIFT.name, "critical", "polymarket: unknown tick sizes: 0.02")]
+    assert alerts() == [(BROKEN.name, "critical", "polymarket: unknown tick sizes: 0.02")]
