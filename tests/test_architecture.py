@@ -45,6 +45,7 @@ CORES = (
     "engine.executor",
     "engine.gateway",
     "engine.indicators",
+    "engine.bars",
     "engine.risk",
     "engine.strategies",
 )
@@ -86,6 +87,7 @@ ROOMS = {
     "engine.domain": Room(never=PURE, opened=("engine.errors",)),
     "engine.caches": Room(libraries=NUMERIC, never=PURE),
     "engine.indicators": Room(libraries=NUMERIC, never=PURE),
+    "engine.bars": Room(never=PURE),
     "engine.risk": Room(never=PURE),
     "engine.executor": Room(may=("engine.risk",), never=PURE),
     "engine.gateway": Room(may=("engine.clock",), never=PURE, waits=("engine.gateway.sender",)),
@@ -94,6 +96,7 @@ ROOMS = {
         may=(
             "engine.strategies",
             "engine.indicators",
+            "engine.bars",
             "engine.caches",
             "engine.risk",
             "engine.executor",

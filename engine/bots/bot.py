@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import heapq
 
+from engine.bots.signals import LearnedSignals, Reader, Signals
 from engine.caches.views import BookView, InventoryView
 from engine.domain.bots import BotState
 from engine.domain.effects import RaiseAlert, alarm, caution
 from engine.domain.events import BookChanged, BookMarked, Event
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId
 from engine.executor.executor import Executor
-from engine.strategies.door import Strategy
+from engine.strategies.door import NO_READINGS, NOTHING, Readings, Reads, Strategy
 
 
 class Cell:
@@ -71,6 +72,9 @@ class Bot:
         self.name = name
         self.account = account
         self.strategy = strategy
+        self.reads: Reads = getattr(strategy, "reads", NOTHING)
+        self.learned: LearnedSignals | None = None
+        """What was kept of its bars and indicators, until its instruments are listed."""
         self.capital_micro = capital_micro
         self.instruments = instruments
         self.series = series
@@ -107,6 +111,16 @@ class Bot:
         self.cells[instrument.id] = cell
         return cell
 
+    def read(self, signals: Signals, instrument: Instrument) -> None:
+        """Read the bars and indicators its strategy declares of an instrument it has taken."""
+        if self.reads is not NOTHING:
+            signals.watch(self.name, instrument, self.reads, self.learned)
+
+    def readings(self, signals: Signals, instrument: InstrumentId, now_ns: int) -> Readings:
+        """Return what it reads of an instrument now."""
+        reads = self.reads
+        return NO_READINGS if reads is NOTHING else Reader(signals, instrument, reads, now_ns)
+
     def fail(self, error: Exception) -> RaiseAlert:
         """Stop for good after an error of the strategy; return what a person must be told."""
         self.state = BotState.ERROR
@@ -123,7 +137,8 @@ class Bot:
         said = f"bot {self.name} is pausing: {text}"
         return caution("bot_rests", said, self.account, self.name)
 
-    def drop(self, instrument: InstrumentId) -> None:
+    def drop(self, instrument: InstrumentId, signals: Signals) -> None:
+        signals.leave(self.name, instrument)
         if self.cells.pop(instrument, None) is not None:
             self.strategy.forget(instrument)
 

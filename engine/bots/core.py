@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from engine.bots.bot import Agenda, Bot, Cell, inventory_of, mark_of
-from engine.bots.explain import idle, planned
+from engine.bots.explain import Explanations
+from engine.bots.signals import Signals, state_of
 from engine.caches.markets import MarketCache
 from engine.caches.views import BookView
 from engine.domain.bots import BotState
@@ -19,6 +20,7 @@ from engine.domain.commands import PlaceManual
 from engine.domain.decisions import Decision, Planned
 from engine.domain.effects import Effect
 from engine.domain.events import (
+    BarClosed,
     BookChanged,
     BookDistrusted,
     BookReplaced,
@@ -123,7 +125,7 @@ class AccountCore:
         self.bots = bots
         self._account: AccountId = executor.account
         self._decide = decide
-        self._explain = explain
+        self._explanations = None if explain is None else Explanations(executor, explain)
         self._tape = tape
         self._batch = batch or InputBatch()
         self._turned = Turned(self._account)
@@ -137,18 +139,15 @@ class AccountCore:
         }
         for bot in bots:
             self._fund(bot)
+        self.signals = Signals()
         self._ready: list[Cell] = []
         self._agenda = Agenda()
         self._decisions = 0
         self._second_ns = 0
         self._effects: list[Effect] = []
-        self._stated: list[InstrumentId] = []
-        """What the intents of this turn are about."""
-        self._left: dict[InstrumentId, object] = {}
-        """Why nothing could be done about an intent, as it was told last."""
 
     def _fund(self, bot: Bot) -> None:
-        """Have the gate bind a bot to its capital, whatever its strategy makes of it."""
+        """Have the gate bind a bot to its capital."""
         if bot.capital_micro > 0:
             self.executor.gate.exposure.capital_micro[bot.name] = bot.capital_micro
 
@@ -245,10 +244,8 @@ class AccountCore:
             repeated = events is self._batch.events
             self._batch.events = events
             self._note(Received(self._account, None if repeated else events), now_ns)  # type: ignore[arg-type]
-        woke = False
-        for event in events:
-            woke |= self.market(event, now_ns)
-        return woke
+        woke = [self.market(event, now_ns) for event in events]
+        return any(woke)
 
     def market(self, event: Event, now_ns: int) -> bool:
         """Take a market event. True = call `turn` now; False = it woke nobody."""
@@ -256,13 +253,14 @@ class AccountCore:
 
     def wake(self, view: BookView | None, event: Event, now_ns: int) -> bool:
         """Wake whom an event concerns that the cache gave this view for; as `market`."""
+        signals = self.signals
+        woke = signals.active and self._bars(signals.on_event(event, view, now_ns), now_ns)
         if view is None:
             if isinstance(event, ReferencePriced):
                 self._reference(event, now_ns)
             else:
                 self._listing(event, now_ns)
-            return type(event) not in BOOKS
-        woke = False
+            return woke or type(event) not in BOOKS
         for cell in self._cells.get(event.instrument, ()):  # type: ignore[attr-defined]
             least = cell.mid2_moved_min
             if least:
@@ -280,6 +278,16 @@ class AccountCore:
                 woke = True
         if self._effects:
             return True
+        return woke
+
+    def _bars(self, closed: list[BarClosed], now_ns: int) -> bool:
+        """Give bars that closed to the bots that read them; True = one of them woke."""
+        woke = False
+        for event in closed:
+            for cell in self._cells.get(event.instrument, ()):
+                if event.bars in cell.bot.reads.bars and self._receives(cell.bot, event, now_ns):
+                    self._wake(cell, now_ns)
+                    woke = True
         return woke
 
     def venue(self, event: Event, now_ns: int) -> None:
@@ -314,6 +322,8 @@ class AccountCore:
             fit = (bot for bot in self.bots if bot.state is not BotState.ERROR)
             cells = (bot.take(event.instrument) for bot in fit)
             self._cells[event.instrument.id] = tuple(cell for cell in cells if cell)
+            for cell in self._cells[event.instrument.id]:
+                cell.bot.read(self.signals, event.instrument)
         elif isinstance(event, InstrumentClosed | InstrumentResolved):
             # What is paid is over, also where its close fell into a gap of the feed.
             self._close(event.instrument, now_ns)
@@ -339,10 +349,11 @@ class AccountCore:
 
     def _close(self, instrument: InstrumentId, now_ns: int) -> None:
         """Stop watching an instrument; an intent for what can be traded no more is over, too."""
-        self._left.pop(instrument, None)
+        if self._explanations is not None:
+            self._explanations.forget(instrument)
         for cell in self._cells.pop(instrument, ()):
             cell.due_ns = None
-            cell.bot.drop(instrument)
+            cell.bot.drop(instrument, self.signals)
             self._effects += self.executor.withdraw(cell.bot.name, instrument, now_ns)
 
     def _wake(self, cell: Cell, now_ns: int) -> None:
@@ -362,8 +373,9 @@ class AccountCore:
         """When `turn` has something to do without a further event; 0 = it has already."""
         if self._ready or self._effects:
             return 0
-        agenda = self._agenda.heap
-        return min(agenda[0][0], self._second_ns) if agenda else self._second_ns
+        agenda, bar_ns = self._agenda.heap, self.signals.due_ns
+        due_ns = min(agenda[0][0], self._second_ns) if agenda else self._second_ns
+        return due_ns if bar_ns is None else min(due_ns, bar_ns)
 
     def turn(self, now_ns: int) -> list[Effect]:
         """Evaluate what is due, plan once, and return what must be journaled and done."""
@@ -373,6 +385,9 @@ class AccountCore:
             self._note(self._turned, now_ns)
         if now_ns >= self._second_ns:
             self._second(now_ns)
+        signals = self.signals
+        if signals.due_ns is not None and signals.due_ns <= now_ns:
+            self._bars(signals.on_clock(now_ns), now_ns)
         agenda = self._agenda.heap
         if agenda and agenda[0][0] <= now_ns:
             for due in self._agenda.take(now_ns):
@@ -387,25 +402,9 @@ class AccountCore:
         effects = self.executor.plan(now_ns)
         if self._effects:
             effects, self._effects = self._effects + effects, []
-        if self._explain is not None and (effects or self._stated):
-            self._show(self._explain, effects, now_ns)
+        if self._explanations is not None:
+            self._explanations.show(effects, now_ns)
         return effects
-
-    def _show(self, explain: Callable[[Planned], None], effects: list[Effect], now_ns: int) -> None:
-        """Show what became of intents, and why nothing was done about one, where that is news."""
-        stated, self._stated = dict.fromkeys(self._stated), []
-        for one in planned(self.executor, effects, now_ns) if effects else ():
-            self._left.pop(one.instrument, None)
-            stated.pop(one.instrument, None)
-            explain(one)
-        for key in stated:
-            left, denied = self.executor.explain(key)
-            why = ({one.reason for one in left}, denied.reason if denied else None)
-            if not left:
-                self._left.pop(key, None)
-            elif self._left.get(key) != why:
-                self._left[key] = why
-                explain(idle(self.executor, key, now_ns))
 
     def _evaluate(self, cell: Cell, now_ns: int, *, fit: bool = True) -> None:
         """Ask a bot about one instrument; not `fit` = it must believe that nothing may rest."""
@@ -425,6 +424,7 @@ class AccountCore:
             references=self.cache.references,
             capital_micro=bot.capital_micro,
             healthy=fit and executor.healthy,
+            readings=bot.readings(self.signals, cell.instrument, now_ns),
         )
         try:
             evaluation = strategy.evaluate(context, now_ns)
@@ -443,8 +443,8 @@ class AccountCore:
 
     def _submit(self, view: BookView, intents: tuple[Intent, ...], now_ns: int) -> None:
         """Hand intents on, each after the marks of what it is about."""
-        if self._explain is not None:
-            self._stated.append(view.instrument.id)
+        if self._explanations is not None:
+            self._explanations.stated.append(view.instrument.id)
         second_ns = now_ns - now_ns % SECOND_NS + SECOND_NS
         self._second_ns = min(self._second_ns, second_ns)
         self._effects += self.executor.receive(mark_of(view), now_ns)
@@ -492,8 +492,8 @@ class AccountCore:
         """Add a bot: it takes what is listed and wanted, and hears of it."""
         if self._tape is not None:
             self._states[bot.name] = bot.state
-            learned = bot.strategy.state()
-            given = BotAdded(self._account, bot.given, bot.everything, bot.state, learned)
+            learned, signals = bot.strategy.state(), state_of(bot.learned)
+            given = BotAdded(self._account, bot.given, bot.everything, bot.state, learned, signals)
             self._note(given, now_ns)
         self.bots = (*self.bots, bot)
         self._fund(bot)
@@ -510,6 +510,7 @@ class AccountCore:
             cells = self._cells.get(instrument.id, ())
             if cell is not None and cell not in cells:
                 self._cells[instrument.id] = (*cells, cell)
+                bot.read(self.signals, instrument)
                 self._receives(bot, InstrumentListed(instrument=instrument), now_ns)
 
     def _follow(self, bot: Bot, followed: tuple[InstrumentId, ...], now_ns: int) -> None:
@@ -518,7 +519,7 @@ class AccountCore:
         for key in [key for key in bot.cells if not bot.wants(self.cache.views[key].instrument)]:
             self._cells[key] = tuple(cell for cell in self._cells[key] if cell.bot is not bot)
             bot.cells[key].due_ns = None
-            bot.drop(key)
+            bot.drop(key, self.signals)
             self._effects += self.executor.withdraw(bot.name, key, now_ns)
         self._attach(bot, now_ns)
 
@@ -531,6 +532,7 @@ class AccountCore:
         self._effects += self.executor.withdraw(bot.name, None, now_ns)
 
     def _detach(self, bot: Bot) -> None:
+        self.signals.leave(bot.name)
         for key, cells in self._cells.items():
             self._cells[key] = tuple(cell for cell in cells if cell.bot is not bot)
         for name, bots in self._listeners.items():

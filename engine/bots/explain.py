@@ -6,7 +6,7 @@ the turn, so it must be asked for before the next one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from engine.domain.decisions import LeftOver, Planned, Resting, Rule, Unit, Verdict
 from engine.domain.effects import CancelOrders, Effect, PlaceOrder
@@ -20,6 +20,43 @@ from engine.risk.reasons import DenyReason
 R = DenyReason
 _STOPS = (R.LATCHED, R.KILL_DRAWDOWN, R.DRAWDOWN, R.DAILY_LOSS)
 MS = 1_000_000
+
+
+class Explanations:
+    """What became of the intents of a turn, and why nothing was done about one, where that is news.
+
+    `explain` receives the records; `stated` is what the intents of the running turn are about.
+    """
+
+    def __init__(self, executor: Executor, explain: Callable[[Planned], None]) -> None:
+        self._executor = executor
+        self._explain = explain
+        self.stated: list[InstrumentId] = []
+        self._left: dict[InstrumentId, object] = {}
+        """Why nothing could be done about an intent, as it was said last."""
+
+    def show(self, effects: list[Effect], now_ns: int) -> None:
+        """Explain the turn that asked for these effects, if there is anything to explain."""
+        if not effects and not self.stated:
+            return
+        executor = self._executor
+        stated, self.stated = dict.fromkeys(self.stated), []
+        for one in planned(executor, effects, now_ns) if effects else ():
+            self._left.pop(one.instrument, None)
+            stated.pop(one.instrument, None)
+            self._explain(one)
+        for key in stated:
+            left, denied = executor.explain(key)
+            why = ({one.reason for one in left}, denied.reason if denied else None)
+            if not left:
+                self._left.pop(key, None)
+            elif self._left.get(key) != why:
+                self._left[key] = why
+                self._explain(idle(executor, key, now_ns))
+
+    def forget(self, instrument: InstrumentId) -> None:
+        """Drop an instrument that is traded no more."""
+        self._left.pop(instrument, None)
 
 
 def planned(executor: Executor, effects: Iterable[Effect], now_ns: int) -> list[Planned]:

@@ -11,6 +11,7 @@ from enum import StrEnum
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from engine.domain.bars import Bar
 from engine.domain.books import Level
 from engine.domain.fills import FillId, FillState, Liquidity, SizeSource
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Leg, Side
@@ -128,6 +129,17 @@ class ReferencePriced(Event, frozen=True, kw_only=True, gc=False):
     key: str
     price_e8: int
     exchange_ns: int | None = None
+
+
+class BarClosed(Event, frozen=True, kw_only=True, gc=False):
+    """A bar closed: made here from trades or mids, or told by a file of bars.
+
+    `bars` names its series as `engine.domain.bars.bar_spec` reads it. A closed bar never changes.
+    """
+
+    instrument: InstrumentId
+    bars: str
+    bar: Bar
 
 
 class StrikeProven(Event, frozen=True, kw_only=True):
@@ -532,7 +544,7 @@ class LossAccepted(AccountEvent, frozen=True, kw_only=True):
 MarketEvent = (
     InstrumentListed | InstrumentClosed | InstrumentResolved | BookReplaced | BookChanged |
     BookDistrusted | BookProven | TradePrinted | ReferencePriced | StrikeProven | FeedLost |
-    FeedRestored | BookMarked
+    FeedRestored | BookMarked | BarClosed
 )  # fmt: skip
 
 VenueEvent = (

@@ -84,12 +84,16 @@ class Began(Input, frozen=True, tag=5):
 
 
 class BotAdded(Input, frozen=True, tag=6):
-    """A bot was added: its settings as JSON, its state, what it had learned."""
+    """A bot was added: its settings as JSON, its state, what it had learned.
+
+    `signals` is what its bars and indicators had learned; older tapes have none.
+    """
 
     settings: bytes
     everything: bool
     state: str
     learned: bytes
+    signals: bytes = b""
 
 
 class BotReattached(Input, frozen=True, tag=7):

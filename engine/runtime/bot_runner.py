@@ -9,6 +9,7 @@ import msgspec
 
 from engine.bots.bot import Bot
 from engine.bots.core import AccountCore
+from engine.bots.signals import learned_of
 from engine.domain.bots import TRANSITIONS, BotHappened, BotState
 from engine.domain.commands import Answered, InventoryPolicy
 from engine.domain.events import Event
@@ -37,6 +38,8 @@ class BotSnapshot(msgspec.Struct, kw_only=True):
     error: str = ""
     inventory: InventoryPolicy = InventoryPolicy.HOLD
     strategy: bytes = b""
+    signals: bytes = b""
+    """What its bars and indicators had learned."""
 
 
 class BotRunner:
@@ -66,6 +69,7 @@ class BotRunner:
             error=bot.error,
             inventory=self.inventory,
             strategy=bot.strategy.state(),
+            signals=self.runner.core.signals.state(bot.name),
         )
 
     def may(self, happened: BotHappened) -> bool:
@@ -283,6 +287,10 @@ def restored(bot_runner: BotRunner, snapshot: BotSnapshot) -> str:
             bot.strategy.restore(snapshot.strategy)
         except BadInput as error:
             note = f"bot {bot.name} starts learning from scratch: {error}"
+    try:
+        bot.learned = learned_of(snapshot.signals)
+    except BadInput as error:
+        note = f"bot {bot.name} starts its bars and indicators from scratch: {error}"
     active = (S.STARTING, S.RUNNING, S.RISK_STOPPED)
     bot.state = S.STARTING if snapshot.state in active else snapshot.state
     bot.error = snapshot.error

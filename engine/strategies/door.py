@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Protocol
 
 import msgspec
 from pydantic import BaseModel, ConfigDict
 
 from engine.caches.views import BookView, InventoryView, References
+from engine.domain.bars import DEPTH_MAX, Bar, bar_spec
 from engine.domain.catalog import GateWords, ValueWords
 from engine.domain.decisions import Decision
 from engine.domain.events import Event, OrderFilled
 from engine.domain.instruments import BotId, InstrumentId
 from engine.domain.intents import Intent
+from engine.errors import BadInput
+from engine.indicators.door import Variant
+from engine.indicators.library import fresh
 
 
 class Parameters(BaseModel):
@@ -26,6 +30,70 @@ class Parameters(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
     )
+
+
+class Reads(msgspec.Struct, frozen=True, kw_only=True):
+    """What a strategy reads of each of its instruments besides the book; its field `reads`.
+
+    Raises BadInput where there are no such bars or no such indicator.
+    """
+
+    bars: Mapping[str, int] = {}
+    """Name of the bars → how many closed ones it looks back on, for example `{"1m": 200}`."""
+    indicators: Mapping[str, Variant] = {}
+    """The name the strategy gives it → the variant. Equal variants are computed once for all."""
+
+    def __post_init__(self) -> None:
+        for name, depth in self.bars.items():
+            if bar_spec(name).text != name:
+                raise BadInput(f"bars {name}: they are named {bar_spec(name).text}")
+            if not 1 <= depth <= DEPTH_MAX:
+                raise BadInput(f"bars {name}: {depth} closed ones cannot be kept: 1 to {DEPTH_MAX}")
+        for variant in self.indicators.values():
+            fresh(variant)
+
+    @property
+    def series(self) -> dict[str, int]:
+        """Name of every series it needs → closed bars that are kept of it."""
+        needed = {variant.bars: 1 for variant in self.indicators.values() if variant.bars}
+        return needed | dict(self.bars)
+
+
+NOTHING = Reads()
+
+
+class Readings(Protocol):
+    """The bars and indicators a strategy declared, as they stand at one evaluation."""
+
+    def bars(self, name: str, count: int) -> Sequence[Bar]:
+        """Return the last closed bars, the oldest first; fewer where there are not so many.
+
+        Raises BadInput where `reads` does not name them.
+        """
+        ...
+
+    def indicator(self, name: str) -> float | None:
+        """Return the number of the variant of this name; None = it is not known yet.
+
+        Raises BadInput where `reads` does not name it.
+        """
+        ...
+
+
+class NoReadings:
+    """The readings of a strategy that declared none."""
+
+    def bars(self, name: str, count: int) -> Sequence[Bar]:
+        """Raise BadInput."""
+        del count
+        raise BadInput(f"bars {name} are not declared: name them in `reads`")
+
+    def indicator(self, name: str) -> float | None:
+        """Raise BadInput."""
+        raise BadInput(f"indicator {name} is not declared: name it in `reads`")
+
+
+NO_READINGS = NoReadings()
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -43,6 +111,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """False while anything of law M forbids placing."""
     reducing: bool = False
     """True while the bot winds down: only reduce."""
+    readings: Readings = NO_READINGS
+    """What the strategy's `reads` declares."""
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -65,7 +135,8 @@ class Strategy(Protocol):
 
     `receive` is called with every market event and own fill of the watched instruments and
     references and says whether the instrument should be evaluated; `evaluate` is then called at
-    most every `replan_ns_min`, and at least every `timer_ns`.
+    most every `replan_ns_min`, and at least every `timer_ns`. One with a field `reads: Reads` is
+    given bars and indicators, too: each `BarClosed` of its bars comes to `receive`.
     """
 
     name: ClassVar[str]

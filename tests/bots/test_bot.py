@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from engine.bots.bot import Bot
+from engine.bots.signals import Signals
 from engine.domain.bots import BotState
 from engine.domain.effects import Severity
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Kind
@@ -38,7 +39,7 @@ def test_more_than_the_maximum_are_turned_away_and_counted(make_bot: Make) -> No
     taken = [bot.take(instrument(f"v:{name}")) for name in "abc"]
     assert [cell is not None for cell in taken] == [True, True, False]
     assert bot.turned_away == 1
-    bot.drop(InstrumentId("v:a"))
+    bot.drop(InstrumentId("v:a"), Signals())
     assert bot.take(instrument("v:c")) is not None
 
 
@@ -55,8 +56,8 @@ def test_dropped_instrument_is_forgotten_by_the_strategy_once(
     script = make_script()
     bot = make_bot(strategy=script)
     bot.take(instrument("v:a"))
-    bot.drop(InstrumentId("v:a"))
-    bot.drop(InstrumentId("v:a"))
+    bot.drop(InstrumentId("v:a"), Signals())
+    bot.drop(InstrumentId("v:a"), Signals())
     assert script.forgotten == ["v:a"]
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from engine.bots.bot import Bot
 from engine.bots.core import AccountCore, InputBatch
+from engine.bots.signals import learned_of
 from engine.caches.markets import MarketCache
 from engine.config import Config
 from engine.domain import inputs as given
@@ -239,6 +240,7 @@ class IncidentReplay:
         bot.everything = one.everything
         bot.state = BotState(one.state)
         bot.strategy.restore(one.learned)
+        bot.learned = learned_of(one.signals)
         self.desks[one.account].add(bot, now_ns)
 
     def on_given(self, one: Any, now_ns: int) -> None:

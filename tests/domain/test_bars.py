@@ -1,0 +1,37 @@
+"""Names of bars: read and written back, refused with the names there are."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.domain.bars import HELP, BarBasis, BarUnit, bar_spec
+from engine.errors import BadInput
+
+
+@pytest.mark.parametrize(
+    "name", ["1s", "5s", "1m", "15m", "1h", "4h", "1d", "1m/mids", "ticks:500", "volume:0.5"]
+)
+def test_a_name_is_read_and_written_back(name: str) -> None:
+    assert bar_spec(name).text == name
+
+
+def test_a_day_of_hours_has_one_name() -> None:
+    assert bar_spec("24h") == bar_spec("1d")
+    assert bar_spec("60s").text == "1m"
+
+
+def test_mids_count_half_increments() -> None:
+    assert bar_spec("1m/mids").basis is BarBasis.MIDS
+    assert bar_spec("1m/mids").per_increment == 2
+    assert bar_spec("ticks:5").unit is BarUnit.TICKS
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "0s", "7s", "2d", "1w", "m", "1m/last", "ticks:0", "ticks:-1", "ticks:x", "volume:0",
+     "volume:nan", "volume:1e5", "volume:5/mids", "1m/", "٣m"],
+)  # fmt: skip
+def test_what_is_no_bar_is_refused_with_the_names_there_are(name: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        bar_spec(name)
+    assert HELP in str(refused.value)
