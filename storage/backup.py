@@ -12,6 +12,7 @@ import re
 import shutil
 import sqlite3
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -45,10 +46,12 @@ def back_up(
     name: str,
     on_progress: OnProgress,
     plain: Mapping[str, Path] = MappingProxyType({}),
+    aids: AbstractSet[str] = frozenset(),
 ) -> dict[str, object]:
     """Copy `files` (name → database, in this order) to `folder/name`; give the manifest.
 
-    `plain` are files that are no databases; whoever writes them replaces them as a whole.
+    `plain` are files that are no databases; whoever writes them replaces them as a whole. Of
+    `files`, the `aids` may be damaged: the backup is made without them, and `left_out` says why.
 
     A backup appears under its name only when it is whole, checked and on the disk. Raises
     StorageError where the disk has no room or a copy is damaged, having left nothing behind.
@@ -67,18 +70,15 @@ def back_up(
         raise StorageError(f"{target} is there already; ask again in a second")
     unfinished = folder / f"{UNFINISHED}{name}"
     unfinished.mkdir(mode=0o700)
-    done = 0
-    copied: dict[str, object] = {}
     try:
-        for label, path in files.items():
-            _copy(path, unfinished / label, name, partial(_report, on_progress, label, done, total))
-            copied[label] = _seen(unfinished / label)
-            done += size_of(path)
+        copied, left_out = _copy_all(files, unfinished, name, on_progress, aids)
         for label, path in plain.items():
             shutil.copyfile(path, unfinished / label)
             (unfinished / label).chmod(0o600)
             copied[label] = _seen(unfinished / label)
         manifest: dict[str, object] = {"made": name, "files": copied}
+        if left_out:
+            manifest["left_out"] = left_out
         (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         for file in unfinished.iterdir():
             to_disk(file)
@@ -88,6 +88,28 @@ def back_up(
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
     return manifest
+
+
+def _copy_all(
+    files: Mapping[str, Path], folder: Path, made: str, on_progress: OnProgress,
+    aids: AbstractSet[str],
+) -> tuple[dict[str, object], dict[str, str]]:  # fmt: skip
+    """Copy every database; return what the manifest keeps of each, and which aids are left out."""
+    copied: dict[str, object] = {}
+    left_out: dict[str, str] = {}
+    done, total = 0, sum(size_of(path) for path in files.values())
+    for label, path in files.items():
+        target = folder / label
+        try:
+            _copy(path, target, made, partial(_report, on_progress, label, done, total))
+            copied[label] = _seen(target)
+        except StorageError as error:
+            if label not in aids:
+                raise
+            left_out[label] = str(error)
+            target.unlink(missing_ok=True)
+        done += size_of(path)
+    return copied, left_out
 
 
 def _report(on_progress: OnProgress, label: str, before: int, total: int, copied: int) -> None:

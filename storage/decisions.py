@@ -9,6 +9,7 @@ order in which their rows ended.
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,13 +23,25 @@ import zstandard
 
 from engine.domain.decisions import Decision, Planned
 from engine.errors import BadInput, StorageError
-from storage.database import Bulk, connect_writer, pages_of, reading, storage_errors, transaction
+from storage.database import (
+    Bulk,
+    connect_writer,
+    may_pass,
+    pages_of,
+    reading,
+    storage_errors,
+    transaction,
+)
+from storage.files import set_aside
 
 T = TypeVar("T")
 
 FILE_BYTES_MAX = 256 * 1024 * 1024
 FILES_KEPT = 4
 """Full files beside the one being written."""
+
+ASIDES_MAX = 3
+"""How often one writer sets its file aside: a disk that damages each new one is not worth more."""
 
 APPLICATION_ID = 0x50424443
 """`PBDC`."""
@@ -150,26 +163,64 @@ class DecisionFiles:
         file_bytes_max: int = FILE_BYTES_MAX,
         files_kept: int = FILES_KEPT,
         busy_ms: int = 5_000,
+        aside: Callable[[str], None] | None = None,
     ) -> None:
+        """Open the log. `aside` receives, of each damaged file that was set aside, where it lies.
+
+        None = a damaged file is refused. Raises StorageError.
+        """
         self._path = path
         self._bytes_max = file_bytes_max
         self._kept = files_kept
         self._busy_ms = busy_ms
-        self._connection: Connection | None = self._open()
+        self._aside = aside
+        self._asides = 0
+        self._connection: Connection | None = None
+        try:
+            self._connection = self._open()
+        except StorageError as error:
+            if self._begins_anew(error):
+                self._connection = self._open()
+            elif aside is None or not may_pass(error):
+                raise  # else it is locked: `write` opens it when it can
 
     def last_row(self) -> int:
+        """Return the highest number of a row in any file. Raises StorageError."""
         last = 0
         for path in files(self._path):
-            with reading(path) as connection:
-                (row,) = connection.execute(
-                    "SELECT max((SELECT coalesce(max(row), 0) FROM recent), "
-                    "(SELECT coalesce(max(last_row), 0) FROM blocks))"
-                ).fetchone()
-                last = max(last, int(row))
+            try:
+                last = max(last, _last_row(path))
+            except StorageError as error:
+                if self._aside is None or path == self._path:
+                    raise
+                self._aside(f"{path} cannot be read and is now {set_aside(path)}: {error}")
         return last
+
+    def _begins_anew(self, error: Exception) -> bool:
+        """Set the damaged file aside, where that is asked for. False = it stays as it is."""
+        passes = isinstance(error, StorageError) and may_pass(error)
+        if self._aside is None or self._asides >= ASIDES_MAX:
+            return False
+        if passes and self._path.is_file() and not isinstance(error, ForeignFile):
+            return False
+        self.close()
+        self._asides += 1
+        try:
+            self._aside(f"{self._path} is damaged and is now {set_aside(self._path)}: {error}")
+        except OSError:
+            return False
+        return True
 
     def write(self, ended: Sequence[StoredRow], counting: Sequence[StoredRow] = ()) -> None:
         """Write rows in one transaction. Raises StorageError; the same rows may be tried again."""
+        try:
+            self._write(ended, counting)
+        except (StorageError, BadInput, sqlite3.DatabaseError) as error:
+            if self._begins_anew(error) or not isinstance(error, StorageError):
+                raise StorageError(f"{self._path} was damaged: {error}") from error
+            raise
+
+    def _write(self, ended: Sequence[StoredRow], counting: Sequence[StoredRow]) -> None:
         if self._connection is None:
             self._connection = self._open()
         connection = self._connection
@@ -241,11 +292,24 @@ class DecisionFiles:
             ) from error
 
 
+class ForeignFile(StorageError):
+    """A file that is no decision log of this version."""
+
+
+def _last_row(path: Path) -> int:
+    with reading(path) as connection:
+        (row,) = connection.execute(
+            "SELECT max((SELECT coalesce(max(row), 0) FROM recent), "
+            "(SELECT coalesce(max(last_row), 0) FROM blocks))"
+        ).fetchone()
+    return int(row)
+
+
 def _check(connection: Connection, path: Path) -> None:
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if (application, version) != (APPLICATION_ID, VERSION):
-        raise StorageError(
+        raise ForeignFile(
             f"{path} is not a decision file of this version; move it away, a new one is begun"
         )
 

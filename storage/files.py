@@ -48,6 +48,35 @@ def to_disk(path: Path) -> None:
         os.close(handle)
 
 
+ASIDE = "aside"
+"""Folder beside a damaged file, into which it is moved: it is never deleted."""
+
+OF_A_DATABASE = ("", "-wal", "-shm")
+
+
+def set_aside(path: Path) -> Path:
+    """Move a file or folder that is damaged, with the logs of a database, out of the way.
+
+    Return where it lies now. Raises OSError.
+    """
+    folder = path.parent / ASIDE
+    folder.mkdir(mode=0o700, exist_ok=True)
+    names = [path.name, *(f"{path.name}.{number}" for number in range(1, 10_000))]
+    free = next(one for one in names if not (folder / one).exists())
+    for end in OF_A_DATABASE:
+        part = path.with_name(path.name + end)
+        if part.exists() or part.is_symlink():
+            part.replace(folder / (free + end))
+    return folder / free
+
+
+def folder_at(path: Path) -> Path | None:
+    """Make a folder; a file in its place is set aside, and returned. Raises OSError."""
+    aside = set_aside(path) if path.exists() and not path.is_dir() else None
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return aside
+
+
 class Trace(msgspec.Struct, frozen=True, kw_only=True):
     """An order that may be open at the venue."""
 

@@ -17,8 +17,9 @@ import msgspec
 
 from engine.domain.listings import ListingPage, ListingState, MarketListing
 from engine.domain.settings import MarketFilter, SortedBy
-from engine.errors import BadInput
-from storage.database import connect_writer, dicts, storage_errors, transaction
+from engine.errors import BadInput, StorageError
+from storage.database import connect_writer, dicts, may_pass, storage_errors, transaction
+from storage.files import set_aside
 from storage.views import Row
 
 LIST_NAME_MAX = 64
@@ -97,13 +98,33 @@ WHERE (description, source) IS NOT (excluded.description, excluded.source)
 class MarketStore:
     """The one writer of `markets.db`. Raises StorageError."""
 
+    @classmethod
+    def opened(cls, path: Path) -> tuple[MarketStore, str]:
+        """Open the store; one that is damaged is set aside and begun anew: it is fetched again.
+
+        Return it, and what a person must hear of that; empty = it was in order.
+        """
+        try:
+            return cls(path), ""
+        except (StorageError, sqlite3.Error) as error:
+            if isinstance(error, StorageError) and may_pass(error) and not path.is_dir():
+                raise
+            aside = set_aside(path)
+            text = f"{path} was damaged and is fetched anew; the old one is {aside}: {error}"
+            return cls(path), text
+
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path = path
         self._connection = connect_writer(path, synchronous="NORMAL")
         self._connection.row_factory = sqlite3.Row
-        with storage_errors(path):
-            self._prepare()
+        try:
+            with storage_errors(path):
+                self._prepare()
+                self._must_be_whole()
+        except BaseException:
+            self._connection.close()
+            raise
 
     def _prepare(self) -> None:
         import sqlite_utils  # noqa: PLC0415 a second that no page should wait for
@@ -113,6 +134,12 @@ class MarketStore:
         if "markets_fts" not in database.table_names():
             database.table("markets").enable_fts(FOUND_BY, tokenize="unicode61 remove_diacritics 2")
         self._connection.executescript(_SCHEMA)
+
+    def _must_be_whole(self) -> None:
+        """Raise sqlite3.DatabaseError where a page is damaged: the whole file can be had again."""
+        verdict = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(verdict)
 
     def close(self) -> None:
         """Close the file, its log folded in."""

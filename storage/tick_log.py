@@ -27,6 +27,10 @@ NONE = -(1 << 63)
 
 MAGIC = b"PBTICKS1"
 END = ".ticks"
+DIGITS = 15
+NUMBER_MAX = 100_000_000_000_000
+"""Segments are numbered by milliseconds since 1970; a larger one is of no year that will come."""
+
 _HEAD = struct.Struct("<III")
 TickPlaces = dict[str, "array[int]"]
 """Instrument → where in a segment its columns lie: byte and bytes, one batch after another."""
@@ -57,8 +61,12 @@ def unpack(body: bytes) -> list[array[int]]:
 
 
 def segments(folder: Path) -> list[Path]:
-    """Return the segments, oldest first; the last one may still be written."""
-    return sorted((folder / "log").glob(f"*{END}"))
+    """Return the segments, oldest first; the last one may still be written.
+
+    A file of another name is not ours: it is left where it is.
+    """
+    found = sorted((folder / "log").glob("[0-9]" * DIGITS + END))
+    return [path for path in found if number_of(path) < NUMBER_MAX and path.is_file()]
 
 
 def number_of(segment: Path) -> int:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import re
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
@@ -38,6 +39,7 @@ INTERVALS = {
 PERIODS = {"1m": "%Y-%m-%d", "5m": "%Y-%m-%d", "1h": "%Y-%m", "1d": "%Y"}
 """How much time one file of candles holds: by its name."""
 
+_RAW = re.compile(r"\d{4}-\d\d-\d\d-\d{1,15}\.parquet", re.ASCII)
 RAW_DAYS = 90
 CANDLES_MAX = 200_000
 TICKS_MAX = 20_000
@@ -286,7 +288,9 @@ def _named(interval: str, at_ns: int) -> str:
 
 
 def _raw_of(folder: Path, day: str) -> list[Path]:
-    return sorted((folder / "raw").glob(f"{day}-*.parquet"), key=_taken_of)
+    found = (folder / "raw").glob(f"{day}-*.parquet")
+    ours = (one for one in found if _RAW.fullmatch(one.name))  # others have no part in the order
+    return sorted(ours, key=_taken_of)
 
 
 def _taken_of(raw: Path) -> int:
@@ -325,7 +329,14 @@ def move(home: Path, *, step: Callable[[str], object] = lambda _: None) -> Ticks
 def _move(
     folder: Path, part: Sequence[Path], moved: TicksMoved, step: Callable[[str], object]
 ) -> None:
-    loaded = [(tick_log.number_of(one), _loaded(one)) for one in part]
+    loaded: list[tuple[int, pa.Table]] = []
+    for segment in part:
+        try:
+            loaded.append((tick_log.number_of(segment), _loaded(segment)))
+        except StorageError as error:
+            _aside(segment, moved, str(error))
+    if not loaded:
+        return
     taken = loaded[-1][0]
     moved.ticks += sum(rows.num_rows for _, rows in loaded)
     for day in _names("1m", loaded):
@@ -343,7 +354,7 @@ def _move(
             if rows.num_rows:
                 step(f"{interval} {name}")
                 _write(path, merge(pa.concat_tables([old, aggregate(rows, step_ns)])), taken)
-    for segment in part:
+    for segment in (one for one in part if one.exists()):
         step("delete")
         left = tick_log.look(segment)[1]
         if left:

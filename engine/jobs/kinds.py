@@ -5,16 +5,17 @@ from __future__ import annotations
 import datetime as dt
 import re
 import shutil
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from engine.domain.effects import caution
 from engine.domain.instruments import Mode
 from engine.domain.jobs import BackupJob, CompactJob, ExportJob, IncidentJob, ReplayJob, RetainJob
 from engine.domain.money import MICRO
-from engine.errors import BadInput
+from engine.errors import BadInput, PitbossError, StorageError, os_sentence
 from engine.jobs.run import JobContext, job
 from engine.lab.incident.moment import of_job
 from engine.lab.incident.page import summary, write
@@ -23,10 +24,10 @@ from engine.lab.replay.setup import ReplayOptions, prepare
 from engine.log import iso
 from engine.runtime.tape_format import segments
 from storage import decisions, retention, ticks, upkeep
-from storage.alerts import raise_alert
 from storage.backup import back_up, backups
 from storage.database import connect_writer, storage_errors
 from storage.export import export
+from storage.files import folder_at, set_aside
 from storage.jobs import forget_ended
 from storage.journal import LAST_SEQ
 from storage.users import ENGINE_ID
@@ -96,15 +97,19 @@ def backup(job: BackupJob, context: JobContext) -> Mapping[str, Any]:
     named = (config.state_path, config.decisions_path, config.journal_path)
     now = dt.datetime.fromtimestamp(context.now_ns() // 1_000_000_000, dt.UTC)
     folder, vault = config.backups_folder, config.vault_path
+    folder_at(folder)
     manifest = back_up(
         {path.name: path for path in named if path.is_file()},
         folder,
+        aids={config.decisions_path.name},
         name=f"{now:%Y-%m-%dT%H-%M-%SZ}",
         on_progress=lambda done, total, what: context.progress(done, total, "bytes", what),
         plain={vault.name: vault} if job.vault and vault.is_file() else {},
     )
     most = config.share("backups")
     gone = retention.keep_bytes(backups(folder), most, least=1, most=job.keep)
+    if left_out := manifest.get("left_out"):
+        context.alert("backup", f"a backup was made without what could not be copied: {left_out}")
     about = {"vault": _about_vault(vault, copied=job.vault)}
     names = [one.name for one in gone]
     return {**manifest, **about, "folder": str(folder), "deleted": names}
@@ -177,42 +182,87 @@ def _bytes(home: Path) -> int:
 
 @job(RetainJob)
 def retain(job: RetainJob, context: JobContext) -> Mapping[str, Any]:
-    """Keep every kind of history within its part of the disk budget, and say what went."""
+    """Keep every kind of history within its part of the disk budget, and say what went.
+
+    Each kind is kept for itself: one that cannot be read is raised as an alert and holds up no
+    other. Raises StorageError when all are done, naming those.
+    """
     del job
-    config, now_ns = context.config, context.now_ns()
-    journal, state = config.journal_path, config.state_path
-    counts: dict[str, Any] = {}
-    if journal.is_file() and journal.stat().st_size:
-        context.progress(0, 0, "", "moving records into the journal's archive")
-        counts["records_archived"] = retention.archive_records(journal)
-        recent = [
-            path / state.name
-            for path in backups(config.backups_folder)
-            if now_ns - path.stat().st_mtime_ns < RESTORED_ALONE_NS
-        ]
-        never_past = min(
-            (retention.projected(one, ENGINE_ID) for one in recent if one.is_file()),
-            default=LAST_SEQ,
-        )
-        thinned = retention.thin_journal(
-            journal, state, ENGINE_ID, bytes_max=config.share("journal"), never_past=never_past
-        )
-        counts |= {"records_gone": thinned.records, "orders_gone": thinned.orders}
-    orders, markouts = retention.prune_state(state, ENGINE_ID, bytes_max=config.share("state"))
-    counts["orders_gone"] = counts.get("orders_gone", 0) + orders
-    counts["markouts_gone"] = markouts
-    for kind, paths, least in (
-        ("backups", backups(config.backups_folder), 1),
-        ("runs", retention.folders_of(config.runs_folder), 0),
-        ("tape", segments(config.tape_folder), TAPE_SEGMENTS_MIN),
-        ("decisions", decisions.files(config.decisions_path), 1),
-    ):
-        gone = retention.keep_bytes(paths, config.share(kind), least=least)
-        counts[f"{kind}_gone"] = len(gone)
-    counts |= _keep_ticks(context)
-    retention.truncate_logs((journal, state))
+    counts, refused = dict[str, int](), list[str]()
+    for what, step in _STEPS:
+        try:
+            for name, count in step(context).items():
+                counts[name] = counts.get(name, 0) + count
+        except (PitbossError, sqlite3.Error, OSError, ValueError) as error:
+            said = os_sentence(error) if isinstance(error, OSError) else str(error)
+            refused.append(f"{what}: {said}")
+    if refused:
+        text = "the disk budget could not be kept everywhere: " + "; ".join(refused)
+        context.alert("job", text)
+        raise StorageError(text)
     words = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items() if n)
     return {"told": words or "everything fits: nothing was pruned", **counts}
+
+
+def _keep_journal(context: JobContext) -> dict[str, int]:
+    """Archive what is old, and thin the archive to its part of the budget."""
+    config = context.config
+    journal, state = config.journal_path, config.state_path
+    if not (journal.is_file() and journal.stat().st_size):
+        return {}
+    context.progress(0, 0, "", "moving records into the journal's archive")
+    archived = retention.archive_records(journal)
+    thinned = retention.thin_journal(
+        journal, state, ENGINE_ID, bytes_max=config.share("journal"),
+        never_past=_read_by_backups(context),
+    )  # fmt: skip
+    return {
+        "records_archived": archived, "records_gone": thinned.records, "orders_gone": thinned.orders
+    }  # fmt: skip
+
+
+def _read_by_backups(context: JobContext) -> int:
+    """Return the record up to which every young backup has read the journal.
+
+    A backup that is damaged can never be restored: it is set aside, and an alert names it.
+    """
+    config, least = context.config, LAST_SEQ
+    for backup in backups(config.backups_folder):
+        state = backup / config.state_path.name
+        if context.now_ns() - backup.stat().st_mtime_ns >= RESTORED_ALONE_NS or not state.exists():
+            continue
+        try:
+            least = min(least, retention.projected(state, ENGINE_ID))
+        except (StorageError, sqlite3.Error) as error:
+            aside = set_aside(backup)
+            text = f"a backup is damaged and is set aside as {aside}; make a new one: {error}"
+            context.alert("backup", text)
+    return least
+
+
+def _keep_state(context: JobContext) -> dict[str, int]:
+    config = context.config
+    orders, markouts = retention.prune_state(
+        config.state_path, ENGINE_ID, bytes_max=config.share("state")
+    )
+    return {"orders_gone": orders, "markouts_gone": markouts}
+
+
+def _keep_files(context: JobContext, *, kind: str) -> dict[str, int]:
+    """Delete the oldest files of a kind beyond its part of the budget."""
+    config = context.config
+    least = {"backups": 1, "runs": 0, "tape": TAPE_SEGMENTS_MIN, "decisions": 1}[kind]
+    match kind:
+        case "backups":
+            paths = backups(config.backups_folder)
+        case "runs":
+            paths = retention.folders_of(config.runs_folder)
+        case "tape":
+            paths = segments(config.tape_folder)
+        case _:
+            paths = decisions.files(config.decisions_path)
+    gone = retention.keep_bytes(paths, config.share(kind), least=least)
+    return {f"{kind}_gone": len(gone)}
 
 
 def _keep_ticks(context: JobContext) -> dict[str, int]:
@@ -222,13 +272,24 @@ def _keep_ticks(context: JobContext) -> dict[str, int]:
     moved = ticks.move(config.home)
     gone = ticks.forget(config.home, now_ns, config.share("ticks"))
     if moved.aside:
-        text = "set aside, what could be read was taken: " + "; ".join(moved.aside)
-        alert = caution("ticks", text)
-        with closing(connect_writer(config.state_path)) as connection:
-            raise_alert(connection, ENGINE_ID, alert, None, now_ns)
+        context.alert("ticks", "set aside, what could be read was taken: " + "; ".join(moved.aside))
     return {
         "ticks_moved": moved.ticks, "ticks_gone": gone, "tick_files_set_aside": len(moved.aside)
     }  # fmt: skip
+
+
+def _end_logs(context: JobContext) -> dict[str, int]:
+    retention.truncate_logs((context.config.journal_path, context.config.state_path))
+    return {}
+
+
+_STEPS: tuple[tuple[str, Callable[[JobContext], Mapping[str, int]]], ...] = (
+    ("the journal", _keep_journal),
+    ("the state", _keep_state),
+    *((kind, partial(_keep_files, kind=kind)) for kind in ("backups", "runs", "tape", "decisions")),
+    ("ticks", _keep_ticks),
+    ("logs", _end_logs),
+)
 
 
 @job(ExportJob)
@@ -242,6 +303,7 @@ def export_rows(job: ExportJob, context: JobContext) -> Mapping[str, Any]:
     stamp = dt.datetime.fromtimestamp(now_ns // 1_000_000_000, dt.UTC)
     name = f"{job.what}-{job.mode}-{stamp:%Y-%m-%dT%H-%M-%SZ}-{context.job.id}.{job.format}"
     target = config.home / "exports" / name
+    folder_at(target.parent)
     with storage_errors(config.state_path):
         rows = export(
             config.state_path, target, what=job.what, mode=job.mode, since_ns=since,

@@ -23,7 +23,10 @@ def markets(job: MarketsJob, context: JobContext) -> Mapping[str, Any]:
     if listing is None:
         raise BadInput(f"{job.venue!r} lists no markets; known: {', '.join(sorted(known))}")
     setup = plugins()[job.venue].setup(context.config)
-    with closing(MarketStore(context.config.markets_path)) as store:
+    made, damage = MarketStore.opened(context.config.markets_path)
+    with closing(made) as store:
+        if damage:
+            context.alert("markets_file", damage)
 
         def progress(done: int, total: int, note: str) -> None:
             context.progress(done, total, "markets", note)

@@ -23,8 +23,10 @@ from typing import Any
 from engine import log
 from engine.clock import WallClock
 from engine.config import Config
+from engine.domain.effects import caution
 from engine.domain.jobs import JobArguments, arguments_of
 from engine.errors import BadInput, PitbossError, StorageError, os_sentence
+from storage.alerts import raise_alert
 from storage.database import connect_reader, connect_writer, storage_errors
 from storage.jobs import Job, JobProgress, JobState, find, finish, report_progress
 from storage.runs import run_of_job
@@ -59,6 +61,16 @@ class JobContext:
     def now_ns(self) -> int:
         """Return the time in ns UTC."""
         return self._clock.now_ns()
+
+    def alert(self, kind: str, text: str) -> None:
+        """Raise a caution for a person; a state file that refuses it leaves it to the log."""
+        log.get("job").warning("job.alert", job=self.job.id, kind=kind, text=text)
+        path = self.config.state_path
+        try:
+            with closing(connect_writer(path)) as connection, storage_errors(path):
+                raise_alert(connection, ENGINE_ID, caution(kind, text), None, self.now_ns())
+        except StorageError as error:
+            log.get("job").warning("job.alert", job=self.job.id, refused=str(error))
 
     def stored(self) -> dict[str, Any] | None:
         """Return the result where an earlier attempt has stored its run; None = none has."""

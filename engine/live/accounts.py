@@ -12,7 +12,6 @@ from typing import Any
 from engine.bots.core import AccountCore, InputBatch
 from engine.caches.markets import MarketCache
 from engine.domain.decisions import Decision, Planned
-from engine.domain.effects import caution
 from engine.domain.events import LatchSet, OrderNotSent
 from engine.domain.inputs import Opened
 from engine.domain.instruments import AccountId, Mode
@@ -27,6 +26,7 @@ from engine.live.venues import Venues
 from engine.risk.exposure import ExposureBook, share_total
 from engine.risk.gate import RiskGate
 from engine.runtime.account_runner import AccountRunner
+from engine.runtime.aids import Tolerates
 from engine.runtime.recovery import executor_of, live_orders
 from engine.runtime.services import Stream
 from storage.commands import many
@@ -263,13 +263,18 @@ class Accounts:
 
 
 def deciding(engine: Engine) -> Callable[[Decision | Planned], None]:
-    """Return who keeps decisions: a log that refuses is told, trading goes on."""
+    """Return who keeps decisions: a log that refuses is noted, trading goes on."""
+    append, notes = engine.decisions.append, engine.notes("decisions")
+
+    def said(error: Exception) -> str:
+        text = str(error) if isinstance(error, StorageError) else repr(error)
+        return f"decisions are left out: {text}"
+
+    # A note, no alert: one for each would fill the state's queue, which halts trading.
+    tolerates = Tolerates(notes.add, said)
 
     def decide(decision: Decision | Planned) -> None:
-        try:
-            engine.decisions.append(decision)
-        except StorageError as error:
-            text = str(error)
-            engine.alert(caution("decisions", text), decision.at_ns)
+        with tolerates:
+            append(decision)
 
     return decide

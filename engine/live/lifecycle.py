@@ -151,12 +151,13 @@ async def close(engine: Engine, telemetry: Telemetry | None = None) -> None:
     tried("journal", engine.recorder.close)
     tried("projector", engine.projector.close)
     tried("state", engine.state.close)
+    ends = list(errors)  # what was kept beside trading makes no crash of an end in order
     tried("decisions", engine.decisions.close)
     if engine.ticks is not None:
         tried("ticks", engine.ticks.close)
     tried("tape", engine.closed)
-    if errors and not crashed:  # what ended the engine is the first of all, and is raised already
-        raise errors[0]
+    if ends and not crashed:  # what ended the engine is the first of all, and is raised already
+        raise ends[0]
 
 
 async def _closed(

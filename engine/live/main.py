@@ -37,11 +37,12 @@ from engine.live.reopen import attach_bots
 from engine.live.venues import Venues, venues_of
 from engine.locks import locked
 from engine.risk.gate import RiskGate
-from engine.runtime.decisions import DecisionLog
+from engine.runtime.aids import opened_or_anew
+from engine.runtime.decisions import DecisionKeeper, DecisionLog, NoDecisions
 from engine.runtime.first_settings import first_settings
 from engine.runtime.recovery import Recovered, check_accounts, engine_started, recover, unstopped
 from engine.runtime.state_writer import Projector, StateKeeper
-from engine.runtime.tape import SEGMENT_BYTES, Tape
+from engine.runtime.tape import SEGMENT_BYTES, Entries, NoTape, Tape
 from engine.runtime.ticks import TickKeeper
 from storage.alerts import raise_alert
 from storage.commands import MarkKind, cut, forget_resolved, marks
@@ -285,21 +286,29 @@ def open_engine(
     return engine
 
 
-def _tape(config: Config) -> Tape:
+def _tape(config: Config) -> Entries:
+    """Open the tape; one that cannot be opened is set aside. Raises StorageError of the journal."""
     last = last_seq(config.journal_path)
     record = record_at(config.journal_path, last) if last else None
-    most = config.share("tape")
-    return Tape(
-        config.tape_folder, after=record.tape if record else 0, keep_bytes=most,
-        segment_bytes=min(SEGMENT_BYTES, most // 8),
-    )  # fmt: skip
+    most, after = config.share("tape"), record.tape if record else 0
+
+    def opened() -> Entries:
+        return Tape(
+            config.tape_folder, after=after, keep_bytes=most,
+            segment_bytes=min(SEGMENT_BYTES, most // 8),
+        )  # fmt: skip
+
+    return opened_or_anew(opened, config.tape_folder, partial(NoTape, after))
 
 
-def _decision_log(config: Config) -> DecisionLog:
-    most = config.share("decisions") // (FILES_KEPT + 1)
-    return DecisionLog(
-        config.decisions_path, engine_id=ENGINE_ID, file_bytes_max=min(FILE_BYTES_MAX, most)
-    )
+def _decision_log(config: Config) -> DecisionKeeper:
+    most = min(FILE_BYTES_MAX, config.share("decisions") // (FILES_KEPT + 1))
+
+    def opened() -> DecisionKeeper:
+        path = config.decisions_path
+        return DecisionLog(path, engine_id=ENGINE_ID, file_bytes_max=most, mends=True)
+
+    return opened_or_anew(opened, config.decisions_path, NoDecisions)
 
 
 def error_of(context: dict[str, Any]) -> BaseException:

@@ -19,6 +19,7 @@ import msgspec
 from engine.domain.decisions import Decision, Planned
 from engine.domain.instruments import BotId, InstrumentId
 from engine.errors import StorageError
+from engine.runtime.aids import Notes, aid_thread
 from storage.decisions import FILE_BYTES_MAX, FILES_KEPT, DecisionFiles, StoredDecision, StoredPlan
 
 QUEUE_MAX = 100_000
@@ -42,6 +43,8 @@ _Queued = tuple[StoredDecision | StoredPlan, bool]
 
 class DecisionKeeper(Protocol):
     """What keeps decisions and plans."""
+
+    notes: Notes
 
     def append(self, decision: Decision | Planned) -> None:
         """Keep one. No I/O. Raises StorageError when full."""
@@ -87,14 +90,18 @@ class DecisionLog:
         file_bytes_max: int = FILE_BYTES_MAX,
         files_kept: int = FILES_KEPT,
         busy_ms: int = 5_000,
+        mends: bool = False,
     ) -> None:
+        """Open the log. `mends` = a damaged file is set aside and noted; else StorageError."""
         self.failure: StorageError | None = None
+        self.notes = Notes("decisions")
         self._engine_id = engine_id
         self._waits = waits_when_full
         self._queue_max = queue_max
         self._files = DecisionFiles(
-            path, file_bytes_max=file_bytes_max, files_kept=files_kept, busy_ms=busy_ms
-        )
+            path, file_bytes_max=file_bytes_max, files_kept=files_kept, busy_ms=busy_ms,
+            aside=self.notes.add if mends else None,
+        )  # fmt: skip
         self._encode = msgspec.msgpack.Encoder().encode
         self._row = self._files.last_row()
         self._runs: dict[tuple[BotId, InstrumentId], _OpenRun] = {}
@@ -105,8 +112,7 @@ class DecisionLog:
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._moved = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="decisions", daemon=True)
-        self._thread.start()
+        self._thread = aid_thread("decisions", self._run, self._leave_out)
 
     # -- the caller's thread -----------------------------------------------------------------------
 
@@ -213,6 +219,17 @@ class DecisionLog:
 
     # -- the writer's thread -----------------------------------------------------------------------
 
+    def _leave_out(self, error: Exception) -> None:
+        """Drop the rows that can never be written; what comes after them is kept."""
+        count = len(self._batch)
+        with self._moved:
+            self._tries = 0
+            self._written += count
+            self._batch = []
+            self._moved.notify_all()
+        self._wake.set()
+        self.notes.add(f"{count} rows are left out of the decision log: {error!r}")
+
     def _run(self) -> None:
         try:
             while not self._closing.is_set() or self._queue or self._batch:
@@ -251,3 +268,19 @@ class DecisionLog:
             self._batch = []
             self._moved.notify_all()
         return True
+
+
+class NoDecisions:
+    """Keeps nothing, where no log of decisions can be opened."""
+
+    def __init__(self) -> None:
+        self.notes = Notes("decisions")
+
+    def append(self, decision: Decision | Planned) -> None:
+        """Let it go."""
+
+    def publish(self) -> None:
+        """Nothing is held."""
+
+    def close(self) -> None:
+        """Nothing is held."""

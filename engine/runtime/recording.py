@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from engine.clock import Clock
 from engine.domain.events import Event, FeedLost, FeedRestored, InstrumentListed, ReferencePriced
 from engine.errors import BadInput, StorageError
+from engine.runtime.aids import Tolerates
 from engine.runtime.tape import Tape
 from engine.runtime.tape_format import (
     BEGIN,
@@ -81,6 +82,8 @@ class LiveRecording:
         self._tape: Tape | None = None
         self._task: asyncio.Task[Any] | None = None
         self._end: tuple[RecordingState, str] | None = None
+        # No recording ends the engine.
+        self._tolerates = Tolerates(self._fail, lambda error: f"it could not go on: {error!r}")
         self.on_ended: Callable[[str], None] = _ignore
         """Receives how it ended, in words."""
 
@@ -96,13 +99,21 @@ class LiveRecording:
             )  # fmt: skip
             self._append(BEGIN, pack_begin(head))
             if self._end is None:
-                await source.stream_to(self)
+                # Not by `stop`, which cancels this very task: it has to close first.
+                with Tolerates(self._ended_by, repr):
+                    await source.stream_to(self)
         except StorageError as error:
             self._end = (RecordingState.FAILED, str(error))
         finally:
             await self._close()
         # A stream that ends by itself would end the engine: this one is cancelled, always.
         raise asyncio.CancelledError
+
+    def _ended_by(self, error: str) -> None:
+        self._end = self._end or (RecordingState.FAILED, f"it could not go on: {error}")
+
+    def _fail(self, reason: str) -> None:
+        self.stop(RecordingState.FAILED, reason)
 
     def _open(self) -> Tape:
         return Tape(self.folder, keep_bytes=FOREVER, keep_ns=FOREVER)
@@ -128,7 +139,10 @@ class LiveRecording:
 
     def market(self, events: Iterable[Event], now_ns: int) -> None:
         """Take market events of one moment: those that are wanted are written."""
-        wanted = tuple(event for event in events if self._wants(event))
+        with self._tolerates:
+            self._market(tuple(event for event in events if self._wants(event)), now_ns)
+
+    def _market(self, wanted: tuple[Event, ...], now_ns: int) -> None:
         if not wanted or self._end is not None:
             return
         if self._first_ns is None:
@@ -162,6 +176,9 @@ class LiveRecording:
             self._tape.append(kind, payload, self._clock.now_ns())
         except StorageError as error:
             self.stop(RecordingState.FAILED, str(error))
+        if self._tape.left_out:
+            text = f"{self._tape.left_out} entries could not be written: the log has why"
+            self.stop(RecordingState.FAILED, text)
 
     # -- as time passes; these two run where files are touched -------------------------------------
 

@@ -25,6 +25,7 @@ from engine.domain.telemetry import Approvals, FeedStatus
 from engine.errors import StorageError
 from engine.gateway.door import Venue
 from engine.runtime.account_runner import AccountRunner, Meter
+from engine.runtime.aids import Notes
 from engine.runtime.bot_runner import BotRunner
 from engine.runtime.decisions import DecisionKeeper
 from engine.runtime.journal import EngineJournal
@@ -121,6 +122,9 @@ class Services:
         """Who waits for something to become true: called several times a second."""
         if ticks is not None:
             self.watchers.append(ticks.watcher(self.alert))
+        aids = (wiring["taper"], wiring["decisions"], *([ticks] if ticks is not None else ()))
+        self._notes: dict[str, Notes] = {aid.notes.kind: aid.notes for aid in aids}
+        self.watchers.append(self._tell_notes)
         self.feeds: dict[str, Callable[[int], FeedStatus]] = {}
         """What each feed tells of itself with the heartbeat."""
         self.started_ns = self.wall_ns()
@@ -143,6 +147,15 @@ class Services:
                 self._tape_refused = True
                 text = str(error)
                 self.alert(alarm("tape", text), at_ns)
+
+    def notes(self, kind: str) -> Notes:
+        """Return where what an aid could not keep is noted; `kind` is that of its alerts."""
+        return self._notes.setdefault(kind, Notes(kind))
+
+    def _tell_notes(self, now_ns: int) -> None:
+        for notes in self._notes.values():
+            for alert in notes.take(now_ns):
+                self.alert(alert, now_ns)
 
     def record(self, given: AnyInput, at_ns: int) -> None:
         self.tape(KIND, pack_input(given), at_ns)

@@ -2,7 +2,8 @@
 
 `append` only queues; a thread of its own writes blocks into segments and deletes what is beyond
 the budget. A position counts entries and is never used twice. What was queued when the process
-was killed is lost to the tape, at most `LINGER_S` of it; the journal is what must not be lost.
+was killed is lost to the tape, at most `LINGER_S` of it; the journal is what must not be lost. An
+error of the writing thread costs the block it was about, and is noted.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from engine.errors import BadInput, BrokenInvariant, StorageError
+from engine.runtime.aids import Notes, aid_thread
 from engine.runtime.tape_format import (
     BLOCK_BYTES,
     ENTRY_BYTES_MAX,
@@ -28,8 +30,10 @@ from engine.runtime.tape_format import (
     segment_name,
     segments,
 )
+from storage.files import folder_at
+from storage.retention import size_of
 
-__all__ = ["Tape", "TapeEntry", "read"]
+__all__ = ["NoTape", "Tape", "TapeEntry", "read"]
 
 SEGMENT_BYTES = 32 * 1024 * 1024
 SEGMENT_NS = 3_600 * 1_000_000_000
@@ -47,6 +51,8 @@ RETRY_S = 0.5
 
 class Entries(Protocol):
     """What keeps what was received."""
+
+    notes: Notes
 
     def append(self, kind: str, payload: bytes, at_ns: int) -> int:
         """Keep it; give its position. No I/O. Raises StorageError."""
@@ -73,6 +79,9 @@ class Tape:
     ) -> None:
         """Open the tape in `folder`. `after` is the last position the journal knows of."""
         self.failure: StorageError | None = None
+        self.notes = Notes("tape")
+        self.left_out = 0
+        """Entries that could not be kept; they are missing in the tape."""
         self._folder = folder
         self._segment_bytes, self._segment_ns = segment_bytes, segment_ns
         self._keep_bytes, self._keep_ns = keep_bytes, keep_ns
@@ -93,8 +102,7 @@ class Tape:
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._moved = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="tape", daemon=True)
-        self._thread.start()
+        self._thread = aid_thread("tape", self._run, self._leave_out)
 
     # -- the caller's thread -----------------------------------------------------------------------
 
@@ -161,6 +169,21 @@ class Tape:
             with self._moved:
                 self._moved.notify_all()
 
+    def _leave_out(self, error: Exception) -> None:
+        """Drop the block that could not be made or written; what comes after it is kept."""
+        count = len(self._block_entries)
+        self.left_out += count
+        self._segment = None
+        self._block_done()
+        self.notes.add(f"{count} entries are left out of the tape in {self._folder}: {error!r}")
+
+    def _block_done(self) -> None:
+        with self._moved:
+            self._written += len(self._block_entries)
+            self._out += sum(len(payload) for _, _, payload in self._block_entries)
+            self._block, self._block_entries = b"", []
+            self._moved.notify_all()
+
     def _write(self) -> bool:
         """Write one block. False = the disk refused and it is kept."""
         if not self._block:
@@ -176,11 +199,7 @@ class Tape:
             )
             return False
         self.failure = None
-        with self._moved:
-            self._written += len(self._block_entries)
-            self._out += sum(len(payload) for _, _, payload in self._block_entries)
-            self._block, self._block_entries = b"", []
-            self._moved.notify_all()
+        self._block_done()
         return True
 
     def _take(self) -> list[Queued]:
@@ -213,27 +232,48 @@ class Tape:
 
     def _new_segment(self, first_ns: int) -> Path:
         segment = self._folder / segment_name(self._written + 1)
-        self._folder.mkdir(parents=True, exist_ok=True)
+        if aside := folder_at(self._folder):
+            self.notes.add(f"{self._folder} was no folder: it is now {aside}, the tape goes on")
         # A file of this name can only be one whose first block was never finished.
         segment.write_bytes(FILE_MAGIC)
         self._segment, self._segment_first_ns = segment, first_ns
-        self._keep_budget(first_ns)
+        try:
+            self._keep_budget(segment, first_ns)
+        except OSError as error:  # what is too much on the disk keeps nothing from being written
+            self.notes.add(f"an old segment of the tape could not be deleted: {error}")
         return segment
 
-    def _keep_budget(self, now_ns: int) -> None:
+    def _keep_budget(self, written: Path, now_ns: int) -> None:
         """Delete the oldest segments beyond age or size; never the one being written."""
-        old = segments(self._folder)[:-1]
+        old = [path for path in segments(self._folder) if path.name < written.name]
         if not old:
             return
-        sizes = [path.stat().st_size for path in old]
+        sizes = [size_of(path) for path in old]
         # Everything in a segment is older than the first entry of the one after it.
         ends = [_first_ns(path) for path in old[1:]] + [now_ns]
-        room = self._keep_bytes - self._segment_bytes
+        left, room = sum(sizes), self._keep_bytes - self._segment_bytes
         for path, size, end_ns in zip(old, sizes, ends, strict=True):
-            if sum(sizes) <= room and (end_ns is None or now_ns - end_ns <= self._keep_ns):
+            if left <= room and (end_ns is None or now_ns - end_ns <= self._keep_ns):
                 return
-            path.unlink()
-            sizes.remove(size)
+            path.unlink(missing_ok=True)
+            left -= size
+
+
+class NoTape:
+    """Keeps nothing, where no tape can be written; positions go on, so that none is used twice."""
+
+    def __init__(self, after: int) -> None:
+        self.notes = Notes("tape")
+        self._position = after
+
+    def append(self, kind: str, payload: bytes, at_ns: int) -> int:
+        """Count an entry and let it go; return its position."""
+        del kind, payload, at_ns
+        self._position += 1
+        return self._position
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 def _first_ns(path: Path) -> int | None:
@@ -242,7 +282,7 @@ def _first_ns(path: Path) -> int | None:
         with path.open("rb") as file:
             for block in blocks(file, path):
                 return block.first_ns
-    except (Torn, BadInput):
+    except (Torn, BadInput, OSError):
         return None
     return None
 
@@ -257,9 +297,9 @@ def _last_position(folder: Path) -> int:
                     last = block.first + block.entries - 1
         except Torn:
             return last
-        except BadInput:
+        except (BadInput, OSError):
             # What follows the damage had positions too; they must not be used again.
-            return last + path.stat().st_size
+            return last + size_of(path)
         return last
     return 0
 

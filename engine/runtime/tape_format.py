@@ -69,12 +69,18 @@ class Torn(Exception):
         self.offset = offset
 
 
+POSITION_MAX = 1 << 53
+"""No tape comes this far: a larger number is not the name of a segment."""
+
+
 def segment_name(first: int) -> str:
     return f"{first:020d}{SUFFIX}"
 
 
 def segments(folder: Path) -> list[Path]:
-    return sorted(folder.glob("[0-9]" * 20 + SUFFIX))
+    """Return the segments of a tape, oldest first; anything else in its folder is not ours."""
+    found = sorted(folder.glob("[0-9]" * 20 + SUFFIX))
+    return [path for path in found if int(path.stem) < POSITION_MAX and path.is_file()]
 
 
 def block_bytes(first: int, entries: Sequence[Queued]) -> bytes:

@@ -3,7 +3,8 @@
 It receives a frame after everybody who trades by it, and only notes; a thread writes what was noted
 to the log, a batch each ten seconds. A kill loses the batch that was not written, at most
 `LINGER_NS` of ticks; the order of trading never waits for it, and where the disk stops, ticks that
-do not fit are dropped, counted and told.
+do not fit are dropped, counted and told. So is what cannot be noted or written: no error here ends
+the engine.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ from engine.domain.events import (
 )
 from engine.domain.instruments import InstrumentId
 from engine.errors import StorageError, os_sentence
-from storage.tick_log import END, MAGIC, NONE, number_of, pack, segments
+from engine.runtime.aids import Notes, Tolerates, aid_thread
+from storage.files import folder_at
+from storage.tick_log import DIGITS, END, MAGIC, NONE, number_of, pack, segments
 
 LINGER_NS = 10 * 1_000_000_000
 """How long ticks wait to be written, and so the most a kill loses."""
@@ -64,6 +67,8 @@ class TickKeeper:
         self.failure = ""
         self.lost = 0
         """Ticks that were dropped."""
+        self.notes = Notes("ticks")
+        self._tolerates = Tolerates(self._lose_moment, repr)
         self._folder = folder
         self._clock = clock
         self._markets: dict[InstrumentId, TickMarket] = {}
@@ -77,13 +82,16 @@ class TickKeeper:
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._moved = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="ticks", daemon=True)
-        self._thread.start()
+        self._thread = aid_thread("ticks", self._run, self._leave_out)
 
     # -- the loop's thread -------------------------------------------------------------------------
 
     def market(self, events: Iterable[Event], now_ns: int) -> None:
-        """Take market events of one moment. No I/O."""
+        """Take market events of one moment. No I/O; what cannot be noted is left out."""
+        with self._tolerates:
+            self._market(events, now_ns)
+
+    def _market(self, events: Iterable[Event], now_ns: int) -> None:
         markets = self._markets
         for event in events:
             kind = type(event)
@@ -108,6 +116,10 @@ class TickKeeper:
                     self._blind(name, now_ns)
             elif isinstance(event, InstrumentClosed | InstrumentResolved):
                 self.forget(event.instrument, now_ns)
+
+    def _lose_moment(self, why: str) -> None:
+        self.lost += 1
+        self.notes.add(f"ticks of a moment are left out, charts will have a gap: {why}")
 
     def forget(self, instrument: InstrumentId, now_ns: int) -> None:
         """Note that an instrument is not received any more."""
@@ -145,7 +157,8 @@ class TickKeeper:
         if batch is None:
             batch = self._batch[name] = array("q")
             self._since_ns = self._since_ns or now_ns
-        batch.extend((now_ns, market.bid, market.ask, market.last, volume))
+        # Whole or not at all: a number beyond 64 bits must not leave half a tick behind.
+        batch.extend(array("q", (now_ns, market.bid, market.ask, market.last, volume)))
         self._noted += 1
 
     def advance(self, now_ns: int) -> None:
@@ -194,6 +207,17 @@ class TickKeeper:
 
     # -- the writer's thread -----------------------------------------------------------------------
 
+    def _leave_out(self, error: Exception) -> None:
+        """Drop the batch that could not be written; what comes after it is kept."""
+        self._segment, count = None, 0
+        with self._moved:
+            if self._queue:
+                count = self._queue.popleft()[1]
+                self._waiting -= count
+            self._moved.notify_all()
+        self._wake.set()  # what waits behind it is not to wait for the next batch
+        self.notes.add(f"{count} ticks are left out, charts will have a gap: {error!r}")
+
     def _run(self) -> None:
         while not self._closing.is_set() or self._queue:
             self._wake.wait()
@@ -237,8 +261,10 @@ class TickKeeper:
         """Begin a segment: numbers only grow, also where the clock went back."""
         before = segments(self._folder)
         number = max(now_ns // 1_000_000, number_of(before[-1]) + 1 if before else 0)
-        segment = self._folder / "log" / f"{number:015d}{END}"
-        segment.parent.mkdir(parents=True, exist_ok=True)
+        segment = self._folder / "log" / f"{number:0{DIGITS}d}{END}"
+        for folder in (self._folder, segment.parent):
+            if aside := folder_at(folder):
+                self.notes.add(f"{folder} was no folder: it is now {aside}, ticks are kept again")
         segment.write_bytes(MAGIC)
         self._segment, self._segment_ns = segment, now_ns
         return segment

@@ -23,13 +23,14 @@ from engine.domain.jobs import (
     RetainJob,
     arguments_of,
 )
-from engine.errors import BadInput
+from engine.errors import BadInput, JournalCorrupt, StorageError
 from engine.jobs.kinds import TAPE_SEGMENTS_MIN
 from engine.jobs.run import Cancelled, JobContext, works
 from storage import views
 from storage.backup import backups
 from storage.database import connect_writer, reading
 from storage.jobs import Job, JobState, claim, queue
+from storage.journal import take_lease
 from storage.retention import due, survey
 from storage.schema import migrate
 from storage.tick_log import MAGIC, NONE, pack
@@ -225,6 +226,74 @@ def test_what_is_beyond_its_part_of_the_budget_goes_oldest_first_and_that_is_sai
     assert due(config.history, config.share, now_ns) == ""
     again = works()["retain"](RetainJob(), context(config, "retain"))
     assert again["told"] == "everything fits: nothing was pruned"
+
+
+def alerts_of(config: Config) -> list[str]:
+    with reading(config.state_path) as connection:
+        return [alert["text"] for alert in views.alerts(connection, ENGINE_ID)]
+
+
+@pytest.mark.parametrize("damage", [b"garbage" * 999, None], ids=["garbled", "a folder"])
+def test_a_damaged_backup_is_set_aside_and_named_and_every_kind_is_kept_all_the_same(
+    config: Config, damage: bytes | None
+) -> None:
+    config = config.model_copy(update={"disk_budget": 100_000_000})
+    take_lease(config.journal_path, ENGINE_ID)
+    works()["backup"](BackupJob(), context(config))
+    (backup,) = backups(config.backups_folder)
+    (backup / config.state_path.name).unlink()
+    if damage is None:
+        (backup / config.state_path.name).mkdir()
+    else:
+        (backup / config.state_path.name).write_bytes(damage)
+    tape = [sized(config.tape_folder / f"{n:020d}.tape", 7, 5 - n) for n in range(1, 5)]
+    result = works()["retain"](RetainJob(), context(config, "retain"))
+    assert result["tape_gone"] == 2
+    assert [path.exists() for path in tape] == [False, False, True, True]
+    (text,) = alerts_of(config)
+    assert "a backup is damaged and is set aside" in text
+    assert (config.backups_folder / "aside" / backup.name).is_dir()
+    assert backups(config.backups_folder) == []
+
+
+def test_one_kind_that_cannot_be_kept_holds_up_no_other_and_is_named_at_the_end(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config.model_copy(update={"disk_budget": 100_000_000})
+    tape = [sized(config.tape_folder / f"{n:020d}.tape", 7, 5 - n) for n in range(1, 5)]
+
+    def refused(*_: object, **__: object) -> None:
+        raise JournalCorrupt("record 7 does not match its checksum")
+
+    take_lease(config.journal_path, ENGINE_ID)
+    monkeypatch.setattr("storage.retention.archive_records", refused)
+    with pytest.raises(StorageError, match="the journal: record 7 does not match"):
+        works()["retain"](RetainJob(), context(config, "retain"))
+    assert [path.exists() for path in tape] == [False, False, True, True]
+    assert "record 7 does not match" in alerts_of(config)[0]
+
+
+def test_a_backup_is_made_without_damaged_decisions_and_says_so(config: Config) -> None:
+    config.decisions_path.write_bytes(b"garbage" * 999)
+    take_lease(config.journal_path, ENGINE_ID)
+    result = works()["backup"](BackupJob(), context(config))
+    assert "decisions.db" in result["left_out"]
+    assert set(result["files"]) == {"pitboss.db", "journal.db"}
+    assert "without what could not be copied" in alerts_of(config)[0]
+    (kept,) = backups(config.backups_folder)
+    assert differing(kept) == []
+
+
+@pytest.mark.parametrize("name", ["backups", "exports"])
+def test_a_file_in_the_place_of_a_folder_is_set_aside(config: Config, name: str) -> None:
+    (config.home / name).write_text("in the way")
+    if name == "backups":
+        works()["backup"](BackupJob(), context(config))
+    else:
+        arguments = arguments_of("export", '{"what": "orders", "mode": "paper"}')
+        works()["export"](arguments, context(config, "export"))
+    assert (config.home / name).is_dir()
+    assert (config.home / "aside" / name).read_text() == "in the way"
 
 
 def test_ticks_go_into_files_a_torn_log_is_told_and_only_raw_ticks_grow_old(

@@ -21,7 +21,9 @@ from engine.domain.commands import AnyCommand
 from engine.errors import StorageError
 from engine.live.commands.registry import Commands
 from engine.live.engine import Engine
+from engine.runtime.decisions import NoDecisions
 from engine.runtime.state_writer import StateKeeper
+from engine.runtime.tape import NoTape
 from storage.commands import ENDS, LeftCommand, find, leave
 from storage.database import connect_writer
 from storage.journal_writer import JournalWriter
@@ -93,8 +95,8 @@ class LiveDesk:
     async def __aenter__(self) -> Self:
         clock = WallClock()
         settings = in_force(self.connection, ENGINE_ID)
-        decisions: Any = SimpleNamespace(append=lambda _: None, publish=lambda: None)
-        taper: Any = SimpleNamespace(append=lambda *_: 0, close=lambda: None)
+        decisions: Any = NoDecisions()
+        taper: Any = NoTape(0)
         self.engine = engine = Engine(
             self.config,
             engine_id=ENGINE_ID,

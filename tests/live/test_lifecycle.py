@@ -75,7 +75,19 @@ class Parts:
         asyncio.run(run())
 
 
-@pytest.mark.parametrize("broken", ORDER)
+AIDS = ("decisions", "ticks", "tape")
+
+
+@pytest.mark.parametrize("broken", AIDS)
+def test_what_is_kept_beside_trading_makes_no_crash_of_an_end_in_order(broken: str) -> None:
+    parts = Parts({broken: KeyError(broken)})
+    with capture_logs() as logs:
+        parts.close()
+    assert parts.closed == ORDER
+    assert any(one.get("part") == broken for one in logs)
+
+
+@pytest.mark.parametrize("broken", [one for one in ORDER if one not in AIDS])
 def test_a_close_that_fails_skips_no_other_and_is_raised_after_all(broken: str) -> None:
     error = KeyError(broken)
     parts = Parts({broken: error})

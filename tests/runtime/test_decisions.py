@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import msgspec
 import pytest
@@ -210,6 +213,80 @@ def test_foreign_files_and_unreadable_rows_are_told(path: Path) -> None:
     )  # fmt: skip
     with pytest.raises(BadInput, match="decision row 3 cannot be read"):
         _ = row.decision
+
+
+def garbled(path: Path) -> None:
+    path.write_bytes(Random(1).randbytes(8_192))
+
+
+def foreign(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE other (x)")
+
+
+def a_folder(path: Path) -> None:
+    path.mkdir()
+
+
+@pytest.mark.parametrize("damage", [garbled, foreign, a_folder])
+def test_a_damaged_file_is_set_aside_and_begun_anew_where_that_is_asked(
+    path: Path, damage: Callable[[Path], None]
+) -> None:
+    damage(path)
+    log = DecisionLog(path, engine_id="e1", mends=True)
+    log.append(decision(1))
+    log.close()
+    assert len(next(kept(path))) == 1
+    (alert,) = log.notes.take(0)
+    assert "is damaged and is now" in alert.text
+    assert (path.parent / "aside" / path.name).exists()
+
+
+def test_a_full_file_that_is_damaged_refuses_no_start(path: Path) -> None:
+    first = DecisionLog(path, engine_id="e1")
+    first.append(decision(1))
+    first.close()
+    garbled(path.with_name(f"{path.stem}.000001{path.suffix}"))
+    log = DecisionLog(path, engine_id="e1", mends=True)
+    log.append(decision(2))
+    log.close()
+    rows = [row.row for rows in kept(path) for row in rows]
+    assert sorted(rows) == [1, 2]
+    assert "cannot be read and is now" in log.notes.take(0)[0].text
+
+
+def test_a_file_damaged_while_it_is_written_is_set_aside_and_the_rows_are_kept(path: Path) -> None:
+    log = DecisionLog(path, engine_id="e1", mends=True)
+    log.append(decision(1))
+    log.flush()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE recent")
+    log.append(decision(2, "quote"))
+    log.flush()
+    log.close()
+    assert {row.row for rows in kept(path) for row in rows} >= {2}
+    assert "is damaged and is now" in log.notes.take(0)[0].text
+
+
+def test_rows_that_can_never_be_written_are_left_out_and_noted(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, write = DecisionLog(path, engine_id="e1", mends=True), DecisionFiles.write
+    once = iter([OverflowError("beyond 64 bits")])
+
+    def spoilt(files: DecisionFiles, *rows: Any) -> None:
+        if error := next(once, None):
+            raise error
+        write(files, *rows)
+
+    monkeypatch.setattr(DecisionFiles, "write", spoilt)
+    log.append(decision(1))
+    log.flush()
+    log.append(decision(2, "quote"))
+    log.flush()
+    log.close()
+    assert "1 rows are left out" in log.notes.take(0)[0].text
+    assert {row.row for rows in kept(path) for row in rows} >= {2}
 
 
 def plan(at_ns: int, instrument: InstrumentId = BINARY) -> Planned:

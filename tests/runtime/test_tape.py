@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from engine.errors import BadInput, BrokenInvariant, StorageError
+from engine.runtime import tape as tape_module
 from engine.runtime.tape import Tape, TapeEntry, read
 from engine.runtime.tape_format import QUIET_BYTES, block_bytes, segments
 
@@ -20,7 +22,14 @@ SECOND = 1_000_000_000
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return tmp_path / "tape"
+    return tmp_path / "home" / "tape"
+
+
+def in_the_way(folder: Path) -> Path:
+    """Let nothing be written into a folder, before which a file stands now; return that."""
+    shutil.rmtree(folder.parent)
+    folder.parent.write_text("in the way")
+    return folder.parent
 
 
 def silent(sentence: str) -> None:
@@ -126,6 +135,107 @@ def test_the_oldest_segments_go_when_they_are_too_old(folder: Path) -> None:
     assert 60 <= 200 - kept[0] <= 100
 
 
+def test_a_desk_that_was_off_for_two_days_deletes_every_old_segment_and_goes_on(
+    folder: Path,
+) -> None:
+    """Several segments go at one start: their list was changed under its own walk."""
+    write(folder, 200, segment_ns=20 * SECOND)
+    tape = Tape(folder, segment_ns=20 * SECOND, keep_ns=60 * SECOND)
+    tape.append("frame", b"x", 200 * SECOND + 2 * 86_400 * SECOND)
+    tape.flush()
+    assert tape.left_out == 0
+    assert tape.notes.take(0) == []
+    tape.close()
+    assert positions(folder) == list(range(181, 202)), "the last one may hold what is young"
+
+
+def test_a_budget_that_was_lowered_deletes_what_is_too_much_and_no_more(folder: Path) -> None:
+    write(folder, 200, payload=os.urandom(100), segment_bytes=500)
+    tape = Tape(folder, segment_bytes=500, keep_bytes=2_000)
+    tape.append("frame", b"x", 201 * SECOND)
+    tape.flush()
+    assert tape.left_out == 0
+    tape.close()
+    assert positions(folder)[-1] == 201
+    assert 1_000 <= sum(path.stat().st_size for path in segments(folder)) <= 2_500
+
+
+def test_segments_that_a_job_deletes_meanwhile_are_no_error(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(folder, 100, segment_ns=20 * SECOND)
+    gone = [*segments(folder), folder / "00000000000000000007.tape"]
+    monkeypatch.setattr("engine.runtime.tape.segments", lambda _: gone)
+    tape = Tape(folder, keep_ns=SECOND, segment_ns=20 * SECOND)
+    for path in gone:
+        path.unlink(missing_ok=True)
+    tape.append("frame", b"x", 500 * SECOND)
+    tape.flush()
+    assert tape.failure is None
+    assert tape.left_out == 0
+    tape.close()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "99999999999999999999.tape",
+        "00000000000000000500.tape/",
+        "odd.tape",
+        "00000000000000000007.tape.1",
+        "aside/",
+    ],
+)
+def test_an_oddly_named_file_in_the_folder_is_left_alone(folder: Path, odd: str) -> None:
+    write(folder, 20)
+    (folder / odd).mkdir() if odd.endswith("/") else (folder / odd).write_bytes(b"odd")
+    tape = Tape(folder, keep_bytes=1, segment_bytes=0)
+    assert tape.append("frame", b"x", SECOND) == 21
+    tape.append("frame", b"y", 2 * SECOND)
+    tape.flush()
+    tape.close()
+    assert tape.left_out == 0
+    assert (folder / odd).exists()
+
+
+def test_a_block_that_cannot_be_made_is_left_out_and_noted_and_the_tape_goes_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tape, whole = Tape(folder), tape_module.block_bytes
+
+    def spoilt(first: int, entries: list[tuple[str, int, bytes]]) -> bytes:
+        if entries[0][2] == b"poison":
+            raise OverflowError("a number beyond 64 bits")
+        return whole(first, entries)
+
+    monkeypatch.setattr(tape_module, "block_bytes", spoilt)
+    tape.append("frame", b"poison", 1)
+    tape.flush()
+    tape.append("frame", b"x", 2)
+    tape.flush()
+    assert tape.left_out == 1
+    (alert,) = tape.notes.take(0)
+    assert "1 entries are left out" in alert.text
+    tape.close()
+    assert positions(folder) == [2]
+
+
+def test_a_file_in_the_place_of_the_folder_is_set_aside(folder: Path) -> None:
+    tape = Tape(folder)
+    tape.append("frame", b"one", 1)
+    tape.flush()
+    shutil.rmtree(folder)
+    folder.write_text("in the way")
+    tape.append("frame", b"two", 2)
+    with suppress(StorageError):
+        tape.flush(timeout_s=0.1)  # its segment is gone: a new one is begun at the next try
+    tape.flush()
+    tape.close()
+    assert [entry.payload for entry in read(folder, warn=silent)] == [b"two"]
+    assert (folder.parent / "aside" / "tape").read_text() == "in the way"
+    assert "was no folder" in tape.notes.take(0)[0].text
+
+
 # -- what may happen to files ----------------------------------------------------------------------
 
 CHILD = """
@@ -180,7 +290,7 @@ def test_a_torn_end_is_told_and_read_up_to_the_tear(folder: Path) -> None:
 
 
 def test_a_segment_without_a_whole_block_is_replaced(folder: Path) -> None:
-    folder.mkdir()
+    folder.mkdir(parents=True)
     (folder / f"{1:020d}.tape").write_bytes(b"TAP")
     write(folder, 3)
     assert positions(folder) == [1, 2, 3]
@@ -206,13 +316,12 @@ def test_a_refusing_disk_is_told_and_nothing_waiting_is_lost(folder: Path) -> No
     tape = Tape(folder)
     tape.append("frame", b"one", 1)
     tape.flush()
-    shutil.rmtree(folder)
-    folder.write_text("in the way")
+    way = in_the_way(folder)
     tape.append("frame", b"two", 2)
     with pytest.raises(StorageError, match="1 tape entries could not be written: the tape in"):
         tape.flush(timeout_s=0.3)
     assert tape.failure is not None
-    folder.unlink()
+    way.unlink()
     tape.flush()
     assert tape.failure is None
     tape.close()
@@ -221,8 +330,7 @@ def test_a_refusing_disk_is_told_and_nothing_waiting_is_lost(folder: Path) -> No
 
 def test_closing_on_a_refusing_disk_says_what_is_missing(folder: Path) -> None:
     tape = Tape(folder)
-    shutil.rmtree(folder)
-    folder.write_text("in the way")
+    in_the_way(folder)
     tape.append("frame", b"x", 1)
     with pytest.raises(StorageError, match="1 tape entries could not be written"):
         tape.close()
@@ -232,12 +340,11 @@ def test_closing_on_a_refusing_disk_says_what_is_missing(folder: Path) -> None:
 
 def test_a_full_queue_raises(folder: Path) -> None:
     tape = Tape(folder, queue_bytes_max=1_000)
-    shutil.rmtree(folder)
-    folder.write_text("in the way")
+    way = in_the_way(folder)
     tape.append("frame", b"x" * 900, 1)
     with pytest.raises(StorageError, match="the tape takes no more: 900 bytes wait"):
         tape.append("frame", b"x" * 200, 2)
-    folder.unlink()
+    way.unlink()
     tape.flush()
     assert tape.append("frame", b"x" * 200, 2) == 2
     tape.close()

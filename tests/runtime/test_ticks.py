@@ -304,25 +304,73 @@ def test_a_disk_that_refuses_drops_what_does_not_fit_and_tells_it_once(
 ) -> None:
     monkeypatch.setattr(keeping, "WAITING_MAX", 3)
     monkeypatch.setattr(keeping, "RETRY_S", 0.001)
-    (tmp_path / "ticks").write_text("a file where the folder should be")
-    keeper, alerts = TickKeeper(tmp_path / "ticks", ManualClock(NOON)), list[RaiseAlert]()
+    home = tmp_path / "home"
+    home.write_text("a file where the folder should be")
+    keeper, alerts = TickKeeper(home / "ticks", ManualClock(NOON)), list[RaiseAlert]()
     watch = keeper.watcher(lambda alert, _: alerts.append(alert))
     for number in range(9):
         keeper.market([quote(10 + number, 50)], NOON + number * 11 * SECOND)
         watch(NOON + number * 11 * SECOND)
     assert [alert.kind for alert in alerts] == ["ticks"]
-    (tmp_path / "ticks").unlink()
+    home.unlink()
     keeper.flush()
     keeper.close()
-    assert [tick.bid for tick in ticks(tmp_path, A, 0, EVER)] == [10, 11, 12]
+    assert [tick.bid for tick in ticks(home, A, 0, EVER)] == [10, 11, 12]
 
 
 def test_ticks_that_cannot_be_written_at_the_end_are_counted(tmp_path: Path) -> None:
-    (tmp_path / "ticks").write_text("a file where the folder should be")
-    keeper = TickKeeper(tmp_path / "ticks", ManualClock(NOON))
+    home = tmp_path / "home"
+    home.write_text("a file where the folder should be")
+    keeper = TickKeeper(home / "ticks", ManualClock(NOON))
     keeper.market([quote(10, 50)], NOON)
     with pytest.raises(StorageError, match="1 ticks could not be written"):
         keeper.close()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "odd.ticks", "1.ticks", "999999999999999.ticks", "000000000000001.ticks/",
+        "\N{ARABIC-INDIC DIGIT TWO}" * 15 + ".ticks", "-00000000000001.ticks",
+    ],
+)  # fmt: skip
+def test_an_oddly_named_file_in_the_log_is_left_alone(tmp_path: Path, odd: str) -> None:
+    path = tmp_path / "ticks" / "log" / odd
+    path.parent.mkdir(parents=True)
+    path.mkdir() if odd.endswith("/") else path.write_bytes(b"odd")
+    raw = tmp_path / "ticks" / "raw" / "2026-01-01-odd.parquet"
+    raw.parent.mkdir()
+    raw.write_bytes(b"odd")
+    keep(tmp_path, [(NOON, quote(10, 50)), (NOON + 11 * SECOND, quote(11, 50))])
+    assert [tick.bid for tick in ticks(tmp_path, A, 0, EVER)] == [10, 11]
+    move(tmp_path)
+    assert [tick.bid for tick in ticks(tmp_path, A, 0, EVER)] == [10, 11]
+    assert path.exists()
+
+
+def test_what_can_not_be_noted_or_written_is_left_out_and_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper, whole = TickKeeper(tmp_path / "ticks", ManualClock(NOON)), keeping.pack
+    once = iter([ValueError("no batch")])
+
+    def spoilt(batch: keeping.Batch) -> bytes:
+        if error := next(once, None):
+            raise error
+        return whole(batch)
+
+    monkeypatch.setattr(keeping, "pack", spoilt)
+    keeper.market([quote(10, 50)], NOON)
+    keeper.advance(NOON + 11 * SECOND)
+    keeper.flush()
+    keeper.market([trade(1 << 64, 1)], NOON + 12 * SECOND)
+    keeper.market([trade(12, 1)], NOON + 13 * SECOND)
+    keeper.close()
+    first, second = keeper.notes.take(0)
+    assert "1 ticks are left out" in first.text
+    assert "ticks of a moment are left out" in second.text
+    assert keeper.lost == 1
+    assert [tick.last for tick in ticks(tmp_path, A, 0, EVER)] == [12]
 
 
 def test_a_segment_that_is_full_is_followed_by_one_with_a_higher_number(

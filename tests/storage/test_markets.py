@@ -274,3 +274,32 @@ def test_a_search_among_a_list_finds_only_what_is_on_it(store: MarketStore, path
         (row,) = search(connection, MarketFilter(), among=among)
         assert row["slug"] == "market-1"
         assert search(connection, MarketFilter(), among=()) == []
+
+
+def garbled(path: Path) -> None:
+    path.write_bytes(b"garbage" * 999)
+
+
+def foreign(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE markets (title TEXT)")
+
+
+def a_folder(path: Path) -> None:
+    path.mkdir()
+
+
+@pytest.mark.parametrize("damage", [garbled, foreign, a_folder])
+def test_a_damaged_list_of_markets_is_set_aside_and_fetched_anew(
+    path: Path, damage: Callable[[Path], None]
+) -> None:
+    path.parent.mkdir()
+    damage(path)
+    store, damaged = MarketStore.opened(path)
+    with closing(store):
+        assert "was damaged and is fetched anew" in damaged
+        assert store.begin("polymarket") == ""
+    assert (path.parent / "aside" / path.name).exists()
+    again, damaged = MarketStore.opened(path)
+    again.close()
+    assert damaged == ""

@@ -23,6 +23,7 @@ import msgspec
 from engine.domain.decisions import Decision, Planned
 from engine.errors import BrokenInvariant, LeaseLost, StorageError
 from engine.lab.simulate.process import EngineDied, Process
+from engine.runtime.aids import Notes
 from engine.runtime.state_writer import StateWriter
 from storage.database import connect_writer
 from storage.journal import Record, Snapshots
@@ -321,6 +322,9 @@ class NullWriter:
     failure: StorageError | None = None
     seq = 0
 
+    def __init__(self) -> None:
+        self.notes = Notes("tape")
+
     def at(self, seq: int, job: Callable[[], object]) -> bool:
         """Do nothing, ever."""
         del seq, job
@@ -340,6 +344,7 @@ class DecisionSink:
 
     def __init__(self, receive: Callable[[Decision | Planned], None]) -> None:
         self.append = receive
+        self.notes = Notes("decisions")
 
     def publish(self) -> None:
         """No page reads them."""

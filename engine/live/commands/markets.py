@@ -22,6 +22,7 @@ from engine.live.commands.registry import (
     part,
 )
 from engine.live.engine import Engine
+from engine.runtime.aids import Tolerates
 from engine.runtime.bot_runner import BotRunner
 from engine.runtime.market_hub import KEYS_MAX
 from engine.venues.registry import plugins
@@ -78,14 +79,19 @@ class FilterFollower:
             self._look = asyncio.get_running_loop().create_task(self._all(runners))
 
     async def _all(self, runners: list[BotRunner]) -> None:
-        try:
+        # A listing that is damaged ends no engine.
+        tolerates = Tolerates(self._warn, self._said)
+        with tolerates:
             for runner in runners:
                 await self._one(runner)
+        if not tolerates.lost:
             self._trouble = ""
-        except PitbossError as error:
-            self._warn(f"a filter could not be evaluated, nothing changes: {error}")
-        finally:
-            self._look = None
+        self._look = None
+
+    @staticmethod
+    def _said(error: Exception) -> str:
+        text = str(error) if isinstance(error, PitbossError) else repr(error)
+        return f"a filter could not be evaluated, nothing changes: {text}"
 
     def _warn(self, text: str) -> None:
         if text != self._trouble:
