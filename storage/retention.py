@@ -40,8 +40,8 @@ from storage.journal import (
     thinned_to,
 )
 from storage.journal_writer import EXECUTOR, SNAPSHOTS_KEPT, RawRow, bring_up, last_of
-from storage.projection import read_to
-from storage.rows import ENDED
+from storage.projected.orders import ENDED
+from storage.projection import seq_read
 from storage.tick_log import segments
 
 BLOCK = 1_000
@@ -177,8 +177,7 @@ def thin_journal(
 
 def projected(state: Path, engine_id: str) -> int:
     with reading(state) as connection:
-        read = read_to(connection, engine_id)
-    return 0 if read is None else read[1]
+        return seq_read(connection, engine_id)
 
 
 def _covered(journal: Path) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""The tables of the state file `var/pitboss.db`. Migrations are generated from these and tested so.
+"""The tables of the state file `var/pitboss.db`; `storage.schema` brings older files to these.
 
 Money is int micro-units, prices and sizes are ints in the instrument's increments, times are int
 nanoseconds UTC, structured text is JSON. Every row carries its engine; rows about money or orders
@@ -10,70 +10,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-from msgspec.inspect import BoolType, FloatType, IntType, NoneType, StrType, UnionType, type_info
-from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKey, Index, Integer, Table
-from sqlmodel import AutoString, SQLModel
-
 from engine.domain.telemetry import Approvals, BotStatus, Capital, Earnings
+from storage.columns import ENGINE as E
+from storage.columns import Declared, Field, Integer, declare, fields
 from storage.commands import StandingMark
 from storage.jobs import ScheduleSeen
 from storage.live import EngineHeartbeat, EquityPoint, HoldingSeen, LimitUse
 from storage.live_accounts import Examination, Unlock, VenueHeartbeat
-from storage.rows import PROJECTED
+from storage.projected import PROJECTED
 from storage.runs import Run, RunMarket
 
-METADATA = SQLModel.metadata
-"""All tables; what migrations are compared with."""
-
-# Constraint names must be fixed: batch migrations can only change what has a name.
-METADATA.naming_convention = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-    "pk": "pk_%(table_name)s",
-}
-
-E = "engine_id"
+TABLES: dict[str, Declared] = {}
+"""Every table by its name. A table or a column that is added here is added to a home's file at the
+next start; `docs/rooms.md` says how anything else is changed."""
 
 
 def table(name: str, key: Sequence[str], /, *indexes: Sequence[str], **columns: Any) -> None:
-    """Declare a table: the columns of its key, the engine, then `columns`, each by its type.
-
-    `int` is a 64-bit whole number; a type or column of SQLAlchemy stands for itself. A column of
-    the key that is not named again is text.
-    """
-    Table(
-        name,
-        METADATA,
-        *(
-            _column(column, of, primary_key=column in key)
-            for column, of in (dict.fromkeys(key, str) | {E: str} | columns).items()
-        ),
-        *(Index(None, *index) for index in indexes),
-    )
-
-
-def fields(kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """Return the columns of a table whose rows are a struct; `storage.database.Table` reads it."""
-    return {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
-
-
-_SQL = {IntType: BigInteger, FloatType: Float, BoolType: Boolean}
-"""How a field is kept; every other one is text: words, members, JSON."""
-
-
-def _column(name: str, of: Any, *, primary_key: bool) -> Column[Any]:
-    if isinstance(of, Column):
-        return of
-    if of is Integer:
-        return Column(name, of, primary_key=primary_key, nullable=False)
-    info = type_info(of)
-    kinds = {type(one) for one in (info.types if isinstance(info, UnionType) else (info,))}
-    (kind,) = kinds - {NoneType} or {StrType}
-    sql = _SQL.get(kind, AutoString)
-    return Column(name, sql(), primary_key=primary_key, nullable=NoneType in kinds)
+    TABLES[name] = declare(name, key, *indexes, **columns)
 
 
 # -- Who trades, with what, where ------------------------------------------------------------------
@@ -85,8 +38,7 @@ table("accounts", (E, "account"), mode=str, venue=str, currency=str)
 table("engine_state", (E,), **(fields(EngineHeartbeat) | {"pid": Integer}))
 
 # A bot's state as the engine reports it; its settings are in `settings`.
-_watching: Column[Any] = Column("watching", AutoString(), nullable=False, server_default="[]")
-table("bots", (E, "name"), **(fields(BotStatus) | {"watching": _watching}), updated_ns=int)
+table("bots", (E, "name"), **(fields(BotStatus) | {"watching": Field(str, "[]")}), updated_ns=int)
 
 # The top of a watched book as one account has it.
 table("books", (E, "account", "instrument"), body=str, updated_ns=int)
@@ -132,27 +84,31 @@ table(
 table("runs", ("id",), (E, "started_ns"), id=Integer, **fields(Run))
 
 
-def _run() -> Column[Any]:
-    return Column("run", Integer, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
-
+_RUN = Field(int, sql="INTEGER", references="runs")
 
 # The equity of a run over the recording's time, at mid.
 table(
     "run_equity", ("run", "at_ns"),
-    run=_run(), at_ns=int, mode=str, account=str, equity_micro=int,
+    run=_RUN, at_ns=int, mode=str, account=str, equity_micro=int,
 )  # fmt: skip
 
 # What one market brought in a run.
-table("run_markets", ("run", "instrument"), run=_run(), mode=str, account=str, **fields(RunMarket))
+table("run_markets", ("run", "instrument"), run=_RUN, mode=str, account=str, **fields(RunMarket))
 
 # -- The projection of the journal: only `storage.projection` writes these -------------------------
 
-for _kind, _projected in PROJECTED.items():
-    _indexes = ((E, *index) for index in _projected.indexes)
-    table(_projected.rows.name, (E, *_projected.key), *_indexes, **fields(_kind))
+for _projected in PROJECTED.values():
+    TABLES[_projected.name] = _projected.declared
 
 # How far the projections have read the journal, and of which record that is the checksum.
-table("projection", (E,), version=Integer, seq=int, crc=int)
+table(
+    "projection",
+    (E,),
+    version=Integer,
+    seq=int,
+    crc=int,
+    nouns=Field(str, ""),  # which nouns have read them, each with its version and columns
+)
 
 # -- Accounts that trade real money ----------------------------------------------------------------
 

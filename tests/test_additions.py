@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,7 @@ from storage.users import ENGINE_ID
 from tests.lab.conftest import write_recording
 from tests.live.programs import BOT, Programs, prepare
 from tests.ports import free_port
+from tests.storage.homes import lay
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 ADDITIONS = Path(__file__).with_name("additions")
@@ -151,3 +154,23 @@ def test_an_added_strategy_trades_by_an_added_indicator(source: Path, tmp_path: 
     done = ran(source, tmp_path / "home", *asked)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["orders"] > 0
+
+
+FOLDED = """
+from pathlib import Path
+from storage.projection import project
+
+home = Path({home!r})
+print(project(home / "journal.db", home / "pitboss.db"))
+"""
+
+
+def test_an_added_noun_is_filled_from_an_old_homes_journal(source: Path, tmp_path: Path) -> None:
+    home = lay("0021", tmp_path)
+    for words in (("-m", "engine", "migrate"), ("-c", FOLDED.format(home=str(home)))):
+        done = ran(source, home, *words)
+        assert done.returncode == 0, done.stderr
+    with closing(sqlite3.connect(home / "pitboss.db")) as connection:
+        counted = connection.execute("SELECT sum(fills) FROM fill_counts").fetchone()
+        stand = connection.execute("SELECT count(*) FROM fills WHERE state <> 'failed'").fetchone()
+    assert counted == stand != (0,)

@@ -105,8 +105,7 @@ ROOMS = {
     ),
     "storage": Room(
         libraries=frozenset(
-            {"sqlmodel", "sqlalchemy", "sqlite_utils", "alembic", "orjson", "argon2", "zstandard"}
-            | {"pyarrow"}
+            {"sqlalchemy", "sqlite_utils", "alembic", "orjson", "argon2", "zstandard"} | {"pyarrow"}
         ),
         opened=("engine.domain", "engine.errors"),
     ),
@@ -349,7 +348,7 @@ def test_planted_violation_is_found(name: str, text: str, sentence: str, tmp_pat
         ("engine/lab/simulate/x.py", "from engine.live.engine import Engine"),
         ("engine/gateway/sender.py", "import asyncio\nfrom engine.gateway.core import GatewayCore"),
         ("engine/lab/x.py", "import time, polars, engine.bots.core, storage.views"),
-        ("storage/views.py", "import sqlite3, sqlmodel\nfrom engine.domain.orders import Order"),
+        ("storage/views.py", "import sqlite3, alembic\nfrom engine.domain.orders import Order"),
     ],
 )
 def test_lawful_import_is_left_alone(name: str, text: str, tmp_path: Path) -> None:

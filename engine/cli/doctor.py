@@ -30,7 +30,7 @@ from storage.database import primary_code, reading, sentence
 from storage.files import said_bytes
 from storage.projection import check_new
 from storage.retention import survey
-from storage.schema import HEAD, check_schema
+from storage.schema import check_schema, head
 
 HELP = "examine this machine and this installation"
 
@@ -249,7 +249,7 @@ def schema(path: Path, journal: Path | None = None) -> Finding:
     except StorageError as error:
         said, _, fix = str(error).rpartition("; ")
         return Finding("schema", Grade.FAIL, said or str(error), fix)
-    return Finding("schema", Grade.OK, f"{path.name} has schema {HEAD}")
+    return Finding("schema", Grade.OK, f"{path.name} has schema {head()}")
 
 
 def integrity(path: Path) -> Finding:

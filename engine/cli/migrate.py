@@ -25,6 +25,6 @@ def run(args: argparse.Namespace, config: Config) -> int:
     make_private(config.home)
     backup = bring_up_to_date(path, config.journal_path)
     kept = f"; the previous state is kept in {backup}" if backup else ""
-    found = {"path": str(path), "schema": schema.HEAD, "backup": backup}
-    say(args, found, f"{path} has schema {schema.HEAD}{kept}")
+    found = {"path": str(path), "schema": schema.head(), "backup": backup}
+    say(args, found, f"{path} has schema {schema.head()}{kept}")
     return 0

@@ -1,15 +1,11 @@
-"""Alembic's entry: runs migrations on the connection `storage.schema` hands over, in batch mode."""
+"""Alembic's entry: runs the scripts of `versions` on the connection `storage.schema` hands over."""
 
 from alembic import context
 
-from storage.tables import METADATA
-
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=METADATA,
+    target_metadata=None,
     render_as_batch=True,
-    compare_type=True,
-    compare_server_default=True,
     transaction_per_migration=False,
 )
 with context.begin_transaction():

@@ -13,7 +13,7 @@ from sqlite3 import Connection
 import msgspec
 
 from engine.domain.instruments import Mode
-from storage.rows import LIVE
+from storage.projected.orders import LIVE
 from storage.views import LISTED, UNITS, PageKey, Row, in_units, page, query
 
 FOREVER_NS = 2**63 - 1

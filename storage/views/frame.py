@@ -22,7 +22,7 @@ from engine.errors import StorageError
 from storage.database import dicts
 from storage.live import engine_status, latest_equity
 from storage.live_accounts import VenueHeartbeat, heartbeats
-from storage.rows import LIVE
+from storage.projected.orders import LIVE
 from storage.settings import in_force
 from storage.users import ENGINE_ID
 from storage.views import Row

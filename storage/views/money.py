@@ -17,7 +17,7 @@ from engine.domain.fills import FillState
 from engine.domain.instruments import Mode
 from engine.domain.money import MICRO
 from storage.live import latest_equity
-from storage.rows import ENDED
+from storage.projected.orders import ENDED
 from storage.views import LISTED, MICRO_DECIMALS, PageKey, Row, page, query, shown
 
 SIZES = ("yes_settled", "yes_pending", "no_settled", "no_pending")

@@ -133,7 +133,7 @@ def test_kill_latch_is_seen(config: Config) -> None:
 def test_schema_is_compared_with_the_codes(config: Config) -> None:
     assert_found(doctor.schema(config.state_path), Grade.WARN, "does not exist yet", "migrate")
     path = migrated(config)
-    assert_found(doctor.schema(path), Grade.OK, schema.HEAD)
+    assert_found(doctor.schema(path), Grade.OK, schema.head())
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     assert_found(doctor.schema(path), Grade.FAIL, "9999")

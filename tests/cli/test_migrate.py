@@ -8,7 +8,7 @@ import pytest
 
 from engine.cli import migrate
 from engine.config import Config
-from storage.schema import HEAD, check_schema
+from storage.schema import check_schema, head
 
 
 def test_first_run_makes_a_private_home_and_the_database(
@@ -18,7 +18,7 @@ def test_first_run_makes_a_private_home_and_the_database(
     assert migrate.run(argparse.Namespace(json=False), config) == 0
     check_schema(config.state_path)
     assert config.home.stat().st_mode & 0o777 == 0o700
-    assert capsys.readouterr().out == f"{config.state_path} has schema {HEAD}\n"
+    assert capsys.readouterr().out == f"{config.state_path} has schema {head()}\n"
 
 
 def test_second_run_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -31,6 +31,6 @@ def test_second_run_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert config.state_path.read_bytes() == before
     assert json.loads(capsys.readouterr().out) == {
         "path": str(config.state_path),
-        "schema": HEAD,
+        "schema": head(),
         "backup": None,
     }

@@ -20,7 +20,7 @@ from engine.live import vault
 from engine.runtime.credentials import Credential
 from storage.database import Table, connect_writer, reading, writing
 from storage.live_accounts import Examination, Examiner, Unlock, examinations, unlocks
-from storage.rows import CashRow
+from storage.projected.cash_moves import CashRow
 from storage.schema import migrate
 from storage.settings import save
 from storage.users import ENGINE_ID

@@ -35,8 +35,8 @@ from engine.runtime.recovery import remember
 from storage.database import connect_writer, reading
 from storage.journal import Record, decode, last_seq, load
 from storage.journal_writer import JournalWriter, open_journal
+from storage.projected import TABLES
 from storage.projection import project, register_account
-from storage.rows import TABLES
 from storage.schema import migrate
 from tests.runtime.digests import digest_of
 

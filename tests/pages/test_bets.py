@@ -25,12 +25,13 @@ from engine.domain.instruments import (
 )
 from engine.domain.orders import Identity, OrderState
 from pages.kit import tables
-from storage.bets import BetResult, BetRow
 from storage.commands import MarkKind, StandingMark, mark
 from storage.database import Table, writing
 from storage.journal_writer import names_sum, open_journal, record_sum, write_batch
 from storage.live import EngineHeartbeat, put_engine, put_instrument
-from storage.rows import FillRow, ListingRow
+from storage.projected.bets import BetResult, BetRow
+from storage.projected.fills import FillRow
+from storage.projected.listings import ListingRow
 from tests.pages.seen import figures, links
 from tests.pages.test_asking import left, press
 from tests.storage.books import add_account

@@ -23,8 +23,8 @@ from engine.domain.instruments import (
 from engine.domain.orders import Order, OrderId, OrderState
 from storage.journal import Record
 from storage.live import put_instrument
-from storage.projection import Projection, register_account
-from storage.rows import Rows
+from storage.projected import fold_into
+from storage.projection import register_account
 from storage.settings import latest, save
 from storage.users import ENGINE_ID
 
@@ -77,8 +77,7 @@ class Books:
         self.engine_id = engine_id
         add_account(connection, engine_id=engine_id)
         put_instrument(connection, engine_id, TERMS, 1)
-        self._rows = Rows(connection, engine_id, {DEMO: Mode.DEMO})
-        self._fold = Projection(self._rows)
+        self._fold = fold_into(connection, engine_id, {DEMO: Mode.DEMO})
         self.seq = 0
         self.at_ns = 5
 
@@ -95,7 +94,7 @@ class Books:
                         filled=message.size,
                     )
                 )
-        self._rows.flush()
+        self._fold.rows.flush()
 
     def _take(self, message: msgspec.Struct) -> None:
         self.seq += 1

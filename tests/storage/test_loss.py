@@ -31,8 +31,8 @@ from storage.journal import last_seq, load, take_lease
 from storage.journal_writer import JournalWriter
 from storage.live import put_instrument
 from storage.loss import UNSEEN_MAX, accept, known_of
+from storage.projected.cash_moves import CashRow
 from storage.projection import check_past, find_loss, project, register_account
-from storage.rows import CashRow
 from storage.schema import migrate
 from tests.storage.books import DEMO, SHARE, TERMS, bought
 

@@ -57,8 +57,8 @@ from engine.domain.orders import Identity, Order, OrderId, OrderState
 from engine.errors import JournalCorrupt, StorageError
 from storage.database import connect_writer, transaction, writing
 from storage.journal_writer import names_sum, open_journal, record_sum, write_batch
+from storage.projected import TABLES
 from storage.projection import Projected, project, register_account
-from storage.rows import TABLES
 
 PAPER = AccountId("paper")
 BINARY = InstrumentId("polymarket:0xdd")

@@ -14,7 +14,9 @@ from engine.domain.instruments import Side as OrderSide
 from engine.domain.orders import OrderState, OrderType
 from engine.errors import BadInput
 from storage.database import ROWS, Bulk, Table, transaction
-from storage.rows import OrderRow, Rows
+from storage.fold import Rows
+from storage.projected import PROJECTED
+from storage.projected.orders import OrderRow
 
 
 def table() -> sqlite3.Connection:
@@ -111,7 +113,7 @@ def order(number: int, state: OrderState, now_ns: int) -> OrderRow:
 def test_an_order_that_moved_costs_its_own_page_and_those_of_its_state(
     connection: sqlite3.Connection, state: Path
 ) -> None:
-    rows = Rows(connection, "e1", {"a": Mode.DEMO})
+    rows = Rows(connection, "e1", {"a": Mode.DEMO}, PROJECTED)
     with transaction(connection):
         for number in range(1, 3_001):
             rows.put(order(number, OrderState.OPEN, 1))

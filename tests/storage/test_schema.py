@@ -1,25 +1,20 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
-from alembic import command
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
-from sqlalchemy.schema import CreateIndex, CreateTable
 
 from engine.errors import StorageError
+from storage import columns as columns_of
 from storage import schema
-from storage.schema import alchemy, check_schema, config, migrate
-from storage.tables import METADATA
+from storage.columns import compare
+from storage.schema import check_schema, config, migrate
+from storage.tables import TABLES
 
 
 @pytest.fixture
@@ -33,30 +28,43 @@ def execute(path: Path, *statements: str) -> None:
             connection.execute(statement)
 
 
-def with_scripts_of(folder: Path) -> Callable[..., Config]:
-    plain = schema.config
-
-    def config(connection: Connection | None = None) -> Config:
-        made = plain(connection)
-        made.set_main_option("path_separator", "space")
-        made.set_main_option("version_locations", f"{schema.SCRIPTS / 'versions'} {folder}")
-        return made
-
-    return config
+@pytest.fixture
+def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder whose scripts are this version's, too."""
+    folder = tmp_path / "scripts"
+    folder.mkdir()
+    monkeypatch.setattr(schema, "VERSIONS", [*schema.VERSIONS, folder])
+    return folder
 
 
-def test_the_scripts_end_at_head() -> None:
-    assert ScriptDirectory.from_config(config()).get_heads() == [schema.HEAD]
+def declare_more(patch: pytest.MonkeyPatch, name: str, **columns: Any) -> None:
+    """Have this version declare a table with these columns."""
+    patch.setitem(TABLES, name, columns_of.declare(name, ("engine_id", "key"), **columns))
 
 
-def test_models_and_migrations_do_not_differ(path: Path) -> None:
+def shape(path: Path) -> dict[str, Any]:
+    with closing(sqlite3.connect(path)) as connection:
+        return schema._has(connection)
+
+
+def test_the_scripts_are_one_line_that_ends_at_head() -> None:
+    assert ScriptDirectory.from_config(config()).get_heads() == [schema.head()], (
+        "two scripts follow the same one: give the later one the next number and its "
+        "`down_revision` the number before"
+    )
+    assert len(schema.scripts()) == len(set(schema.scripts()))
+
+
+def test_a_new_file_has_exactly_what_is_declared(path: Path) -> None:
     migrate(path)
-    with alchemy(path) as connection:
-        context = MigrationContext.configure(
-            connection, opts={"compare_type": True, "render_as_batch": True}
-        )
-        assert compare_metadata(context, METADATA) == []
-        command.check(config(connection))
+    has = shape(path)
+    assert has.keys() == TABLES.keys()
+    for name, table in TABLES.items():
+        assert compare(table, has[name]) is None, name
+
+
+def test_only_a_plugins_table_has_the_mark_of_one() -> None:
+    assert [name for name in TABLES if schema.PLUGIN_MARK in name] == []
 
 
 NO_ONES_MONEY = {"instruments", "listings"}
@@ -64,8 +72,8 @@ NO_ONES_MONEY = {"instruments", "listings"}
 
 
 def test_every_table_names_its_engine_and_money_its_mode() -> None:
-    for name, table in METADATA.tables.items():
-        columns = set(table.columns.keys())
+    for name, table in TABLES.items():
+        columns = {column.name for column in table.columns}
         assert "engine_id" in columns, name
         if any(column.endswith("_micro") for column in columns) and name not in NO_ONES_MONEY:
             assert {"mode", "account"} <= columns, name
@@ -88,55 +96,161 @@ def test_an_unmigrated_file_is_refused(path: Path) -> None:
         check_schema(path)
 
 
-def test_an_older_schema_is_backed_up_and_brought_up(
+def test_a_table_that_is_added_is_in_an_old_home(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     migrate(path)
-    execute(path, "INSERT INTO accounts VALUES ('e1', 'paper', 'paper', 'v', 'USD')")
-    newer = "9999_test"
-    script = path.parent / "9999_test.py"
-    script.write_text(
-        "from alembic import op\nimport sqlalchemy as sa\n"
-        f"revision = {newer!r}\ndown_revision = {schema.HEAD!r}\n"
-        "def upgrade():\n"
-        "    with op.batch_alter_table('accounts') as batch:\n"
-        "        batch.add_column(sa.Column('note', sa.String(), nullable=True))\n"
-    )
-    with_more = with_scripts_of(script.parent)
-    monkeypatch.setattr(schema, "config", with_more)
-    monkeypatch.setattr(schema, "HEAD", newer)
-    with pytest.raises(StorageError, match=r"has schema \d+, this program needs 9999_test"):
+    declare_more(monkeypatch, "later", size=int)
+    with pytest.raises(StorageError, match=r"has schema \d+ without table later, .* migrate`"):
+        check_schema(path)
+    assert migrate(path) is not None
+    check_schema(path)
+    execute(path, "INSERT INTO later VALUES ('k', 'e1', 5)")
+
+
+def test_a_column_that_is_added_says_its_default_in_old_rows(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare_more(monkeypatch, "later", size=int)
+    migrate(path)
+    execute(path, "INSERT INTO later VALUES ('k', 'e1', 5)")
+    more = {"owner": columns_of.Field(str, "it's"), "due_ns": int | None}
+    declare_more(monkeypatch, "later", size=int, **more)
+    with pytest.raises(StorageError, match=r"without later.owner, later.due_ns"):
         check_schema(path)
     backup = migrate(path)
     assert backup is not None
     check_schema(path)
     with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("SELECT * FROM accounts").fetchall() == [
-            ("e1", "paper", "paper", "v", "USD", None)
+        assert connection.execute("SELECT * FROM later").fetchall() == [
+            ("k", "e1", 5, "it's", None)
         ]
     with closing(sqlite3.connect(backup)) as connection:
-        assert len(connection.execute("SELECT * FROM accounts").fetchone()) == 5
+        assert connection.execute("SELECT * FROM later").fetchall() == [("k", "e1", 5)]
 
 
-def test_a_failing_migration_leaves_no_trace(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("columns", [{"size": float}, {"size": int, "more": int}])
+def test_a_change_that_needs_a_script_and_has_none_is_refused_and_leaves_no_trace(
+    path: Path, monkeypatch: pytest.MonkeyPatch, columns: dict[str, Any]
+) -> None:
+    declare_more(monkeypatch, "later", size=int)
     migrate(path)
-    script = path.parent / "9999_bad.py"
-    script.write_text(
-        f"from alembic import op\nrevision = '9999_bad'\ndown_revision = {schema.HEAD!r}\n"
+    before = shape(path)
+    declare_more(monkeypatch, "even_later", size=int)
+    declare_more(monkeypatch, "later", **columns)
+    with pytest.raises(StorageError, match="this version lacks the script"):
+        migrate(path)
+    assert shape(path) == before
+
+
+def test_every_state_a_file_may_be_in_leads_to_the_same_tables(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Added step by step, a file has what a new one has; only the order of columns may differ."""
+    migrate(path)
+    declare_more(monkeypatch, "later", size=int)
+    migrate(path)
+    declare_more(monkeypatch, "later", note=columns_of.Field(str, ""), size=int)
+    migrate(path)
+    fresh = tmp_path / "fresh.db"
+    migrate(fresh)
+    assert shape(path) == shape(fresh)
+
+
+def test_a_script_runs_first_and_what_it_leaves_is_added_to(
+    path: Path, scripts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare_more(monkeypatch, "later", size=int)
+    migrate(path)
+    execute(path, "INSERT INTO later VALUES ('k', 'e1', 5)")
+    before = schema.head()
+    scripts.joinpath("9999_shares.py").write_text(
+        "from alembic import op\nimport sqlalchemy as sa\n"
+        f"revision = '9999'\ndown_revision = {before!r}\n"
+        "def upgrade():\n"
+        "    with op.batch_alter_table('later') as batch:\n"
+        "        batch.alter_column('size', new_column_name='shares', type_=sa.Float())\n"
+    )
+    declare_more(monkeypatch, "later", shares=float, note=columns_of.Field(str, ""))
+    with pytest.raises(StorageError, match=r"has schema \d+, this program needs 9999"):
+        check_schema(path)
+    assert migrate(path) is not None
+    check_schema(path)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT * FROM later").fetchall() == [("k", "e1", 5.0, "")]
+
+
+def test_each_migration_keeps_a_backup_of_its_own(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate(path)
+    declare_more(monkeypatch, "one", size=int)
+    first = migrate(path)
+    declare_more(monkeypatch, "two", size=int)
+    second = migrate(path)
+    assert first is not None
+    assert second is not None
+    assert "one" not in shape(Path(first))
+    assert "one" in shape(Path(second))
+
+
+def test_a_projected_table_that_cannot_be_added_to_is_made_anew(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate(path)
+    execute(path, "INSERT INTO early_news VALUES ('paper', 'f1', 'e1', 'mined', 1)")
+    news = TABLES["early_news"]
+    monkeypatch.setitem(
+        TABLES,
+        "early_news",
+        columns_of.declare("early_news", news.key, state=str, seq=int, more=int),
+    )
+    migrate(path)
+    check_schema(path)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT * FROM early_news").fetchall() == []
+
+
+def test_a_failing_script_leaves_no_trace(
+    path: Path, scripts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate(path)
+    before, bad = shape(path), scripts / "9999_bad.py"
+    bad.write_text(
+        f"from alembic import op\nrevision = '9999'\ndown_revision = {schema.head()!r}\n"
         "def upgrade():\n"
         "    op.execute('CREATE TABLE half (x)')\n"
         "    op.execute('INSERT INTO nowhere VALUES (1)')\n"
     )
-    with_more = with_scripts_of(script.parent)
-    with monkeypatch.context() as patch:
-        patch.setattr(schema, "config", with_more)
-        patch.setattr(schema, "HEAD", "9999_bad")
-        with pytest.raises(StorageError, match="no such table: nowhere"):
-            migrate(path)
+    with pytest.raises(StorageError, match="no such table: nowhere"):
+        migrate(path)
+    assert shape(path) == before
+    bad.unlink()
     check_schema(path)
-    with closing(sqlite3.connect(path)) as connection:
-        names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-    assert "half" not in names
+
+
+@pytest.mark.parametrize(
+    ("newer", "what"),
+    [
+        ("CREATE TABLE newer (x)", "a table newer"),
+        ("ALTER TABLE accounts ADD COLUMN desk TEXT DEFAULT ''", "a column accounts.desk"),
+    ],
+)
+def test_what_a_newer_version_added_is_refused(path: Path, newer: str, what: str) -> None:
+    migrate(path)
+    execute(path, newer)
+    before = path.read_bytes()
+    for ask in (migrate, check_schema):
+        with pytest.raises(StorageError, match=f"has {what}, which this version .* a newer one"):
+            ask(path)
+    assert path.read_bytes() == before
+
+
+def test_what_a_plugin_made_that_is_gone_stays_as_it_is(path: Path) -> None:
+    migrate(path)
+    execute(path, "CREATE TABLE marbles__counts (x)", "INSERT INTO marbles__counts VALUES (1)")
+    assert migrate(path) is None
+    check_schema(path)
 
 
 def test_a_newer_schema_is_refused(path: Path) -> None:
@@ -156,20 +270,6 @@ def test_a_schema_from_before_the_baseline_is_refused_and_left_as_it_is(path: Pa
             ask(path)
     assert path.read_bytes() == before
     assert not list(path.parent.glob("*.before-*"))
-
-
-TABLES = {"0021": "bf807a2579767254"}
-"""A digest of all tables by the schema version that has them."""
-
-
-def test_a_changed_table_has_a_new_schema_version() -> None:
-    """Before 0.2 `BASELINE` takes the next number; from 0.2 on a migration does."""
-    made = [CreateTable(table) for table in METADATA.sorted_tables]
-    for table in METADATA.sorted_tables:
-        made += [CreateIndex(index) for index in sorted(table.indexes, key=lambda one: one.name)]
-    ddl = "".join(map(str, made))
-    digest = hashlib.blake2b(ddl.encode(), digest_size=8).hexdigest()
-    assert {schema.HEAD: digest} == TABLES
 
 
 def test_a_foreign_file_is_refused(tmp_path: Path) -> None:

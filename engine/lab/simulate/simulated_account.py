@@ -42,13 +42,14 @@ from engine.lab.simulate.process import EngineDied, Process
 from engine.lab.simulate.venue_side import VenueSide
 from engine.live.commands.kill import KillScope
 from engine.venues.demo.exchange import DemoExchange
-from storage.bets import BetRow
 from storage.commands import leave
+from storage.database import RowType
+from storage.fold import Fold, Rows
 from storage.journal import Record, decode
 from storage.latch import read_latch, set_latch
 from storage.loss import UNSEEN_MAX, Known, Message
-from storage.projection import Projection
-from storage.rows import OrderRow, Rows
+from storage.projected import HANDLERS, PROJECTED
+from storage.projected.orders import OrderRow
 from storage.settings import Saved, applied, latest, save
 from storage.users import ENGINE_ID
 
@@ -120,6 +121,7 @@ class MemoryRows(Rows):
     """Rows without a state file; remembers which orders' rows were touched since it was asked."""
 
     def __init__(self) -> None:
+        self._tables = PROJECTED
         self._found: dict[type[msgspec.Struct], dict[tuple[str | int, ...], Any]] = {}
         self.orders: dict[int, OrderRow] = {}
         self.touched: dict[int, OrderRow] = {}
@@ -134,17 +136,22 @@ class MemoryRows(Rows):
 
     def put(self, row: msgspec.Struct) -> None:
         """Take a new or changed row."""
-        self._found.setdefault(type(row), {})[self.key_of(row)] = row
+        self._found.setdefault(type(row), {})[self._key_of(row)] = row
         if isinstance(row, OrderRow):
             self.orders[row.id] = self.touched[row.id] = row
 
-    def drop(self, news: msgspec.Struct) -> None:
-        """Forget early news that has been used."""
-        self._found[type(news)].pop(self.key_of(news), None)
+    def drop(self, row: msgspec.Struct) -> None:
+        """Delete a row."""
+        self._found[type(row)].pop(self._key_of(row), None)
 
-    def bets_in(self, instrument: str) -> list[BetRow]:
-        found = self._found.get(BetRow, {}).values()
-        return [bet for bet in found if bet.instrument == instrument]
+    def matching(self, kind: type[RowType], **columns: str | int) -> list[RowType]:
+        """Return the rows with these values, in the order of their key."""
+        found = self._found.get(kind, {})
+        return [
+            found[key]
+            for key in sorted(found)
+            if all(getattr(found[key], name) == value for name, value in columns.items())
+        ]
 
 
 class RowsJudge:
@@ -157,7 +164,7 @@ class RowsJudge:
     def begin_run(self) -> None:
         """Begin a life: its rows are built anew from what the disk has."""
         self._rows = MemoryRows()
-        self._fold = Projection(self._rows)
+        self._fold = Fold(self._rows, HANDLERS)
         self._seq = 0
 
     def look(self, executor: Executor, speak: Speak, *, whole: bool = False) -> None:

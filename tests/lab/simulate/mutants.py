@@ -34,8 +34,8 @@ from engine.risk.exposure import ExposureBook, MarketRisk
 from engine.risk.gate import Allowed, Breakers, RiskGate
 from engine.runtime.account_runner import AccountRunner
 from storage.loss import Known
-from storage.projection import HANDLERS
-from storage.rows import OrderRow
+from storage.projected import HANDLERS
+from storage.projected.orders import OrderRow
 
 S, H, F = OrderState, Happened, Fault
 Patch = Any
@@ -337,14 +337,14 @@ def _markets_are_not_summed(patch: Patch) -> None:
 def _rows_judge_for_themselves(patch: Patch) -> None:
     asked: dict[int, int] = {}
 
-    def not_found(projection: Any, event: Any, record: Any) -> None:
+    def not_found(fold: Any, event: Any, record: Any) -> None:
         asked[event.order] = asked.get(event.order, 0) + 1
-        row = projection.rows.find(OrderRow, event.account, event.order)
+        row = fold.rows.find(OrderRow, event.account, event.order)
         if row is not None and row.state is S.UNKNOWN and asked[event.order] == 2:
             row.state = S.CANCELLED
-            projection.rows.put(row)
+            fold.rows.put(row)
 
-    patch.setitem(HANDLERS, "OrderNotFound", not_found)
+    patch.setitem(HANDLERS, "OrderNotFound", [not_found])
 
 
 def _a_start_reports_no_rows(patch: Patch) -> None:

@@ -22,8 +22,8 @@ from engine.live.lifecycle import ledger_side
 from storage.equity_identity import EquityCheck, judge
 from storage.journal import Record, decode
 from storage.live import put_instrument
-from storage.projection import Projection, register_account
-from storage.rows import TABLES, Rows
+from storage.projected import TABLES, fold_into
+from storage.projection import register_account
 from storage.schema import migrate
 
 ENGINE = "e1"
@@ -62,8 +62,7 @@ class Watch:
         for table in TABLES:
             self.connection.execute(f"DELETE FROM {table}")
         modes = {str(self.account.id): Mode.DEMO}
-        self._rows = Rows(self.connection, ENGINE, modes)
-        self._fold = Projection(self._rows)
+        self._fold = fold_into(self.connection, ENGINE, modes)
         self._taken: list[Record] = []
 
     def _follow(self) -> None:
@@ -77,7 +76,7 @@ class Watch:
                 put_instrument(self.connection, ENGINE, listed.instrument, record.at_ns)
             self._fold.take(record)
             taken.append(record)
-        self._rows.flush()
+        self._fold.rows.flush()
 
     def check(self) -> None:
         """Judge the living engine, where it is not asking the venue just now."""

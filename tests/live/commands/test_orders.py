@@ -36,7 +36,7 @@ from engine.live.main import chosen
 from engine.runtime.market_hub import wants_of
 from storage.commands import CommandState, LeftCommand, MarkKind, StandingMark, mark, marks
 from storage.database import Table
-from storage.rows import ListingRow
+from storage.projected.listings import ListingRow
 from storage.users import ENGINE_ID
 from tests.test_distance import DEMO, ONE, Exchange, TradingDesk
 

@@ -24,8 +24,8 @@ from engine.live.lifecycle import ledger_side
 from storage.equity_identity import judge
 from storage.journal import Record
 from storage.live import put_instrument
-from storage.projection import Projection, register_account
-from storage.rows import Rows
+from storage.projected import fold_into
+from storage.projection import register_account
 from storage.schema import migrate
 from tests.fakes.polymarket.listing import Listed
 from tests.venues.polymarket.adapter import LIVE, SHARE
@@ -57,8 +57,7 @@ class Identity:
             self._connection, engine_id="e1", account=LIVE, mode=Mode.LIVE, venue="polymarket",
             currency="pUSD",
         )  # fmt: skip
-        self._rows = Rows(self._connection, "e1", {LIVE: Mode.LIVE})
-        self._fold = Projection(self._rows)
+        self._fold = fold_into(self._connection, "e1", {LIVE: Mode.LIVE})
         self._seq = self.checks = 0
 
     def check(self, desk: WalletDesk) -> None:
@@ -71,7 +70,7 @@ class Identity:
                 put_instrument(self._connection, "e1", message.instrument, at_ns)
             kind, body = type(message).__name__, msgspec.msgpack.encode(message)
             self._fold.take(Record(seq=self._seq, at_ns=at_ns, account=LIVE, kind=kind, body=body))
-        self._rows.flush()
+        self._fold.rows.flush()
         side = ledger_side(desk.executor, at_ns=desk.now_ns(), seq=self._seq)
         found = judge(self._connection, "e1", side)
         assert not found.text, found.text

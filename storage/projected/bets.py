@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from engine.domain.commands import MANUAL
-from engine.domain.instruments import InstrumentId, Leg, Mode, Side
+from engine.domain.events import CashMoved
+from engine.domain.instruments import Leg, Mode, Side
 from engine.domain.money import MICRO
-
-if TYPE_CHECKING:
-    from engine.domain.events import CashMoved, PairsConverted
-    from storage.journal import Record
-    from storage.rows import FillRow, ListingRow, Rows
+from storage.fold import Fold, Noun, ProjectedTable
+from storage.journal import Record
+from storage.projected.conversions import PairsBooked
+from storage.projected.fills import FillBooked, FillRow
+from storage.projected.listings import ListingRow, PayoutChanged
 
 
 class BetResult(StrEnum):
@@ -69,7 +69,7 @@ class BetRow(msgspec.Struct, kw_only=True):
     updated_ns: int
     seq: int
 
-    def take(self, fill: FillRow, sign: int) -> None:
+    def apply_fill(self, fill: FillRow, sign: int) -> None:
         """Add a fill, or take it out (-1) as if it had never been; then call `judge`."""
         value, size, buys = sign * (fill.value_micro or 0), sign * fill.size, fill.side is Side.BUY
         if buys:
@@ -127,9 +127,9 @@ class BetRow(msgspec.Struct, kw_only=True):
 def whose_pairs(
     bets: Sequence[BetRow], size: int, amount_micro: int
 ) -> Iterator[tuple[BetRow | None, int, int]]:
-    """Give whose a conversion is: each bet's pairs in turn, the rest nobody's (None).
+    """Give whose a conversion is: each bet's pairs in turn, the rest is no bet's (None).
 
-    A split is nobody's: no bot asks for one.
+    No bot asks for a split.
     """
     left, cash = size, amount_micro
     for bet in bets:
@@ -142,43 +142,77 @@ def whose_pairs(
         yield None, left, cash
 
 
-class Bets:
-    """The bets among `rows`. `storage.projection` alone calls it."""
+def on_fill_booked(fold: Fold, booked: FillBooked, record: Record) -> None:
+    """Add a fill to its bet, or take it out as if it had never been."""
+    fill = booked.fill
+    bet = _bet(fold, (fill.account, fill.instrument, fill.bot), fill.mode, record)
+    bet.apply_fill(fill, booked.sign)
+    _judge(fold, bet, fold.rows.find(ListingRow, fill.instrument), record)
 
-    def __init__(self, rows: Rows) -> None:
-        self._rows = rows
 
-    def of(self, key: tuple[str, str, str], mode: Mode, record: Record) -> BetRow:
-        """Return a bet by account, instrument and bot; a new one where there is none."""
-        (account, instrument, bot), at_ns = key, record.at_ns
-        return self._rows.find(BetRow, *key) or BetRow(
-            account=account, instrument=instrument, bot=bot, mode=mode, opened_ns=at_ns,
-            updated_ns=at_ns, seq=record.seq,
-        )  # fmt: skip
+def on_payout_changed(fold: Fold, changed: PayoutChanged, record: Record) -> None:
+    """Judge every bet in a market whose payout is known now."""
+    for bet in fold.rows.matching(BetRow, instrument=changed.listing.instrument):
+        _judge(fold, bet, changed.listing, record)
 
-    def judge(self, bet: BetRow, listing: ListingRow | None, record: Record) -> None:
-        """Say whether a bet is over, and how it ended."""
-        bet.updated_ns, bet.seq = record.at_ns, record.seq
-        bet.judge(listing)
-        self._rows.put(bet)
 
-    def convert(
-        self, event: PairsConverted, listing: ListingRow | None, mode: Mode, record: Record
-    ) -> None:
-        """Book a split or a merge with whose pairs they are."""
-        mine = self._mine(event.account, event.instrument)
-        for bet, size, cash in whose_pairs(mine, event.size, event.amount_micro):
-            took = bet or self.of((event.account, event.instrument, MANUAL), mode, record)
-            took.convert(size, cash)
-            self.judge(took, listing, record)
+def on_pairs_booked(fold: Fold, booked: PairsBooked, record: Record) -> None:
+    """Book a split or a merge with the bets whose pairs they are."""
+    event = booked.event
+    listing = fold.rows.find(ListingRow, event.instrument)
+    mine = fold.rows.matching(BetRow, account=event.account, instrument=event.instrument)
+    for bet, size, cash in whose_pairs(mine, event.size, event.amount_micro):
+        took = bet or _bet(fold, (event.account, event.instrument, MANUAL), booked.mode, record)
+        took.convert(size, cash)
+        _judge(fold, took, listing, record)
 
-    def reward(self, event: CashMoved, record: Record) -> None:
-        """Note what was paid for a market at its bet, where one alone stands there."""
-        mine = self._mine(event.account, event.instrument) if event.instrument else []
+
+def on_cash_moved(fold: Fold, event: CashMoved, record: Record) -> None:
+    """Book tokens that came without a trade as bought by hand; a reward with its only bet."""
+    if event.instrument is None:
+        return
+    if event.tokens and event.leg is not None:
+        key, mode = (event.account, event.instrument, MANUAL), fold.rows.mode(event.account)
+        bet = _bet(fold, key, mode, record)
+        bet.take_in(event.leg, event.tokens, event.amount_micro)
+        _judge(fold, bet, fold.rows.find(ListingRow, event.instrument), record)
+    elif event.payment:
+        mine = fold.rows.matching(BetRow, account=event.account, instrument=event.instrument)
         if len(mine) == 1:
             mine[0].reward_micro += event.amount_micro
             mine[0].seq = record.seq
-            self._rows.put(mine[0])
+            fold.rows.put(mine[0])
 
-    def _mine(self, account: str, instrument: InstrumentId) -> list[BetRow]:
-        return [bet for bet in self._rows.bets_in(instrument) if bet.account == account]
+
+def _bet(fold: Fold, key: tuple[str, str, str], mode: Mode, record: Record) -> BetRow:
+    """Return a bet by account, instrument and bot; a new one where there is none."""
+    (account, instrument, bot), at_ns = key, record.at_ns
+    return fold.rows.find(BetRow, *key) or BetRow(
+        account=account, instrument=instrument, bot=bot, mode=mode, opened_ns=at_ns,
+        updated_ns=at_ns, seq=record.seq,
+    )  # fmt: skip
+
+
+def _judge(fold: Fold, bet: BetRow, listing: ListingRow | None, record: Record) -> None:
+    """Say whether a bet is over, and how it ended."""
+    bet.updated_ns, bet.seq = record.at_ns, record.seq
+    bet.judge(listing)
+    fold.rows.put(bet)
+
+
+NOUN = Noun(
+    (
+        ProjectedTable(
+            BetRow,
+            "bets",
+            ("account", "instrument", "bot"),
+            (("mode", "closed_ns", "account", "instrument", "bot"), ("instrument",)),
+        ),
+    ),
+    {
+        FillBooked: on_fill_booked,
+        PayoutChanged: on_payout_changed,
+        PairsBooked: on_pairs_booked,
+        CashMoved: on_cash_moved,
+    },
+)

@@ -1,0 +1,64 @@
+"""Listings: what the journal knows of an instrument, and what it pays."""
+
+from __future__ import annotations
+
+import msgspec
+
+from engine.domain import events
+from engine.domain.instruments import Instrument
+from storage.fold import Fold, Noun, ProjectedTable
+from storage.journal import Record
+
+
+class ListingRow(msgspec.Struct, kw_only=True):
+    """One row of `listings`: price · size // `value_divisor` = micro-units; what one YES pays.
+
+    None = the journal never listed it; it is not resolved.
+    """
+
+    instrument: str
+    value_divisor: int | None = None
+    one_token: int | None = None
+    """Increments of one token."""
+    payout_yes_micro: int | None = None
+    seq: int
+
+
+class PayoutChanged(msgspec.Struct, frozen=True):
+    """Emitted where an instrument pays something else than before."""
+
+    listing: ListingRow
+
+
+def on_instrument_listed(fold: Fold, event: events.InstrumentListed, record: Record) -> None:
+    """Keep the terms of an instrument."""
+    instrument: Instrument = event.instrument
+    listing = _listing(fold, instrument.id, record)
+    listing.value_divisor = instrument.value_divisor
+    listing.one_token = 10**instrument.size_decimals
+
+
+def on_instrument_resolved(fold: Fold, event: events.InstrumentResolved, record: Record) -> None:
+    """Keep what an instrument pays."""
+    listing = _listing(fold, event.instrument, record)
+    if listing.payout_yes_micro != event.payout_yes_micro:
+        listing.payout_yes_micro = event.payout_yes_micro
+        fold.emit(PayoutChanged(listing), record)
+
+
+def _listing(fold: Fold, instrument: str, record: Record) -> ListingRow:
+    listing = fold.rows.find(ListingRow, instrument)
+    if listing is None:
+        listing = ListingRow(instrument=instrument, seq=record.seq)
+    listing.seq = record.seq
+    fold.rows.put(listing)
+    return listing
+
+
+NOUN = Noun(
+    (ProjectedTable(ListingRow, "listings", ("instrument",)),),
+    {
+        events.InstrumentListed: on_instrument_listed,
+        events.InstrumentResolved: on_instrument_resolved,
+    },
+)

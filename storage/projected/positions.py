@@ -1,0 +1,139 @@
+"""Positions: what an account holds of a leg, what it cost, what sales of it brought."""
+
+from __future__ import annotations
+
+import msgspec
+
+from engine.domain.events import CashMoved
+from engine.domain.fills import FillState
+from engine.domain.instruments import Leg, Mode, Side
+from engine.errors import JournalCorrupt
+from storage.fold import Fold, Noun, ProjectedTable
+from storage.journal import Record
+from storage.projected.conversions import PairsBooked
+from storage.projected.fills import FillBooked, FillConfirmed, FillRow
+
+
+class PositionRow(msgspec.Struct, kw_only=True):
+    """One row of `positions`: what an account holds of one leg; void fills count nowhere.
+
+    `unvalued` are fills without a value: while there are any, the sums of money are not whole.
+    """
+
+    account: str
+    instrument: str
+    leg: Leg
+    mode: Mode
+    settled: int = 0
+    pending: int = 0
+    bought: int = 0
+    sold: int = 0
+    spent_micro: int = 0
+    received_micro: int = 0
+    fee_micro: int = 0
+    cost_micro: int = 0
+    """What the tokens that are held cost, sales taken out at the average."""
+    unvalued: int = 0
+    updated_ns: int
+    seq: int
+
+    def apply_fill(self, fill: FillRow, sign: int) -> None:
+        """Add a fill, or take it out (-1) as if it had never been; note what it realises."""
+        value, size, realised = sign * (fill.value_micro or 0), sign * fill.size, 0
+        held = self.settled + self.pending
+        if fill.side is Side.BUY:
+            self.bought += size
+            self.spent_micro += value
+            self.cost_micro += value
+        else:
+            if sign < 0:
+                out = value + (fill.realised_micro or 0)  # what its sale had taken, back
+            else:
+                out = self.cost_micro * size // held if size < held else self.cost_micro
+                realised = value - out
+            self.sold += size
+            self.received_micro += value
+            self.cost_micro -= out
+            size = -size
+        if fill.state is FillState.CONFIRMED:
+            self.settled += size
+        else:
+            self.pending += size
+        self.fee_micro += sign * fill.fee_micro
+        self.unvalued += sign * (fill.value_micro is None)
+        if not self.settled + self.pending:  # a reversal may leave a cost without tokens
+            realised -= self.cost_micro
+            self.cost_micro = 0
+        fill.realised_micro = None if self.unvalued else realised
+
+    def convert(self, size: int, value_micro: int) -> None:
+        """Take in this leg's part of a split, or let go of it in a merge (`size` < 0)."""
+        if size > 0:
+            self.bought += size
+            self.spent_micro += value_micro
+            self.cost_micro += value_micro
+        else:
+            held = self.settled + self.pending
+            self.sold -= size
+            self.received_micro += value_micro
+            self.cost_micro -= self.cost_micro * -size // held if -size < held else self.cost_micro
+        self.settled += size
+
+
+def on_fill_booked(fold: Fold, booked: FillBooked, record: Record) -> None:
+    """Add a fill, or take it out as if it had never been."""
+    fill = booked.fill
+    position = _position(fold, (fill.account, fill.instrument, fill.leg), fill.mode, record)
+    position.apply_fill(fill, booked.sign)
+
+
+def on_fill_confirmed(fold: Fold, confirmed: FillConfirmed, record: Record) -> None:
+    """Move the tokens of a fill from pending to settled."""
+    fill = confirmed.fill
+    position = _position(fold, (fill.account, fill.instrument, fill.leg), fill.mode, record)
+    signed = fill.size if fill.side is Side.BUY else -fill.size
+    position.pending -= signed
+    position.settled += signed
+
+
+def on_pairs_booked(fold: Fold, booked: PairsBooked, record: Record) -> None:
+    """Book a split as a buy of both legs, a merge as a sale of both."""
+    event = booked.event
+    half = event.amount_micro // 2
+    for leg, value in ((Leg.YES, half), (Leg.NO, event.amount_micro - half)):
+        key = event.account, event.instrument, leg
+        _position(fold, key, booked.mode, record).convert(event.size, value)
+
+
+def on_cash_moved(fold: Fold, event: CashMoved, record: Record) -> None:
+    """Book tokens that came without a trade here as bought for what they cost."""
+    if not event.tokens:
+        return
+    if event.instrument is None or event.leg is None:
+        raise JournalCorrupt(f"record {record.seq} moves tokens and does not say which")
+    key, mode = (event.account, event.instrument, event.leg), fold.rows.mode(event.account)
+    _position(fold, key, mode, record).convert(event.tokens, event.amount_micro)
+
+
+def _position(fold: Fold, key: tuple[str, str, Leg], mode: Mode, record: Record) -> PositionRow:
+    position = fold.rows.find(PositionRow, *key)
+    if position is None:
+        account, instrument, leg = key
+        position = PositionRow(
+            account=account, instrument=instrument, leg=leg, mode=mode,
+            updated_ns=record.at_ns, seq=record.seq,
+        )  # fmt: skip
+    position.updated_ns, position.seq = record.at_ns, record.seq
+    fold.rows.put(position)
+    return position
+
+
+NOUN = Noun(
+    (ProjectedTable(PositionRow, "positions", ("account", "instrument", "leg")),),
+    {
+        FillBooked: on_fill_booked,
+        FillConfirmed: on_fill_confirmed,
+        PairsBooked: on_pairs_booked,
+        CashMoved: on_cash_moved,
+    },
+)

@@ -1,0 +1,160 @@
+"""Homes of users go on: what an older version left is whole under this one."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.domain.instruments import AccountId, Leg
+from engine.runtime.recovery import executor_of, recover
+from storage import projected, projection, schema
+from storage.database import reading
+from storage.projected import PROJECTED
+from storage.projected.positions import PositionRow
+from storage.projection import accounts_known, bring_up_to_date, check_past, project
+from storage.schema import check_schema
+from storage.tables import TABLES
+from storage.users import ENGINE_ID
+from tests.additions.storage.projected import fill_counts
+from tests.storage.homes import lay, schemas
+
+Tables = dict[str, list[dict[str, Any]]]
+
+
+def tables(path: Path) -> Tables:
+    """Return every row of every table of a state file, as dicts in order."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.row_factory = sqlite3.Row
+        names = [
+            name
+            for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            if name != "alembic_version"
+        ]
+        return {
+            name: sorted(
+                (dict(row) for row in connection.execute(f"SELECT * FROM {name}")), key=str
+            )
+            for name in names
+        }
+
+
+def in_both(before: Tables, after: Tables) -> Tables:
+    """Return the rows of `after` with the tables and columns alone that were there before."""
+    return {
+        name: [{column: row[column] for column in rows[0]} for row in after[name]] if rows else []
+        for name, rows in before.items()
+    }
+
+
+@pytest.fixture(params=schemas())
+def home(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return lay(request.param, tmp_path)
+
+
+def test_a_home_is_kept_of_each_schema_that_a_script_led_on_from() -> None:
+    assert set(schema.scripts()[:-1]) | {schema.BASELINE} <= set(schemas()), (
+        "a script was added: keep a home of the schema before it in tests/storage/homes"
+    )
+
+
+def test_a_kept_home_has_something_of_everything(home: Path) -> None:
+    found = tables(home / "pitboss.db")
+    named = ("alerts", "jobs", "commands", "settings", "equity", "pnl", "markouts", "recordings")
+    for name in (*named, *(table.name for table in PROJECTED.values())):
+        assert found.get(name, True), name
+
+
+def test_an_old_home_is_brought_up_and_every_row_is_as_it_was(home: Path) -> None:
+    state, journal = home / "pitboss.db", home / "journal.db"
+    before = tables(state)
+    backup = bring_up_to_date(state, journal)
+    assert backup is not None
+    assert tables(Path(backup)) == before
+    check_schema(state)
+    assert in_both(before, tables(state)) == before
+
+
+def test_rows_read_anew_from_the_journal_are_the_rows_that_were_migrated(home: Path) -> None:
+    state, journal = home / "pitboss.db", home / "journal.db"
+    bring_up_to_date(state, journal)
+    before = tables(state)
+    check_past(journal, state, ENGINE_ID)
+    done = project(journal, state)
+    assert (done.rebuilt, done.problems) == (True, ())
+    after = tables(state)
+    (read,) = after.pop("projection")
+    del before["projection"]
+    assert after == before
+    assert read["seq"] == done.seq
+    assert not project(journal, state).rebuilt
+
+
+def test_an_old_journal_is_the_positions_of_an_old_state(home: Path) -> None:
+    state, journal = home / "pitboss.db", home / "journal.db"
+    bring_up_to_date(state, journal)
+    with reading(state) as connection:
+        accounts = accounts_known(connection, ENGINE_ID)
+        shown = PROJECTED[PositionRow].rows.all(connection, "engine_id = ?", (ENGINE_ID,))
+        resolved = {
+            name
+            for (name,) in connection.execute(
+                "SELECT instrument FROM listings WHERE payout_yes_micro IS NOT NULL"
+            )
+        }
+    executors = {AccountId(name): executor_of(one, 0)[0] for name, one in accounts.items()}
+    assert recover(journal, executors).seq == projection.project(journal, state).seq
+    held = {
+        (account, instrument, leg): size
+        for account, executor in executors.items()
+        for instrument, one in executor.ledger.held.items()
+        for leg, size in (
+            (Leg.YES, one.yes_settled + one.yes_pending),
+            (Leg.NO, one.no_settled + one.no_pending),
+        )
+        if size
+    }
+    assert held
+    assert held == {
+        (row.account, row.instrument, row.leg): row.settled + row.pending
+        for row in shown
+        if row.settled + row.pending and row.instrument not in resolved
+    }
+
+
+def test_a_noun_that_is_added_is_filled_from_the_whole_past_and_changes_no_other_row(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, journal = home / "pitboss.db", home / "journal.db"
+    bring_up_to_date(state, journal)
+    project(journal, state)
+    before = tables(state)
+    noun, (table,) = fill_counts.NOUN, fill_counts.NOUN.tables
+    handled = projected.HANDLERS["FillBooked"]
+    monkeypatch.setitem(projected.HANDLERS, "FillBooked", [*handled, fill_counts.on_fill_booked])
+    monkeypatch.setitem(PROJECTED, table.kind, table)
+    monkeypatch.setattr(projection, "MARKS", projection.MARKS | {f"fill_counts:{noun.mark}"})
+    monkeypatch.setattr(projection, "TABLES", (*projection.TABLES, table.name))
+    monkeypatch.setitem(TABLES, table.name, table.declared)
+    assert bring_up_to_date(state, journal) is not None
+    done = project(journal, state)
+    assert (done.rebuilt, done.problems) == (True, ())
+    after = tables(state)
+    counts = after.pop(table.name)
+    del after["projection"], before["projection"]
+    assert after == before
+    fills = [row for row in before["fills"] if row["state"] != "failed"]
+    assert sum(row["fills"] for row in counts) == len(fills)
+    assert sum(row["size"] for row in counts) == sum(row["size"] for row in fills)
+
+
+def test_a_noun_that_is_gone_costs_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state, journal = home / "pitboss.db", home / "journal.db"
+    bring_up_to_date(state, journal)
+    with monkeypatch.context() as patch:
+        patch.setattr(projection, "MARKS", projection.MARKS | {"marbles:1.00000000"})
+        assert project(journal, state).rebuilt
+    assert not project(journal, state).rebuilt
