@@ -197,11 +197,11 @@ class Executor:
             return
         if order.instrument in table.instruments:
             table.adopt(order, now_ns, identity)
-        elif order.id > table.known_until:
+        elif not table.forgotten(order.id):
             table.awaiting_listing[order.id] = (
                 order  # it waits for its instrument, and the start for it
             )
-            table.last_id = max(table.last_id, order.id)
+            table.numbers.make(order.id)
 
     def recover(self, orders: Iterable[Order], now_ns: int) -> list[Effect]:
         """Begin a life: what has no end is UNKNOWN, everything is asked, nothing is placed.

@@ -33,6 +33,7 @@ from engine.domain.instruments import BotId, InstrumentId
 from engine.domain.intents import ResidualReason
 from engine.domain.modes import ModeBelief
 from engine.domain.money import money_text
+from engine.domain.orders import OrderId
 from engine.executor.fills import exit_value_micro
 from engine.executor.orders import EffectOutbox, InstrumentState, OrderTable
 from engine.executor.planner import ends_soon
@@ -52,6 +53,9 @@ _UNRESPONSIVE = frozenset({VenueMode.RESTARTING, VenueMode.DISABLED})
 
 AUTH = "auth"
 """Health source: the venue refuses our credential; its adapter asks until it is taken again."""
+
+UNMADE_MAX = 1_000
+"""Orders nobody made here that are remembered; beyond it the oldest are forgotten."""
 
 ORDER_AUTH = "auth of an order"
 """Health source: it refused an order for want of authority. Asking would place one: a person must
@@ -88,6 +92,8 @@ class BlocksState(msgspec.Struct, kw_only=True):
     """What the venue said that cannot be true; cleared when a person releases the latch."""
     holds: list[Hold] = []
     """Scoped KILLs that nobody has released yet."""
+    unmade: list[OrderId] = []
+    """Orders the venue knows and nobody made here; a release of the account answers for them."""
 
 
 class Blocks:
@@ -406,9 +412,17 @@ class TradingHalts:
         del now_ns
         self._breakers.release_latch(event.reason, kill_only=event.kill_only)
         if not event.kill_only:
-            self._blocks.state.contradictions.clear()
-            self._blocks.unhealthy.pop(ORDER_AUTH, None)
+            self._settled_by_a_person()
         self._everything_dirty()
+
+    def _settled_by_a_person(self) -> None:
+        """Let go of what the venue said that cannot be: a person has compared both."""
+        state = self._blocks.state
+        state.contradictions.clear()
+        self._blocks.unhealthy.pop(ORDER_AUTH, None)
+        for number in state.unmade:
+            self._table.numbers.answer_for(number)
+        state.unmade.clear()
 
     def _scope_latched(self, event: ScopeLatched, now_ns: int) -> None:
         """Hold placing in a part of the account, cancel what is there, begin to prove it empty."""
@@ -460,7 +474,7 @@ class TradingHalts:
     def _loss_accepted(self, event: LossAccepted, now_ns: int) -> None:
         """Go on behind lost records: no number is used again, fills are asked for since then."""
         table, questions = self._table, self._questions
-        table.last_id = max(table.last_id, event.orders_until)
+        table.numbers.raise_floor(event.orders_until)
         reach_ns = questions.fills_reach_ns
         questions.fills_reach_ns = event.since_ns if reach_ns < 0 else min(reach_ns, event.since_ns)
         self._wallet_goes_on(event, now_ns)

@@ -31,6 +31,7 @@ from engine.domain.orders import Identity, Order, OrderId, OrderState
 from engine.errors import BrokenInvariant, InvalidTransition
 from engine.executor.fills import FILLS_KNOWN_MAX
 from engine.executor.ledger import Booked, Ledger
+from engine.executor.numbers import OrderNumbers
 from engine.executor.planner import NO_LEVELS, Draft, Residual, TargetLevels
 from engine.executor.settings import NEVER, ExecutorSettings
 from engine.risk.exposure import ExposureBook
@@ -271,7 +272,7 @@ class OrderTable(OrderMemory):
         self.unknown: dict[OrderId, LiveOrder] = {}
         self.awaiting_listing: dict[OrderId, Order] = {}
         """Journaled orders of instruments that are not listed yet: they wait, and the start too."""
-        self.last_id = 0
+        self.numbers = OrderNumbers()
         self.known_until = OrderId(0)
         """Up to this number a snapshot has told everything: what it lacks was forgotten, ended."""
         self.live_count = 0
@@ -339,7 +340,7 @@ class OrderTable(OrderMemory):
         """Return a draft as the order it would be; nothing is done until it is taken."""
         return Order(
             account=self.account,
-            id=OrderId(self.last_id + 1),
+            id=OrderId(self.numbers.floor + 1),
             bot=bot,
             instrument=entry.instrument.id,
             leg=draft.leg,
@@ -357,7 +358,7 @@ class OrderTable(OrderMemory):
     def take(self, order: Order, entry: InstrumentState) -> LiveOrder:
         """Take a new order: what it may take is reserved, its exposure counted."""
         self.ledger.reserve(order)
-        self.last_id = order.id
+        self.numbers.make(order.id)
         known = working_of(order, entry.instrument)
         self._live(known, entry)
         return known
@@ -371,14 +372,14 @@ class OrderTable(OrderMemory):
         self, order: Order, now_ns: int, identity: Identity | None = None
     ) -> LiveOrder | None:
         """Take a journaled order of an earlier life; None where it is known already."""
-        known_before = order.id <= self.known_until and order.id not in self.awaiting_listing
+        known_before = self.forgotten(order.id) and order.id not in self.awaiting_listing
         if order.id in self.orders or known_before:
             return None
         entry = self.instruments.get(order.instrument)
         if entry is None:
             raise BrokenInvariant(f"order {order.id}: {order.instrument} was never listed")
         self.awaiting_listing.pop(order.id, None)
-        self.last_id = max(self.last_id, order.id)
+        self.numbers.make(order.id)
         known = working_of(order, entry.instrument)
         known.changed_ns = now_ns
         if identity is not None:
@@ -392,12 +393,16 @@ class OrderTable(OrderMemory):
         self.happen(known, Happened.NO_ANSWER, now_ns, _STARTED)
         return known
 
-    def restore(self, saved: list[LiveOrder], last_id: OrderId, *, died: bool = True) -> None:
+    def forgotten(self, number: OrderId) -> bool:
+        """Say whether an order stood before the snapshot: what that lacks was ended and decided."""
+        return number <= self.known_until and self.numbers.has(number)
+
+    def restore(self, saved: list[LiveOrder], numbers: OrderNumbers, *, died: bool = True) -> None:
         """Take back saved orders, live ones first; the ledger has been restored before.
 
         One without a name may have left in the life that `died`.
         """
-        self.last_id = self.known_until = last_id
+        self.numbers, self.known_until = numbers, OrderId(numbers.last)
         for known in saved:
             number = known.order.id
             if known.state not in _SILENT:

@@ -37,7 +37,7 @@ from engine.domain.fills import FillId
 from engine.domain.instruments import InstrumentId, Leg
 from engine.domain.money import money_text
 from engine.domain.order_life import Happened
-from engine.domain.orders import Identity, OrderState
+from engine.domain.orders import Identity, OrderId, OrderState
 from engine.executor.halts import ExecutorParts
 from engine.executor.orders import EffectOutbox, LiveOrder, OrderTable
 from engine.executor.proof import AccountQuestion, Questions, ZeroProofs
@@ -67,11 +67,17 @@ class Listings:
     """Compares listings with the table. `believed` since the last `start`."""
 
     def __init__(
-        self, table: OrderTable, outbox: EffectOutbox, *, request_fills: Callable[[int], None]
+        self,
+        table: OrderTable,
+        outbox: EffectOutbox,
+        *,
+        request_fills: Callable[[int], None],
+        behind: Callable[[str, OrderId | None], None],
     ) -> None:
         self._table = table
         self._outbox = outbox
         self._request_fills = request_fills
+        self._behind = behind
         self.believed = False
         self._empty = 0
         self._unrecognised: dict[Identity, None] = {}
@@ -158,11 +164,12 @@ class Listings:
     def _unrecognised_order(self, report: OrderReport, now_ns: int) -> None:
         """Cancel an order of our key the journal does not have, with its whole instrument.
 
-        It has no number of ours, so it can only be reached by scope (law N).
+        It can only be reached by scope (law N). One that was never made here by what the journal
+        has means that the journal is behind.
         """
-        table = self._table
-        if report.order is not None:
-            table.last_id = max(table.last_id, report.order)  # no order of ours has it again
+        table, number = self._table, report.order
+        if number not in table.awaiting_listing and self._unmade(report):
+            self._behind(f"the venue lists order {number or report.identity} as ours", number)
         if report.identity not in self._unrecognised:
             if len(self._unrecognised) >= UNRECOGNISED_MAX:
                 self._unrecognised.clear()
@@ -180,6 +187,14 @@ class Listings:
         entry = table.instruments.get(report.instrument)
         for known in list(entry.working.values()) if entry is not None else ():
             table.ask_cancel(known, now_ns, named=False)
+
+    def _unmade(self, report: OrderReport) -> bool:
+        """Say whether an order of our key was never made here.
+
+        One whose name the venue cannot number is an earlier home's where nothing was made here yet.
+        """
+        numbers = self._table.numbers
+        return not numbers.has(report.order) if report.order is not None else numbers.last > 0
 
 
 # -- The audit: compares the venue's money and tokens with the ledger, and tells both sides --------
@@ -306,6 +321,7 @@ class Reconciler:
         *,
         book: Callable[[OrderFilled, int], None],
         contradiction: Callable[[str], None],
+        behind: Callable[[str, OrderId | None], None],
     ) -> None:
         table, self._blocks, outbox, settings = parts
         self._table, self._outbox, self._settings = table, outbox, settings
@@ -317,7 +333,7 @@ class Reconciler:
         self.audit = Audit(parts, self.wallet)
         self.waiting = False
         """True while journaled orders wait for their instruments: nothing can be believed yet."""
-        self._listings = Listings(table, outbox, request_fills=self.request_fills)
+        self._listings = Listings(table, outbox, request_fills=self.request_fills, behind=behind)
         self._begun = settings.starts_reconciled
         """False while a journal is read back: which fills were listed then is not known again."""
         self._unlisted: dict[FillId, int] = {}
@@ -533,11 +549,10 @@ class Reconciler:
         """Book what was missed; news of what is known only moves it on."""
         table, questions = self._table, self.questions
         known, states = table.orders, table.ledger.state.fills.states
-        last_id = table.last_id  # an unknown order moves it on, and others may be below that
         for fill in event.fills:
             if fill.order in known and states.get(fill.fill) is fill.state:
                 continue  # most of a listing is told again as it stands
-            if fill.order in known or fill.order > last_id:
+            if fill.order in known or not table.numbers.has(fill.order):
                 self._book(fill, now_ns)
             # else: an order that was forgotten after all its fills had been decided
         if event.since_ns > questions.fills_since_ns:

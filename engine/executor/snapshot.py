@@ -6,10 +6,11 @@ import msgspec
 
 from engine.domain.events import BookMarked
 from engine.domain.instruments import AccountId, BotId, InstrumentId
-from engine.domain.orders import Order, OrderId
+from engine.domain.orders import Order
 from engine.errors import BadInput
 from engine.executor.halts import Blocks, BlocksState, Markets
 from engine.executor.ledger import LedgerState
+from engine.executor.numbers import OrderNumbers
 from engine.executor.orders import LiveOrder, OrderTable
 from engine.executor.reconcile import Reconciler
 from engine.executor.wallet import WalletState
@@ -32,12 +33,15 @@ class _ExecutorState(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     orders: list[LiveOrder]
     awaiting_listing: list[Order]
     last_id: int
+    """The highest number made here, in snapshots of before `numbers` also their floor."""
     instruments: dict[InstrumentId, _SavedInstrument]
     marks: list[BookMarked]
     blocks: BlocksState
     breakers: bytes
     fills_ok_ns: int
     wallet: WalletState = msgspec.field(default_factory=WalletState)
+    numbers: OrderNumbers | None = None
+    """None in snapshots of before: all up to `last_id` were made here."""
 
 
 def encode(
@@ -52,7 +56,8 @@ def encode(
             ledger=table.ledger.state,
             orders=[*live, *(table.orders[number] for number in table.ended)],
             awaiting_listing=list(table.awaiting_listing.values()),
-            last_id=table.last_id,
+            last_id=table.numbers.last,
+            numbers=table.numbers,
             instruments={
                 key: _SavedInstrument(
                     entry.bot,
@@ -93,7 +98,8 @@ def decode(
         raise BadInput(f"{table.account} is already in use and cannot be restored into")
     table.ledger.restore(saved.ledger)
     _restore_instruments(table, saved)
-    table.restore(saved.orders, OrderId(saved.last_id), died=died)
+    before = OrderNumbers(made=[(1, saved.last_id)] * bool(saved.last_id), floor=saved.last_id)
+    table.restore(saved.orders, saved.numbers or before, died=died)
     table.awaiting_listing = {order.id: order for order in saved.awaiting_listing}
     for mark in saved.marks:
         # What was seen before the restart may mark a holding; it proves nothing any more.

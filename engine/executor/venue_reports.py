@@ -40,7 +40,7 @@ from engine.domain.orders import (
     RejectReason,
 )
 from engine.executor.fills import FillContradiction
-from engine.executor.halts import ORDER_AUTH, ExecutorParts
+from engine.executor.halts import ORDER_AUTH, UNMADE_MAX, ExecutorParts
 from engine.executor.orders import LiveOrder
 from engine.executor.proof import AccountQuestion
 from engine.executor.reconcile import Reconciler
@@ -52,8 +52,14 @@ _NAMED, _ACCEPTED, _CANCELLED = H.NAMED, H.ACCEPTED, H.CANCELLED
 _CANCELLING, _OPEN = OrderState.CANCELLING, OrderState.OPEN
 _ASKED, _KILLED_REST = CancelReason.ASKED, CancelReason.KILLED_REST
 _NO_FUNDS = CancelReason.NO_FUNDS
+_UNANSWERED = frozenset({OrderState.PENDING, OrderState.SENT, OrderState.UNKNOWN})
 _MISSES = frozenset({RejectReason.WOULD_CROSS, RejectReason.NOT_FILLED})
 """Refusals that belong to trading and need nobody's attention."""
+
+BEHIND = (
+    "and the journal has no such order: it is behind, as after a copy of the home was put back. "
+    "Stop the engine and run `python -m engine recover`, which asks the venue what is lacking"
+)
 
 EventHandler = Callable[[Any, int], None]
 
@@ -66,7 +72,9 @@ class VenueReports:
         self._cross_ns = settings.cooldown_cross_ms * MS
         self._reject_ns = settings.cooldown_reject_ms * MS
         self._cooldown_ns_max = settings.cooldown_ms_max * MS
-        self.reconciler = Reconciler(parts, book=self.book, contradiction=self.contradiction)
+        self.reconciler = Reconciler(
+            parts, book=self.book, contradiction=self.contradiction, behind=self.behind
+        )
 
     def handlers(self) -> dict[type, EventHandler]:
         """Return who takes which event."""
@@ -101,7 +109,7 @@ class VenueReports:
 
     def _unknown_report(self, order: OrderId) -> None:
         """Raise an alert about an order nobody made; one forgotten or not yet listed is no news."""
-        if order > self._table.last_id and order not in self._table.awaiting_listing:
+        if not self._table.numbers.has(order):
             self._outbox.alert(
                 Severity.CRITICAL,
                 "unknown_report",
@@ -201,6 +209,9 @@ class VenueReports:
         if known is None:
             return
         reason, text = event.reason, event.venue_text
+        if reason is RejectReason.DUPLICATE and known.state in _UNANSWERED:
+            # An order is sent once: what the venue knows by its number is another one.
+            self.behind(f"the venue knew order {event.order} before it was sent", event.order)
         self._table.happen(known, H.REJECTED, now_ns, f"{reason}: {text}" if text else reason)
         if reason is RejectReason.WOULD_CROSS:
             self._pause(known, self._cross_ns, now_ns)
@@ -238,10 +249,10 @@ class VenueReports:
         """Book a fill, told by the stream or by a listing."""
         known = self._table.orders.get(event.order)
         if known is None:
-            if event.order not in self._table.awaiting_listing:
+            if not self._table.numbers.has(event.order):
+                self.behind(f"the venue tells a fill of order {event.order}", event.order)
+            elif event.order not in self._table.awaiting_listing:
                 self.contradiction(f"fill {event.fill} is of order {event.order}, which is unknown")
-                # The venue has that number: a new order of it would be taken for the old one.
-                self._table.last_id = max(self._table.last_id, event.order)
             return  # its fills are listed again once its instrument is
         over = event.size - known.remaining
         try:
@@ -311,6 +322,21 @@ class VenueReports:
             f"fill {fill} of order {order} failed to settle and was reversed",
             instrument=instrument,
         )
+
+    def behind(self, what: str, order: OrderId | None) -> None:
+        """Stop the account: the venue knows an order of ours that was never made here.
+
+        The journal lacks its end, or is a copy that was put back: nothing is booked on it before a
+        person has the venue asked for what is lacking. New orders are numbered above that order.
+        """
+        blocks = self._blocks.state
+        if order is not None:
+            self._table.numbers.raise_floor(order)
+            if order not in blocks.unmade:
+                blocks.unmade.append(order)
+                del blocks.unmade[:-UNMADE_MAX]
+        if not any(BEHIND in text for text in blocks.contradictions):
+            self.contradiction(f"{what}, {BEHIND}")
 
     def contradiction(self, text: str) -> None:
         """Stop the account: what the venue says cannot be, and only a person can judge it."""

@@ -418,11 +418,74 @@ def test_an_order_of_ours_the_journal_lost_is_cancelled_with_its_instrument(list
 
     (cancel,) = [effect for effect in told if isinstance(effect, CancelAll)]
     assert cancel.scope.instrument == M1
-    assert alerts(told) == ["unrecognised_order"]
+    assert alerts(told) == ["contradiction", "unrecognised_order"]
     assert listing.state(1) is S.CANCELLING
     again = next_listing(listing, lost)
     assert any(isinstance(effect, CancelAll) for effect in again)
     assert alerts(again) == []  # told once
+
+
+def later(rig: Any, number: int, **changes: Any) -> Any:
+    """Return the venue's word on an order that was made after this home was copied."""
+    names = {"order": OrderId(number), "identity": Identity(f"later{number}")}
+    return rig.report(1, **(names | changes))
+
+
+def test_an_open_order_above_what_was_made_here_halts_and_leads_to_recover(listing: Any) -> None:
+    """A copy of the home put back: open orders are answered before fills."""
+    told = next_listing(listing, listing.report(1), later(listing, 9))
+    assert alerts(told) == ["contradiction", "unrecognised_order"]
+    assert not listing.executor.healthy
+    (why,) = listing.executor.to_release
+    assert "lists order 9 as ours" in why
+    assert "python -m engine recover" in why
+
+
+def test_fills_below_such_an_order_are_not_dropped_as_forgotten(listing: Any) -> None:
+    next_listing(listing, later(listing, 9))
+    listing.feed(LatchReleased(who="ann", reason="looked at order 9"))
+    assert listing.executor.healthy
+    lost = listing.build.filled(5, "lost", size=50 * SHARE)
+    told = listing.feed(fills_listed(listing, lost))
+    assert alerts(told) == ["contradiction"]
+    assert not listing.executor.healthy
+    assert listing.quote(BIDS) == []
+
+
+def test_a_forgotten_order_made_here_means_nothing_when_it_is_listed_again(rig: Any) -> None:
+    (order,) = rig.rest(BIDS)
+    rig.executor._table.numbers.raise_floor(50)
+    assert rig.executor._table.numbers.has(order.id)
+    rig.feed(fills_listed(rig, rig.build.filled(order.id, "f1")))
+    assert rig.executor.healthy
+
+
+def test_a_duplicate_of_an_order_that_was_never_sent_means_the_journal_is_behind(rig: Any) -> None:
+    rig.quote(BIDS)
+    rig.send(1)
+    known = rig.event(OrderRejected, 1, reason=RejectReason.DUPLICATE, venue_text="Duplicated.")
+    assert "contradiction" in alerts(rig.feed(known))
+    (why,) = rig.executor.to_release
+    assert "python -m engine recover" in why
+
+
+def test_what_the_floor_passed_over_is_told_from_what_was_made_after_a_restart(
+    rig: Any, make_rig: Any
+) -> None:
+    rig.rest(BIDS)
+    rig.executor._table.numbers.raise_floor(20)
+    rig.feed(rig.quotes())
+    rig.feed(rig.event(OrderCancelled, 1))
+    (order,) = rig.rest(BIDS)
+    assert order.id == 21
+    after = make_rig(cash=0, empty=True)
+    after.executor.restore(rig.executor.snapshot())
+    assert [after.executor._table.numbers.has(number) for number in (1, 2, 20, 21, 22)] == [
+        True, False, False, True, False,
+    ]  # fmt: skip
+    assert after.executor._table.adopt(rig.build.order(1), rig.now) is None
+    late = after.executor._table.adopt(rig.build.order(7), rig.now)
+    assert late is not None  # of between: a recovery booked it later
 
 
 def test_a_foreign_order_is_left_alone(listing: Any) -> None:

@@ -104,7 +104,9 @@ async def test_a_contradiction_of_the_venue_is_released_with_a_reason(tmp_path: 
         )  # fmt: skip
         runner.report(odd)
         await asyncio.sleep(0)
-        assert runner.core.executor.to_release == ("fill f2 is of order 1000000, which is unknown",)
+        (why,) = runner.core.executor.to_release
+        assert why.startswith("the venue tells a fill of order 1000000, and the journal has no")
+        assert "python -m engine recover" in why
         left = await desk.command(ReleaseLatch(account=DEMO, reason="compared: it is a test's"))
         assert left.state is CommandState.DONE, left.answer
         assert runner.core.executor.to_release == ()

@@ -168,7 +168,7 @@ class VerifyingExecutor(Executor):
             table.dirty.clear()
             table.dirty |= {one.instrument: True for one in group if not one.echo}
             firsts = [one.first for one in group if one.first]
-            table.last_id = max(table.last_id, min(firsts, default=0) - 1)
+            table.numbers.raise_floor(min(firsts, default=0) - 1)
             self._planning.run(now_ns)
         owed, self._owed = self._owed, ()
         return [*owed, *self._outbox.take()]
