@@ -6,7 +6,7 @@ import msgspec
 
 from engine.domain.alerts import Severity as Severity  # noqa: PLC0414 who raises one imports it from here
 from engine.domain.alerts import described
-from engine.domain.instruments import AccountId, BotId, InstrumentId
+from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg
 from engine.domain.orders import Identity, OperationName, Order, OrderId, OrderState
 
 
@@ -155,6 +155,31 @@ class KeepBudget(AccountEffect, frozen=True, kw_only=True):
     """As `engine.risk.gate` gives and takes it."""
 
 
+class VenueDifference(msgspec.Struct, frozen=True, kw_only=True):
+    """What a ledger and its venue say differently, seen more than once while nothing moved."""
+
+    instrument: InstrumentId | None
+    leg: Leg | None
+    """Both None = cash."""
+    gap: int
+    """The venue's minus ours: micro-units of the account's currency, or increments of size."""
+    text: str
+
+    @property
+    def about(self) -> tuple[InstrumentId | None, Leg | None]:
+        """Return what differs."""
+        return self.instrument, self.leg
+
+
+class KeepDifferences(AccountEffect, frozen=True, kw_only=True):
+    """Journal what differs from the venue: no start trades on a ledger known to be wrong."""
+
+    standing: tuple[VenueDifference, ...]
+    """They halt what adds risk."""
+    accepted: tuple[VenueDifference, ...]
+    """A person has answered for these."""
+
+
 class KeepStart(AccountEffect, frozen=True, kw_only=True):
     """Journal that an account starts over: what has no end is UNKNOWN, everything is asked anew."""
 
@@ -215,5 +240,5 @@ AnyQuery = (
 
 AnyEffect = (
     PlaceOrder | CancelOrders | CancelAll | AnyQuery | AnyWalletEffect | SetTimer | KeepBudget |
-    KeepStart | OrderChanged | RaiseAlert
+    KeepDifferences | KeepStart | OrderChanged | RaiseAlert
 )  # fmt: skip

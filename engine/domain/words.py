@@ -168,6 +168,9 @@ def _of_engine(message: Any) -> str:
             return f"the engine sets its timer {name}"
         case fx.KeepBudget():
             return "the engine saves the day's loss budget"
+        case fx.KeepDifferences(standing=standing):
+            texts = "; ".join(one.text for one in standing)
+            return f"the engine keeps what differs from the venue: {texts or 'nothing any more'}"
         case fx.KeepStart(fence=fence):
             return f"the account starts over (start {fence}): the venue is asked for everything"
         case fx.QueryOrder(order=number):

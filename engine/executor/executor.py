@@ -18,6 +18,7 @@ from engine.domain.effects import (
     AnyWalletEffect,
     CancelOrders,
     Effect,
+    KeepDifferences,
     OrderChanged,
     QueryOperation,
     RedeemTokens,
@@ -276,6 +277,11 @@ class Executor:
     def restore_budget(self, breakers: bytes) -> None:
         """Take back a journaled `KeepBudget` of an earlier life, in the order of the journal."""
         self._breakers.restore(breakers)
+
+    def restore_differences(self, kept: KeepDifferences) -> None:
+        """Take back a journaled `KeepDifferences` of an earlier life, in the journal's order."""
+        self._blocks.state.differences = list(kept.standing)
+        self._blocks.state.accepted = list(kept.accepted)
 
     # -- commands ----------------------------------------------------------------------------------
 

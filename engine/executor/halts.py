@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from engine.domain.effects import CancelAll, CancelScope, KeepBudget, Severity
+from engine.domain.effects import CancelAll, CancelScope, KeepBudget, Severity, VenueDifference
 from engine.domain.events import (
     BookDistrusted,
     BookMarked,
@@ -54,9 +54,6 @@ _UNRESPONSIVE = frozenset({VenueMode.RESTARTING, VenueMode.DISABLED})
 AUTH = "auth"
 """Health source: the venue refuses our credential; its adapter asks until it is taken again."""
 
-UNMADE_MAX = 1_000
-"""Orders nobody made here that are remembered; beyond it the oldest are forgotten."""
-
 ORDER_AUTH = "auth of an order"
 """Health source: it refused an order for want of authority. Asking would place one: a person must
 release it."""
@@ -92,6 +89,10 @@ class BlocksState(msgspec.Struct, kw_only=True):
     """What the venue said that cannot be true; cleared when a person releases the latch."""
     holds: list[Hold] = []
     """Scoped KILLs that nobody has released yet."""
+    differences: list[VenueDifference] = []
+    """What venue and ledger say differently: nothing that adds risk is placed on it."""
+    accepted: list[VenueDifference] = []
+    """Differences a person has answered for: only another gap is news."""
     unmade: list[OrderId] = []
     """Orders the venue knows and nobody made here; a release of the account answers for them."""
 
@@ -99,7 +100,7 @@ class BlocksState(msgspec.Struct, kw_only=True):
 class Blocks:
     """All reasons of one account."""
 
-    __slots__ = ("_belief", "_breakers", "_closed", "recovering", "state", "unhealthy")
+    __slots__ = ("_belief", "_breakers", "_closed", "doubted", "recovering", "state", "unhealthy")
 
     def __init__(self, breakers: Breakers, *, recovering: bool) -> None:
         self._breakers = breakers
@@ -108,6 +109,8 @@ class Blocks:
         """Reason by source, for example `user_feed`."""
         self._belief = ModeBelief()
         self._closed = False
+        self.doubted = ""
+        """What differed at the first look after a start, until a second one confirms it."""
         self.recovering = recovering
         """True until a complete listing has been believed (law N)."""
 
@@ -122,6 +125,11 @@ class Blocks:
         if self._closed:
             return _CLOSED
         return None
+
+    @property
+    def reduces_only(self) -> bool:
+        """True while ledger and venue differ: what leads away from zero is not placed."""
+        return bool(self.doubted or self.state.differences)
 
     @property
     def latched(self) -> bool:
@@ -145,7 +153,8 @@ class Blocks:
             return ()
         fell = falls.stopped is not None and falls.awaits_release
         refused = [f"{ORDER_AUTH}: {why}" for why in [self.unhealthy.get(ORDER_AUTH)] if why]
-        return (*[self._stop] * fell, *self.state.contradictions, *refused)
+        differ = [one.text for one in self.state.differences]
+        return (*[self._stop] * fell, *self.state.contradictions, *differ, *refused)
 
     @property
     def _stop(self) -> str:
@@ -159,6 +168,9 @@ class Blocks:
         found = ["reconciliation pending"] if self.recovering else []
         found += [f"{source}: {why}" for source, why in self.unhealthy.items()]
         found += self.state.contradictions
+        found += [f"only what reduces is placed: {one.text}" for one in self.state.differences]
+        if self.doubted:
+            found.append(f"only what reduces is placed until it is asked again: {self.doubted}")
         if self._breakers.latched:
             found.append(f"KILL latch: {self._breakers.latch_reason}")
         found += [self._stop] * bool(self._stop)
@@ -203,6 +215,8 @@ class Blocks:
         mark = entry.mark
         if self.state.holds and self.held_by(bot or entry.bot, entry.instrument.id) is not None:
             return _RISK
+        if any(entry.instrument.id == one.instrument for one in self.state.differences):
+            return _BLIND
         if entry.closed or (mark is not None and mark.closed):
             return _CLOSED
         if mark is None or not mark.trusted or mark.proof_ns is None:
@@ -419,6 +433,10 @@ class TradingHalts:
         """Let go of what the venue said that cannot be: a person has compared both."""
         state = self._blocks.state
         state.contradictions.clear()
+        about = {one.about for one in state.differences}
+        state.accepted = [one for one in state.accepted if one.about not in about]
+        state.accepted += state.differences
+        state.differences = []
         self._blocks.unhealthy.pop(ORDER_AUTH, None)
         for number in state.unmade:
             self._table.numbers.answer_for(number)

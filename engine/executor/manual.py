@@ -106,6 +106,9 @@ class ByHand:
         blocks, name = self._blocks, asked.instrument
         if blocks.account_block() is not None:
             return f"{asked.account} places nothing now: {'; '.join(blocks.reasons)}"
+        if blocks.reduces_only and asked.side is Side.BUY:
+            why = "; ".join(blocks.reasons)
+            return f"{asked.account} places only what sells tokens it holds: {why}"
         if entry.bot not in (None, MANUAL) and (entry.intent is not None or entry.working):
             return (
                 f"bot {entry.bot} trades {name}: a second one on the same instrument and account "

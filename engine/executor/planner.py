@@ -119,6 +119,34 @@ def target_levels(
     return target
 
 
+def reducing(levels: TargetLevels, position: int, lot: int) -> TargetLevels:
+    """Return the levels that lead a position in YES-space towards zero, best first; no others.
+
+    What is cut off is a residual of risk.
+    """
+    most = abs(position) - abs(position) % lot
+    bids, asks = (0, most) if position > 0 else (most, 0)
+    return msgspec.structs.replace(
+        levels,
+        bids=_first_of(levels.bids, bids, _BUY, levels.residuals),
+        asks=_first_of(levels.asks, asks, _SELL, levels.residuals),
+    )
+
+
+def _first_of(
+    quotes: Sequence[Quote], most: int, side: Side, residuals: list[Residual]
+) -> list[Quote]:
+    kept: list[Quote] = []
+    for price, size in quotes:
+        fits = min(size, most)
+        most -= fits
+        if fits:
+            kept.append((price, fits))
+        if fits < size:
+            residuals.append(Residual(ResidualReason.RISK, side, price, size - fits))
+    return kept
+
+
 def _cut(
     quotes: tuple[Quote, ...],
     instrument: Instrument,

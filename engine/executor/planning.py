@@ -24,7 +24,15 @@ from engine.executor.orders import (
     LiveOrder,
     OrderTable,
 )
-from engine.executor.planner import NO_PLAN, Draft, Plan, Residual, plan, target_levels
+from engine.executor.planner import (
+    NO_PLAN,
+    Draft,
+    Plan,
+    Residual,
+    plan,
+    reducing,
+    target_levels,
+)
 from engine.executor.proof import ZeroProofs
 from engine.executor.settings import NEVER
 from engine.risk.gate import Denied, RiskGate
@@ -172,8 +180,11 @@ class Planning:
         holding = ledger.holding(instrument.id)
         position = 0 if type(intent) is Quotes else holding.position
         asked = (intent, instrument, position, entry.mark, self._settings)
-        if entry.levels_key != asked:
-            entry.levels, entry.levels_key = target_levels(*asked), asked
+        most = holding.position if self._blocks.reduces_only else None
+        if entry.levels_key != (*asked, most):
+            entry.levels, entry.levels_key = target_levels(*asked), (*asked, most)
+            if most is not None:
+                entry.levels = reducing(entry.levels, most, instrument.lot)
         made = plan(
             entry.levels,
             instrument=instrument,

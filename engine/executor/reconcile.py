@@ -34,10 +34,9 @@ from engine.domain.events import (
     QueryFailed,
 )
 from engine.domain.fills import FillId
-from engine.domain.instruments import InstrumentId, Leg
-from engine.domain.money import money_text
 from engine.domain.order_life import Happened
 from engine.domain.orders import Identity, OrderId, OrderState
+from engine.executor.audit import Audit
 from engine.executor.halts import ExecutorParts
 from engine.executor.orders import EffectOutbox, LiveOrder, OrderTable
 from engine.executor.proof import AccountQuestion, Questions, ZeroProofs
@@ -197,106 +196,6 @@ class Listings:
         return not numbers.has(report.order) if report.order is not None else numbers.last > 0
 
 
-# -- The audit: compares the venue's money and tokens with the ledger, and tells both sides --------
-# It corrects nothing: a difference is a fact for a person, and no booking may be invented for it.
-# It compares only while nothing is in motion, and speaks when the same difference is seen twice.
-
-BalanceDifference = tuple[int, int]
-"""(ours, the venue's)."""
-
-
-class Audit:
-    """Differences seen once, and those already told."""
-
-    def __init__(self, parts: ExecutorParts, wallet: WalletOperations) -> None:
-        self._table, _, self._outbox, self._settings = parts
-        self._wallet = wallet
-        self.venue_cash: tuple[int, int] | None = None
-        """What the venue said last, and when it was received; None = nothing yet."""
-        self._cash_seen: BalanceDifference | None = None
-        self._cash_reported: BalanceDifference | None = None
-        self._seen: dict[tuple[InstrumentId, Leg], BalanceDifference] = {}
-        self._reported: dict[tuple[InstrumentId, Leg], BalanceDifference] = {}
-
-    def _quiet_since(self, asked_ns: int | None) -> bool:
-        """Say whether nothing has moved since the question and nothing is undecided."""
-        table = self._table
-        return (
-            asked_ns is not None
-            and table.moved_ns < asked_ns
-            and not table.unknown
-            and not table.ledger.state.fills.unsettled
-            and self._wallet.quiet
-        )
-
-    def cash(self, event: BalancesListed, asked_ns: int | None, now_ns: int) -> None:
-        """Compare cash; the venue may or may not count what working orders reserve as spendable.
-
-        What is redeemable may have been paid by somebody else and not been told: that is asked.
-        """
-        state = self._table.ledger.state
-        theirs = event.cash_micro.get(state.currency)
-        if theirs is not None:
-            self.venue_cash = theirs, now_ns
-        if theirs is None or not self._quiet_since(asked_ns):
-            return
-        ours = state.cash_settled_micro
-        tolerance = self._settings.cash_tolerance_micro
-        lowest = min(ours, ours - state.cash_reserved_micro) - tolerance
-        highest = ours + max(0, state.redeemable_micro) + tolerance
-        found = None if lowest <= theirs <= highest else (ours, theirs)
-        if ours + tolerance < theirs <= highest:
-            self._wallet.request_payments(now_ns)
-        if found is not None and found == self._cash_seen and found != self._cash_reported:
-            self._outbox.alert(
-                Severity.WARNING,
-                "cash_differs",
-                f"the ledger has {money_text(ours)} {state.currency}, "
-                f"the venue {money_text(theirs)}",
-            )
-            self._cash_reported = found
-        self._cash_seen = found
-
-    def positions(self, event: PositionsListed, asked_ns: int | None, now_ns: int) -> None:
-        """Compare settled and redeemable tokens, leg by leg; less than a lot is dust.
-
-        Losers are worth nothing: whether the venue still lists them is nobody's concern.
-        """
-        if not self._quiet_since(asked_ns):
-            return
-        table = self._table
-        theirs = {(instrument, leg): size for instrument, leg, size in event.holdings}
-        for key, holding in (*table.ledger.held.items(), *table.ledger.redeemable.items()):
-            first = Leg.YES if (key, Leg.BASE) not in theirs else Leg.BASE
-            theirs.setdefault((key, first), 0)
-            if holding.no.settled or holding.no.redeemable:
-                theirs.setdefault((key, Leg.NO), 0)
-        seen: dict[tuple[InstrumentId, Leg], BalanceDifference] = {}
-        for (instrument, leg), size in theirs.items():
-            entry = table.instruments.get(instrument)
-            if entry is None:
-                continue  # nothing we trade
-            holding = table.ledger.holding(instrument)
-            if not holding.pays(leg):
-                continue
-            ours = holding.leg(leg).settled + holding.leg(leg).redeemable
-            if abs(ours - size) < entry.instrument.lot:
-                continue
-            self._wallet.request_payments(now_ns)  # somebody may have redeemed, split or merged
-            found = seen[instrument, leg] = (ours, size)
-            if self._seen.get((instrument, leg)) == found != self._reported.get((instrument, leg)):
-                self._outbox.alert(
-                    Severity.CRITICAL,
-                    "position_differs",
-                    f"the ledger has {entry.instrument.size_text(ours)} {leg} of {instrument}, "
-                    f"the venue {entry.instrument.size_text(size)}",
-                    instrument=instrument,
-                )
-                self._reported[instrument, leg] = found
-        self._seen = seen
-        self._reported = {key: one for key, one in self._reported.items() if key in seen}
-
-
 # -- The reconciler: asks the venue what it knows, and says what may be believed of the answer -----
 
 ASKS_ALERT = 8
@@ -330,7 +229,7 @@ class Reconciler:
         self.questions = Questions(settings)
         self.proofs = ZeroProofs(table.account)
         self.wallet = WalletOperations(parts, self.questions)
-        self.audit = Audit(parts, self.wallet)
+        self.audit = Audit(parts, self.wallet, self.questions)
         self.waiting = False
         """True while journaled orders wait for their instruments: nothing can be believed yet."""
         self._listings = Listings(table, outbox, request_fills=self.request_fills, behind=behind)
@@ -346,6 +245,7 @@ class Reconciler:
         self._begun = True
         self.doubt(now_ns)
         self._listings.start()
+        self.audit.start()
         self.questions.start(now_ns)
         self.wallet.start(now_ns)
 

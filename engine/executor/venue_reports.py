@@ -40,7 +40,7 @@ from engine.domain.orders import (
     RejectReason,
 )
 from engine.executor.fills import FillContradiction
-from engine.executor.halts import ORDER_AUTH, UNMADE_MAX, ExecutorParts
+from engine.executor.halts import ORDER_AUTH, ExecutorParts
 from engine.executor.orders import LiveOrder
 from engine.executor.proof import AccountQuestion
 from engine.executor.reconcile import Reconciler
@@ -55,6 +55,9 @@ _NO_FUNDS = CancelReason.NO_FUNDS
 _UNANSWERED = frozenset({OrderState.PENDING, OrderState.SENT, OrderState.UNKNOWN})
 _MISSES = frozenset({RejectReason.WOULD_CROSS, RejectReason.NOT_FILLED})
 """Refusals that belong to trading and need nobody's attention."""
+
+UNMADE_MAX = 1_000
+"""Orders nobody made here that are remembered; beyond it the oldest are forgotten."""
 
 BEHIND = (
     "and the journal has no such order: it is behind, as after a copy of the home was put back. "

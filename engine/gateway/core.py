@@ -23,6 +23,7 @@ from engine.domain.effects import (
     CancelOrders,
     CancelScope,
     KeepBudget,
+    KeepDifferences,
     KeepStart,
     OrderChanged,
     PlaceOrder,
@@ -354,7 +355,9 @@ class GatewayCore:
             ModeChanged: self._mode,
             **dict.fromkeys(QUERIES, self._query),
             # These have reached their end: the journal has them.
-            **dict.fromkeys((KeepBudget, KeepStart, OrderChanged), lambda _, __: []),
+            **dict.fromkeys(
+                (KeepBudget, KeepDifferences, KeepStart, OrderChanged), lambda _, __: []
+            ),
         }
 
     def receive(self, message: GatewayMessage, now_ns: int) -> list[Request]:

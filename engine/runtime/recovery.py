@@ -188,6 +188,8 @@ def remember(executor: Executor, message: Any, at_ns: int) -> None:
         executor.restore_cancels(message)
     elif type(message) is fx.KeepBudget:
         executor.restore_budget(message.breakers)
+    elif type(message) is fx.KeepDifferences:
+        executor.restore_differences(message)
     elif type(message) in _EVENTS:
         executor.receive(message, at_ns)
     elif isinstance(message, fx.WalletEffect | fx.QueryOperation):

@@ -14,11 +14,11 @@ from engine.domain.effects import (
     RaiseAlert,
 )
 from engine.domain.events import (
-    BalancesListed,
     CancelRefused,
     CancelUnanswered,
     FillsListed,
     FillVoided,
+    InstrumentListed,
     LatchReleased,
     LatchSet,
     OrderAccepted,
@@ -28,11 +28,10 @@ from engine.domain.events import (
     OrderRejected,
     OrderReported,
     OrderUnanswered,
-    PositionsListed,
     QueryFailed,
 )
 from engine.domain.fills import FillState
-from engine.domain.instruments import InstrumentId, Leg, Side
+from engine.domain.instruments import InstrumentId, Side
 from engine.domain.orders import Identity, OrderId, OrderState, RejectReason
 from engine.executor.executor import ExecutorSettings
 
@@ -685,7 +684,6 @@ def test_every_journaled_order_without_an_end_begins_as_unknown(make_rig: Any) -
 
 
 def test_orders_of_an_instrument_not_listed_yet_hold_the_start_up(make_rig: Any) -> None:
-    from engine.domain.events import InstrumentListed
 
     rig = make_rig(settings=ExecutorSettings())
     other = rig.build.binary("venue:m2")
@@ -729,55 +727,6 @@ def test_journaled_events_are_replayed_before_recovery(make_rig: Any) -> None:
     executor.recover([], rig.now)
     assert rig.state(1) is S.FILLED
     assert executor.ledger.holding(M1).yes_pending == 100 * SHARE
-
-
-# -- the audit -------------------------------------------------------------------------------------
-
-
-def balances(rig: Any, cash: int) -> BalancesListed:
-    return BalancesListed(account=rig.build.account, cash_micro={"USD": cash})
-
-
-def positions(rig: Any, *holdings: Any) -> PositionsListed:
-    return PositionsListed(account=rig.build.account, holdings=holdings)
-
-
-@pytest.mark.parametrize("theirs", [1_000 * USD, 952 * USD, 1_000 * USD + 9_999])
-def test_cash_that_agrees_is_not_told(listing: Any, theirs: int) -> None:
-    for _ in range(3):
-        listing.wait(20)
-        assert alerts(listing.feed(balances(listing, theirs))) == []
-
-
-def test_cash_that_differs_twice_is_told_once_with_both_sides(listing: Any) -> None:
-    told = []
-    for _ in range(4):
-        listing.wait(61)
-        told += [
-            effect
-            for effect in listing.feed(balances(listing, 900 * USD))
-            if isinstance(effect, RaiseAlert)
-        ]
-    assert [effect.kind for effect in told] == ["cash_differs"]
-    assert told[0].text == "the ledger has 1000 USD, the venue 900"
-
-
-def test_tokens_that_differ_twice_are_told_and_dust_is_not(listing: Any) -> None:
-    listing.feed(listing.fill(1, 40, state=FillState.CONFIRMED))
-    listing.wait(61)
-    dust = positions(listing, (M1, Leg.YES, 40 * SHARE - 9_999))
-    assert alerts(listing.feed(dust) + listing.feed(dust)) == []
-    missing = positions(listing)
-    assert alerts(listing.feed(missing) + listing.feed(missing)) == ["position_differs"]
-    other = positions(listing, (M1, Leg.YES, 40 * SHARE), (M1, Leg.NO, 5 * SHARE))
-    assert alerts(listing.feed(other) + listing.feed(other)) == ["position_differs"]
-
-
-def test_nothing_is_compared_while_something_is_in_motion(listing: Any) -> None:
-    listing.feed(listing.fill(1, 40))
-    for _ in range(3):
-        listing.wait(61)
-        assert alerts(listing.feed(balances(listing, 1), positions(listing))) == []
 
 
 def test_a_missed_fill_is_booked_from_the_listing_of_fills(listing: Any) -> None:

@@ -11,6 +11,7 @@ BOTS, VENUES, FILES = AlertGroup.BOTS, AlertGroup.VENUES, AlertGroup.FILES
 PLACE = Repeat.PLACE
 
 _CHECK_VENUE = "Compare the account with the venue's own page; pause its bots while they differ."
+_DIFFERS = "Compare it with the venue's page. It halts until both agree or you release the account."
 _RELEASE = "Read why, then release it under Risk with a typed reason."
 _LOAD = "Look at the load of this machine and at its network."
 _STRANGER = "Find out who else trades with this account's key."
@@ -86,9 +87,10 @@ _MONEY = (
     AlertKind("cash_negative", "Cash is below zero", _CHECK_VENUE, CRITICAL, MONEY, "capital"),
     AlertKind("oversold", "More was sold than had settled", _CHECK_VENUE, CRITICAL, MONEY,
               "positions"),
-    AlertKind("cash_differs", "Cash differs from the venue's", _CHECK_VENUE, WARNING, MONEY,
-              "capital"),
-    AlertKind("position_differs", "A position differs from the venue's", _CHECK_VENUE, CRITICAL,
+    AlertKind("cash_differs", "The venue has less cash", _DIFFERS, CRITICAL, MONEY, "capital"),
+    AlertKind("cash_surplus", "The venue has more cash", "Nothing, if it is a deposit.", WARNING,
+              MONEY, "capital"),
+    AlertKind("position_differs", "A position differs from the venue's", _DIFFERS, CRITICAL,
               MONEY, "positions"),
     AlertKind("equity_differs", "Ledger and journal differ", "Stop trading; report it as a bug.",
               CRITICAL, MONEY, "overview"),

@@ -97,6 +97,8 @@ class VerifyingExecutor(Executor):
             self._changed(message, at_ns)
         elif isinstance(message, fx.KeepBudget):
             self.restore_budget(message.breakers)
+        elif isinstance(message, fx.KeepDifferences):
+            self.restore_differences(message)
         elif isinstance(message, fx.WalletEffect | fx.QueryOperation):
             self.restore_wallet(message, at_ns)
         elif isinstance(message, fx.KeepStart):

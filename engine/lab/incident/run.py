@@ -22,6 +22,7 @@ from engine.domain.effects import (
     AnyEffect,
     Effect,
     KeepBudget,
+    KeepDifferences,
     PlaceOrder,
     QueryOperation,
     WalletEffect,
@@ -341,6 +342,8 @@ class ShownWindow:
                     core.executor.adopt(message.order, record.at_ns, message.identity)
                 elif isinstance(message, KeepBudget):
                     core.executor.restore_budget(message.breakers)
+                elif isinstance(message, KeepDifferences):
+                    core.executor.restore_differences(message)
                 elif isinstance(message, WalletEffect | QueryOperation):
                     core.executor.restore_wallet(message, record.at_ns)
                 elif record.kind in EVENTS:

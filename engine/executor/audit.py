@@ -1,0 +1,210 @@
+"""The audit: compares the venue's money and tokens with the ledger, and tells both sides.
+
+It corrects nothing: a difference is a fact for a person, and no booking may be invented for it. It
+compares only while nothing is in motion, and speaks when the same difference is seen twice. From
+then on nothing that adds risk is placed, until an answer of the venue agrees or a person has
+answered for the difference. The first look after a start is taken seriously at once: a home that
+was put back has not seen what its venue knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from engine.domain.effects import KeepDifferences, Severity, VenueDifference
+from engine.domain.events import BalancesListed, PositionsListed
+from engine.domain.instruments import InstrumentId, Leg
+from engine.domain.money import money_text
+from engine.executor.halts import ExecutorParts
+from engine.executor.proof import AccountQuestion, Questions
+from engine.executor.settings import MS
+from engine.executor.wallet import WalletOperations
+
+LAG_NS = 5_000 * MS
+"""How long a venue's listing may lag behind its fills before the first look counts."""
+
+About = tuple[InstrumentId | None, Leg | None]
+"""Instrument and leg; both None = cash."""
+
+CASH: About = (None, None)
+
+
+class Audit:
+    """One account's differences from its venue."""
+
+    def __init__(
+        self, parts: ExecutorParts, wallet: WalletOperations, questions: Questions
+    ) -> None:
+        self._table, self._blocks, self._outbox, self._settings = parts
+        self._wallet = wallet
+        self._questions = questions
+        self.venue_cash: tuple[int, int] | None = None
+        """What the venue said last, and when it was received; None = nothing yet."""
+        self._seen: dict[About, tuple[int, int, int]] = {}
+        """What differed in the last answer: (ours, the venue's, since when in ns UTC)."""
+        self._surplus_told: tuple[int, int] | None = None
+        self._doubts: dict[bool, str] = {}
+        """What differed at the first look, by its kind."""
+        self._first: set[bool] = set()
+        """Kinds of answers not compared since the start: cash (True), positions (False)."""
+
+    def start(self) -> None:
+        """Begin a life: the first answer that can be compared counts at once."""
+        self._first = {True, False}
+        self._seen.clear()
+        self._doubts.clear()
+
+    def _quiet_since(self, asked_ns: int | None) -> bool:
+        """Say whether nothing has moved since the question and nothing is undecided."""
+        table = self._table
+        return (
+            asked_ns is not None
+            and table.moved_ns < asked_ns
+            and not table.unknown
+            and not table.ledger.state.fills.unsettled
+            and self._wallet.quiet
+        )
+
+    def cash(self, event: BalancesListed, asked_ns: int | None, now_ns: int) -> None:
+        """Compare cash; the venue may or may not count what working orders reserve as spendable.
+
+        What is redeemable may have been paid by somebody else and not been told: that is asked.
+        More than the ledger has is a deposit, mostly: it is told and halts nothing.
+        """
+        state = self._table.ledger.state
+        theirs = event.cash_micro.get(state.currency)
+        if theirs is not None:
+            self.venue_cash = theirs, now_ns
+        if theirs is None or not self._quiet_since(asked_ns):
+            return
+        ours = state.cash_settled_micro
+        tolerance = self._settings.cash_tolerance_micro
+        lowest = min(ours, ours - state.cash_reserved_micro) - tolerance
+        highest = ours + max(0, state.redeemable_micro) + tolerance
+        if ours + tolerance < theirs <= highest:
+            self._wallet.request_payments(now_ns)
+        text = f"the ledger has {money_text(ours)} {state.currency}, the venue {money_text(theirs)}"
+        if theirs > highest:
+            self._surplus(ours, theirs, text, now_ns)
+            return
+        found = {} if theirs >= lowest else {CASH: (ours, theirs, text)}
+        self._compared(found, lambda about: about == CASH, tolerance, now_ns)
+
+    def _surplus(self, ours: int, theirs: int, text: str, now_ns: int) -> None:
+        """Tell of money nobody booked, and let go of a lack of it."""
+        before, pair = self._seen.get(CASH, (0, 0, 0)), (ours, theirs)
+        self._compared({}, lambda about: about == CASH, 0, now_ns)
+        if before[:2] == pair != self._surplus_told:
+            self._outbox.alert(Severity.WARNING, "cash_surplus", text)
+            self._surplus_told = pair
+        self._seen[CASH] = (*pair, now_ns)
+
+    def positions(self, event: PositionsListed, asked_ns: int | None, now_ns: int) -> None:
+        """Compare settled and redeemable tokens, leg by leg; less than a lot is dust.
+
+        Losers are worth nothing: whether the venue still lists them is nobody's concern.
+        """
+        if not self._quiet_since(asked_ns):
+            return
+        table = self._table
+        theirs = {(instrument, leg): size for instrument, leg, size in event.holdings}
+        for key, holding in (*table.ledger.held.items(), *table.ledger.redeemable.items()):
+            first = Leg.YES if (key, Leg.BASE) not in theirs else Leg.BASE
+            theirs.setdefault((key, first), 0)
+            if holding.no.settled or holding.no.redeemable:
+                theirs.setdefault((key, Leg.NO), 0)
+        found: dict[About, tuple[int, int, str]] = {}
+        for (instrument, leg), size in theirs.items():
+            entry = table.instruments.get(instrument)
+            if entry is None:
+                continue  # nothing we trade
+            holding = table.ledger.holding(instrument)
+            if not holding.pays(leg):
+                continue
+            ours = holding.leg(leg).settled + holding.leg(leg).redeemable
+            terms = entry.instrument
+            if abs(ours - size) < terms.lot:
+                continue
+            self._wallet.request_payments(now_ns)  # somebody may have redeemed, split or merged
+            found[instrument, leg] = (
+                ours,
+                size,
+                f"the ledger has {terms.size_text(ours)} {leg} of {instrument}, "
+                f"the venue {terms.size_text(size)}",
+            )
+        self._compared(found, lambda about: about != CASH, 0, now_ns)
+
+    def _compared(
+        self,
+        found: dict[About, tuple[int, int, str]],
+        decided: Callable[[About], bool],
+        tolerance: int,
+        now_ns: int,
+    ) -> None:
+        """Take one answer: what stands now, and what the venue's own answer has settled.
+
+        `decided` says what the answer is about; gaps alike within `tolerance` are the same one.
+        """
+        state, cash = self._blocks.state, decided(CASH)
+        standing = {one.about: one for one in state.differences}
+        accepted = {one.about: one for one in state.accepted}
+        for known in (standing, accepted):
+            for about in [one for one in known if decided(one) and one not in found]:
+                del known[about]
+        doubted, since = "", dict[About, int]()
+        for about, (ours, theirs, text) in found.items():
+            gap = theirs - ours
+            before = (accepted.get(about), standing.get(about))
+            if any(one is not None and abs(one.gap - gap) <= tolerance for one in before):
+                continue
+            seen = self._seen.get(about, (0, 0, 0))
+            same = seen[:2] == (ours, theirs)
+            since[about] = seen[2] if same else now_ns
+            if same and (cash not in self._first or now_ns - seen[2] >= LAG_NS):
+                accepted.pop(about, None)
+                standing[about] = VenueDifference(
+                    instrument=about[0], leg=about[1], gap=gap, text=text
+                )
+                self._alert(about, text)
+            elif cash in self._first:
+                doubted = text
+        self._seen = {about: pair for about, pair in self._seen.items() if not decided(about)}
+        for about, (ours, theirs, _) in found.items():
+            self._seen[about] = (ours, theirs, since.get(about, now_ns))
+        self._doubt(doubted, now_ns, cash=cash)
+        self._keep(standing.values(), accepted.values())
+
+    def _doubt(self, text: str, now_ns: int, *, cash: bool) -> None:
+        """Ask again soon where the first look after a start found a difference."""
+        if text:
+            self._doubts[cash] = text
+            self._questions.repeat(AccountQuestion.BALANCES, now_ns, urgent=True)
+        else:
+            self._doubts.pop(cash, None)
+            self._first.discard(cash)
+
+    def _alert(self, about: About, text: str) -> None:
+        if about == CASH:
+            self._outbox.alert(Severity.CRITICAL, "cash_differs", text)
+        else:
+            self._outbox.alert(Severity.CRITICAL, "position_differs", text, instrument=about[0])
+
+    def _keep(
+        self, standing: Iterable[VenueDifference], accepted: Iterable[VenueDifference]
+    ) -> None:
+        """Put what was found into force, and have the journal keep it where it changed."""
+        blocks, state = self._blocks, self._blocks.state
+        before = blocks.reduces_only, state.differences, state.accepted
+        state.differences, state.accepted = list(standing), list(accepted)
+        blocks.doubted = next(iter(self._doubts.values()), "")
+        if before[1:] != (state.differences, state.accepted):
+            self._outbox.effects.append(
+                KeepDifferences(
+                    account=self._table.account,
+                    standing=tuple(state.differences),
+                    accepted=tuple(state.accepted),
+                )
+            )
+        if before[:2] != (blocks.reduces_only, state.differences):
+            for instrument in self._table.instruments:
+                self._table.dirty[instrument] = True
