@@ -1,8 +1,9 @@
 """The command line: `python -m engine COMMAND`.
 
-A command is a file of `cli` with `HELP = "…"`, `add_arguments(parser)` and `run(args, config)`,
-which gives the exit code. Only the module of the command that was asked for is imported. Errors end
-here, as one sentence on standard error and a code that tells a script what kind they are.
+A command is a file of `cli`, or of a plug-in's `verbs`, with `HELP = "…"`, `add_arguments(parser)`
+and `run(args, config)`, which gives the exit code. Only the module of the command that was asked
+for is imported. Errors end here, as one sentence on standard error and a code that tells a script
+what kind they are.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from engine.errors import (
     StorageError,
     os_sentence,
 )
+from engine.plugins import installed, venue_names
 
 if TYPE_CHECKING:
     from engine.config import Config
@@ -87,9 +89,30 @@ _HELP = re.compile(r'^HELP = "(.+)"$', re.MULTILINE)
 
 
 def commands() -> dict[str, str]:
-    files = sorted((Path(__file__).parent / "cli").glob("*.py"))
-    found = {file.stem: _HELP.search(file.read_text(encoding="utf-8")) for file in files}
-    return {name: said[1] for name, said in found.items() if said}
+    """Return every command with its help: the product's, then those of plug-ins."""
+    return {name: said for name, (_, said) in _files().items()}
+
+
+def _files() -> dict[str, tuple[str, str]]:
+    """Return module and help of every command by its name; nothing is imported."""
+    ours = [("engine.cli", file) for file in sorted((Path(__file__).parent / "cli").glob("*.py"))]
+    added = [
+        (f"{plugin.package}.verbs", file)
+        for plugin in installed()
+        if not plugin.off
+        for file in plugin.files("verbs").values()
+    ]
+    made: dict[str, tuple[str, str]] = {}
+    for package, file in (*ours, *added):
+        said = _HELP.search(file.read_text(encoding="utf-8", errors="replace"))
+        if said and file.stem not in made:
+            made[file.stem] = (f"{package}.{file.stem}", said[1])
+    return made
+
+
+def _module_of(command: str) -> str:
+    module, _ = _files().get(command, (f"engine.cli.{command}", ""))
+    return module
 
 
 def code_of(error: BaseException) -> int:
@@ -182,7 +205,7 @@ def build_parser(given: Sequence[str]) -> tuple[argparse.ArgumentParser, Command
                 # Before any import: a library's own thread that does not know the signal would
                 # be given it, and that would end the engine.
                 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
-            module = cast("CommandModule", importlib.import_module(f"engine.cli.{name}"))
+            module = cast("CommandModule", importlib.import_module(_module_of(name)))
             module.add_arguments(sub)
         # Without a default of its own a flag given before the command is not unset behind it.
         _add_common(sub, default=argparse.SUPPRESS)
@@ -220,8 +243,6 @@ def _report_error(error: Exception, args: argparse.Namespace, redactor: Redactor
 
 def secrets_in(names: Iterable[str]) -> bool:
     """Say whether an environment may hold the vault's passphrase or a venue's secret."""
-    from engine.redaction import venue_names  # noqa: PLC0415 `--help` does without
-
     prefixes = tuple(f"{name.upper()}_" for name in venue_names())
     return any(
         name in {"VAULT_PASSPHRASE", "DESK_SECRETS_FD"} or any(part in name for part in prefixes)

@@ -78,6 +78,13 @@ class Config(BaseModel):
         Path | None,
         Field(alias="PITBOSS_DATA", description="folder of recorded market data, read only"),
     ] = None
+    plugins: Annotated[
+        str,
+        Field(
+            alias="PITBOSS_PLUGINS",
+            description="more folders of plug-ins besides `plugins`, with a colon between two",
+        ),
+    ] = ""
     database_url: Annotated[
         str, Field(alias="DATABASE_URL", description="the state database, `sqlite:///` and a path")
     ] = ""

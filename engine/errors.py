@@ -10,6 +10,7 @@ PitbossError
 ├── Throttled             refused, untouched     → wait `retry_after_ns`
 ├── VenueClosed           restarting, post-only, cancel-only, disabled → obey the mode
 ├── AuthRefused           cannot trade           → halt the account; a person must act
+├── PluginFailed          a plug-in's code raised → its own work ends; everything else goes on
 ├── NoEngine              nobody there to do it  → start one; nothing was left
 └── StorageError          the disk or database refused → say what to do; nothing was lost
     ├── AlreadyRuns       another program of this kind has the home → stop it first
@@ -50,6 +51,10 @@ class NotSent(PitbossError):
 
 class OutcomeUnknown(PitbossError):
     """The request was sent and nothing answered: ask, never resend."""
+
+
+class PluginFailed(PitbossError):
+    """A plug-in's code raised what it did not name; the text says file, line and what it was."""
 
 
 class NoEngine(PitbossError):

@@ -12,12 +12,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
 
 from engine.errors import ConfigError
+from engine.plugins import venue_names
 
 HIDDEN = "[hidden]"
 SECRET_CHARACTERS_MIN = 6
@@ -50,13 +50,6 @@ _PUBLIC_NAME = re.compile(
     r"instrument|market|condition(_?id)?|identity|digest|hash|transaction_?hash|sha256|token_?id",
     re.IGNORECASE,
 )
-
-
-def venue_names() -> tuple[str, ...]:
-    package = Path(__file__).resolve().parent
-    folders = (package / "venues", package.parent / "plugins" / "venues")
-    found = (file.parent.name for folder in folders for file in folder.glob("*/plugin.py"))
-    return tuple(sorted(found))
 
 
 _PUBLIC_BEFORE = tuple(f"{name}:" for name in venue_names())

@@ -1,19 +1,19 @@
 """The dashboard: a file or a folder a page, found by its `PAGE`; pieces in `kit` and `shared`.
 
-Pages read rows through `storage`, write through `storage.commands` and `storage.settings`, and know
-nothing of the engine but its vocabulary. What a page shows stands in its docstring: Help and the
-README tell it from there.
+A plug-in's pages lie in its folder `pages`. Pages read rows through `storage`, write through
+`storage.commands` and `storage.settings`, and know nothing of the engine but its vocabulary. What a
+page shows stands in its docstring: Help and the README tell it from there.
 """
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import logging
-import pkgutil
 from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
+
+from engine.plugins import found
 
 GROUPS = ("Trade", "Research", "Guard", "Desk")
 """Groups of the navigation in their order; one that is not among them comes last."""
@@ -27,7 +27,7 @@ logging.getLogger("streamlit.runtime.caching.cache_data_api").addFilter(
 
 
 class Page(NamedTuple):
-    """A page of the navigation: a module beside this one declares it as `PAGE`, with `main`."""
+    """A page of the navigation: its module declares it as `PAGE`, and draws it in `main`."""
 
     title: str
     icon: str
@@ -48,18 +48,22 @@ class FoundPage(NamedTuple):
 @cache
 def found_pages() -> list[FoundPage]:
     """Return every page in the order of the navigation: `NAME.py`, or `NAME/page.py`."""
-    found = []
-    for one in pkgutil.iter_modules(__path__):
-        module = importlib.import_module(f"{__name__}.{one.name}")
-        if one.ispkg and any(
-            inner.name == "page" for inner in pkgutil.iter_modules(module.__path__)
-        ):
-            module = importlib.import_module(f"{__name__}.{one.name}.page")
-        page = getattr(module, "PAGE", None)
-        if page is not None:
-            found.append(FoundPage(one.name, page, module.main, inspect.getdoc(module) or ""))
+    made: dict[str, FoundPage] = {}
+    for one in found("pages", __name__):
+        page = getattr(one.module, "PAGE", None)
+        if page is None and not one.plugin:
+            continue
+        if not isinstance(page, Page):
+            one.refuse("it declares no PAGE of type Page")
+        elif one.name in made:
+            one.refuse(f"there is a page {one.name!r} already")
+        elif not callable(getattr(one.module, "main", None)):
+            one.refuse("it has no function main()")
+        else:
+            about = inspect.getdoc(one.module) or ""
+            made[one.name] = FoundPage(one.name, page, one.module.main, about)
     places = {group: place for place, group in enumerate(GROUPS)}
     return sorted(
-        found,
+        made.values(),
         key=lambda one: (places.get(one.page.group, len(GROUPS)), one.page.order, one.page.title),
     )

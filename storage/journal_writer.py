@@ -25,7 +25,7 @@ from zlib import crc32
 
 import msgspec
 
-from engine.domain.commands import AnyCommand
+from engine.domain.commands import JournaledCommand
 from engine.domain.decisions import Decision
 from engine.domain.effects import AnyEffect
 from engine.domain.events import AnyEvent
@@ -66,7 +66,7 @@ def _members(*unions: Any) -> dict[str, type[msgspec.Struct]]:
     return kinds
 
 
-KINDS = _members(AnyEvent, AnyEffect, AnyCommand, Intent, Decision)
+KINDS = _members(AnyEvent, AnyEffect, JournaledCommand, Intent, Decision)
 """Every kind a record may have, by name."""
 
 NAMES = {kind: name for name, kind in KINDS.items()}

@@ -1,6 +1,7 @@
 """Proof by adding: what `tests/additions` holds is laid beside the product, and works there.
 
-No file of the product is edited: the copy that runs is the product as it is, with more files.
+No file of the product is edited: the copy that runs is the product as it is, with more files; once
+as the plug-in it is, and once with each of its files in the room of its kind.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -18,24 +20,37 @@ from pathlib import Path
 
 import pytest
 
-from engine.domain.commands import ApplySettings, PlaceManual, StartBot
+from engine.domain.commands import ApplySettings, PauseBot, PlaceManual, ResumeBot, StartBot
 from engine.domain.instruments import AccountId, InstrumentId, Leg, Side
 from storage.commands import CommandState
 from storage.database import writing
 from storage.settings import Saved, latest, save
 from storage.users import ENGINE_ID
+from tests.kit.plugins import write
 from tests.lab.conftest import write_recording
 from tests.live.programs import BOT, Programs, prepare
 from tests.ports import free_port
 from tests.storage.homes import lay
+from tests.test_plugins import BROKEN
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 ADDITIONS = Path(__file__).with_name("additions")
+TOY = ADDITIONS / "plugins" / "toy"
 PRODUCT = ("engine", "storage", "pages", "studies", "app.py")
+ROOMS = {
+    "venue": "engine/venues/toy",
+    "strategies": "engine/strategies",
+    "indicators": "engine/indicators",
+    "pages": "pages",
+    "alerts": "engine/domain/alerts",
+    "verbs": "engine/cli",
+}
+"""Where a plug-in's kind lies in the product. Jobs and commands are one file in a plug-in and two
+in the rooms, which `additions/rooms` holds."""
 
 
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=["plugins", "rooms"])
+def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the product with the additions laid beside it."""
     folder = tmp_path_factory.mktemp("source")
     ignored = shutil.ignore_patterns("__pycache__")
@@ -43,12 +58,35 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
         place = REPOSITORY / name
         copy = shutil.copytree if place.is_dir() else shutil.copy
         copy(place, folder / name, **({"ignore": ignored} if place.is_dir() else {}))
-    for added in sorted(ADDITIONS.rglob("*.py")):
-        target = folder / added.relative_to(ADDITIONS)
+    for added, target in laid(folder, as_plugin=request.param == "plugins"):
         assert not target.exists(), f"{target} is a file of the product: it is added, not edited"
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(added, target)
+    if request.param == "plugins":
+        write(folder / "plugins", BROKEN)
     return folder
+
+
+@pytest.fixture
+def with_a_broken_one(source: Path) -> None:
+    """Go on where the additions are a plug-in, beside which a broken one lies."""
+    if not (source / "plugins").is_dir():
+        pytest.skip("these additions lie in the rooms: nothing can be switched off")
+
+
+def laid(folder: Path, *, as_plugin: bool) -> Iterator[tuple[Path, Path]]:
+    """Give every added file and where it goes."""
+    for file in sorted((ADDITIONS / "storage").rglob("*.py")):
+        yield file, folder / file.relative_to(ADDITIONS)
+    if as_plugin:
+        for file in sorted(TOY.rglob("*.py")):
+            yield file, folder / "plugins" / "toy" / file.relative_to(TOY)
+        return
+    for kind, room in ROOMS.items():
+        for file in sorted((TOY / kind).glob("*.py")):
+            yield file, folder / room / file.name
+    for file in sorted((ADDITIONS / "rooms").rglob("*.py")):
+        yield file, folder / file.relative_to(ADDITIONS / "rooms")
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +184,45 @@ def test_an_added_page_shows_an_added_kind_of_alert(desk: Programs) -> None:
     assert "Marbles" in output, done.stderr
     assert "the toy venue has one marble" in output
     assert "Few marbles are left. Buy some." in output
+
+
+def test_an_added_command_of_the_command_line_is_run(desk: Programs) -> None:
+    assert said(desk, "marbles", "--colour", "red") == "1 red marble\n"
+    assert "how many marbles" in said(desk, "--help")
+
+
+@pytest.mark.usefixtures("with_a_broken_one")
+def test_a_broken_plugin_is_told_by_the_engine(desk: Programs) -> None:
+    told = [str(text) for (text,) in desk.rows("SELECT text FROM alerts WHERE kind = 'plugin'")]
+    for words in ("raises.py:1: ValueError: half a strategy", "PLUGIN of type VenuePlugin"):
+        assert any(words in one for one in told), told
+    assert not any("toy" in one for one in told)
+
+
+@pytest.mark.usefixtures("table", "with_a_broken_one")
+def test_an_engine_starts_without_the_plugin_whose_commands_it_has_journaled(
+    desk: Programs,
+) -> None:
+    assert "unknown at demo" in said(desk, "command", "count-open-orders", "account=demo")
+    assert "switched off" in said(desk, "plugins", "off", "toy")
+    try:
+        start_again(desk)
+        assert desk.command(PauseBot(bot=BOT)).state is CommandState.DONE
+        why = "SELECT text FROM alerts WHERE text LIKE '%account ''table'' stays closed%'"
+        assert "engine plugins on toy" in str(desk.rows(why)[0][0])
+    finally:
+        said(desk, "plugins", "on", "toy")
+        start_again(desk)
+    assert desk.command(ResumeBot(bot=BOT)).state is CommandState.DONE
+
+
+def start_again(desk: Programs) -> None:
+    """Kill the engine, whose last records are then recovered one by one, and start another."""
+    engine = next(one for one in desk.running if "run" in one.args)  # type: ignore[operator]
+    engine.send_signal(signal.SIGKILL)
+    engine.wait(60)
+    desk.running.remove(engine)
+    desk.engine()
 
 
 def test_an_added_strategy_trades_by_an_added_indicator(source: Path, tmp_path: Path) -> None:

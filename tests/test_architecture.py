@@ -33,8 +33,9 @@ EVERY_LIBRARY = frozenset({"*"})
 
 # `domain`, `errors` and `config` are open to all, and so are msgspec, in which messages are
 # written, and pydantic, in which settings and parameters are.
-# The domain may import errors (a value that cannot be read is BadInput) but not config.
-OPEN = ("engine.domain", "engine.errors", "engine.config")
+# The domain may import errors (a value that cannot be read is BadInput) but not config; it finds
+# the commands, jobs and alerts that a file adds as every room does (engine/plugins.py).
+OPEN = ("engine.domain", "engine.errors", "engine.config", "engine.plugins")
 OPEN_LIBRARIES = frozenset({"msgspec", "pydantic"})
 BASE = ("engine.clock", "engine.locks", "engine.log", "engine.redaction")
 """What every room that waits may use besides."""
@@ -84,7 +85,7 @@ LAB = Room(
 
 ROOMS = {
     "engine": Room(libraries=EVERY_LIBRARY, never=SQL | CHANCE, may=BASE),
-    "engine.domain": Room(never=PURE, opened=("engine.errors",)),
+    "engine.domain": Room(never=PURE, opened=("engine.errors", "engine.plugins")),
     "engine.caches": Room(libraries=NUMERIC, never=PURE),
     "engine.indicators": Room(libraries=NUMERIC, never=PURE),
     "engine.bars": Room(never=PURE),
@@ -107,7 +108,7 @@ ROOMS = {
         libraries=frozenset(
             {"sqlalchemy", "sqlite_utils", "alembic", "orjson", "argon2", "zstandard"} | {"pyarrow"}
         ),
-        opened=("engine.domain", "engine.errors"),
+        opened=("engine.domain", "engine.errors", "engine.plugins"),
     ),
     "engine.runtime": Room(may=("storage", *CORES, *BASE), libraries=EVERY_LIBRARY),
     "engine.venues": Room(

@@ -9,9 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import pkgutil
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -24,8 +22,9 @@ from engine import log
 from engine.clock import WallClock
 from engine.config import Config
 from engine.domain.effects import caution
-from engine.domain.jobs import JobArguments, arguments_of
+from engine.domain.jobs import JOB_KINDS, JobArguments, arguments_of
 from engine.errors import BadInput, PitbossError, StorageError, os_sentence
+from engine.plugins import found
 from storage.alerts import raise_alert
 from storage.database import connect_reader, connect_writer, storage_errors
 from storage.jobs import Job, JobProgress, JobState, find, finish, report_progress
@@ -124,10 +123,12 @@ def job(model: type[JobArguments]) -> Callable[[Work], Work]:
 
 @cache
 def works() -> Mapping[str, Work]:
-    """Return what each kind of job does, by name: of every file in this folder, and of studies."""
-    beside = pkgutil.iter_modules(sys.modules[__package__].__path__)
-    ours = (f"{__package__}.{module.name}" for module in beside)
-    for name in (*ours, *STUDIES):
+    """Return what each kind of job does, by name: of this folder, of studies and of plug-ins."""
+    for one in found("jobs", "engine.jobs"):
+        for model in one.defined(JobArguments) if one.plugin else ():
+            if JOB_KINDS.get(model.kind()) is model:
+                _works[model.kind()] = one.guarded(Cancelled)
+    for name in STUDIES:
         importlib.import_module(name)
     return _works
 

@@ -36,6 +36,7 @@ from engine.live.lifecycle import DiskWatch, StandstillWatch, Streams, TruthWatc
 from engine.live.reopen import attach_bots
 from engine.live.venues import Venues, venues_of
 from engine.locks import locked
+from engine.plugins import problems
 from engine.risk.gate import RiskGate
 from engine.runtime.aids import opened_or_anew
 from engine.runtime.decisions import DecisionKeeper, DecisionLog, NoDecisions
@@ -223,6 +224,8 @@ def opened(
         text = f"{why}: it was in force and is set aside; the desk runs on version "
         text += str(start.settings.version)
         engine.alert(alarm("settings", text), now_ns)
+    for problem in problems():
+        engine.alert(caution("plugin", problem.sentence), now_ns)
     settings = (one[0] for one in start.made.values())
     started = engine_started(past, settings, fence=accounts.fence, seq=engine.recorder.seq)
     engine.record(started, now_ns)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,21 +10,43 @@ from pydantic import ValidationError
 from engine.domain.catalog import StrategyEntry
 from engine.domain.instruments import BotId
 from engine.errors import BadInput, ConfigError
+from engine.plugins import Found, found, why_missing
 from engine.strategies.door import Parameters, Strategy
+
+ROOM = "engine.strategies"
 
 
 def _found() -> dict[str, type[Any]]:
-    """Return the strategies of this folder: a file each, or a folder with a file `strategy`."""
-    found = {}
-    for file in pkgutil.iter_modules(sys.modules[__package__].__path__):
-        name = f"{__package__}.{file.name}{'.strategy' * file.ispkg}"
-        if name == __name__:
-            continue
-        for kind in vars(importlib.import_module(name)).values():
-            ours = getattr(kind, "__module__", "") == name
-            if ours and hasattr(kind, "parameters_type"):
-                found[kind.name] = kind
-    return found
+    """Return the strategies of this folder and of the plug-ins, by name."""
+    made: dict[str, type[Any]] = {}
+    for one in found("strategies", ROOM):
+        kinds = [kind for kind in one.defined(object) if hasattr(kind, "parameters_type")]
+        if not kinds and one.plugin:
+            one.refuse("it defines no class with `parameters_type`, which a strategy has")
+        for kind in kinds:
+            if why := _refusal(one, kind, made):
+                one.refuse(why, kind)
+            else:
+                made[one.name] = kind
+    return made
+
+
+def _refusal(one: Found, kind: type[Any], made: Mapping[str, type[Any]]) -> str:
+    """Return why a class is no strategy a person could choose; empty = it is one."""
+    if getattr(kind, "name", "") != one.name:
+        return f"its name is {getattr(kind, 'name', '')!r}: file and name must be the same"
+    if one.name in made:
+        return f"there is a strategy {one.name!r} already, in {made[one.name].__module__}"
+    wrong = one.tried(lambda: _entry(kind))
+    return f"what it declares cannot be read: {wrong}" if wrong else ""
+
+
+def _entry(kind: type[Any]) -> StrategyEntry:
+    return StrategyEntry(
+        parameters=kind.parameters_type.model_json_schema(),
+        gates=dict(kind.gates),
+        values=dict(kind.values),
+    )
 
 
 STRATEGIES = _found()
@@ -48,7 +67,8 @@ def build(name: str, params: Mapping[str, Any], bot: BotId) -> Strategy:
     kind = STRATEGIES.get(name) or ELSEWHERE.get(name)
     if kind is None:
         known = ", ".join(sorted(STRATEGIES))
-        raise ConfigError(f"there is no strategy {name!r}; known: {known}")
+        why = why_missing("strategies", name) or f"known: {known}"
+        raise ConfigError(f"there is no strategy {name!r}; {why}")
     try:
         parameters = kind.parameters_type.model_validate(dict(params))
     except ValidationError as error:
@@ -58,14 +78,7 @@ def build(name: str, params: Mapping[str, Any], bot: BotId) -> Strategy:
 
 
 def entries() -> dict[str, StrategyEntry]:
-    return {
-        name: StrategyEntry(
-            parameters=kind.parameters_type.model_json_schema(),
-            gates=dict(kind.gates),
-            values=dict(kind.values),
-        )
-        for name, kind in STRATEGIES.items()
-    }
+    return {name: _entry(kind) for name, kind in STRATEGIES.items()}
 
 
 def _sentence(error: ValidationError, kind: type[Parameters]) -> str:

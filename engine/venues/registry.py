@@ -1,58 +1,60 @@
-"""The venues there are: every folder beside this file, or under `plugins/venues`, with a plug-in.
+"""The venues there are: every folder beside this file with a `plugin.py`, and those of plug-ins.
 
-A folder whose `plugin.py` cannot be used is no reason not to trade elsewhere: its sentence is kept,
-and told to whoever asks for that venue. Importing this loads nothing that signs.
+One that cannot be used is no reason not to trade elsewhere: its sentence is kept, and is the answer
+to whoever asks for that venue. Importing this loads nothing that signs.
 """
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Container
 from functools import cache
-from pathlib import Path
 
 from engine.config import Config
 from engine.domain.catalog import Finding, VenueEntry
 from engine.domain.settings import AccountSettings
 from engine.errors import BadInput
+from engine.plugins import Found, installed, problems, why_missing
+from engine.plugins import found as found_files
 from engine.runtime.credentials import Credential, environment_names
 from engine.runtime.venue_plugin import AccountSpec, VenuePlugin, url_key
 
-HERE = Path(__file__).parent
-FOLDERS = [HERE, HERE.parents[1] / "plugins" / "venues"]
-"""Where venues lie: with the product, and beside it."""
+ROOM = "engine.venues"
 
 
 @cache
 def found() -> tuple[dict[str, VenuePlugin], dict[str, str]]:
     """Return every plug-in by its venue, and a sentence for every folder that gives none."""
-    plugins: dict[str, VenuePlugin] = {}
+    made: dict[str, VenuePlugin] = {}
     broken: dict[str, str] = {}
-    searched = sys.modules[__package__].__path__
-    for folder in FOLDERS:
-        if folder.is_dir() and str(folder) not in searched:
-            searched.append(str(folder))
-        for file in sorted(folder.glob("*/plugin.py")):
-            name = file.parent.name
-            try:
-                plugins[name] = _loaded(name, file)
-            except Exception as error:  # noqa: BLE001 whatever is wrong with it, the others trade
-                why = str(error) or type(error).__name__
-                broken[name] = f"the venue {name!r} cannot be used: {file}: {why}"
-    return plugins, broken
+    for one in found_files("venue", ROOM, spare=True):
+        why = _refusal(one, made)
+        if why:
+            broken.setdefault(one.name, f"the venue {one.name!r} cannot be used: {one.file}: {why}")
+            if one.plugin:
+                one.refuse(why)
+        else:
+            made[one.name] = one.module.PLUGIN
+    for problem in problems():
+        if problem.file.name == "plugin.py" and not problem.plugin:
+            name = problem.file.parent.name
+            broken.setdefault(name, f"the venue {name!r} cannot be used: {problem.sentence}")
+    for plugin in installed():
+        if plugin.files("venue") and plugin.name not in made:
+            why = why_missing("venue", plugin.name)
+            broken.setdefault(plugin.name, f"the venue {plugin.name!r} cannot be used: {why}")
+    return made, broken
 
 
-def _loaded(name: str, file: Path) -> VenuePlugin:
-    module = importlib.import_module(f"{__package__}.{name}.plugin")
-    if Path(str(module.__file__)) != file:
-        raise ValueError(f"there is a venue of this name already, {module.__file__}")
-    plugin = getattr(module, "PLUGIN", None)
+def _refusal(one: Found, made: dict[str, VenuePlugin]) -> str:
+    """Return why a file's venue cannot be used; empty = it can."""
+    plugin = getattr(one.module, "PLUGIN", None)
     if not isinstance(plugin, VenuePlugin):
-        raise TypeError("it declares no PLUGIN of type VenuePlugin")
-    if plugin.id != name:
-        raise ValueError(f"its PLUGIN is of {plugin.id!r}: folder and id must be the same")
-    return plugin
+        return "it declares no PLUGIN of type VenuePlugin"
+    if plugin.id != one.name:
+        return f"its PLUGIN is of {plugin.id!r}: folder and id must be the same"
+    if one.name in made:
+        return "there is a venue of this name already"
+    return ""
 
 
 def plugins() -> dict[str, VenuePlugin]:

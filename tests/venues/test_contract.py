@@ -20,13 +20,13 @@ import engine.venues
 from engine.bots.core import AccountCore
 from engine.caches.markets import MarketCache
 from engine.config import Config, load
-from engine.domain import alerts
 from engine.domain.catalog import ANY
 from engine.domain.effects import CancelScope
 from engine.domain.events import InstrumentListed
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.settings import AccountSettings, GatewaySettings
 from engine.errors import ConfigError
+from engine.plugins import problems
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.credentials import Credential, Keys, environment_names
 from engine.runtime.recovery import executor_of
@@ -40,14 +40,14 @@ from engine.runtime.venue_plugin import (
 from engine.venues import registry
 from storage.live_accounts import Unlock
 from tests.fakes.polymarket.server import serving
+from tests.kit.plugins import installed_from
 from tests.live.homes import Exchange
 from tests.live.test_polymarket_parts import config_of
 from tests.venues.polymarket.adapter import credentials
 from tests.venues.polymarket.kit import quick
 from tests.venues.services import AccountServices
 
-ADDED = Path(__file__).resolve().parents[1] / "additions/engine/venues"
-ALERTS = ADDED.parent / "domain/alerts"
+ADDED = Path(__file__).resolve().parents[1] / "additions/plugins"
 IDS = ("demo", "paper", "polymarket", "toy")
 TRADED = ("demo", "polymarket", "toy")
 """Those with a market of their own."""
@@ -88,13 +88,9 @@ FAKES: dict[str, Callable[[Path], Any]] = {"demo": demo, "polymarket": polymarke
 
 @pytest.fixture(autouse=True)
 def added(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let the registry look where the added venue lies, too."""
-    monkeypatch.setattr(registry, "FOLDERS", [*registry.FOLDERS, ADDED])
-    monkeypatch.setattr(engine.venues, "__path__", list(engine.venues.__path__))
-    monkeypatch.setattr(alerts, "__path__", [*alerts.__path__, str(ALERTS)])
-    registry.found.cache_clear()
-    yield
-    registry.found.cache_clear()
+    """Install the added venue, too."""
+    with installed_from(monkeypatch, ADDED):
+        yield
 
 
 def plugin_of(name: str) -> VenuePlugin:
@@ -187,22 +183,35 @@ def test_broken_folder_is_told_and_the_others_trade(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = {
-        "torn": "raise ValueError('half a file')",
+        "torn": "x = 1\nraise ValueError('half a file')",
         "empty": "",
-        "demo": "",
-        "other": "from engine.venues.toy.plugin import PLUGIN",
+        "demo": "from engine.venues.demo.plugin import PLUGIN",
+        "other": "from plugins.toy.venue.plugin import PLUGIN",
     }
     for name, text in texts.items():
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "plugin.py").write_text(text)
-    monkeypatch.setattr(registry, "FOLDERS", [*registry.FOLDERS, tmp_path])
-    registry.found.cache_clear()
-    plugins, broken = registry.found()
+        (tmp_path / name / "venue").mkdir(parents=True)
+        (tmp_path / name / "venue" / "plugin.py").write_text(text)
+    with installed_from(monkeypatch, ADDED, tmp_path):
+        plugins, broken = registry.found()
+        assert sorted(plugins) == sorted(IDS)
+        assert "torn/venue/plugin.py:2: ValueError: half a file" in broken["torn"]
+        assert "declares no PLUGIN" in broken["empty"]
+        assert "there is a venue of this name already" in broken["demo"]
+        assert "folder and id must be the same" in broken["other"]
+        told = {one.plugin for one in problems()}
+    assert told == set(texts)
+
+
+def test_broken_folder_of_the_product_is_told_and_the_others_trade(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lacking").mkdir()
+    (tmp_path / "lacking" / "plugin.py").write_text("import package_nobody_installed\n")
+    monkeypatch.setattr(engine.venues, "__path__", [*engine.venues.__path__, str(tmp_path)])
+    with installed_from(monkeypatch, ADDED):
+        plugins, broken = registry.found()
     assert sorted(plugins) == sorted(IDS)
-    assert "half a file" in broken["torn"]
-    assert "declares no PLUGIN" in broken["empty"]
-    assert "there is a venue of this name already" in broken["demo"]
-    assert "folder and id must be the same" in broken["other"]
+    assert "plugin.py:1: ModuleNotFoundError" in broken["lacking"]
 
 
 # -- beside its fake -------------------------------------------------------------------------------

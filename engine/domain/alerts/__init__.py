@@ -1,18 +1,18 @@
 """Kinds of alerts: how severe each is, its title, and what a person does about it.
 
-One row a kind, in a file of this folder: a venue, a strategy or a job adds kinds in a file of its
-own. Severity belongs to the kind, never to the call that raises it. The kind groups repeats
-(`storage.alerts`); the sentence of an alert says what happened this time. `engine.watch` sends
-alerts away from the desk by the rules of the settings.
+One row a kind, in a file of this folder or of a plug-in's `alerts`: a venue, a strategy or a job
+adds kinds in a file of its own. Severity belongs to the kind, never to the call that raises it. The
+kind groups repeats (`storage.alerts`); the sentence of an alert says what happened this time.
+`engine.watch` sends alerts away from the desk by the rules of the settings.
 """
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from enum import StrEnum
 
 import msgspec
+
+from engine.plugins import found
 
 
 class Severity(StrEnum):
@@ -82,16 +82,19 @@ class AlertKind(msgspec.Struct, frozen=True):
 
 
 def _found() -> dict[str, AlertKind]:
-    rows: list[AlertKind] = []
-    for file in pkgutil.iter_modules(__path__):
-        module = importlib.import_module(f"{__name__}.{file.name}")
-        rows += [value for value in vars(module).values() if isinstance(value, AlertKind)]
-        rows += getattr(module, "ROWS", ())
-    return {row.name: row for row in rows}
+    made: dict[str, AlertKind] = {}
+    for one in found("alerts", __name__):
+        rows = [value for value in vars(one.module).values() if isinstance(value, AlertKind)]
+        for row in (*rows, *getattr(one.module, "ROWS", ())):
+            if row.name in made and one.plugin:
+                one.refuse(f"there is a kind of alert {row.name!r} already")
+            else:
+                made[row.name] = row
+    return made
 
 
 ALERT_KINDS = _found()
-"""Every kind by its name, of every file in this folder."""
+"""Every kind by its name, of every file in this folder and of plug-ins."""
 
 
 def described(name: str) -> AlertKind:

@@ -1,14 +1,14 @@
 """Commands: what an operator or the schedule asks of the engine, in the imperative.
 
-A new command is a struct in a file of this folder, and its function in `engine.live.commands`.
+A new command is a struct in a file of this folder and its function in `engine.live.commands`; or,
+of a plug-in, one file of its `commands` with both. Every program imports that file, so at its top
+it imports the domain alone.
 """
 
 from __future__ import annotations
 
 import functools
-import importlib
 import operator
-import pkgutil
 from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +18,7 @@ import msgspec
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Mode, Side
 from engine.domain.intents import Urgency
 from engine.domain.orders import OrderId
+from engine.plugins import Found, found
 
 Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 """What the state file, the journal and the tape can hold; looked at where a command is read."""
@@ -194,13 +195,64 @@ class ExamineAccount(Command, frozen=True, kw_only=True):
     account: AccountId
 
 
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+class AddedCommand(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A plug-in's command as the journal keeps it: it can be read where the plug-in is gone."""
 
-COMMANDS: tuple[type[Command], ...] = tuple(Command.__subclasses__())
-"""Every command there is: the structs above, and those of every file in this folder."""
+    plugin: str
+    name: str
+    fields: str
+    """JSON object."""
+
+
+def _found() -> tuple[list[type[Command]], dict[type[Command], str]]:
+    """Return the product's commands, and those of plug-ins with the name of each one's plug-in."""
+    ours = [one for one in Command.__subclasses__() if one.__module__ == __name__]
+    added: dict[type[Command], str] = {}
+    for one in found("commands", __name__):
+        kinds = one.defined(Command)
+        if not one.plugin:
+            ours += kinds
+            continue
+        if not kinds:
+            one.refuse("it defines no subclass of Command")
+        for kind in kinds:
+            if why := _refusal(one, kind, [*ours, *added]):
+                one.refuse(why, kind)
+            else:
+                added[kind] = one.plugin
+    return ours, added
+
+
+def _refusal(one: Found, kind: type[Command], known: list[type[Command]]) -> str:
+    """Return why a plug-in's class is no command beside those that are known; empty = it is one."""
+    if not callable(getattr(one.module, "run", None)):
+        return "its file has no function run(engine, command, who), which does it"
+    if not kind.__struct_config__.frozen:
+        return f"say `class {kind.__name__}(Command, frozen=True, kw_only=True)`"
+    if any(kind.__name__ == other.__name__ for other in known):
+        return f"there is a command {kind.__name__} already"
+    wrong = one.tried(lambda: msgspec.json.schema(functools.reduce(operator.or_, [*known, kind])))
+    return f"its fields cannot be read from JSON: {wrong}" if wrong else ""
+
+
+_ours, ADDED_COMMANDS = _found()
+COMMANDS: tuple[type[Command], ...] = (*_ours, *ADDED_COMMANDS)
+"""Every command there is: the structs above, those of every file in this folder, and of plug-ins;
+`ADDED_COMMANDS` are the plug-ins' alone, each with its plug-in's name."""
 
 if TYPE_CHECKING:
     AnyCommand = Command
+    JournaledCommand = Command
 else:
     AnyCommand = functools.reduce(operator.or_, COMMANDS)
+    JournaledCommand = functools.reduce(operator.or_, (*_ours, AddedCommand))
+
+
+def journaled(command: Command) -> Command | AddedCommand:
+    """Return a command as the journal keeps it."""
+    plugin = ADDED_COMMANDS.get(type(command))
+    if plugin is None:
+        return command
+    fields = msgspec.structs.asdict(command)
+    text = msgspec.json.encode(fields).decode()
+    return AddedCommand(plugin=plugin, name=type(command).__name__, fields=text)

@@ -1,10 +1,12 @@
-"""Long jobs by kind: what a person may ask of the worker, each with units, bounds and help."""
+"""Long jobs by kind: what a person may ask of the worker, each with units, bounds and help.
+
+A new one is a class in a file of this folder and a function in `engine.jobs`; or, of a plug-in, one
+file of its `jobs` with both. Every program imports that file, so at its top it imports the domain.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
-import importlib
-import pkgutil
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -13,6 +15,7 @@ from pydantic import Field, ValidationError
 from engine.domain.instruments import Mode
 from engine.domain.settings import Settings
 from engine.errors import BadInput
+from engine.plugins import Found, found
 
 
 class FillsBy(StrEnum):
@@ -206,14 +209,34 @@ class CompareJob(JobArguments):
     seed: int = asked("Seed of the first day", "seed of the first day", default=1, ge=0, le=2**31)
 
 
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+def _found() -> dict[str, type[JobArguments]]:
+    own = [one for one in JobArguments.__subclasses__() if one.__module__ == __name__]
+    made = {model.kind(): model for model in own}
+    for one in found("jobs", __name__):
+        models = one.defined(JobArguments)
+        if not models and one.plugin:
+            one.refuse("it defines no subclass of JobArguments")
+        for model in models:
+            if why := _refusal(one, model, made):
+                one.refuse(why, model)
+            else:
+                made[model.kind()] = model
+    return made
 
-JOB_KINDS: dict[str, type[JobArguments]] = {
-    model.kind(): model for model in JobArguments.__subclasses__()
-}
-"""Every kind of job with the model of its arguments, those of every file in this folder among
-them; the worker has a function for each."""
+
+def _refusal(one: Found, model: type[JobArguments], made: dict[str, type[JobArguments]]) -> str:
+    """Return why a class is no kind of job; empty = it is one."""
+    if model.kind() in made:
+        return f"there is a job {model.kind()!r} already, {made[model.kind()].__module__}"
+    if one.plugin and not callable(getattr(one.module, "run", None)):
+        return "its file has no function run(arguments, context), which does the job"
+    wrong = one.tried(model.model_json_schema)
+    return f"no form can be drawn of it: {wrong}" if wrong else ""
+
+
+JOB_KINDS = _found()
+"""Every kind of job with the model of its arguments, those of every file in this folder and of the
+plug-ins among them; the worker has a function for each."""
 
 WRONG = {
     "string_too_short": "it must not be empty",

@@ -3,14 +3,12 @@
 `@command(Kind)` says who takes a kind; what the function gives is the answer: Done, Refused or
 Failed at once, or a Pending that is answered when it has become true. Where something is kept
 between commands it is a method of a `@part`, of which every engine has one. A new command is a
-struct beside `engine.domain.commands` and a function here: nothing that exists is edited.
+struct beside `engine.domain.commands` and a function here, or one file of a plug-in whose `run`
+gives the answer as a sentence or as these do: nothing that exists is edited.
 """
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-import sys
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from functools import cache
@@ -18,9 +16,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import msgspec
 
-from engine.domain.commands import Command
+from engine.domain.commands import ADDED_COMMANDS, Command, journaled
 from engine.domain.instruments import AccountId
-from engine.errors import BadInput, BrokenInvariant, ConfigError, PitbossError, StorageError
+from engine.errors import (
+    BadInput,
+    BrokenInvariant,
+    ConfigError,
+    PitbossError,
+    PluginFailed,
+    StorageError,
+)
+from engine.plugins import Found, found
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.recovery import ENGINE_WIDE
 from storage.commands import CommandState, LeftCommand, StandingMark, answer, mark
@@ -187,8 +193,21 @@ def part(made: type[Made]) -> type[Made]:
 
 @cache
 def _scan() -> None:
-    for module in pkgutil.iter_modules(sys.modules[__package__].__path__):
-        importlib.import_module(f"{__package__}.{module.name}")
+    for one in found("commands", "engine.live.commands"):
+        for kind in one.defined(Command) if one.plugin else ():
+            if kind in ADDED_COMMANDS:
+                _handlers[kind] = Handler(_answering(one))
+
+
+def _answering(one: Found) -> Callable[[Any, Any, str], Answer | Pending]:
+    """Return a plug-in's function as one that gives an answer: a sentence means it was done."""
+    run = one.guarded()
+
+    def handle(engine: Any, command: Any, who: str) -> Answer | Pending:
+        given = run(engine, command, who)
+        return given if isinstance(given, (Done, Refused, Failed, Pending)) else Done(str(given))
+
+    return handle
 
 
 def handlers() -> dict[type[Command], Handler]:
@@ -225,7 +244,7 @@ class Commands:
             given = self._handle(left.command, left.who)
         except (BadInput, ConfigError) as error:
             given = Refused(str(error))
-        except (StorageError, OSError) as error:
+        except (StorageError, OSError, PluginFailed) as error:
             given = Failed(str(error))
         if isinstance(given, Pending):
             given.then(lambda later: self._answer(left.id, later))
@@ -246,7 +265,7 @@ class Commands:
         """Keep a command before it is done. Raises StorageError, but for one that makes safe."""
         engine, now_ns = self._engine, self._engine.clock.now_ns()
         try:
-            engine.recorder.append(ENGINE_WIDE, command, now_ns)
+            engine.recorder.append(ENGINE_WIDE, journaled(command), now_ns)
         except StorageError as error:
             if not handler.makes_safe:
                 raise StorageError(f"nothing was done: {error}") from error

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from engine.indicators.middle import middle
-
 from engine.domain.catalog import GateWords, ValueWords
 from engine.domain.decisions import Decision
 from engine.domain.events import Event, OrderFilled
 from engine.domain.instruments import BotId, InstrumentId
 from engine.domain.intents import Quotes
 from engine.strategies.door import Context, Evaluation, Parameters
+
+from ..indicators.middle import middle
 
 S = 1_000_000_000
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Container, Sequence
 
 from engine.domain.catalog import CredentialField, Finding, Grade
-from engine.domain.effects import AnyWalletEffect, CancelScope, QueryOperation, RaiseAlert, Severity
+from engine.domain.effects import AnyWalletEffect, CancelScope, QueryOperation, caution
 from engine.domain.events import (
     BalancesListed,
     BookProven,
@@ -153,9 +153,7 @@ class ToyLink(AccountLink):
             self.runner.deliver(self.health(source, ""), now_ns)
         self.runner.start_over(now_ns)
         text = "the toy venue has one marble"
-        few = RaiseAlert(
-            severity=Severity.WARNING, kind="few_marbles", text=text, account=self.account
-        )
+        few = caution("few_marbles", text, account=self.account)
         self.services.alert(few, now_ns)
         await asyncio.Event().wait()
 

@@ -1,0 +1,141 @@
+"""`python -m engine plugins`: what is installed, what each plug-in brings, and what is wrong.
+
+Every file of every plug-in is imported for that, as the programs of the desk import it. Gives 1
+where something cannot be used. A plug-in is switched off and on by its name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from pathlib import Path
+from typing import Any
+
+from engine.__main__ import commands
+from engine.cli.arguments import say
+from engine.config import Config
+from engine.errors import BadInput, StorageError, os_sentence
+from engine.plugins import (
+    OFF_FILE,
+    Found,
+    Plugin,
+    Problem,
+    folders,
+    found,
+    installed,
+    problems,
+    switched_off,
+)
+from storage.files import write_whole
+
+HELP = "list the plug-ins, what each brings and what is wrong; switch one off or on"
+
+LOADERS = {
+    "venue": ("engine.venues.registry", "found"),
+    "strategies": ("engine.strategies.registry", "entries"),
+    "pages": ("pages", "found_pages"),
+    "jobs": ("engine.jobs.run", "works"),
+    "commands": ("engine.live.commands.registry", "handlers"),
+    "alerts": ("engine.domain.alerts", "described"),
+}
+"""Module and function that find what there is of a kind. They are imported by name: the dashboard's
+pages are no room of the command line."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parsers = parser.add_subparsers(dest="verb", metavar="list | off | on")
+    parsers.add_parser("list", help="list them; what is done without a word, too")
+    for verb, meaning in (("off", "leave it out"), ("on", "take it in again")):
+        sub = parsers.add_parser(verb, help=f"{meaning} from the next start of each program on")
+        sub.add_argument("name", metavar="NAME", help="of an installed plug-in")
+
+
+def run(args: argparse.Namespace, config: Config) -> int:
+    if args.verb in ("off", "on"):
+        return switch(args, config)
+    load_all()
+    wrong = problems()
+    rows = [row_of(plugin, wrong) for plugin in installed()]
+    elsewhere = [one.sentence for one in wrong if one.plugin not in {row["name"] for row in rows}]
+    text = "\n".join([*map(_written, rows), *(f"wrong: {one}" for one in elsewhere)])
+    say(args, {"plugins": rows, "wrong": elsewhere}, text or _none())
+    return int(bool(wrong))
+
+
+def load_all() -> None:
+    """Import every file of every kind, so that `problems` is complete."""
+    for module, name in LOADERS.values():
+        finder = getattr(importlib.import_module(module), name)
+        if name != "described":
+            finder()
+    for kind in ("indicators", "channels", "projected"):
+        list(found(kind))
+    for one in found("verbs"):
+        if why := _refusal(one):
+            one.refuse(why)
+
+
+def _refusal(one: Found) -> str:
+    """Return why a file is no command of the command line; empty = it is one."""
+    said = getattr(one.module, "HELP", None)
+    if not isinstance(said, str) or one.name not in commands():
+        return 'it has no line `HELP = "…"`, in one piece'
+    if commands()[one.name] != said:
+        return f"there is a command {one.name!r} already"
+    for name in ("add_arguments", "run"):
+        if not callable(getattr(one.module, name, None)):
+            return f"it has no function {name}"
+    return ""
+
+
+def row_of(plugin: Plugin, wrong: list[Problem]) -> dict[str, Any]:
+    """Return what is known of a plug-in, as the command prints it."""
+    return {
+        "name": plugin.name,
+        "version": plugin.version,
+        "about": plugin.about,
+        "hash": plugin.digest,
+        "folder": str(plugin.folder),
+        "on": not plugin.off,
+        "brings": plugin.brings,
+        "wrong": [one.sentence for one in wrong if one.plugin == plugin.name],
+    }
+
+
+def _written(row: dict[str, Any]) -> str:
+    version = f" {row['version']}" if row["version"] else ""
+    off = "" if row["on"] else "  switched off"
+    lines = [f"{row['name']}{version}  {row['hash']}{off}  {row['folder']}"]
+    if row["about"]:
+        lines.append(f"  {row['about']}")
+    lines += [f"  {kind:12}{', '.join(names)}" for kind, names in row["brings"].items()]
+    if not row["brings"]:
+        lines.append("  it brings nothing")
+    return "\n".join([*lines, *(f"  wrong: {one}" for one in row["wrong"])])
+
+
+def _none() -> str:
+    places = " or ".join(str(folder) for folder in folders())
+    return f"no plug-in is installed: lay a folder into {places}; docs/extend says how"
+
+
+def switch(args: argparse.Namespace, config: Config) -> int:
+    """Switch a plug-in off or on. Raises BadInput for an unknown name, StorageError."""
+    names = {plugin.name for plugin in installed()}
+    off = set(switched_off())
+    if args.name not in names | off:
+        known = ", ".join(sorted(names)) or "none"
+        raise BadInput(f"there is no plug-in {args.name!r}; installed: {known}")
+    off = off | {args.name} if args.verb == "off" else off - {args.name}
+    _write(config.home / OFF_FILE, "".join(f"{name}\n" for name in sorted(off)))
+    text = f"{args.name} is switched {args.verb}, from the next start of each program on"
+    say(args, {"plugin": args.name, "on": args.verb == "on"}, text)
+    return 0
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_whole(path, text.encode())
+    except OSError as error:
+        raise StorageError(os_sentence(error)) from error
