@@ -46,7 +46,7 @@ from engine.executor.halts import Blocks, ExecutorParts, Hold, Markets, TradingH
 from engine.executor.ledger import Ledger
 from engine.executor.manual import ByHand, ManualRefused
 from engine.executor.orders import EffectOutbox, InstrumentIntent, LiveOrder, OrderTable
-from engine.executor.planner import Residual
+from engine.executor.plan import Residual
 from engine.executor.planning import Mailbox, Planning
 from engine.executor.proof import AccountQuestion, Scope, ZeroProof, within
 from engine.executor.settings import NEVER, ExecutorSettings

@@ -19,7 +19,7 @@ from engine.domain.money import money_text
 from engine.domain.orders import Order, OrderType
 from engine.executor.halts import ExecutorParts
 from engine.executor.orders import InstrumentState, LiveOrder
-from engine.executor.planner import Draft
+from engine.executor.plan import Draft
 from engine.executor.planning import reduces
 from engine.executor.proof import ZeroProofs
 from engine.risk.gate import Denied, RiskGate

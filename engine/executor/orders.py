@@ -32,7 +32,7 @@ from engine.errors import BrokenInvariant, InvalidTransition
 from engine.executor.fills import FILLS_KNOWN_MAX
 from engine.executor.ledger import Booked, Ledger
 from engine.executor.numbers import OrderNumbers
-from engine.executor.planner import NO_LEVELS, Draft, Residual, TargetLevels
+from engine.executor.plan import NO_LEVELS, Draft, Residual, TargetLevels
 from engine.executor.settings import NEVER, ExecutorSettings
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import Denied

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from itertools import zip_longest
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -25,10 +24,9 @@ from engine.domain.money import ceil_to_tick, floor_to_tick
 from engine.domain.orders import OrderId, OrderState, OrderType
 from engine.errors import BrokenInvariant
 from engine.executor.fills import Holding
+from engine.executor.orders import LiveOrder
+from engine.executor.plan import NO_PLAN, Draft, Plan, Residual, TargetLevels
 from engine.executor.settings import MS, ExecutorSettings
-
-if TYPE_CHECKING:
-    from engine.executor.orders import LiveOrder  # which is made of what is planned here
 
 # -- Levels of an intent, in lots, on the grid, behind the touch; and what a plan is made of -------
 
@@ -43,56 +41,6 @@ _OUT_OF_RANGE = ResidualReason.OUT_OF_RANGE
 
 LevelNeed = tuple[int, int, int]
 """(level in YES-space, size to sell of what is settled, size to open)."""
-
-
-class Draft(msgspec.Struct, frozen=True, gc=False):
-    """An order that may be placed. Price and size in the leg's own increments."""
-
-    leg: Leg
-    side: Side
-    price: int
-    size: int
-    type: OrderType
-    post_only: bool
-    expires_ns: int | None = None
-    """Only for GTD."""
-
-
-class Residual(msgspec.Struct, frozen=True, gc=False):
-    """What of an intent is not expressed as an order, and why. Side and price in YES-space."""
-
-    reason: ResidualReason
-    side: Side
-    price: int
-    size: int
-
-
-class Plan(msgspec.Struct, frozen=True, gc=False):
-    """What to place, what to cancel, what is left over."""
-
-    places: tuple[Draft, ...]
-    cancels: tuple[OrderId, ...]
-    residuals: tuple[Residual, ...]
-
-
-NO_PLAN = Plan((), (), ())
-
-
-class TargetLevels(msgspec.Struct, gc=False):
-    """Levels to realise and the style of the orders that shall realise them."""
-
-    bids: Sequence[Quote]
-    asks: Sequence[Quote]
-    type: OrderType
-    post_only: bool
-    tolerance_percent: int
-    residuals: list[Residual]
-    """What of the intent is no legal level."""
-    life_ns: int | None = None
-    """After how long they end by themselves. Only for GTD."""
-
-
-NO_LEVELS = TargetLevels((), (), OrderType.GTC, True, 0, [])
 
 
 def target_levels(

@@ -24,15 +24,8 @@ from engine.executor.orders import (
     LiveOrder,
     OrderTable,
 )
-from engine.executor.planner import (
-    NO_PLAN,
-    Draft,
-    Plan,
-    Residual,
-    plan,
-    reducing,
-    target_levels,
-)
+from engine.executor.plan import NO_PLAN, Draft, Plan, Residual
+from engine.executor.planner import plan, reducing, target_levels
 from engine.executor.proof import ZeroProofs
 from engine.executor.settings import NEVER
 from engine.risk.gate import Denied, RiskGate

@@ -13,7 +13,8 @@ from engine.domain.intents import Quotes, ResidualReason, Target, Urgency
 from engine.domain.orders import OrderState, OrderType
 from engine.executor.fills import Holding
 from engine.executor.orders import LiveOrder, working_of
-from engine.executor.planner import Draft, Plan, plan, target_levels
+from engine.executor.plan import Draft, Plan
+from engine.executor.planner import plan, target_levels
 from engine.executor.settings import ExecutorSettings
 
 SHARE = 1_000_000

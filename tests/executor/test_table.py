@@ -19,7 +19,8 @@ from engine.domain.instruments import InstrumentId
 from engine.domain.orders import Identity, OrderId, OrderState
 from engine.errors import BrokenInvariant
 from engine.executor.executor import ExecutorSettings
-from engine.executor.planner import Plan, plan, target_levels
+from engine.executor.plan import Plan
+from engine.executor.planner import plan, target_levels
 from tests.executor.conftest import ACCOUNT, SHARE, Rig
 
 M1 = InstrumentId("venue:m1")

@@ -1,0 +1,61 @@
+"""What a plan is made of: levels of an intent, orders that may be placed, and what is left over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from engine.domain.instruments import Leg, Side
+from engine.domain.intents import Quote, ResidualReason
+from engine.domain.orders import OrderId, OrderType
+
+
+class Draft(msgspec.Struct, frozen=True, gc=False):
+    """An order that may be placed. Price and size in the leg's own increments."""
+
+    leg: Leg
+    side: Side
+    price: int
+    size: int
+    type: OrderType
+    post_only: bool
+    expires_ns: int | None = None
+    """Only for GTD."""
+
+
+class Residual(msgspec.Struct, frozen=True, gc=False):
+    """What of an intent is not expressed as an order, and why. Side and price in YES-space."""
+
+    reason: ResidualReason
+    side: Side
+    price: int
+    size: int
+
+
+class Plan(msgspec.Struct, frozen=True, gc=False):
+    """What to place, what to cancel, what is left over."""
+
+    places: tuple[Draft, ...]
+    cancels: tuple[OrderId, ...]
+    residuals: tuple[Residual, ...]
+
+
+NO_PLAN = Plan((), (), ())
+
+
+class TargetLevels(msgspec.Struct, gc=False):
+    """Levels to realise and the style of the orders that shall realise them."""
+
+    bids: Sequence[Quote]
+    asks: Sequence[Quote]
+    type: OrderType
+    post_only: bool
+    tolerance_percent: int
+    residuals: list[Residual]
+    """What of the intent is no legal level."""
+    life_ns: int | None = None
+    """After how long they end by themselves. Only for GTD."""
+
+
+NO_LEVELS = TargetLevels((), (), OrderType.GTC, True, 0, [])
