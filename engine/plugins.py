@@ -155,8 +155,10 @@ class Found(NamedTuple):
             return _said(error)
         return ""
 
-    def guarded(self, *through: type[BaseException]) -> Callable[..., Any]:
-        """Return the file's function `run`, with a named error for what it does not name itself.
+    def guarded(
+        self, call: Callable[..., Any], *through: type[BaseException]
+    ) -> Callable[..., Any]:
+        """Return a function of the file, with a named error for what it does not name itself.
 
         It raises PluginFailed, PitbossError, OSError and what goes `through` as it is.
         """
@@ -164,7 +166,7 @@ class Found(NamedTuple):
 
         def run(*given: Any) -> Any:
             try:
-                return self.module.run(*given)
+                return call(*given)
             except named:
                 raise
             except Exception as error:

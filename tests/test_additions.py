@@ -43,6 +43,7 @@ ROOMS = {
     "indicators": "engine/indicators",
     "pages": "pages",
     "alerts": "engine/domain/alerts",
+    "projected": "storage/projected",
     "verbs": "engine/cli",
 }
 """Where a plug-in's kind lies in the product. Jobs and commands are one file in a plug-in and two
@@ -76,8 +77,6 @@ def with_a_broken_one(source: Path) -> None:
 
 def laid(folder: Path, *, as_plugin: bool) -> Iterator[tuple[Path, Path]]:
     """Give every added file and where it goes."""
-    for file in sorted((ADDITIONS / "storage").rglob("*.py")):
-        yield file, folder / file.relative_to(ADDITIONS)
     if as_plugin:
         for file in sorted(TOY.rglob("*.py")):
             yield file, folder / "plugins" / "toy" / file.relative_to(TOY)
@@ -248,6 +247,6 @@ def test_an_added_noun_is_filled_from_an_old_homes_journal(source: Path, tmp_pat
         done = ran(source, home, *words)
         assert done.returncode == 0, done.stderr
     with closing(sqlite3.connect(home / "pitboss.db")) as connection:
-        counted = connection.execute("SELECT sum(fills) FROM fill_counts").fetchone()
+        counted = connection.execute("SELECT sum(fills) FROM toy__fill_counts").fetchone()
         stand = connection.execute("SELECT count(*) FROM fills WHERE state <> 'failed'").fetchone()
     assert counted == stand != (0,)

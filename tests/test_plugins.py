@@ -185,10 +185,10 @@ def test_what_a_plugin_raises_has_its_line_and_what_it_names_goes_through(tmp_pa
     given: dict[str, Any] = {"error": KeyError("lost")}
     one = thing("def run(given):\n    raise given['error']\n", tmp_path)
     with pytest.raises(PluginFailed, match=r"plug-in toy: .*thing\.py:2: KeyError: 'lost'"):
-        one.guarded()(given)
+        one.guarded(one.module.run)(given)
     for error in (BadInput("refused"), OSError("disk"), ValueError("named")):
         with pytest.raises(type(error), match=str(error)):
-            one.guarded(ValueError)({"error": error})
+            one.guarded(one.module.run, ValueError)({"error": error})
 
 
 def test_a_refusal_of_the_products_own_file_is_a_bug(tmp_path: Path) -> None:
@@ -221,6 +221,10 @@ BROKEN = {
     "bad/verbs/kill.py": 'HELP = "mine"\n',
     "bad/verbs/mute.py": "",
     "bad/indicators/torn.py": "1 / 0",
+    "bad/projected/no_noun.py": "",
+    "bad/projected/named.py": "from storage.fold import Noun, ProjectedTable\n"
+    "from storage.projected.orders import OrderRow\n"
+    "NOUN = Noun((ProjectedTable(OrderRow, 'orders', ('id',)),), {})\n",
 }
 SAID = {
     "raises.py:1": "half a strategy",
@@ -235,6 +239,8 @@ SAID = {
     "verbs/kill.py": "there is a command 'kill' already",
     "mute.py": "it has no line `HELP",
     "torn.py:1": "ZeroDivisionError",
+    "no_noun.py": "it declares no NOUN of type Noun",
+    "named.py": "call its table bad__orders",
 }
 
 

@@ -32,14 +32,16 @@ HELP = "list the plug-ins, what each brings and what is wrong; switch one off or
 
 LOADERS = {
     "venue": ("engine.venues.registry", "found"),
-    "strategies": ("engine.strategies.registry", "entries"),
+    "strategies": ("engine.strategies.registry", ""),
+    "indicators": ("engine.indicators.library", ""),
     "pages": ("pages", "found_pages"),
     "jobs": ("engine.jobs.run", "works"),
     "commands": ("engine.live.commands.registry", "handlers"),
-    "alerts": ("engine.domain.alerts", "described"),
+    "alerts": ("engine.domain.alerts", ""),
+    "projected": ("storage.projected", ""),
 }
-"""Module and function that find what there is of a kind. They are imported by name: the dashboard's
-pages are no room of the command line."""
+"""Module and function that find what there is of a kind; empty = its import does. They are imported
+by name: the dashboard's pages are no room of the command line."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,10 +67,10 @@ def run(args: argparse.Namespace, config: Config) -> int:
 def load_all() -> None:
     """Import every file of every kind, so that `problems` is complete."""
     for module, name in LOADERS.values():
-        finder = getattr(importlib.import_module(module), name)
-        if name != "described":
-            finder()
-    for kind in ("indicators", "channels", "projected"):
+        found_by = importlib.import_module(module)
+        if name:
+            getattr(found_by, name)()
+    for kind in ("channels",):
         list(found(kind))
     for one in found("verbs"):
         if why := _refusal(one):

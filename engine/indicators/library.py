@@ -1,32 +1,29 @@
-"""The indicators there are, by name: every file of this folder that holds one, found by scan."""
+"""The indicators there are, by name: of every file of this folder, and of plug-ins."""
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-import sys
 from collections.abc import Mapping
 
-from engine.errors import BadInput, ConfigError
+from engine.errors import BadInput
 from engine.indicators.door import Indicator, Variant, build
+from engine.plugins import found
 
 
 def _found() -> dict[str, type[Indicator]]:
-    """Return every indicator of this folder. Raises ConfigError where two have one name."""
-    found: dict[str, type[Indicator]] = {}
-    for file in pkgutil.iter_modules(sys.modules[__package__].__path__):
-        module = f"{__package__}.{file.name}"
-        if module == __name__:
-            continue
-        for kind in vars(importlib.import_module(module)).values():
-            if not (isinstance(kind, type) and issubclass(kind, Indicator)):
-                continue
-            if kind.__module__ != module or not hasattr(kind, "name"):
-                continue
-            if kind.name in found:
-                raise ConfigError(f"two indicators have the name {kind.name!r}: rename one")
-            found[kind.name] = kind
-    return found
+    """Return every indicator of this folder and of plug-ins, by name.
+
+    Raises BrokenInvariant where two of the product have one name.
+    """
+    made: dict[str, type[Indicator]] = {}
+    for one in found("indicators", "engine.indicators"):
+        for kind in one.defined(Indicator):
+            if not hasattr(kind, "name"):
+                continue  # a base of others
+            if kind.name in made:
+                one.refuse(f"there is an indicator {kind.name!r} already", kind)
+            else:
+                made[kind.name] = kind
+    return made
 
 
 INDICATORS: Mapping[str, type[Indicator]] = _found()

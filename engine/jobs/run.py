@@ -127,7 +127,7 @@ def works() -> Mapping[str, Work]:
     for one in found("jobs", "engine.jobs"):
         for model in one.defined(JobArguments) if one.plugin else ():
             if JOB_KINDS.get(model.kind()) is model:
-                _works[model.kind()] = one.guarded(Cancelled)
+                _works[model.kind()] = one.guarded(one.module.run, Cancelled)
     for name in STUDIES:
         importlib.import_module(name)
     return _works

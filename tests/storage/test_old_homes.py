@@ -19,7 +19,7 @@ from storage.projection import accounts_known, bring_up_to_date, check_past, pro
 from storage.schema import check_schema
 from storage.tables import TABLES
 from storage.users import ENGINE_ID
-from tests.additions.storage.projected import fill_counts
+from tests.additions.plugins.toy.projected import fill_counts
 from tests.storage.homes import lay, schemas
 
 Tables = dict[str, list[dict[str, Any]]]

@@ -201,7 +201,7 @@ def _scan() -> None:
 
 def _answering(one: Found) -> Callable[[Any, Any, str], Answer | Pending]:
     """Return a plug-in's function as one that gives an answer: a sentence means it was done."""
-    run = one.guarded()
+    run = one.guarded(one.module.run)
 
     def handle(engine: Any, command: Any, who: str) -> Answer | Pending:
         given = run(engine, command, who)

@@ -11,7 +11,7 @@ from storage.projected.fills import FillBooked
 
 
 class FillCountRow(msgspec.Struct, kw_only=True):
-    """One row of `fill_counts`: void fills count nowhere."""
+    """One row of `toy__fill_counts`: void fills count nowhere."""
 
     account: str
     instrument: str
@@ -35,6 +35,6 @@ def on_fill_booked(fold: Fold, booked: FillBooked, record: Record) -> None:
 
 
 NOUN = Noun(
-    (ProjectedTable(FillCountRow, "fill_counts", ("account", "instrument")),),
+    (ProjectedTable(FillCountRow, "toy__fill_counts", ("account", "instrument")),),
     {FillBooked: on_fill_booked},
 )
