@@ -70,8 +70,8 @@ bench: $(READY) ## the figures of this machine: ours, peer, ratio, goal
 bench-replay: $(READY) ## the replay's rows alone, beside NautilusTrader and hftbacktest
 	$(BIN)/python -m bench --only replay
 
-run: $(READY) ## the whole desk: demo exchange, engine, worker, dashboard; Ctrl-C stops it
-	@exec $(BIN)/python -m engine up
+run: $(READY) ## the whole desk: demo exchange, engine, worker, dashboard; Ctrl-C stops it (ARGS="--port 8601")
+	@exec $(BIN)/python -m engine up $(ARGS)
 
 clean: ## remove what the tools left behind; .venv and var stay
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage htmlcov

@@ -244,11 +244,16 @@ def config(connection: Connection | None = None) -> Config:
     from alembic.config import Config  # noqa: PLC0415 see above
 
     made = Config()
-    made.set_main_option("script_location", str(SCRIPTS))
+    made.set_main_option("script_location", _option(SCRIPTS))
     made.set_main_option("path_separator", "newline")
-    made.set_main_option("version_locations", "\n".join(map(str, VERSIONS)))
+    made.set_main_option("version_locations", "\n".join(map(_option, VERSIONS)))
     made.attributes["connection"] = connection
     return made
+
+
+def _option(path: Path) -> str:
+    """Return a path as Alembic's configuration takes it, which fills in what a % begins."""
+    return str(path).replace("%", "%%")
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import shlex
 import time
 
 from engine.cli.arguments import WAIT_S_MAX, add_demo_argument, amount
@@ -60,10 +61,11 @@ def _latch(config: Config, now_ns: int) -> tuple[StorageError | None, int]:
     try:
         new = set_latch(config.kill_path, "engine kill", now_ns)
     except OSError as error:
+        home = shlex.quote(str(config.home))
         text = (
             f"the KILL latch could NOT be set: {os_sentence(error)}. A running desk still receives "
-            f"the signal: DESK_HOME={config.home} .venv/bin/supervisorctl signal USR1 engine; an "
-            "engine started later trades"
+            f"the signal: DESK_HOME={home} .venv/bin/supervisorctl signal USR1 engine; an engine "
+            "started later trades"
         )
         print(text, flush=True)
         return StorageError(text), now_ns

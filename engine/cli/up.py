@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -75,18 +77,25 @@ def _prepare(args: argparse.Namespace, config: Config) -> None:
 
 
 def _exec_supervisor(args: argparse.Namespace, home: Path) -> NoReturn:
-    """Become supervisord; the lock of the start ends with this program."""
+    """Become supervisord; the lock of the start ends with this program.
+
+    What does not start is said beside it, on this terminal.
+    """
     environment = dict(os.environ)
     leave_keeper(home / "run", taken_out(environment))
     environment |= {
         "PITBOSS_HOME": str(home),
         "DESK_HOME": str(home),
-        "DESK_PYTHON": sys.executable,
+        "DESK_LOGS": str(home / "log").replace("%", "%%"),
+        "DESK_PYTHON": shlex.quote(sys.executable),
         "DESK_PORT": str(args.port),
         "DESK_DEMO_PORT": str(args.demo_port),
     }
     command = [sys.executable, "-m", "supervisor.supervisord", "-n"]
     os.chdir(REPOSITORY)
+    subprocess.Popen(  # noqa: S603 our own interpreter, our own arguments
+        [sys.executable, "-m", "engine.cli.start_watch", str(home)], env=environment
+    )
     os.execve(  # noqa: S606 our own interpreter, our own arguments
         sys.executable, [*command, "-c", str(REPOSITORY / "supervisord.conf")], environment
     )

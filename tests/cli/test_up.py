@@ -25,6 +25,7 @@ def no_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.chdir(Path.cwd())  # it goes to the repository; afterwards we are back
     monkeypatch.setattr(os, "execve", become)
+    monkeypatch.setattr(up.subprocess, "Popen", lambda *_, **__: None)  # what watches its programs
     monkeypatch.setattr(up, "PORT_WAIT_S", 0.0)
 
 
