@@ -21,6 +21,7 @@ from pages.frame.bar import mode_here
 from pages.kit import commands, guard, links, names, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import now_ns
+from pages.kit.markdown import literal
 from pages.kit.panels import Tile
 from pages.kit.words import NOTHING, SECOND_NS, age, count, micro, moment
 from storage.live import account_report
@@ -218,7 +219,10 @@ def show_approvals(account: AccountSeen, now: int) -> None:
         )
         return
     if found.failed:
-        st.warning(f"The last request got no answer: {found.failed}. Below is the state before it.")
+        st.warning(
+            f"The last request got no answer: {literal(found.failed)}. Below is the state before "
+            "it."
+        )
     if found.told_ns is None:
         return
     missing = [one for one in found.approvals if not one.approved]
@@ -241,7 +245,9 @@ def show_approvals(account: AccountSeen, now: int) -> None:
 
 @guard.part("The account")
 def show_account(account: AccountSeen, now: int) -> None:
-    st.subheader(f"Account {account.account} at {account.venue}, {account.mode.upper()}")
+    st.subheader(
+        f"Account {literal(account.account)} at {literal(account.venue)}, {account.mode.upper()}"
+    )
     seen = ask(account_report, engine_id(), Capital, account.account)
     if seen is None:
         panels.empty(

@@ -28,6 +28,7 @@ from pages.kit import commands, drafts, forms, guard, panels
 from pages.kit.commands import engine_runs
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns
+from pages.kit.markdown import literal
 from pages.kit.panels import panel
 from pages.kit.tables import choice, columns_of, page_behind, table, turn
 from pages.kit.words import NOTHING, SECOND_NS, age, moment
@@ -142,7 +143,7 @@ def offer(number: int, result: Mapping[str, Any]) -> None:
         panels.note("Its file is no longer on this machine. Start the export again.")
         return
     st.download_button(
-        f"Download {path.name}",
+        f"Download {literal(path.name)}",
         path.read_bytes,  # read at the click alone: this part is drawn every 2 s
         file_name=path.name,
         mime=MIMES[path.suffix],
@@ -215,7 +216,9 @@ def _bar(row: Mapping[str, Any]) -> None:
     name = f"**Job {row['id']}** · {row['kind']}"
     if row["state"] == JobState.QUEUED:
         said = row["note"] or "waiting for the worker"
-        st.markdown(f"{name} · queued {age(now_ns() - row['created_ns'])} ago · {said}")
+        st.markdown(
+            f"{literal(name)} · queued {age(now_ns() - row['created_ns'])} ago · {literal(said)}"
+        )
         return
     rate, left = speed(row)
     share = row["done"] / row["total"] if row["total"] else 0.0
@@ -224,7 +227,9 @@ def _bar(row: Mapping[str, Any]) -> None:
     if silent > SILENT_NS:
         figures += f" · silent for {age(silent)}"
     st.progress(
-        min(1.0, share), text=f"{name} · {figures}" + f" · {row['note']}" * bool(row["note"])
+        min(1.0, share),
+        text=f"{literal(name)} · {literal(figures)}"
+        + f" · {literal(row['note'])}" * bool(row["note"]),
     )
 
 
@@ -270,11 +275,11 @@ def show_table(rows: Sequence[Mapping[str, Any]]) -> None:
 @guard.part("The job")
 def show_one(row: Mapping[str, Any]) -> None:
     """Draw one job: its arguments, its result or its error."""
-    st.subheader(f"Job {row['id']}: {row['kind']}")
+    st.subheader(f"Job {literal(row['id'])}: {literal(row['kind'])}")
     if row["state"] == JobState.FAILED:
-        st.error(f"It failed: {row['error'].rstrip('.')}. Nothing else was changed.")
+        st.error(f"It failed: {literal(row['error'].rstrip('.'))}. Nothing else was changed.")
     elif row["error"]:
-        st.info(row["error"])
+        st.info(literal(row["error"]))
     result = json.loads(row["result"] or "{}")
     if row["kind"] == moments.KIND and row["state"] == JobState.DONE:
         moments.show_result(row["id"], result)
@@ -334,7 +339,7 @@ def _plain(kind: str) -> dict[str, Any] | None:
         schema["required"] = [*schema.get("required", ()), "mode"]
     with st.form(f"job_{kind}", border=False):
         given = forms.form(schema, f"job_{kind}")
-        sent = st.form_submit_button(f"Start {kind}")
+        sent = st.form_submit_button(f"Start {literal(kind)}")
     return given if sent else None
 
 
@@ -359,7 +364,7 @@ def _replay() -> dict[str, Any] | None:
             placeholder="exposure_instrument_max=20%, open_orders_max=50",
             key="job_limits",
         )
-        with st.expander(f"Parameters of {strategy}"):
+        with st.expander(f"Parameters of {literal(strategy)}"):
             parameters = forms.form(catalog[strategy].parameters, f"job_{strategy}")
         sent = st.form_submit_button("Start replay")
     if not sent:
@@ -378,7 +383,7 @@ def _send(kind: str, given: dict[str, Any]) -> None:
     try:
         arguments_of(kind, text)
     except BadInput as error:
-        st.error(f"Not started: {error}. Nothing was changed.")
+        st.error(f"Not started: {literal(error)}. Nothing was changed.")
         return
     commands.send(RunJob(job=kind, arguments=text), JOB_SLOT)
 
@@ -419,7 +424,7 @@ def show_schedule() -> None:
 
 def _one(name: str, entry: ScheduleEntry, base: drafts.SettingsVersion) -> None:
     if commands.engine_runs():
-        if st.button(f"Start {name} now", key=f"now_{name}"):
+        if st.button(f"Start {literal(name)} now", key=f"now_{name}"):
             command = (
                 RunJob(job=entry.job, arguments=json.dumps(entry.arguments))
                 if entry.job
@@ -429,13 +434,16 @@ def _one(name: str, entry: ScheduleEntry, base: drafts.SettingsVersion) -> None:
     else:
         commands.note_no_engine()
     with st.form(f"schedule_{name}", border=False):
-        text = ScheduleEntry.model_fields["cron"].description
+        text = literal(ScheduleEntry.model_fields["cron"].description)
         cron = st.text_input("When", value=entry.cron, help=text, key=f"cron_{name}")
         on = st.checkbox("On", value=entry.on, key=f"on_{name}")
         sent = st.form_submit_button("Show what changes")
     problem = trouble(cron.strip()) if sent else ""
     if problem:
-        st.error(f"Nothing was changed: {cron.strip()!r} is not a valid schedule: {problem}.")
+        st.error(
+            f"Nothing was changed: {literal(repr(cron.strip()))} is not a valid schedule: "
+            f"{literal(problem)}."
+        )
     elif sent:
         changed: Mapping[str, Any] = {"cron": cron.strip(), "on": on}
         whole = {**entry.model_dump(mode="json"), **changed}

@@ -21,6 +21,7 @@ from pages import Page
 from pages.kit import commands, drafts, guard, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns
+from pages.kit.markdown import literal
 from pages.kit.panels import panel
 from pages.kit.tables import choice, columns_of, page_behind, turn
 from pages.kit.words import age, count
@@ -252,7 +253,7 @@ def show_one(identifier: str) -> None:
     if row is None:
         panels.note("This market is no longer in the list.")
         return
-    st.subheader(row["question"])
+    st.subheader(literal(row["question"]))
     panels.links(
         panels.link("Book, ticket and history of this market", "market", instrument=identifier)
     )

@@ -16,6 +16,7 @@ from pages.frame.bar import mode_shown, modes_of
 from pages.kit import guard, links, panels
 from pages.kit.data import EngineHealth, ask, engine_id, health_of
 from pages.kit.home import now_ns
+from pages.kit.markdown import literal
 from pages.kit.panels import Tile
 from pages.kit.words import age, micro
 from pages.shared import alert, pnl
@@ -62,7 +63,7 @@ def show_account(account: AccountSeen, bots: list[Row], *, alive: bool, now: int
         fall = account.peak_micro - account.equity_micro
     name, mode, currency = account.account, account.mode, account.currency
     text = age(now - account.equity_ns) + " old" if account.equity_ns else "never reported"
-    st.subheader(f"Account {name} at {account.venue}, {mode.upper()}")
+    st.subheader(f"Account {literal(name)} at {literal(account.venue)}, {mode.upper()}")
     panels.note(
         f"Equity at exit prices, PnL at mid, {text} · each figure links to its fills"
         + ("" if alive else " · LAST KNOWN, not current")

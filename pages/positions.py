@@ -25,6 +25,7 @@ from pages.frame.bar import mode_here
 from pages.kit import commands, guard, links, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns
+from pages.kit.markdown import literal
 from pages.kit.names import market, size
 from pages.kit.panels import Tile
 from pages.kit.tables import choice, columns_of, page_behind, say_cut, table, turn
@@ -133,7 +134,7 @@ def show_settlement(mode: Mode, now: int) -> None:
 @guard.part("The list of fills")
 def show_fills(row: Row, mode: Mode) -> None:
     """Draw the fills behind one position, with what is settled of them."""
-    st.subheader(f"Fills of {market(row['instrument'])}")
+    st.subheader(f"Fills of {literal(market(row['instrument']))}")
     place = {"account": row["account"], "instrument": row["instrument"]}
     fills = fitting(ask(fills_behind, engine_id(), mode=mode, **place), "")
     states: dict[str, int] = {}
@@ -264,7 +265,7 @@ def show_merges(held: Sequence[Row], mode: Mode) -> None:
     if not found:
         return
     lines = [
-        f"**{market(row['instrument'])}** at {row['account']}: {size(number)} "
+        f"**{literal(market(row['instrument']))}** at {literal(row['account'])}: {size(number)} "
         f"{'pair' if number == 1 else 'pairs'} of YES and NO can be merged into "
         f"**{money(number, row['currency'])}**, "
         f"{money(number - _cost(row, number), row['currency'], signed=True)} against their cost"
@@ -298,10 +299,11 @@ def _offer(command: Merge | Redeem, mode: Mode, label: str, phase: str = "") -> 
     """Draw a button that asks first."""
     slot = f"{type(command).__name__}:{command.account}:{command.instrument}"
     name = market(command.instrument)
-    if st.button(f"{label}: {name}", key=f"offer:{slot}", disabled=bool(phase)):
+    if st.button(f"{label}: {literal(name)}", key=f"offer:{slot}", disabled=bool(phase)):
         words = (
-            f"{commands.MONEY[mode]}. {label} at **{command.account}** in **{name}**: one wallet "
-            "transaction, requested once, and booked when the venue has confirmed it."
+            f"{commands.MONEY[mode]}. {label} at **{literal(command.account)}** in "
+            f"**{literal(name)}**: one wallet transaction, requested once, and "
+            "booked when the venue has confirmed it."
         )
         commands.ask_first(
             commands.Confirmation(
@@ -426,7 +428,7 @@ def _offer_foreign(row: Row, label: str, command: AnyCommand, words: str) -> Non
             commands.ask_first(
                 commands.Confirmation(
                     command=command, slot=slot, title=title, label=f"{label.upper()} NOW",
-                    words=f"{commands.MONEY[Mode.LIVE]}. {words}",
+                    words=f"{commands.MONEY[Mode.LIVE]}. {literal(words)}",
                 )
             )  # fmt: skip
         known = "Stop ignoring" if ignored else "Ignore: no more alerts"
@@ -511,7 +513,9 @@ def _figures(sums: BetSums) -> None:
 def show_bet(bet: Row, mode: Mode) -> None:
     """Draw the fills a bet is made of."""
     place: dict[str, Any] = {name: bet[name] for name in ("account", "instrument", "bot")}
-    st.markdown(f"**{count(bet['fills'], 'fill')} of the bet in {market(bet['instrument'])}**")
+    st.markdown(
+        f"**{count(bet['fills'], 'fill')} of the bet in {literal(market(bet['instrument']))}**"
+    )
     fills = fitting(ask(fills_behind, engine_id(), mode=mode, **place), "")
     table(fills, BET_FILLS, key="bet_fills")
     say_cut(fills)

@@ -21,6 +21,7 @@ from pages.kit import commands, guard, panels
 from pages.kit.data import ask, engine_id, health_of
 from pages.kit.forms import several
 from pages.kit.home import config, now_ns, this_minute
+from pages.kit.markdown import literal
 from pages.kit.names import market
 from pages.kit.panels import panel
 from pages.kit.tables import choice, columns_of, page_behind, table, turn
@@ -87,7 +88,7 @@ def _table() -> None:
 @guard.part("The recording")
 def show_one(row: Mapping[str, Any]) -> None:
     name, folder = row["name"], config().recordings_folder / row["name"]
-    st.subheader(name)
+    st.subheader(literal(name))
     panels.facts(
         {
             "Of": ", ".join(market(one) for one in json.loads(row["instruments"])),
@@ -179,9 +180,13 @@ def show_feeds() -> None:
 
 @guard.part("A feed")
 def _venue(name: str, feed: FeedStatus, *, alive: bool) -> None:
-    st.markdown(f"**{name.capitalize()}**")
+    st.markdown(f"**{literal(name.capitalize())}**")
     for text in feed.missing:
-        (st.warning if alive else panels.note)(f"{text[:1].upper()}{text[1:]}.")
+        said = f"{text[:1].upper()}{text[1:]}."
+        if alive:
+            st.warning(literal(said))
+        else:
+            panels.note(said)
     if feed.missing_more:
         panels.note(f"{feed.missing_more:,} more are missing.")
     panels.facts(facts_of(feed))

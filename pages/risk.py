@@ -21,6 +21,7 @@ from pages.kit import commands, drafts, guard, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.forms import reason_asked
 from pages.kit.home import config, now_ns
+from pages.kit.markdown import literal
 from pages.kit.names import market
 from pages.kit.panels import panel
 from pages.kit.words import SECOND_NS, age, micro, moment, percent, utc
@@ -51,7 +52,10 @@ def show_latch() -> None:
         show_set(latch, alive=alive)
     status = ask(engine_status, engine_id()) if alive else None
     for account, why in (status.not_placing if status else {}).items():
-        st.warning(f"{account} places nothing now: {'; '.join(why)}", icon=":material/block:")
+        st.warning(
+            f"{literal(account)} places nothing now: {literal('; '.join(why))}",
+            icon=":material/block:",
+        )
     receipt = ask(latest_receipt, engine_id())
     if receipt is not None:
         with st.expander("Receipt of the latest KILL", expanded=latch is not None):
@@ -65,9 +69,9 @@ def show_set(latch: Latch, *, alive: bool) -> None:
     status = ask(engine_status, engine_id()) if alive else None
     text = status.latch_reason if status else ""
     st.error(
-        f"**KILL IS SET** by {who}, {moment(latch.at_ns)} ({utc(latch.at_ns)}). No order "
+        f"**KILL IS SET** by {literal(who)}, {moment(latch.at_ns)} ({utc(latch.at_ns)}). No order "
         "is placed, in any account, until it is released here with a reason."
-        + (f" The engine reports: {text}." if text else "")
+        + (f" The engine reports: {literal(text)}." if text else "")
     )
     if not alive:
         st.caption(
@@ -115,7 +119,7 @@ def show_use(account: AccountSettings) -> None:
 @guard.part("The limits form")
 def edit(account: AccountSettings) -> None:
     """Draw the form of an account's limits and its draft."""
-    with panel(f"Edit the limits of {account.name}", "fold_limits") as opened:
+    with panel(f"Edit the limits of {literal(account.name)}", "fold_limits") as opened:
         base = drafts.newest()
         saved = base.document.accounts[account.name].limits
         patch = form(account.name, saved) if opened else None
@@ -255,7 +259,7 @@ def form(account: str, limits: RiskLimits) -> Mapping[str, Any] | None:
         st.caption("% is of equity at 00:00 UTC. Nothing changes until the diff is saved.")
         for title, group in GROUPS.items():
             # "One bot" alone is no limit: what of it is limited stands above it, as in the table.
-            st.markdown(f"**{title}**")
+            st.markdown(f"**{literal(title)}**")
             for name, label in group.items():
                 patch[name] = _field(label, name, getattr(limits, name), f"limit_{account}_{name}")
         sent = st.form_submit_button("Show what changes")

@@ -14,6 +14,7 @@ from engine.domain.settings import BotSettings, SettingsDocument
 from pages.kit import commands, drafts, forms, guard, names, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import this_minute
+from pages.kit.markdown import literal
 from pages.shared import scoped_kill
 from storage.catalog import strategies
 from storage.live import engine_status
@@ -68,9 +69,9 @@ def show() -> None:
     removed = st.session_state.get(REMOVED)
     if removed is not None and drafted:
         st.warning(
-            f"**Remove {removed}.** It leaves this table when the version without it is in force. "
-            "Its orders, fills and PnL stay on record. What its account holds stays there and no "
-            "bot manages it: sell it by hand, or leave it to settle.",
+            f"**Remove {literal(removed)}.** It leaves this table when the version without it is "
+            "in force. Its orders, fills and PnL stay on record. What its account holds stays "
+            "there and no bot manages it: sell it by hand, or leave it to settle.",
             icon=":material/delete:",
         )
     edited = st.session_state.get(EDITED)
@@ -88,7 +89,7 @@ def _form(edited: Edited, against: SettingsVersion) -> None:
     """Draw the form; what was changed in it becomes a draft made from `against`."""
     bot = edited.base.document.bots[edited.bot]
     catalog = ask(strategies, engine_id())
-    st.subheader(f"Change {bot.name}")
+    st.subheader(f"Change {literal(bot.name)}")
     account = edited.base.document.accounts[bot.account]
     panels.note(
         f"{bot.strategy} at {bot.account} · {commands.MONEY[account.mode].replace('*', '')} · "
@@ -97,7 +98,7 @@ def _form(edited: Edited, against: SettingsVersion) -> None:
     with st.form(f"edit:{bot.name}:{edited.base.version}", border=False):
         diff = _fields(bot, edited.base.document)
         if bot.strategy in catalog:
-            with st.expander(f"Parameters of {bot.strategy}", expanded=True):
+            with st.expander(f"Parameters of {literal(bot.strategy)}", expanded=True):
                 given = forms.form(
                     forms.filled(catalog[bot.strategy].parameters, bot.parameters),
                     f"edit_{bot.name}",
@@ -106,7 +107,7 @@ def _form(edited: Edited, against: SettingsVersion) -> None:
                 diff["parameters"] = given
         else:
             panels.note("Its parameters are not in the catalog: they stay as they are.")
-        sent = st.form_submit_button(f"Show what changes in {bot.name}", type="primary")
+        sent = st.form_submit_button(f"Show what changes in {literal(bot.name)}", type="primary")
     if st.button("Close without changes", key="edit_close"):
         st.session_state.pop(EDITED)
         _fresh_start()
@@ -167,7 +168,7 @@ def create(base: drafts.SettingsVersion) -> None:
     if made is None:
         return
     if made["name"] in base.document.bots:
-        st.error(f"There is a bot {made['name']!r} already. Nothing was changed.")
+        st.error(f"There is a bot {literal(repr(made['name']))} already. Nothing was changed.")
         return
     if not (made["instruments"] or made["series"] or made["follows"]):
         st.error("Choose a market, a series or a filter: without one it has nothing to trade.")
@@ -282,7 +283,7 @@ def show_mode(bot: Mapping[str, Any], document: SettingsDocument) -> None:
     panels.note(" ".join([*why, LOCKED]))
     status = ask(engine_status, engine_id())
     if status and any(one.bot == name for one in status.latches):
-        st.error(f"KILL of bot {name} is set: it places nothing until that is released.")
+        st.error(f"KILL of bot {literal(name)} is set: it places nothing until that is released.")
         panels.links(panels.link("Release it under Risk", "risk"))
 
 
@@ -316,12 +317,13 @@ def _move(bot: Mapping[str, Any], mode: Mode, document: SettingsDocument, why: l
 
 
 def _question(bot: Mapping[str, Any], mode: Mode, twin: str) -> commands.Confirmation:
-    name, account = str(bot["name"]), str(bot["account"])
+    name, account = str(bot["name"]), literal(bot["account"])
     words = (
-        f"From its next start bot **{name}** trades at account **{twin}**, no longer at {account} "
-        f"({bot['mode']}). {commands.MONEY[mode]}.\n\nFirst it is proven that none of its orders "
-        f"is open. What {account} holds stays there: nothing is sold or moved. A new version of "
-        "the settings is saved and put in force. The bot stays stopped."
+        f"From its next start bot **{literal(name)}** trades at account **{literal(twin)}**, no "
+        f"longer at {account} ({literal(bot['mode'])}). {commands.MONEY[mode]}.\n\nFirst it is "
+        f"proven that none of its orders is open. What {account} holds stays there: nothing is "
+        "sold or moved. A new version of the settings is saved and put in force. The "
+        "bot stays stopped."
     )
     return commands.Confirmation(
         command=SetMode(bot=BotId(name), mode=mode),

@@ -26,6 +26,7 @@ from pages.bots import edit
 from pages.kit import commands, drafts, guard, links, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns
+from pages.kit.markdown import literal
 from pages.kit.names import UNLISTED, market, price, price_raw, size_raw
 from pages.kit.panels import Tile, panel
 from pages.kit.tables import choice, choose, columns_of, unchoose
@@ -164,14 +165,14 @@ def takes(bot: Mapping[str, Any], asked: BotHappened) -> bool:
 
 @guard.part("The bot")
 def show_bot(bot: Mapping[str, Any], base: drafts.SettingsVersion, *, alive: bool) -> None:
-    st.subheader(bot["name"])
+    st.subheader(literal(bot["name"]))
     panels.note(
         f"{bot['state']} · {bot['mode'] or 'no account'} · {bot['strategy']} at {bot['account']}"
     )
     if bot["mode"]:
         figures(bot, Mode(str(bot["mode"]).lower()))
     if bot["error"]:
-        st.error(f"It stopped by itself: {bot['error']}")
+        st.error(f"It stopped by itself: {literal(bot['error'])}")
     if alive and bot["evaluations"] is not None:
         _actions(bot)
         edit.show_mode(bot, base.document)
@@ -259,8 +260,8 @@ def _actions(bot: Mapping[str, Any]) -> None:
 
 def _stop(bot: Mapping[str, Any], slot: str) -> None:
     st.markdown(
-        f"Cancels {count(bot['live'], 'open order')} of **{bot['name']}** in {bot['mode']}, proves "
-        "that none is left, then handles its inventory:"
+        f"Cancels {count(bot['live'], 'open order')} of **{literal(bot['name'])}** in "
+        f"{literal(bot['mode'])}, proves that none is left, then handles its inventory:"
     )
     policy = st.radio(
         "Inventory", list(POLICIES), format_func=POLICIES.__getitem__, key=f"policy_{bot['name']}"
@@ -329,7 +330,7 @@ def show_now(bot: str, now: int, *, state: str) -> None:
         return
     decision = found.decision
     row = listed.get(decision.instrument, UNLISTED)
-    st.markdown(why.because(decision, None, row, words))
+    st.markdown(literal(why.because(decision, None, row, words)))
     panels.note(order.decision_note(found))
     st.html(why.blocks(why.decided(decision, row, words)))
 
@@ -484,7 +485,7 @@ def levels(intent: Intent | None, listed: Row) -> str:
 def evaluation(decision: Decision, listed: Row) -> None:
     """Draw one evaluation whole, with what the executor did about it. Nothing is left out."""
     plan, words = _plan_of(decision), why.vocabulary()
-    st.markdown(why.because(decision, plan, listed, words))
+    st.markdown(literal(why.because(decision, plan, listed, words)))
     parts = why.decided(decision, listed, words)
     if plan is not None:
         parts += why.planned(plan, listed)
@@ -506,7 +507,9 @@ def _plan_of(decision: Decision) -> Planned | None:
 def at_moment(bot: str, instrument: str, at_ns: int) -> None:
     """Draw what a bot had decided about a market at a moment: where links of alerts lead."""
     before = decisions_until(config().decisions_path, instrument=instrument, at_ns=at_ns, bot=bot)
-    st.markdown(f"**What {bot} had decided about {market(instrument)} until then**")
+    st.markdown(
+        f"**What {literal(bot)} had decided about {literal(market(instrument))} until then**"
+    )
     if not before:
         panels.empty(
             "Nothing is stored from that time.",

@@ -15,6 +15,7 @@ from pages.frame import kill
 from pages.kit import guard, panels
 from pages.kit.data import EngineHealth, ask, fresh, health_of
 from pages.kit.home import config, now_ns
+from pages.kit.markdown import literal
 from pages.kit.panels import StatusCell
 from pages.kit.words import NOTHING, age, count, micro, moment, percent, utc
 from storage.latch import Latch, read_latch
@@ -296,7 +297,7 @@ def _tick() -> None:
         st.html(shown, width="stretch")
         kill.kill_button(now)
     if broken:
-        st.error(broken)
+        st.error(literal(broken))
     kill.show_kill(seen, alive=alive, now=now)
 
 

@@ -25,6 +25,7 @@ from pages.kit import guard
 from pages.kit.commands import state_of
 from pages.kit.data import forget, fresh
 from pages.kit.home import config
+from pages.kit.markdown import literal
 from pages.kit.words import count, moment
 from storage.commands import leave
 from storage.database import connect_writer, storage_errors
@@ -212,15 +213,16 @@ def _ask(seen: FrameSnapshot, *, alive: bool, now: int) -> None:
 
 def _receipt(receipt: KillResponse, *, alive: bool) -> None:
     with st.container(border=True):
-        st.markdown(f"**KILL by {receipt.who} at {moment(receipt.at_ns)}**")
+        st.markdown(f"**KILL by {literal(receipt.who)} at {moment(receipt.at_ns)}**")
         lines = [
-            f"- {'done' if s.done else '**not done**'} · {s.name}: {s.text}" for s in receipt.steps
+            f"- {'done' if s.done else '**not done**'} · {literal(s.name)}: {literal(s.text)}"
+            for s in receipt.steps
         ]
         st.markdown("\n".join(lines))
         try:
             state = state_of(fresh(engine_of), receipt.command)
         except PitbossError as error:
-            state = f"the command's state cannot be read: {error}"
+            state = f"the command's state cannot be read: {literal(error)}"
         st.markdown(f"Command: {state}")
         if not alive:
             st.markdown(

@@ -153,6 +153,8 @@ _PLAIN_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*/?")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _log = logging.getLogger(__name__)
 BODY_BYTES_MAX = 4_096
+CLAIM_LENGTH_MAX = 64
+PROXY = "this machine, or a proxy on it"
 _CSP = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
 _HEADERS = {
     "x-frame-options": "DENY",
@@ -297,7 +299,17 @@ def _trace(
 
 
 def _from(request: Request) -> dict[str, str]:
-    return {"from": request.client.host} if request.client else {}
+    """Return who is connected, and apart from that whom the request says it comes from.
+
+    The server believes X-Forwarded-For of what connects from this machine, and puts it in the
+    place of the connection's own address, with port 0 or the one that is claimed.
+    """
+    claimed = request.headers.get("x-forwarded-for", "")
+    host, port = request.client or ("", 0)
+    if claimed and host in claimed and (port == 0 or f"{host}:{port}" in claimed.replace("]", "")):
+        host = PROXY
+    found = {"from": host} if host else {}
+    return found | ({"forwarded_for": claimed[:CLAIM_LENGTH_MAX]} if claimed else {})
 
 
 async def _form(request: Request) -> dict[str, str] | None:

@@ -15,6 +15,7 @@ from pages.kit import guard, names
 from pages.kit.data import forget, fresh, health_of
 from pages.kit.forms import REASON_LENGTH_MIN
 from pages.kit.home import config, now_ns
+from pages.kit.markdown import literal
 from pages.kit.words import age, moment
 from storage.commands import CommandState, LeftCommand, find, leave
 from storage.database import writing
@@ -38,7 +39,7 @@ def engine_runs(otherwise: str = "") -> bool:
     """Say whether an engine runs; where none does, warn that so, and `otherwise` what follows."""
     alive = health_of(fresh(engine_seen), now_ns()).alive
     if otherwise and not alive:
-        st.warning(f"NO ENGINE IS RUNNING: {otherwise}.", icon=":material/power_off:")
+        st.warning(f"NO ENGINE IS RUNNING: {literal(otherwise)}.", icon=":material/power_off:")
     return alive
 
 
@@ -71,12 +72,12 @@ def send(command: AnyCommand, slot: str) -> None:
 
 
 def state_of(engine_id: str, command_id: str) -> str:
-    """Return a command's life so far in words. Raises StorageError."""
+    """Return a command's life so far in markdown. Raises StorageError."""
     return words_of(fresh(find, engine_id, command_id), now_ns())
 
 
 def words_of(left: LeftCommand | None, now: int) -> str:
-    """Say where a command stands: queued, claimed, done, refused or failed, when and why."""
+    """Say in markdown where a command stands: queued, claimed, done, refused or failed, and why."""
     if left is None:
         return "not in the table: it was never queued"
     state = WORDS[left.state]
@@ -88,7 +89,7 @@ def words_of(left: LeftCommand | None, now: int) -> str:
     if left.answered_ns is not None:
         took = age(left.answered_ns - left.created_ns)
         return (
-            f"**{state}** · {names.spelled(left.answer) or 'no text'} · "
+            f"**{state}** · {literal(names.spelled(left.answer) or 'no text')} · "
             f"{moment(left.answered_ns)}, after {took}"
         )
     return f"**{state}** · {age(now - left.created_ns)} ago, no answer yet"
@@ -114,7 +115,7 @@ def slots() -> list[str]:
 def show_progress(slot: str) -> None:
     """Draw the life of the last command of `slot`, each second until it has its answer."""
     if f"refused:{slot}" in st.session_state:
-        st.error(f"Not sent: {st.session_state[f'refused:{slot}']}. Nothing was changed.")
+        st.error(f"Not sent: {literal(st.session_state[f'refused:{slot}'])}. Nothing was changed.")
     elif f"command:{slot}" in st.session_state:
         _progress(slot)
 
@@ -127,7 +128,7 @@ def _progress(slot: str) -> None:
         left = fresh(find, fresh(engine_of), number)
         text = words_of(left, now_ns())
     except PitbossError as error:
-        left, text = None, f"its state cannot be read: {error}"
+        left, text = None, f"its state cannot be read: {literal(error)}"
     if left is not None and left.answered_ns is not None:
         _announce(number, left)
     (st.markdown if went_well(left, now_ns()) else st.error)(f"Command: {text}")
@@ -140,8 +141,8 @@ def _announce(number: str, left: LeftCommand) -> None:
         announced.add(number)
         done = left.state is CommandState.DONE
         icon = ":material/check_circle:" if done else ":material/error:"
-        st.toast(f"{WORDS[left.state].capitalize()}: {names.spelled(left.answer) or 'no text'}",
-                 icon=icon)  # fmt: skip
+        answer = literal(names.spelled(left.answer) or "no text")
+        st.toast(f"{WORDS[left.state].capitalize()}: {answer}", icon=icon)
 
 
 def note_no_engine() -> None:
@@ -189,7 +190,7 @@ def show_question() -> None:
     """Draw the open question, outside of every fragment: their timers would close it."""
     question = st.session_state.get(ASKED)
     if question is not None:
-        st.dialog(question.title, on_dismiss=_close_question)(_draw_question)(question)
+        st.dialog(literal(question.title), on_dismiss=_close_question)(_draw_question)(question)
 
 
 def _close_question() -> None:
@@ -200,16 +201,16 @@ def _draw_question(question: Confirmation) -> None:
     st.markdown(question.words)
     runs, typed, reason = engine_runs(), "", ""
     if question.reason:
-        reason = st.text_input(f"{question.reason} Then Enter", key="asked_reason").strip()
+        reason = st.text_input(f"{literal(question.reason)} Then Enter", key="asked_reason").strip()
     if question.phrase:
-        typed = st.text_input(f"Type {question.phrase}, then Enter", key="asked_phrase")
+        typed = st.text_input(f"Type {literal(question.phrase)}, then Enter", key="asked_phrase")
     if not runs:
         note_no_engine()
     with st.container(horizontal=True):
         key = "asked_kill" if isinstance(question.command, Kill) else "asked_yes"
         said = not question.reason or len(reason) >= REASON_LENGTH_MIN
         ready = runs and said and typed.strip() == question.phrase
-        if st.button(question.label, type="primary", key=key, disabled=not ready):
+        if st.button(literal(question.label), type="primary", key=key, disabled=not ready):
             made = question.command(reason) if callable(question.command) else question.command
             if made is None:
                 return

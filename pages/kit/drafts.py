@@ -19,6 +19,7 @@ from engine.errors import PitbossError
 from pages.kit import commands, guard, panels
 from pages.kit.data import ask, engine_id, forget
 from pages.kit.home import config, now_ns
+from pages.kit.markdown import literal
 from pages.kit.words import moment
 from storage.catalog import strategies
 from storage.database import writing
@@ -73,7 +74,7 @@ def _review(slot: str, diff: dict[str, Any], base_version: int) -> None:
             merged(base.document.model_dump(mode="json"), diff)
         )
     except ValueError as error:
-        st.error(f"Not valid, nothing was saved: {_said(error)}")
+        st.error(f"Not valid, nothing was saved: {literal(_said(error))}")
         return
     differs = changes(base.document, document)
     with st.container(border=True):
@@ -115,7 +116,7 @@ def keep(slot: str, diff: Mapping[str, Any], base_version: int) -> Saved | Stale
                 now_ns=now_ns(),
             )
     except PitbossError as error:
-        st.error(f"Not saved, nothing was changed: {error}")
+        st.error(f"Not saved, nothing was changed: {literal(error)}")
         return None
     forget()
     st.session_state.pop(f"draft:{slot}", None)
@@ -158,8 +159,8 @@ def _shown(value: Any, default: Any) -> str:
 
 def _stale(late: Stale) -> None:
     st.error(
-        f"Not saved: {late.latest.who} saved version {late.latest.version} while you were editing "
-        f"version {late.base.version}. What changed since then, before and after:"
+        f"Not saved: {literal(late.latest.who)} saved version {late.latest.version} while you were "
+        f"editing version {late.base.version}. What changed since then, before and after:"
     )
     show_changes(late.changes_since, late.base.document, late.latest.document)
     panels.note("Your values are still in the form; review them against these and save again.")
@@ -179,7 +180,7 @@ def show_version() -> None:
         commands.show_progress("settings")
         return
     held = f"version {force.version} is in force" if force.version else "no version is in force"
-    st.warning(f"Saved, NOT applied: {by}; {held}.", icon=":material/pending:")
+    st.warning(f"Saved, NOT applied: {literal(by)}; {held}.", icon=":material/pending:")
     if commands.engine_runs():
         with st.container(horizontal=True):
             if st.button(f"Apply version {last.version}", key="apply_settings"):

@@ -12,6 +12,7 @@ from engine.domain.catalog import StrategyEntry
 from engine.domain.settings import Settings
 from pages.kit import panels
 from pages.kit.data import ask, engine_id
+from pages.kit.markdown import literal
 from storage.catalog import strategies
 
 COLUMNS = 3
@@ -57,13 +58,15 @@ def _drawn(schema: Mapping[str, Any], names: Sequence[str], slot: str) -> dict[s
         field = schema["properties"][name]
         # In rows, not in whole columns: the order of reading and of the Tab key is the schema's.
         columns = columns or list(st.columns(COLUMNS))
-        label = label_of(name, field)
+        label, about = label_of(name, field), literal(field.get("description", ""))
         if "groups" in schema:
             label = name.replace("_", " ").capitalize()
-            field = field | {"description": f"`{name}`, {field.get('description', '')}"}
-        changed = f" · :orange[changed, default {usual[name]}]" if name in usual else ""
+            about = f"`{name}`, {about}"
+        before = literal(usual.get(name, ""))
+        changed = f" · :orange[changed, default {before}]" if name in usual else ""
         with columns.pop(0):
-            value = _widget(label, _plain(field, schema), f"{slot}_{name}", changed)
+            field = _plain(field, schema) | {"about": about or None}
+            value = _widget(label, field, f"{slot}_{name}", changed)
         if name in required or value != field.get("default"):
             given[name] = value
     return given
@@ -87,9 +90,9 @@ def reason_asked(key: str, question: str, label: str) -> str:
     seconds, and what is said once is gone with the next time.
     """
     with st.form(key, border=False):
-        reason = str(st.text_input(question)).strip()
+        reason = str(st.text_input(literal(question))).strip()
         short = f"short:{key}"
-        if sent := st.form_submit_button(label):
+        if sent := st.form_submit_button(literal(label)):
             st.session_state[short] = len(reason) < REASON_LENGTH_MIN
         if st.session_state.get(short):
             st.error(f"Give a reason of at least {REASON_LENGTH_MIN} characters.")
@@ -149,8 +152,8 @@ def _plain(field: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any
 
 
 def _widget(name: str, field: Mapping[str, Any], key: str, more: str = "") -> Any:
-    label, default = f"{name}{bounds(field)}{more}", field.get("default")
-    about = field.get("description")
+    label, default = f"{literal(name)}{bounds(field)}{more}", field.get("default")
+    about = field["about"]
     if "enum" in field:
         options = list(field["enum"])
         index = options.index(default) if default in options else 0

@@ -14,6 +14,7 @@ from typing import ParamSpec, TypeVar
 import streamlit as st
 
 from engine.errors import PitbossError, StorageError
+from pages.kit.markdown import literal
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -51,13 +52,17 @@ def tried(what: str, find: Callable[[], T], otherwise: T) -> T:
 def report(what: str, error: Exception) -> None:
     if isinstance(error, PitbossError):
         lost = " Nothing was changed or lost." if isinstance(error, StorageError) else ""
-        st.error(f"**{what} cannot be read now.** {error}.{lost}", icon=":material/database_off:")
+        st.error(
+            f"**{literal(what)} cannot be read now.** {literal(error)}.{lost}",
+            icon=":material/database_off:",
+        )
         _log.warning("%s cannot be read: %s", what, error)
         return
     _log.error("%s cannot be drawn", what, exc_info=error)
     st.error(
-        f"**{what} cannot be drawn.** A row behind it is not as expected ({type(error).__name__}). "
-        "Nothing was changed or lost, and the rest of the desk goes on. The dashboard's log has "
-        "the details; README's Recovery says how to repair a damaged row.",
+        f"**{literal(what)} cannot be drawn.** A row behind it is not as expected "
+        f"({literal(type(error).__name__)}). Nothing was changed or lost, and the rest of the desk "
+        "goes on. The dashboard's log has the details; README's Recovery says how to "
+        "repair a damaged row.",
         icon=":material/database_off:",
     )

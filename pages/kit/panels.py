@@ -11,10 +11,12 @@ from urllib.parse import urlencode
 import msgspec
 import streamlit as st
 
+from pages.kit.markdown import literal
+
 
 def head(title: str, source: str) -> None:
     """Draw the title and, below it, where the figures come from and how old they may be."""
-    st.title(title)
+    st.title(literal(title))
     note(source)
 
 

@@ -18,6 +18,7 @@ from pages import Page
 from pages.kit import charts, guard, panels
 from pages.kit.data import ask
 from pages.kit.home import config
+from pages.kit.markdown import literal
 from pages.kit.names import market, size
 from pages.kit.panels import Tile
 from pages.kit.tables import choice, columns_of, page_behind, table, turn, unchoose
@@ -169,7 +170,7 @@ def show_run(run: Row, alike: Sequence[Mapping[str, Any]]) -> None:
         others = panels.link(f"All {sweep.of:,} sets", "runs", sweep=sweep.id)
         panels.links(f"Set {panels.plain(sweep.set)} of a sweep. {beside.TRIED}", others)
     if run["error"]:
-        st.error(f"It failed: {run['error']}")
+        st.error(f"It failed: {literal(run['error'])}")
     _figures(run, points, result)
     _curve(points, currency)
     show_statistics(engine_id, number, address(run))
@@ -257,7 +258,7 @@ def _counts(result: Mapping[str, Any]) -> None:
     for name, (title, words) in COUNTED.items():
         counts = result.get(name)
         with left if name == "residuals" else right:
-            st.markdown(f"**{title}**")
+            st.markdown(f"**{literal(title)}**")
             if counts:
                 panels.facts({words(one): f"{value:,}" for one, value in counts.items()})
             else:

@@ -14,6 +14,7 @@ from pages.frame import look
 from pages.kit import guard, panels
 from pages.kit.charts import CONFIG, LINES, dressed
 from pages.kit.data import ask
+from pages.kit.markdown import literal
 from pages.kit.tables import columns_of, table
 from pages.kit.words import NOTHING, moment
 from storage import views
@@ -219,7 +220,7 @@ def show_comparison(listed: Mapping[str, Any]) -> None:
         f"{found['seed'] + found['days'] - 1} · {found['latency_ms']} ms latency on both sides · "
         f"run {listed['id']}, {moment(listed['started_ns'])}",
     )
-    st.markdown(f"**{sentence(found)}**")
+    st.markdown(f"**{literal(sentence(found))}**")
     panels.note(WHAT)
     for line in found["lines"]:
         _measure(line)
@@ -241,7 +242,7 @@ def show_comparison(listed: Mapping[str, Any]) -> None:
 def _measure(line: Mapping[str, Any]) -> None:
     name = line["name"]
     label = LABELS[name]
-    st.subheader(f"{label[:1].upper()}{label[1:]}, {line['unit']}")
+    st.subheader(f"{label[:1].upper()}{label[1:]}, {literal(line['unit'])}")
     interval(line, f"compare_{name}")
     slack = number(line["slack"])
     panels.note(

@@ -18,6 +18,7 @@ from pages.frame import sealing
 from pages.kit import commands, drafts, guard, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns
+from pages.kit.markdown import literal
 from pages.kit.tables import columns_of, table
 from pages.kit.words import age, moment
 from storage.catalog import venues
@@ -77,7 +78,7 @@ def _keys(vault: VaultFile) -> None:
         return
     table(rows, KEYS, key="credentials")
     chosen = st.selectbox("Remove the key of", [row["account"] for row in rows], index=None)
-    if chosen and st.button(f"Remove the key of {chosen}", key="forget_key"):
+    if chosen and st.button(f"Remove the key of {literal(chosen)}", key="forget_key"):
         commands.send(RemoveCredential(account=AccountId(str(chosen))), f"forget:{chosen}")
     if chosen:
         commands.show_progress(f"forget:{chosen}")
@@ -268,17 +269,19 @@ def show_live_accounts() -> None:
 
 def _account(known: AccountFacts, settings: AccountSettings | None, *, alive: bool) -> None:
     name = known.account
-    st.markdown(f"**{name}** · LIVE · {_lock(known.unlock)}")
+    st.markdown(f"**{literal(name)}** · LIVE · {literal(_lock(known.unlock))}")
     if settings is not None:
         entry = mode_of(ask(venues, engine_id()), settings.venue, settings.mode)
         panels.note(quotes_end(settings, entry.expiry))
     st.html(_checklist(steps(known)))
     for examiner, verdict in ((Examiner.DOCTOR, known.doctor), (Examiner.SELFTEST, known.selftest)):
         if verdict is not None:
-            with st.expander(_title(examiner, verdict), expanded=not verdict.green):
+            with st.expander(literal(_title(examiner, verdict)), expanded=not verdict.green):
                 st.html(_findings(verdict.findings))
     with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button(f"Run the doctor on {name}", key=f"examine_{name}", disabled=not alive):
+        if st.button(
+            f"Run the doctor on {literal(name)}", key=f"examine_{name}", disabled=not alive
+        ):
             commands.send(ExamineAccount(account=AccountId(name)), f"examine:{name}")
         panels.note("It asks the venue; it changes and places nothing.")
     if not alive:
@@ -379,7 +382,7 @@ def show_quote_life() -> None:
             sent = st.form_submit_button("Show what changes")
         patch = {"quote_life_s": int(life_s) if on else None}
         if sent and (why := expiry.refusal(patch["quote_life_s"])):
-            st.error(f"{why}.")
+            st.error(f"{literal(why)}.")
         elif sent:
             drafts.draft("quote_life", {"accounts": {name: patch}}, base)
     drafts.review("quote_life")

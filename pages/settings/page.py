@@ -24,6 +24,7 @@ from pages.frame import look
 from pages.kit import commands, drafts, forms, guard, links, panels, words
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns, this_minute
+from pages.kit.markdown import literal
 from pages.kit.panels import panel
 from pages.kit.tables import columns_of, table
 from pages.kit.words import SECOND_NS, count
@@ -84,7 +85,7 @@ def show_password() -> None:
             who = st.session_state["who"]
             change_password(connection, name=who, old=old, new=new, now_ns=now_ns())
     except PitbossError as error:
-        st.error(f"Not changed: {error}.")
+        st.error(f"Not changed: {literal(error)}.")
         return
     st.success("Changed. Reload the page and sign in with the new password.")
 
@@ -108,7 +109,9 @@ def show_markets() -> None:
     for venue in venues:
         here = sum(name.startswith(f"{venue}:") for name in everywhere)
         with st.container(horizontal=True, vertical_alignment="center"):
-            if st.button(f"Sync markets of {venue}", key=f"sync_{venue}", disabled=not runs):
+            if st.button(
+                f"Sync markets of {literal(venue)}", key=f"sync_{venue}", disabled=not runs
+            ):
                 commands.send(SyncMarkets(venue=venue), f"sync:{venue}")
             panels.note(f"{count(here, 'open market')} of {venue} known here")
         commands.show_progress(f"sync:{venue}")
@@ -235,14 +238,14 @@ def add_account(base: drafts.SettingsVersion) -> None:
     if not sent:
         return
     if name in base.document.accounts:
-        st.error(f"There is an account {name!r} already. Nothing was changed.")
+        st.error(f"There is an account {literal(repr(name))} already. Nothing was changed.")
         return
     mode = mode or Mode.PAPER
     if known[venue].mode(mode) is None:
         there = ", ".join(name for name, one in known.items() if one.mode(mode) is not None)
         st.error(
-            f"A {mode.upper()} account needs the venue {there or 'of a plug-in'}. Nothing was "
-            "changed."
+            f"A {mode.upper()} account needs the venue {literal(there or 'of a plug-in')}. "
+            "Nothing was changed."
         )
         return
     made = {
@@ -256,7 +259,10 @@ def add_account(base: drafts.SettingsVersion) -> None:
         account = AccountSettings.model_validate(made)
     except ValidationError as error:
         wrong = error.errors(include_url=False)[0]
-        st.error(f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}. Nothing was changed.")
+        st.error(
+            f"{literal('.'.join(map(str, wrong['loc'])))}: {literal(wrong['msg'])}. Nothing was "
+            "changed."
+        )
         return
     drafts.draft("accounts", {"accounts": {name: account.model_dump(mode="json")}}, base)
 
@@ -331,7 +337,7 @@ def remove_account(base: drafts.SettingsVersion) -> None:
         st.warning(CLOSED)
     if not commands.engine_runs():
         commands.note_no_engine()
-    elif st.button(f"Remove {name}…", key="remove_it"):
+    elif st.button(f"Remove {literal(name)}…", key="remove_it"):
         commands.ask_first(_removal(accounts[name], base, left))
 
 
@@ -352,9 +358,9 @@ def _removal(
         command=save,
         slot="settings",
         title=f"Remove {account.name}?",
-        words=f"Account **{account.name}** at {account.venue}. {commands.MONEY[account.mode]}."
-        f"{still}\n\n{KEPT}",
-        label=f"Remove {account.name}",
+        words=f"Account **{literal(account.name)}** at {literal(account.venue)}. "
+        f"{commands.MONEY[account.mode]}.{literal(still)}\n\n{KEPT}",
+        label=f"Remove {literal(account.name)}",
         phrase=account.name,
         reason="Why may it be left unwatched?" if left else "",
     )

@@ -51,13 +51,14 @@ def line(row: Row, now: int, order: Row | None = None) -> str:
     """Return one alert as HTML: severity as a word and a colour, its text, where to look."""
     where, kind = " · ".join(_where(row)), described(row["kind"])
     times = f", {count(row['count'], 'time')}" if row["count"] > 1 else ""
+    about = escape(" ".join(filter(None, (f"{kind.title}.", kind.advice))))
     seen = f" · seen by {escape(row['acked_by'])}" if row["acked_ns"] is not None else ""
     return (
         f'<div class="pb-alert pb-{TONES.get(row["severity"], "dim")}">'
         f"<b>{escape(row['severity'].upper())}</b> "
         f'<span title="{utc(row["last_ns"])}">{age(now - row["last_ns"])} ago{times}</span>'
         f"{refusals.alert_text(spelled(row['text']), order)}"
-        f'<p class="pb-source">{" ".join(filter(None, (f"{kind.title}.", kind.advice)))} '
+        f'<p class="pb-source">{about} '
         f"Since {moment(row['first_ns'])}"
         f"{' · ' + where if where else ''}{seen}</p></div>"
     )

@@ -12,6 +12,7 @@ import streamlit as st
 
 from pages.kit import commands, guard, panels
 from pages.kit.data import fresh
+from pages.kit.markdown import literal
 from pages.kit.words import money
 from storage import views
 from storage.files import said_bytes
@@ -41,7 +42,7 @@ def _follow(slot: str) -> None:
         # The same may have been asked for before: that job is another one.
         if (row["kind"], row["arguments"]) == wanted and row["created_ns"] >= asked_ns:
             tone, said = outcome(row)
-            tone(said)
+            tone(literal(said))
             way = "Open" if row["state"] == JobState.DONE else "Progress"
             made = [panels.link(f"{way}: job {row['id']}", "jobs", job=row["id"])]
             if run := json.loads(row["result"] or "{}").get("run"):

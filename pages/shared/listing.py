@@ -13,6 +13,7 @@ from engine.errors import PitbossError
 from pages.kit import guard
 from pages.kit.data import ask, engine_id, forget
 from pages.kit.home import config, now_ns
+from pages.kit.markdown import literal
 from pages.kit.words import NOTHING, moment
 from storage.database import reading, writing
 from storage.markets import unwatch, watch, watch_lists
@@ -109,7 +110,7 @@ def show_watch(identifier: str) -> None:
     """Draw on which lists a market is; put it on one, or take it off."""
     lists = my_lists()
     on = [name for name, ids in lists.items() if identifier in ids]
-    with st.popover(f"On {', '.join(on)}" if on else "Watch…", icon=":material/star:"):
+    with st.popover(f"On {literal(', '.join(on))}" if on else "Watch…", icon=":material/star:"):
         chosen = st.multiselect(
             "Watch lists", list(lists), default=on, accept_new_options=True,
             placeholder="choose one, or type a new name", key=f"watch_{identifier}",
@@ -124,7 +125,7 @@ def show_watch(identifier: str) -> None:
             for name in (name for name in chosen if name not in on):
                 watch(connection, owner, who, name, instrument=identifier, now_ns=now_ns())
     except PitbossError as error:
-        st.error(f"Not saved: {error}.")
+        st.error(f"Not saved: {literal(error)}.")
         return
     forget()
     st.rerun()

@@ -12,6 +12,7 @@ import streamlit as st
 from engine.domain.commands import RunJob
 from pages.kit import commands, panels
 from pages.kit.home import config
+from pages.kit.markdown import literal
 from pages.kit.words import utc
 from pages.shared import job
 
@@ -48,11 +49,11 @@ def page_of(result: Mapping[str, Any]) -> Path | None:
 def show_result(number: int, result: Mapping[str, Any]) -> None:
     """Draw what living a moment again gave: the verdict, the page to keep, and the page itself."""
     if result.get("same") is False:
-        st.error(f"{result.get('told')}. Keep the page and the folder PITBOSS_HOME.")
+        st.error(f"{literal(result.get('told'))}. Keep the page and the folder PITBOSS_HOME.")
     elif result.get("same"):
-        st.success(str(result.get("told")))
+        st.success(literal(str(result.get("told"))))
     else:
-        st.warning(str(result.get("told")))
+        st.warning(literal(str(result.get("told"))))
     path = page_of(result)
     if path is None:
         panels.note("Its page was deleted: the newest 200 are kept. Replay the moment again.")

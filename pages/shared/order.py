@@ -21,6 +21,7 @@ from engine.domain.telemetry import BookTop, Earnings
 from pages.kit import commands, guard, names, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns
+from pages.kit.markdown import literal
 from pages.kit.names import price_raw as _price
 from pages.kit.names import size_raw as _size
 from pages.kit.tables import table
@@ -48,7 +49,7 @@ def show(account: str, number: int, mode: Mode, *, alive: bool) -> None:
         )
         panels.links(panels.link("Search the journal", "journal", text=f'"order":{number},'))
         return
-    st.subheader(title(row))
+    st.subheader(literal(title(row)))
     reason = refusals.in_words(row["reason"], row)
     panels.note(
         f"{row['state'].upper()}{': ' + reason if reason else ''} · bot "
@@ -201,9 +202,9 @@ def _cancel(account: str, number: int, bot: str, slot: str, *, alive: bool) -> N
         return
     with st.popover("Cancel this order…"):
         st.markdown(
-            f"Asks the engine to cancel order {number} at {account}, and only this one. It may "
-            "still fill until the venue has answered."
-            + ("" if bot == MANUAL else f" {bot} may place another one.")
+            f"Asks the engine to cancel order {number} at {literal(account)}, and only this one. "
+            "It may still fill until the venue has answered."
+            + ("" if bot == MANUAL else f" {literal(bot)} may place another one.")
         )
         if st.button("Cancel the order", type="primary", key=slot):
             command = CancelOrderByHand(account=AccountId(account), order=OrderId(number))
@@ -220,7 +221,7 @@ def show_why(row: Row) -> None:
     parts: list[tuple[str, str]] = []
     if stored is not None:
         decision, vocabulary = stored.decision, why.vocabulary()
-        st.markdown(why.because(decision, plan, row, vocabulary))
+        st.markdown(literal(why.because(decision, plan, row, vocabulary)))
         panels.note(decision_note(stored))
         parts += why.decided(decision, row, vocabulary)
     elif row["decision"]:

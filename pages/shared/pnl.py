@@ -15,6 +15,7 @@ import streamlit as st
 from engine.domain.instruments import Mode
 from pages.kit import charts, commands, guard, links, names, panels
 from pages.kit.data import ask, ask_seldom, engine_id
+from pages.kit.markdown import literal
 from pages.kit.names import market
 from pages.kit.panels import Tile
 from pages.kit.words import (
@@ -240,8 +241,9 @@ def _alarm(name: str) -> None:
     row = ask(equity_check, engine_id(), name)
     if row is not None and row["judged"] and row["text"]:
         st.error(
-            f"**The equity identity is broken at {name}.** {row['text']}. Nothing was repaired: "
-            "stop the bots of this account, keep the state folder, and look at its fills.",
+            f"**The equity identity is broken at {literal(name)}.** {literal(row['text'])}. "
+            "Nothing was repaired: stop the bots of this account, keep the state folder, and look "
+            "at its fills.",
             icon=":material/balance:",
         )
 

@@ -17,6 +17,7 @@ from pages.kit import commands, guard, names, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.forms import reason_asked
 from pages.kit.home import this_minute
+from pages.kit.markdown import literal
 from pages.kit.words import count, moment
 from storage.commands import SCOPE_PROOF
 from storage.live import engine_status
@@ -76,9 +77,9 @@ def ask_kill(scope: KillPart, slot: str) -> None:
     stops = "every bot that trades there" if scope.bot is None else "the bot"
     stops = "" if scope.bot == MANUAL else f", stops {stops},"
     words = (
-        f"Cancels {count(live, 'open order')} of **{scope}**, proves it{stops} and places nothing "
-        "there until it is released under Risk with a reason. Inventory is kept, not sold. "
-        "Everything else goes on."
+        f"Cancels {count(live, 'open order')} of **{literal(scope)}**, proves it{stops} and "
+        "places nothing there until it is released under Risk with a reason. Inventory is "
+        "kept, not sold. Everything else goes on."
     )
     commands.ask_first(
         commands.Confirmation(
@@ -130,18 +131,19 @@ def show_held() -> None:
     if not latches and not status.to_release:
         panels.note("No scoped kill is set, and no account is waiting for release.")
     for one in latches:
-        where = "" if one.scope.account else f" at {', '.join(one.accounts)}"
-        text = f"**KILL of {one.scope}**{where} by {one.who}, {moment(one.at_ns)}"
+        where = "" if one.scope.account else f" at {literal(', '.join(one.accounts))}"
+        text = f"**KILL of {literal(one.scope)}**{where} by {literal(one.who)}, {moment(one.at_ns)}"
         _show(one.scope, text, alive=alive)
     for account, why in status.to_release.items():
-        text = f"**{account} is stopped** and places nothing until it is released: {'; '.join(why)}"
+        text = f"**{literal(account)} is stopped** and places nothing until it is released: "
+        text += literal("; ".join(why))
         _show(KillPart(account=AccountId(account)), text, alive=alive)
     panels.links(panels.link("Receipts of scoped kills", "journal", audit=SCOPE_PROOF))
     commands.show_progress(SLOT)
 
 
 def _show(scope: KillPart, text: str, *, alive: bool) -> None:
-    """Draw what stops a part, and the form that releases it."""
+    """Draw what stops a part, in markdown, and the form that releases it."""
     last = "" if alive else " (last known: no engine is running, and only one can release it)"
     st.error(text + last, icon=":material/lock:")
     if not alive:

@@ -21,6 +21,7 @@ from engine.errors import BadInput
 from pages.kit import commands, guard, names, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import this_minute
+from pages.kit.markdown import literal
 from pages.kit.panels import panel
 from pages.kit.words import micro
 from storage import views
@@ -85,7 +86,10 @@ def order_form(account: str, market: str, mode: Mode, *, over: str = "") -> None
     asked = _fields(instrument, account)
     if over:
         hint = "Nothing was sent: check" if asked is not None else "Check"
-        st.error(f"{over} has closed; {names.market(market)} is selected instead. {hint} again.")
+        st.error(
+            f"{literal(over)} has closed; {literal(names.market(market))} is selected instead. "
+            f"{hint} again."
+        )
     elif asked is not None:
         uses = ask(limit_use, engine_id(), account=account)
         commands.ask_first(
@@ -121,8 +125,8 @@ def _warn(account: str, market: str) -> None:
     ]
     if at_work:
         st.warning(
-            f"{', '.join(at_work)} trades here: a manual order is refused until it is paused or "
-            "stopped.",
+            f"{literal(', '.join(at_work))} trades here: a manual order is refused until it is "
+            "paused or stopped.",
             icon=":material/smart_toy:",
         )
 
@@ -177,7 +181,7 @@ def _fields(instrument: Instrument, account: str) -> PlaceManual | None:
             urgency=urgency,
         )
     except BadInput as error:
-        st.error(f"{error}. Nothing was sent.")
+        st.error(f"{literal(error)}. Nothing was sent.")
         return None
 
 
@@ -219,8 +223,9 @@ def question(
 ) -> commands.Confirmation:
     """Say what exactly an order by hand will do, and in which mode; `then` is what follows."""
     size = _size(instrument, asked.size)
-    order = f"{asked.side.upper()} {size} {asked.leg.upper()} at {_price(instrument, asked.price)}"
-    exact = f"{instrument.price_text(asked.price)} {instrument.currency}"
+    order = f"{asked.side.upper()} {size} {asked.leg.upper()} at "
+    order += literal(_price(instrument, asked.price))
+    exact = literal(f"{instrument.price_text(asked.price)} {instrument.currency}")
     takes = asked.urgency is not Urgency.REST
     fee = instrument.taker_fee_micro(asked.price, asked.size) if takes else 0
     if asked.side is Side.BUY:
@@ -234,11 +239,11 @@ def question(
         note = ", taker fee included. At a better price that fee may be as much as "
         note += micro(fee_max_micro(asked, instrument), instrument.currency)
     words = (
-        f"**{order}** ({exact}) in **{names.market(instrument.id)}** (`{instrument.id}`), one "
-        f"order at account **{asked.account}**. "
+        f"**{order}** ({exact}) in **{literal(names.market(instrument.id))}** "
+        f"({literal(instrument.id)}), one order at account **{literal(asked.account)}**. "
         f"{commands.MONEY[mode]}.\n\n{THEN[asked.urgency]}\n\n{amount}{note}. Risk rules apply as "
         "for a bot: they may shrink it or deny it. No other order is touched, and it is never "
-        f"placed a second time.\n\n{chr(10).join(f'- {line}' for line in then)}"
+        f"placed a second time.\n\n{chr(10).join(f'- {literal(line)}' for line in then)}"
     )
     return commands.Confirmation(
         command=asked,
@@ -333,11 +338,13 @@ def flatten(account: str, instrument: Instrument, mode: Mode) -> None:
     units = Decimal(str(cap)).scaleb(instrument.price_decimals - 2 * binary)
     slip = int(units)
     words = (
-        f"Closes everything account **{account}** holds in **{names.market(instrument.id)}** "
-        f"(`{instrument.id}`) now. {commands.MONEY[mode]}.\n\nManual orders there are cancelled. "
+        f"Closes everything account **{literal(account)}** holds in "
+        f"**{literal(names.market(instrument.id))}** ({literal(instrument.id)}) now. "
+        f"{commands.MONEY[mode]}.\n\nManual orders there are cancelled. "
         "Orders take at once (FAK), through risk like a bot's, at most "
-        f"**{_price(instrument, slip)}** worse than the best price when it begins, repeated each "
-        "second until flat or 15 s have passed; what is left then stays and is reported."
+        f"**{literal(_price(instrument, slip))}** worse than the best price when it begins, "
+        "repeated each second until flat or 15 s have passed; what is left then stays and is "
+        "reported."
     )
     if binary:
         words += (

@@ -52,6 +52,20 @@ WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 800}
 DARK, LIGHT = "rgb(11, 15, 20)", "rgb(246, 248, 250)"
 
 
+def until_answered(address: str, server: subprocess.Popen[bytes]) -> None:
+    """Wait for a server; one that ends, or does not answer in time, is an AssertionError."""
+    until = time.monotonic() + START_S
+    while time.monotonic() < until:
+        try:
+            urllib.request.urlopen(address, timeout=2).close()
+        except (urllib.error.URLError, OSError):
+            assert server.poll() is None, "the server ended by itself"
+            time.sleep(0.1)
+        else:
+            return
+    raise AssertionError(f"the server did not answer within {START_S} s")
+
+
 class Desk:
     """A running dashboard over a home of its own."""
 
@@ -74,17 +88,11 @@ class Desk:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        until = time.monotonic() + START_S
-        while time.monotonic() < until:
-            try:
-                urllib.request.urlopen(f"{self.address}/health", timeout=2).close()
-            except (urllib.error.URLError, OSError):
-                assert self.process.poll() is None, "the dashboard ended by itself"
-                time.sleep(0.1)
-            else:
-                return
-        self.stop()
-        raise AssertionError(f"the dashboard did not answer within {START_S} s")
+        try:
+            until_answered(f"{self.address}/health", self.process)
+        except AssertionError:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """End the server, by its id alone."""

@@ -120,7 +120,7 @@ def test_an_order_by_hand_is_left_only_after_its_dialog(opened: Opened, desk: Co
     assert "best bid 44¢, best ask 46¢ of YES" in texts(page)
     fill_in(page, "44.5", "10")
     said = words(page)
-    assert "BUY 10 YES at 44.5¢** (0.445 pUSD) in **comet-1** (`demo:comet-1`)" in said
+    assert "BUY 10 YES at 44.5¢** (0.445 pUSD) in **comet-1** (demo:comet-1)" in said
     assert "DEMO: money that does not exist" in said
     assert "up to 4.45 pUSD" in said
     assert left(desk) == []
