@@ -65,9 +65,14 @@ _COMMANDS = Table(LeftCommand, "commands")
 _CLAIM = (
     "UPDATE commands SET state = ?, claimed_ns = ? WHERE rowid IN ("  # noqa: S608 our own columns
     "SELECT rowid FROM commands WHERE engine_id = ? AND state = ? "
-    f"ORDER BY created_ns, id LIMIT ?) RETURNING {_COMMANDS.columns}, rowid, "
+    f"AND kind LIKE ? ORDER BY created_ns, id LIMIT ?) RETURNING {_COMMANDS.columns}, rowid, "
     "CAST(id AS BLOB), CAST(body AS BLOB), CAST(who AS BLOB)"
 )
+KILL_KIND = "Kill"
+SAFE_KINDS = (KILL_KIND, "PauseBot", "StopBot", "CancelOrderByHand")
+"""Commands that only make safe; they are not refused by a KILL that overtakes them."""
+
+OVERTAKEN = "a KILL was left after it, before this was done; send it again if still wanted"
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(AnyCommand).decode
 
@@ -116,8 +121,10 @@ def find(connection: Connection, engine_id: str, command_id: str) -> LeftCommand
 def claim(connection: Connection, engine_id: str, now_ns: int) -> list[LeftCommand]:
     """Take what is pending, oldest first, up to `CLAIM_MAX`. A second claim gets none of it.
 
-    What is too old is refused; so is, with an alert, what cannot be read. Execute each and `answer`
-    it. After a crash, `cut` before claiming.
+    A KILL is claimed before everything else; what still waits then and was left before it is
+    refused, where it does not only make safe: it must not undo the KILL afterwards. What is too old
+    is refused; so is, with an alert, what cannot be read. Execute each and `answer` it. After a
+    crash, `cut` before claiming.
     """
     if not pending(connection, engine_id):
         return []
@@ -134,11 +141,32 @@ def claim(connection: Connection, engine_id: str, now_ns: int) -> list[LeftComma
                 now_ns,
             ),
         )
-        rows = connection.execute(
-            _CLAIM, (CommandState.CLAIMED, now_ns, engine_id, CommandState.PENDING, CLAIM_MAX)
-        ).fetchall()
+        rows: list[tuple[Any, ...]] = []
+        for kind in (KILL_KIND, "%"):
+            most = CLAIM_MAX - len(rows)
+            values = (CommandState.CLAIMED, now_ns, engine_id, CommandState.PENDING, kind, most)
+            rows += connection.execute(_CLAIM, values).fetchall()
+            if kind == KILL_KIND:
+                kills = len(rows)
+        if kills and len(rows) == CLAIM_MAX:
+            _refuse_overtaken(connection, engine_id, now_ns)
         claimed = _readable(connection, engine_id, rows, now_ns)
     return sorted(claimed, key=lambda left: (left.created_ns, left.id))
+
+
+def _refuse_overtaken(connection: Connection, engine_id: str, now_ns: int) -> None:
+    """Refuse what waits behind a full claim with a KILL in it and was left before that."""
+    marks = ", ".join("?" * len(SAFE_KINDS))
+    connection.execute(
+        "UPDATE commands SET state = ?1, answered_ns = ?2, answer = ?3 WHERE engine_id = ?4 "  # noqa: S608 our own words
+        "AND state = ?5 AND created_ns <= (SELECT max(created_ns) FROM commands WHERE "
+        "engine_id = ?4 AND state = ?6 AND claimed_ns = ?2 AND kind = ?7) "
+        f"AND kind NOT IN ({marks})",
+        (
+            CommandState.REFUSED, now_ns, OVERTAKEN, engine_id, CommandState.PENDING,
+            CommandState.CLAIMED, KILL_KIND, *SAFE_KINDS,
+        ),
+    )  # fmt: skip
 
 
 def _readable(

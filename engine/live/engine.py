@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
 
 import msgspec
@@ -35,6 +35,9 @@ REFUSING_NS = 5 * 1_000_000_000
 
 LEARNED_EVERY_NS = 20 * 1_000_000_000
 """How often the bots' learning is kept: a few kilobytes."""
+
+WATCHED_AT_ONCE = 10
+"""Bots that are watched in one slice of a tick: microseconds each, where nothing has moved."""
 
 Part = TypeVar("Part")
 
@@ -232,15 +235,29 @@ class Engine(Services):
     # -- as time passes ----------------------------------------------------------------------------
 
     def tick(self, now_ns: int) -> None:
-        """Several times a second: let shells, bots and proofs look at the clock."""
-        for runner in self.runners.values():
+        """Let shells, bots and proofs look at the clock, all in one go."""
+        del now_ns
+        for _ in self.moments():
+            pass
+
+    def moments(self) -> Iterator[None]:
+        """Several times a second: let shells, bots and proofs look at the clock, in slices.
+
+        Each account is one, each bot's watch another: none waits for the work of all.
+        """
+        for runner in tuple(self.runners.values()):
             runner.tick()
-        self._kill_after_a_fall(now_ns)
-        for bot_runner in self.bot_runners.values():
-            bot_runner.watch(now_ns)
+            yield
+        self._kill_after_a_fall(self.clock.now_ns())
+        for number, bot_runner in enumerate(tuple(self.bot_runners.values())):
+            bot_runner.watch(self.clock.now_ns())
+            if number % WATCHED_AT_ONCE == WATCHED_AT_ONCE - 1:
+                yield
+        now_ns = self.clock.now_ns()
         self.prove(now_ns)
-        for watch in self.watchers:
+        for watch in tuple(self.watchers):
             watch(now_ns)
+        yield
 
     def second(self, now_ns: int) -> None:
         """Once a second: the clock's jump, what waits for a file, what is over."""

@@ -2,8 +2,9 @@
 
 A signal is first written into a file, by the C library: no lock of the interpreter is needed for
 that, and no space on the disk. One thread looks for it, for the latch file and the parent; it tells
-the loop, makes the latch durable, and ends the process where the loop has not taken it within
-`TAKEN_S`. A supervisor starts the engine again, and start is recovery with the latch set.
+the loop, makes the latch durable, and ends the process where the loop hangs instead of taking it
+(`engine/live/progress.py`). A supervisor starts the engine again, and start is recovery with the
+latch set.
 
 A process that is stopped (SIGSTOP) receives nothing, and the timer of `HUNG_S` may end it before
 its signal is received: so a start after a death by that timer sets the latch too and waits for a
@@ -24,15 +25,18 @@ from pathlib import Path
 from typing import IO
 
 from engine.clock import Clock
+from engine.live.progress import HangJudge, Progress
 from storage.backup import backup_of
 from storage.latch import Latch, prepare_spare, read_latch, set_latch
 
 TAKEN_S = 0.5
-"""How long the loop may take to take the latch; a hung plugin does not."""
+"""How much of its CPU, or of sleep, the loop may spend in one step while a KILL waits to be taken:
+a hung plugin spends more. A loop that is busy with many steps, or starved, is waited for."""
 
 HUNG_S = 10
-"""How long a loop may hold the interpreter's own lock. No thread of Python sees KILL then; a timer
-of the C library ends the process, and its successor sets the latch."""
+"""The same while no KILL waits, and at a start before the loop turns. And how long a loop may hold
+the interpreter's own lock: no thread of Python sees KILL then; a timer of the C library ends the
+process, and its successor sets the latch."""
 
 CLOSES_S = 60
 """How long a loop may take to close after its last line: what hangs there would keep the lock."""
@@ -42,6 +46,7 @@ SIGNALLED, HANG = "signalled", "deaf"
 """
 MARK_BYTES = 64 * 1024
 LOOK_S = 0.02
+WIND_S = 1.0
 HUNG = 70
 """Exit code of an engine whose loop hung when KILL came."""
 
@@ -106,7 +111,11 @@ def latch_restored(journal: Path, kill_path: Path, now_ns: int) -> None:
 
 
 def rewind_hang_timer(mark: Mark) -> None:
-    """Wind the timer of `HUNG_S`. Call it each second; what it ends says in the mark where."""
+    """Wind the timer of `HUNG_S`; what it ends says in the mark where.
+
+    Called each second by the thread beside the loop: it runs as long as the loop gives the
+    interpreter's lock away, however busy that is.
+    """
     faulthandler.dump_traceback_later(HUNG_S, exit=True, file=mark)
 
 
@@ -147,7 +156,9 @@ class KillWatch:
         take: Callable[[Latch], object],
         orphaned: Callable[[], object],
         hung: Callable[[str], object],
+        progress: Progress | None = None,
     ) -> None:
+        """Begin to look. `progress` None = this thread is the loop's."""
         self._path = path
         self._clock = clock
         self._take = take
@@ -157,6 +168,12 @@ class KillWatch:
         self._parent_gone = False
         self.taken = taken or threading.Event()
         """Set by the loop while it holds the latch; cleared when it is released."""
+        self.progress = progress or Progress()
+        self._rest = HangJudge(HUNG_S)
+        self._wound_s = 0.0
+        self._turns = False
+        """The loop turns: from then on the timer runs."""
+        self._winding = threading.Lock()
         self._over = threading.Event()
         try:
             prepare_spare(path)
@@ -196,7 +213,17 @@ class KillWatch:
                 self._receive_signal()
             if not self._over.is_set():
                 self._look_around()
+                self._look_at_loop()
             threading.Event().wait(LOOK_S)
+
+    def _look_at_loop(self) -> None:
+        """End a process whose loop hangs without a KILL; keep the timer of the C library wound."""
+        if not self._turns:
+            return
+        look = self.progress.look()
+        self._wind(look.at_s)
+        if self._rest.hangs(look):
+            self._die(f"the loop hangs in one step: {HUNG_S} s of CPU, or of sleep")
 
     def _look_around(self) -> None:
         # A latch that was set by hand, by a page or by `engine kill` counts like the signal.
@@ -211,18 +238,41 @@ class KillWatch:
             self._parent_gone = True
             self._orphaned()
 
+    def _wind(self, at_s: float) -> None:
+        with self._winding:  # not behind `ends`, which stops the timer
+            if self._turns and at_s - self._wound_s >= WIND_S:
+                self._wound_s = at_s
+                rewind_hang_timer(self.hung_mark)
+
     def loop_turns(self) -> None:
-        """Wind the timer that ends a process whose loop hangs."""
-        rewind_hang_timer(self.hung_mark)
+        """Note a step of the loop. The first one begins the timer that ends a loop that hangs."""
+        self.progress.step()
+        self._turns = True
 
     def ends(self) -> None:
-        loop_ends()
+        """Stop the timer: the loop turns no more."""
+        with self._winding:
+            self._turns = False
+            loop_ends()
 
     def end(self) -> None:
         """Look no more: the loop has ended by itself, and what comes after it takes its time."""
         self._over.set()
 
     def _must_be_taken(self) -> None:
-        if not self.taken.wait(TAKEN_S) and not self._over.is_set():
-            self._report(f"the loop did not take the KILL latch within {TAKEN_S:g} s")
-            os._exit(HUNG)
+        """Wait until the loop has taken the latch; end the process where it hangs instead."""
+        judges = HangJudge(TAKEN_S), HangJudge(HUNG_S)
+        while not self.taken.wait(LOOK_S) and not self._over.is_set():
+            look = self.progress.look()
+            self._wind(look.at_s)
+            starts = not look.steps
+            hangs = [judge.hangs(look) for judge in judges]
+            if hangs[starts]:
+                limit_s = HUNG_S if starts else TAKEN_S
+                self._die(f"the loop did not take the KILL latch within {limit_s:g} s of its own")
+
+    def _die(self, why: str) -> None:
+        self._report(why)
+        with contextlib.suppress(OSError, ValueError):
+            faulthandler.dump_traceback(file=self.hung_mark)
+        os._exit(HUNG)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 
 from engine.domain.effects import CancelScope, alarm
@@ -80,18 +80,24 @@ async def _heartbeat(engine: Engine, telemetry: Telemetry, tick_s: float) -> Non
         while True:
             due = loop.time() + tick_s
             await asyncio.sleep(tick_s)
-            now_ns = engine.clock.now_ns()
-            engine.tick(now_ns)
-            telemetry.tick(now_ns)
+            await _sliced(engine, engine.moments())
+            telemetry.tick(engine.clock.now_ns())
             if due >= second_s:
                 second_s = int(due) + 1
-                if engine.watch is not None:
-                    engine.watch.loop_turns()
-                engine.second(now_ns)
-                telemetry.second(now_ns)
+                engine.second(engine.clock.now_ns())
+                await _sliced(engine, telemetry.seconds(engine.clock.now_ns()))
     finally:
         if engine.watch is not None:
             engine.watch.ends()
+
+
+async def _sliced(engine: Engine, work: Iterator[None]) -> None:
+    """Do work a slice at a time; between two slices whatever waits has its turn, a KILL first."""
+    for _ in work:
+        if engine.watch is not None:
+            engine.watch.loop_turns()
+        if len(engine.runners) > 1:  # one account has no other to wait for
+            await asyncio.sleep(0)
 
 
 async def _stop(engine: Engine) -> None:

@@ -270,6 +270,7 @@ def open_engine(
     state = StateKeeper(
         config.state_path, engine_id=ENGINE_ID, clock=wall, crash=engine.crash,
         received=lambda left: loop.call_soon_threadsafe(commands.receive, left),
+        has_room=lambda: commands.has_room,
     )  # fmt: skip
     projector = Projector(
         recorder, journal_path=config.journal_path, state_path=config.state_path,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -87,6 +87,12 @@ class Telemetry:
                 engine.state.write(markouts.resume_job(now_ns, soon), awaited=True)
 
     def second(self, now_ns: int) -> None:
+        """Tell everything of this second in one go."""
+        for _ in self.seconds(now_ns):
+            pass
+
+    def seconds(self, now_ns: int) -> Iterator[None]:
+        """Tell everything of this second in slices, of one account each."""
         self.follow(now_ns)
         state = self._engine.state
         if not self._count:
@@ -94,9 +100,9 @@ class Telemetry:
             state.write_row(put_catalog, VenueEntry, venue_entries(), now_ns)
         state.put_row("engine", put_engine, self.heartbeat(now_ns))
         if self._count % ROWS_EVERY == 0:
-            self._rows(now_ns)
+            yield from self._rows(now_ns)
         if self._count % ROWS_EVERY or not self._count:  # a short life tells both
-            self._accounts(now_ns)
+            yield from self._accounts(now_ns)
         if self._count % COUNTS_EVERY_S == 0:
             self._engine.decisions.publish()
         crowded = bool(state.halts)  # what is told again and again must not wait in thousands
@@ -116,20 +122,21 @@ class Telemetry:
             one.told = one.bot.state
         self._engine.state.put_row("bots", put_bots, tuple(map(_bot, runners)), now_ns)
 
-    def _rows(self, now_ns: int) -> None:
+    def _rows(self, now_ns: int) -> Iterator[None]:
         """Tell bots and books."""
         engine, state = self._engine, self._engine.state
         self._bots(now_ns)
         books: list[BookTop] = []
-        for account, runner in engine.runners.items():
+        for account, runner in tuple(engine.runners.items()):
             queues = self._queues.setdefault(account, {})
             books += books_of(runner, self._watched(runner), queues)
+            yield
         state.put_row("books", put_books, books, now_ns)
 
-    def _accounts(self, now_ns: int) -> None:
+    def _accounts(self, now_ns: int) -> Iterator[None]:
         """Tell what each account holds, uses, may spend and earns: not in the second of books."""
         state, crowded = self._engine.state, bool(self._engine.state.halts)
-        for account, runner in self._engine.runners.items():
+        for account, runner in tuple(self._engine.runners.items()):
             executor = runner.core.executor
             if not executor.recovering:
                 if self._count % EQUITY_EVERY <= 1 and not crowded:
@@ -140,6 +147,7 @@ class Telemetry:
                 state.put_row(f"capital {account}", put_account_report, seen)
                 self._earnings(runner, now_ns)
                 self._limits(runner, now_ns)
+            yield
 
     def _watched(self, runner: AccountRunner) -> dict[InstrumentId, bool]:
         """Return what bots trade, what the account holds or works, and (True) people follow."""

@@ -246,8 +246,17 @@ class StateWriter:
 class StateKeeper(StateWriter):
     """Writes the state file on its own thread, where `received` and `crash` are called, too."""
 
-    def __init__(self, path: Path, *, clock: WallClock, **wiring: Any) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: WallClock,
+        has_room: Callable[[], bool] = lambda: True,
+        **wiring: Any,
+    ) -> None:
+        """Open nothing yet. `has_room` says whether those who execute commands take more."""
         super().__init__(path, clock=clock, **wiring)
+        self._has_room = has_room
         self._said_ns = clock.said_ns
         self._version = -1
         self._more = False
@@ -318,7 +327,7 @@ class StateKeeper(StateWriter):
         return True
 
     def _receive(self, connection: sqlite3.Connection) -> None:
-        if not self._listening.is_set():
+        if not (self._listening.is_set() and self._has_room()):
             return
         version = data_version(connection)
         now_ns = self._clock.now_ns()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,13 +12,13 @@ from typing import Any, cast
 import pytest
 
 from engine.domain.bots import BotState
-from engine.domain.commands import AckAlert, Kill, ReleaseLatch, StartBot, SyncMarkets
+from engine.domain.commands import AckAlert, Kill, ReleaseLatch, StartBot, StopBot, SyncMarkets
 from engine.domain.instruments import BotId
 from engine.errors import BadInput, StorageError
 from engine.live.commands import alerts
-from engine.live.commands.registry import Done, Handler, handlers
+from engine.live.commands.registry import AT_ONCE, WAITING_MAX, Done, Handler, handlers
 from engine.runtime.bot_runner import BotRunner, BotSnapshot, apply_record
-from storage.commands import CommandState
+from storage.commands import OVERTAKEN, CommandState, LeftCommand
 from tests.live.desk import LiveDesk, Recorder
 
 DONE, REFUSED, FAILED = CommandState.DONE, CommandState.REFUSED, CommandState.FAILED
@@ -149,5 +150,67 @@ def test_who_asked_for_what_can_never_be_written_is_refused_with_the_reason(
         monkeypatch.setattr(alerts, "see_alert", never)
         refused = await desk.command(AckAlert(alert=7))
         assert (refused.state, refused.answer) == (REFUSED, "it cannot be held")
+
+    run(tmp_path, test)
+
+
+def left(number: int, command: Any) -> LeftCommand:
+    return LeftCommand(
+        id=f"c{number}", command=command, who="ann",
+        state=CommandState.CLAIMED, created_ns=number, expires_ns=1 << 60, claimed_ns=1,
+        answered_ns=None, answer="",
+    )  # fmt: skip
+
+
+def test_a_flood_of_commands_is_done_a_few_a_turn_and_a_kill_overtakes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Work units, not times: no turn does more than `AT_ONCE`, and the KILL waits for none."""
+    done: list[tuple[int, str]] = []
+    turn = 0
+
+    def handle(_engine: object, command: Any, _who: str) -> Done:
+        done.append((turn, type(command).__name__))
+        return Done("so")
+
+    for kind in (SyncMarkets, Kill, StopBot):
+        makes_safe = kind is not SyncMarkets
+        monkeypatch.setitem(handlers(), kind, Handler(handle, makes_safe=makes_safe))
+
+    async def test(desk: LiveDesk, _recorder: Recorder) -> None:
+        nonlocal turn
+        answered: dict[str, str] = {}
+        monkeypatch.setattr(
+            type(desk.commands),
+            "_answer",
+            lambda _, name, given: answered.update({name: given.text}),
+        )
+        flood = [left(number, SyncMarkets(venue="demo")) for number in range(95)]
+        desk.commands.receive([*flood, left(95, StopBot(bot=BOT))])
+        assert len(done) == AT_ONCE
+        turn += 1
+        await asyncio.sleep(0)
+        assert len(done) == 2 * AT_ONCE
+        desk.commands.receive([left(96, Kill())])
+        assert (turn, "Kill") in done
+        for _ in range(9):
+            turn += 1
+            await asyncio.sleep(0)
+        assert [kind for _, kind in done].count("SyncMarkets") == 2 * AT_ONCE
+        assert [kind for _, kind in done][-2:] == ["Kill", "StopBot"]
+        assert list(answered.values()).count(OVERTAKEN) == 95 - 2 * AT_ONCE
+        assert max(Counter(when for when, _ in done).values()) <= AT_ONCE + 1
+
+    run(tmp_path, test)
+
+
+def test_no_more_is_claimed_while_many_wait(tmp_path: Path) -> None:
+    async def test(desk: LiveDesk, _recorder: Recorder) -> None:
+        assert desk.commands.has_room
+        desk.commands._left.extend(
+            left(number, SyncMarkets(venue="demo")) for number in range(WAITING_MAX)
+        )
+        assert not desk.commands.has_room
+        desk.commands._left.clear()
 
     run(tmp_path, test)

@@ -50,7 +50,21 @@ while sys.argv[2] == "stopped":
     time.sleep(0.1)
     live_kill.rewind_hang_timer(watch.hung_mark)
 if sys.argv[2] == "hangs":
+    watch.loop_turns()
     while True:
+        pass
+if sys.argv[2] == "sleeps":
+    watch.loop_turns()
+    time.sleep(60)
+if sys.argv[2] == "busy":  # for longer than a step may take, and with a step now and then
+    until = time.monotonic() + 1.5
+    while time.monotonic() < until:
+        watch.loop_turns()
+        for _ in range(10_000):
+            pass
+if sys.argv[2] == "starts":  # a start is one long step
+    until = time.process_time() + 1.0
+    while time.process_time() < until:
         pass
 while not taken:
     time.sleep(0.001)
@@ -96,10 +110,27 @@ def test_signal_ends_an_engine_whose_loop_hangs(tmp_path: Path) -> None:
     program.send_signal(signal.SIGUSR1)
     out, _ = program.communicate(timeout=LONG_S)
     assert program.returncode == HUNG
-    assert "did not take the KILL latch within 0.5 s" in out
+    assert "did not take the KILL latch within 0.5 s of its own" in out
     latch = read_latch(tmp_path / "KILL")
     assert latch is not None
     assert latch.who == "signal"
+
+
+def test_signal_ends_an_engine_whose_loop_sleeps(tmp_path: Path) -> None:
+    program = started(tmp_path / "KILL", "sleeps")
+    program.send_signal(signal.SIGUSR1)
+    program.communicate(timeout=LONG_S)
+    assert program.returncode == HUNG
+
+
+@pytest.mark.parametrize("how", ["busy", "starts"])
+def test_loop_that_is_busy_takes_a_kill_and_is_not_ended(tmp_path: Path, how: str) -> None:
+    """Beyond the half second that one step may hang: many steps, and a start before any."""
+    program = started(tmp_path / "KILL", how)
+    program.send_signal(signal.SIGUSR1)
+    out, _ = program.communicate(timeout=LONG_S)
+    assert program.returncode == 0, out
+    assert "taken signal" in out
 
 
 def test_signal_outlives_a_loop_that_holds_the_interpreter(tmp_path: Path) -> None:

@@ -230,4 +230,30 @@ def test_a_thousand_damaged_commands_hold_up_no_kill(connection: Connection) -> 
         found += commands.claim(connection, "e1", 200)
     assert [left.id for left in found] == ["c1000"]
     rows, seen = connection.execute("SELECT count(*), sum(count) FROM alerts").fetchone()
-    assert (rows, seen) == (25, 1_000)
+    assert (rows, seen) == (25, commands.CLAIM_MAX - 1), "the KILL overtook all the others"
+
+
+def test_a_kill_overtakes_a_flood_and_what_it_overtakes_arms_nothing(
+    connection: Connection,
+) -> None:
+    for number in range(300):
+        leave(connection, number, now_ns=number)
+    leave(connection, 300, StopBot(bot=BotId("maker")), now_ns=300)
+    leave(connection, 301, Kill(), now_ns=301)
+    leave(connection, 302, now_ns=302)
+    first = commands.claim(connection, "e1", 310)
+    assert len(first) == commands.CLAIM_MAX
+    assert first[-1].command == Kill()
+    later = commands.claim(connection, "e1", 311)
+    assert [one.id for one in later] == ["c300", "c302"]
+    refused = connection.execute(
+        "SELECT count(*) FROM commands WHERE answer = ?", (commands.OVERTAKEN,)
+    )
+    assert refused.fetchone() == (300 - commands.CLAIM_MAX + 1,)
+
+
+def test_a_few_commands_before_a_kill_are_done_before_it(connection: Connection) -> None:
+    leave(connection, 1, now_ns=1)
+    leave(connection, 2, Kill(), now_ns=2)
+    claimed = commands.claim(connection, "e1", 3)
+    assert [one.command for one in claimed] == [START, Kill()]

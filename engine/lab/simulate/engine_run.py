@@ -7,7 +7,7 @@ is simulated: the disk, the line, the market stream, the clock, and the loop the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,11 @@ class NoTelemetry(Telemetry):
 
     def second(self, now_ns: int) -> None:
         """Tell nothing."""
+
+    def seconds(self, now_ns: int) -> Iterator[None]:
+        """Tell nothing."""
+        del now_ns
+        return iter(())
 
     tick = second
 

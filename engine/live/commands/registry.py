@@ -9,14 +9,16 @@ gives the answer as a sentence or as these do: nothing that exists is edited.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import msgspec
 
-from engine.domain.commands import ADDED_COMMANDS, Command, journaled
+from engine.domain.commands import ADDED_COMMANDS, Command, Kill, journaled
 from engine.domain.instruments import AccountId
 from engine.errors import (
     BadInput,
@@ -29,7 +31,7 @@ from engine.errors import (
 from engine.plugins import Found, found
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.recovery import ENGINE_WIDE
-from storage.commands import CommandState, LeftCommand, StandingMark, answer, mark
+from storage.commands import OVERTAKEN, CommandState, LeftCommand, StandingMark, answer, mark
 
 if TYPE_CHECKING:
     from engine.live.engine import Engine
@@ -225,17 +227,62 @@ def parts() -> list[Callable[[Engine], object]]:
 # the journal holds all it speaks of; where the disk refuses that, the answer says so.
 
 
+AT_ONCE = 10
+"""Commands that are done in one turn of the loop: less than a millisecond each."""
+
+WAITING_MAX = 500
+"""Commands that are claimed and wait; the others wait in the file, where a KILL overtakes them."""
+
+
 class Commands:
     """Handles commands for one engine."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._takers = {made: engine.make(made) for made in parts()}
+        self._left: deque[LeftCommand] = deque()
+        self._woken = False
+
+    @property
+    def has_room(self) -> bool:
+        """Say whether more may be claimed."""
+        return len(self._left) < WAITING_MAX
 
     def receive(self, left: list[LeftCommand]) -> None:
-        """Take claimed commands, oldest first."""
-        for one in left:
-            self._take(one)
+        """Take claimed commands, oldest first, `AT_ONCE` a turn. A KILL behind more is taken now.
+
+        What such a KILL overtakes is refused, where it does not only make safe: it would be done
+        after the KILL.
+        """
+        self._left.extend(left)
+        later = islice(self._left, AT_ONCE, None)
+        for kill in [one for one in later if type(one.command) is Kill]:
+            self._left.remove(kill)
+            self._refuse_before(kill)
+            self._take(kill)
+        if not self._woken:
+            self._next()
+
+    def _refuse_before(self, kill: LeftCommand) -> None:
+        waiting, self._left = self._left, deque()
+        for one in waiting:
+            handler = handlers().get(type(one.command))
+            if one.created_ns > kill.created_ns or (handler is not None and handler.makes_safe):
+                self._left.append(one)
+            else:
+                self._answer(one.id, Refused(OVERTAKEN))
+
+    def _next(self) -> None:
+        """Take some that wait; the rest after whatever else the loop has to do."""
+        for _ in range(min(AT_ONCE, len(self._left))):
+            self._take(self._left.popleft())
+        if self._left and not self._woken:
+            self._woken = True
+            self._engine.ended.get_loop().call_soon(self._wake)
+
+    def _wake(self) -> None:
+        self._woken = False
+        self._next()
 
     def _take(self, left: LeftCommand) -> None:
         name = type(left.command).__name__
