@@ -358,8 +358,7 @@ def _row(
     value = price_decimals = size_decimals = None
     if terms is not None:
         price_decimals, size_decimals = terms.price_decimals, terms.size_decimals
-        worth = terms.cost_micro if order.side is Side.BUY else terms.proceeds_micro
-        value = worth(fill.price, fill.size)
+        value = fill.moved_micro(terms, order.side)
     return {
         "id": fill.fill,
         "order_id": fill.order,

@@ -244,6 +244,19 @@ class OrderFilled(OrderUpdate, frozen=True, kw_only=True):
     source: SizeSource = SizeSource.TAPED
     transaction: str | UnsetType = UNSET
     """Hash on the chain, as far as the venue has told one; where it tells none, none is kept."""
+    value_micro: int | UnsetType = UNSET
+    """What it moved without its fee, in micro-units; unset = price · size.
+
+    Set where the match met several prices: `price` is then their average, rounded.
+    """
+
+    def moved_micro(self, instrument: Instrument, side: Side) -> int:
+        """Return what the fill moved without its fee: paid up, received down, in micro-units."""
+        if self.value_micro is not UNSET:
+            return self.value_micro
+        if side is Side.BUY:
+            return instrument.cost_micro(self.price, self.size)
+        return instrument.proceeds_micro(self.price, self.size)
 
 
 class FillAdvanced(FillEvent, frozen=True, kw_only=True):
@@ -327,10 +340,25 @@ class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
     state: OrderState
 
 
+class UnreadRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of a listing that cannot be read. It hides no other row."""
+
+    row: str
+    """The venue's id of it."""
+    reason: str
+    ours: bool
+    """True where it is, or may be, of an order, a fill, tokens or money of this account."""
+    order: OrderId | None = None
+    """Ours, where it names an order known to us."""
+    instrument: InstrumentId | None = None
+
+
 class OpenOrdersListed(AccountEvent, frozen=True, kw_only=True):
     """A complete, successful listing of open orders. A failed one is QueryFailed, never this."""
 
     orders: tuple[OrderReport, ...]
+    unread: tuple[UnreadRow, ...] | UnsetType = UNSET
+    """Rows of it that cannot be read: what they are is not known, that they are there is."""
     answers: int = 0
     """Number of the question this answers; 0 = of none that is still waited for."""
 
@@ -352,6 +380,7 @@ class FillsListed(AccountEvent, frozen=True, kw_only=True):
 
     since_ns: int
     fills: tuple[OrderFilled, ...]
+    unread: tuple[UnreadRow, ...] | UnsetType = UNSET
     answers: int = 0
 
 
@@ -366,6 +395,7 @@ class PositionsListed(AccountEvent, frozen=True, kw_only=True):
     """Settled holdings as the venue sees them: (instrument, leg, size)."""
 
     holdings: tuple[tuple[InstrumentId, Leg, int], ...]
+    unread: tuple[UnreadRow, ...] | UnsetType = UNSET
     answers: int = 0
 
 
@@ -439,6 +469,7 @@ class RedemptionsListed(AccountEvent, frozen=True, kw_only=True):
     since_ns: int
     redemptions: tuple[TokensRedeemed, ...]
     conversions: tuple[PairsConverted, ...] = ()
+    unread: tuple[UnreadRow, ...] | UnsetType = UNSET
     answers: int = 0
 
 

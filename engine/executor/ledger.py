@@ -117,7 +117,7 @@ def take_fill(
     instrument = state.instruments[order.instrument]
     leg = holding.leg(order.leg)
     if order.side is _BUY:
-        cost = entry.cash_micro = instrument.cost_micro(event.price, size)
+        cost = entry.cash_micro = event.moved_micro(instrument, order.side)
         state.cash_settled_micro -= cost + fee
         if settled:
             leg.settled += size
@@ -126,7 +126,7 @@ def take_fill(
             leg.pending += size
             leg.cost_pending_micro += cost
     else:
-        proceeds = entry.cash_micro = instrument.proceeds_micro(event.price, size)
+        proceeds = entry.cash_micro = event.moved_micro(instrument, order.side)
         entry.cost_settled_micro, entry.cost_pending_micro = cost_out(leg, size)
         _sell(state, leg, entry, settled=settled)
         realise(state, holding, proceeds - entry.cost_settled_micro - entry.cost_pending_micro)

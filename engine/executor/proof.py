@@ -78,15 +78,22 @@ class ZeroProofs:
         ours: list[OrderReport],
         foreign: list[OrderReport],
         live: list[LiveOrder],
+        *,
+        unread: bool = False,
     ) -> None:
-        """Take a complete listing and what the table still thinks may fill."""
+        """Take a complete listing and what the table still thinks may fill.
+
+        `unread` = a row that may be ours cannot be read: it is an open order for all we know.
+        """
         for scope, pending in list(self._pending.items()):
             if asked_ns < pending.began_ns:
                 continue
             others = {known.order.id for known in live if not within(scope, known.order)}
             open_here = len(others) < len(live)
             # A listed order of ours that nobody knows is in everybody's scope.
-            open_there = any(report.order is None or report.order not in others for report in ours)
+            open_there = unread or any(
+                report.order is None or report.order not in others for report in ours
+            )
             pending.listings = 0 if open_here or open_there else pending.listings + 1
             if pending.listings >= LISTINGS_NEEDED:
                 del self._pending[scope]
@@ -140,6 +147,8 @@ class Questions:
         self._asked_last: dict[AccountQuestion, tuple[int, int]] = {}
         self.number = 0
         """The number of the question asked last."""
+        self.silent: list[AccountQuestion] = []
+        """Questions whose answer stayed out, since they were looked at last."""
         self._next: dict[AccountQuestion, int] = dict.fromkeys(AccountQuestion, NEVER)
         self.due_ns = NEVER
         self.fills_ok_ns = -1
@@ -189,6 +198,7 @@ class Questions:
                 if now_ns - asked[0] < self._answer_ns_max:
                     continue
                 del self._asked[question]
+                self.silent.append(question)
             elif self._next[question] > now_ns:
                 continue
             self.note(question, now_ns, self.next_number())

@@ -9,7 +9,7 @@ ones are left alone. Findings reach the table as happenings of the one transitio
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from engine.domain.effects import (
@@ -20,6 +20,7 @@ from engine.domain.effects import (
     QueryFills,
     QueryOpenOrders,
     QueryOrder,
+    QueryRedemptions,
     Severity,
 )
 from engine.domain.events import (
@@ -32,6 +33,8 @@ from engine.domain.events import (
     OrderReported,
     PositionsListed,
     QueryFailed,
+    RedemptionsListed,
+    UnreadRow,
 )
 from engine.domain.fills import FillId
 from engine.domain.order_life import Happened
@@ -41,6 +44,7 @@ from engine.executor.halts import ExecutorParts
 from engine.executor.orders import EffectOutbox, LiveOrder, OrderTable
 from engine.executor.proof import AccountQuestion, Questions, ZeroProofs
 from engine.executor.settings import MS
+from engine.executor.unread import UnreadAnswers
 from engine.executor.wallet import WalletOperations
 
 # -- Listings of open orders: what they contain, what they lack, and when they are believed --------
@@ -104,9 +108,11 @@ class Listings:
                 foreign.append(report)
         return ours, foreign
 
-    def lacked(self, ours: list[OrderReport], asked_ns: int, now_ns: int) -> bool:
+    def lacked(
+        self, ours: list[OrderReport], asked_ns: int, now_ns: int, unread: Iterable[UnreadRow] = ()
+    ) -> bool:
         """Note live orders a listing lacks; False where one is missing for the first time."""
-        seen = {report.order for report in ours}
+        seen = {report.order for report in ours} | {row.order for row in unread}
         complete = True
         for known in self._table.live():
             absent = known.order.id not in seen and known.state in _ABSENT_MATTERS
@@ -237,6 +243,9 @@ class Reconciler:
         """False while a journal is read back: which fills were listed then is not known again."""
         self._unlisted: dict[FillId, int] = {}
         """How many listings of fills have lacked each unsettled one."""
+        self._unread = UnreadAnswers(table, outbox, contradiction)
+        self._unread_fill = False
+        """True where the last listing of fills has a row of ours that cannot be read."""
 
     # -- asking ------------------------------------------------------------------------------------
 
@@ -279,7 +288,10 @@ class Reconciler:
                     self._still_unknown(known)
                 if now_ns - known.unknown_ns >= self._settings.grace_ms * MS:
                     questions.request(AccountQuestion.FILLS, now_ns)
-        for question in questions.take(now_ns):
+        due = questions.take(now_ns)
+        while questions.silent:
+            self._unread.failed(questions.silent.pop(), "no answer comes", now_ns)
+        for question in due:
             number = questions.number_of(question)
             if question is AccountQuestion.LISTING:
                 effects.append(QueryOpenOrders(account=account, number=number))
@@ -333,6 +345,7 @@ class Reconciler:
 
     def failed(self, event: QueryFailed, now_ns: int) -> None:
         """Take a question without a usable answer: nothing is learned, it is asked again."""
+        self._unread.failed(event.question, event.reason, now_ns)
         if event.order is None:
             self.questions.failed(event.question, event.answers, now_ns)
 
@@ -340,6 +353,7 @@ class Reconciler:
 
     def reported(self, event: OrderReported, now_ns: int) -> None:
         """Take what the venue says about one order."""
+        self._unread.answered(QueryOrder.__name__)
         report = event.report
         known = None if report.order is None else self._table.orders.get(report.order)
         if known is None:
@@ -387,6 +401,7 @@ class Reconciler:
 
     def not_found(self, event: OrderNotFound, now_ns: int) -> None:
         """Count `not found`; believe it after grace, confirmation and a look at the fills."""
+        self._unread.answered(QueryOrder.__name__)
         known = self._table.unknown.get(event.order)
         if known is None or event.answers < known.asked:
             return  # an answer to a question from before it became UNKNOWN proves nothing of it
@@ -397,7 +412,8 @@ class Reconciler:
         if known.not_found < enough:
             return
         why = f"the venue does not know it: {known.not_found} answers"
-        if known.reported <= known.filled and self.questions.fills_ok_ns > known.unknown_ns:
+        listed = self.questions.fills_ok_ns > known.unknown_ns and not self._unread_fill
+        if known.reported <= known.filled and listed:
             why += ", and no fill of it is listed"
             self._table.happen(known, Happened.FOUND_GONE, now_ns, why)
         elif known.asks >= ASKS_ALERT and self._begun:
@@ -436,11 +452,15 @@ class Reconciler:
         One that nobody asked for proves what it contains, but not what it lacks.
         """
         asked_ns = self.questions.answered(AccountQuestion.LISTING, event.answers)
+        rows = event.unread or ()
+        unread = self._unread.rows("open orders", rows, orders=True)
         ours, foreign = self._listings.contained(event, asked_ns, now_ns)
         if asked_ns is None:
             return
-        complete = self._listings.lacked(ours, asked_ns, now_ns)
-        self.proofs.listed(asked_ns, now_ns, ours, foreign, self._table.live())
+        self._unread.answered(QueryOpenOrders.__name__)
+        complete = self._listings.lacked(ours, asked_ns, now_ns, rows)
+        live = self._table.live()
+        self.proofs.listed(asked_ns, now_ns, ours, foreign, live, unread=unread)
         urgent = not complete or not self._listings.believed or self.proofs.pending
         self.questions.repeat(AccountQuestion.LISTING, now_ns, urgent=urgent)
         self._recovered()
@@ -448,6 +468,7 @@ class Reconciler:
     def fills_listed(self, event: FillsListed, now_ns: int) -> None:
         """Book what was missed; news of what is known only moves it on."""
         table, questions = self._table, self.questions
+        unread = self._unread.rows("fills", event.unread or (), orders=True)
         known, states = table.orders, table.ledger.state.fills.states
         for fill in event.fills:
             if fill.order in known and states.get(fill.fill) is fill.state:
@@ -460,6 +481,8 @@ class Reconciler:
         asked_ns = questions.answered(AccountQuestion.FILLS, event.answers)
         if asked_ns is not None:
             questions.fills_ok_ns = asked_ns
+            self._unread_fill = unread
+            self._unread.answered(QueryFills.__name__)
             listed = {fill.fill for fill in event.fills}
             self._unlisted = {
                 fill: self._unlisted.get(fill, 0) + (fill not in listed)
@@ -478,8 +501,16 @@ class Reconciler:
         asked_ns = self.questions.asked_last_ns(AccountQuestion.BALANCES, event.answers)
         if isinstance(event, BalancesListed):
             self.audit.cash(event, asked_ns, now_ns)
-        else:
+            return
+        self._unread.answered(QueryBalances.__name__)
+        if not self._unread.rows("holdings", event.unread or ()):
             self.audit.positions(event, asked_ns, now_ns)
+
+    def payments_listed(self, event: RedemptionsListed, now_ns: int) -> None:
+        """Book payments that were missed; name those that cannot be read."""
+        self._unread.answered(QueryRedemptions.__name__)
+        self._unread.rows("payments", event.unread or ())
+        self.wallet.listed(event, now_ns)
 
     def _recovered(self) -> None:
         believed = self._listings.believed and self.questions.fills_ok_ns >= 0 and not self.waiting
@@ -499,4 +530,5 @@ class Reconciler:
             PositionsListed: self.balances_listed,
             QueryFailed: self.failed,
             **self.wallet.handlers(),
+            RedemptionsListed: self.payments_listed,
         }

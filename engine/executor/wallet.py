@@ -135,7 +135,6 @@ class WalletOperations:
             OperationMoved: self._moved,
             TokensRedeemed: self.redeemed,
             PairsConverted: self.converted,
-            RedemptionsListed: self._listed,
         }
 
     @property
@@ -502,7 +501,7 @@ class WalletOperations:
             self.redeemed(event, now_ns)
         self.look()
 
-    def _listed(self, event: RedemptionsListed, now_ns: int) -> None:
+    def listed(self, event: RedemptionsListed, now_ns: int) -> None:
         """Book what was missed."""
         for redemption in event.redemptions:
             self.redeemed(redemption, now_ns)

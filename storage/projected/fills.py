@@ -128,8 +128,8 @@ def _on_news(fold: Fold, event: Any, state: FillState, record: Record) -> None:
 
 def _fill_of(fold: Fold, order: OrderRow, event: events.OrderFilled, record: Record) -> FillRow:
     listing = fold.rows.find(ListingRow, order.instrument)
-    value = None
-    if listing is not None and listing.value_divisor is not None:
+    value = None if event.value_micro is UNSET else event.value_micro
+    if value is None and listing is not None and listing.value_divisor is not None:
         raw = event.price * event.size
         # Rounded against us, as the ledger does: what we pay up, what we get down.
         buys = order.side is Side.BUY

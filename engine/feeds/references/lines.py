@@ -163,7 +163,7 @@ class ReferenceLines:
 
     def _take(self, source: str, frame: bytes, at_ns: int) -> None:
         self._tape(f"reference.{source}", frame, at_ns)
-        received = self._core.receive(source, frame)
+        received = self._core.receive(source, frame, at_ns)
         # Two relays of one oracle tell every price twice; a candle its open.
         events = [event for event in received if event not in self._newest.values()]
         for event in received:

@@ -17,6 +17,7 @@ import msgspec
 
 from engine.domain.events import Event, ReferencePriced
 from engine.domain.money import round_half_even_div
+from engine.domain.readings import STAMP_NS_MAX, STAMP_NS_MIN, shown
 from engine.feeds.counts import UNREADABLE, BadFrame, FeedCounts
 
 # -- Prices as text → 1e-8 units, and the rule that a price never goes back in time ----------------
@@ -28,6 +29,12 @@ E8_DECIMALS = 8
 MS_NS = 1_000_000
 SECOND_NS = 1_000_000_000
 DIGITS_MAX = 60
+
+PRICE_E8_MAX = 10**18
+"""Ten billion of a currency for one of anything."""
+
+AHEAD_NS_MAX = 86_400 * SECOND_NS
+"""How far a stamp may be ahead of our clock. One of next year would make every later one old."""
 
 CHAINLINK_DECIMALS = 18
 """`full_accuracy_value` of the Chainlink topic counts 1e-18."""
@@ -60,6 +67,8 @@ def scaled_e8(digits: str, decimals: int) -> int:
         number = round_half_even_div(number, int(10 ** (decimals - E8_DECIMALS)))
     if number <= 0:
         raise BadFrame("price not above zero", repr(digits[:80]))
+    if number > PRICE_E8_MAX:
+        raise BadFrame("price out of range", repr(digits[:80]))
     return number
 
 
@@ -95,13 +104,14 @@ def slashed(symbol: str) -> str:
 def iso_ns(text: str) -> int:
     """Return `2026-04-29T02:10:52.233043Z` in ns since 1970, UTC. Raises BadFrame."""
     seconds, _, part = text.removesuffix("Z").partition(".")
-    if not text.endswith("Z") or not f"0{part}".isdigit() or len(part) > 9:
+    plain = text.isascii() and f"0{part}".isdigit() and len(part) <= 9
+    if not text.endswith("Z") or not plain:
         raise BadFrame("time not readable", repr(text[:40]))
     try:
         moment = datetime.fromisoformat(seconds).replace(tzinfo=UTC)
     except ValueError:
         raise BadFrame("time not readable", repr(text[:40])) from None
-    return int(moment.timestamp()) * SECOND_NS + int(part.ljust(9, "0"))
+    return _time(int(moment.timestamp()) * SECOND_NS + int(part.ljust(9, "0")))
 
 
 class Latest:
@@ -110,8 +120,12 @@ class Latest:
     def __init__(self, counts: FeedCounts) -> None:
         self._counts = counts
         self._stamps: dict[str, int] = {}
+        self.now_ns = 0
+        """Our clock when the frame came."""
 
     def take(self, key: str, price: int, exchange_ns: int) -> list[Event]:
+        if exchange_ns > self.now_ns + AHEAD_NS_MAX and self.now_ns >= STAMP_NS_MIN:
+            raise BadFrame("time in the future", key)
         last_ns = self._stamps.get(key)
         if last_ns is None and len(self._stamps) >= KEYS_MAX:
             raise BadFrame("too many reference keys", key)
@@ -249,8 +263,9 @@ class ReferenceCore:
             "pyth": self._read_pyth,
         }
 
-    def receive(self, source: str, frame: bytes) -> list[Event]:
+    def receive(self, source: str, frame: bytes, now_ns: int) -> list[Event]:
         """Take one frame of a source; what cannot be read is counted."""
+        self._latest.now_ns = now_ns
         if not frame.strip() or frame in {b"PONG", b"pong"}:
             return []
         read = self.sources.get(source)
@@ -343,11 +358,8 @@ class ReferenceCore:
         for feed in _decode(self._pyth, frame).parsed:
             quote = feed.price
             price = scaled_e8(quote.price, -quote.expo)
-            if quote.publish_time <= 0:
-                raise BadFrame("time not readable", str(quote.publish_time))
-            events += self._latest.take(
-                f"pyth:{_symbol(feed.id)}", price, quote.publish_time * SECOND_NS
-            )
+            stamp_ns = _time(quote.publish_time * SECOND_NS)
+            events += self._latest.take(f"pyth:{_symbol(feed.id)}", price, stamp_ns)
         return events
 
 
@@ -368,7 +380,11 @@ def _symbol(text: str) -> str:
 
 
 def _ms(stamp: int) -> int:
-    """Return a venue's milliseconds in ns. Zero or less is no time."""
-    if stamp <= 0:
-        raise BadFrame("time not readable", str(stamp))
-    return stamp * MS_NS
+    """Return a venue's milliseconds in ns. Raises BadFrame for another unit."""
+    return _time(stamp * MS_NS)
+
+
+def _time(stamp_ns: int) -> int:
+    if not STAMP_NS_MIN <= stamp_ns < STAMP_NS_MAX:
+        raise BadFrame("time out of range", shown(stamp_ns))
+    return stamp_ns

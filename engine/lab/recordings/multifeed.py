@@ -193,7 +193,7 @@ class MultifeedRecording:
         frame = line.payload.encode()
         if line.source == CLOB:
             return self._core.receive(frame, now_ns)
-        return self._references.receive(SOURCES.get(line.source, line.source), frame)
+        return self._references.receive(SOURCES.get(line.source, line.source), frame, now_ns)
 
 
 def _received(line: RecordedLine) -> int:

@@ -23,9 +23,13 @@ from tests.fakes.polymarket.settlement import SettlementWorker
 class VenueOrderEntry(OrderEntry):
     """The desk, asking of an order that can not rest only what it will cost."""
 
+    worker: SettlementWorker
+    """Who writes the trades: a row of one has its taker's limit as its price."""
+
     def _refuse_money(
         self, market: ExchangeMarket, order: RestingOrder, crossing: bool
     ) -> refusals.Refusal | None:
+        self.worker.limit(order.identity, order.price)
         immediate = order.type in {OrderType.FAK, OrderType.FOK}
         plain = order.side is Side.SELL or market.instrument.taker_delay_ns
         if plain or not immediate or not crossing:
@@ -59,7 +63,8 @@ class VenueExchange(DemoExchange):
         self.worker = SettlementWorker(settings, self.settlement_rng, self.timeline, self.outbox)
         self.settlement = self.worker
         self.clearing.settlement = self.worker
-        self.order_entry = VenueOrderEntry(self.timeline, self.clearing)
+        self.order_entry = entry = VenueOrderEntry(self.timeline, self.clearing)
+        entry.worker = self.worker
         self.guard = Guard(self.order_entry)
         self.listing = MarketLifecycle(self.order_entry)
 

@@ -107,7 +107,7 @@ def trade_row(trade: Trade, market: Listed, *, owner: str, took: bool) -> dict[s
         "side": taker.side.value.upper(),
         "size": size_text(trade.size),
         "fee_rate_bps": "0",
-        "price": price_text(taker.price),
+        "price": price_text(trade.limit),
         "match_time": str(trade.at_ns // S),
         "last_update": str(trade.moved_ns // S),
         "outcome": market.outcome(taker.leg),

@@ -22,6 +22,8 @@ class Quirks(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     null_associate_trades: bool = True
     """User channel: `associate_trades` is null where there are none."""
     null_expiration: bool = False
+    mixed_buckets: bool = False
+    """A trade tells makers of several prices; its own price is the taker's limit, as always."""
     matchtime: bool = False
     """User channel: `match_time` is spelled `matchtime`."""
     iso_match_time: bool = False

@@ -17,6 +17,7 @@ import msgspec
 from engine.domain.events import Event
 from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import InstrumentId
+from engine.domain.orders import Identity
 from engine.venues.demo.clearing import Settlement, SettlementRules, Transaction
 from engine.venues.demo.orders import Fill
 from engine.venues.demo.timeline import ExchangeOutbox, Timeline
@@ -36,6 +37,8 @@ class Trade(msgspec.Struct, kw_only=True, gc=False):
     makers: list[Fill]
     at_ns: int
     moved_ns: int
+    limit: int
+    """The taker's own price, which the venue writes as the row's."""
     attempt: int = 0
     watched: bool = True
 
@@ -76,6 +79,7 @@ class SettlementWorker(Settlement):
         "customers",
         "ends",
         "forced_customers",
+        "limits",
         "tape",
         "trades",
     )
@@ -89,6 +93,8 @@ class SettlementWorker(Settlement):
         self._seed = settings.seed
         self.trades: OrderedDict[str, Trade] = OrderedDict()
         self.by_fill: dict[FillId, Trade] = {}
+        self.limits: OrderedDict[Identity, int] = OrderedDict()
+        """Prices of orders as they were handed in."""
         self.customers: Container[str] = ()
         """Wallets of those who trade through the front; everybody else is the crowd."""
         self.forced_customers: list[FillState] = []
@@ -131,6 +137,12 @@ class SettlementWorker(Settlement):
                     trade.attempt += 1
         return transaction, state
 
+    def limit(self, order: Identity, price: int) -> None:
+        """Remember an order's own price."""
+        self.limits[order] = price
+        if len(self.limits) > TRADES_MAX:
+            self.limits.popitem(last=False)
+
     def failing(self) -> list[str]:
         """Return the trades of customers that are still to fail."""
         return [
@@ -141,12 +153,16 @@ class SettlementWorker(Settlement):
         ]
 
     def _buckets(self, fills: list[Fill]) -> list[list[tuple[Fill, Fill]]]:
-        """Group (taker, maker) pairs: one price per bucket, not too many makers."""
+        """Group (taker, maker) pairs: one price per bucket, not too many makers.
+
+        With `mixed_buckets` one trade tells several prices.
+        """
         most = self._settings.bucket_makers_max
         buckets: list[list[tuple[Fill, Fill]]] = []
         for pair in zip(fills[::2], fills[1::2], strict=True):
             last = buckets[-1] if buckets else []
-            if last and last[0][0].price == pair[0].price and len(last) < most:
+            alike = last and last[0][0].price == pair[0].price
+            if last and (alike or self._settings.quirks.mixed_buckets) and len(last) < most:
                 last.append(pair)
             else:
                 buckets.append([pair])
@@ -165,6 +181,7 @@ class SettlementWorker(Settlement):
             makers=[maker for _, maker in pairs],
             at_ns=now_ns,
             moved_ns=now_ns,
+            limit=self.limits.get(pairs[0][0].identity, pairs[0][0].price),
             watched=watched,
         )
         self.trades[trade.id] = trade

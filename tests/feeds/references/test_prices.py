@@ -9,7 +9,7 @@ from engine.feeds.references import sources
 from engine.feeds.references.sources import Latest, iso_ns, price_e8, scaled_e8
 
 
-@given(st.integers(1, 10**24), st.integers(0, 8))
+@given(st.integers(1, 10**10), st.integers(0, 8))
 def test_eight_decimals_are_exact(number, decimals):
     text = format(Decimal(number).scaleb(-decimals), "f")
     assert price_e8(text) == number * 10 ** (8 - decimals)
@@ -44,15 +44,22 @@ def test_absurd_scale_is_refused():
 
 
 def test_iso_times_are_exact_to_the_nanosecond():
-    assert iso_ns("1970-01-01T00:00:01Z") == 10**9
     assert iso_ns("2026-04-29T02:10:52.233043Z") == 1_777_428_652_233_043_000
-    assert iso_ns("1970-01-01T00:00:00.000000001Z") == 1
+    assert iso_ns("2026-04-29T02:10:52.000000001Z") == 1_777_428_652_000_000_001
 
 
 @pytest.mark.parametrize("text", ["", "Z", "2026-04-29T02:10:52", "2026-04-29T02:10:52.xZ", "x.1Z"])
 def test_time_without_zone_or_sense_is_refused(text):
     with pytest.raises(BadFrame, match="time not readable"):
         iso_ns(text)
+
+
+def test_a_time_of_next_year_does_not_make_every_later_price_old():
+    latest = Latest(FeedCounts())
+    latest.now_ns = now_ns = 1_795_575_000 * 10**9
+    with pytest.raises(BadFrame, match="in the future"):
+        latest.take("binance:btcusdt", 1, now_ns + 366 * 86_400 * 10**9)
+    assert latest.take("binance:btcusdt", 1, now_ns)
 
 
 def test_price_never_goes_back_in_time():

@@ -26,14 +26,14 @@ CHAINLINK = {
 
 
 def backlog(symbol="btc/usd"):
-    points = [{"timestamp": t * 1000, "value": 76000 + t / 8} for t in (3, 5, 4)]
+    points = [{"timestamp": 1_777_428_600_000 + t, "value": 76000 + t / 8} for t in (3, 5, 4)]
     payload = {"symbol": symbol, "data": points}
     return {"topic": "crypto_prices", "type": "subscribe", "timestamp": 9, "payload": payload}
 
 
 def take(source, *frames):
     core = ReferenceCore(FeedCounts())
-    events = [event for frame in frames for event in core.receive(source, encode(frame))]
+    events = [event for frame in frames for event in core.receive(source, encode(frame), 0)]
     return [(event.key, event.price_e8, event.exchange_ns) for event in events], core.counts
 
 
@@ -74,14 +74,18 @@ def test_chainlink_price_finer_than_ours_is_rounded_exactly():
 
 
 def test_rtds_binance_is_another_key_than_binance():
-    payload = {"symbol": "BTCUSDT", "timestamp": 5, "full_accuracy_value": "61035.86000000"}
+    payload = {
+        "symbol": "BTCUSDT",
+        "timestamp": 1_777_428_654_005,
+        "full_accuracy_value": "61035.86000000",
+    }
     events, _ = take("rtds", {"topic": "crypto_prices", "type": "update", "payload": payload})
-    assert events == [("rtds-binance:btcusdt", 6_103_586_000_000, 5_000_000)]
+    assert events == [("rtds-binance:btcusdt", 6_103_586_000_000, 1_777_428_654_005_000_000)]
 
 
 def test_backlog_tells_its_newest_point_under_its_true_name():
     events, _ = take("rtds", backlog())
-    assert events == [("chainlink:btc/usd", 7_600_062_500_000, 5_000_000_000)]
+    assert events == [("chainlink:btc/usd", 7_600_062_500_000, 1_777_428_600_005_000_000)]
 
 
 def test_backlog_older_than_the_last_update_is_not_told():
@@ -105,7 +109,10 @@ def test_pyth_price_has_its_own_exponent():
         ("binance", BINANCE | {"e": "kline"}, "binance: unknown event type"),
         ("binance", BINANCE | {"p": "-1"}, "binance: price not a number"),
         ("binance", BINANCE | {"p": "0.00"}, "binance: price not above zero"),
-        ("binance", BINANCE | {"T": 0}, "binance: time not readable"),
+        ("binance", BINANCE | {"T": 0}, "binance: time out of range"),
+        ("binance", BINANCE | {"T": 1_795_575_000_456_789}, "binance: time out of range"),
+        ("binance", BINANCE | {"p": "9" * 30}, "binance: price out of range"),
+        ("coinbase", COINBASE | {"time": "2026-04-29T02:10:52.²Z"}, "coinbase: time not readable"),
         ("binance", BINANCE | {"s": ""}, "binance: no symbol"),
         ("coinbase", COINBASE | {"type": "error"}, "coinbase: unknown event type"),
         ("coinbase", COINBASE | {"time": ""}, "coinbase: time not readable"),

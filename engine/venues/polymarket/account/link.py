@@ -14,8 +14,15 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from engine.clock import WallClock
+from engine.domain.alerts import AlertKind
+from engine.domain.alerts.listings import (
+    QUESTION_ANSWERED,
+    QUESTION_WAITS,
+    UNREAD_ROW,
+)
 from engine.domain.effects import caution
-from engine.domain.events import Event, HealthChanged, InstrumentListed
+from engine.domain.events import Event, HealthChanged, InstrumentListed, UnreadRow
+from engine.domain.failing import FailingQuestions
 from engine.domain.instruments import AccountId, Instrument, InstrumentId
 from engine.domain.settings import AccountSettings
 from engine.domain.telemetry import Approvals
@@ -56,6 +63,8 @@ SCORING_EVERY_NS = 60 * S
 INCOME_EVERY_NS = 600 * S
 INCOME_OVERLAP_NS = 2 * 86_400 * S
 """Rewards and rebates are paid once a day; the index may tell one late."""
+UNREAD_MAX = 1_000
+"""Rows remembered as named."""
 AUTH_CALM_NS = 600 * S
 """A credential that worked for this long is trusted as at first."""
 
@@ -77,6 +86,20 @@ class PolymarketUpkeep:
         self._approvals = Approvals(account=runner.account, approvals=(), told_ns=None)
         self._approvals_due_ns = self._scoring_due_ns = self._income_due_ns = 0
         self._cash_seen: tuple[int, int] | None = None
+        self._failing = FailingQuestions()
+        self._unread: dict[str, None] = {}
+        """Rows that could not be read and were named."""
+
+    def _fails(self, event: str, question: str, error: PitbossError, **about: object) -> None:
+        """Log a question that failed; after a minute of failures a person hears why."""
+        self._services.log.info(event, reason=str(error), **about)
+        text = self._failing.failed(question, str(error), self._services.clock.now_ns())
+        self._say(text, QUESTION_WAITS)
+
+    def _say(self, text: str, kind: AlertKind = QUESTION_ANSWERED) -> None:
+        if text:
+            told = caution(kind.name, text, account=self._runner.account)
+            self._services.alert(told, self._services.clock.now_ns())
 
     # -- terms -------------------------------------------------------------------------------------
 
@@ -144,7 +167,9 @@ class PolymarketUpkeep:
                 await venue.refresh_balance(instrument)
         except PitbossError as error:
             settled[key] = None
-            self._services.log.info("balance.waits", instrument=key, reason=str(error))
+            self._fails("balance.waits", "the balance anew", error, instrument=key)
+        else:
+            self._say(self._failing.answered("the balance anew"))
 
     async def _retry_auth(self) -> None:
         """Ask whether the venue takes our key again after it had refused it."""
@@ -181,9 +206,11 @@ class PolymarketUpkeep:
             approvals = await approvals_of(venue.wire)
         except PitbossError as error:
             self._approvals = replace(self._approvals, failed=str(error))
+            self._fails("approvals.wait", "what the wallet has approved", error)
         else:
             account = self._runner.account
             self._approvals = Approvals(account=account, approvals=approvals, told_ns=now_ns)
+            self._say(self._failing.answered("what the wallet has approved"))
         self._services.approvals(self._approvals)
 
     async def _ask_income(self, venue: PolymarketVenue) -> None:
@@ -204,13 +231,25 @@ class PolymarketUpkeep:
             rows = await answered(
                 data_rows(venue.wire, "/v2/activity", user=venue.wire.wallet, **query)
             )
-            paid = incomes(rows, self._runner.account, executor.currency)
+            paid, unread = incomes(rows, self._runner.account, executor.currency)
         except PitbossError as error:
-            self._services.log.info("income.waits", reason=str(error))
+            self._fails("income.waits", "rewards and rebates", error)
             return
+        self._say(self._failing.answered("rewards and rebates"))
+        for row in unread:
+            self._unread_row(row)
         for one in paid:
             if one.paid_ns > state.funded_ns and one.payment not in state.payments:
                 self._runner.report(one)
+
+    def _unread_row(self, row: UnreadRow) -> None:
+        """Name a payment that cannot be read, once; nothing is booked by it."""
+        if row.row not in self._unread:
+            if len(self._unread) >= UNREAD_MAX:
+                self._unread.clear()
+            self._unread[row.row] = None
+            text = f"row {row.row} of the venue's rewards and rebates cannot be read: {row.reason}"
+            self._say(text, UNREAD_ROW)
 
     async def _ask_scoring(self, venue: PolymarketVenue) -> None:
         """Ask of orders in markets that pay whether they earn; the last answer stands."""
@@ -229,8 +268,9 @@ class PolymarketUpkeep:
         try:
             found = await scoring_of(venue.wire, list(names)) if names else {}
         except PitbossError as error:
-            self._services.log.info("scoring.waits", reason=str(error))
+            self._fails("scoring.waits", "which orders earn rewards", error)
             return
+        self._say(self._failing.answered("which orders earn rewards"))
         scoring = {int(names[name]): scores for name, scores in found.items()}
         self._runner.scoring = scoring, now_ns
 

@@ -1,15 +1,16 @@
 """The venue's rows → events: open orders, trades, balances, positions. Pure.
 
-Shapes and quirks: reference of the trading API, §3.2, §3.6 and Appendix B. What cannot be read is
-BadInput: a listing is whole or it is nothing.
+Shapes and quirks: reference of the trading API, §3.2, §3.6 and Appendix B. A page that is no page
+is BadInput. Its rows are judged one by one: one that cannot be read is an `UnreadRow` with its id
+and whether it is ours, and hides no other.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import ROUND_HALF_EVEN, Context, Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -20,10 +21,12 @@ from engine.domain.events import (
     OrderReport,
     PairsConverted,
     TokensRedeemed,
+    UnreadRow,
 )
 from engine.domain.fills import FillId, FillState, Liquidity
-from engine.domain.instruments import AccountId, InstrumentId, Leg, Side
-from engine.domain.orders import Identity, OrderState
+from engine.domain.instruments import AccountId, Instrument, InstrumentId, Leg, Side
+from engine.domain.orders import Identity, OrderId, OrderState
+from engine.domain.readings import shown, stamp_ns, whole_units
 from engine.errors import BadInput
 from engine.venues.polymarket.account.orders import AccountMemory, instrument_of
 
@@ -31,8 +34,8 @@ PRICE_DECIMALS = 4
 SIZE_DECIMALS = 6
 DUST = 10_000
 """0.01 share: how far the venue's own sums drift apart (trading API, §7)."""
-_ONE, _WHOLE = Decimal(1), Context(prec=19, rounding=ROUND_HALF_EVEN)
-"""Whole numbers of 64 bits: a longer one is no amount and no time, and nothing could keep it."""
+UNITS_MAX = 10**15
+"""A billion shares or pUSD in millionths: more is no amount of this venue."""
 SdkRow = Mapping[str, Any]
 
 _FILL_STATES = {
@@ -58,13 +61,13 @@ class RowReader(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def number(value: object, decimals: int, what: str) -> int:
-    """Return a decimal of the venue in units of 10^−decimals; "" and null are 0."""
+    """Return a decimal of the venue in units of 10^−decimals; "" and null are 0. Raises BadInput.
+
+    Up to `UNITS_MAX`, never negative.
+    """
     if value is None or value == "":
         return 0
-    try:
-        return int(_WHOLE.quantize(Decimal(str(value)).scaleb(decimals), _ONE))
-    except (ArithmeticError, ValueError):
-        raise BadInput(f"{what} {str(value)[:40]!r} is not a number") from None
+    return whole_units(value, decimals, what, most=UNITS_MAX)
 
 
 def status_of(row: SdkRow) -> str:
@@ -98,6 +101,27 @@ def order_report(row: object, reader: RowReader) -> OrderReport:
     )
 
 
+def order_reports(
+    rows: Sequence[object], reader: RowReader
+) -> tuple[tuple[OrderReport, ...], tuple[UnreadRow, ...]]:
+    """Return the reports of rows of /data/orders, and the rows that cannot be read.
+
+    Of these each is ours that is not shown to be another key's: it may be an open order.
+    """
+    found: list[OrderReport] = []
+    unread: list[UnreadRow] = []
+    for row in rows:
+        try:
+            found.append(order_report(row, reader))
+        except BadInput as error:
+            fields: SdkRow = row if isinstance(row, Mapping) else {}
+            owner = _text(fields, "owner")
+            unread.append(
+                _unread(row, error, reader, ours=_ours_in(row, reader) or owner in {"", reader.key})
+            )
+    return tuple(found), tuple(unread)
+
+
 def _order_state(row: SdkRow, filled: int) -> OrderState:
     status = status_of(row)
     if status in {"LIVE", "UNMATCHED"}:
@@ -123,48 +147,164 @@ def killed_rest(row: SdkRow) -> bool:
 
 # -- fills -----------------------------------------------------------------------------------------
 
+_HASH = re.compile(r"0[xX][0-9a-fA-F]{64}")
+"""How the venue writes an order's id."""
+
+
+class _Part(NamedTuple):
+    """An order's part in a trade: the fields that tell it, and where they stand."""
+
+    fields: SdkRow
+    name: str
+    amount: str
+    took: bool
+
 
 def trade_fills(row: object, reader: RowReader) -> Iterator[OrderFilled]:
     """Give our fills in a row of /data/trades: as maker by our order's id alone, and as taker.
 
     The row's own side, price and token are the taker's; a maker's stand in `maker_orders`, and the
-    token may be the other one. A fill's name is (trade, order of ours). Raises BadInput.
+    token may be the other one. A fill's name is (trade, order of ours). A trade without a part of
+    ours gives none, whatever it holds. Raises BadInput.
     """
     fields = _fields(row)
-    trade, status = _text(fields, "id"), status_of(fields)
-    state = _FILL_STATES.get(status)
-    if not trade or state is None:
-        raise BadInput(f"trade {trade[:40]!r} has the status {status[:40]!r}, which is not known")
     makers = fields.get("maker_orders") or []
     if not isinstance(makers, list):
-        raise BadInput(f"trade {trade[:40]}: maker_orders is not a list")
-    sides = [(maker, "order_id", "matched_amount") for maker in map(_fields, makers)]
-    for part, name, amount in (*sides, (fields, "taker_order_id", "size")):
-        known = reader.memory.known(_text(part, name))
-        if known is None:
-            continue
-        found = reader.memory.token(_text(part, "asset_id"))
-        if found is None:
-            where = _text(part, "market")[:80]
-            raise BadInput(f"a fill of ours is in a market nobody listed: {where}")
-        size = number(part.get(amount), SIZE_DECIMALS, "size")
-        # The venue's price of a taker that met several levels may be an average.
-        price = number(part.get("price"), PRICE_DECIMALS, "price")
-        took, instrument = part is fields, found[0].instrument
-        if size <= 0 or not 0 < price < instrument.one:
-            raise BadInput(f"trade {trade[:40]} has no size or no price")
-        fee = instrument.taker_fee_micro if took else instrument.maker_fee_micro
-        yield OrderFilled(
-            account=reader.account,
-            order=known.order,
-            fill=FillId(f"{trade}:{_text(part, name).lower()}"),
-            price=price,
-            size=size,
-            fee_micro=fee(price, size),
-            liquidity=Liquidity.TAKER if took else Liquidity.MAKER,
-            state=state,
-            transaction=_text(fields, "transaction_hash") or msgspec.UNSET,
-        )
+        raise BadInput(f"trade {_text(fields, 'id')[:40]}: maker_orders is not a list")
+    parts = [
+        _Part(maker, "order_id", "matched_amount", took=False)
+        for maker in makers
+        if isinstance(maker, Mapping)
+    ]
+    for part in (*parts, _Part(fields, "taker_order_id", "size", took=True)):
+        known = reader.memory.known(_text(part.fields, part.name))
+        if known is not None:
+            yield _fill(fields, part, known.order, reader)
+
+
+def _fill(row: SdkRow, part: _Part, order: OrderId, reader: RowReader) -> OrderFilled:
+    trade, state = _text(row, "id"), trade_state(row)
+    if not trade:
+        raise BadInput("a trade of ours has no id")
+    found = reader.memory.token(_text(part.fields, "asset_id"))
+    if found is None:
+        where = _text(part.fields, "market")[:80]
+        raise BadInput(f"a fill of ours is in a market nobody listed: {where}")
+    instrument, leg = found[0].instrument, found[1]
+    size = number(part.fields.get(part.amount), SIZE_DECIMALS, "size")
+    if size <= 0:
+        raise BadInput(f"trade {trade[:40]} has no size")
+    makers = row.get("maker_orders")
+    levels = _taken(makers, (instrument, leg), size, reader) if part.took and makers else ()
+    if not levels:
+        levels = ((_price(part.fields, instrument), size),)
+    fee = instrument.taker_fee_micro if part.took else instrument.maker_fee_micro
+    value = sum(price * amount for price, amount in levels)
+    one_price = levels[0][0] if len({price for price, _ in levels}) == 1 else None
+    buys = _text(part.fields, "side").lower() != Side.SELL
+    worth = -(-value // instrument.value_divisor) if buys else value // instrument.value_divisor
+    return OrderFilled(
+        account=reader.account,
+        order=order,
+        fill=FillId(f"{trade}:{_text(part.fields, part.name).lower()}"),
+        price=one_price or (value + size // 2) // size,
+        size=size,
+        fee_micro=sum(fee(price, amount) for price, amount in levels),
+        liquidity=Liquidity.TAKER if part.took else Liquidity.MAKER,
+        state=state,
+        transaction=_text(row, "transaction_hash") or msgspec.UNSET,
+        value_micro=msgspec.UNSET if one_price else worth,
+    )
+
+
+def trade_state(row: SdkRow) -> FillState:
+    """Return how far a trade is. Raises BadInput for a status that nobody knows."""
+    status = status_of(row)
+    state = _FILL_STATES.get(status)
+    if state is None:
+        raise BadInput(f"its status {status[:40]!r} is not known")
+    return state
+
+
+def _taken(
+    makers: object, taker: tuple[Instrument, Leg], size: int, reader: RowReader
+) -> tuple[tuple[int, int], ...]:
+    """Return what a taker's order met, as (price of its own leg, size): the detail of a trade.
+
+    The row's own price may be the taker's limit, where the venue minted or crossed several prices.
+    A maker of the other leg at p is met at 1 − p. Amounts that do not add up to the trade's size
+    within `DUST` are no detail of it. Raises BadInput.
+    """
+    instrument, leg = taker
+    levels: list[tuple[int, int]] = []
+    for maker in makers if isinstance(makers, list) else []:
+        fields = _fields(maker)
+        found = reader.memory.token(_text(fields, "asset_id"))
+        if found is None or found[0].instrument.id != instrument.id:
+            raise BadInput("a maker of a trade of ours is in another market")
+        price = _price(fields, instrument)
+        price = price if found[1] is leg else instrument.one - price
+        levels.append((price, number(fields.get("matched_amount"), SIZE_DECIMALS, "size")))
+    met = sum(amount for _, amount in levels)
+    if abs(met - size) > DUST:
+        raise BadInput(f"its makers gave {met} of the {size} it tells")
+    if met != size:  # dust, which the largest part carries
+        largest = max(levels, key=lambda level: level[1])
+        levels.append((largest[0], size - met))
+    return tuple(levels)
+
+
+def _price(row: SdkRow, instrument: Instrument) -> int:
+    """Return a price. Raises BadInput where it is none of a match."""
+    price = number(row.get("price"), PRICE_DECIMALS, "price")
+    if not 0 < price < instrument.one:
+        raise BadInput(f"price {shown(row.get('price'))} is out of range")
+    return price
+
+
+def listed_fills(
+    rows: Sequence[object], reader: RowReader
+) -> tuple[tuple[OrderFilled, ...], tuple[UnreadRow, ...]]:
+    """Return our fills in rows of /data/trades, in their order, and the rows that cannot be read.
+
+    Of a stranger's trade only its status is looked at, so that a new one is noticed.
+    """
+    found: list[OrderFilled] = []
+    unread: list[UnreadRow] = []
+    for row in rows:
+        try:
+            fills = list(trade_fills(row, reader))
+            if not fills:
+                trade_state(_fields(row))
+        except BadInput as error:
+            unread.append(_unread(row, error, reader, ours=_ours_in(row, reader)))
+        else:
+            found += fills
+    return tuple(found), tuple(unread)
+
+
+def _ours_in(row: object, reader: RowReader) -> bool:
+    """Say whether a row that cannot be read names our key or an order of ours, wherever."""
+    try:
+        text = str(row)
+    except RecursionError:  # nested without end
+        return True
+    known = reader.memory.known
+    return reader.key in text or any(known(name) is not None for name in _HASH.findall(text))
+
+
+def _unread(row: object, error: BadInput, reader: RowReader, *, ours: bool) -> UnreadRow:
+    fields: SdkRow = row if isinstance(row, Mapping) else {}
+    known = reader.memory.known(_text(fields, "id")) if ours else None
+    token = reader.memory.token(_text(fields, "asset_id"))
+    name = _text(fields, "id")[:80] or "one without an id"
+    return UnreadRow(
+        row=name,
+        reason=str(error),
+        ours=ours,
+        order=None if known is None else known.order,
+        instrument=None if token is None else token[0].instrument.id,
+    )
 
 
 _SIGNS = {"REDEEM": 0, "SPLIT": 1, "MERGE": -1}
@@ -202,46 +342,114 @@ def holding(row: object, memory: AccountMemory) -> tuple[InstrumentId, Leg, int]
     return instrument_of(_text(fields, "condition_id")), leg, size
 
 
-def payments(
-    rows: Sequence[object], account: AccountId, since_ns: int
-) -> tuple[tuple[TokensRedeemed, ...], tuple[PairsConverted, ...]]:
-    """Return the redemptions, and the splits and merges, of rows of /v2/activity, oldest first.
+def holdings(
+    rows: Sequence[object], reader: RowReader
+) -> tuple[tuple[tuple[InstrumentId, Leg, int], ...], tuple[UnreadRow, ...]]:
+    """Return what rows of /v2/positions hold, and the rows that cannot be read.
 
-    One per market and transaction. Of a redemption the index tells the money and not the tokens. A
-    combo's is nothing Pitboss trades; what is older than `since_ns` was not asked for.
+    Ours among these are those of a token we know.
     """
-    paid: dict[tuple[str, str], TokensRedeemed] = {}
-    pairs: dict[tuple[str, str], PairsConverted] = {}
+    found: set[tuple[InstrumentId, Leg, int]] = set()
+    unread: list[UnreadRow] = []
     for row in rows:
-        fields = _fields(row)
-        kind = _text(fields, "type")
+        try:
+            held = holding(row, reader.memory)
+        except BadInput as error:
+            fields: SdkRow = row if isinstance(row, Mapping) else {}
+            name = _text(fields, "token_id")
+            token = reader.memory.token(name)
+            instrument = None if token is None else token[0].instrument.id
+            unread.append(
+                UnreadRow(
+                    row=name[:80] or "one without a token",
+                    reason=str(error),
+                    ours=token is not None,
+                    instrument=instrument,
+                )
+            )
+        else:
+            if held is not None:
+                found.add(held)
+    return tuple(sorted(found)), tuple(unread)
+
+
+class Payments:
+    """Redemptions, splits and merges in rows of /v2/activity, one per market and transaction.
+
+    Of a redemption the index tells the money and not the tokens. A combo's is nothing Pitboss
+    trades; what is older than `since_ns` was not asked for. `read` the rows, then ask.
+    """
+
+    def __init__(self, account: AccountId, since_ns: int) -> None:
+        self._account, self._since_ns = account, since_ns
+        self._paid: dict[tuple[str, str], TokensRedeemed] = {}
+        self._pairs: dict[tuple[str, str], PairsConverted] = {}
+        self.unread: list[UnreadRow] = []
+
+    def read(self, rows: Sequence[object]) -> None:
+        """Take rows. One that cannot be read takes the others of its payment with it.
+
+        A part of a payment would be booked under its name for good.
+        """
+        torn: list[tuple[str, str]] = []
+        for row in rows:
+            try:
+                self._read(_fields(row))
+            except BadInput as error:
+                fields: SdkRow = row if isinstance(row, Mapping) else {}
+                name = _text(fields, "transaction_hash"), _text(fields, "condition_id")
+                torn.append(name)
+                told = " ".join(filter(None, (*name, _text(fields, "type"))))[:160]
+                self.unread.append(
+                    UnreadRow(
+                        row=told or "one without a name",
+                        reason=str(error),
+                        ours=True,
+                        instrument=instrument_of(name[1]) if name[1] else None,
+                    )
+                )
+        for transaction, condition in torn:
+            for found in (self._paid, self._pairs):
+                for name in list(found):
+                    if transaction in {"", name[0]} and condition in {"", name[1]}:
+                        del found[name]
+
+    def _read(self, row: SdkRow) -> None:
+        kind = _text(row, "type")
         if kind not in _SIGNS:
-            raise BadInput(f"asked what the wallet's pairs became, the venue reports {kind}")
-        _needed(fields, "timestamp", "transaction_hash", "condition_id", "usdc_size")
-        at_ns = number(fields.get("timestamp"), 9, "timestamp")
-        if fields.get("is_combo") or at_ns < since_ns:
-            continue
-        name = _text(fields, "transaction_hash"), _text(fields, "condition_id")
-        amount = number(fields.get("usdc_size"), 6, "usdc_size")
-        if sign := _SIGNS[kind]:
-            # A pair costs one and brings one: without a size the money counts them.
-            size = sign * (_size(fields, "size") or amount)
-            if name in pairs:
-                size, amount = size + pairs[name].size, amount + pairs[name].amount_micro
-            pairs[name] = PairsConverted(
-                account=account, transaction=name[0], instrument=instrument_of(name[1]),
+            raise BadInput(f"asked what the wallet's pairs became, the venue reports {kind[:40]!r}")
+        _needed(row, "timestamp", "transaction_hash", "condition_id", "usdc_size")
+        at_ns = stamp_ns(row.get("timestamp"), "timestamp")
+        amount = number(row.get("usdc_size"), 6, "usdc_size")
+        # A pair costs one and brings one: without a size the money counts them.
+        size = _SIGNS[kind] * (_size(row, "size") or amount)
+        if row.get("is_combo") or at_ns < self._since_ns:
+            return
+        name = _text(row, "transaction_hash"), _text(row, "condition_id")
+        instrument = instrument_of(name[1])
+        if size:
+            if (pairs := self._pairs.get(name)) is not None:
+                size, amount = size + pairs.size, amount + pairs.amount_micro
+            self._pairs[name] = PairsConverted(
+                account=self._account, transaction=name[0], instrument=instrument,
                 size=size, amount_micro=amount, at_ns=at_ns,
             )  # fmt: skip
-            continue
-        amount += paid[name].amount_micro if name in paid else 0
-        paid[name] = TokensRedeemed(
-            account=account, transaction=name[0], instrument=instrument_of(name[1]),
-            amount_micro=amount, at_ns=at_ns,
-        )  # fmt: skip
-    return (
-        tuple(sorted(paid.values(), key=lambda one: (one.at_ns, one.transaction))),
-        tuple(sorted(pairs.values(), key=lambda one: (one.at_ns, one.transaction))),
-    )
+        else:
+            amount += self._paid[name].amount_micro if name in self._paid else 0
+            self._paid[name] = TokensRedeemed(
+                account=self._account, transaction=name[0], instrument=instrument,
+                amount_micro=amount, at_ns=at_ns,
+            )  # fmt: skip
+
+    @property
+    def redemptions(self) -> tuple[TokensRedeemed, ...]:
+        """The redemptions, oldest first."""
+        return tuple(sorted(self._paid.values(), key=lambda one: (one.at_ns, one.transaction)))
+
+    @property
+    def conversions(self) -> tuple[PairsConverted, ...]:
+        """The splits and merges, oldest first."""
+        return tuple(sorted(self._pairs.values(), key=lambda one: (one.at_ns, one.transaction)))
 
 
 INCOME = {
@@ -254,39 +462,50 @@ INCOME = {
 """Kinds of activity that are income (trading API, §3.6): paid by the day, for no fill."""
 
 
-def incomes(rows: Sequence[object], account: AccountId, currency: str) -> tuple[CashMoved, ...]:
-    """Return the rewards and rebates of rows of /v2/activity, oldest first.
+def incomes(
+    rows: Sequence[object], account: AccountId, currency: str
+) -> tuple[tuple[CashMoved, ...], tuple[UnreadRow, ...]]:
+    """Return the rewards and rebates of rows of /v2/activity, oldest first, and unreadable rows.
 
     A row has no name of its own: it is named by all that tells it apart from others of its
     transaction, so that one that is listed later than they are is still another payment. The client
     knows no market in such rows; one that stands there is kept.
     """
     found: list[CashMoved] = []
+    unread: list[UnreadRow] = []
     alike: Counter[str] = Counter()
     for row in rows:
-        fields = _fields(row)
-        kind, transaction = _text(fields, "type"), _text(fields, "transaction_hash")
-        if kind not in INCOME or not transaction:
-            raise BadInput(f"asked for rewards, the venue reports {kind[:40]!r} {transaction[:80]}")
-        amount, market = (
-            number(fields.get("usdc_size"), 6, "usdc_size"),
-            _text(fields, "condition_id"),
-        )
-        name = " ".join(filter(None, (kind, transaction, market, str(amount))))
-        alike[name] += 1
-        found.append(
-            CashMoved(
-                account=account,
-                currency=currency,
-                amount_micro=amount,
-                kind=INCOME[kind],
-                payment=name if alike[name] == 1 else f"{name} #{alike[name]}",
-                paid_ns=number(fields.get("timestamp"), 9, "timestamp"),
-                instrument=instrument_of(market) if market else None,
-            )
-        )
+        try:
+            one = _income(_fields(row), account, currency)
+        except BadInput as error:
+            fields: SdkRow = row if isinstance(row, Mapping) else {}
+            name = f"{_text(fields, 'type')[:40]} {_text(fields, 'transaction_hash')[:80]}".strip()
+            name = name or "one without a name"
+            unread.append(UnreadRow(row=name, reason=str(error), ours=True))
+            continue
+        alike[one.payment] += 1
+        if (again := alike[one.payment]) > 1:
+            one = msgspec.structs.replace(one, payment=f"{one.payment} #{again}")
+        found.append(one)
     paid = [one for one in found if one.amount_micro > 0]
-    return tuple(sorted(paid, key=lambda one: (one.paid_ns, one.payment)))
+    return tuple(sorted(paid, key=lambda one: (one.paid_ns, one.payment))), tuple(unread)
+
+
+def _income(row: SdkRow, account: AccountId, currency: str) -> CashMoved:
+    kind, transaction = _text(row, "type"), _text(row, "transaction_hash")
+    if kind not in INCOME or not transaction:
+        raise BadInput(f"asked for rewards, the venue reports {kind[:40]!r} {transaction[:80]}")
+    amount = number(row.get("usdc_size"), 6, "usdc_size")
+    market = _text(row, "condition_id")
+    return CashMoved(
+        account=account,
+        currency=currency,
+        amount_micro=amount,
+        kind=INCOME[kind],
+        payment=" ".join(filter(None, (kind, transaction, market, str(amount)))),
+        paid_ns=stamp_ns(row.get("timestamp"), "timestamp"),
+        instrument=instrument_of(market) if market else None,
+    )
 
 
 # -- inside ----------------------------------------------------------------------------------------

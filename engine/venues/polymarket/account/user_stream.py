@@ -35,6 +35,7 @@ from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import InstrumentId
 from engine.domain.orders import CancelReason, OrderId, OrderState
 from engine.errors import BadInput, NotSent, OutcomeUnknown
+from engine.feeds.counts import UNREADABLE
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.services import USER_FEED, Services
 from engine.venues.polymarket.account.rows import (
@@ -161,7 +162,7 @@ class UserFrames:
             return UserFrame()
         try:
             decoded = msgspec.json.decode(raw)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             return UserFrame(unread=f"a frame of {len(raw)} bytes is no JSON: {error}")
         events: list[VenueEvent] = []
         unread = ""

@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Self
 
+from msgspec import UNSET
+
 from engine.domain import events as ev
 from engine.domain.effects import CancelScope
 from engine.domain.instruments import AccountId, Instrument, InstrumentId
@@ -26,12 +28,13 @@ from engine.venues.polymarket.account.orders import AccountMemory, Preparer, con
 from engine.venues.polymarket.account.outcomes import HeartbeatRefused, VenueRefusal
 from engine.venues.polymarket.account.pace import TIERS, Pace, Tier
 from engine.venues.polymarket.account.rows import (
+    Payments,
     RowReader,
     balance_micro,
-    holding,
+    holdings,
+    listed_fills,
     order_report,
-    payments,
-    trade_fills,
+    order_reports,
 )
 from engine.venues.polymarket.account.sdk import Wire
 from engine.venues.polymarket.account.signing import Signer
@@ -295,8 +298,8 @@ class PolymarketVenue:
     async def open_orders(self) -> ev.OpenOrdersListed:
         """Return every open order of the key's account, all pages, or raise."""
         rows = await answered(clob_rows(self.wire, "/data/orders"))
-        reports = tuple(order_report(row, self.reader) for row in rows)
-        return ev.OpenOrdersListed(account=self._account, orders=reports)
+        reports, unread = order_reports(rows, self.reader)
+        return ev.OpenOrdersListed(account=self._account, orders=reports, unread=unread or UNSET)
 
     async def order(self, named: Named) -> ev.OrderReported | ev.OrderNotFound:
         """Return what the venue knows about one order.
@@ -327,8 +330,10 @@ class PolymarketVenue:
         """
         after_s = max(0, since_ns // S - FILLS_OVERLAP_S)
         rows = await answered(clob_rows(self.wire, "/data/trades", after=str(after_s)))
-        fills = tuple(fill for row in reversed(rows) for fill in trade_fills(row, self.reader))
-        return ev.FillsListed(account=self._account, since_ns=since_ns, fills=fills)
+        fills, unread = listed_fills(rows[::-1], self.reader)
+        return ev.FillsListed(
+            account=self._account, since_ns=since_ns, fills=fills, unread=unread or UNSET
+        )
 
     async def balances(self) -> ev.BalancesListed:
         """Return the wallet's cash as the venue's cache knows it; open orders are not deducted."""
@@ -341,13 +346,12 @@ class PolymarketVenue:
 
     async def positions(self) -> ev.PositionsListed:
         """Return what the wallet holds by the chain's index, which lags by seconds, or raise."""
-        held = []
+        listed: list[object] = []
         for status in ("OPEN", "REDEEMABLE"):
             params: dict[str, str | int] = {"user": self.wire.wallet, "status": status}
-            rows = await answered(data_rows(self.wire, "/v2/positions", **params))
-            held += [holding(row, self._memory) for row in rows]
-        holdings = tuple(sorted({found for found in held if found is not None}))
-        return ev.PositionsListed(account=self._account, holdings=holdings)
+            listed += await answered(data_rows(self.wire, "/v2/positions", **params))
+        held, unread = holdings(listed, self.reader)
+        return ev.PositionsListed(account=self._account, holdings=held, unread=unread or UNSET)
 
     async def redemptions(self, since_ns: int) -> ev.RedemptionsListed:
         """Return what the wallet's tokens became since a time, by the chain's index, or raise."""
@@ -360,10 +364,11 @@ class PolymarketVenue:
                 start=str(since_ns // S),
             )
         )
-        redemptions, conversions = payments(rows, self._account, since_ns)
+        paid = Payments(self._account, since_ns)
+        paid.read(rows)
         return ev.RedemptionsListed(
-            account=self._account, since_ns=since_ns, redemptions=redemptions,
-            conversions=conversions,
+            account=self._account, since_ns=since_ns, redemptions=paid.redemptions,
+            conversions=paid.conversions, unread=tuple(paid.unread) or UNSET,
         )  # fmt: skip
 
     async def refresh_balance(self, instrument: Instrument | None = None) -> None:

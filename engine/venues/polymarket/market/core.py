@@ -10,7 +10,6 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 
 import msgspec
 
@@ -47,7 +46,7 @@ from engine.venues.polymarket.market.frames import (
 from engine.venues.polymarket.market.level_map import LevelMap, price_units
 from engine.venues.polymarket.market.market_book import ChangeBatch, MarketBook
 from engine.venues.polymarket.market.metadata import new_market, tick_units
-from engine.venues.polymarket.market.numbers import ONE, SIZE_DECIMALS, units
+from engine.venues.polymarket.market.numbers import ONE, size_units, stamp_of
 from engine.venues.polymarket.market.token_book import TokenBook
 
 FEED = "polymarket"
@@ -62,9 +61,11 @@ class BookKeeper:
     def __init__(self, counts: FeedCounts) -> None:
         self.counts = counts
 
-    def book(self, market: MarketBook, token: TokenBook, message: BookMessage) -> list[Event]:
+    def book(
+        self, market: MarketBook, token: TokenBook, message: BookMessage, now_ns: int
+    ) -> list[Event]:
         """Take a full book. Raises BadFrame for a stamp that is none."""
-        stamp_ns = stamp_of(message.timestamp)
+        stamp_ns = stamp_of(message.timestamp, now_ns)
         counts = self.counts
         if not message.hash:
             return self.distrust(market, "book without a hash")
@@ -109,7 +110,7 @@ class BookKeeper:
     def change(self, market: MarketBook, message: PriceChangeMessage, now_ns: int) -> list[Event]:
         """Take a part of a batch. `market.batch` stays where more is to come. Raises BadFrame."""
         timestamp, entries = message.timestamp, message.price_changes
-        stamp_ns = stamp_of(timestamp)
+        stamp_ns = stamp_of(timestamp, now_ns)
         events: list[Event] = []
         batch = market.batch
         if batch is not None and not batch.belongs(timestamp, entries):
@@ -151,7 +152,7 @@ class BookKeeper:
                 continue
             if entry.size != text:  # both tokens tell the same level
                 text = entry.size
-                size = units(text, SIZE_DECIMALS, "size")
+                size = size_units(text)
             side, price, _ = token.change(entry, size)
             token.stamp_ns, token.hash = stamp_ns, ""
             batch.hashes[entry.asset_id] = entry.hash
@@ -254,15 +255,6 @@ class BookKeeper:
         return [InstrumentListed(instrument=market.instrument)]
 
 
-@lru_cache(maxsize=256)
-def stamp_of(text: str) -> int:
-    """Return a message's time in ns; the channel writes milliseconds. Raises BadFrame.
-
-    Remembers the latest: the messages of one moment share its text.
-    """
-    return units(text, 0, "timestamp") * 1_000_000
-
-
 # -- `last_trade_price` messages → TradePrinted in YES-space, each match once ----------------------
 
 RECENT_MAX = 256
@@ -279,11 +271,12 @@ class TradePrints:
         self._recent: deque[tuple[object, ...]] = deque(maxlen=RECENT_MAX)
 
     def read(
-        self, message: LastTradeMessage, instrument: InstrumentId, *, mirrored: bool
+        self, message: LastTradeMessage, instrument: InstrumentId, now_ns: int, *, mirrored: bool
     ) -> list[Event]:
         """Return the trade, in YES-space; `side` is the taker's. Raises BadFrame."""
         price = price_units(message.price)
-        size = units(message.size, SIZE_DECIMALS, "size")
+        size = size_units(message.size)
+        stamp_ns = stamp_of(message.timestamp, now_ns)
         if size == 0:
             raise BadFrame("size zero")
         if message.side not in {"BUY", "SELL"}:
@@ -303,7 +296,7 @@ class TradePrints:
                 price=price,
                 size=size,
                 aggressor=Side.BUY if buys else Side.SELL,
-                exchange_ns=units(message.timestamp, 0, "timestamp") * 1_000_000,
+                exchange_ns=stamp_ns,
             )
         ]
 
@@ -422,6 +415,8 @@ class MarketFeedCore:
                 if market.batch is not None and market.batch.due_ns <= at_ns:
                     events += self._keeper.judge(market)
             elif what == "close":
+                if market.closed:
+                    continue
                 market.closed = True
                 self._plan(at_ns + FORGET_AFTER_NS, "forget", condition)
                 events.append(InstrumentClosed(instrument=market.instrument.id))
@@ -469,10 +464,9 @@ class MarketFeedCore:
         return []
 
     def _book(self, text: bytes, now_ns: int) -> list[Event]:
-        del now_ns
         message = self._books.read(text, self.counts)
         market, token = self._find(message.asset_id)
-        return self._keeper.book(market, token, message)
+        return self._keeper.book(market, token, message, now_ns)
 
     def _change(self, text: bytes, now_ns: int) -> list[Event]:
         if b'"price_changes"' in text:
@@ -490,10 +484,10 @@ class MarketFeedCore:
         return events
 
     def _trade(self, text: bytes, now_ns: int) -> list[Event]:
-        del now_ns
         message = self._trades.read(text, self.counts)
         market, token = self._find(message.asset_id)
-        trades = self._prints.read(message, market.instrument.id, mirrored=token.mirrored)
+        instrument = market.instrument.id
+        trades = self._prints.read(message, instrument, now_ns, mirrored=token.mirrored)
         market.last = self._prints.last_price(message)
         return trades + self._keeper.try_complete(market)
 
@@ -520,14 +514,19 @@ class MarketFeedCore:
         return [InstrumentListed(instrument=instrument)]
 
     def _resolved(self, text: bytes, now_ns: int) -> list[Event]:
-        del now_ns
+        """Take the end of a market. One without a winner closes it: its payout must be asked."""
         message = self._ends.read(text, self.counts)
         market = self._markets.get(message.market)
         if market is None:
             return []  # the channel tells the end of every market of the venue
         token = market.tokens.get(message.winning_asset_id)
         if token is None:
-            raise BadFrame("winner is none of the tokens")
+            self.counts.anomaly("winner is none of the tokens")
+            if market.closed:
+                return []
+            market.closed = True
+            self._plan(now_ns + FORGET_AFTER_NS, "forget", message.market)
+            return [InstrumentClosed(instrument=market.instrument.id)]
         return [
             InstrumentResolved(
                 instrument=market.instrument.id,

@@ -12,6 +12,7 @@ from engine.venues.polymarket.market.numbers import (
     PRICE_DECIMALS,
     PRICES_MAX,
     SIZE_DECIMALS,
+    SIZE_MAX,
     units,
 )
 
@@ -58,8 +59,9 @@ class LevelMap(dict[bytes, Level]):
             size = int(digits) * _SCALES[len(decimals)]
         else:
             size = _odd_size(tail)
-        if size == 0:
-            raise BadFrame("size zero", "a full book names no empty level")
+        if not 0 < size <= SIZE_MAX:
+            kind = "size out of range" if size else "size zero"
+            raise BadFrame(kind, "a full book names no such level")
         if len(self) >= LEVELS_MAX:
             self.clear()
         level = self[part] = price, size

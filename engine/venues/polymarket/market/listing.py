@@ -6,18 +6,18 @@ taken from the CLOB before anything is quoted (trading API, §3.5). Nothing here
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import msgspec
 
 from engine.domain.instruments import ONE_OF, FeeSchedule, Instrument
 from engine.domain.money import MICRO
-from engine.feeds.counts import BadFrame
+from engine.domain.readings import STAMP_NS_MAX, STAMP_NS_MIN, decimal_of, shown
+from engine.errors import BadInput
+from engine.feeds.counts import UNREADABLE, BadFrame
 from engine.venues.polymarket.market.hourly import HOUR_S
 from engine.venues.polymarket.market.metadata import (
     SECOND_NS,
@@ -26,10 +26,16 @@ from engine.venues.polymarket.market.metadata import (
     tick_units,
     yes_first,
 )
-from engine.venues.polymarket.market.numbers import PRICE_DECIMALS, SIZE_DECIMALS, units
+from engine.venues.polymarket.market.numbers import DIGITS_MAX, PRICE_DECIMALS, SIZE_DECIMALS, units
 
 ITODE_NS = 250_000_000
 """How long a marketable order is held where the CLOB says `itode` (trading API, §5.3)."""
+
+DELAY_S_MAX = 3_600
+"""A marketable order is held for seconds; more is no delay anybody would wait for."""
+
+AMOUNT_MAX = 1e9
+"""Largest amount of pUSD or shares that metadata is believed: the venue has never had so much."""
 
 REWARDS = ("rewards_size_min", "rewards_spread_max", "rewards_daily_micro")
 
@@ -84,7 +90,7 @@ def from_gamma(row: object, now_ns: int) -> Listing:
     if made.closes_ns is None and ends_ns is not None and ends_ns > now_ns:
         # An end that is past already is not believed: such markets were seen to trade on.
         made = msgspec.structs.replace(made, closes_ns=ends_ns)
-    delay_ns = round(number(row, "secondsDelay") * SECOND_NS)
+    delay_ns = round(min(number(row, "secondsDelay"), DELAY_S_MAX) * SECOND_NS)
     made = msgspec.structs.replace(made, taker_delay_ns=delay_ns)
     if daily := rewards_daily(row, now_ns):
         band_cents = number(row, "rewardsMaxSpread")
@@ -123,16 +129,16 @@ def rewards_daily(row: Mapping[str, Any], now_ns: int) -> float:
             starts_ns = time_ns(one.get("startDate"))
             if (starts_ns or 0) <= now_ns and (ends_ns is None or ends_ns > now_ns):
                 total += number(one, "rewardsDailyRate")
-    return total
+    return min(total, AMOUNT_MAX)
 
 
 def number(row: Mapping[str, Any], name: str) -> float:
     """Return an amount that comes as number or text; 0 where the venue says none, or nonsense."""
     try:
-        found = float(row.get(name) or 0)
-    except (TypeError, ValueError):
+        found = decimal_of(row.get(name), name)
+    except BadInput:
         return 0.0
-    return found if math.isfinite(found) and 0 <= found < MICRO**2 else 0.0
+    return float(found) if 0 <= found <= AMOUNT_MAX else 0.0
 
 
 def _market(row: GammaRow) -> str:
@@ -240,7 +246,11 @@ def time_ns(text: object) -> int | None:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return int(moment.timestamp()) * SECOND_NS
+    try:
+        found = int(moment.timestamp()) * SECOND_NS
+    except OverflowError:  # the first and the last day of the calendar, in another zone
+        return None
+    return found if STAMP_NS_MIN <= found < STAMP_NS_MAX else None
 
 
 def _text(row: GammaRow, name: str) -> str:
@@ -253,11 +263,11 @@ def _text(row: GammaRow, name: str) -> str:
 def _plain(row: GammaRow, name: str) -> str:
     """Return a number as the venue's books write it: no exponent, no trailing zeros."""
     try:
-        number = Decimal(str(row.get(name)))
-    except InvalidOperation:
+        number = decimal_of(row.get(name), name)
+    except BadInput:
         raise BadFrame(f"listing without {name}") from None
-    if not number.is_finite():
-        raise BadFrame(f"listing without {name}")
+    if number and not -DIGITS_MAX < number.adjusted() < DIGITS_MAX:
+        raise BadFrame(f"listing with {name} out of range", shown(row.get(name)))
     text = format(number, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
 
@@ -266,8 +276,10 @@ def _strings(value: object) -> list[str]:
     """Return a list that comes as one, or as JSON inside a string. Raises BadFrame."""
     if isinstance(value, str):
         try:
-            value = json.loads(value)
-        except ValueError:
+            value = msgspec.json.decode(value)
+        except UNREADABLE:
+            raise BadFrame("listing with an unreadable list") from None
+        except UnicodeEncodeError:  # a half of a surrogate pair
             raise BadFrame("listing with an unreadable list") from None
     if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
         raise BadFrame("listing without a list of names")

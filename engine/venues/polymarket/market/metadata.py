@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from engine.domain.instruments import FeeSchedule, Instrument, InstrumentId, Kind
+from engine.domain.readings import decimal_of, shown
+from engine.errors import BadInput
 from engine.feeds.counts import BadFrame
 from engine.venues.polymarket.market.frames import NewMarketMessage
 from engine.venues.polymarket.market.hourly import hourly_series
-from engine.venues.polymarket.market.numbers import PRICE_DECIMALS, SIZE_DECIMALS, units
+from engine.venues.polymarket.market.numbers import (
+    ONE,
+    PRICE_DECIMALS,
+    SIZE_DECIMALS,
+    bounded,
+    units,
+)
 
 SECOND_NS = 1_000_000_000
 CURRENCY = "pUSD"
@@ -27,6 +35,15 @@ NO_LABELS = frozenset({"no", "down"})
 
 WINDOWS_S = {"5m": 300, "15m": 900, "1h": 3_600, "4h": 14_400}
 """Lengths of the rolling series whose slug ends with `<length>-<start in seconds>`."""
+
+
+START_DIGITS = 10
+"""Digits of a window's start in seconds, to the year 2286."""
+
+FEE_EXPONENT_MAX = 4
+"""The venue's schedules have 1 and 2."""
+
+PPM = 1_000_000
 
 
 def binary(
@@ -76,7 +93,7 @@ def rolling(slug: str) -> tuple[str, tuple[int, int] | None]:
         return hour, None
     series, _, start = slug.rpartition("-")
     seconds = WINDOWS_S.get(series.rpartition("-")[2])
-    if seconds is None or not (start.isascii() and start.isdigit()):
+    if seconds is None or not (start.isascii() and start.isdigit()) or len(start) > START_DIGITS:
         return "", None
     starts_ns = int(start) * SECOND_NS
     return series, (starts_ns, starts_ns + seconds * SECOND_NS)
@@ -85,8 +102,8 @@ def rolling(slug: str) -> tuple[str, tuple[int, int] | None]:
 def tick_units(text: str) -> int:
     """Return a tick size in price increments. Raises BadFrame."""
     tick = units(text, PRICE_DECIMALS, "tick")
-    if tick < 1:
-        raise BadFrame("tick zero", repr(text))
+    if not 0 < tick < ONE:
+        raise BadFrame("tick out of range" if tick else "tick zero", repr(text))
     return tick
 
 
@@ -108,11 +125,11 @@ def fee_schedule(*, exponent: object, rate: object, rebate: object) -> FeeSchedu
 
     Rates are fractions (0.07 = 7 %). Raises BadFrame where they are not exact in ppm.
     """
-    power = _ppm(exponent)
-    if power % 1_000_000:
-        raise BadFrame("fee exponent not whole", repr(exponent))
+    power = _ppm(exponent, FEE_EXPONENT_MAX)
+    if power % PPM:
+        raise BadFrame("fee exponent not whole", shown(exponent))
     return FeeSchedule(
-        taker_rate_ppm=_ppm(rate), exponent=power // 1_000_000, rebate_rate_ppm=_ppm(rebate)
+        taker_rate_ppm=_ppm(rate), exponent=power // PPM, rebate_rate_ppm=_ppm(rebate)
     )
 
 
@@ -138,12 +155,13 @@ def _announced_fees(message: NewMarketMessage) -> FeeSchedule:
     return fee_schedule(exponent=fees.exponent, rate=fees.rate, rebate=fees.rebate_rate)
 
 
-def _ppm(value: object) -> int:
-    """Return a fraction in parts per million."""
+def _ppm(value: object, most: int = 1) -> int:
+    """Return a fraction in parts per million, up to `most` times all. Raises BadFrame."""
     try:
-        scaled = Decimal(str(value)) * 1_000_000
-    except InvalidOperation:
-        raise BadFrame("fee not a number", repr(value)) from None
-    if not scaled.is_finite() or scaled != int(scaled) or scaled < 0:
-        raise BadFrame("fee not exact in ppm", repr(value))
-    return int(scaled)
+        number = decimal_of(value, "fee")
+    except BadInput:
+        raise BadFrame("fee not a number", shown(value)) from None
+    found = bounded(value, 6, "fee", most * PPM)
+    if number != Decimal(found).scaleb(-6):
+        raise BadFrame("fee not exact in ppm", shown(value))
+    return found

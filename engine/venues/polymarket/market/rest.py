@@ -15,7 +15,7 @@ import msgspec
 from engine.clock import WallClock
 from engine.domain.listings import ListingPage, ListingState, MarketListing
 from engine.errors import BadInput, NotSent, OutcomeUnknown, Throttled
-from engine.feeds.counts import BadFrame, FeedCounts
+from engine.feeds.counts import UNREADABLE, BadFrame, FeedCounts
 from engine.venues.polymarket.market.listing import (
     Listing,
     confirmed,
@@ -72,7 +72,7 @@ class PublicRest:
         body = await self._ask("POST", f"{self._clob}/books", json=asked)
         try:
             return [bytes(row) for row in _rows(body)]
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise OutcomeUnknown(f"/books answered no list of books: {error}") from None
 
     async def terms(self, condition: str) -> object:
@@ -142,7 +142,7 @@ class PublicRest:
 def _json(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise OutcomeUnknown(f"an answer is no JSON: {error}") from None
 
 

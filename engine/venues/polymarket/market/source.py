@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from engine.domain.events import (
     Event,
+    InstrumentClosed,
     InstrumentListed,
     InstrumentResolved,
     ReferencePriced,
@@ -90,6 +91,11 @@ class Discovery:
         """Note that an outcome is told: it is not asked for any more."""
         self._ended[instrument] = None
         self._rarely_ns.pop(instrument, None)
+
+    def closed(self, instrument: InstrumentId) -> None:
+        """Note that a market closed, perhaps before its time: its outcome is asked for at once."""
+        if instrument in self._rarely_ns:
+            self._rarely_ns[instrument] = self._now_ns()
 
     def forget(self, instrument: InstrumentId) -> None:
         """Drop a market that nobody wants any more."""
@@ -395,6 +401,8 @@ class PolymarketSource:
                 market.instrument = replace(market.instrument, strike_e8=event.strike_e8)
         elif isinstance(event, InstrumentResolved):
             self.discovery.ended(event.instrument)
+        elif isinstance(event, InstrumentClosed):
+            self.discovery.closed(event.instrument)
 
     def _priced(self, events: list[Event], now_ns: int) -> None:
         for event in events:

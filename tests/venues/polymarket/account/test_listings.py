@@ -25,8 +25,6 @@ GARBLED: dict[str, Any] = {
     "no cursor": {"data": []},
     "an empty cursor": {"data": [], "next_cursor": ""},
     "a cursor that leads back": {"data": [], "next_cursor": "MTAw"},
-    "a row that is no object": {"data": ["x"], "next_cursor": CLOB_END},
-    "a row without a status": {"data": [{"id": "0x1"}], "next_cursor": CLOB_END},
 }
 
 
@@ -40,6 +38,18 @@ async def test_garbled_page_is_no_listing(served: Served, case: str) -> None:
             await venue.open_orders()
         with pytest.raises(BadInput):
             await venue.fills(0)
+
+
+@pytest.mark.parametrize("row", ["x", {"id": "0x1"}, None, {"id": "0x1", "status": "ASLEEP"}])
+async def test_a_garbled_row_is_named_and_hides_no_other(served: Served, row: object) -> None:
+    body = json.dumps({"data": [row], "next_cursor": CLOB_END})
+    async with adapter(served) as (venue, _):
+        for path in ("/data/orders", "/data/trades"):
+            await served.control("faults", kind="garble", path=path, args={"body": body})
+        (open_,) = (await venue.open_orders()).unread or ()
+        (fill,) = (await venue.fills(0)).unread or ()
+    # An order that nobody's is shown to be may be ours; a trade without an order of ours is not.
+    assert (open_.ours, fill.ours) == (True, False)
 
 
 async def test_page_that_is_no_json_is_unknown(served: Served) -> None:

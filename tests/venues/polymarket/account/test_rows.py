@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 import pytest
 
-from engine.domain.events import CashKind
+from engine.domain.events import CashKind, UnreadRow
 from engine.domain.fills import FillState, Liquidity
 from engine.domain.instruments import AccountId, BotId, Leg, Side
 from engine.domain.orders import Identity, OrderId, OrderState
 from engine.errors import BadInput, NotSent
 from engine.venues.polymarket.account.orders import AccountMemory, TradableMarket
 from engine.venues.polymarket.account.rows import (
+    Payments,
     RowReader,
     balance_micro,
     holding,
+    holdings,
     incomes,
+    listed_fills,
     number,
     order_report,
-    payments,
+    order_reports,
     trade_fills,
 )
 from tests.fakes.polymarket.listing import Listed, identify, instrument_of
@@ -191,9 +195,9 @@ def test_state_of_a_trade(reader: RowReader, status: str, state: FillState) -> N
         {"id": ""},
         {"maker_orders": {"order_id": OURS}},
         {"taker_order_id": OURS, "size": ""},
-        {"taker_order_id": OURS, "price": "0"},
-        {"taker_order_id": OURS, "price": "-0.4"},
-        {"taker_order_id": OURS, "price": "45"},
+        {"taker_order_id": OURS, "maker_orders": [], "price": "0"},
+        {"taker_order_id": OURS, "maker_orders": [], "price": "-0.4"},
+        {"taker_order_id": OURS, "maker_orders": [], "price": "45"},
         {"taker_order_id": OURS, "asset_id": "77"},
     ],
 )
@@ -202,6 +206,121 @@ def test_trade_that_cannot_be_read_is_no_empty_one(
 ) -> None:
     with pytest.raises(BadInput):
         list(trade_fills(trade_row(**changes), reader))
+
+
+# -- a taker pays what its makers gave -------------------------------------------------------------
+
+
+def took(side: str, price: str, *makers: tuple[str, str, str], token: str = NO) -> dict[str, Any]:
+    """Return a trade we took: the row's price, and (token, amount, price) of each maker."""
+    size = sum(Decimal(amount) for _, amount, _ in makers)
+    return trade_row(
+        taker_order_id=OURS, asset_id=token, side=side, price=price, size=str(size),
+        maker_orders=[
+            {"order_id": THEIRS, "matched_amount": amount, "price": at, "asset_id": of}
+            for of, amount, at in makers
+        ],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("row", "price", "spent"),
+    [
+        (took("BUY", "0.31", (YES, "12", "0.7")), 3_000, 3_600_000),
+        (took("BUY", "0.31", (NO, "12", "0.29")), 2_900, 3_480_000),
+        (took("BUY", "0.55", (NO, "4", "0.5"), (YES, "5", "0.46"), (NO, "2.9", "0.54")), 5_266,
+            6_266_000,
+        ),
+        (took("SELL", "0.3", (NO, "5", "0.4"), (NO, "5", "0.35"), (NO, "5", "0.3")), 3_500,
+         5_250_000),
+        (took("BUY", "0.99", (YES, "5.051019", "0.98"), token=YES), 9_800, 4_949_999),
+    ],
+    ids=["minted", "transferred", "several levels", "sold to several", "more than asked"],
+)  # fmt: skip
+def test_what_a_taker_paid_is_told_by_its_makers(
+    reader: RowReader, row: dict[str, Any], price: int, spent: int
+) -> None:
+    """The row's own price may be the order's limit (recorded: 0.49 beside a maker's 0.513)."""
+    (fill,) = trade_fills(row, reader)
+    side = Side(row["side"].lower())
+    assert (fill.price, fill.moved_micro(INSTRUMENT, side)) == (price, spent)
+    levels = [(float(one["price"]), float(one["matched_amount"])) for one in row["maker_orders"]]
+    fee = sum(INSTRUMENT.taker_fee_micro(round(p * 10_000), round(n * 10**6)) for p, n in levels)
+    assert fill.fee_micro == fee  # p and 1 − p pay the same
+
+
+def test_a_taker_pays_the_row_s_price_only_where_no_maker_is_told(reader: RowReader) -> None:
+    for nothing in (None, []):
+        (fill,) = trade_fills(took("BUY", "0.31") | {"maker_orders": nothing, "size": "12"}, reader)
+        assert (fill.price, fill.value_micro) == (3_100, msgspec.UNSET)
+
+
+@pytest.mark.parametrize(
+    "maker",
+    [(YES, "11", "0.7"), (YES, "12", "1"), (YES, "12", "x"), ("77", "12", "0.7")],
+    ids=["less than the trade", "a price of one", "no price", "another market"],
+)
+def test_a_detail_that_is_none_is_no_price(reader: RowReader, maker: tuple[str, str, str]) -> None:
+    row = took("BUY", "0.31", maker) | {"size": "12"}
+    fills, unread = listed_fills([row], reader)
+    assert not fills
+    assert [one.ours for one in unread] == [True]
+
+
+# -- rows one by one -------------------------------------------------------------------------------
+
+
+STRANGERS: list[Any] = [
+    {"status": "TRADE_STATUS_QUEUED_FOR_SETTLEMENT"},
+    {"status": None},
+    {"maker_orders": "none"},
+    {"maker_orders": [None, 7, {"order_id": THEIRS, "price": {}}], "status": 5},
+]
+
+
+@pytest.mark.parametrize("odd", STRANGERS)
+def test_a_stranger_s_trade_has_no_power_over_ours(reader: RowReader, odd: dict[str, Any]) -> None:
+    strange = trade_row(id="odd", maker_orders=[]) | odd
+    fills, unread = listed_fills([strange, None, trade_row(), [], strange], reader)
+    assert [fill.size for fill in fills] == [25_000_000]
+    assert {(one.row, one.ours) for one in unread} == {("odd", False), ("one without an id", False)}
+
+
+def test_a_stranger_s_trade_is_not_looked_at_beyond_its_status(reader: RowReader) -> None:
+    strange = trade_row(maker_orders=[], price="1", size="NaN", asset_id=None)
+    assert listed_fills([strange], reader) == ((), ())
+
+
+@pytest.mark.parametrize("odd", [{"status": "HALFWAY"}, {"maker_orders": f"[{OURS}]"}])
+def test_a_trade_of_ours_that_cannot_be_read_is_named(
+    reader: RowReader, odd: dict[str, Any]
+) -> None:
+    fills, (unread,) = listed_fills([trade_row(**odd)], reader)
+    assert (fills, unread.row, unread.ours) == ((), "28c4d2eb", True)
+
+
+@pytest.mark.parametrize(
+    ("odd", "ours"),
+    [({"owner": "x", "id": THEIRS}, False), ({"id": THEIRS}, True), ({"owner": "x"}, True),
+     ({"owner": None, "id": THEIRS}, True)],
+)  # fmt: skip
+def test_an_open_order_that_cannot_be_read_is_ours_unless_it_is_shown_to_be_another_s(
+    reader: RowReader, odd: dict[str, Any], ours: bool
+) -> None:
+    row = order_row(**odd) | {"price": "half"}
+    reports, (unread,) = order_reports([row, order_row()], reader)
+    assert [one.order for one in reports] == [7]
+    assert (unread.ours, unread.row) == (ours, row["id"])
+    assert unread.order == (7 if row["id"] == OURS else None)
+
+
+def test_a_holding_that_cannot_be_read_hides_no_other(reader: RowReader) -> None:
+    rows = [{"token_id": NO, "current_size": "x"}, {"token_id": YES, "current_size": 3}, None]
+    held, unread = holdings([*rows, {"token_id": "77"}], reader)
+    assert held == ((INSTRUMENT.id, Leg.YES, 3_000_000),)
+    assert [(one.ours, one.instrument) for one in unread] == [
+        (True, INSTRUMENT.id), (False, None), (False, None),
+    ]  # fmt: skip
 
 
 # -- money -----------------------------------------------------------------------------------------
@@ -239,6 +358,16 @@ def test_holdings_are_tokens_we_know_or_outcomes_the_venue_numbers(reader: RowRe
     ]
 
 
+AT_S = 1_795_575_000
+
+
+def paid(rows: list[Any]) -> tuple[list[Any], list[UnreadRow]]:
+    """Return all payments of rows of the wallet's activity, and the unread rows."""
+    read = Payments(AccountId("a"), 0)
+    read.read(rows)
+    return [*read.redemptions, *read.conversions], read.unread
+
+
 @pytest.mark.parametrize("kind", ["REDEEM", "SPLIT", "MERGE"])
 @pytest.mark.parametrize("missing", ["timestamp", "transaction_hash", "condition_id", "usdc_size"])
 def test_a_payment_that_lacks_something_is_not_taken_for_none(kind: str, missing: str) -> None:
@@ -247,19 +376,32 @@ def test_a_payment_that_lacks_something_is_not_taken_for_none(kind: str, missing
         "transaction_hash": "0x1",
         "condition_id": "0x2",
         "usdc_size": 10,
-        "timestamp": 5,
+        "timestamp": AT_S,
     }
-    assert sum(map(len, payments([row], AccountId("a"), 0))) == 1
+    assert paid([row])[0]
     for nothing in ({missing: None}, {missing: ""}):
-        with pytest.raises(BadInput):
-            payments([row | nothing], AccountId("a"), 0)
+        found, unread = paid([row | nothing])
+        assert not found
+        assert [(one.ours, missing in one.reason) for one in unread] == [(True, True)]
+
+
+def test_a_payment_is_booked_whole_or_not_at_all() -> None:
+    """It is booked once under its name: the rest of a part would never be."""
+    row = {"type": "REDEEM", "transaction_hash": "0x1", "condition_id": "0x2", "usdc_size": 10}
+    rows = [row | {"timestamp": AT_S}, row | {"timestamp": "soon"}]
+    other = row | {"timestamp": AT_S, "condition_id": "0x3"}
+    found, unread = paid([*rows, other])
+    assert [one.instrument for one in found] == ["polymarket:0x3"]
+    assert [(one.row, one.instrument) for one in unread] == [("0x1 0x2 REDEEM", "polymarket:0x2")]
+    found, _ = paid([*rows, other, {"type": "REDEEM", "transaction_hash": "0x1"}])
+    assert not found
 
 
 def test_pairs_are_counted_by_their_money_where_the_row_names_no_size() -> None:
     """A pair costs one and brings one."""
-    row = {"transaction_hash": "0x1", "condition_id": "0x2", "usdc_size": 10, "timestamp": 5}
+    row = {"transaction_hash": "0x1", "condition_id": "0x2", "usdc_size": 10, "timestamp": AT_S}
     for kind, size in (("SPLIT", 10_000_000), ("MERGE", -10_000_000)):
-        _, (pairs,) = payments([row | {"type": kind}], AccountId("a"), 0)
+        (pairs,), _ = paid([row | {"type": kind}])
         assert (pairs.size, pairs.amount_micro) == (size, 10_000_000)
 
 
@@ -303,32 +445,33 @@ def test_markets_are_bounded_and_must_name_their_tokens(monkeypatch: pytest.Monk
         memory.market(other.id)
 
 
-PAID = {"type": "REWARD", "transaction_hash": "0xa", "usdc_size": 1.25, "timestamp": 7}
+PAID = {"type": "REWARD", "transaction_hash": "0xa", "usdc_size": 1.25, "timestamp": AT_S}
 
 
 def test_income_is_read_by_kind_and_payment_oldest_first() -> None:
     rows = [
-        PAID | {"type": "MAKER_REBATE", "timestamp": 9, "usdc_size": "0.000001"},
+        PAID | {"type": "MAKER_REBATE", "timestamp": AT_S + 2, "usdc_size": "0.000001"},
         PAID,
         PAID | {"usdc_size": 0.75},  # a second row of the same transaction
         PAID,
         PAID | {"condition_id": "0xc"},
         PAID | {"type": "YIELD", "transaction_hash": "0xb", "usdc_size": 0},
     ]
-    found = incomes(rows, AccountId("real"), "pUSD")
+    found, unread = incomes(rows, AccountId("real"), "pUSD")
+    assert not unread
     assert [(one.kind, one.payment, one.amount_micro, one.paid_ns) for one in found] == [
-        (CashKind.REWARD, "REWARD 0xa 0xc 1250000", 1_250_000, 7 * 10**9),
-        (CashKind.REWARD, "REWARD 0xa 1250000", 1_250_000, 7 * 10**9),
-        (CashKind.REWARD, "REWARD 0xa 1250000 #2", 1_250_000, 7 * 10**9),
-        (CashKind.REWARD, "REWARD 0xa 750000", 750_000, 7 * 10**9),
-        (CashKind.REBATE, "MAKER_REBATE 0xa 1", 1, 9 * 10**9),
+        (CashKind.REWARD, "REWARD 0xa 0xc 1250000", 1_250_000, AT_S * 10**9),
+        (CashKind.REWARD, "REWARD 0xa 1250000", 1_250_000, AT_S * 10**9),
+        (CashKind.REWARD, "REWARD 0xa 1250000 #2", 1_250_000, AT_S * 10**9),
+        (CashKind.REWARD, "REWARD 0xa 750000", 750_000, AT_S * 10**9),
+        (CashKind.REBATE, "MAKER_REBATE 0xa 1", 1, (AT_S + 2) * 10**9),
     ]
     assert [one.instrument for one in found] == ["polymarket:0xc", None, None, None, None]
 
 
 def test_a_row_that_is_listed_late_is_another_payment_and_renames_none() -> None:
-    early = incomes([PAID], AccountId("real"), "pUSD")
-    late = incomes([PAID | {"usdc_size": 0.75}, PAID], AccountId("real"), "pUSD")
+    early, _ = incomes([PAID], AccountId("real"), "pUSD")
+    late, _ = incomes([PAID | {"usdc_size": 0.75}, PAID], AccountId("real"), "pUSD")
     assert {one.payment for one in late} > {one.payment for one in early}
     assert sum(one.amount_micro for one in late) == 2_000_000
 
@@ -337,6 +480,7 @@ def test_a_row_that_is_listed_late_is_another_payment_and_renames_none() -> None
     "row", [None, {}, PAID | {"type": "TRADE"}, PAID | {"transaction_hash": None},
             PAID | {"usdc_size": "x"}],
 )  # fmt: skip
-def test_income_that_cannot_be_read_is_no_income(row: Any) -> None:
-    with pytest.raises(BadInput):
-        incomes([PAID, row], AccountId("real"), "pUSD")
+def test_income_that_cannot_be_read_is_no_income_and_hides_no_other(row: Any) -> None:
+    found, unread = incomes([row, PAID], AccountId("real"), "pUSD")
+    assert [one.amount_micro for one in found] == [1_250_000]
+    assert [one.reason != "" for one in unread] == [True]

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +23,7 @@ from engine.domain.events import (
     OrderReported,
 )
 from engine.domain.fills import FillState, Liquidity
-from engine.domain.instruments import AccountId, InstrumentId
+from engine.domain.instruments import AccountId, InstrumentId, Side
 from engine.domain.orders import CancelReason, Identity, OrderId, OrderState
 from engine.venues.polymarket.account.orders import AccountMemory, TradableMarket
 from engine.venues.polymarket.account.rows import RowReader
@@ -32,6 +33,7 @@ from tests.fakes.polymarket.listing import Listed, identify, instrument_of
 INSTRUMENT = instrument_of(identify(Listed(slug="frames"), 7, 1))
 YES, NO = INSTRUMENT.tokens or ("", "")
 OURS = "0x" + "ab" * 32
+THEIRS = "0x" + "cd" * 32
 KEY = "key-of-ours"
 ACCOUNT = AccountId("a")
 
@@ -40,16 +42,13 @@ def frames_of(*names: str, tokens: tuple[str, ...] = (YES, NO)) -> UserFrames:
     """A reader that knows these orders, and markets with these tokens."""
     memory = AccountMemory()
     memory.know_instrument(INSTRUMENT)
-    import msgspec
-
-    for number, token in enumerate(tokens):
-        if token not in {YES, NO}:
-            other = msgspec.structs.replace(
-                INSTRUMENT,
-                id=InstrumentId(f"polymarket:{number}"),
-                tokens=(token, f"other of {token}"),
-            )
-            memory.add(TradableMarket(instrument=other, separator=b""))
+    foreign = [token for token in tokens if token not in {YES, NO}]
+    for number in range(0, len(foreign), 2):
+        both = (foreign[number], (*foreign[number + 1 :], f"other of {foreign[number]}")[0])
+        other = msgspec.structs.replace(
+            INSTRUMENT, id=InstrumentId(f"polymarket:{number}"), tokens=both
+        )
+        memory.add(TradableMarket(instrument=other, separator=b""))
     for number, name in enumerate(names or (OURS,)):
         memory.name(Identity(name.lower()), OrderId(7 + number))
     return UserFrames(RowReader(account=ACCOUNT, key=KEY, memory=memory))
@@ -276,6 +275,30 @@ def test_no_frame_makes_the_reader_fall(text: object) -> None:
     body = text if isinstance(text, dict) else {}
     frames_of().read(json.dumps(trade_frame() | body))
     frames_of().read(json.dumps(order_frame() | body))
+
+
+def test_a_minted_match_is_told_by_its_maker_s_price() -> None:
+    """A BUY NO at 0.31 met a BUY YES at 0.70: 0.30 a share, 3.60 of it."""
+    maker = {
+        "order_id": THEIRS, "matched_amount": "12", "price": "0.7", "asset_id": YES, "side": "BUY",
+    }  # fmt: skip
+    frame = trade_frame() | {
+        "taker_order_id": OURS, "asset_id": NO, "side": "BUY", "size": "12", "price": "0.31",
+        "outcome": "No", "trader_side": "TAKER", "maker_orders": [maker], "status": "CONFIRMED",
+    }  # fmt: skip
+    fill = frames_of().read(json.dumps(frame)).events[0]
+    assert isinstance(fill, OrderFilled)
+    assert fill.moved_micro(INSTRUMENT, Side.BUY) == 3_600_000
+
+
+def test_a_stranger_s_frame_is_read_whatever_it_says() -> None:
+    strange = trade_frame() | {"taker_order_id": THEIRS, "maker_orders": [], "status": "QUEUED"}
+    assert frames_of().read(json.dumps(strange)) == UserFrame()
+
+
+def test_a_frame_nested_without_end_is_named() -> None:
+    assert frames_of().read("[" * 100_000).unread
+    assert frames_of().read(b'{"id":"\xff"}').unread
 
 
 # -- recorded frames -------------------------------------------------------------------------------

@@ -225,6 +225,25 @@ async def test_fills_settle_and_make_balances_and_holdings() -> None:
             assert spent == 5_000_000 + fill.fee_micro
 
 
+@pytest.mark.parametrize("mixed", [False, True], ids=["a trade a price", "one trade"])
+async def test_a_taker_that_crossed_several_prices_paid_what_the_venue_took(mixed: bool) -> None:
+    """The rows' own price is the limit, 0.52; 0.45 and 0.50 were paid."""
+    async with serve(quick(), clock=Clock(time.time_ns())) as still:
+        still.venue.settings.quirks.mixed_buckets = mixed
+        market = by_slug(still, RAIN)
+        async with adapter(still) as (venue, instrument), Trader(still, 2) as other:
+            await other.place(market, "BUY", "0.55", "6", outcome=1)
+            await other.place(market, "BUY", "0.50", "7", outcome=1)
+            await venue.send(venue.prepare(order(instrument, 52, 13, post_only=False)))
+            await still.control("clock", skip_ms=60_000)
+            fills = (await venue.fills(0)).fills
+            await venue.refresh_balance()
+            spent = 10_000_000_000 - (await venue.balances()).cash_micro["pUSD"]
+            moved = sum(fill.moved_micro(instrument, Side.BUY) for fill in fills)
+            assert (len(fills), moved) == (1 if mixed else 2, 6_200_000)
+            assert spent == moved + sum(fill.fee_micro for fill in fills)
+
+
 async def test_orders_that_match_at_once_never_rest(served: Served) -> None:
     market = by_slug(served, RAIN)
     async with adapter(served) as (venue, instrument), Trader(served, 2) as other:

@@ -347,10 +347,38 @@ def test_resolution_is_told_from_the_venues_word(loaded, channel, play, winner, 
     assert events[0].payout_yes_micro == payout
 
 
-def test_resolution_without_a_winner_among_the_tokens_is_not_told(loaded, channel, play):
+def test_resolution_without_a_winner_among_the_tokens_closes_the_market(
+    loaded, channel, instrument, play
+):
+    """Nothing is quoted in it any more; what it pays is asked for."""
     frame = {"event_type": "market_resolved", "market": channel.condition, "timestamp": "1"}
-    assert play(loaded, json.dumps(frame | {"winning_asset_id": ""}).encode()) == []
-    assert loaded.counts.anomalies == {"winner is none of the tokens": 1}
+    text = json.dumps(frame | {"winning_asset_id": "", "winning_outcome": ""}).encode()
+    assert play(loaded, text, text) == [InstrumentClosed(instrument=instrument.id)]
+    assert loaded.counts.anomalies == {"winner is none of the tokens": 2}
+    assert kinds(play(loaded, json.dumps(frame | {"winning_asset_id": channel.yes}).encode())) == [
+        InstrumentResolved
+    ]
+    assert loaded.advance(instrument.closes_ns) == []
+
+
+@pytest.mark.parametrize("stamp", ["1795575000456789", "1795575000", "9" * 18, "0"])
+def test_a_stamp_of_another_unit_costs_its_own_frame_alone(loaded, channel, play, stamp):
+    odd = [
+        channel.trade(stamp, "0.51", "5", "BUY"),
+        channel.changed(stamp, channel.entries(1, "BUY", "0.49", "9")),
+        json.dumps(json.loads(channel.book(1)) | {"timestamp": stamp}).encode(),
+    ]
+    trades = [channel.trade(channel.open_ms + at, "0.51", "5", "BUY") for at in (1, 2)]
+    events = play(loaded, trades[0], *odd, trades[1])
+    assert kinds(events) == [TradePrinted, TradePrinted]
+    assert loaded.counts.anomalies == {"timestamp not in milliseconds": 3}
+
+
+def test_a_stamp_of_next_year_does_not_make_every_later_book_old(loaded, channel, play):
+    later = channel.open_ms + 366 * 86_400_000
+    assert play(loaded, channel.book(later)) == []
+    assert loaded.counts.anomalies == {"timestamp in the future": 1}
+    assert kinds(play(loaded, channel.book(channel.open_ms + 1))) == [BookReplaced]
 
 
 def test_resolution_of_a_market_nobody_watches_is_nothing(loaded, play):

@@ -97,7 +97,7 @@ def test_every_captured_price_is_read(name: str, kind: str, recordings: Path) ->
     file = f"rs__rtds_{name}_prices_{kind}.json"
     counts = FeedCounts()
     raw = (recordings / "polymarket_fixtures_messages" / file).read_bytes()
-    assert len(ReferenceCore(counts).receive("rtds", raw)) == 1
+    assert len(ReferenceCore(counts).receive("rtds", raw, 0)) == 1
     assert not counts.anomalies
 
 
@@ -184,7 +184,7 @@ async def test_no_frame_of_the_recorded_sessions_is_lost(recordings: Path) -> No
         for line in lines:
             if line.source != CLOB:
                 source = SOURCES.get(line.source, line.source)
-                quotes += len(reference.receive(source, line.payload.encode()))
+                quotes += len(reference.receive(source, line.payload.encode(), 0))
     assert prices.anomalies == {}
     assert quotes == 1_825
     # Of one batch the recorder kept only four frames: its eight hashes are never asked for, as the

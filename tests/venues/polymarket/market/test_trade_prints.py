@@ -17,12 +17,15 @@ def message(**changes):
         ({"size": "-1"}, "size negative"),
         ({"price": "1"}, "price out of range"),
         ({"side": "buy"}, "unknown side"),
+        ({"size": "1000000001"}, "size out of range"),
         ({"timestamp": "soon"}, "timestamp not a number"),
+        ({"timestamp": "1795575000456789"}, "timestamp not in milliseconds"),
+        ({"timestamp": "1795575000"}, "timestamp not in milliseconds"),
     ],
 )
 def test_impossible_print_is_refused(changes, kind):
     with pytest.raises(BadFrame, match=kind):
-        TradePrints(FeedCounts()).read(message(**changes), "polymarket:0x", mirrored=False)
+        TradePrints(FeedCounts()).read(message(**changes), "polymarket:0x", 0, mirrored=False)
 
 
 def test_last_price_is_written_as_hashes_write_it():
