@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Container, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import combinations
 from pathlib import Path
 
 from dotenv import dotenv_values
@@ -16,7 +17,7 @@ from dotenv import dotenv_values
 from engine.domain.catalog import CredentialField
 from engine.errors import BadInput, ConfigError
 from engine.live.handover import PASSPHRASE, keep_to_itself
-from engine.live.vault import Unlocked
+from engine.live.vault import Unlocked, same, shared
 from engine.runtime.credentials import Credential, LockedKey, environment_names
 from engine.venues.registry import credential_names, credential_spec, plugins
 from storage.vault import read_vault
@@ -57,7 +58,22 @@ def take_all(
                     f"account {account!r} has a credential in the environment and one in the "
                     "vault: remove one of them"
                 )
+    if spared is None:
+        _refuse_shared(found, locked_keys(vault_path, found))
     return found
+
+
+def _refuse_shared(found: Mapping[str, Credential], locked: Mapping[str, LockedKey]) -> None:
+    """Raise ConfigError where two accounts have one wallet or one key; it names both."""
+    known: list[tuple[str, Credential | LockedKey]] = [*found.items(), *locked.items()]
+    for (name, one), (other, two) in combinations(known, 2):
+        keys = one.venue == two.venue and (
+            isinstance(one, Credential)
+            and isinstance(two, Credential)
+            and not set(one.secrets().values()).isdisjoint(filter(None, two.secrets().values()))
+        )
+        if keys or same(one, two):
+            raise ConfigError(shared(name, other))
 
 
 @contextmanager

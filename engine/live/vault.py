@@ -14,7 +14,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -104,16 +104,43 @@ def fingerprint(secrets: Mapping[str, str]) -> str:
 def put(path: Path, account: str, entry: VaultEntry, now_ns: int) -> None:
     """Keep a sealed credential in the place of any before it.
 
-    Raises BadInput on a name or a size that cannot be right, or where there is no vault.
+    Raises BadInput on a name or a size that cannot be right, where there is no vault, and where
+    another account has this wallet or key.
     """
     check_name(account)
     if not 0 < len(entry.sealed) <= SEALED_BYTES_MAX:
         raise BadInput("what was sent is not a sealed credential, so nothing was stored")
     vault = _there(path)
+    for name, other in vault.entries.items():
+        same_key = other.fingerprint == entry.fingerprint
+        if name != account and other.venue == entry.venue and (same_key or same(other, entry)):
+            raise BadInput(shared(name, account))
     if account not in vault.entries and len(vault.entries) >= ENTRIES_MAX:
         raise BadInput(f"the vault holds {ENTRIES_MAX} credentials, its maximum: remove one")
     kept = {**vault.entries, account: msgspec.structs.replace(entry, added_ns=now_ns)}
     write_vault(path, msgspec.structs.replace(vault, entries=kept))
+
+
+class _Owned(Protocol):
+    """What names a wallet at a venue."""
+
+    @property
+    def venue(self) -> str: ...
+    @property
+    def wallet(self) -> str: ...
+
+
+def same(one: _Owned, other: _Owned) -> bool:
+    """Say whether two credentials are of one wallet."""
+    return (one.venue, one.wallet.lower()) == (other.venue, other.wallet.lower())
+
+
+def shared(one: str, other: str) -> str:
+    """Return the refusal of two accounts with one wallet or key."""
+    return (
+        f"accounts {one!r} and {other!r} have the same wallet or key: their cash and tokens would "
+        "be counted twice, and each would cancel the other's orders. Remove one of them"
+    )
 
 
 def remove(path: Path, account: str) -> None:

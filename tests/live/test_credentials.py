@@ -29,6 +29,7 @@ print(resource.getrlimit(resource.RLIMIT_CORE))
 """
 SIGNING = "0x" + "4b" * 32
 ADDRESS = "0x" + "ab" * 20
+OTHER_KEY, OTHER = "0x" + "4c" * 32, "0x" + "ad" * 20
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +42,10 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_both_places_are_read_and_the_environment_is_emptied(path: Path, tmp_path: Path) -> None:
-    environment = {PASSPHRASE: WORDS, ACCOUNT: "given", KEY: SIGNING, WALLET: ADDRESS, "HOME": "/"}
+    given = {ACCOUNT: "given", KEY: OTHER_KEY, WALLET: OTHER}
+    environment = {PASSPHRASE: WORDS, **given, "HOME": "/"}
     found = take_all(environment, tmp_path / ".env", path)
-    assert {name: one.wallet for name, one in found.items()} == {"given": ADDRESS, "kept": ADDRESS}
+    assert {name: one.wallet for name, one in found.items()} == {"given": OTHER, "kept": ADDRESS}
     assert environment == {"HOME": "/"}
 
 
@@ -62,6 +64,22 @@ def test_an_account_with_two_credentials_is_refused(path: Path, tmp_path: Path) 
     environment = {PASSPHRASE: WORDS, ACCOUNT: "kept", KEY: SIGNING, WALLET: ADDRESS}
     with pytest.raises(ConfigError, match="remove one of them"):
         take_all(environment, tmp_path / ".env", path)
+
+
+@pytest.mark.parametrize(
+    ("words", "key", "purse"),
+    [(WORDS, OTHER_KEY, ADDRESS.upper().replace("0X", "0x")), (WORDS, SIGNING, OTHER),
+     ("", OTHER_KEY, ADDRESS)],
+    ids=["one wallet", "one key", "one wallet, and the vault is locked"],
+)  # fmt: skip
+def test_two_accounts_of_one_wallet_or_key_are_refused_by_name(
+    path: Path, tmp_path: Path, words: str, key: str, purse: str
+) -> None:
+    environment = {PASSPHRASE: words, ACCOUNT: "given", KEY: key, WALLET: purse}
+    with pytest.raises(ConfigError, match="'given' and 'kept' have the same wallet or key"):
+        take_all(dict(environment), tmp_path / ".env", path)
+    # A KILL cancels for both.
+    assert "given" in take_all(environment, tmp_path / ".env", path, {})
 
 
 def test_a_process_that_holds_secrets_leaves_no_core() -> None:

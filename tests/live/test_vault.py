@@ -111,6 +111,16 @@ def test_a_vault_whose_public_key_was_exchanged_does_not_open(made: Path) -> Non
         vault.Unlocked(bent, PASSPHRASE)
 
 
+@pytest.mark.parametrize(
+    ("key", "wallet"), [("0x" + "4c" * 32, WALLET.lower()), (KEY, "0x" + "cd" * 20)]
+)
+def test_a_second_account_of_a_wallet_or_key_is_not_kept(made: Path, key: str, wallet: str) -> None:
+    entry = vault.seal(held(made), "twin", Credential("polymarket", wallet, {"private_key": key}))
+    with pytest.raises(BadInput, match="'mine' and 'twin' have the same wallet or key"):
+        vault.put(made, "twin", entry, 8)
+    assert set(held(made).entries) == {"mine"}
+
+
 def test_a_weak_passphrase_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="12 characters"):
         vault.create(tmp_path / "v", "short")
@@ -164,7 +174,7 @@ def test_a_disk_that_refuses_leaves_the_vault_as_it_was(made: Path, tmp_path: Pa
     path.write_bytes(made.read_bytes())
     (tmp_path / f"vault.json.{os.getpid()}.tmp").symlink_to("/dev/full")
     with pytest.raises(StorageError, match="as it was"):
-        vault.put(path, "other", held(made).entries["mine"], 8)
+        vault.put(path, "mine", held(made).entries["mine"], 8)
     assert path.read_bytes() == made.read_bytes()
 
 
