@@ -7,6 +7,7 @@ PitbossError
 ├── BadInput              a file or value is unreadable → say where; nothing was changed
 ├── NotSent               no effect at the venue → may retry
 ├── OutcomeUnknown        sent, no answer        → order is UNKNOWN; ask, never resend
+│   └── VenueDown         a maintenance page     → as above, and place nothing for a while
 ├── Throttled             refused, untouched     → wait `retry_after_ns`
 ├── VenueClosed           restarting, post-only, cancel-only, disabled → obey the mode
 ├── AuthRefused           cannot trade           → halt the account; a person must act
@@ -55,6 +56,17 @@ class OutcomeUnknown(PitbossError):
 
 class PluginFailed(PitbossError):
     """A plug-in's code raised what it did not name; the text says file, line and what it was."""
+
+
+class VenueDown(OutcomeUnknown):
+    """A proxy's or a maintenance page came in place of an answer: nothing else is placed now.
+
+    `retry_after_ns` is how long the venue asks to wait; 0 = it did not say.
+    """
+
+    def __init__(self, text: str, retry_after_ns: int = 0) -> None:
+        super().__init__(text)
+        self.retry_after_ns = retry_after_ns
 
 
 class NoEngine(PitbossError):

@@ -318,6 +318,8 @@ class ModeChanged(AccountEvent, frozen=True, kw_only=True):
     mode: VenueMode
     retry_after_ns: int = 0
     """How long the venue asks to wait before it is tried again; 0 = it did not say."""
+    reason: str | UnsetType = UNSET
+    """Its own words, where it gave any."""
 
 
 # -- answers to questions -------------------------------------------------------------------------

@@ -7,6 +7,8 @@ is tried is refused untouched where the venue is closed still, and that word beg
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from engine.domain.events import ModeChanged, VenueMode
 
 S = 1_000_000_000
@@ -23,20 +25,30 @@ BELIEVED_NS_MAX = 600 * S
 class ModeBelief:
     """What one venue takes, as far as one account knows."""
 
-    __slots__ = ("mode", "until_ns")
+    __slots__ = ("mode", "reason", "until_ns")
 
     def __init__(self) -> None:
         self.mode = VenueMode.OPEN
+        self.reason = ""
+        """What the venue said of a closed mode; empty = nothing."""
         self.until_ns: int | None = None
         """Until when a closed mode is believed without being received again; None = it is open."""
 
     def take(self, event: ModeChanged, now_ns: int) -> None:
-        self.mode = event.mode
+        self.mode, self.reason = event.mode, event.reason or ""
         if event.mode is VenueMode.OPEN:
             self.until_ns = None
             return
         asked_ns = event.retry_after_ns or BELIEVED_NS
         self.until_ns = now_ns + max(BELIEVED_NS_MIN, min(BELIEVED_NS_MAX, asked_ns))
+
+    @property
+    def words(self) -> str:
+        """Name the mode, until when it is believed, and why, for people."""
+        if self.until_ns is None or not self.reason:
+            return f"venue is {self.mode}"
+        until = datetime.fromtimestamp(self.until_ns // S, UTC)
+        return f"venue is {self.mode} until {until:%H:%M:%S} UTC, then it is tried: {self.reason}"
 
     def age(self, now_ns: int) -> bool:
         """Believe one step more where a closed mode was not received again; True = it changed.

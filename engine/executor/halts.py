@@ -178,7 +178,7 @@ class Blocks:
             found.append(f"stopped: {self.state.halted}")
         found += [f"KILL of {hold} by {hold.who}: {hold.reason}" for hold in self.state.holds]
         if self.mode is not VenueMode.OPEN:
-            found.append(f"venue is {self.mode}")
+            found.append(self._belief.words)
         return tuple(found)
 
     @property

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from engine.domain.alerts.waits import VENUE_WAITS
 from engine.domain.effects import (
     AnyEffect,
     CancelAll,
@@ -59,6 +60,10 @@ __all__ = ["GatewayCore", "GatewaySettings", "PlacesLane"]
 
 # -- The lane of places: waits for a slot, a token and the veto's consent; never sends twice -------
 
+PLACE_WAIT_NS_MAX = 5_000_000_000
+"""How long a place that was refused for its rate waits to leave again. What is to wait longer ends:
+its price would be of another time."""
+
 LATE_MAX = 1_000
 """How many timed-out places are remembered, in case their answer comes after all."""
 
@@ -91,6 +96,8 @@ class PlacesLane:
         self._wait_ns = 0
         self._latched = latched
         self._belief = ModeBelief()
+        self._said = False
+        """True where a person has heard why the venue takes nothing at present."""
         self.halt = ""
         """Why nothing new is taken at present, however the venue stands; empty = it is."""
         self._clear = not latched
@@ -162,6 +169,9 @@ class PlacesLane:
         self._belief.take(event, now_ns)
         self._slots = self._in_flight_max
         self._judge_queue()
+        if event.reason and self._belief.mode is not VenueMode.OPEN and not self._said:
+            self._said = True
+            self._outbox.alert(Severity.WARNING, VENUE_WAITS.name, f"the {self._belief.words}")
 
     def veto(self, order: Order) -> str:
         """Return why this order must not leave now; empty = it may."""
@@ -170,7 +180,7 @@ class PlacesLane:
         mode = self._belief.mode
         if mode is VenueMode.POST_ONLY:
             return "" if order.post_only else "the venue takes only post-only orders"
-        return "" if mode is VenueMode.OPEN else f"the venue is {mode}"
+        return "" if mode is VenueMode.OPEN else f"the {self._belief.words}"
 
     def veto_in_flight(self, number: int, order: Order, now_ns: int) -> str:
         """Return why a request already handed out must not leave any more; empty = it may.
@@ -202,7 +212,8 @@ class PlacesLane:
         del self.flying[order]
         self._slots = self._in_flight_max
         if reply.retry_after_ns > 0:
-            self._throttled(number, flight[0], now_ns + reply.retry_after_ns)
+            wait_ns = min(reply.retry_after_ns, PLACE_WAIT_NS_MAX)
+            self._throttled(number, flight[0], now_ns + wait_ns)
         if self._unwanted:
             self._unwanted.discard(order)
         if self._after:
@@ -312,7 +323,9 @@ class PlacesLane:
                 self._not_sent(order, reason)
 
     def _settle_veto(self) -> None:
-        self._clear = self._belief.mode is VenueMode.OPEN and not self._latched and not self.halt
+        taken = self._belief.mode is VenueMode.OPEN
+        self._clear = taken and not self._latched and not self.halt
+        self._said = self._said and not taken
 
 
 def _covers(scope: CancelScope, order: Order) -> bool:

@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from msgspec import UNSET
+
 from engine.clock import Clock
 from engine.domain.effects import (
     AnyWalletEffect,
@@ -54,8 +56,9 @@ from engine.errors import (
     StorageError,
     Throttled,
     VenueClosed,
+    VenueDown,
 )
-from engine.gateway.core import GatewayCore, GatewayMessage
+from engine.gateway.core import PLACE_WAIT_NS_MAX, GatewayCore, GatewayMessage
 from engine.gateway.door import Named, Prepared, Reply, Request, Venue
 from engine.gateway.lanes import Query
 
@@ -68,6 +71,15 @@ UNANSWERED = (NotSent, OutcomeUnknown, VenueClosed, AuthRefused, BadInput)
 
 CANCEL_ALL_RETRY_NS = 1_000_000_000
 """When a CANCEL_ALL that failed is sent again; it is idempotent."""
+
+
+CLOSED_NS_MAX = 60_000_000_000
+"""The longest wait taken from a venue that refuses a place for its rate, or that is down."""
+
+DOWN_NS = 5_000_000_000
+"""How long nothing is placed after a page in place of an answer that named no time."""
+
+REASON_MAX = 200
 
 
 class Calls:
@@ -173,13 +185,26 @@ class Calls:
             known = error.mode in VenueMode.__members__.values()
             # A mode nobody named takes nothing, as far as we know.
             mode = VenueMode(error.mode) if known else VenueMode.DISABLED
-            changed = ModeChanged(account=account, mode=mode, retry_after_ns=error.retry_after_ns)
-            return (changed,)
+            return (self._closed(mode, error.retry_after_ns, error),)
         if isinstance(error, AuthRefused):
             self._report(
                 HealthChanged(account=account, source="auth", healthy=False, reason=str(error))
             )
         return ()
+
+    def place_held(self, error: Throttled | VenueDown) -> tuple[VenueEvent, ...]:
+        """Say that no place may leave for a while: the venue asked for it, or is not there.
+
+        Cancels and questions go on; a place knocks again when the wait is over, or its bound.
+        """
+        wait_ns = max(1, min(error.retry_after_ns or DOWN_NS, CLOSED_NS_MAX))
+        return (self._closed(VenueMode.CANCEL_ONLY, wait_ns, error),)
+
+    def _closed(self, mode: VenueMode, wait_ns: int, error: PitbossError) -> ModeChanged:
+        reason = str(error)[:REASON_MAX]
+        return ModeChanged(
+            account=self._account, mode=mode, retry_after_ns=wait_ns, reason=reason or UNSET
+        )
 
 
 def later(number: int, error: Throttled) -> Reply:
@@ -191,6 +216,9 @@ def later(number: int, error: Throttled) -> Reply:
 
 UNPREPARED = (BadInput, NotSent, AuthRefused)
 """Why an order could not be prepared."""
+
+DAYS_S_MAX = 30 * 86_400
+"""Longer than this no wait is named."""
 
 TASKS_MAX = 1_000
 """Requests under way, hung ones included; beyond it nothing is placed any more."""
@@ -392,12 +420,19 @@ class Sender:
         try:
             events = tuple(await self._calls.speak(self._venue.send(self._prepared[order])))
         except Throttled as error:
-            return later(request.number, error)
+            if error.retry_after_ns <= PLACE_WAIT_NS_MAX:
+                return later(request.number, error)
+            # Its price would be of another time: the executor plans anew when the wait is over.
+            asked_s = min(error.retry_after_ns // 1_000_000_000, DAYS_S_MAX)
+            text = f"the venue asks to wait for {asked_s} s: {error}"
+            held = self._calls.place_held(Throttled(text, error.retry_after_ns))
+            return self._not_sent(request, order, text, held)
         except (NotSent, VenueClosed, AuthRefused) as error:
             learned = self._calls.learn(error)
             return self._not_sent(request, order, str(error), learned)
         except (OutcomeUnknown, BadInput) as error:  # an unreadable answer is none
-            events = (OrderUnanswered(account=account, order=order, reason=str(error)),)
+            held = self._calls.place_held(error) if isinstance(error, VenueDown) else ()
+            events = (OrderUnanswered(account=account, order=order, reason=str(error)), *held)
         except (asyncio.CancelledError, PitbossError):
             # The loop ends or our code is wrong; whether the order lives is unknown either way.
             self.forget(order)

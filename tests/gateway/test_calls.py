@@ -121,7 +121,7 @@ async def test_a_closed_venue_tells_its_mode_and_an_unknown_word_takes_nothing(
     reply = await line.ends(
         line.calls.cancel(5, build.cancel(1)), cancel=VenueClosed("closed", word)
     )
-    assert reply.events[0] == ModeChanged(account=build.account, mode=mode)
+    assert reply.events[0] == ModeChanged(account=build.account, mode=mode, reason="closed")
     assert isinstance(reply.events[1], CancelUnanswered)
 
 

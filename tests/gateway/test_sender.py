@@ -28,6 +28,7 @@ from engine.errors import (
     StorageError,
     Throttled,
     VenueClosed,
+    VenueDown,
 )
 from engine.gateway import sender as module
 from engine.gateway.core import GatewayCore
@@ -222,6 +223,35 @@ async def test_a_throttled_order_leaves_again_with_the_same_name_and_bytes(desk,
     assert again is first
     assert venue.prepared == [1]
     assert desk.kinds() == [(OrderNamed, 1), (OrderAccepted, 1)]
+
+
+@pytest.mark.parametrize(
+    ("error", "first"),
+    [(Throttled("429: error code: 1015", 86_400_000 * MS), OrderNotSent),
+     (VenueDown("503: <html>", 86_400_000 * MS), OrderUnanswered),
+     (VenueDown("a page"), OrderUnanswered)],
+    ids=["come back tomorrow", "maintenance", "a page"],
+)  # fmt: skip
+async def test_a_long_wait_is_bounded_said_and_holds_up_no_cancel(desk, venue, error, first):
+    """No order waits for a day: it ends with the reason, and another is tried within a minute."""
+    desk.place(1, 2)
+    for _ in range(2):
+        await venue.answer("send", error)
+    await desk.sender.drain()
+    ends = [event for event in desk.events if isinstance(event, first)]
+    assert [event.order for event in ends] == [1, 2]
+    assert str(error) in ends[0].reason
+    (alert,) = desk.alerts
+    assert (alert.kind, "UTC" in alert.text) == ("venue_waits", True)
+    desk.place(3)
+    assert "until" in desk.events[-1].reason  # it ends at once, with the reason
+    desk.sender.take(desk.build.cancel_all())
+    await venue.answer("cancel_all", [])
+    desk.clock.advance(60_000 * MS)
+    desk.sender.take(desk.build.place(4, post_only=True))
+    await venue.answer("send", desk.accepted(4))
+    await desk.sender.drain()
+    assert not desk.crashes
 
 
 async def test_an_answer_frees_the_next_place(build, venue):

@@ -14,13 +14,23 @@ from typing import Any, NoReturn
 from engine.domain import events as ev
 from engine.domain.instruments import AccountId
 from engine.domain.orders import Identity, OrderId, RejectReason
-from engine.errors import AuthRefused, BadInput, OutcomeUnknown, Throttled, VenueClosed
+from engine.errors import (
+    AuthRefused,
+    BadInput,
+    OutcomeUnknown,
+    Throttled,
+    VenueClosed,
+    VenueDown,
+)
 from engine.gateway.door import Named
 
 S = 1_000_000_000
 THROTTLED_NS = 1 * S
 """How long a refusal for its rate keeps us away where the venue does not say."""
 TEXT_MAX = 300
+
+DOWN = frozenset({502, 503, 504, *range(520, 531)})
+"""What proxies answer for a venue that is not there (520-530: Cloudflare's own)."""
 
 DEFINITE = frozenset({400, 401, 403, 404})
 
@@ -129,8 +139,17 @@ def raise_common(refusal: VenueRefusal) -> None:
 
 
 def place_refused(account: AccountId, order: OrderId, refusal: VenueRefusal) -> ev.OrderRejected:
-    """Return the rejection of an order. Raises as `raise_common`."""
-    raise_common(refusal)
+    """Return the rejection of an order. Raises as `raise_common`; VenueDown for a proxy's page."""
+    page = refusal.text.lstrip().lower().startswith(("<html", "<!doctype"))
+    try:
+        raise_common(refusal)
+    except OutcomeUnknown as error:
+        if refusal.status in DOWN or page:
+            raise VenueDown(str(error), refusal.retry_after_ns) from None
+        raise
+    if page:  # a proxy's no says nothing of the order behind it
+        text = f"Polymarket answered {refusal.status} with a page: {refusal.text}"
+        raise VenueDown(text, refusal.retry_after_ns)
     return _rejected(account, order, refusal.text)
 
 

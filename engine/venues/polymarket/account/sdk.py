@@ -76,7 +76,7 @@ from polymarket.rate_limit import RateLimitUpdate
 from polymarket.types import EvmAddress
 
 from engine.domain.orders import OperationName
-from engine.errors import AuthRefused, ConfigError, NotSent, OutcomeUnknown
+from engine.errors import AuthRefused, ConfigError, NotSent, OutcomeUnknown, VenueDown
 from engine.venues.polymarket.account.credentials import Credentials
 from engine.venues.polymarket.account.orders import Exchanges
 from engine.venues.polymarket.account.outcomes import HeartbeatRefused, VenueRefusal, raise_common
@@ -84,6 +84,8 @@ from engine.venues.polymarket.account.outcomes import HeartbeatRefused, VenueRef
 T = TypeVar("T")
 
 S = 1_000_000_000
+WAIT_S_MAX = 7 * 86_400
+"""The longest wait a venue is believed to mean; how long one is obeyed the gateway decides."""
 NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 """What fails before the first byte."""
 TIMEOUT = aiohttp.ClientTimeout(sock_connect=5.0, sock_read=10.0)
@@ -480,21 +482,26 @@ async def _ask(call: Awaitable[T]) -> T:
             error.status,
             str(error),
             code=error.code or "",
-            retry_after_ns=int((error.retry_after or 0) * S),
+            retry_after_ns=_wait_ns(error.retry_after),
         ) from None
     except RateLimitError as error:
-        raise VenueRefusal(
-            429, str(error), retry_after_ns=int((error.retry_after or 0) * S)
-        ) from None
+        raise VenueRefusal(429, str(error), retry_after_ns=_wait_ns(error.retry_after)) from None
     except TransportError as error:
         if isinstance(error.__cause__, NEVER_SENT):
             raise NotSent(f"Polymarket cannot be reached: {_kind(error.__cause__)}") from None
         raise OutcomeUnknown(f"no answer from Polymarket: {_kind(error.__cause__)}") from None
     except UnexpectedResponseError:
-        raise OutcomeUnknown("Polymarket's answer cannot be read") from None
+        raise VenueDown("Polymarket's answer cannot be read: a page in place of JSON?") from None
     except Exception as error:  # noqa: BLE001 - architecture §9: the bytes may have left
         # The one broad except of this room.
         raise OutcomeUnknown(f"the SDK failed with {type(error).__name__}") from None
+
+
+def _wait_ns(seconds: float | None) -> int:
+    """Return a hint to wait in ns; 0 where there is none, or none that can be meant."""
+    if seconds is None or not 0 < seconds <= WAIT_S_MAX:
+        return 0 if seconds is None or not seconds > 0 else WAIT_S_MAX * S
+    return int(seconds * S)
 
 
 def _kind(error: BaseException | None) -> str:

@@ -19,7 +19,7 @@ from engine.domain.events import (
 )
 from engine.domain.instruments import AccountId
 from engine.domain.orders import Identity, OrderId, RejectReason
-from engine.errors import AuthRefused, BadInput, OutcomeUnknown, Throttled, VenueClosed
+from engine.errors import AuthRefused, BadInput, OutcomeUnknown, Throttled, VenueClosed, VenueDown
 from engine.gateway.door import Named
 from engine.venues.polymarket.account import outcomes
 from engine.venues.polymarket.account.outcomes import VenueRefusal
@@ -142,12 +142,13 @@ REFUSED: list[tuple[int, str, str, type]] = [
     (429, "Rate limit exceeded for tokenId: 7132", "", Throttled),
     (500, "could not insert order", "", OutcomeUnknown),
     (500, "there are no matching orders", "", OutcomeUnknown),
-    (502, "Bad gateway", "", OutcomeUnknown),
+    (502, "Bad gateway", "", VenueDown),
     (503, "Trading is currently disabled. Check polymarket.com for updates", "", VenueClosed),
     (503, "post-only mode: only post-only orders", "post_only_mode", VenueClosed),
     (503, "Service is not ready", "", VenueClosed),
-    (503, "Request to https://clob/order was blocked by Cloudflare", "", OutcomeUnknown),
-    (504, "Gateway timeout", "", OutcomeUnknown),
+    (503, "Request to https://clob/order was blocked by Cloudflare", "", VenueDown),
+    (504, "Gateway timeout", "", VenueDown),
+    (400, "<html>maintenance</html>", "", VenueDown),
     (301, "moved", "", OutcomeUnknown),
 ]
 
