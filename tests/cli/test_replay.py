@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -43,7 +44,7 @@ KEYS = {
     "events_per_s", "peak_rss_mb", "digest", "run", "events", "evaluations", "cancels",
     "pnl_resolved", "pnl_unresolved", "equity_start", "equity_end", "residuals", "denials",
     "sizes_inferred", "sizes_capped", "sizes_unknown", "duplicates", "out_of_order",
-    "anomaly_lines", "torn", "ends", "imported",
+    "anomaly_lines", "torn", "ends", "imported", "disorder",
     "alerts", "anomalies", "per_market", "fills_inferred", "fills_unknown", "bot_errors",
 }  # fmt: skip
 
@@ -412,6 +413,24 @@ def test_frames_repeated_or_out_of_order_are_told_and_are_no_problem(
     assert (summary["duplicates"], summary["out_of_order"], summary["anomalies"]) == (2, 1, {})
     assert replay(path) == OK
     assert "frames repeated 2, out of order 1: read, not passed on again" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("how", ["shuffled", "doubled"])
+def test_a_recording_out_of_order_is_a_problem_with_its_share(
+    replay: Callable[..., int], short: Path, tmp_path: Path, capsys: Output, how: str
+) -> None:
+    """What is out of order is not passed on: the rest is another market."""
+    lines = short.read_bytes().splitlines(keepends=True)
+    path = tmp_path / "day.jsonl"
+    if how == "shuffled":
+        Random(7).shuffle(lines)
+        path.write_bytes(b"".join(lines))
+    else:
+        path.write_bytes(b"".join(line + line for line in lines))
+    assert replay(path) == PROBLEM
+    assert "% of the frames are out of order or repeated" in capsys.readouterr().out
+    assert replay(path, "--json") == PROBLEM
+    assert json.loads(capsys.readouterr().out)["disorder"] > 0.3
 
 
 def test_hash_that_does_not_match_is_a_problem_with_file_and_line(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
@@ -71,6 +72,10 @@ class Recording(Protocol):
 
 PAYOUTS = {Decimal(0): 0, Decimal(1): MICRO, Decimal("0.5"): MICRO // 2}
 SECOND_NS = 1_000_000_000
+ROUNDED = re.compile(r"[0-9]+([.,][0-9]+)?[eE][+]?[0-9]+")
+"""How spreadsheets write a token id of 77 digits."""
+NAMED_MAX = 5
+"""Most markets of an outcomes file that are named where the recording has none of them."""
 
 
 def read_outcomes(path: Path) -> dict[str, int]:
@@ -81,13 +86,19 @@ def read_outcomes(path: Path) -> dict[str, int]:
     """
     found: dict[str, int] = {}
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        # Spreadsheets save "CSV UTF-8" with a byte order mark.
+        with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
             if not {"market", "paid"} <= set(rows.fieldnames or ()):
                 raise BadInput(f"{path.name}: an outcomes file has the columns market and paid")
             for row in rows:
                 market, paid = (row["market"] or "").strip(), (row["paid"] or "").strip()
                 payout = _payout(paid)
+                if ROUNDED.fullmatch(market):
+                    raise BadInput(
+                        f"{path.name}, line {rows.line_num}: {market!r} is an id that a "
+                        "spreadsheet rounded to a number, no market has it: save the column as text"
+                    )
                 if not market or payout is None or found.get(market, payout) != payout:
                     raise BadInput(
                         f"{path.name}, line {rows.line_num}: {market!r} paid {paid!r} is no "
@@ -120,6 +131,7 @@ class OutcomeRecording:
         self._source = f"outcomes file {path.name}"
         self.labelled = 0
         """Markets the file resolved so far."""
+        self._unmatched = dict.fromkeys(self._outcomes)
 
     def events(self) -> Iterator[tuple[int, Event]]:
         """Yield what the recording tells, each close followed by the file's outcome, if any."""
@@ -127,7 +139,9 @@ class OutcomeRecording:
         for now_ns, event in self._recording.events():
             yield now_ns, event
             if isinstance(event, InstrumentListed):
-                keys[event.instrument.id] = _keys(event.instrument)
+                keys[event.instrument.id] = names = _keys(event.instrument)
+                for name in names:
+                    self._unmatched.pop(name, None)
             elif isinstance(event, InstrumentResolved):
                 keys.pop(event.instrument, None)
             elif isinstance(event, InstrumentClosed):
@@ -141,6 +155,15 @@ class OutcomeRecording:
                             instrument=event.instrument, payout_yes_micro=paid, source=self._source
                         ),
                     )
+        self._name_unmatched()
+
+    def _name_unmatched(self) -> None:
+        """Count the lines that name no market of the recording, and say which."""
+        names = list(self._unmatched)
+        if names:
+            more = f" and {len(names) - NAMED_MAX} more" if len(names) > NAMED_MAX else ""
+            named = ", ".join(name[:80] for name in names[:NAMED_MAX])
+            self.stats.anomalies[f"{self._source}: no market is named {named}{more}"] = len(names)
 
 
 def _keys(instrument: Instrument) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import hashlib
 import importlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import cache
 from itertools import islice
@@ -55,6 +55,11 @@ from engine.runtime.tape_format import (
 SNIFFED_LINES = 20
 """Lines looked at before a file is called foreign: the first may be damaged."""
 
+FORMATS = (
+    "A line is a JSON object with recv_ts, slug and raw (books), or with source, recv_wall_ts and "
+    "payload (frames of several feeds); a folder of *.tape is Pitboss's own"
+)
+
 FILES_MAX = 10_000
 """Files taken from one folder."""
 
@@ -96,13 +101,15 @@ def _opened(path: Path, size_max: int | None) -> tuple[Recording, tuple[Path, ..
     if not path.exists():
         raise BadInput(f"{path}: there is no such file or folder")
     if path.is_dir() and segments(path):
+        if beside := _lines_in(path):
+            raise BadInput(_several(path, ["tape", *sorted({_kind(one) for one in beside})]))
         return TapedRecording(path), ()
     files = _files(path)
     if not files:
         raise BadInput(f"{path}: holds no recording (*.jsonl, *.jsonl.gz or *.tape)")
     kinds = {_kind(file) for file in files}
     if len(kinds) > 1:
-        raise BadInput(f"{path}: holds recordings of several kinds ({', '.join(sorted(kinds))})")
+        raise BadInput(_several(path, sorted(kinds)))
     if kinds == {"multifeed"}:
         return MultifeedRecording(files), (*files, *(markets_beside(file) for file in files))
     table = _table_beside(files[0])
@@ -113,12 +120,36 @@ def _opened(path: Path, size_max: int | None) -> tuple[Recording, tuple[Path, ..
 def _files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
-    folder = path / "raw" if (path / "raw").is_dir() else path
+    named = _lines_in(path / "raw" if (path / "raw").is_dir() else path)
+    sessions = [file for file in named if MESSAGES in file.name]
+    if not sessions:
+        return sorted(named, key=lambda file: file.name)
+    beside = {*sessions, *(markets_beside(file) for file in sessions)}
+    others = [file for file in named if file not in beside]
+    # What is no recording stands beside one without harm; a recording is never left out silently.
+    return [*sessions, *(file for file in others if _is_recording(file))]
+
+
+def _lines_in(folder: Path) -> list[Path]:
     named = sorted(folder.glob("*.jsonl")) + sorted(folder.glob("*.jsonl.gz"))
     if len(named) > FILES_MAX:
-        raise BadInput(f"{path}: more than {FILES_MAX} files")
-    sessions = [file for file in named if MESSAGES in file.name]
-    return sessions or sorted(named, key=lambda file: file.name)
+        raise BadInput(f"{folder}: more than {FILES_MAX} files")
+    return named
+
+
+def _is_recording(file: Path) -> bool:
+    try:
+        _kind(file)
+    except BadInput:
+        return False
+    return True
+
+
+def _several(path: Path, kinds: Sequence[str]) -> str:
+    return (
+        f"{path}: holds recordings of several kinds ({', '.join(kinds)}): give each a folder of "
+        "its own, or name one file"
+    )
 
 
 def _kind(file: Path) -> str:
@@ -129,10 +160,23 @@ def _kind(file: Path) -> str:
         except UNREADABLE:
             continue
         if _has(shape.recv_ts, shape.slug, shape.raw):
+            _numbered(file, "recv_ts", shape.recv_ts, "seconds")
             return "btc5m"
         if _has(shape.source, shape.recv_wall_ts, shape.payload):
+            _numbered(file, "recv_wall_ts", shape.recv_wall_ts, "milliseconds")
             return "multifeed"
-    raise BadInput(f"{file.name}, line 1: not a line of any recording we can read")
+    raise BadInput(f"{file.name}, line 1: not a line of any recording we can read. {FORMATS}")
+
+
+def _numbered(file: Path, name: str, raw: msgspec.Raw, unit: str) -> None:
+    """Raise BadInput where a receive time is text, such as ISO 8601."""
+    text = bytes(raw)
+    if text.startswith(b'"'):
+        shown = text[:40].decode("utf-8", "replace")
+        raise BadInput(
+            f"{file.name}: {name} is the text {shown}; a receive time is a number of {unit} "
+            "since 1970 in UTC: write it so"
+        )
 
 
 def _first_lines(file: Path) -> Iterator[tuple[int, bytes]]:

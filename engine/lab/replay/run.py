@@ -132,6 +132,7 @@ def _read(result: ReplayResult, recording: Recording) -> dict[str, Any]:
         "sizes_inferred", "sizes_capped", "sizes_unknown",
     )  # fmt: skip
     return {name: getattr(stats, name) for name in counted} | {
+        "disorder": (stats.out_of_order + stats.duplicates) / max(1, stats.frames),
         "events": result.events,
         "markets": len(result.markets),
         "anomalies": dict(sorted(stats.anomalies.items())),

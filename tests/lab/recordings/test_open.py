@@ -96,3 +96,37 @@ def test_recorded_folders_are_known(recordings, folder, kind):
 def test_foreign_recordings_are_refused(recordings):
     with pytest.raises(BadInput, match="line 1"):
         open_recording(recordings / "README.md")
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (b'{"recv_ts":"2026-04-13T00:00:00Z","slug":"s","raw":{}}', "recv_ts is the text .*number"),
+        (b'{"source":"x","recv_wall_ts":"2026-04-13","payload":""}', "recv_wall_ts .*milliseconds"),
+        (b'{"hello":1}', "recv_ts, slug and raw .* source, recv_wall_ts and payload"),
+    ],
+)
+def test_what_is_not_read_is_refused_with_what_would_be(tmp_path, line, sentence):
+    (tmp_path / "x.jsonl").write_bytes(line + b"\n")
+    with pytest.raises(BadInput, match=sentence):
+        open_recording(tmp_path / "x.jsonl")
+
+
+def test_a_recording_beside_sessions_is_not_ignored(frames, tmp_path):
+    (tmp_path / "a.markets.jsonl").write_bytes(b"")
+    (tmp_path / "a.raw_messages.jsonl").write_bytes(
+        b'{"run_id":"r","source":"binance","recv_wall_ts":1,"recv_mono_ns":1,"ingest_seq":1,'
+        b'"payload":"{}"}\n'
+    )
+    (tmp_path / "notes.jsonl").write_bytes(b'{"hello":1}\n')
+    open_recording(tmp_path)
+    (tmp_path / "b.jsonl").write_bytes(b'{"recv_ts":1.0,"slug":"s","raw":{}}\n')
+    with pytest.raises(BadInput, match=r"several kinds \(btc5m, multifeed\)"):
+        open_recording(tmp_path)
+
+
+def test_lines_beside_a_tape_are_not_ignored(tmp_path):
+    (tmp_path / f"{1:020}.tape").write_bytes(b"")
+    (tmp_path / "b.jsonl").write_bytes(b'{"recv_ts":1.0,"slug":"s","raw":{}}\n')
+    with pytest.raises(BadInput, match=r"several kinds \(tape, btc5m\)"):
+        open_recording(tmp_path)

@@ -81,3 +81,27 @@ def test_a_file_that_is_no_list_of_outcomes_is_refused(
 def test_a_missing_file_is_told_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"none\.csv cannot be read"):
         read_outcomes(tmp_path / "none.csv")
+
+
+def test_a_byte_order_mark_of_a_spreadsheet_is_read_over(tmp_path: Path) -> None:
+    path = tmp_path / "bom.csv"
+    path.write_bytes(b"\xef\xbb\xbfmarket,paid\r\nbtc-updown-5m-1776153600,1\r\n")
+    assert read_outcomes(path) == {"btc-updown-5m-1776153600": 1_000_000}
+
+
+@pytest.mark.parametrize("mangled", ["7.132104567925221E+76", "7,13E+76", "7e76"])
+def test_an_id_that_a_spreadsheet_rounded_is_named_with_its_line(
+    tmp_path: Path, mangled: str
+) -> None:
+    with pytest.raises(BadInput, match=r"line 3: .* spreadsheet rounded"):
+        read_outcomes(written(tmp_path, "market,paid", "0x1,0", f'"{mangled}",1'))
+
+
+def test_lines_that_match_no_market_of_the_recording_are_named(tmp_path: Path) -> None:
+    path = written(tmp_path, "market,paid", "0x1,1", *(f"other-{n},0" for n in range(7)))
+    recording = OutcomeRecording(Given(LISTED, CLOSED), path)
+    list(recording.events())
+    ((text, count),) = recording.stats.anomalies.items()
+    assert count == 7
+    assert "other-0, other-1" in text
+    assert text.endswith("and 2 more")
