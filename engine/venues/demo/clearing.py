@@ -219,9 +219,18 @@ class RedeemWorker:
         self._clearing.outbox.send(made.customer, report)
         return True
 
-    def confirm(self, customer: AccountId, instrument: InstrumentId, name: str) -> None:
-        """Pay what is settled of a resolved market by the transaction `name`, and tell it."""
-        paid = self._pay(customer, self._clearing.markets[instrument], name)
+    def confirm(
+        self,
+        customer: AccountId,
+        instrument: InstrumentId,
+        name: str,
+        asked: tuple[int, int] | None = None,
+    ) -> None:
+        """Pay what is settled of a resolved market by the transaction `name`, and tell it.
+
+        `asked` = at most so many of (YES, NO); None = all.
+        """
+        paid = self._pay(customer, self._clearing.markets[instrument], name, asked)
         if paid is not None:
             self._clearing.accounts[customer].redemptions.append(paid)
             self._clearing.outbox.send(customer, paid)
@@ -235,13 +244,19 @@ class RedeemWorker:
             if state is not OperationState.MINED:
                 self._clearing.accounts[made.customer].over(made.operation, state, made.name)
 
-    def _pay(self, customer: AccountId, market: ExchangeMarket, name: str = "") -> Redeemed | None:
-        """Burn what is settled and pay it; None = there was nothing."""
+    def _pay(
+        self,
+        customer: AccountId,
+        market: ExchangeMarket,
+        name: str = "",
+        asked: tuple[int, int] | None = None,
+    ) -> Redeemed | None:
+        """Burn what is settled, or the part of it that was asked, and pay it; None = nothing."""
         if market.payout is None:
             return None
         instrument = market.instrument.id
         yes, no, amount = self._clearing.ledger.redeem(
-            customer, instrument, market.payout, market.share
+            customer, instrument, market.payout, market.share, asked
         )
         if not (yes or no):
             return None

@@ -184,18 +184,26 @@ class ExchangeLedger:
         return True
 
     def redeem(
-        self, customer: AccountId, instrument: InstrumentId, payout_yes_micro: int, share: int
+        self,
+        customer: AccountId,
+        instrument: InstrumentId,
+        payout_yes_micro: int,
+        share: int,
+        asked: tuple[int, int] | None = None,
     ) -> tuple[int, int, int]:
         """Turn settled tokens of a resolved instrument into cash.
 
-        `share` is one share in size increments. Returns (YES, NO, amount in micro-units).
+        `share` is one share in size increments. `asked` = how many of (YES, NO), at most what is
+        settled; None = all. Returns (YES, NO, amount in micro-units).
         """
         wallet = self.wallets[customer]
         sizes = []
         amount = 0
-        for held, payout in ((wallet.yes, payout_yes_micro), (wallet.no, 10**6 - payout_yes_micro)):
+        legs = ((wallet.yes, payout_yes_micro), (wallet.no, 10**6 - payout_yes_micro))
+        for leg, (held, payout) in enumerate(legs):
             tokens = held.get(instrument)
             size = 0 if tokens is None else tokens.settled
+            size = size if asked is None else min(size, asked[leg])
             if size * payout % share:
                 raise BrokenInvariant(f"{instrument}: {size} tokens do not pay in whole micros")
             amount += size * payout // share
@@ -203,8 +211,8 @@ class ExchangeLedger:
             if tokens is not None:
                 if tokens.reserved:
                     raise BrokenInvariant(f"{customer} still sells the resolved {instrument}")
-                tokens.settled = 0
-                if not tokens.pending:
+                tokens.settled -= size
+                if not (tokens.pending or tokens.settled):
                     del held[instrument]
         wallet.cash += amount
         self._lock(instrument, -amount)

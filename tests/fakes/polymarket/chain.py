@@ -38,11 +38,13 @@ CALLS = {
     selector("merge(bytes31,uint256)"): (-1, ["bytes31", "uint256"]),
 }
 """Selector → (what it does to the number of pairs, argument types)."""
+ROUTER_REDEEM = ["bytes31", "uint256", "uint256"]
+"""Condition, outcome, amount."""
 REDEEMS = {
     selector("redeemPositions(address,bytes32,bytes32,uint256[])"): (
         2, ["address", "bytes32", "bytes32", "uint256[]"]
     ),
-    selector("redeem(bytes31,uint256,uint256)"): (0, ["bytes31", "uint256", "uint256"]),
+    selector("redeem(bytes31,uint256,uint256)"): (0, ROUTER_REDEEM),
 }  # fmt: skip
 """Selector → (which argument is the condition, argument types)."""
 
@@ -144,7 +146,8 @@ class Relayer:
 def _redeem(venue: Venue, sent: Submitted, data: bytes) -> str:
     place, types = REDEEMS[data[:4]]
     try:
-        condition = abi_decode(types, data[4:])[place]
+        values = abi_decode(types, data[4:])
+        condition = values[place]
     except DecodingError:
         return "execution reverted: bad calldata"
     market = venue.by_condition.get("0x" + condition.hex().ljust(64, "0"))
@@ -153,7 +156,13 @@ def _redeem(venue: Venue, sent: Submitted, data: bytes) -> str:
         return "execution reverted: unknown condition or wallet"
     if not market.resolved:
         return "execution reverted: result for condition not received yet"
-    venue.exchange.clearing.redeeming.confirm(account, market.instrument, sent.id)
+    asked = None
+    if types == ROUTER_REDEEM:  # it burns what it is told of one outcome, and nothing else
+        _, outcome, amount = values
+        if outcome > 1 or amount > venue.ledger.on_chain(account, market.tokens[outcome]):
+            return "execution reverted: ERC1155: burn amount exceeds balance"
+        asked = (amount, 0) if outcome == 0 else (0, amount)
+    venue.exchange.clearing.redeeming.confirm(account, market.instrument, sent.id, asked)
     return ""
 
 

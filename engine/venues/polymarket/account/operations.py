@@ -118,8 +118,8 @@ class Operations:
         await self._venue.refresh_balance(market.instrument)
         held = [await self._held(token) for token in tokens]
         return [
-            relayer.redeem_v2(market.condition, outcome, size)
-            for outcome, size in enumerate(held)
+            relayer.redeem_v2(market.condition, token, size)
+            for token, size in zip(tokens, held, strict=True)
             if size
         ]
 

@@ -52,7 +52,7 @@ from polymarket._internal.actions.relayer.signing.deposit_wallet import sign_dep
 from polymarket._internal.actions.relayer.signing.safe import sign_safe_transaction
 from polymarket._internal.environment import PRODUCTION_CONFIG
 from polymarket._internal.l1_auth import sign_api_key_auth
-from polymarket._internal.protocol import is_v2_position_id
+from polymarket._internal.protocol import decode_v2_outcome_position_id, is_v2_position_id
 from polymarket._internal.wallet import classify_account, signature_type_for
 from polymarket.auth import BuilderApiKey, RelayerApiKey
 from polymarket.clients._transport import (
@@ -69,6 +69,7 @@ from polymarket.errors import (
     RequestRejectedError,
     TransportError,
     UnexpectedResponseError,
+    UserInputError,
 )
 from polymarket.models.clob import ApiKeyCreds
 from polymarket.models.clob.relayer import RelayerTransactionType
@@ -76,7 +77,7 @@ from polymarket.rate_limit import RateLimitUpdate
 from polymarket.types import EvmAddress
 
 from engine.domain.orders import OperationName
-from engine.errors import AuthRefused, ConfigError, NotSent, OutcomeUnknown, VenueDown
+from engine.errors import AuthRefused, BadInput, ConfigError, NotSent, OutcomeUnknown, VenueDown
 from engine.venues.polymarket.account.credentials import Credentials
 from engine.venues.polymarket.account.orders import Exchanges
 from engine.venues.polymarket.account.outcomes import HeartbeatRefused, VenueRefusal, raise_common
@@ -308,11 +309,11 @@ class RelayerCalls:
         made = {"split": ctf_split_position_call, "merge": ctf_merge_positions_call}[kind]
         return made(target=adapter, amount=size, **given)
 
-    def redeem_v2(self, condition: str, outcome: int, size: int) -> Any:
+    def redeem_v2(self, condition: str, token: str, size: int) -> Any:
         """Return the call that redeems one outcome's tokens of a market of protocol version 2."""
         return router_redeem_call(
-            router=self._config.protocol_v2_router, condition_id=condition, outcome_index=outcome,
-            amount=size,
+            router=self._config.protocol_v2_router, condition_id=condition,
+            outcome_index=outcome_of(token), amount=size,
         )  # fmt: skip
 
     def approvals(self, body: object) -> list[TransactionCall]:
@@ -495,6 +496,17 @@ async def _ask(call: Awaitable[T]) -> T:
     except Exception as error:  # noqa: BLE001 - architecture §9: the bytes may have left
         # The one broad except of this room.
         raise OutcomeUnknown(f"the SDK failed with {type(error).__name__}") from None
+
+
+def outcome_of(token: str) -> int:
+    """Return the contract's number of a token's outcome, which its id ends with (protocol v2).
+
+    A label says nothing of it: the market's first outcome may be "Down". Raises BadInput.
+    """
+    try:
+        return decode_v2_outcome_position_id(token).outcome_index
+    except UserInputError as error:
+        raise BadInput(f"token {token[:80]} names no outcome: {error}") from None
 
 
 def _wait_ns(seconds: float | None) -> int:

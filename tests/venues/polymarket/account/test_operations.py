@@ -16,6 +16,10 @@ from engine.domain.effects import (
 )
 from engine.domain.events import OperationMoved, OperationNamed
 from engine.domain.instruments import Leg
+from engine.errors import BadInput
+from engine.venues.polymarket.account.operations import Operations
+from engine.venues.polymarket.account.sdk import outcome_of
+from tests.fakes.polymarket.listing import Listed, identify
 from tests.venues.polymarket.adapter import LIVE, SHARE
 from tests.venues.polymarket.kit import BRIDGE, CUP, RAIN, by_slug
 from tests.venues.polymarket.wallet_desk import FAUCET, STEPS, USD, WalletDesk, wallet_desk
@@ -73,6 +77,42 @@ async def test_split_merge_and_redeem_through_the_relayer(slug: str, kind: int) 
         assert desk.cash() == (FAUCET, FAUCET)
         assert submitted(desk) == 3
         desk.check()
+
+
+def test_an_outcome_is_told_by_its_token_and_not_by_its_place() -> None:
+    """The first outcome of a market may be "Down": its token is NO, and its number is 0."""
+    first, second = identify(Listed(slug="v2", version="v2"), 7, 1).tokens
+    assert [outcome_of(token) for token in (second, first)] == [1, 0]
+    for token in ("123", identify(Listed(slug="v1"), 7, 1).tokens[0], "", "x"):
+        with pytest.raises(BadInput, match="names no outcome"):
+            outcome_of(token)
+
+
+@pytest.mark.parametrize("forgotten", [None, 0, 1], ids=["whole", "without YES", "without NO"])
+async def test_both_outcomes_of_a_drawn_market_are_redeemed(
+    monkeypatch: pytest.MonkeyPatch, forgotten: int | None
+) -> None:
+    """Router.redeem burns the amount of the outcome it names: one that is left out pays nothing."""
+    told = Operations._held
+
+    async def held(self: Operations, token: str) -> int:
+        tokens = by_slug(desk.served, BRIDGE).tokens
+        return (
+            0 if forgotten is not None and token == tokens[forgotten] else await told(self, token)
+        )
+
+    monkeypatch.setattr(Operations, "_held", held)
+    async with wallet_desk(kind=3) as desk:
+        market = by_slug(desk.served, BRIDGE)
+        await desk.learn(market)
+        by_hand(desk, SplitCash, BRIDGE, 50)
+        await desk.run(25)
+        by_hand(desk, MergePairs, BRIDGE, 20)
+        await desk.run(25)
+        await desk.resolve(market, 0.5)
+        await desk.run(60)
+        paid = 30 if forgotten is None else 15
+        assert desk.cash()[1] == FAUCET - 30 * USD + paid * USD
 
 
 @pytest.mark.parametrize("step", STEPS)
