@@ -15,6 +15,7 @@ import msgspec
 
 from engine.domain.instruments import Leg, Mode
 from engine.domain.money import MICRO, money_text
+from engine.domain.products.binary import mirrored, pays_micro
 from storage.database import insert, upsert
 
 DIFFERENCES_MAX = 5
@@ -156,7 +157,7 @@ def _journal_side(connection: Connection, engine_id: str, side: LedgerSide) -> J
             one = divisor * MICRO // 10**decimals
             inventory += _at_mid(size, leg, side.marks.get(key), divisor, one)
             continue
-        paid = MICRO - payout if leg is Leg.NO else payout
+        paid = pays_micro(leg, payout)
         cash += size * paid // 10**decimals
         if size * paid % 10**decimals:
             slack += _fills_of(connection, engine_id, side.account, key)
@@ -175,7 +176,7 @@ def _at_mid(size: int, leg: Leg, mid2: int | None, divisor: int, one: int) -> in
     """Return the value of tokens at a mid in YES-space, rounded down; 0 where there is none."""
     if mid2 is None:
         return 0
-    return size * (2 * one - mid2 if leg is Leg.NO else mid2) // (2 * divisor)
+    return size * mirrored(leg, mid2, 2 * one) // (2 * divisor)
 
 
 def _fills_of(connection: Connection, engine_id: str, account: str, key: str) -> int:

@@ -15,7 +15,7 @@ from sqlite3 import Connection
 import msgspec
 
 from engine.domain.instruments import Leg, Mode
-from engine.domain.money import MICRO
+from engine.domain.products.binary import pays_micro
 from storage.database import Table, insert, update
 
 HORIZONS_MS = (300, 1_000, 5_000, 30_000, 300_000)
@@ -79,8 +79,7 @@ _DUES = Table(MarkoutDue, "markouts")
 
 
 def _markout(leg: str, sign: int, price_micro: int, yes_micro: int) -> int:
-    worth = MICRO - yes_micro if leg == Leg.NO else yes_micro
-    return sign * (worth - price_micro)
+    return sign * (pays_micro(leg, yes_micro) - price_micro)
 
 
 def dues_of(fill: FillSeen) -> list[MarkoutDue]:

@@ -9,8 +9,24 @@ from typing import NewType
 
 import msgspec
 
+from engine.domain.legs import Kind, Leg, Side, is_bid
 from engine.domain.money import ceil_div, round_half_even_div, written
+from engine.domain.products import PRODUCTS, Product
 from engine.errors import BadInput
+
+__all__ = [
+    "ONE_OF",
+    "AccountId",
+    "BotId",
+    "FeeSchedule",
+    "Instrument",
+    "InstrumentId",
+    "Kind",
+    "Leg",
+    "Mode",
+    "Side",
+    "is_bid",
+]
 
 InstrumentId = NewType("InstrumentId", str)
 """`venue:symbol`, for example `polymarket:0xdd22…` or `okx:BTC/USDT:USDT`."""
@@ -23,38 +39,6 @@ BotId = NewType("BotId", str)
 
 ONE_OF = "one-of"
 """In a market's name: its instruments are the outcomes of one question."""
-
-
-class Kind(StrEnum):
-    """What an instrument is."""
-
-    BINARY = "binary"
-    SPOT = "spot"
-    PERPETUAL = "perpetual"
-
-
-class Leg(StrEnum):
-    """What an order trades: one of a binary's two tokens, or the thing itself."""
-
-    YES = "yes"
-    NO = "no"
-    BASE = "base"
-
-
-class Side(StrEnum):
-    """Direction of an order or a trade's aggressor."""
-
-    BUY = "buy"
-    SELL = "sell"
-
-    @property
-    def opposite(self) -> Side:
-        return Side.SELL if self is Side.BUY else Side.BUY
-
-
-def is_bid(side: Side, leg: Leg) -> bool:
-    """Say whether an order bids in YES-space: BUY YES and SELL NO do."""
-    return (side == Side.BUY) is not (leg == Leg.NO)
 
 
 class Mode(StrEnum):
@@ -136,9 +120,19 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             raise BadInput(f"{self.id}: tick and lot must be at least one increment")
 
     @cached_property
-    def one(self) -> int:
-        """The price of certainty in YES-space: 1.0 of the currency in price increments."""
+    def price_unit(self) -> int:
+        """1.0 of the currency in price increments."""
         return int(10**self.price_decimals)
+
+    @property
+    def one(self) -> int:
+        """The price of certainty in YES-space, for who knows that it is a binary."""
+        return self.price_unit
+
+    @cached_property
+    def product(self) -> Product:
+        """What an instrument of this kind is, for these terms."""
+        return PRODUCTS[self.kind](self)
 
     @cached_property
     def value_divisor(self) -> int:
@@ -191,7 +185,7 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         fees = self.fees
         if fees.exponent is None:
             return ceil_div(price * size * fees.taker_rate_ppm, self.value_divisor * 1_000_000)
-        one = self.one
+        one = self.price_unit
         spread = (price * (one - price)) ** fees.exponent
         numerator = size * fees.taker_rate_ppm * spread
         denominator = 10**self.size_decimals * one ** (2 * fees.exponent)

@@ -17,6 +17,8 @@ from math import sqrt
 import msgspec
 
 from engine.domain.instruments import Leg, Side
+from engine.domain.legs import is_bid
+from engine.domain.products.binary import mirrored
 
 T_95 = (
     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
@@ -82,9 +84,7 @@ class MeanInterval(msgspec.Struct, frozen=True, kw_only=True):
 
 def yes_space(side: Side, leg: Leg, price: int, one: int) -> tuple[bool, int]:
     """Return whether an order or fill buys, and at what price, in YES-space."""
-    if leg is Leg.NO:
-        return side is Side.SELL, one - price
-    return side is Side.BUY, price
+    return is_bid(side, leg), mirrored(leg, price, one)
 
 
 def place_in_book(

@@ -109,10 +109,10 @@ def earnings(
         _side(instrument, levels, _at(ours, bid=bid) if in_book else {}, mid2)
         for bid, levels in zip((True, False), sides, strict=True)
     ]
-    mine = least_of(bids, asks, mid2, instrument.one)
+    mine = least_of(bids, asks, mid2, instrument.product.one)
     daily = Fraction()
     if mine:
-        whole = mine + most_of(theirs[0], theirs[1], mid2, instrument.one)
+        whole = mine + most_of(theirs[0], theirs[1], mid2, instrument.product.one)
         daily = instrument.rewards_daily_micro * mine / whole / (bids + asks)
     said = "one side only: it scores a third" if not min(bids, asks) else "inside the band"
     return [

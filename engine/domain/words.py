@@ -16,7 +16,7 @@ from engine.domain import effects as fx
 from engine.domain import events as ev
 from engine.domain import inputs as given
 from engine.domain.commands import MANUAL
-from engine.domain.instruments import Instrument, Kind
+from engine.domain.instruments import Instrument
 from engine.domain.money import MICRO
 from engine.domain.orders import Order
 
@@ -40,7 +40,7 @@ def price(value: int | None, terms: Instrument | None) -> str:
 
 def in_cents(value: int | None, terms: Instrument | None) -> str:
     """Return a price as `price` does, of a binary in cents."""
-    if value is None or terms is None or terms.kind is not Kind.BINARY:
+    if value is None or terms is None or not terms.product.in_cents:
         return price(value, terms)
     return f"{(terms.price_decimal(value) * 100).normalize():f}¢"
 
@@ -204,8 +204,8 @@ def _of_listing(message: Any) -> str:
             return f"{instrument.id} is listed"
         case ev.InstrumentClosed(instrument=key):
             return f"{key} is closed: it trades no more"
-        case ev.InstrumentResolved(instrument=key, payout_yes_micro=payout, source=source):
-            return f"{key} is resolved: YES pays {payout / MICRO:.2f}, says {source}"
+        case ev.InstrumentResolved(instrument=key, payout_yes_micro=paid, source=source):
+            return f"{key} is resolved: YES pays {paid / MICRO:.2f}, says {source}"
         case _:
             return ""
 

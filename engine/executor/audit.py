@@ -109,10 +109,11 @@ class Audit:
         table = self._table
         theirs = {(instrument, leg): size for instrument, leg, size in event.holdings}
         for key, holding in (*table.ledger.held.items(), *table.ledger.redeemable.items()):
-            first = Leg.YES if (key, Leg.BASE) not in theirs else Leg.BASE
+            first, *others = table.ledger.state.instruments[key].product.legs
             theirs.setdefault((key, first), 0)
-            if holding.no.settled or holding.no.redeemable:
-                theirs.setdefault((key, Leg.NO), 0)
+            for other in others:
+                if holding.leg(other).settled or holding.leg(other).redeemable:
+                    theirs.setdefault((key, other), 0)
         found: dict[About, tuple[int, int, str]] = {}
         for (instrument, leg), size in theirs.items():
             entry = table.instruments.get(instrument)

@@ -11,9 +11,10 @@ import msgspec
 
 from engine.domain.events import BookMarked, TokensRedeemed
 from engine.domain.fills import FillId, FillState
-from engine.domain.instruments import Instrument, InstrumentId, Kind, Leg, Side
-from engine.domain.money import MICRO, floor_div
+from engine.domain.instruments import Instrument, InstrumentId, Leg, Side
+from engine.domain.money import floor_div
 from engine.domain.orders import OrderId
+from engine.domain.products.binary import pays_micro
 from engine.errors import BrokenInvariant, InvalidTransition
 
 # -- The life of a fill: a promise (MATCHED) that becomes money (CONFIRMED) or nothing (FAILED) ----
@@ -227,10 +228,10 @@ class Holding(msgspec.Struct, kw_only=True, gc=False):
     def pays(self, leg: Leg) -> bool:
         """Say whether a leg's tokens may be worth anything: False for losers alone."""
         payout = self.payout_yes_micro
-        return payout is None or (MICRO - payout if leg is _NO else payout) > 0
+        return payout is None or pays_micro(leg, payout) > 0
 
     def leg(self, leg: Leg) -> LegHolding:
-        """Return the side a leg is booked on."""
+        """Return the slot a leg is booked in."""
         return self.no if leg is _NO else self.yes
 
     @property
@@ -276,7 +277,7 @@ class Holding(msgspec.Struct, kw_only=True, gc=False):
             return None
         cost = leg.cost_settled_micro + leg.cost_pending_micro
         price = cost * instrument.value_divisor // total
-        return price if position > 0 else instrument.one - price
+        return price if position > 0 else instrument.product.level(_NO, price)
 
 
 class Reservation(msgspec.Struct, frozen=True, gc=False):
@@ -293,7 +294,7 @@ class Reservation(msgspec.Struct, frozen=True, gc=False):
 
 def payouts(holding: Holding, payout_yes_micro: int) -> tuple[tuple[LegHolding, int], ...]:
     """Return each leg with what one of its tokens pays."""
-    return (holding.yes, payout_yes_micro), (holding.no, MICRO - payout_yes_micro)
+    return (holding.yes, payout_yes_micro), (holding.no, pays_micro(_NO, payout_yes_micro))
 
 
 def cost_out(leg: LegHolding, size: int) -> tuple[int, int]:
@@ -318,7 +319,7 @@ def redeemed_tokens(
     Where the venue tells the money alone, the one leg that pays gave all of it; at fifty-fifty what
     is held of YES comes first.
     """
-    pays_yes, pays_no = payout_yes_micro, MICRO - payout_yes_micro
+    pays_yes, pays_no = payout_yes_micro, pays_micro(_NO, payout_yes_micro)
     if event.yes is not None and event.no is not None:
         return event.yes if pays_yes else 0, event.no if pays_no else 0
     if not pays_no:
@@ -359,11 +360,11 @@ def exit_value_micro(
         value += _worth(long, bid, mid2, divisor)
     short = no.settled + no.pending
     if short:
-        one = instrument.one
+        product = instrument.product
         value += _worth(
             short,
-            None if ask is None else one - ask,
-            None if mid2 is None else 2 * one - mid2,
+            None if ask is None else product.level(_NO, ask),
+            None if mid2 is None else product.mid2(_NO, mid2),
             divisor,
         )
     return value
@@ -374,8 +375,9 @@ def mid_value_micro(holding: Holding, instrument: Instrument, mark: BookMarked |
     if mark is None or mark.mid2 is None:
         return 0
     value = floor_div(holding.yes.total * mark.mid2, 2 * instrument.value_divisor)
-    if instrument.kind is Kind.BINARY:
-        mirrored = 2 * instrument.one - mark.mid2
+    second = instrument.product.second
+    if second is not None:
+        mirrored = instrument.product.mid2(second, mark.mid2)
         value += floor_div(holding.no.total * mirrored, 2 * instrument.value_divisor)
     return value
 

@@ -19,8 +19,8 @@ import msgspec
 from engine.domain.events import BookMarked, CashKind, OrderFilled, PairsConverted, TokensRedeemed
 from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import Instrument, InstrumentId, Leg, Side
-from engine.domain.money import MICRO
 from engine.domain.orders import Order, OrderId
+from engine.domain.products.binary import pays_micro
 from engine.errors import BrokenInvariant
 from engine.executor.fills import (
     FillBook,
@@ -236,7 +236,7 @@ def sweep(state: LedgerState, holding: Holding, payout_yes_micro: int) -> None:
             leg.settled = leg.cost_settled_micro = 0
     for entry in state.fills.unsettled.values():
         if entry.side is _BUY and entry.instrument == holding.instrument:
-            payout = MICRO - payout_yes_micro if entry.leg is Leg.NO else payout_yes_micro
+            payout = pays_micro(entry.leg, payout_yes_micro)
             worth, before = entry.size * payout // unit, entry.payout_micro
             if before is None:
                 leg = holding.leg(entry.leg)

@@ -13,7 +13,7 @@ import msgspec
 
 from engine.domain.commands import MANUAL, PlaceManual
 from engine.domain.effects import PlaceOrder
-from engine.domain.instruments import Instrument, Kind, Leg, Side
+from engine.domain.instruments import Instrument, Side, is_bid
 from engine.domain.intents import Urgency
 from engine.domain.money import money_text
 from engine.domain.orders import Order, OrderType
@@ -23,8 +23,6 @@ from engine.executor.plan import Draft
 from engine.executor.planning import reduces
 from engine.executor.proof import ZeroProofs
 from engine.risk.gate import Denied, RiskGate
-
-_SELL, _YES, _NO = Side.SELL, Leg.YES, Leg.NO
 
 TYPES = {Urgency.REST: OrderType.GTC, Urgency.CROSS: OrderType.FAK, Urgency.NOW: OrderType.FOK}
 
@@ -147,9 +145,8 @@ class ByHand:
 
     def _meets_own(self, entry: InstrumentState, asked: PlaceManual) -> str:
         """Say which order of our own it would meet; empty = none (law F)."""
-        no = asked.leg is Leg.NO
-        bid = (asked.side is Side.BUY) is not no
-        level = entry.instrument.one - asked.price if no else asked.price
+        bid = is_bid(asked.side, asked.leg)
+        level = entry.instrument.product.level(asked.leg, asked.price)
         for known in entry.working.values():
             if known.bid is not bid and (level >= known.level if bid else level <= known.level):
                 return f"it would trade with our own order {known.order.id}: cancel that first"
@@ -159,14 +156,16 @@ class ByHand:
 def illegal(instrument: Instrument, asked: PlaceManual) -> str:
     """Say which rule of the venue an order breaks; empty = none. Price and size in increments."""
     name, price, size = instrument.id, asked.price, asked.size
-    binary = instrument.kind is Kind.BINARY
-    if (asked.leg is Leg.BASE) is binary:
-        return f"{name} has {'the legs yes and no' if binary else 'the leg base'}, not {asked.leg}"
-    tick, top = instrument.tick, instrument.one - instrument.tick
-    if price < tick or price % tick or (binary and price > top):
+    product, tick = instrument.product, instrument.tick
+    if asked.leg not in product.legs:
+        legs = "the legs " + " and ".join(product.legs)
+        if product.second is None:
+            legs = f"the leg {product.legs[0]}"
+        return f"{name} has {legs}, not {asked.leg}"
+    if price < tick or price % tick or price > product.top:
         why = f"price {instrument.price_text(price)} is not legal at {name}: "
         why += f"a multiple of {instrument.price_text(tick)}"
-        return why + (f" up to {instrument.price_text(top)}" if binary else "")
+        return why + (f" up to {instrument.price_text(product.top)}" if product.one else "")
     if size <= 0 or size % instrument.lot or size < instrument.size_min:
         return (
             f"size {instrument.size_text(size)} is not legal at {name}: a multiple of "

@@ -15,7 +15,7 @@ import msgspec
 from engine.domain.commands import MANUAL
 from engine.domain.effects import Effect, KeepStart, OrderChanged, RaiseAlert, Severity
 from engine.domain.events import BookMarked, OrderFilled
-from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Kind, Leg, Side
+from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Side
 from engine.domain.intents import Basket, Quotes, Target
 from engine.domain.order_life import (
     ENDS,
@@ -86,7 +86,7 @@ class OrderMemory:
 
 # -- Records: what the executor remembers of one order and of one instrument -----------------------
 
-_NO, _BUY, _SELL = Leg.NO, Side.BUY, Side.SELL
+_BUY = Side.BUY
 
 InstrumentIntent = Quotes | Target
 
@@ -136,11 +136,12 @@ class LiveOrder(msgspec.Struct, kw_only=True, gc=False):
 
 def working_of(order: Order, instrument: Instrument) -> LiveOrder:
     """Return the record of an order that has just been decided."""
-    no = order.leg is _NO
+    product = instrument.product
+    mirrored = order.leg is product.second
     return LiveOrder(
         order=order,
-        bid=(order.side is _BUY) is not no,
-        level=instrument.one - order.price if no else order.price,
+        bid=(order.side is _BUY) is not mirrored,
+        level=product.one - order.price if mirrored else order.price,
         remaining=order.size,
         changed_ns=order.created_ns,
     )
@@ -252,7 +253,7 @@ def update_exposure(exposure: ExposureBook, ledger: Ledger, instrument: Instrume
     holding = ledger.holding(instrument.id)
     yes = holding.yes
     short = yes.settled + yes.leaving < 0 or yes.settled + yes.pending < 0
-    if short and instrument.kind is not Kind.BINARY:
+    if short and instrument.product.second is None:
         # Sold what we did not have: the ledger has told it; a linear short has no worst case.
         yes = msgspec.structs.replace(yes, settled=0, pending=0, leaving=0)
     exposure.holding(instrument.id, yes, holding.no)

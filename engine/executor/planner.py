@@ -18,7 +18,7 @@ from itertools import zip_longest
 import msgspec
 
 from engine.domain.events import BookMarked
-from engine.domain.instruments import Instrument, Kind, Leg, Side
+from engine.domain.instruments import Instrument, Leg, Side
 from engine.domain.intents import Quote, Quotes, ResidualReason, Target, Urgency
 from engine.domain.money import ceil_to_tick, floor_to_tick
 from engine.domain.orders import OrderId, OrderState, OrderType
@@ -32,9 +32,6 @@ from engine.executor.settings import MS, ExecutorSettings
 
 # Members of enums are looked up once: an attribute of an Enum class costs ten of a module.
 _BUY, _SELL = Side.BUY, Side.SELL
-_BINARY = Kind.BINARY
-_NO_TOP = 2**62
-"""A price nothing reaches: linear instruments have no highest price."""
 _DUST = ResidualReason.DUST
 _OUT_OF_RANGE = ResidualReason.OUT_OF_RANGE
 
@@ -105,7 +102,7 @@ def _cut(
 ) -> list[Quote]:
     """Cut, round and reprice levels, at least a tick behind the opposite `touch` (law S)."""
     tick, lot = instrument.tick, instrument.lot
-    top = instrument.one - tick if instrument.kind is _BINARY else _NO_TOP
+    top = instrument.product.top
     side = _BUY if bid else _SELL
     levels: dict[int, int] = {}
     nearest = None if touch is None else touch - tick if bid else touch + tick
@@ -169,13 +166,12 @@ def _limit_on_grid(limit: int, instrument: Instrument, *, buying: bool) -> int:
     tick = instrument.tick
     if buying:
         price = floor_to_tick(limit, tick)
-        return min(price, instrument.one - tick) if instrument.kind is _BINARY else price
+        return min(price, instrument.product.top)
     return max(ceil_to_tick(limit, tick), tick)
 
 
 # -- The plan: from levels and facts to what is placed, cancelled and left -------------------------
 
-_YES, _NO, _BASE = Leg.YES, Leg.NO, Leg.BASE
 _NO_CASH = ResidualReason.NO_CASH
 _OWN_CROSS = ResidualReason.OWN_CROSS
 _WAITING_CANCEL = ResidualReason.WAITING_CANCEL
@@ -277,9 +273,10 @@ class Attempt(msgspec.Struct, gc=False):
         if not levels and not live:
             return side_plan
         instrument, settled = self.instrument, 0
-        binary = instrument.kind is _BINARY
-        if binary or not bid:  # a linear bid has nothing to sell
-            leg = self.holding.no if bid else self.holding.yes
+        product = instrument.product
+        sold = product.bid_sells if bid else product.ask_sells
+        if sold is not None:
+            leg = self.holding.no if sold is product.second else self.holding.yes
             settled = leg.settled - leg.aside
             settled = settled - settled % instrument.lot if settled > 0 else 0
         allowance = committed = 0
@@ -291,7 +288,7 @@ class Attempt(msgspec.Struct, gc=False):
                 self._trim(side_plan, levels, kept)
         side_plan.sellable = settled - committed
         smallest = instrument.smallest
-        if kept or settled >= smallest or not (bid or binary):
+        if kept or settled >= smallest or not (bid or product.opens_asks):
             for _, size in levels:
                 allowance += size
             self._missing(side_plan, levels, settled, kept, reduce_first)
@@ -385,7 +382,7 @@ class Attempt(msgspec.Struct, gc=False):
             selling = 0
         opening = missing - selling
         reason = None
-        if not (side_plan.bid or self.instrument.kind is _BINARY):  # a linear ask opens nothing
+        if not (side_plan.bid or self.instrument.product.opens_asks):
             if opening:
                 reason = ResidualReason.NO_INVENTORY
                 if missing < smallest or 0 < pool < smallest:
@@ -430,18 +427,14 @@ class Attempt(msgspec.Struct, gc=False):
         return fits
 
     def _sell(self, side_plan: SidePlan, level: int, size: int) -> None:
-        """Draft a sale of settled tokens: a bid sells NO, an ask YES."""
-        leg, price = _BASE, level
-        if self.instrument.kind is _BINARY:
-            leg, price = (_NO, self.instrument.one - level) if side_plan.bid else (_YES, level)
+        """Draft a sale of what is settled."""
+        leg, price = self.instrument.product.sale(level, side_plan.bid)
         if self._draft(side_plan, leg, _SELL, level=level, price=price, size=size):
             side_plan.sellable -= size
 
     def _open(self, side_plan: SidePlan, level: int, size: int) -> None:
-        """Draft a buy as far as free cash pays for it: a bid buys YES, an ask NO."""
-        leg, price = _BASE, level
-        if self.instrument.kind is _BINARY:
-            leg, price = (_YES, level) if side_plan.bid else (_NO, self.instrument.one - level)
+        """Draft a buy as far as free cash pays for it."""
+        leg, price = self.instrument.product.opening(level, side_plan.bid)
         cost = self._cost(price, size)
         if cost > self.cash_free_micro:
             self.short = True

@@ -13,7 +13,7 @@ import msgspec
 
 from engine.domain.commands import MANUAL
 from engine.domain.effects import CancelAll, CancelOrders, PlaceOrder, Severity
-from engine.domain.instruments import BotId, InstrumentId, Leg, Side
+from engine.domain.instruments import BotId, InstrumentId, Side, is_bid
 from engine.domain.intents import Basket, Quotes, ResidualReason
 from engine.domain.orders import Order, OrderId
 from engine.executor.halts import ExecutorParts
@@ -34,7 +34,6 @@ from engine.risk.reasons import DenyReason
 # -- Planning: once per turn, from intents and facts to cancels and places, through risk -----------
 
 _BUY, _SELL = Side.BUY, Side.SELL
-_NO = Leg.NO
 _COOLDOWN = ResidualReason.COOLDOWN
 _EXPIRED = ResidualReason.EXPIRED_INTENT
 _RISK = ResidualReason.RISK
@@ -303,10 +302,9 @@ def left_of(
     entry: InstrumentState, draft: Draft | Order, reason: ResidualReason, size: int
 ) -> Residual:
     """Return what is left of a draft, in YES-space."""
-    no = draft.leg is _NO
-    bid = (draft.side is _BUY) is not no
-    level = entry.instrument.one - draft.price if no else draft.price
-    return Residual(reason, _BUY if bid else _SELL, level, size)
+    level = entry.instrument.product.level(draft.leg, draft.price)
+    side = _BUY if is_bid(draft.side, draft.leg) else _SELL
+    return Residual(reason, side, level, size)
 
 
 def reduces(table: OrderTable, order: Order) -> int:
@@ -320,9 +318,10 @@ def reduces(table: OrderTable, order: Order) -> int:
         return order.size
     entry = table.instruments[order.instrument]
     holding = table.ledger.state.holdings.get(order.instrument)
-    if holding is None or order.leg is Leg.BASE:
+    product = entry.instrument.product
+    if holding is None or product.second is None:
         return 0
-    bid = order.leg is Leg.YES
+    bid = order.leg is not product.second
     left = -holding.position if bid else holding.position
     return max(0, left - sum(one.remaining for one in entry.working.values() if one.bid is bid))
 

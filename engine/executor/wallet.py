@@ -36,7 +36,7 @@ from engine.domain.events import (
     RedemptionsListed,
     TokensRedeemed,
 )
-from engine.domain.instruments import InstrumentId, Kind
+from engine.domain.instruments import InstrumentId
 from engine.domain.money import money_text
 from engine.domain.orders import OperationName
 from engine.executor.halts import ExecutorParts
@@ -246,12 +246,12 @@ class WalletOperations:
         """Return how many free pairs are held, in whole lots, and what merging them brings."""
         entry = self._table.instruments.get(instrument)
         holding = self._table.ledger.holding(instrument)
-        if entry is None or entry.instrument.kind is not Kind.BINARY:
+        if entry is None or entry.instrument.product.second is None:
             return 0, 0
         terms = entry.instrument
         size = max(0, min(leg.settled - leg.reserved for leg in (holding.yes, holding.no)))
         size -= size % terms.lot
-        return size, terms.proceeds_micro(terms.one, size)
+        return size, terms.product.pair_micro(size) or 0
 
     def busy(self, now_ns: int) -> str:
         """Return what the wallet waits for, in words; empty = it may do something else.

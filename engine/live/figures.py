@@ -216,7 +216,7 @@ def _tokens(executor: Executor, held: Holding) -> tuple[int, int, int, int]:
         if _dust(leg, pairs, instrument.smallest)
     )
     cost = sum(leg.cost_micro for leg in legs) - sum(paired)
-    return sum(paired), instrument.proceeds_micro(instrument.one, pairs), dust, cost - dust
+    return sum(paired), instrument.product.pair_micro(pairs) or 0, dust, cost - dust
 
 
 def _dust(leg: LegHolding, pairs: int, smallest: int) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 
 from engine.domain.effects import CancelScope, alarm
-from engine.domain.instruments import AccountId, Kind, Leg
+from engine.domain.instruments import AccountId, Leg
 from engine.errors import LeaseLost, StorageError
 from engine.executor.executor import Executor
 from engine.executor.fills import mid_value_micro
@@ -207,9 +207,8 @@ def ledger_side(executor: Executor, *, at_ns: int, seq: int) -> LedgerSide:
     for key, held in executor.ledger.held.items():
         terms = state.instruments[key]
         inventory += mid_value_micro(held, terms, marks.get(key))
-        first = Leg.YES if terms.kind is Kind.BINARY else Leg.BASE
-        for leg, size in ((first, held.yes.total), (Leg.NO, held.no.total)):
-            if size:
+        for leg in terms.product.legs:
+            if size := held.leg(leg).total:
                 tokens[key, leg] = size
     return LedgerSide(
         account=executor.account,

@@ -21,36 +21,19 @@ are against us; fees an order may pay when it fills count as loss.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
 
-from engine.domain.instruments import BotId, Instrument, InstrumentId, Kind, Leg, Side
+from engine.domain.instruments import BotId, Instrument, InstrumentId, Leg, Side
 from engine.domain.orders import Order, OrderId
+from engine.domain.products.product import HeldLeg
 from engine.errors import BrokenInvariant
 
 INSTRUMENTS_MAX = 20_000
 ORDERS_PER_INSTRUMENT_MAX = 10_000
 
-_NO = Leg.NO
-_BASE = Leg.BASE
 _BUY = Side.BUY
 
 
 # -- One instrument's worst case: what its holding and its live orders can lose --------------------
-
-
-class HeldLeg(Protocol):
-    """Tokens of one leg in increments, and what each part was paid, in micro-units.
-
-    `settled` can be sold and is without what is `leaving`: sold, not settled, back if that sale
-    becomes void. `pending` has been bought and may vanish.
-    """
-
-    settled: int
-    pending: int
-    leaving: int
-    cost_settled_micro: int
-    cost_pending_micro: int
-    cost_leaving_micro: int
 
 
 class Sum:
@@ -117,7 +100,7 @@ class InstrumentRisk:
 
     __slots__ = (
         "bots", "divisor", "held_no", "held_yes", "instrument", "live_no", "live_yes",
-        "maker_pays", "market_sum", "micro", "one", "orders",
+        "maker_pays", "market_sum", "micro", "orders", "product", "second",
     )  # fmt: skip
 
     def __init__(self, instrument: Instrument, market_sum: MarketRisk) -> None:
@@ -142,29 +125,31 @@ class InstrumentRisk:
     def learn(self, instrument: Instrument) -> None:
         """Take new metadata. Units must not change under live numbers."""
         self.instrument = instrument
-        self.one = instrument.one if instrument.kind is Kind.BINARY else 0
+        self.product = instrument.product
+        self.second = instrument.product.second
         self.divisor = instrument.value_divisor
         self.maker_pays = instrument.fees.maker_rate_ppm > 0
 
     def hurts_yes(self, leg: Leg, side: Side) -> bool:
-        """Say under which outcome an order loses: True = if YES wins. Linear ones use this slot."""
-        return leg is _BASE or (leg is _NO) is (side is _BUY)
+        """Say under which outcome an order loses: True = if the first leg wins.
+
+        What has one leg and is bought loses in the other slot, which then counts alone.
+        """
+        return (leg is self.second) is (side is _BUY)
 
     def unit(self, leg: Leg, side: Side, price: int) -> int:
         """Return what one size increment of an order can lose, in price increments."""
-        if side is _BUY:
-            return price
-        # A sale of what is held cannot cost more than the holding did.
-        return 0 if leg is _BASE else self.one - price
+        return self.product.loss_unit(leg, side, price)
 
     def loss_micro(self, leg: Leg, side: Side, price: int, size: int, post_only: bool) -> int:
         """Return what an order adds to the outcome it hurts if it fills, rounded up."""
         if side is _BUY:
             loss = -(-price * size // self.divisor)
-        elif leg is _BASE:
-            return 0
         else:
-            loss = -((price - self.one) * size // self.divisor)
+            unit = self.product.loss_unit(leg, side, price)
+            if not unit:
+                return 0
+            loss = -(-unit * size // self.divisor)
         if not post_only:
             loss += max(0, self.instrument.taker_fee_micro(price, size))
         elif self.maker_pays:
@@ -178,7 +163,7 @@ class InstrumentRisk:
         else:
             added = self.loss_micro(leg, side, price, size, post_only)
         worst, no = self.held_yes + self.live_yes, self.held_no + self.live_no
-        if leg is _BASE or (leg is _NO) is (side is _BUY):
+        if (leg is self.second) is (side is _BUY):
             worst += added
         else:
             no += added
@@ -289,21 +274,12 @@ class ExposureBook:
                 risk.bots[bot].micro += risk.micro
 
     def holding(self, instrument: InstrumentId, yes: HeldLeg, no: HeldLeg) -> None:
-        """Take the whole holding; a linear instrument has it in `yes`.
+        """Take the whole holding; what has one leg has it in `yes`.
 
-        Raises BrokenInvariant on a short linear holding: its loss is unbounded.
+        Raises BrokenInvariant where its loss has no bound.
         """
         risk = self.of(instrument)
-        if risk.one:
-            settled = yes.cost_settled_micro + no.cost_settled_micro
-            sure = settled + no.cost_pending_micro + no.cost_leaving_micro
-            risk.held_yes = sure + _winner_micro(yes, risk.one, risk.divisor)
-            sure = settled + yes.cost_pending_micro + yes.cost_leaving_micro
-            risk.held_no = sure + _winner_micro(no, risk.one, risk.divisor)
-        else:
-            if yes.settled + yes.pending < 0 or yes.settled + yes.leaving < 0:
-                raise BrokenInvariant(f"{instrument}: a short holding has no worst case")
-            risk.held_yes = yes.cost_settled_micro + yes.cost_pending_micro + yes.cost_leaving_micro
+        risk.held_yes, risk.held_no = risk.product.worst_held(yes, no)
         self._move(risk)
 
     def live(self, order: Order, remaining: int) -> None:
@@ -382,8 +358,7 @@ class ExposureBook:
         Without an order the instrument is only counted anew.
         """
         if order is not None:
-            leg = order.leg
-            if leg is _BASE or (leg is _NO) is (order.side is _BUY):
+            if (order.leg is risk.second) is (order.side is _BUY):
                 risk.live_yes += change
             else:
                 risk.live_no += change
@@ -404,16 +379,6 @@ class ExposureBook:
         """Forget a market without instruments, so that rolling series do not pile up."""
         if not any(risk.instrument.exposure_key == key for risk in self.risks.values()):
             self._markets.pop(key, None)
-
-
-def _winner_micro(leg: HeldLeg, one: int, divisor: int) -> int:
-    """Return what a winning leg's tokens add to the loss beyond the cost of the settled ones."""
-    loss = -(leg.settled * one // divisor)
-    if leg.pending:
-        loss += max(0, leg.cost_pending_micro - leg.pending * one // divisor)
-    if leg.leaving:
-        loss += max(0, leg.cost_leaving_micro - leg.leaving * one // divisor)
-    return loss
 
 
 def share_total(books: Iterable[ExposureBook]) -> None:

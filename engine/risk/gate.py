@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from engine.domain.instruments import BotId, Instrument, InstrumentId, Leg, Mode
+from engine.domain.instruments import BotId, Instrument, InstrumentId, Mode
 from engine.domain.money import money_text
 from engine.domain.orders import Order
 from engine.domain.settings import Limit, RiskLimits
@@ -319,8 +319,6 @@ class Denied(msgspec.Struct, frozen=True):
 
 # -- The gate: allows an order, shrinks it, or names the reason and the numbers --------------------
 
-_NO, _BASE = Leg.NO, Leg.BASE
-
 
 class RiskGate:
     """The rules of one account. `check` is a pure reading; the executor acts on the answer."""
@@ -405,8 +403,7 @@ class RiskGate:
         leg, price = order.leg, order.price
         risk = self._exposure.risks[order.instrument]
         instrument = risk.instrument
-        # A binary's legs are priced inside (0, 1); everything else has one leg and no upper end.
-        if price <= 0 or (leg is _BASE if risk.one > price else leg is not _BASE or risk.one > 0):
+        if leg not in risk.product.legs or not 0 < price < risk.product.end:
             raise BrokenInvariant(f"{instrument.id}: no order for {leg} at price {price}")
         size = order.size - order.size % instrument.lot
         value = -(-price * size // risk.divisor)

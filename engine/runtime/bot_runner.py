@@ -14,7 +14,7 @@ from engine.domain.bots import TRANSITIONS, BotHappened, BotState
 from engine.domain.commands import Answered, InventoryPolicy
 from engine.domain.events import Event
 from engine.domain.inputs import BotReattached, Following
-from engine.domain.instruments import AccountId, BotId, InstrumentId, Kind
+from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.domain.intents import Target, Urgency
 from engine.domain.money import MICRO
 from engine.domain.settings import BotSettings
@@ -220,7 +220,8 @@ class BotRunner:
         for key in held:
             slip = None
             if cross:
-                slip = int(self.settings.slippage_exit_max * core.cache.views[key].instrument.one)
+                terms = core.cache.views[key].instrument
+                slip = int(self.settings.slippage_exit_max * terms.price_unit)
             target = way_out(core, key, self.bot.name, now_ns, slip=slip, touched=self.touched)
             if target is not None:
                 core.set_target(target, now_ns)
@@ -251,8 +252,7 @@ def way_out(
     if slip is not None:
         began = touched.setdefault(key, touch)
         limit = max(began, touch) - slip if long else min(began, touch) + slip
-    if instrument.kind is Kind.BINARY:
-        limit = min(instrument.one - instrument.tick, limit)
+    limit = min(instrument.product.top, limit)
     return Target(
         bot=bot,
         instrument=key,

@@ -153,4 +153,4 @@ class Markouts:
 
 def _per_share_micro(terms: Instrument, price2: int) -> int:
     """Return half of `price2` increments as micro-units per share, rounded down."""
-    return price2 * MICRO // (2 * terms.one)
+    return price2 * MICRO // (2 * terms.price_unit)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 import streamlit as st
 
-from engine.domain.instruments import Leg, is_bid
+from engine.domain.instruments import is_bid
+from engine.domain.products.binary import mirrored
 from pages.frame import look
 from pages.kit.words import clock, utc, zone
 from storage.views import Row
@@ -133,10 +134,7 @@ def prices(
         ]
         figure.add_scatter(
             x=_wall([row["at_ns"] for row in some]),
-            y=[
-                scale * float(1 - row["price"] if row["leg"] == Leg.NO else row["price"])
-                for row in some
-            ],
+            y=[scale * float(mirrored(row["leg"], row["price"], 1)) for row in some],
             mode="markers",
             marker={
                 "symbol": "triangle-up" if up else "triangle-down",

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from engine.domain.instruments import Kind
+from engine.domain.products import quoted_in_cents
 from engine.errors import PitbossError
 from pages.kit.data import engine_id, fresh
 from pages.kit.words import NOTHING, clock
@@ -53,7 +53,7 @@ def spelled(text: str) -> str:
 
 def cents(row: Any) -> bool:
     """Say whether a row's prices are probabilities, which their venues quote in cents."""
-    return bool(row.get("listed_kind", row.get("kind")) == Kind.BINARY)
+    return quoted_in_cents(row.get("listed_kind", row.get("kind")))
 
 
 def price(value: Decimal | float | None, *, in_cents: bool) -> str:

@@ -9,6 +9,7 @@ import streamlit as st
 
 from engine.domain.instruments import Instrument
 from engine.domain.listings import ListingState
+from engine.domain.products.binary import PAIR, pays_micro
 from engine.errors import PitbossError
 from pages.kit import guard
 from pages.kit.data import ask, engine_id, forget
@@ -93,7 +94,8 @@ def lifecycle(state: ListingState | None, payout_micro: int | None, *, paid: boo
     steps = [one.upper() if one == at else one for one in (*STATES, REDEEMED)]
     pays = ""
     if payout_micro is not None:
-        pays = f" · one YES pays {payout_micro / 1e6:g}, one NO {1 - payout_micro / 1e6:g}"
+        first, second = (pays_micro(leg, payout_micro) / 1e6 for leg in PAIR)
+        pays = f" · one {PAIR[0].upper()} pays {first:g}, one {PAIR[1].upper()} {second:g}"
     return " → ".join(steps) + pays
 
 

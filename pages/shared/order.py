@@ -15,8 +15,9 @@ import streamlit as st
 from engine.domain import effects, events, words
 from engine.domain.commands import MANUAL, CancelOrderByHand
 from engine.domain.decisions import Planned
-from engine.domain.instruments import AccountId, Leg, Mode, is_bid
+from engine.domain.instruments import AccountId, Mode, is_bid
 from engine.domain.orders import OrderId, OrderState
+from engine.domain.products.binary import mirrored
 from engine.domain.telemetry import BookTop, Earnings
 from pages.kit import commands, guard, names, panels
 from pages.kit.data import ask, engine_id
@@ -424,7 +425,7 @@ def in_yes(order: Row) -> int:
     """Return an order's price in YES-space, in increments."""
     one = 10 ** (order["price_decimals"] or 0)
     raw: int = order["price_raw"]
-    return one - raw if order["leg"] == Leg.NO else raw
+    return mirrored(order["leg"], raw, one)
 
 
 def away(book: BookTop | None, order: Row) -> Decimal | None:

@@ -14,7 +14,7 @@ import streamlit as st
 from engine.domain.bots import AT_REST
 from engine.domain.commands import PlaceManual
 from engine.domain.commands.trading import Flatten
-from engine.domain.instruments import AccountId, Instrument, Kind, Leg, Mode, Side
+from engine.domain.instruments import AccountId, Instrument, Mode, Side, is_bid
 from engine.domain.intents import Urgency
 from engine.domain.telemetry import BookTop
 from engine.errors import BadInput
@@ -143,25 +143,26 @@ def _grid_and_book(instrument: Instrument, book: BookTop | None) -> str:
     bid, ask_ = (
         _price(instrument, side[0][0]) if side else "none" for side in (book.bids, book.asks)
     )
-    leg = " of YES" if instrument.kind is Kind.BINARY else ""
+    product = instrument.product
+    leg = f" of {product.legs[0].upper()}" if product.second else ""
     return f"{grid} · best bid {bid}, best ask {ask_}{leg}"
 
 
 def _fields(instrument: Instrument, account: str) -> PlaceManual | None:
     """Draw what an order is made of; gives it when it is sent and fits, else None."""
-    binary = instrument.kind is Kind.BINARY
+    product = instrument.product
     with st.form("by_hand", border=False):
         # Not in columns: in narrow ones the second of two words was cut, and that word is SELL.
         with st.container(horizontal=True, vertical_alignment="bottom"):
             side = st.segmented_control(
                 "Side", list(Side), default=Side.BUY, format_func=str.upper, required=True
             )
-            legs = [Leg.YES, Leg.NO] if binary else [Leg.BASE]
+            legs = list(product.legs)
             leg = st.segmented_control(
                 "Leg", legs, default=legs[0], format_func=str.upper, required=True
             )
-            unit = "¢ of this leg" if binary else instrument.currency
-            hint = "61.5" if binary else None
+            unit = product.price_unit
+            hint = "61.5" if product.in_cents else None
             price = st.text_input(f"Price, {unit}", placeholder=hint, width=FIELD_PX)
             size = st.text_input("Size", width=FIELD_PX)
         urgency = st.segmented_control(
@@ -187,15 +188,15 @@ def _fields(instrument: Instrument, account: str) -> PlaceManual | None:
 
 def price_of(instrument: Instrument, text: str) -> int:
     """Convert a typed price, cents where the thing is a binary. Raises BadInput."""
-    binary, typed = instrument.kind is Kind.BINARY, text.strip().removesuffix("¢").strip()
+    product, typed = instrument.product, text.strip().removesuffix("¢").strip()
     try:
         value = Decimal(typed)
     except InvalidOperation:
         raise BadInput(f"{text!r} is not a price") from None
-    price = instrument.price_of(f"{value.scaleb(-2):f}" if binary and value.is_finite() else typed)
-    if price <= 0 or (binary and price >= instrument.one):
-        between = "between 0¢ and 100¢" if binary else "above 0"
-        raise BadInput(f"{text!r}: a price must be {between}")
+    cents = product.in_cents and value.is_finite()
+    price = instrument.price_of(f"{value.scaleb(-2):f}" if cents else typed)
+    if not 0 < price < product.end:
+        raise BadInput(f"{text!r}: a price must be {product.range_text}")
     return price
 
 
@@ -208,7 +209,7 @@ def size_of(instrument: Instrument, text: str) -> int:
 
 
 def _price(instrument: Instrument, price: int) -> str:
-    return names.price(instrument.price_decimal(price), in_cents=instrument.kind is Kind.BINARY)
+    return names.price(instrument.price_decimal(price), in_cents=instrument.product.in_cents)
 
 
 def _size(instrument: Instrument, size: int) -> str:
@@ -256,14 +257,10 @@ def question(
 
 
 def fee_max_micro(asked: PlaceManual, instrument: Instrument) -> int:
-    """Return the largest fee a fill of the whole order can cost at its price or a better one.
-
-    A binary's fee is largest at half of what it pays.
-    """
+    """Return the largest fee a fill of the whole order can cost at its price or a better one."""
     price = asked.price
     if instrument.fees.exponent is not None:
-        half = instrument.one // 2
-        price = min(price, half) if asked.side is Side.BUY else max(price, half)
+        price = instrument.product.fee_peak(price, asked.side)
     return instrument.taker_fee_micro(price, asked.size)
 
 
@@ -276,9 +273,8 @@ def after(
 
 def there(asked: PlaceManual, instrument: Instrument, book: BookTop) -> int:
     """Return the size a book, as far as it is told, offers at an order's price or better."""
-    no = asked.leg is Leg.NO
-    bid = (asked.side is Side.BUY) is not no
-    limit = instrument.one - asked.price if no else asked.price
+    bid = is_bid(asked.side, asked.leg)
+    limit = instrument.product.level(asked.leg, asked.price)
     levels = book.asks if bid else book.bids
     return sum(size for price, size in levels if (price <= limit if bid else price >= limit))
 
@@ -328,7 +324,7 @@ def _exposure(asked: PlaceManual, instrument: Instrument, uses: Sequence[Row]) -
 def flatten(account: str, instrument: Instrument, mode: Mode) -> None:
     """Draw the button that closes what an account holds in a market, with its slippage cap."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        binary = instrument.kind is Kind.BINARY
+        binary = instrument.product.in_cents
         cap = st.number_input(
             f"Slippage cap, {'¢' if binary else instrument.currency}",
             min_value=0.0, value=SLIP_CENTS, step=0.5, key="flatten_cap", width=160,

@@ -10,7 +10,7 @@ import msgspec
 from engine.domain.commands import MANUAL
 from engine.domain.events import CashMoved
 from engine.domain.instruments import Leg, Mode, Side
-from engine.domain.money import MICRO
+from engine.domain.products.binary import pays_micro
 from storage.fold import Fold, Noun, ProjectedTable
 from storage.journal import Record
 from storage.projected.conversions import PairsBooked
@@ -116,8 +116,9 @@ class BetRow(msgspec.Struct, kw_only=True):
             ended = BetResult.SOLD if self.fills else BetResult.VOIDED
             self.result = BetResult.MERGED if self.merged > 0 else ended
         elif payout is not None and one:
-            self.paid_micro = self.yes * payout // one + self.no * (MICRO - payout) // one
-            ahead = (self.yes - self.no) * (2 * payout - MICRO)
+            other = pays_micro(Leg.NO, payout)
+            self.paid_micro = self.yes * payout // one + self.no * other // one
+            ahead = (self.yes - self.no) * (payout - other)
             won = BetResult.WON if ahead > 0 else BetResult.LOST
             self.result = won if ahead else BetResult.EVEN
         over = self.result is not BetResult.OPEN

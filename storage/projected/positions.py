@@ -7,6 +7,7 @@ import msgspec
 from engine.domain.events import CashMoved
 from engine.domain.fills import FillState
 from engine.domain.instruments import Leg, Mode, Side
+from engine.domain.products.binary import PAIR
 from engine.errors import JournalCorrupt
 from storage.fold import Fold, Noun, ProjectedTable
 from storage.journal import Record
@@ -100,7 +101,7 @@ def on_pairs_booked(fold: Fold, booked: PairsBooked, record: Record) -> None:
     """Book a split as a buy of both legs, a merge as a sale of both."""
     event = booked.event
     half = event.amount_micro // 2
-    for leg, value in ((Leg.YES, half), (Leg.NO, event.amount_micro - half)):
+    for leg, value in zip(PAIR, (half, event.amount_micro - half), strict=True):
         key = event.account, event.instrument, leg
         _position(fold, key, booked.mode, record).convert(event.size, value)
 

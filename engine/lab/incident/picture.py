@@ -323,7 +323,7 @@ def book_shown(view: BookView) -> dict[str, Any]:
         "why": "" if view.trusted else view.distrust,
         "closed": view.closed,
         "last": words.price(view.last_trade, terms),
-        "mid": words.NONE if view.mid2 is None else f"{view.mid2 / 2 / terms.one:.4f}",
+        "mid": words.NONE if view.mid2 is None else f"{view.mid2 / 2 / terms.price_unit:.4f}",
     }
 
 

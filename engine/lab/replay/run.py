@@ -194,14 +194,14 @@ class FillWatch:
         self._fills: dict[InstrumentId, list[OutcomeFill]] = {}
 
     def filled(self, order: Order, event: OrderFilled, terms: Instrument, now_ns: int) -> None:
-        bought, price = yes_space(order.side, order.leg, event.price, terms.one)
-        _, level = yes_space(order.side, order.leg, order.price, terms.one)
+        bought, price = yes_space(order.side, order.leg, event.price, terms.price_unit)
+        _, level = yes_space(order.side, order.leg, order.price, terms.price_unit)
         bid, ask = self.placed[terms.id].get(order.id, (None, None))
         spread, ahead = place_in_book(bought=bought, level=level, bid=bid, ask=ask, tick=terms.tick)
         fill = OutcomeFill(
             market=terms.id,
             bought=bought,
-            price=price / terms.one,
+            price=price / terms.price_unit,
             shares=event.size / 10**terms.size_decimals,
             fee=event.fee_micro / MICRO,
             paid=float("nan"),

@@ -203,12 +203,12 @@ def _known(runner: AccountRunner, key: InstrumentId, *, priced: bool) -> bool:
 def _worth(runner: AccountRunner, terms: Instrument, leg: Leg, size: int) -> int:
     mid2 = runner.core.cache.views[terms.id].mid2
     assert mid2 is not None
-    return terms.proceeds_micro((2 * terms.one - mid2 if leg is Leg.NO else mid2) // 2, size)
+    return terms.proceeds_micro(terms.product.mid2(leg, mid2) // 2, size)
 
 
 def _refusal(runner: AccountRunner, terms: Instrument, leg: Leg, size: int, cost: int) -> str:
     """Return why tokens cannot be taken in, as a sentence; empty = they can."""
-    executor, most = runner.core.executor, terms.proceeds_micro(terms.one, size)
+    executor, most = runner.core.executor, terms.product.pair_micro(size)
     held = executor.ledger.holding(terms.id).leg(leg)
     if executor.recovering:
         return "the account is still being reconciled with its venue: try again in a moment"
@@ -216,8 +216,9 @@ def _refusal(runner: AccountRunner, terms: Instrument, leg: Leg, size: int, cost
         return f"our orders work in {terms.id}: their fills cannot be told apart; cancel them"
     if held.total or held.redeemable or held.leaving:
         return f"the account holds {leg.upper()} of {terms.id} itself: compare its fills instead"
-    if not 0 <= cost <= most:
-        return f"{cost / MICRO:,.2f} is no valid cost: these tokens pay {most / MICRO:,.2f} at most"
+    if cost < 0 or (most is not None and cost > most):
+        pays = "" if most is None else f": these tokens pay {most / MICRO:,.2f} at most"
+        return f"{cost / MICRO:,.2f} is no valid cost{pays}"
     return ""
 
 

@@ -13,7 +13,7 @@ from engine.domain.commands import MANUAL, Answered, CancelOrderByHand, PlaceMan
 from engine.domain.commands.trading import Flatten, FollowMarket
 from engine.domain.events import Event, OrderCancelled, OrderNotSent, OrderRejected
 from engine.domain.inputs import Withdrawn
-from engine.domain.instruments import Instrument, InstrumentId, Leg, is_bid
+from engine.domain.instruments import Instrument, InstrumentId, is_bid
 from engine.domain.orders import Order, OrderId, OrderState
 from engine.errors import BadInput
 from engine.executor.manual import ManualRefused
@@ -122,7 +122,7 @@ class ManualOrders:
 
 def _meets(order: Order, view: BookView) -> bool:
     """Say whether an order meets the book as it stands: then its fills follow its acceptance."""
-    level = view.instrument.one - order.price if order.leg is Leg.NO else order.price
+    level = view.instrument.product.level(order.leg, order.price)
     if is_bid(order.side, order.leg):
         return view.best_ask is not None and level >= view.best_ask
     return view.best_bid is not None and level <= view.best_bid

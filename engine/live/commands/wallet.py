@@ -179,7 +179,10 @@ def _amount(engine: Engine, account: str, key: InstrumentId, size: int) -> int:
     terms = _terms(engine, account, key)
     if size <= 0 or size % terms.lot:
         raise BadInput(f"{size} is not a whole number of lots of {terms.lot} of {key}")
-    return terms.proceeds_micro(terms.one, size)
+    amount = terms.product.pair_micro(size)
+    if amount is None:
+        raise BadInput(f"{key} has one leg: there are no pairs to split or merge")
+    return amount
 
 
 def _terms(engine: Engine, account: str, key: InstrumentId) -> Instrument:

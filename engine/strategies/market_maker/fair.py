@@ -177,7 +177,7 @@ def _anchored(model: Fair, market: MarketState, mid: float, now_ns: int) -> Fair
     then = market.learned.lead.look(model.price * scale, mid * scale, now_ns, learned)
     b, error = learned.used, learned.error
     news = 0.0 if then is None else model.price * scale - then
-    price = min(max(mid + b * news * market.one, 0.0), float(market.one))
+    price = min(max(mid + b * news * market.unit, 0.0), float(market.unit))
     parts = (
         ("market_mid", mid * scale),
         *((("model_then", then),) if then is not None else ()),
@@ -340,7 +340,7 @@ def _settled(
     if chance is None or slope is None:
         return None
     moving = slope * end.open_share * sigma_log * spot.price
-    one = market.one
+    one = market.unit
     inputs: tuple[tuple[str, float], ...] = (
         *spot.inputs,
         ("strike", strike),

@@ -158,7 +158,7 @@ def _lost_markout(market: MarketState, cell: str) -> float:
     """Return what fills lost within 5 s, in price increments; 0 before enough were marked."""
     p = market.p
     mean = market.shared.fills.mean(cell, p.markout_fills_min)
-    return 0.0 if mean is None else p.width_markout_multiplier * max(0.0, -mean) * market.one
+    return 0.0 if mean is None else p.width_markout_multiplier * max(0.0, -mean) * market.unit
 
 
 def sizes_of(market: MarketState, position: int, regime: Regime) -> tuple[Sizes, Sizes]:
@@ -188,7 +188,7 @@ def sizes_of(market: MarketState, position: int, regime: Regime) -> tuple[Sizes,
                 sizes = reducing if position < 0 else (), sizes[1]
     market.sizes, market.sizes_for = sizes, key
     if market.binary:
-        market.sizes_worst = (sum(sizes[0]) + sum(sizes[1])) * market.one
+        market.sizes_worst = (sum(sizes[0]) + sum(sizes[1])) * market.product.one
     return sizes
 
 
@@ -212,7 +212,7 @@ def affordable(
     """
     bids, asks = sizes
     bid_cost = max(0.0, edges.bid)
-    ask_cost = market.one - edges.ask if market.binary else edges.ask
+    ask_cost = market.product.one - edges.ask if market.binary else edges.ask
     ask_cost = max(ask_cost, 0.0)
     budget: float = capital_micro * market.divisor
     if inventory.position:
@@ -240,8 +240,8 @@ def _carried(market: MarketState, inventory: InventoryView) -> float:
     if not market.binary:
         return float(abs(position) * (paid or 0))
     if paid is None:
-        return float(abs(position) * market.one)
-    return float(position * paid if position > 0 else -position * (market.one - paid))
+        return float(abs(position) * market.product.one)
+    return float(position * paid if position > 0 else -position * (market.product.one - paid))
 
 
 def _fit(size: int, free: int, cost: float, budget: float, lot: int) -> int:

@@ -6,7 +6,7 @@ from math import sqrt
 
 import msgspec
 
-from engine.domain.instruments import Instrument, Kind
+from engine.domain.instruments import Instrument
 from engine.domain.intents import Quote
 from engine.indicators.basis import BasisTracker
 from engine.indicators.flow import FlowImbalance
@@ -242,10 +242,10 @@ class MarketState:
 
     __slots__ = (
         "binary", "cap", "capital_micro", "closes_ns", "divisor", "event_jump", "half_min", "high",
-        "hysteresis", "instrument", "learned", "lot", "low", "maker_rate", "one", "opens_until_ns",
-        "p", "price_max", "price_min", "scale", "shared", "sigma_cap", "sigma_floor", "size",
-        "size_scale", "sizes", "sizes_for", "sizes_worst", "skew_rate", "spread_max", "start_ns",
-        "stop_ns", "tick", "tolerance", "trend_volume", "vol_factor",
+        "hysteresis", "instrument", "learned", "lot", "low", "maker_rate", "opens_until_ns",
+        "p", "price_max", "price_min", "product", "scale", "shared", "sigma_cap", "sigma_floor",
+        "size", "size_scale", "sizes", "sizes_for", "sizes_worst", "skew_rate", "spread_max",
+        "start_ns", "stop_ns", "tick", "tolerance", "trend_volume", "unit", "vol_factor",
     )  # fmt: skip
 
     def __init__(
@@ -260,13 +260,14 @@ class MarketState:
     def adopt(self, instrument: Instrument) -> None:
         """Take the instrument's metadata, new or changed."""
         p = self.p
-        tick, one = instrument.tick, instrument.one
+        tick, unit, product = instrument.tick, instrument.price_unit, instrument.product
         self.instrument = instrument
-        self.binary = instrument.kind is Kind.BINARY
-        self.tick, self.lot, self.one = tick, instrument.lot, one
+        self.binary = product.second is not None
+        self.product = product
+        self.tick, self.lot, self.unit = tick, instrument.lot, unit
         self.low = tick
-        self.high = one - tick if self.binary else UNBOUNDED
-        self.scale = 1.0 / one
+        self.high = product.top if self.binary else UNBOUNDED
+        self.scale = 1.0 / unit
         self.divisor = instrument.value_divisor
         self.maker_rate = instrument.fees.maker_rate_ppm / 1e6
         self._scale(10**instrument.size_decimals, p)
@@ -277,7 +278,7 @@ class MarketState:
         self.sigma_floor = p.sigma_floor_ticks * tick
         self.sigma_cap = p.sigma_cap_ticks * tick
         self.vol_factor = p.width_vol_multiplier * sqrt(p.width_horizon_s)
-        self.price_min, self.price_max = p.price_min * one, p.price_max * one
+        self.price_min, self.price_max = p.price_min * unit, p.price_max * unit
         self.closes_ns = instrument.closes_ns
         self.start_ns = self.stop_ns = self.opens_until_ns = None
         if instrument.starts_ns is not None:
@@ -299,7 +300,8 @@ class MarketState:
         rewarded = -(-self.instrument.rewards_size_min // self.lot) * self.lot
         # A bid and an ask of a binary cost 1 a share together, whatever the price.
         bound = self.capital_micro * self.divisor * p.rewards_capital_share_max
-        if self.binary and self.size < rewarded <= self.cap and rewarded * self.one <= bound:
+        pair = self.product.one
+        if self.binary and self.size < rewarded <= self.cap and rewarded * pair <= bound:
             self.size = rewarded
         self.tolerance = p.size_tolerance_percent / 100.0 * self.size
         self.trend_volume = p.trend_shares_min * unit

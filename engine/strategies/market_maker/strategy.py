@@ -182,13 +182,13 @@ def _yes_price(market: MarketState, fill: WaitingFill, sign: int) -> int:
     """Return the fill's price in YES-space: p or one − p, whichever is nearer to what we quoted."""
     if not market.binary:
         return fill.price
-    other = market.one - fill.price
+    other = market.product.one - fill.price
     standing = market.learned.standing
     quoted = standing and (standing.bids if sign > 0 else standing.asks)
     if quoted:
         near = float(quoted[0][0])
     elif market.learned.markouts.mid is not None:
-        near = market.learned.markouts.mid * market.one
+        near = market.learned.markouts.mid * market.unit
     else:
         return fill.price
     return fill.price if abs(fill.price - near) <= abs(other - near) else other

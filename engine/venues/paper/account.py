@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.domain.instruments import Instrument, Kind, Leg, Side
+from engine.domain.instruments import Instrument, Kind, Side
 from engine.venues.paper.queue import QueuedOrder
 
 _BUY, _SELL = Side.BUY, Side.SELL
@@ -232,8 +232,3 @@ class LegFunds:
         amount = tokens * payout_micro // 10**self.instrument.size_decimals
         self.wallet.cash += amount
         return tokens, amount
-
-
-def payout_of(leg: Leg, payout_yes_micro: int) -> int:
-    """Return what one token of a leg pays in micro-units."""
-    return 1_000_000 - payout_yes_micro if leg is Leg.NO else payout_yes_micro

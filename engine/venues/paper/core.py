@@ -54,7 +54,7 @@ from engine.domain.events import (
     VenueEvent,
 )
 from engine.domain.fills import FillId, Liquidity, SizeSource
-from engine.domain.instruments import AccountId, InstrumentId, Kind, Leg
+from engine.domain.instruments import AccountId, InstrumentId
 from engine.domain.orders import CancelReason, Order, OrderId, OrderState, OrderType, RejectReason
 from engine.errors import BrokenInvariant
 from engine.gateway.door import Prepared, Reply, Request, VenueOutput
@@ -174,7 +174,7 @@ class PaperOrderEntry:
         if order.type is _GTD:
             if order.expires_ns is None:
                 return RejectReason.EXPIRY, refusals.BAD_EXPIRY
-            early_ns = self._gtd_early_ns if market.instrument.kind is Kind.BINARY else 0
+            early_ns = self._gtd_early_ns if market.instrument.product.second else 0
             resting.ends_ns = order.expires_ns - early_ns
             if resting.ends_ns <= now_ns:
                 return RejectReason.EXPIRY, refusals.BAD_EXPIRY
@@ -195,8 +195,8 @@ class PaperOrderEntry:
         missing = resting.remaining - sum(size for _, size in plan)
         if (missing and order.type is OrderType.FOK) or (not plan and order.type is OrderType.FAK):
             return self._reject(order, _killed(order))
-        mirrored = order.leg is Leg.NO
-        taking = [(instrument.one - at if mirrored else at, size) for at, size in plan]
+        price_at, leg = instrument.product.level, order.leg
+        taking = [(price_at(leg, at), size) for at, size in plan]
         if not _covered(market, resting, taking):
             return self._reject(order, _no_funds(market, resting, taking))
         events: list[VenueEvent] = [OrderAccepted(account=matching.account, order=order.id)]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from engine.domain.books import Book
 from engine.domain.events import BookChanged, TradePrinted
-from engine.domain.instruments import Instrument, Kind, Leg, Side
+from engine.domain.instruments import Instrument, Leg, Side
 from engine.domain.orders import AT_ONCE, Identity, Order, RejectReason
 from engine.errors import BadInput
 from engine.runtime import refusals
@@ -29,7 +29,8 @@ class PaperMarket:
 
     def __init__(self, instrument: Instrument, wallet: Wallet, book: Book | None = None) -> None:
         self.instrument = instrument
-        legs = (Leg.YES, Leg.NO) if instrument.kind is Kind.BINARY else (Leg.BASE,)
+        self.wallet = wallet
+        legs = instrument.product.legs
         self.funds = {leg: LegFunds(instrument, wallet, PaperHolding()) for leg in legs}
         self.book = Book() if book is None else book
         self.bids: dict[int, OwnLevel] = {}
@@ -64,12 +65,12 @@ class PaperMarket:
     # -- pairs -------------------------------------------------------------------------------------
 
     def pairs_micro(self, size: int) -> int:
-        """Return what so many pairs of YES and NO are worth in micro-units."""
-        return self.instrument.one * size // self.instrument.value_divisor
+        """Return what so many pairs of both legs are worth in micro-units."""
+        return self.instrument.product.pair_micro(size) or 0
 
     def convert(self, size: int) -> bool:
         """Split cash into `size` pairs, or merge −`size` pairs. False = not enough is free."""
-        wallet = self.funds[Leg.YES].wallet
+        wallet = self.wallet
         holdings = [funds.holding for funds in self.funds.values()]
         if self.payout_yes_micro is not None or wallet.free < self.pairs_micro(size):
             return False
@@ -215,7 +216,7 @@ class Owned(NamedTuple):
     payout_yes_micro: int | None
     """None = not resolved."""
     tokens: Mapping[Leg, int]
-    """By leg; what is not a binary counts as YES."""
+    """By leg."""
 
 
 def restored_market(one: Owned, wallet: Wallet) -> PaperMarket:
@@ -229,15 +230,13 @@ def restored_market(one: Owned, wallet: Wallet) -> PaperMarket:
     market.payout_yes_micro = one.payout_yes_micro
     market.closed = one.payout_yes_micro is not None
     for leg, funds in market.funds.items():
-        funds.holding.settled = one.tokens[Leg.YES if leg is Leg.BASE else leg]
+        funds.holding.settled = one.tokens[leg]
     return market
 
 
 # -- The venue's own rejections, with Polymarket's exact texts -------------------------------------
 # Checked in the venue's order: market, payload, tick, minimum, amounts, marketable minimum, expiry,
 # duplicate, balance, crossing. Linear venues are answered with the same sentences.
-
-_BASE, _BINARY = Leg.BASE, Kind.BINARY
 
 CANCEL_DELAYED = "order can't be found - already canceled or matched"
 NO_BALANCE_LEFT = "CANCELED_NOT_ENOUGH_BALANCE"
@@ -249,13 +248,12 @@ TICK_CHANGED = "INVALID"
 
 def refuse(order: Order, instrument: Instrument) -> RejectReason | None:
     """Return why the order's own fields are illegal, or None. `in_words` says it."""
-    binary = instrument.kind is _BINARY
-    size, price, tick = order.size, order.price, instrument.tick
-    if binary is (order.leg is _BASE) or size <= 0 or price <= 0:
+    size, price, tick, product = order.size, order.price, instrument.tick, instrument.product
+    if order.leg not in product.legs or size <= 0 or price <= 0:
         return RejectReason.OTHER
     if order.post_only and order.type in AT_ONCE:
         return RejectReason.OTHER
-    if price % tick or (binary and not tick <= price <= instrument.one - tick):
+    if price % tick or not tick <= price <= product.top:
         return RejectReason.OFF_TICK
     if size < instrument.size_min:
         return RejectReason.BELOW_MIN

@@ -50,10 +50,11 @@ from engine.domain.events import (
     VenueEvent,
 )
 from engine.domain.fills import FillId, FillState, Liquidity, SizeSource
-from engine.domain.instruments import AccountId, Instrument, InstrumentId, Kind, Leg, Side
+from engine.domain.instruments import AccountId, Instrument, InstrumentId, Side
 from engine.domain.orders import CancelReason, Identity, Order, OrderId, OrderState
+from engine.domain.products.binary import pays_micro
 from engine.errors import BrokenInvariant
-from engine.venues.paper.account import LegFunds, Wallet, payout_of
+from engine.venues.paper.account import LegFunds, Wallet
 from engine.venues.paper.market import (
     MARKET_CLOSED,
     MARKET_RESOLVED,
@@ -104,7 +105,7 @@ class PaperAgenda:
 
 # -- The matching of the paper venue: open orders, fills, settlement, markets that open and close --
 
-_BUY, _BINARY = Side.BUY, Kind.BINARY
+_BUY = Side.BUY
 _PARTIAL, _FILLED, _CANCELLED = OrderState.PARTIAL, OrderState.FILLED, OrderState.CANCELLED
 _MAKER, _UNKNOWN = Liquidity.MAKER, SizeSource.UNKNOWN
 _CONFIRMED = FillState.CONFIRMED
@@ -247,7 +248,7 @@ class Matching:
         funds = market.funds[order.leg]
         if size <= 0 or size > resting.remaining:
             raise BrokenInvariant(f"fill of {size} on {resting.remaining} open of order {order.id}")
-        at_once = not self._settle_ns or market.instrument.kind is not _BINARY
+        at_once = not self._settle_ns or market.instrument.product.second is None
         money = funds.money(order.side, price, size, fee_micro)
         tokens, cash = funds.fill(order.side, size, money, at_once=at_once)
         resting.remaining -= size
@@ -373,7 +374,8 @@ class Matching:
             return self._redeem(asked, moved, now_ns)
         market = self.markets.get(asked.instrument)
         size = asked.size if isinstance(asked, SplitCash) else -asked.size
-        if market is None or market.instrument.kind is not Kind.BINARY or not market.convert(size):
+        pairs = market is not None and market.instrument.product.second is not None
+        if market is None or not pairs or not market.convert(size):
             reason = "there is not enough that is free, or the market is resolved"
             failed = OperationState.FAILED
             return [msgspec.structs.replace(moved, state=failed, reason=reason)]
@@ -388,11 +390,12 @@ class Matching:
         """Pay a resolved market's settled tokens."""
         market = self.markets.get(asked.instrument)
         payout = None if market is None else market.payout_yes_micro
-        if market is None or payout is None or market.instrument.kind is not Kind.BINARY:
+        if market is None or payout is None or market.instrument.product.second is None:
             failed = OperationState.FAILED
             return [msgspec.structs.replace(moved, state=failed, reason=NOT_RESOLVED)]
-        yes, paid_yes = market.funds[Leg.YES].redeem(payout_of(Leg.YES, payout))
-        no, paid_no = market.funds[Leg.NO].redeem(payout_of(Leg.NO, payout))
+        first, second = market.instrument.product.legs
+        yes, paid_yes = market.funds[first].redeem(pays_micro(first, payout))
+        no, paid_no = market.funds[second].redeem(pays_micro(second, payout))
         if not (yes or no):
             return [moved]
         redeemed = TokensRedeemed(

@@ -27,13 +27,13 @@ from __future__ import annotations
 
 import msgspec
 
-from engine.domain.instruments import Instrument, Leg, Side
+from engine.domain.instruments import Instrument, Side
 from engine.domain.orders import Order, OrderState
 
 PRINT_NS_MAX = 1_000_000_000
 """How long a print waits for the fall of its level; venues send both within milliseconds."""
 
-_NO, _BUY = Leg.NO, Side.BUY
+_BUY = Side.BUY
 
 
 class QueuedOrder(msgspec.Struct, eq=False, gc=False):
@@ -60,9 +60,10 @@ class QueuedOrder(msgspec.Struct, eq=False, gc=False):
 
 def queued(order: Order, instrument: Instrument) -> QueuedOrder:
     """Return an order as it comes in: nothing stands ahead of it, nothing is held for it."""
-    no = order.leg is _NO
-    price = instrument.one - order.price if no else order.price
-    return QueuedOrder(order, (order.side is _BUY) is not no, price, order.size)
+    product = instrument.product
+    mirrored = order.leg is product.second
+    level = product.one - order.price if mirrored else order.price
+    return QueuedOrder(order, (order.side is _BUY) is not mirrored, level, order.size)
 
 
 class OwnLevel(msgspec.Struct, eq=False, gc=False):

@@ -14,7 +14,7 @@ from typing import Any
 
 from engine.domain.effects import AnyEffect, PlaceOrder, QueryBalances
 from engine.domain.events import BalancesListed, Event, FillSettled, PositionsListed, VenueEvent
-from engine.domain.instruments import InstrumentId, Leg
+from engine.domain.instruments import InstrumentId
 from engine.domain.orders import Order
 from engine.errors import BrokenInvariant, Throttled
 from engine.gateway.door import Prepared, Reply, Request, VenueCore, VenueOutput
@@ -219,7 +219,8 @@ class PaperRunner(AccountRunner):
     def _owned(self, instrument: InstrumentId) -> Owned:
         ledger = self.core.executor.ledger
         held = ledger.holding(instrument)
+        terms = ledger.state.instruments[instrument]
         tokens = {
-            leg: held.leg(leg).settled + held.leg(leg).redeemable for leg in (Leg.YES, Leg.NO)
+            leg: held.leg(leg).settled + held.leg(leg).redeemable for leg in terms.product.legs
         }
-        return Owned(ledger.state.instruments[instrument], held.payout_yes_micro, tokens)
+        return Owned(terms, held.payout_yes_micro, tokens)

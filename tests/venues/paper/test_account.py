@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.domain.instruments import Kind, Leg, Side
-from engine.venues.paper.account import LegFunds, PaperHolding, Wallet, payout_of
+from engine.domain.products.binary import pays_micro
+from engine.venues.paper.account import LegFunds, PaperHolding, Wallet
 from engine.venues.paper.queue import QueuedOrder, queued
 from tests.venues.paper.world import BINARY, BUY, LINEAR, NO, SELL, SHARE, SPOT, YES, World
 
@@ -121,7 +122,7 @@ def test_a_taker_needs_its_fees_but_never_less_than_its_limit() -> None:
 
 
 def test_payouts_of_the_two_legs_make_one() -> None:
-    assert [payout_of(leg, 300_000) for leg in (YES, NO)] == [300_000, 700_000]
+    assert [pays_micro(leg, 300_000) for leg in (YES, NO)] == [300_000, 700_000]
 
 
 def test_a_payout_is_rounded_down() -> None:

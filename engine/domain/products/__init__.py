@@ -1,0 +1,32 @@
+"""Products: what a kind of instrument is, in one value.
+
+`Instrument.product` gives the product of an instrument. What differs between a binary and a thing
+with one price is asked there: which legs there are, how far a price can go, what sells and what
+opens in one direction of the book, what a position can lose, and the words people read. A new kind
+is a file beside these and a row of `PRODUCTS`.
+
+Levels are prices of the first leg (YES-space for a binary). Prices and sizes are in the
+instrument's increments, money in micro-units of its currency.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from engine.domain.legs import Kind
+from engine.domain.products.binary import Binary
+from engine.domain.products.linear import Linear
+from engine.domain.products.product import Product, ProductTerms
+
+__all__ = ["PRODUCTS", "Product", "quoted_in_cents"]
+
+PRODUCTS: Mapping[Kind, Callable[[ProductTerms], Product]] = {
+    Kind.BINARY: Binary.of,
+    Kind.SPOT: Linear.of,
+    Kind.PERPETUAL: Linear.of,
+}
+
+
+def quoted_in_cents(kind: str | None) -> bool:
+    """Say whether the prices of a kind are quoted in hundredths of the currency."""
+    return kind == Kind.BINARY
