@@ -15,8 +15,8 @@ from engine.domain.effects import alarm
 from engine.domain.events import HealthChanged, LatchReleased, LatchSet
 from engine.domain.instruments import AccountId
 from engine.errors import BadInput, BrokenInvariant
-from engine.live.commands.kill import ProofRun, Provable, ReceiptReported
 from engine.live.kill import KillWatch
+from engine.live.proof import ProofRun, Provable, ReceiptReported
 from engine.risk.gate import RiskGate
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.bot_runner import BotSnapshot, apply_record

@@ -23,7 +23,7 @@ from engine.domain.settings import AccountSettings
 from engine.errors import AuthRefused, PitbossError
 from engine.executor.executor import Executor
 from engine.executor.proof import LISTINGS_NEEDED
-from engine.live.commands.kill import ProofRun, inventory, unaskable_text
+from engine.live.proof import ProofRun, inventory, unaskable_text
 from engine.live.venues import Venues, venues_of
 from engine.runtime.services import ClosingVenue
 from engine.runtime.venue_plugin import AccountOpening

@@ -16,8 +16,8 @@ from engine.domain.events import CancelRefused, OrderCancelled
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
 from engine.domain.orders import OrderId
 from engine.executor.fills import Holding
-from engine.live.commands.kill import CancelProof, ProofRun
 from engine.live.kill import HUNG, latch_after_death
+from engine.live.proof import CancelProof, ProofRun
 from storage.latch import read_latch, set_latch
 from tests.live.programs import LONG_S
 

@@ -35,10 +35,10 @@ from engine.domain.commands import Kill
 from engine.errors import StorageError
 from engine.live import lifecycle
 from engine.live.accounts import Accounts
-from engine.live.commands.kill import ProofRun
 from engine.live.engine import Engine
 from engine.live.kill import block_signal
 from engine.live.main import engine_lock, start
+from engine.live.proof import ProofRun
 from storage.commands import STOP_PROOF, Receipt, latest_receipt, leave
 from storage.database import connect_writer, reading
 from storage.journal import last_seq

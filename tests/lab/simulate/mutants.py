@@ -29,7 +29,7 @@ from engine.lab.simulate import simulated_account
 from engine.lab.simulate.disk import Journal
 from engine.lab.simulate.faults import Fault
 from engine.live import accounts
-from engine.live.commands.kill import CancelProof
+from engine.live.proof import CancelProof
 from engine.risk.exposure import ExposureBook, MarketRisk
 from engine.risk.gate import Allowed, Breakers, RiskGate
 from engine.runtime.account_runner import AccountRunner

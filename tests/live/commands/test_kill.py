@@ -19,7 +19,8 @@ from engine.errors import BadInput
 from engine.executor.executor import ExecutorSettings
 from engine.gateway.core import GatewayCore
 from engine.live.accounts import Accounts
-from engine.live.commands.kill import ProofRun, ScopedKills
+from engine.live.commands.kill import ScopedKills
+from engine.live.proof import ProofRun
 from engine.live.venues import Venues
 from tests.executor.conftest import ACCOUNT, BOT, Rig
 
