@@ -328,8 +328,7 @@ class JournalWriter:
     ) -> None:
         self.tape = 0
         self.failure: StorageError | None = None
-        self.lost: Callable[[LeaseLost], object] = lambda _: None
-        """Called once, on the writer's thread, where a later start has taken the lease."""
+        self._lost: Callable[[LeaseLost], object] = lambda _: None
         self._path = path
         self._waits = waits_when_full
         self._queue_max = queue_max
@@ -544,6 +543,10 @@ class JournalWriter:
             self._held.append(self._snapshots.popleft())
         self._rows = rows
 
+    def on_lease_lost(self, lost: Callable[[LeaseLost], object]) -> None:
+        """Call `lost` once, on the writer's thread, where a later start has taken the lease."""
+        self._lost = lost
+
     def _refused(self, error: StorageError | sqlite3.IntegrityError) -> bool:
         if isinstance(error, sqlite3.IntegrityError):
             error = StorageError(
@@ -552,7 +555,7 @@ class JournalWriter:
             )
         self.failure = error
         if isinstance(error, LeaseLost):
-            self.lost(error)  # before anybody who waits: he must do nothing more at the venue
+            self._lost(error)  # before anybody who waits: he must do nothing more at the venue
         self._fail_waiters(error)
         time.sleep(RETRY_S)
         return False

@@ -142,7 +142,6 @@ async def test_a_kill_is_short(tmp_path: Path) -> None:
     with Distance() as distance:
         async with TradingDesk(tmp_path, Exchange()) as desk:
             engine = desk.engine
-            engine.accounts.resting_outside = lambda _: ()
             kills = engine.part(ScopedKills)
             engine.runners[DEMO].settle(engine.clock.now_ns())  # its first turn is over
             with distance.counted():

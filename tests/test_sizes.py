@@ -153,6 +153,8 @@ DISTANCE = {
     "single-importer siblings, all": 40,
     "type names defined twice": 0,
     "attributes set from outside": 0,
+    "attributes set by a neighbour": 61,
+    "circles of imports": 1,
 }
 """How many there may be. No sum of lines and no count of small files stands here: both would make
 each feature pay by deleting a line somewhere else.
@@ -244,55 +246,141 @@ def of_itself(target: ast.expr) -> bool:
     return isinstance(target, ast.Attribute) and ast.unparse(target.value) in {"self", "cls"}
 
 
-def wired(found: list[Module]) -> list[str]:
-    """Return the attributes that wait, hollow, for another file to fill them in.
+VALUES = (
+    "Struct",
+    "Protocol",
+    "dataclass",
+    "Enum",
+    "NamedTuple",
+    "BaseModel",
+    "TypedDict",
+    "Error",
+)
+"""A class one of whose bases or decorators has such a name is a value: its fields may be set."""
 
-    Hollow is what an object of behaviour declares without a value, as None in the body of its
-    class, or as a function of nothing, and never gives a value itself.
+
+class Behaviours:
+    """The classes of a product that are no values, by name, and the types that code gives names."""
+
+    def __init__(self, found: list[Module]) -> None:
+        self.home = {
+            node.name: (module, node)
+            for module in found
+            for node in ast.walk(module.tree)
+            if isinstance(node, ast.ClassDef)
+        }
+        self.fields = {name: self._of(node) for name, (_, node) in self.home.items()}
+
+    def is_value(self, name: str) -> bool:
+        """Say whether objects of a class are values."""
+        if name not in self.home:
+            return any(word in name for word in VALUES)
+        node = self.home[name][1]
+        bases = [ast.unparse(one).split("[")[0] for one in (*node.bases, *node.decorator_list)]
+        return any(self.is_value(one.split("(")[0].split(".")[-1]) for one in bases if one != name)
+
+    def _of(self, node: ast.ClassDef) -> dict[str, str]:
+        """Return what the class of each of its attributes is, as far as it says so."""
+        types: dict[str, str] = {}
+        for method in functions(node):
+            given = of_arguments(method)
+            for one in ast.walk(method):
+                for target, value in assigned(one):
+                    if of_itself(target) and isinstance(target, ast.Attribute):
+                        kind = class_of(getattr(one, "annotation", None)) or made(value)
+                        if isinstance(value, ast.Name):
+                            kind = kind or given.get(value.id, "")
+                        if kind:
+                            types[target.attr] = kind
+        for one in node.body:
+            if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name):
+                types[one.target.id] = class_of(one.annotation)
+        return types
+
+
+def class_of(annotation: ast.expr | None) -> str:
+    """Return the class an annotation names, alone or beside None."""
+    if annotation is None:
+        return ""
+    words = [one.strip(" '\"") for one in ast.unparse(annotation).split("|")]
+    named = [one for one in words if one != "None"]
+    return named[0].split(".")[-1] if len(named) == 1 else ""
+
+
+def made(value: ast.expr | None) -> str:
+    return ast.unparse(value.func).split(".")[-1] if isinstance(value, ast.Call) else ""
+
+
+def of_arguments(method: ast.FunctionDef | ast.AsyncFunctionDef) -> dict[str, str]:
+    arguments = method.args
+    every = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
+    return {one.arg: class_of(one.annotation) for one in every}
+
+
+def wired(found: list[Module]) -> dict[str, bool]:
+    """Return where an attribute of an object of behaviour is set in another file than its class's.
+
+    And whether that file stands in the same folder. What the object's class is, its annotation
+    says, or where it was made.
     """
-    hollow = collections.defaultdict(set)
-    given = set()
-    values = {
-        "Struct",
-        "Protocol",
-        "dataclass",
-        "Event",
-        "Enum",
-        "NamedTuple",
-        "Input",
-    }  # and their kin
+    behaviours = Behaviours(found)
+    sentences: dict[str, bool] = {}
     for module in found:
-        if module.name.startswith("engine.domain."):
-            continue  # values, not behaviour
-        for kind in (node for node in ast.walk(module.tree) if isinstance(node, ast.ClassDef)):
-            bases = " ".join(ast.unparse(base) for base in (*kind.bases, *kind.decorator_list))
-            if any(word in bases for word in values):
-                continue
-            own = [(pair, True) for node in kind.body for pair in assigned(node)]
-            own += [
-                (pair, False)
-                for method in functions(kind)
-                for node in ast.walk(method)
-                for pair in assigned(node)
-                if of_itself(pair[0])
-            ]
-            for (target, value), of_class in own:
-                name = target.attr if isinstance(target, ast.Attribute) else ast.unparse(target)
-                nothing = isinstance(value, ast.Constant) and value.value is None
-                if value is None or isinstance(value, ast.Lambda) or (nothing and of_class):
-                    hollow[name].add(module.name)
-                elif not nothing:
-                    given.add(name)
-    return [
-        f"{module.name}:{node.lineno}: {ast.unparse(target)}"
-        for module in found
-        for node in ast.walk(module.tree)
-        for target, _ in assigned(node)
-        if isinstance(target, ast.Attribute)
-        and not of_itself(target)
-        and target.attr not in given
-        and hollow[target.attr] - {module.name}
-    ]
+        owners = {
+            id(method): node.name
+            for node in ast.walk(module.tree)
+            if isinstance(node, ast.ClassDef)
+            for method in functions(node)
+        }
+        for method in functions(module.tree):
+            names = of_arguments(method)
+            names["self"] = owners.get(id(method), "")
+            for one in ast.walk(method):
+                for target, value in assigned(one):
+                    if isinstance(target, ast.Name):
+                        kind = made(value)
+                        if kind in behaviours.home:
+                            names.setdefault(target.id, kind)
+                    elif isinstance(target, ast.Attribute) and not of_itself(target):
+                        kind = _kind_of(target.value, names, behaviours)
+                        home = behaviours.home.get(kind)
+                        if home and home[0] is not module and not behaviours.is_value(kind):
+                            place = f"{module.name}:{target.lineno}"
+                            near = home[0].file.parent == module.file.parent
+                            sentences[f"{place}: {ast.unparse(target)} of {kind}"] = near
+    return sentences
+
+
+def _kind_of(value: ast.expr, names: dict[str, str], behaviours: Behaviours) -> str:
+    if isinstance(value, ast.Name):
+        return names.get(value.id, "")
+    if isinstance(value, ast.Attribute):
+        return behaviours.fields.get(_kind_of(value.value, names, behaviours), {}).get(
+            value.attr, ""
+        )
+    return ""
+
+
+def circles(found: list[Module]) -> list[str]:
+    """Return the sets of files that import one another, for types alone or not."""
+    targets = {one.name: one.imports - {one.name} for one in found}
+    reached = {name: _reached(name, targets) for name in targets}
+    together = {
+        tuple(sorted(other for other in beyond if name in reached.get(other, ())))
+        for name, beyond in reached.items()
+        if name in beyond
+    }
+    return [" ↔ ".join(one) for one in sorted(together)]
+
+
+def _reached(name: str, targets: dict[str, set[str]]) -> set[str]:
+    found: set[str] = set()
+    left = [name]
+    while left:
+        for target in targets.get(left.pop(), set()) - found:
+            found.add(target)
+            left.append(target)
+    return found
 
 
 def distances(root: Path, found: list[Module]) -> dict[str, list[str]]:
@@ -304,7 +392,9 @@ def distances(root: Path, found: list[Module]) -> dict[str, list[str]]:
             for module, only in siblings([*found, *studies(root)])
         ],
         "type names defined twice": twice(found),
-        "attributes set from outside": wired(found),
+        "attributes set from outside": [text for text, near in wired(found).items() if not near],
+        "attributes set by a neighbour": [text for text, near in wired(found).items() if near],
+        "circles of imports": circles(found),
     }
 
 
@@ -323,7 +413,8 @@ def test_what_is_far_is_found(tmp_path: Path) -> None:
     for name, text in {
         "engine/a/one.py": "from engine.a import two\nclass Row: ...\n",
         "engine/a/two.py": "Row = dict[str, int]\nclass C:\n    hook: int | None = None\n",
-        "engine/b/three.py": "def wire(c):\n    c.hook = print\n" + "\n" * 60,
+        "engine/b/three.py": "from engine.c import four\ndef wire(c: C):\n    c.hook = print\n",
+        "engine/c/four.py": "if TYPE_CHECKING:\n    from engine.b import three\n" + "\n" * 60,
     }.items():
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -331,4 +422,5 @@ def test_what_is_far_is_found(tmp_path: Path) -> None:
     far = distances(tmp_path, modules(tmp_path))
     assert far["single-importer siblings"] == ["engine.a.two: 3 lines, for engine.a.one alone"]
     assert far["type names defined twice"] == ["Row: engine.a.one, engine.a.two"]
-    assert far["attributes set from outside"] == ["engine.b.three:2: c.hook"]
+    assert far["attributes set from outside"] == ["engine.b.three:3: c.hook of C"]
+    assert far["circles of imports"] == ["engine.b.three ↔ engine.c.four"]

@@ -16,7 +16,7 @@ from engine.lab.replay.tape import FEED, TapeDecisionLog, TapeDeck, TapeOptions
 from engine.live.accounts import Accounts
 from engine.live.kill import block_signal
 from engine.live.lifecycle import close, trade
-from engine.live.main import LOCK_WAIT_S, engine_lock, open_engine, run_held, start
+from engine.live.main import LOCK_WAIT_S, Start, engine_lock, open_engine, run_held, start
 from engine.live.venues import Venues
 from engine.runtime.recovery import engine_started
 from storage.journal import latest_snapshots, take_lease
@@ -51,17 +51,17 @@ async def play(config: Config, deck: TapeDeck) -> None:
     settings = deck.settings(wall.now_ns())
     take_lease(config.journal_path, ENGINE_ID)
     decisions = TapeDecisionLog(config.decisions_path, deck.decisions, engine_id=ENGINE_ID)
-    engine = open_engine(config, wall, settings, tape=deck.clock, decisions=decisions)
+    accounts = Accounts(Venues(openers={(FEED, Mode.PAPER): deck}, markets={}), fence=0)
+    begun = Start(accounts, settings, accounts.made(settings.document))
+    engine = open_engine(config, wall, begun, tape=deck.clock, decisions=decisions)
     try:
-        accounts = Accounts(Venues(openers={(FEED, Mode.PAPER): deck}, markets={}), fence=0)
-        engine.accounts = accounts
-        made = accounts.made(settings.document).values()
+        made = begun.made.values()
         opened, feed = (one[0] for one in made), str(deck.recording_path)
         past = latest_snapshots(config.journal_path)
         engine.record(engine_started(past, opened, fence=0, seq=0, feed=feed), 0)
         for one in made:
             accounts.wire(engine, *one)
-        engine.phase = "RUNNING"
+        engine.enter("RUNNING")
         engine.state.listen()
         await trade(engine, accounts.begin(engine, set()), kill_only=False)
     finally:

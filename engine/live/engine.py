@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
+from typing import Any, TypeVar, Unpack, cast
 
 import msgspec
 
@@ -26,9 +26,7 @@ from engine.runtime.services import EngineWiring, Services, Stream
 from engine.runtime.state_writer import Projections, StateWriter
 from storage.commands import KILL_PROOF, Receipt
 from storage.latch import Latch, set_latch
-
-if TYPE_CHECKING:
-    from engine.live.accounts import Accounts
+from storage.settings import SettingsVersion
 
 REFUSING_NS = 5 * 1_000_000_000
 """How long a file may refuse before a person hears of it: a lock of a moment is nothing."""
@@ -49,9 +47,6 @@ STATE = "state"
 class Engine(Services):
     """A running engine: what its accounts and bots go through together, as time passes."""
 
-    accounts: Accounts
-    unlock_key = ""
-    """For which a vault's passphrase is sealed, base64; this start alone can read it."""
     projector: Projections
     watch: KillWatch | None = None
     """Whoever looks from outside that the loop lives, and for a KILL; None = nobody does."""
@@ -61,26 +56,31 @@ class Engine(Services):
         self,
         config: Config,
         *,
+        parts: Mapping[Callable[..., object], object] | None = None,
+        outside: Callable[[], Mapping[str, Provable]] = dict,
+        unread: tuple[str, ...] = (),
         snapshot_every: int = SNAPSHOT_EVERY,
         **wiring: Unpack[EngineWiring],
     ) -> None:
-        """`snapshot_every` = records between two snapshots."""
+        """`parts` are made already, by their class, as `part` gives them.
+
+        `outside` begins the proofs of accounts that do not trade here: nothing of ours may rest
+        there. `unread` is what a KILL could not read: over it nothing is proven. `snapshot_every` =
+        records between two snapshots.
+        """
         super().__init__(config, **wiring)
         self._snapshot_every = snapshot_every
         self.tasks: set[asyncio.Task[None]] = set()
         """The streams that run."""
         self._beside: set[asyncio.Task[None]] = set()
-        self._parts: dict[Callable[..., object], object] = {}
+        self._parts: dict[Callable[..., object], object] = dict(parts or {})
         self.gates: dict[AccountId, RiskGate] = {}
         self.absent: dict[str, BotSnapshot] = {}
         """Bots whose account is closed, as they were last seen: they are not forgotten."""
         self.proving: ProofRun | None = None
         self._latest: ProofRun | None = None
         self.receipt: Receipt | None = None
-        self.outside: Callable[[], Mapping[str, Provable]] = dict
-        """Begins the proofs of accounts that do not trade here: nothing of ours may rest there."""
-        self.unread: tuple[str, ...] = ()
-        """What a KILL could not read: over it nothing is proven."""
+        self._outside, self._unread = outside, unread
         self.needs_operator = False
         """True where the latest receipt stays NOT PROVEN until a person acts."""
         self.phase = "LOADING"
@@ -93,6 +93,14 @@ class Engine(Services):
         self, state: StateWriter, projector: Projections, watch: KillWatch | None = None
     ) -> None:
         self.state, self.projector, self.watch = state, projector, watch
+
+    def enter(self, phase: str) -> None:
+        """Go on to a phase of the engine's life, as the dashboard names it."""
+        self.phase = phase
+
+    def put_in_force(self, settings: SettingsVersion) -> None:
+        """Work by this version of the settings from now on."""
+        self.settings = settings
 
     def spawn(self, stream: Stream) -> None:
         """Run a stream until the engine ends; one that ends by itself ends the engine."""
@@ -121,7 +129,7 @@ class Engine(Services):
         self._parts[made] = made(self)
         return self._parts[made]
 
-    def part(self, made: Callable[[Engine], Part]) -> Part:
+    def part(self, made: Callable[..., Part]) -> Part:
         """Return what `make` has made of a class.
 
         Raises BrokenInvariant where it made none: what watches would watch from the first command
@@ -145,7 +153,7 @@ class Engine(Services):
         for runner in self.runners.values():
             runner.latch(event, now_ns)
         if self.proving is not None:
-            self.proving.first_cancel_ns = self.clock.now_ns()
+            self.proving.cancels_sent(self.clock.now_ns())
         self.killed.set()
         for bot_runner in self.bot_runners.values():
             if bot_runner.may(BotHappened.PAUSE_ASKED):
@@ -192,11 +200,17 @@ class Engine(Services):
         self, name: str, *, who: str, reason: str, at_ns: int, what: str = KILL_PROOF
     ) -> None:
         """Begin to prove that nothing of ours is open anywhere; a proof under way is replaced."""
-        before, outside = self._latest, self.outside()
+        before, outside = self._latest, self._outside()
         run = ProofRun(
-            name=name, who=who, reason=reason, latched_ns=at_ns, proofs=outside, what=what
+            name=name,
+            who=who,
+            reason=reason,
+            latched_ns=at_ns,
+            proofs=outside,
+            what=what,
+            unread=self._unread,
+            before=before,
         )
-        run.waiting, run.unread = before.waiting if before else [], self.unread
         for runner in self.runners.values():
             run.cover(runner, at_ns)
         self._prove(run)
@@ -273,7 +287,7 @@ class Engine(Services):
         self._watch_files(now_ns)
         self.forget_closed(now_ns)
         if self.phase == "RECONCILING" and not self.recovering:
-            self.phase = "RUNNING"
+            self.enter("RUNNING")
         if self.recorder.seq - self._snapshot_seq >= self._snapshot_every:
             self.snapshot()
         elif now_ns - self._learned_ns >= LEARNED_EVERY_NS:

@@ -246,8 +246,8 @@ async def end_bare(config: Config, url: str, refused: str, venues: Venues | None
         latched_ns=at_ns,
         # Where two sources say two places of one account, both were asked.
         proofs={f"{one.settings.name} {number}": one for number, one in enumerate(proofs)},
+        unread=(refused, *([] if latch else [lacking]), *known.unread),
     )
-    run.unread = (refused, *([] if latch else [lacking]), *known.unread)
     receipt = run.receipt(now_ns)
     for one in receipt.accounts:
         theirs = f" of ours, {many(len(one.foreign), 'order')} of others" if one.foreign else ""

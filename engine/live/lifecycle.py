@@ -103,7 +103,7 @@ async def _sliced(engine: Engine, work: Iterator[None]) -> None:
 async def _stop(engine: Engine) -> None:
     """Cancel everything, wait for the proof as long as there can be one, keep what is proven."""
     now_ns = engine.clock.now_ns()
-    engine.phase = "STOPPING"
+    engine.enter("STOPPING")
     engine.begin_proof(
         f"stop-{now_ns}", who="engine", reason="engine stops", at_ns=now_ns, what=STOP_PROOF
     )
@@ -122,7 +122,7 @@ async def _stop(engine: Engine) -> None:
 
 async def _crash(engine: Engine) -> None:
     """Cancel everything at every venue, without a turn of any core: our code may be wrong."""
-    engine.phase = "RECOVERY"
+    engine.enter("RECOVERY")
     calls = [venue.cancel_all(CancelScope()) for venue in engine.venues.values()]
     if calls:
         done, late = await asyncio.wait([asyncio.ensure_future(c) for c in calls], timeout=2.0)
@@ -152,7 +152,7 @@ async def close(engine: Engine, telemetry: Telemetry | None = None) -> None:
     crashed = engine.ended.done() and engine.ended.result() is not None
     if not crashed:
         tried("snapshot", engine.snapshot)
-        engine.phase = "STOPPED"
+        engine.enter("STOPPED")
         tried("beat", lambda: _last_heartbeat(engine, telemetry or Telemetry(engine)))
     tried("journal", engine.recorder.close)
     tried("projector", engine.projector.close)

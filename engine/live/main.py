@@ -11,10 +11,11 @@ import contextlib
 import gc
 import sys
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import closing
 from functools import partial
 from sqlite3 import Connection
+from types import MappingProxyType
 from typing import Any, NamedTuple, TextIO
 
 import uvloop
@@ -151,7 +152,7 @@ async def _live(config: Config, venues: Venues, fence: int, to_prove: Everything
         start = chosen(connection, accounts, clock.now_ns())
     found = recover(config.journal_path, start.executors)
     past = latest_snapshots(config.journal_path)
-    engine = open_engine(config, clock, start.settings)
+    engine = open_engine(config, clock, start, to_prove=to_prove)
     engine.watchers.append(DiskWatch(engine, (config.home, config.state_path.parent)).watch)
     engine.watchers.append(StandstillWatch(engine).watch)
     try:
@@ -170,19 +171,20 @@ class Start(NamedTuple):
 
     accounts: Accounts
     settings: SettingsVersion
-    aside: tuple[str, ...]
-    """Why a version that was in force is not worked by any more."""
-    first: bool
-    """There were no settings before: their bots shall start."""
     made: dict[AccountId, tuple[AccountSettings, Executor, RiskGate]]
     """What is opened."""
-    outside: dict[AccountId, Executor]
+    aside: tuple[str, ...] = ()
+    """Why a version that was in force is not worked by any more."""
+    first: bool = False
+    """There were no settings before: their bots shall start."""
+    outside: Mapping[AccountId, Executor] = MappingProxyType({})
     """What has a past and is not."""
-    followed: dict[AccountId, dict[InstrumentId, None]]
+    followed: Mapping[AccountId, dict[InstrumentId, None]] = MappingProxyType({})
+    """Markets that a person looks at."""
 
     @property
     def executors(self) -> dict[AccountId, Executor]:
-        return {key: one[1] for key, one in self.made.items()} | self.outside
+        return {key: one[1] for key, one in self.made.items()} | dict(self.outside)
 
 
 def chosen(connection: Connection, accounts: Accounts, now_ns: int) -> Start:
@@ -199,7 +201,7 @@ def chosen(connection: Connection, accounts: Accounts, now_ns: int) -> Start:
     forget_resolved(connection, ENGINE_ID)
     for one in marks(connection, ENGINE_ID, MarkKind.FOLLOWED):
         followed.setdefault(AccountId(one.account), {})[InstrumentId(one.subject)] = None
-    return Start(accounts, settings, aside, first, made, outside, followed)
+    return Start(accounts, settings, made, aside, first, outside, followed)
 
 
 def opened(
@@ -217,9 +219,6 @@ def opened(
     """
     accounts, now_ns, document = start.accounts, engine.clock.now_ns(), start.settings.document
     check_accounts(found, accounts.known)
-    engine.accounts, engine.followed = accounts, start.followed
-    engine.outside = partial(accounts.outside, to_prove.accounts if to_prove else ())
-    engine.unread = to_prove.unread if to_prove else ()
     for why in start.aside:
         text = f"{why}: it was in force and is set aside; the desk runs on version "
         text += str(start.settings.version)
@@ -241,12 +240,17 @@ def opened(
 def open_engine(
     config: Config,
     wall: WallClock,
-    settings: SettingsVersion,
+    start: Start,
     *,
+    to_prove: Everything | None = None,
     tape: TapeClock | None = None,
     decisions: DecisionLog | None = None,
 ) -> Engine:
-    """Open everything. `tape` = the clock of a recording: it is played, and can wait for a disk."""
+    """Open everything. `tape` = the clock of a recording: it is played, and can wait for a disk.
+
+    `to_prove` is what a KILL has to prove alone; None = no KILL.
+    """
+    accounts = start.accounts
     recorder = JournalWriter(
         config.journal_path, engine_id=ENGINE_ID, waits_when_full=tape is not None
     )
@@ -258,10 +262,14 @@ def open_engine(
         recorder=recorder,
         taper=_tape(config),
         decisions=decisions or _decision_log(config),
-        settings=settings,
+        settings=start.settings,
+        followed=start.followed,
+        parts={Accounts: accounts},
+        outside=partial(accounts.outside, to_prove.accounts if to_prove else ()),
+        unread=to_prove.unread if to_prove else (),
         ticks=TickKeeper(config.ticks_folder, wall) if tape is None else None,
     )
-    recorder.lost = engine.crash
+    recorder.on_lease_lost(engine.crash)
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: engine.end(error_of(context)))
     # A thread that dies of anything ends the engine: nobody else would do its work.
@@ -276,7 +284,14 @@ def open_engine(
         recorder, journal_path=config.journal_path, state_path=config.state_path,
         crash=engine.crash,
     )  # fmt: skip
-    watch = KillWatch(
+    engine.wire(state, projector, _kill_watch(engine, wall))
+    engine.watchers.append(TruthWatch(engine).watch)
+    return engine
+
+
+def _kill_watch(engine: Engine, wall: WallClock) -> KillWatch:
+    config, loop = engine.config, asyncio.get_running_loop()
+    return KillWatch(
         config.kill_path,
         marks=config.run_folder,
         clock=wall,
@@ -285,9 +300,6 @@ def open_engine(
         orphaned=lambda: loop.call_soon_threadsafe(engine.end),
         hung=lambda text: (config.run_folder / "last_error").write_text(text + "\n"),
     )
-    engine.wire(state, projector, watch)
-    engine.watchers.append(TruthWatch(engine).watch)
-    return engine
 
 
 def _tape(config: Config) -> Entries:
@@ -330,8 +342,8 @@ def begin(engine: Engine, found: Recovered, *, kill_only: bool) -> Streams:
     engine.state.write_row(_alert_unstopped, found, live, now_ns)
     engine.state.do(lambda c: cut(c, engine.engine_id, CUT, now_ns))
     engine.log.info("start.found", **shown)
-    engine.phase = "RECONCILING"
-    streams = engine.accounts.begin(engine, found.funded)
+    engine.enter("RECONCILING")
+    streams = engine.part(Accounts).begin(engine, found.funded)
     latched = kill_only or any(s.core.executor.latched for s in engine.runners.values())
     who = "engine kill" if kill_only else "journal"
     if latched:

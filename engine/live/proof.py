@@ -160,7 +160,9 @@ class ProofRun:
     """A KILL or a stop on its way to its receipt, over all accounts it is about.
 
     `part` is what of them; `title` names that for people. `proofs` are accounts that do not trade
-    here; those that do are added with `cover`.
+    here; those that do are added with `cover`. `unread` could not be read, or may rest where nobody
+    looks: over it nothing is proven. The receipts of `before`, which this run replaces, are given
+    by this one.
     """
 
     def __init__(
@@ -174,12 +176,13 @@ class ProofRun:
         part: Scope = None,
         title: str = "",
         what: str = KILL_PROOF,
+        unread: tuple[str, ...] = (),
+        before: ProofRun | None = None,
     ) -> None:
         self.proofs: dict[str, Provable] = dict(proofs)
         self.runners: list[AccountRunner] = []
-        self.unread: tuple[str, ...] = ()
-        """What could not be read, or may rest where nobody looks: over it nothing is proven."""
-        self.waiting: list[ReceiptReported] = []
+        self.unread = unread
+        self.waiting: list[ReceiptReported] = before.waiting if before else []
         """Who wants the receipt when it is PROVEN."""
         self.first_cancel_ns: int | None = None
         """When the first cancel was handed to its connection."""
@@ -193,6 +196,10 @@ class ProofRun:
         """Begin the patience anew: nothing was said yet."""
         self._reported: tuple[int, tuple[str, ...]] = (now_ns, ())
         self._repeat_ns = NOT_PROVEN_AFTER_NS
+
+    def cancels_sent(self, now_ns: int) -> None:
+        """Note when the first cancels were handed to their connections."""
+        self.first_cancel_ns = now_ns
 
     def cover(self, runner: AccountRunner, now_ns: int) -> None:
         """Prove an account that trades here, too."""

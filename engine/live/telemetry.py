@@ -21,6 +21,7 @@ from engine.domain.telemetry import (
     WatchedMarket,
 )
 from engine.executor.executor import Executor
+from engine.live.commands.vault import VaultOpening
 from engine.live.engine import Engine
 from engine.live.figures import MS, RewardsWatch, capital_of, earnings_of, holdings_of, uses_of
 from engine.runtime.account_runner import AccountRunner
@@ -246,7 +247,7 @@ class Telemetry:
             refusals=tuple(str(failure) for failure in files if failure is not None),
             receipt=None if engine.receipt is None else engine.receipt.sentence(),
             settings_version=engine.settings.version,
-            unlock_key=engine.unlock_key,
+            unlock_key=engine.part(VaultOpening).public_key,
         )
 
     def _latch_reason(self) -> str:

@@ -95,6 +95,10 @@ class AccountRunner:
     scoring: tuple[Mapping[int, bool], int | None] = ({}, None)
     """Which orders earn rewards, as the venue said it last, and when; people read it alone."""
 
+    def on_scoring(self, scoring: Mapping[int, bool], now_ns: int) -> None:
+        """Keep which orders earn rewards, as the venue said it now."""
+        self.scoring = scoring, now_ns
+
     def __init__(
         self,
         *,

@@ -53,8 +53,10 @@ class EngineJournal(Recorder, Protocol):
 
     failure: StorageError | None
     """The disk's present refusal, None = it writes."""
-    lost: Callable[[LeaseLost], object]
-    """Called once where a later start has taken the lease."""
+
+    def on_lease_lost(self, lost: Callable[[LeaseLost], object]) -> None:
+        """Call `lost` once where a later start has taken the lease."""
+        ...
 
     @property
     def seq(self) -> int: ...

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, NotRequired, Protocol, TypedDict, Unpack, runtime_checkable
 
 from engine import log
@@ -85,6 +85,8 @@ class EngineWiring(TypedDict):
     taper: Entries
     decisions: DecisionKeeper
     settings: SettingsVersion
+    followed: NotRequired[Mapping[AccountId, dict[InstrumentId, None]]]
+    """Markets a person looks at; missing = none."""
     ticks: NotRequired[TickKeeper | None]
     """Missing = nobody keeps them: what is played is no market of today."""
     forget_after_ns: NotRequired[int]
@@ -114,7 +116,7 @@ class Services:
         self.runners: dict[AccountId, AccountRunner] = {}
         self.venues: dict[AccountId, ClosingVenue] = {}
         self.bot_runners: dict[str, BotRunner] = {}
-        self.followed: dict[AccountId, dict[InstrumentId, None]] = {}
+        self.followed = dict(wiring.get("followed", {}))
         """Markets a person looks at: received by the account as if a bot traded them."""
         self.killed = threading.Event()
         """Set while the KILL latch is taken."""

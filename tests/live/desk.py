@@ -19,6 +19,7 @@ from engine.clock import WallClock
 from engine.config import load
 from engine.domain.commands import AnyCommand
 from engine.errors import StorageError
+from engine.live.accounts import Accounts
 from engine.live.commands.registry import Commands
 from engine.live.engine import Engine
 from engine.runtime.decisions import NoDecisions
@@ -91,6 +92,7 @@ class LiveDesk:
         self.recorder: Any = recorder or Recorder()
         self.connection = connect_writer(self.path)
         self._count = 0
+        self.accounts: Any = SimpleNamespace(register=lambda *_: None)
 
     async def __aenter__(self) -> Self:
         clock = WallClock()
@@ -105,10 +107,10 @@ class LiveDesk:
             taper=taper,
             decisions=decisions,
             settings=settings,
+            parts={Accounts: self.accounts},
         )
         loop = asyncio.get_running_loop()
         self.commands = Commands(engine)
-        engine.accounts = SimpleNamespace(register=lambda *_: None)  # type: ignore[assignment]
         engine.spawn = lambda _: None
         engine.watch = SimpleNamespace(taken=threading.Event())  # type: ignore[assignment]
         engine.projector = SimpleNamespace(failure=None, seq=0)  # type: ignore[assignment]

@@ -41,7 +41,6 @@ async def fallen(
     applied(made.connection, ENGINE_ID, version, 1)
     async with made as desk:
         engine, now_ns = desk.engine, desk.quote()
-        engine.accounts.resting_outside = lambda _: ()
         await desk.fill(now_ns + S)
         worthless = replace(BOOK, bids=((100, 10**7),), asks=((300, 10**7),))
         engine.runners[DEMO].market((worthless,), now_ns + 2 * S)

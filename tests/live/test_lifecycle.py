@@ -18,9 +18,11 @@ from engine.clock import WallClock
 from engine.config import load
 from engine.errors import StorageError
 from engine.live import lifecycle
+from engine.live.accounts import Accounts
 from engine.live.engine import Engine
 from engine.live.lifecycle import close
-from engine.live.main import open_engine
+from engine.live.main import Start, open_engine
+from engine.live.venues import Venues
 from storage.database import connect_writer
 from storage.schema import migrate
 from storage.settings import in_force
@@ -128,7 +130,7 @@ def test_a_stop_ends_with_its_proof_or_where_waiting_proves_nothing(
     monkeypatch.setattr(lifecycle, "STOP_S", None)  # it would wait for ever
     engine: Any = SimpleNamespace(
         clock=WallClock(), log=log.get("engine"), proving=object(), needs_operator=False,
-        runners={}, watchers=[], begin_proof=lambda *_, **__: None,
+        runners={}, watchers=[], begin_proof=lambda *_, **__: None, enter=lambda _: None,
     )  # fmt: skip
 
     async def run() -> None:
@@ -163,7 +165,8 @@ def test_a_thread_that_dies_of_anything_ends_the_engine(
     async def run() -> BaseException | None:
         with closing(connect_writer(config.state_path)) as connection:
             settings = in_force(connection, ENGINE_ID)
-        engine = open_engine(config, WallClock(), settings)
+        accounts = Accounts(Venues(openers={}, markets={}), fence=1)
+        engine = open_engine(config, WallClock(), Start(accounts, settings, {}))
         try:
             threading.Thread(target=die, name="journal").start()
             return await asyncio.wait_for(engine.ended, 150)

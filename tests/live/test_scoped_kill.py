@@ -31,8 +31,7 @@ async def two_accounts(home: Path) -> AsyncIterator[TradingDesk]:
     version = made.edit({"accounts": {TWIN: account}}, base=1)
     applied(made.connection, ENGINE_ID, version, 1)
     async with made as desk:
-        desk.engine.accounts.resting_outside = lambda _: ()
-        desk.engine.accounts.known = frozenset({TWIN})  # type: ignore[misc]
+        desk.accounts.known = frozenset({TWIN})
         desk.open(TWIN, Exchange(TWIN))
         yield desk
 

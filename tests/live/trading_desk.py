@@ -69,6 +69,13 @@ class TradingDesk(LiveDesk):
         home.mkdir(exist_ok=True)
         super().__init__(home, JournalWriter(home / "journal.db", engine_id=ENGINE_ID))
         self.venue = venue or DemoVenue("http://127.0.0.1:9", DEMO)
+        self.accounts = SimpleNamespace(
+            register=lambda *_: None,
+            refusal=lambda _: "",
+            is_open=lambda _: True,
+            closed=lambda _: None,
+            resting_outside=lambda _: (),
+        )
         self.edit(DOCUMENT)
         applied(self.connection, ENGINE_ID, 1, 1)
 
@@ -88,12 +95,6 @@ class TradingDesk(LiveDesk):
         engine.bot_runners["maker"] = made
         runner.core.add(made.bot, engine.clock.now_ns())
         engine.projector = SimpleNamespace(failure=None, seq=0, at=lambda *_: False)
-        engine.accounts = SimpleNamespace(
-            register=lambda *_: None,
-            refusal=lambda _: "",
-            is_open=lambda _: True,
-            closed=lambda _: None,
-        )
         return self
 
     def open(self, name: AccountId, venue: Any) -> AccountRunner:

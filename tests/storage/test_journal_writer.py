@@ -376,7 +376,7 @@ def test_a_start_that_writes_nothing_receives_that_it_lost_its_lease(path: Path)
     take_lease(path, "e1")
     older = JournalWriter(path, engine_id="e1", patience_s=1e6)
     received, lost = threading.Event(), []
-    older.lost = lambda error: (lost.append(error), received.set())
+    older.on_lease_lost(lambda error: (lost.append(error), received.set()))
     take_lease(path, "e1")
     assert received.wait(150)
     assert "start 2 of this engine has taken the lease of start 1" in str(lost[0])

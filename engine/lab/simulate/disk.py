@@ -118,7 +118,7 @@ class Journal:
     ) -> None:
         self.tape = 0
         self.failure: StorageError | None = None
-        self.lost: Callable[[LeaseLost], object] = lambda _: None
+        self._lost: Callable[[LeaseLost], object] = lambda _: None
         self.dies_in = -1
         """The engine dies with this many further records; below zero it does not."""
         self._disk = disk
@@ -226,7 +226,11 @@ class Journal:
             self._process.call_later(LEASE_S, self._look)
         elif not isinstance(self.failure, LeaseLost):
             self.failure = LeaseLost("another engine holds the lease of this journal")
-            self.lost(self.failure)
+            self._lost(self.failure)
+
+    def on_lease_lost(self, lost: Callable[[LeaseLost], object]) -> None:
+        """Call `lost` once where a later start has taken the lease."""
+        self._lost = lost
 
     # -- the rest of a recorder --------------------------------------------------------------------
 

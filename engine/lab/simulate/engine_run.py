@@ -207,10 +207,13 @@ class EngineRun:
             taper=NullWriter(),
             decisions=DecisionSink(self._decided),
             settings=start.settings,
+            followed=start.followed,
+            parts={Accounts: start.accounts},
+            outside=start.accounts.outside,
             forget_after_ns=FORGET_AFTER_NS,
             snapshot_every=self._snapshot_every,
         )
-        self.journal.lost = engine.crash
+        self.journal.on_lease_lost(engine.crash)
         self.process.set_exception_handler(lambda _, context: engine.end(error_of(context)))
         commands = Commands(engine)
         self.state = State(

@@ -14,6 +14,7 @@ from engine.domain.commands import Answered, ExamineAccount
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.orders import Identity
 from engine.errors import BadInput, NotSent, PitbossError
+from engine.live.accounts import Accounts
 from engine.live.commands.registry import Pending, command, part
 from engine.live.engine import Engine
 from engine.runtime.credentials import Credential
@@ -52,7 +53,7 @@ class Examinations:
         settings = self._engine.settings.document.accounts.get(account)
         if settings is None or settings.mode is not Mode.LIVE:
             raise BadInput(f"{account!r} is not a live account in force: nothing to examine")
-        opener = self._engine.accounts.venues.openers.get((settings.venue, settings.mode))
+        opener = self._engine.part(Accounts).venues.openers.get((settings.venue, settings.mode))
         found = opener.keys.credential(account) if opener and opener.keys else None
         if found is None:
             raise BadInput(

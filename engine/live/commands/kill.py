@@ -20,6 +20,7 @@ from engine.domain.events import LatchReleased, ScopeLatched, ScopeReleased
 from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.errors import BadInput, StorageError
 from engine.executor.halts import Hold
+from engine.live.accounts import Accounts
 from engine.live.commands.registry import Done, Pending, command, part
 from engine.live.proof import ProofRun
 from engine.runtime.account_runner import AccountRunner
@@ -95,7 +96,7 @@ class ScopedKills:
             )
             runner.deliver(event, now_ns)
             runner.settle(now_ns)
-        proof.first_cancel_ns = engine.clock.now_ns()
+        proof.cancels_sent(engine.clock.now_ns())
         for bot_runner in bot_runners:
             if bot_runner.may(BotHappened.STOP_ASKED):
                 self._journal(StopBot(bot=bot_runner.bot.name), now_ns)
@@ -147,14 +148,14 @@ class ScopedKills:
             runner.settle(now_ns)
         if scope.account is None:
             # Those that are closed read it when they open: else it would be held everywhere again.
-            for name in sorted(engine.accounts.known - engine.runners.keys()):
+            for name in sorted(engine.part(Accounts).known - engine.runners.keys()):
                 engine.journal(released(account=AccountId(name)), now_ns)
         return f"the latch of {scope} is released; stopped bots stay stopped until they are started"
 
     def _outside(self, scope: KillScope) -> tuple[str, ...]:
         if scope.account is not None:
             return ()
-        return self._engine.accounts.resting_outside(scope.bot or scope.instrument)
+        return self._engine.part(Accounts).resting_outside(scope.bot or scope.instrument)
 
     def _journal(self, command: StopBot, now_ns: int) -> None:
         try:
@@ -217,9 +218,9 @@ class ScopedKills:
             part=scope.bot or scope.instrument,
             title=str(scope),
             what=SCOPE_PROOF,
+            unread=self._outside(scope),
+            before=before,
         )
-        run.waiting = before.waiting if before else []
-        run.unread = self._outside(scope)
         for runner in runners:
             run.cover(runner, at_ns)
         return run

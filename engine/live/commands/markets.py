@@ -12,6 +12,7 @@ from engine.domain.effects import caution
 from engine.domain.instruments import InstrumentId
 from engine.domain.settings import MarketFilter
 from engine.errors import BadInput, PitbossError
+from engine.live.accounts import Accounts
 from engine.live.commands.registry import (
     Answer,
     Done,
@@ -47,7 +48,7 @@ def sync(engine: Engine, command: SyncMarkets, _who: str) -> Pending:
 
 async def _synced(engine: Engine, venue: str, title: str) -> Answer:
     try:
-        return Done(await engine.accounts.venues.markets[venue].sync(engine))
+        return Done(await engine.part(Accounts).venues.markets[venue].sync(engine))
     except (PitbossError, msgspec.DecodeError) as error:
         return Failed(f"{title} sent no listing: {error}")
 

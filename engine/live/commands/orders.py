@@ -18,6 +18,7 @@ from engine.domain.orders import Order, OrderId, OrderState
 from engine.errors import BadInput
 from engine.executor.manual import ManualRefused
 from engine.executor.orders import LiveOrder
+from engine.live.accounts import Accounts
 from engine.live.commands.registry import (
     Done,
     Pending,
@@ -197,7 +198,7 @@ def follow(engine: Engine, command: FollowMarket, who: str) -> Pending:
         followed.pop(name, None)
         text = f"{name} is no longer followed: it is received while a bot or an order needs it"
     else:
-        market = engine.accounts.venues.markets.get(name.partition(":")[0])
+        market = engine.part(Accounts).venues.markets.get(name.partition(":")[0])
         if name not in runner.core.cache.views and not (market and market.may_be(name)):
             raise BadInput(f"{name} is not a market that can be received here")
         if name not in followed and len(followed) >= FOLLOWED_MAX:

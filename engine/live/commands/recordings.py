@@ -12,6 +12,7 @@ from engine.domain.commands import StartRecording, StopRecording
 from engine.domain.effects import caution
 from engine.domain.instruments import Mode
 from engine.errors import BadInput
+from engine.live.accounts import Accounts
 from engine.live.commands.registry import Done, Pending, command, part, where_files_are_written
 from engine.live.engine import Engine
 from engine.runtime.recording import AT_ONCE_MAX, LiveRecording, checked
@@ -46,7 +47,7 @@ def venue_of(instruments: Sequence[str]) -> str:
 
 def market_of(engine: Engine, instruments: Sequence[str]) -> MarketData:
     """Return where to listen for these instruments. Raises BadInput."""
-    venue, markets = venue_of(instruments), engine.accounts.venues.markets
+    venue, markets = venue_of(instruments), engine.part(Accounts).venues.markets
     if venue not in markets:
         raise BadInput(f"nothing is received of {venue!r}: there are {', '.join(markets)}")
     return markets[venue]

@@ -15,6 +15,7 @@ from engine.domain.instruments import AccountId, BotId, Mode
 from engine.domain.settings import AccountSettings, BotSettings, SettingsDocument
 from engine.errors import BadInput, ConfigError
 from engine.executor.executor import Executor
+from engine.live.accounts import Accounts
 from engine.live.commands.registry import Pending, command, part
 from engine.live.engine import Engine
 from engine.runtime.bot_runner import BotRunner, S
@@ -61,7 +62,7 @@ class SettingsCommands:
         def fetch(connection: Any) -> None:
             try:
                 version = read(connection, engine.engine_id, command.version)
-                engine.accounts.register(connection, version.document)
+                engine.part(Accounts).register(connection, version.document)
             except ConfigError as error:
                 raise BadInput(str(error)) from error
             done, why = f"version {command.version} is in force", command.abandon.strip()
@@ -110,7 +111,7 @@ class SettingsCommands:
                 current.runner.core.remove(current.bot, now_ns)
             engine.bot_runners[name] = made
             made.runner.core.add(made.bot, now_ns)
-        engine.settings = version
+        engine.put_in_force(version)
         self._note(version, answer, "; ".join((done, *closed)))
 
     def _note(self, version: SettingsVersion, answer: Answered, done: str) -> None:
@@ -132,11 +133,11 @@ class SettingsCommands:
         """Open what is new; return why the rest stays closed."""
         engine, closed = self._engine, []
         for account in document.accounts.values():
-            why = engine.accounts.refusal(account)
+            why = engine.part(Accounts).refusal(account)
             if why:
                 closed.append(why)
-            elif not engine.accounts.is_open(account.name):
-                engine.accounts.open(engine, account, now_ns)
+            elif not engine.part(Accounts).is_open(account.name):
+                engine.part(Accounts).open(engine, account, now_ns)
         return closed
 
     def _problem(self, version: SettingsVersion, abandoned: Mapping[str, str]) -> str:
@@ -158,7 +159,7 @@ class SettingsCommands:
             if bot_runner is None and self._waits(settings):
                 continue  # nothing of it changes: it must not hold up a limit that is lowered
             if bot_runner is None or bot_runner.settings != settings:
-                why = engine.accounts.refusal(document.accounts[settings.account])
+                why = engine.part(Accounts).refusal(document.accounts[settings.account])
                 if why:
                     return f"bot {name} cannot trade there: {why}"
                 # raises BadInput where its parameters are wrong
@@ -200,7 +201,7 @@ class SettingsCommands:
 
     def _standing_closed(self, document: SettingsDocument) -> dict[str, str]:
         """Return what stands at accounts that are left out and not open, in words."""
-        found = {name: self._engine.accounts.closed(name) for name in self._removed(document)}
+        found = {name: self._engine.part(Accounts).closed(name) for name in self._removed(document)}
         left = {name: standing(one) for name, one in sorted(found.items()) if one is not None}
         return {name: words for name, words in left.items() if words}
 

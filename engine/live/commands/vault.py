@@ -24,6 +24,7 @@ from engine.domain.instruments import Mode
 from engine.domain.settings import AccountSettings
 from engine.errors import BadInput, ConfigError, PitbossError, StorageError
 from engine.live import vault
+from engine.live.accounts import Accounts
 from engine.live.commands.registry import (
     Answer,
     Done,
@@ -131,8 +132,9 @@ class VaultOpening:
         self._engine = engine
         self._private = X25519PrivateKey.generate()
         self._public = self._private.public_key().public_bytes_raw()
+        self.public_key = base64.b64encode(self._public).decode()
+        """For which the passphrase is sealed; this start alone can read it."""
         self._turn = asyncio.Lock()
-        engine.unlock_key = base64.b64encode(self._public).decode()
 
     @command(OpenVault)
     def open(self, command: OpenVault, _who: str) -> Pending:
@@ -162,11 +164,11 @@ class VaultOpening:
         return [one.keys for one in keyed.values() if one.keys is not None]
 
     def _closed(self) -> list[AccountSettings]:
-        engine, keyed = self._engine, self._engine.accounts.venues.keyed()
+        engine, keyed = self._engine, self._engine.part(Accounts).venues.keyed()
         return [
             one
             for one in engine.settings.document.accounts.values()
-            if (one.venue, one.mode) in keyed and not engine.accounts.is_open(one.name)
+            if (one.venue, one.mode) in keyed and not engine.part(Accounts).is_open(one.name)
         ]
 
     def _unsealed(self, sealed: str) -> str:
@@ -202,7 +204,7 @@ class VaultOpening:
             for keys in self._keys():
                 keys.learn(found, kept)
             try:
-                engine.accounts.register(connection, document)
+                engine.part(Accounts).register(connection, document)
             except ConfigError as error:
                 raise BadInput(str(error)) from error
             loop.call_soon_threadsafe(self._go_on, sorted(found), answer)
@@ -215,7 +217,7 @@ class VaultOpening:
         self._engine.beside(self._open(names, answer))
 
     def _load(self, venue: str) -> None:
-        for place, opener in self._engine.accounts.venues.keyed().items():
+        for place, opener in self._engine.part(Accounts).venues.keyed().items():
             if place[0] == venue:
                 opener.load()
 
@@ -230,8 +232,8 @@ class VaultOpening:
             account = engine.settings.document.accounts.get(name)
             if account is None or account.mode is not Mode.LIVE:
                 continue
-            recovery, why = recovered.get(name, ""), engine.accounts.refusal(account)
-            if engine.accounts.is_open(name):
+            recovery, why = recovered.get(name, ""), engine.part(Accounts).refusal(account)
+            if engine.part(Accounts).is_open(name):
                 opened.append(name)
                 words += [recovery] if recovery else []
             else:
@@ -242,19 +244,22 @@ class VaultOpening:
     async def _bring_up(self, settings: AccountSettings) -> str:
         """Open an account whose key has come; give what was recovered, or why it stays closed."""
         engine, name = self._engine, settings.name
-        why = engine.accounts.venues.refusal(settings)
+        why = engine.part(Accounts).venues.refusal(settings)
         if why:
             return why
         try:
-            past = await engine.accounts.restore(engine, settings)
+            past = await engine.part(Accounts).restore(engine, settings)
         except StorageError as error:
             return f"its past cannot be read: {error}; nothing was asked of its venue"
         # Nothing below waits: what was recalled is true at this moment, and no later.
         if engine.ended.done():
             return "the engine ends"
-        if engine.accounts.is_open(name) or engine.settings.document.accounts.get(name) != settings:
+        if (
+            engine.part(Accounts).is_open(name)
+            or engine.settings.document.accounts.get(name) != settings
+        ):
             return "its settings changed meanwhile: open the vault again"
-        engine.accounts.open(engine, settings, engine.clock.now_ns(), past)
+        engine.part(Accounts).open(engine, settings, engine.clock.now_ns(), past)
         if past is None:
             return ""
         engine.log.info("account.recalled", account=name, **past.found.shown({}))

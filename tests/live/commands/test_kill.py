@@ -56,11 +56,12 @@ class FakeRunner:
 
 
 def engine(*runners: FakeRunner, accounts: Accounts | None = None) -> Any:
+    known = accounts or Accounts(Venues(openers={}, markets={}), fence=1)
     return SimpleNamespace(
         runners={runner.account: runner for runner in runners},
         bot_runners={},
         watchers=[],
-        accounts=accounts or Accounts(Venues(openers={}, markets={}), fence=1),
+        part=lambda _: known,
         engine_id="e",
         state=SimpleNamespace(write_row=lambda *_, **__: None),
         clock=SimpleNamespace(now_ns=lambda: 20_000_000_000),

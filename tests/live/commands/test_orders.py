@@ -293,7 +293,7 @@ async def test_a_followed_market_is_wanted_until_it_is_not(
     async with HandDesk(tmp_path, room=0) as desk:
         engine, runner = desk.engine, desk.engine.runners[DEMO]
         venue = SimpleNamespace(may_be=lambda name: name != "demo:nothing")
-        engine.accounts.venues = SimpleNamespace(markets={"demo": venue})  # type: ignore[assignment]
+        desk.accounts.venues = SimpleNamespace(markets={"demo": venue})
         asked = FollowMarket(account=DEMO, instrument=other)
         assert (await desk.asked(asked)).state is CommandState.DONE
         assert other in wants_of(engine, "demo", runner)[0]

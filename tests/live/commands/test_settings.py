@@ -82,6 +82,12 @@ class Engine:
     def wall_ns(self) -> int:
         return 1
 
+    def part(self, _kind: type[Any]) -> Accounts:
+        return self.accounts
+
+    def put_in_force(self, settings: SettingsVersion) -> None:
+        self.settings = settings
+
 
 def version(document: SettingsDocument) -> SettingsVersion:
     return SettingsVersion(

@@ -272,7 +272,7 @@ class PolymarketUpkeep:
             return
         self._say(self._failing.answered("which orders earn rewards"))
         scoring = {int(names[name]): scores for name, scores in found.items()}
-        self._runner.scoring = scoring, now_ns
+        self._runner.on_scoring(scoring, now_ns)
 
 
 # -- the account at its venue --------------------------------------------------------------------
