@@ -64,6 +64,10 @@ ALIKE = 0.75
 """How alike the name of a folder must be to a kind's to count as misspelt."""
 
 DIGEST_DIGITS = 12
+EVERYWHERE = ("alerts", "commands", "jobs")
+"""Kinds whose files every program imports, before most of the product is there."""
+
+ON_TOP = "; a file of this kind imports of the product engine.domain alone on top"
 
 
 class Problem(NamedTuple):
@@ -402,7 +406,8 @@ def _imported(plugin: Plugin, file: Path) -> ModuleType | None:
         module = importlib.import_module(name)
     except (Exception, SystemExit) as error:  # noqa: BLE001 whatever is wrong, the others work
         where, line = place_of(error, plugin.folder)
-        _keep(Problem(plugin.name, where or file, line, _said(error)))
+        hint = ON_TOP if isinstance(error, ImportError) and file.parent.name in EVERYWHERE else ""
+        _keep(Problem(plugin.name, where or file, line, _said(error) + hint))
         return None
     if Path(str(module.__file__)).resolve() != file.resolve():
         text = f"its module {name} is another file, {module.__file__}: rename it"

@@ -15,20 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from engine.contracts.imports import CHANCE, CLOCK, IO, PURE, SQL
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 SOURCES = ("engine", "storage", "pages", "app.py")
 
-SQL = frozenset({"sqlite3", "sqlalchemy", "sqlmodel", "sqlite_utils", "alembic"})
-CLOCK = frozenset({"time", "sched"})
-CHANCE = frozenset({"random", "secrets", "uuid"})
-IO = frozenset(
-    """
-    asyncio concurrent fcntl fileinput ftplib glob http io logging mmap multiprocessing os pathlib
-    select selectors shutil signal smtplib socket socketserver ssl subprocess tempfile threading
-    urllib httpx websockets aiohttp requests
-    """.split()  # noqa: SIM905 thirty quoted names are harder to read
-)
-PURE = SQL | CLOCK | CHANCE | IO
 EVERY_LIBRARY = frozenset({"*"})
 
 # `domain`, `errors` and `config` are open to all, and so are msgspec, in which messages are
@@ -126,6 +117,7 @@ ROOMS = {
     ),
     "engine.lab": LAB,
     "engine.cli": Room(may=("engine", "storage"), libraries=EVERY_LIBRARY),
+    "engine.contracts": Room(may=("engine", "storage"), libraries=EVERY_LIBRARY),
     "pages": Room(
         may=("storage", "engine.domain"),
         libraries=frozenset({"streamlit", "starlette", "plotly", "pandas", "itsdangerous"}),

@@ -76,6 +76,7 @@ BROAD_EXCEPT_MAY = {
     "engine/live/main.py": "journal the crash, then exit",
     "engine/__main__.py": "an error without a name still ends with one sentence and its exit code",
     "engine/plugins.py": "whatever is wrong with a plug-in's file, everything else works",
+    "engine/contracts": "whatever a thing raises is what is wrong with it",
     "engine/cli/kill.py": "KILL goes on whatever a source fails with, and names it",
     "engine/live/kill_bare.py": (
         "KILL goes on whatever a source or a venue fails with, and names it"

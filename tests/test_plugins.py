@@ -215,6 +215,7 @@ BROKEN = {
     "bad/commands/odd.py": "from engine.domain.commands import Command\n\n\n"
     "class Odd(Command, frozen=True, kw_only=True):\n    at: complex\n\n\n"
     "def run(engine, command, who):\n    return ''\n",
+    "bad/commands/heavy.py": "from engine.live.commands.registry import Done\n",
     "bad/alerts/again.py": "from engine.domain.alerts import AlertKind\n"
     "KILL = AlertKind('kill', 'x', '')\n",
     "bad/venue/plugin.py": "PLUGIN = 1",
@@ -234,6 +235,7 @@ SAID = {
     "jobs/again.py:4": "there is a job 'backup' already",
     "commands/again.py:4": "there is a command Kill already",
     "odd.py:4": "its fields cannot be read from JSON",
+    "heavy.py:1": "imports of the product engine.domain alone on top",
     "alerts/again.py": "there is a kind of alert 'kill' already",
     "venue/plugin.py": "it declares no PLUGIN of type VenuePlugin",
     "verbs/kill.py": "there is a command 'kill' already",

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from engine.cli.arguments import say
 from engine.config import Config
 from engine.errors import BadInput, StorageError, os_sentence
 from engine.plugins import (
+    FOLDERS_KEY,
     OFF_FILE,
     Found,
     Plugin,
@@ -28,7 +32,10 @@ from engine.plugins import (
 )
 from storage.files import write_whole
 
-HELP = "list the plug-ins, what each brings and what is wrong; switch one off or on"
+HELP = "list the plug-ins and what is wrong; check one; switch one off or on"
+
+ALONE = "DESK_PLUGIN_ALONE"
+"""Set for the program in which a folder is checked that is not installed."""
 
 LOADERS = {
     "venue": ("engine.venues.registry", "found"),
@@ -45,8 +52,10 @@ by name: the dashboard's pages are no room of the command line."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parsers = parser.add_subparsers(dest="verb", metavar="list | off | on")
+    parsers = parser.add_subparsers(dest="verb", metavar="list | check | off | on")
     parsers.add_parser("list", help="list them; what is done without a word, too")
+    sub = parsers.add_parser("check", help="hold everything a plug-in brings to its contract")
+    sub.add_argument("path", metavar="PATH", help="the plug-in's folder, installed or not")
     for verb, meaning in (("off", "leave it out"), ("on", "take it in again")):
         sub = parsers.add_parser(verb, help=f"{meaning} from the next start of each program on")
         sub.add_argument("name", metavar="NAME", help="of an installed plug-in")
@@ -55,6 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, config: Config) -> int:
     if args.verb in ("off", "on"):
         return switch(args, config)
+    if args.verb == "check":
+        return check(args)
     load_all()
     wrong = problems()
     rows = [row_of(plugin, wrong) for plugin in installed()]
@@ -88,6 +99,44 @@ def _refusal(one: Found) -> str:
         if not callable(getattr(one.module, name, None)):
             return f"it has no function {name}"
     return ""
+
+
+def check(args: argparse.Namespace) -> int:
+    """Hold everything a plug-in brings to its contract. 0 = it keeps it, 1 = it does not.
+
+    Raises BadInput where the path is no plug-in's folder.
+    """
+    folder = Path(args.path).absolute()
+    plugin = next((one for one in installed() if one.folder.resolve() == folder.resolve()), None)
+    if plugin is None:
+        return _installed_and_checked(folder, args)
+    if not plugin.brings:
+        raise BadInput(f"{folder} brings nothing: docs/extend says which folders a plug-in has")
+    load_all()
+    from engine.contracts.things import things  # noqa: PLC0415 the list does without
+
+    mine = [one for one in things() if one.plugin == plugin.name]
+    rows = [{"kind": one.kind, "name": one.name, "wrong": list(one.check())} for one in mine]
+    wrong = [one.sentence for one in problems() if one.plugin == plugin.name]
+    lines = [
+        f"{'wrong' if row['wrong'] else 'ok':6}{row['kind']} {row['name']}"
+        + "".join(f"\n      {one}" for one in row["wrong"])
+        for row in rows
+    ]
+    said = "\n".join([*lines, *(f"wrong {one}" for one in wrong)])
+    say(args, {"plugin": plugin.name, "checked": rows, "wrong": wrong}, said)
+    return int(bool(wrong) or any(row["wrong"] for row in rows))
+
+
+def _installed_and_checked(folder: Path, args: argparse.Namespace) -> int:
+    """Check a folder that is not installed, in a program where it alone is."""
+    if not folder.is_dir() or ALONE in os.environ:
+        raise BadInput(f"{folder} is no plug-in's folder; docs/extend says what one holds")
+    words = [sys.executable, "-m", "engine", "plugins", *["--json"] * args.json]
+    given = {FOLDERS_KEY: str(folder.parent), ALONE: "1"}
+    asked = [*words, "check", str(folder)]
+    done = subprocess.run(asked, env={**os.environ, **given}, check=False)  # noqa: S603 ourselves
+    return done.returncode
 
 
 def row_of(plugin: Plugin, wrong: list[Problem]) -> dict[str, Any]:

@@ -72,12 +72,6 @@ def test_every_kind_has_arguments_and_a_function() -> None:
     assert set(works()) == set(JOB_KINDS)
 
 
-def test_every_argument_says_what_it_is() -> None:
-    for kind, model in JOB_KINDS.items():
-        for name, field in model.model_fields.items():
-            assert field.description, f"{kind}.{name}"
-
-
 @pytest.mark.parametrize(
     ("kind", "text", "sentence"),
     [

@@ -20,6 +20,7 @@ import engine.venues
 from engine.bots.core import AccountCore
 from engine.caches.markets import MarketCache
 from engine.config import Config, load
+from engine.contracts.declared import check_venue
 from engine.domain.catalog import ANY
 from engine.domain.effects import CancelScope
 from engine.domain.events import InstrumentListed
@@ -48,9 +49,22 @@ from tests.venues.polymarket.kit import quick
 from tests.venues.services import AccountServices
 
 ADDED = Path(__file__).resolve().parents[1] / "additions/plugins"
-IDS = ("demo", "paper", "polymarket", "toy")
-TRADED = ("demo", "polymarket", "toy")
+
+
+def scanned() -> dict[str, VenuePlugin]:
+    """Return every venue there is, the added one among them."""
+    with pytest.MonkeyPatch.context() as patch, installed_from(patch, ADDED):
+        return dict(registry.plugins())
+
+
+IDS = tuple(scanned())
+TRADED = tuple(name for name, one in scanned().items() if one.market is not None)
 """Those with a market of their own."""
+KEYED = tuple(
+    name
+    for name, one in scanned().items()
+    if any(spec.credential_fields for spec in one.modes.values())
+)
 PATIENCE_S = 150.0
 
 
@@ -110,24 +124,13 @@ def test_every_folder_with_a_plugin_is_found() -> None:
 
 
 @pytest.mark.parametrize("name", IDS)
-def test_declaration_is_complete(name: str) -> None:
-    plugin = plugin_of(name)
-    assert plugin.title
-    assert plugin.about
-    assert plugin.modes
+def test_declaration_keeps_the_contract_of_a_venue(name: str) -> None:
+    assert list(check_venue(plugin_of(name))) == []
     over_any = {
         mode for one in registry.plugins().values() if one.market is None for mode in one.modes
     }
-    for mode, spec in plugin.modes.items():
+    for mode, spec in plugin_of(name).modes.items():
         assert spec.link is not None or mode in over_any
-        if mode is Mode.LIVE:
-            assert spec.credential_fields, "an account that trades real money signs"
-            assert spec.examine is not None, "its doctor must have been green"
-            assert spec.selftest is not None
-        if spec.link is not None and mode is not Mode.PAPER:
-            assert spec.door is not None, "a KILL without an engine must reach it"
-    if plugin.market is not None:
-        assert plugin.currency
 
 
 @pytest.mark.parametrize("name", IDS)
@@ -272,9 +275,17 @@ class Opened:
 
 
 def modes() -> list[tuple[str, Mode]]:
+    """Return every mode of a venue whose accounts have a link of their own."""
     return [
-        ("demo", Mode.DEMO), ("polymarket", Mode.LIVE), ("toy", Mode.DEMO), ("toy", Mode.LIVE),
-    ]  # fmt: skip
+        (name, mode)
+        for name, one in scanned().items()
+        for mode, spec in one.modes.items()
+        if spec.link is not None and one.market is not None
+    ]
+
+
+def test_every_venue_with_a_market_has_a_fake() -> None:
+    assert set(FAKES) == set(TRADED)
 
 
 @asynccontextmanager
@@ -338,7 +349,7 @@ async def test_door_alone_proves_that_nothing_is_open(
             await made.close()
 
 
-@pytest.mark.parametrize("name", ["polymarket", "toy"])
+@pytest.mark.parametrize("name", KEYED)
 async def test_account_without_its_key_stays_closed_and_silent_in_words(
     name: str, tmp_path: Path
 ) -> None:
@@ -352,7 +363,7 @@ async def test_account_without_its_key_stays_closed_and_silent_in_words(
         assert f"{name.upper()}_ACCOUNT" in why
 
 
-@pytest.mark.parametrize("name", ["demo", "toy"])
+@pytest.mark.parametrize("name", sorted({name for name, mode in modes() if mode is Mode.DEMO}))
 async def test_market_is_told_to_whoever_joins(name: str, tmp_path: Path) -> None:
     async with opened(name, Mode.DEMO, tmp_path) as account:
         assert account.market is not None
@@ -376,7 +387,7 @@ async def test_listing_is_told_in_a_sentence(name: str, tmp_path: Path) -> None:
         assert services.kept or services.catalogued or "0 new" in summary
 
 
-@pytest.mark.parametrize("name", ["polymarket", "toy"])
+@pytest.mark.parametrize("name", KEYED)
 async def test_doctor_answers_with_findings(name: str, tmp_path: Path) -> None:
     async with FAKES[name](tmp_path) as fake:
         found = await registry.examined(fake.config, fake.credential, frozenset())

@@ -1,7 +1,4 @@
-"""What the toy venue has told.
-
-Changes: –
-"""
+"""What the toy venue has told."""
 
 from __future__ import annotations
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from pydantic import Field
 
 from engine.domain.catalog import GateWords, ValueWords
 from engine.domain.decisions import Decision
@@ -20,7 +22,11 @@ S = 1_000_000_000
 class PingerParameters(Parameters):
     """How much it bids."""
 
-    lots: int = 500
+    lots: Annotated[int, Field(ge=1, le=10_000)] = 500
+    """lots: how much each bid asks for
+
+    Enough to be seen in a toy's book. Cost: what a marble costs.
+    """
 
 
 class Pinger:
