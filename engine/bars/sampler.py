@@ -90,6 +90,20 @@ class Sampler(msgspec.Struct, gc=False):
             self.start_ns = None
         return closed
 
+    def on_bar(self, bar: Bar) -> list[Bar]:
+        """Take a shorter bar whole, as a file tells it; its step divides this time bar's."""
+        closed = self._begin(bar.start_ns)
+        if self.open is None:
+            self.open, self.high, self.low = bar.open, bar.high, bar.low
+        else:
+            self.high, self.low = max(self.high, bar.high), min(self.low, bar.low)
+        self.close = bar.close
+        self.volume += bar.volume
+        self.value += bar.value
+        self.count += bar.count
+        self.seen_ns = max(self.seen_ns, bar.end_ns)
+        return closed + self._close_until(bar.end_ns)
+
     def on_mid(self, mid2: int, now_ns: int) -> list[Bar]:
         """Take twice the mid of a book; the same one again is nothing new."""
         if self.close == mid2 and self.open is not None:

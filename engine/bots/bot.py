@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import heapq
 
-from engine.bots.signals import LearnedSignals, Reader, Signals
+from engine.bots.signals import LearnedSignals, Signals
 from engine.caches.views import BookView, InventoryView
 from engine.domain.bots import BotState
 from engine.domain.effects import RaiseAlert, alarm, caution
 from engine.domain.events import BookChanged, BookMarked, Event
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId
 from engine.executor.executor import Executor
-from engine.strategies.door import NO_READINGS, NOTHING, Readings, Reads, Strategy
+from engine.strategies.door import NOTHING, Reads, Strategy
 
 
 class Cell:
@@ -116,11 +116,6 @@ class Bot:
         if self.reads is not NOTHING:
             signals.watch(self.name, instrument, self.reads, self.learned)
 
-    def readings(self, signals: Signals, instrument: InstrumentId, now_ns: int) -> Readings:
-        """Return what it reads of an instrument now."""
-        reads = self.reads
-        return NO_READINGS if reads is NOTHING else Reader(signals, instrument, reads, now_ns)
-
     def fail(self, error: Exception) -> RaiseAlert:
         """Stop for good after an error of the strategy; return what a person must be told."""
         self.state = BotState.ERROR
@@ -192,6 +187,13 @@ class Agenda:
         if due_ns is not None and due_ns > at_ns and cell.listed_ns is None:
             self._list(cell, due_ns)
         return None
+
+
+class InputBatch:
+    """The market events taped last, for all cores of one engine: they get the same in a row."""
+
+    def __init__(self) -> None:
+        self.events: tuple[Event, ...] = ()
 
 
 # -- What crosses between books and orders: marks for the executor, inventory for strategies -------

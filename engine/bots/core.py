@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from engine.bots.bot import Agenda, Bot, Cell, inventory_of, mark_of
+from engine.bots.bot import Agenda, Bot, Cell, InputBatch, inventory_of, mark_of
 from engine.bots.explain import Explanations
-from engine.bots.signals import Signals, state_of
+from engine.bots.signals import Reader, Signals, state_of
 from engine.caches.markets import MarketCache
 from engine.caches.views import BookView
 from engine.domain.bots import BotState
@@ -72,7 +72,7 @@ from engine.executor.executor import Executor
 from engine.executor.manual import ManualRefused
 from engine.executor.orders import LiveOrder
 from engine.executor.proof import Scope
-from engine.strategies.door import Context
+from engine.strategies.door import NO_READINGS, NOTHING, Context
 
 SECOND_NS = 1_000_000_000
 _RUNNING, _MONEY = BotState.RUNNING, frozenset({OrderFilled, CashMoved})
@@ -94,19 +94,13 @@ Put = Callable[[AnyInput, int], None]
 """Takes an input and its time in ns UTC."""
 
 
-class InputBatch:
-    """The market events taped last, for all cores of one engine: they get the same in a row."""
-
-    def __init__(self) -> None:
-        self.events: tuple[Event, ...] = ()
-
-
 class AccountCore:
     """Caches, bots and the executor of one account, in the order of the flow.
 
     `decide` receives every decision; with `explain`, that receives a `Planned` for every instrument
     whose orders a turn touched, and for every intent nothing could be done about. With `tape`, that
-    receives every input; `batch` is shared with the other cores of the engine.
+    receives every input; `batch` is shared with the other cores of the engine. `tick_ns` = how
+    often it looks at the clock while anything is held or works: a second, but of bars a bar.
     """
 
     def __init__(
@@ -119,6 +113,7 @@ class AccountCore:
         explain: Callable[[Planned], None] | None = None,
         tape: Put | None = None,
         batch: InputBatch | None = None,
+        tick_ns: int = SECOND_NS,
     ) -> None:
         self.cache = cache
         self.executor = executor
@@ -128,6 +123,7 @@ class AccountCore:
         self._explanations = None if explain is None else Explanations(executor, explain)
         self._tape = tape
         self._batch = batch or InputBatch()
+        self._tick_ns = tick_ns
         self._turned = Turned(self._account)
         self._states: dict[BotId, str] = {}
         """Bot → the state the tape knows of."""
@@ -253,8 +249,9 @@ class AccountCore:
 
     def wake(self, view: BookView | None, event: Event, now_ns: int) -> bool:
         """Wake whom an event concerns that the cache gave this view for; as `market`."""
-        signals = self.signals
-        woke = signals.active and self._bars(signals.on_event(event, view, now_ns), now_ns)
+        woke = False
+        if self.signals.active:
+            woke = self._bars(self.signals.on_event(event, view, now_ns), now_ns)
         if view is None:
             if isinstance(event, ReferencePriced):
                 self._reference(event, now_ns)
@@ -373,9 +370,9 @@ class AccountCore:
         """When `turn` has something to do without a further event; 0 = it has already."""
         if self._ready or self._effects:
             return 0
-        agenda, bar_ns = self._agenda.heap, self.signals.due_ns
+        agenda = self._agenda.heap
         due_ns = min(agenda[0][0], self._second_ns) if agenda else self._second_ns
-        return due_ns if bar_ns is None else min(due_ns, bar_ns)
+        return min(due_ns, self.signals.due_ns) if self.signals.active else due_ns
 
     def turn(self, now_ns: int) -> list[Effect]:
         """Evaluate what is due, plan once, and return what must be journaled and done."""
@@ -385,9 +382,8 @@ class AccountCore:
             self._note(self._turned, now_ns)
         if now_ns >= self._second_ns:
             self._second(now_ns)
-        signals = self.signals
-        if signals.due_ns is not None and signals.due_ns <= now_ns:
-            self._bars(signals.on_clock(now_ns), now_ns)
+        if self.signals.active and self.signals.due_ns <= now_ns:
+            self._bars(self.signals.on_clock(now_ns), now_ns)
         agenda = self._agenda.heap
         if agenda and agenda[0][0] <= now_ns:
             for due in self._agenda.take(now_ns):
@@ -424,7 +420,9 @@ class AccountCore:
             references=self.cache.references,
             capital_micro=bot.capital_micro,
             healthy=fit and executor.healthy,
-            readings=bot.readings(self.signals, cell.instrument, now_ns),
+            readings=NO_READINGS
+            if bot.reads is NOTHING
+            else Reader(self.signals, cell.instrument, bot.reads, now_ns),
         )
         try:
             evaluation = strategy.evaluate(context, now_ns)
@@ -445,8 +443,8 @@ class AccountCore:
         """Hand intents on, each after the marks of what it is about."""
         if self._explanations is not None:
             self._explanations.stated.append(view.instrument.id)
-        second_ns = now_ns - now_ns % SECOND_NS + SECOND_NS
-        self._second_ns = min(self._second_ns, second_ns)
+        tick_ns = self._tick_ns
+        self._second_ns = min(self._second_ns, now_ns - now_ns % tick_ns + tick_ns)
         self._effects += self.executor.receive(mark_of(view), now_ns)
         for intent in intents:
             if type(intent) is Basket:
@@ -468,10 +466,11 @@ class AccountCore:
         self._effects += self.executor.withdraw(bot.name, None, now_ns)
 
     def _second(self, now_ns: int) -> None:
-        """Once a second: mark what is held or working, and let the executor look at the clock."""
+        """At each tick: mark what is held or working, and let the executor look at the clock."""
         executor = self.executor
         busy = executor.open_and_unknown[0] or executor.ledger.held or not executor.healthy
-        self._second_ns = now_ns - now_ns % SECOND_NS + (SECOND_NS if busy else IDLE_NS)
+        tick_ns = self._tick_ns
+        self._second_ns = now_ns - now_ns % tick_ns + (tick_ns if busy else max(tick_ns, IDLE_NS))
         for instrument in executor.concerned():
             self._mark(instrument, now_ns)
         self._effects += executor.receive(TimerFired(name="second"), now_ns)

@@ -40,6 +40,9 @@ from engine.indicators.door import (
 from engine.indicators.library import fresh, kind_of
 from engine.strategies.door import Reads
 
+NEVER = 1 << 62
+"""A time that does not come."""
+
 
 class Series:
     """The bars of one instrument and spec: the sampler, and the last closed ones."""
@@ -105,6 +108,8 @@ class Watched:
         self.series: dict[str, Series] = {}
         self.indicators: dict[Variant, Indicator] = {}
         self.readers: dict[BotId, Reads] = {}
+        self.given = ""
+        """The bars a file tells: longer ones are made of them, and none of trades. Empty = none."""
         self.fed = _Shared([], [], [], [], [])
         self.price_unit = 10.0**-instrument.price_decimals
         self.size_unit = 10.0**-instrument.size_decimals
@@ -138,8 +143,8 @@ class Signals:
         """Instrument or reference → the pair indicators that compare with it."""
         self.active = False
         """False while nothing is read at all: then no event needs to come here."""
-        self.due_ns: int | None = None
-        """When a bar closes by the clock; None = none does."""
+        self.due_ns = NEVER
+        """When a bar closes by the clock; `NEVER` = none does."""
 
     # -- who reads what ----------------------------------------------------------------------------
 
@@ -217,7 +222,7 @@ class Signals:
         if kind is BookChanged or kind is BookReplaced:
             return [] if view is None else self._on_book(view, now_ns)
         if kind is BarClosed:
-            return self._on_bar(event, now_ns)  # type: ignore[arg-type]
+            return self._on_bar(event)  # type: ignore[arg-type]
         if kind is FeedLost or kind is BookDistrusted or kind is FeedRestored:
             return self._on_gap(event, now_ns)
         return []
@@ -237,7 +242,7 @@ class Signals:
             return []
         stamp_ns = event.exchange_ns or now_ns
         closed = []
-        for name, series in watched.series.items():
+        for name, series in watched.series.items() if not watched.given else ():
             if series.sampler.spec.basis is BarBasis.TRADES:
                 made = series.sampler.on_trade(event.price, event.size or 0, stamp_ns)
                 closed += self._close(watched, name, series, made)
@@ -262,14 +267,25 @@ class Signals:
                 closed += self._close(watched, name, series, made)
         return closed
 
-    def _on_bar(self, event: BarClosed, now_ns: int) -> list[BarClosed]:
-        """Take a bar that comes from outside, as an import has them."""
-        del now_ns
+    def _on_bar(self, event: BarClosed) -> list[BarClosed]:
+        """Take a bar a file tells; longer ones are made of it, shorter ones do not exist."""
         watched = self._watched.get(event.instrument)
-        series = None if watched is None else watched.series.get(event.bars)
-        if watched is None or series is None:
+        if watched is None:
             return []
-        return self._close(watched, event.bars, series, [event.bar])
+        if watched.given != event.bars:
+            watched.given = event.bars
+            for series in watched.series.values():
+                if series.sampler.spec.basis is BarBasis.TRADES:
+                    series.sampler = _sampler(series.sampler.spec, watched.instrument)
+        closed, step_ns = [], bar_spec(event.bars).step
+        for name, series in watched.series.items():
+            spec = series.sampler.spec
+            if name == event.bars:
+                closed += self._close(watched, name, series, [event.bar])
+            elif _longer(spec, step_ns):
+                made = series.sampler.on_bar(event.bar)
+                closed += self._close(watched, name, series, made)
+        return closed
 
     def _on_gap(self, event: Event, now_ns: int) -> list[BarClosed]:
         named = getattr(event, "instrument", None)
@@ -294,7 +310,7 @@ class Signals:
             for series in watched.series.values()
             if (due_ns := series.sampler.due_ns) is not None
         ]
-        self.due_ns = min(due, default=None)
+        self.due_ns = min(due, default=NEVER)
 
     def on_clock(self, now_ns: int) -> list[BarClosed]:
         """Close the bars whose time is over."""
@@ -310,7 +326,7 @@ class Signals:
     ) -> list[BarClosed]:
         """Keep the bars that closed and feed them on; learn when the next one is due."""
         due_ns = series.sampler.due_ns
-        if due_ns is not None and (self.due_ns is None or due_ns < self.due_ns):
+        if due_ns is not None and due_ns < self.due_ns:
             self.due_ns = due_ns
         for bar in made:
             series.keep(bar)
@@ -408,3 +424,9 @@ def _indicator(
             known.remove(kept)
             return msgspec.msgpack.decode(kept[1], type=kind_of(variant.indicator))
     return fresh(variant)
+
+
+def _longer(spec: BarSpec, step_ns: int) -> bool:
+    """Say whether time bars of trades can be made of shorter ones of this step."""
+    of_trades = spec.unit is BarUnit.TIME and spec.basis is BarBasis.TRADES
+    return of_trades and spec.step > step_ns and spec.step % step_ns == 0

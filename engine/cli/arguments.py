@@ -22,6 +22,7 @@ from engine.domain.money import MICRO
 from engine.errors import BadInput, ConfigError
 
 if TYPE_CHECKING:
+    from engine.lab.recordings.bar_files import BarMarket
     from engine.lab.replay.setup import ReplayOptions
 
 PORT_MAX = 65_535
@@ -140,11 +141,67 @@ def add_trading_arguments(parser: argparse._ActionsContainer) -> None:
         help="order and cancel latency (default: 150)",
     )
     parser.add_argument(
+        "--from",
+        dest="start",
+        metavar="TIME",
+        help="trade from this time on, ISO 8601, UTC; before it books, bars and indicators warm up",
+    )
+    parser.add_argument(
+        "--until", metavar="TIME", help="play what comes before this time, ISO 8601, UTC"
+    )
+    parser.add_argument(
+        "--instrument", default="", help="name of a file of bars, e.g. binance:BTC/USDT"
+    )
+    for name, default, about in BAR_MARKET:
+        parser.add_argument(f"--{name}", type=float, default=default, metavar="N", help=about)
+    parser.add_argument(
         "--trade-size-cap",
         metavar="QUANTILE",
         help="cap trade sizes inferred from shrinking levels, which include cancels, at a quantile "
         f"of real prints ({', '.join(REAL_SIZES)}) or at a number of shares",
     )
+
+
+BAR_MARKET = (
+    ("slippage-bps", 0.0, "of bars: basis points a taker pays from the price on (default: 0)"),
+    ("impact-bps", 0.0, "of bars: basis points more for all displayed, by its root (default: 0)"),
+    ("volume-share", 0.1, "of bars: part of the volume that can be traded by us (default: 0.1)"),
+    ("fee-bps", 10.0, "of bars: fee of maker and taker, basis points (default: 10)"),
+)  # fmt: skip
+"""Option, default and meaning of what is assumed around bars."""
+
+
+def _bar_market(args: argparse.Namespace) -> BarMarket:
+    from engine.lab.recordings.bar_files import BarMarket  # noqa: PLC0415 `kill` needs no lab
+
+    share, fee = args.volume_share, args.fee_bps
+    for flag, value in (
+        ("--slippage-bps", args.slippage_bps),
+        ("--impact-bps", args.impact_bps),
+        ("--fee-bps", fee),
+    ):  # fmt: skip
+        if not 0 <= value <= 1_000:
+            raise ConfigError(f"{flag} {value:g}: give 0 to 1000 basis points")
+    if not 0 < share <= 1:
+        raise ConfigError(f"--volume-share {share:g}: give a part above 0, at most 1")
+    return BarMarket(
+        slippage_bps=args.slippage_bps,
+        impact_bps=args.impact_bps,
+        volume_share=share,
+        taker_fee_bps=fee,
+        maker_fee_bps=fee,
+    )
+
+
+def _time_ns(text: str | None, flag: str) -> int | None:
+    from engine.lab.recordings.bar_files import stamp_ns  # noqa: PLC0415
+
+    if text is None:
+        return None
+    found = stamp_ns(text)
+    if found is None:
+        raise ConfigError(f"{flag} {short(text)}: write it as 2026-03-01T12:00:00")
+    return found
 
 
 def options_of(
@@ -166,6 +223,10 @@ def options_of(
         trade_size_cap=_size_cap(args.trade_size_cap),
         imports=not getattr(args, "no_import", True),
         outcomes=getattr(args, "outcomes", None),
+        start_ns=_time_ns(args.start, "--from"),
+        until_ns=_time_ns(args.until, "--until"),
+        bar_market=_bar_market(args),
+        instrument=args.instrument,
     )
 
 

@@ -116,7 +116,7 @@ class Bar(msgspec.Struct, frozen=True, array_like=True, gc=False):
     count: int = 0
     """Trades, or changes of the mid. 0 = nothing happened: all prices are the last close."""
     value: int = 0
-    """Σ price · size of its trades, exact."""
+    """Σ price · size of its trades, exact; 0 = a file of bars did not tell it."""
     gap_ns: int = 0
     """How much of it the feed was lost or its book not trusted."""
     late: int = 0
@@ -124,5 +124,5 @@ class Bar(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def vwap(self) -> float | None:
-        """Volume-weighted average price in the spec's units; None where nothing was traded."""
-        return self.value / self.volume if self.volume else None
+        """Volume-weighted average price in the spec's units; None where it is not known."""
+        return self.value / self.volume if self.value else None

@@ -136,9 +136,12 @@ class Driver:
             due = after
         self._reached_ns = now_ns
 
-    def start(self, now_ns: int) -> None:
-        """Begin at this time: let the bots run. Must come before anything else."""
-        self.core.start(now_ns)
+    def start(self, now_ns: int, *, bots_run: bool = True) -> None:
+        """Begin at this time; `bots_run` = let the bots run. Must come before anything else."""
+        if bots_run:
+            self.core.start(now_ns)
+        else:
+            self.core.begin(now_ns)
         self._due_ns = self._reached_ns = now_ns
 
     def feed(self, event: Event, now_ns: int) -> None:

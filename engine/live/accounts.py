@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 from sqlite3 import Connection
 from typing import Any
 
-from engine.bots.core import AccountCore, InputBatch
+from engine.bots.bot import InputBatch
+from engine.bots.core import AccountCore
 from engine.caches.markets import MarketCache
 from engine.domain.decisions import Decision, Planned
 from engine.domain.events import LatchSet, OrderNotSent

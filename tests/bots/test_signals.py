@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from engine.bots.bot import Bot
-from engine.bots.signals import Reader, Signals, learned_of
+from engine.bots.signals import NEVER, Reader, Signals, learned_of
 from engine.domain.bars import Bar
 from engine.domain.bots import BotState
 from engine.domain.events import (
@@ -90,7 +90,7 @@ def test_equal_variants_are_computed_once_and_dropped_with_the_last_reader() -> 
     assert signals.active
     stage.core.remove(bots[1], stage.now)
     assert not signals.active
-    assert signals.due_ns is None
+    assert signals.due_ns == NEVER
 
 
 def test_an_indicator_of_bars_has_the_bar_before_the_bot_is_asked() -> None:
@@ -159,6 +159,20 @@ def test_a_bar_of_a_file_reaches_bot_and_indicators_as_one_made_here() -> None:
     assert strategy_of(bot).asked[-1][2].readings.indicator("mean") == pytest.approx(0.51)
 
 
+def test_bars_of_a_file_make_the_longer_ones_and_trades_make_none_beside_them() -> None:
+    bot = reading(bars={"1s": 9, "5s": 9})
+    stage = Stage(bot)
+    stage.list()
+    for i in range(5):
+        trade(stage, 9_000)
+        bar = Bar((10 + i) * S, (11 + i) * S, 5_000, 5_100 + i, 4_900 - i, 5_000 + i, SHARE, 1)
+        stage.market(BarClosed(instrument=ONE, bars="1s", bar=bar), 1_000)
+    found = stage.core.signals.bars(ONE, "5s", 9)
+    assert found == [Bar(10 * S, 15 * S, 5_000, 5_104, 4_896, 5_004, 5 * SHARE, 5)]
+    assert len(stage.core.signals.bars(ONE, "1s", 9)) == 5
+    assert found[0].vwap is None
+
+
 def test_a_pair_hears_the_reference_it_is_compared_with() -> None:
     pair = Variant.of(INDICATORS["correlation"], other="binance:btcusdt", from_s=10.0, count=5)
     bot = reading(indicators={"with": pair})
@@ -220,4 +234,4 @@ def test_a_desk_without_readers_never_asks_the_signals() -> None:
     stage.list()
     trade(stage, 5_000)
     assert not stage.core.signals.active
-    assert stage.core.signals.due_ns is None
+    assert stage.core.signals.due_ns == NEVER

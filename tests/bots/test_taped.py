@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.bots.core import AccountCore, InputBatch
+from engine.bots.bot import InputBatch
+from engine.bots.core import AccountCore
 from engine.caches.markets import MarketCache
 from engine.domain.bots import BotState
 from engine.domain.effects import QueryFills, QueryOpenOrders

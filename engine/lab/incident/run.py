@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from engine.bots.bot import Bot
-from engine.bots.core import AccountCore, InputBatch
+from engine.bots.bot import Bot, InputBatch
+from engine.bots.core import AccountCore
 from engine.bots.signals import learned_of
 from engine.caches.markets import MarketCache
 from engine.config import Config

@@ -166,6 +166,22 @@ class OutcomeRecording:
             self.stats.anomalies[f"{self._source}: no market is named {named}{more}"] = len(names)
 
 
+class RecordingUntil:
+    """A recording that ends at a time. Implements `Recording`."""
+
+    def __init__(self, recording: Recording, until_ns: int) -> None:
+        self.recording = recording
+        self.stats: RecordingStats = recording.stats
+        self._until_ns = until_ns
+
+    def events(self) -> Iterator[tuple[int, Event]]:
+        """Yield what comes before the time, in order."""
+        for now_ns, event in self.recording.events():
+            if now_ns >= self._until_ns:
+                return
+            yield now_ns, event
+
+
 def _keys(instrument: Instrument) -> tuple[str, ...]:
     names = (instrument.id, instrument.id.partition(":")[2])
     if instrument.series and instrument.starts_ns is not None:

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from engine.bots.bot import Bot, mark_of
-from engine.bots.core import AccountCore
+from engine.bots.core import SECOND_NS, AccountCore
 from engine.caches.markets import MarketCache
 from engine.domain.decisions import Decision
 from engine.domain.effects import PlaceOrder
@@ -353,14 +353,23 @@ class Replay:
         recorder: Recorder,
         decide: Callable[[Decision], None],
         cash_micro: int,
+        start_ns: int | None = None,
+        tick_ns: int = SECOND_NS,
     ) -> None:
+        """`start_ns` = from when on the bots trade; None = from the first event on.
+
+        `tick_ns` = how often the account looks at the clock: see `AccountCore`.
+        """
         self._cash_micro = cash_micro
+        self._start_ns = start_ns
         self._recording = recording
         self._executor = executor
         self._cache = cache
         self._bots = bots
         self._recorder = recorder
-        self._core = AccountCore(cache=cache, executor=executor, bots=bots, decide=decide)
+        self._core = AccountCore(
+            cache=cache, executor=executor, bots=bots, decide=decide, tick_ns=tick_ns
+        )
         self._driver = Driver(
             core=self._core, gateway=gateway, venue=venue, recorder=recorder,
             placed=self._placed, filled=self._filled, listed=self._listed,
@@ -383,7 +392,9 @@ class Replay:
 
     def begin(self, now_ns: int) -> None:
         executor = self._executor
-        self._driver.start(now_ns)
+        if self._start_ns is not None and self._start_ns <= now_ns:
+            self._start_ns = None
+        self._driver.start(now_ns, bots_run=self._start_ns is None)
         self._driver.deliver(
             CashMoved(
                 account=executor.account, currency=executor.currency, amount_micro=self._cash_micro
@@ -403,6 +414,13 @@ class Replay:
 
     def feed(self, block: Sequence[tuple[int, Event]]) -> None:
         """Take events in order, each at its time, and note the equity once a minute."""
+        if self._start_ns is not None and block and block[-1][0] >= self._start_ns:
+            start_ns, self._start_ns = self._start_ns, None
+            before = [event for event in block if event[0] < start_ns]
+            self.feed(before)
+            self._driver.run_until(start_ns)
+            self._core.start(start_ns)
+            block = block[len(before) :]
         while block and block[-1][0] >= self._sample_ns:
             until = 1 + next(at for at, (ns, _) in enumerate(block) if ns >= self._sample_ns)
             self._driver.play(block[:until])
@@ -515,6 +533,13 @@ GATEWAY = GatewaySettings(
 """Wide: the paper venue has no rate limit, and a replay should not invent one."""
 
 
+DAY_MS = 86_400_000
+SLOW = ExecutorSettings(
+    listing_interval_ms=DAY_MS, fills_interval_ms=DAY_MS, balances_interval_ms=DAY_MS,
+    redemptions_interval_ms=DAY_MS,
+)  # fmt: skip
+
+
 def assemble(
     *,
     recording: Recording,
@@ -526,8 +551,14 @@ def assemble(
     decide: Callable[[Decision], None],
     account: AccountId = ACCOUNT,
     currency: str = CURRENCY,
+    start_ns: int | None = None,
+    tick_ns: int = SECOND_NS,
 ) -> Replay:
-    """Wire recording → caches → bots → risk → executor → gateway → paper venue."""
+    """Wire recording → caches → bots → risk → executor → gateway → paper venue.
+
+    `tick_ns` above a second is the clock of bars: the account then asks its venue what it knows
+    once a day and not every few seconds, because between two bars nothing can have happened.
+    """
     breakers = Breakers(limits, Mode.PAPER)
     gate = RiskGate(limits=limits, breakers=breakers, exposure=ExposureBook())
     ledger = Ledger(currency=currency)
@@ -537,11 +568,11 @@ def assemble(
         currency=currency,
         ledger=ledger,
         gate=gate,
-        settings=ExecutorSettings(),
+        settings=ExecutorSettings() if tick_ns == SECOND_NS else SLOW,
     )
     cache = MarketCache()
     return Replay(
         recording=recording, executor=executor, venue=PaperVenue(account, paper, cache.book),
         cache=cache, gateway=GatewayCore(account=account, settings=GATEWAY), bots=bots,
-        recorder=recorder, decide=decide, cash_micro=cash_micro,
+        recorder=recorder, decide=decide, cash_micro=cash_micro, start_ns=start_ns, tick_ns=tick_ns,
     )  # fmt: skip

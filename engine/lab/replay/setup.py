@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,13 +15,15 @@ import msgspec
 from pydantic import ValidationError
 
 from engine.bots.bot import Bot
+from engine.bots.core import SECOND_NS
 from engine.config import Config
 from engine.domain.decisions import Decision
 from engine.domain.instruments import BotId, Mode
 from engine.domain.money import MICRO
 from engine.domain.settings import RiskLimits
 from engine.errors import BadInput, ConfigError, StorageError
-from engine.lab.recordings.door import OutcomeRecording, Recording
+from engine.lab.recordings.bar_files import LATENCY_MS_MIN, NO_COSTS, BarMarket, BarRecording
+from engine.lab.recordings.door import OutcomeRecording, Recording, RecordingUntil
 from engine.lab.recordings.open import open_recording
 from engine.lab.replay.run import ACCOUNT, CURRENCY, Replay, ReplayResult, assemble, summarise
 from engine.runtime.decisions import DecisionLog
@@ -34,6 +36,8 @@ from storage.runs import Run, RunKind, RunMarket, RunStatus, Sweep, save_run
 from storage.schema import check_schema, migrate
 
 ENGINE = "replay"
+BAR_FILES = (".csv", ".csv.gz", ".zip")
+"""How files of bars end."""
 COUNTS = frozenset({"open_orders_max", "data_age_ms_max", "mark_age_ms_max"})
 """Limits that are whole numbers and not amounts."""
 
@@ -60,6 +64,14 @@ class ReplayOptions:
     """Most a trade's inferred size may be, in size increments; None = as the level fell."""
     imports: bool = True
     """Keep what a raw recording tells, and read that the next time."""
+    start_ns: int | None = None
+    """Bots trade from here on; before it books, bars and indicators warm up. None = at once."""
+    until_ns: int | None = None
+    """What comes at or after this is not played; None = all of it is."""
+    bar_market: BarMarket = NO_COSTS
+    """What is assumed around the bars of a file of bars."""
+    instrument: str = ""
+    """The name of the instrument of a file of bars; empty = the file's."""
     outcomes: Path | None = None
     """A file of outcomes for markets the recording tells none of; see `read_outcomes`."""
     job: int | None = None
@@ -77,6 +89,10 @@ class ReplayOptions:
             "model": self.model,
             "latency_ms": self.latency_ms,
             "trade_size_cap": self.trade_size_cap,
+            "start_ns": self.start_ns,
+            "until_ns": self.until_ns,
+            "bar_market": asdict(self.bar_market),
+            "instrument": self.instrument,
             "outcomes": None if self.outcomes is None else str(self.outcomes),
         }
 
@@ -98,6 +114,10 @@ class PreparedReplay:
         # Everything a person gave is checked before anything is made on the disk.
         bot, limits, paper = self._bot(), limits_of(options.limits), paper_of(options)
         self.recording = recording or _opened(options, config)
+        self._tick_ns = SECOND_NS
+        if isinstance(bars := _inner(self.recording), BarRecording):
+            self._tick_ns = max(SECOND_NS, bars.spec.step)
+            limits, paper = _for_bars(bars, options, limits, paper)
         self._stored = False
         self._files = ExitStack()
         """Closes what the run writes: at its end, and where it never begins."""
@@ -129,6 +149,9 @@ class PreparedReplay:
             cash_micro=options.cash_micro,
             recorder=recorder,
             decide=decide,
+            currency=next(iter(paper.starting_cash)),
+            start_ns=options.start_ns,
+            tick_ns=self._tick_ns,
         )
 
     def __enter__(self) -> Self:
@@ -219,10 +242,39 @@ def _markets(result: ReplayResult) -> list[RunMarket]:
 
 def _opened(options: ReplayOptions, config: Config) -> Recording:
     imports = config.imports_folder if options.imports else None
-    recording = open_recording(options.path, options.trade_size_cap, imports)
-    if options.outcomes is None:
-        return recording
-    return OutcomeRecording(recording, options.outcomes)
+    if options.path.is_file() and options.path.name.endswith(BAR_FILES):
+        bars = BarRecording(options.path, market=options.bar_market, name=options.instrument)
+        recording: Recording = bars
+    else:
+        recording = open_recording(options.path, options.trade_size_cap, imports)
+    if options.outcomes is not None:
+        recording = OutcomeRecording(recording, options.outcomes)
+    if options.until_ns is not None:
+        recording = RecordingUntil(recording, options.until_ns)
+    return recording
+
+
+def _inner(recording: Recording) -> Recording:
+    """Return what lies within an end of time that was put around a recording."""
+    return recording.recording if isinstance(recording, RecordingUntil) else recording
+
+
+def _for_bars(
+    bars: BarRecording, options: ReplayOptions, limits: RiskLimits, paper: PaperSettings
+) -> tuple[RiskLimits, PaperSettings]:
+    """Return limits and account as bars need them. Raises ConfigError without any latency.
+
+    A book of bars is as old as a bar, and the account counts in the bars' own currency.
+    """
+    if options.latency_ms < LATENCY_MS_MIN:
+        raise ConfigError(
+            f"--latency-ms 0: bars need at least {LATENCY_MS_MIN} ms, or an order fills at the "
+            "close that decided it"
+        )
+    if "data_age_ms_max" not in options.limits:
+        limits = limits.model_copy(update={"data_age_ms_max": bars.data_age_ms})
+    cash = {bars.currency: options.cash_micro / MICRO}
+    return limits, paper.model_copy(update={"starting_cash": cash})
 
 
 def make_ready(config: Config) -> None:

@@ -1,0 +1,224 @@
+"""Strategies that decide once a bar: long, flat, or as before. What they share, but the rule.
+
+A rule says what it reads, and at each closed bar which part of its capital should stand in the
+instrument. The position is taken at the market, at a price no worse than a stated slippage; a part
+that was not filled is tried again until the next bar decides otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, NamedTuple
+
+import msgspec
+from pydantic import Field, field_validator
+
+from engine.domain.bars import bar_spec
+from engine.domain.catalog import GateWords, ValueUnit, ValueWords
+from engine.domain.decisions import Decision, Gate
+from engine.domain.events import BarClosed, Event, OrderFilled
+from engine.domain.instruments import BotId, InstrumentId
+from engine.domain.intents import Target, Urgency
+from engine.errors import BadInput
+from engine.strategies.door import Context, Evaluation, Parameters, Readings, Reads
+
+S = 1_000_000_000
+HOUR_NS = 3_600 * S
+NO_MOVE = 1 << 60
+"""Twice a mid never moves so far: no book and no trade wakes it."""
+BPS = 10_000
+
+
+class BarParameters(Parameters):
+    """Which bars, and how a position is taken."""
+
+    bars: str = "5m"
+    """Bars it decides on: 1s to 1d, for example 5m; `ticks:500`, `volume:1000`; `/mids` of mids.
+
+    Five minutes: shorter bars trade more often, and every trade costs the spread and a fee."""
+    share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.95
+    """Part of the capital a whole position takes, 0 to 1.
+
+    A little is left for fees and for a price that moves on the way."""
+    slippage_bps_max: Annotated[float, Field(ge=0.0, le=1_000.0)] = 100.0
+    """Basis points: how much worse than the last close a fill may be.
+
+    One percent; what is dearer waits for the next bar."""
+
+    @field_validator("bars")
+    @classmethod
+    def _known(cls, text: str) -> str:
+        try:
+            return bar_spec(text).text
+        except BadInput as error:
+            raise ValueError(str(error)) from None
+
+
+class Wish(NamedTuple):
+    """What a rule wants at the close of a bar."""
+
+    part: float | None
+    """Part of a whole position, 0 to 1; None = as before."""
+    values: tuple[tuple[str, float], ...] = ()
+    """What it looked at, for the decision's record."""
+
+
+class _Held(msgspec.Struct):
+    """What it wants in one instrument."""
+
+    position: int = 0
+    """Size increments; 0 = flat."""
+    stated: bool = False
+    """True = it has an intent of ours that may still be worked."""
+    bar_end_ns: int = 0
+    """End of the last bar that was decided on."""
+
+
+class BarRule:
+    """Base of a strategy of this kind. A subclass has a name, parameters, `reads_of` and `wish`."""
+
+    name: ClassVar[str]
+    parameters_type: ClassVar[type[BarParameters]]
+    gates: ClassVar[Mapping[str, GateWords]] = {
+        "warm": GateWords(
+            "enough bars have closed",
+            "trade if enough bars had closed",
+            "{value} of {limit} closed",
+            sign="≥",
+        )
+    }
+    values: ClassVar[Mapping[str, ValueWords]] = {"close": ValueWords("Close", ValueUnit.PRICE)}
+    references: tuple[str, ...] = ()
+    touch_alone = False
+    mid2_moved_min = NO_MOVE
+
+    def __init__(self, parameters: Any, bot: BotId) -> None:
+        self.parameters = parameters
+        self._bot = bot
+        self._bars: str = parameters.bars
+        self._per_increment = bar_spec(self._bars).per_increment
+        self.reads: Reads = self.reads_of(parameters)
+        self._held: dict[InstrumentId, _Held] = {}
+        self.replan_ns_min = 0
+        self.timer_ns = HOUR_NS
+
+    def reads_of(self, parameters: Any) -> Reads:
+        """Return what the rule reads: its bars at least, and as many of them as it needs."""
+        raise NotImplementedError
+
+    def wish(self, readings: Readings, *, held: bool) -> Wish | None:
+        """Return what is wanted now that a bar closed; None = too few have closed."""
+        raise NotImplementedError
+
+    # -- Strategy ----------------------------------------------------------------------------------
+
+    def receive(self, event: Event, now_ns: int) -> bool:
+        """Wake at the close of its bars."""
+        del now_ns
+        return type(event) is BarClosed and event.bars == self._bars
+
+    def filled(self, instrument: InstrumentId, event: OrderFilled, now_ns: int) -> None:
+        """Learn nothing: what is held comes with each evaluation."""
+
+    def evaluate(self, context: Context, now_ns: int) -> Evaluation:
+        """Decide at the close of a bar; in between state again what still stands."""
+        key = context.view.instrument.id
+        held = self._held.setdefault(key, _Held())
+        last = context.readings.bars(self._bars, 1)
+        needed = max(self.reads.bars.values())
+        closed = len(context.readings.bars(self._bars, needed))
+        wish = None
+        if last and last[-1].end_ns > held.bar_end_ns:
+            held.bar_end_ns = last[-1].end_ns
+            wish = self.wish(context.readings, held=held.position > 0)
+        warm = Gate("warm", closed >= needed, float(closed), float(needed))
+        if not last or not warm.passed:
+            return self._decided(context, now_ns, outcome="warm", gates=(warm,))
+        close = last[-1].close / self._per_increment
+        changed = (
+            wish is not None and wish.part is not None and self._want(context, held, wish, close)
+        )
+        if not changed and not held.stated:
+            return self._decided(context, now_ns, wish, gates=(warm,))
+        return self._stated(context, now_ns, wish, held, close, gates=(warm,))
+
+    def _want(self, context: Context, held: _Held, wish: Wish, close: float) -> bool:
+        """Change the position that is wanted; True = another one than before."""
+        part, instrument = wish.part or 0.0, context.view.instrument
+        if (part > 0.0) is (held.position > 0):
+            return False
+        # What was lost cannot be spent: all of the capital, or the cash that is left of it.
+        funds = min(context.capital_micro, context.inventory.cash_free_micro)
+        budget = funds * self.parameters.share * part
+        size = int(budget * instrument.value_divisor / close)
+        held.position = size // instrument.lot * instrument.lot
+        held.stated = True
+        return True
+
+    def _stated(
+        self,
+        context: Context,
+        now_ns: int,
+        wish: Wish | None,
+        held: _Held,
+        close: float,
+        *,
+        gates: tuple[Gate, ...],
+    ) -> Evaluation:
+        """State the position that is wanted, unless it is held already."""
+        have, instrument = context.inventory.position, context.view.instrument
+        if have == held.position:
+            return self._decided(context, now_ns, wish, gates=gates)
+        slip = close * self.parameters.slippage_bps_max / BPS
+        buying = held.position > have
+        limit = round(close + slip if buying else close - slip)
+        intent = Target(
+            bot=self._bot,
+            instrument=instrument.id,
+            position=held.position,
+            limit_price=max(instrument.tick, limit),
+            urgency=Urgency.CROSS,
+            valid_until_ns=now_ns + 2 * HOUR_NS,
+            decision=context.decision,
+        )
+        return self._decided(context, now_ns, wish, gates=gates, intent=intent)
+
+    def _decided(
+        self,
+        context: Context,
+        now_ns: int,
+        wish: Wish | None = None,
+        *,
+        gates: tuple[Gate, ...],
+        intent: Target | None = None,
+        outcome: str = "",
+    ) -> Evaluation:
+        held = self._held[context.view.instrument.id]
+        decision = Decision(
+            number=context.decision,
+            bot=self._bot,
+            instrument=context.view.instrument.id,
+            at_ns=now_ns,
+            regime="long" if held.position > 0 else "flat",
+            inputs=() if wish is None else wish.values,
+            build_up=(),
+            gates=gates,
+            outcome=outcome or ("quote" if intent else "hold"),
+            intent=intent,
+        )
+        return Evaluation(decision=decision, intents=(intent,) if intent else ())
+
+    def forget(self, instrument: InstrumentId) -> None:
+        """Drop an instrument."""
+        self._held.pop(instrument, None)
+
+    def state(self) -> bytes:
+        """Return what is wanted where."""
+        return msgspec.json.encode(self._held)
+
+    def restore(self, state: bytes) -> None:
+        """Take back what `state` gave. Raises BadInput where it cannot be read."""
+        try:
+            self._held = msgspec.json.decode(state, type=dict[InstrumentId, _Held]) if state else {}
+        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            raise BadInput(f"its state cannot be read: {error}") from None
