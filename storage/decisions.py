@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import msgspec
 import zstandard
 
-from engine.domain.decisions import Decision, Planned
+from engine.domain.decisions import Decision, Planned, Stance
 from engine.errors import BadInput, StorageError
 from storage.database import (
     Bulk,
@@ -91,6 +91,15 @@ class StoredDecision(
     count: int
     outcome: str
     body: bytes
+    stance: str = ""
+    """Empty = an older version wrote the row: its outcome says it."""
+
+    @property
+    def stands(self) -> bool:
+        """True where something is wanted, of now or of before."""
+        if self.stance:
+            return self.stance != Stance.BLOCKED
+        return self.outcome in {"quote", "hold"}
 
     @property
     def decision(self) -> Decision:

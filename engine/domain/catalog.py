@@ -153,7 +153,7 @@ class GateWords(msgspec.Struct, frozen=True):
     holds: str
     """What is true where it passes."""
     would: str
-    """What must become true where it does not: `would quote if …`."""
+    """What must become true where it does not: `would trade if …`."""
     broken: str = ""
     """How value and limit stand when it fails, of `{value}`, `{limit}`, `{missing}`; empty = it
     holds or it does not."""

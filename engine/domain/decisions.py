@@ -21,6 +21,19 @@ class Gate(msgspec.Struct, frozen=True, gc=False):
     limit: float
 
 
+class Stance(StrEnum):
+    """What a decision comes to, whatever words its strategy has for it."""
+
+    QUOTE = "quote"
+    """It wants quotes."""
+    TARGET = "target"
+    """It wants a position, or several together."""
+    HOLD = "hold"
+    """What it wanted before stands."""
+    BLOCKED = "blocked"
+    """It wants nothing: a gate failed, or there is nothing it would trade."""
+
+
 class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One evaluation: inputs, fair-value build-up, gates in order with values, and the intent.
 
@@ -37,11 +50,22 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     build_up: tuple[tuple[str, float], ...]
     gates: tuple[Gate, ...]
     outcome: str
-    """`quote`, `hold` (sticky), or the name of the gate that failed."""
+    """In the strategy's own word; where a gate failed, its name. Pages go by `stance`."""
     intent: Intent | None
     """What is wanted; None = the previous intent stands (sticky)."""
     notes: tuple[tuple[str, str], ...] = ()
     """(name, text): facts in words, for example where the strike was proven."""
+
+    @property
+    def stance(self) -> Stance:
+        """What it comes to; it follows from intent and gates, so it never contradicts them."""
+        intent = self.intent
+        if isinstance(intent, Quotes):
+            return Stance.QUOTE if intent.bids or intent.asks else Stance.BLOCKED
+        if intent is not None:
+            return Stance.TARGET
+        failed = any(not gate.passed for gate in self.gates)
+        return Stance.BLOCKED if failed else Stance.HOLD
 
     def alike(self, other: Decision | None) -> bool:
         """Say whether a reader would call the two the same: regime, outcome and intent."""

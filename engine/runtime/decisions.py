@@ -170,7 +170,7 @@ class DecisionLog:
             row=run.row, engine_id=self._engine_id, number=first.number,
             last_number=run.last_number, bot=first.bot, instrument=first.instrument,
             at_ns=first.at_ns, last_ns=run.last_ns, count=run.count, outcome=first.outcome,
-            body=run.body,
+            body=run.body, stance=first.stance,
         )  # fmt: skip
         self._queue.append((kept, ended))
         self._queued += 1

@@ -17,9 +17,9 @@ import streamlit as st
 
 from engine.domain.bots import TRANSITIONS, BotHappened, BotState
 from engine.domain.commands import InventoryPolicy, PauseBot, ResumeBot, StartBot, StopBot
-from engine.domain.decisions import Decision, Planned
+from engine.domain.decisions import Decision, Planned, Stance
 from engine.domain.instruments import BotId, Mode
-from engine.domain.intents import Intent, Quotes
+from engine.domain.intents import Basket, Intent, Target
 from engine.domain.telemetry import WatchedMarket
 from pages import Page
 from pages.bots import edit
@@ -294,21 +294,26 @@ def _books(bot: Mapping[str, Any]) -> None:
         panels.note("None of its orders rests in a book that is shown now.")
 
 
-# -- Why it quotes or does not: the latest evaluation of each of its markets -----------------------
+# -- Why it trades or does not: the latest evaluation of each of its markets -----------------------
 
 NOW_COLUMNS = columns_of(
     "market | standing=Now | fair=Fair value | would=What holds it back:long",
     "left=Why not placed | again=Same since",
 )
-WORDS = {"quote": "new quotes", "hold": "keeps its quotes"}
+WORDS = {
+    Stance.QUOTE: "new quotes",
+    Stance.TARGET: "new target",
+    Stance.HOLD: "unchanged",
+    Stance.BLOCKED: "wants nothing",
+}
 RUNNING = "RUNNING"
 """The one state in which a bot is evaluated; in every other its latest evaluation is of before."""
 
 
-@guard.part("Why the bot quotes")
+@guard.part("Why the bot trades")
 def show_now(bot: str, now: int, *, state: str) -> None:
     """Draw a row per watched market, and the whole evaluation of the selected one."""
-    st.markdown("**Why it quotes, or does not**")
+    st.markdown("**Why it trades, or does not**")
     watched = ask(watched_by, engine_id(), bot)
     if not watched:
         panels.note("It watches no market now: none of its markets or series is listed.")
@@ -326,7 +331,7 @@ def show_now(bot: str, now: int, *, state: str) -> None:
     chosen = choice(rows, NOW_COLUMNS, key=f"why_{bot}", ids=list(watching))
     found = stored.get(str(chosen))
     if found is None:
-        panels.note("Select a market for its inputs, fair value, gates and quotes.")
+        panels.note("Select a market for its inputs, fair value, gates and what it wants.")
         return
     decision = found.decision
     row = listed.get(decision.instrument, UNLISTED)
@@ -356,15 +361,15 @@ def _now_row(
             "standing": "not evaluated yet", "fair": NOTHING, "would": "", "again": NOTHING,
         }  # fmt: skip
     decision = stored.decision
-    if decision.outcome not in WORDS:
+    if decision.stance is Stance.BLOCKED:
         row["left"] = ""  # nothing is wanted: what an older intent left over says nothing now
     fair = dict(decision.build_up).get("fair")
     binary = (listed or UNLISTED)["listed_kind"] == "binary"
     times = f", {stored.count:,}\N{MULTIPLICATION SIGN}" if stored.count > 1 else ""
     return row | {
-        "standing": WORDS.get(decision.outcome, "quotes nothing"),
+        "standing": WORDS[decision.stance],
         "fair": price(fair, in_cents=binary),
-        "would": why.would_quote(decision, words),
+        "would": why.would_trade(decision, words),
         "again": f"{age(max(0, now - decision.at_ns))}{times}",
     }
 
@@ -372,7 +377,7 @@ def _now_row(
 def _asleep(row: Row, state: str) -> Row:
     """Return a row of a bot that is not evaluated: what it wanted last is no intent of now."""
     return row | {
-        "standing": "quotes nothing",
+        "standing": WORDS[Stance.BLOCKED],
         "fair": NOTHING,
         "would": f"the bot is {state}; select the row for its last evaluation",
         "left": "",
@@ -392,21 +397,21 @@ TIMELINE_COLUMNS = columns_of(
     "at_ns=From | lasted | times:count | market | did=What it wants | fair=Fair value",
     "why=Why not:long",
 )
-ALL, QUOTING, NOT = "All", "Quoting", "Not quoting"
-KINDS = {ALL: None, QUOTING: True, NOT: False}
+ALL, STANDING, NOT = "All", "Wants something", "Wants nothing"
+KINDS = {ALL: None, STANDING: True, NOT: False}
 ANY = "any reason"
 
 
 @st.cache_data(ttl=4.0, max_entries=64, show_spinner=False)
 def _stretches(
-    path: Path, bot: str, outcome: str | None, quoting: bool | None
+    path: Path, bot: str, outcome: str | None, standing: bool | None
 ) -> list[EvaluationSpan]:
-    return timeline(path, bot=bot, outcome=outcome, quoting=quoting)
+    return timeline(path, bot=bot, outcome=outcome, standing=standing)
 
 
 @st.cache_data(ttl=10.0, max_entries=64, show_spinner=False)
 def _reasons(path: Path, bot: str) -> dict[str, int]:
-    return {name: n for name, n in outcomes(path, bot=bot).items() if name not in ("quote", "hold")}
+    return outcomes(path, bot=bot, standing=False)
 
 
 @guard.part("Past evaluations")
@@ -433,7 +438,9 @@ def show_before(bot: str) -> None:
     chosen = choice(rows, TIMELINE_COLUMNS, key=f"timeline_{bot}", ids=ids)
     one = next((one for one, key in zip(found, ids, strict=True) if key == chosen), None)
     if one is None:
-        panels.note("Select a row for its inputs, fair value, gates, quotes and what was done.")
+        panels.note(
+            "Select a row for its inputs, fair value, gates, what it wants and what was done."
+        )
         return
     evaluation(one.first, listed.get(one.instrument, UNLISTED))
 
@@ -463,15 +470,22 @@ def _row(one: EvaluationSpan, listed: Row, words: why.Vocabulary) -> dict[str, A
         "lasted": age(one.last_ns - one.first_ns) if one.count > 1 else "once",
         "times": one.count,
         "market": market(one.instrument),
-        "did": levels(one.intent, listed) if one.outcome == "quote" else "nothing",
+        "did": levels(one.intent, listed) if one.stance is not Stance.BLOCKED else "nothing",
         "fair": price(fair, in_cents=listed["listed_kind"] == "binary"),
-        "why": why.would_quote(one.first, words),
+        "why": why.would_trade(one.first, words),
     }
 
 
 def levels(intent: Intent | None, listed: Row) -> str:
-    if not isinstance(intent, Quotes):
-        return "keeps earlier quotes" if intent is None else "a position"
+    if intent is None:
+        return "what it wanted before"
+    if isinstance(intent, Basket):
+        return " and ".join(levels(target, listed) for target in intent.targets)
+    if isinstance(intent, Target):
+        return (
+            f"hold {size_raw(intent.position, listed)}, "
+            f"no worse than {price_raw(intent.limit_price, listed)}"
+        )
     quotes = [f"bid {price_raw(p, listed)} \N{MULTIPLICATION SIGN} {size_raw(s, listed)}"
               for p, s in intent.bids]  # fmt: skip
     quotes += [f"ask {price_raw(p, listed)} \N{MULTIPLICATION SIGN} {size_raw(s, listed)}"

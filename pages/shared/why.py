@@ -14,7 +14,7 @@ import msgspec
 from engine.domain.catalog import GateWords, ValueUnit, ValueWords
 from engine.domain.decisions import Decision, Gate, Planned, Rule, Unit, Verdict
 from engine.domain.instruments import Leg, Side
-from engine.domain.intents import Basket, Intent, Quotes, ResidualReason
+from engine.domain.intents import Basket, Intent, Quotes, ResidualReason, Target
 from pages.kit.data import ask, engine_id
 from pages.kit.names import cents as names_cents
 from pages.kit.names import price
@@ -89,14 +89,14 @@ class Vocabulary(msgspec.Struct, frozen=True):
         return f"{value} {words.sign} {amount(gate.limit, words.unit)}"
 
     def condition(self, gate: Gate) -> str:
-        """Return what a failed gate waits for: `would quote if: the book is fresh again (…)`."""
+        """Return what a failed gate waits for: `would trade if: the book is fresh again (…)`."""
         words = self.gate(gate.name)
         text = words.broken.format(
             value=amount(gate.value, words.unit),
             limit=amount(gate.limit, words.unit),
             missing=amount(gate.limit - gate.value, words.unit),
         )
-        return f"would quote if: {words.would}{f' ({text})' if text else ''}"
+        return f"would trade if: {words.would}{f' ({text})' if text else ''}"
 
     def value(self, name: str, number: float, row: Row) -> tuple[str, str]:
         """Return a value's label and its text in the units of a row's instrument."""
@@ -166,16 +166,20 @@ def _row(name: str, value: str, mark: str = "", tone: str = "", hint: str = "") 
 def because(decision: Decision, plan: Planned | None, row: Row, words: Vocabulary) -> str:
     """Return the whole story in a sentence or two."""
     intent = decision.intent
-    wants = "kept its quotes"
+    wants = "kept what it wanted"
     if isinstance(intent, Quotes):
         levels = [f"bid {_price(p, row)} for {_size(s, row)}" for p, s in intent.bids]
         levels += [f"ask {_price(p, row)} for {_size(s, row)}" for p, s in intent.asks]
         wants = f"wants {', '.join(levels)}" if levels else "wants no quotes"
+    elif isinstance(intent, Target):
+        wants = f"wants to hold {_target(intent, row)}"
+    elif isinstance(intent, Basket):
+        wants = f"wants to hold {' and '.join(_target(one, row) for one in intent.targets)}"
     fair = dict(decision.build_up).get("fair")
     seen = "" if fair is None else f" at a fair value of {price(fair, in_cents=names_cents(row))}"
     passed = sum(gate.passed for gate in decision.gates)
     text = f"{decision.bot} {wants}{seen}; {passed} of {len(decision.gates)} gates passed"
-    no = would_quote(decision, words)
+    no = would_trade(decision, words)
     text += f" ({no})." if no else "."
     if plan is not None:
         shrunk = any(rule.verdict is Verdict.SHRANK for rule in plan.rules)
@@ -186,6 +190,10 @@ def because(decision: Decision, plan: Planned | None, row: Row, words: Vocabular
             f"{len(plan.rests)} and cancelled {len(plan.cancels)}."
         )
     return text
+
+
+def _target(target: Target, row: Row) -> str:
+    return f"{_size(target.position, row)}, no worse than {_price(target.limit_price, row)}"
 
 
 # -- the decision ----------------------------------------------------------------------------------
@@ -222,15 +230,15 @@ def gates(found: Sequence[Gate], words: Vocabulary) -> str:
     )
 
 
-def would_quote(decision: Decision, words: Vocabulary) -> str:
-    """Return what keeps a bot from quoting, as a condition; empty where nothing does."""
+def would_trade(decision: Decision, words: Vocabulary) -> str:
+    """Return what keeps a bot from trading, as a condition; empty where nothing does."""
     no = next((gate for gate in decision.gates if not gate.passed), None)
     return "" if no is None else words.condition(no)
 
 
 def wanted(intent: Intent | None, row: Row) -> str:
     if intent is None:
-        return "<p>Nothing new: its earlier quotes stay.</p>"
+        return "<p>Nothing new: what it wanted before stands.</p>"
     if isinstance(intent, Basket):
         return "".join(wanted(target, row) for target in intent.targets)
     if not isinstance(intent, Quotes):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine.domain.decisions import Decision, Planned
+from engine.domain.decisions import Decision, Planned, Stance
 from engine.domain.intents import Intent, Quotes
 from storage.decisions import StoredDecision, StoredPlan, StoredRow, decisions_of, kept, take_longer
 
@@ -22,9 +22,6 @@ LOOKED_AT_MAX = 10_000
 STRETCHED_MAX = 1_500
 """Latest rows of one bot that are put together to stretches."""
 
-QUOTING = ("quote", "hold")
-"""Outcomes with which an intent stands; any other names the gate that failed."""
-
 
 class EvaluationSpan(msgspec.Struct, kw_only=True):
     """Consecutive evaluations of one market that said the same: one row with count and span."""
@@ -33,7 +30,9 @@ class EvaluationSpan(msgspec.Struct, kw_only=True):
     instrument: str
     regime: str
     outcome: str
-    """`quote`, or the name of the gate that failed."""
+    """In the strategy's own word; where a gate failed, its name."""
+    stance: Stance
+    """HOLD only where what it holds is older than what is kept."""
     first_ns: int
     last_ns: int
     count: int
@@ -47,15 +46,15 @@ def timeline(
     *,
     bot: str,
     outcome: str | None = None,
-    quoting: bool | None = None,
+    standing: bool | None = None,
     rows_max: int = 200,
 ) -> list[EvaluationSpan]:
     """Return a bot's latest evaluations as stretches, newest first.
 
-    `outcome` = that one alone; `quoting` True = with an intent that stands, False = without one;
+    `outcome` = that one alone; `standing` True = with an intent that stands, False = without one;
     None = all. Raises StorageError, BadInput.
     """
-    if outcome is not None or quoting is False:
+    if outcome is not None or standing is False:
         # Each row is a run of its own: with an intent in between it would not be one row.
         rows = _latest(path, bot, rows_max, outcome)
         return [_begun(one.decision, one, None) for one in reversed(rows)]
@@ -71,16 +70,20 @@ def timeline(
         made = _begun(decision, stored, stretch)
         open_of[decision.instrument] = made
         found.append(made)
-    fitting = [one for one in found if quoting is None or one.outcome == "quote"]
+    fitting = [one for one in found if standing is None or one.stance is not Stance.BLOCKED]
     return sorted(fitting, key=lambda one: one.last_ns, reverse=True)[:rows_max]
 
 
-def outcomes(path: Path, *, bot: str) -> dict[str, int]:
-    """Return how often each outcome stands among a bot's latest evaluations, most first."""
+def outcomes(path: Path, *, bot: str, standing: bool | None = None) -> dict[str, int]:
+    """Return how often each outcome was among a bot's latest evaluations, most first.
+
+    `standing` False = of those that want nothing alone, True = of the others; None = all.
+    """
     counts: Counter[str] = Counter()
     for rows in _lately(path):
         for one in decisions_of(rows, bot):
-            counts[one.outcome] += one.count
+            if standing is None or one.stands is standing:
+                counts[one.outcome] += one.count
     return dict(counts.most_common())
 
 
@@ -111,21 +114,22 @@ def _latest(path: Path, bot: str, rows_max: int, outcome: str | None) -> list[St
 
 
 def _fits(one: StoredDecision, outcome: str | None) -> bool:
-    return outcome == "*" or (
-        one.outcome not in QUOTING if outcome is None else one.outcome == outcome
-    )
+    return outcome == "*" or (not one.stands if outcome is None else one.outcome == outcome)
 
 
 def _begun(
     decision: Decision, stored: StoredDecision, before: EvaluationSpan | None
 ) -> EvaluationSpan:
-    holds = decision.outcome in QUOTING
-    kept = before.intent if before is not None and holds else None
+    stance = decision.stance
+    kept = before.intent if before is not None and stance is Stance.HOLD else None
+    if kept is not None and before is not None:
+        stance = before.stance
     return EvaluationSpan(
         bot=decision.bot,
         instrument=decision.instrument,
         regime=decision.regime,
-        outcome="quote" if holds else decision.outcome,
+        outcome=decision.outcome,
+        stance=stance,
         first_ns=decision.at_ns,
         last_ns=stored.last_ns,
         count=stored.count,
@@ -138,9 +142,9 @@ def _goes_on(stretch: EvaluationSpan, decision: Decision) -> bool:
     """Say whether an evaluation repeats what the stretch says: outcome, regime and levels."""
     if decision.regime != stretch.regime:
         return False
-    if decision.outcome not in QUOTING:
-        return decision.outcome == stretch.outcome
-    if stretch.outcome != "quote":
+    if decision.stance is Stance.BLOCKED:
+        return stretch.stance is Stance.BLOCKED and decision.outcome == stretch.outcome
+    if stretch.stance is Stance.BLOCKED:
         return False
     return decision.intent is None or _levels(decision.intent) == _levels(stretch.intent)
 

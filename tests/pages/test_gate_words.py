@@ -55,13 +55,13 @@ def test_every_gate_of_the_strategies_has_words_and_no_other() -> None:
     ],
 )  # fmt: skip
 def test_a_failed_gate_says_what_it_waits_for(gate: Gate, words: str) -> None:
-    assert WORDS.condition(gate) == f"would quote if: {words}"
+    assert WORDS.condition(gate) == f"would trade if: {words}"
 
 
 @pytest.mark.parametrize("name", sorted(WORDS.gates))
 def test_every_gate_tells_its_condition_without_a_hole(name: str) -> None:
     told = WORDS.condition(Gate(name, False, 2.0, 1.0))
-    assert told.startswith("would quote if: ")
+    assert told.startswith("would trade if: ")
     assert "{" not in told + WORDS.against(Gate(name, True, 1.0, 2.0))
 
 

@@ -17,6 +17,7 @@ from engine.domain.catalog import StrategyEntry
 from engine.domain.decisions import Decision, Gate, Unit
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Kind, Mode
+from engine.domain.intents import Target
 from engine.domain.telemetry import BotStatus, EngineStatus, WatchedMarket
 from engine.runtime.decisions import DecisionLog
 from engine.strategies.registry import entries
@@ -352,20 +353,41 @@ def test_a_bot_that_does_not_quote_says_what_it_waits_for(desk: Config, opened: 
     log.close()
     page = opened("bots", bot="maker")
     row = page.dataframe[1].value.iloc[0]
-    assert row["would"] == "would quote if: the book is fresh again (stale 7.2 s > 5.0 s)"
+    assert row["would"] == "would trade if: the book is fresh again (stale 7.2 s > 5.0 s)"
     assert row["again"].endswith("2\N{MULTIPLICATION SIGN}")
     page = opened("bots", bot="maker", state={"chosen:why_maker": M1})
     shown = texts(page)
-    assert "1 of 2 gates passed (would quote if" in shown
+    assert "1 of 2 gates passed (would trade if" in shown
     assert "the same 2 times in a row" in shown
     page.segmented_control(key="about_maker").set_value("Evaluations").run()
     (row,) = page.dataframe[1].value.to_dict("records")
-    assert (row["times"], row["did"], row["why"][:14]) == (2, "nothing", "would quote if")
-    page.segmented_control(key="timeline_kind_maker").set_value("Not quoting").run()
+    assert (row["times"], row["did"], row["why"][:14]) == (2, "nothing", "would trade if")
+    page.segmented_control(key="timeline_kind_maker").set_value("Wants nothing").run()
     page.selectbox(key="timeline_reason_maker").set_value("data_age_ms").run()
     assert len(page.dataframe[1].value) == 1
-    page.segmented_control(key="timeline_kind_maker").set_value("Quoting").run()
+    page.segmented_control(key="timeline_kind_maker").set_value("Wants something").run()
     assert "No evaluation matches." in texts(page)
+
+
+def test_a_bot_that_wants_a_position_is_told_as_one_that_does(desk: Config, opened: Opened) -> None:
+    log = DecisionLog(desk.decisions_path, engine_id="pitboss")
+    target = Target(
+        bot=MAKER, instrument=M1, position=50_000_000, limit_price=4_000, valid_until_ns=10**19
+    )
+    log.append(
+        Decision(
+            number=1, bot=MAKER, instrument=M1, at_ns=time.time_ns(), regime="trend", inputs=(),
+            build_up=(), gates=(), outcome="enter_long", intent=target,
+        )
+    )  # fmt: skip
+    log.close()
+    page = opened("bots", bot="maker", state={"chosen:why_maker": M1})
+    assert page.dataframe[1].value.iloc[0]["standing"] == "new target"
+    assert "wants to hold 50, no worse than 40¢" in texts(page)
+    page.segmented_control(key="about_maker").set_value("Evaluations").run()
+    page.segmented_control(key="timeline_kind_maker").set_value("Wants something").run()
+    (row,) = page.dataframe[1].value.to_dict("records")
+    assert row["did"] == "hold 50, no worse than 40¢"
 
 
 def test_a_link_of_an_alert_opens_what_was_decided_by_then(desk: Config, opened: Opened) -> None:

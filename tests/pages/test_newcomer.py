@@ -130,7 +130,7 @@ def test_a_newcomer_reaches_a_running_bot_by_the_screen_alone(
         walk.picture("applied")
         walk.press("Start")
         walk.sees(re.compile("^RUNNING · DEMO · market_maker at demo"), within_ms=LONG_MS)
-        walk.sees("Why it quotes, or does not")
+        walk.sees("Why it trades, or does not")
         walk.picture("running")
         assert walk.clicks <= CLICKS_MAX, walk.clicks
         assert len(walk.decisions) <= DECISIONS_MAX, walk.decisions

@@ -288,8 +288,8 @@ def test_the_buttons_are_those_the_engine_would_take(
 @pytest.mark.parametrize(
     ("state", "said", "why"),
     [
-        ("running", "keeps its quotes", ""),
-        ("stopped", "quotes nothing", "the bot is STOPPED; select the row for its last evaluation"),
+        ("running", "unchanged", ""),
+        ("stopped", "wants nothing", "the bot is STOPPED; select the row for its last evaluation"),
     ],
 )
 def test_a_bot_that_does_not_run_keeps_no_quotes(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from engine.domain.decisions import Decision, Gate, Planned
+from engine.domain.decisions import Decision, Gate, Planned, Stance
 from engine.domain.instruments import AccountId, BotId, InstrumentId
-from engine.domain.intents import Quotes
+from engine.domain.intents import Quotes, Target
 from engine.runtime.decisions import DecisionLog
 from storage.views.decision_history import every_plan, outcomes, timeline
 
@@ -76,11 +77,29 @@ def test_the_same_intent_stated_again_and_kept_is_one_stretch_with_its_span(path
 
 
 def test_a_timeline_is_filtered_by_quoting_and_by_reason(path: Path) -> None:
-    assert {one.outcome for one in timeline(path, bot=BOT, quoting=True)} == {"quote"}
-    assert len(timeline(path, bot=BOT, quoting=False)) == 2
+    assert {one.outcome for one in timeline(path, bot=BOT, standing=True)} == {"quote"}
+    assert len(timeline(path, bot=BOT, standing=False)) == 2
     assert len(timeline(path, bot=BOT, outcome="data_age_ms", rows_max=1)) == 1
     assert timeline(path, bot="nobody") == []
     assert outcomes(path, bot=BOT) == {"quote": 4, "data_age_ms": 3, "hold": 2}
+
+
+def test_a_target_stands_under_whatever_name_its_strategy_gives_it(tmp_path: Path) -> None:
+    path = tmp_path / "decisions.db"
+    log = DecisionLog(path, engine_id="engine")
+    wanted = Target(
+        bot=BOT, instrument=ONE, position=50, limit_price=4_000, valid_until_ns=10**12, decision=1
+    )
+    begun = msgspec.structs.replace(entry(1, "enter_long"), gates=(), intent=wanted)
+    stays = msgspec.structs.replace(entry(2, "in_position"), gates=())
+    for one in (begun, stays, entry(3, "too_far")):
+        log.append(one)
+    log.close()
+    (stands,) = timeline(path, bot=BOT, standing=True)
+    assert (stands.stance, stands.count, stands.intent) == (Stance.TARGET, 2, wanted)
+    (rests,) = timeline(path, bot=BOT, standing=False)
+    assert (rests.stance, rests.outcome) == (Stance.BLOCKED, "too_far")
+    assert outcomes(path, bot=BOT, standing=False) == {"too_far": 1}
 
 
 def test_every_plan_is_given_with_its_very_bytes(path: Path) -> None:
