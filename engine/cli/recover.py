@@ -18,7 +18,14 @@ from engine.cli.arguments import add_demo_argument, say, who_types
 from engine.clock import WallClock
 from engine.config import Config
 from engine.domain.effects import alarm
-from engine.domain.events import CashMoved, FillsListed, LossAccepted, OrderFilled, OrderReported
+from engine.domain.events import (
+    CashMoved,
+    FillsListed,
+    LossAccepted,
+    OrderFilled,
+    OrderReported,
+    refuse_unread,
+)
 from engine.domain.instruments import AccountId, BotId
 from engine.domain.orders import Identity, Order, OrderId
 from engine.domain.settings import AccountSettings
@@ -134,6 +141,8 @@ async def _ask(venue: ClosingVenue, account: AccountId, known: Known) -> VenueAn
     """Ask for open orders and fills, and for the terms of orders of ours that no file has."""
     listed = await venue.open_orders()
     fills = await venue.fills(known.since_ns)
+    refuse_unread(listed.unread, "open orders")
+    refuse_unread(fills.unread, "fills")
     reports = {report.order: report for report in listed.orders if report.order is not None}
     found = VenueAnswer(fills=fills, open=len(listed.orders))
     numbers = {*reports, *(fill.order for fill in fills.fills)}

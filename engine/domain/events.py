@@ -23,6 +23,7 @@ from engine.domain.orders import (
     OrderState,
     RejectReason,
 )
+from engine.errors import BadInput
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
@@ -353,6 +354,17 @@ class UnreadRow(msgspec.Struct, frozen=True, kw_only=True):
     order: OrderId | None = None
     """Ours, where it names an order known to us."""
     instrument: InstrumentId | None = None
+
+
+def unread_of_ours(unread: tuple[UnreadRow, ...] | UnsetType) -> tuple[UnreadRow, ...]:
+    """Return the rows of a listing that are, or may be, ours and cannot be read."""
+    return tuple(row for row in unread or () if row.ours)
+
+
+def refuse_unread(unread: tuple[UnreadRow, ...] | UnsetType, what: str) -> None:
+    """Raise BadInput where a row of ours cannot be read, for whoever needs the whole listing."""
+    for row in unread_of_ours(unread):
+        raise BadInput(f"row {row.row} of the venue's {what} cannot be read: {row.reason}")
 
 
 class OpenOrdersListed(AccountEvent, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ import msgspec
 from engine.clock import WallClock
 from engine.config import Config
 from engine.domain.effects import CancelScope
-from engine.domain.events import CancelRefused, OrderCancelled, OrderReport
+from engine.domain.events import CancelRefused, OrderCancelled, OrderReport, unread_of_ours
 from engine.domain.instruments import Mode
 from engine.domain.settings import AccountSettings
 from engine.errors import AuthRefused, PitbossError
@@ -143,13 +143,15 @@ class BareProof:
                 self._refused.pop(event.order, None)
             elif isinstance(event, CancelRefused):
                 self._refused[event.order] = event.venue_text
-        listed = (await venue.open_orders()).orders
+        listing = await venue.open_orders()
+        listed, unread = listing.orders, unread_of_ours(listing.unread)
         # An order the journal has is ours under whichever key it was placed; no cancel reaches it.
         named = {name for _, name in self._executor.names()} if self._executor else set()
         self._foreign = tuple(one for one in listed if not (one.ours or one.identity in named))
-        self._left = len(listed) - len(self._foreign)
+        # A row that cannot be read and is not shown to be another's is an open order of ours.
+        self._left = len(listed) - len(self._foreign) + len(unread)
         self._listings = 0 if self._left else self._listings + 1
-        self._why = ""
+        self._why = "; ".join(f"row {row.row} cannot be read: {row.reason}" for row in unread)
 
     def proof(self, _: int) -> AccountProof:
         missing = []

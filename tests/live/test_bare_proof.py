@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine.domain.effects import CancelScope
-from engine.domain.events import OpenOrdersListed, OrderReport, VenueEvent
+from engine.domain.events import OpenOrdersListed, OrderReport, UnreadRow, VenueEvent
 from engine.domain.instruments import AccountId, InstrumentId, Leg, Mode, Side
 from engine.domain.orders import Identity, OrderState
 from engine.domain.settings import AccountSettings
@@ -70,6 +70,21 @@ async def test_orders_of_others_are_listed_and_hold_no_proof_up() -> None:
     proof = await proven(resting("mine", ours=True), theirs)
     assert proof.missing == ()
     assert (proof.listings, proof.live, proof.foreign) == (2, 0, (theirs,))
+
+
+@pytest.mark.parametrize("ours", [True, False])
+async def test_a_row_that_cannot_be_read_holds_the_proof_up_where_it_may_be_ours(
+    monkeypatch: pytest.MonkeyPatch, ours: bool
+) -> None:
+    row = UnreadRow(row="0x7", reason="its status 'ASLEEP' is not known", ours=ours)
+
+    async def listed(_: Venue) -> OpenOrdersListed:
+        return OpenOrdersListed(account=REAL, orders=(), unread=(row,))
+
+    monkeypatch.setattr(Venue, "open_orders", listed)
+    proof = await proven()
+    assert any("0x7" in why for why in proof.missing) is ours
+    assert bool(proof.missing) is ours
 
 
 async def test_an_order_of_another_key_that_the_journal_has_is_ours() -> None:

@@ -25,6 +25,7 @@ from engine.domain.events import (
     OperationState,
     PairsConverted,
     VenueEvent,
+    refuse_unread,
 )
 from engine.domain.instruments import AccountId, InstrumentId
 from engine.errors import NotSent, OutcomeUnknown, PitbossError
@@ -212,6 +213,8 @@ class Operations:
         asked = query.asked
         assert not isinstance(asked, ApproveTrading)
         listed = await self._venue.redemptions(query.asked_ns - CLOCKS_NS)
+        # What is not listed is believed to have moved nothing: so it must be read whole.
+        refuse_unread(listed.unread, "payments")
         facts = listed.redemptions if isinstance(asked, RedeemTokens) else listed.conversions
         for fact in facts:
             if fact.instrument != asked.instrument:

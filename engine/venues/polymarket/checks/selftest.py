@@ -24,6 +24,7 @@ from engine.domain.events import (
     OrderRejected,
     OrderReported,
     VenueEvent,
+    refuse_unread,
 )
 from engine.domain.instruments import AccountId, BotId, Instrument, Leg, Side
 from engine.domain.orders import Identity, Order, OrderId, OrderState, OrderType
@@ -159,6 +160,7 @@ class SelfTest:
         for _ in range(ROUNDS_MAX):
             try:
                 listed = await self._venue.open_orders()
+                refuse_unread(listed.unread, "open orders")
                 ours = [one for one in listed.orders if one.ours]
                 if any(one.identity == named.identity for one in ours):
                     clean, why = 0, "the order is still listed"
@@ -199,6 +201,7 @@ class SelfTest:
 
     async def _nothing_before(self) -> str:
         listed = await self._venue.open_orders()
+        refuse_unread(listed.unread, "open orders")
         ours = sum(one.ours for one in listed.orders)
         if ours:
             raise BadInput(
