@@ -24,11 +24,11 @@ from engine.domain.events import (
     LossAccepted,
     OrderFilled,
     OrderReported,
-    refuse_unread,
 )
 from engine.domain.instruments import AccountId, BotId
 from engine.domain.orders import Identity, Order, OrderId
 from engine.domain.settings import AccountSettings
+from engine.domain.unread import refuse_unread
 from engine.errors import BadInput, PitbossError, StorageError
 from engine.gateway.door import Named
 from engine.live.venues import Venues, venues_of

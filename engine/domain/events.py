@@ -23,7 +23,7 @@ from engine.domain.orders import (
     OrderState,
     RejectReason,
 )
-from engine.errors import BadInput
+from engine.domain.unread import UnreadRow
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
@@ -341,30 +341,6 @@ class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     filled: int
     state: OrderState
-
-
-class UnreadRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of a listing that cannot be read. It hides no other row."""
-
-    row: str
-    """The venue's id of it."""
-    reason: str
-    ours: bool
-    """True where it is, or may be, of an order, a fill, tokens or money of this account."""
-    order: OrderId | None = None
-    """Ours, where it names an order known to us."""
-    instrument: InstrumentId | None = None
-
-
-def unread_of_ours(unread: tuple[UnreadRow, ...] | UnsetType) -> tuple[UnreadRow, ...]:
-    """Return the rows of a listing that are, or may be, ours and cannot be read."""
-    return tuple(row for row in unread or () if row.ours)
-
-
-def refuse_unread(unread: tuple[UnreadRow, ...] | UnsetType, what: str) -> None:
-    """Raise BadInput where a row of ours cannot be read, for whoever needs the whole listing."""
-    for row in unread_of_ours(unread):
-        raise BadInput(f"row {row.row} of the venue's {what} cannot be read: {row.reason}")
 
 
 class OpenOrdersListed(AccountEvent, frozen=True, kw_only=True):

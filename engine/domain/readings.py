@@ -25,6 +25,11 @@ _WHOLE = Context(prec=40, rounding=ROUND_HALF_EVEN)
 _ONE = Decimal(1)
 
 
+def plain_text(value: str) -> str:
+    """Return a text that can be kept: half a surrogate pair, which JSON may hold, becomes `?`."""
+    return value if value.isascii() else value.encode("utf-8", "replace").decode()
+
+
 def shown(value: object) -> str:
     """Return a wrong value as a sentence may repeat it: short, on one line."""
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 200:

@@ -34,11 +34,11 @@ from engine.domain.events import (
     PositionsListed,
     QueryFailed,
     RedemptionsListed,
-    UnreadRow,
 )
 from engine.domain.fills import FillId
 from engine.domain.order_life import Happened
 from engine.domain.orders import Identity, OrderId, OrderState
+from engine.domain.unread import UnreadRow
 from engine.executor.audit import Audit
 from engine.executor.halts import ExecutorParts
 from engine.executor.orders import EffectOutbox, LiveOrder, OrderTable

@@ -23,9 +23,9 @@ from engine.domain.effects import (
     QueryOrder,
     QueryRedemptions,
 )
-from engine.domain.events import UnreadRow
 from engine.domain.failing import FailingQuestions
 from engine.domain.instruments import InstrumentId
+from engine.domain.unread import UnreadRow
 from engine.executor.orders import EffectOutbox, OrderTable
 
 TOLD_MAX = 1_000

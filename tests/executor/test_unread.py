@@ -17,10 +17,10 @@ from engine.domain.events import (
     PositionsListed,
     QueryFailed,
     RedemptionsListed,
-    UnreadRow,
 )
 from engine.domain.instruments import InstrumentId, Leg
 from engine.domain.orders import OrderId, OrderState
+from engine.domain.unread import UnreadRow
 from engine.executor.executor import ExecutorSettings
 
 S = OrderState

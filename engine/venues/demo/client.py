@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 import aiohttp
-import msgspec
 
 from engine.domain.effects import AnyEffect
 from engine.domain.events import VenueEvent
 from engine.domain.instruments import AccountId
 from engine.domain.orders import Order
-from engine.errors import AuthRefused, NotSent, OutcomeUnknown, VenueClosed
+from engine.errors import AuthRefused, BadInput, NotSent, OutcomeUnknown, VenueClosed
 from engine.gateway.door import Prepared
 from engine.runtime.effect_door import EffectDoor
 from engine.venues.demo import wire
@@ -90,7 +89,7 @@ class DemoVenue(EffectDoor):
             if response.status == 200:
                 return wire.unpack_events(answer)
             raise _refused(response.status, wire.unpack_refusal(answer))
-        except msgspec.DecodeError as error:
+        except BadInput as error:
             raise OutcomeUnknown(f"{url} answered {response.status}, unreadable") from error
 
 

@@ -14,11 +14,9 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
 
-import msgspec
-
 from engine.domain import events as ev
 from engine.domain.instruments import InstrumentId
-from engine.errors import AuthRefused, NotSent, OutcomeUnknown, PitbossError
+from engine.errors import AuthRefused, BadInput, NotSent, OutcomeUnknown, PitbossError
 from engine.runtime.account_runner import AccountRunner, Meter
 from engine.runtime.services import HEARTBEAT, USER_FEED, Services
 from engine.venues.demo import wire
@@ -30,7 +28,7 @@ HEARTBEAT_EVERY_S = 2.0
 LASTING = (ev.InstrumentListed, ev.InstrumentClosed, ev.InstrumentResolved, ev.StrikeProven)
 """Market events the journal keeps: without them nobody could value what is held."""
 
-BREAKS = (NotSent, OutcomeUnknown, AuthRefused, msgspec.DecodeError)
+BREAKS = (NotSent, OutcomeUnknown, AuthRefused, BadInput)
 
 
 async def _listen(

@@ -7,10 +7,17 @@ account. Bodies are msgpack of the engine's own messages; a ticket is the JSON i
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import msgspec
 
 from engine.domain.events import MarketEvent, VenueEvent
 from engine.domain.instruments import AccountId
+from engine.errors import BadInput
+from engine.feeds.counts import UNREADABLE
+
+T = TypeVar("T")
 
 OPEN = "/v1/account"
 PLACE = "/v1/place"
@@ -65,7 +72,34 @@ class RefusalFrame(msgspec.Struct, frozen=True, kw_only=True):
 
 
 pack = msgspec.msgpack.Encoder().encode
-unpack_market = msgspec.msgpack.Decoder(MarketFrame).decode
-unpack_user = msgspec.msgpack.Decoder(ExchangeUserFrame).decode
-unpack_events = msgspec.msgpack.Decoder(tuple[VenueEvent, ...]).decode
-unpack_refusal = msgspec.msgpack.Decoder(RefusalFrame).decode
+_market = msgspec.msgpack.Decoder(MarketFrame).decode
+_user = msgspec.msgpack.Decoder(ExchangeUserFrame).decode
+_events = msgspec.msgpack.Decoder(tuple[VenueEvent, ...]).decode
+_refusal = msgspec.msgpack.Decoder(RefusalFrame).decode
+
+
+def _read(decode: Callable[[bytes], T], raw: bytes) -> T:
+    try:
+        return decode(raw)
+    except UNREADABLE as error:
+        raise BadInput(f"the demo exchange sent what cannot be read: {error}") from None
+
+
+def unpack_market(raw: bytes) -> MarketFrame:
+    """Return a frame of the market stream. Raises BadInput."""
+    return _read(_market, raw)
+
+
+def unpack_user(raw: bytes) -> ExchangeUserFrame:
+    """Return a frame of an account's stream. Raises BadInput."""
+    return _read(_user, raw)
+
+
+def unpack_events(raw: bytes) -> tuple[VenueEvent, ...]:
+    """Return the answer to a request. Raises BadInput."""
+    return _read(_events, raw)
+
+
+def unpack_refusal(raw: bytes) -> RefusalFrame:
+    """Return why a request had no effect. Raises BadInput."""
+    return _read(_refusal, raw)

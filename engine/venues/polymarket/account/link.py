@@ -21,11 +21,16 @@ from engine.domain.alerts.listings import (
     UNREAD_ROW,
 )
 from engine.domain.effects import caution
-from engine.domain.events import Event, HealthChanged, InstrumentListed, UnreadRow
+from engine.domain.events import (
+    Event,
+    HealthChanged,
+    InstrumentListed,
+)
 from engine.domain.failing import FailingQuestions
 from engine.domain.instruments import AccountId, Instrument, InstrumentId
 from engine.domain.settings import AccountSettings
 from engine.domain.telemetry import Approvals
+from engine.domain.unread import UnreadRow
 from engine.errors import BadInput, PitbossError
 from engine.gateway.door import Named
 from engine.runtime.account_runner import AccountRunner

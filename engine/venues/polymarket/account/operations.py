@@ -25,9 +25,10 @@ from engine.domain.events import (
     OperationState,
     PairsConverted,
     VenueEvent,
-    refuse_unread,
 )
 from engine.domain.instruments import AccountId, InstrumentId
+from engine.domain.readings import plain_text
+from engine.domain.unread import refuse_unread
 from engine.errors import NotSent, OutcomeUnknown, PitbossError
 from engine.gateway.door import OnNamed
 from engine.venues.polymarket.account.orders import TradableMarket
@@ -274,8 +275,9 @@ def _state(body: object, name: str, on_chain: str) -> tuple[OperationState, tupl
     texts = [body.get(key) or "" for key in (name, on_chain, "error_msg")]
     state = _STATES.get(str(body.get("state")))
     if state is None or not texts[0] or not all(isinstance(text, str) for text in texts):
-        raise OutcomeUnknown(f"the relayer's answer says no state: {str(body)[:100]}")
-    return state, (texts[0], texts[1], texts[2][:300])
+        raise OutcomeUnknown(f"the relayer's answer says no state: {plain_text(str(body)[:100])}")
+    relayed, chain, reason = (plain_text(text[:300]) for text in texts)
+    return state, (relayed, chain, reason)
 
 
 def _refused(refusal: VenueRefusal) -> PitbossError:

@@ -149,12 +149,12 @@ def market_of(instrument: Instrument, body: object, exchanges: Exchanges) -> Tra
     name = instrument.id
     if not isinstance(body, Mapping):
         raise BadInput(f"{name}: the venue answered no market")
-    if body.get("c") not in {None, condition_of(name)}:
+    if body.get("c") not in (None, condition_of(name)):
         raise BadInput(f"{name}: the venue answered another market, {str(body.get('c'))[:80]}")
     if set(_tokens(body)) != set(instrument.tokens or ()):
         raise BadInput(f"{name}: the venue's tokens are not those of the instrument")
     version = body.get("v")
-    if version not in {"v1", "v2"} or (instrument.protocol and version != instrument.protocol):
+    if version not in ("v1", "v2") or (instrument.protocol and version != instrument.protocol):
         raise BadInput(
             f"{name}: the venue says protocol {str(version)[:20]!r}, "
             f"the instrument {instrument.protocol!r}"

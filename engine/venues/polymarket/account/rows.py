@@ -21,12 +21,12 @@ from engine.domain.events import (
     OrderReport,
     PairsConverted,
     TokensRedeemed,
-    UnreadRow,
 )
 from engine.domain.fills import FillId, FillState, Liquidity
 from engine.domain.instruments import AccountId, Instrument, InstrumentId, Leg, Side
 from engine.domain.orders import Identity, OrderId, OrderState
-from engine.domain.readings import shown, stamp_ns, whole_units
+from engine.domain.readings import plain_text, shown, stamp_ns, whole_units
+from engine.domain.unread import UnreadRow
 from engine.errors import BadInput
 from engine.venues.polymarket.account.orders import AccountMemory, instrument_of
 
@@ -546,4 +546,6 @@ def _needed(row: SdkRow, *names: str) -> None:
 
 def _text(row: SdkRow, name: str) -> str:
     value = row.get(name)
-    return value if isinstance(value, str) else "" if value is None else str(value)
+    if value is None:
+        return ""
+    return plain_text(value if isinstance(value, str) else str(value))

@@ -24,10 +24,10 @@ from engine.domain.events import (
     OrderRejected,
     OrderReported,
     VenueEvent,
-    refuse_unread,
 )
 from engine.domain.instruments import AccountId, BotId, Instrument, Leg, Side
 from engine.domain.orders import Identity, Order, OrderId, OrderState, OrderType
+from engine.domain.unread import refuse_unread
 from engine.errors import BadInput, OutcomeUnknown, PitbossError, Throttled, VenueClosed
 from engine.feeds.counts import BadFrame, FeedCounts
 from engine.gateway.door import Named, Prepared

@@ -167,7 +167,7 @@ def confirmed(listing: Listing, body: object) -> Listing:
     """Return a listing with the CLOB's own terms (`/clob-markets/{condition}`). Raises BadFrame."""
     if not isinstance(body, Mapping):
         raise BadFrame("the CLOB answered no market")
-    if body.get("c") not in {None, listing.condition}:
+    if body.get("c") not in (None, listing.condition):
         raise BadFrame("the CLOB answered another market", str(body.get("c")))
     rows = body.get("t")
     named = rows if isinstance(rows, list) else []

@@ -226,8 +226,8 @@ def listed(row: Any, now_ns: int) -> MarketListing:
 def _state(row: Mapping[str, Any], known: Listing, now_ns: int) -> ListingState:
     """Return where the market stands; a price says nothing about it."""
     for said in (row.get("umaResolutionStatus"), row.get("resolutionStatus")):
-        if said in _SETTLING:
-            return _SETTLING[str(said)]
+        if isinstance(said, str) and said in _SETTLING:
+            return _SETTLING[said]
     if not known.accepting:
         starts_ns = time_ns(row.get("startDate"))
         early = starts_ns is not None and starts_ns > now_ns and not row.get("closed")

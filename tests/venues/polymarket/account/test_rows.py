@@ -8,10 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.domain.events import CashKind, UnreadRow
+from engine.domain.events import (
+    CashKind,
+)
 from engine.domain.fills import FillState, Liquidity
 from engine.domain.instruments import AccountId, BotId, Leg, Side
 from engine.domain.orders import Identity, OrderId, OrderState
+from engine.domain.unread import UnreadRow
 from engine.errors import BadInput, NotSent
 from engine.venues.polymarket.account.orders import AccountMemory, TradableMarket
 from engine.venues.polymarket.account.rows import (
