@@ -81,6 +81,8 @@ class BareProof:
         self._cancelled: set[int] = set()
         self._refused: dict[int, str] = {}
         self._why = ""
+        self._unread: list[str] = []
+        """Rows of the last listing that may be ours and cannot be read."""
         self._task: asyncio.Task[None] | None = None
 
     def unaskable(self) -> str:
@@ -156,7 +158,8 @@ class BareProof:
         # A row that cannot be read and is not shown to be another's is an open order of ours.
         self._left = len(listed) - len(self._foreign) + len(unread)
         self._listings = 0 if self._left else self._listings + 1
-        self._why = "; ".join(f"row {row.row} cannot be read: {row.reason}" for row in unread)
+        self._unread = [f"row {row.row} cannot be read: {row.reason}" for row in unread]
+        self._why = ""
 
     def proof(self, _: int) -> AccountProof:
         missing = []
@@ -167,6 +170,7 @@ class BareProof:
             missing.append(f"no two complete listings in a row without an open order{why}")
         if self._left:
             missing.append(f"{many(self._left, 'order')} still open when last listed")
+        missing += self._unread
         held = None if self._executor is None else self._executor.ledger.held
         return AccountProof(
             account=self.settings.name,

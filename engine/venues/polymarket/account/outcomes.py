@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from engine.domain import events as ev
 from engine.domain.instruments import AccountId
 from engine.domain.orders import Identity, OrderId, RejectReason
+from engine.domain.readings import plain_text
 from engine.errors import (
     AuthRefused,
     BadInput,
@@ -83,7 +84,7 @@ class VenueRefusal(Exception):
     def __init__(self, status: int, text: str, *, code: str = "", retry_after_ns: int = 0) -> None:
         super().__init__(f"{status}: {text}")
         self.status = status
-        self.text = text[:TEXT_MAX]
+        self.text = plain_text(text[:TEXT_MAX])
         self.code = code
         self.retry_after_ns = retry_after_ns
 
@@ -242,9 +243,16 @@ def _cancel_lists(body: object) -> tuple[set[Identity], dict[Identity, str]]:
     gone, refused = body.get("canceled"), body.get("not_canceled")
     if not isinstance(gone, list) or not isinstance(refused or {}, Mapping):
         raise OutcomeUnknown("the answer to a cancel does not say what was cancelled")
-    named = {Identity(str(name).lower()) for name in gone}
-    why = {Identity(str(name).lower()): str(text) for name, text in dict(refused or {}).items()}
+    named = {_identity(name) for name in gone}
+    why = {
+        _identity(name): plain_text(str(text)[:TEXT_MAX])
+        for name, text in dict(refused or {}).items()
+    }
     return named, {name: text[:TEXT_MAX] for name, text in why.items()}
+
+
+def _identity(name: object) -> Identity:
+    return Identity(plain_text(str(name)).lower())
 
 
 def _text(body: Mapping[Any, Any], name: str) -> str:
@@ -253,4 +261,4 @@ def _text(body: Mapping[Any, Any], name: str) -> str:
         return ""
     if not isinstance(value, str):
         raise OutcomeUnknown(f"{name} of the answer is not a text")
-    return value
+    return plain_text(value)
