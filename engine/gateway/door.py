@@ -1,15 +1,16 @@
-"""The venue's door, final: what every venue takes, gives and can.
+"""The venue's door: what every venue takes, gives and can, and what only some can.
 
 Two shapes of the same door. `Venue` is what the live gateway awaits: each call either returns what
 the answer proved, as events, or raises one of NotSent, OutcomeUnknown, Throttled, VenueClosed,
-AuthRefused. `VenueCore` is the sans-I/O form of a venue we simulate ourselves (paper, demo): time
+AuthRefused. What only some venues can is a protocol of its own (`HasOperations`), which the gateway
+asks for once. `VenueCore` is the sans-I/O form of a venue we simulate ourselves (paper, demo): time
 arrives with each call, answers that take time are handed out by `advance`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -95,6 +96,11 @@ class Venue(Protocol):
     async def positions(self) -> ev.PositionsListed:
         """Return settled holdings, or raise."""
         ...
+
+
+@runtime_checkable
+class HasOperations(Protocol):
+    """A venue at which a wallet redeems, merges and splits; any other one has no such past."""
 
     async def redemptions(self, since_ns: int) -> ev.RedemptionsListed:
         """Return every payment, split and merge of the wallet since a time, or raise."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from msgspec import UNSET
@@ -35,12 +35,14 @@ from engine.domain.events import (
     ModeChanged,
     OperationMoved,
     OperationNamed,
+    OperationNotFound,
     OperationState,
     OperationUnanswered,
     OrderNamed,
     OrderNotSent,
     OrderUnanswered,
     QueryFailed,
+    RedemptionsListed,
     VenueEvent,
     VenueMode,
 )
@@ -59,7 +61,7 @@ from engine.errors import (
     VenueDown,
 )
 from engine.gateway.core import PLACE_WAIT_NS_MAX, GatewayCore, GatewayMessage
-from engine.gateway.door import Named, Prepared, Reply, Request, Venue
+from engine.gateway.door import HasOperations, Named, OnNamed, Prepared, Reply, Request, Venue
 from engine.gateway.lanes import Query
 
 # -- Calls at a venue's door: what an answer, or an error, says about the world, as a `Reply` ------
@@ -95,6 +97,7 @@ class Calls:
     ) -> None:
         self._account = account
         self._venue = venue
+        self._operations = venue if isinstance(venue, HasOperations) else None
         self._report = report
         self._identity = identity
 
@@ -165,11 +168,29 @@ class Calls:
                 return (await venue.fills(effect.since_ns),)
             case QueryBalances():
                 return (await venue.balances(), await venue.positions())
-            case QueryRedemptions():
-                return (await venue.redemptions(effect.since_ns),)
-            case QueryOperation():
-                return tuple(await venue.operation(effect))
+            case QueryRedemptions() | QueryOperation():
+                return tuple(await self._of_operations(effect))
         raise BrokenInvariant(f"{type(effect).__name__} is no question")
+
+    async def _of_operations(
+        self, effect: QueryRedemptions | QueryOperation
+    ) -> Sequence[VenueEvent]:
+        """Ask what the wallet's operations did; a venue that has none never did one."""
+        operations, account = self._operations, self._account
+        if isinstance(effect, QueryOperation):
+            if operations is None:
+                return (OperationNotFound(account=account, operation=effect.operation),)
+            return await operations.operation(effect)
+        if operations is None:
+            none = RedemptionsListed(account=account, since_ns=effect.since_ns, redemptions=())
+            return (none,)
+        return (await operations.redemptions(effect.since_ns),)
+
+    async def operate(self, effect: AnyWalletEffect, named: OnNamed) -> Sequence[VenueEvent]:
+        """Have the wallet do something. Raises NotSent at a venue that has no operations."""
+        if self._operations is None:
+            raise NotSent("this venue has no wallet that redeems, merges or splits")
+        return await self.speak(self._operations.operate(effect, named))
 
     def _named(self, order: OrderId) -> Named:
         identity = self._identity(order)
@@ -372,7 +393,7 @@ class Sender:
         self._operating.add(number)
         try:
             await self._durable()
-            events = tuple(await self._calls.speak(self._venue.operate(effect, named)))
+            events = tuple(await self._calls.operate(effect, named))
         except (OutcomeUnknown, BadInput) as error:  # an unreadable answer is none
             events = (OperationUnanswered(account=account, operation=number, reason=str(error)),)
         except (NotSent, Throttled, VenueClosed, AuthRefused, StorageError) as error:

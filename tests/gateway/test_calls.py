@@ -4,7 +4,15 @@ import asyncio
 
 import pytest
 
-from engine.domain.effects import QueryBalances, QueryFills, QueryOpenOrders, QueryOrder
+from engine.domain.effects import (
+    QueryBalances,
+    QueryFills,
+    QueryOpenOrders,
+    QueryOperation,
+    QueryOrder,
+    QueryRedemptions,
+    RedeemTokens,
+)
 from engine.domain.events import (
     BalancesListed,
     CancelUnanswered,
@@ -12,12 +20,15 @@ from engine.domain.events import (
     HealthChanged,
     ModeChanged,
     OpenOrdersListed,
+    OperationNotFound,
     OrderCancelled,
     OrderNotFound,
     PositionsListed,
     QueryFailed,
+    RedemptionsListed,
     VenueMode,
 )
+from engine.domain.instruments import InstrumentId
 from engine.domain.orders import Identity, OrderId
 from engine.errors import (
     AuthRefused,
@@ -195,3 +206,19 @@ async def test_an_order_without_a_name_keeps_no_other_from_being_cancelled(build
     ]
     nameless = CancelUnanswered(account=build.account, order=OrderId(90))
     assert await task == Reply(number=5, events=(cancelled, nameless))
+
+
+async def test_a_venue_without_wallet_operations_is_asked_for_none(build, line):
+    """What cannot be there was not: that is an answer. What cannot be done was not sent."""
+    asked = QueryRedemptions(account=build.account, since_ns=5)
+    listed = RedemptionsListed(account=build.account, since_ns=5, redemptions=())
+    assert (await line.calls.ask(1, asked)).events == (listed,)
+    redeem = RedeemTokens(account=build.account, operation=7, instrument=InstrumentId("v:m1"))
+    query = QueryOperation(
+        account=build.account, asked=redeem, asked_ns=1, name=None, transaction="", number=3
+    )
+    unknown = OperationNotFound(account=build.account, operation=7)
+    assert (await line.calls.ask(2, query)).events == (unknown,)
+    with pytest.raises(NotSent, match="no wallet"):
+        await line.calls.operate(redeem, None)
+    assert line.venue.calls == []

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Container, Sequence
 
 from engine.domain.catalog import CredentialField, Finding, Grade
-from engine.domain.effects import AnyWalletEffect, CancelScope, QueryOperation, caution
+from engine.domain.effects import CancelScope, caution
 from engine.domain.events import (
     BalancesListed,
     BookProven,
@@ -16,21 +16,18 @@ from engine.domain.events import (
     FillsListed,
     InstrumentListed,
     OpenOrdersListed,
-    OperationNotFound,
     OrderAccepted,
     OrderCancelled,
     OrderNotFound,
     OrderReport,
     OrderReported,
     PositionsListed,
-    RedemptionsListed,
     VenueEvent,
 )
 from engine.domain.instruments import AccountId, Instrument, InstrumentId, Kind, Mode
 from engine.domain.orders import Identity, Order, OrderState
 from engine.domain.settings import AccountSettings
-from engine.errors import NotSent
-from engine.gateway.door import Named, OnNamed, Prepared
+from engine.gateway.door import Named, Prepared
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.credentials import Credential
 from engine.runtime.recording import LiveRecording
@@ -119,19 +116,6 @@ class ToyDoor:
     async def positions(self) -> PositionsListed:
         """Nobody holds anything."""
         return PositionsListed(account=self._account, holdings=())
-
-    async def redemptions(self, since_ns: int) -> RedemptionsListed:
-        """Nothing was redeemed."""
-        return RedemptionsListed(account=self._account, since_ns=since_ns, redemptions=())
-
-    async def operate(self, asked: AnyWalletEffect, named: OnNamed) -> Sequence[VenueEvent]:
-        """Refuse: there is no chain here."""
-        del named
-        raise NotSent(f"operation {asked.operation} is not done here")
-
-    async def operation(self, asked: QueryOperation) -> Sequence[VenueEvent]:
-        """Know of none."""
-        return (OperationNotFound(account=self._account, operation=asked.operation),)
 
 
 class ToyLink(AccountLink):
