@@ -34,7 +34,7 @@ lint: $(READY) ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(READY) ## mypy, strict, on engine, storage, studies and bench
+types: $(READY) ## mypy, strict, on engine, storage, pages, studies and bench
 	$(BIN)/mypy
 
 laws: $(READY) ## who may import whom, banned words, sizes

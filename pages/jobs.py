@@ -37,6 +37,7 @@ from pages.shared.job import amount
 from storage import views
 from storage.jobs import JOB_ENDS, JobState, recordings, schedule
 from storage.retention import HistoryKept, survey
+from storage.settings import SettingsVersion
 from storage.views.frame import snapshot
 
 PAGE = Page("Jobs", ":material/work_history:", "Guard", 3)
@@ -422,7 +423,7 @@ def show_schedule() -> None:
     job.show_progress(SLOT)
 
 
-def _one(name: str, entry: ScheduleEntry, base: drafts.SettingsVersion) -> None:
+def _one(name: str, entry: ScheduleEntry, base: SettingsVersion) -> None:
     if commands.engine_runs():
         if st.button(f"Start {literal(name)} now", key=f"now_{name}"):
             command = (

@@ -146,7 +146,7 @@ def _fields(bot: BotSettings, document: SettingsDocument) -> dict[str, Any]:
 
 
 @guard.part("The new bot's form")
-def create(base: drafts.SettingsVersion) -> None:
+def create(base: SettingsVersion) -> None:
     """Draw the form of a new bot from the catalog, or say what is missing."""
     catalog = forms.strategies_known()
     if not catalog:

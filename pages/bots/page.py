@@ -20,6 +20,7 @@ from engine.domain.commands import InventoryPolicy, PauseBot, ResumeBot, StartBo
 from engine.domain.decisions import Decision, Planned, Stance
 from engine.domain.instruments import BotId, Mode
 from engine.domain.intents import Basket, Intent, Target
+from engine.domain.settings import SettingsDocument
 from engine.domain.telemetry import WatchedMarket
 from pages import Page
 from pages.bots import edit
@@ -35,6 +36,7 @@ from pages.shared import losses, markouts, order, pnl, why
 from storage import views
 from storage.decisions import StoredDecision, decisions_until, latest_decisions, plans_at
 from storage.live import books, watched_by
+from storage.settings import SettingsVersion
 from storage.views import Row
 from storage.views.decision_history import EvaluationSpan, outcomes, timeline
 from storage.views.drill_down import orders_behind
@@ -51,7 +53,7 @@ COUNTED_FROM_NS = 120 * SECOND_NS
 NOT_REPORTED = "SAVED, NOT REPORTED"
 
 
-def rows_of(document: drafts.SettingsDocument, *, alive: bool) -> list[dict[str, Any]]:
+def rows_of(document: SettingsDocument, *, alive: bool) -> list[dict[str, Any]]:
     """Return the bots the engine reports and those that are only saved, by name."""
     live = ask(live_orders_of, engine_id())
     made = {
@@ -164,7 +166,7 @@ def takes(bot: Mapping[str, Any], asked: BotHappened) -> bool:
 
 
 @guard.part("The bot")
-def show_bot(bot: Mapping[str, Any], base: drafts.SettingsVersion, *, alive: bool) -> None:
+def show_bot(bot: Mapping[str, Any], base: SettingsVersion, *, alive: bool) -> None:
     st.subheader(literal(bot["name"]))
     panels.note(
         f"{bot['state']} · {bot['mode'] or 'no account'} · {bot['strategy']} at {bot['account']}"

@@ -263,7 +263,8 @@ def mode_here(nothing: str) -> Mode | None:
 
 def choose_mode() -> None:
     """Let the operator choose where accounts of several modes exist: they never mix."""
-    modes = guard.tried("the modes", lambda: modes_of(fresh(snapshot)), [])
+    none: list[Mode] = []
+    modes = guard.tried("the modes", lambda: modes_of(fresh(snapshot)), none)
     if len(modes) > 1:
         follow_address(modes)
         shown = mode_shown(modes)

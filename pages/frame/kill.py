@@ -55,7 +55,7 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-def call(path: Path, method: str, *arguments: object) -> Any:
+def call(path: Path, method: str, *arguments: bool | str) -> Any:
     """Call `supervisor.<method>` on the socket at `path`. Raises one of `FAILURES`."""
     body = xmlrpc.client.dumps(arguments, f"supervisor.{method}")
     connection = _Connection(path)

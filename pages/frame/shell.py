@@ -21,14 +21,14 @@ def _navigation() -> dict[str, list[Any]]:
     made: dict[str, list[Any]] = {}
     pages = found_pages()
     for one in pages:
-        first = one is pages[0]
+        home = one is pages[0]
         entry = st.Page(
             one.draw,
             title=one.page.title,
             icon=one.page.icon,
             # The first page answers at the root alone; its own name is the hidden one's below.
-            url_path="home" if first else one.name,
-            default=first,
+            url_path="home" if home else one.name,
+            default=home,
         )
         made.setdefault(one.page.group, []).append(entry)
     first = pages[0]

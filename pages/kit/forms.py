@@ -30,7 +30,8 @@ def form(schema: Mapping[str, Any], slot: str) -> dict[str, Any]:
     groups = grouped(schema)
     if len(groups) == 1:
         return _drawn(schema, list(schema.get("properties", ())), slot)
-    usual, given = schema.get("usual", {}), {}
+    usual = schema.get("usual", {})
+    given: dict[str, Any] = {}
     changed = {title: sum(name in usual for name in names) for title, names in groups.items()}
     labels = [f"{title} · {many} changed" if many else title for title, many in changed.items()]
     for tab, names in zip(st.tabs(labels), groups.values(), strict=True):
@@ -171,8 +172,8 @@ def _widget(name: str, field: Mapping[str, Any], key: str, more: str = "") -> An
     if kind == "number":
         typed = None if default is None else float(default)
         return st.number_input(label, value=typed, format="%g", help=about, key=key)
-    typed = st.text_input(label, value="" if default is None else str(default), help=about, key=key)
-    return default if typed == "" and default is None else typed
+    text = st.text_input(label, value="" if default is None else str(default), help=about, key=key)
+    return default if text == "" and default is None else text
 
 
 def bounds(field: Mapping[str, Any]) -> str:

@@ -21,6 +21,7 @@ from pages.kit.data import ask, ask_seldom, engine_id
 from pages.kit.tables import choice, choose, chosen_in, columns_of, page_behind, turn, unchoose
 from pages.kit.words import count, money
 from pages.shared import markouts, order, refusals, ticket
+from pages.shared.why import way
 from storage import live
 from storage.live import books
 from storage.retention import orders_gone
@@ -80,7 +81,7 @@ def show_rows(mode: Mode, what: str, only: Mapping[str, Any], wanted: str) -> No
     say_what(mode, what, only, rows, shown)
     key = f"orders_{what}"
     number = "order_id" if what == links.FILLS else "id"
-    ids = [(row["account"], row[number]) for row in shown]
+    ids: list[tuple[Any, ...]] = [(row["account"], row[number]) for row in shown]
     if what == links.FILLS:
         ids = [(*pair, row["id"]) for pair, row in zip(ids, shown, strict=True)]
     detail_pane = st.container()
@@ -185,8 +186,8 @@ def main() -> None:
             key="orders_text",
         )
     only = links.asked()
-    links.chips(what, mode, only)
-    show_rows(mode, what, only, wanted.lower())
+    links.chips(what or links.WORKING, mode, only)
+    show_rows(mode, what or links.WORKING, only, wanted.lower())
 
 
 # -- Rows of orders and fills: their columns, and the filter by text --
@@ -216,7 +217,7 @@ def fitting(rows: Sequence[dict[str, Any]], wanted: str) -> list[dict[str, Any]]
     return [
         {
             **row,
-            "way": order.way(row["side"], row["leg"]),
+            "way": way(row["side"], row["leg"]),
             "why": refusals.in_words(row.get("reason") or "", row),
         }
         for row in rows

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
 import streamlit as st
 
+from engine.domain.catalog import StrategyEntry
 from pages.kit import charts, guard, panels
 from pages.kit.data import ask, engine_id, fresh
 from pages.kit.panels import Tile
@@ -92,7 +93,7 @@ OPTIONS = {
 def stated(run: Row) -> dict[str, str]:
     """Return what must be repeated to repeat a run; parameters and limits as the CLI takes them."""
     given = {k: v for k, v in json.loads(run["parameters"] or "{}").items() if k != "sweep"}
-    words = {
+    words: dict[str, Callable[[Any], str]] = {
         "cash_micro": lambda value: micro(value, run["currency"] or ""),
         "latency_ms": lambda value: f"{value:,} ms",
         "trade_size_cap": lambda cap: "no cap" if cap is None else f"{cap:,} increments",
@@ -113,7 +114,8 @@ def _flat(value: Mapping[str, Any], path: str = "") -> dict[str, Any]:
 
 def differing(runs: Sequence[Row]) -> dict[str, list[str]]:
     """Return what differs between runs: name → its value in each, a default where none is given."""
-    catalog = guard.tried("The strategies", lambda: fresh(strategies, engine_id()), {})
+    none: dict[str, StrategyEntry] = {}
+    catalog = guard.tried("The strategies", lambda: fresh(strategies, engine_id()), none)
     every = [{"Strategy": run["strategy"]} | stated(run) for run in runs]
     made = {}
     for name in dict.fromkeys(name for one in every for name in one):

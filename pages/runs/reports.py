@@ -10,6 +10,7 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
+from engine.errors import BadInput
 from pages.frame import look
 from pages.kit import guard, panels
 from pages.kit.charts import CONFIG, LINES, dressed
@@ -254,6 +255,8 @@ def _measure(line: Mapping[str, Any]) -> None:
 
 def _found(listed: Mapping[str, Any]) -> dict[str, Any]:
     run = ask(views.run, listed["engine_id"], listed["id"])
+    if run is None:
+        raise BadInput(f"run {listed['id']} is not kept any more")
     found: dict[str, Any] = json.loads(run["result"])
     return found
 

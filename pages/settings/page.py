@@ -32,7 +32,7 @@ from pages.settings import live_accounts
 from storage.catalog import venues
 from storage.database import writing
 from storage.live import account_report
-from storage.settings import Saved, in_force
+from storage.settings import Saved, SettingsVersion, in_force
 from storage.users import change_password
 from storage.views import money
 from storage.views.frame import live_orders_in, open_markets, snapshot
@@ -174,7 +174,7 @@ AUTOMATION = ("auto_redeem", "redeem_above", "merge_above")
 
 
 @guard.part("The wallet's automation")
-def show_automation(base: drafts.SettingsVersion) -> None:
+def show_automation(base: SettingsVersion) -> None:
     """Draw what an account's wallet does by itself, and the form that changes it."""
     accounts = base.document.accounts
     if not accounts:
@@ -218,7 +218,7 @@ def say_modes(known: Mapping[str, VenueEntry]) -> None:
     )
 
 
-def add_account(base: drafts.SettingsVersion) -> None:
+def add_account(base: SettingsVersion) -> None:
     """Draw the form of a new account. A LIVE one trades nothing before it is unlocked."""
     known = ask(venues, engine_id())
     if not known:
@@ -308,7 +308,7 @@ def is_open(name: str) -> bool:
 
 
 @guard.part("The removal of an account")
-def remove_account(base: drafts.SettingsVersion) -> None:
+def remove_account(base: SettingsVersion) -> None:
     """Draw the choice of an account, what stands in the way of its removal, or the button."""
     accounts = base.document.accounts
     name = st.selectbox("Account", list(accounts), index=None, key="remove_account")
@@ -342,7 +342,7 @@ def remove_account(base: drafts.SettingsVersion) -> None:
 
 
 def _removal(
-    account: AccountSettings, base: drafts.SettingsVersion, left: dict[str, str]
+    account: AccountSettings, base: SettingsVersion, left: dict[str, str]
 ) -> commands.Confirmation:
     """Return what is asked: the account's name, typed, and why where something is left."""
 

@@ -166,7 +166,7 @@ def _fields(instrument: Instrument, account: str) -> PlaceManual | None:
             price = st.text_input(f"Price, {unit}", placeholder=hint, width=FIELD_PX)
             size = st.text_input("Size", width=FIELD_PX)
         urgency = st.segmented_control(
-            "Urgency", list(URGENCIES), default=Urgency.REST, format_func=URGENCIES.get,
+            "Urgency", list(URGENCIES), default=Urgency.REST, format_func=URGENCIES.__getitem__,
             required=True,
         )  # fmt: skip
         if not st.form_submit_button("Show what will happen"):
@@ -179,7 +179,7 @@ def _fields(instrument: Instrument, account: str) -> PlaceManual | None:
             side=side,
             price=price_of(instrument, price),
             size=size_of(instrument, size),
-            urgency=urgency,
+            urgency=urgency or Urgency.REST,
         )
     except BadInput as error:
         st.error(f"{literal(error)}. Nothing was sent.")
