@@ -358,7 +358,7 @@ def begin(engine: Engine, found: Recovered, *, kill_only: bool) -> Streams:
 
 
 def _alert_unstopped(
-    connection: Any, engine_id: str, found: Recovered, live: int, now_ns: int
+    connection: Connection, engine_id: str, found: Recovered, live: int, now_ns: int
 ) -> None:
     alert = unstopped(last_engine_status(connection, engine_id), found, live)
     if alert is not None:

@@ -10,6 +10,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from sqlite3 import Connection
 from typing import Any, NotRequired, Protocol, TypedDict, Unpack, runtime_checkable
 
 from engine import log
@@ -189,7 +190,7 @@ class Services:
         engine_id, now_ns, loop = self.engine_id, self.clock.now_ns(), self.ended.get_loop()
         new: asyncio.Future[int] = loop.create_future()
 
-        def write(connection: Any) -> None:
+        def write(connection: Connection) -> None:
             before = instruments_known(connection, engine_id)
             for instrument, title, slug in listed:
                 put_instrument(connection, engine_id, instrument, now_ns)

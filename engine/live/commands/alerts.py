@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from sqlite3 import Connection
 
 from engine.domain.commands import AckAlert
 from engine.errors import BadInput
@@ -17,7 +17,7 @@ def acknowledge(engine: Engine, command: AckAlert, who: str) -> Pending:
     """Mark an alert as seen; answered when its row says so."""
     now_ns = engine.clock.now_ns()
 
-    def see(connection: Any) -> str:
+    def see(connection: Connection) -> str:
         with transaction(connection):
             if not see_alert(connection, engine.engine_id, command.alert, who, now_ns):
                 raise BadInput("no such alert")

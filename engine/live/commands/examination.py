@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import Any
+from sqlite3 import Connection
 
 from engine.domain.commands import Answered, ExamineAccount
 from engine.domain.instruments import AccountId, Mode
@@ -86,7 +86,7 @@ class Examinations:
             findings=tuple(findings),
         )
 
-        def keep(connection: Any) -> None:
+        def keep(connection: Connection) -> None:
             put_examination(connection, engine.engine_id, verdict)
             loop.call_soon_threadsafe(self._end, account, reply, True, sentence(verdict))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from sqlite3 import Connection
 
 from apscheduler.executors.debug import DebugExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -111,7 +111,7 @@ class Schedules:
         now_ns = engine.clock.now_ns()
         engine.log.info("schedule.due", name=name)
 
-        def post(connection: Any) -> None:
+        def post(connection: Connection) -> None:
             leave(
                 connection, engine_id=engine.engine_id, command=_command(entry), who=WHO,
                 id=f"{WHO}-{name}-{now_ns // MINUTE_NS}", now_ns=now_ns, ttl_ns=COMMAND_TTL_NS,
@@ -152,7 +152,7 @@ def run_job(engine: Engine, command: RunJob, who: str) -> Pending:
     arguments_of(command.job, command.arguments)
     now_ns = engine.clock.now_ns()
 
-    def do(connection: Any) -> str:
+    def do(connection: Connection) -> str:
         number = jobs.queue(
             connection, engine_id=engine.engine_id, kind=command.job, arguments=command.arguments,
             who=who, now_ns=now_ns,

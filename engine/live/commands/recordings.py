@@ -6,7 +6,7 @@ What they hold stands in the state; their frames are under `recordings` in the h
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from sqlite3 import Connection
 
 from engine.domain.commands import StartRecording, StopRecording
 from engine.domain.effects import caution
@@ -120,7 +120,7 @@ class Recordings:
         )  # fmt: skip
         folder = engine.config.recordings_folder / command.name
 
-        def do(connection: Any) -> str:
+        def do(connection: Connection) -> str:
             if folder.exists():
                 raise BadInput(f"{folder} exists already; choose another name")
             begin_recording(
@@ -144,7 +144,7 @@ class Recordings:
         recording.stop(RecordingState.STOPPED, f"stopped by {who}")
         return pending
 
-    def _go_on(self, connection: Any) -> None:
+    def _go_on(self, connection: Connection) -> None:
         for seen in unended(connection, self._engine.engine_id):
             self._loop.call_soon_threadsafe(self._record, seen, True)
 
@@ -170,7 +170,7 @@ class Recordings:
         """Write what a recording holds, and end it where a limit is reached."""
         engine, name = self._engine, recording.seen.name
 
-        def write(connection: Any) -> None:
+        def write(connection: Connection) -> None:
             try:
                 if not recording.folder.is_dir():
                     return
@@ -193,7 +193,7 @@ class Recordings:
             text = f"recording {name}: {reason}"
             engine.alert(caution("recording", text), now_ns)
 
-        def write(connection: Any) -> None:
+        def write(connection: Connection) -> None:
             try:
                 figures = recording.figures()
             except OSError:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from functools import cache
 from itertools import islice
+from sqlite3 import Connection
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import msgspec
@@ -91,7 +92,7 @@ def where_files_are_written(engine: Engine, do: Callable[[Any], str]) -> Pending
     """Do something with the state file's connection; its words, or its refusal, are the answer."""
     pending, soon = Pending(), engine.ended.get_loop().call_soon_threadsafe
 
-    def run(connection: Any) -> None:
+    def run(connection: Connection) -> None:
         answer: Answer
         try:
             answer = Done(do(connection))
@@ -138,7 +139,7 @@ def trading_runner_of(engine: Engine, account: str) -> AccountRunner:
 def marked(engine: Engine, given: StandingMark, text: str, *, on: bool) -> Pending:
     """Set a mark in the state file, or take it away; the answer is `text`."""
 
-    def write(connection: Any) -> str:
+    def write(connection: Connection) -> str:
         mark(connection, engine.engine_id, given, on=on)
         return text
 

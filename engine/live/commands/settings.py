@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from sqlite3 import Connection
 from typing import Any
 
 import msgspec
@@ -59,7 +60,7 @@ class SettingsCommands:
         engine, pending = self._engine, Pending()
         loop, answer = engine.ended.get_loop(), pending.done_or_refused
 
-        def fetch(connection: Any) -> None:
+        def fetch(connection: Connection) -> None:
             try:
                 version = read(connection, engine.engine_id, command.version)
                 engine.part(Accounts).register(connection, version.document)
@@ -119,7 +120,7 @@ class SettingsCommands:
         engine, at_ns = self._engine, self._engine.wall_ns()
         soon = engine.ended.get_loop().call_soon_threadsafe
 
-        def note(connection: Any) -> None:
+        def note(connection: Connection) -> None:
             applied(connection, engine.engine_id, version.version, at_ns)
             soon(answer, True, done)
 
@@ -263,7 +264,7 @@ class SettingsCommands:
                 raise BadInput(f"account {twin!r} is not open: restart the engine to open it")
             return {"bots": {settings.name: {"account": twin}}}
 
-        def change(connection: Any) -> None:
+        def change(connection: Connection) -> None:
             version = save_in_force(connection, engine.engine_id, moved, leaving.who, now_ns)
             twin = version.document.bots[settings.name].account
             done = (

@@ -13,7 +13,7 @@ import binascii
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from sqlite3 import Connection
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -199,7 +199,7 @@ class VaultOpening:
         loop = asyncio.get_running_loop()
         document = engine.settings.document
 
-        def learn(connection: Any) -> None:
+        def learn(connection: Connection) -> None:
             kept = unlocks(connection, engine.engine_id)
             for keys in self._keys():
                 keys.learn(found, kept)
