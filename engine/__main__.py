@@ -52,6 +52,9 @@ RECEIVES_KILL = ("run", "kill")
 TOLERATES_BAD_ENV = "kill"
 """The command that does what it can where `.env` cannot be read; its exit code is 1 then."""
 
+NAMES_OTHER_HOME = ("up", "kill", "doctor")
+"""Commands that say where the last start of this clone had another home."""
+
 INSTALL = "run `make venv`, then start with .venv/bin/python"
 
 OK = 0
@@ -154,7 +157,7 @@ def _run(given: Sequence[str]) -> int:
         return BAD_ARGUMENTS
 
     from engine import log  # noqa: PLC0415 `--help` does without
-    from engine.config import load  # noqa: PLC0415 `--help` does without
+    from engine.config import LAST_HOME, load, other_home  # noqa: PLC0415 `--help` does without
     from engine.redaction import Redactor  # noqa: PLC0415 `--help` does without
 
     redactor = Redactor()
@@ -164,6 +167,10 @@ def _run(given: Sequence[str]) -> int:
         log.configure(level=config.log_level, redactor=redactor)
         for said in errors or ():
             print(f"{redactor.text(said)}; going on without it in {config.home}", file=sys.stderr)
+        if _asked(given) in NAMES_OTHER_HOME and (
+            other := other_home(config.home, Path(LAST_HOME))
+        ):
+            print(redactor.text(other), file=sys.stderr)
         if _asked(given) in RECEIVES_KILL:
             from engine.live.handover import ask_keeper  # noqa: PLC0415 the others hold no secret
 

@@ -8,13 +8,13 @@ refused: a misspelt key must not silently mean its default. Nothing is read at i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, ClassVar, Self
 
-from dotenv import dotenv_values
+from dotenv.parser import Binding, parse_stream
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -29,6 +29,9 @@ from engine.errors import ConfigError
 
 PREFIX = "PITBOSS_"
 SQLITE = "sqlite:///"
+LAST_HOME = ".last_home"
+"""The file of a clone that names the home of its last start."""
+
 ALMOST = 0.85
 """How alike a key of `.env` must be to a known one to count as misspelt rather than foreign."""
 
@@ -42,6 +45,11 @@ SHARES = {
     "ticks": 0.10,
 }  # fmt: skip
 """Which part of the disk budget each kind of history has; one backup always fits into its part."""
+
+
+_YAML = re.compile(r"\s*(?:export\s+)?([A-Za-z_]\w*)\s*:")
+_SECOND = re.compile(r"(?:^|\s)(?:export\s+)?([A-Z][A-Z0-9_]{2,})=")
+_OPEN = re.compile(r"=\s*[\"']")
 
 
 class LogLevel(StrEnum):
@@ -213,6 +221,23 @@ class Config(BaseModel):
         return self.home / "pitboss.db"
 
 
+def other_home(home: Path, record: Path) -> str:
+    """Say that the last start of this clone used another home; empty where it did not.
+
+    `record` holds that home's path; where there is none, no start is known.
+    """
+    try:
+        last = Path(record.read_text(encoding="utf-8").rstrip("\n"))
+    except (OSError, UnicodeDecodeError):
+        return ""
+    if last.resolve() == home.resolve():
+        return ""
+    return (
+        f"the last start from this folder had its state in {last}; this is {home}: another "
+        "journal, another KILL file. Set PITBOSS_HOME if that is not meant"
+    )
+
+
 def keys() -> dict[str, str]:
     fields = Config.model_fields.values()
     return {field.alias: field.description or "" for field in fields if field.alias}
@@ -232,7 +257,7 @@ def load(
     """
     known, given, addresses = keys(), dict[str, str](), dict[str, str]()
     try:
-        given = _read_file(file) if file is not None else {}
+        given = read_env_file(file, errors) if file is not None else {}
         addresses = _venue_keys((*given, *environment), known, venues)
         known |= addresses
         _refuse_unknown(given, known, str(file), foreign_keys_expected=False)
@@ -259,26 +284,68 @@ def _venue_keys(
     return dict.fromkeys(venues(), "") if any(may_be) else {}
 
 
-def _read_file(file: Path) -> dict[str, str]:
+def read_env_file(file: Path, problems: list[str] | None = None) -> dict[str, str]:
+    """Return the settings of a `.env` file by name; none where there is no file.
+
+    Lines are as dotenv reads them (`export`, quotes, comments), without interpolation: a `$` in a
+    password is a dollar. No sentence repeats a value: it may be a secret.
+    Raises ConfigError naming the first line that cannot be read; given `problems`, each such line
+    is named there instead and the others are returned.
+    """
     if not file.exists():
         return {}
     try:
-        # Without interpolation: a `$` in a password is a dollar.
-        found = dotenv_values(file, interpolate=False, encoding="utf-8")
+        with file.open(encoding="utf-8-sig") as stream:
+            lines = list(parse_stream(stream))
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} cannot be read ({error}): fix or remove it") from None
-    return {key: value or "" for key, value in found.items()}
+        problem = f"{file} cannot be read ({type(error).__name__}): fix or remove it"
+        if problems is None:
+            raise ConfigError(problem) from None
+        problems.append(problem)
+        return {}
+    found = [f"{file}, line {number}: {what}" for number, what in _unread(lines)]
+    if found and problems is None:
+        raise ConfigError(found[0])
+    if problems is not None:
+        problems += found
+    return {one.key: one.value for one in lines if one.key and one.value is not None}
+
+
+def _unread(lines: Iterable[Binding]) -> Iterator[tuple[int, str]]:
+    """Give each line that means nothing, or perhaps another thing than it says, and why."""
+    seen = dict[str, tuple[int, str | None]]()
+    for one in lines:
+        blank = len(one.original.string) - len(one.original.string.lstrip())
+        number = one.original.line + one.original.string[:blank].count("\n")
+        if one.error or (one.key is not None and one.value is None):
+            yield number, _why(one.original.string)
+        elif one.key is not None:
+            second = _SECOND.search(one.value or "")
+            if second:
+                yield number, f"{second[1]} stands in the value of {one.key}: one setting a line"
+            before = seen.setdefault(one.key, (number, one.value))
+            if before[1] != one.value:
+                yield number, f"{one.key} is set again, otherwise than in line {before[0]}"
+
+
+def _why(text: str) -> str:
+    yaml = _YAML.match(text)
+    if yaml:
+        return f"{yaml[1]} is followed by a colon: write it as {yaml[1]}=value"
+    if _OPEN.search(text):
+        return "a quote is not closed"
+    return "not a setting: write it as NAME=value, a comment with #"
 
 
 def _refuse_unknown(
     given: Iterable[str], known: Mapping[str, str], where: str, *, foreign_keys_expected: bool
 ) -> None:
     for key in given:
-        ours = key.startswith(PREFIX)
+        ours = key.upper().startswith(PREFIX)
         if key in known or (foreign_keys_expected and not ours):
             continue
-        if ours or get_close_matches(key, known, 1, ALMOST):
-            near = get_close_matches(key, known, n=1, cutoff=0.0)[0]
+        if ours or get_close_matches(key.upper(), known, 1, ALMOST):
+            near = get_close_matches(key.upper(), known, n=1, cutoff=0.0)[0]
             raise ConfigError(f"{where} sets {key}, which is not a setting: did you mean {near}?")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from engine.config import SHARES, Config, LogLevel, keys, load
+from engine.config import SHARES, Config, LogLevel, keys, load, read_env_file
 from engine.errors import ConfigError
 from engine.live.credentials import PASSPHRASE
 from engine.venues.registry import credential_names, url_keys
@@ -166,3 +166,39 @@ def test_a_disk_budget_is_written_with_its_unit(text: str, size: int) -> None:
 def test_a_disk_budget_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="PITBOSS_DISK_BUDGET"):
         load({"PITBOSS_DISK_BUDGET": text})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("PITBOSS_HOME: /data/pitboss\n", "line 1: PITBOSS_HOME is followed by a colon"),
+        ("# a\n\n  PITBOSS_HOME : /data\n", "line 3: PITBOSS_HOME is followed by a colon"),
+        ("PITBOSS_LOG_LEVEL=debug PITBOSS_HOME=/d\n", "line 1: PITBOSS_HOME stands in the value"),
+        ('PITBOSS_HOME="/data\nPITBOSS_LOG_LEVEL=debug\n', "line 1: a quote is not closed"),
+        ('A="x\nPITBOSS_HOME=/d\nB="\n', "line 1: PITBOSS_HOME stands in the value of A"),
+        ("PITBOSS_HOME /data\n", "line 1: not a setting"),
+        ("PITBOSS_HOME\n", "line 1: not a setting"),
+        ("PITBOSS_HOME=/a\nPITBOSS_HOME=/b\n", "line 2: PITBOSS_HOME is set again"),
+        ("POLYMARKET_PRIVATE_KEY: 0xsecret\n", "line 1: POLYMARKET_PRIVATE_KEY is followed by"),
+        ("pitboss_home=/data\n", "did you mean PITBOSS_HOME"),
+    ],
+)
+def test_every_line_of_the_file_is_read_or_named(tmp_path: Path, text: str, said: str) -> None:
+    file = env_file(tmp_path, text)
+    with pytest.raises(ConfigError, match=re.escape(said)) as raised:
+        load({}, file)
+    assert "secret" not in str(raised.value)
+
+
+def test_lines_as_dotenv_takes_them_are_read(tmp_path: Path) -> None:
+    text = "\ufeffPITBOSS_HOME='/d a'\nexport A=1 # b\n\n# C: d\nE=\nF=g:h i\n"
+    assert read_env_file(env_file(tmp_path, text)) == {
+        "PITBOSS_HOME": "/d a", "A": "1", "E": "", "F": "g:h i"
+    }  # fmt: skip
+
+
+def test_a_kill_keeps_the_lines_that_can_be_read_and_names_the_others(tmp_path: Path) -> None:
+    errors: list[str] = []
+    text = "PITBOSS_LOG_LEVEL: debug\nPITBOSS_HOME=/data/desk\nno\n"
+    assert load({}, env_file(tmp_path, text), errors).home == Path("/data/desk")
+    assert [error.partition(", ")[2][:7] for error in errors] == ["line 1:", "line 3:"]

@@ -13,12 +13,13 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
 from engine.cli.arguments import DEMO_PORT, PORT_MAX, whole
 from engine.clock import WallClock
-from engine.config import Config
+from engine.config import LAST_HOME, Config
 from engine.errors import ConfigError, StorageError
 from engine.live.handover import leave_keeper, make_private, taken_out
 from engine.locks import locked
@@ -65,6 +66,8 @@ def run(args: argparse.Namespace, config: Config) -> int:
 
 
 def _prepare(args: argparse.Namespace, config: Config) -> None:
+    with suppress(OSError):  # a clone that may not be written starts without a memory
+        (REPOSITORY / LAST_HOME).write_text(f"{config.home}\n", encoding="utf-8")
     backup = bring_up_to_date(config.state_path, config.journal_path)
     if backup:
         print(f"The state before the migration is kept in {backup}")

@@ -12,8 +12,7 @@ from contextlib import contextmanager, suppress
 from itertools import combinations
 from pathlib import Path
 
-from dotenv import dotenv_values
-
+from engine.config import read_env_file
 from engine.domain.catalog import CredentialField
 from engine.errors import BadInput, ConfigError
 from engine.live.handover import PASSPHRASE, keep_to_itself
@@ -90,17 +89,7 @@ def sparing(spared: dict[str, str] | None, *accounts: str) -> Iterator[None]:
 
 def take_passphrase(environment: MutableMapping[str, str], file: Path) -> str:
     """Return the vault's passphrase from the environment or `.env`, once; empty = not given."""
-    return environment.pop(PASSPHRASE, "") or _written(file).get(PASSPHRASE) or ""
-
-
-def _written(file: Path) -> dict[str, str | None]:
-    """Return what a `.env` file says; nothing where there is none. Raises ConfigError."""
-    if not file.exists():
-        return {}
-    try:
-        return dotenv_values(file, interpolate=False, encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} cannot be read ({type(error).__name__})") from None
+    return environment.pop(PASSPHRASE, "") or read_env_file(file).get(PASSPHRASE) or ""
 
 
 def locked_keys(
@@ -149,7 +138,7 @@ def take(environment: MutableMapping[str, str], file: Path) -> dict[str, Credent
     Raises ConfigError with the sentence that mends it.
     """
     given = {name: environment.pop(name, "") for name in credential_names()}
-    found = _written(file)
+    found = read_env_file(file)
     given = {name: value or found.get(name) or "" for name, value in given.items()}
     made: dict[str, Credential] = {}
     for plugin in plugins().values():

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import pytest
 
 from engine.cli import up
-from engine.config import load
+from engine.config import load, other_home
 from engine.errors import ConfigError, StorageError
 from engine.locks import locked
 from storage.users import ensure_operator
@@ -17,7 +17,9 @@ from tests.ports import free_port
 
 
 @pytest.fixture(autouse=True)
-def no_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_supervisor(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """Keep this process where `up` would become supervisord."""
 
     def become(*_: Any) -> NoReturn:
@@ -27,6 +29,7 @@ def no_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "execve", become)
     monkeypatch.setattr(up.subprocess, "Popen", lambda *_, **__: None)  # what watches its programs
     monkeypatch.setattr(up, "PORT_WAIT_S", 0.0)
+    monkeypatch.setattr(up, "LAST_HOME", str(tmp_path_factory.mktemp("clone") / ".last_home"))
 
 
 def listening(family: int, address: Any) -> socket.socket:
@@ -102,3 +105,16 @@ def test_a_desk_that_is_just_starting_keeps_a_second_from_the_state(
     assert not config.state_path.exists()
     with pytest.raises(AssertionError, match="became supervisord"):
         up.run(ports, config)
+
+
+def test_a_home_that_is_not_the_one_of_the_last_start_is_named(tmp_path: Path) -> None:
+    config = load({"PITBOSS_HOME": str(tmp_path / "a")})
+    record = Path(up.LAST_HOME)
+    assert other_home(config.home, record) == ""
+    ports = argparse.Namespace(port=free_port(), demo_port=free_port())
+    with pytest.raises(AssertionError, match="became supervisord"):
+        up.run(ports, config)
+    assert other_home(config.home, record) == ""
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    assert other_home(tmp_path / "link", record) == ""
+    assert f"had its state in {tmp_path / 'a'}" in other_home(tmp_path / "b", record)
