@@ -52,6 +52,11 @@ RECEIVES_KILL = ("run", "kill")
 TOLERATES_BAD_ENV = "kill"
 """The command that does what it can where `.env` cannot be read; its exit code is 1 then."""
 
+CONNECTS = (
+    "up", "run", "kill", "worker", "canary", "unlock", "selftest", "quotes", "markets", "command"
+)  # fmt: skip
+"""Commands that connect, or start what does."""
+
 NAMES_OTHER_HOME = ("up", "kill", "doctor")
 """Commands that say where the last start of this clone had another home."""
 
@@ -171,6 +176,11 @@ def _run(given: Sequence[str]) -> int:
             other := other_home(config.home, Path(LAST_HOME))
         ):
             print(redactor.text(other), file=sys.stderr)
+        if _asked(given) in CONNECTS:
+            from engine.cli.network import require_network  # noqa: PLC0415 the others need none
+
+            for said in require_network(os.environ, spared=errors is not None):
+                print(f"{redactor.text(said)}; going on past it", file=sys.stderr)
         if _asked(given) in RECEIVES_KILL:
             from engine.live.handover import ask_keeper  # noqa: PLC0415 the others hold no secret
 

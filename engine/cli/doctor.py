@@ -12,7 +12,7 @@ import shutil
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from importlib import metadata
 from pathlib import Path
@@ -22,6 +22,7 @@ import psutil
 from packaging.requirements import Requirement
 
 from engine.cli.arguments import findings_text, say
+from engine.cli.network import problems
 from engine.config import Config
 from engine.domain.catalog import Finding, Grade
 from engine.errors import StorageError
@@ -76,6 +77,7 @@ def examine(config: Config) -> Iterator[Finding]:
     yield drift(time.time_ns, time.monotonic_ns, time.sleep)
     yield home(config.home)
     yield env_file(Path(".env"))
+    yield network(os.environ)
     yield latch(config.kill_path)
     yield schema(config.state_path, config.journal_path)
     for path in (config.state_path, config.journal_path, config.decisions_path):
@@ -217,6 +219,14 @@ def env_file(file: Path) -> Finding:
     if not file.exists():
         return Finding(".env", Grade.OK, "no .env: the environment alone is used")
     return _private(".env", file, f"chmod 600 {file}")
+
+
+def network(environment: Mapping[str, str]) -> Finding:
+    """Judge what the environment asks of every connection."""
+    for _, problem in problems(environment):
+        said, _, fix = problem.partition(": ")
+        return Finding("network", Grade.FAIL, said, fix)
+    return Finding("network", Grade.OK, "proxies and certificates of the environment can be used")
 
 
 def _private(name: str, path: Path, fix: str) -> Finding:
