@@ -126,7 +126,7 @@ def _engine(snapshot: FrameSnapshot, health: EngineHealth) -> StatusCell:
 def _latched(latch: Latch) -> StatusCell:
     who = latch.who or "somebody by hand"
     hint = f"Set by {who} at {utc(latch.at_ns)}. No order is placed until it is released (Risk)."
-    return StatusCell("Latch", "KILL IS SET", "bad", hint=hint)
+    return StatusCell(f"by {who}, {moment(latch.at_ns)}", "KILL IS SET", "bad", hint=hint)
 
 
 def _stopped(accounts: Sequence[AccountSeen], status: EngineStatus) -> StatusCell | None:

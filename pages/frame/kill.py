@@ -276,6 +276,20 @@ _SCRIPT = """
     if (event.target === button) { kill(); }
     if (event.target === again) { location.reload(); }
   }, true);
+  // Who asks for KILL confirms it with the next key: the question takes the focus when it is drawn.
+  let armed = 0;
+  const arm = () => { armed = Date.now(); };
+  window.addEventListener("keydown", (event) => {
+    if (event.ctrlKey && event.shiftKey && event.key.toLowerCase() === "k") { arm(); }
+  }, true);
+  window.addEventListener("click", (event) => {
+    if (event.target instanceof Element && event.target.closest(".st-key-killbutton")) { arm(); }
+  }, true);
+  new MutationObserver(() => {
+    if (Date.now() - armed > 10000) { return; }
+    const confirm = document.querySelector(".st-key-killconfirm button");
+    if (confirm) { armed = 0; confirm.focus(); }
+  }).observe(document.body, { childList: true, subtree: true });
   banner.append(said, button, again);
   document.body.append(banner);
   setInterval(() => {

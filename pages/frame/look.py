@@ -72,6 +72,9 @@ background:#8f1b12;color:#fff;
 border-color:#8f1b12}
 .st-key-killbutton kbd,.st-key-killbutton [data-testid*=hortcut]{display:none}
 [data-testid="stMainMenu"]{display:none}
+[data-testid="stToastContainer"]{inset:auto 1rem 1rem auto!important;z-index:70;
+pointer-events:none}
+[data-testid="stToast"]{pointer-events:auto}
 .pb-source a{color:var(--pb-accent)}
 .pb-facts{border-collapse:collapse;font-size:.9rem;max-width:100%}
 .pb-facts th,.pb-facts td{text-align:left;padding:.2rem .9rem .2rem 0;vertical-align:top;

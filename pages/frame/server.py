@@ -154,6 +154,12 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _log = logging.getLogger(__name__)
 BODY_BYTES_MAX = 4_096
 CLAIM_LENGTH_MAX = 64
+ENDED_COOKIE = "pitboss_ended"
+"""Set by a tab that was signed in until now."""
+ENDED = (
+    "Your session has ended: the password was changed, someone signed out, or it was too old. What "
+    "you were typing comes back after you sign in."
+)
 PROXY = "this machine, or a proxy on it"
 _CSP = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
 _HEADERS = {
@@ -219,7 +225,8 @@ class SignInGate:
             return None
         if _asks_for_page(request):
             query = f"?{request.url.query}" if request.url.query else ""
-            return _asked("/" if path == "/sign-in" else path + query)
+            after = "/" if path == "/sign-in" else path + query
+            return _asked(after, ENDED if token or ENDED_COOKIE in request.cookies else "")
         return PlainTextResponse("sign in first", 401)
 
     async def _try(self, request: Request) -> Response:
@@ -363,14 +370,14 @@ def _known(host: str) -> bool:
     )
 
 
-def _asked(after: str) -> Response:
+def _asked(after: str, message: str = "") -> Response:
     given = config()
     try:
         with reading(given.state_path) as connection:
             known = find_user(connection, OPERATOR) is not None
     except StorageError:
         known = given.state_path.is_file()
-    return _answer(form_page(after) if known else nobody_page(), 401)
+    return _answer(form_page(after, message) if known else nobody_page(), 401)
 
 
 def _answer(

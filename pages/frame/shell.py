@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from pages import found_pages
-from pages.frame import bar, kill, look, server
+from pages.frame import bar, kill, look, revival, server
 from pages.frame.session import COOKIE, signed_in
 from pages.kit import guard, links, words
 from pages.kit.home import config
@@ -57,6 +57,7 @@ def main() -> None:
         st.toggle("Exact UTC in tables", key=words.EXACT_UTC)
         st.html(f'<p class="pb-source">Signed in as {who} · <a href="/sign-out">sign out</a></p>')
         kill.start_watchdog()
+        revival.start()
         links.start()
     bar.show()
     guard.part("This page")(page.run)()
