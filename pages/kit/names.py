@@ -69,7 +69,7 @@ def size(value: Decimal | None, raw: int | None = None) -> str:
     """Return a size, or the whole number where nobody listed the instrument."""
     if value is None:
         return NOTHING if raw is None else f"{raw:,} increments"
-    if 0 < abs(value) < HALF_A_HUNDREDTH:
+    if 0 < abs(value) <= HALF_A_HUNDREDTH:
         return f"{value:f}".rstrip("0")  # a zero it must not seem
     return f"{value:,.2f}".removesuffix(".00")
 

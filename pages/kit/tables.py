@@ -244,7 +244,7 @@ def _finer(rows: Sequence[TableRow], name: str, kind: str, *, in_cents: bool) ->
     """Return the kind that shows a column's small values: no size may seem a zero."""
     if kind == "price" and in_cents:
         return _cents(rows, name)
-    tiny = kind == "size" and any(0 < abs(row[name] or 0) < names.HALF_A_HUNDREDTH for row in rows)
+    tiny = kind == "size" and any(0 < abs(row[name] or 0) <= names.HALF_A_HUNDREDTH for row in rows)
     return "fine_size" if tiny else kind
 
 

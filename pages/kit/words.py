@@ -30,7 +30,7 @@ def in_column(value: Decimal | None, *, signed: bool = False) -> str:
 
     What is not zero but would round to it keeps its four decimals: a zero it must not seem.
     """
-    if value is not None and 0 < abs(value) < HALF_A_CENT:
+    if value is not None and 0 < abs(value) <= HALF_A_CENT:
         return money(value, signed=signed)
     if value is None:
         return NOTHING

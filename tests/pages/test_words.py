@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from pages.kit import words
+from pages.kit import names, words
 
 
 @pytest.mark.parametrize(
@@ -28,12 +28,18 @@ def test_money_has_currency_and_sign(value: Decimal | None, signed: bool, text: 
         ("0.725", "+0.72"),
         ("-0.045", "\N{MINUS SIGN}0.04"),
         ("0.0049", "+0.0049"),
+        ("0.005", "+0.0050"),
         ("0", "+0.00"),
     ],
 )
 def test_amounts_of_one_column_have_two_decimals_and_none_seems_zero(value: str, text: str) -> None:
     assert words.in_column(Decimal(value), signed=True) == text
     assert words.in_column(None) == words.NOTHING
+
+
+@pytest.mark.parametrize("value", ["0.005", "-0.005", "0.000001"])
+def test_no_size_seems_a_zero(value: str) -> None:
+    assert names.size(Decimal(value)) == value
 
 
 @pytest.mark.parametrize(
