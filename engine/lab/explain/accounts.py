@@ -119,6 +119,20 @@ class JournalAccounts:
             for account in self.executors:
                 self._fund(account)
 
+    def open_at(self, record: Record) -> None:
+        """Open an account at its first record where its version is in force only after that.
+
+        An engine opens an account and journals its cash; that its version is applied, and when, is
+        what it says last.
+        """
+        if record.account in self.executors or record.account == ENGINE_WIDE:
+            return
+        for _, document in self._settings[self._due :]:
+            for one in document.accounts.values():
+                if one.name == record.account:
+                    self._account(one)
+                    return
+
     def _account(self, settings: AccountSettings) -> None:
         account = AccountId(settings.name)
         if account in self._gates:

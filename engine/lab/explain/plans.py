@@ -194,6 +194,7 @@ class PlanVerifier:
         for record in records:
             self.result.records += 1
             accounts.apply_settings(record.at_ns)
+            accounts.open_at(record)
             message = decode(record)
             if isinstance(message, PlanEffect):
                 self._turn(record, message, turns.get(record.seq, ()))

@@ -9,7 +9,7 @@ import pytest
 
 from engine.cli.explain import words
 from engine.domain.effects import KeepStart, SetTimer
-from engine.domain.events import OrderFilled
+from engine.domain.events import CashMoved, OrderFilled
 from engine.domain.settings import BotSettings, SettingsDocument
 from engine.lab.explain.accounts import JournalAccounts
 from engine.lab.explain.plans import PlanVerification, PlanVerifier
@@ -56,7 +56,10 @@ def log_of(account: SimulatedAccount, folder: Path) -> Path:
     return folder / f"{account.id}.db"
 
 
-def verified(account: SimulatedAccount, folder: Path, records: list[Record]) -> PlanVerification:
+def verified(
+    account: SimulatedAccount, folder: Path, records: list[Record], *, added_ns: int = 0
+) -> PlanVerification:
+    """Tell a journal again; `added_ns` is when the version with its account was in force."""
     bots = {
         name: BotSettings(
             name=name, strategy="restless", account=account.id, capital=CAPITAL_MICRO / 1e6
@@ -64,7 +67,8 @@ def verified(account: SimulatedAccount, folder: Path, records: list[Record]) -> 
         for name in ("bot-0", "bot-1")
     }
     document = SettingsDocument(accounts={account.id: account.settings}, bots=bots)
-    accounts = JournalAccounts([(0, document)], lambda after_seq: records[after_seq:], {})
+    history = [(0, SettingsDocument()), (added_ns, document)] if added_ns else [(0, document)]
+    accounts = JournalAccounts(history, lambda after_seq: records[after_seq:], {})
     log = log_of(account, folder)
     return PlanVerifier(accounts, every_plan(log), log).run(records)
 
@@ -107,6 +111,20 @@ def simulated_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[SimulatedAc
     """An account that died and came back, and where its decisions are; to be read alone."""
     folder = tmp_path_factory.mktemp("lived")
     return simulated(9, folder), folder
+
+
+def test_an_account_added_while_the_engine_runs_is_open_at_its_first_record(
+    simulated_run: tuple[SimulatedAccount, Path],
+) -> None:
+    """Its engine journals its cash, and says afterwards that the version is applied."""
+    account, folder = simulated_run
+    rows = account.disk.rows
+    cash = next(number for number, one in enumerate(rows) if one.kind == CashMoved.__name__)
+
+    found = verified(account, folder, rows, added_ns=rows[cash].at_ns + 1)
+
+    assert (found.different, found.broken) == ([], [])
+    assert found.same > 0
 
 
 def test_a_journal_with_a_fill_left_out_is_no_proof_of_the_plans_behind_it(
