@@ -163,7 +163,7 @@ def _fields(instrument: Instrument, account: str) -> PlaceManual | None:
             )
             unit = product.price_unit
             hint = "61.5" if product.in_cents else None
-            price = st.text_input(f"Price, {unit}", placeholder=hint, width=FIELD_PX)
+            price = st.text_input(f"Price, {literal(unit)}", placeholder=hint, width=FIELD_PX)
             size = st.text_input("Size", width=FIELD_PX)
         urgency = st.segmented_control(
             "Urgency", list(URGENCIES), default=Urgency.REST, format_func=URGENCIES.__getitem__,
