@@ -10,7 +10,7 @@ LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-
 	--only-binary :all: --no-header -q
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lock lint types laws check quick test soak bench bench-replay run clean
+.PHONY: help venv lock lint types laws check quick test soak bench bench-replay docs run clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -69,6 +69,9 @@ bench: $(READY) ## the figures of this machine: ours, peer, ratio, goal
 
 bench-replay: $(READY) ## the replay's rows alone, beside NautilusTrader and hftbacktest
 	$(BIN)/python -m bench --only replay
+
+docs: $(READY) ## write the tables and examples of README and docs from the code
+	$(BIN)/python -m tests.write_docs
 
 run: $(READY) ## the whole desk: demo exchange, engine, worker, dashboard; Ctrl-C stops it (ARGS="--port 8601")
 	@exec $(BIN)/python -m engine up $(ARGS)

@@ -15,6 +15,7 @@ import streamlit as st
 
 from engine.domain.commands import ReleaseLatch
 from engine.domain.decisions import Unit
+from engine.domain.limits import LIMITS, LimitGroup, LimitRow
 from engine.domain.settings import AccountSettings, Limit, RiskLimits
 from pages import Page
 from pages.kit import commands, drafts, guard, panels
@@ -158,30 +159,6 @@ def main() -> None:
 
 # -- Limits of an account: how much of each is used by whom, and the form that edits them --
 
-GROUPS = {
-    "Loss": {
-        "daily_loss_max": "Loss since 00:00 UTC",
-        "drawdown_max": "Fall from the peak that stops the account",
-        "kill_drawdown_max": "Fall from the peak that sets KILL (live)",
-    },
-    "Worst-case loss of positions and of orders that may still fill": {
-        "exposure_total_max": "All accounts of the mode",
-        "exposure_account_max": "The account",
-        "exposure_bot_max": "One bot",
-        "exposure_market_max": "One market",
-        "exposure_instrument_max": "One instrument",
-    },
-    "Orders and data": {
-        "open_orders_max": "Open orders",
-        "order_value_max": "Largest order value",
-        "order_value_min": "Smallest order value",
-        "data_age_ms_max": "Oldest book",
-        "mark_age_ms_max": "Oldest mark",
-    },
-}
-PER_ORDER = frozenset({"order_value_max", "order_value_min"})
-AGES = frozenset({"data_age_ms_max", "mark_age_ms_max"})
-"""Limits saved in ms, shown and typed in seconds."""
 SECOND_MS = 1_000
 PERCENT, AMOUNT = "% of day start", "amount"
 NEAR = 0.7
@@ -191,12 +168,13 @@ SUBJECTS_MAX = 3
 def bars(limits: RiskLimits, uses: Sequence[Row], currency: str) -> str:
     """Return the limits with a bar, a share and a word each; what nobody reports says so."""
     parts = []
-    for title, group in GROUPS.items():
+    for group in LimitGroup:
         rows = "".join(
-            _rows(name, label, limits, [use for use in uses if use["name"] == name])
-            for name, label in group.items()
+            _rows(row, limits, [use for use in uses if use["name"] == row.name])
+            for row in LIMITS.values()
+            if row.group is group
         )
-        parts.append(f'<tr class="pb-group"><th colspan="5">{escape(title)}</th></tr>{rows}')
+        parts.append(f'<tr class="pb-group"><th colspan="5">{escape(group)}</th></tr>{rows}')
     head = (
         "<tr><th>Limit</th><th>Set to</th><th>Used, "
         f"{escape(currency)}</th><th></th><th>Status</th></tr>"
@@ -204,10 +182,10 @@ def bars(limits: RiskLimits, uses: Sequence[Row], currency: str) -> str:
     return f'<table class="pb-facts pb-limits">{head}{"".join(parts)}</table>'
 
 
-def _rows(name: str, label: str, limits: RiskLimits, uses: Sequence[Row]) -> str:
-    value = escape(shown(name, getattr(limits, name)))
+def _rows(row: LimitRow, limits: RiskLimits, uses: Sequence[Row]) -> str:
+    label, value = row.title, escape(shown(row.name, getattr(limits, row.name)))
     if not uses:
-        why = "checked per order" if name in PER_ORDER else "not in use now"
+        why = "checked per order" if row.per_order else "not in use now"
         return (
             f"<tr><th>{escape(label)}</th><td>{value}</td><td class='pb-quiet'>"
             f"{why}</td><td></td><td></td></tr>"
@@ -243,8 +221,13 @@ def _amount(value: int, use: Row) -> str:
 def shown(name: str, value: Limit | int) -> str:
     """Return the limit `name` as a person reads it, an age in the seconds its form takes."""
     if not isinstance(value, Limit):
-        return seconds(value / SECOND_MS) if name in AGES else f"{value:,}"
+        return seconds(value / SECOND_MS) if _is_age(name) else f"{value:,}"
     return f"{value.absolute:,g}" if value.percent is None else f"{value.percent:g} %"
+
+
+def _is_age(name: str) -> bool:
+    """Say whether a limit is saved in ms, shown and typed in seconds."""
+    return LIMITS[name].unit is Unit.NS
 
 
 def seconds(value: float) -> str:
@@ -257,11 +240,13 @@ def form(account: str, limits: RiskLimits) -> Mapping[str, Any] | None:
     patch: dict[str, Any] = {}
     with st.form(f"limits_{account}", border=False):
         st.caption("% is of equity at 00:00 UTC. Nothing changes until the diff is saved.")
-        for title, group in GROUPS.items():
+        for group in LimitGroup:
             # "One bot" alone is no limit: what of it is limited stands above it, as in the table.
-            st.markdown(f"**{literal(title)}**")
-            for name, label in group.items():
-                patch[name] = _field(label, name, getattr(limits, name), f"limit_{account}_{name}")
+            st.markdown(f"**{literal(group)}**")
+            for row in LIMITS.values():
+                if row.group is group:
+                    value, key = getattr(limits, row.name), f"limit_{account}_{row.name}"
+                    patch[row.name] = _field(row.title, row.name, value, key)
         sent = st.form_submit_button("Show what changes")
     return patch if sent else None
 
@@ -269,7 +254,7 @@ def form(account: str, limits: RiskLimits) -> Mapping[str, Any] | None:
 def _field(label: str, name: str, value: Limit | int, key: str) -> dict[str, float | None] | int:
     if isinstance(value, Limit):
         return _limit(label, value, key)
-    if name in AGES:
+    if _is_age(name):
         return _age(label, value, key)
     return int(st.number_input(label, value=value, step=1, key=key))
 

@@ -10,8 +10,10 @@ import pytest
 from engine.__main__ import EXIT_CODES, commands
 from engine.config import keys
 from engine.domain.orders import OrderState
+from engine.plugins import KINDS
 from engine.risk.gate import MEANINGS
 from engine.venues.registry import url_keys
+from tests.write_docs import documents, written
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 README = "README.md"
@@ -252,6 +254,20 @@ def test_file_named_in_the_documentation_exists(path: str) -> None:
 def test_program_named_in_the_documentation_exists(module: str) -> None:
     place = REPOSITORY.joinpath(*module.split("."))
     assert place.with_suffix(".py").is_file() or (place / "__main__.py").is_file()
+
+
+@pytest.mark.parametrize(("name", "file"), list(documents()))
+def test_tables_and_examples_are_those_of_the_code(name: str, file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert written(name, text) == text, "run `make docs`"
+
+
+def test_every_kind_has_a_page_that_the_index_names() -> None:
+    pages = {file.stem for file in REPOSITORY.glob("docs/extend/*.md")} - {"index"}
+    named = set(re.findall(r"\]\((\w+)\.md\)", TEXTS[EXTEND]))
+    assert pages == named
+    kinds = {re.sub(r"(ies|s)$", lambda end: "y" * (end[0] == "ies"), kind) for kind in KINDS}
+    assert kinds - {"channel", "projected"} <= pages
 
 
 @pytest.mark.parametrize("name", FILES)

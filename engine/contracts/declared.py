@@ -14,10 +14,14 @@ import msgspec
 from engine.contracts.imports import heavy
 from engine.domain.alerts import AlertKind
 from engine.domain.commands import Command
+from engine.domain.decisions import Unit
 from engine.domain.instruments import Mode
 from engine.domain.jobs import JobArguments
+from engine.domain.limits import LimitRow
+from engine.domain.settings import Limit, RiskLimits
 from engine.errors import ConfigError
 from engine.plugins import NAME
+from engine.risk.reasons import DenyReason
 from engine.runtime.credentials import Credential, environment_names
 from engine.runtime.venue_plugin import AccountSpec, VenuePlugin
 from storage.fold import Noun
@@ -135,6 +139,27 @@ def check_verb(module: ModuleType) -> Iterator[str]:
     for action in parser._actions:  # noqa: SLF001 argparse has no other list of them
         if action.option_strings and not action.help and action.help is not argparse.SUPPRESS:
             yield f"option {action.option_strings[0]} has no help"
+
+
+def check_limit(row: LimitRow) -> Iterator[str]:
+    """Give a sentence for everything a limit's row owes, and its field in the settings."""
+    field = RiskLimits.model_fields.get(row.name)
+    if field is None:
+        yield f"RiskLimits has no field {row.name}"
+        return
+    amount = field.annotation is Limit
+    if amount is not (row.unit is Unit.MICRO):
+        yield f"it counts in {row.unit}, and its field is {field.annotation}"
+    if not amount and len(field.metadata) < 2:
+        yield "its field has no lowest and highest value"
+    if not row.title or row.title.endswith("."):
+        yield f"its title {row.title!r}: a few words without a full stop"
+    if bool(row.reason) is not bool(row.sentence):
+        yield "a limit that denies has a reason and a sentence; one that does not has neither"
+    if row.reason and row.reason not in set(DenyReason):
+        yield f"the gate has no reason {row.reason!r}"
+    if row.sentence and not row.sentence.endswith("."):
+        yield f"its sentence {row.sentence!r} has no end"
 
 
 def check_noun(noun: Noun) -> Iterator[str]:

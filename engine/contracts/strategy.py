@@ -104,8 +104,8 @@ def check_strategy(kind: type[Any], file: Path | None = None) -> Iterator[str]:
     except PitbossError as error:
         yield f"it cannot be built with its defaults: {error}"
         return
-    if strategy.timer_ns <= 0 or strategy.replan_ns_min <= 0:
-        yield "timer_ns and replan_ns_min are longer than nothing"
+    if strategy.timer_ns <= 0 or strategy.replan_ns_min < 0:
+        yield "timer_ns is longer than nothing, and replan_ns_min not shorter"
     yield from _on_trial(kind)
 
 

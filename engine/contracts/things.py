@@ -13,6 +13,7 @@ from engine.contracts.declared import (
     check_alert_kind,
     check_command,
     check_job,
+    check_limit,
     check_noun,
     check_venue,
     check_verb,
@@ -23,6 +24,7 @@ from engine.contracts.strategy import check_strategy
 from engine.domain.alerts import ALERT_KINDS
 from engine.domain.commands import COMMANDS
 from engine.domain.jobs import JOB_KINDS
+from engine.domain.limits import LIMITS
 from engine.indicators.library import INDICATORS
 from engine.jobs.run import works
 from engine.live.commands.registry import handlers
@@ -106,6 +108,8 @@ def _kept() -> Iterator[Thing]:
     for name, kind in ALERT_KINDS.items():
         owner = owners.get(id(kind), "")
         yield Thing("alerts", name, owner, partial(check_alert_kind, kind))
+    for name, limit in LIMITS.items():
+        yield Thing("limits", name, "", partial(check_limit, limit))
     nouns = {one.name: one.plugin for one in found("projected")}
     for name, noun in NOUNS.items():
         yield Thing("projected", name, nouns.get(name, ""), partial(check_noun, noun))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from engine.domain.limits import LIMITS
+
 
 class DenyReason(StrEnum):
     """Why an order was not permitted, in the order the gate looks."""
@@ -23,21 +25,10 @@ class DenyReason(StrEnum):
     EXPOSURE_TOTAL = "exposure_total"
 
 
-_FITS = "Not even the smallest legal size fits under the "
+_OF_LIMITS = {row.reason: row.sentence for row in LIMITS.values() if row.reason}
+_OTHERS = {"latched": "The KILL latch is set until a person releases it with a typed reason."}
 
 MEANINGS: dict[DenyReason, str] = {
-    DenyReason.LATCHED: "The KILL latch is set until a person releases it with a typed reason.",
-    DenyReason.KILL_DRAWDOWN: "Equity fell from its peak beyond the KILL limit; a person releases.",
-    DenyReason.DRAWDOWN: "Equity fell from its peak by more than the limit; a person must release.",
-    DenyReason.DAILY_LOSS: "The loss since 00:00 UTC is over its limit; it lifts the next UTC day.",
-    DenyReason.STALE_DATA: "The last proof of the book is missing or older than its limit.",
-    DenyReason.OPEN_ORDERS: "One more order would be over the maximum number of open orders.",
-    DenyReason.ORDER_TOO_SMALL: "The order is below the venue's minimum size or the minimum value.",
-    DenyReason.ORDER_TOO_LARGE: _FITS + "maximum order value.",
-    DenyReason.EXPOSURE_INSTRUMENT: _FITS + "instrument's worst-case loss limit.",
-    DenyReason.EXPOSURE_MARKET: _FITS + "market's worst-case loss limit.",
-    DenyReason.EXPOSURE_BOT: _FITS + "bot's worst-case loss limit, or its capital.",
-    DenyReason.EXPOSURE_ACCOUNT: _FITS + "account's worst-case loss limit.",
-    DenyReason.EXPOSURE_TOTAL: _FITS + "worst-case loss limit over all accounts of one mode.",
+    reason: _OTHERS.get(reason) or _OF_LIMITS[reason] for reason in DenyReason
 }
-"""One sentence per reason; the README's table is made from it."""
+"""One sentence per reason, of the limit that denies; the documents' table is made from it."""

@@ -17,8 +17,9 @@ from pydantic import ValidationError
 from engine.bots.bot import Bot
 from engine.bots.core import SECOND_NS
 from engine.config import Config
-from engine.domain.decisions import Decision
+from engine.domain.decisions import Decision, Unit
 from engine.domain.instruments import BotId, Mode
+from engine.domain.limits import LIMITS
 from engine.domain.money import MICRO
 from engine.domain.settings import RiskLimits
 from engine.errors import BadInput, ConfigError, StorageError
@@ -38,9 +39,6 @@ from storage.schema import check_schema, migrate
 ENGINE = "replay"
 BAR_FILES = (".csv", ".csv.gz", ".zip")
 """How files of bars end."""
-COUNTS = frozenset({"open_orders_max", "data_age_ms_max", "mark_age_ms_max"})
-"""Limits that are whole numbers and not amounts."""
-
 REPLAY_MARK_AGE_MS = 86_400_000
 """A recording without outcomes leaves inventory unresolved. Worth nothing after ten minutes, as a
 live account counts it, it would stop the account on the first morning; so a replay keeps the last
@@ -322,12 +320,12 @@ def limits_of(pairs: Mapping[str, str]) -> RiskLimits:
     """Return the risk limits with these changes. Raises ConfigError naming the field."""
     values: dict[str, Any] = {"mark_age_ms_max": REPLAY_MARK_AGE_MS}
     for name, text in pairs.items():
-        if name not in RiskLimits.model_fields:
-            known = ", ".join(RiskLimits.model_fields)
+        if name not in LIMITS:
+            known = ", ".join(LIMITS)
             raise ConfigError(f"there is no limit {name!r}; known: {known}")
         if text.endswith("%"):
             values[name] = {"percent": text[:-1]}
-        elif name in COUNTS:
+        elif LIMITS[name].unit is not Unit.MICRO:
             values[name] = text
         else:
             values[name] = {"absolute": text}
