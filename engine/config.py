@@ -145,6 +145,8 @@ class Config(BaseModel):
     ticks_folder: ClassVar = HomePath("ticks")
     """Ticks and candles of every market that was received."""
     recordings_folder: ClassVar = HomePath("recordings")
+    data_folder: ClassVar = HomePath("data")
+    """Files of bars that a person brought."""
     markets_path: ClassVar = HomePath("markets.db")
     """Every market its venue lists, searchable; it can be fetched anew."""
     imports_folder: ClassVar = HomePath("imports")

@@ -32,10 +32,10 @@ from pages.kit.markdown import literal
 from pages.kit.panels import panel
 from pages.kit.tables import choice, columns_of, page_behind, table, turn
 from pages.kit.words import NOTHING, SECOND_NS, age, moment
-from pages.shared import job, moments
+from pages.shared import backtest, job, moments
 from pages.shared.job import amount
 from storage import views
-from storage.jobs import JOB_ENDS, JobState, recordings, schedule
+from storage.jobs import JOB_ENDS, JobState, schedule
 from storage.retention import HistoryKept, survey
 from storage.settings import SettingsVersion
 from storage.views.frame import snapshot
@@ -323,7 +323,7 @@ def show_form(*, alive: bool) -> None:
     )
     panels.note(" ".join((JOB_KINDS[kind].__doc__ or "").split()))
     if alive:
-        given = _replay() if kind == "replay" else _plain(kind)
+        given = backtest.asked("job", "Start replay") if kind == "replay" else _plain(kind)
         if given is not None:
             _send(kind, given)
     else:
@@ -342,41 +342,6 @@ def _plain(kind: str) -> dict[str, Any] | None:
         given = forms.form(schema, f"job_{kind}")
         sent = st.form_submit_button(f"Start {literal(kind)}")
     return given if sent else None
-
-
-def _replay() -> dict[str, Any] | None:
-    """Draw the form of a replay: a recording, a strategy and that strategy's own parameters."""
-    catalog = forms.strategies_known()
-    if not catalog:
-        return None
-    strategy = st.selectbox("Strategy", sorted(catalog), key="job_strategy")
-    schema = copy.deepcopy(JOB_KINDS["replay"].model_json_schema())
-    for name in ("strategy", "parameters", "limits"):
-        del schema["properties"][name]
-    made = [row["name"] for row in ask(recordings, engine_id())]
-    first = st.query_params.get("path", made[0] if made else "")
-    schema["properties"]["path"]["default"] = first
-    with st.form(f"job_replay_{strategy}", border=False):
-        if made:
-            panels.note(f"Recordings made here: {', '.join(made[:20])}")
-        given = forms.form(schema, f"job_replay_{first}")
-        limits = st.text_input(
-            "Risk limits, where they differ from the defaults",
-            placeholder="exposure_instrument_max=20%, open_orders_max=50",
-            key="job_limits",
-        )
-        with st.expander(f"Parameters of {literal(strategy)}"):
-            parameters = forms.form(catalog[strategy].parameters, f"job_{strategy}")
-        sent = st.form_submit_button("Start replay")
-    if not sent:
-        return None
-    return {**given, "strategy": strategy, "parameters": parameters, "limits": pairs(limits)}
-
-
-def pairs(text: str) -> dict[str, str]:
-    """Return `name=value, name=value` as a dictionary; a part without a value keeps it empty."""
-    parts = [part.partition("=") for part in text.split(",") if part.strip()]
-    return {name.strip(): value.strip() for name, _, value in parts}
 
 
 def _send(kind: str, given: dict[str, Any]) -> None:

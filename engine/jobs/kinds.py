@@ -20,6 +20,7 @@ from engine.jobs.run import JobContext, job
 from engine.lab.incident.moment import of_job
 from engine.lab.incident.page import summary, write
 from engine.lab.incident.run import incident
+from engine.lab.recordings.bar_files import BarMarket, stamp_ns
 from engine.lab.replay.setup import ReplayOptions, prepare
 from engine.log import iso
 from engine.runtime.tape_format import segments
@@ -76,13 +77,34 @@ def _options(job: ReplayJob, context: JobContext) -> ReplayOptions:
         decisions=job.decisions,
         journal_full=job.journal,
         job=context.job.id,
+        start_ns=_time(job.since, "Trade from"),
+        until_ns=_time(job.until, "Play until"),
+        instrument=job.instrument,
+        bar_market=BarMarket(
+            slippage_bps=job.slippage_bps,
+            impact_bps=job.impact_bps,
+            volume_share=job.volume_share,
+            taker_fee_bps=job.fee_bps,
+            maker_fee_bps=job.fee_bps,
+        ),
     )
+
+
+def _time(text: str, title: str) -> int | None:
+    """Return a typed time in ns UTC; None where none was. Raises BadInput naming the field."""
+    if not text.strip():
+        return None
+    found = stamp_ns(text)
+    if found is None:
+        raise BadInput(f"{title}: {text!r} is no time; write it as 2026-03-01T12:00:00")
+    return found
 
 
 def _recording(text: str, context: JobContext) -> Path:
     """Return where a recording is: a path, else a name under our recordings or the data folder."""
     config = context.config
-    folders = [Path(), config.recordings_folder, *([config.data] if config.data else [])]
+    folders = [Path(), config.recordings_folder, config.data_folder]
+    folders += [config.data] if config.data else []
     found = next((folder / text for folder in folders if (folder / text).exists()), None)
     if found is None:
         places = ", ".join(str(folder) for folder in folders[1:])

@@ -25,7 +25,7 @@ from pages.kit.tables import choice, columns_of, page_behind, table, turn, uncho
 from pages.kit.words import NOTHING, age, count, moment, money
 from pages.orders.page import fitting
 from pages.orders.page import sentence as of_sums
-from pages.runs import beside
+from pages.runs import beside, new
 from pages.runs.reports import REPORTS
 from pages.shared import losses, markouts, why
 from storage import views
@@ -56,17 +56,15 @@ def every_run() -> list[Row]:
 def show_list(runs: Sequence[Row]) -> None:
     """Draw all runs; a selected one opens."""
     panels.head("Backtests", "At most 1 s old · PnL after fees; what is left is marked at mid")
+    new.show(opened=not runs)
     if not runs:
         panels.empty(
             "No backtest has been stored yet.",
-            "A replay plays a recording through the same executor, risk and planner that trade, "
-            "and is stored here when it ends. PATH is a file or a folder of raw frames:",
+            "It plays a recording or a file of bars through the same executor, risk and planner "
+            "that trade, and is stored here when it ends. Without a page:",
             ".venv/bin/python -m engine replay PATH --bot market_maker",
         )
-        panels.links(
-            panels.link("Record market data now", "recordings"),
-            panels.link("Replay a recording as a job: Jobs", "jobs", kind="replay"),
-        )
+        panels.links(panels.link("Record market data now", "recordings"))
         return
     wanted = st.text_input(
         "Filter", placeholder="strategy, recording or digest, then Enter", key="runs_filter"

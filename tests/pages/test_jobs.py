@@ -19,8 +19,9 @@ from engine.domain.commands import AnyCommand, CancelJob, RunJob, StartRecording
 from engine.domain.instruments import InstrumentId, Mode
 from engine.domain.jobs import JOB_KINDS, ExportJob, arguments_of
 from pages import jobs
-from pages.jobs import pairs, speed
+from pages.jobs import speed
 from pages.kit.forms import bounds, label_of
+from pages.shared.backtest import pairs
 from pages.shared.job import amount, brought
 from storage.catalog import put_catalog
 from storage.database import reading, transaction, writing

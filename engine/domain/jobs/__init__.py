@@ -106,6 +106,49 @@ class ReplayJob(JobArguments):
     latency_ms: int = asked(
         "Order latency, ms", "order and cancel latency, ms", default=150, ge=0, le=60_000
     )
+    since: str = asked(
+        "Trade from, UTC",
+        "e.g. 2026-03-01 or 2026-03-01T12:00; books, bars and indicators warm up before it; "
+        "empty = from the first moment",
+        default="",
+        max_length=40,
+    )
+    until: str = asked(
+        "Play until, UTC",
+        "what comes before this time; empty = all of it",
+        default="",
+        max_length=40,
+    )
+    instrument: str = asked(
+        "Name of the instrument",
+        "of a file of bars: its name, e.g. binance:BTC/USDT; empty = the file's",
+        default="",
+        max_length=100,
+    )
+    slippage_bps: float = asked(
+        "Slippage, bps",
+        "of bars: basis points a taker pays from the price on",
+        default=0.0,
+        ge=0,
+        le=1_000,
+    )
+    impact_bps: float = asked(
+        "Impact, bps",
+        "of bars: basis points more for all that is displayed, growing with the root of the size",
+        default=0.0,
+        ge=0,
+        le=1_000,
+    )
+    volume_share: float = asked(
+        "Share of the volume",
+        "of bars: which part of a bar's volume we can trade, 0 to 1",
+        default=0.1,
+        gt=0,
+        le=1,
+    )
+    fee_bps: float = asked(
+        "Fee, bps", "of bars: fee of maker and taker, basis points", default=10.0, ge=0, le=1_000
+    )
     decisions: bool = asked(
         "Keep why it quoted or not", "keep a record per evaluation", default=True
     )
