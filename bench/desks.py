@@ -33,12 +33,22 @@ ACCOUNT = AccountId("paper:bench")
 CASH = 1_000_000
 START_NS = 1_795_132_800_000_000_000
 STEP_NS = 2_000_000
+QUOTING = {
+    **EAGER, "fair": "microprice", "sigma_warm_s": 0.5, "stop_before_close_s": 0.0,
+    "price_min": 0.01, "price_max": 0.99, "event_jump_ticks": 0.0, "size_shares": 10.0,
+}  # fmt: skip
+"""A bot that quotes from the first second, whatever the price."""
+
 WARM = 3_000
 
 
 def many_bots(*, bots: int, instruments: int, changes: int) -> list[int]:
-    """Return the nanoseconds of each of `changes` book changes, after a warm-up."""
-    driver, listed = _core(bots, instruments)
+    """Return the nanoseconds of each of `changes` book changes, after a warm-up.
+
+    Raises RuntimeError where the bots placed fewer orders than one for each ten changes.
+    """
+    placed: list[object] = []
+    driver, listed = _core(bots, instruments, placed)
     rng = random.Random(7)
     now = START_NS
     driver.start(now)
@@ -59,10 +69,12 @@ def many_bots(*, bots: int, instruments: int, changes: int) -> list[int]:
         driver.feed(event, now)
         if turn >= WARM:
             samples.append(time.perf_counter_ns() - started)
+    if len(placed) < changes / 10:
+        raise RuntimeError(f"{len(placed)} orders in {changes} changes: the desk does not trade")
     return samples
 
 
-def _core(bots: int, instruments: int) -> tuple[Driver, list[Instrument]]:
+def _core(bots: int, instruments: int, placed: list[object]) -> tuple[Driver, list[Instrument]]:
     listed = [
         Instrument(
             id=InstrumentId(f"bench:{number}"), kind=Kind.BINARY, currency="USD",
@@ -81,7 +93,7 @@ def _core(bots: int, instruments: int) -> tuple[Driver, list[Instrument]]:
         name = BotId(f"bot{number}")
         own = listed[number * instruments : (number + 1) * instruments]
         bot = Bot(
-            name=name, account=ACCOUNT, strategy=build("market_maker", EAGER, name),
+            name=name, account=ACCOUNT, strategy=build("market_maker", QUOTING, name),
             capital_micro=CASH * MICRO, instruments=frozenset(item.id for item in own),
             instruments_max=instruments,
         )  # fmt: skip
@@ -99,6 +111,6 @@ def _core(bots: int, instruments: int) -> tuple[Driver, list[Instrument]]:
     driver = Driver(
         core=core, gateway=GatewayCore(account=ACCOUNT, settings=wide),
         venue=PaperVenue(ACCOUNT, paper), recorder=DigestRecorder(),
-        placed=lambda effect: None, filled=lambda event, now_ns: None,
+        placed=placed.append, filled=lambda event, now_ns: None,
     )  # fmt: skip
     return driver, listed

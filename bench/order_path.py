@@ -8,12 +8,15 @@ own matching and the book among it. The counts depend on no clock and no load.
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from bench.generator import write
 from bench.ours import CASH_MICRO, LIMITS, PAPER, maker
-from bench.workload import INSTRUMENT, SIZE
+from bench.workload import INSTRUMENT, SIZE, WorkloadRecording
 from engine.domain.events import BookChanged, BookReplaced, Event, InstrumentListed
 from engine.domain.instruments import Side
 from engine.lab.recordings.door import RecordingStats
@@ -31,6 +34,8 @@ AIMS = {"opcode": 4_000, "call": 90, "record": 2.5}
 
 BEGIN_NS, STEP_NS = 10**18, 10**8
 REQUOTES = 400
+IDLE_EVENTS = 2_000
+WORKLOAD_UPDATES, WORKLOAD_TRADES = 4_000, 200
 
 
 def _requotes() -> list[tuple[int, Event]]:
@@ -63,6 +68,17 @@ class Requotes:
         return iter(self._events)
 
 
+def _idle() -> list[tuple[int, Event]]:
+    """Return the same book, then changes far behind its touch: nothing has to be done."""
+    events = _requotes()[:3]
+    begin_ns = events[-1][0]
+    for number in range(IDLE_EVENTS):
+        level = (Side.BUY, 400, (1 + number % 7) * SIZE)
+        changed = BookChanged(instrument=INSTRUMENT.id, changes=(level,))
+        events.append((begin_ns + (number + 1) * STEP_NS // 100, changed))
+    return events
+
+
 def _replayed(events: list[tuple[int, Event]]) -> tuple[int, int]:
     """Return how many orders and how many records there were."""
     recorder = DigestRecorder()
@@ -74,8 +90,8 @@ def _replayed(events: list[tuple[int, Event]]) -> tuple[int, int]:
     return orders, recorder.commit().result()
 
 
-def per_order() -> dict[str, float]:
-    """Replay with every bytecode and every call counted; return them and the records per order."""
+def counted(events: list[tuple[int, Event]]) -> tuple[dict[str, int], int, int]:
+    """Replay with every bytecode and call counted; return them, the orders and the records."""
     counts = {"opcode": 0, "call": 0}
 
     def inside(_frame: FrameType, event: str, _argument: Any) -> Any:
@@ -89,20 +105,48 @@ def per_order() -> dict[str, float]:
         return inside
 
     before = sys.gettrace()
-    events = _requotes()
     _replayed(events)  # what is looked up once is looked up
     sys.settrace(called)
     try:
         orders, records = _replayed(events)
     finally:
         sys.settrace(before)
+    return counts, orders, records
+
+
+def per_order() -> dict[str, float]:
+    """Return bytecodes, calls and records of an order where both quotes always move."""
+    counts, orders, records = counted(_requotes())
     if orders < 1.9 * REQUOTES:
         raise AssertionError(f"{orders} orders of {REQUOTES} requotes: they are not what is meant")
     return {name: count / orders for name, count in counts.items()} | {"record": records / orders}
 
 
+def on_the_workload() -> float:
+    """Return the bytecodes of an order on the common workload, all its events among them."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "workload.npy"
+        write(path, updates=WORKLOAD_UPDATES, trades=WORKLOAD_TRADES)
+        counts, orders, _ = counted(list(WorkloadRecording(path).events()))
+    return counts["opcode"] / orders
+
+
+def idle_event() -> float:
+    """Return the bytecodes of an event on which nothing has to be done."""
+    few, many = _idle()[:3], _idle()
+    return (counted(many)[0]["opcode"] - counted(few)[0]["opcode"]) / IDLE_EVENTS
+
+
 def rows() -> list[Row]:
     """Return the rows of the table."""
+    more = [
+        ("opcodes an order, common workload", f"{on_the_workload():,.0f}", "-", "-", "shown"),
+        ("opcodes an event without an order", f"{idle_event():,.0f}", "-", "-", "shown"),
+    ]
+    return _rows_of_orders() + more
+
+
+def _rows_of_orders() -> list[Row]:
     return [
         (f"{name}s an order", f"{count:,.2f}".removesuffix(".00"), f"{GOALS[name]:,}",
          f"{count / GOALS[name]:.2f}", f"<= {GOALS[name]:,}, aim {AIMS[name]:,}")

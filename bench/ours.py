@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from bench.requote import Requote
@@ -71,12 +72,15 @@ def main(mode: str, path: str, repeat: str) -> None:
             recorder=recorder,
             decide=decisions.append if decisions else _ignored,
         )
+        began_s = time.process_time()
         result = replay.run(lambda events, elapsed_s: None)
         recorder.close()
         if decisions:
             decisions.close()
+        run_s = time.process_time() - began_s
     answer = {
         "events": result.events,
+        "run_cpu_s": run_s,
         "ev_s": result.events / result.elapsed_s,
         "orders": result.orders,
         "fills": result.fills,

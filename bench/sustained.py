@@ -223,6 +223,7 @@ def inside(seen: list[dict[str, Any]]) -> dict[str, Any]:
         "lag_p99_ms": median([lag["p99_ms"] for lag in lags]),
         "lag_max_ms": max(lag["max_ms"] for lag in lags),
         "turn_p99_us": median([one["turn_p99_us"] for one in turns]) if turns else None,
+        "turn_p99_worst_us": max((one["turn_p99_us"] for one in turns), default=None),
     }
 
 
@@ -257,7 +258,7 @@ def rows(seconds: int = SECONDS) -> list[Row]:
          "0"),
         ("lag, sent to taken, p50 / p99", f"{late['p50_ms']:.2f} / {late['p99_ms']:.2f} ms",
          f"{late['max_ms']:.1f} ms longest", "", "shown"),
-        ("lag, socket to applied, p50 / p99", lags, f"{run['lag_max_ms']:.1f} ms longest", "",
+        ("lag, socket to applied, median second", lags, f"{run['lag_max_ms']:.1f} ms longest", "",
          "shown"),
         ("most frames that waited", f"{run['waiting_max']}",
          f"{run['sender_backlog_kb']:.0f} kB unsent", "", "0"),
@@ -265,8 +266,8 @@ def rows(seconds: int = SECONDS) -> list[Row]:
          f"{100 * run['loop_cpu']:.0f} % loop", "", "<= 100 %"),
         ("memory at the end, at the start", f"{after:.0f} MB", f"{before:.0f} MB",
          f"{after / before:.2f}", "flat"),
-        (f"turn p99, {run['orders']} orders meanwhile", f"{turn_ms:.2f} ms", "1 ms",
-         f"{turn_ms:.2f}", "<= 1 ms"),
+        (f"turn p99, {run['orders']} orders meanwhile", f"{turn_ms:.2f} ms",
+         f"{run['turn_p99_worst_us'] / 1e3:.2f} ms worst s", f"{turn_ms:.2f}", "<= 1 ms"),
     ]  # fmt: skip
 
 
