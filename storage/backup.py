@@ -162,10 +162,11 @@ def backup_of(journal: Path) -> str:
 
 def _seen(path: Path) -> dict[str, object]:
     """Return what a manifest keeps of a file."""
-    return {"bytes": path.stat().st_size, "sha256": _digest(path)}
+    return {"bytes": path.stat().st_size, "sha256": digest(path)}
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file, as hex. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -6,6 +6,7 @@ sent. Who sent it is gone when it is read: whoever finds one must prove that the
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -75,6 +76,33 @@ def folder_at(path: Path) -> Path | None:
     aside = set_aside(path) if path.exists() and not path.is_dir() else None
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     return aside
+
+
+RESTORING = "RESTORING"
+"""A file in the home while a backup is being swapped in: nothing starts beside it."""
+
+BEFORE = "before-restore-"
+"""How a folder is named that keeps what stood before one."""
+
+
+def under_way(home: Path) -> dict[str, str]:
+    """Return which backup is being put back and where what stood is kept; empty = none is."""
+    try:
+        found = json.loads((home / RESTORING).read_text(encoding="utf-8"))
+        return {"backup": str(found["backup"]), "aside": str(found["aside"])}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {"backup": "an unknown backup", "aside": f"{BEFORE}unknown"}
+
+
+def check_swapped(home: Path) -> None:
+    """Refuse a home in which a backup is half put back. Raises StorageError."""
+    if found := under_way(home):
+        raise StorageError(
+            f"{home} is half restored from {found['backup']}: run `python -m engine restore "
+            f"{found['backup']}` again, it finishes that"
+        )
 
 
 class Trace(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,8 +1,9 @@
-"""A journal that lost records the projections had read: what is lost, and how it is made good.
+"""A journal that is behind: what it lacks, and how it is made good.
 
-`pitboss.db` carries how far it has read the journal and that record's checksum, so it knows. What
-it and the venues still know of the lost records is written behind what is left, in one transaction
-with the number that new orders go on above: all of it stands in the journal, or nothing.
+It lost records the projections had read (`pitboss.db` carries how far it has read and that record's
+checksum), or it is older than what the venue knows: a backup or a copy that was put back. What the
+state and the venues still know is written behind what is there, in one transaction with the number
+that new orders go on above: all of it stands in the journal, or nothing.
 """
 
 from __future__ import annotations
@@ -67,7 +68,12 @@ class Known(msgspec.Struct, kw_only=True):
     fill_names: set[tuple[str, str]] = set()
     """Fills that either file has."""
     since_ns: int = 0
-    """Before this the journal has everything: the time of its last record, or of a lost order."""
+    """Before this the journal has everything: the time of its last record, of a lost order, or
+    since when a listing was asked for that tells of an order the journal lacks."""
+    instruments: dict[InstrumentId, Instrument] = {}
+    """Terms of everything the journal has listed, as it heard them last."""
+    identities: dict[tuple[str, int], Identity] = {}
+    """Names at the venue of the orders the journal has."""
     fence: int = 0
     """The highest start that either file tells of."""
 
@@ -88,24 +94,33 @@ def known_of(journal: Path, state: Path, engine_id: str) -> Known:
     cash: dict[tuple[str, int, int], int] = defaultdict(int)
     listed: set[str] = set()
     paid: set[str] = set()
+    strange: list[tuple[int, set[tuple[str, int]]]] = []
     for record, message in kinds_of(journal, _LOOKED_AT):
         found.since_ns = record.at_ns
         match message:
-            case PlaceOrder(order=order):
+            case PlaceOrder(order=order, identity=identity):
                 found.last[order.account] = max(found.last.get(order.account, 0), order.id)
                 found.have.add((order.account, order.id))
+                if identity is not None:
+                    found.identities[order.account, order.id] = identity
             case OrderFilled():
                 fills |= _booked(found, (message,))
             case FillsListed(fills=many):
                 fills |= _booked(found, many)
+                lacking = {(str(one.account), int(one.order)) for one in many} - found.have
+                if lacking:
+                    strange.append((message.since_ns, lacking))
             case CashMoved(account=account, amount_micro=amount):
                 cash[account, record.at_ns, amount] += 1
             case InstrumentListed(instrument=instrument):
                 listed.add(instrument.id)
+                found.instruments[instrument.id] = instrument
             case InstrumentResolved(instrument=name):
                 paid.add(name)
             case _:
                 pass
+    since = [since_ns for since_ns, orders in strange if not orders <= found.have]
+    found.since_ns = min([found.since_ns, *since])
     with reading(state) as connection:
         connection.row_factory = sqlite3.Row
         _orders(connection, engine_id, found)
@@ -226,6 +241,7 @@ def accept(
             connection.execute(
                 "INSERT OR REPLACE INTO meta (key, value) VALUES ('fence', ?)", (str(above),)
             )
+            connection.execute("DELETE FROM meta WHERE key = 'backup'")
             RECORDS.write(connection, _rows(messages, last))
     finally:
         connection.close()

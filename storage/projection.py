@@ -18,6 +18,7 @@ from engine.domain.settings import AccountSettings
 from engine.errors import JournalCorrupt, StorageError
 from storage import schema
 from storage.database import filled, insert, reading, transaction, upsert, writing
+from storage.files import check_swapped
 from storage.journal import Record, kinds_of, last_seq, load, owner, record_at
 from storage.journal_writer import names_sum, record_sum
 from storage.projected import MARKS, TABLES, fold_into
@@ -135,6 +136,17 @@ def find_loss(journal: Path, state: Path, engine_id: str) -> Loss | None:
     return Loss(journal_seq=last, projected_seq=read.seq, crc=read.crc)
 
 
+def whole(journal: Path, state: Path, engine_id: str) -> Loss:
+    """Return how far both have come, of a journal that lacks nothing the projections had read.
+
+    For one that is behind its venue instead. Raises JournalCorrupt, StorageError.
+    """
+    with reading(state) as connection:
+        read = read_to(connection, engine_id)
+    seq, crc = (0, 0) if read is None else (read.seq, read.crc)
+    return Loss(journal_seq=last_seq(journal) if filled(journal) else 0, projected_seq=seq, crc=crc)
+
+
 def check_past(journal: Path, state: Path, engine_id: str) -> None:
     """Refuse a journal that lacks records the projections have read, before anything is written.
 
@@ -153,6 +165,7 @@ def check_new(journal: Path, state: Path) -> None:
     A first start there would know the demo's accounts alone: nobody would ask about what others
     left at their venues, and a KILL would call that proven. Raises StorageError.
     """
+    check_swapped(journal.parent)
     if not (filled(journal) and (last := last_seq(journal))):
         return
     if filled(state):
@@ -171,6 +184,7 @@ def bring_up_to_date(state: Path, journal: Path) -> str | None:
 
     Raises StorageError.
     """
+    check_swapped(journal.parent)
     if not filled(state):
         check_new(journal, state)
     return schema.migrate(state)

@@ -1,16 +1,20 @@
-"""`python -m engine recover`: show what a damaged journal lost, and go on without it if told so.
+"""`python -m engine recover`: show what the journal lacks, and go on without it if told so.
 
-The way out where `journal.db` ends before what `pitboss.db` has read of it and no file is left to
-put back. What `pitboss.db` and the venues still know is written behind what the journal has; order
-numbers go on above all of it. Afterwards every start is recovery as ever, under the KILL latch.
+The one way on where `journal.db` is behind: it ends before what `pitboss.db` has read of it, it is
+a backup, or the venues know orders that it lacks (a copy of the home put back). What `pitboss.db`
+and the venues know is written behind what the journal has; order numbers go on above all of it.
+Afterwards every start is recovery as ever, under the KILL latch. `restore` goes the same way.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import sqlite3
 from collections import Counter
-from typing import Any
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -23,28 +27,31 @@ from engine.domain.events import (
     FillsListed,
     LossAccepted,
     OrderFilled,
+    OrderReport,
     OrderReported,
 )
 from engine.domain.instruments import AccountId, BotId
 from engine.domain.orders import Identity, Order, OrderId
 from engine.domain.settings import AccountSettings
 from engine.domain.unread import refuse_unread
-from engine.errors import BadInput, PitbossError, StorageError
+from engine.errors import PitbossError, StorageError
 from engine.gateway.door import Named
 from engine.live.venues import Venues, venues_of
 from engine.locks import locked
-from engine.runtime.services import ClosingVenue
+from engine.runtime.services import ClosingVenue, LearnsNames
 from storage.alerts import raise_alert
+from storage.backup import backup_of
 from storage.commands import many
 from storage.database import note, reading, transaction, writing
+from storage.files import check_swapped
 from storage.latch import set_latch
 from storage.loss import UNSEEN_MAX, Known, Message, accept, known_of
-from storage.projection import Loss, find_loss, registered
+from storage.projection import Loss, find_loss, registered, whole
 from storage.schema import check_schema
 from storage.settings import in_force
 from storage.users import ENGINE_ID
 
-HELP = "show what a damaged journal lost; with --accept-loss go on without it"
+HELP = "show what the journal lacks; with --accept-loss go on without it"
 
 PATIENCE_S = 30.0
 """How long one account's venue may take to answer."""
@@ -58,6 +65,8 @@ class VenueAnswer(msgspec.Struct, kw_only=True):
     names: dict[tuple[str, int], Identity] = {}
     open: int = 0
     """How many orders it lists as open."""
+    unplaced: list[str] = []
+    """Fills it lists of orders it knows no more: they are in no book."""
     not_asked: str = ""
     """Why nobody asked it."""
 
@@ -70,39 +79,80 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_demo_argument(parser)
 
 
+class Examined(NamedTuple):
+    """What a journal lacks, by both files and by the venues."""
+
+    loss: Loss
+    known: Known
+    asked: dict[str, VenueAnswer]
+    accounts: list[str]
+    """Every account that either file names."""
+    behind: bool
+    """False where nothing lacks."""
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        return _shown(self.loss, self.known, self.asked)
+
+
 def run(args: argparse.Namespace, config: Config) -> int:
     """Show the loss; accept it where that is asked for. 0 = none, or accepted; 1 = it stands."""
     check_schema(config.state_path)
     with locked(config.run_folder / "engine.lock", "engine"):
-        loss = find_loss(config.journal_path, config.state_path, ENGINE_ID)
-        if loss is None:
+        check_swapped(config.home)
+        found = examine(config.journal_path, config.state_path, venues_of(config, args.demo))
+        if not found.behind:
             say(args, {"lost": False}, "nothing is lost: the journal has all that was read of it")
             return 0
-        known = known_of(config.journal_path, config.state_path, ENGINE_ID)
-        venues = venues_of(config, args.demo)
-        with reading(config.state_path) as connection:
-            accounts = in_force(connection, ENGINE_ID).document.accounts
-            everyone = sorted({*registered(connection, ENGINE_ID), *known.last})
-        asked = asyncio.run(_ask_all(venues, accounts, known))
-        shown = _shown(loss, known, asked)
+        shown = found.shown
         if not args.accept_loss:
             hint = "Nothing was changed. To go on without the lost records: --accept-loss"
-            say(args, shown | {"lost": True, "accepted": False}, f"{_described(shown)}\n{hint}")
+            say(args, shown | {"lost": True, "accepted": False}, f"{described(shown)}\n{hint}")
             return 1
         who = args.who or who_types()
-        now_ns = WallClock().now_ns()
-        messages = [
-            *_messages(known, asked, now_ns),
-            *_accepted(loss, known, asked, everyone, who=who, now_ns=now_ns),
-        ]
-        _audit(config, shown, who, now_ns)
-        accept(config.journal_path, ENGINE_ID, loss, messages, fence=known.fence)
+        set_latch(config.kill_path, who, WallClock().now_ns())
+        go_on(found, config.journal_path, config.state_path, who)
     done = (
-        f"{_described(shown)}\n{who} accepts the loss. The KILL latch is set: start the engine, "
+        f"{described(shown)}\n{who} accepts the loss. The KILL latch is set: start the engine, "
         "compare each account with its venue, then release the latch with a reason"
     )
     say(args, shown | {"lost": True, "accepted": True, "who": who}, done)
     return 0
+
+
+def examine(journal: Path, state: Path, venues: Venues, aside: Path | None = None) -> Examined:
+    """Compare a journal with its state and its venues, and change nothing.
+
+    `aside` = a newer state that stood before a backup was put back: what can be read of it counts.
+    Raises StorageError naming the venue that does not answer.
+    """
+    loss = find_loss(journal, state, ENGINE_ID)
+    known = known_of(journal, state, ENGINE_ID)
+    if aside is not None:
+        with suppress(StorageError, msgspec.ValidationError, sqlite3.Error):
+            known = known_of(journal, aside, ENGINE_ID)
+    with reading(state) as connection:
+        accounts = in_force(connection, ENGINE_ID).document.accounts
+        everyone = sorted({*registered(connection, ENGINE_ID), *known.last})
+    asked = asyncio.run(_ask_all(venues, accounts, known))
+    strange = any(one.orders or one.unplaced for one in asked.values())
+    behind = loss is not None or strange or bool(backup_of(journal))
+    return Examined(loss or whole(journal, state, ENGINE_ID), known, asked, everyone, behind)
+
+
+def go_on(found: Examined, journal: Path, state: Path, who: str) -> None:
+    """Write everything that is known behind what the journal has, in one step.
+
+    Set the latch before. Raises StorageError.
+    """
+    now_ns = WallClock().now_ns()
+    loss, known, asked, everyone, _ = found
+    messages = [
+        *_messages(known, asked, now_ns),
+        *_accepted(loss, known, asked, everyone, who=who, now_ns=now_ns),
+    ]
+    _audit(state, found.shown, who, now_ns)
+    accept(journal, ENGINE_ID, loss, messages, fence=known.fence)
 
 
 # -- the venues ------------------------------------------------------------------------------------
@@ -138,21 +188,42 @@ async def _ask_all(
 
 
 async def _ask(venue: ClosingVenue, account: AccountId, known: Known) -> VenueAnswer:
-    """Ask for open orders and fills, and for the terms of orders of ours that no file has."""
+    """Ask for open orders and fills, and for the terms of orders of ours that no file has.
+
+    An order that a venue calls ours and cannot number is given the next number: without it no
+    fill of it could be booked.
+    """
+    if isinstance(venue, LearnsNames):
+        for instrument in known.instruments.values():
+            venue.know(instrument)
+        names = {**known.identities, **known.names}
+        venue.remember(
+            [
+                Named(order=OrderId(number), identity=name)
+                for (whose, number), name in names.items()
+                if whose == account
+            ]
+        )
     listed = await venue.open_orders()
-    fills = await venue.fills(known.since_ns)
     refuse_unread(listed.unread, "open orders")
+    found = VenueAnswer(open=len(listed.orders))
+    reports: dict[OrderId, OrderReport] = {
+        one.order: one for one in listed.orders if one.order is not None
+    }
+    above = known.last.get(account, 0)
+    nameless = [one for one in listed.orders if one.ours and one.order is None]
+    for next_number, one in enumerate(nameless, above + 1):
+        reports[OrderId(next_number)] = one
+        if isinstance(venue, LearnsNames):
+            venue.remember([Named(order=OrderId(next_number), identity=one.identity)])
+    fills = found.fills = await venue.fills(known.since_ns)
     refuse_unread(fills.unread, "fills")
-    reports = {report.order: report for report in listed.orders if report.order is not None}
-    found = VenueAnswer(fills=fills, open=len(listed.orders))
     numbers = {*reports, *(fill.order for fill in fills.fills)}
     for number in sorted(n for n in numbers if (account, n) not in known.have):
-        report = reports.get(number)
+        report = reports[number] if number in reports else await _report(venue, number)
         if report is None:
-            answer = await venue.order(Named(order=number, identity=Identity("")))
-            if not isinstance(answer, OrderReported):
-                raise BadInput(f"it reports fills of order {number}, but does not know the order")
-            report = answer.report
+            found.unplaced += [str(fill.fill) for fill in fills.fills if fill.order == number]
+            continue
         found.names[account, number] = report.identity
         found.orders.append(
             Order(
@@ -168,6 +239,12 @@ async def _ask(venue: ClosingVenue, account: AccountId, known: Known) -> VenueAn
             )
         )
     return found
+
+
+async def _report(venue: ClosingVenue, number: OrderId) -> OrderReport | None:
+    """Return the terms of an order of ours; None = the venue knows it no more."""
+    answer = await venue.order(Named(order=number, identity=Identity("")))
+    return answer.report if isinstance(answer, OrderReported) else None
 
 
 # -- what is written -------------------------------------------------------------------------------
@@ -220,11 +297,10 @@ def _next_order_above(known: Known, asked: dict[str, VenueAnswer], account: str)
     return max([known.last.get(account, 0), *numbers]) + UNSEEN_MAX
 
 
-def _audit(config: Config, shown: dict[str, Any], who: str, now_ns: int) -> None:
-    """Set the latch and leave audit and alert, before anything is written to the journal."""
-    set_latch(config.kill_path, who, now_ns)
-    alert = alarm("journal_loss", _described(shown))
-    with writing(config.state_path) as connection, transaction(connection):
+def _audit(state: Path, shown: dict[str, Any], who: str, now_ns: int) -> None:
+    """Leave audit and alert, before anything is written to the journal."""
+    alert = alarm("journal_loss", described(shown))
+    with writing(state) as connection, transaction(connection):
         note(connection, ENGINE_ID, now_ns, who, "journal loss accepted", **shown)
         raise_alert(connection, ENGINE_ID, alert, None, now_ns)
 
@@ -250,6 +326,7 @@ def _shown(loss: Loss, known: Known, asked: dict[str, VenueAnswer]) -> dict[str,
             "fills_of_the_venue_alone": sum(
                 (name, fill.fill) not in known.fill_names for fill in listed
             ),
+            "fills_nobody_can_place": ", ".join(answer.unplaced[:20]),
             "open_at_the_venue": None if answer.not_asked else answer.open,
             "not_asked": answer.not_asked,
             "next_order_above": _next_order_above(known, asked, name),
@@ -261,7 +338,8 @@ def _shown(loss: Loss, known: Known, asked: dict[str, VenueAnswer]) -> dict[str,
     }
 
 
-def _described(shown: dict[str, Any]) -> str:
+def described(shown: dict[str, Any]) -> str:
+    """Return a difference in words, a line per account."""
     lines = [
         f"the journal has records up to {shown['journal_seq']}, pitboss.db has read it up to "
         f"{shown['projected_seq']}. What else is known of the lost ones:"
@@ -274,6 +352,11 @@ def _described(shown: dict[str, Any]) -> str:
             else f"the venue alone {many(alone[0], 'order')} and {many(alone[1], 'fill')}; "
             f"{one['open_at_the_venue']} open there now"
         )
+        if one["fills_nobody_can_place"]:
+            venue += (
+                f"; the venue knows the orders of these fills no more, they are NOT BOOKED: "
+                f"{one['fills_nobody_can_place']}"
+            )
         lines.append(
             f"{name}: pitboss.db has {many(one['orders_of_pitboss_db'], 'order')}, "
             f"{many(one['fills_of_pitboss_db'], 'fill')} and "

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import IO
 
 from engine.clock import Clock
+from engine.errors import StorageError
 from engine.live.progress import HangJudge, Progress
 from storage.backup import backup_of
 from storage.latch import Latch, prepare_spare, read_latch, set_latch
@@ -100,14 +101,18 @@ def latch_after_death(run_folder: Path, kill_path: Path, now_ns: int) -> str:
     return left
 
 
-def latch_restored(journal: Path, kill_path: Path, now_ns: int) -> None:
-    """Set the latch where the journal is a backup that was put back.
+def refuse_restored(journal: Path, kill_path: Path, now_ns: int) -> None:
+    """Set the latch and refuse to start where the journal is a backup that was put back by hand.
 
     What was traded, stopped or killed since it was made is not in it, and what was placed since may
-    still rest. Raises StorageError, OSError where the latch cannot be set.
+    still rest. Raises StorageError; OSError where the latch cannot be set.
     """
     if made := backup_of(journal):
         set_latch(kill_path, f"the start from the backup of {made}", now_ns)
+        raise StorageError(
+            f"{journal} is the backup of {made}, and what happened since is not in it: run `python "
+            "-m engine recover`, which asks the venues and goes on with --accept-loss"
+        )
 
 
 def rewind_hang_timer(mark: Mark) -> None:

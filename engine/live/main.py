@@ -31,7 +31,7 @@ from engine.live.accounts import Accounts
 from engine.live.commands.registry import Commands
 from engine.live.engine import Engine
 from engine.live.handover import make_private
-from engine.live.kill import KillWatch, latch_after_death, latch_restored, loop_closes, loop_ends
+from engine.live.kill import KillWatch, latch_after_death, loop_closes, loop_ends, refuse_restored
 from engine.live.kill_bare import Everything, end_bare, error_text, everything, kill_requested
 from engine.live.lifecycle import DiskWatch, StandstillWatch, Streams, TruthWatch, close, trade
 from engine.live.reopen import attach_bots
@@ -127,7 +127,7 @@ async def live(config: Config, url: str, *, kill_only: bool) -> None:
         check_new(config.journal_path, config.state_path)
         check_schema(config.state_path)
         check_past(config.journal_path, config.state_path, ENGINE_ID)
-        latch_restored(config.journal_path, config.kill_path, WallClock().now_ns())
+        refuse_restored(config.journal_path, config.kill_path, WallClock().now_ns())
         fence = take_lease(config.journal_path, ENGINE_ID)
         killed = kill_only or kill_requested(config)
         # Once and here: they take the secrets out of the environment.

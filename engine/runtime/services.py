@@ -24,7 +24,7 @@ from engine.domain.instruments import AccountId, Instrument, InstrumentId, Mode
 from engine.domain.orders import Identity
 from engine.domain.telemetry import Approvals, FeedStatus
 from engine.errors import StorageError
-from engine.gateway.door import Venue
+from engine.gateway.door import Named, Venue
 from engine.runtime.account_runner import AccountRunner, Meter
 from engine.runtime.aids import Notes
 from engine.runtime.bot_runner import BotRunner
@@ -64,6 +64,19 @@ class ClosingVenue(Venue, Protocol):
     """A venue with connections of its own."""
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class LearnsNames(Protocol):
+    """A venue that tells an order or a fill apart only by what it was taught before."""
+
+    def remember(self, orders: Sequence[Named]) -> None:
+        """Know orders by their names."""
+        ...
+
+    def know(self, instrument: Instrument) -> None:
+        """Know whose tokens are whose."""
+        ...
 
 
 @runtime_checkable

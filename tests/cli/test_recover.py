@@ -181,7 +181,9 @@ def test_a_lost_write_ahead_log_is_refused_shown_accepted_and_traded_on(
     assert programs.command(ReleaseLatch(reason="compared")).state is CommandState.DONE
     went_on = [programs.command(one(bot=BOT)).state for one in (ResumeBot, StartBot)]
     assert CommandState.DONE in went_on  # whichever its state, as the journal has it, allows
-    programs.until(lambda: max(map(int, map(str, ids(programs, "orders")))) > above, "it trades")
+    programs.until(
+        lambda: max(map(int, map(str, ids(programs, "orders"))), default=0) > above, "it trades"
+    )
     engine.terminate()
     assert engine.wait(150) == 0
     with closing(connect_reader(programs.state)) as connection:

@@ -17,7 +17,7 @@ from engine.cli.doctor import schema
 from engine.cli.status import describe, read
 from engine.config import load
 from engine.domain.catalog import Grade
-from engine.domain.commands import ReleaseLatch, StartBot
+from engine.domain.commands import StartBot
 from engine.domain.events import CashMoved, ModeChanged, VenueMode
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.settings import AccountSettings
@@ -26,10 +26,11 @@ from engine.executor.executor import Executor
 from engine.live.main import live
 from engine.runtime.recovery import BOTS, executor_of, recover
 from storage.backup import back_up, backup_of
-from storage.commands import KILL_PROOF, CommandState, latest_receipt
+from storage.commands import latest_receipt
 from storage.database import connect_reader, writing
 from storage.journal import Record, decode, take_lease
 from storage.journal_writer import JournalWriter
+from storage.latch import read_latch
 from storage.projection import bring_up_to_date, project, register_account
 from storage.schema import migrate
 from tests.live.programs import (
@@ -269,7 +270,7 @@ def test_a_damaged_state_file_is_restored_alone_and_its_orders_come_from_the_jou
     check_books(programs)
 
 
-def test_a_restored_backup_starts_under_a_kill_that_ends_what_was_placed_since(
+def test_a_backup_put_back_by_hand_is_cancelled_refused_and_led_to_recover(
     programs: Programs,
 ) -> None:
     programs.demo()
@@ -288,15 +289,13 @@ def test_a_restored_backup_starts_under_a_kill_that_ends_what_was_placed_since(
             Path(f"{path}{suffix}").unlink(missing_ok=True)
         shutil.copy(programs.home / "backups" / "then" / name, path)
 
-    engine = programs.engine()
-    programs.until(
-        lambda: (found := programs.receipt(KILL_PROOF)) and found.proven, "the KILL is proven"
-    )
-    receipt = programs.receipt(KILL_PROOF)
-    assert receipt is not None
-    assert receipt.who == "the start from the backup of then"
+    assert programs.engine().wait(150) == STORAGE_REFUSED
+    said = (programs.home / "run" / "last_error").read_text()
+    assert "is the backup of then" in said
+    assert "python -m engine recover" in said
+    latch = read_latch(programs.home / "KILL")
+    assert latch is not None
+    assert latch.who == "the start from the backup of then"
     _, _, still_open = asyncio.run(ledger_of_the_exchange(programs.port))
     assert still_open == 0
-    released = programs.command(ReleaseLatch(reason="compared"))
-    assert released.state is CommandState.DONE, released.answer
-    assert backup_of(journal) == ""  # the next start is like any other
+    assert backup_of(journal) == "then"  # until a recovery has been accepted
