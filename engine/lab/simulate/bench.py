@@ -131,13 +131,12 @@ class KnownFacts:
                 pass
 
     def _fill(self, fill: ev.OrderFilled) -> None:
-        if fill.fill not in self.fills:
+        order = self.orders.get(fill.order)
+        if fill.fill not in self.fills and order is not None:
             self.fills[fill.fill] = fill
             self.filled[fill.order] = self.filled.get(fill.order, 0) + fill.size
-            order = self.orders.get(fill.order)
-            if order is not None:
-                self._counted[fill.fill] = order
-                self._count(fill.fill, 1)
+            self._counted[fill.fill] = order
+            self._count(fill.fill, 1)
         self._advance(fill.fill, fill.state)
 
     def _advance(self, fill: FillId, state: FillState) -> None:
@@ -298,6 +297,8 @@ class Evidence:
         self.baskets: dict[InstrumentId, Basket] = {}
         self.named: dict[OrderId, int] = {}
         """Order → the record that names it."""
+        self.lacking: set[FillId] = set()
+        """Fills the exchange had when the engine started, and its journal had not."""
         self.halted = ""
         """Why the engine was told to place nothing any more."""
         self.released_seq = -1
@@ -337,6 +338,8 @@ class Evidence:
         for record in self.disk.rows:
             self.take(decode(record))
         self.facts.begin_run()
+        there = self.side.exchange.account(self.side.account).fills
+        self.lacking = {fill.id for fill in there} - self.facts.fills.keys()
         self.books = BookTrust()
         self.intents.clear()
 

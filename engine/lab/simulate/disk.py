@@ -16,7 +16,7 @@ from hashlib import blake2b
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -40,6 +40,16 @@ STATE_S = 0.005
 
 OnRecord = Callable[[msgspec.Struct, int], None]
 _encode = msgspec.msgpack.Encoder().encode
+
+
+class DiskCopy(NamedTuple):
+    """A home as it was copied."""
+
+    rows: int
+    """How many records; they are the disk's first ones."""
+    snapshots: dict[str, list[JournalSnapshot]]
+    state: sqlite3.Connection
+    fence: int
 
 
 class Disk:
@@ -88,6 +98,25 @@ class Disk:
         self.durable = end_seq
         for name, versions in self.snapshots.items():
             self.snapshots[name] = [one for one in versions if one.seq <= end_seq]
+        return lost
+
+    def copy(self) -> DiskCopy:
+        """Return what a copy of the home made now would have; cash must be booked before."""
+        state = sqlite3.connect(":memory:")
+        self.state.backup(state)
+        snapshots = {
+            name: [one for one in versions if one.seq <= self.durable]
+            for name, versions in self.snapshots.items()
+        }
+        return DiskCopy(self.durable, snapshots, state, self.fence)
+
+    def put_back(self, copy: DiskCopy) -> list[Record]:
+        """Become an earlier copy; return the records that are in it no more."""
+        lost = self.rows[copy.rows :]
+        del self.rows[copy.rows :]
+        self.durable, self.fence = copy.rows, copy.fence
+        self.snapshots = {name: list(versions) for name, versions in copy.snapshots.items()}
+        copy.state.backup(self.state)
         return lost
 
     def accept(self, messages: Iterable[tuple[str, msgspec.Struct, int]]) -> None:

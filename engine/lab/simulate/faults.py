@@ -90,6 +90,10 @@ class Fault(StrEnum):
     """The operator applies other limits."""
     JOURNAL_LOST = "journal_lost"
     """The engine dies and its journal loses its end, which the projections have mostly read."""
+    HOME_PUT_BACK = "home_put_back"
+    """The engine dies, an earlier copy of its home is put back, and it starts on that."""
+    BACKUP_RESTORED = "backup_restored"
+    """The engine dies and a person restores an earlier backup, as `restore` does it."""
     # -- the wallet, per minute
     VENUE_REDEEMS = "venue_redeems"
     """The venue redeems for the account, whatever that has asked for itself."""
@@ -145,6 +149,8 @@ PER_MINUTE: dict[Fault, float] = {
     Fault.KILL_PART: 0.5,
     Fault.SETTINGS: 0.3,
     Fault.JOURNAL_LOST: 0.1,
+    Fault.HOME_PUT_BACK: 0.2,
+    Fault.BACKUP_RESTORED: 0.1,
     Fault.VENUE_REDEEMS: 1.0,
     Fault.CRASH_REDEEMING: 0.5,
     Fault.VENUE_CONVERTS: 1.0,
@@ -160,6 +166,9 @@ GATHERING_ONLY = frozenset({
     Fault.VENUE_CONVERTS,
 })  # fmt: skip
 """Likewise: only worlds whose faults gather draw them."""
+
+PUT_BACK_ONLY = frozenset({Fault.HOME_PUT_BACK, Fault.BACKUP_RESTORED})
+"""Likewise: only worlds in which homes are put back draw them."""
 
 FAULTS_SHARE = 0.6
 """Share of the faults a seed has."""
@@ -180,6 +189,7 @@ class Faults:
         *,
         makers: bool = False,
         gathers: bool = False,
+        puts_back: bool = False,
     ) -> None:
         """Draw the faults of a seed; `only` fixes which there are, all of them strong."""
         self._random = random
@@ -192,6 +202,8 @@ class Faults:
             if fault in MAKERS_ONLY and chosen is None and not makers:
                 continue
             if fault in GATHERING_ONLY and not gathers and fault not in (chosen or ()):
+                continue
+            if fault in PUT_BACK_ONLY and not puts_back and fault not in (chosen or ()):
                 continue
             has = random.random() < FAULTS_SHARE
             strength = random.choice(STRENGTHS)

@@ -85,6 +85,14 @@ def _may_probe(order: Order, seen: Evidence) -> bool:
     return age_ns >= 2 * OLD_NEWS_NS or (order.post_only and age_ns >= OLD_NEWS_NS)
 
 
+def behind(order: Order, seen: Evidence) -> str:
+    """No PLACE on a journal that lacks a fill of before its engine's start (law N)."""
+    del order
+    seen.lacking -= seen.facts.fills.keys()
+    lacking = sorted(seen.lacking)
+    return f"the exchange had {lacking} before the start, the journal lacks them" * bool(lacking)
+
+
 def held(order: Order, seen: Evidence) -> str:
     """No PLACE in a part of the account that was killed and not released (law O)."""
     for bot, key in seen.facts.holds:
@@ -249,6 +257,7 @@ def lease(order: Order, seen: Evidence) -> str:
 DECIDED = {
     "sight": may_place,
     "held": held,
+    "behind": behind,
     "slot": slot,
     "sells": sells,
     "buys": buys,
@@ -509,6 +518,8 @@ class EngineRuns:
         }
         if redeeming or not redeemed <= facts.redemptions.keys():
             return False
+        if run.executor.wallet.state.operations:
+            return False  # what was never heard of is asked about until its end is believed
         if not converted <= facts.conversions.keys():
             return False
         return not ours and not unsettled and paid and made <= facts.fills.keys()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 from engine.domain import events as ev
 from engine.domain.instruments import InstrumentId, Side
@@ -106,24 +107,29 @@ class MarketNetwork:
             return
         at_ns = self._now() + self._random.randint(2, 30) * MS + self._late_ns
         at_ns = self._last_ns = max(at_ns, self._held_until_ns, self._last_ns)
-        self._in_this_epoch(at_ns, lambda: self._deliver(passing))
+        self._in_this_epoch(at_ns, lambda: self._arrive(passing))
+
+    def _arrive(self, events: tuple[ev.Event, ...]) -> None:
+        """Deliver what came through; what was lost with its connection comes with the next one."""
+        new = []
+        for event in events:
+            if isinstance(event, LASTING):
+                place = (type(event).__name__, str(_key_of(event)))
+                if self._lasting.get(place) == event:
+                    continue
+                self._lasting[place] = event
+            new.append(event)
+        if new:
+            self._deliver(tuple(new))
 
     def _passes(self, event: ev.Event) -> bool:
         """Say whether an event is for this engine, and is not lost on its way."""
         if isinstance(event, ev.ReferencePriced):
             return False
         if isinstance(event, LASTING):
-            listed = isinstance(event, ev.InstrumentListed)
-            key = (
-                event.instrument.id if isinstance(event, ev.InstrumentListed) else event.instrument
-            )
-            if not listed and not isinstance(event, ev.StrikeProven):
-                self._open.pop(key, None)
-            place = (type(event).__name__, str(key))
-            if self._lasting.get(place) == event:
-                return False
-            self._lasting[place] = event
-            return True
+            if not isinstance(event, ev.InstrumentListed | ev.StrikeProven):
+                self._open.pop(_key_of(event), None)
+            return self._lasting.get((type(event).__name__, str(_key_of(event)))) != event
         if not isinstance(event, BOOKS):
             return True
         if not self._subscribed(event.instrument):
@@ -179,3 +185,9 @@ class MarketNetwork:
         market = self._exchange.order_entry.markets.get(key)
         if market is not None and market.accepting:
             self._send((self._exchange.listing.snapshot(market),))
+
+
+def _key_of(event: Any) -> InstrumentId:
+    """Return which instrument a lasting event is about."""
+    listed = isinstance(event, ev.InstrumentListed)
+    return InstrumentId(event.instrument.id if listed else event.instrument)

@@ -26,19 +26,21 @@ from engine.domain.commands import (
 from engine.domain.decisions import Decision, Planned
 from engine.domain.effects import AnyWalletEffect, PlaceOrder
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
-from engine.domain.orders import Order, OrderId
+from engine.domain.orders import Order
 from engine.domain.settings import RiskLimits, SettingsDocument
 from engine.errors import LeaseLost
 from engine.executor.executor import Executor
+from engine.executor.venue_reports import BEHIND
 from engine.lab.simulate.accounts import SERIES, account_of, bots_of
 from engine.lab.simulate.bench import Evidence, JudgeVerdict
 from engine.lab.simulate.disk import Disk, Journal
 from engine.lab.simulate.engine_run import AUTH, EngineRun
-from engine.lab.simulate.faults import Faults
+from engine.lab.simulate.faults import PUT_BACK_ONLY, Faults
 from engine.lab.simulate.judges import DECIDED, LEAVING, EngineRuns, Speak
 from engine.lab.simulate.market_network import MarketNetwork
 from engine.lab.simulate.network import MS, Later, Network, S
 from engine.lab.simulate.process import EngineDied, Process
+from engine.lab.simulate.put_back import Homes, PutBack, loss_messages
 from engine.lab.simulate.venue_side import VenueSide
 from engine.live.commands.kill import KillScope
 from engine.venues.demo.exchange import DemoExchange
@@ -47,69 +49,10 @@ from storage.database import RowType
 from storage.fold import Fold, Rows
 from storage.journal import Record, decode
 from storage.latch import read_latch, set_latch
-from storage.loss import UNSEEN_MAX, Known, Message
 from storage.projected import HANDLERS, PROJECTED
 from storage.projected.orders import OrderRow
 from storage.settings import Saved, applied, latest, save
 from storage.users import ENGINE_ID
-
-# -- A journal that lost its end: what a person who accepts that writes ----------------------------
-# The projections have read the lost records but for the last few; the exchange tells the rest.
-
-UNREAD = 20
-"""How many of the lost records no projection had read."""
-
-
-def loss_messages(lost: list[Record], disk: Disk, side: VenueSide, now_ns: int) -> list[Message]:
-    """Return what is written behind what is left, as `python -m engine recover` does it."""
-    account = side.account
-    known = Known(since_ns=disk.rows[-1].at_ns if disk.rows else 0)
-    for record in disk.rows:
-        if record.kind == PlaceOrder.__name__:
-            known.have.add((account, decode(record).order.id))
-    for record in lost[: max(1, len(lost) - UNREAD)]:
-        _take(known, record)
-    for number, order in side.arrived.items():
-        if (account, number) not in known.have:
-            known.have.add((account, number))
-            known.orders.append(order)
-            known.names[account, number] = side.prepare(order).identity
-    until = max((number for _, number in known.have), default=0) + UNSEEN_MAX
-    accepted = ev.LossAccepted(
-        account=account,
-        orders_until=OrderId(until),
-        since_ns=known.since_ns,
-        journal_seq=len(disk.rows),
-        projected_seq=len(disk.rows) + len(lost),
-        projected_crc=0,
-        who="operator",
-    )
-    return [*known.messages(), (account, accepted, now_ns)]
-
-
-def _take(known: Known, record: Record) -> None:
-    """Note a record as the projections' rows tell of it."""
-    message = decode(record)
-    entry: Message = (record.account, message, record.at_ns)
-    match message:
-        case ev.InstrumentListed():
-            known.listings.append(entry)
-        case ev.InstrumentResolved():
-            known.payouts.append(entry)
-        case ev.CashMoved():
-            known.cash.append(entry)
-        case PlaceOrder(order=order, identity=identity):
-            known.have.add((order.account, order.id))
-            known.orders.append(order)
-            if identity is not None:
-                known.names[order.account, order.id] = identity
-        case ev.OrderFilled():
-            known.fills.append(entry)
-        case ev.FillsListed(account=account, fills=fills):
-            known.fills += [(account, one, record.at_ns) for one in fills]
-        case _:
-            pass
-
 
 # -- The judge of rows: what a page shows of an order is what the engine itself holds of it --------
 # Folds the journal as the state file's projection does, record by record, and compares every row
@@ -342,6 +285,7 @@ class SimulatedAccount:
         """Receives every decision and plan of its engines."""
         self.losing = False
         """True where the journal loses its end with the life that goes on now."""
+        self.homes = Homes(self.disk, random, on=any(map(faults.rate, PUT_BACK_ONLY)))
         self._lost: list[Record] | None = None
         """What the journal lost and nobody has accepted yet."""
         self._left: dict[int, Order | AnyWalletEffect] = {}
@@ -378,11 +322,12 @@ class SimulatedAccount:
 
     def start(self) -> None:
         """Start an engine, and do before what a lost journal needs."""
+        if (self._lost is not None or self.homes.gone) and self.side.in_flight:
+            self.later(self.now() + S, self.start)
+            return  # a person is slower than what is on its way
         if self._lost is not None:
-            if self.side.in_flight:
-                self.later(self.now() + S, self.start)
-                return  # a person is slower than what is on its way
             self.disk.accept(loss_messages(self._lost, self.disk, self.side, self.now()))
+            self._left |= self.homes.gone
             self._lost = None
             set_latch(self.kill_path, WHO, self.now())
         self.starts += 1
@@ -440,9 +385,35 @@ class SimulatedAccount:
             # A damaged write-ahead log takes what was durable, too.
             self._lost = self.disk.lose_end(self.random.randint(1, 400))
         self.losing = False
+        if self.homes.wanted is not None and self.hung_run is None:
+            self._put_back(self.homes.wanted)
         self.runs.died()
         pause_ns = self.random.choice((500, 2_000, 20_000)) * MS
         self.later(self.now() + pause_ns, self.start)
+
+    def _put_back(self, how: PutBack) -> None:
+        """Become an earlier home. One nobody says so of has no memory of what left since."""
+        self.homes.wanted = None
+        lost = self.homes.put_back()
+        for record in lost:
+            message = decode(record)
+            if isinstance(message, PlaceOrder):
+                self._forget(message.order.id)
+            elif isinstance(message, AnyWalletEffect):
+                self._forget(-message.operation)
+        if how is PutBack.RESTORED:
+            self._lost = lost
+
+    def _forget(self, number: int) -> None:
+        left = self._left.pop(number, None)
+        if left is not None:
+            self.homes.gone.setdefault(number, left)
+
+    def recover(self, run: EngineRun) -> None:
+        """Stop an engine whose journal is behind, and accept what the venue knows."""
+        self.faults.seen("found_behind")
+        self._lost = []
+        self.die(run)
 
     # -- streams -----------------------------------------------------------------------------------
 
@@ -461,6 +432,11 @@ class SimulatedAccount:
             return
         self.runs.watch(run, self.speak)
         self.rows.look(run.executor, self.speak)
+        if any(BEHIND in why for why in run.executor.to_release):
+            self.recover(run)
+            return
+        if self.seen.facts.deposits:
+            self.homes.look(self.now())
         self.operator.look(run)
         if AUTH not in self.seen.facts.unwell and any(AUTH in why for why in run.executor.reasons):
             # A person looks after the credential, some seconds later.

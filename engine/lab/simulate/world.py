@@ -24,6 +24,7 @@ from engine.lab.simulate.bench import JudgeVerdict
 from engine.lab.simulate.engine_run import EngineRun
 from engine.lab.simulate.faults import PER_MINUTE, Fault, Faults
 from engine.lab.simulate.network import MS, Redeeming, S
+from engine.lab.simulate.put_back import PutBack
 from engine.lab.simulate.simulated_account import SimulatedAccount
 from engine.log import silent
 from engine.venues.demo.clearing import SettlementRules
@@ -73,6 +74,8 @@ class Chaos:
                 run.network, "redeeming_dies", random.choice(tuple(Redeeming))
             ),
             Fault.JOURNAL_LOST: lambda: self._lose_journal(run),
+            Fault.HOME_PUT_BACK: lambda: self._put_back(run, restored=False),
+            Fault.BACKUP_RESTORED: lambda: self._put_back(run, restored=True),
         }
         account.faults.counts[fault] += 1
         acts[fault]()
@@ -81,6 +84,7 @@ class Chaos:
         """Take back the deaths that still wait for their moment."""
         account = self._account
         account.losing = False
+        account.homes.wanted = None
         for run in (account.engine_run, account.hung_run):
             if run is not None:
                 run.journal.dies_in = -1
@@ -112,6 +116,13 @@ class Chaos:
         """Let the engine die soon, and its journal lose its end; not beside one that hangs."""
         if self._account.hung_run is None:
             self._account.losing = True
+            run.journal.dies_in = self._random.randint(0, 60)
+
+    def _put_back(self, run: EngineRun, *, restored: bool) -> None:
+        """Let the engine die soon, and its home become an earlier one."""
+        account = self._account
+        if account.hung_run is None and account.homes.copies:
+            account.homes.wanted = PutBack.RESTORED if restored else PutBack.COPIED
             run.journal.dies_in = self._random.randint(0, 60)
 
     def _hang(self, run: EngineRun) -> None:
@@ -152,6 +163,9 @@ END_NS = 30 * S
 
 MAKERS_EVERY, MAKERS_AT = 7, 4
 """Every seventh seed is a world of market makers beside the restless, with KILLs of parts."""
+
+PUT_BACK_EVERY, PUT_BACK_AT = 13, 7
+"""Every thirteenth gathering seed is a world in which homes are put back."""
 
 DAY = 86_400 * S
 CLOSE_EVERY_NS = 300 * S
@@ -225,7 +239,8 @@ class World:
         random = Random(seed)  # noqa: S311 - a simulation, not a secret
         makers = seed % MAKERS_EVERY == MAKERS_AT
         chance = Random(random.getrandbits(64))  # noqa: S311
-        self.faults = Faults(chance, faults, makers=makers, gathers=gathers)
+        puts_back = gathers and seed % PUT_BACK_EVERY == PUT_BACK_AT
+        self.faults = Faults(chance, faults, makers=makers, gathers=gathers, puts_back=puts_back)
         self._random = Random(random.getrandbits(64))  # noqa: S311
         self._begin_ns = BEGIN_NS + random.randrange(86_400) * S
         if gathers and self._random.random() < MIDNIGHTS:

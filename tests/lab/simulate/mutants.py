@@ -21,11 +21,12 @@ from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.fills import FillBook
 from engine.executor.halts import Blocks, TradingHalts
 from engine.executor.ledger import Ledger
+from engine.executor.numbers import OrderNumbers
 from engine.executor.orders import OrderTable
 from engine.executor.reconcile import Reconciler
 from engine.executor.wallet import WalletOperations
 from engine.gateway.core import PlacesLane
-from engine.lab.simulate import simulated_account
+from engine.lab.simulate import put_back
 from engine.lab.simulate.disk import Journal
 from engine.lab.simulate.faults import Fault
 from engine.live import accounts
@@ -119,7 +120,7 @@ def _each_run_begins_the_day(patch: Patch) -> None:
 
 def _numbers_begin_again(patch: Patch) -> None:
     patch.setattr(TradingHalts, "_loss_accepted", lambda *_: None)
-    patch.setattr(simulated_account, "UNSEEN_MAX", 0)
+    patch.setattr(put_back, "UNSEEN_MAX", 0)
     messages = Known.messages
 
     def unread(self: Any) -> Any:
@@ -127,6 +128,10 @@ def _numbers_begin_again(patch: Patch) -> None:
         return messages(self)
 
     patch.setattr(Known, "messages", unread)
+
+
+def _the_floor_is_what_was_made(patch: Patch) -> None:
+    patch.setattr(OrderNumbers, "has", lambda self, number: number <= self.floor)
 
 
 def _operations_begin_again(patch: Patch) -> None:
@@ -456,6 +461,10 @@ MUTANTS = (
     Mutant("a daily stop lifts with a restart", _restart_lifts_the_stop, (F.CRASH,), 64, 3.0),
     Mutant("each life begins the day anew", _each_run_begins_the_day, (F.CRASH,), 12, 2.0),
     Mutant("lost numbers are used again", _numbers_begin_again, (F.JOURNAL_LOST,), 12, 2.0),
+    Mutant("a copy put back trades on", _the_floor_is_what_was_made, (F.HOME_PUT_BACK,), 12, 3.0),
+    Mutant(
+        "a backup's numbers are used again", _numbers_begin_again, (F.BACKUP_RESTORED,), 12, 3.0
+    ),
     Mutant("lost operations number others", _operations_begin_again, (F.JOURNAL_LOST,), 16, 4.0),
     Mutant("lost fills stay lost", _lost_fills_stay_lost, (F.JOURNAL_LOST,), 12, 2.0),
     Mutant("the latch is forgotten", _latch_is_forgotten, (F.KILL,), 12, 2.0),
