@@ -542,6 +542,9 @@ class CashMoved(AccountEvent, frozen=True, kw_only=True):
     leg: Leg | None = None
     tokens: int = 0
     """Settled tokens that came in place of cash, and whose; a reward may name its market alone."""
+    worth_micro: int | UnsetType | None = UNSET
+    """What leaving the tokens would have brought when they came, by the mark of risk; None = no
+    book said it. Anchor and peak move by it, so it stands in the record of what came."""
 
 
 class LossAccepted(AccountEvent, frozen=True, kw_only=True):

@@ -42,6 +42,7 @@ from engine.domain.order_life import JOURNALED_STATES, Happened
 from engine.domain.orders import Identity, Order, OrderId, OrderState
 from engine.domain.settings import RiskLimits
 from engine.errors import BrokenInvariant
+from engine.executor.cash import CashMoves
 from engine.executor.halts import Blocks, ExecutorParts, Hold, Markets, TradingHalts
 from engine.executor.ledger import Ledger
 from engine.executor.manual import ByHand, ManualRefused
@@ -110,11 +111,14 @@ class Executor:
             self._table, self._blocks,
             contradiction=reports.contradiction, resolved=self.wallet.resolved,
         )  # fmt: skip
+        self.cash = CashMoves(
+            parts, self._breakers, self._markets, lambda: self._gate.mark_age_ns_max
+        )
         self._halts = TradingHalts(
             parts, self._breakers,
             questions=self._reconciler.questions, proofs=self._reconciler.proofs,
             markets=self._markets, doubt=self._reconciler.doubt,
-            wallet_goes_on=self.wallet.loss_accepted,
+            wallet_goes_on=self.wallet.loss_accepted, cash_marked=self.cash.marked,
         )  # fmt: skip
         proofs = self._reconciler.proofs
         self._planning = Planning(parts, self._gate, proofs)
@@ -126,7 +130,7 @@ class Executor:
             TimerFired: self._timer_fired,
             InstrumentListed: self._listed,
         }
-        rooms = (reports, self._reconciler, self._markets, self._halts)
+        rooms = (reports, self._reconciler, self._markets, self._halts, self.cash)
         for handlers in (own, *(room.handlers() for room in rooms)):
             for kind, take in handlers.items():
                 (self._bound if kind in _BOUND else self._free)[kind] = take

@@ -15,8 +15,6 @@ from engine.domain.effects import CancelAll, CancelScope, KeepBudget, Severity, 
 from engine.domain.events import (
     BookDistrusted,
     BookMarked,
-    CashKind,
-    CashMoved,
     FeedLost,
     HealthChanged,
     InstrumentClosed,
@@ -34,7 +32,6 @@ from engine.domain.intents import ResidualReason
 from engine.domain.modes import ModeBelief
 from engine.domain.money import money_text
 from engine.domain.orders import OrderId
-from engine.executor.fills import exit_value_micro
 from engine.executor.orders import EffectOutbox, InstrumentState, OrderTable
 from engine.executor.planner import ends_soon
 from engine.executor.proof import AccountQuestion, Questions, ZeroProofs
@@ -45,9 +42,6 @@ from engine.risk.reasons import MEANINGS, DenyReason
 _BLIND = ResidualReason.BLIND
 _RISK = ResidualReason.RISK
 _CLOSED = ResidualReason.MARKET_CLOSED
-PAYMENTS_MAX = 1_000
-"""Rewards and rebates remembered by name: far more than a listing reaches back."""
-
 _TAKES = frozenset({VenueMode.OPEN, VenueMode.POST_ONLY})
 _UNRESPONSIVE = frozenset({VenueMode.RESTARTING, VenueMode.DISABLED})
 
@@ -370,6 +364,7 @@ class TradingHalts:
         markets: Markets,
         doubt: Callable[[int], None],
         wallet_goes_on: Callable[[LossAccepted, int], None],
+        cash_marked: Callable[[int], None],
     ) -> None:
         self._table, self._blocks, self._outbox, settings = parts
         self._breakers = breakers
@@ -378,9 +373,9 @@ class TradingHalts:
         self._markets = markets
         self._doubt = doubt
         self._wallet_goes_on = wallet_goes_on
+        self._cash_marked = cash_marked
         self._marks_wait_ns = settings.marks_wait_ms_max * MS
         self._waiting_since_ns: int | None = None
-        self._mark_age_ns_max = 0
         self.judged = -1
         """The table's `moves` when equity was judged last."""
         self.equity_due = True
@@ -398,7 +393,6 @@ class TradingHalts:
             ScopeLatched: self._scope_latched,
             ScopeReleased: self._scope_released,
             ModeChanged: self._mode,
-            CashMoved: self._cash_moved,
             LossAccepted: self._loss_accepted,
         }
 
@@ -499,53 +493,6 @@ class TradingHalts:
 
     # -- money -------------------------------------------------------------------------------------
 
-    def _cash_moved(self, event: CashMoved, now_ns: int) -> None:
-        """Book a deposit or withdrawal: it shifts anchor and peak and is never profit.
-
-        Tokens shift them by what leaving them would bring, whatever they cost. A reward or a rebate
-        is profit, and is booked once by its name.
-        """
-        table, state = self._table, self._table.ledger.state
-        if event.currency != state.currency:
-            self._outbox.alert(
-                Severity.WARNING,
-                "foreign_currency",
-                f"{money_text(event.amount_micro)} {event.currency} moved on an account that "
-                f"counts in {state.currency}; it is not booked",
-            )
-            return
-        if event.kind is CashKind.DEPOSIT:
-            state.funded_ns = state.funded_ns or event.paid_ns or now_ns
-        elif event.payment in state.payments:
-            return
-        else:
-            state.payments[event.payment] = event.paid_ns
-            if len(state.payments) > PAYMENTS_MAX:
-                del state.payments[next(iter(state.payments))]
-        key, leg, amount = event.instrument, event.leg, event.amount_micro
-        if key is not None and leg is not None and event.tokens:
-            before = self._worth(key, now_ns)
-            booked = table.ledger.take_in(key, leg, event.tokens, amount)
-            self._breakers.cash_moved(self._worth(key, now_ns) - before)
-            table.moved(key, now_ns)
-        else:
-            if event.kind is CashKind.DEPOSIT:
-                self._breakers.cash_moved(amount)
-            booked = table.ledger.move_cash(amount, event.kind)
-            table.moved(None, now_ns)
-        for anomaly in booked.anomalies:
-            self._outbox.alert(Severity.CRITICAL, anomaly, "cash is below zero after a withdrawal")
-        self._everything_dirty()
-
-    def _worth(self, key: InstrumentId, now_ns: int) -> int:
-        """Return what a holding counts for in the equity that is judged."""
-        ledger = self._table.ledger
-        held, terms = ledger.holding(key), ledger.state.instruments[key]
-        mark = self._markets.marks.get(key)
-        return held.redeemable_micro + exit_value_micro(
-            held, terms, mark, now_ns, self._mark_age_ns_max
-        )
-
     def judge(self, now_ns: int, mark_age_ns_max: int) -> None:
         """Mark equity and let the breakers judge it, once everything held can be marked.
 
@@ -554,7 +501,8 @@ class TradingHalts:
         """
         if self._blocks.recovering or not self._marked(now_ns):
             return
-        self.equity_due, self._mark_age_ns_max = False, mark_age_ns_max
+        self.equity_due = False
+        self._cash_marked(now_ns)
         self.judged = self._table.moves
         if self._blocks.unhealthy.pop(EQUITY, None) is not None:
             self._everything_dirty()

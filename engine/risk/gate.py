@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from engine.domain.instruments import BotId, Instrument, InstrumentId, Mode
+from engine.domain.instruments import BotId, Instrument, InstrumentId, Leg, Mode
 from engine.domain.money import money_text
 from engine.domain.orders import Order
 from engine.domain.settings import Limit, RiskLimits
@@ -69,6 +69,14 @@ class _Day(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     daily_loss: bool
 
 
+class UnmarkedTokens(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens that came by no trade, and that no book has marked yet."""
+
+    instrument: InstrumentId
+    leg: Leg
+    tokens: int
+
+
 class _BreakerState(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Everything that must survive. `day` None = no equity was ever told."""
 
@@ -84,6 +92,8 @@ class _BreakerState(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     latch_reason: str = ""
     other: _Day | msgspec.UnsetType = msgspec.UNSET
     """The day that was left last, in case the clock is set over midnight again."""
+    unmarked: tuple[UnmarkedTokens, ...] | msgspec.UnsetType = msgspec.UNSET
+    """What shifts anchor and peak by its first mark; UNSET = nothing does."""
 
 
 class Breakers:
@@ -141,6 +151,24 @@ class Breakers:
             state.other.start_equity_micro += amount_micro
         state.peak_equity_micro += amount_micro
         state.equity_micro += amount_micro
+        self._settle()
+
+    @property
+    def unmarked(self) -> tuple[UnmarkedTokens, ...]:
+        """Tokens whose first mark is to shift anchor and peak."""
+        return self._state.unmarked or ()
+
+    def tokens_came(self, instrument: InstrumentId, leg: Leg, tokens: int) -> None:
+        """Note tokens that came before any book: they shift anchor and peak when one is there."""
+        came = UnmarkedTokens(instrument=instrument, leg=leg, tokens=tokens)
+        self._state.unmarked = (*self.unmarked, came)
+        self._settle()
+
+    def tokens_marked(self, came: UnmarkedTokens, worth_micro: int) -> None:
+        """Shift by what they are worth at their first mark."""
+        left = tuple(one for one in self.unmarked if one is not came)
+        self._state.unmarked = left or msgspec.UNSET
+        self.cash_moved(worth_micro)
         self._settle()
 
     def set_latch(self, who: str, reason: str) -> None:
@@ -295,7 +323,9 @@ class Breakers:
         stands = [getattr(state, one.reason) for one in BREAKERS]
         standing = [one.reason for one, so in zip(BREAKERS, stands, strict=True) if so]
         self.stopped = standing[-1] if standing else None
-        self.durable = (state.day, state.day_start_equity_micro, *stands, state.latched)
+        self.durable = (
+            state.day, state.day_start_equity_micro, *stands, state.latched, self.unmarked
+        )  # fmt: skip
 
 
 # -- What the gate answers -------------------------------------------------------------------------

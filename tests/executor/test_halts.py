@@ -20,7 +20,8 @@ from engine.domain.instruments import AccountId, InstrumentId, Leg
 from engine.domain.modes import BELIEVED_NS, S
 from engine.domain.orders import OrderState
 from engine.domain.settings import Limit
-from engine.executor import halts
+from engine.executor import cash
+from engine.risk.reasons import DenyReason
 
 M1 = InstrumentId("venue:m1")
 USD = 1_000_000
@@ -119,6 +120,70 @@ def test_tokens_that_cost_far_more_than_they_are_worth_stop_nothing(
     assert rig.executor.healthy
 
 
+def came_without_a_book(rig: Any) -> None:
+    """Have 200 YES come at a typed cost before any book of their market."""
+    rig.feed(moved(rig, 90 * USD, instrument=M1, leg=Leg.YES, tokens=200 * USD, worth_micro=None))
+
+
+def test_tokens_that_came_before_any_book_move_the_anchor_with_their_first_mark(
+    make_rig: Any, limits: Any
+) -> None:
+    rig = make_rig(limits=limits.model_copy(update={"daily_loss_max": Limit(absolute=80)}))
+    rig.wait(1)
+    assert rig.breakers.day_start_equity_micro == 1_000 * USD
+    came_without_a_book(rig)
+    rig.wait(1, marked=False)
+    assert rig.breakers.day_start_equity_micro == 1_000 * USD
+    rig.wait(1, rig.mark(best_bid=5_000))
+    assert rig.breakers.day_start_equity_micro == 1_100 * USD
+    assert rig.breakers.peak_equity_micro == 1_100 * USD
+    rig.wait(1, rig.mark(best_bid=1_100))
+    assert rig.executor.stopped is None
+    rig.wait(1, rig.mark(best_bid=900))
+    assert rig.executor.stopped is DenyReason.DAILY_LOSS  # 82 lost of 1,100
+
+
+def test_what_waits_for_its_first_mark_waits_behind_a_death_too(make_rig: Any) -> None:
+    rig = make_rig()
+    rig.wait(1)
+    came_without_a_book(rig)
+    rig.wait(1, marked=False)
+    kept = [effect for effect in rig.effects if isinstance(effect, KeepBudget)][-1]
+    fresh = make_rig()
+    came_without_a_book(fresh)  # the journal is read again: the record, then the budget behind it
+    fresh.executor.restore_budget(kept.breakers)
+    fresh.wait(1, fresh.mark(best_bid=5_000))
+    assert fresh.breakers.day_start_equity_micro == 1_100 * USD
+    fresh.wait(1, fresh.mark(best_bid=5_500))
+    assert fresh.breakers.day_start_equity_micro == 1_100 * USD  # once
+
+
+def test_a_death_before_the_budget_was_kept_loses_nothing_of_what_tokens_moved(
+    make_rig: Any,
+) -> None:
+    rig = make_rig()
+    rig.wait(1)
+    kept = [effect for effect in rig.effects if isinstance(effect, KeepBudget)][-1]
+    came = moved(rig, 90 * USD, instrument=M1, leg=Leg.YES, tokens=200 * USD, worth_micro=98 * USD)
+    rig.feed(came)
+    fresh = make_rig()
+    fresh.executor.restore_budget(kept.breakers)
+    fresh.feed(came)  # no book is known while a journal is read
+    after = (rig.breakers.day_start_equity_micro, rig.breakers.peak_equity_micro)
+    assert after == (1_098 * USD, 1_098 * USD)
+    assert (fresh.breakers.day_start_equity_micro, fresh.breakers.peak_equity_micro) == after
+    assert fresh.breakers.unmarked == ()
+
+
+def test_tokens_that_never_had_a_book_move_the_anchor_by_what_they_pay(rig: Any) -> None:
+    rig.wait(1)
+    came_without_a_book(rig)
+    rig.feed(InstrumentResolved(instrument=M1, payout_yes_micro=USD, source="test"))
+    rig.wait(1, marked=False)
+    assert rig.breakers.day_start_equity_micro == 1_200 * USD
+    assert rig.breakers.unmarked == ()
+
+
 def test_tokens_of_a_market_that_is_resolved_come_as_what_they_pay(rig: Any) -> None:
     ledger = rig.executor.ledger
     rig.feed(InstrumentResolved(instrument=M1, payout_yes_micro=USD, source="test"))
@@ -128,7 +193,7 @@ def test_tokens_of_a_market_that_is_resolved_come_as_what_they_pay(rig: Any) -> 
 
 
 def test_payments_are_remembered_up_to_a_maximum(rig: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(halts, "PAYMENTS_MAX", 2)
+    monkeypatch.setattr(cash, "PAYMENTS_MAX", 2)
     for number in range(4):
         rig.feed(moved(rig, USD, kind=CashKind.REWARD, payment=f"REWARD {number}"))
     assert list(rig.executor.ledger.state.payments) == ["REWARD 2", "REWARD 3"]

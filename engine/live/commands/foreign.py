@@ -167,6 +167,9 @@ class ForeignThings:
             CashMoved(
                 account=runner.account, currency=currency, amount_micro=cost, instrument=key,
                 leg=leg, tokens=size,
+                worth_micro=runner.core.executor.cash.worth_micro(
+                    key, leg, size, engine.clock.now_ns()
+                ),
             )
         )  # fmt: skip
         how = "the value at mid, as the cost is not known" if asked.cost is None else "as entered"

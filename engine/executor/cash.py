@@ -1,0 +1,116 @@
+"""Cash and tokens that come or go without a trade: they shift anchor and peak, and are no profit.
+
+Tokens shift them by what leaving them would bring, whatever they cost, as that is what the equity
+that is judged counts them for. Their record says how much that was when they came. Where no book
+had said it yet, the shift waits with the breakers for the first one: until then they count for
+nothing, and without it their first mark would be a gain that a day may lose again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from engine.domain.effects import Severity
+from engine.domain.events import CashKind, CashMoved
+from engine.domain.instruments import InstrumentId, Leg
+from engine.domain.money import money_text
+from engine.executor.fills import Holding, exit_value_micro, payouts
+from engine.executor.halts import ExecutorParts, Markets
+from engine.risk.gate import Breakers
+
+PAYMENTS_MAX = 1_000
+"""Rewards and rebates remembered by name: far more than a listing reaches back."""
+
+
+class CashMoves:
+    """One account's deposits, withdrawals and payments. `mark_age_ns_max` is risk's own limit."""
+
+    def __init__(
+        self,
+        parts: ExecutorParts,
+        breakers: Breakers,
+        markets: Markets,
+        mark_age_ns_max: Callable[[], int],
+    ) -> None:
+        self._table, _, self._outbox, _ = parts
+        self._breakers = breakers
+        self._markets = markets
+        self._mark_age_ns_max = mark_age_ns_max
+
+    def handlers(self) -> dict[type, Callable[[Any, int], None]]:
+        """Return who takes which event."""
+        return {CashMoved: self._moved}
+
+    def _moved(self, event: CashMoved, now_ns: int) -> None:
+        """Book a deposit or withdrawal. A reward or a rebate is profit, booked once by its name."""
+        table, state = self._table, self._table.ledger.state
+        if event.currency != state.currency:
+            self._outbox.alert(
+                Severity.WARNING,
+                "foreign_currency",
+                f"{money_text(event.amount_micro)} {event.currency} moved on an account that "
+                f"counts in {state.currency}; it is not booked",
+            )
+            return
+        if event.kind is CashKind.DEPOSIT:
+            state.funded_ns = state.funded_ns or event.paid_ns or now_ns
+        elif event.payment in state.payments:
+            return
+        else:
+            state.payments[event.payment] = event.paid_ns
+            if len(state.payments) > PAYMENTS_MAX:
+                del state.payments[next(iter(state.payments))]
+        key, leg, amount = event.instrument, event.leg, event.amount_micro
+        if key is not None and leg is not None and event.tokens:
+            self._tokens_came(event, key, leg, now_ns)
+            booked = table.ledger.take_in(key, leg, event.tokens, amount)
+            table.moved(key, now_ns)
+        else:
+            if event.kind is CashKind.DEPOSIT:
+                self._breakers.cash_moved(amount)
+            booked = table.ledger.move_cash(amount, event.kind)
+            table.moved(None, now_ns)
+        for anomaly in booked.anomalies:
+            self._outbox.alert(Severity.CRITICAL, anomaly, "cash is below zero after a withdrawal")
+        for instrument in table.instruments:
+            table.dirty[instrument] = True
+
+    def _tokens_came(self, event: CashMoved, key: InstrumentId, leg: Leg, now_ns: int) -> None:
+        """Shift by what their record says they are worth; else as soon as a book does."""
+        worth = event.worth_micro
+        if worth is msgspec.UNSET:  # of before it was kept: by the mark of now, if there is one
+            worth = self.worth_micro(key, leg, event.tokens, now_ns)
+        if worth is None:
+            self._breakers.tokens_came(key, leg, event.tokens)
+        else:
+            self._breakers.cash_moved(worth)
+
+    def worth_micro(self, key: InstrumentId, leg: Leg, tokens: int, now_ns: int) -> int | None:
+        """Return what leaving tokens that are not held yet would bring; None = no book says it."""
+        ledger = self._table.ledger
+        terms = ledger.state.instruments[key]
+        held = ledger.holding(key)
+        alone = Holding(instrument=key)
+        alone.leg(leg).settled = tokens
+        if held.payout_yes_micro is not None:
+            pays = payouts(alone, held.payout_yes_micro)
+            unit: int = 10**terms.size_decimals
+            return sum(of.settled * paid // unit for of, paid in pays)
+        mark, age_ns = self._markets.marks.get(key), self._mark_age_ns_max()
+        return exit_value_micro(alone, terms, mark, now_ns, age_ns) or None
+
+    def marked(self, now_ns: int) -> None:
+        """Shift by tokens that came before any book, where there is one now. Call before judging.
+
+        Where no equity was ever judged, the first one contains them.
+        """
+        for came in self._breakers.unmarked:
+            if came.instrument not in self._table.ledger.state.instruments:
+                self._breakers.tokens_marked(came, 0)  # over and forgotten
+                continue
+            worth = self.worth_micro(came.instrument, came.leg, came.tokens, now_ns)
+            if worth is not None:
+                self._breakers.tokens_marked(came, worth)
