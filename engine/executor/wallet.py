@@ -81,11 +81,25 @@ class WalletOperation(msgspec.Struct, kw_only=True):
     questioned_ns: int = -1
     reason: str = ""
     """Why it is in doubt, for people."""
+    alike: bool = False
+    """A conversion of its size was booked while nobody had named its transaction."""
 
     @property
     def instrument(self) -> InstrumentId | None:
         """Return what it is about; None = the whole wallet."""
         return None if isinstance(self.effect, ApproveTrading) else self.effect.instrument
+
+    def moves(self, fact: PairsConverted) -> bool:
+        """Say whether a conversion is of the very kind and size that was asked for."""
+        asked = self.effect
+        if not isinstance(asked, Conversion) or asked.instrument != fact.instrument:
+            return False
+        return fact.size == (asked.size if isinstance(asked, SplitCash) else -asked.size)
+
+    @property
+    def transactions(self) -> frozenset[str]:
+        """Return the names of its transaction, at the venue and on the chain, as far as known."""
+        return frozenset({self.transaction, self.on_chain} - {""})
 
     @property
     def title(self) -> str:
@@ -412,6 +426,12 @@ class WalletOperations:
         if event.state is OperationState.FAILED:
             self._failed(operation, event.reason, now_ns)
             return
+        done = event.state is OperationState.CONFIRMED and not operation.transactions
+        if self._booked(operation) or (
+            done and operation.alike
+        ):  # the fact came before the name of its transaction
+            self._end(operation, now_ns)
+            return
         if _RANK[event.state] <= _RANK[operation.state]:
             return
         operation.state, operation.moved_ns, operation.doubt_ns = event.state, now_ns, None
@@ -422,6 +442,13 @@ class WalletOperations:
         else:
             self.request_payments(now_ns)  # the fact itself may have been lost on its way
             self.look()
+
+    def _booked(self, operation: WalletOperation) -> bool:
+        """Say whether what a conversion moved is booked; a redemption ends with any payment."""
+        names = (f"{one} {operation.instrument}" for one in operation.transactions)
+        return isinstance(operation.effect, Conversion) and any(
+            name in self.state.booked for name in names
+        )
 
     def _failed(self, operation: WalletOperation, reason: str, now_ns: int) -> None:
         self._end(operation, now_ns)
@@ -486,10 +513,12 @@ class WalletOperations:
             return
         self._book(name, event.at_ns)
         for operation in list(state.operations.values()):
-            asked = operation.effect
-            if isinstance(asked, Conversion) and asked.instrument == event.instrument:
-                sign = 1 if isinstance(asked, SplitCash) else -1
-                if event.size == sign * asked.size:
+            if event.transaction in operation.transactions:
+                self._end(operation, now_ns)
+            elif operation.moves(event) and not operation.transactions:
+                # It may be another's of the same size: ours may still take as much.
+                operation.alike = True
+                if operation.state is OperationState.CONFIRMED:
                     self._end(operation, now_ns)
         table.ledger.convert(event)
         table.moved(event.instrument, now_ns)

@@ -259,7 +259,8 @@ def test_a_kill_of_a_part_keeps_the_account_from_redeeming_and_merging_there_by_
     kill = {"account": rig.build.account, "who": "operator", "reason": "test", **place}
     rig.feed(ScopeLatched(**kill))
     by_hand(rig, SplitCash, 30)
-    assert wallet_effects(rig.feed(merged(rig, 30, "0xs"))) == []
+    done = moved(rig, OperationState.CONFIRMED)
+    assert wallet_effects(rig.feed(done, merged(rig, 30, "0xs"))) == []
     assert wallet_effects([*rig.feed(WON), *rig.wait(60)]) == []
 
     rig.feed(ScopeReleased(**kill))
@@ -516,11 +517,11 @@ def test_pairs_above_the_amount_are_merged_by_the_account_itself(make_rig: Any) 
     settings = ExecutorSettings(starts_reconciled=True, merge_above_micro=25 * USD)
     rig = hold(make_rig(settings=settings))
     by_hand(rig, SplitCash, 20)
-    rig.feed(merged(rig, 20, "0xs"))
+    rig.feed(moved(rig, OperationState.CONFIRMED), merged(rig, 20, "0xs"))
     assert wallet_effects(rig.wait(5)) == []
     by_hand(rig, SplitCash, 10)
 
-    effects = rig.feed(merged(rig, 10, "0xt"))
+    effects = rig.feed(moved(rig, OperationState.CONFIRMED, 2), merged(rig, 10, "0xt"))
 
     (merge,) = wallet_effects(effects)
     assert (type(merge), merge.size, merge.amount_micro) == (MergePairs, 30 * SHARE, 30 * USD)
@@ -594,3 +595,87 @@ def test_a_restart_sets_aside_again_what_is_under_way(held: Any, make_rig: Any) 
     )
     replayed.executor.restore_wallet(asked_for, held.now)
     assert replayed.executor.ledger.state.reservations.keys() == {-1}
+
+
+# -- every conversion × what was heard of it × a death × a person's own of the same size -----------
+
+HEARD = ("nothing", "its name", "no answer", "submitted", "mined")
+OWN, THEIRS = "0xours", "0xtheirs"
+
+
+def convert(rig: Any, heard: str, kind: Any) -> int:
+    """Ask for a conversion of 10 pairs, and have something heard of it; return its size."""
+    pair(rig)
+    asked_for = by_hand(rig, kind, 10)
+    number = asked_for.operation
+    account = rig.build.account
+    if heard != "nothing":
+        rig.feed(
+            OperationNamed(
+                account=account, operation=number, name=OperationName(identity="0xn", nonce=1)
+            )
+        )
+    if heard == "no answer":
+        rig.feed(OperationUnanswered(account=account, operation=number, reason="timeout"))
+    if heard in {"submitted", "mined"}:
+        state = OperationState.SUBMITTED if heard == "submitted" else OperationState.MINED
+        rig.feed(msgspec.structs.replace(moved(rig, state, number), transaction=OWN))
+    return 10 if kind is SplitCash else -10
+
+
+@pytest.mark.parametrize("died", [False, True], ids=["lives", "died"])
+@pytest.mark.parametrize("heard", HEARD)
+@pytest.mark.parametrize("kind", [SplitCash, MergePairs])
+def test_a_conversion_of_somebody_else_s_does_not_end_ours_of_the_same_size(
+    held: Any, make_rig: Any, kind: Any, heard: str, *, died: bool
+) -> None:
+    size = convert(held, heard, kind)
+    rig = held
+    if died:
+        rig = make_rig(settings=ExecutorSettings(), empty=True, cash=0)
+        rig.executor.restore(held.executor.snapshot(), 1)
+        rig.now = held.now
+        rig.feed()
+    ledger, number = rig.executor.ledger, rig.executor.wallet.state.last
+    rig.feed(merged(rig, size, THEIRS))
+    assert ledger.state.reservations.keys() == {-number}  # ours may still take as much
+    done = moved(rig, OperationState.CONFIRMED, number)
+    rig.feed(msgspec.structs.replace(done, transaction=OWN))
+    assert ledger.state.reservations.keys() == {-number}
+    rig.feed(merged(rig, size, OWN))
+    assert not ledger.state.reservations
+    assert not rig.executor.wallet.state.operations
+    assert ledger.holding(M1).no.settled == (30 + 2 * size) * SHARE
+    ledger.check()
+
+
+@pytest.mark.parametrize("kind", [SplitCash, MergePairs])
+def test_a_fact_that_overtakes_the_name_of_its_transaction_ends_it_when_that_is_told(
+    held: Any, kind: Any
+) -> None:
+    size = convert(held, "no answer", kind)
+    number = held.executor.wallet.state.last
+    held.feed(merged(held, size, OWN))
+    assert held.executor.ledger.state.reservations.keys() == {-number}
+    done = moved(held, OperationState.MINED, number)
+    held.feed(msgspec.structs.replace(done, transaction="relayed", on_chain=OWN))
+    assert not held.executor.wallet.state.operations
+    assert not held.executor.ledger.state.reservations
+
+
+@pytest.mark.parametrize("kind", [SplitCash, MergePairs])
+def test_a_conversion_that_is_nowhere_gives_back_what_was_set_aside(held: Any, kind: Any) -> None:
+    convert(held, "nothing", kind)
+    ledger, number = held.executor.ledger, held.executor.wallet.state.last
+    found: list[Any] = []
+    for _ in range(30):
+        asked_about = about(held.wait(5))
+        found += asked_about
+        for question in asked_about:
+            answer = OperationNotFound(
+                account=held.build.account, operation=number, answers=question.number
+            )
+            held.feed(answer)
+    assert found
+    assert not ledger.state.reservations
+    ledger.check()
