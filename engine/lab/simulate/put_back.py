@@ -111,6 +111,10 @@ class Homes:
         self._random = random
         self._copied_ns = 0
 
+    def want(self, how: PutBack | None) -> None:
+        """Have a copy put back when the engine dies; None = no more."""
+        self.wanted = how
+
     def look(self, now_ns: int) -> None:
         """Copy the home where it is time."""
         if self._on and now_ns - self._copied_ns >= EVERY_NS:
@@ -120,6 +124,7 @@ class Homes:
 
     def put_back(self) -> list[Record]:
         """Become one of the copies; return the records that are gone with that."""
+        self.wanted = None
         at = self._random.randrange(len(self.copies))
         del self.copies[at + 1 :]
         return self._disk.put_back(self.copies[at])

@@ -393,7 +393,6 @@ class SimulatedAccount:
 
     def _put_back(self, how: PutBack) -> None:
         """Become an earlier home. One nobody says so of has no memory of what left since."""
-        self.homes.wanted = None
         lost = self.homes.put_back()
         for record in lost:
             message = decode(record)
@@ -408,6 +407,10 @@ class SimulatedAccount:
         left = self._left.pop(number, None)
         if left is not None:
             self.homes.gone.setdefault(number, left)
+
+    def lose_journal(self) -> None:
+        """Let the journal lose its end with the life that goes on now."""
+        self.losing = True
 
     def recover(self, run: EngineRun) -> None:
         """Stop an engine whose journal is behind, and accept what the venue knows."""

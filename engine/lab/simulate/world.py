@@ -84,7 +84,7 @@ class Chaos:
         """Take back the deaths that still wait for their moment."""
         account = self._account
         account.losing = False
-        account.homes.wanted = None
+        account.homes.want(None)
         for run in (account.engine_run, account.hung_run):
             if run is not None:
                 run.journal.dies_in = -1
@@ -115,14 +115,14 @@ class Chaos:
     def _lose_journal(self, run: EngineRun) -> None:
         """Let the engine die soon, and its journal lose its end; not beside one that hangs."""
         if self._account.hung_run is None:
-            self._account.losing = True
+            self._account.lose_journal()
             run.journal.dies_in = self._random.randint(0, 60)
 
     def _put_back(self, run: EngineRun, *, restored: bool) -> None:
         """Let the engine die soon, and its home become an earlier one."""
         account = self._account
         if account.hung_run is None and account.homes.copies:
-            account.homes.wanted = PutBack.RESTORED if restored else PutBack.COPIED
+            account.homes.want(PutBack.RESTORED if restored else PutBack.COPIED)
             run.journal.dies_in = self._random.randint(0, 60)
 
     def _hang(self, run: EngineRun) -> None:
