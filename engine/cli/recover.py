@@ -193,17 +193,7 @@ async def _ask(venue: ClosingVenue, account: AccountId, known: Known) -> VenueAn
     An order that a venue calls ours and cannot number is given the next number: without it no
     fill of it could be booked.
     """
-    if isinstance(venue, LearnsNames):
-        for instrument in known.instruments.values():
-            venue.know(instrument)
-        names = {**known.identities, **known.names}
-        venue.remember(
-            [
-                Named(order=OrderId(number), identity=name)
-                for (whose, number), name in names.items()
-                if whose == account
-            ]
-        )
+    _teach(venue, account, known)
     listed = await venue.open_orders()
     refuse_unread(listed.unread, "open orders")
     found = VenueAnswer(open=len(listed.orders))
@@ -239,6 +229,21 @@ async def _ask(venue: ClosingVenue, account: AccountId, known: Known) -> VenueAn
             )
         )
     return found
+
+
+def _teach(venue: ClosingVenue, account: AccountId, known: Known) -> None:
+    """Have a venue know the account's orders and markets, where it tells them apart by that."""
+    if isinstance(venue, LearnsNames):
+        for instrument in known.instruments.values():
+            venue.know(instrument)
+        names = {**known.identities, **known.names}
+        venue.remember(
+            [
+                Named(order=OrderId(number), identity=name)
+                for (whose, number), name in names.items()
+                if whose == account
+            ]
+        )
 
 
 async def _report(venue: ClosingVenue, number: OrderId) -> OrderReport | None:
