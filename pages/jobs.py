@@ -30,7 +30,7 @@ from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns
 from pages.kit.markdown import literal
 from pages.kit.panels import panel
-from pages.kit.tables import choice, columns_of, page_behind, table, turn
+from pages.kit.tables import Col, ColKind, choice, columns_of, page_behind, table, turn
 from pages.kit.words import NOTHING, SECOND_NS, age, moment
 from pages.shared import backtest, job, moments
 from pages.shared.job import amount
@@ -75,8 +75,13 @@ def main() -> None:
 # -- What the desk keeps on its disk, and for how long there is room ------------------------------
 
 KEPT = columns_of(
-    "kind=History | size:text | part=Limit | since_ns=Complete since | rate=Per day",
-    "left=Until pruning | words=Pruned so far",
+    Col("kind", "History"),
+    Col("size", kind=ColKind.TEXT),
+    Col("part", "Limit"),
+    Col("since_ns", "Complete since"),
+    Col("rate", "Per day"),
+    Col("left", "Until pruning"),
+    Col("words", "Pruned so far"),
 )
 
 
@@ -156,8 +161,14 @@ def offer(number: int, result: Mapping[str, Any]) -> None:
 # -- Jobs as they stand: what runs with its bar, rate and time left, the table, one job in full ----
 
 COLUMNS = columns_of(
-    "id=Job:count | kind | state | share=Progress | who=Started by | created_ns=Asked",
-    "took | words=Result",
+    Col("id", "Job", ColKind.COUNT),
+    Col("kind"),
+    Col("state"),
+    Col("share", "Progress"),
+    Col("who", "Started by"),
+    Col("created_ns", "Asked"),
+    Col("took"),
+    Col("words", "Result"),
 )
 WORKER_AGE_NS_MAX = 10 * SECOND_NS
 SILENT_NS = 30 * SECOND_NS
@@ -357,7 +368,12 @@ def _send(kind: str, given: dict[str, Any]) -> None:
 # -- The schedule: what the clock asks for and when, asked for now, and changed as any settin --
 
 SCHEDULE_COLUMNS = columns_of(
-    "name=Entry | what=Starts | when=When, UTC | next_ns | last_ns | problem=Status"
+    Col("name", "Entry"),
+    Col("what", "Starts"),
+    Col("when", "When, UTC"),
+    Col("next_ns"),
+    Col("last_ns"),
+    Col("problem", "Status"),
 )
 SLOT = "schedule"
 

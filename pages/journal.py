@@ -22,7 +22,7 @@ from pages import Page
 from pages.kit import guard, names, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config
-from pages.kit.tables import choice, columns_of, page_behind, turn
+from pages.kit.tables import Col, ColKind, choice, columns_of, page_behind, turn
 from pages.kit.words import count
 from pages.shared import receipt
 from storage import views
@@ -34,11 +34,27 @@ from storage.views.journal import ROWS_MAX, listings, search_journal
 
 PAGE = Page("Journal", ":material/history:", "Guard", 2)
 
-RECORDS = columns_of("seq=Record:count | at_ns | said=What happened | account")
-COMMANDS = columns_of(
-    "created_ns=Queued | kind=Command | who | state | answer | answered_ns | body=With"
+RECORDS = columns_of(
+    Col("seq", "Record", ColKind.COUNT),
+    Col("at_ns"),
+    Col("said", "What happened"),
+    Col("account"),
 )
-AUDIT = columns_of("at_ns | who | what | detail")
+COMMANDS = columns_of(
+    Col("created_ns", "Queued"),
+    Col("kind", "Command"),
+    Col("who"),
+    Col("state"),
+    Col("answer"),
+    Col("answered_ns"),
+    Col("body", "With"),
+)
+AUDIT = columns_of(
+    Col("at_ns"),
+    Col("who"),
+    Col("what"),
+    Col("detail"),
+)
 RECEIPTS = frozenset({KILL_PROOF, SCOPE_PROOF, STOP_PROOF})
 HOUSEKEEPING = frozenset({
     "BalancesListed", "BookChanged", "BookDistrusted", "BookMarked", "BookProven", "BookReplaced",

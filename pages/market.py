@@ -24,7 +24,7 @@ from pages.kit import charts, commands, guard, links, names, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns, this_minute
 from pages.kit.panels import Tile
-from pages.kit.tables import columns_of, table
+from pages.kit.tables import Col, columns_of, table
 from pages.kit.words import NOTHING, SECOND_NS, age, count, money
 from pages.shared import listing, order, ticket, why
 from storage.decisions import decisions_until
@@ -44,7 +44,11 @@ REFRESH_S = 2.0
 SLOW_S = 5.0
 SLOT = "follow_market"
 MINUTE_NS, HOUR_NS = 60 * SECOND_NS, 3_600 * SECOND_NS
-TRADES = columns_of("at_ns | price | size")
+TRADES = columns_of(
+    Col("at_ns"),
+    Col("price"),
+    Col("size"),
+)
 AHEAD = (
     "Ahead: the most that can be queued before our order at its price. An estimate: the level's "
     "size when the order was first seen resting, never more than the level since; what left the "

@@ -23,7 +23,7 @@ from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns
 from pages.kit.markdown import literal
 from pages.kit.panels import panel
-from pages.kit.tables import choice, columns_of, page_behind, turn
+from pages.kit.tables import Col, ColKind, choice, columns_of, page_behind, turn
 from pages.kit.words import age, count
 from pages.shared import job, listing
 from pages.shared.listing import asked, terms
@@ -34,9 +34,17 @@ from storage.views import Row
 PAGE = Page("Markets", ":material/travel_explore:", "Trade", 4)
 
 COLUMNS = columns_of(
-    "question=Market:long | ends_ns | bid:price | ask:price | spread:price",
-    "volume_24h=Volume 24 h:rate | liquidity:rate | rewards_daily=Rewards per day:rate",
-    "state | event | category",
+    Col("question", "Market", ColKind.LONG),
+    Col("ends_ns"),
+    Col("bid", kind=ColKind.PRICE),
+    Col("ask", kind=ColKind.PRICE),
+    Col("spread", kind=ColKind.PRICE),
+    Col("volume_24h", "Volume 24 h", ColKind.RATE),
+    Col("liquidity", kind=ColKind.RATE),
+    Col("rewards_daily", "Rewards per day", ColKind.RATE),
+    Col("state"),
+    Col("event"),
+    Col("category"),
 )
 SHOWN = 200
 """Markets on one page of the table."""

@@ -28,7 +28,7 @@ from pages.kit.home import config, now_ns
 from pages.kit.markdown import literal
 from pages.kit.names import market, size
 from pages.kit.panels import Tile
-from pages.kit.tables import choice, columns_of, page_behind, say_cut, table, turn
+from pages.kit.tables import Col, ColKind, choice, columns_of, page_behind, say_cut, table, turn
 from pages.kit.words import NOTHING, SECOND_NS, age, count, micro, money, percent
 from pages.orders.page import fitting
 from pages.shared import markouts, pnl
@@ -45,9 +45,20 @@ from storage.views.money import DECIDED_NS, Phase, SettlementStep, pipeline
 PAGE = Page("Positions", ":material/pie_chart:", "Trade", 3)
 
 POSITIONS = columns_of(
-    "instrument | pnl | unrealised:gain | yes=YES:size | no=NO:size | pending:size",
-    "cost:money | value | mark=YES mark:price | held_for | bot | realised | fees:fee",
-    "account",
+    Col("instrument"),
+    Col("pnl"),
+    Col("unrealised", kind=ColKind.GAIN),
+    Col("yes", "YES", ColKind.SIZE),
+    Col("no", "NO", ColKind.SIZE),
+    Col("pending", kind=ColKind.SIZE),
+    Col("cost", kind=ColKind.MONEY),
+    Col("value"),
+    Col("mark", "YES mark", ColKind.PRICE),
+    Col("held_for"),
+    Col("bot"),
+    Col("realised"),
+    Col("fees", kind=ColKind.FEE),
+    Col("account"),
 )
 FILLS = markouts.fill_columns("instrument", "bot", "source", "id")
 KEY = "positions"
@@ -336,9 +347,22 @@ def _cost(row: Row, number: Decimal) -> Decimal:
 # -- What others have in the same wallets ----------------------------------------------------------
 
 FOREIGN_ORDERS = columns_of(
-    "instrument | way | price | size | filled:size | whose=Status | identity=Order:id", "account"
+    Col("instrument"),
+    Col("way"),
+    Col("price"),
+    Col("size"),
+    Col("filled", kind=ColKind.SIZE),
+    Col("whose", "Status"),
+    Col("identity", "Order", ColKind.ID),
+    Col("account"),
 )
-FOREIGN_TOKENS = columns_of("instrument | leg | size | whose=Status | account")
+FOREIGN_TOKENS = columns_of(
+    Col("instrument"),
+    Col("leg"),
+    Col("size"),
+    Col("whose", "Status"),
+    Col("account"),
+)
 TAKEN_IN = (
     "From then on they are a position like any other: in equity, sold by you or redeemed. They "
     "count as a deposit of their cost, no cash moves, and no stop counts them as a gain or a loss."
@@ -445,8 +469,19 @@ def _offer_foreign(row: Row, label: str, command: AnyCommand, words: str) -> Non
 BETS_KEY = "bets"
 EVERYBODY = "everyone"
 BETS = columns_of(
-    "closed_ns | instrument | result | net:gain | entry:price | exit:price | size",
-    "held=Held for | fee=Fees | reward=Rewards:gain | fills | bot | account",
+    Col("closed_ns"),
+    Col("instrument"),
+    Col("result"),
+    Col("net", kind=ColKind.GAIN),
+    Col("entry", kind=ColKind.PRICE),
+    Col("exit", kind=ColKind.PRICE),
+    Col("size"),
+    Col("held", "Held for"),
+    Col("fee", "Fees"),
+    Col("reward", "Rewards", ColKind.GAIN),
+    Col("fills"),
+    Col("bot"),
+    Col("account"),
 )
 BET_FILLS = {name: one for name, one in FILLS.items() if name not in markouts.COLUMNS}
 BETS_MEANING = (

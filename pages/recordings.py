@@ -24,7 +24,7 @@ from pages.kit.home import config, now_ns, this_minute
 from pages.kit.markdown import literal
 from pages.kit.names import market
 from pages.kit.panels import panel
-from pages.kit.tables import choice, columns_of, page_behind, table, turn
+from pages.kit.tables import Col, ColKind, choice, columns_of, page_behind, table, turn
 from pages.kit.words import NOTHING, age, count, moment
 from storage.feeds import GAP_KEY, gaps
 from storage.files import said_bytes
@@ -35,8 +35,15 @@ from storage.views.frame import engine_seen
 PAGE = Page("Recordings", ":material/album:", "Research", 1)
 
 COLUMNS = columns_of(
-    "name=Recording | state | what=Of | span | events:count | size:text | gaps:count",
-    "started_ns | reason=Ended because",
+    Col("name", "Recording"),
+    Col("state"),
+    Col("what", "Of"),
+    Col("span"),
+    Col("events", kind=ColKind.COUNT),
+    Col("size", kind=ColKind.TEXT),
+    Col("gaps", kind=ColKind.COUNT),
+    Col("started_ns"),
+    Col("reason", "Ended because"),
 )
 REFRESH_S = 2.0
 SLOT = "recording"
@@ -147,8 +154,19 @@ STALE_MS = 10_000.0
 """As the engine has it: prices come each second, one silent for this long counts as missing."""
 
 NO_QUOTE = "no reference quotes"
-PRICES = columns_of("source=Price of | received=Last price | so=Status")
-GAPS = columns_of("since_ns=Started | until_ns=Ended | lasted | feed | what=Of | reason")
+PRICES = columns_of(
+    Col("source", "Price of"),
+    Col("received", "Last price"),
+    Col("so", "Status"),
+)
+GAPS = columns_of(
+    Col("since_ns", "Started"),
+    Col("until_ns", "Ended"),
+    Col("lasted"),
+    Col("feed"),
+    Col("what", "Of"),
+    Col("reason"),
+)
 
 
 @st.fragment(run_every=REFRESH_S)

@@ -30,7 +30,7 @@ from pages.kit.home import config, now_ns
 from pages.kit.markdown import literal
 from pages.kit.names import UNLISTED, market, price, price_raw, size_raw
 from pages.kit.panels import Tile, panel
-from pages.kit.tables import choice, choose, columns_of, unchoose
+from pages.kit.tables import Col, ColKind, choice, choose, columns_of, unchoose
 from pages.kit.words import NOTHING, SECOND_NS, age, count, money
 from pages.shared import losses, markouts, order, pnl, why
 from storage import views
@@ -45,8 +45,18 @@ from storage.views.frame import listings_of, live_orders_of
 PAGE = Page("Bots", ":material/smart_toy:", "Trade", 1)
 
 COLUMNS = columns_of(
-    "name=Bot | state | mode | total=PnL:gain | today:gain | live=Open orders:count",
-    "capital:money | strategy | account | evaluations:count | error | reported",
+    Col("name", "Bot"),
+    Col("state"),
+    Col("mode"),
+    Col("total", "PnL", ColKind.GAIN),
+    Col("today", kind=ColKind.GAIN),
+    Col("live", "Open orders", ColKind.COUNT),
+    Col("capital", kind=ColKind.MONEY),
+    Col("strategy"),
+    Col("account"),
+    Col("evaluations", kind=ColKind.COUNT),
+    Col("error"),
+    Col("reported"),
 )
 REFRESH_S = 2.0
 COUNTED_FROM_NS = 120 * SECOND_NS
@@ -299,8 +309,12 @@ def _books(bot: Mapping[str, Any]) -> None:
 # -- Why it trades or does not: the latest evaluation of each of its markets -----------------------
 
 NOW_COLUMNS = columns_of(
-    "market | standing=Now | fair=Fair value | would=What holds it back:long",
-    "left=Why not placed | again=Same since",
+    Col("market"),
+    Col("standing", "Now"),
+    Col("fair", "Fair value"),
+    Col("would", "What holds it back", ColKind.LONG),
+    Col("left", "Why not placed"),
+    Col("again", "Same since"),
 )
 WORDS = {
     Stance.QUOTE: "new quotes",
@@ -396,8 +410,13 @@ def _left(watched: WatchedMarket) -> str:
 # -- Its evaluations over time: what it did and did not do, repeats as one row, and why ------------
 
 TIMELINE_COLUMNS = columns_of(
-    "at_ns=From | lasted | times:count | market | did=What it wants | fair=Fair value",
-    "why=Why not:long",
+    Col("at_ns", "From"),
+    Col("lasted"),
+    Col("times", kind=ColKind.COUNT),
+    Col("market"),
+    Col("did", "What it wants"),
+    Col("fair", "Fair value"),
+    Col("why", "Why not", ColKind.LONG),
 )
 ALL, STANDING, NOT = "All", "Wants something", "Wants nothing"
 KINDS = {ALL: None, STANDING: True, NOT: False}

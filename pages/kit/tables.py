@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from decimal import Decimal
+from enum import StrEnum
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import streamlit as st
@@ -20,6 +21,42 @@ ROW_HEIGHT, HEAD_HEIGHT = 27, 36
 ROWS_AUTO, ROWS_SEEN = 9, 22
 RECEIVED_MAX = 8
 """Of so many tables before this one it is known what the browser said of them."""
+
+
+class ColKind(StrEnum):
+    """How a column shows its values."""
+
+    TEXT = "text"
+    LONG = "long"
+    """A text in a wide column."""
+    ID = "id"
+    MARKET = "market"
+    TIME = "time"
+    """ns UTC."""
+    AGE = "age"
+    COUNT = "count"
+    NUMBER = "number"
+    RATE = "rate"
+    MONEY = "money"
+    FEE = "fee"
+    """Money with four decimals."""
+    GAIN = "gain"
+    """Money with its sign, coloured."""
+    SIZE = "size"
+    FINE_SIZE = "fine_size"
+    PRICE = "price"
+    """In cents where all rows are binaries."""
+    CENTS = "cents"
+    FINE_CENTS = "fine_cents"
+
+
+class Col(NamedTuple):
+    """One column of a table. What is not given is usual for the name, or follows from it."""
+
+    name: str
+    label: str = ""
+    kind: ColKind | None = None
+
 
 _FORMATS = {
     "money": "%,.2f",
@@ -44,44 +81,50 @@ RED = ("#b42318", "#ff7b72")
 TableRow = Mapping[str, Any]
 
 _COMMON = {
-    "at_ns": ("At", "time"), "fee": ("Fee", "fee"), "fills": ("Fills", "count"),
-    "instrument": ("Market", "market"), "moments": ("Moments", "count"),
-    "order_id": ("Order", "count"), "orders": ("Orders", "count"), "pnl": ("PnL", "gain"),
-    "price": ("Price", "price"), "realised": ("Realised", "gain"), "size": ("Size", "size"),
-    "transaction_id": ("Transaction", "id"), "value": ("Value", "money"), "way": ("Side", "text"),
-}  # fmt: skip
+    "at_ns": ("At", ColKind.TIME),
+    "fee": ("Fee", ColKind.FEE),
+    "fills": ("Fills", ColKind.COUNT),
+    "instrument": ("Market", ColKind.MARKET),
+    "moments": ("Moments", ColKind.COUNT),
+    "order_id": ("Order", ColKind.COUNT),
+    "orders": ("Orders", ColKind.COUNT),
+    "pnl": ("PnL", ColKind.GAIN),
+    "price": ("Price", ColKind.PRICE),
+    "realised": ("Realised", ColKind.GAIN),
+    "size": ("Size", ColKind.SIZE),
+    "transaction_id": ("Transaction", ColKind.ID),
+    "value": ("Value", ColKind.MONEY),
+    "way": ("Side", ColKind.TEXT),
+}
 """Columns of many tables, as they are called and shown where a table says nothing else."""
 
+Columns = Mapping[str, tuple[str, str]]
+"""Name of a column → its label and its kind, one of `ColKind`."""
 
-def columns_of(*heads: str) -> dict[str, tuple[str, str]]:
-    """Return the columns of `table`, name → (label, kind), of `name=Label:kind | name | …`.
+
+def columns_of(*columns: Col) -> dict[str, tuple[str, str]]:
+    """Return the columns of `table`.
 
     What many tables have, and what a name says by itself, is left out: `updated_ns` is a time
     called Updated.
     """
-    found = {}
-    for head in " | ".join(heads).split(" | "):
-        given, _, kind = head.partition(":")
-        name, _, label = given.partition("=")
+    found: dict[str, tuple[str, str]] = {}
+    for name, label, kind in columns:
         words = name.removesuffix("_ns").replace("_", " ").capitalize()
-        usual = _COMMON.get(name, (words, "time" if name.endswith("_ns") else "text"))
+        plain = ColKind.TIME if name.endswith("_ns") else ColKind.TEXT
+        usual = _COMMON.get(name, (words, plain))
         found[name] = label or usual[0], kind or usual[1]
     return found
 
 
-def table(rows: Sequence[TableRow], columns: Mapping[str, tuple[str, str]], *, key: str) -> None:
-    """Draw rows; `columns` says name → (label, kind).
-
-    Kinds: text, long, id, market, time, age, count, money, fee (four decimals), gain (signed,
-    coloured), rate, number, size, price (cents where all rows are binaries). Where all rows have
-    one `currency`, it stands in the labels of money.
-    """
+def table(rows: Sequence[TableRow], columns: Columns, *, key: str) -> None:
+    """Draw rows; where all have one `currency`, it stands in the labels of money."""
     st.dataframe(**_drawn(rows, columns), key=key)
 
 
 def choice(
     rows: Sequence[TableRow],
-    columns: Mapping[str, tuple[str, str]],
+    columns: Columns,
     *,
     key: str,
     ids: Sequence[Hashable],
@@ -200,7 +243,7 @@ def _drawn_anew(key: str) -> None:
     st.session_state[f"turn:{key}"] = st.session_state.get(f"turn:{key}", 0) + 1
 
 
-def _drawn(rows: Sequence[TableRow], columns: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+def _drawn(rows: Sequence[TableRow], columns: Columns) -> dict[str, Any]:
     in_cents = bool(rows) and all(names.cents(row) for row in rows)
     columns = {
         name: (label, _finer(rows, name, kind, in_cents=in_cents))

@@ -18,7 +18,17 @@ from pages import Page
 from pages.frame.bar import mode_shown, modes_of
 from pages.kit import commands, guard, links, panels
 from pages.kit.data import ask, ask_seldom, engine_id
-from pages.kit.tables import choice, choose, chosen_in, columns_of, page_behind, turn, unchoose
+from pages.kit.tables import (
+    Col,
+    ColKind,
+    choice,
+    choose,
+    chosen_in,
+    columns_of,
+    page_behind,
+    turn,
+    unchoose,
+)
 from pages.kit.words import count, money
 from pages.shared import markouts, order, refusals, ticket
 from pages.shared.why import way
@@ -193,8 +203,19 @@ def main() -> None:
 # -- Rows of orders and fills: their columns, and the filter by text --
 
 ORDERS = columns_of(
-    "id=Order:count | state | way | price | size | filled:size | instrument | bot",
-    "created_ns=Placed | updated_ns=Changed | fee=Fees | why=Reason | account",
+    Col("id", "Order", ColKind.COUNT),
+    Col("state"),
+    Col("way"),
+    Col("price"),
+    Col("size"),
+    Col("filled", kind=ColKind.SIZE),
+    Col("instrument"),
+    Col("bot"),
+    Col("created_ns", "Placed"),
+    Col("updated_ns", "Changed"),
+    Col("fee", "Fees"),
+    Col("why", "Reason"),
+    Col("account"),
 )
 _ENDED = frozenset({"fee", "why"})
 _FIRST = ("id", "state", "way", "price")

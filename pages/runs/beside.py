@@ -15,7 +15,7 @@ from engine.domain.catalog import StrategyEntry
 from pages.kit import charts, guard, panels
 from pages.kit.data import ask, engine_id, fresh
 from pages.kit.panels import Tile
-from pages.kit.tables import choice, columns_of, unchoose
+from pages.kit.tables import Col, ColKind, choice, columns_of, unchoose
 from pages.kit.words import NOTHING, count, micro, moment, money
 from storage import views
 from storage.catalog import strategies
@@ -280,10 +280,24 @@ def _curves(runs: Sequence[Row], curves: Mapping[int, Sequence[tuple[int, Decima
 # -- parameter sweeps ------------------------------------------------------------------------------
 
 SWEEPS = columns_of(
-    "started_ns | mode | strategy | name=Recording | tried=Sets tried:count",
-    "stored:count | gained=With a gain | median=Median PnL:gain | best=Best PnL:gain",
+    Col("started_ns"),
+    Col("mode"),
+    Col("strategy"),
+    Col("name", "Recording"),
+    Col("tried", "Sets tried", ColKind.COUNT),
+    Col("stored", kind=ColKind.COUNT),
+    Col("gained", "With a gain"),
+    Col("median", "Median PnL", ColKind.GAIN),
+    Col("best", "Best PnL", ColKind.GAIN),
 )
-RESULTS = columns_of("pnl | fees:money | orders | fills | status | id=Backtest:count")
+RESULTS = columns_of(
+    Col("pnl"),
+    Col("fees", kind=ColKind.MONEY),
+    Col("orders"),
+    Col("fills"),
+    Col("status"),
+    Col("id", "Backtest", ColKind.COUNT),
+)
 
 
 def _sweeps(runs: Iterable[Row]) -> list[Sweep]:

@@ -21,7 +21,7 @@ from pages.kit.home import config
 from pages.kit.markdown import literal
 from pages.kit.names import market, size
 from pages.kit.panels import Tile
-from pages.kit.tables import choice, columns_of, page_behind, table, turn, unchoose
+from pages.kit.tables import Col, ColKind, choice, columns_of, page_behind, table, turn, unchoose
 from pages.kit.words import NOTHING, age, count, moment, money
 from pages.orders.page import fitting
 from pages.orders.page import sentence as of_sums
@@ -37,9 +37,19 @@ from storage.views.frame import run_engines
 PAGE = Page("Backtests", ":material/science:", "Research", 0)
 
 COLUMNS = columns_of(
-    "id=Run:count | started_ns | mode | strategy | name=Recording | status | pnl",
-    "fees:money | orders | fills | frames:count | events_per_s=Events/s:rate",
-    "short=Digest",
+    Col("id", "Run", ColKind.COUNT),
+    Col("started_ns"),
+    Col("mode"),
+    Col("strategy"),
+    Col("name", "Recording"),
+    Col("status"),
+    Col("pnl"),
+    Col("fees", kind=ColKind.MONEY),
+    Col("orders"),
+    Col("fills"),
+    Col("frames", kind=ColKind.COUNT),
+    Col("events_per_s", "Events/s", ColKind.RATE),
+    Col("short", "Digest"),
 )
 
 
@@ -137,9 +147,15 @@ def _show_named(named: str, runs: Sequence[Row]) -> None:
 # -- One run: its figures, its curve, its markets, what it could not do, and how to repeat it --
 
 MARKETS = columns_of(
-    "instrument | total=PnL after fees:gain | realised",
-    "unresolved=Unrealised, at mid:gain | fees:money | orders | fills",
-    "left=Position left | ended",
+    Col("instrument"),
+    Col("total", "PnL after fees", ColKind.GAIN),
+    Col("realised"),
+    Col("unresolved", "Unrealised, at mid", ColKind.GAIN),
+    Col("fees", kind=ColKind.MONEY),
+    Col("orders"),
+    Col("fills"),
+    Col("left", "Position left"),
+    Col("ended"),
 )
 COUNTED: Mapping[str, tuple[str, Callable[[str], str]]] = {
     "residuals": ("Left over: quotes that could not be a legal order", why.left_words),

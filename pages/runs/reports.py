@@ -16,7 +16,7 @@ from pages.kit import guard, panels
 from pages.kit.charts import CONFIG, LINES, dressed
 from pages.kit.data import ask
 from pages.kit.markdown import literal
-from pages.kit.tables import columns_of, table
+from pages.kit.tables import Col, ColKind, columns_of, table
 from pages.kit.words import NOTHING, moment
 from storage import views
 
@@ -176,8 +176,12 @@ def days_figure(daily: Mapping[str, Sequence[Mapping[str, Any]]]) -> go.Figure:
 TITLE = "Paper against truth"
 COMMAND = ".venv/bin/python -m studies.compare --days 20"
 COLUMNS = columns_of(
-    "side | value=Figure:text | verdict | span=95 % interval",
-    "difference=Paper minus truth | difference_span=95 % interval, difference",
+    Col("side"),
+    Col("value", "Figure", ColKind.TEXT),
+    Col("verdict"),
+    Col("span", "95 % interval"),
+    Col("difference", "Paper minus truth"),
+    Col("difference_span", "95 % interval, difference"),
 )
 WHAT = (
     "The same maker, with the same parameters, trades the same markets twice: once with its orders "
@@ -264,15 +268,28 @@ def _found(listed: Mapping[str, Any]) -> dict[str, Any]:
 # -- How good the fair value is: one study in full, and the section that leads to it ---------------
 
 SCORES = columns_of(
-    "before=Before the close | column=Forecast | moments | markets:count | brier",
-    "brier_less=Minus ours | log_loss | log_loss_less=Minus ours, log loss",
+    Col("before", "Before the close"),
+    Col("column", "Forecast"),
+    Col("moments"),
+    Col("markets", kind=ColKind.COUNT),
+    Col("brier"),
+    Col("brier_less", "Minus ours"),
+    Col("log_loss"),
+    Col("log_loss_less", "Minus ours, log loss"),
 )
 BLOCKS = columns_of(
-    "begins=Block from, UTC | moments | log_loss=Our log loss | chosen=Forecast with",
-    "fitted_on=Fitted on moments:count",
+    Col("begins", "Block from, UTC"),
+    Col("moments"),
+    Col("log_loss", "Our log loss"),
+    Col("chosen", "Forecast with"),
+    Col("fitted_on", "Fitted on moments", ColKind.COUNT),
 )
 TENTHS = columns_of(
-    "tenth=Forecast | moments | markets:count | forecast=Mean forecast", "happened=Up happened"
+    Col("tenth", "Forecast"),
+    Col("moments"),
+    Col("markets", kind=ColKind.COUNT),
+    Col("forecast", "Mean forecast"),
+    Col("happened", "Up happened"),
 )
 NAMES = {
     "ours": "Ours", "model": "Ours without market prices", "mid": "The market's mid",

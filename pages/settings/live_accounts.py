@@ -19,7 +19,7 @@ from pages.kit import commands, drafts, guard, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns
 from pages.kit.markdown import literal
-from pages.kit.tables import columns_of, table
+from pages.kit.tables import Col, ColKind, columns_of, table
 from pages.kit.words import age, moment
 from storage.catalog import venues
 from storage.live import engine_status
@@ -31,7 +31,13 @@ from storage.views.frame import engine_seen
 # -- Credentials on the Settings page: whose key the vault holds, never what it is -----------------
 
 
-KEYS = columns_of("account | venue | wallet | fingerprint=Key fingerprint | added=Set:time")
+KEYS = columns_of(
+    Col("account"),
+    Col("venue"),
+    Col("wallet"),
+    Col("fingerprint", "Key fingerprint"),
+    Col("added", "Set", ColKind.TIME),
+)
 
 
 @guard.part("The list of credentials")

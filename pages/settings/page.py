@@ -26,7 +26,7 @@ from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns, this_minute
 from pages.kit.markdown import literal
 from pages.kit.panels import panel
-from pages.kit.tables import columns_of, table
+from pages.kit.tables import Col, ColKind, columns_of, table
 from pages.kit.words import SECOND_NS, count
 from pages.settings import live_accounts
 from storage.catalog import venues
@@ -133,7 +133,14 @@ def main() -> None:
 # -- The accounts of this desk, what each is connected to, and the form for another one ------------
 
 
-ACCOUNTS = columns_of("name=Account | mode | venue | currency | starting_cash:money | known=Status")
+ACCOUNTS = columns_of(
+    Col("name", "Account"),
+    Col("mode"),
+    Col("venue"),
+    Col("currency"),
+    Col("starting_cash", kind=ColKind.MONEY),
+    Col("known", "Status"),
+)
 
 
 @guard.part("The list of accounts")

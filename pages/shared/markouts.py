@@ -11,7 +11,7 @@ import streamlit as st
 from engine.domain.instruments import Mode
 from pages.kit import guard, links, panels
 from pages.kit.data import ask, engine_id
-from pages.kit.tables import columns_of
+from pages.kit.tables import Col, ColKind, columns_of
 from pages.kit.words import NOTHING
 from storage.markouts import AT_RESOLUTION, HORIZONS_MS, MarkoutState
 from storage.views import Row
@@ -26,11 +26,25 @@ COLUMNS[f"markout_{AT_RESOLUTION}"] = (LABELS[AT_RESOLUTION], "text")
 
 _OF_FILLS = (
     columns_of(
-        "at_ns=Filled | way | price | size | value | state | instrument | bot | liquidity",
-        "realised | fee",
+        Col("at_ns", "Filled"),
+        Col("way"),
+        Col("price"),
+        Col("size"),
+        Col("value"),
+        Col("state"),
+        Col("instrument"),
+        Col("bot"),
+        Col("liquidity"),
+        Col("realised"),
+        Col("fee"),
     )
     | COLUMNS
-    | columns_of("order_id | source=Size is | id=Fill:id | transaction_id")
+    | columns_of(
+        Col("order_id"),
+        Col("source", "Size is"),
+        Col("id", "Fill", ColKind.ID),
+        Col("transaction_id"),
+    )
 )
 
 

@@ -17,7 +17,7 @@ from engine.domain.instruments import Mode
 from engine.domain.orders import OrderState
 from pages import found_pages
 from pages.help import GLOSSARY, SHORTCUTS, TOUR
-from pages.kit.tables import columns_of
+from pages.kit.tables import Col, ColKind, columns_of
 from pages.kit.words import NOTHING
 from tests.pages.seen import page_test
 
@@ -50,9 +50,10 @@ def labels() -> Iterator[tuple[str, str]]:
             called = getattr(node.func, "id", "") if isinstance(node, ast.Call) else ""
             if called == "StatusCell" and isinstance(node.args[0], ast.Constant):
                 yield path.name, str(node.args[0].value)
-            if called == "columns_of":
-                for label, _ in columns_of(*map(ast.literal_eval, node.args)).values():
-                    yield path.name, label
+            if called == "Col" and isinstance(node, ast.Call):
+                column = eval(ast.unparse(node), {"Col": Col, "ColKind": ColKind})
+                ((label, _),) = columns_of(column).values()
+                yield path.name, label
 
 
 def told(text: str) -> bool:
