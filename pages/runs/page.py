@@ -1,6 +1,8 @@
-"""Backtests: replays of recordings with curve, performance, markets, denials and digest.
+"""Replays of recordings and bars: curve, performance, markets, denials, digest.
 
 The same strategies, risk and executor as in trading; and comparisons of paper with the truth.
+
+Changes: starts one; brings bars.
 """
 
 from __future__ import annotations
