@@ -19,7 +19,7 @@ class Cell:
 
     __slots__ = (
         "bot", "due_ns", "free_ns", "instrument", "listed_ns", "mid2_above", "mid2_below",
-        "mid2_moved_min", "quiet", "touch", "touch_alone", "turn",
+        "mid2_moved_min", "quiet", "touch", "touch_alone", "turn", "waits",
     )  # fmt: skip
 
     def __init__(self, bot: Bot, instrument: InstrumentId) -> None:
@@ -39,6 +39,8 @@ class Cell:
         """When the next evaluation is scheduled; None = nothing asked for one."""
         self.turn = 0
         """Its place among those due at the same time: who was scheduled first goes first."""
+        self.waits = False
+        """A turn that had too many to evaluate left it over: it is among the first of the next."""
         self.listed_ns: int | None = None
         """The earliest time at which the agenda has it, never later than `due_ns`; None = not."""
 

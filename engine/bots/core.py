@@ -13,6 +13,7 @@ from collections.abc import Callable
 from engine.bots.bot import Agenda, Bot, Cell, InputBatch, inventory_of, mark_of
 from engine.bots.explain import Explanations
 from engine.bots.signals import Reader, Signals, state_of
+from engine.bots.slices import BOOKS, IDLE_NS, SECOND_NS, STARTS_SHIFT, Put, Slices
 from engine.caches.markets import MarketCache
 from engine.caches.views import BookView
 from engine.domain.bots import BotState
@@ -21,9 +22,7 @@ from engine.domain.decisions import Decision, Planned
 from engine.domain.effects import Effect
 from engine.domain.events import (
     BarClosed,
-    BookChanged,
     BookDistrusted,
-    BookReplaced,
     CashMoved,
     Event,
     FeedLost,
@@ -74,24 +73,11 @@ from engine.executor.orders import LiveOrder
 from engine.executor.proof import Scope
 from engine.strategies.door import NO_READINGS, NOTHING, Context
 
-SECOND_NS = 1_000_000_000
 _RUNNING, _MONEY = BotState.RUNNING, frozenset({OrderFilled, CashMoved})
-IDLE_NS = 10 * SECOND_NS
-"""The tick while nothing is held, working or unwell: a recording may be silent for days."""
-
-BOOKS = frozenset({BookChanged, BookReplaced, TradePrinted})
-"""Events the executor never receives itself."""
-
 PASSED_ON = (
     InstrumentListed, InstrumentClosed, InstrumentResolved, BookDistrusted, FeedLost, FeedRestored,
 )  # fmt: skip
 """Market events the executor acts on itself; books reach it as `BookMarked`."""
-
-STARTS_SHIFT = 32
-"""Bits below the start's own number in a decision's: no two starts share a number."""
-
-Put = Callable[[AnyInput, int], None]
-"""Takes an input and its time in ns UTC."""
 
 
 class AccountCore:
@@ -100,7 +86,8 @@ class AccountCore:
     `decide` receives every decision; with `explain`, that receives a `Planned` for every instrument
     whose orders a turn touched, and for every intent nothing could be done about. With `tape`, that
     receives every input; `batch` is shared with the other cores of the engine. `tick_ns` = how
-    often it looks at the clock while anything is held or works: a second, but of bars a bar.
+    often it looks at the clock while anything is held or works: a second, but of bars a bar. With
+    `sliced` a turn does what `Slices` gives it; while it is `crowded` more turns must follow soon.
     """
 
     def __init__(
@@ -114,6 +101,7 @@ class AccountCore:
         tape: Put | None = None,
         batch: InputBatch | None = None,
         tick_ns: int = SECOND_NS,
+        sliced: bool = False,
     ) -> None:
         self.cache = cache
         self.executor = executor
@@ -136,6 +124,7 @@ class AccountCore:
         for bot in bots:
             self._fund(bot)
         self.signals = Signals()
+        self._slices = Slices() if sliced else None
         self._ready: list[Cell] = []
         self._agenda = Agenda()
         self._decisions = 0
@@ -357,7 +346,7 @@ class AccountCore:
         """Have the cell evaluated as soon as its strategy's debounce allows."""
         due_ns = cell.free_ns
         if due_ns <= now_ns:
-            if cell.due_ns != now_ns:
+            if cell.due_ns != now_ns and not cell.waits:
                 cell.due_ns = now_ns
                 self._ready.append(cell)
         elif cell.due_ns is None or cell.due_ns > due_ns:
@@ -391,8 +380,9 @@ class AccountCore:
                     self._ready.append(due)
         if self._ready:
             ready, self._ready = self._ready, []
+            if self._slices is not None:
+                self._ready = self._slices.left_over(ready)
             for cell in ready:
-                # One that is in the list twice has its next time by then.
                 if cell.due_ns is not None and cell.due_ns <= now_ns:
                     self._evaluate(cell, now_ns)
         effects = self.executor.plan(now_ns)
@@ -401,6 +391,11 @@ class AccountCore:
         if self._explanations is not None:
             self._explanations.show(effects, now_ns)
         return effects
+
+    @property
+    def crowded(self) -> bool:
+        """Say whether the last turn left something over for the next ones."""
+        return self._slices is not None and bool(self._ready or self._slices.second_waits)
 
     def _evaluate(self, cell: Cell, now_ns: int, *, fit: bool = True) -> None:
         """Ask a bot about one instrument; not `fit` = it must believe that nothing may rest."""
@@ -469,11 +464,13 @@ class AccountCore:
         """At each tick: mark what is held or working, and let the executor look at the clock."""
         executor = self.executor
         busy = executor.open_and_unknown[0] or executor.ledger.held or not executor.healthy
-        tick_ns = self._tick_ns
-        self._second_ns = now_ns - now_ns % tick_ns + (tick_ns if busy else max(tick_ns, IDLE_NS))
-        for instrument in executor.concerned():
+        slices, take, tick_ns = self._slices, executor.concerned, self._tick_ns
+        for instrument in take() if slices is None else slices.take_marks(take):
             self._mark(instrument, now_ns)
-        self._effects += executor.receive(TimerFired(name="second"), now_ns)
+        if slices is None or not slices.second_waits:
+            wait_ns = tick_ns if busy else max(tick_ns, IDLE_NS)
+            self._second_ns = now_ns - now_ns % tick_ns + wait_ns
+            self._effects += executor.receive(TimerFired(name="second"), now_ns)
 
     # -- bots --------------------------------------------------------------------------------------
 

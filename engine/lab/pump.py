@@ -12,7 +12,8 @@ import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from engine.bots.core import BOOKS, AccountCore
+from engine.bots.core import AccountCore
+from engine.bots.slices import BOOKS
 from engine.domain.effects import PlaceOrder, RaiseAlert, SetTimer
 from engine.domain.events import (
     BookChanged,

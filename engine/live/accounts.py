@@ -186,6 +186,7 @@ class Accounts:
         decide = deciding(engine)
         wiring: dict[str, Any] = {
             "core": AccountCore(
+                sliced=True,
                 tape=engine.record,
                 batch=self._batch,
                 cache=MarketCache(),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import gc
 import sys
 import threading
@@ -96,6 +97,7 @@ def run_held(config: Config, lock: TextIO, run: Callable[[], Coroutine[Any, Any,
         with contextlib.suppress(OSError):  # a folder that cannot be written must not stop a KILL
             last_error.unlink(missing_ok=True)
         try:
+            faulthandler.enable()  # a library that aborts says where, on standard error
             sys.setswitchinterval(SWITCH_S)
             uvloop.run(_run_and_close(run))
         except PitbossError as error:

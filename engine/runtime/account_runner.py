@@ -262,6 +262,8 @@ class AccountRunner:
                     raise BrokenInvariant(f"more than {TURNS_MAX} turns within one moment")
                 for effect in effects:
                     self._do(effect, now_ns)
+                if self.core.crowded:
+                    break  # the rest follows at once, after whatever else the loop has to do
                 effects = turn(now_ns)
         finally:
             self._settling = False

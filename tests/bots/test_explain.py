@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from engine.bots.core import STARTS_SHIFT, AccountCore
+from engine.bots.core import AccountCore
 from engine.bots.explain import planned
+from engine.bots.slices import STARTS_SHIFT
 from engine.caches.markets import MarketCache
 from engine.domain.decisions import Decision, Planned, Unit, Verdict
 from engine.domain.instruments import InstrumentId

@@ -223,6 +223,7 @@ class IncidentReplay:
         executor.resume()
         account = AccountId(settings.name)
         self.desks[account] = AccountCore(
+            sliced=True,
             cache=MarketCache(),
             executor=executor,
             bots=(),
@@ -281,7 +282,7 @@ class ShownWindow:
             account = AccountId(name)
             executor, _ = executor_of(settings, 0)
             self.desks[account] = AccountCore(
-                cache=MarketCache(), executor=executor, bots=(), decide=_ignored
+                sliced=True, cache=MarketCache(), executor=executor, bots=(), decide=_ignored
             )
             self.modes[account] = settings.mode
         self._events: tuple[Event, ...] = ()

@@ -19,7 +19,8 @@ from typing import Any
 import msgspec
 
 from engine.bots.bot import Bot, mark_of
-from engine.bots.core import SECOND_NS, AccountCore
+from engine.bots.core import AccountCore
+from engine.bots.slices import SECOND_NS
 from engine.caches.markets import MarketCache
 from engine.domain.decisions import Decision
 from engine.domain.effects import PlaceOrder

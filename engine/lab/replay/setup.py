@@ -15,7 +15,7 @@ import msgspec
 from pydantic import ValidationError
 
 from engine.bots.bot import Bot
-from engine.bots.core import SECOND_NS
+from engine.bots.slices import SECOND_NS
 from engine.config import Config
 from engine.domain.decisions import Decision, Unit
 from engine.domain.instruments import BotId, Mode
