@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from engine.domain.settings import SettingsDocument
 from engine.errors import BadInput, ConfigError
+from storage.capitals import capital_refusal
 from storage.database import WHY_LENGTH_MAX, Table, insert, note, transaction, update
 
 
@@ -162,8 +163,8 @@ def save(
 ) -> Saved | Stale:
     """Save `diff` (a JSON merge patch, RFC 7396: null removes) on top of `base_version`.
 
-    The audit row is in the same transaction. Raises BadInput where the result is not valid, having
-    changed nothing.
+    The audit row is in the same transaction. Raises BadInput where the result is not valid, or
+    gives bots more capital than their account is worth, having changed nothing.
     """
     with transaction(connection):
         newest = latest(connection, engine_id)
@@ -176,6 +177,11 @@ def save(
         differs = changes(base.document, document)
         if not differs:
             return Saved(version=newest.version, changes=())
+        why = capital_refusal(
+            connection, engine_id, before=base.document, after=document, now_ns=now_ns
+        )
+        if why:
+            raise BadInput(f"{why}; nothing was saved")
         version = max(_versions(connection, engine_id), default=0) + 1
         insert(
             connection, "settings", engine_id=engine_id, version=version,

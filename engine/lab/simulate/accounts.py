@@ -23,6 +23,8 @@ from engine.strategies.registry import ELSEWHERE
 
 CAPITAL_MICRO = 90_000_000
 """Less than a bot may lose by the account's limits, so that it is what binds."""
+SHARE_OF_CASH = 0.4
+"""Of an account's cash, at most, for each of its two bots: together they must fit."""
 SERIES = "btc-updown-5m"
 MAKERS = 0.5
 """Share of market makers among the bots of a world that has them."""
@@ -56,7 +58,11 @@ def account_of(name: str, random: Random) -> AccountSettings:
 
 
 def bots_of(
-    account: str, groups: Sequence[str | list[InstrumentId]], random: Random, *, makers: bool
+    account: AccountSettings,
+    groups: Sequence[str | list[InstrumentId]],
+    random: Random,
+    *,
+    makers: bool,
 ) -> dict[str, BotSettings]:
     """Return a bot for each group: a series by its name, or a list of instruments.
 
@@ -68,8 +74,8 @@ def bots_of(
         name = f"bot-{number}"
         made[name] = BotSettings(
             name=name,
-            account=account,
-            capital=CAPITAL_MICRO / MICRO,
+            account=account.name,
+            capital=min(CAPITAL_MICRO / MICRO, SHARE_OF_CASH * account.starting_cash),
             series=(group,) if isinstance(group, str) else (),
             instruments=() if isinstance(group, str) else tuple(group),
             instruments_max=3,

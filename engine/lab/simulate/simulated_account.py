@@ -306,7 +306,7 @@ class SimulatedAccount:
         self._home, self.kill_path = home, home / "KILL"
         name, connection, now_ns = self.settings.name, self.disk.state, self.now()
         groups: list[str | list[InstrumentId]] = [self._events, *([SERIES] if self._series else [])]
-        bots = bots_of(name, groups, self.random, makers=self._makers)
+        bots = bots_of(self.settings, groups, self.random, makers=self._makers)
         document = {
             "accounts": {name: self.settings.model_dump(mode="json", exclude_none=True)},
             "bots": {one: bot.model_dump(mode="json") for one, bot in bots.items()},

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from engine.domain.bots import BotHappened
 from engine.domain.commands import PauseBot, ResumeBot, StartBot, StopBot
+from engine.domain.effects import caution
 from engine.errors import BadInput
-from engine.live.commands.registry import Done, Pending, command
+from engine.live.capitals import start_refusal
+from engine.live.commands.registry import Done, Pending, command, part
 from engine.live.engine import Engine
 from engine.runtime.bot_runner import BotRunner
+from engine.runtime.recovery import ENGINE_WIDE
 
 
 def _bot_runner(engine: Engine, name: str, happened: BotHappened) -> BotRunner:
@@ -31,6 +34,8 @@ def may_start(engine: Engine, command: StartBot | ResumeBot) -> None:
     for hold in executor.holds:
         if hold.instrument is None and hold.bot in (None, bot_runner.bot.name):
             raise BadInput(f"KILL of {hold} by {hold.who} is set; release it with a reason first")
+    if why := start_refusal(engine, bot_runner):
+        raise BadInput(f"bot {command.bot} cannot start: {why}")
 
 
 def may_stop(engine: Engine, command: PauseBot | StopBot) -> None:
@@ -39,13 +44,50 @@ def may_stop(engine: Engine, command: PauseBot | StopBot) -> None:
     _bot_runner(engine, command.bot, BotHappened.PAUSE_ASKED if pauses else BotHappened.STOP_ASKED)
 
 
-@command(StartBot, ResumeBot, check=may_start)
-def start(engine: Engine, command: StartBot | ResumeBot, _who: str) -> Done:
-    """Start a bot, or go on with a paused one."""
-    engine.bot_runners[command.bot].start(engine.clock.now_ns())
-    if isinstance(command, ResumeBot):
-        return Done(f"bot {command.bot} continues")
-    return Done(f"bot {command.bot} starts as soon as its account is ready")
+@part
+class Starts:
+    """Starts bots for one engine, and judges late those whose account was not ready."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._unjudged: list[BotRunner] = []
+        """Bots that were started before their account's equity was known."""
+        engine.watchers.append(self.watch)
+
+    @command(StartBot, ResumeBot, check=may_start)
+    def start(self, command: StartBot | ResumeBot, _who: str) -> Done:
+        """Start a bot, or go on with a paused one."""
+        engine = self._engine
+        bot_runner, later = engine.bot_runners[command.bot], ""
+        if start_refusal(engine, bot_runner) is None:
+            self._unjudged.append(bot_runner)
+            account = bot_runner.settings.account
+            later = f"; the equity of account {account} is not known yet: the capital of its "
+            later += "bots is compared with it then"
+        bot_runner.start(engine.clock.now_ns())
+        if isinstance(command, ResumeBot):
+            return Done(f"bot {command.bot} continues{later}")
+        return Done(f"bot {command.bot} starts as soon as its account is ready{later}")
+
+    def watch(self, now_ns: int) -> None:
+        """Pause what was started and does not fit, as soon as the equity is known."""
+        waiting, self._unjudged = self._unjudged, []
+        for bot_runner in waiting:
+            if bot_runner.may(BotHappened.PAUSE_ASKED) and self._waits(bot_runner, now_ns):
+                self._unjudged.append(bot_runner)
+
+    def _waits(self, bot_runner: BotRunner, now_ns: int) -> bool:
+        """Judge a bot; True = its account's equity is not known yet."""
+        engine, why = self._engine, start_refusal(self._engine, bot_runner)
+        if why is None:
+            return True
+        if why:
+            bot = bot_runner.bot
+            engine.recorder.append(ENGINE_WIDE, PauseBot(bot=bot.name), now_ns)
+            bot_runner.pause(now_ns)
+            text = f"bot {bot.name} is paused: {why}"
+            engine.alert(caution("settings", text, account=bot.account, bot=bot.name), now_ns)
+        return False
 
 
 @command(PauseBot, check=may_stop, makes_safe=True)

@@ -17,6 +17,7 @@ from engine.domain.settings import AccountSettings, BotSettings, SettingsDocumen
 from engine.errors import BadInput, ConfigError
 from engine.executor.executor import Executor
 from engine.live.accounts import Accounts
+from engine.live.capitals import settings_refusal
 from engine.live.commands.registry import Pending, command, part
 from engine.live.engine import Engine
 from engine.runtime.bot_runner import BotRunner, S
@@ -168,7 +169,7 @@ class SettingsCommands:
         for name, bot_runner in engine.bot_runners.items():
             if name not in document.bots and not _rests(bot_runner):
                 return f"bot {name} is {bot_runner.bot.state}: stop it before it is removed"
-        return ""
+        return settings_refusal(engine, document)
 
     def _waits(self, settings: BotSettings) -> bool:
         engine = self._engine

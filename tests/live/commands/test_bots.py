@@ -1,0 +1,70 @@
+"""Bots started on a desk: never with more capital at an account than it is worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.domain.bots import BotState
+from engine.domain.commands import ApplySettings, StartBot
+from engine.domain.instruments import BotId
+from engine.errors import BadInput
+from storage.commands import CommandState
+from tests.live.trading_desk import DEMO, DOCUMENT, Exchange, TradingDesk
+
+MICRO = 1_000_000
+SECOND = {**DOCUMENT["bots"]["maker"], "name": "second", "instruments": ["demo:other"]}
+
+
+def with_second(capital: float) -> dict[str, Any]:
+    return {"bots": {"second": {**SECOND, "capital": capital}}}
+
+
+def ledger_of(desk: TradingDesk) -> Any:
+    return desk.engine.runners[DEMO].core.executor.ledger
+
+
+async def test_a_bot_does_not_start_on_more_than_its_account_is_worth(tmp_path: Path) -> None:
+    async with TradingDesk(tmp_path, Exchange()) as desk:
+        ledger_of(desk).move_cash(999 * MICRO)
+        left = await desk.command(StartBot(bot=BotId("maker")))
+        assert left.state is CommandState.REFUSED
+        assert "(maker) would be 1,000 pUSD, its equity is 999 pUSD" in str(left.answer)
+        ledger_of(desk).move_cash(1 * MICRO)
+        left = await desk.command(StartBot(bot=BotId("maker")))
+        assert left.state is CommandState.DONE, left.answer
+
+
+async def test_a_version_that_gives_two_bots_more_than_there_is_is_refused(tmp_path: Path) -> None:
+    async with TradingDesk(tmp_path, Exchange()) as desk:
+        ledger_of(desk).move_cash(1_500 * MICRO)
+        left = await desk.command(ApplySettings(version=desk.edit(with_second(600.0), base=1)))
+        assert left.state is CommandState.REFUSED
+        assert "(maker, second) would be 1,600 pUSD, its equity is 1,500 pUSD" in str(left.answer)
+        left = await desk.command(ApplySettings(version=desk.edit(with_second(500.0), base=2)))
+        assert left.state is CommandState.DONE, left.answer
+
+
+async def test_settings_that_can_never_fit_are_not_saved(tmp_path: Path) -> None:
+    async with TradingDesk(tmp_path, Exchange()) as desk:
+        with pytest.raises(BadInput, match="101,000 pUSD, its equity is 10,000 pUSD"):
+            desk.edit(with_second(100_000.0), base=1)
+
+
+async def test_a_bot_started_before_the_equity_is_known_is_judged_when_it_is(
+    tmp_path: Path,
+) -> None:
+    async with TradingDesk(tmp_path, Exchange()) as desk:
+        executor = desk.engine.runners[DEMO].core.executor
+        executor._blocks.recovering = True
+        left = await desk.command(StartBot(bot=BotId("maker")))
+        assert left.state is CommandState.DONE
+        assert "the equity of account demo is not known yet" in str(left.answer)
+        bot_runner = desk.engine.bot_runners["maker"]
+        assert bot_runner.bot.state is BotState.STARTING
+        executor._blocks.recovering = False
+        for watch in tuple(desk.engine.watchers):
+            watch(desk.engine.clock.now_ns())
+        assert bot_runner.bot.state in (BotState.PAUSING, BotState.PAUSED)
