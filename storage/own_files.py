@@ -7,7 +7,7 @@ from pathlib import Path
 from engine.errors import StorageError, os_sentence
 from storage.files import write_whole
 
-BYTES_MAX = 500_000_000
+BYTES_MAX = 100_000_000
 """Largest file that is kept."""
 
 
