@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from engine.domain.effects import alarm
 from engine.domain.events import HealthChanged
-from engine.errors import AuthRefused, PitbossError
+from engine.errors import PitbossError
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.services import HEARTBEAT, Services, VenueHeartbeat
 from engine.venues.polymarket.account.door import PolymarketDoor
+from engine.venues.polymarket.account.heartbeat_chain import SecondWriter
 from engine.venues.polymarket.account.user_stream import PolymarketUser
 
 if TYPE_CHECKING:
@@ -97,56 +98,6 @@ class HealthLease:
     def cancels_ns(self) -> int | None:
         """When the venue will have cancelled everything unless it receives another beat."""
         return None if self.last_ns is None else self.last_ns + LAPSES_NS + CHECK_EVERY_NS
-
-
-# -- The chain of ids ------------------------------------------------------------------------------
-# The first beat carries "" and arms; each answer names the id of the next one; a wrong one is
-# refused with the right one (§5.6). One refusal is natural after a start, after a beat whose answer
-# was lost, and after a silence in which the venue may have dropped the chain; any other means that
-# a second program beats with this key.
-
-UNEXPLAINED_MAX = 2
-"""Refusals nothing explains before we are sure of a second writer."""
-
-
-class SecondWriter(AuthRefused):
-    """Another program beats with our key: it may place and cancel beside us."""
-
-
-class HeartbeatChain:
-    """One API key's chain."""
-
-    __slots__ = ("_refusal_expected", "_refused_before", "_unexplained", "next_id")
-
-    def __init__(self) -> None:
-        self.next_id = ""
-        """What the next beat must carry."""
-        self._refusal_expected = True
-        self._unexplained = 0
-        self._refused_before = False
-
-    def answered(self, next_id: str) -> None:
-        self.next_id = next_id
-        self._refusal_expected = False
-        self._refused_before = False
-
-    def lost(self) -> None:
-        """Know that a beat was not answered: the venue may have moved on without us."""
-        self._refusal_expected = True
-
-    def refused(self, expected: str) -> None:
-        """Take the id the venue waits for. Raises SecondWriter where somebody else is beating."""
-        self.next_id = expected
-        repeated, self._refused_before = self._refused_before, True
-        if self._refusal_expected:
-            self._refusal_expected = False
-            return
-        self._unexplained += 1
-        if repeated or self._unexplained >= UNEXPLAINED_MAX:
-            raise SecondWriter(
-                "another program sends heartbeats with this API key: stop it, or give this engine "
-                "a key of its own"
-            )
 
 
 # -- What must be proven for a beat, and what is told of it ----------------------------------------

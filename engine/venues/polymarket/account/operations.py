@@ -8,8 +8,8 @@ at last that it took effect (the index of the chain shows it) or that it never w
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 from engine.domain.effects import (
     AnyWalletEffect,
@@ -24,9 +24,10 @@ from engine.domain.events import (
     OperationNotFound,
     OperationState,
     PairsConverted,
+    RedemptionsListed,
     VenueEvent,
 )
-from engine.domain.instruments import AccountId, InstrumentId
+from engine.domain.instruments import AccountId, Instrument, InstrumentId
 from engine.domain.readings import plain_text
 from engine.domain.unread import refuse_unread
 from engine.errors import NotSent, OutcomeUnknown, PitbossError
@@ -34,10 +35,7 @@ from engine.gateway.door import OnNamed
 from engine.venues.polymarket.account.orders import TradableMarket
 from engine.venues.polymarket.account.outcomes import VenueRefusal
 from engine.venues.polymarket.account.rows import balance_micro
-from engine.venues.polymarket.account.sdk import RelayerCalls
-
-if TYPE_CHECKING:
-    from engine.venues.polymarket.account.venue import PolymarketVenue
+from engine.venues.polymarket.account.sdk import RelayerCalls, Wire
 
 S = 1_000_000_000
 VALID_S = 600
@@ -66,14 +64,22 @@ class Operations:
     def __init__(
         self,
         account: AccountId,
-        venue: PolymarketVenue,
+        wire: Wire,
         market: Callable[[InstrumentId], TradableMarket],
         now_ns: Callable[[], int],
+        *,
+        refresh: Callable[[Instrument | None], Awaitable[None]],
+        redemptions: Callable[[int], Awaitable[RedemptionsListed]],
     ) -> None:
+        """`refresh` has the venue look at the chain again, for cash (None) or an instrument.
+
+        `redemptions` asks what the wallet's tokens became since a time.
+        """
         self._account = account
-        self._wire = venue.wire
+        self._wire = wire
         self._market = market
-        self._venue = venue
+        self._refresh_balance = refresh
+        self._redemptions = redemptions
         self._now_ns = now_ns
         self._begun: set[int] = set()
         """Operations this process has carried: their names cannot have been lost."""
@@ -117,7 +123,7 @@ class Operations:
         if not (v2 and isinstance(asked, RedeemTokens)):
             call = relayer.pairs(kind, market.condition, size, neg_risk=market.neg_risk, v2=v2)
             return [call]
-        await self._venue.refresh_balance(market.instrument)
+        await self._refresh_balance(market.instrument)
         held = [await self._held(token) for token in tokens]
         return [
             relayer.redeem_v2(market.condition, token, size)
@@ -213,7 +219,7 @@ class Operations:
         """Return what the index lists of an operation, and that it is confirmed; else nothing."""
         asked = query.asked
         assert not isinstance(asked, ApproveTrading)
-        listed = await self._venue.redemptions(query.asked_ns - CLOCKS_NS)
+        listed = await self._redemptions(query.asked_ns - CLOCKS_NS)
         # What is not listed is believed to have moved nothing: so it must be read whole.
         refuse_unread(listed.unread, "payments")
         facts = listed.redemptions if isinstance(asked, RedeemTokens) else listed.conversions
@@ -242,9 +248,9 @@ class Operations:
     async def _refresh(self, asked: AnyWalletEffect) -> None:
         """Have the venue look at the chain: it takes orders by what it remembers of a wallet."""
         with contextlib.suppress(PitbossError):  # a refusal for want of funds has it look again
-            await self._venue.refresh_balance()
+            await self._refresh_balance(None)
             if not isinstance(asked, ApproveTrading):
-                await self._venue.refresh_balance(self._market(asked.instrument).instrument)
+                await self._refresh_balance(self._market(asked.instrument).instrument)
 
     # -- words -------------------------------------------------------------------------------------
 

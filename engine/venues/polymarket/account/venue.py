@@ -14,14 +14,14 @@ from typing import Self
 from msgspec import UNSET
 
 from engine.domain import events as ev
-from engine.domain.effects import CancelScope
+from engine.domain.effects import AnyWalletEffect, CancelScope, QueryOperation
 from engine.domain.instruments import AccountId, Instrument, InstrumentId
-from engine.domain.orders import Identity, OrderId
+from engine.domain.orders import Identity, Order, OrderId
 from engine.errors import BadInput, BrokenInvariant, OutcomeUnknown, PitbossError, Throttled
-from engine.gateway.door import Named, Prepared
+from engine.gateway.door import Named, OnNamed, Prepared
 from engine.venues.polymarket.account import outcomes
 from engine.venues.polymarket.account.credentials import Credentials
-from engine.venues.polymarket.account.heartbeat import HeartbeatChain
+from engine.venues.polymarket.account.heartbeat_chain import HeartbeatChain
 from engine.venues.polymarket.account.listings import answered, clob_rows, data_rows
 from engine.venues.polymarket.account.operations import Operations
 from engine.venues.polymarket.account.orders import AccountMemory, Preparer, condition_of, market_of
@@ -148,17 +148,22 @@ class PolymarketVenue:
         self._heartbeats = HeartbeatChain()
         self._places = Places(account, wire, now_ns)
         self.reader = RowReader(account=account, key=wire.api_key, memory=self._memory)
-        operations = Operations(account, self, self._memory.market, now_ns)
-        self.operate, self.operation = operations.operate, operations.operation
-        self.prepare = Preparer(
+        self._operations = Operations(
+            account,
+            wire,
+            self._memory.market,
+            now_ns,
+            refresh=self.refresh_balance,
+            redemptions=self.redemptions,
+        )
+        self._preparer = Preparer(
             memory=self._memory,
             signer=signer,
             wallet=wire.wallet,
             address=wire.signer,
             signature_type=wire.signature_type,
             api_key=wire.api_key,
-        ).prepare
-        self.send = self._places.send
+        )
 
     @classmethod
     async def open(
@@ -208,6 +213,14 @@ class PolymarketVenue:
         return self._memory.listed(instrument)
 
     # -- orders ------------------------------------------------------------------------------------
+
+    def prepare(self, order: Order) -> Prepared:
+        """Name, sign and serialise an order. Raises what `Preparer.prepare` raises."""
+        return self._preparer.prepare(order)
+
+    async def send(self, prepared: Prepared) -> Sequence[ev.VenueEvent]:
+        """Send exactly these bytes, once. Raises what `Places.send` raises."""
+        return await self._places.send(prepared)
 
     async def cancel(self, orders: Sequence[Named]) -> Sequence[ev.VenueEvent]:
         """Cancel these orders, a thousand to a request, and no more than the tier grants at once.
@@ -385,6 +398,16 @@ class PolymarketVenue:
             asset = "CONDITIONAL-V2" if self.wire.is_v2(token) else "CONDITIONAL"
             call = self.wire.touch(path, asset_type=asset, signature_type=kind, token_id=token)
             await answered(call)
+
+    # -- operations of the wallet ------------------------------------------------------------------
+
+    async def operate(self, asked: AnyWalletEffect, named: OnNamed) -> Sequence[ev.VenueEvent]:
+        """Sign an operation, have its name kept, hand it to the relayer."""
+        return await self._operations.operate(asked, named)
+
+    async def operation(self, asked: QueryOperation) -> Sequence[ev.VenueEvent]:
+        """Return what became of an operation, as far as the venue says."""
+        return await self._operations.operation(asked)
 
     # -- the dead man's switch ---------------------------------------------------------------------
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from engine.errors import AuthRefused
-from engine.venues.polymarket.account.heartbeat import HeartbeatChain
+from engine.venues.polymarket.account.heartbeat_chain import HeartbeatChain
 
 
 def test_first_beat_carries_nothing_and_each_answer_names_the_next() -> None:
