@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from engine.__main__ import EXIT_CODES, commands
+from engine.plugins import installed
 from engine.risk.gate import MEANINGS
 from pages import found_pages
 from pages.kit.words import NOTHING
@@ -25,13 +26,14 @@ Rows = Mapping[str, str]
 """Everything of a row behind its first cell, by that cell."""
 
 
+def own_commands() -> Rows:
+    """Return the commands of the product, without those of plug-ins."""
+    added = {name for plugin in installed() for name in plugin.files("verbs")}
+    return {name: said for name, said in commands().items() if name not in added}
+
+
 def _commands() -> Rows:
-    ours = {name: said for name, said in commands().items() if _of_the_product("cli", name)}
-    return {f"`{name}`": said for name, said in ours.items()}
-
-
-def _of_the_product(room: str, name: str) -> bool:
-    return (REPOSITORY / "engine" / room / f"{name}.py").is_file()
+    return {f"`{name}`": said for name, said in own_commands().items()}
 
 
 def _pages() -> Rows:

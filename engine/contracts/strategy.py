@@ -186,7 +186,7 @@ def _wanted(intent: Intent, at_ns: int) -> Iterator[str]:
         yield f"confidence {intent.confidence} is not from 0 to 1"
     if isinstance(intent, Quotes):
         yield from _quoted(intent)
-    elif isinstance(intent, Target) and not 0 <= intent.limit_price <= BINARY.one:
+    elif isinstance(intent, Target) and not 0 <= intent.limit_price <= BINARY.product.end:
         yield f"limit_price {intent.limit_price} is no price of the instrument"
 
 
@@ -194,8 +194,8 @@ def _quoted(quotes: Quotes) -> Iterator[str]:
     cost = 0
     for side, levels in (("bid", quotes.bids), ("ask", quotes.asks)):
         for price, size in levels:
-            if not 0 < price < BINARY.one or size <= 0:
-                yield f"a {side} of {size} at {price} is no order: prices 1 … {BINARY.one - 1}"
+            if not 0 < price < BINARY.product.end or size <= 0:
+                yield f"a {side} of {size} at {price} is no order of the instrument"
             cost += price * size // BINARY.value_divisor if side == "bid" else 0
     if cost > CAPITAL * MICRO:
         yield "its bids cost more than its capital"

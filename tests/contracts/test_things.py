@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from engine.contracts.things import Thing, things
-from engine.plugins import KINDS
+from engine.plugins import KINDS, installed
 from tests.kit.plugins import write
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -42,6 +42,8 @@ def checked(folder: Path, home: Path) -> tuple[int, dict[str, Any], str]:
 
 
 def test_every_addition_keeps_its_contract(tmp_path: Path) -> None:
+    if "toy" in {one.name for one in installed()}:
+        pytest.skip("the additions are installed: each is held to its contract above")
     code, answer, error = checked(TOY, tmp_path)
     assert code == 0, (answer, error)
     kinds = [row["kind"] for row in answer["checked"]]

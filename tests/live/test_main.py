@@ -49,7 +49,7 @@ def raising(error: BaseException) -> Run:
 
 @pytest.mark.parametrize(("name", "said"), commands().items())
 def test_module_of_a_command_keeps_the_contract(name: str, said: str) -> None:
-    module = importlib.import_module(f"engine.cli.{name}")
+    module = importlib.import_module(command_line._module_of(name))
     assert said == module.HELP
     module.add_arguments(argparse.ArgumentParser())
     assert callable(module.run)

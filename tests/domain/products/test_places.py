@@ -2,7 +2,8 @@
 
 A place is a file that names `Leg.YES`, `Leg.NO` or `Kind.BINARY`, calculates with a payout, or
 takes certainty (`.one`) from anything but the product. The products themselves, Polymarket and the
-demo exchange are binaries by nature; the judges of the simulation must not ask what they judge.
+demo exchange are binaries by nature; the judges of the simulation and the contracts must not ask
+what they judge.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 MAX = 7
 KNOWS = (
     "engine/domain/products/", "engine/domain/legs.py", "engine/venues/polymarket/",
-    "engine/venues/demo/", "engine/lab/simulate/", "storage/migrations/",
+    "engine/venues/demo/", "engine/lab/simulate/", "storage/migrations/", "engine/contracts/",
 )  # fmt: skip
 NAMED = {("Leg", "YES"), ("Leg", "NO"), ("Kind", "BINARY")}
 
