@@ -1,7 +1,8 @@
-"""Strategies that decide once a bar: long, flat, or as before. What they share, but the rule.
+"""Strategies that decide once a bar: long, flat, in parts, or as before. All but the rule.
 
 A rule says what it reads, and at each closed bar which part of its capital should stand in the
-instrument. The position is taken at the market, at a price no worse than a stated slippage; a part
+instrument. A larger part buys what is missing, a smaller one sells in proportion. The position is
+taken at the market, at a price no worse than a stated slippage; a part
 that was not filled is tried again until the next bar decides otherwise.
 """
 
@@ -20,6 +21,7 @@ from engine.domain.events import BarClosed, Event, OrderFilled
 from engine.domain.instruments import BotId, InstrumentId
 from engine.domain.intents import Target, Urgency
 from engine.errors import BadInput
+from engine.indicators.door import PriceBar
 from engine.strategies.door import Context, Evaluation, Parameters, Readings, Reads
 
 S = 1_000_000_000
@@ -68,10 +70,49 @@ class _Held(msgspec.Struct):
 
     position: int = 0
     """Size increments; 0 = flat."""
+    part: float | None = None
+    """Part of a whole position this is; None = it was kept before there were parts."""
+    turned_at: float = 0.0
+    """The close, in the currency, at which that was last changed; 0 = it never was."""
+    bars_since: int = 0
+    """Bars closed since then."""
     stated: bool = False
     """True = it has an intent of ours that may still be worked."""
     bar_end_ns: int = 0
     """End of the last bar that was decided on."""
+
+    def __post_init__(self) -> None:
+        if self.part is None:
+            self.part = 1.0 if self.position else 0.0
+
+
+class Seen:
+    """What a rule looks at, at the close of a bar. Prices are in the instrument's currency."""
+
+    __slots__ = ("_bars", "_readings", "_unit", "bars_since", "part", "turned_at")
+
+    def __init__(self, readings: Readings, bars: str, unit: float, held: _Held) -> None:
+        self._readings = readings
+        self._bars = bars
+        self._unit = unit
+        self.part = held.part or 0.0
+        """The part of a whole position that is wanted so far, 0 to 1."""
+        self.turned_at = held.turned_at
+        """The close at which that was last changed; 0 = it never was."""
+        self.bars_since = held.bars_since
+        """How many bars closed since."""
+
+    def indicator(self, name: str) -> float | None:
+        """Return the number of a declared variant; None = it is not known yet."""
+        return self._readings.indicator(name)
+
+    def last(self, count: int) -> list[PriceBar]:
+        """Return the last closed bars, the oldest first; fewer where there are not so many."""
+        unit = self._unit
+        return [
+            PriceBar(bar.open / unit, bar.high / unit, bar.low / unit, bar.close / unit)
+            for bar in self._readings.bars(self._bars, count)
+        ]
 
 
 class BarRule:
@@ -106,7 +147,7 @@ class BarRule:
         """Return what the rule reads: its bars at least, and as many of them as it needs."""
         raise NotImplementedError
 
-    def wish(self, readings: Readings, *, held: bool) -> Wish | None:
+    def wish(self, seen: Seen) -> Wish | None:
         """Return what is wanted now that a bar closed; None = too few have closed."""
         raise NotImplementedError
 
@@ -130,7 +171,9 @@ class BarRule:
         wish = None
         if last and last[-1].end_ns > held.bar_end_ns:
             held.bar_end_ns = last[-1].end_ns
-            wish = self.wish(context.readings, held=held.position > 0)
+            held.bars_since += 1
+            unit = float(self._per_increment * context.view.instrument.price_unit)
+            wish = self.wish(Seen(context.readings, self._bars, unit, held))
         warm = Gate("warm", closed >= needed, float(closed), float(needed))
         if not last or not warm.passed:
             return self._decided(context, now_ns, outcome="warm", gates=(warm,))
@@ -145,14 +188,21 @@ class BarRule:
     def _want(self, context: Context, held: _Held, wish: Wish, close: float) -> bool:
         """Change the position that is wanted; True = another one than before."""
         part, instrument = wish.part or 0.0, context.view.instrument
-        if (part > 0.0) is (held.position > 0):
+        before = (held.part or 0.0) if held.position else 0.0
+        if part == before:
             return False
-        # What was lost cannot be spent: all of the capital, or the cash that is left of it.
-        funds = min(context.capital_micro, context.inventory.cash_free_micro)
-        budget = funds * self.parameters.share * part
-        size = int(budget * instrument.value_divisor / close)
-        held.position = size // instrument.lot * instrument.lot
-        held.stated = True
+        if part > before:
+            # What was lost cannot be spent: what is asked for, or the cash that is left.
+            funds = min(
+                context.capital_micro * (part - before), float(context.inventory.cash_free_micro)
+            )
+            size = int(funds * self.parameters.share * instrument.value_divisor / close)
+            held.position += size // instrument.lot * instrument.lot
+        else:
+            held.position = int(held.position * part / before) // instrument.lot * instrument.lot
+        held.part, held.stated = part, True
+        held.turned_at = close / instrument.price_unit
+        held.bars_since = 0
         return True
 
     def _stated(
@@ -171,12 +221,15 @@ class BarRule:
             return self._decided(context, now_ns, wish, gates=gates)
         slip = close * self.parameters.slippage_bps_max / BPS
         buying = held.position > have
-        limit = round(close + slip if buying else close - slip)
+        limit = max(instrument.tick, round(close + slip if buying else close - slip))
+        wanted = min(held.position, _affordable(context, limit)) if buying else held.position
+        if wanted == have:
+            return self._decided(context, now_ns, wish, gates=gates)
         intent = Target(
             bot=self._bot,
             instrument=instrument.id,
-            position=held.position,
-            limit_price=max(instrument.tick, limit),
+            position=wanted,
+            limit_price=limit,
             urgency=Urgency.CROSS,
             valid_until_ns=now_ns + 2 * HOUR_NS,
             decision=context.decision,
@@ -222,3 +275,15 @@ class BarRule:
             self._held = msgspec.json.decode(state, type=dict[InstrumentId, _Held]) if state else {}
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             raise BadInput(f"its state cannot be read: {error}") from None
+
+
+def _affordable(context: Context, limit: int) -> int:
+    """Return the position the capital pays for at this price, and never less than is held.
+
+    What was not filled is tried again at later prices, where the same size costs more.
+    """
+    inventory, instrument = context.inventory, context.view.instrument
+    have, divisor = inventory.position, instrument.value_divisor
+    paid = have * (inventory.average_price or 0) / divisor
+    more = int(max(0.0, context.capital_micro - paid) * divisor / limit)
+    return have + more // instrument.lot * instrument.lot

@@ -15,8 +15,8 @@ from pydantic import Field, model_validator
 from engine.domain.catalog import ValueUnit, ValueWords
 from engine.indicators.door import PERIOD_MAX, Variant
 from engine.indicators.sma import Sma
-from engine.strategies.bar_rule import BarParameters, BarRule, Wish
-from engine.strategies.door import Readings, Reads
+from engine.strategies.bar_rule import BarParameters, BarRule, Seen, Wish
+from engine.strategies.door import Reads
 
 Bars = Annotated[int, Field(ge=1, le=PERIOD_MAX)]
 
@@ -61,10 +61,9 @@ class SmaCross(BarRule):
             },
         )
 
-    def wish(self, readings: Readings, *, held: bool) -> Wish | None:
+    def wish(self, seen: Seen) -> Wish | None:
         """Want all while fast > slow, nothing while fast < slow, and as before where equal."""
-        del held
-        fast, slow = readings.indicator("fast"), readings.indicator("slow")
+        fast, slow = seen.indicator("fast"), seen.indicator("slow")
         if fast is None or slow is None:
             return None
         part = None if fast == slow else 1.0 if fast > slow else 0.0
