@@ -28,6 +28,7 @@ from engine.errors import (
     PitbossError,
     StorageError,
     os_sentence,
+    reason_of,
 )
 from engine.plugins import installed, venue_names
 
@@ -225,8 +226,16 @@ def build_parser(given: Sequence[str]) -> tuple[argparse.ArgumentParser, Command
             module = cast("CommandModule", importlib.import_module(_module_of(name)))
             module.add_arguments(sub)
         # Without a default of its own a flag given before the command is not unset behind it.
-        _add_common(sub, default=argparse.SUPPRESS)
+        for one in (sub, *_verbs(sub)):
+            _add_common(one, default=argparse.SUPPRESS)
     return parser, module
+
+
+def _verbs(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
+    """Return the parsers of a command's own verbs: a common flag may stand behind them, too."""
+    actions = parser._actions  # noqa: SLF001 argparse tells of its verbs nowhere else
+    choices = [action.choices for action in actions if isinstance(action.choices, dict)]
+    return [one for group in choices for one in group.values()]
 
 
 def _asked(given: Sequence[str]) -> str | None:
@@ -254,7 +263,8 @@ def _report_error(error: Exception, args: argparse.Namespace, redactor: Redactor
     sentence = redactor.text(said)
     print(f"{type(error).__name__}: {sentence}", file=sys.stderr)
     if args.json:
-        print(json.dumps({"error": type(error).__name__, "text": sentence, "exit_code": code}))
+        kind, reason = type(error).__name__, reason_of(error)
+        print(json.dumps({"error": kind, "reason": reason, "text": sentence, "exit_code": code}))
     return code
 
 

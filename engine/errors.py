@@ -5,6 +5,7 @@ PitbossError
 │   └── InvalidTransition an order or fill moved outside its table
 ├── ConfigError           cannot start           → exit 2, no restart, the sentence is shown
 ├── BadInput              a file or value is unreadable → say where; nothing was changed
+│   └── BadRequest        the same, with a stable word for scripts
 ├── NotSent               no effect at the venue → may retry
 ├── OutcomeUnknown        sent, no answer        → order is UNKNOWN; ask, never resend
 │   └── VenueDown         a maintenance page     → as above, and place nothing for a while
@@ -24,6 +25,7 @@ Values, not exceptions: `Denied` from risk, `OrderRejected` from a venue.
 from __future__ import annotations
 
 import errno
+import re
 
 
 class PitbossError(Exception):
@@ -44,6 +46,14 @@ class ConfigError(PitbossError):
 
 class BadInput(PitbossError):
     """A file, frame or value cannot be read. The text says where and what to do."""
+
+
+class BadRequest(BadInput):
+    """A request cannot be done; `reason` is one stable word for scripts."""
+
+    def __init__(self, text: str, reason: str) -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 class NotSent(PitbossError):
@@ -122,6 +132,12 @@ _ADVICE = {
     errno.EACCES: "this user may not use it; check the owner and permissions of file and folder",
     errno.EPERM: "this user may not use it; check the owner and permissions of file and folder",
 }
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the stable word of an error: its own, or the name of its kind, as `bad_input`."""
+    name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).lower()
+    return str(getattr(error, "reason", "") or name)
 
 
 def os_sentence(error: OSError) -> str:

@@ -34,6 +34,7 @@ from storage.settings import (
     merged,
     save,
 )
+from storage.settings_paths import patch_between
 
 
 def newest() -> SettingsVersion:
@@ -196,19 +197,10 @@ def show_version() -> None:
 def _go_back(last: SettingsVersion, force: SettingsVersion) -> None:
     """Save and apply once more what is in force: one that is refused holds up all after it."""
     now, then = (one.document.model_dump(mode="json") for one in (last, force))
-    saved = keep("settings", undoing(now, then), last.version)
+    saved = keep("settings", patch_between(now, then), last.version)
     if isinstance(saved, Saved):
         commands.send(ApplySettings(version=saved.version), "settings")
         st.rerun()
-
-
-def undoing(now: Mapping[str, Any], then: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the merge patch that makes `then` of `now`."""
-    return {
-        name: undoing(now.get(name) or {}, there) if isinstance(there, Mapping) else there
-        for name in now.keys() | then.keys()
-        if now.get(name) != (there := then.get(name))
-    }
 
 
 @st.fragment(run_every=1.0)

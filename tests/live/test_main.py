@@ -183,7 +183,12 @@ def test_error_under_json_is_one_object_on_standard_output(
     planted(raising(errors.ConfigError("no")))
     assert main(["planted", "--json"]) == 2
     told = json.loads(capsys.readouterr().out)
-    assert told == {"error": "ConfigError", "text": "no", "exit_code": 2}
+    assert told == {
+        "error": "ConfigError",
+        "reason": "config_error",
+        "text": "no",
+        "exit_code": 2,
+    }
 
 
 def test_error_nobody_named_is_called_our_mistake(

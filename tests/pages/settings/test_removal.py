@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,10 +12,9 @@ from streamlit.testing.v1 import AppTest
 from engine.config import Config
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.telemetry import Capital
-from pages.kit.drafts import undoing
 from storage.database import transaction, writing
 from storage.live import HoldingSeen, put_account_report, put_holdings
-from storage.settings import Saved, applied, latest, merged, save
+from storage.settings import Saved, applied, latest, save
 from tests.pages.test_asking import beat, left, press, texts, words
 
 Opened = Callable[..., AppTest]
@@ -141,10 +139,3 @@ def test_a_version_that_is_refused_is_taken_back(opened: Opened, desk: Config) -
         accounts = latest(connection, "pitboss").document.accounts
         assert accounts == latest(connection, "pitboss").document.accounts
         assert set(accounts) == set(ACCOUNTS)
-
-
-def test_what_undoes_an_edit_makes_the_document_of_before() -> None:
-    before = {"a": {"x": 1, "deep": {"y": [1]}}, "b": None, "c": 3}
-    after = merged(json.loads(json.dumps(before)), {"a": {"deep": None}, "c": None, "d": {"z": 1}})
-    undone = merged(after, undoing(after, before))
-    assert {k: v for k, v in undone.items() if v is not None} == {"a": before["a"], "c": 3}

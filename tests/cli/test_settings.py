@@ -1,0 +1,221 @@
+"""`settings` from the command line: what a page edits, refusals with their word, a bot's life."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.__main__ import main
+from engine.cli.settings import REASONS
+from engine.domain.bots import BotState
+from engine.locks import locked
+from storage.database import reading, writing
+from storage.schema import migrate
+from storage.settings import applied, in_force, latest, save
+from storage.users import ENGINE_ID
+from storage.views import audit
+from tests.live.trading_desk import DEMO, Exchange, TradingDesk
+
+DOCUMENT = {"accounts": {"paper": {"name": "paper", "venue": "demo", "mode": "paper"}}}
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The state of a home with one paper account in force, as version 1."""
+    monkeypatch.setenv("PITBOSS_HOME", str(tmp_path))
+    path = tmp_path / "pitboss.db"
+    migrate(path)
+    with writing(path) as connection:
+        save(
+            connection, engine_id=ENGINE_ID, who="ann", diff=DOCUMENT, base_version=0, now_ns=1
+        )  # fmt: skip
+        applied(connection, ENGINE_ID, 1, 1)
+    return path
+
+
+class Said:
+    """Runs a command and gives its exit code with what it printed as JSON."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *words: str) -> tuple[int, dict[str, Any]]:
+        code = main([*words, "--json"])
+        return code, json.loads(self._capsys.readouterr().out)
+
+
+@pytest.fixture
+def said(state: Path, capsys: pytest.CaptureFixture[str]) -> Said:
+    assert state.is_file()
+    return Said(capsys)
+
+
+def bot(name: str = "maker", **more: Any) -> str:
+    made = {"strategy": "market_maker", "account": "paper", "capital": 100, "series": ["s"]}
+    return f"bots.{name}={json.dumps(made | more)}"
+
+
+def test_a_change_is_saved_with_its_author_and_is_not_in_force(state: Path, said: Said) -> None:
+    code, answer = said("settings", "set", bot(), "accounts.paper.limits.open_orders_max=7")
+    assert (code, answer["version"], answer["saved"], answer["in_force"]) == (0, 2, True, False)
+    assert {"path": "bots.maker.capital", "before": None, "after": 100.0} in answer["changes"]
+    with reading(state) as connection:
+        saved = latest(connection, ENGINE_ID)
+        assert in_force(connection, ENGINE_ID).version == 1
+        assert audit(connection, ENGINE_ID)[0]["what"] == "settings 2 saved"
+    assert saved.who.startswith("cli:")
+    assert saved.document.bots["maker"].capital == 100
+    assert said("settings", "get", "bots.maker.name")[1]["value"] == "maker"
+    assert said("settings", "show", "--version", "1")[1]["document"]["bots"] == {}
+    code, answer = said("settings", "diff")
+    assert (code, answer["before"], answer["after"]) == (1, 1, 2)
+    assert said("settings", "diff", "2", "2") == (0, {"before": 2, "after": 2, "changes": []})
+
+
+def test_a_limit_changes_its_kind_in_one_step(said: Said) -> None:
+    path = "accounts.paper.limits.daily_loss_max"
+    assert said("settings", "set", f'{path}={{"absolute": 50}}')[0] == 0
+    assert said("settings", "get", path)[1]["value"] == {"absolute": 50.0, "percent": None}
+
+
+def test_a_dry_run_says_what_would_change_and_saves_nothing(state: Path, said: Said) -> None:
+    code, answer = said("settings", "set", bot(), "--dry-run")
+    assert (code, answer["saved"]) == (0, False)
+    assert answer["changes"]
+    with reading(state) as connection:
+        assert latest(connection, ENGINE_ID).version == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "reason", "sentence"),
+    [
+        (["set", bot(capital=-1)], "invalid", "bots.maker.capital: Input should be greater"),
+        (["set", bot(account="none")], "invalid", "unknown account 'none'"),
+        (["set", bot(series=[])], "invalid", "has nothing to trade"),
+        (["set", bot(strategy="luck")], "invalid", "there is no strategy 'luck'"),
+        (["set", bot(parameters={"levels": "x"})], "invalid", "parameter levels=x"),
+        (["set", "accounts.paper.name.x=1"], "no_such_setting", "'x'"),
+        (["unset", "bots.nothing"], "no_such_setting", "no setting 'bots.nothing'"),
+        (["get", "accounts.other"], "no_such_setting", "known: paper"),
+        (["show", "--version", "9"], "no_such_version", "no version 9"),
+        (["apply", "9"], "no_such_version", "no version 9"),
+        (["import", "/nowhere/at/all"], "unreadable_file", "/nowhere/at/all"),
+        (["set", "no equals sign"], "config_error", "path=value"),
+    ],
+)
+def test_a_refusal_has_a_word_and_a_sentence_and_changes_nothing(
+    state: Path, said: Said, words: list[str], reason: str, sentence: str
+) -> None:
+    code, answer = said("settings", *words)
+    assert code in {2, 3}
+    assert answer["reason"] == reason
+    assert reason in REASONS or reason == "config_error"
+    assert sentence in answer["text"]
+    with reading(state) as connection:
+        assert latest(connection, ENGINE_ID).version == 1
+
+
+def test_a_change_made_from_an_older_version_is_refused_with_what_changed(said: Said) -> None:
+    assert said("settings", "set", bot())[0] == 0
+    code, answer = said("settings", "set", "accounts.paper.redeem_above=3", "--base", "1")
+    assert (code, answer["saved"], answer["reason"]) == (1, False, "stale")
+    assert {one["path"] for one in answer["changes_since"]} >= {"bots.maker.capital"}
+    assert said("settings", "get", "accounts.paper.redeem_above")[1]["value"] == 0
+
+
+def test_without_an_engine_a_version_is_saved_and_said_to_be_no_more(said: Said) -> None:
+    code, answer = said("settings", "set", bot(), "--apply", "--wait", "0")
+    assert (code, answer["saved"], answer["in_force"]) == (1, True, False)
+    assert answer["reason"] == "no_engine"
+
+
+def test_an_engine_that_does_not_answer_is_named(state: Path, said: Said) -> None:
+    engine = locked(state.parent / "run" / "engine.lock", "engine")
+    try:
+        code, answer = said("settings", "apply", "--wait", "0")
+    finally:
+        engine.close()
+    assert (code, answer["reason"]) == (1, "unanswered")
+
+
+def test_what_is_exported_makes_the_same_settings_again(
+    state: Path, said: Said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert said("settings", "set", bot("one"), bot("two", series=["t"]))[0] == 0
+    file = tmp_path / "kept.json"
+    assert said("settings", "export", str(file))[0] == 0
+    assert file.stat().st_mode & 0o777 == 0o600
+    with reading(state) as connection:
+        before = latest(connection, ENGINE_ID).document
+    assert said("settings", "unset", "bots.one")[0] == 0
+    assert said("settings", "set", bot("three", series=["u"]))[0] == 0
+    monkeypatch.setattr("sys.stdin", io.StringIO(file.read_text()))
+    assert said("settings", "import", "-")[0] == 0
+    with reading(state) as connection:
+        assert set(latest(connection, ENGINE_ID).document.bots) == {"one", "two", "three"}
+    assert said("settings", "import", str(file), "--replace")[0] == 0
+    with reading(state) as connection:
+        assert latest(connection, ENGINE_ID).document == before
+    file.write_text('{"format": "something else", "document": {}}')
+    assert said("settings", "import", str(file))[1]["reason"] == "unreadable_file"
+
+
+def test_every_reason_is_told_with_its_meaning() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
+    assert [one for one in REASONS if f"| `{one}` | {REASONS[one]} |" not in text] == []
+
+
+def test_a_common_flag_may_stand_behind_a_verb_of_every_command(said: Said) -> None:
+    """Red before: `credentials list --json` was refused."""
+    assert said("credentials", "list")[0] == 0
+
+
+async def test_a_bot_is_made_started_changed_stopped_and_removed_by_command_line_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PITBOSS_HOME", str(tmp_path))
+    said = Said(capsys)
+    async with TradingDesk(tmp_path, Exchange()) as desk:
+        engine = locked(tmp_path / "run" / "engine.lock", "engine")
+
+        async def typed(*words: str) -> tuple[int, dict[str, Any]]:
+            task = asyncio.create_task(asyncio.to_thread(said, *words, "--wait", "30"))
+            await desk.until(lambda: looked(task.done()), " ".join(words))
+            return await task
+
+        def looked(answered: bool) -> bool:
+            desk.engine.tick(desk.engine.clock.now_ns())
+            return answered
+
+        try:
+            desk.engine.runners[DEMO].core.executor.ledger.move_cash(10**10)
+            made = bot("mine", account="demo", series=[], instruments=["polymarket:two"])
+            code, answer = await typed("settings", "set", made, "--apply")
+            assert (code, answer["in_force"]) == (0, True), answer.get("text")
+            runner = desk.engine.bot_runners["mine"]
+            assert runner.bot.state is BotState.IDLE
+
+            code, answer = await typed("command", "start-bot", "bot=mine")
+            assert (code, answer["state"]) == (0, "done"), answer
+            await desk.until(lambda: looked(runner.bot.state is BotState.RUNNING), "it runs")
+
+            code, answer = await typed("settings", "set", "bots.mine.capital=50", "--apply")
+            assert (code, answer["reason"]) == (1, "refused"), answer
+            assert "stop it before its settings change" in answer["text"]
+
+            code, answer = await typed("command", "stop-bot", "bot=mine")
+            assert (code, answer["state"]) == (0, "done"), answer
+            code, answer = await typed("settings", "apply")
+            assert (code, answer["in_force"]) == (0, True), answer.get("text")
+            assert desk.engine.bot_runners["mine"].settings.capital == 50
+
+            code, answer = await typed("settings", "unset", "bots.mine", "--apply")
+            assert (code, answer["in_force"]) == (0, True), answer.get("text")
+            assert "mine" not in desk.engine.bot_runners
+        finally:
+            engine.close()
