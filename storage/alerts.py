@@ -1,7 +1,7 @@
-"""Alerts: raised once per kind and subject, counted while nobody has seen them.
+"""Alerts: raised once per kind and subject, counted until a person has seen them.
 
 The subject of an alert is the place it names, account, bot, instrument, and what its text says but
-for numbers and identities: order 7 and order 9 refused alike are one alert told twice, two
+for numbers and identities: order 7 and order 9 refused alike are one alert counted twice, two
 sentences are two alerts. An alert that names no place is about exactly what its text says.
 """
 
@@ -31,7 +31,7 @@ def wording(text: str) -> str:
 def raise_alert(
     connection: Connection, engine_id: str, alert: RaiseAlert, mode: Mode | None, at_ns: int
 ) -> None:
-    """Add an alert, or count it on the one of its kind and subject that nobody has seen yet."""
+    """Add an alert, or count it on the one of its kind and subject that is not seen yet."""
     place = (alert.account, alert.bot, alert.instrument)
     unseen = connection.execute(
         "SELECT id, text FROM alerts WHERE engine_id = ? AND kind = ? AND acked_ns IS NULL "

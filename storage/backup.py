@@ -50,7 +50,7 @@ def back_up(
 ) -> dict[str, object]:
     """Copy `files` (name → database, in this order) to `folder/name`; give the manifest.
 
-    `plain` are files that are no databases; whoever writes them replaces them as a whole. Of
+    `plain` are files that are no databases; their writers replace them as a whole. Of
     `files`, the `aids` may be damaged: the backup is made without them, and `left_out` says why.
 
     A backup appears under its name only when it is whole, checked and on the disk. Raises

@@ -114,7 +114,7 @@ def leave(
 
 
 def find(connection: Connection, engine_id: str, command_id: str) -> LeftCommand | None:
-    """Return a command by its id, None where nobody left it. Raises BadInput for a damaged row."""
+    """Return a command by its id, None where none was left. Raises BadInput for a damaged row."""
     return _COMMANDS.one(connection, "id = ? AND engine_id = ?", (command_id, engine_id))
 
 
@@ -241,7 +241,7 @@ def answer(
         raise BadInput(f"command {command_id} is {state_now}, it cannot become {state}: {text}")
 
 
-# -- Receipts: what a KILL, whoever asked for it, and a stop are answered with ---------------------
+# -- Receipts: what a KILL and a stop are answered with ---------------------
 
 KILL_PROOF = "kill receipt"
 STOP_PROOF = "stop receipt"

@@ -93,7 +93,7 @@ def primary_code(error: sqlite3.Error) -> int:
 
 
 def may_pass(error: StorageError) -> bool:
-    """Say whether what was refused is worth another try: nobody has to restart or restore first."""
+    """Say whether what was refused is worth another try, without a restart or a restore."""
     cause = error.__cause__
     if isinstance(error, JournalCorrupt) or isinstance(cause, ValueError):  # a damaged value stays
         return False
@@ -170,7 +170,7 @@ def filled(path: Path) -> bool:
 def must_be(path: Path, known: tuple[int, int]) -> None:
     """Raise StorageError where `path` is not the file any more that was opened under it.
 
-    SQLite goes on writing a file that was deleted, and nobody would ever read that.
+    SQLite goes on writing a file that was deleted, and no program would ever read that.
     """
     if file_id(path) != known:
         raise StorageError(
@@ -247,7 +247,7 @@ def pages_of(connection: sqlite3.Connection) -> tuple[int, int, int]:
 # may be damaged, by a disk or a foreign hand; what cannot be read is `BadInput`, never a guess.
 
 WHY_LENGTH_MAX = 300
-"""How much is told of why a row cannot be read: it may quote what somebody planted there."""
+"""How long the reason may be why a row cannot be read: it may quote what was planted there."""
 
 _SCALARS = (BytesType, EnumType, FloatType, IntType, NoneType, StrType)
 
@@ -411,7 +411,7 @@ def note(
 # SQLite gives Python's lock back for every statement that it runs, and a thread that wants the lock
 # again waits for as long as another one may keep it. So rows go in by hundreds where there are so
 # many, then by tens, and only a rest one by one. No more at once: while the values of a statement
-# are handed over, nobody else runs, and a trading loop must not feel that.
+# are handed over, no other thread runs, and a trading loop must not feel that.
 
 ROWS = (500, 50, 5)
 """Rows per statement, while there are so many. 500 decisions (12 columns) take 0.6 ms in all, of

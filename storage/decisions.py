@@ -150,7 +150,7 @@ def pack(rows: Sequence[StoredRow]) -> bytes:
     return _zstd.pack(_encode(rows))
 
 
-@lru_cache(maxsize=4)  # of some megabyte each: whoever asks row by row stays in a block
+@lru_cache(maxsize=4)  # of some megabyte each: a reader that asks row by row stays in a block
 def unpack(body: bytes) -> tuple[StoredRow, ...]:
     """Return the rows of a body. Raises BadInput where it is damaged."""
     try:
@@ -273,7 +273,7 @@ class DecisionFiles:
                         for statement in _SCHEMA.split(";"):
                             connection.execute(statement)
                 _check(connection, self._path)
-                # Whoever counted is gone.
+                # The counting reader is gone.
                 connection.execute("UPDATE recent SET ended = 1, instrument = '' WHERE ended = 0")
         except BaseException:
             connection.close()

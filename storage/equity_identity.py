@@ -2,7 +2,7 @@
 
 One side is the engine's ledger, as it tells itself at a record of the journal. The other is summed
 anew from the journal's projection as of that very record: cash moves, fills, payouts. They share
-nothing but the marks. A difference is told with both sides; nothing is ever repaired here.
+nothing but the marks. A difference is reported with both sides; nothing is ever repaired here.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class LedgerSide(msgspec.Struct, frozen=True, kw_only=True):
     """Settled."""
     pending_micro: int
     redeemable_micro: int = 0
-    """What winners that nobody has paid yet are to bring."""
+    """What winners that are not paid yet are to bring."""
     redeemed_micro: int = 0
     """What redemptions have paid since the account began."""
     inventory_micro: int

@@ -1,8 +1,8 @@
 """Exports: rows of one mode and period as a person reads them, streamed to CSV or JSON.
 
 Amounts, prices and sizes are written as decimals in the units the pages show. A price or size whose
-instrument nobody listed stays empty, its whole number stands beside it as `…_raw`. A time stands as
-ISO 8601 in UTC before its nanoseconds, which a spreadsheet rounds.
+instrument that was never listed stays empty, its whole number stands beside it as `…_raw`. A time
+stands as ISO 8601 in UTC before its nanoseconds, which a spreadsheet rounds.
 """
 
 from __future__ import annotations

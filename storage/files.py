@@ -1,7 +1,7 @@
 """Small files beside the databases: written whole or not at all, and safe on the disk.
 
 One of them is the trace of an order that a journal does not know, on the disk before the order is
-sent. Who sent it is gone when it is read: whoever finds one must prove that the order is over.
+sent. Who sent it is gone when it is read: its reader must prove that the order is over.
 """
 
 from __future__ import annotations

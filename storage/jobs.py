@@ -23,10 +23,10 @@ ATTEMPTS_MAX = 3
 
 QUEUED_MAX = 100
 UNATTENDED = frozenset({"schedule", "worker"})
-"""Who asks for jobs whose result nobody waits for: of these a person is told."""
+"""Who asks for jobs whose result no person waits for: their failure raises an alert."""
 
 WAIT_NS_MAX = 6 * 3_600 * 1_000_000_000
-"""How long a job of the schedule may wait for the worker before a person is told."""
+"""How long a job of the schedule may wait for the worker before an alert is raised."""
 
 NOTE_LENGTH_MAX = 500
 ERROR_LENGTH_MAX = 2_000
@@ -60,7 +60,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a job is: `done` of `total` units; total 0 = nobody can say."""
+    """How far a job is: `done` of `total` units; total 0 = unknown."""
 
     done: int = 0
     total: int = 0
@@ -154,13 +154,13 @@ def report_progress(
     connection: Connection, engine_id: str, job: Job, progress: JobProgress, now_ns: int
 ) -> bool:
     """Report progress. False = this attempt is not the one that counts, or has ended: stop."""
-    told = msgspec.structs.asdict(progress) | {"note": progress.note[:NOTE_LENGTH_MAX]}
+    cells = msgspec.structs.asdict(progress) | {"note": progress.note[:NOTE_LENGTH_MAX]}
     with transaction(connection):
-        return update(connection, "jobs", _attempt(engine_id, job), **told, heard_ns=now_ns) == 1
+        return update(connection, "jobs", _attempt(engine_id, job), **cells, heard_ns=now_ns) == 1
 
 
 def wants_cancel(connection: Connection, engine_id: str, job: Job) -> str:
-    """Return who wants a running job to end, '' = nobody."""
+    """Return who wants a running job to end, '' = none does."""
     row = connection.execute(
         "SELECT cancel_by FROM jobs WHERE engine_id = ? AND id = ?", (engine_id, job.id)
     ).fetchone()

@@ -153,7 +153,7 @@ def _rows(connection: Connection, where: str, values: tuple[Any, ...]) -> Iterat
     """Give the rows that are not archived.
 
     Not the cursor itself: a reader that stops early lets go of it after its connection is closed,
-    and a cursor handed on is closed with whoever gave it, which then raises.
+    and a cursor handed on is closed with its generator, which then raises.
     """
     query = "SELECT seq, at_ns, account, kind, body, crc, tape FROM records WHERE "
     yield from (row for row in connection.execute(query + where, values))
@@ -299,7 +299,7 @@ def last_seq(path: Path) -> int:
 def latest_snapshots(path: Path) -> Snapshots:
     """Return the latest proven snapshot of every name.
 
-    A damaged one is told and its elder taken; then the tail to fold is longer, nothing else.
+    A damaged one is reported and its elder taken; then the tail to fold is longer, nothing else.
     """
     found: dict[str, JournalSnapshot] = {}
     problems: list[str] = []

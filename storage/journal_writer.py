@@ -113,7 +113,7 @@ EXECUTOR = "executor:"
 
 BASE_RECORDS = 500_000
 """Of an account's elder snapshots the first in so many records is kept, too: where the journal's
-past is gone, what is behind it can be told again from there."""
+past is gone, what is behind it can be read again from there."""
 
 ARCHIVE = """
 CREATE TABLE archive (
@@ -214,7 +214,7 @@ def check_journal(connection: sqlite3.Connection, path: Path, engine_id: str | N
 
 
 def fence_of(connection: sqlite3.Connection) -> int:
-    """Return the number of the lease in force; 0 = nobody ever took one."""
+    """Return the number of the lease in force; 0 = none was ever taken."""
     row = connection.execute("SELECT value FROM meta WHERE key = 'fence'").fetchone()
     return 0 if row is None else int(row[0])
 
@@ -287,7 +287,7 @@ BATCH_MAX = 5_000
 """Most records of one transaction."""
 
 LINGER_S = 0.25
-"""Longest time a record waits for company when nobody awaits a commit: a fact that the venue tells
+"""Longest time a record waits for company when no commit is awaited: a fact that the venue reports
 again when it is asked. What must be kept before it is done is awaited, and written at once."""
 
 RETRY_S = 0.25
@@ -492,7 +492,7 @@ class JournalWriter:
         except LeaseLost as error:
             return self._refused(error)
         except StorageError:
-            pass  # a file that cannot be read is told by whoever writes it
+            pass  # the writer of a file that cannot be read reports it
         return True
 
     def _unwritten(self) -> bool:

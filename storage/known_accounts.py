@@ -1,7 +1,7 @@
 """Accounts that journal and state ever knew, for a KILL: each table and each row asked for itself.
 
 Nothing here needs a schema, a checksum or the settings in force: what can be read counts, and what
-cannot be is told in a sentence, so that nobody takes the rest for everything.
+cannot be is said in a sentence: the rest is not everything.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ def _venue_of(connection: sqlite3.Connection, account: str) -> str:
                 return _venue_in(body)
         return _archived_venue_of(connection, account)
     except sqlite3.Error:
-        pass  # the damage is told by whoever reads the names
+        pass  # the reader of the names reports the damage
     return ""
 
 

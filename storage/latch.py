@@ -36,7 +36,7 @@ def set_latch(path: Path, who: str, now_ns: int) -> bool:
         except OSError:
             if not spare.exists():
                 raise
-            os.utime(spare)  # its time is when it is used; who used it nobody can write down
+            os.utime(spare)  # its time is when it is used; by whom is not recorded
             spare.rename(beside)
         try:
             # A link appears whole or not at all and never replaces the latch that is there.
@@ -59,7 +59,7 @@ def prepare_spare(path: Path) -> None:
 
 
 def spare_of(path: Path) -> Path:
-    """Return where the spare of a latch is: empty, so that it says nobody, as one made by hand."""
+    """Return where the spare of a latch is: empty, so that it names no one, as one made by hand."""
     return path.with_name(f"{path.name}.spare")
 
 
@@ -73,7 +73,7 @@ def _write(path: Path, latch: Latch) -> None:
 def read_latch(path: Path) -> Latch | None:
     """Return who set the latch, None where it is not set.
 
-    A latch set by hand (`touch`), torn or unreadable says nobody: it is set all the same.
+    A latch set by hand (`touch`), torn or unreadable names no one: it is set all the same.
     """
     try:
         return msgspec.json.decode(path.read_bytes(), type=Latch)

@@ -29,7 +29,7 @@ from storage.database import RowType, Table, insert, keep_only, note, update, up
 T = TypeVar("T")
 
 SUBJECTS_MAX = 8
-"""Instruments and markets told per limit, the most used ones."""
+"""Instruments and markets written per limit, the most used ones."""
 
 START_FOUND = "start found"
 EQUITY_LOOK = 20_000
@@ -61,7 +61,7 @@ class EquityPoint(msgspec.Struct, frozen=True, kw_only=True):
     day_start_micro: int
     peak_micro: int
     redeemable_micro: int = 0
-    """What winners that nobody has paid yet are to bring: no part of the cash."""
+    """What winners that are not paid yet are to bring: no part of the cash."""
 
 
 _HEARTBEATS = Table(EngineHeartbeat, "engine_state")
@@ -74,7 +74,7 @@ def put_engine(connection: Connection, engine_id: str, heartbeat: EngineHeartbea
 
 
 def last_engine_status(connection: Connection, engine_id: str) -> tuple[str, int] | None:
-    """Return which state an engine told last and when, in ns UTC; None = it never ran."""
+    """Return which state an engine wrote last and when, in ns UTC; None = it never ran."""
     row: tuple[str, int] | None = connection.execute(
         "SELECT state, heartbeat_ns FROM engine_state WHERE engine_id = ?", (engine_id,)
     ).fetchone()
@@ -111,7 +111,7 @@ def put_bots(
 
 
 def watched_by(connection: Connection, engine_id: str, bot: str) -> tuple[WatchedMarket, ...]:
-    """Return the markets a bot evaluates, by name; none where nobody knows it.
+    """Return the markets a bot evaluates, by name; none where it is unknown.
 
     Raises StorageError where another program wrote them.
     """
@@ -231,7 +231,7 @@ AccountReport = Approvals | Capital | Earnings
 _ACCOUNT_REPORTS: dict[type, Table[Any]] = {
     kind: Table(kind, kind.__name__.lower()) for kind in (Approvals, Capital, Earnings)
 }
-"""What is told of an account as a whole: one row each, replaced each time."""
+"""What is known of an account as a whole: one row each, replaced each time."""
 
 
 class HoldingSeen(msgspec.Struct, frozen=True, kw_only=True):
@@ -295,21 +295,21 @@ def put_holdings(
     *,
     anew: Collection[tuple[str, str]] = (),
 ) -> None:
-    """Write holdings as they stand; those not named stay as they were told last.
+    """Write holdings as they stand; those not named stay as they are.
 
-    `anew` = (account, instrument) told for the first time. One of them that is blank is a market
+    `anew` = (account, instrument) written for the first time. One of them that is blank is a market
     the ledger has forgotten, or never knew: what was made in it before stays.
     """
     names = [n for n in HoldingSeen.__struct_fields__ if n not in ("account", "instrument", "bot")]
     forgotten: list[HoldingSeen] = []
-    told: list[HoldingSeen] = []
+    standing: list[HoldingSeen] = []
     for one in seen:
         gone = one.blank and (one.account, one.instrument) in anew
-        (forgotten if gone else told).append(one)
+        (forgotten if gone else standing).append(one)
     for rows, opened_ns, kept in (
         (forgotten, None, [name for name in names if name not in MADE]),
-        ([one for one in told if one.flat], None, names),
-        ([one for one in told if not one.flat], now_ns, names),
+        ([one for one in standing if one.flat], None, names),
+        ([one for one in standing if not one.flat], now_ns, names),
     ):
         moves = upsert(("account", "instrument"), [*kept, "updated_ns"]) + (
             ", opened_ns = CASE WHEN excluded.opened_ns IS NULL THEN NULL "
@@ -361,13 +361,13 @@ def put_limit_use(
 
 
 def put_account_report(connection: Connection, engine_id: str, row: AccountReport) -> None:
-    """Write what is told of an account, in place of what stood there."""
+    """Write what is known of an account, in place of what stood there."""
     _ACCOUNT_REPORTS[type(row)].put(connection, engine_id, [row])
 
 
 def account_report(
     connection: Connection, engine_id: str, kind: type[RowType], account: str
 ) -> RowType | None:
-    """Return what was told of an account; None = nothing yet. Raises BadInput."""
+    """Return what is known of an account; None = nothing yet. Raises BadInput."""
     table: Table[RowType] = _ACCOUNT_REPORTS[kind]
     return table.one(connection, "engine_id = ? AND account = ?", (engine_id, account))

@@ -37,7 +37,7 @@ class MarkoutState(StrEnum):
     CLOSED = "closed"
     """Trading had ended by then."""
     IGNORED = "ignored"
-    """No engine listened then, or nobody told when the fill was."""
+    """No engine listened then, or the time of the fill is unknown."""
     VOID = "void"
     """The fill failed: it never was."""
 
@@ -55,7 +55,7 @@ class FillSeen(msgspec.Struct, frozen=True, kw_only=True):
     sign: int
     price_micro: int
     at_ns: int | None
-    """None = told by a listing: nobody knows when it was, so no horizon can be kept."""
+    """None = a listing reported it without its time, so no horizon can be kept."""
 
 
 class MarkoutDue(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,7 +101,7 @@ def dues_of(fill: FillSeen) -> list[MarkoutDue]:
 
 
 def begin(connection: Connection, engine_id: str, fill: FillSeen) -> None:
-    """Write a new fill's rows; told twice it changes nothing."""
+    """Write a new fill's rows; the same fill again changes nothing."""
     timed = MarkoutState.IGNORED if fill.at_ns is None else MarkoutState.DUE
     horizons = [
         *((ms, timed, None if fill.at_ns is None else fill.at_ns + ms * MS) for ms in HORIZONS_MS),
@@ -196,7 +196,7 @@ def void(connection: Connection, engine_id: str, account: str, fill: str) -> Non
 def resume(
     connection: Connection, engine_id: str, accounts: Iterable[str], now_ns: int
 ) -> list[MarkoutDue]:
-    """Begin a start: what came due while nobody listened is ignored. Give what is still due."""
+    """Begin a start: what came due while no engine listened is ignored. Give what is still due."""
     found: list[MarkoutDue] = []
     for account in accounts:
         where = "engine_id = ? AND state = ? AND account = ? AND due_ns IS NOT NULL"

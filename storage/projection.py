@@ -162,7 +162,7 @@ def check_past(journal: Path, state: Path, engine_id: str) -> None:
 def check_new(journal: Path, state: Path) -> None:
     """Refuse a state that knows no account beside a journal that has records.
 
-    A first start there would know the demo's accounts alone: nobody would ask about what others
+    A first start there would know the demo's accounts alone: no start would ask about what others
     left at their venues, and a KILL would call that proven. Raises StorageError.
     """
     check_swapped(journal.parent)

@@ -22,8 +22,8 @@ STAGED = ".restoring"
 def checked(backup: Path) -> dict[str, Path]:
     """Return the files of a backup by name, each as its manifest has it. Raises BadInput."""
     try:
-        told: Any = json.loads((backup / MANIFEST).read_text(encoding="utf-8"))
-        files = {str(name): str(one["sha256"]) for name, one in told["files"].items()}
+        manifest: Any = json.loads((backup / MANIFEST).read_text(encoding="utf-8"))
+        files = {str(name): str(one["sha256"]) for name, one in manifest["files"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"{backup} is no backup: its {MANIFEST} cannot be read ({error})") from None
     for name, expected in files.items():

@@ -8,8 +8,8 @@ latches, starts, orders without an end; anything that an account without an elde
 a start; anything the projections, here or in a backup of the last week, have not read.
 
 The file of the state never shows an order whose records are gone: rows go before records.
-Every step is one transaction, or one file renamed before it is deleted: whoever dies between two
-of them has lost nothing, and the next run goes on.
+Every step is one transaction, or one file renamed before it is deleted: a program that dies between
+two of them has lost nothing, and the next run goes on.
 """
 
 from __future__ import annotations
@@ -357,9 +357,9 @@ def folders_of(folder: Path) -> list[Path]:
 
 
 def truncate_logs(paths: Iterable[Path]) -> None:
-    """Move what stands in write-ahead logs into their files, and end the logs where nobody reads.
+    """Move what stands in write-ahead logs into their files, and end those that no program reads.
 
-    Nobody waits for it: the long part keeps no writer from writing. Raises StorageError.
+    Nothing waits for it: the long part keeps no writer from writing. Raises StorageError.
     """
     for path in paths:
         if filled(path):
@@ -378,7 +378,7 @@ class HistoryKept(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     bytes_max: int
     since_ns: int | None
-    """From when on it is whole; None = there is nothing, or nobody can say."""
+    """From when on it is whole; None = there is nothing, or it is unknown."""
     per_day: int | None
     """Bytes a day over the time that is kept; None = too short a time to say."""
     words: str = ""
@@ -386,7 +386,7 @@ class HistoryKept(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def days_left(self) -> float | None:
-        """Days until its part of the budget is full and the oldest goes; None = nobody can say."""
+        """Days until its part of the budget is full and the oldest goes; None = unknown."""
         return None if not self.per_day else max(0, self.bytes_max - self.bytes) / self.per_day
 
 
@@ -459,7 +459,7 @@ def _first(path: Path, query: str) -> int | None:
         with reading(path) as connection:
             row = connection.execute(query).fetchone()
     except StorageError:
-        return None  # whoever needs the file says what is wrong with it
+        return None  # the file's own readers say what is wrong with it
     return None if row is None or row[0] is None else int(row[0])
 
 

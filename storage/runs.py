@@ -137,7 +137,7 @@ def run_of_job(connection: Connection, job: int) -> int | None:
 
 # -- performance, with the definitions empyrical has (a test compares) -----------------------------
 # A year has 365 days: markets here never close. No risk-free rate is subtracted. What cannot be
-# told from so few returns is None, never a plausible number.
+# computed from so few returns is None, never a plausible number.
 
 DAY_NS = 86_400 * 1_000_000_000
 HOUR_NS = DAY_NS // 24

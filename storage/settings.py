@@ -22,7 +22,7 @@ from storage.database import WHY_LENGTH_MAX, Table, insert, note, transaction, u
 
 
 class SettingsVersion(msgspec.Struct, frozen=True, kw_only=True):
-    """One saved version. Version 0 is the empty document nobody saved."""
+    """One saved version. Version 0 is the empty document before the first save."""
 
     version: int
     base_version: int

@@ -193,12 +193,12 @@ table(
 table(
     "markout_sums", (E, "account", "bot", "liquidity", "horizon_ms"),
     horizon_ms=int, mode=str, known=int,
-    unknown=int,  # of which nobody received the mid; they are in no sum
+    unknown=int,  # without a mid; they are in no sum
     sum_micro=int,
     squares=float,  # sum of the squares in currency² per share²: a statistic, no money
 )  # fmt: skip
 
-# -- What people are told, what they and the worker write ------------------------------------------
+# -- Alerts, and what people and the worker write -----------------------------------------------
 
 # An alert and its repeats.
 table(

@@ -311,7 +311,7 @@ class TicksMoved(msgspec.Struct, kw_only=True):
 def move(home: Path, *, step: Callable[[str], object] = lambda _: None) -> TicksMoved:
     """Make Parquet and candles of every segment but the one being written; `step` gets each step.
 
-    Whoever dies between two steps has lost nothing and doubled nothing. Raises StorageError.
+    A program that dies between two steps loses and doubles nothing. Raises StorageError.
     """
     folder, moved = home / "ticks", TicksMoved()
     waiting = tick_log.segments(folder)[:-1]

@@ -25,7 +25,7 @@ _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 """Without letters that look alike: the first password is read from a terminal."""
 
 ENTRY_BUSY_MS = 1_000
-"""How long the trace of a sign-in waits for another writer; it is told to the log where it must."""
+"""How long the trace of a sign-in waits for another writer; the log has it where it must."""
 
 _hasher = PasswordHasher()
 """Argon2id with the parameters of RFC 9106 for little memory: 64 MiB, about 0.1 s a guess."""
@@ -63,7 +63,7 @@ def check_password(connection: Connection, name: str, password: str) -> User | N
 def ensure_operator(state: Path, now_ns: int) -> str | None:
     """Make the operator where there is no user yet; give the password, once, else None.
 
-    The state file must have been migrated. Show the password and forget it: nobody can read it
+    The state file must have been migrated. Show the password and forget it: no program can read it
     back. Raises StorageError.
     """
     password = _made()

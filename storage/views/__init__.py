@@ -1,7 +1,7 @@
 """What pages read: prepared rows, as dicts, at most a screenful or 1,500 points at once.
 
 Every function takes a reader's connection (`storage.database.reading`). Money, prices and sizes
-come as `Decimal` in the units a person knows; a price whose instrument nobody listed is None and
+come as `Decimal` in the units a person knows; a price whose instrument was never listed is None and
 its whole number stands beside it in `price_raw`. Modes never mix: where money is summed or drawn,
 the mode is an argument.
 """

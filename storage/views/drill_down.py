@@ -30,7 +30,7 @@ class FillSums(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     failed: int
     unvalued: int
-    """Fills of instruments nobody listed: their value is in no sum."""
+    """Fills of instruments that were never listed: their value is in no sum."""
     bought: Decimal
     sold: Decimal
     fees: Decimal

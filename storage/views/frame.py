@@ -81,7 +81,7 @@ class FrameSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     orders: tuple[OrdersSeen, ...]
     beats: tuple[VenueHeartbeat, ...] = ()
     status: EngineStatus = EngineStatus()
-    """What the engine as a whole says of itself; where nobody could read it, it says nothing."""
+    """What the engine as a whole says of itself; where it cannot be read, nothing."""
 
 
 def engine_seen(connection: Connection) -> EngineSeen | None:
