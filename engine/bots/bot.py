@@ -7,6 +7,7 @@ import heapq
 from engine.bots.signals import LearnedSignals, Signals
 from engine.caches.views import BookView, InventoryView
 from engine.domain.bots import BotState
+from engine.domain.decisions import Rest
 from engine.domain.effects import RaiseAlert, alarm, caution
 from engine.domain.events import BookChanged, BookMarked, Event
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId
@@ -19,7 +20,7 @@ class Cell:
 
     __slots__ = (
         "bot", "due_ns", "free_ns", "instrument", "listed_ns", "mid2_above", "mid2_below",
-        "mid2_moved_min", "quiet", "touch", "touch_alone", "turn", "waits",
+        "mid2_moved_min", "quiet", "rest", "touch", "touch_alone", "turn", "waits",
     )  # fmt: skip
 
     def __init__(self, bot: Bot, instrument: InstrumentId) -> None:
@@ -41,8 +42,14 @@ class Cell:
         """Its place among those due at the same time: who was scheduled first goes first."""
         self.waits = False
         """A turn that had too many to evaluate left it over: it is among the first of the next."""
+        self.rest: Rest | None = None
+        """The pause its strategy gave itself, as its last evaluation said."""
         self.listed_ns: int | None = None
         """The earliest time at which the agenda has it, never later than `due_ns`; None = not."""
+
+    def pause(self, rest: Rest | None) -> None:
+        """Keep the pause its strategy gave itself; None = it is over."""
+        self.rest = rest
 
     def touched(self, touch: tuple[int, ...], event: Event) -> bool:
         """Take the touch after a book event; say whether that wakes: a snapshot always does."""

@@ -427,6 +427,8 @@ class AccountCore:
         bot.evaluations += 1
         self._decide(evaluation.decision)
         cell.quiet = evaluation.quiet and view.trusted
+        if evaluation.rest is not cell.rest:
+            cell.pause(evaluation.rest)
         if view.trusted:  # an untrusted book waits for its snapshot, which wakes
             self._agenda.put(cell, now_ns + strategy.timer_ns)
         if evaluation.alert:

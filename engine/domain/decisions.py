@@ -21,6 +21,14 @@ class Gate(msgspec.Struct, frozen=True, gc=False):
     limit: float
 
 
+class Rest(msgspec.Struct, frozen=True, gc=False):
+    """A pause a strategy gave itself in one instrument: it opens nothing until it is over."""
+
+    until_ns: int
+    why: str
+    """A clause in plain words: the facts it rests for."""
+
+
 class Stance(StrEnum):
     """What a decision comes to, whatever words its strategy has for it."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from engine.domain.decisions import Rest
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
 from engine.domain.intents import ResidualReason
 from engine.domain.orders import OrderId
@@ -89,6 +90,11 @@ class WatchedMarket(msgspec.Struct, frozen=True, kw_only=True):
     """Why risk said no to it; empty = it did not."""
     reduce_only: bool = False
     """It left the filter the bot follows: what is held there is worked out, nothing is added."""
+    rest: Rest | None = None
+    """The bot's own pause there; None = it may open."""
+    taken_by: str = ""
+    """Who of the same account trades it and was first: the bot places nothing there; empty = no
+    one else does."""
 
 
 class BotStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -360,6 +360,11 @@ class Executor:
         entry = self._table.instruments.get(instrument)
         return None if entry is None else entry.bot
 
+    def taken_from(self, bot: BotId, instrument: InstrumentId) -> BotId | None:
+        """Return who trades an instrument and was there before this bot; None = it may trade it."""
+        entry = self._table.instruments.get(instrument)
+        return None if entry is None else entry.taken_from(bot)
+
     # -- scoped KILLs ------------------------------------------------------------------------------
 
     @property

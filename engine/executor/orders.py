@@ -185,6 +185,11 @@ class InstrumentState:
         """True while an order by hand may still fill."""
         return any(known.order.bot == MANUAL for known in self.working.values())
 
+    def taken_from(self, bot: BotId) -> BotId | None:
+        """Return who trades here and was first, so that this bot may not; None = it may."""
+        other = self.bot != bot and (self.intent is not None or self.by_hand)
+        return self.bot if other else None
+
     def cleared(self) -> bool:
         """Say whether nobody but the bot that intents has an order here that may still fill."""
         alone = all(known.order.bot == self.bot for known in self.working.values())

@@ -367,8 +367,8 @@ class Mailbox:
             self._refuse(bot, instrument, "intents for an instrument that was never listed")
             return None
         if entry.bot != bot:
-            if entry.intent is not None or entry.by_hand:
-                self._refuse(bot, instrument, f"is the second one here, {entry.bot} was first")
+            if (first := entry.taken_from(bot)) is not None:
+                self._refuse(bot, instrument, f"is the second one here, {first} was first")
                 return None
             entry.bot = bot
             self._table.exposure.assign(instrument, bot)

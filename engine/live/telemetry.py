@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from engine.bots.bot import Cell
 from engine.caches.views import BookView
 from engine.domain.catalog import StrategyEntry, VenueEntry
 from engine.domain.instruments import AccountId, InstrumentId, Mode, Side
@@ -338,18 +339,21 @@ def _bot(bot_runner: BotRunner) -> BotStatus:
         capital_micro=bot.capital_micro,
         evaluations=bot.evaluations,
         watching=(
-            *(_watched(executor, key) for key in sorted(bot.cells)),
+            *(_watched(executor, bot.cells[key]) for key in sorted(bot.cells)),
             *(WatchedMarket(instrument=key, reduce_only=True) for key in bot_runner.leaving()),
         ),
     )
 
 
-def _watched(executor: Executor, key: InstrumentId) -> WatchedMarket:
+def _watched(executor: Executor, cell: Cell) -> WatchedMarket:
+    key = cell.instrument
     left, denied = executor.explain(key)
     return WatchedMarket(
         instrument=key,
         left=tuple(dict.fromkeys(one.reason for one in left)),
         denied="" if denied is None else denied.reason,
+        rest=cell.rest,
+        taken_by=executor.taken_from(cell.bot.name, key) or "",
     )
 
 

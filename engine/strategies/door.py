@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from engine.caches.views import BookView, InventoryView, References
 from engine.domain.bars import DEPTH_MAX, Bar, bar_spec
 from engine.domain.catalog import GateWords, ValueWords
-from engine.domain.decisions import Decision
+from engine.domain.decisions import Decision, Rest
 from engine.domain.events import Event, OrderFilled
 from engine.domain.instruments import BotId, InstrumentId
 from engine.domain.intents import Intent
@@ -128,6 +128,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     quiet: bool = False
     """True = no market event changes this answer before the next timer: until then only an own
     fill, new terms and a lost book wake it. `receive` is called all the same."""
+    rest: Rest | None = None
+    """A pause of its own, said with every evaluation while it lasts; None = it may open."""
 
 
 class Strategy(Protocol):

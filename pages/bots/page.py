@@ -24,6 +24,7 @@ from engine.domain.settings import SettingsDocument
 from engine.domain.telemetry import WatchedMarket
 from pages import Page
 from pages.bots import edit
+from pages.bots.standing import RUNNING, Standing, rest_words, standing, taken_words
 from pages.kit import commands, drafts, guard, links, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns
@@ -74,19 +75,24 @@ def rows_of(document: SettingsDocument, *, alive: bool) -> list[dict[str, Any]]:
         row["name"]: {
             **row,
             **{name: made.get((row["account"], row["name"]), nothing)[name] for name in nothing},
-            "state": row["state"].upper() if alive else f"{row['state'].upper()} (last known)",
+            "life": row["state"].upper() if alive else f"{row['state'].upper()} (last known)",
             "mode": row["mode"].upper(),
             "live": live.get(row["name"], 0),
             "reported": _since(now_ns() - row["updated_ns"]),
         }
         for row in ask(views.bots, engine_id())
     }
+    for name, row in found.items():
+        stands = standing(name, now_ns()) if row["life"] == RUNNING else Standing(row["life"])
+        row |= {"state": stands.said, "stands": stands}
     for name, bot in document.bots.items():
         account = document.accounts.get(bot.account)
         blank: dict[str, Any] = dict.fromkeys((*COLUMNS, "currency"))
         saved = {
             "name": name,
             "state": NOT_REPORTED,
+            "life": NOT_REPORTED,
+            "stands": Standing(NOT_REPORTED),
             "mode": account.mode.upper() if account else None,
             "account": bot.account,
             "strategy": bot.strategy,
@@ -170,7 +176,7 @@ NOW, BEFORE = "Now", "Evaluations"
 
 def takes(bot: Mapping[str, Any], asked: BotHappened) -> bool:
     try:
-        return (BotState(str(bot["state"]).lower()), asked) in TRANSITIONS
+        return (BotState(str(bot["life"]).lower()), asked) in TRANSITIONS
     except ValueError:
         return False  # saved only, or the last word of an engine that is gone
 
@@ -181,6 +187,8 @@ def show_bot(bot: Mapping[str, Any], base: SettingsVersion, *, alive: bool) -> N
     panels.note(
         f"{bot['state']} · {bot['mode'] or 'no account'} · {bot['strategy']} at {bot['account']}"
     )
+    if bot["stands"].why:
+        panels.note(bot["stands"].why)
     if bot["mode"]:
         figures(bot, Mode(str(bot["mode"]).lower()))
     if bot["error"]:
@@ -248,7 +256,7 @@ def _about(bot: Mapping[str, Any]) -> None:
             at_moment(name, st.query_params.get("market", ""), int(at))
         show_before(name)
         return
-    show_now(name, now_ns(), state=str(bot["state"]))
+    show_now(name, now_ns(), state=str(bot["life"]))
     _books(bot)
 
 
@@ -322,8 +330,6 @@ WORDS = {
     Stance.HOLD: "unchanged",
     Stance.BLOCKED: "wants nothing",
 }
-RUNNING = "RUNNING"
-"""The one state in which a bot is evaluated; in every other its latest evaluation is of before."""
 
 
 @guard.part("Why the bot trades")
@@ -377,17 +383,25 @@ def _now_row(
             "standing": "not evaluated yet", "fair": NOTHING, "would": "", "again": NOTHING,
         }  # fmt: skip
     decision = stored.decision
+    if watched.taken_by:
+        stands = {"standing": "taken", "would": taken_words(watched)}
+    elif watched.rest is not None and now < watched.rest.until_ns:
+        stands = {"standing": WORDS[decision.stance], "would": rest_words(watched.rest)}
+    else:
+        stands = {"standing": WORDS[decision.stance], "would": why.would_trade(decision, words)}
     if decision.stance is Stance.BLOCKED:
         row["left"] = ""  # nothing is wanted: what an older intent left over says nothing now
     fair = dict(decision.build_up).get("fair")
     binary = (listed or UNLISTED)["listed_kind"] == "binary"
     times = f", {stored.count:,}\N{MULTIPLICATION SIGN}" if stored.count > 1 else ""
-    return row | {
-        "standing": WORDS[decision.stance],
-        "fair": price(fair, in_cents=binary),
-        "would": why.would_trade(decision, words),
-        "again": f"{age(max(0, now - decision.at_ns))}{times}",
-    }
+    return (
+        row
+        | stands
+        | {
+            "fair": price(fair, in_cents=binary),
+            "again": f"{age(max(0, now - decision.at_ns))}{times}",
+        }
+    )
 
 
 def _asleep(row: Row, state: str) -> Row:

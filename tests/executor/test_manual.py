@@ -124,6 +124,9 @@ def test_bots_intents_are_refused_while_an_order_by_hand_works(rig: Any) -> None
     effects = rig.feed(rig.quotes([(4_700, 10)]))
     assert [type(effect) for effect in effects] == [RaiseAlert]
     assert "is the second one here, manual was first" in effects[0].text
+    where = rig.executor.order(order.id).instrument
+    assert rig.executor.taken_from("maker", where) == "manual"
+    assert rig.executor.taken_from("manual", where) is None
     assert rig.state(order.id) is OrderState.OPEN
     assert rig.executor.cancel(order.id, rig.now)
     rig.feed(rig.event(OrderCancelled, order.id))

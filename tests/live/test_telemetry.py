@@ -11,9 +11,12 @@ import pytest
 
 from engine.caches.views import BookView
 from engine.domain.bots import BotState
-from engine.domain.instruments import AccountId, Instrument, InstrumentId, Kind, Mode, Side
+from engine.domain.decisions import Rest
+from engine.domain.events import InstrumentListed
+from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Kind, Mode, Side
+from engine.domain.intents import Quotes
 from engine.domain.orders import OrderId, OrderState
-from engine.domain.telemetry import EngineStatus
+from engine.domain.telemetry import EngineStatus, WatchedMarket
 from engine.live.telemetry import LEVELS, Telemetry, books_of
 from tests.live.trading_desk import Exchange, TradingDesk
 
@@ -107,3 +110,28 @@ async def test_a_bot_that_pauses_is_told_at_once_and_once(tmp_path: Path) -> Non
         assert (await told())[0] == "pausing"
         telemetry.tick(2)
         assert not desk.engine.state.waiting, "nothing has moved"
+
+
+async def test_a_bot_says_where_it_rests_and_what_another_has_taken(tmp_path: Path) -> None:
+    async with TradingDesk(tmp_path, Exchange()) as desk:
+        maker = desk.engine.bot_runners["maker"].bot
+        listed = view_of("demo:1").instrument
+        maker.followed = frozenset({MINE})
+        cell = maker.take(listed)
+        assert cell is not None
+        cell.rest = Rest(until_ns=5, why="its fills lost")
+        executor = desk.engine.bot_runners["maker"].runner.core.executor
+        executor.receive(InstrumentListed(instrument=listed), 1)
+        other = Quotes(
+            bot=BotId("other"), instrument=MINE, bids=(), asks=(), valid_until_ns=9, decision=1
+        )
+        executor.receive(other, 1)
+        Telemetry(desk.engine).second(1)
+        await desk.written()
+        row = desk.connection.execute("SELECT watching FROM bots").fetchone()
+        (seen,) = (
+            one
+            for one in msgspec.json.decode(row[0], type=tuple[WatchedMarket, ...])
+            if one.instrument == MINE
+        )
+        assert (seen.rest, seen.taken_by) == (cell.rest, "other")

@@ -6,6 +6,7 @@ from math import sqrt
 
 import msgspec
 
+from engine.domain.decisions import Rest
 from engine.domain.instruments import Instrument
 from engine.domain.intents import Quote
 from engine.indicators.basis import BasisTracker
@@ -175,6 +176,17 @@ def judge_fills(shared: Shared, p: MarketMakerParameters, now_ns: int) -> str:
         f"{summary.error * 100:.2f} cents a share in all. It opens nothing for {p.rest_s:,.0f} s; "
         "widen it, choose another market, or set rest_when_losing off"
     )
+
+
+def rest_of(shared: Shared, p: MarketMakerParameters) -> Rest | None:
+    """Return the pause that `judge_fills` began last, in words; None = it takes none."""
+    if not p.rest_when_losing:
+        return None
+    fills = shared.rests_for
+    why = "its last fills lost" if fills is None else (
+        f"its last {fills.fills} fills made {fills.markout * 100:+.2f} cents a share within 5 s"
+    )  # fmt: skip
+    return Rest(shared.resting_until_ns, why)
 
 
 def retune(saved: SavedState, p: MarketMakerParameters) -> None:

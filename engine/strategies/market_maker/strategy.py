@@ -69,6 +69,7 @@ from engine.strategies.market_maker.state import (
     fresh_learned,
     fresh_shared,
     judge_fills,
+    rest_of,
     retune,
 )
 
@@ -317,7 +318,8 @@ def evaluation(
         notes=notes,
     )
     intents = () if intent is None else (intent,)
-    return Evaluation(decision=decision, intents=intents, alert=alert, quiet=quiet)
+    rest = rest_of(market.shared, market.p) if now_ns < market.shared.resting_until_ns else None
+    return Evaluation(decision=decision, intents=intents, alert=alert, quiet=quiet, rest=rest)
 
 
 # -- The market maker: a two-sided ladder around a fair value, skewed by what it holds -------------

@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from engine.config import Config
 from engine.domain.bots import TRANSITIONS, BotHappened, BotState
 from engine.domain.catalog import StrategyEntry
-from engine.domain.decisions import Decision, Gate
+from engine.domain.decisions import Decision, Gate, Rest
 from engine.domain.instruments import BotId, InstrumentId, Mode
 from engine.domain.settings import SettingsDocument
 from engine.domain.telemetry import BotStatus, WatchedMarket
@@ -58,7 +58,7 @@ def newest(config: Config) -> SettingsVersion:
         return latest(connection, "pitboss")
 
 
-def put_bot(config: Config, state: str, *watching: InstrumentId) -> None:
+def put_bot(config: Config, state: str, *watching: InstrumentId | WatchedMarket) -> None:
     seen = BotStatus(
         name=BotId("maker"),
         mode=Mode.DEMO,
@@ -68,7 +68,10 @@ def put_bot(config: Config, state: str, *watching: InstrumentId) -> None:
         error="",
         capital_micro=100 * 10**6,
         evaluations=5,
-        watching=tuple(WatchedMarket(instrument=one) for one in watching),
+        watching=tuple(
+            one if isinstance(one, WatchedMarket) else WatchedMarket(instrument=one)
+            for one in watching
+        ),
     )
     with writing(config.state_path) as connection:
         put_bots(connection, "pitboss", (seen,), time.time_ns())
@@ -316,3 +319,41 @@ def test_a_bot_that_does_not_run_keeps_no_quotes(
     page = opened("bots", bot="maker")
     row = page.dataframe[1].value.iloc[0]
     assert (row["standing"], row["would"]) == (said, why)
+
+
+HOUR_NS = 3_600 * 10**9
+COMET, OTHER = InstrumentId("demo:comet-1"), InstrumentId("demo:comet-2")
+
+
+def resting(market: InstrumentId, hours: int) -> WatchedMarket:
+    rest = Rest(time.time_ns() + hours * HOUR_NS, "its last 3 fills made -2.00 cents a share")
+    return WatchedMarket(instrument=market, rest=rest)
+
+
+def taken(market: InstrumentId) -> WatchedMarket:
+    return WatchedMarket(instrument=market, taken_by="quoter")
+
+
+@pytest.mark.parametrize(
+    ("watching", "said", "why"),
+    [
+        ((COMET,), "RUNNING", ""),
+        ((), "RUNNING", ""),
+        ((resting(COMET, 1),), "RESTING until ", "3 fills made -2.00 cents"),
+        ((resting(COMET, 1), taken(OTHER)), "RESTING until ", "3 fills made -2.00 cents"),
+        ((resting(COMET, -1),), "RUNNING", ""),
+        ((resting(COMET, 1), OTHER), "RUNNING", "rests in 1 of 2 markets"),
+        ((taken(COMET),), "MARKET TAKEN", "quoter trades it in this account and was first"),
+        ((taken(COMET), OTHER), "RUNNING", "first in 1 of 2 markets"),
+    ],
+)
+def test_running_is_said_of_a_bot_that_may_quote_alone(
+    opened: Opened, desk: Config, watching: tuple[Any, ...], said: str, why: str
+) -> None:
+    put_bot(desk, "running", *watching)
+    page = opened("bots", bot="maker")
+    assert page.dataframe[0].value.iloc[0]["state"].startswith(said)
+    shown = texts(page)
+    assert why in shown
+    offered = {one.label for one in page.button if not one.disabled}
+    assert {"Pause", "Stop the bot"} <= offered, "it is at work all the same"

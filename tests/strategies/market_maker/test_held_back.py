@@ -135,6 +135,17 @@ def test_losing_fills_bring_it_to_rest_with_one_alert_and_the_figures(make_stage
     assert resting.gates[-1].value == pytest.approx(-0.02)
 
 
+def test_who_rests_says_until_when_and_why_and_then_no_more(make_stage: Any) -> None:
+    stage = make_stage(rest_fills=2, rest_s=20, event_jump_ticks=0, inventory_shares_max=1_000)
+    said = losing(stage, 2)
+    assert said[0].rest is None
+    assert said[-1].rest is not None
+    assert said[-1].rest.until_ns == 46 * S
+    assert "its last 2 fills made -2.00 cents a share within 5 s" in said[-1].rest.why
+    stage.book(4500, 4700, 47 * S)
+    assert stage.ask(47 * S).rest is None
+
+
 def test_a_resting_maker_still_works_its_position_out(make_stage: Any) -> None:
     stage = make_stage(rest_fills=2, event_jump_ticks=0, inventory_shares_max=1_000)
     last = losing(stage, 2)[-1]
