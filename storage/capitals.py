@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from sqlite3 import Connection
 
-from engine.domain.capitals import first_equity_micro, refusal
 from engine.domain.instruments import Mode
-from engine.domain.settings import AccountSettings, SettingsDocument
+from engine.domain.settings import (
+    AccountSettings,
+    SettingsDocument,
+    capitals_refusal,
+    first_equity_micro,
+)
 from storage.live import latest_equity
 
 SEEN_NS_MAX = 3_600 * 1_000_000_000
@@ -31,4 +35,4 @@ def capital_refusal(
             return None
         return seen.equity_micro
 
-    return refusal(before, after, equity_micro)
+    return capitals_refusal(before, after, equity_micro)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from engine.domain.bots import AT_REST
-from engine.domain.capitals import excess, first_equity_micro, refusal
 from engine.domain.instruments import AccountId
-from engine.domain.settings import AccountSettings, SettingsDocument
+from engine.domain.settings import (
+    AccountSettings,
+    SettingsDocument,
+    capital_excess,
+    capitals_refusal,
+    first_equity_micro,
+)
 from engine.executor.halts import EQUITY
 from engine.live.accounts import Accounts
 from engine.live.engine import Engine
@@ -14,7 +19,9 @@ from engine.runtime.bot_runner import BotRunner
 
 def settings_refusal(engine: Engine, document: SettingsDocument) -> str:
     """Return why a version gives an account's bots more than the account has; empty = it fits."""
-    return refusal(engine.settings.document, document, lambda one: _equity_micro(engine, one))
+    return capitals_refusal(
+        engine.settings.document, document, lambda one: _equity_micro(engine, one)
+    )
 
 
 def start_refusal(engine: Engine, bot_runner: BotRunner) -> str | None:
@@ -34,7 +41,7 @@ def start_refusal(engine: Engine, bot_runner: BotRunner) -> str | None:
         for one in engine.bot_runners.values()
         if one.runner is runner and (one is bot_runner or one.bot.state not in AT_REST)
     ]
-    return excess(account, beside, equity_micro)
+    return capital_excess(account, beside, equity_micro)
 
 
 def _equity_micro(engine: Engine, account: AccountSettings) -> int | None:
