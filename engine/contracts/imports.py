@@ -60,6 +60,30 @@ def impurities(file: Path) -> Iterator[str]:
             yield f"{file}:{line}: it calls {called}(): no I/O, no code in text"
 
 
+HIDDEN = frozenset({"builtins", "ctypes", "gc", "importlib", "inspect", "sys"})
+"""Modules by which a strategy could reach what it is not given: frames, objects, other modules."""
+
+NOW = frozenset({"now", "utcnow", "today"})
+"""Methods of `datetime` that read the clock."""
+
+
+def by_the_back_door(file: Path) -> Iterator[str]:
+    """Give a sentence for every other way to the clock, to chance, or to what was not given."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for line, name in imported(tree):
+        if name.partition(".")[0] in HIDDEN:
+            yield f"{file}:{line}: it imports {name}: a strategy has what its context gives it"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            owner = ast.unparse(node.func.value).rpartition(".")[2]
+            if node.func.attr in NOW and owner in {"datetime", "date", "dt"}:
+                yield f"{file}:{node.lineno}: it calls {owner}.{node.func.attr}(): no clock"
+        elif isinstance(node, ast.Attribute) and node.attr == "random":
+            yield f"{file}:{node.lineno}: it uses {ast.unparse(node)}: no chance"
+        elif isinstance(node, ast.Name) and node.id == "__builtins__":
+            yield f"{file}:{node.lineno}: it uses __builtins__: no I/O, no code in text"
+
+
 LIGHT = ("engine.domain", "engine.errors", "engine.plugins")
 
 

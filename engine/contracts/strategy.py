@@ -12,7 +12,8 @@ import msgspec
 
 from engine.bots.core import AccountCore
 from engine.caches.markets import MarketCache
-from engine.contracts.imports import impurities
+from engine.contracts.imports import by_the_back_door, impurities
+from engine.domain.bars import BarUnit, bar_spec
 from engine.domain.bots import BotState
 from engine.domain.catalog import GateWords
 from engine.domain.decisions import Decision
@@ -30,18 +31,31 @@ from engine.domain.settings import AccountSettings, BotSettings
 from engine.errors import PitbossError
 from engine.runtime.bot_runner import bot_of
 from engine.runtime.recovery import executor_of
+from engine.strategies.door import Reads
 from engine.strategies.registry import build
 
 S = 1_000_000_000
 T0 = 1_760_000_000 * S
 SECONDS = 240
+"""Moves of a trial at least: one a second where no bars are read."""
 CAPITAL = 1_000.0
 STATE_BYTES_MAX = 64 * 1024
 """Of one market: what a strategy learns of it must not grow with time."""
 
+GROWTH_MAX = 1.5
+"""How many times as large its state may be after twice the time."""
+GROWTH_BYTES = 512
+"""And so many bytes more: numbers get longer."""
+MOVES_A_BAR = 4
+"""Moves of the market in one bar."""
+BARS_MORE = 20
+"""Bars a trial goes on after twice of what it needs to be warm."""
+CAPITAL_TIMES = 3.0
+"""The account has so many times its capital: more than it may ask for."""
+
 BINARY = Instrument(
     id=InstrumentId("contract:binary"), kind=Kind.BINARY, currency="pUSD", price_decimals=4,
-    size_decimals=6, tick=100, lot=10_000, starts_ns=T0, closes_ns=T0 + 2 * SECONDS * S,
+    size_decimals=6, tick=100, lot=10_000, starts_ns=T0, closes_ns=T0 + 365 * 86_400 * S,
     strike_e8=100_000 * 10**8, series="contract-updown",
 )  # fmt: skip
 
@@ -49,35 +63,60 @@ BINARY = Instrument(
 class Trial:
     """One bot of a strategy at an account of its own, over a seeded market."""
 
-    def __init__(self, name: str, seed: int) -> None:
+    def __init__(self, name: str, seed: int, *, turns: bool = False) -> None:
         account = AccountSettings(name="paper", venue="contract", mode=Mode.PAPER)
         settings = BotSettings(
             name="bot", strategy=name, account="paper", capital=CAPITAL, instruments=(BINARY.id,)
         )
         executor, _ = executor_of(account, 1)
         executor.resume()
+        executor.ledger.move_cash(round(CAPITAL_TIMES * CAPITAL * MICRO))
         self.bot = bot_of(settings, executor.account)
         self.decisions: list[Decision] = []
         self.core = AccountCore(
             cache=MarketCache(), executor=executor, bots=(), decide=self.decisions.append
         )
         self.core.begin(T0)
+        self.pace_ns, self.moves = pace_of(self.bot.reads)
         self._chance = random.Random(seed)  # noqa: S311 a market, not a secret
         self._mid = 5_000
         self._reference = 100_000.0
+        half = self.moves // 2
+        self.market = [self._moves(T0 + i * self.pace_ns) for i in range(1, half + 1)]
+        """What happens, a move after the other."""
+        if turns:
+            self._chance.seed(seed + 1)  # nothing after the middle is as it was
+        later = range(half + 1, self.moves + 1)
+        self.market += [self._moves(T0 + i * self.pace_ns) for i in later]
         self.bot.state = BotState.RUNNING
         self.core.add(self.bot, T0)
         self.core.received((InstrumentListed(instrument=BINARY),), T0)
         self.now_ns = T0
+        self.half_state = 0
+        """Bytes of its state when half of the market was over."""
 
-    def run(self, seconds: int) -> None:
-        """Let the market move once a second, and the bot be asked whenever it wants."""
-        for _ in range(seconds):
-            self.now_ns += S
-            self.core.received(self._moves(), self.now_ns)
+    @property
+    def middle_ns(self) -> int:
+        """When half of the market is over."""
+        return T0 + self.moves // 2 * self.pace_ns
+
+    def run(self, *, restarts: bool = False) -> None:
+        """Let the market move, and the bot be asked whenever it wants.
+
+        `restarts` = in the middle it goes on as another object, from what it kept.
+        """
+        for i, events in enumerate(self.market):
+            if restarts and i == self.moves // 2:
+                fresh = build(self.bot.strategy.name, {}, self.bot.name)
+                fresh.restore(self.bot.strategy.state())
+                self.bot.strategy = fresh
+            self.now_ns += self.pace_ns
+            self.core.received(events, self.now_ns)
             self.core.turn(self.now_ns)
+            if i == self.moves // 2:
+                self.half_state = len(self.bot.strategy.state())
 
-    def _moves(self) -> tuple[Event, ...]:
+    def _moves(self, now_ns: int) -> tuple[Event, ...]:
         chance = self._chance
         self._mid = min(9_000, max(1_000, self._mid + 100 * chance.choice((-1, 0, 0, 0, 1))))
         self._reference *= 1.0 + chance.gauss(0.0, 0.0001)
@@ -87,7 +126,7 @@ class Trial:
         side = chance.choice((Side.BUY, Side.SELL))
         trade = TradePrinted(instrument=BINARY.id, price=self._mid, size=1_000_000, aggressor=side)
         prices = [
-            ReferencePriced(key=key, price_e8=round(self._reference * 1e8), exchange_ns=self.now_ns)
+            ReferencePriced(key=key, price_e8=round(self._reference * 1e8), exchange_ns=now_ns)
             for key in self.bot.strategy.references
         ]
         return (trade, BookReplaced(instrument=BINARY.id, bids=bids, asks=asks), *prices)
@@ -99,6 +138,7 @@ def check_strategy(kind: type[Any], file: Path | None = None) -> Iterator[str]:
     if file is not None:
         for one in sorted(file.parent.glob("*.py")) if file.name == "strategy.py" else [file]:
             yield from impurities(one)
+            yield from by_the_back_door(one)
     try:
         strategy = build(kind.name, {}, BotId("bot"))
     except PitbossError as error:
@@ -139,27 +179,75 @@ def _gate_words(name: str, gate: GateWords) -> Iterator[str]:
         yield f"gate {name}: `broken` knows value, limit and missing alone: {error!r}"
 
 
+def pace_of(reads: Reads) -> tuple[int, int]:
+    """Return how far apart a trial's moves are, in ns, and how many there are.
+
+    Of one that reads time bars there are some in each bar, and bars enough to be warm.
+    """
+    steps = {bar_spec(name).step: depth for name, depth in reads.bars.items()
+             if bar_spec(name).unit is BarUnit.TIME}  # fmt: skip
+    if not steps:
+        return S, SECONDS
+    longest = max(steps)
+    moves = MOVES_A_BAR * (2 * steps[longest] + BARS_MORE)
+    return longest // MOVES_A_BAR, max(SECONDS, moves)
+
+
 def _on_trial(kind: type[Any]) -> Iterator[str]:
     first, second = Trial(kind.name, 1), Trial(kind.name, 1)
     for trial in (first, second):
-        trial.run(SECONDS)
+        trial.run()
         if trial.bot.state is BotState.ERROR:
             yield f"it raises: {trial.bot.error}"
             return
     if not first.decisions:
-        yield f"it decided nothing in {SECONDS} s of a moving market"
+        yield f"it decided nothing in {first.moves} moves of a market"
         return
-    if msgspec.json.encode(first.decisions) != msgspec.json.encode(second.decisions):
+    if _written(first) != _written(second):
         yield "the same market gives other decisions the second time: it depends on more than that"
     wrongs = (wrong for one in first.decisions for wrong in _decided(kind, one))
     yield from dict.fromkeys(wrongs)
+    yield from _kept(kind, first)
+    yield from _looked_ahead(kind, first)
+
+
+def _written(trial: Trial, until_ns: int | None = None) -> bytes:
+    """Return what was decided, up to and with a moment."""
+    wanted = [one for one in trial.decisions if until_ns is None or one.at_ns <= until_ns]
+    return msgspec.json.encode(wanted)
+
+
+def _looked_ahead(kind: type[Any], first: Trial) -> Iterator[str]:
+    """Change everything after the middle: what was decided before it must be as it was."""
+    other = Trial(kind.name, 1, turns=True)
+    other.run()
+    if _written(other, first.middle_ns) != _written(first, first.middle_ns):
+        yield "another future gives other decisions before it: it looks ahead"
+
+
+def _kept(kind: type[Any], first: Trial) -> Iterator[str]:
+    """Look at what it keeps: bounded, whole, and enough to go on from."""
     state = first.bot.strategy.state()
     if len(state) > STATE_BYTES_MAX:
         yield f"its state of one market has {len(state):,} bytes: {STATE_BYTES_MAX:,} are the most"
+    elif len(state) > GROWTH_MAX * first.half_state + GROWTH_BYTES:
+        yield (
+            f"its state grows: {first.half_state:,} bytes after half of a market, "
+            f"{len(state):,} after all of it"
+        )
     again = build(kind.name, {}, BotId("bot"))
     again.restore(state)
     if again.state() != state:
         yield "restored from its state it gives another state"
+    if state:
+        restarted = Trial(kind.name, 1)
+        restarted.run(restarts=True)
+        if _intents(restarted) != _intents(first):
+            yield "restored in the middle of a market it wants something else from then on"
+
+
+def _intents(trial: Trial) -> list[bytes]:
+    return [msgspec.json.encode(one.intent) for one in trial.decisions if one.intent is not None]
 
 
 def _decided(kind: type[Any], decision: Decision) -> Iterator[str]:
@@ -186,8 +274,11 @@ def _wanted(intent: Intent, at_ns: int) -> Iterator[str]:
         yield f"confidence {intent.confidence} is not from 0 to 1"
     if isinstance(intent, Quotes):
         yield from _quoted(intent)
-    elif isinstance(intent, Target) and not 0 <= intent.limit_price <= BINARY.product.end:
-        yield f"limit_price {intent.limit_price} is no price of the instrument"
+    elif isinstance(intent, Target):
+        if not 0 <= intent.limit_price <= BINARY.product.end:
+            yield f"limit_price {intent.limit_price} is no price of the instrument"
+        if intent.position * intent.limit_price // BINARY.value_divisor > CAPITAL * MICRO:
+            yield "its position costs more than its capital"
 
 
 def _quoted(quotes: Quotes) -> Iterator[str]:

@@ -1,0 +1,125 @@
+"""`python -m engine strategies`: what strategies there are, what each takes, and a new one."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from engine.cli.arguments import say
+from engine.config import Config
+from engine.errors import BadInput, StorageError, os_sentence
+from engine.plugins import KINDS, NAME, NAME_RULE, folders
+from engine.strategies.registry import STRATEGIES
+
+HELP = "list the strategies, show or check them, write the skeleton of a new one"
+
+SKELETONS = Path(__file__).resolve().parents[1] / "contracts" / "skeletons"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parsers = parser.add_subparsers(dest="verb", metavar="list | show | check | new")
+    parsers.add_parser("list", help="name and idea of each; what is done without a word, too")
+    sub = parsers.add_parser("show", help="what one is, and every parameter with default and why")
+    sub.add_argument("name", metavar="NAME", help="of a strategy")
+    sub = parsers.add_parser("check", help="hold one or all to the contract; 1 = one breaks it")
+    sub.add_argument("name", metavar="NAME", nargs="?", default="", help="of a strategy")
+    sub = parsers.add_parser("new", help="write a documented skeleton and its test as a plug-in")
+    sub.add_argument("name", metavar="NAME", help="small letters, digits and _")
+
+
+def run(args: argparse.Namespace, config: Config) -> int:
+    del config
+    if args.verb == "show":
+        return show(args)
+    if args.verb == "check":
+        return check(args)
+    if args.verb == "new":
+        return new(args)
+    rows = [
+        {"name": name, "about": _about(kind), "parameters": list(kind.parameters_type.model_fields)}
+        for name, kind in sorted(STRATEGIES.items())
+    ]
+    say(args, {"strategies": rows}, "\n".join(f"{row['name']:22}{row['about']}" for row in rows))
+    return 0
+
+
+def _about(kind: type[Any]) -> str:
+    return (kind.__doc__ or "").partition("\n")[0]
+
+
+def _kind(name: str) -> type[Any]:
+    """Return the strategy of this name. Raises BadInput with those there are."""
+    kind = STRATEGIES.get(name)
+    if kind is None:
+        raise BadInput(f"there is no strategy {name!r}; known: {', '.join(sorted(STRATEGIES))}")
+    return kind
+
+
+def show(args: argparse.Namespace) -> int:
+    """Show what a strategy says of itself and of each parameter."""
+    from engine.contracts.things import idea_of  # noqa: PLC0415 the list does without
+
+    kind = _kind(args.name)
+    rows = [
+        {
+            "name": name,
+            "default": field.get_default(call_default_factory=True),
+            "help": " ".join((field.description or "").split()),
+        }
+        for name, field in kind.parameters_type.model_fields.items()
+    ]
+    idea = idea_of(kind)
+    lines = [f"{row['name']} = {row['default']}\n    {row['help']}" for row in rows]
+    text = "\n\n".join([f"{kind.name}: {_about(kind)}", idea, *lines])
+    say(args, {"name": kind.name, "idea": idea, "parameters": rows}, text)
+    return 0
+
+
+def check(args: argparse.Namespace) -> int:
+    """Hold strategies to their contract, those of plug-ins included. 1 = one breaks it."""
+    from engine.contracts.things import things  # noqa: PLC0415 the list does without
+
+    if args.name:
+        _kind(args.name)
+    wanted = [one for one in things() if one.kind == "strategies" and args.name in ("", one.name)]
+    rows = [{"name": one.name, "plugin": one.plugin, "wrong": list(one.check())} for one in wanted]
+    text = "\n".join(
+        f"{'wrong' if row['wrong'] else 'ok':6}{row['name']}"
+        + "".join(f"\n      {one}" for one in row["wrong"])
+        for row in rows
+    )
+    say(args, {"checked": rows}, text)
+    return int(any(row["wrong"] for row in rows))
+
+
+def new(args: argparse.Namespace) -> int:
+    """Write the skeleton of a strategy and its test. Raises BadInput, StorageError."""
+    name = args.name
+    if NAME.fullmatch(name) is None or name in KINDS:
+        raise BadInput(f"{name!r} cannot be the name of a strategy: {NAME_RULE}")
+    folder = folders()[0] / name
+    if name in STRATEGIES or folder.exists():
+        where = folder if folder.exists() else STRATEGIES[name].__module__
+        raise BadInput(f"there is a {name!r} already, {where}: nothing was written")
+    files = {
+        folder / "strategies" / f"{name}.py": SKELETONS / "strategy.txt",
+        folder / "tests" / f"test_{name}.py": SKELETONS / "strategy_test.txt",
+    }
+    title = "".join(part.capitalize() for part in name.split("_"))
+    try:
+        for file, skeleton in files.items():
+            file.parent.mkdir(parents=True)
+            text = skeleton.read_text(encoding="utf-8")
+            file.write_text(text.replace("CLASS", title).replace("NAME", name), encoding="utf-8")
+    except OSError as error:
+        raise StorageError(os_sentence(error)) from error
+    written = [str(file) for file in files]
+    text = "\n".join(
+        [
+            *(f"written: {one}" for one in written),
+            f"next: python -m engine strategies check {name}; docs/extend says what it may do",
+        ]
+    )
+    say(args, {"written": written}, text)
+    return 0

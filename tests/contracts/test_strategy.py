@@ -1,0 +1,138 @@
+"""The check of strategies finds what each bad one does, and nothing in an honest one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+import pytest
+
+from engine.contracts.imports import by_the_back_door
+from engine.contracts.strategy import check_strategy
+from engine.domain.intents import Target
+from engine.strategies.bar_rule import BarParameters, BarRule, Seen, Wish
+from engine.strategies.door import Context, Evaluation, Reads
+from engine.strategies.registry import ELSEWHERE
+
+
+class Quick(BarParameters):
+    """Short bars."""
+
+    bars: str = "5s"
+    """Bars it decides on.
+
+    Short ones: a trial closes many of them."""
+
+
+class Honest(BarRule):
+    """Long after a bar that rose, else flat."""
+
+    name: ClassVar[str] = "honest"
+    parameters_type: ClassVar[type[BarParameters]] = Quick
+
+    def reads_of(self, parameters: Quick) -> Reads:
+        return Reads(bars={parameters.bars: 2})
+
+    def wish(self, seen: Seen) -> Wish | None:
+        bars = seen.last(2)
+        return Wish(1.0 if bars[-1].close > bars[0].close else 0.0)
+
+
+class Greedy(Honest):
+    """Asks for ten times what it may."""
+
+    name: ClassVar[str] = "greedy"
+
+    def evaluate(self, context: Context, now_ns: int) -> Evaluation:
+        given = super().evaluate(context, now_ns)
+        if not given.intents:
+            return given
+        target: Any = given.intents[0]
+        assert isinstance(target, Target)
+        more = msgspec.structs.replace(target, position=10 * target.position)
+        decision = msgspec.structs.replace(given.decision, intent=more)
+        return msgspec.structs.replace(given, decision=decision, intents=(more,))
+
+
+class Hoarder(Honest):
+    """Keeps every moment it was asked at."""
+
+    name: ClassVar[str] = "hoarder"
+
+    def __init__(self, parameters: Any, bot: Any) -> None:
+        super().__init__(parameters, bot)
+        self.seen: list[int] = []
+
+    def evaluate(self, context: Context, now_ns: int) -> Evaluation:
+        self.seen += [now_ns] * 8
+        return super().evaluate(context, now_ns)
+
+    def state(self) -> bytes:
+        return msgspec.json.encode(self.seen)
+
+    def restore(self, state: bytes) -> None:
+        self.seen = msgspec.json.decode(state)
+
+
+class Forgetful(Honest):
+    """Keeps words, and nothing of what it wants."""
+
+    name: ClassVar[str] = "forgetful"
+
+    def wish(self, seen: Seen) -> Wish | None:
+        del seen
+        return Wish(1.0)
+
+    def state(self) -> bytes:
+        return b"all is well"
+
+    def restore(self, state: bytes) -> None:
+        del state
+
+
+class Prophet(Honest):
+    """Looks at what happens next, through the frames of who asks it."""
+
+    name: ClassVar[str] = "prophet"
+
+    def wish(self, seen: Seen) -> Wish | None:
+        try:
+            raise LookupError
+        except LookupError as error:
+            frame = error.__traceback__ and error.__traceback__.tb_frame
+        del seen
+        market: Any = None
+        while frame is not None and not isinstance(market, list):
+            market = getattr(frame.f_locals.get("self"), "market", None)
+            frame = frame.f_back
+        return Wish(1.0 if market[-1][0].price % 200 else 0.0, (("close", market[-1][0].price),))
+
+
+FOUND = {
+    Honest: "",
+    Greedy: "its position costs more than its capital",
+    Hoarder: "its state grows",
+    Forgetful: "restored in the middle of a market it wants something else",
+    Prophet: "it looks ahead",
+}
+
+
+@pytest.mark.parametrize("kind", FOUND, ids=lambda kind: kind.name)
+def test_what_each_does_is_found(kind: type[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ELSEWHERE, kind.name, kind)
+    said = "\n".join(check_strategy(kind))
+    assert FOUND[kind] in said
+    assert bool(said) is bool(FOUND[kind]), said
+
+
+def test_the_back_doors_to_clock_and_chance_are_found(tmp_path: Path) -> None:
+    file = tmp_path / "sly.py"
+    file.write_text(
+        "import sys\nfrom datetime import datetime\nimport numpy as np\n"
+        "at = datetime.now()\nx = np.random.rand()\nopened = __builtins__\n",
+        encoding="utf-8",
+    )
+    said = "\n".join(by_the_back_door(file))
+    for word in ("imports sys", "datetime.now()", "np.random", "__builtins__"):
+        assert word in said
