@@ -116,6 +116,9 @@ ROOMS = {
         may=("engine.lab", "engine.runtime", "storage", *BASE), libraries=EVERY_LIBRARY
     ),
     "engine.lab": LAB,
+    "engine.watch": Room(
+        may=("storage", *BASE), libraries=EVERY_LIBRARY, never=frozenset({"pydantic"})
+    ),
     "engine.cli": Room(may=("engine", "storage"), libraries=EVERY_LIBRARY),
     "engine.contracts": Room(may=("engine", "storage"), libraries=EVERY_LIBRARY),
     "pages": Room(

@@ -28,6 +28,7 @@ CLOCK_MAY = {
     "engine/lab/replay/setup.py": "stamps when a run was started",
     "engine/jobs": "a schedule is about the time of day",
     "pages/kit/home.py": "pages tell ages",
+    "engine/watch": "tells ages of programs; its turns are given the time",
 }
 STOPWATCH_MAY = {
     "engine/live/progress.py": "looks from beside the loop are so far apart",
@@ -94,6 +95,7 @@ BROAD_EXCEPT_MAY = {
     "engine/runtime/state_writer.py": "a thread that dies of anything ends the engine",
     "engine/gateway/sender.py": "whatever a venue did not name = OutcomeUnknown",
     "pages/kit/guard.py": "each part of a page fails for itself; the log has the traceback",
+    "engine/watch/program.py": "a part of the watch that fails is told, the others go on",
     "engine/venues": "the one sending function: unnamed after the bytes have left = OutcomeUnknown",
 }
 DECIDING = (

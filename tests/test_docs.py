@@ -80,6 +80,15 @@ HEADINGS = {
         "8. Start",
         "What is missing",
     ),
+    "docs/alerts.md": (
+        "The watch",
+        "Channels",
+        "Rules",
+        "Dead man's switch",
+        "Price alerts",
+        "What is told, by what",
+        "Where something refuses",
+    ),
 }
 
 

@@ -34,6 +34,8 @@ class CredentialField(msgspec.Struct, frozen=True, kw_only=True):
     """False = what a person knows the account by at its venue; each credential has one."""
     asked: bool = True
     """False = no form asks for it: the venue gives it, or the environment alone names it."""
+    shown: bool = False
+    """True = sealed, and readable while it is typed: an address, no password."""
 
     @property
     def needed(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from engine.domain.alerts import AlertGroup, Severity
 from engine.domain.commands import MANUAL, InventoryPolicy
 from engine.domain.instruments import Mode
 from engine.domain.listings import ListingState
@@ -221,6 +222,109 @@ def _nightly() -> dict[str, ScheduleEntry]:
     }
 
 
+class AlertRule(Settings):
+    """Which channels hear of which alerts, when and how often.
+
+    Of the rules that name a channel the most specific decides: one that names the kind before one
+    that names its group; among equals the one with the higher minimum severity.
+    """
+
+    kinds: tuple[str, ...] = Field((), description="kinds of alert; empty = not by kind")
+    groups: tuple[AlertGroup, ...] = Field((), description="groups of kinds; empty = not by group")
+    severity_min: Severity = Field(Severity.WARNING, title="Minimum severity")
+    channels: tuple[str, ...] = Field(("*",), description="names of channels; * = every channel")
+    mute: bool = Field(False, description="what it names is sent to none of its channels")
+    digest_min: int = Field(
+        0, ge=0, le=1_440, title="Digest", description="minutes; 0 = each alert at once"
+    )
+    quiet: str = Field(
+        "",
+        pattern=r"^(([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d)?$",
+        title="Quiet hours",
+        description="e.g. 22:00-07:00; what is held back is sent when they end",
+    )
+    quiet_unless: Severity = Field(
+        Severity.CRITICAL, title="Sent in quiet hours from", description="severity"
+    )
+    again_min: int = Field(
+        60, ge=1, le=10_080, title="Again after", description="minutes, while it goes on happening"
+    )
+    per_hour_max: int = Field(
+        30, ge=1, le=1_000, title="Messages per hour",
+        description="per channel; what is beyond comes together in one message",
+    )  # fmt: skip
+    escalate_min: int = Field(
+        0, ge=0, le=1_440, title="Escalate after",
+        description="minutes without a person who acknowledges it; 0 = never",
+    )  # fmt: skip
+    escalate_to: tuple[str, ...] = Field(
+        (), max_length=10, description="channels: first the same ones again, then these one by one"
+    )
+    on: bool = True
+
+
+class PriceAlert(Settings):
+    """What a person wants to be told of a market's price: the middle of its book."""
+
+    instrument: Annotated[str, Field(min_length=3, max_length=200)]
+    account: str = Field("", max_length=64, description="whose book; empty = any account's")
+    above: float | None = Field(None, gt=0, le=AMOUNT_MAX, description="at or above this price")
+    below: float | None = Field(None, gt=0, le=AMOUNT_MAX, description="at or below this price")
+    moves: float | None = Field(None, gt=0, le=AMOUNT_MAX, description="moved by so much")
+    within_min: int = Field(60, ge=1, le=1_440, description="minutes, for a move")
+    repeats: bool = Field(False, description="again each time it comes true anew")
+    note: str = Field("", max_length=200)
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if sum(one is not None for one in (self.above, self.below, self.moves)) != 1:
+            raise ValueError("give exactly one of above, below and moves")
+        return self
+
+
+class AlertThresholds(Settings):
+    """From where on a condition is told."""
+
+    large_fill: float = Field(500.0, ge=0, le=AMOUNT_MAX, description="units of the currency")
+    balance_low: float = Field(100.0, ge=0, le=AMOUNT_MAX, description="cash, in the currency")
+    limit_near_percent: float = Field(80.0, ge=1, le=100, description="% of a limit")
+    closes_within_min: int = Field(60, ge=1, le=10_080, description="minutes, with inventory")
+    connection_s: int = Field(60, ge=5, le=3_600, description="seconds without a word")
+    bot_idle_min: int = Field(30, ge=1, le=10_080, description="minutes without an order")
+    turn_ms: float = Field(50.0, gt=0, le=60_000, description="ms, 99 of 100 turns, for a minute")
+    memory_free_mb: int = Field(250, ge=0, le=1_000_000, description="MB available")
+
+
+def _alert_rules() -> dict[str, AlertRule]:
+    return {
+        "critical": AlertRule(severity_min=Severity.CRITICAL),
+        "warning": AlertRule(severity_min=Severity.WARNING, digest_min=15),
+    }
+
+
+Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
+
+
+class AlertSettings(Settings):
+    """How alerts leave the desk. The watch goes by the newest saved version, engine or not.
+
+    `engine.watch.rules` reads the same fields.
+    """
+
+    rules: dict[Name, AlertRule] = Field(default_factory=_alert_rules, max_length=100)
+    prices: dict[Name, PriceAlert] = Field(default_factory=dict, max_length=200)
+    thresholds: AlertThresholds = Field(default_factory=AlertThresholds)
+    zone: str = Field("UTC", max_length=64, description="time zone of quiet hours and messages")
+    address: str = Field(
+        "http://127.0.0.1:8501", pattern=r"^https?://\S+$", max_length=200,
+        description="of the dashboard, as links in messages begin",
+    )  # fmt: skip
+    ack_links: bool = Field(
+        False, description="messages carry a signed link that acknowledges without signing in"
+    )
+    ack_hours: int = Field(24, ge=1, le=168, description="hours until such a link ends")
+
+
 class SettingsDocument(Settings):
     """Everything a person may edit, by name."""
 
@@ -232,6 +336,7 @@ class SettingsDocument(Settings):
     """Searches a bot may follow, by name."""
     schedule: dict[str, ScheduleEntry] = Field(default_factory=_nightly)
     """A document of before there was one has the nightly backup and the weekly upkeep."""
+    alerts: AlertSettings = Field(default_factory=AlertSettings)
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:

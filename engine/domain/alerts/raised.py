@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.domain.alerts import AlertGroup, AlertKind, Repeat, Severity
+from engine.domain.alerts import AlertGroup, AlertKind, Repeat, Sent, Severity
 from engine.domain.orders import RejectReason
 
 CRITICAL, WARNING, INFO = Severity.CRITICAL, Severity.WARNING, Severity.INFO
@@ -28,6 +28,7 @@ def _rejected(reason: RejectReason) -> AlertKind:
         CRITICAL if severe else WARNING,
         ORDERS,
         "orders",
+        sent=Sent.AT_ONCE,
     )
 
 
@@ -79,7 +80,7 @@ _ORDERS = (
               WARNING, MONEY, "positions"),
     AlertKind(
         "fill_failed", "A fill did not settle", "Nothing: it is reversed and in no total.",
-        WARNING, MONEY, "orders",
+        WARNING, MONEY, "orders", sent=Sent.AT_ONCE,
     ),
     *(_rejected(reason) for reason in RejectReason),
 )  # fmt: skip

@@ -1,0 +1,71 @@
+"""`python -m engine.watch`: the watch itself, started by `python -m engine watch`.
+
+Takes one JSON object (`Place`) as its argument: configuration was read by who started it, so that
+this program needs neither pydantic nor the rest of the engine. It ends at SIGTERM; where its
+supervisor ends without stopping it, it tells that first, for a minute at most.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+
+import msgspec
+
+from engine.errors import AlreadyRuns
+from engine.locks import locked
+from engine.watch.desk import SECOND_NS, DeskPlace
+from engine.watch.program import Watch, say
+from engine.watch.sender import ChildSender
+
+TURN_S = 1.0
+LOCK = "watch.lock"
+LAST_WORDS_S = 60.0
+"""How long a watch whose supervisor is gone goes on to tell it."""
+
+LOCK_WAIT_S = LAST_WORDS_S + 15.0
+GRACE_NS = 3 * SECOND_NS
+
+
+def main(argv: list[str]) -> int:
+    """Watch until told to end."""
+    place = msgspec.json.decode(argv[0], type=DeskPlace)
+    ending, parent = threading.Event(), os.getppid()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ending.set())
+    try:
+        lock = locked(place.home / "run" / LOCK, "watch", LOCK_WAIT_S)
+    except AlreadyRuns as error:
+        say("refused", reason=str(error))
+        return 2
+    with lock:
+        say("open", pid=os.getpid())
+        watch = Watch(
+            place, ChildSender(), time.time_ns(), parent_gone=lambda: os.getppid() != parent
+        )
+        _run(watch, ending, parent, lock.name)
+        watch.stop(time.time_ns())
+        say("closed")
+    return 0
+
+
+def _run(watch: Watch, ending: threading.Event, parent: int, lock: str) -> None:
+    """Turn once a second until told to end, or until the end of the supervisor has been told."""
+    orphan_s: float | None = None
+    while not ending.is_set():
+        began_s = time.monotonic()
+        watch.turn(time.time_ns())
+        os.utime(lock)
+        if os.getppid() != parent:
+            orphan_s = orphan_s or began_s
+            quiet = began_s - orphan_s > 2 * TURN_S and not watch.waiting
+            if quiet or began_s - orphan_s > LAST_WORDS_S:
+                return
+        ending.wait(max(0.05, TURN_S - (time.monotonic() - began_s)))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

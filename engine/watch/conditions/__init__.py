@@ -1,0 +1,80 @@
+"""Conditions: what is found in the state the engine wrote. One file a condition, found by scan.
+
+A file says `CONDITION = Name`, a class with `every_s` and `find(seen)`, which gives the trouble
+there is at this moment, or what happened since the last look. It reads the state database alone and
+may remember things in `seen.meta`. While the engine does not report, what it found last stands.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sqlite3
+from collections.abc import Iterable, MutableMapping
+from decimal import Decimal
+from typing import Any, Protocol
+
+import msgspec
+
+from engine.watch.desk import EVENT, Trouble
+from engine.watch.rules import AlertsRead
+
+MICRO_DECIMALS = 6
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """What a condition looks at: one snapshot of the state database."""
+
+    state: sqlite3.Connection
+    engine_id: str
+    detail: dict[str, Any]
+    """What the engine said of itself with its heartbeat."""
+    alerts: AlertsRead
+    meta: MutableMapping[str, str]
+    now_ns: int
+
+    def rows(self, query: str, *values: object) -> list[dict[str, Any]]:
+        """Return a query's rows by the names of its columns; its first mark is the engine."""
+        cursor = self.state.execute(query, (self.engine_id, *values))
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor]
+
+
+class Condition(Protocol):
+    """Finds one kind of thing."""
+
+    every_s: float
+
+    def find(self, seen: Seen) -> Iterable[Trouble]: ...
+
+
+def conditions() -> dict[str, Condition]:
+    """Return every condition, new, by the name of its file."""
+    found = {}
+    for file in pkgutil.iter_modules(__path__):
+        made = getattr(importlib.import_module(f"{__name__}.{file.name}"), "CONDITION", None)
+        if made is not None:
+            found[file.name] = made()
+    return found
+
+
+def event(subject: str) -> str:
+    """Return the subject of what happened once."""
+    return EVENT + subject
+
+
+def amount(micro: int, currency: str) -> str:
+    """Return micro-units as a person reads them."""
+    return f"{Decimal(micro).scaleb(-MICRO_DECIMALS):,.2f} {currency}"
+
+
+class Since:
+    """Remembers since when each of several things has been so without a break."""
+
+    def __init__(self) -> None:
+        self._since_ns: dict[str, int] = {}
+
+    def longer(self, found: Iterable[str], for_ns: int, now_ns: int) -> set[str]:
+        """Return which of those found have been found for so long; the others are forgotten."""
+        self._since_ns = {name: self._since_ns.get(name, now_ns) for name in found}
+        return {name for name, since_ns in self._since_ns.items() if now_ns - since_ns >= for_ns}

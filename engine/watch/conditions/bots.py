@@ -1,0 +1,70 @@
+"""Bots that run and place nothing, with their own reasons."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from engine.watch.conditions import Seen, Since
+from engine.watch.desk import Trouble
+
+MINUTE_NS = 60 * 1_000_000_000
+RUNNING = "running"
+REASONS_MAX = 3
+
+
+class Bots:
+    """Compares the bots that run with the orders that live."""
+
+    every_s = 10.0
+
+    def __init__(self) -> None:
+        self._since = Since()
+
+    def find(self, seen: Seen) -> Iterator[Trouble]:
+        """Give bots that have had no order for too long."""
+        rows = seen.rows(
+            "SELECT name, mode, account, state, watching FROM bots WHERE engine_id = ?"
+        )
+        working = {
+            row["bot"]
+            for row in seen.rows(
+                "SELECT DISTINCT bot FROM orders WHERE engine_id = ? AND state IN "
+                "('open', 'partial', 'sent', 'pending', 'cancelling', 'delayed', 'unknown')"
+            )
+        }
+        idle = {
+            row["name"]: row
+            for row in rows
+            if row["state"].lower() == RUNNING and row["name"] not in working
+        }
+        for_ns = seen.alerts.thresholds.bot_idle_min * MINUTE_NS
+        for name in sorted(self._since.longer(idle, for_ns, seen.now_ns)):
+            row = idle[name]
+            minutes = seen.alerts.thresholds.bot_idle_min
+            yield Trouble(
+                kind="bot_idle", subject=name,
+                text=f"{name} runs and has had no order for {minutes} min: {_why(row)}",
+                mode=row["mode"], account=row["account"], bot=name,
+            )  # fmt: skip
+
+
+def _why(row: dict[str, Any]) -> str:
+    """Return the reasons the bot itself gives, the most frequent first."""
+    watching = json.loads(row["watching"])
+    if not watching:
+        return "it watches no market"
+    reasons: Counter[str] = Counter()
+    for market in watching:
+        reasons.update(filter(None, (market.get("denied"), *market.get("left", ()))))
+    if not reasons:
+        return f"none of its {len(watching)} markets meets its conditions; see its page"
+    return ", ".join(
+        f"{reason.replace('_', ' ')} ({count})"
+        for reason, count in reasons.most_common(REASONS_MAX)
+    )
+
+
+CONDITION = Bots

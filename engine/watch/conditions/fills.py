@@ -1,0 +1,47 @@
+"""Large fills."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from engine.domain.money import MICRO
+from engine.watch.conditions import Seen, amount, event
+from engine.watch.desk import Trouble
+
+FILLS_MAX = 500
+CURSOR = "fills cursor"
+_QUERY = (
+    "SELECT f.rowid AS number, f.account, f.id, f.mode, f.bot, f.instrument, f.side, f.leg, "
+    "f.value_micro, a.currency FROM fills f JOIN accounts a ON a.engine_id = f.engine_id AND "
+    "a.account = f.account WHERE f.engine_id = ? AND f.rowid > ? ORDER BY f.rowid LIMIT ?"
+)
+
+
+class FillsCondition:
+    """Reads fills once each, in the order in which they were written."""
+
+    every_s = 2.0
+
+    def find(self, seen: Seen) -> Iterator[Trouble]:
+        """Give every new fill worth more than the threshold."""
+        last = seen.state.execute("SELECT coalesce(max(rowid), 0) FROM fills").fetchone()[0]
+        # A first look tells nothing of the past; a rebuilt table is numbered anew.
+        number = min(int(seen.meta.get(CURSOR, last)), last)
+        for row in seen.rows(_QUERY, number, FILLS_MAX):
+            number = row["number"]
+            value = row["value_micro"]
+            if value is None or value <= seen.alerts.thresholds.large_fill * MICRO:
+                continue
+            worth = amount(value, row["currency"])
+            yield Trouble(
+                kind="large_fill",
+                subject=event(f"{row['account']}/{row['id']}"),
+                text=f"{row['side']} {row['leg']} of {row['instrument']} filled for {worth}",
+                numbers={"value": worth},
+                mode=row["mode"], account=row["account"], bot=row["bot"] or None,
+                instrument=row["instrument"],
+            )  # fmt: skip
+        seen.meta[CURSOR] = str(number)
+
+
+CONDITION = FillsCondition

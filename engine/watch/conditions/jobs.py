@@ -1,0 +1,37 @@
+"""Jobs of the worker that failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from engine.watch.conditions import Seen, event
+from engine.watch.desk import Trouble
+
+CURSOR = "jobs cursor"
+JOBS_MAX = 200
+
+
+class Jobs:
+    """Reads each failed job once."""
+
+    every_s = 5.0
+    needs_engine = False
+
+    def find(self, seen: Seen) -> Iterator[Trouble]:
+        """Give jobs that failed since the last look."""
+        since_ns = int(seen.meta.get(CURSOR, seen.now_ns))
+        rows = seen.rows(
+            "SELECT id, kind, error, finished_ns FROM jobs WHERE engine_id = ? AND "
+            "state = 'failed' AND finished_ns > ? ORDER BY finished_ns LIMIT ?",
+            since_ns, JOBS_MAX,
+        )  # fmt: skip
+        for row in rows:
+            since_ns = max(since_ns, row["finished_ns"])
+            yield Trouble(
+                kind="job_failed", subject=event(str(row["id"])),
+                text=f"job {row['id']} ({row['kind']}) failed: {row['error'][:300]}",
+            )  # fmt: skip
+        seen.meta[CURSOR] = str(min(since_ns, seen.now_ns))
+
+
+CONDITION = Jobs

@@ -1,0 +1,120 @@
+"""Price alerts: what a person asked to be told of a market's price."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from engine.watch.conditions import Seen, Since, event
+from engine.watch.desk import Trouble
+from engine.watch.rules import MINUTE_NS, PriceRule
+
+UNSEEN_FOR_NS = 600 * 1_000_000_000
+"""How long a market may show no price before that is told."""
+
+SAMPLES_MAX = 120
+"""Most prices kept of the time a move is measured over."""
+
+
+class Kept(msgspec.Struct, kw_only=True):
+    """What is remembered of one price alert over restarts."""
+
+    rule: str = ""
+    """The digest of the rule: an edited alert begins anew."""
+    fired: int = 0
+    beyond: bool = False
+    """True = the price stands where the alert was told; told again after it has come back."""
+    samples: list[tuple[int, float]] = []
+
+
+class Prices:
+    """Compares the middle of each book with what is asked for."""
+
+    every_s = 1.0
+
+    def __init__(self) -> None:
+        self._since = Since()
+
+    def find(self, seen: Seen) -> Iterator[Trouble]:
+        """Give each price alert whose condition has come true, and those that see no price."""
+        unseen: dict[str, PriceRule] = {}
+        for name, rule in sorted(seen.alerts.prices.items()):
+            price = price_of(seen, rule)
+            if price is None:
+                unseen[name] = rule
+                continue
+            kept = _kept(seen, name, rule)
+            said = reached(rule, price, kept, seen.now_ns)
+            fires = bool(said) and not kept.beyond and (rule.repeats or not kept.fired)
+            kept.beyond = bool(said)
+            if fires:
+                kept.fired += 1
+                kept.samples = []
+                yield _trouble(name, rule, kept, f"{said}: it is at {price:g}", price)
+            seen.meta[f"price {name}"] = msgspec.json.encode(kept).decode()
+        for name in sorted(self._since.longer(unseen, UNSEEN_FOR_NS, seen.now_ns)):
+            rule = unseen[name]
+            yield Trouble(
+                kind="price_unseen", subject=name, instrument=rule.instrument,
+                text=f"price alert {name}: {rule.instrument} has no two-sided book here",
+            )  # fmt: skip
+
+
+def reached(rule: PriceRule, price: float, kept: Kept, now_ns: int) -> str:
+    """Return what has come true, in words; empty = nothing."""
+    if rule.above is not None:
+        return f"the price is at or above {rule.above:g}" if price >= rule.above else ""
+    if rule.below is not None:
+        return f"the price is at or below {rule.below:g}" if price <= rule.below else ""
+    within_ns = rule.within_min * MINUTE_NS
+    kept.samples = [one for one in kept.samples if one[0] > now_ns - within_ns]
+    if not kept.samples or now_ns - kept.samples[-1][0] >= within_ns // SAMPLES_MAX:
+        kept.samples = [*kept.samples, (now_ns, price)]
+    low, high = (pick(one for _, one in kept.samples) for pick in (min, max))
+    moved = max(price - low, high - price)
+    # Prices are decimals that floats cannot hold: 0.6 - 0.5 is a little less than 0.1.
+    if rule.moves is not None and moved >= rule.moves - 1e-9:
+        return f"the price moved by {moved:.4g} within {rule.within_min} min"
+    return ""
+
+
+def price_of(seen: Seen, rule: PriceRule) -> float | None:
+    """Return the middle of the market's book, in its own units; None = it has no two sides."""
+    rows = seen.rows(
+        "SELECT b.body, i.price_decimals FROM books b JOIN instruments i ON "
+        "i.engine_id = b.engine_id AND i.id = b.instrument WHERE b.engine_id = ? AND "
+        "b.instrument = ? AND (? = '' OR b.account = ?) ORDER BY b.updated_ns DESC",
+        rule.instrument, rule.account, rule.account,
+    )  # fmt: skip
+    for row in rows:
+        book: dict[str, Any] = json.loads(row["body"])
+        if book["trusted"] and book["bids"] and book["asks"]:
+            middle = (book["bids"][0][0] + book["asks"][0][0]) / 2
+            return float(middle / 10 ** row["price_decimals"])
+    return None
+
+
+def _kept(seen: Seen, name: str, rule: PriceRule) -> Kept:
+    digest = hashlib.sha256(msgspec.json.encode(rule)).hexdigest()[:12]
+    text = seen.meta.get(f"price {name}")
+    kept = msgspec.json.decode(text, type=Kept) if text else Kept()
+    return kept if kept.rule == digest else Kept(rule=digest)
+
+
+def _trouble(name: str, rule: PriceRule, kept: Kept, said: str, price: float) -> Trouble:
+    note = f" ({rule.note})" if rule.note else ""
+    return Trouble(
+        kind="price_reached",
+        subject=event(f"{name}/{kept.rule}/{kept.fired}"),
+        text=f"{rule.instrument}: {said}{note}",
+        numbers={"price": f"{price:g}"},
+        account=rule.account or None,
+        instrument=rule.instrument,
+    )
+
+
+CONDITION = Prices

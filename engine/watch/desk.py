@@ -1,0 +1,253 @@
+"""The desk as the watch sees it from outside: its home, its programs, the engine's heartbeat."""
+
+from __future__ import annotations
+
+import fcntl
+import http.client
+import os
+import socket
+import sqlite3
+import struct
+import xmlrpc.client
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine.errors import StorageError
+from engine.watch.rules import AlertsRead
+from storage.database import connect_reader, primary_code, storage_errors
+
+SECOND_NS = 1_000_000_000
+ASK_S = 3.0
+"""How long supervisor may take to answer."""
+
+BUSY_MS = 500
+"""How long the state database may be locked for readers before it counts as locked."""
+
+WRITE_LOCK_BYTE = 120
+"""SQLite's WAL_WRITE_LOCK in the `-shm` file (wal.c, "WAL-Index locks")."""
+
+
+EVENT = "event:"
+"""Before the subject of what happened once and has no end."""
+
+
+class Trouble(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wrong now, or what happened."""
+
+    kind: str
+    text: str
+    subject: str = ""
+    """What of its kind it is about. One that begins with `EVENT` is told once and has no end."""
+    numbers: dict[str, str] = {}
+    mode: str | None = None
+    account: str | None = None
+    bot: str | None = None
+    instrument: str | None = None
+
+
+class ProgramSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """One program as supervisor tells it."""
+
+    state: str
+    pid: int
+    start_s: int
+    exit_code: int
+    words: str
+
+
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
+    """The engine's last word in the state database."""
+
+    engine_id: str
+    state: str
+    heartbeat_ns: int
+    started_ns: int
+    pid: int
+    detail: str
+
+
+class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
+    """Why the state database gives nothing: the kind of alert that is, and a sentence."""
+
+    kind: str
+    text: str
+
+
+class DeskPlace(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the desk lies."""
+
+    folder: str
+    """The home of all state."""
+    state: str
+    """The state database."""
+    port: int | None = None
+    """Of the dashboard; None = it is not this desk's."""
+    programs: tuple[str, ...] = ("engine", "worker", "dashboard", "demo")
+
+    @property
+    def home(self) -> Path:
+        return Path(self.folder)
+
+    @property
+    def state_path(self) -> Path:
+        return Path(self.state)
+
+    @property
+    def supervisor(self) -> Path:
+        return self.home / "run" / "supervisor.sock"
+
+
+class Desk:
+    """What one turn of the watch sees. `programs` is None where no supervisor answers."""
+
+    def __init__(self, place: DeskPlace, alerts: AlertsRead, meta: dict[str, str]) -> None:
+        self.place = place
+        self.alerts = alerts
+        self.meta = meta
+        """What probes and conditions remember over restarts, by names of their own."""
+        self.programs: Mapping[str, ProgramSeen] | None = None
+        self.heartbeat: Heartbeat | None = None
+        """None = no engine ever ran, or the state is unreadable."""
+        self.unreadable: Unreadable | None = None
+        self.began_ns = 0
+        """When this watch began."""
+        self.orphaned = False
+        """True = the supervisor that started the watch has ended."""
+
+    def refresh(self) -> None:
+        """Ask supervisor and the state database anew."""
+        self.programs = ask_supervisor(self.place.supervisor)
+        self.heartbeat, self.unreadable = None, None
+        try:
+            with state(self.place.state_path) as connection:
+                self.heartbeat = _heartbeat(connection)
+        except StorageError as error:
+            self.unreadable = _why(self.place.state_path, error)
+
+    def program(self, name: str) -> ProgramSeen | None:
+        return self.programs.get(name) if self.programs is not None else None
+
+
+@contextmanager
+def state(path: Path) -> Iterator[sqlite3.Connection]:
+    """Give one snapshot of the state database. Raises StorageError soon, not after a long wait."""
+    with closing(connect_reader(path, busy_ms=BUSY_MS)) as connection, storage_errors(path):
+        connection.execute("BEGIN")
+        yield connection
+
+
+def _heartbeat(connection: sqlite3.Connection) -> Heartbeat | None:
+    row = connection.execute(
+        "SELECT engine_id, state, heartbeat_ns, started_ns, pid, detail FROM engine_state "
+        "ORDER BY heartbeat_ns DESC LIMIT 1"
+    ).fetchone()
+    if row is None:
+        return None
+    names = ("engine_id", "state", "heartbeat_ns", "started_ns", "pid", "detail")
+    try:
+        return msgspec.convert(dict(zip(names, row, strict=True)), Heartbeat)
+    except msgspec.ValidationError as error:
+        raise StorageError(f"the engine's heartbeat cannot be read: {error}") from error
+
+
+def _why(path: Path, error: StorageError) -> Unreadable:
+    if not path.is_file():
+        return Unreadable(kind="state_missing", text=f"{path} is not there")
+    cause = error.__cause__
+    code = primary_code(cause) if isinstance(cause, sqlite3.Error) else 0
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return Unreadable(kind="state_locked", text=str(error))
+    return Unreadable(kind="state_unreadable", text=str(error))
+
+
+# -- Supervisor, over its own socket ---------------------------------------------------------------
+
+
+class _SocketConnection(http.client.HTTPConnection):
+    """HTTP over a socket in the file system."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("127.0.0.1", timeout=ASK_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(ASK_S)
+        self.sock.connect(os.fspath(self._path))
+
+
+class _Transport(xmlrpc.client.Transport):
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        made = _SocketConnection(self._path)
+        self._connection = host, made  # what `close` of the library closes
+        return made
+
+
+def ask_supervisor(path: Path) -> dict[str, ProgramSeen] | None:
+    """Return the programs as supervisor has them; None = none answers."""
+    if not path.exists():
+        return None
+    try:
+        with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=_Transport(path)) as proxy:
+            rows: Any = proxy.supervisor.getAllProcessInfo()
+    except (OSError, xmlrpc.client.Error, http.client.HTTPException):
+        return None
+    return {
+        str(row["name"]): ProgramSeen(
+            state=str(row["statename"]), pid=int(row["pid"]), start_s=int(row["start"]),
+            exit_code=int(row["exitstatus"]), words=str(row["spawnerr"] or row["description"]),
+        )
+        for row in rows
+    }  # fmt: skip
+
+
+# -- Processes and locks ---------------------------------------------------------------------------
+
+_STATES = {"T": "stopped by a signal", "t": "held by a debugger", "D": "waiting for a disk",
+           "Z": "dead, its parent has not noticed"}  # fmt: skip
+
+
+def process_words(pid: int) -> str | None:
+    """Return how a process stands, in words; None = there is none of this id."""
+    stat = Path("/proc") / str(pid) / "stat"
+    try:
+        found = stat.read_text().rpartition(")")[2].split()
+    except (OSError, ValueError):
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, 0)
+            return "alive"
+        return None
+    return _STATES.get(found[0] if found else "", "alive") if found else None
+
+
+def write_lock_holder(state_path: Path) -> int | None:
+    """Return the process that holds the write lock of a database in WAL mode; None = none does.
+
+    Asks the kernel and takes no lock. No connection of this process may be open meanwhile: closing
+    a file gives up its process's locks on it.
+    """
+    path = state_path.with_name(f"{state_path.name}-shm")
+    asked = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, WRITE_LOCK_BYTE, 1, 0)
+    try:
+        with path.open("rb") as file:
+            told = fcntl.fcntl(file, fcntl.F_GETLK, asked)
+        kind, _, _, _, pid = struct.unpack("hhqqi4x", told)
+    except (OSError, struct.error):
+        return None
+    return pid if kind != fcntl.F_UNLCK and pid > 0 else None
+
+
+def program_name(pid: int) -> str:
+    """Return what a process calls itself; empty = not known."""
+    try:
+        return (Path("/proc") / str(pid) / "comm").read_text().strip()
+    except OSError:
+        return ""

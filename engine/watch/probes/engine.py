@@ -1,0 +1,133 @@
+"""The engine: dead, hung, stopped, restarting again and again, not started after a reboot."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from engine.watch.desk import SECOND_NS, Desk, ProgramSeen, Trouble, process_words, program_name
+
+STALE_NS = 45 * SECOND_NS
+"""How old the heartbeat may be; the engine writes one each second."""
+
+DEAD_NS = 10 * SECOND_NS
+"""How long the engine may be away: supervisor starts it again within seconds."""
+
+RESTARTS, RESTARTS_NS = 3, 600 * SECOND_NS
+BOOT_NS = 120 * SECOND_NS
+"""How long a start of the desk after a reboot may take."""
+
+UP = ("RUNNING", "STARTING", "STOPPING")
+STARTS = "engine starts"
+ENGINE = "engine"
+
+
+class EngineProbe:
+    """Compares what supervisor says with the heartbeat."""
+
+    every_s = 2.0
+
+    def __init__(self) -> None:
+        self._away_ns = 0
+        self._was: tuple[int, int] | None = None
+
+    def look(self, desk: Desk, now_ns: int) -> Iterator[Trouble]:
+        """Give what is wrong with the engine."""
+        program = desk.program(ENGINE)
+        yield from self._restarts(desk, program, now_ns)
+        if desk.programs is None and desk.heartbeat is None:
+            return  # no supervisor and no state: others tell of both
+        pid = program.pid if program else (desk.heartbeat.pid if desk.heartbeat else 0)
+        stands = process_words(pid) if pid else None
+        up = program.state in UP if program else stands is not None and _is_engine(pid)
+        if up:
+            self._away_ns = 0
+            yield from self._hung(desk, pid, stands or "", program, now_ns)
+            return
+        self._away_ns = self._away_ns or now_ns
+        if now_ns - self._away_ns >= DEAD_NS:
+            yield from self._dead(desk, program, now_ns)
+
+    def _hung(
+        self, desk: Desk, pid: int, stands: str, program: ProgramSeen | None, now_ns: int
+    ) -> Iterator[Trouble]:
+        beat = desk.heartbeat
+        if beat is None or (program is not None and program.state == "STOPPING"):
+            return
+        since_ns = max(beat.heartbeat_ns, program.start_s * SECOND_NS if program else 0)
+        age_s = (now_ns - since_ns) // SECOND_NS
+        if now_ns - since_ns > STALE_NS:
+            text = f"its heartbeat is {age_s:,} s old; process {pid} is {stands or 'alive'}"
+            yield Trouble(kind="engine_hung", text=text, numbers={"heartbeat age": f"{age_s} s"})
+
+    def _dead(self, desk: Desk, program: ProgramSeen | None, now_ns: int) -> Iterator[Trouble]:
+        beat = desk.heartbeat
+        stopped = program.state == "STOPPED" if program else beat and beat.state == "STOPPED"
+        if program is not None and program.state == "EXITED" and program.exit_code == 0:
+            stopped = True
+        if stopped:
+            yield Trouble(kind="engine_stopped", text="it was stopped and does not run")
+            return
+        said = f"supervisor says {program.state}, {program.words}" if program else "no process"
+        if program is not None and program.exit_code:
+            said += f", last exit code {program.exit_code}"
+        if why := _last_error(desk.place.home):
+            said += f"; {why}"
+        if beat is not None:
+            age_s = (now_ns - beat.heartbeat_ns) // SECOND_NS
+            said += f"; its last heartbeat is {age_s:,} s old"
+        booted_ns = boot_ns()
+        if booted_ns and beat is not None and beat.heartbeat_ns < booted_ns:
+            if now_ns - desk.began_ns >= BOOT_NS:
+                yield Trouble(kind="engine_not_started", text=said)
+            return
+        yield Trouble(kind="engine_dead", text=said)
+
+    def _restarts(self, desk: Desk, program: ProgramSeen | None, now_ns: int) -> Iterator[Trouble]:
+        """Count the starts seen within ten minutes; they are remembered over a restart of ours."""
+        starts = [at for at in json.loads(desk.meta.get(STARTS, "[]")) if at > now_ns - RESTARTS_NS]
+        now = None
+        if program is not None and program.pid:
+            now = (program.pid, program.start_s)
+        elif program is None and desk.heartbeat is not None:
+            now = (desk.heartbeat.pid, desk.heartbeat.started_ns // SECOND_NS)
+        if now is not None and now != self._was:
+            if self._was is not None:
+                starts.append(now_ns)
+            self._was = now
+        desk.meta[STARTS] = json.dumps(starts)
+        if len(starts) >= RESTARTS:
+            text = f"it started {len(starts)} times within 10 minutes"
+            if why := _last_error(desk.place.home):
+                text += f"; {why}"
+            numbers = {"starts in 10 min": str(len(starts))}
+            yield Trouble(kind="engine_restarting", text=text, numbers=numbers)
+
+
+def _is_engine(pid: int) -> bool:
+    """Say whether a process may be an engine: another program may have been given its number."""
+    name = program_name(pid)
+    return not name or "python" in name or "engine" in name
+
+
+def _last_error(home: Path) -> str:
+    """Return the last sentence a program left where it ended by itself; empty = none."""
+    try:
+        lines = (home / "run" / "last_error").read_text(errors="replace").strip().splitlines()
+    except OSError:
+        return ""
+    return lines[-1][:300] if lines else ""
+
+
+def boot_ns() -> int:
+    """Return when this machine was started, in ns UTC; 0 = not known."""
+    try:
+        text = Path("/proc/stat").read_text()
+    except OSError:
+        return 0
+    found = [line.split()[1] for line in text.splitlines() if line.startswith("btime ")]
+    return int(found[0]) * SECOND_NS if found else 0
+
+
+PROBE = EngineProbe

@@ -1,0 +1,287 @@
+"""The watch's turn, once a second: look, remember, decide, send. Nothing here waits."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from engine.domain.alerts import Severity, described
+from engine.errors import StorageError
+from engine.watch.channels import channels
+from engine.watch.conditions import Condition, Seen, conditions
+from engine.watch.delivery_log import DeliveryLog
+from engine.watch.desk import EVENT, SECOND_NS, Desk, DeskPlace, Trouble, Unreadable, state
+from engine.watch.dispatch import Dispatch
+from engine.watch.notices import known_alerts, read_alerts, take_alerts, take_trouble
+from engine.watch.planner import Planner
+from engine.watch.probes import Probe, probes
+from engine.watch.send import SendOrder
+from engine.watch.sender import Sends
+from engine.watch.settings import SettingsReader
+from storage import watch as log
+from storage.watch import Reason, RequestKind
+
+FRESH_NS = 45 * SECOND_NS
+"""Figures of an engine that has not reported for longer are not judged."""
+
+AWAY_NS = 120 * SECOND_NS
+"""A watch that was away for longer says so."""
+
+FORGET_NS = 3_600 * SECOND_NS
+ENGINE_ID = "pitboss"
+"""The engine of a home whose engine has not named itself yet (`storage.users`)."""
+
+BEAT, SETTINGS, MEMORY, PING, KINDS, STOPPED = (
+    "beat", "settings", "memory", "ping", "channel kinds", "stopped",
+)  # fmt: skip
+"""What the watch keeps in its log beside notices: names of rows of `meta`."""
+
+
+class Beat(msgspec.Struct, frozen=True, kw_only=True):
+    """What the watch says of itself each second; pages and the doctor read it."""
+
+    at_ns: int
+    pid: int
+    log_error: str
+    channels_error: str
+    settings_error: str
+
+
+class Watch:
+    """Everything the watch knows while it runs. `turn` is called once a second."""
+
+    def __init__(
+        self,
+        place: DeskPlace,
+        sends: Sends,
+        now_ns: int,
+        *,
+        found_probes: Mapping[str, Probe] | None = None,
+        found_conditions: Mapping[str, Condition] | None = None,
+        parent_gone: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.place = place
+        self._sends = sends
+        self._probes = probes() if found_probes is None else found_probes
+        self._conditions = conditions() if found_conditions is None else found_conditions
+        self._parent_gone = parent_gone
+        self._began_ns = now_ns
+        self._due_ns: dict[str, int] = {}
+        self._found: dict[str, tuple[Trouble, ...]] = {}
+        self._forgot_ns = 0
+        self._log = DeliveryLog(place.home / log.NAME, now_ns)
+        self._meta, self._away = self._log.run(self._restored)
+        self._settings = SettingsReader(self._meta.get(SETTINGS))
+        self._dispatch = Dispatch(place.home, sends, self._meta.get(PING))
+
+    def _restored(self, connection: sqlite3.Connection) -> tuple[dict[str, str], str]:
+        """Return what a former watch remembered, and since when there was none if that is news."""
+        log.interrupted(connection, self._began_ns)
+        text = log.meta(connection, MEMORY)
+        kept: dict[str, str] = json.loads(text) if text else {}
+        for name in (SETTINGS, PING):
+            if (found := log.meta(connection, name)) is not None:
+                kept[name] = found
+        beat, stopped = log.meta(connection, BEAT), log.meta(connection, STOPPED)
+        at_ns = msgspec.json.decode(beat, type=Beat).at_ns if beat else self._began_ns
+        log.put_meta(connection, STOPPED, "")
+        log.put_meta(connection, KINDS, json.dumps(kinds_as_rows()))
+        away = "" if stopped or self._began_ns - at_ns < AWAY_NS else str(at_ns)
+        return kept, away
+
+    # -- One turn ----------------------------------------------------------------------------------
+
+    def turn(self, now_ns: int) -> None:
+        """Look, remember, decide, send."""
+        self._log.mend(now_ns)
+        desk = Desk(self.place, self._settings.now, self._meta)
+        desk.began_ns, desk.orphaned = self._began_ns, self._parent_gone()
+        desk.refresh()
+        self._dispatch.read()
+        self._look(desk, now_ns)
+        found = [*self._all_found(), *self._own_trouble()]
+        self._dispatch.collect()
+
+        def work(connection: sqlite3.Connection) -> list[tuple[str, SendOrder]]:
+            return self._kept(connection, desk, found, now_ns)
+
+        orders = self._log.run(work)
+        self._dispatch.settled(now_ns)
+        self._dispatch.start(orders)
+        self._dispatch.keep_key(self._settings.now, now_ns)
+        self._dispatch.call(_critical(found), now_ns)
+
+    def stop(self, now_ns: int) -> None:
+        """Note that a person ended the watch, and end what it started."""
+        self._sends.stop()
+        with suppress(StorageError):
+            self._log.run(lambda connection: log.put_meta(connection, STOPPED, str(now_ns)))
+        self._log.close()
+
+    @property
+    def waiting(self) -> int:
+        """How many deliveries wait or are on their way."""
+        return log.waiting(self._log.connection)
+
+    def _kept(
+        self, connection: sqlite3.Connection, desk: Desk, found: list[Trouble], now_ns: int
+    ) -> list[tuple[str, SendOrder]]:
+        """Write this turn down: notices, plans, what came back, what leaves."""
+        known = known_alerts(connection, now_ns)
+        rows: list[dict[str, Any]] = []
+        with self._state(desk) as (state_connection, engine_id):
+            if state_connection is not None:
+                rows = read_alerts(state_connection, engine_id, known)
+        take_alerts(connection, known, rows, now_ns)
+        take_trouble(connection, found, now_ns)
+        self._requests(connection, now_ns)
+        self._dispatch.settle(connection, now_ns)
+        names = self._dispatch.names()
+        planner = Planner(connection, names, self._settings.now, now_ns)
+        while planner.plan() >= log.ROWS_MAX:
+            pass
+        orders = self._dispatch.begin(connection, self._settings.now, now_ns)
+        self._say(connection, now_ns)
+        return orders
+
+    def _requests(self, connection: sqlite3.Connection, now_ns: int) -> None:
+        """Do what people asked for."""
+        for asked in log.requests(connection):
+            if asked.kind is RequestKind.TEST:
+                number = log.plan(
+                    connection, channel=asked.subject, rule="", reason=Reason.TEST,
+                    due_ns=now_ns, now_ns=now_ns,
+                )  # fmt: skip
+                log.answered(connection, asked.id, str(number), now_ns)
+            else:
+                known = log.acknowledge(connection, asked.subject, asked.who, now_ns)
+                log.answered(connection, asked.id, "seen" if known else "no such alert", now_ns)
+
+    def _say(self, connection: sqlite3.Connection, now_ns: int) -> None:
+        beat = Beat(
+            at_ns=now_ns, pid=os.getpid(), log_error=self._log.error,
+            channels_error=self._dispatch.error, settings_error=self._settings.error,
+        )  # fmt: skip
+        log.put_meta(connection, BEAT, msgspec.json.encode(beat).decode())
+        log.put_meta(connection, PING, msgspec.json.encode(self._dispatch.ping).decode())
+        log.put_meta(connection, SETTINGS, self._settings.kept())
+        kept = {name: text for name, text in self._meta.items() if name not in (SETTINGS, PING)}
+        log.put_meta(connection, MEMORY, json.dumps(kept))
+        if now_ns - self._forgot_ns >= FORGET_NS:
+            self._forgot_ns = now_ns
+            log.forget(connection, now_ns)
+
+    # -- What is looked at -------------------------------------------------------------------------
+
+    def _look(self, desk: Desk, now_ns: int) -> None:
+        """Ask probes and conditions whose time has come; what the others found stands."""
+        for name, probe in self._probes.items():
+            if self._is_due(f"probe {name}", probe.every_s, now_ns):
+                self._find(f"probe {name}", partial(probe.look, desk, now_ns))
+        with self._state(desk) as (connection, engine_id):
+            if connection is None:
+                return
+            self._settings.read(connection, engine_id)
+            beat = desk.heartbeat
+            fresh = beat is not None and abs(now_ns - beat.heartbeat_ns) < FRESH_NS
+            seen = Seen(
+                state=connection, engine_id=engine_id, detail=_detail(beat.detail if beat else ""),
+                alerts=self._settings.now, meta=self._meta, now_ns=now_ns,
+            )  # fmt: skip
+            for name, one in self._conditions.items():
+                able = fresh or not getattr(one, "needs_engine", True)
+                if able and self._is_due(name, one.every_s, now_ns):
+                    self._find(f"condition {name}", partial(one.find, seen))
+
+    def _find(self, name: str, ask: Callable[[], Iterable[Trouble]]) -> None:
+        """Ask one probe or condition; one that fails is told, and the others go on."""
+        try:
+            self._found[name] = tuple(ask())
+        except sqlite3.OperationalError:
+            raise  # the state database's own refusal
+        except Exception as error:  # noqa: BLE001 whatever it is, the others go on
+            say("failed", part=name, error=f"{type(error).__name__}: {error}")
+            text = f"{name} failed: {type(error).__name__}: {error}"[:400]
+            self._found[name] = (Trouble(kind="watch_part", subject=name, text=text),)
+
+    def _is_due(self, name: str, every_s: float, now_ns: int) -> bool:
+        due_ns = self._due_ns.get(name, 0)
+        # A clock that went back must not silence a probe.
+        if now_ns < due_ns <= now_ns + int(every_s * SECOND_NS):
+            return False
+        self._due_ns[name] = now_ns + int(every_s * SECOND_NS)
+        return True
+
+    def _all_found(self) -> Iterator[Trouble]:
+        """Give what stands; an event stands for one turn alone."""
+        for name, found in self._found.items():
+            yield from found
+            self._found[name] = tuple(one for one in found if not one.subject.startswith(EVENT))
+
+    def _own_trouble(self) -> Iterator[Trouble]:
+        """Give what is wrong with the watch itself."""
+        yield from self._dispatch.trouble()
+        if self._log.error:
+            yield Trouble(kind="watch_log", text=self._log.error)
+        if self._settings.error:
+            yield Trouble(kind="alert_settings", text=self._settings.error)
+        if self._away:
+            since = datetime.fromtimestamp(int(self._away) // SECOND_NS, UTC)
+            text = f"no watch ran since {since:%Y-%m-%d %H:%M:%S} UTC"
+            yield Trouble(kind="watch_restarted", subject=f"{EVENT}{self._away}", text=text)
+
+    @contextmanager
+    def _state(self, desk: Desk) -> Iterator[tuple[sqlite3.Connection | None, str]]:
+        """Give a reader of the state database and the engine's name; None = it gives nothing."""
+        engine_id = desk.heartbeat.engine_id if desk.heartbeat else ENGINE_ID
+        if desk.unreadable is not None:
+            yield None, engine_id
+            return
+        try:
+            with state(self.place.state_path) as connection:
+                yield connection, engine_id
+        except StorageError as error:
+            # It was readable a moment ago; the next turn says what it is.
+            desk.unreadable = Unreadable(kind="state_unreadable", text=str(error))
+
+
+def kinds_as_rows() -> list[dict[str, Any]]:
+    """Return the kinds of channels as pages draw their forms."""
+    return [
+        {
+            "name": one.name, "title": one.title, "help": one.help, "pings": one.pings,
+            "fields": msgspec.to_builtins(one.fields),
+        }
+        for one in channels().values()
+    ]  # fmt: skip
+
+
+def _critical(found: list[Trouble]) -> str:
+    """Return what keeps the desk from being well, in words; empty = all is well."""
+    bad = [one for one in found if described(one.kind).severity is Severity.CRITICAL]
+    return "; ".join(f"{described(one.kind).title}: {one.text}" for one in bad)[:1_000]
+
+
+def _detail(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text) if text else {}
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def say(event: str, **fields: object) -> None:
+    """Write one line of the watch's log: JSON on standard error, as the other programs do."""
+    now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    line = {"time": now, "level": "info", "event": f"watch.{event}", "room": "watch", **fields}
+    sys.stderr.write(json.dumps(line, default=str) + "\n")
+    sys.stderr.flush()

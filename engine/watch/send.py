@@ -1,0 +1,85 @@
+"""`python -m engine.watch.send`: deliver one message, say what became of it, end.
+
+A program of its own, so that the watch stays small, no library can hang or leak in it, and a
+channel's secrets live for a second. Takes one JSON object on standard input, gives one on standard
+output; nothing secret is in its arguments, its environment or its answer.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
+
+from engine.errors import PitbossError
+from engine.watch.channels import Undelivered, channels
+from engine.watch.messages import AlertMessage
+
+HIDDEN = "[hidden]"
+ERROR_CHARACTERS_MAX = 400
+SECRET_CHARACTERS_MIN = 4
+
+
+class SendOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be sent by which channel of a home. Without a channel: make the key."""
+
+    home: str
+    channel: str = ""
+    message: AlertMessage | None = None
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of it. An empty `error` = the channel took it."""
+
+    error: str = ""
+    retry_after_s: float | None = None
+    permanent: bool = False
+    ack_secret: bytes = b""
+    """Signs links that acknowledge; given when the key is made."""
+
+
+def carry_out(order: SendOrder) -> Outcome:
+    """Do what is asked; every refusal is an outcome."""
+    from engine.watch import sealed  # noqa: PLC0415 the watch imports this module, never that one
+
+    home = Path(order.home)
+    try:
+        if order.message is None:
+            sealed.make_key(home)
+            return Outcome(ack_secret=sealed.ack_secret(home))
+        entry, fields = sealed.opened(home, order.channel)
+    except PitbossError as error:
+        return Outcome(error=str(error), permanent=True)
+    kind = channels().get(entry.kind)
+    if kind is None:
+        return Outcome(error=f"this version knows no channel {entry.kind!r}", permanent=True)
+    hidden = [one.name for one in kind.fields if not one.shown]
+    try:
+        kind.deliver(kind.check(fields), order.message)
+    except Undelivered as error:
+        said = without(str(error), [fields.get(name, "") for name in hidden])
+        return Outcome(error=said, retry_after_s=error.retry_after_s, permanent=error.permanent)
+    except PitbossError as error:
+        return Outcome(error=str(error), permanent=True)
+    return Outcome()
+
+
+def without(text: str, secrets: list[str]) -> str:
+    """Return a text in which no secret stands, in none of the forms an address gives it."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        for form in {secret, quote(secret), quote(secret, safe="")}:
+            if len(form) >= SECRET_CHARACTERS_MIN:
+                text = text.replace(form, HIDDEN)
+    return text[:ERROR_CHARACTERS_MAX]
+
+
+def main() -> int:
+    order = msgspec.json.decode(sys.stdin.buffer.read(), type=SendOrder)
+    sys.stdout.buffer.write(msgspec.json.encode(carry_out(order)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

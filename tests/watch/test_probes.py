@@ -1,0 +1,337 @@
+"""Each probe's exact condition, under a moved clock; with real processes, sockets and locks."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import xmlrpc.client
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from engine.clock import WallClock
+from engine.watch import desk as desks
+from engine.watch.desk import SECOND_NS, Desk, DeskPlace, Heartbeat, ProgramSeen, Trouble
+from engine.watch.probes import engine as engine_probe
+from engine.watch.probes import probes
+from engine.watch.probes.dashboard import DashboardProbe
+from engine.watch.probes.engine import EngineProbe
+from engine.watch.probes.machine import MachineProbe
+from engine.watch.probes.programs import ProgramsProbe
+from engine.watch.probes.state import StateProbe
+from engine.watch.rules import AlertsRead
+from storage.database import transaction, writing
+from storage.live import EngineHeartbeat, put_engine
+from storage.schema import migrate
+from tests.watch.desks import NOON_NS, Receiver
+
+ME = os.getpid()
+
+
+def program(state: str = "RUNNING", **cells: object) -> ProgramSeen:
+    usual = {"pid": ME, "start_s": NOON_NS // SECOND_NS - 3_600, "exit_code": 0, "words": ""}
+    return ProgramSeen(state=state, **(usual | cells))  # type: ignore[arg-type]
+
+
+def beat(age_s: float = 1, state: str = "RUNNING", pid: int = ME) -> Heartbeat:
+    return Heartbeat(
+        engine_id="pitboss", state=state, heartbeat_ns=NOON_NS - int(age_s * SECOND_NS),
+        started_ns=NOON_NS - 7_200 * SECOND_NS, pid=pid, detail="{}",
+    )  # fmt: skip
+
+
+def seen(home: Path, *, port: int | None = None, **given: object) -> Desk:
+    place = DeskPlace(folder=str(home), state=str(home / "pitboss.db"), port=port)
+    made = Desk(place, AlertsRead(), {})
+    made.began_ns = NOON_NS - 3_600 * SECOND_NS
+    for name, value in given.items():
+        setattr(made, name, value)
+    return made
+
+
+def told(
+    probe: object, desk: Desk, seconds: float = 60, *, from_ns: int = NOON_NS
+) -> list[Trouble]:
+    """Return what a probe says after having looked for so long."""
+    found: list[Trouble] = []
+    for second in range(int(seconds) + 1):
+        found = list(probe.look(desk, from_ns + second * SECOND_NS))  # type: ignore[attr-defined]
+    return found
+
+
+def kinds(found: list[Trouble]) -> list[str]:
+    return [one.kind for one in found]
+
+
+def test_every_probe_is_found_by_scan() -> None:
+    assert set(probes()) == {"dashboard", "engine", "machine", "programs", "state"}
+
+
+# -- The engine ------------------------------------------------------------------------------------
+
+
+def test_an_engine_that_reports_is_well(tmp_path: Path) -> None:
+    desk = seen(tmp_path, programs={"engine": program()}, heartbeat=beat())
+    assert told(EngineProbe(), desk, 30) == []
+
+
+@pytest.mark.parametrize("state", ["FATAL", "EXITED", "BACKOFF"])
+def test_an_engine_that_is_away_is_dead_after_ten_seconds(tmp_path: Path, state: str) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "last_error").write_text("ConfigError: no such venue\n")
+    gone = program(state, pid=0, exit_code=2, words="Exited too quickly")
+    desk = seen(tmp_path, programs={"engine": gone}, heartbeat=beat(12))
+    assert told(EngineProbe(), desk, 9) == []
+    (trouble,) = told(EngineProbe(), desk, 11)
+    assert trouble.kind == "engine_dead"
+    for said in (state, "exit code 2", "no such venue", "23 s old"):
+        assert said in trouble.text
+
+
+def test_an_engine_that_a_person_stopped_is_no_dead_one(tmp_path: Path) -> None:
+    desk = seen(tmp_path, programs={"engine": program("STOPPED", pid=0)}, heartbeat=beat(99))
+    assert kinds(told(EngineProbe(), desk)) == ["engine_stopped"]
+
+
+def test_without_supervisor_the_process_of_the_heartbeat_is_looked_for(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    desk = seen(tmp_path, heartbeat=beat(20, pid=ended.pid))
+    assert kinds(told(EngineProbe(), desk)) == ["engine_dead"]
+    desk = seen(tmp_path, heartbeat=beat(20, "STOPPED", pid=ended.pid))
+    assert kinds(told(EngineProbe(), desk)) == ["engine_stopped"]
+    assert told(EngineProbe(), seen(tmp_path)) == [], "no desk was ever here"
+
+
+def test_a_stopped_process_is_hung_and_its_state_is_named(tmp_path: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        child.send_signal(19)  # SIGSTOP
+        os.waitpid(child.pid, os.WUNTRACED)
+        running = program(pid=child.pid)
+        desk = seen(tmp_path, programs={"engine": running}, heartbeat=beat(46, pid=child.pid))
+        (trouble,) = told(EngineProbe(), desk, 0)
+        assert trouble.kind == "engine_hung"
+        assert "46 s old" in trouble.text
+        assert "stopped by a signal" in trouble.text
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def test_an_engine_that_has_just_been_started_may_have_an_old_heartbeat(tmp_path: Path) -> None:
+    young = program(start_s=NOON_NS // SECOND_NS - 5)
+    desk = seen(tmp_path, programs={"engine": young}, heartbeat=beat(500))
+    assert told(EngineProbe(), desk, 30) == []
+    assert kinds(told(EngineProbe(), desk, 60)) == ["engine_hung"]
+
+
+def test_three_starts_within_ten_minutes_are_told_also_by_a_watch_begun_between(
+    tmp_path: Path,
+) -> None:
+    probe, desk = EngineProbe(), seen(tmp_path, heartbeat=beat())
+    found: list[Trouble] = []
+    for number in range(4):
+        desk.programs = {"engine": program(pid=ME, start_s=1_000 + number)}
+        if number == 2:
+            probe = EngineProbe()
+            desk.programs = {"engine": program(pid=ME, start_s=1_001)}
+            list(probe.look(desk, NOON_NS + 119 * SECOND_NS))
+            desk.programs = {"engine": program(pid=ME, start_s=1_002)}
+        now_ns = NOON_NS + number * 60 * SECOND_NS
+        desk.heartbeat = beat(-number * 60)
+        found = list(probe.look(desk, now_ns))
+    assert kinds(found) == ["engine_restarting"]
+    assert "3 times within 10 minutes" in found[0].text
+    later = NOON_NS + 800 * SECOND_NS
+    desk.heartbeat = beat(-800)
+    assert list(probe.look(desk, later)) == []
+
+
+def test_an_engine_that_did_not_start_after_a_reboot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_probe, "boot_ns", lambda: NOON_NS - 60 * SECOND_NS)
+    gone = program("FATAL", pid=0)
+    desk = seen(tmp_path, programs={"engine": gone}, heartbeat=beat(5_000))
+    desk.began_ns = NOON_NS
+    assert told(EngineProbe(), desk, 119) == []
+    assert kinds(told(EngineProbe(), desk, 121)) == ["engine_not_started"]
+
+
+def test_when_this_machine_was_started_is_known() -> None:
+    assert engine_probe.boot_ns() > 0
+
+
+# -- The other programs ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["worker", "dashboard", "demo"])
+def test_a_program_that_is_down_for_twenty_seconds_is_told(tmp_path: Path, name: str) -> None:
+    desk = seen(tmp_path, programs={name: program("FATAL", exit_code=4, words="gave up")})
+    assert told(ProgramsProbe(), desk, 19) == []
+    (trouble,) = told(ProgramsProbe(), desk, 21)
+    assert trouble.kind == f"{name}_down"
+    assert "exit code 4" in trouble.text
+
+
+def test_a_supervisor_that_ended_is_told_at_once(tmp_path: Path) -> None:
+    assert kinds(told(ProgramsProbe(), seen(tmp_path, orphaned=True), 0)) == ["desk_gone"]
+
+
+def test_a_supervisor_is_asked_over_its_socket(tmp_path: Path) -> None:
+    assert desks.ask_supervisor(tmp_path / "none.sock") is None
+    (tmp_path / "run").mkdir()
+    path = tmp_path / "s.sock"
+    answer = xmlrpc.client.dumps(
+        (
+            [
+                {
+                    "name": "engine", "statename": "FATAL", "pid": 0, "start": 5, "exitstatus": 1,
+                    "spawnerr": "gave up", "description": "x",
+                }
+            ],
+        ),
+        methodresponse=True,
+    )  # fmt: skip
+    text = (
+        "import socket, sys\n"
+        f"s = socket.socket(socket.AF_UNIX); s.bind({str(path)!r}); s.listen()\n"
+        "print('', flush=True)\n"
+        "c, _ = s.accept(); c.recv(65536)\n"
+        f"body = {answer!r}.encode()\n"
+        "c.sendall(b'HTTP/1.1 200 OK\\r\\nContent-Type: text/xml\\r\\nContent-Length: '"
+        " + str(len(body)).encode() + b'\\r\\n\\r\\n' + body); c.close()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        server.stdout.readline()
+        found = desks.ask_supervisor(path)
+        server.wait()
+    assert found == {
+        "engine": ProgramSeen(state="FATAL", pid=0, start_s=5, exit_code=1, words="gave up")
+    }
+
+
+def test_a_dashboard_is_asked_for_its_health(tmp_path: Path, receiver: Receiver) -> None:
+    desk = seen(tmp_path, port=receiver.port)
+    assert told(DashboardProbe(), desk, 0) == []
+    assert [path for path, _, _ in receiver.got] == ["/health"]
+    receiver.status = 503
+    (trouble,) = told(DashboardProbe(), desk, 0)
+    assert (trouble.kind, "answered 503" in trouble.text) == ("dashboard_silent", True)
+    receiver.stop()
+    (trouble,) = told(DashboardProbe(), desk, 0)
+    assert "refused" in trouble.text
+    desk.began_ns = NOON_NS
+    assert told(DashboardProbe(), desk, 0) == [], "one that starts is given a minute"
+
+
+# -- The machine -----------------------------------------------------------------------------------
+
+
+def machine(**given: object) -> MachineProbe:
+    clock = WallClock(lambda: NOON_NS, lambda: 0)
+    return MachineProbe(**({"clock": clock} | given))  # type: ignore[arg-type]
+
+
+def statvfs(free: int, blocks: int = 1_000_000_000) -> Callable[[Path], os.statvfs_result]:
+    return lambda _: os.statvfs_result((1, 1, blocks, free, free, 0, 0, 0, 0, 255))
+
+
+def test_a_disk_without_room_is_full(tmp_path: Path) -> None:
+    desk = seen(tmp_path)
+    assert "disk_full" not in kinds(told(machine(statvfs=statvfs(300_000_000)), desk, 0))
+    (trouble,) = told(machine(statvfs=statvfs(100_000_000)), desk, 0)
+    assert "100.0 MB (10.0 %) are free" in trouble.text
+    (trouble,) = told(machine(statvfs=statvfs(300_000_000, 10**12)), desk, 0)
+    assert trouble.kind == "disk_full", "less than one percent"
+
+
+def test_memory_that_is_short_for_half_a_minute_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "meminfo"
+    file.write_text("MemTotal: 8000000 kB\nMemAvailable: 100000 kB\n")
+    probe = machine(memory=file)
+    assert told(probe, seen(tmp_path), 29) == []
+    assert kinds(told(probe, seen(tmp_path), 31)) == ["memory"]
+    assert told(machine(memory=tmp_path / "none"), seen(tmp_path)) == []
+
+
+@pytest.mark.parametrize(("by_s", "said"), [(3_600, "forward by 3,600.0 s"), (-60, "back by 60.0")])
+def test_a_clock_that_jumps_is_told_for_five_minutes(tmp_path: Path, by_s: int, said: str) -> None:
+    wall = {"ns": NOON_NS}
+    probe = machine(clock=WallClock(lambda: wall["ns"], lambda: 0))
+    assert told(probe, seen(tmp_path), 3) == []
+    wall["ns"] += by_s * SECOND_NS
+    (trouble,) = told(probe, seen(tmp_path), 3)
+    assert trouble.kind == "clock_jump"
+    assert said in trouble.text
+    assert told(probe, seen(tmp_path), 0, from_ns=NOON_NS + 400 * SECOND_NS) == []
+
+
+# -- The state database ----------------------------------------------------------------------------
+
+
+def refreshed(home: Path) -> Desk:
+    desk = seen(home)
+    desk.refresh()
+    return desk
+
+
+def test_a_state_that_is_there_is_read(tmp_path: Path) -> None:
+    migrate(tmp_path / "pitboss.db")
+    with writing(tmp_path / "pitboss.db") as connection, transaction(connection):
+        row = EngineHeartbeat(
+            state="RUNNING", heartbeat_ns=5, started_ns=1, pid=7, version="1", latched=False
+        )
+        put_engine(connection, "pitboss", row)
+    desk = refreshed(tmp_path)
+    assert desk.unreadable is None
+    assert desk.heartbeat is not None
+    assert (desk.heartbeat.pid, desk.heartbeat.heartbeat_ns) == (7, 5)
+    assert json.loads(desk.heartbeat.detail)["turns"] == 0
+    assert told(StateProbe(), desk, 60) == []
+
+
+def test_a_state_that_is_gone_damaged_or_locked_is_told_as_what_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "pitboss.db"
+    assert kinds(told(StateProbe(), refreshed(tmp_path), 3)) == ["state_missing"]
+    migrate(path)
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("PRAGMA locking_mode = EXCLUSIVE")
+    holder.execute("BEGIN EXCLUSIVE")
+    assert kinds(told(StateProbe(), refreshed(tmp_path), 3)) == ["state_locked"]
+    holder.close()
+    path.write_bytes(b"garbage" * 1_000)
+    (trouble,) = told(StateProbe(), refreshed(tmp_path), 3)
+    assert trouble.kind == "state_unreadable"
+    assert "not a SQLite database" in trouble.text
+
+
+def test_who_holds_the_write_lock_for_long_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "pitboss.db"
+    migrate(path)
+    text = (
+        "import sqlite3, sys\n"
+        f"c = sqlite3.connect({str(path)!r}, isolation_level=None)\n"
+        "c.execute('BEGIN IMMEDIATE'); c.execute('CREATE TABLE t (x)'); print('', flush=True)\n"
+        "input()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", text], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        desk = refreshed(tmp_path)
+        assert desk.unreadable is None, "readers never wait for a writer"
+        probe = StateProbe()
+        assert told(probe, desk, 29) == []
+        (trouble,) = told(probe, desk, 31)
+        assert trouble.kind == "state_locked"
+        assert f"process {holder.pid}" in trouble.text
+        holder.communicate(b"\n")
+    assert told(probe, desk, 60) == []
