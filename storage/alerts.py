@@ -20,12 +20,13 @@ from storage.database import insert
 UNSEEN_MAX = 25
 """Most unseen alerts of one kind and place; more of them are counted on the latest."""
 
-_NUMBERED = re.compile(r"\S*\d\S*")
+_WORD = re.compile(r"\S+")
+_DIGIT = re.compile(r"\d")
 
 
 def wording(text: str) -> str:
     """Return a text without the words that hold a digit: what two repeats have in common."""
-    return _NUMBERED.sub("#", text)
+    return _WORD.sub(lambda word: "#" if _DIGIT.search(word[0]) else word[0], text)
 
 
 def raise_alert(

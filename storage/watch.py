@@ -493,7 +493,7 @@ def tested(connection: sqlite3.Connection, request: int) -> Delivery | None:
 def put_meta(connection: sqlite3.Connection, name: str, value: str) -> None:
     connection.execute(
         "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET "
-        "value = excluded.value",
+        "value = excluded.value WHERE value IS NOT excluded.value",
         (name, value),
     )
 

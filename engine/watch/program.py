@@ -21,7 +21,13 @@ from engine.watch.conditions import Condition, Seen, conditions
 from engine.watch.delivery_log import DeliveryLog
 from engine.watch.desk import EVENT, SECOND_NS, Desk, DeskPlace, Trouble, Unreadable, state
 from engine.watch.dispatch import Dispatch
-from engine.watch.notices import known_alerts, read_alerts, take_alerts, take_trouble
+from engine.watch.notices import (
+    KnownAlerts,
+    known_alerts,
+    read_alerts,
+    take_alerts,
+    take_trouble,
+)
 from engine.watch.planner import Planner
 from engine.watch.probes import Probe, probes
 from engine.watch.send import SendOrder
@@ -107,12 +113,15 @@ class Watch:
         desk.began_ns, desk.orphaned = self._began_ns, self._parent_gone()
         desk.refresh()
         self._dispatch.read()
-        self._look(desk, now_ns)
+        known = known_alerts(self._log.connection, now_ns)
+        rows = self._look(desk, known, now_ns)
         found = [*self._all_found(), *self._own_trouble()]
         self._dispatch.collect()
 
         def work(connection: sqlite3.Connection) -> list[tuple[str, SendOrder]]:
-            return self._kept(connection, desk, found, now_ns)
+            take_alerts(connection, known, rows, now_ns)
+            take_trouble(connection, found, now_ns)
+            return self._decided(connection, now_ns)
 
         orders = self._log.run(work)
         self._dispatch.settled(now_ns)
@@ -132,21 +141,11 @@ class Watch:
         """How many deliveries wait or are on their way."""
         return log.waiting(self._log.connection)
 
-    def _kept(
-        self, connection: sqlite3.Connection, desk: Desk, found: list[Trouble], now_ns: int
-    ) -> list[tuple[str, SendOrder]]:
-        """Write this turn down: notices, plans, what came back, what leaves."""
-        known = known_alerts(connection, now_ns)
-        rows: list[dict[str, Any]] = []
-        with self._state(desk) as (state_connection, engine_id):
-            if state_connection is not None:
-                rows = read_alerts(state_connection, engine_id, known)
-        take_alerts(connection, known, rows, now_ns)
-        take_trouble(connection, found, now_ns)
+    def _decided(self, connection: sqlite3.Connection, now_ns: int) -> list[tuple[str, SendOrder]]:
+        """Write this turn down: requests, what came back, plans, what leaves."""
         self._requests(connection, now_ns)
         self._dispatch.settle(connection, now_ns)
-        names = self._dispatch.names()
-        planner = Planner(connection, names, self._settings.now, now_ns)
+        planner = Planner(connection, self._dispatch.names(), self._settings.now, now_ns)
         while planner.plan() >= log.ROWS_MAX:
             pass
         orders = self._dispatch.begin(connection, self._settings.now, now_ns)
@@ -171,25 +170,33 @@ class Watch:
             at_ns=now_ns, pid=os.getpid(), log_error=self._log.error,
             channels_error=self._dispatch.error, settings_error=self._settings.error,
         )  # fmt: skip
-        log.put_meta(connection, BEAT, msgspec.json.encode(beat).decode())
-        log.put_meta(connection, PING, msgspec.json.encode(self._dispatch.ping).decode())
-        log.put_meta(connection, SETTINGS, self._settings.kept())
         kept = {name: text for name, text in self._meta.items() if name not in (SETTINGS, PING)}
-        log.put_meta(connection, MEMORY, json.dumps(kept))
+        rows = {
+            BEAT: msgspec.json.encode(beat).decode(),
+            PING: msgspec.json.encode(self._dispatch.ping).decode(),
+            SETTINGS: self._settings.kept(),
+            MEMORY: json.dumps(kept),
+        }
+        for name, text in rows.items():
+            log.put_meta(connection, name, text)
         if now_ns - self._forgot_ns >= FORGET_NS:
             self._forgot_ns = now_ns
             log.forget(connection, now_ns)
 
     # -- What is looked at -------------------------------------------------------------------------
 
-    def _look(self, desk: Desk, now_ns: int) -> None:
-        """Ask probes and conditions whose time has come; what the others found stands."""
+    def _look(self, desk: Desk, known: KnownAlerts, now_ns: int) -> list[dict[str, Any]]:
+        """Ask probes and conditions whose time has come; what the others found stands.
+
+        Return the engine's alerts that are new or moved.
+        """
         for name, probe in self._probes.items():
             if self._is_due(f"probe {name}", probe.every_s, now_ns):
                 self._find(f"probe {name}", partial(probe.look, desk, now_ns))
+        rows: list[dict[str, Any]] = []
         with self._state(desk) as (connection, engine_id):
             if connection is None:
-                return
+                return rows
             self._settings.read(connection, engine_id)
             beat = desk.heartbeat
             fresh = beat is not None and abs(now_ns - beat.heartbeat_ns) < FRESH_NS
@@ -201,6 +208,8 @@ class Watch:
                 able = fresh or not getattr(one, "needs_engine", True)
                 if able and self._is_due(name, one.every_s, now_ns):
                     self._find(f"condition {name}", partial(one.find, seen))
+            rows = read_alerts(connection, engine_id, known)
+        return rows  # noqa: RET504 where the state refuses in the middle, there are none
 
     def _find(self, name: str, ask: Callable[[], Iterable[Trouble]]) -> None:
         """Ask one probe or condition; one that fails is told, and the others go on."""

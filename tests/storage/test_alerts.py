@@ -8,7 +8,7 @@ import pytest
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
 from storage import alerts
-from storage.alerts import raise_alert, see_alert
+from storage.alerts import raise_alert, see_alert, wording
 
 
 def stored(connection: Connection) -> list[tuple[str, int]]:
@@ -47,6 +47,12 @@ def test_repeats_at_one_place_differ_by_numbers_alone(connection: Connection) ->
     ]
     send(connection, "order 9 was refused: too small", account=AccountId("demo"))
     assert len(stored(connection)) == 3, "another place is another subject"
+
+
+def test_a_text_without_spaces_is_read_once_through() -> None:
+    # A pattern with two open ends takes the square of its length: minutes for a venue's answer.
+    assert wording("x" * 1_000_000) == "x" * 1_000_000
+    assert wording("order 7x9 was refused") == "order # was refused"
 
 
 def test_what_was_seen_is_told_anew(connection: Connection) -> None:

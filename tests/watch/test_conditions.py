@@ -170,7 +170,7 @@ def test_a_market_that_closes_within_the_hour_with_inventory_is_told(stated: Sta
     holding(stated)
     closes_ns = stated.desk.now_ns + 70 * MINUTE * SECOND_NS
     stated.run("UPDATE instruments SET closes_ns = ?", closes_ns)
-    stated.turn(9 * MINUTE, every=30)
+    stated.turn(9 * MINUTE, every=60)
     assert stated.told() == []
     stated.turn(2 * MINUTE, every=10)
     ((kind, text),) = stated.told()
@@ -181,7 +181,7 @@ def test_a_market_that_closes_within_the_hour_with_inventory_is_told(stated: Sta
 
 def test_a_winner_that_nobody_redeems_for_ten_minutes_is_told(stated: Stated) -> None:
     holding(stated, payout=1_000_000)
-    stated.turn(9 * MINUTE, every=30)
+    stated.turn(9 * MINUTE, every=60)
     assert stated.told() == []
     stated.turn(2 * MINUTE, every=10)
     assert stated.kinds() == ["redeemable"]
@@ -211,9 +211,9 @@ def test_a_bot_without_an_order_for_half_an_hour_is_told_with_its_reasons(stated
         "bots", name="b1", mode="demo", account="demo", strategy="market_maker", state="running",
         error="", capital_micro=1, evaluations=1, watching=json.dumps(watching), updated_ns=1,
     )  # fmt: skip
-    stated.turn(29 * MINUTE, every=30)
+    stated.turn(29 * MINUTE, every=120)
     assert stated.told() == []
-    stated.turn(2 * MINUTE, every=10)
+    stated.turn(4 * MINUTE, every=30)
     ((kind, text),) = stated.told()
     assert kind == "bot_idle"
     assert "daily loss (1), below min (1)" in text
@@ -245,7 +245,7 @@ def test_figures_of_an_engine_that_is_silent_are_not_judged(stated: Stated) -> N
     stated.turn(5)
     limit(stated, "exposure_market_max", 99_000_000)
     stated.desk.turn(50, every=50)
-    stated.desk.turn(10 * MINUTE, every=10)
+    stated.desk.turn(10 * MINUTE, every=60)
     assert stated.told() == []
 
 
@@ -306,9 +306,9 @@ def test_an_edited_price_alert_begins_anew(stated: Stated) -> None:
 def test_a_move_is_measured_within_its_time_and_over_a_restart(stated: Stated) -> None:
     asked(stated, moves=0.1, within_min=10)
     book(stated, 5_000, 5_002)
-    stated.turn(11 * MINUTE, every=5)
+    stated.turn(11 * MINUTE, every=30)
     book(stated, 5_500, 5_502)
-    stated.turn(11 * MINUTE, every=5)
+    stated.turn(11 * MINUTE, every=30)
     book(stated, 5_950, 5_952)
     stated.turn(MINUTE)
     assert stated.told() == [], "it took longer than ten minutes"
@@ -323,7 +323,7 @@ def test_a_move_is_measured_within_its_time_and_over_a_restart(stated: Stated) -
 def test_a_price_alert_without_a_book_says_so(stated: Stated) -> None:
     book(stated, 5_000, 5_002, trusted=False)
     asked(stated, above=0.6)
-    stated.turn(9 * MINUTE, every=20)
+    stated.turn(9 * MINUTE, every=60)
     assert stated.told() == []
     stated.turn(2 * MINUTE, every=20)
     assert stated.kinds() == ["price_unseen"]

@@ -20,7 +20,7 @@ def test_a_critical_alert_leaves_at_once_and_once(desk: Watched) -> None:
     desk.raise_("kill", account="demo")
     desk.turn(5)
     assert desk.sends.titles() == ["[CRITICAL] KILL"]
-    desk.turn(3 * HOUR, every=30)
+    desk.turn(3 * HOUR, every=300)
     assert desk.sends.titles() == ["[CRITICAL] KILL"]
 
 
@@ -46,11 +46,11 @@ def test_what_goes_on_is_told_again_after_the_rules_time_with_what_is_new(desk: 
 
 def test_warnings_come_together_each_quarter_of_an_hour(desk: Watched) -> None:
     desk.raise_("feed", "feed one sends nothing", instrument="demo:a")
-    desk.turn(10 * MINUTE, every=10)
+    desk.turn(10 * MINUTE, every=30)
     desk.raise_("bot_rests", "it pauses", bot="b1")
-    desk.turn(4 * MINUTE, every=10)
+    desk.turn(4 * MINUTE, every=30)
     assert desk.sends.sent == []
-    desk.turn(2 * MINUTE, every=10)
+    desk.turn(2 * MINUTE, every=30)
     ((_, message),) = desk.sends.sent
     assert message.title.startswith("[WARNING] 2 alerts: ")
     assert {line.kind for line in message.lines} == {"feed", "bot_rests"}
@@ -58,7 +58,7 @@ def test_warnings_come_together_each_quarter_of_an_hour(desk: Watched) -> None:
 
 def test_what_is_only_news_stays_on_the_page(desk: Watched) -> None:
     desk.raise_("price_improved", "filled better")
-    desk.turn(HOUR, every=30)
+    desk.turn(HOUR, every=120)
     assert desk.sends.sent == []
 
 
@@ -69,9 +69,9 @@ def test_quiet_hours_hold_warnings_back_and_let_critical_ones_through(desk: Watc
     desk.turn(1)
     desk.raise_("large_fill", "a large one")
     desk.raise_("kill", "now")
-    desk.turn(59 * MINUTE, every=10)
+    desk.turn(59 * MINUTE, every=60)
     assert desk.sends.titles() == ["[CRITICAL] KILL"]
-    desk.turn(2 * MINUTE, every=10)
+    desk.turn(2 * MINUTE, every=30)
     assert desk.sends.titles()[1:] == ["[WARNING] A large fill"]
 
 
@@ -89,16 +89,16 @@ def test_escalation_goes_on_until_a_person_acknowledges(desk: Watched) -> None:
         }
     )  # fmt: skip
     desk.raise_("kill")
-    desk.turn(9 * MINUTE, every=5)
+    desk.turn(9 * MINUTE, every=30)
     assert [name for name, _ in desk.sends.sent] == ["phone"]
-    desk.turn(2 * MINUTE, every=5)
+    desk.turn(2 * MINUTE, every=30)
     assert [name for name, _ in desk.sends.sent] == ["phone", "phone"], "the same channel again"
-    desk.turn(10 * MINUTE, every=5)
+    desk.turn(10 * MINUTE, every=30)
     assert [name for name, _ in desk.sends.sent] == ["phone", "phone", "mail"]
     assert desk.sends.titles("mail") == ["[CRITICAL] not acknowledged: KILL"]
     with writing(desk.state) as connection, transaction(connection):
         see_alert(connection, ENGINE_ID, 1, "ann", desk.now_ns)
-    desk.turn(HOUR, every=5)
+    desk.turn(HOUR, every=60)
     assert [name for name, _ in desk.sends.sent] == ["phone", "phone", "mail"]
 
 
@@ -107,7 +107,7 @@ def test_an_escalation_that_nobody_answers_ends_with_its_last_channel(desk: Watc
     rule = {"channels": ["phone"], "escalate_min": 10, "escalate_to": ["mail"]}
     desk.settle({"rules": {"critical": rule, "warning": {"channels": ["phone"]}}})
     desk.raise_("kill")
-    desk.turn(5 * HOUR, every=30)
+    desk.turn(HOUR, every=60)
     assert [name for name, _ in desk.sends.sent] == ["phone", "phone", "mail"]
 
 
@@ -129,7 +129,7 @@ def test_an_acknowledged_alert_is_in_no_digest_any_more(desk: Watched) -> None:
     desk.turn(5)
     ((key,),) = desk.rows("SELECT key FROM notices")
     log.ask(desk.home, RequestKind.ACK, key, "ann", desk.now_ns)
-    desk.turn(16 * MINUTE, every=10)
+    desk.turn(16 * MINUTE, every=30)
     assert desk.sends.sent == []
     assert desk.rows("SELECT state FROM deliveries") == [("dropped",)]
 
@@ -152,7 +152,7 @@ def test_trouble_that_is_over_is_told_to_who_heard_of_it(desk: Watched) -> None:
 def test_refusals_are_retried_with_growing_waits_and_shown(desk: Watched) -> None:
     desk.sends.answers["phone"] = Outcome(error="answered 500")
     desk.raise_("kill")
-    desk.turn(12 * MINUTE, every=1)
+    desk.turn(12 * MINUTE, every=10)
     tries = sum("KILL" in title for title in desk.sends.titles())
     assert 5 <= tries <= 7, "10, 30, 60, 120, 300 s between them"
     assert desk.rows("SELECT state, error FROM deliveries WHERE rule = 'critical'") == [
@@ -162,16 +162,16 @@ def test_refusals_are_retried_with_growing_waits_and_shown(desk: Watched) -> Non
     kinds = {kind for (kind,) in desk.rows("SELECT kind FROM notices")}
     assert "channel_failing" in kinds
     desk.sends.answers.clear()
-    desk.turn(HOUR, every=5)
+    desk.turn(HOUR, every=60)
     assert ("sent", "") in desk.rows("SELECT state, error FROM deliveries WHERE rule = 'critical'")
 
 
 def test_a_wait_the_channel_asks_for_is_kept(desk: Watched) -> None:
     desk.sends.answers["phone"] = Outcome(error="answered 429", retry_after_s=600)
     desk.raise_("kill")
-    desk.turn(9 * MINUTE, every=5)
+    desk.turn(9 * MINUTE, every=30)
     assert len(desk.sends.sent) == 1
-    desk.turn(2 * MINUTE, every=5)
+    desk.turn(2 * MINUTE, every=30)
     assert len(desk.sends.sent) == 2
 
 
@@ -179,7 +179,7 @@ def test_a_message_that_no_attempt_of_a_day_delivers_is_given_up_and_shown(desk:
     desk.sends.answers["phone"] = Outcome(error="wrong token", permanent=True)
     desk.settle({"rules": {"warning": {"mute": True}}})
     desk.raise_("kill")
-    desk.turn(25 * HOUR, every=300)
+    desk.turn(25 * HOUR, every=900)
     assert desk.rows("SELECT state, error FROM deliveries WHERE rule = 'critical'") == [
         ("failed", "wrong token")
     ]
@@ -202,7 +202,7 @@ def test_a_watch_killed_in_the_middle_loses_nothing_and_says_what_it_repeats(
     assert "may have arrived" in sent[1].text()
     assert "may have arrived" not in sent[2].text()
     desk.again(30)
-    desk.turn(HOUR, every=30)
+    desk.turn(HOUR, every=120)
     assert len(desk.sends.sent) == 3
 
 
