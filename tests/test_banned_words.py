@@ -37,6 +37,7 @@ STOPWATCH_MAY = {
     "engine/cli/simulate.py": "tells how long a run took; no decision reads it",
     "engine/cli/worker.py": "gives a child as long as it was told",
     "engine/cli/command.py": "waits for an answer no longer than asked",
+    "engine/cli/alerts.py": "waits for a delivery no longer than asked",
     "engine/cli/kill.py": "waits for a receipt no longer than asked",
     "engine/locks.py": "waits for a lock no longer than asked",
     "storage/upkeep.py": "gives up a rewrite that keeps others waiting",

@@ -245,7 +245,8 @@ def _rule(args: argparse.Namespace, config: Config) -> int:
 
 def _add(args: argparse.Namespace, config: Config) -> int:
     name = (
-        args.name or f"{args.instrument.partition(':')[2][:24].lower()}-{int(time.time()) % 10_000}"
+        args.name
+        or f"{args.instrument.partition(':')[2][:24].lower()}-{WallClock().now_ns() // 10**9 % 100_000}"
     )
     price = {
         "instrument": args.instrument, "account": args.account, "above": args.above,

@@ -104,7 +104,15 @@ class DeskPlace(msgspec.Struct, frozen=True, kw_only=True):
 class Desk:
     """What one turn of the watch sees. `programs` is None where no supervisor answers."""
 
-    def __init__(self, place: DeskPlace, alerts: AlertsRead, meta: dict[str, str]) -> None:
+    def __init__(
+        self,
+        place: DeskPlace,
+        alerts: AlertsRead,
+        meta: dict[str, str],
+        *,
+        began_ns: int,
+        orphaned: bool = False,
+    ) -> None:
         self.place = place
         self.alerts = alerts
         self.meta = meta
@@ -113,9 +121,9 @@ class Desk:
         self.heartbeat: Heartbeat | None = None
         """None = no engine ever ran, or the state is unreadable."""
         self.unreadable: Unreadable | None = None
-        self.began_ns = 0
+        self.began_ns = began_ns
         """When this watch began."""
-        self.orphaned = False
+        self.orphaned = orphaned
         """True = the supervisor that started the watch has ended."""
 
     def refresh(self) -> None:
@@ -127,6 +135,10 @@ class Desk:
                 self.heartbeat = _heartbeat(connection)
         except StorageError as error:
             self.unreadable = _why(self.place.state_path, error)
+
+    def refused(self, error: StorageError) -> None:
+        """Note that the state database, readable a moment ago, is not any more."""
+        self.unreadable = _why(self.place.state_path, error)
 
     def program(self, name: str) -> ProgramSeen | None:
         return self.programs.get(name) if self.programs is not None else None

@@ -19,7 +19,7 @@ from engine.errors import StorageError
 from engine.watch.channels import channels
 from engine.watch.conditions import Condition, Seen, conditions
 from engine.watch.delivery_log import DeliveryLog
-from engine.watch.desk import EVENT, SECOND_NS, Desk, DeskPlace, Trouble, Unreadable, state
+from engine.watch.desk import EVENT, SECOND_NS, Desk, DeskPlace, Trouble, state
 from engine.watch.dispatch import Dispatch
 from engine.watch.notices import (
     KnownAlerts,
@@ -109,8 +109,10 @@ class Watch:
     def turn(self, now_ns: int) -> None:
         """Look, remember, decide, send."""
         self._log.mend(now_ns)
-        desk = Desk(self.place, self._settings.now, self._meta)
-        desk.began_ns, desk.orphaned = self._began_ns, self._parent_gone()
+        desk = Desk(
+            self.place, self._settings.now, self._meta,
+            began_ns=self._began_ns, orphaned=self._parent_gone(),
+        )  # fmt: skip
         desk.refresh()
         self._dispatch.read()
         known = known_alerts(self._log.connection, now_ns)
@@ -259,8 +261,7 @@ class Watch:
             with state(self.place.state_path) as connection:
                 yield connection, engine_id
         except StorageError as error:
-            # It was readable a moment ago; the next turn says what it is.
-            desk.unreadable = Unreadable(kind="state_unreadable", text=str(error))
+            desk.refused(error)
 
 
 def kinds_as_rows() -> list[dict[str, Any]]:

@@ -46,8 +46,7 @@ def beat(age_s: float = 1, state: str = "RUNNING", pid: int = ME) -> Heartbeat:
 
 def seen(home: Path, *, port: int | None = None, **given: object) -> Desk:
     place = DeskPlace(folder=str(home), state=str(home / "pitboss.db"), port=port)
-    made = Desk(place, AlertsRead(), {})
-    made.began_ns = NOON_NS - 3_600 * SECOND_NS
+    made = Desk(place, AlertsRead(), {}, began_ns=NOON_NS - 3_600 * SECOND_NS)
     for name, value in given.items():
         setattr(made, name, value)
     return made
