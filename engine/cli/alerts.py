@@ -244,10 +244,8 @@ def _rule(args: argparse.Namespace, config: Config) -> int:
 
 
 def _add(args: argparse.Namespace, config: Config) -> int:
-    name = (
-        args.name
-        or f"{args.instrument.partition(':')[2][:24].lower()}-{WallClock().now_ns() // 10**9 % 100_000}"
-    )
+    made_of = args.instrument.partition(":")[2][:24].lower()
+    name = args.name or f"{made_of}-{WallClock().now_ns() // 10**9 % 100_000}"
     price = {
         "instrument": args.instrument, "account": args.account, "above": args.above,
         "below": args.below, "moves": args.moves, "within_min": args.within,
