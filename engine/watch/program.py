@@ -30,9 +30,9 @@ from engine.watch.notices import (
 )
 from engine.watch.planner import Planner
 from engine.watch.probes import Probe, probes
+from engine.watch.rules import SettingsReader
 from engine.watch.send import SendOrder
 from engine.watch.sender import Sends
-from engine.watch.settings import SettingsReader
 from storage import watch as log
 from storage.watch import Reason, RequestKind
 

@@ -206,7 +206,7 @@ def test_json_is_one_object_with_every_check(
     assert doctor.run(argparse.Namespace(json=True), config) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["failed"] == 0
-    assert {"name", "grade", "said", "fix"} == set(report["checks"][0])
+    assert {"name", "grade", "said", "fix", "asked"} == set(report["checks"][0])
     assert [check["grade"] for check in report["checks"]].count("ok") == len(report["checks"])
 
 

@@ -7,8 +7,7 @@ import pytest
 
 from engine.domain.alerts import ALERT_KINDS, AlertKind, Sent, Severity, described
 from engine.domain.settings import AlertSettings, SettingsDocument
-from engine.watch.rules import AlertsRead, RuleRead, quiet_until_ns, routes
-from engine.watch.settings import SettingsReader
+from engine.watch.rules import AlertsRead, RuleRead, SettingsReader, quiet_until_ns, routes
 
 RULES = AlertsRead().rules
 BOTH = ("mail", "phone")
