@@ -23,12 +23,12 @@ from engine.watch.desk import EVENT, SECOND_NS, Desk, DeskPlace, Trouble, state
 from engine.watch.dispatch import Dispatch
 from engine.watch.notices import (
     KnownAlerts,
+    Planner,
     known_alerts,
     read_alerts,
     take_alerts,
     take_trouble,
 )
-from engine.watch.planner import Planner
 from engine.watch.probes import Probe, probes
 from engine.watch.rules import SettingsReader
 from engine.watch.send import SendOrder
