@@ -25,13 +25,15 @@ from engine.cli.arguments import findings_text, say
 from engine.cli.network import problems
 from engine.config import Config
 from engine.domain.catalog import Finding, Grade
-from engine.errors import StorageError
+from engine.errors import BadInput, StorageError
 from engine.log import iso
+from storage.channels import read_channels
 from storage.database import primary_code, reading, sentence
 from storage.files import said_bytes
 from storage.projection import check_new
 from storage.retention import survey
 from storage.schema import check_schema, head
+from storage.watch import meta, reading_watch
 
 HELP = "examine this machine and this installation"
 
@@ -47,6 +49,9 @@ MEMORY_FREE_BYTES_GOOD = 1 * GB
 CLOCK_WATCH_S = 0.25
 CLOCK_DRIFT_NS_MAX = 20_000_000
 WRITE_LOCK_WAIT_S = 1.0
+WATCH_SILENT_NS = 30_000_000_000
+PING_SILENT_NS = 180_000_000_000
+"""Nanoseconds without a word of the watch, and without a call of the dead man's switch."""
 OTHERS = 0o077
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -79,6 +84,7 @@ def examine(config: Config) -> Iterator[Finding]:
     yield env_file(Path(".env"))
     yield network(os.environ)
     yield latch(config.kill_path)
+    yield reach(config.home, time.time_ns())
     yield schema(config.state_path, config.journal_path)
     for path in (config.state_path, config.journal_path, config.decisions_path):
         if path.is_file():
@@ -241,6 +247,35 @@ def latch(file: Path) -> Finding:
         fix = "no order is placed until it is released with a reason"
         return Finding("latch", Grade.WARN, f"KILL is set: {file} exists", fix)
     return Finding("latch", Grade.OK, "KILL is not set")
+
+
+def reach(folder: Path, now_ns: int) -> Finding:
+    """Say whether alerts can reach a person, and a missing desk would be noticed outside."""
+    name = "reach"
+    try:
+        with reading_watch(folder) as connection:
+            beat = meta(connection, "beat") if connection else None
+            ping = meta(connection, "ping") if connection else None
+        channels = read_channels(folder)
+    except (StorageError, BadInput) as error:
+        return Finding(name, Grade.WARN, str(error), "see to that file; the watch goes on")
+    if channels is None or not channels.entries:
+        fix = "add a channel and a dead man's switch under Alerts, or by `engine alerts channel`"
+        return Finding(name, Grade.WARN, "alerts stay on the Alerts page: no channel", fix)
+    seen = msgspec.json.decode(ping) if ping else {}
+    silent_ns = now_ns - (msgspec.json.decode(beat)["at_ns"] if beat else 0)
+    if beat is None or silent_ns > WATCH_SILENT_NS:
+        return Finding(name, Grade.WARN, "no watch runs: nothing is sent", "start the desk")
+    if not seen.get("channel"):
+        fix = "add a channel of the kind dead_mans_switch: it tells of a machine that is gone"
+        said = f"{len(channels.entries)} channels, and no dead man's switch"
+        return Finding(name, Grade.WARN, said, fix)
+    if seen["error"] or now_ns - seen["sent_ns"] > PING_SILENT_NS:
+        said = f"the dead man's switch was not reached: {seen['error'] or 'no call yet'}"
+        return Finding(name, Grade.WARN, said, "look at the network, then at its address")
+    called_s = (now_ns - seen["sent_ns"]) // 10**9
+    said = f"{len(channels.entries)} channels; the dead man's switch was called {called_s} s ago"
+    return Finding(name, Grade.OK, said)
 
 
 def schema(path: Path, journal: Path | None = None) -> Finding:

@@ -20,6 +20,7 @@ from engine.watch.messages import AlertMessage
 HIDDEN = "[hidden]"
 ERROR_CHARACTERS_MAX = 400
 SECRET_CHARACTERS_MIN = 4
+PART_MIN = 16
 
 
 class SendOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,9 +69,11 @@ def carry_out(order: SendOrder) -> Outcome:
 
 def without(text: str, secrets: list[str]) -> str:
     """Return a text in which no secret stands, in none of the forms an address gives it."""
-    for secret in sorted(secrets, key=len, reverse=True):
+    # An address that is a secret as a whole may be told in parts.
+    parts = [part for secret in secrets for part in secret.split("/") if len(part) >= PART_MIN]
+    for secret in sorted([*secrets, *parts], key=len, reverse=True):
         for form in {secret, quote(secret), quote(secret, safe="")}:
-            if len(form) >= SECRET_CHARACTERS_MIN:
+            if len(secret) >= SECRET_CHARACTERS_MIN:
                 text = text.replace(form, HIDDEN)
     return text[:ERROR_CHARACTERS_MAX]
 

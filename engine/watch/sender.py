@@ -111,15 +111,20 @@ class ChildSender:
     def stop(self) -> None:
         """End every program that still runs."""
         for child, _ in self._running.values():
-            child.kill()
-            child.wait()
+            _end(child)
         self._running.clear()
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    child.kill()
+    child.wait()
+    if child.stdout is not None:
+        child.stdout.close()
 
 
 def _outcome(child: subprocess.Popen[bytes], *, late: bool) -> Outcome:
     if late and child.poll() is None:
-        child.kill()
-        child.wait()
+        _end(child)
         return Outcome(error=UNANSWERED)
     said = b""
     if child.stdout is not None:

@@ -191,7 +191,7 @@ def test_warnings_alone_give_0_and_a_failure_gives_1(
 ) -> None:
     args = argparse.Namespace(json=False)
     assert doctor.run(args, config) == 0
-    assert "0 failed, 2 warned" in capsys.readouterr().out
+    assert "0 failed, 3 warned" in capsys.readouterr().out
     migrated(config).write_bytes(b"")
     assert doctor.run(args, config) == 1
     output = capsys.readouterr().out

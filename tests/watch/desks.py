@@ -172,6 +172,7 @@ class Receiver:
         self.got: list[tuple[str, dict[str, str], bytes]] = []
         self.status = 200
         self.headers: dict[str, str] = {}
+        self.answer = b'{"ok": true, "sid": "x", "result": {"id": 1}, "status": 1}'
         receiver = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -182,7 +183,7 @@ class Receiver:
                 for name, value in receiver.headers.items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(b'{"ok": true, "sid": "x", "result": {"id": 1}, "status": 1}')
+                self.wfile.write(receiver.answer)
 
             do_POST = do_GET = do_PUT = _take  # noqa: N815 the library's names
 
