@@ -27,6 +27,8 @@ from engine.config import Config
 from engine.domain.catalog import Finding, Grade
 from engine.errors import BadInput, StorageError
 from engine.log import iso
+from engine.watch.dispatch import PingSeen
+from engine.watch.program import Beat
 from storage.channels import read_channels
 from storage.database import primary_code, reading, sentence
 from storage.files import said_bytes
@@ -262,18 +264,18 @@ def reach(folder: Path, now_ns: int) -> Finding:
     if channels is None or not channels.entries:
         fix = "add a channel and a dead man's switch under Alerts, or by `engine alerts channel`"
         return Finding(name, Grade.WARN, "alerts stay on the Alerts page: no channel", fix)
-    seen = msgspec.json.decode(ping) if ping else {}
-    silent_ns = now_ns - (msgspec.json.decode(beat)["at_ns"] if beat else 0)
-    if beat is None or silent_ns > WATCH_SILENT_NS:
+    seen = msgspec.json.decode(ping, type=PingSeen) if ping else PingSeen()
+    at_ns = msgspec.json.decode(beat, type=Beat).at_ns if beat else 0
+    if now_ns - at_ns > WATCH_SILENT_NS:
         return Finding(name, Grade.WARN, "no watch runs: nothing is sent", "start the desk")
-    if not seen.get("channel"):
+    if not seen.channel:
         fix = "add a channel of the kind dead_mans_switch: it tells of a machine that is gone"
         said = f"{len(channels.entries)} channels, and no dead man's switch"
         return Finding(name, Grade.WARN, said, fix)
-    if seen["error"] or now_ns - seen["sent_ns"] > PING_SILENT_NS:
-        said = f"the dead man's switch was not reached: {seen['error'] or 'no call yet'}"
+    if seen.error or now_ns - seen.sent_ns > PING_SILENT_NS:
+        said = f"the dead man's switch was not reached: {seen.error or 'no call yet'}"
         return Finding(name, Grade.WARN, said, "look at the network, then at its address")
-    called_s = (now_ns - seen["sent_ns"]) // 10**9
+    called_s = (now_ns - seen.sent_ns) // 10**9
     said = f"{len(channels.entries)} channels; the dead man's switch was called {called_s} s ago"
     return Finding(name, Grade.OK, said)
 
