@@ -34,7 +34,7 @@ from engine.watch.channels import LABEL, Channel, channels
 from engine.watch.messages import message_of_test
 from engine.watch.send import SendOrder, carry_out
 from storage import watch
-from storage.channels import change_channel, put_channel, read_channels
+from storage.channels import PROTECTION, change_channel, put_channel, read_channels
 from storage.database import reading, writing
 from storage.settings import Stale, latest, save
 from storage.users import ENGINE_ID
@@ -159,7 +159,7 @@ def _channel(args: argparse.Namespace, config: Config) -> int:
     entry = sealed.seal(file, args.name, fields, kind=kind.name, label=label, now_ns=now_ns)
     put_channel(config.home, args.name, entry)
     said = f"channel {args.name} is kept, sealed; `engine alerts test {args.name}` tries it"
-    say(args, {"done": said}, said)
+    say(args, {"done": said, "protection": PROTECTION}, f"{said}\n{PROTECTION}")
     return 0
 
 

@@ -262,7 +262,7 @@ def reach(folder: Path, now_ns: int) -> Finding:
     except (StorageError, BadInput) as error:
         return Finding(name, Grade.WARN, str(error), "see to that file; the watch goes on")
     if channels is None or not channels.entries:
-        fix = "add a channel and a dead man's switch under Alerts, or by `engine alerts channel`"
+        fix = "add a channel and a dead man's switch by `engine alerts channel`"
         return Finding(name, Grade.WARN, "alerts stay on the Alerts page: no channel", fix)
     seen = msgspec.json.decode(ping, type=PingSeen) if ping else PingSeen()
     at_ns = msgspec.json.decode(beat, type=Beat).at_ns if beat else 0
