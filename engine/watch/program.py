@@ -290,8 +290,12 @@ def _detail(text: str) -> dict[str, Any]:
 
 
 def say(event: str, **fields: object) -> None:
-    """Write one line of the watch's log: JSON on standard error, as the other programs do."""
+    """Write one line of the watch's log: JSON on standard error, as the other programs do.
+
+    Where supervisor has ended, nobody reads it any more: the watch goes on all the same.
+    """
     now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     line = {"time": now, "level": "info", "event": f"watch.{event}", "room": "watch", **fields}
-    sys.stderr.write(json.dumps(line, default=str) + "\n")
-    sys.stderr.flush()
+    with suppress(OSError):
+        sys.stderr.write(json.dumps(line, default=str) + "\n")
+        sys.stderr.flush()
