@@ -17,7 +17,7 @@ import msgspec
 from engine.domain.alerts import Severity, described
 from engine.errors import StorageError
 from engine.watch.channels import channels
-from engine.watch.conditions import Condition, Seen, conditions
+from engine.watch.conditions import Condition, StateSeen, conditions
 from engine.watch.delivery_log import DeliveryLog
 from engine.watch.desk import EVENT, SECOND_NS, Desk, DeskPlace, Trouble, state
 from engine.watch.dispatch import Dispatch
@@ -202,7 +202,7 @@ class Watch:
             self._settings.read(connection, engine_id)
             beat = desk.heartbeat
             fresh = beat is not None and abs(now_ns - beat.heartbeat_ns) < FRESH_NS
-            seen = Seen(
+            seen = StateSeen(
                 state=connection, engine_id=engine_id, detail=_detail(beat.detail if beat else ""),
                 alerts=self._settings.now, meta=self._meta, now_ns=now_ns,
             )  # fmt: skip

@@ -22,7 +22,7 @@ from engine.watch.rules import AlertsRead
 MICRO_DECIMALS = 6
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
+class StateSeen(msgspec.Struct, frozen=True, kw_only=True):
     """What a condition looks at: one snapshot of the state database."""
 
     state: sqlite3.Connection
@@ -45,7 +45,7 @@ class Condition(Protocol):
 
     every_s: float
 
-    def find(self, seen: Seen) -> Iterable[Trouble]: ...
+    def find(self, seen: StateSeen) -> Iterable[Trouble]: ...
 
 
 def conditions() -> dict[str, Condition]:

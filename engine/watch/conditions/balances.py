@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from engine.domain.money import MICRO
-from engine.watch.conditions import Seen, Since, amount
+from engine.watch.conditions import Since, StateSeen, amount
 from engine.watch.desk import Trouble
 
 FOR_NS = 30 * 1_000_000_000
@@ -19,7 +19,7 @@ class Balances:
     def __init__(self) -> None:
         self._since = Since()
 
-    def find(self, seen: Seen) -> Iterator[Trouble]:
+    def find(self, seen: StateSeen) -> Iterator[Trouble]:
         """Give accounts whose free cash is below the threshold for a while."""
         rows = seen.rows(
             "SELECT account, mode, currency, settled_micro, open_micro, doubtful_micro "

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from engine.watch.conditions import Seen, Since
+from engine.watch.conditions import Since, StateSeen
 from engine.watch.desk import Trouble
 
 MINUTE_NS = 60 * 1_000_000_000
@@ -23,7 +23,7 @@ class Bots:
     def __init__(self) -> None:
         self._since = Since()
 
-    def find(self, seen: Seen) -> Iterator[Trouble]:
+    def find(self, seen: StateSeen) -> Iterator[Trouble]:
         """Give bots that have had no order for too long."""
         rows = seen.rows(
             "SELECT name, mode, account, state, watching FROM bots WHERE engine_id = ?"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from engine.watch.conditions import Seen, Since
+from engine.watch.conditions import Since, StateSeen
 from engine.watch.desk import Trouble
 
 SECOND_NS = 1_000_000_000
@@ -18,7 +18,7 @@ class Connections:
     def __init__(self) -> None:
         self._since = Since()
 
-    def find(self, seen: Seen) -> Iterator[Trouble]:
+    def find(self, seen: StateSeen) -> Iterator[Trouble]:
         """Give feeds that have been in trouble, or silent with markets to hear of, for too long."""
         for_s = seen.alerts.thresholds.connection_s
         feeds = seen.detail.get("feeds") or {}

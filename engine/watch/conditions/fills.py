@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from engine.domain.money import MICRO
-from engine.watch.conditions import Seen, amount, event
+from engine.watch.conditions import StateSeen, amount, event
 from engine.watch.desk import Trouble
 
 FILLS_MAX = 500
@@ -22,7 +22,7 @@ class FillsCondition:
 
     every_s = 2.0
 
-    def find(self, seen: Seen) -> Iterator[Trouble]:
+    def find(self, seen: StateSeen) -> Iterator[Trouble]:
         """Give every new fill worth more than the threshold."""
         last = seen.state.execute("SELECT coalesce(max(rowid), 0) FROM fills").fetchone()[0]
         # A first look tells nothing of the past; a rebuilt table is numbered anew.

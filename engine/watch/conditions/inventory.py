@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from engine.watch.conditions import Seen, Since, amount
+from engine.watch.conditions import Since, StateSeen, amount
 from engine.watch.desk import Trouble
 
 REDEEM_FOR_NS = 600 * 1_000_000_000
@@ -28,7 +28,7 @@ class InventoryCondition:
     def __init__(self) -> None:
         self._since = Since()
 
-    def find(self, seen: Seen) -> Iterator[Trouble]:
+    def find(self, seen: StateSeen) -> Iterator[Trouble]:
         """Give holdings that need a decision."""
         rows = {f"{row['account']}/{row['instrument']}": row for row in seen.rows(_QUERY)}
         within_ns = seen.alerts.thresholds.closes_within_min * MINUTE_NS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from engine.watch.conditions import Seen, event
+from engine.watch.conditions import StateSeen, event
 from engine.watch.desk import Trouble
 
 CURSOR = "jobs cursor"
@@ -17,7 +17,7 @@ class Jobs:
     every_s = 5.0
     needs_engine = False
 
-    def find(self, seen: Seen) -> Iterator[Trouble]:
+    def find(self, seen: StateSeen) -> Iterator[Trouble]:
         """Give jobs that failed since the last look."""
         since_ns = int(seen.meta.get(CURSOR, seen.now_ns))
         rows = seen.rows(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from engine.watch.conditions import Seen, Since
+from engine.watch.conditions import Since, StateSeen
 from engine.watch.desk import Trouble
 
 FOR_NS = 60 * 1_000_000_000
@@ -19,7 +19,7 @@ class Latency:
     def __init__(self) -> None:
         self._since = Since()
 
-    def find(self, seen: Seen) -> Iterator[Trouble]:
+    def find(self, seen: StateSeen) -> Iterator[Trouble]:
         """Give a turn time that has been too long for a minute."""
         p99_ms = (seen.detail.get("turn_p99_us") or 0.0) / 1_000
         slow = p99_ms > seen.alerts.thresholds.turn_ms

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from engine.watch.conditions import Seen, Since, amount
+from engine.watch.conditions import Since, StateSeen, amount
 from engine.watch.desk import Trouble
 
 FOR_NS = 30 * 1_000_000_000
@@ -26,7 +26,7 @@ class Limits:
     def __init__(self) -> None:
         self._since = Since()
 
-    def find(self, seen: Seen) -> Iterator[Trouble]:
+    def find(self, seen: StateSeen) -> Iterator[Trouble]:
         """Give every limit that has been used beyond the threshold for a while."""
         share = seen.alerts.thresholds.limit_near_percent / 100
         rows = seen.rows(

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from engine.watch.conditions import Seen, Since, event
+from engine.watch.conditions import Since, StateSeen, event
 from engine.watch.desk import Trouble
 from engine.watch.rules import MINUTE_NS, PriceRule
 
@@ -39,7 +39,7 @@ class Prices:
     def __init__(self) -> None:
         self._since = Since()
 
-    def find(self, seen: Seen) -> Iterator[Trouble]:
+    def find(self, seen: StateSeen) -> Iterator[Trouble]:
         """Give each price alert whose condition has come true, and those that see no price."""
         unseen: dict[str, PriceRule] = {}
         for name, rule in sorted(seen.alerts.prices.items()):
@@ -82,7 +82,7 @@ def reached(rule: PriceRule, price: float, kept: Kept, now_ns: int) -> str:
     return ""
 
 
-def price_of(seen: Seen, rule: PriceRule) -> float | None:
+def price_of(seen: StateSeen, rule: PriceRule) -> float | None:
     """Return the middle of the market's book, in its own units; None = it has no two sides."""
     rows = seen.rows(
         "SELECT b.body, i.price_decimals FROM books b JOIN instruments i ON "
@@ -98,7 +98,7 @@ def price_of(seen: Seen, rule: PriceRule) -> float | None:
     return None
 
 
-def _kept(seen: Seen, name: str, rule: PriceRule) -> Kept:
+def _kept(seen: StateSeen, name: str, rule: PriceRule) -> Kept:
     digest = hashlib.sha256(msgspec.json.encode(rule)).hexdigest()[:12]
     text = seen.meta.get(f"price {name}")
     kept = msgspec.json.decode(text, type=Kept) if text else Kept()
