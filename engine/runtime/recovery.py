@@ -40,7 +40,7 @@ ENGINE_WIDE = ""
 STOPPED = "STOPPED"
 """The state an engine that stopped in order tells last."""
 
-DECIDING = ("bots", "caches", "domain", "executor", "indicators", "risk", "strategies")
+DECIDING = ("bars", "bots", "caches", "domain", "executor", "indicators", "risk", "strategies")
 """Rooms whose code makes decisions, plans and effects."""
 
 _EVENTS = frozenset(AnyEvent.__args__)

@@ -61,9 +61,10 @@ class Relays(Takes):
     def moved(self, asked: Any) -> OperationMoved:
         reason = "the wallet reverted it" if self.says is FAILED else ""
         assert isinstance(self.says, OperationState)
+        facts = _facts(asked) if self.says is CONFIRMED else []
         return OperationMoved(
             account=DEMO, operation=asked.operation, state=self.says, reason=reason,
-            transaction="0xcarried",
+            transaction="0xcarried", on_chain=getattr(facts[0], "transaction", "") if facts else "",
         )  # fmt: skip
 
     async def operation(self, _: QueryOperation) -> Sequence[VenueEvent]:
