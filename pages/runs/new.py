@@ -61,7 +61,8 @@ def _bring() -> None:
     except StorageError as error:
         st.error(f"Not kept: {literal(error)}. Nothing was changed.")
         return
-    st.success(f"{literal(name)} was kept, {said_bytes(file.size)}. It is read when it is played.")
+    kept = literal(f"{name} was kept, {said_bytes(file.size)}")
+    st.success(f"{kept}. It is read when it is played.")
 
 
 def _send(given: dict[str, object]) -> None:

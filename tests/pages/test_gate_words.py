@@ -12,11 +12,11 @@ from engine.strategies.market_maker.strategy import MarketMaker
 from pages.shared.why import Vocabulary
 
 WORDS = Vocabulary(dict(MarketMaker.gates), dict(MarketMaker.values))
-STRATEGIES = Path(__file__).resolve().parents[2] / "engine" / "strategies"
+STRATEGIES = Path(__file__).resolve().parents[2] / "engine" / "strategies" / "market_maker"
 
 
 def gates_of_the_house() -> set[str]:
-    """Read the first argument of every `Gate(…)` and `_flag(…)` of the strategies."""
+    """Read the first argument of every `Gate(…)` and `_flag(…)` of the market maker."""
     found: set[str] = set()
     for path in STRATEGIES.rglob("*.py"):
         for call in ast.walk(ast.parse(path.read_text())):
@@ -34,7 +34,7 @@ def gates_of_the_house() -> set[str]:
     return found
 
 
-def test_every_gate_of_the_strategies_has_words_and_no_other() -> None:
+def test_every_gate_of_the_market_maker_has_words_and_no_other() -> None:
     assert gates_of_the_house() == set(WORDS.gates)
 
 

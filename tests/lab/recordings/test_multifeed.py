@@ -80,7 +80,7 @@ def play(*paths):
 
 
 def test_session_lists_its_instruments_and_plays_its_frames(session):
-    trade = '{"data":{"e":"trade","s":"BTCUSDT","p":"1.5","T":7}}'
+    trade = json.dumps({"data": {"e": "trade", "s": "BTCUSDT", "p": "1.5", "T": START_MS}})
     path = session(
         (START_MS, 1, "polymarket_clob", session.book(START_MS)),
         (START_MS + 3, 1, "binance", trade),

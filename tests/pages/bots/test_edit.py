@@ -175,7 +175,8 @@ def test_a_version_in_force_is_not_told_as_waiting(opened: Opened, desk: Config)
 
 
 def test_a_new_bot_is_told_what_its_strategy_does(opened: Opened, desk: Config) -> None:
-    shown = texts(opened("bots"))
+    page = opened("bots")
+    shown = texts(page.selectbox(key="new_strategy").set_value("market_maker").run())
     assert "Rests bids below and asks above a fair value" in shown
 
 

@@ -263,10 +263,12 @@ class WalletDesk:
                 theirs[key, leg] = size
         return ours, theirs
 
-    def redeemed(self) -> Counter[InstrumentId]:
-        """How often each market's tokens were paid to the wallet."""
+    def redeemed(self) -> Counter[tuple[InstrumentId, bool, bool]]:
+        """How often each market's tokens were paid to the wallet, by which of them they were."""
         paid = self.served.venue.exchange.account(self.wallet).redemptions
-        return Counter(one.instrument for one in paid if one.amount_micro)
+        return Counter(
+            (one.instrument, one.yes > 0, one.no > 0) for one in paid if one.amount_micro
+        )
 
     def check(self) -> None:
         """See that books and venue say the same to the unit, and that nobody was alarmed."""
