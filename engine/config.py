@@ -153,6 +153,8 @@ class Config(BaseModel):
     """What raw recordings told, kept once they were read."""
     run_folder: ClassVar = HomePath("run")
     """Locks and the last error: what only matters while programs run."""
+    start_paused_path: ClassVar = HomePath("run/start_paused")
+    """The next start of the engine pauses every bot that would trade, then removes this file."""
     kill_path: ClassVar = HomePath("KILL")
     """The KILL latch: no order leaves while this file exists."""
     vault_path: ClassVar = HomePath("vault.json")

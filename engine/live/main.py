@@ -35,7 +35,7 @@ from engine.live.handover import make_private
 from engine.live.kill import KillWatch, latch_after_death, loop_closes, loop_ends, refuse_restored
 from engine.live.kill_bare import Everything, end_bare, error_text, everything, kill_requested
 from engine.live.lifecycle import DiskWatch, StandstillWatch, Streams, TruthWatch, close, trade
-from engine.live.reopen import attach_bots
+from engine.live.reopen import attach_bots, pause_all
 from engine.live.venues import Venues, venues_of
 from engine.locks import locked
 from engine.plugins import problems
@@ -235,7 +235,10 @@ def opened(
     for name, account in document.accounts.items():
         if why := accounts.refusal(account):
             engine.alert(caution("mode", why, account=AccountId(name)), now_ns)
-    attach_bots(engine, found.bots, first=start.first and to_prove is None)
+    paused = to_prove is None and engine.config.start_paused_path.exists()
+    if paused:
+        pause_all(engine, found.bots)
+    attach_bots(engine, found.bots, first=start.first and to_prove is None and not paused)
     return begin(engine, found, kill_only=to_prove is not None)
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from itertools import takewhile
 from pathlib import Path
 
 import msgspec
 
 from engine.domain.bots import BotHappened, BotState
-from engine.domain.commands import StartBot
+from engine.domain.commands import PauseBot, StartBot
 from engine.domain.effects import RaiseAlert, caution
 from engine.domain.instruments import AccountId, BotId
 from engine.domain.settings import AccountSettings, BotSettings
@@ -108,6 +109,25 @@ def _key(account: AccountId) -> str:
 
 
 # -- bots ------------------------------------------------------------------------------------------
+
+
+def pause_all(engine: Engine, snapshots: Mapping[str, BotSnapshot]) -> None:
+    """Have every bot that would trade start paused: call it before `attach_bots`.
+
+    The pause is in the journal, and the mark that asked for it goes when that is on the disk: a
+    start that dies before then is followed by a paused one.
+    """
+    now_ns, mark = engine.clock.now_ns(), engine.config.start_paused_path
+    for name, snapshot in snapshots.items():
+        if snapshot.state in (BotState.STARTING, BotState.RUNNING, BotState.RISK_STOPPED):
+            engine.recorder.append(ENGINE_WIDE, PauseBot(bot=BotId(name)), now_ns)
+            snapshot.state = BotState.PAUSING
+
+    def kept(commit: Future[int]) -> None:
+        if not commit.cancelled() and commit.exception() is None:
+            mark.unlink(missing_ok=True)
+
+    engine.recorder.commit().add_done_callback(kept)
 
 
 def attach_bots(

@@ -28,11 +28,13 @@ from engine.domain.settings import AccountSettings, BotSettings, SettingsDocumen
 from engine.errors import StorageError
 from engine.live.engine import Engine
 from engine.live.lifecycle import LOOK_EVERY_NS, STANDSTILL_NS, DiskWatch, StandstillWatch
-from engine.live.reopen import attach_bots
+from engine.live.reopen import attach_bots, pause_all
 from engine.runtime import services
-from engine.runtime.bot_runner import BotSnapshot
+from engine.runtime.bot_runner import BotSnapshot, apply_record
 from engine.runtime.recovery import executor_of
 from engine.runtime.services import FORGET_AFTER_NS
+from storage.journal import decode, load
+from tests.live.trading_desk import Exchange, TradingDesk
 
 M1 = InstrumentId("demo:m1")
 
@@ -317,3 +319,23 @@ def test_a_bot_whose_parameters_cannot_be_read_is_not_started_and_holds_up_no_ot
     assert engine.absent == {"a": BotSnapshot(state=BotState.PAUSED)}
     assert [told.text[:20] for told in alerts] == ["bot a is not started"] * 2
     assert "market_makr" in alerts[0].text
+
+
+async def test_a_start_asked_for_paused_has_no_bot_that_trades_and_stays_so(
+    tmp_path: Path,
+) -> None:
+    async with TradingDesk(tmp_path, Exchange()) as desk:
+        mark = desk.config.start_paused_path
+        mark.parent.mkdir(exist_ok=True)
+        mark.touch()
+        states = {"a": BotState.RUNNING, "b": BotState.IDLE, "c": BotState.ERROR}
+        before = {name: BotSnapshot(state=state) for name, state in states.items()}
+        pause_all(desk.engine, before)
+        await desk.until(lambda: not mark.exists(), "the pause is on the disk")
+        after = {name: one.state for name, one in before.items()}
+        assert after == states | {"a": BotState.PAUSING}
+        # A death right now: the next start reads the older snapshots, and what came after them.
+        again = {name: BotSnapshot(state=state) for name, state in states.items()}
+        for record in load(desk.config.journal_path):
+            apply_record(again, decode(record))
+        assert again["a"].state is BotState.PAUSING
