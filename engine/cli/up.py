@@ -45,6 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--demo-port", type=whole(1, PORT_MAX), default=DEMO_PORT, help="of the demo exchange"
     )
+    parser.add_argument(
+        "--no-password",
+        action="store_true",
+        help="do not print a new operator's password: where output is kept in a log",
+    )
 
 
 def run(args: argparse.Namespace, config: Config) -> int:
@@ -73,7 +78,9 @@ def _prepare(args: argparse.Namespace, config: Config) -> None:
         print(f"The state before the migration is kept in {backup}")
     password = ensure_operator(config.state_path, WallClock().now_ns())
     print(f"Dashboard  http://127.0.0.1:{args.port}")
-    if password is not None:
+    if password is not None and args.no_password:
+        print("A password for the page: python -m pages.frame.operator --renew")
+    elif password is not None:
         print(f"Sign in as {OPERATOR} with the password {password} (shown this once)")
     print(f"State and logs in {config.home}; Ctrl-C stops everything, the engine first")
     sys.stdout.flush()

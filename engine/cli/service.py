@@ -1,0 +1,212 @@
+"""`python -m engine service`: the desk as a systemd service of this machine, on a small VPS.
+
+`install` writes one hardened unit and says each line of it. As root it is the system's, run by the
+user of `--user`; else it is a unit of your own, and lingering keeps it after a sign-out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from engine.cli.arguments import DEMO_PORT, PORT_MAX, say, whole
+from engine.cli.up import PORT, REPOSITORY
+from engine.config import Config
+from engine.errors import BadRequest, ConfigError
+from storage.files import write_whole
+
+HELP = "install, show, stop or remove the desk as a systemd service"
+
+UNIT = "pitboss.service"
+SYSTEM_FOLDER = Path("/etc/systemd/system")
+MEMORY_MAX = "3G"
+STOP_S = 90
+"""More than supervisor gives the engine for its proof."""
+
+
+class Place(NamedTuple):
+    """Where a unit lies and how systemctl is asked about it."""
+
+    file: Path
+    systemctl: tuple[str, ...]
+    user: str
+    """Who runs a unit of the system; empty = a unit of the user's own."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(
+        dest="verb", required=True, metavar="install | status | stop | remove"
+    )
+    install = verbs.add_parser("install", help="write the unit, enable and start it")
+    install.add_argument("--user", default="", help="as root: who runs the desk (never root)")
+    install.add_argument("--port", type=whole(1, PORT_MAX), default=PORT, help="of the dashboard")
+    install.add_argument(
+        "--demo-port", type=whole(1, PORT_MAX), default=DEMO_PORT, help="of the demo exchange"
+    )
+    install.add_argument("--memory-max", default=MEMORY_MAX, help="systemd's MemoryMax, e.g. 3G")
+    install.add_argument(
+        "--print", action="store_true", dest="only_print", help="print the unit; change nothing"
+    )
+    verbs.add_parser("status", help="what systemd says of it")
+    verbs.add_parser("stop", help="stop the desk, its engine first; it starts again at a boot")
+    verbs.add_parser("remove", help="stop it and remove the unit; the home stays")
+
+
+def run(args: argparse.Namespace, config: Config) -> int:
+    """Do one verb. 0 = done, 1 = systemd refused. Raises ConfigError, BadRequest, OSError."""
+    if args.verb == "install":
+        return _install(args, config)
+    place = place_of(os.geteuid())
+    if not place.file.is_file():
+        raise BadRequest(f"no service is installed: {place.file} is missing", "not_installed")
+    _need_systemctl()
+    if args.verb == "status":
+        return _systemctl(place, "status", "--no-pager", UNIT)
+    if args.verb == "stop":
+        code = _systemctl(place, "stop", UNIT)
+        say(args, {"stopped": code == 0}, "stopped" if code == 0 else "systemd refused")
+        return code
+    _systemctl(place, "disable", "--now", UNIT)
+    place.file.unlink()
+    code = _systemctl(place, "daemon-reload")
+    text = f"removed {place.file}; {config.home} stays as it is"
+    say(args, {"removed": str(place.file)}, text)
+    return code
+
+
+def _install(args: argparse.Namespace, config: Config) -> int:
+    place = place_of(os.geteuid(), args.user)
+    text = unit(args, config.home, place.user)
+    if args.only_print:
+        print(text, end="")
+        return 0
+    _need_systemctl()
+    if not config.home.is_dir():
+        owner = f" -o {place.user} -g {place.user}" if place.user else ""
+        raise BadRequest(
+            f"the home {config.home} does not exist: make it with "
+            f"`install -d -m 700{owner} {config.home}`, or name another by PITBOSS_HOME",
+            "no_home",
+        )
+    place.file.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(place.file, text.encode())
+    if place.user:
+        place.file.chmod(0o644)
+    print(f"wrote {place.file}:")
+    for line in text.splitlines():
+        print(f"  {line}")
+    code = _systemctl(place, "daemon-reload") or _systemctl(place, "enable", "--now", UNIT)
+    if not place.user and not code:
+        print(f"so that it also runs when you are signed out: loginctl enable-linger {_name()}")
+    renew = f"{sys.executable} -m pages.frame.operator --renew"
+    print(f"the operator's password is in no log; get one, as the desk's user: {renew}")
+    print("systemd refused: see above" if code else "enabled, and started now and at each boot")
+    return code
+
+
+def place_of(uid: int, user: str = "") -> Place:
+    """Return where the unit of a user belongs. Raises ConfigError for a desk run by root."""
+    if uid != 0:
+        if user and user != _name():
+            raise ConfigError(f"--user {user}: only root installs a service for somebody else")
+        folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+        return Place(folder / "systemd" / "user" / UNIT, ("systemctl", "--user"), "")
+    return Place(SYSTEM_FOLDER / UNIT, ("systemctl",), user or "pitboss")
+
+
+def unit(args: argparse.Namespace, home: Path, user: str) -> str:
+    """Return the unit's text. Raises ConfigError where `user` is root or unknown."""
+    if user:
+        _must_be_able_to_run(user)
+    up = f"-m engine up --no-password --port {args.port} --demo-port {args.demo_port}"
+    lines = [
+        "[Unit]",
+        "Description=Pitboss: the trading desk",
+        "Wants=network-online.target",
+        "After=network-online.target",
+        "StartLimitIntervalSec=600",
+        "StartLimitBurst=5",
+        "",
+        "[Service]",
+        *([f"User={user}"] if user else []),
+        f"WorkingDirectory={_escaped(REPOSITORY)}",
+        f'Environment="PITBOSS_HOME={_escaped(home)}"',
+        f'ExecStart="{_escaped(Path(sys.executable))}" {up}',
+        "Restart=on-failure",
+        "RestartSec=10",
+        # Supervisor alone is told: it stops the engine first, the others when that is proven.
+        "KillMode=mixed",
+        f"TimeoutStopSec={STOP_S}",
+        f"MemoryMax={args.memory_max}",
+        "UMask=0077",
+        "NoNewPrivileges=yes",
+        *HARDENED,
+        f'ReadWritePaths="{_escaped(home)}"',
+        "",
+        "[Install]",
+        f"WantedBy={'multi-user' if user else 'default'}.target",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+HARDENED = (
+    "ProtectSystem=strict",
+    "PrivateTmp=yes",
+    "ProtectKernelTunables=yes",
+    "ProtectKernelModules=yes",
+    "ProtectControlGroups=yes",
+    "RestrictSUIDSGID=yes",
+    "RestrictRealtime=yes",
+    "LockPersonality=yes",
+    "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK",
+    "SystemCallArchitectures=native",
+)
+"""What the desk never needs. A unit of the user's own ignores what only root may forbid."""
+
+
+def _must_be_able_to_run(user: str) -> None:
+    try:
+        known = pwd.getpwnam(user)
+    except KeyError:
+        raise ConfigError(
+            f"there is no user {user!r}: make one with `adduser --system --group --home "
+            f"/var/lib/pitboss {user}`, or name another with --user"
+        ) from None
+    if known.pw_uid == 0:
+        raise ConfigError("the desk does not run as root: name another user with --user")
+
+
+def _escaped(path: Path) -> str:
+    """Return a path as a unit's quoted word: systemd reads %, backslashes and quotes in it."""
+    text = str(path)
+    if not text.isprintable():
+        raise ConfigError(f"{text!r} cannot stand in a unit: choose a path that can be printed")
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+
+
+def _name() -> str:
+    return getpass.getuser()
+
+
+def _need_systemctl() -> None:
+    if shutil.which("systemctl") is None:
+        raise BadRequest(
+            "this machine has no systemd: use `make run`, or what starts programs here",
+            "no_systemd",
+        )
+
+
+def _systemctl(place: Place, *words: str) -> int:
+    """Ask systemctl, said beforehand; give 0 or 1."""
+    command: Sequence[str] = (*place.systemctl, *words)
+    print(" ".join(command), flush=True)
+    return int(subprocess.run(command, check=False).returncode != 0)  # noqa: S603 our own words

@@ -1,0 +1,116 @@
+"""The desk as a systemd service: its unit, where it lies, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.__main__ import main
+from engine.cli import service
+from engine.errors import ConfigError
+
+HARD = {"NoNewPrivileges=yes", "ProtectSystem=strict", "MemoryMax=3G", "KillMode=mixed"}
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of a user who is not root, and his folder of units."""
+    monkeypatch.setenv("PITBOSS_HOME", str(tmp_path / "a home 100%"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setattr(os, "geteuid", lambda: 1_000)
+    return tmp_path
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """What systemd was asked; it does all of it."""
+    found: list[list[str]] = []
+
+    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        found.append(list(command))
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(service.subprocess, "run", run)
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    return found
+
+
+def test_a_printed_unit_is_hardened_and_changes_nothing(
+    home: Path, asked: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["service", "install", "--print", "--port", "8601"]) == 0
+    lines = set(capsys.readouterr().out.splitlines())
+    assert lines >= HARD
+    assert f'Environment="PITBOSS_HOME={home}/a home 100%%"' in lines
+    assert any(
+        line.endswith("-m engine up --no-password --port 8601 --demo-port 8611") for line in lines
+    )
+    assert asked == []
+    assert not (home / "config").exists()
+
+
+def test_systemd_finds_nothing_wrong_with_the_unit(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed here: the unit is not verified")
+    assert main(["service", "install", "--print"]) == 0
+    file = home / service.UNIT
+    file.write_text(capsys.readouterr().out)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(file)],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    about_ours = [line for line in done.stderr.splitlines() if service.UNIT in line]
+    assert (done.returncode, about_ours) == (0, [])
+
+
+def test_an_install_says_each_line_and_starts_it(
+    home: Path, asked: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["service", "install"]) == 3  # its home is not there: the unit could not start
+    assert "install -d -m 700" in capsys.readouterr().err
+    (home / "a home 100%").mkdir()
+    assert main(["service", "install"]) == 0
+    file = home / "config" / "systemd" / "user" / service.UNIT
+    said = capsys.readouterr().out
+    assert [line for line in file.read_text().splitlines() if f"  {line}" not in said] == []
+    assert "loginctl enable-linger" in said
+    started = ["systemctl", "--user", "enable", "--now", service.UNIT]
+    assert asked == [["systemctl", "--user", "daemon-reload"], started]
+    assert main(["service", "remove"]) == 0
+    assert not file.exists()
+    assert ["systemctl", "--user", "disable", "--now", service.UNIT] in asked
+
+
+def test_what_is_not_installed_is_refused_with_its_word(
+    home: Path, asked: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert home.exists()
+    assert main(["service", "stop", "--json"]) == 3
+    assert json.loads(capsys.readouterr().out)["reason"] == "not_installed"
+    assert asked == []
+
+
+def test_a_machine_without_systemd_is_told_and_nothing_is_written(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    assert main(["service", "install", "--json"]) == 3
+    assert json.loads(capsys.readouterr().out)["reason"] == "no_systemd"
+    assert not (home / "config").exists()
+
+
+def test_a_desk_is_never_run_by_root() -> None:
+    place = service.place_of(0)
+    assert (place.file.parent, place.user) == (service.SYSTEM_FOLDER, "pitboss")
+    with pytest.raises(ConfigError, match="does not run as root"):
+        service._must_be_able_to_run("root")
+    with pytest.raises(ConfigError, match="adduser --system"):
+        service._must_be_able_to_run("no-such-user-here")
