@@ -32,7 +32,7 @@ STOP_S = 90
 """More than supervisor gives the engine for its proof."""
 
 
-class Place(NamedTuple):
+class UnitPlace(NamedTuple):
     """Where a unit lies and how systemctl is asked about it."""
 
     file: Path
@@ -112,14 +112,14 @@ def _install(args: argparse.Namespace, config: Config) -> int:
     return code
 
 
-def place_of(uid: int, user: str = "") -> Place:
+def place_of(uid: int, user: str = "") -> UnitPlace:
     """Return where the unit of a user belongs. Raises ConfigError for a desk run by root."""
     if uid != 0:
         if user and user != _name():
             raise ConfigError(f"--user {user}: only root installs a service for somebody else")
         folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-        return Place(folder / "systemd" / "user" / UNIT, ("systemctl", "--user"), "")
-    return Place(SYSTEM_FOLDER / UNIT, ("systemctl",), user or "pitboss")
+        return UnitPlace(folder / "systemd" / "user" / UNIT, ("systemctl", "--user"), "")
+    return UnitPlace(SYSTEM_FOLDER / UNIT, ("systemctl",), user or "pitboss")
 
 
 def unit(args: argparse.Namespace, home: Path, user: str) -> str:
@@ -205,7 +205,7 @@ def _need_systemctl() -> None:
         )
 
 
-def _systemctl(place: Place, *words: str) -> int:
+def _systemctl(place: UnitPlace, *words: str) -> int:
     """Ask systemctl, said beforehand; give 0 or 1."""
     command: Sequence[str] = (*place.systemctl, *words)
     print(" ".join(command), flush=True)
