@@ -97,7 +97,7 @@ def run_held(config: Config, lock: TextIO, run: Callable[[], Coroutine[Any, Any,
         with contextlib.suppress(OSError):  # a folder that cannot be written must not stop a KILL
             last_error.unlink(missing_ok=True)
         try:
-            faulthandler.enable()  # a library that aborts says where, on standard error
+            faulthandler.enable(file=2)  # a library that aborts says where, on standard error
             sys.setswitchinterval(SWITCH_S)
             uvloop.run(_run_and_close(run))
         except PitbossError as error:
