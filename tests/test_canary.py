@@ -36,7 +36,8 @@ from tests.venues.polymarket.kit import signer
 PASSPHRASE = "canary passphrase of the vault"
 MISTYPED = "canary passphrase, mistyped"
 KEPT = "0x" + "c4" * 32
-WALLET = "0x" + "ab" * 20
+LATER = "0x" + "c5" * 32
+WALLET, ANOTHER = "0x" + "ab" * 20, "0x" + "cd" * 20
 OTHERS = ("dashboard", "worker", "demo")
 NOT_LINUX = not Path("/proc/self/environ").exists()
 
@@ -66,10 +67,11 @@ def canaries(programs: LivePrograms) -> dict[str, list[bytes]]:
 
     secret, phrase = asyncio.run(derived())
     key = signer(SIGNER).key.hex().removeprefix("0x")
-    kept = KEPT.removeprefix("0x")
+    kept, later = KEPT.removeprefix("0x"), LATER.removeprefix("0x")
     return {
         "private key": [key.encode(), key.upper().encode(), bytes.fromhex(key)],
         "key of the vault": [kept.encode(), kept.upper().encode(), bytes.fromhex(kept)],
+        "key that came later": [later.encode(), later.upper().encode(), bytes.fromhex(later)],
         "API secret": [secret.encode()],
         "API passphrase": [phrase.encode()],
         "vault's passphrase": [PASSPHRASE.encode(), base64.b64encode(PASSPHRASE.encode())],
@@ -103,7 +105,7 @@ def opened_again(programs: LivePrograms) -> None:
     path = programs.home / "vault.json"
     made = read_vault(path)
     assert made is not None
-    entry = vault.seal(made, "later", Credential("polymarket", WALLET, {"private_key": KEPT}))
+    entry = vault.seal(made, "later", Credential("polymarket", ANOTHER, {"private_key": LATER}))
     vault.put(path, "later", entry, 2)
     assert programs.open_vault(MISTYPED).state is CommandState.FAILED
     right = programs.open_vault(PASSPHRASE)

@@ -138,10 +138,12 @@ def watched(browser: Browser, desk: Desk, milliseconds: int) -> list[str]:
     return [line for line in said if "MISS" in line]
 
 
+@pytest.mark.soak
 def test_slow_tabs_miss_no_message(browser: Browser, desk: Desk) -> None:
     assert watched(browser, desk, WATCHED_MS) == []
 
 
+@pytest.mark.soak
 @pytest.mark.soak
 def test_slow_tabs_miss_no_message_for_half_an_hour(browser: Browser, desk: Desk) -> None:
     assert watched(browser, desk, 30 * 60_000) == []

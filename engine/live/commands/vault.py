@@ -157,8 +157,7 @@ class VaultOpening:
         return pending
 
     def _keys(self) -> list[Keys]:
-        accounts = getattr(self._engine, "accounts", None)
-        keyed = {} if accounts is None else accounts.venues.keyed()
+        keyed = self._engine.part(Accounts).venues.keyed()
         if not keyed:
             raise BadInput("this engine plays a tape: it opens no live account")
         return [one.keys for one in keyed.values() if one.keys is not None]
