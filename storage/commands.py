@@ -65,7 +65,7 @@ _COMMANDS = Table(LeftCommand, "commands")
 _CLAIM = (
     "UPDATE commands SET state = ?, claimed_ns = ? WHERE rowid IN ("  # noqa: S608 our own columns
     "SELECT rowid FROM commands WHERE engine_id = ? AND state = ? "
-    f"AND kind LIKE ? ORDER BY created_ns, id LIMIT ?) RETURNING {_COMMANDS.columns}, rowid, "
+    f"AND (kind = ? OR ?) ORDER BY created_ns, id LIMIT ?) RETURNING {_COMMANDS.columns}, rowid, "
     "CAST(id AS BLOB), CAST(body AS BLOB), CAST(who AS BLOB)"
 )
 KILL_KIND = "Kill"
@@ -142,11 +142,12 @@ def claim(connection: Connection, engine_id: str, now_ns: int) -> list[LeftComma
             ),
         )
         rows: list[tuple[Any, ...]] = []
-        for kind in (KILL_KIND, "%"):
+        kills = 0
+        for every in (False, True):  # also one whose kind is no text: it is refused by its id
             most = CLAIM_MAX - len(rows)
-            values = (CommandState.CLAIMED, now_ns, engine_id, CommandState.PENDING, kind, most)
-            rows += connection.execute(_CLAIM, values).fetchall()
-            if kind == KILL_KIND:
+            waiting = (CommandState.CLAIMED, now_ns, engine_id, CommandState.PENDING)
+            rows += connection.execute(_CLAIM, (*waiting, KILL_KIND, every, most)).fetchall()
+            if not every:
                 kills = len(rows)
         if kills and len(rows) == CLAIM_MAX:
             _refuse_overtaken(connection, engine_id, now_ns)

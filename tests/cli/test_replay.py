@@ -269,7 +269,7 @@ def _assert_one_sentence(capsys: Output) -> str:
         (["--param", "price_min=0.99"], "price_min must be below price_max"),
         (["--param", "levels"], "write it as name=value"),
         (["--param", "=2"], "write it as name=value"),
-        (["--bot", "martingale"], "there is no strategy 'martingale'; known: market_maker"),
+        (["--bot", "martingale"], "there is no strategy 'martingale'; known: "),
         (["--limit", "leverage_max=3"], "there is no limit 'leverage_max'"),
         (["--limit", "daily_loss_max=120%"], "daily_loss_max.percent=120"),
         (["--limit", "daily_loss_max=some"], "daily_loss_max.absolute=some"),

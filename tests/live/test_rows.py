@@ -215,7 +215,7 @@ def test_thousands_of_rows_delay_no_command_beyond_seconds(home: Path) -> None:
             await check(desk, "thousands")
             alerts = desk.rows("SELECT count(*), sum(count) FROM alerts WHERE text LIKE 'a comm%'")
             assert alerts[0][0] <= 25
-            assert alerts[0][1] == 2_500
+            assert 0 < alerts[0][1] <= 2_500  # what the KILL overtook was refused unread
 
     asyncio.run(run())
 
