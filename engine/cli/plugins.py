@@ -106,6 +106,8 @@ def check(args: argparse.Namespace) -> int:
 
     Raises BadInput where the path is no plug-in's folder.
     """
+    if not args.path.strip():
+        raise BadInput("PATH is empty: name a plug-in's folder")
     folder = Path(args.path).absolute()
     plugin = next((one for one in installed() if one.folder.resolve() == folder.resolve()), None)
     if plugin is None:
