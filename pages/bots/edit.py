@@ -157,7 +157,8 @@ def create(base: SettingsVersion) -> None:
         panels.links(panels.link("Settings", "settings"))
         return
     left, right = st.columns(2)
-    strategy = left.selectbox("Strategy", sorted(catalog), key="new_strategy")
+    with left:
+        strategy = forms.strategy_asked(catalog, "new_strategy")
     account = right.selectbox(
         "Account",
         list(accounts),

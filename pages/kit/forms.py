@@ -81,6 +81,12 @@ def strategies_known() -> dict[str, StrategyEntry]:
     return found
 
 
+def strategy_asked(catalog: Mapping[str, StrategyEntry], key: str, **look: Any) -> str:
+    """Draw the choice of a strategy; the market maker is first, the others by name."""
+    names = sorted(catalog, key=lambda name: (name != "market_maker", name))
+    return str(st.selectbox("Strategy", names, key=key, **look))
+
+
 REASON_LENGTH_MIN = 10
 
 

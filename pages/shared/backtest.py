@@ -28,7 +28,7 @@ def asked(slot: str, label: str) -> dict[str, Any] | None:
     catalog = forms.strategies_known()
     if not catalog:
         return None
-    strategy = st.selectbox("Strategy", sorted(catalog), key=f"{slot}_strategy")
+    strategy = forms.strategy_asked(catalog, f"{slot}_strategy")
     schema = copy.deepcopy(JOB_KINDS["replay"].model_json_schema())
     for name in ("strategy", "parameters", "limits"):
         del schema["properties"][name]

