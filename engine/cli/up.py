@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-password",
         action="store_true",
-        help="do not print a new operator's password: where output is kept in a log",
+        help="print nothing a new operator signs in with, for output that is kept",
     )
 
 

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from engine.domain.bots import BotState
 from engine.domain.commands import ApplySettings, Kill, PlaceManual, ReleaseLatch, StartBot
 from engine.domain.events import InstrumentListed
@@ -51,6 +53,7 @@ async def ends(desk: TradingDesk, command: Any) -> LeftCommand:
     return desk.find(name)
 
 
+@pytest.mark.soak
 async def test_a_killed_bot_stays_held_where_its_settings_move_it(tmp_path: Path) -> None:
     async with two_accounts(tmp_path) as desk:
         left = await ends(desk, Kill(bot=MAKER))

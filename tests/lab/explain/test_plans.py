@@ -93,6 +93,7 @@ def without_starts(records: list[Record], upto: int) -> list[Record]:
 LONG = [pytest.param(seed, marks=pytest.mark.soak) for seed in (9, 12)]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("seed", [3, 24, *LONG])
 def test_plans_of_lives_that_crashed_are_proven_from_start_to_end(
     seed: int, tmp_path: Path
