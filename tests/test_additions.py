@@ -93,6 +93,9 @@ def desk(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pro
     """A running desk of that product: demo exchange, engine, worker."""
     programs = Programs(tmp_path_factory.mktemp("home"), free_port(), source)
     prepare(programs.state)
+    # The home was laid by the product without the additions: their tables are laid into it.
+    migrated = ran(source, programs.home, "-m", "engine", "migrate")
+    assert migrated.returncode == 0, migrated.stderr
     try:
         programs.demo()
         programs.engine()
