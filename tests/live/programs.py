@@ -136,8 +136,8 @@ class Programs:
 
         def taken() -> bool:
             left = self.command(by_hand)
-            if "not_filled" in left.answer:
-                return False  # others have just taken what stood there
+            if "not_filled" in left.answer or "try again in" in left.answer:
+                return False  # others have just taken what stood there, or did a moment ago
             assert left.state is CommandState.DONE, left.answer
             return True
 
