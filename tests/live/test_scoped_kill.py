@@ -34,7 +34,7 @@ async def two_accounts(home: Path) -> AsyncIterator[TradingDesk]:
     applied(made.connection, ENGINE_ID, version, 1)
     async with made as desk:
         desk.accounts.known = frozenset({TWIN})
-        desk.open(TWIN, Exchange(TWIN))
+        desk.open(TWIN, Exchange(TWIN)).core.executor.ledger.move_cash(10**10)
         yield desk
 
 
@@ -53,7 +53,6 @@ async def ends(desk: TradingDesk, command: Any) -> LeftCommand:
     return desk.find(name)
 
 
-@pytest.mark.soak
 async def test_a_killed_bot_stays_held_where_its_settings_move_it(tmp_path: Path) -> None:
     async with two_accounts(tmp_path) as desk:
         left = await ends(desk, Kill(bot=MAKER))

@@ -10,15 +10,16 @@ import pytest
 from engine.cli.explain import words
 from engine.domain.effects import KeepStart, SetTimer
 from engine.domain.events import CashMoved, OrderFilled
-from engine.domain.settings import BotSettings, SettingsDocument
+from engine.domain.settings import SettingsDocument
 from engine.lab.explain.accounts import JournalAccounts
 from engine.lab.explain.plans import PlanVerification, PlanVerifier
-from engine.lab.simulate.accounts import CAPITAL_MICRO
 from engine.lab.simulate.faults import Fault
 from engine.lab.simulate.simulated_account import SimulatedAccount
 from engine.lab.simulate.world import World
 from engine.runtime.decisions import DecisionLog
 from storage.journal import Record
+from storage.settings import latest
+from storage.users import ENGINE_ID
 from storage.views.decision_history import every_plan
 
 START = KeepStart.__name__
@@ -60,12 +61,7 @@ def verified(
     account: SimulatedAccount, folder: Path, records: list[Record], *, added_ns: int = 0
 ) -> PlanVerification:
     """Tell a journal again; `added_ns` is when the version with its account was in force."""
-    bots = {
-        name: BotSettings(
-            name=name, strategy="restless", account=account.id, capital=CAPITAL_MICRO / 1e6
-        )
-        for name in ("bot-0", "bot-1")
-    }
+    bots = latest(account.disk.state, ENGINE_ID).document.bots
     document = SettingsDocument(accounts={account.id: account.settings}, bots=bots)
     history = [(0, SettingsDocument()), (added_ns, document)] if added_ns else [(0, document)]
     accounts = JournalAccounts(history, lambda after_seq: records[after_seq:], {})
@@ -93,7 +89,6 @@ def without_starts(records: list[Record], upto: int) -> list[Record]:
 LONG = [pytest.param(seed, marks=pytest.mark.soak) for seed in (9, 12)]
 
 
-@pytest.mark.soak
 @pytest.mark.parametrize("seed", [3, 24, *LONG])
 def test_plans_of_lives_that_crashed_are_proven_from_start_to_end(
     seed: int, tmp_path: Path
