@@ -51,6 +51,10 @@ def run(args: argparse.Namespace, config: Config) -> int:
 
 async def _serve(args: argparse.Namespace, folder: Path) -> None:
     logger = log.get("demo")
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)  # before it listens: who it answers may end it
     clock = WallClock()
     host = DemoHost(folder, PROFILES[args.profile], seed=args.seed, now_ns=clock.now_ns())
     server = DemoServer(host, clock)
@@ -63,10 +67,6 @@ async def _serve(args: argparse.Namespace, folder: Path) -> None:
     gc.collect()
     gc.freeze()
     logger.info("demo.open", port=args.port, markets=len(host.exchange.order_entry.markets))
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
     tasks = {
         asyncio.create_task(server.live()),
         asyncio.create_task(ended.wait()),
