@@ -8,8 +8,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from engine.domain.bots import BotState
 from engine.domain.commands import ApplySettings, Kill, PlaceManual, ReleaseLatch, StartBot
 from engine.domain.events import InstrumentListed
