@@ -564,14 +564,25 @@ def _largest(order: Order, risk: InstrumentRisk, size: int, ceiling: int, reduci
     if room < 0:
         return 0
     lot = risk.instrument.lot
-    low, high = 0, size // lot
+    high = size // lot
+    unit = risk.unit(leg, side, price)
+    if unit:
+        high = min(high, room * risk.divisor // unit // lot)
     if post_only and not risk.maker_pays:
-        unit = risk.unit(leg, side, price)
-        return high * lot if unit == 0 else min(high, room * risk.divisor // unit // lot) * lot
-    while low < high:  # fees are rounded in steps: find the largest size by halves
-        middle = (low + high + 1) // 2
+        return high * lot
+    loss = risk.loss_micro(leg, side, price, high * lot, post_only)
+    if loss <= room:
+        return high * lot
+    # Losses are rounded in steps of a micro-unit: from where one in proportion would fit, ever longer
+    # strides lead to a size that does, and then halves to the largest.
+    high, stride = high - 1, max(1, risk.divisor // (unit * lot))
+    low = min(high, (high + 1) * room // loss)
+    while low > 0 and risk.loss_micro(leg, side, price, low * lot, post_only) > room:
+        high, low, stride = low - 1, max(0, low - stride), 2 * stride
+    while low < high:
+        middle = min(low + stride, (low + high + 1) // 2)
         if risk.loss_micro(leg, side, price, middle * lot, post_only) <= room:
-            low = middle
+            low, stride = middle, 2 * stride
         else:
-            high = middle - 1
+            high, stride = middle - 1, high
     return low * lot

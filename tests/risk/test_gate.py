@@ -266,6 +266,34 @@ def test_an_instrument_nobody_listed_is_refused(build):
         Desk(build).ask(instrument=build.binary("venue:other").id)
 
 
+@given(room=st.integers(1, 10**9), price=st.integers(1, 10**7), taker_ppm=st.integers(0, 20_000))
+@settings(max_examples=300, deadline=None)
+def test_the_most_of_a_fine_size_is_found_in_a_few_looks(build, room, price, taker_ppm):
+    fees = FeeSchedule(taker_rate_ppm=taker_ppm)
+    pair = build.spot(size_decimals=8, lot=1, size_min=0, fees=fees)
+    desk = Desk(build, instruments=[pair], exposure_instrument_max=Limit(absolute=room / 10**6))
+    room = desk.limits.exposure_instrument_max.micro(0)
+    looks = 0
+    risk = desk.book.risks[pair.id]
+
+    class Counted(type(risk)):
+        __slots__ = ()
+
+        def loss_micro(self, *order):
+            nonlocal looks
+            looks += 1
+            return super().loss_micro(*order)
+
+    risk.__class__ = Counted
+    answer = desk.ask(instrument=pair.id, leg=Leg.BASE, price=price, size=10**12, post_only=False)
+    assert looks <= (12 if price > 10_000 else 30)
+    if isinstance(answer, Allowed) and answer.size < 10**12:
+        cost = pair.cost_micro(price, answer.size) + pair.taker_fee_micro(price, answer.size)
+        most = answer.size + 1
+        assert cost <= room
+        assert pair.cost_micro(price, most) + pair.taker_fee_micro(price, most) > room
+
+
 money = st.integers(0, 200_000_000)
 
 
