@@ -21,10 +21,12 @@ import gzip
 import io
 import re
 import zipfile
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import ROUND_DOWN, Decimal, InvalidOperation
-from math import sqrt
+from decimal import Decimal, InvalidOperation
+from itertools import pairwise
+from math import gcd, sqrt
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -47,8 +49,12 @@ from engine.lab.recordings.door import RecordingStats
 
 S = 1_000_000_000
 FEED = "bars"
+_BUY, _SELL = Side.BUY, Side.SELL
 DECIMALS_MAX = 8
 """Finer prices are refused, finer volumes are cut: an account counts in 1e-8 at most."""
+PARTS = 10**DECIMALS_MAX
+PARTS_MAX = 2**63 - 1
+"""Largest price or volume in parts: 92 billion."""
 SIZE_DECIMALS_MIN = 4
 """A file of whole volumes still lets an order be a part of one."""
 LATENCY_MS_MIN = 1
@@ -86,14 +92,14 @@ NO_COSTS = BarMarket()
 
 
 class BarRow(NamedTuple):
-    """One line: its start, prices and volume as they stand there."""
+    """One line: its start, its prices and its volume, each in parts of 1e-8."""
 
     start_ns: int
-    open: Decimal
-    high: Decimal
-    low: Decimal
-    close: Decimal
-    volume: Decimal
+    open: int
+    high: int
+    low: int
+    close: int
+    volume: int
 
 
 class BarFile:
@@ -163,24 +169,50 @@ class BarFile:
         start_ns = stamp_ns(cells[columns[0]])
         if start_ns is None:
             self._refuse(line, f"has the time {cells[columns[0]]!r}, which is none")
+        opened, high, low, close, volume = [
+            _parts(cells[at]) or self._read(cells, columns, i, line)
+            for i, at in enumerate(columns[1:], 1)
+        ]
+        if not 0 < low <= min(opened, close) <= max(opened, close) <= high or volume < 0:
+            words = zip(NEEDED, (cells[at].strip() for at in columns[1:]), strict=True)
+            self._refuse(line, f"is no bar: {', '.join(' '.join(pair) for pair in words)}")
+        return BarRow(start_ns, opened, high, low, close, volume)  # type: ignore[arg-type]
+
+    def _read(self, cells: list[str], columns: list[int], which: int, line: int) -> int:
+        """Read a number that is not written plainly: zero, an exponent, too many digits, none."""
         try:
-            values = [Decimal(cells[at].strip()) for at in columns[1:]]
+            value = Decimal(cells[columns[which]].strip())
         except InvalidOperation:
             self._refuse(line, f"is no bar: {', '.join(cells[at] for at in columns[1:])}")
-        opened, high, low, close, volume = values
-        if not all(value.is_finite() for value in values):
+        if not value.is_finite():
             self._refuse(line, "has a number that is not finite")
-        if not 0 < low <= min(opened, close) <= max(opened, close) <= high or volume < 0:
-            self._refuse(line, f"is no bar: open {opened}, high {high}, low {low}, close {close}, "
-                         f"volume {volume}")  # fmt: skip
-        return BarRow(start_ns, opened, high, low, close, volume)  # type: ignore[arg-type]
+        if abs(value) * PARTS > PARTS_MAX:
+            self._refuse(line, f"has the number {value}, which is larger than 92 billion")
+        parts = int(value * PARTS)
+        if which < len(NEEDED) and parts != value * PARTS:
+            self._refuse(line, f"a price is finer than 1e-{DECIMALS_MAX}")
+        return parts
 
     def _refuse(self, line: int, why: str) -> None:
         raise BadInput(f"{self.path.name}, line {line}: {why}")
 
 
+def _parts(text: str) -> int:
+    """Read a number written as digits and at most 8 decimals, in parts of 1e-8; 0 = it is not."""
+    whole, _, part = text.partition(".")
+    digits = whole + part
+    if whole and len(part) <= DECIMALS_MAX and digits.isdecimal() and digits.isascii():
+        parts = int(digits) * 10 ** (DECIMALS_MAX - len(part))
+        return parts if parts <= PARTS_MAX else 0
+    return 0
+
+
 def _number(text: str) -> bool:
     return re.fullmatch(r"\s*[0-9]+(\.[0-9]+)?\s*", text) is not None
+
+
+_STAMPS = {10: S, 13: 1_000_000, 16: 1_000, 19: 1}
+"""Digits of a whole stamp -> nanoseconds of its unit."""
 
 
 def stamp_ns(text: str) -> int | None:
@@ -190,6 +222,9 @@ def stamp_ns(text: str) -> int | None:
     their size (years 2001 to 2286); text is ISO 8601, UTC where it names no zone.
     """
     text = text.strip()
+    power = _STAMPS.get(len(text))
+    if power is not None and text.isdecimal() and text.isascii() and text[0] != "0":
+        return int(text) * power
     if _number(text):
         number = Decimal(text)
         for power in (9, 6, 3, 0):
@@ -210,33 +245,35 @@ def stamp_ns(text: str) -> int | None:
 class BarRecording:
     """Bars of one instrument as a recording. Implements `Recording`.
 
-    The file is read twice: once for its decimals and its step, once to be played. `name` is the
-    instrument's, for example `binance:BTC/USDT`; its currency is what stands behind the slash.
+    The file is read once, whole, before the first event: 52 bytes of memory a bar, so that its
+    decimals and its step are known, and a bad line is refused before anything was played. `name` is
+    the instrument's, for example `binance:BTC/USDT`; its currency is what stands behind the slash.
     """
 
     def __init__(self, path: Path, *, market: BarMarket = NO_COSTS, name: str = "") -> None:
         self.stats = RecordingStats()
         self._path = path
         self._market = market
-        looked = _look(path)
-        self.spec: BarSpec = looked.spec
+        self._columns = columns = BarColumns(path)
+        self.spec: BarSpec = columns.spec()
         symbol = name or f"file:{path.name.split('.')[0]}"
         self.currency = symbol.partition("/")[2].partition(":")[0] or "USD"
-        self.instrument = _instrument(InstrumentId(symbol), self.currency, looked, market)
-        self.stats.bytes_total = looked.rows
-        self._lot = Decimal(1).scaleb(-looked.size_decimals)
+        self.instrument = columns.instrument(InstrumentId(symbol), self.currency, market)
+        self.stats.bytes_total = len(columns.lines)
+        self.stats.duplicates = columns.duplicates
         self.data_age_ms = 2 * self.spec.step // 1_000_000
+        self._bars = self.spec.text
 
     def events(self) -> Iterator[tuple[int, Event]]:
         """Yield (now_ns, event). See `Recording`, and the laws above."""
         stats, instrument, step_ns = self.stats, self.instrument, self.spec.step
         stats.markets.add(instrument.id)
-        file, before, before_end_ns = BarFile(self._path), 0, None
-        for line, row in file.rows():
+        before, before_end_ns, name = 0, None, self._path.name
+        for line, bar in self._columns.bars(instrument, step_ns):
             stats.frames += 1
             stats.bytes_read = stats.frames
-            stats.at = (self._path.name, line)
-            start_ns = row.start_ns
+            stats.at = (name, line)
+            start_ns = bar.start_ns
             if before_end_ns is None:
                 stats.first_ns = start_ns
                 yield start_ns, InstrumentListed(instrument=instrument)
@@ -246,52 +283,38 @@ class BarRecording:
                 lost = FeedLost(feed=FEED, instrument=instrument.id, reason="bars are missing")
                 yield before_end_ns, lost
                 yield start_ns, FeedRestored(feed=FEED, instrument=instrument.id)
-            before_end_ns = start_ns + step_ns
-            bar = self._bar(row)
-            for event in self._told(bar, before or bar.volume):
-                stats.events += 1
-                stats.last_ns = event[0]
-                yield event
+            before_end_ns = stats.last_ns = bar.end_ns
+            events = self._told(bar, before or bar.volume)
+            stats.events += len(events)
+            yield from events
             before = bar.volume
-        stats.duplicates = file.duplicates
         if before_end_ns is not None:
             yield before_end_ns, InstrumentClosed(instrument=instrument.id)
 
-    def _bar(self, row: BarRow) -> Bar:
-        price, size = self.instrument.price_of, self.instrument.size_of
-        volume = row.volume.quantize(self._lot, ROUND_DOWN)
-        return Bar(
-            row.start_ns,
-            row.start_ns + self.spec.step,
-            price(row.open),
-            price(row.high),
-            price(row.low),
-            price(row.close),
-            size(volume),
-            1 if volume else 0,
+    def _told(self, bar: Bar, before: int) -> tuple[tuple[int, Event], ...]:
+        """Return what a bar is made into; `before` = the volume of the bar before it."""
+        start_ns, third_ns = bar.start_ns, self.spec.step // 3
+        share = int(bar.volume * self._market.volume_share)
+        low, high = self._print(bar.low, share, _SELL), self._print(bar.high, share, _BUY)
+        nearer = bar.open - bar.low <= bar.high - bar.open
+        first, second = (low, high) if nearer else (high, low)
+        closed = BarClosed(instrument=self.instrument.id, bars=self._bars, bar=bar)
+        return (
+            (start_ns, self._book(bar.open, before)),
+            (start_ns + third_ns, first),
+            (start_ns + 2 * third_ns, second),
+            (bar.end_ns - 1, self._book(bar.close, bar.volume)),
+            (bar.end_ns, closed),
         )
 
-    def _told(self, bar: Bar, before: int) -> Iterator[tuple[int, Event]]:
-        """Yield what a bar is made into; `before` = the volume of the bar before it."""
-        key, third_ns = self.instrument.id, self.spec.step // 3
-        share = int(bar.volume * self._market.volume_share)
-        yield bar.start_ns, self._book(bar.open, before)
-        low = (bar.low, Side.SELL)
-        high = (bar.high, Side.BUY)
-        nearer = bar.open - bar.low <= bar.high - bar.open
-        for i, (price, aggressor) in enumerate((low, high) if nearer else (high, low), 1):
-            yield (
-                bar.start_ns + i * third_ns,
-                TradePrinted(
-                    instrument=key,
-                    price=price,
-                    size=share or None,
-                    aggressor=aggressor,
-                    source=SizeSource.INFERRED if share else SizeSource.UNKNOWN,
-                ),
-            )
-        yield bar.end_ns - 1, self._book(bar.close, bar.volume)
-        yield bar.end_ns, BarClosed(instrument=key, bars=self.spec.text, bar=bar)
+    def _print(self, price: int, share: int, aggressor: Side) -> TradePrinted:
+        return TradePrinted(
+            instrument=self.instrument.id,
+            price=price,
+            size=share or None,
+            aggressor=aggressor,
+            source=SizeSource.INFERRED if share else SizeSource.UNKNOWN,
+        )
 
     def _book(self, price: int, volume: int) -> BookReplaced:
         market, tick, lot = self._market, self.instrument.tick, self.instrument.lot
@@ -307,55 +330,81 @@ class BarRecording:
         return BookReplaced(instrument=self.instrument.id, bids=tuple(bids), asks=tuple(asks))
 
 
-class _Looked(NamedTuple):
-    """What the first reading of a file found."""
+class BarColumns:
+    """A whole file of bars in memory: a column each for line, start, prices and volume.
 
-    spec: BarSpec
-    price_decimals: int
-    size_decimals: int
-    rows: int
+    Raises BadInput naming the line, or where the file holds no two bars.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._name = path.name
+        self.lines = array("I")
+        self._values = tuple(array("q") for _ in BarRow._fields)
+        file = BarFile(path)
+        add, adds = self.lines.append, tuple(values.append for values in self._values)
+        for line, row in file.rows():
+            add(line)
+            for column, value in zip(adds, row, strict=True):
+                column(value)
+        if len(self.lines) < 2:
+            raise BadInput(f"{path.name}: holds {len(self.lines)} bars, two are needed to know how "
+                           "long one is")  # fmt: skip
+        self.duplicates = file.duplicates
+        self.price_decimals = _decimals(gcd(*(gcd(*prices) for prices in self._values[1:5])))
+        sizes = _decimals(gcd(*self._values[5]))
+        self.size_decimals = max(sizes, 6 - self.price_decimals, SIZE_DECIMALS_MIN)
+
+    def spec(self) -> BarSpec:
+        """Return which bars these are: as long as the shortest step. Raises BadInput for none."""
+        step_ns = min(after - before for before, after in pairwise(self._values[0]))
+        try:
+            return bar_spec(BarSpec(BarUnit.TIME, step_ns).text)
+        except (BadInput, StopIteration):
+            raise BadInput(f"{self._name}: its bars are {step_ns / S:g} s apart, which is no step "
+                           "of a bar: 1s to 1d, a whole part of a day") from None  # fmt: skip
+
+    def bars(self, instrument: Instrument, step_ns: int) -> Iterator[tuple[int, Bar]]:
+        """Yield each line's number and its bar in the instrument's units."""
+        price = 10 ** (DECIMALS_MAX - instrument.price_decimals)
+        size = 10 ** (DECIMALS_MAX - instrument.size_decimals)
+        for line, start_ns, opened, high, low, close, volume in zip(
+            self.lines, *self._values, strict=True
+        ):
+            lots = volume // size
+            yield (
+                line,
+                Bar(
+                    start_ns,
+                    start_ns + step_ns,
+                    opened // price,
+                    high // price,
+                    low // price,
+                    close // price,
+                    lots,
+                    1 if lots else 0,
+                ),
+            )
+
+    def instrument(self, key: InstrumentId, currency: str, market: BarMarket) -> Instrument:
+        """Return the instrument of the file, as fine as its prices and volumes are."""
+        return Instrument(
+            id=key,
+            kind=Kind.SPOT,
+            currency=currency,
+            price_decimals=self.price_decimals,
+            size_decimals=self.size_decimals,
+            tick=1,
+            lot=1,
+            fees=FeeSchedule(
+                taker_rate_ppm=round(market.taker_fee_bps * 100),
+                maker_rate_ppm=round(market.maker_fee_bps * 100),
+            ),
+        )
 
 
-def _look(path: Path) -> _Looked:
-    """Read a file of bars once. Raises BadInput naming the line, or where it holds no two bars."""
-    prices = sizes = rows = 0
-    step_ns, last_ns = 0, None
-    for line, row in BarFile(path).rows():
-        rows += 1
-        prices = max(prices, *(_decimals(value) for value in row[1:5]))
-        sizes = min(DECIMALS_MAX, max(sizes, _decimals(row.volume)))
-        if prices > DECIMALS_MAX:
-            raise BadInput(f"{path.name}, line {line}: a price is finer than 1e-{DECIMALS_MAX}")
-        if last_ns is not None:
-            apart_ns = row.start_ns - last_ns
-            step_ns = apart_ns if not step_ns else min(step_ns, apart_ns)
-        last_ns = row.start_ns
-    if rows < 2:
-        raise BadInput(f"{path.name}: holds {rows} bars, two are needed to know how long one is")
-    try:
-        spec = bar_spec(BarSpec(BarUnit.TIME, step_ns).text)
-    except (BadInput, StopIteration):
-        raise BadInput(f"{path.name}: its bars are {step_ns / S:g} s apart, which is no step of a "
-                       "bar: 1s to 1d, a whole part of a day") from None  # fmt: skip
-    return _Looked(spec, prices, max(sizes, 6 - prices, SIZE_DECIMALS_MIN), rows)
-
-
-def _decimals(value: Decimal) -> int:
-    exponent = value.normalize().as_tuple().exponent
-    return max(0, -exponent) if isinstance(exponent, int) else 0
-
-
-def _instrument(key: InstrumentId, currency: str, looked: _Looked, market: BarMarket) -> Instrument:
-    return Instrument(
-        id=key,
-        kind=Kind.SPOT,
-        currency=currency,
-        price_decimals=looked.price_decimals,
-        size_decimals=looked.size_decimals,
-        tick=1,
-        lot=1,
-        fees=FeeSchedule(
-            taker_rate_ppm=round(market.taker_fee_bps * 100),
-            maker_rate_ppm=round(market.maker_fee_bps * 100),
-        ),
-    )
+def _decimals(parts: int) -> int:
+    """Return how many decimals numbers have whose common divisor, in parts, is this."""
+    decimals = DECIMALS_MAX
+    while decimals and parts % 10 ** (DECIMALS_MAX - decimals + 1) == 0:
+        decimals -= 1
+    return decimals
