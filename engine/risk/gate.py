@@ -573,8 +573,8 @@ def _largest(order: Order, risk: InstrumentRisk, size: int, ceiling: int, reduci
     loss = risk.loss_micro(leg, side, price, high * lot, post_only)
     if loss <= room:
         return high * lot
-    # Losses are rounded in steps of a micro-unit: from where one in proportion would fit, ever longer
-    # strides lead to a size that does, and then halves to the largest.
+    # Losses are rounded in steps of a micro-unit: from where one in proportion would fit, ever
+    # longer strides lead to a size that does, and then halves to the largest.
     high, stride = high - 1, max(1, risk.divisor // (unit * lot))
     low = min(high, (high + 1) * room // loss)
     while low > 0 and risk.loss_micro(leg, side, price, low * lot, post_only) > room:
