@@ -12,7 +12,7 @@ from engine.domain.events import BookChanged, BookReplaced, TradePrinted
 from engine.domain.inputs import AnyInput
 from engine.domain.instruments import InstrumentId
 
-AT_ONCE = 32
+AT_ONCE = 8
 """Cells that a live desk evaluates in one turn, some 100 µs each; the others have the next turns,
 between which the loop hears of everything else: an oracle wakes a thousand markets at once."""
 

@@ -200,6 +200,7 @@ class Accounts:
             "meter": engine.meter,
             "alert": engine.alert,
             "crash": engine.end,
+            "turns": engine.turns,
         }
         opener = self.venues.openers[settings.venue, settings.mode]
         runner = opener.runner(engine, settings, executor, wiring)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
 from engine.bots.bot import Cell
 from engine.caches.views import BookView
+from engine.domain.bots import BotState
 from engine.domain.catalog import StrategyEntry, VenueEntry
 from engine.domain.instruments import AccountId, InstrumentId, Mode, Side
 from engine.domain.orders import OrderId, OrderState
@@ -56,6 +57,9 @@ PNL_EVERY = 60
 ROWS_EVERY = 2
 """Seconds between two writes of bots, books, holdings and limits; the heartbeat is written each."""
 
+BOTS_AT_ONCE = 10
+"""Bots told in one slice, some 50 µs each with their markets."""
+
 LEVELS = 8
 """Levels told of each side of a book."""
 
@@ -70,6 +74,8 @@ class Telemetry:
         """Whose an instrument of the ledger is: the bot that watched it last."""
         self._seen: dict[tuple[str, str], HoldingSeen] = {}
         self._rewards = RewardsWatch()
+        self._bots_said: dict[str, BotStatus] = {}
+        """Every bot as it was told last."""
         self._queues: dict[AccountId, dict[OrderId, int]] = {}
         """What stood before each resting order of an account at most, as told last."""
 
@@ -114,20 +120,38 @@ class Telemetry:
 
     def tick(self, now_ns: int) -> None:
         """Tell the bots at once where one has moved: none is to seem RUNNING while it pauses."""
-        if any(one.told is not one.bot.state for one in self._engine.bot_runners.values()):
-            self._bots(now_ns)
+        runners = self._engine.bot_runners.items()
+        if moved := [(name, one) for name, one in runners if one.told is not one.bot.state]:
+            self._say(moved)
+            self._put_bots(now_ns)
             self._engine.state.wake(awaited=True)
 
-    def _bots(self, now_ns: int) -> None:
-        runners = self._engine.bot_runners.values()
-        for one in runners:
+    def _bots(self, now_ns: int) -> Iterator[None]:
+        """Tell all bots, in slices of a few."""
+        runners = tuple(self._engine.bot_runners.items())
+        for begin in range(0, len(runners), BOTS_AT_ONCE):
+            self._say(runners[begin : begin + BOTS_AT_ONCE])
+            yield
+        self._put_bots(now_ns)
+
+    def _say(self, bot_runners: Sequence[tuple[str, BotRunner]]) -> None:
+        for name, one in bot_runners:
             one.told = one.bot.state
-        self._engine.state.put_row("bots", put_bots, tuple(map(_bot, runners)), now_ns)
+            self._bots_said[name] = _bot(one)
+
+    def _put_bots(self, now_ns: int) -> None:
+        """Put all bots there are: those that are not among them are gone."""
+        there, said = self._engine.bot_runners, self._bots_said
+        self._say([(name, one) for name, one in there.items() if name not in said])
+        for gone in said.keys() - there.keys():
+            del said[gone]
+        rows = tuple(said[name] for name in there)
+        self._engine.state.put_row("bots", put_bots, rows, now_ns)
 
     def _rows(self, now_ns: int) -> Iterator[None]:
         """Tell bots and books."""
         engine, state = self._engine, self._engine.state
-        self._bots(now_ns)
+        yield from self._bots(now_ns)
         books: list[BookTop] = []
         for account, runner in tuple(engine.runners.items()):
             queues = self._queues.setdefault(account, {})
@@ -245,6 +269,11 @@ class Telemetry:
                 for hold in runner.core.executor.holds
             ),
             latch_reason=self._latch_reason(),
+            killed_bots=tuple(
+                name
+                for name, one in engine.bot_runners.items()
+                if one.killed and one.bot.state is BotState.PAUSED
+            ),
             refusals=tuple(str(failure) for failure in files if failure is not None),
             receipt=None if engine.receipt is None else engine.receipt.sentence(),
             settings_version=engine.settings.version,

@@ -44,6 +44,7 @@ from engine.gateway.door import Venue
 from engine.gateway.sender import Sender
 from engine.runtime.journal import Recorder
 from engine.runtime.markouts import Markouts
+from engine.runtime.turns import Turns
 
 TURNS_MAX = 10_000
 """Most turns within one moment: more means that intent and fact chase each other."""
@@ -110,9 +111,12 @@ class AccountRunner:
         meter: Meter,
         alert: Callable[[RaiseAlert, int], None],
         crash: Callable[[BaseException], None],
+        turns: Turns | None = None,
         waits: Callable[[], str] = lambda: "",
     ) -> None:
         self.core = core
+        self._turns = turns or Turns()
+        self._turns.join()
         self.unaskable = waits
         """Why nothing can be asked at the venue before a person acts; empty = it can."""
         self.account: AccountId = gateway.account
@@ -155,7 +159,7 @@ class AccountRunner:
         if not self.core.received(tuple(events), now_ns):
             return
         if self.core.due_ns <= now_ns or not self.core.executor.at_rest(now_ns):
-            self.settle(now_ns)
+            self._settle_in_turn(now_ns)
         else:
             self._arm()  # whoever woke looks again later: a turn now would find nothing to do
 
@@ -228,13 +232,18 @@ class AccountRunner:
 
     def tick(self) -> None:
         """Let time pass: due timers, the sender's time-outs, evaluations that are due."""
+        now_ns = self._pass_time()
+        self.settle(now_ns)
+
+    def _pass_time(self) -> int:
+        """Answer timers and time-outs that came due; return the time. Call `settle` afterwards."""
         now_ns = self._clock.now_ns()
         self.mark(now_ns)
         due_ns = self.sender.due_ns
         if due_ns is not None and due_ns <= now_ns:
             self.sender.advance()
         self._fire(now_ns)
-        self.settle(now_ns)
+        return now_ns
 
     def _fire(self, now_ns: int) -> None:
         """Tell the desk of every timer that is due."""
@@ -245,6 +254,14 @@ class AccountRunner:
                 self._transient(TimerFired(name=name), now_ns)
 
     # -- one turn ----------------------------------------------------------------------------------
+
+    def _settle_in_turn(self, now_ns: int) -> None:
+        """Turn now, or in a later step of the loop where another account turns in this one."""
+        if self._turns.now(self._turn):
+            self.settle(now_ns)
+
+    def _turn(self) -> None:
+        self.settle(self._clock.now_ns())
 
     def settle(self, now_ns: int) -> None:
         """Turn the desk until it asks for nothing more at this moment."""
@@ -355,11 +372,13 @@ class AccountRunner:
 
     def _due(self) -> None:
         self._handle = None
-        self.tick()
+        self._settle_in_turn(self._pass_time())
 
     async def close(self) -> None:
         """Cut what is under way; nothing turns any more."""
         await self.sender.close()
+        if not self._closed:
+            self._turns.leave(self._turn)
         self._closed = True
         if self._handle is not None:
             self._handle.cancel()

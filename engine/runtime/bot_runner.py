@@ -38,6 +38,8 @@ class BotSnapshot(msgspec.Struct, kw_only=True):
     error: str = ""
     inventory: InventoryPolicy = InventoryPolicy.HOLD
     strategy: bytes = b""
+    killed: bool = False
+    """A KILL paused it."""
     signals: bytes = b""
     """What its bars and indicators had learned."""
 
@@ -49,6 +51,8 @@ class BotRunner:
         self.settings = settings
         self.runner = runner
         self.inventory = settings.inventory_on_stop
+        self.killed = False
+        """A KILL paused it, and nobody has asked anything else of it since."""
         self.waiting: list[Answered] = []
         """Who waits for PAUSED or STOPPED."""
         self.retreat_ns = 0
@@ -68,6 +72,7 @@ class BotRunner:
             state=bot.state,
             error=bot.error,
             inventory=self.inventory,
+            killed=self.killed,
             strategy=bot.strategy.state(),
             signals=self.runner.core.signals.state(bot.name),
         )
@@ -96,19 +101,22 @@ class BotRunner:
         resumed = self.bot.state in (S.PAUSED, S.PAUSING)
         self.happen(H.RESUME_ASKED if resumed else H.START_ASKED)
         self.bot.error = ""
+        self.killed = False
         self.retreat_ns = 0
         if failed:
             self.bot.cells.clear()
             self.runner.core.receive(BotReattached(self.bot.account, self.bot.name), now_ns)
 
-    def pause(self, now_ns: int) -> None:
+    def pause(self, now_ns: int, *, by_kill: bool = False) -> None:
         """Withdraw its intents; it is PAUSED when nothing of it is open any more."""
         self.happen(H.PAUSE_ASKED)
+        self.killed = by_kill
         self.runner.core.withdraw(self.bot, now_ns)
 
     def stop(self, inventory: InventoryPolicy, now_ns: int) -> None:
         """Withdraw its intents, treat its inventory; it is STOPPED when that is proven."""
         self.happen(H.STOP_ASKED)
+        self.killed = False
         self.inventory = inventory
         self.retreat_ns = 0
         self.runner.core.withdraw(self.bot, now_ns)
@@ -295,6 +303,7 @@ def restored(bot_runner: BotRunner, snapshot: BotSnapshot) -> str:
     bot.state = S.STARTING if snapshot.state in active else snapshot.state
     bot.error = snapshot.error
     bot_runner.inventory = snapshot.inventory
+    bot_runner.killed = snapshot.killed
     return note
 
 
@@ -315,13 +324,13 @@ def apply_record(snapshots: dict[str, BotSnapshot], message: Event | msgspec.Str
         case "LatchSet":
             for one in snapshots.values():
                 if one.state in (S.STARTING, S.RUNNING, S.RISK_STOPPED):
-                    one.state = S.PAUSING
+                    one.state, one.killed = S.PAUSING, True
         case _:
             pass
 
 
 def _set(snapshots: dict[str, BotSnapshot], bot: str, state: BotState) -> None:
     if bot in snapshots:
-        snapshots[bot].state = state
+        snapshots[bot].state, snapshots[bot].killed = state, False
     else:
         snapshots[bot] = BotSnapshot(state=state)

@@ -34,6 +34,7 @@ from engine.runtime.recovery import ENGINE_WIDE
 from engine.runtime.state_writer import StateWriter
 from engine.runtime.tape import Entries
 from engine.runtime.ticks import TickKeeper
+from engine.runtime.turns import Turns
 from storage.alerts import raise_alert
 from storage.feeds import put_title
 from storage.live import instruments_known, put_account_report, put_instrument, put_payout
@@ -127,6 +128,7 @@ class Services:
         self.settings = wiring["settings"]
         self.ticks = ticks = wiring.get("ticks")
         self.meter = Meter()
+        self.turns = Turns()
         self.runners: dict[AccountId, AccountRunner] = {}
         self.venues: dict[AccountId, ClosingVenue] = {}
         self.bot_runners: dict[str, BotRunner] = {}

@@ -10,7 +10,7 @@ itself.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -28,19 +28,23 @@ HEARTBEAT_EVERY_S = 2.0
 LASTING = (ev.InstrumentListed, ev.InstrumentClosed, ev.InstrumentResolved, ev.StrikeProven)
 """Market events the journal keeps: without them nobody could value what is held."""
 
+GIVEN_AT_ONCE = 50
+"""Events times accounts that one step of the loop gives out, some 20 µs each: a frame holds
+what happened in all markets, and a new connection's first one the markets themselves."""
+
 BREAKS = (NotSent, OutcomeUnknown, AuthRefused, BadInput)
 
 
 async def _listen(
     frames: Callable[[], AsyncIterator[bytes]],
-    take: Callable[[bytes], None],
+    take: Callable[[bytes], Awaitable[None]],
     lost: Callable[[str], None],
 ) -> None:
     """Hand over frames until cancelled; where the stream breaks, say why and try again."""
     while True:
         try:
             async for raw in frames():
-                take(raw)
+                await take(raw)
             reason = "the stream ended"
         except BREAKS as error:
             reason = str(error)
@@ -75,22 +79,32 @@ class MarketStream:
             self.connected = False
             self._publish((ev.FeedLost(feed=FEED, instrument=None, reason=reason),))
 
-    def _take(self, raw: bytes) -> None:
+    async def _take(self, raw: bytes) -> None:
         now_ns = self._services.clock.now_ns()
         events: tuple[ev.Event, ...] = wire.unpack_market(raw).events
         self.received_ns = now_ns
         if not self.connected:
             self.connected = True
             events = (ev.FeedRestored(feed=FEED, instrument=None), *events)
+        if not events:
+            # The stream is ordered and whole: a keepalive proves every book as it was told.
+            events = tuple(ev.BookProven(instrument=key) for key in self._open)
+        self._meter.events(len(events))
+        accounts = len(self._runners())
+        at_once = max(1, GIVEN_AT_ONCE // max(1, accounts))
+        for end in range(at_once, len(events) + at_once, at_once):
+            self._give(events[end - at_once : end])
+            if accounts > 1 or end < len(events):
+                await asyncio.sleep(0)  # the next frame may be here already, and more of them
+
+    def _give(self, events: tuple[ev.Event, ...]) -> None:
+        """Journal what lasts, and give all to every account."""
+        now_ns = self._services.clock.now_ns()
         for event in events:
             if isinstance(event, LASTING):
                 self._journal(event, now_ns)
             elif isinstance(event, ev.BookReplaced):
                 self._open[event.instrument] = None
-        if not events:
-            # The stream is ordered and whole: a keepalive proves every book as it was told.
-            events = tuple(ev.BookProven(instrument=key) for key in self._open)
-        self._meter.events(len(events))
         self._publish(events)
 
     def _journal(self, event: ev.Event, now_ns: int) -> None:
@@ -139,7 +153,7 @@ class UserStream:
             self.connected = False
             self._runner.report(self.health(USER_FEED, reason))
 
-    def _take(self, raw: bytes) -> None:
+    async def _take(self, raw: bytes) -> None:
         runner = self._runner
         now_ns = self._services.clock.now_ns()
         if not self.connected:

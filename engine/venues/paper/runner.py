@@ -134,10 +134,10 @@ class PaperRunner(AccountRunner):
             self.settle(now_ns)
         self._arm_paper()
 
-    def tick(self) -> None:
+    def _pass_time(self) -> int:
         """Let time pass at the venue, then at the desk."""
         self._advance_paper()
-        super().tick()
+        return super()._pass_time()
 
     def _receive(self, outputs: list[VenueOutput], now_ns: int) -> bool:
         """Hand on what the venue says; True = call `settle`."""
