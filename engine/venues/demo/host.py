@@ -9,6 +9,7 @@ told is therefore never taken back, however the program ended.
 from __future__ import annotations
 
 import os
+import shutil
 import struct
 from pathlib import Path
 from random import Random
@@ -26,7 +27,7 @@ from engine.venues.demo.answers import Answers
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.orders import KEY, Ticket
 from engine.venues.demo.profiles import Profile
-from engine.venues.demo.snapshot import encode_state
+from engine.venues.demo.snapshot import encode_state, of_older_form
 from engine.venues.demo.timeline import Stamped
 from engine.venues.demo.world import open_world, reopen_world
 
@@ -216,7 +217,10 @@ class DemoHost:
         if len(found) < 4 or crc32(found[4:]) != int.from_bytes(found[:4], "little"):
             raise StorageError(f"{path} is damaged; move the folder away, a new world is begun")
         try:
-            exchange = reopen_world(profile, _unpacked(found[4:]))
+            body = _unpacked(found[4:])
+            if len(body) == len(found) - 4 or of_older_form(body):  # not compressed, or with less
+                self._keep_a_copy()
+            exchange = reopen_world(profile, body)
         except (BadInput, zstandard.ZstdError) as error:
             raise StorageError(f"{path}: {error}; move the folder away to start over") from error
         exchange.outbox.publishing = False  # whoever connects is told everything anyway
@@ -231,6 +235,16 @@ class DemoHost:
         self._drop_reports(exchange)
         exchange.outbox.publishing = True
         return exchange
+
+    def _keep_a_copy(self) -> None:
+        """Copy what an older version wrote: here it is written anew, and that one reads no more."""
+        try:
+            for kind in ("state", "log"):
+                path = self._folder / f"{kind}-{self._number}"
+                if path.exists():
+                    shutil.copy2(path, path.with_name(f"was-{path.name}"))
+        except OSError as error:
+            raise StorageError(f"no copy of {self._folder} can be kept: {error}") from error
 
     @staticmethod
     def _drop_reports(exchange: DemoExchange) -> None:

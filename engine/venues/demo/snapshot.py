@@ -130,12 +130,21 @@ def encode_state(exchange: DemoExchange) -> bytes:
     return msgspec.msgpack.encode(snapshot)
 
 
-def restore_state(exchange: DemoExchange, state: bytes) -> None:
-    """Make the exchange what `encode_state` saw. Raises BadInput where the bytes do not fit it."""
+def of_older_form(state: bytes) -> bool:
+    """Say whether a version wrote it that lacked some of what is kept today. Raises BadInput."""
+    return msgspec.msgpack.encode(_read(state)) != state
+
+
+def _read(state: bytes) -> ExchangeSnapshot:
     try:
-        snapshot = msgspec.msgpack.decode(state, type=ExchangeSnapshot)
+        return msgspec.msgpack.decode(state, type=ExchangeSnapshot)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise BadInput(f"the demo exchange's state cannot be read: {error}") from error
+
+
+def restore_state(exchange: DemoExchange, state: bytes) -> None:
+    """Make the exchange what `encode_state` saw. Raises BadInput where the bytes do not fit it."""
+    snapshot = _read(state)
     if snapshot.version != VERSION or set(snapshot.actors) != set(exchange.actors):
         raise BadInput("the demo exchange's state belongs to another version or another world")
     timeline = exchange.timeline

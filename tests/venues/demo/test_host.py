@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from zlib import crc32
 
+import msgspec
 import pytest
+import zstandard
 
 from engine.domain.events import OrderAccepted, OrderRejected
 from engine.domain.instruments import AccountId, InstrumentId, Leg, Side
@@ -138,6 +140,26 @@ def test_a_state_is_compressed_and_one_that_was_not_is_read(tmp_path: Path) -> N
     assert path.stat().st_size < len(whole) * 2 / 3
     path.write_bytes(crc32(whole).to_bytes(4, "little") + whole)
     assert begin(tmp_path).exchange.wallet(ANN).cash == 7
+
+
+def test_what_an_older_version_wrote_is_kept_beside_what_is_written_anew(tmp_path: Path) -> None:
+    host = begin(tmp_path)
+    host.do(AccountOpened(at_ns=START, account=ANN, cash_micro=7))
+    host.close()
+    name = f"state-{host._number}"
+    kept = msgspec.msgpack.decode(encode_state(host.exchange))
+    del kept["redeeming"], kept["redeem_count"]  # as before the wallets' operations
+    older = zstandard.compress(msgspec.msgpack.encode(kept))
+    older = crc32(older).to_bytes(4, "little") + older
+    (tmp_path / name).write_bytes(older)
+    again = begin(tmp_path)
+    for step in range(1, 4):
+        again.advance(START + step * (ROLL_NS + 1))
+    again.close()
+    assert not (tmp_path / name).exists()
+    assert (tmp_path / f"was-{name}").read_bytes() == older
+    assert begin(tmp_path, START + 5 * ROLL_NS).exchange.wallet(ANN).cash == 7
+    assert len(list(tmp_path.glob("was-*"))) == 2  # of today's form no copy is kept
 
 
 def test_damaged_state_is_refused_with_what_to_do(tmp_path: Path) -> None:
