@@ -115,9 +115,9 @@ async def _answered(name: str, question: Callable[[], Awaitable[list[Finding]]])
         return await question()
     except PitbossError as error:
         fix = "look at the venue's status page, and at this machine's network"
-        grade = Grade.FAIL if isinstance(error, BadInput) else Grade.WARN
-        said = f"no usable answer: {error}"
-        return [Finding(name, grade, said, fix, asked=isinstance(error, BadInput))]
+        if isinstance(error, BadInput):  # the venue answered: this question is none any more
+            return [Finding(name, Grade.FAIL, f"no usable answer: {error}", fix)]
+        return [Finding(name, Grade.WARN, f"could not be asked: {error}", fix, asked=False)]
 
 
 def sdk() -> Finding:
@@ -135,8 +135,9 @@ def sdk() -> Finding:
 
 def _shape(name: str, what: str, rows: Sequence[Mapping[str, Any]], contract: Contract) -> Finding:
     """Compare rows with the contract; fields nobody knew are no difference."""
-    if not rows:
-        return Finding(name, Grade.FAIL, f"{what}: not one row", "ask again in some minutes")
+    if not rows:  # as after an outage, before the venue has filled its own tables again
+        said = f"could not be asked: {what} answered not one row"
+        return Finding(name, Grade.WARN, said, "ask again in some minutes", asked=False)
     odd: Counter[str] = Counter()
     for row in rows:
         for field, kinds in contract.items():

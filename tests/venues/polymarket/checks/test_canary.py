@@ -106,9 +106,23 @@ async def test_a_venue_that_cannot_be_asked_is_no_venue_as_recorded() -> None:
     setup = VenueSetup(config=Config(), urls=dict.fromkeys(("clob", "gamma"), "http://127.0.0.1:1"))
     checks = await watched(setup)
     assert [one.name for one in checks] == ["sdk", "listing"]  # of no market nothing is as recorded
-    assert odd(checks)["listing"].startswith("no usable answer: ")
+    assert odd(checks)["listing"].startswith("could not be asked: ")
     differ = [one for one in checks if one.grade is not Grade.OK]
     assert _kind_of(differ) is UNASKED, "a network that is down is no change of the venue"
+
+
+@pytest.mark.parametrize("question", ["rows", "books"])
+async def test_a_venue_that_answers_nothing_after_an_outage_could_not_be_asked(
+    question: str, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing(*_: Any) -> Any:
+        return ([], "") if question == "rows" else []
+
+    monkeypatch.setattr(PublicRest, question, nothing)
+    checks = await found(served)
+    differ = [one for one in checks if one.grade is not Grade.OK]
+    assert [one.said.startswith("could not be asked: ") for one in differ] == [True]
+    assert _kind_of(differ) is UNASKED, "a venue that comes back is no venue that changed"
 
 
 async def test_the_job_raises_an_alert_that_names_what_changed(
