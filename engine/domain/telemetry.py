@@ -72,6 +72,8 @@ class EngineStatus(msgspec.Struct, frozen=True, kw_only=True):
     latches: tuple[ScopedLatch, ...] = ()
     latch_reason: str = ""
     """Who set the KILL latch of the whole desk and why, as risk knows it; empty = it is not set."""
+    killed_bots: tuple[str, ...] = ()
+    """Bots that a KILL has paused and nobody has asked anything of since."""
     refusals: tuple[str, ...] = ()
     """Files that refuse what waits for them."""
     receipt: str | None = None

@@ -157,7 +157,7 @@ class Engine(Services):
         self.killed.set()
         for bot_runner in self.bot_runners.values():
             if bot_runner.may(BotHappened.PAUSE_ASKED):
-                bot_runner.pause(now_ns)
+                bot_runner.pause(now_ns, by_kill=True)
         apply_record(self.absent, event)
         self.log.warning("kill.taken", who=who)
         text = f"KILL by {who}: no order is placed before a person releases the latch"

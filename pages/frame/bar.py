@@ -11,7 +11,7 @@ import streamlit as st
 from engine.domain.instruments import Mode
 from engine.domain.telemetry import EngineStatus
 from engine.errors import PitbossError
-from pages.frame import kill
+from pages.frame import kill, resume
 from pages.kit import guard, panels
 from pages.kit.data import EngineHealth, ask, fresh, health_of
 from pages.kit.home import config, now_ns
@@ -96,7 +96,7 @@ def cells(
     stopped = None if latch or not health.alive else _stopped(accounts, snapshot.status)
     return [
         _engine(snapshot, health),
-        *([_latched(latch)] if latch else []),
+        *([_latched(latch, snapshot.status.latch_reason)] if latch else []),
         *([stopped] if stopped else []),
         _mode(mode),
         _heartbeat(snapshot, health, now_ns),
@@ -123,10 +123,21 @@ def _engine(snapshot: FrameSnapshot, health: EngineHealth) -> StatusCell:
     return StatusCell("Engine", state, "ok" if state == "RUNNING" else "warn")
 
 
-def _latched(latch: Latch) -> StatusCell:
+WHY_LENGTH_MAX = 60
+"""Of a reason so much stands in the bar; the whole is its hint."""
+
+
+def _latched(latch: Latch, reason: str) -> StatusCell:
+    """Return who set KILL, when and, where the engine says more than that, why."""
     who = latch.who or "somebody by hand"
+    why = reason.removeprefix(f"{who}: ")
+    if why.startswith("KILL at "):
+        why = ""  # it was asked for by hand: when, is said
+    text = f"by {who}, {moment(latch.at_ns)}"
+    if why:
+        text += f": {why[:WHY_LENGTH_MAX]}" + "…" * (len(why) > WHY_LENGTH_MAX)
     hint = f"Set by {who} at {utc(latch.at_ns)}. No order is placed until it is released (Risk)."
-    return StatusCell(f"by {who}, {moment(latch.at_ns)}", "KILL IS SET", "bad", hint=hint)
+    return StatusCell(text, "KILL IS SET", "bad", hint=f"{hint} {why}".rstrip())
 
 
 def _stopped(accounts: Sequence[AccountSeen], status: EngineStatus) -> StatusCell | None:
@@ -300,6 +311,8 @@ def _tick() -> None:
     if broken:
         st.error(literal(broken))
     kill.show_kill(seen, alive=alive, now=now)
+    latched = seen.engine is None or seen.engine.latched
+    resume.show_paused(() if latched or not alive else seen.status.killed_bots, now=now)
 
 
 def _seen(now: int) -> tuple[str, FrameSnapshot, bool, str]:

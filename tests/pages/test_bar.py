@@ -171,6 +171,25 @@ def test_the_latch_is_told_with_who_set_it() -> None:
     assert "ann" in shown[1].hint
 
 
+@pytest.mark.parametrize(
+    ("reason", "shown"),
+    [
+        ("ann: KILL at 2026-11-25T10:00:00Z", ""),
+        ("risk, account live: equity fell 21 % from its peak", "equity fell 21 % from its peak"),
+    ],
+)
+def test_the_latch_is_told_with_why_where_that_is_more_than_who_and_when(
+    reason: str, shown: str
+) -> None:
+    latch = Latch(who=reason.partition(":")[0], at_ns=NOW)
+    seen = FrameSnapshot(
+        engine=engine(), accounts=(ACCOUNT,), orders=(), status=EngineStatus(latch_reason=reason)
+    )
+    cell = next(one for one in cells(seen, latch, Mode.PAPER, NOW) if one.value == "KILL IS SET")
+    assert cell.name.partition(": ")[2] == shown
+    assert shown in cell.hint
+
+
 def test_the_bar_is_escaped_and_carries_a_clock_that_changes() -> None:
     shown = [StatusCell(name="<b>", value='"&', hint='"><script>')]
     text = html(shown, NOW, alive=False)

@@ -177,6 +177,20 @@ def test_restored_bot_is_as_it_was_kept(bot_runner: BotRunner) -> None:
     assert bot_runner.bot.state is S.STOPPED
 
 
+def test_a_bot_that_kill_paused_is_one_until_anything_else_is_asked_of_it() -> None:
+    kept: dict[str, BotSnapshot] = {}
+    latch = LatchSet(who="me", reason="KILL")
+    others = (StartBot(bot=BOT), ResumeBot(bot=BOT), PauseBot(bot=BOT), StopBot(bot=BOT))
+    for asked in others:
+        apply_record(kept, StartBot(bot=BOT))
+        apply_record(kept, latch)
+        assert kept[BOT].killed
+        apply_record(kept, asked)
+        assert not kept[BOT].killed
+    apply_record(kept, latch)
+    assert not kept[BOT].killed  # it was stopped by then: the KILL paused nothing
+
+
 def test_journal_says_what_became_of_a_bot() -> None:
     kept: dict[str, BotSnapshot] = {}
     apply_record(kept, StartBot(bot=BOT))

@@ -60,6 +60,10 @@ class ResumeBot(Command, frozen=True, kw_only=True):
     bot: BotId
 
 
+class ResumeKilled(Command, frozen=True, kw_only=True):
+    """Continue every bot that a KILL has paused."""
+
+
 class StopBot(Command, frozen=True, kw_only=True):
     """Stop a bot: prove zero orders, then treat its inventory by policy."""
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from engine.domain.bots import BotHappened
-from engine.domain.commands import PauseBot, ResumeBot, StartBot, StopBot
+from engine.domain.commands import PauseBot, ResumeBot, ResumeKilled, StartBot, StopBot
 from engine.domain.effects import caution
-from engine.errors import BadInput
+from engine.domain.instruments import BotId
+from engine.errors import BadInput, StorageError
 from engine.live.capitals import start_refusal
-from engine.live.commands.registry import Done, Pending, command, part
+from engine.live.commands.registry import Done, Pending, Refused, command, part
 from engine.live.engine import Engine
 from engine.runtime.bot_runner import BotRunner
 from engine.runtime.recovery import ENGINE_WIDE
+from storage.commands import many
 
 
 def _bot_runner(engine: Engine, name: str, happened: BotHappened) -> BotRunner:
@@ -68,6 +70,25 @@ class Starts:
         if isinstance(command, ResumeBot):
             return Done(f"bot {command.bot} continues{later}")
         return Done(f"bot {command.bot} starts as soon as its account is ready{later}")
+
+    @command(ResumeKilled)
+    def resume_killed(self, _command: ResumeKilled, who: str) -> Done | Refused:
+        """Go on with every bot that a KILL paused; those that cannot are named with the reason."""
+        engine, resumed, refused = self._engine, [], list[str]()
+        killed = [name for name, one in engine.bot_runners.items() if one.killed]
+        for asked in [ResumeBot(bot=BotId(name)) for name in sorted(killed)]:
+            try:
+                may_start(engine, asked)
+                engine.recorder.append(ENGINE_WIDE, asked, engine.clock.now_ns())
+            except (BadInput, StorageError) as error:
+                refused.append(f"{asked.bot}: {error}")
+            else:
+                self.start(asked, who)
+                resumed.append(asked.bot)
+        left = "".join(f"; not {one}" for one in refused)
+        if not resumed:
+            return Refused(f"no bot that KILL paused was resumed{left}")
+        return Done(f"{many(len(resumed), 'bot')} resumed: {', '.join(resumed)}{left}")
 
     def watch(self, now_ns: int) -> None:
         """Pause what was started and does not fit, as soon as the equity is known."""
