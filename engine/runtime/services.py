@@ -25,7 +25,7 @@ from engine.domain.orders import Identity
 from engine.domain.telemetry import Approvals, FeedStatus
 from engine.errors import StorageError
 from engine.gateway.door import Named, Venue
-from engine.runtime.account_runner import AccountRunner, Meter
+from engine.runtime.account_runner import AccountRunner, Meter, Turns
 from engine.runtime.aids import Notes
 from engine.runtime.bot_runner import BotRunner
 from engine.runtime.decisions import DecisionKeeper
@@ -34,7 +34,6 @@ from engine.runtime.recovery import ENGINE_WIDE
 from engine.runtime.state_writer import StateWriter
 from engine.runtime.tape import Entries
 from engine.runtime.ticks import TickKeeper
-from engine.runtime.turns import Turns
 from storage.alerts import raise_alert
 from storage.feeds import put_title
 from storage.live import instruments_known, put_account_report, put_instrument, put_payout

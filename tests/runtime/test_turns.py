@@ -16,10 +16,9 @@ from engine.domain import events as ev
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.settings import AccountSettings, GatewaySettings
 from engine.gateway.core import GatewayCore
-from engine.runtime.account_runner import AccountRunner, Meter
+from engine.runtime.account_runner import AccountRunner, Meter, Turns
 from engine.runtime.journal import DigestRecorder
 from engine.runtime.recovery import executor_of
-from engine.runtime.turns import Turns
 from engine.venues.demo import wire
 from engine.venues.demo.streams import GIVEN_AT_ONCE, MarketStream
 from tests.clocks import ManualClock
