@@ -242,7 +242,7 @@ class HoldingSeen(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode
     currency: str
     bot: str
-    """Empty = not known now; what was known before stays."""
+    """Its owners, for people: bots, `manual`, `unassigned`. What each made is in `positions`."""
     yes_settled: int
     yes_pending: int
     no_settled: int
@@ -256,6 +256,11 @@ class HoldingSeen(msgspec.Struct, frozen=True, kw_only=True):
     realised_micro: int
     fees_micro: int
     payout_yes_micro: int | None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Account and instrument: there is one row of them."""
+        return self.account, self.instrument
 
     @property
     def flat(self) -> bool:
@@ -325,15 +330,39 @@ def put_holdings(
     )
 
 
+OWNED = (
+    "WITH owned AS (SELECT p.account, p.bot, p.mode, p.fee_micro, p.cost_micro, "
+    "coalesce(a.currency, h.currency, '') AS currency, "
+    "p.received_micro - p.spent_micro + p.cost_micro AS made_micro, "
+    "p.settled + p.pending AS size, CASE p.leg WHEN 'no' THEN 1000000 - l.payout_yes_micro "
+    "ELSE l.payout_yes_micro END AS pays, l.one_token, l.value_divisor, "
+    "CASE p.leg WHEN 'no' THEN 2 * CAST(pow(10, i.price_decimals) AS INTEGER) - h.mid2 "
+    "ELSE h.mid2 END AS mid2 FROM positions p "
+    "LEFT JOIN accounts a ON a.engine_id = p.engine_id AND a.account = p.account "
+    "LEFT JOIN listings l ON l.engine_id = p.engine_id AND l.instrument = p.instrument "
+    "LEFT JOIN instruments i ON i.engine_id = p.engine_id AND i.id = p.instrument "
+    "LEFT JOIN holdings h ON h.engine_id = p.engine_id AND h.account = p.account "
+    "AND h.instrument = p.instrument WHERE p.engine_id = ?1), "
+    "valued AS (SELECT *, pays IS NULL AND size != 0 AS held, "
+    "CASE WHEN pays IS NOT NULL THEN size * pays / one_token "
+    "ELSE coalesce(size * mid2 / (2 * value_divisor), 0) END AS value_micro FROM owned), "
+    "made AS (SELECT account, bot, mode, currency, sum(fee_micro) AS fees_micro, "
+    "sum(made_micro + iif(pays IS NULL, 0, value_micro - cost_micro)) AS realised_micro, "
+    "sum(iif(held, value_micro - cost_micro, 0)) AS unrealised_micro, "
+    "sum(iif(held, cost_micro, 0)) AS cost_micro, sum(held) AS legs "
+    "FROM valued GROUP BY account, bot, mode, currency) "
+)
+"""What each owner made by its fills: `?1` is the engine. What it holds of a resolved market is
+worth what that pays, anything else its last two-sided mid, as `put_holdings` wrote it."""
+
+
 def add_pnl(connection: Connection, engine_id: str, now_ns: int) -> None:
-    """Add a point for every bot of every account, summed over what `put_holdings` wrote."""
+    """Add a point for every owner of every account: what its own fills made."""
     connection.execute(
-        "INSERT OR REPLACE INTO pnl (engine_id, account, bot, at_ns, mode, currency, "
-        "realised_micro, fees_micro, unrealised_micro) "
-        "SELECT engine_id, account, bot, ?, mode, currency, sum(realised_micro), sum(fees_micro), "
-        "sum(value_micro - yes_cost_micro - no_cost_micro) FROM holdings "
-        "WHERE engine_id = ? GROUP BY account, bot",
-        (now_ns, engine_id),
+        "INSERT OR REPLACE INTO pnl (engine_id, account, bot, at_ns, mode, currency, "  # noqa: S608 our own words
+        "realised_micro, fees_micro, unrealised_micro) " + OWNED + "SELECT ?1, account, bot, ?2, "
+        "mode, currency, realised_micro, fees_micro, unrealised_micro FROM made",
+        (engine_id, now_ns),
     )
 
 

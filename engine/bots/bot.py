@@ -77,6 +77,7 @@ class Bot:
         instruments_max: int = 50,
         everything: bool = False,
         given: bytes = b"",
+        priority: int = 0,
     ) -> None:
         self.name = name
         self.account = account
@@ -91,6 +92,8 @@ class Bot:
         """Those its saved filter leads to now, besides `instruments`."""
         self.instruments_max = instruments_max
         self.everything = everything
+        self.priority = priority
+        """Who goes first where its levels would meet another owner's: the higher one."""
         self.given = given
         """The settings it was made from, as JSON, so that it can be made again."""
         self.state = BotState.IDLE
@@ -223,15 +226,15 @@ def mark_of(view: BookView) -> BookMarked:
     )
 
 
-def inventory_of(executor: Executor, instrument: Instrument) -> InventoryView:
-    """Return what an account holds in an instrument, in YES-space."""
+def inventory_of(executor: Executor, instrument: Instrument, owner: BotId) -> InventoryView:
+    """Return what an owner holds in an instrument, in YES-space; the free cash is the account's."""
     ledger = executor.ledger
-    held = ledger.holding(instrument.id)
+    held = ledger.owned(instrument.id, owner)
     yes, no = held.yes, held.no
     yes_settled, yes_pending = yes.settled, yes.pending
     no_settled, no_pending = no.settled, no.pending
     position = yes_settled + yes_pending - no_settled - no_pending
-    bids, asks = executor.working_sizes(instrument.id)
+    bids, asks = executor.working_sizes(instrument.id, owner)
     return InventoryView(
         position=position,
         yes_settled=yes_settled,

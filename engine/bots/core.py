@@ -132,7 +132,8 @@ class AccountCore:
         self._effects: list[Effect] = []
 
     def _fund(self, bot: Bot) -> None:
-        """Have the gate bind a bot to its capital."""
+        """Have the gate bind a bot to its capital, and the planner know its priority."""
+        self.executor.prefer(bot.name, bot.priority)
         if bot.capital_micro > 0:
             self.executor.gate.exposure.capital_micro[bot.name] = bot.capital_micro
 
@@ -411,7 +412,7 @@ class AccountCore:
             bot=bot.name,
             decision=self._decisions,
             view=view,
-            inventory=inventory_of(executor, view.instrument),
+            inventory=inventory_of(executor, view.instrument, bot.name),
             references=self.cache.references,
             capital_micro=bot.capital_micro,
             healthy=fit and executor.healthy,
@@ -434,12 +435,14 @@ class AccountCore:
         if evaluation.alert:
             self._effects.append(bot.warn(evaluation.alert))
         if evaluation.intents:
-            self._submit(view, evaluation.intents, now_ns)
+            self._submit(view, bot.name, evaluation.intents, now_ns)
 
-    def _submit(self, view: BookView, intents: tuple[Intent, ...], now_ns: int) -> None:
+    def _submit(
+        self, view: BookView, owner: BotId, intents: tuple[Intent, ...], now_ns: int
+    ) -> None:
         """Hand intents on, each after the marks of what it is about."""
         if self._explanations is not None:
-            self._explanations.stated.append(view.instrument.id)
+            self._explanations.stated.append((view.instrument.id, owner))
         tick_ns = self._tick_ns
         self._second_ns = min(self._second_ns, now_ns - now_ns % tick_ns + tick_ns)
         self._effects += self.executor.receive(mark_of(view), now_ns)

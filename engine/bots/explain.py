@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 from engine.domain.decisions import LeftOver, Planned, Resting, Rule, Unit, Verdict
 from engine.domain.effects import CancelOrders, Effect, PlaceOrder
-from engine.domain.instruments import Instrument, InstrumentId
+from engine.domain.instruments import BotId, Instrument, InstrumentId
 from engine.domain.intents import ResidualReason
 from engine.domain.orders import Order, OrderId
 from engine.executor.executor import Executor
@@ -20,6 +20,9 @@ from engine.risk.reasons import DenyReason
 R = DenyReason
 _STOPS = (R.LATCHED, R.KILL_DRAWDOWN, R.DRAWDOWN, R.DAILY_LOSS)
 MS = 1_000_000
+
+Part = tuple[InstrumentId, BotId]
+"""An instrument, and whose part in it."""
 
 
 class Explanations:
@@ -31,8 +34,8 @@ class Explanations:
     def __init__(self, executor: Executor, explain: Callable[[Planned], None]) -> None:
         self._executor = executor
         self._explain = explain
-        self.stated: list[InstrumentId] = []
-        self._left: dict[InstrumentId, object] = {}
+        self.stated: list[Part] = []
+        self._left: dict[Part, object] = {}
         """Why nothing could be done about an intent, as it was said last."""
 
     def show(self, effects: list[Effect], now_ns: int) -> None:
@@ -42,11 +45,12 @@ class Explanations:
         executor = self._executor
         stated, self.stated = dict.fromkeys(self.stated), []
         for one in planned(executor, effects, now_ns) if effects else ():
-            self._left.pop(one.instrument, None)
-            stated.pop(one.instrument, None)
+            if one.bot is not None:
+                self._left.pop((one.instrument, one.bot), None)
+                stated.pop((one.instrument, one.bot), None)
             self._explain(one)
         for key in stated:
-            left, denied = executor.explain(key)
+            left, denied = executor.explain(*key)
             why = ({one.reason for one in left}, denied.reason if denied else None)
             if not left:
                 self._left.pop(key, None)
@@ -56,61 +60,65 @@ class Explanations:
 
     def forget(self, instrument: InstrumentId) -> None:
         """Drop an instrument that is traded no more."""
-        self._left.pop(instrument, None)
+        for part in [part for part in self._left if part[0] == instrument]:
+            del self._left[part]
 
 
 def planned(executor: Executor, effects: Iterable[Effect], now_ns: int) -> list[Planned]:
-    """Return one record for every instrument whose orders the effects of one turn touch.
+    """Return one record for every owner's part in an instrument that a turn's effects touch.
 
     They come in the order of the planning: who comes first has the cash and the room. Of a basket
     every part is told, also where nothing came of it: the others depended on it.
     """
-    places: dict[InstrumentId, list[Order]] = {}
-    cancels: dict[InstrumentId, list[OrderId]] = {}
+    places: dict[Part, list[Order]] = {}
+    cancels: dict[Part, list[OrderId]] = {}
     for effect in effects:
         if isinstance(effect, PlaceOrder):
-            places.setdefault(effect.order.instrument, []).append(effect.order)
+            order = effect.order
+            places.setdefault((order.instrument, order.bot), []).append(order)
         elif isinstance(effect, CancelOrders):
             for number in effect.orders:
-                order = executor.order(number)
-                if order is not None:
-                    cancels.setdefault(order.instrument, []).append(number)
+                found = executor.order(number)
+                if found is not None:
+                    cancels.setdefault((found.instrument, found.bot), []).append(number)
     return [
         _planned(executor, key, places.get(key, []), tuple(cancels.get(key, ())), now_ns)
         for key in _in_order(executor, dict.fromkeys((*places, *cancels)))
     ]
 
 
-def _in_order(executor: Executor, touched: dict[InstrumentId, None]) -> Iterable[InstrumentId]:
-    baskets = [basket for key in touched if (basket := executor.basket(key)) is not None]
+def _in_order(executor: Executor, touched: dict[Part, None]) -> Iterable[Part]:
+    baskets = [basket for part in touched if (basket := executor.basket(*part)) is not None]
     if len(touched) < 2 and not baskets:
         return touched
-    parts = (one.instrument for basket in baskets for one in basket.targets)
+    parts = ((one.instrument, one.bot) for basket in baskets for one in basket.targets)
     place = {key: at for at, key in enumerate(executor.planned_in_order)}
-    return sorted(dict.fromkeys((*touched, *parts)), key=lambda key: place.get(key, len(place)))
+    return sorted(
+        dict.fromkeys((*touched, *parts)), key=lambda part: place.get(part[0], len(place))
+    )
 
 
-def idle(executor: Executor, key: InstrumentId, now_ns: int) -> Planned:
+def idle(executor: Executor, part: Part, now_ns: int) -> Planned:
     """Return the record of a plan that touched no order: what rests, what is left over and why."""
-    return _planned(executor, key, [], (), now_ns)
+    return _planned(executor, part, [], (), now_ns)
 
 
 def _planned(
     executor: Executor,
-    key: InstrumentId,
+    part: Part,
     places: list[Order],
     cancels: tuple[OrderId, ...],
     now_ns: int,
 ) -> Planned:
-    left, denied = executor.explain(key)
-    intent = executor.intent(key)
+    key, owner = part
+    left, denied = executor.explain(key, owner)
+    intent = executor.intent(key, owner)
     new = {order.id for order in places}
-    working = executor.working(key)
-    bots = [order.bot for order in places] + [known.order.bot for known in working]
+    working = executor.working(key, owner)
     return Planned(
         decision=0 if intent is None else intent.decision,
         account=executor.account,
-        bot=intent.bot if intent is not None else next(iter(bots), None),
+        bot=owner,
         instrument=key,
         at_ns=now_ns,
         places=tuple(Resting(o.id, o.leg, o.side, o.price, o.size) for o in places),
@@ -184,7 +192,7 @@ def _shrunk(executor: Executor, places: list[Order], found: list[Rule]) -> tuple
     """Mark the tightest amount where risk left a part of the intent over."""
     if not places:
         return tuple(found)
-    left, _ = executor.explain(places[-1].instrument)
+    left, _ = executor.explain(places[-1].instrument, places[-1].bot)
     if not any(one.reason is ResidualReason.RISK for one in left):
         return tuple(found)
     amounts = [rule for rule in found if rule.unit is Unit.MICRO]

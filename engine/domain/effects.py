@@ -6,7 +6,7 @@ import msgspec
 
 from engine.domain.alerts import Severity as Severity  # noqa: PLC0414 who raises one imports it from here
 from engine.domain.alerts import described
-from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg
+from engine.domain.instruments import UNASSIGNED, AccountId, BotId, InstrumentId, Leg
 from engine.domain.orders import Identity, OperationName, Order, OrderId, OrderState
 
 
@@ -107,6 +107,8 @@ class MergePairs(WalletEffect, frozen=True, kw_only=True):
     instrument: InstrumentId
     size: int
     amount_micro: int
+    owner: BotId = UNASSIGNED
+    """Whose pairs they are."""
 
 
 class SplitCash(WalletEffect, frozen=True, kw_only=True):
@@ -115,6 +117,8 @@ class SplitCash(WalletEffect, frozen=True, kw_only=True):
     instrument: InstrumentId
     size: int
     amount_micro: int
+    owner: BotId = UNASSIGNED
+    """Whose pairs they become."""
 
 
 class ApproveTrading(WalletEffect, frozen=True, kw_only=True):

@@ -14,7 +14,15 @@ from msgspec import UNSET, UnsetType
 from engine.domain.bars import Bar
 from engine.domain.books import Level
 from engine.domain.fills import FillId, FillState, Liquidity, SizeSource
-from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Leg, Side
+from engine.domain.instruments import (
+    MANUAL,
+    AccountId,
+    BotId,
+    Instrument,
+    InstrumentId,
+    Leg,
+    Side,
+)
 from engine.domain.orders import (
     CancelReason,
     Identity,
@@ -545,6 +553,21 @@ class CashMoved(AccountEvent, frozen=True, kw_only=True):
     worth_micro: int | UnsetType | None = UNSET
     """What leaving the tokens would have brought when they came, by the mark of risk; None = no
     book said it. Anchor and peak move by it, so it stands in the record of what came."""
+    owner: BotId = MANUAL
+    """Who tokens that came are given to."""
+
+
+class HoldingTransferred(AccountEvent, frozen=True, kw_only=True):
+    """A person or a rule gave what one owner held to another: both count it at this price."""
+
+    instrument: InstrumentId
+    leg: Leg
+    size: int
+    price: int
+    """Of the leg, in its own increments."""
+    from_owner: BotId
+    to_owner: BotId
+    who: str
 
 
 class LossAccepted(AccountEvent, frozen=True, kw_only=True):
@@ -582,7 +605,7 @@ VenueEvent = (
 
 EngineEvent = (
     HealthChanged | LatchSet | LatchReleased | ScopeLatched | ScopeReleased | CashMoved |
-    LossAccepted | TimerFired
+    HoldingTransferred | LossAccepted | TimerFired
 )  # fmt: skip
 
 AnyEvent = MarketEvent | VenueEvent | EngineEvent

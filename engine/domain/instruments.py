@@ -15,7 +15,9 @@ from engine.domain.products import PRODUCTS, Product
 from engine.errors import BadInput
 
 __all__ = [
+    "MANUAL",
     "ONE_OF",
+    "UNASSIGNED",
     "AccountId",
     "BotId",
     "FeeSchedule",
@@ -35,6 +37,13 @@ AccountId = NewType("AccountId", str)
 """A credential at a venue, or a paper / demo account."""
 
 BotId = NewType("BotId", str)
+"""Who owns an order: a bot, or `manual`."""
+
+MANUAL = BotId("manual")
+"""Owner of what a person does by hand. No bot may have this name."""
+
+UNASSIGNED = BotId("unassigned")
+"""Owner of what no record says whose it is. No bot may have this name."""
 
 
 ONE_OF = "one-of"

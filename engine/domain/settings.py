@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from engine.domain.alerts import AlertGroup, Severity
 from engine.domain.commands import MANUAL, InventoryPolicy
-from engine.domain.instruments import Mode
+from engine.domain.instruments import UNASSIGNED, Mode
 from engine.domain.listings import ListingState
 from engine.domain.money import MICRO, PPM
 
@@ -139,6 +139,12 @@ class BotSettings(Settings):
     series: tuple[str, ...] = ()
     follows: str = Field("", max_length=64, description="saved filter whose markets it also trades")
     instruments_max: int = Field(50, ge=1, le=500)
+    priority: int = Field(
+        0,
+        ge=-1_000,
+        le=1_000,
+        description="who goes first where two bots' prices would meet in one market: the higher",
+    )
     parameters: dict[str, Any] = Field(default_factory=dict)
     inventory_on_stop: InventoryPolicy = InventoryPolicy.HOLD
     slippage_exit_max: float = Field(
@@ -346,8 +352,8 @@ class SettingsDocument(Settings):
         for name, bot in self.bots.items():
             if bot.name != name:
                 raise ValueError(f"bot {name!r} calls itself {bot.name!r}")
-            if name == MANUAL:
-                raise ValueError(f"the name {MANUAL!r} is reserved for manual orders")
+            if name in (MANUAL, UNASSIGNED):
+                raise ValueError(f"the name {name!r} is reserved: it is no bot's")
             if bot.account not in self.accounts:
                 raise ValueError(f"bot {name!r} trades at the unknown account {bot.account!r}")
             if bot.follows and bot.follows not in self.filters:

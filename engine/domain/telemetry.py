@@ -94,9 +94,6 @@ class WatchedMarket(msgspec.Struct, frozen=True, kw_only=True):
     """It left the filter the bot follows: what is held there is worked out, nothing is added."""
     rest: Rest | None = None
     """The bot's own pause there; None = it may open."""
-    taken_by: str = ""
-    """Who of the same account trades it and was first: the bot places nothing there; empty = no
-    one else does."""
 
 
 class BotStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,18 +8,20 @@ nothing, and without it their first mark would be a gain that a day may lose aga
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from engine.domain.effects import Severity
-from engine.domain.events import CashKind, CashMoved
-from engine.domain.instruments import InstrumentId, Leg
+from engine.domain.events import CashKind, CashMoved, HoldingTransferred
+from engine.domain.instruments import BotId, InstrumentId, Leg
 from engine.domain.money import money_text
 from engine.executor.fills import Holding, exit_value_micro, payouts
 from engine.executor.halts import ExecutorParts, Markets
-from engine.risk.gate import Breakers
+from engine.executor.settings import MS
+from engine.risk.gate import DAY_NS, Breakers
 
 PAYMENTS_MAX = 1_000
 """Rewards and rebates remembered by name: far more than a listing reaches back."""
@@ -42,7 +44,7 @@ class CashMoves:
 
     def handlers(self) -> dict[type, Callable[[Any, int], None]]:
         """Return who takes which event."""
-        return {CashMoved: self._moved}
+        return {CashMoved: self._moved, HoldingTransferred: self._transferred}
 
     def _moved(self, event: CashMoved, now_ns: int) -> None:
         """Book a deposit or withdrawal. A reward or a rebate is profit, booked once by its name."""
@@ -66,17 +68,39 @@ class CashMoves:
         key, leg, amount = event.instrument, event.leg, event.amount_micro
         if key is not None and leg is not None and event.tokens:
             self._tokens_came(event, key, leg, now_ns)
-            booked = table.ledger.take_in(key, leg, event.tokens, amount)
+            booked = table.ledger.take_in(key, leg, event.tokens, amount, event.owner)
             table.moved(key, now_ns)
         else:
             if event.kind is CashKind.DEPOSIT:
                 self._breakers.cash_moved(amount)
-            booked = table.ledger.move_cash(amount, event.kind)
+            booked = table.ledger.move_cash(amount, event.kind, self._earned(event, now_ns))
             table.moved(None, now_ns)
         for anomaly in booked.anomalies:
             self._outbox.alert(Severity.CRITICAL, anomaly, "cash is below zero after a withdrawal")
         for instrument in table.instruments:
             table.dirty[instrument] = True
+
+    def _transferred(self, event: HoldingTransferred, now_ns: int) -> None:
+        """Book what one owner gave another; both count it at its price from now on."""
+        self._table.ledger.transfer(event)
+        self._table.moved(event.instrument, now_ns)
+
+    def _earned(self, event: CashMoved, now_ns: int) -> Mapping[BotId, int] | None:
+        """Return by what weights owners share a payment: what of their orders rested, how long.
+
+        Size times time of the post-only orders that are remembered, in the market it names or in
+        all, since a day before it was paid. None = no such order is known.
+        """
+        if event.kind is CashKind.DEPOSIT:
+            return None
+        since_ns = (event.paid_ns or now_ns) - DAY_NS
+        found: Counter[BotId] = Counter()
+        for known in self._table.orders.values():
+            order, ends_ns = known.order, known.changed_ns if known.state.ended else now_ns
+            if order.post_only and event.instrument in (None, order.instrument):
+                rested_ms = (ends_ns - max(order.created_ns, since_ns)) // MS
+                found[order.bot] += order.size * max(0, rested_ms)
+        return +found or None
 
     def _tokens_came(self, event: CashMoved, key: InstrumentId, leg: Leg, now_ns: int) -> None:
         """Shift by what their record says they are worth; else as soon as a book does."""

@@ -29,6 +29,7 @@ from engine.domain.events import (
     BookMarked,
     CashMoved,
     Event,
+    HoldingTransferred,
     InstrumentListed,
     LossAccepted,
     ScopeLatched,
@@ -46,7 +47,13 @@ from engine.executor.cash import CashMoves
 from engine.executor.halts import Blocks, ExecutorParts, Hold, Markets, TradingHalts
 from engine.executor.ledger import Ledger
 from engine.executor.manual import ByHand, ManualRefused
-from engine.executor.orders import EffectOutbox, InstrumentIntent, LiveOrder, OrderTable
+from engine.executor.orders import (
+    EffectOutbox,
+    InstrumentIntent,
+    LiveOrder,
+    OrderTable,
+    OwnerSlot,
+)
 from engine.executor.plan import Residual
 from engine.executor.planning import Mailbox, Planning
 from engine.executor.proof import AccountQuestion, Scope, ZeroProof, within
@@ -61,7 +68,16 @@ __all__ = ["Executor", "ExecutorSettings"]
 
 _UNKNOWN = OrderState.UNKNOWN
 _ANEW = "everything is asked anew: whether it still stands is not proven"
-_BOUND = frozenset({*VenueEvent.__args__, CashMoved, LossAccepted, ScopeLatched, ScopeReleased})
+_BOUND = frozenset(
+    {
+        *VenueEvent.__args__,
+        CashMoved,
+        HoldingTransferred,
+        LossAccepted,
+        ScopeLatched,
+        ScopeReleased,
+    }
+)
 """Events that belong to one account; those of another are not ours to receive."""
 
 
@@ -295,10 +311,11 @@ class Executor:
         chosen = list(table.instruments) if instrument is None else [instrument]
         for key in chosen:
             entry = table.instruments.get(key)
-            if entry is not None and entry.bot == bot:
-                if entry.basket is not None:
-                    table.break_up(entry.basket)
-                entry.intent = entry.basket = None
+            slot = None if entry is None else entry.slots.get(bot)
+            if slot is not None:
+                if slot.basket is not None:
+                    table.break_up(slot.basket)
+                slot.intent = slot.basket = None
                 table.dirty[key] = True
         table.refused = {pair: None for pair in table.refused if pair[1] not in chosen}
         if instrument is None:
@@ -330,7 +347,8 @@ class Executor:
         """Forget all intents, cancel everything, place nothing until `resume`, prove zero."""
         self._blocks.state.halted = reason
         for key, entry in self._table.instruments.items():
-            entry.intent = entry.basket = None
+            for slot in entry.slots.values():
+                slot.intent = slot.basket = None
             self._table.dirty[key] = True
         self._halts.cancel_all(now_ns)
         return self._outbox.take()
@@ -355,15 +373,16 @@ class Executor:
         """Allow placing again after `stop_all`; the latch and risk's stops stay as they are."""
         self._blocks.state.halted = ""
 
-    def owner(self, instrument: InstrumentId) -> BotId | None:
-        """Return who intended or placed by hand in an instrument last; None = nobody."""
-        entry = self._table.instruments.get(instrument)
-        return None if entry is None else entry.bot
+    def prefer(self, bot: BotId, priority: int) -> None:
+        """Say who goes first where two owners' levels would meet: the higher priority."""
+        self._table.priorities[bot] = priority
 
-    def taken_from(self, bot: BotId, instrument: InstrumentId) -> BotId | None:
-        """Return who trades an instrument and was there before this bot; None = it may trade it."""
+    def owners(self, instrument: InstrumentId) -> tuple[BotId, ...]:
+        """Return who wants something, works orders or holds something in an instrument."""
         entry = self._table.instruments.get(instrument)
-        return None if entry is None else entry.taken_from(bot)
+        wanting = () if entry is None else entry.slots
+        held = [name for name, of in self.ledger.holders(instrument).items() if not of.flat]
+        return tuple(dict.fromkeys((*wanting, *held)))
 
     # -- scoped KILLs ------------------------------------------------------------------------------
 
@@ -497,16 +516,23 @@ class Executor:
         known = self._table.orders.values()
         return [(one.order.id, one.identity) for one in known if one.identity is not None]
 
-    def working(self, instrument: InstrumentId) -> tuple[LiveOrder, ...]:
-        """Return an instrument's orders that may still fill, oldest first (read only)."""
-        entry = self._table.instruments.get(instrument)
-        return () if entry is None else tuple(entry.working.values())
+    def working(
+        self, instrument: InstrumentId, owner: BotId | None = None
+    ) -> tuple[LiveOrder, ...]:
+        """Return an instrument's orders that may still fill, oldest first (read only).
 
-    def working_sizes(self, instrument: InstrumentId) -> tuple[int, int]:
-        """Return what working orders may still buy and sell, in YES-space."""
+        Of one owner where it is named.
+        """
+        entry = self._table.instruments.get(instrument)
+        if entry is None:
+            return ()
+        return tuple((entry.working if owner is None else entry.working_of(owner)).values())
+
+    def working_sizes(self, instrument: InstrumentId, owner: BotId) -> tuple[int, int]:
+        """Return what an owner's working orders may still buy and sell, in YES-space."""
         bids = asks = 0
         entry = self._table.instruments.get(instrument)
-        for known in entry.working.values() if entry is not None else ():
+        for known in entry.working_of(owner).values() if entry is not None else ():
             if known.bid:
                 bids += known.remaining
             else:
@@ -518,25 +544,32 @@ class Executor:
         """The account's gate with its limits, breakers and exposure (read only)."""
         return self._gate
 
-    def intent(self, instrument: InstrumentId) -> InstrumentIntent | None:
-        """Return the intent that stands in an instrument; None = nobody intents anything."""
+    def slot(self, instrument: InstrumentId, owner: BotId) -> OwnerSlot | None:
+        """Return what an owner wants in an instrument and what its plan left (read only)."""
         entry = self._table.instruments.get(instrument)
-        return None if entry is None else entry.intent
+        return None if entry is None else entry.slots.get(owner)
+
+    def intent(self, instrument: InstrumentId, owner: BotId) -> InstrumentIntent | None:
+        """Return an owner's intent that stands in an instrument; None = it wants nothing."""
+        slot = self.slot(instrument, owner)
+        return None if slot is None else slot.intent
 
     def mark(self, instrument: InstrumentId) -> BookMarked | None:
         """Return the mark of an instrument the executor knows; None before the first."""
         entry = self._table.instruments.get(instrument)
         return None if entry is None else entry.mark
 
-    def explain(self, instrument: InstrumentId) -> tuple[tuple[Residual, ...], Denied | None]:
-        """Return what the last plan left over, and what risk said if it said no."""
-        entry = self._table.instruments.get(instrument)
-        return ((), None) if entry is None else (entry.residuals, entry.denied)
+    def explain(
+        self, instrument: InstrumentId, owner: BotId
+    ) -> tuple[tuple[Residual, ...], Denied | None]:
+        """Return what an owner's last plan left over, and what risk said if it said no."""
+        slot = self.slot(instrument, owner)
+        return ((), None) if slot is None else (slot.residuals, slot.denied)
 
-    def basket(self, instrument: InstrumentId) -> Basket | None:
-        """Return the basket an instrument's intent belongs to; None = it stands alone."""
-        entry = self._table.instruments.get(instrument)
-        return None if entry is None else entry.basket
+    def basket(self, instrument: InstrumentId, owner: BotId) -> Basket | None:
+        """Return the basket an owner's intent belongs to; None = it stands alone."""
+        slot = self.slot(instrument, owner)
+        return None if slot is None else slot.basket
 
     @property
     def planned_in_order(self) -> tuple[InstrumentId, ...]:
@@ -549,7 +582,7 @@ class Executor:
         return [
             key
             for key, entry in self._table.instruments.items()
-            if entry.intent is not None or entry.working or key in held
+            if entry.working or key in held or entry.intended
         ]
 
     def equity_micro(self, now_ns: int) -> int:

@@ -11,7 +11,7 @@ import msgspec
 
 from engine.domain.events import BookMarked, TokensRedeemed
 from engine.domain.fills import FillId, FillState
-from engine.domain.instruments import Instrument, InstrumentId, Leg, Side
+from engine.domain.instruments import UNASSIGNED, BotId, Instrument, InstrumentId, Leg, Side
 from engine.domain.money import floor_div
 from engine.domain.orders import OrderId
 from engine.domain.products.binary import pays_micro
@@ -85,6 +85,7 @@ class Unsettled(msgspec.Struct, kw_only=True, gc=False):
 
     fill: FillId
     order: OrderId
+    owner: BotId = UNASSIGNED
     instrument: InstrumentId
     leg: Leg
     side: Side
@@ -205,13 +206,15 @@ class LegHolding(msgspec.Struct, kw_only=True, gc=False):
 
 
 class Holding(msgspec.Struct, kw_only=True, gc=False):
-    """Both legs of one instrument; everything but a binary uses `yes` alone.
+    """One owner's legs of one instrument; everything but a binary uses `yes` alone.
 
-    `realised_micro` is before fees, `fees_micro` what fees took. `payout_yes_micro` is what one YES
-    paid when the instrument resolved; None = it has not.
+    `owner` UNASSIGNED = no record says whose it is, or it is a sum over owners. `realised_micro` is
+    before fees, `fees_micro` what fees took. `payout_yes_micro` is what one YES paid when the
+    instrument resolved; None = it has not.
     """
 
     instrument: InstrumentId
+    owner: BotId = UNASSIGNED
     yes: LegHolding = msgspec.field(default_factory=LegHolding)
     no: LegHolding = msgspec.field(default_factory=LegHolding)
     realised_micro: int = 0
@@ -290,6 +293,7 @@ class Reservation(msgspec.Struct, frozen=True, gc=False):
     leg: Leg | None
     cash_micro: int
     tokens: int
+    owner: BotId = UNASSIGNED
 
 
 def payouts(holding: Holding, payout_yes_micro: int) -> tuple[tuple[LegHolding, int], ...]:

@@ -203,11 +203,11 @@ class Blocks:
         return aged
 
     def instrument_block(
-        self, entry: InstrumentState, now_ns: int, data_age_ns_max: int, bot: BotId | None = None
+        self, entry: InstrumentState, now_ns: int, data_age_ns_max: int, owner: BotId | None = None
     ) -> ResidualReason | None:
-        """Return why a bot, else the one that is there, places nothing in one instrument."""
+        """Return why an owner, or None = any, places nothing in one instrument; None = it may."""
         mark = entry.mark
-        if self.state.holds and self.held_by(bot or entry.bot, entry.instrument.id) is not None:
+        if self.state.holds and self.held_by(owner, entry.instrument.id) is not None:
             return _RISK
         if any(entry.instrument.id == one.instrument for one in self.state.differences):
             return _BLIND
@@ -269,7 +269,7 @@ class Markets:
             return
         old = entry.mark
         entry.mark = self.marks[key] = mark
-        if entry.intent is None and not entry.working:
+        if not entry.working and not entry.intended:
             return
         if old is None or old.best_bid != mark.best_bid or old.best_ask != mark.best_ask:
             table.dirty[key] = True
@@ -328,10 +328,17 @@ class Markets:
         table = self._table
         for key, entry in table.instruments.items():
             if entry.working and (
-                self._blocks.instrument_block(entry, now_ns, data_age_ns_max) is not None
+                self._blocked(entry, now_ns, data_age_ns_max)
                 or any(ends_soon(known, now_ns) for known in entry.working.values())
             ):
                 table.dirty[key] = True
+
+    def _blocked(self, entry: InstrumentState, now_ns: int, data_age_ns_max: int) -> bool:
+        """Say whether one of those who are here may place nothing here."""
+        block = self._blocks.instrument_block
+        return any(
+            block(entry, now_ns, data_age_ns_max, owner) is not None for owner in entry.slots
+        )
 
     def forget(self, instrument: InstrumentId) -> None:
         self.marks.pop(instrument, None)

@@ -11,260 +11,51 @@ and rebates + realised − fees (`check`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from enum import StrEnum
+from collections.abc import Iterable, Mapping
 
-import msgspec
-
-from engine.domain.events import BookMarked, CashKind, OrderFilled, PairsConverted, TokensRedeemed
+from engine.domain.commands import MANUAL
+from engine.domain.events import (
+    BookMarked,
+    CashKind,
+    HoldingTransferred,
+    OrderFilled,
+    PairsConverted,
+    TokensRedeemed,
+)
 from engine.domain.fills import FillId, FillState
-from engine.domain.instruments import Instrument, InstrumentId, Leg, Side
+from engine.domain.instruments import UNASSIGNED, BotId, Instrument, InstrumentId, Leg, Side
 from engine.domain.orders import Order, OrderId
-from engine.domain.products.binary import pays_micro
+from engine.domain.owners import shares, taken_first
 from engine.errors import BrokenInvariant
 from engine.executor.fills import (
     FillBook,
     Holding,
-    LegHolding,
     Reservation,
-    Unsettled,
     cost_out,
     exit_value_micro,
     mid_value_micro,
-    payouts,
-    redeemed_tokens,
+)
+from engine.executor.owners import net_surplus, redemption_shares, summed
+from engine.executor.settlement import (
+    DONE,
+    NOTHING,
+    Anomaly,
+    Booked,
+    LedgerState,
+    balance,
+    realise,
+    settle,
+    sweep,
+    take_fill,
+    take_redemption,
+    tidy,
+    totals_of,
+    void,
 )
 
-# -- The ledger's books: everything of it that must survive, and the identity they keep ------------
-
-
-class Anomaly(StrEnum):
-    """A rule that a booked fact breaks. Facts are kept; a person is told."""
-
-    CASH_NEGATIVE = "cash_negative"
-    OVERSOLD = "oversold"
-    """More tokens left than were settled: the venue sold what we thought pending."""
-
-
-class Booked(msgspec.Struct, frozen=True, kw_only=True):
-    """What a fill or its settlement did. `changed` is False for news already known."""
-
-    changed: bool
-    anomalies: tuple[Anomaly, ...] = ()
-
-
-NOTHING = Booked(changed=False)
-DONE = Booked(changed=True)
-
-
-class LedgerState(msgspec.Struct, kw_only=True):
-    """Everything of a ledger that must survive."""
-
-    currency: str
-    cash_settled_micro: int = 0
-    cash_pending_micro: int = 0
-    cash_reserved_micro: int = 0
-    redeemable_micro: int = 0
-    """What tokens of resolved instruments are still to bring: equity, and nobody's to spend."""
-    redeemed_micro: int = 0
-    """What redemptions have paid since the account began."""
-    deposits_micro: int = 0
-    income_micro: dict[CashKind, int] = {}
-    """Rewards and rebates: no trade realised them."""
-    payments: dict[str, int] = {}
-    """Those by the venue's names, with their times: the last thousand."""
-    funded_ns: int = 0
-    """When the first cash was booked: what was paid before is in it."""
-    realised_micro: int = 0
-    fees_micro: int = 0
-    holdings: dict[InstrumentId, Holding] = {}
-    reservations: dict[OrderId, Reservation] = {}
-    fills: FillBook
-    instruments: dict[InstrumentId, Instrument] = {}
-
-
-def balance(state: LedgerState) -> None:
-    """Raise BrokenInvariant where the books do not balance to the micro-unit."""
-    cost = sum(h.yes.cost_micro + h.no.cost_micro for h in state.holdings.values())
-    have = state.cash_settled_micro + state.cash_pending_micro + state.redeemable_micro + cost
-    accounted = state.deposits_micro + sum(state.income_micro.values())
-    accounted += state.realised_micro - state.fees_micro
-    if have != accounted:
-        raise BrokenInvariant(f"ledger holds {have} micro and accounts for {accounted}")
-    reserved = sum(entry.cash_micro for entry in state.reservations.values())
-    if reserved != state.cash_reserved_micro:
-        raise BrokenInvariant(
-            f"reserved cash is {state.cash_reserved_micro}, orders account for {reserved}"
-        )
-
-
-# -- The moves that keep the ledger's books balanced -----------------------------------------------
-# Each changes both sides of an entry, so that the identity of `balance` holds after it. Nothing
-# is decided here: which move is due is the ledger's and the fill machine's affair.
+__all__ = ["Anomaly", "Booked", "Ledger", "LedgerState"]
 
 _BUY = Side.BUY
-
-
-def take_fill(
-    state: LedgerState, holding: Holding, order: Order, event: OrderFilled, *, settled: bool
-) -> Unsettled:
-    """Move cash and tokens of a new fill; return what reverses it while it is not settled."""
-    size, fee = event.size, event.fee_micro
-    entry = Unsettled(
-        fill=event.fill, order=order.id, instrument=order.instrument, leg=order.leg,
-        side=order.side, size=size, cash_micro=0, fee_micro=fee,
-    )  # fmt: skip
-    instrument = state.instruments[order.instrument]
-    leg = holding.leg(order.leg)
-    if order.side is _BUY:
-        cost = entry.cash_micro = event.moved_micro(instrument, order.side)
-        state.cash_settled_micro -= cost + fee
-        if settled:
-            leg.settled += size
-            leg.cost_settled_micro += cost
-        else:
-            leg.pending += size
-            leg.cost_pending_micro += cost
-    else:
-        proceeds = entry.cash_micro = event.moved_micro(instrument, order.side)
-        entry.cost_settled_micro, entry.cost_pending_micro = cost_out(leg, size)
-        _sell(state, leg, entry, settled=settled)
-        realise(state, holding, proceeds - entry.cost_settled_micro - entry.cost_pending_micro)
-    charge(state, holding, fee)
-    return entry
-
-
-def _sell(state: LedgerState, leg: LegHolding, entry: Unsettled, *, settled: bool) -> None:
-    leg.settled -= entry.size
-    leg.cost_settled_micro -= entry.cost_settled_micro
-    leg.cost_pending_micro -= entry.cost_pending_micro
-    if settled:
-        state.cash_settled_micro += entry.cash_micro - entry.fee_micro
-    else:
-        state.cash_pending_micro += entry.cash_micro - entry.fee_micro
-        leg.leaving += entry.size
-        leg.cost_leaving_micro += entry.cost_settled_micro + entry.cost_pending_micro
-
-
-def charge(state: LedgerState, holding: Holding, fee: int) -> None:
-    """Note what fees took; a negative amount takes it back."""
-    holding.fees_micro += fee
-    state.fees_micro += fee
-
-
-def realise(state: LedgerState, holding: Holding, amount: int) -> None:
-    """Note a profit or loss before fees."""
-    holding.realised_micro += amount
-    state.realised_micro += amount
-
-
-def settle(state: LedgerState, entry: Unsettled, holding: Holding) -> None:
-    """Turn what a fill promised into money or tokens that may be used."""
-    leg = holding.leg(entry.leg)
-    moving = entry.payout_micro
-    if entry.side is not _BUY:
-        moving = entry.cash_micro - entry.fee_micro
-        leg.leaving -= entry.size
-        leg.cost_leaving_micro -= entry.cost_settled_micro + entry.cost_pending_micro
-    if moving is not None:
-        state.cash_pending_micro -= moving
-        if entry.side is _BUY:
-            await_redemption(state, holding, leg, entry.size, moving)
-        else:
-            state.cash_settled_micro += moving
-        return
-    leg.pending -= entry.size
-    leg.settled += entry.size
-    leg.cost_pending_micro -= entry.cash_micro
-    leg.cost_settled_micro += entry.cash_micro
-
-
-def void(state: LedgerState, entry: Unsettled, holding: Holding) -> None:
-    """Undo a fill to the unit: cash, tokens, costs, fee and what it had realised."""
-    leg = holding.leg(entry.leg)
-    cash, fee = entry.cash_micro, entry.fee_micro
-    charge(state, holding, -fee)
-    if entry.side is not _BUY:
-        state.cash_pending_micro -= cash - fee
-        leg.leaving -= entry.size
-        leg.cost_leaving_micro -= entry.cost_settled_micro + entry.cost_pending_micro
-        leg.settled += entry.size
-        leg.cost_settled_micro += entry.cost_settled_micro
-        leg.cost_pending_micro += entry.cost_pending_micro
-        realise(state, holding, entry.cost_settled_micro + entry.cost_pending_micro - cash)
-        return
-    state.cash_settled_micro += cash + fee
-    if entry.payout_micro is None:
-        leg.pending -= entry.size
-        leg.cost_pending_micro -= cash
-    else:
-        state.cash_pending_micro -= entry.payout_micro
-        realise(state, holding, cash - entry.payout_micro)
-
-
-def tidy(state: LedgerState, holding: Holding) -> None:
-    """Leave no cost without tokens: only a sale beyond the settled tokens can strand one."""
-    for leg in (holding.yes, holding.no):
-        if leg.cost_pending_micro and not leg.pending:
-            leg.cost_settled_micro += leg.cost_pending_micro
-            leg.cost_pending_micro = 0
-        if leg.cost_settled_micro and not leg.settled and not leg.pending:
-            realise(state, holding, -leg.cost_settled_micro)
-            leg.cost_settled_micro = 0
-
-
-def await_redemption(
-    state: LedgerState, holding: Holding, leg: LegHolding, size: int, payout_micro: int
-) -> None:
-    """Note tokens that wait for their redemption, apart from those that pay nothing."""
-    if payout_micro:
-        leg.redeemable += size
-        holding.redeemable_micro += payout_micro
-        state.redeemable_micro += payout_micro
-    else:
-        leg.lost += size
-
-
-def sweep(state: LedgerState, holding: Holding, payout_yes_micro: int) -> None:
-    """Realise a resolved instrument: settled tokens await redemption, pending ones are promised."""
-    unit = 10 ** state.instruments[holding.instrument].size_decimals
-    for leg, payout in payouts(holding, payout_yes_micro):
-        if leg.settled:
-            worth = leg.settled * payout // unit
-            await_redemption(state, holding, leg, leg.settled, worth)
-            realise(state, holding, worth - leg.cost_settled_micro)
-            leg.settled = leg.cost_settled_micro = 0
-    for entry in state.fills.unsettled.values():
-        if entry.side is _BUY and entry.instrument == holding.instrument:
-            payout = pays_micro(entry.leg, payout_yes_micro)
-            worth, before = entry.size * payout // unit, entry.payout_micro
-            if before is None:
-                leg = holding.leg(entry.leg)
-                leg.pending -= entry.size
-                leg.cost_pending_micro -= entry.cash_micro
-            entry.payout_micro = worth
-            state.cash_pending_micro += worth - (before or 0)
-            realise(state, holding, worth - (entry.cash_micro if before is None else before))
-
-
-def take_redemption(
-    state: LedgerState, holding: Holding, payout_yes_micro: int, event: TokensRedeemed
-) -> None:
-    """Turn redeemed tokens into the cash the venue paid for them; rounding is realised."""
-    expected, unit = 0, 10 ** state.instruments[holding.instrument].size_decimals
-    taken = redeemed_tokens(holding, payout_yes_micro, event, unit)
-    sides = zip(payouts(holding, payout_yes_micro), taken, (event.yes, event.no), strict=True)
-    for (leg, payout), burned, told in sides:
-        leg.burn(burned, told)
-        expected += burned * payout // unit
-    if not (holding.yes.redeemable or holding.no.redeemable):
-        expected = holding.redeemable_micro  # whatever was rounded fill by fill ends here
-    holding.redeemable_micro -= expected
-    state.redeemable_micro -= expected
-    state.redeemed_micro += event.amount_micro
-    state.cash_settled_micro += event.amount_micro
-    realise(state, holding, event.amount_micro - expected)
-
 
 # -- The ledger: one account's cash and holdings in whole micro-units and increments ---------------
 
@@ -301,8 +92,23 @@ class Ledger:
         return self._redeemable
 
     def holding(self, instrument: InstrumentId) -> Holding:
-        """Return what is held (read only); nothing where the instrument was never traded."""
+        """Return what the account holds (read only); nothing where it was never traded."""
         return self.state.holdings.get(instrument) or Holding(instrument=instrument)
+
+    def owned(self, instrument: InstrumentId, owner: BotId) -> Holding:
+        """Return what one owner holds of an instrument (read only)."""
+        holders = self.state.owned.get(instrument)
+        held = None if holders is None else holders.get(owner)
+        return held or Holding(instrument=instrument, owner=owner)
+
+    def holders(self, instrument: InstrumentId) -> Mapping[BotId, Holding]:
+        """Return what each owner holds of an instrument, or made in it (read only)."""
+        return self.state.owned.get(instrument, {})
+
+    def of_owners(self) -> Iterable[Holding]:
+        """Give every owner's holding of every instrument (read only)."""
+        for holders in self.state.owned.values():
+            yield from holders.values()
 
     def listed(self, instrument: Instrument) -> None:
         """Learn an instrument's units, or its changed terms, before anything is booked in it."""
@@ -310,19 +116,34 @@ class Ledger:
 
     # -- deposits and reservations -----------------------------------------------------------------
 
-    def move_cash(self, amount_micro: int, kind: CashKind = CashKind.DEPOSIT) -> Booked:
-        """Book a deposit (+), a withdrawal (−), a reward or a rebate."""
+    def move_cash(
+        self,
+        amount_micro: int,
+        kind: CashKind = CashKind.DEPOSIT,
+        earned: Mapping[BotId, int] | None = None,
+    ) -> Booked:
+        """Book a deposit (+), a withdrawal (−), a reward or a rebate.
+
+        `earned` = by what weights the owners share a reward or a rebate; unassigned where none is.
+        """
         state = self.state
         state.cash_settled_micro += amount_micro
         if kind is CashKind.DEPOSIT:
             state.deposits_micro += amount_micro
         else:
             state.income_micro[kind] = state.income_micro.get(kind, 0) + amount_micro
+            weights = dict(sorted((earned or {UNASSIGNED: 1}).items()))
+            parts = shares(amount_micro, list(weights.values()))
+            for owner, part in zip(weights, parts, strict=True):
+                income = totals_of(state, owner).income_micro
+                income[kind] = income.get(kind, 0) + part
         return self._verdict(None)
 
-    def take_in(self, key: InstrumentId, leg: Leg, size: int, cost_micro: int) -> Booked:
-        """Book tokens that came without a trade here: a deposit of what they cost."""
-        holding = self._own(key)
+    def take_in(
+        self, key: InstrumentId, leg: Leg, size: int, cost_micro: int, owner: BotId = UNASSIGNED
+    ) -> Booked:
+        """Book tokens that came to an owner without a trade here: a deposit of what they cost."""
+        holding = self._own(key, owner)
         own = holding.leg(leg)
         own.settled += size
         own.cost_settled_micro += cost_micro
@@ -355,10 +176,12 @@ class Ledger:
             more_tokens -= old.tokens
         if not forced:
             self._must_be_free(order, more_cash, more_tokens)
-        state.reservations[order.id] = Reservation(order.instrument, order.leg, cash, tokens)
+        owner = order.bot
+        state.reservations[order.id] = Reservation(order.instrument, order.leg, cash, tokens, owner)
         state.cash_reserved_micro += more_cash
         if more_tokens:
-            self._own(order.instrument).leg(order.leg).reserved += more_tokens
+            self._own(order.instrument, owner).leg(order.leg).reserved += more_tokens
+            self._sum(order.instrument)
 
     def reserve(self, order: Order) -> None:
         """Reserve what a new order may take. BrokenInvariant where that is not free."""
@@ -370,7 +193,7 @@ class Ledger:
         cash = -(-order.price * order.size // divisor)
         if cash > state.cash_settled_micro - state.cash_reserved_micro:
             self._must_be_free(order, cash, 0)
-        state.reservations[order.id] = Reservation(order.instrument, order.leg, cash, 0)
+        state.reservations[order.id] = Reservation(order.instrument, order.leg, cash, 0, order.bot)
         state.cash_reserved_micro += cash
 
     def release(self, order: Order) -> None:
@@ -379,28 +202,43 @@ class Ledger:
         if old is not None:
             self.state.cash_reserved_micro -= old.cash_micro
             if old.tokens:
-                self._own(order.instrument).leg(order.leg).reserved -= old.tokens
+                self._own(order.instrument, order.bot).leg(order.leg).reserved -= old.tokens
+                self._sum(order.instrument)
 
     def _must_be_free(self, order: Order, more_cash: int, more_tokens: int) -> None:
         free = self.state.cash_settled_micro - self.state.cash_reserved_micro
         if more_cash > 0 and more_cash > free:
             raise BrokenInvariant(f"order {order.id} needs {more_cash} micro, {free} are free")
         if more_tokens > 0:
-            leg = self.holding(order.instrument).leg(order.leg)
+            leg = self.owned(order.instrument, order.bot).leg(order.leg)
             if more_tokens > leg.settled - leg.reserved:
                 raise BrokenInvariant(
                     f"order {order.id} sells {more_tokens}, settled {leg.settled}, "
                     f"reserved {leg.reserved}"
                 )
 
-    def _own(self, instrument: InstrumentId) -> Holding:
-        holdings = self.state.holdings
-        holding = holdings.get(instrument)
-        if holding is None:
-            if len(holdings) >= HOLDINGS_MAX:
+    def _own(self, instrument: InstrumentId, owner: BotId) -> Holding:
+        """Return what an owner holds, to be changed; a new holding where it has none."""
+        state = self.state
+        holders = state.owned.get(instrument)
+        if holders is None:
+            if len(state.owned) >= HOLDINGS_MAX:
                 raise BrokenInvariant(f"more than {HOLDINGS_MAX} holdings: forget resolved ones")
-            holding = holdings[instrument] = Holding(instrument=instrument)
+            holders = state.owned[instrument] = {}
+        holding = holders.get(owner)
+        if holding is None:
+            holding = holders[owner] = Holding(instrument=instrument, owner=owner)
+            for other in holders.values():  # what a result pays holds for all
+                if other.payout_yes_micro is not None:
+                    holding.payout_yes_micro = other.payout_yes_micro
+            self._sum(instrument)
         return holding
+
+    def _sum(self, instrument: InstrumentId) -> None:
+        """Bring the account's holding up to its owners'; a sole owner's is the same one."""
+        holders = self.state.owned[instrument]
+        if len(holders) > 1 or instrument not in self.state.holdings:
+            self.state.holdings[instrument] = summed(instrument, holders)
 
     # -- fills -------------------------------------------------------------------------------------
 
@@ -413,7 +251,7 @@ class Ledger:
         fill_state = state.fills.add(event.fill, order.id, event.state)
         if fill_state is _FAILED:
             return NOTHING
-        holding = self._own(order.instrument)
+        holding = self._own(order.instrument, order.bot)
         entry = take_fill(state, holding, order, event, settled=fill_state is _CONFIRMED)
         if fill_state is not _CONFIRMED:
             entry.at_ns = now_ns
@@ -433,7 +271,7 @@ class Ledger:
         if (after := moved[1]) is not _CONFIRMED and after is not _FAILED:
             return DONE
         entry = self.state.fills.unsettled.pop(fill)
-        holding = self._own(entry.instrument)
+        holding = self._own(entry.instrument, entry.owner)
         if after is _CONFIRMED:
             settle(self.state, entry, holding)
         else:
@@ -443,16 +281,25 @@ class Ledger:
 
     def _after(self, holding: Holding) -> None:
         """Tidy what a change left: stray costs, resolved tokens, the list of what is held."""
-        tidy(self.state, holding)
+        state, key = self.state, holding.instrument
+        tidy(state, holding)
         if holding.payout_yes_micro is not None:
-            sweep(self.state, holding, holding.payout_yes_micro)
-        self._sort(holding)
+            sweep(state, holding, holding.payout_yes_micro)
+            holders = state.owned[key]
+            if len(holders) > 1:
+                net_surplus(holders, 10 ** state.instruments[key].size_decimals)
+        self._sort(key)
 
-    def _sort(self, holding: Holding) -> None:
-        key = holding.instrument
-        for of, is_of in ((self._held, not holding.flat), (self._redeemable, holding.redeems)):
+    def _sort(self, key: InstrumentId) -> None:
+        """List an instrument as held and as redeemable, where an owner holds of it."""
+        self._sum(key)
+        total = self.state.holdings[key]
+        holders = self.state.owned[key].values()
+        held = not all(one.flat for one in holders)
+        redeems = any(one.redeems for one in holders)
+        for of, is_of in ((self._held, held), (self._redeemable, redeems)):
             if is_of:
-                of[key] = holding
+                of[key] = total
             else:
                 of.pop(key, None)
 
@@ -465,10 +312,16 @@ class Ledger:
     # -- merging and resolution --------------------------------------------------------------------
 
     def set_aside(
-        self, operation: int, instrument: InstrumentId, *, cash_micro: int = 0, pairs: int = 0
+        self,
+        operation: int,
+        instrument: InstrumentId,
+        *,
+        cash_micro: int = 0,
+        pairs: int = 0,
+        owner: BotId = UNASSIGNED,
     ) -> None:
         """Keep what an operation of the wallet may take from everybody else until its end."""
-        reservation = Reservation(instrument, None, cash_micro, pairs)
+        reservation = Reservation(instrument, None, cash_micro, pairs, owner)
         self.state.reservations[OrderId(-operation)] = reservation
         self._tie(reservation, 1)
 
@@ -479,36 +332,74 @@ class Ledger:
 
     def _tie(self, reservation: Reservation, sign: int) -> None:
         self.state.cash_reserved_micro += sign * reservation.cash_micro
-        holding = self._own(reservation.instrument)
+        holding = self._own(reservation.instrument, reservation.owner)
         for leg in (holding.yes, holding.no):
             leg.reserved += sign * reservation.tokens
             leg.aside += sign * reservation.tokens
+        self._sum(reservation.instrument)
 
-    def convert(self, event: PairsConverted) -> Booked:
+    def convert(self, event: PairsConverted, owner: BotId | None = None) -> Booked:
         """Book a split, its cost shared by both legs, or a merge: after the result, as redeemed.
 
-        Whoever calls has not booked it before. More pairs than are held are booked all the same.
+        `owner` None = nobody here asked for it: a split is by hand, a merge took what is held by
+        hand first (`taken_first`). Whoever calls has not booked it before. More pairs than are
+        held are booked all the same.
         """
-        state, holding, size = self.state, self._own(event.instrument), event.size
-        amount, cost = event.amount_micro, 0
-        if holding.payout_yes_micro is not None and size < 0:
+        size, amount = event.size, event.amount_micro
+        if size < 0 and self.holding(event.instrument).payout_yes_micro is not None:
             return self.redeem(
                 TokensRedeemed(
                     account=event.account, transaction=event.transaction, at_ns=event.at_ns,
                     instrument=event.instrument, yes=-size, no=-size, amount_micro=amount,
                 )
             )  # fmt: skip
-        for leg, half in ((holding.yes, amount // 2), (holding.no, amount - amount // 2)):
-            settled, pending = (-half, 0) if size > 0 else cost_out(leg, -size)
-            leg.settled += size
-            leg.cost_settled_micro -= settled
-            leg.cost_pending_micro -= pending
-            cost += settled + pending
-        brought = amount if size < 0 else -amount
-        state.cash_settled_micro += brought
-        realise(state, holding, brought - cost)
-        self._after(holding)
-        return self._verdict(holding)
+        booked = DONE
+        holders = dict(self.holders(event.instrument))
+        for slot, half in (("yes", amount // 2), ("no", amount - amount // 2)):
+            whose = [(owner or MANUAL, abs(size))]
+            if owner is None and size < 0:
+                held = {name: getattr(of, slot).settled for name, of in holders.items()}
+                whose = taken_first(held, -size)
+            parts = shares(half, [part for _, part in whose])
+            for (name, part), cash in zip(whose, parts, strict=True):
+                holding = self._own(event.instrument, name)
+                self._convert_leg(holding, slot, part if size > 0 else -part, cash)
+                self._after(holding)
+                verdict = self._verdict(holding)
+                booked = verdict if verdict.anomalies else booked
+        return booked
+
+    def _convert_leg(self, holding: Holding, slot: str, size: int, cash_micro: int) -> None:
+        """Give an owner tokens of one leg for cash (`size` > 0), or take them for it."""
+        leg = getattr(holding, slot)
+        settled, pending = (-cash_micro, 0) if size > 0 else cost_out(leg, -size)
+        leg.settled += size
+        leg.cost_settled_micro -= settled
+        leg.cost_pending_micro -= pending
+        brought = cash_micro if size < 0 else -cash_micro
+        self.state.cash_settled_micro += brought
+        realise(self.state, holding, brought - settled - pending)
+
+    def transfer(self, event: HoldingTransferred) -> Booked:
+        """Book what one owner gave another at a price: a sale of the one, a buy of the other.
+
+        The account's cash does not move. It is a fact: where the giver's fills are still to come
+        again behind a lost end of the journal, it owes the tokens until then.
+        """
+        state, giver = self.state, self._own(event.instrument, event.from_owner)
+        own, size = giver.leg(event.leg), event.size
+        value = state.instruments[event.instrument].proceeds_micro(event.price, size)
+        cost, _ = cost_out(own, size)
+        own.settled -= size
+        own.cost_settled_micro -= cost
+        realise(state, giver, value - cost)
+        taker = self._own(event.instrument, event.to_owner)
+        taken = taker.leg(event.leg)
+        taken.settled += size
+        taken.cost_settled_micro += value
+        self._after(giver)
+        self._after(taker)
+        return DONE
 
     def resolve(self, instrument: InstrumentId, payout_yes_micro: int) -> None:
         """Take what an instrument pays: winners await their redemption, losers are worth nothing.
@@ -516,15 +407,17 @@ class Ledger:
         Fills that come or settle later are treated likewise. A different payout holds for what was
         not paid yet, former losers too: held again, at no cost, what it now pays is all it brings.
         """
-        holding = self._own(instrument)
-        if holding.payout_yes_micro not in (None, payout_yes_micro):
-            for leg in (holding.yes, holding.no):
-                leg.reopen()
-            realise(self.state, holding, -holding.redeemable_micro)
-            self.state.redeemable_micro -= holding.redeemable_micro
-            holding.redeemable_micro = 0
-        holding.payout_yes_micro = payout_yes_micro
-        self._after(holding)
+        if instrument not in self.state.owned:
+            self._own(instrument, UNASSIGNED)
+        for holding in list(self.state.owned[instrument].values()):
+            if holding.payout_yes_micro not in (None, payout_yes_micro):
+                for leg in (holding.yes, holding.no):
+                    leg.reopen()
+                realise(self.state, holding, -holding.redeemable_micro)
+                self.state.redeemable_micro -= holding.redeemable_micro
+                holding.redeemable_micro = 0
+            holding.payout_yes_micro = payout_yes_micro
+            self._after(holding)
 
     def redeem(self, event: TokensRedeemed) -> Booked:
         """Book a redemption of a resolved instrument. Whoever calls has not booked it before.
@@ -532,24 +425,32 @@ class Ledger:
         More tokens than are redeemable here are booked all the same: their fills are still to be
         told. BrokenInvariant where nobody said what the instrument pays.
         """
-        holding = self._own(event.instrument)
-        if holding.payout_yes_micro is None:
-            raise BrokenInvariant(f"{event.instrument} was redeemed and never resolved here")
-        take_redemption(self.state, holding, holding.payout_yes_micro, event)
-        self._after(holding)
-        return self._verdict(holding)
+        state, key = self.state, event.instrument
+        payout = self.holding(key).payout_yes_micro
+        if payout is None:
+            raise BrokenInvariant(f"{key} was redeemed and never resolved here")
+        parts = [(owner, event) for owner in state.owned[key]]
+        if len(parts) > 1:
+            unit = 10 ** state.instruments[key].size_decimals
+            parts = list(redemption_shares(state.owned[key], payout, event, unit))
+        for owner, part in parts:
+            holding = self._own(key, owner)
+            take_redemption(state, holding, payout, part)
+            self._after(holding)
+        return self._verdict(self.holding(key))
 
     def forget(self, instrument: InstrumentId) -> bool:
         """Drop a flat, resolved or idle instrument's holding; False where it is still needed."""
-        if (holding := self.state.holdings.get(instrument)) is None:
+        if (holders := self.state.owned.get(instrument)) is None:
             return True
-        if not holding.flat or holding.redeems or holding.yes.reserved or holding.no.reserved:
-            return False
+        for holding in holders.values():
+            if not holding.flat or holding.redeems or holding.yes.reserved or holding.no.reserved:
+                return False
         if any(entry.instrument == instrument for entry in self.state.fills.unsettled.values()):
             return False
-        if holding.yes.cost_micro or holding.no.cost_micro:
+        if any(held.yes.cost_micro or held.no.cost_micro for held in holders.values()):
             raise BrokenInvariant(f"{instrument} is flat and still has costs")
-        del self.state.holdings[instrument]
+        del self.state.owned[instrument], self.state.holdings[instrument]
         return True
 
     # -- worth -------------------------------------------------------------------------------------
@@ -564,18 +465,19 @@ class Ledger:
         self, marks: Mapping[InstrumentId, BookMarked], *, now_ns: int, mark_age_ns_max: int
     ) -> int:
         """Return cash plus holdings at the side we would leave by: the risk's view."""
-        value = self._sure_micro
-        for key, holding in self._held.items():
-            value += exit_value_micro(
-                holding, self.state.instruments[key], marks.get(key), now_ns, mark_age_ns_max
-            )
+        value, owned = self._sure_micro, self.state.owned
+        for key in self._held:
+            terms, mark = self.state.instruments[key], marks.get(key)
+            for holding in owned[key].values():
+                value += exit_value_micro(holding, terms, mark, now_ns, mark_age_ns_max)
         return value
 
     def shown_equity_micro(self, marks: Mapping[InstrumentId, BookMarked]) -> int:
         """Return cash plus holdings at the last two-sided mid: for people, labelled so."""
-        value = self._sure_micro
-        for key, holding in self._held.items():
-            value += mid_value_micro(holding, self.state.instruments[key], marks.get(key))
+        value, owned = self._sure_micro, self.state.owned
+        for key in self._held:
+            terms, mark = self.state.instruments[key], marks.get(key)
+            value += sum(mid_value_micro(held, terms, mark) for held in owned[key].values())
         return value
 
     # -- survival ----------------------------------------------------------------------------------
@@ -588,6 +490,7 @@ class Ledger:
         """Take back a state that was saved. Raises BrokenInvariant where it does not balance."""
         self.state = state
         self._held, self._redeemable = {}, {}
-        for holding in state.holdings.values():
-            self._sort(holding)
+        state.holdings = {}
+        for key in state.owned:
+            self._sort(key)
         self.check()

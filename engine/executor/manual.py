@@ -1,8 +1,8 @@
 """Orders by hand: one order a person asked for, through the same gates, left alone by the planner.
 
-An instrument belongs to one: while a bot has an intent or orders there, an order by hand is
-refused, and while an order by hand works there, a bot's intents are. Blindness, KILL and the
-engine's stop cancel it like any other; nothing places it again.
+It stands beside whatever bots work in the same instrument: what it buys is `manual`'s, and it sells
+what `manual` holds, or another owner's where a person names one. Blindness, KILL and the engine's
+stop cancel it like any other; nothing places it again.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class ByHand:
             type=TYPES[asked.urgency],
             post_only=rests,
         )
-        order = table.make(draft, MANUAL, entry, now_ns)
+        order = table.make(draft, asked.owner, entry, now_ns)
         answer = self._gate.check(
             order,
             reduces=partial(reduces, table),
@@ -87,8 +87,6 @@ class ByHand:
         why = "" if rests else _worthless(entry.instrument, order)
         if why:
             return ManualRefused(why)
-        entry.bot = MANUAL
-        table.exposure.assign(entry.instrument.id, MANUAL)
         known = table.take(order, entry)
         placed = PlaceOrder(order=order)
         self._outbox.effects.append(placed)
@@ -107,15 +105,16 @@ class ByHand:
         if blocks.reduces_only and asked.side is Side.BUY:
             why = "; ".join(blocks.reasons)
             return f"{asked.account} places only what sells tokens it holds: {why}"
-        if entry.bot not in (None, MANUAL) and (entry.intent is not None or entry.working):
+        slot = entry.slots.get(asked.owner)
+        if asked.owner != MANUAL and slot is not None and slot.intent is not None:
             return (
-                f"bot {entry.bot} trades {name}: a second one on the same instrument and account "
-                "is refused; pause or stop the bot first"
+                f"bot {asked.owner} is running in {name} and would cancel it with its next plan: "
+                f"stop or pause it first, or place the order for {MANUAL}"
             )
-        hold = blocks.held_by(MANUAL, name)
+        hold = blocks.held_by(asked.owner, name)
         if hold is not None:
             return f"KILL of {hold} by {hold.who} is set: release it with a reason first"
-        block = blocks.instrument_block(entry, now_ns, data_age_ns_max, MANUAL)
+        block = blocks.instrument_block(entry, now_ns, data_age_ns_max, asked.owner)
         if block is not None:
             return f"nothing is placed in {name} now: {block} (closed, or its book is not proven)"
         if now_ns < entry.cooldown_ns:
@@ -129,11 +128,18 @@ class ByHand:
         """Say what cash or settled tokens lack; empty = they suffice (law E)."""
         ledger, price, size = self._table.ledger, asked.price, asked.size
         if asked.side is Side.SELL:
-            leg = ledger.holding(instrument.id).leg(asked.leg)
+            leg = ledger.owned(instrument.id, asked.owner).leg(asked.leg)
             free = leg.settled - leg.reserved
             if size <= free:
                 return ""
-            return f"only {instrument.size_text(free)} {asked.leg} are settled and free to sell"
+            free_text = f"only {instrument.size_text(free)} {asked.leg} of {asked.owner}"
+            of_all = ledger.holding(instrument.id).leg(asked.leg)
+            others = (
+                ""
+                if of_all.settled == leg.settled
+                else "; other owners hold more: transfer it first"
+            )
+            return f"{free_text} are settled and free to sell{others}"
         cost = instrument.cost_micro(price, size)
         if asked.urgency is not Urgency.REST:
             cost += instrument.taker_fee_micro(price, size)
@@ -149,7 +155,10 @@ class ByHand:
         level = entry.instrument.product.level(asked.leg, asked.price)
         for known in entry.working.values():
             if known.bid is not bid and (level >= known.level if bid else level <= known.level):
-                return f"it would trade with our own order {known.order.id}: cancel that first"
+                return (
+                    f"it would trade with our own order {known.order.id} of {known.order.bot}: "
+                    "cancel that first"
+                )
         return ""
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from engine.domain.commands import MANUAL
 from engine.domain.effects import Effect, KeepStart, OrderChanged, RaiseAlert, Severity
 from engine.domain.events import BookMarked, OrderFilled
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Side
@@ -29,7 +28,7 @@ from engine.domain.order_life import (
 )
 from engine.domain.orders import Identity, Order, OrderId, OrderState
 from engine.errors import BrokenInvariant, InvalidTransition
-from engine.executor.fills import FILLS_KNOWN_MAX
+from engine.executor.fills import FILLS_KNOWN_MAX, Holding, LegHolding
 from engine.executor.ledger import Booked, Ledger
 from engine.executor.numbers import OrderNumbers
 from engine.executor.plan import NO_LEVELS, Draft, Residual, TargetLevels
@@ -148,26 +147,15 @@ def working_of(order: Order, instrument: Instrument) -> LiveOrder:
 
 
 @dataclass(slots=True, eq=False)
-class InstrumentState:
-    """Everything the executor keeps about one instrument: one lookup on the hot path."""
+class OwnerSlot:
+    """What one owner wants in one instrument, and what its last plan made of that."""
 
-    instrument: Instrument
-    mark: BookMarked | None = None
-    """None before the first one; distrusted after the book was torn or its feed lost."""
-    closed: bool = False
-    bot: BotId | None = None
-    """Whose intent it is; None = nobody's."""
+    owner: BotId
+    number: int
+    """Which slot it is of all: the older one has the lower number."""
     intent: InstrumentIntent | None = None
     basket: Basket | None = None
     """The basket the intent belongs to; None = it stands alone."""
-    working: dict[OrderId, LiveOrder] = field(default_factory=dict)
-    """Orders that may still fill, oldest first."""
-    cooldown_ns: int = 0
-    """Nothing is placed before this time."""
-    refusals: int = 0
-    """Refusals in a row."""
-    remembered: int = 0
-    """Orders of it in the table, ended ones included."""
     residuals: tuple[Residual, ...] = ()
     """What the last plan could not express."""
     unchanged: bool = False
@@ -175,26 +163,54 @@ class InstrumentState:
     levels: TargetLevels = NO_LEVELS
     """The levels worked out last, and from what: plans in a row mostly ask for the same."""
     levels_key: tuple[object, ...] = ()
-    cleared_for: BotId | None = None
-    """Whose orders alone can work here; None = nobody has looked."""
     denied: Denied | None = None
     """What risk said last, if it said no in the last plan."""
 
+
+@dataclass(slots=True, eq=False)
+class InstrumentState:
+    """Everything the executor keeps about one instrument: one lookup on the hot path."""
+
+    instrument: Instrument
+    mark: BookMarked | None = None
+    """None before the first one; distrusted after the book was torn or its feed lost."""
+    closed: bool = False
+    slots: dict[BotId, OwnerSlot] = field(default_factory=dict)
+    """Those who want something here or have orders that may still fill, the oldest first."""
+    working: dict[OrderId, LiveOrder] = field(default_factory=dict)
+    """Orders that may still fill, of all owners, oldest first."""
+    cooldown_ns: int = 0
+    """Nothing is placed before this time."""
+    refusals: int = 0
+    """Refusals in a row."""
+    remembered: int = 0
+    """Orders of it in the table, ended ones included."""
+    slots_made: int = 0
+
+    def slot(self, owner: BotId) -> OwnerSlot:
+        """Return an owner's slot; a new one where it had none."""
+        found = self.slots.get(owner)
+        if found is None:
+            self.slots_made += 1
+            found = self.slots[owner] = OwnerSlot(owner, self.slots_made)
+        return found
+
     @property
-    def by_hand(self) -> bool:
-        """True while an order by hand may still fill."""
-        return any(known.order.bot == MANUAL for known in self.working.values())
+    def intended(self) -> bool:
+        """True where an owner wants something."""
+        return any(slot.intent is not None for slot in self.slots.values())
 
-    def taken_from(self, bot: BotId) -> BotId | None:
-        """Return who trades here and was first, so that this bot may not; None = it may."""
-        other = self.bot != bot and (self.intent is not None or self.by_hand)
-        return self.bot if other else None
+    def touched(self) -> None:
+        """See that every owner's next plan is made: something has happened to an order here."""
+        for slot in self.slots.values():
+            slot.unchanged = False
 
-    def cleared(self) -> bool:
-        """Say whether nobody but the bot that intents has an order here that may still fill."""
-        alone = all(known.order.bot == self.bot for known in self.working.values())
-        self.cleared_for = self.bot if alone else None
-        return alone
+    def working_of(self, owner: BotId) -> dict[OrderId, LiveOrder]:
+        """Return an owner's orders that may still fill, oldest first (read only)."""
+        working, slots = self.working, self.slots
+        if len(slots) == 1 and owner in slots:
+            return working
+        return {number: known for number, known in working.items() if known.order.bot == owner}
 
 
 # -- The outbox: effects collected during one call, handed out at its end --------------------------
@@ -255,13 +271,23 @@ _STARTED = "the engine started: the venue is asked about it"
 
 def update_exposure(exposure: ExposureBook, ledger: Ledger, instrument: Instrument) -> None:
     """Tell what is held: settled, pending and leaving tokens of each leg, and what they cost."""
-    holding = ledger.holding(instrument.id)
+    holders = ledger.holders(instrument.id)
+    linear = instrument.product.second is None
+    exposure.holding(instrument.id, *_held(ledger.holding(instrument.id), linear))
+    for owner, holding in holders.items():
+        exposure.owned(instrument.id, owner, *_held(holding, linear))
+
+
+def _held(holding: Holding, linear: bool) -> tuple[LegHolding, LegHolding]:
+    """Return both legs as they can be counted; of a linear short that was sold, nothing.
+
+    Sold what we did not have: the ledger has told it; a linear short has no worst case.
+    """
     yes = holding.yes
     short = yes.settled + yes.leaving < 0 or yes.settled + yes.pending < 0
-    if short and instrument.product.second is None:
-        # Sold what we did not have: the ledger has told it; a linear short has no worst case.
+    if short and linear:
         yes = msgspec.structs.replace(yes, settled=0, pending=0, leaving=0)
-    exposure.holding(instrument.id, yes, holding.no)
+    return yes, holding.no
 
 
 class OrderTable(OrderMemory):
@@ -294,6 +320,8 @@ class OrderTable(OrderMemory):
         """Orders that moved since the journal was told where they stand, and why they did."""
         self.wake_ns = NEVER
         """When an intent may have expired or a pause may be over, at the earliest."""
+        self.priorities: dict[BotId, int] = {}
+        """Who goes first where owners' levels would meet; 0 where nothing is said."""
         self.refused: dict[tuple[BotId, InstrumentId], None] = {}
         """Whose intents are ignored where, as a person was told."""
 
@@ -342,7 +370,9 @@ class OrderTable(OrderMemory):
 
     # -- orders ------------------------------------------------------------------------------------
 
-    def make(self, draft: Draft, bot: BotId, entry: InstrumentState, now_ns: int) -> Order:
+    def make(
+        self, draft: Draft, bot: BotId, entry: InstrumentState, now_ns: int, decision: int = 0
+    ) -> Order:
         """Return a draft as the order it would be; nothing is done until it is taken."""
         return Order(
             account=self.account,
@@ -358,7 +388,7 @@ class OrderTable(OrderMemory):
             expires_ns=draft.expires_ns,
             created_ns=now_ns,
             fence=self._fence,
-            decision=0 if entry.intent is None else entry.intent.decision,
+            decision=decision,
         )
 
     def take(self, order: Order, entry: InstrumentState) -> LiveOrder:
@@ -392,9 +422,6 @@ class OrderTable(OrderMemory):
             known.identity, known.journaled = identity, OrderState.SENT
         self.ledger.commit(order, order.size, forced=True)
         self._live(known, entry)
-        entry.cleared_for = None
-        entry.bot = order.bot  # whose exposure it is, also before that bot intents here again
-        self.exposure.assign(order.instrument, order.bot)
         # It may have left in the life that made it, and several lives may have spoken of it since.
         self.happen(known, Happened.NO_ANSWER, now_ns, _STARTED)
         return known
@@ -420,7 +447,6 @@ class OrderTable(OrderMemory):
                 continue
             entry = self.instruments[known.order.instrument]
             self._live(known, entry)
-            entry.cleared_for = None
             if known.state is _UNKNOWN:
                 self.unknown[number] = known
             elif died and known.state is OrderState.PENDING:
@@ -436,7 +462,12 @@ class OrderTable(OrderMemory):
             self.orders[number] = known
             entry.remembered += 1
         entry.working[number] = known
-        entry.unchanged = False
+        owner = known.order.bot
+        slot = entry.slots.get(owner)
+        if slot is None:
+            entry.slot(owner)
+        else:
+            slot.unchanged = False
         self.live_count += 1
         self.exposure.live(known.order, known.remaining)
 
@@ -504,7 +535,7 @@ class OrderTable(OrderMemory):
 
         `named` False = in a CANCEL_ALL, whose record tells a scope and no order.
         """
-        self.instruments[known.order.instrument].unchanged = False
+        self.instruments[known.order.instrument].touched()
         journaled = known.journaled
         self.happen(known, _CANCEL_ASKED, now_ns)
         known.cancel_asked = True
@@ -519,7 +550,6 @@ class OrderTable(OrderMemory):
         entry = self.state_of(known)
         self.ledger.commit(order, known.remaining, forced=True)
         self._live(known, entry)
-        entry.cleared_for = None
 
     def fill(self, known: LiveOrder, event: OrderFilled, now_ns: int) -> tuple[Booked, bool]:
         """Book a fill and move its order; return what the ledger did and whether it was new.

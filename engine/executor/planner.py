@@ -13,6 +13,7 @@ proven end of what it replaces (law H, for buys as well), and a sell never excee
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from copy import copy
 from itertools import zip_longest
 
 import msgspec
@@ -33,6 +34,7 @@ from engine.executor.settings import MS, ExecutorSettings
 # Members of enums are looked up once: an attribute of an Enum class costs ten of a module.
 _BUY, _SELL = Side.BUY, Side.SELL
 _DUST = ResidualReason.DUST
+_OWN_CROSS = ResidualReason.OWN_CROSS
 _OUT_OF_RANGE = ResidualReason.OUT_OF_RANGE
 
 
@@ -170,17 +172,47 @@ def _limit_on_grid(limit: int, instrument: Instrument, *, buying: bool) -> int:
     return max(ceil_to_tick(limit, tick), tick)
 
 
+# -- Owners: nobody's level meets what another owner of the same account wants or has resting ------
+
+
+class Ahead(msgspec.Struct, frozen=True, gc=False):
+    """The best levels of other owners: the highest bid and the lowest ask."""
+
+    bid: int
+    ask: int
+
+    def joined(self, bid: bool, level: int) -> Ahead:
+        """Return these with one more level."""
+        if bid:
+            return self if level <= self.bid else Ahead(level, self.ask)
+        return self if level >= self.ask else Ahead(self.bid, level)
+
+
+NOBODY = Ahead(-1, 1 << 62)
+"""Levels no order has: prices are positive, and linear instruments have no highest one."""
+
+
+def behind(target: TargetLevels, ahead: Ahead) -> TargetLevels:
+    """Return what may be wanted of levels behind those who go first; the rest is left over."""
+    bids = [one for one in target.bids if one[0] < ahead.ask]
+    asks = [one for one in target.asks if one[0] > ahead.bid]
+    if len(bids) == len(target.bids) and len(asks) == len(target.asks):
+        return target
+    left = [Residual(_OWN_CROSS, _BUY, *one) for one in target.bids if one[0] >= ahead.ask]
+    left += [Residual(_OWN_CROSS, _SELL, *one) for one in target.asks if one[0] <= ahead.bid]
+    made = copy(target)
+    made.bids, made.asks, made.residuals = bids, asks, target.residuals + left
+    return made
+
+
 # -- The plan: from levels and facts to what is placed, cancelled and left -------------------------
 
 _NO_CASH = ResidualReason.NO_CASH
-_OWN_CROSS = ResidualReason.OWN_CROSS
 _WAITING_CANCEL = ResidualReason.WAITING_CANCEL
 _BELOW_MIN = ResidualReason.BELOW_MIN
 _OPEN, _PARTIAL = OrderState.OPEN, OrderState.PARTIAL
 _SENT, _PENDING, _UNKNOWN = OrderState.SENT, OrderState.PENDING, OrderState.UNKNOWN
 _FAK, _FOK = OrderType.FAK, OrderType.FOK
-_LOWEST, _HIGHEST = -1, 1 << 62
-"""Levels no order has: prices are positive, and linear instruments have no highest one."""
 S = 1_000_000_000
 VENUE_EARLY_NS = 60 * S
 """Polymarket takes an expiring order away about a minute before its time (trading API, §5.1)."""
@@ -199,11 +231,13 @@ def plan(
     working: Collection[LiveOrder],
     cash_free_micro: int,
     now_ns: int,
+    others: Ahead = NOBODY,
 ) -> Plan:
-    """Return what to place, cancel and leave for one instrument; `target` stays as it is.
+    """Return what to place, cancel and leave of one owner's in one instrument.
 
-    `working` are the orders that may still fill, oldest first; `cash_free_micro` what no working
-    order has reserved. No levels want nothing: everything is cancelled.
+    `target` stays as it is; `holding` and `working`, the orders that may still fill, oldest first,
+    are the owner's; `others` what other owners have resting; `cash_free_micro` what no working
+    order of the account has reserved. No levels want nothing: everything is cancelled.
     """
     life_ns = target.life_ns
     expires_ns = None if life_ns is None else now_ns + life_ns
@@ -214,7 +248,7 @@ def plan(
     # If cash is short while settled tokens could replace a resting buy, reduce first after all.
     for reduce_first in (False, True):
         left = target.residuals.copy()
-        attempt = Attempt(target, instrument, holding, cash_free_micro, expires_ns, left)
+        attempt = Attempt(target, instrument, holding, cash_free_micro, expires_ns, left, others)
         bids = attempt.fit(True, live_bids, reduce_first)
         asks = attempt.fit(False, live_asks, reduce_first)
         # Level by level, best first, so that scarce cash goes to the best prices.
@@ -238,7 +272,7 @@ class SidePlan(msgspec.Struct, gc=False):
 
     bid: bool
     best: int
-    """The best level at which an order of ours may fill; far off where there is none."""
+    """The best level at which an order of ours, of any owner, may fill; far off where none may."""
     needs: list[LevelNeed] = []
     cancels: list[OrderId] = []
     allowance: int = 0
@@ -258,6 +292,8 @@ class Attempt(msgspec.Struct, gc=False):
     cash_free_micro: int
     expires_ns: int | None
     residuals: list[Residual]
+    others: Ahead = NOBODY
+    """What other owners have resting."""
     places: list[Draft] = []
     short: bool = False
     """Cash did not suffice for something."""
@@ -268,7 +304,7 @@ class Attempt(msgspec.Struct, gc=False):
 
     def fit(self, bid: bool, live: list[LiveOrder], reduce_first: bool) -> SidePlan:
         """Match one direction's levels with its live orders."""
-        side_plan = SidePlan(bid, _LOWEST if bid else _HIGHEST)
+        side_plan = SidePlan(bid, self.others.bid if bid else self.others.ask)
         levels = self.target.bids if bid else self.target.asks
         if not levels and not live:
             return side_plan

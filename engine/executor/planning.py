@@ -7,6 +7,7 @@ cancelled; the planner without an intent says what that is.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Container
 from functools import partial
 
 import msgspec
@@ -23,9 +24,10 @@ from engine.executor.orders import (
     InstrumentState,
     LiveOrder,
     OrderTable,
+    OwnerSlot,
 )
 from engine.executor.plan import NO_PLAN, Draft, Plan, Residual
-from engine.executor.planner import plan, reducing, target_levels
+from engine.executor.planner import NOBODY, Ahead, behind, plan, reducing, target_levels
 from engine.executor.proof import ZeroProofs
 from engine.executor.settings import NEVER
 from engine.risk.gate import Denied, RiskGate
@@ -34,12 +36,12 @@ from engine.risk.reasons import DenyReason
 # -- Planning: once per turn, from intents and facts to cancels and places, through risk -----------
 
 _BUY, _SELL = Side.BUY, Side.SELL
+_NOBODY = NOBODY
 _COOLDOWN = ResidualReason.COOLDOWN
 _EXPIRED = ResidualReason.EXPIRED_INTENT
 _RISK = ResidualReason.RISK
 _BELOW_MIN = ResidualReason.BELOW_MIN
 _CLOSED = ResidualReason.MARKET_CLOSED
-_WAITING = ResidualReason.WAITING_CANCEL
 
 
 class Planning:
@@ -58,6 +60,8 @@ class Planning:
         self._places: list[PlaceOrder] = []
         self.residuals: Counter[ResidualReason] = Counter()
         self.denials: Counter[DenyReason] = Counter()
+        self.only: Container[tuple[InstrumentId, BotId]] | None = None
+        """Whose parts alone are planned, where a past is repeated; None = all."""
         self.orders_placed = 0
         self.cancels_asked = 0
         self.order: tuple[InstrumentId, ...] = ()
@@ -80,14 +84,22 @@ class Planning:
             entry = table.instruments.get(key)
             if entry is None:
                 continue
-            basket = entry.basket
-            if basket is None:
-                if changed:
-                    entry.unchanged = False
-                self._plan_one(entry, block, now_ns)
-            elif not any(known is basket for known in baskets):
-                baskets.append(basket)
-                self._plan_basket(basket, block, now_ns)
+            slots = entry.slots
+            if changed:
+                for slot in slots.values():
+                    slot.unchanged = False
+            ahead = _NOBODY
+            for slot in slots.values() if len(slots) == 1 else self._ranked(entry):
+                if self.only is not None and (key, slot.owner) not in self.only:
+                    continue
+                basket = slot.basket
+                if basket is None:
+                    self._plan_one(entry, slot, ahead, block, now_ns)
+                elif not any(known is basket for known in baskets):
+                    baskets.append(basket)
+                    self._plan_basket(basket, block, now_ns)
+                if len(slots) > 1:
+                    ahead = _with(ahead, entry, slot)
         self.order = tuple(dirty)
         table.dirty = {}  # what is dirty now is so by our own doing
         effects = self._outbox.effects
@@ -125,65 +137,96 @@ class Planning:
             )
         )
 
-    # -- one instrument ----------------------------------------------------------------------------
+    # -- one owner in one instrument ---------------------------------------------------------------
 
-    def _plan_one(self, entry: InstrumentState, block: ResidualReason | None, now_ns: int) -> None:
-        intent = entry.intent
+    def _ranked(self, entry: InstrumentState) -> list[OwnerSlot]:
+        """Return the slots, who goes first first: by hand, then priority, confidence and age.
+
+        Forget the slots of those who want nothing here and have no order left.
+        """
+        working = {known.order.bot for known in entry.working.values()}
+        for owner, slot in list(entry.slots.items()):
+            if slot.intent is None and owner not in working:
+                del entry.slots[owner]
+        priorities = self._table.priorities
+        return sorted(
+            entry.slots.values(),
+            key=lambda slot: (
+                slot.owner != MANUAL,
+                -priorities.get(slot.owner, 0),
+                -(slot.intent.confidence if slot.intent is not None else 0.0),
+                slot.number,
+            ),
+        )
+
+    def _plan_one(
+        self,
+        entry: InstrumentState,
+        slot: OwnerSlot,
+        ahead: Ahead,
+        block: ResidualReason | None,
+        now_ns: int,
+    ) -> None:
+        intent = slot.intent
         if intent is None and not entry.working:
-            entry.residuals = ()
+            slot.residuals = ()
             return
-        entry.denied = None
-        reason = block or self._blocks.instrument_block(entry, now_ns, self._gate.age_ns_max)
-        if reason is None and intent is not None:
-            if intent.valid_until_ns <= now_ns:
-                reason = _EXPIRED
-                entry.intent = None
-            elif entry.cleared_for != entry.bot and not entry.cleared():
-                # What another bot left would be kept for this intent, and never proven (law O).
-                reason = _WAITING
+        slot.denied = None
+        reason = block or self._blocks.instrument_block(
+            entry, now_ns, self._gate.age_ns_max, slot.owner
+        )
+        if reason is None and intent is not None and intent.valid_until_ns <= now_ns:
+            reason = _EXPIRED
+            slot.intent = None
         if reason is not None:
-            self._blind(entry, reason, now_ns)
+            self._blind(entry, slot, reason, now_ns)
             return
-        if entry.unchanged:
+        if slot.unchanged:
             return  # the same intent and facts as in a plan that had nothing to do
-        if intent is None and entry.bot == MANUAL and entry.by_hand:
-            # Nobody intents for what a person placed; a bot's order found here again goes.
-            others = (key for key, known in entry.working.items() if known.order.bot != MANUAL)
-            self._cancel(
-                tuple(key for key in others if not entry.working[key].cancel_asked), now_ns
-            )
-            self._leave(entry, ())
+        if intent is None and slot.owner == MANUAL:
+            self._leave(slot, ())  # nobody intents for what a person placed: it rests
             return
-        made = self._made(entry, now_ns)
+        made = self._made(entry, slot, ahead, now_ns)
         if made is NO_PLAN:
-            entry.unchanged = True
-            entry.residuals = ()
+            slot.unchanged = True
+            slot.residuals = ()
             return
         left: list[Residual] = []
         if made.places:
             for draft in self._allowed_now(entry, made, left, now_ns):
-                self._place(entry, draft, left, now_ns)
-        self._leave(entry, (*made.residuals, *left) if left else made.residuals)
+                self._place(entry, slot, draft, left, now_ns)
+        self._leave(slot, (*made.residuals, *left) if left else made.residuals)
 
-    def _made(self, entry: InstrumentState, now_ns: int) -> Plan:
-        """Plan one instrument and note what is to be cancelled."""
-        ledger, instrument, intent = self._table.ledger, entry.instrument, entry.intent
+    def _made(self, entry: InstrumentState, slot: OwnerSlot, ahead: Ahead, now_ns: int) -> Plan:
+        """Plan one owner's part of an instrument and note what is to be cancelled.
+
+        What it wants at a price at which it would meet those `ahead` of it is left over; what they
+        and all others have resting is never met.
+        """
+        ledger, instrument, intent = self._table.ledger, entry.instrument, slot.intent
         state = ledger.state
-        holding = ledger.holding(instrument.id)
+        holding = ledger.owned(instrument.id, slot.owner)
         position = 0 if type(intent) is Quotes else holding.position
         asked = (intent, instrument, position, entry.mark, self._settings)
         most = holding.position if self._blocks.reduces_only else None
-        if entry.levels_key != (*asked, most):
-            entry.levels, entry.levels_key = target_levels(*asked), (*asked, most)
+        if slot.levels_key != (*asked, most):
+            slot.levels, slot.levels_key = target_levels(*asked), (*asked, most)
             if most is not None:
-                entry.levels = reducing(entry.levels, most, instrument.lot)
+                slot.levels = reducing(slot.levels, most, instrument.lot)
+        levels, working, others = slot.levels, entry.working, _NOBODY
+        if len(entry.slots) > 1:
+            levels, working = behind(levels, ahead), entry.working_of(slot.owner)
+            for known in entry.working.values():
+                if known.order.bot != slot.owner:
+                    others = others.joined(known.bid, known.level)
         made = plan(
-            entry.levels,
+            levels,
             instrument=instrument,
             holding=holding,
-            working=entry.working.values(),
+            working=working.values(),
             cash_free_micro=state.cash_settled_micro - state.cash_reserved_micro,
             now_ns=now_ns,
+            others=others,
         )
         if made.cancels:
             self._cancel(made.cancels, now_ns)
@@ -195,21 +238,23 @@ class Planning:
             table.ask_cancel(table.orders[number], now_ns, named=self._named)
         self._cancels += cancels
 
-    def _blind(self, entry: InstrumentState, reason: ResidualReason, now_ns: int) -> None:
+    def _blind(
+        self, entry: InstrumentState, slot: OwnerSlot, reason: ResidualReason, now_ns: int
+    ) -> None:
         """Place nothing and cancel what rests, unless the venue would not even receive a cancel."""
-        entry.unchanged = False
+        slot.unchanged = False
         if entry.working and self._blocks.cancels_work:
-            intent, entry.intent = entry.intent, None
-            self._made(entry, now_ns)
-            entry.intent = intent
-        intent = entry.intent
+            intent, slot.intent = slot.intent, None
+            self._made(entry, slot, _NOBODY, now_ns)
+            slot.intent = intent
+        intent = slot.intent
         # An intent for nothing leaves nothing over.
         nothing = intent is None or (type(intent) is Quotes and not intent.bids and not intent.asks)
         intended = reason is _EXPIRED or not nothing
-        self._leave(entry, (Residual(reason, _BUY, 0, 0),) if intended else ())
+        self._leave(slot, (Residual(reason, _BUY, 0, 0),) if intended else ())
 
-    def _leave(self, entry: InstrumentState, residuals: tuple[Residual, ...]) -> None:
-        entry.residuals = residuals
+    def _leave(self, slot: OwnerSlot, residuals: tuple[Residual, ...]) -> None:
+        slot.residuals = residuals
         for residual in residuals:
             self.residuals[residual.reason] += 1
 
@@ -227,13 +272,18 @@ class Planning:
         return places
 
     def _place(
-        self, entry: InstrumentState, draft: Draft, left: list[Residual], now_ns: int
+        self,
+        entry: InstrumentState,
+        slot: OwnerSlot,
+        draft: Draft,
+        left: list[Residual],
+        now_ns: int,
     ) -> LiveOrder | None:
         """Ask risk and make the order, as large as risk allows."""
-        mark, bot, table = entry.mark, entry.bot, self._table
-        if bot is None or mark is None or mark.proof_ns is None:
+        mark, intent, table = entry.mark, slot.intent, self._table
+        if intent is None or mark is None or mark.proof_ns is None:
             return None
-        order = table.make(draft, bot, entry, now_ns)
+        order = table.make(draft, slot.owner, entry, now_ns, intent.decision)
         answer = self._gate.check(
             order,
             reduces=self._reduces,
@@ -242,7 +292,7 @@ class Planning:
         )
         if isinstance(answer, Denied):
             self.denials[answer.reason] += 1
-            entry.denied = answer
+            slot.denied = answer
             left.append(left_of(entry, order, _RISK, order.size))
             return None
         size = answer.size
@@ -261,41 +311,67 @@ class Planning:
 
     def _plan_basket(self, basket: Basket, block: ResidualReason | None, now_ns: int) -> None:
         """Plan all targets together: every placement of them is made, or none."""
-        instruments = [self._table.instruments.get(target.instrument) for target in basket.targets]
-        members = [entry for entry in instruments if entry is not None and entry.basket is basket]
+        members = [
+            (entry, slot)
+            for target in basket.targets
+            if (entry := self._table.instruments.get(target.instrument)) is not None
+            and (slot := entry.slots.get(basket.bot)) is not None
+            and slot.basket is basket
+        ]
         reason = block
         if len(members) < len(basket.targets) or basket.valid_until_ns <= now_ns:
             reason = reason or _EXPIRED
-        for entry in members:
-            reason = reason or self._blocks.instrument_block(entry, now_ns, self._gate.age_ns_max)
-            if reason is None and entry.cleared_for != entry.bot and not entry.cleared():
-                reason = _WAITING
+        for entry, slot in members:
+            reason = reason or self._blocks.instrument_block(
+                entry, now_ns, self._gate.age_ns_max, slot.owner
+            )
         if reason is not None:
-            for entry in members:
+            for entry, slot in members:
                 if reason is _EXPIRED:
-                    entry.intent = entry.basket = None
-                entry.denied = None
-                self._blind(entry, reason, now_ns)
+                    slot.intent = slot.basket = None
+                slot.denied = None
+                self._blind(entry, slot, reason, now_ns)
             return
         before = len(self._places)
         created: list[LiveOrder] = []
         possible = True
-        for entry in members:
-            entry.denied = None
-            entry.unchanged = False
-            made = self._made(entry, now_ns)
+        for entry, slot in members:
+            slot.denied = None
+            slot.unchanged = False
+            made = self._made(entry, slot, self._ahead_of(entry, slot), now_ns)
             left: list[Residual] = []
             may = possible and made.places
             for draft in self._allowed_now(entry, made, left, now_ns) if may else ():
-                known = self._place(entry, draft, left, now_ns)
+                known = self._place(entry, slot, draft, left, now_ns)
                 if known is not None:
                     created.append(known)
-            self._leave(entry, (*made.residuals, *left))
-            possible = possible and not entry.residuals
+            self._leave(slot, (*made.residuals, *left))
+            possible = possible and not slot.residuals
         if not possible:
             for known in reversed(created):
                 self._table.undo(known)
             del self._places[before:]
+
+    def _ahead_of(self, entry: InstrumentState, slot: OwnerSlot) -> Ahead:
+        """Return what those who go before an owner want, as they were planned last."""
+        ahead = _NOBODY
+        if len(entry.slots) > 1:
+            for other in self._ranked(entry):
+                if other is slot:
+                    break
+                ahead = _with(ahead, entry, other)
+        return ahead
+
+
+def _with(ahead: Ahead, entry: InstrumentState, slot: OwnerSlot) -> Ahead:
+    """Return what lies ahead of the next owner: what this one wants and has resting, too."""
+    if slot.intent is not None:
+        for bid, levels in ((True, slot.levels.bids), (False, slot.levels.asks)):
+            for level, _ in levels:
+                ahead = ahead.joined(bid, level)
+    for known in entry.working_of(slot.owner).values():
+        ahead = ahead.joined(known.bid, known.level)
+    return ahead
 
 
 def left_of(
@@ -317,17 +393,17 @@ def reduces(table: OrderTable, order: Order) -> int:
     if order.side is _SELL:
         return order.size
     entry = table.instruments[order.instrument]
-    holding = table.ledger.state.holdings.get(order.instrument)
+    holding = table.ledger.owned(order.instrument, order.bot)
     product = entry.instrument.product
-    if holding is None or product.second is None:
+    if product.second is None:
         return 0
     bid = order.leg is not product.second
     left = -holding.position if bid else holding.position
-    return max(0, left - sum(one.remaining for one in entry.working.values() if one.bid is bid))
+    working = entry.working_of(order.bot).values()
+    return max(0, left - sum(one.remaining for one in working if one.bid is bid))
 
 
-# -- The mailbox: one slot per bot and instrument, the latest intent wins (law I) ------------------
-# Until rules for conflicts exist, a second bot on the same instrument and account is refused.
+# -- The mailbox: one slot per owner and instrument, the latest intent wins (law I) ----------------
 
 REFUSED_MAX = 1_000
 """Refused (bot, instrument) pairs that are remembered as already told."""
@@ -343,14 +419,14 @@ class Mailbox:
     def intent(self, intent: InstrumentIntent, now_ns: int) -> None:
         """Take quotes or a target that stand alone."""
         del now_ns
-        entry = self._slot(intent.bot, intent.instrument)
+        entry = self._entry(intent.bot, intent.instrument)
         if entry is not None:
             self._put(entry, intent, None)
 
     def basket(self, basket: Basket, now_ns: int) -> None:
         """Take targets that only make sense together: all slots, or none."""
         del now_ns
-        instruments = [self._slot(basket.bot, target.instrument) for target in basket.targets]
+        instruments = [self._entry(basket.bot, target.instrument) for target in basket.targets]
         for entry, target in zip(instruments, basket.targets, strict=True):
             if entry is None:
                 return
@@ -361,17 +437,10 @@ class Mailbox:
             if entry is not None:
                 self._put(entry, target, basket)
 
-    def _slot(self, bot: BotId, instrument: InstrumentId) -> InstrumentState | None:
+    def _entry(self, bot: BotId, instrument: InstrumentId) -> InstrumentState | None:
         entry = self._table.instruments.get(instrument)
         if entry is None:
             self._refuse(bot, instrument, "intents for an instrument that was never listed")
-            return None
-        if entry.bot != bot:
-            if (first := entry.taken_from(bot)) is not None:
-                self._refuse(bot, instrument, f"is the second one here, {first} was first")
-                return None
-            entry.bot = bot
-            self._table.exposure.assign(instrument, bot)
         return entry
 
     def _refuse(self, bot: BotId, instrument: InstrumentId, why: str) -> None:
@@ -390,11 +459,14 @@ class Mailbox:
         )
 
     def _put(self, entry: InstrumentState, intent: InstrumentIntent, basket: Basket | None) -> None:
-        table, old = self._table, entry.intent
-        if entry.basket is not None:
-            table.break_up(entry.basket)
-        entry.intent = intent
-        entry.basket = basket
+        table, slot = self._table, entry.slots.get(intent.bot)
+        if slot is None:
+            slot = entry.slot(intent.bot)
+        old = slot.intent
+        if slot.basket is not None:
+            table.break_up(slot.basket)
+        slot.intent = intent
+        slot.basket = basket
         alike = (
             basket is None
             and type(intent) is Quotes
@@ -415,16 +487,23 @@ class Mailbox:
         table = self._table
         wake_ns = NEVER
         for key, entry in table.instruments.items():
-            intent = entry.intent
-            if intent is None:
-                continue
-            until_ns = (
-                intent.valid_until_ns if entry.basket is None else entry.basket.valid_until_ns
-            )
-            if until_ns <= now_ns or 0 < entry.cooldown_ns <= now_ns:
-                table.dirty[key] = True
-                if until_ns <= now_ns:
+            paused = False
+            for slot in entry.slots.values():
+                intent = slot.intent
+                if intent is None:
                     continue
-                entry.cooldown_ns = 0
-            wake_ns = min(wake_ns, until_ns, entry.cooldown_ns or NEVER)
+                basket = slot.basket
+                until_ns = intent.valid_until_ns if basket is None else basket.valid_until_ns
+                if until_ns <= now_ns:
+                    table.dirty[key] = True
+                    continue
+                paused = True
+                if until_ns < wake_ns:
+                    wake_ns = until_ns
+            if paused and entry.cooldown_ns:
+                if entry.cooldown_ns <= now_ns:
+                    table.dirty[key] = True
+                    entry.cooldown_ns = 0
+                elif entry.cooldown_ns < wake_ns:
+                    wake_ns = entry.cooldown_ns
         table.wake_ns = wake_ns

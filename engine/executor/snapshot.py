@@ -5,13 +5,14 @@ from __future__ import annotations
 import msgspec
 
 from engine.domain.events import BookMarked
-from engine.domain.instruments import AccountId, BotId, InstrumentId
+from engine.domain.instruments import UNASSIGNED, AccountId, BotId, InstrumentId
 from engine.domain.orders import Order
 from engine.errors import BadInput
 from engine.executor.halts import Blocks, BlocksState, Markets
 from engine.executor.ledger import LedgerState
 from engine.executor.numbers import OrderNumbers
-from engine.executor.orders import LiveOrder, OrderTable
+from engine.executor.orders import LiveOrder, OrderTable, update_exposure
+from engine.executor.owners import assign_before
 from engine.executor.reconcile import Reconciler
 from engine.executor.wallet import WalletState
 from engine.risk.gate import Breakers
@@ -19,15 +20,17 @@ from engine.risk.gate import Breakers
 
 class _SavedInstrument(msgspec.Struct, frozen=True):
     bot: BotId | None
+    """In snapshots of before owners: whose orders were here last."""
     closed: bool
     cooldown_ns: int
     refusals: int
     bots: tuple[BotId, ...] = ()
-    """For whom its exposure counts; empty in snapshots of before, where it was `bot` alone."""
+    """In snapshots of before owners: who had a part in what is held here."""
 
 
 class _ExecutorState(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    version: int = 1
+    version: int = 2
+    """2 = with owners; before them what an account held belonged to no one in particular."""
     account: AccountId
     ledger: LedgerState
     orders: list[LiveOrder]
@@ -60,11 +63,10 @@ def encode(
             numbers=table.numbers,
             instruments={
                 key: _SavedInstrument(
-                    entry.bot,
+                    None,
                     entry.closed,
                     entry.cooldown_ns,
                     entry.refusals,
-                    tuple(table.exposure.of(key).bots),
                 )
                 for key, entry in table.instruments.items()
             },
@@ -96,6 +98,8 @@ def decode(
         raise BadInput(f"the snapshot is of {saved.account}, not of {table.account}")
     if table.orders or table.instruments:
         raise BadInput(f"{table.account} is already in use and cannot be restored into")
+    if saved.version < 2:
+        _assign_owners(saved)
     table.ledger.restore(saved.ledger)
     _restore_instruments(table, saved)
     before = OrderNumbers(made=[(1, saved.last_id)] * bool(saved.last_id), floor=saved.last_id)
@@ -119,6 +123,26 @@ def _restore_instruments(table: OrderTable, saved: _ExecutorState) -> None:
         entry.closed = before.closed
         entry.cooldown_ns = before.cooldown_ns
         entry.refusals = before.refusals
-        entry.bot = before.bot
-        if before.bot is not None:
-            table.exposure.assign(instrument.id, *(before.bots or (before.bot,)))
+        update_exposure(table.exposure, table.ledger, instrument)
+
+
+def _assign_owners(saved: _ExecutorState) -> None:
+    """Say whose everything is in a snapshot that was made before owners.
+
+    Orders tell it of their reservations and unsettled fills; a holding is the bot's that alone had
+    a part in it, else it is `unassigned` until a person transfers it.
+    """
+    ledger, whose = saved.ledger, {known.order.id: known.order.bot for known in saved.orders}
+    for number, kept in ledger.reservations.items():
+        owner = whose.get(number, UNASSIGNED)
+        ledger.reservations[number] = msgspec.structs.replace(kept, owner=owner)
+    parts: dict[InstrumentId, set[BotId]] = {
+        key: set(one.bots or filter(None, (one.bot,))) for key, one in saved.instruments.items()
+    }
+    for entry in ledger.fills.unsettled.values():
+        entry.owner = whose.get(entry.order, UNASSIGNED)
+    for known in saved.orders:
+        if known.filled:
+            parts.setdefault(known.order.instrument, set()).add(known.order.bot)
+    alone = {key: next(iter(bots)) for key, bots in parts.items() if len(bots) == 1}
+    assign_before(ledger, alone)

@@ -36,7 +36,7 @@ from engine.domain.events import (
     RedemptionsListed,
     TokensRedeemed,
 )
-from engine.domain.instruments import InstrumentId
+from engine.domain.instruments import UNASSIGNED, BotId, InstrumentId
 from engine.domain.money import money_text
 from engine.domain.orders import OperationName
 from engine.executor.halts import ExecutorParts
@@ -236,14 +236,15 @@ class WalletOperations:
             if self._may(RedeemTokens, instrument, now_ns):
                 yield RedeemTokens(account=account, operation=number, instrument=instrument)
         for instrument in ledger.held if self.merge_above is not None else ():
-            size, amount = self.pairs(instrument)
-            if size <= 0 or amount < (self.merge_above or 0):
-                continue
-            if self._may(MergePairs, instrument, now_ns):
-                yield MergePairs(
-                    account=account, operation=number, instrument=instrument,
-                    size=size, amount_micro=amount,
-                )  # fmt: skip
+            for owner in ledger.holders(instrument):
+                size, amount = self.pairs(instrument, owner)
+                if size <= 0 or amount < (self.merge_above or 0):
+                    continue
+                if self._may(MergePairs, instrument, now_ns):
+                    yield MergePairs(
+                        account=account, operation=number, instrument=instrument,
+                        size=size, amount_micro=amount, owner=owner,
+                    )  # fmt: skip
 
     def _may(self, kind: type, instrument: InstrumentId, now_ns: int) -> bool:
         """Say whether the account may do something by itself: not where a KILL holds it."""
@@ -256,10 +257,10 @@ class WalletOperations:
     def _concerned(self, instrument: InstrumentId) -> bool:
         return any(one.instrument == instrument for one in self.state.operations.values())
 
-    def pairs(self, instrument: InstrumentId) -> tuple[int, int]:
-        """Return how many free pairs are held, in whole lots, and what merging them brings."""
+    def pairs(self, instrument: InstrumentId, owner: BotId) -> tuple[int, int]:
+        """Return an owner's free pairs, in whole lots, and what merging them brings."""
         entry = self._table.instruments.get(instrument)
-        holding = self._table.ledger.holding(instrument)
+        holding = self._table.ledger.owned(instrument, owner)
         if entry is None or entry.instrument.product.second is None:
             return 0, 0
         terms = entry.instrument
@@ -301,9 +302,12 @@ class WalletOperations:
             worth = 0 if held is None else held.redeemable_micro
             return "" if worth > 0 else f"nothing of {asked.instrument} is redeemable"
         if isinstance(asked, MergePairs):
-            size, _ = self.pairs(asked.instrument)
+            size, _ = self.pairs(asked.instrument, asked.owner)
             if not 0 < asked.size <= size:
-                return f"{size} pairs of {asked.instrument} are free, {asked.size} were to merge"
+                return (
+                    f"{size} pairs of {asked.instrument} are {asked.owner}'s and free, "
+                    f"{asked.size} were to merge"
+                )
             return ""
         if ledger.holding(asked.instrument).payout_yes_micro is not None:
             return f"{asked.instrument} is resolved: there is nothing to split"
@@ -338,9 +342,13 @@ class WalletOperations:
             effect=asked, asked_ns=now_ns, moved_ns=now_ns
         )
         if isinstance(asked, MergePairs):
-            self._table.ledger.set_aside(number, asked.instrument, pairs=asked.size)
+            self._table.ledger.set_aside(
+                number, asked.instrument, pairs=asked.size, owner=asked.owner
+            )
         elif isinstance(asked, SplitCash):
-            self._table.ledger.set_aside(number, asked.instrument, cash_micro=asked.amount_micro)
+            self._table.ledger.set_aside(
+                number, asked.instrument, cash_micro=asked.amount_micro, owner=asked.owner
+            )
 
     def _wait_for_others(self, now_ns: int) -> None:
         """Ask now and then whether somebody else has redeemed: the venue, or a person there."""
@@ -512,15 +520,19 @@ class WalletOperations:
         if event.instrument not in table.instruments or name in state.booked:
             return
         self._book(name, event.at_ns)
+        owner: BotId | None = None
         for operation in list(state.operations.values()):
+            asked = operation.effect
             if event.transaction in operation.transactions:
+                owner = _owner_of(asked)
                 self._end(operation, now_ns)
             elif operation.moves(event) and not operation.transactions:
                 # It may be another's of the same size: ours may still take as much.
                 operation.alike = True
+                owner = owner or _owner_of(asked)
                 if operation.state is OperationState.CONFIRMED:
                     self._end(operation, now_ns)
-        table.ledger.convert(event)
+        table.ledger.convert(event, owner)
         table.moved(event.instrument, now_ns)
         self.look()
 
@@ -539,3 +551,9 @@ class WalletOperations:
         self._questions.answered(AccountQuestion.REDEMPTIONS, event.answers)
         self.state.listed_ns = max(self.state.listed_ns, now_ns - LISTED_WITHIN_NS, 0)
         self.look()
+
+
+def _owner_of(asked: AnyWalletEffect) -> BotId | None:
+    """Return whose pairs an operation moves; None = it is of none, or of before owners."""
+    owner = asked.owner if isinstance(asked, Conversion) else UNASSIGNED
+    return None if owner == UNASSIGNED else owner

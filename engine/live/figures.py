@@ -29,12 +29,20 @@ from storage.live import SUBJECTS_MAX, HoldingSeen, LimitUse
 MS = 1_000_000
 
 
-def holdings_of(executor: Executor, owners: Mapping[InstrumentId, str]) -> list[HoldingSeen]:
+def holdings_of(executor: Executor) -> list[HoldingSeen]:
+    """Return what the account holds of each instrument, and by whose names."""
     state = executor.ledger.state
     return [
-        _holding(executor, held, owners.get(key) or executor.owner(key) or "", executor.mark(key))
+        _holding(executor, held, _owners(executor, key), executor.mark(key))
         for key, held in state.holdings.items()
     ]
+
+
+def _owners(executor: Executor, key: InstrumentId) -> str:
+    """Return who holds something of an instrument, else who made something there."""
+    holders = executor.ledger.holders(key)
+    names = [name for name, of in holders.items() if not of.flat] or list(holders)
+    return ", ".join(sorted(names))
 
 
 def _holding(executor: Executor, held: Holding, bot: str, mark: BookMarked | None) -> HoldingSeen:

@@ -63,8 +63,7 @@ class CancelProof:
     """An account, or a bot's or instrument's part of it, on its way to a proof.
 
     What was cancelled, what was refused, what is missing. `unaskable` says why nothing can be asked
-    at the venue before a person acts; `trading` which of the desk's bots trades an instrument:
-    after a start nobody has stated an intent yet.
+    at the venue before a person acts.
     """
 
     def __init__(
@@ -75,13 +74,11 @@ class CancelProof:
         began_ns: int,
         scope: Scope = None,
         unaskable: Callable[[], str] = str,
-        trading: Callable[[InstrumentId], BotId | None] = lambda _: None,
     ) -> None:
         self._executor = executor
         self._core = core
         self._scope = scope
         self.unaskable = unaskable
-        self._trading = trading
         self._began_ns = began_ns
         self._open = self._open_and_unknown()[0]
         self._cancelled = 0
@@ -102,8 +99,10 @@ class CancelProof:
     def _holdings(self) -> Iterable[tuple[InstrumentId, Holding]]:
         executor, scope = self._executor, self._scope
         for key, one in executor.ledger.held.items():
-            if scope in (None, key) or (executor.owner(key) or self._trading(key)) == scope:
+            if scope in (None, key):
                 yield key, one
+            elif not (own := executor.ledger.owned(key, BotId(str(scope)))).flat:
+                yield key, own
 
     def receive(self, event: Event) -> None:
         """Take what the venue said to our cancels; in a part, to those of that part."""
@@ -203,13 +202,9 @@ class ProofRun:
 
     def cover(self, runner: AccountRunner, now_ns: int) -> None:
         """Prove an account that trades here, too."""
-
-        def trading(instrument: InstrumentId) -> BotId | None:
-            return next((bot.name for bot in runner.core.bots if instrument in bot.cells), None)
-
         proof = CancelProof(
             runner.core.executor, runner.gateway, began_ns=now_ns, scope=self._part,
-            unaskable=runner.unaskable, trading=trading,
+            unaskable=runner.unaskable,
         )  # fmt: skip
         self.proofs[str(runner.account)] = proof
         self.runners.append(runner)

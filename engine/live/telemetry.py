@@ -70,8 +70,6 @@ class Telemetry:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._count = 0
-        self._owners: dict[AccountId, dict[InstrumentId, str]] = {}
-        """Whose an instrument of the ledger is: the bot that watched it last."""
         self._seen: dict[tuple[str, str], HoldingSeen] = {}
         self._rewards = RewardsWatch()
         self._bots_said: dict[str, BotStatus] = {}
@@ -184,19 +182,13 @@ class Telemetry:
         return keys | dict.fromkeys(self._engine.followed.get(runner.account, ()), True)
 
     def _holdings(self, runner: AccountRunner, now_ns: int) -> None:
-        owners = self._owners.setdefault(runner.account, {})
-        for bot_runner in self._engine.bot_runners.values():
-            if bot_runner.runner is runner:
-                owners.update(dict.fromkeys(bot_runner.bot.cells, bot_runner.bot.name))
-        seen = holdings_of(runner.core.executor, owners)
-        known = {one.instrument for one in seen}
-        for gone in [key for key in owners if key not in known]:
-            del owners[gone]
-        changed = [one for one in seen if self._seen.get((one.account, one.instrument)) != one]
-        for key in [key for key in self._seen if key[0] == runner.account and key[1] not in known]:
+        seen = holdings_of(runner.core.executor)
+        known = {one.key for one in seen}
+        changed = [one for one in seen if self._seen.get(one.key) != one]
+        for key in [key for key in self._seen if key[0] == runner.account and key not in known]:
             del self._seen[key]
         if changed:
-            told = {(one.account, one.instrument): one for one in changed}
+            told = {one.key: one for one in changed}
             anew = told.keys() - self._seen.keys()
             self._seen.update(told)
             self._engine.state.write_row(put_holdings, changed, now_ns, anew=anew)
@@ -376,13 +368,12 @@ def _bot(bot_runner: BotRunner) -> BotStatus:
 
 def _watched(executor: Executor, cell: Cell) -> WatchedMarket:
     key = cell.instrument
-    left, denied = executor.explain(key)
+    left, denied = executor.explain(key, cell.bot.name)
     return WatchedMarket(
         instrument=key,
         left=tuple(dict.fromkeys(one.reason for one in left)),
         denied="" if denied is None else denied.reason,
         rest=cell.rest,
-        taken_by=executor.taken_from(cell.bot.name, key) or "",
     )
 
 

@@ -1,7 +1,7 @@
 """Exposure: the worst-case money at risk, kept incrementally, one instrument at a time.
 
 Takes what the executor knows (holdings, orders that may still fill) and gives the worst loss per
-instrument, market, bot and account, in micro-units of the account's currency.
+instrument, market, owner and account, in micro-units of the account's currency.
 
 A binary ends with YES or NO paying 1.0. For each outcome o the worst that can still happen is
 
@@ -89,28 +89,35 @@ class MarketRisk(Sum):
         )
 
 
-class InstrumentRisk:
-    """The worst case of one instrument. Owned by `ExposureBook`; read-only for everyone else.
+class Worst:
+    """The worst case of somebody's part in one instrument, account or owner.
 
-    `held_yes` and `held_no` are the losses of the holding if YES or NO wins, each unsettled fill
-    settled or void, whichever is worse; `live_yes` and `live_no` what live orders add. `micro` is
-    the exposure. `bots` are those it counts for, with their sums: the ledger does not say whose a
-    token is, so each who had a part in it counts the whole.
+    `held_yes` and `held_no` are the losses of the holding if the first leg wins or loses, each
+    unsettled fill settled or void, whichever is worse; `live_yes` and `live_no` what live orders
+    add. `micro` is the exposure.
     """
 
     __slots__ = (
-        "bots", "divisor", "held_no", "held_yes", "instrument", "live_no", "live_yes",
-        "maker_pays", "market_sum", "micro", "orders", "product", "second",
+        "divisor", "held_no", "held_yes", "instrument", "live_no", "live_yes", "maker_pays",
+        "micro", "product", "second",
     )  # fmt: skip
 
-    def __init__(self, instrument: Instrument, market_sum: MarketRisk) -> None:
-        self.bots: dict[BotId, Sum] = {}
-        self.market_sum = market_sum
+    def __init__(self, instrument: Instrument) -> None:
         self.held_yes = self.held_no = 0
         self.live_yes = self.live_no = 0
         self.micro = 0
-        self.orders: dict[OrderId, int] = {}
         self.learn(instrument)
+
+    def grow(self) -> int:
+        """Count the exposure anew; return by how much it grew."""
+        worst, no = self.held_yes + self.live_yes, self.held_no + self.live_no
+        if no > worst:
+            worst = no
+        if worst < 0:
+            worst = 0
+        grown = worst - self.micro
+        self.micro = worst
+        return grown
 
     @property
     def yes_micro(self) -> int:
@@ -181,6 +188,31 @@ class InstrumentRisk:
         return ceiling - mine
 
 
+class OwnerRisk(Worst):
+    """One owner's part in an instrument, and the sum of its own it counts towards."""
+
+    __slots__ = ("total",)
+
+    def __init__(self, instrument: Instrument, total: Sum) -> None:
+        super().__init__(instrument)
+        self.total = total
+
+
+class InstrumentRisk(Worst):
+    """The account's worst case of one instrument: what owners hold offsets one another.
+
+    Owned by `ExposureBook`; read-only for everyone else. `owners` have each their own.
+    """
+
+    __slots__ = ("market_sum", "orders", "owners")
+
+    def __init__(self, instrument: Instrument, market_sum: MarketRisk) -> None:
+        super().__init__(instrument)
+        self.owners: dict[BotId, OwnerRisk] = {}
+        self.market_sum = market_sum
+        self.orders: dict[OrderId, int] = {}
+
+
 class Risks(dict[InstrumentId, InstrumentRisk]):
     """Instruments by name. One that was never listed must not be taken for one without risk."""
 
@@ -249,7 +281,8 @@ class ExposureBook:
             raise BrokenInvariant(f"{instrument.id}: kind or units changed under a live instrument")
         risk.market_sum.micro -= risk.micro
         risk.market_sum.risks.pop(instrument.id, None)
-        risk.learn(instrument)
+        for part in (risk, *risk.owners.values()):
+            part.learn(instrument)
         risk.market_sum = self._market(instrument)
         risk.market_sum.micro += risk.micro
         risk.market_sum.risks[instrument.id] = risk
@@ -263,15 +296,22 @@ class ExposureBook:
             market = self._markets[key] = MarketRisk(one_wins=instrument.one_wins)
         return market
 
-    def assign(self, instrument: InstrumentId, *bots: BotId) -> None:
-        """Count the instrument's exposure towards these too; if nothing is left, them alone."""
+    def _part(self, risk: InstrumentRisk, owner: BotId) -> OwnerRisk:
+        """Return an owner's part in an instrument; a new one where it had none."""
+        part = risk.owners.get(owner)
+        if part is None:
+            total = self._bots.get(owner)
+            if total is None:
+                total = self._bots[owner] = Sum()
+            part = risk.owners[owner] = OwnerRisk(risk.instrument, total)
+        return part
+
+    def owned(self, instrument: InstrumentId, owner: BotId, yes: HeldLeg, no: HeldLeg) -> None:
+        """Take what one owner holds; as `holding`."""
         risk = self.of(instrument)
-        if not (risk.orders or risk.held_yes or risk.held_no):
-            risk.bots.clear()
-        for bot in bots:
-            if bot not in risk.bots:
-                risk.bots[bot] = self._bots.setdefault(bot, Sum())
-                risk.bots[bot].micro += risk.micro
+        part = self._part(risk, owner)
+        part.held_yes, part.held_no = risk.product.worst_held(yes, no)
+        part.total.micro += part.grow()
 
     def holding(self, instrument: InstrumentId, yes: HeldLeg, no: HeldLeg) -> None:
         """Take the whole holding; what has one leg has it in `yes`.
@@ -320,6 +360,8 @@ class ExposureBook:
             raise BrokenInvariant(f"{instrument}: forgotten with {len(risk.orders)} live orders")
         risk.held_yes = risk.held_no = 0
         self._move(risk)
+        for part in risk.owners.values():
+            part.total.micro -= part.micro
         del self.risks[instrument]
         risk.market_sum.risks.pop(instrument, None)
         self._drop_market(risk.instrument.exposure_key)
@@ -340,7 +382,7 @@ class ExposureBook:
         return 0 if found is None else found.worst_micro
 
     def bot_micro(self, bot: BotId) -> int:
-        """Return the worst-case loss summed over a bot's instruments."""
+        """Return the worst-case loss of an owner's own parts, summed over its instruments."""
         found = self._bots.get(bot)
         return 0 if found is None else found.micro
 
@@ -358,10 +400,16 @@ class ExposureBook:
         Without an order the instrument is only counted anew.
         """
         if order is not None:
+            part = risk.owners.get(order.bot)
+            if part is None:
+                part = self._part(risk, order.bot)
             if (order.leg is risk.second) is (order.side is _BUY):
                 risk.live_yes += change
+                part.live_yes += change
             else:
                 risk.live_no += change
+                part.live_no += change
+            part.total.micro += part.grow()
         worst, no = risk.held_yes + risk.live_yes, risk.held_no + risk.live_no
         if no > worst:
             worst = no
@@ -372,8 +420,6 @@ class ExposureBook:
             risk.micro = worst
             self.account.micro += grown
             risk.market_sum.micro += grown
-            for share in risk.bots.values():
-                share.micro += grown
 
     def _drop_market(self, key: str) -> None:
         """Forget a market without instruments, so that rolling series do not pile up."""

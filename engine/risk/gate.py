@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from engine.domain.instruments import BotId, Instrument, InstrumentId, Leg, Mode
+from engine.domain.instruments import UNASSIGNED, BotId, Instrument, InstrumentId, Leg, Mode
 from engine.domain.money import money_text
 from engine.domain.orders import Order
 from engine.domain.settings import Limit, RiskLimits
 from engine.errors import BadInput, BrokenInvariant
-from engine.risk.exposure import ExposureBook, InstrumentRisk
+from engine.risk.exposure import ExposureBook, InstrumentRisk, Worst
 from engine.risk.reasons import MEANINGS, DenyReason
 
 __all__ = ["MEANINGS", "Allowed", "Breakers", "Denied", "DenyReason", "RiskGate"]
@@ -380,7 +380,8 @@ class RiskGate:
         risk = self._exposure.of(instrument)
         market = risk.market_sum.worst_micro
         return open_orders > self._orders_max or not all(
-            self._within(bot, risk, risk.micro, market) for bot in risk.bots
+            self._within(owner, risk, risk.micro, market, 0)
+            for owner in risk.owners or (UNASSIGNED,)
         )
 
     def too_large(self, value: int, instrument: Instrument) -> bool:
@@ -449,18 +450,27 @@ class RiskGate:
         grown = would_be - risk.micro
         shared = risk.market_sum.one_wins
         market = would_be + _beside(order, risk) if shared else risk.market_sum.micro + grown
-        if self._within(order.bot, risk, would_be, market):
+        owned = grown
+        owners = risk.owners
+        if len(owners) != 1 or order.bot not in owners:
+            part = owners.get(order.bot) or _nothing(risk)
+            owned = part.would_be_micro(leg, order.side, price, size, order.post_only) - part.micro
+        if self._within(order.bot, risk, would_be, market, owned):
             return Allowed(size)
         return self._shrunk(order, risk, size, min(size, reduces(order)))
 
-    def _within(self, bot: BotId, risk: InstrumentRisk, would_be: int, market: int) -> bool:
-        """Say whether exposure of an instrument and its market may be this much by every limit."""
+    def _within(
+        self, owner: BotId, risk: InstrumentRisk, would_be: int, market: int, owned: int
+    ) -> bool:
+        """Say whether exposure of an instrument and its market may be this much by every limit.
+
+        `owned` is by how much the owner's own exposure grows.
+        """
         grown = would_be - risk.micro
         exposure = self._exposure
         account = exposure.account.micro + grown
-        share = risk.bots.get(bot)
-        bot_micro = exposure.bot_micro(bot) + would_be if share is None else share.micro + grown
-        capital = exposure.capital_micro.get(bot)
+        bot_micro = exposure.bot_micro(owner) + owned
+        capital = exposure.capital_micro.get(owner)
         return (
             would_be <= self._instrument_max
             and market <= self._market_max
@@ -476,21 +486,23 @@ class RiskGate:
             return Denied(DenyReason.STALE_DATA, (limit,))
         return Denied(DenyReason.STALE_DATA, (("data_age_ns", mark_age_ns), limit))
 
-    def _bot_rest(self, order: Order, risk: InstrumentRisk) -> int:
-        counted = risk.micro if order.bot in risk.bots else 0
-        return self._exposure.bot_micro(order.bot) - counted
-
     def _shrunk(
         self, order: Order, risk: InstrumentRisk, size: int, reducing: int
     ) -> Allowed | Denied:
         """Find the largest legal size under all exposure limits, or the first that leaves none."""
         levels = self._levels(order, risk)
-        tightest = min(limit - rest for _, rest, limit in levels)
-        fits = _largest(order, risk, size, tightest, reducing)
+        part = risk.owners.get(order.bot) or _nothing(risk)
+        most = [
+            _largest(
+                order, part if reason is DenyReason.EXPOSURE_BOT else risk, size, limit - rest,
+                reducing,
+            )
+            for reason, rest, limit in levels
+        ]  # fmt: skip
+        fits = min(most)
         if self._legal(order, risk, fits):
             return Allowed(fits)
-        for reason, rest, limit in levels:
-            fits = _largest(order, risk, size, limit - rest, reducing)
+        for (reason, _, _), fits in zip(levels, most, strict=True):
             if not self._legal(order, risk, fits):
                 return Denied(reason, self._exposure_numbers(order, risk, levels, fits))
         raise BrokenInvariant("a size that is too large under no limit is too large under all")
@@ -500,12 +512,14 @@ class RiskGate:
     ) -> tuple[tuple[DenyReason, int, int], ...]:
         """Return (reason, exposure beside this instrument, limit) in the order they are judged."""
         exposure, now = self._exposure, risk.micro
+        part = risk.owners.get(order.bot)
+        others = exposure.bot_micro(order.bot) - (0 if part is None else part.micro)
         account = exposure.account.micro - now
         market = _beside(order, risk)
         return (
             (DenyReason.EXPOSURE_INSTRUMENT, 0, self._instrument_max),
             (DenyReason.EXPOSURE_MARKET, market, self._market_max),
-            (DenyReason.EXPOSURE_BOT, self._bot_rest(order, risk), self.bot_max_micro(order.bot)),
+            (DenyReason.EXPOSURE_BOT, others, self.bot_max_micro(order.bot)),
             (DenyReason.EXPOSURE_ACCOUNT, account, self._account_max),
             (DenyReason.EXPOSURE_TOTAL, account + exposure.others_micro, self._total_max),
         )
@@ -552,7 +566,12 @@ def _beside(order: Order, risk: InstrumentRisk) -> int:
     return risk.market_sum.beside_micro(risk, hurts_yes=hurts_yes)
 
 
-def _largest(order: Order, risk: InstrumentRisk, size: int, ceiling: int, reducing: int) -> int:
+def _nothing(risk: InstrumentRisk) -> Worst:
+    """Return the part of an owner that has none in an instrument."""
+    return Worst(risk.instrument)
+
+
+def _largest(order: Order, risk: Worst, size: int, ceiling: int, reducing: int) -> int:
     """Return the largest multiple of the lot ≤ `size` that keeps exposure ≤ `ceiling`.
 
     What is `reducing` of it may stand at the present exposure even where that is over the ceiling.

@@ -135,9 +135,8 @@ class BotRunner:
         core, bot = self.runner.core, self.bot
         return [
             key
-            for key, held in core.executor.ledger.held.items()
-            if held.position
-            and core.executor.owner(key) == bot.name
+            for key in core.executor.ledger.held
+            if core.executor.ledger.owned(key, bot.name).position
             and (view := core.cache.views.get(key)) is not None
             and not (view.closed or bot.wants(view.instrument))
         ]
@@ -192,27 +191,22 @@ class BotRunner:
         self.answer(done=True, text=f"stopped; proven: none of its orders is open{rest}")
 
     def _open_holdings(self) -> list[InstrumentId]:
-        """Return where the account holds something this bot trades and that still can be left."""
-        core = self.runner.core
+        """Return where this bot holds something that still can be left."""
+        core, ledger = self.runner.core, self.runner.core.executor.ledger
         return [
             key
-            for key, held in core.executor.ledger.held.items()
-            if held.position
+            for key in ledger.held
+            if ledger.owned(key, self.bot.name).position
             and (view := core.cache.views.get(key)) is not None
             and not view.closed
-            and self.bot.wants(view.instrument)
-        ] + self.leaving()
+        ]
 
     def _ignored(self) -> bool:
-        """Say whether the account holds what this bot trades and no feed has listed so far."""
-        core = self.runner.core
-        ledger = core.executor.ledger
+        """Say whether this bot holds something that no feed has listed so far."""
+        ledger = self.runner.core.executor.ledger
         return any(
-            held.position
-            and key not in core.cache.views
-            and (instrument := ledger.state.instruments.get(key)) is not None
-            and self.bot.wants(instrument)
-            for key, held in ledger.held.items()
+            ledger.owned(key, self.bot.name).position and key not in self.runner.core.cache.views
+            for key in ledger.held
         )
 
     def _retreat(self, held: list[InstrumentId], now_ns: int) -> None:
@@ -251,7 +245,7 @@ def way_out(
     the whole book. A market that got better moves it our way.
     """
     view = core.cache.views[key]
-    long = core.executor.ledger.holding(key).position > 0
+    long = core.executor.ledger.owned(key, bot).position > 0
     touch = view.best_bid if long is (slip is not None) else view.best_ask
     if touch is None:
         return None
@@ -282,6 +276,7 @@ def bot_of(settings: BotSettings, account: AccountId) -> Bot:
         instruments=frozenset(InstrumentId(name) for name in settings.instruments),
         series=frozenset(settings.series),
         instruments_max=settings.instruments_max,
+        priority=settings.priority,
         given=settings.model_dump_json().encode(),
     )
 

@@ -24,7 +24,7 @@ from engine.domain.settings import SettingsDocument
 from engine.domain.telemetry import WatchedMarket
 from pages import Page
 from pages.bots import edit
-from pages.bots.standing import RUNNING, Standing, rest_words, standing, taken_words
+from pages.bots.standing import RUNNING, Standing, rest_words, standing
 from pages.kit import commands, drafts, guard, links, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns
@@ -383,9 +383,7 @@ def _now_row(
             "standing": "not evaluated yet", "fair": NOTHING, "would": "", "again": NOTHING,
         }  # fmt: skip
     decision = stored.decision
-    if watched.taken_by:
-        stands = {"standing": "taken", "would": taken_words(watched)}
-    elif watched.rest is not None and now < watched.rest.until_ns:
+    if watched.rest is not None and now < watched.rest.until_ns:
         stands = {"standing": WORDS[decision.stance], "would": rest_words(watched.rest)}
     else:
         stands = {"standing": WORDS[decision.stance], "would": why.would_trade(decision, words)}

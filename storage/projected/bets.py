@@ -8,7 +8,7 @@ from enum import StrEnum
 import msgspec
 
 from engine.domain.commands import MANUAL
-from engine.domain.events import CashMoved
+from engine.domain.events import CashMoved, HoldingTransferred
 from engine.domain.instruments import Leg, Mode, Side
 from engine.domain.products.binary import pays_micro
 from storage.fold import Fold, Noun, ProjectedTable
@@ -95,6 +95,18 @@ class BetRow(msgspec.Struct, kw_only=True):
         else:
             self.yes += size
 
+    def transfer(self, leg: Leg, size: int, value_micro: int) -> None:
+        """Take what another owner gave (`size` > 0), or give it, at a stated price."""
+        if size > 0:
+            self.take_in(leg, size, value_micro)
+            return
+        self.sold -= size
+        self.received_micro += value_micro
+        if leg is Leg.NO:
+            self.no += size
+        else:
+            self.yes += size
+
     def convert(self, size: int, amount_micro: int) -> None:
         """Take pairs that cash became, or let go of those that became cash (`size` < 0)."""
         if size > 0:
@@ -162,18 +174,21 @@ def on_pairs_booked(fold: Fold, booked: PairsBooked, record: Record) -> None:
     event = booked.event
     listing = fold.rows.find(ListingRow, event.instrument)
     mine = fold.rows.matching(BetRow, account=event.account, instrument=event.instrument)
+    if booked.owner:
+        mine = [bet for bet in mine if bet.bot == booked.owner]
     for bet, size, cash in whose_pairs(mine, event.size, event.amount_micro):
-        took = bet or _bet(fold, (event.account, event.instrument, MANUAL), booked.mode, record)
+        key = event.account, event.instrument, booked.owner or MANUAL
+        took = bet or _bet(fold, key, booked.mode, record)
         took.convert(size, cash)
         _judge(fold, took, listing, record)
 
 
 def on_cash_moved(fold: Fold, event: CashMoved, record: Record) -> None:
-    """Book tokens that came without a trade as bought by hand; a reward with its only bet."""
+    """Book tokens that came without a trade as bought by their owner; a reward with its one bet."""
     if event.instrument is None:
         return
     if event.tokens and event.leg is not None:
-        key, mode = (event.account, event.instrument, MANUAL), fold.rows.mode(event.account)
+        key, mode = (event.account, event.instrument, event.owner), fold.rows.mode(event.account)
         bet = _bet(fold, key, mode, record)
         bet.take_in(event.leg, event.tokens, event.amount_micro)
         _judge(fold, bet, fold.rows.find(ListingRow, event.instrument), record)
@@ -183,6 +198,18 @@ def on_cash_moved(fold: Fold, event: CashMoved, record: Record) -> None:
             mine[0].reward_micro += event.amount_micro
             mine[0].seq = record.seq
             fold.rows.put(mine[0])
+
+
+def on_holding_transferred(fold: Fold, event: HoldingTransferred, record: Record) -> None:
+    """Book what one owner gave another as sold by the one and bought by the other."""
+    listing, mode = fold.rows.find(ListingRow, event.instrument), fold.rows.mode(event.account)
+    if listing is None or not listing.value_divisor:
+        return
+    value = event.price * event.size // listing.value_divisor
+    for owner, size in ((event.from_owner, -event.size), (event.to_owner, event.size)):
+        bet = _bet(fold, (event.account, event.instrument, owner), mode, record)
+        bet.transfer(event.leg, size, value)
+        _judge(fold, bet, listing, record)
 
 
 def _bet(fold: Fold, key: tuple[str, str, str], mode: Mode, record: Record) -> BetRow:
@@ -215,5 +242,6 @@ NOUN = Noun(
         PayoutChanged: on_payout_changed,
         PairsBooked: on_pairs_booked,
         CashMoved: on_cash_moved,
+        HoldingTransferred: on_holding_transferred,
     },
 )

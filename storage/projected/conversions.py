@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from engine.domain.effects import MergePairs, SplitCash
 from engine.domain.events import PairsConverted, RedemptionsListed
-from engine.domain.instruments import Mode
+from engine.domain.instruments import UNASSIGNED, Mode
 from storage.fold import Fold, Noun, ProjectedTable
 from storage.journal import Record
 from storage.projected.listings import ListingRow
@@ -24,11 +25,36 @@ class ConversionRow(msgspec.Struct, kw_only=True):
     seq: int
 
 
+class ConversionAskedRow(msgspec.Struct, kw_only=True):
+    """One row of `conversions_asked`: a split or merge that was asked for and is not kept yet."""
+
+    account: str
+    operation: int
+    instrument: str
+    size: int
+    """Below zero = pairs are to become cash."""
+    owner: str
+    seq: int
+
+
 class PairsBooked(msgspec.Struct, frozen=True):
     """Emitted where a conversion is kept, the first time it is reported."""
 
     event: PairsConverted
     mode: Mode
+    owner: str
+    """Who asked for it here; empty = nobody did."""
+
+
+def on_conversion_asked(fold: Fold, asked: MergePairs | SplitCash, record: Record) -> None:
+    """Keep who asked for pairs to be made or merged; the venue does not report it."""
+    size = asked.size if isinstance(asked, SplitCash) else -asked.size
+    fold.rows.put(
+        ConversionAskedRow(
+            account=asked.account, operation=asked.operation, instrument=asked.instrument,
+            size=size, owner=asked.owner, seq=record.seq,
+        )
+    )  # fmt: skip
 
 
 def on_pairs_converted(fold: Fold, event: PairsConverted, record: Record) -> None:
@@ -44,7 +70,13 @@ def on_pairs_converted(fold: Fold, event: PairsConverted, record: Record) -> Non
             seq=record.seq,
         )
     )  # fmt: skip
-    fold.emit(PairsBooked(event, mode), record)
+    asked = fold.rows.matching(
+        ConversionAskedRow, account=event.account, instrument=event.instrument, size=event.size
+    )
+    for one in asked:
+        fold.rows.drop(one)
+    owner = asked[0].owner if asked and asked[0].owner != UNASSIGNED else ""
+    fold.emit(PairsBooked(event, mode, owner), record)
 
 
 def on_redemptions_listed(fold: Fold, event: RedemptionsListed, record: Record) -> None:
@@ -54,6 +86,14 @@ def on_redemptions_listed(fold: Fold, event: RedemptionsListed, record: Record) 
 
 
 NOUN = Noun(
-    (ProjectedTable(ConversionRow, "conversions", ("account", "transaction_id", "instrument")),),
-    {PairsConverted: on_pairs_converted, RedemptionsListed: on_redemptions_listed},
+    (
+        ProjectedTable(ConversionRow, "conversions", ("account", "transaction_id", "instrument")),
+        ProjectedTable(ConversionAskedRow, "conversions_asked", ("account", "operation")),
+    ),
+    {
+        MergePairs: on_conversion_asked,
+        SplitCash: on_conversion_asked,
+        PairsConverted: on_pairs_converted,
+        RedemptionsListed: on_redemptions_listed,
+    },
 )

@@ -1,22 +1,27 @@
-"""Positions: what an account holds of a leg, what it cost, what sales of it brought."""
+"""Positions: what each owner holds of a leg, what it cost, what sales of it brought."""
 
 from __future__ import annotations
 
 import msgspec
 
-from engine.domain.events import CashMoved
+from engine.domain.commands import MANUAL
+from engine.domain.events import CashMoved, HoldingTransferred
 from engine.domain.fills import FillState
-from engine.domain.instruments import Leg, Mode, Side
+from engine.domain.instruments import BotId, Leg, Mode, Side
+from engine.domain.owners import shares, taken_first
 from engine.domain.products.binary import PAIR
 from engine.errors import JournalCorrupt
 from storage.fold import Fold, Noun, ProjectedTable
 from storage.journal import Record
 from storage.projected.conversions import PairsBooked
 from storage.projected.fills import FillBooked, FillConfirmed, FillRow
+from storage.projected.listings import ListingRow
 
 
 class PositionRow(msgspec.Struct, kw_only=True):
-    """One row of `positions`: what an account holds of one leg; void fills count nowhere.
+    """One row of `positions`: what one owner holds of a leg; void fills count nowhere.
+
+    The account's position is the sum over its owners: bots, `manual`, `unassigned`.
 
     `unvalued` are fills without a value: while there are any, the sums of money are not whole.
     """
@@ -24,6 +29,7 @@ class PositionRow(msgspec.Struct, kw_only=True):
     account: str
     instrument: str
     leg: Leg
+    bot: str
     mode: Mode
     settled: int = 0
     pending: int = 0
@@ -84,26 +90,35 @@ class PositionRow(msgspec.Struct, kw_only=True):
 def on_fill_booked(fold: Fold, booked: FillBooked, record: Record) -> None:
     """Add a fill, or take it out as if it had never been."""
     fill = booked.fill
-    position = _position(fold, (fill.account, fill.instrument, fill.leg), fill.mode, record)
+    position = _position(fold, _key_of(fill), fill.mode, record)
     position.apply_fill(fill, booked.sign)
 
 
 def on_fill_confirmed(fold: Fold, confirmed: FillConfirmed, record: Record) -> None:
     """Move the tokens of a fill from pending to settled."""
     fill = confirmed.fill
-    position = _position(fold, (fill.account, fill.instrument, fill.leg), fill.mode, record)
+    position = _position(fold, _key_of(fill), fill.mode, record)
     signed = fill.size if fill.side is Side.BUY else -fill.size
     position.pending -= signed
     position.settled += signed
 
 
 def on_pairs_booked(fold: Fold, booked: PairsBooked, record: Record) -> None:
-    """Book a split as a buy of both legs, a merge as a sale of both."""
+    """Book a split as a buy of both legs, a merge as a sale of both, with whose pairs they are."""
     event = booked.event
     half = event.amount_micro // 2
     for leg, value in zip(PAIR, (half, event.amount_micro - half), strict=True):
-        key = event.account, event.instrument, leg
-        _position(fold, key, booked.mode, record).convert(event.size, value)
+        whose = [(BotId(booked.owner) if booked.owner else MANUAL, abs(event.size))]
+        if not booked.owner and event.size < 0:
+            mine = fold.rows.matching(
+                PositionRow, account=event.account, instrument=event.instrument, leg=leg
+            )
+            whose = taken_first({BotId(one.bot): one.settled for one in mine}, -event.size)
+        parts = shares(value, [part for _, part in whose])
+        for (owner, part), cash in zip(whose, parts, strict=True):
+            key = event.account, event.instrument, leg, owner
+            size = part if event.size > 0 else -part
+            _position(fold, key, booked.mode, record).convert(size, cash)
 
 
 def on_cash_moved(fold: Fold, event: CashMoved, record: Record) -> None:
@@ -112,16 +127,35 @@ def on_cash_moved(fold: Fold, event: CashMoved, record: Record) -> None:
         return
     if event.instrument is None or event.leg is None:
         raise JournalCorrupt(f"record {record.seq} moves tokens and does not say which")
-    key, mode = (event.account, event.instrument, event.leg), fold.rows.mode(event.account)
-    _position(fold, key, mode, record).convert(event.tokens, event.amount_micro)
+    key = event.account, event.instrument, event.leg, event.owner
+    position = _position(fold, key, fold.rows.mode(event.account), record)
+    position.convert(event.tokens, event.amount_micro)
 
 
-def _position(fold: Fold, key: tuple[str, str, Leg], mode: Mode, record: Record) -> PositionRow:
+def on_holding_transferred(fold: Fold, event: HoldingTransferred, record: Record) -> None:
+    """Book what one owner gave another as a sale of the one and a buy of the other."""
+    listing = fold.rows.find(ListingRow, event.instrument)
+    if listing is None or not listing.value_divisor:
+        return
+    value, mode = event.price * event.size // listing.value_divisor, fold.rows.mode(event.account)
+    for owner, size in ((event.from_owner, -event.size), (event.to_owner, event.size)):
+        key = event.account, event.instrument, event.leg, owner
+        _position(fold, key, mode, record).convert(size, value)
+
+
+Key = tuple[str, str, Leg, str]
+
+
+def _key_of(fill: FillRow) -> Key:
+    return fill.account, fill.instrument, fill.leg, fill.bot
+
+
+def _position(fold: Fold, key: Key, mode: Mode, record: Record) -> PositionRow:
     position = fold.rows.find(PositionRow, *key)
     if position is None:
-        account, instrument, leg = key
+        account, instrument, leg, bot = key
         position = PositionRow(
-            account=account, instrument=instrument, leg=leg, mode=mode,
+            account=account, instrument=instrument, leg=leg, bot=bot, mode=mode,
             updated_ns=record.at_ns, seq=record.seq,
         )  # fmt: skip
     position.updated_ns, position.seq = record.at_ns, record.seq
@@ -130,11 +164,12 @@ def _position(fold: Fold, key: tuple[str, str, Leg], mode: Mode, record: Record)
 
 
 NOUN = Noun(
-    (ProjectedTable(PositionRow, "positions", ("account", "instrument", "leg")),),
+    (ProjectedTable(PositionRow, "positions", ("account", "instrument", "leg", "bot")),),
     {
         FillBooked: on_fill_booked,
         FillConfirmed: on_fill_confirmed,
         PairsBooked: on_pairs_booked,
         CashMoved: on_cash_moved,
+        HoldingTransferred: on_holding_transferred,
     },
 )

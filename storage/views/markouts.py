@@ -159,6 +159,7 @@ def _outcome(fill: KnownFill, bid: int | None, ask: int | None) -> OutcomeFill:
     bought, price = yes_space(fill.side, fill.leg, fill.price, one)
     _, level = yes_space(fill.side, fill.leg, fill.level, one)
     spread, ahead = place_in_book(bought=bought, level=level, bid=bid, ask=ask, tick=fill.tick)
+    paid_micro = fill.payout_yes_micro
     left_ns = None if fill.closes_ns is None else fill.closes_ns - fill.at_ns
     return OutcomeFill(
         market=fill.instrument,
@@ -166,7 +167,7 @@ def _outcome(fill: KnownFill, bid: int | None, ask: int | None) -> OutcomeFill:
         price=price / one,
         shares=fill.size / 10**fill.size_decimals,
         fee=fill.fee_micro / MICRO,
-        paid=fill.payout_yes_micro / MICRO,
+        paid=paid_micro / MICRO,
         to_close_s=None if left_ns is None else left_ns / SECOND_NS,
         spread_ticks=spread,
         ahead_ticks=ahead,

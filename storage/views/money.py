@@ -16,7 +16,7 @@ import msgspec
 from engine.domain.fills import FillState
 from engine.domain.instruments import Mode
 from engine.domain.money import MICRO
-from storage.live import latest_equity
+from storage.live import OWNED, latest_equity
 from storage.projected.orders import ENDED
 from storage.views import LISTED, MICRO_DECIMALS, PageKey, Row, page, query, shown
 
@@ -88,19 +88,17 @@ def held_sums(connection: Connection, engine_id: str, *, mode: Mode) -> list[Row
 def pnl_by_bot(
     connection: Connection, engine_id: str, *, mode: Mode, since: Mapping[str, int]
 ) -> list[Row]:
-    """Return what every bot of one mode made, and of it since each named time.
+    """Return what every owner of one mode made by its own fills, and of it since each named time.
+
+    Owners are bots, `manual`, and `unassigned` for what no record says whose it is.
 
     `realised` is before `fees`; `total` = realised − fees + unrealised. A bot that began after a
     time is counted from its beginning. The first row of a bot is at most a minute after it began.
     """
     found = query(
         connection,
-        "SELECT account, bot, currency, sum(realised_micro) AS realised_micro, "
-        "sum(fees_micro) AS fees_micro, count(opened_ns) AS markets, "
-        "sum(value_micro - yes_cost_micro - no_cost_micro) AS unrealised_micro, "
-        "sum(CASE WHEN opened_ns IS NULL THEN 0 ELSE yes_cost_micro + no_cost_micro END) "
-        "AS cost_micro FROM holdings WHERE engine_id = ? AND mode = ? "
-        "GROUP BY account, bot, currency ORDER BY account, bot",
+        OWNED + "SELECT account, bot, currency, realised_micro, fees_micro, legs AS markets, "  # noqa: S608 our own words
+        "unrealised_micro, cost_micro FROM made WHERE mode = ?2 ORDER BY account, bot",
         (engine_id, mode),
     )
     for row in found:

@@ -559,7 +559,7 @@ def test_tokens_of_no_are_a_short_position_in_yes_space(
     assert (order.leg, order.side, order.price) == (Leg.NO, Side.BUY, 4_700)
     stage.accept(order)
     stage.fill(order, 8, FillState.MATCHED)
-    view = inventory_of(stage.core.executor, stage.core.cache.views[ONE].instrument)
+    view = inventory_of(stage.core.executor, stage.core.cache.views[ONE].instrument, order.bot)
     assert (view.position, view.no_pending, view.no_settled) == (-8 * SHARE, 8 * SHARE, 0)
     assert view.average_price == 5_300
     # 20 are wanted whatever is held: 12 still rest, 8 were placed anew.

@@ -85,7 +85,7 @@ def test_a_denial_names_the_rule_and_those_that_were_not_asked(stage: Any) -> No
     stage.executor.apply(RiskLimits(exposure_market_max=Limit(absolute=0.0)))
     effects = shown(stage)
     assert not stage.placed
-    left, denied = stage.executor.explain(ONE)
+    left, denied = stage.executor.explain(ONE, stage.core.bots[0].name)
     assert denied is not None
     assert {one.reason for one in left} == {ResidualReason.RISK}
     assert planned(stage.executor, effects, stage.now) == []

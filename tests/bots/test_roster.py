@@ -43,12 +43,12 @@ def test_paused_and_resumed_bot_quotes_at_once(desk: Any) -> None:
     desk.accept(*desk.placed)
     desk.core.withdraw(desk.maker, desk.now)
     desk.turn()
-    assert desk.executor.intent(desk.placed[0].instrument) is None
+    assert desk.executor.intent(desk.placed[0].instrument, desk.maker.name) is None
     desk.core.reevaluate(desk.maker, desk.now)
     assert [context.healthy for _, _, context in desk.script.asked[-1:]] == [False]
     desk.at(desk.now + 100_000_000)
     assert desk.script.asked[-1][2].healthy
-    assert desk.executor.intent(desk.placed[0].instrument).bids
+    assert desk.executor.intent(desk.placed[0].instrument, desk.maker.name).bids
 
 
 def test_strategy_that_raises_when_roused_stops_alone(desk: Any) -> None:

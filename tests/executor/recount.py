@@ -28,13 +28,17 @@ def recount(table: OrderTable) -> None:
     _equal("unknown orders", len(table.unknown), len(unknown))
     _equal("account exposure", table.exposure.account_micro(), fresh.account_micro())
     for post in table.instruments.values():
-        for bot in table.exposure.of(post.instrument.id).bots:
+        for bot in table.exposure.of(post.instrument.id).owners:
             kept, anew = table.exposure.bot_micro(bot), fresh.bot_micro(bot)
             _equal(f"exposure of {bot}", kept, anew)
     for number, kept in table.ledger.state.reservations.items():
         if number < 0:  # an operation of the wallet
             ledger.set_aside(
-                -number, kept.instrument, cash_micro=kept.cash_micro, pairs=kept.tokens
+                -number,
+                kept.instrument,
+                cash_micro=kept.cash_micro,
+                pairs=kept.tokens,
+                owner=kept.owner,
             )
     _reservations(table.ledger, ledger)
 
@@ -52,7 +56,6 @@ def _reservations(kept: Ledger, anew: Ledger) -> None:
 def _count(fresh: ExposureBook, ledger: Ledger, post: InstrumentState, table: OrderTable) -> None:
     """Count one instrument from nothing: its holding, then its orders."""
     fresh.listed(post.instrument)
-    fresh.assign(post.instrument.id, *table.exposure.of(post.instrument.id).bots)
     update_exposure(fresh, table.ledger, post.instrument)
     for known in post.working.values():
         fresh.live(known.order, known.remaining)

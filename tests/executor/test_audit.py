@@ -20,6 +20,7 @@ from engine.domain.instruments import InstrumentId, Leg, Side
 from engine.domain.intents import ResidualReason
 from engine.domain.orders import OrderState
 from engine.executor.executor import ExecutorSettings
+from tests.executor.conftest import BOT
 from tests.executor.test_reconcile import alerts, recover
 
 S = OrderState
@@ -113,7 +114,7 @@ def test_elsewhere_what_leads_to_zero_is_still_placed(differing: Any) -> None:
         (Side.SELL, 25 * SHARE),
         (Side.SELL, 15 * SHARE),
     ]
-    residuals, _ = differing.executor.explain(M1)
+    residuals, _ = differing.executor.explain(M1, BOT)
     assert {one.reason for one in residuals} == {ResidualReason.RISK}
 
 

@@ -37,12 +37,13 @@ from engine.domain.events import (
     VenueMode,
 )
 from engine.domain.fills import FillId, FillState
-from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
+from engine.domain.instruments import AccountId, InstrumentId, Leg, Side
 from engine.domain.intents import Basket, ResidualReason, Target, Urgency
 from engine.domain.orders import CancelReason, OrderId, OrderState, OrderType, RejectReason
 from engine.domain.settings import Limit
 from engine.errors import BrokenInvariant, InvalidTransition
 from engine.executor.executor import ExecutorSettings
+from tests.executor.conftest import BOT
 
 S = OrderState
 R = ResidualReason
@@ -65,7 +66,7 @@ def cancelled(effects: list[Any]) -> list[int]:
 
 
 def reasons(rig: Any, name: str = "venue:m1") -> list[ResidualReason]:
-    return [residual.reason for residual in rig.executor.explain(InstrumentId(name))[0]]
+    return [residual.reason for residual in rig.executor.explain(InstrumentId(name), BOT)[0]]
 
 
 # -- the way of an order ---------------------------------------------------------------------------
@@ -81,7 +82,7 @@ def test_a_intent_becomes_orders_that_are_counted_and_reserved(rig: Any) -> None
     assert rig.state(1) is S.PENDING
     assert rig.executor.ledger.cash_free_micro == 904 * USD
     assert rig.gate._exposure.account_micro() > 0
-    assert rig.executor.working_sizes(M1) == (100 * SHARE, 100 * SHARE)
+    assert rig.executor.working_sizes(M1, BOT) == (100 * SHARE, 100 * SHARE)
     assert rig.executor.orders_placed == 2
 
 
@@ -353,23 +354,6 @@ def test_the_time_of_expiry_is_asked_for(rig: Any) -> None:
     assert rig.executor.receive(TimerFired(name="executor:demo:one"), rig.now) == []
 
 
-def test_a_second_bot_on_the_same_instrument_is_refused_once_aloud(rig: Any) -> None:
-    rig.rest(BIDS)
-    intent = rig.quotes([(4_700, 50)], bot=BotId("second"))
-    assert alerts(rig.feed(intent)) == ["intent_refused"]
-    assert rig.feed(intent) == []
-    assert rig.state(1) is S.OPEN
-
-
-def test_another_bot_may_follow_when_the_first_has_withdrawn(rig: Any) -> None:
-    rig.rest(BIDS)
-    rig.executor.withdraw(rig.build.bot, M1, rig.now)
-    effects = rig.feed(rig.quotes([(4_700, 50)], bot=BotId("second")))
-    assert cancelled(effects) == [1]
-    placed = rig.feed(rig.event(OrderCancelled, 1))
-    assert [e.order.bot for e in placed] == ["second"]
-
-
 def test_a_intent_for_an_unlisted_instrument_is_told(rig: Any) -> None:
     assert alerts(rig.feed(rig.quotes(BIDS, name="venue:x"))) == ["intent_refused"]
 
@@ -450,12 +434,12 @@ def test_a_basket_that_is_over_forgets_what_risk_said_about_it(pair: Any) -> Non
     pair.gate.apply(pair.gate.limits.model_copy(update={"order_value_max": order_max}))
     intent = basket(pair, ("venue:m1", 100, 5_200), ("venue:m2", 100, 5_200))
     assert pair.feed(pair.mark(), pair.mark("venue:m2"), intent) == []
-    assert pair.executor.explain(M1)[1] is not None
+    assert pair.executor.explain(M1, BOT)[1] is not None
 
     pair.feed(pair.quotes((), name="venue:m2"))
 
     assert reasons(pair) == [R.EXPIRED_INTENT]
-    assert pair.executor.explain(M1)[1] is None
+    assert pair.executor.explain(M1, BOT)[1] is None
 
 
 def test_plans_are_told_in_the_order_of_the_planning_and_a_basket_with_every_part(
@@ -565,7 +549,7 @@ def test_risk_shrinks_and_denies_with_its_reason(make_rig: Any, limits: Any) -> 
     rig = make_rig(limits=limits.model_copy(update={"order_value_max": Limit(absolute=2)}))
     assert rig.quote(BIDS) == []
     assert rig.executor.denials.total() == 1
-    residuals, denied = rig.executor.explain(M1)
+    residuals, denied = rig.executor.explain(M1, BOT)
     assert denied is not None
     assert residuals[0].size == 100 * SHARE
 

@@ -22,6 +22,7 @@ from engine.domain.orders import OrderState
 from engine.domain.settings import Limit
 from engine.executor import cash
 from engine.risk.reasons import DenyReason
+from tests.executor.conftest import BOT
 
 M1 = InstrumentId("venue:m1")
 USD = 1_000_000
@@ -254,11 +255,11 @@ def test_a_drawdown_is_told_as_a_reason(make_rig: Any, limits: Any) -> None:
 def test_readings_of_the_unknown_are_empty(rig: Any) -> None:
     executor, nowhere = rig.executor, InstrumentId("venue:x")
     assert executor.working(nowhere) == ()
-    assert executor.working_sizes(nowhere) == (0, 0)
-    assert executor.explain(nowhere) == ((), None)
+    assert executor.working_sizes(nowhere, BOT) == (0, 0)
+    assert executor.explain(nowhere, BOT) == ((), None)
     rig.rest(BIDS, [(5_200, 50)])
     assert [known.order.id for known in executor.working(M1)] == [1, 2]
-    assert executor.working_sizes(M1) == (100 * USD, 50 * USD)
+    assert executor.working_sizes(M1, BOT) == (100 * USD, 50 * USD)
     assert executor.equity_mid_micro(rig.now) == 1_000 * USD
     assert executor.cancels_asked == 0
 

@@ -6,11 +6,10 @@ import msgspec
 import pytest
 
 from engine.domain.effects import CancelOrders, PlaceOrder, RaiseAlert
-from engine.domain.events import OrderCancelled
 from engine.domain.instruments import BotId, InstrumentId
 from engine.domain.intents import Basket, ResidualReason, Target
-from engine.domain.orders import CancelReason
 from engine.executor import planning
+from tests.executor.conftest import BOT
 
 M1, M2 = InstrumentId("venue:m1"), InstrumentId("venue:m2")
 SHARE = 1_000_000
@@ -50,7 +49,7 @@ def test_the_latest_intent_wins(rig: Any) -> None:
 def test_a_basket_of_an_instrument_nobody_knows_is_refused_whole(pair: Any) -> None:
     made = pair.feed(pair.mark(), basket(pair, M1, InstrumentId("venue:x")))
     assert alerts(made) == ["intent_refused"]
-    assert pair.executor.explain(M1) == ((), None)
+    assert pair.executor.explain(M1, BOT) == ((), None)
 
 
 def test_a_basket_with_another_bot_s_target_is_refused_whole(pair: Any) -> None:
@@ -64,7 +63,7 @@ def test_a_withdrawn_part_ends_its_basket(pair: Any) -> None:
     pair.feed(pair.mark(), basket(pair, M1, M2))
     pair.executor.withdraw(pair.build.bot, M2, pair.now)
     assert pair.feed(pair.mark("venue:m2")) == []
-    assert [r.reason for r in pair.executor.explain(M1)[0]] == [ResidualReason.EXPIRED_INTENT]
+    assert [r.reason for r in pair.executor.explain(M1, BOT)[0]] == [ResidualReason.EXPIRED_INTENT]
 
 
 def test_an_expired_basket_is_over(pair: Any) -> None:
@@ -76,43 +75,11 @@ def test_an_expired_basket_is_over(pair: Any) -> None:
     assert [effect.orders for effect in made] == [(1, 2)]
 
 
-def test_withdrawing_lets_a_refused_bot_be_told_again(rig: Any) -> None:
-    rig.rest(BIDS)
-    second = rig.quotes(BIDS, bot=BotId("second"))
-    assert alerts(rig.feed(second)) == ["intent_refused"]
-    rig.executor.withdraw(rig.build.bot, None, rig.now)
-    assert alerts(rig.feed(second)) == []
-
-
 def test_memory_of_refusals_is_bounded(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planning, "REFUSED_MAX", 2)
     for name in ("a", "b", "c", "d"):
         rig.feed(rig.quotes(BIDS, name=name))
     assert len(rig.executor._table.refused) == 2
-
-
-def test_a_stopped_bot_s_order_is_not_kept_for_the_wish_of_another(rig: Any) -> None:
-    (order,) = rig.rest(BIDS)
-    rig.executor.withdraw(rig.build.bot, None, rig.now)
-    second = BotId("second")
-    # Stop and an intent in the same turn, the same quotes: there is nothing to change, it seems.
-    made = rig.feed(rig.quotes(BIDS, bot=second))
-    assert [effect.orders for effect in made if isinstance(effect, CancelOrders)] == [(order.id,)]
-    assert [r.reason for r in rig.executor.explain(M1)[0]] == [ResidualReason.WAITING_CANCEL]
-    (placed,) = orders(rig.feed(rig.event(OrderCancelled, order.id, reason=CancelReason.ASKED)))
-    assert placed.bot == second
-
-
-def test_a_basket_waits_for_the_orders_of_the_bot_before(pair: Any) -> None:
-    (order,) = pair.rest(BIDS)
-    pair.executor.withdraw(pair.build.bot, None, pair.now)
-    second = BotId("second")
-    intent = basket(pair, M1, M2)
-    targets = tuple(msgspec.structs.replace(target, bot=second) for target in intent.targets)
-    intent = msgspec.structs.replace(intent, bot=second, targets=targets)
-    assert orders(pair.feed(pair.mark("venue:m2"), intent)) == []
-    placed = orders(pair.feed(pair.event(OrderCancelled, order.id, reason=CancelReason.ASKED)))
-    assert [one.bot for one in placed] == [second, second]
 
 
 def test_an_order_found_again_after_a_start_is_not_kept_for_another_bot(

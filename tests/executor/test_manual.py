@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine.domain.commands import MANUAL, PlaceManual
-from engine.domain.effects import CancelOrders, PlaceOrder, RaiseAlert
+from engine.domain.effects import CancelOrders, PlaceOrder
 from engine.domain.events import HealthChanged, LatchSet, OrderCancelled, ScopeLatched
 from engine.domain.fills import FillState
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
@@ -17,7 +17,6 @@ from engine.domain.settings import Limit
 from engine.executor.manual import ManualRefused
 from engine.risk.reasons import DenyReason
 from tests.executor.conftest import BOT
-from tests.executor.recount import recount
 
 M1 = InstrumentId("venue:m1")
 SHARE = 1_000_000
@@ -53,7 +52,7 @@ def place(rig: Any, **changes: Any) -> Any:
 def test_order_by_hand_is_placed_as_asked_and_left_alone(rig: Any) -> None:
     order = place(rig)
     assert (order.bot, order.type, order.post_only) == (MANUAL, OrderType.GTC, True)
-    assert rig.executor.owner(M1) == MANUAL
+    assert rig.executor.owners(M1) == (MANUAL,)
     for _ in range(5):
         assert not [e for e in rig.wait(5.0) if isinstance(e, CancelOrders)]
     assert rig.state(order.id) is OrderState.OPEN
@@ -72,7 +71,7 @@ def test_order_by_hand_may_take(rig: Any) -> None:
         ({"size": 4 * SHARE}, "size 4 is not legal at venue:m1"),
         ({"size": 100 * SHARE + 1}, "a multiple of 0.01, at least 5"),
         ({"leg": Leg.BASE}, "has the legs yes and no, not base"),
-        ({"side": Side.SELL}, "only 0 yes are settled and free to sell"),
+        ({"side": Side.SELL}, "only 0 yes of manual are settled and free to sell"),
         ({"size": 10_000 * SHARE}, "it may cost 4800 USD, and 1000 are free"),
         ({"instrument": "venue:m2"}, "is not listed"),
     ],
@@ -114,37 +113,10 @@ def test_blindness_and_the_latch_cancel_it_like_any_order(rig: Any) -> None:
     assert rig.state(order.id) is OrderState.CANCELLING
 
 
-def test_order_by_hand_is_refused_where_a_bot_trades(rig: Any) -> None:
-    rig.rest([(4_800, 10)])
-    assert "bot maker trades venue:m1" in place(rig).why
-
-
-def test_bots_intents_are_refused_while_an_order_by_hand_works(rig: Any) -> None:
-    order = place(rig)
-    effects = rig.feed(rig.quotes([(4_700, 10)]))
-    assert [type(effect) for effect in effects] == [RaiseAlert]
-    assert "is the second one here, manual was first" in effects[0].text
-    where = rig.executor.order(order.id).instrument
-    assert rig.executor.taken_from("maker", where) == "manual"
-    assert rig.executor.taken_from("manual", where) is None
-    assert rig.state(order.id) is OrderState.OPEN
-    assert rig.executor.cancel(order.id, rig.now)
-    rig.feed(rig.event(OrderCancelled, order.id))
-    assert len(rig.quote([(4_700, 10)])) == 1
-
-
 def test_order_by_hand_never_meets_one_of_ours(rig: Any) -> None:
     place(rig, price=4_800)
     assert "it would trade with our own order 1" in place(rig, leg=Leg.NO, price=5_200).why
     assert place(rig, leg=Leg.NO, price=5_100).leg is Leg.NO
-
-
-def test_order_by_hand_of_an_earlier_life_keeps_bots_away(rig: Any, make_rig: Any) -> None:
-    order = place(rig)
-    later = make_rig()
-    later.executor.adopt(order, later.now)
-    effects = later.feed(later.mark(), later.quotes([(4_700, 10)]))
-    assert not [effect for effect in effects if isinstance(effect, PlaceOrder | CancelOrders)]
 
 
 def test_held_instrument_refuses_an_order_by_hand(rig: Any) -> None:
@@ -180,26 +152,6 @@ def test_settled_tokens_above_the_exposure_limit_may_be_sold(make_rig: Any, limi
     rig.executor.apply(limits.model_copy(update={"exposure_bot_max": Limit(absolute=1.0)}))
     (out,) = rig.quote((), [(5_200, 100)])
     assert (out.leg, out.side, out.size) == (Leg.YES, Side.SELL, 100 * SHARE)
-
-
-def test_order_by_hand_leaves_what_a_bot_holds_there_in_the_bots_limit(make_rig: Any) -> None:
-    rig = make_rig()
-    (order,) = rig.rest([(4_800, 100)])
-    rig.executor.withdraw(BOT, M1, rig.now)
-    rig.feed()
-    rig.feed(rig.fill(order.id, 100, state=FillState.CONFIRMED))
-    exposure = rig.gate.exposure
-    assert exposure.bot_micro(BOT) == 48 * SHARE
-    mine = place(rig)
-    assert exposure.bot_micro(BOT) == exposure.bot_micro(MANUAL) == 96 * SHARE
-
-    fresh = make_rig(cash=0, instruments=(), empty=True)
-    fresh.executor.restore(rig.executor.snapshot())
-    assert fresh.gate.exposure.bot_micro(BOT) == 96 * SHARE
-    recount(rig.executor._table)
-
-    rig.feed(rig.event(OrderCancelled, mine.id))
-    assert exposure.bot_micro(BOT) == 48 * SHARE
 
 
 def test_who_left_a_market_flat_does_not_share_what_comes_after(rig: Any) -> None:

@@ -11,6 +11,7 @@ from engine.domain.events import InstrumentListed, OrderCancelled, ScopeLatched,
 from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.domain.intents import ResidualReason
 from engine.domain.orders import OrderState
+from tests.executor.conftest import BOT
 
 ACCOUNT = AccountId("demo:one")
 M1, M2 = InstrumentId("venue:m1"), InstrumentId("venue:m2")
@@ -38,7 +39,7 @@ def test_scoped_latch_cancels_its_scope_and_nothing_else(two: Any, scope: Any) -
     assert two.state(2) is OrderState.OPEN
     two.feed(two.event(OrderCancelled, 1))
     assert two.quote([(4_700, 20)]) == []
-    assert two.executor.explain(M1)[0][0].reason is ResidualReason.RISK
+    assert two.executor.explain(M1, BOT)[0][0].reason is ResidualReason.RISK
     assert two.executor.healthy
     assert len(two.quote([(4_700, 20), (4_800, 10)], name=M2, bot=OTHER)) == 1
 

@@ -25,7 +25,7 @@ from engine.domain.orders import Identity, OrderId, OrderState
 from engine.domain.settings import Limit
 from engine.errors import BadInput
 from engine.executor.executor import ExecutorSettings
-from tests.executor.conftest import LIMITS
+from tests.executor.conftest import BOT, LIMITS
 
 S = OrderState
 M1 = InstrumentId("venue:m1")
@@ -58,7 +58,7 @@ def test_everything_that_limits_risk_survives(make_rig: Any, rig: Any) -> None:
     assert fresh.gate._exposure.account_micro() == rig.gate._exposure.account_micro()
     assert fresh.state(1) is rig.state(1)
     assert fresh.breakers.latched
-    assert fresh.executor.working_sizes(M1) == rig.executor.working_sizes(M1)
+    assert fresh.executor.working_sizes(M1, BOT) == rig.executor.working_sizes(M1, BOT)
 
 
 def test_tokens_whose_sale_may_still_fail_count_as_risk_after_a_start(

@@ -13,6 +13,7 @@ from engine.domain.instruments import InstrumentId
 from engine.domain.intents import ResidualReason
 from engine.domain.orders import OrderId, OrderState, RejectReason
 from engine.executor.executor import ExecutorSettings
+from tests.executor.conftest import BOT
 
 M1 = InstrumentId("venue:m1")
 INTENTS: list[tuple[Any, Any]] = [
@@ -57,9 +58,9 @@ class Twin:
     def feed(self, *messages: Any) -> list[Any]:
         post = self.rig.executor._table.instruments[M1]
         if self.eager:
-            post.unchanged = False
+            post.touched()
         made: list[Any] = self.rig.feed(*messages)
-        self.skipped += post.unchanged
+        self.skipped += all(slot.unchanged for slot in post.slots.values())
         return made
 
     def step(self, what: str, pick: int, seconds: int) -> Any:
@@ -103,7 +104,7 @@ def test_an_executor_that_plans_each_time_does_the_same(make_rig: Any, steps: An
     eager = Twin(make_rig(settings=SETTINGS), eager=True)
     for what, pick, seconds in steps:
         assert lazy.step(what, pick, seconds) == eager.step(what, pick, seconds)
-        assert lazy.rig.executor.explain(M1) == eager.rig.executor.explain(M1)
+        assert lazy.rig.executor.explain(M1, BOT) == eager.rig.executor.explain(M1, BOT)
     assert lazy.rig.executor.residuals == eager.rig.executor.residuals
     assert lazy.rig.executor.snapshot() == eager.rig.executor.snapshot()
 
@@ -119,7 +120,7 @@ def test_a_mark_that_tells_the_same_is_no_reason_to_plan(
     rig.now += 1
     rig.feed(rig.mark(), rig.quotes([(4_800, 50)], decision=7))
     assert not planned
-    assert rig.executor.intent(M1).decision == 7
+    assert rig.executor.intent(M1, BOT).decision == 7
 
 
 def test_an_order_cancelled_by_hand_is_news_to_the_next_plan(rig: Any) -> None:
@@ -127,4 +128,6 @@ def test_an_order_cancelled_by_hand_is_news_to_the_next_plan(rig: Any) -> None:
     rig.feed(rig.mark())
     rig.executor.cancel(OrderId(1), rig.now)
     rig.feed(rig.mark())
-    assert [left.reason for left in rig.executor.explain(M1)[0]] == [ResidualReason.WAITING_CANCEL]
+    assert [left.reason for left in rig.executor.explain(M1, BOT)[0]] == [
+        ResidualReason.WAITING_CANCEL
+    ]

@@ -40,6 +40,7 @@ from engine.domain.fills import FillState
 from engine.domain.instruments import InstrumentId, Leg
 from engine.domain.orders import OperationName, OrderId
 from engine.executor.settings import ExecutorSettings
+from tests.executor.conftest import BOT
 
 M1 = InstrumentId("venue:m1")
 SHARE = 1_000_000
@@ -378,7 +379,7 @@ def test_behind_an_accepted_loss_no_operation_has_the_number_of_a_lost_one(held:
             held.feed(done if question.operation == lost else unknown)
 
     assert not held.executor.ledger.state.reservations
-    assert held.executor.wallet.pairs(M1)[0] == 30 * SHARE
+    assert held.executor.wallet.pairs(M1, BOT)[0] == 30 * SHARE
 
 
 def test_money_for_tokens_nobody_bought_here_is_told_once(waits: Any) -> None:
@@ -449,7 +450,7 @@ def by_hand(rig: Any, kind: type, size: int = 0) -> Any:
     if kind is not ApproveTrading:
         given["instrument"] = M1
     if size:
-        given |= {"size": size * SHARE, "amount_micro": size * USD}
+        given |= {"size": size * SHARE, "amount_micro": size * USD, "owner": BOT}
     if refused := rig.executor.wallet.refusal(kind(**given), rig.now):
         assert wallet_effects(rig.executor.operate(kind(**given), rig.now)) == []
         return refused
@@ -490,10 +491,10 @@ def test_a_split_takes_its_cash_at_once_and_gives_its_pairs_with_the_fact(held: 
 
 def test_pairs_that_are_being_merged_can_not_be_sold(held: Any) -> None:
     pair(held)
-    assert held.executor.wallet.pairs(M1) == (30 * SHARE, 30 * USD)
+    assert held.executor.wallet.pairs(M1, BOT) == (30 * SHARE, 30 * USD)
     by_hand(held, MergePairs, 30)
 
-    assert held.executor.wallet.pairs(M1) == (0, 0)
+    assert held.executor.wallet.pairs(M1, BOT) == (0, 0)
     assert "not at its end" in by_hand(held, MergePairs, 30)
     free = held.executor.ledger.cash_free_micro
     held.feed(merged(held, -30))
@@ -509,7 +510,7 @@ def test_a_failed_merge_gives_the_pairs_back(held: Any) -> None:
     by_hand(held, MergePairs, 20)
     assert "redeem_failed" in alerts(held.feed(moved(held, OperationState.FAILED, 2)))
 
-    assert held.executor.wallet.pairs(M1)[0] == 30 * SHARE
+    assert held.executor.wallet.pairs(M1, BOT)[0] == 30 * SHARE
     assert not held.executor.ledger.state.reservations
 
 
@@ -588,7 +589,7 @@ def test_a_restart_sets_aside_again_what_is_under_way(held: Any, make_rig: Any) 
     reborn = make_rig(settings=ExecutorSettings(), empty=True, cash=0)
     reborn.executor.restore(held.executor.snapshot(), 1)
 
-    assert reborn.executor.wallet.pairs(M1)[0] == 10 * SHARE
+    assert reborn.executor.wallet.pairs(M1, BOT)[0] == 10 * SHARE
     replayed = make_rig(settings=ExecutorSettings(), empty=True, cash=0)
     asked_for = MergePairs(
         account=held.build.account, operation=1, instrument=M1, size=SHARE, amount_micro=USD

@@ -115,11 +115,11 @@ def executor() -> Executor:
 
 
 def test_a_holding_is_told_pending_then_settled_with_its_cost_and_value(executor: Executor) -> None:
-    (seen,) = holdings_of(executor, {ONE: BOT})
+    (seen,) = holdings_of(executor)
     assert (seen.bot, seen.yes_pending, seen.yes_settled) == (BOT, 10 * SHARE, 0)
     assert (seen.yes_cost_micro, seen.value_micro, seen.mid2) == (4_800_000, 5_000_000, 10_000)
     executor.receive(FillSettled(account=ACCOUNT, fill=FillId("f1")), NOW)
-    (seen,) = holdings_of(executor, {})
+    (seen,) = holdings_of(executor)
     assert (seen.bot, seen.yes_pending, seen.yes_settled) == (BOT, 0, 10 * SHARE)
 
 

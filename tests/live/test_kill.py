@@ -15,7 +15,7 @@ from engine.domain.commands import MANUAL
 from engine.domain.events import CancelRefused, OrderCancelled
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
 from engine.domain.orders import OrderId
-from engine.executor.fills import Holding
+from engine.executor.fills import Holding, LegHolding
 from engine.live.kill import HUNG, latch_after_death
 from engine.live.proof import CancelProof, ProofRun
 from storage.latch import read_latch, set_latch
@@ -336,12 +336,13 @@ class Parts(Venue):
 
     def __init__(self) -> None:
         super().__init__()
-        self.owners = {InstrumentId("demo:one"): BotId("maker"), InstrumentId("demo:two"): MANUAL}
+        self.owners = {"demo:one": BotId("maker"), "demo:two": MANUAL, "demo:three": BotId("maker")}
         names = ("demo:one", "demo:two", "demo:three", "demo:four")
         self.held = {name: Holding(instrument=InstrumentId(name)) for name in names}
 
-    def owner(self, instrument: InstrumentId) -> BotId | None:
-        return self.owners.get(instrument)
+    def owned(self, instrument: InstrumentId, owner: BotId) -> Holding:
+        held = 1 if self.owners.get(instrument) == owner else 0
+        return Holding(instrument=instrument, yes=LegHolding(settled=held))
 
     def live_in(self, _: object) -> list[object]:
         return []
@@ -363,9 +364,5 @@ def test_receipt_of_a_part_names_the_inventory_that_remains_there(
     scope: Any, left: list[str]
 ) -> None:
     venue: Any = Parts()
-    # After a start nobody has stated an intent yet: what a bot trades says whose it is.
-    proof = CancelProof(
-        venue, venue, began_ns=0, scope=scope,
-        trading=lambda key: BotId("maker") if key != "demo:four" else None,
-    )  # fmt: skip
+    proof = CancelProof(venue, venue, began_ns=0, scope=scope)
     assert [key for key, *_ in proof.proof(1).inventory] == left

@@ -16,7 +16,7 @@ from engine.config import Config
 from engine.domain.catalog import StrategyEntry
 from engine.domain.decisions import Decision, Gate, Unit
 from engine.domain.effects import RaiseAlert, Severity
-from engine.domain.instruments import BotId, Instrument, InstrumentId, Kind, Mode
+from engine.domain.instruments import BotId, Instrument, InstrumentId, Kind, Leg, Mode
 from engine.domain.intents import Target
 from engine.domain.telemetry import BotStatus, EngineStatus, WatchedMarket
 from engine.runtime.decisions import DecisionLog
@@ -37,6 +37,9 @@ from storage.live import (
     put_instrument,
     put_limit_use,
 )
+from storage.projected import PROJECTED
+from storage.projected.listings import ListingRow
+from storage.projected.positions import PositionRow
 from storage.settings import applied, latest, save
 from tests.pages.seen import behind, figures, links, texts
 from tests.storage.books import add_account, save_demo_account
@@ -91,6 +94,14 @@ def desk(config: Config) -> Config:
         save_demo_account(connection)
         put_instrument(connection, "pitboss", instrument, now)
         put_holdings(connection, "pitboss", [held], now)
+        made = PositionRow(
+            account="demo", instrument=M1, leg=Leg.YES, bot=MAKER, mode=Mode.DEMO,
+            settled=10 * SHARE, pending=2 * SHARE, cost_micro=4_000_000, spent_micro=4_000_000,
+            received_micro=700_000, fee_micro=100_000, updated_ns=now, seq=1,
+        )  # fmt: skip
+        PROJECTED[PositionRow].rows.put(connection, "pitboss", [made], "INSERT OR REPLACE")
+        listing = ListingRow(instrument=M1, value_divisor=10_000, one_token=SHARE, seq=1)
+        PROJECTED[ListingRow].rows.put(connection, "pitboss", [listing], "INSERT OR REPLACE")
         add_pnl(connection, "pitboss", 1)
         put_limit_use(
             connection,

@@ -93,18 +93,16 @@ def test_sums_kept_step_by_step_equal_sums_made_anew(build, steps):
     instruments = [build.binary(f"venue:m{n}", market=f"event{n % 2}") for n in range(4)]
     bots = [BotId("a"), BotId("b")]
     book = book_of(*instruments)
-    for n, instrument in enumerate(instruments):
-        book.assign(instrument.id, bots[n // 2])
     for number, (which, amount, is_order) in enumerate(steps):
-        instrument = instruments[which].id
+        instrument, bot = instruments[which].id, bots[which // 2]
         if is_order:
-            order = build.order(number % 7, instrument=instrument, price=3_000)
+            order = build.order(number % 7, instrument=instrument, price=3_000, bot=bot)
             book.live(order, amount)
-            book.live(build.order(number % 5, instrument=instrument, price=3_000), 0)
+            book.live(build.order(number % 5, instrument=instrument, price=3_000, bot=bot), 0)
         else:
-            book.holding(
-                instrument, **build.holding(yes_settled=amount, cost_settled_micro=amount // 3)
-            )
+            held = build.holding(yes_settled=amount, cost_settled_micro=amount // 3)
+            book.holding(instrument, **held)
+            book.owned(instrument, bot, **held)
     each = [book.instrument_micro(instrument.id) for instrument in instruments]
     assert [book.market_micro("event0"), book.market_micro("event1")] == [
         each[0] + each[2],
@@ -224,14 +222,27 @@ def test_telling_the_same_twice_changes_nothing(build):
     assert book.account_micro() == 0
 
 
-def test_changed_market_takes_the_exposure_along_and_two_bots_share_it(build):
+def test_changed_market_takes_the_exposure_along_and_each_owner_keeps_its_own(build):
     book = book_of(build.binary(market="old"))
-    book.live(build.order(1), 100 * build.share)
-    book.assign(M1, BotId("a"))
-    book.assign(M1, BotId("b"))
+    book.live(build.order(1, bot=BotId("a")), 60 * build.share)
+    book.live(build.order(2, bot=BotId("b")), 40 * build.share)
     book.listed(build.binary(market="new", tick=10))
     assert (book.market_micro("old"), book.market_micro("new")) == (0, 40_000_000)
-    assert book.bot_micro(BotId("a")) == book.bot_micro(BotId("b")) == 40_000_000
+    assert (book.bot_micro(BotId("a")), book.bot_micro(BotId("b"))) == (24_000_000, 16_000_000)
+
+
+def test_what_owners_hold_offsets_for_the_account_and_not_for_each(build):
+    book = book_of(build.binary())
+    yes = build.holding(yes_settled=100 * build.share, cost_settled_micro=60_000_000)
+    no = build.holding(no_settled=100 * build.share, no_cost_settled_micro=30_000_000)
+    book.owned(M1, BotId("a"), **yes)
+    book.owned(M1, BotId("b"), **no)
+    both = {"yes_settled": 100 * build.share, "no_settled": 100 * build.share}
+    book.holding(
+        M1, **build.holding(**both, cost_settled_micro=60_000_000, no_cost_settled_micro=30_000_000)
+    )
+    assert (book.bot_micro(BotId("a")), book.bot_micro(BotId("b"))) == (60_000_000, 30_000_000)
+    assert book.account_micro() == 0
 
 
 def test_the_same_metadata_again_keeps_the_market(build):
@@ -249,7 +260,6 @@ def test_units_cannot_change_under_a_live_instrument(build):
 
 def test_forgetting_leaves_no_trace_in_the_sums(build):
     book = book_of(build.binary(market="event"), build.binary("venue:m2", market="event"))
-    book.assign(M1, build.bot)
     book.holding(M1, **build.holding(yes_settled=5, cost_settled_micro=7))
     book.forget(M1)
     book.forget(M1)

@@ -27,7 +27,6 @@ class Desk:
         self.book = ExposureBook()
         for instrument in instruments or [build.binary()]:
             self.book.listed(instrument)
-            self.book.assign(instrument.id, build.bot)
         self.gate = RiskGate(limits=self.limits, breakers=self.breakers, exposure=self.book)
         self.build = build
 
@@ -407,7 +406,6 @@ def test_what_is_held_is_over_a_market_limit_by_its_own_worst_case(build, market
     pair = [build.binary(market=market), build.binary("venue:m2", market=market)]
     desk = Desk(build, instruments=pair, exposure_market_max=Limit(absolute=100))
     for instrument in pair:
-        desk.book.assign(instrument.id, build.bot)
         no = {"no_settled": 100 * build.share, "cost_settled_micro": 60_000_000}
         desk.book.holding(instrument.id, **build.holding(**no))
     assert desk.gate.exceeded(pair[0].id, 0) is over

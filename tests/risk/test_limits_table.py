@@ -70,7 +70,6 @@ class Desk:
         self.exposure = ExposureBook()
         for known in (M1, M2, M3):
             self.exposure.listed(known)
-            self.exposure.assign(known.id, BOT)
         for tell in self.told:
             tell(self.exposure)
         self.gate = RiskGate(limits=self.limits, breakers=self.breakers, exposure=self.exposure)

@@ -39,7 +39,7 @@ class Executor:
     def proven(self, _bot: BotId) -> object:
         return self.zero
 
-    def holding(self, key: InstrumentId) -> Any:
+    def owned(self, key: InstrumentId, _owner: BotId) -> Any:
         return self.held[key]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,21 @@ def in_both(before: Tables, after: Tables) -> Tables:
     }
 
 
+def summed(positions: list[dict[str, Any]]) -> dict[tuple[str, ...], Counter[str]]:
+    """Return what each leg's rows of all owners sum to."""
+    found: dict[tuple[str, ...], Counter[str]] = {}
+    for row in positions:
+        total = found.setdefault((row["account"], row["instrument"], row["leg"]), Counter())
+        total.update({name: row[name] for name in SUMMED})
+    return found
+
+
+SUMMED = (
+    "settled", "pending", "bought", "sold", "spent_micro", "received_micro", "fee_micro",
+    "unvalued",
+)  # fmt: skip
+
+
 @pytest.fixture(params=schemas())
 def home(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return lay(request.param, tmp_path)
@@ -75,7 +91,13 @@ def test_an_old_home_is_brought_up_and_every_row_is_as_it_was(home: Path) -> Non
     assert backup is not None
     assert tables(Path(backup)) == before
     check_schema(state)
+    positions = before.pop("positions")
     assert in_both(before, tables(state)) == before
+    # Positions are by owner now: a table with another key is read from the journal again.
+    project(journal, state)
+    after = tables(state)["positions"]
+    assert summed(after) == summed(positions)
+    assert {row["bot"] for row in after} >= {row["bot"] for row in tables(state)["fills"]}
 
 
 def test_rows_read_anew_from_the_journal_are_the_rows_that_were_migrated(home: Path) -> None:
@@ -87,7 +109,8 @@ def test_rows_read_anew_from_the_journal_are_the_rows_that_were_migrated(home: P
     assert (done.rebuilt, done.problems) == (True, ())
     after = tables(state)
     (read,) = after.pop("projection")
-    del before["projection"]
+    del before["projection"], before["positions"]
+    assert after.pop("positions")
     assert after == before
     assert read["seq"] == done.seq
     assert not project(journal, state).rebuilt
@@ -98,7 +121,6 @@ def test_an_old_journal_is_the_positions_of_an_old_state(home: Path) -> None:
     bring_up_to_date(state, journal)
     with reading(state) as connection:
         accounts = accounts_known(connection, ENGINE_ID)
-        shown = PROJECTED[PositionRow].rows.all(connection, "engine_id = ?", (ENGINE_ID,))
         resolved = {
             name
             for (name,) in connection.execute(
@@ -107,10 +129,13 @@ def test_an_old_journal_is_the_positions_of_an_old_state(home: Path) -> None:
         }
     executors = {AccountId(name): executor_of(one, 0)[0] for name, one in accounts.items()}
     assert recover(journal, executors).seq == projection.project(journal, state).seq
+    with reading(state) as connection:
+        shown = PROJECTED[PositionRow].rows.all(connection, "engine_id = ?", (ENGINE_ID,))
     held = {
-        (account, instrument, leg): size
+        (account, instrument, leg, one.owner): size
         for account, executor in executors.items()
-        for instrument, one in executor.ledger.held.items()
+        for one in executor.ledger.of_owners()
+        for instrument in (one.instrument,)
         for leg, size in (
             (Leg.YES, one.yes_settled + one.yes_pending),
             (Leg.NO, one.no_settled + one.no_pending),
@@ -119,7 +144,7 @@ def test_an_old_journal_is_the_positions_of_an_old_state(home: Path) -> None:
     }
     assert held
     assert held == {
-        (row.account, row.instrument, row.leg): row.settled + row.pending
+        (row.account, row.instrument, row.leg, row.bot): row.settled + row.pending
         for row in shown
         if row.settled + row.pending and row.instrument not in resolved
     }

@@ -30,7 +30,6 @@ from storage.live import (
     HoldingSeen,
     LimitUse,
     account_report,
-    add_pnl,
     books,
     engine_status,
     put_account_report,
@@ -84,21 +83,6 @@ def test_what_is_flat_is_open_since_nothing_and_opens_anew(connection: Connectio
     assert row(connection, "opened_ns, realised_micro") == (None, 700)
     put_holdings(connection, "e1", [seen()], 300)
     assert row(connection, "opened_ns") == (300,)
-
-
-def test_pnl_is_summed_by_bot_over_what_was_held_and_what_is(connection: Connection) -> None:
-    flat = {"yes_settled": 0, "yes_cost_micro": 0, "value_micro": 0}
-    put_holdings(connection, "e1", [seen(), seen("m2", **flat), seen("m3", bot="other")], 100)
-    put_holdings(connection, "e2", [seen()], 100)
-    add_pnl(connection, "e1", 150)
-    found = connection.execute(
-        "SELECT engine_id, bot, at_ns, realised_micro, fees_micro, unrealised_micro FROM pnl "
-        "ORDER BY bot"
-    ).fetchall()
-    assert found == [
-        ("e1", "maker", 150, 1_400, 200, 1_000_000),
-        ("e1", "other", 150, 700, 100, 1_000_000),
-    ]
 
 
 def test_use_of_limits_is_what_was_told_last(connection: Connection) -> None:

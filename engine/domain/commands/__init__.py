@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
+from engine.domain.instruments import MANUAL as MANUAL
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Mode, Side
 from engine.domain.intents import Urgency
 from engine.domain.orders import OrderId
@@ -99,10 +100,6 @@ class CancelOrderByHand(Command, frozen=True, kw_only=True):
     order: OrderId
 
 
-MANUAL = BotId("manual")
-"""Whose orders by hand are: no bot may have this name."""
-
-
 class PlaceManual(Command, frozen=True, kw_only=True):
     """Place one order by hand, through the same gates. Price and size in increments of the leg."""
 
@@ -113,6 +110,8 @@ class PlaceManual(Command, frozen=True, kw_only=True):
     price: Whole
     size: Whole
     urgency: Urgency = Urgency.REST
+    owner: BotId = MANUAL
+    """Whose order it is: `manual`, or a bot that wants nothing there."""
 
 
 class ApplySettings(Command, frozen=True, kw_only=True):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from engine.domain.commands import Command, Whole
-from engine.domain.instruments import AccountId, InstrumentId, Leg
+from engine.domain.commands import MANUAL, Command, Whole
+from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg
 from engine.domain.orders import Identity
 
 
@@ -20,6 +20,8 @@ class Merge(Command, frozen=True, kw_only=True):
     account: AccountId
     instrument: InstrumentId
     size: Whole | None = None
+    owner: BotId = MANUAL
+    """Whose pairs they are."""
 
 
 class Split(Command, frozen=True, kw_only=True):
@@ -28,6 +30,8 @@ class Split(Command, frozen=True, kw_only=True):
     account: AccountId
     instrument: InstrumentId
     size: Whole
+    owner: BotId = MANUAL
+    """Whose pairs they become."""
 
 
 class Approve(Command, frozen=True, kw_only=True):
@@ -44,6 +48,8 @@ class AdoptTokens(Command, frozen=True, kw_only=True):
     leg: Leg
     cost: Whole | None = None
     """Of all of them, in micro-units; None = nobody knows: their worth at mid when they come."""
+    owner: BotId = MANUAL
+    """Who they are given to."""
 
 
 class CancelForeign(Command, frozen=True, kw_only=True):

@@ -14,14 +14,15 @@ from pathlib import Path
 
 import msgspec
 
-from engine.bots.explain import planned
+from engine.bots.explain import Part, planned
 from engine.domain.commands import MANUAL
 from engine.domain.decisions import Planned, Rule, Verdict
 from engine.domain.effects import CancelOrders, KeepStart, PlaceOrder
 from engine.domain.events import AnyEvent, OrderNamed, OrderNotSent, OrderSent
-from engine.domain.instruments import AccountId, InstrumentId
+from engine.domain.instruments import AccountId
 from engine.domain.intents import Basket, Intent, Quotes, ResidualReason, Target
 from engine.domain.orders import OrderId
+from engine.executor.executor import Executor
 from engine.lab.explain.accounts import JournalAccounts
 from engine.lab.explain.verify_plans import PlanInputs
 from engine.log import iso
@@ -78,6 +79,16 @@ def _dropped(record: Record, before: PlanEffect) -> bool:
     return dropped and decode(record).order in before.orders  # type: ignore[union-attr]
 
 
+def _part(plan: Planned) -> Part:
+    """Return whose part in which instrument a plan is about."""
+    return plan.instrument, MANUAL if plan.bot is None else plan.bot
+
+
+def _behind_others(executor: Executor, plans: Iterable[Planned]) -> bool:
+    """Say whether others were there, too: what they wanted is kept with no plan of an owner."""
+    return any(len(executor.owners(plan.instrument)) > 1 for plan in plans)
+
+
 def touches(plan: Planned) -> bool:
     return bool(plan.places or plan.cancels)
 
@@ -104,7 +115,7 @@ def first_turn(
     for one in waiting:
         plan = one[0]
         counts |= {rule.value for rule in plan.rules if plan.places and _counted(rule)}
-        twice = len(counts) > 1 or any(known.instrument == plan.instrument for known, _ in turn)
+        twice = len(counts) > 1 or any(_part(known) == _part(plan) for known, _ in turn)
         died = bool(turn and plan.places) and (plan.places[0].order, plan.at_ns) not in placed
         theirs = died or any(_has(plan, effect) for effect in effects)
         if twice or (touches(plan) and not theirs):
@@ -150,7 +161,8 @@ class PlanVerification(msgspec.Struct, kw_only=True):
     by_hand: int = 0
     """Orders that a person placed: nothing planned them."""
     untold: int = 0
-    """Plans of which an input was not kept: by an older version, or a decision rotated away."""
+    """Plans of which an input was not kept: by an older version, a decision rotated away, or what
+    other owners wanted in the same market."""
     beyond: int = 0
     """Plans of accounts in which one came out otherwise before: nothing after it proves a thing."""
     unreached: int = 0
@@ -250,15 +262,16 @@ class PlanVerifier:
         del waiting[: len(whole)]
         if not waiting:
             del self._waiting[where]
-        inputs = self._all_inputs([plan for plan, _ in whole], executor.owed)
+        plans = [plan for plan, _ in whole]
+        inputs = None if _behind_others(executor, plans) else self._all_inputs(plans, executor.owed)
         if inputs is None:
             self.result.untold += len(turn)
             return
         asked = executor.repeat_plans(inputs.values(), record.at_ns)
-        repeated = {one.instrument: one for one in planned(executor, asked, record.at_ns)}
+        repeated = {_part(one): one for one in planned(executor, asked, record.at_ns)}
         for plan, body in whole:
-            made = repeated.get(plan.instrument)
-            if made is not None and inputs[plan.instrument].echo:
+            made = repeated.get(_part(plan))
+            if made is not None and inputs[_part(plan)].echo:
                 # What was left over is of the last plan, and that may have touched no order.
                 made = msgspec.structs.replace(
                     made, left=plan.left, rules=plan.rules, denied=plan.denied
@@ -282,10 +295,10 @@ class PlanVerifier:
 
     def _all_inputs(
         self, turn: Sequence[Planned], owed: frozenset[OrderId]
-    ) -> dict[InstrumentId, PlanInputs] | None:
+    ) -> dict[Part, PlanInputs] | None:
         """Return what a turn's plans were made of; None = something of it was not kept."""
         baskets: list[Basket] = []
-        found: dict[InstrumentId, PlanInputs] = {}
+        found: dict[Part, PlanInputs] = {}
         for plan in turn:
             echo = not plan.places and owed.issuperset(plan.cancels)
             intent = plan.intent if echo and not plan.decision else self._intent(plan)
@@ -297,15 +310,16 @@ class PlanVerifier:
             part = _about(intent, plan)
             if plan.mark is None or (plan.decision and part is None):
                 return None
-            found[plan.instrument] = PlanInputs(
+            found[_part(plan)] = PlanInputs(
                 instrument=plan.instrument,
+                owner=_part(plan)[1],
                 intent=part,
                 mark=plan.mark,
                 basket=intent if isinstance(intent, Basket) else None,
                 first=plan.places[0].order if plan.places else 0,
                 echo=echo,
             )
-        parts = {target.instrument for basket in baskets for target in basket.targets}
+        parts = {(one.instrument, one.bot) for basket in baskets for one in basket.targets}
         return found if parts <= found.keys() else None
 
     def _intent(self, plan: Planned) -> Intent | None:

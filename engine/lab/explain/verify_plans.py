@@ -14,7 +14,7 @@ import msgspec
 
 from engine.domain import effects as fx
 from engine.domain.events import BookMarked, Event
-from engine.domain.instruments import InstrumentId
+from engine.domain.instruments import BotId, InstrumentId
 from engine.domain.intents import Basket
 from engine.domain.order_life import Happened
 from engine.domain.orders import OrderId, OrderState, OrderType
@@ -33,6 +33,7 @@ class PlanInputs(msgspec.Struct, frozen=True, kw_only=True):
     """What one instrument's plan was made of, besides what the journal holds."""
 
     instrument: InstrumentId
+    owner: BotId
     intent: InstrumentIntent | None
     mark: BookMarked | None
     basket: Basket | None = None
@@ -115,8 +116,6 @@ class VerifyingExecutor(Executor):
         table, order = self._table, effect.order
         entry, placed = table.instruments.get(order.instrument), table.orders.get(order.id)
         if placed is None and entry is not None:
-            entry.bot = order.bot
-            table.exposure.assign(order.instrument, order.bot)
             placed = table.take(order, entry)
         if placed is not None and effect.identity not in (None, placed.identity):
             placed.identity = effect.identity
@@ -156,7 +155,8 @@ class VerifyingExecutor(Executor):
         self._blocks.unhealthy.pop(EQUITY, None)
         self._halts.age_mode(now_ns)  # its tick is in no journal
         for entry in table.instruments.values():
-            entry.intent = entry.basket = None
+            for slot in entry.slots.values():
+                slot.intent = slot.basket = None
         groups: list[list[PlanInputs]] = []
         for one in plans:
             self._set_inputs(one, now_ns)
@@ -171,6 +171,7 @@ class VerifyingExecutor(Executor):
             table.dirty |= {one.instrument: True for one in group if not one.echo}
             firsts = [one.first for one in group if one.first]
             table.numbers.raise_floor(min(firsts, default=0) - 1)
+            self._planning.only = {(one.instrument, one.owner) for one in group}
             self._planning.run(now_ns)
         owed, self._owed = self._owed, ()
         return [*owed, *self._outbox.take()]
@@ -179,11 +180,9 @@ class VerifyingExecutor(Executor):
         if one.mark is not None:
             self.receive(one.mark, now_ns)
         entry = self._table.instruments[one.instrument]
-        entry.unchanged = False
-        entry.intent, entry.basket = one.intent, one.basket
-        if one.intent is not None:
-            entry.bot = one.intent.bot
-            self._table.exposure.assign(one.instrument, one.intent.bot)
+        entry.touched()
+        slot = entry.slot(one.owner)
+        slot.intent, slot.basket = one.intent, one.basket
 
 
 def _ends_by_itself(known: LiveOrder) -> bool:

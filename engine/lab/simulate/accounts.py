@@ -23,8 +23,8 @@ from engine.strategies.registry import ELSEWHERE
 
 CAPITAL_MICRO = 90_000_000
 """Less than a bot may lose by the account's limits, so that it is what binds."""
-SHARE_OF_CASH = 0.4
-"""Of an account's cash, at most, for each of its two bots: together they must fit."""
+SHARE_OF_CASH = 0.8
+"""Of an account's cash, at most, for all of its bots: together they must fit."""
 SERIES = "btc-updown-5m"
 MAKERS = 0.5
 """Share of market makers among the bots of a world that has them."""
@@ -69,13 +69,14 @@ def bots_of(
     They are restless; where there are `makers`, every second one is the market maker that trades.
     """
     made = {}
+    share = SHARE_OF_CASH / max(2, len(groups))
     for number, group in enumerate(groups):
         maker = makers and random.random() < MAKERS
         name = f"bot-{number}"
         made[name] = BotSettings(
             name=name,
             account=account.name,
-            capital=min(CAPITAL_MICRO / MICRO, SHARE_OF_CASH * account.starting_cash),
+            capital=min(CAPITAL_MICRO / MICRO, share * account.starting_cash),
             series=(group,) if isinstance(group, str) else (),
             instruments=() if isinstance(group, str) else tuple(group),
             instruments_max=3,

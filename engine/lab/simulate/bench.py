@@ -49,6 +49,10 @@ class KnownFacts:
         self._counted: dict[FillId, Order] = {}
         """The fills of orders that were known when they were told: the sums are over these."""
         self._tokens: dict[Token, tuple[int, int]] = {}
+        self.owned: dict[tuple[BotId, InstrumentId, Leg], tuple[int, int]] = {}
+        """What each owner holds by its own fills and transfers: (settled, pending)."""
+        self.flows: dict[tuple[BotId, InstrumentId], int] = {}
+        """What cash its own fills and transfers brought each owner, promised cash included."""
         self._cash = self._promised = 0
         self.deposits = 0
         self.latched = False
@@ -120,6 +124,8 @@ class KnownFacts:
                 self.holds.discard((bot, key))
             case ev.CashMoved(amount_micro=amount):
                 self.deposits += amount
+            case ev.HoldingTransferred():
+                self._transferred(message)
             case ev.InstrumentListed(instrument=instrument):
                 self.instruments[instrument.id] = instrument
             case ev.InstrumentClosed(instrument=key):
@@ -152,6 +158,8 @@ class KnownFacts:
             return
         fill, confirmed = self.fills[name], state is FillState.CONFIRMED
         value = fill.price * fill.size // self.instruments[order.instrument].value_divisor
+        brought = value - fill.fee_micro if order.side is Side.SELL else -value - fill.fee_micro
+        self._flow(order.bot, order.instrument, sign * brought)
         if order.side is Side.SELL:  # what is sold is gone at once
             self._move(order, settled=-sign * fill.size)
             if confirmed:
@@ -166,6 +174,21 @@ class KnownFacts:
     def _move(self, of: Order, settled: int = 0, pending: int = 0) -> None:
         before = self._tokens.get((of.instrument, of.leg), (0, 0))
         self._tokens[of.instrument, of.leg] = (before[0] + settled, before[1] + pending)
+        self._own((of.bot, of.instrument, of.leg), settled, pending)
+
+    def _own(self, place: tuple[BotId, InstrumentId, Leg], settled: int, pending: int = 0) -> None:
+        before = self.owned.get(place, (0, 0))
+        self.owned[place] = (before[0] + settled, before[1] + pending)
+
+    def _flow(self, owner: BotId, key: InstrumentId, micro: int) -> None:
+        self.flows[owner, key] = self.flows.get((owner, key), 0) + micro
+
+    def _transferred(self, given: ev.HoldingTransferred) -> None:
+        key, leg = given.instrument, given.leg
+        value = given.price * given.size // self.instruments[key].value_divisor
+        for owner, sign in ((given.from_owner, -1), (given.to_owner, 1)):
+            self._own((owner, key, leg), sign * given.size)
+            self._flow(owner, key, -sign * value)
 
     def _converted(self, fact: ev.PairsConverted) -> None:
         if fact.instrument in self.instruments:
@@ -192,9 +215,14 @@ class KnownFacts:
         settled += sum(one.size for one in self.conversions.values() if one.instrument == key)
         return settled, pending
 
-    def position(self, key: InstrumentId) -> int:
-        """Return YES − NO, pending included."""
-        return sum(self.tokens(key, Leg.YES)) - sum(self.tokens(key, Leg.NO))
+    def position(self, key: InstrumentId, owner: BotId) -> int:
+        """Return an owner's YES − NO, pending included: pairs change nothing of it."""
+        yes, no = (self.owned.get((owner, key, leg), (0, 0)) for leg in (Leg.YES, Leg.NO))
+        return sum(yes) - sum(no)
+
+    def converted(self, key: InstrumentId) -> bool:
+        """Say whether pairs were made or merged: whose they were no fill tells."""
+        return any(one.instrument == key for one in self.conversions.values())
 
     def holdings(self) -> dict[Token, int]:
         """Return all tokens but losers, settled and pending; what was redeemed is gone."""
@@ -293,7 +321,7 @@ class Evidence:
         self.limits = limits
         self.facts = KnownFacts()
         self.books = BookTrust()
-        self.intents: dict[InstrumentId, Quotes | Target] = {}
+        self.intents: dict[tuple[BotId, InstrumentId], Quotes | Target] = {}
         self.baskets: dict[InstrumentId, Basket] = {}
         self.named: dict[OrderId, int] = {}
         """Order → the record that names it."""
@@ -329,7 +357,7 @@ class Evidence:
     def take_intent(self, intent: Intent) -> None:
         """Take an intent as the strategy says it."""
         for one in intent.targets if isinstance(intent, Basket) else (intent,):
-            self.intents[one.instrument] = one
+            self.intents[one.bot, one.instrument] = one
 
     def begin_run(self) -> None:
         """Begin a life: it knows what the journal has, and wants nothing yet."""

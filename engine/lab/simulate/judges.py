@@ -10,10 +10,12 @@ import msgspec
 
 from engine.domain.effects import AnyWalletEffect, KeepBudget
 from engine.domain.events import OpenOrdersListed, OrderReported, VenueMode
-from engine.domain.instruments import Instrument, InstrumentId, Leg, Side
+from engine.domain.instruments import UNASSIGNED, BotId, Instrument, InstrumentId, Leg, Side
 from engine.domain.intents import Quotes, Target
 from engine.domain.money import MICRO
 from engine.domain.orders import ORDER_ENDS, Order, OrderId, OrderState
+from engine.errors import BrokenInvariant
+from engine.executor.fills import Holding
 from engine.executor.proof import within
 from engine.lab.simulate.accounts import CAPITAL_MICRO
 from engine.lab.simulate.bench import Evidence
@@ -103,7 +105,7 @@ def held(order: Order, seen: Evidence) -> str:
 
 def slot(order: Order, seen: Evidence) -> str:
     """No two live orders for one intent beyond plan: the naive planner's word."""
-    intent = seen.intents.get(order.instrument)
+    intent = seen.intents.get((order.bot, order.instrument))
     if intent is None:
         return "nobody wants it"
     if intent.valid_until_ns <= seen.now_ns:
@@ -113,9 +115,11 @@ def slot(order: Order, seen: Evidence) -> str:
     alive = sum(
         left
         for other, left in seen.alive(order.instrument)
-        if other.id != order.id and bid_and_level(other, one)[0] is bid
+        if other.id != order.id and other.bot == order.bot and bid_and_level(other, one)[0] is bid
     )
-    position = seen.facts.position(order.instrument)
+    if isinstance(intent, Target) and seen.facts.converted(order.instrument):
+        return ""  # somebody merged pairs of several owners: whose position moved is not told
+    position = seen.facts.position(order.instrument, order.bot)
     most = room(intent, bid=bid, level=level, position=position, alive=alive)
     if order.size > most:
         return f"size {order.size}, where {intent} allows {most} beside {alive} alive at {position}"
@@ -123,15 +127,18 @@ def slot(order: Order, seen: Evidence) -> str:
 
 
 def sells(order: Order, seen: Evidence) -> str:
-    """No SELL above settled minus reserved (laws E, H)."""
+    """No SELL above what its owner has settled minus reserved (laws E, H)."""
     if order.side is not Side.SELL:
         return ""
-    settled, _ = seen.facts.tokens(order.instrument, order.leg)
-    selling = 0
-    for other, left in seen.alive(order.instrument):
-        if other.side is Side.SELL and other.leg is order.leg and other.id != order.id:
+    key, facts, selling = order.instrument, seen.facts, 0
+    settled, _ = facts.owned.get((order.bot, key, order.leg), (0, 0))
+    if facts.converted(key):  # whose pairs they were is not told: the account's bound it
+        settled, _ = facts.tokens(key, order.leg)
+    for other, left in seen.alive(key):
+        ours = facts.converted(key) or other.bot == order.bot
+        if other.side is Side.SELL and other.leg is order.leg and other.id != order.id and ours:
             # What has been filled and not been told is neither held nor resting for the engine.
-            selling += min(left, other.size - seen.facts.filled.get(other.id, 0))
+            selling += min(left, other.size - facts.filled.get(other.id, 0))
     if order.size > settled - selling:
         return f"it sells {order.size} of {settled} settled, {selling} of them reserved"
     return ""
@@ -196,15 +203,17 @@ def limits(order: Order, seen: Evidence) -> str:
 def _sums(order: Order, seen: Evidence, worst: int) -> str:
     """See that a market's instruments together, and a bot's, keep their bounds."""
     terms, facts = seen.facts.instruments[order.instrument], seen.facts
-    alive = {other.instrument: other.bot for other, left in seen.alive(None) if left}
-    alive.pop(order.instrument, None)
-    market = bot = worst
-    for key, whose in alive.items():
-        if terms.exposure_key != facts.instruments[key].exposure_key and whose != order.bot:
-            continue
-        more = _worst(seen.alive(key), seen, facts.instruments[key])
-        market += more if terms.exposure_key == facts.instruments[key].exposure_key else 0
-        bot += more if whose == order.bot else 0
+    alive = {other.instrument for other, left in seen.alive(None) if left} - {order.instrument}
+    market, own = worst, [(order, order.size)]
+    beside = [one for one in seen.alive(order.instrument) if one[0].id != order.id]
+    own += [one for one in beside if one[0].bot == order.bot]
+    bot = _worst(own, seen, terms, order.bot)
+    for key in sorted(alive):
+        there = facts.instruments[key]
+        if there.exposure_key == terms.exposure_key:
+            market += _worst(seen.alive(key), seen, there)
+        mine = [one for one in seen.alive(key) if one[0].bot == order.bot]
+        bot += _worst(mine, seen, there, order.bot)
     most = seen.limits.exposure_market_max.absolute
     if most is not None and market > most * 1_000_000:
         return f"{market} micro could be lost in {terms.exposure_key}, {most} are allowed"
@@ -213,8 +222,12 @@ def _sums(order: Order, seen: Evidence, worst: int) -> str:
     return ""
 
 
-def _worst(alive: list[tuple[Order, int]], seen: Evidence, terms: Instrument) -> int:
+def _worst(
+    alive: list[tuple[Order, int]], seen: Evidence, terms: Instrument, owner: BotId | None = None
+) -> int:
     """Return what the buys among orders that may fill can lose beyond what is held.
+
+    Of one owner, who holds what its own fills brought, or of the account.
 
     A lower bound of the true worst case: what is held can only be gained back by the tokens that
     pay in the same outcome, so they are counted in full.
@@ -227,7 +240,10 @@ def _worst(alive: list[tuple[Order, int]], seen: Evidence, terms: Instrument) ->
     unit = 10**terms.size_decimals
     worst = 0
     for leg, winner in ((Leg.YES, Leg.NO), (Leg.NO, Leg.YES)):
-        paying = sum(seen.facts.tokens(terms.id, winner)) * 1_000_000 // unit
+        held = seen.facts.tokens(terms.id, winner)
+        if owner is not None and not seen.facts.converted(terms.id):
+            held = seen.facts.owned.get((owner, terms.id, winner), (0, 0))
+        paying = sum(held) * 1_000_000 // unit
         worst = max(worst, losses[leg] - max(0, paying))
     return worst
 
@@ -378,6 +394,7 @@ class EngineRuns:
         """Once a second: see that what must survive a restart has, and what was paid."""
         self._judge_budget(run, speak)
         self._judge_redemptions(run, speak)
+        self._judge_owners(run, speak)
 
     def _judge_budget(self, run: EngineRun, speak: Speak) -> None:
         if run.executor.recovering or "equity" in run.executor.unhealthy:
@@ -437,6 +454,45 @@ class EngineRuns:
         if state.redeemable_micro != worth:
             due = state.redeemable_micro
             speak("redemption", f"{due} micro are to be paid, the winners are worth {worth}")
+
+    # -- owners ------------------------------------------------------------------------------------
+
+    def _judge_owners(self, run: EngineRun, speak: Speak) -> None:
+        """See that every owner has what its own fills made, and that they sum to the account.
+
+        Whose pairs were merged no fill tells: such markets count in the sum alone.
+        """
+        facts, ledger = self._seen.facts, run.executor.ledger
+        try:
+            ledger.check()
+        except BrokenInvariant as broken:
+            speak("owners", str(broken))
+        owners = {owner for owner, _ in facts.flows}
+        for key in ledger.state.owned:
+            if key not in facts.instruments or facts.converted(key):
+                continue
+            there = ledger.holders(key).keys()
+            # Of what is over the engine may have forgotten what was made, and heard of it again.
+            for owner in there - {UNASSIGNED} if key in facts.payouts else owners | there:
+                self._judge_owner(ledger.owned(key, owner), key, owner, speak)
+
+    def _judge_owner(self, held: Holding, key: InstrumentId, owner: BotId, speak: Speak) -> None:
+        facts, worth, fills = self._seen.facts, 0, 1
+        payout = facts.payouts.get(key)
+        for leg, of in ((Leg.YES, held.yes), (Leg.NO, held.no)):
+            settled, pending = facts.owned.get((owner, key, leg), (0, 0))
+            if payout is None and (of.settled, of.pending) != (settled, pending):
+                has = f"{of.settled} + {of.pending} {leg} of {key}"
+                speak("owners", f"{owner} has {has}, its fills make {settled} + {pending}")
+            if payout is not None:
+                pays = MICRO - payout if leg is Leg.NO else payout
+                unit = 10 ** facts.instruments[key].size_decimals
+                worth += (settled + pending) * pays // unit
+                fills += len(facts.fills)  # each may round by itself
+        made = held.realised_micro - held.fees_micro - held.yes.cost_micro - held.no.cost_micro
+        flow = facts.flows.get((owner, key), 0) + worth
+        if abs(made - flow) > (0 if payout is None else fills):
+            speak("owners", f"{owner} made {made} micro in {key}, its fills make {flow}")
 
     def _judge_day(self, message: KeepBudget, speak: Speak) -> None:
         """Compare what the journal says of a day with what it said before, by whatever life."""

@@ -16,6 +16,7 @@ import msgspec
 from engine.domain import events as ev
 from engine.domain.bots import BotHappened
 from engine.domain.commands import (
+    MANUAL,
     AnyCommand,
     ApplySettings,
     Kill,
@@ -23,9 +24,10 @@ from engine.domain.commands import (
     ResumeBot,
     StartBot,
 )
+from engine.domain.commands.trading import TransferHolding
 from engine.domain.decisions import Decision, Planned
 from engine.domain.effects import AnyWalletEffect, PlaceOrder
-from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
+from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Mode
 from engine.domain.orders import Order
 from engine.domain.settings import RiskLimits, SettingsDocument
 from engine.errors import LeaseLost
@@ -137,6 +139,12 @@ REASON = "simulated release"
 TRIES = 0.1
 """How often, per second and bot, he tries to let one go on under the latch."""
 
+SHARED = 0.4
+"""Share of accounts in which several bots trade the same instruments."""
+
+GIVES = 0.03
+"""How often, per second, he gives what one owner holds to another."""
+
 HeldPlace = tuple[BotId | None, InstrumentId | None]
 
 
@@ -217,7 +225,31 @@ class Operator:
         self._release_parts(run)
         if not self.ends:
             self._start_bots(run, latched=facts.latched)
+            if GIVES and self._random.random() < GIVES:
+                self._give(run)
         run.look()
+
+    def _give(self, run: EngineRun) -> None:
+        """Give some of what an owner holds to another one, at any price."""
+        assert run.engine is not None
+        random, executor = self._random, run.executor
+        free = [
+            (key, leg, held.owner, free)
+            for key in executor.ledger.held
+            for held in executor.ledger.holders(key).values()
+            for leg, of in ((Leg.YES, held.yes), (Leg.NO, held.no))
+            if (free := of.settled - of.reserved) > 0
+        ]
+        takers = [*(BotId(name) for name in run.engine.bot_runners), MANUAL]
+        if free and not executor.recovering:
+            key, leg, owner, most = random.choice(free)
+            self.leave(
+                TransferHolding(
+                    account=run.account, instrument=key, leg=leg, size=random.randint(1, most),
+                    price=random.randint(1, 9_999), from_owner=owner,
+                    to_owner=random.choice(takers),
+                )
+            )  # fmt: skip
 
     def _release_parts(self, run: EngineRun) -> None:
         now_ns, due = self._account.now(), self._release_ns
@@ -306,6 +338,8 @@ class SimulatedAccount:
         self._home, self.kill_path = home, home / "KILL"
         name, connection, now_ns = self.settings.name, self.disk.state, self.now()
         groups: list[str | list[InstrumentId]] = [self._events, *([SERIES] if self._series else [])]
+        if SHARED and self.random.random() < SHARED:  # several owners in each instrument
+            groups *= self.random.choice((2, 2, 5))
         bots = bots_of(self.settings, groups, self.random, makers=self._makers)
         document = {
             "accounts": {name: self.settings.model_dump(mode="json", exclude_none=True)},

@@ -166,7 +166,7 @@ class ForeignThings:
         runner.report(
             CashMoved(
                 account=runner.account, currency=currency, amount_micro=cost, instrument=key,
-                leg=leg, tokens=size,
+                leg=leg, tokens=size, owner=asked.owner,
                 worth_micro=runner.core.executor.cash.worth_micro(
                     key, leg, size, engine.clock.now_ns()
                 ),
@@ -175,7 +175,8 @@ class ForeignThings:
         how = "the value at mid, as the cost is not known" if asked.cost is None else "as entered"
         return Done(
             f"{terms.size_text(size)} {leg.upper()} of {key} are taken in at "
-            f"{cost / MICRO:,.2f} {currency} ({how}): a deposit, and a bet by hand from now on"
+            f"{cost / MICRO:,.2f} {currency} ({how}): a deposit, and a bet of {asked.owner} from "
+            "now on"
         )
 
     async def cancelled(self, asked: CancelForeign) -> Answer:

@@ -13,7 +13,7 @@ from engine.domain.commands import MANUAL, Answered, CancelOrderByHand, PlaceMan
 from engine.domain.commands.trading import Flatten, FollowMarket
 from engine.domain.events import Event, OrderCancelled, OrderNotSent, OrderRejected
 from engine.domain.inputs import Withdrawn
-from engine.domain.instruments import Instrument, InstrumentId, is_bid
+from engine.domain.instruments import BotId, Instrument, InstrumentId, is_bid
 from engine.domain.orders import Order, OrderId, OrderState
 from engine.errors import BadInput
 from engine.executor.manual import ManualRefused
@@ -65,15 +65,14 @@ class ManualRequest(msgspec.Struct):
             self.words = str(event.reason)
 
 
-def must_be_free(engine: Engine, runner: AccountRunner, instrument: InstrumentId) -> None:
-    """Raise BadInput where a bot that runs trades the instrument at the account."""
-    for bot_runner in engine.bot_runners.values():
-        bot = bot_runner.bot
-        if bot_runner.runner is runner and instrument in bot.cells and bot.state not in AT_REST:
-            raise BadInput(
-                f"bot {bot.name} is {bot.state} and trades {instrument}: a second one on the same "
-                "instrument and account is refused; pause or stop the bot first"
-            )
+def must_rest(engine: Engine, owner: BotId) -> None:
+    """Raise BadInput where a person acts for a bot that runs: its own plans would undo it."""
+    bot_runner = engine.bot_runners.get(owner)
+    if bot_runner is not None and bot_runner.bot.state not in AT_REST:
+        raise BadInput(
+            f"bot {owner} is {bot_runner.bot.state}: its next plan would undo what is done for it "
+            f"by hand; pause or stop it first, or act for {MANUAL}"
+        )
 
 
 @part
@@ -91,7 +90,7 @@ class ManualOrders:
         pending = Pending()
         engine, now_ns = self._engine, self._engine.clock.now_ns()
         runner = trading_runner_of(engine, command.account)
-        must_be_free(engine, runner, command.instrument)
+        must_rest(engine, command.owner)
         made = runner.core.place(command, now_ns)
         if isinstance(made, ManualRefused):
             raise BadInput(made.why)
@@ -226,6 +225,7 @@ class Flattening(msgspec.Struct):
     answer: Answered
     touched: dict[InstrumentId, int] = {}
     retreated_ns: int = 0
+    owner: BotId = MANUAL
 
 
 @part
@@ -242,20 +242,28 @@ class Flattener:
         """Close what is held in a market; answered when it is flat, or cannot be."""
         pending = Pending()
         runner, name = runner_of(self._engine, given.account), given.instrument
-        must_be_free(self._engine, runner, name)
+        must_rest(self._engine, given.owner)
         executor, view = runner.core.executor, runner.core.cache.views.get(name)
-        position = executor.ledger.holding(name).position
+        owner = given.owner
+        position = executor.ledger.owned(name, owner).position
         if not position:
-            raise BadInput(f"{given.account} holds nothing in {name} that could be closed")
-        if any(one.runner is runner and one.instrument == name for one in self._requests):
+            others = [other for other in executor.owners(name) if other != owner]
+            whose = f"; held there by {', '.join(others)}" if others else ""
+            raise BadInput(
+                f"{owner} holds nothing in {name} at {given.account} that could be closed{whose}"
+            )
+        place = (runner, name, owner)
+        if any((one.runner, one.instrument, one.owner) == place for one in self._requests):
             raise BadInput(f"{name} is being closed already")
         if view is None or view.closed or not view.trusted:
             raise BadInput(f"no trusted book of {name} is received: nothing is sold without one")
         if not executor.healthy:
             raise BadInput(f"{given.account} places nothing now: {'; '.join(executor.reasons)}")
         now_ns = self._engine.clock.now_ns()
-        one = Flattening(runner, name, given.slippage_max, position, now_ns, pending.done_or_failed)
-        if way_out(runner.core, name, MANUAL, now_ns, slip=one.slip, touched=one.touched) is None:
+        one = Flattening(
+            runner, name, given.slippage_max, position, now_ns, pending.done_or_failed, owner=owner
+        )
+        if way_out(runner.core, name, owner, now_ns, slip=one.slip, touched=one.touched) is None:
             side = "bids" if position > 0 else "offers"
             raise BadInput(f"nobody {side} in {name}: there is no price to measure the cap from")
         self._requests.append(one)
@@ -267,18 +275,18 @@ class Flattener:
         for one in list(self._requests):
             core, name = one.runner.core, one.instrument
             view = core.cache.views.get(name)
-            left = core.executor.ledger.holding(name).position
+            left = core.executor.ledger.owned(name, one.owner).position
             late = now_ns - one.since_ns > FLATTEN_NS_MAX
             if not left or late or view is None or view.closed:
                 self._requests.remove(one)
                 text = self._answer(one, left)
                 # Its last intent would close at once whatever is bought here in the next seconds.
-                core.receive(Withdrawn(one.runner.account, MANUAL, name), now_ns)
+                core.receive(Withdrawn(one.runner.account, one.owner, name), now_ns)
                 one.runner.settle(now_ns)
                 one.answer(not left, text)
             elif now_ns - one.retreated_ns >= RETREAT_EVERY_NS:
                 one.retreated_ns = now_ns
-                target = way_out(core, name, MANUAL, now_ns, slip=one.slip, touched=one.touched)
+                target = way_out(core, name, one.owner, now_ns, slip=one.slip, touched=one.touched)
                 if target is not None:
                     core.set_target(target, now_ns)
                     one.runner.settle(now_ns)
@@ -292,7 +300,7 @@ class Flattener:
         if not left:
             return f"{one.instrument} is flat: {size} closed within {cap}"
         rest = instrument.size_text(abs(left))
-        residuals, denied = executor.explain(one.instrument)
+        residuals, denied = executor.explain(one.instrument, one.owner)
         why = [str(denied.reason)] if denied is not None else []
         why += dict.fromkeys(str(residual.reason) for residual in residuals)
         reason = ", ".join(why).replace("_", " ") or "the market is closed or not received any more"

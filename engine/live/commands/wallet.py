@@ -94,14 +94,14 @@ class Wallets:
         """Merge pairs into cash; answered when they are gone."""
         if given.size is None:
             wallet = runner_of(self._engine, given.account).core.executor.wallet
-            size, amount = wallet.pairs(given.instrument)
+            size, amount = wallet.pairs(given.instrument, given.owner)
         else:
             size = given.size
             amount = _amount(self._engine, given.account, given.instrument, size)
         return self._ask(
             MergePairs(
                 account=given.account, operation=0, instrument=given.instrument, size=size,
-                amount_micro=amount,
+                amount_micro=amount, owner=given.owner,
             )
         )  # fmt: skip
 
@@ -113,7 +113,7 @@ class Wallets:
         return self._ask(
             SplitCash(
                 account=given.account, operation=0, instrument=given.instrument, size=given.size,
-                amount_micro=amount,
+                amount_micro=amount, owner=given.owner,
             )
         )  # fmt: skip
 

@@ -100,7 +100,7 @@ def test_an_order_of_an_earlier_life_counts_for_its_bot_before_that_intents_agai
     order = rig.build.order(1)
     rig.executor.recover([order], rig.now)
     assert rig.executor.gate.exposure.bot_micro(order.bot) > 0
-    assert rig.executor.owner(order.instrument) == order.bot
+    assert rig.executor.owners(order.instrument) == (order.bot,)
 
 
 def test_an_order_that_had_no_name_yet_goes_on_from_a_snapshot_as_it_lived(rig: Rig) -> None:

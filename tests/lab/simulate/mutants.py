@@ -11,12 +11,12 @@ from engine.bots.core import AccountCore
 from engine.domain.effects import MergePairs, PlaceOrder
 from engine.domain.fills import FillState
 from engine.domain.inputs import StartedOver
-from engine.domain.instruments import Leg
+from engine.domain.instruments import Leg, Side
 from engine.domain.modes import ModeBelief
 from engine.domain.money import MICRO
 from engine.domain.order_life import ENDS, MOVES, QUIET, Happened
 from engine.domain.orders import OrderState
-from engine.executor import ledger, planning
+from engine.executor import planning, settlement
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.fills import FillBook
 from engine.executor.halts import Blocks, TradingHalts
@@ -387,7 +387,7 @@ def _payments_are_not_remembered(patch: Patch) -> None:
 
 def _losers_win(patch: Patch) -> None:
     patch.setattr(
-        ledger, "payouts", lambda held, payout: ((held.yes, payout or MICRO), (held.no, MICRO))
+        settlement, "payouts", lambda held, payout: ((held.yes, payout or MICRO), (held.no, MICRO))
     )
 
 
@@ -414,8 +414,8 @@ def _silence_is_no_redemption(patch: Patch) -> None:
 def _converts(patch: Patch, wrong: Callable[[Any, Any], None]) -> None:
     convert = Ledger.convert
 
-    def converted(self: Any, event: Any) -> Any:
-        booked = convert(self, event)
+    def converted(self: Any, event: Any, owner: Any = None) -> Any:
+        booked = convert(self, event, owner)
         wrong(self, event)
         return booked
 
@@ -450,7 +450,59 @@ def _an_unknown_merge_has_failed(patch: Patch) -> None:
     patch.setattr(WalletOperations, "_doubted", failed)
 
 
+def _owners_are_lost_at_a_restart(patch: Patch) -> None:
+    restore = Ledger.restore
+
+    def merged(self: Any, state: Any) -> None:
+        for holders in state.owned.values():
+            for owner, held in list(holders.items())[1:]:
+                first = next(iter(holders.values()))
+                for mine, theirs in ((first.yes, held.yes), (first.no, held.no)):
+                    for name in type(mine).__struct_fields__:
+                        setattr(mine, name, getattr(mine, name) + getattr(theirs, name))
+                for name in ("realised_micro", "fees_micro", "redeemable_micro"):
+                    setattr(first, name, getattr(first, name) + getattr(held, name))
+                del holders[owner]
+        restore(self, state)
+
+    patch.setattr(Ledger, "restore", merged)
+
+
+def _owners_cross(patch: Patch) -> None:
+    plan = planning.plan
+    patch.setattr(planning, "behind", lambda levels, _: levels)
+    patch.setattr(planning, "plan", lambda *a, **k: plan(*a, **(k | {"others": planning.NOBODY})))
+
+
+def _transfers_book_one_side(patch: Patch) -> None:
+    transfer = Ledger.transfer
+
+    def given(self: Any, event: Any) -> Any:
+        booked = transfer(self, event)
+        taken = self.owned(event.instrument, event.to_owner).leg(event.leg)
+        taken.settled -= event.size
+        return booked
+
+    patch.setattr(Ledger, "transfer", given)
+
+
+def _the_first_owner_gets_every_fill(patch: Patch) -> None:
+    book = Ledger.book
+
+    def credited(self: Any, order: Any, event: Any, *, now_ns: int = 0) -> Any:
+        owner = next(iter(self.holders(order.instrument)), order.bot)
+        if order.side is Side.BUY:
+            order = msgspec.structs.replace(order, bot=owner)
+        return book(self, order, event, now_ns=now_ns)
+
+    patch.setattr(Ledger, "book", credited)
+
+
 MUTANTS = (
+    Mutant("owners are lost at a restart", _owners_are_lost_at_a_restart, (F.CRASH,), 24, 2.0),
+    Mutant("two owners cross", _owners_cross, (), 24, 2.0),
+    Mutant("a transfer books one side", _transfers_book_one_side, (), 12, 2.0),
+    Mutant("a fill is another owner's", _the_first_owner_gets_every_fill, (), 12, 2.0),
     Mutant("silence is taken for a refusal", _silence_is_refusal, (F.LOST_AFTER,), 24, 2.0),
     Mutant("a cancel that was only sent releases", _cancel_submit_releases, (F.LOST_BEFORE,)),
     Mutant("pending tokens count as settled", _pending_is_settled, (F.REPORT_LATE,)),

@@ -12,7 +12,7 @@ import pytest
 
 from engine.domain.bots import BotState
 from engine.domain.commands import MANUAL, ApplySettings, PlaceManual
-from engine.domain.commands.trading import Flatten, FollowMarket
+from engine.domain.commands.trading import Flatten, FollowMarket, TransferHolding
 from engine.domain.commands.wallet import AdoptTokens, Split
 from engine.domain.effects import CancelScope
 from engine.domain.events import (
@@ -25,7 +25,7 @@ from engine.domain.events import (
     VenueEvent,
 )
 from engine.domain.fills import FillId, Liquidity
-from engine.domain.instruments import InstrumentId, Leg, Side
+from engine.domain.instruments import BotId, InstrumentId, Leg, Side
 from engine.domain.intents import Urgency
 from engine.domain.orders import CancelReason, OrderState, OrderType
 from engine.errors import OutcomeUnknown
@@ -170,7 +170,9 @@ async def test_what_nobody_takes_is_left_and_named(tmp_path: Path) -> None:
         assert said.state is CommandState.FAILED
         assert said.answer.startswith(f"12 of 20 in {ONE.id} are left, within 0 from 0.48")
         assert desk.position == 12 * SHARE
-        assert desk.engine.runners[DEMO].core.executor.explain(ONE.id)[0] == (), "it still sells"
+        assert desk.engine.runners[DEMO].core.executor.explain(ONE.id, MANUAL)[0] == (), (
+            "it still sells"
+        )
         assert {one.side for one in desk.venue.sent[1:]} == {Side.SELL}
         assert {one.price for one in desk.venue.sent[1:]} == {4_800}
 
@@ -262,7 +264,6 @@ async def test_an_order_that_meets_the_book_is_not_said_to_rest_before_its_fills
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ("runs", "bot maker is running and trades"),
         ("torn", "no trusted book"),
         ("empty", "nobody bids"),
     ],
@@ -273,9 +274,7 @@ async def test_what_cannot_be_flattened_is_refused_in_words(
     async with HandDesk(tmp_path, room=50) as desk:
         await desk.holds()
         runner, now_ns = desk.engine.runners[DEMO], desk.engine.clock.now_ns()
-        if change == "runs":
-            desk.engine.bot_runners["maker"].bot.state = BotState.RUNNING
-        elif change == "torn":
+        if change == "torn":
             runner.core.cache.views[ONE.id].trusted = False
         else:
             runner.market((msgspec.structs.replace(BOOK, bids=()),), now_ns)
@@ -283,6 +282,68 @@ async def test_what_cannot_be_flattened_is_refused_in_words(
         assert said.state is CommandState.REFUSED
         assert why in said.answer
         assert len(desk.venue.sent) == 1
+
+
+async def test_a_person_buys_and_closes_beside_a_running_bot(tmp_path: Path) -> None:
+    async with HandDesk(tmp_path, room=50) as desk:
+        desk.engine.bot_runners["maker"].bot.state = BotState.RUNNING
+        await desk.holds()
+        ledger = desk.engine.runners[DEMO].core.executor.ledger
+        assert ledger.owned(ONE.id, MANUAL).position == 20 * SHARE
+        assert (await desk.asked(flatten(100))).state is CommandState.DONE
+        assert ledger.owned(ONE.id, MANUAL).flat
+
+
+async def test_nothing_is_done_by_hand_for_a_bot_that_runs(tmp_path: Path) -> None:
+    async with HandDesk(tmp_path, room=50) as desk:
+        desk.engine.bot_runners["maker"].bot.state = BotState.RUNNING
+        for_it = msgspec.structs.replace(flatten(100), owner=BotId("maker"))
+        said = await desk.asked(for_it)
+        assert said.state is CommandState.REFUSED
+        assert "its next plan would undo what is done for it by hand" in said.answer
+
+
+def given(**changes: Any) -> TransferHolding:
+    fields: dict[str, Any] = {
+        "account": DEMO, "instrument": ONE.id, "leg": Leg.YES, "size": 5 * SHARE, "price": 6_000,
+        "from_owner": MANUAL, "to_owner": BotId("maker"),
+    }  # fmt: skip
+    return TransferHolding(**(fields | changes))
+
+
+async def test_a_transfer_gives_a_bot_what_a_person_bought(tmp_path: Path) -> None:
+    async with HandDesk(tmp_path, room=50) as desk:
+        await desk.holds()
+        said = await desk.asked(given())
+        assert (said.state, "went from manual to maker at 0.6" in said.answer) == (
+            CommandState.DONE, True
+        )  # fmt: skip
+        ledger = desk.engine.runners[DEMO].core.executor.ledger
+        assert ledger.owned(ONE.id, BotId("maker")).yes.cost_settled_micro == 3 * SHARE
+        assert ledger.owned(ONE.id, MANUAL).position == 15 * SHARE
+        assert desk.position == 20 * SHARE
+        ledger.check()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"size": 21 * SHARE}, "20 yes of manual are settled and free, 21 were to go"),
+        ({"to_owner": MANUAL}, "manual cannot give to itself"),
+        ({"to_owner": BotId("nobody")}, "nobody is no bot of demo"),
+        ({"from_owner": BotId("maker"), "to_owner": MANUAL}, "0 yes of maker are settled"),
+        ({"leg": Leg.BASE}, "has the legs yes, no, not base"),
+        ({"price": 10_000}, "1 is no price: it must be between"),
+        ({"instrument": InstrumentId("demo:other")}, "nothing of demo:other is known"),
+    ],
+)
+async def test_what_cannot_be_transferred_is_refused_in_words(
+    tmp_path: Path, wrong: dict[str, Any], why: str
+) -> None:
+    async with HandDesk(tmp_path, room=50) as desk:
+        await desk.holds()
+        said = await desk.asked(given(**wrong))
+        assert (said.state, why in said.answer) == (CommandState.REFUSED, True), said.answer
 
 
 async def test_a_followed_market_is_wanted_until_it_is_not(

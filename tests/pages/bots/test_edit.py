@@ -331,21 +331,14 @@ def resting(market: InstrumentId, hours: int) -> WatchedMarket:
     return WatchedMarket(instrument=market, rest=rest)
 
 
-def taken(market: InstrumentId) -> WatchedMarket:
-    return WatchedMarket(instrument=market, taken_by="quoter")
-
-
 @pytest.mark.parametrize(
     ("watching", "said", "why"),
     [
         ((COMET,), "RUNNING", ""),
         ((), "RUNNING", ""),
         ((resting(COMET, 1),), "RESTING until ", "3 fills made -2.00 cents"),
-        ((resting(COMET, 1), taken(OTHER)), "RESTING until ", "3 fills made -2.00 cents"),
         ((resting(COMET, -1),), "RUNNING", ""),
         ((resting(COMET, 1), OTHER), "RUNNING", "rests in 1 of 2 markets"),
-        ((taken(COMET),), "MARKET TAKEN", "quoter trades it in this account and was first"),
-        ((taken(COMET), OTHER), "RUNNING", "first in 1 of 2 markets"),
     ],
 )
 def test_running_is_said_of_a_bot_that_may_quote_alone(

@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 
 from engine.domain.decisions import Unit
-from engine.domain.instruments import Instrument, InstrumentId, Kind, Mode
+from engine.domain.instruments import Instrument, InstrumentId, Kind, Leg, Mode
 from storage.live import HoldingSeen, LimitUse, add_pnl, put_holdings, put_instrument, put_limit_use
+from storage.projected import PROJECTED
+from storage.projected.listings import ListingRow
+from storage.projected.positions import PositionRow
 from storage.views import money
 from storage.views.money import held, limit_use, pnl_by_bot
 
@@ -105,10 +108,27 @@ def test_a_position_of_an_unlisted_market_has_no_sizes(connection: Connection) -
     assert (row["yes_settled"], row["mark"], row["cost"]) == (None, None, 4)
 
 
+def owned(connection: Connection, name: str = "demo:m1", bot: str = "maker", **made: int) -> None:
+    """Write what an owner's fills made in a market: 12 YES for 4, and what sales of others did."""
+    values = {
+        "settled": 10 * SHARE, "pending": 2 * SHARE, "cost_micro": 4_000_000,
+        "received_micro": 700_000, "spent_micro": 4_000_000, "fee_micro": 100_000,
+    } | made  # fmt: skip
+    row = PositionRow(
+        account="demo", instrument=name, leg=Leg.YES, bot=bot, mode=Mode.DEMO, updated_ns=1, seq=1,
+        **values,
+    )  # fmt: skip
+    PROJECTED[PositionRow].rows.put(connection, "e1", [row], "INSERT OR REPLACE")
+    listing = ListingRow(instrument=name, value_divisor=10_000, one_token=SHARE, seq=1)
+    PROJECTED[ListingRow].rows.put(connection, "e1", [listing], "INSERT OR REPLACE")
+
+
 def test_pnl_of_a_period_is_what_came_since_its_start(connection: Connection) -> None:
-    put_holdings(connection, "e1", [seen()], 100)
+    put_holdings(connection, "e1", [seen(), seen("demo:m3")], 100)
+    owned(connection)
     add_pnl(connection, "e1", 100)
-    put_holdings(connection, "e1", [seen(realised_micro=2_700_000), seen("demo:m3")], 200)
+    owned(connection, received_micro=2_700_000)
+    owned(connection, "demo:m3")
     (row,) = pnl_by_bot(
         connection, "e1", mode=Mode.DEMO, since={"before": 50, "at": 100, "after": 250}
     )
@@ -116,28 +136,27 @@ def test_pnl_of_a_period_is_what_came_since_its_start(connection: Connection) ->
     assert (row["realised"], row["fees"], row["unrealised"]) == (
         Decimal("3.4"),
         Decimal("0.2"),
-        2,
+        Decimal("2.8012"),
     )
-    assert row["total"] == row["before"] == Decimal("5.2")
-    assert row["at"] == row["after"] == Decimal("3.6")
+    assert row["total"] == row["before"] == Decimal("6.0012")
+    assert row["at"] == row["after"] == Decimal("4.0006")
 
 
-def test_what_a_bot_made_in_a_forgotten_market_survives_the_next_start(
-    connection: Connection,
-) -> None:
-    nothing = {
-        "yes_settled": 0, "yes_pending": 0, "no_settled": 0, "no_pending": 0, "yes_cost_micro": 0,
-        "no_cost_micro": 0, "value_micro": 0,
-    }  # fmt: skip
-    put_holdings(connection, "e1", [seen(**nothing, realised_micro=-2_110_000)], 100)
-    blank = seen(**nothing, realised_micro=0, fees_micro=0)
-    put_holdings(connection, "e1", [blank], 200, anew={(blank.account, blank.instrument)})
+def test_what_is_made_by_hand_in_a_bots_market_stands_apart(connection: Connection) -> None:
+    put_holdings(connection, "e1", [seen()], 100)
+    owned(connection)
+    owned(connection, bot="manual", cost_micro=2_000_000, spent_micro=2_000_000, settled=SHARE)
+    maker, manual = pnl_by_bot(connection, "e1", mode=Mode.DEMO, since={})
+    assert (maker["bot"], manual["bot"]) == ("maker", "manual")
+    assert maker["unrealised"] == Decimal("1.4006")
+    assert manual["unrealised"] == Decimal("-0.64985")
+
+
+def test_what_a_resolved_market_pays_its_owner_is_realised(connection: Connection) -> None:
+    owned(connection)
+    connection.execute("UPDATE listings SET payout_yes_micro = 1000000")
     (row,) = pnl_by_bot(connection, "e1", mode=Mode.DEMO, since={})
-    assert row["realised"] == Decimal("-2.11")
-    # Told again by the same engine it is news: a fill was reversed.
-    put_holdings(connection, "e1", [blank], 300)
-    (row,) = pnl_by_bot(connection, "e1", mode=Mode.DEMO, since={})
-    assert row["realised"] == 0
+    assert (row["realised"], row["unrealised"], row["markets"]) == (Decimal("8.7"), 0, 0)
 
 
 def test_use_of_limits_comes_by_name_and_the_most_used_first(connection: Connection) -> None:

@@ -1,0 +1,39 @@
+"""Owners: whose something of an account is, and how what is the account's as a whole is shared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from engine.domain.instruments import MANUAL, UNASSIGNED, BotId
+
+
+def shares(amount: int, weights: Sequence[int]) -> list[int]:
+    """Split an amount by weights of at least zero, to the unit; to the first if all are zero.
+
+    Rounded by the running sum, so that the parts always add up.
+    """
+    total = sum(weights)
+    if not total:
+        return [amount if not place else 0 for place in range(len(weights))]
+    parts, so_far, before = [], 0, 0
+    for weight in weights:
+        so_far += weight
+        upto = amount * so_far // total
+        parts.append(upto - before)
+        before = upto
+    return parts
+
+
+def taken_first(held: Mapping[BotId, int], size: int) -> list[tuple[BotId, int]]:
+    """Return whose tokens were taken that nobody here asked to give away: by hand first.
+
+    Then what is unassigned, then the bots' by name; what nobody holds was `manual`'s.
+    """
+    order = sorted(held, key=lambda owner: (owner != MANUAL, owner != UNASSIGNED, owner))
+    found, left = [], size
+    for owner in order:
+        part = min(left, max(0, held[owner]))
+        if part:
+            found.append((owner, part))
+            left -= part
+    return [*found, (MANUAL, left)] if left else found

@@ -1,0 +1,297 @@
+"""The moves of a ledger's books: fills, their settlement, results and redemptions.
+
+Each move changes both sides of an entry, so that the identity of `balance` holds after it. Nothing
+is decided here: which move is due is the ledger's and the fill machine's affair. A holding is one
+owner's (`engine.executor.owners`).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from engine.domain.events import CashKind, OrderFilled, TokensRedeemed
+from engine.domain.instruments import BotId, Instrument, InstrumentId, Side
+from engine.domain.orders import Order, OrderId
+from engine.domain.products.binary import pays_micro
+from engine.errors import BrokenInvariant
+from engine.executor.fills import (
+    FillBook,
+    Holding,
+    LegHolding,
+    Reservation,
+    Unsettled,
+    cost_out,
+    payouts,
+    redeemed_tokens,
+)
+
+# -- The books: everything of a ledger that must survive, and the identity they keep ---------------
+
+
+class Anomaly(StrEnum):
+    """A rule that a booked fact breaks. Facts are kept; a person is told."""
+
+    CASH_NEGATIVE = "cash_negative"
+    OVERSOLD = "oversold"
+    """More tokens left than were settled: the venue sold what we thought pending."""
+
+
+class Booked(msgspec.Struct, frozen=True, kw_only=True):
+    """What a fill or its settlement did. `changed` is False for news already known."""
+
+    changed: bool
+    anomalies: tuple[Anomaly, ...] = ()
+
+
+NOTHING = Booked(changed=False)
+DONE = Booked(changed=True)
+
+
+class OwnerTotals(msgspec.Struct, kw_only=True):
+    """What one owner made: the account's figures are the sums over all of them."""
+
+    realised_micro: int = 0
+    fees_micro: int = 0
+    income_micro: dict[CashKind, int] = {}
+
+
+class LedgerState(msgspec.Struct, kw_only=True):
+    """Everything of a ledger that must survive."""
+
+    currency: str
+    cash_settled_micro: int = 0
+    cash_pending_micro: int = 0
+    cash_reserved_micro: int = 0
+    redeemable_micro: int = 0
+    """What tokens of resolved instruments are still to bring: equity, and nobody's to spend."""
+    redeemed_micro: int = 0
+    """What redemptions have paid since the account began."""
+    deposits_micro: int = 0
+    income_micro: dict[CashKind, int] = {}
+    """Rewards and rebates: no trade realised them."""
+    payments: dict[str, int] = {}
+    """Those by the venue's names, with their times: the last thousand."""
+    funded_ns: int = 0
+    """When the first cash was booked: what was paid before is in it."""
+    realised_micro: int = 0
+    fees_micro: int = 0
+    holdings: dict[InstrumentId, Holding] = {}
+    """What the account holds: of each instrument the sum over its owners."""
+    owned: dict[InstrumentId, dict[BotId, Holding]] = {}
+    """What each owner holds of it. A sole owner's holding is the account's, one and the same."""
+    owners: dict[BotId, OwnerTotals] = {}
+    """What each owner made since it began."""
+    reservations: dict[OrderId, Reservation] = {}
+    fills: FillBook
+    instruments: dict[InstrumentId, Instrument] = {}
+
+
+def balance(state: LedgerState) -> None:
+    """Raise BrokenInvariant where the books do not balance to the micro-unit, owners included."""
+    owned = [held for holders in state.owned.values() for held in holders.values()]
+    cost = sum(h.yes.cost_micro + h.no.cost_micro for h in owned)
+    have = state.cash_settled_micro + state.cash_pending_micro + state.redeemable_micro + cost
+    accounted = state.deposits_micro + sum(state.income_micro.values())
+    accounted += state.realised_micro - state.fees_micro
+    if have != accounted:
+        raise BrokenInvariant(f"ledger holds {have} micro and accounts for {accounted}")
+    reserved = sum(entry.cash_micro for entry in state.reservations.values())
+    if reserved != state.cash_reserved_micro:
+        raise BrokenInvariant(
+            f"reserved cash is {state.cash_reserved_micro}, orders account for {reserved}"
+        )
+    totals = state.owners.values()
+    sums = {
+        "realised": (state.realised_micro, sum(one.realised_micro for one in totals)),
+        "fees": (state.fees_micro, sum(one.fees_micro for one in totals)),
+        "redeemable": (state.redeemable_micro, sum(held.redeemable_micro for held in owned)),
+    }
+    for kind in CashKind:
+        of_owners = sum(one.income_micro.get(kind, 0) for one in totals)
+        sums[kind] = (state.income_micro.get(kind, 0), of_owners)
+    for name, (of_account, of_owners) in sums.items():
+        if of_account != of_owners:
+            raise BrokenInvariant(
+                f"{name}: the account has {of_account} micro, its owners sum to {of_owners}"
+            )
+
+
+def totals_of(state: LedgerState, owner: BotId) -> OwnerTotals:
+    """Return what an owner made, to be changed; a new one made nothing."""
+    found = state.owners.get(owner)
+    if found is None:
+        found = state.owners[owner] = OwnerTotals()
+    return found
+
+
+# -- The moves -------------------------------------------------------------------------------------
+
+_BUY = Side.BUY
+
+
+def take_fill(
+    state: LedgerState, holding: Holding, order: Order, event: OrderFilled, *, settled: bool
+) -> Unsettled:
+    """Move cash and tokens of a new fill; return what reverses it while it is not settled."""
+    size, fee = event.size, event.fee_micro
+    entry = Unsettled(
+        fill=event.fill, order=order.id, owner=order.bot, instrument=order.instrument,
+        leg=order.leg, side=order.side, size=size, cash_micro=0, fee_micro=fee,
+    )  # fmt: skip
+    instrument = state.instruments[order.instrument]
+    leg = holding.leg(order.leg)
+    if order.side is _BUY:
+        cost = entry.cash_micro = event.moved_micro(instrument, order.side)
+        state.cash_settled_micro -= cost + fee
+        if settled:
+            leg.settled += size
+            leg.cost_settled_micro += cost
+        else:
+            leg.pending += size
+            leg.cost_pending_micro += cost
+    else:
+        proceeds = entry.cash_micro = event.moved_micro(instrument, order.side)
+        entry.cost_settled_micro, entry.cost_pending_micro = cost_out(leg, size)
+        _sell(state, leg, entry, settled=settled)
+        realise(state, holding, proceeds - entry.cost_settled_micro - entry.cost_pending_micro)
+    charge(state, holding, fee)
+    return entry
+
+
+def _sell(state: LedgerState, leg: LegHolding, entry: Unsettled, *, settled: bool) -> None:
+    leg.settled -= entry.size
+    leg.cost_settled_micro -= entry.cost_settled_micro
+    leg.cost_pending_micro -= entry.cost_pending_micro
+    if settled:
+        state.cash_settled_micro += entry.cash_micro - entry.fee_micro
+    else:
+        state.cash_pending_micro += entry.cash_micro - entry.fee_micro
+        leg.leaving += entry.size
+        leg.cost_leaving_micro += entry.cost_settled_micro + entry.cost_pending_micro
+
+
+def charge(state: LedgerState, holding: Holding, fee: int) -> None:
+    """Note what fees took; a negative amount takes it back."""
+    if fee:
+        holding.fees_micro += fee
+        state.fees_micro += fee
+        totals_of(state, holding.owner).fees_micro += fee
+
+
+def realise(state: LedgerState, holding: Holding, amount: int) -> None:
+    """Note a profit or loss before fees."""
+    if amount:
+        holding.realised_micro += amount
+        state.realised_micro += amount
+        totals_of(state, holding.owner).realised_micro += amount
+
+
+def settle(state: LedgerState, entry: Unsettled, holding: Holding) -> None:
+    """Turn what a fill promised into money or tokens that may be used."""
+    leg = holding.leg(entry.leg)
+    moving = entry.payout_micro
+    if entry.side is not _BUY:
+        moving = entry.cash_micro - entry.fee_micro
+        leg.leaving -= entry.size
+        leg.cost_leaving_micro -= entry.cost_settled_micro + entry.cost_pending_micro
+    if moving is not None:
+        state.cash_pending_micro -= moving
+        if entry.side is _BUY:
+            await_redemption(state, holding, leg, entry.size, moving)
+        else:
+            state.cash_settled_micro += moving
+        return
+    leg.pending -= entry.size
+    leg.settled += entry.size
+    leg.cost_pending_micro -= entry.cash_micro
+    leg.cost_settled_micro += entry.cash_micro
+
+
+def void(state: LedgerState, entry: Unsettled, holding: Holding) -> None:
+    """Undo a fill to the unit: cash, tokens, costs, fee and what it had realised."""
+    leg = holding.leg(entry.leg)
+    cash, fee = entry.cash_micro, entry.fee_micro
+    charge(state, holding, -fee)
+    if entry.side is not _BUY:
+        state.cash_pending_micro -= cash - fee
+        leg.leaving -= entry.size
+        leg.cost_leaving_micro -= entry.cost_settled_micro + entry.cost_pending_micro
+        leg.settled += entry.size
+        leg.cost_settled_micro += entry.cost_settled_micro
+        leg.cost_pending_micro += entry.cost_pending_micro
+        realise(state, holding, entry.cost_settled_micro + entry.cost_pending_micro - cash)
+        return
+    state.cash_settled_micro += cash + fee
+    if entry.payout_micro is None:
+        leg.pending -= entry.size
+        leg.cost_pending_micro -= cash
+    else:
+        state.cash_pending_micro -= entry.payout_micro
+        realise(state, holding, cash - entry.payout_micro)
+
+
+def tidy(state: LedgerState, holding: Holding) -> None:
+    """Leave no cost without tokens: only a sale beyond the settled tokens can strand one."""
+    for leg in (holding.yes, holding.no):
+        if leg.cost_pending_micro and not leg.pending:
+            leg.cost_settled_micro += leg.cost_pending_micro
+            leg.cost_pending_micro = 0
+        if leg.cost_settled_micro and not leg.settled and not leg.pending:
+            realise(state, holding, -leg.cost_settled_micro)
+            leg.cost_settled_micro = 0
+
+
+def await_redemption(
+    state: LedgerState, holding: Holding, leg: LegHolding, size: int, payout_micro: int
+) -> None:
+    """Note tokens that wait for their redemption, apart from those that pay nothing."""
+    if payout_micro:
+        leg.redeemable += size
+        holding.redeemable_micro += payout_micro
+        state.redeemable_micro += payout_micro
+    else:
+        leg.lost += size
+
+
+def sweep(state: LedgerState, holding: Holding, payout_yes_micro: int) -> None:
+    """Realise a resolved instrument: settled tokens await redemption, pending ones are promised."""
+    unit = 10 ** state.instruments[holding.instrument].size_decimals
+    for leg, payout in payouts(holding, payout_yes_micro):
+        if leg.settled:
+            worth = leg.settled * payout // unit
+            await_redemption(state, holding, leg, leg.settled, worth)
+            realise(state, holding, worth - leg.cost_settled_micro)
+            leg.settled = leg.cost_settled_micro = 0
+    for entry in state.fills.unsettled.values():
+        ours = entry.instrument == holding.instrument and entry.owner == holding.owner
+        if ours and entry.side is _BUY:
+            payout = pays_micro(entry.leg, payout_yes_micro)
+            worth, before = entry.size * payout // unit, entry.payout_micro
+            if before is None:
+                leg = holding.leg(entry.leg)
+                leg.pending -= entry.size
+                leg.cost_pending_micro -= entry.cash_micro
+            entry.payout_micro = worth
+            state.cash_pending_micro += worth - (before or 0)
+            realise(state, holding, worth - (entry.cash_micro if before is None else before))
+
+
+def take_redemption(
+    state: LedgerState, holding: Holding, payout_yes_micro: int, event: TokensRedeemed
+) -> None:
+    """Turn redeemed tokens into the cash the venue paid for them; rounding is realised."""
+    expected, unit = 0, 10 ** state.instruments[holding.instrument].size_decimals
+    taken = redeemed_tokens(holding, payout_yes_micro, event, unit)
+    sides = zip(payouts(holding, payout_yes_micro), taken, (event.yes, event.no), strict=True)
+    for (leg, payout), burned, told in sides:
+        leg.burn(burned, told)
+        expected += burned * payout // unit
+    if not (holding.yes.redeemable or holding.no.redeemable):
+        expected = holding.redeemable_micro  # whatever was rounded fill by fill ends here
+    holding.redeemable_micro -= expected
+    state.redeemable_micro -= expected
+    state.redeemed_micro += event.amount_micro
+    state.cash_settled_micro += event.amount_micro
+    realise(state, holding, event.amount_micro - expected)
