@@ -15,8 +15,8 @@ import msgspec
 
 from engine.domain.commands import AnyCommand
 from engine.domain.effects import caution
-from engine.domain.events import OrderReport
 from engine.domain.instruments import Mode
+from engine.domain.orders import OrderReport
 from engine.errors import BadInput, BrokenInvariant
 from storage.alerts import raise_alert
 from storage.database import Table, insert, note, transaction, update

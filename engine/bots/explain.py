@@ -21,7 +21,7 @@ R = DenyReason
 _STOPS = (R.LATCHED, R.KILL_DRAWDOWN, R.DRAWDOWN, R.DAILY_LOSS)
 MS = 1_000_000
 
-Part = tuple[InstrumentId, BotId]
+SlotKey = tuple[InstrumentId, BotId]
 """An instrument, and whose part in it."""
 
 
@@ -34,8 +34,8 @@ class Explanations:
     def __init__(self, executor: Executor, explain: Callable[[Planned], None]) -> None:
         self._executor = executor
         self._explain = explain
-        self.stated: list[Part] = []
-        self._left: dict[Part, object] = {}
+        self.stated: list[SlotKey] = []
+        self._left: dict[SlotKey, object] = {}
         """Why nothing could be done about an intent, as it was said last."""
 
     def show(self, effects: list[Effect], now_ns: int) -> None:
@@ -70,8 +70,8 @@ def planned(executor: Executor, effects: Iterable[Effect], now_ns: int) -> list[
     They come in the order of the planning: who comes first has the cash and the room. Of a basket
     every part is told, also where nothing came of it: the others depended on it.
     """
-    places: dict[Part, list[Order]] = {}
-    cancels: dict[Part, list[OrderId]] = {}
+    places: dict[SlotKey, list[Order]] = {}
+    cancels: dict[SlotKey, list[OrderId]] = {}
     for effect in effects:
         if isinstance(effect, PlaceOrder):
             order = effect.order
@@ -87,7 +87,7 @@ def planned(executor: Executor, effects: Iterable[Effect], now_ns: int) -> list[
     ]
 
 
-def _in_order(executor: Executor, touched: dict[Part, None]) -> Iterable[Part]:
+def _in_order(executor: Executor, touched: dict[SlotKey, None]) -> Iterable[SlotKey]:
     baskets = [basket for part in touched if (basket := executor.basket(*part)) is not None]
     if len(touched) < 2 and not baskets:
         return touched
@@ -98,14 +98,14 @@ def _in_order(executor: Executor, touched: dict[Part, None]) -> Iterable[Part]:
     )
 
 
-def idle(executor: Executor, part: Part, now_ns: int) -> Planned:
+def idle(executor: Executor, part: SlotKey, now_ns: int) -> Planned:
     """Return the record of a plan that touched no order: what rests, what is left over and why."""
     return _planned(executor, part, [], (), now_ns)
 
 
 def _planned(
     executor: Executor,
-    part: Part,
+    part: SlotKey,
     places: list[Order],
     cancels: tuple[OrderId, ...],
     now_ns: int,

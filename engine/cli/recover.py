@@ -22,16 +22,9 @@ from engine.cli.arguments import add_demo_argument, say, who_types
 from engine.clock import WallClock
 from engine.config import Config
 from engine.domain.effects import alarm
-from engine.domain.events import (
-    CashMoved,
-    FillsListed,
-    LossAccepted,
-    OrderFilled,
-    OrderReport,
-    OrderReported,
-)
+from engine.domain.events import CashMoved, FillsListed, LossAccepted, OrderFilled, OrderReported
 from engine.domain.instruments import AccountId, BotId
-from engine.domain.orders import Identity, Order, OrderId
+from engine.domain.orders import Identity, Order, OrderId, OrderReport
 from engine.domain.settings import AccountSettings
 from engine.domain.unread import refuse_unread
 from engine.errors import PitbossError, StorageError

@@ -14,21 +14,13 @@ from msgspec import UNSET, UnsetType
 from engine.domain.bars import Bar
 from engine.domain.books import Level
 from engine.domain.fills import FillId, FillState, Liquidity, SizeSource
-from engine.domain.instruments import (
-    MANUAL,
-    AccountId,
-    BotId,
-    Instrument,
-    InstrumentId,
-    Leg,
-    Side,
-)
+from engine.domain.instruments import MANUAL, AccountId, BotId, Instrument, InstrumentId, Leg, Side
 from engine.domain.orders import (
     CancelReason,
     Identity,
     OperationName,
     OrderId,
-    OrderState,
+    OrderReport,
     RejectReason,
 )
 from engine.domain.unread import UnreadRow
@@ -332,23 +324,6 @@ class ModeChanged(AccountEvent, frozen=True, kw_only=True):
 
 
 # -- answers to questions -------------------------------------------------------------------------
-
-
-class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What a venue says about one order when asked. Sizes in the leg's increments."""
-
-    identity: Identity
-    order: OrderId | None
-    """Ours, where the identity is known to us; None = foreign or forgotten."""
-    ours: bool
-    """True where the venue says the order belongs to our key."""
-    instrument: InstrumentId
-    leg: Leg
-    side: Side
-    price: int
-    size: int
-    filled: int
-    state: OrderState
 
 
 class OpenOrdersListed(AccountEvent, frozen=True, kw_only=True):

@@ -126,3 +126,20 @@ class OperationName(msgspec.Struct, frozen=True, kw_only=True):
     """The wallet's number for it: one operation at most can ever use it."""
     until_ns: int = 0
     """After this the chain refuses it; 0 = it may take effect for ever."""
+
+
+class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a venue says about one order when asked. Sizes in the leg's increments."""
+
+    identity: Identity
+    order: OrderId | None
+    """Ours, where the identity is known to us; None = foreign or forgotten."""
+    ours: bool
+    """True where the venue says the order belongs to our key."""
+    instrument: InstrumentId
+    leg: Leg
+    side: Side
+    price: int
+    size: int
+    filled: int
+    state: OrderState

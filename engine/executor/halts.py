@@ -32,7 +32,8 @@ from engine.domain.intents import ResidualReason
 from engine.domain.modes import ModeBelief
 from engine.domain.money import money_text
 from engine.domain.orders import OrderId
-from engine.executor.orders import EffectOutbox, InstrumentState, OrderTable
+from engine.executor.orders import InstrumentState, OrderTable
+from engine.executor.outbox import EffectOutbox
 from engine.executor.planner import ends_soon
 from engine.executor.proof import AccountQuestion, Questions, ZeroProofs
 from engine.executor.settings import MS, ExecutorSettings

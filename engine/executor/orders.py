@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from engine.domain.effects import Effect, KeepStart, OrderChanged, RaiseAlert, Severity
+from engine.domain.effects import Effect, OrderChanged
 from engine.domain.events import BookMarked, OrderFilled
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Side
 from engine.domain.intents import Basket, Quotes, Target
@@ -211,49 +211,6 @@ class InstrumentState:
         if len(slots) == 1 and owner in slots:
             return working
         return {number: known for number, known in working.items() if known.order.bot == owner}
-
-
-# -- The outbox: effects collected during one call, handed out at its end --------------------------
-
-
-class EffectOutbox:
-    """Collects what one account's executor asks of the world."""
-
-    __slots__ = ("_account", "effects")
-
-    def __init__(self, account: AccountId) -> None:
-        self._account = account
-        self.effects: list[Effect] = []
-
-    def take(self) -> list[Effect]:
-        """Hand out, once, everything collected so far."""
-        effects, self.effects = self.effects, []
-        return effects
-
-    def start(self, fence: int, snapshot: int) -> None:
-        """Have the journal keep that a start begins here, and what it knew."""
-        self.effects.append(KeepStart(account=self._account, fence=fence, snapshot=snapshot))
-
-    def alert(
-        self,
-        severity: Severity,
-        kind: str,
-        text: str,
-        *,
-        instrument: InstrumentId | None = None,
-        bot: BotId | None = None,
-    ) -> None:
-        """Tell the operator."""
-        self.effects.append(
-            RaiseAlert(
-                severity=severity,
-                kind=kind,
-                text=text,
-                account=self._account,
-                instrument=instrument,
-                bot=bot,
-            )
-        )
 
 
 # -- The table: every order of the account, the only place where an order's state is assigned ------

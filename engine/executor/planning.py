@@ -19,13 +19,13 @@ from engine.domain.intents import Basket, Quotes, ResidualReason
 from engine.domain.orders import Order, OrderId
 from engine.executor.halts import ExecutorParts
 from engine.executor.orders import (
-    EffectOutbox,
     InstrumentIntent,
     InstrumentState,
     LiveOrder,
     OrderTable,
     OwnerSlot,
 )
+from engine.executor.outbox import EffectOutbox
 from engine.executor.plan import NO_PLAN, Draft, Plan, Residual
 from engine.executor.planner import NOBODY, Ahead, behind, plan, reducing, target_levels
 from engine.executor.proof import ZeroProofs
@@ -399,8 +399,8 @@ def reduces(table: OrderTable, order: Order) -> int:
         return 0
     bid = order.leg is not product.second
     left = -holding.position if bid else holding.position
-    working = entry.working_of(order.bot).values()
-    return max(0, left - sum(one.remaining for one in working if one.bid is bid))
+    alive = entry.working_of(order.bot).values()
+    return max(0, left - sum(one.remaining for one in alive if one.bid is bid))
 
 
 # -- The mailbox: one slot per owner and instrument, the latest intent wins (law I) ----------------

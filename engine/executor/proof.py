@@ -8,9 +8,8 @@ from enum import StrEnum
 import msgspec
 
 from engine.domain.effects import PlaceOrder
-from engine.domain.events import OrderReport
 from engine.domain.instruments import AccountId, BotId, InstrumentId
-from engine.domain.orders import Order
+from engine.domain.orders import Order, OrderReport
 from engine.executor.orders import LiveOrder
 from engine.executor.settings import MS, NEVER, ExecutorSettings
 

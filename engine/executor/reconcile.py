@@ -29,7 +29,6 @@ from engine.domain.events import (
     OpenOrdersListed,
     OrderFilled,
     OrderNotFound,
-    OrderReport,
     OrderReported,
     PositionsListed,
     QueryFailed,
@@ -37,11 +36,12 @@ from engine.domain.events import (
 )
 from engine.domain.fills import FillId
 from engine.domain.order_life import Happened
-from engine.domain.orders import Identity, OrderId, OrderState
+from engine.domain.orders import Identity, OrderId, OrderReport, OrderState
 from engine.domain.unread import UnreadRow
 from engine.executor.audit import Audit
 from engine.executor.halts import ExecutorParts
-from engine.executor.orders import EffectOutbox, LiveOrder, OrderTable
+from engine.executor.orders import LiveOrder, OrderTable
+from engine.executor.outbox import EffectOutbox
 from engine.executor.proof import AccountQuestion, Questions, ZeroProofs
 from engine.executor.settings import MS
 from engine.executor.unread import UnreadAnswers

@@ -26,7 +26,8 @@ from engine.domain.effects import (
 from engine.domain.failing import FailingQuestions
 from engine.domain.instruments import InstrumentId
 from engine.domain.unread import UnreadRow
-from engine.executor.orders import EffectOutbox, OrderTable
+from engine.executor.orders import OrderTable
+from engine.executor.outbox import EffectOutbox
 
 TOLD_MAX = 1_000
 """Rows remembered as named; one that is forgotten is named once more."""

@@ -17,12 +17,9 @@ import msgspec
 from engine.clock import WallClock
 from engine.config import Config
 from engine.domain.effects import CancelScope
-from engine.domain.events import (
-    CancelRefused,
-    OrderCancelled,
-    OrderReport,
-)
+from engine.domain.events import CancelRefused, OrderCancelled
 from engine.domain.instruments import Mode
+from engine.domain.orders import OrderReport
 from engine.domain.settings import AccountSettings
 from engine.domain.unread import unread_of_ours
 from engine.errors import AuthRefused, PitbossError

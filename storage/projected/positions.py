@@ -143,14 +143,14 @@ def on_holding_transferred(fold: Fold, event: HoldingTransferred, record: Record
         _position(fold, key, mode, record).convert(size, value)
 
 
-Key = tuple[str, str, Leg, str]
+PositionKey = tuple[str, str, Leg, str]
 
 
-def _key_of(fill: FillRow) -> Key:
+def _key_of(fill: FillRow) -> PositionKey:
     return fill.account, fill.instrument, fill.leg, fill.bot
 
 
-def _position(fold: Fold, key: Key, mode: Mode, record: Record) -> PositionRow:
+def _position(fold: Fold, key: PositionKey, mode: Mode, record: Record) -> PositionRow:
     position = fold.rows.find(PositionRow, *key)
     if position is None:
         account, instrument, leg, bot = key

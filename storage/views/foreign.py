@@ -15,7 +15,8 @@ from typing import Any
 
 import msgspec
 
-from engine.domain.events import OpenOrdersListed, OrderReport, PositionsListed
+from engine.domain.events import OpenOrdersListed, PositionsListed
+from engine.domain.orders import OrderReport
 from storage.commands import MarkKind, marks
 from storage.database import reading
 from storage.journal import decode, record_of

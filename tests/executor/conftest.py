@@ -29,7 +29,6 @@ from engine.domain.events import (
     OrderFilled,
     OrderNamed,
     OrderNotFound,
-    OrderReport,
     PositionsListed,
     RedemptionsListed,
     TimerFired,
@@ -47,7 +46,7 @@ from engine.domain.instruments import (
     Side,
 )
 from engine.domain.intents import Quotes
-from engine.domain.orders import Identity, Order, OrderId, OrderState
+from engine.domain.orders import Identity, Order, OrderId, OrderReport, OrderState
 from engine.domain.settings import Limit, RiskLimits
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.ledger import Ledger

@@ -31,7 +31,6 @@ from engine.domain.events import (
     OrderNotFound,
     OrderNotSent,
     OrderRejected,
-    OrderReport,
     OrderReported,
     OrderSent,
     OrderUnanswered,
@@ -39,7 +38,7 @@ from engine.domain.events import (
 )
 from engine.domain.fills import FillId, FillState, Liquidity
 from engine.domain.instruments import Leg, Side
-from engine.domain.orders import Identity, Order, OrderState, RejectReason
+from engine.domain.orders import Identity, Order, OrderReport, OrderState, RejectReason
 from engine.executor.executor import ExecutorSettings
 from engine.executor.orders import working_of
 from tests.executor.recount import recount

@@ -18,13 +18,19 @@ from engine.domain.events import (
     OrderNamed,
     OrderNotSent,
     OrderRejected,
-    OrderReport,
     OrderReported,
     OrderSent,
 )
 from engine.domain.fills import FillState
 from engine.domain.instruments import InstrumentId, Leg, Side
-from engine.domain.orders import CancelReason, Identity, OrderId, OrderState, RejectReason
+from engine.domain.orders import (
+    CancelReason,
+    Identity,
+    OrderId,
+    OrderReport,
+    OrderState,
+    RejectReason,
+)
 from engine.executor.executor import ExecutorSettings
 
 S = OrderState

@@ -7,13 +7,9 @@ from typing import Any
 import pytest
 
 from engine.domain.effects import CancelScope
-from engine.domain.events import (
-    OpenOrdersListed,
-    OrderReport,
-    VenueEvent,
-)
+from engine.domain.events import OpenOrdersListed, VenueEvent
 from engine.domain.instruments import AccountId, InstrumentId, Leg, Mode, Side
-from engine.domain.orders import Identity, OrderState
+from engine.domain.orders import Identity, OrderReport, OrderState
 from engine.domain.settings import AccountSettings
 from engine.domain.unread import UnreadRow
 from engine.live import kill_bare

@@ -12,18 +12,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
-from engine.domain.events import OpenOrdersListed, OrderReport, PositionsListed
+from engine.domain.events import OpenOrdersListed, PositionsListed
 from engine.domain.fills import FillState, Liquidity, SizeSource
-from engine.domain.instruments import (
-    AccountId,
-    Instrument,
-    InstrumentId,
-    Kind,
-    Leg,
-    Mode,
-    Side,
-)
-from engine.domain.orders import Identity, OrderState
+from engine.domain.instruments import AccountId, Instrument, InstrumentId, Kind, Leg, Mode, Side
+from engine.domain.orders import Identity, OrderReport, OrderState
 from pages.kit import tables
 from storage.commands import MarkKind, StandingMark, mark
 from storage.database import Table, writing

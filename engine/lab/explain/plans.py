@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine.bots.explain import Part, planned
+from engine.bots.explain import SlotKey, planned
 from engine.domain.commands import MANUAL
 from engine.domain.decisions import Planned, Rule, Verdict
 from engine.domain.effects import CancelOrders, KeepStart, PlaceOrder
@@ -79,7 +79,7 @@ def _dropped(record: Record, before: PlanEffect) -> bool:
     return dropped and decode(record).order in before.orders  # type: ignore[union-attr]
 
 
-def _part(plan: Planned) -> Part:
+def _part(plan: Planned) -> SlotKey:
     """Return whose part in which instrument a plan is about."""
     return plan.instrument, MANUAL if plan.bot is None else plan.bot
 
@@ -295,10 +295,10 @@ class PlanVerifier:
 
     def _all_inputs(
         self, turn: Sequence[Planned], owed: frozenset[OrderId]
-    ) -> dict[Part, PlanInputs] | None:
+    ) -> dict[SlotKey, PlanInputs] | None:
         """Return what a turn's plans were made of; None = something of it was not kept."""
         baskets: list[Basket] = []
-        found: dict[Part, PlanInputs] = {}
+        found: dict[SlotKey, PlanInputs] = {}
         for plan in turn:
             echo = not plan.places and owed.issuperset(plan.cancels)
             intent = plan.intent if echo and not plan.decision else self._intent(plan)

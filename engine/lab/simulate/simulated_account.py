@@ -38,9 +38,10 @@ from engine.lab.simulate.bench import Evidence, JudgeVerdict
 from engine.lab.simulate.disk import Disk, Journal
 from engine.lab.simulate.engine_run import AUTH, EngineRun
 from engine.lab.simulate.faults import PUT_BACK_ONLY, Faults
-from engine.lab.simulate.judges import DECIDED, LEAVING, EngineRuns, Speak
+from engine.lab.simulate.judges import EngineRuns, Speak
 from engine.lab.simulate.market_network import MarketNetwork
 from engine.lab.simulate.network import MS, Later, Network, S
+from engine.lab.simulate.order_judges import DECIDED, LEAVING
 from engine.lab.simulate.process import EngineDied, Process
 from engine.lab.simulate.put_back import Homes, PutBack, loss_messages
 from engine.lab.simulate.venue_side import VenueSide

@@ -15,7 +15,7 @@ from engine.domain import effects as fx
 from engine.domain import events as ev
 from engine.domain.fills import FillState
 from engine.domain.instruments import AccountId
-from engine.domain.orders import CancelReason, Order, OrderId, RejectReason
+from engine.domain.orders import CancelReason, Order, OrderId, OrderReport, RejectReason
 from engine.errors import BadInput, BrokenInvariant, VenueClosed
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.orders import (
@@ -228,9 +228,9 @@ class Answers:
     def _converted(self, converted: Converted) -> ev.PairsConverted:
         return ev.PairsConverted(account=self._account, **asdict(converted))
 
-    def _report(self, order: RestingOrder) -> ev.OrderReport:
+    def _report(self, order: RestingOrder) -> OrderReport:
         ours = order.key == self._key
-        return ev.OrderReport(
+        return OrderReport(
             identity=order.identity,
             order=self.known(order.identity) if ours else None,
             ours=ours,

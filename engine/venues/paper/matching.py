@@ -39,7 +39,6 @@ from engine.domain.events import (
     OrderCancelled,
     OrderFilled,
     OrderNotFound,
-    OrderReport,
     OrderReported,
     PairsConverted,
     PositionsListed,
@@ -51,7 +50,7 @@ from engine.domain.events import (
 )
 from engine.domain.fills import FillId, FillState, Liquidity, SizeSource
 from engine.domain.instruments import AccountId, Instrument, InstrumentId, Side
-from engine.domain.orders import CancelReason, Identity, Order, OrderId, OrderState
+from engine.domain.orders import CancelReason, Identity, Order, OrderId, OrderReport, OrderState
 from engine.domain.products.binary import pays_micro
 from engine.errors import BrokenInvariant
 from engine.venues.paper.account import LegFunds, Wallet

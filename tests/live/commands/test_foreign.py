@@ -10,14 +10,9 @@ import pytest
 
 from engine.domain.commands.wallet import AdoptTokens, CancelForeign, IgnoreForeign
 from engine.domain.effects import RaiseAlert
-from engine.domain.events import (
-    InstrumentListed,
-    OpenOrdersListed,
-    OrderReport,
-    PositionsListed,
-)
+from engine.domain.events import InstrumentListed, OpenOrdersListed, PositionsListed
 from engine.domain.instruments import InstrumentId, Leg, Mode, Side
-from engine.domain.orders import Identity, OrderState
+from engine.domain.orders import Identity, OrderReport, OrderState
 from engine.errors import NotSent
 from engine.live.commands import foreign
 from engine.runtime.market_hub import wants_of

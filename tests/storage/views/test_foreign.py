@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engine.domain.events import OpenOrdersListed, OrderReport, PositionsListed
+from engine.domain.events import OpenOrdersListed, PositionsListed
 from engine.domain.instruments import InstrumentId, Leg, Side
-from engine.domain.orders import Identity, OrderId, OrderState
+from engine.domain.orders import Identity, OrderId, OrderReport, OrderState
 from storage.commands import MarkKind, StandingMark, mark
 from storage.database import reading, writing
 from storage.live import put_instrument

@@ -8,17 +8,10 @@ import msgspec
 import pytest
 
 from engine.domain.effects import CancelAll, CancelOrders, CancelScope, PlaceOrder
-from engine.domain.events import (
-    FillSettled,
-    OrderAccepted,
-    OrderFilled,
-    OrderNamed,
-    OrderReport,
-    OrderReported,
-)
+from engine.domain.events import FillSettled, OrderAccepted, OrderFilled, OrderNamed, OrderReported
 from engine.domain.fills import FillId, Liquidity
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
-from engine.domain.orders import Identity, Order, OrderId, OrderState
+from engine.domain.orders import Identity, Order, OrderId, OrderReport, OrderState
 from storage.journal_writer import names_sum, open_journal, record_sum, write_batch
 from storage.views import journal
 from storage.views.journal import history_of, search_journal

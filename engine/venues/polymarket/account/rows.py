@@ -14,17 +14,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from engine.domain.events import (
-    CashKind,
-    CashMoved,
-    OrderFilled,
-    OrderReport,
-    PairsConverted,
-    TokensRedeemed,
-)
+from engine.domain.events import CashKind, CashMoved, OrderFilled, PairsConverted, TokensRedeemed
 from engine.domain.fills import FillId, FillState, Liquidity
 from engine.domain.instruments import AccountId, Instrument, InstrumentId, Leg, Side
-from engine.domain.orders import Identity, OrderId, OrderState
+from engine.domain.orders import Identity, OrderId, OrderReport, OrderState
 from engine.domain.readings import plain_text, shown, stamp_ns, whole_units
 from engine.domain.unread import UnreadRow
 from engine.errors import BadInput

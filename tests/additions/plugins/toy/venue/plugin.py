@@ -19,13 +19,12 @@ from engine.domain.events import (
     OrderAccepted,
     OrderCancelled,
     OrderNotFound,
-    OrderReport,
     OrderReported,
     PositionsListed,
     VenueEvent,
 )
 from engine.domain.instruments import AccountId, Instrument, InstrumentId, Kind, Mode
-from engine.domain.orders import Identity, Order, OrderState
+from engine.domain.orders import Identity, Order, OrderReport, OrderState
 from engine.domain.settings import AccountSettings
 from engine.gateway.door import Named, Prepared
 from engine.runtime.account_runner import AccountRunner
