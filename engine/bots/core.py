@@ -437,12 +437,10 @@ class AccountCore:
         if evaluation.intents:
             self._submit(view, bot.name, evaluation.intents, now_ns)
 
-    def _submit(
-        self, view: BookView, owner: BotId, intents: tuple[Intent, ...], now_ns: int
-    ) -> None:
+    def _submit(self, view: BookView, bot: BotId, intents: tuple[Intent, ...], now_ns: int) -> None:
         """Hand intents on, each after the marks of what it is about."""
         if self._explanations is not None:
-            self._explanations.stated.append((view.instrument.id, owner))
+            self._explanations.stated.append((view.instrument.id, bot))
         tick_ns = self._tick_ns
         self._second_ns = min(self._second_ns, now_ns - now_ns % tick_ns + tick_ns)
         self._effects += self.executor.receive(mark_of(view), now_ns)
