@@ -52,7 +52,7 @@ HEADINGS = {
         "Settled and pending",
         "Proofs",
         "Why: the decision log",
-        "Orders by hand",
+        "Owners, and orders by hand",
         "Denial reasons",
     ),
     CONFIGURATION: (

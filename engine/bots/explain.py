@@ -92,7 +92,7 @@ def _in_order(executor: Executor, touched: dict[SlotKey, None]) -> Iterable[Slot
     if len(touched) < 2 and not baskets:
         return touched
     parts = ((one.instrument, one.bot) for basket in baskets for one in basket.targets)
-    place = {key: at for at, key in enumerate(executor.planned_in_order)}
+    place = {key: at for at, key in enumerate(executor.planning.order)}
     return sorted(
         dict.fromkeys((*touched, *parts)), key=lambda part: place.get(part[0], len(place))
     )

@@ -10,7 +10,7 @@ placed before the venue has said what is open and what was filled (law N).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from engine.domain.commands import PlaceManual
 from engine.domain.effects import (
@@ -20,10 +20,12 @@ from engine.domain.effects import (
     KeepDifferences,
     OrderChanged,
     QueryOperation,
+    RedeemTokens,
     SetTimer,
     WalletEffect,
 )
 from engine.domain.events import (
+    BookMarked,
     CashMoved,
     Event,
     HoldingTransferred,
@@ -44,15 +46,17 @@ from engine.executor.cash import CashMoves
 from engine.executor.halts import Blocks, ExecutorParts, Hold, Markets, TradingHalts
 from engine.executor.ledger import Ledger
 from engine.executor.manual import ByHand, ManualRefused
-from engine.executor.orders import LiveOrder, OrderTable
+from engine.executor.orders import InstrumentIntent, LiveOrder, OrderTable, OwnerSlot
 from engine.executor.outbox import EffectOutbox
+from engine.executor.plan import Residual
 from engine.executor.planning import Mailbox, Planning
 from engine.executor.proof import AccountQuestion, Scope, ZeroProof, within
-from engine.executor.readings import ExecutorReadings
 from engine.executor.settings import NEVER, ExecutorSettings
 from engine.executor.snapshot import decode, encode
 from engine.executor.venue_reports import EventHandler, VenueReports
-from engine.risk.gate import RiskGate
+from engine.executor.wallet import WalletOperation
+from engine.risk.gate import Denied, RiskGate
+from engine.risk.reasons import DenyReason
 
 __all__ = ["Executor", "ExecutorSettings"]
 
@@ -71,7 +75,7 @@ _BOUND = frozenset(
 """Events that belong to one account; those of another are not ours to receive."""
 
 
-class Executor(ExecutorReadings):
+class Executor:
     """One account's executor."""
 
     def __init__(
@@ -127,7 +131,7 @@ class Executor(ExecutorReadings):
             wallet_goes_on=self.wallet.loss_accepted, cash_marked=self.cash.marked,
         )  # fmt: skip
         proofs = self._reconciler.proofs
-        self._planning = Planning(parts, self._gate, proofs)
+        self.planning = Planning(parts, self._gate, proofs)
         self._by_hand = ByHand(parts, self._gate, proofs)
         own: dict[type, EventHandler] = {
             Quotes: self._mailbox.intent,
@@ -169,7 +173,7 @@ class Executor(ExecutorReadings):
         if halts.equity_due or halts.judged != table.moves:
             halts.judge(now_ns, self._gate.mark_age_ns_max)
         if table.dirty:
-            self._planning.run(now_ns)
+            self.planning.run(now_ns)
         if self.wallet.due_ns <= now_ns:
             self.wallet.advance(now_ns)
         if table.unknown:
@@ -350,7 +354,7 @@ class Executor(ExecutorReadings):
 
     def expire_quotes(self, life_ms: int | None) -> None:
         """Let resting orders end by themselves after so long; None = good till cancelled."""
-        self._planning.expire(life_ms)
+        self.planning.expire(life_ms)
         self._look_at_orders()
 
     def _look_at_orders(self) -> None:
@@ -398,3 +402,190 @@ class Executor(ExecutorReadings):
         if forgotten:
             self._markets.forget(instrument)
         return forgotten
+
+    # -- what everyone may ask; nothing below changes anything -------------------------------------
+
+    def owners(self, instrument: InstrumentId) -> tuple[BotId, ...]:
+        """Return who wants something, works orders or holds something in an instrument."""
+        entry = self._table.instruments.get(instrument)
+        wanting = () if entry is None else entry.slots
+        held = [name for name, of in self.ledger.holders(instrument).items() if not of.flat]
+        return tuple(dict.fromkeys((*wanting, *held)))
+
+    @property
+    def fence(self) -> int:
+        """Token of the engine's lease: which start this is."""
+        return self._settings.fence
+
+    @property
+    def healthy(self) -> bool:
+        """True where nothing of the whole account forbids placing."""
+        return self._blocks.account_block() is None
+
+    def at_rest(self, now_ns: int) -> bool:
+        """Say whether a plan at this time would find nothing to do."""
+        table, halts = self._table, self._halts
+        due_ns = min(table.wake_ns, self._reconciler.questions.due_ns)
+        return (
+            self._started
+            and now_ns < due_ns
+            and now_ns < self.wallet.due_ns
+            and now_ns < self._timer_ns <= due_ns
+            and halts.judged == table.moves
+            and not (halts.equity_due or table.dirty or table.unknown or table.unjournaled)
+        )
+
+    @property
+    def recovering(self) -> bool:
+        """True until the venue's open orders and fills have been believed."""
+        return self._blocks.recovering
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Every reason of the account not to place, in words."""
+        return self._blocks.reasons
+
+    @property
+    def to_release(self) -> tuple[str, ...]:
+        """What stands until a person releases the account, in words; a KILL is released first."""
+        return self._blocks.to_release
+
+    @property
+    def unhealthy(self) -> Mapping[str, str]:
+        """What `HealthChanged` said is not well: source → why."""
+        return self._blocks.unhealthy
+
+    @property
+    def latched(self) -> bool:
+        """True while the KILL latch is set."""
+        return self._gate.breakers.latched
+
+    @property
+    def stopped(self) -> DenyReason | None:
+        """The most serious stop of risk in force; None = none."""
+        return self._gate.breakers.stopped
+
+    @property
+    def anchors_micro(self) -> tuple[int, int]:
+        """Equity at the day's start, and the peak."""
+        breakers = self._gate.breakers
+        return breakers.day_start_equity_micro, breakers.peak_equity_micro
+
+    @property
+    def open_and_unknown(self) -> tuple[int, int]:
+        """How many orders may still fill, and how many of them are UNKNOWN."""
+        return self._table.live_count, len(self._table.unknown)
+
+    def order(self, order: OrderId) -> Order | None:
+        """Return an order, live or ended; None where it is unknown or was forgotten."""
+        known = self._table.orders.get(order)
+        return None if known is None else known.order
+
+    def knows(self, instrument: InstrumentId) -> bool:
+        """Say whether anything of an instrument may be here: its terms, an order, a holding.
+
+        True also of one that was forgotten or whose listing an order of an earlier life awaits.
+        """
+        table = self._table
+        awaited = any(order.instrument == instrument for order in table.awaiting_listing.values())
+        return instrument in table.instruments or instrument in table.over or awaited
+
+    def record(self, order: OrderId) -> LiveOrder | None:
+        """Return an order with its state (read only)."""
+        return self._table.orders.get(order)
+
+    @property
+    def venue_cash(self) -> tuple[int, int] | None:
+        """What the venue last said the account has in cash, and when; None = nothing yet."""
+        return self._reconciler.audit.venue_cash
+
+    @property
+    def redeeming(self) -> Mapping[InstrumentId, WalletOperation]:
+        """Redemptions that were asked for and have no end yet (read only)."""
+        found = self.wallet.state.operations.values()
+        return {one.effect.instrument: one for one in found if isinstance(one.effect, RedeemTokens)}
+
+    def names(self) -> list[tuple[OrderId, Identity]]:
+        """Return every order that has a name at the venue, live or ended, as far as remembered."""
+        known = self._table.orders.values()
+        return [(one.order.id, one.identity) for one in known if one.identity is not None]
+
+    def working(
+        self, instrument: InstrumentId, owner: BotId | None = None
+    ) -> tuple[LiveOrder, ...]:
+        """Return an instrument's orders that may still fill, oldest first (read only).
+
+        Of one owner where it is named.
+        """
+        entry = self._table.instruments.get(instrument)
+        if entry is None:
+            return ()
+        return tuple((entry.working if owner is None else entry.working_of(owner)).values())
+
+    def working_sizes(self, instrument: InstrumentId, owner: BotId) -> tuple[int, int]:
+        """Return what an owner's working orders may still buy and sell, in YES-space."""
+        bids = asks = 0
+        entry = self._table.instruments.get(instrument)
+        for known in entry.working_of(owner).values() if entry is not None else ():
+            if known.bid:
+                bids += known.remaining
+            else:
+                asks += known.remaining
+        return bids, asks
+
+    @property
+    def gate(self) -> RiskGate:
+        """The account's gate with its limits, breakers and exposure (read only)."""
+        return self._gate
+
+    def slot(self, instrument: InstrumentId, owner: BotId) -> OwnerSlot | None:
+        """Return what an owner wants in an instrument and what its plan left (read only)."""
+        entry = self._table.instruments.get(instrument)
+        return None if entry is None else entry.slots.get(owner)
+
+    def intent(self, instrument: InstrumentId, owner: BotId) -> InstrumentIntent | None:
+        """Return an owner's intent that stands in an instrument; None = it wants nothing."""
+        slot = self.slot(instrument, owner)
+        return None if slot is None else slot.intent
+
+    def mark(self, instrument: InstrumentId) -> BookMarked | None:
+        """Return the mark of an instrument the executor knows; None before the first."""
+        entry = self._table.instruments.get(instrument)
+        return None if entry is None else entry.mark
+
+    def explain(
+        self, instrument: InstrumentId, owner: BotId
+    ) -> tuple[tuple[Residual, ...], Denied | None]:
+        """Return what an owner's last plan left over, and what risk said if it said no."""
+        slot = self.slot(instrument, owner)
+        return ((), None) if slot is None else (slot.residuals, slot.denied)
+
+    def basket(self, instrument: InstrumentId, owner: BotId) -> Basket | None:
+        """Return the basket an owner's intent belongs to; None = it stands alone."""
+        slot = self.slot(instrument, owner)
+        return None if slot is None else slot.basket
+
+    def concerned(self) -> list[InstrumentId]:
+        """Return the instruments with an intent, an order or a holding: those that need marks."""
+        held = self.ledger.held
+        return [
+            key
+            for key, entry in self._table.instruments.items()
+            if entry.working or key in held or entry.intended
+        ]
+
+    def equity_micro(self, now_ns: int) -> int:
+        """Return equity at risk marks: the side each holding would leave by."""
+        return self.ledger.equity_micro(
+            self._markets.marks, now_ns=now_ns, mark_age_ns_max=self._gate.mark_age_ns_max
+        )
+
+    def equity_mid_micro(self, now_ns: int) -> int:
+        """Return equity at the last two-sided mids: for people, labelled so."""
+        del now_ns
+        return self.ledger.shown_equity_micro(self._markets.marks)
+
+    @property
+    def fills(self) -> int:
+        """Fills booked since this object was made."""
+        return self._table.fills

@@ -187,6 +187,42 @@ class Worst:
             return -1
         return ceiling - mine
 
+    def largest(self, order: Order, size: int, ceiling: int, reducing: int) -> int:
+        """Return the largest multiple of the lot ≤ `size` that keeps exposure ≤ `ceiling`.
+
+        What is `reducing` of it may stand at the present exposure even where that is over the
+        ceiling.
+        """
+        leg, side, price, post_only = order.leg, order.side, order.price, order.post_only
+        if reducing and ceiling < self.micro:
+            ceiling, size = self.micro, reducing
+        room = self.room_for_micro(leg, side, ceiling)
+        if room < 0:
+            return 0
+        lot = self.instrument.lot
+        high = size // lot
+        unit = self.unit(leg, side, price)
+        if unit:
+            high = min(high, room * self.divisor // unit // lot)
+        if post_only and not self.maker_pays:
+            return high * lot
+        loss = self.loss_micro(leg, side, price, high * lot, post_only)
+        if loss <= room:
+            return high * lot
+        # Losses are rounded in steps of a micro-unit: from where one in proportion would fit, ever
+        # longer strides lead to a size that does, and then halves to the largest.
+        high, stride = high - 1, max(1, self.divisor // (unit * lot))
+        low = min(high, (high + 1) * room // loss)
+        while low > 0 and self.loss_micro(leg, side, price, low * lot, post_only) > room:
+            high, low, stride = low - 1, max(0, low - stride), 2 * stride
+        while low < high:
+            middle = min(low + stride, (low + high + 1) // 2)
+            if self.loss_micro(leg, side, price, middle * lot, post_only) <= room:
+                low, stride = middle, 2 * stride
+            else:
+                high, stride = middle - 1, high
+        return low * lot
+
 
 class OwnerRisk(Worst):
     """One owner's part in an instrument, and the sum of its own it counts towards."""

@@ -493,12 +493,11 @@ class RiskGate:
         levels = self._levels(order, risk)
         part = risk.owners.get(order.bot) or _nothing(risk)
         most = [
-            _largest(
-                order, part if reason is DenyReason.EXPOSURE_BOT else risk, size, limit - rest,
-                reducing,
+            (part if reason is DenyReason.EXPOSURE_BOT else risk).largest(
+                order, size, limit - rest, reducing
             )
             for reason, rest, limit in levels
-        ]  # fmt: skip
+        ]
         fits = min(most)
         if self._legal(order, risk, fits):
             return Allowed(fits)
@@ -569,39 +568,3 @@ def _beside(order: Order, risk: InstrumentRisk) -> int:
 def _nothing(risk: InstrumentRisk) -> Worst:
     """Return the part of an owner that has none in an instrument."""
     return Worst(risk.instrument)
-
-
-def _largest(order: Order, risk: Worst, size: int, ceiling: int, reducing: int) -> int:
-    """Return the largest multiple of the lot ≤ `size` that keeps exposure ≤ `ceiling`.
-
-    What is `reducing` of it may stand at the present exposure even where that is over the ceiling.
-    """
-    leg, side, price, post_only = order.leg, order.side, order.price, order.post_only
-    if reducing and ceiling < risk.micro:
-        ceiling, size = risk.micro, reducing
-    room = risk.room_for_micro(leg, side, ceiling)
-    if room < 0:
-        return 0
-    lot = risk.instrument.lot
-    high = size // lot
-    unit = risk.unit(leg, side, price)
-    if unit:
-        high = min(high, room * risk.divisor // unit // lot)
-    if post_only and not risk.maker_pays:
-        return high * lot
-    loss = risk.loss_micro(leg, side, price, high * lot, post_only)
-    if loss <= room:
-        return high * lot
-    # Losses are rounded in steps of a micro-unit: from where one in proportion would fit, ever
-    # longer strides lead to a size that does, and then halves to the largest.
-    high, stride = high - 1, max(1, risk.divisor // (unit * lot))
-    low = min(high, (high + 1) * room // loss)
-    while low > 0 and risk.loss_micro(leg, side, price, low * lot, post_only) > room:
-        high, low, stride = low - 1, max(0, low - stride), 2 * stride
-    while low < high:
-        middle = min(low + stride, (low + high + 1) // 2)
-        if risk.loss_micro(leg, side, price, middle * lot, post_only) <= room:
-            low, stride = middle, 2 * stride
-        else:
-            high, stride = middle - 1, high
-    return low * lot

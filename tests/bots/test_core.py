@@ -485,7 +485,7 @@ def test_close_withdraws_the_intent_and_cancels_what_rests(
     for order in orders:
         stage.venue(OrderCancelled(account=order.account, order=order.id))
     stage.at(stage.now + 60 * S)
-    assert stage.executor.residuals[ResidualReason.MARKET_CLOSED] == 0
+    assert stage.executor.planning.residuals[ResidualReason.MARKET_CLOSED] == 0
     assert stage.executor.concerned() == []
 
 

@@ -83,7 +83,7 @@ def test_a_intent_becomes_orders_that_are_counted_and_reserved(rig: Any) -> None
     assert rig.executor.ledger.cash_free_micro == 904 * USD
     assert rig.gate._exposure.account_micro() > 0
     assert rig.executor.working_sizes(M1, BOT) == (100 * SHARE, 100 * SHARE)
-    assert rig.executor.orders_placed == 2
+    assert rig.executor.planning.orders_placed == 2
 
 
 def test_named_sent_accepted_and_filled(rig: Any) -> None:
@@ -412,7 +412,7 @@ def test_a_basket_of_which_one_part_is_impossible_is_not_placed(
     assert pair.feed(pair.mark(), pair.mark("venue:m2"), intent) == []
     assert pair.executor.ledger.cash_free_micro == 1_000 * USD
     assert pair.gate._exposure.account_micro() == 0
-    assert pair.executor.orders_placed == 0
+    assert pair.executor.planning.orders_placed == 0
 
 
 def test_a_basket_waits_for_all_its_books(pair: Any) -> None:
@@ -448,7 +448,7 @@ def test_plans_are_told_in_the_order_of_the_planning_and_a_basket_with_every_par
     intent = basket(pair, ("venue:m1", 0, 5_000), ("venue:m2", 100, 5_200))
     effects = pair.feed(pair.mark("venue:m2"), pair.mark(), intent)
     made = planned(pair.executor, effects, pair.now)
-    assert pair.executor.planned_in_order == ("venue:m1", "venue:m2")
+    assert pair.executor.planning.order == ("venue:m1", "venue:m2")
     assert [(one.instrument, len(one.places)) for one in made] == [("venue:m1", 0), ("venue:m2", 1)]
 
 
@@ -548,7 +548,7 @@ def test_risk_shrinks_and_denies_with_its_reason(make_rig: Any, limits: Any) -> 
 
     rig = make_rig(limits=limits.model_copy(update={"order_value_max": Limit(absolute=2)}))
     assert rig.quote(BIDS) == []
-    assert rig.executor.denials.total() == 1
+    assert rig.executor.planning.denials.total() == 1
     residuals, denied = rig.executor.explain(M1, BOT)
     assert denied is not None
     assert residuals[0].size == 100 * SHARE

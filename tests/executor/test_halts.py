@@ -261,7 +261,7 @@ def test_readings_of_the_unknown_are_empty(rig: Any) -> None:
     assert [known.order.id for known in executor.working(M1)] == [1, 2]
     assert executor.working_sizes(M1, BOT) == (100 * USD, 50 * USD)
     assert executor.equity_mid_micro(rig.now) == 1_000 * USD
-    assert executor.cancels_asked == 0
+    assert executor.planning.cancels_asked == 0
 
 
 def test_a_stop_is_kept_with_its_anchor_as_it_begins(make_rig: Any, limits: Any) -> None:

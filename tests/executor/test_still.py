@@ -105,7 +105,7 @@ def test_an_executor_that_plans_each_time_does_the_same(make_rig: Any, steps: An
     for what, pick, seconds in steps:
         assert lazy.step(what, pick, seconds) == eager.step(what, pick, seconds)
         assert lazy.rig.executor.explain(M1, BOT) == eager.rig.executor.explain(M1, BOT)
-    assert lazy.rig.executor.residuals == eager.rig.executor.residuals
+    assert lazy.rig.executor.planning.residuals == eager.rig.executor.planning.residuals
     assert lazy.rig.executor.snapshot() == eager.rig.executor.snapshot()
 
 
@@ -115,7 +115,7 @@ def test_a_mark_that_tells_the_same_is_no_reason_to_plan(
     rig.rest([(4_800, 50)])
     rig.feed(rig.mark())
     planned: list[Any] = []
-    monkeypatch.setattr(rig.executor._planning, "_made", lambda *effects: planned.append(effects))
+    monkeypatch.setattr(rig.executor.planning, "_made", lambda *effects: planned.append(effects))
 
     rig.now += 1
     rig.feed(rig.mark(), rig.quotes([(4_800, 50)], decision=7))

@@ -167,7 +167,7 @@ def played(tape: Path, tmp_path_factory: pytest.TempPathFactory) -> Played:
 
 
 def test_live_loop_trades(played: Played) -> None:
-    assert played.executor.orders_placed > 20
+    assert played.executor.planning.orders_placed > 20
     assert played.executor.fills > 0
 
 
@@ -189,7 +189,7 @@ def test_silence_of_days_is_played_as_a_replay_plays_it(tmp_path: Path) -> None:
     path.write_bytes(b"\n".join(line for market in markets for line in market.lines(times)))
     expected, played = replayed(path, QUOTING), Played(path, tmp_path, QUOTING)
     assert (played.decisions, played.effects) == (expected.decisions, expected.effects)
-    assert played.executor.orders_placed > 20
+    assert played.executor.planning.orders_placed > 20
 
 
 def test_wall_speed_changes_nothing(tape: Path, tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_every_place_is_named_before_it_is_sent_and_times_never_run_back(played:
                 cancels += 1
             case _:
                 pass
-    assert len(named) == played.executor.orders_placed
+    assert len(named) == played.executor.planning.orders_placed
     assert fills == played.executor.fills > 0
     assert cancels > 0
 

@@ -171,8 +171,8 @@ class VerifyingExecutor(Executor):
             table.dirty |= {one.instrument: True for one in group if not one.echo}
             firsts = [one.first for one in group if one.first]
             table.numbers.raise_floor(min(firsts, default=0) - 1)
-            self._planning.only = {(one.instrument, one.owner) for one in group}
-            self._planning.run(now_ns)
+            self.planning.only = {(one.instrument, one.owner) for one in group}
+            self.planning.run(now_ns)
         owed, self._owed = self._owed, ()
         return [*owed, *self._outbox.take()]
 

@@ -490,10 +490,10 @@ class Replay:
         if result.events:
             self._sample(last_ns)
         result.equity_end_micro = result.equity[-1][1] if result.equity else 0
-        result.orders = executor.orders_placed
-        result.cancels = executor.cancels_asked
-        result.residuals = {str(key): n for key, n in sorted(executor.residuals.items())}
-        result.denials = {str(key): n for key, n in sorted(executor.denials.items())}
+        result.orders = executor.planning.orders_placed
+        result.cancels = executor.planning.cancels_asked
+        result.residuals = {str(key): n for key, n in sorted(executor.planning.residuals.items())}
+        result.denials = {str(key): n for key, n in sorted(executor.planning.denials.items())}
         result.alerts = dict(sorted(self._driver.alert_counts.items()))
         result.evaluations = sum(bot.evaluations for bot in self._bots)
         result.bot_errors = {bot.name: bot.error for bot in self._bots if bot.error}

@@ -295,7 +295,7 @@ class TapeDeck(AccountOpening):
         return {
             "whole": not cut,
             "events": pump.events,
-            "orders": executor.orders_placed,
+            "orders": executor.planning.orders_placed,
             "fills": executor.fills,
             "equity": executor.equity_mid_micro(0) / MICRO,
             "decisions": self.decisions.count,
