@@ -13,6 +13,7 @@ from engine.domain.events import CashMoved, OrderFilled
 from engine.domain.settings import SettingsDocument
 from engine.lab.explain.accounts import JournalAccounts
 from engine.lab.explain.plans import PlanVerification, PlanVerifier
+from engine.lab.simulate import simulated_account
 from engine.lab.simulate.faults import Fault
 from engine.lab.simulate.simulated_account import SimulatedAccount
 from engine.lab.simulate.world import World
@@ -165,3 +166,16 @@ def test_after_older_lives_plans_are_proven_again_from_the_first_start_that_was_
     assert (found.different, found.broken) == ([], [])
     assert found.starts_unkept > 0
     assert found.same >= later - found.idle > 0
+
+
+def test_plans_beside_other_owners_are_said_untold_and_never_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What each of several owners wanted at that moment is kept for the one that acted alone."""
+    monkeypatch.setattr(simulated_account, "SHARED", 1.0)
+    account = simulated(9, tmp_path)
+
+    found = verified(account, tmp_path, account.disk.rows)
+
+    assert (found.different, found.broken) == ([], [])
+    assert found.untold > 0
