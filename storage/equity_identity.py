@@ -153,7 +153,7 @@ def _journal_side(connection: Connection, engine_id: str, side: LedgerSide) -> J
         if size == 0 or divisor is None or decimals is None:
             continue
         if payout is None:
-            tokens[key, leg] = size
+            tokens[key, leg] = tokens.get((key, leg), 0) + size  # each owner's part is a row
             one = divisor * MICRO // 10**decimals
             inventory += _at_mid(size, leg, side.marks.get(key), divisor, one)
             continue
@@ -166,7 +166,7 @@ def _journal_side(connection: Connection, engine_id: str, side: LedgerSide) -> J
         cash_micro=cash,
         redeemed_micro=redeemed,
         inventory_micro=inventory,
-        tokens=tokens,
+        tokens={place: size for place, size in tokens.items() if size},
         slack_micro=slack,
         lacks=lacks,
     )

@@ -201,12 +201,13 @@ DIFFERS = "equity_differs"
 def ledger_side(executor: Executor, *, at_ns: int, seq: int) -> LedgerSide:
     """Return what an account's ledger says now, after the journal's record `seq`."""
     state = executor.ledger.state
-    marks = {key: mark for key in executor.ledger.held if (mark := executor.mark(key)) is not None}
+    marks = {key: one for key in executor.ledger.held if (one := executor.mark(key)) is not None}
     inventory = 0
     tokens: dict[tuple[str, Leg], int] = {}
     for key, held in executor.ledger.held.items():
         terms = state.instruments[key]
-        inventory += mid_value_micro(held, terms, marks.get(key))
+        mark = marks.get(key)
+        inventory += sum(mid_value_micro(own, terms, mark) for own in state.owned[key].values())
         for leg in terms.product.legs:
             if size := held.leg(leg).total:
                 tokens[key, leg] = size

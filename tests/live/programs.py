@@ -67,6 +67,10 @@ LONG_S = 150.0
 """The end of patience on a machine under load; whoever waits goes on as soon as it is true."""
 
 
+LATER = ("not_filled", "try again in", "places nothing now")
+"""Why an order by hand is given again: others took what stood there, or a life has just begun."""
+
+
 class Programs:
     """The programs of one home, each ended by its own process id."""
 
@@ -136,8 +140,8 @@ class Programs:
 
         def taken() -> bool:
             left = self.command(by_hand)
-            if "not_filled" in left.answer or "try again in" in left.answer:
-                return False  # others have just taken what stood there, or did a moment ago
+            if any(words in left.answer for words in LATER):
+                return False
             assert left.state is CommandState.DONE, left.answer
             return True
 

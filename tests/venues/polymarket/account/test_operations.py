@@ -15,7 +15,7 @@ from engine.domain.effects import (
     SplitCash,
 )
 from engine.domain.events import OperationMoved, OperationNamed
-from engine.domain.instruments import Leg
+from engine.domain.instruments import MANUAL, Leg
 from engine.errors import BadInput
 from engine.venues.polymarket.account.operations import Operations
 from engine.venues.polymarket.account.sdk import outcome_of
@@ -31,7 +31,7 @@ def by_hand(desk: WalletDesk, kind: type, slug: str = RAIN, pairs: int = 0) -> i
     if kind is not ApproveTrading:
         given["instrument"] = by_slug(desk.served, slug).instrument
     if pairs:
-        given |= {"size": pairs * SHARE, "amount_micro": pairs * USD}
+        given |= {"size": pairs * SHARE, "amount_micro": pairs * USD, "owner": MANUAL}
     desk.engine_run.do(desk.executor.operate(kind(**given), desk.now_ns()))
     return desk.executor.wallet.state.last
 
@@ -70,7 +70,7 @@ async def test_split_merge_and_redeem_through_the_relayer(slug: str, kind: int) 
         await desk.run(25)
         by_hand(desk, MergePairs, slug, 10)
         await desk.run(25)
-        assert desk.executor.wallet.pairs(market.instrument)[0] == 20 * SHARE
+        assert desk.executor.wallet.pairs(market.instrument, MANUAL)[0] == 20 * SHARE
         await desk.resolve(market, 1.0)
         await desk.until_quiet()
 
