@@ -15,10 +15,16 @@ from typing import Any
 import msgspec
 from pydantic import ValidationError
 
-from engine.domain.settings import SettingsDocument
+from engine.domain.instruments import Mode
+from engine.domain.settings import (
+    AccountSettings,
+    SettingsDocument,
+    capitals_refusal,
+    first_equity_micro,
+)
 from engine.errors import BadInput, ConfigError
-from storage.capitals import capital_refusal
 from storage.database import WHY_LENGTH_MAX, Table, insert, note, transaction, update
+from storage.live import latest_equity
 
 
 class SettingsVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -272,3 +278,30 @@ def _leaves(path: str, value: Any) -> list[tuple[str, Any]]:
             for leaf in _leaves(f"{path}.{name}" if path else name, inner)
         ]
     return [(path, value)]
+
+
+# -- What the accounts are worth, for settings that give capital to bots ---------------------------
+
+SEEN_NS_MAX = 3_600 * 1_000_000_000
+"""How old the equity of a live account may be: a deposit is seen by a running engine alone."""
+
+
+def capital_refusal(
+    connection: Connection,
+    engine_id: str,
+    *,
+    before: SettingsDocument,
+    after: SettingsDocument,
+    now_ns: int,
+) -> str:
+    """Return why a version gives an account's bots more than the account has; empty = it fits."""
+
+    def equity_micro(account: AccountSettings) -> int | None:
+        seen = latest_equity(connection, engine_id, account.name)
+        if seen is None:
+            return first_equity_micro(account)
+        if account.mode is Mode.LIVE and abs(now_ns - seen.at_ns) > SEEN_NS_MAX:
+            return None
+        return seen.equity_micro
+
+    return capitals_refusal(before, after, equity_micro)
