@@ -5,14 +5,16 @@ from __future__ import annotations
 import heapq
 
 from engine.bots.signals import LearnedSignals, Signals
+from engine.bots.sizing import sizer_of
 from engine.caches.views import BookView, InventoryView
 from engine.domain.bots import BotState
 from engine.domain.decisions import Rest
 from engine.domain.effects import RaiseAlert, alarm, caution
 from engine.domain.events import BookChanged, BookMarked, Event
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId
+from engine.domain.settings import Sizing
 from engine.executor.executor import Executor
-from engine.strategies.door import NOTHING, Reads, Strategy
+from engine.strategies.door import NOTHING, Context, Evaluation, Reads, Strategy
 
 
 class Cell:
@@ -78,11 +80,14 @@ class Bot:
         everything: bool = False,
         given: bytes = b"",
         priority: int = 0,
+        sizing: Sizing | None = None,
     ) -> None:
         self.name = name
         self.account = account
         self.strategy = strategy
-        self.reads: Reads = getattr(strategy, "reads", NOTHING)
+        self.sizer = sizer_of(sizing)
+        reads: Reads = getattr(strategy, "reads", NOTHING)
+        self.reads = reads if self.sizer is None else self.sizer.reads(reads)
         self.learned: LearnedSignals | None = None
         """What was kept of its bars and indicators, until its instruments are listed."""
         self.capital_micro = capital_micro
@@ -127,6 +132,13 @@ class Bot:
         """Read the bars and indicators its strategy declares of an instrument it has taken."""
         if self.reads is not NOTHING:
             signals.watch(self.name, instrument, self.reads, self.learned)
+
+    def evaluate(self, context: Context, now_ns: int) -> Evaluation:
+        """Ask the strategy about one instrument; what it wants is sized as the settings say."""
+        if self.sizer is None:
+            return self.strategy.evaluate(context, now_ns)
+        context, notes = self.sizer.funded(context)
+        return self.sizer.sized(self.strategy.evaluate(context, now_ns), context, notes)
 
     def fail(self, error: Exception) -> RaiseAlert:
         """Stop for good after an error of the strategy; return what a person must be told."""

@@ -421,7 +421,7 @@ class AccountCore:
             else Reader(self.signals, cell.instrument, bot.reads, now_ns),
         )
         try:
-            evaluation = strategy.evaluate(context, now_ns)
+            evaluation = bot.evaluate(context, now_ns)
         except Exception as error:  # noqa: BLE001 a bot that raises stops alone (architecture §9)
             self._fail(bot, error, now_ns)
             return

@@ -126,6 +126,83 @@ class MarketFilter(Settings):
     sorted_by: SortedBy = SortedBy.VOLUME
 
 
+class SizingMethod(StrEnum):
+    """What a whole position of a bot is sized by."""
+
+    CAPITAL = "capital"
+    """All of the capital, as the strategy divides it."""
+    FIXED = "fixed"
+    PERCENT = "percent"
+    VOLATILITY = "volatility"
+    KELLY = "kelly"
+
+
+class Sizing(Settings):
+    """How much of its capital a bot puts into one market. What is not asked for has no effect."""
+
+    method: SizingMethod = Field(
+        SizingMethod.CAPITAL,
+        title="Sized by",
+        description="capital: as the strategy says. fixed: an amount. percent: a part of the "
+        "capital. volatility: less where prices swing more. kelly: by edge and confidence.",
+    )
+    amount: float = Field(
+        100.0,
+        ge=0,
+        le=AMOUNT_MAX,
+        title="Fixed amount",
+        description="units of the account's currency, in one market; for fixed",
+    )
+    percent: float = Field(
+        10.0,
+        ge=0,
+        le=100,
+        title="Percent of capital",
+        description="% of the bot's capital in one market; for percent",
+    )
+    volatility: float = Field(
+        20.0,
+        gt=0,
+        le=1_000,
+        title="Target volatility",
+        description="% a year; the part of the capital that swings so much; for volatility",
+    )
+    window_s: int = Field(
+        3_600,
+        ge=60,
+        le=86_400,
+        title="Volatility over",
+        description="s of mids the realised volatility is taken over; for volatility. Before so "
+        "much has been seen nothing is opened.",
+    )
+    kelly: float = Field(
+        0.25,
+        gt=0,
+        le=1,
+        title="Kelly fraction",
+        description="part of the full Kelly stake, 0 to 1; for kelly. A quarter: the edge is an "
+        "estimate, and twice the true stake earns nothing.",
+    )
+    position_max: float = Field(
+        100.0,
+        ge=0,
+        le=AMOUNT_MAX,
+        title="Position limit",
+        description="units of the account's currency, in one market; for kelly",
+    )
+    risk_percent: float = Field(
+        5.0,
+        ge=0,
+        le=100,
+        title="Risk of one position",
+        description="% of the bot's capital that one position may lose, its whole price; for kelly",
+    )
+    confidence_min: float = Field(
+        0.6, ge=0, le=1, title="Least confidence",
+        description="0 to 1; below it nothing is opened; for kelly",
+    )  # fmt: skip
+
+
 class BotSettings(Settings):
     """One bot: a strategy with its parameters, where it trades, and with how much."""
 
@@ -146,6 +223,7 @@ class BotSettings(Settings):
         description="who goes first where two bots' prices would meet in one market: the higher",
     )
     parameters: dict[str, Any] = Field(default_factory=dict)
+    sizing: Sizing = Field(default_factory=Sizing)
     inventory_on_stop: InventoryPolicy = InventoryPolicy.HOLD
     slippage_exit_max: float = Field(
         0.05,

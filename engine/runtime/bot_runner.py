@@ -278,6 +278,7 @@ def bot_of(settings: BotSettings, account: AccountId) -> Bot:
         instruments_max=settings.instruments_max,
         priority=settings.priority,
         given=settings.model_dump_json().encode(),
+        sizing=settings.sizing,
     )
 
 

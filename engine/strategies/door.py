@@ -115,6 +115,15 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the strategy's `reads` declares."""
 
 
+class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a strategy believes an instrument is worth, for the sizing of its bot."""
+
+    fair: float
+    """In the currency; of a binary the probability of YES, 0 to 1."""
+    confidence: float = 1.0
+    """How sure it is of that, 0 to 1."""
+
+
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one evaluation gave: the record of why, and what to tell the executor.
 
@@ -130,6 +139,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     fill, new terms and a lost book wake it. `receive` is called all the same."""
     rest: Rest | None = None
     """A pause of its own, said with every evaluation while it lasts; None = it may open."""
+    claim: Claim | None = None
+    """The edge behind a `Target`, where the strategy has one: Kelly sizing is made of it."""
 
 
 class Strategy(Protocol):

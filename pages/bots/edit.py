@@ -10,7 +10,7 @@ import streamlit as st
 
 from engine.domain.commands import SetMode
 from engine.domain.instruments import BotId, Mode
-from engine.domain.settings import BotSettings, SettingsDocument
+from engine.domain.settings import BotSettings, SettingsDocument, Sizing
 from pages.kit import commands, drafts, forms, guard, names, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import this_minute
@@ -24,6 +24,7 @@ from storage.views.frame import tradable
 EDITED, REMOVED = "bot_edited", "bot_removed"
 OWN = ("capital", "instruments_max", "inventory_on_stop", "slippage_exit_max")
 """What is asked for beside markets, series and the strategy's own parameters."""
+SIZING = "Sizing: how much of its capital it puts into one market"
 REST_FIRST = (
     "Stop it first to change its settings or remove it: a bot at work keeps its old settings"
 )
@@ -139,7 +140,11 @@ def _fields(bot: BotSettings, document: SettingsDocument) -> dict[str, Any]:
     follows = _followed(document, f"edit_{bot.name}_follows", bot.follows)
     if follows != bot.follows:
         diff["follows"] = follows
-    return diff | forms.form(forms.of_now(bot, OWN), f"edit_{bot.name}")
+    diff |= forms.form(forms.of_now(bot, OWN), f"edit_{bot.name}")
+    with st.expander(SIZING):
+        shown = forms.of_now(bot.sizing, tuple(Sizing.model_fields))
+        sizing = forms.form(shown, f"edit_{bot.name}_sizing")
+    return diff | ({"sizing": sizing} if sizing else {})
 
 
 # -- A new bot: its form, made of what a strategy says of its own parameters --
@@ -250,6 +255,8 @@ def fill_in(
         )
         with st.expander("Parameters: the defaults are cautious"):
             parameters = forms.form(schema, f"new_{strategy}")
+        with st.expander(SIZING):
+            sizing = forms.form(Sizing.model_json_schema(), "new_sizing")
         sent = st.form_submit_button("Show what changes", type="primary")
     made = {
         "name": name,
@@ -260,6 +267,7 @@ def fill_in(
         "series": rolling,
         "follows": follows,
         "parameters": parameters,
+        "sizing": sizing,
     }
     return made if sent else None
 
