@@ -3,7 +3,7 @@
 What the engine does not receive or nobody knows is said in words. Reached from Markets, Positions
 and Orders.
 
-Changes: follows it; places an order; flattens.
+Changes: follows it; places an order; flattens; sets price alerts.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pages.kit.home import config, now_ns, this_minute
 from pages.kit.panels import Tile
 from pages.kit.tables import Col, columns_of, table
 from pages.kit.words import NOTHING, SECOND_NS, age, count, money
-from pages.shared import listing, order, ticket, why
+from pages.shared import listing, order, price_alerts, ticket, why
 from storage.decisions import decisions_until
 from storage.live import books, listed
 from storage.markets import market
@@ -102,6 +102,7 @@ def main() -> None:
             show_history(account, name, mode)
             show_ticket(account, name, instrument, mode)
         commands.show_question()
+    price_alerts.show_of_market(name, [one.account for one in accounts])
     show_about(name, row, instrument, account, mode)
 
 

@@ -103,7 +103,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
       const label = document.createElement("label");
       const input = document.createElement("input");
       input.name = one.name;
-      input.type = one.secret ? "password" : "text";
+      input.type = one.secret && !one.shown ? "password" : "text";
       input.placeholder = one.hint;
       input.autocomplete = "off";
       label.append(one.title + " ", input);

@@ -125,6 +125,22 @@ def keep(slot: str, diff: Mapping[str, Any], base_version: int) -> Saved | Stale
     return saved
 
 
+def keep_at_once(slot: str, diff: Mapping[str, Any]) -> None:
+    """Save a change without a review, and have an engine that runs apply it.
+
+    For what is in force as soon as it is saved, as the watch's settings are. What is not valid, or
+    came after another change, is said in place.
+    """
+    saved = keep(slot, diff, newest().version)
+    if isinstance(saved, Saved):
+        st.session_state.pop(f"saved:{slot}", None)
+        if saved.changes and commands.engine_runs():
+            commands.send(ApplySettings(version=saved.version), slot)
+        st.rerun()
+    elif saved is not None:
+        _stale(saved)
+
+
 def show_changes(
     differs: Sequence[Change], before: SettingsDocument, after: SettingsDocument
 ) -> None:

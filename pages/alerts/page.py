@@ -1,8 +1,9 @@
-"""What a person should look at, with links to where.
+"""What a person should look at, with links to where; and what leaves the desk, by which rules.
 
-Seen marks one as read, for everybody. Alerts do not leave this desk.
+Seen marks an alert as read, for everybody, and ends its escalation. Channels are sealed in the
+browser; a secret is never shown again.
 
-Changes: marks an alert as seen.
+Changes: marks an alert as seen; channels, tests, rules, price alerts.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from __future__ import annotations
 import streamlit as st
 
 from pages import Page
+from pages.alerts import leaving, rules
 from pages.kit import commands, guard, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import now_ns
 from pages.kit.names import spelled
 from pages.kit.tables import page_behind, turn
-from pages.shared import alert
+from pages.shared import alert, price_alerts
 from storage import views
 
 PAGE = Page("Alerts", ":material/notifications:", "Guard", 1)
@@ -36,6 +38,9 @@ def show_alerts(what: str, wanted: str) -> None:
         for row in found
         if wanted in " ".join(map(str, (*row.values(), spelled(row["text"])))).lower()
     ]
+    own = leaving.own_notices(wanted) if unseen and behind is None else 0
+    if not rows and own:
+        return
     if not rows:
         turn("alerts", found, ["last_ns", "id"])
         panels.empty(
@@ -61,3 +66,8 @@ def main() -> None:
         )
         wanted = st.text_input("Filter", placeholder="any text, then Enter", key="alerts_text")
     show_alerts(what, wanted.lower())
+    leaving.show_watch()
+    leaving.show_channels()
+    rules.show_rules()
+    price_alerts.show_prices()
+    leaving.show_sent()

@@ -1,0 +1,1 @@
+"""The Alerts page: what was raised, and how it leaves the desk."""

@@ -1,0 +1,102 @@
+"""Price alerts: set on a market, listed and removed; edits of the settings the watch goes by."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from engine.domain.settings import PriceAlert
+from pages.kit import drafts, guard, names, panels
+from pages.kit.markdown import literal
+from pages.kit.panels import panel
+
+SLOT = "price_alerts"
+ABOVE, BELOW, MOVES = "at or above", "at or below", "moves by"
+WAYS = {ABOVE: "above", BELOW: "below", MOVES: "moves"}
+"""How it is said -> the field of the settings."""
+
+
+@guard.part("The price alerts")
+def show_prices() -> None:
+    """Draw every price alert with what removes it; new ones are set on a market's page."""
+    prices = drafts.newest().document.alerts.prices
+    with panel(f"Price alerts: {len(prices) or 'none'}", "fold_prices", opened=False) as opened:
+        if opened and not prices:
+            panels.empty("No price alert is set.", "Set one on a market's page.")
+        elif opened:
+            _rows(prices, with_market=True)
+
+
+@guard.part("The price alerts of this market")
+def show_of_market(instrument: str, accounts: Sequence[str]) -> None:
+    """Draw the price alerts of one market and the form of a new one.
+
+    `accounts` are those whose book may be meant; the price is the middle of it.
+    """
+    known = drafts.newest().document.alerts.prices
+    mine = {name: one for name, one in known.items() if one.instrument == instrument}
+    with panel(f"Price alerts: {len(mine) or 'none'}", "fold_price", opened=False) as opened:
+        if not opened:
+            return
+        panels.note(
+            "Sent by the rules of Alerts. The price is the middle of the book an account of yours "
+            "receives."
+        )
+        _rows(mine, with_market=False)
+        _form(instrument, accounts, set(known))
+
+
+def price_words(one: PriceAlert) -> str:
+    """Return what a price alert waits for."""
+    if one.above is not None:
+        said = f"at or above {one.above:g}"
+    elif one.below is not None:
+        said = f"at or below {one.below:g}"
+    else:
+        said = f"moves by {one.moves:g} within {one.within_min} min"
+    return said + (", each time" if one.repeats else ", once") + (f" · {one.note}" * bool(one.note))
+
+
+def _rows(prices: Mapping[str, PriceAlert], *, with_market: bool) -> None:
+    for name, one in sorted(prices.items()):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            market = f" · {literal(names.market(one.instrument))}" * with_market
+            st.markdown(f"**{name}**{market} · {literal(price_words(one))}")
+            if st.button("Remove", key=f"price_{name}"):
+                _keep({name: None})
+
+
+def _form(instrument: str, accounts: Sequence[str], taken: set[str]) -> None:
+    with st.form("price_alert", border=True):
+        one, two = st.columns(2)
+        way = one.selectbox("When the price", list(WAYS))
+        price = two.number_input("Price", 0.0, step=0.01, format="%g", value=None)
+        within = one.number_input("Within, minutes (of a move)", 1, 1_440, 60)
+        note = two.text_input("Note", max_chars=200, placeholder="stands in the message")
+        account = one.selectbox("Whose book", ["any account's", *accounts])
+        repeats = two.toggle("Each time it comes true anew", key="price_repeats")
+        asked = st.form_submit_button("Set the alert", type="primary")
+    if not asked:
+        return
+    if price is None:
+        st.error("Give the price first.")
+        return
+    given: dict[str, Any] = {
+        "instrument": instrument, WAYS[way]: price, "within_min": within, "note": note,
+        "repeats": repeats, "account": account if account in accounts else "",
+    }  # fmt: skip
+    _keep({_free_name(instrument, taken): given})
+
+
+def _free_name(instrument: str, taken: set[str]) -> str:
+    """Return a name no price alert has: of the market, with a number."""
+    made_of = re.sub(r"[^a-z0-9_.-]", "", instrument.partition(":")[2][:24].lower()) or "price"
+    number = next(one for one in range(1, len(taken) + 2) if f"{made_of}-{one}" not in taken)
+    return f"{made_of}-{number}"
+
+
+def _keep(prices: dict[str, Any]) -> None:
+    drafts.keep_at_once(SLOT, {"alerts": {"prices": prices}})

@@ -1,0 +1,158 @@
+"""The Alerts page: what the watch found, channels, rules and price alerts, and what was sent."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from engine.config import Config
+from engine.watch.sealed import make_key, seal
+from pages.shared import price_alerts
+from storage import watch
+from storage.channels import put_channel, read_channels
+from storage.database import reading
+from storage.settings import latest
+from storage.users import ENGINE_ID
+from storage.watch import Notice, NoticeSource, RequestKind
+from tests.pages.seen import texts
+from tests.pages.test_asking import M1, desk, press
+
+__all__ = ["desk"]
+
+Opened = Callable[..., AppTest]
+FOLDS = {"fold_rules": True, "fold_channels": True, "fold_prices": True, "fold_sent": True}
+SECRET = "https://example.org/hook/t0ps3cret"
+
+
+def alerts_of(config: Config) -> Any:
+    with reading(config.state_path) as connection:
+        return latest(connection, ENGINE_ID).document.alerts
+
+
+def labelled(found: Any, label: str) -> Any:
+    return next(one for one in found if one.label == label)
+
+
+@pytest.fixture
+def hook(config: Config) -> str:
+    """A webhook sealed for this machine, and a watch that is active."""
+    file = make_key(config.home)
+    fields = {"url": SECRET, "secret": "0123456789abcdef"}
+    entry = seal(file, "hook", fields, kind="webhook", label="my hook", now_ns=1)
+    put_channel(config.home, "hook", entry)
+    beat = {
+        "at_ns": time.time_ns(), "pid": 1, "log_error": "", "channels_error": "",
+        "settings_error": "",
+    }  # fmt: skip
+    kinds = [{"name": "webhook", "title": "Webhook", "help": "posts JSON", "pings": False}]
+    with closing(watch.open_watch(config.home / watch.NAME)) as connection:
+        watch.put_meta(connection, "beat", json.dumps(beat))
+        watch.put_meta(connection, "channel kinds", json.dumps(kinds))
+    return "hook"
+
+
+def test_without_a_watch_the_page_says_that_nothing_is_sent(opened: Opened) -> None:
+    assert "NO WATCH IS RUNNING" in texts(opened("alerts"))
+
+
+def test_a_channel_is_tested_switched_off_and_removed_and_shows_no_secret(
+    opened: Opened, config: Config, hook: str
+) -> None:
+    page = opened("alerts", state=FOLDS)
+    shown = texts(page)
+    assert "my hook" in shown
+    assert "a machine that is gone" in shown
+    assert SECRET not in shown
+
+    press(page, "Send a test")
+    with watch.reading_watch(config.home) as connection:
+        assert connection is not None
+        (asked,) = watch.requests(connection)
+    assert (asked.kind, asked.subject, asked.who) == (RequestKind.TEST, hook, "operator")
+    assert "queued" in texts(page)
+
+    labelled(page.toggle, "On").set_value(False).run()
+    file = read_channels(config.home)
+    assert file is not None
+    assert not file.entries[hook].on
+
+    press(page, "Remove")
+    file = read_channels(config.home)
+    assert file is not None
+    assert not file.entries
+
+
+def test_what_the_watch_found_stands_among_the_unseen_until_it_is_seen(
+    opened: Opened, config: Config, hook: str
+) -> None:
+    found = Notice(
+        key="engine_hung:1", source=NoticeSource.WATCH, kind="engine_hung", severity="critical",
+        text="the engine's last sign is 61 s old", first_ns=1, last_ns=time.time_ns(),
+    )  # fmt: skip
+    with closing(watch.open_watch(config.home / watch.NAME)) as connection:
+        watch.put_notice(connection, found)
+    page = opened("alerts")
+    assert "61 s old" in texts(page)
+
+    press(page, "Seen")
+
+    assert "61 s old" not in texts(opened("alerts"))
+    with watch.reading_watch(config.home) as connection:
+        assert connection is not None
+        kept = watch.notice(connection, found.key)
+    assert kept is not None
+    assert kept.acked_by == "operator"
+
+
+def test_a_rule_is_changed_and_one_that_is_not_valid_is_refused(
+    opened: Opened, config: Config
+) -> None:
+    page = opened("alerts", state=FOLDS)
+    page.selectbox(key="rule_chosen").select("warning").run()
+    labelled(page.number_input, "Digest, minutes (0 = at once)").set_value(5)
+    labelled(page.text_input, "Quiet hours").set_value("22:00-07:00")
+    press(page, "Save this rule")
+    assert not page.exception
+    rule = alerts_of(config).rules["warning"]
+    assert (rule.digest_min, rule.quiet) == (5, "22:00-07:00")
+    assert "digest each 5 min" in texts(page)
+
+    labelled(page.text_input, "Quiet hours").set_value("late")
+    press(page, "Save this rule")
+    assert "Not saved" in texts(page)
+    assert alerts_of(config).rules["warning"].quiet == "22:00-07:00"
+
+
+def test_a_rule_is_added_and_removed(opened: Opened, config: Config) -> None:
+    page = opened("alerts", state=FOLDS)
+    page.selectbox(key="rule_chosen").select("a new rule").run()
+    page.text_input(key="rule_name").set_value("nights").run()
+    press(page, "Save this rule")
+    assert "nights" in alerts_of(config).rules
+    page.selectbox(key="rule_chosen").select("nights").run()
+    press(page, "Remove this rule")
+    assert "nights" not in alerts_of(config).rules
+
+
+def test_a_price_alert_is_set_on_its_market_and_removed_on_the_alerts_page(
+    opened: Opened, desk: Config
+) -> None:
+    page = opened("market", instrument=M1.id, state={"fold_price": True})
+    press(page, "Set the alert")
+    assert "Give the price first" in texts(page)
+    labelled(page.number_input, "Price").set_value(0.6)
+    press(page, "Set the alert")
+    ((name, kept),) = alerts_of(desk).prices.items()
+    assert (kept.instrument, kept.above, kept.repeats) == (M1.id, 0.6, False)
+    assert "at or above 0.6, once" in texts(page)
+
+    page = opened("alerts", state=FOLDS)
+    assert price_alerts.price_words(kept) in texts(page)
+    page.button(key=f"price_{name}").click().run()
+    assert not alerts_of(desk).prices
