@@ -1,9 +1,9 @@
-"""One market: book with our orders, trades, history, rules, ticket.
+"""One market: book with our orders, trades, history, ticket.
 
 What the engine does not receive or nobody knows is said in words. Reached from Markets, Positions
 and Orders.
 
-Changes: follows it; places an order; flattens; sets price alerts.
+Changes: follows it; orders; flattens; sets price alerts.
 """
 
 from __future__ import annotations

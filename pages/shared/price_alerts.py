@@ -64,7 +64,7 @@ def _rows(prices: Mapping[str, PriceAlert], *, with_market: bool) -> None:
     for name, one in sorted(prices.items()):
         with st.container(horizontal=True, vertical_alignment="center"):
             market = f" · {literal(names.market(one.instrument))}" * with_market
-            st.markdown(f"**{name}**{market} · {literal(price_words(one))}")
+            st.markdown(f"**{literal(name)}**{market} · {literal(price_words(one))}")
             if st.button("Remove", key=f"price_{name}"):
                 _keep({name: None})
 

@@ -10,6 +10,7 @@ from engine.domain.alerts import ALERT_KINDS, SEVERITIES, AlertGroup
 from engine.domain.settings import AlertRule
 from pages.kit import drafts, guard, panels
 from pages.kit.home import config
+from pages.kit.markdown import literal
 from pages.kit.panels import panel
 from storage.channels import read_channels
 
@@ -35,7 +36,7 @@ def show_rules() -> None:
             "minimum severity. The watch goes by the newest saved version, engine or not."
         )
         for name, rule in sorted(rules.items()):
-            st.markdown(f"**{name}** · {in_words(rule)}")
+            st.markdown(f"**{literal(name)}** · {literal(in_words(rule))}")
         chosen = st.selectbox("Edit", [*sorted(rules), "a new rule"], key="rule_chosen")
         new = chosen not in rules
         name = st.text_input("Its name", key="rule_name") if new else chosen

@@ -16,6 +16,7 @@ from engine.errors import BadInput, PitbossError
 from pages.frame import sealing
 from pages.kit import guard, panels
 from pages.kit.home import config, now_ns
+from pages.kit.markdown import literal
 from pages.kit.panels import panel
 from pages.kit.tables import Col, ColKind, columns_of, table
 from pages.kit.words import age, count, moment
@@ -102,10 +103,10 @@ def show_watch() -> None:
         said += f" · refused: {ping['error']}" * bool(ping["error"])
     else:
         said += " · no dead man's switch: a machine that is gone is not noticed from outside"
-    panels.note(said)
+    panels.note(literal(said))
     for name in ("log_error", "channels_error", "settings_error"):
         if beat[name]:
-            st.warning(beat[name])
+            st.warning(literal(beat[name]))
 
 
 @guard.part("The channels")
@@ -114,7 +115,7 @@ def show_channels() -> None:
     try:
         file = read_channels(config().home)
     except PitbossError as error:
-        st.error(str(error))
+        st.error(literal(error))
         return
     kinds = {one["name"]: one for one in read_meta("channel kinds") or ()}
     entries = sorted(file.entries.items()) if file else []
@@ -137,7 +138,10 @@ def show_channels() -> None:
 def _show_channel(name: str, entry: ChannelEntry, kinds: Mapping[str, Any]) -> None:
     title = kinds.get(entry.kind, {}).get("title", entry.kind)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{name}** · {title} · {entry.label} · since {moment(entry.added_ns)}")
+        st.markdown(
+            f"**{literal(name)}** · {literal(title)} · {literal(entry.label)} · "
+            f"since {moment(entry.added_ns)}"
+        )
         on = st.toggle("On", value=entry.on, key=f"on_{name}")
         if on != entry.on:
             change_channel(config().home, name, on=on)
@@ -166,9 +170,9 @@ def _show_test(name: str) -> None:
     elif sent.state == "sent":
         st.markdown(f"**sent** · the channel took the test · {moment(sent.sent_ns or 0)}")
     elif sent.state == "failed":
-        st.error(f"Not delivered: {sent.error}")
+        st.error(f"Not delivered: {literal(sent.error)}")
     else:
-        st.markdown(f"**{sent.state}**")
+        st.markdown(f"**{literal(sent.state)}**")
 
 
 def _add(file: ChannelsFile, kinds: Mapping[str, Any]) -> None:
@@ -180,7 +184,7 @@ def _add(file: ChannelsFile, kinds: Mapping[str, Any]) -> None:
     if not re.fullmatch(NAME_PATTERN, name):
         panels.note("Give it a name first: a-z, 0-9, dash and underscore, then Enter.")
         return
-    panels.note(kinds[kind]["help"])
+    panels.note(literal(kinds[kind]["help"]))
     fields = (LABEL, *msgspec.convert(kinds[kind]["fields"], tuple[CredentialField, ...]))
     sent = sealing.sealed_key(*sealing_names(name, kind), fields, file.public_key)
     if sent is None:
@@ -192,7 +196,7 @@ def _add(file: ChannelsFile, kinds: Mapping[str, Any]) -> None:
     try:
         put_channel(config().home, name, entry)
     except (BadInput, PitbossError) as error:
-        st.error(str(error))
+        st.error(literal(error))
         return
     st.rerun()
 
@@ -203,8 +207,8 @@ def show_sent() -> None:
     with watch.reading_watch(config().home) as connection:
         rows = watch.deliveries(connection, most=SENT_SHOWN) if connection else []
     waiting = sum(row["state"] in ("waiting", "sending") for row in rows)
-    title = f"Sent: {count(len(rows), 'message')}" + (f", {waiting} wait" if waiting else "")
-    with panel(title, "fold_sent", opened=False) as opened:
+    waits = f", {count(waiting, 'message')} wait" if waiting else ""
+    with panel(f"Sent: {count(len(rows), 'message')}{waits}", "fold_sent", opened=False) as opened:
         if opened and rows:
             table(rows, SENT, key="sent")
         elif opened:

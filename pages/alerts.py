@@ -1,9 +1,9 @@
-"""What a person should look at, with links to where; and what leaves the desk, by which rules.
+"""What a person should look at, and what leaves the desk by which rules.
 
 Seen marks an alert as read, for everybody, and ends its escalation. Channels are sealed in the
 browser; a secret is never shown again.
 
-Changes: marks an alert as seen; channels, tests, rules, price alerts.
+Changes: marks as seen; channels, rules.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ from __future__ import annotations
 import streamlit as st
 
 from pages import Page
-from pages.alerts import leaving, rules
 from pages.kit import commands, guard, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import now_ns
 from pages.kit.names import spelled
 from pages.kit.tables import page_behind, turn
-from pages.shared import alert, price_alerts
+from pages.shared import alert, alert_rules, alerts_leaving, price_alerts
 from storage import views
 
 PAGE = Page("Alerts", ":material/notifications:", "Guard", 1)
@@ -38,7 +37,7 @@ def show_alerts(what: str, wanted: str) -> None:
         for row in found
         if wanted in " ".join(map(str, (*row.values(), spelled(row["text"])))).lower()
     ]
-    own = leaving.own_notices(wanted) if unseen and behind is None else 0
+    own = alerts_leaving.own_notices(wanted) if unseen and behind is None else 0
     if not rows and own:
         return
     if not rows:
@@ -66,8 +65,8 @@ def main() -> None:
         )
         wanted = st.text_input("Filter", placeholder="any text, then Enter", key="alerts_text")
     show_alerts(what, wanted.lower())
-    leaving.show_watch()
-    leaving.show_channels()
-    rules.show_rules()
+    alerts_leaving.show_watch()
+    alerts_leaving.show_channels()
+    alert_rules.show_rules()
     price_alerts.show_prices()
-    leaving.show_sent()
+    alerts_leaving.show_sent()

@@ -1,1 +1,0 @@
-"""The Alerts page: what was raised, and how it leaves the desk."""
