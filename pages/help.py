@@ -110,7 +110,7 @@ TOUR = (
 
 CHECKLIST = (
     ("A connection tested at the venue itself, not at a simulated one", False),
-    ("Alerts that reach you away from this screen", False),
+    ("A channel that reaches you away from this screen, its test received (Alerts)", True),
     ("Paper trading over live feeds for weeks, with nothing unexplained in the journal", True),
     ("A key in the vault, for a wallet that holds no more than you can lose (Settings)", True),
     ("Doctor green, phrase typed, self-test green (Settings, Live accounts)", True),
@@ -264,6 +264,18 @@ GLOSSARY = {
     "Schedule": "What is started by the clock: minute, hour, day, month, weekday in UTC.",
     "Command": "What a page asks the engine to do: queued, claimed, then done, refused or failed.",
     "Alert": "Something a person should look at: critical, warning or info.",
+    "Channel": "A way alerts leave the desk, such as e-mail, Telegram or a webhook. Its secret is "
+    "sealed and never shown again.",
+    "Message": "What a channel carries: one alert, a digest of several, or a test.",
+    "Planned": "When the watch decided to send a message: at once, with a digest, or after quiet "
+    "hours.",
+    "Why (of a message)": "alert: it just happened; digest: its rule collects; again: it goes on; "
+    "escalation: seen by no person in time; over: it ended; test: a person asked for it.",
+    "State (of a message)": "waiting, sending, sent; failed: given up after its last attempt; "
+    "dropped: it had ended, or was seen, before it was due.",
+    "Attempts": "How often a channel was tried with a message; each failure makes the next wait "
+    "longer.",
+    "Refused because": "What the channel answered to the last attempt.",
     "Record": "One entry of the journal, with its number, time and checksum.",
     "Audit": "Who changed what, when; nothing is ever removed from it.",
     "Rewards": "Paid by the venue for resting orders, per day; profit that belongs to no fill.",
