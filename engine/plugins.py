@@ -155,7 +155,7 @@ class Found(NamedTuple):
         """Do something with what the file holds; return what it raised, empty = nothing."""
         try:
             step()
-        except Exception as error:  # noqa: BLE001 whatever is wrong with it, the others work
+        except (Exception, SystemExit) as error:  # noqa: BLE001 whatever is wrong, the others work
             return _said(error)
         return ""
 
@@ -173,7 +173,7 @@ class Found(NamedTuple):
                 return call(*given)
             except named:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 place, line = place_of(error, self.file.parent)
                 text = f"plug-in {self.plugin}: {place or self.file}:{line}: {_said(error)}"
                 raise PluginFailed(text) from error

@@ -9,10 +9,20 @@ from engine.bots.sizing import sizer_of
 from engine.caches.views import BookView, InventoryView
 from engine.domain.bots import BotState
 from engine.domain.decisions import Rest
-from engine.domain.effects import RaiseAlert, alarm, caution
+from engine.domain.effects import Effect, RaiseAlert, alarm, caution
 from engine.domain.events import BookChanged, BookMarked, Event
+from engine.domain.inputs import (
+    AnyInput,
+    Began,
+    BotReevaluated,
+    BotRemoved,
+    Expiring,
+    Limited,
+    TargetSet,
+)
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId
-from engine.domain.settings import Sizing
+from engine.domain.intents import Target
+from engine.domain.settings import RiskLimits, Sizing
 from engine.executor.executor import Executor
 from engine.strategies.door import NOTHING, Context, Evaluation, Reads, Strategy
 
@@ -140,8 +150,14 @@ class Bot:
         context, notes = self.sizer.funded(context)
         return self.sizer.sized(self.strategy.evaluate(context, now_ns), context, notes)
 
-    def fail(self, error: Exception) -> RaiseAlert:
-        """Stop for good after an error of the strategy; return what a person must be told."""
+    def fail(self, error: BaseException) -> RaiseAlert:
+        """Stop for good after an error of the strategy; return what a person must be told.
+
+        A strategy that leaves by SystemExit has failed as any other. Raises KeyboardInterrupt
+        again: a person at the keyboard of a replay asked for it.
+        """
+        if isinstance(error, KeyboardInterrupt):
+            raise error
         self.state = BotState.ERROR
         trace = error.__traceback__
         while trace is not None and trace.tb_next is not None:
@@ -260,3 +276,44 @@ def inventory_of(executor: Executor, instrument: Instrument, owner: BotId) -> In
         working_bid=bids,
         working_ask=asks,
     )
+
+
+# -- What an engine asks of the core of an account, in words ---------------------------------------
+# Each becomes one input, which is what the tape keeps: a core is asked through `receive` alone.
+
+
+class AskedCore:
+    """The questions of an engine to one account's core."""
+
+    _account: AccountId
+
+    def receive(self, given: AnyInput | Event, now_ns: int) -> list[Effect]:
+        """Take an input; return the effects it asks for at once."""
+        raise NotImplementedError
+
+    def start(self, now_ns: int) -> None:
+        """Start the second's tick and let all idle bots run."""
+        self.receive(Began(self._account, bots_run=True), now_ns)
+
+    def begin(self, now_ns: int) -> None:
+        """Start the second's tick; no bot is started."""
+        self.receive(Began(self._account, bots_run=False), now_ns)
+
+    def remove(self, bot: Bot, now_ns: int) -> None:
+        """Remove a bot, and its intents with it."""
+        self.receive(BotRemoved(self._account, bot.name), now_ns)
+
+    def reevaluate(self, bot: Bot, now_ns: int) -> None:
+        """Have a bot state its intents anew with the next turn."""
+        self.receive(BotReevaluated(self._account, bot.name), now_ns)
+
+    def set_target(self, target: Target, now_ns: int) -> None:
+        """Take an intent of the engine itself: a bot that leaves evaluates no more."""
+        self.receive(TargetSet(self._account, target), now_ns)
+
+    def limit(self, limits: RiskLimits, now_ns: int) -> None:
+        self.receive(Limited(self._account, limits.model_dump_json().encode()), now_ns)
+
+    def expire_quotes(self, life_ms: int | None, now_ns: int) -> None:
+        """Let resting orders end by themselves after so long; None = they do not."""
+        self.receive(Expiring(self._account, life_ms), now_ns)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from engine.bots.bot import Agenda, Bot, Cell, InputBatch, inventory_of, mark_of
+from engine.bots.bot import Agenda, AskedCore, Bot, Cell, InputBatch, inventory_of, mark_of
 from engine.bots.explain import Explanations
 from engine.bots.signals import Reader, Signals, state_of
 from engine.bots.slices import BOOKS, IDLE_NS, SECOND_NS, STARTS_SHIFT, Put, Slices
@@ -64,7 +64,7 @@ from engine.domain.inputs import (
     Withdrawn,
 )
 from engine.domain.instruments import AccountId, BotId, InstrumentId
-from engine.domain.intents import Basket, Intent, Target
+from engine.domain.intents import Basket, Intent
 from engine.domain.settings import RiskLimits
 from engine.errors import BrokenInvariant
 from engine.executor.executor import Executor
@@ -80,7 +80,7 @@ PASSED_ON = (
 """Market events the executor acts on itself; books reach it as `BookMarked`."""
 
 
-class AccountCore:
+class AccountCore(AskedCore):
     """Caches, bots and the executor of one account, in the order of the flow.
 
     `decide` receives every decision; with `explain`, that receives a `Planned` for every instrument
@@ -290,7 +290,7 @@ class AccountCore:
         """Let a bot take an event; say whether it wants to be evaluated."""
         try:
             return bot.strategy.receive(event, now_ns)
-        except Exception as error:  # noqa: BLE001 a bot that raises stops alone (architecture §9)
+        except BaseException as error:  # noqa: BLE001 a bot that raises stops alone (architecture §9)
             self._fail(bot, error, now_ns)
             return False
 
@@ -330,7 +330,7 @@ class AccountCore:
             if cell.bot.name == order.bot:
                 try:
                     cell.bot.strategy.filled(order.instrument, event, now_ns)
-                except Exception as error:  # noqa: BLE001 it stops alone; the fill is booked all the same
+                except BaseException as error:  # noqa: BLE001 it stops alone; the fill is booked all the same
                     self._fail(cell.bot, error, now_ns)
                 self._wake(cell, now_ns)
 
@@ -340,7 +340,7 @@ class AccountCore:
             self._explanations.forget(instrument)
         for cell in self._cells.pop(instrument, ()):
             cell.due_ns = None
-            cell.bot.drop(instrument, self.signals)
+            self._drop(cell.bot, instrument, now_ns)
             self._effects += self.executor.withdraw(cell.bot.name, instrument, now_ns)
 
     def _wake(self, cell: Cell, now_ns: int) -> None:
@@ -422,7 +422,7 @@ class AccountCore:
         )
         try:
             evaluation = bot.evaluate(context, now_ns)
-        except Exception as error:  # noqa: BLE001 a bot that raises stops alone (architecture §9)
+        except BaseException as error:  # noqa: BLE001 a bot that raises stops alone (architecture §9)
             self._fail(bot, error, now_ns)
             return
         bot.evaluations += 1
@@ -455,13 +455,20 @@ class AccountCore:
         if view is not None:
             self._effects += self.executor.receive(mark_of(view), now_ns)
 
-    def _fail(self, bot: Bot, error: Exception, now_ns: int) -> None:
+    def _fail(self, bot: Bot, error: BaseException, now_ns: int) -> None:
         """Stop a bot that raised: it receives nothing more, its intents are withdrawn."""
         if bot.state is BotState.ERROR:
             return
         self._effects.append(bot.fail(error))
         self._detach(bot)
         self._effects += self.executor.withdraw(bot.name, None, now_ns)
+
+    def _drop(self, bot: Bot, instrument: InstrumentId, now_ns: int) -> None:
+        """Have a bot forget an instrument."""
+        try:
+            bot.drop(instrument, self.signals)
+        except BaseException as error:  # noqa: BLE001 a bot that raises stops alone (architecture §9)
+            self._fail(bot, error, now_ns)
 
     def _second(self, now_ns: int) -> None:
         """At each tick: mark what is held or working, and let the executor look at the clock."""
@@ -518,7 +525,7 @@ class AccountCore:
         for key in [key for key in bot.cells if not bot.wants(self.cache.views[key].instrument)]:
             self._cells[key] = tuple(cell for cell in self._cells[key] if cell.bot is not bot)
             bot.cells[key].due_ns = None
-            bot.drop(key, self.signals)
+            self._drop(bot, key, now_ns)
             self._effects += self.executor.withdraw(bot.name, key, now_ns)
         self._attach(bot, now_ns)
 
@@ -562,38 +569,9 @@ class AccountCore:
         if self.executor.forget(instrument) or held:
             self.cache.forget(instrument)
 
-    # -- inputs in words ---------------------------------------------------------------------------
-
-    def start(self, now_ns: int) -> None:
-        """Start the second's tick and let all idle bots run."""
-        self.receive(Began(self._account, bots_run=True), now_ns)
-
-    def begin(self, now_ns: int) -> None:
-        """Start the second's tick; no bot is started."""
-        self.receive(Began(self._account, bots_run=False), now_ns)
-
-    def remove(self, bot: Bot, now_ns: int) -> None:
-        """Remove a bot, and its intents with it."""
-        self.receive(BotRemoved(self._account, bot.name), now_ns)
-
     def withdraw(self, bot: Bot, now_ns: int) -> None:
         """Forget a bot's intents and begin to prove that nothing of it is open."""
         self.receive(Withdrawn(self._account, bot.name), now_ns)
 
-    def reevaluate(self, bot: Bot, now_ns: int) -> None:
-        """Have a bot state its intents anew with the next turn."""
-        self.receive(BotReevaluated(self._account, bot.name), now_ns)
-
-    def set_target(self, target: Target, now_ns: int) -> None:
-        """Take an intent of the engine itself: a bot that leaves evaluates no more."""
-        self.receive(TargetSet(self._account, target), now_ns)
-
     def prove(self, scope: Scope, now_ns: int) -> None:
         self.receive(ProofBegun(self._account, scope), now_ns)
-
-    def limit(self, limits: RiskLimits, now_ns: int) -> None:
-        self.receive(Limited(self._account, limits.model_dump_json().encode()), now_ns)
-
-    def expire_quotes(self, life_ms: int | None, now_ns: int) -> None:
-        """Let resting orders end by themselves after so long; None = they do not."""
-        self.receive(Expiring(self._account, life_ms), now_ns)

@@ -55,7 +55,7 @@ class Script:
         self.quiet = False
         self.references: tuple[str, ...] = changes.get("references", ())
         self.say: Callable[[Context, int], tuple[Intent, ...]] = lambda *_: ()
-        self.raises: dict[str, Exception] = {}
+        self.raises: dict[str, BaseException] = {}
         """By method: what it raises instead of answering."""
         self.received: list[Event] = []
         self.fills: list[OrderFilled] = []
@@ -94,6 +94,7 @@ class Script:
 
     def forget(self, instrument: InstrumentId) -> None:
         self.forgotten.append(instrument)
+        self._raise("forget")
 
     def state(self) -> bytes:
         return b""

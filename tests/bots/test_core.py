@@ -302,9 +302,9 @@ def pair(make_stage: Make, make_bot: Make, make_script: Make, intent: Make) -> A
     return stage, bad, good
 
 
-def _assert_bad_stopped_alone(stage: Any, bad: Bot, good: Bot) -> None:
+def _assert_bad_stopped_alone(stage: Any, bad: Bot, good: Bot, said: str = "KeyError") -> None:
     assert (bad.state, good.state) == (BotState.ERROR, BotState.RUNNING)
-    assert "KeyError" in bad.error
+    assert said in bad.error
     alerts = [e for e in stage.effects if isinstance(e, RaiseAlert)]
     assert [(a.severity, a.kind, a.bot) for a in alerts] == [
         (Severity.CRITICAL, "bot_error", "bad")
@@ -345,6 +345,37 @@ def test_strategy_that_raises_on_a_reference_stops_alone(pair: Any) -> None:
     bad.strategy.raises["receive"] = KeyError("price")
     stage.market(ReferencePriced(key="key", price_e8=1))
     _assert_bad_stopped_alone(stage, bad, good)
+
+
+class Leaving(BaseException):
+    """What a plug-in may raise that is no `Exception`."""
+
+
+@pytest.mark.parametrize("method", ["evaluate", "receive"])
+@pytest.mark.parametrize("error", [SystemExit(3), GeneratorExit(), Leaving("out")])
+def test_strategy_that_would_end_the_program_stops_alone(
+    pair: Any, method: str, error: BaseException
+) -> None:
+    stage, bad, good = pair
+    bad.strategy.raises[method] = error
+    stage.change(4_600)
+    _assert_bad_stopped_alone(stage, bad, good, type(error).__name__)
+
+
+def test_strategy_that_would_end_the_program_when_it_forgets_stops_alone(pair: Any) -> None:
+    stage, bad, good = pair
+    bad.strategy.raises["forget"] = SystemExit(3)
+    stage.market(InstrumentClosed(instrument=ONE))
+    assert (bad.state, good.state) == (BotState.ERROR, BotState.RUNNING)
+    stage.market(InstrumentClosed(instrument=TWO))
+    assert good.strategy.forgotten == [TWO]
+
+
+def test_person_at_the_keyboard_ends_a_replay_whatever_runs(pair: Any) -> None:
+    stage, bad, _ = pair
+    bad.strategy.raises["evaluate"] = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        stage.change(4_600)
 
 
 def test_strategy_that_raises_on_its_fill_stops_alone_and_the_fill_is_booked(pair: Any) -> None:
