@@ -9,21 +9,17 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from http.client import HTTPException
 from pathlib import Path
-from typing import Any
-from xmlrpc.client import Error, ServerProxy
 
-from supervisor.xmlrpc import SupervisorTransport
+from storage.supervisor import FAILURES, RUNNING, ProgramStatus, programs, socket_in
 
 LOOK_S = 0.5
 LOOKS_MAX = 1_200
 BY_HAND = "kill"
 """The program that is started when it is needed."""
 
-RUNS = "RUNNING"
 ENDED = frozenset({"BACKOFF", "EXITED", "FATAL", "UNKNOWN"})
 FOR_GOOD = frozenset({"EXITED", "FATAL"})
 STEADY_S = 60
@@ -33,19 +29,15 @@ to load a program that then finds out that it cannot."""
 TAIL_BYTES = 4_096
 
 
-def failures(programs: Iterable[Mapping[str, Any]], logs: Path) -> dict[str, str]:
-    """Return program → the sentence that says it does not start.
-
-    `programs` are rows of supervisor's `getAllProcessInfo`.
-    """
+def failures(seen: Mapping[str, ProgramStatus], logs: Path) -> dict[str, str]:
+    """Return program → the sentence that says it does not start."""
     found = {}
-    for one in programs:
-        name, state = one["name"], one["statename"]
-        if state not in ENDED and not one["stop"]:
+    for name, one in seen.items():
+        if one.state not in ENDED and not one.stop_s:
             continue
         last = _last_line(logs / f"{name}.log")
-        why = f": {last}" if last else f": {one['spawnerr']}" if one["spawnerr"] else ""
-        again = "; it is not tried again" if state in FOR_GOOD else "; it is tried again"
+        why = f": {last}" if last else f": {one.spawn_error}" if one.spawn_error else ""
+        again = "; it is not tried again" if one.state in FOR_GOOD else "; it is tried again"
         found[name] = f"{name.upper()} DOES NOT START{why}{again}. More in {logs / name}.log"
     return found
 
@@ -65,9 +57,11 @@ def watch(home: Path) -> None:
         time.sleep(LOOK_S)
         if os.getppid() != parent:
             return
-        programs = _asked(home / "run" / "supervisor.sock")
-        needed = [one for one in programs if one["name"] != BY_HAND]
-        if needed and all(map(_steady, needed)):
+        needed = dict[str, ProgramStatus]()
+        with suppress(*FAILURES):  # it does not answer yet
+            needed = programs(socket_in(home / "run"))
+        needed.pop(BY_HAND, None)
+        if needed and all(map(_steady, needed.values())):
             return
         for name, sentence in failures(needed, home / "log").items():
             if name not in said:
@@ -75,19 +69,8 @@ def watch(home: Path) -> None:
             said.add(name)
 
 
-def _steady(program: Mapping[str, Any]) -> bool:
-    return bool(program["statename"] == RUNS and program["now"] - program["start"] >= STEADY_S)
-
-
-def _asked(socket: Path) -> list[dict[str, Any]]:
-    transport = SupervisorTransport(None, None, f"unix://{socket}")
-    try:
-        proxy = ServerProxy("http://127.0.0.1", transport=transport)
-        return list(proxy.supervisor.getAllProcessInfo())  # type: ignore[arg-type]
-    except (OSError, HTTPException, Error):
-        return []  # it does not answer yet
-    finally:
-        transport.close()
+def _steady(program: ProgramStatus) -> bool:
+    return program.state == RUNNING and program.now_s - program.start_s >= STEADY_S
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from engine.errors import ConfigError, StorageError
 from engine.live.handover import leave_keeper, make_private, taken_out
 from engine.locks import locked
 from storage.projection import bring_up_to_date
+from storage.supervisor import socket_in
 from storage.users import OPERATOR, ensure_operator
 
 HELP = "start the whole desk in the foreground; Ctrl-C stops it, engine first"
@@ -55,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, config: Config) -> int:
     """Prepare and become supervisord. Raises ConfigError, StorageError."""
     home = config.home
-    supervisor = config.run_folder / "supervisor.sock"
+    supervisor = socket_in(config.run_folder)
     if len(os.fsencode(supervisor)) > SOCKET_LENGTH_MAX:
         raise ConfigError(f"{supervisor} is too long for a socket: choose a shorter PITBOSS_HOME")
     for folder in (home, config.run_folder, home / "log"):

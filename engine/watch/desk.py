@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import fcntl
-import http.client
 import os
-import socket
 import sqlite3
 import struct
-import xmlrpc.client
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from engine.errors import StorageError
 from engine.watch.rules import AlertsRead
 from storage.database import connect_reader, primary_code, storage_errors
+from storage.supervisor import FAILURES, ProgramStatus, programs, socket_in
 
 SECOND_NS = 1_000_000_000
 ASK_S = 3.0
@@ -47,16 +44,6 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     account: str | None = None
     bot: str | None = None
     instrument: str | None = None
-
-
-class ProgramSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """One program as supervisor tells it."""
-
-    state: str
-    pid: int
-    start_s: int
-    exit_code: int
-    words: str
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,7 +85,7 @@ class DeskPlace(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def supervisor(self) -> Path:
-        return self.home / "run" / "supervisor.sock"
+        return socket_in(self.home / "run")
 
 
 class Desk:
@@ -117,7 +104,7 @@ class Desk:
         self.alerts = alerts
         self.meta = meta
         """What probes and conditions remember over restarts, by names of their own."""
-        self.programs: Mapping[str, ProgramSeen] | None = None
+        self.programs: Mapping[str, ProgramStatus] | None = None
         self.heartbeat: Heartbeat | None = None
         """None = no engine ever ran, or the state is unreadable."""
         self.unreadable: Unreadable | None = None
@@ -128,7 +115,9 @@ class Desk:
 
     def refresh(self) -> None:
         """Ask supervisor and the state database anew."""
-        self.programs = ask_supervisor(self.place.supervisor)
+        self.programs = None
+        with suppress(*FAILURES):
+            self.programs = programs(self.place.supervisor, timeout_s=ASK_S)
         self.heartbeat, self.unreadable = None, None
         try:
             with state(self.place.state_path) as connection:
@@ -140,7 +129,7 @@ class Desk:
         """Note that the state database, readable a moment ago, is not any more."""
         self.unreadable = _why(self.place.state_path, error)
 
-    def program(self, name: str) -> ProgramSeen | None:
+    def program(self, name: str) -> ProgramStatus | None:
         return self.programs.get(name) if self.programs is not None else None
 
 
@@ -174,51 +163,6 @@ def _why(path: Path, error: StorageError) -> Unreadable:
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return Unreadable(kind="state_locked", text=str(error))
     return Unreadable(kind="state_unreadable", text=str(error))
-
-
-# -- Supervisor, over its own socket ---------------------------------------------------------------
-
-
-class _SocketConnection(http.client.HTTPConnection):
-    """HTTP over a socket in the file system."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__("127.0.0.1", timeout=ASK_S)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(ASK_S)
-        self.sock.connect(os.fspath(self._path))
-
-
-class _Transport(xmlrpc.client.Transport):
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self._path = path
-
-    def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        made = _SocketConnection(self._path)
-        self._connection = host, made  # what `close` of the library closes
-        return made
-
-
-def ask_supervisor(path: Path) -> dict[str, ProgramSeen] | None:
-    """Return the programs as supervisor has them; None = none answers."""
-    if not path.exists():
-        return None
-    try:
-        with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=_Transport(path)) as proxy:
-            rows: Any = proxy.supervisor.getAllProcessInfo()
-    except (OSError, xmlrpc.client.Error, http.client.HTTPException):
-        return None
-    return {
-        str(row["name"]): ProgramSeen(
-            state=str(row["statename"]), pid=int(row["pid"]), start_s=int(row["start"]),
-            exit_code=int(row["exitstatus"]), words=str(row["spawnerr"] or row["description"]),
-        )
-        for row in rows
-    }  # fmt: skip
 
 
 # -- Processes and locks ---------------------------------------------------------------------------

@@ -6,14 +6,10 @@ only do half must not look like a whole one.
 
 from __future__ import annotations
 
-import http.client
 import json
 import shlex
-import socket
 import uuid
-import xmlrpc.client
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import streamlit as st
@@ -27,47 +23,12 @@ from pages.kit.data import forget, fresh
 from pages.kit.home import config
 from pages.kit.markdown import literal
 from pages.kit.words import count, moment
+from storage import supervisor
 from storage.commands import leave
 from storage.database import connect_writer, storage_errors
 from storage.latch import set_latch
+from storage.supervisor import FAILURES, SupervisorFault, socket_in
 from storage.views.frame import SECOND_NS, FrameSnapshot, engine_of
-
-# The XML-RPC client of supervisord, over its socket in `PITBOSS_HOME/run`, with a short patience.
-# The standard library's own client waits for ever; a hung supervisord must not hang KILL.
-
-TIMEOUT_S = 1.0
-NOT_RUNNING = 70
-"""Faults of supervisor: no such program; it does not run."""
-
-SupervisorFault = xmlrpc.client.Fault
-FAILURES = (OSError, http.client.HTTPException, xmlrpc.client.Error)
-"""Everything a call may end with."""
-
-
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=TIMEOUT_S)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(TIMEOUT_S)
-        self.sock.connect(str(self._path))
-
-
-def call(path: Path, method: str, *arguments: bool | str) -> Any:
-    """Call `supervisor.<method>` on the socket at `path`. Raises one of `FAILURES`."""
-    body = xmlrpc.client.dumps(arguments, f"supervisor.{method}")
-    connection = _Connection(path)
-    try:
-        connection.request("POST", "/RPC2", body, {"Content-Type": "text/xml"})
-        answer = connection.getresponse()
-        if answer.status != 200:
-            raise xmlrpc.client.ProtocolError(str(path), answer.status, answer.reason, {})
-        return xmlrpc.client.loads(answer.read())[0][0]
-    finally:
-        connection.close()
-
 
 BUSY_MS = 500
 """How long the command row waits for a locked database; latch and signal are out by then."""
@@ -108,14 +69,14 @@ def _latch(config: Config, who: str, now_ns: int) -> KillStep:
 
 
 def _signal(config: Config) -> KillStep:
-    socket = config.run_folder / "supervisor.sock"
+    socket = socket_in(config.run_folder)
     if not socket.exists():
         text = f"NOT SENT: no supervisor runs here ({socket} is missing)"
         return KillStep("signal", done=False, text=text)
     try:
-        call(socket, "signalProcess", "engine", "USR1")
+        supervisor.call(socket, "signalProcess", "engine", "USR1")
     except SupervisorFault as fault:
-        if fault.faultCode != NOT_RUNNING:
+        if fault.faultCode != supervisor.NOT_RUNNING:
             return KillStep("signal", done=False, text=f"NOT SENT: {fault.faultString}")
         return _start_kill(socket)
     except FAILURES as error:
@@ -126,7 +87,7 @@ def _signal(config: Config) -> KillStep:
 def _start_kill(socket: Path) -> KillStep:
     """Start the program that recovers with the latch set, cancels, proves and exits."""
     try:
-        call(socket, "startProcess", "kill", False)
+        supervisor.call(socket, "startProcess", "kill", False)
     except FAILURES as error:
         text = f"NOT SENT: the engine is not running and the program kill did not start: {error}"
         return KillStep("signal", done=False, text=text)

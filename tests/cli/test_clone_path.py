@@ -12,11 +12,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from xmlrpc.client import ServerProxy
 
 import pytest
-from supervisor.xmlrpc import SupervisorTransport
 
+from storage.supervisor import FAILURES, programs, socket_in
 from tests.ports import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -51,15 +50,11 @@ def clone() -> Iterator[Path]:
 
 
 def states(home: Path) -> dict[str, str]:
-    transport = SupervisorTransport(None, None, f"unix://{home}/run/supervisor.sock")
     try:
-        asked = ServerProxy("http://127.0.0.1", transport=transport)
-        told = asked.supervisor.getAllProcessInfo()
-    except OSError:
+        found = programs(socket_in(home / "run"))
+    except FAILURES:
         return {}
-    finally:
-        transport.close()
-    return {one["name"]: one["statename"] for one in told if one["name"] in PROGRAMS}  # type: ignore[index,union-attr]
+    return {name: one.state for name, one in found.items() if name in PROGRAMS}
 
 
 @contextmanager

@@ -1,25 +1,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from engine.cli.start_watch import failures
+from storage.supervisor import ProgramStatus
 
 
-def program(state: str, *, stop: int = 0, spawnerr: str = "") -> dict[str, Any]:
-    return {"name": "demo", "statename": state, "stop": stop, "spawnerr": spawnerr}
+def demo(state: str, *, stop_s: int = 0, spawn_error: str = "") -> dict[str, ProgramStatus]:
+    return {"demo": ProgramStatus(state=state, stop_s=stop_s, spawn_error=spawn_error)}
 
 
 def test_what_starts_and_what_runs_is_no_failure(tmp_path: Path) -> None:
-    assert failures([program("STARTING"), program("RUNNING")], tmp_path) == {}
+    assert failures(demo("STARTING") | {"worker": demo("RUNNING")["demo"]}, tmp_path) == {}
 
 
 def test_a_program_without_a_log_is_named_with_what_the_supervisor_says(tmp_path: Path) -> None:
-    found = failures([program("FATAL", spawnerr="can't find command '/My'")], tmp_path)["demo"]
+    found = failures(demo("FATAL", spawn_error="can't find command '/My'"), tmp_path)["demo"]
     assert found.startswith("DEMO DOES NOT START: can't find command '/My'; it is not tried again")
 
 
 def test_a_program_that_was_started_again_is_named_with_its_last_words(tmp_path: Path) -> None:
     (tmp_path / "demo.log").write_text("one\nport 8611 cannot be used\n")
-    found = failures([program("RUNNING", stop=7)], tmp_path)["demo"]
+    found = failures(demo("RUNNING", stop_s=7), tmp_path)["demo"]
     assert found.startswith("DEMO DOES NOT START: port 8611 cannot be used; it is tried again.")

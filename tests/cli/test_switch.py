@@ -3,70 +3,57 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
-from xmlrpc.client import Fault
 
 import pytest
 
 from engine.__main__ import main
-from engine.cli import switch
 from engine.clock import WallClock
 from storage.commands import STOP_PROOF, Receipt, keep_receipt
 from storage.database import transaction, writing
 from storage.schema import migrate
+from storage.supervisor import socket_in
 from storage.users import ENGINE_ID
-
-NOT_RUNNING = 70
-ABNORMAL_TERMINATION = 40
+from tests.fakes.supervisor import FakeSupervisor, supervised
 
 
-class Supervisor:
-    """Answers as supervisord does for one program; a stop leaves the receipt it is given."""
+class SwitchedDesk:
+    """A desk whose supervisor is the fake one; a stop leaves the receipt it is given."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, supervisor: FakeSupervisor) -> None:
         self.home = home
-        self.runs = True
-        self.starts = True
+        self.supervisor = supervisor
         self.proven: bool | None = True
         """Of the receipt a stop leaves; None = it leaves none."""
+        supervisor.on_stop = self._leave_receipt
 
-    def __call__(self, method: str, name: str, wait: bool = True) -> Any:
-        assert (name, wait) == ("engine", True)
-        found: Any = getattr(self, method)()
-        return found
+    @property
+    def runs(self) -> bool:
+        return self.supervisor.programs["engine"] == "RUNNING"
 
-    def getProcessInfo(self) -> dict[str, Any]:  # noqa: N802 supervisor's name
-        return {"statename": "RUNNING" if self.runs else "STOPPED", "pid": 7 * self.runs}
-
-    def startProcess(self) -> bool:  # noqa: N802 supervisor's name
-        if not self.starts:
-            raise Fault(ABNORMAL_TERMINATION, "ABNORMAL_TERMINATION: engine")
-        self.runs = True
-        return True
-
-    def stopProcess(self) -> bool:  # noqa: N802 supervisor's name
-        if not self.runs:
-            raise Fault(NOT_RUNNING, "NOT_RUNNING: engine")
-        self.runs, now_ns = False, WallClock().now_ns()
-        if self.proven is not None:
-            receipt = Receipt(
-                id="stop-1", who="engine", reason="engine stops", latched_ns=now_ns,
-                first_cancel_ns=None, reported_ns=now_ns, proven=self.proven, accounts=(),
-            )  # fmt: skip
-            with writing(self.home / "pitboss.db") as connection, transaction(connection):
-                keep_receipt(connection, ENGINE_ID, STOP_PROOF, receipt)
-        return True
+    def _leave_receipt(self) -> None:
+        if self.proven is None:
+            return
+        now_ns = WallClock().now_ns()
+        receipt = Receipt(
+            id="stop-1", who="engine", reason="engine stops", latched_ns=now_ns,
+            first_cancel_ns=None, reported_ns=now_ns, proven=self.proven, accounts=(),
+        )  # fmt: skip
+        with writing(self.home / "pitboss.db") as connection, transaction(connection):
+            keep_receipt(connection, ENGINE_ID, STOP_PROOF, receipt)
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Supervisor:
-    monkeypatch.setenv("PITBOSS_HOME", str(tmp_path))
-    migrate(tmp_path / "pitboss.db")
-    (tmp_path / "run").mkdir()
-    made = Supervisor(tmp_path)
-    monkeypatch.setattr(switch, "supervisor", lambda _: made)
-    return made
+def desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[SwitchedDesk]:
+    with TemporaryDirectory(prefix="pb") as folder:  # a socket's name has about a hundred bytes
+        home = Path(folder)
+        monkeypatch.setenv("PITBOSS_HOME", folder)
+        migrate(home / "pitboss.db")
+        with supervised(socket_in(home / "run"), engine="RUNNING") as supervisor:
+            yield SwitchedDesk(home, supervisor)
 
 
 def said(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, Any]]:
@@ -74,7 +61,7 @@ def said(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str
     return code, json.loads(capsys.readouterr().out)
 
 
-def test_a_stop_gives_its_receipt(desk: Supervisor, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_stop_gives_its_receipt(desk: SwitchedDesk, capsys: pytest.CaptureFixture[str]) -> None:
     code, answer = said(capsys, "stop")
     assert (code, answer["proven"], desk.runs) == (0, True, False)
     assert answer["text"].startswith("PROVEN: nothing of ours is open at 0 accounts; ")
@@ -85,17 +72,17 @@ def test_a_stop_gives_its_receipt(desk: Supervisor, capsys: pytest.CaptureFixtur
 
 @pytest.mark.parametrize("proven", [False, None])
 def test_a_stop_without_a_proof_is_never_called_one(
-    desk: Supervisor, capsys: pytest.CaptureFixture[str], proven: bool | None
+    desk: SwitchedDesk, capsys: pytest.CaptureFixture[str], proven: bool | None
 ) -> None:
     assert said(capsys, "stop")[0] == 0  # the receipt of an earlier stop proves nothing of this one
-    desk.runs, desk.proven = True, proven
+    desk.supervisor.programs["engine"], desk.proven = "RUNNING", proven
     code, answer = said(capsys, "stop")
     assert (code, answer["proven"]) == (1, False)
     assert "NOT PROVEN" in answer["text"]
 
 
 def test_a_restart_stops_with_its_proof_and_starts_paused_where_asked(
-    desk: Supervisor, capsys: pytest.CaptureFixture[str]
+    desk: SwitchedDesk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, answer = said(capsys, "restart", "--paused")
     assert (code, answer["proven"], answer["paused"], desk.runs) == (0, True, True, True)
@@ -103,7 +90,7 @@ def test_a_restart_stops_with_its_proof_and_starts_paused_where_asked(
 
 
 def test_an_engine_that_runs_is_not_started_again_nor_paused(
-    desk: Supervisor, capsys: pytest.CaptureFixture[str]
+    desk: SwitchedDesk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, answer = said(capsys, "start", "--paused")
     assert (code, answer["reason"]) == (3, "already_runs")
@@ -111,9 +98,9 @@ def test_an_engine_that_runs_is_not_started_again_nor_paused(
 
 
 def test_an_engine_that_does_not_start_says_why(
-    desk: Supervisor, capsys: pytest.CaptureFixture[str]
+    desk: SwitchedDesk, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    desk.runs = desk.starts = False
+    desk.supervisor.programs["engine"] = "FATAL"
     (desk.home / "run" / "last_error").write_text("the vault is locked\n")
     code, answer = said(capsys, "start")
     assert (code, answer["reason"]) == (3, "not_started")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from engine.domain.commands import StartBot
-from pages.frame import kill
+from storage import supervisor
 from storage.commands import STOP_PROOF, CommandState
 from tests.live.programs import BOT, Programs, answers, check_books, prepare
 from tests.ports import free_port
@@ -80,10 +80,10 @@ def desk() -> Iterator[Programs]:
 def pid_of(programs: Programs, name: str) -> int:
     """The process of a program as its supervisor has it; 0 = it does not run."""
     try:
-        told = kill.call(programs.home / "run" / "supervisor.sock", "getProcessInfo", name)
-    except kill.FAILURES:
+        found = supervisor.program(supervisor.socket_in(programs.home / "run"), name)
+    except supervisor.FAILURES:
         return 0
-    return int(told["pid"]) if told["statename"] == "RUNNING" else 0
+    return found.pid if found.state == supervisor.RUNNING else 0
 
 
 def trades(programs: Programs) -> None:

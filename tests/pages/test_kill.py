@@ -1,82 +1,45 @@
 from __future__ import annotations
 
 import os
-import socketserver
 import sqlite3
-import threading
 import time
-import xmlrpc.client
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from xmlrpc.server import SimpleXMLRPCDispatcher, SimpleXMLRPCRequestHandler
 
 import pytest
 
 from engine.config import Config
 from engine.domain.commands import Kill
-from pages.frame import kill as supervisor
 from pages.frame.kill import KillResponse, kill
+from storage import supervisor
 from storage.commands import find
 from storage.database import reading
 from storage.latch import read_latch
-
-
-class Handler(SimpleXMLRPCRequestHandler):
-    rpc_paths = ("/RPC2",)
-    disable_nagle_algorithm = False
-
-    def log_message(self, *arguments: object) -> None:
-        """Say nothing."""
-
-    def address_string(self) -> str:
-        return "unix"
-
-
-class Supervisor(socketserver.UnixStreamServer, SimpleXMLRPCDispatcher):
-    """A supervisor's socket: answers with what the test says, and remembers what was asked."""
-
-    def __init__(self, path: Path, answer: Callable[..., object]) -> None:
-        SimpleXMLRPCDispatcher.__init__(self)
-        self.logRequests = False
-        self.asked: list[tuple[object, ...]] = []
-        socketserver.UnixStreamServer.__init__(self, str(path), Handler)
-        for method in ("signalProcess", "startProcess"):
-            self.register_function(self._recorded(method, answer), f"supervisor.{method}")
-
-    def _recorded(self, method: str, answer: Callable[..., object]) -> Callable[..., object]:
-        def called(*arguments: object) -> object:
-            self.asked.append((method, *arguments))
-            return answer(method)
-
-        return called
+from storage.supervisor import SupervisorFault
+from tests.fakes.supervisor import FakeSupervisor, supervised
 
 
 @pytest.fixture
-def supervised(
+def supervise(
     config: Config, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[Callable[..., object]], Supervisor]]:
+) -> Iterator[Callable[[str], FakeSupervisor]]:
     # A socket's path may have 107 characters; a test's folder is longer.
-    running: list[Supervisor] = []
     config.run_folder.mkdir(parents=True, exist_ok=True)
     monkeypatch.chdir(config.run_folder)
+    real, stack = supervisor.call, ExitStack()
 
-    def start(answer: Callable[..., object]) -> Supervisor:
-        server = Supervisor(Path("supervisor.sock"), answer)
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        running.append(server)
-        real = supervisor.call
+    def near(path: Path, method: str, *given: str) -> object:
+        assert path == config.run_folder / "supervisor.sock"
+        return real(Path("supervisor.sock"), method, *given)
 
-        def near(path: Path, *arguments: object) -> object:
-            assert path == config.run_folder / "supervisor.sock"
-            return real(Path("supervisor.sock"), *arguments)  # type: ignore[arg-type]
+    def start(engine: str) -> FakeSupervisor:
+        here = Path("supervisor.sock")
+        return stack.enter_context(supervised(here, engine=engine, kill="STOPPED"))
 
-        monkeypatch.setattr(supervisor, "call", near)
-        return server
-
-    yield start
-    for server in running:
-        server.shutdown()
-        server.server_close()
+    monkeypatch.setattr(supervisor, "call", near)
+    with stack:
+        yield start
 
 
 def told(receipt: KillResponse) -> dict[str, tuple[bool, str]]:
@@ -99,22 +62,17 @@ def test_without_an_engine_the_latch_is_set_and_the_rest_is_told(config: Config)
 
 
 def test_a_running_engine_gets_the_signal(
-    config: Config, supervised: Callable[[Callable[..., object]], Supervisor]
+    config: Config, supervise: Callable[[str], FakeSupervisor]
 ) -> None:
-    server = supervised(lambda _method: True)
+    server = supervise("RUNNING")
     assert told(kill(config, "ann", 5))["signal"] == (True, "USR1 sent to the engine")
     assert server.asked == [("signalProcess", "engine", "USR1")]
 
 
 def test_a_dead_engine_is_replaced_by_the_program_kill(
-    config: Config, supervised: Callable[[Callable[..., object]], Supervisor]
+    config: Config, supervise: Callable[[str], FakeSupervisor]
 ) -> None:
-    def answer(method: str) -> bool:
-        if method == "signalProcess":
-            raise xmlrpc.client.Fault(supervisor.NOT_RUNNING, "NOT_RUNNING")
-        return True
-
-    server = supervised(answer)
+    server = supervise("STOPPED")
     done, text = told(kill(config, "ann", 5))["signal"]
     assert done
     assert "program kill was started" in text
@@ -122,12 +80,9 @@ def test_a_dead_engine_is_replaced_by_the_program_kill(
 
 
 def test_another_fault_is_told_as_it_is(
-    config: Config, supervised: Callable[[Callable[..., object]], Supervisor]
+    config: Config, supervise: Callable[[str], FakeSupervisor]
 ) -> None:
-    def answer(_method: str) -> bool:
-        raise xmlrpc.client.Fault(10, "BAD_NAME: engine")
-
-    supervised(answer)
+    supervise("RUNNING").fault = SupervisorFault(supervisor.BAD_NAME, "BAD_NAME: engine")
     assert told(kill(config, "ann", 5))["signal"] == (False, "NOT SENT: BAD_NAME: engine")
 
 

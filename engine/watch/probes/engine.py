@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine.watch.desk import SECOND_NS, Desk, ProgramSeen, Trouble, process_words, program_name
+from engine.watch.desk import SECOND_NS, Desk, Trouble, process_words, program_name
+from storage.supervisor import ProgramStatus
 
 STALE_NS = 45 * SECOND_NS
 """How old the heartbeat may be; the engine writes one each second."""
@@ -50,7 +51,7 @@ class EngineProbe:
             yield from self._dead(desk, program, now_ns)
 
     def _hung(
-        self, desk: Desk, pid: int, stands: str, program: ProgramSeen | None, now_ns: int
+        self, desk: Desk, pid: int, stands: str, program: ProgramStatus | None, now_ns: int
     ) -> Iterator[Trouble]:
         beat = desk.heartbeat
         if beat is None or (program is not None and program.state == "STOPPING"):
@@ -61,7 +62,7 @@ class EngineProbe:
             text = f"its heartbeat is {age_s:,} s old; process {pid} is {stands or 'alive'}"
             yield Trouble(kind="engine_hung", text=text, numbers={"heartbeat age": f"{age_s} s"})
 
-    def _dead(self, desk: Desk, program: ProgramSeen | None, now_ns: int) -> Iterator[Trouble]:
+    def _dead(self, desk: Desk, program: ProgramStatus | None, now_ns: int) -> Iterator[Trouble]:
         beat = desk.heartbeat
         stopped = program.state == "STOPPED" if program else beat and beat.state == "STOPPED"
         if program is not None and program.state == "EXITED" and program.exit_code == 0:
@@ -84,7 +85,9 @@ class EngineProbe:
             return
         yield Trouble(kind="engine_dead", text=said)
 
-    def _restarts(self, desk: Desk, program: ProgramSeen | None, now_ns: int) -> Iterator[Trouble]:
+    def _restarts(
+        self, desk: Desk, program: ProgramStatus | None, now_ns: int
+    ) -> Iterator[Trouble]:
         """Count the starts seen within ten minutes; they are remembered over a restart of ours."""
         starts = [at for at in json.loads(desk.meta.get(STARTS, "[]")) if at > now_ns - RESTARTS_NS]
         now = None

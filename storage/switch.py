@@ -1,0 +1,124 @@
+"""The engine's own switch: started and stopped through supervisor, a stop with its receipt.
+
+Pages and the command line use it alike; the desk's other programs go on. `start_paused` is a mark
+the engine's start takes: every bot is paused in the journal before the first order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from engine.errors import BadRequest, NoEngine
+from storage import supervisor
+from storage.commands import STOP_PROOF, Receipt, latest_receipt
+from storage.database import reading
+from storage.files import write_whole
+from storage.supervisor import FAILURES, ProgramStatus, SupervisorFault
+from storage.users import ENGINE_ID
+
+PROGRAM = "engine"
+SECOND_NS = 1_000_000_000
+WAIT_S = 90.0
+"""What a stop or a start may take: supervisor kills an engine that stops for longer than 60 s."""
+
+
+class StopResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a stop did."""
+
+    ran: bool
+    """False = the engine was not running, and nothing was done."""
+    took_s: float = 0.0
+    receipt: Receipt | None = None
+    """None = this stop left none: nothing is proven."""
+
+    @property
+    def proven(self) -> bool:
+        return self.receipt is not None and self.receipt.proven
+
+    def sentence(self) -> str:
+        if not self.ran:
+            return "the engine was not running"
+        if self.receipt is None:
+            return (
+                f"stopped after {self.took_s:.1f} s, NOT PROVEN: this stop left no receipt; "
+                "`engine kill` proves that nothing is open"
+            )
+        return f"{self.receipt.sentence()}, {self.took_s:.1f} s; stopped"
+
+
+class EngineSwitch(msgspec.Struct, frozen=True, kw_only=True):
+    """The switch of one desk."""
+
+    run_folder: Path
+    state_path: Path
+    start_paused_path: Path
+
+    def status(self) -> ProgramStatus:
+        """Return the engine as supervisor has it. Raises NoEngine where no desk runs."""
+        path = supervisor.socket_in(self.run_folder)
+        try:
+            return supervisor.program(path, PROGRAM)
+        except FAILURES as error:
+            raise self._no_desk() from error
+
+    def start(self, *, paused: bool) -> str:
+        """Start the engine; return what to say.
+
+        Raises BadRequest where it runs or does not start, NoEngine where no desk runs.
+        """
+        now = self.status()
+        if now.state in (supervisor.RUNNING, supervisor.STARTING):
+            raise BadRequest(f"the engine runs already, process {now.pid}", "already_runs")
+        if paused:
+            write_whole(self.start_paused_path, b"by the engine's switch\n")
+        try:
+            self._call("startProcess")
+        except SupervisorFault as fault:
+            why = self._last_error() or fault.faultString
+            raise BadRequest(f"the engine does not start: {why}", "not_started") from None
+        with_what = "; every bot that would trade is paused" if paused else ""
+        return f"started{with_what}: process {self.status().pid}"
+
+    def stop(self, clock: Callable[[], int]) -> StopResult:
+        """Stop the engine and wait for its end; `clock` gives ns UTC.
+
+        Raises BadRequest where it cannot be stopped, NoEngine where no desk runs.
+        """
+        began_ns = clock()
+        try:
+            self._call("stopProcess")
+        except SupervisorFault as fault:
+            if fault.faultCode == supervisor.NOT_RUNNING:
+                return StopResult(ran=False)
+            text = f"the engine is not stopped: {fault.faultString}"
+            raise BadRequest(text, "not_stopped") from None
+        took_s = (clock() - began_ns) / SECOND_NS
+        return StopResult(ran=True, took_s=took_s, receipt=self.receipt(began_ns))
+
+    def receipt(self, since_ns: int) -> Receipt | None:
+        """Return the receipt of a stop that began at `since_ns` or later, None where none is."""
+        with reading(self.state_path) as connection:
+            found = latest_receipt(connection, ENGINE_ID, STOP_PROOF)
+        return found if found is not None and found.latched_ns >= since_ns else None
+
+    def _call(self, method: str) -> None:
+        path = supervisor.socket_in(self.run_folder)
+        try:
+            supervisor.call(path, method, PROGRAM, True, timeout_s=WAIT_S)
+        except SupervisorFault:
+            raise
+        except FAILURES as error:
+            raise self._no_desk() from error
+
+    def _no_desk(self) -> NoEngine:
+        path = supervisor.socket_in(self.run_folder)
+        return NoEngine(f"no desk runs here ({path} does not answer): start it with `make run`")
+
+    def _last_error(self) -> str:
+        try:
+            return (self.run_folder / "last_error").read_text(encoding="utf-8").strip()
+        except OSError:
+            return ""

@@ -1,0 +1,85 @@
+"""The one door to supervisor: programs as they are, faults, and answers that are none."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from storage import supervisor
+from storage.supervisor import FAILURES, ProgramStatus, SupervisorFault, socket_in
+from tests.fakes.supervisor import supervised
+
+
+@pytest.fixture
+def path() -> Iterator[Path]:
+    with TemporaryDirectory(prefix="pb") as folder:  # a socket's name has about a hundred bytes
+        yield socket_in(Path(folder))
+
+
+def test_programs_are_given_as_supervisor_has_them(path: Path) -> None:
+    with supervised(path, engine="FATAL", demo="RUNNING"):
+        found = supervisor.programs(path)
+        one = supervisor.program(path, "demo")
+    assert found["engine"] == ProgramStatus(
+        state="FATAL", start_s=5, now_s=65, exit_code=1, spawn_error="gave up",
+        description="as FATAL",
+    )  # fmt: skip
+    assert (found["engine"].words, found["demo"].words) == ("gave up", "as RUNNING")
+    assert one == found["demo"]
+
+
+def test_a_fault_is_raised_with_its_code(path: Path) -> None:
+    with supervised(path, engine="STOPPED"), pytest.raises(SupervisorFault) as raised:
+        supervisor.call(path, "stopProcess", "engine", True)
+    assert raised.value.faultCode == supervisor.NOT_RUNNING
+
+
+def test_without_a_supervisor_the_call_fails_by_name(path: Path) -> None:
+    with pytest.raises(FAILURES):
+        supervisor.programs(path)
+
+
+def answering(path: Path, text: bytes) -> socket.socket:
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(path))
+    server.listen()
+
+    def answer() -> None:
+        taken, _ = server.accept()
+        with taken:
+            got = b""
+            while b"</methodCall>" not in got:
+                got += taken.recv(65_536)
+            taken.sendall(text)
+
+    threading.Thread(target=answer, daemon=True).start()
+    return server
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nnot xml",
+        b"garbage\r\n\r\n",
+    ],
+)
+def test_what_is_no_answer_is_a_failure_by_name(path: Path, text: bytes) -> None:
+    with answering(path, text), pytest.raises(FAILURES):
+        supervisor.program(path, "engine")
+
+
+def test_a_supervisor_that_hangs_is_not_waited_for(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            supervisor.program(path, "engine", timeout_s=0.1)
+        assert time.monotonic() - began < 1
