@@ -72,6 +72,8 @@ class Known(msgspec.Struct, kw_only=True):
     since when a listing was asked for that tells of an order the journal lacks."""
     instruments: dict[InstrumentId, Instrument] = {}
     """Terms of everything the journal has listed, as it heard them last."""
+    terms: dict[InstrumentId, Instrument] = {}
+    """Terms of what `pitboss.db` alone has heard of."""
     identities: dict[tuple[str, int], Identity] = {}
     """Names at the venue of the orders the journal has."""
     fence: int = 0
@@ -79,12 +81,26 @@ class Known(msgspec.Struct, kw_only=True):
 
     def messages(self) -> list[Message]:
         """Return what is to be written, each before what needs it."""
-        made = [*self.listings, *self.cash]
+        listed = {*self.instruments, *self._listed()}
+        lacking = dict.fromkeys(one.instrument for one in self.orders)
+        listings = [
+            (ENGINE_WIDE, InstrumentListed(instrument=self.terms[name]), self.since_ns)
+            for name in lacking
+            if name in self.terms and name not in listed
+        ]
+        made: list[Message] = [*self.listings, *listings, *self.cash]
         for order in sorted(self.orders, key=lambda one: (one.created_ns, one.id)):
             name = self.names.get((order.account, order.id))
             placed = PlaceOrder(order=order, identity=name)
             made.append((order.account, placed, order.created_ns))
         return [*made, *self.fills, *self.payouts]
+
+    def _listed(self) -> set[InstrumentId]:
+        return {
+            message.instrument.id
+            for _, message, _ in self.listings
+            if isinstance(message, InstrumentListed)
+        }
 
 
 def known_of(journal: Path, state: Path, engine_id: str) -> Known:
@@ -159,6 +175,8 @@ def _orders(connection: sqlite3.Connection, engine_id: str, found: Known) -> Non
         account, number = row["account"], row["id"]
         found.fence = max(found.fence, row["decision"] >> STARTS_SHIFT)
         if number <= last.get(account, 0):
+            if row["identity"] is not None:  # the journal may have thinned its record out
+                found.identities.setdefault((account, number), Identity(row["identity"]))
             continue
         found.last[account] = max(found.last.get(account, 0), number)
         found.have.add((account, number))
@@ -207,8 +225,10 @@ def _markets(
     for name, body in connection.execute(
         "SELECT id, body FROM instruments WHERE engine_id = ?", (engine_id,)
     ):
+        if name in found.instruments:
+            continue
+        instrument = found.terms[name] = msgspec.json.decode(body, type=Instrument)
         if name in needed:
-            instrument = msgspec.json.decode(body, type=Instrument)
             found.listings.append(
                 (ENGINE_WIDE, InstrumentListed(instrument=instrument), found.since_ns)
             )

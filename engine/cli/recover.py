@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import sqlite3
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -60,6 +61,8 @@ class VenueAnswer(msgspec.Struct, kw_only=True):
     """How many orders it lists as open."""
     unplaced: list[str] = []
     """Fills it lists of orders it knows no more: they are in no book."""
+    unlisted: list[str] = []
+    """Ended orders of ours in markets that neither file knows: their fills are in no book."""
     not_asked: str = ""
     """Why nobody asked it."""
 
@@ -128,7 +131,7 @@ def examine(journal: Path, state: Path, venues: Venues, aside: Path | None = Non
         accounts = in_force(connection, ENGINE_ID).document.accounts
         everyone = sorted({*registered(connection, ENGINE_ID), *known.last})
     asked = asyncio.run(_ask_all(venues, accounts, known))
-    strange = any(one.orders or one.unplaced for one in asked.values())
+    strange = any(one.orders or one.unplaced or one.unlisted for one in asked.values())
     behind = loss is not None or strange or bool(backup_of(journal))
     return Examined(loss or whole(journal, state, ENGINE_ID), known, asked, everyone, behind)
 
@@ -183,8 +186,8 @@ async def _ask_all(
 async def _ask(venue: ClosingVenue, account: AccountId, known: Known) -> VenueAnswer:
     """Ask for open orders and fills, and for the terms of orders of ours that no file has.
 
-    An order that a venue calls ours and cannot number is given the next number: without it no
-    fill of it could be booked.
+    An order that a venue calls ours and cannot number is given the next number, whether it is open
+    or only its fills tell of it: without it no fill of it could be booked.
     """
     _teach(venue, account, known)
     listed = await venue.open_orders()
@@ -193,12 +196,19 @@ async def _ask(venue: ClosingVenue, account: AccountId, known: Known) -> VenueAn
     reports: dict[OrderId, OrderReport] = {
         one.order: one for one in listed.orders if one.order is not None
     }
-    above = known.last.get(account, 0)
     nameless = [one for one in listed.orders if one.ours and one.order is None]
-    for next_number, one in enumerate(nameless, above + 1):
-        reports[OrderId(next_number)] = one
-        if isinstance(venue, LearnsNames):
-            venue.remember([Named(order=OrderId(next_number), identity=one.identity)])
+    above = known.last.get(account, 0)
+    _number(venue, nameless, above, reports)
+    if isinstance(venue, LearnsNames) and above:  # else nothing was placed here that could be lost
+        ended = await venue.unnamed_orders(known.since_ns)
+        listed_here = known.instruments.keys() | known.terms.keys()
+        found.unlisted = [
+            f"{one.identity} in {one.instrument}"
+            for one in ended
+            if one.instrument not in listed_here
+        ]
+        ended = [one for one in ended if one.instrument in listed_here]
+        _number(venue, ended, above + len(nameless), reports)
     fills = found.fills = await venue.fills(known.since_ns)
     refuse_unread(fills.unread, "fills")
     numbers = {*reports, *(fill.order for fill in fills.fills)}
@@ -224,10 +234,23 @@ async def _ask(venue: ClosingVenue, account: AccountId, known: Known) -> VenueAn
     return found
 
 
+def _number(
+    venue: ClosingVenue,
+    nameless: Sequence[OrderReport],
+    above: int,
+    reports: dict[OrderId, OrderReport],
+) -> None:
+    """Give orders without a number of ours the next ones, and have the venue know them by these."""
+    for number, one in enumerate(nameless, above + 1):
+        reports[OrderId(number)] = one
+        if isinstance(venue, LearnsNames):
+            venue.remember([Named(order=OrderId(number), identity=one.identity)])
+
+
 def _teach(venue: ClosingVenue, account: AccountId, known: Known) -> None:
     """Have a venue know the account's orders and markets, where it tells them apart by that."""
     if isinstance(venue, LearnsNames):
-        for instrument in known.instruments.values():
+        for instrument in (known.terms | known.instruments).values():
             venue.know(instrument)
         names = {**known.identities, **known.names}
         venue.remember(
@@ -325,6 +348,7 @@ def _shown(loss: Loss, known: Known, asked: dict[str, VenueAnswer]) -> dict[str,
                 (name, fill.fill) not in known.fill_names for fill in listed
             ),
             "fills_nobody_can_place": ", ".join(answer.unplaced[:20]),
+            "orders_in_unknown_markets": ", ".join(answer.unlisted[:20]),
             "open_at_the_venue": None if answer.not_asked else answer.open,
             "not_asked": answer.not_asked,
             "next_order_above": _next_order_above(known, asked, name),
@@ -354,6 +378,11 @@ def described(shown: dict[str, Any]) -> str:
             venue += (
                 f"; the venue knows the orders of these fills no more, they are NOT BOOKED: "
                 f"{one['fills_nobody_can_place']}"
+            )
+        if one["orders_in_unknown_markets"]:
+            venue += (
+                "; neither file knows the markets of these orders, their fills are NOT BOOKED: "
+                f"{one['orders_in_unknown_markets']}"
             )
         lines.append(
             f"{name}: pitboss.db has {many(one['orders_of_pitboss_db'], 'order')}, "

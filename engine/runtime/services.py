@@ -21,7 +21,7 @@ from engine.domain.effects import RaiseAlert, alarm
 from engine.domain.events import Event, InstrumentClosed, InstrumentListed, InstrumentResolved
 from engine.domain.inputs import KIND, AnyInput, pack_input
 from engine.domain.instruments import AccountId, Instrument, InstrumentId, Mode
-from engine.domain.orders import Identity
+from engine.domain.orders import Identity, OrderReport
 from engine.domain.telemetry import Approvals, FeedStatus
 from engine.errors import StorageError
 from engine.gateway.door import Named, Venue
@@ -76,6 +76,13 @@ class LearnsNames(Protocol):
 
     def know(self, instrument: Instrument) -> None:
         """Know whose tokens are whose."""
+        ...
+
+    async def unnamed_orders(self, since_ns: int) -> Sequence[OrderReport]:
+        """Return orders of ours that fills since a time tell of, and that it was never taught.
+
+        Raises where one of them cannot be read.
+        """
         ...
 
 

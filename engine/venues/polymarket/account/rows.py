@@ -161,18 +161,23 @@ def trade_fills(row: object, reader: RowReader) -> Iterator[OrderFilled]:
     ours gives none, whatever it holds. Raises BadInput.
     """
     fields = _fields(row)
-    makers = fields.get("maker_orders") or []
+    for part in _parts(fields):
+        known = reader.memory.known(_text(part.fields, part.name))
+        if known is not None:
+            yield _fill(fields, part, known.order, reader)
+
+
+def _parts(row: SdkRow) -> list[_Part]:
+    """Return the orders of a trade, its taker's last. Raises BadInput."""
+    makers = row.get("maker_orders") or []
     if not isinstance(makers, list):
-        raise BadInput(f"trade {_text(fields, 'id')[:40]}: maker_orders is not a list")
+        raise BadInput(f"trade {_text(row, 'id')[:40]}: maker_orders is not a list")
     parts = [
         _Part(maker, "order_id", "matched_amount", took=False)
         for maker in makers
         if isinstance(maker, Mapping)
     ]
-    for part in (*parts, _Part(fields, "taker_order_id", "size", took=True)):
-        known = reader.memory.known(_text(part.fields, part.name))
-        if known is not None:
-            yield _fill(fields, part, known.order, reader)
+    return [*parts, _Part(row, "taker_order_id", "size", took=True)]
 
 
 def _fill(row: SdkRow, part: _Part, order: OrderId, reader: RowReader) -> OrderFilled:
@@ -181,7 +186,7 @@ def _fill(row: SdkRow, part: _Part, order: OrderId, reader: RowReader) -> OrderF
         raise BadInput("a trade of ours has no id")
     found = reader.memory.token(_text(part.fields, "asset_id"))
     if found is None:
-        where = _text(part.fields, "market")[:80]
+        where = _text(row, "market")[:80]
         raise BadInput(f"a fill of ours is in a market nobody listed: {where}")
     instrument, leg = found[0].instrument, found[1]
     size = number(part.fields.get(part.amount), SIZE_DECIMALS, "size")
@@ -274,6 +279,56 @@ def listed_fills(
         else:
             found += fills
     return tuple(found), tuple(unread)
+
+
+def unnamed_orders(
+    rows: Sequence[object], reader: RowReader
+) -> tuple[tuple[OrderReport, ...], tuple[UnreadRow, ...]]:
+    """Return orders of our key in rows of /data/trades whose names are not known, as filled.
+
+    The size of each is what these rows have matched of it, the price the worst of these matches.
+    Also the rows of ours that cannot be read.
+    """
+    found: dict[str, OrderReport] = {}
+    unread: list[UnreadRow] = []
+    for row in rows:
+        try:
+            for part in _parts(_fields(row)):
+                name = _text(part.fields, part.name).lower()
+                if reader.memory.known(name) is None and _owned(_fields(row), part, reader.key):
+                    found[name] = _filled_order(row, part, found.get(name), reader)
+        except BadInput as error:
+            if _ours_in(row, reader):
+                unread.append(_unread(row, error, reader, ours=True))
+    return tuple(found.values()), tuple(unread)
+
+
+def _owned(row: SdkRow, part: _Part, key: str) -> bool:
+    """Say whether a part of a trade is of our key; the row's own owner is who asked."""
+    taker = not part.took or _text(row, "trader_side").upper() == "TAKER"
+    return taker and _text(part.fields, "owner") == key
+
+
+def _filled_order(
+    row: object, part: _Part, before: OrderReport | None, reader: RowReader
+) -> OrderReport:
+    """Return an order as far as its fills tell, the ones in `before` included. Raises BadInput."""
+    trade_state(_fields(row))
+    placed = {**part.fields, "market": _fields(row).get("market")}
+    instrument, leg = _place(placed, reader.memory)
+    side, prices = _side(part.fields), [number(part.fields.get("price"), PRICE_DECIMALS, "price")]
+    size = _size(part.fields, part.amount)
+    if size <= 0 or not 0 < prices[0] < 10**PRICE_DECIMALS:
+        raise BadInput(f"trade {_text(_fields(row), 'id')[:40]} has no size or no price")
+    if before is not None:
+        prices.append(before.price)
+        size += before.filled
+    price = max(prices) if side is Side.BUY else min(prices)
+    name = Identity(_text(part.fields, part.name).lower())
+    return OrderReport(
+        identity=name, order=None, ours=True, instrument=instrument, leg=leg, side=side,
+        price=price, size=size, filled=size, state=OrderState.FILLED,
+    )  # fmt: skip
 
 
 def _ours_in(row: object, reader: RowReader) -> bool:

@@ -16,7 +16,8 @@ from msgspec import UNSET
 from engine.domain import events as ev
 from engine.domain.effects import AnyWalletEffect, CancelScope, QueryOperation
 from engine.domain.instruments import AccountId, Instrument, InstrumentId
-from engine.domain.orders import Identity, Order, OrderId
+from engine.domain.orders import Identity, Order, OrderId, OrderReport
+from engine.domain.unread import refuse_unread
 from engine.errors import BadInput, BrokenInvariant, OutcomeUnknown, PitbossError, Throttled
 from engine.gateway.door import Named, OnNamed, Prepared
 from engine.venues.polymarket.account import outcomes
@@ -35,6 +36,7 @@ from engine.venues.polymarket.account.rows import (
     listed_fills,
     order_report,
     order_reports,
+    unnamed_orders,
 )
 from engine.venues.polymarket.account.sdk import Wire
 from engine.venues.polymarket.account.signing import Signer
@@ -341,12 +343,24 @@ class PolymarketVenue:
 
         The listing is not filtered by token: the venue's filter looks at the taker's alone.
         """
-        after_s = max(0, since_ns // S - FILLS_OVERLAP_S)
-        rows = await answered(clob_rows(self.wire, "/data/trades", after=str(after_s)))
-        fills, unread = listed_fills(rows[::-1], self.reader)
+        fills, unread = listed_fills(await self._trades(since_ns), self.reader)
         return ev.FillsListed(
             account=self._account, since_ns=since_ns, fills=fills, unread=unread or UNSET
         )
+
+    async def unnamed_orders(self, since_ns: int) -> Sequence[OrderReport]:
+        """Return orders of our key that trades tell of, and whose names are not known here.
+
+        Raises BadInput where one cannot be read.
+        """
+        found, unread = unnamed_orders(await self._trades(since_ns), self.reader)
+        refuse_unread(unread, "trades")
+        return found
+
+    async def _trades(self, since_ns: int) -> list[object]:
+        after_s = max(0, since_ns // S - FILLS_OVERLAP_S)
+        rows = await answered(clob_rows(self.wire, "/data/trades", after=str(after_s)))
+        return rows[::-1]
 
     async def balances(self) -> ev.BalancesListed:
         """Return the wallet's cash as the venue's cache knows it; open orders are not deducted."""

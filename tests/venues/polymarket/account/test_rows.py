@@ -29,6 +29,7 @@ from engine.venues.polymarket.account.rows import (
     order_report,
     order_reports,
     trade_fills,
+    unnamed_orders,
 )
 from tests.fakes.polymarket.listing import Listed, identify, instrument_of
 
@@ -487,3 +488,42 @@ def test_income_that_cannot_be_read_is_no_income_and_hides_no_other(row: Any) ->
     found, unread = incomes([row, PAID], AccountId("real"), "pUSD")
     assert [one.amount_micro for one in found] == [1_250_000]
     assert [one.reason != "" for one in unread] == [True]
+
+
+# -- orders that only their fills tell of ----------------------------------------------------------
+
+
+def ended_row(**changes: Any) -> dict[str, Any]:
+    """A trade with three makers: one named here, one of our key without a name, a stranger's."""
+    nameless = {
+        "order_id": "0x" + "ef" * 32, "owner": KEY, "matched_amount": "5", "price": "0.55",
+        "asset_id": YES, "side": "BUY",
+    }  # fmt: skip
+    row = trade_row(owner=KEY, trader_side="MAKER")
+    row["maker_orders"] = [*row["maker_orders"], nameless, nameless | {"owner": "another"}]
+    return row | changes
+
+
+def test_an_order_of_our_key_that_is_not_named_is_told_by_its_fills(reader: RowReader) -> None:
+    found, unread = unnamed_orders([ended_row(), ended_row(id="second")], reader)
+    assert not unread
+    (one,) = found
+    assert (one.identity, one.order, one.ours) == ("0x" + "ef" * 32, None, True)
+    assert (one.leg, one.side, one.price) == (Leg.YES, Side.BUY, 5_500)
+    assert one.size == one.filled == 10_000_000
+    assert one.state is OrderState.FILLED
+
+
+def test_a_taker_is_ours_only_where_the_row_says_that_we_took(reader: RowReader) -> None:
+    assert unnamed_orders([trade_row(owner=KEY, trader_side="MAKER")], reader) == ((), ())
+    rows = [trade_row(owner=KEY, trader_side="TAKER", market="0xc"), trade_row(owner="another")]
+    ((one,), _) = unnamed_orders(rows, reader)
+    assert (one.identity, one.size, one.price) == (THEIRS, 40_000_000, 4_500)
+
+
+def test_a_nameless_order_that_cannot_be_read_is_named_and_a_stranger_s_is_not(
+    reader: RowReader,
+) -> None:
+    torn = {"owner": KEY, "trader_side": "TAKER", "price": "NaN"}
+    found, (unread,) = unnamed_orders([trade_row(**torn), trade_row(price="NaN")], reader)
+    assert (found, unread.ours, unread.row) == ((), True, "28c4d2eb")
