@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from engine.domain.decisions import LeftOver, Planned, Resting, Rule, Unit, Verdict
+import msgspec
+
+from engine.domain.decisions import LeftOver, LevelsAhead, Planned, Resting, Rule, Unit, Verdict
 from engine.domain.effects import CancelOrders, Effect, PlaceOrder
 from engine.domain.instruments import BotId, Instrument, InstrumentId
 from engine.domain.intents import ResidualReason
 from engine.domain.orders import Order, OrderId
 from engine.executor.executor import Executor
+from engine.executor.orders import OwnerSlot
+from engine.executor.plan import NOTHING_AHEAD
 from engine.risk.gate import Denied
 from engine.risk.reasons import DenyReason
 
@@ -37,18 +41,22 @@ class Explanations:
         self.stated: list[SlotKey] = []
         self._left: dict[SlotKey, object] = {}
         """Why nothing could be done about an intent, as it was said last."""
+        self._turn_ns = -1
+        self._turn = 0
 
     def show(self, effects: list[Effect], now_ns: int) -> None:
         """Explain the turn that asked for these effects, if there is anything to explain."""
         if not effects and not self.stated:
             return
         executor = self._executor
+        self._turn = self._turn + 1 if now_ns == self._turn_ns else 0
+        self._turn_ns = now_ns
         stated, self.stated = dict.fromkeys(self.stated), []
         for one in planned(executor, effects, now_ns) if effects else ():
             if one.bot is not None:
                 self._left.pop((one.instrument, one.bot), None)
                 stated.pop((one.instrument, one.bot), None)
-            self._explain(one)
+            self._explain(self._of_turn(one))
         for key in stated:
             left, denied = executor.explain(*key)
             why = ({one.reason for one in left}, denied.reason if denied else None)
@@ -56,7 +64,10 @@ class Explanations:
                 self._left.pop(key, None)
             elif self._left.get(key) != why:
                 self._left[key] = why
-                self._explain(idle(executor, key, now_ns))
+                self._explain(self._of_turn(idle(executor, key, now_ns)))
+
+    def _of_turn(self, one: Planned) -> Planned:
+        return msgspec.structs.replace(one, turn=self._turn) if self._turn else one
 
     def forget(self, instrument: InstrumentId) -> None:
         """Drop an instrument that is traded no more."""
@@ -92,9 +103,16 @@ def _in_order(executor: Executor, touched: dict[SlotKey, None]) -> Iterable[Slot
     if len(touched) < 2 and not baskets:
         return touched
     parts = ((one.instrument, one.bot) for basket in baskets for one in basket.targets)
-    place = {key: at for at, key in enumerate(executor.planning.order)}
+    planning = executor.planning
+    place = {key: at for at, key in enumerate(planning.order)}
+    rank = {
+        (key, slot.owner): at
+        for key, slots in planning.ranked.items()
+        for at, slot in enumerate(slots)
+    }
     return sorted(
-        dict.fromkeys((*touched, *parts)), key=lambda part: place.get(part[0], len(place))
+        dict.fromkeys((*touched, *parts)),
+        key=lambda part: (place.get(part[0], len(place)), rank.get(part, 0)),
     )
 
 
@@ -133,7 +151,16 @@ def _planned(
         denied=() if denied is None else denied.numbers,
         mark=executor.mark(key),
         intent=None if intent is None or intent.decision else intent,
+        ahead=_levels_ahead(executor.slot(key, owner)),
     )
+
+
+def _levels_ahead(slot: OwnerSlot | None) -> LevelsAhead | msgspec.UnsetType:
+    ahead = NOTHING_AHEAD if slot is None else slot.ahead
+    if ahead == NOTHING_AHEAD:
+        return msgspec.UNSET
+    bid = None if ahead.bid == NOTHING_AHEAD.bid else ahead.bid
+    return LevelsAhead(bid, None if ahead.ask == NOTHING_AHEAD.ask else ahead.ask)
 
 
 def rules(

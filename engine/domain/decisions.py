@@ -139,6 +139,13 @@ class LeftOver(msgspec.Struct, frozen=True, gc=False):
     size: int
 
 
+class LevelsAhead(msgspec.Struct, frozen=True, gc=False):
+    """The best levels, in YES-space, of the owners who go before one; None = no such level."""
+
+    bid: int | None
+    ask: int | None
+
+
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
     """One turn of the executor about one instrument: the intent against what rested, as a diff.
 
@@ -164,3 +171,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     """The book as the plan saw it: with the journal and the intent all that made the plan."""
     intent: Quotes | Target | None = msgspec.field(default=None, name="intent")
     """The intent, where it was the engine's own: a strategy's stands in its decision."""
+    ahead: LevelsAhead | msgspec.UnsetType = msgspec.UNSET
+    """What other owners who go first wanted or had resting; UNSET = none goes before this one."""
+    turn: int | msgspec.UnsetType = msgspec.UNSET
+    """Which of several turns of one moment it is of: 1 = the second. UNSET = the first."""

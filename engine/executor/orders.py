@@ -31,7 +31,14 @@ from engine.errors import BrokenInvariant, InvalidTransition
 from engine.executor.fills import FILLS_KNOWN_MAX, Holding, LegHolding
 from engine.executor.ledger import Booked, Ledger
 from engine.executor.numbers import OrderNumbers
-from engine.executor.plan import NO_LEVELS, Draft, Residual, TargetLevels
+from engine.executor.plan import (
+    NO_LEVELS,
+    NOTHING_AHEAD,
+    Ahead,
+    Draft,
+    Residual,
+    TargetLevels,
+)
 from engine.executor.settings import NEVER, ExecutorSettings
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import Denied
@@ -163,6 +170,8 @@ class OwnerSlot:
     levels: TargetLevels = NO_LEVELS
     """The levels worked out last, and from what: plans in a row mostly ask for the same."""
     levels_key: tuple[object, ...] = ()
+    ahead: Ahead = NOTHING_AHEAD
+    """What the last plan knew of those who go first."""
     denied: Denied | None = None
     """What risk said last, if it said no in the last plan."""
 

@@ -59,3 +59,20 @@ class TargetLevels(msgspec.Struct, gc=False):
 
 
 NO_LEVELS = TargetLevels((), (), OrderType.GTC, True, 0, [])
+
+
+class Ahead(msgspec.Struct, frozen=True, gc=False):
+    """The best levels of other owners: the highest bid and the lowest ask."""
+
+    bid: int
+    ask: int
+
+    def joined(self, bid: bool, level: int) -> Ahead:
+        """Return these with one more level."""
+        if bid:
+            return self if level <= self.bid else Ahead(level, self.ask)
+        return self if level >= self.ask else Ahead(self.bid, level)
+
+
+NOTHING_AHEAD = Ahead(-1, 1 << 62)
+"""Levels no order has: prices are positive, and linear instruments have no highest one."""

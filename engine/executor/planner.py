@@ -26,7 +26,15 @@ from engine.domain.orders import OrderId, OrderState, OrderType
 from engine.errors import BrokenInvariant
 from engine.executor.fills import Holding
 from engine.executor.orders import LiveOrder
-from engine.executor.plan import NO_PLAN, Draft, Plan, Residual, TargetLevels
+from engine.executor.plan import (
+    NO_PLAN,
+    NOTHING_AHEAD,
+    Ahead,
+    Draft,
+    Plan,
+    Residual,
+    TargetLevels,
+)
 from engine.executor.settings import MS, ExecutorSettings
 
 # -- Levels of an intent, in lots, on the grid, behind the touch; and what a plan is made of -------
@@ -172,24 +180,7 @@ def _limit_on_grid(limit: int, instrument: Instrument, *, buying: bool) -> int:
     return max(ceil_to_tick(limit, tick), tick)
 
 
-# -- Owners: nobody's level meets what another owner of the same account wants or has resting ------
-
-
-class Ahead(msgspec.Struct, frozen=True, gc=False):
-    """The best levels of other owners: the highest bid and the lowest ask."""
-
-    bid: int
-    ask: int
-
-    def joined(self, bid: bool, level: int) -> Ahead:
-        """Return these with one more level."""
-        if bid:
-            return self if level <= self.bid else Ahead(level, self.ask)
-        return self if level >= self.ask else Ahead(self.bid, level)
-
-
-NOBODY = Ahead(-1, 1 << 62)
-"""Levels no order has: prices are positive, and linear instruments have no highest one."""
+# -- Owners: no owner's level meets what another one of the account wants or has resting -----------
 
 
 def behind(target: TargetLevels, ahead: Ahead) -> TargetLevels:
@@ -231,7 +222,7 @@ def plan(
     working: Collection[LiveOrder],
     cash_free_micro: int,
     now_ns: int,
-    others: Ahead = NOBODY,
+    others: Ahead = NOTHING_AHEAD,
 ) -> Plan:
     """Return what to place, cancel and leave of one owner's in one instrument.
 
@@ -292,7 +283,7 @@ class Attempt(msgspec.Struct, gc=False):
     cash_free_micro: int
     expires_ns: int | None
     residuals: list[Residual]
-    others: Ahead = NOBODY
+    others: Ahead = NOTHING_AHEAD
     """What other owners have resting."""
     places: list[Draft] = []
     short: bool = False

@@ -7,7 +7,7 @@ cancelled; the planner without an intent says what that is.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Mapping
 from functools import partial
 
 import msgspec
@@ -26,8 +26,8 @@ from engine.executor.orders import (
     OwnerSlot,
 )
 from engine.executor.outbox import EffectOutbox
-from engine.executor.plan import NO_PLAN, Draft, Plan, Residual
-from engine.executor.planner import NOBODY, Ahead, behind, plan, reducing, target_levels
+from engine.executor.plan import NO_PLAN, NOTHING_AHEAD, Ahead, Draft, Plan, Residual
+from engine.executor.planner import behind, plan, reducing, target_levels
 from engine.executor.proof import ZeroProofs
 from engine.executor.settings import NEVER
 from engine.risk.gate import Denied, RiskGate
@@ -36,7 +36,6 @@ from engine.risk.reasons import DenyReason
 # -- Planning: once per turn, from intents and facts to cancels and places, through risk -----------
 
 _BUY, _SELL = Side.BUY, Side.SELL
-_NOBODY = NOBODY
 _COOLDOWN = ResidualReason.COOLDOWN
 _EXPIRED = ResidualReason.EXPIRED_INTENT
 _RISK = ResidualReason.RISK
@@ -60,12 +59,14 @@ class Planning:
         self._places: list[PlaceOrder] = []
         self.residuals: Counter[ResidualReason] = Counter()
         self.denials: Counter[DenyReason] = Counter()
-        self.only: Container[tuple[InstrumentId, BotId]] | None = None
-        """Whose parts alone are planned, where a past is repeated; None = all."""
+        self.only: Mapping[tuple[InstrumentId, BotId], Ahead] | None = None
+        """Whose parts alone are planned, behind what, where a past is repeated; None = all."""
         self.orders_placed = 0
         self.cancels_asked = 0
         self.order: tuple[InstrumentId, ...] = ()
         """What the last run looked at, in its order."""
+        self.ranked: dict[InstrumentId, list[OwnerSlot]] = {}
+        """Where several owners are: who went first in the last run."""
 
     def expire(self, life_ms: int | None) -> None:
         """Let what rests end by itself after so long; None = good till cancelled."""
@@ -79,7 +80,7 @@ class Planning:
         baskets: list[Basket] = []
         if self._gate.limits is not self._limits:
             self._cancel_over_limits(now_ns)
-        dirty, table.dirty = table.dirty, {}
+        dirty, table.dirty, self.ranked = table.dirty, {}, {}
         for key, changed in dirty.items():
             entry = table.instruments.get(key)
             if entry is None:
@@ -88,10 +89,12 @@ class Planning:
             if changed:
                 for slot in slots.values():
                     slot.unchanged = False
-            ahead = _NOBODY
+            ahead = NOTHING_AHEAD
             for slot in slots.values() if len(slots) == 1 else self._ranked(entry):
-                if self.only is not None and (key, slot.owner) not in self.only:
-                    continue
+                if self.only is not None:
+                    if (key, slot.owner) not in self.only:
+                        continue
+                    ahead = self.only[key, slot.owner]
                 basket = slot.basket
                 if basket is None:
                     self._plan_one(entry, slot, ahead, block, now_ns)
@@ -149,7 +152,7 @@ class Planning:
             if slot.intent is None and owner not in working:
                 del entry.slots[owner]
         priorities = self._table.priorities
-        return sorted(
+        found = self.ranked[entry.instrument.id] = sorted(
             entry.slots.values(),
             key=lambda slot: (
                 slot.owner != MANUAL,
@@ -158,6 +161,7 @@ class Planning:
                 slot.number,
             ),
         )
+        return found
 
     def _plan_one(
         self,
@@ -213,8 +217,9 @@ class Planning:
             slot.levels, slot.levels_key = target_levels(*asked), (*asked, most)
             if most is not None:
                 slot.levels = reducing(slot.levels, most, instrument.lot)
-        levels, working, others = slot.levels, entry.working, _NOBODY
-        if len(entry.slots) > 1:
+        levels, working, others = slot.levels, entry.working, NOTHING_AHEAD
+        slot.ahead = ahead
+        if len(entry.slots) > 1 or ahead is not others:
             levels, working = behind(levels, ahead), entry.working_of(slot.owner)
             for known in entry.working.values():
                 if known.order.bot != slot.owner:
@@ -242,10 +247,10 @@ class Planning:
         self, entry: InstrumentState, slot: OwnerSlot, reason: ResidualReason, now_ns: int
     ) -> None:
         """Place nothing and cancel what rests, unless the venue would not even receive a cancel."""
-        slot.unchanged = False
+        slot.unchanged, slot.ahead = False, NOTHING_AHEAD
         if entry.working and self._blocks.cancels_work:
             intent, slot.intent = slot.intent, None
-            self._made(entry, slot, _NOBODY, now_ns)
+            self._made(entry, slot, NOTHING_AHEAD, now_ns)
             slot.intent = intent
         intent = slot.intent
         # An intent for nothing leaves nothing over.
@@ -354,7 +359,9 @@ class Planning:
 
     def _ahead_of(self, entry: InstrumentState, slot: OwnerSlot) -> Ahead:
         """Return what those who go before an owner want, as they were planned last."""
-        ahead = _NOBODY
+        if self.only is not None:
+            return self.only[entry.instrument.id, slot.owner]
+        ahead = NOTHING_AHEAD
         if len(entry.slots) > 1:
             for other in self._ranked(entry):
                 if other is slot:

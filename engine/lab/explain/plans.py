@@ -22,7 +22,7 @@ from engine.domain.events import AnyEvent, OrderNamed, OrderNotSent, OrderSent
 from engine.domain.instruments import AccountId
 from engine.domain.intents import Basket, Intent, Quotes, ResidualReason, Target
 from engine.domain.orders import OrderId
-from engine.executor.executor import Executor
+from engine.executor.plan import NOTHING_AHEAD, Ahead
 from engine.lab.explain.accounts import JournalAccounts
 from engine.lab.explain.verify_plans import PlanInputs
 from engine.log import iso
@@ -84,11 +84,6 @@ def _part(plan: Planned) -> SlotKey:
     return plan.instrument, MANUAL if plan.bot is None else plan.bot
 
 
-def _behind_others(executor: Executor, plans: Iterable[Planned]) -> bool:
-    """Say whether others were there, too: what they wanted is kept with no plan of an owner."""
-    return any(len(executor.owners(plan.instrument)) > 1 for plan in plans)
-
-
 def touches(plan: Planned) -> bool:
     return bool(plan.places or plan.cancels)
 
@@ -106,19 +101,21 @@ def first_turn(
 ) -> list[LogPlan]:
     """Return the plans of a moment's first turn, the one with these effects.
 
-    An instrument planned twice begins another, and so does another number of open orders: plans
-    tell it as it was behind their turn. A plan of which nothing was `placed` in the journal is of
-    the turn in which its engine died.
+    Plans say which turn of the moment they are of. In those of an older version an instrument
+    planned twice begins another, and so does another number of open orders: plans tell it as it was
+    behind their turn. A plan of which nothing was `placed` in the journal is of the turn in which
+    its engine died.
     """
     turn: list[LogPlan] = []
     counts: set[int] = set()
+    number = next((plan.turn for plan, _ in waiting if touches(plan)), None)
     for one in waiting:
         plan = one[0]
         counts |= {rule.value for rule in plan.rules if plan.places and _counted(rule)}
         twice = len(counts) > 1 or any(_part(known) == _part(plan) for known, _ in turn)
         died = bool(turn and plan.places) and (plan.places[0].order, plan.at_ns) not in placed
         theirs = died or any(_has(plan, effect) for effect in effects)
-        if twice or (touches(plan) and not theirs):
+        if twice or (touches(plan) and (not theirs or plan.turn != number)):
             break
         turn.append(one)
     return turn
@@ -161,8 +158,7 @@ class PlanVerification(msgspec.Struct, kw_only=True):
     by_hand: int = 0
     """Orders that a person placed: nothing planned them."""
     untold: int = 0
-    """Plans of which an input was not kept: by an older version, a decision rotated away, or what
-    other owners wanted in the same market."""
+    """Plans of which an input was not kept: by an older version, or a decision rotated away."""
     beyond: int = 0
     """Plans of accounts in which one came out otherwise before: nothing after it proves a thing."""
     unreached: int = 0
@@ -263,7 +259,7 @@ class PlanVerifier:
         if not waiting:
             del self._waiting[where]
         plans = [plan for plan, _ in whole]
-        inputs = None if _behind_others(executor, plans) else self._all_inputs(plans, executor.owed)
+        inputs = self._all_inputs(plans, executor.owed)
         if inputs is None:
             self.result.untold += len(turn)
             return
@@ -271,10 +267,12 @@ class PlanVerifier:
         repeated = {_part(one): one for one in planned(executor, asked, record.at_ns)}
         for plan, body in whole:
             made = repeated.get(_part(plan))
+            if made is not None:
+                made = msgspec.structs.replace(made, turn=plan.turn)
             if made is not None and inputs[_part(plan)].echo:
                 # What was left over is of the last plan, and that may have touched no order.
                 made = msgspec.structs.replace(
-                    made, left=plan.left, rules=plan.rules, denied=plan.denied
+                    made, left=plan.left, rules=plan.rules, denied=plan.denied, ahead=plan.ahead
                 )
             if not touches(plan):
                 continue
@@ -299,14 +297,17 @@ class PlanVerifier:
         """Return what a turn's plans were made of; None = something of it was not kept."""
         baskets: list[Basket] = []
         found: dict[SlotKey, PlanInputs] = {}
+        intents: list[tuple[Planned, bool, Intent | None]] = []
         for plan in turn:
             echo = not plan.places and owed.issuperset(plan.cancels)
             intent = plan.intent if echo and not plan.decision else self._intent(plan)
-            if isinstance(intent, Basket):
-                intent = next((one for one in baskets if one == intent), intent)
+            intents.append((plan, echo, intent))
+            if isinstance(intent, Basket) and touches(plan) and intent not in baskets:
                 baskets.append(intent)
-            elif not touches(plan):
-                continue  # it concerned nobody else
+        for plan, echo, intent in intents:
+            basket = next((one for one in baskets if one == intent), None)
+            if basket is None and not touches(plan):
+                continue  # it concerned no other plan
             part = _about(intent, plan)
             if plan.mark is None or (plan.decision and part is None):
                 return None
@@ -315,8 +316,9 @@ class PlanVerifier:
                 owner=_part(plan)[1],
                 intent=part,
                 mark=plan.mark,
-                basket=intent if isinstance(intent, Basket) else None,
+                basket=basket,
                 first=plan.places[0].order if plan.places else 0,
+                ahead=_ahead_of(plan),
                 echo=echo,
             )
         parts = {(one.instrument, one.bot) for basket in baskets for one in basket.targets}
@@ -342,6 +344,15 @@ class PlanVerifier:
             if _about(intent, plan) is not None:
                 return intent
         return None
+
+
+def _ahead_of(plan: Planned) -> Ahead:
+    """Return what stood ahead of a plan, as its planner took it."""
+    ahead = plan.ahead
+    if ahead is msgspec.UNSET:
+        return NOTHING_AHEAD
+    bid = NOTHING_AHEAD.bid if ahead.bid is None else ahead.bid
+    return Ahead(bid, NOTHING_AHEAD.ask if ahead.ask is None else ahead.ask)
 
 
 def _about(intent: Intent | None, plan: Planned) -> Quotes | Target | None:

@@ -21,6 +21,7 @@ from engine.domain.orders import OrderId, OrderState, OrderType
 from engine.executor.executor import Executor
 from engine.executor.halts import EQUITY
 from engine.executor.orders import InstrumentIntent, LiveOrder
+from engine.executor.plan import NOTHING_AHEAD, Ahead
 from engine.executor.proof import AccountQuestion
 from engine.executor.reconcile import SILENCE
 
@@ -40,6 +41,8 @@ class PlanInputs(msgspec.Struct, frozen=True, kw_only=True):
     """The basket the intent belongs to: all its parts are planned together."""
     first: int = 0
     """Number of its first order; a basket that came to nothing before it took some. 0 = none."""
+    ahead: Ahead = NOTHING_AHEAD
+    """What other owners, who go first, wanted or had resting there."""
     echo: bool = False
     """Its cancels came of the venue's answers alone: whatever was planned, it asked for nothing."""
 
@@ -171,7 +174,7 @@ class VerifyingExecutor(Executor):
             table.dirty |= {one.instrument: True for one in group if not one.echo}
             firsts = [one.first for one in group if one.first]
             table.numbers.raise_floor(min(firsts, default=0) - 1)
-            self.planning.only = {(one.instrument, one.owner) for one in group}
+            self.planning.only = {(one.instrument, one.owner): one.ahead for one in group}
             self.planning.run(now_ns)
         owed, self._owed = self._owed, ()
         return [*owed, *self._outbox.take()]

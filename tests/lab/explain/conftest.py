@@ -9,7 +9,7 @@ from engine.lab.simulate import simulated_account
 
 @pytest.fixture(autouse=True, scope="session")
 def one_owner_an_instrument() -> Iterator[None]:
-    """Let each market have one owner: what others wanted there is kept with no plan."""
+    """Let each market have one owner: several have a test of their own, and more to plan."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(simulated_account, "SHARED", 0.0)
         patch.setattr(simulated_account, "GIVES", 0.0)

@@ -12,7 +12,7 @@ from engine.domain.effects import KeepStart, SetTimer
 from engine.domain.events import CashMoved, OrderFilled
 from engine.domain.settings import SettingsDocument
 from engine.lab.explain.accounts import JournalAccounts
-from engine.lab.explain.plans import PlanVerification, PlanVerifier
+from engine.lab.explain.plans import PlanVerification, PlanVerifier, touches
 from engine.lab.simulate import simulated_account
 from engine.lab.simulate.faults import Fault
 from engine.lab.simulate.simulated_account import SimulatedAccount
@@ -44,7 +44,7 @@ def world_of(
     for log in logs:
         log.close()
     assert outcome.verdicts == ()
-    assert outcome.counts["starts"] > accounts
+    assert outcome.counts["starts"] > accounts or minutes < 1
     return world.accounts
 
 
@@ -168,14 +168,23 @@ def test_after_older_lives_plans_are_proven_again_from_the_first_start_that_was_
     assert found.same >= later - found.idle > 0
 
 
-def test_plans_beside_other_owners_are_said_untold_and_never_wrong(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("seed", "minutes"), [(6, 0.3), pytest.param(9, 1.5, marks=pytest.mark.soak)]
+)
+def test_plans_of_several_owners_in_one_market_are_proven(
+    seed: int, minutes: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What each of several owners wanted at that moment is kept for the one that acted alone."""
     monkeypatch.setattr(simulated_account, "SHARED", 1.0)
-    account = simulated(9, tmp_path)
+    monkeypatch.setattr(simulated_account, "GIVES", 0.03)
+    (account,) = world_of(seed, tmp_path, accounts=1, minutes=minutes)
 
     found = verified(account, tmp_path, account.disk.rows)
 
     assert (found.different, found.broken) == ([], [])
-    assert found.untold > 0
+    assert (found.untold, found.beyond, found.unreached) == (0, 0, 0)
+    assert found.same + found.cut == found.plans > 100
+    plans = list(every_plan(log_of(account, tmp_path)))
+    assert any(plan.ahead is not msgspec.UNSET and touches(plan) for plan, _ in plans)
+    alone = [body for plan, body in plans if plan.ahead is msgspec.UNSET]
+    assert alone
+    assert not any(b"ahead" in body for body in alone)  # a single owner's record keeps its size

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from engine.domain.decisions import Planned, Resting, Rule, Unit, Verdict
 from engine.domain.effects import CancelOrders
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
@@ -41,3 +43,9 @@ def test_a_plan_with_effects_elsewhere_or_another_count_belongs_to_another_turn(
     assert first_turn(elsewhere, EFFECTS, PLACED) == elsewhere[:1]
     counted = [plan("m1", FIRST, live=2), plan("m2", SECOND, live=3)]
     assert first_turn(counted, EFFECTS, {(FIRST, 5)}) == counted[:1]
+
+
+def test_plans_say_which_turn_of_a_moment_they_are_of() -> None:
+    first, (second, body) = plan("m1", FIRST, live=2), plan("m2", SECOND, live=2)
+    both = [first, (msgspec.structs.replace(second, turn=1), body)]
+    assert first_turn(both, (*EFFECTS, *EFFECTS), {(FIRST, 5)}) == both[:1]

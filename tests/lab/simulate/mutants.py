@@ -471,7 +471,9 @@ def _owners_are_lost_at_a_restart(patch: Patch) -> None:
 def _owners_cross(patch: Patch) -> None:
     plan = planning.plan
     patch.setattr(planning, "behind", lambda levels, _: levels)
-    patch.setattr(planning, "plan", lambda *a, **k: plan(*a, **(k | {"others": planning.NOBODY})))
+    patch.setattr(
+        planning, "plan", lambda *a, **k: plan(*a, **(k | {"others": planning.NOTHING_AHEAD}))
+    )
 
 
 def _transfers_book_one_side(patch: Patch) -> None:
