@@ -41,6 +41,9 @@ _STEP = ONE // PRICE_STEPS
 TICKS = ("0.01", "0.001")
 """Tick sizes a recording may leave out, as the venue writes them."""
 
+ALL_TICKS = (*TICKS, "0.1", "0.005", "0.0025", "0.0001")
+"""Every tick size the venue has, the usual ones first."""
+
 GRID = (*range(0, PRICE_STEPS + 1, 10), *(m for m in range(PRICE_STEPS + 1) if m % 10))
 """All last trade prices in thousandths: whole cents first, then the rest."""
 

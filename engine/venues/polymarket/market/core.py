@@ -11,8 +11,6 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Iterable
 
-import msgspec
-
 from engine.domain.events import (
     BookChanged,
     BookDistrusted,
@@ -44,8 +42,8 @@ from engine.venues.polymarket.market.frames import (
     read_array,
 )
 from engine.venues.polymarket.market.level_map import LevelMap, price_units
-from engine.venues.polymarket.market.market_book import ChangeBatch, MarketBook
-from engine.venues.polymarket.market.metadata import new_market, tick_units
+from engine.venues.polymarket.market.market_book import ChangeBatch, MarketBook, Taken
+from engine.venues.polymarket.market.metadata import new_market
 from engine.venues.polymarket.market.numbers import ONE, size_units, stamp_of
 from engine.venues.polymarket.market.token_book import TokenBook
 
@@ -77,17 +75,19 @@ class BookKeeper:
         same = token.loaded and stamp_ns == token.stamp_ns and message.hash == token.hash
         primary = market.primary() is token
         try:
-            taken = market.take(token, message)
+            taken = market.take(token, message, stamp_ns)
         except BadFrame as error:
             return self.distrust(market, error.kind)
-        self._count(taken)
-        if not taken:
+        self._count(taken is not Taken.UNPROVEN)
+        if taken is Taken.HISTORY:
+            counts.out_of_order += 1
+            return []
+        if taken is Taken.UNPROVEN:
             if primary:
                 return self.distrust(market, "hash mismatch")
             counts.anomaly("hash mismatch")
             return []
-        token.stamp_ns, token.hash = stamp_ns, message.hash
-        events = self.retick(market)
+        events = self.retick(market, stamp_ns)
         events += self._overtake(market, token)
         if token is not market.primary():
             return events
@@ -168,7 +168,7 @@ class BookKeeper:
         # Searched only while the book was whole until now, so that a torn one costs nothing.
         if market.trusted and market.recover_last(batch):
             self.counts.last_prices_recovered += 1
-            return self._complete(market, batch)
+            return self.retick(market, batch.stamp_ns) + self._complete(market, batch)
         market.batch = None
         self._compare(market, batch)
         self.counts.hash_checked += len(batch.entries)
@@ -246,12 +246,10 @@ class BookKeeper:
         market.trusted = False
         return [BookDistrusted(instrument=market.instrument.id, reason=reason)]
 
-    def retick(self, market: MarketBook) -> list[Event]:
-        """List the instrument again where its tick is another now."""
-        tick = tick_units(market.tick)
-        if tick == market.instrument.tick:
+    def retick(self, market: MarketBook, stamp_ns: int) -> list[Event]:
+        """List the instrument again where its tick is another now, as of the venue's stamp."""
+        if not market.retick(market.tick, stamp_ns):
             return []
-        market.instrument = msgspec.structs.replace(market.instrument, tick=tick)
         return [InstrumentListed(instrument=market.instrument)]
 
 
@@ -492,19 +490,27 @@ class MarketFeedCore:
         return trades + self._keeper.try_complete(market)
 
     def _tick_size(self, text: bytes, now_ns: int) -> list[Event]:
-        """Take a new grid. The venue sends a new book after it; the old one is void until then."""
-        del now_ns
+        """Take a new grid. The venue sends a new book after it; the old one is void until then.
+
+        A book or a change that overtook this frame has proven the grid already.
+        """
         message = self._ticks.read(text, self.counts)
         market = self._find(message.asset_id)[0]
-        tick_units(message.new_tick_size)
-        market.tick = message.new_tick_size
-        events = self._keeper.retick(market)
-        if events:
-            events.append(
-                BookDistrusted(instrument=market.instrument.id, reason="tick size changed")
-            )
-            market.forget()
-        return events
+        try:
+            stamp_ns = stamp_of(message.timestamp, now_ns)
+        except BadFrame:  # the grid counts all the same
+            stamp_ns = market.tick_ns
+        if stamp_ns < market.tick_ns:
+            self.counts.out_of_order += 1
+            return []
+        if not market.retick(message.new_tick_size, stamp_ns):
+            return []
+        market.forget()
+        instrument = market.instrument
+        return [
+            InstrumentListed(instrument=instrument),
+            BookDistrusted(instrument=instrument.id, reason="tick size changed"),
+        ]
 
     def _new_market(self, text: bytes, now_ns: int) -> list[Event]:
         del now_ns

@@ -8,12 +8,17 @@ change when both tokens' hashes match, or judged when the next batch begins or t
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum, auto
+
+import msgspec
 
 from engine.domain.events import BookReplaced, Event, InstrumentListed
 from engine.domain.instruments import Instrument, Side
 from engine.feeds.counts import BadFrame
 from engine.venues.polymarket.market.book_hash import (
+    ALL_TICKS,
     GRID,
+    TICKS,
     Texts,
     completes,
     end_of,
@@ -22,10 +27,12 @@ from engine.venues.polymarket.market.book_hash import (
     price_text,
     proves,
     stem,
+    thousandths,
     touches,
 )
 from engine.venues.polymarket.market.frames import BookMessage, PriceChange, compact
 from engine.venues.polymarket.market.level_map import LevelMap
+from engine.venues.polymarket.market.metadata import tick_units
 from engine.venues.polymarket.market.token_book import TokenBook
 
 
@@ -51,12 +58,26 @@ class ChangeBatch:
         return all(hashes.get(entry.asset_id, entry.hash) == entry.hash for entry in entries)
 
 
+class Taken(Enum):
+    """What became of a full book."""
+
+    WHOLE = auto()
+    UNPROVEN = auto()
+    """Its hash cannot be completed."""
+    HISTORY = auto()
+    """It is of the tick before: the frame of the new one overtook it."""
+
+
 class MarketBook:
-    """State of one market: its two token books and what completes their hashes."""
+    """State of one market: its two token books and what completes their hashes.
+
+    A new tick has a frame of its own, which books and changes may overtake: the tick that completes
+    a hash is proven by it.
+    """
 
     __slots__ = (
         "batch", "closed", "instrument", "last", "lost", "min_order_size", "neg_risk", "tick",
-        "tokens", "trusted", "yes",
+        "tick_ns", "tokens", "trusted", "yes",
     )  # fmt: skip
 
     def __init__(
@@ -69,6 +90,8 @@ class MarketBook:
         self.yes = TokenBook(condition, yes, levels[0], mirrored=False)
         self.tokens = {yes: self.yes, no: TokenBook(condition, no, levels[1], mirrored=True)}
         self.tick = tick
+        self.tick_ns = 0
+        """Since when the tick is this one, by the venue's stamps; 0 = from the listing."""
         self.min_order_size = instrument.size_text(instrument.size_min)
         self.neg_risk = False
         self.last: str | None = None
@@ -99,34 +122,70 @@ class MarketBook:
         """Check a full book by what it states itself; None = it leaves out the last price."""
         if message.last_trade_price is None:
             return None
+        return bool(self._stated_tick(token, message, message.last_trade_price))
+
+    def _stated_tick(self, token: TokenBook, message: BookMessage, last: str) -> str:
+        """Return the tick that completes a full book with its last trade price; empty = none."""
         root = stem(token.head, message.timestamp, compact(message.bids), compact(message.asks))
-        return completes(root, message.hash, self._end(message, message.last_trade_price))
+        for tick in self._ticks(message):
+            if completes(root, message.hash, self._end(message, last, tick)):
+                return tick
+        return ""
 
-    def take(self, token: TokenBook, message: BookMessage) -> bool:
-        """Take a full book over. False = its hash cannot be completed. Raises BadFrame.
+    def _ticks(self, message: BookMessage | None) -> tuple[str, ...]:
+        """Return the ticks that a hash may be of: the one it states, else what is known first."""
+        if message is not None and message.tick_size:
+            return (message.tick_size,)
+        return (self.tick, *(tick for tick in ALL_TICKS if tick != self.tick))
 
-        Where the message leaves out the last trade price, the one that completes the hash is
-        proven by it; the known one and the touches are tried first.
+    def retick(self, tick: str, stamp_ns: int) -> bool:
+        """Take a tick as the venue writes it, as of its stamp; say whether it is another one.
+
+        Raises BadFrame.
         """
-        sides_text = compact(message.bids), compact(message.asks)
-        leaves_out = message.last_trade_price is None
-        proven: bool | None = leaves_out and self._known_proves(token, message, sides_text)
-        before = token.sides() if leaves_out and not proven and token.loaded else ((), ())
-        token.load(*sides_text)
-        if not proven:
-            proven = self.states_its_hash(token, message)
-        if proven is None:
-            proven = self._find_last(
-                token, message.timestamp, message.hash, touches(before, token.sides()), message
-            )
-        if not proven:
-            token.loaded = False
+        units = tick_units(tick)
+        self.tick = tick
+        if units == self.instrument.tick:
             return False
-        self.tick = message.tick_size or self.tick
+        self.tick_ns = stamp_ns
+        self.instrument = msgspec.structs.replace(self.instrument, tick=units)
+        return True
+
+    def take(self, token: TokenBook, message: BookMessage, stamp_ns: int) -> Taken:
+        """Take a full book over. Raises BadFrame.
+
+        Where the message leaves out the last trade price or the tick, those that complete the hash
+        are proven by it; the known ones and the touches are tried first.
+        """
+        before = self.tick, self.last, token.loaded
+        if not self._proven(token, message):
+            token.loaded = False
+            return Taken.UNPROVEN
+        if self.tick != before[0] and stamp_ns < self.tick_ns:
+            self.tick, self.last, token.loaded = before
+            return Taken.HISTORY
         self.min_order_size = message.min_order_size or self.min_order_size
         self.neg_risk = self.neg_risk if message.neg_risk is None else message.neg_risk
         self.last = self.last if message.last_trade_price is None else message.last_trade_price
-        return True
+        token.stamp_ns, token.hash = stamp_ns, message.hash
+        return Taken.WHOLE
+
+    def _proven(self, token: TokenBook, message: BookMessage) -> bool:
+        """Load a full book; say whether its hash can be completed. Raises BadFrame."""
+        sides_text = compact(message.bids), compact(message.asks)
+        leaves_out = message.last_trade_price is None
+        proven = leaves_out and self._known_proves(token, message, sides_text)
+        before = token.sides() if leaves_out and not proven and token.loaded else ((), ())
+        token.load(*sides_text)
+        if not proven and message.last_trade_price is not None:
+            tick = self._stated_tick(token, message, message.last_trade_price)
+            proven, self.tick = bool(tick), tick or self.tick
+        elif not proven:
+            proven = self._find_last(
+                token, message.timestamp, message.hash, touches(before, token.sides()), message
+            )
+        self.tick = (proven and message.tick_size) or self.tick
+        return proven
 
     def _known_proves(self, token: TokenBook, message: BookMessage, sides: Texts) -> bool:
         """Return whether the known last trade price completes the hash: it mostly does."""
@@ -178,20 +237,22 @@ class MarketBook:
         root = stem(token.head, timestamp, token.bids.text(), token.asks.text())
         if self.last is not None and completes(root, expected, self._end(message, self.last)):
             return True
-        tails = ends(
-            (message and message.tick_size) or self.tick,
-            self.min_order_size,
-            neg_risk=self.neg_risk,
-        )
-        price = find(root, expected, tails, (*likely, *GRID))
-        if price is None:
-            return False
-        self.last = price_text(price)
-        return True
+        known = None if self.last is None else thousandths(self.last)
+        if known is not None:
+            likely = [known, *likely]
+        ticks = self._ticks(message)
+        for tick in ticks:
+            prices = (*likely, *GRID) if tick in {ticks[0], *TICKS} else likely
+            tails = ends(tick, self.min_order_size, neg_risk=self.neg_risk)
+            price = find(root, expected, tails, prices)
+            if price is not None:
+                self.last, self.tick = price_text(price), tick
+                return True
+        return False
 
-    def _end(self, message: BookMessage | None, last: str) -> bytes:
-        """Return the end of the hashed text: what the message states, else what is known."""
-        tick, least, neg_risk = self.tick, self.min_order_size, self.neg_risk
+    def _end(self, message: BookMessage | None, last: str, tick: str = "") -> bytes:
+        """Return the end of the hashed text: what is given or stated, else what is known."""
+        tick, least, neg_risk = tick or self.tick, self.min_order_size, self.neg_risk
         if message is not None:
             tick = message.tick_size or tick
             least = message.min_order_size or least

@@ -1,3 +1,4 @@
+import itertools
 import json
 
 import pytest
@@ -306,6 +307,82 @@ def test_book_with_another_tick_lists_the_instrument_again(loaded, channel, play
     channel.tick = "0.001"
     events = play(loaded, channel.book(channel.open_ms + 1))
     assert kinds(events) == [InstrumentListed, BookReplaced]
+
+
+def new_tick(channel, tick, ms):
+    """The frames of a new grid, one a token; the channel's books are of that grid from now on."""
+    frame = {"event_type": "tick_size_change", "market": channel.condition, "timestamp": str(ms)}
+    frame |= {"old_tick_size": channel.tick, "new_tick_size": tick}
+    channel.tick = tick
+    tokens = ({"asset_id": token} for token in (channel.yes, channel.no))
+    return [json.dumps(frame | token).encode() for token in tokens]
+
+
+ORDERS = list(itertools.permutations(range(4)))
+
+
+@pytest.mark.parametrize("tick", ["0.001", "0.0025"])
+@pytest.mark.parametrize("order", ORDERS, ids=str)
+def test_no_order_of_frames_around_a_new_tick_loses_a_hash(loaded, channel, play, order, tick):
+    """A short book names no tick; the two frames of the new tick come before, between or after."""
+    ms = channel.open_ms + 10
+    ticks = new_tick(channel, tick, ms)
+    channel.set("BUY", "0.49", "9")
+    books = [channel.book(ms + 1, token, short=True) for token in (channel.yes, channel.no)]
+    frames = [*ticks, *books]
+    events = play(loaded, *(frames[at] for at in order))
+    events += play(loaded, *channel.change(ms + 5, ("BUY", "0.495", "3")))
+    counts = loaded.counts
+    assert (counts.hash_mismatched, counts.anomalies.get("hash mismatch")) == (0, None)
+    assert counts.hash_matched == counts.hash_checked == 6
+    listings = [event.instrument.tick for event in events if type(event) is InstrumentListed]
+    assert listings == [round(float(tick) * 10_000)]
+    assert kinds(events)[-1] is BookChanged
+
+
+@given(st.permutations(range(5)), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_a_batch_that_overtakes_its_new_tick_is_no_torn_one(channels, fees, order, states_last):
+    """The same with a batch among them: what follows is whole, with the new grid."""
+    channel = channels({"0.47": "50", "0.48": "300"}, {"0.53": "20.5", "0.52": "80"})
+    instrument = binary(channel.condition, (channel.yes, channel.no), tick="0.01", fees=fees)
+    core = MarketFeedCore(FeedCounts())
+    core.watch(instrument, "0.01")
+    now_ns = channel.open_ms * MS
+    for token in (channel.yes, channel.no):
+        core.receive(channel.book(channel.open_ms, token), now_ns)
+    ms = channel.open_ms + 10
+    ticks = new_tick(channel, "0.001", ms)
+    stated = {"last_trade_price": channel.last} if states_last else {}
+    books = [channel.book(ms, token, short=True, **stated) for token in (channel.yes, channel.no)]
+    frames = [*ticks, *books, *channel.change(ms + 1, ("BUY", "0.495", "3"))]
+    for at in order:
+        core.receive(frames[at], now_ns)
+    core.advance(now_ns + BATCH_NS)
+    core.receive(channel.book(ms + 2), now_ns + BATCH_NS)
+    assert core.counts.hash_mismatched == 0
+    market = core.watched(instrument.id)
+    assert market.trusted
+    assert market.instrument.tick == 10
+    assert market.primary().sides()[0][-1] == (4_950, 3_000_000)
+
+
+def test_a_book_of_the_old_tick_that_comes_late_is_history(loaded, channel, play, instrument):
+    late = channel.book(channel.open_ms + 9, short=True)
+    played = play(loaded, *new_tick(channel, "0.001", channel.open_ms + 10))
+    assert kinds(played) == [InstrumentListed, BookDistrusted]
+    assert play(loaded, late) == []
+    assert loaded.counts.hash_mismatched == 0
+    assert loaded.watched(instrument.id).instrument.tick == 10
+    assert kinds(play(loaded, channel.book(channel.open_ms + 11))) == [BookReplaced]
+
+
+def test_a_frame_of_an_older_grid_that_comes_late_changes_nothing(loaded, channel, play):
+    late = new_tick(channel, "0.001", channel.open_ms + 10)
+    channel.tick = "0.0001"
+    events = play(loaded, channel.book(channel.open_ms + 20, short=True), *late)
+    assert kinds(events) == [InstrumentListed, BookReplaced]
+    assert events[0].instrument.tick == 1
 
 
 def test_lost_connection_needs_new_snapshots(loaded, channel, play):
