@@ -276,6 +276,11 @@ GLOSSARY = {
     "Attempts": "How often a channel was tried with a message; each failure makes the next wait "
     "longer.",
     "Refused because": "What the channel answered to the last attempt.",
+    "Phase": "Of the engine's life: INIT (a process begins), LOADING (journal and settings), "
+    "RECONCILING (each venue is asked), RUNNING, STOPPING (cancels and proves), STOPPED; RECOVERY: "
+    "an error ended it, and everything is cancelled.",
+    "Program / process": "Supervisor keeps the desk's programs running: engine, demo exchange, "
+    "worker, watch, dashboard. A process is one run of a program, by the system's number.",
     "Record": "One entry of the journal, with its number, time and checksum.",
     "Audit": "Who changed what, when; nothing is ever removed from it.",
     "Rewards": "Paid by the venue for resting orders, per day; profit that belongs to no fill.",

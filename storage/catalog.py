@@ -39,7 +39,8 @@ def catalog(connection: Connection, engine_id: str, kind: type[T]) -> dict[str, 
         return {name: msgspec.json.decode(body, type=kind) for name, body in rows}
     except (ValueError, TypeError) as error:
         raise StorageError(
-            f"the catalog's {kind.__name__} is of another program ({error}); restart the engine"
+            f"the catalog's {kind.__name__} is of another program ({error}); restart the engine "
+            "(page Engine)"
         ) from None
 
 

@@ -97,7 +97,7 @@ def _read(text: str, kind: type[T], what: str) -> T:
         return msgspec.json.decode(text, type=kind)
     except (ValueError, TypeError) as error:
         raise StorageError(
-            f"{what} was written by another program ({error}); restart the engine"
+            f"{what} was written by another program ({error}); restart the engine (page Engine)"
         ) from None
 
 

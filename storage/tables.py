@@ -17,6 +17,7 @@ from storage.commands import StandingMark
 from storage.jobs import ScheduleSeen
 from storage.live import EngineHeartbeat, EquityPoint, HoldingSeen, LimitUse
 from storage.live_accounts import Examination, Unlock, VenueHeartbeat
+from storage.phases import EnginePhase
 from storage.projected import PROJECTED
 from storage.runs import Run, RunMarket
 
@@ -36,6 +37,9 @@ table("accounts", (E, "account"), mode=str, venue=str, currency=str)
 
 # The engine's heartbeat: what the status bar shows.
 table("engine_state", (E,), **(fields(EngineHeartbeat) | {"pid": Integer}))
+
+# The phases of the engine's life, the newest `KEPT` of them.
+table("engine_phases", (E, "at_ns", "phase"), **(fields(EnginePhase) | {"pid": Integer}))
 
 # A bot's state as the engine reports it; its settings are in `settings`.
 table("bots", (E, "name"), **(fields(BotStatus) | {"watching": Field(str, "[]")}), updated_ns=int)

@@ -20,6 +20,7 @@ from engine.live.main import LOCK_WAIT_S, Start, engine_lock, open_engine, run_h
 from engine.live.venues import Venues
 from engine.runtime.recovery import engine_started
 from storage.journal import latest_snapshots, take_lease
+from storage.phases import RUNNING
 from storage.users import ENGINE_ID
 
 HELP = "run the trading engine until it is stopped"
@@ -61,7 +62,7 @@ async def play(config: Config, deck: TapeDeck) -> None:
         engine.record(engine_started(past, opened, fence=0, seq=0, feed=feed), 0)
         for one in made:
             accounts.wire(engine, *one)
-        engine.enter("RUNNING")
+        engine.enter(RUNNING, f"plays {feed}")
         engine.state.listen()
         await trade(engine, accounts.begin(engine, set()), kill_only=False)
     finally:

@@ -115,6 +115,6 @@ def _require_same_wallet(config: Config, account: str, wallet: str) -> None:
 
 def _next_step(account: str) -> str:
     return (
-        f"{account} is unlocked: restart the engine, or open the vault of the one that runs "
-        "(`python -m engine credentials open`)"
+        f"{account} is unlocked: restart the engine (page Engine), or open the vault of the one "
+        "that runs (`python -m engine credentials open`)"
     )

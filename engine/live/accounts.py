@@ -61,7 +61,8 @@ class Accounts:
         why = self.venues.refusal(settings)
         if not why and name in self._past and name not in self._open:
             how = ", or open the vault that holds its key" if settings.mode is Mode.LIVE else ""
-            return f"account {name!r} has a past in the journal: restart the engine to open it{how}"
+            past = f"account {name!r} has a past in the journal"
+            return f"{past}: restart the engine (page Engine) to open it{how}"
         return why
 
     async def restore(self, engine: Engine, settings: AccountSettings) -> Restored | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any, TypeVar, Unpack, cast
 
@@ -26,6 +27,7 @@ from engine.runtime.services import EngineWiring, Services, Stream
 from engine.runtime.state_writer import Projections, StateWriter
 from storage.commands import KILL_PROOF, Receipt
 from storage.latch import Latch, set_latch
+from storage.phases import INIT, LOADING, RECONCILING, RUNNING, EnginePhase, put_phase
 from storage.settings import SettingsVersion
 
 REFUSING_NS = 5 * 1_000_000_000
@@ -83,7 +85,7 @@ class Engine(Services):
         self._outside, self._unread = outside, unread
         self.needs_operator = False
         """True where the latest receipt stays NOT PROVEN until a person acts."""
-        self.phase = "LOADING"
+        self.phase = INIT
         self._refusing: dict[str, tuple[int, bool]] = {}
         """File that refuses → since when, and whether a person was told."""
         self._snapshot_seq = self.recorder.seq
@@ -93,10 +95,17 @@ class Engine(Services):
         self, state: StateWriter, projector: Projections, watch: KillWatch | None = None
     ) -> None:
         self.state, self.projector, self.watch = state, projector, watch
+        self._keep_phase(self.started_ns, "")
+        self.enter(LOADING)
 
-    def enter(self, phase: str) -> None:
-        """Go on to a phase of the engine's life, as the dashboard names it."""
+    def enter(self, phase: str, reason: str = "") -> None:
+        """Go on to a phase of the engine's life (`storage.phases`) and keep when and why."""
         self.phase = phase
+        self._keep_phase(self.wall_ns(), reason)
+
+    def _keep_phase(self, at_ns: int, reason: str) -> None:
+        entered = EnginePhase(at_ns=at_ns, phase=self.phase, reason=reason, pid=os.getpid())
+        self.state.write_row(put_phase, entered)
 
     def put_in_force(self, settings: SettingsVersion) -> None:
         """Work by this version of the settings from now on."""
@@ -286,8 +295,8 @@ class Engine(Services):
             self.alert(alarm(STATE, text), now_ns)
         self._watch_files(now_ns)
         self.forget_closed(now_ns)
-        if self.phase == "RECONCILING" and not self.recovering:
-            self.enter("RUNNING")
+        if self.phase == RECONCILING and not self.recovering:
+            self.enter(RUNNING, "every account was asked at its venue")
         if self.recorder.seq - self._snapshot_seq >= self._snapshot_every:
             self.snapshot()
         elif now_ns - self._learned_ns >= LEARNED_EVERY_NS:

@@ -21,6 +21,7 @@ from storage.database import reading
 from storage.equity_identity import EquityCheck, LedgerSide, judge, put_check
 from storage.files import said_bytes
 from storage.live import put_engine
+from storage.phases import RECOVERY, STOPPED, STOPPING
 
 TICK_S = 0.02
 STOP_S = 25.0
@@ -28,6 +29,8 @@ STOP_S = 25.0
 before a person acts, it does not wait."""
 
 Streams = list[Stream]
+REASON_LENGTH_MAX = 500
+"""Of an error so much is kept with the phase it began."""
 
 
 async def trade(
@@ -53,7 +56,7 @@ async def trade(
     try:
         if error is not None:
             if not isinstance(error, LeaseLost):  # then what rests there is the new one's
-                await _crash(engine)
+                await _crash(engine, error)
             raise error
         if not kill_only:
             await _stop(engine)
@@ -103,7 +106,7 @@ async def _sliced(engine: Engine, work: Iterator[None]) -> None:
 async def _stop(engine: Engine) -> None:
     """Cancel everything, wait for the proof as long as there can be one, keep what is proven."""
     now_ns = engine.clock.now_ns()
-    engine.enter("STOPPING")
+    engine.enter(STOPPING, "a stop was asked for")
     engine.begin_proof(
         f"stop-{now_ns}", who="engine", reason="engine stops", at_ns=now_ns, what=STOP_PROOF
     )
@@ -120,9 +123,9 @@ async def _stop(engine: Engine) -> None:
     engine.log.info("stopped", proven=engine.proving is None)
 
 
-async def _crash(engine: Engine) -> None:
+async def _crash(engine: Engine, error: BaseException) -> None:
     """Cancel everything at every venue, without a turn of any core: our code may be wrong."""
-    engine.enter("RECOVERY")
+    engine.enter(RECOVERY, f"{type(error).__name__}: {error}"[:REASON_LENGTH_MAX])
     calls = [venue.cancel_all(CancelScope()) for venue in engine.venues.values()]
     if calls:
         done, late = await asyncio.wait([asyncio.ensure_future(c) for c in calls], timeout=2.0)
@@ -152,7 +155,8 @@ async def close(engine: Engine, telemetry: Telemetry | None = None) -> None:
     crashed = engine.ended.done() and engine.ended.result() is not None
     if not crashed:
         tried("snapshot", engine.snapshot)
-        engine.enter("STOPPED")
+        proof = engine.receipt
+        engine.enter(STOPPED, proof.sentence() if proof else f"NOT PROVEN within {STOP_S:g} s")
         tried("beat", lambda: _last_heartbeat(engine, telemetry or Telemetry(engine)))
     tried("journal", engine.recorder.close)
     tried("projector", engine.projector.close)

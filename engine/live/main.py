@@ -48,13 +48,14 @@ from engine.runtime.state_writer import Projector, StateKeeper
 from engine.runtime.tape import SEGMENT_BYTES, Entries, NoTape, Tape
 from engine.runtime.ticks import TickKeeper
 from storage.alerts import raise_alert
-from storage.commands import MarkKind, cut, forget_resolved, marks
+from storage.commands import MarkKind, cut, forget_resolved, many, marks
 from storage.database import connect_writer, storage_errors
 from storage.decisions import FILE_BYTES_MAX, FILES_KEPT
 from storage.journal import Snapshots, last_seq, latest_snapshots, record_at, take_lease
 from storage.journal_writer import JournalWriter
 from storage.latch import Latch, read_latch
 from storage.live import keep_found, last_engine_status
+from storage.phases import RECONCILING
 from storage.projection import check_new, check_past
 from storage.schema import check_schema
 from storage.settings import SettingsVersion, last_in_force
@@ -353,7 +354,7 @@ def begin(engine: Engine, found: Recovered, *, kill_only: bool) -> Streams:
     engine.state.write_row(_alert_unstopped, found, live, now_ns)
     engine.state.do(lambda c: cut(c, engine.engine_id, CUT, now_ns))
     engine.log.info("start.found", **shown)
-    engine.enter("RECONCILING")
+    engine.enter(RECONCILING, f"{many(live, 'order')} without an end in the journal")
     streams = engine.part(Accounts).begin(engine, found.funded)
     latched = kill_only or any(s.core.executor.latched for s in engine.runners.values())
     who = "engine kill" if kill_only else "journal"

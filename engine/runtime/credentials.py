@@ -104,7 +104,8 @@ class Keys:
         if wallet is None:
             return (
                 f"account {account!r} is live and its key is missing: name it in {self._named} "
-                "with its key and wallet and restart the engine, or set a key and open the vault"
+                "with its key and wallet and restart the engine (page Engine), or set a key and "
+                "open the vault"
             )
         return unlocked(account, wallet, self._unlocks)
 

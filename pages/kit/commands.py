@@ -11,7 +11,7 @@ import streamlit as st
 from engine.domain.commands import AnyCommand, Kill
 from engine.domain.instruments import Mode
 from engine.errors import PitbossError
-from pages.kit import guard, names
+from pages.kit import guard, names, panels
 from pages.kit.data import forget, fresh, health_of
 from pages.kit.forms import REASON_LENGTH_MIN
 from pages.kit.home import config, now_ns
@@ -40,6 +40,7 @@ def engine_runs(otherwise: str = "") -> bool:
     alive = health_of(fresh(engine_seen), now_ns()).alive
     if otherwise and not alive:
         st.warning(f"NO ENGINE IS RUNNING: {literal(otherwise)}.", icon=":material/power_off:")
+        panels.links(panels.link("Start it: Engine", "engine"))
     return alive
 
 
@@ -150,6 +151,7 @@ def note_no_engine() -> None:
         ":material/power_off: No engine is running, so no command can be sent. It is offered again "
         "when one runs."
     )
+    panels.links(panels.link("Start it: Engine", "engine"))
 
 
 # -- Commands that ask first: a dialog says exactly what will happen, and a second click send --

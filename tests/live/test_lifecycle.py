@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,10 +21,12 @@ from engine.errors import StorageError
 from engine.live import lifecycle
 from engine.live.accounts import Accounts
 from engine.live.engine import Engine
-from engine.live.lifecycle import close
-from engine.live.main import Start, open_engine
+from engine.live.lifecycle import close, trade
+from engine.live.main import Start, begin, open_engine
 from engine.live.venues import Venues
-from storage.database import connect_writer
+from engine.runtime.recovery import recover
+from storage.database import connect_writer, reading
+from storage.phases import INIT, LOADING, RECONCILING, RECOVERY, STOPPED, STOPPING, phases
 from storage.schema import migrate
 from storage.settings import in_force
 from storage.users import ENGINE_ID
@@ -45,7 +48,10 @@ class Parts:
         engine.snapshot = self._at_once("snapshot")
         engine.recorder = SimpleNamespace(close=self._at_once("journal"))
         engine.projector = SimpleNamespace(close=self._at_once("projector"))
-        engine.state = SimpleNamespace(close=self._at_once("state"), put_row=lambda *_: None)
+        engine.state = SimpleNamespace(
+            close=self._at_once("state"), put_row=lambda *_: None, write_row=lambda *_: None
+        )
+        engine.wall_ns, engine.receipt = lambda: 1, None
         engine.decisions = SimpleNamespace(close=self._at_once("decisions"))
         engine.ticks = SimpleNamespace(close=self._at_once("ticks"))
         engine._taper = SimpleNamespace(close=self._at_once("tape"))
@@ -130,7 +136,7 @@ def test_a_stop_ends_with_its_proof_or_where_waiting_proves_nothing(
     monkeypatch.setattr(lifecycle, "STOP_S", None)  # it would wait for ever
     engine: Any = SimpleNamespace(
         clock=WallClock(), log=log.get("engine"), proving=object(), needs_operator=False,
-        runners={}, watchers=[], begin_proof=lambda *_, **__: None, enter=lambda _: None,
+        runners={}, watchers=[], begin_proof=lambda *_, **__: None, enter=lambda *_: None,
     )  # fmt: skip
 
     async def run() -> None:
@@ -177,3 +183,45 @@ def test_a_thread_that_dies_of_anything_ends_the_engine(
         assert asyncio.run(run()) is error
     finally:
         signal.signal(signal.SIGUSR1, before)
+
+
+def test_each_phase_is_kept_with_its_time_and_why_also_of_an_end_without_a_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    before = signal.getsignal(signal.SIGUSR1)
+    config = load({"PITBOSS_HOME": str(tmp_path)})
+    migrate(config.state_path)
+
+    async def run(error: BaseException | None) -> None:
+        with closing(connect_writer(config.state_path)) as connection:
+            settings = in_force(connection, ENGINE_ID)
+        accounts = Accounts(Venues(openers={}, markets={}), fence=1)
+        engine = open_engine(config, WallClock(), Start(accounts, settings, {}))
+        try:
+            engine.end(error)
+            with suppress(KeyError):
+                await trade(
+                    engine,
+                    begin(engine, recover(config.journal_path, {}), kill_only=False),
+                    kill_only=False,
+                )
+        finally:
+            await close(engine)
+
+    try:
+        for error in (None, KeyError("x"), None):
+            asyncio.run(run(error))
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    with reading(config.state_path) as connection:
+        found = phases(connection, ENGINE_ID)[::-1]
+    stopped = [INIT, LOADING, RECONCILING, STOPPING, STOPPED]
+    crashed = [INIT, LOADING, RECONCILING, RECOVERY]
+    assert [one.phase for one in found] == [*stopped, *crashed, *stopped]
+    assert found[0].reason == found[5].reason == ""
+    assert found[4].reason.startswith("PROVEN: nothing of ours is open at 0 accounts")
+    assert found[8].reason == "KeyError: 'x'"
+    assert found[9].reason == "the engine before it ended in RECOVERY, without a stop"
+    assert {one.pid for one in found} == {os.getpid()}
+    assert [one.at_ns for one in found] == sorted(one.at_ns for one in found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,12 @@ from engine.venues.registry import entries
 from pages.frame import session
 from pages.frame.operator import ensure_operator
 from pages.kit import home as pages_home
-from storage import users
+from storage import supervisor, users
 from storage.catalog import put_catalog
 from storage.database import writing
 from storage.schema import migrate
 from storage.users import ENGINE_ID
+from tests.fakes.supervisor import FakeSupervisor, supervised
 from tests.pages import desks
 from tests.pages.seen import page_test, unfolded
 
@@ -33,6 +35,7 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="Using `httpx` with `starlette.testclient`")
     import starlette.testclient  # noqa: F401 imported here once, silently, for all tests
 
+Supervise = Callable[[str], FakeSupervisor]
 NO_QUERY: Mapping[str, str] = {}
 CLEARED = (
     "PITBOSS_HOME",
@@ -122,3 +125,24 @@ def opened(config: Config) -> Callable[..., AppTest]:
         return page
 
     return open_page
+
+
+@pytest.fixture
+def supervise(config: Config, monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervise]:
+    """Let a supervisor answer for this home; its engine is in the given state."""
+    # A socket's path may have 107 characters; a test's folder is longer.
+    config.run_folder.mkdir(parents=True, exist_ok=True)
+    monkeypatch.chdir(config.run_folder)
+    real, stack = supervisor.call, ExitStack()
+
+    def near(path: Path, method: str, *given: str, timeout_s: float = 1.0) -> object:
+        assert path == config.run_folder / "supervisor.sock"
+        return real(Path("supervisor.sock"), method, *given, timeout_s=timeout_s)
+
+    def start(engine: str) -> FakeSupervisor:
+        here = Path("supervisor.sock")
+        return stack.enter_context(supervised(here, engine=engine, kill="STOPPED"))
+
+    monkeypatch.setattr(supervisor, "call", near)
+    with stack:
+        yield start

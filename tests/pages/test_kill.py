@@ -3,9 +3,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
@@ -17,29 +14,7 @@ from storage.commands import find
 from storage.database import reading
 from storage.latch import read_latch
 from storage.supervisor import SupervisorFault
-from tests.fakes.supervisor import FakeSupervisor, supervised
-
-
-@pytest.fixture
-def supervise(
-    config: Config, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[str], FakeSupervisor]]:
-    # A socket's path may have 107 characters; a test's folder is longer.
-    config.run_folder.mkdir(parents=True, exist_ok=True)
-    monkeypatch.chdir(config.run_folder)
-    real, stack = supervisor.call, ExitStack()
-
-    def near(path: Path, method: str, *given: str) -> object:
-        assert path == config.run_folder / "supervisor.sock"
-        return real(Path("supervisor.sock"), method, *given)
-
-    def start(engine: str) -> FakeSupervisor:
-        here = Path("supervisor.sock")
-        return stack.enter_context(supervised(here, engine=engine, kill="STOPPED"))
-
-    monkeypatch.setattr(supervisor, "call", near)
-    with stack:
-        yield start
+from tests.pages.conftest import Supervise
 
 
 def told(receipt: KillResponse) -> dict[str, tuple[bool, str]]:
@@ -61,16 +36,14 @@ def test_without_an_engine_the_latch_is_set_and_the_rest_is_told(config: Config)
     assert (left.command, left.who) == (Kill(), "ann")
 
 
-def test_a_running_engine_gets_the_signal(
-    config: Config, supervise: Callable[[str], FakeSupervisor]
-) -> None:
+def test_a_running_engine_gets_the_signal(config: Config, supervise: Supervise) -> None:
     server = supervise("RUNNING")
     assert told(kill(config, "ann", 5))["signal"] == (True, "USR1 sent to the engine")
     assert server.asked == [("signalProcess", "engine", "USR1")]
 
 
 def test_a_dead_engine_is_replaced_by_the_program_kill(
-    config: Config, supervise: Callable[[str], FakeSupervisor]
+    config: Config, supervise: Supervise
 ) -> None:
     server = supervise("STOPPED")
     done, text = told(kill(config, "ann", 5))["signal"]
@@ -79,9 +52,7 @@ def test_a_dead_engine_is_replaced_by_the_program_kill(
     assert server.asked[-1] == ("startProcess", "kill", False)
 
 
-def test_another_fault_is_told_as_it_is(
-    config: Config, supervise: Callable[[str], FakeSupervisor]
-) -> None:
+def test_another_fault_is_told_as_it_is(config: Config, supervise: Supervise) -> None:
     supervise("RUNNING").fault = SupervisorFault(supervisor.BAD_NAME, "BAD_NAME: engine")
     assert told(kill(config, "ann", 5))["signal"] == (False, "NOT SENT: BAD_NAME: engine")
 

@@ -58,7 +58,8 @@ class Examinations:
         if found is None:
             raise BadInput(
                 f"this engine was started without a credential for {account!r}: set it, then "
-                f"restart the engine, or run `python -m engine unlock {account} --check`"
+                "restart the engine (page Engine), or run "
+                f"`python -m engine unlock {account} --check`"
             )
         return found
 

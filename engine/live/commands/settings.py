@@ -262,7 +262,9 @@ class SettingsCommands:
         def moved(document: SettingsDocument) -> dict[str, Any]:
             twin = twin_of(document, settings.account, leaving.mode)
             if twin not in opened:
-                raise BadInput(f"account {twin!r} is not open: restart the engine to open it")
+                raise BadInput(
+                    f"account {twin!r} is not open: restart the engine (page Engine) to open it"
+                )
             return {"bots": {settings.name: {"account": twin}}}
 
         def change(connection: Connection) -> None:

@@ -169,7 +169,7 @@ class PolymarketHeartbeat:
         self.lease.end(text)
         self._report(now_ns)
         self._runner.halt(text, now_ns)
-        said = f"{self._runner.account} is halted: {text}; then restart the engine"
+        said = f"{self._runner.account} is halted: {text}; then restart the engine (page Engine)"
         self._services.alert(alarm("second_writer", said, self._runner.account), now_ns)
 
     # -- what is proven ----------------------------------------------------------------------------
