@@ -53,8 +53,14 @@ WORKERS ?= 4
 quick: $(READY) ## the tests in this process alone: no program is started, no browser
 	$(PYTEST) -n 3 -m "not soak and not programs"
 
-test: lint types ## everything but soak: lint, types and the whole test suite (laws among it)
+test: $(READY) ## everything but soak: lint, types and the whole test suite (laws among it)
+	@$(MAKE) --no-print-directory -j2 lint types warm
 	$(PYTEST) -n $(WORKERS)
+
+# In a fresh clone each worker would compile all tests by itself: one does so while types are checked.
+.PHONY: warm
+warm: $(READY)
+	@$(BIN)/pytest -q --collect-only > /dev/null
 
 SEEDS ?= 2000
 ifndef SEED

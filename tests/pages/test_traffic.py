@@ -31,6 +31,7 @@ HELD_NS = 7_230 * 10**9
 SETTLED, WATCHED = 3, 4
 """How often each page draws itself anew until all has settled, and while it is watched."""
 PATIENCE_S = 400.0
+HEAVY = ("plotly_chart", "dataframe")
 PAGES = (
     "overview",
     "bots",
@@ -145,8 +146,15 @@ def told(desk: Desk, browser: Browser) -> dict[str, Counter[str]]:
         minutes = math.ceil((time.monotonic() - began) / 60)
         counted = {path: Counter(map(element, frames)) for path, frames in received.items()}
         for path, kinds in counted.items():
-            kinds |= {"bytes": sum(map(len, received[path])), "minutes": minutes}
+            kinds.update(bytes=sum(map(len, received[path])), minutes=minutes)
+            kinds.update(heavy(received[path]))
         return counted
+
+
+def heavy(frames: list[bytes]) -> dict[str, int]:
+    """Return how many charts and tables were sent, and how often the same one at most."""
+    sent = Counter(ForwardMsg.FromString(frame).hash for frame in frames if element(frame) in HEAVY)
+    return {"different": len(sent), "same": max(sent.values(), default=0)}
 
 
 def element(frame: bytes) -> str:
@@ -163,6 +171,8 @@ def test_a_page_at_rest_sends_no_chart_and_no_table_again(
     told: dict[str, Counter[str]], path: str
 ) -> None:
     kinds = told[path]
-    # Once, where an age in it counts on from one minute to the next.
-    assert all(kinds[one] <= kinds["minutes"] for one in ("plotly_chart", "dataframe")), kinds
+    # Two ages in it may count on from one minute to the next, each at a second of its own.
+    assert kinds["different"] <= 2 * kinds["minutes"], kinds
+    # Twice, where a slow browser asked anew before it had read the first.
+    assert kinds["same"] <= 2, kinds
     assert kinds["bytes"] / kinds["new_session"] <= REFRESH_BYTES_MAX, kinds
