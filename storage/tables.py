@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from engine.domain.evidence import EvidenceRow
 from engine.domain.telemetry import Approvals, BotStatus, Capital, Earnings
 from storage.columns import ENGINE as E
 from storage.columns import Declared, Field, Integer, declare, fields
 from storage.commands import StandingMark
+from storage.evidence import TABLE as EVIDENCE
 from storage.jobs import ScheduleSeen
 from storage.live import EngineHeartbeat, EquityPoint, HoldingSeen, LimitUse
 from storage.live_accounts import Examination, Unlock, VenueHeartbeat
@@ -98,6 +100,9 @@ table(
 
 # What one market brought in a run.
 table("run_markets", ("run", "instrument"), run=_RUN, mode=str, account=str, **fields(RunMarket))
+
+# What recorded data shows of each strategy.
+table(EVIDENCE, (E, "strategy", "data"), **fields(EvidenceRow))
 
 # -- The projection of the journal: only `storage.projection` writes these -------------------------
 

@@ -3,33 +3,44 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from engine.cli.arguments import say
+from engine.clock import WallClock
 from engine.config import Config
+from engine.domain.evidence import verdict_of
 from engine.errors import BadInput, StorageError, os_sentence
 from engine.plugins import KINDS, NAME, NAME_RULE, folders
 from engine.strategies.registry import STRATEGIES
 
-HELP = "list the strategies, show or check them, write the skeleton of a new one"
+HELP = "list, show, check or prove the strategies; write the skeleton of a new one"
 
 SKELETONS = Path(__file__).resolve().parents[1] / "contracts" / "skeletons"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parsers = parser.add_subparsers(dest="verb", metavar="list | show | check | new")
+    parsers = parser.add_subparsers(dest="verb", metavar="list | show | check | prove | new")
     parsers.add_parser("list", help="name and idea of each; what is done without a word, too")
     sub = parsers.add_parser("show", help="what one is, and every parameter with default and why")
     sub.add_argument("name", metavar="NAME", help="of a strategy")
     sub = parsers.add_parser("check", help="hold one or all to the contract; 1 = one breaks it")
     sub.add_argument("name", metavar="NAME", nargs="?", default="", help="of a strategy")
+    sub = parsers.add_parser("prove", help="compute what recorded data shows; takes minutes")
+    sub.add_argument("names", metavar="NAME", nargs="*", default=[], help="of strategies; all")
+    sub.add_argument(
+        "--data", metavar="PATH", action="append", default=[], help="a recording or file of bars"
+    )
     sub = parsers.add_parser("new", help="write a documented skeleton and its test as a plug-in")
     sub.add_argument("name", metavar="NAME", help="small letters, digits and _")
 
 
 def run(args: argparse.Namespace, config: Config) -> int:
-    del config
+    if args.verb == "prove":
+        return prove(args, config)
     if args.verb == "show":
         return show(args)
     if args.verb == "check":
@@ -91,6 +102,37 @@ def check(args: argparse.Namespace) -> int:
     )
     say(args, {"checked": rows}, text)
     return int(any(row["wrong"] for row in rows))
+
+
+def prove(args: argparse.Namespace, config: Config) -> int:
+    """Compute the evidence of strategies over the data that is here, and print a table of it."""
+    from engine.lab import evidence  # noqa: PLC0415 the list does without
+    from engine.lab.progress import ProgressLine  # noqa: PLC0415
+
+    data, left = evidence.data_here(config, args.data)
+    for one in left:
+        print(f"left out: {one}", file=sys.stderr)
+    if not data:
+        raise BadInput(evidence.NOTHING_HERE)
+    line = ProgressLine(shown=not args.json)
+
+    def progress(done: int, total: int, note: str) -> None:
+        line(done, total or 1, note)
+
+    rows = evidence.prove(config, args.names, data, WallClock().now_ns(), progress)
+    line.end()
+    found = [
+        msgspec.structs.asdict(row) | {"verdict": verdict, "why": why}
+        for row in rows
+        for verdict, why in [verdict_of(row)]
+    ]
+    text = "\n".join(
+        f"| `{one['strategy']}` | {one['data']} | {one['verdict']} | {one['why']} |"
+        for one in sorted(found, key=lambda one: (one["strategy"], one["data"]))
+    )
+    head = "| strategy | data | verdict | why |\n|---|---|---|---|\n"
+    say(args, {"evidence": found}, head + text)
+    return 0
 
 
 def new(args: argparse.Namespace) -> int:

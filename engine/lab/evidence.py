@@ -1,0 +1,367 @@
+"""Evidence: every strategy over the data that is here, and what that shows beyond chance.
+
+Each is played with its defaults, twice in the same pass: with `CAPITAL` and with ten times as much,
+which shows how much of its result is left where it is larger. The account has `CASH_TIMES` its
+capital, so that limits of an account do not size what a strategy wants. Orders and cancels need
+`LATENCY_MS`; fees are the venue's, of bars `BAR_MARKET`'s.
+
+The interval is a circular block bootstrap over markets or days in order of time (Politis and
+Romano, 1992, "A circular block-resampling procedure for stationary data"), blocks of n^(1/3): what
+lies side by side is not independent. The lower end is also taken at the level over the number of
+trials (Bonferroni): the best of many is partly luck.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from engine.bots.bot import Bot
+from engine.bots.slices import SECOND_NS
+from engine.config import Config
+from engine.domain.bars import BarUnit, bar_spec
+from engine.domain.decisions import Decision
+from engine.domain.evidence import LEVEL, EvidenceRow, halves
+from engine.domain.instruments import BotId, Kind
+from engine.domain.money import MICRO
+from engine.domain.settings import RiskLimits
+from engine.errors import BadInput
+from engine.lab.recordings.bar_files import BarMarket, BarRecording
+from engine.lab.recordings.door import Recording
+from engine.lab.recordings.open import open_recording
+from engine.lab.replay.run import ACCOUNT, CURRENCY, Replay, ReplayResult, assemble, play
+from engine.lab.replay.setup import BAR_FILES, REPLAY_MARK_AGE_MS, make_ready
+from engine.runtime.journal import DigestRecorder
+from engine.strategies.registry import STRATEGIES, build
+from engine.venues.paper.settings import PaperSettings
+from storage.database import connect_reader, connect_writer
+from storage.evidence import put_evidence, rules_since, sets_played
+from storage.users import ENGINE_ID
+
+CAPITAL = 1_000.0
+LARGER = 10.0
+CASH_TIMES = 20.0
+LATENCY_MS = 150
+BAR_MARKET = BarMarket(slippage_bps=1.0)
+"""What is assumed around a bar: a basis point of slippage, 10 of fee, a tenth of its volume."""
+DRAWS = 4_000
+DRAWS_AT_ONCE = 200
+DAY_NS = 86_400 * SECOND_NS
+WARM = "warm"
+"""The outcome of a decision of a rule of bars that waits for enough of them."""
+
+NOTHING_HERE = (
+    "there is no data here: record some, bring a file of bars on the Backtests page, name a path, "
+    "or set PITBOSS_DATA"
+)
+
+ProofProgress = Callable[[int, int, str], None]
+"""Takes bytes read, bytes in all, and which data is played."""
+
+
+class DataSet(NamedTuple):
+    """Something that can be played: a recording, or a file of bars."""
+
+    name: str
+    path: Path
+    bars: bool
+
+
+class Interval(NamedTuple):
+    """Ends of a bootstrap interval of a mean."""
+
+    low: float
+    high: float
+    low_corrected: float
+
+
+def block_interval(values: Sequence[float], trials: int, *, seed: int = 0) -> Interval | None:
+    """Return the 95 % interval of the mean; None = fewer than two values.
+
+    `low_corrected` is the lower end at the level divided by `trials`.
+    """
+    count = len(values)
+    if count < 2:
+        return None
+    given, chance = np.asarray(values, dtype=float), np.random.default_rng(seed)
+    length = max(1, round(count ** (1 / 3)))
+    blocks, steps, means = -(-count // length), np.arange(length), []
+    for _ in range(DRAWS // DRAWS_AT_ONCE):
+        starts = chance.integers(0, count, size=(DRAWS_AT_ONCE, blocks, 1))
+        drawn = ((starts + steps) % count).reshape(DRAWS_AT_ONCE, -1)[:, :count]
+        means.append(given[drawn].mean(axis=1))
+    ends = (LEVEL / 2, 1 - LEVEL / 2, LEVEL / 2 / max(1, trials))
+    low, high, corrected = np.quantile(np.concatenate(means), ends)
+    return Interval(float(low), float(high), float(corrected))
+
+
+def digest_of(kind: type[Any]) -> str:
+    """Return a digest of a strategy's code: its file or folder, and those of its bases."""
+    total = hashlib.sha256()
+    modules = dict.fromkeys(base.__module__ for base in kind.__mro__ if base is not object)
+    for name in modules:
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if file is None:
+            continue
+        path = Path(file)
+        inner = path.parent.name == kind.name
+        for one in sorted(path.parent.glob("*.py")) if inner else [path]:
+            total.update(one.read_bytes())
+    return total.hexdigest()[:12]
+
+
+# -- which data is here ----------------------------------------------------------------------------
+
+
+def data_here(config: Config, named: Sequence[str] = ()) -> tuple[list[DataSet], list[str]]:
+    """Return what can be played, and a sentence for each thing that was left out.
+
+    Recordings made here, files of bars brought here, and what lies in PITBOSS_DATA; or, of paths,
+    those alone. Raises BadInput for a path that is none.
+    """
+    if named:
+        wanted = [Path(one) for one in named]
+        for one in wanted:
+            if not one.exists():
+                raise BadInput(f"{one}: there is no such file or folder")
+    else:
+        folders = [config.recordings_folder, config.data_folder, config.data]
+        wanted = [one for folder in folders if folder is not None and folder.is_dir()
+                  for one in sorted(folder.iterdir())]  # fmt: skip
+    made: dict[str, DataSet] = {}
+    left: list[str] = []
+    for path in wanted:
+        for one in (path, *_bars_in(path)):
+            try:
+                found = _data(one)
+            except BadInput as error:
+                left.append(str(error))
+            else:
+                made.setdefault(found.name, found)
+    return list(made.values()), left
+
+
+def _bars_in(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return []
+    return [one for one in sorted(path.iterdir()) if one.name.endswith(BAR_FILES)]
+
+
+def _data(path: Path) -> DataSet:
+    """Return a thing that can be played. Raises BadInput where it cannot be."""
+    if path.is_file() and path.name.endswith(BAR_FILES):
+        BarRecording(path)
+        return DataSet(path.name, path, bars=True)
+    open_recording(path)
+    return DataSet(path.name, path, bars=False)
+
+
+# -- the proof -------------------------------------------------------------------------------------
+
+
+def prove(
+    config: Config,
+    strategies: Sequence[str],
+    data: Sequence[DataSet],
+    now_ns: int,
+    progress: ProofProgress,
+) -> list[EvidenceRow]:
+    """Play each strategy, empty = all, over each set of data; store a row each, and give them.
+
+    Raises BadInput for an unknown strategy.
+    """
+    strategies = strategies or sorted(STRATEGIES)
+    for name in strategies:
+        if name not in STRATEGIES:
+            raise BadInput(f"there is no strategy {name!r}; known: {', '.join(sorted(STRATEGIES))}")
+    make_ready(config)
+    made: list[EvidenceRow] = []
+    for one in data:
+        rows = [*_proven(config, strategies, one, now_ns, progress)]
+        with closing(connect_writer(config.state_path)) as connection:
+            put_evidence(connection, ENGINE_ID, rows)
+        made += rows
+    return made
+
+
+def _proven(
+    config: Config, strategies: Sequence[str], data: DataSet, now_ns: int, progress: ProofProgress
+) -> Iterator[EvidenceRow]:
+    """Play one set of data to all strategies in one pass; give a row for each."""
+    recording: Recording = (
+        BarRecording(data.path, market=BAR_MARKET)
+        if data.bars
+        else open_recording(data.path, imports=config.imports_folder)
+    )
+    trials = [
+        EvidenceTrial(name, recording, times) for name in strategies for times in (1.0, LARGER)
+    ]
+    stats = recording.stats
+
+    def report(events: int, elapsed_s: float) -> None:
+        del events, elapsed_s
+        progress(stats.bytes_read, stats.bytes_total, data.name)
+
+    play([trial.replay for trial in trials], recording, report)
+    with closing(connect_reader(config.state_path)) as connection:
+        for small, large in zip(trials[::2], trials[1::2], strict=True):
+            digest = digest_of(STRATEGIES[small.name])
+            since = rules_since(connection, ENGINE_ID, small.name, digest)
+            yield small.row(
+                data,
+                mean_10=large.found.mean,
+                digest=digest,
+                rules_ns=now_ns if since is None else since,
+                trials=max(1, sets_played(connection, small.name)),
+                now_ns=now_ns,
+            )
+
+
+@dataclass(frozen=True)
+class Gains:
+    """Profit or loss of each market or day, in order of time."""
+
+    per: str
+    seen: int
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> float | None:
+        return sum(self.values) / len(self.values) if self.values else None
+
+
+class EvidenceTrial:
+    """One strategy with its defaults at an account of its own, over a recording."""
+
+    def __init__(self, name: str, recording: Recording, times: float) -> None:
+        self.name = name
+        self._asked = 0
+        self._capital = CAPITAL * times
+        bars = recording if isinstance(recording, BarRecording) else None
+        self._bars, self._recording = bars, recording
+        cash = self._capital * CASH_TIMES
+        self.currency = bars.currency if bars else CURRENCY
+        limits = RiskLimits(mark_age_ms_max=REPLAY_MARK_AGE_MS)
+        if bars:
+            # A book of bars is as old as a bar, which may be more than an account may ask for.
+            limits = limits.model_copy(update={"data_age_ms_max": bars.data_age_ms})
+        bot = BotId(f"proof-{name}")
+        self.settings = {} if bars is None else _fitting(name, bars)
+        self.replay: Replay = assemble(
+            recording=recording,
+            bots=(
+                Bot(
+                    name=bot,
+                    account=ACCOUNT,
+                    strategy=build(name, self.settings, bot),
+                    capital_micro=round(self._capital * MICRO),
+                    everything=True,
+                ),
+            ),
+            limits=limits,
+            paper=PaperSettings(
+                order_latency_ms=LATENCY_MS,
+                cancel_latency_ms=LATENCY_MS,
+                starting_cash={self.currency: cash},
+            ),
+            cash_micro=round(cash * MICRO),
+            recorder=DigestRecorder(),
+            decide=self._decided,
+            currency=self.currency,
+            tick_ns=max(SECOND_NS, bars.spec.step) if bars else SECOND_NS,
+        )
+
+    def _decided(self, decision: Decision) -> None:
+        self._asked += decision.outcome != WARM
+
+    @property
+    def found(self) -> Gains:
+        """What it brought, per market where there are several, else per day."""
+        result = self.replay.result
+        if len(result.markets) > 1:
+            return _per_market(result)
+        return _per_day(result)
+
+    def row(
+        self,
+        data: DataSet,
+        *,
+        mean_10: float | None,
+        digest: str,
+        rules_ns: int,
+        trials: int,
+        now_ns: int,
+    ) -> EvidenceRow:
+        """Return what it shows as a row of evidence."""
+        result, stats, found = self.replay.result, self._recording.stats, self.found
+        interval = block_interval(found.values, trials)
+        first, second = halves(found.values)
+        errors = [*result.bot_errors.values(), *([result.torn] if result.torn else [])]
+        return EvidenceRow(
+            strategy=self.name,
+            data=data.name,
+            digest=digest,
+            rules_ns=rules_ns,
+            product=(Kind.SPOT if self._bars else Kind.BINARY).value,
+            settings=", ".join(f"{key}={value}" for key, value in self.settings.items()),
+            per=found.per,
+            quoted=self._bars is None,
+            latency_ms=LATENCY_MS,
+            currency=self.currency,
+            capital=self._capital,
+            seen=found.seen,
+            asked=self._asked,
+            fills=result.fills,
+            count=len(found.values),
+            mean=None if interval is None else found.mean,
+            low=interval and interval.low,
+            high=interval and interval.high,
+            low_corrected=interval and interval.low_corrected,
+            first=first,
+            second=second,
+            fees=result.fees_micro / MICRO,
+            trials=trials,
+            mean_10=mean_10,
+            began_ns=stats.first_ns or 0,
+            ended_ns=stats.last_ns or 0,
+            proved_ns=now_ns,
+            error="; ".join(errors),
+        )
+
+
+def _fitting(name: str, recording: BarRecording) -> dict[str, str]:
+    """Return the file's own bars as the parameter `bars`, where its default cannot be made of them.
+
+    Longer bars are made of shorter ones whose length divides theirs.
+    """
+    field = STRATEGIES[name].parameters_type.model_fields.get("bars")
+    if field is None:
+        return {}
+    wanted, there = bar_spec(field.default), recording.spec
+    if wanted.unit is BarUnit.TIME and wanted.step % there.step == 0:
+        return {}
+    return {"bars": there.text}
+
+
+def _per_market(result: ReplayResult) -> Gains:
+    """Return the profit or loss of each market that was traded."""
+    traded = tuple(one.pnl_micro / MICRO for one in result.markets.values() if one.fills)
+    return Gains("market", len(result.markets), traded)
+
+
+def _per_day(result: ReplayResult) -> Gains:
+    """Return the change of the equity on each day (UTC) on which it changed."""
+    ends: dict[int, int] = {}
+    for at_ns, equity in result.equity[1:]:
+        ends[(at_ns - 1) // DAY_NS] = equity  # midnight ends a day
+    levels = [result.equity_start_micro, *ends.values()]
+    changes = [(after - before) / MICRO for before, after in pairwise(levels)]
+    return Gains("day", len(ends), tuple(one for one in changes if one))

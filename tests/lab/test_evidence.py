@@ -1,0 +1,141 @@
+"""The proof: strategies over data that is made for it, through the whole engine."""
+
+from __future__ import annotations
+
+import random
+from contextlib import closing
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+
+from engine.__main__ import main
+from engine.config import Config
+from engine.domain.evidence import Edge, EvidenceRow, judged, verdict_of
+from engine.domain.jobs.prove import ProveJob
+from engine.errors import BadInput
+from engine.jobs.run import works
+from engine.lab.evidence import block_interval, data_here, digest_of, prove
+from engine.strategies.registry import STRATEGIES
+from storage.database import connect_reader
+from storage.evidence import evidence
+from storage.schema import migrate
+from storage.users import ENGINE_ID
+from tests.jobs.test_kinds import context
+
+T0 = 1_700_006_400
+"""A midnight, so that days of the file are days of the calendar."""
+HOUR = 3_600
+DAYS = 12
+NOW = 1_800_000_000 * 10**9
+
+
+def market(folder: Path, drift: float, name: str = "BTC-USDT.csv") -> Path:
+    """Write hourly bars of a seeded market that drifts by so much a day."""
+    chance, price, lines = random.Random(7), 100.0, ["time,open,high,low,close,volume"]
+    for hour in range(24 * DAYS):
+        opened = price
+        price *= 1 + drift / 24 + chance.gauss(0, 0.0005)
+        high, low = max(opened, price), min(opened, price)
+        row = ",".join(f"{one:.2f}" for one in (opened, high, low, price))
+        lines.append(f"{T0 + HOUR * hour},{row},100000")
+    path = folder / name
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def proven(home: Path, strategy: str, path: Path, now_ns: int = NOW) -> EvidenceRow:
+    config = Config(home=home)
+    data, _ = data_here(config, [str(path)])
+    (row,) = prove(config, [strategy], data, now_ns, lambda *_: None)
+    return row
+
+
+def test_a_buyer_loses_in_a_falling_market_and_is_a_candidate_in_a_rising_one(
+    tmp_path: Path,
+) -> None:
+    falling = proven(tmp_path, "dca", market(tmp_path, -0.02, "falling.csv"))
+    rising = proven(tmp_path, "dca", market(tmp_path, 0.02, "rising.csv"))
+    assert verdict_of(falling)[0] is Edge.LOSES
+    assert verdict_of(rising)[0] is Edge.CANDIDATE
+    assert "sizes that were quoted" in verdict_of(rising)[1], "a bar's volume is no quote"
+    assert (rising.per, rising.settings, rising.latency_ms) == ("day", "bars=1h", 150)
+    assert rising.count <= rising.seen == DAYS
+    assert rising.fees > 0
+    assert rising.mean_10 == pytest.approx(10 * rising.mean, rel=0.05), "a deep market"
+    with closing(connect_reader(tmp_path / "pitboss.db")) as connection:
+        kept = evidence(connection, ENGINE_ID)
+    assert kept == [falling, rising]
+    digest = digest_of(STRATEGIES["dca"])
+    assert judged(kept, digest)[0] is Edge.LOSES
+
+
+def test_rules_stand_since_their_first_proof_and_a_proof_replaces_the_one_before(
+    tmp_path: Path,
+) -> None:
+    path = market(tmp_path, 0.02)
+    first = proven(tmp_path, "dca", path)
+    again = proven(tmp_path, "dca", path, NOW + 5)
+    assert (first.rules_ns, again.rules_ns, again.proved_ns) == (NOW, NOW, NOW + 5)
+    with closing(connect_reader(tmp_path / "pitboss.db")) as connection:
+        assert evidence(connection, ENGINE_ID, "dca") == [again]
+        assert evidence(connection, ENGINE_ID, "grid") == []
+
+
+def test_the_interval_is_that_of_a_naive_block_bootstrap() -> None:
+    chance = random.Random(3)
+    values = [chance.gauss(0.4, 1.0) for _ in range(64)]
+    found = block_interval(values, trials=1)
+    means = []
+    for _ in range(4_000):
+        drawn: list[float] = []
+        while len(drawn) < 64:
+            start = chance.randrange(64)
+            drawn += [values[(start + step) % 64] for step in range(4)]
+        means.append(fmean(drawn[:64]))
+    means.sort()
+    assert found is not None
+    assert found.low == pytest.approx(means[100], abs=0.02)
+    assert found.high == pytest.approx(means[-101], abs=0.02)
+    assert found.low_corrected == found.low
+    many = block_interval(values, trials=20)
+    assert many is not None
+    assert many.low_corrected < found.low
+    assert block_interval([1.0], trials=1) is None
+
+
+def test_what_lies_here_is_found_and_what_cannot_be_played_is_named(tmp_path: Path) -> None:
+    config = Config(home=tmp_path / "home", data=tmp_path / "data")
+    assert data_here(config) == ([], [])
+    (tmp_path / "data" / "klines").mkdir(parents=True)
+    market(tmp_path / "data" / "klines", 0.0)
+    (tmp_path / "data" / "notes.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    found, left = data_here(config)
+    assert [(one.name, one.bars) for one in found] == [("BTC-USDT.csv", True)]
+    assert any("notes.csv" in one for one in left)
+    with pytest.raises(BadInput, match="there is no such file"):
+        data_here(config, ["/nowhere"])
+
+
+def test_the_job_proves_and_says_what_is_missing(tmp_path: Path) -> None:
+    config = Config(home=tmp_path)
+    migrate(config.state_path)
+    asked = context(config, "prove")
+    with pytest.raises(BadInput, match="there is no data here"):
+        works()["prove"](ProveJob(), asked)
+    path = market(tmp_path, -0.02)
+    result = works()["prove"](ProveJob(strategy="dca", path=str(path)), asked)
+    assert result["verdicts"] == {"dca · BTC-USDT.csv": "loses"}
+    with pytest.raises(BadInput, match="there is no strategy 'none'"):
+        works()["prove"](ProveJob(strategy="none", path=str(path)), asked)
+
+
+def test_the_command_prints_one_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PITBOSS_HOME", str(tmp_path))
+    path = market(tmp_path, -0.02)
+    assert main(["strategies", "prove", "dca", "--data", str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "| strategy | data | verdict | why |"
+    assert lines[2].startswith("| `dca` | BTC-USDT.csv | loses | -")
