@@ -130,6 +130,20 @@ class Plugin(NamedTuple):
         return total.hexdigest()[:DIGEST_DIGITS]
 
 
+def code_digest(kind: type[Any]) -> str:
+    """Return a digest of the code of a class: its file or folder, and those of its bases."""
+    total = hashlib.sha256()
+    for name in dict.fromkeys(base.__module__ for base in kind.__mro__ if base is not object):
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if file is None:
+            continue
+        path = Path(file)
+        whole = path.parent.name == getattr(kind, "name", "")
+        for one in sorted(path.parent.glob("*.py")) if whole else [path]:
+            total.update(one.read_bytes())
+    return total.hexdigest()[:DIGEST_DIGITS]
+
+
 class Found(NamedTuple):
     """A file of a kind, imported."""
 

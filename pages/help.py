@@ -253,6 +253,14 @@ GLOSSARY = {
     "Pausing / paused": "Its quotes are withdrawn; when resumed it quotes at once.",
     "Stopping": "Its orders are being cancelled, and that is being proven.",
     "Risk_stopped / error": "Risk stopped it; or an error in the bot stopped it.",
+    "Verdict (of a strategy)": "What replays over recorded data show, by rule: proven, candidate, "
+    "harmless, loses or no data. It is computed, never typed in.",
+    "Traded / per": "In how many markets or days of a recording a strategy held something or "
+    "traded; its mean is per one of them.",
+    "First half / second half": "The mean of each half of the recording, in order of time.",
+    "Interval from / interval to": "Where the true mean lies in 95 of 100 cases, by block "
+    "bootstrap over markets or days.",
+    "Product / to": "What is traded (binary, spot, perpetual); where the recording ends.",
     "Run / backtest": "One replay and its results.",
     "Sets tried": "How many sets of parameters a sweep played; the best of many is partly luck.",
     "Replay": "A recording played through the same strategies, risk and executor as in trading.",

@@ -15,7 +15,7 @@ from engine.config import Config
 from engine.domain.evidence import verdict_of
 from engine.errors import BadInput, StorageError, os_sentence
 from engine.plugins import KINDS, NAME, NAME_RULE, folders
-from engine.strategies.registry import STRATEGIES
+from engine.strategies.registry import STRATEGIES, idea_of
 
 HELP = "list, show, check or prove the strategies; write the skeleton of a new one"
 
@@ -69,8 +69,6 @@ def _kind(name: str) -> type[Any]:
 
 def show(args: argparse.Namespace) -> int:
     """Show what a strategy says of itself and of each parameter."""
-    from engine.contracts.things import idea_of  # noqa: PLC0415 the list does without
-
     kind = _kind(args.name)
     rows = [
         {
@@ -114,13 +112,14 @@ def prove(args: argparse.Namespace, config: Config) -> int:
         print(f"left out: {one}", file=sys.stderr)
     if not data:
         raise BadInput(evidence.NOTHING_HERE)
-    line = ProgressLine(shown=not args.json)
+    lines = {one.name: ProgressLine(shown=not args.json) for one in data}
 
     def progress(done: int, total: int, note: str) -> None:
-        line(done, total or 1, note)
+        lines[note](done, total or 1, note)
 
     rows = evidence.prove(config, args.names, data, WallClock().now_ns(), progress)
-    line.end()
+    for line in lines.values():
+        line.end()
     found = [
         msgspec.structs.asdict(row) | {"verdict": verdict, "why": why}
         for row in rows

@@ -58,11 +58,6 @@ def _plugin_of(module: str) -> str:
     return next(owners, "")
 
 
-def idea_of(kind: type[Any]) -> str:
-    """Return what the file of a thing says of it: its idea, its source, when it loses."""
-    return (importlib.import_module(kind.__module__).__doc__ or "").strip()
-
-
 def _file(kind: type[Any]) -> Path:
     return Path(str(importlib.import_module(kind.__module__).__file__))
 

@@ -171,3 +171,9 @@ class StrategyEntry(msgspec.Struct, frozen=True, kw_only=True):
     gates: dict[str, GateWords]
     values: dict[str, ValueWords]
     """Of `Decision.inputs` and `Decision.build_up`, by name."""
+    about: str = ""
+    """What it does, in a sentence."""
+    idea: str = ""
+    """Its idea, the idea's source, and when it loses."""
+    digest: str = ""
+    """Of its code: evidence of other code is none."""

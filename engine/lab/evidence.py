@@ -13,14 +13,12 @@ trials (Bonferroni): the best of many is partly luck.
 
 from __future__ import annotations
 
-import hashlib
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -39,6 +37,7 @@ from engine.lab.recordings.door import Recording
 from engine.lab.recordings.open import open_recording
 from engine.lab.replay.run import ACCOUNT, CURRENCY, Replay, ReplayResult, assemble, play
 from engine.lab.replay.setup import BAR_FILES, REPLAY_MARK_AGE_MS, make_ready
+from engine.plugins import code_digest
 from engine.runtime.journal import DigestRecorder
 from engine.strategies.registry import STRATEGIES, build
 from engine.venues.paper.settings import PaperSettings
@@ -101,21 +100,6 @@ def block_interval(values: Sequence[float], trials: int, *, seed: int = 0) -> In
     ends = (LEVEL / 2, 1 - LEVEL / 2, LEVEL / 2 / max(1, trials))
     low, high, corrected = np.quantile(np.concatenate(means), ends)
     return Interval(float(low), float(high), float(corrected))
-
-
-def digest_of(kind: type[Any]) -> str:
-    """Return a digest of a strategy's code: its file or folder, and those of its bases."""
-    total = hashlib.sha256()
-    modules = dict.fromkeys(base.__module__ for base in kind.__mro__ if base is not object)
-    for name in modules:
-        file = getattr(sys.modules.get(name), "__file__", None)
-        if file is None:
-            continue
-        path = Path(file)
-        inner = path.parent.name == kind.name
-        for one in sorted(path.parent.glob("*.py")) if inner else [path]:
-            total.update(one.read_bytes())
-    return total.hexdigest()[:12]
 
 
 # -- which data is here ----------------------------------------------------------------------------
@@ -213,7 +197,7 @@ def _proven(
     play([trial.replay for trial in trials], recording, report)
     with closing(connect_reader(config.state_path)) as connection:
         for small, large in zip(trials[::2], trials[1::2], strict=True):
-            digest = digest_of(STRATEGIES[small.name])
+            digest = code_digest(STRATEGIES[small.name])
             since = rules_since(connection, ENGINE_ID, small.name, digest)
             yield small.row(
                 data,

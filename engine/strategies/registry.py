@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 from engine.domain.catalog import StrategyEntry
 from engine.domain.instruments import BotId
 from engine.errors import BadInput, ConfigError
-from engine.plugins import Found, found, why_missing
+from engine.plugins import Found, code_digest, found, why_missing
 from engine.strategies.door import Parameters, Strategy
 
 ROOM = "engine.strategies"
@@ -46,7 +47,15 @@ def _entry(kind: type[Any]) -> StrategyEntry:
         parameters=kind.parameters_type.model_json_schema(),
         gates=dict(kind.gates),
         values=dict(kind.values),
+        about=(kind.__doc__ or "").partition("\n")[0],
+        idea=idea_of(kind),
+        digest=code_digest(kind),
     )
+
+
+def idea_of(kind: type[Any]) -> str:
+    """Return what the file of a strategy says of it: its idea, its source, when it loses."""
+    return (importlib.import_module(kind.__module__).__doc__ or "").strip()
 
 
 STRATEGIES = _found()

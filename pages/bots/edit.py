@@ -15,7 +15,7 @@ from pages.kit import commands, drafts, forms, guard, names, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import this_minute
 from pages.kit.markdown import literal
-from pages.shared import scoped_kill
+from pages.shared import evidence, scoped_kill
 from storage.catalog import strategies
 from storage.live import engine_status
 from storage.settings import SettingsVersion, Stale
@@ -170,6 +170,7 @@ def create(base: SettingsVersion) -> None:
         format_func=lambda name: f"{name} · {accounts[name].mode.upper()}",
         key="new_account",
     )
+    evidence.note(strategy)
     made = fill_in(strategy, catalog[strategy].parameters, str(account), base.document)
     if made is None:
         return

@@ -25,7 +25,7 @@ from engine.domain.telemetry import WatchedMarket
 from pages import Page
 from pages.bots import edit
 from pages.bots.standing import RUNNING, Standing, rest_words, standing
-from pages.kit import commands, drafts, guard, links, panels
+from pages.kit import commands, drafts, forms, guard, links, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns
 from pages.kit.markdown import literal
@@ -33,7 +33,7 @@ from pages.kit.names import UNLISTED, market, price, price_raw, size_raw
 from pages.kit.panels import Tile, panel
 from pages.kit.tables import Col, ColKind, choice, choose, columns_of, unchoose
 from pages.kit.words import NOTHING, SECOND_NS, age, count, money
-from pages.shared import losses, markouts, order, pnl, why
+from pages.shared import evidence, losses, markouts, order, pnl, why
 from storage import views
 from storage.decisions import StoredDecision, decisions_until, latest_decisions, plans_at
 from storage.live import books, watched_by
@@ -193,6 +193,7 @@ def show_bot(bot: Mapping[str, Any], base: SettingsVersion, *, alive: bool) -> N
         figures(bot, Mode(str(bot["mode"]).lower()))
     if bot["error"]:
         st.error(f"It stopped by itself: {literal(bot['error'])}")
+    evidence.note(str(bot["strategy"]))
     if alive and bot["evaluations"] is not None:
         _actions(bot)
         edit.show_mode(bot, base.document)
@@ -271,11 +272,32 @@ def _actions(bot: Mapping[str, Any]) -> None:
             ("Resume", BotHappened.RESUME_ASKED, ResumeBot(bot=name)),
         ):
             key = f"{label.lower()}_{name}"
+            if label == "Start" and takes(bot, asked) and _needs_reason(bot):
+                _start_loser(bot, slot)
+                continue
             if st.button(label, disabled=not takes(bot, asked), key=key):
                 commands.send(command, slot)
         if takes(bot, BotHappened.STOP_ASKED):
             with st.popover("Stop…"):
                 _stop(bot, slot)
+
+
+def _needs_reason(bot: Mapping[str, Any]) -> bool:
+    """Say whether real money is to follow what loses by the evidence."""
+    return bot["mode"] == Mode.LIVE.upper() and evidence.loses(str(bot["strategy"]))
+
+
+def _start_loser(bot: Mapping[str, Any], slot: str) -> None:
+    """Ask why real money is to follow what loses by the evidence; the engine asks the same."""
+    with st.popover("Start…"):
+        name, strategy = str(bot["name"]), str(bot["strategy"])
+        reason = forms.reason_asked(
+            f"reason_{name}",
+            f"{strategy} loses by its evidence. Why start it with REAL MONEY?",
+            "Start with real money",
+        )
+        if reason:
+            commands.send(StartBot(bot=BotId(name), reason=reason), slot)
 
 
 def _stop(bot: Mapping[str, Any], slot: str) -> None:

@@ -15,7 +15,8 @@ from engine.domain.evidence import Edge, EvidenceRow, judged, verdict_of
 from engine.domain.jobs.prove import ProveJob
 from engine.errors import BadInput
 from engine.jobs.run import works
-from engine.lab.evidence import block_interval, data_here, digest_of, prove
+from engine.lab.evidence import block_interval, data_here, prove
+from engine.plugins import code_digest
 from engine.strategies.registry import STRATEGIES
 from storage.database import connect_reader
 from storage.evidence import evidence
@@ -66,7 +67,7 @@ def test_a_buyer_loses_in_a_falling_market_and_is_a_candidate_in_a_rising_one(
     with closing(connect_reader(tmp_path / "pitboss.db")) as connection:
         kept = evidence(connection, ENGINE_ID)
     assert kept == [falling, rising]
-    digest = digest_of(STRATEGIES["dca"])
+    digest = code_digest(STRATEGIES["dca"])
     assert judged(kept, digest)[0] is Edge.LOSES
 
 

@@ -47,6 +47,8 @@ class StartBot(Command, frozen=True, kw_only=True):
     """Start a stopped bot."""
 
     bot: BotId
+    reason: str = ""
+    """Why one is started with real money whose strategy loses by the evidence."""
 
 
 class PauseBot(Command, frozen=True, kw_only=True):

@@ -5,14 +5,21 @@ from __future__ import annotations
 from engine.domain.bots import BotHappened
 from engine.domain.commands import PauseBot, ResumeBot, ResumeKilled, StartBot, StopBot
 from engine.domain.effects import caution
-from engine.domain.instruments import BotId
+from engine.domain.evidence import Edge, judged
+from engine.domain.instruments import BotId, Mode
 from engine.errors import BadInput, StorageError
 from engine.live.capitals import start_refusal
 from engine.live.commands.registry import Done, Pending, Refused, command, part
 from engine.live.engine import Engine
+from engine.plugins import code_digest
 from engine.runtime.bot_runner import BotRunner
 from engine.runtime.recovery import ENGINE_WIDE
 from storage.commands import many
+from storage.database import reading
+from storage.evidence import evidence
+from storage.users import ENGINE_ID
+
+REASON_LENGTH_MIN = 10
 
 
 def _bot_runner(engine: Engine, name: str, happened: BotHappened) -> BotRunner:
@@ -38,6 +45,21 @@ def may_start(engine: Engine, command: StartBot | ResumeBot) -> None:
             raise BadInput(f"KILL of {hold} by {hold.who} is set; release it with a reason first")
     if why := start_refusal(engine, bot_runner):
         raise BadInput(f"bot {command.bot} cannot start: {why}")
+    if isinstance(command, StartBot) and executor.mode is Mode.LIVE:
+        _must_reason(engine, bot_runner, command.reason)
+
+
+def _must_reason(engine: Engine, bot_runner: BotRunner, reason: str) -> None:
+    """Raise BadInput where real money follows what loses by the evidence, without a reason."""
+    name = bot_runner.settings.strategy
+    with reading(engine.config.state_path) as connection:
+        rows = evidence(connection, ENGINE_ID, name)
+    verdict, why = judged(rows, code_digest(type(bot_runner.bot.strategy)))
+    if verdict is Edge.LOSES and len(reason.strip()) < REASON_LENGTH_MIN:
+        raise BadInput(
+            f"strategy {name} loses by its evidence ({why}): to start it with real money give a "
+            f"reason of at least {REASON_LENGTH_MIN} characters"
+        )
 
 
 def may_stop(engine: Engine, command: PauseBot | StopBot) -> None:

@@ -6,12 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from engine.domain.bots import BotState
 from engine.domain.commands import ApplySettings, StartBot
-from engine.domain.instruments import BotId
+from engine.domain.instruments import BotId, Mode
 from engine.errors import BadInput
+from engine.plugins import code_digest
 from storage.commands import CommandState
+from storage.database import writing
+from storage.evidence import put_evidence
+from storage.users import ENGINE_ID
+from tests.domain.test_evidence import EARNS
 from tests.live.trading_desk import DEMO, DOCUMENT, Exchange, TradingDesk
 
 MICRO = 1_000_000
@@ -68,3 +74,34 @@ async def test_a_bot_started_before_the_equity_is_known_is_judged_when_it_is(
         for watch in tuple(desk.engine.watchers):
             watch(desk.engine.clock.now_ns())
         assert bot_runner.bot.state in (BotState.PAUSING, BotState.PAUSED)
+
+
+async def test_real_money_follows_what_loses_only_with_a_reason(tmp_path: Path) -> None:
+    async with TradingDesk(tmp_path, Exchange()) as desk:
+        bot_runner = desk.engine.bot_runners["maker"]
+        digest = code_digest(type(bot_runner.bot.strategy))
+        loses = replace(
+            EARNS, strategy="market_maker", digest=digest, mean=-1.0, low=-2.0, high=-0.5
+        )
+        with writing(desk.config.state_path) as connection:
+            put_evidence(connection, ENGINE_ID, [loses])
+        ledger_of(desk).move_cash(1_000 * MICRO)
+        desk.engine.runners[DEMO].core.executor.mode = Mode.LIVE
+        short = await desk.command(StartBot(bot=BotId("maker"), reason="because"))
+        assert short.state is CommandState.REFUSED
+        assert "strategy market_maker loses by its evidence" in str(short.answer)
+        given = await desk.command(StartBot(bot=BotId("maker"), reason="a study of its fills"))
+        assert given.state is CommandState.DONE, given.answer
+
+
+async def test_play_money_follows_whatever_is_started(tmp_path: Path) -> None:
+    async with TradingDesk(tmp_path, Exchange()) as desk:
+        ledger_of(desk).move_cash(1_000 * MICRO)
+        digest = code_digest(type(desk.engine.bot_runners["maker"].bot.strategy))
+        loses = replace(
+            EARNS, strategy="market_maker", digest=digest, mean=-1.0, low=-2.0, high=-0.5
+        )
+        with writing(desk.config.state_path) as connection:
+            put_evidence(connection, ENGINE_ID, [loses])
+        left = await desk.command(StartBot(bot=BotId("maker")))
+        assert left.state is CommandState.DONE, left.answer

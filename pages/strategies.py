@@ -1,0 +1,193 @@
+"""Each strategy: what recorded data shows of it, and which bots run it.
+
+A verdict follows by rule from replays over recorded data; it cannot be typed in. Evidence counts
+for the code it was computed with: a changed strategy is proven again.
+
+Changes: proves one, or all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import streamlit as st
+
+from engine.domain.catalog import StrategyEntry
+from engine.domain.commands import RunJob
+from engine.domain.evidence import MEANS, EvidenceRow, verdict_of
+from engine.domain.instruments import Mode
+from pages import Page
+from pages.kit import commands, forms, guard, panels
+from pages.kit.commands import engine_runs
+from pages.kit.data import ask, engine_id
+from pages.kit.markdown import literal
+from pages.kit.tables import Col, ColKind, choice, choose, columns_of, table
+from pages.kit.words import NOTHING, moment
+from pages.shared import evidence as shown
+from pages.shared import job
+from storage import views
+from storage.evidence import evidence
+
+PAGE = Page("Strategies", ":material/psychology:", "Research", 3)
+
+COLUMNS = columns_of(
+    Col("name", "Strategy"),
+    Col("verdict"),
+    Col("bots", "Bots running"),
+    Col("why", "What the data shows", ColKind.LONG),
+    Col("about", "What it does", ColKind.LONG),
+    Col("proved_ns", "Proven at"),
+)
+EVIDENCE = columns_of(
+    Col("data", "Recording"),
+    Col("verdict"),
+    Col("product"),
+    Col("mean", "Mean PnL", ColKind.GAIN),
+    Col("low", "Interval from", ColKind.GAIN),
+    Col("high", "Interval to", ColKind.GAIN),
+    Col("per", "Per"),
+    Col("count", "Traded", ColKind.COUNT),
+    Col("seen", "Of", ColKind.COUNT),
+    Col("first", "First half", ColKind.GAIN),
+    Col("second", "Second half", ColKind.GAIN),
+    Col("mean_10", "At 10 \N{MULTIPLICATION SIGN} the capital", ColKind.GAIN),
+    Col("fees", "Fees", ColKind.MONEY),
+    Col("trials", "Sets tried", ColKind.COUNT),
+    Col("sizes", "Sizes"),
+    Col("settings", "Changed"),
+    Col("began_ns", "From"),
+    Col("ended_ns", "To"),
+)
+SLOT = "prove"
+
+
+def rows_of(catalog: Mapping[str, StrategyEntry]) -> list[dict[str, Any]]:
+    """Return a row for every strategy of the catalog, by name."""
+    bots = ask(views.bots, engine_id())
+    rows = []
+    for name, entry in sorted(catalog.items()):
+        verdict, why = shown.verdict(name, entry)
+        proved = [row.proved_ns for row in ask(evidence, engine_id(), name)]
+        mine = [bot for bot in bots if bot["strategy"] == name]
+        running = sum(bot["state"].upper() == "RUNNING" for bot in mine)
+        rows.append(
+            {
+                "name": name,
+                "verdict": verdict.upper(),
+                "why": why,
+                "about": entry.about,
+                "bots": f"{running} of {len(mine)}" if mine else NOTHING,
+                "proved_ns": max(proved, default=None),
+            }
+        )
+    return rows
+
+
+def evidence_rows(name: str) -> list[dict[str, Any]]:
+    """Return what the data shows of a strategy, a row for each set of data."""
+    return [_row(row) for row in ask(evidence, engine_id(), name)]
+
+
+def _row(row: EvidenceRow) -> dict[str, Any]:
+    amounts = ("mean", "low", "high", "first", "second", "mean_10", "fees")
+    given: dict[str, float | None] = {name: getattr(row, name) for name in amounts}
+    return {
+        **{name: None if one is None else Decimal(str(one)) for name, one in given.items()},
+        **{name: getattr(row, name) for name in
+           ("data", "product", "per", "count", "seen", "trials", "began_ns", "ended_ns",
+            "currency")},
+        "verdict": verdict_of(row)[0].upper(),
+        "sizes": "quoted" if row.quoted else "assumed",
+        "settings": row.settings or NOTHING,
+    }  # fmt: skip
+
+
+@guard.part("The evidence")
+def show_evidence(name: str, entry: StrategyEntry) -> None:
+    """Draw what each set of data shows of a strategy."""
+    verdict, why = shown.verdict(name, entry)
+    st.markdown(f"**{literal(verdict.upper())}** \N{EN DASH} {literal(MEANS[verdict])}")
+    panels.note(why)
+    found = evidence_rows(name)
+    if not found:
+        panels.empty("It was never proven here.", "Prove it below, or by `strategies prove`.")
+        return
+    for currency in dict.fromkeys(row["currency"] for row in found):
+        mine = [row for row in found if row["currency"] == currency]
+        table(mine, EVIDENCE, key=f"evidence_{name}_{currency}")
+    panels.note(f"{Mode.PAPER.upper()}: {shown.PLAYED}; 95 % intervals by block bootstrap.")
+
+
+@guard.part("The strategy")
+def show_one(name: str, entry: StrategyEntry) -> None:
+    """Draw one strategy: evidence, bots, idea and parameters."""
+    st.subheader(literal(name))
+    panels.note(entry.about)
+    show_evidence(name, entry)
+    bots = [bot for bot in ask(views.bots, engine_id()) if bot["strategy"] == name]
+    panels.links(
+        *(
+            panels.link(
+                f"{bot['name']}: {bot['state'].upper()}, {bot['mode'].upper()}",
+                "bots",
+                bot=bot["name"],
+            )
+            for bot in bots
+        )
+    )
+    with st.expander("Idea, source, when it loses"):
+        st.text(entry.idea or "Its file says nothing of it.")
+    with st.expander("Parameters"):
+        fields = entry.parameters.get("properties", {})
+        panels.facts(
+            {
+                f"{one} = {field.get('default', NOTHING)}": " ".join(
+                    str(field.get("description", "")).split()
+                )
+                for one, field in fields.items()
+            }
+        )
+
+
+@guard.part("The proof")
+def ask_proof(name: str) -> None:
+    """Draw the buttons that prove one strategy, or all."""
+    if engine_runs():
+        with st.container(horizontal=True):
+            if name and st.button(f"Prove {literal(name)}", type="primary", key="prove_one"):
+                commands.send(RunJob(job="prove", arguments=json.dumps({"strategy": name})), SLOT)
+            if st.button("Prove all", key="prove_all"):
+                commands.send(RunJob(job="prove", arguments="{}"), SLOT)
+        panels.note(
+            "Played over the recordings and files of bars that are here, by the worker beside "
+            "trading; minutes for each day of books."
+        )
+    else:
+        commands.note_no_engine()
+    job.show_progress(SLOT)
+
+
+@guard.part("This page")
+def main() -> None:
+    """Draw the page."""
+    panels.head("Strategies", "The catalog of the running engine, and evidence computed here")
+    catalog = forms.strategies_known()
+    if not catalog:
+        return
+    rows = rows_of(catalog)
+    linked = st.query_params.get("strategy")
+    if linked in catalog and st.session_state.get("opened_strategy") != linked:
+        st.session_state["opened_strategy"] = linked
+        choose("strategies", linked)
+    last = max((row["proved_ns"] or 0 for row in rows), default=0)
+    panels.note(f"Last proven: {moment(last) if last else 'never'}. {Mode.PAPER.upper()} figures.")
+    chosen = choice(rows, COLUMNS, key="strategies", ids=[row["name"] for row in rows])
+    name = str(chosen) if chosen in catalog else ""
+    ask_proof(name)
+    if name:
+        show_one(name, catalog[name])
+    else:
+        panels.note("Select a row to see the evidence, the idea and the parameters of a strategy.")

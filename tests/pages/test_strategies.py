@@ -1,0 +1,107 @@
+"""Strategies: verdicts that follow from rows of evidence, where a strategy is shown or started."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+import streamlit as st
+from msgspec.structs import replace
+from streamlit.testing.v1 import AppTest
+
+from engine.config import Config
+from engine.domain.catalog import StrategyEntry
+from engine.domain.instruments import BotId, Mode
+from engine.domain.telemetry import BotStatus, EngineStatus
+from engine.strategies.registry import entries
+from storage.catalog import put_catalog
+from storage.database import writing
+from storage.evidence import put_evidence
+from storage.live import EngineHeartbeat, put_bots, put_engine
+from tests.domain.test_evidence import EARNS
+from tests.pages.seen import bodies, texts
+
+Opened = Callable[..., AppTest]
+LOSES = replace(
+    EARNS, strategy="grid", data="july", mean=-1.0, low=-2.0, high=-0.5, low_corrected=-2.5
+)
+
+
+def prepared(config: Config, *, mode: Mode = Mode.LIVE) -> None:
+    """Leave a home as an engine with a bot of `grid` does, and evidence of it."""
+    catalog, now = entries(), time.time_ns()
+    seen = BotStatus(
+        name=BotId("climber"), mode=mode, account="main", strategy="grid", state="STOPPED",
+        error="", capital_micro=100 * 10**6, evaluations=5,
+    )  # fmt: skip
+    beat = EngineHeartbeat(
+        state="RUNNING", heartbeat_ns=now, started_ns=1, pid=os.getpid(), version="1",
+        latched=False, status=EngineStatus(),
+    )  # fmt: skip
+    with writing(config.state_path) as connection:
+        put_catalog(connection, "pitboss", StrategyEntry, catalog, now)
+        put_bots(connection, "pitboss", (seen,), now)
+        put_engine(connection, "pitboss", beat)
+    digest = catalog["grid"].digest
+    with writing(config.state_path) as connection:
+        rows = (replace(LOSES, digest=digest), replace(EARNS, data="june", digest=digest))
+        put_evidence(connection, "pitboss", rows)
+
+
+def test_an_empty_desk_says_how_strategies_come(opened: Opened) -> None:
+    page = opened("strategies")
+    assert "The strategies are not known yet." in bodies(page)
+
+
+def test_each_strategy_stands_with_its_verdict_and_why(config: Config, opened: Opened) -> None:
+    prepared(config)
+    page = opened("strategies", strategy="grid")
+    table, evidence = page.dataframe[0].value, page.dataframe[1].value
+    of_grid = table[table["name"] == "grid"].iloc[0]
+    assert of_grid["verdict"] == "LOSES"
+    assert "july: -1.00 [-2.00, -0.50] pUSD per market" in of_grid["why"]
+    assert of_grid["bots"] == "0 of 1"
+    never = table[table["name"] == "dca"].iloc[0]
+    assert (never["verdict"], never["why"]) == (
+        "NO DATA",
+        "it was never proven here",
+    )
+    assert list(evidence["data"]) == ["july", "june"]
+    assert list(evidence["verdict"]) == ["LOSES", "PROVEN"]
+    seen = bodies(page)
+    assert "PAPER: replayed at a paper account" in seen
+    assert "climber: STOPPED, LIVE" in seen
+
+
+def test_evidence_of_other_code_is_none(config: Config, opened: Opened) -> None:
+    prepared(config)
+    with writing(config.state_path) as connection:
+        put_evidence(connection, "pitboss", [replace(LOSES, digest="older")])
+        put_evidence(connection, "pitboss", [replace(EARNS, data="june", digest="older")])
+    table = opened("strategies").dataframe[0].value
+    of_grid = table[table["name"] == "grid"].iloc[0]
+    assert of_grid["verdict"] == "NO DATA"
+    assert "prove it again" in of_grid["why"]
+
+
+def test_a_proof_is_asked_for_by_one_click(config: Config, opened: Opened) -> None:
+    prepared(config)
+    page = opened("strategies", strategy="grid")
+    page.button(key="prove_one").click().run()
+    assert not page.exception
+    with writing(config.state_path) as connection:
+        asked = connection.execute("SELECT body FROM commands").fetchall()
+    assert len(asked) == 1
+    assert '"grid' in asked[0][0].replace("\\", "")
+
+
+def test_real_money_follows_what_loses_only_with_a_reason(config: Config, opened: Opened) -> None:
+    prepared(config)
+    page = opened("bots", bot="climber")
+    assert "Evidence: **LOSES**" in texts(page)
+    assert "start_climber" not in {one.key for one in page.button}
+    prepared(config, mode=Mode.PAPER)
+    st.cache_data.clear()
+    page = opened("bots", bot="climber")
+    assert "start_climber" in {one.key for one in page.button}
