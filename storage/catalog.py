@@ -1,4 +1,4 @@
-"""The catalog of a running engine: strategies and venues as it said them at its start."""
+"""The catalog of a running engine: strategies, venues, indicators as it said them at its start."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from engine.domain.catalog import StrategyEntry, VenueEntry
+from engine.domain.catalog import IndicatorEntry, StrategyEntry, VenueEntry
 from engine.errors import StorageError
 from storage.database import insert
 
@@ -52,3 +52,8 @@ def strategies(connection: Connection, engine_id: str) -> dict[str, StrategyEntr
 def venues(connection: Connection, engine_id: str) -> dict[str, VenueEntry]:
     """Return every venue by its id; empty = no engine has said any. Raises StorageError."""
     return catalog(connection, engine_id, VenueEntry)
+
+
+def indicators(connection: Connection, engine_id: str) -> dict[str, IndicatorEntry]:
+    """Return every indicator by name; empty = no engine has said any. Raises StorageError."""
+    return catalog(connection, engine_id, IndicatorEntry)

@@ -21,6 +21,8 @@ from storage.live import EngineHeartbeat, EquityPoint, HoldingSeen, LimitUse
 from storage.live_accounts import Examination, Unlock, VenueHeartbeat
 from storage.phases import EnginePhase
 from storage.projected import PROJECTED
+from storage.rules import TABLE as RULES
+from storage.rules import SavedRule
 from storage.runs import Run, RunMarket
 
 TABLES: dict[str, Declared] = {}
@@ -100,6 +102,9 @@ table(
 
 # What one market brought in a run.
 table("run_markets", ("run", "instrument"), run=_RUN, mode=str, account=str, **fields(RunMarket))
+
+# Saved rules, every version of them.
+table(RULES, (E, "name", "version"), **fields(SavedRule))
 
 # What recorded data shows of each strategy.
 table(EVIDENCE, (E, "strategy", "data"), **fields(EvidenceRow))

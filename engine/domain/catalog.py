@@ -177,3 +177,50 @@ class StrategyEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Its idea, the idea's source, and when it loses."""
     digest: str = ""
     """Of its code: evidence of other code is none."""
+
+
+class SettingEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One setting of an indicator: what it takes."""
+
+    default: int | float | str
+    description: str = ""
+    low: float | None = None
+    high: float | None = None
+    above: float | None = None
+    """It must be more than this."""
+    below: float | None = None
+    """It must be less than this."""
+    pattern: str = ""
+    """A regular expression a text matches."""
+
+    def refusal(self, value: float | str) -> str:
+        """Return why it does not take a value, as a clause; empty = it does."""
+        if isinstance(self.default, str):
+            fits = isinstance(value, str) and re.search(self.pattern, value) is not None
+            return "" if fits else f"it takes {self.description or self.pattern}"
+        if isinstance(value, str | bool):
+            return "it takes a number"
+        if isinstance(self.default, int) and not isinstance(value, int):
+            return "it takes a whole number"
+        if self.low is not None and value < self.low:
+            return f"it takes at least {self.low:g}"
+        if self.high is not None and value > self.high:
+            return f"it takes at most {self.high:g}"
+        if self.above is not None and value <= self.above:
+            return f"it takes more than {self.above:g}"
+        if self.below is not None and value >= self.below:
+            return f"it takes less than {self.below:g}"
+        return ""
+
+
+class IndicatorEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """An indicator: what it says of itself, and its settings by name."""
+
+    title: str
+    about: str
+    formula: str
+    source: str
+    unit: str
+    feed: str
+    """What it is fed with: prices, trades, books, bars or pairs."""
+    settings: dict[str, SettingEntry] = {}

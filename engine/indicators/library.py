@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from engine.domain.catalog import IndicatorEntry, SettingEntry
 from engine.errors import BadInput
-from engine.indicators.door import Indicator, Variant, build
+from engine.indicators.door import Indicator, Variant, build, settings_of
 from engine.plugins import found
 
 
@@ -42,3 +43,36 @@ def kind_of(name: str) -> type[Indicator]:
 def fresh(variant: Variant) -> Indicator:
     """Return the variant's indicator as it begins. Raises BadInput where it cannot be made."""
     return build(kind_of(variant.indicator), dict(variant.settings))
+
+
+def entries() -> dict[str, IndicatorEntry]:
+    """Return every indicator as pages and rules read it, by name."""
+    return {name: _entry(kind) for name, kind in INDICATORS.items()}
+
+
+def _entry(kind: type[Indicator]) -> IndicatorEntry:
+    plain = kind()
+    return IndicatorEntry(
+        title=kind.title,
+        about=(kind.__doc__ or "").partition("\n")[0],
+        formula=kind.formula,
+        source=kind.source,
+        unit=kind.unit,
+        feed=kind.feed.value,
+        settings={
+            name: SettingEntry(
+                default=getattr(plain, name),
+                description=meta.description or "",
+                low=_bound(meta.ge),
+                high=_bound(meta.le),
+                above=_bound(meta.gt),
+                below=_bound(meta.lt),
+                pattern=meta.pattern or "",
+            )
+            for name, meta in settings_of(kind).items()
+        },
+    )
+
+
+def _bound(number: float | None) -> float | None:
+    return None if number is None else float(number)

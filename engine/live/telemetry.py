@@ -11,7 +11,7 @@ import msgspec
 from engine.bots.bot import Cell
 from engine.caches.views import BookView
 from engine.domain.bots import BotState
-from engine.domain.catalog import StrategyEntry, VenueEntry
+from engine.domain.catalog import IndicatorEntry, StrategyEntry, VenueEntry
 from engine.domain.instruments import AccountId, InstrumentId, Mode, Side
 from engine.domain.orders import OrderId, OrderState
 from engine.domain.telemetry import (
@@ -23,6 +23,7 @@ from engine.domain.telemetry import (
     WatchedMarket,
 )
 from engine.executor.executor import Executor
+from engine.indicators.library import entries as indicator_entries
 from engine.live.commands.vault import VaultOpening
 from engine.live.engine import Engine
 from engine.live.figures import MS, RewardsWatch, capital_of, earnings_of, holdings_of, uses_of
@@ -104,6 +105,7 @@ class Telemetry:
         if not self._count:
             state.write_row(put_catalog, StrategyEntry, entries(), now_ns)
             state.write_row(put_catalog, VenueEntry, venue_entries(), now_ns)
+            state.write_row(put_catalog, IndicatorEntry, indicator_entries(), now_ns)
         state.put_row("engine", put_engine, self.heartbeat(now_ns))
         if self._count % ROWS_EVERY == 0:
             yield from self._rows(now_ns)
