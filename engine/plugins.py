@@ -42,6 +42,7 @@ KINDS = {
     "channels": "",
     "projected": "",
     "verbs": "",
+    "formats": "",
 }
 """Every kind by the name of its folder in a plug-in, with the file that counts where a thing is a
 folder (`strategies/NAME/strategy.py`); empty = a thing of this kind is one file. A plug-in has one

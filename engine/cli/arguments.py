@@ -194,7 +194,7 @@ def _bar_market(args: argparse.Namespace) -> BarMarket:
 
 
 def _time_ns(text: str | None, flag: str) -> int | None:
-    from engine.lab.recordings.bar_files import stamp_ns  # noqa: PLC0415
+    from engine.lab.formats.numbers import stamp_ns  # noqa: PLC0415
 
     if text is None:
         return None

@@ -46,6 +46,7 @@ LOADERS = {
     "commands": ("engine.live.commands.registry", "handlers"),
     "alerts": ("engine.domain.alerts", ""),
     "projected": ("storage.projected", ""),
+    "formats": ("engine.lab.formats.importing", "formats"),
 }
 """Module and function that find what there is of a kind; empty = its import does. They are imported
 by name: the dashboard's pages are no room of the command line."""

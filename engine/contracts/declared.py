@@ -1,9 +1,10 @@
-"""What venues, jobs, commands, alert kinds, verbs and nouns owe by what they declare."""
+"""What venues, jobs, commands, alert kinds, verbs, nouns and formats owe by what they declare."""
 
 from __future__ import annotations
 
 import argparse
 import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -19,7 +20,10 @@ from engine.domain.instruments import Mode
 from engine.domain.jobs import JobArguments
 from engine.domain.limits import LimitRow
 from engine.domain.settings import Limit, RiskLimits
-from engine.errors import ConfigError
+from engine.errors import BadInput, ConfigError
+from engine.lab.formats.door import ROLES, Format
+from engine.lab.formats.importing import ImportRequest, formats, import_files
+from engine.lab.formats.tables import opened
 from engine.plugins import NAME
 from engine.risk.reasons import DenyReason
 from engine.runtime.credentials import Credential, environment_names
@@ -179,3 +183,56 @@ def check_noun(noun: Noun) -> Iterator[str]:
             yield f"{table.kind.__name__} has no docstring"
     if not noun.mark:
         yield "it has no mark"
+
+
+def check_format(name: str, one: Format) -> Iterator[str]:
+    """Give a sentence for everything a format owes; its example is imported in a folder apart."""
+    for word in ("title", "source", "example"):
+        if not getattr(one, word, ""):
+            yield f"its {word} is empty"
+    if not (type(one).__doc__ or "").strip():
+        yield "it has no docstring"
+    file, _, text = getattr(one, "example", "").partition("\n")
+    if Path(file).name != file or not text.strip():
+        yield "its example: the name of a file, a new line, and what stands in it"
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / file
+        path.write_text(text, encoding="utf-8")
+        yield from _read(name, one, path)
+
+
+def _read(name: str, one: Format, path: Path) -> Iterator[str]:
+    """Read an example by its format, and by whichever format takes it first."""
+    head = opened(path).head()
+    if not one.fits(head):
+        yield "it does not read its own example"
+        return
+    lacks = [role for role in ROLES[one.kind] if role not in one.places(head)]
+    if lacks:
+        yield f"it says no column for {', '.join(lacks)}"
+        return
+    takers = [other for other, known in formats().items() if known.fits(head)]
+    if takers[0] != name:
+        yield f"{takers[0]} reads its example before it does"
+    data = path.parent / "data"
+
+    def asked(files: Path, named: str) -> ImportRequest:
+        return ImportRequest(files=(files,), instrument="toy:A/B", name=named, format=name)
+
+    try:
+        made = import_files(asked(path, "whole"), data, 1, lambda *_: None)
+    except BadInput as error:
+        yield f"its example is refused: {error}"
+        return
+    if made.rows < 2:
+        yield f"its example holds {made.rows} rows: two at least"
+    torn = path.with_name(f"torn-{path.name}")
+    torn.write_text(path.read_text(encoding="utf-8")[:-12], encoding="utf-8")
+    try:
+        import_files(asked(torn, "torn"), data, 1, lambda *_: None)
+    except BadInput as error:
+        if torn.name not in str(error):
+            yield f"a torn file is refused without its name: {error}"
+    if (data / "torn").exists() and made.rows <= len(list(data.glob("torn/*"))):
+        yield "a torn file leaves something behind"

@@ -12,6 +12,7 @@ from engine.__main__ import commands
 from engine.contracts.declared import (
     check_alert_kind,
     check_command,
+    check_format,
     check_job,
     check_limit,
     check_noun,
@@ -27,6 +28,7 @@ from engine.domain.jobs import JOB_KINDS
 from engine.domain.limits import LIMITS
 from engine.indicators.library import INDICATORS
 from engine.jobs.run import works
+from engine.lab.formats.importing import formats
 from engine.live.commands.registry import handlers
 from engine.plugins import found, installed
 from engine.strategies.registry import STRATEGIES
@@ -49,7 +51,7 @@ class Thing(NamedTuple):
 
 def things() -> list[Thing]:
     """Return everything that is installed."""
-    return [*_venues(), *_deciders(), *_pages(), *_asked(), *_kept(), *_verbs()]
+    return [*_venues(), *_deciders(), *_pages(), *_asked(), *_kept(), *_verbs(), *_formats()]
 
 
 def _plugin_of(module: str) -> str:
@@ -122,3 +124,9 @@ def _verbs() -> Iterator[Thing]:
         owner = "" if one is None else one.plugin
         module = importlib.import_module(f"engine.cli.{name}") if one is None else one.module
         yield Thing("verbs", name, owner, partial(check_verb, module))
+
+
+def _formats() -> Iterator[Thing]:
+    for name, one in formats().items():
+        owner = _plugin_of(type(one).__module__)
+        yield Thing("formats", name, owner, partial(check_format, name, one))

@@ -17,10 +17,11 @@ from engine.domain.jobs import BackupJob, CompactJob, ExportJob, IncidentJob, Re
 from engine.domain.money import MICRO
 from engine.errors import BadInput, PitbossError, StorageError, os_sentence
 from engine.jobs.run import JobContext, job
+from engine.lab.formats.numbers import stamp_ns
 from engine.lab.incident.moment import of_job
 from engine.lab.incident.page import summary, write
 from engine.lab.incident.run import incident
-from engine.lab.recordings.bar_files import BarMarket, stamp_ns
+from engine.lab.recordings.bar_files import BarMarket
 from engine.lab.replay.setup import ReplayOptions, prepare
 from engine.log import iso
 from engine.runtime.tape_format import segments

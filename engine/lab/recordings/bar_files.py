@@ -16,19 +16,14 @@ made is labelled *inferred*:
 from __future__ import annotations
 
 import csv
-import datetime as dt
-import gzip
-import io
-import re
 import zipfile
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 from math import gcd, sqrt
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple, NoReturn, Self
 
 from engine.domain.bars import Bar, BarSpec, BarUnit, bar_spec
 from engine.domain.books import Level
@@ -45,22 +40,26 @@ from engine.domain.events import (
 from engine.domain.fills import SizeSource
 from engine.domain.instruments import FeeSchedule, Instrument, InstrumentId, Kind, Side
 from engine.errors import BadInput, os_sentence
+from engine.lab.formats.numbers import (
+    DECIMALS_MAX,
+    TIMES,
+    NotANumber,
+    decimals_of,
+    parts_of,
+    plain_parts,
+    stamp_ns,
+)
+from engine.lab.formats.tables import is_number, text_of
 from engine.lab.recordings.door import RecordingStats
 
 S = 1_000_000_000
 FEED = "bars"
 _BUY, _SELL = Side.BUY, Side.SELL
-DECIMALS_MAX = 8
-"""Finer prices are refused, finer volumes are cut: an account counts in 1e-8 at most."""
-PARTS = 10**DECIMALS_MAX
-PARTS_MAX = 2**63 - 1
-"""Largest price or volume in parts: 92 billion."""
 SIZE_DECIMALS_MIN = 4
 """A file of whole volumes still lets an order be a part of one."""
 LATENCY_MS_MIN = 1
 """Least latency of orders on bars: with none, an order would fill at the close that decided it."""
 
-TIMES = ("open_time", "timestamp", "time", "date", "datetime", "open time")
 KLINE = ("open_time", "open", "high", "low", "close", "volume")
 """The first columns of Binance's klines, whose files have no header before 2025."""
 NEEDED = ("open", "high", "low", "close", "volume")
@@ -116,7 +115,7 @@ class BarFile:
         """
         last: BarRow | None = None
         try:
-            with self._text() as text:
+            with text_of(self.path) as text:
                 lines = csv.reader(text)
                 columns = None
                 for cells in lines:
@@ -124,7 +123,7 @@ class BarFile:
                         continue
                     if columns is None:
                         columns = self._columns(cells)
-                        if not _number(cells[columns[1]]):
+                        if not is_number(cells[columns[1]]):
                             continue  # that was the header
                     row = self._row(cells, columns, lines.line_num)
                     if last is not None and row.start_ns <= last.start_ns:
@@ -138,20 +137,9 @@ class BarFile:
             reason = os_sentence(error) if isinstance(error, OSError) else str(error)
             raise BadInput(f"{self.path.name} cannot be read: {reason}") from None
 
-    def _text(self) -> IO[str]:
-        if self.path.suffix == ".zip":
-            archive = zipfile.ZipFile(self.path)
-            names = archive.namelist()
-            if len(names) != 1:
-                raise BadInput(f"{self.path.name} holds {len(names)} files: one file of bars each")
-            return io.TextIOWrapper(archive.open(names[0]), encoding="utf-8-sig", newline="")
-        if self.path.suffix == ".gz":
-            return gzip.open(self.path, "rt", encoding="utf-8-sig", newline="")
-        return self.path.open(encoding="utf-8-sig", newline="")
-
     def _columns(self, cells: list[str]) -> list[int]:
         """Return where time, open, high, low, close and volume stand."""
-        if all(_number(cell) for cell in cells[: len(KLINE)]) and len(cells) >= len(KLINE):
+        if all(is_number(cell) for cell in cells[: len(KLINE)]) and len(cells) >= len(KLINE):
             return list(range(len(KLINE)))
         names = [cell.strip().lower() for cell in cells]
         time = next((names.index(name) for name in TIMES if name in names), None)
@@ -170,76 +158,25 @@ class BarFile:
         if start_ns is None:
             self._refuse(line, f"has the time {cells[columns[0]]!r}, which is none")
         opened, high, low, close, volume = [
-            _parts(cells[at]) or self._read(cells, columns, i, line)
+            plain_parts(cells[at]) or self._read(cells, columns, i, line)
             for i, at in enumerate(columns[1:], 1)
         ]
         if not 0 < low <= min(opened, close) <= max(opened, close) <= high or volume < 0:
             words = zip(NEEDED, (cells[at].strip() for at in columns[1:]), strict=True)
             self._refuse(line, f"is no bar: {', '.join(' '.join(pair) for pair in words)}")
-        return BarRow(start_ns, opened, high, low, close, volume)  # type: ignore[arg-type]
+        return BarRow(start_ns, opened, high, low, close, volume)
 
     def _read(self, cells: list[str], columns: list[int], which: int, line: int) -> int:
         """Read a number that is not written plainly: zero, an exponent, too many digits, none."""
         try:
-            value = Decimal(cells[columns[which]].strip())
-        except InvalidOperation:
+            return parts_of(cells[columns[which]], exact=which < len(NEEDED))
+        except NotANumber:
             self._refuse(line, f"is no bar: {', '.join(cells[at] for at in columns[1:])}")
-        if not value.is_finite():
-            self._refuse(line, "has a number that is not finite")
-        if abs(value) * PARTS > PARTS_MAX:
-            self._refuse(line, f"has the number {value}, which is larger than 92 billion")
-        parts = int(value * PARTS)
-        if which < len(NEEDED) and parts != value * PARTS:
-            self._refuse(line, f"a price is finer than 1e-{DECIMALS_MAX}")
-        return parts
+        except BadInput as error:
+            self._refuse(line, str(error))
 
-    def _refuse(self, line: int, why: str) -> None:
+    def _refuse(self, line: int, why: str) -> NoReturn:
         raise BadInput(f"{self.path.name}, line {line}: {why}")
-
-
-def _parts(text: str) -> int:
-    """Read a number written as digits and at most 8 decimals, in parts of 1e-8; 0 = it is not."""
-    whole, _, part = text.partition(".")
-    digits = whole + part
-    if whole and len(part) <= DECIMALS_MAX and digits.isdecimal() and digits.isascii():
-        parts = int(digits) * 10 ** (DECIMALS_MAX - len(part))
-        return parts if parts <= PARTS_MAX else 0
-    return 0
-
-
-def _number(text: str) -> bool:
-    return re.fullmatch(r"\s*[0-9]+(\.[0-9]+)?\s*", text) is not None
-
-
-_STAMPS = {10: S, 13: 1_000_000, 16: 1_000, 19: 1}
-"""Digits of a whole stamp -> nanoseconds of its unit."""
-
-
-def stamp_ns(text: str) -> int | None:
-    """Return a time in ns UTC; None = it is none.
-
-    Numbers are seconds, milliseconds, microseconds or nanoseconds since the epoch, told apart by
-    their size (years 2001 to 2286); text is ISO 8601, UTC where it names no zone.
-    """
-    text = text.strip()
-    power = _STAMPS.get(len(text))
-    if power is not None and text.isdecimal() and text.isascii() and text[0] != "0":
-        return int(text) * power
-    if _number(text):
-        number = Decimal(text)
-        for power in (9, 6, 3, 0):
-            if 10**9 <= number * 10**power / 10**9 < 10**10:
-                return int(number * 10**power)
-        return None
-    try:
-        moment = dt.datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    moment = moment.replace(tzinfo=moment.tzinfo or dt.UTC)
-    return (
-        int((moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) / dt.timedelta(microseconds=1))
-        * 1_000
-    )
 
 
 class BarRecording:
@@ -250,18 +187,26 @@ class BarRecording:
     the instrument's, for example `binance:BTC/USDT`; its currency is what stands behind the slash.
     """
 
-    def __init__(self, path: Path, *, market: BarMarket = NO_COSTS, name: str = "") -> None:
+    def __init__(
+        self, path: Path, *, market: BarMarket = NO_COSTS, name: str = "",
+        columns: BarColumns | None = None,
+    ) -> None:  # fmt: skip
+        """`columns` = the bars where they were read already; None = they are read from the file."""
         self.stats = RecordingStats()
         self._path = path
         self._market = market
-        self._columns = columns = BarColumns(path)
+        self._columns = columns = columns or BarColumns.of_file(path)
         self.spec: BarSpec = columns.spec()
         symbol = name or f"file:{path.name.split('.')[0]}"
-        self.currency = symbol.partition("/")[2].partition(":")[0] or "USD"
-        self.instrument = columns.instrument(InstrumentId(symbol), self.currency, market)
+        self.currency = currency_of(symbol)
+        decimals = columns.price_decimals, columns.size_decimals
+        self.instrument = instrument_of(
+            InstrumentId(symbol), self.currency, market, decimals=decimals
+        )
         self.stats.bytes_total = len(columns.lines)
         self.stats.duplicates = columns.duplicates
         self.data_age_ms = 2 * self.spec.step // 1_000_000
+        self.tick_ns = max(S, self.spec.step)
         self._bars = self.spec.text
 
     def events(self) -> Iterator[tuple[int, Event]]:
@@ -294,16 +239,17 @@ class BarRecording:
     def _told(self, bar: Bar, before: int) -> tuple[tuple[int, Event], ...]:
         """Return what a bar is made into; `before` = the volume of the bar before it."""
         start_ns, third_ns = bar.start_ns, self.spec.step // 3
+        instrument, market = self.instrument, self._market
         share = int(bar.volume * self._market.volume_share)
         low, high = self._print(bar.low, share, _SELL), self._print(bar.high, share, _BUY)
         nearer = bar.open - bar.low <= bar.high - bar.open
         first, second = (low, high) if nearer else (high, low)
         closed = BarClosed(instrument=self.instrument.id, bars=self._bars, bar=bar)
         return (
-            (start_ns, self._book(bar.open, before)),
+            (start_ns, book_around(instrument, bar.open, before, market)),
             (start_ns + third_ns, first),
             (start_ns + 2 * third_ns, second),
-            (bar.end_ns - 1, self._book(bar.close, bar.volume)),
+            (bar.end_ns - 1, book_around(instrument, bar.close, bar.volume, market)),
             (bar.end_ns, closed),
         )
 
@@ -316,43 +262,78 @@ class BarRecording:
             source=SizeSource.INFERRED if share else SizeSource.UNKNOWN,
         )
 
-    def _book(self, price: int, volume: int) -> BookReplaced:
-        market, tick, lot = self._market, self.instrument.tick, self.instrument.lot
-        size = int(volume * market.volume_share) // market.levels // lot * lot
-        bids: list[Level] = []
-        asks: list[Level] = []
-        for level in range(market.levels):
-            depth = sqrt((level + 1) / market.levels) if market.impact_bps else 0.0
-            away = round(price * (market.slippage_bps + market.impact_bps * depth) / 10_000)
-            if size > 0:
-                bids.append((max(tick, price - away), size))
-                asks.append((price + away, size))
-        return BookReplaced(instrument=self.instrument.id, bids=tuple(bids), asks=tuple(asks))
+
+def book_around(instrument: Instrument, price: int, volume: int, market: BarMarket) -> BookReplaced:
+    """Return the book that is assumed at a price, where so much was traded before."""
+    tick, lot = instrument.tick, instrument.lot
+    size = int(volume * market.volume_share) // market.levels // lot * lot
+    bids: list[Level] = []
+    asks: list[Level] = []
+    for level in range(market.levels):
+        depth = sqrt((level + 1) / market.levels) if market.impact_bps else 0.0
+        away = round(price * (market.slippage_bps + market.impact_bps * depth) / 10_000)
+        if size > 0:
+            bids.append((max(tick, price - away), size))
+            asks.append((price + away, size))
+    return BookReplaced(instrument=instrument.id, bids=tuple(bids), asks=tuple(asks))
+
+
+def currency_of(symbol: str) -> str:
+    """Return the currency of `venue:BASE/QUOTE`; USD where the name says none."""
+    return symbol.partition("/")[2].partition(":")[0] or "USD"
+
+
+def instrument_of(
+    key: InstrumentId, currency: str, market: BarMarket, *, decimals: tuple[int, int]
+) -> Instrument:
+    """Return the instrument of a file; `decimals` are those of its prices and of its sizes."""
+    return Instrument(
+        id=key,
+        kind=Kind.SPOT,
+        currency=currency,
+        price_decimals=decimals[0],
+        size_decimals=decimals[1],
+        tick=1,
+        lot=1,
+        fees=FeeSchedule(
+            taker_rate_ppm=round(market.taker_fee_bps * 100),
+            maker_rate_ppm=round(market.maker_fee_bps * 100),
+        ),
+    )
 
 
 class BarColumns:
-    """A whole file of bars in memory: a column each for line, start, prices and volume.
+    """Bars in memory: a column each for line, start, prices and volume, in parts of 1e-8.
 
-    Raises BadInput naming the line, or where the file holds no two bars.
+    Raises BadInput where there are no two bars.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._name = path.name
-        self.lines = array("I")
-        self._values = tuple(array("q") for _ in BarRow._fields)
+    def __init__(
+        self, name: str, lines: array[int], values: Sequence[array[int]], duplicates: int
+    ) -> None:
+        self._name = name
+        self.lines = lines
+        self._values = tuple(values)
+        self.duplicates = duplicates
+        if len(lines) < 2:
+            raise BadInput(f"{name}: holds {len(lines)} bars, two are needed to know how long one "
+                           "is")  # fmt: skip
+        self.price_decimals = decimals_of(gcd(*(gcd(*prices) for prices in self._values[1:5])))
+        sizes = decimals_of(gcd(*self._values[5]))
+        self.size_decimals = max(sizes, 6 - self.price_decimals, SIZE_DECIMALS_MIN)
+
+    @classmethod
+    def of_file(cls, path: Path) -> Self:
+        """Read a file whole. Raises BadInput naming the line."""
+        lines = array("I")
+        columns = tuple(array("q") for _ in BarRow._fields)
         file = BarFile(path)
-        add, adds = self.lines.append, tuple(values.append for values in self._values)
+        add, adds = lines.append, tuple(column.append for column in columns)
         for line, row in file.rows():
             add(line)
-            for column, value in zip(adds, row, strict=True):
-                column(value)
-        if len(self.lines) < 2:
-            raise BadInput(f"{path.name}: holds {len(self.lines)} bars, two are needed to know how "
-                           "long one is")  # fmt: skip
-        self.duplicates = file.duplicates
-        self.price_decimals = _decimals(gcd(*(gcd(*prices) for prices in self._values[1:5])))
-        sizes = _decimals(gcd(*self._values[5]))
-        self.size_decimals = max(sizes, 6 - self.price_decimals, SIZE_DECIMALS_MIN)
+            for append, value in zip(adds, row, strict=True):
+                append(value)
+        return cls(path.name, lines, columns, file.duplicates)
 
     def spec(self) -> BarSpec:
         """Return which bars these are: as long as the shortest step. Raises BadInput for none."""
@@ -384,27 +365,3 @@ class BarColumns:
                     1 if lots else 0,
                 ),
             )
-
-    def instrument(self, key: InstrumentId, currency: str, market: BarMarket) -> Instrument:
-        """Return the instrument of the file, as fine as its prices and volumes are."""
-        return Instrument(
-            id=key,
-            kind=Kind.SPOT,
-            currency=currency,
-            price_decimals=self.price_decimals,
-            size_decimals=self.size_decimals,
-            tick=1,
-            lot=1,
-            fees=FeeSchedule(
-                taker_rate_ppm=round(market.taker_fee_bps * 100),
-                maker_rate_ppm=round(market.maker_fee_bps * 100),
-            ),
-        )
-
-
-def _decimals(parts: int) -> int:
-    """Return how many decimals numbers have whose common divisor, in parts, is this."""
-    decimals = DECIMALS_MAX
-    while decimals and parts % 10 ** (DECIMALS_MAX - decimals + 1) == 0:
-        decimals -= 1
-    return decimals

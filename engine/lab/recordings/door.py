@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from engine.domain.events import Event, InstrumentClosed, InstrumentListed, InstrumentResolved
 from engine.domain.instruments import Instrument, InstrumentId
@@ -66,6 +66,18 @@ class Recording(Protocol):
         whole before it has been told.
         """
         ...
+
+
+@runtime_checkable
+class MadeRecording(Recording, Protocol):
+    """A recording whose book is made by laws around what was imported."""
+
+    instrument: Instrument
+    currency: str
+    data_age_ms: int
+    """How old its book may be for a decision."""
+    tick_ns: int
+    """How often an account looks at the clock."""
 
 
 # -- A file of outcomes beside a recording that tells none: labelled as such, and never inferred ---

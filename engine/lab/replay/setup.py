@@ -24,7 +24,12 @@ from engine.domain.money import MICRO
 from engine.domain.settings import RiskLimits
 from engine.errors import BadInput, ConfigError, StorageError
 from engine.lab.recordings.bar_files import LATENCY_MS_MIN, NO_COSTS, BarMarket, BarRecording
-from engine.lab.recordings.door import OutcomeRecording, Recording, RecordingUntil
+from engine.lab.recordings.door import (
+    MadeRecording,
+    OutcomeRecording,
+    Recording,
+    RecordingUntil,
+)
 from engine.lab.recordings.open import open_recording
 from engine.lab.replay.run import ACCOUNT, CURRENCY, Replay, ReplayResult, assemble, summarise
 from engine.runtime.decisions import DecisionLog
@@ -37,6 +42,8 @@ from storage.runs import Run, RunKind, RunMarket, RunStatus, Sweep, save_run
 from storage.schema import check_schema, migrate
 
 ENGINE = "replay"
+DATASET = "dataset.json"
+"""What a folder of imported data holds, as `storage/datasets.py` has it."""
 BAR_FILES = (".csv", ".csv.gz", ".zip")
 """How files of bars end."""
 REPLAY_MARK_AGE_MS = 86_400_000
@@ -113,9 +120,9 @@ class PreparedReplay:
         bot, limits, paper = self._bot(), limits_of(options.limits), paper_of(options)
         self.recording = recording or _opened(options, config)
         self._tick_ns = SECOND_NS
-        if isinstance(bars := _inner(self.recording), BarRecording):
-            self._tick_ns = max(SECOND_NS, bars.spec.step)
-            limits, paper = _for_bars(bars, options, limits, paper)
+        if (made := _made(self.recording)) is not None:
+            self._tick_ns = made.tick_ns
+            limits, paper = _for_made(made, options, limits, paper)
         self._stored = False
         self._files = ExitStack()
         """Closes what the run writes: at its end, and where it never begins."""
@@ -243,6 +250,8 @@ def _opened(options: ReplayOptions, config: Config) -> Recording:
     if options.path.is_file() and options.path.name.endswith(BAR_FILES):
         bars = BarRecording(options.path, market=options.bar_market, name=options.instrument)
         recording: Recording = bars
+    elif (options.path / DATASET).is_file():
+        recording = _dataset(options)
     else:
         recording = open_recording(options.path, options.trade_size_cap, imports)
     if options.outcomes is not None:
@@ -252,17 +261,24 @@ def _opened(options: ReplayOptions, config: Config) -> Recording:
     return recording
 
 
-def _inner(recording: Recording) -> Recording:
-    """Return what lies within an end of time that was put around a recording."""
-    return recording.recording if isinstance(recording, RecordingUntil) else recording
+def _dataset(options: ReplayOptions) -> Recording:
+    from engine.lab.recordings.imported import open_dataset  # noqa: PLC0415 it needs Arrow
+
+    return open_dataset(options.path, market=options.bar_market, name=options.instrument)
 
 
-def _for_bars(
-    bars: BarRecording, options: ReplayOptions, limits: RiskLimits, paper: PaperSettings
+def _made(recording: Recording) -> MadeRecording | None:
+    """Return a recording whose book is made by laws, within an end of time; None = it is not."""
+    inner = recording.recording if isinstance(recording, RecordingUntil) else recording
+    return inner if isinstance(inner, MadeRecording) else None
+
+
+def _for_made(
+    made: MadeRecording, options: ReplayOptions, limits: RiskLimits, paper: PaperSettings
 ) -> tuple[RiskLimits, PaperSettings]:
-    """Return limits and account as bars need them. Raises ConfigError without any latency.
+    """Return limits and account as a made book needs them. Raises ConfigError without any latency.
 
-    A book of bars is as old as a bar, and the account counts in the bars' own currency.
+    A book of bars is as old as a bar, and the account counts in the recording's own currency.
     """
     if options.latency_ms < LATENCY_MS_MIN:
         raise ConfigError(
@@ -270,8 +286,8 @@ def _for_bars(
             "close that decided it"
         )
     if "data_age_ms_max" not in options.limits:
-        limits = limits.model_copy(update={"data_age_ms_max": bars.data_age_ms})
-    cash = {bars.currency: options.cash_micro / MICRO}
+        limits = limits.model_copy(update={"data_age_ms_max": made.data_age_ms})
+    cash = {made.currency: options.cash_micro / MICRO}
     return limits, paper.model_copy(update={"starting_cash": cash})
 
 

@@ -22,7 +22,8 @@ from engine.domain.events import (
 from engine.domain.fills import SizeSource
 from engine.domain.instruments import Side
 from engine.errors import BadInput
-from engine.lab.recordings.bar_files import BarMarket, BarRecording, stamp_ns
+from engine.lab.formats.numbers import stamp_ns
+from engine.lab.recordings.bar_files import BarMarket, BarRecording
 
 S = 1_000_000_000
 T0 = 1_700_000_040

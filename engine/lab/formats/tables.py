@@ -1,0 +1,265 @@
+"""Files as tables of text: CSV, JSON, lines of JSON, Parquet and NumPy archives, packed or not.
+
+What a cell means is a format's business (`engine/lab/formats/door.py`); here every cell is text, as
+it stands in the file, numbers in the shortest form that is exact. A file that is no table raises
+BadInput with its name, and the line where there is one.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import gzip
+import io
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from pathlib import Path
+from typing import IO, TypeVar
+
+import msgspec
+
+from engine.errors import BadInput, os_sentence
+
+JSON_BYTES_MAX = 1 << 30
+"""Largest JSON document: it is read whole. Lines of JSON have no such end."""
+SNIFFED = 20
+"""Rows a format sees before it says whether it reads a file."""
+
+Cells = list[str]
+JsonRow = dict[str, object] | list[object]
+AnyRow = TypeVar("AnyRow", Cells, JsonRow)
+NUMPY_FIELDS_MAX = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileHead:
+    """The beginning of a table: what a format knows of a file before it reads it."""
+
+    name: str
+    """The file's, in small letters."""
+    header: tuple[str, ...]
+    """Names of its columns in small letters; empty = it has none."""
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(kw_only=True)
+class TableFile:
+    """A file being read: its columns, then its rows, each with its line or row number from 1."""
+
+    path: Path
+    header: tuple[str, ...] = ()
+    rows: Iterator[tuple[int, Cells]] = field(default_factory=lambda: iter(()))
+
+    def head(self) -> FileHead:
+        """Return its beginning; the rows are still all there afterwards."""
+        first = list(islice(self.rows, SNIFFED))
+        self.rows = chain(first, self.rows)
+        names = tuple(name.strip().lower() for name in self.header)
+        return FileHead(
+            name=self.path.name.lower(), header=names, rows=tuple(tuple(c) for _, c in first)
+        )
+
+
+def opened(path: Path) -> TableFile:
+    """Open a file as what its name ends in. Raises BadInput for one that is none of them."""
+    name = path.name.lower()
+    bare = name.removesuffix(".gz")
+    try:
+        if name.endswith((".csv", ".csv.gz", ".txt", ".zip")):
+            return _csv(path)
+        if bare.endswith((".jsonl", ".ndjson")):
+            return _json_rows(path, _json_lines(path))
+        if bare.endswith(".json"):
+            return _json_rows(path, _json_document(path))
+        if name.endswith(".parquet"):
+            return _parquet(path)
+        if name.endswith((".npz", ".npy")):
+            return _numpy(path)
+    except OSError as error:
+        raise BadInput(f"{path.name} cannot be read: {os_sentence(error)}") from None
+    raise BadInput(
+        f"{path.name}: is no table that can be read: csv, csv.gz, zip of a csv, json, jsonl, "
+        "parquet, npz"
+    )
+
+
+# -- CSV, with or without a header -----------------------------------------------------------------
+
+
+def _csv(path: Path) -> TableFile:
+    lines = _guarded(path, _csv_rows(path))
+    made = TableFile(path=path, rows=lines)
+    for number, cells in lines:
+        if any(map(is_number, cells)):
+            made.rows = chain([(number, cells)], lines)
+        else:
+            made.header = tuple(cells)
+        break
+    return made
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[int, Cells]]:
+    with text_of(path) as text:
+        lines = csv.reader(text)
+        for cells in lines:
+            if cells:
+                yield lines.line_num, cells
+
+
+def text_of(path: Path) -> IO[str]:
+    """Open a text that may be packed as gzip, or as the only file of a zip. Raises BadInput."""
+    if path.suffix == ".zip":
+        archive = zipfile.ZipFile(path)
+        names = archive.namelist()
+        if len(names) != 1:
+            raise BadInput(f"{path.name} holds {len(names)} files: a zip of one file is read")
+        return io.TextIOWrapper(archive.open(names[0]), encoding="utf-8-sig", newline="")
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
+
+
+def _guarded(path: Path, rows: Iterator[tuple[int, AnyRow]]) -> Iterator[tuple[int, AnyRow]]:
+    """Yield rows; what a damaged file raises names the line behind the last whole one."""
+    line = 0
+    try:
+        for row in rows:
+            line = row[0]
+            yield row
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error, zipfile.BadZipFile) as error:
+        reason = os_sentence(error) if isinstance(error, OSError) else str(error)
+        raise BadInput(f"{path.name}, line {line + 1}: cannot be read on: {reason}") from None
+
+
+def is_number(text: str) -> bool:
+    """Say whether a cell is a number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+# -- JSON: objects or arrays, as lines or as one document ------------------------------------------
+
+
+def _json_lines(path: Path) -> Iterator[tuple[int, JsonRow]]:
+    decode = msgspec.json.Decoder(JsonRow).decode
+    with text_of(path) as text:
+        for number, line in enumerate(text, 1):
+            if not line.strip():
+                continue
+            try:
+                yield number, decode(line)
+            except (msgspec.MsgspecError, UnicodeError) as error:
+                raise BadInput(f"{path.name}, line {number}: is no row of JSON: {error}") from None
+
+
+def _json_document(path: Path) -> Iterator[tuple[int, JsonRow]]:
+    """Yield the rows of an array, or of the only array inside an object (`{"history": […]}`)."""
+    with text_of(path) as text:
+        read = text.read(JSON_BYTES_MAX + 1)
+    if len(read) > JSON_BYTES_MAX:
+        raise BadInput(f"{path.name} is larger than 1 GB: write it as lines of JSON (jsonl)")
+    try:
+        document = msgspec.json.decode(read, type=list[JsonRow] | dict[str, object])
+        if isinstance(document, dict):
+            arrays = [value for value in document.values() if isinstance(value, list)]
+            if len(arrays) != 1:
+                raise BadInput(f"{path.name}: is an object with {len(arrays)} arrays, one is read")
+            document = msgspec.convert(arrays[0], list[JsonRow])
+    except msgspec.MsgspecError as error:
+        raise BadInput(f"{path.name}, row 1: is no table of JSON: {error}") from None
+    yield from enumerate(document, 1)
+
+
+def _json_rows(path: Path, rows: Iterator[tuple[int, JsonRow]]) -> TableFile:
+    """Return a table of objects by the names of the first one, or of arrays without names."""
+    names: tuple[str, ...] = ()
+
+    def cells() -> Iterator[tuple[int, Cells]]:
+        for number, row in chain(first, rows):
+            if isinstance(row, list):
+                if names:
+                    raise BadInput(f"{path.name}, line {number}: is an array among objects")
+                yield number, [_text(value) for value in row]
+                continue
+            missing = [name for name in names if name not in row]
+            if missing or not names:
+                lack = ", ".join(missing) or "names"
+                raise BadInput(f"{path.name}, line {number}: has no {lack}: is it torn?")
+            yield number, [_text(row[name]) for name in names]
+
+    rows = _guarded(path, rows)
+    first = list(islice(rows, 1))
+    if first and isinstance(first[0][1], dict):
+        names = tuple(first[0][1])
+    return TableFile(path=path, header=names, rows=cells())
+
+
+def _text(value: object) -> str:
+    """Return a value as a cell: a float in the shortest digits that are exact."""
+    if value is None:
+        return ""
+    if isinstance(value, dt.datetime):
+        return value.isoformat()
+    return value if isinstance(value, str) else str(value)
+
+
+# -- Parquet and NumPy -----------------------------------------------------------------------------
+
+
+def _parquet(path: Path) -> TableFile:
+    import pyarrow as pa  # noqa: PLC0415 takes a third of a second, and only these files need it
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    try:
+        file = pq.ParquetFile(path)
+    except pa.ArrowException as error:
+        raise BadInput(f"{path.name} cannot be read as Parquet: {error}") from None
+
+    def rows() -> Iterator[tuple[int, Cells]]:
+        number = 0
+        with file:
+            try:
+                for batch in file.iter_batches():
+                    columns = [column.to_pylist() for column in batch.columns]
+                    for values in zip(*columns, strict=True):
+                        number += 1
+                        yield number, [_text(value) for value in values]
+            except (pa.ArrowException, OSError) as error:
+                raise BadInput(f"{path.name}, row {number + 1}: is damaged: {error}") from None
+
+    return TableFile(path=path, header=tuple(file.schema_arrow.names), rows=rows())
+
+
+def _numpy(path: Path) -> TableFile:
+    """Return the table of a structured array: `x.npy`, or the only array of `x.npz`."""
+    import numpy as np  # noqa: PLC0415 only these files need it
+
+    try:
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.lib.npyio.NpzFile):
+                if len(loaded.files) != 1:
+                    raise BadInput(f"{path.name}: holds {len(loaded.files)} arrays, one is read")
+                loaded = loaded[loaded.files[0]]
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise BadInput(f"{path.name} cannot be read as a NumPy array: {error}") from None
+    names = loaded.dtype.names
+    if not names or len(names) > NUMPY_FIELDS_MAX:
+        raise BadInput(f"{path.name}: its array has no named fields")
+    rows = ((n, [_text(value) for value in row.tolist()]) for n, row in enumerate(loaded, 1))
+    return TableFile(path=path, header=tuple(names), rows=rows)
+
+
+def column_places(header: Sequence[str], wanted: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """Return which column has each wanted thing: the first of its names that the header has."""
+    found: dict[str, int] = {}
+    for role, names in wanted.items():
+        place = next((header.index(name) for name in names if name in header), None)
+        if place is not None:
+            found[role] = place
+    return found

@@ -1,0 +1,144 @@
+"""Imported data sets as recordings: bars as those of a file, trades with a book made around them.
+
+What stood in the book is not in a data set of trades, so it is made by stated laws:
+
+- Each trade prints as it was, at its own time; a resting order fills where the trade reaches it.
+- Behind it the book stands at its price, with the spread that `BarMarket` says, and on either side
+  a share of what the last `SEEN` trades were together, never more than they show.
+- An order needs at least a millisecond: it meets the book behind a later moment, never the trade
+  that decided it.
+- Where trades are missing the feed is lost until the next one.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+from engine.domain.events import (
+    Event,
+    FeedLost,
+    FeedRestored,
+    InstrumentClosed,
+    InstrumentListed,
+    TradePrinted,
+)
+from engine.domain.fills import SizeSource
+from engine.domain.instruments import InstrumentId, Side
+from engine.errors import BadInput
+from engine.lab.formats.numbers import DECIMALS_MAX, decimals_of
+from engine.lab.recordings.bar_files import (
+    FEED,
+    NO_COSTS,
+    SIZE_DECIMALS_MIN,
+    BarColumns,
+    BarMarket,
+    BarRecording,
+    S,
+    book_around,
+    currency_of,
+    instrument_of,
+)
+from engine.lab.recordings.door import RecordingStats
+from storage.datasets import COLUMNS, DataKind, Dataset, columns, read, verify
+
+SEEN = 20
+"""Trades whose size together says how much the book shows."""
+AGE_MS = 3_600_000
+"""How old a book made of trades may be: between two trades nothing is known to have changed."""
+
+
+def open_dataset(
+    path: Path, *, market: BarMarket = NO_COSTS, name: str = ""
+) -> BarRecording | TradeRecording:
+    """Open a data set as a recording; `name` = its instrument, empty = as it was imported.
+
+    Raises BadInput where it holds prices alone or is not as it was imported, StorageError.
+    """
+    found = read(path)
+    if wrong := verify(path):
+        raise BadInput(f"{wrong[0]}; import it again")
+    if found.kind is DataKind.PRICES:
+        raise BadInput(
+            f"{found.name} holds prices without sizes: no order can be filled by them, so no "
+            "backtest can be played; import trades or bars"
+        )
+    if found.kind is DataKind.TRADES:
+        return TradeRecording(path, found, market=market, name=name)
+    values = [array("q") for _ in COLUMNS[DataKind.BARS]]
+    for block in columns(path):
+        for column, more in zip(values, block, strict=True):
+            column.extend(more)
+    lines = array("I", range(1, 1 + found.rows))
+    bars = BarColumns(found.name, lines, values, found.duplicates)
+    return BarRecording(path, market=market, name=name or found.instrument, columns=bars)
+
+
+class TradeRecording:
+    """Trades of one instrument as a recording. Implements `Recording`; see the laws above."""
+
+    tick_ns = S
+
+    def __init__(self, path: Path, found: Dataset, *, market: BarMarket, name: str) -> None:
+        self.stats = RecordingStats()
+        self._path, self._found, self._market = path, found, market
+        symbol = name or found.instrument
+        decimals = decimals_of(found.price_gcd)
+        sizes = max(decimals_of(found.size_gcd), 6 - decimals, SIZE_DECIMALS_MIN)
+        self.currency = currency_of(symbol)
+        self.instrument = instrument_of(
+            InstrumentId(symbol), self.currency, market, decimals=(decimals, sizes)
+        )
+        self.data_age_ms = AGE_MS
+        self.stats.bytes_total = found.rows
+        self.stats.duplicates = found.duplicates
+
+    def events(self) -> Iterator[tuple[int, Event]]:
+        """Yield (now_ns, event). See `Recording`."""
+        stats, key, market = self.stats, self.instrument.id, self._market
+        price_parts = 10 ** (DECIMALS_MAX - self.instrument.price_decimals)
+        size_parts = 10 ** (DECIMALS_MAX - self.instrument.size_decimals)
+        stats.markets.add(key)
+        gaps = deque(self._found.gaps_kept)
+        seen: deque[int] = deque(maxlen=SEEN)
+        sides = {1: Side.BUY, -1: Side.SELL, 0: None}
+        for at_ns, parts, amount, side, _ in self._rows():
+            price, size = parts // price_parts, amount // size_parts
+            if stats.first_ns is None:
+                stats.first_ns = at_ns
+                yield at_ns, InstrumentListed(instrument=self.instrument)
+            while gaps and gaps[0][1] <= at_ns:
+                since_ns, _ = gaps.popleft()
+                yield from self._gap(since_ns, at_ns)
+            stats.last_ns = at_ns
+            stats.events += 2
+            yield (
+                at_ns,
+                TradePrinted(
+                    instrument=key, price=price, size=size or None, aggressor=sides[side],
+                    source=SizeSource.TAPED if size else SizeSource.UNKNOWN,
+                ),
+            )  # fmt: skip
+            seen.append(size)
+            yield at_ns, book_around(self.instrument, price, sum(seen), market)
+        if stats.last_ns is not None:
+            yield stats.last_ns, InstrumentClosed(instrument=key)
+
+    def _gap(self, since_ns: int, at_ns: int) -> Iterator[tuple[int, Event]]:
+        """Tell a gap of the imported file where it ends: before, there was no later trade."""
+        key, stats = self.instrument.id, self.stats
+        stats.gaps += 1
+        stats.gap_ns += at_ns - since_ns
+        yield at_ns, FeedLost(feed=FEED, instrument=key, reason="trades are missing")
+        yield at_ns, FeedRestored(feed=FEED, instrument=key)
+
+    def _rows(self) -> Iterator[tuple[int, ...]]:
+        stats, name = self.stats, self._path.name
+        for block in columns(self._path):
+            for row in zip(*block, strict=True):
+                stats.frames += 1
+                stats.bytes_read = stats.frames
+                stats.at = (name, stats.frames)
+                yield row

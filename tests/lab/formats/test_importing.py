@@ -1,0 +1,287 @@
+"""Imports: what is read and how exactly, what is refused by line, what goes on after a break."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import json
+import zipfile
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from engine.domain.events import BookReplaced, FeedLost, TradePrinted
+from engine.domain.instruments import Side
+from engine.errors import BadInput
+from engine.lab.formats.importing import ImportRequest, formats, import_files, preview
+from engine.lab.recordings.bar_files import BarMarket, BarRecording
+from engine.lab.recordings.imported import open_dataset
+from storage.datasets import Checked, DataKind, Dataset, DataTrust, columns, find, unfinished
+
+T0 = 1_704_067_200
+MARKET = "binance:BTC/USDT"
+
+
+def quiet(done: int, total: int, note: str) -> None:
+    del done, total, note
+
+
+def written(folder: Path, name: str, *lines: str) -> Path:
+    path = folder / name
+    path.write_text("\n".join([*lines, ""]), encoding="utf-8")
+    return path
+
+
+def kline(minute: int, price: str = "1.5") -> str:
+    at = (T0 + 60 * minute) * 1_000
+    return f"{at},{price},2,0.5,1.5,10,{at + 59_999},15,7,5,8,0"
+
+
+def trade(number: int, *, at: int | None = None, price: str = "100.5") -> str:
+    stamp = T0 * 1_000 + (number * 250 if at is None else at)
+    return f"{number},{price},0.25,25.1,{stamp},{number % 2 == 0},True"
+
+
+def imported(
+    folder: Path, *files: Path, name: str = "x", mapping: Mapping[str, str] | None = None,
+    kind: DataKind | None = None, tell: Callable[[int, int, str], None] = quiet,
+) -> Dataset:  # fmt: skip
+    request = ImportRequest(
+        files=files, instrument=MARKET, name=name, mapping=mapping or {}, kind=kind
+    )
+    return import_files(request, folder / "data", 1, tell)
+
+
+def rows_of(folder: Path, name: str = "x") -> list[tuple[int, ...]]:
+    return [row for block in columns(folder / "data" / name) for row in zip(*block, strict=True)]
+
+
+def parts(text: str) -> int:
+    return int(Decimal(text) * 10**8)
+
+
+# -- what is read ----------------------------------------------------------------------------------
+
+
+def test_binance_zips_are_read_with_their_checksums(tmp_path: Path) -> None:
+    plain = written(tmp_path, "BTCUSDT-trades-2024-01-01.csv", *map(trade, range(1, 5)))
+    path = plain.with_suffix(".zip")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(plain, plain.name)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    written(tmp_path, f"{path.name}.CHECKSUM", f"{digest}  {path.name}")
+    made = imported(tmp_path, path)
+    assert [(f.format, f.checksum) for f in made.files] == [("binance_trades", Checked.VERIFIED)]
+    assert made.judged.trust is DataTrust.COMPLETE
+    assert rows_of(tmp_path)[0] == (
+        (T0 * 1_000 + 250) * 10**6, parts("100.5"), parts("0.25"), 1, 1,
+    )  # fmt: skip
+    written(tmp_path, f"{path.name}.CHECKSUM", f"{'0' * 64}  {path.name}")
+    with pytest.raises(BadInput, match=r"its SHA-256 is .* fetch it again"):
+        imported(tmp_path, path, name="y")
+    assert not unfinished(tmp_path / "data")
+
+
+def test_headers_of_futures_and_microseconds_of_2025_are_read(tmp_path: Path) -> None:
+    header = "agg_trade_id,price,quantity,first_trade_id,last_trade_id,transact_time,is_buyer_maker"
+    path = written(tmp_path, "agg.csv", header, f"7,1.5,2,1,1,{T0}000000,true")
+    imported(tmp_path, path)
+    assert rows_of(tmp_path) == [(T0 * 10**9, parts("1.5"), parts("2"), -1, 7)]
+
+
+def test_a_missing_trade_and_a_missing_bar_are_gaps(tmp_path: Path) -> None:
+    path = written(tmp_path, "t.csv", trade(1), trade(2), trade(5), trade(6))
+    made = imported(tmp_path, path)
+    assert (made.gaps, made.judged.trust) == (1, DataTrust.GAPS)
+    lost = [at for at, e in open_dataset(tmp_path / "data/x").events() if isinstance(e, FeedLost)]
+    assert lost == [(T0 * 1_000 + 5 * 250) * 10**6]
+    first = written(tmp_path, "k1.csv", kline(0), kline(1), kline(4))
+    second = written(tmp_path, "k2.csv", kline(5), kline(9))
+    bars = imported(tmp_path, first, second, name="bars")
+    at = [((T0 + 60 * a) * 10**9, (T0 + 60 * b) * 10**9) for a, b in ((2, 4), (6, 9))]
+    assert (bars.gaps, bars.gaps_kept) == (2, tuple(at))
+
+
+def test_columns_are_named_by_hand_by_name_or_by_number(tmp_path: Path) -> None:
+    path = written(tmp_path, "odd.csv", "Px;x,When,Lots", "1.25,2024-01-01T00:00:00Z,3")
+    mapping = {"price": "1", "time": "when", "size": "Lots"}
+    made = imported(tmp_path, path, mapping=mapping, kind=DataKind.TRADES)
+    assert rows_of(tmp_path) == [(T0 * 10**9, parts("1.25"), parts("3"), 0, 0)]
+    assert made.judged.trust is DataTrust.UNKNOWN
+    with pytest.raises(BadInput, match="has no column 'bid' for price; it has px;x, when, lots"):
+        imported(tmp_path, path, name="y", mapping={**mapping, "price": "bid"}, kind=made.kind)
+    with pytest.raises(BadInput, match="names no column for size"):
+        imported(tmp_path, path, name="y", mapping={"price": "1", "time": "2"}, kind=made.kind)
+
+
+def test_a_price_history_is_kept_and_never_played(tmp_path: Path) -> None:
+    body = {"history": [{"t": T0, "p": 0.515}, {"t": T0 + 60, "p": 0.52}]}
+    path = written(tmp_path, "history.json", json.dumps(body))
+    assert imported(tmp_path, path).kind is DataKind.PRICES
+    assert rows_of(tmp_path) == [
+        (T0 * 10**9, parts("0.515")),
+        ((T0 + 60) * 10**9, parts("0.52")),
+    ]
+    with pytest.raises(BadInput, match="prices without sizes"):
+        open_dataset(tmp_path / "data/x")
+
+
+def test_a_preview_shows_columns_and_the_row_that_would_be_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, "t.csv", "time,price,size", f"{T0},1.5,2", f"{T0 + 1},none,2")
+    found = preview(path, ImportRequest(files=(path,), instrument=MARKET))
+    assert (found.format, found.kind) == ("plain_trades", DataKind.TRADES)
+    assert found.columns == {"time": "time", "price": "price", "size": "size"}
+    assert found.rows == [(T0 * 10**9, parts("1.5"), parts("2"), 0, 0)]
+    assert found.refused.startswith("t.csv, line 3: price:")
+
+
+# -- what is refused: one sentence with file and line, and nothing half stored ---------------------
+
+BAD = [
+    ("torn", ["time,price,size", f"{T0},1,1", f"{T0 + 1},1"], "line 3: has 2 columns, 3"),
+    ("shuffled", ["time,price,size", f"{T0 + 1},1,1", f"{T0},1,1"], "line 3: is not later"),
+    ("wrong columns", ["time,price,lots", f"{T0},1,1"], "line 1: has no column for size"),
+    ("a book", ["time,side,update_type,price,qty", f"{T0},b,snap,1,1"], "line 1: has no column"),
+    ("no time", ["time,price,size", "soon,1,1"], "line 2: has the time 'soon'"),
+    ("no number", ["time,price,size", f"{T0},x,1"], "line 2: price: 'x' is no number"),
+    ("no price", ["time,price,size", f"{T0},0,1"], "line 2: has the price 0"),
+    ("a side", ["time,price,size,side", f"{T0},1,1,up"], "line 2: has the side 'up'"),
+    ("ids back", [trade(2), trade(1, at=600)], "line 2: has the id 1, not above 2"),
+    ("bars back", [kline(1), kline(0)], "line 2: is not later than the bar"),
+    ("another bar", [kline(1), kline(1, "1.6")], "line 2: is not later than the bar"),
+    ("odd step", ["time,open,high,low,close,volume", f"{T0},1,1,1,1,1", f"{T0 + 7},1,1,1,1,1"],
+     "its bars are 7 s apart"),
+    ("nothing", ["time,price,size"], "holds no row"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("lines", "said"), [one[1:] for one in BAD], ids=[one[0] for one in BAD])
+def test_a_bad_file_is_refused_and_leaves_nothing(
+    lines: list[str], said: str, tmp_path: Path
+) -> None:
+    path = written(tmp_path, "bad.csv", *lines)
+    with pytest.raises(BadInput) as refused:
+        imported(tmp_path, path)
+    assert said in str(refused.value)
+    assert "bad.csv" in str(refused.value)
+    assert not list((tmp_path / "data").glob("*"))
+
+
+def test_a_repeated_row_is_read_once_and_a_repeated_file_is_refused(tmp_path: Path) -> None:
+    bars = written(tmp_path, "k.csv", kline(0), kline(0), kline(1))
+    assert imported(tmp_path, bars).duplicates == 1
+    trades = written(tmp_path, "t.csv", trade(1), trade(1), trade(2))
+    made = imported(tmp_path, trades, name="t")
+    assert (made.rows, made.duplicates) == (2, 1)
+    copy = tmp_path / "copy.csv"
+    copy.write_bytes(bars.read_bytes())
+    with pytest.raises(BadInput, match=r"copy.csv and k.csv are the same file"):
+        imported(tmp_path, bars, copy, name="y")
+    with pytest.raises(BadInput, match="there is 'x' already"):
+        imported(tmp_path, bars)
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.csv.gz", "a.parquet", "a.npz", "a.json", "a.exe"])
+def test_a_damaged_or_foreign_file_is_refused_in_a_sentence(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"PK\x03\x04 nonsense")
+    with pytest.raises(BadInput, match=name):
+        imported(tmp_path, path)
+
+
+def test_a_torn_gzip_says_the_line_it_ends_at(tmp_path: Path) -> None:
+    text = "\n".join(kline(n) for n in range(500)).encode()
+    path = tmp_path / "k.csv.gz"
+    path.write_bytes(gzip.compress(text)[:-40])
+    with pytest.raises(BadInput, match=r"k.csv.gz, line \d+: (cannot be read on|has \d+ columns)"):
+        imported(tmp_path, path)
+    assert not list((tmp_path / "data").glob("*"))
+
+
+# -- what was interrupted --------------------------------------------------------------------------
+
+
+def test_an_interrupted_import_goes_on_behind_its_finished_files(tmp_path: Path) -> None:
+    files = [written(tmp_path, f"k{n}.csv", kline(2 * n), kline(2 * n + 1)) for n in range(3)]
+    told: list[str] = []
+
+    def stop(done: int, total: int, note: str) -> None:
+        told.append(note)
+        if note == "k1.csv is read":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        imported(tmp_path, *files, tell=stop)
+    assert unfinished(tmp_path / "data") == ["x"]
+    told.clear()
+    made = imported(tmp_path, *files, tell=lambda *far: told.append(far[2]))
+    assert {note.partition(".")[0] for note in told} == {"k2"}
+    assert made.files == imported(tmp_path, *files, name="whole").files
+    assert not unfinished(tmp_path / "data")
+
+
+# -- the exchange's own files, recomputed ----------------------------------------------------------
+
+
+def test_bars_of_an_exchange_are_those_of_a_naive_reader(tmp_path: Path, recordings: Path) -> None:
+    path = recordings / "crypto_klines" / "binance_perp_WLD-USDT_3m.csv.gz"
+    made = imported(tmp_path, path)
+    with gzip.open(path, "rt") as text:
+        naive = [
+            (int(Decimal(r["timestamp"])) * 10**6,
+             *(parts(r[n]) for n in ("open", "high", "low", "close", "volume")))
+            for r in csv.DictReader(text)
+        ]  # fmt: skip
+    assert rows_of(tmp_path) == naive
+    assert (made.rows, made.gaps, made.step_ns) == (43_200, 0, 180 * 10**9)
+    of_file = BarRecording(path, name=MARKET)
+    of_set = open_dataset(tmp_path / "data/x")
+    assert all(a == b for a, b in zip(of_file.events(), of_set.events(), strict=True))
+
+
+def test_trades_of_an_exchange_are_those_of_a_naive_reader(
+    tmp_path: Path, recordings: Path
+) -> None:
+    path = recordings / "crypto_klines" / "freqtrade_binance_XRP_ETH-trades.json.gz"
+    imported(tmp_path, path)
+    naive = [
+        (at * 10**6, parts(str(price)), parts(str(size)), 1 if side == "buy" else -1, int(number))
+        for at, number, _, side, price, size, _ in json.loads(gzip.decompress(path.read_bytes()))
+    ]
+    assert rows_of(tmp_path) == naive
+
+
+# -- trades as a recording -------------------------------------------------------------------------
+
+
+def test_a_trade_prints_as_it_was_and_the_book_behind_it_shows_what_was_seen(
+    tmp_path: Path,
+) -> None:
+    path = written(tmp_path, "t.csv", trade(1), trade(2, price="101"))
+    imported(tmp_path, path)
+    market = BarMarket(slippage_bps=10, volume_share=0.5)
+    told = list(open_dataset(tmp_path / "data/x", market=market).events())
+    assert all(a <= b for (a, _), (b, _) in pairwise(told))
+    prints = [e for _, e in told if isinstance(e, TradePrinted)]
+    assert [(p.aggressor, p.price, p.size) for p in prints] == [
+        (Side.BUY, 1005, 25_000), (Side.SELL, 1010, 25_000),
+    ]  # fmt: skip
+    books = [e for _, e in told if isinstance(e, BookReplaced)]
+    assert [(b.bids, b.asks) for b in books] == [
+        (((1004, 12_500),), ((1006, 12_500),)), (((1009, 25_000),), ((1011, 25_000),)),
+    ]  # fmt: skip
+
+
+def test_every_format_has_an_example_of_its_own() -> None:
+    assert len({one.example for one in formats().values()}) == len(formats())
+
+
+def test_a_data_set_is_found_by_its_name_alone(tmp_path: Path) -> None:
+    imported(tmp_path, written(tmp_path, "k.csv", kline(0), kline(1)))
+    assert find(tmp_path / "data", "x").instrument == MARKET
+    with pytest.raises(BadInput, match=r"there is no data set '\.\./x'; there are: x"):
+        find(tmp_path / "data", "../x")
