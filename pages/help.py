@@ -261,6 +261,11 @@ GLOSSARY = {
     "Interval from / interval to": "Where the true mean lies in 95 of 100 cases, by block "
     "bootstrap over markets or days.",
     "Product / to": "What is traded (binary, spot, perpetual); where the recording ends.",
+    "Rule": "Conditions under which a position is entered and left, as a document; the strategy "
+    "`rules` runs it.",
+    "Condition / right": "Two numbers a rule compares; left and right of the comparison.",
+    "Version / kind": "Which version of a saved rule it is, counted from 1; saved here, or a "
+    "template.",
     "Run / backtest": "One replay and its results.",
     "Sets tried": "How many sets of parameters a sweep played; the best of many is partly luck.",
     "Replay": "A recording played through the same strategies, risk and executor as in trading.",

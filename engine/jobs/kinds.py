@@ -68,7 +68,7 @@ def replay(job: ReplayJob, context: JobContext) -> Mapping[str, Any]:
 
 def _options(job: ReplayJob, context: JobContext) -> ReplayOptions:
     return ReplayOptions(
-        path=_recording(job.path, context),
+        path=context.recording(job.path),
         strategy=job.strategy,
         parameters={name: str(value) for name, value in job.parameters.items()},
         limits=job.limits,
@@ -98,18 +98,6 @@ def _time(text: str, title: str) -> int | None:
     found = stamp_ns(text)
     if found is None:
         raise BadInput(f"{title}: {text!r} is no time; write it as 2026-03-01T12:00:00")
-    return found
-
-
-def _recording(text: str, context: JobContext) -> Path:
-    """Return where a recording is: a path, else a name under our recordings or the data folder."""
-    config = context.config
-    folders = [Path(), config.recordings_folder, config.data_folder]
-    folders += [config.data] if config.data else []
-    found = next((folder / text for folder in folders if (folder / text).exists()), None)
-    if found is None:
-        places = ", ".join(str(folder) for folder in folders[1:])
-        raise BadInput(f"there is no recording {text!r}: not as a path, and not under {places}")
     return found
 
 

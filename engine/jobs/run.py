@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import cache
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -70,6 +71,20 @@ class JobContext:
                 raise_alert(connection, ENGINE_ID, caution(kind, text), None, self.now_ns())
         except StorageError as error:
             log.get("job").warning("job.alert", job=self.job.id, refused=str(error))
+
+    def recording(self, text: str) -> Path:
+        """Return where a recording is: a path, else a name under recordings or the data folder.
+
+        Raises BadInput naming the folders.
+        """
+        config = self.config
+        folders = [Path(), config.recordings_folder, config.data_folder]
+        folders += [config.data] if config.data else []
+        found = next((folder / text for folder in folders if (folder / text).exists()), None)
+        if found is None:
+            places = ", ".join(str(folder) for folder in folders[1:])
+            raise BadInput(f"there is no recording {text!r}: not as a path, and not under {places}")
+        return found
 
     def stored(self) -> dict[str, Any] | None:
         """Return the result where an earlier attempt has stored its run; None = none has."""

@@ -103,6 +103,41 @@ def compared(
     )  # fmt: skip
 
 
+def series(
+    closes: Sequence[Sequence[float | None]],
+    numbers: Mapping[str, Sequence[Sequence[float | None]]],
+    trades: Sequence[Sequence[object]],
+    key: str,
+) -> None:
+    """Draw closes with trades on them, and below them every series on an axis of its own scale.
+
+    A point is (ns UTC, number or None); a trade (ns UTC, `buy` or `sell`, price).
+    """
+    figure = go.Figure()
+    colours, ups = LINES[look.dark()], FILLED[look.dark()]
+    for place, (name, points) in enumerate({"close": closes, **numbers}.items()):
+        times = [int(point[0] or 0) for point in points]
+        figure.add_scatter(
+            x=_wall(times), y=[point[1] for point in points], name=escape(name),
+            yaxis="y" if not place else "y2", line={"color": colours[place % len(colours)],
+                                                    "width": 1.4},
+            customdata=[utc(at_ns) for at_ns in times],
+            hovertemplate=f"%{{y:,.6g}}<br>%{{customdata}}<extra>{escape(name)}</extra>",
+        )  # fmt: skip
+    for side, symbol, colour in (("buy", "triangle-up", ups[0]), ("sell", "triangle-down", ups[1])):
+        mine = [trade for trade in trades if trade[1] == side]
+        figure.add_scatter(
+            x=_wall([int(str(trade[0])) for trade in mine]), y=[trade[2] for trade in mine],
+            mode="markers", name=side, marker={"symbol": symbol, "size": 9, "color": colour},
+        )  # fmt: skip
+    figure = dressed(figure, zone(), height=460, legend=True)
+    figure.update_layout(
+        uirevision=key, legend={"orientation": "h", "y": -0.15}, yaxis={"domain": [0.45, 1.0]},
+        yaxis2={**figure.layout.yaxis.to_plotly_json(), "domain": [0.0, 0.38], "anchor": "x"},
+    )  # fmt: skip
+    st.plotly_chart(figure, theme=None, config=CONFIG, key=key, height=460)
+
+
 def prices(
     stored: Sequence[Candle], fills: Sequence[Row], one: int, key: str, *, in_cents: bool
 ) -> None:

@@ -9,11 +9,14 @@ from typing import Any
 import streamlit as st
 
 from engine.domain.catalog import StrategyEntry
+from engine.domain.rules import rule_json
+from engine.domain.rules.templates import TEMPLATES
 from engine.domain.settings import Settings
 from pages.kit import panels
 from pages.kit.data import ask, engine_id
 from pages.kit.markdown import literal
 from storage.catalog import strategies
+from storage.rules import saved_rules
 
 COLUMNS = 3
 """Fields in a row; on a phone they stand below each other."""
@@ -165,6 +168,8 @@ def _widget(name: str, field: Mapping[str, Any], key: str, more: str = "") -> An
         options = list(field["enum"])
         index = options.index(default) if default in options else 0
         return st.selectbox(label, options, index=index, help=about, key=key)
+    if field.get("saved") == "rules":
+        return _rule(label, str(default), about, key)
     kind = field.get("type")
     if kind == "boolean":
         return st.checkbox(label, value=bool(default), help=about, key=key)
@@ -180,6 +185,19 @@ def _widget(name: str, field: Mapping[str, Any], key: str, more: str = "") -> An
         return st.number_input(label, value=typed, format="%g", help=about, key=key)
     text = st.text_input(label, value="" if default is None else str(default), help=about, key=key)
     return default if text == "" and default is None else text
+
+
+def _rule(label: str, now: str, about: str | None, key: str) -> str:
+    """Draw the choice of a saved rule or a template; gives its document as JSON.
+
+    The one of now stays to be chosen: it may be an older version than the one that is saved.
+    """
+    known = {f"{one.name} (saved)": one.document for one in ask(saved_rules, engine_id())}
+    known |= {f"{name} (template)": rule_json(one) for name, one in TEMPLATES.items()}
+    current = next((name for name, text in known.items() if text == now), "as it is now")
+    known = {current: now} | known
+    chosen = st.selectbox(label, list(known), help=about, key=key)
+    return known[str(chosen)]
 
 
 def bounds(field: Mapping[str, Any]) -> str:

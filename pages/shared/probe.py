@@ -1,0 +1,102 @@
+"""What a probe found over past bars: asked for, and drawn as a chart with its last numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import streamlit as st
+
+from engine.domain.commands import RunJob
+from engine.domain.instruments import Mode
+from engine.domain.jobs import arguments_of
+from engine.errors import BadInput
+from pages.kit import charts, commands, panels
+from pages.kit.commands import engine_runs
+from pages.kit.data import ask, engine_id, fresh
+from pages.kit.home import this_minute
+from pages.kit.markdown import literal
+from pages.kit.words import NOTHING, moment, money
+from pages.shared import backtest, job
+from storage import views
+from storage.jobs import JobState
+from storage.views.frame import engine_of, open_markets
+
+FILE = "a file of bars"
+RESULTS_MAX = 50
+
+
+def ask_probe(slot: str, what: Mapping[str, Any], label: str, *, wrong: str = "") -> None:
+    """Draw where to look and the button; `what` names the rule or the indicator.
+
+    `wrong` = why it cannot be computed: the button is dead then.
+    """
+    markets = list(ask(open_markets, engine_id(), this_minute()))
+    files = backtest.files()
+    left, right, more = st.columns([3, 2, 1])
+    over = left.selectbox("Over", [*files, *markets, FILE], key=f"{slot}_over")
+    given: dict[str, Any] = dict(what)
+    if over == FILE:
+        given["path"] = right.text_input(
+            "File of bars", placeholder="a path, or a name under data", key=f"{slot}_path"
+        )
+    elif over in files:
+        given["path"] = over
+    else:
+        given["instrument"] = over
+        given["hours"] = right.number_input(
+            "Hours back", min_value=1, max_value=720, value=24, key=f"{slot}_hours"
+        )
+    more.space("small")
+    if not engine_runs():
+        commands.note_no_engine()
+    elif more.button(label, key=f"{slot}_go", disabled=bool(wrong), type="primary"):
+        text = json.dumps(given)
+        try:
+            arguments_of("probe", text)
+        except BadInput as error:
+            st.error(f"Not computed: {literal(error)}.")
+        else:
+            commands.send(RunJob(job="probe", arguments=text), slot)
+    job.show_progress(slot)
+    _result(slot)
+
+
+@st.fragment(run_every=2.0)
+def _result(slot: str) -> None:
+    """Draw the result of the last probe of a slot, as soon as the worker has it."""
+    asked, asked_ns = st.session_state.get(f"sent:{slot}", (None, 0))
+    wanted = getattr(asked, "arguments", None)
+    if wanted is None:
+        return
+    for row in fresh(views.jobs, fresh(engine_of)):
+        if row["kind"] != "probe" or row["arguments"] != wanted or row["created_ns"] < asked_ns:
+            continue
+        if row["state"] == JobState.DONE:
+            show(json.loads(row["result"]), slot, row["finished_ns"])
+        return
+
+
+def show(found: Mapping[str, Any], slot: str, at_ns: int | None) -> None:
+    """Draw the closes with the trades, each series below, and the last numbers."""
+    panels.note(
+        f"{Mode.PAPER.upper()}, computed {moment(at_ns) if at_ns else NOTHING} over "
+        f"{found['count']:,} bars of {found['bars']} of {found['of']}"
+    )
+    if "pnl" in found:
+        currency = str(found["currency"])
+        pnl = money(Decimal(str(found["pnl"])), currency, signed=True)
+        fees = money(Decimal(str(found["fees"])), currency)
+        panels.note(
+            f"{found['fills']} fills, PnL {pnl} after fees of {fees}, with 1,000 of capital, "
+            "150 ms late and a basis point of slippage"
+        )
+    panels.facts(
+        {
+            name: NOTHING if value is None else f"{value:,.6g}"
+            for name, value in found["last"].items()
+        }
+    )
+    charts.series(found["close"], found["series"], found.get("trades", ()), f"{slot}_chart")

@@ -1,0 +1,67 @@
+"""Probes: an indicator and a rule's conditions over bars, equal to what the engine computes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from engine.config import Config
+from engine.domain.jobs.probe import ProbeJob
+from engine.domain.rules import IndicatorNumber, rule_json
+from engine.domain.rules.templates import TREND
+from engine.errors import BadInput
+from engine.jobs.run import works
+from engine.lab.probe import POINTS_MAX, bars_of, probe_indicator, probe_rule
+from storage.schema import migrate
+from tests.jobs.test_kinds import context
+from tests.strategies.test_bar_rules import BARS, file_of, walk
+
+
+def test_an_indicator_is_what_a_naive_mean_is(tmp_path: Path) -> None:
+    rows = walk(1)
+    used = IndicatorNumber("SMA", {"period": 20}, bars="1m")
+    found = probe_indicator(file_of(tmp_path, rows), used)
+    ((name, points),) = found["series"].items()
+    closes = [float(row[3]) for row in rows]
+    assert name == "SMA(period 20) of 1m"
+    assert points[-1][1] == pytest.approx(sum(closes[-20:]) / 20)
+    assert found["last"] == {name: points[-1][1]}
+    assert found["close"][-1][1] == pytest.approx(closes[-1])
+    assert found["count"] == BARS
+    assert len(points) <= POINTS_MAX
+    with pytest.raises(BadInput, match="there is no indicator 'SMX'"):
+        probe_indicator(file_of(tmp_path, rows), IndicatorNumber("SMX", bars="1m"))
+
+
+def test_a_rule_shows_what_its_conditions_compared_and_its_trades(tmp_path: Path) -> None:
+    text = rule_json(TREND).replace('"5m"', '"1m"')
+    found = probe_rule(file_of(tmp_path, walk(2)), text)
+    compared = [name for name in found["series"] if name.startswith("1. ")]
+    assert len(compared) == 2
+    assert "SMA(period 50) of 1m" in compared[1]
+    sides = [side for _, side, _ in found["trades"]]
+    assert sides[:2] == ["buy", "sell"]
+    assert found["fills"] == len(sides)
+    with pytest.raises(BadInput, match="this is no rule"):
+        probe_rule(file_of(tmp_path, walk(2)), "{}")
+
+
+def test_the_job_says_what_it_lacks(tmp_path: Path) -> None:
+    config = Config(home=tmp_path)
+    migrate(config.state_path)
+    asked = context(config, "probe")
+    path = file_of(tmp_path, walk(1))
+    run = works()["probe"]
+    with pytest.raises(BadInput, match="name an indicator, or give a rule"):
+        run(ProbeJob(path=str(path)), asked)
+    with pytest.raises(BadInput, match="name a file of bars, or a market"):
+        run(ProbeJob(indicator="RSI", bars="1m"), asked)
+    with pytest.raises(BadInput, match="is no market this desk knows"):
+        run(ProbeJob(indicator="RSI", bars="1m", instrument="demo:none"), asked)
+    with pytest.raises(BadInput, match="no market"), bars_of(config, "x", 1, 10**18):
+        pass
+    found = run(ProbeJob(indicator="RSI", bars="1m", path=str(path)), asked)
+    assert found["told"] == f"RSI over {BARS} bars of 1m"
+    json.dumps(found)
