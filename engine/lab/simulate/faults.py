@@ -94,6 +94,8 @@ class Fault(StrEnum):
     """The engine dies, an earlier copy of its home is put back, and it starts on that."""
     BACKUP_RESTORED = "backup_restored"
     """The engine dies and a person restores an earlier backup, as `restore` does it."""
+    PAUSED = "paused"
+    """The machine sleeps, or is off, for hours, and the exchange goes on without any engine."""
     # -- the wallet, per minute
     VENUE_REDEEMS = "venue_redeems"
     """The venue redeems for the account, whatever that has asked for itself."""
@@ -151,6 +153,7 @@ PER_MINUTE: dict[Fault, float] = {
     Fault.JOURNAL_LOST: 0.1,
     Fault.HOME_PUT_BACK: 0.2,
     Fault.BACKUP_RESTORED: 0.1,
+    Fault.PAUSED: 0.3,
     Fault.VENUE_REDEEMS: 1.0,
     Fault.CRASH_REDEEMING: 0.5,
     Fault.VENUE_CONVERTS: 1.0,
@@ -169,6 +172,9 @@ GATHERING_ONLY = frozenset({
 
 PUT_BACK_ONLY = frozenset({Fault.HOME_PUT_BACK, Fault.BACKUP_RESTORED})
 """Likewise: only worlds in which homes are put back draw them."""
+
+PAUSES_ONLY = frozenset({Fault.PAUSED})
+"""Likewise: only worlds with long pauses have them."""
 
 FAULTS_SHARE = 0.6
 """Share of the faults a seed has."""
@@ -190,6 +196,7 @@ class Faults:
         makers: bool = False,
         gathers: bool = False,
         puts_back: bool = False,
+        pauses: bool = False,
     ) -> None:
         """Draw the faults of a seed; `only` fixes which there are, all of them strong."""
         self._random = random
@@ -205,7 +212,9 @@ class Faults:
                 continue
             if fault in PUT_BACK_ONLY and not puts_back and fault not in (chosen or ()):
                 continue
-            has = random.random() < FAULTS_SHARE
+            if fault in PAUSES_ONLY and not pauses and fault not in (chosen or ()):
+                continue
+            has = random.random() < FAULTS_SHARE or fault in PAUSES_ONLY
             strength = random.choice(STRENGTHS)
             if chosen is not None:
                 has, strength = fault in chosen, NAMED_STRENGTH

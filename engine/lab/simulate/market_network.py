@@ -76,6 +76,12 @@ class MarketNetwork:
         self._deliver((ev.FeedLost(feed=FEED, instrument=None, reason="the stream ended"),))
         self._in_this_epoch(self._now() + pause_ns, self.connect)
 
+    def pause(self, pause_ns: int) -> None:
+        """Be away with the machine, connected or not, and connect when it is back."""
+        self.lose(pause_ns)
+        self._epoch += 1
+        self._in_this_epoch(self._now() + pause_ns, self.connect)
+
     def end(self) -> None:
         """Nobody listens any more."""
         self._epoch += 1

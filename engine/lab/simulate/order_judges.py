@@ -255,6 +255,16 @@ def lease(order: Order, seen: Evidence) -> str:
     return f"start {order.fence} made it, {fence} has the lease" if order.fence != fence else ""
 
 
+LATE_NS = 60 * SECOND
+"""What was decided before this is of another market: a machine that slept must not send it."""
+
+
+def late(order: Order, seen: Evidence) -> str:
+    """No bytes long after they were decided, as from a machine that slept meanwhile."""
+    age_ns = seen.side.exchange.now_ns - order.created_ns
+    return f"it leaves {age_ns // SECOND} s after it was decided" * (age_ns > LATE_NS)
+
+
 DECIDED = {
     "sight": may_place,
     "held": held,
@@ -267,5 +277,5 @@ DECIDED = {
 }
 """Judges of a decision, asked as the journal takes the PlaceOrder."""
 
-LEAVING = {"named": named, "veto": veto, "lease": lease}
+LEAVING = {"named": named, "veto": veto, "lease": lease, "late": late}
 """Judges of bytes, asked as they leave."""

@@ -405,8 +405,21 @@ class SimulatedAccount:
         run.process.die()
         run.market.end()
 
-    def die(self, run: EngineRun) -> None:
-        """End the process, and the power with it; a supervisor starts it again."""
+    def pause(self, pause_ns: int, *, sleeps: bool) -> None:
+        """Let the machine sleep for a while, or be off; its sockets are gone either way."""
+        run = self.engine_run
+        if run is None:
+            return
+        if not sleeps:
+            self.die(run, pause_ns)
+            return
+        run.market.pause(pause_ns)
+        run.network.lose(silent_ns=0, pause_ns=pause_ns)
+        run.process.frozen = True
+        self.later(self.now() + pause_ns, lambda: setattr(run.process, "frozen", False))
+
+    def die(self, run: EngineRun, pause_ns: int = 0) -> None:
+        """End the process, and the power with it; a supervisor starts it again after a pause."""
         if run.dead:
             return
         run.process.die()
@@ -423,7 +436,7 @@ class SimulatedAccount:
         if self.homes.wanted is not None and self.hung_run is None:
             self._put_back(self.homes.wanted)
         self.runs.died()
-        pause_ns = self.random.choice((500, 2_000, 20_000)) * MS
+        pause_ns = pause_ns or self.random.choice((500, 2_000, 20_000)) * MS
         self.later(self.now() + pause_ns, self.start)
 
     def _put_back(self, how: PutBack) -> None:

@@ -167,6 +167,15 @@ MAKERS_EVERY, MAKERS_AT = 7, 4
 PUT_BACK_EVERY, PUT_BACK_AT = 13, 7
 """Every thirteenth gathering seed is a world in which homes are put back."""
 
+PAUSES_EVERY, PAUSES_AT = 17, 3
+"""Every seventeenth gathering seed is a world whose machine pauses for hours."""
+
+PAUSE_H = (2, 26)
+"""How long; short ones are as likely as long ones are, by their logarithm."""
+
+PAUSES_MAX = 2
+"""Pauses of one run: the exchange lives through each of these hours."""
+
 DAY = 86_400 * S
 CLOSE_EVERY_NS = 300 * S
 """How often a market of the series closes, counted from midnight."""
@@ -238,24 +247,23 @@ class World:
         """When the settings change next."""
         random = Random(seed)  # noqa: S311 - a simulation, not a secret
         makers = seed % MAKERS_EVERY == MAKERS_AT
-        chance = Random(random.getrandbits(64))  # noqa: S311
-        puts_back = gathers and seed % PUT_BACK_EVERY == PUT_BACK_AT
-        self.faults = Faults(chance, faults, makers=makers, gathers=gathers, puts_back=puts_back)
+        self.faults = Faults(
+            Random(random.getrandbits(64)),  # noqa: S311
+            faults,
+            makers=makers,
+            gathers=gathers,
+            puts_back=gathers and seed % PUT_BACK_EVERY == PUT_BACK_AT,
+            pauses=gathers and seed % PAUSES_EVERY == PAUSES_AT,
+        )
         self._random = Random(random.getrandbits(64))  # noqa: S311
-        self._begin_ns = BEGIN_NS + random.randrange(86_400) * S
-        if gathers and self._random.random() < MIDNIGHTS:
-            self._begin_ns = BEGIN_NS + DAY - self._random.randint(S, MIDNIGHT_NS_MAX)
+        self._begin_ns = self._end_ns = self._drawn_begin(random)
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._counter = 0
-        settlement = SettlementRules(
-            fail_ppm=int(self.faults.rate(Fault.VOIDED) * 1_000_000),
-            retry_ppm=int(self.faults.rate(Fault.RETRIED) * 1_000_000),
-        )
         self.exchange = open_world(
             THIN,
             rng=Random(random.getrandbits(64)),  # noqa: S311
             now_ns=self._begin_ns,
-            settlement=settlement,
+            settlement=self._settlement(),
         )
         self._digest = hashlib.blake2b(digest_size=16)
         self.accounts = [
@@ -272,6 +280,18 @@ class World:
         ]
         self._chaos = [Chaos(account) for account in self.accounts]
 
+    def _settlement(self) -> SettlementRules:
+        return SettlementRules(
+            fail_ppm=int(self.faults.rate(Fault.VOIDED) * 1_000_000),
+            retry_ppm=int(self.faults.rate(Fault.RETRIED) * 1_000_000),
+        )
+
+    def _drawn_begin(self, random: Random) -> int:
+        begin_ns = BEGIN_NS + random.randrange(86_400) * S
+        if self._gathers and self._random.random() < MIDNIGHTS:
+            begin_ns = BEGIN_NS + DAY - self._random.randint(S, MIDNIGHT_NS_MAX)
+        return begin_ns
+
     def later(self, at_ns: int, act: Callable[[], None]) -> None:
         """Do something at a time of the world, not before now."""
         self._counter += 1
@@ -286,8 +306,8 @@ class World:
                 account.begin(Path(homes, account.id))
             for fault in PER_MINUTE:
                 self._plan(fault)
-            end_ns = self._begin_ns + int(minutes * MINUTE)
-            if self._until(end_ns) and self._until(self._end_faults(end_ns)):
+            self._end_ns += int(minutes * MINUTE)
+            if self._live() and self._until(self._end_faults(self._end_ns)):
                 self._rest()
             for account in self.accounts:
                 account.close()
@@ -305,6 +325,13 @@ class World:
             counts={str(name): count for name, count in sorted(counts.items())},
             lines=self._lines(verdicts),
         )
+
+    def _live(self) -> bool:
+        """Let time pass up to the end, which every pause moves; False = a judge spoke."""
+        while self.exchange.now_ns < self._end_ns:
+            if not self._until(self._end_ns):
+                return False
+        return True
 
     def _until(self, end_ns: int) -> bool:
         """Let time pass up to a moment; False = a judge spoke."""
@@ -373,11 +400,28 @@ class World:
     def _strike(self, fault: Fault) -> None:
         if not self.faults.on:
             return
-        if fault in VENUE_FAULTS:
+        if fault is Fault.PAUSED:
+            self._pause()
+        elif fault in VENUE_FAULTS:
             self._strike_venue(fault)
         else:
             self._random.choice(self._chaos).happen(fault)
         self._plan(fault)
+
+    def _pause(self) -> None:
+        """Let the machine sleep, or be off, for hours, with all accounts; the venue goes on."""
+        runs = [account.engine_run for account in self.accounts]
+        hung = any(account.hung_run for account in self.accounts)
+        count = self.faults.counts[Fault.PAUSED]
+        away = any(run is None or run.frozen or not run.open for run in runs)
+        if hung or away or count >= PAUSES_MAX:
+            return
+        self.faults.counts[Fault.PAUSED] += 1
+        hours = PAUSE_H[0] * (PAUSE_H[1] / PAUSE_H[0]) ** self._random.random()
+        pause_ns, sleeps = int(hours * 3_600 * S), self._random.random() < 0.5
+        for account in self.accounts:
+            account.pause(pause_ns, sleeps=sleeps)
+        self._end_ns += pause_ns
 
     def _strike_venue(self, fault: Fault) -> None:
         guard, now_ns, random = self.exchange.guard, self.exchange.now_ns, self._random

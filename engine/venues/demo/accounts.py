@@ -51,13 +51,15 @@ class Account:
     """
 
     __slots__ = (
-        "beats", "conversions", "ended", "fills", "fills_from_ns", "id", "listening", "open",
-        "operations", "redemptions",
+        "asked_ns", "beats", "conversions", "ended", "fills", "fills_from_ns", "id", "listening",
+        "open", "operations", "redemptions",
     )  # fmt: skip
 
     def __init__(self, customer: AccountId, *, listening: bool) -> None:
         self.id = customer
         self.listening = listening
+        self.asked_ns = 0
+        """When it asked last; 0 = not since this exchange runs."""
         self.open: dict[Identity, RestingOrder] = {}
         self.ended: OrderedDict[Identity, RestingOrder] = OrderedDict()
         self.fills: list[Fill] = []
@@ -69,6 +71,10 @@ class Account:
         self.conversions: deque[Converted] = deque(maxlen=REDEMPTIONS_KEPT_MAX)
         self.operations: dict[int, tuple[OperationState, str]] = {}
         """Operations of its wallet that ended: (how, what the chain calls it)."""
+
+    def asks(self, now_ns: int) -> None:
+        """Note a question: who asks is here."""
+        self.asked_ns = now_ns
 
     def remember(self, order: RestingOrder, kept_max: int) -> None:
         """Move an order from the open ones to the ended ones, forgetting the oldest."""

@@ -47,6 +47,9 @@ from engine.venues.demo.timeline import (
 
 MARKET_KEPT_NS = 3_600_000_000_000
 """How long a resolved market is remembered."""
+HERE_NS = 3_000_000_000_000
+"""A customer that has asked within this time is here: shorter than a market is kept, so that it was
+here after the result."""
 MARKETS_MAX = 2_000
 PAYOUTS_MICRO = (0, 500_000, 1_000_000)
 
@@ -143,7 +146,8 @@ class MarketLifecycle:
     def forget(self, instrument: InstrumentId) -> None:
         """Drop a resolved market whose last transaction has ended; else try again later.
 
-        One whose winners somebody still holds stays: they are worth their payout for ever.
+        One whose winners somebody still holds stays: they are worth their payout for ever. So does
+        one of which a customer holds anything that has not been here since: it must learn the end.
         """
         clearing = self._order_entry.clearing
         pending = clearing.settlement.pending.values()
@@ -151,6 +155,7 @@ class MarketLifecycle:
             any(fill.instrument == instrument for item in pending for fill in item.fills)
             or any(one.instrument == instrument for one in clearing.redeeming.pending.values())
             or clearing.ledger.collateral.get(instrument)
+            or self._awaited(instrument)
         ):
             at_ns = self._order_entry.timeline.now_ns + MARKET_KEPT_NS
             self._order_entry.timeline.set(at_ns, TimelineEntry.FORGET, instrument)
@@ -162,6 +167,17 @@ class MarketLifecycle:
             wallet.yes.pop(instrument, None)
             wallet.no.pop(instrument, None)
         del self._order_entry.markets[instrument]
+
+    def _awaited(self, instrument: InstrumentId) -> bool:
+        """Say whether a customer that holds tokens of a market has been away since its result."""
+        entry = self._order_entry
+        since_ns = entry.timeline.now_ns - HERE_NS
+        return any(
+            account.listening and account.asked_ns < since_ns
+            for name, account in entry.accounts.items()
+            for held in (entry.ledger.wallets[name].yes, entry.ledger.wallets[name].no)
+            if instrument in held and held[instrument].settled
+        )
 
 
 def _strike(market: ExchangeMarket) -> ev.StrikeProven:
@@ -480,6 +496,7 @@ class DemoExchange:
         """Return who asks. Raises AuthRefused, and VenueClosed where nobody answers."""
         account = self.account(customer)
         self.guard.check_question()
+        account.asks(self.timeline.now_ns)
         return account
 
     def open_orders(self, customer: AccountId) -> list[RestingOrder]:

@@ -240,6 +240,12 @@ def _unknown_releases(patch: Patch) -> None:
     patch.setattr(OrderTable, "happen", released)
 
 
+def _a_start_looks_back_an_hour(patch: Patch) -> None:
+    since = Reconciler._fills_since
+    hour_ns = 3_600 * 10**9
+    patch.setattr(Reconciler, "_fills_since", lambda s, now: max(since(s, now), now - hour_ns))
+
+
 def _voids_are_ignored(patch: Patch) -> None:
     advance = Ledger.advance
 
@@ -521,6 +527,7 @@ MUTANTS = (
     ),
     Mutant("lost operations number others", _operations_begin_again, (F.JOURNAL_LOST,), 16, 4.0),
     Mutant("lost fills stay lost", _lost_fills_stay_lost, (F.JOURNAL_LOST,), 12, 2.0),
+    Mutant("it looks back an hour", _a_start_looks_back_an_hour, (F.PAUSED, F.REPORT_LOST), 8, 2.0),
     Mutant("the latch is forgotten", _latch_is_forgotten, (F.KILL,), 12, 2.0),
     Mutant("a duplicate fill is booked twice", _duplicates_are_booked, (F.REPORT_TWICE,)),
     Mutant("one `not found` is believed", _one_not_found_is_believed, (F.LATE_REQUEST,)),

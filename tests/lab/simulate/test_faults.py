@@ -5,6 +5,7 @@ from random import Random
 import pytest
 
 from engine.errors import ConfigError
+from engine.lab.simulate import world
 from engine.lab.simulate.faults import PER_MESSAGE, PER_MINUTE, Fault, Faults, faults_named
 from engine.lab.simulate.world import simulate
 
@@ -22,12 +23,17 @@ GROUPS = (
     (F.VENUE_REDEEMS, F.CRASH_REDEEMING, F.REPORT_LOST, F.LOST_AFTER, F.JOURNAL_LOST),
     (F.VENUE_CONVERTS, F.CRASH_REDEEMING, F.REPORT_TWICE, F.LATE_ANSWER),
     (F.HOME_PUT_BACK, F.BACKUP_RESTORED, F.REPORT_LOST, F.VENUE_CONVERTS),
+    (F.PAUSED, F.REPORT_LOST),
 )
 COUNTED_AS = {F.VOIDED: "settlement_failed"}
 
 
 @pytest.mark.parametrize("group", GROUPS, ids=lambda group: str(group[0]))
-def test_every_fault_really_happens_and_is_survived(group: tuple[Fault, ...]) -> None:
+def test_every_fault_really_happens_and_is_survived(
+    group: tuple[Fault, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world, "PAUSE_H", (2, 2.2))  # the exchange lives through all of it
+    monkeypatch.setattr(world, "PAUSES_MAX", 1)
     missing = set(group)
     for seed in range(11, 17):
         outcome = simulate(seed, 2.0, faults=group, accounts=1)
@@ -42,6 +48,15 @@ def test_every_fault_has_a_rate_and_a_test() -> None:
     assert PER_MESSAGE.keys() | PER_MINUTE.keys() == set(Fault)
     assert not PER_MESSAGE.keys() & PER_MINUTE.keys()
     assert {fault for group in GROUPS for fault in group} == set(Fault) - {F.RETRIED}
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(2, 6))
+def test_a_machine_that_is_away_for_hours_trades_again(seed: int) -> None:
+    outcome = simulate(seed, 2.0, faults=(F.PAUSED, F.REPORT_LOST), accounts=2)
+    assert outcome.verdicts == ()
+    assert outcome.counts["paused"]
+    assert outcome.simulated_s > 2 * 3_600
 
 
 def test_a_seed_draws_its_own_faults() -> None:

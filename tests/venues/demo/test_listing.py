@@ -119,12 +119,36 @@ def test_a_resolved_market_is_forgotten_after_its_last_settlement_and_redemption
     run(made, MARKET_KEPT_NS / S)
     assert COIN in made.order_entry.markets  # a winner is still held
     made.operate(BOB, 1, COIN, 0, made.now_ns)
-    run(made, MARKET_KEPT_NS / S)
+    run(made, MARKET_KEPT_NS / S - 60)
+    made.open_orders(ANN)  # who holds the losers is here
+    run(made, 60)
     assert COIN not in made.order_entry.markets
     assert made.invariants().sets == {}
     assert len(made.fills(ANN, 0)) == 1
     with pytest.raises(BadInput, match="not listed"):
         made.listing.close(COIN)
+    sound(made)
+
+
+def test_a_market_whose_losers_an_absent_customer_holds_is_told_when_it_comes_back() -> None:
+    made = exchange()
+    put(made, BOB, buy_no("b", 40, 10))
+    put(made, ANN, buy_yes("a", 60, 10))
+    run(made, 10)
+    made.open_orders(ANN)  # she was here before the result, which is too early
+    made.listing.resolve(COIN, 0, "referee")
+    made.operate(BOB, 1, COIN, 0, made.now_ns)
+    for _ in range(26):  # a machine asleep from one day to the next
+        run(made, MARKET_KEPT_NS / S)
+        made.open_orders(BOB)
+    assert InstrumentResolved(instrument=COIN, payout_yes_micro=0, source="demo") in made.opening()
+    made.open_orders(ANN)
+    run(made, MARKET_KEPT_NS / S)
+    assert COIN in made.order_entry.markets  # she left again at once
+    for _ in range(13):
+        made.open_orders(ANN)
+        run(made, 300)
+    assert COIN not in made.order_entry.markets
     sound(made)
 
 
