@@ -261,6 +261,10 @@ GLOSSARY = {
     "Interval from / interval to": "Where the true mean lies in 95 of 100 cases, by block "
     "bootstrap over markets or days.",
     "Product / to": "What is traded (binary, spot, perpetual); where the recording ends.",
+    "Indicator / fed with / unit": "A number computed from prices, trades, books or bars as they "
+    "come; what it is computed from, and what it is an amount of.",
+    "Setting / default / takes": "What can be chosen of an indicator, and within which bounds.",
+    "Full name": "What the literature calls it.",
     "Rule": "Conditions under which a position is entered and left, as a document; the strategy "
     "`rules` runs it.",
     "Condition / right": "Two numbers a rule compares; left and right of the comparison.",

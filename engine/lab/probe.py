@@ -133,6 +133,7 @@ def probe_rule(path: Path, text: str) -> dict[str, Any]:
         "count": recording.stats.frames,
         "close": _thinned([(at, close) for at, close in _closes(path)]),
         "series": {name: _thinned(points) for name, points in watch.series.items()},
+        "conditions": list(watch.conditions.items()),
         "last": {name: points[-1][1] for name, points in watch.series.items() if points},
         "trades": [(at, side, price / unit) for at, side, price in watch.trades[-POINTS_MAX:]],
         "fills": result.fills,
@@ -176,18 +177,23 @@ def _replay(recording: BarRecording, text: str, watch: _Watch) -> Replay:
 class _Watch(DigestRecorder):
     """Takes what a rule compared at each decision, and its fills from the records."""
 
-    __slots__ = ("_names", "_orders", "series", "trades")
+    __slots__ = ("_names", "_orders", "conditions", "series", "trades")
 
     def __init__(self, document: RuleDocument) -> None:
         super().__init__()
         self.series: dict[str, Points] = {}
+        self.conditions: dict[str, list[str]] = {}
+        """Each condition in words → the names of its two series."""
         self.trades: list[tuple[int, str, int]] = []
         self._orders: dict[OrderId, Order] = {}
         self._names: dict[str, str] = {}
         for place, one in enumerate(document.conditions, 1):
             said = condition_words(one)
+            self.conditions[said] = []
             for side, operand in (("", one.left), ("_right", one.right)):
-                self._names[f"c{place}{side}"] = f"{place}. {operand_words(operand)} ({said})"
+                name = f"{place}. {operand_words(operand)}"
+                self._names[f"c{place}{side}"] = name
+                self.conditions[said].append(name)
 
     def decide(self, decision: Decision) -> None:
         """Take the numbers of a decision."""

@@ -133,6 +133,7 @@ def series(
     figure = dressed(figure, zone(), height=460, legend=True)
     figure.update_layout(
         uirevision=key, legend={"orientation": "h", "y": -0.15}, yaxis={"domain": [0.45, 1.0]},
+        xaxis={"anchor": "y2"},
         yaxis2={**figure.layout.yaxis.to_plotly_json(), "domain": [0.0, 0.38], "anchor": "x"},
     )  # fmt: skip
     st.plotly_chart(figure, theme=None, config=CONFIG, key=key, height=460)

@@ -25,7 +25,6 @@ from storage.jobs import JobState
 from storage.views.frame import engine_of, open_markets
 
 FILE = "a file of bars"
-RESULTS_MAX = 50
 
 
 def ask_probe(slot: str, what: Mapping[str, Any], label: str, *, wrong: str = "") -> None:
@@ -93,10 +92,10 @@ def show(found: Mapping[str, Any], slot: str, at_ns: int | None) -> None:
             f"{found['fills']} fills, PnL {pnl} after fees of {fees}, with 1,000 of capital, "
             "150 ms late and a basis point of slippage"
         )
-    panels.facts(
-        {
-            name: NOTHING if value is None else f"{value:,.6g}"
-            for name, value in found["last"].items()
-        }
-    )
-    charts.series(found["close"], found["series"], found.get("trades", ()), f"{slot}_chart")
+    series, conditions = found["series"], dict(found.get("conditions", ()))
+    if conditions:
+        words = st.selectbox("Condition on the chart", list(conditions), key=f"{slot}_shown")
+        series = {name: series[name] for name in conditions[words] if name in series}
+    last = {name: found["last"].get(name) for name in series}
+    panels.facts({name: NOTHING if one is None else f"{one:,.6g}" for name, one in last.items()})
+    charts.series(found["close"], series, found.get("trades", ()), f"{slot}_chart")

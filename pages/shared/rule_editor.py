@@ -125,7 +125,7 @@ def _part(
 def _condition(
     part: RuleDict, indicators: Mapping[str, IndicatorEntry], key: str
 ) -> RuleDict | None:
-    left, compare, right, held, gone = st.columns([4, 2, 4, 1.4, 1])
+    left, compare, right, held, gone = st.columns([4, 2, 4, 1.5, 1.5])
     made: RuleDict = {"of": "condition"}
     with left:
         made["left"] = _operand(part["left"], indicators, f"{key}_left", "Left")
@@ -182,7 +182,14 @@ def indicator(part: RuleDict, indicators: Mapping[str, IndicatorEntry], key: str
         "Indicator", names, index=names.index(usual) if usual in names else 0,
         format_func=lambda one: f"{one}: {indicators[one].title}", key=f"{key}_name",
     ))  # fmt: skip
-    entry, same = indicators[name], part if part.get("name") == name else {}
+    same = part if part.get("name") == name else {"of": "indicator", "name": name}
+    return settings_asked(same, indicators, key)
+
+
+def settings_asked(same: RuleDict, indicators: Mapping[str, IndicatorEntry], key: str) -> RuleDict:
+    """Draw what an indicator is fed with, and its settings; gives it as an operand."""
+    name = str(same["name"])
+    entry = indicators[name]
     made: RuleDict = {"of": "indicator", "name": name, "settings": {}}
     if entry.feed == "bars":
         made["bars"] = st.text_input("Bars", same.get("bars", "5m"), key=f"{key}_bars_{name}")

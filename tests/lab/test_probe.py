@@ -38,9 +38,10 @@ def test_an_indicator_is_what_a_naive_mean_is(tmp_path: Path) -> None:
 def test_a_rule_shows_what_its_conditions_compared_and_its_trades(tmp_path: Path) -> None:
     text = rule_json(TREND).replace('"5m"', '"1m"')
     found = probe_rule(file_of(tmp_path, walk(2)), text)
-    compared = [name for name in found["series"] if name.startswith("1. ")]
-    assert len(compared) == 2
-    assert "SMA(period 50) of 1m" in compared[1]
+    words, compared = found["conditions"][0]
+    assert words == "close of 1m crosses above SMA(period 50) of 1m"
+    assert compared == ["1. close of 1m", "1. SMA(period 50) of 1m"]
+    assert set(compared) <= set(found["series"])
     sides = [side for _, side, _ in found["trades"]]
     assert sides[:2] == ["buy", "sell"]
     assert found["fills"] == len(sides)
