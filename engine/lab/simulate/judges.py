@@ -10,17 +10,23 @@ import msgspec
 
 from engine.domain.effects import AnyWalletEffect, KeepBudget
 from engine.domain.events import OpenOrdersListed, OrderReported
-from engine.domain.instruments import UNASSIGNED, BotId, InstrumentId, Leg
+from engine.domain.instruments import UNASSIGNED, BotId, InstrumentId, Leg, Mode
 from engine.domain.money import MICRO
 from engine.domain.orders import ORDER_ENDS, OrderId, OrderState
 from engine.errors import BrokenInvariant
+from engine.executor.executor import Executor
 from engine.executor.fills import Holding
 from engine.executor.proof import within
 from engine.lab.simulate.bench import Evidence
+from engine.lab.simulate.disk import Disk
 from engine.lab.simulate.engine_run import EngineRun
 from engine.live.commands.kill import KillScope
 from engine.risk.gate import DAY_NS
 from engine.risk.reasons import DenyReason
+from storage.database import RowType
+from storage.fold import Fold, Rows
+from storage.projected import HANDLERS, PROJECTED
+from storage.projected.orders import OrderRow
 
 Speak = Callable[[str, str], None]
 
@@ -362,3 +368,77 @@ class EngineRuns:
 def _same(speak: Speak, judge: str, what: str, ours: object, theirs: object) -> None:
     if ours != theirs:
         speak(judge, f"the {what}: {ours}; the exchange has {theirs}")
+
+
+# -- The judge of rows: what a page shows of an order is what the engine itself holds of it --------
+# Folds the journal as the state file's projection does, record by record, and compares every row
+# it touched with the executor that trades: at each start with the whole past, each second, at the
+# end.
+
+
+class MemoryRows(Rows):
+    """Rows without a state file; remembers which orders' rows were touched since it was asked."""
+
+    def __init__(self) -> None:
+        self._tables = PROJECTED
+        self._found: dict[type[msgspec.Struct], dict[tuple[str | int, ...], Any]] = {}
+        self.orders: dict[int, OrderRow] = {}
+        self.touched: dict[int, OrderRow] = {}
+
+    def mode(self, account: str) -> Mode:
+        del account
+        return Mode.DEMO
+
+    def find(self, kind: type[Any], *key: str | int) -> Any:
+        """Return the row with this key, None where there is none."""
+        return self._found.get(kind, {}).get(key)
+
+    def put(self, row: msgspec.Struct) -> None:
+        """Take a new or changed row."""
+        self._found.setdefault(type(row), {})[self._key_of(row)] = row
+        if isinstance(row, OrderRow):
+            self.orders[row.id] = self.touched[row.id] = row
+
+    def drop(self, row: msgspec.Struct) -> None:
+        """Delete a row."""
+        self._found[type(row)].pop(self._key_of(row), None)
+
+    def matching(self, kind: type[RowType], **columns: str | int) -> list[RowType]:
+        """Return the rows with these values, in the order of their key."""
+        found = self._found.get(kind, {})
+        return [
+            found[key]
+            for key in sorted(found)
+            if all(getattr(found[key], name) == value for name, value in columns.items())
+        ]
+
+
+class RowsJudge:
+    """Compares one account's rows with its engines, one after another."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self.begin_run()
+
+    def begin_run(self) -> None:
+        """Begin a life: its rows are built anew from what the disk has."""
+        self._rows = MemoryRows()
+        self._fold = Fold(self._rows, HANDLERS)
+        self._seq = 0
+
+    def look(self, executor: Executor, speak: Speak, *, whole: bool = False) -> None:
+        """Compare what the journal told since the last look; `whole` = every order there is.
+
+        Call it where nothing is under way inside the engine: all it has decided is journaled.
+        """
+        for record in self._disk.rows[self._seq :]:
+            self._fold.take(record)
+        self._seq = len(self._disk.rows)
+        touched, self._rows.touched = self._rows.touched, {}
+        for number, row in (self._rows.orders if whole else touched).items():
+            known = executor.record(number)  # type: ignore[arg-type]
+            if known is None:
+                continue  # it ended so long ago that the engine has forgotten it
+            held, shown = (known.state, known.filled), (row.state, row.filled)
+            if held != shown:
+                speak("rows", f"order {number} is {held} in the engine, its row says {shown}")
