@@ -12,6 +12,7 @@ import msgspec
 
 from engine.domain import effects as fx
 from engine.domain import events as ev
+from engine.domain.commands import PlaceManual
 from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Leg, Side
 from engine.domain.intents import Basket, Intent, Quotes, Target
@@ -322,6 +323,8 @@ class Evidence:
         self.facts = KnownFacts()
         self.books = BookTrust()
         self.intents: dict[tuple[BotId, InstrumentId], Quotes | Target] = {}
+        self.asked: list[PlaceManual] = []
+        """Orders a person asked for by hand; each allows one order."""
         self.baskets: dict[InstrumentId, Basket] = {}
         self.named: dict[OrderId, int] = {}
         """Order → the record that names it."""
@@ -351,6 +354,16 @@ class Evidence:
             if number is not None and number in side.arrived:
                 found.append((side.arrived[number], live.remaining))
         return found
+
+    def take_asked(self, order: Order) -> bool:
+        """Say whether a person asked for this order, as it is or larger, and had none of it yet."""
+        for asked in self.asked:
+            of = (asked.owner, asked.instrument, asked.leg, asked.side, asked.price)
+            same = of == (order.bot, order.instrument, order.leg, order.side, order.price)
+            if same and order.size <= asked.size:
+                self.asked.remove(asked)
+                return True
+        return False
 
     # -- what happens ------------------------------------------------------------------------------
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from engine.domain.commands import MANUAL
 from engine.domain.events import VenueMode
 from engine.domain.instruments import BotId, Instrument, Leg, Side
 from engine.domain.intents import Quotes, Target
+from engine.domain.money import MICRO
 from engine.domain.orders import Order
 from engine.lab.simulate.accounts import CAPITAL_MICRO
 from engine.lab.simulate.bench import Evidence
@@ -89,7 +91,12 @@ def held(order: Order, seen: Evidence) -> str:
 
 
 def slot(order: Order, seen: Evidence) -> str:
-    """No two live orders for one intent beyond plan: the naive planner's word."""
+    """No two live orders for one intent beyond plan: the naive planner's word.
+
+    Of what no strategy wanted, no order that a person did not ask for, and none twice.
+    """
+    if not order.decision:
+        return "" if seen.take_asked(order) else "no person asked for it"
     intent = seen.intents.get((order.bot, order.instrument))
     if intent is None:
         return "nobody wants it"
@@ -145,23 +152,25 @@ def buys(order: Order, seen: Evidence) -> str:
 
 
 def legal(order: Order, seen: Evidence) -> str:
-    """Legal: on tick, inside the range, not too small, never against our own (law F)."""
+    """Legal: on tick, inside the range, not too small."""
     terms = seen.facts.instruments[order.instrument]
     if order.price % terms.tick or not terms.tick <= order.price <= terms.one - terms.tick:
         return f"price {order.price} is off the grid of {terms.tick}"
     if order.size < terms.size_min or order.size % terms.lot:
         return f"size {order.size} is below {terms.size_min} or no multiple of {terms.lot}"
-    return _own_cross(order, seen, terms)
+    return ""
 
 
-def _own_cross(order: Order, seen: Evidence, terms: Instrument) -> str:
+def cross(order: Order, seen: Evidence) -> str:
+    """Never against our own, of whatever owner, across both legs (law F)."""
+    terms = seen.facts.instruments[order.instrument]
     bid, level = bid_and_level(order, terms.one)
     for other, left in seen.alive(order.instrument):
         if other.id == order.id or not left:
             continue
         other_bid, other_level = bid_and_level(other, terms.one)
         if other_bid is not bid and (level >= other_level if bid else level <= other_level):
-            return f"it meets our own order {other.id} at {other_level}"
+            return f"it meets order {other.id} of {other.bot} at {other_level}"
     return ""
 
 
@@ -202,8 +211,11 @@ def _sums(order: Order, seen: Evidence, worst: int) -> str:
     most = seen.limits.exposure_market_max.absolute
     if most is not None and market > most * 1_000_000:
         return f"{market} micro could be lost in {terms.exposure_key}, {most} are allowed"
-    if bot > CAPITAL_MICRO:
-        return f"{bot} micro could be lost by {order.bot}, its capital is {CAPITAL_MICRO}"
+    capital = CAPITAL_MICRO
+    if order.bot == MANUAL:  # a person has no capital of his own: the account's limit binds
+        capital = int((seen.limits.exposure_bot_max.absolute or 0) * MICRO)
+    if bot > capital:
+        return f"{bot} micro could be lost by {order.bot}, its capital is {capital}"
     return ""
 
 
@@ -273,6 +285,7 @@ DECIDED = {
     "sells": sells,
     "buys": buys,
     "legal": legal,
+    "cross": cross,
     "limits": limits,
 }
 """Judges of a decision, asked as the journal takes the PlaceOrder."""

@@ -20,6 +20,7 @@ from engine.domain.commands import (
     AnyCommand,
     ApplySettings,
     Kill,
+    PlaceManual,
     ReleaseLatch,
     ResumeBot,
     StartBot,
@@ -27,7 +28,9 @@ from engine.domain.commands import (
 from engine.domain.commands.trading import TransferHolding
 from engine.domain.decisions import Decision, Planned
 from engine.domain.effects import AnyWalletEffect, PlaceOrder
-from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg
+from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
+from engine.domain.intents import Urgency
+from engine.domain.money import MICRO
 from engine.domain.orders import Order
 from engine.domain.settings import RiskLimits, SettingsDocument
 from engine.errors import LeaseLost
@@ -66,6 +69,12 @@ SHARED = 0.4
 
 GIVES = 0.03
 """How often, per second, he gives what one owner holds to another."""
+
+HAND = 0.15
+"""How often, per second, he places an order by hand beside the bots."""
+
+OWNERS = (2, 2, 2, 5, 5, 12)
+"""How many bots trade each group of instruments where several do."""
 
 HeldPlace = tuple[BotId | None, InstrumentId | None]
 
@@ -149,7 +158,34 @@ class Operator:
             self._start_bots(run, latched=facts.latched)
             if GIVES and self._random.random() < GIVES:
                 self._give(run)
+            if HAND and self._random.random() < HAND:
+                self._trade(run)
         run.look()
+
+    def _trade(self, run: EngineRun) -> None:
+        """Place an order by hand: mostly for himself, now and then for a bot, who may refuse it."""
+        assert run.engine is not None
+        random, ledger = self._random, run.executor.ledger
+        views = [one for one in run.runner.core.cache.views.values() if one.mid2 and not one.closed]
+        if not views:
+            return
+        view = random.choice(views)
+        terms, leg = view.instrument, random.choice((Leg.YES, Leg.NO))
+        owner = MANUAL
+        if random.random() < 0.1:
+            owner = BotId(random.choice(list(run.engine.bot_runners)))
+        held = ledger.owned(terms.id, owner).leg(leg)
+        side = random.choice((Side.BUY, Side.SELL)) if held.settled > 0 else Side.BUY
+        assert view.mid2 is not None
+        level = view.mid2 // 2 // terms.tick + random.randint(-4, 4)
+        price = terms.product.level(leg, level * terms.tick)
+        asked = PlaceManual(
+            account=run.account, instrument=terms.id, leg=leg, side=side, owner=owner,
+            price=max(terms.tick, price), size=random.randint(5, 40) * MICRO,
+            urgency=random.choice((Urgency.REST, Urgency.REST, Urgency.CROSS, Urgency.NOW)),
+        )  # fmt: skip
+        self._account.seen.asked.append(asked)
+        self.leave(asked)
 
     def _give(self, run: EngineRun) -> None:
         """Give some of what an owner holds to another one, at any price."""
@@ -202,6 +238,8 @@ class SimulatedAccount:
     """One account with everything around it. `verdicts` fills when a judge speaks."""
 
     kill_path: Path
+    _accepted = False
+    """True from when a person accepted what the venue knows, until a release forgets it."""
 
     def __init__(
         self,
@@ -261,7 +299,7 @@ class SimulatedAccount:
         name, connection, now_ns = self.settings.name, self.disk.state, self.now()
         groups: list[str | list[InstrumentId]] = [self._events, *([SERIES] if self._series else [])]
         if SHARED and self.random.random() < SHARED:  # several owners in each instrument
-            groups *= self.random.choice((2, 2, 5))
+            groups *= self.random.choice(OWNERS)
         bots = bots_of(self.settings, groups, self.random, makers=self._makers)
         document = {
             "accounts": {name: self.settings.model_dump(mode="json", exclude_none=True)},
@@ -404,9 +442,13 @@ class SimulatedAccount:
             return
         self.runs.watch(run, self.speak)
         self.rows.look(run.executor, self.speak)
-        if any(BEHIND in why for why in run.executor.to_release):
+        behind = any(BEHIND in why for why in run.executor.reasons)
+        if behind and (not self._accepted or run.executor.to_release):
+            # Under a KILL it is accepted once: its release lets go of what the engine said, too.
+            self._accepted = True
             self.recover(run)
             return
+        self._accepted = behind
         if self.seen.facts.deposits:
             self.homes.look(self.now())
         self.operator.look(run)

@@ -169,7 +169,7 @@ def test_after_older_lives_plans_are_proven_again_from_the_first_start_that_was_
 
 
 @pytest.mark.parametrize(
-    ("seed", "minutes"), [(6, 0.3), pytest.param(9, 1.5, marks=pytest.mark.soak)]
+    ("seed", "minutes"), [(6, 0.4), pytest.param(9, 1.5, marks=pytest.mark.soak)]
 )
 def test_plans_of_several_owners_in_one_market_are_proven(
     seed: int, minutes: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -21,6 +21,7 @@ from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.fills import FillBook
 from engine.executor.halts import Blocks, TradingHalts
 from engine.executor.ledger import Ledger
+from engine.executor.manual import ByHand
 from engine.executor.numbers import OrderNumbers
 from engine.executor.orders import OrderTable
 from engine.executor.reconcile import Reconciler
@@ -482,6 +483,23 @@ def _owners_cross(patch: Patch) -> None:
     )
 
 
+def _a_person_crosses_bots(patch: Patch) -> None:
+    patch.setattr(ByHand, "_meets_own", lambda *_: "")
+
+
+def _a_person_sells_what_bots_hold(patch: Patch) -> None:
+    unpaid = ByHand._unpaid
+
+    def of_all(self: Any, instrument: Any, asked: Any) -> str:
+        if asked.side is Side.BUY:
+            return unpaid(self, instrument, asked)
+        leg = self._table.ledger.holding(instrument.id).leg(asked.leg)
+        return "" if asked.size <= leg.settled - leg.reserved else "not enough"
+
+    patch.setattr(ByHand, "_unpaid", of_all)
+    patch.setattr(Ledger, "_must_be_free", lambda *_: None)
+
+
 def _transfers_book_one_side(patch: Patch) -> None:
     transfer = Ledger.transfer
 
@@ -509,6 +527,8 @@ def _the_first_owner_gets_every_fill(patch: Patch) -> None:
 MUTANTS = (
     Mutant("owners are lost at a restart", _owners_are_lost_at_a_restart, (F.CRASH,), 24, 2.0),
     Mutant("two owners cross", _owners_cross, (), 24, 2.0),
+    Mutant("an order by hand meets a bot's", _a_person_crosses_bots, (), 12, 2.0),
+    Mutant("a person sells what bots hold", _a_person_sells_what_bots_hold, (), 12, 2.0),
     Mutant("a transfer books one side", _transfers_book_one_side, (), 12, 2.0),
     Mutant("a fill is another owner's", _the_first_owner_gets_every_fill, (), 12, 2.0),
     Mutant("silence is taken for a refusal", _silence_is_refusal, (F.LOST_AFTER,), 24, 2.0),

@@ -30,6 +30,8 @@ QUICK = {
     "a cancel that was only sent releases",
     "two `not found` end a row",
     "a resolution pays at once",
+    "two owners cross",
+    "a fill is another owner's",
 }
 """Caught within seconds of simulated time: these are shown with every change."""
 
