@@ -134,6 +134,11 @@ SHORTCUTS = {
 # -- The words of this desk: every term that stands on a page, in a sentence --
 
 GLOSSARY = {
+    "Data set": "Imported bars, trades or prices of one market, kept under data in the home. Each "
+    "can be replayed like a recording, prices alone cannot.",
+    "Rows": "What a data set is made of: bars, trades, or prices without a size.",
+    "Trust": "How far data can be believed: complete (nothing is missing), gaps (something is, and "
+    "when), inferred (made by a law), unknown (rows that do not show what is missing).",
     "Account": "Money at one venue, in one mode. A single executor places its orders.",
     "Mode": "demo, paper or live. It belongs to the account; positions never cross.",
     "Bot": "A strategy with its markets, capital and parameters, trading for one account.",

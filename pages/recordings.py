@@ -1,24 +1,27 @@
-"""Recordings of market data, and the feeds with their gaps.
+"""Recordings, imported data with its trust, and the feeds with their gaps.
 
-A strategy can be replayed over a recording again and again. A gap is a time without data.
+A strategy can be replayed over each of them again and again. A gap is a time without data.
 
-Changes: start, stop, replay.
+Changes: records, replays, imports, deletes.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 
-from engine.domain.commands import StartRecording, StopRecording
+from engine.domain.commands import RunJob, StartRecording, StopRecording
 from engine.domain.instruments import InstrumentId
+from engine.domain.jobs import arguments_of
 from engine.domain.telemetry import FeedStatus
+from engine.errors import BadInput
 from pages import Page
 from pages.kit import commands, guard, panels
-from pages.kit.data import ask, engine_id, health_of
+from pages.kit.data import ask, engine_id, fresh, health_of
 from pages.kit.forms import several
 from pages.kit.home import config, now_ns, this_minute
 from pages.kit.markdown import literal
@@ -26,13 +29,17 @@ from pages.kit.names import market
 from pages.kit.panels import panel
 from pages.kit.tables import Col, ColKind, choice, columns_of, page_behind, table, turn
 from pages.kit.words import NOTHING, age, count, moment
+from pages.shared import job
+from storage import datasets, views
+from storage.datasets import Dataset
 from storage.feeds import GAP_KEY, gaps
 from storage.files import said_bytes
-from storage.jobs import RECORDING_KEY, RecordingState, recordable, recordings
+from storage.jobs import RECORDING_KEY, JobState, RecordingState, recordable, recordings
 from storage.live import engine_status
+from storage.own_files import keep
 from storage.views.frame import engine_seen
 
-PAGE = Page("Recordings", ":material/album:", "Research", 1)
+PAGE = Page("Data", ":material/database:", "Research", 1)
 
 COLUMNS = columns_of(
     Col("name", "Recording"),
@@ -139,12 +146,182 @@ def begin() -> None:
 @guard.part("This page")
 def main() -> None:
     """Draw the page."""
-    panels.head("Recordings", "A few seconds old; refreshed every 2 s")
+    panels.head("Data", "A few seconds old; refreshed every 2 s")
+    st.subheader("Recordings")
     show_list()
     with panel("New recording", "fold_recording") as opened:
         if opened:
             begin()
+    show_datasets()
+    with panel("Import a file", "fold_import") as opened:
+        if opened:
+            bring()
+    job.show_progress(IMPORT)
+    show_preview()
     show_feeds()
+
+
+# -- Imported data: what there is, how far it can be trusted, and how more of it is brought --
+
+IMPORT = "import"
+ENDINGS = ["csv", "gz", "zip", "json", "jsonl", "ndjson", "parquet", "npz"]
+GAPS_SHOWN = 20
+ROWS_MAX = 101
+
+DATASETS = columns_of(
+    Col("name", "Data set"),
+    Col("venue", "Venue"),
+    Col("instrument"),
+    Col("kind", "Rows are", ColKind.TEXT),
+    Col("rows", "Rows", ColKind.COUNT),
+    Col("span"),
+    Col("size", kind=ColKind.TEXT),
+    Col("gaps", kind=ColKind.COUNT),
+    Col("trust", "Trust"),
+)
+
+
+@guard.part("The list of data sets")
+def show_datasets() -> None:
+    """Draw every imported data set; a selected one can be replayed, proven and deleted."""
+    st.subheader("Imported data")
+    folder = config().data_folder
+    known = datasets.datasets(folder)
+    for name in datasets.unfinished(folder):
+        panels.note(
+            f"The import of {literal(name)} was interrupted: the same import goes on where it was."
+        )
+    if not known:
+        panels.empty(
+            "Nothing has been imported yet.",
+            "Bars, trades and prices of files (CSV, JSON, Parquet; Binance's zips as they are) "
+            "become data sets that are replayed like a recording. Bring one below, or:",
+            ".venv/bin/python -m engine data import PATH --instrument binance:BTC/USDT",
+        )
+        return
+    chosen = choice(
+        list(map(dataset_row, known)), DATASETS, key="datasets", ids=[one.name for one in known]
+    )
+    found = next((one for one in known if one.name == chosen), None)
+    if found is None:
+        panels.note("Select a row for its gaps and files, to replay, prove or delete it.")
+    else:
+        show_dataset(found)
+
+
+def dataset_row(one: Dataset) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "venue": one.venue,
+        "instrument": one.instrument,
+        "kind": one.kind.value,
+        "rows": one.rows,
+        "span": age(one.last_ns - one.first_ns),
+        "size": said_bytes(one.bytes),
+        "gaps": one.gaps,
+        "trust": f"{one.judged.trust}: {one.judged.reason}",
+    }
+
+
+@guard.part("The data set")
+def show_dataset(one: Dataset) -> None:
+    st.subheader(literal(one.name))
+    gaps = [f"{moment(since)} to {moment(until)}" for since, until in one.gaps_kept[:GAPS_SHOWN]]
+    more = one.gaps - len(gaps)
+    files = [f"{file.name} ({file.format}, checksum {file.checksum})" for file in one.files]
+    panels.facts(
+        {
+            "Span": f"{moment(one.first_ns)} to {moment(one.last_ns)}",
+            "Gaps": "; ".join(gaps) + (f"; and {more:,} more" if more else "") or "none",
+            "Repeated rows, read once": f"{one.duplicates:,}",
+            "Trust": "; ".join(f"{j.trust}: {j.reason} ({moment(j.at_ns)})" for j in one.trust),
+            "Files": ", ".join(files[:GAPS_SHOWN])
+            + (f" and {len(files) - GAPS_SHOWN} more" if len(files) > GAPS_SHOWN else ""),
+            "Folder": str(config().data_folder / one.name),
+        }
+    )
+    panels.links(panels.link("Backtest on this", "runs", path=one.name))
+    prove, delete = st.columns(2)
+    if prove.button("Verify", key=f"verify_{one.name}"):
+        wrong = datasets.verify(config().data_folder / one.name)
+        if wrong:
+            st.error(literal("; ".join(wrong)))
+        else:
+            st.success(f"Every byte of {count(len(one.files), 'part')} is as it was imported.")
+    sure = delete.checkbox(f"Delete {literal(one.name)} for good", key=f"sure_{one.name}")
+    if sure and delete.button("Delete", key=f"delete_{one.name}"):
+        datasets.delete(config().data_folder, one.name)
+        st.rerun()
+
+
+@guard.part("The import form")
+def bring() -> None:
+    """Draw the field for a file and the form of its import; a job does both of its buttons."""
+    if not commands.engine_runs():
+        commands.note_no_engine()
+        return
+    file = st.file_uploader("Bring a file", type=ENDINGS, key="import_file")
+    brought = ""
+    if file is not None:
+        brought = re.sub(r"[^A-Za-z0-9._-]", "_", file.name).lstrip(".")
+        if not (config().data_folder / brought).exists():
+            keep(config().data_folder, brought, file.getvalue())
+        panels.note(f"{literal(brought)}, {said_bytes(file.size)}, is kept under data.")
+    with st.form("import_form", border=False):
+        path = st.text_input(
+            "File or folder", value=brought, key=f"import_path_{brought}",
+            placeholder="a name under data, or a path on the machine of this desk",
+        )  # fmt: skip
+        market_of = st.text_input("Market", placeholder="binance:BTC/USDT", key="import_market")
+        name = st.text_input(
+            "Name of the data set", placeholder="made of the market", key="import_name"
+        )
+        kind = st.selectbox("Rows are", ["", "bars", "trades", "prices"], key="import_kind")
+        columns = st.text_input(
+            "Columns, where no format knows the file",
+            placeholder="time=date,price=px,size=4",
+            key="import_columns",
+        )
+        left, right = st.columns(2)
+        look = left.form_submit_button("Preview")
+        sent = right.form_submit_button("Import", type="primary")
+    if look or sent:
+        given = {"path": path.strip(), "instrument": market_of.strip(), "name": name.strip(),
+                 "rows": kind, "columns": columns.strip(), "look": look}  # fmt: skip
+        _ask_import(given)
+
+
+def _ask_import(given: Mapping[str, Any]) -> None:
+    text = json.dumps(given)
+    try:
+        arguments_of("import", text)
+    except BadInput as error:
+        st.error(f"Not asked for: {literal(error)}. Nothing was changed.")
+        return
+    commands.send(RunJob(job="import", arguments=text), IMPORT)
+
+
+@st.fragment(run_every=REFRESH_S)
+@guard.part("The preview")
+def show_preview() -> None:
+    """Draw the rows of the last preview that was asked for here, once its job is done."""
+    asked, asked_ns = st.session_state.get(f"sent:{IMPORT}", (None, 0))
+    if asked is None:
+        return
+    for row in fresh(views.jobs, engine_id()):
+        same = (row["kind"], row["arguments"]) == (asked.job, asked.arguments)
+        if same and row["created_ns"] >= asked_ns and row["state"] == JobState.DONE:
+            result = json.loads(row["result"] or "{}")
+            if "preview" in result:
+                panels.facts({f"Column of {k}": v for k, v in result["columns"].items()})
+                lines = "".join(map(_preview_line, range(1, ROWS_MAX), result["preview"]))
+                st.html(panels.sheet(lines, result["names"], title="As it would be read"))
+            return
+
+
+def _preview_line(number: int, cells: Sequence[str]) -> str:
+    shown = "".join(f'<td class="pb-num">{panels.plain(cell)}</td>' for cell in cells)
+    return f"<tr><th>{number}</th>{shown}</tr>"
 
 
 # -- What is received: each venue's feed, the prices beside it, and the times nobody could trust --

@@ -14,13 +14,14 @@ import msgspec
 from engine.cli.arguments import say, whole
 from engine.clock import WallClock
 from engine.config import Config
-from engine.errors import BadInput, ConfigError
+from engine.errors import BadInput
 from engine.lab.formats.importing import (
     ImportRequest,
     Preview,
     files_in,
     formats,
     import_files,
+    mapping_of,
     preview,
 )
 from engine.lab.progress import ProgressLine
@@ -112,14 +113,6 @@ def _request(args: argparse.Namespace, files: tuple[Path, ...]) -> ImportRequest
         kind=DataKind(args.kind) if args.kind else None,
         mapping=mapping_of(args.columns),
     )
-
-
-def mapping_of(text: str) -> dict[str, str]:
-    """Return `role=column, …` as a dictionary. Raises ConfigError."""
-    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
-    if any(not (role.strip() and column.strip()) for role, _, column in pairs):
-        raise ConfigError(f"--columns {text}: write role=column, e.g. time=date,price=px,size=4")
-    return {role.strip(): column.strip() for role, _, column in pairs}
 
 
 def _import(args: argparse.Namespace, config: Config) -> int:

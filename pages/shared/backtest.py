@@ -13,6 +13,7 @@ from pages.kit import forms, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config
 from pages.kit.markdown import literal
+from storage.datasets import is_dataset
 from storage.jobs import recordings
 
 SHOWN = 20
@@ -40,7 +41,7 @@ def asked(slot: str, label: str) -> dict[str, Any] | None:
         if made:
             panels.note(f"Recordings made here: {literal(', '.join(made[:SHOWN]))}")
         if brought:
-            panels.note(f"Files of bars brought here: {literal(', '.join(brought[:SHOWN]))}")
+            panels.note(f"Data sets and files here: {literal(', '.join(brought[:SHOWN]))}")
         given = forms.form(schema, f"{slot}_replay_{first}")
         limits = st.text_input(
             "Risk limits, where they differ from the defaults",
@@ -56,11 +57,11 @@ def asked(slot: str, label: str) -> dict[str, Any] | None:
 
 
 def files() -> list[str]:
-    """Return the names of the files of bars that were brought here, the newest first."""
+    """Return the names of imported data sets and of files of bars, the newest first."""
     folder: Path = config().data_folder
     if not folder.is_dir():
         return []
-    found = [one for one in folder.iterdir() if one.name.endswith(DATA_ENDINGS)]
+    found = [one for one in folder.iterdir() if one.name.endswith(DATA_ENDINGS) or is_dataset(one)]
     return [one.name for one in sorted(found, key=lambda one: -one.stat().st_mtime_ns)]
 
 

@@ -11,6 +11,7 @@ FOLDS = (
     "fold_account",
     "fold_bot",
     "fold_by_hand",
+    "fold_import",
     "fold_job",
     "fold_kill",
     "fold_limits",

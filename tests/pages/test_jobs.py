@@ -25,6 +25,15 @@ from pages.shared.backtest import pairs
 from pages.shared.job import amount, brought
 from storage.catalog import put_catalog
 from storage.database import reading, transaction, writing
+from storage.datasets import (
+    Checked,
+    DataKind,
+    DatasetWriter,
+    DataTrust,
+    Judgement,
+    NamedFile,
+    RowCounts,
+)
 from storage.feeds import put_title
 from storage.jobs import (
     JobProgress,
@@ -507,3 +516,52 @@ def test_a_job_found_by_the_worker_is_the_one_that_was_asked_for(config: Config)
         job = find(connection, ENGINE_ID, number)
     assert job is not None
     assert (job.kind, json.loads(job.arguments)) == ("export", {"what": "orders"})
+
+
+# -- imported data ---------------------------------------------------------------------------------
+
+
+def imported(config: Config) -> None:
+    rows = [(n * S, 100_000_000 + n, 50_000_000, 1, n) for n in range(1, 6)]
+    counts = RowCounts()
+    counts.gap(2 * S, 3 * S)
+    with DatasetWriter(config.data_folder, "btc", DataKind.TRADES) as writer:
+        writer.part(NamedFile("a.csv", "0" * 64, Checked.NONE, "plain_trades"), counts, rows)
+        judgement = Judgement(at_ns=S, trust=DataTrust.GAPS, reason="1 times of missing trade ids")
+        writer.finish("binance:BTC/USDT", judgement, RowCounts())
+
+
+def test_a_data_set_is_listed_with_its_trust_proven_and_deleted(
+    opened: Opened, config: Config
+) -> None:
+    assert "Nothing has been imported yet" in texts(opened("recordings"))
+    imported(config)
+    page = opened("recordings")
+    [row] = page.dataframe[0].value.to_dict("records")
+    assert (row["name"], row["venue"], row["kind"], row["rows"]) == ("btc", "binance", "trades", 5)
+    assert row["trust"] == "gaps: 1 times of missing trade ids"
+    page.session_state["chosen:datasets"] = "btc"
+    page.run()
+    assert "/runs?path=btc" in texts(page)
+    page.button(key="verify_btc").click().run()
+    assert "Every byte of 1 part is as it was imported" in page.success[0].value
+    page.checkbox(key="sure_btc").check().run()
+    page.button(key="delete_btc").click().run()
+    assert "Nothing has been imported yet" in texts(page)
+    assert not list(config.data_folder.iterdir())
+
+
+def test_an_import_and_its_preview_leave_as_jobs(opened: Opened, config: Config) -> None:
+    run_engine(config)
+    page = opened("recordings")
+    page.session_state["fold_import"] = True
+    page.run()
+    page.text_input(key="import_path_").set_value("trades.csv")
+    page.text_input(key="import_market").set_value("binance:BTC/USDT")
+    press(page, "Preview")
+    [command] = left(config)
+    given = {
+        "path": "trades.csv", "instrument": "binance:BTC/USDT", "name": "", "rows": "",
+        "columns": "", "look": True,
+    }  # fmt: skip
+    assert command == RunJob(job="import", arguments=json.dumps(given))

@@ -107,6 +107,14 @@ def preview(path: Path, request: ImportRequest, rows: int = 10) -> Preview:
     )  # fmt: skip
 
 
+def mapping_of(text: str) -> dict[str, str]:
+    """Return `role=column, …` as a dictionary. Raises BadInput."""
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    if any(not (role.strip() and column.strip()) for role, _, column in pairs):
+        raise BadInput(f"columns {text!r}: write role=column, e.g. time=date,price=px,size=4")
+    return {role.strip(): column.strip() for role, _, column in pairs}
+
+
 def files_in(paths: Sequence[Path]) -> tuple[Path, ...]:
     """Return the files that are named, those of a folder by their names. Raises BadInput."""
     made: list[Path] = []
