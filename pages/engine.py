@@ -42,7 +42,7 @@ PROGRAMS = columns_of(
     Col("name", "Program"),
     Col("state", "State"),
     Col("start_ns", "Started"),
-    Col("pid", "Process", ColKind.NUMBER),
+    Col("pid", "Process"),
     Col("words", "Detail", ColKind.LONG),
 )
 PHASES = columns_of(
@@ -50,7 +50,7 @@ PHASES = columns_of(
     Col("phase", "Phase"),
     Col("lasted", "Lasted"),
     Col("reason", "Reason", ColKind.LONG),
-    Col("pid", "Process", ColKind.NUMBER),
+    Col("pid", "Process"),
 )
 
 
@@ -234,8 +234,8 @@ def show_programs() -> None:
     else:
         rows = [
             {
-                "name": name, "state": one.state, "pid": one.pid or None, "words": one.words,
-                "start_ns": one.start_s * SECOND_NS or None,
+                "name": name, "state": one.state, "pid": str(one.pid or NOTHING),
+                "words": one.words, "start_ns": one.start_s * SECOND_NS or None,
             }
             for name, one in found.items()
         ]  # fmt: skip
@@ -260,13 +260,14 @@ def show_phases() -> None:
     rows = [
         {
             "at_ns": one.at_ns, "phase": one.phase, "reason": one.reason or NOTHING,
-            "pid": one.pid, "lasted": age(max(0, end - one.at_ns)) if end else NOTHING,
+            "pid": str(one.pid), "lasted": age(max(0, end - one.at_ns)) if end else NOTHING,
         }
         for one, end in zip(found, ends, strict=True)
     ]  # fmt: skip
     table(rows, PHASES, key="phases")
 
 
+@st.fragment(run_every=REFRESH_S)
 @guard.part("The proof")
 def show_proof() -> None:
     """Draw the receipt of the latest stop."""

@@ -303,6 +303,9 @@ GLOSSARY = {
     "an error ended it, and everything is cancelled.",
     "Program / process": "Supervisor keeps the desk's programs running: engine, demo exchange, "
     "worker, watch, dashboard. A process is one run of a program, by the system's number.",
+    "Report": "The flight report of a day, week or month: PnL per owner, fills, drawdown, "
+    "markouts, limits, alerts, gaps, changed settings, what comes next. It stays as it was made.",
+    "Period": "What a report covers: the last whole day, week from Monday, or month of your zone.",
     "Record": "One entry of the journal, with its number, time and checksum.",
     "Audit": "Who changed what, when; nothing is ever removed from it.",
     "Rewards": "Paid by the venue for resting orders, per day; profit that belongs to no fill.",

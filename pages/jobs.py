@@ -370,7 +370,7 @@ def _send(kind: str, given: dict[str, Any]) -> None:
 SCHEDULE_COLUMNS = columns_of(
     Col("name", "Entry"),
     Col("what", "Starts"),
-    Col("when", "When, UTC"),
+    Col("when", "When"),
     Col("next_ns"),
     Col("last_ns"),
     Col("problem", "Status"),
@@ -391,7 +391,8 @@ def show_schedule() -> None:
         )
         return
     rows = [
-        {**row, "when": in_words(row["cron"]), "problem": row["problem"] or "on"} for row in rows
+        {**row, "when": in_words(row["cron"], row["zone"]), "problem": row["problem"] or "on"}
+        for row in rows
     ]
     chosen = choice(rows, SCHEDULE_COLUMNS, key="schedule", ids=[row["name"] for row in rows])
     base = drafts.newest()
@@ -447,14 +448,14 @@ FIELDS = (
 _STEPS = re.compile(r"^(?P<what>[^/]+)(?:/(?P<step>\d+))?$")
 
 
-def in_words(cron: str) -> str:
-    """Return when a cron line is due: `daily 02:10`, `every 5 min`; another one stays as it is."""
+def in_words(cron: str, zone: str = "UTC") -> str:
+    """Return when a cron line is due: `daily 02:10 UTC`, `every 5 min`; another stays as it is."""
     match cron.split():
         case [minute, "*", "*", "*", "*"] if minute[:2] == "*/" and minute[2:].isdecimal():
             return f"every {minute[2:]} min"
         case [minute, hour, "*", "*", day] if minute.isdecimal() and hour.isdecimal():
-            return f"{'daily' if day == '*' else _each(day)} {int(hour):02}:{int(minute):02}"
-    return cron
+            return f"{'daily' if day == '*' else _each(day)} {int(hour):02}:{int(minute):02} {zone}"
+    return f"{cron} {zone}"
 
 
 def _each(day: str) -> str:

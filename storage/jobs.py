@@ -277,6 +277,8 @@ class ScheduleSeen(msgspec.Struct, frozen=True, kw_only=True):
     what: str
     next_ns: int | None
     problem: str = ""
+    zone: str = "UTC"
+    """Of the times in `cron`."""
 
 
 _SCHEDULE = Table(ScheduleSeen, "schedule")

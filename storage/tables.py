@@ -21,6 +21,7 @@ from storage.live import EngineHeartbeat, EquityPoint, HoldingSeen, LimitUse
 from storage.live_accounts import Examination, Unlock, VenueHeartbeat
 from storage.phases import EnginePhase
 from storage.projected import PROJECTED
+from storage.reports import ReportRow
 from storage.rules import TABLE as RULES
 from storage.rules import SavedRule
 from storage.runs import Run, RunMarket
@@ -211,6 +212,9 @@ table(
     sum_micro=int,
     squares=float,  # sum of the squares in currency² per share²: a statistic, no money
 )  # fmt: skip
+
+# A flight report as it was made.
+table("reports", (E, "name"), **fields(ReportRow))
 
 # -- Alerts, and what people and the worker write -----------------------------------------------
 

@@ -288,6 +288,9 @@ class ScheduleEntry(Settings):
     job: str = Field("", max_length=64, description="kind of job")
     arguments: dict[str, Any] = Field(default_factory=dict, description="of the job")
     sync: str = Field("", max_length=64, description="venue whose markets are synced")
+    local: bool = Field(
+        False, title="In your time zone", description="the times are of the zone of alerts, not UTC"
+    )
     on: bool = True
 
     @model_validator(mode="after")
@@ -303,6 +306,13 @@ def _nightly() -> dict[str, ScheduleEntry]:
         "compact": ScheduleEntry(cron="40 2 * * sun", job="compact"),
         "markets": ScheduleEntry(cron="*/5 * * * *", job="markets", on=False),
         "canary": ScheduleEntry(cron="20 3 * * *", job="canary", on=False),
+        "report": ScheduleEntry(cron="0 8 * * *", job="report", local=True),
+        "report-weekly": ScheduleEntry(
+            cron="5 8 * * mon", job="report", arguments={"period": "weekly"}, local=True
+        ),
+        "report-monthly": ScheduleEntry(
+            cron="10 8 1 * *", job="report", arguments={"period": "monthly"}, local=True
+        ),
     }
 
 

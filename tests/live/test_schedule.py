@@ -123,3 +123,24 @@ def test_sunday_is_sunday() -> None:
     trigger = trigger_of("40 2 * * sun")
     due = trigger.get_next_fire_time(None, datetime(2026, 3, 2, tzinfo=UTC))
     assert (due.weekday(), due.hour, due.utcoffset().total_seconds()) == (6, 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("now", "hours", "due"),
+    [("2026-03-28T08:00:00", 48, 2), ("2026-10-24T08:00:00", 48, 2)],
+)
+def test_an_entry_of_a_zone_is_posted_once_a_day_over_a_change_of_the_clock(
+    posts: Posts, now: str, hours: int, due: int
+) -> None:
+    posts.clock.advance(at(now) - posts.clock.now_ns())
+    zones = {"report": "Europe/Berlin"}
+    assert posts.schedule.apply({"report": "30 2 * * *"}, {}, zones) == {}
+    for _ in range(hours):
+        posts.goes_on(1)
+        posts.looked()
+    assert posts.posted == ["report"] * due
+
+
+def test_a_zone_that_is_none_is_a_sentence(posts: Posts) -> None:
+    problems = posts.schedule.apply({"report": "0 8 * * *"}, {}, {"report": "Mars/Base"})
+    assert "Mars/Base" in problems["report"]

@@ -58,11 +58,11 @@ def test_what_the_form_takes_the_schedule_can_post(place: int, field: str) -> No
 @pytest.mark.parametrize(
     ("cron", "words"),
     [
-        ("10 2 * * *", "daily 02:10"),
-        ("5 14 * * sun", "each Sunday 14:05"),
-        ("5 14 * * mon-fri", "mon-fri 14:05"),
+        ("10 2 * * *", "daily 02:10 UTC"),
+        ("5 14 * * sun", "each Sunday 14:05 UTC"),
+        ("5 14 * * mon-fri", "mon-fri 14:05 UTC"),
         ("*/5 * * * *", "every 5 min"),
-        ("0 3 1 * *", "0 3 1 * *"),
+        ("0 3 1 * *", "0 3 1 * * UTC"),
     ],
 )
 def test_a_plain_time_is_said_in_words(cron: str, words: str) -> None:

@@ -10,6 +10,8 @@ import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from sqlite3 import Connection
+from types import MappingProxyType
+from zoneinfo import ZoneInfo
 
 from apscheduler.executors.debug import DebugExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -28,6 +30,8 @@ from storage.database import transaction
 from storage.jobs import ScheduleSeen, last_posted, note_posted, put_schedule
 
 WHO = "schedule"
+ZONE = "UTC"
+NO_ZONES: Mapping[str, str] = MappingProxyType({})
 MINUTE_NS = 60 * 1_000_000_000
 LOOK_NS = 1_000_000_000
 COMMAND_TTL_NS = 600 * 1_000_000_000
@@ -45,6 +49,7 @@ class Schedules:
         self._version = -1
         self._entries: dict[str, ScheduleEntry] = {}
         self._problems: dict[str, str] = {}
+        self._zone = ZONE
         self._look_ns = 0
         self._written: tuple[ScheduleSeen, ...] | None = None
         engine.watchers.append(self.watch)
@@ -58,6 +63,7 @@ class Schedules:
         if self._version != engine.settings.version:
             self._version = engine.settings.version
             entries = dict(engine.settings.document.schedule)
+            self._zone = engine.settings.document.alerts.zone
             engine.state.do(
                 lambda c: self._loop.call_soon_threadsafe(
                     self._apply, entries, last_posted(c, engine.engine_id)
@@ -78,7 +84,13 @@ class Schedules:
         if self._schedule is None and on:  # it has a thread of its own
             self._schedule = Schedule(self._post)
             self._engine.ended.add_done_callback(lambda _: self._close())
-        refused = {} if self._schedule is None else self._schedule.apply(on, last_ns)
+        refused = (
+            {}
+            if self._schedule is None
+            else self._schedule.apply(
+                on, last_ns, {name: self._zone_of(entry) for name, entry in entries.items()}
+            )
+        )
         self._problems = {**wrong, **refused}
         for name, why in self._problems.items():
             text = f"schedule {name}: {why}"
@@ -98,9 +110,13 @@ class Schedules:
             ScheduleSeen(
                 name=name, cron=entry.cron, what=_what(entry), next_ns=due.get(name),
                 problem=self._problems.get(name, "" if entry.on else "switched off"),
+                zone=self._zone_of(entry),
             )
             for name, entry in self._entries.items()
         )  # fmt: skip
+
+    def _zone_of(self, entry: ScheduleEntry) -> str:
+        return self._zone if entry.local else ZONE
 
     def _due(self, name: str) -> None:
         """Leave the command an entry stands for; the same minute never leaves two."""
@@ -190,18 +206,25 @@ class Schedule:
         )
         self._scheduler.start()
 
-    def apply(self, entries: Mapping[str, str], last_ns: Mapping[str, int]) -> dict[str, str]:
+    def apply(
+        self,
+        entries: Mapping[str, str],
+        last_ns: Mapping[str, int],
+        zones: Mapping[str, str] = NO_ZONES,
+    ) -> dict[str, str]:
         """Work by these entries, name → cron, from now on; give what is wrong with which.
 
-        `last_ns` says when each was posted last. What was due since then is posted at once.
+        `last_ns` says when each was posted last. What was due since then is posted at once. `zones`
+        names the zone of an entry's times, by default UTC. A time that a change of the clock skips
+        is due when it would have been, one that comes twice is due once.
         """
         problems: dict[str, str] = {}
         for job in self._scheduler.get_jobs():
             job.remove()
         for name, cron in entries.items():
             try:
-                trigger = trigger_of(cron)
-            except ValueError as error:
+                trigger = trigger_of(cron, zones.get(name, ZONE))
+            except (ValueError, LookupError) as error:
                 problems[name] = f"{cron!r} is not a valid cron schedule: {error}"
                 continue
             last = last_ns.get(name)
@@ -222,9 +245,22 @@ class Schedule:
         self._scheduler.shutdown(wait=True)
 
 
-def trigger_of(cron: str) -> CronTrigger:
-    """Return the times of `minute hour day month weekday`, UTC. Raises ValueError."""
-    return CronTrigger.from_crontab(cron, timezone=UTC)
+class OnceTrigger(CronTrigger):  # type: ignore[misc]
+    """Cron's times, one that a change of the clock repeats once: 02:30 is no second 02:30."""
+
+    def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime | None:
+        """Return the next time after the previous one, None where there is none."""
+        found: datetime | None = super().get_next_fire_time(previous, now)
+        if found is None or previous is None or found.fold == previous.fold:
+            return found
+        if found.replace(tzinfo=None, fold=0) == previous.replace(tzinfo=None, fold=0):
+            found = super().get_next_fire_time(found, found.astimezone(UTC) + timedelta(seconds=1))
+        return found
+
+
+def trigger_of(cron: str, zone: str = ZONE) -> CronTrigger:
+    """Return the times of `minute hour day month weekday`. Raises ValueError, LookupError."""
+    return OnceTrigger.from_crontab(cron, timezone=UTC if zone == ZONE else ZoneInfo(zone))
 
 
 def _next(trigger: CronTrigger, after_ns: int) -> datetime | None:

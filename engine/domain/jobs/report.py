@@ -1,0 +1,26 @@
+"""The arguments of the job that makes the flight report."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from engine.domain.jobs import JobArguments, asked
+
+
+class ReportPeriod(StrEnum):
+    """What a report covers: the last whole one of the operator's zone."""
+
+    DAILY = "daily"
+    WEEKLY = "weekly"
+    MONTHLY = "monthly"
+
+
+class ReportJob(JobArguments):
+    """Write the flight report of the last whole day, week or month of your time zone.
+
+    It is kept under Reports, and an alert says so, which a rule may send.
+    """
+
+    period: ReportPeriod = asked(
+        "Period", "the last whole day, week from Monday, or month", default=ReportPeriod.DAILY
+    )

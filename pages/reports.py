@@ -1,0 +1,116 @@
+"""Flight reports: what a day, a week or a month brought, to read and print.
+
+Made each morning by the schedule, in the zone of the alerts; a rule for the kind `report` sends
+them away.
+
+Changes: makes one now.
+"""
+
+from __future__ import annotations
+
+from html import escape
+
+import streamlit as st
+
+from engine.domain.commands import RunJob
+from engine.domain.jobs.report import ReportPeriod
+from pages import Page
+from pages.kit import commands, guard, panels
+from pages.kit.data import ask, engine_id
+from pages.kit.markdown import literal
+from pages.kit.tables import Col, ColKind, choice, columns_of
+from pages.shared import job
+from storage.reports import FlightReport, ReportSection, report, reports
+
+PAGE = Page("Reports", ":material/description:", "Guard", 2)
+
+SLOT = "make_report"
+COLUMNS = columns_of(
+    Col("name", "Report"),
+    Col("period", "Period"),
+    Col("since_ns", "From"),
+    Col("until_ns", "Ended"),
+    Col("made_ns", "Reported"),
+    Col("headline", "What it says", ColKind.LONG),
+)
+
+
+@guard.part("The form of a report")
+def show_making() -> None:
+    """Draw what makes a report now, and the life of that job."""
+    if not commands.engine_runs():
+        commands.note_no_engine()
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        period = st.segmented_control(
+            "Period", list(ReportPeriod), default=ReportPeriod.DAILY, key="report_period",
+            format_func=str.capitalize, required=True,
+        )  # fmt: skip
+        if st.button("Make it now", key="report_make"):
+            asked = f'{{"period": "{ReportPeriod(period)}"}}'
+            commands.send(RunJob(job="report", arguments=asked), SLOT)
+    job.show_progress(SLOT)
+
+
+@guard.part("The list of reports")
+def show_reports() -> None:
+    """Draw the kept reports; the selected one whole."""
+    rows = ask(reports, engine_id())
+    if not rows:
+        panels.empty(
+            "No report was made yet.",
+            "The schedule makes one each morning, each Monday and each first of the month; it "
+            "covers the last whole day, week or month.",
+        )
+        return
+    shown = [{name: getattr(row, name) for name in COLUMNS} for row in rows]
+    named = st.query_params.get("report", rows[0].name)
+    names = [row.name for row in rows]
+    chosen = choice(shown, COLUMNS, key="reports", ids=names)
+    show_one(ask(report, engine_id(), str(chosen) if chosen in names else named))
+
+
+@guard.part("The report")
+def show_one(found: FlightReport) -> None:
+    """Draw one report, and what downloads it as one page that needs no network."""
+    st.subheader(literal(found.title))
+    st.markdown("\n".join(f"- {literal(one)}" for one in found.headline))
+    st.download_button(
+        "Download to print",
+        found.html,
+        file_name=f"{found.name}.html",
+        mime="text/html",
+        key=f"report_{found.name}",
+        on_click="ignore",
+    )
+    st.html("".join(map(section, found.sections)))
+    panels.note("Not kept: " + " ".join(found.lacks))
+
+
+def section(one: ReportSection) -> str:
+    """Return one table of a report as HTML."""
+    note = escape(one.note)
+    if not one.rows:
+        said = f"<h4>{escape(one.title)}</h4><p>{note or 'Nothing.'}</p>"
+        return f'<section class="pb-block">{said}</section>'
+    return panels.sheet(
+        "".join(_line(row, one.words) for row in one.rows),
+        one.columns[1:], title=one.title, below=note,
+    )  # fmt: skip
+
+
+def _line(cells: tuple[str, ...], words: int) -> str:
+    first, *others = map(escape, cells)
+    made = "".join(
+        f'<td class="{"pb-num" if place >= words else "pb-said"}">{cell}</td>'
+        for place, cell in enumerate(others, 1)
+    )
+    return f"<tr><th>{first}</th>{made}</tr>"
+
+
+@guard.part("This page")
+def main() -> None:
+    """Draw the page."""
+    panels.head("Reports", "As they were made; kept in the state database")
+    show_making()
+    show_reports()

@@ -1,0 +1,411 @@
+"""What stands in a flight report: the figures of a span, read from the state database.
+
+Modes and currencies never mix: each row names its own. A figure of now that is not kept over time
+says so beside it, and what is not kept at all is listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from sqlite3 import Connection
+from typing import Any
+
+from engine.domain.alerts import described
+from engine.domain.jobs.report import ReportPeriod
+from engine.errors import BadInput
+from storage import settings
+from storage.database import dicts
+from storage.markouts import AT_RESOLUTION
+from storage.reports import (
+    SECOND_NS,
+    FlightReport,
+    ReportSection,
+    ReportSpan,
+    moment,
+    name_of,
+    span_of,
+)
+
+CHANGES_MAX = 40
+"""Values of the settings that are told one by one."""
+
+NONE, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
+LACKS = (
+    "The use of limits over time: it stands as it was when this report was made.",
+    "How often a divergence was found within the span: the counts are of all time, each raised an "
+    "alert.",
+    "Fees of orders that made no fill, and what running the machine costs.",
+    "The equity of accounts while no engine ran.",
+)
+_OWNERS = "SELECT DISTINCT account, bot, mode FROM positions WHERE engine_id = ? ORDER BY 3, 1, 2"
+_POINT = (
+    "SELECT currency, realised_micro, fees_micro, unrealised_micro FROM pnl WHERE engine_id = ? "
+    "AND account = ? AND bot = ? AND at_ns < ? ORDER BY at_ns DESC LIMIT 1"
+)
+_EQUITY = (
+    "SELECT equity_mid_micro, redeemable_micro FROM equity WHERE engine_id = ? AND account = ? "
+    "AND at_ns < ? ORDER BY at_ns DESC LIMIT 1"
+)
+_MOVES = (
+    "SELECT coalesce(sum(amount_micro) FILTER (WHERE kind = 'deposit'), 0) AS deposits, "
+    "coalesce(sum(amount_micro) FILTER (WHERE kind != 'deposit'), 0) AS income FROM cash_moves "
+    "WHERE engine_id = ? AND account = ? AND at_ns >= ? AND at_ns < ?"
+)
+_FALL = (
+    "SELECT max(peak - value) AS fall, max(1.0 * (peak - value) / nullif(peak, 0)) AS share FROM "
+    "(SELECT equity_mid_micro AS value, max(equity_mid_micro) OVER (ORDER BY at_ns) AS peak "
+    "FROM equity WHERE engine_id = ? AND account = ? AND at_ns >= ? AND at_ns < ?)"
+)
+_FILLS = (
+    "SELECT f.mode, a.currency, f.state, count(*) AS fills, sum(f.value_micro) AS value, "
+    "sum(f.fee_micro) AS fees FROM fills f JOIN accounts a USING (engine_id, account) "
+    "WHERE f.engine_id = ? AND f.at_ns >= ? AND f.at_ns < ? GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+)
+_MARKOUTS = (
+    "SELECT m.mode, m.account, m.bot, m.horizon_ms, count(m.markout_micro) AS known, "
+    "avg(m.markout_micro) AS mean, count(*) - count(m.markout_micro) AS unknown FROM fills f "
+    "JOIN markouts m ON m.engine_id = f.engine_id AND m.account = f.account AND m.fill = f.id "
+    "WHERE f.engine_id = ? AND f.at_ns >= ? AND f.at_ns < ? "
+    "GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, m.horizon_ms = 0, 4"
+)
+_GAPS = (
+    "SELECT feed, count(*) AS gaps, sum(min(coalesce(until_ns, ?3), ?3) - max(since_ns, ?2)) AS "
+    "whole, max(min(coalesce(until_ns, ?3), ?3) - max(since_ns, ?2)) AS longest FROM feed_gaps "
+    "WHERE engine_id = ?1 AND since_ns < ?3 AND coalesce(until_ns, ?3) > ?2 GROUP BY 1 ORDER BY 3 "
+    "DESC"
+)
+_REWARDS = (
+    "SELECT mode, account, currency, kind, count(*) AS payments, sum(amount_micro) AS amount "
+    "FROM cash_moves WHERE engine_id = ? AND at_ns >= ? AND at_ns < ? AND kind != 'deposit' "
+    "GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 4"
+)
+_ALERTS = (
+    "SELECT kind, severity, count(*) AS alerts, sum(count) AS times, "
+    "count(*) FILTER (WHERE acked_ns IS NULL) AS unseen FROM alerts WHERE engine_id = ? "
+    "AND last_ns >= ? AND last_ns < ? GROUP BY 1, 2 ORDER BY severity != 'critical', alerts DESC"
+)
+_LIMITS = (
+    "SELECT mode, account, name, subject, max(1.0 * used / limit_value) AS share FROM limit_use "
+    "WHERE engine_id = ? AND limit_value > 0 GROUP BY 1, 2, 3 ORDER BY 1, 2, share DESC"
+)
+_CHECKS = (
+    "SELECT mode, account, checks, differed, differed_ns, text FROM equity_checks "
+    "WHERE engine_id = ? ORDER BY mode, account"
+)
+_PHASES = (
+    "SELECT phase, count(*) AS times, max(at_ns) AS last FROM engine_phases WHERE engine_id = ? "
+    "AND at_ns >= ? AND at_ns < ? AND phase IN ('INIT', 'STOPPED', 'RECOVERY') GROUP BY 1 "
+    "ORDER BY 1"
+)
+_CLOSES = (
+    "SELECT h.mode, h.account, coalesce(t.title, h.instrument) AS market, i.closes_ns, "
+    "h.value_micro, h.currency FROM holdings h JOIN instruments i ON i.engine_id = h.engine_id "
+    "AND i.id = h.instrument LEFT JOIN titles t ON t.engine_id = h.engine_id "
+    "AND t.instrument = h.instrument WHERE h.engine_id = ? AND h.opened_ns IS NOT NULL "
+    "AND i.closes_ns >= ? AND i.closes_ns < ? ORDER BY i.closes_ns LIMIT 100"
+)
+
+
+def made_report(
+    connection: Connection, engine_id: str, period: ReportPeriod, now_ns: int
+) -> FlightReport:
+    """Return the report of the last whole period in the operator's zone; nothing is written."""
+    zone = settings.in_force(connection, engine_id).document.alerts.zone
+    span = span_of(period, zone, now_ns)
+    figures = Figures(connection, engine_id, span, zone, now_ns)
+    return FlightReport(
+        name=name_of(period, zone, span),
+        period=period,
+        span=span,
+        made_ns=now_ns,
+        zone=zone,
+        headline=figures.headline(),
+        sections=figures.sections(),
+        lacks=LACKS,
+    )
+
+
+class Figures:
+    """Reads the figures of one span, a section each. `made_ns` is now."""
+
+    def __init__(
+        self, connection: Connection, engine_id: str, span: ReportSpan, zone: str, made_ns: int
+    ) -> None:
+        self._connection = connection
+        self._engine_id = engine_id
+        self._span = span
+        self._zone = zone
+        self._made_ns = made_ns
+        self._accounts = dicts(
+            connection,
+            "SELECT account, mode, currency FROM accounts WHERE engine_id = ? ORDER BY 2, 1",
+            (engine_id,),
+        )
+        self._made_by = list(self._owners())
+
+    def sections(self) -> tuple[ReportSection, ...]:
+        """Return all of it, in the order of a report."""
+        return (
+            self._equity(), self._by_owner(), self._fills(), self._drawdown(), self._markouts(),
+            self._rewards(), self._limits(), self._divergences(), self._alerts(), self._gaps(),
+            self._phases(), self._settings(), self._next(),
+        )  # fmt: skip
+
+    def headline(self) -> tuple[str, ...]:
+        """Return the short text: what each account made, and what a person should look at."""
+        found = []
+        for mode, currency in sorted({(one["mode"], one["currency"]) for one in self._accounts}):
+            own = [
+                row for row in self._made_by if (row["mode"], row["currency"]) == (mode, currency)
+            ]
+            made = sum(row["made"] for row in own)
+            found.append(f"{mode.upper()}: bots and manual orders made {_gain(made)} {currency}.")
+        fills = self._within("SELECT count(*) AS n FROM fills WHERE engine_id = ? "
+                             "AND at_ns >= ? AND at_ns < ?")[0]["n"]  # fmt: skip
+        alerts = self._within(_ALERTS)
+        critical = sum(row["alerts"] for row in alerts if row["severity"] == "critical")
+        unseen = sum(row["unseen"] for row in alerts)
+        found.append(f"{fills:,} fills. {critical:,} critical alerts, {unseen:,} alerts unseen.")
+        return tuple(found) if self._accounts else ("No account traded yet.", *found)
+
+    def _within(self, sql: str) -> list[dict[str, Any]]:
+        span = self._span
+        return dicts(self._connection, sql, (self._engine_id, span.since_ns, span.until_ns))
+
+    def _owners(self) -> Iterator[dict[str, Any]]:
+        """Give what each owner made in the span: the last point in it less the last before it."""
+        ends = (self._span.since_ns, self._span.until_ns)
+        for one in dicts(self._connection, _OWNERS, (self._engine_id,)):
+            whose = (self._engine_id, one["account"], one["bot"])
+            before, after = (dicts(self._connection, _POINT, (*whose, at)) for at in ends)
+            if not after:
+                continue
+            moved = {
+                name: after[0][f"{name}_micro"] - (before[0][f"{name}_micro"] if before else 0)
+                for name in ("realised", "fees", "unrealised")
+            }
+            made = moved["realised"] - moved["fees"] + moved["unrealised"]
+            yield {**one, **moved, "made": made, "currency": after[0]["currency"]}
+
+    def _by_owner(self) -> ReportSection:
+        rows = tuple(
+            (row["mode"].upper(), row["account"], row["bot"], row["currency"],
+             *(_gain(row[name]) for name in ("realised", "unrealised")), _money(row["fees"]),
+             _gain(row["made"]))
+            for row in self._made_by
+        )  # fmt: skip
+        return ReportSection(
+            title="PnL per owner",
+            columns=("Mode", "Account", "Owner", "Currency", "Realised", "Unrealised", "Fees",
+                     "PnL"),
+            rows=rows, words=4, note="PnL = realised + change of unrealised, less fees, at mid.",
+        )  # fmt: skip
+
+    def _equity(self) -> ReportSection:
+        rows = []
+        for one in self._accounts:
+            whose, span = (self._engine_id, one["account"]), self._span
+            start, end = (dicts(self._connection, _EQUITY, (*whose, at))
+                          for at in (span.since_ns, span.until_ns))  # fmt: skip
+            if not end:
+                rows.append((one["mode"].upper(), one["account"], one["currency"], *[NONE] * 7))
+                continue
+            (moves,) = dicts(self._connection, _MOVES, (*whose, span.since_ns, span.until_ns))
+            before = start[0]["equity_mid_micro"] if start else 0
+            after = end[0]["equity_mid_micro"]
+            made = sum(row["made"] for row in self._made_by if row["account"] == one["account"])
+            rest = after - before - made - moves["deposits"] - moves["income"]
+            rows.append(
+                (one["mode"].upper(), one["account"], one["currency"], _money(before),
+                 _money(after), _gain(after - before), _gain(made), _gain(moves["deposits"]),
+                 _gain(moves["income"]), _gain(rest))
+            )  # fmt: skip
+        return ReportSection(
+            title="Equity, and where its change comes from",
+            columns=("Mode", "Account", "Currency", "Start", "End", "Change", "Owners' PnL",
+                     "Deposits", "Rewards and rebates", "Rest"),
+            rows=tuple(rows), words=3,
+            note="At mid. Change = owners' PnL + deposits + rewards and rebates + rest. The rest "
+            "is what prices moved between the points both are kept at, at most a minute apart.",
+        )  # fmt: skip
+
+    def _fills(self) -> ReportSection:
+        rows = tuple(
+            (row["mode"].upper(), row["currency"], row["state"], f"{row['fills']:,}",
+             _money(row["value"] or 0), _money(row["fees"]))
+            for row in self._within(_FILLS)
+        )  # fmt: skip
+        return ReportSection(
+            title="Fills by state", columns=("Mode", "Currency", "State", "Fills", "Value", "Fees"),
+            rows=rows, words=3,
+        )  # fmt: skip
+
+    def _drawdown(self) -> ReportSection:
+        rows = []
+        for one in self._accounts:
+            span = self._span
+            asked = (self._engine_id, one["account"], span.since_ns, span.until_ns)
+            (fall,) = dicts(self._connection, _FALL, asked)
+            known = fall["fall"] is not None
+            rows.append(
+                (one["mode"].upper(), one["account"], one["currency"],
+                 _money(fall["fall"]) if known else NONE,
+                 f"{100 * (fall['share'] or 0):.2f} %" if known else NONE)
+            )  # fmt: skip
+        return ReportSection(
+            title="Deepest drawdown",
+            columns=("Mode", "Account", "Currency", "Drawdown", "Of the peak"),
+            rows=tuple(rows), words=3,
+            note="From the highest equity within the span, at mid. A withdrawal counts as a fall.",
+        )  # fmt: skip
+
+    def _markouts(self) -> ReportSection:
+        rows = tuple(
+            (row["mode"].upper(), row["account"], row["bot"],
+             "at resolution" if row["horizon_ms"] == AT_RESOLUTION
+             else f"{row['horizon_ms'] / 1_000:g} s",
+             NONE if row["mean"] is None else f"{row['mean'] / 10_000:+.2f} ¢",
+             f"{row['known']:,}", f"{row['unknown']:,}")
+            for row in self._within(_MARKOUTS)
+        )  # fmt: skip
+        return ReportSection(
+            title="Markouts of the span's fills",
+            columns=("Mode", "Account", "Owner", "After", "Mean per share", "Known", "Not known"),
+            rows=rows, words=4, note="Not known: not due yet, or the book had no mid. Never zero.",
+        )  # fmt: skip
+
+    def _rewards(self) -> ReportSection:
+        rows = tuple(
+            (row["mode"].upper(), row["account"], row["kind"], row["currency"],
+             f"{row['payments']:,}", _gain(row["amount"]))
+            for row in self._within(_REWARDS)
+        )  # fmt: skip
+        return ReportSection(
+            title="Rewards and rebates",
+            columns=("Mode", "Account", "Kind", "Currency", "Payments", "Amount"),
+            rows=rows, words=4,
+        )  # fmt: skip
+
+    def _limits(self) -> ReportSection:
+        rows = tuple(
+            (row["mode"].upper(), row["account"], row["name"].replace("_", " "),
+             row["subject"] or NONE, f"{100 * row['share']:.0f} %")
+            for row in dicts(self._connection, _LIMITS, (self._engine_id,))
+        )  # fmt: skip
+        return ReportSection(
+            title="Limits used", columns=("Mode", "Account", "Limit", "Most used by", "Used"),
+            rows=rows, words=4, note=f"As they stood {moment(self._made_ns, self._zone)}.",
+        )  # fmt: skip
+
+    def _divergences(self) -> ReportSection:
+        rows = []
+        for row in dicts(self._connection, _CHECKS, (self._engine_id,)):
+            at_ns = row["differed_ns"]
+            last = NONE if at_ns is None else moment(at_ns, self._zone)
+            within = at_ns is not None and self._span.since_ns <= at_ns < self._span.until_ns
+            said = row["text"] or ("agreed again since" if within else "agrees")
+            rows.append(
+                (row["mode"].upper(), row["account"], said, last, f"{row['checks']:,}",
+                 f"{row['differed']:,}")
+            )  # fmt: skip
+        return ReportSection(
+            title="Divergences of ledger and journal",
+            columns=("Mode", "Account", "At the last check", "Differed last", "Checks", "Differed"),
+            rows=tuple(rows), words=4, note="Checks are counted since the account began.",
+        )  # fmt: skip
+
+    def _alerts(self) -> ReportSection:
+        rows = tuple(
+            (row["severity"], described(row["kind"]).title, f"{row['alerts']:,}",
+             f"{row['times']:,}", f"{row['unseen']:,}")
+            for row in self._within(_ALERTS)
+        )  # fmt: skip
+        return ReportSection(
+            title="Alerts", columns=("Severity", "Alert", "Alerts", "Times", "Unseen"), rows=rows,
+            words=2, note="By their last time. Those of the watch are on the Alerts page.",
+        )  # fmt: skip
+
+    def _gaps(self) -> ReportSection:
+        rows = tuple(
+            (row["feed"], f"{row['gaps']:,}", f"{row['whole'] / SECOND_NS:,.1f} s",
+             f"{row['longest'] / SECOND_NS:,.1f} s")
+            for row in self._within(_GAPS)
+        )  # fmt: skip
+        return ReportSection(
+            title="Gaps of feeds", columns=("Feed", "Gaps", "In all", "Longest"), rows=rows
+        )
+
+    def _phases(self) -> ReportSection:
+        words = {"INIT": "Starts", "STOPPED": "Stops", "RECOVERY": "Ends by an error"}
+        rows = tuple(
+            (words[row["phase"]], moment(row["last"], self._zone), f"{row['times']:,}")
+            for row in self._within(_PHASES)
+        )
+        return ReportSection(
+            title="The engine", columns=("What", "Last", "Times"), rows=rows, words=2
+        )
+
+    def _settings(self) -> ReportSection:
+        rows: list[tuple[str, ...]] = []
+        asked = (
+            "SELECT version, base_version, at_ns, who FROM settings WHERE engine_id = ? "
+            "AND at_ns >= ? AND at_ns < ? ORDER BY version"
+        )
+        for row in self._within(asked):
+            when = moment(row["at_ns"], self._zone)
+            about = (f"version {row['version']}", when, row["who"])
+            rows += [(*about, *one) for one in self._changed(row)]
+        more = f"{len(rows) - CHANGES_MAX:,} more on the Journal page." * (len(rows) > CHANGES_MAX)
+        return ReportSection(
+            title="What changed in the settings",
+            columns=("Version", "At", "By", "Setting", "Before", "After"),
+            rows=tuple(rows[:CHANGES_MAX]), words=6, note=more,
+        )  # fmt: skip
+
+    def _changed(self, row: dict[str, Any]) -> Sequence[tuple[str, str, str]]:
+        try:
+            base, after = (
+                settings.read(self._connection, self._engine_id, version)
+                for version in (row["base_version"], row["version"])
+            )
+        except BadInput as error:
+            return [(f"it cannot be read: {error}", NONE, NONE)]
+        found = settings.changes(base.document, after.document)
+        return [(one.path, _word(one.before), _word(one.after)) for one in found]
+
+    def _next(self) -> ReportSection:
+        length_ns = self._span.until_ns - self._span.since_ns
+        asked = (self._engine_id, self._made_ns, self._made_ns + length_ns)
+        rows = [
+            (row["mode"].upper(), row["account"], f"closes: {row['market']}",
+             moment(row["closes_ns"], self._zone), row["currency"], _money(row["value_micro"]))
+            for row in dicts(self._connection, _CLOSES, asked)
+        ]  # fmt: skip
+        for one in self._accounts:
+            last = dicts(
+                self._connection, _EQUITY, (self._engine_id, one["account"], self._made_ns + 1)
+            )
+            if last and last[0]["redeemable_micro"]:
+                rows.append(
+                    (one["mode"].upper(), one["account"], "redeemable", "now", one["currency"],
+                     _money(last[0]["redeemable_micro"]))
+                )  # fmt: skip
+        return ReportSection(
+            title="What comes next",
+            columns=("Mode", "Account", "What", "When", "Currency", "Value"), rows=tuple(rows),
+            words=5, note="Markets held that close within a span as long as this one, and winners "
+            "that are not paid yet.",
+        )  # fmt: skip
+
+
+def _money(micro: int) -> str:
+    return f"{Decimal(micro).scaleb(-6):,.2f}".replace("-", MINUS)
+
+
+def _gain(micro: int) -> str:
+    return f"{Decimal(micro).scaleb(-6):+,.2f}".replace("-", MINUS)
+
+
+def _word(value: object) -> str:
+    return NONE if value is None else str(value)[:200]
