@@ -6,6 +6,7 @@ the market and the bytes that leave. They never see the executor. One verdict en
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -20,6 +21,7 @@ from engine.domain.orders import Order, OrderId
 from engine.domain.settings import RiskLimits
 from engine.lab.simulate.disk import Disk
 from engine.lab.simulate.venue_side import VenueSide
+from engine.live.commands.foreign import TokensCame
 from engine.runtime.services import USER_FEED
 from storage.journal import decode
 
@@ -56,6 +58,18 @@ class KnownFacts:
         """What cash its own fills and transfers brought each owner, promised cash included."""
         self._cash = self._promised = 0
         self.deposits = 0
+        self.shifts = 0
+        """By how much anchor and peak moved without being earned: deposits, and tokens that came by
+        their worth."""
+        self.taken_in: list[TokensCame] = []
+        self.odd_shift = ""
+        """What is wrong with how tokens moved the anchor; empty = nothing."""
+        self._awaited: Counter[tuple[InstrumentId, Leg, int]] = Counter()
+        """Tokens that came before any book, whose mark has moved nothing yet."""
+        self._anchor = (-1, 0)
+        """Day and anchor of the last budget."""
+        self._anchored = 0
+        """What had been shifted by then."""
         self.latched = False
         self.holds: set[tuple[BotId | None, InstrumentId | None]] = set()
         """KILLs of a part: a bot, an instrument, or the whole account."""
@@ -124,7 +138,13 @@ class KnownFacts:
             case ev.ScopeReleased(bot=bot, instrument=key):
                 self.holds.discard((bot, key))
             case ev.CashMoved(amount_micro=amount):
-                self.deposits += amount
+                if message.tokens:
+                    self._came(message)
+                else:
+                    self.deposits += amount
+                    self.shifts += amount
+            case fx.KeepBudget(breakers=breakers):
+                self._budget(msgspec.json.decode(breakers))
             case ev.HoldingTransferred():
                 self._transferred(message)
             case ev.InstrumentListed(instrument=instrument):
@@ -183,6 +203,45 @@ class KnownFacts:
 
     def _flow(self, owner: BotId, key: InstrumentId, micro: int) -> None:
         self.flows[owner, key] = self.flows.get((owner, key), 0) + micro
+
+    def _came(self, given: ev.CashMoved) -> None:
+        """Count tokens that came without a trade: of a cost, and worth what their record says."""
+        key, leg = given.instrument, given.leg
+        assert key is not None
+        assert leg is not None
+        self.taken_in.append(
+            TokensCame(key, leg, given.tokens, given.amount_micro, BotId(given.owner))
+        )
+        before = self._tokens.get((key, leg), (0, 0))
+        self._tokens[key, leg] = (before[0] + given.tokens, before[1])
+        self._own((given.owner, key, leg), given.tokens)
+        self._flow(given.owner, key, -given.amount_micro)
+        if given.worth_micro is None:
+            self._awaited[key, leg, given.tokens] += 1
+        else:
+            self.shifts += given.worth_micro or 0
+
+    def _budget(self, said: dict[str, Any]) -> None:
+        """Take an anchor: one that moves by itself has found the first mark of tokens that came.
+
+        By no more than they can ever be worth, and by something, unless they lost.
+        """
+        waiting = Counter(
+            (one["instrument"], one["leg"], one["tokens"]) for one in said.get("unmarked") or ()
+        )
+        marked = self._awaited - waiting
+        self._awaited -= marked
+        (day, anchor), now = self._anchor, (said["day"], said["day_start_equity_micro"])
+        self._anchor = now
+        moved, self._anchored = now[1] - anchor - (self.shifts - self._anchored), self.shifts
+        if not marked or day != now[0]:
+            return
+        most = sum(size * count for (_, _, size), count in marked.items())
+        lost = any(key in self.payouts for key, _, _ in marked)
+        if not (0 if lost else 1) <= moved <= most:
+            self.odd_shift = f"the first mark of {dict(marked)} moves the anchor by {moved}"
+        self.shifts += moved
+        self._anchored = self.shifts
 
     def _transferred(self, given: ev.HoldingTransferred) -> None:
         key, leg = given.instrument, given.leg

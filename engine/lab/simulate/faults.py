@@ -101,6 +101,8 @@ class Fault(StrEnum):
     """The venue redeems for the account, whatever that has asked for itself."""
     CRASH_REDEEMING = "crash_redeeming"
     """The engine ends with the next step of an operation: asked, submitted, mined or paid."""
+    TOKENS_COME = "tokens_come"
+    """Tokens come from outside, and a person takes them in at a typed cost."""
     VENUE_CONVERTS = "venue_converts"
     """A person splits cash or merges pairs at the venue."""
 
@@ -156,6 +158,7 @@ PER_MINUTE: dict[Fault, float] = {
     Fault.PAUSED: 0.3,
     Fault.VENUE_REDEEMS: 1.0,
     Fault.CRASH_REDEEMING: 0.5,
+    Fault.TOKENS_COME: 0.7,
     Fault.VENUE_CONVERTS: 1.0,
 }
 """How often per minute at strength 1."""
@@ -175,6 +178,9 @@ PUT_BACK_ONLY = frozenset({Fault.HOME_PUT_BACK, Fault.BACKUP_RESTORED})
 
 PAUSES_ONLY = frozenset({Fault.PAUSED})
 """Likewise: only worlds with long pauses have them."""
+
+GIVEN_ONLY = frozenset({Fault.TOKENS_COME})
+"""Likewise: only worlds in which tokens come from outside."""
 
 FAULTS_SHARE = 0.6
 """Share of the faults a seed has."""
@@ -197,6 +203,7 @@ class Faults:
         gathers: bool = False,
         puts_back: bool = False,
         pauses: bool = False,
+        given: bool = False,
     ) -> None:
         """Draw the faults of a seed; `only` fixes which there are, all of them strong."""
         self._random = random
@@ -214,7 +221,9 @@ class Faults:
                 continue
             if fault in PAUSES_ONLY and not pauses and fault not in (chosen or ()):
                 continue
-            has = random.random() < FAULTS_SHARE or fault in PAUSES_ONLY
+            if fault in GIVEN_ONLY and not given and fault not in (chosen or ()):
+                continue
+            has = random.random() < FAULTS_SHARE or fault in PAUSES_ONLY | GIVEN_ONLY
             strength = random.choice(STRENGTHS)
             if chosen is not None:
                 has, strength = fault in chosen, NAMED_STRENGTH

@@ -72,11 +72,11 @@ class Budget:
     equity is next told.
     """
 
-    def __init__(self, run: EngineRun, seq: int, deposits: int) -> None:
+    def __init__(self, run: EngineRun, seq: int, shifts: int) -> None:
         executor = run.executor
         self.seq = seq
         self.day = executor.gate.breakers.day
-        self.deposits = deposits
+        self.shifts = shifts
         self.start_micro, self.peak_micro = executor.anchors_micro
         self.stopped = executor.stopped
         self.latched = executor.latched
@@ -135,17 +135,19 @@ class EngineRuns:
         self._judge_budget(run, speak)
         self._judge_redemptions(run, speak)
         self._judge_owners(run, speak)
+        if odd := self._seen.facts.odd_shift:
+            speak("adopted", odd)
 
     def _judge_budget(self, run: EngineRun, speak: Speak) -> None:
         if run.executor.recovering or "equity" in run.executor.unhealthy:
             return
         seen = self._seen
-        budget = Budget(run, len(seen.disk.rows), seen.facts.deposits)
+        budget = Budget(run, len(seen.disk.rows), seen.facts.shifts)
         before, self._before = self._before, None
         if before is not None:
             today = before.day == budget.day
             same = before.start_micro == budget.start_micro
-            if today and before.deposits == budget.deposits and not same:
+            if today and before.shifts == budget.shifts and not same:
                 speak("budget", f"the day's anchor {before.start_micro} is {budget.start_micro}")
             unreleased = before.seq > seen.released_seq
             lasts = before.stopped is not None and (
@@ -237,7 +239,7 @@ class EngineRuns:
     def _judge_day(self, message: KeepBudget, speak: Speak) -> None:
         """Compare what the journal says of a day with what it said before, by whatever life."""
         seen, said = self._seen, msgspec.json.decode(message.breakers)
-        anchor_micro = said["day_start_equity_micro"] - seen.facts.deposits
+        anchor_micro = said["day_start_equity_micro"] - seen.facts.shifts
         now = Day(len(seen.disk.rows), said["day"], anchor_micro, said["daily_loss"])
         if self._days:
             self._judge_turn(self._days[-1], now, speak)

@@ -19,7 +19,7 @@ from engine.domain.events import (
     TokensRedeemed,
     VenueEvent,
 )
-from engine.domain.instruments import AccountId
+from engine.domain.instruments import AccountId, InstrumentId, Leg
 from engine.domain.orders import Order, OrderId, OrderType, RejectReason
 from engine.lab.simulate.faults import Fault, Faults
 from engine.venues.demo.answers import Answers
@@ -37,6 +37,10 @@ REFUSALS = (
     RejectReason.AUTH,
     RejectReason.OTHER,
 )
+
+
+GIVER, GIVER_MICRO = AccountId("stranger"), 1_000_000_000_000
+"""Who sends tokens from outside, and what it buys their pairs with."""
 
 
 class VenueSide:
@@ -116,6 +120,17 @@ class VenueSide:
         if open_:
             size = random.choice((2, 1, -1)) * 1_000_000
             exchange.clearing.redeeming.ask(self.account, 0, random.choice(open_), size)
+
+    def give(self, key: InstrumentId, leg: Leg, size: int) -> bool:
+        """Have a stranger send tokens of one leg; False = the market makes no pairs any more."""
+        exchange, wallets = self.exchange, self.exchange.order_entry.ledger.wallets
+        if GIVER not in wallets:
+            exchange.open_account(GIVER, GIVER_MICRO, listening=False)
+        if exchange.clearing.convert(GIVER, key, size) is None:
+            return False
+        wallets[GIVER].tokens(key, leg).settled -= size
+        wallets[self.account].tokens(key, leg).settled += size
+        return True
 
     # -- reports -----------------------------------------------------------------------------------
 

@@ -18,7 +18,9 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
+from engine.domain.commands import MANUAL
 from engine.domain.events import VenueMode
+from engine.domain.instruments import Leg
 from engine.errors import BrokenInvariant
 from engine.lab.simulate.bench import JudgeVerdict
 from engine.lab.simulate.engine_run import EngineRun
@@ -26,12 +28,22 @@ from engine.lab.simulate.faults import PER_MINUTE, Fault, Faults
 from engine.lab.simulate.network import MS, Redeeming, S
 from engine.lab.simulate.put_back import PutBack
 from engine.lab.simulate.simulated_account import SimulatedAccount
+from engine.live.commands.foreign import TokensCame, book
 from engine.log import silent
 from engine.venues.demo.clearing import SettlementRules
 from engine.venues.demo.profiles import THIN
 from engine.venues.demo.world import open_world
 
 # -- The faults that befall one account's engine and its feeds, when their time comes --------------
+
+
+LEGS = (Leg.YES, Leg.NO)
+SHARE = 1_000_000
+TAKE_IN_NS = 5 * S
+"""How soon a person sees that tokens were not taken in."""
+
+DIES_TAKING_IN = 0.3
+"""Share of the tokens with whose record, or soon after it, the engine dies."""
 
 
 class Chaos:
@@ -70,6 +82,7 @@ class Chaos:
             Fault.SETTINGS: account.operator.limit,
             Fault.VENUE_REDEEMS: account.side.redeem_for,
             Fault.VENUE_CONVERTS: self._convert,
+            Fault.TOKENS_COME: lambda: self._give(run),
             Fault.CRASH_REDEEMING: lambda: setattr(
                 run.network, "redeeming_dies", random.choice(tuple(Redeeming))
             ),
@@ -106,6 +119,30 @@ class Chaos:
         """Split or merge at the venue; tokens from before the first cash are nobody's here."""
         if self._account.seen.facts.deposits:
             self._account.side.convert_for(self._random)
+
+    def _give(self, run: EngineRun) -> None:
+        """Let tokens come from outside, and a person take them in at whatever he says they cost.
+
+        He does it again where it was lost with a death.
+        """
+        account, random = self._account, self._random
+        facts, listed = account.seen.facts, run.executor.ledger.state.instruments
+        markets = account.exchange.order_entry.markets
+        open_ = [key for key, one in markets.items() if one.payout is None and key in listed]
+        key, leg, size = random.choice(open_), random.choice(LEGS), random.randint(20, 200) * SHARE
+        if facts.deposits and account.side.give(key, leg, size):
+            self._take_in(TokensCame(key, leg, size, random.randint(0, size), MANUAL))
+
+    def _take_in(self, came: TokensCame) -> None:
+        account = self._account
+        run, facts = account.engine_run, account.seen.facts
+        self._later(TAKE_IN_NS, lambda: self._take_in(came))
+        if came in facts.taken_in or run is None or run.frozen or not run.open:
+            return
+        if account.hung_run is None and came.instrument in run.executor.ledger.state.instruments:
+            run.process.within(book, run.runner, came, run.now_ns())
+            if account.faults.on and self._random.random() < DIES_TAKING_IN:
+                run.journal.dies_in = self._random.randint(1, 6)
 
     def _fill_disk(self) -> None:
         disk = self._account.disk
@@ -169,6 +206,9 @@ PUT_BACK_EVERY, PUT_BACK_AT = 13, 7
 
 PAUSES_EVERY, PAUSES_AT = 17, 3
 """Every seventeenth gathering seed is a world whose machine pauses for hours."""
+
+GIVEN_EVERY, GIVEN_AT = 19, 5
+"""Every nineteenth gathering seed is a world in which tokens come from outside."""
 
 PAUSE_H = (2, 26)
 """How long; short ones are as likely as long ones are, by their logarithm."""
@@ -254,6 +294,7 @@ class World:
             gathers=gathers,
             puts_back=gathers and seed % PUT_BACK_EVERY == PUT_BACK_AT,
             pauses=gathers and seed % PAUSES_EVERY == PAUSES_AT,
+            given=gathers and seed % GIVEN_EVERY == GIVEN_AT,
         )
         self._random = Random(random.getrandbits(64))  # noqa: S311
         self._begin_ns = self._end_ns = self._drawn_begin(random)

@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 from engine.domain.commands.wallet import AdoptTokens, CancelForeign, IgnoreForeign
 from engine.domain.effects import caution
 from engine.domain.events import CashMoved, InstrumentListed
-from engine.domain.instruments import AccountId, Instrument, InstrumentId, Leg, Mode
+from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Leg, Mode
 from engine.domain.money import MICRO, written
 from engine.errors import BadInput, PitbossError
 from engine.live.commands.registry import (
@@ -48,6 +49,16 @@ TERMS_S_MAX = 20.0
 
 NAMED_MAX = 3
 """As many are named in an alert; the page lists all."""
+
+
+class TokensCame(NamedTuple):
+    """Tokens that a person takes in: at what cost, in micro-units, and for whom."""
+
+    instrument: InstrumentId
+    leg: Leg
+    size: int
+    cost_micro: int
+    owner: BotId
 
 
 @part
@@ -161,17 +172,8 @@ class ForeignThings:
         if why := _refusal(runner, terms, leg, size, cost):
             raise BadInput(why)
         currency = runner.core.executor.currency
-        # Its terms may stand before this account's snapshot: a start must have them first.
-        runner.report(InstrumentListed(instrument=terms))
-        runner.report(
-            CashMoved(
-                account=runner.account, currency=currency, amount_micro=cost, instrument=key,
-                leg=leg, tokens=size, owner=asked.owner,
-                worth_micro=runner.core.executor.cash.worth_micro(
-                    key, leg, size, engine.clock.now_ns()
-                ),
-            )
-        )  # fmt: skip
+        came = TokensCame(instrument=key, leg=leg, size=size, cost_micro=cost, owner=asked.owner)
+        book(runner, came, engine.clock.now_ns())
         how = "the value at mid, as the cost is not known" if asked.cost is None else "as entered"
         return Done(
             f"{terms.size_text(size)} {leg.upper()} of {key} are taken in at "
@@ -189,6 +191,23 @@ class ForeignThings:
         if refused:
             return Failed(f"the venue did not cancel {_words(row)}: {refused}")
         return Done(f"{_words(row)} is cancelled: it leaves the list at the venue's next listing")
+
+
+def book(runner: AccountRunner, came: TokensCame, now_ns: int) -> None:
+    """Have an account journal and book tokens that came, with what they are worth at this moment.
+
+    Its terms may stand before this account's snapshot: a start must have them first.
+    """
+    executor, key, leg, size = runner.core.executor, came.instrument, came.leg, came.size
+    terms = executor.ledger.state.instruments[key]
+    runner.report(InstrumentListed(instrument=terms))
+    runner.report(
+        CashMoved(
+            account=runner.account, currency=executor.currency, amount_micro=came.cost_micro,
+            instrument=key, leg=leg, tokens=size, owner=came.owner,
+            worth_micro=executor.cash.worth_micro(key, leg, size, now_ns),
+        )
+    )  # fmt: skip
 
 
 def _words(row: Row) -> str:

@@ -17,6 +17,7 @@ from engine.domain.money import MICRO
 from engine.domain.order_life import ENDS, MOVES, QUIET, Happened
 from engine.domain.orders import OrderState
 from engine.executor import planning, settlement
+from engine.executor.cash import CashMoves
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.fills import FillBook
 from engine.executor.halts import Blocks, TradingHalts
@@ -245,6 +246,25 @@ def _a_start_looks_back_an_hour(patch: Patch) -> None:
     since = Reconciler._fills_since
     hour_ns = 3_600 * 10**9
     patch.setattr(Reconciler, "_fills_since", lambda s, now: max(since(s, now), now - hour_ns))
+
+
+def _a_typed_cost_shifts_the_anchor(patch: Patch) -> None:
+    patch.setattr(
+        CashMoves, "_tokens_came", lambda s, e, *_: s._breakers.cash_moved(e.amount_micro)
+    )
+
+
+def _tokens_before_a_book_are_a_gain(patch: Patch) -> None:
+    patch.setattr(Breakers, "tokens_came", lambda *_: None)
+
+
+def _tokens_go_to_whoever_is_first(patch: Patch) -> None:
+    take_in = Ledger.take_in
+
+    def credited(self: Any, key: Any, leg: Any, size: int, cost: int, owner: Any = None) -> Any:
+        return take_in(self, key, leg, size, cost, next(iter(self.holders(key)), owner))
+
+    patch.setattr(Ledger, "take_in", credited)
 
 
 def _voids_are_ignored(patch: Patch) -> None:
@@ -548,6 +568,15 @@ MUTANTS = (
     Mutant("lost operations number others", _operations_begin_again, (F.JOURNAL_LOST,), 16, 4.0),
     Mutant("lost fills stay lost", _lost_fills_stay_lost, (F.JOURNAL_LOST,), 12, 2.0),
     Mutant("it looks back an hour", _a_start_looks_back_an_hour, (F.PAUSED, F.REPORT_LOST), 8, 2.0),
+    Mutant("a typed cost is an anchor", _a_typed_cost_shifts_the_anchor, (F.TOKENS_COME,), 12, 2.0),
+    Mutant(
+        "tokens before a book are a gain",
+        _tokens_before_a_book_are_a_gain,
+        (F.TOKENS_COME, F.FEED_LOST, F.FEED_SILENT),
+        12,
+        3.0,
+    ),
+    Mutant("tokens are another's", _tokens_go_to_whoever_is_first, (F.TOKENS_COME,), 12, 2.0),
     Mutant("the latch is forgotten", _latch_is_forgotten, (F.KILL,), 12, 2.0),
     Mutant("a duplicate fill is booked twice", _duplicates_are_booked, (F.REPORT_TWICE,)),
     Mutant("one `not found` is believed", _one_not_found_is_believed, (F.LATE_REQUEST,)),
