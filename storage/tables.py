@@ -220,7 +220,7 @@ table("reports", (E, "name"), **fields(ReportRow))
 
 # An alert and its repeats.
 table(
-    "alerts", ("id",), (E, "last_ns"),
+    "alerts", ("id",), (E, "last_ns"), (E, "acked_ns", "severity"),
     id=Integer, mode=str | None, account=str | None, bot=str | None, instrument=str | None,
     severity=str, kind=str, text=str, count=Integer, first_ns=int, last_ns=int,
     acked_by=str | None, acked_ns=int | None,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from html import escape
 
+import msgspec
 import streamlit as st
 
+from engine.domain.alerts import Severity, described
 from engine.domain.instruments import Mode
 from engine.domain.telemetry import EngineStatus
 from engine.errors import PitbossError
@@ -18,9 +20,19 @@ from pages.kit.home import config, now_ns
 from pages.kit.markdown import literal
 from pages.kit.panels import StatusCell
 from pages.kit.words import NOTHING, age, count, micro, moment, percent, utc
+from storage import watch
 from storage.latch import Latch, read_latch
 from storage.live_accounts import VenueHeartbeat
-from storage.views.frame import AccountSeen, FrameSnapshot, OrdersSeen, snapshot
+from storage.views.frame import (
+    NEWEST_MAX,
+    AccountSeen,
+    AlertSeen,
+    FrameSnapshot,
+    OrdersSeen,
+    UnseenAlerts,
+    snapshot,
+)
+from storage.watch import Notice, NoticeSource
 
 __all__ = ["DANGER", "StatusCell", "cells", "html", "modes_of"]
 
@@ -106,6 +118,7 @@ def cells(
         _open(orders, health),
         _unknown(orders, now_ns),
         _feed(snapshot, health),
+        _unseen(snapshot.unseen),
     ]
 
 
@@ -123,6 +136,10 @@ def _engine(snapshot: FrameSnapshot, health: EngineHealth) -> StatusCell:
     return StatusCell("Engine", state, "ok" if state == "RUNNING" else "warn")
 
 
+TOAST_NS = 15 * SECOND_NS
+"""How long a new alert stands over the page."""
+
+TOAST_LENGTH_MAX = 160
 WHY_LENGTH_MAX = 60
 """Of a reason so much stands in the bar; the whole is its hint."""
 
@@ -233,6 +250,46 @@ def _feed(snapshot: FrameSnapshot, health: EngineHealth) -> StatusCell:
     return StatusCell("Oldest feed", f"{age(int(age_ms * 1_000_000))} old", tone)
 
 
+def _unseen(unseen: UnseenAlerts) -> StatusCell:
+    """Return how many critical alerts and warnings no person has seen."""
+    words = [f"{unseen.critical:,} critical"] if unseen.critical else []
+    words += [count(unseen.warning, "warning")] if unseen.warning else []
+    tone = "bad" if unseen.critical else "warn" if unseen.warning else "dim"
+    return StatusCell("Unseen alerts", ", ".join(words) or "none", tone, hint="See Alerts.")
+
+
+def with_watch(unseen: UnseenAlerts, found: Sequence[Notice]) -> UnseenAlerts:
+    """Return the engine's unseen alerts together with what the watch found itself."""
+    own = [one for one in found if one.source is NoticeSource.WATCH]
+    counted = Counter(described(one.kind).severity for one in own)
+    seen = [
+        AlertSeen(severity=severity, kind=one.kind, text=one.text, last_ns=one.first_ns)
+        for one in own
+        if (severity := described(one.kind).severity) is not Severity.INFO
+    ]
+    newest = sorted((*unseen.newest, *seen), key=lambda one: -one.last_ns)[:NEWEST_MAX]
+    return UnseenAlerts(
+        critical=unseen.critical + counted[Severity.CRITICAL],
+        warning=unseen.warning + counted[Severity.WARNING],
+        newest=tuple(newest),
+    )
+
+
+def toasts(newest: Sequence[AlertSeen], now_ns: int) -> str:
+    """Return what was raised in the last seconds as boxes at the lower right, each a link.
+
+    None is drawn while KILL asks to be confirmed: nothing may lie over its question.
+    """
+    made = "".join(
+        f'<a class="pb-alert {"pb-bad" if one.severity is Severity.CRITICAL else "pb-warn"}" '
+        f'href="/alerts" target="_self"><b>{escape(one.severity.upper())} '
+        f"{escape(described(one.kind).title)}</b><br>{escape(one.text[:TOAST_LENGTH_MAX])}</a>"
+        for one in newest
+        if 0 <= now_ns - one.last_ns <= TOAST_NS
+    )
+    return f'<div class="pb-toasts" role="log">{made}</div>' if made else ""
+
+
 def html(shown: Sequence[StatusCell], now_ns: int, *, alive: bool) -> str:
     """Return the bar. The clock in it changes each second: the browser's watchdog looks at it."""
     parts = [f'<div class="pb-bar{"" if alive else " pb-off"}" role="status">']
@@ -252,6 +309,7 @@ def html(shown: Sequence[StatusCell], now_ns: int, *, alive: bool) -> str:
 # -- The status bar: one fragment each second, and KILL in two clicks --
 
 DAMAGED = "A row of the state is not as expected: KILL works; the dashboard's log names the row."
+NO_NOTICES: list[Notice] = []
 NOTHING_SEEN = FrameSnapshot(engine=None, accounts=(), orders=())
 
 
@@ -321,11 +379,25 @@ def _seen(now: int) -> tuple[str, FrameSnapshot, bool, str]:
         seen, broken = fresh(snapshot), ""
     except PitbossError as error:
         seen, broken = NOTHING_SEEN, str(error)
+    found = guard.tried("the watch's alerts", _of_watch, NO_NOTICES)
+    seen = msgspec.structs.replace(seen, unseen=with_watch(seen.unseen, found))
     alive = health_of(seen.engine, now).alive
     shown = cells(seen, read_latch(config().kill_path), mode_shown(modes_of(seen)), now)
     if broken:
         shown[0] = _unreadable(broken)
-    return html(shown, now, alive=alive), seen, alive, broken
+    above = "" if kill.armed(now) else toasts(seen.unseen.newest, now)
+    return html(shown, now, alive=alive) + above, seen, alive, broken
+
+
+def _of_watch() -> list[Notice]:
+    with watch.reading_watch(config().home) as connection:
+        return watch.unseen(connection) if connection else NO_NOTICES
+
+
+def unseen_now() -> UnseenAlerts:
+    """Return the unseen alerts, for the menu; none where they cannot be read."""
+    seen = guard.tried("the alerts", lambda: fresh(snapshot).unseen, UnseenAlerts())
+    return with_watch(seen, guard.tried("the watch's alerts", _of_watch, NO_NOTICES))
 
 
 def _unreadable(broken: str) -> StatusCell:

@@ -133,7 +133,8 @@ def kill_button(now: int) -> None:
         st.rerun(scope="fragment")
 
 
-def _armed(now: int) -> bool:
+def armed(now: int) -> bool:
+    """Say whether the question of KILL stands on the page."""
     at = st.session_state.get("kill_armed_ns")
     return at is not None and 0 <= now - at <= ARMED_NS_MAX
 
@@ -141,7 +142,7 @@ def _armed(now: int) -> bool:
 @guard.part("KILL and its receipt")
 def show_kill(seen: FrameSnapshot, *, alive: bool, now: int) -> None:
     """Draw the question while armed, the receipt after the second click."""
-    if _armed(now):
+    if armed(now):
         _ask(seen, alive=alive, now=now)
     receipt = st.session_state.get("kill_receipt")
     if receipt is not None:

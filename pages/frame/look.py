@@ -115,6 +115,10 @@ border-left:1px solid var(--pb-line);box-shadow:-6px 0 18px rgba(0,0,0,.16)}}
 .pb-alert.pb-bad{border-color:var(--pb-bad)}.pb-alert.pb-warn{border-color:var(--pb-warn)}
 td.pb-ok,td.pb-warn,td.pb-bad,td.pb-dim{white-space:nowrap}
 .pb-facts td{overflow-wrap:anywhere}
+.pb-toasts{position:fixed;right:1rem;bottom:1rem;z-index:80;width:min(22rem,calc(100vw - 2rem));
+display:flex;flex-direction:column;gap:.4rem;font-size:.85rem}
+.pb-toasts .pb-alert{background:var(--pb-panel);color:inherit;text-decoration:none;
+padding:.5rem .7rem;border-radius:5px;box-shadow:0 2px 10px #0006;overflow-wrap:anywhere}
 .stMainBlockContainer h3{font-size:1.05rem;padding:.9rem 0 .5rem}
 [data-testid="stMetricValue"]{font-size:1.2rem}
 #pb-nodata{position:fixed;left:0;right:0;top:0;z-index:2147483647;display:none;padding:.7rem 1rem;

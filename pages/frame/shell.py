@@ -13,6 +13,9 @@ from pages.frame.session import COOKIE, signed_in
 from pages.kit import guard, links, words
 from pages.kit.home import config
 
+ALERTS = "alerts"
+"""The page whose name in the menu says how many wait to be seen."""
+
 HERE = Path(__file__).resolve().parents[1]
 
 
@@ -20,11 +23,13 @@ def _navigation() -> dict[str, list[Any]]:
     """Return the pages by group; the first one also answers to its own name."""
     made: dict[str, list[Any]] = {}
     pages = found_pages()
+    unseen = bar.unseen_now()
+    waiting = unseen.critical + unseen.warning
     for one in pages:
         home = one is pages[0]
         entry = st.Page(
             one.draw,
-            title=one.page.title,
+            title=one.page.title + f" ({waiting:,})" * bool(one.name == ALERTS and waiting),
             icon=one.page.icon,
             # The first page answers at the root alone; its own name is the hidden one's below.
             url_path="home" if home else one.name,

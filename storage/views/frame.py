@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from engine.domain.alerts import Severity
 from engine.domain.instruments import Mode
 from engine.domain.orders import OrderState
 from engine.domain.settings import RiskLimits
@@ -28,6 +29,9 @@ from storage.users import ENGINE_ID
 from storage.views import Row
 
 SECOND_NS = 1_000_000_000
+NEWEST_MAX = 3
+"""So many of the newest unseen alerts are shown on every page."""
+
 HEARTBEAT_AGE_NS_MAX = 10 * SECOND_NS
 """An engine writes its heartbeat each second; one this old has stopped or hangs."""
 
@@ -73,6 +77,23 @@ class OrdersSeen(msgspec.Struct, frozen=True, kw_only=True):
     """When the oldest UNKNOWN was last heard of."""
 
 
+class AlertSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """An alert that no person has seen."""
+
+    severity: Severity
+    kind: str
+    text: str
+    last_ns: int
+
+
+class UnseenAlerts(msgspec.Struct, frozen=True, kw_only=True):
+    """How many alerts no person has seen, of those a person should, and the newest of them."""
+
+    critical: int = 0
+    warning: int = 0
+    newest: tuple[AlertSeen, ...] = ()
+
+
 class FrameSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """What the status bar shows. `engine` None = no engine has ever written here."""
 
@@ -82,6 +103,7 @@ class FrameSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     beats: tuple[VenueHeartbeat, ...] = ()
     status: EngineStatus = EngineStatus()
     """What the engine as a whole says of itself; where it cannot be read, nothing."""
+    unseen: UnseenAlerts = UnseenAlerts()
 
 
 def engine_seen(connection: Connection) -> EngineSeen | None:
@@ -110,6 +132,26 @@ def snapshot(connection: Connection) -> FrameSnapshot:
         orders=live_orders(connection, engine_id),
         beats=heartbeats(connection, engine_id),
         status=_status(connection, engine_id),
+        unseen=unseen_alerts(connection, engine_id),
+    )
+
+
+def unseen_alerts(connection: Connection, engine_id: str) -> UnseenAlerts:
+    """Return the engine's unseen alerts; what the watch found itself stands in its own file."""
+    which = "FROM alerts WHERE engine_id = ? AND acked_ns IS NULL AND severity IN (?, ?)"
+    asked = (engine_id, Severity.CRITICAL, Severity.WARNING)
+    counted: dict[str, int] = dict(
+        connection.execute(f"SELECT severity, count(*) {which} GROUP BY severity", asked).fetchall()
+    )
+    newest = dicts(
+        connection,
+        f"SELECT severity, kind, text, last_ns {which} ORDER BY last_ns DESC LIMIT ?",
+        (*asked, NEWEST_MAX),
+    )
+    return UnseenAlerts(
+        critical=counted.get(Severity.CRITICAL, 0),
+        warning=counted.get(Severity.WARNING, 0),
+        newest=msgspec.convert(newest, tuple[AlertSeen, ...]),
     )
 
 

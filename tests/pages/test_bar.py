@@ -7,11 +7,18 @@ import pytest
 
 from engine.domain.instruments import Mode
 from engine.domain.telemetry import EngineStatus
-from pages.frame.bar import StatusCell, cells, html, modes_of
+from pages.frame.bar import StatusCell, cells, html, modes_of, toasts, with_watch
 from pages.kit.data import EngineHealth, health_of
 from pages.kit.words import NOTHING
 from storage.latch import Latch
-from storage.views.frame import AccountSeen, EngineSeen, FrameSnapshot, OrdersSeen
+from storage.views.frame import (
+    AccountSeen,
+    EngineSeen,
+    FrameSnapshot,
+    OrdersSeen,
+    UnseenAlerts,
+)
+from storage.watch import Notice, NoticeSource
 
 NOW = 1_700_000_000_000_000_000
 SECOND = 10**9
@@ -56,6 +63,7 @@ def test_a_running_engine_is_told_with_all_its_figures() -> None:
     assert {name: cell.value for name, cell in shown.items()} == {
         "Engine": "RUNNING",
         "Mode": "PAPER",
+        "Unseen alerts": "none",
         "Engine status": "0.4 s old",
         "Equity": "1,002.13 USD",
         "Loss budget today": "80 % used",
@@ -196,3 +204,34 @@ def test_the_bar_is_escaped_and_carries_a_clock_that_changes() -> None:
     assert "<script>" not in text
     assert "pb-off" in text
     assert text != html(shown, NOW + SECOND, alive=False)
+
+
+def notice(kind: str, source: NoticeSource = NoticeSource.WATCH) -> Notice:
+    return Notice(
+        key=kind, source=source, kind=kind, severity="warning", text="<b>it", first_ns=NOW,
+        last_ns=NOW,
+    )  # fmt: skip
+
+
+def test_unseen_alerts_are_counted_with_those_of_the_watch_by_the_severity_of_their_kind() -> None:
+    seen = UnseenAlerts(critical=1, warning=2)
+    found = [
+        notice("engine_hung"),
+        notice("worker_down"),
+        notice("state", NoticeSource.ENGINE),  # it is among the engine's own
+    ]
+    both = with_watch(seen, found)
+    assert (both.critical, both.warning) == (2, 3)
+    cell = told(FrameSnapshot(engine=engine(), accounts=(), orders=(), unseen=both))
+    assert (cell["Unseen alerts"].value, cell["Unseen alerts"].tone) == (
+        "2 critical, 3 warnings", "bad",
+    )  # fmt: skip
+
+
+def test_a_new_alert_stands_over_the_page_for_some_seconds_escaped() -> None:
+    newest = with_watch(UnseenAlerts(), [notice("engine_hung")]).newest
+    shown = toasts(newest, NOW + 14 * SECOND)
+    assert "CRITICAL" in shown
+    assert "&lt;b&gt;it" in shown
+    assert 'href="/alerts"' in shown
+    assert toasts(newest, NOW + 16 * SECOND) == ""

@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
-from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.alerts import described
+from engine.domain.effects import RaiseAlert, Severity, caution
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
 from storage import alerts
 from storage.alerts import raise_alert, see_alert, wording
+from storage.views.frame import UnseenAlerts, unseen_alerts
 
 
 def stored(connection: Connection) -> list[tuple[str, int]]:
@@ -70,3 +72,18 @@ def test_a_flood_of_sentences_is_counted_on_the_latest(
     for at_ns, word in enumerate(("one", "two", "three", "four")):
         send(connection, word, at_ns)
     assert stored(connection) == [("one", 1), ("four", 3)]
+
+
+def test_unseen_ones_are_counted_by_severity_and_the_newest_given(
+    connection: Connection,
+) -> None:
+    for number, kind in enumerate(("engine", "state", "bad_row", "report"), 1):
+        raise_alert(connection, "e1", caution(kind, f"text {kind}"), None, number)
+    found = unseen_alerts(connection, "e1")
+    severities = [described(kind).severity for kind in ("engine", "state", "bad_row")]
+    assert found.critical == severities.count(Severity.CRITICAL)
+    assert found.warning == severities.count(Severity.WARNING)
+    assert [one.kind for one in found.newest] == ["bad_row", "state", "engine"]
+    for number in (1, 2, 3):
+        see_alert(connection, "e1", number, "ann", 9)
+    assert unseen_alerts(connection, "e1") == UnseenAlerts()
