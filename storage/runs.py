@@ -230,7 +230,7 @@ def of_run(connection: Connection, engine_id: str, run_id: int) -> Performance:
     """Return the statistics of a run, over its whole curve and its markets."""
     made = Performance(step=STEPS[-1][0], returns=0, enough=False)
     for name, step_ns, steps_per_year in STEPS:
-        returns = returns_of(_grid(connection, engine_id, run_id, step_ns))
+        returns = returns_of(grid(connection, engine_id, run_id, step_ns))
         made = msgspec.structs.replace(made, step=name, returns=len(returns))
         if len(returns) >= RETURNS_MIN:
             made = msgspec.structs.replace(
@@ -263,7 +263,7 @@ def of_run(connection: Connection, engine_id: str, run_id: int) -> Performance:
     )
 
 
-def _grid(connection: Connection, engine_id: str, run_id: int, step_ns: int) -> list[float]:
+def grid(connection: Connection, engine_id: str, run_id: int, step_ns: int) -> list[float]:
     """Return the last equity of each step; a step without a point repeats the one before.
 
     Nothing at all where a value is not above zero: a return from there has no meaning.

@@ -13,13 +13,14 @@ import streamlit as st
 
 from engine.domain.catalog import StrategyEntry
 from pages.kit import charts, guard, panels
-from pages.kit.data import ask, engine_id, fresh
+from pages.kit.data import ask, ask_seldom, engine_id, fresh
 from pages.kit.panels import Tile
 from pages.kit.tables import Col, ColKind, choice, columns_of, unchoose
-from pages.kit.words import NOTHING, count, micro, moment, money
+from pages.kit.words import NOTHING, age, count, micro, moment, money
 from storage import views
 from storage.catalog import strategies
 from storage.runs import Sweep, of_run, sweep_of
+from storage.significance import Significance, significance_of
 from storage.views import Row
 from storage.views.frame import run_engines
 
@@ -225,6 +226,7 @@ def _line(name: str, values: Sequence[str]) -> str:
 def _figures(run: Row, points: Sequence[tuple[int, Decimal]]) -> dict[str, str]:
     result, unit = result_of(run), run["currency"]
     performance = ask(of_run, run["engine_id"], run["id"])
+    number = {"engine_id": run["engine_id"], "run_id": run["id"]}
     return {
         "Mode": run["mode"],
         "Set": run["set"] or NOTHING,
@@ -239,6 +241,8 @@ def _figures(run: Row, points: Sequence[tuple[int, Decimal]]) -> dict[str, str]:
         "Orders": f"{run['orders']:,}",
         "Fills": f"{run['fills']:,}",
         **performance_in_words(performance),
+        **significance_in_words(ask_seldom(significance_of, **number)),
+        **trips_in_words(result, unit),
         "Digest": run["short"] or NOTHING,
     }
 
@@ -256,6 +260,33 @@ def performance_in_words(found: Any) -> dict[str, str]:
         "Max drawdown": _percent(found.drawdown),
         "Profit factor": _ratio(found.profit_factor),
         "Markets won, lost": f"{found.won:,}, {found.lost:,}",
+    }
+
+
+def significance_in_words(found: Significance) -> dict[str, str]:
+    low, high = _ratio(found.sharpe_low), _ratio(found.sharpe_high)
+    lasts = ", not over" if found.under_water else ""
+    return {
+        "Sharpe, 95 % interval": NOTHING if found.sharpe_low is None else f"{low} to {high}",
+        "Trials on this recording": f"{found.trials:,}",
+        "Deflated Sharpe": _percent(found.deflated),
+        "Longest drawdown": NOTHING if found.longest_ns is None else age(found.longest_ns) + lasts,
+    }
+
+
+def trips_in_words(result: Mapping[str, Any], currency: str) -> dict[str, str]:
+    """Return what closed round trips were; empty = the run was stored before they were counted."""
+    found = result.get("round_trips")
+    if not found:
+        return {}
+    held, start = found["held_s_median"], result.get("equity_start")
+    return {
+        "Closed round trips": f"{found['count']:,}",
+        "Win rate": _percent(found["win_rate"]),
+        "Expectancy": amount(found["expectancy"], currency),
+        "Profit factor of round trips": _ratio(found["profit_factor"]),
+        "Held, median": NOTHING if held is None else age(int(held * 1e9)),
+        "Turnover": _ratio(found["traded"] / start) if start else NOTHING,
     }
 
 

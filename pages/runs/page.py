@@ -18,7 +18,7 @@ from engine.domain.alerts import described
 from engine.domain.money import MICRO
 from pages import Page
 from pages.kit import charts, guard, panels
-from pages.kit.data import ask
+from pages.kit.data import ask, ask_seldom
 from pages.kit.home import config
 from pages.kit.markdown import literal
 from pages.kit.names import market, size
@@ -32,6 +32,7 @@ from pages.runs.reports import REPORTS
 from pages.shared import losses, markouts, why
 from storage import views
 from storage.runs import RETURNS_MIN, Performance, RunFills, of_run, run_fills
+from storage.significance import significance_of
 from storage.views import ROWS_MAX, Row
 from storage.views.drill_down import FillSums
 from storage.views.frame import run_engines
@@ -189,7 +190,7 @@ def show_run(run: Row, alike: Sequence[Mapping[str, Any]]) -> None:
         st.error(f"It failed: {literal(run['error'])}")
     _figures(run, points, result)
     _curve(points, currency)
-    show_statistics(engine_id, number, address(run))
+    show_statistics(run, result, address(run))
     _markets(run, markets)
     if "losses" in result:
         losses.show(result["losses"])
@@ -335,13 +336,29 @@ def _made_of(run: Row, alike: Sequence[Mapping[str, Any]]) -> None:
 
 
 @guard.part("The run's statistics")
-def show_statistics(engine_id: str, run: int, fills: str) -> None:
-    found = ask(of_run, engine_id, run)
+def show_statistics(run: Row, result: Mapping[str, Any], fills: str) -> None:
+    engine_id, number = run["engine_id"], run["id"]
+    found = ask(of_run, engine_id, number)
     st.subheader("Performance")
     panels.tiles(
         [Tile(name, value, fills) for name, value in beside.performance_in_words(found).items()]
     )
     panels.note(source(found))
+    significance = ask_seldom(significance_of, engine_id=engine_id, run_id=number)
+    words = beside.significance_in_words(significance) | beside.trips_in_words(
+        result, run["currency"]
+    )
+    panels.tiles([Tile(name, value, fills) for name, value in words.items()])
+    panels.note(SIGNIFICANCE)
+
+
+SIGNIFICANCE = (
+    "Interval: stationary bootstrap of the returns · trials: stored runs over this recording that "
+    "decided differently; the best of many is partly luck · deflated Sharpe: the probability that "
+    "it is more than the luck of so many trials (Bailey and López de Prado 2014) · a round trip "
+    "goes from flat to flat in one market, fees included · turnover: value traded over the equity "
+    "at the start · cash, the benchmark of doing nothing, earns 0"
+)
 
 
 def source(found: Performance) -> str:

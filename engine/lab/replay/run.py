@@ -38,6 +38,7 @@ from engine.domain.instruments import AccountId, Instrument, InstrumentId, Mode
 from engine.domain.losses import OutcomeFill, losses, mean_interval, place_in_book, yes_space
 from engine.domain.money import MICRO
 from engine.domain.orders import Order, OrderId
+from engine.domain.round_trips import RoundTrips
 from engine.domain.settings import GatewaySettings, RiskLimits
 from engine.errors import BadInput, BrokenInvariant
 from engine.executor.executor import Executor, ExecutorSettings
@@ -104,6 +105,7 @@ class ReplayResult(msgspec.Struct, kw_only=True):
     torn: str = ""
     """Where the recording cannot be read on, and why; empty = it was played to its end."""
     equity: list[tuple[int, int]] = []
+    round_trips: RoundTrips = msgspec.field(default_factory=RoundTrips)
     outcome_fills: list[OutcomeFill] = []
     """Fills of markets whose outcome is known."""
     elapsed_s: float = 0.0
@@ -168,6 +170,7 @@ def _traded(result: ReplayResult) -> dict[str, Any]:
             if market.fills
         },
         "market_pnl": _market_pnl(result),
+        "round_trips": result.round_trips.summary(),
         "losses": [msgspec.structs.asdict(row) for row in losses(result.outcome_fills)],
         "elapsed_s": round(result.elapsed_s, 3),
         "events_per_s": round(result.events / result.elapsed_s) if result.elapsed_s else 0,
@@ -439,6 +442,8 @@ class Replay:
             market = self.result.markets.get(event.instrument)
             if market is not None:
                 market.paid_micro = event.payout_yes_micro
+                paid = event.payout_yes_micro / MICRO
+                self.result.round_trips.on_resolved(event.instrument, paid, now_ns)
         elif isinstance(event, InstrumentClosed) and event.instrument in self.result.markets:
             self._closed.append((now_ns + FORGET_AFTER_NS, event.instrument))
             while self._closed and self._closed[0][0] <= now_ns:
@@ -520,6 +525,15 @@ class Replay:
             result.markets[order.instrument].fills += 1
             terms = self._executor.ledger.state.instruments[order.instrument]
             self._watch.filled(order, event, terms, now_ns)
+            bought, price = yes_space(order.side, order.leg, event.price, terms.price_unit)
+            result.round_trips.on_fill(
+                order.instrument,
+                bought=bought,
+                price=price / terms.price_unit,
+                size=event.size / 10**terms.size_decimals,
+                fee=event.fee_micro / MICRO,
+                now_ns=now_ns,
+            )
 
 
 # -- What a replay needs, wired in the order of the flow. Reads as the diagram in `engine` ---------
