@@ -178,6 +178,22 @@ class Bot:
             self.strategy.forget(instrument)
 
 
+class TurnOverdue(BaseException):
+    """A strategy took longer than its time; no `except Exception` of it keeps that from ending."""
+
+
+SPINS = 20_000_000
+
+
+def wait_to_be_raised() -> None:
+    """Run until another thread has raised into this one; it said before that it would.
+
+    The call it wants to end has just ended by itself; raised later, it would end another one.
+    """
+    for _ in range(SPINS):
+        pass
+
+
 # -- The agenda of a core: which cell is evaluated when, without a further event -------------------
 # Most evaluations are put off again and again before their time comes. A cell that is put off
 # keeps the entry it has; only when that comes up is it entered anew. So an evaluation costs no

@@ -9,11 +9,22 @@ moments can be lived again; a turn that cannot do anything is not worth an entry
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
-from engine.bots.bot import Agenda, AskedCore, Bot, Cell, InputBatch, inventory_of, mark_of
+from engine.bots.bot import (
+    Agenda,
+    AskedCore,
+    Bot,
+    Cell,
+    InputBatch,
+    TurnOverdue,
+    inventory_of,
+    mark_of,
+    wait_to_be_raised,
+)
 from engine.bots.explain import Explanations
 from engine.bots.signals import Reader, Signals, state_of
-from engine.bots.slices import BOOKS, IDLE_NS, SECOND_NS, STARTS_SHIFT, Put, Slices
+from engine.bots.slices import BOOKS, IDLE_NS, PASSED_ON, SECOND_NS, STARTS_SHIFT, Put, Slices
 from engine.caches.markets import MarketCache
 from engine.caches.views import BookView
 from engine.domain.bots import BotState
@@ -26,7 +37,6 @@ from engine.domain.events import (
     CashMoved,
     Event,
     FeedLost,
-    FeedRestored,
     InstrumentClosed,
     InstrumentListed,
     InstrumentResolved,
@@ -74,10 +84,6 @@ from engine.executor.proof import Scope
 from engine.strategies.door import NO_READINGS, NOTHING, Context
 
 _RUNNING, _MONEY = BotState.RUNNING, frozenset({OrderFilled, CashMoved})
-PASSED_ON = (
-    InstrumentListed, InstrumentClosed, InstrumentResolved, BookDistrusted, FeedLost, FeedRestored,
-)  # fmt: skip
-"""Market events the executor acts on itself; books reach it as `BookMarked`."""
 
 
 class AccountCore(AskedCore):
@@ -113,15 +119,12 @@ class AccountCore(AskedCore):
         self._batch = batch or InputBatch()
         self._tick_ns = tick_ns
         self._turned = Turned(self._account)
-        self._states: dict[BotId, str] = {}
-        """Bot → the state the tape knows of."""
+        self._states: dict[BotId, str] = {}  # as the tape knows them
         self._cells: dict[InstrumentId, tuple[Cell, ...]] = {}
-        self._listeners: dict[str, tuple[Bot, ...]] = {
-            key: tuple(bot for bot in bots if key in bot.strategy.references)
-            for bot in bots
-            for key in bot.strategy.references
-        }
+        self._listeners: dict[str, tuple[Bot, ...]] = {}
         for bot in bots:
+            for key in bot.strategy.references:
+                self._listeners[key] = (*self._listeners.get(key, ()), bot)
             self._fund(bot)
         self.signals = Signals()
         self._slices = Slices() if sliced else None
@@ -130,6 +133,8 @@ class AccountCore(AskedCore):
         self._decisions = 0
         self._second_ns = 0
         self._effects: list[Effect] = []
+        self.busy: tuple[Bot, object] | None = None  # the call of a strategy that runs now
+        self.overdue: list[tuple[Bot, object]] = []  # the call that is about to be raised into
 
     def _fund(self, bot: Bot) -> None:
         """Have the gate bind a bot to its capital, and the planner know its priority."""
@@ -288,11 +293,20 @@ class AccountCore(AskedCore):
 
     def _receives(self, bot: Bot, event: Event, now_ns: int) -> bool:
         """Let a bot take an event; say whether it wants to be evaluated."""
+        self.busy = bot, event
         try:
-            return bot.strategy.receive(event, now_ns)
+            asks = bot.strategy.receive(event, now_ns)
+            self._over()
+            return asks
         except BaseException as error:  # noqa: BLE001 a bot that raises stops alone (architecture §9)
-            self._fail(bot, error, now_ns)
+            self.fail(bot, error, now_ns)
             return False
+
+    def _over(self, *, raised: bool = False) -> None:
+        """Note that a call of a strategy is over, and wait where it is about to be raised into."""
+        self.busy = None
+        if self.overdue and not raised:
+            wait_to_be_raised()
 
     def _reference(self, event: ReferencePriced, now_ns: int) -> None:
         for bot in self._listeners.get(event.key, ()):
@@ -328,10 +342,12 @@ class AccountCore(AskedCore):
             return
         for cell in self._cells.get(order.instrument, ()):
             if cell.bot.name == order.bot:
+                self.busy = cell.bot, event
                 try:
                     cell.bot.strategy.filled(order.instrument, event, now_ns)
+                    self._over()
                 except BaseException as error:  # noqa: BLE001 it stops alone; the fill is booked all the same
-                    self._fail(cell.bot, error, now_ns)
+                    self.fail(cell.bot, error, now_ns)
                 self._wake(cell, now_ns)
 
     def _close(self, instrument: InstrumentId, now_ns: int) -> None:
@@ -420,10 +436,14 @@ class AccountCore(AskedCore):
             if bot.reads is NOTHING
             else Reader(self.signals, cell.instrument, bot.reads, now_ns),
         )
+        self.busy = bot, context
         try:
             evaluation = bot.evaluate(context, now_ns)
+            self.busy = None
+            if self.overdue:
+                self._over()
         except BaseException as error:  # noqa: BLE001 a bot that raises stops alone (architecture §9)
-            self._fail(bot, error, now_ns)
+            self.fail(bot, error, now_ns)
             return
         bot.evaluations += 1
         self._decide(evaluation.decision)
@@ -455,8 +475,11 @@ class AccountCore(AskedCore):
         if view is not None:
             self._effects += self.executor.receive(mark_of(view), now_ns)
 
-    def _fail(self, bot: Bot, error: BaseException, now_ns: int) -> None:
+    def fail(self, bot: Bot, error: BaseException, now_ns: int) -> None:
         """Stop a bot that raised: it receives nothing more, its intents are withdrawn."""
+        with suppress(TurnOverdue):
+            self._over(raised=type(error) is TurnOverdue)
+        self.overdue.clear()
         if bot.state is BotState.ERROR:
             return
         self._effects.append(bot.fail(error))
@@ -468,7 +491,7 @@ class AccountCore(AskedCore):
         try:
             bot.drop(instrument, self.signals)
         except BaseException as error:  # noqa: BLE001 a bot that raises stops alone (architecture §9)
-            self._fail(bot, error, now_ns)
+            self.fail(bot, error, now_ns)
 
     def _second(self, now_ns: int) -> None:
         """At each tick: mark what is held or working, and let the executor look at the clock."""

@@ -8,7 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from engine.bots.bot import Cell
-from engine.domain.events import BookChanged, BookReplaced, TradePrinted
+from engine.domain.events import (
+    BookChanged,
+    BookDistrusted,
+    BookReplaced,
+    FeedLost,
+    FeedRestored,
+    InstrumentClosed,
+    InstrumentListed,
+    InstrumentResolved,
+    TradePrinted,
+)
 from engine.domain.inputs import AnyInput
 from engine.domain.instruments import InstrumentId
 
@@ -30,6 +40,11 @@ Put = Callable[[AnyInput, int], None]
 
 BOOKS = frozenset({BookChanged, BookReplaced, TradePrinted})
 """Events the executor never receives itself."""
+
+PASSED_ON = (
+    InstrumentListed, InstrumentClosed, InstrumentResolved, BookDistrusted, FeedLost, FeedRestored,
+)  # fmt: skip
+"""Market events the executor acts on itself; books reach it as `BookMarked`."""
 
 STARTS_SHIFT = 32
 """Bits below the start's own number in a decision's: no two starts share a number."""

@@ -16,6 +16,7 @@ from engine.executor.fills import mid_value_micro
 from engine.live.engine import Engine
 from engine.live.telemetry import Telemetry
 from engine.runtime.services import Stream
+from engine.runtime.turn_watch import TurnWatch
 from storage.commands import STOP_PROOF
 from storage.database import reading
 from storage.equity_identity import EquityCheck, LedgerSide, judge, put_check
@@ -47,6 +48,13 @@ async def trade(
         loop.add_signal_handler(number, engine.end)
     reporter = telemetry or Telemetry(engine)
     reporter.follow(engine.clock.now_ns())
+    turns = TurnWatch(
+        lambda: [runner.core for runner in engine.runners.values()],
+        engine.config.home,
+        clock=engine.clock,
+        on_loop=loop.call_soon_threadsafe,
+    )
+    turns.start()
     for stream in (*streams, lambda: _heartbeat(engine, reporter, tick_s)):
         engine.spawn(stream)
     if kill_only:
@@ -61,6 +69,7 @@ async def trade(
         if not kill_only:
             await _stop(engine)
     finally:
+        turns.end()
         for task in engine.tasks:
             task.cancel()
         await asyncio.gather(*engine.tasks, return_exceptions=True)

@@ -27,6 +27,7 @@ from engine.risk.gate import RiskGate
 from engine.runtime.bot_runner import BotRunner, BotSnapshot, restored
 from engine.runtime.recovery import BOTS, ENGINE_WIDE, Recovered, executor_of, rebuild
 from storage.journal import Record, Snapshots, decode, latest_snapshots, load
+from storage.quarantine import quarantined
 
 ROUNDS_MAX = 50
 """How often what was journaled meanwhile is read after; each time there is less of it."""
@@ -142,6 +143,7 @@ def attach_bots(
     One that cannot be added is told, and stays in `engine.absent` as it was.
     """
     now_ns = engine.clock.now_ns()
+    hung = quarantined(engine.config.home)
     for name, settings in engine.settings.document.bots.items():
         if name in engine.bot_runners or account not in (None, settings.account):
             continue
@@ -154,6 +156,8 @@ def attach_bots(
         try:
             bot_runner = BotRunner(settings, runner)
             note = restored(bot_runner, snapshot)
+            if why := hung.get(name):
+                note = _held_back(bot_runner, why)
             runner.core.add(bot_runner.bot, now_ns)
         except (BadInput, ConfigError) as error:
             text = f"bot {name} is not started: {error}"
@@ -167,9 +171,16 @@ def attach_bots(
             runner.core.withdraw(bot_runner.bot, now_ns)
         if engine.killed.is_set() and bot_runner.may(BotHappened.PAUSE_ASKED):
             bot_runner.pause(now_ns)
-        if first:
+        if first and bot_runner.bot.state is not BotState.ERROR:
             engine.recorder.append(ENGINE_WIDE, StartBot(bot=BotId(name)), now_ns)
             bot_runner.start(now_ns)
+
+
+def _held_back(bot_runner: BotRunner, why: str) -> str:
+    """Leave a bot that hung an engine in ERROR; return the sentence for a person."""
+    bot = bot_runner.bot
+    bot.state, bot.error = BotState.ERROR, f"in quarantine: {why}"
+    return f"bot {bot.name} is in quarantine and was not started: {why}; mend it, then start it"
 
 
 def _about_bot(kind: str, text: str, settings: BotSettings) -> RaiseAlert:

@@ -11,7 +11,14 @@ from pydantic import ValidationError
 from engine.domain.catalog import StrategyEntry
 from engine.domain.instruments import BotId
 from engine.errors import BadInput, ConfigError
-from engine.plugins import Found, code_digest, found, why_missing
+from engine.plugins import (
+    Found,
+    by_the_back_door,
+    code_digest,
+    found,
+    impurities,
+    why_missing,
+)
 from engine.strategies.door import Parameters, Strategy
 
 ROOM = "engine.strategies"
@@ -36,6 +43,8 @@ def _refusal(one: Found, kind: type[Any], made: Mapping[str, type[Any]]) -> str:
     """Return why a class is no strategy a person could choose; empty = it is one."""
     if getattr(kind, "name", "") != one.name:
         return f"its name is {getattr(kind, 'name', '')!r}: file and name must be the same"
+    if one.plugin and (why := "; ".join([*impurities(one.file), *by_the_back_door(one.file)])):
+        return why
     if one.name in made:
         return f"there is a strategy {one.name!r} already, in {made[one.name].__module__}"
     wrong = one.tried(lambda: _entry(kind))

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from engine import plugins
 from engine.domain.instruments import BotId
 from engine.errors import BadInput, ConfigError
+from engine.strategies import registry
 from engine.strategies.market_maker.strategy import MarketMaker
 from engine.strategies.registry import STRATEGIES, build
+from tests.kit.plugins import installed_from, write
 
 BOT = BotId("bot")
 
@@ -86,3 +90,59 @@ def test_a_wrong_parameter_is_refused_with_its_meaning_alone() -> None:
 def test_two_wrongs_are_both_named() -> None:
     with pytest.raises(BadInput, match=r"size_shares=0.*levels=0"):
         made(levels="0", size_shares="0")
+
+
+RULE = """\"\"\"A rule.\"\"\"
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+{imports}
+from engine.strategies.bar_rule import BarParameters, BarRule, Seen, Wish
+from engine.strategies.door import Reads
+
+
+class Reaching(BarRule):
+    \"\"\"Flat.\"\"\"
+
+    name: ClassVar[str] = "{name}"
+    parameters_type: ClassVar[type[BarParameters]] = BarParameters
+
+    def reads_of(self, parameters: BarParameters) -> Reads:
+        return Reads(bars={{parameters.bars: 1}})
+
+    def wish(self, seen: Seen) -> Wish | None:
+{body}
+"""
+
+
+def rule_of(name: str, imports: str = "", body: str = "        return Wish(0.0)") -> str:
+    return RULE.format(name=name, imports=imports, body=body)
+
+
+def test_a_plugin_that_reaches_out_or_cannot_be_ended_is_refused_at_load_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catching = (
+        "        try:\n            return None\n        except BaseException:\n            raise"
+    )
+    folder = write(
+        tmp_path / "mine",
+        {
+            "a/strategies/plain_one.py": rule_of("plain_one"),
+            "b/strategies/caller.py": rule_of("caller", "import socket"),
+            "c/strategies/opener.py": rule_of("opener", body="        return open('x')"),
+            "d/strategies/catcher.py": rule_of("catcher", body=catching),
+        },
+    )
+    with installed_from(monkeypatch, folder):
+        made = registry._found()
+        said = {one.plugin: one.sentence for one in plugins.problems()}
+        with pytest.raises(ConfigError, match="it imports socket"):
+            build("caller", {}, BotId("bot"))
+    assert "plain_one" in made
+    assert not {"caller", "opener", "catcher"} & set(made)
+    assert "caller.py:7: it imports socket: no I/O" in said["b"]
+    assert "it calls open()" in said["c"]
+    assert "it catches everything" in said["d"]

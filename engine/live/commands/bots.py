@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from engine.domain.bots import BotHappened
 from engine.domain.commands import PauseBot, ResumeBot, ResumeKilled, StartBot, StopBot
 from engine.domain.effects import caution
@@ -17,6 +19,7 @@ from engine.runtime.recovery import ENGINE_WIDE
 from storage.commands import many
 from storage.database import reading
 from storage.evidence import evidence
+from storage.quarantine import release
 from storage.users import ENGINE_ID
 
 REASON_LENGTH_MIN = 10
@@ -89,6 +92,8 @@ class Starts:
             later = f"; the equity of account {account} is not known yet: the capital of its "
             later += "bots is compared with it then"
         bot_runner.start(engine.clock.now_ns())
+        with suppress(OSError):  # it stays in quarantine at the next start, which says so
+            release(engine.config.home, command.bot)
         if isinstance(command, ResumeBot):
             return Done(f"bot {command.bot} continues{later}")
         return Done(f"bot {command.bot} starts as soon as its account is ready{later}")

@@ -12,10 +12,12 @@ from engine.domain.bots import BotState
 from engine.domain.commands import ApplySettings, StartBot
 from engine.domain.instruments import BotId, Mode
 from engine.errors import BadInput
+from engine.live.reopen import attach_bots
 from engine.plugins import code_digest
 from storage.commands import CommandState
 from storage.database import writing
 from storage.evidence import put_evidence
+from storage.quarantine import quarantine, quarantined
 from storage.users import ENGINE_ID
 from tests.domain.test_evidence import EARNS
 from tests.live.trading_desk import DEMO, DOCUMENT, Exchange, TradingDesk
@@ -105,3 +107,20 @@ async def test_play_money_follows_whatever_is_started(tmp_path: Path) -> None:
             put_evidence(connection, ENGINE_ID, [loses])
         left = await desk.command(StartBot(bot=BotId("maker")))
         assert left.state is CommandState.DONE, left.answer
+
+
+async def test_a_bot_in_quarantine_is_in_error_at_the_next_start_until_a_person_starts_it(
+    tmp_path: Path,
+) -> None:
+    quarantine(tmp_path, "maker", "one call of its strategy took more than 5 s")
+    async with TradingDesk(tmp_path, Exchange()) as desk:
+        before = desk.engine.bot_runners.pop("maker")
+        before.runner.core.remove(before.bot, desk.engine.clock.now_ns())
+        attach_bots(desk.engine, {}, first=True)
+        bot = desk.engine.bot_runners["maker"].bot
+        assert bot.state is BotState.ERROR
+        assert "in quarantine" in bot.error
+        ledger_of(desk).move_cash(1_000 * MICRO)
+        left = await desk.command(StartBot(bot=BotId("maker")))
+        assert left.state is CommandState.DONE, left.answer
+        assert quarantined(tmp_path) == {}

@@ -1,0 +1,151 @@
+"""Ends a strategy that takes too long or too much memory: its own bot stops, the others go on.
+
+A strategy runs on the loop's thread, so one that loops would stop everything. A thread beside it
+looks a few times a second which bot the loop is in. After `BUDGET_S` in one call it has the
+interpreter raise `TurnOverdue` there (PyThreadState_SetAsyncExc), which stops the bot as any other
+error does. What runs outside the interpreter (a C function) cannot be interrupted so: after
+`HARD_LOOKS` the bot is put into quarantine, and is in ERROR when the hung engine is started again.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+from engine.bots.bot import Bot, TurnOverdue
+from engine.bots.core import AccountCore
+from engine.clock import Clock
+from engine.plugins import PACKAGE
+from storage.quarantine import quarantine
+
+POLL_S = 0.1
+BUDGET_S = 2.0
+"""Longest one call of a strategy may take: a usual one takes some 100 µs."""
+AGAIN_EVERY = 5
+"""Looks until it is raised again, in a strategy that catches even that."""
+HARD_LOOKS = 50
+WEIGHED_EVERY = 300
+"""Looks between two weighings: half a minute."""
+BYTES_MAX = 256 * 1024 * 1024
+OBJECTS_MAX = 2_000_000
+"""So many objects are weighed at most; one that holds more holds too much."""
+
+
+class TurnWatch:
+    """Looks at the cores of an engine from a thread of its own."""
+
+    def __init__(
+        self,
+        cores: Callable[[], Iterable[AccountCore]],
+        home: Path,
+        *,
+        clock: Clock,
+        thread: int | None = None,
+        on_loop: Callable[[Callable[[], object]], object],
+        budget_s: float = BUDGET_S,
+        bytes_max: int = BYTES_MAX,
+    ) -> None:
+        """`cores` are those of the loop on `thread` (None = the main one).
+
+        `on_loop` runs something on that loop, from any thread.
+        """
+        self._cores = cores
+        self._home = home
+        self._clock = clock
+        self._thread = thread or threading.main_thread().ident
+        self._on_loop = on_loop
+        self._budget_s = budget_s
+        self._bytes_max = bytes_max
+        self._seen: tuple[Bot, object] | None = None
+        self._looks = 0
+        """How often in a row the loop was found in that call. Looks are counted, not seconds: of a
+        process that did not run for a while the strategy is not to blame."""
+        self._over = threading.Event()
+
+    def start(self) -> None:
+        """Begin to look."""
+        threading.Thread(target=self._run, name="turns", daemon=True).start()
+
+    def end(self) -> None:
+        """Look no more."""
+        self._over.set()
+
+    def _run(self) -> None:
+        count = 0
+        while not self._over.wait(POLL_S):
+            count += 1
+            with suppress(RuntimeError):  # accounts and bots come and go on the other thread
+                self.look()
+                if count % WEIGHED_EVERY == 0:
+                    self.weigh()
+
+    def look(self) -> None:
+        """Look once which bot the loop is in, and interrupt one that is overdue."""
+        busy, core = next(
+            ((one.busy, one) for one in tuple(self._cores()) if one.busy is not None), (None, None)
+        )
+        self._looks = self._looks + 1 if busy is not None and busy is self._seen else 0
+        self._seen = busy
+        if busy is None or core is None:
+            return
+        late = self._looks - round(self._budget_s / POLL_S)
+        if late >= 0 and late % AGAIN_EVERY == 0:
+            self._interrupt(core, busy)
+        if self._looks == HARD_LOOKS:
+            why = f"one call of its strategy took more than {HARD_LOOKS * POLL_S:g} s"
+            with suppress(OSError):
+                quarantine(self._home, busy[0].name, why)
+
+    def _interrupt(self, core: AccountCore, busy: tuple[Bot, object]) -> None:
+        """Raise in the loop's thread, unless the call has just ended."""
+        core.overdue.append(
+            busy
+        )  # from here on the core waits for it where the call ends by itself
+        if core.busy is not busy:
+            core.overdue.clear()
+            return
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(self._thread or 0), ctypes.py_object(TurnOverdue)
+        )
+
+    def weigh(self) -> None:
+        """Stop the bots of plug-ins whose strategy holds more than may be."""
+        for core in tuple(self._cores()):
+            for bot in core.bots:
+                if not type(bot.strategy).__module__.startswith(f"{PACKAGE}."):
+                    continue
+                held = held_by(bot.strategy, self._bytes_max)
+                if held > self._bytes_max:
+                    error = MemoryError(
+                        f"its strategy holds more than {self._bytes_max / 2**20:,.0f} MB"
+                    )
+                    self._on_loop(partial(self._stop, core, bot, error))
+
+    def _stop(self, core: AccountCore, bot: Bot, error: MemoryError) -> None:
+        """Stop a bot, on the loop's thread."""
+        core.fail(bot, error, self._clock.now_ns())
+
+
+def held_by(thing: object, most: int) -> int:
+    """Return how many bytes hang on an object, code and modules apart; it stops above `most`."""
+    seen: set[int] = set()
+    waiting: list[Any] = [thing]
+    total = 0
+    while waiting and total <= most:
+        one = waiting.pop()
+        if id(one) in seen or isinstance(one, type | ModuleType | FunctionType):
+            continue
+        seen.add(id(one))
+        if len(seen) > OBJECTS_MAX:
+            return most + 1
+        total += sys.getsizeof(one)
+        waiting += gc.get_referents(one)
+    return total

@@ -1,0 +1,149 @@
+"""Strategies that loop or leak: their own bot stops, the one beside it misses nothing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.bots.bot import TurnOverdue
+from engine.clock import WallClock
+from engine.domain.bots import BotState
+from engine.domain.instruments import InstrumentId
+from engine.runtime.turn_watch import HARD_LOOKS, TurnWatch, held_by
+from storage.quarantine import quarantine, quarantined, release
+from tests.bots.conftest import make_bot, make_script, make_stage
+
+__all__ = ["make_bot", "make_script", "make_stage"]
+
+MS = 1_000_000
+CLOCK = WallClock()
+ONE, TWO = InstrumentId("venue:one"), InstrumentId("venue:two")
+Make = Callable[..., Any]
+
+
+def loops(*_: object) -> tuple[()]:
+    number = 0
+    while True:
+        number += 1
+
+
+def loops_and_catches(*_: object) -> tuple[()]:
+    """Catch whatever ends the inner loop once; the next one ends it."""
+    try:
+        loops()
+    except BaseException:  # noqa: BLE001 what a hostile plug-in would write
+        loops()
+    return ()
+
+
+@pytest.fixture
+def pair(make_stage: Make, make_bot: Make, make_script: Make) -> Any:
+    bad = make_bot("bad", make_script(), instruments=frozenset({ONE}))
+    good = make_bot("good", make_script(), instruments=frozenset({TWO}))
+    stage = make_stage(bad, good)
+    for one in (ONE, TWO):
+        stage.list(one)
+    return stage, bad, good
+
+
+def made(stage: Any, home: Path, **changes: Any) -> TurnWatch:
+    given: dict[str, Any] = {
+        "clock": CLOCK,
+        "thread": threading.get_ident(),
+        "on_loop": lambda do: do(),
+        "budget_s": 0.2,
+    }
+    return TurnWatch(lambda: [stage.core], home, **(given | changes))
+
+
+@pytest.mark.parametrize("wrong", [loops, loops_and_catches])
+def test_a_strategy_that_loops_stops_alone(pair: Any, tmp_path: Path, wrong: Any) -> None:
+    stage, bad, good = pair
+    bad.strategy.say = wrong
+    asked = len(good.strategy.asked)
+    watch = made(stage, tmp_path)
+    watch.start()
+    began_s = time.monotonic()
+    stage.at(stage.now + 1_500 * MS)
+    watch.end()
+    assert time.monotonic() - began_s < 4.0
+    assert (bad.state, good.state) == (BotState.ERROR, BotState.RUNNING)
+    assert bad.error.startswith("TurnOverdue in loops, line ")
+    assert len(good.strategy.asked) > asked
+    stage.at(stage.now + 3_000 * MS)
+    assert good.state is BotState.RUNNING, "nothing is raised late"
+    assert quarantined(tmp_path) == {}
+
+
+def test_a_call_that_just_ended_is_waited_for_and_its_bot_stops(pair: Any, tmp_path: Path) -> None:
+    stage, bad, good = pair
+    watch = TurnWatch(
+        lambda: [stage.core],
+        tmp_path,
+        clock=CLOCK,
+        thread=threading.get_ident(),
+        on_loop=lambda do: do(),
+    )
+
+    def overdue(*_: object) -> tuple[()]:
+        watch._interrupt(stage.core, stage.core.busy)
+        return ()
+
+    bad.strategy.say = overdue
+    stage.at(stage.now + 1_500 * MS)
+    assert (bad.state, good.state) == (BotState.ERROR, BotState.RUNNING)
+    assert "TurnOverdue" in bad.error
+    assert stage.core.overdue == []
+
+
+def test_a_call_that_is_over_is_not_raised_into(pair: Any, tmp_path: Path) -> None:
+    stage, bad, _ = pair
+    watch = made(stage, tmp_path)
+    watch._interrupt(stage.core, (bad, "an older call"))
+    stage.at(stage.now + 1_500 * MS)
+    assert bad.state is BotState.RUNNING
+    assert stage.core.overdue == []
+
+
+def test_one_that_cannot_be_interrupted_is_put_into_quarantine(pair: Any, tmp_path: Path) -> None:
+    stage, bad, _ = pair
+    watch = TurnWatch(
+        lambda: [stage.core], tmp_path, clock=CLOCK, on_loop=lambda do: do(), budget_s=100.0
+    )
+    stage.core.busy = bad, "a call into a C function"
+    for _ in range(HARD_LOOKS):
+        watch.look()
+    assert quarantined(tmp_path) == {}
+    watch.look()
+    assert list(quarantined(tmp_path)) == ["bad"]
+    quarantine(tmp_path, "other", "because")
+    release(tmp_path, "bad")
+    assert quarantined(tmp_path) == {"other": "because"}
+    (tmp_path / "quarantine.json").write_text("[", encoding="utf-8")
+    assert quarantined(tmp_path) == {}
+
+
+def test_a_plugin_that_holds_too_much_stops_alone(
+    pair: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage, bad, good = pair
+    bad.strategy.kept = [bytes(1_000) for _ in range(2_000)]
+    watch = TurnWatch(
+        lambda: [stage.core], tmp_path, clock=CLOCK, on_loop=lambda do: do(), bytes_max=1_000_000
+    )
+    watch.weigh()
+    assert bad.state is BotState.RUNNING, "only plug-ins are weighed"
+    monkeypatch.setattr(type(bad.strategy), "__module__", "plugins.leaky.strategies.leaky")
+    watch.weigh()
+    assert (bad.state, good.state) == (BotState.ERROR, BotState.RUNNING)
+    assert "MemoryError" in bad.error
+    assert held_by([bytes(1_000)] * 5, 10_000) < 2_000, "one object is counted once"
+
+
+def test_no_except_exception_of_a_strategy_catches_it() -> None:
+    assert not issubclass(TurnOverdue, Exception)
