@@ -142,6 +142,9 @@ GLOSSARY = {
     "Account": "Money at one venue, in one mode. A single executor places its orders.",
     "Mode": "demo, paper or live. It belongs to the account; positions never cross.",
     "Bot": "A strategy with its markets, capital and parameters, trading for one account.",
+    "Owner": "Whose an order, its tokens and its PnL are: a bot, manual for what a person does, or "
+    "unassigned for what no record says.",
+    "Free to transfer": "Settled tokens of an owner that none of its working sells uses.",
     "Wants": "The quotes a strategy wants, before ids, minimum sizes and complements.",
     "Gate": "A condition a strategy checks, in order. The first that fails is why it does not "
     "quote.",

@@ -1,13 +1,12 @@
-"""Settlement, pairs to merge, holdings, PnL, and closed bets.
+"""Settlement, pairs to merge, holdings by owner, PnL, and closed bets.
 
 Settled and pending tokens, cost, mark, and the fills behind them.
 
-Changes: redeem, merge, act on what is not ours.
+Changes: transfers, redeems, merges, adopts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from decimal import Decimal
 from html import escape
 from typing import Any
@@ -16,7 +15,7 @@ import streamlit as st
 
 from engine.domain.commands import AnyCommand
 from engine.domain.commands.wallet import AdoptTokens, CancelForeign, IgnoreForeign, Merge, Redeem
-from engine.domain.instruments import AccountId, InstrumentId, Leg, Mode, Side
+from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Mode
 from engine.domain.money import MICRO
 from engine.domain.orders import Identity
 from engine.domain.telemetry import Capital
@@ -31,13 +30,13 @@ from pages.kit.panels import Tile
 from pages.kit.tables import Col, ColKind, choice, columns_of, page_behind, say_cut, table, turn
 from pages.kit.words import NOTHING, SECOND_NS, age, count, micro, money, percent
 from pages.orders.page import fitting
-from pages.shared import markouts, pnl
+from pages.shared import markouts, owners, pnl
 from storage.live import account_report
 from storage.views import ROWS_MAX, Row
 from storage.views import money as money_views
 from storage.views.bets import BOTS, BY_HAND, BetSums, bet_sums, bettors, closed_bets
 from storage.views.bets import KEY as BY
-from storage.views.drill_down import fills_behind, orders_behind
+from storage.views.drill_down import fills_behind
 from storage.views.foreign import foreign
 from storage.views.frame import AccountSeen, snapshot
 from storage.views.money import DECIDED_NS, Phase, SettlementStep, pipeline
@@ -138,7 +137,7 @@ def show_settlement(mode: Mode, now: int) -> None:
         if account.mode == mode:
             show_pipeline(account, now)
             show_redeemable(account)
-    show_merges(ask(money_views.held, engine_id(), mode=mode, paired=True), mode)
+    show_merges(mode)
     show_operations(mode)
 
 
@@ -183,6 +182,7 @@ def main() -> None:
     if mode is None:
         return
     show_positions(mode)
+    owners.show(mode)
     commands.show_question()
     show_bets(mode)
     show_foreign(mode)
@@ -258,33 +258,24 @@ def address(step: SettlementStep, seen: AccountSeen, now: int) -> str:
     return links.fills(seen.mode, account=seen.account, state=step.phase.value, since_ns=since)
 
 
-def pairs(row: Row, mode: Mode) -> Decimal:
-    """Return how many pairs are free to be merged: what working sells may use is not."""
-    place = {"account": row["account"], "instrument": row["instrument"]}
-    free = {leg: row[f"{leg}_settled"] or Decimal(0) for leg in ("yes", "no")}
-    for one in ask(orders_behind, engine_id(), mode=mode, open_only=True, **place):
-        if one["side"] == Side.SELL and one["size"] is not None:
-            free[one["leg"]] -= one["size"] - one["filled"]
-    return max(Decimal(0), min(free.values()))
-
-
 @guard.part("What could be merged")
-def show_merges(held: Sequence[Row], mode: Mode) -> None:
+def show_merges(mode: Mode) -> None:
     """Say which pairs could be merged into cash, and offer it; nothing is said without any."""
-    found = sorted(((row, pairs(row, mode)) for row in held), key=lambda one: -one[1])
-    found = [one for one in found if one[1]]
+    found = owners.pairs(ask(money_views.held_by_owner, engine_id(), mode=mode))
     if not found:
         return
     lines = [
         f"**{literal(market(row['instrument']))}** at {literal(row['account'])}: {size(number)} "
-        f"{'pair' if number == 1 else 'pairs'} of YES and NO can be merged into "
-        f"**{money(number, row['currency'])}**, "
-        f"{money(number - _cost(row, number), row['currency'], signed=True)} against their cost"
-        for row, number in found
+        f"{'pair' if number == 1 else 'pairs'} of YES and NO of {literal(row['bot'])} can be "
+        f"merged into **{money(number, row['currency'])}**, "
+        f"{money(number - cost, row['currency'], signed=True)} against their cost"
+        for row, number, cost in found
     ]
     st.info("\n\n".join([*lines, MERGING]), icon=":material/merge:")
-    for row, number in found[:BUTTONS_MAX]:
-        command = Merge(account=row["account"], instrument=row["instrument"])
+    for row, number, _ in found[:BUTTONS_MAX]:
+        command = Merge(
+            account=row["account"], instrument=row["instrument"], owner=BotId(row["bot"])
+        )
         _offer(command, mode, f"Merge into {money(number, row['currency'])}")
 
 
@@ -308,9 +299,10 @@ def show_redeemable(account: AccountSeen) -> None:
 
 def _offer(command: Merge | Redeem, mode: Mode, label: str, phase: str = "") -> None:
     """Draw a button that asks first."""
-    slot = f"{type(command).__name__}:{command.account}:{command.instrument}"
+    whose = f", {command.owner}" if isinstance(command, Merge) else ""
+    slot = f"{type(command).__name__}:{command.account}:{command.instrument}{whose}"
     name = market(command.instrument)
-    if st.button(f"{label}: {literal(name)}", key=f"offer:{slot}", disabled=bool(phase)):
+    if st.button(f"{label}: {literal(name + whose)}", key=f"offer:{slot}", disabled=bool(phase)):
         words = (
             f"{commands.MONEY[mode]}. {label} at **{literal(command.account)}** in "
             f"**{literal(name)}**: one wallet transaction, requested once, and "
@@ -333,15 +325,6 @@ def show_operations(mode: Mode) -> None:
     for slot in commands.slots():
         if slot.startswith(ours):
             commands.show_progress(slot)
-
-
-def _cost(row: Row, number: Decimal) -> Decimal:
-    """Return what so many pairs cost, by each leg's average."""
-    total = Decimal(0)
-    for leg in ("yes", "no"):
-        tokens = row[f"{leg}_settled"] + row[f"{leg}_pending"]
-        total += row[f"{leg}_cost"] * number / tokens
-    return total
 
 
 # -- What others have in the same wallets ----------------------------------------------------------

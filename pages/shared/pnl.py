@@ -1,4 +1,4 @@
-"""Where equity comes from, PnL by bot and period, markouts, and where the money at risk is.
+"""Where equity comes from, PnL by owner and period, markouts, and where the money at risk is.
 
 One mode and one currency per sum.
 """
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from engine.domain.instruments import Mode
+from engine.domain.instruments import MANUAL, UNASSIGNED, Mode
 from pages.kit import charts, commands, guard, links, names, panels
 from pages.kit.data import ask, ask_seldom, engine_id
 from pages.kit.markdown import literal
@@ -38,6 +38,10 @@ from storage.views.money import equity_check, sources
 
 DAY_NS = 86_400 * SECOND_NS
 MINUTE_NS = 60 * SECOND_NS
+ROUNDED = (
+    "Each owner's position is valued by itself and rounded down: together they may be some "
+    "millionths below the account's figure, which is valued whole."
+)
 HINT = "Realised and unrealised at mid, less fees; deposits are never PnL."
 
 
@@ -102,25 +106,26 @@ def show(rows: Sequence[Row], mode: Mode, now: int) -> None:
     markouts.show(mode)
 
 
-@guard.part("PnL by bot")
+@guard.part("PnL by owner")
 def _by_bot(rows: Sequence[Row], mode: Mode, now: int) -> None:
-    """Draw PnL by bot; each figure leads to the fills it is made of."""
-    st.subheader("PnL by bot")
+    """Draw PnL by owner; each figure leads to the fills it is made of."""
+    st.subheader("PnL by owner")
     if not rows:
         panels.empty(
-            "No bot has traded in this mode yet.",
-            "A bot appears with its first fill; the engine adds a point every minute.",
+            "No owner has traded in this mode yet.",
+            "A bot, or manual, appears with its first fill; the engine adds a point every minute.",
         )
         return
     panels.note(
         f"{mode.upper()} only · realised before fees, unrealised at mid, fees separate; rewards "
-        "and rebates belong to the account, not to a bot's PnL · each figure links to its fills"
+        "and rebates belong to the account, not to an owner's PnL · each figure links to its fills "
+        f"· an owner is a bot, manual, or unassigned. {ROUNDED}"
     )
     st.html(table(rows, mode, now))
 
 
 def table(rows: Sequence[Row], mode: Mode, now: int) -> str:
-    """Return PnL by bot, the best first, as a table of links."""
+    """Return PnL by owner, the best first, as a table of links."""
     periods_shown = (PERIODS[-1], *PERIODS[:-1])
     labels = [period.column for period in periods_shown]
     labels += ["Realised", "Unrealised", "Fees", "Held at cost", "Markets held"]
@@ -133,7 +138,7 @@ def _line(row: Row, mode: Mode, since: Sequence[tuple[str, int]]) -> str:
     only = {"account": row["account"], "bot": row["bot"]}
     fills, held = links.fills(mode, **only), panels.address("positions")
     bot = escape(row["bot"])
-    if row["bot"] != links.NO_BOT:
+    if row["bot"] not in (links.NO_BOT, MANUAL, UNASSIGNED):
         bot = panels.link(row["bot"], "bots", bot=row["bot"])
     cells = [
         figure(row[key], links.fills(mode, since_ns=since_ns, **only)) for key, since_ns in since

@@ -12,9 +12,17 @@ from decimal import Decimal, InvalidOperation
 import streamlit as st
 
 from engine.domain.bots import AT_REST
-from engine.domain.commands import PlaceManual
+from engine.domain.commands import MANUAL, PlaceManual
 from engine.domain.commands.trading import Flatten
-from engine.domain.instruments import AccountId, Instrument, Mode, Side, is_bid
+from engine.domain.instruments import (
+    UNASSIGNED,
+    AccountId,
+    BotId,
+    Instrument,
+    Mode,
+    Side,
+    is_bid,
+)
 from engine.domain.intents import Urgency
 from engine.domain.telemetry import BookTop
 from engine.errors import BadInput
@@ -28,7 +36,7 @@ from storage import views
 from storage.live import SUBJECTS_MAX, books, listed, watched_by
 from storage.views import Row
 from storage.views.frame import AccountSeen, open_markets, snapshot
-from storage.views.money import limit_use
+from storage.views.money import held_by_owner, limit_use
 
 SLOT = "by_hand"
 FIELD_PX = 170
@@ -115,7 +123,7 @@ def _markets(account: AccountSeen) -> list[str]:
 
 
 def _warn(account: str, market: str) -> None:
-    """Name the bots that trade the market at the account: the engine would refuse the order."""
+    """Name the bots that trade the market at the account, and go on beside an order by hand."""
     at_work = [
         bot["name"]
         for bot in ask(views.bots, engine_id())
@@ -124,11 +132,17 @@ def _warn(account: str, market: str) -> None:
         and market in [one.instrument for one in ask(watched_by, engine_id(), bot["name"])]
     ]
     if at_work:
-        st.warning(
-            f"{literal(', '.join(at_work))} trades here: a manual order is refused until it is "
-            "paused or stopped.",
-            icon=":material/smart_toy:",
+        panels.note(
+            f"{literal(', '.join(at_work))} trades here and goes on: a manual order stands beside "
+            "it with its own tokens and PnL. One that would meet an order of our own is refused."
         )
+
+
+def owners_at_rest(account: str) -> list[str]:
+    """Return for whom a person may act at an account: `manual`, and the bots that do not run."""
+    bots = ask(views.bots, engine_id())
+    mine = [bot for bot in bots if bot["account"] == account]
+    return [MANUAL, *(bot["name"] for bot in mine if bot["state"].lower() in AT_REST)]
 
 
 def _grid_and_book(instrument: Instrument, book: BookTop | None) -> str:
@@ -165,6 +179,7 @@ def _fields(instrument: Instrument, account: str) -> PlaceManual | None:
             hint = "61.5" if product.in_cents else None
             price = st.text_input(f"Price, {literal(unit)}", placeholder=hint, width=FIELD_PX)
             size = st.text_input("Size", width=FIELD_PX)
+            owner = st.selectbox("For", owners_at_rest(account), width=FIELD_PX)
         urgency = st.segmented_control(
             "Urgency", list(URGENCIES), default=Urgency.REST, format_func=URGENCIES.__getitem__,
             required=True,
@@ -180,6 +195,7 @@ def _fields(instrument: Instrument, account: str) -> PlaceManual | None:
             price=price_of(instrument, price),
             size=size_of(instrument, size),
             urgency=urgency or Urgency.REST,
+            owner=BotId(owner),
         )
     except BadInput as error:
         st.error(f"{literal(error)}. Nothing was sent.")
@@ -241,7 +257,8 @@ def question(
         note += micro(fee_max_micro(asked, instrument), instrument.currency)
     words = (
         f"**{order}** ({exact}) in **{literal(names.market(instrument.id))}** "
-        f"({literal(instrument.id)}), one order at account **{literal(asked.account)}**. "
+        f"({literal(instrument.id)}), one order for **{literal(asked.owner)}** at account "
+        f"**{literal(asked.account)}**. "
         f"{commands.MONEY[mode]}.\n\n{THEN[asked.urgency]}\n\n{amount}{note}. Risk rules apply as "
         "for a bot: they may shrink it or deny it. No other order is touched, and it is never "
         f"placed a second time.\n\n{chr(10).join(f'- {literal(line)}' for line in then)}"
@@ -321,22 +338,39 @@ def _exposure(asked: PlaceManual, instrument: Instrument, uses: Sequence[Row]) -
 # -- Flatten: out of a position at once, within a cap ----------------------------------------------
 
 
+def _holders_at_rest(account: str, market: str, mode: Mode) -> list[str]:
+    """Return whose position may be closed now; say who else holds one, and trades."""
+    only = {"account": account, "instrument": market}
+    holding = {row["bot"] for row in ask(held_by_owner, engine_id(), mode=mode, **only)}
+    owners = [name for name in owners_at_rest(account) if name in holding]
+    if running := sorted(holding - {*owners, UNASSIGNED}):
+        panels.note(
+            f"{literal(', '.join(running))} holds tokens here and trades: pause or stop it to "
+            "flatten what it holds."
+        )
+    return owners
+
+
 def flatten(account: str, instrument: Instrument, mode: Mode) -> None:
-    """Draw the button that closes what an account holds in a market, with its slippage cap."""
+    """Draw the button that closes what an owner holds in a market, with its slippage cap."""
+    owners = _holders_at_rest(account, instrument.id, mode)
+    if not owners:
+        return
     with st.container(horizontal=True, vertical_alignment="bottom"):
         binary = instrument.product.in_cents
         cap = st.number_input(
             f"Slippage cap, {'¢' if binary else instrument.currency}",
             min_value=0.0, value=SLIP_CENTS, step=0.5, key="flatten_cap", width=160,
         )  # fmt: skip
+        owner = st.selectbox("Of", owners, key="flatten_owner", width=160)
         if not st.button("Flatten…", key="flatten", icon=":material/logout:"):
             return
     units = Decimal(str(cap)).scaleb(instrument.price_decimals - 2 * binary)
     slip = int(units)
     words = (
-        f"Closes everything account **{literal(account)}** holds in "
+        f"Closes everything **{literal(owner)}** holds at account **{literal(account)}** in "
         f"**{literal(names.market(instrument.id))}** ({literal(instrument.id)}) now. "
-        f"{commands.MONEY[mode]}.\n\nManual orders there are cancelled. "
+        f"{commands.MONEY[mode]}.\n\nIts orders there are cancelled; other owners go on. "
         "Orders take at once (FAK), through risk like a bot's, at most "
         f"**{literal(_price(instrument, slip))}** worse than the best price when it begins, "
         "repeated each second until flat or 15 s have passed; what is left then stays and is "
@@ -350,7 +384,10 @@ def flatten(account: str, instrument: Instrument, mode: Mode) -> None:
     commands.ask_first(
         commands.Confirmation(
             command=Flatten(
-                account=AccountId(account), instrument=instrument.id, slippage_max=slip
+                account=AccountId(account),
+                instrument=instrument.id,
+                slippage_max=slip,
+                owner=BotId(owner),
             ),
             slot=SLOT,
             title=f"Flatten, {mode.upper()}",

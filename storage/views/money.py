@@ -1,4 +1,4 @@
-"""Money as pages show it: positions with cost and mark, PnL by bot and period, use of limits.
+"""Money as pages show it: positions with cost and mark, PnL by owner and period, use of limits.
 
 Every function takes a reader's connection; sums never cross modes or currencies. Amounts come as
 `Decimal` in the currency.
@@ -18,7 +18,16 @@ from engine.domain.instruments import Mode
 from engine.domain.money import MICRO
 from storage.live import OWNED, latest_equity
 from storage.projected.orders import ENDED
-from storage.views import LISTED, MICRO_DECIMALS, PageKey, Row, page, query, shown
+from storage.views import (
+    LISTED,
+    MICRO_DECIMALS,
+    ROWS_MAX,
+    PageKey,
+    Row,
+    page,
+    query,
+    shown,
+)
 
 SIZES = ("yes_settled", "yes_pending", "no_settled", "no_pending")
 
@@ -38,17 +47,15 @@ def held(
     before: PageKey | None = None,
     account: str = "",
     instrument: str = "",
-    paired: bool = False,
 ) -> list[Row]:
     """Return what is held in one mode, a row per instrument, the largest cost first, `ROWS_MAX`.
 
-    Of one account and instrument where they are named; `paired` = only where a pair of YES and NO
-    is settled. `mark` is the last two-sided mid in YES-space, None where there never was one; then
-    `unrealised` and `pnl` are None too. A pending token may still vanish.
+    Of one account and instrument where they are named. `mark` is the last two-sided mid in
+    YES-space, None where there never was one; then `unrealised` and `pnl` are None too. A pending
+    token may still vanish.
     """
     only = {name: one for name, one in (("account", account), ("instrument", instrument)) if one}
     where = _HELD + "".join(f" AND t.{name} = ?" for name in only)
-    where += " AND min(t.yes_settled, t.no_settled) > 0" * paired
     found = page(
         connection,
         engine_id,
@@ -83,6 +90,45 @@ def held_sums(connection: Connection, engine_id: str, *, mode: Mode) -> list[Row
         f"FROM holdings t WHERE t.engine_id = ?{_HELD} GROUP BY t.currency ORDER BY t.currency",
         (engine_id, mode),
     )
+
+
+def held_by_owner(
+    connection: Connection, engine_id: str, *, mode: Mode, account: str = "", instrument: str = ""
+) -> list[Row]:
+    """Return what each owner holds of each leg of open markets in one mode, `ROWS_MAX`.
+
+    The largest cost first; of one account and instrument where they are named. `size` holds what is
+    pending, `free` is settled and in no working sell. `value` at the last two-sided mid, rounded
+    down; None where there never was one.
+    """
+    only = {name: one for name, one in (("account", account), ("instrument", instrument)) if one}
+    found = query(
+        connection,
+        "SELECT t.account, t.instrument, t.bot, t.leg, t.cost_micro, a.currency, "  # noqa: S608 our own words
+        "i.kind, i.price_decimals, i.size_decimals, t.settled + t.pending AS size, "
+        "t.settled - coalesce((SELECT sum(o.size - o.filled) FROM orders o "
+        "WHERE o.engine_id = t.engine_id AND o.account = t.account AND "
+        "o.instrument = t.instrument AND o.bot = t.bot AND "
+        f"o.leg = t.leg AND o.side = 'sell' AND NOT o.{ENDED}), 0) AS free, "
+        "CASE WHEN h.mid2 IS NULL THEN NULL ELSE (t.settled + t.pending) * CASE t.leg WHEN 'no' "
+        "THEN 2 * CAST(pow(10, i.price_decimals) AS INTEGER) - h.mid2 ELSE h.mid2 END "
+        f"/ (2 * l.value_divisor) END AS value_micro FROM positions t {LISTED} "
+        "LEFT JOIN accounts a ON a.engine_id = t.engine_id AND a.account = t.account "
+        "LEFT JOIN listings l ON l.engine_id = t.engine_id AND l.instrument = t.instrument "
+        "LEFT JOIN holdings h ON h.engine_id = t.engine_id AND h.account = t.account "
+        "AND h.instrument = t.instrument WHERE t.engine_id = ? AND t.mode = ? "
+        "AND t.settled + t.pending != 0 AND l.payout_yes_micro IS NULL"
+        + "".join(f" AND t.{name} = ?" for name in only)
+        + " ORDER BY t.cost_micro DESC, t.account, t.instrument, t.bot, t.leg LIMIT ?",
+        (engine_id, mode, *only.values(), ROWS_MAX),
+    )
+    for row in found:
+        for name in ("size", "free"):
+            row[name] = shown(
+                max(0, row[name]) if name == "free" else row[name], row["size_decimals"]
+            )
+        row["unrealised"] = None if row["value"] is None else row["value"] - row["cost"]
+    return found
 
 
 def pnl_by_bot(

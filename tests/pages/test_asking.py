@@ -280,8 +280,8 @@ def test_the_form_names_a_bot_that_trades_the_market(
     opened: Opened, desk: Config, state: str, warned: bool
 ) -> None:
     put_bot(desk, state, watching=(WatchedMarket(instrument=M1.id),))
-    told = [one.value for one in opened("orders").warning]
-    assert any(text.startswith("maker trades here") for text in told) is warned
+    said = texts(opened("orders"))
+    assert ("maker trades here and goes on" in said) is warned
 
 
 # -- the KILL of a part on Risk --------------------------------------------------------------------

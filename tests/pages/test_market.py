@@ -30,6 +30,8 @@ from storage.live import (
     put_limit_use,
     put_payout,
 )
+from storage.projected import PROJECTED
+from storage.projected.positions import PositionRow
 from tests.pages.seen import figures
 from tests.pages.test_asking import M1, beat, desk, left, press, texts, words
 from tests.pages.test_markets import listed
@@ -51,6 +53,11 @@ def hold(config: Config, shares: int) -> None:
     )  # fmt: skip
     with writing(config.state_path) as connection:
         put_holdings(connection, "pitboss", [held], time.time_ns())
+        own = PositionRow(
+            account="demo", instrument=NAME, leg=Leg.YES, bot="manual", mode=Mode.DEMO,
+            settled=shares * 10**6, cost_micro=4_000_000, updated_ns=1, seq=1,
+        )  # fmt: skip
+        PROJECTED[PositionRow].rows.put(connection, "pitboss", [own], "INSERT OR REPLACE")
 
 
 def test_a_market_nobody_knows_is_a_sentence(opened: Opened, desk: Config) -> None:

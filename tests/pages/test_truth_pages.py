@@ -59,7 +59,7 @@ def books(config: Config) -> Iterator[Books]:
             InstrumentListed(instrument=TERMS),
             *bought(1, 4_800, 20 * SHARE),
             *bought(2, 4_900, 8 * SHARE, Leg.NO),
-            FillSettled(account=DEMO, fill=FillId("f1")),
+            *(FillSettled(account=DEMO, fill=FillId(name)) for name in ("f1", "f2")),
         )
         beat = EngineHeartbeat(
             state="RUNNING", heartbeat_ns=now, started_ns=1, pid=os.getpid(),
@@ -168,7 +168,7 @@ def test_positions_show_the_ladder_and_pairs_that_could_be_merged(
         "/orders?show=fills&mode=demo&account=demo&state=confirmed&since_ns"
     )
     (info,) = page.info
-    assert "8 pairs of YES and NO can be merged into **8.00 pUSD**" in info.value
+    assert "8 pairs of YES and NO of maker can be merged into **8.00 pUSD**" in info.value
     assert "+0.24 pUSD against their cost" in info.value
     (merge,) = [one for one in page.button if one.label.startswith("Merge into 8.00 pUSD")]
     merge.click().run()
@@ -181,7 +181,7 @@ def test_pairs_that_a_working_sell_may_use_are_not_offered_to_be_merged(
     placed, _ = bought(9, 5_000, 17 * SHARE, side=Side.SELL)
     books.tell(placed)
     (info,) = opened("positions").info
-    assert "3 pairs of YES and NO can be merged into **3.00 pUSD**" in info.value
+    assert "3 pairs of YES and NO of maker can be merged into **3.00 pUSD**" in info.value
 
 
 def test_fills_carry_their_markouts_and_unknown_is_never_zero(opened: Opened, books: Books) -> None:
