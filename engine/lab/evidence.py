@@ -54,8 +54,8 @@ BAR_MARKET = BarMarket(slippage_bps=1.0)
 DRAWS = 4_000
 DRAWS_AT_ONCE = 200
 DAY_NS = 86_400 * SECOND_NS
-WARM = "warm"
-"""The outcome of a decision of a rule of bars that waits for enough of them."""
+UNREADY = frozenset({"warm", "known"})
+"""Outcomes of decisions that wait: for enough bars, for every number of a rule."""
 
 NOTHING_HERE = (
     "there is no data here: record some, bring a file of bars on the Backtests page, name a path, "
@@ -264,7 +264,7 @@ class EvidenceTrial:
         )
 
     def _decided(self, decision: Decision) -> None:
-        self._asked += decision.outcome != WARM
+        self._asked += decision.outcome not in UNREADY
 
     @property
     def found(self) -> Gains:

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable
 from math import sqrt
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 import pytest
@@ -154,6 +155,43 @@ def grid(rows: list[Row]) -> Parts:
     return parts
 
 
+def volatility_breakout(rows: list[Row]) -> Parts:
+    closes, parts = columns(rows)[2], list[float | None]()
+    for i, reach in enumerate(ranges(rows, 7)):
+        move = closes[i] - closes[i - 1]
+        if reach is None:
+            parts.append(None)
+        else:
+            parts.append(1.0 if move > 1.2 * reach else 0.0 if move < -reach else None)
+    return parts
+
+
+def ma_trend(rows: list[Row]) -> Parts:
+    closes, parts = columns(rows)[2], list[float | None]()
+    means = {i: sum(closes[i - 19 : i + 1]) / 20 for i in range(19, len(closes))}
+    for i, close in enumerate(closes):
+        if i < 24:
+            parts.append(None)
+        elif close <= means[i]:
+            parts.append(0.0)
+        else:
+            parts.append(1.0 if means[i] > means[i - 5] else None)
+    return parts
+
+
+def z_score_reversion(rows: list[Row]) -> Parts:
+    closes, parts = columns(rows)[2], list[float | None]()
+    for i, close in enumerate(closes):
+        if i < 19:
+            parts.append(None)
+            continue
+        last = closes[i - 19 : i + 1]
+        z = (close - fmean(last)) / stdev(last)
+        over = z >= 0.0 or z <= -2.5
+        parts.append(0.0 if over else 1.0 if z <= -1.5 else None)
+    return parts
+
+
 RULES: dict[str, tuple[dict[str, str], Callable[[list[Row]], Parts]]] = {
     "rsi_reversion": ({"oversold": "40"}, rsi),
     "bollinger_reversion": ({"deviations": "1.5"}, bollinger),
@@ -162,6 +200,9 @@ RULES: dict[str, tuple[dict[str, str], Callable[[list[Row]], Parts]]] = {
     "supertrend": ({"period": "7", "ranges": "2"}, supertrend),
     "keltner_breakout": ({"period": "10", "atr_period": "7", "ranges": "1"}, keltner),
     "dca": ({"purchases": "8", "every": "5"}, dca),
+    "volatility_breakout": ({"period": "7", "enter_ranges": "1.2"}, volatility_breakout),
+    "ma_trend": ({"period": "20", "rising": "5"}, ma_trend),
+    "z_score_reversion": ({"period": "20", "enter": "1.5", "stop": "2.5"}, z_score_reversion),
     "grid": ({"steps": "5", "distance": "0.004"}, grid),
 }
 ELSEWHERE = {"sma_cross", "pump_detection"}
@@ -225,6 +266,8 @@ def test_a_leap_without_volume_is_no_pump(tmp_path: Path) -> None:
         ("rsi_reversion", {"oversold": "60"}, "oversold=60 must be less than recovered=55"),
         ("bollinger_reversion", {"enter_below": "1"}, "enter_below=1 must be less than"),
         ("grid", {"distance": "0"}, "distance=0"),
+        ("z_score_reversion", {"stop": "1"}, "stop=1 must be more than enter=2"),
+        ("z_score_reversion", {"leave": "-3"}, "leave=-3 must be more than -enter=-2"),
         ("pump_detection", {"bars": "7m"}, "bars '7m'"),
     ],
 )
