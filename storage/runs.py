@@ -82,6 +82,8 @@ class Sweep(msgspec.Struct, frozen=True, kw_only=True):
     set: str
     of: int
     """How many sets were tried, whatever has become of their runs."""
+    band: bool = False
+    """True = they differ in how paper orders fill alone: one backtest, three answers."""
 
 
 def sweep_of(parameters: str) -> Sweep | None:

@@ -154,13 +154,21 @@ def significance_of(connection: Connection, engine_id: str, run_id: int) -> Sign
     return made
 
 
+_BAND = (
+    "CASE WHEN json_valid({0}.parameters) AND json_extract({0}.parameters, '$.sweep.band') "
+    "THEN json_extract({0}.parameters, '$.sweep.id') ELSE {0}.digest END"
+)
+"""What is one trial: a band of fills is one, else each digest is."""
+
+
 def _trials(connection: Connection, engine_id: str, run_id: int) -> list[int]:
     """Return the other runs over a run's recording that decided differently, the newest first."""
-    rows = connection.execute(
-        "SELECT max(other.id) FROM runs AS other JOIN runs AS this ON this.id = ? "
+    other, this = _BAND.format("other"), _BAND.format("this")
+    sql = (
+        "SELECT max(other.id) FROM runs AS other JOIN runs AS this ON this.id = ? "  # noqa: S608 our own text
         "WHERE other.engine_id = ? AND other.recording = this.recording AND other.kind = this.kind "
-        "AND other.digest <> '' AND other.digest <> this.digest GROUP BY other.digest ORDER BY 1 "
-        "DESC",
-        (run_id, engine_id),
+        "AND other.digest <> '' AND other.digest <> this.digest "
+        f"AND {other} <> {this} GROUP BY {other} ORDER BY 1 DESC"
     )
+    rows = connection.execute(sql, (run_id, engine_id))
     return [number for (number,) in rows]

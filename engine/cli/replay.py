@@ -13,9 +13,10 @@ from typing import Any
 from engine.cli.arguments import add_trading_arguments, options_of, whole
 from engine.clock import WallClock
 from engine.config import Config
+from engine.errors import ConfigError
 from engine.lab.progress import ProgressLine
 from engine.lab.recordings.door import Recording
-from engine.lab.replay.sets import play_sets, read_sets
+from engine.lab.replay.sets import band_of, play_sets, read_sets
 from engine.lab.replay.setup import ReplayOptions, prepare
 
 HELP = "play a recording through the same executor, risk and planner that trade"
@@ -44,6 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="JSON with parameters, limits, bot, model or latency_ms of one set, repeatable: all "
         "of them in one pass, each its own run",
+    )
+    parser.add_argument(
+        "--band",
+        action="store_true",
+        help="pessimistic, realistic and optimistic fills in one pass: a band in place of a number",
     )
     parser.add_argument(
         "--jobs",
@@ -78,8 +84,13 @@ def run(args: argparse.Namespace, config: Config) -> int:
         journal_full=args.journal == "full" if args.journal else alone,
     )
     progress = ReplayProgress(shown=not args.json)
+    if args.band and not alone:
+        raise ConfigError("--band and --set: a set states its own model; give one of them")
+    if args.band:
+        return _run_sets(args, band_of(options, WallClock().now_ns()), config, progress)
     if not alone:
-        return _run_sets(args, options, config, progress)
+        sets = read_sets(args.set, options, WallClock().now_ns())
+        return _run_sets(args, sets, config, progress)
     with prepare(options, config) as prepared:
         try:
             result = prepared.run(partial(progress, prepared.recording))
@@ -91,9 +102,11 @@ def run(args: argparse.Namespace, config: Config) -> int:
 
 
 def _run_sets(
-    args: argparse.Namespace, options: ReplayOptions, config: Config, progress: ReplayProgress
+    args: argparse.Namespace,
+    sets: Mapping[str, ReplayOptions],
+    config: Config,
+    progress: ReplayProgress,
 ) -> int:
-    sets = read_sets(args.set, options, WallClock().now_ns())
     try:
         summaries = play_sets(list(sets.values()), config, processes=args.jobs, progress=progress)
     finally:

@@ -22,6 +22,8 @@ from engine.lab.incident.moment import of_job
 from engine.lab.incident.page import summary, write
 from engine.lab.incident.run import incident
 from engine.lab.recordings.bar_files import BarMarket
+from engine.lab.recordings.door import Recording
+from engine.lab.replay.sets import band_of, play_sets
 from engine.lab.replay.setup import ReplayOptions, prepare
 from engine.log import iso
 from engine.runtime.tape_format import segments
@@ -49,6 +51,8 @@ def replay(job: ReplayJob, context: JobContext) -> Mapping[str, Any]:
     if known := context.stored():
         return known
     config = context.config
+    if job.band:
+        return _band(job, context)
     with prepare(_options(job, context), config) as prepared:
         stats = prepared.recording.stats
 
@@ -56,10 +60,28 @@ def replay(job: ReplayJob, context: JobContext) -> Mapping[str, Any]:
             note = f"{events:,} events, {events / elapsed_s:,.0f}/s" if elapsed_s else ""
             context.progress(stats.bytes_read, stats.bytes_total, "bytes", note)
 
-        result = prepared.run(progress)
-        summary = prepared.store(result)
-    if result.torn:
-        raise BadInput(f"{result.torn}; what was played before it is run {summary['run']}")
+        summary = prepared.store(prepared.run(progress))
+    return _facts(summary)
+
+
+def _band(job: ReplayJob, context: JobContext) -> Mapping[str, Any]:
+    """Replay it with every way to fill in one reading; the facts are those of the realistic one."""
+
+    def progress(recording: Recording, events: int, elapsed_s: float) -> None:
+        note = f"{events:,} events, {events / elapsed_s:,.0f}/s" if elapsed_s else ""
+        stats = recording.stats
+        context.progress(stats.bytes_read, stats.bytes_total, "bytes", note)
+
+    sets = band_of(_options(job, context), context.now_ns())
+    played = play_sets(list(sets.values()), context.config, processes=1, progress=progress)
+    pnl = {f"pnl_{name}": one["pnl"] for name, one in zip(sets, played, strict=True)}
+    return dict(_facts(played[-1])) | pnl
+
+
+def _facts(summary: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a job says of a stored run. Raises BadInput where the recording is torn."""
+    if summary["torn"]:
+        raise BadInput(f"{summary['torn']}; what was played before it is run {summary['run']}")
     names = (
         "run", "pnl", "currency", "fills", "orders", "fees", "digest", "events", "elapsed_s",
     )  # fmt: skip

@@ -308,6 +308,43 @@ def _curves(runs: Sequence[Row], curves: Mapping[int, Sequence[tuple[int, Decima
     charts.compared(drawn, units.pop() if len(units) == 1 else None, "runs_compared_chart")
 
 
+# -- a band: one backtest, three ways in which its orders may have filled --------------------------
+
+BAND = (
+    "One backtest, its orders filled in three ways where the recording does not tell: pessimistic, "
+    "cancels come from behind us first and trades of unknown size do not count; optimistic, they "
+    "come from ahead of us first and such a trade fills us. A gain in one of them alone is none."
+)
+MIDDLE = "realistic"
+
+
+def headline(row: Row) -> bool:
+    """Say whether a run stands in the list for itself: alone, or the middle of its band."""
+    sweep = row["sweep"]
+    return sweep is None or (sweep.band and sweep.set == MIDDLE)
+
+
+@guard.part("The band")
+def show_band(run: Row) -> None:
+    """Draw the PnL and the curves of a backtest under each way to fill."""
+    rows = of_sweep(run["sweep"].id)
+    unit = run["currency"]
+    st.subheader("Band: pessimistic, realistic, optimistic fills")
+    low, high = (money(end(row["pnl"] for row in rows), unit, signed=True) for end in (min, max))
+    panels.tiles(
+        [
+            Tile("Band of PnL", f"{low} to {high}"),
+            *(Tile(row["set"].capitalize(), money(row["pnl"], unit, signed=True)) for row in rows),
+            Tile("Fills", ", ".join(f"{row['set']} {row['fills']:,}" for row in rows)),
+        ]
+    )
+    curves = {row["set"]: ask(views.run_equity, row["engine_id"], row["id"]) for row in rows}
+    drawn = {name: points for name, points in curves.items() if points}
+    if drawn:
+        charts.compared(drawn, unit or None, "run_band")
+    panels.note(BAND)
+
+
 # -- parameter sweeps ------------------------------------------------------------------------------
 
 SWEEPS = columns_of(
@@ -332,11 +369,12 @@ RESULTS = columns_of(
 
 
 def _sweeps(runs: Iterable[Row]) -> list[Sweep]:
-    """Return the sweeps that some of these runs belong to, each once."""
-    return list({row["sweep"].id: row["sweep"] for row in runs if row["sweep"]}.values())
+    """Return the sweeps that some of these runs belong to, each once; a band is none."""
+    sweeps = (row["sweep"] for row in runs if row["sweep"] and not row["sweep"].band)
+    return list({sweep.id: sweep for sweep in sweeps}.values())
 
 
-def _of_sweep(number: int) -> list[Row]:
+def of_sweep(number: int) -> list[Row]:
     """Return the stored runs of a sweep, the most PnL first."""
     rows = [
         listed(row, owner)
@@ -353,7 +391,7 @@ def show_sweeps(runs: Sequence[Row]) -> None:
     if not sweeps:
         return
     st.subheader("Parameter sweeps")
-    rows = [_group(sweep, _of_sweep(sweep.id)) for sweep in sweeps]
+    rows = [_group(sweep, of_sweep(sweep.id)) for sweep in sweeps]
     chosen = choice(rows, SWEEPS, key="sweeps", ids=[sweep.id for sweep in sweeps])
     panels.note(f"Select a row for its sets. {TRIED}")
     if chosen is not None:
@@ -378,7 +416,7 @@ def _group(sweep: Sweep, rows: Sequence[Row]) -> Row:
 def show_sweep(named: str) -> None:
     """Draw all sets of one sweep: what differs between them and what each brought."""
     panels.links(panels.link("← All backtests", "runs"))
-    rows = _of_sweep(int(named)) if named.isdecimal() and len(named) < 20 else []
+    rows = of_sweep(int(named)) if named.isdecimal() and len(named) < 20 else []
     if not rows:
         panels.head(f"Sweep {named}", "From the state database")
         panels.empty("There is no such sweep.", "It may have been deleted with its backtests.")

@@ -90,7 +90,7 @@ def show_list(runs: Sequence[Row]) -> None:
     if not shown:
         panels.empty("No backtest matches the filter.", "Clear the filter to see all backtests.")
         return
-    alone = [row for row in shown if row["sweep"] is None]
+    alone = [row for row in shown if beside.headline(row)]
     if alone:
         panels.note(f"{count(len(alone), 'backtest')} · select a row to open it")
         _table(alone)
@@ -183,12 +183,14 @@ def show_run(run: Row, alike: Sequence[Mapping[str, Any]]) -> None:
         f"{run['kind']} · {run['mode']} account {run['account']} · "
         f"{run['status'].upper()} · started {moment(run['started_ns'])}",
     )
-    if sweep := run["sweep"]:
+    if (sweep := run["sweep"]) and not sweep.band:
         others = panels.link(f"All {sweep.of:,} sets", "runs", sweep=sweep.id)
         panels.links(f"Set {panels.plain(sweep.set)} of a sweep. {beside.TRIED}", others)
     if run["error"]:
         st.error(f"It failed: {literal(run['error'])}")
     _figures(run, points, result)
+    if sweep and sweep.band:
+        beside.show_band(run)
     _curve(points, currency)
     show_statistics(run, result, address(run))
     _markets(run, markets)

@@ -103,6 +103,11 @@ class ReplayJob(JobArguments):
     model: FillsBy = asked(
         "How paper orders fill", "how the paper venue fills", default=FillsBy.REALISTIC
     )
+    band: bool = asked(
+        "All three ways to fill, as a band",
+        "play pessimistic, realistic and optimistic fills in one reading",
+        default=False,
+    )
     latency_ms: int = asked(
         "Order latency, ms", "order and cancel latency, ms", default=150, ge=0, le=60_000
     )

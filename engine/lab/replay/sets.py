@@ -73,6 +73,27 @@ def _texts(values: dict[str, Any]) -> dict[str, str]:
     return {name: str(value) for name, value in values.items()}
 
 
+def band_of(options: ReplayOptions, began_ns: int) -> dict[str, ReplayOptions]:
+    """Return one set for each way in which paper orders may fill; `began_ns` names the band.
+
+    The realistic one alone keeps a journal, decisions and the job, and is stored last: where it is
+    stored, all are.
+    """
+    real = FillModel.REALISTIC
+    models = [*(model for model in FillModel if model is not real), real]
+    return {
+        model.value: replace(
+            options,
+            model=model.value,
+            decisions=options.decisions and model is real,
+            journal_full=options.journal_full and model is real,
+            job=options.job if model is real else None,
+            sweep=Sweep(id=began_ns, set=model.value, of=len(models), band=True),
+        )
+        for model in models
+    }
+
+
 def play_sets(
     sets: Sequence[ReplayOptions], config: Config, *, processes: int, progress: SetProgress
 ) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ from engine.config import Config
 from engine.domain.money import MICRO
 from engine.errors import ConfigError
 from engine.lab.recordings.door import Recording
-from engine.lab.replay.sets import play_sets, read_sets
+from engine.lab.replay.sets import band_of, play_sets, read_sets
 from engine.lab.replay.setup import ReplayOptions, prepare
 from storage import views
 from storage.database import connect_reader
 from storage.runs import sweep_of
 from storage.schema import migrate
+from storage.significance import significance_of
 
 
 def quiet(*_: object) -> None:
@@ -158,3 +160,20 @@ def test_a_run_is_stored_while_another_program_holds_the_lock_of_migrations(
         fcntl.flock(held, fcntl.LOCK_EX)
         found = play_sets([base, base], config, processes=2, progress=quiet)
     assert [one["run"] for one in found] in ([1, 2], [2, 1])
+
+
+def test_a_band_is_every_way_to_fill_in_one_reading(base: ReplayOptions, tmp_path: Path) -> None:
+    config = Config(home=tmp_path / "home")
+    band = band_of(base, 7)
+    assert list(band) == ["pessimistic", "optimistic", "realistic"]
+    found = play_sets(list(band.values()), config, processes=1, progress=quiet)
+    single = replace(base, model="optimistic")
+    assert found[1]["digest"] == prepare(single, Config(home=tmp_path / "b")).run(quiet).digest
+    fills = {name: one["fills"] for name, one in zip(band, found, strict=True)}
+    assert fills["pessimistic"] <= fills["realistic"] <= fills["optimistic"]
+    with closing(connect_reader(config.state_path)) as connection:
+        rows = views.runs(connection, "replay", sweep=7)
+        sweeps = [sweep_of(row["parameters"]) for row in rows]
+        significance = significance_of(connection, "replay", found[2]["run"])
+    assert [one is not None and one.band for one in sweeps] == [True] * 3
+    assert significance.trials == 1

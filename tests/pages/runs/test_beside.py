@@ -123,3 +123,20 @@ def test_what_is_not_there_is_said(opened: Opened, sweep: list[int]) -> None:
     page = opened("runs", compare=f"{sweep[0]},{sweep[1]},99")
     assert "No such backtest: 99." in bodies(page)
     assert "Key figures" in texts(page)
+
+
+def test_a_band_is_one_row_and_its_run_shows_all_three(opened: Opened, config: Config) -> None:
+    made = [
+        stored(config, n, pnl, sweep={"id": BEGAN_NS, "set": name, "of": 3, "band": True})
+        for n, (name, pnl) in enumerate(
+            {"pessimistic": -2_000_000, "optimistic": 4_000_000, "realistic": 500_000}.items()
+        )
+    ]
+    [runs] = (frame.value for frame in opened("runs").dataframe)
+    assert runs["id"].tolist() == [made[2]]
+    page = opened("runs", run=str(made[2]))
+    shown = figures(page)
+    assert shown["Band of PnL"] == f"{MINUS}2.00 pUSD to +4.00 pUSD"
+    assert (shown["Optimistic"], shown["Realistic"]) == ("+4.00 pUSD", "+0.50 pUSD")
+    assert shown["Trials on this recording"] == "1"
+    assert "of a sweep" not in texts(page)
