@@ -8,6 +8,7 @@ Changes: makes one now.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 import streamlit as st
@@ -91,18 +92,17 @@ def section(one: ReportSection) -> str:
     """Return one table of a report as HTML."""
     note = escape(one.note)
     if not one.rows:
-        said = f"<h4>{escape(one.title)}</h4><p>{note or 'Nothing.'}</p>"
+        said = f"<h4>{escape(one.title)}</h4><p>Nothing. {note}</p>"
         return f'<section class="pb-block">{said}</section>'
-    return panels.sheet(
-        "".join(_line(row, one.words) for row in one.rows),
-        one.columns[1:], title=one.title, below=note,
-    )  # fmt: skip
+    lines = _line("th", one.columns, one.words)
+    lines += "".join(_line("td", row, one.words) for row in one.rows)
+    return panels.sheet(lines, title=one.title, below=note)
 
 
-def _line(cells: tuple[str, ...], words: int) -> str:
+def _line(tag: str, cells: Sequence[str], words: int) -> str:
     first, *others = map(escape, cells)
     made = "".join(
-        f'<td class="{"pb-num" if place >= words else "pb-said"}">{cell}</td>'
+        f"<{tag}{' class=pb-num' if place >= words else ''}>{cell}</{tag}>"
         for place, cell in enumerate(others, 1)
     )
     return f"<tr><th>{first}</th>{made}</tr>"

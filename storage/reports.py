@@ -90,7 +90,7 @@ STYLE = (
 def _section(one: ReportSection) -> str:
     note = f"<p>{escape(one.note)}</p>" if one.note else ""
     if not one.rows:
-        return f"<h2>{escape(one.title)}</h2>{note or '<p>Nothing.</p>'}"
+        return f"<h2>{escape(one.title)}</h2><p>Nothing.</p>{note}"
     lines = [_line("th", one.columns, one.words)]
     lines += [_line("td", row, one.words) for row in one.rows]
     table = f"<div><table>{''.join(lines)}</table></div>"

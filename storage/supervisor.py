@@ -11,6 +11,7 @@ import os
 import socket
 import xmlrpc.client
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from xml.parsers.expat import ExpatError
@@ -104,3 +105,48 @@ def _status(row: Mapping[str, Any]) -> ProgramStatus:
         spawn_error=str(row["spawnerr"]),
         description=str(row["description"]),
     )
+
+
+# -- Whether a desk has started --------------------------------------------------------------------
+
+BY_HAND = "kill"
+"""The program that is started when it is needed."""
+
+ENDED = frozenset({"BACKOFF", "EXITED", "FATAL", "UNKNOWN"})
+FOR_GOOD = frozenset({"EXITED", "FATAL"})
+TAIL_BYTES = 4_096
+
+
+def failures(seen: Mapping[str, ProgramStatus], logs: Path) -> dict[str, str]:
+    """Return program → the sentence that says it does not start."""
+    found = {}
+    for name, one in seen.items():
+        if one.state not in ENDED and not one.stop_s:
+            continue
+        last = _last_line(logs / f"{name}.log")
+        why = f": {last}" if last else f": {one.spawn_error}" if one.spawn_error else ""
+        again = "; it is not tried again" if one.state in FOR_GOOD else "; it is tried again"
+        found[name] = f"{name.upper()} DOES NOT START{why}{again}. More in {logs / name}.log"
+    return found
+
+
+def _last_line(log: Path) -> str:
+    with suppress(OSError), log.open("rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
+        lines = file.read().decode(errors="replace").strip().splitlines()
+        return lines[-1].strip() if lines else ""
+    return ""
+
+
+def ready(needed: Mapping[str, ProgramStatus], port: str) -> bool:
+    """Say whether every program runs and the dashboard answers at its port."""
+    if not needed or any(one.state != RUNNING for one in needed.values()):
+        return False
+    asked = http.client.HTTPConnection("127.0.0.1", int(port), timeout=1)
+    try:
+        asked.request("GET", "/health")
+        return asked.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        asked.close()

@@ -1,59 +1,49 @@
-"""Says on the terminal which program of a desk does not start, and why; ends once all have started.
+"""Says on the terminal of a desk when it is ready, what does not start and why, and how it ended.
 
 supervisord itself is silent there: an address and a password alone look like a desk that runs.
-Runs beside it as `python -m engine.cli.start_watch HOME`.
+Runs beside it as `python -m engine.cli.start_watch HOME STATE`. Once all programs have started a
+shell of a megabyte takes its place; at Ctrl-C, or when supervisord has ended, that runs it with
+`--ended`.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from storage.supervisor import FAILURES, RUNNING, ProgramStatus, programs, socket_in
+from engine.clock import WallClock
+from engine.errors import NoEngine, PitbossError
+from storage.supervisor import (
+    BY_HAND,
+    FAILURES,
+    RUNNING,
+    ProgramStatus,
+    failures,
+    programs,
+    ready,
+    socket_in,
+)
+from storage.switch import EngineSwitch, StopResult
 
 LOOK_S = 0.5
 LOOKS_MAX = 1_200
-BY_HAND = "kill"
-"""The program that is started when it is needed."""
+READY = "ready"
+"""No program's name: what was said once."""
 
-ENDED = frozenset({"BACKOFF", "EXITED", "FATAL", "UNKNOWN"})
-FOR_GOOD = frozenset({"EXITED", "FATAL"})
 STEADY_S = 60
 """What has run for so long has started. supervisord says so after 2 s: a busy machine takes longer
 to load a program that then finds out that it cannot."""
-
-TAIL_BYTES = 4_096
-
-
-def failures(seen: Mapping[str, ProgramStatus], logs: Path) -> dict[str, str]:
-    """Return program → the sentence that says it does not start."""
-    found = {}
-    for name, one in seen.items():
-        if one.state not in ENDED and not one.stop_s:
-            continue
-        last = _last_line(logs / f"{name}.log")
-        why = f": {last}" if last else f": {one.spawn_error}" if one.spawn_error else ""
-        again = "; it is not tried again" if one.state in FOR_GOOD else "; it is tried again"
-        found[name] = f"{name.upper()} DOES NOT START{why}{again}. More in {logs / name}.log"
-    return found
-
-
-def _last_line(log: Path) -> str:
-    with suppress(OSError), log.open("rb") as file:
-        file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
-        lines = file.read().decode(errors="replace").strip().splitlines()
-        return lines[-1].strip() if lines else ""
-    return ""
 
 
 def watch(home: Path) -> None:
     """Print each failure once, until every program has started or the supervisor has ended."""
     parent, said = os.getppid(), set[str]()
-    for _ in range(LOOKS_MAX):
+    for look in range(1, LOOKS_MAX + 1):
         time.sleep(LOOK_S)
         if os.getppid() != parent:
             return
@@ -61,6 +51,9 @@ def watch(home: Path) -> None:
         with suppress(*FAILURES):  # it does not answer yet
             needed = programs(socket_in(home / "run"))
         needed.pop(BY_HAND, None)
+        if READY not in said and ready(needed, os.environ.get("DESK_PORT", "")):
+            print(f"The desk is ready after {look * LOOK_S:.0f} s", flush=True)
+            said.add(READY)
         if needed and all(map(_steady, needed.values())):
             return
         for name, sentence in failures(needed, home / "log").items():
@@ -73,5 +66,64 @@ def _steady(program: ProgramStatus) -> bool:
     return program.state == RUNNING and program.now_s - program.start_s >= STEADY_S
 
 
+# -- The end of a desk: the engine's proof, on the terminal it was started from --------------------
+
+END_S = 90.0
+"""How long a stop may take: supervisor kills an engine that stops for longer than 60 s."""
+
+ASK_S = 0.2
+DOWN = frozenset({"STOPPED", "EXITED", "FATAL"})
+SECOND_NS = 1_000_000_000
+
+WAITS = (
+    'trap \'exec "$1" -m engine.cli.start_watch "$2" "$4" --ended\' INT; '
+    'while kill -0 "$3" 2>/dev/null; do sleep 1; done; '
+    'exec "$1" -m engine.cli.start_watch "$2" "$4" --ended'
+)
+"""Waits for Ctrl-C or the end of process `$3`, in a shell: Python would take 25 MB for it."""
+
+
+def ended(home: Path, state: Path, clock: Callable[[], int], *, end_s: float = END_S) -> str:
+    """Wait until the engine has stopped; return what is proven of that, empty = it did not run."""
+    switch = EngineSwitch(
+        run_folder=home / "run",
+        state_path=state,
+        start_paused_path=home / "run" / "start_paused",
+    )
+    began_ns, runs = clock(), False
+    for _ in range(round(end_s / ASK_S)):
+        try:
+            stands = switch.status().state
+        except NoEngine:
+            break
+        if stands in DOWN:
+            break
+        runs = True
+        time.sleep(ASK_S)
+    receipt = switch.receipt(began_ns - round(end_s) * SECOND_NS)
+    if receipt is None:
+        return StopResult(ran=True, took_s=(clock() - began_ns) / SECOND_NS).sentence() * runs
+    took_s = (receipt.reported_ns - receipt.latched_ns) / SECOND_NS
+    return StopResult(ran=True, took_s=took_s, receipt=receipt).sentence()
+
+
+def main(home: Path, state: Path, *, is_over: bool) -> None:
+    """Watch the start, then hand over to the shell that waits for the end; or say how it ended."""
+    parent = os.getppid()
+    if not is_over:
+        try:
+            watch(home)
+        except KeyboardInterrupt:
+            is_over = True
+        else:
+            words = ["sh", sys.executable, str(home), str(parent), str(state)]
+            os.execv("/bin/sh", ["/bin/sh", "-c", WAITS, *words])  # noqa: S606 our own words
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(PitbossError):
+        said = ended(home, state, WallClock().now_ns)
+        if said:
+            print(said, flush=True)
+
+
 if __name__ == "__main__":
-    watch(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), is_over="--ended" in sys.argv[3:])

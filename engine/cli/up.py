@@ -1,7 +1,8 @@
 """`python -m engine up`: the whole desk in the foreground; what `make run` does.
 
 Migrates, makes the operator on the first start, then becomes supervisord. Ctrl-C stops the engine
-first: its orders are cancelled and that is proven before anything else goes.
+first: its orders are cancelled, and the proof of that is printed. `--detach` leaves the desk
+running beside the terminal; `engine down` stops it.
 """
 
 from __future__ import annotations
@@ -24,10 +25,18 @@ from engine.errors import ConfigError, StorageError
 from engine.live.handover import leave_keeper, make_private, taken_out
 from engine.locks import locked
 from storage.projection import bring_up_to_date
-from storage.supervisor import socket_in
+from storage.supervisor import (
+    BY_HAND,
+    FAILURES,
+    ProgramStatus,
+    failures,
+    programs,
+    ready,
+    socket_in,
+)
 from storage.users import OPERATOR, ensure_operator
 
-HELP = "start the whole desk in the foreground; Ctrl-C stops it, engine first"
+HELP = "start the whole desk; Ctrl-C stops it, engine first; --detach leaves it running"
 
 PORT = 8501
 SOCKET_LENGTH_MAX = 100
@@ -37,6 +46,10 @@ PORT_WAIT_S = 10.0
 """How long what a desk that died left on a port may take to notice that it is alone."""
 
 RETRY_S = 0.2
+DETACH_S = 120.0
+"""How long a detached desk may take until its programs run."""
+
+PORTS_TRIED = 20
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -51,10 +64,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="print nothing a new operator signs in with, for output that is kept",
     )
+    parser.add_argument(
+        "--detach", action="store_true", help="start it beside this terminal; `engine down` ends it"
+    )
 
 
 def run(args: argparse.Namespace, config: Config) -> int:
-    """Prepare and become supervisord. Raises ConfigError, StorageError."""
+    """Prepare and become supervisord, or start it beside this terminal.
+
+    0 = every program of a detached desk has started, 1 = one has not. Raises ConfigError,
+    StorageError.
+    """
     home = config.home
     supervisor = socket_in(config.run_folder)
     if len(os.fsencode(supervisor)) > SOCKET_LENGTH_MAX:
@@ -68,7 +88,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
         _require_port(args.port, "--port")
         _require_port(args.demo_port, "--demo-port")
         _prepare(args, config)
-        _exec_supervisor(args, home)
+        return _detached(args, home) if args.detach else _exec_supervisor(args, config)
 
 
 def _prepare(args: argparse.Namespace, config: Config) -> None:
@@ -83,15 +103,53 @@ def _prepare(args: argparse.Namespace, config: Config) -> None:
         print("A password for the page: python -m pages.frame.operator --renew")
     elif password is not None:
         print(f"Sign in as {OPERATOR} with the password {password} (shown this once)")
-    print(f"State and logs in {config.home}; Ctrl-C stops everything, the engine first")
+    how = "`engine down` stops" if args.detach else "Ctrl-C stops"
+    print(f"State and logs in {config.home}; {how} everything, the engine first")
+    print("Starting the programs: it takes some ten seconds")
     sys.stdout.flush()
 
 
-def _exec_supervisor(args: argparse.Namespace, home: Path) -> NoReturn:
+def _exec_supervisor(args: argparse.Namespace, config: Config) -> NoReturn:
     """Become supervisord; the lock of the start ends with this program.
 
     What does not start is said beside it, on this terminal.
     """
+    command, environment = _supervisor(args, config.home)
+    os.chdir(REPOSITORY)
+    where = [str(config.home), str(config.state_path)]
+    subprocess.Popen(  # noqa: S603 our own interpreter, our own arguments
+        [sys.executable, "-m", "engine.cli.start_watch", *where], env=environment
+    )
+    os.execve(sys.executable, command, environment)  # noqa: S606 our own interpreter and arguments
+
+
+def _detached(args: argparse.Namespace, home: Path) -> int:
+    """Start supervisord in a session of its own and wait until its programs run."""
+    command, environment = _supervisor(args, home)
+    with (home / "log" / "up.log").open("ab") as log:
+        started = subprocess.Popen(  # noqa: S603 our own interpreter, our own arguments
+            command, cwd=REPOSITORY, env=environment, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+        )  # fmt: skip
+    failed = dict[str, str]()
+    for look in range(1, round(DETACH_S / RETRY_S) + 1):
+        time.sleep(RETRY_S)
+        if started.poll() is not None:
+            raise StorageError(f"supervisord has ended: its reason is in {home / 'log' / 'up.log'}")
+        needed = dict[str, ProgramStatus]()
+        with suppress(*FAILURES):  # it does not answer yet
+            needed = programs(socket_in(home / "run"))
+        needed.pop(BY_HAND, None)
+        failed = failures(needed, home / "log")
+        if ready(needed, str(args.port)):
+            print(f"The desk is ready after {look * RETRY_S:.0f} s")
+            return 0
+    print("\n".join(failed.values()) or "not every program runs yet: see page Engine")
+    return 1
+
+
+def _supervisor(args: argparse.Namespace, home: Path) -> tuple[list[str], dict[str, str]]:
+    """Return the command of supervisord and its environment."""
     environment = dict(os.environ)
     leave_keeper(home / "run", taken_out(environment))
     environment |= {
@@ -102,14 +160,8 @@ def _exec_supervisor(args: argparse.Namespace, home: Path) -> NoReturn:
         "DESK_PORT": str(args.port),
         "DESK_DEMO_PORT": str(args.demo_port),
     }
-    command = [sys.executable, "-m", "supervisor.supervisord", "-n"]
-    os.chdir(REPOSITORY)
-    subprocess.Popen(  # noqa: S603 our own interpreter, our own arguments
-        [sys.executable, "-m", "engine.cli.start_watch", str(home)], env=environment
-    )
-    os.execve(  # noqa: S606 our own interpreter, our own arguments
-        sys.executable, [*command, "-c", str(REPOSITORY / "supervisord.conf")], environment
-    )
+    conf = str(REPOSITORY / "supervisord.conf")
+    return [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", conf], environment
 
 
 def _refuse_second_desk(supervisor: Path, home: Path) -> None:
@@ -140,7 +192,7 @@ def _require_port(port: int, option: str) -> None:
                 if left_s <= 0:
                     raise ConfigError(
                         f"port {port} cannot be used ({error}): stop what listens there, or choose "
-                        f"another with {option}"
+                        f"another with {option}{_free_after(port, option)}"
                     ) from None
             else:
                 return
@@ -148,3 +200,12 @@ def _require_port(port: int, option: str) -> None:
             print(f"port {port} is taken: waiting {left_s:g} s for its end", flush=True)
         left_s -= RETRY_S
         time.sleep(RETRY_S)
+
+
+def _free_after(port: int, option: str) -> str:
+    """Return which port above it is free, as what to type; empty = none of the next ones is."""
+    for other in range(port + 1, min(port + PORTS_TRIED, PORT_MAX) + 1):
+        with socket.socket() as tried, suppress(OSError):
+            tried.bind(("127.0.0.1", other))
+            return f", e.g. {option} {other}"
+    return ""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from engine.__main__ import main
+from engine.cli.start_watch import ended
 from engine.clock import WallClock
 from storage.commands import STOP_PROOF, Receipt, keep_receipt
 from storage.database import transaction, writing
@@ -114,3 +115,38 @@ def test_without_a_desk_it_says_how_to_start_one(
     code, answer = said(capsys, "start")
     assert (code, answer["reason"]) == (1, "no_engine")
     assert "start it with `make run`" in answer["text"]
+
+
+def test_down_stops_the_engine_with_its_proof_then_the_supervisor(
+    desk: SwitchedDesk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def shutdown() -> bool:
+        assert not desk.runs
+        socket_in(desk.home / "run").unlink()
+        return True
+
+    desk.supervisor.register_function(shutdown, "supervisor.shutdown")
+    assert main(["down"]) == 0
+    assert capsys.readouterr().out.startswith("PROVEN: nothing of ours is open at 0 accounts")
+    assert main(["down"]) == 1
+    assert "start it with `make run`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("proven", [True, False, None])
+def test_the_end_of_a_desk_says_what_its_stop_has_proven(
+    desk: SwitchedDesk, proven: bool | None
+) -> None:
+    desk.proven = proven
+    desk.supervisor.on_stop()
+    desk.supervisor.programs["engine"] = "EXITED"
+    said = ended(desk.home, desk.home / "pitboss.db", WallClock().now_ns)
+    begins = {True: "PROVEN: nothing of ours", False: "NOT PROVEN: ", None: ""}
+    assert said.startswith(begins[proven])
+    assert bool(said) is (proven is not None)
+
+
+def test_the_end_of_a_desk_without_a_proof_of_an_engine_that_ran_says_so(
+    desk: SwitchedDesk,
+) -> None:
+    said = ended(desk.home, desk.home / "pitboss.db", WallClock().now_ns, end_s=0.2)
+    assert "NOT PROVEN: this stop left no receipt" in said

@@ -32,6 +32,10 @@ def no_supervisor(
     monkeypatch.setattr(up, "LAST_HOME", str(tmp_path_factory.mktemp("clone") / ".last_home"))
 
 
+def typed(**given: Any) -> argparse.Namespace:
+    return argparse.Namespace(detach=False, **given)
+
+
 def listening(family: int, address: Any) -> socket.socket:
     found = socket.socket(family)
     found.bind(address)
@@ -49,7 +53,7 @@ def test_a_port_somebody_else_listens_on_is_refused_and_nothing_is_made(
         ports = {"port": free_port(), "demo_port": free_port(), taken: theirs}
         option = f"--{taken.replace('_', '-')}"
         with pytest.raises(ConfigError, match=rf"{theirs} .* {option}"):
-            up.run(argparse.Namespace(**ports, no_password=False), config)
+            up.run(typed(**ports, no_password=False), config)
     assert not config.state_path.exists()
 
 
@@ -64,7 +68,8 @@ def test_a_port_that_is_waited_for_is_named_at_once(
         theirs = stranger.getsockname()[1]
         with pytest.raises(ConfigError):
             up.run(
-                argparse.Namespace(port=theirs, demo_port=free_port(), no_password=False), config
+                typed(port=theirs, demo_port=free_port(), no_password=False),
+                config,
             )
     assert said == [f"port {theirs} is taken: waiting 0.5 s for its end\n", "", ""]
 
@@ -72,7 +77,7 @@ def test_a_port_that_is_waited_for_is_named_at_once(
 def test_a_second_desk_on_a_home_is_refused_before_its_state_is_touched(tmp_path: Path) -> None:
     config = load({"PITBOSS_HOME": str(tmp_path)})
     config.run_folder.mkdir()
-    ports = argparse.Namespace(port=free_port(), demo_port=free_port(), no_password=False)
+    ports = typed(port=free_port(), demo_port=free_port(), no_password=False)
     path = config.run_folder / "supervisor.sock"
     with (
         listening(socket.AF_UNIX, str(path)),
@@ -85,7 +90,7 @@ def test_a_second_desk_on_a_home_is_refused_before_its_state_is_touched(tmp_path
 def test_the_socket_a_dead_desk_left_keeps_nobody_from_starting(tmp_path: Path) -> None:
     config = load({"PITBOSS_HOME": str(tmp_path)})
     config.run_folder.mkdir()
-    ports = argparse.Namespace(port=free_port(), demo_port=free_port(), no_password=False)
+    ports = typed(port=free_port(), demo_port=free_port(), no_password=False)
     listening(socket.AF_UNIX, str(config.run_folder / "supervisor.sock")).close()
     with pytest.raises(AssertionError, match="became supervisord"):
         up.run(ports, config)
@@ -98,7 +103,7 @@ def test_a_desk_that_is_just_starting_keeps_a_second_from_the_state(
     """Its supervisor does not answer yet, and its ports are free still."""
     # A name as short as can be: that of a socket has about a hundred characters.
     config = load({"PITBOSS_HOME": str(tmp_path_factory.mktemp("up"))})
-    ports = argparse.Namespace(port=free_port(), demo_port=free_port(), no_password=False)
+    ports = typed(port=free_port(), demo_port=free_port(), no_password=False)
     with (
         locked(config.run_folder / "desk.lock", "desk"),
         pytest.raises(StorageError, match="another desk runs"),
@@ -113,7 +118,7 @@ def test_a_home_that_is_not_the_one_of_the_last_start_is_named(tmp_path: Path) -
     config = load({"PITBOSS_HOME": str(tmp_path / "a")})
     record = Path(up.LAST_HOME)
     assert other_home(config.home, record) == ""
-    ports = argparse.Namespace(port=free_port(), demo_port=free_port(), no_password=False)
+    ports = typed(port=free_port(), demo_port=free_port(), no_password=False)
     with pytest.raises(AssertionError, match="became supervisord"):
         up.run(ports, config)
     assert other_home(config.home, record) == ""
@@ -126,7 +131,7 @@ def test_a_new_password_is_not_printed_where_output_is_kept_in_a_log(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = load({"PITBOSS_HOME": str(tmp_path)})
-    ports = argparse.Namespace(port=free_port(), demo_port=free_port(), no_password=True)
+    ports = typed(port=free_port(), demo_port=free_port(), no_password=True)
     with pytest.raises(AssertionError, match="became supervisord"):
         up.run(ports, config)
     said = capsys.readouterr().out

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.cli.start_watch import failures
-from storage.supervisor import ProgramStatus
+from storage.supervisor import ProgramStatus, failures
 
 
 def demo(state: str, *, stop_s: int = 0, spawn_error: str = "") -> dict[str, ProgramStatus]:
