@@ -487,6 +487,8 @@ class LatchReleased(Event, frozen=True, kw_only=True):
     reason: str
     kill_only: bool = False
     """True for accounts that were closed then: nobody has seen what else stops them."""
+    whole: bool = False
+    """True = it was the latch of everything: a journal that is behind still stops its account."""
 
 
 class ScopeLatched(ScopeEvent, frozen=True, kw_only=True):

@@ -49,6 +49,9 @@ _UNRESPONSIVE = frozenset({VenueMode.RESTARTING, VenueMode.DISABLED})
 AUTH = "auth"
 """Health source: the venue refuses our credential; its adapter asks until it is taken again."""
 
+LACKS = "the journal has no such order: it is behind"
+"""Said of an order of ours that was never made here."""
+
 ORDER_AUTH = "auth of an order"
 """Health source: it refused an order for want of authority. Asking would place one: a person must
 release it."""
@@ -428,18 +431,24 @@ class TradingHalts:
         del now_ns
         self._breakers.release_latch(event.reason, kill_only=event.kill_only)
         if not event.kill_only:
-            self._settled_by_a_person()
+            self._settled_by_a_person(whole=event.whole)
         self._everything_dirty()
 
-    def _settled_by_a_person(self) -> None:
-        """Let go of what the venue said that cannot be: a person has compared both."""
+    def _settled_by_a_person(self, *, whole: bool) -> None:
+        """Let go of what the venue said that cannot be: a person has compared both.
+
+        A journal that is behind stays so with a KILL's release: nobody compares that account by it.
+        """
         state = self._blocks.state
-        state.contradictions.clear()
+        behind = [text for text in state.contradictions if whole and LACKS in text]
+        state.contradictions[:] = behind
         about = {one.about for one in state.differences}
         state.accepted = [one for one in state.accepted if one.about not in about]
         state.accepted += state.differences
         state.differences = []
         self._blocks.unhealthy.pop(ORDER_AUTH, None)
+        if behind:
+            return
         for number in state.unmade:
             self._table.numbers.answer_for(number)
         state.unmade.clear()
@@ -493,7 +502,8 @@ class TradingHalts:
 
     def _loss_accepted(self, event: LossAccepted, now_ns: int) -> None:
         """Go on behind lost records: no number is used again, fills are asked for since then."""
-        table, questions = self._table, self._questions
+        table, questions, state = self._table, self._questions, self._blocks.state
+        state.contradictions[:] = [one for one in state.contradictions if LACKS not in one]
         table.numbers.raise_floor(event.orders_until)
         reach_ns = questions.fills_reach_ns
         questions.fills_reach_ns = event.since_ns if reach_ns < 0 else min(reach_ns, event.since_ns)

@@ -40,7 +40,7 @@ from engine.domain.orders import (
     RejectReason,
 )
 from engine.executor.fills import FillContradiction
-from engine.executor.halts import ORDER_AUTH, ExecutorParts
+from engine.executor.halts import LACKS, ORDER_AUTH, ExecutorParts
 from engine.executor.orders import LiveOrder
 from engine.executor.proof import AccountQuestion
 from engine.executor.reconcile import Reconciler
@@ -60,7 +60,7 @@ UNMADE_MAX = 1_000
 """Orders nobody made here that are remembered; beyond it the oldest are forgotten."""
 
 BEHIND = (
-    "and the journal has no such order: it is behind, as after a copy of the home was put back. "
+    f"and {LACKS}, as after a copy of the home was put back. "
     "Stop the engine and run `python -m engine recover`, which asks the venue what is lacking"
 )
 

@@ -200,7 +200,7 @@ class Engine(Services):
         # An account that is closed reads it when it opens: its latch would be a KILL of all again.
         self.journal(LatchReleased(who=who, reason=reason, kill_only=True), now_ns)
         for runner in self.runners.values():
-            runner.latch(LatchReleased(who=who, reason=reason), now_ns)
+            runner.latch(LatchReleased(who=who, reason=reason, whole=True), now_ns)
         self.killed.clear()
 
     # -- the proof under way, over all accounts ----------------------------------------------------

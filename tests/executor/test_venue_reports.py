@@ -12,6 +12,8 @@ from engine.domain.events import (
     FillsListed,
     InstrumentListed,
     LatchReleased,
+    LatchSet,
+    LossAccepted,
     OrderAccepted,
     OrderCancelled,
     OrderExpired,
@@ -260,4 +262,30 @@ def test_a_number_the_venue_knows_and_we_do_not_is_given_to_no_order(rig: Any) -
     assert order.id == 10
     rig.feed(listed)
     assert rig.executor.ledger.holding(M1).flat
+    assert rig.executor.healthy
+
+
+def test_a_kill_s_release_does_not_go_on_with_a_journal_that_is_behind(rig: Any) -> None:
+    """A person who releases everything has not compared this account: its own release does."""
+    theirs = (rig.build.filled(7, "f7", size=50 * SHARE),)
+    rig.feed(FillsListed(account=rig.build.account, since_ns=0, fills=theirs))
+    rig.feed(LatchSet(who="ann", reason="KILL"))
+    rig.feed(LatchReleased(who="ann", reason="zero is proven", whole=True))
+    (why,) = rig.executor.to_release
+    assert "python -m engine recover" in why
+    assert not rig.executor.healthy
+    rig.feed(LatchReleased(who="ann", reason="compared with the venue"))
+    assert rig.executor.healthy
+
+
+def test_what_recover_writes_lets_go_of_a_journal_that_was_behind(rig: Any) -> None:
+    theirs = (rig.build.filled(7, "f7", size=50 * SHARE),)
+    rig.feed(FillsListed(account=rig.build.account, since_ns=0, fills=theirs))
+    assert not rig.executor.healthy
+    accepted = LossAccepted(
+        account=rig.build.account, orders_until=OrderId(100), since_ns=0, journal_seq=1,
+        projected_seq=2, projected_crc=0, who="ann",
+    )  # fmt: skip
+    rig.feed(accepted)
+    assert rig.executor.to_release == ()
     assert rig.executor.healthy

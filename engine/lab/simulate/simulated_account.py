@@ -238,8 +238,6 @@ class SimulatedAccount:
     """One account with everything around it. `verdicts` fills when a judge speaks."""
 
     kill_path: Path
-    _accepted = False
-    """True from when a person accepted what the venue knows, until a release forgets it."""
 
     def __init__(
         self,
@@ -442,13 +440,9 @@ class SimulatedAccount:
             return
         self.runs.watch(run, self.speak)
         self.rows.look(run.executor, self.speak)
-        behind = any(BEHIND in why for why in run.executor.reasons)
-        if behind and (not self._accepted or run.executor.to_release):
-            # Under a KILL it is accepted once: its release lets go of what the engine said, too.
-            self._accepted = True
+        if any(BEHIND in why for why in run.executor.to_release):
             self.recover(run)
             return
-        self._accepted = behind
         if self.seen.facts.deposits:
             self.homes.look(self.now())
         self.operator.look(run)

@@ -111,7 +111,13 @@ class ScopedKills:
         self._engine.release(who, command.reason)
         with contextlib.suppress(OSError):  # the disk may still be full; the next start makes it
             prepare_spare(self._engine.config.kill_path)
-        return Done("the latch is released; paused bots stay paused until they are resumed")
+        left = [
+            f"; {name} still places nothing: {'; '.join(runner.core.executor.to_release)}"
+            for name, runner in self._engine.runners.items()
+            if runner.core.executor.to_release
+        ]
+        said = "the latch is released; paused bots stay paused until they are resumed"
+        return Done(said + "".join(left))
 
     def _release(self, command: ReleaseLatch, who: str) -> str:
         """Release one scope; give the answer. Raises BadInput without reason, latch or proof."""

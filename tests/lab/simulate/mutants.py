@@ -136,6 +136,11 @@ def _the_floor_is_what_was_made(patch: Patch) -> None:
     patch.setattr(OrderNumbers, "has", lambda self, number: number <= self.floor)
 
 
+def _a_kill_s_release_settles_all(patch: Patch) -> None:
+    settle = TradingHalts._settled_by_a_person
+    patch.setattr(TradingHalts, "_settled_by_a_person", lambda self, **_: settle(self, whole=False))
+
+
 def _operations_begin_again(patch: Patch) -> None:
     def unnumbered(self: Any, event: Any, _now_ns: int) -> None:
         self.state.listed_ns = min(self.state.listed_ns, event.since_ns)
@@ -564,6 +569,13 @@ MUTANTS = (
     Mutant("a copy put back trades on", _the_floor_is_what_was_made, (F.HOME_PUT_BACK,), 12, 3.0),
     Mutant(
         "a backup's numbers are used again", _numbers_begin_again, (F.BACKUP_RESTORED,), 12, 3.0
+    ),
+    Mutant(
+        "a KILL's release trades on a copy",
+        _a_kill_s_release_settles_all,
+        (F.HOME_PUT_BACK, F.KILL),
+        24,
+        3.0,
     ),
     Mutant("lost operations number others", _operations_begin_again, (F.JOURNAL_LOST,), 16, 4.0),
     Mutant("lost fills stay lost", _lost_fills_stay_lost, (F.JOURNAL_LOST,), 12, 2.0),
