@@ -81,7 +81,7 @@ def export(
     """
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     unfinished = target.with_name(f".{target.name}.unfinished")
-    write = _csv if form is ExportFormat.CSV else _json
+    write = write_csv if form is ExportFormat.CSV else _json
     with closing(connect_reader(state)) as connection, storage_errors(state):
         connection.execute("BEGIN")
         rows, total, names = _rows(
@@ -141,7 +141,7 @@ def _readable(row: dict[str, Any], one: _Rows) -> dict[str, Any]:
         elif name in one.sizes:
             made |= {name: _text(value, size), f"{name}_raw": value}
         elif name.endswith("_ns"):
-            made |= {name.removesuffix("_ns"): _iso(value), name: value}
+            made |= {name.removesuffix("_ns"): iso(value), name: value}
         else:
             made[name] = value
     return made
@@ -156,7 +156,7 @@ def _text(value: int | None, decimals: int | None) -> str | None:
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def _iso(at_ns: int | None) -> str | None:
+def iso(at_ns: int | None) -> str | None:
     """Return a time in UTC to the microsecond, None for no time."""
     if not at_ns:
         return None
@@ -182,7 +182,7 @@ def _cell(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and FORMULA.match(value) else value
 
 
-def _csv(file: TextIO, names: list[str], rows: Iterator[dict[str, Any]]) -> int:
+def write_csv(file: TextIO, names: list[str], rows: Iterator[dict[str, Any]]) -> int:
     writer = csv.DictWriter(file, names, lineterminator="\n")
     writer.writeheader()
     count = 0

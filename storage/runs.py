@@ -314,10 +314,12 @@ class RunFills(msgspec.Struct, kw_only=True):
     """False = the journal holds more records than are read."""
 
 
-def run_fills(path: Path, *, instrument: str = "", after: int = 0) -> RunFills:
+def run_fills(
+    path: Path, *, instrument: str = "", after: int = 0, most: int = ROWS_MAX
+) -> RunFills:
     """Return the fills of a run's journal, of one instrument where it is named.
 
-    `after` = the rows behind the one of that number.
+    `after` = the rows behind the one of that number; `most` = so many rows at most.
 
     Raises StorageError where the file cannot be read, JournalCorrupt for an unreadable record.
     """
@@ -344,7 +346,7 @@ def run_fills(path: Path, *, instrument: str = "", after: int = 0) -> RunFills:
         if order is not None and instrument in ("", order.instrument):
             state = ends.get(key, fill.state)
             row = _row(fill, order, listed.get(order.instrument), state, at_ns)
-            _add(found, row, listed=found.count >= after)
+            _add(found, row, listed=found.count >= after and len(found.rows) < most)
     return found
 
 
@@ -394,5 +396,5 @@ def _add(found: RunFills, row: Row, *, listed: bool) -> None:
             found.bought_micro += value
         else:
             found.sold_micro += value
-    if listed and len(found.rows) < ROWS_MAX:
+    if listed:
         found.rows.append({**row, "number": found.count})

@@ -17,6 +17,7 @@ from pages.kit.data import ask, ask_seldom, engine_id, fresh
 from pages.kit.panels import Tile
 from pages.kit.tables import Col, ColKind, choice, columns_of, unchoose
 from pages.kit.words import NOTHING, age, count, micro, moment, money
+from pages.runs import report
 from storage import views
 from storage.catalog import strategies
 from storage.runs import Sweep, of_run, sweep_of
@@ -193,6 +194,20 @@ def show_compared(offered: Sequence[Row]) -> None:
     _warn(runs)
     st.html(panels.sheet("".join(_lines(runs, curves)), title="Key figures"))
     _curves(runs, curves)
+    title_of = f"Backtests {', '.join(str(run['id']) for run in runs)} side by side"
+    columns = {title(run): _figures(run, curves[run["id"]]) for run in runs}
+    lines = [
+        {"figure": name} | {head: words[name] for head, words in columns.items() if name in words}
+        for name in dict.fromkeys(name for words in columns.values() for name in words)
+    ]
+    table = report.rows("Key figures", ["figure", *columns], lines)
+    drawn = [report.curve(title(run), curves[run["id"]], run["currency"] or "") for run in runs]
+    st.download_button(
+        "Comparison as HTML",
+        report.document(title_of, f"{modes} · PnL after fees", [table, *drawn]),
+        "backtests.html",
+        key="compared_html",
+    )
 
 
 def _warn(runs: Sequence[Row]) -> None:

@@ -22,15 +22,16 @@ from pages.kit.data import ask, ask_seldom
 from pages.kit.home import config
 from pages.kit.markdown import literal
 from pages.kit.names import market, size
-from pages.kit.panels import Tile
+from pages.kit.panels import Tile, panel
 from pages.kit.tables import Col, ColKind, choice, columns_of, page_behind, table, turn, unchoose
 from pages.kit.words import NOTHING, age, count, moment, money
 from pages.orders.page import fitting
 from pages.orders.page import sentence as of_sums
-from pages.runs import beside, new
+from pages.runs import beside, new, report
 from pages.runs.reports import REPORTS
 from pages.shared import losses, markouts, why
 from storage import views
+from storage.run_export import as_csv, as_parquet, every_fill, whole_equity
 from storage.runs import RETURNS_MIN, Performance, RunFills, of_run, run_fills
 from storage.significance import significance_of
 from storage.views import ROWS_MAX, Row
@@ -199,6 +200,57 @@ def show_run(run: Row, alike: Sequence[Mapping[str, Any]]) -> None:
     _counts(result)
     _read(result)
     _made_of(run, alike)
+    with panel("Export", "fold_run_export") as opened:
+        if opened:
+            _export(run, points, markets, result)
+
+
+REPORT_FILLS = 1_000
+FILL_NAMES = ("at", "instrument", "side", "leg", "price", "size", "value", "fee", "liquidity")
+
+
+@guard.part("The run's export")
+def _export(
+    run: Row, points: Sequence[Any], markets: Sequence[Row], result: Mapping[str, Any]
+) -> None:
+    """Draw the files in which a run leaves the desk."""
+    engine_id, number, path = run["engine_id"], run["id"], journal_of(run)
+    fills = every_fill(path) if path is not None else []
+    equity = ask(whole_equity, engine_id, number)
+    found, proven = ask(of_run, engine_id, number), ask(significance_of, engine_id, number)
+    words = {
+        "Mode": run["mode"],
+        "PnL after fees": money(run["pnl"], run["currency"], signed=True),
+        "Fees": money(run["fees"], run["currency"]),
+        "Orders": f"{run['orders']:,}",
+        "Fills": f"{run['fills']:,}",
+        **beside.performance_in_words(found),
+        **beside.significance_in_words(proven),
+        **beside.trips_in_words(result, run["currency"]),
+    }
+    inputs = {"Recording": run["recording"], "Digest": run["digest"], **beside.stated(run)}
+    names = ("instrument", "realised", "unresolved", "fees", "orders", "fills", "resolved")
+    text = report.document(
+        f"Backtest {number}: {run['strategy']} on {run['name']}",
+        f"{run['mode']} · {run['status'].upper()} · started {moment(run['started_ns'])}",
+        [
+            report.facts("Figures", words),
+            report.curve("Equity at mid", points, run["currency"]),
+            report.rows("Markets", names, markets),
+            report.facts("Inputs", inputs),
+            report.rows(f"Fills, the first {REPORT_FILLS:,}", FILL_NAMES, fills[:REPORT_FILLS]),
+            f'<p class="note">{panels.plain(source(found))} · {panels.plain(SIGNIFICANCE)}</p>',
+        ],
+    )
+    files = {"Report as HTML": (text.encode(), "html")}
+    for name, rows in (("equity", equity), ("fills", fills)):
+        if rows:
+            files[f"{name.capitalize()} as CSV"] = as_csv(rows), f"{name}.csv"
+            files[f"{name.capitalize()} as Parquet"] = as_parquet(rows), f"{name}.parquet"
+    for label, (data, ending) in files.items():
+        st.download_button(label, data, f"backtest-{number}.{ending}", key=f"export_{ending}")
+    if path is None:
+        panels.note("No journal was kept for this run: its fills cannot be exported.")
 
 
 @guard.part("The run's figures")

@@ -17,6 +17,7 @@ FOLDS = (
     "fold_limits",
     "fold_recording",
     "fold_remove",
+    "fold_run_export",
 )
 """Every part of a page that is drawn when it is opened."""
 

@@ -140,3 +140,16 @@ def test_a_band_is_one_row_and_its_run_shows_all_three(opened: Opened, config: C
     assert (shown["Optimistic"], shown["Realistic"]) == ("+4.00 pUSD", "+0.50 pUSD")
     assert shown["Trials on this recording"] == "1"
     assert "of a sweep" not in texts(page)
+
+
+def test_a_run_leaves_as_files(opened: Opened, config: Config) -> None:
+    number = stored(config, 1, 500_000)
+    page = opened("runs", run=str(number))
+    page.session_state["fold_run_export"] = True
+    page.run()
+    labels = [one.proto.label for one in page.get("download_button")]
+    assert labels == ["Report as HTML", "Equity as CSV", "Equity as Parquet"]
+    assert "its fills cannot be exported" in texts(page)
+    other = stored(config, 2, -500_000)
+    page = opened("runs", compare=f"{number},{other}")
+    assert [one.proto.label for one in page.get("download_button")] == ["Comparison as HTML"]
