@@ -121,6 +121,7 @@ class TradingDesk(LiveDesk):
             meter=engine.meter,
             alert=engine.alert,
             crash=engine.crash,
+            turns=engine.turns,
         )
         runner.core.begin(engine.clock.now_ns())
         engine.runners[name] = runner

@@ -41,6 +41,7 @@ from engine.venues.polymarket.account.rows import (
     incomes,
     listed_fills,
     order_reports,
+    unnamed_orders,
 )
 from engine.venues.polymarket.account.user_stream import UserFrames
 from engine.venues.polymarket.market.core import MarketFeedCore
@@ -82,6 +83,7 @@ TRADE = {
         {"order_id": THEIRS, "matched_amount": "25", "price": "0.45", "asset_id": NO},
     ],
 }  # fmt: skip
+STRANGE = TRADE | {"taker_order_id": THEIRS, "owner": KEY, "trader_side": "TAKER"}
 ACTIVITY = {
     "type": "REDEEM", "transaction_hash": "0x1", "condition_id": CONDITION, "usdc_size": 10.5,
     "size": "3", "timestamp": 1_795_575_000, "is_combo": False,
@@ -190,6 +192,7 @@ def rows(rng: Random) -> Callable[[], object]:
         return [
             order_reports([mangled(ORDER, rng), mangled(ORDER, rng)], one),
             listed_fills([mangled(TRADE, rng), mangled(TRADE, rng)], one),
+            unnamed_orders([mangled(STRANGE, rng), mangled(STRANGE, rng)], one),
             holdings([mangled(held, rng)], one),
             (paid.redemptions, paid.conversions, paid.unread),
             incomes([mangled(reward, rng), mangled(reward, rng)], ACCOUNT, "pUSD"),
