@@ -25,7 +25,7 @@ from pages.kit.home import config, now_ns
 from pages.kit.markdown import literal
 from pages.kit.names import market
 from pages.kit.tables import Col, ColKind, choice, choose, columns_of, table
-from pages.kit.words import NOTHING, moment
+from pages.kit.words import NOTHING, count, moment
 from pages.shared import probe
 from pages.shared import rule_editor as editor
 from storage.catalog import indicators
@@ -130,7 +130,7 @@ def show_one(name: str, document: RuleDocument, saved: SavedRule | None) -> None
              "at_ns": one.at_ns, "who": one.who}
             for one in ask(rule_versions, engine_id(), name)
         ]  # fmt: skip
-        with st.expander(f"{len(rows)} versions"):
+        with st.expander(count(len(rows), "version")):
             table(rows, VERSIONS, key="rule_versions")
 
 
@@ -138,14 +138,17 @@ def show_one(name: str, document: RuleDocument, saved: SavedRule | None) -> None
 def show_readings(document: RuleDocument) -> None:
     """Draw the numbers each condition compared last, in every market of the bots that run it."""
     rows = []
+    settings = drafts.newest().document
     for bot in bots_of(document.name):
+        account = settings.accounts.get(settings.bots[bot].account)
+        said = f"{bot}, {account.mode.upper()}" if account else bot
         watched = [one.instrument for one in ask(watched_by, engine_id(), bot)]
         found = latest_decisions(config().decisions_path, bot=bot, instruments=watched)
         for instrument, stored in found.items():
             inputs = dict(stored.decision.inputs)
             rows += [
                 {"number": place, "words": condition_words(one), "left": inputs.get(f"c{place}"),
-                 "right": inputs.get(f"c{place}_right"), "bot": bot,
+                 "right": inputs.get(f"c{place}_right"), "bot": said,
                  "market": market(instrument), "at_ns": stored.decision.at_ns}
                 for place, one in enumerate(document.conditions, 1)
             ]  # fmt: skip

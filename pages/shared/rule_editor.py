@@ -64,7 +64,7 @@ def edit(draft: RuleDict, indicators: Mapping[str, IndicatorEntry], slot: str) -
     )  # fmt: skip
     made["about"] = st.text_input("About", draft.get("about", ""), key=f"{slot}_about")
     numbers = (
-        ("share", "RuleDict of the capital", 0.5),
+        ("share", "Part of the capital", 0.5),
         ("slippage_bps_max", "Slippage, bps", 100.0),
         ("cool_down_s", "Cool-down, s", 0.0),
         ("emergency_rest_s", "Rest after an emergency, s", 3_600.0),
