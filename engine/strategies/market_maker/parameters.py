@@ -332,6 +332,13 @@ class QuoteParameters(Parameters):
     The smaller queue goes first and the price moves through it (Cont and de Larrard, 2013): a quote
     that joins it is filled just before. Cost: the fills of the thinner side.
     """
+    flee_ticks_max: Annotated[int, _between(0, 1_000)] = 2
+    """ticks: how far behind a quote that stands alone at the touch the next level may be; further,
+    and it moves back to that level; 0 = off
+
+    Who stood behind it has left before the price comes through (Glosten and Milgrom, 1985): what
+    is filled then is filled by those who know. Cost: the place in front of a book that refills.
+    """
     levels: Annotated[int, _between(1, 20)] = 1
     """quotes per side
 
@@ -433,7 +440,8 @@ GROUPS: list[JsonValue] = [
         "size_tolerance_percent", "rewards_capital_share_max",
     ]],
     ["Prices", [
-        "half_spread_ticks_min", "improve_ticks_max", "join_share_min", "hysteresis_ticks",
+        "half_spread_ticks_min", "improve_ticks_max", "join_share_min", "flee_ticks_max",
+        "hysteresis_ticks",
         "width_vol_multiplier", "width_horizon_s", "width_basis_multiplier",
         "width_markout_multiplier", "markout_fills_min", "markout_half_life_fills",
         "rewards_band_share",
@@ -491,8 +499,8 @@ class MarketMakerParameters(FairParameters, GateParameters, QuoteParameters):
 EAGER: Mapping[str, bool | float | str] = MappingProxyType(
     {
         "improve_ticks_max": 1_000, "join_share_min": 0.0, "spread_ticks_max": 0,
-        "rest_when_losing": False, "inventory_on_close": "hold", "one_sided_flow": "widen",
-        "stop_before_close_s": 20.0,
+        "flee_ticks_max": 0, "rest_when_losing": False, "inventory_on_close": "hold",
+        "one_sided_flow": "widen", "stop_before_close_s": 20.0,
     }
 )  # fmt: skip
 """With these it goes where its edges are, whatever that costs: for load, drills and simulations."""

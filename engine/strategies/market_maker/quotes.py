@@ -111,6 +111,8 @@ def in_band(
 def held_back(bid: float, ask: float, market: MarketState, book: Book) -> tuple[float, float]:
     """Return edges that neither cross, nor improve the touch too far, nor join the thin side of it.
 
+    Nor stay in front where those behind have left.
+
     Post-only quotes that reach the opposite touch would be refused.
     """
     tick, p, standing = market.tick, market.p, market.learned.standing
@@ -132,6 +134,27 @@ def held_back(bid: float, ask: float, market: MarketState, book: Book) -> tuple[
             bid = float(best_bid - tick)
         if ask <= best_ask and 1.0 - share < p.join_share_min * (LEAVING if at_ask else 1.0):
             ask = float(best_ask + tick)
+    return _not_alone(bid, ask, market, book) if p.flee_ticks_max and standing else (bid, ask)
+
+
+def _not_alone(bid: float, ask: float, market: MarketState, book: Book) -> tuple[float, float]:
+    """Return edges moved back to the level behind where a quote of ours is left alone in front.
+
+    It is alone where its level holds no more than itself, and the next one is too far behind: those
+    who stood there have left, and know why.
+    """
+    standing, reach = market.learned.standing, market.p.flee_ticks_max * market.tick
+    bids, asks = book.bid_prices, book.ask_prices
+    if standing is not None and standing.bids:
+        price, size = standing.bids[0]
+        behind = bids[-2] if len(bids) > 1 else bids[-1] - reach - market.tick
+        if price == bids[-1] and book.bids[price] <= size and price - behind > reach:
+            bid = min(bid, float(behind))
+    if standing is not None and standing.asks:
+        price, size = standing.asks[0]
+        behind = asks[1] if len(asks) > 1 else asks[0] + reach + market.tick
+        if price == asks[0] and book.asks[price] <= size and behind - price > reach:
+            ask = max(ask, float(behind))
     return bid, ask
 
 

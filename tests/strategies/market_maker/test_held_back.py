@@ -12,7 +12,7 @@ from engine.domain.books import Book
 from engine.domain.events import TradePrinted
 from engine.domain.instruments import Side
 from engine.strategies.market_maker.parameters import MarketMakerParameters
-from engine.strategies.market_maker.quotes import in_band
+from engine.strategies.market_maker.quotes import held_back, in_band
 from engine.strategies.market_maker.state import stop_before_close_ns
 from tests.strategies.conftest import BINARY, SHARE, S
 
@@ -43,6 +43,38 @@ def test_a_quote_that_queues_leaves_later_than_one_would_join(make_stage: Any) -
     assert stage.prices(stage.ask(2 * S)) == ([4900], [5000])
     stage.book(4900, 5000, 3 * S, sizes=(45, 55))
     assert stage.ask(3 * S).decision.outcome == "hold"
+
+
+FAR, NEAR, NONE = ((4_500, 50),), ((4_700, 50),), ()
+
+
+@pytest.mark.parametrize(
+    ("ours", "behind", "ticks", "wanted"),
+    [
+        (20, FAR, 2, 4_500),  # alone, and those behind have left
+        (20, NEAR, 2, 4_900),  # two ticks behind is near enough
+        (20, FAR, 4, 4_900),
+        (20, FAR, 0, 4_900),  # switched off
+        (10, FAR, 2, 4_900),  # ten of the twenty are somebody else's
+        (20, NONE, 2, 4_600),  # no bid is left at all
+        (0, FAR, 2, 4_900),  # nothing of ours stands there
+    ],
+)
+def test_a_quote_left_alone_in_front_moves_back_to_the_level_behind(
+    ours: int, behind: tuple[tuple[int, int], ...], ticks: int, wanted: int
+) -> None:
+    book = Book()
+    mirrored = tuple((10_000 - price, size) for price, size in behind)
+    book.replace(bids=((4_900, 20), *behind), asks=((5_100, 20), *mirrored))
+    standing = SimpleNamespace(
+        bids=((4_900, ours),) if ours else (), asks=((5_100, ours),) if ours else ()
+    )
+    market: Any = SimpleNamespace(
+        tick=100,
+        p=MarketMakerParameters(fair="microprice", flee_ticks_max=ticks, join_share_min=0.0),
+        learned=SimpleNamespace(standing=standing),
+    )
+    assert held_back(4_900.0, 5_100.0, market, book) == (wanted, 10_000 - wanted)
 
 
 def test_a_wide_book_opens_nothing(make_stage: Any) -> None:
