@@ -184,7 +184,10 @@ def worker_age_ns() -> int | None:
 def show_worker() -> None:
     received = worker_age_ns()
     if received is not None and received < WORKER_AGE_NS_MAX:
-        panels.note(f"The worker was active {age(received)} ago. It runs one job at a time.")
+        panels.note(
+            f"The worker was active {age(received)} ago. It runs two jobs at a time: one of "
+            "housekeeping, one of the others."
+        )
         return
     text = "never ran" if received is None else f"was last active {age(received)} ago"
     st.warning(

@@ -7,6 +7,7 @@ and failed with a sentence when that did not help.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import StrEnum
 from sqlite3 import Connection
 
@@ -128,17 +129,31 @@ def find(connection: Connection, engine_id: str, job: int) -> Job | None:
     return _JOBS.one(connection, "engine_id = ? AND id = ?", (engine_id, job))
 
 
-def claim(connection: Connection, engine_id: str, now_ns: int) -> Job | None:
-    """Take the oldest waiting job, None where nothing waits. A second claim gets another one."""
+def claim(
+    connection: Connection,
+    engine_id: str,
+    now_ns: int,
+    *,
+    kinds: Collection[str] = (),
+    among: bool = False,
+) -> Job | None:
+    """Take the oldest waiting job, None where nothing waits. A second claim gets another one.
+
+    `among` = only one of these kinds, otherwise only one of the other kinds.
+    """
     if not _anything_waits(connection, engine_id):
         return None
     with transaction(connection):
         row = connection.execute(
             "UPDATE jobs SET state = ?, attempts = attempts + 1, started_ns = ?, heard_ns = ?, "  # noqa: S608 our names
             "done = 0, total = 0, unit = '' WHERE id = (SELECT id FROM jobs "
-            f"WHERE engine_id = ? AND state = ? ORDER BY id LIMIT 1) RETURNING {_JOBS.columns}",
-            (JobState.RUNNING, now_ns, now_ns, engine_id, JobState.QUEUED),
-        ).fetchone()
+            "WHERE engine_id = ? AND state = ? AND (kind IN (SELECT value FROM json_each(?))) = ? "
+            f"ORDER BY id LIMIT 1) RETURNING {_JOBS.columns}",
+            (
+                JobState.RUNNING, now_ns, now_ns, engine_id, JobState.QUEUED,
+                msgspec.json.encode(sorted(kinds)).decode(), among,
+            ),
+        ).fetchone()  # fmt: skip
     return _JOBS.read(row) if row else None
 
 
@@ -235,24 +250,28 @@ def forget_ended(connection: Connection, engine_id: str, before_ns: int) -> int:
     return gone.rowcount
 
 
-def recover(connection: Connection, engine_id: str, now_ns: int) -> list[tuple[int, str]]:
+def recover(
+    connection: Connection, engine_id: str, now_ns: int, *, job: int | None = None
+) -> list[tuple[int, str]]:
     """Settle what ran when the worker ended; give (job, what became of it).
 
-    Call it when a worker starts and nothing of the former one can be alive any more.
+    Call it when a worker starts and nothing of the former one can be alive any more; with a `job`,
+    when what ran that one has ended.
     """
     recovered: list[tuple[int, str]] = []
     with transaction(connection):
-        ran = (engine_id, JobState.RUNNING)
-        for job in _JOBS.all(connection, "engine_id = ? AND state = ? ORDER BY id", ran):
-            state, text = _after_crash(job)
+        ran = (engine_id, JobState.RUNNING, job)
+        which = "engine_id = ?1 AND state = ?2 AND (?3 IS NULL OR id = ?3) ORDER BY id"
+        for one in _JOBS.all(connection, which, ran):
+            state, text = _after_crash(one)
             ended = state in JOB_ENDS
             update(
-                connection, "jobs", {"id": job.id}, state=state, note=text,
+                connection, "jobs", {"id": one.id}, state=state, note=text,
                 error=text if ended else "", finished_ns=now_ns if ended else None,
             )  # fmt: skip
-            if state is JobState.FAILED and job.who in UNATTENDED:
-                _tell(connection, engine_id, f"{job.kind} of the {job.who} failed: {text}", now_ns)
-            recovered.append((job.id, text))
+            if state is JobState.FAILED and one.who in UNATTENDED:
+                _tell(connection, engine_id, f"{one.kind} of the {one.who} failed: {text}", now_ns)
+            recovered.append((one.id, text))
     return recovered
 
 

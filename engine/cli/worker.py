@@ -1,4 +1,6 @@
-"""`python -m engine worker`: runs the jobs of the job table, one at a time, each in a child.
+"""`python -m engine worker`: runs the jobs of the job table, each in a child, in two lanes.
+
+Housekeeping has a lane of its own: a backup never waits behind an hour's backtest.
 
 The child inherits the worker's lock: as long as anything of a worker lives, there is no second one,
 so a job never runs twice at once. It holds no credential and opens no connection to a venue.
@@ -23,8 +25,8 @@ from engine import log
 from engine.cli.arguments import WHOLE_MAX, whole
 from engine.clock import WallClock
 from engine.config import Config
-from engine.domain.jobs import RetainJob
-from engine.errors import StorageError
+from engine.domain.jobs import JOB_KINDS, RetainJob
+from engine.errors import BrokenInvariant, StorageError
 from engine.jobs.run import run_one
 from engine.locks import locked
 from storage import jobs
@@ -49,7 +51,10 @@ RETAIN_EVERY_S = 600.0
 
 HOUR_NS = 3_600 * 1_000_000_000
 LOCK = "worker.lock"
-ERRORS = "job.err"
+ERRORS, HOUSEKEEPING_ERRORS = "job.err", "housekeeping.err"
+HOUSEKEEPING = frozenset(name for name, model in JOB_KINDS.items() if model.housekeeping)
+"""Kinds of jobs that never wait behind a long one."""
+
 ERRORS_BYTES_MAX = 64 * 1024
 OUR_MISTAKE = (1, 2, 3, 5)
 """Exit codes with which a job would end again if it were offered again."""
@@ -88,8 +93,39 @@ def run(args: argparse.Namespace, config: Config) -> int:
     return 0
 
 
+class Lane:
+    """Runs one job at a time: housekeeping, or everything else."""
+
+    def __init__(self, *, housekeeping: bool) -> None:
+        self.housekeeping = housekeeping
+        self.job: Job | None = None
+        self.child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def running(self) -> Job:
+        """The job that runs, or just ended. Raises BrokenInvariant where none does."""
+        if self.job is None:
+            raise BrokenInvariant("this lane runs no job")
+        return self.job
+
+    def ended(self) -> int:
+        """End what runs, where it has not ended by itself; return its exit code."""
+        child, self.child = self.child, None
+        return 0 if child is None else _terminated(child)
+
+
+def _terminated(child: subprocess.Popen[bytes]) -> int:
+    if child.poll() is None:
+        child.terminate()
+        try:
+            child.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+    return child.wait()
+
+
 class Worker:
-    """Claims jobs and minds the one that runs."""
+    """Claims jobs and minds those that run, one in each lane."""
 
     def __init__(self, config: Config, lock: TextIO) -> None:
         self._config = config
@@ -98,6 +134,7 @@ class Worker:
         self._parent = os.getppid()
         self._ending = threading.Event()
         self._log = log.get("worker")
+        self._lanes = (Lane(housekeeping=True), Lane(housekeeping=False))
         self._heartbeat_s = 0.0
         self._retain_s = time.monotonic() + RETAIN_EVERY_S
 
@@ -142,14 +179,34 @@ class Worker:
             self._log.warning("job.recovered", job=number, text=text)
 
     def _run_jobs(self, connection: sqlite3.Connection) -> None:
-        while not self._must_end():
-            self._heartbeat()
-            job = jobs.claim(connection, ENGINE_ID, self._clock.now_ns())
-            if job is None:
-                self._retain(connection)
+        try:
+            while not self._must_end():
+                self._heartbeat()
+                housekeeps, _ = [self._turn(connection, lane) for lane in self._lanes]
+                if not housekeeps:
+                    self._retain(connection)
                 self._ending.wait(POLL_S)
-            else:
-                self._run_job(connection, job)
+        finally:
+            # None may be alive where this ends: what runs then is offered again, or settled here.
+            ran = [(lane, lane.ended()) for lane in self._lanes if lane.child is not None]
+        for lane, code in ran:
+            self._settle(connection, lane, code, cancelled=False)
+
+    def _turn(self, connection: sqlite3.Connection, lane: Lane) -> bool:
+        """Begin the next job of a lane, or mind the one that runs; say whether one runs."""
+        if lane.child is None:
+            job = jobs.claim(
+                connection, ENGINE_ID, self._clock.now_ns(), kinds=HOUSEKEEPING,
+                among=lane.housekeeping,
+            )  # fmt: skip
+            if job is not None:
+                self._start(lane, job)
+            return job is not None
+        cancelled = self._cancelled(connection, lane.running)
+        if lane.child.poll() is not None or cancelled:
+            code = lane.ended()
+            self._settle(connection, lane, code, cancelled=bool(cancelled))
+        return True
 
     def _retain(self, connection: sqlite3.Connection) -> None:
         """End long logs of databases; ask for the job that keeps the disk budget, where it must."""
@@ -173,24 +230,10 @@ class Worker:
             )  # fmt: skip
             self._log.info("worker.retains", job=number, why=why)
 
-    def _run_job(self, connection: sqlite3.Connection, job: Job) -> None:
-        """Mind a job to its end; it writes its own, unless it cannot any more."""
-        child = self._start(job)
-        why = ""
-        try:
-            while child.poll() is None and not why:
-                self._heartbeat()
-                self._ending.wait(POLL_S)
-                stopped = "the worker was stopped" if self._must_end() else ""
-                why = stopped or self._cancelled(connection, job)
-        finally:
-            code = _terminated(child)
-        self._settle(connection, job, code, cancelled=bool(why) and not self._must_end())
-
-    def _start(self, job: Job) -> subprocess.Popen[bytes]:
+    def _start(self, lane: Lane, job: Job) -> None:
         words = ["worker", "--job", str(job.id), "--attempt", str(job.attempts)]
-        with (self._config.run_folder / ERRORS).open("wb") as errors:
-            return subprocess.Popen(  # noqa: S603 our own interpreter, our own arguments
+        with self._errors_of(lane).open("wb") as errors:
+            lane.child = subprocess.Popen(  # noqa: S603 our own interpreter, our own arguments
                 [sys.executable, "-m", "engine", *words],
                 cwd=REPOSITORY,
                 env={**os.environ, "PITBOSS_HOME": str(self._config.home)},
@@ -198,6 +241,10 @@ class Worker:
                 stderr=errors,
                 pass_fds=(self._lock.fileno(),),
             )
+        lane.job = job
+
+    def _errors_of(self, lane: Lane) -> Path:
+        return self._config.run_folder / (HOUSEKEEPING_ERRORS if lane.housekeeping else ERRORS)
 
     def _cancelled(self, connection: sqlite3.Connection, job: Job) -> str:
         try:
@@ -208,10 +255,11 @@ class Worker:
             return ""
 
     def _settle(
-        self, connection: sqlite3.Connection, job: Job, code: int, *, cancelled: bool
+        self, connection: sqlite3.Connection, lane: Lane, code: int, *, cancelled: bool
     ) -> None:
-        """Write the end of a job that did not write it itself."""
-        now_ns = self._clock.now_ns()
+        """Write the end of a job that did not write it itself; the lane is free then."""
+        now_ns, job = self._clock.now_ns(), lane.running
+        lane.job = None
         if cancelled:
             who = jobs.wants_cancel(connection, ENGINE_ID, job)
             jobs.finish(
@@ -220,28 +268,18 @@ class Worker:
             )  # fmt: skip
             self._log.info("job.cancelled", job=job.id, who=who)
             return
-        said = self._child_errors()
+        said = self._child_errors(self._errors_of(lane))
         if code in OUR_MISTAKE:
             text = said[-1] if said else f"it ended with exit code {code} and no message"
             jobs.finish(
                 connection, ENGINE_ID, job, state=JobState.FAILED, now_ns=now_ns, error=text
             )
-        for number, text in jobs.recover(connection, ENGINE_ID, now_ns):
+        for number, text in jobs.recover(connection, ENGINE_ID, now_ns, job=job.id):
             self._log.warning("job.died", job=number, code=code, text=text)
 
-    def _child_errors(self) -> list[str]:
+    def _child_errors(self, errors: Path) -> list[str]:
         """Return what the job wrote to standard error; it goes into our own log, too."""
-        with (self._config.run_folder / ERRORS).open("rb") as file:
+        with errors.open("rb") as file:
             text = file.read(ERRORS_BYTES_MAX).decode(errors="replace")
         sys.stderr.write(text)
         return text.splitlines()
-
-
-def _terminated(child: subprocess.Popen[bytes]) -> int:
-    if child.poll() is None:
-        child.terminate()
-        try:
-            child.wait(GRACE_S)
-        except subprocess.TimeoutExpired:
-            child.kill()
-    return child.wait()

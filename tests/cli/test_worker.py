@@ -147,6 +147,21 @@ def test_a_running_job_is_cancelled_and_leaves_nothing(desk: Desk, long_tape: Pa
     assert worker.poll() is None
 
 
+def test_housekeeping_does_not_wait_behind_a_long_replay(desk: Desk, long_tape: Path) -> None:
+    worker = desk.worker()
+    long = desk.queue("replay", path=str(long_tape))
+    desk.under_way(long)
+    (child,) = children_of(worker.pid)
+    os.kill(child, signal.SIGSTOP)  # it takes for ever from here on
+    try:
+        later = desk.queue("replay", path=str(long_tape))
+        assert desk.ended(desk.queue("backup")).state is JobState.DONE
+        assert desk.job(long).state is JobState.RUNNING
+        assert desk.job(later).state is JobState.QUEUED, "two long ones run one after the other"
+    finally:
+        os.kill(child, signal.SIGCONT)
+
+
 def test_kill_9_of_the_worker_in_the_middle_runs_the_job_once_more_and_once(
     desk: Desk, long_tape: Path
 ) -> None:

@@ -362,7 +362,7 @@ def test_the_schedule_shows_what_is_next(opened: Opened, config: Config) -> None
         put_schedule(connection, ENGINE_ID, (entry,), 1)
     page = opened("jobs")
     [row] = page.dataframe[0].value.to_dict("records")
-    assert (row["name"], row["when"]) == ("backup", "daily 02:10")
+    assert (row["name"], row["when"]) == ("backup", "daily 02:10 UTC")
     page.session_state["chosen:schedule"] = "backup"
     page.run()
     assert "no command can be sent" in texts(page)

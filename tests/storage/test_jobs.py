@@ -193,3 +193,15 @@ def test_a_job_of_the_schedule_that_waits_for_hours_is_told_and_waits_once(
     assert nightly(state, WAIT_NS_MAX + 1) == first
     assert "is the worker running" in told(state)[0]
     assert (claimed(state).id, claim(state, ENGINE, 2)) == (first, None)
+
+
+def test_each_lane_claims_its_own_kinds_and_settles_its_own_job(state: sqlite3.Connection) -> None:
+    first, short, last = (queued(state, kind=kind) for kind in ("replay", "backup", "odd"))
+    mine = claim(state, ENGINE, 2, kinds=("backup", "export"), among=True)
+    assert mine is not None
+    assert mine.id == short
+    assert claim(state, ENGINE, 2, kinds=("backup", "export"), among=True) is None
+    others = [claim(state, ENGINE, 2, kinds=("backup", "export")) for _ in range(2)]
+    assert [one and one.id for one in others] == [first, last]
+    assert [number for number, _ in recover(state, ENGINE, 3, job=short)] == [short]
+    assert find(state, ENGINE, first).state is JobState.RUNNING  # type: ignore[union-attr]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, ValidationError
 
@@ -55,6 +55,9 @@ class ExportFormat(StrEnum):
 
 class JobArguments(Settings):
     """Base of what a job takes. `ReplayJob` is what the job `replay` takes."""
+
+    housekeeping: ClassVar[bool] = False
+    """True = it runs in the worker's second lane: it never waits behind a long backtest."""
 
     @classmethod
     def kind(cls) -> str:
@@ -165,6 +168,8 @@ class ReplayJob(JobArguments):
 class BackupJob(JobArguments):
     """Copy the databases, each consistent in itself, to the folder backups."""
 
+    housekeeping = True
+
     keep: int = asked(
         "Backups kept",
         "backups kept, fewer where they exceed their part of the disk budget; "
@@ -185,6 +190,8 @@ class CompactJob(JobArguments):
 
     Orders, fills, positions, the audit and the journal are never pruned.
     """
+
+    housekeeping = True
 
     decisions_days: int = _days(
         "Keep decisions, days", "full decision files older than this are deleted", 30
@@ -215,9 +222,13 @@ class RetainJob(JobArguments):
     never are. The worker starts this automatically.
     """
 
+    housekeeping = True
+
 
 class ExportJob(JobArguments):
     """Write rows of one mode and period as CSV or JSON to the folder exports."""
+
+    housekeeping = True
 
     what: Exported = asked(
         "Rows", "which rows; bets: those closed in the period", default=Exported.FILLS

@@ -10,3 +10,5 @@ class CanaryJob(JobArguments):
 
     What changed (fields, ticks, fees, book hashes, the SDK) is named and raises an alert.
     """
+
+    housekeeping = True

@@ -15,6 +15,8 @@ class MarketsJob(JobArguments):
     Only what changed is written. An interrupted fetch continues where it stopped.
     """
 
+    housekeeping = True
+
     venue: Annotated[
         str,
         Field(

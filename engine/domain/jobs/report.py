@@ -21,6 +21,8 @@ class ReportJob(JobArguments):
     It is kept under Reports, and an alert says so, which a rule may send.
     """
 
+    housekeeping = True
+
     period: ReportPeriod = asked(
         "Period", "the last whole day, week from Monday, or month", default=ReportPeriod.DAILY
     )
