@@ -27,19 +27,28 @@ class ProbeJob(JobArguments):
     ] = ""
     hours: Annotated[
         int,
-        Field(ge=1, le=720, title="Hours", description="of a market: how far back"),
+        Field(ge=1, le=720, title="Hours back", description="of a market: how far back"),
     ] = 24
     rule: Annotated[
-        str, Field(max_length=20_000, title="Rule", description="as JSON; empty = an indicator")
+        str,
+        Field(
+            max_length=20_000,
+            title="Rule of conditions",
+            description="as JSON; empty = an indicator",
+        ),
     ] = ""
     indicator: Annotated[
-        str, Field(max_length=64, title="Indicator", description="its name in the library")
+        str,
+        Field(max_length=64, title="Name of the indicator", description="its name in the library"),
     ] = ""
     settings: dict[str, int | float | str] = Field(
-        default_factory=dict, title="Settings", description="where they differ from the defaults"
+        default_factory=dict,
+        title="Settings of the indicator",
+        description="where they differ from the defaults",
     )
     bars: Annotated[
-        str, Field(max_length=32, title="Bars", description="which it is fed with, e.g. 5m")
+        str,
+        Field(max_length=32, title="Fed with bars", description="which it is fed with, e.g. 5m"),
     ] = ""
     mids: Annotated[
         bool, Field(title="Of mids", description="fed with mids, where it is fed with prices")

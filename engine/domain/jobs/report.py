@@ -24,5 +24,7 @@ class ReportJob(JobArguments):
     housekeeping = True
 
     period: ReportPeriod = asked(
-        "Period", "the last whole day, week from Monday, or month", default=ReportPeriod.DAILY
+        "Period covered",
+        "the last whole day, week from Monday, or month",
+        default=ReportPeriod.DAILY,
     )
