@@ -267,6 +267,35 @@ def verify(path: Path) -> list[str]:
     return wrong
 
 
+def trim(folder: Path, name: str, new: str, span: tuple[int, int], now_ns: int) -> Dataset:
+    """Make another data set of the rows of one in [span), in ns UTC; the first stays as it is.
+
+    Raises BadInput where the new name is taken, or no row lies in the span; StorageError.
+    """
+    found = find(folder, name)
+    since_ns, until_ns = span
+    between = RowCounts()
+    for from_ns, to_ns in found.gaps_kept:
+        if since_ns <= from_ns and to_ns <= until_ns:
+            between.gap(from_ns, to_ns)
+    with DatasetWriter(folder, new, found.kind) as writer:
+        writer.keep_done(0)
+        blocks = columns(folder / name, since_ns=since_ns, until_ns=until_ns)
+        rows = chain.from_iterable(zip(*block, strict=True) for block in blocks)
+        digest = hashlib.sha256(msgspec.json.encode(found)).hexdigest()
+        writer.part(NamedFile(name, digest, Checked.VERIFIED, "trim"), RowCounts(), rows)
+        return writer.finish(found.instrument, _judged_again(found, between, now_ns), between)
+
+
+def _judged_again(found: Dataset, between: RowCounts, now_ns: int) -> Judgement:
+    """Return how far a part of a data set can be believed."""
+    trust, reason = found.judged.trust, f"a part of {found.name}: {found.judged.reason}"
+    if trust is DataTrust.GAPS and found.gaps <= GAPS_KEPT:
+        trust = DataTrust.GAPS if between.gaps else DataTrust.COMPLETE
+        reason = f"a part of {found.name} with {between.gaps:,} of its {found.gaps:,} gaps"
+    return Judgement(at_ns=now_ns, trust=trust, reason=reason)
+
+
 def unfinished(folder: Path) -> list[str]:
     """Return the names of data sets whose import was interrupted and can go on."""
     found = sorted(folder.glob(f"*{IMPORTING}")) if folder.is_dir() else []

@@ -24,13 +24,14 @@ from engine.lab.formats.importing import (
     mapping_of,
     preview,
 )
+from engine.lab.formats.numbers import stamp_ns
 from engine.lab.progress import ProgressLine
 from engine.log import iso
 from storage import datasets
 from storage.datasets import DataKind, Dataset
 from storage.files import said_bytes
 
-HELP = "list, import, preview, verify, export or delete imported market data"
+HELP = "list, import, preview, verify, trim, export or delete imported market data"
 ROWS_SHOWN = 10
 PROBLEM = 1
 
@@ -62,6 +63,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ):
         one = actions.add_parser(name, help=said)
         one.add_argument("name")
+    cut = actions.add_parser("trim", help="make another data set of a part of one")
+    cut.add_argument("name")
+    cut.add_argument("new", metavar="NEW", help="name of the part; the whole stays as it is")
+    for flag, name, default in (
+        ("--from", "since", "2001-09-10"),
+        ("--until", "until", "2200-01-01"),
+    ):
+        cut.add_argument(flag, dest=name, default=default, metavar="TIME", help="UTC, ISO 8601")
     give = actions.add_parser("export", help="write the rows of a data set as CSV")
     give.add_argument("name")
     give.add_argument("file", type=Path, metavar="FILE.csv")
@@ -71,7 +80,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
     """Do it. 0 = done, 1 = a data set is not as it was imported. Raises BadInput, StorageError."""
     actions = {
         "formats": _formats, "import": _import, "preview": _preview, "show": _show,
-        "verify": _verify, "delete": _delete, "export": _export,
+        "verify": _verify, "delete": _delete, "export": _export, "trim": _trim,
     }  # fmt: skip
     return actions.get(args.action or "", _list)(args, config)
 
@@ -200,6 +209,16 @@ def _verify(args: argparse.Namespace, config: Config) -> int:
 def _delete(args: argparse.Namespace, config: Config) -> int:
     gone = datasets.delete(config.data_folder, args.name)
     say(args, {"deleted": gone.name, "bytes": gone.bytes}, f"{gone.name} is deleted")
+    return 0
+
+
+def _trim(args: argparse.Namespace, config: Config) -> int:
+    since_ns, until_ns = (stamp_ns(text) for text in (args.since, args.until))
+    if since_ns is None or until_ns is None:
+        raise BadInput(f"{args.since} to {args.until}: write times as 2026-03-01T12:00:00")
+    now_ns = WallClock().now_ns()
+    made = datasets.trim(config.data_folder, args.name, args.new, (since_ns, until_ns), now_ns)
+    say(args, msgspec.to_builtins(made), _described(made))
     return 0
 
 

@@ -45,6 +45,10 @@ def test_bars_are_imported_listed_proven_played_and_deleted(
     raw = said(capsys, "replay", "bars.csv", *PLAYED, "--instrument", "x:A/USDT")
     assert played["digest"] == raw["digest"]
     assert played["orders"] == raw["orders"] > 0
+    part = said(capsys, "data", "trim", "a", "b", "--from", "2024-01-01T01:00:00")
+    assert (part["rows"], part["trust"][0]["trust"]) == (100, "complete")
+    assert main(["data", "trim", "a", "c", "--from", "soon"]) == 3
+    capsys.readouterr()
     assert said(capsys, "data", "export", "a", "out.csv")["rows"] == 160
     assert said(capsys, "data", "delete", "a")["deleted"] == "a"
 

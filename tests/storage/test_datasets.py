@@ -78,3 +78,28 @@ def test_a_deleted_data_set_is_gone_and_its_name_is_free(tmp_path: Path) -> None
 def test_what_is_no_name_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no name of a data set"):
         DatasetWriter(tmp_path, name, DataKind.BARS)
+
+
+def test_a_part_is_another_data_set_and_the_whole_stays(tmp_path: Path) -> None:
+    whole = made(tmp_path)
+    part = datasets.trim(tmp_path, "x", "y", (2 * S, 4 * S), 9)
+    assert (part.rows, part.first_ns, part.last_ns) == (2, 2 * S, 3 * S)
+    assert part.judged.reason == "a part of x: made here"
+    assert datasets.datasets(tmp_path) == [whole, part]
+    with pytest.raises(BadInput, match="hold no row"):
+        datasets.trim(tmp_path, "x", "z", (90 * S, 91 * S), 9)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x", "y"]
+
+
+def test_a_part_keeps_the_gaps_that_lie_in_it(tmp_path: Path) -> None:
+    gaps = RowCounts()
+    gaps.gap(2 * S, 3 * S)
+    with DatasetWriter(tmp_path, "x", DataKind.TRADES) as writer:
+        named = NamedFile("a.csv", "0" * 64, Checked.NONE, "binance_trades")
+        writer.part(named, RowCounts(), [(n * S, 10**8, 10**8, 1, n) for n in (1, 2, 4, 5)])
+        judgement = Judgement(at_ns=7, trust=DataTrust.GAPS, reason="1 times of missing trade ids")
+        writer.finish("venue:A/B", judgement, gaps)
+    with_gap = datasets.trim(tmp_path, "x", "y", (2 * S, 9 * S), 9)
+    assert (with_gap.gaps, with_gap.judged.trust) == (1, DataTrust.GAPS)
+    without = datasets.trim(tmp_path, "x", "z", (4 * S, 9 * S), 9)
+    assert (without.gaps, without.judged.trust) == (0, DataTrust.COMPLETE)

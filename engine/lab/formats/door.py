@@ -48,6 +48,14 @@ class Format:
     numbered: ClassVar[bool] = False
     """True = ids grow by one with each trade, so that a missing one is a gap."""
 
+    leaves_out: ClassVar[str] = ""
+    """What of its files is not imported; empty = nothing."""
+
+    def translated(self, cells: Cells, places: Mapping[str, int]) -> Cells | None:
+        """Return a row as the roles want it; None = it is none of this kind, and is passed over."""
+        del places
+        return cells
+
     def places(self, head: FileHead) -> dict[str, int]:
         """Return role → column; fewer than its `ROLES` = it does not read this file."""
         return column_places(head.header, self.names)
@@ -101,16 +109,18 @@ class CellReader:
     """Reads the rows of one table as numbers, and counts what it meets."""
 
     def __init__(
-        self, table: TableFile, kind: DataKind, places: Mapping[str, int], *,
-        numbered: bool = False, before: Sequence[int] = (),
+        self, table: TableFile, one: Format, places: Mapping[str, int], *,
+        before: Sequence[int] = (),
     ) -> None:  # fmt: skip
         """`before` = the last row of the file read before this one; empty = there is none."""
         self.counts = RowCounts()
         self.line = 0
         """The line or row read last."""
-        self._table, self._kind, self._places = table, kind, places
+        self._table, self._kind, self._places = table, one.kind, places
         self._name = table.path.name
-        self._numbered = numbered and "id" in places
+        self._numbered = one.numbered and "id" in places
+        own = type(one).translated is not Format.translated
+        self._translated = one.translated if own else None
         self._last = tuple(before)
         self._widest = max(places.values()) + 1
 
@@ -125,6 +135,11 @@ class CellReader:
             self.line = number
             if len(cells) < self._widest:
                 self._refuse(f"has {len(cells)} columns, {self._widest} are needed: is it torn?")
+            if self._translated is not None:
+                translated = self._translated(cells, self._places)
+                if translated is None:
+                    continue
+                cells = translated  # noqa: PLW2901 the same row in the words of its role
             row = read(cells)
             if last:
                 if row == last and (bars or has_id):

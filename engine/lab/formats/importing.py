@@ -95,7 +95,7 @@ def preview(path: Path, request: ImportRequest, rows: int = 10) -> Preview:
     head = table.head()
     names = head.header or tuple(f"column {n}" for n in range(1, 1 + len(head.rows[0])))
     read, refused = list[tuple[int, ...]](), ""
-    reader = CellReader(table, one.kind, places)
+    reader = CellReader(table, one, places)
     try:
         read.extend(islice(reader.rows(), rows))
     except BadInput as error:
@@ -202,7 +202,7 @@ def _import_one(
     if one.kind is not kind:
         raise BadInput(f"{path.name} holds {one.kind}, and the file before it {kind}")
     before = writer.done[-1].written.last if writer.done else ()
-    reader = CellReader(table, kind, places, numbered=one.numbered, before=before)
+    reader = CellReader(table, one, places, before=before)
 
     def rows() -> Iterator[tuple[int, ...]]:
         for number, row in enumerate(reader.rows()):
@@ -306,8 +306,13 @@ def judged(kind: DataKind, files: Sequence[ImportedFile], gaps: int, now_ns: int
     if kind is DataKind.TRADES and all(_numbered(file) for file in files):
         reason = "the trades' ids have no hole"
         return Judgement(at_ns=now_ns, trust=DataTrust.COMPLETE, reason=reason)
-    reason = "rows without numbers do not show what is missing"
+    left = {one.leaves_out for one in formats().values() if one.leaves_out and _used(one, files)}
+    reason = "; ".join(["rows without numbers do not show what is missing", *sorted(left)])
     return Judgement(at_ns=now_ns, trust=DataTrust.UNKNOWN, reason=reason)
+
+
+def _used(one: Format, files: Sequence[ImportedFile]) -> bool:
+    return any(formats().get(file.format) is one for file in files)
 
 
 def _numbered(file: ImportedFile) -> bool:

@@ -285,3 +285,25 @@ def test_a_data_set_is_found_by_its_name_alone(tmp_path: Path) -> None:
     assert find(tmp_path / "data", "x").instrument == MARKET
     with pytest.raises(BadInput, match=r"there is no data set '\.\./x'; there are: x"):
         find(tmp_path / "data", "../x")
+
+
+def test_the_trades_of_hftbacktest_are_read_of_its_array(tmp_path: Path) -> None:
+    numpy = pytest.importorskip("numpy")
+    fields = [("ev", "<u8"), ("exch_ts", "<i8"), ("local_ts", "<i8"), ("px", "<f8"),
+              ("qty", "<f8"), ("order_id", "<u8"), ("ival", "<i8"), ("fval", "<f8")]  # fmt: skip
+    exchange, local, buy, sell = 1 << 31, 1 << 30, 1 << 29, 1 << 28
+    t0 = T0 * 10**9
+    rows = [
+        (exchange | local | buy | 1, t0, t0 + 5, 100.5, 3.0, 0, 0, 0.0),
+        (exchange | local | buy | 2, t0 + 10, t0 + 15, 100.5, 0.25, 0, 0, 0.0),
+        (local | sell | 2, t0 + 5, t0 + 20, 99.0, 1.0, 0, 0, 0.0),
+        (exchange | sell | 2, t0 + 20, t0 + 25, 100.4, 0.5, 0, 0, 0.0),
+    ]
+    path = tmp_path / "btcusdt_20240101.npz"
+    numpy.savez_compressed(path, data=numpy.array(rows, fields))
+    made = imported(tmp_path, path)
+    assert made.judged.reason.endswith("changes of the book are left out")
+    assert rows_of(tmp_path) == [
+        (t0 + 10, parts("100.5"), parts("0.25"), 1, 0),
+        (t0 + 20, parts("100.4"), parts("0.5"), -1, 0),
+    ]
