@@ -115,6 +115,8 @@ BY_HAND = "kill"
 ENDED = frozenset({"BACKOFF", "EXITED", "FATAL", "UNKNOWN"})
 FOR_GOOD = frozenset({"EXITED", "FATAL"})
 TAIL_BYTES = 4_096
+WELL = frozenset({"debug", "info"})
+"""Levels of log lines that tell no reason for an end."""
 
 
 def failures(seen: Mapping[str, ProgramStatus], logs: Path) -> dict[str, str]:
@@ -123,19 +125,37 @@ def failures(seen: Mapping[str, ProgramStatus], logs: Path) -> dict[str, str]:
     for name, one in seen.items():
         if one.state not in ENDED and not one.stop_s:
             continue
-        last = _last_line(logs / f"{name}.log")
+        last = _last_word(logs / f"{name}.log")
         why = f": {last}" if last else f": {one.spawn_error}" if one.spawn_error else ""
         again = "; it is not tried again" if one.state in FOR_GOOD else "; it is tried again"
         found[name] = f"{name.upper()} DOES NOT START{why}{again}. More in {logs / name}.log"
     return found
 
 
-def _last_line(log: Path) -> str:
+class LogEntry(msgspec.Struct):
+    """What is asked of a line of a log."""
+
+    level: str
+
+
+def _last_word(log: Path) -> str:
+    """Return the last line of a log, empty where it is no reason: what is logged while all is well.
+
+    A program that was killed has left no reason there.
+    """
     with suppress(OSError), log.open("rb") as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
         lines = file.read().decode(errors="replace").strip().splitlines()
-        return lines[-1].strip() if lines else ""
+        last = lines[-1].strip() if lines else ""
+        return "" if _is_well(last) else last
     return ""
+
+
+def _is_well(line: str) -> bool:
+    try:
+        return msgspec.json.decode(line, type=LogEntry).level in WELL
+    except msgspec.MsgspecError:
+        return False
 
 
 def ready(needed: Mapping[str, ProgramStatus], port: str) -> bool:

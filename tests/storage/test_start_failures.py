@@ -22,3 +22,13 @@ def test_a_program_that_was_started_again_is_named_with_its_last_words(tmp_path:
     (tmp_path / "demo.log").write_text("one\nport 8611 cannot be used\n")
     found = failures(demo("RUNNING", stop_s=7), tmp_path)["demo"]
     assert found.startswith("DEMO DOES NOT START: port 8611 cannot be used; it is tried again.")
+
+
+def test_what_is_logged_while_all_is_well_is_no_reason(tmp_path: Path) -> None:
+    """A program that was killed has told none."""
+    log = tmp_path / "demo.log"
+    log.write_text('one\n{"time":"now","level":"info","event":"account.open"}\n')
+    found = failures(demo("EXITED"), tmp_path)["demo"]
+    assert found.startswith("DEMO DOES NOT START; it is not tried again.")
+    log.write_text('{"level":"error","event":"journal refused"}\n')
+    assert "journal refused" in failures(demo("EXITED"), tmp_path)["demo"]
