@@ -17,6 +17,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -113,15 +114,17 @@ def _files() -> dict[str, tuple[str, str]]:
     ]
     made: dict[str, tuple[str, str]] = {}
     for package, file in (*ours, *added):
-        said = _HELP.search(file.read_text(encoding="utf-8", errors="replace"))
+        said = _help_of(file, file.stat().st_mtime_ns)
         if said and file.stem not in made:
-            made[file.stem] = (f"{package}.{file.stem}", said[1])
+            made[file.stem] = (f"{package}.{file.stem}", said)
     return made
 
 
-def _module_of(command: str) -> str:
-    module, _ = _files().get(command, (f"engine.cli.{command}", ""))
-    return module
+@lru_cache(maxsize=256)
+def _help_of(file: Path, changed_ns: int) -> str:  # noqa: ARG001 a changed file is read anew
+    """Return a command's help as its file states it, empty where the file is no command."""
+    said = _HELP.search(file.read_text(encoding="utf-8", errors="replace"))
+    return said[1] if said else ""
 
 
 def code_of(error: BaseException) -> int:
@@ -210,10 +213,10 @@ def build_parser(given: Sequence[str]) -> tuple[argparse.ArgumentParser, Command
     )
     _add_common(parser, default=False)
     parsers = parser.add_subparsers(title="commands", metavar="COMMAND")
-    asked, known = _asked(given), commands()
+    asked, known = _asked(given), _files()
     module = None
     alone = asked in known and given[0] == asked  # then nobody asks what others there are
-    for name, said in known.items():
+    for name, (where, said) in known.items():
         if alone and name != asked:
             continue
         # A command may describe --json itself; ours says the same and replaces it.
@@ -223,7 +226,7 @@ def build_parser(given: Sequence[str]) -> tuple[argparse.ArgumentParser, Command
                 # Before any import: a library's own thread that does not know the signal would
                 # be given it, and that would end the engine.
                 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
-            module = cast("CommandModule", importlib.import_module(_module_of(name)))
+            module = cast("CommandModule", importlib.import_module(where))
             module.add_arguments(sub)
         # Without a default of its own a flag given before the command is not unset behind it.
         for one in (sub, *_verbs(sub)):

@@ -89,6 +89,7 @@ class Line:
             self._waited_s += seconds
             return await rest(seconds, result)
 
+        monkeypatch.setattr(argparse, "_", str)  # it looks for a translation of each word, anew
         monkeypatch.setattr(time, "sleep", slept)
         monkeypatch.setattr(asyncio, "sleep", rested)
 

@@ -35,7 +35,8 @@ def planted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Run], 
 
         module = SimpleNamespace(add_arguments=add_arguments, run=run)
         monkeypatch.setitem(sys.modules, "engine.cli.planted", module)
-        monkeypatch.setattr(command_line, "commands", lambda: {"planted": "planted"})
+        one = ("engine.cli.planted", "planted")
+        monkeypatch.setattr(command_line, "_files", lambda: {"planted": one})
 
     return plant
 
@@ -49,7 +50,7 @@ def raising(error: BaseException) -> Run:
 
 @pytest.mark.parametrize(("name", "said"), commands().items())
 def test_module_of_a_command_keeps_the_contract(name: str, said: str) -> None:
-    module = importlib.import_module(command_line._module_of(name))
+    module = importlib.import_module(command_line._files()[name][0])
     assert said == module.HELP
     module.add_arguments(argparse.ArgumentParser())
     assert callable(module.run)
