@@ -255,6 +255,11 @@ _SCRIPT = """
   banner.append(said, button, again);
   document.body.append(banner);
   setInterval(() => {
+    const bar = document.querySelector(".st-key-statusbar");
+    if (bar) {  // what floats begins where the bar ends, however many lines it has
+      const end = Math.ceil(bar.getBoundingClientRect().bottom) + "px";
+      document.documentElement.style.setProperty("--pb-bar-end", end);
+    }
     const tick = document.querySelector(".pb-tick");
     const now = tick ? tick.textContent : null;
     if (now !== null && now !== text) { text = now; since = Date.now(); }

@@ -97,8 +97,9 @@ background:var(--pb-panel);padding:.55rem .8rem .6rem;min-width:0}
 .pb-scroll{overflow-x:auto}
 .pb-block a{color:var(--pb-accent)}
 .pb-quiet{color:var(--pb-dim)}
-@media (min-width:960px){.st-key-drawer{position:fixed;right:0;top:0;bottom:0;z-index:80;
-width:min(46rem,62vw);overflow-y:auto;background:var(--pb-ground);padding:4.6rem 1.1rem 2rem;
+@media (min-width:960px){.st-key-drawer{position:fixed;right:0;top:var(--pb-bar-end,4.6rem);
+bottom:0;z-index:80;
+width:min(46rem,62vw);overflow-y:auto;background:var(--pb-ground);padding:.6rem 1.1rem 2rem;
 border-left:1px solid var(--pb-line);box-shadow:-6px 0 18px rgba(0,0,0,.16)}}
 .st-key-drawer h3{padding-top:.2rem}
 .pb-wide{width:100%}
