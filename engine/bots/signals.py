@@ -60,6 +60,10 @@ class Series:
             del self.bars[: -self.depth]
 
 
+FAILS = (Exception, SystemExit)
+"""What an indicator of a plug-in may raise without ending more than the bots that read it."""
+
+
 class LearnedSignals(msgspec.Struct, frozen=True, array_like=True):
     """What survives of the signals of one bot, by instrument and name of bars or variant.
 
@@ -114,6 +118,14 @@ class Watched:
         self.price_unit = 10.0**-instrument.price_decimals
         self.size_unit = 10.0**-instrument.size_decimals
 
+    def break_off(self, broken: Indicator, error: BaseException) -> None:
+        """Feed an indicator that raised no more; a bot that reads it gets the reason instead."""
+        for variant, indicator in list(self.indicators.items()):
+            if indicator is broken:
+                why = f"indicator {variant.text} raised {type(error).__name__}: {error}"
+                self.indicators[variant] = _Broken(why=why)
+                self.sort()
+
     def sort(self) -> None:
         """Sort the indicators by what feeds them."""
         self.fed = fed = _Shared([], [], [], [], [])
@@ -128,6 +140,17 @@ class Watched:
                     fed.bars.append((variant.bars, indicator))
                 case PriceIndicator():
                     (fed.mids if variant.mids else fed.prices).append(indicator)
+
+
+class _Broken(Indicator):
+    """In place of an indicator that raised: each bot that reads it stops, and no other."""
+
+    why: str = ""
+
+    def value(self, now_ns: int) -> float | None:
+        """Raise BadInput."""
+        del now_ns
+        raise BadInput(self.why)
 
 
 class Signals:
@@ -214,8 +237,7 @@ class Signals:
         """Take a market event; `view` = what the cache knows of its instrument."""
         kind = type(event)
         if kind is ReferencePriced:
-            for indicator in self._others.get(event.key, ()):  # type: ignore[attr-defined]
-                indicator.on_other(event.price_e8 * 1e-8, now_ns)  # type: ignore[attr-defined]
+            self._beside(event.key, event.price_e8 * 1e-8, now_ns)  # type: ignore[attr-defined]
             return []
         if kind is TradePrinted:
             return self._on_trade(event, now_ns)  # type: ignore[arg-type]
@@ -227,17 +249,32 @@ class Signals:
             return self._on_gap(event, now_ns)
         return []
 
+    def _beside(self, key: str, price: float, now_ns: int) -> None:
+        """Feed the indicators that compare with another instrument, or with a reference."""
+        for indicator in self._others.get(key, ()):
+            try:
+                indicator.on_other(price, now_ns)
+            except FAILS as error:
+                for watched in self._watched.values():
+                    watched.break_off(indicator, error)
+
     def _on_trade(self, event: TradePrinted, now_ns: int) -> list[BarClosed]:
         watched = self._watched.get(event.instrument)
         price_unit = watched.price_unit if watched else 0.0
         if watched is not None:
             price, size = event.price * price_unit, (event.size or 0) * watched.size_unit
             for trading in watched.fed.trades:
-                trading.on_trade(price, size, now_ns)
+                try:
+                    trading.on_trade(price, size, now_ns)
+                except FAILS as error:
+                    watched.break_off(trading, error)
             for pricing in watched.fed.prices:
-                pricing.on_price(price, now_ns)
-            for pair in self._others.get(event.instrument, ()):
-                pair.on_other(price, now_ns)
+                try:
+                    pricing.on_price(price, now_ns)
+                except FAILS as error:
+                    watched.break_off(pricing, error)
+            if self._others:
+                self._beside(event.instrument, price, now_ns)
         if watched is None:
             return []
         stamp_ns = event.exchange_ns or now_ns
@@ -257,9 +294,15 @@ class Signals:
             return []
         mid2 = book.bid_prices[-1] + book.ask_prices[0]
         for reading in watched.fed.books:
-            reading.on_book(book, now_ns)
+            try:
+                reading.on_book(book, now_ns)
+            except FAILS as error:
+                watched.break_off(reading, error)
         for pricing in watched.fed.mids:
-            pricing.on_price(mid2 * watched.price_unit / 2.0, now_ns)
+            try:
+                pricing.on_price(mid2 * watched.price_unit / 2.0, now_ns)
+            except FAILS as error:
+                watched.break_off(pricing, error)
         closed = []
         for name, series in watched.series.items():
             if series.sampler.spec.basis is BarBasis.MIDS:
@@ -342,7 +385,10 @@ class Signals:
             )
             for fed_with, indicator in watched.fed.bars:
                 if fed_with == name:
-                    indicator.on_bar(seen)
+                    try:
+                        indicator.on_bar(seen)
+                    except FAILS as error:
+                        watched.break_off(indicator, error)
         key = watched.instrument.id
         return [BarClosed(instrument=key, bars=name, bar=bar) for bar in made]
 

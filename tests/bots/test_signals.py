@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import pytest
 
@@ -20,8 +21,9 @@ from engine.domain.events import (
 )
 from engine.domain.instruments import BotId, Side
 from engine.errors import BadInput
-from engine.indicators.door import Variant
+from engine.indicators.door import PriceBar, Variant
 from engine.indicators.library import INDICATORS
+from engine.indicators.sma import Sma
 from engine.strategies.door import Reads
 from tests.bots.conftest import ACCOUNT, MS, ONE, SHARE, TWO, S, Script, Stage
 
@@ -235,3 +237,35 @@ def test_a_desk_without_readers_never_asks_the_signals() -> None:
     trade(stage, 5_000)
     assert not stage.core.signals.active
     assert stage.core.signals.due_ns == NEVER
+
+
+class BadMean(Sma):
+    """An indicator of a plug-in that raises at its third bar."""
+
+    name: ClassVar[str] = "bad mean"
+    seen: int = 0
+
+    def on_bar(self, bar: PriceBar) -> None:
+        self.seen += 1
+        if self.seen == 3:
+            raise SystemExit("no")
+        super().on_bar(bar)
+
+
+def test_an_indicator_that_raises_stops_the_bots_that_read_it_and_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(INDICATORS, BadMean.name, BadMean)  # type: ignore[arg-type]
+    bad_mean = Variant.of(BadMean, bars="1s", period=2)
+    bad = reading("bad", bars={"1s": 3}, indicators={"mean": bad_mean})
+    good = reading("good", bars={"1s": 3}, indicators={"mean": SMA})
+    for bot in (bad, good):
+        strategy = strategy_of(bot)
+        strategy.say = lambda context, _: (context.readings.indicator("mean"), ())[1]
+    stage = Stage(bad, good)
+    stage.list()
+    for price in (5_000, 5_100, 5_200, 5_300, 5_400):
+        trade(stage, price, after_ms=1_000)
+    assert (bad.state, good.state) == (BotState.ERROR, BotState.RUNNING)
+    assert "indicator bad mean(period 2) of 1s raised SystemExit: no" in bad.error
+    assert len(strategy_of(good).closed) == 4
