@@ -22,7 +22,7 @@ from storage.settings import SettingsVersion, Stale
 from storage.views.frame import tradable
 
 EDITED, REMOVED = "bot_edited", "bot_removed"
-OWN = ("capital", "instruments_max", "inventory_on_stop", "slippage_exit_max")
+OWN = ("capital", "priority", "instruments_max", "inventory_on_stop", "slippage_exit_max")
 """What is asked for beside markets, series and the strategy's own parameters."""
 SIZING = "Sizing: how much of its capital it puts into one market"
 REST_FIRST = (
@@ -119,17 +119,13 @@ def _form(edited: Edited, against: SettingsVersion) -> None:
 def _fields(bot: BotSettings, document: SettingsDocument) -> dict[str, Any]:
     """Draw what every bot has; gives what differs from now."""
     markets, series = ask(tradable, engine_id(), this_minute())
-    others = taken(document, bot.account)
-    free = {
-        "instruments": [one for one in markets if one not in others],
-        "series": [one for one in series if one not in others],
-    }
+    offered = {"instruments": markets, "series": series}
     diff: dict[str, Any] = {}
     for field, label in (("instruments", "Markets"), ("series", "Series (roll automatically)")):
         now = list(getattr(bot, field))
         wanted = forms.several(
             label,
-            [*now, *free[field]],
+            [*now, *(one for one in offered[field] if one not in now)],
             default=now,
             format_func=names.market,
             accept_new_options=True,
@@ -185,22 +181,21 @@ def create(base: SettingsVersion) -> None:
     st.query_params["bot"] = made["name"]
 
 
-def taken(document: SettingsDocument, account: str | None) -> dict[str, str]:
-    return {
-        what: bot.name
-        for bot in document.bots.values()
-        if bot.account == account
-        for what in (*bot.instruments, *bot.series)
-    }
+def traded_by(document: SettingsDocument, account: str) -> dict[str, list[str]]:
+    """Return the markets and series bots trade at an account, each with their names."""
+    found: dict[str, list[str]] = {}
+    for bot in document.bots.values():
+        if bot.account == account:
+            for what in (*bot.instruments, *bot.series):
+                found.setdefault(what, []).append(bot.name)
+    return found
 
 
-def _where(
-    markets: list[str], series: list[str], others: Mapping[str, str]
-) -> tuple[list[str], list[str]]:
-    """Ask for markets and for series that roll; what is taken is not offered."""
+def _where(markets: list[str], series: list[str]) -> tuple[list[str], list[str]]:
+    """Ask for markets and for series that roll; other bots may trade them, too."""
     chosen = forms.several(
         "Markets",
-        [one for one in markets if one not in others],
+        markets,
         key="new_markets",
         format_func=names.market,
         accept_new_options=True,
@@ -208,7 +203,7 @@ def _where(
     )
     rolling = forms.several(
         "Series (roll automatically)",
-        [one for one in series if one not in others],
+        series,
         key="new_series",
         accept_new_options=True,
         placeholder="instead of, or as well as, a market",
@@ -237,19 +232,19 @@ def _followed(document: SettingsDocument, key: str, now: str = "") -> str:
 def fill_in(
     strategy: str, schema: dict[str, Any], account: str, document: SettingsDocument
 ) -> dict[str, Any] | None:
-    """Draw the form; gives the new bot when it is sent, else None.
-
-    What others trade is not offered: one bot alone trades a market at an account.
-    """
-    others = taken(document, account)
+    """Draw the form; gives the new bot when it is sent, else None."""
     panels.note(schema.get("description", "This strategy has no description."))
     markets, series = ask(tradable, engine_id(), this_minute())
-    held = ", ".join(f"{names.market(what)} ({bot})" for what, bot in others.items())
+    others = traded_by(document, account)
+    held = ", ".join(f"{names.market(what)} ({', '.join(bots)})" for what, bots in others.items())
     if held:
-        panels.note(f"Only one bot may trade a market at an account. Taken at {account}: {held}.")
+        panels.note(
+            f"Several bots may trade one market, each with its own orders, tokens and PnL; where "
+            f"their prices would meet, the higher priority goes first. Traded at {account}: {held}."
+        )
     with st.form(f"bot_{strategy}", border=False):
         name = st.text_input("Name", placeholder="maker-1: a-z, 0-9, dot, dash, underscore")
-        chosen, rolling = _where(markets, series, others)
+        chosen, rolling = _where(markets, series)
         follows = _followed(document, "new_follows")
         capital = st.number_input(
             "Capital, in the account's currency: the most it may use", value=100.0, step=10.0

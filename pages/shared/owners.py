@@ -27,6 +27,7 @@ from storage.views import Row
 from storage.views.money import held_by_owner
 
 SLOT = "transfer"
+REFRESH_S = 2.0
 OWNED = columns_of(
     Col("bot", "Owner"),
     Col("instrument"),
@@ -40,9 +41,20 @@ OWNED = columns_of(
 )
 
 
-@guard.part("Holdings by owner")
 def show(mode: Mode) -> None:
     """Draw what each owner holds, and the form that transfers some of it."""
+    _held(mode)
+    if ask(held_by_owner, engine_id(), mode=mode):
+        title = "Transfer to another owner"
+        with panels.panel(title, "fold_transfer", icon=":material/swap_horiz:") as opened:
+            if opened:
+                _transfer(mode)
+    commands.show_progress(SLOT)
+
+
+@st.fragment(run_every=REFRESH_S)
+@guard.part("Holdings by owner")
+def _held(mode: Mode) -> None:
     rows = ask(held_by_owner, engine_id(), mode=mode)
     if not rows:
         return
@@ -50,22 +62,18 @@ def show(mode: Mode) -> None:
     table(rows, OWNED, key="held_by_owner")
     say_cut(rows)
     panels.note(f"{mode.upper()} · by the fills and transfers of each owner. {ROUNDED}")
-    title = "Transfer to another owner"
-    with panels.panel(title, "fold_transfer", icon=":material/swap_horiz:") as opened:
-        if opened:
-            _transfer(rows, mode)
-    commands.show_progress(SLOT)
 
 
 # -- The transfer ----------------------------------------------------------------------------------
 
 
 @guard.part("The transfer")
-def _transfer(rows: Sequence[Row], mode: Mode) -> None:
+def _transfer(mode: Mode) -> None:
     """Draw the form of a transfer; it is sent after a dialog."""
     if not commands.engine_runs():
         commands.note_no_engine()
         return
+    rows = ask(held_by_owner, engine_id(), mode=mode)
     given = {_words(row): row for row in rows if row["free"]}
     if not given:
         panels.note("Nothing can be transferred: no owner holds settled tokens that are free.")
