@@ -114,6 +114,8 @@ class Watched:
         self.readers: dict[BotId, Reads] = {}
         self.given = ""
         """The bars a file tells: longer ones are made of them, and none of trades. Empty = none."""
+        self.given_ns = 0
+        """How long one of them is."""
         self.fed = _Shared([], [], [], [], [])
         self.price_unit = 10.0**-instrument.price_decimals
         self.size_unit = 10.0**-instrument.size_decimals
@@ -316,11 +318,11 @@ class Signals:
         if watched is None:
             return []
         if watched.given != event.bars:
-            watched.given = event.bars
+            watched.given, watched.given_ns = event.bars, bar_spec(event.bars).step
             for series in watched.series.values():
                 if series.sampler.spec.basis is BarBasis.TRADES:
                     series.sampler = _sampler(series.sampler.spec, watched.instrument)
-        closed, step_ns = [], bar_spec(event.bars).step
+        closed, step_ns = [], watched.given_ns
         for name, series in watched.series.items():
             spec = series.sampler.spec
             if name == event.bars:

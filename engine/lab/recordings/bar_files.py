@@ -267,6 +267,10 @@ def book_around(instrument: Instrument, price: int, volume: int, market: BarMark
     """Return the book that is assumed at a price, where so much was traded before."""
     tick, lot = instrument.tick, instrument.lot
     size = int(volume * market.volume_share) // market.levels // lot * lot
+    if size > 0 and not market.impact_bps and not market.slippage_bps:
+        return BookReplaced(
+            instrument=instrument.id, bids=((max(tick, price), size),), asks=((price, size),)
+        )
     bids: list[Level] = []
     asks: list[Level] = []
     for level in range(market.levels):

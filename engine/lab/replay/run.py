@@ -425,13 +425,17 @@ class Replay:
             self._driver.run_until(start_ns)
             self._core.start(start_ns)
             block = block[len(before) :]
-        while block and block[-1][0] >= self._sample_ns:
-            until = 1 + next(at for at, (ns, _) in enumerate(block) if ns >= self._sample_ns)
-            self._driver.play(block[:until])
-            now_ns, block = block[until - 1][0], block[until:]
+        at, count = 0, len(block)
+        # Of bars nearly every event is sampled: nothing here may grow with what is still to come.
+        while at < count and block[-1][0] >= self._sample_ns:
+            first = at
+            while block[at][0] < self._sample_ns:
+                at += 1
+            now_ns, at = block[at][0], at + 1
+            self._driver.play(block[first:at])
             self._sample_ns = now_ns + EQUITY_EVERY_NS
             self._sample(now_ns)
-        self._driver.play(block)
+        self._driver.play(block[at:])
 
     def _listed(self, event: Event, now_ns: int) -> None:
         """Note which markets there are, and forget those long over."""
