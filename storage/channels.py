@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from engine.domain.catalog import CredentialField
 from engine.errors import BadInput, StorageError
 from storage.files import write_whole
 from storage.vault import context
@@ -32,6 +33,17 @@ PROTECTION = (
     "read this user's files on this machine can open them."
 )
 """What sealing protects against and what not, in one sentence, as pages say it."""
+
+
+LABEL = CredentialField(
+    name="label",
+    title="Label",
+    pattern=r".{1,60}",
+    hint="what you recognise it by, e.g. my phone; not secret",
+    wrong="give the channel a label of 1 to 60 characters",
+    secret=False,
+)
+"""The one field of every channel that is not sealed."""
 
 
 class ChannelEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -30,11 +30,11 @@ from engine.errors import BadInput, ConfigError
 from engine.locks import held
 from engine.log import iso
 from engine.watch import sealed
-from engine.watch.channels import LABEL, Channel, channels
+from engine.watch.channels import Channel, channels
 from engine.watch.messages import message_of_test
 from engine.watch.send import SendOrder, carry_out
 from storage import watch
-from storage.channels import PROTECTION, change_channel, put_channel, read_channels
+from storage.channels import LABEL, PROTECTION, change_channel, put_channel, read_channels
 from storage.database import reading, writing
 from storage.settings import Stale, latest, save
 from storage.users import ENGINE_ID

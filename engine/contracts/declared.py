@@ -1,4 +1,4 @@
-"""What venues, jobs, commands, alert kinds, verbs, nouns and formats owe by what they declare."""
+"""What venues, jobs, commands, alert kinds, channels, verbs, nouns and formats declare and owe."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ from engine.plugins import NAME
 from engine.risk.reasons import DenyReason
 from engine.runtime.credentials import Credential, environment_names
 from engine.runtime.venue_plugin import AccountSpec, VenuePlugin
+from engine.watch.channels import Channel
+from storage.channels import LABEL
 from storage.fold import Noun
 
 WRONG_VALUE = "S3CRET!"
@@ -129,6 +131,47 @@ def check_alert_kind(kind: AlertKind) -> Iterator[str]:
         yield f"its title {kind.title!r} begins with a capital letter"
     if kind.advice and not kind.advice.endswith("."):
         yield f"its advice {kind.advice!r} is no sentence: it says what to do, and ends"
+
+
+CHANNEL_LINES_MAX = 120
+
+
+def check_channel(channel: Channel, file: Path) -> Iterator[str]:
+    """Give a sentence for everything a channel owes: words, sealed fields, refusals that help."""
+    lines = len(file.read_text(encoding="utf-8").splitlines())
+    if lines > CHANNEL_LINES_MAX:
+        yield f"its file has {lines} lines: {CHANNEL_LINES_MAX} at most, one file a channel"
+    if not channel.title or not channel.help.endswith("."):
+        yield "it has a title, and a help that says in a sentence how to get what it asks for"
+    names = [one.name for one in channel.fields]
+    if len(set(names)) < len(names) or LABEL.name in names:
+        yield f"its fields {names} have names of their own, and none is called {LABEL.name!r}"
+    if not all(one.secret for one in channel.fields):
+        yield "a field is not secret: everything of a channel is sealed"
+    if not channel.pings and all(one.shown for one in channel.fields):
+        yield "none of its fields is hidden while it is typed: what keeps others from using it?"
+    try:
+        given = channel.check(channel.example)
+    except ConfigError as error:
+        yield f"its own example is refused: {error}"
+        return
+    if given != {**dict.fromkeys(names, ""), **channel.example}:
+        yield "its example comes back changed"
+    yield from _refusals(channel)
+
+
+def _refusals(channel: Channel) -> Iterator[str]:
+    """Give a sentence where a missing field, or one too many, is taken or refused without words."""
+    needed = [one for one in channel.fields if one.needed]
+    tries = [({**channel.example, one.name: ""}, one.wrong, one.name) for one in needed]
+    for wrong, words, name in [*tries, ({**channel.example, "nonsense": "x"}, "", "nonsense")]:
+        try:
+            channel.check(wrong)
+        except ConfigError as error:
+            if words and str(error) != words:
+                yield f"without {name} it says {str(error)!r} and not {words!r}"
+        else:
+            yield f"it takes a wrong {name} without a word"
 
 
 def check_verb(module: ModuleType) -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from engine.__main__ import commands
 from engine.contracts.declared import (
     check_alert_kind,
+    check_channel,
     check_command,
     check_format,
     check_job,
@@ -33,6 +34,7 @@ from engine.live.commands.registry import handlers
 from engine.plugins import found, installed
 from engine.strategies.registry import STRATEGIES
 from engine.venues.registry import plugins
+from engine.watch.channels import channels
 from storage.projected import NOUNS
 
 Check = Callable[[], Iterator[str]]
@@ -51,7 +53,16 @@ class Thing(NamedTuple):
 
 def things() -> list[Thing]:
     """Return everything that is installed."""
-    return [*_venues(), *_deciders(), *_pages(), *_asked(), *_kept(), *_verbs(), *_formats()]
+    return [
+        *_venues(),
+        *_deciders(),
+        *_pages(),
+        *_asked(),
+        *_kept(),
+        *_verbs(),
+        *_formats(),
+        *_channels(),
+    ]
 
 
 def _plugin_of(module: str) -> str:
@@ -130,3 +141,10 @@ def _formats() -> Iterator[Thing]:
     for name, one in formats().items():
         owner = _plugin_of(type(one).__module__)
         yield Thing("formats", name, owner, partial(check_format, name, one))
+
+
+def _channels() -> Iterator[Thing]:
+    for name, channel in channels().items():
+        module = importlib.import_module(channel.deliver.__module__)
+        check = partial(check_channel, channel, Path(str(module.__file__)))
+        yield Thing("channels", name, _plugin_of(module.__name__), check)

@@ -23,6 +23,7 @@ from pages.kit.words import age, count, moment
 from pages.shared import alert
 from storage import watch
 from storage.channels import (
+    LABEL,
     NAME_PATTERN,
     PROTECTION,
     ChannelEntry,
@@ -45,14 +46,6 @@ SENT = columns_of(
     Col("attempts", "Attempts", ColKind.COUNT),
     Col("title", "Message", ColKind.LONG),
     Col("error", "Refused because", ColKind.LONG),
-)
-LABEL = CredentialField(
-    name="label",
-    title="Label",
-    pattern=r".{1,60}",
-    hint="what you recognise it by; not secret",
-    wrong="give the channel a label of 1 to 60 characters",
-    secret=False,
 )
 
 

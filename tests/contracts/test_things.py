@@ -9,16 +9,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from engine.contracts.declared import check_channel
 from engine.contracts.things import Thing, things
 from engine.plugins import KINDS, installed
+from engine.watch.channels import channels
 from tests.kit.plugins import write
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TOY = REPOSITORY / "tests/additions/plugins/toy"
-UNCHECKED = {"channels"}
-"""Kinds that lie in `KINDS` and are held to their contract by a suite of their own."""
 
 
 @pytest.mark.parametrize("thing", things(), ids=lambda one: f"{one.kind}-{one.name}")
@@ -27,7 +28,7 @@ def test_it_keeps_its_contract(thing: Thing) -> None:
 
 
 def test_every_kind_is_checked() -> None:
-    assert {one.kind for one in things()} == set(KINDS) - UNCHECKED | {"limits"}
+    assert {one.kind for one in things()} == set(KINDS) | {"limits"}
 
 
 def checked(folder: Path, home: Path) -> tuple[int, dict[str, Any], str]:
@@ -102,3 +103,19 @@ def test_a_path_that_is_no_plugin_is_refused(tmp_path: Path) -> None:
         code, _, error = checked(folder, tmp_path / "home")
         assert code == 3
         assert "docs/extend" in error
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"help": "get a key"}, "in a sentence"),
+        ({"example": {"url": "x"}}, "its own example is refused"),
+        ({"fields": ()}, "none of its fields is hidden"),
+    ],
+)
+def test_a_channel_that_breaks_its_contract_is_told(changed: dict[str, Any], words: str) -> None:
+    good = channels()["webhook"]
+    file = Path(str(sys.modules[good.deliver.__module__].__file__))
+    assert list(check_channel(good, file)) == []
+    bad = msgspec.structs.replace(good, **changed)
+    assert any(words in one for one in check_channel(bad, file))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import email
 import email.policy
-import inspect
 import socket
 import ssl
 import subprocess
@@ -21,9 +20,9 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
 from engine.domain.alerts import Severity
-from engine.errors import BadInput, ConfigError, StorageError
+from engine.errors import BadInput, StorageError
 from engine.watch import sealed
-from engine.watch.channels import LABEL, Channel, Undelivered, channels
+from engine.watch.channels import Undelivered, channels
 from engine.watch.channels.webhook import signature
 from engine.watch.messages import AlertMessage, message_of_test
 from engine.watch.send import SendOrder, carry_out, without
@@ -49,32 +48,6 @@ def message(text: str = "it happened") -> AlertMessage:
         id="desk-1", reason=Reason.ALERT, severity=Severity.CRITICAL, title="[CRITICAL] KILL",
         lines=(), note=text,
     )  # fmt: skip
-
-
-# -- The contract of every channel -----------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", KINDS)
-def test_a_channel_is_one_file_that_says_what_it_asks_for(name: str) -> None:
-    channel: Channel = channels()[name]
-    file = inspect.getsourcefile(channel.deliver)
-    assert file is not None
-    assert len(Path(file).read_text().splitlines()) <= LINES_MAX
-    assert channel.title
-    assert channel.help.endswith(".")
-    names = [one.name for one in channel.fields]
-    assert len(set(names)) == len(names)
-    assert LABEL.name not in names
-    assert any(not one.shown for one in channel.fields) or channel.pings
-    assert all(one.secret for one in channel.fields), "everything is sealed"
-    assert channel.check(channel.example) == {**dict.fromkeys(names, ""), **channel.example}
-    with pytest.raises(ConfigError):
-        channel.check({**channel.example, "nonsense": "x"})
-    for one in channel.fields:
-        if one.needed:
-            with pytest.raises(ConfigError) as refused:
-                channel.check({**channel.example, one.name: ""})
-            assert str(refused.value) == one.wrong
 
 
 PLUGINS = {

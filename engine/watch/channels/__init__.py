@@ -1,4 +1,4 @@
-"""Channels: how a message leaves the desk. One file a channel, found by scan.
+"""Channels: how a message leaves the desk. One file a channel, found by scan, a plug-in's too.
 
 A file says `CHANNEL = Channel(…)`. Its `deliver(fields, message)` returns when the message was
 accepted and raises `Undelivered` with a sentence otherwise. It runs in a program of its own that
@@ -8,8 +8,6 @@ every file of this folder to know which channels there are.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING
@@ -18,19 +16,10 @@ import msgspec
 
 from engine.domain.catalog import CredentialField
 from engine.errors import ConfigError, PitbossError
+from engine.plugins import found
 
 if TYPE_CHECKING:
     from engine.watch.messages import AlertMessage
-
-LABEL = CredentialField(
-    name="label",
-    title="Label",
-    pattern=r".{1,60}",
-    hint="what you recognise it by, e.g. my phone; not secret",
-    wrong="give the channel a label of 1 to 60 characters",
-    secret=False,
-)
-"""The one field of every channel that is not sealed."""
 
 
 class Undelivered(PitbossError):
@@ -74,9 +63,15 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
 @cache
 def channels() -> dict[str, Channel]:
     """Return every kind of channel by its name."""
-    found = {}
-    for file in pkgutil.iter_modules(__path__):
-        channel = getattr(importlib.import_module(f"{__name__}.{file.name}"), "CHANNEL", None)
-        if isinstance(channel, Channel):
-            found[channel.name] = channel
-    return found
+    made: dict[str, Channel] = {}
+    for one in found("channels", __name__):
+        channel = getattr(one.module, "CHANNEL", None)
+        if channel is None and not one.plugin:
+            continue  # what channels share
+        if not isinstance(channel, Channel):
+            one.refuse("it declares no CHANNEL of type Channel")
+        elif channel.name in made:
+            one.refuse(f"there is a channel {channel.name!r} already")
+        else:
+            made[channel.name] = channel
+    return made
