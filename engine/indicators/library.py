@@ -52,12 +52,16 @@ def entries() -> dict[str, IndicatorEntry]:
 
 def _entry(kind: type[Indicator]) -> IndicatorEntry:
     plain = kind()
+    # What a plug-in's indicator does not say is empty here; the contract names it.
+    title, formula, source, unit = (
+        getattr(kind, name, "") for name in ("title", "formula", "source", "unit")
+    )
     return IndicatorEntry(
-        title=kind.title,
+        title=title or kind.name,
         about=(kind.__doc__ or "").partition("\n")[0],
-        formula=kind.formula,
-        source=kind.source,
-        unit=kind.unit,
+        formula=formula,
+        source=source,
+        unit=unit,
         feed=kind.feed.value,
         settings={
             name: SettingEntry(
