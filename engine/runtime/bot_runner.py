@@ -9,7 +9,7 @@ import msgspec
 
 from engine.bots.bot import Bot
 from engine.bots.core import AccountCore
-from engine.bots.signals import learned_of
+from engine.bots.signals import FAILS, learned_of
 from engine.domain.bots import TRANSITIONS, BotHappened, BotState
 from engine.domain.commands import Answered, InventoryPolicy
 from engine.domain.events import Event
@@ -289,8 +289,9 @@ def restored(bot_runner: BotRunner, snapshot: BotSnapshot) -> str:
     if snapshot.strategy:
         try:
             bot.strategy.restore(snapshot.strategy)
-        except BadInput as error:
-            note = f"bot {bot.name} starts learning from scratch: {error}"
+        except FAILS as error:
+            said = error if isinstance(error, BadInput) else f"{type(error).__name__}: {error}"
+            note = f"bot {bot.name} starts learning from scratch: {said}"
     try:
         bot.learned = learned_of(snapshot.signals)
     except BadInput as error:

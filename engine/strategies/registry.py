@@ -12,6 +12,7 @@ from engine.domain.catalog import StrategyEntry
 from engine.domain.instruments import BotId
 from engine.errors import BadInput, ConfigError
 from engine.plugins import (
+    PACKAGE,
     Found,
     by_the_back_door,
     code_digest,
@@ -91,7 +92,14 @@ def build(name: str, params: Mapping[str, Any], bot: BotId) -> Strategy:
         parameters = kind.parameters_type.model_validate(dict(params))
     except ValidationError as error:
         raise BadInput(f"{name}: {_sentence(error, kind.parameters_type)}") from None
-    strategy: Strategy = kind(parameters, bot)
+    try:
+        strategy: Strategy = kind(parameters, bot)
+    except BadInput:
+        raise
+    except (Exception, SystemExit) as error:
+        if kind.__module__.startswith(f"{PACKAGE}."):
+            raise BadInput(f"{name} cannot be made: {type(error).__name__}: {error}") from error
+        raise
     return strategy
 
 

@@ -165,6 +165,18 @@ def test_failed_bot_answers_who_waits_and_can_be_started_again(bot_runner: BotRu
     )
 
 
+def test_a_strategy_that_raises_when_it_is_restored_starts_from_scratch(
+    bot_runner: BotRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leaves(state: bytes) -> None:
+        raise SystemExit(len(state))
+
+    monkeypatch.setattr(bot_runner.bot.strategy, "restore", leaves)
+    note = restored(bot_runner, BotSnapshot(state=S.RUNNING, strategy=b"kept"))
+    assert note == f"bot {BOT} starts learning from scratch: SystemExit: 4"
+    assert bot_runner.bot.state is S.STARTING
+
+
 def test_restored_bot_is_as_it_was_kept(bot_runner: BotRunner) -> None:
     for before, after in ((S.RUNNING, S.STARTING), (S.RISK_STOPPED, S.STARTING), (S.PAUSED,) * 2):
         assert not restored(

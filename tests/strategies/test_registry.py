@@ -146,3 +146,14 @@ def test_a_plugin_that_reaches_out_or_cannot_be_ended_is_refused_at_load_with_it
     assert "caller.py:7: it imports socket: no I/O" in said["b"]
     assert "it calls open()" in said["c"]
     assert "it catches everything" in said["d"]
+
+
+def test_a_plugin_that_raises_when_it_is_made_is_refused_with_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = rule_of("unmakeable").replace("        return Reads(", "        raise SystemExit(4)\n#")
+    folder = write(tmp_path / "mine", {"e/strategies/unmakeable.py": text})
+    with installed_from(monkeypatch, folder):
+        monkeypatch.setitem(STRATEGIES, "unmakeable", registry._found()["unmakeable"])
+        with pytest.raises(BadInput, match="unmakeable cannot be made: SystemExit: 4"):
+            build("unmakeable", {}, BotId("bot"))
