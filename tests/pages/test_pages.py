@@ -32,7 +32,7 @@ from engine.domain.orders import OrderId
 from engine.domain.settings import RiskLimits
 from engine.domain.telemetry import BookTop
 from engine.strategies.market_maker.strategy import MarketMaker
-from pages.bots.edit import taken
+from pages.bots.edit import traded_by
 from pages.kit.commands import went_well, words_of
 from pages.risk import bars
 from pages.shared.order import book_table
@@ -739,8 +739,8 @@ def test_a_bot_is_made_from_the_catalog_with_what_differs_alone(
     assert bot.series == ("btc-updown-5m",)
     assert page.dataframe[0].value["state"].tolist() == ["SAVED, NOT REPORTED"]
     assert page.session_state["chosen:bots"] == "maker-1"  # opened when its row is there
-    assert taken(newest(config).document, "paper:a") == {"btc-updown-5m": "maker-1"}
-    assert taken(newest(config).document, "other") == {}
+    assert traded_by(newest(config).document, "paper:a") == {"btc-updown-5m": ["maker-1"]}
+    assert traded_by(newest(config).document, "other") == {}
 
 
 def test_bots_of_an_engine_that_is_gone_are_last_known(opened: Opened, config: Config) -> None:
