@@ -163,7 +163,7 @@ class Config(BaseModel):
     @field_validator("home", "data")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
-        return None if path is None else path.expanduser().absolute()
+        return None if path is None else _place(path)
 
     @field_validator("disk_budget", mode="before")
     @classmethod
@@ -193,6 +193,8 @@ class Config(BaseModel):
         if url and (not url.startswith(SQLITE) or not url.removeprefix(SQLITE)):
             # The text must not repeat the value: such an address may carry a password.
             raise ValueError(f"only {SQLITE}PATH is supported; leave it out for the default")
+        if url:
+            _place(Path(url.removeprefix(SQLITE)))
         return url
 
     @model_validator(mode="after")
@@ -223,6 +225,20 @@ class Config(BaseModel):
         if self.database_url:
             return Path(self.database_url.removeprefix(SQLITE)).expanduser().absolute()
         return self.home / "pitboss.db"
+
+
+def _place(path: Path) -> Path:
+    """Return where a path leads, absolute. Raises ValueError where none can be.
+
+    A name may be longer than the file system takes, or begin at an unknown user's home.
+    """
+    try:
+        there = path.expanduser().absolute()
+        there.exists()
+    except (OSError, RuntimeError) as error:
+        why = getattr(error, "strerror", None) or str(error).rstrip(".")
+        raise ValueError(f"no file or folder can have this name ({why}): give another") from error
+    return there
 
 
 def other_home(home: Path, record: Path) -> str:

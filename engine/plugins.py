@@ -233,13 +233,18 @@ def forget() -> None:
 
 def folders() -> list[Path]:
     """Return where plug-ins lie: beside the program, and where the configuration says."""
-    given = [Path(one).expanduser() for one in _setting(FOLDERS_KEY).split(os.pathsep) if one]
-    return [FOLDER, *(folder.absolute() for folder in given)]
+    given = [_place(one) for one in _setting(FOLDERS_KEY).split(os.pathsep) if one]
+    return [FOLDER, *given]
 
 
 def off_file() -> Path:
     """Return the file that names what is switched off."""
-    return Path(_setting(HOME_KEY) or HOME).expanduser().absolute() / OFF_FILE
+    return _place(_setting(HOME_KEY) or HOME) / OFF_FILE
+
+
+def _place(text: str) -> Path:
+    """Return where a path leads; `~` of a user who is not known stays, for `load` to refuse."""
+    return Path(os.path.expanduser(text)).absolute()  # noqa: PTH111 Path's raises for that user
 
 
 @cache

@@ -110,6 +110,13 @@ def test_home_that_is_a_file_is_refused(tmp_path: Path) -> None:
         load({"PITBOSS_HOME": str(file)})
 
 
+@pytest.mark.parametrize("home", ["/tmp/" + "x" * 300, "/tmp/" + "x/" * 3_000, "~no such user/x"])
+@pytest.mark.parametrize(("key", "prefix"), [("PITBOSS_HOME", ""), ("DATABASE_URL", "sqlite:///")])
+def test_a_place_that_no_file_can_have_is_refused(key: str, prefix: str, home: str) -> None:
+    with pytest.raises(ConfigError, match=f"{key}: no file or folder can have this name"):
+        load({key: prefix + home})
+
+
 def test_other_databases_are_refused_without_repeating_the_password() -> None:
     with pytest.raises(ConfigError, match="DATABASE_URL: only sqlite:///PATH") as refused:
         load({"DATABASE_URL": "postgresql://trader:hunter2@db/pitboss"})
