@@ -60,7 +60,8 @@ test: $(READY) ## everything but soak: lint, types and the whole test suite (law
 # In a fresh clone each worker would compile all tests by itself: one does so while types are checked.
 .PHONY: warm
 warm: $(READY)
-	@$(BIN)/pytest -q --collect-only > /dev/null
+	@$(BIN)/pytest -q --collect-only > .pytest_collect.tmp || { tail -40 .pytest_collect.tmp; exit 1; }
+	@rm -f .pytest_collect.tmp
 
 SEEDS ?= 2000
 ifndef SEED
