@@ -96,6 +96,7 @@ class Line:
     def run(self, words: list[str], home: str) -> tuple[int, float, str]:
         """Give the exit code, for how many seconds it asked to wait, and what was said."""
         self._patch.setenv("PITBOSS_HOME", str(self.homes[home]))
+        self._patch.setenv("PITBOSS_DATA", str(self.homes["desk"]))  # days of data would be played
         self._patch.setattr(sys, "stdin", io.StringIO(""))
         self._waited_s = 0.0
         try:
