@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import msgspec
 
-from engine.domain.instruments import Instrument, Kind
 from engine.domain.intents import Intent, Target
 from engine.domain.money import MICRO
+from engine.domain.products import opening_price
 from engine.domain.settings import Sizing, SizingMethod
 from engine.indicators.door import Variant
 from engine.indicators.realised_volatility import RealisedVolatility
@@ -91,7 +91,7 @@ class Sizer:
         kept = have if (have > 0) == (wanted > 0) else 0
         if abs(wanted) <= abs(kept):
             return intent, (("sizing", "it reduces: not sized"),)
-        price = _cost(instrument, intent.limit_price, long=wanted > 0)
+        price = opening_price(instrument.product, intent.limit_price, long=wanted > 0)
         amount, said = self._amount(context, claim, price / instrument.price_unit, wanted > 0)
         size = int(amount * instrument.value_divisor // max(1, price))
         most = max(abs(kept), size // instrument.lot * instrument.lot)
@@ -114,7 +114,7 @@ class Sizer:
         if not claim.confidence >= sizing.confidence_min:
             said = f"confidence {claim.confidence:.2f} < {sizing.confidence_min:g}: nothing opened"
             return 0, (("sizing", said),)
-        if context.view.instrument.kind is not Kind.BINARY:
+        if context.view.instrument.product.second is None:
             return _least(bounds, "Kelly is for what pays 0 or 1; ")
         chance = claim.fair if long else 1.0 - claim.fair
         part = kelly_part(chance, price) * sizing.kelly * claim.confidence
@@ -130,11 +130,6 @@ def _least(bounds: dict[str, int], before: str) -> tuple[int, SizingSteps]:
     least = min(bounds, key=bounds.__getitem__)
     text = f"{before}least of: {'; '.join(bounds)}: {_money(bounds[least])}"
     return bounds[least], (("sizing", text),)
-
-
-def _cost(instrument: Instrument, price: int, *, long: bool) -> int:
-    """Return what one unit costs, in price increments: of a binary's short its NO."""
-    return price if long or instrument.kind is not Kind.BINARY else instrument.one - price
 
 
 def _money(micro: int) -> str:

@@ -147,7 +147,7 @@ def check_channel(channel: Channel, file: Path) -> Iterator[str]:
     if len(set(names)) < len(names) or LABEL.name in names:
         yield f"its fields {names} have names of their own, and none is called {LABEL.name!r}"
     if not all(one.secret for one in channel.fields):
-        yield "a field is not secret: everything of a channel is sealed"
+        yield "everything a channel holds is sealed: declare each of its fields so"
     if not channel.pings and all(one.shown for one in channel.fields):
         yield "none of its fields is hidden while it is typed: what keeps others from using it?"
     try:

@@ -20,6 +20,7 @@ from engine.domain.events import BarClosed, Event, OrderFilled
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Kind
 from engine.domain.intents import Target, Urgency
 from engine.domain.money import MICRO
+from engine.domain.products import opening_price
 from engine.domain.rules import (
     CONDITIONS_MAX,
     AllOf,
@@ -276,7 +277,7 @@ class RuleRunner:
         limit = self._limit(context, buying=long)
         if limit is None:
             return 0
-        cost = limit if long or instrument.kind is not Kind.BINARY else instrument.one - limit
+        cost = opening_price(instrument.product, limit, long=long)
         funds = min(
             context.capital_micro * self._document.share, float(context.inventory.cash_free_micro)
         )
@@ -437,8 +438,9 @@ def _of_position(field: str, context: Context, standing: _Standing, now_ns: int)
     gain = (touch - average) * (1 if position > 0 else -1)
     if field == "profit":
         return gain * abs(position) / instrument.value_divisor / MICRO
-    of_no = position < 0 and instrument.kind is Kind.BINARY
-    return 100.0 * gain / max(1, instrument.one - average if of_no else average)
+    product = instrument.product
+    of_second = position < 0 and product.opens_asks
+    return 100.0 * gain / max(1, product.one - average if of_second else average)
 
 
 def _of_time(field: str, instrument: Instrument, now_ns: int) -> float | None:

@@ -150,5 +150,5 @@ def pairs(rows: Sequence[Row]) -> list[tuple[Row, Decimal, Decimal]]:
         if len(both) == 2:
             number = min(row["free"] for row in both.values())
             cost = sum((row["cost"] * number / row["size"] for row in both.values()), Decimal(0))
-            found.append((both[Leg.YES], number, cost))
+            found.append((next(iter(both.values())), number, cost))
     return sorted(found, key=lambda one: -one[1])

@@ -291,7 +291,9 @@ def test_what_waits_for_the_journal_is_never_dropped_at_its_maximum(
     assert kept == closed
 
 
-def test_a_bot_whose_parameters_cannot_be_read_is_not_started_and_holds_up_no_other() -> None:
+def test_a_bot_whose_parameters_cannot_be_read_is_not_started_and_holds_up_no_other(
+    tmp_path: Path,
+) -> None:
     def bot(name: str, strategy: str) -> BotSettings:
         return BotSettings(name=name, strategy=strategy, account=DEMO, capital=1.0)
 
@@ -300,6 +302,7 @@ def test_a_bot_whose_parameters_cannot_be_read_is_not_started_and_holds_up_no_ot
     alerts: list[RaiseAlert] = []
     engine: Any = SimpleNamespace(
         clock=SimpleNamespace(now_ns=lambda: 1),
+        config=SimpleNamespace(home=tmp_path),
         accounts=SimpleNamespace(refusal=lambda _: ""),
         settings=SimpleNamespace(
             document=SettingsDocument(

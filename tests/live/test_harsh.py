@@ -55,9 +55,14 @@ from engine.strategies.registry import STRATEGIES
 class Hanging(MarketMaker):
     name = "hanging"
     def evaluate(self, context, now_ns):
-        while Path(sys.argv[1]).exists():
-            if "deaf" in sys.argv[1]:
-                re.match("(a+)+$", "a" * 64 + "b")  # never gives the interpreter's lock away
+        while True:
+            try:
+                while Path(sys.argv[1]).exists():
+                    if "deaf" in sys.argv[1]:
+                        re.match("(a+)+$", "a" * 64 + "b")  # never gives the lock away
+                break
+            except BaseException:  # it catches even what would interrupt it
+                continue
         return super().evaluate(context, now_ns)
 
 STRATEGIES["hanging"] = Hanging

@@ -91,6 +91,15 @@ def test_pairs_are_counted_for_each_owner_by_itself(shared: Config) -> None:
     assert cost == Decimal(4) * 4 / 12 + 2
 
 
+def test_tokens_that_are_not_free_make_no_pair(shared: Config) -> None:
+    with reading(shared.state_path) as connection:
+        found = held_by_owner(connection, "pitboss", mode=Mode.DEMO)
+    for row in found:
+        if row["leg"] == "no":
+            row["free"] = Decimal(0)
+    assert owners.pairs(found) == []
+
+
 def test_a_transfer_is_left_after_a_dialog_that_names_both_owners(
     opened: Opened, shared: Config
 ) -> None:

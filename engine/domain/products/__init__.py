@@ -18,13 +18,21 @@ from engine.domain.products.binary import Binary
 from engine.domain.products.linear import Linear
 from engine.domain.products.product import Product, ProductTerms
 
-__all__ = ["PRODUCTS", "Product", "quoted_in_cents"]
+__all__ = ["PRODUCTS", "Product", "opening_price", "quoted_in_cents"]
 
 PRODUCTS: Mapping[Kind, Callable[[ProductTerms], Product]] = {
     Kind.BINARY: Binary.of,
     Kind.SPOT: Linear.of,
     Kind.PERPETUAL: Linear.of,
 }
+
+
+def opening_price(product: Product, level: int, *, long: bool) -> int:
+    """Return what one unit opened at a level costs, in price increments.
+
+    A short that no leg of the product opens costs the level.
+    """
+    return product.opening(level, long)[1] if long or product.opens_asks else level
 
 
 def quoted_in_cents(kind: str | None) -> bool:

@@ -102,9 +102,7 @@ def kept(path: Path, *messages: msgspec.Struct) -> Path:
     return path
 
 
-def test_a_runs_fills_come_from_its_journal_each_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_runs_fills_come_from_its_journal_each_once(tmp_path: Path) -> None:
     order, fill = bought(1, 4_000, 10 * SHARE, fee=7)
     path = kept(
         tmp_path / "journal.db",
@@ -127,8 +125,7 @@ def test_a_runs_fills_come_from_its_journal_each_once(
     assert (found.count, found.failed, found.whole) == (2, 1, True)
     assert (found.bought_micro, found.sold_micro, found.fees_micro) == (4 * SHARE, 0, 7)
     assert runs.run_fills(path, instrument="another").count == 0
-    monkeypatch.setattr(runs, "ROWS_MAX", 1)
-    assert [row["id"] for row in runs.run_fills(path).rows] == ["f2"]
+    assert [row["id"] for row in runs.run_fills(path, most=1).rows] == ["f2"]
     behind = runs.run_fills(path, after=1)
     assert ([row["id"] for row in behind.rows], behind.count) == (["f1"], 2)
 

@@ -95,13 +95,6 @@ def test_positions_beyond_a_page_are_behind_its_key_found_by_name_and_in_the_sum
     assert sums["unrealised"] == 20 - 21
 
 
-def test_only_settled_pairs_are_found_as_pairs(connection: Connection) -> None:
-    pair = seen("demo:m2", no_settled=3 * SHARE)
-    put_holdings(connection, "e1", [seen(), pair, seen("demo:m3", no_pending=SHARE)], 100)
-    (row,) = held(connection, "e1", mode=Mode.DEMO, paired=True)
-    assert row["instrument"] == "demo:m2"
-
-
 def test_a_position_of_an_unlisted_market_has_no_sizes(connection: Connection) -> None:
     put_holdings(connection, "e1", [seen("demo:unlisted")], 100)
     (row,) = held(connection, "e1", mode=Mode.DEMO)
