@@ -1,7 +1,7 @@
 """The paced pump: a recording on the live loop, with runner, sender, journal and pages as ever.
 
 Time stands still until the moment has come to rest: the journal has committed, what was asked has
-reached the venue, nobody asks for another turn. So what is decided does not depend on how fast
+reached the venue, nothing asks for another turn. So what is decided does not depend on how fast
 the wall clock runs meanwhile. Within a moment things have the order of `lab.pump`.
 """
 
@@ -134,7 +134,7 @@ class PacedPump:
     ) -> None:
         """Play to the end, or `stop_after` events where that is not 0, and a minute of quiet.
 
-        Raises BadInput where the recording is torn, after everything whole before it was told.
+        Raises BadInput where the recording is torn, after everything whole before it was played.
         """
         self._speed = speed
         now_ns = 0

@@ -1,8 +1,8 @@
-"""The accounts of a past that is told again: what the executor of each knew, start after start.
+"""The accounts of a past that is replayed: what the executor of each knew, start after start.
 
 A start forgets what the life before had in mind: its engine knew a snapshot and the journal behind
-it, where every order without an end is UNKNOWN. Each start is journaled (`KeepStart`), and is told
-again by the same steps.
+it, where every order without an end is UNKNOWN. Each start is journaled (`KeepStart`), and is
+replayed by the same steps.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class JournalAccounts:
         self.lost: set[AccountId] = set()
         """Accounts in which something came out otherwise: nothing after it proves a thing."""
         self.broken: list[tuple[AccountId, int, str]] = []
-        """Where the journal's facts cannot be, told again: account, time, why."""
+        """Where the journal's facts, replayed, are impossible: account, time, why."""
         self.starts_unkept = 0
         self._settings = settings
         self.journal = journal
@@ -185,7 +185,7 @@ class JournalAccounts:
         self._started[account] = message.fence
         body = self._start_state(account, message.snapshot)
         if body is None and message.snapshot:
-            self.lost.add(account)  # it began with what cannot be told
+            self.lost.add(account)  # it began with a snapshot that is unknown here
             return
         self.lost.discard(account)
         if not message.snapshot:

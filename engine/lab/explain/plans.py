@@ -43,7 +43,7 @@ PlanEffects = Sequence[PlanEffect]
 
 _ORDERS = frozenset({PlaceOrder.__name__, CancelOrders.__name__})
 _BEGIN = {kind.__name__ for kind in AnyEvent.__args__} - {OrderNamed.__name__, OrderSent.__name__}
-"""Events that a turn follows: that an order leaves is told in the middle of its own turn."""
+"""Events that a turn follows: that an order leaves is journaled in the middle of its own turn."""
 
 
 def turns_of(
@@ -74,7 +74,7 @@ def turns_of(
 
 
 def _dropped(record: Record, before: PlanEffect) -> bool:
-    """Say whether an order had not left as its cancel was asked: told in the middle of its turn."""
+    """Say whether an order had not left as its cancel was asked: journaled in mid-turn."""
     dropped = record.kind == OrderNotSent.__name__ and isinstance(before, CancelOrders)
     return dropped and decode(record).order in before.orders  # type: ignore[union-attr]
 
@@ -167,9 +167,9 @@ class PlanVerification(msgspec.Struct, kw_only=True):
     """Plans that died with their engine: nothing of them reached the journal."""
     different: list[PlanDifference] = []
     broken: list[str] = []
-    """Where the journal's facts cannot be, told again."""
+    """Where the journal's facts, replayed, are impossible."""
     starts_unkept: int = 0
-    """Starts that an older version did not journal: what it knew then cannot be told again."""
+    """Starts that an older version did not journal: what it knew then cannot be replayed."""
     gone: int = 0
     """Plans of a time whose records were let go."""
 

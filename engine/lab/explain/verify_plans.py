@@ -1,4 +1,4 @@
-"""An executor that is told a past: it repeats single plans over the facts the journal holds.
+"""An executor that receives a past: it repeats single plans over the facts the journal holds.
 
 For checking what was planned, never for trading. It takes journaled records where the trading one
 took messages and did effects, and plans exactly what it is asked about: no question is due in it,
@@ -56,7 +56,7 @@ class VerifyingExecutor(Executor):
     def __init__(self, **wiring: Any) -> None:
         super().__init__(**wiring)
         self._states_seen: dict[OrderId, set[tuple[OrderState, int]]] = {}
-        """Where orders stood since the journal was told of them, by the facts folded here."""
+        """Where orders stood since their last journaled change, by the facts folded here."""
         self.differs: list[str] = []
         """Where the engine said of an order what the facts do not bear out."""
 
@@ -135,7 +135,7 @@ class VerifyingExecutor(Executor):
         if silent is not None and change.state is OrderState.UNKNOWN:
             table.happen(known, silent, at_ns)  # it lost patience: its tick is in no journal
         elif change.state is OrderState.CANCELLING and not known.state.ended:
-            self._asked((change.order,), at_ns)  # a CANCEL_ALL of which the scope alone was told
+            self._asked((change.order,), at_ns)  # a CANCEL_ALL: its scope alone is journaled
         said, now = (change.state, change.filled), (known.state, known.filled)
         if said != now and said not in seen and len(self.differs) < DIFFERS_MAX:
             self.differs.append(

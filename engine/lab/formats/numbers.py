@@ -62,7 +62,7 @@ _STAMPS = {10: S, 13: 1_000_000, 16: 1_000, 19: 1}
 def stamp_ns(text: str) -> int | None:
     """Return a time in ns UTC; None = it is none.
 
-    Numbers are seconds, milliseconds, microseconds or nanoseconds since the epoch, told apart by
+    Numbers are seconds, milliseconds, microseconds or nanoseconds since the epoch, distinguished by
     their size (years 2001 to 2286); text is ISO 8601, UTC where it names no zone.
     """
     text = text.strip()

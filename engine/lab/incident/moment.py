@@ -68,7 +68,7 @@ def window(at_ns: int, around_ns: int, span: Span) -> IncidentWindow:
             f"the journal covers {iso(span.first_ns)} to {iso(span.last_ns)}: {iso(at_ns)} is "
             "outside of it" + f"; {span.gone}" * bool(span.gone and at_ns < span.first_ns)
         )
-    # Steps are told in µs since the beginning: on a whole µs both ends of the sum are exact.
+    # Steps are stamped in µs since the beginning: on a whole µs both ends of the sum are exact.
     begin_ns = (at_ns - around_ns) // US * US
     return IncidentWindow(at_ns=at_ns, begin_ns=begin_ns, end_ns=at_ns + around_ns)
 

@@ -20,7 +20,7 @@ US = 1_000
 
 
 def summary(found: Incident) -> dict[str, Any]:
-    """Return what is told, without the steps and without secrets."""
+    """Return what the page says, without the steps and without secrets."""
     compared = found.compared
     kinds: dict[str, int] = {}
     for step in found.steps:

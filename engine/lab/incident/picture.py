@@ -177,7 +177,7 @@ class Picture:
             )  # fmt: skip
 
     def _begin(self, at_ns: int) -> None:
-        """Note everything that stands when the window begins; what ended before is not told."""
+        """Note everything that stands when the window begins; what ended before is left out."""
         if self._begun:
             return
         self._begun = True

@@ -264,7 +264,7 @@ def _what(one: TapeInput | JournaledRecord) -> str:
 
 # -- Shown, not lived again: the window as journal, market and decision log have it ----------------
 # For a moment whose life began before the tape does, and for a life that turned out differently.
-# The orders are the journal's, folded as a start folds them: one that nobody has answered yet is
+# The orders are the journal's, folded as a start folds them: one without an answer yet is
 # UNKNOWN.
 
 BOOKS_NS = 3_600 * SECOND_NS
@@ -404,7 +404,7 @@ class ComparedRuns(msgspec.Struct, kw_only=True):
 
 
 class Incident(msgspec.Struct, frozen=True, kw_only=True):
-    """What is told of a moment."""
+    """What the report of a moment holds."""
 
     window: IncidentWindow
     account: str

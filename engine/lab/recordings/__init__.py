@@ -1,1 +1,1 @@
-"""Recordings: files of the world's frames, told again as events in the order they happened."""
+"""Recordings: files of the world's frames, replayed as events in the order they happened."""

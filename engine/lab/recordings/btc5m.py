@@ -2,7 +2,7 @@
 
 Each line is `{"recv_ts":<s>,"slug":…,"raw":<verbatim book message>}`: a full book per trade, sorted
 by receive time. Every book is checked against the venue's own hash, which also yields the trade
-price the message leaves out. What cannot be known is told as unknown: a size that did not fall, an
+price the message leaves out. What cannot be known is left unknown: a size that did not fall, an
 aggressor between two readings, an outcome (the recording has none, and a price is not one).
 """
 
@@ -105,20 +105,20 @@ class RecordedMarket:
     tokens: dict[str, RecordedToken] = field(default_factory=dict)
     book: Sides | None = None
     last: int | None = None
-    """Last trade price in thousandths, in the token of the frame that told it."""
+    """Last trade price in thousandths, in the token of the frame that carried it."""
     tick: str = "0.01"
     listed_tick: str = ""
     """The tick of the last listing; empty = not listed yet."""
     stamp_ns: int = 0
-    """The venue's stamp of the newest frame told."""
+    """The venue's stamp of the newest frame published."""
     published: list[tuple[bool, Sides]] = field(default_factory=list)
-    """(mirrored, book) of every frame told with that stamp: the other token repeats them."""
+    """(mirrored, book) of every frame published with that stamp: the other token repeats them."""
     clock_ns: int = 0
     """When the market was last heard of."""
     lost: bool = False
     closed: bool = False
     epoch: int = 0
-    """The reader's count of unreadable lines when the book was last told."""
+    """The reader's count of unreadable lines when the book was last published."""
 
     def check(
         self, token: RecordedToken, frame: BookFrame, raw: tuple[bytes, bytes], book: Sides
@@ -244,7 +244,7 @@ class SilenceWatch:
     def rest(self) -> Iterator[tuple[int, Event]]:
         """Yield what is due after the last frame: the close of every market is announced.
 
-        A market whose window outlives the recording is lost first: nobody saw the rest of it.
+        A market whose window outlives the recording is lost first: its rest was not recorded.
         """
         yield from self.due(NEVER_NS)
 
@@ -346,7 +346,7 @@ class Btc5mRecording:
             stats.at = frame.at
             read = frame.line
             if read is None:
-                # Nobody knows whose frame was lost: no market's next fall of a level is a trade.
+                # It is unknown whose frame was lost: no market's next fall of a level is a trade.
                 self._epoch += 1
                 continue
             if watch.due_ns <= now_ns:
@@ -433,7 +433,7 @@ class Btc5mRecording:
     def _stale(
         self, market: RecordedMarket, token: RecordedToken, frame: BookFrame, stamp_ns: int
     ) -> bool:
-        """Return whether the frame adds nothing: read twice, or older than what was told.
+        """Return whether the frame adds nothing: read twice, or older than what was published.
 
         Older frames come right after a subscription: the snapshot overtook them.
         """
@@ -460,7 +460,7 @@ class Btc5mRecording:
         """Give the events of a proven frame: the trade before the book it left behind."""
         other = (not token.mirrored, book)
         if other in market.published:
-            # One match is told once per token; the second telling is the same trade and book.
+            # The venue sends one match once per token; the second frame is the same trade and book.
             market.published.remove(other)
             market.clock_ns = now_ns
             self.stats.mirrored += 1

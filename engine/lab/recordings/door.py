@@ -63,7 +63,7 @@ class Recording(Protocol):
         """Yield (now_ns, event) with a clock that never runs backwards; streams, never hoards.
 
         Raises BadInput with the file and line where the recording is torn, after everything
-        whole before it has been told.
+        whole before it has been yielded.
         """
         ...
 

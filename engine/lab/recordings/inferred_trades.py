@@ -3,7 +3,7 @@
 Book-only recordings hold no trade prints. The last trade price stands in the token of the resting
 order, whichever of the two it was: L means a trade at L or at 1 − L of the YES token. 99.5 % lie on
 a touch of the book before or after, and the touch says who took: the bid was hit or the ask lifted.
-The size is the fall of the traded level where it fell, else nobody knows it (architecture §11).
+The size is the fall of the traded level where it fell, else it is unknown (architecture §11).
 
 A fall holds the cancels since the last frame, too, and the more of them the longer that is past: on
 average it is 13 shares after 1 to 3 ms, 125 after 300 to 1,000 ms. So most sizes are too large, and

@@ -150,7 +150,7 @@ class MultifeedRecording:
                     yield Frame(at, None)
                     continue
                 stamp_ns = _stamp(line.payload)
-                # A book is stamped when it last changed; of other feeds nobody knows.
+                # A book is stamped when it last changed; of other feeds that is unknown.
                 fresh = stamp_ns > 0 and line.source == CLOB and '"bids"' not in line.payload
                 yield Frame(at, (path, line), _received(line), stamp_ns, fresh)
 
@@ -174,7 +174,7 @@ class MultifeedRecording:
             self._clock_ns = due_ns
 
     def _open_batches(self) -> Iterator[tuple[int, Event]]:
-        """Judge what the last frames left open. Closes after the recording are not told."""
+        """Judge what the last frames left open. Closes after the recording are not yielded."""
         events = self._core.finish()
         self.stats.events += len(events)
         for event in events:

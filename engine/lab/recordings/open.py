@@ -1,4 +1,4 @@
-"""Opens a recording: what kind a path holds is told from its content; a raw one is read once."""
+"""Opens a recording: a path's content decides its kind; a raw one is read once."""
 
 from __future__ import annotations
 
@@ -309,16 +309,16 @@ class TapedRecording:
             stats.markets.add(event.instrument.id)
 
 
-# -- A raw recording is read once: what it told is kept in our own format --------------------------
+# -- A raw recording is read once: its events are kept in our own format ---------------------------
 #
 #     imports/KEY.tape   blocks as the tape's (`engine/runtime/tape_format.py`), an entry each
 #     entry "import"     JSON of a `ImportHead`, first
-#     entry "told"       msgpack of a `ImportPart`: (now_ns, event) in the order they were told
+#     entry "told"       msgpack of a `ImportPart`: (now_ns, event) in the order of reading
 #     entry "counts"     JSON of the `ImportCounts`, last: what is without it was never finished
 #
-# KEY is a digest of every byte that decides what is told: the raw files, and the code that reads
+# KEY is a digest of every byte that decides the events: the raw files, and the code that reads
 # them. A file that changed, or a reader that did, has another key and is imported anew; a damaged
-# import is found before anything is told from it.
+# import is found before any event is yielded from it.
 
 READERS = (
     "engine.domain",
@@ -347,7 +347,7 @@ class ImportHead(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImportPart(msgspec.Struct, frozen=True, array_like=True):
-    """Some of what was told. `frames` had been read by the end of it."""
+    """Some of the events. `frames` had been read by the end of it."""
 
     frames: int
     told: tuple[tuple[int, MarketEvent], ...]
@@ -370,7 +370,7 @@ def with_import(
 ) -> Recording:
     """Return what tells the same as `raw`, from its import in `folder` where there is one.
 
-    `files` are all that decide what is told, `size_max` the cap on inferred sizes. Where there is
+    `files` are all that decide the events, `size_max` the cap on inferred sizes. Where there is
     no import yet, playing to the end makes it.
     """
     path = folder / f"{_key(files, size_max)}{SUFFIX}"
@@ -384,7 +384,7 @@ def with_import(
 
 
 class ImportedRecording:
-    """A raw recording, told from its import.
+    """A raw recording, replayed from its import.
 
     Raises FileNotFoundError where there is none, BadInput or OSError where it cannot be believed.
     """

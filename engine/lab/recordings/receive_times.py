@@ -3,9 +3,9 @@
 A venue stamps most frames when it sends them. A receive time at most `APART_NS_MAX` from its stamp
 is believed. One that leaps further, past its stamp and past what went before it, is held until such
 a frame says what time it is: files are in the order of receipt, so a time that lies behind the next
-proven one was damaged, and one that does not was a silence. Nothing is told of a held frame before
+proven one was damaged, and one that does not was a silence. A held frame yields nothing before
 that, so nothing is known too early. A damaged time is an anomaly and moves no clock: the frame is
-told at its stamp, or at the time of the frame before it.
+yielded at its stamp, or at the time of the frame before it.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class ReceiveTimes:
     def timed(self, frames: Iterator[Frame]) -> Iterator[tuple[Frame, int]]:
         """Yield each frame with its time; its stamp is `AHEAD` where it cannot be believed.
 
-        What is held is told before a BadInput of the recording goes on.
+        What is held is yielded before a BadInput of the recording goes on.
         """
         held, torn = self._held, None
         try:

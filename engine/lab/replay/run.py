@@ -69,7 +69,7 @@ class MarketResult(msgspec.Struct, kw_only=True):
     realised_micro: int = 0
     unresolved_micro: int = 0
     paid_micro: int | None = None
-    """What one YES paid; None = nobody told the outcome."""
+    """What one YES paid; None = no outcome was reported."""
     position_left: int = 0
 
     @property
@@ -118,7 +118,7 @@ class ReplayResult(msgspec.Struct, kw_only=True):
 
     @property
     def pnl_unresolved_micro(self) -> int:
-        """Sum over the markets whose outcome nobody recorded."""
+        """Sum over the markets whose outcome was not recorded."""
         return sum(m.pnl_micro for m in self.markets.values() if not m.resolved)
 
 
@@ -217,7 +217,7 @@ class FillWatch:
         self._fills.setdefault(terms.id, []).append(fill)
 
     def over(self, instrument: InstrumentId, paid_micro: int | None) -> list[OutcomeFill]:
-        """Forget a market; return its fills with what a YES paid, none where nobody told."""
+        """Forget a market; return its fills with what a YES paid, none where it is unknown."""
         self.placed.pop(instrument, None)
         fills = self._fills.pop(instrument, [])
         if paid_micro is None:
@@ -270,7 +270,7 @@ def collecting_rarely() -> Iterator[None]:
 
 EQUITY_EVERY_NS = 60 * 1_000_000_000
 BLOCK_EVENTS = 500
-"""Events every replay takes in one go, after which progress is told."""
+"""Events every replay takes in one go, after which progress is reported."""
 
 EQUITY_POINTS_MAX = 100_000
 """69 days of minutes; a longer replay keeps every second point, then every fourth, and so on."""
@@ -318,7 +318,7 @@ def _play_events(
         try:
             block.extend(islice(events, BLOCK_EVENTS))
         except BadInput as error:
-            played.torn = str(error)  # what was told before stands in the block
+            played.torn = str(error)  # what was read before stands in the block
         if not block:
             break
         if not played.events:
@@ -471,7 +471,7 @@ class Replay:
     def _settle_market(self, instrument: InstrumentId, now_ns: int) -> None:
         """Note what the market brought, inventory left marked at its last two-sided mid.
 
-        The executor is told the same mark, so that the markets sum up to the equity exactly.
+        The executor receives the same mark, so that the markets sum up to the equity exactly.
         """
         if instrument in self._over:
             return

@@ -25,7 +25,7 @@ from engine.live.commands.foreign import TokensCame
 from engine.runtime.services import USER_FEED
 from storage.journal import decode
 
-# What an engine was told, folded naively from its journal: the judges' own idea of its knowledge.
+# What reached an engine, folded naively from its journal: the judges' own idea of its knowledge.
 # Written without the executor's code: a dictionary of orders, one of fills, sums over them. It is
 # rebuilt from the journal whenever an engine starts anew.
 
@@ -46,11 +46,11 @@ class KnownFacts:
         self.redemptions: dict[tuple[str, InstrumentId], ev.TokensRedeemed] = {}
         self.conversions: dict[tuple[str, InstrumentId], ev.PairsConverted] = {}
         self.operations: dict[int, fx.AnyWalletEffect] = {}
-        """What the wallet was asked for and nobody has told the end of."""
+        """What the wallet was asked for and no event has ended."""
         self.closed: set[InstrumentId] = set()
         self.filled: dict[OrderId, int] = {}
         self._counted: dict[FillId, Order] = {}
-        """The fills of orders that were known when they were told: the sums are over these."""
+        """Fills whose order was known when they were reported: the sums are over these."""
         self._tokens: dict[Token, tuple[int, int]] = {}
         self.owned: dict[tuple[BotId, InstrumentId, Leg], tuple[int, int]] = {}
         """What each owner holds by its own fills and transfers: (settled, pending)."""
@@ -297,7 +297,7 @@ class KnownFacts:
         return {place: size for place, size in held.items() if size}
 
     def redeemable(self) -> dict[Token, int]:
-        """Return the settled winners that nobody has been paid for."""
+        """Return the settled winners that have not been paid."""
         held = {
             (key, leg): self.tokens(key, leg)[0]
             for key in self.payouts
@@ -390,7 +390,7 @@ class Evidence:
         self.lacking: set[FillId] = set()
         """Fills the exchange had when the engine started, and its journal had not."""
         self.halted = ""
-        """Why the engine was told to place nothing any more."""
+        """Why the engine must place nothing any more."""
         self.released_seq = -1
         """Where in the journal the operator released the latch last, and a drawdown with it."""
         self.now_ns = 0

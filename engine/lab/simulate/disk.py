@@ -350,7 +350,7 @@ class State(StateWriter):
 
 
 class NullWriter:
-    """Projections and a tape that nobody reads here: judges fold the journal themselves."""
+    """Projections and a tape without a reader here: judges fold the journal themselves."""
 
     failure: StorageError | None = None
     seq = 0

@@ -88,7 +88,7 @@ class SimulatedMarket(MarketData):
 
 
 class NoTelemetry(Telemetry):
-    """Tells nothing while the engine trades: nobody looks at its pages."""
+    """Reports nothing while the engine trades: no person looks at its pages."""
 
     def follow(self, now_ns: int) -> None:
         """Follow nothing."""

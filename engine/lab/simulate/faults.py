@@ -19,7 +19,7 @@ class Fault(StrEnum):
 
     # -- on the way to the venue and back, per request
     LOST_BEFORE = "lost_before"
-    """The request never arrives; nobody answers."""
+    """The request never arrives; no answer comes."""
     LOST_AFTER = "lost_after"
     """The venue acts; its answer is lost."""
     BROKEN = "broken"
@@ -164,8 +164,8 @@ PER_MINUTE: dict[Fault, float] = {
 """How often per minute at strength 1."""
 
 MAKERS_ONLY = frozenset({Fault.KILL_PART})
-"""Faults that came later: only worlds of makers draw them, so that seeds whose stories are told
-in the tests keep their runs."""
+"""Faults that came later: only worlds of makers draw them, so that seeds which the tests
+describe keep their runs."""
 
 GATHERING_ONLY = frozenset({
     Fault.SETTINGS, Fault.JOURNAL_LOST, Fault.VENUE_REDEEMS, Fault.CRASH_REDEEMING,

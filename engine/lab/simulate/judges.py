@@ -69,7 +69,7 @@ class Budget:
     """What must survive every restart, as it was after some record of the journal.
 
     `day` is the one the engine holds the anchor for: at midnight its clock is ahead of that until
-    equity is next told.
+    its next equity report.
     """
 
     def __init__(self, run: EngineRun, seq: int, shifts: int) -> None:
@@ -169,7 +169,7 @@ class EngineRuns:
                 speak("redemption", f"{asked} is asked for again, and {number} is unknown")
 
     def _judge_redemptions(self, run: EngineRun, speak: Speak) -> None:
-        """Compare cash and winners with the naive sum of what was told: each payment counts once.
+        """Compare cash and winners with the naive sum of the reports: each payment counts once.
 
         A winner is neither cash nor a token to sell, a loser is nothing, and what is still to be
         paid is what the winners are worth.
@@ -285,7 +285,7 @@ class EngineRuns:
             speak("scope", f"zero is proven for {scope}, and {left} may still fill")
 
     def judge_awake(self, run: EngineRun, speak: Speak) -> None:
-        """See that an engine trades again once everything is well and nobody has stopped it."""
+        """See that an engine trades again once everything is well and no person has stopped it."""
         executor = run.executor
         reasons = executor.reasons
         if executor.stopped is None and not executor.latched and reasons:
@@ -294,7 +294,7 @@ class EngineRuns:
     # -- the end -----------------------------------------------------------------------------------
 
     def settled(self, run: EngineRun) -> bool:
-        """Say whether every settlement and redemption has ended and been told."""
+        """Say whether every settlement and redemption has ended and reached the engine."""
         side, facts = self._seen.side, self._seen.facts
         exchange, account = side.exchange, run.account
         pending = exchange.clearing.settlement.pending.values()
@@ -309,7 +309,7 @@ class EngineRuns:
         redeemed = {
             (one.transaction, one.instrument)
             for one in exchange.account(account).redemptions
-            if one.amount_micro  # of losers that paid nothing nobody has to receive
+            if one.amount_micro  # losers paid nothing: no engine has to receive that
         }
         converted = {
             (one.transaction, one.instrument) for one in exchange.account(account).conversions
@@ -429,7 +429,7 @@ class RowsJudge:
         self._seq = 0
 
     def look(self, executor: Executor, speak: Speak, *, whole: bool = False) -> None:
-        """Compare what the journal told since the last look; `whole` = every order there is.
+        """Compare what the journal recorded since the last look; `whole` = every order there is.
 
         Call it where nothing is under way inside the engine: all it has decided is journaled.
         """

@@ -83,7 +83,7 @@ class MarketNetwork:
         self._in_this_epoch(self._now() + pause_ns, self.connect)
 
     def end(self) -> None:
-        """Nobody listens any more."""
+        """End the connection: no frame is received any more."""
         self._epoch += 1
         self.connected = False
 

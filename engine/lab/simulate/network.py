@@ -270,7 +270,7 @@ class Network(EffectDoor):
             raise EngineDied
 
     def _observe(self, event: ev.VenueEvent) -> None:
-        """Count what nobody injected: the races."""
+        """Count what no fault injected: the races."""
         if isinstance(event, ev.OrderFilled):
             if event.order not in self._acked:
                 self._faults.seen("fill_before_answer")

@@ -110,7 +110,7 @@ def slot(order: Order, seen: Evidence) -> str:
         if other.id != order.id and other.bot == order.bot and bid_and_level(other, one)[0] is bid
     )
     if isinstance(intent, Target) and seen.facts.converted(order.instrument):
-        return ""  # somebody merged pairs of several owners: whose position moved is not told
+        return ""  # pairs of several owners were merged: no event says whose position moved
     position = seen.facts.position(order.instrument, order.bot)
     most = room(intent, bid=bid, level=level, position=position, alive=alive)
     if order.size > most:
@@ -124,12 +124,12 @@ def sells(order: Order, seen: Evidence) -> str:
         return ""
     key, facts, selling = order.instrument, seen.facts, 0
     settled, _ = facts.owned.get((order.bot, key, order.leg), (0, 0))
-    if facts.converted(key):  # whose pairs they were is not told: the account's bound it
+    if facts.converted(key):  # no event says whose pairs they were: the account's bound it
         settled, _ = facts.tokens(key, order.leg)
     for other, left in seen.alive(key):
         ours = facts.converted(key) or other.bot == order.bot
         if other.side is Side.SELL and other.leg is order.leg and other.id != order.id and ours:
-            # What has been filled and not been told is neither held nor resting for the engine.
+            # A fill not yet reported is neither held nor resting for the engine.
             selling += min(left, other.size - facts.filled.get(other.id, 0))
     if order.size > settled - selling:
         return f"it sells {order.size} of {settled} settled, {selling} of them reserved"

@@ -186,6 +186,6 @@ class Process(asyncio.BaseEventLoop):
         self._signals[sig] = partial(callback, *args)
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """Tell what nobody caught; the dead say nothing."""
+        """Report an exception that no code caught; a dead process reports nothing."""
         if not self.dead:
             super().call_exception_handler(context)

@@ -90,7 +90,7 @@ class PutBack(StrEnum):
     """How an earlier home comes to be there."""
 
     COPIED = "copied"
-    """A copy of the whole home: nobody says so, the engine must find out."""
+    """A copy of the whole home: no record says so, the engine must find out."""
     RESTORED = "restored"
     """By `restore`: what the home that stood knew is written behind it."""
 

@@ -277,7 +277,7 @@ class SimulatedAccount:
         """True where the journal loses its end with the life that goes on now."""
         self.homes = Homes(self.disk, random, on=any(map(faults.rate, PUT_BACK_ONLY)))
         self._lost: list[Record] | None = None
-        """What the journal lost and nobody has accepted yet."""
+        """What the journal lost and no person has accepted yet."""
         self._left: dict[int, Order | AnyWalletEffect] = {}
         """What left, by its number; an operation of the wallet has its own below zero."""
         self._makers = makers
@@ -397,7 +397,7 @@ class SimulatedAccount:
         self.later(self.now() + pause_ns, self.start)
 
     def _put_back(self, how: PutBack) -> None:
-        """Become an earlier home. One nobody says so of has no memory of what left since."""
+        """Become an earlier home. A copy that no record names has no memory of what left since."""
         lost = self.homes.put_back()
         for record in lost:
             message = decode(record)
@@ -516,7 +516,7 @@ class SimulatedAccount:
     # -- the end -----------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Stop trading for good, by a KILL that nobody releases."""
+        """Stop trading for good, by a KILL that no person releases."""
         run = self.engine_run
         if run is None or not run.open:
             self.speak("ends", "no engine lives although every fault is over")
@@ -525,7 +525,7 @@ class SimulatedAccount:
         self.operator.ends = True
 
     def at_rest(self) -> bool:
-        """Say whether zero is proven and every settlement has ended and been told."""
+        """Say whether zero is proven and every settlement has ended and reached the engine."""
         run = self.engine_run
         killed = run is not None and run.open and run.proven and self.seen.facts.latched
         return killed and run is not None and self.runs.settled(run)

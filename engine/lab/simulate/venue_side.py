@@ -1,4 +1,4 @@
-"""One account's side of the exchange: what is on its way there, what is done, what is told.
+"""One account's side of the exchange: what is on its way there, what is done, what it reports.
 
 The exchange itself stays as it is; only what it answers is bent here, where a real venue has been
 seen to bend: listings that are empty or cut although they succeeded, refusals of every kind.
@@ -60,7 +60,7 @@ class VenueSide:
         self._faults = faults
         self._random = random
         self._bent = False
-        """The last listing was bent: the next one is not, or nobody could be right."""
+        """The last listing was bent: the next one is not, or no engine could be right."""
         self._token = ""
         self.prepare = self._answers.prepare
 

@@ -116,7 +116,7 @@ class Chaos:
         run.jump_ns += self._random.randint(2_100, 60_000) * MS
 
     def _convert(self) -> None:
-        """Split or merge at the venue; tokens from before the first cash are nobody's here."""
+        """Split or merge at the venue; tokens from before the first cash have no owner here."""
         if self._account.seen.facts.deposits:
             self._account.side.convert_for(self._random)
 
