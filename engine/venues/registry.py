@@ -66,7 +66,7 @@ def entries() -> dict[str, VenueEntry]:
 
 
 def credential_spec(venue: str) -> AccountSpec | None:
-    """Return what a credential at a venue is like; None = nobody needs one there."""
+    """Return what a credential at a venue is like; None = no account needs one there."""
     plugin = plugins().get(venue)
     specs = () if plugin is None else plugin.modes.values()
     return next((one for one in specs if one.credential_fields), None)

@@ -1,8 +1,8 @@
 """The demo exchange in the engine's words: requests of one account in, the door's events out.
 
 A request the exchange's mode forbids had no effect: a place is ModeChanged, then OrderNotSent;
-everything else raises VenueClosed for the caller to answer. A cancel's success is told by its reply
-alone; the exchange's own report of it is left out, so that it is not received twice.
+everything else raises VenueClosed for the caller to answer. A cancel's success comes in its
+reply alone; the exchange's own report of it is left out, so that it is not received twice.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class Answers:
 
     def operate(self, asked: fx.AnyWalletEffect, now_ns: int) -> list[ev.VenueEvent]:
         """Submit an operation; what it moves follows as a report. Raises VenueClosed."""
-        if isinstance(asked, fx.ApproveTrading):  # this exchange needs nobody's leave
+        if isinstance(asked, fx.ApproveTrading):  # this exchange needs no approval
             return [self._operation(asked.operation, ev.OperationState.CONFIRMED, "")]
         size = 0 if isinstance(asked, fx.RedeemTokens) else asked.size
         size = -size if isinstance(asked, fx.MergePairs) else size

@@ -74,7 +74,7 @@ class Settlement:
         """Ends of the next transactions, for scenarios: RETRYING, FAILED or CONFIRMED."""
 
     def open(self, number: int, fills: list[Fill], *, watched: bool) -> None:
-        """Begin to settle. Nobody watching = the same end at the same time, in one step."""
+        """Begin to settle. `watched` False = the same end at the same time, in one step."""
         path = self._path()
         if not watched:
             path = [(sum(delay for delay, _ in path), path[-1][1])]

@@ -242,7 +242,7 @@ class Guard:
             raise VenueClosed(text, self.mode)
 
     def check_question(self) -> None:
-        """Raise VenueClosed where nobody answers questions about orders."""
+        """Raise VenueClosed while the exchange answers no questions about orders."""
         if self.mode is ev.VenueMode.RESTARTING:
             raise VenueClosed(refusals.RESTARTING, self.mode)
 
@@ -390,7 +390,7 @@ class DemoExchange:
     # -- customers ---------------------------------------------------------------------------------
 
     def open_account(self, customer: AccountId, cash_micro: int, *, listening: bool = True) -> None:
-        """Open an account. `listening` False = nobody will take its reports."""
+        """Open an account. `listening` False = its reports are not kept."""
         if customer in self.order_entry.accounts:
             raise BadInput(f"{customer} has an account already")
         self.order_entry.accounts[customer] = Account(customer, listening=listening)
@@ -493,7 +493,7 @@ class DemoExchange:
     # -- questions ---------------------------------------------------------------------------------
 
     def _asking(self, customer: AccountId) -> Account:
-        """Return who asks. Raises AuthRefused, and VenueClosed where nobody answers."""
+        """Return who asks. Raises AuthRefused, and VenueClosed while the exchange is restarting."""
         account = self.account(customer)
         self.guard.check_question()
         account.asks(self.timeline.now_ns)

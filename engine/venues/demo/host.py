@@ -2,8 +2,8 @@
 
 A folder holds `state-<n>` (the whole exchange) and `log-<n>` (every input since, each written
 before its answer leaves). Opening loads the latest state, does the log again, and lets the downtime
-pass as a restart of the venue: nobody trades, nothing is taken, then it opens. What customers were
-told is therefore never taken back, however the program ended.
+pass as a restart of the venue: no order trades, none is taken, then it opens. What customers have
+received is therefore never taken back, however the program ended.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from engine.venues.demo.world import open_world, reopen_world
 
 # -- Everything that may come from outside, as records that can be done again ----------------------
 # The exchange is deterministic: the same state and the same inputs at the same moments give the
-# same fills. So what customers were told survives a crash of the host if every input is kept before
-# its answer leaves, and so is the moment up to which something was told (`Reached`).
+# same fills. So what customers received survives a crash of the host if every input is kept before
+# its answer leaves, and so is the moment up to which they received it (`Reached`).
 
 CURRENCY = "pUSD"
 
@@ -46,7 +46,7 @@ class ExchangeInput(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Reached(ExchangeInput, frozen=True, kw_only=True):
-    """Customers were told what happened up to here."""
+    """Customers received what happened up to here."""
 
 
 class AccountOpened(ExchangeInput, frozen=True, kw_only=True):
@@ -223,7 +223,7 @@ class DemoHost:
             exchange = reopen_world(profile, body)
         except (BadInput, zstandard.ZstdError) as error:
             raise StorageError(f"{path}: {error}; move the folder away to start over") from error
-        exchange.outbox.publishing = False  # whoever connects is told everything anyway
+        exchange.outbox.publishing = False  # whoever connects receives everything anyway
         self._inputs = Inputs(exchange)
         for given in self._logged():
             self._inputs.redo(given)
@@ -248,7 +248,7 @@ class DemoHost:
 
     @staticmethod
     def _drop_reports(exchange: DemoExchange) -> None:
-        """Forget what nobody was connected to receive: customers ask when they come back."""
+        """Forget what no customer was connected to receive: customers ask when they come back."""
         exchange.take_public()
         for account in exchange.outbox.reports:
             exchange.take(account)
@@ -282,7 +282,7 @@ class DemoHost:
         return max(now_ns, self.exchange.now_ns)
 
     def log_reached(self, now_ns: int) -> None:
-        """Keep that something is told that happened up to now; call before a question's answer."""
+        """Log that customers receive what happened up to now; call before a question's answer."""
         if now_ns > self._reached_ns:
             self._append(Reached(at_ns=now_ns))
 

@@ -1,7 +1,7 @@
 """Who owns what: cash, tokens, reservations, and the collateral behind complete sets.
 
 A match is booked at once: what is given leaves the settled side, what is got is *pending* until
-the settlement confirms it, and a failed settlement reverses both sides once. Nobody is ever short:
+the settlement confirms it, and a failed one reverses both sides once. No account is ever short:
 a sale takes settled tokens. Cash that buys tokens becomes the instrument's collateral, cash that
 sales bring comes out of it; a transfer thereby moves nothing in sum, a mint of a pair locks exactly
 one unit of currency per share, and a merge frees it. So at all times

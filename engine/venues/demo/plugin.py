@@ -113,7 +113,7 @@ class DemoMarketData(MarketData):
     ) -> str:
         """Take what differs from a whole listing; give the counts in a sentence.
 
-        `before` is what was known when the listing was asked for: what the stream told meanwhile
+        `before` is what was known when the listing was asked for: what the stream sent meanwhile
         is newer than the listing. Books of what is known are the stream's alone for that reason.
         """
         now_ns, known = services.clock.now_ns(), self.known()

@@ -43,7 +43,7 @@ class PriceSpec(msgspec.Struct, frozen=True, kw_only=True):
     """How late the fast reference prints what the crowd's makers trade by."""
     oracle_lag_ns: int = 2 * S
     ahead_ns: int = 0
-    """How far the walk is ahead of every print: what some takers know and nobody can read."""
+    """How far the walk is ahead of every print: what some takers know and no feed shows."""
 
 
 class PriceState(msgspec.Struct, kw_only=True):

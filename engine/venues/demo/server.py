@@ -3,7 +3,7 @@
 It does not know who its customers are; an account is opened by whoever names it, but never by a web
 page: a browser takes its pages' requests to any port of this machine. Time passes in
 steps of at most `STEP_S`. A listener that does not take its frames is cut off: it comes back and
-is told everything anew, so that nothing is ever missing in between.
+receives everything anew, so that nothing is ever missing in between.
 """
 
 from __future__ import annotations

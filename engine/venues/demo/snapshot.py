@@ -1,7 +1,7 @@
 """The whole exchange as bytes, so that it outlives its host: `encode_state`, `restore_state`.
 
 Everything that decides what happens next is in it: books, wallets, timers, the generators, the
-actors, and what nobody has taken yet. Who restores must have built it with the same actors.
+actors, and the events not yet taken. Who restores must have built it with the same actors.
 """
 
 from __future__ import annotations

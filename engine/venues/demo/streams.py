@@ -26,7 +26,7 @@ FEED = "demo"
 RETRY_S = 0.25
 HEARTBEAT_EVERY_S = 2.0
 LASTING = (ev.InstrumentListed, ev.InstrumentClosed, ev.InstrumentResolved, ev.StrikeProven)
-"""Market events the journal keeps: without them nobody could value what is held."""
+"""Market events the journal keeps: without them what is held could not be valued."""
 
 GIVEN_AT_ONCE = 50
 """Events times accounts that one step of the loop gives out, some 20 µs each: a frame holds
@@ -87,7 +87,7 @@ class MarketStream:
             self.connected = True
             events = (ev.FeedRestored(feed=FEED, instrument=None), *events)
         if not events:
-            # The stream is ordered and whole: a keepalive proves every book as it was told.
+            # The stream is ordered and whole: a keepalive proves every book as it was last sent.
             events = tuple(ev.BookProven(instrument=key) for key in self._open)
         self._meter.events(len(events))
         accounts = len(self._runners())

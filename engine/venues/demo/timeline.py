@@ -92,7 +92,7 @@ class ExchangeOutbox:
         self.public: list[Stamped] = []
         self.reports: dict[AccountId, list[StampedReport]] = {}
         self.publishing = True
-        """False where nobody wants public events; they are then not built."""
+        """False where no reader wants public events; they are then not built."""
         self.published = 0
 
     def listen(self, customer: AccountId) -> None:

@@ -1,6 +1,6 @@
 """What travels between the demo exchange's program and its customers: paths, frames, statuses.
 
-HTTP for requests (a POST per request, the account in the query), two WebSockets for what is told
+HTTP for requests (a POST per request, the account in the query), two WebSockets for what comes
 unasked: `/v1/market` begins with every market as it stands, `/v1/user` says what happens to one
 account. Bodies are msgpack of the engine's own messages; a ticket is the JSON it was prepared as.
 """
@@ -38,13 +38,13 @@ FORBIDDEN_STATUS = 403
 
 CUSTOMER = "x-pitboss-customer"
 """The header every customer sends. A web page cannot send one to another site without asking first,
-and nobody answers that question."""
+and the exchange does not answer that question."""
 
 FRAME_BYTES_MAX = 64 * 1024 * 1024
 
 
 class MarketFrame(msgspec.Struct, frozen=True, kw_only=True):
-    """Market events of one moment, in order. None = a keepalive: every open book is as told."""
+    """Market events of one moment, in order. None = a keepalive: every open book is as sent."""
 
     at_ns: int
     events: tuple[MarketEvent, ...] = ()

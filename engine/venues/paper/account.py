@@ -77,7 +77,7 @@ class LegFunds:
     # -- holds -------------------------------------------------------------------------------------
 
     def closing(self, side: Side, size: int) -> int:
-        """Return how much of an order is covered by tokens (or a short) nobody else holds."""
+        """Return how much of an order is covered by tokens (or a short) no other order holds."""
         holding = self.holding
         if side is _SELL:
             return min(size, max(0, holding.settled - holding.reserved))

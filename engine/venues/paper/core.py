@@ -355,7 +355,7 @@ class PaperVenue:
     """A `VenueCore`: give it feed events and requests, hand on what it returns.
 
     It keeps the recorded books itself, unless `book_of` gives those of somebody who keeps them
-    anyway: he lists an instrument and changes its book before the event is told here.
+    anyway: he lists an instrument and changes its book before the event arrives here.
     """
 
     def __init__(

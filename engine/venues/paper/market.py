@@ -22,7 +22,7 @@ class PaperMarket:
     """The recorded book of one instrument, what we took from it, and where our orders stand.
 
     The book is the venue's own, or one that somebody else keeps and has brought up to date before
-    an event is told here. `taken` holds per side and level what is displayed but gone: our own
+    an event arrives here. `taken` holds per side and level what is displayed but gone: our own
     taker fills and printed volume, until any event sets the level's size again. Its keys are levels
     of the book.
     """
@@ -116,7 +116,7 @@ class PaperMarket:
         """Return the (YES-space price, size) fills a taker would get now, best price first.
 
         None of a torn book, on which an order may come that the venue had held back: what it still
-        displays nobody vouches for.
+        displays may not be there.
         """
         if self.torn:
             return []
@@ -190,7 +190,7 @@ class PaperMarket:
         return own if crossed and price in shown else None
 
     def side_hit(self, event: TradePrinted) -> Side | None:
-        """Return the side of the book a print hit; None = nobody can tell.
+        """Return the side of the book a print hit; None = it is unknown.
 
         With a known aggressor it is the other side. Without one, the evidence is where a level
         stood before the print (the print precedes the change it caused): only a bid at the price

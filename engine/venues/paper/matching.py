@@ -68,7 +68,7 @@ from engine.venues.paper.settings import NS_PER_MS, FillModel, PaperSettings
 # What is still to happen: a heap of moments, ties broken by the order in which they were made.
 
 AGENDA_MAX = 200_000
-"""Most things under way at once; more means that nobody lets time pass."""
+"""Most things under way at once; more means that no caller lets time pass."""
 
 
 class PaperDue(IntEnum):
@@ -115,7 +115,7 @@ ENDED_MAX = 10_000
 FILLS_MAX = 20_000
 """How many fills can still be asked for."""
 REDEMPTIONS_MAX = 10_000
-"""How many redemptions can still be asked for; each is also told when it happens."""
+"""How many redemptions can still be asked for; each is also reported when it happens."""
 
 
 class Matching:
@@ -368,7 +368,7 @@ class Matching:
             transaction=name, on_chain=name,
         )  # fmt: skip
         if isinstance(asked, ApproveTrading):
-            return [moved]  # this venue needs nobody's leave
+            return [moved]  # this venue needs no approval
         if isinstance(asked, RedeemTokens):
             return self._redeem(asked, moved, now_ns)
         market = self.markets.get(asked.instrument)

@@ -148,7 +148,7 @@ def overtaken(
     Whoever traded there had come to rest where our order, live before, should have met him: a
     displayed ask at or below our bid is one the recorded book could show only because our bid was
     not in it. So he would have traded with us, before anybody came for him; price-time again, best
-    first, and nobody stands ahead. The sum never exceeds `size`.
+    first, and no order stands ahead. The sum never exceeds `size`.
     """
     return _met(levels, size, _reached(levels, price, bids=bids))[0]
 
@@ -169,7 +169,7 @@ def _reached(levels: dict[int, OwnLevel], price: int, *, bids: bool) -> list[int
 def _met(
     levels: dict[int, OwnLevel], size: int, prices: list[int]
 ) -> tuple[list[tuple[QueuedOrder, int]], int]:
-    """Share `size` among our orders at these prices, before whom nobody stands; give the rest."""
+    """Share `size` among our orders at these prices, which no order precedes; give the rest."""
     fills: list[tuple[QueuedOrder, int]] = []
     for price in prices:
         for resting in levels[price].orders:

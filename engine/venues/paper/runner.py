@@ -54,7 +54,7 @@ class PaperDoor(EffectDoor):
 
     @property
     def has_requests(self) -> bool:
-        """True where something was asked that nobody has taken yet."""
+        """True where a request waits that `take_requests` has not handed out yet."""
         return bool(self._requests)
 
     def take_requests(self) -> list[Request]:

@@ -17,7 +17,7 @@ LATENCY_MS_MAX = 60_000
 
 
 CANCELS_AHEAD_PERCENT = 54
-"""What `PaperSettings.cancels_ahead_percent` is where nobody sets it: 53.8, 95 % interval 52.1 to
+"""What `PaperSettings.cancels_ahead_percent` is where it is not set: 53.8, 95 % interval 52.1 to
 55.7, of 17,966 cancels in the demo exchange, by `python -m studies.compare --days 32
 --hours 0.25 --seed 1`.
 """

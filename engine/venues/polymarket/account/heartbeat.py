@@ -1,4 +1,4 @@
-"""A live account's heartbeat: what must be proven for a beat, and what is told of it.
+"""A live account's heartbeat: what must be proven for a beat, and what is reported of it.
 
 The venue cancels everything of the key ten silent seconds after the first beat, orders placed by
 hand with the same key included. The dashboard counts down from the row kept here, an engine that
@@ -100,7 +100,7 @@ class HealthLease:
         return None if self.last_ns is None else self.last_ns + LAPSES_NS + CHECK_EVERY_NS
 
 
-# -- What must be proven for a beat, and what is told of it ----------------------------------------
+# -- What must be proven for a beat, and what is reported of it ------------------------------------
 
 LOOK_S = 0.2
 ANSWER_S_MAX = 3.0
@@ -164,7 +164,7 @@ class PolymarketHeartbeat:
             self.lease.renew(now_ns)
 
     def _second_writer(self, text: str) -> None:
-        """Stop quoting and everything of ours; nobody beats for this key from here any more."""
+        """Stop quoting and everything of ours; this engine beats for this key no more."""
         now_ns = self._services.clock.now_ns()
         self.lease.end(text)
         self._report(now_ns)
@@ -208,7 +208,7 @@ class PolymarketHeartbeat:
         elif self._recovering_ns is None:
             self._recovering_ns = now_ns
         since_ns = self._recovering_ns
-        # Until it has once been believed what is open, nobody knows what a beat would keep alive.
+        # Until it has once been believed what is open, it is unknown what a beat keeps alive.
         patience_ns = 0 if self.lease.last_ns is None else RECOVERING_NS_MAX
         if since_ns is not None and now_ns - since_ns >= patience_ns:
             return "reconciliation is pending"
@@ -228,7 +228,7 @@ class PolymarketHeartbeat:
             return "no market that matters is proven"
         return ""
 
-    # -- what is told ------------------------------------------------------------------------------
+    # -- what is reported --------------------------------------------------------------------------
 
     def _report(self, now_ns: int) -> None:
         """Tell the executor first: quoting stops before anybody reads why."""

@@ -201,7 +201,7 @@ class PolymarketUpkeep:
     async def _ask_approvals(self, venue: PolymarketVenue) -> None:
         """Ask now and then what the wallet has approved; people read it, nothing is decided by it.
 
-        What gets no answer stays as it was told before, and says so.
+        What gets no answer stays as the venue last answered, and says so.
         """
         now_ns = self._services.clock.now_ns()
         if now_ns < self._approvals_due_ns:
@@ -312,7 +312,7 @@ class PolymarketRunner(AccountRunner):
             self.inform_venue(instrument)
 
     def inform_venue(self, instrument: Instrument) -> None:
-        """Let the venue know a market's terms; those it cannot read are told."""
+        """Let the venue know a market's terms; an alert names those it cannot read."""
         try:
             self.door.venue.know(instrument)
         except BadInput as error:

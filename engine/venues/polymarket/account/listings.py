@@ -122,7 +122,7 @@ async def approvals_of(wire: Wire) -> tuple[Approval, ...]:
 
 
 def _once(rows: list[Any]) -> list[Any]:
-    """Drop rows told twice: orders move between pages while they are read. The last one counts."""
+    """Drop repeated rows: orders move between pages while they are read. The last one counts."""
     by_id = {
         str(row["id"]) if isinstance(row, Mapping) and row.get("id") else id(row): row
         for row in rows

@@ -1,7 +1,7 @@
 """Operations of a wallet at Polymarket: signed, put on record, handed to the relayer, asked about.
 
 What is signed carries the wallet's next number and a deadline. A number is used once, and after
-the deadline the chain refuses what was signed: so of a submission that nobody answered it is known
+the deadline the chain refuses what was signed: so of a submission without an answer it is known
 at last that it took effect (the index of the chain shows it) or that it never will.
 """
 
@@ -197,7 +197,7 @@ class Operations:
         return events
 
     async def _used(self, relayer: RelayerCalls, query: QueryOperation) -> Sequence[VenueEvent]:
-        """Say by the wallet's number and the index what became of what nobody answered for."""
+        """Say by the wallet's number and the index what became of a request without an answer."""
         asked, name = query.asked, query.name
         assert name is not None
         try:

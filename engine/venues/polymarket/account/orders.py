@@ -54,7 +54,7 @@ class TradableMarket(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KnownOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """One of our orders: its number and its bot; an empty bot = nobody said."""
+    """One of our orders: its number and its bot; an empty bot = unknown."""
 
     order: OrderId
     bot: BotId = NO_BOT
@@ -99,7 +99,7 @@ class AccountMemory:
         return found is not None and bool(found.separator)
 
     def market(self, instrument: InstrumentId) -> TradableMarket:
-        """Return a market. Raises NotSent where nobody listed it."""
+        """Return a market. Raises NotSent where it was not listed here."""
         found = self._markets.get(instrument)
         if found is None or not found.separator:
             raise NotSent(f"{instrument} was not listed with the adapter: its terms are unknown")

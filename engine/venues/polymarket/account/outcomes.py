@@ -187,8 +187,8 @@ def _rejected(account: AccountId, order: OrderId, text: str) -> ev.OrderRejected
 def placed(account: AccountId, named: Named, body: object) -> tuple[ev.VenueEvent, ...]:
     """Return what a 200 to POST /order proves. Raises OutcomeUnknown.
 
-    Null and missing fields are taken as empty. `matched` is an acceptance: fills are told by the
-    user channel and by `fills`. `unmatched` is documented as resting and treated by the SDK as
+    Null and missing fields are taken as empty. `matched` is an acceptance: the user channel and
+    `fills` report fills. `unmatched` is documented as resting and treated by the SDK as
     refused, so it is asked about.
     """
     if not isinstance(body, Mapping):

@@ -130,7 +130,7 @@ def _order_state(row: SdkRow, filled: int) -> OrderState:
 
 
 def killed_rest(row: SdkRow) -> bool:
-    """Say whether a match ended an order short of its size; nobody must wait for more fills.
+    """Say whether a match ended an order short of its size; no more fills follow.
 
     The rest of a FAK is dead, and cents of a share get lost in the venue's rounding.
     """
@@ -216,7 +216,7 @@ def _fill(row: SdkRow, part: _Part, order: OrderId, reader: RowReader) -> OrderF
 
 
 def trade_state(row: SdkRow) -> FillState:
-    """Return how far a trade is. Raises BadInput for a status that nobody knows."""
+    """Return how far a trade is. Raises BadInput for an unknown status."""
     status = status_of(row)
     state = _FILL_STATES.get(status)
     if state is None:
@@ -372,8 +372,8 @@ def balance_micro(body: object) -> int:
 def holding(row: object, memory: AccountMemory) -> tuple[InstrumentId, Leg, int] | None:
     """Return (instrument, leg, size) of a row of /v2/positions; None = nothing is held.
 
-    None too for a token of a market nobody listed whose outcome the venue does not number (999):
-    it cannot be traded by Pitboss, so it is in nobody's way.
+    None too for a token of a market not listed here whose outcome the venue does not number (999):
+    it cannot be traded by Pitboss, so it is in no order's way.
     """
     fields = _fields(row)
     _needed(fields, "current_size")
@@ -563,7 +563,7 @@ def _place(row: SdkRow, memory: AccountMemory) -> tuple[InstrumentId, Leg]:
     found = memory.token(_text(row, "asset_id"))
     if found is not None:
         return found[0].instrument.id, found[1]
-    # A market nobody listed with us: the label decides, as everywhere at this venue.
+    # A market not listed here: the label decides, as everywhere at this venue.
     no = _text(row, "outcome").strip().lower() in {"no", "down"}
     return instrument_of(_text(row, "market")), Leg.NO if no else Leg.YES
 

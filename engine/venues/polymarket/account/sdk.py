@@ -406,7 +406,7 @@ class Wire:
         return json.dumps({"type": "user", "auth": auth}).encode()
 
     def on_rate(self, receive: Callable[[str | None, float | None], None]) -> None:
-        """Have (tier, tokens left) of what answers to places say told; what it raises is lost."""
+        """Give `receive` (tier, tokens left) of each answer to a place; what it raises is lost."""
 
         def update(said: RateLimitUpdate) -> None:
             receive(said.tier, said.remaining)

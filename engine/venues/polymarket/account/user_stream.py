@@ -127,7 +127,7 @@ async def _ping(socket: ClientConnection) -> None:
 # frames others recorded. What cannot be read is named, never guessed: the listener must then ask.
 
 FILLS_REMEMBERED_MAX = 50_000
-"""Fills whose last told status is remembered; a forgotten one is told from its beginning."""
+"""Fills whose last reported status is remembered; a forgotten one is reported from the start."""
 TEXT_MAX = 200
 
 _REASONS = (
@@ -149,7 +149,7 @@ class UserFrame(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UserFrames:
-    """Reads one account's user channel; remembers what was told of each fill."""
+    """Reads one account's user channel; remembers what it reported of each fill."""
 
     def __init__(self, reader: RowReader) -> None:
         self._reader = reader
@@ -233,7 +233,7 @@ class UserFrames:
     # -- fills -------------------------------------------------------------------------------------
 
     def _trade(self, frame: SdkRow) -> Iterator[VenueEvent]:
-        # Read whole before anything is told: a fill of ours in a torn row would be half a truth.
+        # Read whole before anything is yielded: a fill of ours in a torn row would be half a truth.
         for fill in list(trade_fills(frame, self._reader)):
             yield from self._fill(fill)
 
@@ -244,7 +244,7 @@ class UserFrames:
         if len(self._reported) > FILLS_REMEMBERED_MAX:
             del self._reported[next(iter(self._reported))]
         if last is None:
-            # What came before is told too: to who has booked it, it is no news.
+            # What came before is reported too: to who has booked it, it is no news.
             yield msgspec.structs.replace(fill, state=FillState.MATCHED)
         if state is last or state is FillState.MATCHED:
             return

@@ -1,8 +1,8 @@
 """Polymarket behind the venues' door: one account, its wallet, its orders.
 
 Make it with `open`, list each market with `list_market` before the first order in it, hand over the
-names the journal knows with `remember`, `close` it at the end. Fills are told by the user channel
-and by `fills`; an accepted order may have matched already.
+names the journal knows with `remember`, `close` it at the end. The user channel and `fills` report
+fills; an accepted order may have matched already.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Places:
                 answer.set_exception(error)
 
     async def _lines(self, orders: Sequence[Prepared]) -> Sequence[object]:
-        """Return the answer to each order. Raises OutcomeUnknown where it cannot be told apart."""
+        """Return the answer to each order. Raises OutcomeUnknown where they cannot be matched."""
         if len(orders) == 1:
             return [await self._wire.place(PATH, orders[0].payload)]
         body = b"[" + b",".join(prepared.payload for prepared in orders) + b"]"
@@ -206,7 +206,7 @@ class PolymarketVenue:
     def know(self, instrument: Instrument) -> None:
         """Know which tokens are whose, and its grid of now; its terms are `list_market`'s to ask.
 
-        Without it nobody can tell what a fill in this market is of.
+        Without it a fill in this market names no known token.
         """
         self._memory.know_instrument(instrument)
 

@@ -1,7 +1,7 @@
 """What this program was proven with, compared with what the venue says today. Public, read only.
 
 A venue changes without saying so: a field that is gone, a number that comes as text, a tick or a
-fee nobody has seen. Each question compares answers with the recorded contract and names what
+fee not seen before. Each question compares answers with the recorded contract and names what
 differs; nothing is placed, signed or changed by it.
 """
 
@@ -134,7 +134,7 @@ def sdk() -> Finding:
 
 
 def _shape(name: str, what: str, rows: Sequence[Mapping[str, Any]], contract: Contract) -> Finding:
-    """Compare rows with the contract; fields nobody knew are no difference."""
+    """Compare rows with the contract; fields the contract lacks are no difference."""
     if not rows:  # as after an outage, before the venue has filled its own tables again
         said = f"could not be asked: {what} answered not one row"
         return Finding(name, Grade.WARN, said, "ask again in some minutes", asked=False)

@@ -117,7 +117,7 @@ class SelfTest:
         """Place and cancel `order`; `keep` writes its identity down before it is sent.
 
         Gives whether nothing of it is left at the venue: then what `keep` wrote may be forgotten.
-        Trouble is told as a finding; only what `keep` raises is raised, and nothing was sent then.
+        Trouble becomes a finding; only what `keep` raises is raised, and nothing was sent then.
         """
         channel = self._channel
         try:
@@ -211,7 +211,7 @@ class SelfTest:
         return f"no order of this key is open, {len(listed.orders)} of other keys are left alone"
 
     async def _step(self, name: str, call: Awaitable[T], say: Callable[[T], str]) -> T:
-        """Await a step and tell how it went and how long it took. Raises _Failed, told already."""
+        """Await a step; report its result and duration. Raises _Failed, already reported."""
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         try:
@@ -231,7 +231,7 @@ class SelfTest:
 
 
 class _Failed(Exception):
-    """A step went wrong and was told."""
+    """A step went wrong and its finding was reported."""
 
     def __init__(self, error: PitbossError) -> None:
         super().__init__(str(error))
@@ -259,7 +259,7 @@ def _mends(step: str, error: PitbossError) -> str:
 
 
 class _Channel:
-    """The user channel, and what it told of the one order there is."""
+    """The user channel, and what it reported of the one order there is."""
 
     def __init__(self, venue: PolymarketVenue) -> None:
         self._socket, self._frames = user_channel(venue)

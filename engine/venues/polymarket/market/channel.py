@@ -70,7 +70,7 @@ class MarketChannel:
         self._asked_ns: dict[InstrumentId, int] = {}
         """When a market's book was asked for last."""
         self._ahead_ns: dict[int, int] = {}
-        """Shard → when REST was asked and had a book that the socket had not told."""
+        """Shard → when REST was asked and had a book that the socket had not sent."""
         self._proven_ns: dict[InstrumentId, int] = {}
         self._overdue = False
         """Time had run out when it was looked at last."""
@@ -144,7 +144,7 @@ class MarketChannel:
     # -- what is received --------------------------------------------------------------------------
 
     def _received(self, frame: bytes, at_ns: int) -> None:
-        """Take a frame; what it says is told with what else has come by now."""
+        """Take a frame; publish what it says with what else has come by now."""
         self.received_ns = at_ns
         self._tape("polymarket.market", frame, at_ns)
         self._gather(self.core.receive(frame, at_ns), at_ns)
@@ -168,7 +168,7 @@ class MarketChannel:
 
     def _lost(self, shard: Shard, reason: str) -> None:
         names = [name for name, place in self._shard_of.items() if place is shard]
-        if shard.why:  # it was told when the connection ended: but for what was restored since then
+        if shard.why:  # published as lost when it ended, but for what was restored since
             names = [name for name in names if self._trusts(name)]
             if not names:
                 return
@@ -245,7 +245,7 @@ class MarketChannel:
         except PitbossError as error:
             self.reason = str(error)
             shard.refused(self._now_ns())
-            return  # nothing is told before REST answers
+            return  # nothing is published before REST answers
         self.reason = ""
         await self._books(books, alive)
         if alive():
@@ -265,16 +265,16 @@ class MarketChannel:
             return
         self.reason = ""
         for event in await self._books(books, lambda: self._losses == losses):
-            # A book that was whole and is another one over REST: the socket has not told it.
+            # A book that was whole and is another one over REST: the socket has not sent it.
             if type(event) is BookReplaced and event.instrument in whole:
                 shard = self._shard_of.get(event.instrument)
                 if shard is not None:
                     self._ahead_ns.setdefault(shard.number, now_ns)
 
     async def _books(self, books: list[bytes], alive: Callable[[], bool]) -> list[Event]:
-        """Take REST books while their sockets live; give what they told.
+        """Take REST books while their sockets live; return their events.
 
-        A book nobody follows is old at once: it must not restore what was told lost.
+        A book no socket follows is old at once: it must not restore what was published as lost.
         """
         news: list[Event] = []
         for number, book in enumerate(books, 1):

@@ -211,7 +211,7 @@ class BookKeeper:
                 counts.anomaly("advertised top differs")
 
     def _overtake(self, market: MarketBook, token: TokenBook) -> list[Event]:
-        """End the open batch for a token that was told whole; the other may be complete by now."""
+        """End the open batch for a token sent whole; the other may be complete by now."""
         batch = market.batch
         if batch is None:
             return []

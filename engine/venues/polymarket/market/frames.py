@@ -57,7 +57,7 @@ class PriceChangeMessage(msgspec.Struct):
 
 
 class FlatChangeMessage(msgspec.Struct, gc=False):
-    """A change as the channel told it until 2025-09-15: one level, not mirrored."""
+    """A change as the channel sent it until 2025-09-15: one level, not mirrored."""
 
     market: str
     asset_id: str

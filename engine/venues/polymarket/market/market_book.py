@@ -1,7 +1,7 @@
 """Both tokens' books of one market, and the batch of changes that is under way.
 
 One matching event comes as several price_change frames with one timestamp and one hash per token;
-inside the batch the local book may be locked. So frames are gathered, applied, and told as one
+inside the batch the local book may be locked. So frames are gathered, applied, and reported as one
 change when both tokens' hashes match, or judged when the next batch begins or the time is up.
 """
 
@@ -38,7 +38,7 @@ from engine.venues.polymarket.market.token_book import TokenBook
 
 @dataclass(slots=True, eq=False)
 class ChangeBatch:
-    """Changes of one moment: applied to the token books, not yet told."""
+    """Changes of one moment: applied to the token books, not yet reported."""
 
     timestamp: str
     stamp_ns: int
@@ -113,7 +113,7 @@ class MarketBook:
         return events
 
     def primary(self) -> TokenBook:
-        """Return the token whose book is told: YES where it was seen, else NO mirrored."""
+        """Return the token whose book is reported: YES where it was seen, else NO mirrored."""
         if self.yes.loaded:
             return self.yes
         return next(token for token in self.tokens.values() if token is not self.yes)

@@ -1,7 +1,7 @@
 """One socket of the market channel and the tokens it follows.
 
 After each (re)connect frames are kept back until the books were asked for over REST: first the
-books, then what was kept, so that nothing between the two is missed and nothing old is told.
+books, then what was kept, so that nothing between the two is missed and nothing old is published.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Shard:
         self.number = number
         self.tokens: dict[str, None] = {}
         self.held_back: list[tuple[bytes, int]] | None = None
-        """Frames that wait for the books; None = frames are told at once."""
+        """Frames that wait for the books; None = frames are handed on at once."""
         self.data_ns = 0
         """When the last frame came that was no PONG."""
         self.why = "not connected yet"
@@ -97,7 +97,7 @@ class Shard:
         self.settle_ns = now_ns + int(next(self._pauses_s) * 1_000_000_000)
 
     def release(self) -> None:
-        """Tell what was kept back: the books have been told."""
+        """Hand on the frames kept back: the books were handed on before them."""
         self._pauses_s = backoff(*SETTLE_S)
         frames, self.held_back = self.held_back or [], None
         for frame, at_ns in frames:

@@ -83,12 +83,12 @@ class Discovery:
         """What was asked for in vain → (when again, pause)."""
         self._ended: dict[InstrumentId, None] = {}
         self._rarely_ns: dict[InstrumentId, int] = {}
-        """What nobody has told the end of → when it is asked about although it may be open."""
+        """Markets without a known outcome → when each is asked about although it may be open."""
         self._rewards_ns = now_ns() + RARELY_NS
         """When it is asked what known markets pay: band, minimum and rate move."""
 
     def ended(self, instrument: InstrumentId) -> None:
-        """Note that an outcome is told: it is not asked for any more."""
+        """Note that an outcome is published: it is not asked for any more."""
         self._ended[instrument] = None
         self._rarely_ns.pop(instrument, None)
 
@@ -98,7 +98,7 @@ class Discovery:
             self._rarely_ns[instrument] = self._now_ns()
 
     def forget(self, instrument: InstrumentId) -> None:
-        """Drop a market that nobody wants any more."""
+        """Drop a market that is not wanted any more."""
         listing = self.known.pop(instrument, None)
         self._ended.pop(instrument, None)
         self._rarely_ns.pop(instrument, None)
@@ -266,7 +266,7 @@ def _parts(names: Sequence[str]) -> list[list[str]]:
     return [list(names[start : start + SLUGS_MAX]) for start in range(0, len(names), SLUGS_MAX)]
 
 
-# -- The source itself: what is wanted, received, found and told -----------------------------------
+# -- The source itself: what is wanted, received, found and published ------------------------------
 
 NAMED = re.compile(re.escape(PREFIX) + "0x[0-9a-f]{64}")
 PAGES_MAX = 5
@@ -362,7 +362,7 @@ class PolymarketSource:
                 self._hub.publish([InstrumentListed(instrument=market.instrument)], now_ns)
 
     def _oracles(self, wanted: Routes) -> dict[str, None]:
-        """Return whose prices prove strikes; nobody quotes by a reference, nothing to prove."""
+        """Return whose prices prove strikes; where no bot quotes by a reference, none."""
         if not wanted.prices:
             return {}
         known = self.discovery.known
@@ -414,7 +414,7 @@ class PolymarketSource:
     # -- what a person must know -------------------------------------------------------------------
 
     def missing(self, now_ns: int, wanted: Routes) -> Iterable[str]:
-        """Tell of markets nobody lists, prices nobody tells, a dead feed."""
+        """Yield what is missing: markets not found, prices not received, a dead feed."""
         for name, why in self.discovery.problems.items():
             if name in wanted.named or name in wanted.series:
                 yield f"{name} is wanted and not found: {why}"
