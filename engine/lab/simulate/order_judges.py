@@ -124,7 +124,7 @@ def sells(order: Order, seen: Evidence) -> str:
         return ""
     key, facts, selling = order.instrument, seen.facts, 0
     settled, _ = facts.owned.get((order.bot, key, order.leg), (0, 0))
-    if facts.converted(key):  # no event says whose pairs they were: the account's bound it
+    if facts.converted(key):  # no event says whose pairs they were: the account's tokens bound it
         settled, _ = facts.tokens(key, order.leg)
     for other, left in seen.alive(key):
         ours = facts.converted(key) or other.bot == order.bot
