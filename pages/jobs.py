@@ -458,6 +458,8 @@ def in_words(cron: str, zone: str = "UTC") -> str:
             return f"every {minute[2:]} min"
         case [minute, hour, "*", "*", day] if minute.isdecimal() and hour.isdecimal():
             return f"{'daily' if day == '*' else _each(day)} {int(hour):02}:{int(minute):02} {zone}"
+        case [minute, hour, day, "*", "*"] if all(map(str.isdecimal, (minute, hour, day))):
+            return f"day {int(day)} of each month {int(hour):02}:{int(minute):02} {zone}"
     return f"{cron} {zone}"
 
 

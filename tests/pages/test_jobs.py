@@ -19,7 +19,7 @@ from engine.domain.commands import AnyCommand, CancelJob, RunJob, StartRecording
 from engine.domain.instruments import InstrumentId, Mode
 from engine.domain.jobs import JOB_KINDS, ExportJob, arguments_of
 from pages import jobs
-from pages.jobs import speed
+from pages.jobs import in_words, speed
 from pages.kit.forms import bounds, label_of
 from pages.shared.backtest import pairs
 from pages.shared.job import amount, brought
@@ -231,6 +231,18 @@ def test_a_moment_is_asked_for_in_words(opened: Opened, config: Config) -> None:
     at.set_value("2026-03-01T12:30:05Z")
     press(page, "Start incident")
     assert left(config) == [RunJob(job="incident", arguments='{"at": "2026-03-01T12:30:05Z"}')]
+
+
+@pytest.mark.parametrize(
+    ("cron", "words"),
+    [
+        ("10 8 1 * *", "day 1 of each month 08:10 UTC"),
+        ("5 8 * * mon", "each Monday 08:05 UTC"),
+        ("0 8 1 1 *", "0 8 1 1 * UTC"),
+    ],
+)
+def test_when_a_schedule_is_due_is_said_in_words(cron: str, words: str) -> None:
+    assert in_words(cron) == words
 
 
 def test_every_argument_of_a_job_is_asked_for_in_words() -> None:
