@@ -124,6 +124,8 @@ def line(
     tmp_path: Path,
 ) -> Line:  # fmt: skip
     monkeypatch.chdir(tmp_path)  # nobody's .env
+    # `strategies new inf` is a name like any other: its skeleton is no plug-in of this clone.
+    monkeypatch.setattr("engine.cli.strategies.folders", lambda: [tmp_path / "plugins"])
     return Line(homes, monkeypatch, capsys)
 
 
