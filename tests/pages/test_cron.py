@@ -62,7 +62,7 @@ def test_what_the_form_takes_the_schedule_can_post(place: int, field: str) -> No
         ("5 14 * * sun", "each Sunday 14:05 UTC"),
         ("5 14 * * mon-fri", "mon-fri 14:05 UTC"),
         ("*/5 * * * *", "every 5 min"),
-        ("0 3 1 * *", "0 3 1 * * UTC"),
+        ("0 3 1 * *", "day 1 of each month 03:00 UTC"),
     ],
 )
 def test_a_plain_time_is_said_in_words(cron: str, words: str) -> None:
