@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import email
-import email.policy
 import socket
 import ssl
 import subprocess
 import sys
 import threading
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import AuthResult
 
 from engine.domain.alerts import Severity
 from engine.errors import BadInput, StorageError
@@ -29,14 +23,9 @@ from engine.watch.send import SendOrder, carry_out, without
 from engine.watch.sender import ChildSender, clean_environment
 from storage.channels import KEY_NAME, NAME, change_channel, put_channel, read_channels
 from storage.watch import Reason
+from tests.ports import free_port
 from tests.watch.desks import Inline, Receiver, Watched
-
-with warnings.catch_warnings():
-    # What the library loads for encrypted mail names a module that Python 3.13 has no more.
-    warnings.filterwarnings("ignore", "'imghdr' is deprecated", DeprecationWarning)
-    import apprise.plugins
-
-    apprise.plugins.N_MGR.load_modules()
+from tests.watch.mails import Mails, apprise, mail_fields, mailing
 
 LINES_MAX = 120
 KINDS = sorted(channels())
@@ -143,49 +132,10 @@ def test_the_dead_mans_switch_calls_start_success_and_fail(receiver: Receiver) -
 # -- E-mail ----------------------------------------------------------------------------------------
 
 
-class Mails:
-    """A local SMTP server that keeps what it is handed."""
-
-    def __init__(self) -> None:
-        self.got: list[tuple[list[str], Any]] = []
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
-        del server, session
-        parsed = email.message_from_bytes(envelope.content, policy=email.policy.default)
-        self.got.append((envelope.rcpt_tos, parsed))
-        return "250 taken"
-
-
-def free_port() -> int:
-    with socket.socket() as tried:
-        tried.bind(("127.0.0.1", 0))
-        return int(tried.getsockname()[1])
-
-
 @pytest.fixture
 def mails() -> Iterator[tuple[Mails, int]]:
-    handler = Mails()
-
-    def sign_in(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
-        del server, session, envelope, mechanism
-        return AuthResult(success=data.password == SECRET.encode(), handled=False)
-
-    controller = Controller(
-        handler, hostname="127.0.0.1", port=free_port(), authenticator=sign_in,
-        auth_require_tls=False,
-    )  # fmt: skip
-    controller.start()
-    try:
-        yield handler, controller.port
-    finally:
-        controller.stop()
-
-
-def mail_fields(port: int, **given: str) -> dict[str, str]:
-    return {
-        "recipients": "me@example.org, partner@example.org", "sender": "desk@example.org",
-        "host": "127.0.0.1", "port": str(port), "security": "insecure", "user": "", "password": "",
-    } | given  # fmt: skip
+    with mailing(SECRET) as made:
+        yield made
 
 
 def test_a_mail_arrives_at_each_recipient(mails: tuple[Mails, int]) -> None:

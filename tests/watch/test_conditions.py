@@ -2,82 +2,31 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from engine.domain.alerts import ALERT_KINDS
-from engine.domain.instruments import AccountId, Mode
-from engine.domain.telemetry import Capital
 from engine.watch.conditions import Condition, conditions
 from engine.watch.desk import SECOND_NS
-from storage.database import insert, transaction, writing
-from storage.live import put_account_report
-from storage.users import ENGINE_ID
-from tests.watch.desks import MINUTE, Watched
-
-MARKET = "demo:will-it-rain"
-
-
-class Stated:
-    """A watched home whose engine reports, with rows a test puts."""
-
-    def __init__(self, home: Path) -> None:
-        self.desk = Watched(home, conditions=conditions())
-        self.desk.add_channel("phone")
-        self.detail: dict[str, Any] = {}
-        self.put("accounts", account="demo", mode="demo", venue="demo", currency="pUSD")
-        self.put(
-            "instruments", id=MARKET, kind="binary", currency="pUSD", price_decimals=4,
-            size_decimals=6, tick=100, lot=10_000, market=MARKET, series="", closes_ns=None,
-            payout_yes_micro=None, body="{}", updated_ns=1,
-        )  # fmt: skip
-
-    def put(self, table: str, **cells: Any) -> None:
-        with writing(self.desk.state) as connection, transaction(connection):
-            insert(connection, table, verb="INSERT OR REPLACE", engine_id=ENGINE_ID, **cells)
-
-    def run(self, query: str, *values: object) -> None:
-        with writing(self.desk.state) as connection, transaction(connection):
-            connection.execute(query, values)
-
-    def turn(self, seconds: float = 60, every: float = 5) -> None:
-        """Turn on while the engine reports each time."""
-        left = seconds
-        while left > 0:
-            at_ns = self.desk.now_ns + int(min(every, left) * SECOND_NS)
-            self.put(
-                "engine_state", state="RUNNING", heartbeat_ns=at_ns, started_ns=1, pid=1,
-                version="1", latched=False, detail=json.dumps(self.detail),
-            )  # fmt: skip
-            self.desk.turn(min(every, left), every=every)
-            left -= every
-
-    def told(self) -> list[tuple[str, str]]:
-        rows = self.desk.rows(
-            "SELECT kind, text FROM notices WHERE source = 'watch' ORDER BY first_ns"
-        )
-        return [(kind, text) for kind, text in rows]
-
-    def kinds(self) -> list[str]:
-        return [kind for kind, _ in self.told()]
+from tests.watch.desks import MINUTE
+from tests.watch.stated import (
+    Stated,
+    asked,
+    balance,
+    book,
+    failed_job,
+    fill,
+    holding,
+    idle_bot,
+    limit,
+)
 
 
 @pytest.fixture
 def stated(tmp_path: Path) -> Stated:
     return Stated(tmp_path / "home")
-
-
-def fill(stated: Stated, number: int, value: int) -> None:
-    stated.put(
-        "fills", account="demo", id=f"f{number}", mode="demo", order_id=1, bot="b1",
-        instrument=MARKET, leg="YES", side="BUY", price=5_000, size=10**9, value_micro=value,
-        fee_micro=0, liquidity="maker", state="CONFIRMED", source="venue", realised_micro=0,
-        transaction_id=None, at_ns=1, updated_ns=1, seq=number,
-    )  # fmt: skip
 
 
 def test_every_condition_is_found_and_raises_kinds_that_have_their_rows() -> None:
@@ -112,13 +61,6 @@ def test_a_fill_above_500_is_told_once_and_those_of_before_are_not(stated: State
     assert stated.kinds() == ["large_fill"] * 2
 
 
-def limit(stated: Stated, name: str, used: int, subject: str = "") -> None:
-    stated.put(
-        "limit_use", account="demo", name=name, subject=subject, used=used,
-        limit_value=100_000_000, unit="micro", mode="demo", currency="pUSD", updated_ns=1,
-    )  # fmt: skip
-
-
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
@@ -147,23 +89,10 @@ def test_a_limit_used_to_80_percent_for_half_a_minute_is_told(
 
 
 def test_a_balance_below_100_is_told(stated: Stated) -> None:
-    figures = {field.name: 0 for field in msgspec.structs.fields(Capital) if field.type is int}
-    figures |= {"settled_micro": 99_990_000}
-    seen = Capital(account=AccountId("demo"), mode=Mode.DEMO, currency="pUSD", **figures)  # type: ignore[arg-type]
-    with writing(stated.desk.state) as connection, transaction(connection):
-        put_account_report(connection, ENGINE_ID, seen)
+    balance(stated, 99_990_000)
     stated.turn(40)
     ((kind, text),) = stated.told()
     assert (kind, "99.99 pUSD" in text) == ("balance_low", True)
-
-
-def holding(stated: Stated, payout: int | None = None) -> None:
-    stated.put(
-        "holdings", account="demo", instrument=MARKET, mode="demo", currency="pUSD", bot="b1",
-        yes_settled=12_500_000, yes_pending=0, no_settled=0, no_pending=0, yes_cost_micro=1,
-        no_cost_micro=0, value_micro=6_000_000, mid2=None, marked_ns=None, realised_micro=0,
-        fees_micro=0, payout_yes_micro=payout, opened_ns=1, updated_ns=1,
-    )  # fmt: skip
 
 
 def test_a_market_that_closes_within_the_hour_with_inventory_is_told(stated: Stated) -> None:
@@ -206,11 +135,7 @@ def test_a_feed_without_a_word_for_a_minute_is_a_lost_connection(
 
 
 def test_a_bot_without_an_order_for_half_an_hour_is_told_with_its_reasons(stated: Stated) -> None:
-    watching = [{"instrument": MARKET, "left": ["below_min"], "denied": "daily_loss"}]
-    stated.put(
-        "bots", name="b1", mode="demo", account="demo", strategy="market_maker", state="running",
-        error="", capital_micro=1, evaluations=1, watching=json.dumps(watching), updated_ns=1,
-    )  # fmt: skip
+    idle_bot(stated)
     stated.turn(29 * MINUTE, every=120)
     assert stated.told() == []
     stated.turn(4 * MINUTE, every=30)
@@ -221,11 +146,7 @@ def test_a_bot_without_an_order_for_half_an_hour_is_told_with_its_reasons(stated
 
 def test_a_failed_job_is_told_once(stated: Stated) -> None:
     stated.turn(10)
-    stated.put(
-        "jobs", kind="backup", arguments="{}", who="t", command="", state="failed", attempts=1,
-        done=0, total=0, unit="", note="", created_ns=1, started_ns=1, heard_ns=1,
-        finished_ns=stated.desk.now_ns + 1, cancel_by="", result="", error="no room",
-    )  # fmt: skip
+    failed_job(stated)
     stated.turn(30)
     stated.desk.again(5)
     stated.turn(30)
@@ -250,15 +171,6 @@ def test_figures_of_an_engine_that_is_silent_are_not_judged(stated: Stated) -> N
 
 
 # -- Prices ----------------------------------------------------------------------------------------
-
-
-def book(stated: Stated, bid: int, ask: int, *, trusted: bool = True) -> None:
-    body = {"trusted": trusted, "bids": [[bid, 5]], "asks": [[ask, 5]]}
-    stated.put("books", account="demo", instrument=MARKET, body=json.dumps(body), updated_ns=1)
-
-
-def asked(stated: Stated, **given: Any) -> None:
-    stated.desk.settle({"prices": {"rain": {"instrument": MARKET, **given}}})
 
 
 @pytest.mark.parametrize(
