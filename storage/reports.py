@@ -65,15 +65,17 @@ class FlightReport(msgspec.Struct, frozen=True, kw_only=True):
 
     def html(self) -> str:
         """Return the whole as one page: it loads nothing, and prints."""
+        return page_of(self.title, [self.body()])
+
+    def body(self) -> str:
+        """Return what stands on that page."""
         title, made = escape(self.title), escape(moment(self.made_ns, self.zone))
         head = "".join(f"<li>{escape(one)}</li>" for one in self.headline)
         lacks = "".join(f"<li>{escape(one)}</li>" for one in self.lacks)
         return (
-            f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-            f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>'
-            f"<body><h1>{title}</h1><p>Made {made} by Pitboss.</p>"
+            f"<h1>{title}</h1><p>Made {made} by Pitboss.</p>"
             f"<ul>{head}</ul>{''.join(map(_section, self.sections))}"
-            f"<h2>Not kept</h2><ul>{lacks}</ul></body></html>"
+            f"<h2>Not kept</h2><ul>{lacks}</ul>"
         )
 
 
@@ -85,6 +87,15 @@ STYLE = (
     ".n{text-align:right;font-variant-numeric:tabular-nums}p{color:#555;margin:.3rem 0}"
     "@media print{body{margin:0;max-width:none}h2{break-after:avoid}tr{break-inside:avoid}}"
 )
+
+
+def page_of(title: str, bodies: Sequence[str]) -> str:
+    """Return HTML bodies, one below the other, as a page in the style of reports."""
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>'
+        f"<body>{'<hr>'.join(bodies)}</body></html>"
+    )
 
 
 def _section(one: ReportSection) -> str:
@@ -187,4 +198,12 @@ def report(connection: Connection, engine_id: str, name: str) -> FlightReport:
     found = _REPORTS.one(connection, "engine_id = ? AND name = ?", which, f"report {name}")
     if found is None:
         raise BadInput(f"there is no report {name!r}: `engine report list` names those that are")
+    return found.body
+
+
+def report_made_at(connection: Connection, made_ns: int) -> FlightReport:
+    """Return the report made at a moment. Raises BadInput where it is not kept any more."""
+    found = _REPORTS.one(connection, "made_ns = ?", (made_ns,), f"the report made at {made_ns}")
+    if found is None:
+        raise BadInput("it was made anew since, or is not kept any more")
     return found.body

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from engine.domain.alerts import Severity
+from engine.domain.alerts.reports import REPORT
 from engine.errors import BadInput, StorageError
 from engine.watch.channels import channels
 from engine.watch.desk import SECOND_NS, Trouble
@@ -45,8 +46,9 @@ class PingSeen(msgspec.Struct, kw_only=True):
 class Dispatch:
     """Knows the channels, what is on its way, and how each channel fares."""
 
-    def __init__(self, home: Path, sends: Sends, ping: str | None) -> None:
+    def __init__(self, home: Path, state: str, sends: Sends, ping: str | None) -> None:
         self._home = home
+        self._state = state
         self._sends = sends
         self._desk = socket.gethostname()
         self._entries: dict[str, ChannelEntry] = {}
@@ -149,9 +151,20 @@ class Dispatch:
                 break
             message = self._message(connection, one, alerts, now_ns)
             if message is not None:
-                order = SendOrder(home=str(self._home), channel=one.channel, message=message)
+                order = SendOrder(
+                    home=str(self._home), channel=one.channel, message=message,
+                    state=self._state, reports=self._reports(connection, one),
+                )  # fmt: skip
                 orders.append((f"{SEND} {one.id}", order))
         return orders
+
+    def _reports(self, connection: sqlite3.Connection, delivery: Delivery) -> tuple[int, ...]:
+        """Return when each flight report a delivery tells was made, if its channel takes them."""
+        kind = channels().get(self._entries[delivery.channel].kind)
+        if kind is None or not kind.takes_html or delivery.reason is Reason.TEST:
+            return ()
+        covered = log.notices_covered(connection, delivery.id)
+        return tuple(notice.last_ns for notice, _ in covered if notice.kind == REPORT.name)
 
     def _message(
         self, connection: sqlite3.Connection, one: Delivery, alerts: AlertsRead, now_ns: int

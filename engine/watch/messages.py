@@ -58,6 +58,8 @@ class AlertMessage(msgspec.Struct, frozen=True, kw_only=True):
     more: int = 0
     """How many notices are not told in full."""
     note: str = ""
+    page: str = ""
+    """The whole as one HTML page, where it tells flight reports and its channel takes HTML."""
 
     def text(self, characters_max: int = 4_000) -> str:
         """Return the whole as plain text; beyond the maximum the rest is counted."""
@@ -73,7 +75,9 @@ class AlertMessage(msgspec.Struct, frozen=True, kw_only=True):
         return kept
 
     def html(self) -> str:
-        """Return the whole as an HTML fragment."""
+        """Return the whole: its page if it has one, otherwise an HTML fragment."""
+        if self.page:
+            return self.page
         parts = [f"<p>{escape(self.note)}</p>"] if self.note else []
         parts += [_html(line) for line in self.lines]
         if self.more:

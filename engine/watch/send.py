@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from engine.errors import PitbossError
+from engine.errors import BadInput, PitbossError, StorageError
 from engine.watch.channels import Undelivered, channels
 from engine.watch.messages import AlertMessage
 
@@ -29,6 +29,10 @@ class SendOrder(msgspec.Struct, frozen=True, kw_only=True):
     home: str
     channel: str = ""
     message: AlertMessage | None = None
+    state: str = ""
+    """The state database, where reports are read from."""
+    reports: tuple[int, ...] = ()
+    """When each flight report was made, ns UTC, that is to be sent as a whole."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,13 +62,34 @@ def carry_out(order: SendOrder) -> Outcome:
         return Outcome(error=f"this version knows no channel {entry.kind!r}", permanent=True)
     hidden = [one.name for one in kind.fields if not one.shown]
     try:
-        kind.deliver(kind.check(fields), order.message)
+        kind.deliver(kind.check(fields), with_reports(order, order.message))
     except Undelivered as error:
         said = without(str(error), [fields.get(name, "") for name in hidden])
         return Outcome(error=said, retry_after_s=error.retry_after_s, permanent=error.permanent)
     except PitbossError as error:
         return Outcome(error=str(error), permanent=True)
     return Outcome()
+
+
+def with_reports(order: SendOrder, message: AlertMessage) -> AlertMessage:
+    """Return the message with its flight reports as one HTML page; without any, as it is.
+
+    A report that cannot be read is left out with the reason: the short text still leaves.
+    """
+    if not order.reports:
+        return message
+    # The program that sends is the only part of the watch that loads reports: they need pydantic.
+    from storage.database import reading  # noqa: PLC0415
+    from storage.reports import page_of, report_made_at  # noqa: PLC0415
+
+    try:
+        with reading(Path(order.state)) as connection:
+            found = [report_made_at(connection, at_ns) for at_ns in order.reports]
+    except (StorageError, BadInput) as error:
+        note = f"The report itself could not be read, see Reports on the desk: {error}"
+        return msgspec.structs.replace(message, note=f"{message.note} {note}".strip())
+    page = page_of(message.title, [message.html(), *(one.body() for one in found)])
+    return msgspec.structs.replace(message, page=page)
 
 
 def without(text: str, secrets: list[str]) -> str:

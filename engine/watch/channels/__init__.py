@@ -48,6 +48,8 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     """How a person gets what the fields ask for, a sentence."""
     example: Mapping[str, str]
     """Values that look right, for the form's check and the contract's test."""
+    takes_html: bool = False
+    """True = a flight report leaves by it as a whole; others carry its short text."""
     pings: bool = False
     """True = no message leaves by it: it is called each minute while all is well."""
 

@@ -13,7 +13,7 @@ PORTS = {"starttls": 587, "ssl": 465, "insecure": 25}
 
 
 def deliver(fields: Mapping[str, str], message: AlertMessage) -> None:
-    """Send one mail to every recipient. Raises Undelivered."""
+    """Send one mail to every recipient; a flight report whole. Raises Undelivered."""
     secure = fields["security"]
     carry(
         "mailto" if secure == "insecure" else "mailtos",
@@ -67,5 +67,6 @@ CHANNEL = Channel(
         "recipients": "me@example.org", "sender": "desk@example.org", "host": "smtp.example.org",
         "port": "", "security": "starttls", "user": "desk", "password": "example-password",
     },
+    takes_html=True,
     deliver=deliver,
 )  # fmt: skip
