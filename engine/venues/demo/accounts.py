@@ -111,19 +111,26 @@ class Account:
 class ExchangeMarket:
     """One instrument, its book and where it stands between listing and payout."""
 
-    __slots__ = ("accepting", "book", "divisor", "instrument", "one", "payout", "proof", "share")
+    __slots__ = (
+        "accepting", "book", "divisor", "instrument", "one", "payout", "proof", "share", "spot",
+    )  # fmt: skip
 
     def __init__(self, instrument: Instrument) -> None:
-        divisor = instrument.value_divisor
-        if instrument.kind is not Kind.BINARY:
-            raise BadInput(f"{instrument.id}: the demo exchange trades binaries only")
+        divisor, fees = instrument.value_divisor, instrument.fees
+        self.spot = instrument.kind is Kind.SPOT
+        """Its fills are final at once: nothing is settled on a chain, resolved or redeemed."""
+        if not self.spot and instrument.kind is not Kind.BINARY:
+            raise BadInput(f"{instrument.id}: the demo exchange trades binaries and spot pairs")
         # Every match must be worth a whole number of micro-units, or cash would leak by rounding.
-        if instrument.tick * instrument.lot % divisor or instrument.one % instrument.tick:
+        uneven = 0 if self.spot else instrument.one % instrument.tick
+        if instrument.tick * instrument.lot % divisor or uneven:
             raise BadInput(f"{instrument.id}: tick and lot do not multiply to whole micro-units")
-        if instrument.fees.maker_rate_ppm:
-            raise BadInput(f"{instrument.id}: makers pay no fee on the demo exchange")
-        if instrument.fees.taker_rate_ppm > TAKER_RATE_PPM_MAX:
+        if fees.maker_rate_ppm and not self.spot:
+            raise BadInput(f"{instrument.id}: makers of a binary pay no fee on the demo exchange")
+        if fees.taker_rate_ppm > TAKER_RATE_PPM_MAX:
             raise BadInput(f"{instrument.id}: a taker's fee must stay below what it trades for")
+        if not 0 <= fees.maker_rate_ppm <= max(fees.taker_rate_ppm, 0):
+            raise BadInput(f"{instrument.id}: a maker's fee is 0 up to the taker's")
         self.instrument = instrument
         self.book = MatchingBook()
         self.accepting = True
@@ -134,3 +141,15 @@ class ExchangeMarket:
         self.divisor = divisor
         self.one = instrument.one
         self.share = 10**instrument.size_decimals
+
+    def maker_fee_micro(self, amount_micro: int) -> int:
+        """Return a maker's fee in micro-units, rounded down.
+
+        So the fees of an order's parts never exceed that of the whole, which is what it reserves.
+        """
+        return amount_micro * self.instrument.fees.maker_rate_ppm // 1_000_000
+
+    def hold_micro(self, price: int, size: int) -> int:
+        """Return what a resting purchase reserves: its cost and a maker's fee, in micro-units."""
+        amount = price * size // self.divisor
+        return amount + self.maker_fee_micro(amount)

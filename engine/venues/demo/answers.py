@@ -256,7 +256,7 @@ class Answers:
             size=fill.size,
             fee_micro=fill.fee_micro,
             liquidity=fill.liquidity,
-            state=fill.state if isinstance(fill, Fill) else FillState.MATCHED,
+            state=fill.state,
         )
 
     # -- reports -----------------------------------------------------------------------------------

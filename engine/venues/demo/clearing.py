@@ -2,7 +2,8 @@
 
 Gets matches from the desk, gives prints and reports. Form of settlement by who met whom
 (polymarket.md §5.1): BUY and SELL of one leg transfer, two BUYs of both legs mint a pair, two SELLs
-merge one; the ledger books each side alone and the form follows.
+merge one; the ledger books each side alone and the form follows. Fills of a spot pair are final at
+once.
 """
 
 from __future__ import annotations
@@ -299,16 +300,20 @@ class Clearing:
             self.trade_count += 1
             theirs = self._fill(market, maker, maker.level, size=size, liquidity=Liquidity.MAKER)
             ours = self._fill(market, order, maker.level, size=size, liquidity=Liquidity.TAKER)
-            self.ledger.book(theirs, reserved=True)
-            self.ledger.book(ours, reserved=False)
+            self.ledger.book(theirs, released=_released(market, maker, size))
+            self.ledger.book(ours, released=0)
+            if market.spot:
+                self.ledger.confirm(theirs)
+                self.ledger.confirm(ours)
             self._report(theirs)
             self._report(ours)
             fills += (ours, theirs)
             watched = watched or self.accounts[maker.customer].listening
             self.self_trades += maker.customer == order.customer
         self._print(market, order, matches)
-        self.transaction_count += 1
-        self.settlement.open(self.transaction_count, fills, watched=watched)
+        if not market.spot:
+            self.transaction_count += 1
+            self.settlement.open(self.transaction_count, fills, watched=watched)
         return tuple(fill.id for fill in fills[::2])
 
     def _fill(
@@ -322,6 +327,8 @@ class Clearing:
     ) -> Fill:
         price = yes_level(order.leg, level, market.one)
         taker = liquidity is Liquidity.TAKER
+        amount = price * size // market.divisor
+        fee = market.maker_fee_micro(amount)
         return Fill(
             id=FillId(f"demo-{self.trade_count}{'t' if taker else 'm'}"),
             trade=self.trade_count,
@@ -333,10 +340,11 @@ class Clearing:
             side=order.side,
             price=price,
             size=size,
-            amount_micro=price * size // market.divisor,
-            fee_micro=market.instrument.taker_fee_micro(price, size) if taker else 0,
+            amount_micro=amount,
+            fee_micro=market.instrument.taker_fee_micro(price, size) if taker else fee,
             liquidity=liquidity,
             at_ns=self.outbox.timeline.now_ns,
+            state=FillState.CONFIRMED if market.spot else FillState.MATCHED,
         )
 
     def _report(self, fill: Fill) -> None:
@@ -394,7 +402,9 @@ class Clearing:
         None = the customer has not enough, or the market cannot do it now.
         """
         market = self.markets.get(instrument)
-        if market is None or market.payout is not None or size % market.instrument.lot:
+        if market is None or market.spot or market.payout is not None:
+            return None
+        if size % market.instrument.lot:
             return None
         amount = size * market.one // market.divisor
         return amount if self.ledger.convert(customer, instrument, size, amount) else None
@@ -406,7 +416,9 @@ class Clearing:
         for instrument, collateral in self.ledger.collateral.items():
             yes, no = sets.get(instrument, (0, 0))
             market = self.markets[instrument]
-            if market.payout is None:
+            if market.spot:
+                worth = 0
+            elif market.payout is None:
                 if yes != no:
                     found.append(f"{instrument}: {yes} YES and {no} NO are not pairs")
                 worth = yes * market.one // market.divisor
@@ -416,3 +428,11 @@ class Clearing:
             if worth != collateral:
                 found.append(f"{instrument}: collateral {collateral} is not {worth}")
         return found
+
+
+def _released(market: ExchangeMarket, maker: RestingOrder, size: int) -> int:
+    """Return what a maker had reserved for `size` that has just matched."""
+    if maker.side is Side.SELL:
+        return size
+    left = market.hold_micro(maker.price, maker.remaining)
+    return market.hold_micro(maker.price, maker.remaining + size) - left

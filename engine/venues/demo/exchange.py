@@ -340,6 +340,10 @@ class DemoExchange:
         self.guard = Guard(self.order_entry)
         self.listing = MarketLifecycle(self.order_entry)
         self.actors: dict[str, Actor] = {}
+        self.begins: dict[str, Callable[[], None]] = {}
+        """How the actors begin that a state of an earlier version may lack."""
+        self.unbegun: list[str] = []
+        """Those of them that the state it was restored from lacks."""
         self._busy = False
         self._handlers: dict[int, Callable[[str, int], None]] = {
             TimelineEntry.SETTLE: lambda _, number: self.clearing.settle(number),
@@ -384,8 +388,16 @@ class DemoExchange:
         if not self._busy:
             self.advance(now_ns)
 
-    def join(self, actor: Actor) -> None:
+    def join(self, actor: Actor, begin: Callable[[], None] | None = None) -> None:
+        """Take an actor in. `begin` = how it begins in a world whose state lacks it."""
         self.actors[actor.name] = actor
+        if begin is not None:
+            self.begins[actor.name] = begin
+
+    def begin_new(self) -> None:
+        """Begin the actors that the restored state lacks."""
+        while self.unbegun:
+            self.begins[self.unbegun.pop(0)]()
 
     # -- customers ---------------------------------------------------------------------------------
 
@@ -410,6 +422,13 @@ class DemoExchange:
         self.account(customer)
         self.order_entry.ledger.move_cash(customer, amount_micro)
 
+    def deposit_base(self, customer: AccountId, instrument: InstrumentId, size: int) -> None:
+        """Bring (+) or take away (−) the base asset of a spot pair, in size increments."""
+        self.account(customer)
+        if not self.listing.market(instrument).spot:
+            raise BadInput(f"{instrument} is no spot pair")
+        self.order_entry.ledger.move_base(customer, instrument, size)
+
     def convert(
         self, customer: AccountId, instrument: InstrumentId, size: int, now_ns: int
     ) -> bool:
@@ -432,7 +451,7 @@ class DemoExchange:
         self._reach(now_ns)
         self._asking(customer)
         market = self.order_entry.markets.get(instrument)
-        if market is None or (market.payout is None and not size):
+        if market is None or market.spot or (market.payout is None and not size):
             return None
         return self.clearing.redeeming.ask(customer, operation, instrument, size)
 
@@ -530,7 +549,8 @@ class DemoExchange:
         wallet = self.wallet(customer)
         return [
             (instrument, leg, tokens.settled)
-            for leg, held in ((Leg.YES, wallet.yes), (Leg.NO, wallet.no))
+            for leg in (Leg.YES, Leg.NO, Leg.BASE)
+            for held in (wallet.held(leg),)
             for instrument, tokens in held.items()
             if tokens.settled
         ]

@@ -232,6 +232,7 @@ class DemoHost:
             self._inputs.do(ModePut(at_ns=now_ns, mode=VenueMode.OPEN))
         elif exchange.guard.mode is VenueMode.RESTARTING:
             self._inputs.do(ModePut(at_ns=max(now_ns, exchange.now_ns), mode=VenueMode.OPEN))
+        exchange.begin_new()  # after the log: fills are numbered as customers received them
         self._drop_reports(exchange)
         exchange.outbox.publishing = True
         return exchange

@@ -8,7 +8,9 @@ one unit of currency per share, and a merge frees it. So at all times
 
     deposits = Σ cash + Σ pending cash + fees + Σ collateral
 
-to the micro-unit. Every rule raises BrokenInvariant where it would be broken.
+to the micro-unit. A spot pair locks nothing: what the buyer of a match pays in the seller gets
+out, so its collateral is 0 after every match, and what wallets hold of its base asset is what was
+deposited of it. Every rule raises BrokenInvariant where it would be broken.
 """
 
 from __future__ import annotations
@@ -38,10 +40,18 @@ class ExchangeWallet(msgspec.Struct):
     pending: int = 0
     yes: dict[InstrumentId, Tokens] = {}
     no: dict[InstrumentId, Tokens] = {}
+    base: dict[InstrumentId, Tokens] = {}
+    """The base asset of each spot pair."""
+
+    def held(self, leg: Leg) -> dict[InstrumentId, Tokens]:
+        """Return what is held of one leg, by instrument."""
+        if leg is Leg.BASE:
+            return self.base
+        return self.yes if leg is Leg.YES else self.no
 
     def tokens(self, instrument: InstrumentId, leg: Leg) -> Tokens:
         """Return the leg's entry, made where missing."""
-        held = self.yes if leg is Leg.YES else self.no
+        held = self.held(leg)
         tokens = held.get(instrument)
         if tokens is None:
             tokens = held[instrument] = Tokens()
@@ -49,7 +59,7 @@ class ExchangeWallet(msgspec.Struct):
 
     def free_tokens(self, instrument: InstrumentId, leg: Leg) -> int:
         """Return settled tokens no open sale holds."""
-        tokens = (self.yes if leg is Leg.YES else self.no).get(instrument)
+        tokens = self.held(leg).get(instrument)
         return 0 if tokens is None else tokens.settled - tokens.reserved
 
 
@@ -64,19 +74,23 @@ class LedgerSums(msgspec.Struct, frozen=True, kw_only=True):
     collateral: int
     sets: dict[InstrumentId, tuple[int, int]]
     """Tokens outstanding per instrument: (YES, NO), settled and pending."""
+    base: dict[InstrumentId, int]
+    """What all wallets hold of each spot pair's base asset, settled and pending."""
     problems: tuple[str, ...]
 
 
 class ExchangeLedger:
     """All wallets of the exchange."""
 
-    __slots__ = ("collateral", "deposits_micro", "fees_micro", "wallets")
+    __slots__ = ("base_deposits", "collateral", "deposits_micro", "fees_micro", "wallets")
 
     def __init__(self) -> None:
         self.wallets: dict[AccountId, ExchangeWallet] = {}
         self.collateral: dict[InstrumentId, int] = {}
         self.fees_micro = 0
         self.deposits_micro = 0
+        self.base_deposits: dict[InstrumentId, int] = {}
+        """What was deposited of each spot pair's base asset, in size increments."""
 
     def open(self, customer: AccountId) -> None:
         """Open an empty wallet. Raises BrokenInvariant where there is one."""
@@ -91,6 +105,14 @@ class ExchangeLedger:
             raise BrokenInvariant(f"{customer} cannot withdraw more than its free cash")
         wallet.cash += amount_micro
         self.deposits_micro += amount_micro
+
+    def move_base(self, customer: AccountId, instrument: InstrumentId, size: int) -> None:
+        """Deposit (+) or withdraw (−) the base asset of a spot pair, in size increments."""
+        tokens = self.wallets[customer].tokens(instrument, Leg.BASE)
+        if tokens.settled + size < tokens.reserved:
+            raise BrokenInvariant(f"{customer} cannot withdraw more than it has free")
+        tokens.settled += size
+        self.base_deposits[instrument] = self.base_deposits.get(instrument, 0) + size
 
     def reserve_cash(self, customer: AccountId, amount_micro: int) -> None:
         """Hold cash for a purchase, or let go of it (−)."""
@@ -110,22 +132,24 @@ class ExchangeLedger:
             raise BrokenInvariant(f"{customer}: {reserved} tokens reserved of {tokens.settled}")
         tokens.reserved = reserved
 
-    def book(self, fill: Fill, *, reserved: bool) -> None:
-        """Book one side of a match. `reserved` = the order had reserved what it gives."""
+    def book(self, fill: Fill, *, released: int) -> None:
+        """Book one side of a match.
+
+        `released` = what the order had reserved for it: micro-units of a purchase, size increments
+        of a sale; 0 = nothing.
+        """
         wallet = self.wallets[fill.customer]
         tokens = wallet.tokens(fill.instrument, fill.leg)
         if fill.side is Side.BUY:
             wallet.cash -= fill.amount_micro + fill.fee_micro
             tokens.pending += fill.size
-            if reserved:
-                wallet.reserved -= fill.amount_micro
+            wallet.reserved -= released
             short = wallet.cash < wallet.reserved or wallet.reserved < 0
             self._lock(fill.instrument, fill.amount_micro)
         else:
             tokens.settled -= fill.size
             wallet.pending += fill.amount_micro - fill.fee_micro
-            if reserved:
-                tokens.reserved -= fill.size
+            tokens.reserved -= released
             short = tokens.settled < tokens.reserved or tokens.reserved < 0
             self._lock(fill.instrument, -fill.amount_micro)
         if short:
@@ -224,6 +248,7 @@ class ExchangeLedger:
     def sums(self) -> LedgerSums:
         """Add everything up and name every rule that does not hold."""
         sets: dict[InstrumentId, tuple[int, int]] = {}
+        base: dict[InstrumentId, int] = {}
         problems: list[str] = []
         cash = pending = reserved = 0
         for customer, wallet in self.wallets.items():
@@ -232,16 +257,23 @@ class ExchangeLedger:
             reserved += wallet.reserved
             if not (0 <= wallet.reserved <= wallet.cash and wallet.pending >= 0):
                 problems.append(f"{customer}: cash out of bounds")
-            for leg, held in enumerate((wallet.yes, wallet.no)):
+            for leg, held in enumerate((wallet.yes, wallet.no, wallet.base)):
                 for instrument, tokens in held.items():
                     if not (0 <= tokens.reserved <= tokens.settled and tokens.pending >= 0):
                         problems.append(f"{customer}: tokens of {instrument} out of bounds")
-                    yes, no = sets.get(instrument, (0, 0))
                     size = tokens.settled + tokens.pending
+                    if leg == 2:
+                        base[instrument] = base.get(instrument, 0) + size
+                        continue
+                    yes, no = sets.get(instrument, (0, 0))
                     sets[instrument] = (yes + size, no) if leg == 0 else (yes, no + size)
         collateral = sum(self.collateral.values())
         if self.deposits_micro != cash + pending + self.fees_micro + collateral:
             problems.append("deposits are not cash, pending, fees and collateral")
+        for instrument in sorted({*base, *self.base_deposits}):
+            total, deposited = base.get(instrument, 0), self.base_deposits.get(instrument, 0)
+            if total != deposited:
+                problems.append(f"{instrument}: wallets hold {total} of {deposited} deposited")
         return LedgerSums(
             deposits=self.deposits_micro,
             cash=cash,
@@ -250,5 +282,6 @@ class ExchangeLedger:
             fees=self.fees_micro,
             collateral=collateral,
             sets=sets,
+            base=base,
             problems=tuple(problems),
         )

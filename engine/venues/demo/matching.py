@@ -1,4 +1,4 @@
-"""Price-time matching of one binary market: one book in YES-space, mirrored for NO.
+"""Price-time matching of one market: one book of levels, mirrored for NO where there is one.
 
 A bid is BUY YES at p or SELL NO at 1 − p; an ask is SELL YES at p or BUY NO at 1 − p. Who meets
 whom decides the form of settlement (transfer, mint, merge), which is the ledger's affair: here
@@ -23,8 +23,8 @@ Match = tuple[RestingOrder, int]
 
 
 def yes_level(leg: Leg, price: int, one: int) -> int:
-    """Return an order's price in YES-space."""
-    return price if leg is Leg.YES else one - price
+    """Return an order's price as a level: in YES-space, or as it is where there is one leg."""
+    return one - price if leg is Leg.NO else price
 
 
 class Queue:

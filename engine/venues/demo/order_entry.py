@@ -76,15 +76,15 @@ class OrderEntry:
         return self._run(market, order, held=False)
 
     def _draft(self, account: Account, market: ExchangeMarket, ticket: Ticket) -> RestingOrder:
-        yes = ticket.leg is Leg.YES
+        second = ticket.leg is Leg.NO
         return RestingOrder(
             **asdict(ticket),
             number=0,
             customer=account.id,
             remaining=ticket.size,
             placed_ns=self.timeline.now_ns,
-            bid=(ticket.side is Side.BUY) is yes,
-            level=ticket.price if yes else market.one - ticket.price,
+            bid=(ticket.side is Side.BUY) is not second,
+            level=yes_level(ticket.leg, ticket.price, market.one),
         )
 
     def _refuse_money(
@@ -96,13 +96,14 @@ class OrderEntry:
                 return None
             tokens = wallet.tokens(order.instrument, order.leg)
             return refusals.no_funds(tokens.settled, tokens.reserved, order.size)
-        needed = order.price * order.size // market.divisor
+        amount = order.price * order.size // market.divisor
+        needed = market.hold_micro(order.price, order.size)
         free = wallet.cash - wallet.reserved
         short = free < needed
         if crossing and not order.post_only:
-            if needed < market.instrument.notional_min_micro:
-                return refusals.too_small(needed, market.instrument.notional_min_micro)
-            needed += market.instrument.taker_fee_micro(order.price, order.size)
+            if amount < market.instrument.notional_min_micro:
+                return refusals.too_small(amount, market.instrument.notional_min_micro)
+            needed = amount + market.instrument.taker_fee_micro(order.price, order.size)
             short = not self._affords(market, order, free, needed)
         return refusals.no_funds(wallet.cash, wallet.reserved, needed) if short else None
 
@@ -123,7 +124,7 @@ class OrderEntry:
             price = yes_level(order.leg, level, market.one)
             needed += price * size // divisor + fee(price, size)
             rest -= size
-        return free >= needed + order.price * rest // divisor
+        return free >= needed + market.hold_micro(order.price, rest)
 
     # -- the taker delay (polymarket.md §5.3) ------------------------------------------------------
 
@@ -186,7 +187,7 @@ class OrderEntry:
         if order.remaining < order.size:
             order.state = OrderState.PARTIAL
         if order.side is Side.BUY:
-            amount = order.price * order.remaining // market.divisor
+            amount = market.hold_micro(order.price, order.remaining)
             self.ledger.reserve_cash(order.customer, amount)
         else:
             self.ledger.reserve_tokens(order.customer, order.instrument, order.leg, order.remaining)
@@ -248,7 +249,7 @@ class OrderEntry:
             size = -order.remaining
             self.ledger.reserve_tokens(order.customer, order.instrument, order.leg, size)
             return
-        held = order.held_micro or order.price * order.remaining // market.divisor
+        held = order.held_micro or market.hold_micro(order.price, order.remaining)
         order.held_micro = 0
         self.ledger.reserve_cash(order.customer, -held)
 
@@ -278,10 +279,11 @@ def _refuse_terms(
 ) -> Refusal | None:
     """Check what depends on the ticket and the instrument alone, in the venue's own order."""
     instrument = market.instrument
-    if ticket.leg is Leg.BASE:
+    product = instrument.product
+    if ticket.leg not in product.legs:
         return RejectReason.OTHER, refusals.BAD_PAYLOAD
     tick, price = instrument.tick, ticket.price
-    if price % tick or not tick <= price <= market.one - tick:
+    if price % tick or not tick <= price <= product.top:
         return refusals.off_tick(ticket.identity, instrument, price)
     if ticket.size < max(instrument.size_min, 1):
         return refusals.below_min(ticket.identity, instrument, ticket.size)

@@ -150,7 +150,7 @@ class Placed(Report, frozen=True, kw_only=True, gc=False):
 
 
 class Filled(Report, frozen=True, kw_only=True, gc=False):
-    """An order matched; settlement follows."""
+    """An order matched. Settlement follows, but of a fill that is CONFIRMED at once."""
 
     id: FillId
     trade: int
@@ -163,6 +163,7 @@ class Filled(Report, frozen=True, kw_only=True, gc=False):
     size: int
     fee_micro: int
     liquidity: Liquidity
+    state: FillState = FillState.MATCHED
 
 
 class FillMoved(Report, frozen=True, kw_only=True, gc=False):

@@ -120,6 +120,53 @@ class CrowdSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What each member of the crowd starts with and is topped up to."""
 
 
+class SpotMaker(msgspec.Struct, frozen=True, kw_only=True):
+    """A background maker of a spot pair. Widths in basis points of the price."""
+
+    name: str
+    half_width_bps: float
+    noise_bps: float
+    """Standard deviation of its error about the price."""
+    size: float
+    """Median size of a quote, in the base asset."""
+    rungs_bps: tuple[float, ...]
+    """How far behind its best quote each further one is; 0 first."""
+    tolerance_bps: float
+    """How far the price may drift before a quote is moved."""
+
+
+class SpotSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A spot pair on the reference price, and who trades it. Rates are per second."""
+
+    name: str
+    base: str
+    price_decimals: int = 2
+    size_decimals: int = 8
+    tick: int = 10
+    lot: int = 1_000
+    size_min: int = 10_000
+    notional_min_micro: int = USD
+    taker_ppm: int = 500
+    """Fees are paid in the quote asset."""
+    maker_ppm: int = 200
+    makers: tuple[SpotMaker, ...]
+    maker_rate: float = 1.5
+    """How often each maker looks at its quotes."""
+    noise_rate: float = 0.5
+    informed_rate: float = 0.25
+    noise_size: float = 0.004
+    """Median size of a noise taker's order, in the base asset."""
+    noise_spread: float = 1.2
+    """Standard deviation of that size's logarithm."""
+    noise_size_max: float = 0.5
+    informed_size: float = 0.02
+    informed_edge_bps: float = 1.0
+    """What an informed taker wants beyond its fee."""
+    base_units: int = 1_000
+    """What each of them has of the base asset, and is topped up to."""
+    cash_micro: int = 100_000_000 * USD
+
+
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """A whole world."""
 
@@ -132,7 +179,24 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[EventSpec, ...] = ()
     size_min: int = 5_000_000
     notional_min_micro: int = USD
+    spots: tuple[SpotSpec, ...] = ()
 
+
+SPOT = SpotSpec(
+    name="BTC-pUSD",
+    base="BTC",
+    makers=(
+        SpotMaker(
+            name="demo-spot-tight", half_width_bps=0.4, noise_bps=0.2, size=0.05,
+            rungs_bps=(0.0, 0.6), tolerance_bps=0.3,
+        ),
+        SpotMaker(
+            name="demo-spot-wide", half_width_bps=2.0, noise_bps=0.6, size=0.4,
+            rungs_bps=(0.0, 2.0, 5.0, 10.0, 20.0, 40.0), tolerance_bps=1.5,
+        ),
+    ),
+)  # fmt: skip
+"""The demo exchange's spot pair."""
 
 EVENTS = (
     EventSpec(name="rate-cut-by-march", days=60.0, chance=0.62),
@@ -141,6 +205,7 @@ EVENTS = (
 
 FULL = Profile(
     step_ns=250 * MS,
+    spots=(SPOT,),
     event_step_ns=2 * S,
     events=(*EVENTS, EventSpec(name="treaty-signed", days=120.0, chance=0.08, fee_ppm=0)),
     price=PriceSpec(

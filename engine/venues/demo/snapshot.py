@@ -75,6 +75,7 @@ class ExchangeSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     collateral: dict[InstrumentId, int]
     fees_micro: int
     deposits_micro: int
+    base_deposits: dict[InstrumentId, int] = {}
     transactions: list[Transaction]
     redeeming: list[RedeemTransaction] = []
     redeem_count: int = 0
@@ -120,6 +121,7 @@ def encode_state(exchange: DemoExchange) -> bytes:
         collateral=ledger.collateral,
         fees_micro=ledger.fees_micro,
         deposits_micro=ledger.deposits_micro,
+        base_deposits=ledger.base_deposits,
         transactions=list(exchange.settlement.pending.values()),
         redeeming=list(clearing.redeeming.pending.values()),
         redeem_count=clearing.redeeming.count,
@@ -143,9 +145,14 @@ def _read(state: bytes) -> ExchangeSnapshot:
 
 
 def restore_state(exchange: DemoExchange, state: bytes) -> None:
-    """Make the exchange what `encode_state` saw. Raises BadInput where the bytes do not fit it."""
+    """Make the exchange what `encode_state` saw. Raises BadInput where the bytes do not fit it.
+
+    Actors the state lacks are in `unbegun`: the host begins them.
+    """
     snapshot = _read(state)
-    if snapshot.version != VERSION or set(snapshot.actors) != set(exchange.actors):
+    exchange.unbegun[:] = [name for name in exchange.begins if name not in snapshot.actors]
+    actors = {*snapshot.actors, *exchange.unbegun}
+    if snapshot.version != VERSION or actors != set(exchange.actors):
         raise BadInput("the demo exchange's state belongs to another version or another world")
     timeline = exchange.timeline
     timeline.now_ns, timeline.sequence = snapshot.now_ns, snapshot.sequence
@@ -163,7 +170,8 @@ def restore_state(exchange: DemoExchange, state: bytes) -> None:
     _restore_accounts(exchange, snapshot)
     _restore_markets(exchange, snapshot)
     for name, actor in exchange.actors.items():
-        actor.restore(snapshot.actors[name])
+        if name in snapshot.actors:
+            actor.restore(snapshot.actors[name])
 
 
 def _account_state(account: Account) -> AccountState:
@@ -196,6 +204,7 @@ def _restore_ledger(exchange: DemoExchange, snapshot: ExchangeSnapshot) -> None:
     ledger.collateral = snapshot.collateral
     ledger.fees_micro = snapshot.fees_micro
     ledger.deposits_micro = snapshot.deposits_micro
+    ledger.base_deposits.update(snapshot.base_deposits)
     # A fill under way and the same fill in its customer's log are one object again.
     logged = {fill.id: fill for account in snapshot.accounts for fill in account.fills}
     for transaction in snapshot.transactions:

@@ -26,6 +26,7 @@ from engine.venues.demo.orders import StandingOrder, Ticket
 from engine.venues.demo.profiles import CrowdSpec, MakerSpec, Profile
 from engine.venues.demo.reference import NORMAL
 from engine.venues.demo.snapshot import RngState, restore_state, rng_state, set_rng
+from engine.venues.demo.spot import SpotTraders
 from engine.venues.demo.timeline import TimelineEntry
 
 # -- The crowd's takers: some know nothing, some know the probability before the makers do ---------
@@ -493,6 +494,8 @@ def open_world(
     exchange, calendar, crowd = _build_world(profile, rng=rng, now_ns=now_ns, settlement=settlement)
     calendar.begin()
     crowd.begin()
+    for begin in exchange.begins.values():
+        begin()
     return exchange
 
 
@@ -520,4 +523,8 @@ def _build_world(
     crowd = Crowd(exchange, calendar, profile.crowd, crowd_rng)
     exchange.join(calendar)
     exchange.join(crowd)
+    if profile.spots:
+        spot_rng = Random(rng.getrandbits(64))  # noqa: S311 - a model, not a secret
+        traders = SpotTraders(exchange, calendar, profile.spots, spot_rng)
+        exchange.join(traders, traders.begin)
     return exchange, calendar, crowd

@@ -46,7 +46,7 @@ def fill(
 def mint(made: ExchangeLedger) -> tuple[Fill, Fill]:
     both = fill(ANN, Leg.YES, Side.BUY, 60, 10, fee_micro=70), fill(BOB, Leg.NO, Side.BUY, 40, 10)
     for side in both:
-        made.book(side, reserved=False)
+        made.book(side, released=0)
     return both
 
 
@@ -74,12 +74,12 @@ def test_a_transfer_moves_no_collateral_and_a_merge_frees_it() -> None:
         made.confirm(side)
     moved = fill(ANN, Leg.YES, Side.SELL, 55, 4), fill(BOB, Leg.YES, Side.BUY, 55, 4)
     for side in moved:
-        made.book(side, reserved=False)
+        made.book(side, released=0)
         made.confirm(side)
     assert made.collateral[COIN] == 10 * USD
     merged = fill(ANN, Leg.YES, Side.SELL, 70, 6), fill(BOB, Leg.NO, Side.SELL, 30, 6)
     for side in merged:
-        made.book(side, reserved=False)
+        made.book(side, released=0)
         made.confirm(side)
     sums = made.sums()
     assert sums.collateral == 4 * USD
@@ -95,7 +95,7 @@ def test_a_void_puts_both_sides_back_to_the_micro() -> None:
     fees = made.fees_micro
     sides = fill(ANN, Leg.YES, Side.SELL, 55, 4, fee_micro=30), fill(BOB, Leg.YES, Side.BUY, 55, 4)
     for side in sides:
-        made.book(side, reserved=False)
+        made.book(side, released=0)
     for side in sides:
         made.void(side)
     # The buyer keeps an empty entry for the leg it never owned.
@@ -119,9 +119,9 @@ def test_a_void_or_confirmation_happens_once() -> None:
 def test_nobody_is_ever_short() -> None:
     made = ledger()
     with pytest.raises(BrokenInvariant):
-        made.book(fill(ANN, Leg.YES, Side.SELL, 50, 1), reserved=False)
+        made.book(fill(ANN, Leg.YES, Side.SELL, 50, 1), released=0)
     with pytest.raises(BrokenInvariant):
-        made.book(fill(BOB, Leg.YES, Side.BUY, 99, 200), reserved=False)
+        made.book(fill(BOB, Leg.YES, Side.BUY, 99, 200), released=0)
 
 
 def test_reservations_stay_within_what_is_owned() -> None:

@@ -43,7 +43,7 @@ def test_a_new_market_is_listed_with_an_empty_book() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"kind": Kind.SPOT},
+        {"kind": Kind.PERPETUAL},
         {"lot": 1},
         {"tick": 300},
         {"fees": FeeSchedule(maker_rate_ppm=1)},
