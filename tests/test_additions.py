@@ -1,14 +1,14 @@
 """Proof by adding: what `tests/additions` holds is laid beside the product, and works there.
 
 No file of the product is edited: the copy that runs is the product as it is, with more files; once
-as the plug-in it is, and once with each of its files in the room of its kind.
+as the plug-in it is, and once with each of its files in the room of its kind. A limit alone is rows
+in four files, in the rooms only.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -26,43 +26,21 @@ from storage.commands import CommandState
 from storage.database import writing
 from storage.settings import Saved, latest, save
 from storage.users import ENGINE_ID
+from tests.kit.additions import LAWS, PRODUCT, ROOMS, copy, lay
 from tests.kit.plugins import write
 from tests.lab.conftest import write_recording
 from tests.live.programs import BOT, Programs, prepare
 from tests.ports import free_port
-from tests.storage.homes import lay
+from tests.storage.homes import lay as lay_home
 from tests.test_plugins import BROKEN
-
-REPOSITORY = Path(__file__).resolve().parents[1]
-ADDITIONS = Path(__file__).with_name("additions")
-TOY = ADDITIONS / "plugins" / "toy"
-PRODUCT = ("engine", "storage", "pages", "studies", "app.py")
-ROOMS = {
-    "venue": "engine/venues/toy",
-    "strategies": "engine/strategies",
-    "indicators": "engine/indicators",
-    "pages": "pages",
-    "alerts": "engine/domain/alerts",
-    "projected": "storage/projected",
-    "verbs": "engine/cli",
-}
-"""Where a plug-in's kind lies in the product. Jobs and commands are one file in a plug-in and two
-in the rooms, which `additions/rooms` holds."""
 
 
 @pytest.fixture(scope="module", params=["plugins", "rooms"])
 def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the product with the additions laid beside it."""
     folder = tmp_path_factory.mktemp("source")
-    ignored = shutil.ignore_patterns("__pycache__")
-    for name in PRODUCT:
-        place = REPOSITORY / name
-        copy = shutil.copytree if place.is_dir() else shutil.copy
-        copy(place, folder / name, **({"ignore": ignored} if place.is_dir() else {}))
-    for added, target in laid(folder, as_plugin=request.param == "plugins"):
-        assert not target.exists(), f"{target} is a file of the product: it is added, not edited"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(added, target)
+    copy(folder, *PRODUCT)
+    lay(folder, as_plugin=request.param == "plugins")
     if request.param == "plugins":
         write(folder / "plugins", BROKEN)
     return folder
@@ -73,19 +51,6 @@ def with_a_broken_one(source: Path) -> None:
     """Go on where the additions are a plug-in, beside which a broken one lies."""
     if not (source / "plugins").is_dir():
         pytest.skip("these additions lie in the rooms: nothing can be switched off")
-
-
-def laid(folder: Path, *, as_plugin: bool) -> Iterator[tuple[Path, Path]]:
-    """Give every added file and where it goes."""
-    if as_plugin:
-        for file in sorted(TOY.rglob("*.py")):
-            yield file, folder / "plugins" / "toy" / file.relative_to(TOY)
-        return
-    for kind, room in ROOMS.items():
-        for file in sorted((TOY / kind).glob("*.py")):
-            yield file, folder / room / file.name
-    for file in sorted((ADDITIONS / "rooms").rglob("*.py")):
-        yield file, folder / file.relative_to(ADDITIONS / "rooms")
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +76,9 @@ def said(programs: Programs, *words: str) -> str:
     return ran(programs.source, programs.home, "-m", "engine", *words).stdout
 
 
-def ran(source: Path, home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def ran(
+    source: Path, home: Path, *words: str, timeout_s: float = 150
+) -> subprocess.CompletedProcess[str]:
     """Run Python over that product."""
     return subprocess.run(
         [sys.executable, *words],
@@ -120,8 +87,77 @@ def ran(source: Path, home: Path, *words: str) -> subprocess.CompletedProcess[st
         capture_output=True,
         text=True,
         check=False,
-        timeout=150,
+        timeout=timeout_s,
     )
+
+
+CHECKED = """
+import json
+from engine.contracts.things import things
+
+before = set(map(tuple, json.loads({before!r})))
+new = [one for one in things() if (one.kind, one.name) not in before]
+print(json.dumps([(one.kind, one.name, list(one.check())) for one in new]))
+"""
+
+
+@pytest.fixture(scope="module")
+def before() -> str:
+    """Return what the product has without them, as JSON of (kind, name)."""
+    from engine.contracts.things import things
+
+    return json.dumps([(one.kind, one.name) for one in things()])
+
+
+def test_every_addition_is_found_and_keeps_its_contract(
+    source: Path, before: str, tmp_path: Path
+) -> None:
+    done = ran(source, tmp_path / "home", "-c", CHECKED.format(before=before))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    kinds = {*ROOMS, "jobs", "commands"} | (
+        {"limits"} if not (source / "plugins").is_dir() else set()
+    )
+    assert {kind for kind, _, _ in found} == kinds
+    assert [one for one in found if one[2]] == []
+
+
+LAWS_READ = (
+    "tests/contracts",
+    "tests/test_docs.py",
+    "tests/test_architecture.py",
+    "tests/test_sizes.py",
+    "tests/test_distance.py",
+    "tests/test_plugins.py",
+    "tests/test_banned_words.py",
+    "tests/domain",
+    "tests/venues/test_contract.py",
+    "tests/pages/test_help_texts.py",
+    "tests/watch/test_channels.py",
+)
+"""What reads everything that is found, or the whole source."""
+
+
+@pytest.mark.soak
+def test_laws_and_contracts_stay_green_with_every_addition_in_its_room(tmp_path: Path) -> None:
+    copy(tmp_path, *PRODUCT, *LAWS)
+    lay(tmp_path, as_plugin=False)
+    home = tmp_path / "home"
+    assert ran(tmp_path, home, "-m", "tests.write_docs").returncode == 0
+    done = ran(
+        tmp_path,
+        home,
+        "-m",
+        "pytest",
+        "-q",
+        "-n",
+        "0",
+        "-p",
+        "no:cacheprovider",
+        *LAWS_READ,
+        timeout_s=900,
+    )
+    assert done.returncode == 0, done.stdout[-8_000:]
 
 
 def test_an_added_command_is_taken_and_answered(desk: Programs) -> None:
@@ -245,7 +281,7 @@ print(project(home / "journal.db", home / "pitboss.db"))
 
 
 def test_an_added_noun_is_filled_from_an_old_homes_journal(source: Path, tmp_path: Path) -> None:
-    home = lay("0021", tmp_path)
+    home = lay_home("0021", tmp_path)
     for words in (("-m", "engine", "migrate"), ("-c", FOLDED.format(home=str(home)))):
         done = ran(source, home, *words)
         assert done.returncode == 0, done.stderr

@@ -7,6 +7,8 @@ that this changes nothing.
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +17,8 @@ from pathlib import Path
 from engine.__main__ import EXIT_CODES, commands
 from engine.plugins import installed
 from engine.risk.gate import MEANINGS
+from engine.runtime.venue_plugin import url_key
+from engine.venues.registry import plugins
 from pages import found_pages
 from pages.kit.words import NOTHING
 
@@ -36,14 +40,46 @@ def _commands() -> Rows:
     return {f"`{name}`": said for name, said in own_commands().items()}
 
 
+def own_url_keys() -> Rows:
+    """Return the meaning of each key of an address of the product's venues, with its default."""
+    added = {plugin.name for plugin in installed() if plugin.files("venue")}
+    return {
+        f"`{url_key(plugin.id, name)}`": f"`{address.url}` | {address.meaning}"
+        for plugin in plugins().values()
+        if plugin.id not in added
+        for name, address in plugin.urls.items()
+        if address.meaning
+    }
+
+
+def _options() -> Rows:
+    """Return the options of each command, as its parser has them."""
+    made = {}
+    for name in own_commands():
+        parser = argparse.ArgumentParser(add_help=False, conflict_handler="resolve")
+        importlib.import_module(f"engine.cli.{name}").add_arguments(parser)
+        options = [
+            f"`{(action.option_strings or [action.dest])[0]}`"
+            for action in parser._actions
+            if action.help is not argparse.SUPPRESS
+        ]
+        made[f"`{name}`"] = ", ".join(options) or "none"
+    return made
+
+
+def _own_pages() -> Iterator[tuple[str, str]]:
+    """Give title and docstring of each page of the product."""
+    for one in found_pages():
+        if one.draw.__module__.partition(".")[0] == "pages":
+            yield one.page.title, one.about
+
+
 def _pages() -> Rows:
     made = {}
-    for one in found_pages():
-        if one.draw.__module__.partition(".")[0] != "pages":
-            continue
-        changes = CHANGES.search(one.about)
-        shows = one.about.partition("\n")[0].rstrip(".")
-        made[one.page.title] = f"{shows} | {changes[1] if changes else NOTHING}"
+    for title, about in _own_pages():
+        changes = CHANGES.search(about)
+        shows = about.partition("\n")[0].rstrip(".")
+        made[title] = f"{shows} | {changes[1] if changes else NOTHING}"
     return made
 
 
@@ -56,9 +92,24 @@ TABLES: dict[tuple[str, str, str], Callable[[], Rows]] = {
     },
 }
 
+BEGUN: dict[tuple[str, str, str], Callable[[], Rows]] = {
+    ("docs/configuration.md", "Configuration keys", "key"): own_url_keys,
+    ("docs/configuration.md", "Command line", "command"): _options,
+}
+"""Tables whose rows a person writes: one that is missing is begun with what the code says."""
+
+PAGES = "docs/pages.md"
+
 
 def written(name: str, text: str) -> str:
     """Return a document with its tables and examples as the code has them."""
+    for (document, heading, first), rows in BEGUN.items():
+        if document == name:
+            text = _begun(text, heading, first, rows())
+    if name == PAGES:
+        for title, about in _own_pages():
+            if f"\n## {title}\n" not in text:
+                text = f"{text.rstrip()}\n\n## {title}\n\n{about.strip()}\n"
     for (document, heading, first), rows in TABLES.items():
         if document == name:
             text = _with_table(text, heading, first, rows())
@@ -67,11 +118,25 @@ def written(name: str, text: str) -> str:
     )
 
 
-def _with_table(text: str, heading: str, first: str, rows: Rows) -> str:
-    """Return a text with the rows of one table; those that are there keep their order."""
+def _begun(text: str, heading: str, first: str, rows: Rows) -> str:
+    """Return a text with a row for everything that no first cell of a table names."""
+    begin, end = _place(text, heading, first)
+    lines = text[begin:end].splitlines()
+    named = " ".join(line.split(" | ")[0] for line in lines)
+    lines += [f"| {name} | {row} |" for name, row in rows.items() if name not in named]
+    return text[:begin] + "\n".join(lines) + text[end:]
+
+
+def _place(text: str, heading: str, first: str) -> tuple[int, int]:
+    """Return where the table with this first column begins and ends."""
     begin = text.index(f"| {first} |", text.index(f"\n## {heading}\n"))
     found = re.search(r"\n(?!\|)", text[begin:])
-    end = len(text) if found is None else begin + found.start()
+    return begin, len(text) if found is None else begin + found.start()
+
+
+def _with_table(text: str, heading: str, first: str, rows: Rows) -> str:
+    """Return a text with the rows of one table; those that are there keep their order."""
+    begin, end = _place(text, heading, first)
     head, rule, *old = text[begin:end].splitlines()
     names = [line.split(" | ")[0].removeprefix("| ") for line in old]
     kept = [name for name in names if name in rows]

@@ -416,8 +416,7 @@ class RiskGate:
 
         What of it `reduces`, which leads towards a position of zero, in increments of size, passes
         exposure limits where it adds no risk. `open_orders` counts those that may still fill,
-        without this one. Raises BrokenInvariant where leg or price cannot be the instrument's: that
-        is the planner's bug.
+        without this one. Raises BrokenInvariant where leg or price cannot be the instrument's.
         """
         breakers = self._breakers
         if breakers.latched:

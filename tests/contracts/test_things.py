@@ -14,7 +14,8 @@ import pytest
 
 from engine.contracts.declared import check_channel
 from engine.contracts.things import Thing, things
-from engine.plugins import KINDS, installed
+from engine.plugins import KINDS
+from engine.venues.registry import plugins
 from engine.watch.channels import channels
 from tests.kit.plugins import write
 
@@ -43,7 +44,7 @@ def checked(folder: Path, home: Path) -> tuple[int, dict[str, Any], str]:
 
 
 def test_every_addition_keeps_its_contract(tmp_path: Path) -> None:
-    if "toy" in {one.name for one in installed()}:
+    if "toy" in plugins():
         pytest.skip("the additions are installed: each is held to its contract above")
     code, answer, error = checked(TOY, tmp_path)
     assert code == 0, (answer, error)

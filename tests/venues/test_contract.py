@@ -41,6 +41,7 @@ from engine.runtime.venue_plugin import (
 from engine.venues import registry
 from storage.live_accounts import Unlock
 from tests.fakes.polymarket.server import serving
+from tests.kit.additions import ADDITIONS, in_the_rooms
 from tests.kit.plugins import installed_from
 from tests.live.homes import Exchange
 from tests.live.test_polymarket_parts import config_of
@@ -48,7 +49,8 @@ from tests.venues.polymarket.adapter import credentials
 from tests.venues.polymarket.kit import quick
 from tests.venues.services import AccountServices
 
-ADDED = Path(__file__).resolve().parents[1] / "additions/plugins"
+ADDED = ADDITIONS / ("none" if in_the_rooms() else "plugins")
+TOY = "engine.venues.toy" if in_the_rooms() else "plugins.toy.venue"
 
 
 def scanned() -> dict[str, VenuePlugin]:
@@ -189,7 +191,7 @@ def test_broken_folder_is_told_and_the_others_trade(
         "torn": "x = 1\nraise ValueError('half a file')",
         "empty": "",
         "demo": "from engine.venues.demo.plugin import PLUGIN",
-        "other": "from plugins.toy.venue.plugin import PLUGIN",
+        "other": f"from {TOY}.plugin import PLUGIN",
     }
     for name, text in texts.items():
         (tmp_path / name / "venue").mkdir(parents=True)

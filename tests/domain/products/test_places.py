@@ -1,9 +1,9 @@
 """Where the product is not asked: each file that names a leg, a payout or certainty by itself.
 
 A place is a file that names `Leg.YES`, `Leg.NO` or `Kind.BINARY`, calculates with a payout, or
-takes certainty (`.one`) from anything but the product. The products themselves, Polymarket and the
-demo exchange are binaries by nature; the judges of the simulation and the contracts must not ask
-what they judge.
+takes certainty (`.one`) from anything but the product. The products themselves know what they are,
+and the folder of a venue knows what it trades, but for paper trading, which trades what another
+venue has; the judges of the simulation and the contracts must not ask what they judge.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[3]
 MAX = 7
 KNOWS = (
-    "engine/domain/products/", "engine/domain/legs.py", "engine/venues/polymarket/",
-    "engine/venues/demo/", "engine/lab/simulate/", "storage/migrations/", "engine/contracts/",
+    "engine/domain/products/", "engine/domain/legs.py", "engine/lab/simulate/",
+    "storage/migrations/", "engine/contracts/",
     "engine/lab/recordings/btc5m.py",  # instruments of Polymarket's recorded lines
 )  # fmt: skip
 NAMED = {("Leg", "YES"), ("Leg", "NO"), ("Kind", "BINARY")}
@@ -48,12 +48,17 @@ def named(text: str) -> list[str]:
     return found
 
 
+def knows(name: str) -> bool:
+    of_a_venue = name.count("/") > 2 and name.startswith("engine/venues/")
+    return name.startswith(KNOWS) or (of_a_venue and not name.startswith("engine/venues/paper/"))
+
+
 def places(root: Path) -> Counter[str]:
     found: Counter[str] = Counter()
     for room in ("engine", "storage", "pages"):
         for file in root.glob(f"{room}/**/*.py"):
             name = file.relative_to(root).as_posix()
-            if not name.startswith(KNOWS) and (count := len(named(file.read_text("utf-8")))):
+            if not knows(name) and (count := len(named(file.read_text("utf-8")))):
                 found[name] = count
     return found
 
