@@ -11,6 +11,7 @@ from enum import StrEnum
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from engine.domain.assets import Money
 from engine.domain.bars import Bar
 from engine.domain.books import Level
 from engine.domain.fills import FillId, FillState, Liquidity, SizeSource
@@ -250,6 +251,8 @@ class OrderFilled(OrderUpdate, frozen=True, kw_only=True):
 
     Set where the match met several prices: `price` is then their average, rounded.
     """
+    fee: Money | UnsetType = UNSET
+    """What the venue took in an asset of its own name, beside `fee_micro` (of the currency)."""
 
     def moved_micro(self, instrument: Instrument, side: Side) -> int:
         """Return what the fill moved without its fee: paid up, received down, in micro-units."""

@@ -8,7 +8,9 @@ from functools import cached_property
 from typing import NewType
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
+from engine.domain.assets import Asset
 from engine.domain.legs import Kind, Leg, Side, is_bid
 from engine.domain.money import ceil_div, round_half_even_div, written
 from engine.domain.products import PRODUCTS, Product
@@ -121,12 +123,20 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """How long such an order must have rested before it counts."""
     taker_delay_ns: int = 0
     """How long the venue holds a marketable order before it matches it."""
+    base: Asset | UnsetType = UNSET
+    """What a spot pair trades, with the decimals its fees are counted in; unset = the thing traded
+    is no asset, or the venue does not name it."""
 
     def __post_init__(self) -> None:
         if self.price_decimals + self.size_decimals < 6:
             raise BadInput(f"{self.id}: price and size decimals must sum to 6 or more")
         if self.tick < 1 or self.lot < 1:
             raise BadInput(f"{self.id}: tick and lot must be at least one increment")
+        if self.base is not UNSET and self.base.decimals < self.size_decimals:
+            raise BadInput(
+                f"{self.id}: {self.base.id} has {self.base.decimals} decimals, sizes have "
+                f"{self.size_decimals}"
+            )
 
     @cached_property
     def price_unit(self) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
+from engine.domain.assets import Money
 from engine.domain.events import BookMarked, TokensRedeemed
 from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import UNASSIGNED, BotId, Instrument, InstrumentId, Leg, Side
@@ -78,9 +79,10 @@ FILLS_EARLY_MAX = 1_000
 class Unsettled(msgspec.Struct, kw_only=True, gc=False):
     """A fill that may still become void, with everything needed to reverse it to the unit.
 
-    `cash_micro` is what it moved without fee (cost of a buy, proceeds of a sell); `cost_settled`
-    and `cost_pending` are the costs a sell took out of the holding; `payout_micro` is what its
-    tokens will pay where the instrument resolved first (None = it has not).
+    `cash_micro` is what it moved without fee (cost of a buy, proceeds of a sell) and `size` its
+    tokens; a fee in what it trades is in both (`engine.executor.settlement`). `cost_settled` and
+    `cost_pending` are the costs a sell took out of the holding; `payout_micro` is what its tokens
+    will pay where the instrument resolved first (None = it has not).
     """
 
     fill: FillId
@@ -97,6 +99,10 @@ class Unsettled(msgspec.Struct, kw_only=True, gc=False):
     payout_micro: int | None = None
     at_ns: int = 0
     """When it was booked."""
+    fee: Money | None = None
+    """What it took in an asset that is neither the currency nor what it trades."""
+    dust: int = 0
+    """What its fee in the traded asset changed of the owner's dust."""
 
 
 class FillBook(msgspec.Struct, kw_only=True):
@@ -222,6 +228,9 @@ class Holding(msgspec.Struct, kw_only=True, gc=False):
     payout_yes_micro: int | None = None
     redeemable_micro: int = 0
     """What the redeemable tokens of both legs are still to bring."""
+    dust: int = 0
+    """What fees in the traded asset left of an increment: ours, too fine to be sold, in units of
+    `Instrument.base`. Below zero = a void fill took it back; the next fee makes it good."""
 
     @property
     def redeems(self) -> bool:

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from msgspec import UNSET
+
 from engine.domain.commands import MANUAL
 from engine.domain.events import (
     BookMarked,
@@ -257,7 +259,12 @@ class Ledger:
             entry.at_ns = now_ns
             state.fills.unsettled[event.fill] = entry
         self._after(holding)
-        return self._verdict(holding)
+        verdict = self._verdict(holding)
+        if entry.fee_micro > entry.cash_micro or event.fee is not UNSET:
+            terms = state.instruments[order.instrument]
+            if entry.fee_micro > event.moved_micro(terms, order.side):
+                return Booked(changed=True, anomalies=(*verdict.anomalies, Anomaly.FEE_ABOVE_FILL))
+        return verdict
 
     def advance(self, fill: FillId, reported: FillState) -> Booked:
         """Move a fill's settlement on; settles or voids it once.
@@ -444,7 +451,13 @@ class Ledger:
         if (holders := self.state.owned.get(instrument)) is None:
             return True
         for holding in holders.values():
-            if not holding.flat or holding.redeems or holding.yes.reserved or holding.no.reserved:
+            if (
+                not holding.flat
+                or holding.redeems
+                or holding.dust
+                or holding.yes.reserved
+                or holding.no.reserved
+            ):
                 return False
         if any(entry.instrument == instrument for entry in self.state.fills.unsettled.values()):
             return False

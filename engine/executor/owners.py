@@ -20,7 +20,7 @@ from engine.executor.settlement import LedgerState, OwnerTotals
 
 _LEG_FIELDS = LegHolding.__struct_fields__
 _SLOTS = ("yes", "no")
-_SUMMED = ("realised_micro", "fees_micro", "redeemable_micro")
+_SUMMED = ("realised_micro", "fees_micro", "redeemable_micro", "dust")
 
 
 def summed(key: InstrumentId, holders: Mapping[BotId, Holding]) -> Holding:

@@ -10,7 +10,9 @@ from __future__ import annotations
 from enum import StrEnum
 
 import msgspec
+from msgspec import UNSET
 
+from engine.domain.assets import Asset, Money
 from engine.domain.events import CashKind, OrderFilled, TokensRedeemed
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Side
 from engine.domain.orders import Order, OrderId
@@ -36,6 +38,8 @@ class Anomaly(StrEnum):
     CASH_NEGATIVE = "cash_negative"
     OVERSOLD = "oversold"
     """More tokens left than were settled: the venue sold what we thought pending."""
+    FEE_ABOVE_FILL = "fee_above_fill"
+    """The venue took a larger fee than the fill was worth."""
 
 
 class Booked(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +59,16 @@ class OwnerTotals(msgspec.Struct, kw_only=True):
     realised_micro: int = 0
     fees_micro: int = 0
     income_micro: dict[CashKind, int] = {}
+    asset_fees: dict[str, int] = {}
+    """By asset, in its units: what fees took of assets in `LedgerState.assets`."""
+
+
+class AssetTotals(msgspec.Struct, kw_only=True):
+    """What fees took of an asset that is neither the currency nor what their fills traded."""
+
+    asset: Asset
+    fees: int = 0
+    """In the asset's units; above zero = paid."""
 
 
 class LedgerState(msgspec.Struct, kw_only=True):
@@ -83,6 +97,8 @@ class LedgerState(msgspec.Struct, kw_only=True):
     """What each owner holds of it. A sole owner's holding is the account's, one and the same."""
     owners: dict[BotId, OwnerTotals] = {}
     """What each owner made since it began."""
+    assets: dict[str, AssetTotals] = {}
+    """What fees took of third assets (BNB, OKB), by name."""
     reservations: dict[OrderId, Reservation] = {}
     fills: FillBook
     instruments: dict[InstrumentId, Instrument] = {}
@@ -108,13 +124,15 @@ def balance(state: LedgerState) -> None:
         "fees": (state.fees_micro, sum(one.fees_micro for one in totals)),
         "redeemable": (state.redeemable_micro, sum(held.redeemable_micro for held in owned)),
     }
+    for name, books in state.assets.items():
+        sums[name] = (books.fees, sum(one.asset_fees.get(name, 0) for one in totals))
     for kind in CashKind:
         of_owners = sum(one.income_micro.get(kind, 0) for one in totals)
         sums[kind] = (state.income_micro.get(kind, 0), of_owners)
     for name, (of_account, of_owners) in sums.items():
         if of_account != of_owners:
             raise BrokenInvariant(
-                f"{name}: the account has {of_account} micro, its owners sum to {of_owners}"
+                f"{name}: the account has {of_account} units, its owners sum to {of_owners}"
             )
 
 
@@ -142,8 +160,12 @@ def take_fill(
     )  # fmt: skip
     instrument = state.instruments[order.instrument]
     leg = holding.leg(order.leg)
-    if order.side is _BUY:
+    if event.fee is not UNSET:
+        fee = _take_fee(state, holding, entry, event)
+        size, cost = entry.size, entry.cash_micro
+    else:
         cost = entry.cash_micro = event.moved_micro(instrument, order.side)
+    if order.side is _BUY:
         state.cash_settled_micro -= cost + fee
         if settled:
             leg.settled += size
@@ -152,10 +174,9 @@ def take_fill(
             leg.pending += size
             leg.cost_pending_micro += cost
     else:
-        proceeds = entry.cash_micro = event.moved_micro(instrument, order.side)
         entry.cost_settled_micro, entry.cost_pending_micro = cost_out(leg, size)
         _sell(state, leg, entry, settled=settled)
-        realise(state, holding, proceeds - entry.cost_settled_micro - entry.cost_pending_micro)
+        realise(state, holding, cost - entry.cost_settled_micro - entry.cost_pending_micro)
     charge(state, holding, fee)
     return entry
 
@@ -170,6 +191,48 @@ def _sell(state: LedgerState, leg: LegHolding, entry: Unsettled, *, settled: boo
         state.cash_pending_micro += entry.cash_micro - entry.fee_micro
         leg.leaving += entry.size
         leg.cost_leaving_micro += entry.cost_settled_micro + entry.cost_pending_micro
+
+
+def _take_fee(state: LedgerState, holding: Holding, entry: Unsettled, event: OrderFilled) -> int:
+    """Put a fee of its own asset into a fill's entry; return what it is in micro-units.
+
+    In the currency it is added, rounded up. In what the fill trades it is a sale of that much at
+    the fill's price beside it: a buy brings fewer tokens for less, a sale lets go of more, and the
+    fee is what those were worth. Whole increments leave; what is left of one is `dust`. In any
+    other asset it is noted in that one alone.
+    """
+    assert event.fee is not UNSET
+    fee, instrument = event.fee, state.instruments[entry.instrument]
+    moved = entry.cash_micro = event.moved_micro(instrument, entry.side)
+    if fee.asset.id == instrument.currency:
+        entry.fee_micro += fee.paid_in(6)
+    elif instrument.base is UNSET or fee.asset.id != instrument.base.id:
+        entry.fee = fee
+        _pay(state, holding, fee)
+    else:
+        step: int = 10 ** (instrument.base.decimals - instrument.size_decimals)
+        paid = fee.paid_in(instrument.base.decimals)
+        tokens = -((holding.dust - paid) // step)
+        entry.dust = tokens * step - paid
+        holding.dust += entry.dust
+        worth = moved * paid // (event.size * step)
+        sign = -1 if entry.side is _BUY else 1
+        entry.size += sign * tokens
+        entry.cash_micro += sign * worth
+        entry.fee_micro += worth
+    return entry.fee_micro
+
+
+def _pay(state: LedgerState, holding: Holding, fee: Money, sign: int = 1) -> None:
+    """Note a fee in the books of its asset; `sign` -1 takes it back."""
+    name = fee.asset.id
+    books = state.assets.get(name)
+    if books is None:
+        books = state.assets[name] = AssetTotals(asset=fee.asset)
+    paid = sign * fee.paid_in(books.asset.decimals)
+    books.fees += paid
+    fees = totals_of(state, holding.owner).asset_fees
+    fees[name] = fees.get(name, 0) + paid
 
 
 def charge(state: LedgerState, holding: Holding, fee: int) -> None:
@@ -214,6 +277,9 @@ def void(state: LedgerState, entry: Unsettled, holding: Holding) -> None:
     leg = holding.leg(entry.leg)
     cash, fee = entry.cash_micro, entry.fee_micro
     charge(state, holding, -fee)
+    if entry.fee is not None:
+        _pay(state, holding, entry.fee, -1)
+    holding.dust -= entry.dust
     if entry.side is not _BUY:
         state.cash_pending_micro -= cash - fee
         leg.leaving -= entry.size
