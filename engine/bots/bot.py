@@ -23,6 +23,7 @@ from engine.domain.inputs import (
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId
 from engine.domain.intents import Target
 from engine.domain.settings import RiskLimits, Sizing
+from engine.errors import BadInput
 from engine.executor.executor import Executor
 from engine.strategies.door import NOTHING, Context, Evaluation, Reads, Strategy
 
@@ -113,6 +114,8 @@ class Bot:
         """The settings it was made from, as JSON, so that it can be made again."""
         self.state = BotState.IDLE
         self.error = ""
+        self.kept = b""
+        """The state of its strategy as it was last read."""
         self.cells: dict[InstrumentId, Cell] = {}
         self.evaluations = 0
         self.turned_away = 0
@@ -149,6 +152,12 @@ class Bot:
             return self.strategy.evaluate(context, now_ns)
         context, notes = self.sizer.funded(context)
         return self.sizer.sized(self.strategy.evaluate(context, now_ns), context, notes)
+
+    def keep(self, state: object) -> None:
+        """Keep what its strategy gave as its state. Raises BadInput where that is no bytes."""
+        if not isinstance(state, bytes):
+            raise BadInput(f"state() gave {type(state).__name__}, it must give bytes")
+        self.kept = state
 
     def fail(self, error: BaseException) -> RaiseAlert:
         """Stop for good after an error of the strategy; return what a person must be told.
@@ -302,10 +311,36 @@ class AskedCore:
     """The questions of an engine to one account's core."""
 
     _account: AccountId
+    busy: tuple[Bot, object] | None
+    """The call of a strategy that runs now."""
 
     def receive(self, given: AnyInput | Event, now_ns: int) -> list[Effect]:
         """Take an input; return the effects it asks for at once."""
         raise NotImplementedError
+
+    def fail(self, bot: Bot, error: BaseException, now_ns: int) -> None:
+        """Stop a bot that raised, and no other."""
+        raise NotImplementedError
+
+    def _over(self, *, raised: bool = False) -> None:
+        """Note that a call of a strategy is over."""
+        raise NotImplementedError
+
+    def kept_state(self, bot: Bot, now_ns: int) -> bytes:
+        """Return what a bot's strategy has learned. One that raises stops its own bot alone.
+
+        Of a bot that failed it is what was read last: its strategy is not asked again.
+        """
+        if bot.state is BotState.ERROR:
+            return bot.kept
+        self.busy = bot, self
+        try:
+            state = bot.strategy.state()
+            self._over()
+            bot.keep(state)
+        except BaseException as error:  # noqa: BLE001 a bot that raises stops alone (architecture §9)
+            self.fail(bot, error, now_ns)
+        return bot.kept
 
     def start(self, now_ns: int) -> None:
         """Start the second's tick and let all idle bots run."""

@@ -520,8 +520,8 @@ class AccountCore(AskedCore):
     def add(self, bot: Bot, now_ns: int) -> None:
         """Add a bot: it takes what is listed and wanted, and hears of it."""
         if self._tape is not None:
+            learned, signals = self.kept_state(bot, now_ns), state_of(bot.learned)
             self._states[bot.name] = bot.state
-            learned, signals = bot.strategy.state(), state_of(bot.learned)
             given = BotAdded(self._account, bot.given, bot.everything, bot.state, learned, signals)
             self._note(given, now_ns)
         self.bots = (*self.bots, bot)

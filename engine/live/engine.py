@@ -355,7 +355,8 @@ class Engine(Services):
     def _snapshot_bots(self) -> None:
         """Keep what the bots have learned, so that a crash does not make them warm up again."""
         known = self.settings.document.bots
+        now_ns = self.clock.now_ns()
         bots = {name: one for name, one in self.absent.items() if name in known}
-        bots |= {name: bot_runner.snapshot() for name, bot_runner in self.bot_runners.items()}
+        bots |= {name: bot_runner.snapshot(now_ns) for name, bot_runner in self.bot_runners.items()}
         if self.recorder.seq:
             self.recorder.snapshot(BOTS, msgspec.msgpack.encode(bots), self.recorder.seq)

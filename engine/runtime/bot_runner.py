@@ -66,14 +66,16 @@ class BotRunner:
         """False until it was found out what its filter leads to: until then nothing has left it."""
         self.bot = bot_of(settings, runner.account)
 
-    def snapshot(self) -> BotSnapshot:
+    def snapshot(self, now_ns: int) -> BotSnapshot:
+        """Return what survives of it. A strategy that cannot give its state stops with an error."""
         bot = self.bot
+        learned = self.runner.core.kept_state(bot, now_ns)
         return BotSnapshot(
             state=bot.state,
             error=bot.error,
             inventory=self.inventory,
             killed=self.killed,
-            strategy=bot.strategy.state(),
+            strategy=learned,
             signals=self.runner.core.signals.state(bot.name),
         )
 
@@ -289,6 +291,7 @@ def restored(bot_runner: BotRunner, snapshot: BotSnapshot) -> str:
     if snapshot.strategy:
         try:
             bot.strategy.restore(snapshot.strategy)
+            bot.kept = snapshot.strategy
         except FAILS as error:
             said = error if isinstance(error, BadInput) else f"{type(error).__name__}: {error}"
             note = f"bot {bot.name} starts learning from scratch: {said}"

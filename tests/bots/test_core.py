@@ -371,6 +371,30 @@ def test_strategy_that_would_end_the_program_when_it_forgets_stops_alone(pair: A
     assert good.strategy.forgotten == [TWO]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [(KeyError("learned"), "KeyError"), (SystemExit(3), "SystemExit"), ("text", "must give bytes")],
+)
+def test_strategy_that_cannot_give_its_state_stops_alone_and_what_was_kept_stays(
+    pair: Any, wrong: Any, said: str
+) -> None:
+    stage, bad, good = pair
+    bad.strategy.state = lambda: b"learned"
+    assert stage.core.kept_state(bad, stage.now) == b"learned"
+
+    def fails() -> Any:
+        if isinstance(wrong, BaseException):
+            raise wrong
+        return wrong
+
+    bad.strategy.state = fails
+    assert stage.core.kept_state(bad, stage.now) == b"learned"
+    assert stage.core.kept_state(good, stage.now) == good.strategy.state()
+    assert stage.core.kept_state(bad, stage.now) == b"learned", "it is not asked again"
+    stage.turn()
+    _assert_bad_stopped_alone(stage, bad, good, said)
+
+
 def test_person_at_the_keyboard_ends_a_replay_whatever_runs(pair: Any) -> None:
     stage, bad, _ = pair
     bad.strategy.raises["evaluate"] = KeyboardInterrupt()

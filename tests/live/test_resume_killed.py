@@ -59,7 +59,7 @@ async def test_a_bot_that_a_person_paused_stays_paused(tmp_path: Path) -> None:
         assert (await ends(desk, PauseBot(bot=MAKER))).state is CommandState.DONE
         assert (await ends(desk, Kill())).state is CommandState.DONE
         assert (await ends(desk, ReleaseLatch(reason="looked"))).state is CommandState.DONE
-        assert (killed(desk), bot_runner.snapshot().killed) == ((), False)
+        assert (killed(desk), bot_runner.snapshot(desk.engine.clock.now_ns()).killed) == ((), False)
         refused = await ends(desk, ResumeKilled())
         assert (refused.state, refused.answer) == (
             CommandState.REFUSED,
