@@ -1,9 +1,10 @@
-"""Jobs of the worker with progress and results, and the schedule.
+"""The worker's jobs with progress and results; the schedule.
 
 Long work beside trading: replays, backups, upkeep, exports. The schedule starts some of it by the
-clock. What history takes on the disk per day, and how long the room lasts.
+clock; the engine makes rounds of its own (health, reconciliation, stale orders, rebalance): each
+with last run, duration, result and next run. What history takes on the disk, and how long it lasts.
 
-Changes: new job, cancel, download an export.
+Changes: new job, start now, cancel, download an export.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 import streamlit as st
 
 from engine.domain.commands import CancelJob, RunJob, SyncMarkets
+from engine.domain.commands.rounds import RunRound
 from engine.domain.jobs import JOB_KINDS, arguments_of
 from engine.domain.settings import ScheduleEntry
 from engine.errors import BadInput
@@ -35,8 +37,9 @@ from pages.kit.words import NOTHING, SECOND_NS, age, moment
 from pages.shared import backtest, job, moments
 from pages.shared.job import amount
 from storage import views
-from storage.jobs import JOB_ENDS, JobState, schedule
+from storage.jobs import JOB_ENDS, JobState, latest_jobs, schedule
 from storage.retention import HistoryKept, survey
+from storage.rounds import RoundSeen, rounds
 from storage.settings import SettingsVersion
 from storage.views.frame import snapshot
 
@@ -374,38 +377,92 @@ SCHEDULE_COLUMNS = columns_of(
     Col("name", "Entry"),
     Col("what", "Starts"),
     Col("when", "When"),
-    Col("next_ns"),
     Col("last_ns"),
+    Col("took"),
+    Col("words", "Result", ColKind.LONG),
+    Col("next_ns"),
     Col("problem", "Status"),
 )
 SLOT = "schedule"
+LOOKS = {
+    "health": "engine: files, feeds, accounts and bots",
+    "reconciliation": "engine: each ledger beside its venue",
+    "stale-orders": "engine: unknown orders, orders of bots that do not run",
+    "rebalance": "engine: bots' capital beside equity, pairs that tie up cash",
+}
+"""What each round of the engine looks at."""
 
 
 @guard.part("The schedule")
 def show_schedule() -> None:
     """Draw what is asked for by the clock; a selected entry can be asked for now or changed."""
     st.subheader("Schedule")
-    rows = ask(schedule, engine_id())
-    if not rows:
+    base = drafts.newest()
+    looked = ask(rounds, engine_id())
+    rows = scheduled(ask(schedule, engine_id()), base.document.schedule)
+    if not rows and not looked:
         panels.empty(
             "No schedule has been reported.",
             "The engine reports it when it runs: a backup each night, upkeep each Sunday, unless "
             "the settings differ. What was missed while it was off is started once.",
         )
         return
-    rows = [
-        {**row, "when": in_words(row["cron"], row["zone"]), "problem": row["problem"] or "on"}
-        for row in rows
-    ]
+    rows = [*map(round_row, looked), *rows]
     chosen = choice(rows, SCHEDULE_COLUMNS, key="schedule", ids=[row["name"] for row in rows])
-    base = drafts.newest()
     entry = base.document.schedule.get(str(chosen))
-    if entry is None:
+    if any(one.name == chosen for one in looked):
+        _one_round(str(chosen))
+    elif entry is None:
         panels.note("Select an entry to start it now or change it.")
     else:
         _one(str(chosen), entry, base)
     drafts.review(SLOT)
     job.show_progress(SLOT)
+
+
+def scheduled(
+    rows: Sequence[Mapping[str, Any]], entries: Mapping[str, ScheduleEntry]
+) -> list[dict[str, Any]]:
+    """Return the entries of the worker's schedule as they are drawn, each with its newest job."""
+    latest = ask(latest_jobs, engine_id())
+    drawn = []
+    for row in rows:
+        entry = entries.get(row["name"])
+        made = latest.get((entry.job, json.dumps(entry.arguments))) if entry else None
+        took, words = NOTHING, NOTHING
+        if made is not None and made.started_ns:
+            took = age((made.finished_ns or now_ns()) - made.started_ns)
+            result = job.brought(json.loads(made.result or "{}"))
+            words = result if made.state == JobState.DONE else made.error or str(made.state)
+        drawn.append(
+            {
+                **row,
+                "last_ns": made.started_ns or row["last_ns"] if made else row["last_ns"],
+                "when": in_words(row["cron"], row["zone"]),
+                "took": took,
+                "words": words,
+                "problem": row["problem"] or "on",
+            }
+        )
+    return drawn
+
+
+def round_row(one: RoundSeen) -> dict[str, Any]:
+    """Return a round of the engine as it is drawn."""
+    every = f"{one.every_s} s" if one.every_s < 60 else f"{one.every_s // 60} min"
+    return {
+        "name": one.name, "what": LOOKS.get(one.name, "engine"), "when": f"every {every}",
+        "last_ns": one.last_ns, "took": f"{one.took_us / 1_000:.1f} ms", "words": one.text,
+        "next_ns": one.next_ns, "problem": "on" if one.well else "read its result",
+    }  # fmt: skip
+
+
+def _one_round(name: str) -> None:
+    """Draw the button of a round: the engine makes it, at a time of its own otherwise."""
+    if not commands.engine_runs():
+        commands.note_no_engine()
+    elif st.button(f"Start {literal(name)} now", key=f"now_{name}"):
+        commands.send(RunRound(round=name), SLOT)
 
 
 def _one(name: str, entry: ScheduleEntry, base: SettingsVersion) -> None:

@@ -337,6 +337,32 @@ def schedule(connection: Connection, engine_id: str) -> list[Row]:
     )
 
 
+class LatestJob(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest job of a kind with the same arguments."""
+
+    id: int
+    kind: str
+    arguments: str
+    state: JobState
+    started_ns: int | None
+    finished_ns: int | None
+    result: str
+    error: str
+
+
+_LATEST = Table(LatestJob, "jobs")
+
+
+def latest_jobs(connection: Connection, engine_id: str) -> dict[tuple[str, str], LatestJob]:
+    """Return the newest job of each kind and arguments, whoever asked for it."""
+    found = _LATEST.all(
+        connection,
+        "id IN (SELECT max(id) FROM jobs WHERE engine_id = ? GROUP BY kind, arguments)",
+        (engine_id,),
+    )
+    return {(one.kind, one.arguments): one for one in found}
+
+
 # -- recordings made by the engine; the frames are in files ----------------------------------------
 # recording → stopped | failed. One that was recording when the engine ended goes on at its next
 # start, with a gap.

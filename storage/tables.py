@@ -22,6 +22,7 @@ from storage.live_accounts import Examination, Unlock, VenueHeartbeat
 from storage.phases import EnginePhase
 from storage.projected import PROJECTED
 from storage.reports import ReportRow
+from storage.rounds import RoundSeen
 from storage.rules import TABLE as RULES
 from storage.rules import SavedRule
 from storage.runs import Run, RunMarket
@@ -212,6 +213,9 @@ table(
     sum_micro=int,
     squares=float,  # sum of the squares in currency² per share²: a statistic, no money
 )  # fmt: skip
+
+# What the engine looks at every so often, as it went last.
+table("rounds", (E, "name"), **fields(RoundSeen))
 
 # A flight report as it was made.
 table("reports", (E, "name"), **fields(ReportRow))

@@ -16,6 +16,7 @@ from streamlit.testing.v1 import AppTest
 from engine.config import Config
 from engine.domain.catalog import StrategyEntry
 from engine.domain.commands import AnyCommand, CancelJob, RunJob, StartRecording, StopRecording
+from engine.domain.commands.rounds import RunRound
 from engine.domain.instruments import InstrumentId, Mode
 from engine.domain.jobs import JOB_KINDS, ExportJob, arguments_of
 from pages import jobs
@@ -49,6 +50,7 @@ from storage.jobs import (
     queue,
     report_progress,
 )
+from storage.rounds import RoundSeen, put_rounds
 from storage.settings import latest
 from storage.users import ENGINE_ID
 from tests.pages.seen import texts
@@ -577,3 +579,35 @@ def test_an_import_and_its_preview_leave_as_jobs(opened: Opened, config: Config)
         "columns": "", "look": True,
     }  # fmt: skip
     assert command == RunJob(job="import", arguments=json.dumps(given))
+
+
+def test_rounds_and_entries_are_shown_with_their_last_run_and_asked_for_now(
+    opened: Opened, config: Config
+) -> None:
+    run_engine(config)
+    entry = ScheduleSeen(name="backup", cron="10 2 * * *", what="job backup", next_ns=None)
+    looked = RoundSeen(
+        name="health", every_s=30, last_ns=time.time_ns(), took_us=1_500, well=False,
+        text="feed demo: no socket", next_ns=time.time_ns() + S,
+    )  # fmt: skip
+    with writing(config.state_path) as connection:
+        with transaction(connection):
+            put_schedule(connection, ENGINE_ID, (entry,), 1)
+            put_rounds(connection, ENGINE_ID, [looked])
+        queue(
+            connection, engine_id=ENGINE_ID, kind="backup", arguments="{}", who="schedule", now_ns=1
+        )
+        made = claim(connection, ENGINE_ID, 2 * S)
+        assert made is not None
+        finish(connection, ENGINE_ID, made, state=JobState.DONE, now_ns=5 * S, result='{"bytes":7}')
+    page = opened("jobs")
+    rows = {row["name"]: row for row in page.dataframe[1].value.to_dict("records")}
+    health, backup = rows["health"], rows["backup"]
+    assert (health["when"], health["took"], health["words"], health["problem"]) == (
+        "every 30 s", "1.5 ms", "feed demo: no socket", "read its result",
+    )  # fmt: skip
+    assert (backup["took"], backup["words"], backup["problem"]) == ("3.0 s", "bytes 7", "on")
+    page.session_state["chosen:schedule"] = "health"
+    page.run()
+    press(page, "Start health now")
+    assert left(config) == [RunRound(round="health")]
