@@ -26,7 +26,7 @@ from pages.kit.home import config, now_ns, this_minute
 from pages.kit.panels import Tile
 from pages.kit.tables import Col, columns_of, table
 from pages.kit.words import NOTHING, SECOND_NS, age, count, money
-from pages.shared import listing, order, price_alerts, ticket, why
+from pages.shared import listing, order, pnl, price_alerts, ticket, why
 from storage.decisions import decisions_until
 from storage.live import books, listed
 from storage.markets import market
@@ -55,6 +55,8 @@ AHEAD = (
     "level is assumed to have been behind us."
 )
 TERMS, RULES, FILLS, ORACLE = "Terms", "Rules", "Orders and fills", "Oracle and basis"
+EVALUATION = "Latest evaluation"
+"""What stands in the place of the oracle where there is none."""
 WINDOWS = {
     "1 h": ("1m", 3_600),
     "1 d": ("5m", 86_400),
@@ -154,6 +156,9 @@ def show_lifecycle(
     if state is None and instrument is not None:
         over = instrument.closes_ns is not None and instrument.closes_ns <= now_ns()
         state = ListingState.ENDED if over else ListingState.ACTIVE
+    if instrument is not None and not instrument.product.in_cents:
+        panels.note("ACTIVE: it has no end" if state is ListingState.ACTIVE else "ENDED")
+        return
     panels.note(listing.lifecycle(state, known["payout_yes_micro"] if known else None, paid=paid))
 
 
@@ -232,8 +237,7 @@ def tiles(
     spread = None if bid is None or ask_ is None else ask_ - bid
     text = "nothing" if position is None else NOTHING
     if position is not None and position["yes_settled"] is not None:
-        legs = [position[f"{leg}_settled"] + position[f"{leg}_pending"] for leg in ("yes", "no")]
-        text = f"{names.size(legs[0])} YES, {names.size(legs[1])} NO"
+        text = pnl.held_words(position)
     gain = NOTHING
     if position is not None:
         gain = money(position["unrealised"], position["currency"], signed=True)
@@ -307,8 +311,9 @@ def show_history(account: str, name: str, mode: Mode) -> None:
     terms = ask(listings_of, engine_id(), (name,)).get(name, names.UNLISTED)
     one = 10 ** (terms["price_decimals"] or 0)
     charts.prices(stored, fills, one, f"price:{name}:{span}", in_cents=names.cents(terms))
+    space = " in YES-space" if names.cents(terms) else ""
     panels.note(
-        f"{interval} candles of the received mid; triangles are our fills in YES-space: up bought, "
+        f"{interval} candles of the received mid; triangles are our fills{space}: up bought, "
         f"down sold · {'the newest ' * (len(fills) >= ROWS_MAX)}{count(len(fills), 'fill')}"
     )
 
@@ -367,9 +372,10 @@ def show_about(
     mode: Mode | None,
 ) -> None:
     """Draw what a trader must know of the market, part by part."""
+    binary = instrument is None or instrument.product.in_cents
     what = st.segmented_control(
         "About the market",
-        (TERMS, RULES, FILLS, ORACLE),
+        (TERMS, RULES, FILLS, ORACLE) if binary else (TERMS, FILLS, EVALUATION),
         default=TERMS,
         required=True,
         key="market_about",
@@ -384,7 +390,7 @@ def show_about(
     elif what == RULES:
         said = row["description"] if row else ""
         st.text(said or "The venue's listing gives no rules for this market.")
-    elif what == ORACLE:
+    elif what in (ORACLE, EVALUATION):
         show_oracle(name)
     elif mode is not None:
         only = {"instrument": name, "account": account or ""}
@@ -402,16 +408,16 @@ def show_oracle(name: str) -> None:
     if not found:
         panels.empty(
             "No bot has evaluated this market.",
-            "Strike, reference and fair value come with each evaluation: without a bot there are "
-            "none.",
+            "What a bot sees comes with each evaluation: without a bot there is none.",
         )
         return
     decision = found[0].decision
     values = dict(decision.inputs) | dict(decision.build_up)
-    panels.tiles(oracle_tiles(values))
-    if "strike" not in values:
-        panels.note("This fair value uses no strike: it comes from the book itself.")
     terms = ask(listings_of, engine_id(), (name,)).get(name, names.UNLISTED)
+    if names.cents(terms):
+        panels.tiles(oracle_tiles(values))
+        if "strike" not in values:
+            panels.note("This fair value uses no strike: it comes from the book itself.")
     st.html(why.blocks(why.decided(decision, terms, why.vocabulary())[:3]))
     panels.note(order.decision_note(found[0]))
 

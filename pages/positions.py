@@ -21,7 +21,7 @@ from engine.domain.orders import Identity
 from engine.domain.telemetry import Capital
 from pages import Page
 from pages.frame.bar import mode_here
-from pages.kit import commands, guard, links, panels
+from pages.kit import commands, guard, links, names, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns
 from pages.kit.markdown import literal
@@ -49,16 +49,19 @@ POSITIONS = columns_of(
     Col("unrealised", kind=ColKind.GAIN),
     Col("yes", "YES", ColKind.SIZE),
     Col("no", "NO", ColKind.SIZE),
+    Col("held_words", "Held"),
     Col("pending", kind=ColKind.SIZE),
     Col("cost", kind=ColKind.MONEY),
     Col("value"),
     Col("mark", "YES mark", ColKind.PRICE),
+    Col("mark_words", "Mark"),
     Col("held_for"),
     Col("bot"),
     Col("realised"),
     Col("fees", kind=ColKind.FEE),
     Col("account"),
 )
+LEGS, WORDED = ("yes", "no", "mark"), ("held_words", "mark_words")
 FILLS = markouts.fill_columns("instrument", "bot", "source", "id")
 KEY = "positions"
 REFRESH_S = 2.0
@@ -68,9 +71,21 @@ def held(mode: Mode, now: int) -> list[Row]:
     """Return the page of positions that is shown, the largest cost first."""
     behind = page_behind(KEY, mode)
     return [
-        {**row, **pnl.sizes(row), "held_for": age(max(0, now - row["opened_ns"]))}
+        {
+            **row,
+            **pnl.sizes(row),
+            "held_words": pnl.held_words(row),
+            "mark_words": pnl.mark_words(row),
+            "held_for": age(max(0, now - row["opened_ns"])),
+        }
         for row in ask(money_views.held, engine_id(), mode=mode, before=behind)
     ]
+
+
+def columns(rows: list[Row]) -> dict[str, tuple[str, str]]:
+    """Return a column per leg where all rows are binaries, else what is held in words."""
+    left_out = WORDED if all(map(names.cents, rows)) else LEGS
+    return {name: one for name, one in POSITIONS.items() if name not in left_out}
 
 
 def figures(mode: Mode) -> None:
@@ -123,7 +138,7 @@ def show_held(rows: list[Row], mode: Mode, now: int) -> None:
         "settled: it may still be reversed · select a row for its fills"
     )
     ids = [(row["account"], row["instrument"]) for row in rows]
-    chosen = choice(rows, POSITIONS, key=KEY, ids=ids)
+    chosen = choice(rows, columns(rows), key=KEY, ids=ids)
     turn(KEY, rows, money_views.HELD_KEY, labels=("Smaller", "Larger"))
     row = next((row for row in rows if (row["account"], row["instrument"]) == chosen), None)
     if row is not None:

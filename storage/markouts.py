@@ -3,7 +3,9 @@
 A fill gets its rows when it is booked, all of them `due`; each is answered once. What was due while
 no engine ran is `ignored`. Every function works inside the caller's transaction.
 
-Source: markout = sign · (mid at fill + horizon - fill price), sign + for a buy, per share.
+Source: markout = sign · (mid at fill + horizon - fill price), sign + for a buy, per share. A pair
+is never resolved; its sums are in basis points of the fill's price, as a mean over pairs of
+different prices says something in no other unit.
 """
 
 from __future__ import annotations
@@ -75,6 +77,19 @@ class MarkoutDue(msgspec.Struct, frozen=True, kw_only=True):
         return _markout(self.leg, self.sign, self.price_micro, mid_yes_micro)
 
 
+_BPS = "(markout_micro * 1e4 / price_micro)"
+_COUNT_BPS = (
+    "INSERT INTO markout_sums_bps (engine_id, account, bot, liquidity, horizon_ms, mode, known, "  # noqa: S608 our own words
+    "unknown, sum_bps, squares) "
+    "SELECT engine_id, account, bot, liquidity, horizon_ms, mode, ?1 * (state = 'known'), "
+    f"?1 * (state != 'known'), ?1 * coalesce({_BPS}, 0.0), "
+    f"?1 * coalesce({_BPS} * {_BPS}, 0.0) FROM markouts "
+    "WHERE engine_id = ?2 AND account = ?3 AND fill = ?4 AND horizon_ms = ?5 AND leg = ?6 "
+    "ON CONFLICT (engine_id, account, bot, liquidity, horizon_ms) DO UPDATE SET "
+    "known = known + excluded.known, unknown = unknown + excluded.unknown, "
+    "sum_bps = sum_bps + excluded.sum_bps, squares = squares + excluded.squares"
+)
+
 _DUES = Table(MarkoutDue, "markouts")
 
 
@@ -107,6 +122,8 @@ def begin(connection: Connection, engine_id: str, fill: FillSeen) -> None:
         *((ms, timed, None if fill.at_ns is None else fill.at_ns + ms * MS) for ms in HORIZONS_MS),
         (AT_RESOLUTION, MarkoutState.DUE, None),
     ]
+    if fill.leg == Leg.BASE:
+        horizons.pop()  # it has no end
     for horizon_ms, state, due_ns in horizons:
         figures = msgspec.structs.asdict(fill)
         del figures["at_ns"]
@@ -152,17 +169,18 @@ def _answer(
 
 def _sum(connection: Connection, engine_id: str, key: tuple[str, str, int], sign: int) -> None:
     """Count a row as it stands into its bot's sums, or (-1) out of them."""
+    connection.execute(_COUNT_BPS, (sign, engine_id, *key, Leg.BASE))
     connection.execute(
         "INSERT INTO markout_sums (engine_id, account, bot, liquidity, horizon_ms, mode, known, "
         "unknown, sum_micro, squares) "
         "SELECT engine_id, account, bot, liquidity, horizon_ms, mode, ?1 * (state = 'known'), "
         "?1 * (state != 'known'), ?1 * coalesce(markout_micro, 0), "
         "?1 * coalesce(markout_micro * 1e-6 * markout_micro * 1e-6, 0.0) FROM markouts "
-        "WHERE engine_id = ?2 AND account = ?3 AND fill = ?4 AND horizon_ms = ?5 "
+        "WHERE engine_id = ?2 AND account = ?3 AND fill = ?4 AND horizon_ms = ?5 AND leg != ?6 "
         "ON CONFLICT (engine_id, account, bot, liquidity, horizon_ms) DO UPDATE SET "
         "known = known + excluded.known, unknown = unknown + excluded.unknown, "
         "sum_micro = sum_micro + excluded.sum_micro, squares = squares + excluded.squares",
-        (sign, engine_id, *key),
+        (sign, engine_id, *key, Leg.BASE),
     )
 
 

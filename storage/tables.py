@@ -217,6 +217,12 @@ table(
 # What the engine looks at every so often, as it went last.
 table("rounds", (E, "name"), **fields(RoundSeen))
 
+# The same of pairs, which have no shares: in basis points of the fill's price.
+table(
+    "markout_sums_bps", (E, "account", "bot", "liquidity", "horizon_ms"),
+    horizon_ms=int, mode=str, known=int, unknown=int, sum_bps=float, squares=float,
+)  # fmt: skip
+
 # A flight report as it was made.
 table("reports", (E, "name"), **fields(ReportRow))
 

@@ -32,6 +32,11 @@ class Side(StrEnum):
         return Side.SELL if self is Side.BUY else Side.BUY
 
 
+def traded(leg: Leg | str) -> str:
+    """Return a leg with a blank before it, for a sentence; empty for a thing that has but one."""
+    return "" if leg == Leg.BASE else f" {leg}"
+
+
 def is_bid(side: Side, leg: Leg) -> bool:
     """Say whether an order bids in YES-space: BUY YES and SELL NO do."""
     return (side == Side.BUY) is not (leg == Leg.NO)

@@ -15,6 +15,7 @@ from engine.domain.commands import MANUAL, PlaceManual
 from engine.domain.effects import PlaceOrder
 from engine.domain.instruments import Instrument, Side, is_bid
 from engine.domain.intents import Urgency
+from engine.domain.legs import traded
 from engine.domain.money import money_text
 from engine.domain.orders import Order, OrderType
 from engine.executor.halts import ExecutorParts
@@ -132,7 +133,7 @@ class ByHand:
             free = leg.settled - leg.reserved
             if size <= free:
                 return ""
-            free_text = f"only {instrument.size_text(free)} {asked.leg} of {asked.owner}"
+            free_text = f"only {instrument.size_text(free)}{traded(asked.leg)} of {asked.owner}"
             of_all = ledger.holding(instrument.id).leg(asked.leg)
             others = (
                 ""

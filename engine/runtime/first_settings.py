@@ -1,4 +1,4 @@
-"""The first start: a demo account with two bots, a paper account without, saved as version 1."""
+"""The first start: a demo account with three bots, a paper account without, saved as version 1."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ REFERENCE = "demo-reference:btc/usd"
 SERIES = "btc-updown-5m"
 EVENTS = ("rate-cut-by-march", "treaty-signed")
 """The demo exchange's third event is left free: for the first bot a person makes."""
+PAIR = "demo:BTC-pUSD"
+"""The grid's distance on it, 0.12 %, is a little more than the two fees a round trip costs."""
 
 DOCUMENT = {
     "accounts": {
@@ -58,6 +60,14 @@ DOCUMENT = {
                 "inventory_shares_max": 200.0,
                 "rest_s": REST_S,
             },
+        },
+        "demo-grid": {
+            "name": "demo-grid",
+            "strategy": "grid",
+            "account": ACCOUNT,
+            "capital": 500.0,
+            "instruments": [PAIR],
+            "parameters": {"bars": "30s", "steps": 5, "distance": 0.0012},
         },
     },
 }

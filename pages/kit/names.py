@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from engine.domain.legs import Leg
+from engine.domain.money import written
 from engine.domain.products import quoted_in_cents
 from engine.errors import PitbossError
 from pages.kit.data import engine_id, fresh
@@ -29,7 +31,10 @@ def titles() -> dict[str, str]:
 
 
 _ROLLING = re.compile(r"^(.+)-(\d{10})$")
-HALF_A_HUNDREDTH = Decimal("0.005")
+HUNDREDTH = Decimal("0.01")
+EXACT_BELOW = 100
+"""Sizes below it are written with all their decimals, larger ones with two."""
+_PAIR = re.compile(r"[/-]")
 _HASH = re.compile(r"^0x[0-9a-f]{16,}$")
 _SPELLED = re.compile(r"\b[a-z0-9_-]+:(?:0x[0-9a-f]{16,}|[a-z0-9-]+-\d{10})\b")
 
@@ -65,12 +70,28 @@ def price(value: Decimal | float | None, *, in_cents: bool) -> str:
     return f"{float(value) * 100:.2f}".rstrip("0").rstrip(".") + "¢"
 
 
+def base(instrument: str) -> str:
+    """Return what a pair trades: BTC of okx:BTC/USDT:USDT and of demo:BTC-pUSD."""
+    return _PAIR.split(instrument.partition(":")[2] or instrument, maxsplit=1)[0]
+
+
+def leg(name: str, instrument: str) -> str:
+    """Return a leg as people name it: YES, NO, or what a pair trades."""
+    return base(instrument) if name == Leg.BASE else name.upper()
+
+
+def fine(value: Decimal | float | None) -> bool:
+    """Say whether a size is written with all its decimals, because two would hide some."""
+    exact = Decimal(str(value or 0))
+    return abs(exact) < EXACT_BELOW and bool(exact % HUNDREDTH)
+
+
 def size(value: Decimal | None, raw: int | None = None) -> str:
-    """Return a size, or the whole number where nobody listed the instrument."""
+    """Return a size, or the increments of an instrument that was never listed."""
     if value is None:
         return NOTHING if raw is None else f"{raw:,} increments"
-    if 0 < abs(value) <= HALF_A_HUNDREDTH:
-        return f"{value:f}".rstrip("0")  # a zero it must not seem
+    if fine(value):
+        return written(value)
     return f"{value:,.2f}".removesuffix(".00")
 
 

@@ -44,6 +44,7 @@ class ColKind(StrEnum):
     """Money with its sign, coloured."""
     SIZE = "size"
     FINE_SIZE = "fine_size"
+    FINEST_SIZE = "finest_size"
     PRICE = "price"
     """In cents where all rows are binaries."""
     CENTS = "cents"
@@ -67,11 +68,14 @@ _FORMATS = {
     "rate": "%,.0f",
     "size": "%,.2f",
     "fine_size": "%,.6f",
+    "finest_size": "%,.8f",
     "price": "%,.4f",
     "cents": "%.1f¢",
     "fine_cents": "%.2f¢",
 }
 CENTS = ("cents", "fine_cents")
+SIZES = ("fine_size", "finest_size")
+MILLIONTH = Decimal("0.000001")
 TENTH_OF_A_CENT = Decimal("0.001")
 MONEY = ("money", "fee", "gain")
 _WIDTHS: dict[str, Any] = {"id": "medium", "market": "medium", "long": "large"}
@@ -284,11 +288,16 @@ def _height(rows: int) -> Any:
 
 
 def _finer(rows: Sequence[TableRow], name: str, kind: str, *, in_cents: bool) -> str:
-    """Return the kind that shows a column's small values: no size may seem a zero."""
+    """Return the kind that shows a column's small values: no size may seem a zero, or a round one.
+
+    Sizes of spot pairs have up to eight decimals.
+    """
     if kind == "price" and in_cents:
         return _cents(rows, name)
-    tiny = kind == "size" and any(0 < abs(row[name] or 0) <= names.HALF_A_HUNDREDTH for row in rows)
-    return "fine_size" if tiny else kind
+    fine = [row[name] for row in rows if kind == "size" and names.fine(row[name])]
+    if not fine:
+        return kind
+    return SIZES[any(Decimal(str(one)) % MILLIONTH for one in fine)]
 
 
 def _cents(rows: Sequence[TableRow], name: str) -> str:

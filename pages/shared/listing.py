@@ -60,22 +60,28 @@ def confirmed_terms(instrument: Instrument) -> dict[str, str]:
     """Return the terms the engine trades by, which the venue has confirmed."""
     fees = instrument.fees
     rate = f"{fees.taker_rate_ppm / 10_000:g} %"
+    linear = not instrument.product.in_cents
     shape = "the order's value" if fees.exponent is None else "price times (1 minus price)"
     if fees.exponent not in (None, 1):
         shape = f"({shape}) to the power of {fees.exponent}"
-    return {
+    maker = f"{fees.maker_rate_ppm / 10_000:g} % of the order's value"
+    found = {
         "Trading ends": moment(instrument.closes_ns)
         if instrument.closes_ns
         else "no end is announced",
         "Tick": f"{instrument.price_text(instrument.tick)} {instrument.currency}",
         "Smallest order": instrument.size_text(instrument.smallest),
         "Taker fee": f"{rate} of {shape}" if fees.taker_rate_ppm else "none",
+        "Maker fee": maker if fees.maker_rate_ppm else "none",
         "Marketable orders are held": f"{instrument.taker_delay_ns / 1e9:g} s by the venue"
         if instrument.taker_delay_ns
         else "not at all",
         "Exactly one outcome wins": "yes" if instrument.one_wins else "unknown",
         "Exposure is summed under": instrument.exposure_key,
     }
+    if linear:
+        del found["Exactly one outcome wins"]
+    return found
 
 
 def lifecycle(state: ListingState | None, payout_micro: int | None, *, paid: bool) -> str:

@@ -63,7 +63,8 @@ WORDS = {
 }
 HELP = "How the price moved after the fills, from our side of the trade."
 MEANING = (
-    "After = the mid's move after a fill, in cents per share, + in our favour · unknown = the book "
+    "After = the mid's move after a fill, + in our favour, in cents per share or, of a pair, in "
+    "basis points (bp) of the fill's price · unknown = the book "
     "was not proven, had one side or was closed at that moment · not followed = no engine ran · "
     "not kept = removed under the disk budget (still counted in the averages), or never followed"
 )
@@ -75,12 +76,20 @@ def cents(value: float | None) -> str:
     return f"{value:+.2f}¢".replace("-", "\N{MINUS SIGN}")
 
 
+def bps(value: float | None) -> str:
+    if value is None:
+        return NOTHING
+    return f"{value:+.2f} bp".replace("-", "\N{MINUS SIGN}")
+
+
 def word(shown: MarkoutShown | None) -> str:
     """Return one markout; one without a row is never zero."""
     if shown is None:
         return "not kept"
     if shown.cents is not None:
         return cents(float(shown.cents))
+    if shown.bps is not None:
+        return bps(float(shown.bps))
     return WORDS[MarkoutState(shown.state)]
 
 
@@ -109,16 +118,18 @@ def show(mode: Mode, bot: str | None = None) -> None:
         return
     st.html(table(rows, mode))
     panels.note(
-        "Mean markout in cents per share, + in our favour, ± its standard error, over n fills; "
+        "Mean markout in cents per share, of pairs in basis points (bp) of the fill's price, + in "
+        "our favour, ± its standard error, over n fills; "
         f"unknown ones are counted separately and left out of the mean · {mode.upper()} only"
     )
 
 
 def table(rows: Sequence[BotMarkout], mode: Mode) -> str:
     """Return a row per bot and liquidity, a column per horizon; each figure leads to its fills."""
-    groups: dict[tuple[str, str, str], dict[int, BotMarkout]] = {}
+    groups: dict[tuple[str, str, str, bool], dict[int, BotMarkout]] = {}
     for row in rows:
-        groups.setdefault((row.account, row.bot, row.liquidity), {})[row.horizon_ms] = row
+        key = (row.account, row.bot, row.liquidity, row.in_bps)
+        groups.setdefault(key, {})[row.horizon_ms] = row
     body = "".join(
         _line(key, found, links.fills(mode, account=key[0], bot=key[1], liquidity=key[2]))
         for key, found in groups.items()
@@ -126,10 +137,10 @@ def table(rows: Sequence[BotMarkout], mode: Mode) -> str:
     return panels.sheet(body, tuple(LABELS.values()))
 
 
-def _line(key: tuple[str, str, str], found: Mapping[int, BotMarkout], where: str) -> str:
-    account, bot, liquidity = key
+def _line(key: tuple[str, str, str, bool], found: Mapping[int, BotMarkout], where: str) -> str:
+    account, bot, liquidity, pairs = key
     cells = "".join(_cell(found.get(ms), where) for ms in LABELS)
-    who = f"{panels.anchor(bot, where)} {escape(liquidity)}, {escape(account)}"
+    who = f"{panels.anchor(bot, where)} {escape(liquidity)}{', pairs' * pairs}, {escape(account)}"
     return f"<tr><th>{who}</th>{cells}</tr>"
 
 
@@ -140,7 +151,8 @@ def _cell(row: BotMarkout | None, where: str) -> str:
         return f'<td class="pb-num">{NOTHING}<br><small>{row.unknown:,} unknown</small></td>'
     error = "" if row.error_cents is None else f" ± {row.error_cents:.2f}"
     unknown = f", {row.unknown:,} unknown" if row.unknown else ""
+    mean = bps(row.mean_cents) if row.in_bps else cents(row.mean_cents)
     return (
-        f'<td class="pb-num">{panels.anchor(f"{cents(row.mean_cents)}{error}", where)}'
+        f'<td class="pb-num">{panels.anchor(f"{mean}{error}", where)}'
         f"<br><small>n {row.known:,}{unknown}</small></td>"
     )

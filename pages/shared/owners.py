@@ -55,7 +55,8 @@ def show(mode: Mode) -> None:
 @st.fragment(run_every=REFRESH_S)
 @guard.part("Holdings by owner")
 def _held(mode: Mode) -> None:
-    rows = ask(held_by_owner, engine_id(), mode=mode)
+    found = ask(held_by_owner, engine_id(), mode=mode)
+    rows = [{**row, "leg": names.leg(row["leg"], row["instrument"])} for row in found]
     if not rows:
         return
     st.subheader("Held by owner")
@@ -110,7 +111,7 @@ def _transfer(mode: Mode) -> None:
 
 
 def _words(row: Row) -> str:
-    free = f"{names.size(row['free'])} {row['leg'].upper()}"
+    free = f"{names.size(row['free'])} {names.leg(row['leg'], row['instrument'])}"
     return f"{row['bot']}: {free} of {names.market(row['instrument'])} at {row['account']}"
 
 
@@ -119,7 +120,8 @@ def question(asked: TransferHolding, instrument: Instrument, mode: Mode) -> comm
     price = names.price(instrument.price_decimal(asked.price), in_cents=instrument.product.in_cents)
     worth = micro(instrument.proceeds_micro(asked.price, asked.size), instrument.currency)
     words = (
-        f"**{literal(instrument.size_text(asked.size))} {asked.leg.upper()}** of "
+        f"**{literal(instrument.size_text(asked.size))} "
+        f"{literal(names.leg(asked.leg, instrument.id))}** of "
         f"**{literal(names.market(instrument.id))}** ({literal(instrument.id)}) go from "
         f"**{literal(asked.from_owner)}** to **{literal(asked.to_owner)}** at {literal(price)}, "
         f"{literal(worth)} in all, at account **{literal(asked.account)}**. "

@@ -320,10 +320,28 @@ def show_curve(account: AccountSeen, now: int) -> None:
 # -- Positions as a table of links: each figure leads to the fills it is made of --
 
 POSITION_LABELS = ("PnL", "YES", "NO", "Pending", "Cost", "Value", "YES mark")
+WORDED_LABELS = ("PnL", "Held", "Pending", "Cost", "Value", "Mark")
+"""Where not all rows are binaries."""
 
 
 def positions_table(rows: Sequence[Row], mode: Mode) -> str:
-    return panels.sheet("".join(_position_line(row, mode) for row in rows), POSITION_LABELS)
+    legs = all(map(names.cents, rows))
+    body = "".join(_position_line(row, mode, legs=legs) for row in rows)
+    return panels.sheet(body, POSITION_LABELS if legs else WORDED_LABELS)
+
+
+def held_words(row: Row) -> str:
+    """Return what a position holds, pending included: 12 YES, 5 NO, or 0.015 BTC."""
+    found = sizes(row)
+    if not names.cents(row):
+        return f"{names.size(found['yes'])} {names.base(row['instrument'])}"
+    return f"{names.size(found['yes'])} YES, {names.size(found['no'])} NO"
+
+
+def mark_words(row: Row) -> str:
+    """Return a position's mark in its venue's style, a binary's with the leg it is of."""
+    text = names.price(row["mark"], in_cents=names.cents(row))
+    return f"YES {text}" if names.cents(row) and row["mark"] is not None else text
 
 
 def sizes(row: Row) -> Row:
@@ -338,13 +356,15 @@ def sizes(row: Row) -> Row:
     }
 
 
-def _position_line(row: Row, mode: Mode) -> str:
+def _position_line(row: Row, mode: Mode, *, legs: bool) -> str:
     where = links.fills(mode, account=row["account"], instrument=row["instrument"])
+    found = {name: names.size(one) for name, one in sizes(row).items()}
     cells = [
-        *map(names.size, sizes(row).values()),
+        *((found["yes"], found["no"]) if legs else (held_words(row),)),
+        found["pending"],
         in_column(row["cost"]),
         in_column(row["value"]),
-        names.price(row["mark"], in_cents=names.cents(row)),
+        names.price(row["mark"], in_cents=True) if legs else mark_words(row),
     ]
     shown = "".join(
         f'<td class="pb-num">{escape(text) if text == NOTHING else panels.anchor(text, where)}</td>'

@@ -54,6 +54,8 @@ THEN = {
 }
 SLIP_CENTS = 2.0
 """The slippage cap a close begins with, in cents of a share."""
+SLIP_TICKS = 100
+"""The same of a pair, in ticks."""
 
 
 @guard.part("The manual order")
@@ -172,13 +174,16 @@ def _fields(instrument: Instrument, account: str) -> PlaceManual | None:
                 "Side", list(Side), default=Side.BUY, format_func=str.upper, required=True
             )
             legs = list(product.legs)
-            leg = st.segmented_control(
-                "Leg", legs, default=legs[0], format_func=str.upper, required=True
-            )
+            leg = legs[0]
+            if product.second:
+                leg = st.segmented_control(
+                    "Leg", legs, default=leg, format_func=str.upper, required=True
+                )
             unit = product.price_unit
             hint = "61.5" if product.in_cents else None
             price = st.text_input(f"Price, {literal(unit)}", placeholder=hint, width=FIELD_PX)
-            size = st.text_input("Size", width=FIELD_PX)
+            of = "" if product.second else f", {literal(names.base(instrument.id))}"
+            size = st.text_input(f"Size{of}", width=FIELD_PX)
             owner = st.selectbox("For", owners_at_rest(account), width=FIELD_PX)
         urgency = st.segmented_control(
             "Urgency", list(URGENCIES), default=Urgency.REST, format_func=URGENCIES.__getitem__,
@@ -240,7 +245,7 @@ def question(
 ) -> commands.Confirmation:
     """Say what exactly an order by hand will do, and in which mode; `then` is what follows."""
     size = _size(instrument, asked.size)
-    order = f"{asked.side.upper()} {size} {asked.leg.upper()} at "
+    order = f"{asked.side.upper()} {size} {literal(names.leg(asked.leg, instrument.id))} at "
     order += literal(_price(instrument, asked.price))
     exact = literal(f"{instrument.price_text(asked.price)} {instrument.currency}")
     takes = asked.urgency is not Urgency.REST
@@ -345,7 +350,7 @@ def _holders_at_rest(account: str, market: str, mode: Mode) -> list[str]:
     owners = [name for name in owners_at_rest(account) if name in holding]
     if running := sorted(holding - {*owners, UNASSIGNED}):
         panels.note(
-            f"{literal(', '.join(running))} holds tokens here and trades: pause or stop it to "
+            f"{literal(', '.join(running))} holds a position here and trades: pause or stop it to "
             "flatten what it holds."
         )
     return owners
@@ -358,9 +363,11 @@ def flatten(account: str, instrument: Instrument, mode: Mode) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
         binary = instrument.product.in_cents
+        ticks = instrument.price_decimal(SLIP_TICKS * instrument.tick)
         cap = st.number_input(
             f"Slippage cap, {'¢' if binary else instrument.currency}",
-            min_value=0.0, value=SLIP_CENTS, step=0.5, key="flatten_cap", width=160,
+            min_value=0.0, value=SLIP_CENTS if binary else float(ticks), step=0.5,
+            key="flatten_cap", width=160,
         )  # fmt: skip
         owner = st.selectbox("Of", owners, key="flatten_owner", width=160)
         if not st.button("Flatten…", key="flatten", icon=":material/logout:"):

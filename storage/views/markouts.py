@@ -18,6 +18,7 @@ from engine.domain.money import MICRO
 from storage.database import dicts
 from storage.decisions import plans_at
 
+BPS = 10_000
 CENTS_DECIMALS = 4
 """Micro-units per share to cents per share."""
 
@@ -26,14 +27,21 @@ FillKey = tuple[str, str]
 
 
 class MarkoutShown(msgspec.Struct, frozen=True):
-    """One markout: `cents` per share, None where `state` says why it is not known."""
+    """One markout: `cents` per share, None where `state` says why it is not known.
+
+    A pair's is in basis points of the fill's price instead.
+    """
 
     state: str
     cents: Decimal | None
+    bps: Decimal | None = None
 
 
 class BotMarkout(msgspec.Struct, frozen=True, kw_only=True):
-    """One horizon of a bot's maker or taker fills. In cents per share, signed from our side."""
+    """One horizon of a bot's maker or taker fills. In cents per share, signed from our side.
+
+    `in_bps` = of pairs: the two figures are basis points of the fills' prices.
+    """
 
     account: str
     bot: str
@@ -45,6 +53,7 @@ class BotMarkout(msgspec.Struct, frozen=True, kw_only=True):
     """None = no fill has a known markout here."""
     error_cents: float | None
     """Standard error of the mean; None = fewer than two."""
+    in_bps: bool = False
 
 
 def of_fills(
@@ -54,13 +63,18 @@ def of_fills(
     found: dict[FillKey, dict[int, MarkoutShown]] = {}
     for account in sorted({account for account, _ in keys}):
         mine = json.dumps([fill for owner, fill in keys if owner == account])
-        for fill, horizon_ms, state, micro in connection.execute(
-            "SELECT fill, horizon_ms, state, markout_micro FROM markouts WHERE engine_id = ? "
+        for fill, horizon_ms, state, micro, leg, paid in connection.execute(
+            "SELECT fill, horizon_ms, state, markout_micro, leg, price_micro FROM markouts "
+            "WHERE engine_id = ? "
             "AND account = ? AND fill IN (SELECT value FROM json_each(?))",
             (engine_id, account, mine),
         ):
-            cents = None if micro is None else Decimal(micro).scaleb(-CENTS_DECIMALS)
-            found.setdefault((account, fill), {})[horizon_ms] = MarkoutShown(state, cents)
+            made = MarkoutShown(state, None)
+            if micro is not None and leg == Leg.BASE:
+                made = MarkoutShown(state, None, Decimal(micro) * BPS / paid)
+            elif micro is not None:
+                made = MarkoutShown(state, Decimal(micro).scaleb(-CENTS_DECIMALS))
+            found.setdefault((account, fill), {})[horizon_ms] = made
     return found
 
 
@@ -70,18 +84,28 @@ def by_bot(
     """Return the sums of one mode's bots, or of one bot, by horizon."""
     found = dicts(
         connection,
-        "SELECT account, bot, liquidity, horizon_ms, known, unknown, sum_micro, squares "
+        "SELECT account, bot, liquidity, horizon_ms, known, unknown, sum_micro / 1e6 AS total, "
+        "squares "
         "FROM markout_sums WHERE engine_id = ? AND mode = ? AND (? IS NULL OR bot = ?) "
         "ORDER BY account, bot, liquidity, horizon_ms",
         (engine_id, mode, bot, bot),
     )
-    return [_mean(**row) for row in found]
+    in_bps = dicts(
+        connection,
+        "SELECT account, bot, liquidity, horizon_ms, known, unknown, sum_bps AS total, squares "
+        "FROM markout_sums_bps WHERE engine_id = ? AND mode = ? AND (? IS NULL OR bot = ?) "
+        "ORDER BY account, bot, liquidity, horizon_ms",
+        (engine_id, mode, bot, bot),
+    )
+    shares = [_mean(**row, unit=100) for row in found]
+    return shares + [_mean(**row, in_bps=True) for row in in_bps]
 
 
-def _mean(*, known: int, sum_micro: int, squares: float, **whose: Any) -> BotMarkout:
+def _mean(*, known: int, total: float, squares: float, unit: float = 1, **whose: Any) -> BotMarkout:
+    """Return the mean and its standard error, times `unit`, from sums."""
     mean = error = None
     if known:
-        mean = sum_micro / known / 1e6
+        mean = total / known
     if known > 1 and mean is not None:
         # Rounding may leave the difference of two equal sums a hair below zero.
         variance = max(0.0, (squares - known * mean * mean) / (known - 1))
@@ -89,8 +113,8 @@ def _mean(*, known: int, sum_micro: int, squares: float, **whose: Any) -> BotMar
     return BotMarkout(
         **whose,
         known=known,
-        mean_cents=None if mean is None else 100 * mean,
-        error_cents=None if error is None else 100 * error,
+        mean_cents=None if mean is None else unit * mean,
+        error_cents=None if error is None else unit * error,
     )
 
 

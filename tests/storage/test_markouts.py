@@ -65,7 +65,6 @@ def test_a_fill_waits_for_five_mids_and_its_resolution(connection: Connection) -
         (Leg.YES, -1, 490_000, "-1"),
         (Leg.NO, 1, 515_050, "0.495"),
         (Leg.NO, -1, 530_000, "1"),
-        (Leg.BASE, 1, 470_000, "-1"),
     ],
 )
 def test_a_markout_is_signed_from_our_side_in_cents_per_share(
@@ -178,3 +177,26 @@ def test_mean_and_standard_error_are_those_of_the_values(
     assert row.mean_cents == pytest.approx(statistics.fmean(cents), abs=1e-6)
     error = statistics.stdev(cents) / len(cents) ** 0.5
     assert row.error_cents == pytest.approx(error, abs=1e-3)
+
+
+def test_a_pairs_markouts_are_in_basis_points_apart_from_shares_and_it_has_no_end(
+    connection: Connection,
+) -> None:
+    price = 65_000_000_000
+    for name, sign, mid in (("f1", 1, 65_013_000_000), ("f2", -1, 65_026_000_000)):
+        fill = seen(name, leg=Leg.BASE, sign=sign, price_micro=price, instrument="demo:BTC-pUSD")
+        begin(connection, "e1", fill)
+        assert set(states(connection, name)) == set(HORIZONS_MS)
+        due = dues_of(fill)[0]
+        answer(connection, "e1", due, KNOWN, due.against(mid))
+    begin(connection, "e1", share := seen("f3"))
+    answer(connection, "e1", due := dues_of(share)[0], KNOWN, due.against(490_000))
+    shown = of_fills(connection, "e1", [("demo", "f1"), ("demo", "f2")])
+    assert shown["demo", "f1"][300].bps == 2
+    assert shown["demo", "f2"][300].bps == -4
+    of_shares, of_pairs = by_bot(connection, "e1", mode=Mode.DEMO)
+    assert (of_shares.in_bps, of_shares.known, of_shares.mean_cents) == (False, 1, 1)
+    assert (of_pairs.in_bps, of_pairs.known, of_pairs.mean_cents) == (True, 2, -1)
+    assert of_pairs.error_cents == pytest.approx(statistics.stdev([2, -4]) / 2**0.5)
+    void(connection, "e1", "demo", "f2")
+    assert by_bot(connection, "e1", mode=Mode.DEMO)[1].mean_cents == pytest.approx(2)

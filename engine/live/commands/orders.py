@@ -14,6 +14,7 @@ from engine.domain.commands.trading import Flatten, FollowMarket
 from engine.domain.events import Event, OrderCancelled, OrderNotSent, OrderRejected
 from engine.domain.inputs import Withdrawn
 from engine.domain.instruments import BotId, Instrument, InstrumentId, is_bid
+from engine.domain.legs import traded
 from engine.domain.orders import Order, OrderId, OrderState
 from engine.errors import BadInput
 from engine.executor.manual import ManualRefused
@@ -136,7 +137,7 @@ def _answer(request: ManualRequest, known: LiveOrder, now_ns: int) -> tuple[bool
         instrument.size_text(one) for one in (order.size, known.filled, order.size + request.cut)
     )
     price = instrument.price_text(order.price)
-    name = f"order {order.id} ({order.side} {size} {order.leg} at {price})"
+    name = f"order {order.id} ({order.side} {size}{traded(order.leg)} at {price})"
     if request.cut:
         name += f", all that risk allows of {whole},"
     match known.state:

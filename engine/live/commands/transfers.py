@@ -6,6 +6,7 @@ from engine.domain.commands import MANUAL
 from engine.domain.commands.trading import TransferHolding
 from engine.domain.events import HoldingTransferred
 from engine.domain.instruments import BotId, Instrument
+from engine.domain.legs import traded
 from engine.errors import BadInput
 from engine.executor.executor import Executor
 from engine.live.commands.registry import Done, command, runner_of
@@ -34,7 +35,7 @@ def transfer(engine: Engine, given: TransferHolding, who: str) -> Done:
     )  # fmt: skip
     runner.settle(engine.clock.now_ns())
     return Done(
-        f"{terms.size_text(given.size)} {given.leg} of {given.instrument} went from "
+        f"{terms.size_text(given.size)}{traded(given.leg)} of {given.instrument} went from "
         f"{given.from_owner} to {given.to_owner} at {terms.price_text(given.price)}"
     )
 
@@ -54,7 +55,7 @@ def _refusal(engine: Engine, executor: Executor, terms: Instrument, given: Trans
     free = own.settled - own.reserved
     if not 0 < given.size <= free:
         return (
-            f"{terms.size_text(free)} {given.leg} of {giver} are settled and free, "
+            f"{terms.size_text(free)}{traded(given.leg)} of {giver} are settled and free, "
             f"{terms.size_text(given.size)} were to go"
         )
     return ""

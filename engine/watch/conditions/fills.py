@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from engine.domain.legs import traded
 from engine.domain.money import MICRO
 from engine.watch.conditions import StateSeen, amount, event
 from engine.watch.desk import Trouble
@@ -36,7 +37,7 @@ class FillsCondition:
             yield Trouble(
                 kind="large_fill",
                 subject=event(f"{row['account']}/{row['id']}"),
-                text=f"{row['side']} {row['leg']} of {row['instrument']} filled for {worth}",
+                text=f"{row['side']}{traded(row['leg'])} of {row['instrument']} filled for {worth}",
                 numbers={"value": worth},
                 mode=row["mode"], account=row["account"], bot=row["bot"] or None,
                 instrument=row["instrument"],
