@@ -227,6 +227,8 @@ GLOSSARY = {
     "Void": "A fill the venue reversed; its tokens and money were booked back once.",
     "Liquidity": "Maker: our order rested and was taken. Taker: ours took. Takers pay fees.",
     "Fee": "What the venue charges for a trade.",
+    "Fee in asset": "A fee that was taken in another asset than the account's currency, exact: of "
+    "what was traded (a buy brings so much less), or of a third asset such as BNB.",
     "Taped / inferred size": "Whether a fill's size was reported, or inferred from book changes.",
     "Equity": "Cash plus holdings at their exit price, what we could sell at now.",
     "Peak": "The highest equity so far; a fall from it stops the account, a deeper one of a live "

@@ -8,13 +8,15 @@ nothing but the marks. A difference is reported with both sides; nothing is ever
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from sqlite3 import Connection
 from typing import Any
 
 import msgspec
 
+from engine.domain.assets import DECIMALS_MAX
 from engine.domain.instruments import Leg, Mode
-from engine.domain.money import MICRO, money_text
+from engine.domain.money import MICRO, money_text, written
 from engine.domain.products.binary import mirrored, pays_micro
 from storage.database import insert, upsert
 
@@ -46,6 +48,8 @@ class LedgerSide(msgspec.Struct, frozen=True, kw_only=True):
     """As it is shown: at mid."""
     tokens: dict[HeldToken, int]
     """Settled and pending tokens of what is not resolved, in increments; never 0."""
+    assets: dict[str, int] = {}
+    """What it has of every asset beside the currency, in 10^-18 of one; never 0."""
     marks: dict[str, int]
     """Twice the mid of every instrument that has one, in YES-space increments."""
 
@@ -58,6 +62,7 @@ class JournalSide(msgspec.Struct, frozen=True, kw_only=True):
     redeemed_micro: int
     inventory_micro: int
     tokens: dict[HeldToken, int]
+    assets: dict[str, int] = {}
     slack_micro: int
     """How far the two sides may round apart: a payout that is no whole micro-unit per fill."""
     lacks: str = ""
@@ -106,6 +111,11 @@ def judge(connection: Connection, engine_id: str, side: LedgerSide) -> EquityChe
             f"the ledger has booked redemptions of {money_text(side.redeemed_micro)} "
             f"{side.currency}, the journal has {money_text(journal.redeemed_micro)}"
         )
+    apart += [
+        f"{name}: the ledger has {_units(ours)}, the journal's fills sum to {_units(theirs)}"
+        for name in sorted({*side.assets, *journal.assets})
+        if (ours := side.assets.get(name, 0)) != (theirs := journal.assets.get(name, 0))
+    ]
     if tokens := _apart(side.tokens, journal.tokens):
         apart.append(tokens)
     text = journal.lacks or "; ".join(apart)
@@ -122,6 +132,32 @@ def _apart(ours: Mapping[HeldToken, int], theirs: Mapping[HeldToken, int]) -> st
     ]
     more = f", and {len(found) - DIFFERENCES_MAX} more" if len(found) > DIFFERENCES_MAX else ""
     return ", ".join(found[:DIFFERENCES_MAX]) + more
+
+
+def _units(amount: int) -> str:
+    return written(Decimal(amount).scaleb(-DECIMALS_MAX))
+
+
+def _assets_of(connection: Connection, engine_id: str, account: str) -> dict[str, int]:
+    """Sum what fills left of every asset beside the currency, in 10^-18 of one."""
+    found: dict[str, int] = {}
+    for name, size, dust, step, token in connection.execute(
+        "SELECT l.base, sum(p.settled + p.pending), sum(p.dust), l.base_step, l.one_token "
+        "FROM positions p JOIN listings l USING (engine_id, instrument) "
+        "WHERE p.engine_id = ? AND p.account = ? AND l.base IS NOT NULL GROUP BY p.instrument",
+        (engine_id, account),
+    ):
+        units = (size * step + dust) * 10**DECIMALS_MAX // (step * token)
+        found[name] = found.get(name, 0) + units
+    for name, decimals, paid in connection.execute(
+        "SELECT f.fee_asset, f.fee_decimals, sum(f.fee_amount) FROM fills f "
+        "LEFT JOIN listings l USING (engine_id, instrument) WHERE f.engine_id = ? "
+        "AND f.account = ? AND f.state != 'failed' AND f.fee_asset IS NOT NULL "
+        "AND l.base IS NOT f.fee_asset GROUP BY 1, 2",
+        (engine_id, account),
+    ):
+        found[name] = found.get(name, 0) - paid * 10 ** (DECIMALS_MAX - decimals)
+    return {name: amount for name, amount in found.items() if amount}
 
 
 def _journal_side(connection: Connection, engine_id: str, side: LedgerSide) -> JournalSide:
@@ -167,6 +203,7 @@ def _journal_side(connection: Connection, engine_id: str, side: LedgerSide) -> J
         redeemed_micro=redeemed,
         inventory_micro=inventory,
         tokens={place: size for place, size in tokens.items() if size},
+        assets=_assets_of(connection, engine_id, side.account),
         slack_micro=slack,
         lacks=lacks,
     )

@@ -20,8 +20,9 @@ import sqlite_utils
 
 from engine.domain.instruments import Mode
 from engine.domain.jobs import Exported, ExportFormat
+from engine.domain.money import MICRO_DECIMALS
 from storage.database import connect_reader, storage_errors
-from storage.views import LISTED, MICRO_DECIMALS, shown
+from storage.views import LISTED, shown
 from storage.views.bets import NET
 
 PROGRESS_EVERY_ROWS = 1_000
@@ -140,6 +141,8 @@ def _readable(row: dict[str, Any], one: _Rows) -> dict[str, Any]:
             made |= {name: _text(value, price), f"{name}_raw": value}
         elif name in one.sizes:
             made |= {name: _text(value, size), f"{name}_raw": value}
+        elif name == "fee_amount":
+            made |= {name: _text(value, row.get("fee_decimals")), f"{name}_raw": value}
         elif name.endswith("_ns"):
             made |= {name.removesuffix("_ns"): iso(value), name: value}
         else:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from engine.domain.assets import Asset, Money
 from engine.domain.effects import PlaceOrder
 from engine.domain.events import (
     CashMoved,
@@ -194,8 +195,15 @@ def _fills(
         (engine_id,),
     ):
         if (row["account"], row["id"]) not in kept:
-            event = msgspec.convert(dict(row), OrderFilled)
+            event = msgspec.convert(dict(row) | _fee_of(row), OrderFilled)
             found.fills.append((event.account, event, row["at_ns"]))
+
+
+def _fee_of(row: sqlite3.Row) -> dict[str, Money]:
+    """Return what a fill's fee was, where it was not in the currency."""
+    if row["fee_asset"] is None:
+        return {}
+    return {"fee": Money(Asset(row["fee_asset"], row["fee_decimals"]), row["fee_amount"])}
 
 
 def _cash(

@@ -19,10 +19,11 @@ import msgspec
 from engine.domain.events import OrderFilled
 from engine.domain.fills import FillState
 from engine.domain.instruments import Instrument, Mode, Side
+from engine.domain.money import MICRO_DECIMALS
 from engine.domain.orders import Order
 from storage.database import Table, insert, reading, transaction
 from storage.journal import Record, decode, record_of
-from storage.views import MICRO_DECIMALS, ROWS_MAX, Row, shown
+from storage.views import ROWS_MAX, Row, shown
 
 
 class RunKind(StrEnum):

@@ -10,6 +10,8 @@ from decimal import Decimal
 MICRO = 1_000_000
 """Micro-units per unit of currency."""
 
+MICRO_DECIMALS = 6
+
 PPM = 1_000_000
 """Parts per million; rates are stored in this unit."""
 

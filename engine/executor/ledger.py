@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import UNSET
 
+from engine.domain.assets import DECIMALS_MAX
 from engine.domain.commands import MANUAL
 from engine.domain.events import (
     BookMarked,
@@ -465,6 +466,24 @@ class Ledger:
             raise BrokenInvariant(f"{instrument} is flat and still has costs")
         del self.state.owned[instrument], self.state.holdings[instrument]
         return True
+
+    def in_assets(self) -> dict[str, int]:
+        """Return what the account has of every asset beside its currency, in 10^-18 of one.
+
+        What is held and promised, dust included, less what fees took of third assets: below zero
+        where what pays those is at the venue alone.
+        """
+        state = self.state
+        found: dict[str, int] = {}
+        for key, held in state.holdings.items():
+            if (base := (terms := state.instruments[key]).base) is not UNSET:
+                size = held.yes.total * 10 ** (DECIMALS_MAX - terms.size_decimals)
+                dust = held.dust * 10 ** (DECIMALS_MAX - base.decimals)
+                found[base.id] = found.get(base.id, 0) + size + dust
+        for name, books in state.assets.items():
+            fees = books.fees * 10 ** (DECIMALS_MAX - books.asset.decimals)
+            found[name] = found.get(name, 0) - fees
+        return {name: amount for name, amount in found.items() if amount}
 
     # -- worth -------------------------------------------------------------------------------------
 

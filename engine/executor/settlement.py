@@ -15,6 +15,7 @@ from msgspec import UNSET
 from engine.domain.assets import Asset, Money
 from engine.domain.events import CashKind, OrderFilled, TokensRedeemed
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Side
+from engine.domain.money import MICRO_DECIMALS
 from engine.domain.orders import Order, OrderId
 from engine.domain.products.binary import pays_micro
 from engine.errors import BrokenInvariant
@@ -205,7 +206,7 @@ def _take_fee(state: LedgerState, holding: Holding, entry: Unsettled, event: Ord
     fee, instrument = event.fee, state.instruments[entry.instrument]
     moved = entry.cash_micro = event.moved_micro(instrument, entry.side)
     if fee.asset.id == instrument.currency:
-        entry.fee_micro += fee.paid_in(6)
+        entry.fee_micro += fee.paid_in(MICRO_DECIMALS)
     elif instrument.base is UNSET or fee.asset.id != instrument.base.id:
         entry.fee = fee
         _pay(state, holding, fee)

@@ -237,6 +237,7 @@ def ledger_side(executor: Executor, *, at_ns: int, seq: int) -> LedgerSide:
         inventory_micro=inventory,
         equity_micro=executor.equity_mid_micro(at_ns),
         tokens=tokens,
+        assets=executor.ledger.in_assets(),
         marks={str(key): mark.mid2 for key, mark in marks.items() if mark.mid2 is not None},
     )
 

@@ -37,6 +37,7 @@ _OF_FILLS = (
         Col("liquidity"),
         Col("realised"),
         Col("fee"),
+        Col("fee_paid", "Fee in asset"),
     )
     | COLUMNS
     | columns_of(

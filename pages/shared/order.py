@@ -11,6 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import streamlit as st
+from msgspec import UNSET
 
 from engine.domain import effects, events, words
 from engine.domain.commands import MANUAL, CancelOrderByHand
@@ -367,10 +368,15 @@ TONES: dict[type, str] = {
 }
 
 
+def _fee(message: events.OrderFilled) -> str:
+    paid = [] if message.fee is UNSET else [message.fee.text]
+    return " and ".join([micro(message.fee_micro)] * bool(message.fee_micro or not paid) + paid)
+
+
 def _filled(message: events.OrderFilled, row: Row) -> str:
     return (
         f"filled {_size(message.size, row)} at {_price(message.price, row)}, {message.liquidity}, "
-        f"fee {micro(message.fee_micro)}, {message.state}: {message.fill}"
+        f"fee {_fee(message)}, {message.state}: {message.fill}"
     )
 
 

@@ -14,7 +14,7 @@ from msgspec import UNSET, UnsetType
 from engine.domain import events
 from engine.domain.fills import FillState, Liquidity, SizeSource
 from engine.domain.instruments import Leg, Mode, Side
-from engine.domain.money import ceil_div
+from engine.domain.money import MICRO_DECIMALS, ceil_div
 from storage.fold import Fold, Noun, ProjectedTable
 from storage.journal import Record
 from storage.projected.listings import ListingRow
@@ -42,11 +42,25 @@ class FillRow(msgspec.Struct, kw_only=True):
     realised_micro: int | None = None
     """What a sale brought over the average cost of its tokens, before fees, 0 for a buy; of a void
     fill what its reversal brought. None = the instrument, or a fill before it, has no value."""
+    fee_asset: str | None = None
+    """What the venue took its fee of, where that is not the currency: beside `fee_micro`."""
+    fee_decimals: int | None = None
+    fee_amount: int | None = None
+    """In units of so many decimals of that asset."""
+    fee_size: int = 0
+    """Increments of the traded thing that left with a fee in it: a buy brings so many fewer."""
+    fee_worth_micro: int = 0
+    """What such a fee was worth at the fill's price."""
     transaction_id: str | None = None
     """Hash on the chain; None = the venue has named none."""
     at_ns: int
     updated_ns: int
     seq: int
+
+    @property
+    def tokens(self) -> int:
+        """What it moved of the traded thing, fee included: bought (+) or sold (−)."""
+        return (self.size if self.side is Side.BUY else -self.size) - self.fee_size
 
 
 class NewsRow(msgspec.Struct, kw_only=True):
@@ -83,9 +97,9 @@ def on_order_filled(fold: Fold, event: events.OrderFilled, record: Record) -> No
     if fill is not None:
         _advance(fold, fill, event.state, event.transaction, record)
         return
-    order.fee_micro += event.fee_micro
-    put_order(fold, order, record)
     fill = _fill_of(fold, order, event, record)
+    order.fee_micro += fill.fee_micro
+    put_order(fold, order, record)
     fold.rows.put(fill)
     fold.emit(FillBooked(fill, 1), record)
     if fill.state is FillState.FAILED:
@@ -134,10 +148,16 @@ def _fill_of(fold: Fold, order: OrderRow, event: events.OrderFilled, record: Rec
         # Rounded against us, as the ledger does: what we pay up, what we get down.
         buys = order.side is Side.BUY
         value = ceil_div(raw, listing.value_divisor) if buys else raw // listing.value_divisor
+    fee_micro, fee = event.fee_micro, None if event.fee is UNSET else event.fee
+    if fee is not None and listing is not None and fee.asset.id == listing.currency:
+        fee_micro, fee = fee_micro + fee.paid_in(MICRO_DECIMALS), None
     return FillRow(
         account=event.account, id=event.fill, mode=order.mode, order_id=order.id, bot=order.bot,
         instrument=order.instrument, leg=order.leg, side=order.side, price=event.price,
-        size=event.size, value_micro=value, fee_micro=event.fee_micro,
+        size=event.size, value_micro=value, fee_micro=fee_micro,
+        fee_asset=None if fee is None else fee.asset.id,
+        fee_decimals=None if fee is None else fee.asset.decimals,
+        fee_amount=None if fee is None else fee.amount,
         liquidity=event.liquidity, state=event.state, source=event.source,
         transaction_id=event.transaction or None, at_ns=record.at_ns, updated_ns=record.at_ns,
         seq=record.seq,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec import UNSET
 
 from engine.domain import events
 from engine.domain.instruments import Instrument
@@ -20,6 +21,12 @@ class ListingRow(msgspec.Struct, kw_only=True):
     value_divisor: int | None = None
     one_token: int | None = None
     """Increments of one token."""
+    currency: str | None = None
+    """None = it has two legs: its fees are in the currency alone."""
+    base: str | None = None
+    """The asset a spot pair trades; None = it trades none, or the venue does not name it."""
+    base_step: int | None = None
+    """Units of that asset in one increment of a size."""
     payout_yes_micro: int | None = None
     seq: int
 
@@ -36,6 +43,11 @@ def on_instrument_listed(fold: Fold, event: events.InstrumentListed, record: Rec
     listing = _listing(fold, instrument.id, record)
     listing.value_divisor = instrument.value_divisor
     listing.one_token = 10**instrument.size_decimals
+    if instrument.product.second is None:
+        listing.currency = instrument.currency
+    if instrument.base is not UNSET:
+        listing.base = instrument.base.id
+        listing.base_step = 10 ** (instrument.base.decimals - instrument.size_decimals)
 
 
 def on_instrument_resolved(fold: Fold, event: events.InstrumentResolved, record: Record) -> None:

@@ -40,14 +40,18 @@ class PositionRow(msgspec.Struct, kw_only=True):
     fee_micro: int = 0
     cost_micro: int = 0
     """What the tokens that are held cost, sales taken out at the average."""
+    dust: int = 0
+    """What fees in the traded asset left of an increment, in the asset's units."""
     unvalued: int = 0
     updated_ns: int
     seq: int
 
     def apply_fill(self, fill: FillRow, sign: int) -> None:
         """Add a fill, or take it out (-1) as if it had never been; note what it realises."""
-        value, size, realised = sign * (fill.value_micro or 0), sign * fill.size, 0
-        held = self.settled + self.pending
+        worth, realised, held = fill.fee_worth_micro, 0, self.settled + self.pending
+        buys = 1 if fill.side is Side.BUY else -1
+        size = sign * buys * fill.tokens
+        value = sign * ((fill.value_micro or 0) - buys * worth)
         if fill.side is Side.BUY:
             self.bought += size
             self.spent_micro += value
@@ -66,7 +70,7 @@ class PositionRow(msgspec.Struct, kw_only=True):
             self.settled += size
         else:
             self.pending += size
-        self.fee_micro += sign * fill.fee_micro
+        self.fee_micro += sign * (fill.fee_micro + worth)
         self.unvalued += sign * (fill.value_micro is None)
         if not self.settled + self.pending:  # a reversal may leave a cost without tokens
             realised -= self.cost_micro
@@ -91,16 +95,33 @@ def on_fill_booked(fold: Fold, booked: FillBooked, record: Record) -> None:
     """Add a fill, or take it out as if it had never been."""
     fill = booked.fill
     position = _position(fold, _key_of(fill), fill.mode, record)
+    if fill.fee_asset is not None:
+        _fee_in_kind(position, fill, fold.rows.find(ListingRow, fill.instrument), booked.sign)
     position.apply_fill(fill, booked.sign)
+
+
+def _fee_in_kind(
+    position: PositionRow, fill: FillRow, listing: ListingRow | None, sign: int
+) -> None:
+    """Take a fee in the traded asset out of dust and as many increments as it needs; -1 undoes."""
+    if listing is None or listing.base_step is None or listing.one_token is None:
+        return
+    if listing.base != fill.fee_asset or fill.fee_amount is None or fill.fee_decimals is None:
+        return
+    step = listing.base_step
+    paid = -(-fill.fee_amount * step * listing.one_token // 10**fill.fee_decimals)
+    if sign > 0:
+        fill.fee_size = -((position.dust - paid) // step)
+        fill.fee_worth_micro = (fill.value_micro or 0) * paid // (fill.size * step)
+    position.dust += sign * (fill.fee_size * step - paid)
 
 
 def on_fill_confirmed(fold: Fold, confirmed: FillConfirmed, record: Record) -> None:
     """Move the tokens of a fill from pending to settled."""
     fill = confirmed.fill
     position = _position(fold, _key_of(fill), fill.mode, record)
-    signed = fill.size if fill.side is Side.BUY else -fill.size
-    position.pending -= signed
-    position.settled += signed
+    position.pending -= fill.tokens
+    position.settled += fill.tokens
 
 
 def on_pairs_booked(fold: Fold, booked: PairsBooked, record: Record) -> None:

@@ -13,6 +13,7 @@ from decimal import Decimal
 from sqlite3 import Connection
 from typing import Any
 
+from engine.domain.money import MICRO_DECIMALS
 from storage.database import dicts
 
 ROWS_MAX = 500
@@ -193,7 +194,6 @@ def jobs(connection: Connection, engine_id: str, before: PageKey | None = None) 
 POINTS_MAX = 1_500
 """Most points of one curve (dashboard: charts stay quick)."""
 
-MICRO_DECIMALS = 6
 Point = tuple[int, Decimal]
 """(at_ns, amount in the currency)."""
 

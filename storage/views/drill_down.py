@@ -12,6 +12,7 @@ from sqlite3 import Connection
 
 import msgspec
 
+from engine.domain.assets import Asset, Money
 from engine.domain.instruments import Mode
 from storage.projected.orders import LIVE
 from storage.views import LISTED, UNITS, PageKey, Row, in_units, page, query
@@ -73,6 +74,11 @@ def fills_behind(
         connection, engine_id, f"fills t {LISTED}", where, values,
         key=[f"t.{name}" for name in FILL_KEY], before=before, columns=f"t.*, {UNITS}",
     )  # fmt: skip
+    for row in found:
+        row["fee_paid"] = None
+        if row["fee_asset"] is not None:
+            of = Asset(row["fee_asset"], row["fee_decimals"])
+            row["fee_paid"] = Money(of, row["fee_amount"]).text
     return in_units(found, ("price",), ("size",))
 
 

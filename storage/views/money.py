@@ -15,12 +15,11 @@ import msgspec
 
 from engine.domain.fills import FillState
 from engine.domain.instruments import Mode
-from engine.domain.money import MICRO
+from engine.domain.money import MICRO, MICRO_DECIMALS
 from storage.live import OWNED, latest_equity
 from storage.projected.orders import ENDED
 from storage.views import (
     LISTED,
-    MICRO_DECIMALS,
     ROWS_MAX,
     PageKey,
     Row,

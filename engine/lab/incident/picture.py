@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Protocol
 
+from msgspec import UNSET
+
 from engine.bots.core import AccountCore
 from engine.caches.views import BookView
 from engine.domain import events as ev
@@ -404,6 +406,7 @@ def fill_shown(
         "price": words.price(event.price, terms),
         "size": words.size(event.size, terms),
         "fee": money_shown(event.fee_micro),
+        "fee_in_asset": "" if event.fee is UNSET else event.fee.text,
         "liquidity": event.liquidity,
         "state": state,
     }
