@@ -31,7 +31,7 @@ CLOCK_MAY = {
     "engine/watch": "tells ages of programs; its turns are given the time",
 }
 STOPWATCH_MAY = {
-    "engine/live/progress.py": "looks from beside the loop are so far apart",
+    "engine/live/kill.py": "looks from beside the loop are so far apart",
     **CLOCK_MAY,
     "engine/lab": "tells how long a run took; no decision reads it",
     "engine/cli/simulate.py": "tells how long a run took; no decision reads it",

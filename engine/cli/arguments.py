@@ -26,7 +26,11 @@ if TYPE_CHECKING:
     from engine.lab.replay.setup import ReplayOptions
 
 PORT_MAX = 65_535
+PORT = 8501
+"""Of the dashboard, where a person names none."""
 DEMO_PORT = 8611
+REPOSITORY = Path(__file__).resolve().parents[2]
+"""Where this program lies."""
 WHOLE_MAX = 2**63 - 1
 """The largest number a database keeps."""
 WAIT_S_MAX = 86_400.0

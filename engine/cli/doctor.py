@@ -21,7 +21,7 @@ import msgspec
 import psutil
 from packaging.requirements import Requirement
 
-from engine.cli.arguments import findings_text, say
+from engine.cli.arguments import REPOSITORY, findings_text, say
 from engine.cli.network import problems
 from engine.config import Config
 from engine.domain.catalog import Finding, Grade
@@ -39,7 +39,6 @@ from storage.watch import meta, reading_watch
 
 HELP = "examine this machine and this installation"
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 PYTHON_MIN = (3, 11)
 GB = 1_000_000_000
 DISK_FREE_BYTES_MIN = 1 * GB

@@ -17,8 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from engine.cli.arguments import DEMO_PORT, PORT_MAX, say, whole
-from engine.cli.up import PORT, REPOSITORY
+from engine.cli.arguments import DEMO_PORT, PORT, PORT_MAX, REPOSITORY, say, whole
 from engine.config import Config
 from engine.errors import BadRequest, ConfigError
 from storage.files import write_whole

@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from engine.cli.arguments import DEMO_PORT, PORT_MAX, whole
+from engine.cli.arguments import DEMO_PORT, PORT, PORT_MAX, REPOSITORY, whole
 from engine.clock import WallClock
 from engine.config import LAST_HOME, Config
 from engine.errors import ConfigError, StorageError
@@ -38,7 +38,6 @@ from storage.users import OPERATOR, ensure_operator
 
 HELP = "start the whole desk; Ctrl-C stops it, engine first; --detach leaves it running"
 
-PORT = 8501
 SOCKET_LENGTH_MAX = 100
 """Bytes of a socket's path that every system takes (macOS 104, Linux 108)."""
 
@@ -50,8 +49,6 @@ DETACH_S = 120.0
 """How long a detached desk may take until its programs run."""
 
 PORTS_TRIED = 20
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -38,13 +38,12 @@ from engine.domain.fills import FillId
 from engine.domain.order_life import Happened
 from engine.domain.orders import Identity, OrderId, OrderReport, OrderState
 from engine.domain.unread import UnreadRow
-from engine.executor.audit import Audit
+from engine.executor.audit import Audit, UnreadAnswers
 from engine.executor.halts import ExecutorParts
 from engine.executor.orders import LiveOrder, OrderTable
 from engine.executor.outbox import EffectOutbox
 from engine.executor.proof import AccountQuestion, Questions, ZeroProofs
 from engine.executor.settings import MS
-from engine.executor.unread import UnreadAnswers
 from engine.executor.wallet import WalletOperations
 
 # -- Listings of open orders: what they contain, what they lack, and when they are believed --------

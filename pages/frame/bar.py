@@ -10,16 +10,17 @@ import msgspec
 import streamlit as st
 
 from engine.domain.alerts import Severity, described
+from engine.domain.commands import ResumeKilled
 from engine.domain.instruments import Mode
 from engine.domain.telemetry import EngineStatus
 from engine.errors import PitbossError
-from pages.frame import kill, resume
-from pages.kit import guard, panels
+from pages.frame import kill
+from pages.kit import commands, guard, panels
 from pages.kit.data import EngineHealth, ask, fresh, health_of
 from pages.kit.home import config, now_ns
 from pages.kit.markdown import literal
 from pages.kit.panels import StatusCell
-from pages.kit.words import NOTHING, age, count, micro, moment, percent, utc
+from pages.kit.words import NOTHING, SECOND_NS, age, count, micro, moment, percent, utc
 from storage import watch
 from storage.latch import Latch, read_latch
 from storage.live_accounts import VenueHeartbeat
@@ -38,7 +39,6 @@ __all__ = ["DANGER", "StatusCell", "cells", "html", "modes_of"]
 
 # The status bar's cell of the dead man's switch: does it beat, and when does the venue cancel.
 
-SECOND_NS = 1_000_000_000
 NAME = "Dead man's switch"
 COVERS = (
     "After ten seconds without a heartbeat the venue cancels every order of this API key, "
@@ -370,7 +370,7 @@ def _tick() -> None:
         st.error(literal(broken))
     kill.show_kill(seen, alive=alive, now=now)
     latched = seen.engine is None or seen.engine.latched
-    resume.show_paused(() if latched or not alive else seen.status.killed_bots, now=now)
+    show_paused(() if latched or not alive else seen.status.killed_bots, now=now)
 
 
 def _seen(now: int) -> tuple[str, FrameSnapshot, bool, str]:
@@ -402,3 +402,44 @@ def unseen_now() -> UnseenAlerts:
 
 def _unreadable(broken: str) -> StatusCell:
     return StatusCell("Engine", "STATE UNREADABLE", "bad", hint=broken)
+
+
+# -- after a KILL was released: which bots it paused, and one question to resume them all ----------
+
+ASKED_NS_MAX = 15 * SECOND_NS
+"""A question without an answer closes itself."""
+
+NAMED_MAX = 5
+"""So many bots are named; the others are counted."""
+
+RESUME_SLOT = "resume_killed"
+
+
+@guard.part("Bots paused by KILL")
+def show_paused(bots: tuple[str, ...], *, now: int) -> None:
+    """Draw which bots a KILL has paused; the first click says what the second one does."""
+    if bots:
+        _draw_paused(bots, now)
+    commands.show_progress(RESUME_SLOT)
+
+
+def _draw_paused(bots: tuple[str, ...], now: int) -> None:
+    more = f" and {len(bots) - NAMED_MAX:,} more" if len(bots) > NAMED_MAX else ""
+    named = literal(", ".join(bots[:NAMED_MAX])) + more
+    asked_ns = st.session_state.get("resume_asked_ns")
+    asked = asked_ns is not None and 0 <= now - asked_ns <= ASKED_NS_MAX
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        if not asked:
+            st.markdown(f"**{count(len(bots), 'bot')} paused by KILL**: {named}.")
+            if st.button("Resume all", key="resumeall"):
+                st.session_state["resume_asked_ns"] = now
+                st.rerun(scope="fragment")
+            return
+        st.markdown(f"**Resume {named}?** Each quotes again as soon as its account is ready.")
+        if st.button("RESUME ALL", key="resumeconfirm", type="primary"):
+            commands.send(ResumeKilled(), RESUME_SLOT)
+            st.session_state.pop("resume_asked_ns")
+            st.rerun(scope="fragment")
+        if st.button("Keep them paused", key="resumekeep"):
+            st.session_state.pop("resume_asked_ns")
+            st.rerun(scope="fragment")

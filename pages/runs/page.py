@@ -7,6 +7,8 @@ Changes: starts one; brings bars.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -15,9 +17,13 @@ from typing import Any
 import streamlit as st
 
 from engine.domain.alerts import described
+from engine.domain.commands import RunJob
+from engine.domain.jobs import arguments_of
 from engine.domain.money import MICRO
+from engine.errors import BadInput, StorageError
 from pages import Page
-from pages.kit import charts, guard, panels
+from pages.kit import charts, commands, guard, panels
+from pages.kit.commands import engine_runs
 from pages.kit.data import ask, ask_seldom
 from pages.kit.home import config
 from pages.kit.markdown import literal
@@ -27,10 +33,12 @@ from pages.kit.tables import Col, ColKind, choice, columns_of, page_behind, tabl
 from pages.kit.words import NOTHING, age, count, moment, money
 from pages.orders.page import fitting
 from pages.orders.page import sentence as of_sums
-from pages.runs import beside, new, report
+from pages.runs import beside, report
 from pages.runs.reports import REPORTS
-from pages.shared import losses, markouts, why
+from pages.shared import backtest, job, losses, markouts, why
 from storage import views
+from storage.files import said_bytes
+from storage.own_files import keep
 from storage.run_export import as_csv, as_parquet, every_fill, whole_equity
 from storage.runs import RETURNS_MIN, Performance, RunFills, of_run, run_fills
 from storage.significance import significance_of
@@ -70,7 +78,7 @@ def every_run() -> list[Row]:
 def show_list(runs: Sequence[Row]) -> None:
     """Draw all runs; a selected one opens."""
     panels.head("Backtests", "At most 1 s old · PnL after fees; what is left is marked at mid")
-    new.show(opened=not runs)
+    _show_new(opened=not runs)
     if not runs:
         panels.empty(
             "No backtest has been stored yet.",
@@ -495,3 +503,62 @@ def sentence(found: RunFills, currency: str) -> str:
     )  # fmt: skip
     late = " · its journal is longer than the part read: totals and rows are incomplete"
     return of_sums(sums) + late * (not found.whole)
+
+
+# -- a new backtest --------------------------------------------------------------------------------
+
+NEW_SLOT = "new_backtest"
+
+
+@guard.part("A new backtest")
+def _show_new(*, opened: bool) -> None:
+    """Draw the form under a heading that opens; and how far the one asked for last is."""
+    with st.expander("New backtest", expanded=opened, icon=":material/add:"):
+        panels.note(
+            "The same strategies, risk, planner and executor as in trading, at a paper account. "
+            "Bars are filled by stated laws: an order meets the next bar's open, never the close "
+            "that decided it."
+        )
+        _bring()
+        if engine_runs():
+            given = backtest.asked(NEW_SLOT, "Start backtest")
+            if given is not None:
+                _send(given)
+        else:
+            commands.note_no_engine()
+    job.show_progress(NEW_SLOT)
+
+
+def _bring() -> None:
+    """Draw the field for a file of bars; one that was brought is kept in the home."""
+    file = st.file_uploader(
+        "Bring a file of bars (CSV, csv.gz or zip: time, open, high, low, close, volume)",
+        type=["csv", "gz", "zip"],
+        key="bring_bars",
+    )
+    if file is None:
+        return
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", file.name).lstrip(".")
+    if not name.endswith(backtest.DATA_ENDINGS):
+        st.error("Not kept: a file of bars ends in .csv, .csv.gz or .zip. Nothing was changed.")
+        return
+    if name in backtest.files():
+        panels.note(f"{literal(name)} is here: name it as the recording below.")
+        return
+    try:
+        keep(config().data_folder, name, file.getvalue())
+    except StorageError as error:
+        st.error(f"Not kept: {literal(error)}. Nothing was changed.")
+        return
+    kept = literal(f"{name} was kept, {said_bytes(file.size)}")
+    st.success(f"{kept}. It is read when it is played.")
+
+
+def _send(given: dict[str, object]) -> None:
+    text = json.dumps(given)
+    try:
+        arguments_of("replay", text)
+    except BadInput as error:
+        st.error(f"Not started: {literal(error)}. Nothing was changed.")
+        return
+    commands.send(RunJob(job="replay", arguments=text), NEW_SLOT)

@@ -12,8 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.contracts.declared import check_channel
-from engine.contracts.things import Thing, things
+from engine.contracts.things import Thing, check_channel, things
 from engine.plugins import KINDS
 from engine.venues.registry import plugins
 from engine.watch.channels import channels

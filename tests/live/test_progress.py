@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.live.progress import HangJudge, Look, Progress
+from engine.live.kill import HangJudge, Look, Progress
 
 EVERY_S = 0.02
 

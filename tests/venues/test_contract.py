@@ -20,7 +20,7 @@ import engine.venues
 from engine.bots.core import AccountCore
 from engine.caches.markets import MarketCache
 from engine.config import Config, load
-from engine.contracts.declared import check_venue
+from engine.contracts.things import check_venue
 from engine.domain.catalog import ANY
 from engine.domain.effects import CancelScope
 from engine.domain.events import InstrumentListed

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.watch.delivery_log import DeliveryLog
 from engine.watch.desk import SECOND_NS, DeskPlace, Trouble
+from engine.watch.program import DeliveryLog
 from storage import watch as log
 from storage.database import connect_writer
 from storage.watch import NAME, RequestKind
