@@ -178,7 +178,6 @@ def _size(value: Any) -> int:
 
 
 # -- strategies ------------------------------------------------------------------------------------
-T0 = 1_760_000_000 * S
 SECONDS = 240
 """Moves of a trial at least: one a second where no bars are read."""
 CAPITAL = 1_000.0
