@@ -192,8 +192,17 @@ def rewind_hang_timer(mark: Mark) -> None:
 
     Called each second by the thread beside the loop: it runs as long as the loop gives the
     interpreter's lock away, however busy that is.
+
+    The timer is a thread of the C library that begins with our signal mask. It must never be given
+    SIGUSR1: the handler writes nothing on a thread that Python does not know, and a KILL would be
+    lost. So the signal waits while the timer is made. Raises RuntimeError where the system starts
+    no thread; then no timer runs.
     """
-    faulthandler.dump_traceback_later(HUNG_S, exit=True, file=mark)
+    kept = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    try:
+        faulthandler.dump_traceback_later(HUNG_S, exit=True, file=mark)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, kept)
 
 
 def loop_closes() -> None:
@@ -319,7 +328,10 @@ class KillWatch:
         with self._winding:  # not behind `ends`, which stops the timer
             if self._turns and at_s - self._wound_s >= WIND_S:
                 self._wound_s = at_s
-                rewind_hang_timer(self.hung_mark)
+                try:
+                    rewind_hang_timer(self.hung_mark)
+                except RuntimeError as error:  # this thread has to survive: KILL is received by it
+                    self._report(f"the timer that ends a loop that hangs is not wound: {error}")
 
     def loop_turns(self) -> None:
         """Note a step of the loop. The first one begins the timer that ends a loop that hangs."""

@@ -16,7 +16,7 @@ from engine.domain.events import CancelRefused, OrderCancelled
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
 from engine.domain.orders import OrderId
 from engine.executor.fills import Holding, LegHolding
-from engine.live.kill import HUNG, latch_after_death
+from engine.live.kill import HUNG, Mark, latch_after_death, rewind_hang_timer
 from engine.live.proof import CancelProof, ProofRun
 from storage.latch import read_latch, set_latch
 from tests.live.programs import LONG_S
@@ -49,6 +49,13 @@ if sys.argv[2] == "deaf":
 while sys.argv[2] == "stopped" and not taken:
     time.sleep(0.1)
     live_kill.rewind_hang_timer(watch.hung_mark)
+if sys.argv[2] == "no timer":
+    def no_thread(*_, **__):
+        raise RuntimeError("unable to start watchdog thread")
+    live_kill.faulthandler.dump_traceback_later = no_thread
+    live_kill.WIND_S = 0.0
+    watch.loop_turns()
+    time.sleep(0.2)
 if sys.argv[2] == "hangs":
     watch.loop_turns()
     while True:
@@ -72,6 +79,31 @@ watch.taken.set()
 print("taken", taken[0].who, flush=True)
 time.sleep(1.0)
 """
+
+
+def blocked_now() -> bool:
+    return signal.SIGUSR1 in signal.pthread_sigmask(signal.SIG_BLOCK, set())
+
+
+@pytest.mark.parametrize("open_before", [True, False])
+def test_the_hang_timer_begins_deaf_to_the_signal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_before: bool
+) -> None:
+    """A thread of the C library that takes SIGUSR1 writes nothing: the KILL would be lost."""
+    seen: list[bool] = []
+    mark = Mark(tmp_path / "deaf")
+    monkeypatch.setattr(
+        "faulthandler.dump_traceback_later", lambda *_, **__: seen.append(blocked_now())
+    )
+    how = signal.SIG_UNBLOCK if open_before else signal.SIG_BLOCK
+    kept = signal.pthread_sigmask(how, {signal.SIGUSR1})
+    try:
+        rewind_hang_timer(mark)
+        assert seen == [True]
+        assert blocked_now() is not open_before
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, kept)
+        mark._file.close()
 
 
 def started(path: Path, how: str) -> subprocess.Popen[str]:
@@ -224,6 +256,17 @@ def test_signal_is_taken_by_a_healthy_loop(tmp_path: Path) -> None:
     out, _ = program.communicate(timeout=LONG_S)
     assert (program.returncode, out) == (0, "taken signal\n")
     assert read_latch(tmp_path / "KILL") is not None
+
+
+def test_a_timer_that_cannot_be_made_does_not_end_the_thread_that_receives_kill(
+    tmp_path: Path,
+) -> None:
+    program = started(tmp_path / "KILL", "no timer")
+    program.send_signal(signal.SIGUSR1)
+    out, _ = program.communicate(timeout=LONG_S)
+    assert program.returncode == 0, out
+    assert "is not wound: unable to start" in out
+    assert "taken signal" in out
 
 
 def test_signal_is_of_whom_the_latch_names(tmp_path: Path) -> None:

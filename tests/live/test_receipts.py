@@ -55,7 +55,6 @@ def open_at_the_exchange(port: int) -> int:
     return asyncio.run(ledger_of_the_exchange(port))[2]
 
 
-@pytest.mark.soak  # once in two whole runs no receipt came within 150 s: to be found out
 def test_venue_that_is_down_proves_nothing_until_it_is_back(programs: Programs) -> None:
     exchange = programs.demo()
     trading(programs, programs.port)
