@@ -241,8 +241,17 @@ _SCRIPT = """
   // Who asks for KILL confirms it with the next key: the question takes the focus when it is drawn.
   let armed = 0;
   const arm = () => { armed = Date.now(); };
+  // Streamlit may lose a key that comes while it draws: until the question stands, the button is
+  // pressed again. Who closed the question had it: `armed` is 0 from then on.
+  const insist = (times) => setTimeout(() => {
+    if (armed === 0 || times === 0) { return; }
+    const ask = document.querySelector(".st-key-killbutton button");
+    if (ask && !document.querySelector(".st-key-killconfirm button")) { ask.click(); }
+    insist(times - 1);
+  }, 2000);
   window.addEventListener("keydown", (event) => {
-    if (event.ctrlKey && event.shiftKey && event.key.toLowerCase() === "k") { arm(); }
+    if (event.repeat || !event.ctrlKey || !event.shiftKey) { return; }
+    if (event.key.toLowerCase() === "k") { arm(); insist(4); }
   }, true);
   window.addEventListener("click", (event) => {
     if (event.target instanceof Element && event.target.closest(".st-key-killbutton")) { arm(); }

@@ -69,7 +69,10 @@ def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         expect.set_options(timeout=desks.WAIT_MS)
         # Without a sandbox of its own: in a container root may not make one.
-        launched = playwright.chromium.launch(executable_path=desks.CHROMIUM, args=["--no-sandbox"])
+        # Nor in /dev/shm: a container's may be too small for a page, which then hangs.
+        launched = playwright.chromium.launch(
+            executable_path=desks.CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
         yield launched
         launched.close()
 

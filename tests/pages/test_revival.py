@@ -46,6 +46,7 @@ def test_a_sign_out_elsewhere_leads_to_the_sign_in_and_what_was_typed_comes_back
         other = page.context.new_page()
         other.goto(f"{desk.address}/sign-out")
         other.get_by_role("button", name="Sign out").click()
+        expect(other.locator("#password")).to_be_visible()  # a tab that closes may not have asked
         other.close()
         expect(page.locator(".said")).to_have_text(ENDED)
         page.fill("#password", desk.password)
@@ -93,6 +94,21 @@ def test_the_shortcut_moves_the_focus_to_the_second_click(browser: Browser, desk
         expect(confirm).to_be_focused()
         page.get_by_role("button", name="Keep trading").click()
         expect(confirm).to_have_count(0)
+
+
+def test_a_shortcut_that_was_lost_on_the_way_still_asks(browser: Browser, desk: Desk) -> None:
+    with opened(browser) as page:
+        sign_in(page, desk, "/alerts")
+        heading(page, "Alerts")
+        page.evaluate(  # to the window alone: what Streamlit listens to, the document, has nothing
+            """() => window.dispatchEvent(new KeyboardEvent(
+                "keydown", { key: "K", code: "KeyK", ctrlKey: true, shiftKey: true }))"""
+        )
+        expect(page.get_by_role("button", name="CONFIRM KILL")).to_be_focused()
+        page.get_by_role("button", name="Keep trading").click()
+        expect(page.get_by_role("button", name="CONFIRM KILL")).to_have_count(0)
+        page.wait_for_timeout(2_500)
+        expect(page.get_by_role("button", name="CONFIRM KILL")).to_have_count(0)
 
 
 def test_no_toast_lies_over_the_bar(browser: Browser, desk: Desk) -> None:
