@@ -403,7 +403,7 @@ def show_schedule() -> None:
     if not rows and not looked:
         panels.empty(
             "No schedule has been reported.",
-            "The engine reports it when it runs: a backup each night, upkeep each Sunday, unless "
+            "The engine reports it when it runs: a backup and upkeep each night, unless "
             "the settings differ. What was missed while it was off is started once.",
         )
         return
@@ -480,6 +480,11 @@ def _one(name: str, entry: ScheduleEntry, base: SettingsVersion) -> None:
         text = literal(ScheduleEntry.model_fields["cron"].description)
         cron = st.text_input("When", value=entry.cron, help=text, key=f"cron_{name}")
         on = st.checkbox("On", value=entry.on, key=f"on_{name}")
+        if entry.by_itself:
+            panels.note(
+                "It is on by itself once an account's venue lists markets; a change saved here "
+                "sets it as the box says."
+            )
         sent = st.form_submit_button("Show what changes")
     problem = trouble(cron.strip()) if sent else ""
     if problem:
@@ -488,7 +493,7 @@ def _one(name: str, entry: ScheduleEntry, base: SettingsVersion) -> None:
             f"{literal(problem)}."
         )
     elif sent:
-        changed: Mapping[str, Any] = {"cron": cron.strip(), "on": on}
+        changed: Mapping[str, Any] = {"cron": cron.strip(), "on": on, "by_itself": False}
         whole = {**entry.model_dump(mode="json"), **changed}
         drafts.draft(SLOT, {"schedule": {name: whole}}, base)
 

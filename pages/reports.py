@@ -9,7 +9,9 @@ Changes: makes one now.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from html import escape
+from typing import Any
 
 import streamlit as st
 
@@ -19,8 +21,9 @@ from pages import Page
 from pages.kit import commands, guard, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.markdown import literal
-from pages.kit.tables import Col, ColKind, choice, columns_of
+from pages.kit.tables import Col, ColKind, choice, columns_of, table
 from pages.shared import job
+from storage.pnl_days import PnlDay, pnl_days
 from storage.reports import FlightReport, ReportSection, report, reports
 
 PAGE = Page("Reports", ":material/description:", "Guard", 2)
@@ -33,6 +36,17 @@ COLUMNS = columns_of(
     Col("until_ns", "Ended"),
     Col("made_ns", "Reported"),
     Col("headline", "What it says", ColKind.LONG),
+)
+DAYS = columns_of(
+    Col("day", "Day of"),
+    Col("mode"),
+    Col("account"),
+    Col("bot"),
+    Col("realised", "Realised", ColKind.GAIN),
+    Col("unrealised", "Unrealised", ColKind.GAIN),
+    Col("fees", "Fees", ColKind.FEE),
+    Col("pnl", "PnL", ColKind.GAIN),
+    Col("currency"),
 )
 
 
@@ -69,6 +83,25 @@ def show_reports() -> None:
     names = [row.name for row in rows]
     chosen = choice(shown, COLUMNS, key="reports", ids=names)
     show_one(ask(report, engine_id(), str(chosen) if chosen in names else named))
+
+
+@guard.part("PnL by day")
+def show_days() -> None:
+    """Draw what each owner made on each day that was kept."""
+    days = ask(pnl_days, engine_id())
+    if not days:
+        return
+    st.subheader("PnL by day, UTC")
+    table([day_row(one) for one in days], DAYS, key="pnl_days")
+
+
+def day_row(one: PnlDay) -> dict[str, Any]:
+    """Return an owner's day as it is drawn, amounts in its currency."""
+    amounts = ("realised", "unrealised", "fees", "pnl")
+    return {
+        **{name: getattr(one, name) for name in ("day", "mode", "account", "bot", "currency")},
+        **{name: Decimal(getattr(one, f"{name}_micro")).scaleb(-6) for name in amounts},
+    }
 
 
 @guard.part("The report")
@@ -114,3 +147,4 @@ def main() -> None:
     panels.head("Reports", "As they were made; kept in the state database")
     show_making()
     show_reports()
+    show_days()

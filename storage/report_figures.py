@@ -142,7 +142,8 @@ class Figures:
             "SELECT account, mode, currency FROM accounts WHERE engine_id = ? ORDER BY 2, 1",
             (engine_id,),
         )
-        self._made_by = list(self._owners())
+        self.made_by = list(self._owners())
+        """What each owner made in the span, in micro-units."""
 
     def sections(self) -> tuple[ReportSection, ...]:
         """Return all of it, in the order of a report."""
@@ -157,7 +158,7 @@ class Figures:
         found = []
         for mode, currency in sorted({(one["mode"], one["currency"]) for one in self._accounts}):
             own = [
-                row for row in self._made_by if (row["mode"], row["currency"]) == (mode, currency)
+                row for row in self.made_by if (row["mode"], row["currency"]) == (mode, currency)
             ]
             made = sum(row["made"] for row in own)
             found.append(f"{mode.upper()}: bots and manual orders made {_gain(made)} {currency}.")
@@ -193,7 +194,7 @@ class Figures:
             (row["mode"].upper(), row["account"], row["bot"], row["currency"],
              *(_gain(row[name]) for name in ("realised", "unrealised")), _money(row["fees"]),
              _gain(row["made"]))
-            for row in self._made_by
+            for row in self.made_by
         )  # fmt: skip
         return ReportSection(
             title="PnL per owner",
@@ -214,7 +215,7 @@ class Figures:
             (moves,) = dicts(self._connection, _MOVES, (*whose, span.since_ns, span.until_ns))
             before = start[0]["equity_mid_micro"] if start else 0
             after = end[0]["equity_mid_micro"]
-            made = sum(row["made"] for row in self._made_by if row["account"] == one["account"])
+            made = sum(row["made"] for row in self.made_by if row["account"] == one["account"])
             rest = after - before - made - moves["deposits"] - moves["income"]
             rows.append(
                 (one["mode"].upper(), one["account"], one["currency"], _money(before),

@@ -20,6 +20,7 @@ from storage.jobs import ScheduleSeen
 from storage.live import EngineHeartbeat, EquityPoint, HoldingSeen, LimitUse
 from storage.live_accounts import Examination, Unlock, VenueHeartbeat
 from storage.phases import EnginePhase
+from storage.pnl_days import PnlDay
 from storage.projected import PROJECTED
 from storage.reports import ReportRow
 from storage.rounds import RoundSeen
@@ -222,6 +223,8 @@ table(
     "markout_sums_bps", (E, "account", "bot", "liquidity", "horizon_ms"),
     horizon_ms=int, mode=str, known=int, unknown=int, sum_bps=float, squares=float,
 )  # fmt: skip
+# What each owner made on a day.
+table("pnl_days", (E, "day", "account", "bot"), **fields(PnlDay))
 
 # A flight report as it was made.
 table("reports", (E, "name"), **fields(ReportRow))

@@ -292,6 +292,11 @@ class ScheduleEntry(Settings):
         False, title="In your time zone", description="the times are of the zone of alerts, not UTC"
     )
     on: bool = True
+    by_itself: bool = Field(
+        False,
+        title="On by itself",
+        description="where it is off: on as soon as an account's venue lists markets",
+    )
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -303,8 +308,9 @@ class ScheduleEntry(Settings):
 def _nightly() -> dict[str, ScheduleEntry]:
     return {
         "backup": ScheduleEntry(cron="10 2 * * *", job="backup"),
-        "compact": ScheduleEntry(cron="40 2 * * sun", job="compact"),
-        "markets": ScheduleEntry(cron="*/5 * * * *", job="markets", on=False),
+        "compact": ScheduleEntry(cron="0 3 * * *", job="compact"),
+        "pnl": ScheduleEntry(cron="0 0 * * *", job="pnl"),
+        "markets": ScheduleEntry(cron="*/5 * * * *", job="markets", on=False, by_itself=True),
         "canary": ScheduleEntry(cron="20 3 * * *", job="canary", on=False),
         "report": ScheduleEntry(cron="0 8 * * *", job="report", local=True),
         "report-weekly": ScheduleEntry(
@@ -429,7 +435,7 @@ class SettingsDocument(Settings):
     )
     """Searches a bot may follow, by name."""
     schedule: dict[str, ScheduleEntry] = Field(default_factory=_nightly)
-    """A document of before there was one has the nightly backup and the weekly upkeep."""
+    """A document of before there was one has all of them."""
     alerts: AlertSettings = Field(default_factory=AlertSettings)
 
     @model_validator(mode="after")

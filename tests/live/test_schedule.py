@@ -10,7 +10,9 @@ from datetime import UTC, datetime, tzinfo
 import pytest
 from apscheduler.schedulers import base
 
-from engine.live.commands.jobs import Schedule, trigger_of
+from engine.domain.instruments import Mode
+from engine.domain.settings import AccountSettings, SettingsDocument
+from engine.live.commands.jobs import Schedule, _off, _switched, trigger_of
 from tests.clocks import ManualClock
 
 SECOND_NS = 1_000_000_000
@@ -144,3 +146,22 @@ def test_an_entry_of_a_zone_is_posted_once_a_day_over_a_change_of_the_clock(
 def test_a_zone_that_is_none_is_a_sentence(posts: Posts) -> None:
     problems = posts.schedule.apply({"report": "0 8 * * *"}, {}, {"report": "Mars/Base"})
     assert "Mars/Base" in problems["report"]
+
+
+@pytest.mark.parametrize(
+    ("venue", "on", "off"),
+    [
+        ("demo", False, "waits for an account whose venue lists markets"),
+        ("polymarket", True, ""),
+    ],
+)
+def test_the_list_of_markets_is_on_by_itself_where_an_account_trades_what_is_listed(
+    venue: str, on: bool, off: str
+) -> None:
+    account = AccountSettings(name="a", venue=venue, mode=Mode.PAPER, starting_cash=1.0)
+    document = SettingsDocument(accounts={"a": account})
+    entry = _switched(document)["markets"]
+    assert (entry.on, _off(entry)) == (on, off)
+    by_hand = entry.model_copy(update={"on": False, "by_itself": False})
+    document = document.model_copy(update={"schedule": {"markets": by_hand}})
+    assert _off(_switched(document)["markets"]) == "switched off"

@@ -9,8 +9,10 @@ from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
 from engine.domain.commands import RunJob
+from engine.domain.instruments import Mode
 from engine.domain.jobs.report import ReportPeriod
 from storage.database import transaction, writing
+from storage.pnl_days import PnlDay, put_days
 from storage.report_figures import made_report
 from storage.reports import put_report
 from storage.users import ENGINE_ID
@@ -37,6 +39,12 @@ def test_a_kept_report_is_read_whole_and_downloaded_as_one_page(
     opened: Opened, desk: Config
 ) -> None:
     with writing(desk.state_path) as connection, transaction(connection):
+        day = PnlDay(
+            day="2026-03-10", account="demo", bot="maker", mode=Mode.DEMO, currency="pUSD",
+            realised_micro=8_000_000, unrealised_micro=0, fees_micro=0, pnl_micro=8_000_000,
+            made_ns=1,
+        )  # fmt: skip
+        put_days(connection, ENGINE_ID, [day])
         for period in ReportPeriod:
             found = made_report(connection, ENGINE_ID, period, time.time_ns())
             put_report(connection, ENGINE_ID, found)
@@ -45,5 +53,7 @@ def test_a_kept_report_is_read_whole_and_downloaded_as_one_page(
     assert "Flight report, monthly" in shown
     assert "PnL per owner" in shown
     assert "DEMO" in shown
+    (row,) = page.dataframe[1].value.to_dict("records")
+    assert (row["day"], row["mode"], str(row["pnl"])) == ("2026-03-10", "demo", "8.0")
     (button,) = page.get("download_button")
     assert button.label == "Download to print"

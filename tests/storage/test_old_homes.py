@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 
 from engine.domain.instruments import AccountId, Leg
+from engine.domain.settings import SettingsDocument
 from engine.runtime.recovery import executor_of, recover
 from storage import projected, projection, schema
-from storage.database import reading
+from storage.database import reading, writing
 from storage.projected import PROJECTED
 from storage.projected.positions import PositionRow
 from storage.projection import accounts_known, bring_up_to_date, check_past, project
 from storage.schema import check_schema
+from storage.settings import Saved, applied, in_force, latest, save
 from storage.tables import TABLES
 from storage.users import ENGINE_ID
 from tests.additions.plugins.toy.projected import fill_counts
@@ -92,7 +94,10 @@ def test_an_old_home_is_brought_up_and_every_row_is_as_it_was(home: Path) -> Non
     assert tables(Path(backup)) == before
     check_schema(state)
     positions = before.pop("positions")
-    assert in_both(before, tables(state)) == before
+    after = tables(state)
+    for name in ("settings", "audit"):  # the schedule's new entries: looked at on their own
+        after[name] = [row for row in after[name] if row["who"] != "upgrade"]
+    assert in_both(before, after) == before
     # Positions are by owner now: a table with another key is read from the journal again.
     project(journal, state)
     after = tables(state)["positions"]
@@ -183,3 +188,61 @@ def test_a_noun_that_is_gone_costs_nothing(home: Path, monkeypatch: pytest.Monke
         patch.setattr(projection, "MARKS", projection.MARKS | {"marbles:1.00000000"})
         assert project(journal, state).rebuilt
     assert not project(journal, state).rebuilt
+
+
+def test_an_old_home_gets_the_schedules_new_entries_once_and_in_force(tmp_path: Path) -> None:
+    home = lay("0021", tmp_path)
+    state = home / "pitboss.db"
+    with reading(state) as connection:
+        before = latest(connection, ENGINE_ID)
+    bring_up_to_date(state, home / "journal.db")
+    with reading(state) as connection:
+        found = in_force(connection, ENGINE_ID)
+        assert latest(connection, ENGINE_ID).version == found.version == before.version + 1
+    schedule = found.document.schedule
+    assert found.who == "upgrade"
+    assert schedule.keys() - before.document.schedule.keys() == {
+        "report", "report-weekly", "report-monthly", "pnl",
+    }  # fmt: skip
+    fresh = SettingsDocument().schedule
+    assert {name: schedule[name] for name in fresh if name != "compact"} == {
+        name: entry for name, entry in fresh.items() if name != "compact"
+    }
+    assert schedule["compact"].cron == "40 2 * * sun", "what a person may have chosen stays"
+    changed = found.document.model_copy(update={"schedule": before.document.schedule})
+    assert changed == before.document
+
+
+def test_an_entry_that_a_person_took_out_stays_out(tmp_path: Path) -> None:
+    state = lay("0021", tmp_path) / "pitboss.db"
+    with writing(state) as connection:
+        for diff in ({"report": REPORT}, {"report": None}):
+            base = latest(connection, ENGINE_ID).version
+            made = save(
+                connection, engine_id=ENGINE_ID, who="ann", diff={"schedule": diff},
+                base_version=base, now_ns=base + 1,
+            )  # fmt: skip
+            assert isinstance(made, Saved)
+            applied(connection, ENGINE_ID, made.version, made.version)
+    schema.migrate(state)
+    with reading(state) as connection:
+        schedule = in_force(connection, ENGINE_ID).document.schedule
+    assert "report" not in schedule
+    assert "pnl" in schedule
+
+
+REPORT = {"cron": "0 9 * * *", "job": "report"}
+
+
+def test_a_version_that_is_saved_and_not_applied_is_left_to_its_person(tmp_path: Path) -> None:
+    state = lay("0021", tmp_path) / "pitboss.db"
+    with writing(state) as connection:
+        base = latest(connection, ENGINE_ID).version
+        save(
+            connection, engine_id=ENGINE_ID, who="ann", diff={"schedule": {"report": REPORT}},
+            base_version=base, now_ns=base + 1,
+        )  # fmt: skip
+    schema.migrate(state)
+    with reading(state) as connection:
+        assert latest(connection, ENGINE_ID).who == "ann"
+        assert in_force(connection, ENGINE_ID).version == base

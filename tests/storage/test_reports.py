@@ -16,6 +16,7 @@ from engine.domain.jobs.report import ReportPeriod
 from engine.errors import BadInput
 from storage.database import connect_writer, insert, transaction
 from storage.phases import EnginePhase, put_phase
+from storage.pnl_days import last_day, pnl_days, put_days
 from storage.projected import PROJECTED
 from storage.projected.positions import PositionRow
 from storage.report_figures import made_report
@@ -212,3 +213,19 @@ def test_it_is_kept_once_under_its_name_and_given_back_as_it_was(desk: sqlite3.C
     assert report(desk, ENGINE_ID, found.name) == found
     with pytest.raises(BadInput, match="report list"):
         report(desk, ENGINE_ID, "daily-1999-01-01")
+
+
+def test_each_owners_day_is_kept_and_made_again_stands_in_its_place(
+    desk: sqlite3.Connection,
+) -> None:
+    days = last_day(desk, ENGINE_ID, NOW)
+    for made in (days, last_day(desk, ENGINE_ID, NOW + HOUR_NS)):
+        with transaction(desk):
+            put_days(desk, ENGINE_ID, made)
+    (kept,) = pnl_days(desk, ENGINE_ID)
+    assert (kept.day, kept.bot, kept.mode, kept.currency) == (
+        "2026-03-10", "maker", Mode.DEMO, "pUSD",
+    )  # fmt: skip
+    amounts = (kept.realised_micro, kept.unrealised_micro, kept.fees_micro, kept.pnl_micro)
+    assert amounts == (8_000_000, 6_000_000, 2_000_000, 12_000_000)
+    assert kept.made_ns == NOW + HOUR_NS

@@ -20,10 +20,11 @@ from apscheduler.triggers.cron import CronTrigger
 from engine.domain.commands import AnyCommand, CancelJob, RunJob, SyncMarkets
 from engine.domain.effects import caution
 from engine.domain.jobs import arguments_of
-from engine.domain.settings import ScheduleEntry
+from engine.domain.settings import ScheduleEntry, SettingsDocument
 from engine.errors import BadInput
 from engine.live.commands.registry import Pending, command, part, where_files_are_written
 from engine.live.engine import Engine
+from engine.venues.registry import plugins
 from storage import jobs
 from storage.commands import leave
 from storage.database import transaction
@@ -62,7 +63,7 @@ class Schedules:
         self._look_ns = now_ns + LOOK_NS
         if self._version != engine.settings.version:
             self._version = engine.settings.version
-            entries = dict(engine.settings.document.schedule)
+            entries = _switched(engine.settings.document)
             self._zone = engine.settings.document.alerts.zone
             engine.state.do(
                 lambda c: self._loop.call_soon_threadsafe(
@@ -109,7 +110,7 @@ class Schedules:
         return tuple(
             ScheduleSeen(
                 name=name, cron=entry.cron, what=_what(entry), next_ns=due.get(name),
-                problem=self._problems.get(name, "" if entry.on else "switched off"),
+                problem=self._problems.get(name, _off(entry)),
                 zone=self._zone_of(entry),
             )
             for name, entry in self._entries.items()
@@ -138,6 +139,23 @@ class Schedules:
         engine.state.do(post)
 
 
+def _switched(document: SettingsDocument) -> dict[str, ScheduleEntry]:
+    """Return the entries, on those that are so by themselves: an account trades what is listed."""
+    listed = {name for name, one in plugins().items() if one.listing is not None}
+    venues = listed & {one.venue for one in document.accounts.values()}
+    return {
+        name: entry.model_copy(update={"on": True})
+        if entry.by_itself and not _wrong(entry) and _venue(entry) in venues
+        else entry
+        for name, entry in document.schedule.items()
+    }
+
+
+def _venue(entry: ScheduleEntry) -> str:
+    """Return the venue an entry's job is about; empty = about none."""
+    return str(getattr(arguments_of(entry.job, json.dumps(entry.arguments)), "venue", ""))
+
+
 def _wrong(entry: ScheduleEntry) -> str:
     """Return why an entry's job cannot be asked for, '' = it can."""
     if not entry.job:
@@ -147,6 +165,12 @@ def _wrong(entry: ScheduleEntry) -> str:
     except BadInput as error:
         return str(error)
     return ""
+
+
+def _off(entry: ScheduleEntry) -> str:
+    if entry.on:
+        return ""
+    return "waits for an account whose venue lists markets" if entry.by_itself else "switched off"
 
 
 def _command(entry: ScheduleEntry) -> AnyCommand:
