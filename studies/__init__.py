@@ -1,6 +1,6 @@
 """Studies: what is measured and written down, beside the product, over its lab.
 
-Each is a command of its own: `python -m studies.fair_value`, `.calibration`, `.compare`.
+Each is a command: `python -m studies.fair_value`, `.calibration`, `.compare`, `.history`.
 """
 
 from __future__ import annotations

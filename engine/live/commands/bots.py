@@ -53,8 +53,13 @@ def may_start(engine: Engine, command: StartBot | ResumeBot) -> None:
 
 
 def _must_reason(engine: Engine, bot_runner: BotRunner, reason: str) -> None:
-    """Raise BadInput where real money follows what loses by the evidence, without a reason."""
+    """Raise BadInput where real money follows what loses by the evidence, without a reason.
+
+    A strategy that is for paper alone is refused with any.
+    """
     name = bot_runner.settings.strategy
+    if getattr(bot_runner.bot.strategy, "paper_only", False):
+        raise BadInput(f"strategy {name} is for paper and demo accounts alone: choose one of those")
     with reading(engine.config.state_path) as connection:
         rows = evidence(connection, ENGINE_ID, name)
     verdict, why = judged(rows, code_digest(type(bot_runner.bot.strategy)))

@@ -96,6 +96,20 @@ async def test_real_money_follows_what_loses_only_with_a_reason(tmp_path: Path) 
         assert given.state is CommandState.DONE, given.answer
 
 
+async def test_what_is_for_paper_alone_follows_no_real_money(tmp_path: Path) -> None:
+    async with TradingDesk(tmp_path, Exchange()) as desk:
+        desk.engine.bot_runners["maker"].bot.strategy.paper_only = True  # type: ignore[attr-defined]
+        ledger_of(desk).move_cash(1_000 * MICRO)
+        executor = desk.engine.runners[DEMO].core.executor
+        executor.mode = Mode.LIVE
+        real = await desk.command(StartBot(bot=BotId("maker"), reason="a study of its fills"))
+        assert real.state is CommandState.REFUSED
+        assert "for paper and demo accounts alone" in str(real.answer)
+        executor.mode = Mode.DEMO
+        played = await desk.command(StartBot(bot=BotId("maker")))
+        assert played.state is CommandState.DONE, played.answer
+
+
 async def test_play_money_follows_whatever_is_started(tmp_path: Path) -> None:
     async with TradingDesk(tmp_path, Exchange()) as desk:
         ledger_of(desk).move_cash(1_000 * MICRO)
