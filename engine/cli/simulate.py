@@ -53,6 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="faults strike at any time alike, and do not gather around midnight and the like",
     )
     parser.add_argument(
+        "--spot", action="store_true", help="every world has a spot pair, not every eleventh only"
+    )
+    parser.add_argument(
         "--accounts", type=whole(1, ACCOUNTS_MAX), default=2, help="accounts with an engine each"
     )
     parser.add_argument(
@@ -72,6 +75,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
         accounts=args.accounts,
         jobs=args.jobs,
         gathers=not args.plain,
+        spot=args.spot,
     ):
         total.add(outcome)
         if outcome.verdicts and not args.json:
@@ -95,9 +99,12 @@ def outcomes(
     accounts: int = 2,
     jobs: int = 0,
     gathers: bool = True,
+    spot: bool = False,
 ) -> Iterator[SimulationOutcome]:
     """Give the outcome of each seed, in order, using as many processes as asked."""
-    one = partial(simulate, minutes=minutes, faults=faults, accounts=accounts, gathers=gathers)
+    one = partial(
+        simulate, minutes=minutes, faults=faults, accounts=accounts, gathers=gathers, spot=spot
+    )
     processes = min(jobs or os.cpu_count() or 1, len(seeds))
     if processes == 1:
         yield from map(one, seeds)
@@ -148,6 +155,8 @@ def _print_failure(outcome: SimulationOutcome, args: argparse.Namespace) -> None
         options += f" --faults {args.faults}"
     if args.plain:
         options += " --plain"
+    if args.spot:
+        options += " --spot"
     print(f"commit {commit(SOURCE)}")
     print(f"again: python -m engine simulate --seed {outcome.seed} {options}\n")
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from engine.domain.catalog import GateWords, ValueWords
 from engine.domain.decisions import Decision
 from engine.domain.events import Event, OrderFilled
-from engine.domain.instruments import BotId, InstrumentId, Mode
+from engine.domain.instruments import BotId, Instrument, InstrumentId, Mode
 from engine.domain.intents import Basket, Intent, Quote, Quotes, Target, Urgency
 from engine.domain.money import MICRO
 from engine.domain.settings import AccountSettings, BotSettings, Limit, RiskLimits
@@ -63,15 +63,17 @@ def bots_of(
     random: Random,
     *,
     makers: bool,
+    pairs: Sequence[InstrumentId] = (),
 ) -> dict[str, BotSettings]:
     """Return a bot for each group: a series by its name, or a list of instruments.
 
-    They are restless; where there are `makers`, every second one is the market maker that trades.
+    They are restless; where there are `makers`, every second one is the market maker that trades,
+    but not on `pairs`: its prices end at certainty.
     """
     made = {}
     share = SHARE_OF_CASH / max(2, len(groups))
     for number, group in enumerate(groups):
-        maker = makers and random.random() < MAKERS
+        maker = makers and random.random() < MAKERS and not set(group) & set(pairs)
         name = f"bot-{number}"
         made[name] = BotSettings(
             name=name,
@@ -103,6 +105,18 @@ def _eager(random: Random) -> dict[str, Any]:
 MS = 1_000_000
 S = 1_000 * MS
 SHARE = 1_000_000
+PAIR_STEP_TICKS = 25
+"""What is a tick to the restless at a pair, whose ticks are fine."""
+
+
+def unit_of(instrument: Instrument) -> int:
+    """Return the size that orders are multiples of: a share, or a lot of a pair."""
+    return SHARE if instrument.product.second else instrument.lot
+
+
+def step_of(instrument: Instrument) -> int:
+    """Return how far prices of the restless lie apart: a tick, or many of a pair's fine ones."""
+    return instrument.tick * (1 if instrument.product.second else PAIR_STEP_TICKS)
 
 
 class RestlessParameters(Parameters):
@@ -129,7 +143,7 @@ class Restless:
         self.references: tuple[str, ...] = ()
         self._seed = parameters.seed
         self._evaluations = 0
-        self._mids: dict[InstrumentId, int] = {}
+        self._mids: dict[InstrumentId, tuple[Instrument, int]] = {}
         self._moods = random.choices(
             (self._quotes, self._nothing, self._target, self._basket), (80, 6, 10, 4), k=40
         )
@@ -147,7 +161,7 @@ class Restless:
         intents: tuple[Intent, ...] = ()
         view = context.view
         if view.mid2 is not None and not view.closed:
-            self._mids[view.instrument.id] = view.mid2
+            self._mids[view.instrument.id] = view.instrument, view.mid2
             mood = self._random.choice(self._moods)
             intents = mood(context, view.mid2 // 2, now_ns)
         self._evaluations += 1
@@ -180,24 +194,23 @@ class Restless:
 
     # -- intents -----------------------------------------------------------------------------------
 
-    def _side(self, mid: int, tick: int, one: int, *, up: int) -> tuple[Quote, ...]:
-        random = self._random
+    def _side(self, mid: int, instrument: Instrument, *, up: int) -> tuple[Quote, ...]:
+        random, unit, step = self._random, unit_of(instrument), step_of(instrument)
         quotes: dict[int, int] = {}
         for _ in range(random.choice((0, 1, 1, 2, 3))):
-            price = mid + up * tick * random.randint(0, 6)
-            if tick <= price <= one - tick:
-                quotes[price] = random.randint(400, 4_000) * SHARE // 100
+            price = mid + up * step * random.randint(0, 6)
+            if instrument.tick <= price <= instrument.product.top:
+                quotes[price] = random.randint(400, 4_000) * unit // 100
         return tuple(sorted(quotes.items(), reverse=up < 0))
 
     def _quotes(self, context: Context, mid: int, now_ns: int) -> tuple[Intent, ...]:
         instrument = context.view.instrument
-        tick, one = instrument.tick, instrument.one
         return (
             Quotes(
                 bot=context.bot,
                 instrument=instrument.id,
-                bids=self._side(mid, tick, one, up=-1),
-                asks=self._side(mid, tick, one, up=1),
+                bids=self._side(mid, instrument, up=-1),
+                asks=self._side(mid, instrument, up=1),
                 valid_until_ns=now_ns + self._random.choice((3, 10, 60)) * S,
                 decision=context.decision,
             ),
@@ -209,31 +222,30 @@ class Restless:
         return (Quotes(bot=context.bot, instrument=instrument, valid_until_ns=now_ns + 10 * S),)
 
     def _target(self, context: Context, mid: int, now_ns: int) -> tuple[Intent, ...]:
-        instrument = context.view.instrument
-        return (self._to(context, instrument.id, mid, now_ns),)
+        return (self._to(context, context.view.instrument, mid, now_ns),)
 
-    def _to(self, context: Context, key: InstrumentId, mid: int, now_ns: int) -> Target:
-        random, tick = self._random, context.view.instrument.tick
-        position = random.choice((-30, -12, 0, 0, 12, 30)) * SHARE
+    def _to(self, context: Context, instrument: Instrument, mid: int, now_ns: int) -> Target:
+        random = self._random
+        position = random.choice((-30, -12, 0, 0, 12, 30)) * unit_of(instrument)
         buying = position > context.inventory.position
-        limit = mid + (1 if buying else -1) * random.randint(-1, 4) * tick
+        limit = mid + (1 if buying else -1) * random.randint(-1, 4) * step_of(instrument)
         return Target(
             bot=context.bot,
-            instrument=key,
+            instrument=instrument.id,
             position=position,
-            limit_price=max(0, min(context.view.instrument.one, limit)),
+            limit_price=max(0, min(instrument.product.end, limit)),
             urgency=random.choice((Urgency.REST, Urgency.CROSS, Urgency.CROSS, Urgency.NOW)),
             valid_until_ns=now_ns + 5 * S,
             decision=context.decision,
         )
 
     def _basket(self, context: Context, mid: int, now_ns: int) -> tuple[Intent, ...]:
-        own = context.view.instrument.id
-        others = [(key, other) for key, other in self._mids.items() if key != own]
+        own = context.view.instrument
+        others = [(one, mid2) for one, mid2 in self._mids.values() if one.id != own.id]
         if not others:
             return self._target(context, mid, now_ns)
         chosen = [(own, mid), (others[0][0], others[0][1] // 2)]
-        targets = tuple(self._to(context, key, price, now_ns) for key, price in chosen)
+        targets = tuple(self._to(context, one, price, now_ns) for one, price in chosen)
         return (Basket(bot=context.bot, targets=targets, valid_until_ns=now_ns + 5 * S),)
 
 

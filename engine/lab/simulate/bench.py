@@ -276,9 +276,16 @@ class KnownFacts:
         return settled, pending
 
     def position(self, key: InstrumentId, owner: BotId) -> int:
-        """Return an owner's YES − NO, pending included: pairs change nothing of it."""
-        yes, no = (self.owned.get((owner, key, leg), (0, 0)) for leg in (Leg.YES, Leg.NO))
-        return sum(yes) - sum(no)
+        """Return an owner's YES − NO, or what it has of a pair, pending included."""
+        first, *second = (sum(self.owned.get((owner, key, leg), (0, 0))) for leg in self._legs(key))
+        return first - sum(second)
+
+    def _legs(self, key: InstrumentId) -> tuple[Leg, ...]:
+        return self.instruments[key].product.legs
+
+    def pair_fills(self) -> int:
+        """Return how many fills were of spot pairs."""
+        return sum(self.orders[fill.order].leg is Leg.BASE for fill in self.fills.values())
 
     def converted(self, key: InstrumentId) -> bool:
         """Say whether pairs were made or merged: whose they were no fill tells."""
@@ -289,7 +296,7 @@ class KnownFacts:
         held = {
             (key, leg): sum(self.tokens(key, leg))
             for key in self._touched()
-            for leg in (Leg.YES, Leg.NO)
+            for leg in self._legs(key)
             if self.pays(key, leg)
         }
         for place, gone in self._redeemed().items():

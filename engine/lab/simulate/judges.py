@@ -10,12 +10,12 @@ import msgspec
 
 from engine.domain.effects import AnyWalletEffect, KeepBudget
 from engine.domain.events import OpenOrdersListed, OrderReported
-from engine.domain.instruments import UNASSIGNED, BotId, InstrumentId, Leg, Mode
+from engine.domain.instruments import UNASSIGNED, BotId, Instrument, InstrumentId, Leg, Mode
 from engine.domain.money import MICRO
 from engine.domain.orders import ORDER_ENDS, OrderId, OrderState
 from engine.errors import BrokenInvariant
 from engine.executor.executor import Executor
-from engine.executor.fills import Holding
+from engine.executor.fills import Holding, LegHolding
 from engine.executor.proof import within
 from engine.lab.simulate.bench import Evidence
 from engine.lab.simulate.disk import Disk
@@ -137,6 +137,10 @@ class EngineRuns:
         self._judge_owners(run, speak)
         if odd := self._seen.facts.odd_shift:
             speak("adopted", odd)
+        sums = self._seen.side.exchange.invariants()
+        if sums.base:  # only worlds with a pair: the others are seen at their end
+            for problem in sums.problems:
+                speak("exchange", problem)
 
     def _judge_budget(self, run: EngineRun, speak: Speak) -> None:
         if run.executor.recovering or "equity" in run.executor.unhealthy:
@@ -221,7 +225,7 @@ class EngineRuns:
     def _judge_owner(self, held: Holding, key: InstrumentId, owner: BotId, speak: Speak) -> None:
         facts, worth, fills = self._seen.facts, 0, 1
         payout = facts.payouts.get(key)
-        for leg, of in ((Leg.YES, held.yes), (Leg.NO, held.no)):
+        for leg, of in _legs(held, facts.instruments[key]):
             settled, pending = facts.owned.get((owner, key, leg), (0, 0))
             if payout is None and (of.settled, of.pending) != (settled, pending):
                 has = f"{of.settled} + {of.pending} {leg} of {key}"
@@ -331,12 +335,14 @@ class EngineRuns:
         theirs = {(key, leg): size for key, leg, size in listed if facts.pays(key, leg)}
         wallet = exchange.wallet(account)
         cash = wallet.cash + wallet.pending
+        for problem in exchange.invariants().problems:
+            speak("exchange", problem)
         _same(speak, "inventory", "journal's tokens", facts.holdings(), theirs)
         _same(speak, "inventory", "journal's cash", facts.cash(), cash)
         state = executor.ledger.state
         ours: dict[tuple[InstrumentId, Leg], int] = {}
         for key, held in state.holdings.items():
-            for leg, of in ((Leg.YES, held.yes), (Leg.NO, held.no)):
+            for leg, of in _legs(held, state.instruments[key]):
                 if size := of.settled + of.pending + of.redeemable:
                     ours[key, leg] = size
         _same(speak, "inventory", "engine's tokens", ours, theirs)
@@ -365,6 +371,11 @@ class EngineRuns:
             known = executor.record(number)
             if known is not None and not known.state.ended:
                 speak("ends", f"order {number} has no end: {known.state}")
+
+
+def _legs(held: Holding, terms: Instrument) -> tuple[tuple[Leg, LegHolding], ...]:
+    """Return what is held of each leg there is: YES and NO, or BASE."""
+    return tuple((leg, held.leg(leg)) for leg in terms.product.legs)
 
 
 def _same(speak: Speak, judge: str, what: str, ours: object, theirs: object) -> None:

@@ -175,7 +175,9 @@ class MarketNetwork:
         found_ns = 0
         if crossed:
             ask = market.book.best_ask
-            top = market.instrument.one - market.instrument.tick
+            top = market.instrument.product.top
+            if market.spot:  # it has no highest price
+                top = 2 * (ask or market.book.best_bid or market.instrument.tick)
             level = min(top, (ask or top) + 3 * market.instrument.tick)
             fake = ev.BookChanged(instrument=key, changes=((Side.BUY, level, 50_000_000),))
             self._send((fake, ev.BookDistrusted(instrument=key, reason="crossed")))

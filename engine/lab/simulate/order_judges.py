@@ -154,7 +154,7 @@ def buys(order: Order, seen: Evidence) -> str:
 def legal(order: Order, seen: Evidence) -> str:
     """Legal: on tick, inside the range, not too small."""
     terms = seen.facts.instruments[order.instrument]
-    if order.price % terms.tick or not terms.tick <= order.price <= terms.one - terms.tick:
+    if order.price % terms.tick or not terms.tick <= order.price <= terms.product.top:
         return f"price {order.price} is off the grid of {terms.tick}"
     if order.size < terms.size_min or order.size % terms.lot:
         return f"size {order.size} is below {terms.size_min} or no multiple of {terms.lot}"
@@ -229,11 +229,13 @@ def _worst(
     A lower bound of the true worst case: what is held can only be gained back by the tokens that
     pay in the same outcome, so they are counted in full.
     """
-    losses = {Leg.YES: 0, Leg.NO: 0}
+    losses = dict.fromkeys(terms.product.legs, 0)
     for other, left in alive:
         if other.side is Side.BUY:
             # A buy of one leg is lost where the other one wins.
             losses[other.leg] += other.price * left // terms.value_divisor
+    if Leg.BASE in losses:
+        return losses[Leg.BASE]
     unit = 10**terms.size_decimals
     worst = 0
     for leg, winner in ((Leg.YES, Leg.NO), (Leg.NO, Leg.YES)):

@@ -28,14 +28,13 @@ from engine.domain.commands import (
 from engine.domain.commands.trading import TransferHolding
 from engine.domain.decisions import Decision, Planned
 from engine.domain.effects import AnyWalletEffect, PlaceOrder
-from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
+from engine.domain.instruments import AccountId, BotId, InstrumentId, Side
 from engine.domain.intents import Urgency
-from engine.domain.money import MICRO
 from engine.domain.orders import Order
 from engine.domain.settings import RiskLimits, SettingsDocument
 from engine.errors import LeaseLost
 from engine.executor.venue_reports import BEHIND
-from engine.lab.simulate.accounts import SERIES, account_of, bots_of
+from engine.lab.simulate.accounts import SERIES, account_of, bots_of, step_of, unit_of
 from engine.lab.simulate.bench import Evidence, JudgeVerdict
 from engine.lab.simulate.disk import Disk, Journal
 from engine.lab.simulate.engine_run import AUTH, EngineRun
@@ -170,18 +169,19 @@ class Operator:
         if not views:
             return
         view = random.choice(views)
-        terms, leg = view.instrument, random.choice((Leg.YES, Leg.NO))
+        terms = view.instrument
+        leg = random.choice(terms.product.legs)
         owner = MANUAL
         if random.random() < 0.1:
             owner = BotId(random.choice(list(run.engine.bot_runners)))
         held = ledger.owned(terms.id, owner).leg(leg)
         side = random.choice((Side.BUY, Side.SELL)) if held.settled > 0 else Side.BUY
         assert view.mid2 is not None
-        level = view.mid2 // 2 // terms.tick + random.randint(-4, 4)
-        price = terms.product.level(leg, level * terms.tick)
+        level = view.mid2 // 2 // terms.tick * terms.tick + random.randint(-4, 4) * step_of(terms)
+        price = terms.product.level(leg, level)
         asked = PlaceManual(
             account=run.account, instrument=terms.id, leg=leg, side=side, owner=owner,
-            price=max(terms.tick, price), size=random.randint(5, 40) * MICRO,
+            price=max(terms.tick, price), size=random.randint(5, 40) * unit_of(terms),
             urgency=random.choice((Urgency.REST, Urgency.REST, Urgency.CROSS, Urgency.NOW)),
         )  # fmt: skip
         self._account.seen.asked.append(asked)
@@ -191,20 +191,22 @@ class Operator:
         """Give some of what an owner holds to another one, at any price."""
         assert run.engine is not None
         random, executor = self._random, run.executor
+        listed = executor.ledger.state.instruments
         free = [
             (key, leg, held.owner, free)
             for key in executor.ledger.held
             for held in executor.ledger.holders(key).values()
-            for leg, of in ((Leg.YES, held.yes), (Leg.NO, held.no))
+            for leg, of in zip(listed[key].product.legs, (held.yes, held.no), strict=False)
             if (free := of.settled - of.reserved) > 0
         ]
         takers = [*(BotId(name) for name in run.engine.bot_runners), MANUAL]
         if free and not executor.recovering:
             key, leg, owner, most = random.choice(free)
+            step = 1 if listed[key].product.second else 1_000  # up to 99,990 of a pair's currency
             self.leave(
                 TransferHolding(
                     account=run.account, instrument=key, leg=leg, size=random.randint(1, most),
-                    price=random.randint(1, 9_999), from_owner=owner,
+                    price=step * random.randint(1, 9_999), from_owner=owner,
                     to_owner=random.choice(takers),
                 )
             )  # fmt: skip
@@ -285,9 +287,9 @@ class SimulatedAccount:
         self.snapshot_every = random.choice((200, 1_000, 50_000))
         self._digest = digest
         self._series = random.random() < 0.8
-        self._events = [
-            key for key, m in exchange.order_entry.markets.items() if not m.instrument.series
-        ]
+        alone = [m for m in exchange.order_entry.markets.values() if not m.instrument.series]
+        self._pairs = [m.instrument.id for m in alone if m.spot]
+        self._events = [m.instrument.id for m in alone if not m.spot]
 
     # -- lives -------------------------------------------------------------------------------------
 
@@ -296,9 +298,10 @@ class SimulatedAccount:
         self._home, self.kill_path = home, home / "KILL"
         name, connection, now_ns = self.settings.name, self.disk.state, self.now()
         groups: list[str | list[InstrumentId]] = [self._events, *([SERIES] if self._series else [])]
+        groups += [self._pairs] if self._pairs else []
         if SHARED and self.random.random() < SHARED:  # several owners in each instrument
             groups *= self.random.choice(OWNERS)
-        bots = bots_of(self.settings, groups, self.random, makers=self._makers)
+        bots = bots_of(self.settings, groups, self.random, makers=self._makers, pairs=self._pairs)
         document = {
             "accounts": {name: self.settings.model_dump(mode="json", exclude_none=True)},
             "bots": {one: bot.model_dump(mode="json") for one, bot in bots.items()},
@@ -340,7 +343,9 @@ class SimulatedAccount:
             market=lambda run: MarketNetwork(
                 self.exchange, random=self.random, later=self.later,
                 deliver=lambda events: process.within(self._feed, run, events),
-                subscribed=lambda key: self._series or key in self._events,
+                subscribed=lambda key: (
+                    self._series or key in self._events or key in self._pairs
+                ),
             ),
         )  # fmt: skip
         process.create_task(run.live()).add_done_callback(lambda task: self._over(run, task))

@@ -31,7 +31,7 @@ from engine.lab.simulate.simulated_account import SimulatedAccount
 from engine.live.commands.foreign import TokensCame, book
 from engine.log import silent
 from engine.venues.demo.clearing import SettlementRules
-from engine.venues.demo.profiles import THIN
+from engine.venues.demo.profiles import SPOT, THIN
 from engine.venues.demo.world import open_world
 
 # -- The faults that befall one account's engine and its feeds, when their time comes --------------
@@ -210,6 +210,12 @@ PAUSES_EVERY, PAUSES_AT = 17, 3
 GIVEN_EVERY, GIVEN_AT = 19, 5
 """Every nineteenth gathering seed is a world in which tokens come from outside."""
 
+SPOT_EVERY, SPOT_AT = 11, 2
+"""Every eleventh gathering seed is a world with a spot pair beside the binaries."""
+
+QUIET_PAIR = msgspec.structs.replace(SPOT, maker_rate=0.5, noise_rate=0.3, informed_rate=0.3)
+WITH_PAIR = msgspec.structs.replace(THIN, spots=(QUIET_PAIR,))
+
 PAUSE_H = (2, 26)
 """How long; short ones are as likely as long ones are, by their logarithm."""
 
@@ -279,8 +285,9 @@ class World:
         faults: Iterable[Fault] | None = None,
         accounts: int = 2,
         gathers: bool = False,
+        spot: bool = False,
     ) -> None:
-        """`gathers`: faults gather around moments; without it they strike at any time alike."""
+        """`gathers`: faults gather around moments, not at any time alike; `spot`: with a pair."""
         self.seed = seed
         self._gathers = gathers
         self._settings_ns = 0
@@ -301,7 +308,7 @@ class World:
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._counter = 0
         self.exchange = open_world(
-            THIN,
+            WITH_PAIR if self._has_pair(spot) else THIN,
             rng=Random(random.getrandbits(64)),  # noqa: S311
             now_ns=self._begin_ns,
             settlement=self._settlement(),
@@ -320,6 +327,9 @@ class World:
             for number in range(accounts)
         ]
         self._chaos = [Chaos(account) for account in self.accounts]
+
+    def _has_pair(self, spot: bool) -> bool:
+        return spot or (self._gathers and self.seed % SPOT_EVERY == SPOT_AT)
 
     def _settlement(self) -> SettlementRules:
         return SettlementRules(
@@ -358,6 +368,8 @@ class World:
             counts["starts"] += account.starts
             counts["orders"] += len(account.seen.facts.orders)
             counts["fills"] += len(account.seen.facts.fills)
+            if pairs := account.seen.facts.pair_fills():
+                counts["pair_fills"] += pairs
         return SimulationOutcome(
             seed=self.seed,
             simulated_s=(self.exchange.now_ns - self._begin_ns) / S,
@@ -528,8 +540,10 @@ def simulate(
     accounts: int = 2,
     *,
     gathers: bool = False,
+    spot: bool = False,
 ) -> SimulationOutcome:
     """Run one seed to its end. Raises BrokenInvariant where the world itself is wrong."""
     if minutes <= 0 or accounts < 1:
         raise BrokenInvariant("a simulation needs some minutes and an account")
-    return World(seed, faults=faults, accounts=accounts, gathers=gathers).run(minutes)
+    world = World(seed, faults=faults, accounts=accounts, gathers=gathers, spot=spot)
+    return world.run(minutes)

@@ -36,6 +36,7 @@ from engine.live.proof import CancelProof
 from engine.risk.exposure import ExposureBook, MarketRisk
 from engine.risk.gate import Allowed, Breakers, RiskGate
 from engine.runtime.account_runner import AccountRunner
+from engine.venues.demo.ledger import ExchangeLedger
 from storage.loss import Known
 from storage.projected import HANDLERS
 from storage.projected.orders import OrderRow
@@ -51,6 +52,8 @@ class Mutant(NamedTuple):
     seeds_max: int = 8
     """Within how many seeds it must be caught."""
     minutes: float = 1.0
+    spot: bool = False
+    """Whether its worlds have a spot pair."""
 
 
 def _silence_is_refusal(patch: Patch) -> None:
@@ -549,7 +552,40 @@ def _the_first_owner_gets_every_fill(patch: Patch) -> None:
     patch.setattr(Ledger, "book", credited)
 
 
+def _books_pairs(patch: Patch, **changes: Any) -> None:
+    book = Ledger.book
+
+    def wrong(self: Any, order: Any, event: Any, **given: Any) -> Any:
+        if order.leg is Leg.BASE:
+            event = msgspec.structs.replace(event, **changes)
+        return book(self, order, event, **given)
+
+    patch.setattr(Ledger, "book", wrong)
+
+
+def _a_pairs_fee_is_dropped(patch: Patch) -> None:
+    _books_pairs(patch, fee_micro=0)
+
+
+def _a_final_fill_is_pending(patch: Patch) -> None:
+    _books_pairs(patch, state=FillState.MATCHED)
+
+
+def _the_exchange_makes_bitcoins(patch: Patch) -> None:
+    confirm = ExchangeLedger.confirm
+
+    def twice(self: Any, fill: Any) -> None:
+        confirm(self, fill)
+        if fill.leg is Leg.BASE and fill.side is Side.BUY:
+            self.wallets[fill.customer].tokens(fill.instrument, fill.leg).settled += 1_000
+
+    patch.setattr(ExchangeLedger, "confirm", twice)
+
+
 MUTANTS = (
+    Mutant("a pair's fee is dropped", _a_pairs_fee_is_dropped, (), 12, 2.0, spot=True),
+    Mutant("a final fill is pending", _a_final_fill_is_pending, (), 12, 2.0, spot=True),
+    Mutant("the exchange makes bitcoins", _the_exchange_makes_bitcoins, (), spot=True),
     Mutant("owners are lost at a restart", _owners_are_lost_at_a_restart, (F.CRASH,), 24, 2.0),
     Mutant("two owners cross", _owners_cross, (), 24, 2.0),
     Mutant("an order by hand meets a bot's", _a_person_crosses_bots, (), 12, 2.0),

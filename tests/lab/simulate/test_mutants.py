@@ -32,6 +32,8 @@ QUICK = {
     "a resolution pays at once",
     "two owners cross",
     "a fill is another owner's",
+    "a pair's fee is dropped",
+    "the exchange makes bitcoins",
 }
 """Caught within seconds of simulated time: these are shown with every change."""
 
@@ -41,7 +43,7 @@ def caught_by(mutant: Any, patch: pytest.MonkeyPatch) -> tuple[int, str, str]:
     with patch.context() as patched:
         mutant.apply(patched)
         for seed in range(1, mutant.seeds_max + 1):
-            outcome = simulate(seed, mutant.minutes, faults=mutant.faults)
+            outcome = simulate(seed, mutant.minutes, faults=mutant.faults, spot=mutant.spot)
             if outcome.verdicts:
                 return seed, outcome.verdicts[0].judge, outcome.verdicts[0].text
     return 0, "", "nobody spoke"

@@ -31,3 +31,9 @@ def test_judges_are_silent_where_quotes_expire_by_themselves(seed: int) -> None:
     assert expiring
     lifetimes = {(order.expires_ns or 0) - order.created_ns for order in expiring}
     assert lifetimes == {240_000_000_000}
+
+
+def test_a_world_with_a_pair_trades_it_and_no_judge_speaks() -> None:
+    outcome = simulate(3, 0.3, faults=(), accounts=1, spot=True)
+    assert outcome.verdicts == ()
+    assert outcome.counts["pair_fills"] > 1
