@@ -104,6 +104,14 @@ class Money(msgspec.Struct, frozen=True, gc=False):
         return self.amount * 10**more if more >= 0 else ceil_div(self.amount, 10**-more)
 
 
+def leaves(paid: int, dust: int, step: int) -> int:
+    """Return how many increments of `step` units a fee of `paid` units takes beside the dust.
+
+    What is left of the last one is dust again: dust + increments · step − paid, below one step.
+    """
+    return -((dust - paid) // step)
+
+
 def _scaled(of: Asset, text: str | Decimal, rounding: str) -> int:
     try:
         value = Decimal(text)

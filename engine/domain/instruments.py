@@ -10,7 +10,7 @@ from typing import NewType
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from engine.domain.assets import Asset
+from engine.domain.assets import Asset, Money
 from engine.domain.legs import Kind, Leg, Side, is_bid
 from engine.domain.money import ceil_div, round_half_even_div, written
 from engine.domain.products import PRODUCTS, Product
@@ -72,6 +72,9 @@ class FeeSchedule(msgspec.Struct, frozen=True, kw_only=True):
     maker_rate_ppm: int = 0
     exponent: int | None = None
     rebate_rate_ppm: int = 0
+    of_received: bool | UnsetType = UNSET
+    """True = the fee is taken of what a fill brings: of the base on a buy, of the currency on a
+    sale (Binance and OKX spot). Unset = always of the currency."""
 
 
 class Instrument(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -211,6 +214,17 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         # Rates are parts per million, so size·rate is already micro-units per share; the venue
         # rounds to 5 decimals = 10 micro-units, and anything below one such step is free.
         return 10 * round_half_even_div(numerator, denominator * 10)
+
+    def fee_in_kind(self, size: int, *, maker: bool) -> Money | None:
+        """Return the fee of a buy that is taken of what it brings; None = it is in the currency.
+
+        `fee = size · rate`, rounded up to the smallest unit of the base.
+        """
+        if self.base is UNSET or self.fees.of_received is not True:
+            return None
+        rate = self.fees.maker_rate_ppm if maker else self.fees.taker_rate_ppm
+        units = size * 10 ** (self.base.decimals - self.size_decimals)
+        return Money(self.base, ceil_div(units * rate, 1_000_000)) if rate else None
 
     def maker_fee_micro(self, price: int, size: int) -> int:
         """Return the fee of a maker fill in micro-units."""

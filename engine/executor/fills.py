@@ -230,7 +230,8 @@ class Holding(msgspec.Struct, kw_only=True, gc=False):
     """What the redeemable tokens of both legs are still to bring."""
     dust: int = 0
     """What fees in the traded asset left of an increment: ours, too fine to be sold, in units of
-    `Instrument.base`. Below zero = a void fill took it back; the next fee makes it good."""
+    `Instrument.base`. The venue has one balance: an owner's fee is paid of the dust of all first,
+    and its own dust may be below zero. All below zero = a void fill took it back."""
 
     @property
     def redeems(self) -> bool:

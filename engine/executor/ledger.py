@@ -452,13 +452,7 @@ class Ledger:
         if (holders := self.state.owned.get(instrument)) is None:
             return True
         for holding in holders.values():
-            if (
-                not holding.flat
-                or holding.redeems
-                or holding.dust
-                or holding.yes.reserved
-                or holding.no.reserved
-            ):
+            if not holding.flat or holding.redeems or holding.yes.reserved or holding.no.reserved:
                 return False
         if any(entry.instrument == instrument for entry in self.state.fills.unsettled.values()):
             return False

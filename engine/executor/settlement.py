@@ -12,7 +12,7 @@ from enum import StrEnum
 import msgspec
 from msgspec import UNSET
 
-from engine.domain.assets import Asset, Money
+from engine.domain.assets import Asset, Money, leaves
 from engine.domain.events import CashKind, OrderFilled, TokensRedeemed
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Side
 from engine.domain.money import MICRO_DECIMALS
@@ -213,7 +213,7 @@ def _take_fee(state: LedgerState, holding: Holding, entry: Unsettled, event: Ord
     else:
         step: int = 10 ** (instrument.base.decimals - instrument.size_decimals)
         paid = fee.paid_in(instrument.base.decimals)
-        tokens = -((holding.dust - paid) // step)
+        tokens = leaves(paid, state.holdings[entry.instrument].dust, step)
         entry.dust = tokens * step - paid
         holding.dust += entry.dust
         worth = moved * paid // (event.size * step)

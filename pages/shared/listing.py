@@ -62,6 +62,8 @@ def confirmed_terms(instrument: Instrument) -> dict[str, str]:
     rate = f"{fees.taker_rate_ppm / 10_000:g} %"
     linear = not instrument.product.in_cents
     shape = "the order's value" if fees.exponent is None else "price times (1 minus price)"
+    if fees.of_received is True:
+        shape = "what a fill brings: a buy's is in the thing bought"
     if fees.exponent not in (None, 1):
         shape = f"({shape}) to the power of {fees.exponent}"
     maker = f"{fees.maker_rate_ppm / 10_000:g} % of the order's value"

@@ -41,7 +41,8 @@ class PositionRow(msgspec.Struct, kw_only=True):
     cost_micro: int = 0
     """What the tokens that are held cost, sales taken out at the average."""
     dust: int = 0
-    """What fees in the traded asset left of an increment, in the asset's units."""
+    """What its fees in the traded asset left of an increment, in the asset's units; below zero =
+    they were paid of what others left."""
     unvalued: int = 0
     updated_ns: int
     seq: int
@@ -93,15 +94,20 @@ class PositionRow(msgspec.Struct, kw_only=True):
 
 def on_fill_booked(fold: Fold, booked: FillBooked, record: Record) -> None:
     """Add a fill, or take it out as if it had never been."""
-    fill = booked.fill
+    fill, dust = booked.fill, 0
+    if fill.fee_asset is not None:
+        same = {"account": fill.account, "instrument": fill.instrument, "leg": fill.leg}
+        dust = sum(one.dust for one in fold.rows.matching(PositionRow, **same))
     position = _position(fold, _key_of(fill), fill.mode, record)
     if fill.fee_asset is not None:
-        _fee_in_kind(position, fill, fold.rows.find(ListingRow, fill.instrument), booked.sign)
+        listing = fold.rows.find(ListingRow, fill.instrument)
+        _fee_in_kind(position, fill, listing, dust=dust, sign=booked.sign)
+        fold.rows.put(fill)
     position.apply_fill(fill, booked.sign)
 
 
 def _fee_in_kind(
-    position: PositionRow, fill: FillRow, listing: ListingRow | None, sign: int
+    position: PositionRow, fill: FillRow, listing: ListingRow | None, *, dust: int, sign: int
 ) -> None:
     """Take a fee in the traded asset out of dust and as many increments as it needs; -1 undoes."""
     if listing is None or listing.base_step is None or listing.one_token is None:
@@ -111,7 +117,7 @@ def _fee_in_kind(
     step = listing.base_step
     paid = -(-fill.fee_amount * step * listing.one_token // 10**fill.fee_decimals)
     if sign > 0:
-        fill.fee_size = -((position.dust - paid) // step)
+        fill.fee_size = -((dust - paid) // step)
         fill.fee_worth_micro = (fill.value_micro or 0) * paid // (fill.size * step)
     position.dust += sign * (fill.fee_size * step - paid)
 

@@ -191,3 +191,16 @@ def test_whatever_is_paid_in_no_asset_is_made_or_lost(
         assert one.state.cash_settled_micro + one.state.cash_pending_micro == cash["USD"]
         assert units(one, pair) == cash["BTC"]
         assert -(third.fees if third else 0) == cash["BNB"]
+
+
+def test_the_dust_of_all_owners_pays_as_the_venue_has_one_balance(
+    ledger: Ledger, build: Any, pair: Instrument
+) -> None:
+    fill(ledger, build, pair, Money(BTC, 300), bot=BotId("a"))
+    fill(ledger, build, pair, Money(BTC, 300), number=2, bot=BotId("b"))
+
+    assert ledger.holding(pair.id).yes.settled == 507
+    assert ledger.holding(pair.id).dust == 400
+    assert ledger.owned(pair.id, BotId("a")).dust == 700
+    assert ledger.owned(pair.id, BotId("b")).dust == -300
+    ledger.check()

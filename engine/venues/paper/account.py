@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from engine.domain.assets import Money, leaves
 from engine.domain.instruments import Instrument, Kind, Side
 from engine.venues.paper.queue import QueuedOrder
 
@@ -45,6 +46,8 @@ class PaperHolding:
     """Held for open SELLs."""
     covering: int = 0
     """Part of a short that open BUYs will cover (perpetuals)."""
+    dust: int = 0
+    """What fees in the traded asset left of an increment, in units of `Instrument.base`."""
     short_micro: int = 0
     """What the open short brought (perpetuals)."""
 
@@ -172,6 +175,13 @@ class LegFunds:
         if side is _BUY:
             return -self.value_up(price, size) - fee_micro
         return price * size // self._divisor - fee_micro
+
+    def left(self, size: int, fee: Money) -> int:
+        """Return what a buy brings of `size` after a fee that is taken of it; keep the dust."""
+        step: int = 10 ** (fee.asset.decimals - self.instrument.size_decimals)
+        gone = leaves(fee.amount, self.holding.dust, step)
+        self.holding.dust += gone * step - fee.amount
+        return size - gone
 
     def affords(self, side: Side, money: int) -> bool:
         """Say whether a maker fill can still be paid: rounding per fill may use up the last micro.

@@ -217,6 +217,8 @@ class Owned(NamedTuple):
     """None = not resolved."""
     tokens: Mapping[Leg, int]
     """By leg."""
+    dust: int = 0
+    """In units of the traded asset, as fees in it left them."""
 
 
 def restored_market(one: Owned, wallet: Wallet) -> PaperMarket:
@@ -231,6 +233,7 @@ def restored_market(one: Owned, wallet: Wallet) -> PaperMarket:
     market.closed = one.payout_yes_micro is not None
     for leg, funds in market.funds.items():
         funds.holding.settled = one.tokens[leg]
+        funds.holding.dust = one.dust
     return market
 
 

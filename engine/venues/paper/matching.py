@@ -20,6 +20,7 @@ from itertools import islice
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from engine.domain.books import Book
 from engine.domain.effects import (
@@ -248,8 +249,13 @@ class Matching:
         if size <= 0 or size > resting.remaining:
             raise BrokenInvariant(f"fill of {size} on {resting.remaining} open of order {order.id}")
         at_once = not self._settle_ns or market.instrument.product.second is None
+        kind, moved = None, size
+        if order.side is Side.BUY and market.instrument.fees.of_received is not UNSET:
+            kind = market.instrument.fee_in_kind(size, maker=liquidity is _MAKER)
+            if kind is not None:
+                fee_micro, moved = 0, funds.left(size, kind)
         money = funds.money(order.side, price, size, fee_micro)
-        tokens, cash = funds.fill(order.side, size, money, at_once=at_once)
+        tokens, cash = funds.fill(order.side, moved, money, at_once=at_once)
         resting.remaining -= size
         self.fill_count += 1
         event = OrderFilled(
@@ -262,6 +268,7 @@ class Matching:
             liquidity=liquidity,
             state=FillState.CONFIRMED if at_once else FillState.MATCHED,
             source=source,
+            fee=UNSET if kind is None else kind,
         )
         if len(self.fills) >= FILLS_MAX:
             self.fills_dropped_ns, _ = self.fills.popleft()

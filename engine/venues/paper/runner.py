@@ -223,4 +223,4 @@ class PaperRunner(AccountRunner):
         tokens = {
             leg: held.leg(leg).settled + held.leg(leg).redeemable for leg in terms.product.legs
         }
-        return Owned(terms, held.payout_yes_micro, tokens)
+        return Owned(terms, held.payout_yes_micro, tokens, held.dust)
