@@ -46,7 +46,13 @@ from engine.executor.cash import CashMoves
 from engine.executor.halts import Blocks, ExecutorParts, Hold, Markets, TradingHalts
 from engine.executor.ledger import Ledger
 from engine.executor.manual import ByHand, ManualRefused
-from engine.executor.orders import InstrumentIntent, LiveOrder, OrderTable, OwnerSlot
+from engine.executor.orders import (
+    AwaitedOrder,
+    InstrumentIntent,
+    LiveOrder,
+    OrderTable,
+    OwnerSlot,
+)
 from engine.executor.outbox import EffectOutbox
 from engine.executor.plan import Residual
 from engine.executor.planning import Mailbox, Planning
@@ -213,9 +219,8 @@ class Executor:
         if order.instrument in table.instruments:
             table.adopt(order, now_ns, identity)
         elif not table.forgotten(order.id):
-            table.awaiting_listing[order.id] = (
-                order  # it waits for its instrument, and the start for it
-            )
+            # It waits for its instrument, and the start for it.
+            table.awaiting_listing[order.id] = AwaitedOrder(order, identity)
             table.numbers.make(order.id)
 
     def recover(self, orders: Iterable[Order], now_ns: int) -> list[Effect]:
@@ -244,9 +249,10 @@ class Executor:
         """Learn an instrument; orders that waited for it are taken in as UNKNOWN."""
         self._table.listed(event.instrument)
         awaiting_listing = self._table.awaiting_listing
-        found = [o for o in awaiting_listing.values() if o.instrument == event.instrument.id]
-        for order in sorted(found, key=lambda order: order.id):
-            known = self._table.adopt(order, now_ns)
+        listed = event.instrument.id
+        found = [one for one in awaiting_listing.values() if one.order.instrument == listed]
+        for order, identity in sorted(found, key=lambda one: one.order.id):
+            known = self._table.adopt(order, now_ns, identity)
             if known is not None and self._started:
                 self._table.happen(known, Happened.NO_ANSWER, now_ns, _ANEW)
                 known.ask_ns = now_ns
@@ -384,7 +390,8 @@ class Executor:
 
     def may_rest(self, scope: Scope) -> int:
         """Return how many orders in scope may rest, those that await their listing among them."""
-        awaited = sum(within(scope, order) for order in self._table.awaiting_listing.values())
+        awaiting = self._table.awaiting_listing.values()
+        awaited = sum(within(scope, one.order) for one in awaiting)
         return len(self.live_in(scope)) + awaited
 
     def prove(self, scope: Scope, now_ns: int) -> None:
@@ -487,7 +494,7 @@ class Executor:
         True also of one that was forgotten or whose listing an order of an earlier life awaits.
         """
         table = self._table
-        awaited = any(order.instrument == instrument for order in table.awaiting_listing.values())
+        awaited = any(one.order.instrument == instrument for one in table.awaiting_listing.values())
         return instrument in table.instruments or instrument in table.over or awaited
 
     def record(self, order: OrderId) -> LiveOrder | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
 
@@ -256,6 +257,14 @@ def _held(holding: Holding, linear: bool) -> tuple[LegHolding, LegHolding]:
     return yes, holding.no
 
 
+class AwaitedOrder(NamedTuple):
+    """A journaled order of an instrument that is not listed yet."""
+
+    order: Order
+    identity: Identity | None
+    """How the venue knows it; None = it may not have left."""
+
+
 class OrderTable(OrderMemory):
     """Orders by id and by instrument, in step with ledger and exposure."""
 
@@ -268,7 +277,7 @@ class OrderTable(OrderMemory):
         self._settings = settings
         self._fence = settings.fence
         self.unknown: dict[OrderId, LiveOrder] = {}
-        self.awaiting_listing: dict[OrderId, Order] = {}
+        self.awaiting_listing: dict[OrderId, AwaitedOrder] = {}
         """Journaled orders of instruments that are not listed yet: they wait, and the start too."""
         self.numbers = OrderNumbers()
         self.known_until = OrderId(0)

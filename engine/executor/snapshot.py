@@ -6,12 +6,12 @@ import msgspec
 
 from engine.domain.events import BookMarked
 from engine.domain.instruments import UNASSIGNED, AccountId, BotId, InstrumentId
-from engine.domain.orders import Order
+from engine.domain.orders import Identity, Order, OrderId
 from engine.errors import BadInput
 from engine.executor.halts import Blocks, BlocksState, Markets
 from engine.executor.ledger import LedgerState
 from engine.executor.numbers import OrderNumbers
-from engine.executor.orders import LiveOrder, OrderTable, update_exposure
+from engine.executor.orders import AwaitedOrder, LiveOrder, OrderTable, update_exposure
 from engine.executor.owners import assign_before
 from engine.executor.reconcile import Reconciler
 from engine.executor.wallet import WalletState
@@ -35,6 +35,8 @@ class _ExecutorState(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     ledger: LedgerState
     orders: list[LiveOrder]
     awaiting_listing: list[Order]
+    awaiting_names: dict[OrderId, Identity] = msgspec.field(default_factory=dict)
+    """How the venue knows them. In snapshots of before: unknown."""
     last_id: int
     """The highest number made here, in snapshots of before `numbers` also their floor."""
     instruments: dict[InstrumentId, _SavedInstrument]
@@ -58,7 +60,12 @@ def encode(
             account=table.account,
             ledger=table.ledger.state,
             orders=[*live, *(table.orders[number] for number in table.ended)],
-            awaiting_listing=list(table.awaiting_listing.values()),
+            awaiting_listing=[one.order for one in table.awaiting_listing.values()],
+            awaiting_names={
+                number: one.identity
+                for number, one in table.awaiting_listing.items()
+                if one.identity is not None
+            },
             last_id=table.numbers.last,
             numbers=table.numbers,
             instruments={
@@ -104,7 +111,10 @@ def decode(
     _restore_instruments(table, saved)
     before = OrderNumbers(made=[(1, saved.last_id)] * bool(saved.last_id), floor=saved.last_id)
     table.restore(saved.orders, saved.numbers or before, died=died)
-    table.awaiting_listing = {order.id: order for order in saved.awaiting_listing}
+    table.awaiting_listing = {
+        order.id: AwaitedOrder(order, saved.awaiting_names.get(order.id))
+        for order in saved.awaiting_listing
+    }
     for mark in saved.marks:
         # What was seen before the restart may mark a holding; it proves nothing any more.
         markets.marks[mark.instrument] = msgspec.structs.replace(mark, trusted=False)

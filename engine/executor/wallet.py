@@ -481,7 +481,7 @@ class WalletOperations:
                 self._table.moved(operation.effect.instrument, now_ns)
 
     def _known(self, instrument: InstrumentId) -> bool:
-        awaited = (order.instrument for order in self._table.awaiting_listing.values())
+        awaited = (one.order.instrument for one in self._table.awaiting_listing.values())
         return instrument in self._table.instruments or instrument in awaited
 
     def _book(self, name: str, at_ns: int) -> None:

@@ -700,6 +700,23 @@ def test_orders_of_an_instrument_not_listed_yet_hold_the_start_up(make_rig: Any)
     assert not rig.executor.recovering
 
 
+@pytest.mark.parametrize("snapshots", [0, 1, 2])
+def test_an_order_that_waits_for_its_listing_keeps_its_name_at_the_venue(
+    make_rig: Any, snapshots: int
+) -> None:
+    rig = make_rig(settings=ExecutorSettings(), cash=0, empty=True)
+    other = rig.build.binary("venue:m2")
+    rig.executor.adopt(rig.build.order(1, instrument=other.id), rig.now, Identity("0xname"))
+    for _ in range(snapshots):
+        state = rig.executor.snapshot()
+        rig = make_rig(settings=ExecutorSettings(), cash=0, empty=True)
+        rig.executor.restore(state)
+    rig.executor.recover([], rig.now)
+    rig.feed(InstrumentListed(instrument=other))
+    assert rig.executor.record(1).identity == "0xname"
+    assert rig.state(1) is S.UNKNOWN
+
+
 def test_an_answer_to_a_question_from_before_is_not_taken_for_the_one_that_counts(
     make_rig: Any,
 ) -> None:
