@@ -25,7 +25,6 @@ from pages.kit.words import NOTHING, SECOND_NS, age, count, moment
 from pages.shared import receipt as receipts
 from storage import supervisor
 from storage.commands import STOP_PROOF, latest_receipt
-from storage.database import note, transaction, writing
 from storage.phases import INIT, RECOVERY, STOPPED, phases
 from storage.supervisor import FAILURES, ProgramStatus, socket_in
 from storage.switch import EngineSwitch
@@ -109,9 +108,7 @@ def steps_of(
     """Return what a stop, start or restart does; each step stands in the audit of `owner`."""
 
     def noted(step: str, said: str) -> str:
-        with writing(made.state_path) as connection, transaction(connection):
-            note(connection, owner, now_ns(), who, f"engine {step}", said=said)
-        return said
+        return made.noted(step, said, owner=owner, who=who, now_ns=now_ns())
 
     steps = {
         STOP: lambda: noted(STOP, made.stop(now_ns).sentence()),

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import msgspec
 
-from engine.errors import BadRequest, NoEngine
+from engine.errors import BadRequest, NoEngine, StorageError
 from storage import supervisor
 from storage.commands import STOP_PROOF, Receipt, latest_receipt
-from storage.database import reading
+from storage.database import note, reading, transaction, writing
 from storage.files import write_whole
 from storage.supervisor import FAILURES, ProgramStatus, SupervisorFault
 from storage.users import ENGINE_ID
@@ -97,6 +97,18 @@ class EngineSwitch(msgspec.Struct, frozen=True, kw_only=True):
             raise BadRequest(text, "not_stopped") from None
         took_s = (clock() - began_ns) / SECOND_NS
         return StopResult(ran=True, took_s=took_s, receipt=self.receipt(began_ns))
+
+    def noted(self, what: str, said: str, *, owner: str, who: str, now_ns: int) -> str:
+        """Keep in the audit of `owner` what the switch did; return it as it is to be said.
+
+        An engine that was stopped is stopped, also where the state file does not take the row.
+        """
+        try:
+            with writing(self.state_path) as connection, transaction(connection):
+                note(connection, owner, now_ns, who, f"engine {what}", said=said)
+        except StorageError as error:
+            return f"{said}; the audit could not take it: {error}"
+        return said
 
     def receipt(self, since_ns: int) -> Receipt | None:
         """Return the receipt of a stop that began at `since_ns` or later, None where none is."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import argparse
 
-from engine.cli.arguments import say
+from engine.cli.arguments import say, who_types
 from engine.clock import WallClock
 from engine.config import Config
 from storage.switch import EngineSwitch
+from storage.users import ENGINE_ID
 
 HELP = "start, stop or restart the engine of a running desk; a stop is proven"
 
@@ -33,15 +34,21 @@ def run(args: argparse.Namespace, config: Config) -> int:
         state_path=config.state_path,
         start_paused_path=config.start_paused_path,
     )
+    clock = WallClock()
+
+    def noted(what: str, said: str) -> str:
+        """Keep it in the audit, as the page Engine does."""
+        return switch.noted(what, said, owner=ENGINE_ID, who=who_types(), now_ns=clock.now_ns())
+
     code, lines = 0, list[str]()
     answer: dict[str, object] = {}
     if args.verb != "start":
-        stopped = switch.stop(WallClock().now_ns)
-        lines.append(stopped.sentence())
+        stopped = switch.stop(clock.now_ns)
+        lines.append(noted("stop", stopped.sentence()))
         answer |= {"stopped": True, "ran": stopped.ran, "proven": stopped.proven}
         code = int(stopped.ran and not stopped.proven)
     if args.verb != "stop":
-        lines.append(switch.start(paused=args.paused))
+        lines.append(noted("start", switch.start(paused=args.paused)))
         answer |= {"started": True, "paused": args.paused}
     text = "\n".join(lines)
     say(args, answer | {"text": text}, text)

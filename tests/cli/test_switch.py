@@ -14,10 +14,11 @@ from engine.__main__ import main
 from engine.cli.start_watch import ended
 from engine.clock import WallClock
 from storage.commands import STOP_PROOF, Receipt, keep_receipt
-from storage.database import transaction, writing
+from storage.database import reading, transaction, writing
 from storage.schema import migrate
 from storage.supervisor import socket_in
 from storage.users import ENGINE_ID
+from storage.views import audit
 from tests.fakes.supervisor import FakeSupervisor, supervised
 
 
@@ -150,3 +151,27 @@ def test_the_end_of_a_desk_without_a_proof_of_an_engine_that_ran_says_so(
 ) -> None:
     said = ended(desk.home, desk.home / "pitboss.db", WallClock().now_ns, end_s=0.2)
     assert "NOT PROVEN: this stop left no receipt" in said
+
+
+def test_each_step_stands_in_the_audit_with_who_typed_it(
+    desk: SwitchedDesk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said(capsys, "restart", "--paused")[0] == 0
+    with reading(desk.home / "pitboss.db") as connection:
+        rows = [row for row in audit(connection, ENGINE_ID) if row["what"].startswith("engine ")]
+    steps = {row["what"]: (row["who"], json.loads(row["detail"])["said"]) for row in rows}
+    assert steps.keys() == {"engine stop", "engine start"}
+    assert all(who.startswith("cli:") for who, _ in steps.values())
+    assert steps["engine stop"][1].endswith("; stopped")
+    assert "every bot that would trade is paused" in steps["engine start"][1]
+
+
+def test_a_step_that_the_audit_cannot_take_is_done_and_says_so(
+    desk: SwitchedDesk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk.supervisor.programs["engine"] = "STOPPED"
+    (desk.home / "pitboss.db").unlink()
+    code, answer = said(capsys, "start")
+    assert code == 0
+    assert "the audit could not take it" in answer["text"]
+    assert desk.runs
