@@ -49,8 +49,8 @@ def tape(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def bot(parameters: dict[str, str]) -> Bot:
-    name = BotId("maker")
-    strategy = build("market_maker", parameters, name)
+    name, given = BotId("maker"), dict(parameters)
+    strategy = build(given.pop("strategy", "market_maker"), given, name)
     return Bot(
         name=name, account=ACCOUNT, strategy=strategy, capital_micro=CASH_MICRO, everything=True
     )

@@ -27,6 +27,7 @@ from engine.domain.events import (
     TradePrinted,
 )
 from engine.domain.instruments import InstrumentId
+from engine.domain.settings import CURRENCY
 from engine.errors import BadInput, ConfigError
 from engine.feeds.counts import UNREADABLE
 from engine.lab.recordings.btc5m import Btc5mRecording, read_tokens
@@ -204,6 +205,18 @@ def _table_beside(file: Path) -> Path | None:
 # -- Reader of the recordings the engine makes itself: segments of events, block by block ----------
 
 TORN = "torn end of a segment"
+
+
+def currency_recorded(path: Path) -> str:
+    """Return the currency of the first market that the engine recorded.
+
+    All other formats hold Polymarket's markets. Raises BadInput where the recording is torn.
+    """
+    if path.is_dir() and segments(path):
+        for _, event in TapedRecording(path).events():
+            if isinstance(event, InstrumentListed):
+                return event.instrument.currency
+    return CURRENCY
 
 
 class TapedRecording:

@@ -30,7 +30,7 @@ from engine.lab.recordings.door import (
     Recording,
     RecordingUntil,
 )
-from engine.lab.recordings.open import open_recording
+from engine.lab.recordings.open import currency_recorded, open_recording
 from engine.lab.replay.run import ACCOUNT, CURRENCY, Replay, ReplayResult, assemble, summarise
 from engine.runtime.decisions import DecisionLog
 from engine.runtime.journal import DigestRecorder, Recorder
@@ -123,6 +123,8 @@ class PreparedReplay:
         if (made := _made(self.recording)) is not None:
             self._tick_ns = made.tick_ns
             limits, paper = _for_made(made, options, limits, paper)
+        else:
+            paper = paper_of(options, currency_recorded(options.path))
         self._stored = False
         self._files = ExitStack()
         """Closes what the run writes: at its end, and where it never begins."""
@@ -311,7 +313,7 @@ def prepare(options: ReplayOptions, config: Config) -> PreparedReplay:
     return PreparedReplay(options, config)
 
 
-def paper_of(options: ReplayOptions) -> PaperSettings:
+def paper_of(options: ReplayOptions, currency: str = CURRENCY) -> PaperSettings:
     """Return the paper account. Raises ConfigError naming the argument."""
     if options.cash_micro <= 0:
         raise ConfigError("--cash: a replay needs more than nothing to start with")
@@ -320,7 +322,7 @@ def paper_of(options: ReplayOptions) -> PaperSettings:
             order_latency_ms=options.latency_ms,
             cancel_latency_ms=options.latency_ms,
             model=FillModel(options.model),
-            starting_cash={CURRENCY: options.cash_micro / MICRO},
+            starting_cash={currency: options.cash_micro / MICRO},
         )
     except ValidationError as error:
         first = error.errors(include_url=False)[0]

@@ -24,12 +24,12 @@ from engine.domain.effects import AnyEffect
 from engine.domain.events import Event
 from engine.domain.instruments import AccountId, BotId, Mode
 from engine.domain.money import MICRO
-from engine.domain.settings import CURRENCY, AccountSettings
+from engine.domain.settings import AccountSettings
 from engine.errors import BadInput, ConfigError
 from engine.executor.executor import Executor
 from engine.lab.paced import PacedPump, PacedRunner
 from engine.lab.recordings.door import Recording
-from engine.lab.recordings.open import open_recording
+from engine.lab.recordings.open import currency_recorded, open_recording
 from engine.lab.replay.run import GATEWAY, assemble
 from engine.lab.replay.setup import ReplayOptions, limits_of, paper_of
 from engine.runtime.bot_runner import BotRunner
@@ -165,10 +165,12 @@ class TapeDeck(AccountOpening):
         self._options = options
         self.clock = clock
         self._limits = limits_of(replay.limits)
-        self._paper = paper_of(replay)
+        paper_of(replay)
         self.bot()
         self.recording_path = replay.path
         self.recording: Recording = open_recording(replay.path, replay.trade_size_cap)
+        self._currency = currency_recorded(replay.path)
+        self._paper = paper_of(replay, self._currency)
         self.decisions = DecisionsDigest()
         """Must be given every decision."""
         self.result: dict[str, Any] = {}
@@ -214,7 +216,7 @@ class TapeDeck(AccountOpening):
             applied(connection, ENGINE_ID, 1, now_ns)
             register_account(
                 connection, engine_id=ENGINE_ID, account=ACCOUNT, mode=Mode.PAPER, venue=FEED,
-                currency=CURRENCY,
+                currency=self._currency,
             )  # fmt: skip
             return in_force(connection, ENGINE_ID)
 
@@ -223,7 +225,7 @@ class TapeDeck(AccountOpening):
             name=ACCOUNT,
             venue=FEED,
             mode=Mode.PAPER,
-            currency=CURRENCY,
+            currency=self._currency,
             starting_cash=self._options.replay.cash_micro / MICRO,
             limits=self._limits,
         )
