@@ -21,6 +21,7 @@ from bench import (
     processes,
     reaction,
     recovery,
+    rules,
     sustained,
 )
 from bench.generator import write
@@ -78,6 +79,10 @@ def _parts(rounds: int, *, quick: bool) -> dict[str, tuple[str, Callable[[], Seq
         ),
         "order": ("The way of an order, counted", order_path.rows),
         "days": ("A recorded day", lambda: days.rows(rounds)),
+        "rules": (
+            "Rules of bars: closed trades and metrics beside the libraries'",
+            lambda: rules.rows(quick=quick),
+        ),
         "memory": ("Peak memory on ten times the input, and on the input once", _memory),
         "age": (
             "What an engine and its exchange hold in a day's life, and after an hour",

@@ -62,6 +62,18 @@ def ours(mode: str, workload: Path, repeat: int = 1) -> Callable[[], Result | No
     return lambda: run([sys.executable, "-m", "bench.ours", mode, str(workload), str(repeat)])
 
 
+def environment(name: str, *requirements: str) -> Path:
+    """Return the Python of an environment of the bench's own, made on first use."""
+    folder = VENVS / name
+    python = folder / "bin" / "python"
+    ready = folder / "ready"
+    if not ready.exists():
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", *requirements], check=True)
+        ready.touch()
+    return python
+
+
 def peer(name: str, requirement: str, script: str, mode: str) -> Callable[[], Result | None]:
     """Return a run of a peer in an environment of its own, made on first use."""
 
@@ -69,10 +81,7 @@ def peer(name: str, requirement: str, script: str, mode: str) -> Callable[[], Re
         if not (PEERS / script).exists():
             sys.stderr.write(f"{name}: its script is not here (PITBOSS_BENCH), left out\n")
             return None
-        python = VENVS / name / "bin" / "python"
-        if not python.exists():
-            subprocess.run([sys.executable, "-m", "venv", VENVS / name], check=True)
-            subprocess.run([python, "-m", "pip", "install", "-q", requirement, "numba"], check=True)
+        python = environment(name, requirement, "numba")
         return run([str(python), script, mode], folder=PEERS)
 
     return go

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+import statistics
+from collections.abc import Callable
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +106,56 @@ def test_sma_cross_trades_as_a_naive_one_does_at_the_next_open(seed: int, tmp_pa
     assert len(fills) > 20
     assert summary["currency"] == "USDT"
     assert summary["residuals"].keys() <= {"expired_intent"}
+
+
+def rsi(closes: list[float], period: int) -> float | None:
+    """Return the index of the last close, summed anew from the first one (Wilder)."""
+    changes = [after - before for before, after in pairwise(closes)]
+    if len(changes) < period:
+        return None
+    sums = [sum(max(0.0, way * one) for one in changes[:period]) / period for way in (1, -1)]
+    for one in changes[period:]:
+        sums = [
+            (total * (period - 1) + max(0.0, way * one)) / period
+            for total, way in zip(sums, (1, -1), strict=True)
+        ]
+    return 100 * sums[0] / sum(sums) if sum(sums) else 0.0
+
+
+def place(closes: list[float], period: int) -> float | None:
+    """Return where the last close lies between its Bollinger bands of two deviations."""
+    last = closes[-period:]
+    wide = 2 * statistics.pstdev(last)
+    if len(last) < period or not wide:
+        return None
+    return (last[-1] - statistics.fmean(last) + wide) / (2 * wide)
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "period", "low", "high"),
+    [("rsi_reversion", rsi, 14, 30.0, 55.0), ("bollinger_reversion", place, 20, 0.0, 0.5)],
+)
+def test_a_reversion_trades_as_a_naive_one_does_at_the_next_open(
+    rule: str,
+    value: Callable[[list[float], int], float | None],
+    period: int,
+    low: float,
+    high: float,
+    tmp_path: Path,
+) -> None:
+    rows = walk(7)
+    parameters = {"bars": "1m", "period": str(period), "share": "0.5"}
+    given = options(file_of(tmp_path, rows), strategy=rule, parameters=parameters)
+    _, fills = played(given, tmp_path / "home")
+    closes, held, trades = [float(row[3]) for row in rows], False, []
+    for i in range(period - 1, len(rows) - 1):
+        number = value(closes[: i + 1], period)
+        if number is None or not (number > high if held else number < low):
+            continue
+        held = not held
+        trades.append(("buy" if held else "sell", rows[i + 1][0], T0 + 60 * (i + 1)))
+    assert fills == trades
+    assert len(fills) >= 10
 
 
 def test_two_runs_are_one_digest_and_a_cost_is_paid(tmp_path: Path) -> None:
