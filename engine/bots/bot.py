@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import heapq
 
-from engine.bots.signals import LearnedSignals, Signals
+from engine.bots.signals import LearnedSignals, Reader, Signals
 from engine.bots.sizing import sizer_of
-from engine.caches.views import BookView, InventoryView
+from engine.caches.views import BookView, InstrumentViews, InventoryView
 from engine.domain.bots import BotState
 from engine.domain.decisions import Rest
 from engine.domain.effects import Effect, RaiseAlert, alarm, caution
@@ -25,7 +25,17 @@ from engine.domain.intents import Target
 from engine.domain.settings import RiskLimits, Sizing
 from engine.errors import BadInput
 from engine.executor.executor import Executor
-from engine.strategies.door import NOTHING, Context, Evaluation, Reads, Strategy
+from engine.strategies.door import (
+    NO_OTHERS,
+    NO_READINGS,
+    NOTHING,
+    BotView,
+    Context,
+    Evaluation,
+    Readings,
+    Reads,
+    Strategy,
+)
 
 
 class Cell:
@@ -114,6 +124,8 @@ class Bot:
         """The settings it was made from, as JSON, so that it can be made again."""
         self.state = BotState.IDLE
         self.error = ""
+        self.others: BotView = NO_OTHERS
+        """What its strategy may look at besides the instrument it is asked about."""
         self.kept = b""
         """The state of its strategy as it was last read."""
         self.cells: dict[InstrumentId, Cell] = {}
@@ -152,6 +164,10 @@ class Bot:
             return self.strategy.evaluate(context, now_ns)
         context, notes = self.sizer.funded(context)
         return self.sizer.sized(self.strategy.evaluate(context, now_ns), context, notes)
+
+    def joins(self, views: InstrumentViews, executor: Executor, signals: Signals) -> None:
+        """Let its strategy look at all of its instruments at the account it joins."""
+        self.others = BotMarkets(self, views, executor, signals)
 
     def keep(self, state: object) -> None:
         """Keep what its strategy gave as its state. Raises BadInput where that is no bytes."""
@@ -301,6 +317,34 @@ def inventory_of(executor: Executor, instrument: Instrument, owner: BotId) -> In
         working_bid=bids,
         working_ask=asks,
     )
+
+
+class BotMarkets:
+    """All instruments of one bot, as its strategy may look at them. Implements `BotView`."""
+
+    __slots__ = ("_bot", "_executor", "_signals", "_views")
+
+    def __init__(
+        self, bot: Bot, views: InstrumentViews, executor: Executor, signals: Signals
+    ) -> None:
+        self._bot = bot
+        self._views = views
+        self._executor = executor
+        self._signals = signals
+
+    def views(self) -> tuple[BookView, ...]:
+        """Return the books of its instruments that are not closed, in the order it took them."""
+        views = (self._views[key] for key in self._bot.cells if key in self._views)
+        return tuple(view for view in views if not view.closed)
+
+    def inventory(self, instrument: InstrumentId) -> InventoryView:
+        """Return what the bot holds in one of them."""
+        return inventory_of(self._executor, self._views[instrument].instrument, self._bot.name)
+
+    def readings(self, instrument: InstrumentId, now_ns: int) -> Readings:
+        """Return the bars and indicators it declared, of one of them."""
+        reads = self._bot.reads
+        return NO_READINGS if reads is NOTHING else Reader(self._signals, instrument, reads, now_ns)
 
 
 # -- What an engine asks of the core of an account, in words ---------------------------------------

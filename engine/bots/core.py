@@ -122,11 +122,11 @@ class AccountCore(AskedCore):
         self._states: dict[BotId, str] = {}  # as the tape knows them
         self._cells: dict[InstrumentId, tuple[Cell, ...]] = {}
         self._listeners: dict[str, tuple[Bot, ...]] = {}
+        self.signals = Signals()
         for bot in bots:
             for key in bot.strategy.references:
                 self._listeners[key] = (*self._listeners.get(key, ()), bot)
             self._fund(bot)
-        self.signals = Signals()
         self._slices = Slices() if sliced else None
         self._ready: list[Cell] = []
         self._agenda = Agenda()
@@ -139,6 +139,7 @@ class AccountCore(AskedCore):
     def _fund(self, bot: Bot) -> None:
         """Have the gate bind a bot to its capital, and the planner know its priority."""
         self.executor.prefer(bot.name, bot.priority)
+        bot.joins(self.cache.views, self.executor, self.signals)
         if bot.capital_micro > 0:
             self.executor.gate.exposure.capital_micro[bot.name] = bot.capital_micro
 
@@ -435,6 +436,7 @@ class AccountCore(AskedCore):
             readings=NO_READINGS
             if bot.reads is NOTHING
             else Reader(self.signals, cell.instrument, bot.reads, now_ns),
+            others=bot.others,
         )
         self.busy = bot, context
         try:
@@ -465,14 +467,12 @@ class AccountCore(AskedCore):
         self._second_ns = min(self._second_ns, now_ns - now_ns % tick_ns + tick_ns)
         self._effects += self.executor.receive(mark_of(view), now_ns)
         for intent in intents:
-            if type(intent) is Basket:
-                for target in intent.targets:
-                    self._mark(target.instrument, now_ns)
+            for target in intent.targets if type(intent) is Basket else ():
+                self._mark(target.instrument, now_ns)
             self._effects += self.executor.receive(intent, now_ns)
 
     def _mark(self, instrument: InstrumentId, now_ns: int) -> None:
-        view = self.cache.views.get(instrument)
-        if view is not None:
+        if (view := self.cache.views.get(instrument)) is not None:
             self._effects += self.executor.receive(mark_of(view), now_ns)
 
     def fail(self, bot: Bot, error: BaseException, now_ns: int) -> None:

@@ -96,6 +96,41 @@ class NoReadings:
 NO_READINGS = NoReadings()
 
 
+class BotView(Protocol):
+    """All instruments of the bot: what a strategy of several looks at in one evaluation."""
+
+    def views(self) -> Sequence[BookView]:
+        """Return the books of its instruments that are not closed, in the order it took them."""
+        ...
+
+    def inventory(self, instrument: InstrumentId) -> InventoryView:
+        """Return what the bot holds in one of them."""
+        ...
+
+    def readings(self, instrument: InstrumentId, now_ns: int) -> Readings:
+        """Return the bars and indicators `reads` declares, of one of them."""
+        ...
+
+
+class NoOthers:
+    """The instruments of a bot that has none yet."""
+
+    def views(self) -> Sequence[BookView]:
+        return ()
+
+    def inventory(self, instrument: InstrumentId) -> InventoryView:
+        """Raise BadInput."""
+        raise BadInput(f"{instrument} is none of the bot's instruments")
+
+    def readings(self, instrument: InstrumentId, now_ns: int) -> Readings:
+        """Raise BadInput."""
+        del now_ns
+        raise BadInput(f"{instrument} is none of the bot's instruments")
+
+
+NO_OTHERS = NoOthers()
+
+
 class Context(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Everything a strategy may look at in one evaluation of one instrument."""
 
@@ -113,6 +148,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """True while the bot winds down: only reduce."""
     readings: Readings = NO_READINGS
     """What the strategy's `reads` declares."""
+    others: BotView = NO_OTHERS
+    """All instruments of the bot, this one among them."""
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
