@@ -15,7 +15,8 @@ import streamlit as st
 
 from engine.domain.instruments import Mode
 from engine.domain.money import MICRO
-from engine.domain.telemetry import Approvals, Capital, LockedMoney
+from engine.domain.rates import DOLLAR, par
+from engine.domain.telemetry import Approvals, AssetSeen, Capital, LockedMoney
 from pages import Page
 from pages.frame.bar import mode_here
 from pages.kit import commands, guard, links, names, panels
@@ -202,6 +203,38 @@ def _lock(lock: LockedMoney, seen: Capital, now: int) -> str:
     return f"<tr><th>{name}<br><small>{escape(why)}</small></th>{cells}</tr>"
 
 
+@guard.part("The assets")
+def show_assets(seen: Capital, now: int) -> None:
+    """Draw what the account has beside its currency; without a rate its worth is unknown."""
+    if not seen.assets:
+        return
+    st.subheader(f"Assets beside {literal(seen.currency)}")
+    lines = "".join(
+        f'<tr><th class="pb-at">{escape(one.asset)}</th>'
+        + "".join(f'<td class="pb-num">{escape(text)}</td>' for text in asset_cells(one, seen, now))
+        + "</tr>"
+        for one in seen.assets
+    )
+    heads = ("In positions", "Beside equity", "Rate", "Worth")
+    below = (
+        f"{seen.mode.upper()} · beside equity: dust, less fees taken of assets other than the one "
+        "traded; equity does not count it"
+    )
+    st.html(panels.sheet(lines, heads, below=escape(below)))
+
+
+def asset_cells(one: AssetSeen, seen: Capital, now: int) -> tuple[str, str, str, str]:
+    """Return what stands behind an asset's name: two amounts, its rate, and its worth."""
+    rate = "unknown: no feed gives one"
+    if one.rate is not None:
+        rate = f"{exact(one.rate.micro)} {one.rate.currency}, {one.rate.source}"
+        if one.rate.at_ns is not None:
+            old = f"{age(max(0, now - one.rate.at_ns))} old"
+            rate += f", STALE: {old}" if one.rate.stale(now) else f", {old}"
+    worth = "unknown" if one.beside_micro is None else micro(one.beside_micro, seen.currency)
+    return one.held, one.beside, rate, worth
+
+
 @guard.part("The approvals")
 def show_approvals(account: AccountSeen, now: int) -> None:
     """Draw which contracts of the venue may take what of the wallet."""
@@ -268,7 +301,36 @@ def show_account(account: AccountSeen, now: int) -> None:
     )
     show_cash(seen, now)
     show_calendar(seen, now)
+    show_assets(seen, now)
     show_approvals(account, now)
+
+
+def in_dollars(accounts: Sequence[AccountSeen]) -> tuple[int, list[str]]:
+    """Return the equity of all accounts in micro-USDC, and which have none that is known, why."""
+    total, unknown = 0, []
+    for one in accounts:
+        rate = par(one.currency)
+        if one.equity_micro is None:
+            unknown.append(f"{one.account}: its equity was not reported yet")
+        elif rate is None:
+            unknown.append(f"{one.account}: no rate of {one.currency} to {DOLLAR}")
+        else:
+            total += one.equity_micro * rate.micro // MICRO
+    return total, unknown
+
+
+@guard.part("The portfolio")
+def show_portfolio(mode: Mode, accounts: Sequence[AccountSeen]) -> None:
+    """Draw what all accounts of a mode are worth together, and by which rates."""
+    total, unknown = in_dollars(accounts)
+    known = len(accounts) - len(unknown)
+    name = f"Portfolio, {count(known, 'account')} of {len(accounts)}, {mode.upper()}"
+    panels.tiles([Tile(name, micro(total, DOLLAR) if known else "unknown", panels.address(""))])
+    rules = {one.currency: rate.source for one in accounts if (rate := par(one.currency))}
+    said = [f"{currency}: {why}" for currency, why in sorted(rules.items())]
+    panels.note(" · ".join(["Equity at exit prices, in " + DOLLAR, *said]))
+    if unknown:
+        panels.note("Not in the portfolio: " + "; ".join(unknown) + ".")
 
 
 @st.fragment(run_every=REFRESH_S)
@@ -276,9 +338,10 @@ def show_account(account: AccountSeen, now: int) -> None:
 def show_all(mode: Mode) -> None:
     """Draw every account of one mode, anew every few seconds."""
     commands.engine_runs("figures are as of when it stopped")
-    for account in ask(snapshot).accounts:
-        if account.mode == mode:
-            show_account(account, now_ns())
+    accounts = [one for one in ask(snapshot).accounts if one.mode == mode]
+    show_portfolio(mode, accounts)
+    for account in accounts:
+        show_account(account, now_ns())
 
 
 @guard.part("This page")

@@ -227,6 +227,13 @@ GLOSSARY = {
     "Void": "A fill the venue reversed; its tokens and money were booked back once.",
     "Liquidity": "Maker: our order rested and was taken. Taker: ours took. Takers pay fees.",
     "Fee": "What the venue charges for a trade.",
+    "In positions": "What is held of an asset in positions: equity counts it at its exit price.",
+    "Beside equity": "What no position counts of an asset: dust of a fee taken in it, less fees "
+    "paid in it for trades of something else.",
+    "Rate": "What one unit of an asset brings in the account's currency, from which book, and how "
+    "old that is. Missing or older than 60 s: the worth is unknown.",
+    "Worth": "Amount times rate; unknown without a fresh rate.",
+    "Portfolio": "Equity of all accounts of one mode in USDC, by rates; what has none is named.",
     "Fee in asset": "A fee that was taken in another asset than the account's currency, exact: of "
     "what was traded (a buy brings so much less), or of a third asset such as BNB.",
     "Taped / inferred size": "Whether a fill's size was reported, or inferred from book changes.",

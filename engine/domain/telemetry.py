@@ -12,6 +12,7 @@ from engine.domain.decisions import Rest
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
 from engine.domain.intents import ResidualReason
 from engine.domain.orders import OrderId
+from engine.domain.rates import Rate
 from engine.domain.rewards import Earning
 
 
@@ -154,6 +155,20 @@ class LockedMoney(msgspec.Struct, frozen=True, kw_only=True):
         return self.orders_micro + self.pending_micro + self.held_micro + self.redeemable_micro
 
 
+class AssetSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """What an account has of an asset that is not its currency. Amounts as exact text."""
+
+    asset: str
+    held: str
+    """In positions: counted in equity."""
+    beside: str
+    """Dust, less what fees took of it where it is not what they traded: no equity counts it."""
+    rate: Rate | None
+    """To the account's currency; None = no feed gives one."""
+    beside_micro: int | None
+    """Worth of `beside`; None = unknown, its rate is missing or stale."""
+
+
 class Capital(msgspec.Struct, frozen=True, kw_only=True):
     """Where all money of one account is, by its ledger, in micro-units. Tokens at their cost."""
 
@@ -189,6 +204,7 @@ class Capital(msgspec.Struct, frozen=True, kw_only=True):
     venue_ns: int | None = None
     locks: tuple[LockedMoney, ...] = ()
     """Everything but free cash, by its market."""
+    assets: tuple[AssetSeen, ...] = ()
 
     @property
     def free_micro(self) -> int:

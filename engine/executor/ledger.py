@@ -464,20 +464,33 @@ class Ledger:
     def in_assets(self) -> dict[str, int]:
         """Return what the account has of every asset beside its currency, in 10^-18 of one.
 
-        What is held and promised, dust included, less what fees took of third assets: below zero
-        where what pays those is at the venue alone.
+        What is held and promised, with what equity leaves out (`beside_equity`).
+        """
+        found = self.beside_equity()
+        for key, held in self.state.holdings.items():
+            terms = self.state.instruments[key]
+            if terms.base is not UNSET:
+                size = held.yes.total * 10 ** (DECIMALS_MAX - terms.size_decimals)
+                found[terms.base.id] = found.get(terms.base.id, 0) + size
+        return {name: amount for name, amount in found.items() if amount}
+
+    def beside_equity(self) -> dict[str, int]:
+        """Return what no holding counts of every asset, in 10^-18 of one.
+
+        Dust of the traded assets, less what fees took of third ones: below zero where what pays
+        those is at the venue alone.
         """
         state = self.state
         found: dict[str, int] = {}
         for key, held in state.holdings.items():
-            if (base := (terms := state.instruments[key]).base) is not UNSET:
-                size = held.yes.total * 10 ** (DECIMALS_MAX - terms.size_decimals)
+            base = state.instruments[key].base
+            if base is not UNSET and held.dust:
                 dust = held.dust * 10 ** (DECIMALS_MAX - base.decimals)
-                found[base.id] = found.get(base.id, 0) + size + dust
+                found[base.id] = found.get(base.id, 0) + dust
         for name, books in state.assets.items():
             fees = books.fees * 10 ** (DECIMALS_MAX - books.asset.decimals)
             found[name] = found.get(name, 0) - fees
-        return {name: amount for name, amount in found.items() if amount}
+        return found
 
     # -- worth -------------------------------------------------------------------------------------
 

@@ -9,16 +9,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from msgspec import UNSET
+
 from engine.domain.alerts.rewards import REWARDS_MOVED
+from engine.domain.assets import DECIMALS_MAX, Asset
 from engine.domain.decisions import Unit
 from engine.domain.effects import RaiseAlert, caution
 from engine.domain.events import BookMarked
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Mode, Side
-from engine.domain.money import money_text, written
+from engine.domain.money import MICRO, money_text, written
 from engine.domain.orders import OrderId, OrderState
+from engine.domain.rates import Rate
 from engine.domain.rewards import Earning, RestingQuote
 from engine.domain.rewards import earnings as earned
-from engine.domain.telemetry import Capital, LockedMoney
+from engine.domain.telemetry import AssetSeen, Capital, LockedMoney
 from engine.executor.executor import Executor
 from engine.executor.fills import Holding, LegHolding, mid_value_micro
 from engine.runtime.account_runner import AccountRunner
@@ -204,7 +208,41 @@ def capital_of(executor: Executor, now_ns: int) -> Capital:
         venue_micro=None if venue is None else venue[0],
         venue_ns=None if venue is None else venue[1],
         locks=_locks(executor),
+        assets=tuple(_assets(executor, now_ns)),
     )
+
+
+def _assets(executor: Executor, now_ns: int) -> Iterator[AssetSeen]:
+    """Give every asset beside the currency, by name, with what leaving one of it would bring."""
+    whole, beside = executor.ledger.in_assets(), executor.ledger.beside_equity()
+    for name in sorted({*whole, *beside}):
+        rate, left = _rate(executor, name), beside.get(name, 0)
+        yield AssetSeen(
+            asset=name,
+            held=Asset(name, DECIMALS_MAX).text(whole.get(name, 0) - left),
+            beside=Asset(name, DECIMALS_MAX).text(left),
+            rate=rate,
+            beside_micro=None if rate is None else rate.worth_micro(left, now_ns),
+        )
+
+
+def _rate(executor: Executor, asset: str) -> Rate | None:
+    """Return an asset's newest rate: the best bid of a trusted book of its pair."""
+    found = []
+    for key, terms in executor.ledger.state.instruments.items():
+        if terms.base is UNSET or terms.base.id != asset or terms.currency != executor.currency:
+            continue
+        mark = executor.mark(key)
+        if mark is None or not mark.trusted or mark.proof_ns is None:
+            continue
+        if mark.best_bid is not None:
+            micro = mark.best_bid * MICRO // terms.price_unit
+            source = f"best bid of {key}"
+            found.append((mark.proof_ns, micro, source))
+    if not found:
+        return None
+    at_ns, micro, source = max(found)
+    return Rate(asset=asset, currency=executor.currency, micro=micro, source=source, at_ns=at_ns)
 
 
 def _confirmed(executor: Executor, order: OrderId) -> bool:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from engine.caches.views import BookView
 from engine.domain.alerts import described
+from engine.domain.assets import Money, asset
 from engine.domain.events import (
     BalancesListed,
     BookMarked,
@@ -30,9 +31,18 @@ from engine.domain.events import (
     TokensRedeemed,
 )
 from engine.domain.fills import FillId, FillState, Liquidity
-from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Kind, Mode
+from engine.domain.instruments import (
+    AccountId,
+    BotId,
+    Instrument,
+    InstrumentId,
+    Kind,
+    Leg,
+    Mode,
+)
 from engine.domain.intents import Quotes
 from engine.domain.orders import Identity, OrderId, OrderState
+from engine.domain.rates import RATE_AGE_NS_MAX
 from engine.domain.settings import AccountSettings
 from engine.errors import BrokenInvariant
 from engine.executor.executor import Executor, ExecutorSettings
@@ -262,6 +272,33 @@ def test_what_the_venue_said_of_cash_stands_beside_the_ledger() -> None:
     rig.feed(BalancesListed(account=rig.executor.account, cash_micro={"USD": 7}))
     seen = capital_of(rig.executor, rig.now)
     assert (seen.venue_micro, seen.venue_ns, seen.settled_micro) == (7, rig.now, 1_000_000_000)
+
+
+def test_an_asset_has_the_worth_of_a_fresh_bid_and_is_unknown_without_one() -> None:
+    build, rig = Build(), Rig()
+    pair = build.spot(base=asset("BTC"), size_decimals=5, price_decimals=2, lot=1)
+    rig.feed(InstrumentListed(instrument=pair))
+    for number, fee in enumerate((Money(asset("BTC"), 12), Money(asset("BNB"), 7)), 1):
+        order = build.order(
+            number, instrument=pair.id, leg=Leg.BASE, price=1_000_000, size=254, created_ns=1
+        )
+        event = build.filled(
+            number, f"f{number}", price=1_000_000, size=254, fee=fee, state=FillState.CONFIRMED
+        )
+        rig.executor.ledger.book(order, event)
+
+    bnb, btc = capital_of(rig.executor, rig.now).assets
+    assert (bnb.asset, bnb.held, bnb.beside, bnb.rate) == ("BNB", "0", "-0.00000007", None)
+    assert (btc.held, btc.beside, btc.rate) == ("0.00507", "0.00000988", None)
+    assert (bnb.beside_micro, btc.beside_micro) == (None, None)
+
+    rig.feed(rig.mark(pair.id, best_bid=1_000_000, best_ask=1_000_100, mid2=2_000_100))
+    _, btc = capital_of(rig.executor, rig.now).assets
+    assert btc.rate is not None
+    assert (btc.rate.micro, btc.rate.source) == (10_000_000_000, f"best bid of {pair.id}")
+    assert btc.beside_micro == 98_800
+    _, old = capital_of(rig.executor, rig.now + RATE_AGE_NS_MAX + 1).assets
+    assert (old.rate, old.beside_micro) == (btc.rate, None)
 
 
 # -- earnings: what working orders earn of their markets' rewards ----------------------------------

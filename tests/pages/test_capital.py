@@ -14,10 +14,24 @@ from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
 from engine.domain.instruments import AccountId, InstrumentId, Mode
-from engine.domain.telemetry import Approval, Approvals, Capital, EngineStatus, LockedMoney
+from engine.domain.rates import RATE_AGE_NS_MAX, Rate
+from engine.domain.telemetry import (
+    Approval,
+    Approvals,
+    AssetSeen,
+    Capital,
+    EngineStatus,
+    LockedMoney,
+)
 from pages.capital import explained, sums_by_end, until, venue_says
 from storage.database import writing
-from storage.live import EngineHeartbeat, put_account_report, put_engine
+from storage.live import (
+    EngineHeartbeat,
+    EquityPoint,
+    add_equity,
+    put_account_report,
+    put_engine,
+)
 from tests.pages.seen import bodies, figures, links
 from tests.storage.books import add_account
 
@@ -142,3 +156,40 @@ def test_a_live_account_nobody_asked_about_claims_no_approval(
     page = opened("capital")
     assert "has not been asked yet" in shown(page)
     assert not page.error
+
+
+def test_assets_have_exact_amounts_and_without_a_rate_no_worth(
+    config: Config, opened: Opened
+) -> None:
+    now = time.time_ns()
+    fresh = Rate(asset="BTC", currency="pUSD", micro=10**10, source="best bid of x", at_ns=now)
+    old = replace(fresh, at_ns=now - 2 * RATE_AGE_NS_MAX)
+    assets = tuple(
+        AssetSeen(asset=name, held="0.00507", beside="0.00000012", rate=rate, beside_micro=worth)
+        for name, rate, worth in (("BTC", fresh, 1_200), ("ETH", old, None), ("BNB", None, None))
+    )
+    told(config, replace(SEEN, assets=assets))
+    text = shown(opened("capital"))
+    assert text.count("0.00000012") == 3
+    assert "10,000.000000 pUSD, best bid of x" in text
+    assert "STALE: 2" in text
+    assert "unknown: no feed gives one" in text
+
+
+def test_a_portfolio_is_of_one_mode_and_names_what_it_lacks(config: Config, opened: Opened) -> None:
+    told(config, SEEN)
+    with writing(config.state_path) as connection:
+        for name, currency, mode in (
+            ("b", "pUSD", Mode.PAPER), ("c", "EUR", Mode.PAPER), ("p", "pUSD", Mode.PAPER),
+        ):  # fmt: skip
+            add_account(connection, name, mode, currency=currency)
+        for number, name in enumerate(("demo", "b", "c", "p"), 1):
+            point = EquityPoint(
+                account=name, mode=Mode.DEMO if name == "demo" else Mode.PAPER, currency="pUSD",
+                at_ns=time.time_ns(), equity_micro=number * 100 * USD, equity_mid_micro=0,
+                cash_micro=0, day_start_micro=0, peak_micro=0,
+            )  # fmt: skip
+            add_equity(connection, "pitboss", point)
+    page = opened("capital")
+    assert figures(page)["Portfolio, 2 accounts of 3, PAPER"] == "600.00 USDC"
+    assert "Not in the portfolio: c: no rate of EUR to USDC." in shown(page)

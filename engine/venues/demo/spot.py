@@ -12,6 +12,7 @@ from random import Random
 
 import msgspec
 
+from engine.domain.assets import asset
 from engine.domain.events import VenueMode
 from engine.domain.instruments import (
     AccountId,
@@ -264,6 +265,7 @@ def spot_instrument(spec: SpotSpec) -> Instrument:
         size_min=spec.size_min,
         notional_min_micro=spec.notional_min_micro,
         fees=FeeSchedule(taker_rate_ppm=spec.taker_ppm, maker_rate_ppm=spec.maker_ppm),
+        base=asset(spec.base),
     )
 
 
