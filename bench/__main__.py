@@ -142,19 +142,26 @@ def _rows(results: Mapping[str, Sequence[Result]]) -> list[Row]:
     found = []
     for name in filter(results.get, MODES):
         for peer_name, goal in (
-            (NAUTILUS, GOALS[name]), (NAUTILUS_NEWEST, "shown"), (HFT, "shown"),
-        ):  # fmt: skip
+            (NAUTILUS, GOALS[name]),
+            (NAUTILUS_NEWEST, "shown"),
+            (HFT, "shown"),
+        ):
             base = results.get(peer_name)
-            for what, ours_key, theirs_key in (("run", "run_cpu_s", "run_s"),
-                                               ("process", "cpu_s", "cpu_s")):  # fmt: skip
+            for what, ours_key, theirs_key in (
+                ("run", "run_cpu_s", "run_s"),
+                ("process", "cpu_s", "cpu_s"),
+            ):
                 mine = median(results[name], ours_key)
                 other = median(base, theirs_key) if base else None
                 found.append(
-                    (f"{name} | {peer_name.partition(',')[0]}, {what}", f"{mine:.1f} s",
-                     "-" if other is None else f"{other:.1f} s",
-                     "-" if other is None else f"{other / mine:.1f}x",
-                     goal if what == "process" else "shown")
-                )  # fmt: skip
+                    (
+                        f"{name} | {peer_name.partition(',')[0]}, {what}",
+                        f"{mine:.1f} s",
+                        "-" if other is None else f"{other:.1f} s",
+                        "-" if other is None else f"{other / mine:.1f}x",
+                        goal if what == "process" else "shown",
+                    )
+                )
     return found
 
 

@@ -301,20 +301,37 @@ def rows(*, tabs: int = 5, seconds: int) -> list[Row]:
     return [
         (f"watched, with {tabs} tabs", f"{took_s:.0f} s", "-", "-", "shown"),
         ("the first page, sign-in among it", f"{found.first_ms:,.0f} ms", "-", "-", "shown"),
-        (f"{len(cold)} pages, cold, to its whole, slowest", f"{max(cold):,.0f} ms", "-", "-",
-         "shown"),
+        (
+            f"{len(cold)} pages, cold, to its whole, slowest",
+            f"{max(cold):,.0f} ms",
+            "-",
+            "-",
+            "shown",
+        ),
         _row(f"{len(cold)} pages, warm, to its whole, p95", p95(wholes), P95_MS_MAX, "ms"),
-        ("update of the bar, p95", f"{p95(updates_ms):,.0f} ms", "1,000 ms asked",
-         f"{p95(updates_ms) / 1e3:.2f}", "shown"),
+        (
+            "update of the bar, p95",
+            f"{p95(updates_ms):,.0f} ms",
+            "1,000 ms asked",
+            f"{p95(updates_ms) / 1e3:.2f}",
+            "shown",
+        ),
         _row(
             f"CPU of the dashboard, {tabs} tabs",
-            100 * (after.server_cpu_s - before.server_cpu_s) / took_s, 30, "%",
+            100 * (after.server_cpu_s - before.server_cpu_s) / took_s,
+            30,
+            "%",
         ),
         _row("RSS of all processes", after.rss / 2**20, 450, "MB"),
         _row("written in an hour", (after.written - before.written) / hours / 1e9, 0.3, "GB"),
-        ("grown on disk in an hour", f"{(after.stored - before.stored) / hours / 1e6:,.1f} MB",
-         "10 MB", "-", "of this minute; hours: --quarters"),
-    ]  # fmt: skip
+        (
+            "grown on disk in an hour",
+            f"{(after.stored - before.stored) / hours / 1e6:,.1f} MB",
+            "10 MB",
+            "-",
+            "of this minute; hours: --quarters",
+        ),
+    ]
 
 
 def _row(name: str, mine: float, limit: float, unit: str) -> Row:

@@ -38,9 +38,14 @@ for line in gzip.open(sys.argv[1]):
 def _orders(replay: Sequence[str], given: Mapping[str, str]) -> int:
     """Return how many orders the day's bot places. Raises RuntimeError where they are too few."""
     done = subprocess.run(
-        replay, cwd=REPO, env=os.environ | given, check=True, timeout=TIMEOUT_S, text=True,
+        replay,
+        cwd=REPO,
+        env=os.environ | given,
+        check=True,
+        timeout=TIMEOUT_S,
+        text=True,
         capture_output=True,
-    )  # fmt: skip
+    )
     orders = int(json.loads(done.stdout)["orders"])
     if orders < ORDERS_MIN:
         raise RuntimeError(f"the day's bot placed {orders:,} orders, {ORDERS_MIN:,} are needed")
@@ -74,8 +79,18 @@ def rows(rounds: int) -> list[Row]:
         minute = SETS * 60 / (time.monotonic() - began)
     mine, other = median(ours), median(bare)
     return [
-        (f"imported day, {orders:,} orders ÷ bare reader, CPU", f"{mine:.1f} s", f"{other:.1f} s",
-         f"{mine / other:.2f}", "<= 1.1, aim 0.8"),
-        ("sets a minute of that day, 2 cores", f"{minute:.0f}", "26", f"{minute / 26:.2f}",
-         ">= 26, aim 45"),
-    ]  # fmt: skip
+        (
+            f"imported day, {orders:,} orders ÷ bare reader, CPU",
+            f"{mine:.1f} s",
+            f"{other:.1f} s",
+            f"{mine / other:.2f}",
+            "<= 1.1, aim 0.8",
+        ),
+        (
+            "sets a minute of that day, 2 cores",
+            f"{minute:.0f}",
+            "26",
+            f"{minute / 26:.2f}",
+            ">= 26, aim 45",
+        ),
+    ]

@@ -34,9 +34,15 @@ CASH = 1_000_000
 START_NS = 1_795_132_800_000_000_000
 STEP_NS = 2_000_000
 QUOTING = {
-    **EAGER, "fair": "microprice", "sigma_warm_s": 0.5, "stop_before_close_s": 0.0,
-    "price_min": 0.01, "price_max": 0.99, "event_jump_ticks": 0.0, "size_shares": 10.0,
-}  # fmt: skip
+    **EAGER,
+    "fair": "microprice",
+    "sigma_warm_s": 0.5,
+    "stop_before_close_s": 0.0,
+    "price_min": 0.01,
+    "price_max": 0.99,
+    "event_jump_ticks": 0.0,
+    "size_shares": 10.0,
+}
 """A bot that quotes from the first second, whatever the price."""
 
 WARM = 3_000
@@ -74,29 +80,42 @@ def many_bots(*, bots: int, instruments: int, changes: int) -> list[int]:
     return samples
 
 
+def _instrument(number: int) -> Instrument:
+    return Instrument(
+        id=InstrumentId(f"bench:{number}"),
+        kind=Kind.BINARY,
+        currency="USD",
+        price_decimals=4,
+        size_decimals=6,
+        tick=100,
+        lot=10_000,
+        size_min=5_000_000,
+    )
+
+
 def _core(bots: int, instruments: int, placed: list[object]) -> tuple[Driver, list[Instrument]]:
-    listed = [
-        Instrument(
-            id=InstrumentId(f"bench:{number}"), kind=Kind.BINARY, currency="USD",
-            price_decimals=4, size_decimals=6, tick=100, lot=10_000, size_min=5_000_000,
-        )
-        for number in range(bots * instruments)
-    ]  # fmt: skip
+    listed = [_instrument(number) for number in range(bots * instruments)]
     breakers = Breakers(LIMITS)
     executor = Executor(
-        account=ACCOUNT, mode=Mode.PAPER, currency="USD", ledger=Ledger(currency="USD"),
+        account=ACCOUNT,
+        mode=Mode.PAPER,
+        currency="USD",
+        ledger=Ledger(currency="USD"),
         gate=RiskGate(limits=LIMITS, breakers=breakers, exposure=ExposureBook()),
         settings=ExecutorSettings(starts_reconciled=True),
-    )  # fmt: skip
+    )
     crew = []
     for number in range(bots):
         name = BotId(f"bot{number}")
         own = listed[number * instruments : (number + 1) * instruments]
         bot = Bot(
-            name=name, account=ACCOUNT, strategy=build("market_maker", QUOTING, name),
-            capital_micro=CASH * MICRO, instruments=frozenset(item.id for item in own),
+            name=name,
+            account=ACCOUNT,
+            strategy=build("market_maker", QUOTING, name),
+            capital_micro=CASH * MICRO,
+            instruments=frozenset(item.id for item in own),
             instruments_max=instruments,
-        )  # fmt: skip
+        )
         crew.append(bot)
     core = AccountCore(
         cache=MarketCache(), executor=executor, bots=tuple(crew), decide=lambda decision: None
@@ -105,12 +124,18 @@ def _core(bots: int, instruments: int, placed: list[object]) -> tuple[Driver, li
         order_latency_ms=0, cancel_latency_ms=0, settle_delay_ms=0, starting_cash={"USD": CASH}
     )
     wide = GatewaySettings(
-        places_in_flight_max=64, places_per_s=1_000, places_burst=1_000, cancels_per_s=2_000,
+        places_in_flight_max=64,
+        places_per_s=1_000,
+        places_burst=1_000,
+        cancels_per_s=2_000,
         cancels_burst=2_000,
-    )  # fmt: skip
+    )
     driver = Driver(
-        core=core, gateway=GatewayCore(account=ACCOUNT, settings=wide),
-        venue=PaperVenue(ACCOUNT, paper), recorder=DigestRecorder(),
-        placed=placed.append, filled=lambda event, now_ns: None,
-    )  # fmt: skip
+        core=core,
+        gateway=GatewayCore(account=ACCOUNT, settings=wide),
+        venue=PaperVenue(ACCOUNT, paper),
+        recorder=DigestRecorder(),
+        placed=placed.append,
+        filled=lambda event, now_ns: None,
+    )
     return driver, listed

@@ -87,17 +87,26 @@ def following(
     nowhere = f"http://127.0.0.1:{port}"
     rest = PublicRest({"clob": nowhere, "gamma": nowhere}, counts)
     channel = MarketChannel(
-        f"ws://127.0.0.1:{port}", rest=rest, counts=counts, now_ns=time.time_ns, publish=publish,
+        f"ws://127.0.0.1:{port}",
+        rest=rest,
+        counts=counts,
+        now_ns=time.time_ns,
+        publish=publish,
         tape=taped,
-    )  # fmt: skip
+    )
     for market in markets:
         instrument = instrument_of(market)
         channel.watch(
             Listing(
-                instrument=instrument, tick=market.tick, min_order_size=str(market.size_min),
-                neg_risk=market.neg_risk, slug="", title="", accepting=True,
+                instrument=instrument,
+                tick=market.tick,
+                min_order_size=str(market.size_min),
+                neg_risk=market.neg_risk,
+                slug="",
+                title="",
+                accepting=True,
             )
-        )  # fmt: skip
+        )
     return channel, rest
 
 

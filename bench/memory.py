@@ -25,10 +25,13 @@ def rows(workload: Path) -> list[Row]:
         a, b = float(once["rss_peak"]), float(ten["rss_peak"])
         table.append(
             (
-                f"replay, {mode}, RSS", f"{b:,.0f} MB", f"{a:,.0f} MB at 1 x", f"{b / a:.2f}",
+                f"replay, {mode}, RSS",
+                f"{b:,.0f} MB",
+                f"{a:,.0f} MB at 1 x",
+                f"{b / a:.2f}",
                 "<= 150 MB + window, the same for both",
             )
-        )  # fmt: skip
+        )
     return table
 
 
@@ -82,8 +85,11 @@ def day(hours: float) -> list[Row]:
     young, old = aged((1.0, hours))
     return [
         (
-            f"{name}, held after {hours:g} h simulated", f"{after / 1e6:.2f} MB",
-            f"{before / 1e6:.2f} MB at 1 h", f"{after / before:.2f}", "flat",
+            f"{name}, held after {hours:g} h simulated",
+            f"{after / 1e6:.2f} MB",
+            f"{before / 1e6:.2f} MB at 1 h",
+            f"{after / before:.2f}",
+            "flat",
         )
         for name, before, after in zip(("engine", "demo exchange"), young, old, strict=True)
-    ]  # fmt: skip
+    ]

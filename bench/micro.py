@@ -28,14 +28,19 @@ FRAME = json.dumps(
         "timestamp": "1795132801000",
         "price_changes": [
             {
-                "asset_id": token, "price": price, "size": "150", "side": side,
-                "hash": "a" * 40, "best_bid": "0.5", "best_ask": "0.51",
+                "asset_id": token,
+                "price": price,
+                "size": "150",
+                "side": side,
+                "hash": "a" * 40,
+                "best_bid": "0.5",
+                "best_ask": "0.51",
             }
             for token, price, side in zip(TOKENS, ("0.5", "0.49"), ("BUY", "SELL"), strict=True)
         ],
     },
     separators=(",", ":"),
-).encode()  # fmt: skip
+).encode()
 
 
 def rows(rounds: int) -> list[Row]:
@@ -98,9 +103,12 @@ def _journal() -> Row:
         elapsed = time.perf_counter() - started
         writer.close()
     return (
-        "journal, FULL (records/s)", f"{count / elapsed:,.0f}",
-        f"{count / appended:,.0f} queued", "", "never the bottleneck",
-    )  # fmt: skip
+        "journal, FULL (records/s)",
+        f"{count / elapsed:,.0f}",
+        f"{count / appended:,.0f} queued",
+        "",
+        "never the bottleneck",
+    )
 
 
 def _turn() -> Row:
@@ -109,6 +117,9 @@ def _turn() -> Row:
     samples.sort()
     p50, p99 = samples[len(samples) // 2] / 1e3, samples[len(samples) * 99 // 100] / 1e3
     return (
-        "engine turn, 20 x 50, p50 / p99 (us)", f"{p50:.0f} / {p99:.0f}", "100 / 1,000",
-        f"{max(p50 / 100, p99 / 1_000):.2f}", "<= 1",
-    )  # fmt: skip
+        "engine turn, 20 x 50, p50 / p99 (us)",
+        f"{p50:.0f} / {p99:.0f}",
+        "100 / 1,000",
+        f"{max(p50 / 100, p99 / 1_000):.2f}",
+        "<= 1",
+    )

@@ -83,9 +83,15 @@ def _replayed(events: list[tuple[int, Event]]) -> tuple[int, int]:
     """Return how many orders and how many records there were."""
     recorder = DigestRecorder()
     replay = assemble(
-        recording=Requotes(events), bots=(maker(),), limits=LIMITS, paper=PAPER,
-        cash_micro=CASH_MICRO, currency="USD", recorder=recorder, decide=lambda _: None,
-    )  # fmt: skip
+        recording=Requotes(events),
+        bots=(maker(),),
+        limits=LIMITS,
+        paper=PAPER,
+        cash_micro=CASH_MICRO,
+        currency="USD",
+        recorder=recorder,
+        decide=lambda _: None,
+    )
     orders = replay.run(lambda *_: None).orders
     return orders, recorder.commit().result()
 
@@ -148,7 +154,12 @@ def rows() -> list[Row]:
 
 def _rows_of_orders() -> list[Row]:
     return [
-        (f"{name}s an order", f"{count:,.2f}".removesuffix(".00"), f"{GOALS[name]:,}",
-         f"{count / GOALS[name]:.2f}", f"<= {GOALS[name]:,}, aim {AIMS[name]:,}")
+        (
+            f"{name}s an order",
+            f"{count:,.2f}".removesuffix(".00"),
+            f"{GOALS[name]:,}",
+            f"{count / GOALS[name]:.2f}",
+            f"<= {GOALS[name]:,}, aim {AIMS[name]:,}",
+        )
         for name, count in per_order().items()
-    ]  # fmt: skip
+    ]

@@ -80,9 +80,14 @@ class Mover:
     def _rest(self, side: Side, price: int) -> Identity:
         exchange, name = self.venue.exchange, Identity(f"mover-{next(self._numbers)}")
         ticket = Ticket(
-            identity=name, instrument=self.market.instrument, leg=Leg.YES, side=side, price=price,
-            size=5_000 * SHARE, type=OrderType.GTC,
-        )  # fmt: skip
+            identity=name,
+            instrument=self.market.instrument,
+            leg=Leg.YES,
+            side=side,
+            price=price,
+            size=5_000 * SHARE,
+            type=OrderType.GTC,
+        )
         self.venue.pump()
         receipt = exchange.submit(self._name, ticket, exchange.now_ns)
         assert not receipt.reason, receipt
@@ -123,9 +128,10 @@ class Mover:
         asked = [
             row["at_ns"]
             for row in itertools.islice(reversed(rows), 200)
-            if row.get("method") == method and row["path"].startswith("/order")
+            if row.get("method") == method
+            and row["path"].startswith("/order")
             and row["at_ns"] > before
-        ]  # fmt: skip
+        ]
         return float(min(asked) - self.sent_ns) / 1e6
 
     def out(self) -> None:
@@ -233,10 +239,15 @@ def rows(samples: int = SAMPLES) -> list[Row]:
         _row("frame to a cancel's bytes", disk["cancel"], (2, 10)),
         _row("frame to an order's bytes", disk["place"], (2 + p50, 10 + p99)),
         _row("the same, journal.db in memory", memory["place"], (2, 10)),
-        ("one commit of the journal, p50 / p99", f"{p50:.2f} / {p99:.2f} ms",
-         f"{longest:.1f} ms longest", "", "one fsync, added above"),
+        (
+            "one commit of the journal, p50 / p99",
+            f"{p50:.2f} / {p99:.2f} ms",
+            f"{longest:.1f} ms longest",
+            "",
+            "one fsync, added above",
+        ),
         _row("naming, signing one order", signing(), (0.5, 0.5)),
-    ]  # fmt: skip
+    ]
 
 
 def _row(name: str, samples: list[float], limits: tuple[float, float]) -> Row:

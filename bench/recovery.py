@@ -65,9 +65,14 @@ def executor() -> Executor:
 def messages() -> Iterator[Message]:
     """Give the records of a life without end: most orders are cancelled, one in five is filled."""
     terms = Instrument(
-        id=COIN, kind=Kind.BINARY, currency="pUSD", price_decimals=4, size_decimals=6, tick=100,
+        id=COIN,
+        kind=Kind.BINARY,
+        currency="pUSD",
+        price_decimals=4,
+        size_decimals=6,
+        tick=100,
         lot=10_000,
-    )  # fmt: skip
+    )
     yield DEMO, CashMoved(account=DEMO, currency="pUSD", amount_micro=10_000_000_000)
     yield "", InstrumentListed(instrument=terms)
     number = 0
@@ -80,10 +85,18 @@ def order_life(number: OrderId, *, filled: bool) -> Iterator[Message]:
     """Give one order from its intent to its end: bought and sold in turn."""
     selling = number % 10 == 0
     order = Order(
-        account=DEMO, id=number, bot=BotId("maker"), instrument=COIN, leg=Leg.YES,
-        side=Side.SELL if selling else Side.BUY, price=4_100 if selling else 4_000,
-        size=10_000_000, type=OrderType.GTC, created_ns=BEGIN_NS + number * MS, fence=1,
-    )  # fmt: skip
+        account=DEMO,
+        id=number,
+        bot=BotId("maker"),
+        instrument=COIN,
+        leg=Leg.YES,
+        side=Side.SELL if selling else Side.BUY,
+        price=4_100 if selling else 4_000,
+        size=10_000_000,
+        type=OrderType.GTC,
+        created_ns=BEGIN_NS + number * MS,
+        fence=1,
+    )
     yield DEMO, PlaceOrder(order=order)
     yield DEMO, OrderNamed(account=DEMO, order=number, identity=Identity(f"0x{number:064x}"))
     yield DEMO, OrderAccepted(account=DEMO, order=number)
@@ -95,10 +108,16 @@ def order_life(number: OrderId, *, filled: bool) -> Iterator[Message]:
     yield (
         DEMO,
         OrderFilled(
-            account=DEMO, order=number, fill=fill, price=order.price, size=order.size,
-            fee_micro=0, liquidity=Liquidity.MAKER, state=FillState.MATCHED,
+            account=DEMO,
+            order=number,
+            fill=fill,
+            price=order.price,
+            size=order.size,
+            fee_micro=0,
+            liquidity=Liquidity.MAKER,
+            state=FillState.MATCHED,
         ),
-    )  # fmt: skip
+    )
     yield DEMO, FillSettled(account=DEMO, fill=fill)
 
 
@@ -170,10 +189,15 @@ def rows(records: int = RECORDS) -> list[Row]:
     return [
         _row(f"recovery of {records:,} records", bounded["cpu_s"], 5, "s"),
         _row("its peak memory", bounded["peak_mb"], 150, "MB"),
-        ("the same without snapshots", f"{whole['cpu_s']:.2f} s", f"{whole['peak_mb']:.0f} MB peak",
-         "", "shown"),
+        (
+            "the same without snapshots",
+            f"{whole['cpu_s']:.2f} s",
+            f"{whole['peak_mb']:.0f} MB peak",
+            "",
+            "shown",
+        ),
         _row("of which per 100,000 records", 1e5 * whole["cpu_s"] / whole["records"], 5, "s"),
-    ]  # fmt: skip
+    ]
 
 
 def _row(name: str, mine: float, limit: float, unit: str) -> Row:

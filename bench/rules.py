@@ -35,15 +35,20 @@ Trade = tuple[int, float, int, float]
 """Bar and price of the entry, bar and price of the exit."""
 
 SCRIPT = REPO / "bench" / "beside" / "rules.py"
-FILES = ("crypto_klines/binance_perp_WLD-USDT_3m.csv.gz",
-         "crypto_klines/btc-perp-20211231-20220201_1m.csv.gz")  # fmt: skip
+FILES = (
+    "crypto_klines/binance_perp_WLD-USDT_3m.csv.gz",
+    "crypto_klines/btc-perp-20211231-20220201_1m.csv.gz",
+)
 RULES: dict[str, dict[str, float]] = {
     "sma_cross": {"fast": 10, "slow": 30},
     "rsi_reversion": {"period": 14, "oversold": 30, "recovered": 55},
     "bollinger_reversion": {
-        "period": 20, "deviations": 2.0, "enter_below": 0.0, "leave_above": 0.5,
+        "period": 20,
+        "deviations": 2.0,
+        "enter_below": 0.0,
+        "leave_above": 0.5,
     },
-}  # fmt: skip
+}
 PEERS: dict[str, tuple[str, ...]] = {
     "backtesting": ("backtesting==0.6.5",),
     "vectorbt": ("vectorbt==1.2.0",),
@@ -53,10 +58,19 @@ PRICE_TOLERANCE = 1e-9
 METRIC_TOLERANCE = 1e-9
 """Relative; both sides sum the same numbers in another order."""
 WIDE = dict.fromkeys(
-    ("order_value_max", "exposure_instrument_max", "exposure_market_max", "exposure_bot_max",
-     "exposure_account_max", "exposure_total_max", "daily_loss_max", "drawdown_max",
-     "kill_drawdown_max"), "100%",
-)  # fmt: skip
+    (
+        "order_value_max",
+        "exposure_instrument_max",
+        "exposure_market_max",
+        "exposure_bot_max",
+        "exposure_account_max",
+        "exposure_total_max",
+        "daily_loss_max",
+        "drawdown_max",
+        "kill_drawdown_max",
+    ),
+    "100%",
+)
 S = 1_000_000_000
 
 
@@ -74,12 +88,18 @@ def ours(path: Path, rule: str, starts: Sequence[int], home: Path, step: str) ->
     """Play one rule over a file without costs; `starts` = when each bar begins, seconds."""
     parameters = {name: str(value) for name, value in RULES[rule].items()}
     options = ReplayOptions(
-        path=path, strategy=rule, limits=WIDE, cash_micro=100_000_000, model="realistic",
+        path=path,
+        strategy=rule,
+        limits=WIDE,
+        cash_micro=100_000_000,
+        model="realistic",
         parameters=parameters | {"bars": step, "slippage_bps_max": "1000", "share": "0.5"},
         latency_ms=1,
-        decisions=False, journal_full=True, instrument="file:BASE/QUOTE",
+        decisions=False,
+        journal_full=True,
+        instrument="file:BASE/QUOTE",
         bar_market=BarMarket(taker_fee_bps=0, maker_fee_bps=0, volume_share=1.0),
-    )  # fmt: skip
+    )
     with prepare(options, Config(home=home)) as prepared:
         began = time.process_time()
         result = prepared.run(lambda *_: None)
@@ -169,15 +189,12 @@ def _of_file(path: Path, folder: Path, *, peers: bool) -> list[Row]:
     starts = [int(bar[0]) for bar in bars]
     volumes = [bar[-1] for bar in bars]
     step = min(b - a for a, b in pairwise(starts))
-    mine = {
-        rule: ours(path, rule, starts, folder / rule, f"{step // 60}m") for rule in RULES
-    }  # fmt: skip
+    mine = {rule: ours(path, rule, starts, folder / rule, f"{step // 60}m") for rule in RULES}
     short = path.name.split(".")[0][-12:]
     made = [
-        (f"{rule}, {short} (bars/CPU s)", f"{len(bars) / one.run_cpu_s:,.0f}", "", "",
-         "journal on")
+        (f"{rule}, {short} (bars/CPU s)", f"{len(bars) / one.run_cpu_s:,.0f}", "", "", "journal on")
         for rule, one in mine.items()
-    ]  # fmt: skip
+    ]
     if not peers:
         return made
     for library in ("backtesting", "vectorbt"):
@@ -188,10 +205,14 @@ def _of_file(path: Path, folder: Path, *, peers: bool) -> list[Row]:
             for line in wrong[:5]:
                 sys.stderr.write(f"{short}, {rule}, {library}: {line}\n")
             made.append(
-                (f"{rule}, {short}, {library}", f"{len(one.trades):,} trades",
-                 f"{len(told['trades']):,} trades", f"{len(wrong)} off",
-                 f"0 off; {halted} at bars without volume, where ours waits")
-            )  # fmt: skip
+                (
+                    f"{rule}, {short}, {library}",
+                    f"{len(one.trades):,} trades",
+                    f"{len(told['trades']):,} trades",
+                    f"{len(wrong)} off",
+                    f"0 off; {halted} at bars without volume, where ours waits",
+                )
+            )
     return made + _metrics(mine, short, folder)
 
 
@@ -206,10 +227,12 @@ def _metrics(mine: Mapping[str, Played], short: str, folder: Path) -> list[Row]:
         for change in returns:
             curve.append(curve[-1] * (1 + change))
         own = {
-            "sharpe": sharpe(returns, 365), "sortino": sortino(returns, 365),
-            "calmar": calmar(returns, 365), "volatility": volatility(returns, 365),
+            "sharpe": sharpe(returns, 365),
+            "sortino": sortino(returns, 365),
+            "calmar": calmar(returns, 365),
+            "volatility": volatility(returns, 365),
             "drawdown": drawdown(curve),
-        }  # fmt: skip
+        }
         for library, told in found[rule].items():  # type: ignore[index]
             off = {
                 name: f"{value!r} against {told[name]!r}"
@@ -219,9 +242,14 @@ def _metrics(mine: Mapping[str, Played], short: str, folder: Path) -> list[Row]:
             for name, words in off.items():
                 sys.stderr.write(f"{short}, {rule}, {library}, {name}: {words}\n")
             made.append(
-                (f"{rule}, {short}, 5 metrics, {library}", f"{len(returns)} days",
-                 f"{len(own) - len(off)} equal", f"{len(off)} off", "within 1e-9")
-            )  # fmt: skip
+                (
+                    f"{rule}, {short}, 5 metrics, {library}",
+                    f"{len(returns)} days",
+                    f"{len(own) - len(off)} equal",
+                    f"{len(off)} off",
+                    "within 1e-9",
+                )
+            )
     return made
 
 

@@ -63,6 +63,10 @@ async def _sent(
             await asyncio.sleep(STEP_S)
         took_s = loop.time() - started_s
     return {
-        "frames": total, "first": first, "seconds": took_s, "steps": steps, "backlog": backlog,
+        "frames": total,
+        "first": first,
+        "seconds": took_s,
+        "steps": steps,
+        "backlog": backlog,
         "cpu_s": time.process_time() - cpu_s,
-    }  # fmt: skip
+    }

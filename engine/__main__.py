@@ -55,8 +55,17 @@ TOLERATES_BAD_ENV = "kill"
 """The command that does what it can where `.env` cannot be read; its exit code is 1 then."""
 
 CONNECTS = (
-    "up", "run", "kill", "worker", "canary", "unlock", "selftest", "quotes", "markets", "command"
-)  # fmt: skip
+    "up",
+    "run",
+    "kill",
+    "worker",
+    "canary",
+    "unlock",
+    "selftest",
+    "quotes",
+    "markets",
+    "command",
+)
 """Commands that connect, or start what does."""
 
 NAMES_OTHER_HOME = ("up", "kill", "doctor")

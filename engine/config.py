@@ -41,9 +41,14 @@ _UNITS = {"": 1, "MB": MB, "GB": 1_000 * MB, "TB": 1_000_000 * MB}
 _BYTES = re.compile(r"(\d+(?:\.\d+)?) ?(MB|GB|TB|)", re.IGNORECASE)
 
 SHARES = {
-    "tape": 0.15, "decisions": 0.15, "journal": 0.15, "state": 0.10, "runs": 0.05, "backups": 0.30,
+    "tape": 0.15,
+    "decisions": 0.15,
+    "journal": 0.15,
+    "state": 0.10,
+    "runs": 0.05,
+    "backups": 0.30,
     "ticks": 0.10,
-}  # fmt: skip
+}
 """Which part of the disk budget each kind of history has; one backup always fits into its part."""
 
 

@@ -173,9 +173,10 @@ def _buttons(status: ProgramStatus) -> None:
         return
     up = status.state in (supervisor.RUNNING, supervisor.STARTING)
     st.toggle(
-        "Start with every bot paused", key="engine_paused",
+        "Start with every bot paused",
+        key="engine_paused",
         help="In the journal, before the first order; each is resumed on its page.",
-    )  # fmt: skip
+    )
     with st.container(horizontal=True):
         for what in (STOP, RESTART) if up else (START,):
             st.button(
@@ -231,11 +232,14 @@ def show_programs() -> None:
     else:
         rows = [
             {
-                "name": name, "state": one.state, "pid": str(one.pid or NOTHING),
-                "words": one.words, "start_ns": one.start_s * SECOND_NS or None,
+                "name": name,
+                "state": one.state,
+                "pid": str(one.pid or NOTHING),
+                "words": one.words,
+                "start_ns": one.start_s * SECOND_NS or None,
             }
             for name, one in found.items()
-        ]  # fmt: skip
+        ]
         table(rows, PROGRAMS, key="programs")
     show_phases()
 
@@ -256,11 +260,14 @@ def show_phases() -> None:
         ends.append(None if cut else later.at_ns)
     rows = [
         {
-            "at_ns": one.at_ns, "phase": one.phase, "reason": one.reason or NOTHING,
-            "pid": str(one.pid), "lasted": age(max(0, end - one.at_ns)) if end else NOTHING,
+            "at_ns": one.at_ns,
+            "phase": one.phase,
+            "reason": one.reason or NOTHING,
+            "pid": str(one.pid),
+            "lasted": age(max(0, end - one.at_ns)) if end else NOTHING,
         }
         for one, end in zip(found, ends, strict=True)
-    ]  # fmt: skip
+    ]
     table(rows, PHASES, key="phases")
 
 

@@ -55,9 +55,13 @@ def main() -> None:
     """Draw the page."""
     panels.head("Help", "Part of the program; works without an engine")
     topic = st.segmented_control(
-        "Topic", TOPICS, default=TOPICS[0], key="help_topic", required=True,
+        "Topic",
+        TOPICS,
+        default=TOPICS[0],
+        key="help_topic",
+        required=True,
         label_visibility="collapsed",
-    )  # fmt: skip
+    )
     if topic == TOPICS[0]:
         tour()
     elif topic == TOPICS[1]:

@@ -53,11 +53,13 @@ def takes(entry: IndicatorEntry, name: str) -> str:
     words = [
         f"{sign}{bound:,g}"
         for sign, bound in (
-            ("from ", setting.low), ("above ", setting.above), ("to ", setting.high),
+            ("from ", setting.low),
+            ("above ", setting.above),
+            ("to ", setting.high),
             ("below ", setting.below),
         )
         if bound is not None
-    ]  # fmt: skip
+    ]
     return " ".join(words) or "any number"
 
 
@@ -66,15 +68,24 @@ def show_one(name: str, entry: IndicatorEntry, known: dict[str, IndicatorEntry])
     """Draw what an indicator is, its settings, and its numbers over past bars."""
     st.subheader(f"{literal(name)}: {literal(entry.title)}")
     panels.facts(
-        {"What it does": entry.about, "Formula": entry.formula, "Source": entry.source,
-         "Unit": entry.unit, "Fed with": entry.feed}
-    )  # fmt: skip
+        {
+            "What it does": entry.about,
+            "Formula": entry.formula,
+            "Source": entry.source,
+            "Unit": entry.unit,
+            "Fed with": entry.feed,
+        }
+    )
     if entry.settings:
         rows = [
-            {"name": one, "default": str(setting.default), "takes": takes(entry, one),
-             "description": setting.description or NOTHING}
+            {
+                "name": one,
+                "default": str(setting.default),
+                "takes": takes(entry, one),
+                "description": setting.description or NOTHING,
+            }
             for one, setting in entry.settings.items()
-        ]  # fmt: skip
+        ]
         table(rows, SETTINGS, key=f"settings_{name}")
     if entry.feed == "pairs":
         panels.note("It compares two markets: one file of bars has one. A bot's rule may read it.")

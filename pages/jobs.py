@@ -451,10 +451,15 @@ def round_row(one: RoundSeen) -> dict[str, Any]:
     """Return a round of the engine as it is drawn."""
     every = f"{one.every_s} s" if one.every_s < 60 else f"{one.every_s // 60} min"
     return {
-        "name": one.name, "what": LOOKS.get(one.name, "engine"), "when": f"every {every}",
-        "last_ns": one.last_ns, "took": f"{one.took_us / 1_000:.1f} ms", "words": one.text,
-        "next_ns": one.next_ns, "problem": "on" if one.well else "read its result",
-    }  # fmt: skip
+        "name": one.name,
+        "what": LOOKS.get(one.name, "engine"),
+        "when": f"every {every}",
+        "last_ns": one.last_ns,
+        "took": f"{one.took_us / 1_000:.1f} ms",
+        "words": one.text,
+        "next_ns": one.next_ns,
+        "problem": "on" if one.well else "read its result",
+    }
 
 
 def _one_round(name: str) -> None:

@@ -56,13 +56,33 @@ AUDIT = columns_of(
     Col("detail"),
 )
 RECEIPTS = frozenset({KILL_PROOF, SCOPE_PROOF, STOP_PROOF})
-HOUSEKEEPING = frozenset({
-    "BalancesListed", "BookChanged", "BookDistrusted", "BookMarked", "BookProven", "BookReplaced",
-    "FeedLost", "FeedRestored", "FillsListed", "InstrumentListed", "KeepBudget", "KeepStart",
-    "OpenOrdersListed", "PositionsListed", "QueryBalances", "QueryFills", "QueryOpenOrders",
-    "QueryRedemptions", "RedemptionsListed", "ReferencePriced", "SetTimer", "TimerFired",
-    "TradePrinted",
-})  # fmt: skip
+HOUSEKEEPING = frozenset(
+    {
+        "BalancesListed",
+        "BookChanged",
+        "BookDistrusted",
+        "BookMarked",
+        "BookProven",
+        "BookReplaced",
+        "FeedLost",
+        "FeedRestored",
+        "FillsListed",
+        "InstrumentListed",
+        "KeepBudget",
+        "KeepStart",
+        "OpenOrdersListed",
+        "PositionsListed",
+        "QueryBalances",
+        "QueryFills",
+        "QueryOpenOrders",
+        "QueryRedemptions",
+        "RedemptionsListed",
+        "ReferencePriced",
+        "SetTimer",
+        "TimerFired",
+        "TradePrinted",
+    }
+)
 """Kinds that tell of no order and no money: most of a journal."""
 WHOLE = "all"
 """In the address: housekeeping is shown, too."""

@@ -443,6 +443,8 @@ def oracle_tiles(values: dict[str, float]) -> list[Tile]:
         Tile("Strike", figure("strike")),
         Tile("Oracle minus strike", distance),
         Tile("Fair value", NOTHING if fair is None else names.price(fair, in_cents=True)),
-        Tile("Time to close", NOTHING if "to_close_s" not in values else age(
-            int(values["to_close_s"] * 1e9))),
-    ]  # fmt: skip
+        Tile(
+            "Time to close",
+            NOTHING if "to_close_s" not in values else age(int(values["to_close_s"] * 1e9)),
+        ),
+    ]

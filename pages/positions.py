@@ -325,10 +325,13 @@ def _offer(command: Merge | Redeem, mode: Mode, label: str, phase: str = "") -> 
         )
         commands.ask_first(
             commands.Confirmation(
-                command=command, slot=slot, title=f"{label}?", words=words,
+                command=command,
+                slot=slot,
+                title=f"{label}?",
+                words=words,
                 label=f"{type(command).__name__.upper()} NOW",
             )
-        )  # fmt: skip
+        )
     if phase:
         panels.note(f"{name}: its redemption is {phase}.")
 
@@ -411,10 +414,12 @@ def show_foreign_order(row: Row) -> None:
         return
     account, name = AccountId(row["account"]), market(row["instrument"])
     _offer_foreign(
-        row, "Cancel it", CancelForeign(account=account, order=Identity(row["identity"])),
+        row,
+        "Cancel it",
+        CancelForeign(account=account, order=Identity(row["identity"])),
         f"Cancel **{row['way']} {size(row['size'])}** in **{name}**, which another key of the "
         "wallet placed. Whoever it was may place it again; find out who has that key.",
-    )  # fmt: skip
+    )
     panels.note(
         "It never becomes one of ours: whoever placed it still controls it, and no KILL of ours "
         "reaches it."
@@ -424,15 +429,18 @@ def show_foreign_order(row: Row) -> None:
 def show_foreign_tokens(row: Row, currency: str) -> None:
     """Offer what can be done about tokens that were not bought here."""
     cost = st.number_input(
-        f"Their total cost, {currency}", value=None, format="%g",
+        f"Their total cost, {currency}",
+        value=None,
+        format="%g",
         help="Empty = unknown: their value at mid when they are taken in.",
         key=f"cost:{row['account']}:{row['subject']}",
-    )  # fmt: skip
+    )
     made = AdoptTokens(
-        account=AccountId(row["account"]), instrument=InstrumentId(row["instrument"]),
+        account=AccountId(row["account"]),
+        instrument=InstrumentId(row["instrument"]),
         leg=Leg(row["leg"].lower()),
         cost=None if cost is None else round(Decimal(str(cost)) * MICRO),
-    )  # fmt: skip
+    )
     at = "their value at mid" if cost is None else f"**{money(Decimal(str(cost)), currency)}**"
     words = (
         f"Take **{size(row['size'])} {row['leg']}** of **{market(row['instrument'])}** in at {at}."
@@ -449,10 +457,13 @@ def _offer_foreign(row: Row, label: str, command: AnyCommand, words: str) -> Non
             title = f"{label}? LIVE, {row['account']}"
             commands.ask_first(
                 commands.Confirmation(
-                    command=command, slot=slot, title=title, label=f"{label.upper()} NOW",
+                    command=command,
+                    slot=slot,
+                    title=title,
+                    label=f"{label.upper()} NOW",
                     words=f"{commands.MONEY[Mode.LIVE]}. {literal(words)}",
                 )
-            )  # fmt: skip
+            )
         known = "Stop ignoring" if ignored else "Ignore: no more alerts"
         if st.button(known, key=f"ignore:{slot}", disabled=not runs):
             ignore = IgnoreForeign(
@@ -534,12 +545,13 @@ def _figures(sums: BetSums) -> None:
             Tile("Net", net),
             Tile("Fees", money(sums.fees, sums.currency)),
             Tile(
-                "Still open", f"{sums.open:,}",
+                "Still open",
+                f"{sums.open:,}",
                 hint=f"Their cash flow so far: {money(sums.flow, sums.currency, signed=True)}, not "
-                    "counting what they hold",
+                "counting what they hold",
             ),
         ]
-    )  # fmt: skip
+    )
 
 
 @guard.part("The fills of the bet")

@@ -269,9 +269,11 @@ def bring() -> None:
         panels.note(f"{literal(brought)}, {said_bytes(file.size)}, is kept under data.")
     with st.form("import_form", border=False):
         path = st.text_input(
-            "File or folder", value=brought, key=f"import_path_{brought}",
+            "File or folder",
+            value=brought,
+            key=f"import_path_{brought}",
             placeholder="a name under data, or a path on the machine of this desk",
-        )  # fmt: skip
+        )
         market_of = st.text_input("Market", placeholder="binance:BTC/USDT", key="import_market")
         name = st.text_input(
             "Name of the data set", placeholder="made of the market", key="import_name"
@@ -286,8 +288,14 @@ def bring() -> None:
         look = left.form_submit_button("Preview")
         sent = right.form_submit_button("Import", type="primary")
     if look or sent:
-        given = {"path": path.strip(), "instrument": market_of.strip(), "name": name.strip(),
-                 "rows": kind, "columns": columns.strip(), "look": look}  # fmt: skip
+        given = {
+            "path": path.strip(),
+            "instrument": market_of.strip(),
+            "name": name.strip(),
+            "rows": kind,
+            "columns": columns.strip(),
+            "look": look,
+        }
         _ask_import(given)
 
 

@@ -58,9 +58,13 @@ def show_making() -> None:
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
         period = st.segmented_control(
-            "Period", list(ReportPeriod), default=ReportPeriod.DAILY, key="report_period",
-            format_func=str.capitalize, required=True,
-        )  # fmt: skip
+            "Period",
+            list(ReportPeriod),
+            default=ReportPeriod.DAILY,
+            key="report_period",
+            format_func=str.capitalize,
+            required=True,
+        )
         if st.button("Make it now", key="report_make"):
             asked = f'{{"period": "{ReportPeriod(period)}"}}'
             commands.send(RunJob(job="report", arguments=asked), SLOT)

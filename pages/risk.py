@@ -197,10 +197,16 @@ def _rows(row: LimitRow, limits: RiskLimits, uses: Sequence[Row]) -> str:
 
 def _use(label: str, value: str, use: Row) -> str:
     share = use["used"] / use["limit_value"] if use["limit_value"] else 1.0 if use["used"] else 0.0
-    tone, word = ("bad", "AT THE LIMIT") if share >= 1 else ("warn", "near") if share >= NEAR else (
-        "ok",
-        "within",
-    )  # fmt: skip
+    tone, word = (
+        ("bad", "AT THE LIMIT")
+        if share >= 1
+        else ("warn", "near")
+        if share >= NEAR
+        else (
+            "ok",
+            "within",
+        )
+    )
     subject = f" · {market(use['subject'])}" if use["subject"] else ""
     text = f"{_amount(use['used'], use)} of {_amount(use['limit_value'], use)}"
     if use["unit"] == Unit.NS:
@@ -263,7 +269,7 @@ def _age(label: str, value_ms: int, key: str) -> int:
     """Return an age that was typed in seconds, in whole ms."""
     typed = st.number_input(
         f"{label}, seconds", value=value_ms / SECOND_MS, step=1.0, key=key, format="%g"
-    )  # fmt: skip
+    )
     return round(float(typed) * SECOND_MS)
 
 

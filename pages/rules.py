@@ -55,9 +55,11 @@ READINGS = columns_of(
     Col("at_ns", "At"),
 )
 VERSIONS = columns_of(
-    Col("version", "Version", ColKind.COUNT), Col("said", "State"), Col("at_ns", "Saved at"),
+    Col("version", "Version", ColKind.COUNT),
+    Col("said", "State"),
+    Col("at_ns", "Saved at"),
     Col("who"),
-)  # fmt: skip
+)
 DRAFT, TURN = "rule_draft", "rule_turn"
 
 
@@ -85,10 +87,18 @@ def rows_of(saved: list[SavedRule]) -> list[dict[str, Any]]:
     ]
     names = {one.name for one in saved}
     rows += [
-        {"name": name, "title": one.title, "kind": "template", "version": None, "bots": "",
-         "at_ns": None, "who": ""}
-        for name, one in TEMPLATES.items() if name not in names
-    ]  # fmt: skip
+        {
+            "name": name,
+            "title": one.title,
+            "kind": "template",
+            "version": None,
+            "bots": "",
+            "at_ns": None,
+            "who": "",
+        }
+        for name, one in TEMPLATES.items()
+        if name not in names
+    ]
     return [row | {"bots": row["bots"] or NOTHING} for row in rows]
 
 
@@ -97,10 +107,15 @@ def keep(document: RuleDocument, *, removed: bool = False) -> SavedRule | None:
     try:
         with writing(config().state_path) as connection:
             made = save_rule(
-                connection, engine_id(), name=document.name, title=document.title,
-                document=rule_json(document), who=st.session_state["who"], now_ns=now_ns(),
+                connection,
+                engine_id(),
+                name=document.name,
+                title=document.title,
+                document=rule_json(document),
+                who=st.session_state["who"],
+                now_ns=now_ns(),
                 removed=removed,
-            )  # fmt: skip
+            )
     except StorageError as error:
         st.error(f"Not saved: {literal(error)}. Nothing was changed.")
         return None
@@ -126,10 +141,14 @@ def show_one(name: str, document: RuleDocument, saved: SavedRule | None) -> None
     show_readings(document)
     if saved is not None:
         rows = [
-            {"version": one.version, "said": "removed" if one.removed else "kept",
-             "at_ns": one.at_ns, "who": one.who}
+            {
+                "version": one.version,
+                "said": "removed" if one.removed else "kept",
+                "at_ns": one.at_ns,
+                "who": one.who,
+            }
             for one in ask(rule_versions, engine_id(), name)
-        ]  # fmt: skip
+        ]
         with st.expander(count(len(rows), "version")):
             table(rows, VERSIONS, key="rule_versions")
 
@@ -147,11 +166,17 @@ def show_readings(document: RuleDocument) -> None:
         for instrument, stored in found.items():
             inputs = dict(stored.decision.inputs)
             rows += [
-                {"number": place, "words": condition_words(one), "left": inputs.get(f"c{place}"),
-                 "right": inputs.get(f"c{place}_right"), "bot": said,
-                 "market": market(instrument), "at_ns": stored.decision.at_ns}
+                {
+                    "number": place,
+                    "words": condition_words(one),
+                    "left": inputs.get(f"c{place}"),
+                    "right": inputs.get(f"c{place}_right"),
+                    "bot": said,
+                    "market": market(instrument),
+                    "at_ns": stored.decision.at_ns,
+                }
                 for place, one in enumerate(document.conditions, 1)
-            ]  # fmt: skip
+            ]
     if rows:
         table(rows, READINGS, key="rule_readings")
     else:

@@ -96,13 +96,24 @@ def _row(row: EvidenceRow) -> dict[str, Any]:
     given: dict[str, float | None] = {name: getattr(row, name) for name in amounts}
     return {
         **{name: None if one is None else Decimal(str(one)) for name, one in given.items()},
-        **{name: getattr(row, name) for name in
-           ("data", "product", "per", "count", "seen", "trials", "began_ns", "ended_ns",
-            "currency")},
+        **{
+            name: getattr(row, name)
+            for name in (
+                "data",
+                "product",
+                "per",
+                "count",
+                "seen",
+                "trials",
+                "began_ns",
+                "ended_ns",
+                "currency",
+            )
+        },
         "verdict": verdict_of(row)[0].upper(),
         "sizes": "quoted" if row.quoted else "assumed",
         "settings": row.settings or NOTHING,
-    }  # fmt: skip
+    }
 
 
 @guard.part("The evidence")

@@ -47,10 +47,15 @@ def raise_alert(
         )
         return
     insert(
-        connection, "alerts",
-        engine_id=engine_id, mode=mode, **msgspec.structs.asdict(alert),
-        count=1, first_ns=at_ns, last_ns=at_ns,
-    )  # fmt: skip
+        connection,
+        "alerts",
+        engine_id=engine_id,
+        mode=mode,
+        **msgspec.structs.asdict(alert),
+        count=1,
+        first_ns=at_ns,
+        last_ns=at_ns,
+    )
 
 
 def _same(alert: RaiseAlert, unseen: list[tuple[int, str]]) -> int | None:

@@ -91,9 +91,12 @@ def back_up(
 
 
 def _copy_all(
-    files: Mapping[str, Path], folder: Path, made: str, on_progress: OnProgress,
+    files: Mapping[str, Path],
+    folder: Path,
+    made: str,
+    on_progress: OnProgress,
     aids: AbstractSet[str],
-) -> tuple[dict[str, object], dict[str, str]]:  # fmt: skip
+) -> tuple[dict[str, object], dict[str, str]]:
     """Copy every database; return what the manifest keeps of each, and which aids are left out."""
     copied: dict[str, object] = {}
     left_out: dict[str, str] = {}

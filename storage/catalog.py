@@ -24,9 +24,14 @@ def put_catalog(
     )
     for name, entry in entries.items():
         insert(
-            connection, "catalog", engine_id=engine_id, kind=kind.__name__, name=name,
-            body=msgspec.json.encode(entry).decode(), updated_ns=now_ns,
-        )  # fmt: skip
+            connection,
+            "catalog",
+            engine_id=engine_id,
+            kind=kind.__name__,
+            name=name,
+            body=msgspec.json.encode(entry).decode(),
+            updated_ns=now_ns,
+        )
 
 
 def catalog(connection: Connection, engine_id: str, kind: type[T]) -> dict[str, T]:

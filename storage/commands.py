@@ -100,10 +100,19 @@ def leave(
     kind = type(command).__name__
     with transaction(connection):
         made = insert(
-            connection, "commands", ends=" ON CONFLICT (id) DO NOTHING",
-            id=id, engine_id=engine_id, kind=kind, body=body, who=who, state=CommandState.PENDING,
-            created_ns=now_ns, expires_ns=now_ns + ttl_ns, answer="",
-        )  # fmt: skip
+            connection,
+            "commands",
+            ends=" ON CONFLICT (id) DO NOTHING",
+            id=id,
+            engine_id=engine_id,
+            kind=kind,
+            body=body,
+            who=who,
+            state=CommandState.PENDING,
+            created_ns=now_ns,
+            expires_ns=now_ns + ttl_ns,
+            answer="",
+        )
         if made.rowcount == 1:
             raw = msgspec.Raw(body.encode())
             note(connection, engine_id, now_ns, who, f"command {kind}", id=id, command=raw)
@@ -164,10 +173,16 @@ def _refuse_overtaken(connection: Connection, engine_id: str, now_ns: int) -> No
         "engine_id = ?4 AND state = ?6 AND claimed_ns = ?2 AND kind = ?7) "
         f"AND kind NOT IN ({marks})",
         (
-            CommandState.REFUSED, now_ns, OVERTAKEN, engine_id, CommandState.PENDING,
-            CommandState.CLAIMED, KILL_KIND, *SAFE_KINDS,
+            CommandState.REFUSED,
+            now_ns,
+            OVERTAKEN,
+            engine_id,
+            CommandState.PENDING,
+            CommandState.CLAIMED,
+            KILL_KIND,
+            *SAFE_KINDS,
         ),
-    )  # fmt: skip
+    )
 
 
 def _readable(

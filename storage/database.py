@@ -62,10 +62,17 @@ LEGIBLE = partial(str, encoding="utf-8", errors="backslashreplace")
 """How text is read: bytes that are none are shown as such, so that one damaged cell does not keep a
 whole table from being read. Who must know whether a text is sound asks for its bytes as well."""
 
-RETRIABLE = frozenset({
-    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN,
-})  # fmt: skip
+RETRIABLE = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_CANTOPEN,
+    }
+)
 """Refusals that a person or time can lift without a restart: what was refused is tried again."""
 
 OF_THE_VALUE = frozenset(

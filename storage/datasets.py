@@ -458,18 +458,24 @@ class DatasetWriter:
             raise BadInput("the files hold one bar, two are needed to know how long one is")
         kept = sorted([*between.gaps_kept, *(gap for file in files for gap in file.gaps_kept)])
         made = Dataset(
-            name=self._path.name, instrument=instrument, kind=self._kind, step_ns=step_ns,
-            rows=sum(file.written.rows for file in files), first_ns=files[0].written.first[0],
+            name=self._path.name,
+            instrument=instrument,
+            kind=self._kind,
+            step_ns=step_ns,
+            rows=sum(file.written.rows for file in files),
+            first_ns=files[0].written.first[0],
             last_ns=files[-1].written.last[0] + step_ns,
             price_gcd=gcd(*(file.written.price_gcd for file in files)),
             size_gcd=gcd(*(file.written.size_gcd for file in files)),
             duplicates=sum(file.duplicates for file in files),
             gaps=between.gaps + sum(file.gaps for file in files),
             gap_ns=between.gap_ns + sum(file.gap_ns for file in files),
-            gaps_kept=tuple(kept[:GAPS_KEPT]), trust=(judgement,), files=files,
+            gaps_kept=tuple(kept[:GAPS_KEPT]),
+            trust=(judgement,),
+            files=files,
             bytes=sum((self._beside / file.part).stat().st_size for file in files),
             made_ns=judgement.at_ns,
-        )  # fmt: skip
+        )
         try:
             write_whole(self._beside / MANIFEST, msgspec.json.format(msgspec.json.encode(made)))
             self._beside.rename(self._path)

@@ -229,9 +229,17 @@ def put_check(connection: Connection, engine_id: str, check: EquityCheck) -> Non
     ledger, journal = check.ledger, check.journal
     theirs = journal.cash_micro + journal.inventory_micro
     shown = (
-        "account", "mode", "currency", "at_ns", "seq", "cash_micro", "pending_micro",
-        "redeemable_micro", "inventory_micro", "equity_micro",
-    )  # fmt: skip
+        "account",
+        "mode",
+        "currency",
+        "at_ns",
+        "seq",
+        "cash_micro",
+        "pending_micro",
+        "redeemable_micro",
+        "inventory_micro",
+        "equity_micro",
+    )
     figures: dict[str, Any] = {name: getattr(ledger, name) for name in shown} | {
         "engine_id": engine_id,
         "journal_cash_micro": journal.cash_micro,

@@ -86,9 +86,10 @@ def export(
     with closing(connect_reader(state)) as connection, storage_errors(state):
         connection.execute("BEGIN")
         rows, total, names = _rows(
-            sqlite_utils.Database(connection, recursive_triggers=False), what,
+            sqlite_utils.Database(connection, recursive_triggers=False),
+            what,
             (mode, since_ns, until_ns),
-        )  # fmt: skip
+        )
         try:
             with unfinished.open("w", encoding="utf-8", newline="") as file:
                 count = write(file, names, _with_progress(rows, total, on_progress))

@@ -15,9 +15,15 @@ def put_title(
     connection: Connection, engine_id: str, instrument: str, *, title: str, slug: str, now_ns: int
 ) -> None:
     insert(
-        connection, "titles", ends=upsert(["instrument"], ["title", "slug", "updated_ns"]),
-        engine_id=engine_id, instrument=instrument, title=title, slug=slug, updated_ns=now_ns,
-    )  # fmt: skip
+        connection,
+        "titles",
+        ends=upsert(["instrument"], ["title", "slug", "updated_ns"]),
+        engine_id=engine_id,
+        instrument=instrument,
+        title=title,
+        slug=slug,
+        updated_ns=now_ns,
+    )
 
 
 def titles(connection: Connection, engine_id: str) -> dict[str, str]:
@@ -40,9 +46,15 @@ def begin_gap(
 ) -> None:
     """Note that a feed, or one instrument's book, cannot be trusted; the newest are kept."""
     insert(
-        connection, "feed_gaps", verb="INSERT OR IGNORE",
-        engine_id=engine_id, feed=feed, instrument=instrument, since_ns=since_ns, reason=reason,
-    )  # fmt: skip
+        connection,
+        "feed_gaps",
+        verb="INSERT OR IGNORE",
+        engine_id=engine_id,
+        feed=feed,
+        instrument=instrument,
+        since_ns=since_ns,
+        reason=reason,
+    )
     connection.execute(
         "DELETE FROM feed_gaps WHERE engine_id = ? AND since_ns < coalesce((SELECT since_ns FROM "
         "feed_gaps WHERE engine_id = ? ORDER BY since_ns DESC LIMIT 1 OFFSET ?), 0)",

@@ -87,12 +87,9 @@ def queue(
     Nor does the schedule while its last one waits. Raises BadInput where too many wait already.
     """
     with transaction(connection):
-        if command:
-            known = connection.execute(
-                "SELECT id FROM jobs WHERE engine_id = ? AND command = ?", (engine_id, command)
-            ).fetchone()
-            if known:
-                return int(known[0])
+        known = _made_by(connection, engine_id, command)
+        if known is not None:
+            return known
         same = connection.execute(
             "SELECT id, created_ns FROM jobs WHERE engine_id = ? AND state = ? AND kind = ? "
             "AND arguments = ? AND who = ? ORDER BY id LIMIT 1",
@@ -103,21 +100,44 @@ def queue(
                 text = f"{kind} has waited for hours: is the worker running, or held up by a job?"
                 _tell(connection, engine_id, text, now_ns)
             return int(same[0])
-        waiting = connection.execute(
-            "SELECT count(*) FROM jobs WHERE engine_id = ? AND state = ?",
-            (engine_id, JobState.QUEUED),
-        ).fetchone()[0]
-        if waiting >= QUEUED_MAX:
-            raise BadInput(
-                f"{waiting} jobs wait already; is the worker running? Cancel some of them first"
-            )
+        _refuse_when_full(connection, engine_id)
         made = insert(
-            connection, "jobs", ends=" RETURNING id",
-            engine_id=engine_id, kind=kind, arguments=arguments, who=who, command=command,
-            state=JobState.QUEUED, attempts=0, done=0, total=0, unit="", note="",
-            created_ns=now_ns, cancel_by="", result="", error="",
-        ).fetchone()  # fmt: skip
+            connection,
+            "jobs",
+            ends=" RETURNING id",
+            engine_id=engine_id,
+            kind=kind,
+            arguments=arguments,
+            who=who,
+            command=command,
+            state=JobState.QUEUED,
+            attempts=0,
+            done=0,
+            total=0,
+            unit="",
+            note="",
+            created_ns=now_ns,
+            cancel_by="",
+            result="",
+            error="",
+        ).fetchone()
     return int(made[0])
+
+
+def _made_by(connection: Connection, engine_id: str, command: str) -> int | None:
+    """Return the job that a command has made; None = none, or it was no command."""
+    query = "SELECT id FROM jobs WHERE engine_id = ? AND command = ?"
+    known = connection.execute(query, (engine_id, command)).fetchone() if command else None
+    return None if known is None else int(known[0])
+
+
+def _refuse_when_full(connection: Connection, engine_id: str) -> None:
+    query = "SELECT count(*) FROM jobs WHERE engine_id = ? AND state = ?"
+    waiting = connection.execute(query, (engine_id, JobState.QUEUED)).fetchone()[0]
+    if waiting >= QUEUED_MAX:
+        raise BadInput(
+            f"{waiting} jobs wait already; is the worker running? Cancel some of them first"
+        )
 
 
 def _tell(connection: Connection, engine_id: str, text: str, now_ns: int) -> None:
@@ -150,10 +170,15 @@ def claim(
             "WHERE engine_id = ? AND state = ? AND (kind IN (SELECT value FROM json_each(?))) = ? "
             f"ORDER BY id LIMIT 1) RETURNING {_JOBS.columns}",
             (
-                JobState.RUNNING, now_ns, now_ns, engine_id, JobState.QUEUED,
-                msgspec.json.encode(sorted(kinds)).decode(), among,
+                JobState.RUNNING,
+                now_ns,
+                now_ns,
+                engine_id,
+                JobState.QUEUED,
+                msgspec.json.encode(sorted(kinds)).decode(),
+                among,
             ),
-        ).fetchone()  # fmt: skip
+        ).fetchone()
     return _JOBS.read(row) if row else None
 
 
@@ -198,10 +223,15 @@ def finish(
     """
     with transaction(connection):
         moved = update(
-            connection, "jobs", _attempt(engine_id, job),
-            state=state, finished_ns=now_ns, heard_ns=now_ns, result=result,
+            connection,
+            "jobs",
+            _attempt(engine_id, job),
+            state=state,
+            finished_ns=now_ns,
+            heard_ns=now_ns,
+            result=result,
             error=error[:ERROR_LENGTH_MAX],
-        )  # fmt: skip
+        )
         if moved and state is JobState.DONE:
             connection.execute("UPDATE jobs SET done = total WHERE id = ?", (job.id,))
         if moved and state is JobState.FAILED and job.who in UNATTENDED:
@@ -229,13 +259,23 @@ def cancel(connection: Connection, *, engine_id: str, job: int, who: str, now_ns
         update(connection, "jobs", {"id": job}, cancel_by=who)
         if waits:
             update(
-                connection, "jobs", {"id": job}, state=JobState.CANCELLED, finished_ns=now_ns,
+                connection,
+                "jobs",
+                {"id": job},
+                state=JobState.CANCELLED,
+                finished_ns=now_ns,
                 error=f"cancelled by {who} before it began",
-            )  # fmt: skip
+            )
         note(
-            connection, engine_id, now_ns, who, "job cancel",
-            job=job, kind=found.kind, was=found.state,
-        )  # fmt: skip
+            connection,
+            engine_id,
+            now_ns,
+            who,
+            "job cancel",
+            job=job,
+            kind=found.kind,
+            was=found.state,
+        )
     return f"job {job} is cancelled" if waits else f"job {job} was asked to end"
 
 
@@ -266,9 +306,14 @@ def recover(
             state, text = _after_crash(one)
             ended = state in JOB_ENDS
             update(
-                connection, "jobs", {"id": one.id}, state=state, note=text,
-                error=text if ended else "", finished_ns=now_ns if ended else None,
-            )  # fmt: skip
+                connection,
+                "jobs",
+                {"id": one.id},
+                state=state,
+                note=text,
+                error=text if ended else "",
+                finished_ns=now_ns if ended else None,
+            )
             if state is JobState.FAILED and one.who in UNATTENDED:
                 _tell(connection, engine_id, f"{one.kind} of the {one.who} failed: {text}", now_ns)
             recovered.append((one.id, text))
@@ -420,11 +465,20 @@ def begin_recording(
         if taken:
             raise BadInput(f"there is a recording {name!r} already; choose another name")
         insert(
-            connection, "recordings",
-            engine_id=engine_id, name=name, state=RecordingState.RECORDING,
-            instruments=msgspec.json.encode(instruments).decode(), who=who, started_ns=now_ns,
-            reason="", events=0, bytes=0, gaps=0, updated_ns=now_ns,
-        )  # fmt: skip
+            connection,
+            "recordings",
+            engine_id=engine_id,
+            name=name,
+            state=RecordingState.RECORDING,
+            instruments=msgspec.json.encode(instruments).decode(),
+            who=who,
+            started_ns=now_ns,
+            reason="",
+            events=0,
+            bytes=0,
+            gaps=0,
+            updated_ns=now_ns,
+        )
 
 
 def note_figures(

@@ -134,9 +134,14 @@ def blocks(
                 "backup"
             )
         yield ArchiveBlock(
-            first=first, last=last, first_ns=first_ns, last_ns=last_ns,
-            accounts=tuple(msgspec.json.decode(names)), whole=bool(whole), rows=rows,
-        )  # fmt: skip
+            first=first,
+            last=last,
+            first_ns=first_ns,
+            last_ns=last_ns,
+            accounts=tuple(msgspec.json.decode(names)),
+            whole=bool(whole),
+            rows=rows,
+        )
 
 
 def thinned_to(connection: Connection) -> tuple[int, int]:

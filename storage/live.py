@@ -130,9 +130,15 @@ def put_books(
     moves = upsert(["account", "instrument"], ["body", "updated_ns"])
     for one in books:
         insert(
-            connection, "books", ends=moves, engine_id=engine_id, account=one.account,
-            instrument=one.instrument, body=msgspec.json.encode(one).decode(), updated_ns=now_ns,
-        )  # fmt: skip
+            connection,
+            "books",
+            ends=moves,
+            engine_id=engine_id,
+            account=one.account,
+            instrument=one.instrument,
+            body=msgspec.json.encode(one).decode(),
+            updated_ns=now_ns,
+        )
 
 
 def books(
@@ -186,9 +192,17 @@ def put_instrument(
 ) -> None:
     """Write an instrument of the catalog; what it pays stays as it is known."""
     shown = (
-        "id", "kind", "currency", "price_decimals", "size_decimals", "tick", "lot", "market",
-        "series", "closes_ns",
-    )  # fmt: skip
+        "id",
+        "kind",
+        "currency",
+        "price_decimals",
+        "size_decimals",
+        "tick",
+        "lot",
+        "market",
+        "series",
+        "closes_ns",
+    )
     insert(
         connection,
         "instruments",
@@ -384,9 +398,16 @@ def put_limit_use(
     )
     known = ("mode", "currency", "used", "limit_value", "unit", "updated_ns")
     _LIMITS.put(
-        connection, engine_id, uses, "INSERT", upsert(("account", "name", "subject"), known),
-        account=account, mode=mode, currency=currency, updated_ns=now_ns,
-    )  # fmt: skip
+        connection,
+        engine_id,
+        uses,
+        "INSERT",
+        upsert(("account", "name", "subject"), known),
+        account=account,
+        mode=mode,
+        currency=currency,
+        updated_ns=now_ns,
+    )
 
 
 def put_account_report(connection: Connection, engine_id: str, row: AccountReport) -> None:

@@ -66,9 +66,15 @@ def unlock(connection: Connection, engine_id: str, given: Unlock) -> None:
     small = msgspec.structs.replace(given, wallet=given.wallet.lower())
     _UNLOCKS.put(connection, engine_id, [small])
     note(
-        connection, engine_id, given.phrase_ns, given.who, UNLOCKED,
-        account=given.account, wallet=given.wallet, doctor_ns=given.doctor_ns,
-    )  # fmt: skip
+        connection,
+        engine_id,
+        given.phrase_ns,
+        given.who,
+        UNLOCKED,
+        account=given.account,
+        wallet=given.wallet,
+        doctor_ns=given.doctor_ns,
+    )
 
 
 def lock(connection: Connection, engine_id: str, account: str, *, who: str, now_ns: int) -> None:
@@ -167,10 +173,16 @@ def put_examination(connection: Connection, engine_id: str, found: Examination) 
     small = msgspec.structs.replace(found, wallet=found.wallet.lower())
     _EXAMINATIONS.put(connection, engine_id, [small])
     note(
-        connection, engine_id, found.at_ns, found.who, EXAMINED,
-        account=found.account, examiner=found.examiner, green=found.green,
+        connection,
+        engine_id,
+        found.at_ns,
+        found.who,
+        EXAMINED,
+        account=found.account,
+        examiner=found.examiner,
+        green=found.green,
         failed=[one.name for one in found.failures],
-    )  # fmt: skip
+    )
 
 
 def examinations(connection: Connection, engine_id: str) -> dict[tuple[str, Examiner], Examination]:

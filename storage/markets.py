@@ -189,8 +189,9 @@ class MarketStore:
                     "SELECT number, first_ns FROM markets WHERE id = ?", (market.id,)
                 ).fetchone()
                 changed += c.execute(_PUT_TEXTS, row | {"number": number}).rowcount
-                c.execute("INSERT OR IGNORE INTO listed (number, venue) VALUES (?, ?)",
-                          (number, venue))  # fmt: skip
+                c.execute(
+                    "INSERT OR IGNORE INTO listed (number, venue) VALUES (?, ?)", (number, venue)
+                )
                 if changed > 0:
                     counts["new" if first_ns == now_ns else "changed"] += 1
             c.execute(

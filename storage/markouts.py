@@ -128,9 +128,15 @@ def begin(connection: Connection, engine_id: str, fill: FillSeen) -> None:
         figures = msgspec.structs.asdict(fill)
         del figures["at_ns"]
         made = insert(
-            connection, "markouts", verb="INSERT OR IGNORE",
-            engine_id=engine_id, horizon_ms=horizon_ms, due_ns=due_ns, state=state, **figures,
-        )  # fmt: skip
+            connection,
+            "markouts",
+            verb="INSERT OR IGNORE",
+            engine_id=engine_id,
+            horizon_ms=horizon_ms,
+            due_ns=due_ns,
+            state=state,
+            **figures,
+        )
         if made.rowcount and state is not MarkoutState.DUE:
             _sum(connection, engine_id, (fill.account, fill.fill, horizon_ms), 1)
     paid = connection.execute(

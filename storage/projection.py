@@ -41,9 +41,14 @@ class Projected(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def register_account(
-    connection: Connection, *, engine_id: str, account: str, mode: Mode, venue: str,
+    connection: Connection,
+    *,
+    engine_id: str,
+    account: str,
+    mode: Mode,
+    venue: str,
     currency: str,
-) -> None:  # fmt: skip
+) -> None:
     """Note an account before its first record. Raises StorageError where its mode would change."""
     with transaction(connection):
         row = connection.execute(
@@ -55,9 +60,15 @@ def register_account(
                 "modes; use its twin account"
             )
         insert(
-            connection, "accounts", verb="INSERT OR REPLACE",
-            engine_id=engine_id, account=account, mode=mode, venue=venue, currency=currency,
-        )  # fmt: skip
+            connection,
+            "accounts",
+            verb="INSERT OR REPLACE",
+            engine_id=engine_id,
+            account=account,
+            mode=mode,
+            venue=venue,
+            currency=currency,
+        )
 
 
 class Loss(msgspec.Struct, frozen=True, kw_only=True):
@@ -264,10 +275,15 @@ def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
 
 def _note(connection: Connection, engine_id: str, record: Record) -> None:
     insert(
-        connection, "projection", ends=upsert((), ("version", "seq", "crc", "nouns")),
-        engine_id=engine_id, version=VERSION, seq=record.seq, crc=_sum(record),
+        connection,
+        "projection",
+        ends=upsert((), ("version", "seq", "crc", "nouns")),
+        engine_id=engine_id,
+        version=VERSION,
+        seq=record.seq,
+        crc=_sum(record),
         nouns=" ".join(sorted(MARKS)),
-    )  # fmt: skip
+    )
 
 
 def _sum(record: Record) -> int:

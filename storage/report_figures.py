@@ -148,10 +148,20 @@ class Figures:
     def sections(self) -> tuple[ReportSection, ...]:
         """Return all of it, in the order of a report."""
         return (
-            self._equity(), self._by_owner(), self._fills(), self._drawdown(), self._markouts(),
-            self._rewards(), self._limits(), self._divergences(), self._alerts(), self._gaps(),
-            self._phases(), self._settings(), self._next(),
-        )  # fmt: skip
+            self._equity(),
+            self._by_owner(),
+            self._fills(),
+            self._drawdown(),
+            self._markouts(),
+            self._rewards(),
+            self._limits(),
+            self._divergences(),
+            self._alerts(),
+            self._gaps(),
+            self._phases(),
+            self._settings(),
+            self._next(),
+        )
 
     def headline(self) -> tuple[str, ...]:
         """Return the short text: what each account made, and what a person should look at."""
@@ -162,8 +172,9 @@ class Figures:
             ]
             made = sum(row["made"] for row in own)
             found.append(f"{mode.upper()}: bots and manual orders made {_gain(made)} {currency}.")
-        fills = self._within("SELECT count(*) AS n FROM fills WHERE engine_id = ? "
-                             "AND at_ns >= ? AND at_ns < ?")[0]["n"]  # fmt: skip
+        fills = self._within(
+            "SELECT count(*) AS n FROM fills WHERE engine_id = ? AND at_ns >= ? AND at_ns < ?"
+        )[0]["n"]
         alerts = self._within(_ALERTS)
         critical = sum(row["alerts"] for row in alerts if row["severity"] == "critical")
         unseen = sum(row["unseen"] for row in alerts)
@@ -191,24 +202,42 @@ class Figures:
 
     def _by_owner(self) -> ReportSection:
         rows = tuple(
-            (row["mode"].upper(), row["account"], row["bot"], row["currency"],
-             *(_gain(row[name]) for name in ("realised", "unrealised")), _money(row["fees"]),
-             _gain(row["made"]))
+            (
+                row["mode"].upper(),
+                row["account"],
+                row["bot"],
+                row["currency"],
+                *(_gain(row[name]) for name in ("realised", "unrealised")),
+                _money(row["fees"]),
+                _gain(row["made"]),
+            )
             for row in self.made_by
-        )  # fmt: skip
+        )
         return ReportSection(
             title="PnL per owner",
-            columns=("Mode", "Account", "Owner", "Currency", "Realised", "Unrealised", "Fees",
-                     "PnL"),
-            rows=rows, words=4, note="PnL = realised + change of unrealised, less fees, at mid.",
-        )  # fmt: skip
+            columns=(
+                "Mode",
+                "Account",
+                "Owner",
+                "Currency",
+                "Realised",
+                "Unrealised",
+                "Fees",
+                "PnL",
+            ),
+            rows=rows,
+            words=4,
+            note="PnL = realised + change of unrealised, less fees, at mid.",
+        )
 
     def _equity(self) -> ReportSection:
         rows = []
         for one in self._accounts:
             whose, span = (self._engine_id, one["account"]), self._span
-            start, end = (dicts(self._connection, _EQUITY, (*whose, at))
-                          for at in (span.since_ns, span.until_ns))  # fmt: skip
+            start, end = (
+                dicts(self._connection, _EQUITY, (*whose, at))
+                for at in (span.since_ns, span.until_ns)
+            )
             if not end:
                 rows.append((one["mode"].upper(), one["account"], one["currency"], *[NONE] * 7))
                 continue
@@ -218,29 +247,57 @@ class Figures:
             made = sum(row["made"] for row in self.made_by if row["account"] == one["account"])
             rest = after - before - made - moves["deposits"] - moves["income"]
             rows.append(
-                (one["mode"].upper(), one["account"], one["currency"], _money(before),
-                 _money(after), _gain(after - before), _gain(made), _gain(moves["deposits"]),
-                 _gain(moves["income"]), _gain(rest))
-            )  # fmt: skip
+                (
+                    one["mode"].upper(),
+                    one["account"],
+                    one["currency"],
+                    _money(before),
+                    _money(after),
+                    _gain(after - before),
+                    _gain(made),
+                    _gain(moves["deposits"]),
+                    _gain(moves["income"]),
+                    _gain(rest),
+                )
+            )
         return ReportSection(
             title="Equity, and where its change comes from",
-            columns=("Mode", "Account", "Currency", "Start", "End", "Change", "Owners' PnL",
-                     "Deposits", "Rewards and rebates", "Rest"),
-            rows=tuple(rows), words=3,
+            columns=(
+                "Mode",
+                "Account",
+                "Currency",
+                "Start",
+                "End",
+                "Change",
+                "Owners' PnL",
+                "Deposits",
+                "Rewards and rebates",
+                "Rest",
+            ),
+            rows=tuple(rows),
+            words=3,
             note="At mid. Change = owners' PnL + deposits + rewards and rebates + rest. The rest "
             "is what prices moved between the points both are kept at, at most a minute apart.",
-        )  # fmt: skip
+        )
 
     def _fills(self) -> ReportSection:
         rows = tuple(
-            (row["mode"].upper(), row["currency"], row["state"], f"{row['fills']:,}",
-             _money(row["value"] or 0), _money(row["fees"]))
+            (
+                row["mode"].upper(),
+                row["currency"],
+                row["state"],
+                f"{row['fills']:,}",
+                _money(row["value"] or 0),
+                _money(row["fees"]),
+            )
             for row in self._within(_FILLS)
-        )  # fmt: skip
+        )
         return ReportSection(
-            title="Fills by state", columns=("Mode", "Currency", "State", "Fills", "Value", "Fees"),
-            rows=rows, words=3,
-        )  # fmt: skip
+            title="Fills by state",
+            columns=("Mode", "Currency", "State", "Fills", "Value", "Fees"),
+            rows=rows,
+            words=3,
+        )
 
     def _drawdown(self) -> ReportSection:
         rows = []
@@ -250,54 +307,82 @@ class Figures:
             (fall,) = dicts(self._connection, _FALL, asked)
             known = fall["fall"] is not None
             rows.append(
-                (one["mode"].upper(), one["account"], one["currency"],
-                 _money(fall["fall"]) if known else NONE,
-                 f"{100 * (fall['share'] or 0):.2f} %" if known else NONE)
-            )  # fmt: skip
+                (
+                    one["mode"].upper(),
+                    one["account"],
+                    one["currency"],
+                    _money(fall["fall"]) if known else NONE,
+                    f"{100 * (fall['share'] or 0):.2f} %" if known else NONE,
+                )
+            )
         return ReportSection(
             title="Deepest drawdown",
             columns=("Mode", "Account", "Currency", "Drawdown", "Of the peak"),
-            rows=tuple(rows), words=3,
+            rows=tuple(rows),
+            words=3,
             note="From the highest equity within the span, at mid. A withdrawal counts as a fall.",
-        )  # fmt: skip
+        )
 
     def _markouts(self) -> ReportSection:
         rows = tuple(
-            (row["mode"].upper(), row["account"], row["bot"],
-             "at resolution" if row["horizon_ms"] == AT_RESOLUTION
-             else f"{row['horizon_ms'] / 1_000:g} s",
-             NONE if row["mean"] is None else f"{row['mean'] / 10_000:+.2f} ¢",
-             f"{row['known']:,}", f"{row['unknown']:,}")
+            (
+                row["mode"].upper(),
+                row["account"],
+                row["bot"],
+                "at resolution"
+                if row["horizon_ms"] == AT_RESOLUTION
+                else f"{row['horizon_ms'] / 1_000:g} s",
+                NONE if row["mean"] is None else f"{row['mean'] / 10_000:+.2f} ¢",
+                f"{row['known']:,}",
+                f"{row['unknown']:,}",
+            )
             for row in self._within(_MARKOUTS)
-        )  # fmt: skip
+        )
         return ReportSection(
             title="Markouts of the span's fills",
             columns=("Mode", "Account", "Owner", "After", "Mean per share", "Known", "Not known"),
-            rows=rows, words=4, note="Not known: not due yet, or the book had no mid. Never zero.",
-        )  # fmt: skip
+            rows=rows,
+            words=4,
+            note="Not known: not due yet, or the book had no mid. Never zero.",
+        )
 
     def _rewards(self) -> ReportSection:
         rows = tuple(
-            (row["mode"].upper(), row["account"], row["kind"], row["currency"],
-             f"{row['payments']:,}", _gain(row["amount"]))
+            (
+                row["mode"].upper(),
+                row["account"],
+                row["kind"],
+                row["currency"],
+                f"{row['payments']:,}",
+                _gain(row["amount"]),
+            )
             for row in self._within(_REWARDS)
-        )  # fmt: skip
+        )
         return ReportSection(
             title="Rewards and rebates",
             columns=("Mode", "Account", "Kind", "Currency", "Payments", "Amount"),
-            rows=rows, words=4,
-        )  # fmt: skip
+            rows=rows,
+            words=4,
+        )
 
     def _limits(self) -> ReportSection:
         rows = tuple(
-            (row["mode"].upper(), row["account"], row["name"].replace("_", " "),
-             row["subject"] or NONE, f"{100 * row['share']:.0f} %")
+            (
+                row["mode"].upper(),
+                row["account"],
+                row["name"].replace("_", " "),
+                row["subject"] or NONE,
+                f"{100 * row['share']:.0f} %",
+            )
             for row in dicts(self._connection, _LIMITS, (self._engine_id,))
-        )  # fmt: skip
+        )
         return ReportSection(
-            title="Limits used", columns=("Mode", "Account", "Limit", "Most used by", "Used"),
-            rows=rows, words=4, note=f"As they stood {moment(self._made_ns, self._zone)}.",
-        )  # fmt: skip
+            title="Limits used",
+            columns=("Mode", "Account", "Limit", "Most used by", "Used"),
+            rows=rows,
+            words=4,
+            note=f"As they stood {moment(self._made_ns, self._zone)}.",
+        )
 
     def _divergences(self) -> ReportSection:
         rows = []
@@ -307,32 +392,52 @@ class Figures:
             within = at_ns is not None and self._span.since_ns <= at_ns < self._span.until_ns
             said = row["text"] or ("agreed again since" if within else "agrees")
             rows.append(
-                (row["mode"].upper(), row["account"], said, last, f"{row['checks']:,}",
-                 f"{row['differed']:,}")
-            )  # fmt: skip
+                (
+                    row["mode"].upper(),
+                    row["account"],
+                    said,
+                    last,
+                    f"{row['checks']:,}",
+                    f"{row['differed']:,}",
+                )
+            )
         return ReportSection(
             title="Divergences of ledger and journal",
             columns=("Mode", "Account", "At the last check", "Differed last", "Checks", "Differed"),
-            rows=tuple(rows), words=4, note="Checks are counted since the account began.",
-        )  # fmt: skip
+            rows=tuple(rows),
+            words=4,
+            note="Checks are counted since the account began.",
+        )
 
     def _alerts(self) -> ReportSection:
         rows = tuple(
-            (row["severity"], described(row["kind"]).title, f"{row['alerts']:,}",
-             f"{row['times']:,}", f"{row['unseen']:,}")
+            (
+                row["severity"],
+                described(row["kind"]).title,
+                f"{row['alerts']:,}",
+                f"{row['times']:,}",
+                f"{row['unseen']:,}",
+            )
             for row in self._within(_ALERTS)
-        )  # fmt: skip
+        )
         return ReportSection(
-            title="Alerts", columns=("Severity", "Alert", "Alerts", "Times", "Unseen"), rows=rows,
-            words=2, note="By their last time. Those of the watch are on the Alerts page.",
-        )  # fmt: skip
+            title="Alerts",
+            columns=("Severity", "Alert", "Alerts", "Times", "Unseen"),
+            rows=rows,
+            words=2,
+            note="By their last time. Those of the watch are on the Alerts page.",
+        )
 
     def _gaps(self) -> ReportSection:
         rows = tuple(
-            (row["feed"], f"{row['gaps']:,}", f"{row['whole'] / SECOND_NS:,.1f} s",
-             f"{row['longest'] / SECOND_NS:,.1f} s")
+            (
+                row["feed"],
+                f"{row['gaps']:,}",
+                f"{row['whole'] / SECOND_NS:,.1f} s",
+                f"{row['longest'] / SECOND_NS:,.1f} s",
+            )
             for row in self._within(_GAPS)
-        )  # fmt: skip
+        )
         return ReportSection(
             title="Gaps of feeds", columns=("Feed", "Gaps", "In all", "Longest"), rows=rows
         )
@@ -361,8 +466,10 @@ class Figures:
         return ReportSection(
             title="What changed in the settings",
             columns=("Version", "At", "By", "Setting", "Before", "After"),
-            rows=tuple(rows[:CHANGES_MAX]), words=6, note=more,
-        )  # fmt: skip
+            rows=tuple(rows[:CHANGES_MAX]),
+            words=6,
+            note=more,
+        )
 
     def _changed(self, row: dict[str, Any]) -> Sequence[tuple[str, str, str]]:
         try:
@@ -379,25 +486,39 @@ class Figures:
         length_ns = self._span.until_ns - self._span.since_ns
         asked = (self._engine_id, self._made_ns, self._made_ns + length_ns)
         rows = [
-            (row["mode"].upper(), row["account"], f"closes: {row['market']}",
-             moment(row["closes_ns"], self._zone), row["currency"], _money(row["value_micro"]))
+            (
+                row["mode"].upper(),
+                row["account"],
+                f"closes: {row['market']}",
+                moment(row["closes_ns"], self._zone),
+                row["currency"],
+                _money(row["value_micro"]),
+            )
             for row in dicts(self._connection, _CLOSES, asked)
-        ]  # fmt: skip
+        ]
         for one in self._accounts:
             last = dicts(
                 self._connection, _EQUITY, (self._engine_id, one["account"], self._made_ns + 1)
             )
             if last and last[0]["redeemable_micro"]:
                 rows.append(
-                    (one["mode"].upper(), one["account"], "redeemable", "now", one["currency"],
-                     _money(last[0]["redeemable_micro"]))
-                )  # fmt: skip
+                    (
+                        one["mode"].upper(),
+                        one["account"],
+                        "redeemable",
+                        "now",
+                        one["currency"],
+                        _money(last[0]["redeemable_micro"]),
+                    )
+                )
         return ReportSection(
             title="What comes next",
-            columns=("Mode", "Account", "What", "When", "Currency", "Value"), rows=tuple(rows),
-            words=5, note="Markets held that close within a span as long as this one, and winners "
+            columns=("Mode", "Account", "What", "When", "Currency", "Value"),
+            rows=tuple(rows),
+            words=5,
+            note="Markets held that close within a span as long as this one, and winners "
             "that are not paid yet.",
-        )  # fmt: skip
+        )
 
 
 def _money(micro: int) -> str:

@@ -175,10 +175,14 @@ _REPORTS = Table(ReportRow, "reports")
 def put_report(connection: Connection, engine_id: str, given: FlightReport) -> None:
     """Keep a report inside the caller's transaction, in the place of one of the same name."""
     row = ReportRow(
-        name=given.name, period=given.period, since_ns=given.span.since_ns,
-        until_ns=given.span.until_ns, made_ns=given.made_ns, headline=given.headline[0],
+        name=given.name,
+        period=given.period,
+        since_ns=given.span.since_ns,
+        until_ns=given.span.until_ns,
+        made_ns=given.made_ns,
+        headline=given.headline[0],
         body=given,
-    )  # fmt: skip
+    )
     _REPORTS.put(connection, engine_id, [row])
     connection.execute(
         "DELETE FROM reports WHERE engine_id = ?1 AND name NOT IN (SELECT name FROM reports "

@@ -57,20 +57,41 @@ GONE = ".gone-"
 
 OF_ORDERS = frozenset(
     {
-        "PlaceOrder", "OrderNamed", "OrderSent", "OrderNotSent", "OrderUnanswered", "OrderAccepted",
-        "OrderDelayed", "OrderRejected", "OrderCancelled", "OrderExpired", "OrderChanged",
-        "OrderNotFound", "CancelRefused", "CancelUnanswered", "QueryOrder",
+        "PlaceOrder",
+        "OrderNamed",
+        "OrderSent",
+        "OrderNotSent",
+        "OrderUnanswered",
+        "OrderAccepted",
+        "OrderDelayed",
+        "OrderRejected",
+        "OrderCancelled",
+        "OrderExpired",
+        "OrderChanged",
+        "OrderNotFound",
+        "CancelRefused",
+        "CancelUnanswered",
+        "QueryOrder",
     }
-)  # fmt: skip
+)
 """Kinds that tell of one order: they go with it."""
 
 PASSING = frozenset(
     {
-        "CancelOrders", "OrderReported", "OpenOrdersListed", "QueryOpenOrders", "QueryFills",
-        "QueryBalances", "BalancesListed", "PositionsListed", "QueryFailed", "SetTimer",
-        "TimerFired", "HealthChanged",
+        "CancelOrders",
+        "OrderReported",
+        "OpenOrdersListed",
+        "QueryOpenOrders",
+        "QueryFills",
+        "QueryBalances",
+        "BalancesListed",
+        "PositionsListed",
+        "QueryFailed",
+        "SetTimer",
+        "TimerFired",
+        "HealthChanged",
     }
-)  # fmt: skip
+)
 """Kinds that tell of a moment: later ones of the same kind have taken their place."""
 
 Step = Callable[[str], object]
@@ -140,9 +161,14 @@ class Thinned(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def thin_journal(
-    journal: Path, state: Path, engine_id: str, *, bytes_max: int, never_past: int = LAST_SEQ,
+    journal: Path,
+    state: Path,
+    engine_id: str,
+    *,
+    bytes_max: int,
+    never_past: int = LAST_SEQ,
     step: Step = ignored,
-) -> Thinned:  # fmt: skip
+) -> Thinned:
     """Thin the archive's oldest blocks until the journal takes no more than `bytes_max`.
 
     Stops at what must not go; then the journal is larger. Raises JournalCorrupt, StorageError.
@@ -403,9 +429,13 @@ def survey(
         span = 0 if since_ns is None else now_ns - since_ns
         per_day = size * DAY_NS // span if span >= RATE_NS_MIN else None
         return HistoryKept(
-            kind=kind, bytes=size, bytes_max=bytes_max(kind), since_ns=since_ns, per_day=per_day,
+            kind=kind,
+            bytes=size,
+            bytes_max=bytes_max(kind),
+            since_ns=since_ns,
+            per_day=per_day,
             words=words,
-        )  # fmt: skip
+        )
 
     journal, state, tape = places["journal"], places["state"], places["tape"]
     decided, taped = files(places["decisions"]), tape.glob("*.tape") if tape.is_dir() else ()

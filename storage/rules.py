@@ -33,9 +33,16 @@ _NEWEST = (
 
 
 def save_rule(
-    connection: Connection, engine_id: str, *, name: str, title: str, document: str, who: str,
-    now_ns: int, removed: bool = False,
-) -> SavedRule:  # fmt: skip
+    connection: Connection,
+    engine_id: str,
+    *,
+    name: str,
+    title: str,
+    document: str,
+    who: str,
+    now_ns: int,
+    removed: bool = False,
+) -> SavedRule:
     """Keep a rule as its newest version and give that; the versions before stay."""
     with transaction(connection):
         row = connection.execute(
@@ -43,9 +50,14 @@ def save_rule(
             (engine_id, name),
         ).fetchone()
         made = SavedRule(
-            name=name, version=int(row[0]) + 1, title=title, document=document, who=who,
-            at_ns=now_ns, removed=removed,
-        )  # fmt: skip
+            name=name,
+            version=int(row[0]) + 1,
+            title=title,
+            document=document,
+            who=who,
+            at_ns=now_ns,
+            removed=removed,
+        )
         insert(connection, TABLE, engine_id=engine_id, **msgspec.structs.asdict(made))
     return made
 

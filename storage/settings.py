@@ -190,9 +190,15 @@ def save(
             raise BadInput(f"{why}; nothing was saved")
         version = max(_versions(connection, engine_id), default=0) + 1
         insert(
-            connection, "settings", engine_id=engine_id, version=version,
-            base_version=base_version, at_ns=now_ns, who=who, body=document.model_dump_json(),
-        )  # fmt: skip
+            connection,
+            "settings",
+            engine_id=engine_id,
+            version=version,
+            base_version=base_version,
+            at_ns=now_ns,
+            who=who,
+            body=document.model_dump_json(),
+        )
         what = f"settings {version} saved"
         note(connection, engine_id, now_ns, who, what, base=base_version, changes=differs)
     return Saved(version=version, changes=differs)

@@ -59,11 +59,23 @@ table("catalog", (E, "kind", "name"), body=str, updated_ns=int)
 
 # The instruments: what pages need as columns, everything in `body`.
 table(
-    "instruments", (E, "id"), ("market",), ("series",),
-    kind=str, currency=str, price_decimals=Integer, size_decimals=Integer, tick=int, lot=int,
-    market=str, series=str, closes_ns=int | None, payout_yes_micro=int | None, body=str,
+    "instruments",
+    (E, "id"),
+    ("market",),
+    ("series",),
+    kind=str,
+    currency=str,
+    price_decimals=Integer,
+    size_decimals=Integer,
+    tick=int,
+    lot=int,
+    market=str,
+    series=str,
+    closes_ns=int | None,
+    payout_yes_micro=int | None,
+    body=str,
     updated_ns=int,
-)  # fmt: skip
+)
 
 # -- What a running engine reports of money: holdings, PnL over time, use of limits ----------------
 
@@ -76,9 +88,13 @@ table(
     updated_ns=int,
 )
 table(
-    "limit_use", (E, "account", "name", "subject"), **fields(LimitUse),
-    mode=str, currency=str, updated_ns=int,
-)  # fmt: skip
+    "limit_use",
+    (E, "account", "name", "subject"),
+    **fields(LimitUse),
+    mode=str,
+    currency=str,
+    updated_ns=int,
+)
 table("equity", (E, "account", "at_ns"), **fields(EquityPoint))
 table("capital", (E, "account"), **fields(Capital))
 table("approvals", (E, "account"), **fields(Approvals))
@@ -86,9 +102,15 @@ table("earnings", (E, "account"), **fields(Earnings))
 
 # What a bot had made at a moment since it began, summed over its instruments.
 table(
-    "pnl", (E, "account", "bot", "at_ns"), at_ns=int, mode=str, currency=str,
-    realised_micro=int, fees_micro=int, unrealised_micro=int,
-)  # fmt: skip
+    "pnl",
+    (E, "account", "bot", "at_ns"),
+    at_ns=int,
+    mode=str,
+    currency=str,
+    realised_micro=int,
+    fees_micro=int,
+    unrealised_micro=int,
+)
 
 # -- Runs: replays, backtests and the points of a sweep --------------------------------------------
 
@@ -99,9 +121,14 @@ _RUN = Field(int, sql="INTEGER", references="runs")
 
 # The equity of a run over the recording's time, at mid.
 table(
-    "run_equity", ("run", "at_ns"),
-    run=_RUN, at_ns=int, mode=str, account=str, equity_micro=int,
-)  # fmt: skip
+    "run_equity",
+    ("run", "at_ns"),
+    run=_RUN,
+    at_ns=int,
+    mode=str,
+    account=str,
+    equity_micro=int,
+)
 
 # What one market brought in a run.
 table("run_markets", ("run", "instrument"), run=_RUN, mode=str, account=str, **fields(RunMarket))
@@ -141,26 +168,47 @@ table("schedule", (E, "name"), **fields(ScheduleSeen), last_ns=int | None, updat
 
 # A long job of the worker. `storage.jobs` says how it moves.
 table(
-    "jobs", ("id",), (E, "state"), ("command",),
-    id=Integer, kind=str, arguments=str, who=str,
+    "jobs",
+    ("id",),
+    (E, "state"),
+    ("command",),
+    id=Integer,
+    kind=str,
+    arguments=str,
+    who=str,
     command=str,  # id of the one that asked for it: the same command never makes a second job
     state=str,
     attempts=int,  # how often it was begun; a report of an earlier attempt is not taken
-    done=int, total=int, unit=str,
+    done=int,
+    total=int,
+    unit=str,
     note=str,  # what it does at the moment, or what became of an earlier attempt
-    created_ns=int, started_ns=int | None,
+    created_ns=int,
+    started_ns=int | None,
     heard_ns=int | None,  # the last word of the program that runs it
-    finished_ns=int | None, cancel_by=str, result=str, error=str,
-)  # fmt: skip
+    finished_ns=int | None,
+    cancel_by=str,
+    result=str,
+    error=str,
+)
 
 # One recording made here; its frames are under `var/recordings/NAME`.
 table(
-    "recordings", (E, "name"), state=str,
+    "recordings",
+    (E, "name"),
+    state=str,
     instruments=str,  # JSON list: instruments or series
-    who=str, started_ns=int, ended_ns=int | None,
+    who=str,
+    started_ns=int,
+    ended_ns=int | None,
     reason=str,  # why it ended
-    events=int, bytes=int, gaps=int, first_ns=int | None, last_ns=int | None, updated_ns=int,
-)  # fmt: skip
+    events=int,
+    bytes=int,
+    gaps=int,
+    first_ns=int | None,
+    last_ns=int | None,
+    updated_ns=int,
+)
 
 # -- What is received: how markets are called in words, and when a feed was silent -----------------
 
@@ -173,56 +221,83 @@ table("watch_lists", (E, "who", "name", "instrument"), at_ns=int)
 # A time in which a feed, or the book of one instrument, was not to be trusted; `until_ns` None = it
 # lasts, or the engine ended in it.
 table(
-    "feed_gaps", (E, "feed", "instrument", "since_ns"),
-    since_ns=int, until_ns=int | None, reason=str,
-)  # fmt: skip
+    "feed_gaps",
+    (E, "feed", "instrument", "since_ns"),
+    since_ns=int,
+    until_ns=int | None,
+    reason=str,
+)
 
 # -- What is checked and measured: the identity of equity, and markouts of fills -------------------
 
 # The last check of an account: the ledger's equity against the journal's own sum of it.
 table(
-    "equity_checks", (E, "account"), mode=str, currency=str, at_ns=int,
+    "equity_checks",
+    (E, "account"),
+    mode=str,
+    currency=str,
+    at_ns=int,
     seq=int,  # the last journal record both sides know
-    cash_micro=int, pending_micro=int, redeemable_micro=int, inventory_micro=int, equity_micro=int,
+    cash_micro=int,
+    pending_micro=int,
+    redeemable_micro=int,
+    inventory_micro=int,
+    equity_micro=int,
     journal_cash_micro=int,  # settled, pending and redeemable: its sum does not tell them apart
-    journal_inventory_micro=int, journal_equity_micro=int,
+    journal_inventory_micro=int,
+    journal_equity_micro=int,
     difference_micro=int,  # ledger - journal
     judged=bool,  # False = one side lacked something: no figure is of use and nothing is alarmed
     text=str,  # what differs or what lacked, in words; empty = both agree to the last token
     checks=int,
     differed=int,  # how many of the checks found a difference
     differed_ns=int | None,  # when one did last; None = never
-)  # fmt: skip
+)
 
 # What the mid did after one fill, at one horizon, per share and signed from our side.
 table(
-    "markouts", (E, "account", "fill", "horizon_ms"), (E, "state", "instrument"),
+    "markouts",
+    (E, "account", "fill", "horizon_ms"),
+    (E, "state", "instrument"),
     horizon_ms=int,  # 0 = at resolution
-    mode=str, bot=str, instrument=str, liquidity=str, leg=str,
+    mode=str,
+    bot=str,
+    instrument=str,
+    liquidity=str,
+    leg=str,
     sign=Integer,  # +1 bought, -1 sold
     price_micro=int,  # what one share of the leg cost or brought
     due_ns=int | None,  # None = at resolution, whenever that is
     state=str,  # `storage.markouts.MarkoutState`
     markout_micro=int | None,  # sign · (mid of the leg - price) per share; None = not known
-)  # fmt: skip
+)
 
 # Sums over the markouts of a bot: they are kept as markouts become known.
 table(
-    "markout_sums", (E, "account", "bot", "liquidity", "horizon_ms"),
-    horizon_ms=int, mode=str, known=int,
+    "markout_sums",
+    (E, "account", "bot", "liquidity", "horizon_ms"),
+    horizon_ms=int,
+    mode=str,
+    known=int,
     unknown=int,  # without a mid; they are in no sum
     sum_micro=int,
     squares=float,  # sum of the squares in currency² per share²: a statistic, no money
-)  # fmt: skip
+)
 
 # What the engine looks at every so often, as it went last.
 table("rounds", (E, "name"), **fields(RoundSeen))
 
 # The same of pairs, which have no shares: in basis points of the fill's price.
 table(
-    "markout_sums_bps", (E, "account", "bot", "liquidity", "horizon_ms"),
-    horizon_ms=int, mode=str, known=int, unknown=int, sum_bps=float, squares=float,
-)  # fmt: skip
+    "markout_sums_bps",
+    (E, "account", "bot", "liquidity", "horizon_ms"),
+    horizon_ms=int,
+    mode=str,
+    known=int,
+    unknown=int,
+    sum_bps=float,
+    squares=float,
+)
 # What each owner made on a day.
 table("pnl_days", (E, "day", "account", "bot"), **fields(PnlDay))
 
@@ -233,27 +308,55 @@ table("reports", (E, "name"), **fields(ReportRow))
 
 # An alert and its repeats.
 table(
-    "alerts", ("id",), (E, "last_ns"), (E, "acked_ns", "severity"),
-    id=Integer, mode=str | None, account=str | None, bot=str | None, instrument=str | None,
-    severity=str, kind=str, text=str, count=Integer, first_ns=int, last_ns=int,
-    acked_by=str | None, acked_ns=int | None,
-)  # fmt: skip
+    "alerts",
+    ("id",),
+    (E, "last_ns"),
+    (E, "acked_ns", "severity"),
+    id=Integer,
+    mode=str | None,
+    account=str | None,
+    bot=str | None,
+    instrument=str | None,
+    severity=str,
+    kind=str,
+    text=str,
+    count=Integer,
+    first_ns=int,
+    last_ns=int,
+    acked_by=str | None,
+    acked_ns=int | None,
+)
 
 # A command on its way: pending → claimed → done | refused | failed. Never deleted.
 table(
-    "commands", ("id",), (E, "state", "created_ns"),
-    kind=str, body=str, who=str, state=str, created_ns=int, expires_ns=int,
-    claimed_ns=int | None, answered_ns=int | None, answer=str,
-)  # fmt: skip
+    "commands",
+    ("id",),
+    (E, "state", "created_ns"),
+    kind=str,
+    body=str,
+    who=str,
+    state=str,
+    created_ns=int,
+    expires_ns=int,
+    claimed_ns=int | None,
+    answered_ns=int | None,
+    answer=str,
+)
 
 # Who changed what. Triggers forbid changing or deleting a row.
 table("audit", ("id",), (E, "at_ns"), id=Integer, at_ns=int, who=str, what=str, detail=str)
 
 # One saved version of all settings; `applied_ns` is set when the engine answered.
 table(
-    "settings", (E, "version"),
-    version=Integer, base_version=Integer, at_ns=int, who=str, body=str, applied_ns=int | None,
-)  # fmt: skip
+    "settings",
+    (E, "version"),
+    version=Integer,
+    base_version=Integer,
+    at_ns=int,
+    who=str,
+    body=str,
+    applied_ns=int | None,
+)
 
 # Who may sign in; the password as an Argon2 hash.
 table("users", (E, "name"), password_hash=str, created_ns=int, disabled=bool)

@@ -34,8 +34,11 @@ from storage.tick_log import NONE
 SECOND_NS = 1_000_000_000
 DAY_NS = 86_400 * SECOND_NS
 INTERVALS = {
-    "1m": 60 * SECOND_NS, "5m": 300 * SECOND_NS, "1h": 3_600 * SECOND_NS, "1d": DAY_NS,
-}  # fmt: skip
+    "1m": 60 * SECOND_NS,
+    "5m": 300 * SECOND_NS,
+    "1h": 3_600 * SECOND_NS,
+    "1d": DAY_NS,
+}
 PERIODS = {"1m": "%Y-%m-%d", "5m": "%Y-%m-%d", "1h": "%Y-%m", "1d": "%Y"}
 """How much time one file of candles holds: by its name."""
 
@@ -140,11 +143,17 @@ def ticks(
 _KEYS = ("instrument", "start_ns")
 _LAST = pc.ScalarAggregateOptions(skip_nulls=False, min_count=0)
 _COMBINE: dict[str, tuple[str, pc.FunctionOptions | None]] = {
-    "open2": ("first", None), "high2": ("max", None), "low2": ("min", None),
-    "close2": ("last", None), "bid": ("last", _LAST), "ask": ("last", _LAST),
-    "last": ("last", None), "volume": ("sum", None), "ticks": ("sum", None),
+    "open2": ("first", None),
+    "high2": ("max", None),
+    "low2": ("min", None),
+    "close2": ("last", None),
+    "bid": ("last", _LAST),
+    "ask": ("last", _LAST),
+    "last": ("last", None),
+    "volume": ("sum", None),
+    "ticks": ("sum", None),
     "trades": ("sum", None),
-}  # fmt: skip
+}
 
 _WHOSE = pa.dictionary(pa.int32(), pa.string())
 _NO_TICKS = pa.schema(
@@ -415,10 +424,14 @@ def _write(path: Path, rows: pa.Table, taken: int) -> None:
     half = path.with_suffix(".half")
     numbers = [name for name in rows.column_names if name != "instrument"]
     pq.write_table(
-        rows.replace_schema_metadata({"taken": str(taken)}), half, row_group_size=GROUP_ROWS,
-        compression="zstd", use_dictionary=["instrument"], write_page_checksum=True,
+        rows.replace_schema_metadata({"taken": str(taken)}),
+        half,
+        row_group_size=GROUP_ROWS,
+        compression="zstd",
+        use_dictionary=["instrument"],
+        write_page_checksum=True,
         column_encoding=dict.fromkeys(numbers, "DELTA_BINARY_PACKED"),
-    )  # fmt: skip
+    )
     with half.open("rb+") as file:
         os.fsync(file.fileno())
     half.replace(path)

@@ -129,7 +129,13 @@ def _user(name: str, row: tuple[str]) -> User:
 
 def _store(connection: Connection, name: str, hashed: str, now_ns: int) -> None:
     insert(
-        connection, "users", ends=upsert(["name"], ["password_hash", "disabled"]),
-        engine_id=ENGINE_ID, name=name, password_hash=hashed, created_ns=now_ns, disabled=False,
-    )  # fmt: skip
+        connection,
+        "users",
+        ends=upsert(["name"], ["password_hash", "disabled"]),
+        engine_id=ENGINE_ID,
+        name=name,
+        password_hash=hashed,
+        created_ns=now_ns,
+        disabled=False,
+    )
     note(connection, ENGINE_ID, now_ns, name, "password set", user=name)

@@ -341,18 +341,27 @@ def plan(
     ).fetchone()
     if found is None:
         cursor = insert(
-            connection, "deliveries",
-            channel=channel, rule=rule, reason=reason, state=DeliveryState.WAITING,
-            created_ns=now_ns, due_ns=due_ns,
-        )  # fmt: skip
+            connection,
+            "deliveries",
+            channel=channel,
+            rule=rule,
+            reason=reason,
+            state=DeliveryState.WAITING,
+            created_ns=now_ns,
+            due_ns=due_ns,
+        )
         number = int(cursor.lastrowid or 0)
     else:
         number = int(found[0])
     for one in covers:
         insert(
-            connection, "covered", verb="INSERT OR REPLACE",
-            delivery=number, notice=one.key, count=one.count,
-        )  # fmt: skip
+            connection,
+            "covered",
+            verb="INSERT OR REPLACE",
+            delivery=number,
+            notice=one.key,
+            count=one.count,
+        )
     return number
 
 

@@ -435,9 +435,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--figures-only", action="store_true", help="leave the maker's markout curve out"
     )
     parser.add_argument(
-        "--recording", type=Path, action="append", default=[], metavar="PATH",
+        "--recording",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="PATH",
         help="measure this instead of the figures on record; repeatable, several are pooled",
-    )  # fmt: skip
+    )
 
 
 def run(args: argparse.Namespace, _config: Config) -> int:

@@ -99,8 +99,9 @@ class HistoryResult(msgspec.Struct, frozen=True, kw_only=True):
 def read_prices(folder: Path) -> Prices:
     """Read candles_1d, outcomes and resolutions. Raises BadInput where one is missing or torn."""
     try:
-        candles = pq.read_table(folder / "candles_1d.parquet",
-                                columns=["instrument_id", "released_at", "close"])  # fmt: skip
+        candles = pq.read_table(
+            folder / "candles_1d.parquet", columns=["instrument_id", "released_at", "close"]
+        )
         outcomes = pq.read_table(folder / "outcomes.parquet")
         ends = pq.read_table(folder / "resolutions.parquet", columns=["market_id", "resolved_at"])
     except (OSError, pa.ArrowException) as error:
@@ -116,10 +117,12 @@ def read_prices(folder: Path) -> Prices:
     number = {market: i for i, market in enumerate(sorted({one for one, _ in known.values()}))}
     rows = [
         (number[known[key][0]], at_s, close, known[key][1], resolved[known[key][0]])
-        for key, at_s, close in zip(*(candles[name].to_pylist() for name in
-                                      ("instrument_id", "released_at", "close")), strict=True)
+        for key, at_s, close in zip(
+            *(candles[name].to_pylist() for name in ("instrument_id", "released_at", "close")),
+            strict=True,
+        )
         if key in known and at_s < resolved[known[key][0]] and 0.0 < close < 1.0
-    ]  # fmt: skip
+    ]
     if not rows:
         raise BadInput(f"{folder}: it holds no price before a resolution")
     rows.sort(key=lambda row: row[1])
@@ -240,11 +243,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "path", type=Path, help="folder with candles_1d, outcomes and resolutions (*.parquet)"
     )
     parser.add_argument(
-        "--days", type=whole(0, 3_660), nargs=2, metavar=("MIN", "MAX"),
+        "--days",
+        type=whole(0, 3_660),
+        nargs=2,
+        metavar=("MIN", "MAX"),
         help="only prices so many days before the resolution; of hindsight",
-    )  # fmt: skip
-    parser.add_argument("--resamples", type=whole(1, 1_000_000), default=RESAMPLES,
-                        help=f"bootstrap draws ({RESAMPLES})")  # fmt: skip
+    )
+    parser.add_argument(
+        "--resamples",
+        type=whole(1, 1_000_000),
+        default=RESAMPLES,
+        help=f"bootstrap draws ({RESAMPLES})",
+    )
     parser.add_argument(
         "--seed", type=whole(0, WHOLE_MAX), default=SEED, help=f"of the bootstrap ({SEED})"
     )

@@ -42,9 +42,21 @@ class Cell:
     """One instrument of one bot: when it may be evaluated again, and whether it should be."""
 
     __slots__ = (
-        "bot", "due_ns", "free_ns", "instrument", "listed_ns", "mid2_above", "mid2_below",
-        "mid2_moved_min", "quiet", "rest", "touch", "touch_alone", "turn", "waits",
-    )  # fmt: skip
+        "bot",
+        "due_ns",
+        "free_ns",
+        "instrument",
+        "listed_ns",
+        "mid2_above",
+        "mid2_below",
+        "mid2_moved_min",
+        "quiet",
+        "rest",
+        "touch",
+        "touch_alone",
+        "turn",
+        "waits",
+    )
 
     def __init__(self, bot: Bot, instrument: InstrumentId) -> None:
         self.bot = bot

@@ -42,8 +42,13 @@ BOOKS = frozenset({BookChanged, BookReplaced, TradePrinted})
 """Events the executor never receives itself."""
 
 PASSED_ON = (
-    InstrumentListed, InstrumentClosed, InstrumentResolved, BookDistrusted, FeedLost, FeedRestored,
-)  # fmt: skip
+    InstrumentListed,
+    InstrumentClosed,
+    InstrumentResolved,
+    BookDistrusted,
+    FeedLost,
+    FeedRestored,
+)
 """Market events the executor acts on itself; books reach it as `BookMarked`."""
 
 STARTS_SHIFT = 32

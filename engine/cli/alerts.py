@@ -126,11 +126,15 @@ def _channels(args: argparse.Namespace, config: Config) -> int:
     entries = sorted(file.entries.items()) if file else []
     rows = [
         {
-            "name": name, "kind": one.kind, "label": one.label, "on": one.on,
-            "fingerprint": one.fingerprint, "added": iso(one.added_ns),
+            "name": name,
+            "kind": one.kind,
+            "label": one.label,
+            "on": one.on,
+            "fingerprint": one.fingerprint,
+            "added": iso(one.added_ns),
         }
         for name, one in entries
-    ]  # fmt: skip
+    ]
     lines = [
         f"{row['name']:16} {row['kind']:18} {'on ' if row['on'] else 'off'}  {row['label']}"
         for row in rows
@@ -247,10 +251,15 @@ def _add(args: argparse.Namespace, config: Config) -> int:
     made_of = args.instrument.partition(":")[2][:24].lower()
     name = args.name or f"{made_of}-{WallClock().now_ns() // 10**9 % 100_000}"
     price = {
-        "instrument": args.instrument, "account": args.account, "above": args.above,
-        "below": args.below, "moves": args.moves, "within_min": args.within,
-        "repeats": args.repeats, "note": args.note,
-    }  # fmt: skip
+        "instrument": args.instrument,
+        "account": args.account,
+        "above": args.above,
+        "below": args.below,
+        "moves": args.moves,
+        "within_min": args.within,
+        "repeats": args.repeats,
+        "note": args.note,
+    }
     _save(args, config, {"prices": {name: price}})
     if args.account and held(config.run_folder / "engine.lock"):
         followed = FollowMarket(
@@ -276,9 +285,13 @@ def _save(args: argparse.Namespace, config: Config, diff: Mapping[str, Any]) -> 
     with writing(config.state_path) as connection:
         base = latest(connection, ENGINE_ID).version
         saved = save(
-            connection, engine_id=ENGINE_ID, who=who_types(), diff={"alerts": diff},
-            base_version=base, now_ns=WallClock().now_ns(),
-        )  # fmt: skip
+            connection,
+            engine_id=ENGINE_ID,
+            who=who_types(),
+            diff={"alerts": diff},
+            base_version=base,
+            now_ns=WallClock().now_ns(),
+        )
         if isinstance(saved, Stale):
             raise BadInput("somebody else saved settings at the same moment: try again")
         if saved.changes and held(config.run_folder / "engine.lock"):
@@ -289,7 +302,17 @@ def _save(args: argparse.Namespace, config: Config, diff: Mapping[str, Any]) -> 
 
 
 _ACTIONS: Mapping[str, Action] = {
-    "list": _list, "log": _log, "channels": _channels, "channel": _channel, "on": _switch,
-    "off": _switch, "drop": _switch, "test": _test, "seen": _seen, "rules": _rules,
-    "rule": _rule, "add": _add, "remove": _remove,
-}  # fmt: skip
+    "list": _list,
+    "log": _log,
+    "channels": _channels,
+    "channel": _channel,
+    "on": _switch,
+    "off": _switch,
+    "drop": _switch,
+    "test": _test,
+    "seen": _seen,
+    "rules": _rules,
+    "rule": _rule,
+    "add": _add,
+    "remove": _remove,
+}

@@ -171,7 +171,7 @@ BAR_MARKET = (
     ("impact-bps", 0.0, "of bars: basis points more for all displayed, by its root (default: 0)"),
     ("volume-share", 0.1, "of bars: part of the volume that can be traded by us (default: 0.1)"),
     ("fee-bps", 10.0, "of bars: fee of maker and taker, basis points (default: 10)"),
-)  # fmt: skip
+)
 """Option, default and meaning of what is assumed around bars."""
 
 
@@ -183,7 +183,7 @@ def _bar_market(args: argparse.Namespace) -> BarMarket:
         ("--slippage-bps", args.slippage_bps),
         ("--impact-bps", args.impact_bps),
         ("--fee-bps", fee),
-    ):  # fmt: skip
+    ):
         if not 0 <= value <= 1_000:
             raise ConfigError(f"{flag} {value:g}: give 0 to 1000 basis points")
     if not 0 < share <= 1:

@@ -213,9 +213,13 @@ def keep_verdict(
     """Keep a verdict, whatever it is, and return its time: the Settings page shows the latest."""
     now_ns = WallClock().now_ns()
     verdict = Examination(
-        account=account, examiner=examiner, wallet=wallet, at_ns=now_ns, who=who_types(),
+        account=account,
+        examiner=examiner,
+        wallet=wallet,
+        at_ns=now_ns,
+        who=who_types(),
         findings=tuple(findings),
-    )  # fmt: skip
+    )
     with writing(config.state_path) as connection, transaction(connection):
         put_examination(connection, ENGINE_ID, verdict)
     return now_ns

@@ -53,9 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         one.add_argument("--format", default="", help="a name of `data formats` (default: found)")
         one.add_argument("--kind", choices=[str(kind) for kind in DataKind], help="of the rows")
         one.add_argument(
-            "--columns", default="", metavar="ROLE=COLUMN,…",
+            "--columns",
+            default="",
+            metavar="ROLE=COLUMN,…",
             help="which column holds what, by name or number: time=date,price=px,size=4",
-        )  # fmt: skip
+        )
     for name, said in (
         ("show", "everything known of a data set"),
         ("verify", "prove that its bytes are those of the import"),
@@ -79,9 +81,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, config: Config) -> int:
     """Do it. 0 = done, 1 = a data set is not as it was imported. Raises BadInput, StorageError."""
     actions = {
-        "formats": _formats, "import": _import, "preview": _preview, "show": _show,
-        "verify": _verify, "delete": _delete, "export": _export, "trim": _trim,
-    }  # fmt: skip
+        "formats": _formats,
+        "import": _import,
+        "preview": _preview,
+        "show": _show,
+        "verify": _verify,
+        "delete": _delete,
+        "export": _export,
+        "trim": _trim,
+    }
     return actions.get(args.action or "", _list)(args, config)
 
 
@@ -130,16 +138,22 @@ def _import(args: argparse.Namespace, config: Config) -> int:
     line = ProgressLine(shown=not args.json)
     try:
         made = import_files(
-            _request(args, files_in(args.paths)), config.data_folder, began_ns,
+            _request(args, files_in(args.paths)),
+            config.data_folder,
+            began_ns,
             lambda done, total, note: line(done, max(1, total), note),
-        )  # fmt: skip
+        )
     finally:
         line.end()
     took_s = (clock.now_ns() - began_ns) / 1e9
     speed = f"{took_s:.1f} s, {took_s / made.rows * 1e6:,.1f} s per million rows"
     answer = msgspec.to_builtins(made) | {"elapsed_s": round(took_s, 3)}
-    say(args, answer, f"{_described(made)}\n{speed}\nplay it: python -m engine replay "
-        f"{config.data_folder / made.name} --bot sma_cross")  # fmt: skip
+    say(
+        args,
+        answer,
+        f"{_described(made)}\n{speed}\nplay it: python -m engine replay "
+        f"{config.data_folder / made.name} --bot sma_cross",
+    )
     return 0
 
 
@@ -156,8 +170,10 @@ def previewed(found: Preview) -> str:
     """Return a preview in words."""
     named = ", ".join(f"{role} = {column}" for role, column in found.columns.items())
     names = datasets.COLUMNS[found.kind]
-    rows = ["  ".join(_shown(name, value) for name, value in zip(names, row, strict=True))
-            for row in found.rows]  # fmt: skip
+    rows = [
+        "  ".join(_shown(name, value) for name, value in zip(names, row, strict=True))
+        for row in found.rows
+    ]
     return "\n".join(
         [
             f"{found.file}: {found.title} ({found.format}), {found.kind}",

@@ -70,16 +70,21 @@ def words(found: PlanVerification) -> str:
         f"({found.records:,} records)"
     ]
     others = (
-        (found.gone, "earlier ones cannot be rebuilt: their records were pruned under the disk "
-         "budget"),
+        (
+            found.gone,
+            "earlier ones cannot be rebuilt: their records were pruned under the disk budget",
+        ),
         (found.idle, "more touched no order: they say what was left over, and why"),
         (found.by_hand, "more were placed by hand: they have no plan"),
         (found.untold, "could not be rebuilt: their book or their intent was not stored"),
         (found.unreached, "are still to come: the journal does not have their orders yet"),
         (found.cut, "ended with their engine: nothing of them was journaled"),
-        (found.starts_unkept, "starts are not in the journal, an older version did not store them: "
-         "what the engine knew there cannot be rebuilt"),
-    )  # fmt: skip
+        (
+            found.starts_unkept,
+            "starts are not in the journal, an older version did not store them: "
+            "what the engine knew there cannot be rebuilt",
+        ),
+    )
     lines += [f"{number:,} {said}" for number, said in others if number]
     lines += [difference(one) for one in found.different]
     lines += [f"BROKEN: {one}" for one in found.broken]

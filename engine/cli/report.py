@@ -31,9 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="make | list | show")
     make = verbs.add_parser("make", help="make and keep the report of the last whole period")
     make.add_argument(
-        "period", nargs="?", default=ReportPeriod.DAILY, type=ReportPeriod,
-        choices=list(ReportPeriod), help="daily (default), weekly or monthly",
-    )  # fmt: skip
+        "period",
+        nargs="?",
+        default=ReportPeriod.DAILY,
+        type=ReportPeriod,
+        choices=list(ReportPeriod),
+        help="daily (default), weekly or monthly",
+    )
     verbs.add_parser("list", help="list the reports that are kept")
     show = verbs.add_parser("show", help="print a report")
     show.add_argument("name", help="as `report list` names it")

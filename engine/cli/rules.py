@@ -104,10 +104,15 @@ def _save(config: Config, name: str, title: str, text: str, *, removed: bool = F
     make_ready(config)
     with closing(connect_writer(config.state_path)) as connection:
         return save_rule(
-            connection, ENGINE_ID, name=name, title=title, document=text,
-            who=f"{getpass.getuser()} (command line)", now_ns=WallClock().now_ns(),
+            connection,
+            ENGINE_ID,
+            name=name,
+            title=title,
+            document=text,
+            who=f"{getpass.getuser()} (command line)",
+            now_ns=WallClock().now_ns(),
             removed=removed,
-        )  # fmt: skip
+        )
 
 
 def _turn(args: argparse.Namespace, config: Config) -> None:

@@ -91,9 +91,14 @@ async def _run_selftest(
         write_trace(path, identity=identity, account=args.account, at_ns=WallClock().now_ns())
 
     testing = SelfTesting(
-        account=AccountId(args.account), credential=credential, market=args.market, report=_print,
-        left=left.identity if left else None, keep=keep, forget=lambda: forget_trace(path),
-    )  # fmt: skip
+        account=AccountId(args.account),
+        credential=credential,
+        market=args.market,
+        report=_print,
+        left=left.identity if left else None,
+        keep=keep,
+        forget=lambda: forget_trace(path),
+    )
     return await spec.selftest(plugin.setup(config), testing)
 
 

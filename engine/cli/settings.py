@@ -139,9 +139,12 @@ def _show(args: argparse.Namespace, config: Config) -> int:
     document = _json(found)
     said = f"version {found.version}, {_force(found, force)}"
     answer = {
-        "version": found.version, "in_force": force.version, "saved_by": found.who,
-        "saved": iso(found.at_ns) if found.at_ns else None, "document": document,
-    }  # fmt: skip
+        "version": found.version,
+        "in_force": force.version,
+        "saved_by": found.who,
+        "saved": iso(found.at_ns) if found.at_ns else None,
+        "document": document,
+    }
     say(args, answer, f"{json.dumps(document, indent=2)}\n# {said}")
     return DONE
 
@@ -258,8 +261,9 @@ def _save(args: argparse.Namespace, config: Config, changed: Callable[[Document]
         answer |= {"version": saved.version, "saved": True, "changes": _rows(saved.changes)}
         lines = _lines(saved.changes)
         if args.apply:
-            return _apply_saved(args, config, connection, ApplySettings(version=saved.version),
-                                (answer, lines))  # fmt: skip
+            return _apply_saved(
+                args, config, connection, ApplySettings(version=saved.version), (answer, lines)
+            )
     done = f"saved as version {saved.version}, NOT in force: python -m engine settings apply"
     say(args, answer | {"in_force": False}, "\n".join((*lines, done)))
     return DONE
@@ -393,6 +397,12 @@ def _word(value: Any) -> str:
 
 
 _VERBS: Mapping[str, Callable[[argparse.Namespace, Config], int]] = {
-    "show": _show, "get": _get, "set": _set, "unset": _set, "diff": _diff, "apply": _apply,
-    "export": _export, "import": _import,
-}  # fmt: skip
+    "show": _show,
+    "get": _get,
+    "set": _set,
+    "unset": _set,
+    "diff": _diff,
+    "apply": _apply,
+    "export": _export,
+    "import": _import,
+}

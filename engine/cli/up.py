@@ -125,9 +125,14 @@ def _detached(args: argparse.Namespace, home: Path) -> int:
     command, environment = _supervisor(args, home)
     with (home / "log" / "up.log").open("ab") as log:
         started = subprocess.Popen(  # noqa: S603 our own interpreter, our own arguments
-            command, cwd=REPOSITORY, env=environment, start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-        )  # fmt: skip
+            command,
+            cwd=REPOSITORY,
+            env=environment,
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
     failed = dict[str, str]()
     for look in range(1, round(DETACH_S / RETRY_S) + 1):
         time.sleep(RETRY_S)

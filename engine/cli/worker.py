@@ -60,10 +60,19 @@ OUR_MISTAKE = (1, 2, 3, 5)
 """Exit codes with which a job would end again if it were offered again."""
 
 ENVIRONMENT = (
-    "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV",
-    "PITBOSS_HOME", "PITBOSS_DATA", "DATABASE_URL", "PITBOSS_LOG_LEVEL",
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "VIRTUAL_ENV",
+    "PITBOSS_HOME",
+    "PITBOSS_DATA",
+    "DATABASE_URL",
+    "PITBOSS_LOG_LEVEL",
     "PITBOSS_DISK_BUDGET",
-)  # fmt: skip
+)
 """What worker and jobs keep of the environment beside venues' addresses: no key, no credential."""
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -196,9 +205,12 @@ class Worker:
         """Begin the next job of a lane, or mind the one that runs; say whether one runs."""
         if lane.child is None:
             job = jobs.claim(
-                connection, ENGINE_ID, self._clock.now_ns(), kinds=HOUSEKEEPING,
+                connection,
+                ENGINE_ID,
+                self._clock.now_ns(),
+                kinds=HOUSEKEEPING,
                 among=lane.housekeeping,
-            )  # fmt: skip
+            )
             if job is not None:
                 self._start(lane, job)
             return job is not None
@@ -225,9 +237,14 @@ class Worker:
             why = f"one kind of history cannot be measured: {error}"
         if why:
             number = jobs.queue(
-                connection, engine_id=ENGINE_ID, kind=RetainJob.kind(), arguments="{}",
-                who="worker", now_ns=now_ns, command=f"retain-{now_ns // HOUR_NS}",
-            )  # fmt: skip
+                connection,
+                engine_id=ENGINE_ID,
+                kind=RetainJob.kind(),
+                arguments="{}",
+                who="worker",
+                now_ns=now_ns,
+                command=f"retain-{now_ns // HOUR_NS}",
+            )
             self._log.info("worker.retains", job=number, why=why)
 
     def _start(self, lane: Lane, job: Job) -> None:
@@ -263,9 +280,13 @@ class Worker:
         if cancelled:
             who = jobs.wants_cancel(connection, ENGINE_ID, job)
             jobs.finish(
-                connection, ENGINE_ID, job, state=JobState.CANCELLED, now_ns=now_ns,
+                connection,
+                ENGINE_ID,
+                job,
+                state=JobState.CANCELLED,
+                now_ns=now_ns,
                 error=f"cancelled by {who}",
-            )  # fmt: skip
+            )
             self._log.info("job.cancelled", job=job.id, who=who)
             return
         said = self._child_errors(self._errors_of(lane))

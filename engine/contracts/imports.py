@@ -18,8 +18,16 @@ from engine.plugins import (
 )
 
 __all__ = [
-    "CHANCE", "CLOCK", "IO", "PURE", "SQL", "by_the_back_door", "heavy", "imported", "impurities",
-]  # fmt: skip
+    "CHANCE",
+    "CLOCK",
+    "IO",
+    "PURE",
+    "SQL",
+    "by_the_back_door",
+    "heavy",
+    "imported",
+    "impurities",
+]
 
 LIGHT = ("engine.domain", "engine.errors", "engine.plugins")
 

@@ -196,10 +196,18 @@ CAPITAL_TIMES = 3.0
 """The account has so many times its capital: more than it may ask for."""
 
 BINARY = Instrument(
-    id=InstrumentId("contract:binary"), kind=Kind.BINARY, currency="pUSD", price_decimals=4,
-    size_decimals=6, tick=100, lot=10_000, starts_ns=T0, closes_ns=T0 + 365 * 86_400 * S,
-    strike_e8=100_000 * 10**8, series="contract-updown",
-)  # fmt: skip
+    id=InstrumentId("contract:binary"),
+    kind=Kind.BINARY,
+    currency="pUSD",
+    price_decimals=4,
+    size_decimals=6,
+    tick=100,
+    lot=10_000,
+    starts_ns=T0,
+    closes_ns=T0 + 365 * 86_400 * S,
+    strike_e8=100_000 * 10**8,
+    series="contract-updown",
+)
 
 
 class Trial:
@@ -326,8 +334,11 @@ def pace_of(reads: Reads) -> tuple[int, int]:
 
     Of one that reads time bars there are some in each bar, and bars enough to be warm.
     """
-    steps = {bar_spec(name).step: depth for name, depth in reads.bars.items()
-             if bar_spec(name).unit is BarUnit.TIME}  # fmt: skip
+    steps = {
+        bar_spec(name).step: depth
+        for name, depth in reads.bars.items()
+        if bar_spec(name).unit is BarUnit.TIME
+    }
     if not steps:
         return S, SECONDS
     longest = max(steps)

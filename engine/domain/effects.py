@@ -243,6 +243,15 @@ AnyQuery = (
 )
 
 AnyEffect = (
-    PlaceOrder | CancelOrders | CancelAll | AnyQuery | AnyWalletEffect | SetTimer | KeepBudget |
-    KeepDifferences | KeepStart | OrderChanged | RaiseAlert
-)  # fmt: skip
+    PlaceOrder
+    | CancelOrders
+    | CancelAll
+    | AnyQuery
+    | AnyWalletEffect
+    | SetTimer
+    | KeepBudget
+    | KeepDifferences
+    | KeepStart
+    | OrderChanged
+    | RaiseAlert
+)

@@ -208,11 +208,32 @@ class Following(Input, frozen=True, tag=24):
 
 
 AnyInput = (
-    EngineStarted | Opened | Turned | Received | Transient | Began | BotAdded | BotReattached |
-    BotRemoved | Withdrawn | BotMoved | TargetSet | PlacedByHand | BotReevaluated | StartedOver |
-    CancelledByHand | Halted | EffectRequested | InstrumentForgotten | ProofBegun | Limited |
-    Expiring | Following | WalletOperated | Automated
-)  # fmt: skip
+    EngineStarted
+    | Opened
+    | Turned
+    | Received
+    | Transient
+    | Began
+    | BotAdded
+    | BotReattached
+    | BotRemoved
+    | Withdrawn
+    | BotMoved
+    | TargetSet
+    | PlacedByHand
+    | BotReevaluated
+    | StartedOver
+    | CancelledByHand
+    | Halted
+    | EffectRequested
+    | InstrumentForgotten
+    | ProofBegun
+    | Limited
+    | Expiring
+    | Following
+    | WalletOperated
+    | Automated
+)
 
 pack_input = msgspec.msgpack.Encoder().encode
 unpack_input = msgspec.msgpack.Decoder(AnyInput).decode

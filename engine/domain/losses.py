@@ -21,9 +21,32 @@ from engine.domain.legs import is_bid
 from engine.domain.products.binary import mirrored
 
 T_95 = (
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
-    2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060,
-)  # fmt: skip
+    12.706,
+    4.303,
+    3.182,
+    2.776,
+    2.571,
+    2.447,
+    2.365,
+    2.306,
+    2.262,
+    2.228,
+    2.201,
+    2.179,
+    2.160,
+    2.145,
+    2.131,
+    2.120,
+    2.110,
+    2.101,
+    2.093,
+    2.086,
+    2.080,
+    2.074,
+    2.069,
+    2.064,
+    2.060,
+)
 """97.5 % quantiles of Student's t with 1, 2, … degrees of freedom: with the normal's 1.96 an
 interval over two markets holds the truth in seven of ten cases, not in nineteen of twenty."""
 
@@ -118,16 +141,18 @@ _AGE = ("under 1 s", "1 to 5 s", "5 to 30 s", "30 s and more")
 KINDS: dict[str, tuple[Bucket, tuple[str, ...]]] = {
     "all": (lambda _: "all fills", ("all fills",)),
     "time to close": (
-        _stepped(lambda fill: fill.to_close_s, (60, 120, 180, 300), _TO_CLOSE), _TO_CLOSE
+        _stepped(lambda fill: fill.to_close_s, (60, 120, 180, 300), _TO_CLOSE),
+        _TO_CLOSE,
     ),
     "spread at the order": (
-        _stepped(lambda fill: fill.spread_ticks, (1.5, 2.5, 3.5), _SPREAD), _SPREAD
+        _stepped(lambda fill: fill.spread_ticks, (1.5, 2.5, 3.5), _SPREAD),
+        _SPREAD,
     ),
     "price": (_stepped(lambda fill: fill.price, (0.2, 0.4, 0.6, 0.8), _PRICE), _PRICE),
     "side": (lambda fill: "bought" if fill.bought else "sold", ("bought", "sold")),
     "place": (_stepped(lambda fill: fill.ahead_ticks, (-0.5, 0.5), _TOUCH), _TOUCH),
     "age of the quote": (_stepped(lambda fill: fill.age_s, (1, 5, 30), _AGE), _AGE),
-}  # fmt: skip
+}
 """What fills are told apart by: each with its buckets in order."""
 
 
@@ -150,13 +175,16 @@ def _row(by: str, bucket: str, fills: Sequence[OutcomeFill]) -> LossRow:
         per_market[fill.market] = pnl + fill.pnl, shares + fill.shares
     found = ratio_interval(list(per_market.values()))
     return LossRow(
-        by=by, bucket=bucket, fills=len(fills), markets=found.count,
+        by=by,
+        bucket=bucket,
+        fills=len(fills),
+        markets=found.count,
         shares=sum(shares for _, shares in per_market.values()),
         pnl=sum(pnl for pnl, _ in per_market.values()),
         cents_per_share=found.mean * 100,
         low=None if found.low is None else found.low * 100,
         high=None if found.high is None else found.high * 100,
-    )  # fmt: skip
+    )
 
 
 def ratio_interval(per_market: Sequence[tuple[float, float]]) -> MeanInterval:

@@ -198,9 +198,12 @@ class Sizing(Settings):
         description="% of the bot's capital that one position may lose, its whole price; for kelly",
     )
     confidence_min: float = Field(
-        0.6, ge=0, le=1, title="Least confidence",
+        0.6,
+        ge=0,
+        le=1,
+        title="Least confidence",
         description="0 to 1; below it nothing is opened; for kelly",
-    )  # fmt: skip
+    )
 
 
 class BotSettings(Settings):
@@ -350,13 +353,19 @@ class AlertRule(Settings):
         60, ge=1, le=10_080, title="Again after", description="minutes, while it goes on happening"
     )
     per_hour_max: int = Field(
-        30, ge=1, le=1_000, title="Messages per hour",
+        30,
+        ge=1,
+        le=1_000,
+        title="Messages per hour",
         description="per channel; what is beyond comes together in one message",
-    )  # fmt: skip
+    )
     escalate_min: int = Field(
-        0, ge=0, le=1_440, title="Escalate after",
+        0,
+        ge=0,
+        le=1_440,
+        title="Escalate after",
         description="minutes without a person who acknowledges it; 0 = never",
-    )  # fmt: skip
+    )
     escalate_to: tuple[str, ...] = Field(
         (), max_length=10, description="channels: first the same ones again, then these one by one"
     )
@@ -416,9 +425,11 @@ class AlertSettings(Settings):
     thresholds: AlertThresholds = Field(default_factory=AlertThresholds)
     zone: str = Field("UTC", max_length=64, description="time zone of quiet hours and messages")
     address: str = Field(
-        "http://127.0.0.1:8501", pattern=r"^https?://\S+$", max_length=200,
+        "http://127.0.0.1:8501",
+        pattern=r"^https?://\S+$",
+        max_length=200,
         description="of the dashboard, as links in messages begin",
-    )  # fmt: skip
+    )
     ack_links: bool = Field(
         False, description="messages carry a signed link that acknowledges without signing in"
     )

@@ -357,10 +357,15 @@ class Ledger:
         if size < 0 and self.holding(event.instrument).payout_yes_micro is not None:
             return self.redeem(
                 TokensRedeemed(
-                    account=event.account, transaction=event.transaction, at_ns=event.at_ns,
-                    instrument=event.instrument, yes=-size, no=-size, amount_micro=amount,
+                    account=event.account,
+                    transaction=event.transaction,
+                    at_ns=event.at_ns,
+                    instrument=event.instrument,
+                    yes=-size,
+                    no=-size,
+                    amount_micro=amount,
                 )
-            )  # fmt: skip
+            )
         booked = DONE
         holders = dict(self.holders(event.instrument))
         for slot, half in (("yes", amount // 2), ("no", amount - amount // 2)):

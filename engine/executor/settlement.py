@@ -156,9 +156,16 @@ def take_fill(
     """Move cash and tokens of a new fill; return what reverses it while it is not settled."""
     size, fee = event.size, event.fee_micro
     entry = Unsettled(
-        fill=event.fill, order=order.id, owner=order.bot, instrument=order.instrument,
-        leg=order.leg, side=order.side, size=size, cash_micro=0, fee_micro=fee,
-    )  # fmt: skip
+        fill=event.fill,
+        order=order.id,
+        owner=order.bot,
+        instrument=order.instrument,
+        leg=order.leg,
+        side=order.side,
+        size=size,
+        cash_micro=0,
+        fee_micro=fee,
+    )
     instrument = state.instruments[order.instrument]
     leg = holding.leg(order.leg)
     if event.fee is not UNSET:

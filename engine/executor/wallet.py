@@ -242,9 +242,13 @@ class WalletOperations:
                     continue
                 if self._may(MergePairs, instrument, now_ns):
                     yield MergePairs(
-                        account=account, operation=number, instrument=instrument,
-                        size=size, amount_micro=amount, owner=owner,
-                    )  # fmt: skip
+                        account=account,
+                        operation=number,
+                        instrument=instrument,
+                        size=size,
+                        amount_micro=amount,
+                        owner=owner,
+                    )
 
     def _may(self, kind: type, instrument: InstrumentId, now_ns: int) -> bool:
         """Say whether the account may do something by itself: not where a KILL holds it."""
@@ -370,11 +374,14 @@ class WalletOperations:
             operation.questioned_ns = now_ns
             self._outbox.effects.append(
                 QueryOperation(
-                    account=self._table.account, asked=operation.effect,
-                    asked_ns=operation.asked_ns, name=operation.name,
-                    transaction=operation.transaction, number=operation.question,
+                    account=self._table.account,
+                    asked=operation.effect,
+                    asked_ns=operation.asked_ns,
+                    name=operation.name,
+                    transaction=operation.transaction,
+                    number=operation.question,
                 )
-            )  # fmt: skip
+            )
 
     def _unpaid(self, operation: WalletOperation, now_ns: int) -> None:
         """Look for what a confirmed operation moved; at last take it that it moved nothing."""

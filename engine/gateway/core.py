@@ -336,10 +336,18 @@ def _covers(scope: CancelScope, order: Order) -> bool:
 
 # -- Both lanes of one account ---------------------------------------------------------------------
 
-ANSWERS = frozenset({
-    OpenOrdersListed, OrderNotFound, OperationNotFound, FillsListed, BalancesListed,
-    PositionsListed, RedemptionsListed, QueryFailed,
-})  # fmt: skip
+ANSWERS = frozenset(
+    {
+        OpenOrdersListed,
+        OrderNotFound,
+        OperationNotFound,
+        FillsListed,
+        BalancesListed,
+        PositionsListed,
+        RedemptionsListed,
+        QueryFailed,
+    }
+)
 """Events that carry the number of the question they answer."""
 
 GatewayMessage = AnyEffect | Reply | LatchSet | LatchReleased | ModeChanged

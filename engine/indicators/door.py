@@ -173,8 +173,10 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def text(self) -> str:
         """The name people read: `RSI(period 21) of 5m`."""
-        settings = ", ".join(f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
-                             for name, value in self.settings)  # fmt: skip
+        settings = ", ".join(
+            f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+            for name, value in self.settings
+        )
         fed = self.bars or ("mids" if self.mids else "")
         beside = f" beside {self.other}" if self.other else ""
         return (

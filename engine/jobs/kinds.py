@@ -83,8 +83,16 @@ def _facts(summary: Mapping[str, Any]) -> Mapping[str, Any]:
     if summary["torn"]:
         raise BadInput(f"{summary['torn']}; what was played before it is run {summary['run']}")
     names = (
-        "run", "pnl", "currency", "fills", "orders", "fees", "digest", "events", "elapsed_s",
-    )  # fmt: skip
+        "run",
+        "pnl",
+        "currency",
+        "fills",
+        "orders",
+        "fees",
+        "digest",
+        "events",
+        "elapsed_s",
+    )
     return {"mode": Mode.PAPER} | {name: summary[name] for name in names}
 
 
@@ -246,12 +254,17 @@ def _keep_journal(context: JobContext) -> dict[str, int]:
     context.progress(0, 0, "", "moving records into the journal's archive")
     archived = retention.archive_records(journal)
     thinned = retention.thin_journal(
-        journal, state, ENGINE_ID, bytes_max=config.share("journal"),
+        journal,
+        state,
+        ENGINE_ID,
+        bytes_max=config.share("journal"),
         never_past=_read_by_backups(context),
-    )  # fmt: skip
+    )
     return {
-        "records_archived": archived, "records_gone": thinned.records, "orders_gone": thinned.orders
-    }  # fmt: skip
+        "records_archived": archived,
+        "records_gone": thinned.records,
+        "orders_gone": thinned.orders,
+    }
 
 
 def _read_by_backups(context: JobContext) -> int:
@@ -307,8 +320,10 @@ def _keep_ticks(context: JobContext) -> dict[str, int]:
     if moved.aside:
         context.alert("ticks", "set aside, what could be read was taken: " + "; ".join(moved.aside))
     return {
-        "ticks_moved": moved.ticks, "ticks_gone": gone, "tick_files_set_aside": len(moved.aside)
-    }  # fmt: skip
+        "ticks_moved": moved.ticks,
+        "ticks_gone": gone,
+        "tick_files_set_aside": len(moved.aside),
+    }
 
 
 def _end_logs(context: JobContext) -> dict[str, int]:
@@ -339,10 +354,15 @@ def export_rows(job: ExportJob, context: JobContext) -> Mapping[str, Any]:
     folder_at(target.parent)
     with storage_errors(config.state_path):
         rows = export(
-            config.state_path, target, what=job.what, mode=job.mode, since_ns=since,
-            until_ns=until, form=job.format,
+            config.state_path,
+            target,
+            what=job.what,
+            mode=job.mode,
+            since_ns=since,
+            until_ns=until,
+            form=job.format,
             on_progress=lambda done, total: context.progress(done, total, "rows"),
-        )  # fmt: skip
+        )
     return {"file": str(target), "rows": rows, "bytes": target.stat().st_size}
 
 
@@ -363,9 +383,12 @@ def replay_incident(job: IncidentJob, context: JobContext) -> Mapping[str, Any]:
     """Write the page of a moment; say whether it is the same again."""
     at_ns, around_ns = of_job(job)
     found = incident(
-        context.config, at_ns=at_ns, around_ns=around_ns, account=job.account,
+        context.config,
+        at_ns=at_ns,
+        around_ns=around_ns,
+        account=job.account,
         show=lambda done, total: context.progress(done, total, "s of the past"),
-    )  # fmt: skip
+    )
     folder = context.config.home / FOLDER
     stamp = re.sub(r"[^0-9TZ-]", "-", iso(at_ns))
     target = folder / f"incident-{stamp}-{context.job.id}.html"

@@ -189,9 +189,14 @@ def _write_end(context: JobContext, state: JobState, *, result: str = "", error:
             with closing(connect_writer(path)) as c, storage_errors(path):
                 now_ns = context.now_ns()
                 finish(
-                    c, ENGINE_ID, context.job, state=state, now_ns=now_ns, result=result,
+                    c,
+                    ENGINE_ID,
+                    context.job,
+                    state=state,
+                    now_ns=now_ns,
+                    result=result,
                     error=error,
-                )  # fmt: skip
+                )
         except StorageError:
             if time.monotonic() >= until:
                 raise

@@ -118,8 +118,12 @@ def data_here(config: Config, named: Sequence[str] = ()) -> tuple[list[DataSet],
                 raise BadInput(f"{one}: there is no such file or folder")
     else:
         folders = [config.recordings_folder, config.data_folder, config.data]
-        wanted = [one for folder in folders if folder is not None and folder.is_dir()
-                  for one in sorted(folder.iterdir())]  # fmt: skip
+        wanted = [
+            one
+            for folder in folders
+            if folder is not None and folder.is_dir()
+            for one in sorted(folder.iterdir())
+        ]
     made: dict[str, DataSet] = {}
     left: list[str] = []
     for path in wanted:

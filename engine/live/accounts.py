@@ -86,9 +86,13 @@ class Accounts:
         for one in document.accounts.values():
             if not self.refusal(one):
                 register_account(
-                    connection, engine_id=ENGINE_ID, account=one.name, mode=one.mode,
-                    venue=one.venue, currency=one.currency,
-                )  # fmt: skip
+                    connection,
+                    engine_id=ENGINE_ID,
+                    account=one.name,
+                    mode=one.mode,
+                    venue=one.venue,
+                    currency=one.currency,
+                )
 
     def check(self, connection: Connection, document: SettingsDocument) -> None:
         """Raise ConfigError where an account's mode or venue would change: its past is of that."""

@@ -320,11 +320,15 @@ def earnings_of(runner: AccountRunner, now_ns: int) -> tuple[Earning, ...]:
         orders = executor.working(key)
         quotes = [
             RestingQuote(
-                order=one.order.id, bid=one.bid, price=one.level, size=one.remaining,
-                age_ns=now_ns - one.order.created_ns, confirmed=one.state in CONFIRMED,
+                order=one.order.id,
+                bid=one.bid,
+                price=one.level,
+                size=one.remaining,
+                age_ns=now_ns - one.order.created_ns,
+                confirmed=one.state in CONFIRMED,
             )
             for one in orders
-        ]  # fmt: skip
+        ]
         if quotes:
             instrument, sides = executor.ledger.state.instruments[key], None
             view = runner.core.cache.views.get(key)
@@ -350,12 +354,14 @@ class RewardsWatch:
         self._known[executor.account] = now
         return [
             caution(
-                REWARDS_MOVED.name, f"{key} pays {said}; previously {before}", executor.account,
+                REWARDS_MOVED.name,
+                f"{key} pays {said}; previously {before}",
+                executor.account,
                 instrument=key,
             )
             for key, one in now.items()
             if key in known and (said := _pays(one)) != (before := _pays(known[key]))
-        ]  # fmt: skip
+        ]
 
 
 def _pays(instrument: Instrument) -> str:

@@ -288,17 +288,24 @@ def open_engine(
     threading.excepthook = lambda thread: engine.crash(thread.exc_value or SystemExit())
     commands = Commands(engine)
     state = StateKeeper(
-        config.state_path, engine_id=ENGINE_ID, clock=wall, crash=engine.crash,
+        config.state_path,
+        engine_id=ENGINE_ID,
+        clock=wall,
+        crash=engine.crash,
         received=lambda left: loop.call_soon_threadsafe(commands.receive, left),
         has_room=lambda: commands.has_room,
-    )  # fmt: skip
-    projector = Projector(
-        recorder, journal_path=config.journal_path, state_path=config.state_path,
-        crash=engine.crash,
-    )  # fmt: skip
-    engine.wire(state, projector, _kill_watch(engine, wall))
+    )
+    engine.wire(state, _projector(config, recorder, engine.crash), _kill_watch(engine, wall))
     engine.watchers.append(TruthWatch(engine).watch)
     return engine
+
+
+def _projector(
+    config: Config, recorder: JournalWriter, crash: Callable[[BaseException], None]
+) -> Projector:
+    return Projector(
+        recorder, journal_path=config.journal_path, state_path=config.state_path, crash=crash
+    )
 
 
 def _kill_watch(engine: Engine, wall: WallClock) -> KillWatch:
@@ -322,9 +329,11 @@ def _tape(config: Config) -> Entries:
 
     def opened() -> Entries:
         return Tape(
-            config.tape_folder, after=after, keep_bytes=most,
+            config.tape_folder,
+            after=after,
+            keep_bytes=most,
             segment_bytes=min(SEGMENT_BYTES, most // 8),
-        )  # fmt: skip
+        )
 
     return opened_or_anew(opened, config.tape_folder, partial(NoTape, after))
 

@@ -203,9 +203,12 @@ class ProofRun:
     def cover(self, runner: AccountRunner, now_ns: int) -> None:
         """Prove an account that trades here, too."""
         proof = CancelProof(
-            runner.core.executor, runner.gateway, began_ns=now_ns, scope=self._part,
+            runner.core.executor,
+            runner.gateway,
+            began_ns=now_ns,
+            scope=self._part,
             unaskable=runner.unaskable,
-        )  # fmt: skip
+        )
         self.proofs[str(runner.account)] = proof
         self.runners.append(runner)
         runner.on_report[self._subscription] = proof.receive

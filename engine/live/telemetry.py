@@ -218,10 +218,14 @@ class Telemetry:
             if bot_runner.runner is runner
         ]
         self._engine.state.put_row(
-            f"limits {runner.account}", put_limit_use, account=executor.account,
-            mode=executor.mode, currency=executor.currency,
-            uses=uses_of(executor, bots, now_ns), now_ns=now_ns,
-        )  # fmt: skip
+            f"limits {runner.account}",
+            put_limit_use,
+            account=executor.account,
+            mode=executor.mode,
+            currency=executor.currency,
+            uses=uses_of(executor, bots, now_ns),
+            now_ns=now_ns,
+        )
 
     def heartbeat(self, now_ns: int) -> EngineHeartbeat:
         """Return the heartbeat with the figures of the last second."""

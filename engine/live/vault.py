@@ -57,9 +57,13 @@ def create(path: Path, passphrase: str) -> VaultFile:
     salt, nonce = os.urandom(16), os.urandom(12)
     key = _stretched(passphrase, salt, ITERATIONS, LANES, MEMORY_KIB)
     wrapped = Wrapped(
-        salt=salt, iterations=ITERATIONS, lanes=LANES, memory_kib=MEMORY_KIB, nonce=nonce,
+        salt=salt,
+        iterations=ITERATIONS,
+        lanes=LANES,
+        memory_kib=MEMORY_KIB,
+        nonce=nonce,
         key=AESGCM(key).encrypt(nonce, private.private_bytes_raw(), public),
-    )  # fmt: skip
+    )
     vault = VaultFile(version=VERSION, public_key=public, wrapped=wrapped)
     write_vault(path, vault)
     return vault

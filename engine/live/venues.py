@@ -6,6 +6,7 @@ Accounts asks an opening for the runner and its streams, and a venue's market fo
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -100,6 +101,7 @@ def venues_of(config: Config, url: str, *, killed: bool = False) -> Venues:
         if one.market is None
         for mode, spec in one.modes.items()
     }
+    keys_of = partial(Keys, found=credentials, unlocks=kept, locked=locked, why=spared or {})
     made = Venues(openers={}, markets={}, broken=broken)
     made.unread = (spared[""],) if spared and "" in spared else ()
     for plugin in there.values():
@@ -112,9 +114,7 @@ def venues_of(config: Config, url: str, *, killed: bool = False) -> Venues:
                 trader, other = over_any[mode]
                 made.openers[plugin.id, mode] = AccountOpening(trader.setup(config), other)
                 continue
-            keys = Keys(
-                plugin.id, spec.credential_fields, found=credentials, unlocks=kept,
-                locked=locked, why=spared or {},
-            ) if spec.credential_fields else None  # fmt: skip
+            fields = spec.credential_fields
+            keys = keys_of(plugin.id, fields) if fields else None
             made.openers[plugin.id, mode] = AccountOpening(setup, spec, keys)
     return made

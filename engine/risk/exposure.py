@@ -98,9 +98,17 @@ class Worst:
     """
 
     __slots__ = (
-        "divisor", "held_no", "held_yes", "instrument", "live_no", "live_yes", "maker_pays",
-        "micro", "product", "second",
-    )  # fmt: skip
+        "divisor",
+        "held_no",
+        "held_yes",
+        "instrument",
+        "live_no",
+        "live_yes",
+        "maker_pays",
+        "micro",
+        "product",
+        "second",
+    )
 
     def __init__(self, instrument: Instrument) -> None:
         self.held_yes = self.held_no = 0

@@ -324,8 +324,12 @@ class Breakers:
         standing = [one.reason for one, so in zip(BREAKERS, stands, strict=True) if so]
         self.stopped = standing[-1] if standing else None
         self.durable = (
-            state.day, state.day_start_equity_micro, *stands, state.latched, self.unmarked
-        )  # fmt: skip
+            state.day,
+            state.day_start_equity_micro,
+            *stands,
+            state.latched,
+            self.unmarked,
+        )
 
 
 # -- What the gate answers -------------------------------------------------------------------------

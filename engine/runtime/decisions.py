@@ -99,9 +99,12 @@ class DecisionLog:
         self._waits = waits_when_full
         self._queue_max = queue_max
         self._files = DecisionFiles(
-            path, file_bytes_max=file_bytes_max, files_kept=files_kept, busy_ms=busy_ms,
+            path,
+            file_bytes_max=file_bytes_max,
+            files_kept=files_kept,
+            busy_ms=busy_ms,
             aside=self.notes.add if mends else None,
-        )  # fmt: skip
+        )
         self._encode = msgspec.msgpack.Encoder().encode
         self._row = self._files.last_row()
         self._runs: dict[tuple[BotId, InstrumentId], _OpenRun] = {}
@@ -147,9 +150,12 @@ class DecisionLog:
             self._full()
         self._row += 1
         kept = StoredPlan(
-            row=self._row, engine_id=self._engine_id, instrument=plan.instrument,
-            at_ns=plan.at_ns, body=self._encode(plan),
-        )  # fmt: skip
+            row=self._row,
+            engine_id=self._engine_id,
+            instrument=plan.instrument,
+            at_ns=plan.at_ns,
+            body=self._encode(plan),
+        )
         self._queue.append((kept, True))
         self._queued += 1
 
@@ -167,11 +173,19 @@ class DecisionLog:
         run.queued = run.count
         first = run.first
         kept = StoredDecision(
-            row=run.row, engine_id=self._engine_id, number=first.number,
-            last_number=run.last_number, bot=first.bot, instrument=first.instrument,
-            at_ns=first.at_ns, last_ns=run.last_ns, count=run.count, outcome=first.outcome,
-            body=run.body, stance=first.stance,
-        )  # fmt: skip
+            row=run.row,
+            engine_id=self._engine_id,
+            number=first.number,
+            last_number=run.last_number,
+            bot=first.bot,
+            instrument=first.instrument,
+            at_ns=first.at_ns,
+            last_ns=run.last_ns,
+            count=run.count,
+            outcome=first.outcome,
+            body=run.body,
+            stance=first.stance,
+        )
         self._queue.append((kept, ended))
         self._queued += 1
         if not self._queued % BATCH_MAX:

@@ -40,12 +40,10 @@ async def fetch_listing(
 ) -> dict[str, Any]:
     """Fetch a whole listing, or the rest of one that was interrupted; give what it brought.
 
-    Raises NotSent, OutcomeUnknown or Throttled where a page could not be had; the next call goes
-    on there.
+    Raises NotSent, OutcomeUnknown or Throttled without a page; the next call goes on there.
     """
     listing = opened()
-    counts: Counter[str] = Counter()
-    skipped: Counter[str] = Counter()
+    counts, skipped = Counter[str](), Counter[str]()
     known = store.open_markets(venue)
     cursor, resumed = store.begin(venue), False
     try:
@@ -75,18 +73,26 @@ async def fetch_listing(
     if not complete:
         summary += f"; the listing ended early ({known:,} were open before): nothing was unlisted"
     return {
-        "told": summary, "listed": listed, "new": counts["new"], "changed": counts["changed"],
-        "unlisted": unlisted, "resumed": resumed, "skipped": dict(skipped.most_common()),
-    }  # fmt: skip
+        "told": summary,
+        "listed": listed,
+        "new": counts["new"],
+        "changed": counts["changed"],
+        "unlisted": unlisted,
+        "resumed": resumed,
+        "skipped": dict(skipped.most_common()),
+    }
 
 
 async def _page(listing: VenueListing, cursor: str, *, first: bool) -> ListingPage | None:
     """Return a page, asked for again after a pause; None = its cursor is not known any more."""
     try:
         async for attempt in stamina.retry_context(
-            on=(NotSent, OutcomeUnknown, Throttled), attempts=ATTEMPTS_MAX, timeout=None,
-            wait_initial=1.0, wait_max=WAIT_S_MAX,
-        ):  # fmt: skip
+            on=(NotSent, OutcomeUnknown, Throttled),
+            attempts=ATTEMPTS_MAX,
+            timeout=None,
+            wait_initial=1.0,
+            wait_max=WAIT_S_MAX,
+        ):
             with attempt:
                 return await listing.page(cursor)
     except BadInput:

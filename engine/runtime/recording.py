@@ -94,9 +94,12 @@ class LiveRecording:
             self._tape = await asyncio.to_thread(self._open)
             gap = GAP if self._resumed else ""
             head = Begin(
-                format=FORMAT, name=self.seen.name, instruments=self.seen.instruments,
-                feed=source.feed, gap=gap,
-            )  # fmt: skip
+                format=FORMAT,
+                name=self.seen.name,
+                instruments=self.seen.instruments,
+                feed=source.feed,
+                gap=gap,
+            )
             self._append(BEGIN, pack_begin(head))
             if self._end is None:
                 # Not by `stop`, which cancels this very task: it has to close first.

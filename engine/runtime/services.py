@@ -42,9 +42,14 @@ from storage.markouts import resolve
 from storage.settings import SettingsVersion
 
 __all__ = [
-    "HEARTBEAT", "USER_FEED", "CancelsForeign", "ClosingVenue", "Services", "Stream",
+    "HEARTBEAT",
+    "USER_FEED",
+    "CancelsForeign",
+    "ClosingVenue",
+    "Services",
+    "Stream",
     "VenueHeartbeat",
-]  # fmt: skip
+]
 
 USER_FEED = "user_feed"
 HEARTBEAT = "heartbeat"

@@ -168,9 +168,11 @@ class AccountLink:
 
     def first_cash(self, amount_micro: int, asked_ns: int) -> CashMoved:
         return CashMoved(
-            account=self.account, currency=self.settings.currency,
-            amount_micro=amount_micro, paid_ns=asked_ns,
-        )  # fmt: skip
+            account=self.account,
+            currency=self.settings.currency,
+            amount_micro=amount_micro,
+            paid_ns=asked_ns,
+        )
 
     def _warn(self, kind: str, text: str) -> None:
         self.services.alert(caution(kind, text, account=self.account), self.services.clock.now_ns())
@@ -296,15 +298,19 @@ class VenuePlugin:
     def entry(self) -> VenueEntry:
         """Return the declaration as pages read it."""
         return VenueEntry(
-            id=self.id, title=self.title, about=self.about, currency=self.currency,
+            id=self.id,
+            title=self.title,
+            about=self.about,
+            currency=self.currency,
             modes=tuple(
                 ModeEntry(
-                    mode=mode, credential_fields=one.credential_fields,
+                    mode=mode,
+                    credential_fields=one.credential_fields,
                     expiry=one.expiry,
                 )
                 for mode, one in self.modes.items()
             ),
-        )  # fmt: skip
+        )
 
 
 class AccountOpening:
@@ -362,8 +368,10 @@ class AccountOpening:
         name, keys = settings.name, self.keys
         link = self._links[name] = self._spec.link(self._setup, services, settings)
         gateway = {
-            "account": link.account, "settings": self._spec.limits, "latched": executor.latched,
-        }  # fmt: skip
+            "account": link.account,
+            "settings": self._spec.limits,
+            "latched": executor.latched,
+        }
         waits = (lambda: keys.waits(name)) if keys else str
         link.runner = link.wired(gateway, {"waits": waits, **wiring})
         if self._spec.door is not None:

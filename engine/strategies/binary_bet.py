@@ -115,8 +115,12 @@ class BinaryBet:
             return self._decided(context, now_ns, Bet(gates=(Gate("two_sided", False, 0.0, 0.0),)))
         touch = _touch(view.instrument, bid, ask)
         bet = self.judge(context, touch, now_ns)
-        spread = Gate("spread", touch.ask - touch.bid <= p.spread_max + 1e-9,
-                      touch.ask - touch.bid, p.spread_max)  # fmt: skip
+        spread = Gate(
+            "spread",
+            touch.ask - touch.bid <= p.spread_max + 1e-9,
+            touch.ask - touch.bid,
+            p.spread_max,
+        )
         gates = (spread, *bet.gates)
         have = context.inventory.position
         if have and bet.leaves:
@@ -180,11 +184,18 @@ class BinaryBet:
 
 
 GATES: Mapping[str, GateWords] = {
-    "two_sided": GateWords("the book has both sides", "trade if the book had both sides",
-                           "one side of the book is empty"),
-    "spread": GateWords("the spread is narrow enough", "trade if the spread were narrower",
-                        "spread {value} of at most {limit}", sign="≤"),
-}  # fmt: skip
+    "two_sided": GateWords(
+        "the book has both sides",
+        "trade if the book had both sides",
+        "one side of the book is empty",
+    ),
+    "spread": GateWords(
+        "the spread is narrow enough",
+        "trade if the spread were narrower",
+        "spread {value} of at most {limit}",
+        sign="≤",
+    ),
+}
 VALUES: Mapping[str, ValueWords] = {
     "mid": ValueWords("Mid", ValueUnit.PRICE),
     "edge": ValueWords("Edge after fees, a share", ValueUnit.PRICE),

@@ -74,11 +74,17 @@ class Contrarian(BinaryBet):
     parameters_type: ClassVar[type[BetParameters]] = ContrarianParameters
     gates: ClassVar[Mapping[str, GateWords]] = {
         **GATES,
-        "days": GateWords("the close is some days away", "trade some days before the close",
-                          "{value} days to the close, limit {limit}"),
-        "extreme": GateWords("one side is unlikely", "trade at a price further from a half",
-                             "price {value}, limit {limit}"),
-    }  # fmt: skip
+        "days": GateWords(
+            "the close is some days away",
+            "trade some days before the close",
+            "{value} days to the close, limit {limit}",
+        ),
+        "extreme": GateWords(
+            "one side is unlikely",
+            "trade at a price further from a half",
+            "price {value}, limit {limit}",
+        ),
+    }
     values: ClassVar[Mapping[str, ValueWords]] = VALUES
 
     def judge(self, context: Context, touch: BetTouch, now_ns: int) -> Bet:

@@ -52,11 +52,17 @@ class KeltnerBreakout(BarRule):
         return Reads(
             bars={bars: max(p.period, p.atr_period + 1)},
             indicators={
-                line: Variant.of(Keltner, bars=bars, period=p.period, atr_period=p.atr_period,
-                                 factor=p.ranges, line=line)
+                line: Variant.of(
+                    Keltner,
+                    bars=bars,
+                    period=p.period,
+                    atr_period=p.atr_period,
+                    factor=p.ranges,
+                    line=line,
+                )
                 for line in ("upper", "middle")
             },
-        )  # fmt: skip
+        )
 
     def wish(self, seen: Seen) -> Wish | None:
         """Want all above the band, nothing below the middle, and as before between them."""

@@ -67,11 +67,17 @@ class LateFavourite(BinaryBet):
     parameters_type: ClassVar[type[BetParameters]] = LateFavouriteParameters
     gates: ClassVar[Mapping[str, GateWords]] = {
         **GATES,
-        "late": GateWords("it is late enough", "trade closer to the close",
-                          "{value} s to the close, limit {limit}"),
-        "favourite": GateWords("one side is nearly sure", "trade if one side were nearly sure",
-                               "its price {value}, limit {limit}"),
-    }  # fmt: skip
+        "late": GateWords(
+            "it is late enough",
+            "trade closer to the close",
+            "{value} s to the close, limit {limit}",
+        ),
+        "favourite": GateWords(
+            "one side is nearly sure",
+            "trade if one side were nearly sure",
+            "its price {value}, limit {limit}",
+        ),
+    }
     values: ClassVar[Mapping[str, ValueWords]] = {
         **VALUES,
         "seconds_left": ValueWords("Seconds to the announced close"),
@@ -86,7 +92,9 @@ class LateFavourite(BinaryBet):
         return Bet(
             side=side,
             part=1.0,
-            gates=(gate_between("late", left, p.seconds_left_min, p.seconds_left_max),
-                   gate_between("favourite", price, p.price_min, p.price_max)),
+            gates=(
+                gate_between("late", left, p.seconds_left_min, p.seconds_left_max),
+                gate_between("favourite", price, p.price_min, p.price_max),
+            ),
             values=(("mid", touch.mid), ("seconds_left", left)),
-        )  # fmt: skip
+        )

@@ -193,10 +193,17 @@ class RuleRunner:
         )
         failed = next((gate.name for gate in gates if not gate.passed), "hold")
         decision = Decision(
-            number=context.decision, bot=self._bot, instrument=key, at_ns=now_ns,
-            regime="in" if standing.wanted else "out", inputs=inputs, build_up=(), gates=gates,
-            outcome="target" if intent else failed, intent=intent,
-        )  # fmt: skip
+            number=context.decision,
+            bot=self._bot,
+            instrument=key,
+            at_ns=now_ns,
+            regime="in" if standing.wanted else "out",
+            inputs=inputs,
+            build_up=(),
+            gates=gates,
+            outcome="target" if intent else failed,
+            intent=intent,
+        )
         rest = None
         if standing.rest_until_ns > now_ns:
             rest = Rest(standing.rest_until_ns, "an emergency condition of its rule held")
@@ -303,10 +310,14 @@ class RuleRunner:
         if limit is None:
             return None
         return Target(
-            bot=self._bot, instrument=context.view.instrument.id, position=standing.wanted,
-            limit_price=limit, urgency=Urgency.CROSS, valid_until_ns=now_ns + HOUR_NS,
+            bot=self._bot,
+            instrument=context.view.instrument.id,
+            position=standing.wanted,
+            limit_price=limit,
+            urgency=Urgency.CROSS,
+            valid_until_ns=now_ns + HOUR_NS,
             decision=context.decision,
-        )  # fmt: skip
+        )
 
     def forget(self, instrument: InstrumentId) -> None:
         """Drop an instrument."""
@@ -330,8 +341,9 @@ def _looks_between_bars(document: RuleDocument) -> bool:
     conditions = document.conditions
     sides = [side for one in conditions for side in (one.left, one.right)]
     bars = (FixedNumber, BarNumber)
-    fed = all(isinstance(one, bars) or (isinstance(one, IndicatorNumber) and one.bars)
-              for one in sides)  # fmt: skip
+    fed = all(
+        isinstance(one, bars) or (isinstance(one, IndicatorNumber) and one.bars) for one in sides
+    )
     return not fed or any(one.for_s for one in conditions)
 
 

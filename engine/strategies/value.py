@@ -153,11 +153,17 @@ class ValueBet(BinaryBet):
     parameters_type: ClassVar[type[BetParameters]] = ValueParameters
     gates: ClassVar[Mapping[str, GateWords]] = {
         **GATES,
-        "source": GateWords("there is a fair probability", "trade if there were one",
-                            "the source gives no probability here"),
-        "edge": GateWords("the edge is worth it and believable", "trade at another edge",
-                          "edge {value}, taken from or up to {limit}"),
-    }  # fmt: skip
+        "source": GateWords(
+            "there is a fair probability",
+            "trade if there were one",
+            "the source gives no probability here",
+        ),
+        "edge": GateWords(
+            "the edge is worth it and believable",
+            "trade at another edge",
+            "edge {value}, taken from or up to {limit}",
+        ),
+    }
     values: ClassVar[Mapping[str, ValueWords]] = {
         **VALUES,
         "kelly": ValueWords("Part of the capital by Kelly"),
@@ -195,10 +201,12 @@ class ValueBet(BinaryBet):
             part=part,
             leaves=bool(have) and over >= p.edge_leave,
             fair=fair,
-            gates=(Gate("source", True, fair, 0.0),
-                   gate_between("edge", edge, p.edge_min, p.edge_max)),
+            gates=(
+                Gate("source", True, fair, 0.0),
+                gate_between("edge", edge, p.edge_min, p.edge_max),
+            ),
             values=(("mid", touch.mid), ("fair", fair), ("edge", edge), ("kelly", part)),
-        )  # fmt: skip
+        )
 
     def _fair(self, context: Context, touch: BetTouch, now_ns: int) -> float | None:
         p = self.parameters

@@ -167,8 +167,12 @@ def _why(path: Path, error: StorageError) -> Unreadable:
 
 # -- Processes and locks ---------------------------------------------------------------------------
 
-_STATES = {"T": "stopped by a signal", "t": "held by a debugger", "D": "waiting for a disk",
-           "Z": "dead, its parent has not noticed"}  # fmt: skip
+_STATES = {
+    "T": "stopped by a signal",
+    "t": "held by a debugger",
+    "D": "waiting for a disk",
+    "Z": "dead, its parent has not noticed",
+}
 
 
 def process_words(pid: int) -> str | None:

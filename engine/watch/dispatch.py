@@ -137,9 +137,12 @@ class Dispatch:
             log.settle(connection, number, state=DeliveryState.FAILED, error=outcome.error)
         else:
             log.settle(
-                connection, number, state=DeliveryState.WAITING, error=outcome.error,
+                connection,
+                number,
+                state=DeliveryState.WAITING,
+                error=outcome.error,
                 due_ns=now_ns + wait_ns(sent.attempts, outcome),
-            )  # fmt: skip
+            )
 
     def begin(
         self, connection: sqlite3.Connection, alerts: AlertsRead, now_ns: int
@@ -152,9 +155,12 @@ class Dispatch:
             message = self._message(connection, one, alerts, now_ns)
             if message is not None:
                 order = SendOrder(
-                    home=str(self._home), channel=one.channel, message=message,
-                    state=self._state, reports=self._reports(connection, one),
-                )  # fmt: skip
+                    home=str(self._home),
+                    channel=one.channel,
+                    message=message,
+                    state=self._state,
+                    reports=self._reports(connection, one),
+                )
                 orders.append((f"{SEND} {one.id}", order))
         return orders
 

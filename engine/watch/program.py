@@ -172,8 +172,13 @@ ENGINE_ID = "pitboss"
 """The engine of a home whose engine has not named itself yet (`storage.users`)."""
 
 BEAT, SETTINGS, MEMORY, PING, KINDS, STOPPED = (
-    "beat", "settings", "memory", "ping", "channel kinds", "stopped",
-)  # fmt: skip
+    "beat",
+    "settings",
+    "memory",
+    "ping",
+    "channel kinds",
+    "stopped",
+)
 """What the watch keeps in its log beside notices: names of rows of `meta`."""
 
 
@@ -235,9 +240,12 @@ class Watch:
         """Look, remember, decide, send."""
         self._log.mend(now_ns)
         desk = Desk(
-            self.place, self._settings.now, self._meta,
-            began_ns=self._began_ns, orphaned=self._parent_gone(),
-        )  # fmt: skip
+            self.place,
+            self._settings.now,
+            self._meta,
+            began_ns=self._began_ns,
+            orphaned=self._parent_gone(),
+        )
         desk.refresh()
         self._dispatch.read()
         known = known_alerts(self._log.connection, now_ns)
@@ -284,9 +292,13 @@ class Watch:
         for asked in log.requests(connection):
             if asked.kind is RequestKind.TEST:
                 number = log.plan(
-                    connection, channel=asked.subject, rule="", reason=Reason.TEST,
-                    due_ns=now_ns, now_ns=now_ns,
-                )  # fmt: skip
+                    connection,
+                    channel=asked.subject,
+                    rule="",
+                    reason=Reason.TEST,
+                    due_ns=now_ns,
+                    now_ns=now_ns,
+                )
                 log.answered(connection, asked.id, str(number), now_ns)
             else:
                 known = log.acknowledge(connection, asked.subject, asked.who, now_ns)
@@ -294,9 +306,12 @@ class Watch:
 
     def _say(self, connection: sqlite3.Connection, now_ns: int) -> None:
         beat = Beat(
-            at_ns=now_ns, pid=os.getpid(), log_error=self._log.error,
-            channels_error=self._dispatch.error, settings_error=self._settings.error,
-        )  # fmt: skip
+            at_ns=now_ns,
+            pid=os.getpid(),
+            log_error=self._log.error,
+            channels_error=self._dispatch.error,
+            settings_error=self._settings.error,
+        )
         kept = {name: text for name, text in self._meta.items() if name not in (SETTINGS, PING)}
         rows = {
             BEAT: msgspec.json.encode(beat).decode(),
@@ -328,9 +343,13 @@ class Watch:
             beat = desk.heartbeat
             fresh = beat is not None and abs(now_ns - beat.heartbeat_ns) < FRESH_NS
             seen = StateSeen(
-                state=connection, engine_id=engine_id, detail=_detail(beat.detail if beat else ""),
-                alerts=self._settings.now, meta=self._meta, now_ns=now_ns,
-            )  # fmt: skip
+                state=connection,
+                engine_id=engine_id,
+                detail=_detail(beat.detail if beat else ""),
+                alerts=self._settings.now,
+                meta=self._meta,
+                now_ns=now_ns,
+            )
             for name, one in self._conditions.items():
                 able = fresh or not getattr(one, "needs_engine", True)
                 if able and self._is_due(name, one.every_s, now_ns):
@@ -393,11 +412,14 @@ def kinds_as_rows() -> list[dict[str, Any]]:
     """Return the kinds of channels as pages draw their forms."""
     return [
         {
-            "name": one.name, "title": one.title, "help": one.help, "pings": one.pings,
+            "name": one.name,
+            "title": one.title,
+            "help": one.help,
+            "pings": one.pings,
             "fields": msgspec.to_builtins(one.fields),
         }
         for one in channels().values()
-    ]  # fmt: skip
+    ]
 
 
 def _critical(found: list[Trouble]) -> str:

@@ -83,9 +83,12 @@ def seal(
     )
     first = next(iter(fields.values()), "").strip().lower().encode()
     return ChannelEntry(
-        kind=kind, label=label, added_ns=now_ns, sealed=sealed,
+        kind=kind,
+        label=label,
+        added_ns=now_ns,
+        sealed=sealed,
         fingerprint=hashlib.sha256(first).hexdigest()[:FINGERPRINT_CHARACTERS],
-    )  # fmt: skip
+    )
 
 
 def opened(home: Path, name: str) -> tuple[ChannelEntry, dict[str, str]]:

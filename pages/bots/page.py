@@ -402,8 +402,11 @@ def _now_row(
         }
     if stored is None:
         return row | {
-            "standing": "not evaluated yet", "fair": NOTHING, "would": "", "again": NOTHING,
-        }  # fmt: skip
+            "standing": "not evaluated yet",
+            "fair": NOTHING,
+            "would": "",
+            "again": NOTHING,
+        }
     decision = stored.decision
     if watched.rest is not None and now < watched.rest.until_ns:
         stands = {"standing": WORDS[decision.stance], "would": rest_words(watched.rest)}
@@ -541,10 +544,14 @@ def levels(intent: Intent | None, listed: Row) -> str:
             f"hold {size_raw(intent.position, listed)}, "
             f"no worse than {price_raw(intent.limit_price, listed)}"
         )
-    quotes = [f"bid {price_raw(p, listed)} \N{MULTIPLICATION SIGN} {size_raw(s, listed)}"
-              for p, s in intent.bids]  # fmt: skip
-    quotes += [f"ask {price_raw(p, listed)} \N{MULTIPLICATION SIGN} {size_raw(s, listed)}"
-               for p, s in intent.asks]  # fmt: skip
+    quotes = [
+        f"bid {price_raw(p, listed)} \N{MULTIPLICATION SIGN} {size_raw(s, listed)}"
+        for p, s in intent.bids
+    ]
+    quotes += [
+        f"ask {price_raw(p, listed)} \N{MULTIPLICATION SIGN} {size_raw(s, listed)}"
+        for p, s in intent.asks
+    ]
     return " \N{MIDDLE DOT} ".join(quotes) or "no quotes"
 
 

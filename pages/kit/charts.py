@@ -27,12 +27,26 @@ FILLED = {True: ("#3fb950", "#ff7b72"), False: ("#1a7f37", "#b42318")}
 """Colours of what bought and what sold, by whether the theme is dark."""
 LINES = {
     True: (
-        "#2dd4bf", "#79c0ff", "#e3b341", "#ff7b72", "#d2a8ff", "#7ee787", "#ffa657", "#f0f6fc",
+        "#2dd4bf",
+        "#79c0ff",
+        "#e3b341",
+        "#ff7b72",
+        "#d2a8ff",
+        "#7ee787",
+        "#ffa657",
+        "#f0f6fc",
     ),
     False: (
-        "#0f766e", "#0550ae", "#8a5a00", "#b42318", "#6639ba", "#1a7f37", "#bc4c00", "#24292f",
+        "#0f766e",
+        "#0550ae",
+        "#8a5a00",
+        "#b42318",
+        "#6639ba",
+        "#1a7f37",
+        "#bc4c00",
+        "#24292f",
     ),
-}  # fmt: skip
+}
 """Colours of curves in one chart, by whether the theme is dark; so many can be told apart."""
 DASHES = ("solid", "dot", "dash", "dashdot")
 _INK = {True: ("#93a1b1", "#1f2a37", "#2dd4bf"), False: ("#51606f", "#d5dde6", "#0f766e")}
@@ -99,8 +113,11 @@ def compared(
     across = zone() if together else "hours since the start"
     st.plotly_chart(
         dressed(figure, across, unit, height=380, legend=True),
-        theme=None, config=CONFIG, key=key, height=380,
-    )  # fmt: skip
+        theme=None,
+        config=CONFIG,
+        key=key,
+        height=380,
+    )
 
 
 def series(
@@ -118,24 +135,31 @@ def series(
     for place, (name, points) in enumerate({"close": closes, **numbers}.items()):
         times = [int(point[0] or 0) for point in points]
         figure.add_scatter(
-            x=_wall(times), y=[point[1] for point in points], name=escape(name),
-            yaxis="y" if not place else "y2", line={"color": colours[place % len(colours)],
-                                                    "width": 1.4},
+            x=_wall(times),
+            y=[point[1] for point in points],
+            name=escape(name),
+            yaxis="y" if not place else "y2",
+            line={"color": colours[place % len(colours)], "width": 1.4},
             customdata=[utc(at_ns) for at_ns in times],
             hovertemplate=f"%{{y:,.6g}}<br>%{{customdata}}<extra>{escape(name)}</extra>",
-        )  # fmt: skip
+        )
     for side, symbol, colour in (("buy", "triangle-up", ups[0]), ("sell", "triangle-down", ups[1])):
         mine = [trade for trade in trades if trade[1] == side]
         figure.add_scatter(
-            x=_wall([int(str(trade[0])) for trade in mine]), y=[trade[2] for trade in mine],
-            mode="markers", name=side, marker={"symbol": symbol, "size": 9, "color": colour},
-        )  # fmt: skip
+            x=_wall([int(str(trade[0])) for trade in mine]),
+            y=[trade[2] for trade in mine],
+            mode="markers",
+            name=side,
+            marker={"symbol": symbol, "size": 9, "color": colour},
+        )
     figure = dressed(figure, zone(), height=460, legend=True)
     figure.update_layout(
-        uirevision=key, legend={"orientation": "h", "y": -0.15}, yaxis={"domain": [0.45, 1.0]},
+        uirevision=key,
+        legend={"orientation": "h", "y": -0.15},
+        yaxis={"domain": [0.45, 1.0]},
         xaxis={"anchor": "y2"},
         yaxis2={**figure.layout.yaxis.to_plotly_json(), "domain": [0.0, 0.38], "anchor": "x"},
-    )  # fmt: skip
+    )
     st.plotly_chart(figure, theme=None, config=CONFIG, key=key, height=460)
 
 
@@ -183,8 +207,11 @@ def prices(
         )
     st.plotly_chart(
         _laid_out(figure, "price, ¢" if in_cents else "price", key, ".3~f"),
-        theme=None, config=CONFIG, key=key, height=300,
-    )  # fmt: skip
+        theme=None,
+        config=CONFIG,
+        key=key,
+        height=300,
+    )
 
 
 def _wall(times: Sequence[int]) -> list[datetime]:
@@ -209,9 +236,12 @@ def dressed(
     """Give a figure the desk's look in the browser's theme; `across` and `up` name its axes."""
     ink, line, _ = _INK[look.dark()]
     axis = {
-        "automargin": True, "gridcolor": line, "linecolor": line, "zeroline": False,
+        "automargin": True,
+        "gridcolor": line,
+        "linecolor": line,
+        "zeroline": False,
         "tickfont": {"color": ink},
-    }  # fmt: skip
+    }
     return figure.update_layout(
         height=height,
         margin={"l": 8, "r": 8, "t": 8, "b": 8},

@@ -498,9 +498,12 @@ def show_fills(run: Mapping[str, Any], instrument: str) -> None:
 def sentence(found: RunFills, currency: str) -> str:
     named = ("bought", "sold", "fees")
     sums = FillSums(
-        currency=currency, count=found.count, failed=found.failed, unvalued=0,
+        currency=currency,
+        count=found.count,
+        failed=found.failed,
+        unvalued=0,
         **{name: Decimal(getattr(found, f"{name}_micro")) / MICRO for name in named},
-    )  # fmt: skip
+    )
     late = " · its journal is longer than the part read: totals and rows are incomplete"
     return of_sums(sums) + late * (not found.whole)
 

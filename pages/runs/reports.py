@@ -292,9 +292,12 @@ TENTHS = columns_of(
     Col("happened", "Up happened"),
 )
 NAMES = {
-    "ours": "Ours", "model": "Ours without market prices", "mid": "The market's mid",
-    "spot": "Spot formula", "half": "Always 0.5",
-}  # fmt: skip
+    "ours": "Ours",
+    "model": "Ours without market prices",
+    "mid": "The market's mid",
+    "spot": "Spot formula",
+    "half": "Always 0.5",
+}
 
 
 @guard.part("The studies")

@@ -67,7 +67,10 @@ def _form(name: str, rule: AlertRule, *, new: bool) -> None:
         )
         channels = two.multiselect("Channels", _channels(rule.channels), list(rule.channels))
         given: dict[str, Any] = {
-            "kinds": kinds, "groups": groups, "severity_min": severity, "channels": channels,
+            "kinds": kinds,
+            "groups": groups,
+            "severity_min": severity,
+            "channels": channels,
             "digest_min": one.number_input(
                 "Digest, minutes (0 = at once)", 0, 1440, rule.digest_min
             ),
@@ -83,8 +86,9 @@ def _form(name: str, rule: AlertRule, *, new: bool) -> None:
                 "Then to", _channels(rule.escalate_to)[1:], list(rule.escalate_to)
             ),
             "per_hour_max": one.number_input("Messages per hour", 1, 1000, rule.per_hour_max),
-            "mute": two.toggle("Mute", rule.mute), "on": two.toggle("On", rule.on),
-        }  # fmt: skip
+            "mute": two.toggle("Mute", rule.mute),
+            "on": two.toggle("On", rule.on),
+        }
         keep = st.form_submit_button("Save this rule", type="primary", disabled=new and not name)
         drop = not new and st.form_submit_button("Remove this rule")
     if (keep and name) or drop:

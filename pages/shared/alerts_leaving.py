@@ -183,9 +183,12 @@ def _add(file: ChannelsFile, kinds: Mapping[str, Any]) -> None:
     if sent is None:
         return
     entry = ChannelEntry(
-        kind=kind, label=str(sent["wallet"]), fingerprint=str(sent["fingerprint"]),
-        added_ns=now_ns(), sealed=base64.b64decode(str(sent["sealed"])),
-    )  # fmt: skip
+        kind=kind,
+        label=str(sent["wallet"]),
+        fingerprint=str(sent["fingerprint"]),
+        added_ns=now_ns(),
+        sealed=base64.b64decode(str(sent["sealed"])),
+    )
     try:
         put_channel(config().home, name, entry)
     except (BadInput, PitbossError) as error:

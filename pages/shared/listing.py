@@ -122,9 +122,13 @@ def show_watch(identifier: str) -> None:
     on = [name for name, ids in lists.items() if identifier in ids]
     with st.popover(f"On {literal(', '.join(on))}" if on else "Watch…", icon=":material/star:"):
         chosen = st.multiselect(
-            "Watch lists", list(lists), default=on, accept_new_options=True,
-            placeholder="choose one, or type a new name", key=f"watch_{identifier}",
-        )  # fmt: skip
+            "Watch lists",
+            list(lists),
+            default=on,
+            accept_new_options=True,
+            placeholder="choose one, or type a new name",
+            key=f"watch_{identifier}",
+        )
         if not st.button("Save", key=f"watch_keep_{identifier}"):
             return
     owner, who = engine_id(), st.session_state["who"]

@@ -129,9 +129,13 @@ def question(asked: TransferHolding, instrument: Instrument, mode: Mode) -> comm
         "the one counts a sale at this price, the other a purchase."
     )
     return commands.Confirmation(
-        command=asked, slot=SLOT, title=f"Transfer, {mode.upper()}", words=words,
-        label="Transfer it", phrase=asked.account if mode is Mode.LIVE else "",
-    )  # fmt: skip
+        command=asked,
+        slot=SLOT,
+        title=f"Transfer, {mode.upper()}",
+        words=words,
+        label="Transfer it",
+        phrase=asked.account if mode is Mode.LIVE else "",
+    )
 
 
 # -- Pairs -----------------------------------------------------------------------------------------

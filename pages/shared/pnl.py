@@ -227,10 +227,11 @@ def show_proof(account: AccountSeen, *, alive: bool, now: int) -> None:
     ]
     st.html(
         panels.sheet(
-            "".join(_proof_row(*row) for row in rows), title="Where the equity comes from",
+            "".join(_proof_row(*row) for row in rows),
+            title="Where the equity comes from",
             below=_check(name, alive=alive, now=now),
         )
-    )  # fmt: skip
+    )
     _alarm(name)
 
 

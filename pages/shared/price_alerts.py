@@ -85,9 +85,13 @@ def _form(instrument: str, accounts: Sequence[str], taken: set[str]) -> None:
         st.error("Give the price first.")
         return
     given: dict[str, Any] = {
-        "instrument": instrument, WAYS[way]: price, "within_min": within, "note": note,
-        "repeats": repeats, "account": account if account in accounts else "",
-    }  # fmt: skip
+        "instrument": instrument,
+        WAYS[way]: price,
+        "within_min": within,
+        "note": note,
+        "repeats": repeats,
+        "account": account if account in accounts else "",
+    }
     _keep({_free_name(instrument, taken): given})
 
 

@@ -39,10 +39,12 @@ DEPTH_MAX = 3
 _FIELDS: dict[str, list[str]] = {
     kind: list(get_args(get_type_hints(model)["field"]))
     for kind, model in (
-        ("bar", BarNumber), ("book", BookNumber), ("position", PositionNumber),
+        ("bar", BarNumber),
+        ("book", BookNumber),
+        ("position", PositionNumber),
         ("time", TimeNumber),
     )
-}  # fmt: skip
+}
 NEW: RuleDict = {
     "of": "condition",
     "left": {"of": "bar", "field": "close", "bars": "5m"},
@@ -58,10 +60,12 @@ def edit(draft: RuleDict, indicators: Mapping[str, IndicatorEntry], slot: str) -
     made["name"] = left.text_input("Name", draft["name"], key=f"{slot}_name")
     made["title"] = middle.text_input("Title", draft["title"], key=f"{slot}_title")
     made["direction"] = right.selectbox(
-        "Direction", ["long", "short"], key=f"{slot}_direction",
+        "Direction",
+        ["long", "short"],
+        key=f"{slot}_direction",
         index=["long", "short"].index(draft.get("direction", "long")),
         format_func={"long": "long: buy", "short": "short: sell, or buy NO"}.__getitem__,
-    )  # fmt: skip
+    )
     made["about"] = st.text_input("About", draft.get("about", ""), key=f"{slot}_about")
     numbers = (
         ("share", "Part of the capital", 0.5),
@@ -106,9 +110,14 @@ def _part(
             return {"of": "all", "parts": [made, copy.deepcopy(NEW)]}
         return made
     joint = st.segmented_control(
-        "Holds when", list(JOINTS), format_func=JOINTS.__getitem__, default=part["of"],
-        key=f"{key}_joint", required=True, label_visibility="collapsed",
-    )  # fmt: skip
+        "Holds when",
+        list(JOINTS),
+        format_func=JOINTS.__getitem__,
+        default=part["of"],
+        key=f"{key}_joint",
+        required=True,
+        label_visibility="collapsed",
+    )
     found = []
     for number, one in enumerate(part["parts"]):
         kept = _part(one, indicators, f"{key}_{number}", depth + 1)
@@ -150,10 +159,15 @@ def _operand(
 ) -> RuleDict:
     """Draw one side of a condition."""
     kinds = list(KINDS)
-    kind = str(st.selectbox(
-        label, kinds, index=kinds.index(part["of"]), format_func=KINDS.__getitem__,
-        key=f"{key}_kind",
-    ))  # fmt: skip
+    kind = str(
+        st.selectbox(
+            label,
+            kinds,
+            index=kinds.index(part["of"]),
+            format_func=KINDS.__getitem__,
+            key=f"{key}_kind",
+        )
+    )
     same = part if part["of"] == kind else {}
     if kind == "number":
         value = st.number_input(
@@ -178,10 +192,15 @@ def indicator(part: RuleDict, indicators: Mapping[str, IndicatorEntry], key: str
     """Draw the choice of an indicator and its settings; gives it as an operand."""
     names = sorted(indicators)
     usual = part.get("name", "RSI")
-    name = str(st.selectbox(
-        "Indicator", names, index=names.index(usual) if usual in names else 0,
-        format_func=lambda one: f"{one}: {indicators[one].title}", key=f"{key}_name",
-    ))  # fmt: skip
+    name = str(
+        st.selectbox(
+            "Indicator",
+            names,
+            index=names.index(usual) if usual in names else 0,
+            format_func=lambda one: f"{one}: {indicators[one].title}",
+            key=f"{key}_name",
+        )
+    )
     same = part if part.get("name") == name else {"of": "indicator", "name": name}
     return settings_asked(same, indicators, key)
 

@@ -186,9 +186,12 @@ def _fields(instrument: Instrument, account: str) -> PlaceManual | None:
             size = st.text_input(f"Size{of}", width=FIELD_PX)
             owner = st.selectbox("For", owners_at_rest(account), width=FIELD_PX)
         urgency = st.segmented_control(
-            "Urgency", list(URGENCIES), default=Urgency.REST, format_func=URGENCIES.__getitem__,
+            "Urgency",
+            list(URGENCIES),
+            default=Urgency.REST,
+            format_func=URGENCIES.__getitem__,
             required=True,
-        )  # fmt: skip
+        )
         if not st.form_submit_button("Show what will happen"):
             return None
     try:
@@ -366,9 +369,12 @@ def flatten(account: str, instrument: Instrument, mode: Mode) -> None:
         ticks = instrument.price_decimal(SLIP_TICKS * instrument.tick)
         cap = st.number_input(
             f"Slippage cap, {'¢' if binary else instrument.currency}",
-            min_value=0.0, value=SLIP_CENTS if binary else float(ticks), step=0.5,
-            key="flatten_cap", width=160,
-        )  # fmt: skip
+            min_value=0.0,
+            value=SLIP_CENTS if binary else float(ticks),
+            step=0.5,
+            key="flatten_cap",
+            width=160,
+        )
         owner = st.selectbox("Of", owners, key="flatten_owner", width=160)
         if not st.button("Flatten…", key="flatten", icon=":material/logout:"):
             return

@@ -300,11 +300,16 @@ def diff(plan: Planned, row: Row, ours: int | None) -> str:
         return f'<tr><td class="pb-{tone}"><b>{sign}</b></td><td>{escape(text)}{mine}</td></tr>'
 
     rows = [
-        line(sign, tone, f"#{one.order} {way(one.side, one.leg)} {_size(one.size, row)} at "
-             f"{_price(one.price, row)}", one.order)
+        line(
+            sign,
+            tone,
+            f"#{one.order} {way(one.side, one.leg)} {_size(one.size, row)} at "
+            f"{_price(one.price, row)}",
+            one.order,
+        )
         for sign, tone, many in (("+", "ok", plan.places), ("=", "dim", plan.rests))
         for one in many
-    ]  # fmt: skip
+    ]
     rows += [
         line("\N{MINUS SIGN}", "bad", f"#{number} cancelled", number) for number in plan.cancels
     ]
@@ -314,12 +319,14 @@ def diff(plan: Planned, row: Row, ours: int | None) -> str:
 def left(plan: Planned, row: Row) -> str:
     """Return what of the intent became no order, and every number of a denial."""
     rows = [
-        _row(f"{one.side.upper()} {_size(one.size, row)} at {_price(one.price, row)}",
-             LEFT.get(one.reason, plain(one.reason)))
+        _row(
+            f"{one.side.upper()} {_size(one.size, row)} at {_price(one.price, row)}",
+            LEFT.get(one.reason, plain(one.reason)),
+        )
         if one.size
         else _row("All of it", LEFT.get(one.reason, plain(one.reason)))
         for one in plan.left
-    ]  # fmt: skip
+    ]
     rows += [_row(plain(name), f"{number:,}") for name, number in plan.denied]
     return _table(rows)
 

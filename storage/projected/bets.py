@@ -216,9 +216,14 @@ def _bet(fold: Fold, key: tuple[str, str, str], mode: Mode, record: Record) -> B
     """Return a bet by account, instrument and bot; a new one where there is none."""
     (account, instrument, bot), at_ns = key, record.at_ns
     return fold.rows.find(BetRow, *key) or BetRow(
-        account=account, instrument=instrument, bot=bot, mode=mode, opened_ns=at_ns,
-        updated_ns=at_ns, seq=record.seq,
-    )  # fmt: skip
+        account=account,
+        instrument=instrument,
+        bot=bot,
+        mode=mode,
+        opened_ns=at_ns,
+        updated_ns=at_ns,
+        seq=record.seq,
+    )
 
 
 def _judge(fold: Fold, bet: BetRow, listing: ListingRow | None, record: Record) -> None:

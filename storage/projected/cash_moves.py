@@ -35,12 +35,20 @@ def on_cash_moved(fold: Fold, event: CashMoved, record: Record) -> None:
     """Keep a move of cash."""
     fold.rows.put(
         CashRow(
-            account=event.account, seq=record.seq, mode=fold.rows.mode(event.account),
-            currency=event.currency, amount_micro=event.amount_micro, kind=event.kind,
-            payment=event.payment, paid_ns=event.paid_ns, at_ns=record.at_ns,
-            instrument=event.instrument, leg=event.leg, tokens=event.tokens,
+            account=event.account,
+            seq=record.seq,
+            mode=fold.rows.mode(event.account),
+            currency=event.currency,
+            amount_micro=event.amount_micro,
+            kind=event.kind,
+            payment=event.payment,
+            paid_ns=event.paid_ns,
+            at_ns=record.at_ns,
+            instrument=event.instrument,
+            leg=event.leg,
+            tokens=event.tokens,
         )
-    )  # fmt: skip
+    )
 
 
 NOUN = Noun(

@@ -51,10 +51,14 @@ def on_conversion_asked(fold: Fold, asked: MergePairs | SplitCash, record: Recor
     size = asked.size if isinstance(asked, SplitCash) else -asked.size
     fold.rows.put(
         ConversionAskedRow(
-            account=asked.account, operation=asked.operation, instrument=asked.instrument,
-            size=size, owner=asked.owner, seq=record.seq,
+            account=asked.account,
+            operation=asked.operation,
+            instrument=asked.instrument,
+            size=size,
+            owner=asked.owner,
+            seq=record.seq,
         )
-    )  # fmt: skip
+    )
 
 
 def on_pairs_converted(fold: Fold, event: PairsConverted, record: Record) -> None:
@@ -65,11 +69,16 @@ def on_pairs_converted(fold: Fold, event: PairsConverted, record: Record) -> Non
     mode = fold.rows.mode(event.account)
     fold.rows.put(
         ConversionRow(
-            account=event.account, transaction_id=event.transaction, instrument=event.instrument,
-            mode=mode, size=event.size, amount_micro=event.amount_micro, at_ns=event.at_ns,
+            account=event.account,
+            transaction_id=event.transaction,
+            instrument=event.instrument,
+            mode=mode,
+            size=event.size,
+            amount_micro=event.amount_micro,
+            at_ns=event.at_ns,
             seq=record.seq,
         )
-    )  # fmt: skip
+    )
     asked = fold.rows.matching(
         ConversionAskedRow, account=event.account, instrument=event.instrument, size=event.size
     )

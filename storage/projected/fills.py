@@ -152,16 +152,29 @@ def _fill_of(fold: Fold, order: OrderRow, event: events.OrderFilled, record: Rec
     if fee is not None and listing is not None and fee.asset.id == listing.currency:
         fee_micro, fee = fee_micro + fee.paid_in(MICRO_DECIMALS), None
     return FillRow(
-        account=event.account, id=event.fill, mode=order.mode, order_id=order.id, bot=order.bot,
-        instrument=order.instrument, leg=order.leg, side=order.side, price=event.price,
-        size=event.size, value_micro=value, fee_micro=fee_micro,
+        account=event.account,
+        id=event.fill,
+        mode=order.mode,
+        order_id=order.id,
+        bot=order.bot,
+        instrument=order.instrument,
+        leg=order.leg,
+        side=order.side,
+        price=event.price,
+        size=event.size,
+        value_micro=value,
+        fee_micro=fee_micro,
         fee_asset=None if fee is None else fee.asset.id,
         fee_decimals=None if fee is None else fee.asset.decimals,
         fee_amount=None if fee is None else fee.amount,
-        liquidity=event.liquidity, state=event.state, source=event.source,
-        transaction_id=event.transaction or None, at_ns=record.at_ns, updated_ns=record.at_ns,
+        liquidity=event.liquidity,
+        state=event.state,
+        source=event.source,
+        transaction_id=event.transaction or None,
+        at_ns=record.at_ns,
+        updated_ns=record.at_ns,
         seq=record.seq,
-    )  # fmt: skip
+    )
 
 
 def _reverse(fold: Fold, fill: FillRow, record: Record) -> None:

@@ -62,11 +62,14 @@ def on_place_order(fold: Fold, effect: effects.PlaceOrder, record: Record) -> No
     del asked["fence"]
     fold.rows.put(
         OrderRow(
-            **asked, mode=fold.rows.mode(order.account), identity=effect.identity,
+            **asked,
+            mode=fold.rows.mode(order.account),
+            identity=effect.identity,
             state=OrderState.SENT if effect.identity else OrderState.PENDING,
-            updated_ns=record.at_ns, seq=record.seq,
+            updated_ns=record.at_ns,
+            seq=record.seq,
         )
-    )  # fmt: skip
+    )
 
 
 def on_step(fold: Fold, event: Any, record: Record) -> None:

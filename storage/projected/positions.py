@@ -182,9 +182,14 @@ def _position(fold: Fold, key: PositionKey, mode: Mode, record: Record) -> Posit
     if position is None:
         account, instrument, leg, bot = key
         position = PositionRow(
-            account=account, instrument=instrument, leg=leg, bot=bot, mode=mode,
-            updated_ns=record.at_ns, seq=record.seq,
-        )  # fmt: skip
+            account=account,
+            instrument=instrument,
+            leg=leg,
+            bot=bot,
+            mode=mode,
+            updated_ns=record.at_ns,
+            seq=record.seq,
+        )
     position.updated_ns, position.seq = record.at_ns, record.seq
     fold.rows.put(position)
     return position

@@ -31,11 +31,15 @@ def on_tokens_redeemed(fold: Fold, event: TokensRedeemed, record: Record) -> Non
         return
     fold.rows.put(
         RedemptionRow(
-            account=event.account, transaction_id=event.transaction, instrument=event.instrument,
-            mode=fold.rows.mode(event.account), amount_micro=event.amount_micro, at_ns=event.at_ns,
+            account=event.account,
+            transaction_id=event.transaction,
+            instrument=event.instrument,
+            mode=fold.rows.mode(event.account),
+            amount_micro=event.amount_micro,
+            at_ns=event.at_ns,
             seq=record.seq,
         )
-    )  # fmt: skip
+    )
 
 
 def on_redemptions_listed(fold: Fold, event: RedemptionsListed, record: Record) -> None:

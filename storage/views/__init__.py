@@ -131,9 +131,16 @@ def runs(
         where = " AND json_valid(parameters) AND json_extract(parameters, '$.sweep.id') = ?"
         values, most = (sweep,), SWEEP_MAX
     return page(
-        connection, engine_id, "runs t", where, values,
-        key=("started_ns", "id"), before=before, columns=columns, most=most,
-    )  # fmt: skip
+        connection,
+        engine_id,
+        "runs t",
+        where,
+        values,
+        key=("started_ns", "id"),
+        before=before,
+        columns=columns,
+        most=most,
+    )
 
 
 def run(connection: Connection, engine_id: str, run_id: int) -> Row | None:

@@ -52,9 +52,15 @@ def orders_behind(
     where, values = _where(only, "created_ns", mode, since_ns, until_ns)
     where += f" AND t.{LIVE}" * open_only
     found = page(
-        connection, engine_id, f"orders t {LISTED}", where, values,
-        key=[f"t.{name}" for name in ORDER_KEY], before=before, columns=f"t.*, {UNITS}",
-    )  # fmt: skip
+        connection,
+        engine_id,
+        f"orders t {LISTED}",
+        where,
+        values,
+        key=[f"t.{name}" for name in ORDER_KEY],
+        before=before,
+        columns=f"t.*, {UNITS}",
+    )
     return in_units(found, ("price",), ("size", "filled", "voided"))
 
 
@@ -71,9 +77,15 @@ def fills_behind(
     """Return fills of one mode, newest first, at most `ROWS_MAX`."""
     where, values = _where(only, "at_ns", mode, since_ns, until_ns)
     found = page(
-        connection, engine_id, f"fills t {LISTED}", where, values,
-        key=[f"t.{name}" for name in FILL_KEY], before=before, columns=f"t.*, {UNITS}",
-    )  # fmt: skip
+        connection,
+        engine_id,
+        f"fills t {LISTED}",
+        where,
+        values,
+        key=[f"t.{name}" for name in FILL_KEY],
+        before=before,
+        columns=f"t.*, {UNITS}",
+    )
     for row in found:
         row["fee_paid"] = None
         if row["fee_asset"] is not None:

@@ -56,16 +56,19 @@ def foreign(connection: Connection, engine_id: str, *, journal: Path, account: s
         orders_ns=orders_ns,
         tokens=[
             {
-                "account": account, "instrument": name, "leg": leg.upper(),
+                "account": account,
+                "instrument": name,
+                "leg": leg.upper(),
                 "size": shown(size, terms.get(name, UNLISTED)["size_decimals"]),
-                "increments": size, "subject": (subject := f"{name} {leg}"),
+                "increments": size,
+                "subject": (subject := f"{name} {leg}"),
                 "ignored": subject in ignored,
                 "whose": "ignored" if subject in ignored else "not bought here",
             }
             for name, leg, size in tokens
         ],
         tokens_ns=tokens_ns,
-    )  # fmt: skip
+    )
 
 
 def _order(one: OrderReport, account: str, terms: Row, ignored: AbstractSet[str]) -> Row:

@@ -73,9 +73,16 @@ def search_journal(
             view = msgspec.json.encode(message).decode()
             if text.lower() in view.lower():
                 found.append(
-                    {"seq": record.seq, "at_ns": record.at_ns, "account": record.account,
-                     "kind": record.kind, "body": view, "message": message, "instrument": ""}
-                )  # fmt: skip
+                    {
+                        "seq": record.seq,
+                        "at_ns": record.at_ns,
+                        "account": record.account,
+                        "kind": record.kind,
+                        "body": view,
+                        "message": message,
+                        "instrument": "",
+                    }
+                )
             if len(found) == limit:
                 break
         _name_instruments(connection, path, found)

@@ -48,26 +48,57 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
 FILL_RATIO = "fill_ratio"
 MEASURES = (
     Measure(
-        name="fill_ratio_same", label="fill ratio of the same orders", unit="% of the size placed",
-        above="filled", below="placed", scale=100.0, tolerance=0.10, relative=True, twins=True,
+        name="fill_ratio_same",
+        label="fill ratio of the same orders",
+        unit="% of the size placed",
+        above="filled",
+        below="placed",
+        scale=100.0,
+        tolerance=0.10,
+        relative=True,
+        twins=True,
     ),
     Measure(
-        name=FILL_RATIO, label="fill ratio", unit="% of the size placed",
-        above="filled", below="placed", scale=100.0, tolerance=0.20, relative=True,
+        name=FILL_RATIO,
+        label="fill ratio",
+        unit="% of the size placed",
+        above="filled",
+        below="placed",
+        scale=100.0,
+        tolerance=0.20,
+        relative=True,
     ),
     Measure(
-        name="time_to_fill", label="time to fill", unit="s from accepted to the first fill",
-        above="wait_s", below="filled_orders", scale=1.0, tolerance=0.20, relative=True,
+        name="time_to_fill",
+        label="time to fill",
+        unit="s from accepted to the first fill",
+        above="wait_s",
+        below="filled_orders",
+        scale=1.0,
+        tolerance=0.20,
+        relative=True,
     ),
     Measure(
-        name="markout_5s", label="5 s markout", unit="cents a share",
-        above="marked_gain", below="marked", scale=1.0, tolerance=0.25, relative=False,
+        name="markout_5s",
+        label="5 s markout",
+        unit="cents a share",
+        above="marked_gain",
+        below="marked",
+        scale=1.0,
+        tolerance=0.25,
+        relative=False,
     ),
     Measure(
-        name="pnl_day", label="PnL per day", unit="pUSD a demo day",
-        above="pnl_micro", below="", scale=1 / MICRO, tolerance=0.20, relative=True,
+        name="pnl_day",
+        label="PnL per day",
+        unit="pUSD a demo day",
+        above="pnl_micro",
+        below="",
+        scale=1 / MICRO,
+        tolerance=0.20,
+        relative=True,
     ),
-)  # fmt: skip
+)
 
 
 class CompareVerdict(StrEnum):

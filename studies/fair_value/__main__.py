@@ -39,27 +39,37 @@ SLUGS_SHOWN = 5
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments."""
     parser.add_argument(
-        "paths", type=Path, nargs="+", metavar="PATH",
+        "paths",
+        type=Path,
+        nargs="+",
+        metavar="PATH",
         help="folders with BTCUSD-prices-* and BTC-5m-markets-* of days, or btc-updown-*.parquet",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--param", action="append", default=[], metavar="K=V", help="strategy parameter, repeatable"
     )
     parser.add_argument(
-        "--fit", action="append", default=[], metavar="K=V1,V2",
+        "--fit",
+        action="append",
+        default=[],
+        metavar="K=V1,V2",
         help="values to choose from, repeatable: each block is told by what was best on the others",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--block-hours", type=whole(1, 24 * 365), default=6, help="length of a block (6)"
     )
     parser.add_argument(
-        "--purge-minutes", type=whole(0, 60 * 24), default=60,
+        "--purge-minutes",
+        type=whole(0, 60 * 24),
+        default=60,
         help="nothing nearer than this to a block is used to choose what it is told with (60)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--resamples", type=whole(1, RESAMPLES_MAX), default=RESAMPLES,
+        "--resamples",
+        type=whole(1, RESAMPLES_MAX),
+        default=RESAMPLES,
         help=f"bootstrap draws ({RESAMPLES})",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--seed", type=whole(0, WHOLE_MAX), default=SEED, help=f"of the bootstrap ({SEED})"
     )
@@ -77,10 +87,14 @@ def run(args: argparse.Namespace, config: Config) -> int:
     if count > CHOICES_MAX:
         raise ConfigError(f"--fit: {count} choices are more than {CHOICES_MAX}")
     result = study(
-        read_spans(args.paths), parameters=parameters, fit=fit,
-        block_s=args.block_hours * HOUR_S, purge_s=args.purge_minutes * 60,
-        resamples=args.resamples, seed=args.seed,
-    )  # fmt: skip
+        read_spans(args.paths),
+        parameters=parameters,
+        fit=fit,
+        block_s=args.block_hours * HOUR_S,
+        purge_s=args.purge_minutes * 60,
+        resamples=args.resamples,
+        seed=args.seed,
+    )
     text = msgspec.json.encode(result).decode() if args.json else describe(result)
     sys.stdout.write(text + "\n")
     if args.store:

@@ -48,9 +48,17 @@ PRICES = "BTCUSD-prices-"
 MARKETS = "BTC-5m-markets-"
 ROWS = "btc-updown-*.parquet"
 COLUMNS = (
-    "ts_ms", "market_slug", "window_start_ms", "window_end_ms", "chainlink_btc",
-    "window_start_price", "best_bid_up", "best_ask_up", "size_bid_up", "size_ask_up",
-)  # fmt: skip
+    "ts_ms",
+    "market_slug",
+    "window_start_ms",
+    "window_end_ms",
+    "chainlink_btc",
+    "window_start_price",
+    "best_bid_up",
+    "best_ask_up",
+    "size_bid_up",
+    "size_ask_up",
+)
 UNLIKELY = 0.1
 """A book that offers a side below this after the close says that side lost."""
 

@@ -57,11 +57,19 @@ FOREVER_S = 1e15
 """A half-life so long that the plain formula forgets nothing within a recording."""
 
 FIXED: dict[str, Any] = {
-    "fair": "reference", "oracle": ORACLE, "reference": ORACLE, "twap_window_s": 0.0,
-    "price_min": 0.0, "price_max": 1.0, "stop_before_close_s": 0.0, "event_jump_bps": 0.0,
-    "event_jump_ticks": 0.0, "inventory_on_close": "hold", "spread_ticks_max": 0,
+    "fair": "reference",
+    "oracle": ORACLE,
+    "reference": ORACLE,
+    "twap_window_s": 0.0,
+    "price_min": 0.0,
+    "price_max": 1.0,
+    "stop_before_close_s": 0.0,
+    "event_jump_bps": 0.0,
+    "event_jump_ticks": 0.0,
+    "inventory_on_close": "hold",
+    "spread_ticks_max": 0,
     "fair_gap_max": 1.0,
-}  # fmt: skip
+}
 """What asks for a forecast at every moment: the recorded days settle at the closing price, and no
 gate that is about trading stands in the way. Other parameters are the strategy's defaults."""
 

@@ -22,9 +22,12 @@ class BinanceAggTrades(Format):
     kind = DataKind.TRADES
     numbered = True
     names: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "id": ("agg_trade_id",), "price": ("price",), "size": ("quantity",),
-        "time": ("transact_time",), "buyer_maker": ("is_buyer_maker",),
-    }  # fmt: skip
+        "id": ("agg_trade_id",),
+        "price": ("price",),
+        "size": ("quantity",),
+        "time": ("transact_time",),
+        "buyer_maker": ("is_buyer_maker",),
+    }
     example = (
         "BTCUSDT-aggTrades-2024-01-01.csv\n"
         "2827195001,42283.58,0.00072,3366475001,3366475001,1704067200000,True,True\n"

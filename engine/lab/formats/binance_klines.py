@@ -20,9 +20,14 @@ class BinanceKlines(Format):
     source = "github.com/binance/binance-public-data, klines"
     kind = DataKind.BARS
     names: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "time": ("open_time",), "open": ("open",), "high": ("high",), "low": ("low",),
-        "close": ("close",), "volume": ("volume",), "close_time": ("close_time",),
-    }  # fmt: skip
+        "time": ("open_time",),
+        "open": ("open",),
+        "high": ("high",),
+        "low": ("low",),
+        "close": ("close",),
+        "volume": ("volume",),
+        "close_time": ("close_time",),
+    }
     example = (
         "BTCUSDT-1m-2024-01.csv\n"
         "1704067200000,42283.58,42298.62,42261.02,42298.61,35.92724,1704067259999,1519032.7,1327,"

@@ -20,9 +20,12 @@ class BinanceTrades(Format):
     kind = DataKind.TRADES
     numbered = True
     names: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "id": ("id",), "price": ("price",), "size": ("qty",), "time": ("time",),
+        "id": ("id",),
+        "price": ("price",),
+        "size": ("qty",),
+        "time": ("time",),
         "buyer_maker": ("is_buyer_maker",),
-    }  # fmt: skip
+    }
     example = (
         "BTCUSDT-trades-2024-01-01.csv\n"
         "3366475001,42283.58,0.00072,30.44,1704067200000,True,True\n"

@@ -109,9 +109,13 @@ class CellReader:
     """Reads the rows of one table as numbers, and counts what it meets."""
 
     def __init__(
-        self, table: TableFile, one: Format, places: Mapping[str, int], *,
+        self,
+        table: TableFile,
+        one: Format,
+        places: Mapping[str, int],
+        *,
         before: Sequence[int] = (),
-    ) -> None:  # fmt: skip
+    ) -> None:
         """`before` = the last row of the file read before this one; empty = there is none."""
         self.counts = RowCounts()
         self.line = 0

@@ -23,8 +23,11 @@ class HftbacktestTrades(Format):
     kind = DataKind.TRADES
     leaves_out = "changes of the book are left out"
     names: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "time": ("exch_ts",), "price": ("px",), "size": ("qty",), "side": ("ev",),
-    }  # fmt: skip
+        "time": ("exch_ts",),
+        "price": ("px",),
+        "size": ("qty",),
+        "side": ("ev",),
+    }
     example = (
         "events.csv\n"
         "ev,exch_ts,local_ts,px,qty,order_id,ival,fval\n"

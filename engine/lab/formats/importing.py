@@ -101,10 +101,16 @@ def preview(path: Path, request: ImportRequest, rows: int = 10) -> Preview:
     except BadInput as error:
         refused = str(error)
     return Preview(
-        file=path.name, format=name, title=one.title, kind=one.kind, header=head.header,
-        columns={role: names[at] for role, at in places.items()}, raw=list(head.rows[:rows]),
-        rows=read, refused=refused,
-    )  # fmt: skip
+        file=path.name,
+        format=name,
+        title=one.title,
+        kind=one.kind,
+        header=head.header,
+        columns={role: names[at] for role, at in places.items()},
+        raw=list(head.rows[:rows]),
+        rows=read,
+        refused=refused,
+    )
 
 
 def mapping_of(text: str) -> dict[str, str]:
@@ -192,9 +198,14 @@ def _teller(tell: Tell, path: Path, read: int, total: int) -> Callable[[int], No
 
 
 def _import_one(
-    writer: DatasetWriter, path: Path, request: ImportRequest, digest: str, *,
-    kind: DataKind, told: Callable[[int], None],
-) -> None:  # fmt: skip
+    writer: DatasetWriter,
+    path: Path,
+    request: ImportRequest,
+    digest: str,
+    *,
+    kind: DataKind,
+    told: Callable[[int], None],
+) -> None:
     """Read one file into its part. Raises BadInput naming the line."""
     checksum = _checked(path, digest)
     table = opened(path)

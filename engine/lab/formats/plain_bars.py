@@ -19,9 +19,12 @@ class PlainBars(Format):
     fallback = True
     names: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "time": (*TIMES, "start", "start_ns", "ts", "t"),
-        "open": ("open", "o"), "high": ("high", "h"), "low": ("low", "l"), "close": ("close", "c"),
+        "open": ("open", "o"),
+        "high": ("high", "h"),
+        "low": ("low", "l"),
+        "close": ("close", "c"),
         "volume": ("volume", "vol", "v", "amount"),
-    }  # fmt: skip
+    }
     example = (
         "bars.jsonl\n"
         '{"time": "2024-01-01T00:00:00Z", "open": 1.5, "high": 2, "low": 1, "close": 1.75, '

@@ -28,7 +28,7 @@ class PlainTrades(Format):
         "side": ("side", "taker_side", "aggressor"),
         "buyer_maker": ("buyer_maker", "is_buyer_maker", "m"),
         "id": ("trade_id", "id"),
-    }  # fmt: skip
+    }
     example = (
         "trades.csv\ntime,price,size,side\n1704067200.5,0.52,100,buy\n1704067201.5,0.51,25.5,sell\n"
     )

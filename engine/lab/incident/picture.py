@@ -165,18 +165,27 @@ class Picture:
         about = self._instrument(core, message)
         text = words.of_record(message, self._terms, about)
         self._step(
-            record.at_ns, words.kind_of(record.kind, message), account, text, seq=record.seq,
-            instrument=about, always=True,
-        )  # fmt: skip
+            record.at_ns,
+            words.kind_of(record.kind, message),
+            account,
+            text,
+            seq=record.seq,
+            instrument=about,
+            always=True,
+        )
 
     def row(self, decided: Decision) -> None:
         if self._within(decided.at_ns):
             self._begin(decided.at_ns)
             self._decided(decided)
             self._step(
-                decided.at_ns, "decision", AccountId(""), self._decided_words([decided]),
-                instrument=decided.instrument, always=True,
-            )  # fmt: skip
+                decided.at_ns,
+                "decision",
+                AccountId(""),
+                self._decided_words([decided]),
+                instrument=decided.instrument,
+                always=True,
+            )
 
     def _begin(self, at_ns: int) -> None:
         """Note everything that stands when the window begins; what ended before is left out."""

@@ -123,9 +123,10 @@ class IncidentReplay:
         self._batch = InputBatch()
         self._made: list[Decision | Planned] = []
         self._take: dict[type, Callable[[Any, int], object]] = {
-            given.EngineStarted: self.on_start, given.Opened: self.on_opened,
+            given.EngineStarted: self.on_start,
+            given.Opened: self.on_opened,
             given.BotAdded: self.on_bot_added,
-        }  # fmt: skip
+        }
 
     def run(self, past: Past, until_ns: int, progress: Callable[[int], None]) -> None:
         """Live it again up to a time, the end of the life, or the first difference.
@@ -453,9 +454,13 @@ def incident(
     if picture.left_out:
         compared.notes.append(f"{picture.left_out:,} later steps are left out: ask for less time")
     return Incident(
-        window=period, account=account, accounts=picture.accounts, compared=compared,
-        steps=picture.steps, left_out=picture.left_out,
-    )  # fmt: skip
+        window=period,
+        account=account,
+        accounts=picture.accounts,
+        compared=compared,
+        steps=picture.steps,
+        left_out=picture.left_out,
+    )
 
 
 def _chosen(
@@ -551,13 +556,21 @@ def _add_counts(compared: ComparedRuns, one: IncidentReplay) -> None:
     compared.evaluations += one.decisions.evaluations
     compared.plans += one.plans.compared
     lacks = (
-        (one.uncaused, f"records of the journal were not compared: the tape's last {LINGER_S:g} s "
-         "before a crash, or before now, are not written"),
-        (one.decisions.rotated + one.plans.rotated, "decisions and plans were not compared: the "
-            "decision log no longer has them"),
-        (one.decisions.late + one.plans.late, "decisions and plans were not compared: the "
-         "decision log's last moments before a crash, or before now, are not written"),
-    )  # fmt: skip
+        (
+            one.uncaused,
+            f"records of the journal were not compared: the tape's last {LINGER_S:g} s "
+            "before a crash, or before now, are not written",
+        ),
+        (
+            one.decisions.rotated + one.plans.rotated,
+            "decisions and plans were not compared: the decision log no longer has them",
+        ),
+        (
+            one.decisions.late + one.plans.late,
+            "decisions and plans were not compared: the "
+            "decision log's last moments before a crash, or before now, are not written",
+        ),
+    )
     compared.notes += [f"{count:,} {what}" for count, what in lacks if count]
 
 

@@ -188,9 +188,13 @@ class BarRecording:
     """
 
     def __init__(
-        self, path: Path, *, market: BarMarket = NO_COSTS, name: str = "",
+        self,
+        path: Path,
+        *,
+        market: BarMarket = NO_COSTS,
+        name: str = "",
         columns: BarColumns | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """`columns` = the bars where they were read already; None = they are read from the file."""
         self.stats = RecordingStats()
         self._path = path
@@ -320,8 +324,9 @@ class BarColumns:
         self._values = tuple(values)
         self.duplicates = duplicates
         if len(lines) < 2:
-            raise BadInput(f"{name}: holds {len(lines)} bars, two are needed to know how long one "
-                           "is")  # fmt: skip
+            raise BadInput(
+                f"{name}: holds {len(lines)} bars, two are needed to know how long one is"
+            )
         self.price_decimals = decimals_of(gcd(*(gcd(*prices) for prices in self._values[1:5])))
         sizes = decimals_of(gcd(*self._values[5]))
         self.size_decimals = max(sizes, 6 - self.price_decimals, SIZE_DECIMALS_MIN)
@@ -345,8 +350,10 @@ class BarColumns:
         try:
             return bar_spec(BarSpec(BarUnit.TIME, step_ns).text)
         except (BadInput, StopIteration):
-            raise BadInput(f"{self._name}: its bars are {step_ns / S:g} s apart, which is no step "
-                           "of a bar: 1s to 1d, a whole part of a day") from None  # fmt: skip
+            raise BadInput(
+                f"{self._name}: its bars are {step_ns / S:g} s apart, which is no step "
+                "of a bar: 1s to 1d, a whole part of a day"
+            ) from None
 
     def bars(self, instrument: Instrument, step_ns: int) -> Iterator[tuple[int, Bar]]:
         """Yield each line's number and its bar in the instrument's units."""

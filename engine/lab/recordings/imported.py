@@ -117,10 +117,13 @@ class TradeRecording:
             yield (
                 at_ns,
                 TradePrinted(
-                    instrument=key, price=price, size=size or None, aggressor=sides[side],
+                    instrument=key,
+                    price=price,
+                    size=size or None,
+                    aggressor=sides[side],
                     source=SizeSource.TAPED if size else SizeSource.UNKNOWN,
                 ),
-            )  # fmt: skip
+            )
             seen.append(size)
             yield at_ns, book_around(self.instrument, price, sum(seen), market)
         if stats.last_ns is not None:

@@ -187,9 +187,12 @@ class TapeDeck(AccountOpening):
         except BadInput as error:
             raise ConfigError(str(error)) from None
         return Bot(
-            name=name, account=ACCOUNT, strategy=strategy, capital_micro=replay.cash_micro,
+            name=name,
+            account=ACCOUNT,
+            strategy=strategy,
+            capital_micro=replay.cash_micro,
             everything=True,
-        )  # fmt: skip
+        )
 
     def settings(self, now_ns: int) -> SettingsVersion:
         """Save the account and the bot as version 1, so that pages know them.
@@ -202,9 +205,12 @@ class TapeDeck(AccountOpening):
         if config.journal_path.exists() and last_seq(config.journal_path):
             raise ConfigError(ELSEWHERE)
         bot = {
-            "name": replay.strategy, "strategy": replay.strategy, "account": ACCOUNT,
-            "capital": replay.cash_micro / MICRO, "parameters": dict(replay.parameters),
-        }  # fmt: skip
+            "name": replay.strategy,
+            "strategy": replay.strategy,
+            "account": ACCOUNT,
+            "capital": replay.cash_micro / MICRO,
+            "parameters": dict(replay.parameters),
+        }
         account = self._account().model_dump(mode="json")
         diff = {"accounts": {ACCOUNT: account}, "bots": {replay.strategy: bot}}
         with closing(connect_writer(config.state_path)) as connection:
@@ -215,9 +221,13 @@ class TapeDeck(AccountOpening):
             )
             applied(connection, ENGINE_ID, 1, now_ns)
             register_account(
-                connection, engine_id=ENGINE_ID, account=ACCOUNT, mode=Mode.PAPER, venue=FEED,
+                connection,
+                engine_id=ENGINE_ID,
+                account=ACCOUNT,
+                mode=Mode.PAPER,
+                venue=FEED,
                 currency=self._currency,
-            )  # fmt: skip
+            )
             return in_force(connection, ENGINE_ID)
 
     def _account(self) -> AccountSettings:

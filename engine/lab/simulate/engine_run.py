@@ -217,9 +217,13 @@ class EngineRun:
         self.process.set_exception_handler(lambda _, context: engine.end(error_of(context)))
         commands = Commands(engine)
         self.state = State(
-            disk, self.process, engine_id=ENGINE_ID, clock=clock,
-            received=lambda left: self.process.within(commands.receive, left), crash=engine.crash,
-        )  # fmt: skip
+            disk,
+            self.process,
+            engine_id=ENGINE_ID,
+            clock=clock,
+            received=lambda left: self.process.within(commands.receive, left),
+            crash=engine.crash,
+        )
         engine.wire(self.state, NullWriter())
         telemetry = NoTelemetry(engine)
         try:

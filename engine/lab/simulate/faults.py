@@ -167,10 +167,15 @@ MAKERS_ONLY = frozenset({Fault.KILL_PART})
 """Faults that came later: only worlds of makers draw them, so that seeds which the tests
 describe keep their runs."""
 
-GATHERING_ONLY = frozenset({
-    Fault.SETTINGS, Fault.JOURNAL_LOST, Fault.VENUE_REDEEMS, Fault.CRASH_REDEEMING,
-    Fault.VENUE_CONVERTS,
-})  # fmt: skip
+GATHERING_ONLY = frozenset(
+    {
+        Fault.SETTINGS,
+        Fault.JOURNAL_LOST,
+        Fault.VENUE_REDEEMS,
+        Fault.CRASH_REDEEMING,
+        Fault.VENUE_CONVERTS,
+    }
+)
 """Likewise: only worlds whose faults gather draw them."""
 
 PUT_BACK_ONLY = frozenset({Fault.HOME_PUT_BACK, Fault.BACKUP_RESTORED})

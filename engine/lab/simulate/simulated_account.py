@@ -180,10 +180,15 @@ class Operator:
         level = view.mid2 // 2 // terms.tick * terms.tick + random.randint(-4, 4) * step_of(terms)
         price = terms.product.level(leg, level)
         asked = PlaceManual(
-            account=run.account, instrument=terms.id, leg=leg, side=side, owner=owner,
-            price=max(terms.tick, price), size=random.randint(5, 40) * unit_of(terms),
+            account=run.account,
+            instrument=terms.id,
+            leg=leg,
+            side=side,
+            owner=owner,
+            price=max(terms.tick, price),
+            size=random.randint(5, 40) * unit_of(terms),
             urgency=random.choice((Urgency.REST, Urgency.REST, Urgency.CROSS, Urgency.NOW)),
-        )  # fmt: skip
+        )
         self._account.seen.asked.append(asked)
         self.leave(asked)
 
@@ -205,11 +210,15 @@ class Operator:
             step = 1 if listed[key].product.second else 1_000  # up to 99,990 of a pair's currency
             self.leave(
                 TransferHolding(
-                    account=run.account, instrument=key, leg=leg, size=random.randint(1, most),
-                    price=step * random.randint(1, 9_999), from_owner=owner,
+                    account=run.account,
+                    instrument=key,
+                    leg=leg,
+                    size=random.randint(1, most),
+                    price=step * random.randint(1, 9_999),
+                    from_owner=owner,
                     to_owner=random.choice(takers),
                 )
-            )  # fmt: skip
+            )
 
     def _release_parts(self, run: EngineRun) -> None:
         now_ns, due = self._account.now(), self._release_ns
@@ -333,21 +342,32 @@ class SimulatedAccount:
         process = Process(self.now)
         journal = Journal(self.disk, fence, process, received=self._received, digest=self._digest)
         network = Network(
-            self.side, process, faults=self.faults, random=self.random,
-            later=self.later, leaves=self._leaves,
-        )  # fmt: skip
+            self.side,
+            process,
+            faults=self.faults,
+            random=self.random,
+            later=self.later,
+            leaves=self._leaves,
+        )
         run = self.engine_run = EngineRun(
-            self.id, self._home, disk=self.disk, process=process, journal=journal, network=network,
-            decided=lambda said: self._decided(fence, said), proven=self._proven,
-            snapshot_every=self.snapshot_every, now_ns=self.now,
+            self.id,
+            self._home,
+            disk=self.disk,
+            process=process,
+            journal=journal,
+            network=network,
+            decided=lambda said: self._decided(fence, said),
+            proven=self._proven,
+            snapshot_every=self.snapshot_every,
+            now_ns=self.now,
             market=lambda run: MarketNetwork(
-                self.exchange, random=self.random, later=self.later,
+                self.exchange,
+                random=self.random,
+                later=self.later,
                 deliver=lambda events: process.within(self._feed, run, events),
-                subscribed=lambda key: (
-                    self._series or key in self._events or key in self._pairs
-                ),
+                subscribed=lambda key: self._series or key in self._events or key in self._pairs,
             ),
-        )  # fmt: skip
+        )
         process.create_task(run.live()).add_done_callback(lambda task: self._over(run, task))
         self.later(self.now() + S, lambda: self._second(run))
 

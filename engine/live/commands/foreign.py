@@ -203,11 +203,16 @@ def book(runner: AccountRunner, came: TokensCame, now_ns: int) -> None:
     runner.report(InstrumentListed(instrument=terms))
     runner.report(
         CashMoved(
-            account=runner.account, currency=executor.currency, amount_micro=came.cost_micro,
-            instrument=key, leg=leg, tokens=size, owner=came.owner,
+            account=runner.account,
+            currency=executor.currency,
+            amount_micro=came.cost_micro,
+            instrument=key,
+            leg=leg,
+            tokens=size,
+            owner=came.owner,
             worth_micro=executor.cash.worth_micro(key, leg, size, now_ns),
         )
-    )  # fmt: skip
+    )
 
 
 def _words(row: Row) -> str:
@@ -250,9 +255,12 @@ def ignore(engine: Engine, command: IgnoreForeign, who: str) -> Pending:
     """Note that something of others is known, or no more: no alert tells of it again."""
     runner_of(engine, command.account)
     given = StandingMark(
-        account=command.account, kind=MarkKind.IGNORED, subject=command.subject, who=who,
+        account=command.account,
+        kind=MarkKind.IGNORED,
+        subject=command.subject,
+        who=who,
         at_ns=engine.wall_ns(),
-    )  # fmt: skip
+    )
     known = "ignored" if command.on else "no longer ignored"
     return marked(
         engine, given, f"{command.subject} at {command.account} is {known}", on=command.on

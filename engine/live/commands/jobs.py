@@ -109,12 +109,15 @@ class Schedules:
         due = self._schedule.next_ns() if self._schedule is not None else {}
         return tuple(
             ScheduleSeen(
-                name=name, cron=entry.cron, what=_what(entry), next_ns=due.get(name),
+                name=name,
+                cron=entry.cron,
+                what=_what(entry),
+                next_ns=due.get(name),
                 problem=self._problems.get(name, _off(entry)),
                 zone=self._zone_of(entry),
             )
             for name, entry in self._entries.items()
-        )  # fmt: skip
+        )
 
     def _zone_of(self, entry: ScheduleEntry) -> str:
         return self._zone if entry.local else ZONE
@@ -130,9 +133,14 @@ class Schedules:
 
         def post(connection: Connection) -> None:
             leave(
-                connection, engine_id=engine.engine_id, command=_command(entry), who=WHO,
-                id=f"{WHO}-{name}-{now_ns // MINUTE_NS}", now_ns=now_ns, ttl_ns=COMMAND_TTL_NS,
-            )  # fmt: skip
+                connection,
+                engine_id=engine.engine_id,
+                command=_command(entry),
+                who=WHO,
+                id=f"{WHO}-{name}-{now_ns // MINUTE_NS}",
+                now_ns=now_ns,
+                ttl_ns=COMMAND_TTL_NS,
+            )
             with transaction(connection):
                 note_posted(connection, engine.engine_id, name, now_ns)
 
@@ -194,9 +202,13 @@ def run_job(engine: Engine, command: RunJob, who: str) -> Pending:
 
     def do(connection: Connection) -> str:
         number = jobs.queue(
-            connection, engine_id=engine.engine_id, kind=command.job, arguments=command.arguments,
-            who=who, now_ns=now_ns,
-        )  # fmt: skip
+            connection,
+            engine_id=engine.engine_id,
+            kind=command.job,
+            arguments=command.arguments,
+            who=who,
+            now_ns=now_ns,
+        )
         return f"queued as job {number}"
 
     return where_files_are_written(engine, do)

@@ -254,9 +254,12 @@ class ScopedKills:
                 here = {one.place for one in runner.core.executor.holds}
                 if place not in here and _concerns(runner, hold):
                     event = ScopeLatched(
-                        account=runner.account, bot=hold.bot, instrument=hold.instrument,
-                        who=hold.who, reason=hold.reason,
-                    )  # fmt: skip
+                        account=runner.account,
+                        bot=hold.bot,
+                        instrument=hold.instrument,
+                        who=hold.who,
+                        reason=hold.reason,
+                    )
                     runner.deliver(event, now_ns)
                     runner.settle(now_ns)
                     self._covered.discard(runner.account)

@@ -208,9 +208,12 @@ def follow(engine: Engine, command: FollowMarket, who: str) -> Pending:
             )
         followed[name] = None
     given = StandingMark(
-        account=runner.account, kind=MarkKind.FOLLOWED, subject=name, who=who,
+        account=runner.account,
+        kind=MarkKind.FOLLOWED,
+        subject=name,
+        who=who,
         at_ns=engine.wall_ns(),
-    )  # fmt: skip
+    )
     return marked(engine, given, text, on=command.on)
 
 

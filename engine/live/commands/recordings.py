@@ -115,18 +115,28 @@ class Recordings:
             raise BadInput(f"{AT_ONCE_MAX} recordings run already: stop one of them first")
         now_ns = engine.clock.now_ns()
         seen = RecordingSeen(
-            name=command.name, instruments=command.instruments, who=who, started_ns=now_ns,
-            events=0, gaps=0, first_ns=None, last_ns=None,
-        )  # fmt: skip
+            name=command.name,
+            instruments=command.instruments,
+            who=who,
+            started_ns=now_ns,
+            events=0,
+            gaps=0,
+            first_ns=None,
+            last_ns=None,
+        )
         folder = engine.config.recordings_folder / command.name
 
         def do(connection: Connection) -> str:
             if folder.exists():
                 raise BadInput(f"{folder} exists already; choose another name")
             begin_recording(
-                connection, engine_id=engine.engine_id, name=seen.name,
-                instruments=seen.instruments, who=who, now_ns=now_ns,
-            )  # fmt: skip
+                connection,
+                engine_id=engine.engine_id,
+                name=seen.name,
+                instruments=seen.instruments,
+                who=who,
+                now_ns=now_ns,
+            )
             self._loop.call_soon_threadsafe(self._record, seen, False)
             return f"recording {seen.name} has started"
 

@@ -147,9 +147,7 @@ def reconciliation(engine: Engine, now_ns: int) -> RoundFound:
 def stale_orders(engine: Engine, now_ns: int) -> RoundFound:
     """Look for orders that are unknown, or rest for an owner that does not run."""
     wrong, resting, oldest_ns = [], 0, 0
-    at_work = {
-        name for name, one in engine.bot_runners.items() if one.bot.state not in AT_REST
-    }  # fmt: skip
+    at_work = {name for name, one in engine.bot_runners.items() if one.bot.state not in AT_REST}
     for name, runner in _accounts(engine):
         orders = runner.core.executor.live_in(None)
         resting += len(orders)

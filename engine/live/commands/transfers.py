@@ -29,10 +29,16 @@ def transfer(engine: Engine, given: TransferHolding, who: str) -> Done:
         raise BadInput(why)
     runner.report(
         HoldingTransferred(
-            account=given.account, instrument=given.instrument, leg=given.leg, size=given.size,
-            price=given.price, from_owner=given.from_owner, to_owner=given.to_owner, who=who,
+            account=given.account,
+            instrument=given.instrument,
+            leg=given.leg,
+            size=given.size,
+            price=given.price,
+            from_owner=given.from_owner,
+            to_owner=given.to_owner,
+            who=who,
         )
-    )  # fmt: skip
+    )
     runner.settle(engine.clock.now_ns())
     return Done(
         f"{terms.size_text(given.size)}{traded(given.leg)} of {given.instrument} went from "

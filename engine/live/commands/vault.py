@@ -100,9 +100,12 @@ class VaultChanges:
                 "what was sent is not a sealed credential, so nothing was stored"
             ) from None
         return VaultEntry(
-            venue=command.venue, wallet=command.wallet, fingerprint=command.fingerprint,
-            added_ns=0, sealed=sealed,
-        )  # fmt: skip
+            venue=command.venue,
+            wallet=command.wallet,
+            fingerprint=command.fingerprint,
+            added_ns=0,
+            sealed=sealed,
+        )
 
 
 def _checked(field: CredentialField, value: str) -> None:

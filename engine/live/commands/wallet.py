@@ -100,10 +100,14 @@ class Wallets:
             amount = _amount(self._engine, given.account, given.instrument, size)
         return self._ask(
             MergePairs(
-                account=given.account, operation=0, instrument=given.instrument, size=size,
-                amount_micro=amount, owner=given.owner,
+                account=given.account,
+                operation=0,
+                instrument=given.instrument,
+                size=size,
+                amount_micro=amount,
+                owner=given.owner,
             )
-        )  # fmt: skip
+        )
 
     @command(Split)
     def split(self, given: Split, _who: str) -> Pending:
@@ -112,10 +116,14 @@ class Wallets:
         amount = _amount(self._engine, given.account, given.instrument, given.size)
         return self._ask(
             SplitCash(
-                account=given.account, operation=0, instrument=given.instrument, size=given.size,
-                amount_micro=amount, owner=given.owner,
+                account=given.account,
+                operation=0,
+                instrument=given.instrument,
+                size=given.size,
+                amount_micro=amount,
+                owner=given.owner,
             )
-        )  # fmt: skip
+        )
 
     @command(Approve)
     def approve(self, given: Approve, _who: str) -> Pending:

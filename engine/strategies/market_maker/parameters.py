@@ -435,36 +435,95 @@ class QuoteParameters(Parameters):
 
 
 GROUPS: list[JsonValue] = [
-    ["Sizes", [
-        "size_shares", "levels", "level_step_ticks", "inventory_shares_max", "skew_ticks_per_unit",
-        "size_tolerance_percent", "rewards_capital_share_max",
-    ]],
-    ["Prices", [
-        "half_spread_ticks_min", "improve_ticks_max", "join_share_min", "flee_ticks_max",
-        "hysteresis_ticks",
-        "width_vol_multiplier", "width_horizon_s", "width_basis_multiplier",
-        "width_markout_multiplier", "markout_fills_min", "markout_half_life_fills",
-        "rewards_band_share",
-    ]],
-    ["When it quotes", [
-        "start_after_open_s", "stop_before_close_s", "inventory_on_close", "reduce_before_stop_s",
-        "spread_ticks_max", "price_min", "price_max",
-    ]],
-    ["Protection", [
-        "rest_when_losing", "rest_fills", "rest_s", "event_window_s", "event_jump_ticks",
-        "event_jump_bps", "event_cooldown_s", "one_sided_flow", "trend_imbalance_min",
-        "trend_shares_min", "trend_half_life_s", "trend_width_multiplier", "fair_gap_max",
-        "data_age_ms_max", "oracle_age_ms_max", "reference_age_ms_max",
-    ]],
-    ["Fair value", [
-        "fair", "prior", "oracle", "reference", "twap_window_s", "lead_ms", "tails",
-        "reference_half_life_short_s", "reference_half_life_long_s", "reference_sample_ms_min",
-        "sigma_half_life_s", "sigma_sample_ms_min", "sigma_warm_s", "sigma_floor_bps",
-        "sigma_cap_bps", "sigma_floor_ticks", "sigma_cap_ticks", "basis_half_life_s",
-        "basis_lag_ms", "basis_pairs_min",
-    ]],
+    [
+        "Sizes",
+        [
+            "size_shares",
+            "levels",
+            "level_step_ticks",
+            "inventory_shares_max",
+            "skew_ticks_per_unit",
+            "size_tolerance_percent",
+            "rewards_capital_share_max",
+        ],
+    ],
+    [
+        "Prices",
+        [
+            "half_spread_ticks_min",
+            "improve_ticks_max",
+            "join_share_min",
+            "flee_ticks_max",
+            "hysteresis_ticks",
+            "width_vol_multiplier",
+            "width_horizon_s",
+            "width_basis_multiplier",
+            "width_markout_multiplier",
+            "markout_fills_min",
+            "markout_half_life_fills",
+            "rewards_band_share",
+        ],
+    ],
+    [
+        "When it quotes",
+        [
+            "start_after_open_s",
+            "stop_before_close_s",
+            "inventory_on_close",
+            "reduce_before_stop_s",
+            "spread_ticks_max",
+            "price_min",
+            "price_max",
+        ],
+    ],
+    [
+        "Protection",
+        [
+            "rest_when_losing",
+            "rest_fills",
+            "rest_s",
+            "event_window_s",
+            "event_jump_ticks",
+            "event_jump_bps",
+            "event_cooldown_s",
+            "one_sided_flow",
+            "trend_imbalance_min",
+            "trend_shares_min",
+            "trend_half_life_s",
+            "trend_width_multiplier",
+            "fair_gap_max",
+            "data_age_ms_max",
+            "oracle_age_ms_max",
+            "reference_age_ms_max",
+        ],
+    ],
+    [
+        "Fair value",
+        [
+            "fair",
+            "prior",
+            "oracle",
+            "reference",
+            "twap_window_s",
+            "lead_ms",
+            "tails",
+            "reference_half_life_short_s",
+            "reference_half_life_long_s",
+            "reference_sample_ms_min",
+            "sigma_half_life_s",
+            "sigma_sample_ms_min",
+            "sigma_warm_s",
+            "sigma_floor_bps",
+            "sigma_cap_bps",
+            "sigma_floor_ticks",
+            "sigma_cap_ticks",
+            "basis_half_life_s",
+            "basis_lag_ms",
+            "basis_pairs_min",
+        ],
+    ],
     ["Timing", ["replan_ms_min", "timer_ms", "refresh_ms", "valid_for_ms"]],
-]  # fmt: skip
+]
 """What a form asks for together, in this order."""
 
 
@@ -498,9 +557,14 @@ class MarketMakerParameters(FairParameters, GateParameters, QuoteParameters):
 
 EAGER: Mapping[str, bool | float | str] = MappingProxyType(
     {
-        "improve_ticks_max": 1_000, "join_share_min": 0.0, "spread_ticks_max": 0,
-        "flee_ticks_max": 0, "rest_when_losing": False, "inventory_on_close": "hold",
-        "one_sided_flow": "widen", "stop_before_close_s": 20.0,
+        "improve_ticks_max": 1_000,
+        "join_share_min": 0.0,
+        "spread_ticks_max": 0,
+        "flee_ticks_max": 0,
+        "rest_when_losing": False,
+        "inventory_on_close": "hold",
+        "one_sided_flow": "widen",
+        "stop_before_close_s": 20.0,
     }
-)  # fmt: skip
+)
 """With these it goes where its edges are, whatever that costs: for load, drills and simulations."""

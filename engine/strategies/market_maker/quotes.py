@@ -83,11 +83,16 @@ def edges_of(
             bid, ask = in_band(bid, ask, price - skew, market, book)
         bid, ask = held_back(bid, ask, market, book)
     parts = (
-        ("skew", skew * scale), ("width_vol", width_vol * scale),
-        ("width_fee", width_fee * scale), ("width_markout", width_markout * scale),
-        ("width_basis", width_basis * scale), ("half_width_bid", half_bid * scale),
-        ("half_width_ask", half_ask * scale), ("bid_edge", bid * scale), ("ask_edge", ask * scale),
-    )  # fmt: skip
+        ("skew", skew * scale),
+        ("width_vol", width_vol * scale),
+        ("width_fee", width_fee * scale),
+        ("width_markout", width_markout * scale),
+        ("width_basis", width_basis * scale),
+        ("half_width_bid", half_bid * scale),
+        ("half_width_ask", half_ask * scale),
+        ("bid_edge", bid * scale),
+        ("ask_edge", ask * scale),
+    )
     return Edges(bid, ask, parts)
 
 

@@ -183,9 +183,13 @@ def rest_of(shared: Shared, p: MarketMakerParameters) -> Rest | None:
     if not p.rest_when_losing:
         return None
     fills = shared.rests_for
-    why = "its last fills lost" if fills is None else (
-        f"its last {fills.fills} fills made {fills.markout * 100:+.2f} cents a share within 5 s"
-    )  # fmt: skip
+    why = (
+        "its last fills lost"
+        if fills is None
+        else (
+            f"its last {fills.fills} fills made {fills.markout * 100:+.2f} cents a share within 5 s"
+        )
+    )
     return Rest(shared.resting_until_ns, why)
 
 
@@ -253,12 +257,44 @@ class MarketState:
     """
 
     __slots__ = (
-        "binary", "cap", "capital_micro", "closes_ns", "divisor", "event_jump", "half_min", "high",
-        "hysteresis", "instrument", "learned", "lot", "low", "maker_rate", "opens_until_ns",
-        "p", "price_max", "price_min", "product", "scale", "shared", "sigma_cap", "sigma_floor",
-        "size", "size_scale", "sizes", "sizes_for", "sizes_worst", "skew_rate", "spread_max",
-        "start_ns", "stop_ns", "tick", "tolerance", "trend_volume", "unit", "vol_factor",
-    )  # fmt: skip
+        "binary",
+        "cap",
+        "capital_micro",
+        "closes_ns",
+        "divisor",
+        "event_jump",
+        "half_min",
+        "high",
+        "hysteresis",
+        "instrument",
+        "learned",
+        "lot",
+        "low",
+        "maker_rate",
+        "opens_until_ns",
+        "p",
+        "price_max",
+        "price_min",
+        "product",
+        "scale",
+        "shared",
+        "sigma_cap",
+        "sigma_floor",
+        "size",
+        "size_scale",
+        "sizes",
+        "sizes_for",
+        "sizes_worst",
+        "skew_rate",
+        "spread_max",
+        "start_ns",
+        "stop_ns",
+        "tick",
+        "tolerance",
+        "trend_volume",
+        "unit",
+        "vol_factor",
+    )
 
     def __init__(
         self, instrument: Instrument, learned: Learned, shared: Shared, p: MarketMakerParameters

@@ -51,9 +51,18 @@ class Account:
     """
 
     __slots__ = (
-        "asked_ns", "beats", "conversions", "ended", "fills", "fills_from_ns", "id", "listening",
-        "open", "operations", "redemptions",
-    )  # fmt: skip
+        "asked_ns",
+        "beats",
+        "conversions",
+        "ended",
+        "fills",
+        "fills_from_ns",
+        "id",
+        "listening",
+        "open",
+        "operations",
+        "redemptions",
+    )
 
     def __init__(self, customer: AccountId, *, listening: bool) -> None:
         self.id = customer
@@ -112,8 +121,16 @@ class ExchangeMarket:
     """One instrument, its book and where it stands between listing and payout."""
 
     __slots__ = (
-        "accepting", "book", "divisor", "instrument", "one", "payout", "proof", "share", "spot",
-    )  # fmt: skip
+        "accepting",
+        "book",
+        "divisor",
+        "instrument",
+        "one",
+        "payout",
+        "proof",
+        "share",
+        "spot",
+    )
 
     def __init__(self, instrument: Instrument) -> None:
         divisor, fees = instrument.value_divisor, instrument.fees

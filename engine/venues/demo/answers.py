@@ -161,9 +161,13 @@ class Answers:
         self, operation: int, state: ev.OperationState, name: str, reason: str = ""
     ) -> ev.OperationMoved:
         return ev.OperationMoved(
-            account=self._account, operation=operation, state=state, transaction=name,
-            on_chain=name, reason=reason,
-        )  # fmt: skip
+            account=self._account,
+            operation=operation,
+            state=state,
+            transaction=name,
+            on_chain=name,
+            reason=reason,
+        )
 
     def mode(self, mode: ev.VenueMode) -> ev.ModeChanged:
         return ev.ModeChanged(account=self._account, mode=mode)

@@ -173,9 +173,12 @@ class RedeemWorker:
         """Submit a transaction; return what the chain calls it."""
         self.count += 1
         made = RedeemTransaction(
-            number=self.count, customer=customer, operation=operation, instrument=instrument,
+            number=self.count,
+            customer=customer,
+            operation=operation,
+            instrument=instrument,
             size=size,
-        )  # fmt: skip
+        )
         self.pending[made.number] = made
         self._wait(made, self._clearing.rules.redeem_mined_ns)
         return made.name
@@ -213,9 +216,12 @@ class RedeemWorker:
         if amount is None:
             return False
         report = Converted(
-            instrument=made.instrument, size=made.size, amount_micro=abs(amount),
-            transaction=made.name, at_ns=self._timeline.now_ns,
-        )  # fmt: skip
+            instrument=made.instrument,
+            size=made.size,
+            amount_micro=abs(amount),
+            transaction=made.name,
+            at_ns=self._timeline.now_ns,
+        )
         self._clearing.accounts[made.customer].conversions.append(report)
         self._clearing.outbox.send(made.customer, report)
         return True

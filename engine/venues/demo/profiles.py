@@ -187,15 +187,23 @@ SPOT = SpotSpec(
     base="BTC",
     makers=(
         SpotMaker(
-            name="demo-spot-tight", half_width_bps=0.4, noise_bps=0.2, size=0.05,
-            rungs_bps=(0.0, 0.6), tolerance_bps=0.3,
+            name="demo-spot-tight",
+            half_width_bps=0.4,
+            noise_bps=0.2,
+            size=0.05,
+            rungs_bps=(0.0, 0.6),
+            tolerance_bps=0.3,
         ),
         SpotMaker(
-            name="demo-spot-wide", half_width_bps=2.0, noise_bps=0.6, size=0.4,
-            rungs_bps=(0.0, 2.0, 5.0, 10.0, 20.0, 40.0), tolerance_bps=1.5,
+            name="demo-spot-wide",
+            half_width_bps=2.0,
+            noise_bps=0.6,
+            size=0.4,
+            rungs_bps=(0.0, 2.0, 5.0, 10.0, 20.0, 40.0),
+            tolerance_bps=1.5,
         ),
     ),
-)  # fmt: skip
+)
 """The demo exchange's spot pair."""
 
 EVENTS = (

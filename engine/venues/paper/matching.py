@@ -371,9 +371,12 @@ class Matching:
         """Do an operation of the wallet at once, as one transaction."""
         name = f"paper-{now_ns}-{asked.operation}"
         moved = OperationMoved(
-            account=self.account, operation=asked.operation, state=OperationState.CONFIRMED,
-            transaction=name, on_chain=name,
-        )  # fmt: skip
+            account=self.account,
+            operation=asked.operation,
+            state=OperationState.CONFIRMED,
+            transaction=name,
+            on_chain=name,
+        )
         if isinstance(asked, ApproveTrading):
             return [moved]  # this venue needs no approval
         if isinstance(asked, RedeemTokens):
@@ -386,9 +389,13 @@ class Matching:
             failed = OperationState.FAILED
             return [msgspec.structs.replace(moved, state=failed, reason=reason)]
         converted = PairsConverted(
-            account=self.account, transaction=name, instrument=asked.instrument,
-            size=size, amount_micro=market.pairs_micro(abs(size)), at_ns=now_ns,
-        )  # fmt: skip
+            account=self.account,
+            transaction=name,
+            instrument=asked.instrument,
+            size=size,
+            amount_micro=market.pairs_micro(abs(size)),
+            at_ns=now_ns,
+        )
         self.conversions.append(converted)
         return [converted, moved]
 

@@ -90,15 +90,24 @@ LIVE = AccountSpec(
     door=_door,
     credential_fields=(
         CredentialField(
-            name="private_key", title="Private key", pattern="(?:0[xX])?[0-9a-fA-F]{64}",
-            hint="64 hex digits; it never leaves this browser readable", wrong=KEY_WRONG,
+            name="private_key",
+            title="Private key",
+            pattern="(?:0[xX])?[0-9a-fA-F]{64}",
+            hint="64 hex digits; it never leaves this browser readable",
+            wrong=KEY_WRONG,
         ),
         CredentialField(
-            name="wallet", title="Wallet", pattern="0x[0-9a-fA-F]{40}", hint="0x and 40 digits",
-            wrong=WALLET_WRONG, secret=False,
+            name="wallet",
+            title="Wallet",
+            pattern="0x[0-9a-fA-F]{40}",
+            hint="0x and 40 digits",
+            wrong=WALLET_WRONG,
+            secret=False,
         ),
         CredentialField(
-            name="relayer_key", title="Relayer key", pattern="(?:[!-~]{8,256})?",
+            name="relayer_key",
+            title="Relayer key",
+            pattern="(?:[!-~]{8,256})?",
             hint="for redeem and merge from here; empty: at the venue",
             wrong="the relayer key must be 8 to 256 letters and digits, or empty",
         ),
@@ -113,7 +122,7 @@ LIVE = AccountSpec(
     examine=_examine,
     selftest=_selftest,
     expiry=EXPIRY,
-)  # fmt: skip
+)
 
 PLUGIN = VenuePlugin(
     id="polymarket",

@@ -42,11 +42,19 @@ CHANNEL = Channel(
     title="Dead man's switch (Healthchecks style)",
     fields=(
         CredentialField(
-            name="url", title="Ping address", pattern=r"https?://\S{3,2000}", shown=True,
-            hint="https://hc-ping.com/your-uuid", wrong="an address begins with https://",
+            name="url",
+            title="Ping address",
+            pattern=r"https?://\S{3,2000}",
+            shown=True,
+            hint="https://hc-ping.com/your-uuid",
+            wrong="an address begins with https://",
         ),
         CredentialField(
-            name="method", title="GET or POST", pattern=r"GET|POST", shown=True, hint="POST",
+            name="method",
+            title="GET or POST",
+            pattern=r"GET|POST",
+            shown=True,
+            hint="POST",
             wrong="the method is GET or POST",
         ),
     ),
@@ -54,4 +62,4 @@ CHANNEL = Channel(
     example={"url": "https://example.org/ping/0b2f", "method": "POST"},
     deliver=deliver,
     pings=True,
-)  # fmt: skip
+)

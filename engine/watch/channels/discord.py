@@ -14,9 +14,14 @@ def deliver(fields: Mapping[str, str], message: AlertMessage) -> None:
     """Post one message. Raises Undelivered."""
     number, token = fields["webhook"].rstrip("/").split("/")[-2:]
     carry(
-        "discord", message, characters_max=1_700, webhook_id=number, webhook_token=token,
-        footer=False, avatar=False,
-    )  # fmt: skip
+        "discord",
+        message,
+        characters_max=1_700,
+        webhook_id=number,
+        webhook_token=token,
+        footer=False,
+        avatar=False,
+    )
 
 
 CHANNEL = Channel(
@@ -24,7 +29,8 @@ CHANNEL = Channel(
     title="Discord",
     fields=(
         CredentialField(
-            name="webhook", title="Webhook address",
+            name="webhook",
+            title="Webhook address",
             pattern=r"https://[a-z.]*discord(app)?\.com/api/webhooks/\d+/[A-Za-z0-9_-]{20,100}",
             hint="https://discord.com/api/webhooks/…",
             wrong="copy the webhook's address from the channel's settings, in full",
@@ -36,4 +42,4 @@ CHANNEL = Channel(
         "ExampleExampleExampleExampleExampleExampleExampleExampleExample12345"
     },
     deliver=deliver,
-)  # fmt: skip
+)

@@ -16,9 +16,13 @@ PRIORITIES = {Severity.CRITICAL: "high", Severity.WARNING: "normal", Severity.IN
 def deliver(fields: Mapping[str, str], message: AlertMessage) -> None:
     """Push one message. Raises Undelivered."""
     carry(
-        "pover", message, characters_max=900, user_key=fields["user"], token=fields["token"],
+        "pover",
+        message,
+        characters_max=900,
+        user_key=fields["user"],
+        token=fields["token"],
         priority=PRIORITIES[message.severity],
-    )  # fmt: skip
+    )
 
 
 CHANNEL = Channel(
@@ -26,15 +30,19 @@ CHANNEL = Channel(
     title="Pushover",
     fields=(
         CredentialField(
-            name="token", title="Application token", pattern=r"[A-Za-z0-9]{30}",
+            name="token",
+            title="Application token",
+            pattern=r"[A-Za-z0-9]{30}",
             wrong="an application token has 30 letters and digits",
         ),
         CredentialField(
-            name="user", title="User key", pattern=r"[A-Za-z0-9]{30}",
+            name="user",
+            title="User key",
+            pattern=r"[A-Za-z0-9]{30}",
             wrong="a user key has 30 letters and digits",
         ),
     ),
     help="Make an application at pushover.net; its token and your user key are needed.",
     example={"token": "a12345678901234567890123456789", "user": "u12345678901234567890123456789"},
     deliver=deliver,
-)  # fmt: skip
+)

@@ -14,9 +14,15 @@ def deliver(fields: Mapping[str, str], message: AlertMessage) -> None:
     """Post one message. Raises Undelivered."""
     one, two, three = fields["webhook"].rstrip("/").split("/")[-3:]
     carry(
-        "slack", message, characters_max=3_000, token_a=one, token_b=two, token_c=three,
-        include_image=False, include_footer=False,
-    )  # fmt: skip
+        "slack",
+        message,
+        characters_max=3_000,
+        token_a=one,
+        token_b=two,
+        token_c=three,
+        include_image=False,
+        include_footer=False,
+    )
 
 
 CHANNEL = Channel(
@@ -24,7 +30,8 @@ CHANNEL = Channel(
     title="Slack",
     fields=(
         CredentialField(
-            name="webhook", title="Webhook address",
+            name="webhook",
+            title="Webhook address",
             pattern=r"https://hooks\.slack\.com/services/[A-Z0-9]+/[A-Z0-9]+/[A-Za-z0-9]+",
             hint="https://hooks.slack.com/services/…",
             wrong="copy the incoming webhook's address, in full",
@@ -35,4 +42,4 @@ CHANNEL = Channel(
         "webhook": "https://hooks.slack.com/services/TEXAMPLE1/BEXAMPLE1/ExampleExampleExampleExa"
     },
     deliver=deliver,
-)  # fmt: skip
+)

@@ -13,9 +13,13 @@ from engine.watch.messages import AlertMessage
 def deliver(fields: Mapping[str, str], message: AlertMessage) -> None:
     """Send one message to the chat. Raises Undelivered."""
     carry(
-        "tgram", message, characters_max=3_500, bot_token=fields["token"],
-        targets=[fields["chat"]], detect_owner=False,
-    )  # fmt: skip
+        "tgram",
+        message,
+        characters_max=3_500,
+        bot_token=fields["token"],
+        targets=[fields["chat"]],
+        detect_owner=False,
+    )
 
 
 CHANNEL = Channel(
@@ -23,15 +27,22 @@ CHANNEL = Channel(
     title="Telegram",
     fields=(
         CredentialField(
-            name="token", title="Bot token", pattern=r"\d{6,12}:[A-Za-z0-9_-]{30,40}",
-            hint="123456789:AA…, from @BotFather", wrong="a bot token is digits, a colon, letters",
+            name="token",
+            title="Bot token",
+            pattern=r"\d{6,12}:[A-Za-z0-9_-]{30,40}",
+            hint="123456789:AA…, from @BotFather",
+            wrong="a bot token is digits, a colon, letters",
         ),
         CredentialField(
-            name="chat", title="Chat", pattern=r"-?\d{1,20}|@[A-Za-z0-9_]{5,32}", shown=True,
-            hint="a number, or @channel", wrong="a chat is a number or @channel",
+            name="chat",
+            title="Chat",
+            pattern=r"-?\d{1,20}|@[A-Za-z0-9_]{5,32}",
+            shown=True,
+            hint="a number, or @channel",
+            wrong="a chat is a number or @channel",
         ),
     ),
     help="Make a bot with @BotFather, write to it once, and read your chat's number.",
     example={"token": "123456789:AAExampleExampleExampleExampleExamp", "chat": "123456789"},
     deliver=deliver,
-)  # fmt: skip
+)

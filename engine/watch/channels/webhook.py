@@ -59,15 +59,22 @@ CHANNEL = Channel(
     title="Webhook (signed JSON)",
     fields=(
         CredentialField(
-            name="url", title="Address", pattern=r"https?://\S{3,2000}", shown=True,
-            hint="https://example.org/hooks/pitboss", wrong="an address begins with https://",
+            name="url",
+            title="Address",
+            pattern=r"https?://\S{3,2000}",
+            shown=True,
+            hint="https://example.org/hooks/pitboss",
+            wrong="an address begins with https://",
         ),
         CredentialField(
-            name="secret", title="Secret that signs", pattern=r"\S{16,200}",
-            hint="16 characters or more", wrong="the secret needs 16 characters or more",
+            name="secret",
+            title="Secret that signs",
+            pattern=r"\S{16,200}",
+            hint="16 characters or more",
+            wrong="the secret needs 16 characters or more",
         ),
     ),
     help="Your receiver checks X-Pitboss-Signature with the same secret.",
     example={"url": "https://example.org/hook", "secret": "an-example-of-a-secret"},
     deliver=deliver,
-)  # fmt: skip
+)

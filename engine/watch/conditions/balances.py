@@ -32,10 +32,13 @@ class Balances:
             cash = amount(row["settled_micro"], row["currency"])
             held = amount(row["open_micro"] + row["doubtful_micro"], row["currency"])
             yield Trouble(
-                kind="balance_low", subject=account,
+                kind="balance_low",
+                subject=account,
                 text=f"{account} has {cash} in cash, {held} of it reserved by orders",
-                numbers={"cash": cash, "reserved": held}, mode=row["mode"], account=account,
-            )  # fmt: skip
+                numbers={"cash": cash, "reserved": held},
+                mode=row["mode"],
+                account=account,
+            )
 
 
 CONDITION = Balances

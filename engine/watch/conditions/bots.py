@@ -45,10 +45,13 @@ class Bots:
             row = idle[name]
             minutes = seen.alerts.thresholds.bot_idle_min
             yield Trouble(
-                kind="bot_idle", subject=name,
+                kind="bot_idle",
+                subject=name,
                 text=f"{name} runs and has had no order for {minutes} min: {_why(row)}",
-                mode=row["mode"], account=row["account"], bot=name,
-            )  # fmt: skip
+                mode=row["mode"],
+                account=row["account"],
+                bot=name,
+            )
 
 
 def _why(row: dict[str, Any]) -> str:

@@ -39,9 +39,11 @@ class FillsCondition:
                 subject=event(f"{row['account']}/{row['id']}"),
                 text=f"{row['side']}{traded(row['leg'])} of {row['instrument']} filled for {worth}",
                 numbers={"value": worth},
-                mode=row["mode"], account=row["account"], bot=row["bot"] or None,
+                mode=row["mode"],
+                account=row["account"],
+                bot=row["bot"] or None,
                 instrument=row["instrument"],
-            )  # fmt: skip
+            )
         seen.meta[CURSOR] = str(number)
 
 

@@ -53,11 +53,15 @@ def _trouble(kind: str, key: str, row: dict[str, object], said: str) -> Trouble:
     )
     worth = amount(int(str(row["value_micro"])), str(row["currency"]))
     return Trouble(
-        kind=kind, subject=key, text=f"{row['instrument']} {said}; held: {held}, {worth} at mid",
-        numbers={"held": held, "value": worth}, mode=str(row["mode"]),
-        account=str(row["account"]), bot=str(row["bot"]) or None,
+        kind=kind,
+        subject=key,
+        text=f"{row['instrument']} {said}; held: {held}, {worth} at mid",
+        numbers={"held": held, "value": worth},
+        mode=str(row["mode"]),
+        account=str(row["account"]),
+        bot=str(row["bot"]) or None,
         instrument=str(row["instrument"]),
-    )  # fmt: skip
+    )
 
 
 CONDITION = InventoryCondition

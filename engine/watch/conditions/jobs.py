@@ -23,14 +23,16 @@ class Jobs:
         rows = seen.rows(
             "SELECT id, kind, error, finished_ns FROM jobs WHERE engine_id = ? AND "
             "state = 'failed' AND finished_ns > ? ORDER BY finished_ns LIMIT ?",
-            since_ns, JOBS_MAX,
-        )  # fmt: skip
+            since_ns,
+            JOBS_MAX,
+        )
         for row in rows:
             since_ns = max(since_ns, row["finished_ns"])
             yield Trouble(
-                kind="job_failed", subject=event(str(row["id"])),
+                kind="job_failed",
+                subject=event(str(row["id"])),
                 text=f"job {row['id']} ({row['kind']}) failed: {row['error'][:300]}",
-            )  # fmt: skip
+            )
         seen.meta[CURSOR] = str(min(since_ns, seen.now_ns))
 
 

@@ -45,11 +45,13 @@ class Limits:
             of = f" of {row['subject']}" if row["subject"] else ""
             used, limit = (_said(row[name], row) for name in ("used", "limit_value"))
             yield Trouble(
-                kind=KINDS.get(row["name"], "limit_near"), subject=key,
+                kind=KINDS.get(row["name"], "limit_near"),
+                subject=key,
                 text=f"{title}{of}: {used} of {limit} ({percent})",
                 numbers={"used": used, "limit": limit, "share": percent},
-                mode=row["mode"], account=row["account"],
-            )  # fmt: skip
+                mode=row["mode"],
+                account=row["account"],
+            )
 
 
 def _said(value: int, row: dict[str, object]) -> str:

@@ -59,9 +59,11 @@ class Prices:
         for name in sorted(self._since.longer(unseen, UNSEEN_FOR_NS, seen.now_ns)):
             rule = unseen[name]
             yield Trouble(
-                kind="price_unseen", subject=name, instrument=rule.instrument,
+                kind="price_unseen",
+                subject=name,
+                instrument=rule.instrument,
                 text=f"price alert {name}: {rule.instrument} has no two-sided book here",
-            )  # fmt: skip
+            )
 
 
 def reached(rule: PriceRule, price: float, kept: Kept, now_ns: int) -> str:
@@ -88,8 +90,10 @@ def price_of(seen: StateSeen, rule: PriceRule) -> float | None:
         "SELECT b.body, i.price_decimals FROM books b JOIN instruments i ON "
         "i.engine_id = b.engine_id AND i.id = b.instrument WHERE b.engine_id = ? AND "
         "b.instrument = ? AND (? = '' OR b.account = ?) ORDER BY b.updated_ns DESC",
-        rule.instrument, rule.account, rule.account,
-    )  # fmt: skip
+        rule.instrument,
+        rule.account,
+        rule.account,
+    )
     for row in rows:
         book: dict[str, Any] = json.loads(row["body"])
         if book["trusted"] and book["bids"] and book["asks"]:

@@ -255,19 +255,31 @@ class Operations:
     # -- words -------------------------------------------------------------------------------------
 
     def _moved(
-        self, asked: AnyWalletEffect, state: OperationState, transaction: str = "",
-        on_chain: str = "", reason: str = "",
-    ) -> OperationMoved:  # fmt: skip
+        self,
+        asked: AnyWalletEffect,
+        state: OperationState,
+        transaction: str = "",
+        on_chain: str = "",
+        reason: str = "",
+    ) -> OperationMoved:
         return OperationMoved(
-            account=self._account, operation=asked.operation, state=state,
-            transaction=transaction, on_chain=on_chain, reason=reason,
-        )  # fmt: skip
+            account=self._account,
+            operation=asked.operation,
+            state=state,
+            transaction=transaction,
+            on_chain=on_chain,
+            reason=reason,
+        )
 
     def _fact(self, asked: MergePairs | SplitCash, on_chain: str) -> PairsConverted:
         return PairsConverted(
-            account=self._account, transaction=on_chain, instrument=asked.instrument,
-            size=_signed(asked), amount_micro=asked.amount_micro, at_ns=self._now_ns(),
-        )  # fmt: skip
+            account=self._account,
+            transaction=on_chain,
+            instrument=asked.instrument,
+            size=_signed(asked),
+            amount_micro=asked.amount_micro,
+            at_ns=self._now_ns(),
+        )
 
 
 def _signed(asked: AnyWalletEffect) -> int:

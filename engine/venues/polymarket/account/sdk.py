@@ -178,9 +178,13 @@ class Transport(AsyncTransport):
             given |= await self._header_resolver(method, path, body.decode() if body else None)
         try:
             async with self.session.request(
-                method, self._base_url + path, params=_clean_params(params), data=body,
-                headers=given, allow_redirects=False,
-            ) as answer:  # fmt: skip
+                method,
+                self._base_url + path,
+                params=_clean_params(params),
+                data=body,
+                headers=given,
+                allow_redirects=False,
+            ) as answer:
                 content = await answer.read()
         except (aiohttp.ClientError, OSError) as error:
             raise TransportError("Request failed") from error
@@ -223,9 +227,13 @@ class RelayerCalls:
     """
 
     def __init__(
-        self, signer: LocalAccount, wallet: str, wallet_type: Any, key: tuple[str, str, str],
+        self,
+        signer: LocalAccount,
+        wallet: str,
+        wallet_type: Any,
+        key: tuple[str, str, str],
         config: Any,
-    ) -> None:  # fmt: skip
+    ) -> None:
         given = (
             BuilderApiKey(key=key[0], secret=key[1], passphrase=key[2])
             if key[1]
@@ -261,32 +269,63 @@ class RelayerCalls:
 
         A Safe's has no deadline.
         """
-        chain = self._config.chain_id
         if self._type is RelayerTransactionType.WALLET:
-            deadline = str(until_s)
-            signature = sign_deposit_wallet_batch(
-                self._signer, wallet=self._wallet, calls=calls, nonce=str(nonce),
-                deadline=deadline, chain_id=chain,
-            )  # fmt: skip
-            envelope = build_deposit_wallet_payload(
-                signer_address=self._signer.address,
-                deposit_wallet_factory=self._config.wallet_derivation.deposit_wallet_factory,
-                wallet=self._wallet, calls=calls, nonce=str(nonce), deadline=deadline,
-                signature=signature, metadata=words,
-            )  # fmt: skip
+            signature, envelope = self._sign_wallet(calls, str(nonce), str(until_s), words)
         else:
             until_s = 0
-            target, data, value, kind = _resolve_safe_call(self._config.safe_multisend, calls)
-            signature = sign_safe_transaction(
-                self._signer, safe_address=self._wallet, to=target, data=data, value=value,
-                operation=kind, nonce=str(nonce), chain_id=chain,
-            )  # fmt: skip
-            envelope = build_safe_payload(
-                signer_address=self._signer.address, wallet=self._wallet, target=target, data=data,
-                value=value, operation=kind, nonce=str(nonce), signature=signature, metadata=words,
-            )  # fmt: skip
+            signature, envelope = self._sign_safe(calls, str(nonce), words)
         identity = "0x" + keccak(bytes.fromhex(signature.removeprefix("0x"))).hex()
         return OperationName(identity=identity, nonce=nonce, until_ns=until_s * S), envelope
+
+    def _sign_wallet(
+        self, calls: list[TransactionCall], nonce: str, deadline: str, words: str
+    ) -> tuple[str, object]:
+        signature = sign_deposit_wallet_batch(
+            self._signer,
+            wallet=self._wallet,
+            calls=calls,
+            nonce=nonce,
+            deadline=deadline,
+            chain_id=self._config.chain_id,
+        )
+        envelope = build_deposit_wallet_payload(
+            signer_address=self._signer.address,
+            deposit_wallet_factory=self._config.wallet_derivation.deposit_wallet_factory,
+            wallet=self._wallet,
+            calls=calls,
+            nonce=nonce,
+            deadline=deadline,
+            signature=signature,
+            metadata=words,
+        )
+        return signature, envelope
+
+    def _sign_safe(
+        self, calls: list[TransactionCall], nonce: str, words: str
+    ) -> tuple[str, object]:
+        target, data, value, kind = _resolve_safe_call(self._config.safe_multisend, calls)
+        signature = sign_safe_transaction(
+            self._signer,
+            safe_address=self._wallet,
+            to=target,
+            data=data,
+            value=value,
+            operation=kind,
+            nonce=nonce,
+            chain_id=self._config.chain_id,
+        )
+        envelope = build_safe_payload(
+            signer_address=self._signer.address,
+            wallet=self._wallet,
+            target=target,
+            data=data,
+            value=value,
+            operation=kind,
+            nonce=nonce,
+            signature=signature,
+            metadata=words,
+        )
+        return signature, envelope
 
     async def submit(self, envelope: Any) -> Any:
         """Hand over what was signed, once. Raises as `Wire.post`."""
@@ -312,9 +351,11 @@ class RelayerCalls:
     def redeem_v2(self, condition: str, token: str, size: int) -> Any:
         """Return the call that redeems one outcome's tokens of a market of protocol version 2."""
         return router_redeem_call(
-            router=self._config.protocol_v2_router, condition_id=condition,
-            outcome_index=outcome_of(token), amount=size,
-        )  # fmt: skip
+            router=self._config.protocol_v2_router,
+            condition_id=condition,
+            outcome_index=outcome_of(token),
+            amount=size,
+        )
 
     def approvals(self, body: object) -> list[TransactionCall]:
         """Return the calls that give what leave is missing, by an answer of /v2/approvals.
@@ -332,9 +373,15 @@ class Wire:
     """Signed requests of one account, in two lanes with connections of their own."""
 
     def __init__(
-        self, signer: LocalAccount, wallet: str, wallet_type: Any, key: ApiKeyCreds, config: Any,
-        *, relayer: tuple[str, str, str] | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        signer: LocalAccount,
+        wallet: str,
+        wallet_type: Any,
+        key: ApiKeyCreds,
+        config: Any,
+        *,
+        relayer: tuple[str, str, str] | None = None,
+    ) -> None:
         self.relayer = (
             RelayerCalls(signer, wallet, wallet_type, relayer, config) if relayer else None
         )
@@ -445,9 +492,12 @@ class Wire:
 
 def _config(urls: Mapping[str, str]) -> Any:
     return dataclasses.replace(
-        PRODUCTION_CONFIG, clob_url=urls["clob"], data_url=urls["data"],
-        relayer_url=urls["relayer"], clob_user_ws_url=f"{urls['ws']}/ws/user",
-    )  # fmt: skip
+        PRODUCTION_CONFIG,
+        clob_url=urls["clob"],
+        data_url=urls["data"],
+        relayer_url=urls["relayer"],
+        clob_user_ws_url=f"{urls['ws']}/ws/user",
+    )
 
 
 async def _find_key(signer: LocalAccount, config: Any, now_s: int) -> ApiKeyCreds:

@@ -394,9 +394,12 @@ class PolymarketVenue:
         paid = Payments(self._account, since_ns)
         paid.read(rows)
         return ev.RedemptionsListed(
-            account=self._account, since_ns=since_ns, redemptions=paid.redemptions,
-            conversions=paid.conversions, unread=tuple(paid.unread) or UNSET,
-        )  # fmt: skip
+            account=self._account,
+            since_ns=since_ns,
+            redemptions=paid.redemptions,
+            conversions=paid.conversions,
+            unread=tuple(paid.unread) or UNSET,
+        )
 
     async def refresh_balance(self, instrument: Instrument | None = None) -> None:
         """Let the venue look at the chain again: after settlements, deposits, splits and merges.

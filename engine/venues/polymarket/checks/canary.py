@@ -51,9 +51,14 @@ GAMMA: Contract = {
     **_all("feeSchedule", (dict, *NULLABLE)),
 }
 TERMS: Contract = {
-    **_all("c", TEXT), **_all("v", TEXT + NULLABLE), **_all("t", LIST), **_all("mos mts", NUMBER),
-    **_all("ao", FLAG), **_all("nr", FLAG + NULLABLE), **_all("fd", (dict, *NULLABLE)),
-}  # fmt: skip
+    **_all("c", TEXT),
+    **_all("v", TEXT + NULLABLE),
+    **_all("t", LIST),
+    **_all("mos mts", NUMBER),
+    **_all("ao", FLAG),
+    **_all("nr", FLAG + NULLABLE),
+    **_all("fd", (dict, *NULLABLE)),
+}
 BOOK: Contract = {
     **_all("market asset_id timestamp hash min_order_size tick_size last_trade_price", TEXT),
     **_all("bids asks", LIST),

@@ -76,9 +76,19 @@ class MarketBook:
     """
 
     __slots__ = (
-        "batch", "closed", "instrument", "last", "lost", "min_order_size", "neg_risk", "tick",
-        "tick_ns", "tokens", "trusted", "yes",
-    )  # fmt: skip
+        "batch",
+        "closed",
+        "instrument",
+        "last",
+        "lost",
+        "min_order_size",
+        "neg_risk",
+        "tick",
+        "tick_ns",
+        "tokens",
+        "trusted",
+        "yes",
+    )
 
     def __init__(
         self, instrument: Instrument, condition: str, levels: tuple[LevelMap, LevelMap], tick: str

@@ -298,9 +298,10 @@ class PolymarketMarketData(HubMarket):
         rest = PublicRest(self._setup.urls, counts)
         try:
             listings = await rest.markets(
-                services.clock.now_ns(), {"order": "volume24hr", "ascending": "false"},
+                services.clock.now_ns(),
+                {"order": "volume24hr", "ascending": "false"},
                 pages_max=PAGES_MAX,
-            )  # fmt: skip
+            )
         finally:
             await rest.close()
         open_now = [one for one in listings if one.accepting]

@@ -142,8 +142,16 @@ class TokenBook:
     """One token's book in the venue's own bytes; what it tells is in YES-space."""
 
     __slots__ = (
-        "_agreed", "asks", "asset_id", "bids", "hash", "head", "loaded", "mirrored", "stamp_ns",
-    )  # fmt: skip
+        "_agreed",
+        "asks",
+        "asset_id",
+        "bids",
+        "hash",
+        "head",
+        "loaded",
+        "mirrored",
+        "stamp_ns",
+    )
 
     def __init__(self, condition: str, asset_id: str, levels: LevelMap, *, mirrored: bool) -> None:
         self.asset_id = asset_id
