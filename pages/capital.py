@@ -231,7 +231,7 @@ def asset_cells(one: AssetSeen, seen: Capital, now: int) -> tuple[str, str, str,
         if one.rate.at_ns is not None:
             old = f"{age(max(0, now - one.rate.at_ns))} old"
             rate += f", STALE: {old}" if one.rate.stale(now) else f", {old}"
-    worth = "unknown" if one.beside_micro is None else micro(one.beside_micro, seen.currency)
+    worth = "unknown" if one.worth_micro is None else micro(one.worth_micro, seen.currency)
     return one.held, one.beside, rate, worth
 
 

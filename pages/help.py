@@ -236,7 +236,8 @@ GLOSSARY = {
     "paid in it for trades of something else.",
     "Rate": "What one unit of an asset brings in the account's currency, from which book, and how "
     "old that is. Missing or older than 60 s: the worth is unknown.",
-    "Worth": "Amount times rate; unknown without a fresh rate.",
+    "Worth": "All of an asset, in positions and beside equity, times its rate; unknown without a "
+    "fresh rate.",
     "Portfolio": "Equity of all accounts of one mode in USDC, by rates; what has none is named.",
     "Fee in asset": "A fee that was taken in another asset than the account's currency, exact: of "
     "what was traded (a buy brings so much less), or of a third asset such as BNB.",

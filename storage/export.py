@@ -47,7 +47,7 @@ _ROWS = {
     Exported.ORDERS: _Rows(
         "created_ns", instrument=True, prices=("price",), sizes=("size", "filled", "voided")
     ),
-    Exported.FILLS: _Rows("at_ns", instrument=True, prices=("price",), sizes=("size",)),
+    Exported.FILLS: _Rows("at_ns", instrument=True, prices=("price",), sizes=("size", "fee_size")),
     Exported.POSITIONS: _Rows(
         "updated_ns", instrument=True, sizes=("settled", "pending", "bought", "sold")
     ),

@@ -165,8 +165,8 @@ class AssetSeen(msgspec.Struct, frozen=True, kw_only=True):
     """Dust, less what fees took of it where it is not what they traded: no equity counts it."""
     rate: Rate | None
     """To the account's currency; None = no feed gives one."""
-    beside_micro: int | None
-    """Worth of `beside`; None = unknown, its rate is missing or stale."""
+    worth_micro: int | None
+    """Worth of both; None = unknown, its rate is missing or stale."""
 
 
 class Capital(msgspec.Struct, frozen=True, kw_only=True):

@@ -222,7 +222,7 @@ def _assets(executor: Executor, now_ns: int) -> Iterator[AssetSeen]:
             held=Asset(name, DECIMALS_MAX).text(whole.get(name, 0) - left),
             beside=Asset(name, DECIMALS_MAX).text(left),
             rate=rate,
-            beside_micro=None if rate is None else rate.worth_micro(left, now_ns),
+            worth_micro=None if rate is None else rate.worth_micro(whole.get(name, 0), now_ns),
         )
 
 

@@ -290,15 +290,15 @@ def test_an_asset_has_the_worth_of_a_fresh_bid_and_is_unknown_without_one() -> N
     bnb, btc = capital_of(rig.executor, rig.now).assets
     assert (bnb.asset, bnb.held, bnb.beside, bnb.rate) == ("BNB", "0", "-0.00000007", None)
     assert (btc.held, btc.beside, btc.rate) == ("0.00507", "0.00000988", None)
-    assert (bnb.beside_micro, btc.beside_micro) == (None, None)
+    assert (bnb.worth_micro, btc.worth_micro) == (None, None)
 
     rig.feed(rig.mark(pair.id, best_bid=1_000_000, best_ask=1_000_100, mid2=2_000_100))
     _, btc = capital_of(rig.executor, rig.now).assets
     assert btc.rate is not None
     assert (btc.rate.micro, btc.rate.source) == (10_000_000_000, f"best bid of {pair.id}")
-    assert btc.beside_micro == 98_800
+    assert btc.worth_micro == 50_798_800
     _, old = capital_of(rig.executor, rig.now + RATE_AGE_NS_MAX + 1).assets
-    assert (old.rate, old.beside_micro) == (btc.rate, None)
+    assert (old.rate, old.worth_micro) == (btc.rate, None)
 
 
 # -- earnings: what working orders earn of their markets' rewards ----------------------------------

@@ -165,7 +165,7 @@ def test_assets_have_exact_amounts_and_without_a_rate_no_worth(
     fresh = Rate(asset="BTC", currency="pUSD", micro=10**10, source="best bid of x", at_ns=now)
     old = replace(fresh, at_ns=now - 2 * RATE_AGE_NS_MAX)
     assets = tuple(
-        AssetSeen(asset=name, held="0.00507", beside="0.00000012", rate=rate, beside_micro=worth)
+        AssetSeen(asset=name, held="0.00507", beside="0.00000012", rate=rate, worth_micro=worth)
         for name, rate, worth in (("BTC", fresh, 1_200), ("ETH", old, None), ("BNB", None, None))
     )
     told(config, replace(SEEN, assets=assets))
