@@ -15,7 +15,7 @@ import streamlit as st
 from engine.domain.commands import RunJob
 from engine.domain.instruments import Kind
 from engine.domain.jobs.markets import MarketsJob
-from engine.domain.listings import ListingState
+from engine.domain.listings import PAIRS, ListingState
 from engine.domain.settings import MarketFilter, SettingsDocument, SortedBy
 from pages import Page
 from pages.kit import commands, drafts, guard, panels
@@ -30,6 +30,7 @@ from pages.shared.listing import asked, terms
 from storage.catalog import venues
 from storage.markets import categories, listings, market, matching, search
 from storage.views import Row
+from storage.views.frame import snapshot
 
 PAGE = Page("Markets", ":material/travel_explore:", "Trade", 4)
 
@@ -71,7 +72,7 @@ def shown(row: Row) -> dict[str, Any]:
     bid, ask_ = row["bid"], row["ask"]
     return {
         **row,
-        "kind": Kind.BINARY,
+        "kind": Kind.SPOT if row["category"] == PAIRS else Kind.BINARY,
         "state": row["state"].upper(),
         "spread": None if bid is None or ask_ is None else round(ask_ - bid, 6),
         "rewards_daily": row["rewards_daily"] or None,
@@ -103,14 +104,14 @@ def show_listing(*, searched: bool) -> None:
     if not known:
         panels.empty(
             "No list of markets has been fetched yet.",
-            f"The worker fetches them all from {MarketsJob().venue.capitalize()}, some 80,000 in "
-            "one to two minutes, and "
+            "The worker fetches them all, Polymarket's some 80,000 in one to two minutes, and "
             "later stores only changes. No key is needed; this list is not used to trade.",
         )
     if commands.engine_runs():
+        venue = _listed_by()
         button, words = st.columns([1, 6], vertical_alignment="center")
         if button.button("Fetch the list", key="fetch"):
-            given = json.dumps(MarketsJob().model_dump())
+            given = json.dumps(MarketsJob(venue=venue).model_dump())
             commands.send(RunJob(job=MarketsJob.kind(), arguments=given), SLOT)
         with words:
             panels.links(
@@ -120,6 +121,20 @@ def show_listing(*, searched: bool) -> None:
     else:
         commands.note_no_engine()
     job.show_progress(SLOT)
+
+
+def _listed_by() -> str:
+    """Return whose list is fetched: chosen where several venues have one, ours first."""
+    ours = {one.venue for one in ask(snapshot).accounts}
+    titles = {key: one.title for key, one in ask(venues, engine_id()).items() if one.lists}
+    usual = MarketsJob().venue
+    names = sorted(titles, key=lambda one: (one not in ours, one != usual, one))
+    if len(names) < 2:
+        return names[0] if names else usual
+    chosen = st.selectbox(
+        "Listed by", names, format_func=lambda one: titles[one], key="markets_venue", width=240
+    )
+    return str(chosen)
 
 
 def describe(known: Row, now: int) -> str:

@@ -96,6 +96,8 @@ class VenueEntry(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     """What its markets are counted in."""
     modes: tuple[ModeEntry, ...]
+    lists: bool = False
+    """Whether all its markets can be listed."""
 
     def mode(self, mode: Mode) -> ModeEntry | None:
         """Return what accounts of a mode need; None = there are none."""

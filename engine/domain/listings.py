@@ -14,6 +14,9 @@ import msgspec
 
 from engine.domain.instruments import InstrumentId
 
+PAIRS = "Spot"
+"""Category of pairs: their prices are amounts of the quote currency, and they have no outcome."""
+
 
 class ListingState(StrEnum):
     """Where a market stands in its life, in the venue's own words; never inferred from a price."""

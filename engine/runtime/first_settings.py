@@ -70,6 +70,9 @@ DOCUMENT = {
             "parameters": {"bars": "30s", "steps": 5, "distance": 0.0012},
         },
     },
+    "schedule": {
+        "markets-demo": {"cron": "*/5 * * * *", "job": "markets", "arguments": {"venue": "demo"}},
+    },
 }
 
 

@@ -302,6 +302,7 @@ class VenuePlugin:
             title=self.title,
             about=self.about,
             currency=self.currency,
+            lists=self.listing is not None,
             modes=tuple(
                 ModeEntry(
                     mode=mode,

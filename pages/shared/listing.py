@@ -8,10 +8,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import streamlit as st
 
 from engine.domain.instruments import Instrument
-from engine.domain.listings import ListingState
+from engine.domain.listings import PAIRS, ListingState
 from engine.domain.products.binary import PAIR, pays_micro
 from engine.errors import PitbossError
-from pages.kit import guard
+from pages.kit import guard, names
 from pages.kit.data import ask, engine_id, forget
 from pages.kit.home import config, now_ns
 from pages.kit.markdown import literal
@@ -41,6 +41,14 @@ def terms(row: Mapping[str, Any]) -> dict[str, str]:
         if row["rewards_daily"]
         else "none"
     )
+    if row["category"] == PAIRS:
+        return {
+            "State": row["state"].upper(),
+            "Tick": f"{row['tick']:g}",
+            "Smallest order": f"{row['size_min']:g} {names.base(row['id'])}",
+            "Taker fee": f"{fee:g} % of the order's value" if fee else "none",
+            "Name for a bot or a recording": row["id"],
+        }
     return {
         "State": row["state"].upper(),
         "Ends": moment(row["ends_ns"]),

@@ -7,13 +7,16 @@ NotSent. `listen` gives the raw frames of one stream until it breaks; whoever ca
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 import aiohttp
 
 from engine.domain.effects import AnyEffect
-from engine.domain.events import VenueEvent
-from engine.domain.instruments import AccountId
+from engine.domain.events import BookReplaced, InstrumentClosed, InstrumentListed, VenueEvent
+from engine.domain.instruments import AccountId, Instrument, InstrumentId, Kind
+from engine.domain.listings import PAIRS, ListingPage, ListingState, MarketListing
+from engine.domain.money import MICRO
 from engine.domain.orders import Order
 from engine.errors import AuthRefused, BadInput, NotSent, OutcomeUnknown, VenueClosed
 from engine.gateway.door import Prepared
@@ -152,3 +155,100 @@ def _refused(status: int, refusal: wire.RefusalFrame) -> Exception:
     if status in {wire.BAD_STATUS, wire.FORBIDDEN_STATUS}:
         return NotSent(refusal.text)
     return OutcomeUnknown(f"status {status}: {refusal.text}")
+
+
+# -- The listing: every open market with its book, as one page -------------------------------------
+# The exchange has no request for it: the first frame of a fresh market stream holds all of them.
+
+LISTING_S = 5.0
+"""How long the exchange may take to send all its markets."""
+
+ROLLING = "Up or down"
+EVENT = "Event"
+RULES = {
+    PAIRS: "Bought and sold for the quote currency; it has no end.",
+    ROLLING: "YES pays 1 where the oracle's mean over the window's last stretch is at the strike "
+    "or above it.",
+    EVENT: "YES pays 1 where the event happens.",
+}
+
+
+class DemoListing:
+    """Implements `VenueListing`."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    async def page(self, cursor: str) -> ListingPage:
+        """Return all there is. Raises NotSent where the exchange does not answer."""
+        del cursor  # there is but one page
+        return page_of(await first_frame(self._url))
+
+    async def close(self) -> None:
+        """Nothing stays open between two pages."""
+
+
+async def first_frame(url: str) -> wire.MarketFrame:
+    """Return what a fresh stream begins with: every market as it stands. Raises NotSent."""
+    try:
+        async with asyncio.timeout(LISTING_S):
+            async for raw in DemoMarket(url).listen():
+                return wire.unpack_market(raw)
+    except TimeoutError:
+        raise NotSent(f"nothing came within {LISTING_S:g} s") from None
+    raise NotSent("the stream ended before its first frame")
+
+
+def page_of(frame: wire.MarketFrame) -> ListingPage:
+    """Return the open markets of a whole listing."""
+    listed, books = markets_in(frame)
+    return ListingPage(tuple(_row(one, books.get(one.id)) for one in listed.values()), {}, "")
+
+
+def markets_in(
+    frame: wire.MarketFrame,
+) -> tuple[dict[InstrumentId, Instrument], dict[InstrumentId, BookReplaced]]:
+    """Return what is open in a listing, and the books."""
+    listed: dict[InstrumentId, Instrument] = {}
+    books: dict[InstrumentId, BookReplaced] = {}
+    for event in frame.events:
+        if isinstance(event, InstrumentListed):
+            listed[event.instrument.id] = event.instrument
+        elif isinstance(event, BookReplaced):
+            books[event.instrument] = event
+        elif isinstance(event, InstrumentClosed):
+            listed.pop(event.instrument, None)
+    return listed, books
+
+
+def _row(one: Instrument, book: BookReplaced | None) -> MarketListing:
+    name = one.id.partition(":")[2]
+    category = PAIRS if one.kind is Kind.SPOT else ROLLING if one.series else EVENT
+    bids, asks = (book.bids, book.asks) if book is not None else ((), ())
+    resting = sum(one.proceeds_micro(price, size) for price, size in (*bids, *asks))
+    return MarketListing(
+        id=one.id,
+        venue="demo",
+        slug=name,
+        question=name,
+        event="",
+        series=one.series,
+        category=category,
+        state=ListingState.ACTIVE,
+        bid=float(one.price_decimal(bids[0][0])) if bids else None,
+        ask=float(one.price_decimal(asks[0][0])) if asks else None,
+        last=None,
+        volume_24h=0.0,
+        volume=0.0,
+        liquidity=resting / MICRO,
+        tick=float(one.price_decimal(one.tick)),
+        size_min=float(one.size_decimal(one.smallest)),
+        taker_fee_ppm=one.fees.taker_rate_ppm,
+        rewards_daily=0.0,
+        rewards_size_min=0.0,
+        rewards_spread_max=0.0,
+        neg_risk=False,
+        ends_ns=one.closes_ns,
+        description=RULES[category],
+        source="",
+    )

@@ -9,7 +9,6 @@ from engine.domain.events import BookReplaced, Event, InstrumentClosed, Instrume
 from engine.domain.instruments import AccountId, Instrument, InstrumentId, Mode
 from engine.domain.money import MICRO
 from engine.domain.settings import AccountSettings
-from engine.errors import NotSent
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.credentials import Credential
 from engine.runtime.recording import LiveRecording
@@ -23,13 +22,11 @@ from engine.runtime.venue_plugin import (
     VenueSetup,
 )
 from engine.venues.demo import wire
-from engine.venues.demo.client import DemoMarket, DemoVenue
+from engine.venues.demo.client import DemoListing, DemoMarket, DemoVenue, first_frame, markets_in
 from engine.venues.demo.streams import FEED, MarketStream, UserStream
 
 DEMO = "demo"
 EXCHANGE = "exchange"
-LISTING_S = 5.0
-"""How long the exchange may take to tell all its markets."""
 
 
 class DemoLink(AccountLink):
@@ -87,14 +84,7 @@ class DemoMarketData(MarketData):
     async def sync(self, services: Services) -> str:
         """Compare the exchange's listing with what is known. Raises NotSent."""
         before = self.known()
-        try:
-            async with asyncio.timeout(LISTING_S):
-                async for raw in DemoMarket(self._url).listen():
-                    # The first frame of a fresh stream tells every market as it stands.
-                    return self.reconcile(services, wire.unpack_market(raw), before)
-        except TimeoutError:
-            raise NotSent(f"nothing came within {LISTING_S:g} s") from None
-        raise NotSent("the stream ended before its first frame")
+        return self.reconcile(services, await first_frame(self._url), before)
 
     def known(self) -> dict[InstrumentId, Instrument | None]:
         """Return what is known of the exchange's markets; None = closed."""
@@ -117,7 +107,7 @@ class DemoMarketData(MarketData):
         is newer than the listing. Books of what is known are the stream's alone for that reason.
         """
         now_ns, known = services.clock.now_ns(), self.known()
-        listed, books = _read(frame)
+        listed, books = markets_in(frame)
         quiet = {
             key: one for key, one in known.items() if one is not None and one == before.get(key)
         }
@@ -139,22 +129,6 @@ class DemoMarketData(MarketData):
             f"{len(listed)} markets are open at {DEMO}: {len(new)} new, {len(changed)} changed, "
             f"{len(gone)} gone"
         )
-
-
-def _read(
-    frame: wire.MarketFrame,
-) -> tuple[dict[InstrumentId, Instrument], dict[InstrumentId, BookReplaced]]:
-    """Return what is open in a listing, and the books."""
-    listed: dict[InstrumentId, Instrument] = {}
-    books: dict[InstrumentId, BookReplaced] = {}
-    for event in frame.events:
-        if isinstance(event, InstrumentListed):
-            listed[event.instrument.id] = event.instrument
-        elif isinstance(event, BookReplaced):
-            books[event.instrument] = event
-        elif isinstance(event, InstrumentClosed):
-            listed.pop(event.instrument, None)
-    return listed, books
 
 
 class DemoSource:
@@ -184,5 +158,6 @@ PLUGIN = VenuePlugin(
     currency="pUSD",
     modes={Mode.DEMO: AccountSpec(link=DemoLink, door=_door), Mode.PAPER: AccountSpec()},
     market=DemoMarketData,
-    urls={EXCHANGE: Address("http://127.0.0.1:8611")},
+    listing=lambda setup: DemoListing(setup.urls[EXCHANGE]),
+    urls={EXCHANGE: Address("http://127.0.0.1:8611", "The demo exchange; a desk sets it")},
 )
