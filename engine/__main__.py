@@ -137,7 +137,7 @@ def _help_of(file: Path, changed_ns: int) -> str:  # noqa: ARG001 a changed file
 
 
 def code_of(error: BaseException) -> int:
-    """Return the exit code of an error; what nobody named is our own mistake."""
+    """Return the exit code of an error; what has no name is our own mistake."""
     return next((code for kind, code in _CODE_OF if isinstance(error, kind)), BROKEN)
 
 
@@ -150,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Who read our output went away (`| head`): there is nobody left to tell.
+        # Who read our output went away (`| head`): no one is left to read.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PROBLEM
     except ModuleNotFoundError as error:
@@ -224,7 +224,7 @@ def build_parser(given: Sequence[str]) -> tuple[argparse.ArgumentParser, Command
     parsers = parser.add_subparsers(title="commands", metavar="COMMAND")
     asked, known = _asked(given), _files()
     module = None
-    alone = asked in known and given[0] == asked  # then nobody asks what others there are
+    alone = asked in known and given[0] == asked  # then no one asks what others there are
     for name, (where, said) in known.items():
         if alone and name != asked:
             continue

@@ -9,7 +9,7 @@ from typing import Protocol
 from engine.errors import BrokenInvariant
 
 JUMP_NS_MAX = 2_000_000_000
-"""How far wall and monotonic time may part before nobody may trade on either (law M)."""
+"""How far wall and monotonic time may part before no one trades on either (law M)."""
 
 
 class Clock(Protocol):
@@ -48,7 +48,7 @@ class WallClock:
 
         After a leap forward (a suspended machine) our time follows the wall, so that it is UTC
         again, and the next call gives 0. After one backwards our time stays, because it never runs
-        back: the jump is told until the wall has caught up, or the engine starts anew.
+        back: the jump is reported until the wall has caught up, or the engine starts anew.
         """
         jump_ns = self._wall_ns() - self.now_ns()
         if -JUMP_NS_MAX <= jump_ns <= JUMP_NS_MAX:
@@ -79,5 +79,5 @@ class TapeClock:
     said_ns = now_ns
 
     def jump_ns(self) -> int:
-        """Return 0: nobody sets this clock but the recording."""
+        """Return 0: the recording alone sets this clock."""
         return 0

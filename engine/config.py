@@ -1,7 +1,7 @@
 """Configuration: what the machine decides, as opposed to the settings a person edits.
 
 Takes the environment and a `.env` file beside the program, gives one frozen `Config`. The
-environment wins over the file, an empty value counts as not given, and a key that nobody knows is
+environment wins over the file, an empty value counts as not given, and a key that is unknown is
 refused: a misspelt key must not silently mean its default. Nothing is read at import.
 """
 
@@ -155,7 +155,7 @@ class Config(BaseModel):
     markets_path: ClassVar = HomePath("markets.db")
     """Every market its venue lists, searchable; it can be fetched anew."""
     imports_folder: ClassVar = HomePath("imports")
-    """What raw recordings told, kept once they were read."""
+    """What raw recordings held, kept once they were read."""
     run_folder: ClassVar = HomePath("run")
     """Locks and the last error: what only matters while programs run."""
     start_paused_path: ClassVar = HomePath("run/start_paused")
@@ -277,7 +277,7 @@ def load(
     """Read the configuration once. Raises ConfigError with the sentence that mends it.
 
     `file` is a `.env` file; None or a missing file = the environment alone. Given `errors`, a file
-    that cannot be read and a key nobody knows are left out and told there instead. `venues` gives
+    that cannot be read and an unknown key are left out and named there instead. `venues` gives
     the keys of the venues' addresses; it is asked where one may have been set.
     """
     known, given, addresses = keys(), dict[str, str](), dict[str, str]()

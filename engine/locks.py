@@ -35,7 +35,7 @@ def held(path: Path) -> bool:
 def locked(path: Path, what: str, wait_s: float = 0.0) -> TextIO:
     """Hold the lock file for as long as the returned file is open; one just ending is waited for.
 
-    Whoever waits is told so at once. Raises AlreadyRuns where another program holds it for longer
+    Who waits learns it at once. Raises AlreadyRuns where another program holds it for longer
     than `wait_s`, OSError.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

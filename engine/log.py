@@ -2,7 +2,7 @@
 
 `configure` is called once by a program's start, with the redactor that knows its secrets. After
 that `get(room).info("order.accepted", order=7)` writes `time`, `level`, `event`, the fields, and
-where an exception is told, its traceback. What libraries log by `logging` takes the same path.
+where an exception is logged, its traceback. What libraries log by `logging` takes the same path.
 """
 
 from __future__ import annotations

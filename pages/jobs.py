@@ -178,7 +178,7 @@ SILENT_NS = 30 * SECOND_NS
 
 
 def worker_age_ns() -> int | None:
-    """Return how long nobody has heard of the worker, None where there never was one."""
+    """Return how long the worker has been silent, None where there never was one."""
     lock = config().run_folder / "worker.lock"
     return now_ns() - lock.stat().st_mtime_ns if lock.exists() else None
 
@@ -201,7 +201,7 @@ def show_worker() -> None:
 
 
 def speed(row: Mapping[str, Any]) -> tuple[str, str]:
-    """Return a running job's rate and the time it has left; a dash where nobody can say."""
+    """Return a running job's rate and the time it has left; a dash where it is not known."""
     spent_ns = (row["heard_ns"] or 0) - (row["started_ns"] or 0)
     if row["done"] <= 0 or spent_ns < SECOND_NS // 2:
         return NOTHING, NOTHING

@@ -1,6 +1,6 @@
 """One market: book with our orders, trades, history, ticket.
 
-What the engine does not receive or nobody knows is said in words. Reached from Markets, Positions
+What the engine does not receive or is unknown is said in words. Reached from Markets, Positions
 and Orders.
 
 Changes: follows it; orders; flattens; sets price alerts.

@@ -101,7 +101,7 @@ def show_positions(mode: Mode) -> None:
 
 @guard.part("The list of alerts")
 def show_alerts(*, alive: bool, now: int) -> None:
-    """Draw alerts that nobody has seen."""
+    """Draw unseen alerts."""
     st.subheader("Alerts")
     rows = ask(views.alerts, engine_id(), unseen_only=True)
     if rows:

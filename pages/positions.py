@@ -375,7 +375,7 @@ def show_foreign(mode: Mode) -> None:
     """Draw orders and tokens of live wallets that the journal does not know."""
     accounts = {one.account: one.currency for one in ask(snapshot).accounts if one.mode == mode}
     if mode is not Mode.LIVE or not config().journal_path.is_file():
-        return  # nobody else can have anything in a wallet of play money
+        return  # no one else can have anything in a wallet of play money
     st.subheader("Not ours in these wallets")
     orders: list[Row] = []
     tokens: list[Row] = []

@@ -332,7 +332,7 @@ def _preview_line(number: int, cells: Sequence[str]) -> str:
     return f"<tr><th>{number}</th>{shown}</tr>"
 
 
-# -- What is received: each venue's feed, the prices beside it, and the times nobody could trust --
+# -- What is received: each venue's feed, the prices beside it, and times without trust --
 
 MS_NS = 1_000_000
 STALE_MS = 10_000.0

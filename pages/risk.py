@@ -166,7 +166,7 @@ SUBJECTS_MAX = 3
 
 
 def bars(limits: RiskLimits, uses: Sequence[Row], currency: str) -> str:
-    """Return the limits with a bar, a share and a word each; what nobody reports says so."""
+    """Return the limits with a bar, a share and a word each; what is not reported says so."""
     parts = []
     for group in LimitGroup:
         rows = "".join(

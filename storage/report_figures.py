@@ -28,7 +28,7 @@ from storage.reports import (
 )
 
 CHANGES_MAX = 40
-"""Values of the settings that are told one by one."""
+"""Values of the settings that are listed one by one."""
 
 NONE, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 LACKS = (

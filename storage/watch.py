@@ -89,7 +89,7 @@ class Reason(StrEnum):
     ALERT = "alert"
     DIGEST = "digest"
     AGAIN = "again"
-    """It went on happening after it was told."""
+    """It went on happening after it was sent."""
     ESCALATION = "escalation"
     """No person acknowledged it."""
     OVER = "over"
@@ -280,7 +280,7 @@ def open_alerts(connection: sqlite3.Connection, most: int = ROWS_MAX) -> tuple[i
 
 
 def notices_covered(connection: sqlite3.Connection, delivery: int) -> list[tuple[Notice, int]]:
-    """Return what a delivery tells, the most severe first, and the count of it told before."""
+    """Return what a delivery tells, the most severe first, and the count of it sent before."""
     columns = ", ".join(f"n.{name}" for name in _COLUMNS)
     rows = dicts(
         connection,
@@ -296,7 +296,7 @@ def notices_covered(connection: sqlite3.Connection, delivery: int) -> list[tuple
 
 
 def told(connection: sqlite3.Connection, key: str) -> dict[str, tuple[int, int]]:
-    """Return per channel how often a notice had happened when it was told last, and when."""
+    """Return per channel how often a notice had happened when it was sent last, and when."""
     rows = connection.execute(
         "SELECT d.channel, max(c.count), max(coalesce(d.sent_ns, d.created_ns)) FROM covered c "
         "JOIN deliveries d ON d.id = c.delivery WHERE c.notice = ? AND d.state != 'dropped' "

@@ -188,7 +188,7 @@ class Bot:
         self.kept = state
 
     def fail(self, error: BaseException) -> RaiseAlert:
-        """Stop for good after an error of the strategy; return what a person must be told.
+        """Stop for good after an error of the strategy; return what a person must know.
 
         A strategy that leaves by SystemExit has failed as any other. Raises KeyboardInterrupt
         again: a person at the keyboard of a replay asked for it.
@@ -205,7 +205,7 @@ class Bot:
         return alarm("bot_error", text, self.account, self.name)
 
     def warn(self, text: str) -> RaiseAlert:
-        """Return what its strategy wants a person to be told."""
+        """Return what its strategy wants a person to know."""
         said = f"bot {self.name} is pausing: {text}"
         return caution("bot_rests", said, self.account, self.name)
 

@@ -240,7 +240,7 @@ class AccountCore(AskedCore):
         return any(woke)
 
     def market(self, event: Event, now_ns: int) -> bool:
-        """Take a market event. True = call `turn` now; False = it woke nobody."""
+        """Take a market event. True = call `turn` now; False = it woke no bot."""
         return self.wake(self.cache.receive(event, now_ns), event, now_ns)
 
     def wake(self, view: BookView | None, event: Event, now_ns: int) -> bool:
@@ -320,7 +320,7 @@ class AccountCore(AskedCore):
             self._effects += self.executor.receive(event, now_ns)
         if isinstance(event, InstrumentListed):
             if self.cache.views[event.instrument.id].closed:
-                return  # new terms of what is over: nobody may watch it again
+                return  # new terms of what is over: no bot may watch it again
             fit = (bot for bot in self.bots if bot.state is not BotState.ERROR)
             cells = (bot.take(event.instrument) for bot in fit)
             self._cells[event.instrument.id] = tuple(cell for cell in cells if cell)
@@ -579,7 +579,7 @@ class AccountCore(AskedCore):
         return self._place(asked, now_ns)
 
     def _place(self, asked: PlaceManual, now_ns: int) -> tuple[LiveOrder, int] | ManualRefused:
-        self._mark(asked.instrument, now_ns)  # nobody may have looked at its book so far
+        self._mark(asked.instrument, now_ns)  # no bot may have looked at its book so far
         effects, made = self.executor.place(asked, now_ns)
         self._effects += effects
         return made

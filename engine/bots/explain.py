@@ -79,7 +79,7 @@ def planned(executor: Executor, effects: Iterable[Effect], now_ns: int) -> list[
     """Return one record for every owner's part in an instrument that a turn's effects touch.
 
     They come in the order of the planning: who comes first has the cash and the room. Of a basket
-    every part is told, also where nothing came of it: the others depended on it.
+    every part is listed, also where nothing came of it: the others depended on it.
     """
     places: dict[SlotKey, list[Order]] = {}
     cancels: dict[SlotKey, list[OrderId]] = {}
@@ -175,15 +175,15 @@ def rules(
     reasons = list(DenyReason)
     at = reasons.index(denied.reason)
     known = {rule.name: rule for rule in found}
-    told = []
+    rules = []
     for place, reason in enumerate(reasons):
         rule = known.get(reason, Rule(reason, Verdict.PASSED, 0, 0, Unit.NONE))
         if place == at:
             rule = Rule(reason, Verdict.DENIED, rule.value, rule.limit, rule.unit)
         elif place > at:
             rule = Rule(reason, Verdict.NOT_ASKED, 0, 0, Unit.NONE)
-        told.append(rule)
-    return tuple(told)
+        rules.append(rule)
+    return tuple(rules)
 
 
 def _numbers(executor: Executor, places: list[Order], now_ns: int) -> list[Rule]:

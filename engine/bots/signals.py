@@ -209,7 +209,7 @@ class Signals:
         return series
 
     def leave(self, bot: BotId, instrument: InstrumentId | None = None) -> None:
-        """Stop reading an instrument, or (None) all of them; what nobody reads is dropped."""
+        """Stop reading an instrument, or (None) all of them; what no bot reads is dropped."""
         for key in [instrument] if instrument else list(self._watched):
             watched = self._watched.get(key)
             if watched is None or watched.readers.pop(bot, None) is None:

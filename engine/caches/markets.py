@@ -44,7 +44,7 @@ class MarketCache:
     def receive(self, event: Event, now_ns: int) -> BookView | None:
         """Take one market event; anything else is ignored.
 
-        Give the view of which a book or a trade was told; None for an orphan and all other events.
+        Give the view of which a book or a trade came; None for an orphan and all other events.
         """
         kind = type(event)
         if kind is BookChanged:

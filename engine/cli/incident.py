@@ -1,4 +1,4 @@
-"""`python -m engine incident`: a moment of the past lived again, compared, and told."""
+"""`python -m engine incident`: a moment of the past lived again, compared, and described."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ def require_home(config: Config) -> None:
 
 
 def _wait(config: Config, since_ns: int, wait_s: float) -> Receipt | None:
-    """Return the first receipt told since a time that is proven, or the latest after the wait.
+    """Return the first receipt written since a time that is proven, or the latest after the wait.
 
     Raises StorageError where the state cannot be read by then.
     """

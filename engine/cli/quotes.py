@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, config: Config) -> int:
-    """Tell or change it. 0 = told or in force, 1 = saved only, or refused by the engine."""
+    """Tell or change it. 0 = shown or in force, 1 = saved only, or refused by the engine."""
     check_schema(config.state_path)
     if args.expire_after is None and not args.good_till_cancelled:
         with reading(config.state_path) as connection:

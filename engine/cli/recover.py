@@ -1,4 +1,4 @@
-"""`python -m engine recover`: show what the journal lacks, and go on without it if told so.
+"""`python -m engine recover`: show what the journal lacks, and go on without it if asked to.
 
 The one way on where `journal.db` is behind: it ends before what `pitboss.db` has read of it, it is
 a backup, or the venues know orders that it lacks (a copy of the home put back). What `pitboss.db`
@@ -64,7 +64,7 @@ class VenueAnswer(msgspec.Struct, kw_only=True):
     unlisted: list[str] = []
     """Ended orders of ours in markets that neither file knows: their fills are in no book."""
     not_asked: str = ""
-    """Why nobody asked it."""
+    """Why it was not asked."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""`python -m engine replay`: a recording through the engine, told in words or as JSON."""
+"""`python -m engine replay`: a recording through the engine, described in words or as JSON."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def _problem(summary: Mapping[str, Any]) -> bool:
 
 
 class ReplayProgress:
-    """How far a recording has been read, told about once a second; `end` wipes it away."""
+    """How far a recording has been read, shown about once a second; `end` wipes it away."""
 
     def __init__(self, *, shown: bool) -> None:
         self._line = ProgressLine(shown=shown)

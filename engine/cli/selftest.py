@@ -1,6 +1,6 @@
 """`python -m engine selftest ACCOUNT --live`: one real order, placed, seen, cancelled, proven gone.
 
-It holds the engine's lock, so that nobody else trades the account meanwhile. The order's identity
+It holds the engine's lock, so that no engine trades the account meanwhile. The order's identity
 is on the disk before it is sent: after a crash the next self-test cancels that order first, the
 engine's start cancels whatever its key has open and its journal does not know (law N), and the
 venue itself ends it after five minutes, because it is good till a time.

@@ -141,7 +141,7 @@ def unit(args: argparse.Namespace, home: Path, user: str) -> str:
         f'ExecStart="{_escaped(Path(sys.executable))}" {up}',
         "Restart=on-failure",
         "RestartSec=10",
-        # Supervisor alone is told: it stops the engine first, the others when that is proven.
+        # Supervisor alone gets the signal: it stops the engine, then the rest when that is proven.
         "KillMode=mixed",
         f"TimeoutStopSec={STOP_S}",
         f"MemoryMax={args.memory_max}",

@@ -85,7 +85,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Take no arguments: the whole state is told."""
+    """Take no arguments: the whole state is shown."""
 
 
 def run(args: argparse.Namespace, config: Config) -> int:

@@ -148,7 +148,7 @@ class Worker:
         self._retain_s = time.monotonic() + RETAIN_EVERY_S
 
     def work(self) -> None:
-        """Run until told to end; what refuses is said and tried again."""
+        """Run until a signal to end; what refuses is said and tried again."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._end)
         self._log.info("worker.open", pid=os.getpid())
@@ -177,7 +177,7 @@ class Worker:
         return self._ending.is_set() or (self._parent != 1 and os.getppid() != self._parent)
 
     def _heartbeat(self) -> None:
-        """Touch the lock file: its age is how long nobody has heard of us."""
+        """Touch the lock file: its age is how long we have not been heard of."""
         now_s = time.monotonic()
         if now_s - self._heartbeat_s >= HEARTBEAT_EVERY_S:
             self._heartbeat_s = now_s

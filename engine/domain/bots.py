@@ -70,7 +70,7 @@ TRANSITIONS: dict[tuple[BotState, BotHappened], BotState] = {
     (S.RISK_STOPPED, H.FAILED): S.ERROR,
     (S.ERROR, H.START_ASKED): S.STARTING,
     (S.ERROR, H.STOP_ASKED): S.STOPPING,
-    (S.ERROR, H.FAILED): S.ERROR,  # its traceback is told once more
+    (S.ERROR, H.FAILED): S.ERROR,  # its traceback is shown once more
 }
 """RISK_STOPPED is left towards STARTING, so that an account found unready is waited for."""
 

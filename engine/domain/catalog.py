@@ -1,7 +1,7 @@
 """What the desk is made of: what venues and strategies declare, as every room reads it.
 
 Forms, selectors, vault, doctor and pages are drawn from it, so that a plug-in brings its own and
-edits nobody else's file. An engine writes it once, at its start.
+edits no other's file. An engine writes it once, at its start.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class VenueEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def mode_of(venues: Mapping[str, VenueEntry], venue: str, mode: Mode) -> ModeEntry:
-    """Return what accounts of a venue and mode need; of one nobody knows: nothing."""
+    """Return what accounts of a venue and mode need; of an unknown one: nothing."""
     known = venues.get(venue)
     return (known and known.mode(mode)) or ModeEntry(mode=mode)
 

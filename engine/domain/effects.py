@@ -91,7 +91,7 @@ class WalletEffect(AccountEffect, frozen=True, kw_only=True):
 
     @property
     def number(self) -> int:
-        """Return 0: it is no question, nobody waits for a numbered answer."""
+        """Return 0: it is no question and has no numbered answer."""
         return 0
 
 

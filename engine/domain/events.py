@@ -1,4 +1,4 @@
-"""Events: what happened, in the past tense. Feeds, venues and timers make them; nobody edits them.
+"""Events: what happened, in the past tense. Feeds, venues and timers make them; none is edited.
 
 Every event is delivered as `receive(event, now_ns)`: `now_ns` is when the engine learned of it,
 `exchange_ns` is the venue's own stamp where it has one (None = it gave none).
@@ -44,7 +44,7 @@ class OrderUpdate(AccountEvent, frozen=True, kw_only=True):
 
 
 class FillEvent(AccountEvent, frozen=True, kw_only=True):
-    """Base of what happened to one fill after it was told."""
+    """Base of what happened to one fill after it was reported."""
 
     fill: FillId
 
@@ -134,7 +134,7 @@ class ReferencePriced(Event, frozen=True, kw_only=True, gc=False):
 
 
 class BarClosed(Event, frozen=True, kw_only=True, gc=False):
-    """A bar closed: made here from trades or mids, or told by a file of bars.
+    """A bar closed: made here from trades or mids, or read from a file of bars.
 
     `bars` names its series as `engine.domain.bars.bar_spec` reads it. A closed bar never changes.
     """
@@ -245,7 +245,7 @@ class OrderFilled(OrderUpdate, frozen=True, kw_only=True):
     state: FillState = FillState.MATCHED
     source: SizeSource = SizeSource.TAPED
     transaction: str | UnsetType = UNSET
-    """Hash on the chain, as far as the venue has told one; where it tells none, none is kept."""
+    """Hash on the chain, as far as the venue has given one; where it gives none, none is kept."""
     value_micro: int | UnsetType = UNSET
     """What it moved without its fee, in micro-units; unset = price · size.
 
@@ -376,13 +376,13 @@ class PositionsListed(AccountEvent, frozen=True, kw_only=True):
 
 
 class OperationState(StrEnum):
-    """How far an operation of the wallet is: told by whoever carries it to the chain."""
+    """How far an operation of the wallet is: reported by whoever carries it to the chain."""
 
     SUBMITTED = "submitted"
     """It has an id, `transaction`; asking for it a second time could do it a second time."""
     MINED = "mined"
     CONFIRMED = "confirmed"
-    """It is done. What it moved is told by its own fact, for example `TokensRedeemed`."""
+    """It is done. What it moved is its own fact, for example `TokensRedeemed`."""
     FAILED = "failed"
     """It had no effect and never will."""
 
@@ -403,7 +403,7 @@ class OperationNamed(OperationEvent, frozen=True, kw_only=True):
 
 
 class OperationUnanswered(OperationEvent, frozen=True, kw_only=True):
-    """An operation was sent and not answered: nobody knows whether it will take effect."""
+    """An operation was sent and not answered: it may take effect or not."""
 
     reason: str
 
@@ -427,7 +427,7 @@ class PairsConverted(AccountEvent, frozen=True, kw_only=True):
 class TokensRedeemed(AccountEvent, frozen=True, kw_only=True):
     """Tokens of a resolved instrument became cash, whoever asked for it: this is the payment.
 
-    `transaction` and `instrument` together name it: told again it is the same one.
+    `transaction` and `instrument` together name it: reported again it is the same one.
     """
 
     transaction: str
@@ -489,7 +489,7 @@ class LatchReleased(Event, frozen=True, kw_only=True):
     who: str
     reason: str
     kill_only: bool = False
-    """True for accounts that were closed then: nobody has seen what else stops them."""
+    """True for accounts that were closed then: what else stops them is not known."""
     whole: bool = False
     """True = it was the latch of everything: a journal that is behind still stops its account."""
 

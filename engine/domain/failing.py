@@ -42,6 +42,6 @@ class FailingQuestions:
         return f"the venue has not told {question} for {seconds} s: {reason[:REASON_MAX]}"
 
     def answered(self, question: str) -> str:
-        """Note an answer. Return what to tell a person; empty = nobody has heard that it failed."""
+        """Note an answer. Return what to tell a person; empty = its failure was not reported."""
         known = self._failing.pop(question, None)
         return f"the venue tells {question} again" if known is not None and known.said else ""

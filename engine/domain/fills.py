@@ -37,4 +37,4 @@ class SizeSource(StrEnum):
     INFERRED = "inferred"
     """The fall of the traded level between two book snapshots."""
     UNKNOWN = "unknown"
-    """A trade whose size nobody recorded; counted only by the optimistic model."""
+    """A trade without a recorded size; counted only by the optimistic model."""

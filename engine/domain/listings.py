@@ -24,7 +24,7 @@ class ListingState(StrEnum):
     ACTIVE = "active"
     """The venue takes orders."""
     ENDED = "ended"
-    """It takes none, and nobody has proposed an outcome."""
+    """It takes none, and no outcome is proposed."""
     PROPOSED = "proposed"
     DISPUTED = "disputed"
     RESOLVED = "resolved"

@@ -1,7 +1,7 @@
 """Where does a bot lose? What its fills brought to the outcome, by the manner they came about.
 
 A fill brings sign · (what a YES paid less its price) · shares less its fee, price in YES-space and
-sign + for a buy. Only fills of markets whose outcome is known are counted; nobody guesses one.
+sign + for a buy. Only fills of markets whose outcome is known are counted; none is guessed.
 
 Fills of one market share its outcome, so intervals are over whole markets: a bucket's mean a share
 is a ratio of sums over markets, and its standard error is that of the linearised ratio (Cochran,
@@ -153,7 +153,7 @@ KINDS: dict[str, tuple[Bucket, tuple[str, ...]]] = {
     "place": (_stepped(lambda fill: fill.ahead_ticks, (-0.5, 0.5), _TOUCH), _TOUCH),
     "age of the quote": (_stepped(lambda fill: fill.age_s, (1, 5, 30), _AGE), _AGE),
 }
-"""What fills are told apart by: each with its buckets in order."""
+"""What fills are distinguished by: each with its buckets in order."""
 
 
 def losses(fills: Iterable[OutcomeFill]) -> list[LossRow]:

@@ -41,7 +41,7 @@ class Happened(StrEnum):
     NOT_LISTED = "not_listed"
     """Believed live, but absent from two complete listings."""
     FOUND_OPEN = "found_open"
-    """The reconciler's finding: it rests; its fills are told apart."""
+    """The reconciler's finding: it rests; its fills are reported apart."""
     FOUND_GONE = "found_gone"
     """The reconciler's finding: it cannot fill any more."""
 
@@ -106,7 +106,7 @@ TRANSITIONS: dict[tuple[OrderState, Happened], OrderState] = {
     # OPEN: resting, nothing filled.
     (S.OPEN, H.ACCEPTED): S.OPEN,  # both channels say it
     (S.OPEN, H.DELAYED): S.OPEN,  # the slower channel tells an older state
-    (S.OPEN, H.NO_ANSWER): S.OPEN,  # the stream had already told; the answer got lost
+    (S.OPEN, H.NO_ANSWER): S.OPEN,  # the stream had already reported; the answer got lost
     (S.OPEN, H.NOT_SENT): S.UNKNOWN,  # one of the two is wrong: ask
     (S.OPEN, H.REJECTED): S.UNKNOWN,  # the venue contradicts itself: ask
     (S.OPEN, H.FILLED_PART): S.PARTIAL,
@@ -122,7 +122,7 @@ TRANSITIONS: dict[tuple[OrderState, Happened], OrderState] = {
     # PARTIAL: resting, partly filled.
     (S.PARTIAL, H.ACCEPTED): S.PARTIAL,  # the acknowledgement comes after its first fill
     (S.PARTIAL, H.DELAYED): S.PARTIAL,
-    (S.PARTIAL, H.NO_ANSWER): S.PARTIAL,  # the stream had already told; the answer got lost
+    (S.PARTIAL, H.NO_ANSWER): S.PARTIAL,  # the stream had already reported; the answer got lost
     (S.PARTIAL, H.NOT_SENT): S.UNKNOWN,  # one of the two is wrong: ask
     (S.PARTIAL, H.REJECTED): S.UNKNOWN,  # the venue contradicts itself: ask
     (S.PARTIAL, H.FILLED_PART): S.PARTIAL,

@@ -25,9 +25,9 @@ def shares(amount: int, weights: Sequence[int]) -> list[int]:
 
 
 def taken_first(held: Mapping[BotId, int], size: int) -> list[tuple[BotId, int]]:
-    """Return whose tokens were taken that nobody here asked to give away: by hand first.
+    """Return whose tokens were taken without a request from here: by hand first.
 
-    Then what is unassigned, then the bots' by name; what nobody holds was `manual`'s.
+    Then what is unassigned, then the bots' by name; what none of them holds was `manual`'s.
     """
     order = sorted(held, key=lambda owner: (owner != MANUAL, owner != UNASSIGNED, owner))
     found, left = [], size

@@ -83,7 +83,7 @@ def whole_units(
 
 
 def stamp_ns(value: object, what: str) -> int:
-    """Return a time in ns since 1970, UTC, of seconds, ms, µs or ns, told by their magnitude.
+    """Return a time in ns since 1970, UTC, of seconds, ms, µs or ns, known by their magnitude.
 
     Raises BadInput for what is in none of the four between 2001 and 2100.
     """

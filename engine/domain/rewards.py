@@ -6,7 +6,7 @@ one side, asks of YES with bids of NO to the other; a maker scores the lesser si
 mid is within [0.10, 0.90] at least a third of the greater. Sampled each minute; the day's pool is
 shared by score. The multiplier b of equation 1 is 1: no market says when it is in game.
 
-What others score cannot be told from a book, only the most it can be: so an estimate is what ours
+What others score cannot be seen in a book, only the most it can be: so an estimate is what ours
 would get at least, if book and orders stood all day as they stand now.
 """
 

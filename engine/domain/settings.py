@@ -373,7 +373,7 @@ class AlertRule(Settings):
 
 
 class PriceAlert(Settings):
-    """What a person wants to be told of a market's price: the middle of its book."""
+    """What a person wants to hear of a market's price: the middle of its book."""
 
     instrument: Annotated[str, Field(min_length=3, max_length=200)]
     account: str = Field("", max_length=64, description="whose book; empty = any account's")
@@ -392,7 +392,7 @@ class PriceAlert(Settings):
 
 
 class AlertThresholds(Settings):
-    """From where on a condition is told."""
+    """From where on a condition is an alert."""
 
     large_fill: float = Field(500.0, ge=0, le=AMOUNT_MAX, description="units of the currency")
     balance_low: float = Field(100.0, ge=0, le=AMOUNT_MAX, description="cash, in the currency")
@@ -480,7 +480,7 @@ def capital_micro(bots: Iterable[BotSettings]) -> int:
 
 
 def first_equity_micro(account: AccountSettings) -> int | None:
-    """Return what an account nobody opened yet begins with; None = its venue alone knows."""
+    """Return what an account not opened yet begins with; None = its venue alone knows."""
     return None if account.mode is Mode.LIVE else round(account.starting_cash * MICRO)
 
 

@@ -43,7 +43,7 @@ class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScopedLatch(msgspec.Struct, frozen=True, kw_only=True):
-    """A scoped KILL that nobody has released; neither bot nor instrument = the whole account."""
+    """A scoped KILL that is not released; neither bot nor instrument = the whole account."""
 
     account: AccountId
     bot: BotId | None
@@ -74,7 +74,7 @@ class EngineStatus(msgspec.Struct, frozen=True, kw_only=True):
     latch_reason: str = ""
     """Who set the KILL latch of the whole desk and why, as risk knows it; empty = it is not set."""
     killed_bots: tuple[str, ...] = ()
-    """Bots that a KILL has paused and nobody has asked anything of since."""
+    """Bots that a KILL has paused, of which no person asked anything since."""
     refusals: tuple[str, ...] = ()
     """Files that refuse what waits for them."""
     receipt: str | None = None
@@ -148,7 +148,7 @@ class LockedMoney(msgspec.Struct, frozen=True, kw_only=True):
     """What its tokens cost."""
     redeemable_micro: int = 0
     redemption: str = ""
-    """How far its redemption is; empty = nobody asked for one."""
+    """How far its redemption is; empty = none was asked for."""
 
     @property
     def micro(self) -> int:
@@ -245,7 +245,7 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Approvals(msgspec.Struct, frozen=True, kw_only=True):
-    """What an account's wallet has approved, as its venue told it last."""
+    """What an account's wallet has approved, as its venue reported it last."""
 
     account: AccountId
     approvals: tuple[Approval, ...]

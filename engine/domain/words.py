@@ -28,7 +28,7 @@ TIME_NS_MIN = 10**17
 NONE = "\N{EN DASH}"
 
 Terms = Callable[[str], Instrument | None]
-"""The terms of an instrument, None where nobody listed it."""
+"""The terms of an instrument, None where it is not listed."""
 
 
 def price(value: int | None, terms: Instrument | None) -> str:

@@ -89,8 +89,8 @@ class Audit:
     def cash(self, event: BalancesListed, asked_ns: int | None, now_ns: int) -> None:
         """Compare cash; the venue may or may not count what working orders reserve as spendable.
 
-        What is redeemable may have been paid by somebody else and not been told: that is asked.
-        More than the ledger has is a deposit, mostly: it is told and halts nothing.
+        What is redeemable may have been paid by somebody else and not been reported: that is asked.
+        More than the ledger has is a deposit, mostly: it is reported and halts nothing.
         """
         state = self._table.ledger.state
         theirs = event.cash_micro.get(state.currency)
@@ -112,7 +112,7 @@ class Audit:
         self._compared(found, lambda about: about == CASH, tolerance, now_ns)
 
     def _surplus(self, ours: int, theirs: int, text: str, now_ns: int) -> None:
-        """Tell of money nobody booked, and let go of a lack of it."""
+        """Report money that is not booked, and let go of a lack of it."""
         before, pair = self._seen.get(CASH, (0, 0, 0)), (ours, theirs)
         self._compared({}, lambda about: about == CASH, 0, now_ns)
         if before[:2] == pair != self._surplus_told:
@@ -123,7 +123,7 @@ class Audit:
     def positions(self, event: PositionsListed, asked_ns: int | None, now_ns: int) -> None:
         """Compare settled and redeemable tokens, leg by leg; less than a lot is dust.
 
-        Losers are worth nothing: whether the venue still lists them is nobody's concern.
+        Losers are worth nothing: whether the venue still lists them does not matter.
         """
         if not self._quiet_since(asked_ns):
             return

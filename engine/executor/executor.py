@@ -280,7 +280,7 @@ class Executor:
         self._table.restore_change(change)
 
     def restore_cancels(self, asked: CancelOrders) -> None:
-        """Take a journaled `CancelOrders` of an earlier life: what it told the journal's reader."""
+        """Take a journaled `CancelOrders` of an earlier life: what it gave the journal's reader."""
         for known in filter(None, map(self._table.orders.get, asked.orders)):
             state = JOURNALED_STATES.get((known.journaled, Happened.CANCEL_ASKED))
             known.journaled = state or known.journaled
@@ -381,7 +381,7 @@ class Executor:
 
     @property
     def holds(self) -> tuple[Hold, ...]:
-        """Scoped KILLs that nobody has released yet."""
+        """Scoped KILLs that are not released yet."""
         return tuple(self._blocks.state.holds)
 
     def live_in(self, scope: Scope) -> list[LiveOrder]:

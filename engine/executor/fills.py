@@ -2,7 +2,7 @@
 
 A fill's id is remembered as long as its order is: a duplicate of any known order's fill is
 recognised without exception, and memory ends with the order. News about a fill that has not been
-told yet waits in a small bounded room for it.
+reported yet waits in a small bounded room for it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from engine.errors import BrokenInvariant, InvalidTransition
 # -- The life of a fill: a promise (MATCHED) that becomes money (CONFIRMED) or nothing (FAILED) ----
 # The stream and the listing of fills tell the same statuses in any order and more than once, so
 # older news about a fill that is further on changes nothing. The one contradiction, CONFIRMED
-# against FAILED, is not in the table: nobody but a person can say which is true.
+# against FAILED, is not in the table: only a person can say which is true.
 
 F = FillState
 
@@ -31,7 +31,7 @@ class FillContradiction(InvalidTransition):
 
 
 TRANSITIONS: dict[tuple[FillState, FillState], FillState] = {
-    (F.MATCHED, F.MATCHED): F.MATCHED,  # told twice
+    (F.MATCHED, F.MATCHED): F.MATCHED,  # reported twice
     (F.MATCHED, F.MINED): F.MINED,
     (F.MATCHED, F.RETRYING): F.RETRYING,
     (F.MATCHED, F.CONFIRMED): F.CONFIRMED,
@@ -49,11 +49,11 @@ TRANSITIONS: dict[tuple[FillState, FillState], FillState] = {
     (F.CONFIRMED, F.MATCHED): F.CONFIRMED,  # older news
     (F.CONFIRMED, F.MINED): F.CONFIRMED,  # older news
     (F.CONFIRMED, F.RETRYING): F.CONFIRMED,  # older news
-    (F.CONFIRMED, F.CONFIRMED): F.CONFIRMED,  # told twice: money is moved once
+    (F.CONFIRMED, F.CONFIRMED): F.CONFIRMED,  # reported twice: money is moved once
     (F.FAILED, F.MATCHED): F.FAILED,  # older news
     (F.FAILED, F.MINED): F.FAILED,  # older news
     (F.FAILED, F.RETRYING): F.FAILED,  # older news
-    (F.FAILED, F.FAILED): F.FAILED,  # told twice: reversed once
+    (F.FAILED, F.FAILED): F.FAILED,  # reported twice: reversed once
 }
 
 FILL_ENDS = frozenset({F.CONFIRMED, F.FAILED})
@@ -174,7 +174,7 @@ class LegHolding(msgspec.Struct, kw_only=True, gc=False):
     `aside` of it, to an operation of the wallet.
     `leaving` has been sold without being settled, and returns if that sale becomes void.
     `redeemable` are winners of a resolved market that have not been paid: nothing can happen to
-    them but their redemption. Below zero = more were redeemed than their fills have told so far.
+    them but their redemption. Below zero = more were redeemed than their fills have shown so far.
     `lost` are its losers: worth nothing, and kept for the day its result is corrected.
     Costs are what was paid without fees, by average.
     """
@@ -191,7 +191,7 @@ class LegHolding(msgspec.Struct, kw_only=True, gc=False):
     cost_leaving_micro: int = 0
 
     def burn(self, winners: int, told: int | None) -> None:
-        """Take out what was redeemed: losers go with winners, all where money alone was told."""
+        """Take out what was redeemed: losers go with winners, all where only money was reported."""
         self.redeemable -= winners
         self.lost -= self.lost if told is None else min(self.lost, told)
 

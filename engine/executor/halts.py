@@ -86,13 +86,13 @@ class BlocksState(msgspec.Struct, kw_only=True):
     contradictions: list[str] = []
     """What the venue said that cannot be true; cleared when a person releases the latch."""
     holds: list[Hold] = []
-    """Scoped KILLs that nobody has released yet."""
+    """Scoped KILLs that are not released yet."""
     differences: list[VenueDifference] = []
     """What venue and ledger say differently: nothing that adds risk is placed on it."""
     accepted: list[VenueDifference] = []
     """Differences a person has answered for: only another gap is news."""
     unmade: list[OrderId] = []
-    """Orders the venue knows and nobody made here; a release of the account answers for them."""
+    """Orders the venue knows that were not made here; a release of the account answers for them."""
 
 
 class Blocks:
@@ -437,7 +437,7 @@ class TradingHalts:
     def _settled_by_a_person(self, *, whole: bool) -> None:
         """Let go of what the venue said that cannot be: a person has compared both.
 
-        A journal that is behind stays so with a KILL's release: nobody compares that account by it.
+        A journal that is behind stays so with a KILL's release: no release compares that account.
         """
         state = self._blocks.state
         behind = [text for text in state.contradictions if whole and LACKS in text]
@@ -496,7 +496,7 @@ class TradingHalts:
         self._everything_dirty()
 
     def age_mode(self, now_ns: int) -> None:
-        """Try more of the venue where its last word is old: nobody must say that it opened."""
+        """Try more of the venue where its last word is old: it opens without a person's word."""
         if self._blocks.age_mode(now_ns):
             self._everything_dirty()
 

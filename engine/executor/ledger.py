@@ -246,7 +246,7 @@ class Ledger:
     # -- fills -------------------------------------------------------------------------------------
 
     def book(self, order: Order, event: OrderFilled, *, now_ns: int = 0) -> Booked:
-        """Book a fill once; told again, it only moves on to the state told."""
+        """Book a fill once; reported again, it only moves on to the state reported."""
         if event.fill in (state := self.state).fills.states:
             return self.advance(event.fill, event.state)
         if order.instrument not in state.instruments:
@@ -270,7 +270,7 @@ class Ledger:
     def advance(self, fill: FillId, reported: FillState) -> Booked:
         """Move a fill's settlement on; settles or voids it once.
 
-        News of a fill nobody has told yet waits for it. Raises InvalidTransition on a
+        News of a fill that is not reported yet waits for it. Raises InvalidTransition on a
         contradiction, with nothing changed.
         """
         moved = self.state.fills.move(fill, reported)
@@ -349,7 +349,7 @@ class Ledger:
     def convert(self, event: PairsConverted, owner: BotId | None = None) -> Booked:
         """Book a split, its cost shared by both legs, or a merge: after the result, as redeemed.
 
-        `owner` None = nobody here asked for it: a split is by hand, a merge took what is held by
+        `owner` None = no order here asked for it: a split is by hand, a merge took what is held by
         hand first (`taken_first`). Whoever calls has not booked it before. More pairs than are
         held are booked all the same.
         """
@@ -436,7 +436,7 @@ class Ledger:
         """Book a redemption of a resolved instrument. Whoever calls has not booked it before.
 
         More tokens than are redeemable here are booked all the same: their fills are still to be
-        told. BrokenInvariant where nobody said what the instrument pays.
+        reported. BrokenInvariant where it is not known what the instrument pays.
         """
         state, key = self.state, event.instrument
         payout = self.holding(key).payout_yes_micro

@@ -248,7 +248,7 @@ def update_exposure(exposure: ExposureBook, ledger: Ledger, instrument: Instrume
 def _held(holding: Holding, linear: bool) -> tuple[LegHolding, LegHolding]:
     """Return both legs as they can be counted; of a linear short that was sold, nothing.
 
-    Sold what we did not have: the ledger has told it; a linear short has no worst case.
+    Sold what we did not have: the ledger has reported it; a linear short has no worst case.
     """
     yes = holding.yes
     short = yes.settled + yes.leaving < 0 or yes.settled + yes.pending < 0
@@ -281,24 +281,24 @@ class OrderTable(OrderMemory):
         """Journaled orders of instruments that are not listed yet: they wait, and the start too."""
         self.numbers = OrderNumbers()
         self.known_until = OrderId(0)
-        """Up to this number a snapshot has told everything: what it lacks was forgotten, ended."""
+        """Up to this number a snapshot holds everything: what it lacks was forgotten, ended."""
         self.live_count = 0
         self.dirty: dict[InstrumentId, bool] = {}
         """Instruments to plan, in the order in which something happened to them; False = only its
-        mark or intent was told again as it was: nothing is news but the time."""
+        mark or intent was repeated as it was: nothing is news but the time."""
         self.fills = 0
         self.moves = 0
         """How often money or tokens moved."""
         self.moved_ns = -1
         """When they last did; -1 = never."""
         self.unjournaled: dict[OrderId, tuple[LiveOrder, str]] = {}
-        """Orders that moved since the journal was told where they stand, and why they did."""
+        """Orders that moved since the journal was given where they stand, and why they did."""
         self.wake_ns = NEVER
         """When an intent may have expired or a pause may be over, at the earliest."""
         self.priorities: dict[BotId, int] = {}
         """Who goes first where owners' levels would meet; 0 where nothing is said."""
         self.refused: dict[tuple[BotId, InstrumentId], None] = {}
-        """Whose intents are ignored where, as a person was told."""
+        """Whose intents are ignored where, as a person was alerted."""
 
     # -- instruments -------------------------------------------------------------------------------
 
@@ -551,7 +551,7 @@ class OrderTable(OrderMemory):
             self.moved(order.instrument, now_ns)
         return booked, new
 
-    # -- what the journal is told ------------------------------------------------------------------
+    # -- what the journal is given -----------------------------------------------------------------
 
     def take_changes(self) -> list[Effect]:
         """Return, once, where every order stands that moved since this was asked last."""
@@ -573,7 +573,7 @@ class OrderTable(OrderMemory):
         return changes
 
     def restore_change(self, change: OrderChanged) -> None:
-        """Take what an earlier life told the journal of an order: only what differs is told again.
+        """Take what an earlier life journaled of an order: only what differs is journaled again.
 
         An order is folded from the venue's own words. Which end it came to is the one thing they
         do not say twice (of an UNKNOWN order every end reads as gone), so that is believed.

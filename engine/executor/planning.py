@@ -188,7 +188,7 @@ class Planning:
         if slot.unchanged:
             return  # the same intent and facts as in a plan that had nothing to do
         if intent is None and slot.owner == MANUAL:
-            self._leave(slot, ())  # nobody intents for what a person placed: it rests
+            self._leave(slot, ())  # no bot intends what a person placed: it rests
             return
         made = self._made(entry, slot, ahead, now_ns)
         if made is NO_PLAN:
@@ -413,7 +413,7 @@ def reduces(table: OrderTable, order: Order) -> int:
 # -- The mailbox: one slot per owner and instrument, the latest intent wins (law I) ----------------
 
 REFUSED_MAX = 1_000
-"""Refused (bot, instrument) pairs that are remembered as already told."""
+"""Refused (bot, instrument) pairs that are remembered as already reported."""
 
 
 class Mailbox:

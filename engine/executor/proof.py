@@ -89,7 +89,7 @@ class ZeroProofs:
                 continue
             others = {known.order.id for known in live if not within(scope, known.order)}
             open_here = len(others) < len(live)
-            # A listed order of ours that nobody knows is in everybody's scope.
+            # A listed order of ours that is unknown here is in every scope.
             open_there = unread or any(
                 report.order is None or report.order not in others for report in ours
             )
@@ -221,7 +221,7 @@ class Questions:
     def answered(self, question: AccountQuestion, number: int) -> int | None:
         """Note an answer to the question with this number; return when it was asked.
 
-        None = nobody waits for it: it may be the late answer to an older question.
+        None = no question waits for it: it may be the late answer to an older question.
         """
         asked = self._asked.get(question)
         if asked is None or asked[1] != number:

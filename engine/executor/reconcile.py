@@ -51,7 +51,7 @@ from engine.executor.wallet import WalletOperations
 # twice (the venue has been seen to show an empty list over resting orders).
 
 UNRECOGNISED_MAX = 1_000
-"""Orders nobody knows that are remembered as already told."""
+"""Unknown orders that are remembered as already named."""
 
 MISSING_BELIEVED = 2
 """Listings in a row that must lack an order before it is UNKNOWN."""
@@ -204,7 +204,7 @@ class Listings:
 # -- The reconciler: asks the venue what it knows, and says what may be believed of the answer -----
 
 ASKS_ALERT = 8
-"""Questions about one order after which a person is told."""
+"""Questions about one order after which a person is alerted."""
 
 _RESTS = frozenset({S.OPEN, S.PARTIAL})
 _GONE = frozenset({S.FILLED, S.CANCELLED, S.EXPIRED, S.REJECTED})
@@ -448,7 +448,7 @@ class Reconciler:
     def listed(self, event: OpenOrdersListed, now_ns: int) -> None:
         """Compare a complete listing of open orders with the table.
 
-        One that nobody asked for proves what it contains, but not what it lacks.
+        One without a question proves what it contains, but not what it lacks.
         """
         asked_ns = self.questions.answered(AccountQuestion.LISTING, event.answers)
         rows = event.unread or ()
@@ -471,7 +471,7 @@ class Reconciler:
         known, states = table.orders, table.ledger.state.fills.states
         for fill in event.fills:
             if fill.order in known and states.get(fill.fill) is fill.state:
-                continue  # most of a listing is told again as it stands
+                continue  # most of a listing is repeated as it stands
             if fill.order in known or not table.numbers.has(fill.order):
                 self._book(fill, now_ns)
             # else: an order that was forgotten after all its fills had been decided

@@ -34,7 +34,7 @@ from engine.executor.fills import (
 
 
 class Anomaly(StrEnum):
-    """A rule that a booked fact breaks. Facts are kept; a person is told."""
+    """A rule that a booked fact breaks. Facts are kept; a person is alerted."""
 
     CASH_NEGATIVE = "cash_negative"
     OVERSOLD = "oversold"
@@ -80,7 +80,7 @@ class LedgerState(msgspec.Struct, kw_only=True):
     cash_pending_micro: int = 0
     cash_reserved_micro: int = 0
     redeemable_micro: int = 0
-    """What tokens of resolved instruments are still to bring: equity, and nobody's to spend."""
+    """What tokens of resolved instruments are still to bring: equity, and not to be spent."""
     redeemed_micro: int = 0
     """What redemptions have paid since the account began."""
     deposits_micro: int = 0

@@ -54,10 +54,10 @@ _ASKED, _KILLED_REST = CancelReason.ASKED, CancelReason.KILLED_REST
 _NO_FUNDS = CancelReason.NO_FUNDS
 _UNANSWERED = frozenset({OrderState.PENDING, OrderState.SENT, OrderState.UNKNOWN})
 _MISSES = frozenset({RejectReason.WOULD_CROSS, RejectReason.NOT_FILLED})
-"""Refusals that belong to trading and need nobody's attention."""
+"""Refusals that belong to trading and need no attention."""
 
 UNMADE_MAX = 1_000
-"""Orders nobody made here that are remembered; beyond it the oldest are forgotten."""
+"""Orders of others that are remembered; beyond it the oldest are forgotten."""
 
 BEHIND = (
     f"and {LACKS}, as after a copy of the home was put back. "
@@ -111,7 +111,7 @@ class VenueReports:
         return known
 
     def _unknown_report(self, order: OrderId) -> None:
-        """Raise an alert about an order nobody made; one forgotten or not yet listed is no news."""
+        """Alert to an order not made here; one forgotten or not yet listed is no news."""
         if not self._table.numbers.has(order):
             self._outbox.alert(
                 Severity.CRITICAL,
@@ -168,7 +168,7 @@ class VenueReports:
                 CancelOrders(account=table.account, orders=(known.order.id,))
             )
         elif known.not_found and state is OrderState.CANCELLED:
-            # It was believed gone because nobody knew it; here it is, late.
+            # It was believed gone because the venue did not know it; here it is, late.
             self.reconciler.revived(known, now_ns)
 
     def _unanswered(self, event: OrderUnanswered, now_ns: int) -> None:
@@ -249,7 +249,7 @@ class VenueReports:
     # -- fills -------------------------------------------------------------------------------------
 
     def book(self, event: OrderFilled, now_ns: int) -> None:
-        """Book a fill, told by the stream or by a listing."""
+        """Book a fill, reported by the stream or by a listing."""
         known = self._table.orders.get(event.order)
         if known is None:
             if not self._table.numbers.has(event.order):
@@ -311,7 +311,7 @@ class VenueReports:
             self.contradiction(f"fill {fill}: {contradiction}")
             return
         if not known:
-            self.reconciler.request_fills(now_ns)  # the fill itself has not been told yet
+            self.reconciler.request_fills(now_ns)  # the fill itself has not been reported yet
         if not booked.changed or entry is None:
             return
         table.moved(entry.instrument, now_ns)

@@ -82,7 +82,7 @@ class WalletOperation(msgspec.Struct, kw_only=True):
     reason: str = ""
     """Why it is in doubt, for people."""
     alike: bool = False
-    """A conversion of its size was booked while nobody had named its transaction."""
+    """A conversion of its size was booked before its transaction was named."""
 
     @property
     def instrument(self) -> InstrumentId | None:
@@ -116,7 +116,7 @@ class WalletState(msgspec.Struct, kw_only=True):
     booked: dict[str, int] = {}
     """Payments by name, with their times."""
     waiting: dict[InstrumentId, list[TokensRedeemed]] = {}
-    """Payments of instruments whose result nobody has told yet."""
+    """Payments of instruments whose result is not reported yet."""
     listed_ns: int = -1
     """Payments up to here have been listed; -1 = never."""
 
@@ -134,7 +134,7 @@ class WalletOperations:
         self._paused: dict[tuple[type, InstrumentId | None], int] = {}
         """Until when something is not asked for after a failure."""
         self._surplus: dict[InstrumentId, int] = {}
-        """Since when more was paid than fills explain; -1 = a person was told."""
+        """Since when more was paid than fills explain; -1 = a person was alerted."""
 
     def automate(self, redeem_above_micro: int | None, merge_above_micro: int | None) -> None:
         """Redeem and merge by itself from these amounts on; None = not."""
@@ -409,7 +409,7 @@ class WalletOperations:
                 instrument=operation.instrument,
             )
 
-    # -- what is told ------------------------------------------------------------------------------
+    # -- what is reported --------------------------------------------------------------------------
 
     def _named(self, event: OperationNamed, now_ns: int) -> None:
         operation = self.state.operations.get(event.operation)

@@ -22,7 +22,7 @@ class BadFrame(BadInput):
 
 
 ANOMALY_KINDS_MAX = 200
-"""Kinds of anomalies told apart; what comes after is counted as `other`."""
+"""Kinds of anomalies distinguished; what comes after is counted as `other`."""
 
 
 @dataclass(slots=True, eq=False)
@@ -45,9 +45,9 @@ class FeedCounts:
     duplicates: int = 0
     """Frames that repeat the frame before."""
     mirrored: int = 0
-    """Frames of the second token that tell what the first one's told already."""
+    """Frames of the second token that repeat the first one's."""
     out_of_order: int = 0
-    """Frames older than what was already told: read and checked, not told."""
+    """Frames older than what was already given: read and checked, not given."""
     gaps: int = 0
     """Silences and reconnections: moments after which the view had to be built anew."""
     anomalies: Counter[str] = field(default_factory=Counter)

@@ -221,7 +221,7 @@ class PlacesLane:
         return True
 
     def _throttled(self, number: int, effect: PlaceOrder, until_ns: int) -> None:
-        """Put a place the venue refused untouched back to the head, unless nobody wants it."""
+        """Put a place the venue refused untouched back to the head, unless no intent wants it."""
         order = effect.order
         self._wait_ns = max(self._wait_ns, until_ns)
         reason = self.veto(order)
@@ -256,7 +256,7 @@ class PlacesLane:
         return requests
 
     def expire(self, now_ns: int) -> None:
-        """Give up waiting for places past their timeout: they may be live, nobody knows."""
+        """Give up waiting for places past their timeout: they may be live, which is not known."""
         while self._flights:
             number, (effect, deadline_ns) = next(iter(self._flights.items()))
             if deadline_ns > now_ns:

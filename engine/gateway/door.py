@@ -59,7 +59,7 @@ OnNamed = Callable[[OperationName], Awaitable[None]]
 """Keeps an operation's name on the disk. Raises NotSent where it must not leave any more."""
 
 VenueOutput = ev.Event | Reply
-"""What a simulated venue hands out: replies to requests, and events nobody asked for."""
+"""What a simulated venue hands out: replies to requests, and events without a request."""
 
 
 class Venue(Protocol):
@@ -110,7 +110,7 @@ class HasOperations(Protocol):
         """Have the wallet do something. The journal has `asked` before this is called.
 
         Awaits `named` with the name it will be found by, where it needs one, before anything can
-        take effect. What moves is told on its own. Raises OutcomeUnknown where it may have been
+        take effect. What moves is reported on its own. Raises OutcomeUnknown where it may have been
         taken: it is then asked about, never asked for again blindly. Any other error of the door
         means that nothing has left and nothing will.
         """

@@ -164,7 +164,7 @@ class SafetyLane:
         self._outbox = outbox
         self._in_flight_max = settings.safety_in_flight_max
         self._asking_max = settings.safety_in_flight_max // 2
-        """Questions that nobody answers must leave cancels half of the slots."""
+        """Questions without an answer must leave cancels half of the slots."""
         self._queue_max = settings.queue_max
         self._timeout_ns = settings.safety_timeout_ms * 1_000_000
         # A request larger than the bucket could never pass.

@@ -204,7 +204,7 @@ class Calls:
         account = self._account
         if isinstance(error, VenueClosed):
             known = error.mode in VenueMode.__members__.values()
-            # A mode nobody named takes nothing, as far as we know.
+            # A mode that is not named takes nothing, as far as we know.
             mode = VenueMode(error.mode) if known else VenueMode.DISABLED
             return (self._closed(mode, error.retry_after_ns, error),)
         if isinstance(error, AuthRefused):

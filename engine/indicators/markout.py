@@ -130,7 +130,7 @@ class MarkoutRecord(msgspec.Struct):
         return MarkoutSummary(len(fills), markout, error, earned / weight if marked else None)
 
     def resize(self, half_life_fills: float, fills_max: int) -> None:
-        """Forget and keep as told from now on."""
+        """Forget and keep as given from now on."""
         self.half_life_fills, self.fills_max = half_life_fills, fills_max
         for means in (self.overall, *self.cells.values()):
             means.half_life_fills = half_life_fills

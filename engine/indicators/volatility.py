@@ -117,6 +117,6 @@ class BlendedVolatility(msgspec.Struct, gc=False):
         return self.short.observed_s
 
     def retune(self, short_s: float, long_s: float, sample_ns_min: int) -> None:
-        """Forget and sample as told from now on."""
+        """Forget and sample as given from now on."""
         self.short.half_life_s, self.long.half_life_s = short_s, long_s
         self.short.sample_ns_min = self.long.sample_ns_min = sample_ns_min

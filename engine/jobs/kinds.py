@@ -203,7 +203,7 @@ def _prune(files: list[Path], before_ns: int) -> int:
 
 
 def _run_folders(context: JobContext, keep: int) -> int:
-    """Delete the folders of all but the newest stored runs, and of runs nobody stored for a day."""
+    """Delete the folders of all but the newest stored runs, and of runs without a row for a day."""
     config = context.config
     kept = {str(started) for started in upkeep.known_runs(config.state_path)[:keep]}
     known = {str(started) for started in upkeep.known_runs(config.state_path)}
@@ -312,7 +312,7 @@ def _keep_files(context: JobContext, *, kind: str) -> dict[str, int]:
 
 
 def _keep_ticks(context: JobContext) -> dict[str, int]:
-    """Move ticks into their files, and let the oldest go; what was torn is told as an alert."""
+    """Move ticks into their files, and let the oldest go; what was torn raises an alert."""
     config, now_ns = context.config, context.now_ns()
     context.progress(0, 0, "", "moving ticks into their files")
     moved = ticks.move(config.home)

@@ -263,7 +263,7 @@ class Accounts:
             runner.latch(LatchSet(who="engine", reason="the KILL latch was set before"), now_ns)
             if past:
                 engine.prove_too(runner, now_ns)
-        elif runner.core.executor.latched:  # by a KILL nobody has released at this account
+        elif runner.core.executor.latched:  # by a KILL that is not released at this account
             engine.take_latch(Latch(who="journal", at_ns=now_ns))
             engine.keep_latch("journal", now_ns)
         for stream in self.venues.markets[settings.venue].join(engine, runner):

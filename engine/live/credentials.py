@@ -44,7 +44,7 @@ def take_all(
     with sparing(spared):
         found = take(environment, file)
     if spared and not found:
-        with suppress(ConfigError):  # it is told already; the environment alone may be whole
+        with suppress(ConfigError):  # it is reported already; the environment alone may be whole
             found = take(alone, NOWHERE)
     for account, credentials in from_vault(vault_path, passphrase, spared).items():
         if account not in found:
@@ -95,7 +95,7 @@ def take_passphrase(environment: MutableMapping[str, str], file: Path) -> str:
 def locked_keys(
     path: Path, found: Container[str], spared: dict[str, str] | None = None
 ) -> dict[str, LockedKey]:
-    """Return whose keys the vault holds and nobody has read yet, by account.
+    """Return whose keys the vault holds that are not read yet, by account.
 
     `spared` as with `take_all`.
     """

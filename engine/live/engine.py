@@ -51,7 +51,7 @@ class Engine(Services):
 
     projector: Projections
     watch: KillWatch | None = None
-    """Whoever looks from outside that the loop lives, and for a KILL; None = nobody does."""
+    """Whoever looks from outside that the loop lives, and for a KILL; None = nothing does."""
     _snapshot_every = SNAPSHOT_EVERY
 
     def __init__(
@@ -87,7 +87,7 @@ class Engine(Services):
         """True where the latest receipt stays NOT PROVEN until a person acts."""
         self.phase = INIT
         self._refusing: dict[str, tuple[int, bool]] = {}
-        """File that refuses → since when, and whether a person was told."""
+        """File that refuses → since when, and whether a person was alerted."""
         self._snapshot_seq = self.recorder.seq
         self._learned_ns = self.clock.now_ns()
 

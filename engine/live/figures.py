@@ -167,7 +167,7 @@ def _ages(executor: Executor, now_ns: int) -> list[LimitUse]:
 # -- Where all money of one account is: free, reserved, on its way, in tokens ---------------------
 
 LOCKS_MAX = 300
-"""Markets told one by one, those that end first; the others are told as one sum."""
+"""Markets reported one by one, those that end first; the others are one sum."""
 
 CONFIRMED = frozenset({OrderState.OPEN, OrderState.PARTIAL, OrderState.CANCELLING})
 """States of an order that the venue is known to hold."""

@@ -3,7 +3,7 @@
 What a process was started with stays readable in `/proc/PID/environ` for as long as it lives, so a
 program that was given secrets starts itself anew without them and reads them from a pipe. `up`
 leaves a keeper beside the supervisor: it holds them in memory and gives them, at each start, to
-the supervisor's engine and to nobody else.
+the supervisor's engine alone.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def start_clean(words: Sequence[str]) -> None:
 
 
 def keep_to_itself() -> None:
-    """Let nobody read this process's memory, nor the system write it to disk: it holds secrets.
+    """Keep this process's memory from readers and from the disk: it holds secrets.
 
     Elsewhere than on Linux only the second.
     """
@@ -144,7 +144,7 @@ def ask_keeper(
     """Take over what the keeper holds, if this is a supervisor's program; False = no keeper.
 
     Raises ConfigError where it does not answer: an engine without its keys would stand blind;
-    given `spared`, that is told there instead.
+    given `spared`, that is kept there instead.
     """
     if SUPERVISED not in environment or not (folder / SOCKET).exists():
         return False

@@ -208,13 +208,13 @@ def rewind_hang_timer(mark: Mark) -> None:
 def loop_closes() -> None:
     """Wind it for the last time: a loop or thread that hangs now ends the process, and says where.
 
-    Everything is closed and told by then; a supervisor that expects an engine starts another one.
+    Everything is closed and reported by then; a supervisor that expects an engine starts one.
     """
     faulthandler.dump_traceback_later(CLOSES_S, exit=True, file=2)
 
 
 def loop_ends() -> None:
-    """Stop the timer: nobody winds it any more."""
+    """Stop the timer: no thread winds it any more."""
     faulthandler.cancel_dump_traceback_later()
 
 

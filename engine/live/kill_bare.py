@@ -2,7 +2,7 @@
 
 `BareProof` cancels at one account's venue and lists until nothing is shown twice; it needs no
 executor, so it also covers accounts that an engine knows and does not trade. `end_bare` is a KILL
-where nobody can recover: every account that any source names is ended from beside, and the receipt
+where no engine recovers: every account that any source names is ended from beside, and the receipt
 says NOT PROVEN with what refused.
 """
 
@@ -58,7 +58,7 @@ class Everything(msgspec.Struct, kw_only=True):
 
 
 class BareProof:
-    """One account on its way to a proof, from beside. `opener` None = nobody here can ask it.
+    """One account on its way to a proof, from beside. `opener` None = it cannot be asked from here.
 
     `executor` is what the journal knows of it; None = it was not read, or has no record of it.
     """
@@ -212,7 +212,7 @@ def everything(config: Config, venues: Venues) -> Everything:
 
 
 def kill_requested(config: Config) -> bool:
-    """Say whether a KILL is set or was signalled; a signal nobody has received yet sets it.
+    """Say whether a KILL is set or was signalled; a signal not received yet sets it.
 
     A latch that cannot be looked at counts: cancelling is what errs least. Never raises.
     """
@@ -229,7 +229,7 @@ def kill_requested(config: Config) -> bool:
 async def end_bare(config: Config, url: str, refused: str, venues: Venues | None = None) -> Receipt:
     """Cancel everything that any source names from beside, and give the receipt: NOT PROVEN.
 
-    It is said and, where the state takes it, kept. `refused` is why nobody can recover. `venues`
+    It is said and, where the state takes it, kept. `refused` is why no engine can recover. `venues`
     are those of this start, if it has them: they have the secrets. Raises ConfigError.
     """
     venues = venues or venues_of(config, url, killed=True)

@@ -26,7 +26,7 @@ from storage.phases import RECOVERY, STOPPED, STOPPING
 
 TICK_S = 0.02
 STOP_S = 25.0
-"""How long a stop waits for its proof; the supervisor waits longer. Where nobody can be asked
+"""How long a stop waits for its proof; the supervisor waits longer. Where no venue can be asked
 before a person acts, it does not wait."""
 
 Streams = list[Stream]
@@ -76,7 +76,7 @@ async def trade(
 
 
 def _all_there_is(engine: Engine) -> None:
-    """End a KILL that has proven every account it opened, where nobody here can ask the others."""
+    """End a KILL that has proven every account it opened, where no other can be asked here."""
     receipt = engine.receipt
     if engine.needs_operator and receipt:
         lacking = {AccountId(one.account) for one in receipt.accounts if one.missing}
@@ -147,7 +147,7 @@ async def _crash(engine: Engine, error: BaseException) -> None:
 async def close(engine: Engine, telemetry: Telemetry | None = None) -> None:
     """Close everything in the order of the flow, each whatever became of those before.
 
-    A disk that refuses is told. Raises the first other error when all is closed.
+    A disk that refuses is reported. Raises the first other error when all is closed.
     """
     errors: list[BaseException] = []
 
@@ -304,14 +304,14 @@ class StandstillWatch:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._since_ns: dict[AccountId, int] = {}
-        """Since when an account places nothing; 0 = a person was told."""
+        """Since when an account places nothing; 0 = a person was alerted."""
 
     def watch(self, now_ns: int) -> None:
         for account, runner in self._engine.runners.items():
             executor = runner.core.executor
-            told = executor.latched or executor.stopped or executor.to_release
+            reported = executor.latched or executor.stopped or executor.to_release
             killed = any(not any(hold.place) for hold in executor.holds)
-            if executor.healthy or told or killed or runner.unaskable():
+            if executor.healthy or reported or killed or runner.unaskable():
                 self._since_ns.pop(account, None)
                 continue
             since_ns = self._since_ns.setdefault(account, now_ns)
@@ -322,7 +322,7 @@ class StandstillWatch:
                 self._engine.alert(alarm(STANDSTILL, text, account=account), now_ns)
 
 
-# -- free space: told early, and nothing new is asked for before the disk is full ------------------
+# -- free space: an early alert, and nothing new is asked for before the disk is full --------------
 
 DISK = "disk"
 """Health source and kind of alert."""
@@ -350,7 +350,7 @@ class DiskWatch:
         self._statvfs = statvfs
         self._look_ns = 0
         self._reported = 1.0
-        """The level told last; 1 = none."""
+        """The level reported last; 1 = none."""
         self._full = False
 
     def watch(self, now_ns: int) -> None:

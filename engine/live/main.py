@@ -284,7 +284,7 @@ def open_engine(
     recorder.on_lease_lost(engine.crash)
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: engine.end(error_of(context)))
-    # A thread that dies of anything ends the engine: nobody else would do its work.
+    # A thread that dies of anything ends the engine: no other would do its work.
     threading.excepthook = lambda thread: engine.crash(thread.exc_value or SystemExit())
     commands = Commands(engine)
     state = StateKeeper(
@@ -349,7 +349,7 @@ def _decision_log(config: Config) -> DecisionKeeper:
 
 
 def error_of(context: dict[str, Any]) -> BaseException:
-    """Return what nobody on a loop has caught."""
+    """Return what no task on a loop has caught."""
     error = context.get("exception")
     return error if isinstance(error, BaseException) else BrokenInvariant(context["message"])
 

@@ -37,7 +37,7 @@ Inventory = tuple[tuple[str, int, int], ...]
 
 
 def unaskable_text(why: str) -> str:
-    """Return what is missing of an account whose venue nobody can ask."""
+    """Return what is missing of an account whose venue cannot be asked."""
     return f"the venue cannot be asked: {why}; orders of an earlier run may rest there"
 
 
@@ -218,7 +218,7 @@ class ProofRun:
         return f"proof of {self._title}"
 
     def needs_operator(self, receipt: Receipt) -> bool:
-        """Say whether a receipt stays unproven until a person acts: nobody else can be asked."""
+        """Say whether a receipt stays unproven until a person acts: no venue can be asked."""
         lacking = [one.account for one in receipt.accounts if one.missing]
         waits = bool(lacking or receipt.missing)
         unproven = [self.proofs[name] for name in lacking if name in self.proofs]
@@ -241,7 +241,7 @@ class ProofRun:
         )
 
     def due(self, now_ns: int) -> Receipt | None:
-        """Return the receipt if it is proven, or must be told now.
+        """Return the receipt if it is proven, or must be given now.
 
         Soon where it has changed what lacks, at once where waiting changes nothing, and ever later
         where all is as it was said.

@@ -140,7 +140,7 @@ def attach_bots(
 ) -> None:
     """Add every bot in force as it was kept, or those of one account; `first` = they start.
 
-    One that cannot be added is told, and stays in `engine.absent` as it was.
+    One that cannot be added is reported, and stays in `engine.absent` as it was.
     """
     now_ns = engine.clock.now_ns()
     hung = quarantined(engine.config.home)

@@ -59,10 +59,10 @@ ROWS_EVERY = 2
 """Seconds between two writes of bots, books, holdings and limits; the heartbeat is written each."""
 
 BOTS_AT_ONCE = 10
-"""Bots told in one slice, some 50 µs each with their markets."""
+"""Bots reported in one slice, some 50 µs each with their markets."""
 
 LEVELS = 8
-"""Levels told of each side of a book."""
+"""Levels reported of each side of a book."""
 
 
 class Telemetry:
@@ -74,9 +74,9 @@ class Telemetry:
         self._seen: dict[tuple[str, str], HoldingSeen] = {}
         self._rewards = RewardsWatch()
         self._bots_said: dict[str, BotStatus] = {}
-        """Every bot as it was told last."""
+        """Every bot as it was reported last."""
         self._queues: dict[AccountId, dict[OrderId, int]] = {}
-        """What stood before each resting order of an account at most, as told last."""
+        """What stood before each resting order of an account at most, as reported last."""
 
     def follow(self, now_ns: int) -> None:
         """Follow the fills of every account to their horizons; those of before go on."""
@@ -113,7 +113,7 @@ class Telemetry:
             yield from self._accounts(now_ns)
         if self._count % COUNTS_EVERY_S == 0:
             self._engine.decisions.publish()
-        crowded = bool(state.halts)  # what is told again and again must not wait in thousands
+        crowded = bool(state.halts)  # what is repeated again and again must not wait in thousands
         if self._count % PNL_EVERY == PNL_EVERY - 1 and not crowded:
             state.write_row(add_pnl, now_ns)
         self._count += 1
@@ -190,9 +190,9 @@ class Telemetry:
         for key in [key for key in self._seen if key[0] == runner.account and key not in known]:
             del self._seen[key]
         if changed:
-            told = {one.key: one for one in changed}
-            anew = told.keys() - self._seen.keys()
-            self._seen.update(told)
+            moved = {one.key: one for one in changed}
+            anew = moved.keys() - self._seen.keys()
+            self._seen.update(moved)
             self._engine.state.write_row(put_holdings, changed, now_ns, anew=anew)
 
     def _earnings(self, runner: AccountRunner, now_ns: int) -> None:

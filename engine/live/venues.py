@@ -87,7 +87,7 @@ def venues_of(config: Config, url: str, *, killed: bool = False) -> Venues:
     locked = locked_keys(config.vault_path, credentials, spared)
     kept: dict[str, Unlock] = {}
     if credentials or locked or spared:
-        # A KILL asks without them; that the state cannot be read is told by whoever needs it.
+        # A KILL asks without them; that the state cannot be read is reported by who needs it.
         with sparing(spared, UNLOCKING), reading(config.state_path) as connection:
             kept = unlocks(connection, ENGINE_ID)
     if spared and "" in spared:  # whose they are cannot be read: whoever was unlocked and has none

@@ -271,7 +271,7 @@ class ExposureBook:
     """Worst-case money at risk of one account. The executor is its only writer.
 
     `listed` an instrument first; then `holding` whenever the ledger changes and `live` whenever an
-    order that may still fill changes. Raises BrokenInvariant where it is told of an instrument it
+    order that may still fill changes. Raises BrokenInvariant where it is given an instrument it
     was never given: exposure that cannot be counted must not be taken.
     """
 
@@ -283,7 +283,7 @@ class ExposureBook:
         self._markets: dict[str, MarketRisk] = {}
         self._bots: dict[BotId, Sum] = {}
         self.capital_micro: dict[BotId, int] = {}
-        """What each bot may risk at most, told by who admits it; absent = no bound of its own."""
+        """What each bot may risk at most, given by who admits it; absent = no bound of its own."""
         self.account = Sum()
         """The whole account's sum, for reading."""
 

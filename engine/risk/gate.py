@@ -78,7 +78,7 @@ class UnmarkedTokens(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _BreakerState(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """Everything that must survive. `day` None = no equity was ever told."""
+    """Everything that must survive. `day` None = no equity was ever given."""
 
     day: int | None = None
     day_start_equity_micro: int = 0
@@ -102,7 +102,7 @@ class Breakers:
     A daily stop lifts with the first equity of a later UTC day; a clock that ran ahead and is set
     back sets it again. A drawdown stop lasts until a
     person releases it (`release_latch`), because the peak never resets by time. Without real money
-    (`mode`) the deepest fall stops its account as the other one does, and nobody else.
+    (`mode`) the deepest fall stops its account as the other one does, and no other.
     """
 
     def __init__(self, limits: RiskLimits, mode: Mode = Mode.LIVE) -> None:
@@ -117,7 +117,7 @@ class Breakers:
         """The most serious stop in force; None = none."""
         self.latched = False
         self.day_start_equity_micro = 0
-        """Equity at 00:00 UTC, moved by cash; 0 until equity was first told."""
+        """Equity at 00:00 UTC, moved by cash; 0 until equity was first given."""
         self.durable: tuple[object, ...] = (None,)
         """What a restart must not move, for comparison: anchor, stops and latch, but no equity."""
         self._settle()

@@ -214,7 +214,7 @@ class AccountRunner:
         self.markouts = markouts
 
     def mark(self, now_ns: int) -> None:
-        """Answer the markouts that came due, before the market of this moment is told."""
+        """Answer the markouts that came due, before the market of this moment is taken."""
         if self.markouts is not None and self.markouts.due_ns < now_ns:
             self.markouts.advance(now_ns)
 

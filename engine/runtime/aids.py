@@ -19,7 +19,7 @@ from engine.errors import StorageError
 from storage.files import set_aside
 
 NOTES_MAX = 5
-"""Notes of one aid that wait to be told; of more only their number is kept."""
+"""Notes of one aid that wait to be written; of more only their number is kept."""
 
 TELL_EVERY_NS = 60 * 1_000_000_000
 """How often one aid may raise alerts: a fault at each entry must not fill the state with rows."""

@@ -52,7 +52,7 @@ class BotRunner:
         self.runner = runner
         self.inventory = settings.inventory_on_stop
         self.killed = False
-        """A KILL paused it, and nobody has asked anything else of it since."""
+        """A KILL paused it, and no person has asked anything else of it since."""
         self.waiting: list[Answered] = []
         """Who waits for PAUSED or STOPPED."""
         self.retreat_ns = 0
@@ -61,7 +61,7 @@ class BotRunner:
         self.touched: dict[InstrumentId, int] = {}
         """The touch at which an EXIT began: its slippage is counted from there."""
         self.told: BotState | None = None
-        """The state that was told last; None = none was."""
+        """The state that was reported last; None = none was."""
         self.knows = not settings.follows
         """False until it was found out what its filter leads to: until then nothing has left it."""
         self.bot = bot_of(settings, runner.account)
@@ -242,7 +242,7 @@ def way_out(
 ) -> Target | None:
     """Return the intent of a position of zero: at the touch, or taking up to `slip` beyond it.
 
-    None = nobody is there to trade with. `touched` keeps the touch at which it began: each try
+    None = the book is empty there. `touched` keeps the touch at which it began: each try
     takes what is within reach and moves the touch, and a cap that followed it would walk through
     the whole book. A market that got better moves it our way.
     """

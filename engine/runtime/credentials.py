@@ -49,7 +49,7 @@ def environment_names(venue: str, fields: Iterable[CredentialField]) -> tuple[st
 
 
 class LockedKey(NamedTuple):
-    """A credential that lies in a locked vault. `venue` empty = nobody could read which."""
+    """A credential that lies in a locked vault. `venue` empty = it could not be read."""
 
     venue: str
     wallet: str

@@ -77,7 +77,7 @@ DOCUMENT = {
 
 
 def first_settings(connection: Connection, engine_id: str, now_ns: int) -> bool:
-    """Save and apply the first settings where nobody ever saved any; True = just now.
+    """Save and apply the first settings where none was ever saved; True = just now.
 
     Their bots shall start.
     """

@@ -1,6 +1,6 @@
 """The journal as an engine uses it: kept before it is done, or before it is used.
 
-`storage.journal_writer` keeps it on the disk; where nobody starts from it again, a digest will do.
+`storage.journal_writer` keeps it on the disk; where no start reads it again, a digest will do.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """One venue's public market for every account and recording that wants some of it.
 
-What is wanted → what is subscribed to → who is told. Nothing connects before an account of the
+What is wanted → what is subscribed to → who receives it. Nothing connects before an account of the
 venue wants something. Every frame goes on the tape, what lasts into the journal, once; each account
 receives the instruments and prices its own bots named, and what it holds; gaps are noted, and a
-person is told of what stays missing. A venue gives the source: frames in, events out.
+person is alerted to what stays missing. A venue gives the source: frames in, events out.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ LOOK_S = 0.5
 """How often it is looked at what the bots want."""
 
 ALERT_NS = 5 * 1_000_000_000
-"""How long something wanted may be missing before a person is told."""
+"""How long something wanted may be missing before a person is alerted."""
 
 MISSING_NAMED = 20
 """Of what is missing so many are named; the rest is counted."""
@@ -80,7 +80,7 @@ def wants_of(services: Services, venue: str, runner: AccountRunner) -> Wants:
 
 
 class MarketDataListener(Protocol):
-    """Who is told: an account, or a recording."""
+    """Who receives it: an account, or a recording."""
 
     def market(self, events: Iterable[Event], now_ns: int) -> object:
         """Take market events of one moment."""
@@ -88,7 +88,7 @@ class MarketDataListener(Protocol):
 
 
 class Subscriber:
-    """A recording's wants, and where it is told. Named by nobody's bots, it keeps markets alive."""
+    """A recording's wants, and where it receives. Named by no bot, it keeps markets alive."""
 
     def __init__(
         self, named: tuple[InstrumentId, ...], series: tuple[str, ...], to: MarketDataListener
@@ -165,7 +165,7 @@ class Routes:
         )
 
     def behind(self) -> list[tuple[MarketDataListener, InstrumentId]]:
-        """Hand out, once, who must be told of what in full."""
+        """Hand out, once, who must receive what in full."""
         behind, self._behind = self._behind, []
         return behind
 
@@ -247,7 +247,7 @@ class MarketSource(Protocol):
     def watched(self) -> Iterable[InstrumentId]: ...
 
     def forget(self, name: InstrumentId) -> None:
-        """Unsubscribe: nobody wants it any more."""
+        """Unsubscribe: no account or recording wants it any more."""
         ...
 
     def snapshot(self, name: InstrumentId) -> list[Event]:
@@ -291,7 +291,7 @@ class HubMarket(MarketData):
         return [lambda: MarketHub(services, self, self._runners).run()]
 
     def join(self, services: Services, runner: AccountRunner) -> list[Stream]:
-        """Let an account receive the market; it is told how everything it wants stands."""
+        """Let an account receive the market, and how everything it wants stands."""
         return self.begin(services, [runner])
 
     def source(self, services: Services, wanted: Sequence[str]) -> Recorded:
@@ -336,7 +336,7 @@ class MarketHub:
         self._journaled: dict[tuple[type[Event], InstrumentId], Event] = {}
         self._gaps = Gaps(services, market.venue)
         self._missing: dict[str, int] = {}
-        """What is wanted and missing → since when; 0 = a person was told."""
+        """What is wanted and missing → since when; 0 = a person was alerted."""
         self.source = market.made(services, self)
 
     async def run(self) -> None:
@@ -404,7 +404,7 @@ class MarketHub:
             self._services.ticks.market(events, now_ns)  # last: who trades does not wait for it
 
     def _journal_once(self, event: Event, now_ns: int) -> bool:
-        """Journal what lasts, once; False = nobody here wants to hear of it."""
+        """Journal what lasts, once; False = no account here wants it."""
         name = _name(event)
         if isinstance(event, InstrumentListed) and not self._routes.wanted(name):
             return False  # a channel may announce every new market of the venue

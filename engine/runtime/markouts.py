@@ -30,7 +30,7 @@ from storage.markouts import (
 )
 
 WAITING_MAX = 50_000
-"""Most mids waited for; a fill beyond it is told as ignored at once."""
+"""Most mids waited for; a fill beyond it is reported as ignored at once."""
 
 NEVER = 2**63 - 1
 MS = 1_000_000
@@ -123,7 +123,7 @@ class Markouts:
     # -- time --------------------------------------------------------------------------------------
 
     def advance(self, now_ns: int) -> None:
-        """Answer what came due before `now_ns`. Call it before the market of `now_ns` is told."""
+        """Answer what came due before `now_ns`. Call it before the market of `now_ns` is taken."""
         heap, engine_id = self._heap, self._engine_id
         while heap and heap[0][0] < now_ns:
             due = heapq.heappop(heap)[2]

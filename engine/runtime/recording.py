@@ -1,7 +1,7 @@
 """Recordings on a live engine: each with a stream of its own to receive and a tape of its own.
 
 Trading neither waits for a recording nor feels its end. One that ran when the engine ended goes on
-at the next start; what was not received between is a gap in it, told as one.
+at the next start; what was not received between is a gap in it, recorded as one.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Start is recovery (law N): journal snapshot and tail → executor → the venue is asked → trade.
 
-There is no other way to start. What was found is told, and stored for the dashboard.
+There is no other way to start. What was found is reported, and stored for the dashboard.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ def rebuild(
 def check_accounts(found: Recovered, known: AbstractSet[str]) -> None:
     """Refuse a journal with accounts that the state has never heard of.
 
-    Nobody would ask what they left at their venues, and a KILL would call that proven. `known` are
+    No one would ask what they left at their venues, and a KILL would call that proven. `known` are
     the state's accounts, removed ones among them. Raises StorageError.
     """
     if unknown := sorted(found.accounts - known - {ENGINE_WIDE}):
@@ -224,7 +224,7 @@ def _restore(
 def unstopped(last: tuple[str, int] | None, found: Recovered, live: int) -> fx.RaiseAlert | None:
     """Return what a person should receive where the engine before this one was not stopped.
 
-    `last` is the state it told last and when, in ns UTC; `live` counts orders without an end.
+    `last` is the state it reported last and when, in ns UTC; `live` counts orders without an end.
     """
     if last is None or last[0] == STOPPED:
         return None

@@ -114,7 +114,7 @@ class EngineWiring(TypedDict):
     followed: NotRequired[Mapping[AccountId, dict[InstrumentId, None]]]
     """Markets a person looks at; missing = none."""
     ticks: NotRequired[TickKeeper | None]
-    """Missing = nobody keeps them: what is played is no market of today."""
+    """Missing = they are not kept: what is played is no market of today."""
     forget_after_ns: NotRequired[int]
     """How long a closed instrument stays in the caches."""
 
@@ -167,7 +167,7 @@ class Services:
         self._closed: deque[tuple[int, InstrumentId]] = deque()
 
     def tape(self, kind: str, payload: bytes, at_ns: int) -> None:
-        """Put what was received on the tape; a tape that refuses is told once, trading goes on."""
+        """Put what was received on the tape; one that refuses is reported once, trading goes on."""
         try:
             self.recorder.tape = self._taper.append(kind, payload, at_ns)
             self._tape_refused = False
@@ -245,7 +245,7 @@ class Services:
                 self.journaled_seq = self.recorder.append(ENGINE_WIDE, *self._unjournaled[0])
                 self._unjournaled.popleft()
         except StorageError as error:
-            # The journal's own refusal is told by every runner, and halts it; these wait.
+            # The journal's own refusal is reported by every runner, and halts it; these wait.
             if len(self._unjournaled) > UNJOURNALED_MAX:
                 self.end(error)
 

@@ -1,7 +1,7 @@
 """The state file's two threads: one writes what the engine says and takes commands, one projects.
 
 The loop's thread never touches SQLite: it hands jobs over. What the file refuses for now is kept
-and tried again; what it can never take is taken out and told, so that it blocks nothing behind it;
+and tried again; what it can never take is taken out and reported, and blocks nothing behind it;
 any other error ends the engine. Jobs under a name replace each other: heartbeats never pile up.
 Rows wait for company up to a second: every commit writes whole pages, however few rows it holds.
 """
@@ -43,7 +43,7 @@ CLAIM_EVERY_NS = 1_000_000_000
 """A look at the commands without a signal, so that old ones are refused in time."""
 
 WRITE_EVERY = 200
-"""Looks, `POLL_S` apart, until rows are written that nobody waits for, and what is told by name."""
+"""Looks, `POLL_S` apart, until rows are written that no one waits for, and what is named."""
 
 BUSY_MS = 250
 RETRY_S = 0.1
@@ -310,7 +310,7 @@ class StateKeeper(StateWriter):
                     self.failure = error
                     self._awaited.set()  # the same again, as soon as the file may take it
                     self._closing.wait(RETRY_S)
-        except BaseException as error:  # noqa: BLE001 after it nobody would receive a command
+        except BaseException as error:  # noqa: BLE001 after it no thread would receive a command
             self._crash(error)
         finally:
             if connection is not None:

@@ -309,7 +309,7 @@ def read(
 ) -> Iterator[TapeEntry]:
     """Give the entries from a position, or from a time, in order.
 
-    An unfinished end of a segment (a crash) is told and reading goes on with the next one. Raises
+    An unfinished end of a segment (a crash) is reported; reading goes on with the next one. Raises
     BadInput at a block whose checksum does not match; everything before it has been given.
     """
     found = segments(folder)

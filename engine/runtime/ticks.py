@@ -3,7 +3,7 @@
 It receives a frame after everybody who trades by it, and only notes; a thread writes what was noted
 to the log, a batch each ten seconds. A kill loses the batch that was not written, at most
 `LINGER_NS` of ticks; the order of trading never waits for it, and where the disk stops, ticks that
-do not fit are dropped, counted and told. So is what cannot be noted or written: no error here ends
+do not fit are dropped, counted and reported. So is what cannot be noted or written. No error ends
 the engine.
 """
 

@@ -77,7 +77,7 @@ class MarketData:
         raise NotImplementedError
 
     def may_be(self, name: str) -> bool:
-        """Say whether an instrument nobody has heard of yet can be asked for by this name."""
+        """Say whether an instrument that is not known yet can be asked for by this name."""
         del name
         return False
 

@@ -103,16 +103,31 @@ class OneOfArbitrage:
     name: ClassVar[str] = "one_of_arbitrage"
     parameters_type: ClassVar[type[Parameters]] = OneOfArbitrageParameters
     gates: ClassVar[Mapping[str, GateWords]] = {
-        "outcomes": GateWords("it has several outcomes of the question",
-                              "trade with more outcomes of one question",
-                              "{value} of the question's outcomes, at least {limit}", sign="≥"),
-        "fresh": GateWords("all books are fresh", "trade if all books were fresh",
-                           "the oldest book is {value} s old, at most {limit}", sign="≤"),
-        "edge": GateWords("a set costs less than it pays", "trade if a set were cheaper",
-                          "a set gains {value}, at least {limit}", sign="≥"),
-        "size": GateWords("a set is large enough for every order", "trade if more stood there",
-                          "{value} shares stand there together, at least {limit}", sign="≥"),
-    }  # fmt: skip
+        "outcomes": GateWords(
+            "it has several outcomes of the question",
+            "trade with more outcomes of one question",
+            "{value} of the question's outcomes, at least {limit}",
+            sign="≥",
+        ),
+        "fresh": GateWords(
+            "all books are fresh",
+            "trade if all books were fresh",
+            "the oldest book is {value} s old, at most {limit}",
+            sign="≤",
+        ),
+        "edge": GateWords(
+            "a set costs less than it pays",
+            "trade if a set were cheaper",
+            "a set gains {value}, at least {limit}",
+            sign="≥",
+        ),
+        "size": GateWords(
+            "a set is large enough for every order",
+            "trade if more stood there",
+            "{value} shares stand there together, at least {limit}",
+            sign="≥",
+        ),
+    }
     values: ClassVar[Mapping[str, ValueWords]] = {
         "gain": ValueWords("Gain of a set after fees", ValueUnit.PRICE),
         "legs": ValueWords("Outcomes in the set"),
@@ -184,8 +199,12 @@ class OneOfArbitrage:
             position = have + (size if best.yes else -size)
             targets.append(self._target(leg.view, position, leg.level, context, now_ns))
         self._held[key] = _HeldSet(_ids(best), best.yes)
-        basket = Basket(bot=self._bot, targets=tuple(targets), valid_until_ns=now_ns + VALID_NS,
-                        decision=context.decision)  # fmt: skip
+        basket = Basket(
+            bot=self._bot,
+            targets=tuple(targets),
+            valid_until_ns=now_ns + VALID_NS,
+            decision=context.decision,
+        )
         return self._decided(context, now_ns, gates, (basket,), values)
 
     def _no_set(self, views: list[BookView]) -> BasketSet | None:

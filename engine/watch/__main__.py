@@ -31,7 +31,7 @@ GRACE_NS = 3 * SECOND_NS
 
 
 def main(argv: list[str]) -> int:
-    """Watch until told to end."""
+    """Watch until a signal to end."""
     place = msgspec.json.decode(argv[0], type=DeskPlace)
     ending, parent = threading.Event(), os.getppid()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -53,7 +53,7 @@ def main(argv: list[str]) -> int:
 
 
 def _run(watch: Watch, ending: threading.Event, parent: int, lock: str) -> None:
-    """Turn once a second until told to end, or until the end of the supervisor has been told."""
+    """Turn once a second until a signal to end, or until the supervisor's end is reported."""
     orphan_s: float | None = None
     while not ending.is_set():
         began_s = time.monotonic()

@@ -38,7 +38,7 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     text: str
     subject: str = ""
-    """What of its kind it is about. One that begins with `EVENT` is told once and has no end."""
+    """What of its kind it is about. One that begins with `EVENT` is sent once and has no end."""
     numbers: dict[str, str] = {}
     mode: str | None = None
     account: str | None = None
@@ -198,8 +198,8 @@ def write_lock_holder(state_path: Path) -> int | None:
     asked = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, WRITE_LOCK_BYTE, 1, 0)
     try:
         with path.open("rb") as file:
-            told = fcntl.fcntl(file, fcntl.F_GETLK, asked)
-        kind, _, _, _, pid = struct.unpack("hhqqi4x", told)
+            answer = fcntl.fcntl(file, fcntl.F_GETLK, asked)
+        kind, _, _, _, pid = struct.unpack("hhqqi4x", answer)
     except (OSError, struct.error):
         return None
     return pid if kind != fcntl.F_UNLCK and pid > 0 else None

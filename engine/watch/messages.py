@@ -16,7 +16,7 @@ from engine.watch.rules import HOUR_NS, AlertsRead, zone_of
 from storage.watch import Delivery, Notice, Reason
 
 LINES_MAX = 20
-"""Most notices told in full; the others are counted."""
+"""Most notices written in full; the others are counted."""
 
 TEXT_CHARACTERS_MAX = 600
 SECOND_NS = 1_000_000_000
@@ -56,7 +56,7 @@ class AlertMessage(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     lines: tuple[NoticeLine, ...]
     more: int = 0
-    """How many notices are not told in full."""
+    """How many notices are not written in full."""
     note: str = ""
     page: str = ""
     """The whole as one HTML page, where it tells flight reports and its channel takes HTML."""

@@ -1,8 +1,8 @@
 """Notices: what alerts and findings become in the delivery log, and which deliveries they lead to.
 
 The planner turns notices into deliveries by the rules; it sends nothing. Stated rules of
-repetition: a notice is told once per channel; again after `again_min` while it goes on happening
-unacknowledged; once more at each escalation; once when trouble is over, to who was told; and once
+repetition: a notice is sent once per channel; again after `again_min` while it goes on happening
+unacknowledged; once more at each escalation; once when trouble is over, to who got it; and once
 more where the watch ended in the middle of sending it. Nothing else is sent twice.
 """
 

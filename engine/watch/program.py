@@ -358,7 +358,7 @@ class Watch:
         return rows  # noqa: RET504 where the state refuses in the middle, there are none
 
     def _find(self, name: str, ask: Callable[[], Iterable[Trouble]]) -> None:
-        """Ask one probe or condition; one that fails is told, and the others go on."""
+        """Ask one probe or condition; one that fails is reported, and the others go on."""
         try:
             self._found[name] = tuple(ask())
         except sqlite3.OperationalError:
@@ -439,7 +439,7 @@ def _detail(text: str) -> dict[str, Any]:
 def say(event: str, **fields: object) -> None:
     """Write one line of the watch's log: JSON on standard error, as the other programs do.
 
-    Where supervisor has ended, nobody reads it any more: the watch goes on all the same.
+    Where supervisor has ended, no program reads it any more: the watch goes on all the same.
     """
     now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     line = {"time": now, "level": "info", "event": f"watch.{event}", "room": "watch", **fields}

@@ -55,7 +55,7 @@ class PriceRule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
-    """From where on a condition is told; see `engine.domain.settings.AlertThresholds`."""
+    """From where on a condition is an alert; see `engine.domain.settings.AlertThresholds`."""
 
     large_fill: float = 500.0
     balance_low: float = 100.0

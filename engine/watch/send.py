@@ -94,7 +94,7 @@ def with_reports(order: SendOrder, message: AlertMessage) -> AlertMessage:
 
 def without(text: str, secrets: list[str]) -> str:
     """Return a text in which no secret stands, in none of the forms an address gives it."""
-    # An address that is a secret as a whole may be told in parts.
+    # An address that is a secret as a whole may be quoted in parts.
     parts = [part for secret in secrets for part in secret.split("/") if len(part) >= PART_MIN]
     for secret in sorted([*secrets, *parts], key=len, reverse=True):
         for form in {secret, quote(secret), quote(secret, safe="")}:

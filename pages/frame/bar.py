@@ -53,7 +53,7 @@ def heartbeat_cell(
     shown = [one for one in heartbeats if one.mode == mode]
     if not shown:
         return None
-    # What the venue is about to cancel comes first, then what it has not been told to watch.
+    # What the venue is about to cancel comes first, then what it does not watch.
     worst = min(shown, key=lambda one: (one.beating and alive, one.armed_ns is None, one.account))
     if worst.beat_ns is None or worst.cancels_ns is None:
         hint = f"{worst.account}: {worst.reason or 'no heartbeat yet'}. {COVERS}"

@@ -52,7 +52,7 @@ class KillResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def kill(config: Config, who: str, now_ns: int) -> KillResponse:
-    """Set the latch, signal the engine, leave the command. Never raises: each step is told."""
+    """Set the latch, signal the engine, leave the command. Never raises: each step is reported."""
     command = uuid.uuid4().hex
     steps = (_latch(config, who, now_ns), _signal(config), _command(config, command, who, now_ns))
     return KillResponse(at_ns=now_ns, who=who, command=command, steps=steps)
@@ -123,7 +123,7 @@ def _command(config: Config, command: str, who: str, now_ns: int) -> KillStep:
 # -- KILL in the status bar: the first click says exactly what the second one will do --
 
 ARMED_NS_MAX = 15 * SECOND_NS
-"""An armed KILL that nobody confirms disarms itself."""
+"""An armed KILL without a confirmation disarms itself."""
 
 
 def kill_button(now: int) -> None:
@@ -292,7 +292,7 @@ _SCRIPT = """
 def ways_without(home: Path) -> str:
     """Return how to KILL without a server, as it can be typed; `home` is the absolute home.
 
-    supervisord's file asks for DESK_HOME: without it supervisorctl ends with 2 and signals nobody.
+    supervisord's file asks for DESK_HOME: without it supervisorctl ends with 2 and sends no signal.
     """
     file, folder = shlex.quote(str(home / "KILL")), shlex.quote(str(home))
     return (

@@ -153,7 +153,7 @@ padding:.25rem 0}.pb-limits tr:first-child,.pb-limits td:nth-child(2){display:no
 
 
 def dark() -> bool:
-    """Say whether the browser shows the dark theme; dark where it has not told yet."""
+    """Say whether the browser shows the dark theme; dark where it is not known yet."""
     return st.context.theme.type != "light"
 
 

@@ -16,7 +16,7 @@ from storage.users import ensure_operator as ensure
 
 
 def ensure_operator(given: Config) -> str | None:
-    """Make the operator where nobody may sign in yet; give the password, once, else None.
+    """Make the operator where no one may sign in yet; give the password, once, else None.
 
     The state file must have been migrated. Raises StorageError.
     """

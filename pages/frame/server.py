@@ -70,7 +70,7 @@ class HeldSocket:
         self._ended = False
 
     async def receive(self) -> Message:
-        """Return the browser's next message, or its farewell where nobody is signed in."""
+        """Return the browser's next message, or its farewell where no one is signed in."""
         message = await self._receive()
         if message["type"] != "websocket.receive" or await run_in_threadpool(self._who):
             return message
@@ -287,14 +287,14 @@ def _guess(
         detail["wait_s"] = after.delay_s
     if state.refused:
         detail["refused_before"] = state.refused
-    # What was typed for a name that nobody has may be a password: it is not kept.
+    # What was typed for an unknown name may be a password: it is not kept.
     return 0, user, _trace(given, now, name if known else "unknown", what, detail)
 
 
 def _trace(
     given: Config, now: int, who: str, what: str, detail: Mapping[str, str | int]
 ) -> BackgroundTask:
-    """Return the task that keeps an audit row once the answer is out: a lock delays nobody."""
+    """Return the task that keeps an audit row once the answer is out: a lock delays no answer."""
 
     def keep() -> None:
         try:
@@ -479,7 +479,7 @@ def sign_out_page() -> str:
     return _PAGE.format(style=_STYLE, body=_SIGN_OUT)
 
 
-# -- The server ends with its supervisor: an orphan would show a desk of nobody --------------------
+# -- The server ends with its supervisor: an orphan would show a desk without an engine ------------
 
 LOOK_S = 1.0
 SUPERVISED = "SUPERVISOR_ENABLED"

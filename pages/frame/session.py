@@ -1,6 +1,6 @@
 """Who is signed in: a cookie signed with a secret of this home, believed while the user stands.
 
-The secret is kept in a file of mode 0600, so that a restart signs nobody out. A new password or a
+The secret is kept in a file of mode 0600, so that sign-ins outlive a restart. A new password or a
 disabled user ends all sessions; a sign-out ends its own, in every tab that is open and for good:
 which sessions have ended is kept beside the secret, where a locked database cannot hold it up.
 """
@@ -43,7 +43,7 @@ def secret(config: Config) -> str:
 def _signed_out(config: Config) -> dict[str, int]:
     """Return the sessions that were signed out, and when (ns).
 
-    Where nobody can say any more which ones ended, all end: the secret is renewed. Raises OSError
+    Where it is lost which ones ended, all end: the secret is renewed. Raises OSError
     where the file cannot be read and this process has never read it.
     """
     path = config.run_folder / "signed_out.json"
@@ -85,7 +85,7 @@ def signed_in(config: Config, token: str | None) -> str | None:
     """Return the name of whom a cookie belongs to, None where it is not believed.
 
     Where the database cannot answer, what it said last counts; where it never said anything, the
-    signature alone does: KILL must not depend on SQLite, and nobody else can sign.
+    signature alone does: KILL must not depend on SQLite, and no other program can sign.
     """
     if not token:
         return None

@@ -47,7 +47,7 @@ LINES = {
         "#24292f",
     ),
 }
-"""Colours of curves in one chart, by whether the theme is dark; so many can be told apart."""
+"""Colours of curves in one chart, by whether the theme is dark; so many can be distinguished."""
 DASHES = ("solid", "dot", "dash", "dashdot")
 _INK = {True: ("#93a1b1", "#1f2a37", "#2dd4bf"), False: ("#51606f", "#d5dde6", "#0f766e")}
 

@@ -101,7 +101,7 @@ def _expired(left: LeftCommand, now: int) -> bool:
 
 
 def went_well(left: LeftCommand | None, now: int) -> bool:
-    """Say whether a command may be told without alarm: it is done, or may still be."""
+    """Say whether a command may be shown without alarm: it is done, or may still be."""
     bad = (CommandState.REFUSED, CommandState.FAILED)
     return left is not None and left.state not in bad and not _expired(left, now)
 

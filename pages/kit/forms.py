@@ -22,7 +22,7 @@ COLUMNS = 3
 """Fields in a row; on a phone they stand below each other."""
 
 NO_BOUND = 1e9
-"""A maximum nobody gets near is not worth a word."""
+"""A maximum that is never near is not worth a word."""
 
 
 def form(schema: Mapping[str, Any], slot: str) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def said_line(label: str, value: str, said: str) -> str:
     )
 
 
-# -- Parts of a page that are drawn when they are opened: a form nobody opened costs nothing --
+# -- Parts of a page that are drawn when they are opened: a closed form costs nothing --
 
 
 @contextmanager

@@ -99,7 +99,7 @@ def show_rows(mode: Mode, what: str, only: Mapping[str, Any], wanted: str) -> No
         choice(markouts.beside(shown), FILLS, key=key, ids=ids)
         panels.note(markouts.MEANING)
     elif shown and what == links.WORKING:
-        # A book an engine left behind is of no use: what it told last is not the touch of now.
+        # A book an engine left behind is of no use: what it reported last is not the touch of now.
         keys = sorted({(row["account"], row["instrument"]) for row in shown})
         tops = ask(books, engine_id(), tuple(keys)) if alive else {}
         choice(with_earning(with_touch(shown, tops), alive=alive), WORKING, key=key, ids=ids)

@@ -60,9 +60,9 @@ def found(number: str | int) -> Row | None:
 
 
 def _currency(run: Row) -> str:
-    """Return what a run's money is in; an old run says it by its markets, or nobody knows."""
-    if told := result_of(run).get("currency"):
-        return str(told)
+    """Return what a run's money is in; an old run says it by its markets, or it is not known."""
+    if currency := result_of(run).get("currency"):
+        return str(currency)
     markets = ask(views.run_markets, run["engine_id"], run["id"])
     named = {row["currency"] for row in markets}
     return str(named.pop() or "") if len(named) == 1 else ""

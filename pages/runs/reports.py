@@ -95,7 +95,7 @@ def share(found: Mapping[str, Any]) -> str:
 
 
 def number(value: float | None, *, signed: bool = False) -> str:
-    """Return a figure with two decimals; a dash where nobody can know it."""
+    """Return a figure with two decimals; a dash where it cannot be known."""
     if value is None:
         return NOTHING
     return f"{value:+,.2f}" if signed else f"{value:,.2f}"

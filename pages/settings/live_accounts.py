@@ -350,7 +350,7 @@ COVERS = (
 
 
 def quotes_end(account: AccountSettings, expiry: QuoteExpiry | None) -> str:
-    """Return how an account's quotes end where nobody ends them, in words."""
+    """Return how an account's quotes end without an act of ours, in words."""
     life_s, early_s = account.quote_life_s, 0 if expiry is None else expiry.early_s
     if life_s is None:
         return "Second dead man's switch: off, a quote rests until it is cancelled"

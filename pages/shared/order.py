@@ -438,7 +438,7 @@ def away(book: BookTop | None, order: Row) -> Decimal | None:
     """Return how far an order stands behind the best price of its side of the book.
 
     In the price's own unit: 0 = at the touch, below 0 = in front of it. None = the book is not
-    shown or not trusted, its side is empty, or nobody listed the instrument.
+    shown or not trusted, its side is empty, or the instrument is not listed.
     """
     if book is None or not book.trusted:
         return None

@@ -1,7 +1,7 @@
 """A ticket: one order by hand, or the close of a whole position, and what exactly will happen.
 
 Prices as the venue writes them. Nothing is sent before a dialog has said what it costs, what of it
-the book as told last would fill, and what could be lost afterwards.
+the book as reported last would fill, and what could be lost afterwards.
 """
 
 from __future__ import annotations
@@ -297,7 +297,7 @@ def after(
 
 
 def there(asked: PlaceManual, instrument: Instrument, book: BookTop) -> int:
-    """Return the size a book, as far as it is told, offers at an order's price or better."""
+    """Return the size a book, as far as it is known, offers at an order's price or better."""
     bid = is_bid(asked.side, asked.leg)
     limit = instrument.product.level(asked.leg, asked.price)
     levels = book.asks if bid else book.bids
@@ -324,7 +324,7 @@ def _residual(asked: PlaceManual, instrument: Instrument, book: BookTop | None) 
 
 
 def _exposure(asked: PlaceManual, instrument: Instrument, uses: Sequence[Row]) -> str:
-    """Return the worst-case loss in the market after the order, by what risk told last."""
+    """Return the worst-case loss in the market after the order, by what risk reported last."""
     limits = [row for row in uses if row["name"] == "exposure_instrument_max"]
     mine = next((row for row in limits if row["subject"] == instrument.id), None)
     if mine is None and len(limits) >= SUBJECTS_MAX:

@@ -67,7 +67,7 @@ MARKS = {
 
 
 class Vocabulary(msgspec.Struct, frozen=True):
-    """What strategies call their gates and values; a name nobody declared stays as it is."""
+    """What strategies call their gates and values; an undeclared name stays as it is."""
 
     gates: dict[str, GateWords]
     values: dict[str, ValueWords]

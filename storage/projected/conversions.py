@@ -43,7 +43,7 @@ class PairsBooked(msgspec.Struct, frozen=True):
     event: PairsConverted
     mode: Mode
     owner: str
-    """Who asked for it here; empty = nobody did."""
+    """Who asked for it here; empty = it was not asked for here."""
 
 
 def on_conversion_asked(fold: Fold, asked: MergePairs | SplitCash, record: Record) -> None:

@@ -171,7 +171,7 @@ class StopRecording(Command, frozen=True, kw_only=True):
 
 
 class SetCredential(Command, frozen=True, kw_only=True):
-    """Keep a credential that was sealed for the engine's vault; nobody on the way can read it."""
+    """Keep a credential that was sealed for the engine's vault and unreadable on the way."""
 
     account: AccountId
     wallet: str

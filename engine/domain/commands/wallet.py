@@ -41,13 +41,13 @@ class Approve(Command, frozen=True, kw_only=True):
 
 
 class AdoptTokens(Command, frozen=True, kw_only=True):
-    """Take in what the wallet holds of a leg and nobody bought here, as a deposit of its cost."""
+    """Take in what the wallet holds of a leg and was not bought here, as a deposit of its cost."""
 
     account: AccountId
     instrument: InstrumentId
     leg: Leg
     cost: Whole | None = None
-    """Of all of them, in micro-units; None = nobody knows: their worth at mid when they come."""
+    """Of all of them, in micro-units; None = unknown: their worth at mid when they come."""
     owner: BotId = MANUAL
     """Who they are given to."""
 

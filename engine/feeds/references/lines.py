@@ -19,9 +19,9 @@ from engine.feeds.sockets import Socket
 
 CHAINLINK = "chainlink"
 OPEN = "binance-open1h"
-"""A candle's open, told again with each change of the candle."""
+"""A candle's open, repeated with each change of the candle."""
 STALE_NS = 10 * SECOND_NS
-"""An oracle silent for this long is told as missing; its prices come each second."""
+"""An oracle silent for this long is reported as missing; its prices come each second."""
 
 
 class ReferenceHosts(msgspec.Struct, frozen=True, kw_only=True):

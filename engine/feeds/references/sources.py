@@ -75,7 +75,7 @@ def scaled_e8(digits: str, decimals: int) -> int:
 def accurate_e8(text: str, rounded: bytes) -> int:
     """Return `full_accuracy_value` in 1e-8 units, whether it counts 1e-18 or is a decimal.
 
-    The two cannot be told apart by themselves, so the rounded value beside it must agree; without
+    The two cannot be distinguished alone, so the rounded value beside it must agree; without
     one a text of digits alone counts 1e-18, as Chainlink's topic does. Raises BadFrame.
     """
     readings = [price_e8(text)]
@@ -290,7 +290,7 @@ class ReferenceCore:
         return self._latest.take(f"binance:{_symbol(trade.s)}", price_e8(trade.p), _ms(trade.T))
 
     def _opened(self, symbol: str, candle: BinanceCandle) -> list[Event]:
-        """Tell a candle's open under the time it began: it never changes, and is told again."""
+        """Tell a candle's open under the time it began: it never changes, and is repeated."""
         if candle.i != "1h":
             raise BadFrame("unknown candle", candle.i)
         key = f"binance-open1h:{symbol}"
@@ -307,7 +307,7 @@ class ReferenceCore:
         )
 
     def _read_rtds(self, frame: bytes) -> list[Event]:
-        """Read an update, or the newest point of a backlog: history told now would be no news."""
+        """Read an update, or the newest point of a backlog: history given now would be no news."""
         message = _decode(self._rtds, frame)
         payload = message.payload
         if message.topic in TWAP_TOPICS and payload.data is None:

@@ -43,7 +43,7 @@ class Examinations:
         if account in self._under_way:
             raise BadInput(f"{account} is being examined already: its verdict comes in a moment")
         self._under_way.add(account)
-        # A thread that nobody waits for: the engine's stop must not wait for a silent venue.
+        # A thread without a waiter: the engine's stop must not wait for a silent venue.
         threading.Thread(
             target=self._work, args=(account, credentials, who, reply), daemon=True, name="doctor"
         ).start()

@@ -1,4 +1,4 @@
-"""What others have in a live wallet: told once; ignored, cancelled or taken in by a person.
+"""What others have in a live wallet: reported once; ignored, cancelled or taken in by a person.
 
 An order of another key is never taken in: whoever placed it goes on changing it, and neither our
 heartbeat nor our KILL reaches it. Tokens are: as a deposit of what they cost, from then on a
@@ -45,7 +45,7 @@ LISTED_NS_MAX = 5 * 60 * 1_000_000_000
 """What was listed longer ago says nothing about now."""
 
 TERMS_S_MAX = 20.0
-"""How long the terms and the book of a market may take that nobody here has traded."""
+"""How long the terms and the book of a market may take that no bot here has traded."""
 
 NAMED_MAX = 3
 """As many are named in an alert; the page lists all."""

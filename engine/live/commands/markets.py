@@ -60,7 +60,7 @@ async def _synced(engine: Engine, venue: str, title: str) -> Answer:
 class FilterFollower:
     """Asks the stored listing what each filter leads to, and has its bots trade that.
 
-    Where it cannot be asked everything stays as it is, and a person is told once.
+    Where it cannot be asked everything stays as it is, and a person is alerted once.
     """
 
     def __init__(self, engine: Engine) -> None:

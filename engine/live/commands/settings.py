@@ -208,7 +208,7 @@ class SettingsCommands:
         return {name: words for name, words in left.items() if words}
 
     def _abandon(self, abandoned: Mapping[str, str], reason: str, now_ns: int) -> None:
-        """Tell what nobody watches any more, and why."""
+        """Report what no bot watches any more, and why."""
         for name, left in abandoned.items():
             text = f"account {name} was removed with {left}: {reason}. KILL still covers it"
             self._engine.alert(caution("settings", text, account=AccountId(name)), now_ns)

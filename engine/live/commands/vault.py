@@ -1,4 +1,4 @@
-"""The vault opened while the engine runs: its passphrase comes sealed, nobody else can read it.
+"""The vault opened while the engine runs: its passphrase comes sealed for the engine alone.
 
 Each start makes a key pair of its own and tells its public half. A page or the command line seals
 the passphrase for it (HPKE, RFC 9180); what was sent can be opened by this process alone, and by

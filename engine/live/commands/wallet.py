@@ -66,7 +66,7 @@ class WalletRequest(msgspec.Struct):
 
 
 def _is_of(effect: AnyWalletEffect, event: TokensRedeemed | PairsConverted) -> bool:
-    """Say whether an operation moves what is told: one just before it may be listed with it."""
+    """Say whether an operation moves what is listed: one just before it may be listed with it."""
     if isinstance(event, TokensRedeemed):
         return isinstance(effect, RedeemTokens)
     sign = 1 if isinstance(effect, SplitCash) else -1

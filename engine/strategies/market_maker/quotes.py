@@ -263,7 +263,7 @@ def affordable(
 
 
 def _carried(market: MarketState, inventory: InventoryView) -> float:
-    """Return what the inventory cost, in price · size; 1 a share where nobody can say."""
+    """Return what the inventory cost, in price · size; 1 a share where it is not known."""
     position, paid = inventory.position, inventory.average_price
     if not market.binary:
         return float(abs(position) * (paid or 0))

@@ -111,7 +111,7 @@ class SavedState(msgspec.Struct):
     learned: dict[str, Learned]
     oracle: str = ""
     reference: str = ""
-    """The keys `shared` was learned of; empty = nobody wrote them down."""
+    """The keys `shared` was learned of; empty = they were not written down."""
 
 
 def fresh_learned(p: MarketMakerParameters) -> Learned:

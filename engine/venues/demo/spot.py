@@ -102,7 +102,7 @@ class SpotTraders:
             self._supply(spec)
 
     def _supply(self, spec: SpotSpec) -> None:
-        """Bring what a trader is short of, so that nobody runs dry."""
+        """Bring what a trader is short of, so that none runs dry."""
         exchange, name = self._exchange, _id(spec)
         full = spec.base_units * 10**spec.size_decimals
         for member in _members(spec):

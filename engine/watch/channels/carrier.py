@@ -28,7 +28,7 @@ def carry(
     """Send by one of Apprise's services. Raises Undelivered with what it said.
 
     `given` are the arguments of the service's class; an address is never put together from secrets.
-    `explain`: the library's exception is told, too; only where no address with a secret is in it.
+    `explain`: the library's exception is quoted, too; only where no address with a secret is in it.
     """
     import apprise  # noqa: PLC0415 see the folder's docstring
 
@@ -61,5 +61,5 @@ def carry(
 def _last(said: str) -> str:
     """Return the last warnings a service gave, and the exception behind them, as one."""
     found = [line.partition(" ")[::2] for line in said.splitlines() if line.strip()]
-    told = [text for level, text in found if level != "DEBUG" or "Exception" in text]
-    return "; ".join(told[-SAID_LINES:])
+    warnings = [text for level, text in found if level != "DEBUG" or "Exception" in text]
+    return "; ".join(warnings[-SAID_LINES:])

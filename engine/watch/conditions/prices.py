@@ -1,4 +1,4 @@
-"""Price alerts: what a person asked to be told of a market's price."""
+"""Price alerts: what a person asked to hear of a market's price."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engine.watch.desk import Trouble
 from engine.watch.rules import MINUTE_NS, PriceRule
 
 UNSEEN_FOR_NS = 600 * 1_000_000_000
-"""How long a market may show no price before that is told."""
+"""How long a market may show no price before that is an alert."""
 
 SAMPLES_MAX = 120
 """Most prices kept of the time a move is measured over."""
@@ -27,7 +27,7 @@ class Kept(msgspec.Struct, kw_only=True):
     """The digest of the rule: an edited alert begins anew."""
     fired: int = 0
     beyond: bool = False
-    """True = the price stands where the alert was told; told again after it has come back."""
+    """True = the price stands where the alert was sent; sent again after it has come back."""
     samples: list[tuple[int, float]] = []
 
 

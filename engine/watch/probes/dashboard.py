@@ -15,7 +15,7 @@ HTTP_OK = 200
 
 
 class DashboardProbe:
-    """Asks `/health` each minute; a first refusal is asked again before it is told."""
+    """Asks `/health` each minute; a first refusal is asked again before it is reported."""
 
     every_s = 60.0
 

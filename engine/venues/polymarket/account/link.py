@@ -103,8 +103,8 @@ class PolymarketUpkeep:
 
     def _say(self, text: str, kind: AlertKind = QUESTION_ANSWERED) -> None:
         if text:
-            told = caution(kind.name, text, account=self._runner.account)
-            self._services.alert(told, self._services.clock.now_ns())
+            raised = caution(kind.name, text, account=self._runner.account)
+            self._services.alert(raised, self._services.clock.now_ns())
 
     # -- terms -------------------------------------------------------------------------------------
 

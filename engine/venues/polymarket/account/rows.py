@@ -447,10 +447,10 @@ class Payments:
                 fields: SdkRow = row if isinstance(row, Mapping) else {}
                 name = _text(fields, "transaction_hash"), _text(fields, "condition_id")
                 torn.append(name)
-                told = " ".join(filter(None, (*name, _text(fields, "type"))))[:160]
+                called = " ".join(filter(None, (*name, _text(fields, "type"))))[:160]
                 self.unread.append(
                     UnreadRow(
-                        row=told or "one without a name",
+                        row=called or "one without a name",
                         reason=str(error),
                         ours=True,
                         instrument=instrument_of(name[1]) if name[1] else None,
