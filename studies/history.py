@@ -30,6 +30,7 @@ from engine.config import Config
 from engine.errors import BadInput
 from engine.strategies.value import PricePoint, calibrated
 from studies import main
+from studies.fair_value.scores import Numbers, slope_of
 
 NAME = "history"
 HELP = "reliability of prices on resolved binaries, and a table for the strategy value"
@@ -43,7 +44,6 @@ COST = 0.01
 EDGE_MIN, EDGE_MAX = 0.03, 0.2
 """The edges the strategy takes by default."""
 
-Numbers = NDArray[np.float64]
 Whole = NDArray[np.int64]
 
 
@@ -173,24 +173,6 @@ def rising(tenths: Sequence[Tenth]) -> tuple[PricePoint, ...]:
             price, paid = price * markets + last[0] * last[2], paid * markets + last[1] * last[2]
             pools[-1] = [price / both, paid / both, both]
     return tuple((round(price, 3), round(paid, 3)) for price, paid, _ in pools)
-
-
-def slope_of(chance: Numbers, paid: Numbers) -> float:
-    """Return b of P(paid) = 1 / (1 + exp(-(a + b·logit(chance)))), by Newton's steps.
-
-    Cox, 1958, "Two further applications of a model for binary regression".
-    """
-    clipped = np.clip(chance, 1e-4, 1.0 - 1e-4)
-    x = np.stack([np.ones_like(clipped), np.log(clipped / (1.0 - clipped))])
-    weights = np.array([0.0, 1.0])
-    for _ in range(50):
-        expected = 1.0 / (1.0 + np.exp(-weights @ x))
-        curvature = (x * (expected * (1.0 - expected))) @ x.T + 1e-9 * np.eye(2)
-        step = np.linalg.solve(curvature, x @ (paid - expected))
-        weights += step
-        if float(np.abs(step).max()) < 1e-9:
-            break
-    return float(weights[1])
 
 
 def study(prices: Prices, days: tuple[int, int] | None, resamples: int, seed: int) -> HistoryResult:

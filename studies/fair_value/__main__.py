@@ -141,7 +141,7 @@ def describe(result: StudyResult) -> str:
         *(f"  {_block(score, result.block_s)}" for score in result.told),
         "",
         f"{'before':>7} {'':6}{'moments':>8}{'markets':>8}  {'Brier, lower is better':27}"
-        f"{'less ours':29}{'log loss':27}less ours, + = ours is better",
+        f"{'less ours':29}{'log loss':27}{'less ours, + = ours is better':29} slope",
         *(line for row in result.horizons for line in _horizon(row)),
         "",
         "forecasts of ours by tenths: mean forecast, and how often Up happened",
@@ -167,7 +167,8 @@ def _horizon(row: HorizonScore) -> Iterator[str]:
         yield (
             f"{before:>7} {one.column:6}{one.moments:8,}{one.markets:8,}  {_text(one.brier):27}"
             f"{_text(one.brier_less_ours, sign='+'):29}{_text(one.log_loss):27}"
-            f"{_text(one.log_loss_less_ours, sign='+')}"
+            f"{_text(one.log_loss_less_ours, sign='+'):29}"
+            f"{'' if one.slope is None else f'{one.slope:.2f}'}"
         )
 
 

@@ -59,6 +59,8 @@ COLUMNS = (
     "size_bid_up",
     "size_ask_up",
 )
+SEEN_FROM_MS = 10_000
+"""A strike is that of the start where the recording of the window began so soon after it."""
 UNLIKELY = 0.1
 """A book that offers a side below this after the close says that side lost."""
 
@@ -169,9 +171,16 @@ def _level(price: float | None, shares: float | None) -> tuple[int, float] | Non
 
 
 def _window(rows: list[dict[str, Any]]) -> RecordedMarket:
-    """Return a window by its rows: the oracle and the last book must agree on how it ended."""
+    """Return a window by its rows: the oracle and the last book must agree on how it ended.
+
+    One that was not seen from its start has no strike: what the recorder took for it came later.
+    """
     first, end_ms = rows[0], rows[0]["window_end_ms"]
-    strike = next((row["window_start_price"] for row in rows if row["window_start_price"]), None)
+    strike = None
+    if first["ts_ms"] - first["window_start_ms"] <= SEEN_FROM_MS:
+        strike = next(
+            (row["window_start_price"] for row in rows if row["window_start_price"]), None
+        )
     closing = next((row for row in rows if row["ts_ms"] >= end_ms), None)
     up = None
     if closing is not None and strike and closing["chainlink_btc"]:

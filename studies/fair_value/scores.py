@@ -20,6 +20,8 @@ BLOCK_S = 3_600
 P_MIN = 1e-4
 """Log loss takes no forecast nearer to certainty than this."""
 
+SLOPE_MAX = 10.0
+"""A steeper slope is that of outcomes which the forecasts separate."""
 DECILES = 10
 OURS = "ours"
 COLUMNS = (OURS, "model", "mid", "spot", "half")
@@ -56,6 +58,8 @@ class ColumnScore(msgspec.Struct, frozen=True, kw_only=True):
     log_loss: ScoreEstimate
     brier_less_ours: ScoreEstimate
     log_loss_less_ours: ScoreEstimate
+    slope: float | None = None
+    """Of what happened on the logit: 1 = rightly sure, below = too sure; None = it has none."""
 
 
 class HorizonScore(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +90,33 @@ def mean_log_loss(moments: Sequence[ForecastMoment]) -> float:
     if not moments:
         raise BadInput("no forecast is left to fit on: give more days, or less purged time")
     return sum(log_loss(m.chances[OURS], up=m.up) for m in moments) / len(moments)
+
+
+def mean_score(moments: Sequence[ForecastMoment]) -> float:
+    """Return Brier score and log loss of ours, each as a part of that of one half, together.
+
+    Log loss alone is decided by few moments of near certainty. Raises BadInput without a moment.
+    """
+    brier = sum((m.chances[OURS] - m.up) ** 2 for m in moments) / max(1, len(moments))
+    return mean_log_loss(moments) / log(2.0) + brier / 0.25
+
+
+def slope_of(chance: Numbers, paid: Numbers) -> float:
+    """Return b of P(paid) = 1 / (1 + exp(-(a + b·logit(chance)))), by Newton's steps.
+
+    Cox, 1958, "Two further applications of a model for binary regression".
+    """
+    clipped = np.clip(chance, 1e-4, 1.0 - 1e-4)
+    x = np.stack([np.ones_like(clipped), np.log(clipped / (1.0 - clipped))])
+    weights = np.array([0.0, 1.0])
+    for _ in range(50):
+        expected = 1.0 / (1.0 + np.exp(-weights @ x))
+        curvature = (x * (expected * (1.0 - expected))) @ x.T + 1e-9 * np.eye(2)
+        step = np.linalg.solve(curvature, x @ (paid - expected))
+        weights += step
+        if float(np.abs(step).max()) < 1e-9:
+            break
+    return float(weights[1])
 
 
 class _Draws:
@@ -138,9 +169,23 @@ def _horizon(
                 log_loss=draws.mean(loss),
                 brier_less_ours=draws.mean(brier - ours_brier),
                 log_loss_less_ours=draws.mean(loss - ours_loss),
+                slope=_slope(known, column),
             )
         )
     return HorizonScore(horizon_s=horizon_s, columns=tuple(columns))
+
+
+def _slope(moments: Sequence[ForecastMoment], column: str) -> float | None:
+    """Return the slope of a column; None where its forecasts or the outcomes are all the same.
+
+    None, too, where the forecasts separate the outcomes: any steeper slope then fits better.
+    """
+    chances = np.array([m.chances[column] for m in moments])
+    happened = np.array([float(m.up) for m in moments])
+    if len({*chances.tolist()}) < 2 or len({*happened.tolist()}) < 2:
+        return None
+    slope = slope_of(chances, happened)
+    return slope if abs(slope) < SLOPE_MAX else None
 
 
 def _losses(moments: Sequence[ForecastMoment], column: str) -> tuple[Numbers, Numbers]:

@@ -7,13 +7,16 @@ than that moment can reach it. Beside its fair value stand, on the same moments:
 - *model*: its fair value without the market's mid;
 - *mid*: the market's own mid, where the book was recorded;
 - *spot*: Φ(ln(S/K) / (σ_day·√τ)), S the last tick received, τ the time to the close, σ_day² the
-  realised variance over elapsed time of all ticks received so far;
+  realised variance over elapsed time of all ticks received so far, of returns over 10 s and more:
+  an oracle smooths shorter ones, which would make it too sure;
 - *half*: 0.5, whatever is known.
 
 With choices given (`fit`), time is cut into blocks: each block is told with the parameters whose
-log loss was the least on the other blocks, without the markets nearer than `purge_s` to it, which
-share its weather. What is learned on the way (volatility, basis, lead) only ever knew the past.
-Moments at which a gate stops the market maker are counted and left out for all columns.
+Brier score and log loss, each over that of one half, were the least together on the other blocks,
+without the markets nearer than `purge_s` to it, which share its weather. What is learned on the way
+(volatility, basis, lead) only ever knew the past. Moments at which a gate stops the market maker
+are counted and left out for all columns. A book with one side alone is no such gate: the market
+says 1 where nothing is offered, 0 where nothing is bid.
 """
 
 from __future__ import annotations
@@ -45,6 +48,7 @@ from studies.fair_value.scores import (
     HorizonScore,
     calibration,
     mean_log_loss,
+    mean_score,
     scores,
 )
 
@@ -53,6 +57,7 @@ HORIZONS_S = (720, 480, 240, 120, 60, 20)
 
 ORACLE = "chainlink:btc/usd"
 BOT = BotId("study")
+SPOT_SAMPLE_NS = 10 * SECOND_NS
 FOREVER_S = 1e15
 """A half-life so long that the plain formula forgets nothing within a recording."""
 
@@ -165,7 +170,7 @@ def held_out(
         if len(choices) > 1:
             fenced = range(first_s - purge_s, end_s + purge_s)
             others = [[m for m in found if m.closes_s not in fenced] for found in by_choice]
-            best = min(range(len(choices)), key=lambda n: mean_log_loss(others[n]))
+            best = min(range(len(choices)), key=lambda n: mean_score(others[n]))
             fitted_on = len(others[best])
         mine = [m for m in by_choice[best] if m.closes_s // block_s == block]
         moments += mine
@@ -223,6 +228,7 @@ class _Forecaster:
         self._strategy = strategy
         self._cache = MarketCache()
         self._expanding = LogVolatility(half_life_s=FOREVER_S)
+        self._sampled_ns = -SPOT_SAMPLE_NS
         self._decisions = 0
         self._markets = {market.slug: market for market in span.markets}
         self._books = bool(span.tops)
@@ -234,7 +240,9 @@ class _Forecaster:
             event = ReferencePriced(key=ORACLE, price_e8=seen.price_e8, exchange_ns=seen.stamp_ns)
             self._cache.receive(event, seen.received_ns)
             self._strategy.receive(event, seen.received_ns)
-            self._expanding.take(seen.price_e8 / 1e8, seen.stamp_ns)
+            if seen.stamp_ns - self._sampled_ns >= SPOT_SAMPLE_NS:
+                self._sampled_ns = seen.stamp_ns
+                self._expanding.take(seen.price_e8 / 1e8, seen.stamp_ns)
             return
         market = self._markets[seen.slug]
         if seen.received_ns >= market.closes_ns:
@@ -265,6 +273,10 @@ class _Forecaster:
             del self._listed[market.slug]
         parts = dict(decision.build_up)
         spot = self._spot(market, now_ns)
+        book = view.book.touch
+        if self._books and spot is not None and bool(book[0]) != bool(book[2]):
+            sure = 1.0 if book[0] else 0.0
+            return {OURS: sure, "mid": sure, "spot": spot, "half": 0.5}
         if "fair" not in parts or spot is None:
             return decision.outcome
         found = {OURS: parts["fair"], "spot": spot, "half": 0.5}

@@ -11,6 +11,7 @@ import pytest
 
 from engine.errors import BadInput
 from engine.strategies.value import points_of
+from studies.fair_value.scores import slope_of
 from studies.history import (
     WEEK_S,
     Share,
@@ -18,7 +19,6 @@ from studies.history import (
     describe,
     read_prices,
     rising,
-    slope_of,
     study,
 )
 

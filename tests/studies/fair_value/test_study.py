@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import re
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from engine.errors import BadInput
@@ -20,7 +24,15 @@ from studies.fair_value.recorded import (
     read_spans,
     read_ticks,
 )
-from studies.fair_value.scores import OURS, ForecastMoment, calibration, log_loss, scores
+from studies.fair_value.scores import (
+    OURS,
+    ForecastMoment,
+    calibration,
+    log_loss,
+    mean_log_loss,
+    mean_score,
+    scores,
+)
 from studies.fair_value.study import StudyResult, forecasts, held_out, study
 
 S = 1_000_000_000
@@ -87,10 +99,10 @@ def studied(*folders: Path, fit: dict[str, list[str]] | None = None) -> StudyRes
 
 
 def test_nothing_received_later_reaches_a_forecast() -> None:
-    calm, wild = (ticks([60_000.0 + second % 2 for second in range(600)]) for _ in range(2))
+    calm, wild = (ticks([60_000.0 + second % 3 for second in range(600)]) for _ in range(2))
     # Made before the evaluation at 360 s, received after it.
     for received, price in ((calm, 60_001), (wild, 90_000)):
-        received[359] = Tick(361 * S, 359 * S, price * E8)
+        received[360] = Tick(361 * S, 360 * S, price * E8)
     one = {m.horizon_s: m for m in asked(calm, market())}
     other = {m.horizon_s: m for m in asked(wild, market())}
     assert one[240] == other[240]
@@ -98,7 +110,7 @@ def test_nothing_received_later_reaches_a_forecast() -> None:
 
 
 def test_above_the_strike_up_is_likely_and_more_so_near_the_close() -> None:
-    prices = [60_010.0 + second % 2 for second in range(600)]
+    prices = [60_010.0 + second % 3 for second in range(600)]
     found = asked(ticks(prices), market())
     assert [moment.horizon_s for moment in found] == list(HORIZONS_S)
     assert all(moment.chances[OURS] > 0.5 for moment in found)
@@ -108,7 +120,7 @@ def test_above_the_strike_up_is_likely_and_more_so_near_the_close() -> None:
 
 def test_moments_without_a_forecast_are_counted_by_their_gate() -> None:
     left_out: Counter[str] = Counter()
-    prices = [60_000.0 + second % 2 for second in range(400)]
+    prices = [60_000.0 + second % 3 for second in range(400)]
     found = asked(ticks(prices), market(), market(strike=None), left_out=left_out)
     assert [moment.horizon_s for moment in found] == [240]
     assert left_out == {"oracle_age_ms": 3, "strike_proven": 4}
@@ -130,6 +142,53 @@ def test_scores_are_squares_and_differences_are_paired() -> None:
     assert spot.brier_less_ours.low <= spot.brier_less_ours.mean <= spot.brier_less_ours.high
     assert ours.brier_less_ours.low == ours.brier_less_ours.high == 0.0
     assert scores(found, 200, 1) == scores(found, 200, 1)
+
+
+def test_a_column_has_the_slope_of_what_happened_on_its_logit() -> None:
+    moments = [
+        ForecastMoment(f"m{i}", 600 + i, 60, {OURS: 0.9 if i % 2 else 0.1, "half": 0.5}, up=up)
+        for i, up in enumerate([bool(i % 2) for i in range(60)] + [not i % 2 for i in range(20)])
+    ]
+    ours, half = scores(moments, 20, 1)[-1].columns
+    # Right in three of four cases: the logit of .75 over the logit of .9.
+    assert ours.slope == pytest.approx(math.log(3) / math.log(9), abs=1e-6)
+    assert half.slope is None
+
+
+def test_a_choice_is_made_by_both_scores() -> None:
+    # The first has the higher log loss, and the lower Brier score by more.
+    bold = [ForecastMoment("m", 600, 60, {OURS: one}, up=True) for one in (0.98, 0.98, 0.98, 0.08)]
+    even = [ForecastMoment("m", 600, 60, {OURS: 0.53}, up=True)] * 4
+    assert mean_log_loss(bold) > mean_log_loss(even)
+    assert mean_score(bold) < mean_score(even)
+    assert mean_score(even) == pytest.approx(-math.log2(0.53) + 0.47**2 / 0.25)
+
+
+@pytest.mark.parametrize(("bid", "ask", "chance"), [((99, 5.0), None, 1.0), (None, (1, 5.0), 0.0)])
+def test_a_book_with_one_side_says_0_or_1(bid: Any, ask: Any, chance: float) -> None:
+    left_out: Counter[str] = Counter()
+    prices = [60_010.0 + second % 3 for second in range(600)]
+    tops = [Top(second * S, "m", bid, ask) for second in range(301, 600)]
+    span = Span("day", ticks(prices), [market()], tops)
+    found = list(forecasts(span, {}, left_out))
+    assert [one.chances[OURS] for one in found] == [chance] * len(HORIZONS_S)
+    assert all(one.chances["mid"] == chance and "model" not in one.chances for one in found)
+    assert not left_out
+
+
+@pytest.mark.parametrize(("late_ms", "known"), [(6_000, True), (299_000, False)])
+def test_a_window_that_was_not_seen_from_its_start_has_no_strike(
+    tmp_path: Path, late_ms: int, known: bool
+) -> None:
+    rows = [
+        {"ts_ms": ms, "market_slug": "btc-updown-5m-0", "window_start_ms": 0,
+         "window_end_ms": 300_000, "chainlink_btc": 60_001.0, "window_start_price": 60_000.0,
+         "best_bid_up": 0.98, "best_ask_up": 0.99, "size_bid_up": 5.0, "size_ask_up": 5.0}
+        for ms in (late_ms, 300_000)
+    ]  # fmt: skip
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "btc-updown-5m.parquet")
+    (span,) = read_spans([tmp_path])
+    assert (span.markets[0].strike_e8 is not None, span.markets[0].up is not None) == (known, known)
 
 
 def test_markets_of_one_hour_are_drawn_together() -> None:
