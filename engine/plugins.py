@@ -131,6 +131,25 @@ class Plugin(NamedTuple):
         return total.hexdigest()[:DIGEST_DIGITS]
 
 
+def without_docs(source: bytes) -> bytes:
+    """Return Python code as its syntax tree says it, without comments, docstrings and layout.
+
+    What stays decides what the code does. Raises SyntaxError for what is no Python.
+    """
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            body[:] = [one for one in body if not _is_text(one)]
+    return ast.dump(tree).encode()
+
+
+def _is_text(node: ast.stmt) -> bool:
+    """Say whether a statement is a text that stands alone."""
+    value = node.value if isinstance(node, ast.Expr) else None
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)
+
+
 def code_digest(kind: type[Any]) -> str:
     """Return a digest of the code of a class: its file or folder, and those of its bases."""
     total = hashlib.sha256()

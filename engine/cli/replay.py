@@ -203,6 +203,7 @@ def describe(summary: dict[str, Any]) -> str:
         f"unresolved at mid {summary['pnl_unresolved']:+.4f})   "
         f"equity {summary['equity_start']:.2f} → {summary['equity_end']:.2f}",
     ]
+    rows += _benchmark_rows(summary)
     if summary["imported"]:
         rows.insert(
             2, f"read from its import of {summary['imported']}: the hashes were checked then"
@@ -226,6 +227,17 @@ def describe(summary: dict[str, Any]) -> str:
         f"stored as run {summary['run']}",
     ]
     return "\n".join(rows)
+
+
+def _benchmark_rows(summary: Mapping[str, Any]) -> list[str]:
+    """Return what holding brought; nothing where the run is not over bars."""
+    found = summary.get("benchmark")
+    if not found:
+        return []
+    return [
+        f"holding from the first open to the last close: {found['hold']:+.4f}, max drawdown "
+        f"{100 * found['hold_drawdown']:.2f} %, without fees and spread; cash: +0.0000"
+    ]
 
 
 def _market_rows(markets: dict[str, Any]) -> list[str]:

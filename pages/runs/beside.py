@@ -252,6 +252,7 @@ def _figures(run: Row, points: Sequence[tuple[int, Decimal]]) -> dict[str, str]:
         "In resolved markets": amount(result.get("pnl_resolved"), unit),
         "In unresolved, at mid": amount(result.get("pnl_unresolved"), unit),
         "Deepest drawdown": money(charts.drawdown(points), unit) if points else NOTHING,
+        **benchmark_in_words(run, result),
         "Fees": money(run["fees"], unit),
         "Orders": f"{run['orders']:,}",
         "Fills": f"{run['fills']:,}",
@@ -286,6 +287,19 @@ def significance_in_words(found: Significance) -> dict[str, str]:
         "Trials on this recording": f"{found.trials:,}",
         "Deflated Sharpe": _percent(found.deflated),
         "Longest drawdown": NOTHING if found.longest_ns is None else age(found.longest_ns) + lasts,
+    }
+
+
+def benchmark_in_words(run: Row, result: Mapping[str, Any]) -> dict[str, str]:
+    """Return what holding brought; empty = the run is not over bars, or of before it was kept."""
+    found = result.get("benchmark")
+    if not found:
+        return {}
+    more = run["pnl"] - Decimal(str(found["hold"]))
+    return {
+        "PnL of holding": amount(found["hold"], run["currency"]),
+        "More than holding": money(more, run["currency"], signed=True),
+        "Max drawdown of holding": _percent(found["hold_drawdown"]),
     }
 
 

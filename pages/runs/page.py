@@ -235,6 +235,7 @@ def _export(
         **beside.performance_in_words(found),
         **beside.significance_in_words(proven),
         **beside.trips_in_words(result, run["currency"]),
+        **beside.benchmark_in_words(run, result),
     }
     inputs = {"Recording": run["recording"], "Digest": run["digest"], **beside.stated(run)}
     names = ("instrument", "realised", "unresolved", "fees", "orders", "fills", "resolved")
@@ -269,6 +270,7 @@ def _figures(run: Row, points: Sequence[Any], result: Mapping[str, Any]) -> None
         "In resolved markets": beside.amount(result.get("pnl_resolved"), currency),
         "In unresolved, at mid": beside.amount(result.get("pnl_unresolved"), currency),
         "Deepest drawdown": money(charts.drawdown(points), currency) if points else NOTHING,
+        **beside.benchmark_in_words(run, result),
         "Fees": money(run["fees"], currency),
         "Orders": f"{run['orders']:,}",
         "Fills": f"{run['fills']:,}",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from pages.kit.words import NOTHING
-from pages.runs.beside import performance_in_words
+from pages.runs.beside import benchmark_in_words, performance_in_words
 from pages.runs.page import source
 from storage.runs import Performance
 
@@ -28,3 +30,13 @@ def test_too_few_returns_are_said_and_no_ratio_is_invented() -> None:
     assert [shown[name] for name in ("Sharpe", "Sortino", "Profit factor")] == [NOTHING] * 3
     assert source(found).startswith("No ratios: they need 10 hourly returns")
     assert "this run has 3" in source(found)
+
+
+def test_a_backtest_over_bars_stands_beside_holding_and_others_say_nothing() -> None:
+    run = {"pnl": Decimal("12.5"), "currency": "USDT"}
+    result = {"benchmark": {"hold": 20.0, "hold_drawdown": -0.125, "cash": 0.0}}
+    shown = benchmark_in_words(run, result)
+    assert shown["PnL of holding"].startswith("+20.00")
+    assert shown["More than holding"].startswith(f"{MINUS}7.50")
+    assert shown["Max drawdown of holding"] == f"{MINUS}12.50 %"
+    assert benchmark_in_words(run, {}) == {}

@@ -105,6 +105,9 @@ def test_sma_cross_trades_as_a_naive_one_does_at_the_next_open(seed: int, tmp_pa
     assert fills == naive(rows, 5, 20)
     assert len(fills) > 20
     assert summary["currency"] == "USDT"
+    held = 10_000 * (float(rows[-1][3]) / float(rows[0][0]) - 1)
+    assert summary["benchmark"]["hold"] == pytest.approx(held)
+    assert summary["benchmark"]["hold_drawdown"] < 0
     assert summary["residuals"].keys() <= {"expired_intent"}
 
 

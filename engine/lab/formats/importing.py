@@ -314,7 +314,7 @@ def judged(kind: DataKind, files: Sequence[ImportedFile], gaps: int, now_ns: int
     if kind is DataKind.BARS:
         reason = "every bar between the first and the last is there"
         return Judgement(at_ns=now_ns, trust=DataTrust.COMPLETE, reason=reason)
-    if kind is DataKind.TRADES and all(_numbered(file) for file in files):
+    if kind is DataKind.TRADES and all(map(numbered, files)):
         reason = "the trades' ids have no hole"
         return Judgement(at_ns=now_ns, trust=DataTrust.COMPLETE, reason=reason)
     left = {one.leaves_out for one in formats().values() if one.leaves_out and _used(one, files)}
@@ -326,6 +326,7 @@ def _used(one: Format, files: Sequence[ImportedFile]) -> bool:
     return any(formats().get(file.format) is one for file in files)
 
 
-def _numbered(file: ImportedFile) -> bool:
+def numbered(file: ImportedFile) -> bool:
+    """Say whether a missing id of its trades is a gap."""
     known = formats().get(file.format)
     return known is not None and known.numbered

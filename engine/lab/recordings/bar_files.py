@@ -18,6 +18,7 @@ from __future__ import annotations
 import csv
 import zipfile
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -213,6 +214,14 @@ class BarRecording:
         self.tick_ns = max(S, self.spec.step)
         self._bars = self.spec.text
 
+    def held(self, start_ns: int | None, until_ns: int | None) -> list[float]:
+        """Return what one was worth from the first open to each close between two times.
+
+        The benchmark of a backtest: bought at the open of the first bar that begins at or after
+        `start_ns` and kept; None = from the first, to the last bar. Empty = no bar lies between.
+        """
+        return self._columns.held(start_ns or 0, until_ns, self.spec.step)
+
     def events(self) -> Iterator[tuple[int, Event]]:
         """Yield (now_ns, event). See `Recording`, and the laws above."""
         stats, instrument, step_ns = self.stats, self.instrument, self.spec.step
@@ -354,6 +363,15 @@ class BarColumns:
                 f"{self._name}: its bars are {step_ns / S:g} s apart, which is no step "
                 "of a bar: 1s to 1d, a whole part of a day"
             ) from None
+
+    def held(self, start_ns: int, until_ns: int | None, step_ns: int) -> list[float]:
+        """Return the first open and each close of the bars that lie between, in the currency."""
+        starts, opened, closes = self._values[0], self._values[1], self._values[4]
+        first = bisect_left(starts, start_ns)
+        last = len(starts) if until_ns is None else bisect_left(starts, until_ns - step_ns + 1)
+        if first >= last:
+            return []
+        return [opened[first] / 1e8, *(close / 1e8 for close in closes[first:last])]
 
     def bars(self, instrument: Instrument, step_ns: int) -> Iterator[tuple[int, Bar]]:
         """Yield each line's number and its bar in the instrument's units."""

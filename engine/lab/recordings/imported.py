@@ -7,7 +7,8 @@ What stood in the book is not in a data set of trades, so it is made by stated l
   a share of what the last `SEEN` trades were together, never more than they show.
 - An order needs at least a millisecond: it meets the book behind a later moment, never the trade
   that decided it.
-- Where trades are missing the feed is lost until the next one.
+- Where trades are missing the feed is lost until the next one. A data set keeps its first gaps one
+  by one; behind the last of them a number that is left out of the trades' ids is a gap.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from engine.domain.events import (
 from engine.domain.fills import SizeSource
 from engine.domain.instruments import InstrumentId, Side
 from engine.errors import BadInput
+from engine.lab.formats.importing import numbered
 from engine.lab.formats.numbers import DECIMALS_MAX, decimals_of
 from engine.lab.recordings.bar_files import (
     FEED,
@@ -101,10 +103,12 @@ class TradeRecording:
         price_parts = 10 ** (DECIMALS_MAX - self.instrument.price_decimals)
         size_parts = 10 ** (DECIMALS_MAX - self.instrument.size_decimals)
         stats.markets.add(key)
-        gaps = deque(self._found.gaps_kept)
+        found = self._found
+        gaps, last_id, last_ns = deque(found.gaps_kept), 0, 0
+        more = found.gaps > len(gaps) and all(map(numbered, found.files))
         seen: deque[int] = deque(maxlen=SEEN)
         sides = {1: Side.BUY, -1: Side.SELL, 0: None}
-        for at_ns, parts, amount, side, _ in self._rows():
+        for at_ns, parts, amount, side, number in self._rows():
             price, size = parts // price_parts, amount // size_parts
             if stats.first_ns is None:
                 stats.first_ns = at_ns
@@ -112,6 +116,10 @@ class TradeRecording:
             while gaps and gaps[0][1] <= at_ns:
                 since_ns, _ = gaps.popleft()
                 yield from self._gap(since_ns, at_ns)
+                last_id = 0  # this one is told
+            if more and not gaps and 0 < last_id < number - 1:
+                yield from self._gap(last_ns, at_ns)
+            last_id, last_ns = number, at_ns
             stats.last_ns = at_ns
             stats.events += 2
             yield (

@@ -6,7 +6,7 @@ import hashlib
 import importlib
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache
 from itertools import islice
@@ -35,6 +35,7 @@ from engine.lab.recordings.door import Recording, RecordingStats
 from engine.lab.recordings.lines import read_lines
 from engine.lab.recordings.multifeed import MESSAGES, MultifeedRecording, markets_beside
 from engine.lab.recordings.receive_times import Frame, ReceiveTimes
+from engine.plugins import without_docs
 from engine.runtime.tape_format import (
     BEGIN,
     EVENTS,
@@ -568,9 +569,13 @@ def _key(files: tuple[Path, ...], size_max: int | None) -> str:
 
 @cache
 def _reader_digest() -> bytes:
+    folders = [importlib.import_module(name).__path__[0] for name in READERS]
+    return digest_of_code(path for one in folders for path in sorted(Path(one).glob("*.py")))
+
+
+def digest_of_code(paths: Iterable[Path]) -> bytes:
+    """Return a digest of what files of Python do: a comment or a docstring changes nothing."""
     digest = hashlib.blake2b(digest_size=16)
-    for name in READERS:
-        (folder,) = importlib.import_module(name).__path__
-        for path in sorted(Path(folder).glob("*.py")):
-            digest.update(path.name.encode() + path.read_bytes())
+    for path in paths:
+        digest.update(path.name.encode() + without_docs(path.read_bytes()))
     return digest.digest()

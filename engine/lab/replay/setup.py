@@ -38,7 +38,7 @@ from engine.strategies.registry import build
 from engine.venues.paper.settings import FillModel, PaperSettings
 from storage.database import connect_writer
 from storage.journal_writer import JournalWriter
-from storage.runs import Run, RunKind, RunMarket, RunStatus, Sweep, save_run
+from storage.runs import Run, RunKind, RunMarket, RunStatus, Sweep, drawdown, save_run
 from storage.schema import check_schema, migrate
 
 ENGINE = "replay"
@@ -205,8 +205,8 @@ class PreparedReplay:
 
     def store(self, result: ReplayResult) -> dict[str, Any]:
         """Keep the run with its equity and markets; return its summary, with its number as run."""
-        summary = summarise(result, self.recording)
         options = self._options
+        summary = summarise(result, self.recording) | _benchmark(self.recording, options)
         errors = [*result.bot_errors.values(), *([result.torn] if result.torn else [])]
         make_ready(self._config)
         run = Run(
@@ -240,6 +240,21 @@ class PreparedReplay:
             connection.close()
         self._stored = True
         return summary | {"run": number}
+
+
+def _benchmark(recording: Recording, options: ReplayOptions) -> dict[str, Any]:
+    """Return what holding the instrument with all of the cash brought; nothing where no bars are.
+
+    Without fees and spread. Cash, the other benchmark, brings 0.
+    """
+    made = _made(recording)
+    if not isinstance(made, BarRecording):
+        return {}
+    worth = made.held(options.start_ns, options.until_ns)
+    if not worth:
+        return {}
+    hold = options.cash_micro / MICRO * (worth[-1] / worth[0] - 1)
+    return {"benchmark": {"hold": hold, "hold_drawdown": drawdown(worth), "cash": 0.0}}
 
 
 def _markets(result: ReplayResult) -> list[RunMarket]:

@@ -20,6 +20,7 @@ from engine.errors import BadInput
 from engine.lab.formats.importing import ImportRequest, formats, import_files, preview
 from engine.lab.recordings.bar_files import BarMarket, BarRecording
 from engine.lab.recordings.imported import open_dataset
+from storage import datasets
 from storage.datasets import Checked, DataKind, Dataset, DataTrust, columns, find, unfinished
 
 T0 = 1_704_067_200
@@ -104,6 +105,34 @@ def test_a_missing_trade_and_a_missing_bar_are_gaps(tmp_path: Path) -> None:
     bars = imported(tmp_path, first, second, name="bars")
     at = [((T0 + 60 * a) * 10**9, (T0 + 60 * b) * 10**9) for a, b in ((2, 4), (6, 9))]
     assert (bars.gaps, bars.gaps_kept) == (2, tuple(at))
+
+
+def test_gaps_behind_those_that_are_kept_one_by_one_are_played_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = (1, 2, 5, 6, 9, 10, 14, 15, 19)
+    path = written(tmp_path, "t.csv", *map(trade, ids))
+    imported(tmp_path, path, name="all")
+    monkeypatch.setattr(datasets, "GAPS_KEPT", 2)
+    made = imported(tmp_path, path)
+    assert (made.gaps, len(made.gaps_kept)) == (4, 2)
+    few, every = (open_dataset(tmp_path / "data" / name) for name in ("x", "all"))
+    assert list(few.events()) == list(every.events())
+    assert (few.stats.gaps, few.stats.gap_ns) == (4, every.stats.gap_ns)
+
+
+def test_rows_without_a_rising_number_have_no_gap_behind_those_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datasets, "GAPS_KEPT", 1)
+    numbered = written(tmp_path, "t.csv", trade(1), trade(3), trade(5))
+    other = written(
+        tmp_path, "u.csv", "id,time,price,size", f"90,{T0 + 60},1,1", f"97,{T0 + 61},1,1"
+    )
+    made = imported(tmp_path, numbered, other)
+    assert made.gaps == 2
+    lost = [e for _, e in open_dataset(tmp_path / "data/x").events() if isinstance(e, FeedLost)]
+    assert len(lost) == 1
 
 
 def test_columns_are_named_by_hand_by_name_or_by_number(tmp_path: Path) -> None:

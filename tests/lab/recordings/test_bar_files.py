@@ -191,3 +191,12 @@ def test_a_damaged_archive_is_refused_in_a_sentence(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"PK\x03\x04 nonsense")
         with pytest.raises(BadInput, match="cannot be read"):
             BarRecording(tmp_path / name)
+
+
+def test_holding_is_worth_the_closes_between_two_times(tmp_path: Path) -> None:
+    recording = BarRecording(written(tmp_path, *ROWS))
+    assert recording.held(None, None) == [100.5, 100.75, 101.5, 91.0]
+    start, until = (T0 + 1) * S, (T0 + 179) * S
+    assert recording.held(start, None) == [100.75, 101.5, 91.0]
+    assert recording.held(start, until) == [100.75, 101.5]
+    assert recording.held(None, (T0 + 59) * S) == []

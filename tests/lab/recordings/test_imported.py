@@ -13,7 +13,13 @@ from engine.domain.events import Event
 from engine.errors import BadInput
 from engine.lab.recordings import open as opening
 from engine.lab.recordings.door import Recording
-from engine.lab.recordings.open import OWN, ImportedRecording, Importing, open_recording
+from engine.lab.recordings.open import (
+    OWN,
+    ImportedRecording,
+    Importing,
+    digest_of_code,
+    open_recording,
+)
 
 Events = list[tuple[int, Event]]
 
@@ -87,6 +93,23 @@ def test_what_decides_what_is_told_makes_the_import_anew(
     assert isinstance(again, Importing)
     assert events_of(again) == raw
     assert isinstance(open_recording(day, imports=folder), ImportedRecording)
+
+
+def test_words_about_the_code_leave_an_import_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "reader.py"
+
+    def digest(text: str) -> bytes:
+        path.write_text(text, encoding="utf-8")
+        return digest_of_code([path])
+
+    code = 'X = 1\n\n\nclass A:\n    def read(self) -> str:\n        return "a text"\n'
+    said = (
+        '"""What it reads."""\n\nX = 1\n"""How many."""\n\n\nclass A:\n    """One."""\n\n'
+        '    def read(self) -> str:\n        """Give it."""\n        return "a text"  # why\n'
+    )
+    assert digest(said) == digest(code)
+    assert digest(code.replace("X = 1", "X = 2")) != digest(code)
+    assert digest(code.replace("a text", "another")) != digest(code)
 
 
 @pytest.mark.parametrize("damage", ["a flipped byte", "a torn end", "nothing", "no counts"])
