@@ -74,7 +74,7 @@ class BasketSet(NamedTuple):
     yes: bool
 
     def price(self, leg: BasketLeg) -> int:
-        return leg.level if self.yes else leg.view.instrument.one - leg.level
+        return leg.level if self.yes else leg.view.instrument.product.one - leg.level
 
     def cost_micro(self, leg: BasketLeg, size: int) -> int:
         """Return what a leg of this size costs, fee included."""
@@ -85,7 +85,7 @@ class BasketSet(NamedTuple):
     def gain_micro(self, size: int) -> int:
         """Return the least a set of this size brings beyond its cost."""
         first = self.legs[0].view.instrument
-        return first.proceeds_micro(self.pays * first.one, size) - sum(
+        return first.proceeds_micro(self.pays * first.product.one, size) - sum(
             self.cost_micro(leg, size) for leg in self.legs
         )
 
@@ -238,7 +238,7 @@ class OneOfArbitrage:
         for view in views:
             held = context.others.inventory(view.instrument.id)
             price = held.average_price or 0
-            price = price if held.position > 0 else view.instrument.one - price
+            price = price if held.position > 0 else view.instrument.product.one - price
             paid += view.instrument.cost_micro(price, abs(held.position))
         money = min(context.capital_micro - paid, context.inventory.cash_free_micro)
         bounds = [leg.size for leg in best.legs]
@@ -307,7 +307,7 @@ class OneOfArbitrage:
             cost += whole.cost_micro(paid, abs(have.position)) if have.position else 0
             cost += whole.cost_micro(BasketLeg(view, level, size), missing) if missing else 0
         first = next(iter(mine.values())).instrument
-        return cost <= first.proceeds_micro(pays * first.one, most)
+        return cost <= first.proceeds_micro(pays * first.product.one, most)
 
     def _target(
         self, view: BookView, position: int, level: int, context: Context, now_ns: int
@@ -376,4 +376,4 @@ def _pays_its_fee(view: BookView, bid: int) -> bool:
     """Say whether NO at this bid costs less than one, fee included: it adds to a set's gain."""
     instrument = view.instrument
     fee_micro = instrument.taker_fee_micro(bid, 10**instrument.size_decimals)
-    return bid * MICRO > fee_micro * instrument.one
+    return bid * MICRO > fee_micro * instrument.product.one

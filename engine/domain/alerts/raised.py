@@ -86,6 +86,8 @@ _ORDERS = (
 )  # fmt: skip
 _MONEY = (
     AlertKind("cash_negative", "Cash is below zero", _CHECK_VENUE, CRITICAL, MONEY, "capital"),
+    AlertKind("fee_above_fill", "A fee is larger than its fill", _CHECK_VENUE, WARNING, MONEY,
+              "orders"),
     AlertKind("oversold", "More was sold than had settled", _CHECK_VENUE, CRITICAL, MONEY,
               "positions"),
     AlertKind("cash_differs", "The venue has less cash", _DIFFERS, CRITICAL, MONEY, "capital"),
