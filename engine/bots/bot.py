@@ -6,6 +6,7 @@ import heapq
 
 from engine.bots.signals import LearnedSignals, Reader, Signals
 from engine.bots.sizing import sizer_of
+from engine.caches.markets import MarketCache
 from engine.caches.views import BookView, InstrumentViews, InventoryView
 from engine.domain.bots import BotState
 from engine.domain.decisions import Rest
@@ -363,10 +364,17 @@ class BotMarkets:
 # Each becomes one input, which is what the tape keeps: a core is asked through `receive` alone.
 
 
+FAR = 1 << 59
+"""More than twice the mid of any book, in increments."""
+
+
 class AskedCore:
     """The questions of an engine to one account's core."""
 
     _account: AccountId
+    _cells: dict[InstrumentId, tuple[Cell, ...]]
+    cache: MarketCache
+    signals: Signals
     busy: tuple[Bot, object] | None
     """The call of a strategy that runs now."""
 
@@ -397,6 +405,17 @@ class AskedCore:
         except BaseException as error:  # noqa: BLE001 a bot that raises stops alone (architecture §9)
             self.fail(bot, error, now_ns)
         return bot.kept
+
+    def reads_bars_alone(self, instrument: InstrumentId) -> bool:
+        """Say whether no snapshot and no trade of it wakes a bot or feeds what one reads.
+
+        Only where its bars are given, as a file tells them, and its book is trusted.
+        """
+        view = self.cache.views.get(instrument)
+        if view is None or not view.trusted or not self.signals.bars_alone(instrument):
+            return False
+        cells = self._cells.get(instrument, ())
+        return all(cell.mid2_above < 0 and cell.mid2_below > FAR for cell in cells)
 
     def start(self, now_ns: int) -> None:
         """Start the second's tick and let all idle bots run."""

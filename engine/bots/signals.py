@@ -233,6 +233,16 @@ class Signals:
                     others.setdefault(variant.other, []).append(indicator)
         self._others = others
 
+    def bars_alone(self, instrument: InstrumentId) -> bool:
+        """Say whether bars that a file tells are all that is read of it, and no pair compares."""
+        watched = self._watched.get(instrument)
+        if watched is None or self._others:
+            return not self._others
+        fed = watched.fed
+        if not watched.given or fed.trades or fed.prices or fed.mids or fed.books:
+            return False
+        return all(one.sampler.spec.basis is BarBasis.TRADES for one in watched.series.values())
+
     # -- what happens ------------------------------------------------------------------------------
 
     def on_event(self, event: Event, view: BookView | None, now_ns: int) -> list[BarClosed]:

@@ -7,6 +7,7 @@ import msgspec
 from engine.caches.views import BookView, InstrumentViews, References, ReferenceView
 from engine.domain.books import Book
 from engine.domain.events import (
+    BarClosed,
     BookChanged,
     BookDistrusted,
     BookProven,
@@ -58,7 +59,8 @@ class MarketCache:
             else:
                 view.last_trade = event.price  # type: ignore[attr-defined]
             return view
-        self._rare(event, now_ns)
+        if kind is not BarClosed:
+            self._rare(event, now_ns)
         return None
 
     def changed(self, event: BookChanged, now_ns: int) -> BookView | None:

@@ -17,6 +17,7 @@ from engine.bots.slices import BOOKS
 from engine.domain.effects import PlaceOrder, RaiseAlert, SetTimer
 from engine.domain.events import (
     BookChanged,
+    BookReplaced,
     Event,
     InstrumentClosed,
     InstrumentListed,
@@ -27,6 +28,7 @@ from engine.domain.events import (
     OrderFilled,
     StrikeProven,
     TimerFired,
+    TradePrinted,
 )
 from engine.domain.instruments import AccountId
 from engine.domain.orders import Order
@@ -76,7 +78,10 @@ class Driver:
         placed: Callable[[PlaceOrder], None],
         filled: Callable[[OrderFilled, int], None],
         listed: Callable[[Event, int], None] = lambda *_: None,
+        at_rest: Callable[[], bool] | None = None,
     ) -> None:
+        """`at_rest` = whether the venue has nothing of ours; None = books are never passed over."""
+        self._at_rest = at_rest
         self.core = core
         self.gateway = gateway
         self.venue = venue
@@ -154,10 +159,16 @@ class Driver:
 
         The cache has an event first, so that a venue may share its books; then the venue receives
         it, then the desk. Most move neither an order nor a strategy: then there is nothing to turn.
+        A snapshot that moves nothing waits until something else happens: the next one replaces it.
         """
         to_cache, to_venue, wake = self.core.cache.changed, self.venue.changed, self.core.wake
         self._ask_venue()
+        waits: list[tuple[int, Event]] = []
         for now_ns, event in events:
+            if waits:
+                if now_ns < self._due_ns and self._joins(waits, event, now_ns):
+                    continue
+                self._catch_up(waits)
             if self._due_ns <= now_ns:
                 self.run_until(now_ns)
             if type(event) is BookChanged:
@@ -165,8 +176,44 @@ class Driver:
                 to_venue(event, now_ns)
                 if wake(view, event, now_ns):
                     self._woken(now_ns, turns=False)
+            elif type(event) is BookReplaced and self._moves_nothing(event):
+                waits.append((now_ns, event))
             else:
                 self._play_rarer(event, now_ns)
+        self._catch_up(waits)
+
+    # -- an account at rest that reads bars alone --------------------------------------------------
+
+    def _moves_nothing(self, event: BookReplaced) -> bool:
+        """Say whether no order and no strategy is concerned by a snapshot, nor by trades after."""
+        rests = self._at_rest
+        return rests is not None and rests() and self.core.reads_bars_alone(event.instrument)
+
+    def _joins(self, waits: list[tuple[int, Event]], event: Event, now_ns: int) -> bool:
+        """Let an event wait with a snapshot, or in place of it; False = it must be played.
+
+        Of what a whole snapshot replaces the last trade's price alone is seen afterwards.
+        """
+        first = waits[0][1]
+        if type(event) is BookReplaced and type(first) is BookReplaced:
+            if event.instrument != first.instrument:
+                return False
+            if event.bids and event.asks:
+                view = self.core.cache.views[event.instrument]
+                for _, passed in waits:
+                    if type(passed) is TradePrinted:
+                        view.last_trade = passed.price
+                waits.clear()
+        elif type(event) is not TradePrinted or event.instrument != first.instrument:  # type: ignore[attr-defined]
+            return False
+        waits.append((now_ns, event))
+        return True
+
+    def _catch_up(self, waits: list[tuple[int, Event]]) -> None:
+        """Play what waited, each at its time."""
+        for now_ns, event in waits:
+            self._play_rarer(event, now_ns)
+        waits.clear()
 
     def _play_rarer(self, event: Event, now_ns: int) -> None:
         kind = type(event)

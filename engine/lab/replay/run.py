@@ -377,6 +377,7 @@ class Replay:
         self._driver = Driver(
             core=self._core, gateway=gateway, venue=venue, recorder=recorder,
             placed=self._placed, filled=self._filled, listed=self._listed,
+            at_rest=venue.at_rest if isinstance(venue, PaperVenue) else None,
         )  # fmt: skip
         self._sample_ns = 0
         """When the equity is noted next: after the first event from then on."""

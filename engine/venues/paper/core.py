@@ -445,6 +445,10 @@ class PaperVenue:
         heap = self._agenda.heap
         return heap[0][0] if heap else None
 
+    def at_rest(self) -> bool:
+        """Say whether nothing is open, under way or unanswered: no book and no trade moves it."""
+        return not (self._agenda.heap or self._matching.open or self._out)
+
     def advance(self, now_ns: int) -> list[VenueOutput]:
         """Let time pass; give what has become due, in order."""
         self._run(now_ns)
