@@ -58,13 +58,25 @@ class Pinger:
         instrument, at = context.view.instrument, middle(context.view.book)
         bids = () if at is None else ((at - 2 * instrument.tick, self._lots * instrument.lot),)
         intent = Quotes(
-            bot=self._bot, instrument=instrument.id, bids=bids, asks=(),
-            valid_until_ns=now_ns + 60 * S, decision=context.decision,
-        )  # fmt: skip
+            bot=self._bot,
+            instrument=instrument.id,
+            bids=bids,
+            asks=(),
+            valid_until_ns=now_ns + 60 * S,
+            decision=context.decision,
+        )
         decision = Decision(
-            number=context.decision, bot=self._bot, instrument=instrument.id, at_ns=now_ns,
-            regime="ping", inputs=(), build_up=(), gates=(), outcome="quote", intent=intent,
-        )  # fmt: skip
+            number=context.decision,
+            bot=self._bot,
+            instrument=instrument.id,
+            at_ns=now_ns,
+            regime="ping",
+            inputs=(),
+            build_up=(),
+            gates=(),
+            outcome="quote",
+            intent=intent,
+        )
         return Evaluation(decision=decision, intents=(intent,))
 
     def forget(self, instrument: InstrumentId) -> None:

@@ -42,9 +42,14 @@ from engine.runtime.venue_plugin import (
 )
 
 MARBLE = Instrument(
-    id=InstrumentId("toy:marble"), kind=Kind.BINARY, currency="pUSD", price_decimals=4,
-    size_decimals=6, tick=100, lot=10_000,
-)  # fmt: skip
+    id=InstrumentId("toy:marble"),
+    kind=Kind.BINARY,
+    currency="pUSD",
+    price_decimals=4,
+    size_decimals=6,
+    tick=100,
+    lot=10_000,
+)
 BOOK = BookReplaced(
     instrument=MARBLE.id, bids=((4_000, 100_000_000),), asks=((6_000, 100_000_000),)
 )
@@ -88,9 +93,17 @@ class ToyDoor:
 
     def _report(self, name: Identity, order: Order) -> OrderReport:
         return OrderReport(
-            identity=name, order=order.id, ours=True, instrument=order.instrument, leg=order.leg,
-            side=order.side, price=order.price, size=order.size, filled=0, state=OrderState.OPEN,
-        )  # fmt: skip
+            identity=name,
+            order=order.id,
+            ours=True,
+            instrument=order.instrument,
+            leg=order.leg,
+            side=order.side,
+            price=order.price,
+            size=order.size,
+            filled=0,
+            state=OrderState.OPEN,
+        )
 
     async def open_orders(self) -> OpenOrdersListed:
         """List what rests."""
@@ -160,8 +173,10 @@ class ToyMarket(MarketData):
 
     async def _run(self, services: Services, runners: list[AccountRunner]) -> None:
         first: tuple[Event, ...] = (
-            FeedRestored(feed="toy", instrument=None), InstrumentListed(instrument=MARBLE), BOOK,
-        )  # fmt: skip
+            FeedRestored(feed="toy", instrument=None),
+            InstrumentListed(instrument=MARBLE),
+            BOOK,
+        )
         if not self._kept:
             self._kept = True
             services.journal(first[1], services.clock.now_ns())
@@ -230,7 +245,9 @@ PLUGIN = VenuePlugin(
             door=door,
             credential_fields=(
                 CredentialField(
-                    name="token", title="Token", pattern="[a-z]{8}",
+                    name="token",
+                    title="Token",
+                    pattern="[a-z]{8}",
                     wrong="the token has eight small letters",
                 ),
                 CredentialField(name="user", title="User", secret=False),
@@ -241,4 +258,4 @@ PLUGIN = VenuePlugin(
     },
     market=ToyMarket,
     urls={"table": Address("http://127.0.0.1:9", "where the table stands")},
-)  # fmt: skip
+)
