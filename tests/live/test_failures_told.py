@@ -1,0 +1,135 @@
+"""What failures of a whole desk take until their alert is at a webhook; docs/alerts.md has it.
+
+The times printed are from the act to the message. Each must be less than three minutes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from engine.domain.alerts import ALERT_KINDS
+from engine.watch import sealed
+from storage import supervisor
+from storage.channels import put_channel
+from storage.database import writing
+from storage.settings import Saved, latest, save
+from storage.users import ENGINE_ID
+from tests.live.programs import Programs, prepare
+from tests.ports import free_port
+from tests.watch.desks import Receiver, receiving
+
+TOLD_S_MAX = 180.0
+
+
+class Told:
+    """A desk whose alerts all go to a webhook at once."""
+
+    def __init__(self, programs: Programs, hook: Receiver) -> None:
+        self.programs = programs
+        self.hook = hook
+        self.rows: list[str] = []
+        home = programs.home
+        fields = {"url": f"{hook.url}/hook", "secret": "an-example-of-a-secret"}
+        entry = sealed.seal(
+            sealed.make_key(home), "hook", fields, kind="webhook", label="hook",
+            now_ns=time.time_ns(),
+        )  # fmt: skip
+        put_channel(home, "hook", entry)
+        every = {"kinds": sorted(ALERT_KINDS), "severity_min": "info", "per_hour_max": 1_000}
+        with writing(programs.state) as connection:
+            saved = save(
+                connection, engine_id=ENGINE_ID, who="t",
+                diff={"alerts": {"rules": {"every": every}}},
+                base_version=latest(connection, ENGINE_ID).version, now_ns=time.time_ns(),
+            )  # fmt: skip
+        assert isinstance(saved, Saved)
+
+    def pid(self, name: str) -> int:
+        """The process of a program that runs; 0 = it does not."""
+        try:
+            found = supervisor.program(supervisor.socket_in(self.programs.home / "run"), name)
+        except supervisor.FAILURES:
+            return 0
+        return found.pid if found.state == supervisor.RUNNING else 0
+
+    def runs(self, name: str) -> int:
+        self.programs.until(lambda: self.pid(name), f"{name} runs", 120.0)
+        return self.pid(name)
+
+    def told(self, what: str, kind: str, began_s: float, seen: int) -> None:
+        """Wait for an alert among the messages after the first `seen`; note how long it took."""
+
+        def there() -> bool:
+            bodies = self.hook.bodies()[seen:]
+            return any(line["kind"] == kind for body in bodies for line in body["lines"])
+
+        self.programs.until(there, f"{kind} is told", TOLD_S_MAX)
+        self.rows.append(f"{what} | {kind} | {time.monotonic() - began_s:.0f} s")
+        print(self.rows[-1])
+
+    def now(self) -> tuple[float, int]:
+        return time.monotonic(), len(self.hook.got)
+
+
+@pytest.fixture
+def desk() -> Iterator[Told]:
+    home = Path(tempfile.mkdtemp(prefix="pb"))  # the supervisor's socket is in it
+    programs = Programs(home, free_port())
+    prepare(programs.state)
+    with receiving() as hook:
+        yield Told(programs, hook)
+        for program in programs.running:
+            if program.poll() is None:
+                program.terminate()  # supervisor ends its programs
+                program.wait(120)
+        programs.end()
+    shutil.rmtree(home)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1_200)
+def test_each_failure_reaches_a_person_in_less_than_three_minutes(desk: Told) -> None:
+    programs = desk.programs
+    programs.start("up", "--port", str(free_port()), "--demo-port", str(programs.port))
+    for name in ("engine", "watch"):
+        desk.runs(name)
+
+    began, seen = desk.now()
+    pid = desk.runs("watch")
+    os.kill(pid, signal.SIGKILL)
+    programs.until(lambda: desk.pid("watch") not in (0, pid), "the watch is back", 120.0)
+    # So short an absence is no alert: what happened meanwhile is told by the watch that came back.
+    desk.rows.append(f"watch killed | back by itself | {time.monotonic() - began:.0f} s")
+
+    for _ in range(5):
+        time.sleep(3)  # the watch looks each 2 s: a start between two looks is not counted
+        began, seen = desk.now()
+        pid = desk.runs("engine")
+        os.kill(pid, signal.SIGKILL)
+        programs.until(lambda pid=pid: desk.pid("engine") not in (0, pid), "it is back", 120.0)
+    desk.rows.append(f"engine killed | back by itself | {time.monotonic() - began:.0f} s")
+    desk.told("engine in a crash loop, from its last death", "engine_restarting", began, 0)
+
+    pid = desk.runs("engine")
+    began, seen = desk.now()
+    os.kill(pid, signal.SIGSTOP)
+    desk.told("engine stopped by SIGSTOP", "engine_hung", began, seen)
+    os.kill(pid, signal.SIGCONT)
+
+    with closing(sqlite3.connect(programs.state, isolation_level=None, timeout=60)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        began, seen = desk.now()
+        desk.told("state database locked by another program", "state_locked", began, seen)
+        holder.execute("ROLLBACK")
+
+    print("\n" + "\n".join(desk.rows))
