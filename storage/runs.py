@@ -15,6 +15,7 @@ from sqlite3 import Connection
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from engine.domain.events import OrderFilled
 from engine.domain.fills import FillState
@@ -378,6 +379,7 @@ def _row(
         "value_micro": value or 0,
         "fee": shown(fill.fee_micro, MICRO_DECIMALS),
         "fee_micro": fill.fee_micro,
+        "fee_paid": None if fill.fee is UNSET else fill.fee.text,
         "liquidity": fill.liquidity.value,
         "state": state.value,
         "at_ns": at_ns,

@@ -63,9 +63,10 @@ def by_hand(instrument: InstrumentId, **changes: Any) -> PlaceManual:
 
 
 def other_market(programs: Programs) -> InstrumentId:
-    """A market no bot of the test trades."""
+    """A binary market no bot of the test trades."""
     rows = programs.rows(
-        "SELECT id FROM instruments WHERE series = '' AND payout_yes_micro IS NULL ORDER BY id"
+        "SELECT id FROM instruments WHERE series = '' AND payout_yes_micro IS NULL"
+        " AND kind = 'binary' ORDER BY id"
     )
     return InstrumentId(next(str(name) for (name,) in rows if name != CUT))
 
