@@ -300,6 +300,7 @@ GLOSSARY = {
     "Frame / event": "One message from a feed; one thing that happened, as it was read from it.",
     "Gap": "A time when nothing was received.",
     "Digest": "A fingerprint of everything a run did: the same digest is the same run.",
+    "Tags": "Words a person put on a backtest to find it by.",
     "Job": "Long work the worker does alongside trading.",
     "Schedule": "What is started by the clock: minute, hour, day, month, weekday in UTC.",
     "Command": "What a page asks the engine to do: queued, claimed, then done, refused or failed.",

@@ -26,6 +26,8 @@ from storage.reports import ReportRow
 from storage.rounds import RoundSeen
 from storage.rules import TABLE as RULES
 from storage.rules import SavedRule
+from storage.run_notes import TABLE as RUN_NOTES
+from storage.run_notes import RunNote
 from storage.runs import Run, RunMarket
 
 TABLES: dict[str, Declared] = {}
@@ -132,6 +134,9 @@ table(
 
 # What one market brought in a run.
 table("run_markets", ("run", "instrument"), run=_RUN, mode=str, account=str, **fields(RunMarket))
+
+# What a person left on a run: the newest note and its tags.
+table(RUN_NOTES, ("run",), run=_RUN, **fields(RunNote))
 
 # Saved rules, every version of them.
 table(RULES, (E, "name", "version"), **fields(SavedRule))

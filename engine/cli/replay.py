@@ -236,7 +236,10 @@ def _benchmark_rows(summary: Mapping[str, Any]) -> list[str]:
         return []
     return [
         f"holding from the first open to the last close: {found['hold']:+.4f}, max drawdown "
-        f"{100 * found['hold_drawdown']:.2f} %, without fees and spread; cash: +0.0000"
+        f"{100 * found['hold_drawdown']:.2f} %, without fees and spread; cash: +0.0000",
+        f"holding uses all of the cash; this run's exposure limits allow {100 * found['share']:.2f}"
+        f" % of it in one instrument at the start, with which holding brings "
+        f"{found['share'] * found['hold']:+.4f}",
     ]
 
 

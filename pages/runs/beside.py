@@ -17,7 +17,7 @@ from pages.kit.data import ask, ask_seldom, engine_id, fresh
 from pages.kit.panels import Tile
 from pages.kit.tables import Col, ColKind, choice, columns_of, unchoose
 from pages.kit.words import NOTHING, age, count, micro, moment, money
-from pages.runs import report
+from pages.runs import notes, report
 from storage import views
 from storage.catalog import strategies
 from storage.runs import Sweep, of_run, sweep_of
@@ -260,7 +260,13 @@ def _figures(run: Row, points: Sequence[tuple[int, Decimal]]) -> dict[str, str]:
         **significance_in_words(ask_seldom(significance_of, **number)),
         **trips_in_words(result, unit),
         "Digest": run["short"] or NOTHING,
+        **_noted(run),
     }
+
+
+def _noted(run: Row) -> dict[str, str]:
+    """Return what was left on a run; an empty line each where nothing was, so that columns hold."""
+    return {"Tags": NOTHING, "Note": NOTHING, "Noted by": NOTHING} | notes.in_words(run)
 
 
 def amount(value: float | None, currency: str) -> str:
@@ -301,6 +307,28 @@ def benchmark_in_words(run: Row, result: Mapping[str, Any]) -> dict[str, str]:
         "More than holding": money(more, run["currency"], signed=True),
         "Max drawdown of holding": _percent(found["hold_drawdown"]),
     }
+
+
+def share_in_words(run: Row, result: Mapping[str, Any]) -> list[str]:
+    """Say which share of the cash the run could use where holding uses all; empty = no benchmark.
+
+    Holding without fees and spread brings the same part of its gain with a part of the cash.
+    """
+    found = result.get("benchmark")
+    if not found:
+        return []
+    share = found.get("share")
+    if share is None:
+        return [
+            "Holding uses all of the cash. Which share this run's limits allowed was not kept: "
+            "run it again to see it."
+        ]
+    scaled = amount(share * found["hold"], run["currency"])
+    return [
+        f"Holding uses all of the cash; this run's exposure limits, as they stood at its start, "
+        f"let it have at most {_percent(share)} of it in one instrument, and holding with so much "
+        f"brings {scaled}."
+    ]
 
 
 def trips_in_words(result: Mapping[str, Any], currency: str) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 The same strategies, risk and executor as in trading; and comparisons of paper with the truth.
 
-Changes: starts one; brings bars.
+Changes: starts one; brings bars; notes and tags.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from pages.kit.tables import Col, ColKind, choice, columns_of, page_behind, tabl
 from pages.kit.words import NOTHING, age, count, moment, money
 from pages.orders.page import fitting
 from pages.orders.page import sentence as of_sums
-from pages.runs import beside, report
+from pages.runs import beside, notes, report
 from pages.runs.reports import REPORTS
 from pages.shared import backtest, job, losses, markouts, why
 from storage import views
@@ -62,23 +62,29 @@ COLUMNS = columns_of(
     Col("frames", kind=ColKind.COUNT),
     Col("events_per_s", "Events/s", ColKind.RATE),
     Col("short", "Digest"),
+    Col("tags"),
 )
 
 
-def every_run() -> list[Row]:
-    behind = page_behind("runs", None)
+def every_run(tag: str = "") -> list[Row]:
+    """Return a page of the runs, newest first, of those with a tag where one is named."""
+    behind = page_behind("runs", tag)
     found = [
         beside.listed(row, owner)
         for owner in ask(run_engines)
-        for row in ask(views.runs, owner, before=behind)
+        for row in ask(views.runs, owner, before=behind, tag=tag)
     ]
     return sorted(found, key=lambda row: (row["started_ns"], row["id"]), reverse=True)[:ROWS_MAX]
 
 
-def show_list(runs: Sequence[Row]) -> None:
-    """Draw all runs; a selected one opens."""
+def show_list(runs: Sequence[Row], tag: str) -> None:
+    """Draw all runs, or those with a tag; a selected one opens."""
     panels.head("Backtests", "At most 1 s old · PnL after fees; what is left is marked at mid")
-    _show_new(opened=not runs)
+    _show_new(opened=not runs and not tag)
+    notes.pick_tag()
+    if not runs and tag:
+        panels.empty(f"No backtest here has the tag {tag}.", "Choose another tag, or any.")
+        return
     if not runs:
         panels.empty(
             "No backtest has been stored yet.",
@@ -89,17 +95,20 @@ def show_list(runs: Sequence[Row]) -> None:
         panels.links(panels.link("Record market data now", "recordings"))
         return
     wanted = st.text_input(
-        "Filter", placeholder="strategy, recording or digest, then Enter", key="runs_filter"
+        "Filter",
+        placeholder="strategy, recording, digest, tag or note, then Enter",
+        key="runs_filter",
     ).lower()
+    named = ("strategy", "recording", "digest", "mode", "tags", "note")
     shown = [
         row
-        for row in runs
-        if wanted in f"{row['strategy']} {row['recording']} {row['digest']} {row['mode']}".lower()
+        for row in notes.noted(runs)
+        if wanted in " ".join(str(row[name]) for name in named).lower()
     ]
     if not shown:
         panels.empty("No backtest matches the filter.", "Clear the filter to see all backtests.")
         return
-    alone = [row for row in shown if beside.headline(row)]
+    alone = [row for row in shown if tag or beside.headline(row)]
     if alone:
         panels.note(f"{count(len(alone), 'backtest')} · select a row to open it")
         _table(alone)
@@ -122,7 +131,8 @@ def _table(runs: Sequence[Row]) -> None:
 @guard.part("This page")
 def main() -> None:
     """Draw the run named in the address, else the list."""
-    runs = every_run()
+    tag = notes.chosen_tag()
+    runs = every_run(tag)
     replays = [row for row in runs if row["kind"] not in REPORTS]
     named, sweep = (st.query_params.get(name) for name in ("run", "sweep"))
     if named is not None:
@@ -132,9 +142,11 @@ def main() -> None:
     elif sweep is not None:
         beside.show_sweep(sweep)
     else:
-        show_list(replays)
+        show_list(replays, tag)
         for kind, (section, _) in REPORTS.items():
-            section([row for row in runs if row["kind"] == kind])
+            found = [row for row in runs if row["kind"] == kind]
+            if found or not tag:
+                section(found)
         turn("runs", runs, ["started_ns", "id"])
 
 
@@ -198,6 +210,7 @@ def show_run(run: Row, alike: Sequence[Mapping[str, Any]]) -> None:
     if run["error"]:
         st.error(f"It failed: {literal(run['error'])}")
     _figures(run, points, result)
+    notes.show(run)
     if sweep and sweep.band:
         beside.show_band(run)
     _curve(points, currency)
@@ -239,16 +252,18 @@ def _export(
     }
     inputs = {"Recording": run["recording"], "Digest": run["digest"], **beside.stated(run)}
     names = ("instrument", "realised", "unresolved", "fees", "orders", "fills", "resolved")
+    said = [source(found), SIGNIFICANCE, *beside.share_in_words(run, result)]
     text = report.document(
         f"Backtest {number}: {run['strategy']} on {run['name']}",
         f"{run['mode']} · {run['status'].upper()} · started {moment(run['started_ns'])}",
         [
             report.facts("Figures", words),
+            *([report.facts("Note", left)] if (left := notes.in_words(run)) else []),
             report.curve("Equity at mid", points, run["currency"]),
             report.rows("Markets", names, markets),
             report.facts("Inputs", inputs),
             report.rows(f"Fills, the first {REPORT_FILLS:,}", FILL_NAMES, fills[:REPORT_FILLS]),
-            f'<p class="note">{panels.plain(source(found))} · {panels.plain(SIGNIFICANCE)}</p>',
+            *[f'<p class="note">{panels.plain(one)}</p>' for one in said],
         ],
     )
     files = {"Report as HTML": (text.encode(), "html")}
@@ -277,6 +292,8 @@ def _figures(run: Row, points: Sequence[Any], result: Mapping[str, Any]) -> None
     }
     where = address(run)
     panels.tiles([Tile(name, value, where) for name, value in figures.items()])
+    for said in beside.share_in_words(run, result):
+        panels.note(said)
 
 
 @guard.part("The run's equity curve")

@@ -115,10 +115,11 @@ def runs(
     before: PageKey | None = None,
     *,
     sweep: int | None = None,
+    tag: str = "",
 ) -> list[Row]:
     """Return runs of any kind, newest first, without their results but for their currency.
 
-    `sweep` = those of one parameter sweep alone, all of them.
+    `sweep` = those of one parameter sweep alone, all of them. `tag` = those with this tag alone.
     """
     columns = (
         "id, kind, mode, account, recording, bot, strategy, parameters, job, started_ns, "
@@ -126,10 +127,16 @@ def runs(
         "events_per_s, peak_rss_mb, "
         "CASE WHEN json_valid(result) THEN json_extract(result, '$.currency') END AS currency"
     )
-    where, values, most = "", tuple[int, ...](), None
+    where, values, most = "", tuple[int | str, ...](), None
+    if tag:
+        where = (
+            " AND id IN (SELECT n.run FROM run_notes n, json_each(n.tags) g "
+            "WHERE json_valid(n.tags) AND g.value = ?)"
+        )
+        values = (tag,)
     if sweep is not None:
-        where = " AND json_valid(parameters) AND json_extract(parameters, '$.sweep.id') = ?"
-        values, most = (sweep,), SWEEP_MAX
+        where += " AND json_valid(parameters) AND json_extract(parameters, '$.sweep.id') = ?"
+        values, most = (*values, sweep), SWEEP_MAX
     return page(
         connection,
         engine_id,

@@ -18,6 +18,7 @@ FOLDS = (
     "fold_recording",
     "fold_remove",
     "fold_run_export",
+    "fold_run_note",
 )
 """Every part of a page that is drawn when it is opened."""
 

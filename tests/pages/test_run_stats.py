@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from pages.kit.words import NOTHING
-from pages.runs.beside import benchmark_in_words, performance_in_words
+from pages.runs.beside import benchmark_in_words, performance_in_words, share_in_words
 from pages.runs.page import source
 from storage.runs import Performance
 
@@ -40,3 +40,8 @@ def test_a_backtest_over_bars_stands_beside_holding_and_others_say_nothing() -> 
     assert shown["More than holding"].startswith(f"{MINUS}7.50")
     assert shown["Max drawdown of holding"] == f"{MINUS}12.50 %"
     assert benchmark_in_words(run, {}) == {}
+    assert "was not kept" in share_in_words(run, result)[0]
+    result["benchmark"]["share"] = 0.2
+    [said] = share_in_words(run, result)
+    assert "at most 20.00 % of it in one instrument, and holding with so much brings +4.00" in said
+    assert share_in_words(run, {}) == []

@@ -108,6 +108,7 @@ def test_sma_cross_trades_as_a_naive_one_does_at_the_next_open(seed: int, tmp_pa
     held = 10_000 * (float(rows[-1][3]) / float(rows[0][0]) - 1)
     assert summary["benchmark"]["hold"] == pytest.approx(held)
     assert summary["benchmark"]["hold_drawdown"] < 0
+    assert summary["benchmark"]["share"] == 1.0
     assert summary["residuals"].keys() <= {"expired_intent"}
 
 

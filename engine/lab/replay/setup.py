@@ -254,7 +254,29 @@ def _benchmark(recording: Recording, options: ReplayOptions) -> dict[str, Any]:
     if not worth:
         return {}
     hold = options.cash_micro / MICRO * (worth[-1] / worth[0] - 1)
-    return {"benchmark": {"hold": hold, "hold_drawdown": drawdown(worth), "cash": 0.0}}
+    return {
+        "benchmark": {
+            "hold": hold,
+            "hold_drawdown": drawdown(worth),
+            "cash": 0.0,
+            "share": _share(limits_of(options.limits), options.cash_micro),
+        }
+    }
+
+
+def _share(limits: RiskLimits, cash_micro: int) -> float:
+    """Return the part of the cash that may be exposed in one instrument as the run starts."""
+    most = min(
+        limit.micro(cash_micro)
+        for limit in (
+            limits.exposure_instrument_max,
+            limits.exposure_market_max,
+            limits.exposure_bot_max,
+            limits.exposure_account_max,
+            limits.exposure_total_max,
+        )
+    )
+    return min(most, cash_micro) / cash_micro
 
 
 def _markets(result: ReplayResult) -> list[RunMarket]:
