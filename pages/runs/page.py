@@ -1,8 +1,8 @@
-"""Replays of recordings and bars: curve, performance, markets, denials, digest.
+"""Replays of recordings and bars: curve, performance, markets, digest.
 
 The same strategies, risk and executor as in trading; and comparisons of paper with the truth.
 
-Changes: starts one; brings bars; notes and tags.
+Changes: starts one; brings bars; tags.
 """
 
 from __future__ import annotations
