@@ -54,7 +54,7 @@ def critical_value(level: str, changes: int) -> float:
     return limit + first / changes + second / changes**2
 
 
-class Spread(NamedTuple):
+class PairSpread(NamedTuple):
     """What two series of closes say of each other."""
 
     z: float
@@ -67,7 +67,7 @@ class Spread(NamedTuple):
     """Dickey-Fuller t of the residual; 0 where it does not change."""
 
 
-def spread_of(y: Sequence[float], x: Sequence[float]) -> Spread | None:
+def spread_of(y: Sequence[float], x: Sequence[float]) -> PairSpread | None:
     """Return the spread of two series of log closes; None = one does not move, or both as one."""
     count = len(y)
     mean_y, mean_x = sum(y) / count, sum(x) / count
@@ -88,7 +88,7 @@ def spread_of(y: Sequence[float], x: Sequence[float]) -> Spread | None:
     stays = 1.0 + rate
     half_life = 0.0 if stays <= 0.0 else NEVER if stays >= 1.0 else log(0.5) / log(stays)
     t = rate / error if error > 0.0 else 0.0
-    return Spread(rest[-1] / deviation, hedge, min(NEVER, half_life), t)
+    return PairSpread(rest[-1] / deviation, hedge, min(NEVER, half_life), t)
 
 
 class PairsParameters(BarParameters):
@@ -132,7 +132,7 @@ class PairsParameters(BarParameters):
         return self
 
 
-class _Held(msgspec.Struct):
+class _HeldLeg(msgspec.Struct):
     """What it wants, and what it saw at the last bar both legs closed."""
 
     leg: str = ""
@@ -141,7 +141,7 @@ class _Held(msgspec.Struct):
     """How much of it, in size increments."""
     bar_end_ns: int = 0
     """End of the last bar that was decided on."""
-    spread: Spread | None = None
+    spread: PairSpread | None = None
     failed: Gate | None = None
     """Why it did not enter at that bar; None = it holds a leg, or the spread was not wide."""
 
@@ -201,7 +201,7 @@ class Pairs:
         self._bot = bot
         self._per_increment = bar_spec(parameters.bars).per_increment
         self.reads = Reads(bars={parameters.bars: parameters.period + 1})
-        self._held = _Held()
+        self._held = _HeldLeg()
 
     def receive(self, event: Event, now_ns: int) -> bool:
         """Wake at the close of its bars."""
@@ -259,7 +259,7 @@ class Pairs:
         held.position = size // view.instrument.lot * view.instrument.lot
         held.leg = leg if held.position else ""
 
-    def _entry(self, spread: Spread) -> tuple[Gate, ...]:
+    def _entry(self, spread: PairSpread) -> tuple[Gate, ...]:
         limit = critical_value(self._p.level, self._p.period - 1)
         longest = self._p.half_life_max
         return (
@@ -320,7 +320,7 @@ class Pairs:
     def restore(self, state: bytes) -> None:
         """Take back what `state` gave. Raises BadInput where it cannot be read."""
         try:
-            self._held = msgspec.json.decode(state, type=_Held) if state else _Held()
+            self._held = msgspec.json.decode(state, type=_HeldLeg) if state else _HeldLeg()
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             raise BadInput(f"its state cannot be read: {error}") from None
 
