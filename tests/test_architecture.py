@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from engine.contracts.imports import CHANCE, CLOCK, IO, PURE, SQL
+from tests.kit.trees import statements, tree_of
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SOURCES = ("engine", "storage", "pages", "app.py")
@@ -188,7 +189,7 @@ def within(module: str, places: tuple[str, ...]) -> bool:
 def imports(tree: ast.AST, module: str, file: Path, root: Path) -> Iterator[tuple[int, str]]:
     """Give (line, dotted target) of every import, at any depth, also those only for types."""
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
-    for node in ast.walk(tree):
+    for node in statements(tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -246,7 +247,7 @@ def violations(root: Path) -> list[str]:
     found = []
     for file in sources(root):
         module = module_name(file, root)
-        tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+        tree = tree_of(file)
         for line, target in imports(tree, module, file, root):
             sentence = objection(module, target)
             if sentence:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.trees import statements, tree_of
 from tests.test_architecture import imports, module_name, sources
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -42,7 +43,7 @@ def files(root: Path, places: tuple[str, ...] = SOURCES) -> Iterator[Path]:
 
 
 def functions(tree: ast.AST) -> Iterator[Function]:
-    return (node for node in ast.walk(tree) if isinstance(node, Function))
+    return (node for node in statements(tree) if isinstance(node, Function))
 
 
 def lines_of(function: Function) -> int:
@@ -60,14 +61,13 @@ def measure(root: Path) -> tuple[list[str], dict[str, list[str]]]:
     hard: list[str] = []
     soft: dict[str, list[str]] = {name: [] for name in RATCHET}
     for file in files(root):
-        text = file.read_text(encoding="utf-8")
         name = file.relative_to(root).as_posix()
-        count = len(text.splitlines())
+        count = len(file.read_text(encoding="utf-8").splitlines())
         if count > FILE_LINES_MAX:
             hard.append(f"{name}: {count} lines; {FILE_LINES_MAX} is the limit, split it")
         if count > FILE_LINES_SOFT:
             soft["files over 600 lines"].append(f"{name}: {count} lines")
-        for function in functions(ast.parse(text, filename=name)):
+        for function in functions(tree_of(file)):
             place, size = f"{name}:{function.lineno}: {function.name}", lines_of(function)
             if size > FUNCTION_LINES_MAX:
                 hard.append(f"{place}: {size} lines; {FUNCTION_LINES_MAX} is the limit, split it")
@@ -207,7 +207,7 @@ class Module:
         self.name = module_name(file, root)
         text = file.read_text(encoding="utf-8")
         self.lines = len(text.splitlines())
-        self.tree = ast.parse(text, filename=str(file))
+        self.tree = tree_of(file)
         self.package = file.name == "__init__.py"
         self.imports = {name for _, name in imports(self.tree, self.name, file, root)}
 
@@ -298,7 +298,7 @@ class Behaviours:
         self.home = {
             node.name: (module, node)
             for module in found
-            for node in ast.walk(module.tree)
+            for node in statements(module.tree)
             if isinstance(node, ast.ClassDef)
         }
         self.fields = {name: self._of(node) for name, (_, node) in self.home.items()}
@@ -316,7 +316,7 @@ class Behaviours:
         types: dict[str, str] = {}
         for method in functions(node):
             given = of_arguments(method)
-            for one in ast.walk(method):
+            for one in statements(method):
                 for target, value in assigned(one):
                     if of_itself(target) and isinstance(target, ast.Attribute):
                         kind = class_of(getattr(one, "annotation", None)) or made(value)
@@ -360,14 +360,14 @@ def wired(found: list[Module]) -> dict[str, bool]:
     for module in found:
         owners = {
             id(method): node.name
-            for node in ast.walk(module.tree)
+            for node in statements(module.tree)
             if isinstance(node, ast.ClassDef)
             for method in functions(node)
         }
         for method in functions(module.tree):
             names = of_arguments(method)
             names["self"] = owners.get(id(method), "")
-            for one in ast.walk(method):
+            for one in statements(method):
                 for target, value in assigned(one):
                     if isinstance(target, ast.Name):
                         kind = made(value)
@@ -417,6 +417,7 @@ def _reached(name: str, targets: dict[str, set[str]]) -> set[str]:
 
 def distances(root: Path, found: list[Module]) -> dict[str, list[str]]:
     """Return what is counted, by the name of its count."""
+    outside = wired(found)
     return {
         "single-importer siblings": apart(root, found),
         "single-importer siblings, all": [
@@ -424,8 +425,8 @@ def distances(root: Path, found: list[Module]) -> dict[str, list[str]]:
             for module, only in siblings([*found, *studies(root)])
         ],
         "type names defined twice": twice(found),
-        "attributes set from outside": [text for text, near in wired(found).items() if not near],
-        "attributes set by a neighbour": [text for text, near in wired(found).items() if near],
+        "attributes set from outside": [text for text, near in outside.items() if not near],
+        "attributes set by a neighbour": [text for text, near in outside.items() if near],
         "circles of imports": circles(found),
     }
 
