@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from engine.cli.arguments import add_demo_argument, say, who_types
-from engine.cli.recover import described, examine, go_on
 from engine.clock import WallClock
 from engine.config import Config
 from engine.errors import BadInput, StorageError, os_sentence
+from engine.live.lost_records import described, examine, go_on
 from engine.live.venues import venues_of
 from engine.locks import locked
 from storage import schema

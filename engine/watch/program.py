@@ -20,8 +20,8 @@ from engine.errors import StorageError
 from engine.watch.channels import channels
 from engine.watch.conditions import Condition, StateSeen, conditions
 from engine.watch.desk import EVENT, SECOND_NS, Desk, DeskPlace, Trouble, state
-from engine.watch.dispatch import Dispatch
-from engine.watch.notices import (
+from engine.watch.dispatch import (
+    Dispatch,
     KnownAlerts,
     Planner,
     known_alerts,

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.bots.sizing import VOLATILITY, sizer_of
+from engine.bots.bot import VOLATILITY, sizer_of
 from engine.domain.instruments import InstrumentId
 from engine.domain.intents import Intent, Quotes, Target, Urgency
 from engine.domain.settings import Sizing, SizingMethod

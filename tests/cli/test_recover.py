@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
-import engine.cli.recover as command
 from engine import __main__
 from engine.domain.commands import ReleaseLatch, ResumeBot, StartBot
 from engine.domain.events import FillsListed, LossAccepted
 from engine.domain.instruments import AccountId
+from engine.live import lost_records
 from engine.venues.demo.client import DemoVenue
 from storage import loss as storage_loss
 from storage.commands import KILL_PROOF, CommandState
@@ -49,7 +49,7 @@ def _die(*_: object, **__: object) -> None:
 
 def _before_the_journal(patch: pytest.MonkeyPatch) -> None:
     """Die once audit, alert and latch are kept and the journal has nothing of it."""
-    patch.setattr(command, "accept", _die)
+    patch.setattr(lost_records, "accept", _die)
 
 
 def _at(kind: type, *, after: bool) -> Callable[[pytest.MonkeyPatch], None]:

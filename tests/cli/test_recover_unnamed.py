@@ -6,13 +6,13 @@ import time
 
 import pytest
 
-from engine.cli import recover as command
 from engine.domain.events import InstrumentListed
 from engine.domain.instruments import Mode
 from engine.domain.orders import OrderType
 from engine.domain.settings import AccountSettings
 from engine.executor.executor import Executor
 from engine.gateway.door import Prepared
+from engine.live import lost_records
 from engine.runtime.recovery import executor_of, remember
 from engine.venues.polymarket.account.venue import PolymarketVenue
 from storage.loss import Known
@@ -51,19 +51,19 @@ def known_of(rests: Prepared) -> Known:
     return Known(last={LIVE: rests.order.id}, have={number}, identities={number: rests.identity})
 
 
-def executor(known: Known, answer: command.VenueAnswer) -> Executor:
+def executor(known: Known, answer: lost_records.VenueAnswer) -> Executor:
     """An executor that has read what is written."""
     settings = AccountSettings(name=LIVE, venue="polymarket", mode=Mode.LIVE, currency="pUSD")
     made, _ = executor_of(settings, 1)
     for instrument in known.instruments.values():
         made.receive(InstrumentListed(instrument=instrument), 1)
-    for _, message, at_ns in command._messages(known, {LIVE: answer}, time.time_ns()):
+    for _, message, at_ns in lost_records._messages(known, {LIVE: answer}, time.time_ns()):
         remember(made, message, at_ns)
     return made
 
 
-async def asked(venue: PolymarketVenue, known: Known) -> command.VenueAnswer:
-    return await command._ask(venue, LIVE, known)
+async def asked(venue: PolymarketVenue, known: Known) -> lost_records.VenueAnswer:
+    return await lost_records._ask(venue, LIVE, known)
 
 
 @pytest.mark.parametrize("by", ["journal", "state"])
@@ -79,7 +79,7 @@ async def test_fills_of_orders_that_ended_without_a_name_here_are_booked(by: str
         above = rests.order.id
         assert [one.id for one in answer.orders] == [above + 1, above + 2]
         assert not answer.unlisted
-        assert command._next_order_above(known, {LIVE: answer}, LIVE) > above + 2
+        assert lost_records._next_order_above(known, {LIVE: answer}, LIVE) > above + 2
         book = executor(known, answer)
         assert book.ledger.holding(instrument.id).yes.total == 20 * SHARE
         fee = instrument.taker_fee_micro(4_500, 10 * SHARE)
