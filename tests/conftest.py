@@ -6,6 +6,7 @@ import gc
 import os
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -69,6 +70,28 @@ def vault_work() -> Iterator[tuple[int, int, int]]:
         for name, little in zip(names, (1, 1, 8), strict=True):
             patch.setattr(vault, name, little)
         yield shipped
+
+
+CACHES = ("__pycache__/", ".hypothesis/", "_cache/", ".coverage", ".venv/", ".egg-info/")
+"""What tools keep in the clone."""
+
+
+def ignored_files() -> dict[str, int]:
+    """Return what git ignores in the clone but caches, with the time of its last change in ns."""
+    command = ["git", "status", "--porcelain", "--ignored", "-z"]
+    answer = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    names = [line[3:] for line in answer.stdout.split("\0") if line.startswith("!! ")]
+    kept = [name for name in names if not any(cache in name for cache in CACHES)]
+    return {name: (REPOSITORY / name).stat().st_mtime_ns for name in kept}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clone_is_left_alone() -> Iterator[None]:
+    """Tests write to homes of their own: what git ignores would never be seen to have changed."""
+    before = ignored_files()
+    yield
+    written = sorted(name for name, at_ns in ignored_files().items() if before.get(name) != at_ns)
+    assert written == [], "a test wrote to the clone"
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -90,7 +90,7 @@ def whole_desk(programs: LivePrograms) -> subprocess.Popen[bytes]:
     ports = ("--port", str(free_port()), "--demo-port", str(free_port()))
     with (programs.home / "up.log").open("ab") as log:
         desk = subprocess.Popen(
-            [sys.executable, "-m", "engine", "up", *ports],
+            [sys.executable, "-m", "tests.whole_desk", "up", *ports],
             cwd=REPOSITORY,
             env=environment,
             stdout=log,

@@ -8,6 +8,7 @@ import sqlite3
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,7 @@ import msgspec
 from engine.errors import StorageError
 from engine.watch.rules import AlertsRead
 from storage.database import connect_reader, primary_code, storage_errors
+from storage.phases import INIT, STOPPED, phases
 from storage.supervisor import FAILURES, ProgramStatus, programs, socket_in
 
 SECOND_NS = 1_000_000_000
@@ -23,6 +25,9 @@ ASK_S = 3.0
 
 BUSY_MS = 500
 """How long the state database may be locked for readers before it counts as locked."""
+
+PHASES_READ = 30
+"""So many of the newest phases are read at each look: some eight starts of the engine."""
 
 WRITE_LOCK_BYTE = 120
 """SQLite's WAL_WRITE_LOCK in the `-shm` file (wal.c, "WAL-Index locks")."""
@@ -107,6 +112,8 @@ class Desk:
         self.programs: Mapping[str, ProgramStatus] | None = None
         self.heartbeat: Heartbeat | None = None
         """None = no engine ever ran, or the state is unreadable."""
+        self.restarts_ns: tuple[int, ...] = ()
+        """When the engine began after one that had not been stopped, the latest first."""
         self.unreadable: Unreadable | None = None
         self.began_ns = began_ns
         """When this watch began."""
@@ -118,10 +125,12 @@ class Desk:
         self.programs = None
         with suppress(*FAILURES):
             self.programs = programs(self.place.supervisor, timeout_s=ASK_S)
-        self.heartbeat, self.unreadable = None, None
+        self.heartbeat, self.unreadable, self.restarts_ns = None, None, ()
         try:
             with state(self.place.state_path) as connection:
                 self.heartbeat = _heartbeat(connection)
+                if self.heartbeat is not None:
+                    self.restarts_ns = _restarts(connection, self.heartbeat.engine_id)
         except StorageError as error:
             self.unreadable = _why(self.place.state_path, error)
 
@@ -153,6 +162,14 @@ def _heartbeat(connection: sqlite3.Connection) -> Heartbeat | None:
         return msgspec.convert(dict(zip(names, row, strict=True)), Heartbeat)
     except msgspec.ValidationError as error:
         raise StorageError(f"the engine's heartbeat cannot be read: {error}") from error
+
+
+def _restarts(connection: sqlite3.Connection, engine_id: str) -> tuple[int, ...]:
+    """Return when an engine began whose forerunner had not been stopped, the latest first."""
+    kept = phases(connection, engine_id, most=PHASES_READ)
+    return tuple(
+        one.at_ns for one, before in pairwise(kept) if one.phase == INIT and before.phase != STOPPED
+    )
 
 
 def _why(path: Path, error: StorageError) -> Unreadable:

@@ -164,9 +164,6 @@ class DeliveryLog:
 FRESH_NS = 45 * SECOND_NS
 """Figures of an engine that has not reported for longer are not judged."""
 
-AWAY_NS = 120 * SECOND_NS
-"""A watch that was away for longer says so."""
-
 FORGET_NS = 3_600 * SECOND_NS
 ENGINE_ID = "pitboss"
 """The engine of a home whose engine has not named itself yet (`storage.users`)."""
@@ -220,7 +217,11 @@ class Watch:
         self._dispatch = Dispatch(place.home, place.state, sends, self._meta.get(PING))
 
     def _restored(self, connection: sqlite3.Connection) -> tuple[dict[str, str], str]:
-        """Return what a former watch remembered, and since when there was none if that is news."""
+        """Return what a former watch remembered, and since when there was none.
+
+        A watch that was stopped leaves a mark; one that was killed does not, however soon the next
+        one began.
+        """
         log.interrupted(connection, self._began_ns)
         text = log.meta(connection, MEMORY)
         kept: dict[str, str] = json.loads(text) if text else {}
@@ -231,7 +232,7 @@ class Watch:
         at_ns = msgspec.json.decode(beat, type=Beat).at_ns if beat else self._began_ns
         log.put_meta(connection, STOPPED, "")
         log.put_meta(connection, KINDS, json.dumps(kinds_as_rows()))
-        away = "" if stopped or self._began_ns - at_ns < AWAY_NS else str(at_ns)
+        away = "" if stopped or beat is None else str(at_ns)
         return kept, away
 
     # -- One turn ----------------------------------------------------------------------------------
@@ -391,7 +392,11 @@ class Watch:
             yield Trouble(kind="alert_settings", text=self._settings.error)
         if self._away:
             since = datetime.fromtimestamp(int(self._away) // SECOND_NS, UTC)
-            text = f"no watch ran since {since:%Y-%m-%d %H:%M:%S} UTC"
+            away_s = max(0, self._began_ns - int(self._away)) // SECOND_NS
+            text = (
+                f"it ended without a stop; none ran from {since:%Y-%m-%d %H:%M:%S} UTC for "
+                f"{away_s:,} s"
+            )
             yield Trouble(kind="watch_restarted", subject=f"{EVENT}{self._away}", text=text)
 
     @contextmanager

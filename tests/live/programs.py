@@ -90,10 +90,11 @@ class Programs:
 
     def start(self, *words: str, **environment: str) -> subprocess.Popen[bytes]:
         home = self.venue_home if words[0] == "demo" else self.home
+        module = "tests.whole_desk" if words[0] == "up" else "engine"
         environment = {**os.environ, "PITBOSS_HOME": str(home), **environment}
         with (home / f"{words[0]}.log").open("ab") as log:
             program = forked.start(
-                "engine", words, environment, log, source=self.source, fork=self.fork
+                module, words, environment, log, source=self.source, fork=self.fork
             )
         self.running.append(program)
         return program

@@ -55,8 +55,10 @@ class Stated:
             left -= every
 
     def told(self) -> list[tuple[str, str]]:
+        """Return what conditions found; that the watch was killed is none of theirs."""
         rows = self.desk.rows(
-            "SELECT kind, text FROM notices WHERE source = 'watch' ORDER BY first_ns"
+            "SELECT kind, text FROM notices WHERE source = 'watch' AND kind != 'watch_restarted' "
+            "ORDER BY first_ns"
         )
         return [(kind, text) for kind, text in rows]
 

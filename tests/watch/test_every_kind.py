@@ -339,7 +339,7 @@ def gone(desk: Watched) -> None:
 
 def ended(desk: Watched) -> None:
     desk.turn(2)
-    desk.again(10 * MINUTE)
+    desk.again(3)
     desk.turn(3)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.watch.desk import Trouble
+from engine.watch.messages import AlertMessage
 from engine.watch.send import Outcome
 from storage import watch as log
 from storage.alerts import see_alert
@@ -196,27 +197,35 @@ def test_a_watch_killed_in_the_middle_loses_nothing_and_says_what_it_repeats(
     desk.again(30)
     desk.sends.lost = False
     desk.turn(10)
-    sent = [message for _, message in desk.sends.sent]
+    sent = killed(desk)
     assert [line.where["account"] for one in sent for line in one.lines] == ["one", "one", "two"]
     assert sent[0].id == sent[1].id
     assert "may have arrived" in sent[1].text()
     assert "may have arrived" not in sent[2].text()
     desk.again(30)
     desk.turn(HOUR, every=120)
-    assert len(desk.sends.sent) == 3
+    assert len(killed(desk)) == 3
 
 
-def test_a_watch_that_was_away_for_long_says_so_unless_it_was_stopped(desk: Watched) -> None:
+def killed(desk: Watched) -> list[AlertMessage]:
+    """Return the messages sent about KILL."""
+    return [one for _, one in desk.sends.sent if "KILL" in one.title]
+
+
+def test_a_watch_that_ended_without_a_stop_says_so_however_soon_it_is_back(desk: Watched) -> None:
     desk.turn(2)
     desk.again(10 * MINUTE, stopped=True)
     desk.turn(2)
-    assert desk.sends.sent == []
+    assert desk.sends.sent == [], "the first has no forerunner, the second's was stopped"
     desk.again(10 * MINUTE)
     desk.turn(2)
     assert desk.sends.titles() == ["[WARNING] The watch had been ended"]
-    desk.again(5)
+    desk.again(4)
     desk.turn(2)
-    assert len(desk.sends.sent) == 1
+    assert desk.sends.titles() == ["[WARNING] The watch had been ended"] * 2
+    (line,) = desk.sends.sent[1][1].lines
+    assert "it ended without a stop" in line.text
+    assert "for 4 s" in line.text
 
 
 def test_a_clock_that_goes_back_hides_no_alert(desk: Watched) -> None:

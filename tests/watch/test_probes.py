@@ -25,6 +25,7 @@ from engine.watch.probes.state import StateProbe
 from engine.watch.rules import AlertsRead
 from storage.database import transaction, writing
 from storage.live import EngineHeartbeat, put_engine
+from storage.phases import EnginePhase, put_phase
 from storage.schema import migrate
 from storage.supervisor import ProgramStatus
 from tests.fakes.supervisor import supervised
@@ -156,6 +157,51 @@ def test_three_starts_within_ten_minutes_are_told_also_by_a_watch_begun_between(
     later = NOON_NS + 800 * SECOND_NS
     desk.heartbeat = beat(-800)
     assert list(probe.look(desk, later)) == []
+
+
+def test_starts_that_end_before_a_look_finds_their_process_are_counted(tmp_path: Path) -> None:
+    """Supervisor knows the time of a start longer than its process lives."""
+    probe, desk = EngineProbe(), seen(tmp_path, heartbeat=beat())
+    found: list[Trouble] = []
+    for number in range(4):
+        ended = program("BACKOFF", pid=0, start_s=1_000 + 3 * number, exit_code=4)
+        desk.programs = {"engine": ended}
+        found = list(probe.look(desk, NOON_NS + 3 * number * SECOND_NS))
+    assert "engine_restarting" in kinds(found)
+
+
+def test_deaths_between_two_looks_are_read_from_the_phases(tmp_path: Path) -> None:
+    path = tmp_path / "pitboss.db"
+    migrate(path)
+    lives = ["RUNNING", "STOPPED", "RUNNING", "LOADING"]
+    with writing(path) as connection, transaction(connection):
+        row = EngineHeartbeat(
+            state="RUNNING", heartbeat_ns=NOON_NS, started_ns=NOON_NS, pid=ME, version="1",
+            latched=False,
+        )  # fmt: skip
+        put_engine(connection, "pitboss", row)
+        for number, last in enumerate(lives):
+            at_ns = NOON_NS - (60 - number) * SECOND_NS
+            for phase in ("INIT", last):
+                entered = EnginePhase(at_ns=at_ns, phase=phase, reason="", pid=number)
+                put_phase(connection, "pitboss", entered)
+    desk = refreshed(tmp_path)
+    after_stop = NOON_NS - 58 * SECOND_NS
+    assert after_stop not in desk.restarts_ns, "a start after a stop follows no death"
+    died = (NOON_NS - 57 * SECOND_NS, NOON_NS - 59 * SECOND_NS)
+    assert desk.restarts_ns == died
+    desk.programs = {"engine": program()}
+    assert list(EngineProbe().look(desk, NOON_NS)) == []
+    with writing(path) as connection, transaction(connection):
+        entered = EnginePhase(at_ns=NOON_NS, phase="INIT", reason="", pid=9)
+        put_phase(connection, "pitboss", entered)
+    desk = refreshed(tmp_path)
+    desk.programs = {"engine": program()}
+    (trouble,) = EngineProbe().look(desk, NOON_NS)
+    assert (trouble.kind, "3 times" in trouble.text) == ("engine_restarting", True)
+    later_ns = NOON_NS + 700 * SECOND_NS
+    desk.heartbeat = beat(-700)
+    assert list(EngineProbe().look(desk, later_ns)) == [], "ten minutes later they are past"
 
 
 def test_an_engine_that_did_not_start_after_a_reboot(

@@ -38,7 +38,7 @@ ROWS = (
     AlertKind("demo_down", "The demo exchange is not running", "Read the end of log/demo.log.",
               WARNING, PROGRAMS, "overview", PLACE),
     AlertKind("watch_restarted", "The watch had been ended",
-              "Nothing was told between the two times; read the end of log/watch.log.", WARNING,
+              "Alerts of that time were sent late; read the end of log/watch.log.", WARNING,
               PROGRAMS, "alerts", PLACE, Sent.AT_ONCE),
     AlertKind("state_locked", "The state database is locked",
               "Close the program that holds the lock; nothing new is seen meanwhile.", CRITICAL,

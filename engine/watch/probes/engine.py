@@ -27,7 +27,7 @@ ENGINE = "engine"
 class EngineProbe:
     """Compares what supervisor says with the heartbeat."""
 
-    every_s = 2.0
+    every_s = 1.0
 
     def __init__(self) -> None:
         self._away_ns = 0
@@ -88,11 +88,15 @@ class EngineProbe:
     def _restarts(
         self, desk: Desk, program: ProgramStatus | None, now_ns: int
     ) -> Iterator[Trouble]:
-        """Count the starts seen within ten minutes; they are remembered over a restart of ours."""
+        """Count the starts within ten minutes: those seen, or those the engine wrote down.
+
+        Those seen are remembered over a restart of ours; those written down happened also where no
+        look fell between two of them, and are none where the state cannot be read.
+        """
         starts = [at for at in json.loads(desk.meta.get(STARTS, "[]")) if at > now_ns - RESTARTS_NS]
         now = None
-        if program is not None and program.pid:
-            now = (program.pid, program.start_s)
+        if program is not None and program.start_s:
+            now = (0, program.start_s)  # without its process: that may have ended already
         elif program is None and desk.heartbeat is not None:
             now = (desk.heartbeat.pid, desk.heartbeat.started_ns // SECOND_NS)
         if now is not None and now != self._was:
@@ -100,11 +104,13 @@ class EngineProbe:
                 starts.append(now_ns)
             self._was = now
         desk.meta[STARTS] = json.dumps(starts)
-        if len(starts) >= RESTARTS:
-            text = f"it started {len(starts)} times within 10 minutes"
+        written = sum(now_ns - RESTARTS_NS < at_ns for at_ns in desk.restarts_ns)
+        count = max(len(starts), written)
+        if count >= RESTARTS:
+            text = f"it started {count} times within 10 minutes"
             if why := _last_error(desk.place.home):
                 text += f"; {why}"
-            numbers = {"starts in 10 min": str(len(starts))}
+            numbers = {"starts in 10 min": str(count)}
             yield Trouble(kind="engine_restarting", text=text, numbers=numbers)
 
 
