@@ -125,7 +125,7 @@ def figures(frames: int, elapsed: float, cpu: float, lags: list[float]) -> dict[
     }
 
 
-def checked(counts: FeedCounts) -> dict[str, Any]:
+def checked(counts: FeedCounts) -> dict[str, object]:
     """Return what the hashes said."""
     return {
         "hash_checked": counts.hash_checked,
@@ -143,7 +143,7 @@ async def receive(port: int, markets: list[Listed], total: int, folder: Path) ->
         received[0] += kind == "polymarket.market"
         tape.append(kind, frame, at_ns)
 
-    def publish(batch: list[Any], _at_ns: int) -> None:
+    def publish(batch: list[object], _at_ns: int) -> None:
         events[0] += len(batch)
 
     channel, rest = following(port, markets, counts, publish, taped)

@@ -105,7 +105,7 @@ def counted(events: list[tuple[int, Event]]) -> tuple[dict[str, int], int, int]:
             counts["opcode"] += 1
         return inside
 
-    def called(frame: FrameType, event: str, _argument: Any) -> Any:
+    def called(frame: FrameType, event: str, _argument: object) -> Any:
         counts[event] += 1
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
         return inside

@@ -8,7 +8,6 @@ import time
 from array import array
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 import uvloop
 from websockets.asyncio.server import ServerConnection, serve
@@ -40,7 +39,7 @@ def send(path: Path, said: Connection, first: int, rate: int) -> None:
 
 async def _sent(
     ws: ServerConnection, path: Path, said: Connection, first: int, rate: int
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Send everything; return when which frame went, and how much ever waited here."""
     offsets = array(OFFSET)
     offsets.frombytes(path.with_suffix(".offsets").read_bytes())

@@ -190,7 +190,7 @@ def _run(programs: Programs, sender: Connection) -> Result:
     watched = Watched(engine.pid)
     before = (watched.cpu_s(), watched.loop_cpu_s(), watched.memory_mb())
     sender.send("go")
-    seen: list[dict[str, Any]] = []
+    seen: list[dict[str, object]] = []
     while not sender.poll(1.0):
         seen.append(heartbeat(programs))
     sent = sender.recv()

@@ -136,7 +136,7 @@ FOLDER = "exports"
 MIMES = {".csv": "text/csv", ".json": "application/json"}
 
 
-def file_of(result: Mapping[str, Any]) -> Path | None:
+def file_of(result: Mapping[str, object]) -> Path | None:
     """Return the file an export wrote, None where it is not one of ours or is gone."""
     path = Path(str(result.get("file", "")))
     ours = path.parent == config().home / FOLDER and path.suffix in MIMES
@@ -273,7 +273,7 @@ def choose_named() -> None:
 
 
 @guard.part("The list of jobs")
-def show_table(rows: Sequence[Mapping[str, Any]]) -> None:
+def show_table(rows: Sequence[Mapping[str, object]]) -> None:
     """Draw all jobs; the selected one in full."""
     if not rows:
         panels.empty(
@@ -361,7 +361,7 @@ def _plain(kind: str) -> dict[str, Any] | None:
     return given if sent else None
 
 
-def _send(kind: str, given: dict[str, Any]) -> None:
+def _send(kind: str, given: dict[str, object]) -> None:
     text = json.dumps(given)
     try:
         arguments_of(kind, text)
@@ -447,7 +447,7 @@ def scheduled(
     return drawn
 
 
-def round_row(one: RoundSeen) -> dict[str, Any]:
+def round_row(one: RoundSeen) -> dict[str, object]:
     """Return a round of the engine as it is drawn."""
     every = f"{one.every_s} s" if one.every_s < 60 else f"{one.every_s // 60} min"
     return {
@@ -498,7 +498,7 @@ def _one(name: str, entry: ScheduleEntry, base: SettingsVersion) -> None:
             f"{literal(problem)}."
         )
     elif sent:
-        changed: Mapping[str, Any] = {"cron": cron.strip(), "on": on, "by_itself": False}
+        changed: Mapping[str, object] = {"cron": cron.strip(), "on": on, "by_itself": False}
         whole = {**entry.model_dump(mode="json"), **changed}
         drafts.draft(SLOT, {"schedule": {name: whole}}, base)
 

@@ -194,7 +194,7 @@ def show(
 
 
 @guard.part("The row")
-def show_whole(row: Mapping[str, Any]) -> None:
+def show_whole(row: Mapping[str, object]) -> None:
     """Draw one row in full: a receipt as one, and every field as it was kept."""
     text = str(row["body"] if "body" in row else row["detail"])
     if row.get("what") in RECEIPTS:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from decimal import Decimal
 from html import escape
-from typing import Any
 
 import streamlit as st
 
@@ -557,7 +556,7 @@ def _figures(sums: BetSums) -> None:
 @guard.part("The fills of the bet")
 def show_bet(bet: Row, mode: Mode) -> None:
     """Draw the fills a bet is made of."""
-    place: dict[str, Any] = {name: bet[name] for name in ("account", "instrument", "bot")}
+    place: dict[str, object] = {name: bet[name] for name in ("account", "instrument", "bot")}
     st.markdown(
         f"**{count(bet['fills'], 'fill')} of the bet in {literal(market(bet['instrument']))}**"
     )

@@ -209,7 +209,7 @@ def show_datasets() -> None:
         show_dataset(found)
 
 
-def dataset_row(one: Dataset) -> dict[str, Any]:
+def dataset_row(one: Dataset) -> dict[str, object]:
     return {
         "name": one.name,
         "venue": one.venue,
@@ -299,7 +299,7 @@ def bring() -> None:
         _ask_import(given)
 
 
-def _ask_import(given: Mapping[str, Any]) -> None:
+def _ask_import(given: Mapping[str, object]) -> None:
     text = json.dumps(given)
     try:
         arguments_of("import", text)

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 from html import escape
-from typing import Any
 
 import streamlit as st
 
@@ -99,7 +98,7 @@ def show_days() -> None:
     table([day_row(one) for one in days], DAYS, key="pnl_days")
 
 
-def day_row(one: PnlDay) -> dict[str, Any]:
+def day_row(one: PnlDay) -> dict[str, object]:
     """Return an owner's day as it is drawn, amounts in its currency."""
     amounts = ("realised", "unrealised", "fees", "pnl")
     return {

@@ -79,9 +79,9 @@ def bots_of(name: str) -> list[str]:
     return found
 
 
-def rows_of(saved: list[SavedRule]) -> list[dict[str, Any]]:
+def rows_of(saved: list[SavedRule]) -> list[dict[str, object]]:
     """Return the saved rules and the templates."""
-    rows: list[dict[str, Any]] = [
+    rows: list[dict[str, object]] = [
         {**msgspec.structs.asdict(one), "kind": "saved", "bots": ", ".join(bots_of(one.name))}
         for one in saved
     ]

@@ -86,12 +86,12 @@ def rows_of(catalog: Mapping[str, StrategyEntry]) -> list[dict[str, Any]]:
     return rows
 
 
-def evidence_rows(name: str) -> list[dict[str, Any]]:
+def evidence_rows(name: str) -> list[dict[str, object]]:
     """Return what the data shows of a strategy, a row for each set of data."""
     return [_row(row) for row in ask(evidence, engine_id(), name)]
 
 
-def _row(row: EvidenceRow) -> dict[str, Any]:
+def _row(row: EvidenceRow) -> dict[str, object]:
     amounts = ("mean", "low", "high", "first", "second", "mean_10", "fees")
     given: dict[str, float | None] = {name: getattr(row, name) for name in amounts}
     return {

@@ -102,7 +102,7 @@ def export(
 
 def _rows(
     database: sqlite_utils.Database, what: Exported, asked: tuple[Mode, int, int]
-) -> tuple[Iterator[dict[str, Any]], int, list[str]]:
+) -> tuple[Iterator[dict[str, object]], int, list[str]]:
     one, (mode, since_ns, until_ns) = _ROWS[what], asked
     where = f"t.{one.at} >= :since AND t.{one.at} < :until"
     if one.of_mode:
@@ -169,8 +169,8 @@ def iso(at_ns: int | None) -> str | None:
 
 
 def _with_progress(
-    rows: Iterator[dict[str, Any]], total: int, on_progress: Callable[[int, int], None]
-) -> Iterator[dict[str, Any]]:
+    rows: Iterator[dict[str, object]], total: int, on_progress: Callable[[int, int], None]
+) -> Iterator[dict[str, object]]:
     for number, row in enumerate(rows):
         if number % PROGRESS_EVERY_ROWS == 0:
             on_progress(number, total)
@@ -186,7 +186,7 @@ def _cell(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and FORMULA.match(value) else value
 
 
-def write_csv(file: TextIO, names: list[str], rows: Iterator[dict[str, Any]]) -> int:
+def write_csv(file: TextIO, names: list[str], rows: Iterator[dict[str, object]]) -> int:
     writer = csv.DictWriter(file, names, lineterminator="\n")
     writer.writeheader()
     count = 0
@@ -196,7 +196,7 @@ def write_csv(file: TextIO, names: list[str], rows: Iterator[dict[str, Any]]) ->
     return count
 
 
-def _json(file: TextIO, names: list[str], rows: Iterator[dict[str, Any]]) -> int:
+def _json(file: TextIO, names: list[str], rows: Iterator[dict[str, object]]) -> int:
     del names
     count = 0
     file.write("[")

@@ -58,7 +58,7 @@ def record_sum(names: int, seq: int, at_ns: int, tape: int, body: bytes) -> int:
     return crc32(body, crc32(_NUMBERS.pack(seq, at_ns, tape), names))
 
 
-def _members(*unions: Any) -> dict[str, type[msgspec.Struct]]:
+def _members(*unions: object) -> dict[str, type[msgspec.Struct]]:
     kinds: dict[str, type[msgspec.Struct]] = {}
     for union in unions:
         for member in get_args(union) if isinstance(union, UnionType) else (union,):

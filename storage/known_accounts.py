@@ -126,7 +126,7 @@ def _of_snapshots(connection: sqlite3.Connection, known: KnownAccounts) -> None:
 def _of_records(connection: sqlite3.Connection, known: KnownAccounts) -> None:
     """Take every account a record is of; behind a damaged page it goes on from the end."""
     damage: sqlite3.Error | None = None
-    seen: set[Any] = set()
+    seen: set[object] = set()
     for way in ("", " DESC"):
         try:
             for (name,) in connection.execute(f"SELECT account FROM records ORDER BY seq{way}"):  # noqa: S608 one of two words

@@ -65,13 +65,13 @@ def without(document: Mapping[str, Any], path: str) -> dict[str, Any]:
     return _set(document, names[:-1], kept, path) if names[:-1] else kept
 
 
-def patch_between(now: Mapping[str, Any], then: Mapping[str, Any]) -> dict[str, Any]:
+def patch_between(now: Mapping[str, object], then: Mapping[str, object]) -> dict[str, object]:
     """Return the merge patch (RFC 7396) that makes `then` of `now`.
 
     >>> patch_between({"a": 1, "b": {"c": 2, "d": 3}}, {"b": {"c": 4}})
     {'a': None, 'b': {'c': 4, 'd': None}}
     """
-    patch: dict[str, Any] = {}
+    patch: dict[str, object] = {}
     for name in sorted(now.keys() | then.keys()):
         before, after = now.get(name), then.get(name)
         if before == after:
@@ -100,7 +100,7 @@ def _names(document: Mapping[str, Any], path: str) -> list[str]:
     return names
 
 
-def _known(found: Any, rest: str) -> str | None:
+def _known(found: object, rest: str) -> str | None:
     """Return the longest name in `found` that `rest` begins with."""
     if not isinstance(found, Mapping):
         return None
@@ -108,7 +108,9 @@ def _known(found: Any, rest: str) -> str | None:
     return max(fitting, key=len, default=None)
 
 
-def _set(document: Mapping[str, Any], names: list[str], value: Any, path: str) -> dict[str, Any]:
+def _set(
+    document: Mapping[str, object], names: list[str], value: object, path: str
+) -> dict[str, object]:
     name, *rest = names
     if not rest:
         return {**document, name: value}
@@ -119,7 +121,7 @@ def _set(document: Mapping[str, Any], names: list[str], value: Any, path: str) -
     return {**document, name: _set(inner or {}, rest, value, path)}
 
 
-def _no_such(found: Any, path: str, rest: str) -> BadRequest:
+def _no_such(found: object, path: str, rest: str) -> BadRequest:
     names = sorted(found) if isinstance(found, Mapping) else []
     more = f" and {len(names) - KNOWN_MAX} more" if len(names) > KNOWN_MAX else ""
     known = ", ".join(names[:KNOWN_MAX]) or "nothing"

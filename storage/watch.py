@@ -407,7 +407,7 @@ def begin_sending(
         update(connection, "covered", which, count=count)
 
 
-def settle(connection: sqlite3.Connection, delivery: int, **cells: Any) -> None:
+def settle(connection: sqlite3.Connection, delivery: int, **cells: object) -> None:
     """Write what became of a delivery."""
     update(connection, "deliveries", {"id": delivery}, **cells)
 

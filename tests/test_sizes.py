@@ -102,10 +102,10 @@ def test_soft_limit_is_passed_no_more_often_than_before(limit: str) -> None:
 
 ROOMS = ("engine", "storage", "pages")
 LINES = {
-    "tables laid by hand": (r"# fmt: skip", SOURCES, 45),
-    "values of any type": (r"\bAny\b", SOURCES, 800),
-    "lines with 'told'": (r"\b[Tt]old\b", ROOMS, 60),
-    "lines with 'nobody'": (r"\b[Nn]obody\b", ROOMS, 30),
+    "tables laid by hand": (r"# fmt: skip", SOURCES, 41),
+    "values of any type": (r"\bAny\b", SOURCES, 646),
+    "lines with 'told'": (r"\b[Tt]old\b", ROOMS, 55),
+    "lines with 'nobody'": (r"\b[Nn]obody\b", ROOMS, 23),
 }
 """A pattern, where it is looked for, and how many lines may have it: a number may only fall."""
 

@@ -280,7 +280,7 @@ def _remove(args: argparse.Namespace, config: Config) -> int:
     return 0
 
 
-def _save(args: argparse.Namespace, config: Config, diff: Mapping[str, Any]) -> None:
+def _save(args: argparse.Namespace, config: Config, diff: Mapping[str, object]) -> None:
     """Save a change of the alert settings and have an engine that runs take note of it."""
     with writing(config.state_path) as connection:
         base = latest(connection, ENGINE_ID).version

@@ -142,7 +142,7 @@ def _installed_and_checked(folder: Path, args: argparse.Namespace) -> int:
     return done.returncode
 
 
-def row_of(plugin: Plugin, wrong: list[Problem]) -> dict[str, Any]:
+def row_of(plugin: Plugin, wrong: list[Problem]) -> dict[str, object]:
     """Return what is known of a plug-in, as the command prints it."""
     return {
         "name": plugin.name,

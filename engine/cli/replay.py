@@ -121,7 +121,7 @@ DISORDER_MAX = 0.05
 have below 0.1 %. What is out of order is not passed on, so the rest is another market."""
 
 
-def _exit_code(summaries: list[dict[str, Any]]) -> int:
+def _exit_code(summaries: list[dict[str, object]]) -> int:
     if torn := summaries[0]["torn"]:
         print(f"BadInput: {torn}", file=sys.stderr)
         return BAD_FILE

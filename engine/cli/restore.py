@@ -11,7 +11,6 @@ import argparse
 import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from engine.cli.arguments import add_demo_argument, say, who_types
 from engine.clock import WallClock
@@ -78,7 +77,7 @@ def _targets(config: Config) -> Sequence[Path]:
     return config.state_path, config.decisions_path, config.vault_path, config.journal_path
 
 
-def _stage(args: argparse.Namespace, config: Config, files: dict[str, Path]) -> dict[str, Any]:
+def _stage(args: argparse.Namespace, config: Config, files: dict[str, Path]) -> dict[str, object]:
     """Write what the backup lacks behind a copy of it; return what that was."""
     needed = config.journal_path.name, config.state_path.name
     if lacking := [name for name in needed if name not in files]:

@@ -314,7 +314,7 @@ def _stale(args: argparse.Namespace, newest: SettingsVersion, since: tuple[Chang
 # -- What a person typed ---------------------------------------------------------------------------
 
 
-def _assignment(text: str) -> tuple[str, Any]:
+def _assignment(text: str) -> tuple[str, object]:
     path, equals, value = text.partition("=")
     if not equals:
         raise ConfigError(f"{short(text)}: write it as path=value")
@@ -383,8 +383,8 @@ def _judge(before: SettingsDocument, after: SettingsDocument) -> None:
             raise BadRequest(f"account {name}: {why}; nothing was saved", "invalid")
 
 
-def _rows(differs: tuple[Change, ...]) -> list[Any]:
-    found: list[Any] = msgspec.to_builtins(differs)
+def _rows(differs: tuple[Change, ...]) -> list[object]:
+    found: list[object] = msgspec.to_builtins(differs)
     return found
 
 
@@ -392,7 +392,7 @@ def _lines(differs: tuple[Change, ...]) -> list[str]:
     return [f"  {one.path}: {_word(one.before)} → {_word(one.after)}" for one in differs]
 
 
-def _word(value: Any) -> str:
+def _word(value: object) -> str:
     return "nothing" if value is None else json.dumps(value)
 
 

@@ -18,7 +18,6 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -194,11 +193,11 @@ class Upgrade:
                 connection.execute("SELECT coalesce(max(seq), 0) FROM records").fetchone()[0]
             )
 
-    def _figures(self) -> dict[str, Any]:
+    def _figures(self) -> dict[str, object]:
         with reading(self._config.state_path) as connection:
             return {name: connection.execute(sql).fetchone() for name, sql in FIGURES.items()}
 
-    def _same(self, before: dict[str, Any]) -> None:
+    def _same(self, before: dict[str, object]) -> None:
         after = self._figures()
         if differ := [name for name, one in before.items() if after[name] != one]:
             shown = json.dumps({name: [before[name], after[name]] for name in differ})

@@ -71,7 +71,9 @@ def order_words(order: Order, terms: Instrument | None, price: Quoted = price) -
     )
 
 
-def of_record(message: Any, terms: Terms, about: str | None = None, price: Quoted = price) -> str:
+def of_record(
+    message: object, terms: Terms, about: str | None = None, price: Quoted = price
+) -> str:
     """Return what a record of the journal says; `about` is the instrument of the order it names."""
     match message:
         case fx.PlaceOrder(order=order):
@@ -161,7 +163,7 @@ ORDER_EVENTS: dict[type, tuple[str, str]] = {
 """What becomes of an order: the verb, and what stands alone where the order is the heading."""
 
 
-def _of_engine(message: Any) -> str:
+def _of_engine(message: object) -> str:
     """Return what the engine keeps or asks for its own sake; empty = it is something else."""
     match message:
         case fx.SetTimer(name=name):
@@ -197,7 +199,7 @@ def _of_order(message: Any) -> str:
     return f"order {message.order} {said}{f': {why}' if why else ''}"
 
 
-def _of_listing(message: Any) -> str:
+def _of_listing(message: object) -> str:
     """Return what became of an instrument; empty = it tells of none."""
     match message:
         case ev.InstrumentListed(instrument=instrument):
@@ -210,7 +212,7 @@ def _of_listing(message: Any) -> str:
             return ""
 
 
-def _of_wallet(message: Any) -> str:
+def _of_wallet(message: object) -> str:
     """Return what a record of the wallet says; empty = it is none."""
     match message:
         case fx.RedeemTokens(operation=number, instrument=instrument):
@@ -245,7 +247,7 @@ def spaced(kind: str) -> str:
     return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in kind).strip()
 
 
-def _name(message: Any) -> str:
+def _name(message: object) -> str:
     return spaced(type(message).__name__)
 
 
@@ -259,7 +261,7 @@ def _plain(message: Any) -> str:
     return f"{name}: {fields}" if fields else name
 
 
-def _field(key: str, value: Any) -> str:
+def _field(key: str, value: object) -> str:
     name, _, unit = key.rpartition("_")
     if isinstance(value, int) and unit == "micro":
         key, value = name, f"{value / MICRO:,.2f}"
@@ -272,7 +274,7 @@ def _field(key: str, value: Any) -> str:
     return f"{key.replace('_', ' ')} {value}"
 
 
-def of_market(events: tuple[Any, ...], terms: Terms) -> str:
+def of_market(events: tuple[object, ...], terms: Terms) -> str:
     """Return what the market said, the telling events first."""
     parts = []
     for event in events:
@@ -333,7 +335,7 @@ def of_input(one: given.AnyInput) -> str:
             return f"{_name(one)}{f': {subject}' if subject else ''}"
 
 
-def kind_of(name: str, message: Any) -> str:
+def kind_of(name: str, message: object) -> str:
     if isinstance(message, fx.RaiseAlert):
         return "alert"
     if name == "OrderFilled" or name.startswith("Fill"):

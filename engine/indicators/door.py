@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Self, get_args, get_origin, get_type_hints
+from typing import Annotated, ClassVar, Self, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -194,7 +194,7 @@ def settings_of(kind: type[Indicator]) -> Mapping[str, Meta]:
     }
 
 
-def build(kind: type[Indicator], settings: Mapping[str, Any]) -> Indicator:
+def build(kind: type[Indicator], settings: Mapping[str, object]) -> Indicator:
     """Return a fresh indicator. Raises BadInput for a setting that is unknown or out of bounds."""
     known = settings_of(kind)
     for name in settings:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from engine.domain.alerts import AlertKind
 from engine.domain.alerts.canary import BROKEN, CHANGED, UNASKED
@@ -19,11 +18,11 @@ from storage.users import ENGINE_ID
 
 
 @job(CanaryJob)
-def canary(job: CanaryJob, context: JobContext) -> Mapping[str, Any]:
+def canary(job: CanaryJob, context: JobContext) -> Mapping[str, object]:
     """Compare every venue with its contract; an alert for each that changed."""
     del job
     config = context.config
-    texts: dict[str, Any] = {}
+    texts: dict[str, object] = {}
     for venue, findings in asyncio.run(drifted(config)).items():
         odd = [one for one in findings if one.grade is not Grade.OK]
         texts[venue] = "; ".join(one.said for one in odd) or f"{len(findings)} checks, as recorded"

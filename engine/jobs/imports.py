@@ -21,7 +21,7 @@ from storage.datasets import COLUMNS, DataKind, decimal_text
 
 
 @job(ImportJob)
-def import_data(job: ImportJob, context: JobContext) -> Mapping[str, Any]:
+def import_data(job: ImportJob, context: JobContext) -> Mapping[str, object]:
     """Import what a person brought, or preview it; give what it is."""
     files = files_in((_place(job.path, context),))
     request = ImportRequest(

@@ -64,7 +64,7 @@ def replay(job: ReplayJob, context: JobContext) -> Mapping[str, Any]:
     return _facts(summary)
 
 
-def _band(job: ReplayJob, context: JobContext) -> Mapping[str, Any]:
+def _band(job: ReplayJob, context: JobContext) -> Mapping[str, object]:
     """Replay it with every way to fill in one reading; the facts are those of the realistic one."""
 
     def progress(recording: Recording, events: int, elapsed_s: float) -> None:
@@ -78,7 +78,7 @@ def _band(job: ReplayJob, context: JobContext) -> Mapping[str, Any]:
     return dict(_facts(played[-1])) | pnl
 
 
-def _facts(summary: Mapping[str, Any]) -> Mapping[str, Any]:
+def _facts(summary: Mapping[str, object]) -> Mapping[str, object]:
     """Return what a job says of a stored run. Raises BadInput where the recording is torn."""
     if summary["torn"]:
         raise BadInput(f"{summary['torn']}; what was played before it is run {summary['run']}")
@@ -132,7 +132,7 @@ def _time(text: str, title: str) -> int | None:
 
 
 @job(BackupJob)
-def backup(job: BackupJob, context: JobContext) -> Mapping[str, Any]:
+def backup(job: BackupJob, context: JobContext) -> Mapping[str, object]:
     """Copy the databases: the state before the journal, which may know more than it."""
     config = context.config
     named = (config.state_path, config.decisions_path, config.journal_path)
@@ -166,11 +166,11 @@ def _about_vault(vault: Path, *, copied: bool) -> str:
 
 
 @job(CompactJob)
-def compact(job: CompactJob, context: JobContext) -> Mapping[str, Any]:
+def compact(job: CompactJob, context: JobContext) -> Mapping[str, object]:
     """Prune and look after the databases. The journal and what money did are never touched."""
     config, now_ns = context.config, context.now_ns()
     before = _bytes(config.home)
-    pruned: dict[str, Any] = {
+    pruned: dict[str, object] = {
         "decision_files": _prune(
             decisions.files(config.decisions_path)[:-1], now_ns - job.decisions_days * DAY_NS
         ),
@@ -222,7 +222,7 @@ def _bytes(home: Path) -> int:
 
 
 @job(RetainJob)
-def retain(job: RetainJob, context: JobContext) -> Mapping[str, Any]:
+def retain(job: RetainJob, context: JobContext) -> Mapping[str, object]:
     """Keep every kind of history within its part of the disk budget, and say what went.
 
     Each kind is kept for itself: one that cannot be read is raised as an alert and holds up no
@@ -341,7 +341,7 @@ _STEPS: tuple[tuple[str, Callable[[JobContext], Mapping[str, int]]], ...] = (
 
 
 @job(ExportJob)
-def export_rows(job: ExportJob, context: JobContext) -> Mapping[str, Any]:
+def export_rows(job: ExportJob, context: JobContext) -> Mapping[str, object]:
     """Write rows of one mode and period to a file."""
     config, now_ns = context.config, context.now_ns()
     since = _day_ns(job.since) if job.since else 0
@@ -379,7 +379,7 @@ PAGES_MAX = 200
 
 
 @job(IncidentJob)
-def replay_incident(job: IncidentJob, context: JobContext) -> Mapping[str, Any]:
+def replay_incident(job: IncidentJob, context: JobContext) -> Mapping[str, object]:
     """Write the page of a moment; say whether it is the same again."""
     at_ns, around_ns = of_job(job)
     found = incident(

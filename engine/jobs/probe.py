@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from engine.domain.jobs.probe import ProbeJob
 from engine.errors import BadInput
@@ -14,7 +13,7 @@ from engine.lab.probe import bars_of, probe_indicator, probe_rule
 
 
 @job(ProbeJob)
-def probe(job: ProbeJob, context: JobContext) -> Mapping[str, Any]:
+def probe(job: ProbeJob, context: JobContext) -> Mapping[str, object]:
     """Return series of numbers with the closes beside them; `told` says it in a sentence."""
     if not (job.rule or job.indicator):
         raise BadInput("name an indicator, or give a rule")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from engine.domain.evidence import verdict_of
 from engine.domain.jobs.prove import ProveJob
@@ -13,7 +12,7 @@ from engine.lab.evidence import NOTHING_HERE, data_here, prove
 
 
 @job(ProveJob)
-def evidence(job: ProveJob, context: JobContext) -> Mapping[str, Any]:
+def evidence(job: ProveJob, context: JobContext) -> Mapping[str, object]:
     """Prove one strategy or all over the data that is here; give the verdict of each row."""
     named = [job.path] if job.path else []
     data, left = data_here(context.config, named)

@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -82,7 +81,7 @@ def bars_of(config: Config, instrument: str, hours: int, now_ns: int) -> Iterato
         yield path
 
 
-def probe_indicator(path: Path, used: IndicatorNumber) -> dict[str, Any]:
+def probe_indicator(path: Path, used: IndicatorNumber) -> dict[str, object]:
     """Return an indicator's number at each bar of a file. Raises BadInput where it cannot be made.
 
     One that is fed with books or trades is fed with those that are made of bars, which is said.
@@ -114,7 +113,7 @@ def probe_indicator(path: Path, used: IndicatorNumber) -> dict[str, Any]:
     }
 
 
-def probe_rule(path: Path, text: str) -> dict[str, Any]:
+def probe_rule(path: Path, text: str) -> dict[str, object]:
     """Return what each condition of a rule compared over a file of bars, and its trades.
 
     Raises BadInput with one sentence where it cannot be run.

@@ -274,7 +274,7 @@ def _next_order_above(known: Known, asked: dict[str, VenueAnswer], account: str)
     return max([known.last.get(account, 0), *numbers]) + UNSEEN_MAX
 
 
-def _audit(state: Path, shown: dict[str, Any], who: str, now_ns: int) -> None:
+def _audit(state: Path, shown: dict[str, object], who: str, now_ns: int) -> None:
     """Leave audit and alert, before anything is written to the journal."""
     alert = alarm("journal_loss", described(shown))
     with writing(state) as connection, transaction(connection):

@@ -14,7 +14,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import NoReturn, Protocol
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -197,7 +197,7 @@ class Unlocked:
     def __repr__(self) -> str:
         return "Unlocked(<hidden>)"
 
-    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("an open vault is not written anywhere")
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
 
 import stamina
 
@@ -37,7 +36,7 @@ async def fetch_listing(
     venue: str,
     now_ns: Callable[[], int],
     progress: ListingProgress,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Fetch a whole listing, or the rest of one that was interrupted; give what it brought.
 
     Raises NotSent, OutcomeUnknown or Throttled without a page; the next call goes on there.

@@ -132,7 +132,7 @@ class StateWriter:
         """Write, inside a transaction shared with other jobs; at once where it is awaited."""
         self._queue(_Waiting(job), awaited=awaited)
 
-    def put_row(self, name: str, by: Callable[..., object], *row: Any, **more: Any) -> None:
+    def put_row(self, name: str, by: Callable[..., object], *row: object, **more: object) -> None:
         """Write the latest of its name by a function of storage: (connection, engine id, *row)."""
         self.put(name, lambda connection: by(connection, self._engine_id, *row, **more))
 

@@ -18,7 +18,6 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any
 
 from engine.bots.bot import Bot, TurnOverdue
 from engine.bots.core import AccountCore
@@ -137,7 +136,7 @@ class TurnWatch:
 def held_by(thing: object, most: int) -> int:
     """Return how many bytes hang on an object, code and modules apart; it stops above `most`."""
     seen: set[int] = set()
-    waiting: list[Any] = [thing]
+    waiting: list[object] = [thing]
     total = 0
     while waiting and total <= most:
         one = waiting.pop()

@@ -309,7 +309,7 @@ def known_alerts(connection: sqlite3.Connection, now_ns: int) -> KnownAlerts:
 
 def read_alerts(
     state: sqlite3.Connection, engine_id: str, known: KnownAlerts
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """Return alerts that are new, happened again, or were seen by a person since."""
     either = "AND" if known.first else "OR"
     new = f"{_ALERTS}(id > ? {either} last_ns >= ?) ORDER BY id LIMIT ?"

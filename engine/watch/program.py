@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -328,7 +328,7 @@ class Watch:
 
     # -- What is looked at -------------------------------------------------------------------------
 
-    def _look(self, desk: Desk, known: KnownAlerts, now_ns: int) -> list[dict[str, Any]]:
+    def _look(self, desk: Desk, known: KnownAlerts, now_ns: int) -> list[dict[str, object]]:
         """Ask probes and conditions whose time has come; what the others found stands.
 
         Return the engine's alerts that are new or moved.
@@ -336,7 +336,7 @@ class Watch:
         for name, probe in self._probes.items():
             if self._is_due(f"probe {name}", probe.every_s, now_ns):
                 self._find(f"probe {name}", partial(probe.look, desk, now_ns))
-        rows: list[dict[str, Any]] = []
+        rows: list[dict[str, object]] = []
         with self._state(desk) as (connection, engine_id):
             if connection is None:
                 return rows
@@ -413,7 +413,7 @@ class Watch:
             desk.refused(error)
 
 
-def kinds_as_rows() -> list[dict[str, Any]]:
+def kinds_as_rows() -> list[dict[str, object]]:
     """Return the kinds of channels as pages draw their forms."""
     return [
         {
@@ -433,7 +433,7 @@ def _critical(found: list[Trouble]) -> str:
     return "; ".join(f"{described(one.kind).title}: {one.text}" for one in bad)[:1_000]
 
 
-def _detail(text: str) -> dict[str, Any]:
+def _detail(text: str) -> dict[str, object]:
     try:
         found = json.loads(text) if text else {}
     except ValueError:

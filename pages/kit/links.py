@@ -80,7 +80,7 @@ def asked() -> dict[str, Any]:
     return found
 
 
-def narrowed(only: Mapping[str, Any]) -> bool:
+def narrowed(only: Mapping[str, object]) -> bool:
     return any(only[name] != ALWAYS[name] for name in ALWAYS)
 
 

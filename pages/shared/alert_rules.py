@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
 
 from engine.domain.alerts import ALERT_KINDS, SEVERITIES, AlertGroup
@@ -66,7 +64,7 @@ def _form(name: str, rule: AlertRule, *, new: bool) -> None:
             "Minimum severity", SEVERITIES, SEVERITIES.index(rule.severity_min)
         )
         channels = two.multiselect("Channels", _channels(rule.channels), list(rule.channels))
-        given: dict[str, Any] = {
+        given: dict[str, object] = {
             "kinds": kinds,
             "groups": groups,
             "severity_min": severity,

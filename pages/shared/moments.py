@@ -39,7 +39,7 @@ def show_progress(key: str) -> None:
     job.show_progress(f"moment:{key}")
 
 
-def page_of(result: Mapping[str, Any]) -> Path | None:
+def page_of(result: Mapping[str, object]) -> Path | None:
     """Return the page a job made, None where it is not one of ours or is gone."""
     path = Path(str(result.get("file", "")))
     ours = path.parent == config().home / FOLDER and path.suffix == ".html"

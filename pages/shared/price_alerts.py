@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import streamlit as st
 
@@ -84,7 +83,7 @@ def _form(instrument: str, accounts: Sequence[str], taken: set[str]) -> None:
     if price is None:
         st.error("Give the price first.")
         return
-    given: dict[str, Any] = {
+    given: dict[str, object] = {
         "instrument": instrument,
         WAYS[way]: price,
         "within_min": within,
@@ -102,5 +101,5 @@ def _free_name(instrument: str, taken: set[str]) -> str:
     return f"{made_of}-{number}"
 
 
-def _keep(prices: dict[str, Any]) -> None:
+def _keep(prices: dict[str, object]) -> None:
     drafts.keep_at_once(SLOT, {"alerts": {"prices": prices}})

@@ -27,7 +27,7 @@ from storage.views.frame import engine_of, open_markets
 FILE = "a file of bars"
 
 
-def ask_probe(slot: str, what: Mapping[str, Any], label: str, *, wrong: str = "") -> None:
+def ask_probe(slot: str, what: Mapping[str, object], label: str, *, wrong: str = "") -> None:
     """Draw where to look and the button; `what` names the rule or the indicator.
 
     `wrong` = why it cannot be computed: the button is dead then.
@@ -36,7 +36,7 @@ def ask_probe(slot: str, what: Mapping[str, Any], label: str, *, wrong: str = ""
     files = backtest.files()
     left, right, more = st.columns([3, 2, 1])
     over = left.selectbox("Over", [*files, *markets, FILE], key=f"{slot}_over")
-    given: dict[str, Any] = dict(what)
+    given: dict[str, object] = dict(what)
     if over == FILE:
         given["path"] = right.text_input(
             "File of bars", placeholder="a path, or a name under data", key=f"{slot}_path"

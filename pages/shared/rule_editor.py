@@ -221,7 +221,7 @@ def settings_asked(same: RuleDict, indicators: Mapping[str, IndicatorEntry], key
         now, place = given.get(one, setting.default), f"{key}_set_{name}_{one}"
         label = f"{one} ({setting.description})" if setting.description else one
         if isinstance(setting.default, str):
-            value: Any = st.text_input(literal(label), str(now), key=place)
+            value: object = st.text_input(literal(label), str(now), key=place)
         elif isinstance(setting.default, int):
             value = int(st.number_input(literal(label), value=int(now), step=1, key=place))
         else:

@@ -192,7 +192,7 @@ def held_out(
 
 def forecasts(span: Span, parameters: Choice, left_out: Counter[str]) -> Iterator[ForecastMoment]:
     """Yield all moments of a span, each knowing what was received by then and nothing else."""
-    given: dict[str, Any] = {**FIXED, "prior": "market" if span.tops else "model", **parameters}
+    given: dict[str, object] = {**FIXED, "prior": "market" if span.tops else "model", **parameters}
     strategy = build("market_maker", given, BOT)
     if not isinstance(strategy, MarketMaker):
         raise BadInput("the study asks the market maker alone")

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
 
 from engine.domain.effects import KeepStart, PlaceOrder
 from engine.domain.instruments import AccountId, BotId
@@ -77,7 +76,7 @@ class JournalAccounts:
         self._snapshots: dict[tuple[AccountId, int], bytes] = {}
         """What a later start begins with, by the record it stands behind."""
 
-    def apply_record(self, record: Record, message: Any) -> None:
+    def apply_record(self, record: Record, message: object) -> None:
         """Let every account that a record concerns take it."""
         if isinstance(message, PlaceOrder):
             self._placed(AccountId(record.account), message.order.fence)

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -209,13 +208,13 @@ class Differs(Exception):
         self.difference = difference
 
 
-def _json(message: Any) -> str:
+def _json(message: object) -> str:
     if isinstance(message, msgspec.Struct):
         message = {"kind": type(message).__name__, **msgspec.to_builtins(message)}
     return msgspec.json.encode(message).decode()
 
 
-def raise_difference(what: str, at_ns: int, stored: Any, replayed: Any) -> None:
+def raise_difference(what: str, at_ns: int, stored: object, replayed: object) -> None:
     """Raise Differs for two messages; None = there is none."""
     raise Differs(
         Difference(

@@ -53,14 +53,14 @@ class Picture:
     def __init__(self, window: IncidentWindow, account: AccountId | None) -> None:
         self._window = window
         self._account = account
-        self._now: dict[str, Any] = {}
-        self._set: dict[str, Any] = {}
+        self._now: dict[str, object] = {}
+        self._set: dict[str, object] = {}
         self._stage: Stage
         self._orders: dict[AccountId, dict[OrderId, None]] = {}
         self._fills: dict[AccountId, dict[FillId, ev.OrderFilled]] = {}
-        self._events: tuple[Any, ...] = ()
+        self._events: tuple[object, ...] = ()
         self._begun = False
-        self.steps: list[dict[str, Any]] = []
+        self.steps: list[dict[str, object]] = []
         self.left_out = 0
         """Steps beyond the most a page can hold."""
 
@@ -148,7 +148,7 @@ class Picture:
         text = words.of_market(self._events, self._terms)
         self._step(at_ns, "market", account, text, instrument=first, always=False)
 
-    def on_record(self, record: Record, message: Any) -> None:
+    def on_record(self, record: Record, message: object) -> None:
         if isinstance(message, PlaceOrder):
             number, account = message.order.id, AccountId(record.account)
             self._orders.setdefault(account, {})[number] = None
@@ -279,7 +279,7 @@ class Picture:
 
     # -- steps -------------------------------------------------------------------------------------
 
-    def _put(self, path: str, value: Any) -> None:
+    def _put(self, path: str, value: object) -> None:
         if self._now.get(path) != value:
             self._set[path] = value
             if value is None:
@@ -323,7 +323,7 @@ def money_shown(micro: int) -> str:
     return f"{micro / MICRO:,.2f}"
 
 
-def book_shown(view: BookView) -> dict[str, Any]:
+def book_shown(view: BookView) -> dict[str, object]:
     """Return a ladder: the best levels first, as [price increments, price, size]."""
     terms, book = view.instrument, view.book
     return {
@@ -342,7 +342,7 @@ def _level(price: int, size: int, terms: Instrument) -> list[Any]:
     return [price, words.price(price, terms), words.size(size, terms)]
 
 
-def order_shown(known: LiveOrder, terms: Instrument | None) -> dict[str, Any]:
+def order_shown(known: LiveOrder, terms: Instrument | None) -> dict[str, object]:
     """Return one order as it stands; `level` is its price in YES-space, in increments."""
     one = known.order
     return {
@@ -364,7 +364,7 @@ def order_shown(known: LiveOrder, terms: Instrument | None) -> dict[str, Any]:
     }
 
 
-def account_shown(executor: Executor, mode: Mode, now_ns: int) -> dict[str, Any]:
+def account_shown(executor: Executor, mode: Mode, now_ns: int) -> dict[str, object]:
     live, unknown = executor.open_and_unknown
     ledger = executor.ledger.state
     return {
@@ -385,7 +385,7 @@ def account_shown(executor: Executor, mode: Mode, now_ns: int) -> dict[str, Any]
     }
 
 
-def holding_shown(held: Holding, terms: Instrument | None) -> dict[str, Any]:
+def holding_shown(held: Holding, terms: Instrument | None) -> dict[str, object]:
     """Return what is held of an instrument: what is settled, and what may still become void."""
     return {
         "yes_settled": words.size(held.yes.settled, terms),
@@ -407,7 +407,7 @@ def fill_state(executor: Executor, fill: FillId) -> str:
 
 def fill_shown(
     event: OrderFilled, one: Order | None, terms: Instrument | None, state: str
-) -> dict[str, Any]:
+) -> dict[str, object]:
     return {
         "order": event.order,
         "instrument": "" if one is None else one.instrument,
@@ -421,7 +421,7 @@ def fill_shown(
     }
 
 
-def decision_shown(made: Decision, terms: Instrument | None) -> dict[str, Any]:
+def decision_shown(made: Decision, terms: Instrument | None) -> dict[str, object]:
     """Return an evaluation: inputs, build-up, gates in order, the intent."""
     return {
         "number": words.decided(made.number),

@@ -87,7 +87,7 @@ class StepListener(Protocol):
         """See an input, and what was decided because of it."""
         ...
 
-    def on_record(self, record: Record, message: Any) -> None:
+    def on_record(self, record: Record, message: object) -> None:
         """See a record of the journal: a report, an effect, a command."""
         ...
 

@@ -122,7 +122,7 @@ class ReplayResult(msgspec.Struct, kw_only=True):
         return sum(m.pnl_micro for m in self.markets.values() if not m.resolved)
 
 
-def summarise(result: ReplayResult, recording: Recording) -> dict[str, Any]:
+def summarise(result: ReplayResult, recording: Recording) -> dict[str, object]:
     """Return everything the run found as one JSON-ready object; money in the currency."""
     return _read(result, recording) | _traded(result)
 
@@ -146,7 +146,7 @@ def _read(result: ReplayResult, recording: Recording) -> dict[str, Any]:
     }
 
 
-def _traded(result: ReplayResult) -> dict[str, Any]:
+def _traded(result: ReplayResult) -> dict[str, object]:
     names = (
         "evaluations", "orders", "cancels", "fills", "fills_inferred", "fills_unknown", "currency",
         "residuals", "denials", "alerts", "bot_errors", "digest",
@@ -178,7 +178,7 @@ def _traded(result: ReplayResult) -> dict[str, Any]:
     }
 
 
-def _market_pnl(result: ReplayResult) -> dict[str, Any] | None:
+def _market_pnl(result: ReplayResult) -> dict[str, object] | None:
     """Return the mean PnL of a resolved market that was traded; None = there was none."""
     traded = [m.pnl_micro / MICRO for m in result.markets.values() if m.resolved and m.fills]
     found = mean_interval(traded)

@@ -96,7 +96,7 @@ def band_of(options: ReplayOptions, began_ns: int) -> dict[str, ReplayOptions]:
 
 def play_sets(
     sets: Sequence[ReplayOptions], config: Config, *, processes: int, progress: SetProgress
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """Replay every set, `processes` readings at once (0 = one per core); give their summaries.
 
     All must name the same recording. Each is stored as a run of its own. Raises as `play` does.
@@ -107,7 +107,7 @@ def play_sets(
     make_ready(config)
     _import(sets[0], config, progress)
     shares = [list(range(first, len(sets), share)) for first in range(share)]
-    found: dict[int, dict[str, Any]] = {}
+    found: dict[int, dict[str, object]] = {}
     with ProcessPoolExecutor(share - 1) as pool:
         others = [pool.submit(_pass, [sets[n] for n in mine], config) for mine in shares[1:]]
         done = [_pass([sets[n] for n in shares[0]], config, progress)]
@@ -128,7 +128,7 @@ def _import(options: ReplayOptions, config: Config, progress: SetProgress) -> No
 
 def _pass(
     sets: Sequence[ReplayOptions], config: Config, progress: SetProgress = lambda *_: None
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     with ExitStack() as ends:
         first = ends.enter_context(PreparedReplay(sets[0], config))
         recording = first.recording

@@ -242,7 +242,7 @@ class PreparedReplay:
         return summary | {"run": number}
 
 
-def _benchmark(recording: Recording, options: ReplayOptions) -> dict[str, Any]:
+def _benchmark(recording: Recording, options: ReplayOptions) -> dict[str, object]:
     """Return what holding the instrument with all of the cash brought; nothing where no bars are.
 
     Without fees and spread. Cash, the other benchmark, brings 0.
@@ -373,7 +373,7 @@ def _ignored(decision: Decision) -> None:
 
 def limits_of(pairs: Mapping[str, str]) -> RiskLimits:
     """Return the risk limits with these changes. Raises ConfigError naming the field."""
-    values: dict[str, Any] = {"mark_age_ms_max": REPLAY_MARK_AGE_MS}
+    values: dict[str, object] = {"mark_age_ms_max": REPLAY_MARK_AGE_MS}
     for name, text in pairs.items():
         if name not in LIMITS:
             known = ", ".join(LIMITS)

@@ -173,7 +173,7 @@ class TapeDeck(AccountOpening):
         self._paper = paper_of(replay, self._currency)
         self.decisions = DecisionsDigest()
         """Must be given every decision."""
-        self.result: dict[str, Any] = {}
+        self.result: dict[str, object] = {}
         """What came of it, once it was played."""
         self.torn: BadInput | None = None
         """Where the recording is torn; None = it is not, as far as it was played."""
@@ -302,7 +302,7 @@ class TapeDeck(AccountOpening):
         services.end()
         await pump.run_on()
 
-    def _summary(self, cut: bool, elapsed_s: float) -> dict[str, Any]:
+    def _summary(self, cut: bool, elapsed_s: float) -> dict[str, object]:
         executor, pump, stats = self._runner.core.executor, self._pump, self.recording.stats
         return {
             "whole": not cut,
@@ -321,7 +321,7 @@ class TapeDeck(AccountOpening):
 
     # -- the judge ---------------------------------------------------------------------------------
 
-    def judged(self) -> dict[str, Any]:
+    def judged(self) -> dict[str, object]:
         """Return what came of it, with the replay's word where that was asked for.
 
         A tape that was cut short from outside cannot be compared: it ended between two moments.
@@ -330,7 +330,7 @@ class TapeDeck(AccountOpening):
             return self.result
         return self.result | self._verified()
 
-    def _verified(self) -> dict[str, Any]:
+    def _verified(self) -> dict[str, object]:
         """Replay the same events and say whether decisions and effects are the same."""
         replay = self._options.replay
         decisions, recorder = DecisionsDigest(), EffectsDigest(DigestRecorder())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from random import Random
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from engine.domain.catalog import GateWords, ValueWords
 from engine.domain.decisions import Decision
@@ -88,7 +88,7 @@ def bots_of(
     return made
 
 
-def _eager(random: Random) -> dict[str, Any]:
+def _eager(random: Random) -> dict[str, object]:
     """Return what lets a market maker quote within seconds, eager enough to be filled."""
     return {
         **EAGER,

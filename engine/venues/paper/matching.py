@@ -17,7 +17,6 @@ from collections import deque
 from collections.abc import Callable
 from enum import IntEnum
 from itertools import islice
-from typing import Any
 
 import msgspec
 from msgspec import UNSET
@@ -93,10 +92,10 @@ class PaperAgenda:
     __slots__ = ("_made", "heap")
 
     def __init__(self) -> None:
-        self.heap: list[tuple[int, int, PaperDue, Any]] = []
+        self.heap: list[tuple[int, int, PaperDue, object]] = []
         self._made = 0
 
-    def push(self, at_ns: int, due: PaperDue, what: Any) -> None:
+    def push(self, at_ns: int, due: PaperDue, what: object) -> None:
         if len(self.heap) >= AGENDA_MAX:
             raise BrokenInvariant(f"more than {AGENDA_MAX} things under way at the paper venue")
         self._made += 1

@@ -7,7 +7,7 @@ and every error of this room say `<hidden>` (architecture §12).
 from __future__ import annotations
 
 import re
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from engine.errors import ConfigError
 from engine.runtime.credentials import Credential
@@ -88,5 +88,5 @@ class Credentials:
     def __repr__(self) -> str:
         return f"Credentials(wallet={self.wallet}, <hidden>)"
 
-    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("credentials are not written anywhere")

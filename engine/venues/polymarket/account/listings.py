@@ -50,9 +50,9 @@ async def clob_rows(wire: Wire, path: str, **params: str | int) -> list[Any]:
     raise BadInput(f"{path} has more than {PAGES_MAX} pages")
 
 
-async def data_rows(wire: Wire, path: str, **params: str | int) -> list[Any]:
+async def data_rows(wire: Wire, path: str, **params: str | int) -> list[object]:
     """Return every row of a Data API listing. Raises what the wire raises, BadInput."""
-    rows: list[Any] = []
+    rows: list[object] = []
     cursor = ""
     for _ in range(PAGES_MAX):
         query = params | ({"cursor": cursor} if cursor else {})
@@ -121,7 +121,7 @@ async def approvals_of(wire: Wire) -> tuple[Approval, ...]:
     return tuple(found)
 
 
-def _once(rows: list[Any]) -> list[Any]:
+def _once(rows: list[object]) -> list[object]:
     """Drop repeated rows: orders move between pages while they are read. The last one counts."""
     by_id = {
         str(row["id"]) if isinstance(row, Mapping) and row.get("id") else id(row): row

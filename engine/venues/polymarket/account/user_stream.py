@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
@@ -258,7 +258,7 @@ class UserFrames:
             )
 
 
-def _kind(frame: Mapping[Any, Any]) -> str:
+def _kind(frame: Mapping[object, object]) -> str:
     """Return `order`, `trade` or another name; frames of both kinds came without their name."""
     named = str(frame.get("event_type") or "").lower()
     if named:
