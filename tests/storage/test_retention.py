@@ -50,16 +50,22 @@ class Crash(BaseException):
 class Desk:
     """A journal with an executor's snapshots, and the state that was projected from it."""
 
-    def __init__(self, folder: Path, empty_state: Path) -> None:
-        self.journal = folder / "journal.db"
-        self.state = Path(shutil.copy(empty_state, folder / "pitboss.db"))
-        with writing(self.state) as connection:
+    def __init__(self, journal: Path, state: Path) -> None:
+        self.journal = journal
+        self.state = state
+
+    @classmethod
+    def written(cls, folder: Path, empty_state: Path) -> Desk:
+        """Return one that traded in a folder of its own."""
+        desk = cls(folder / "journal.db", Path(shutil.copy(empty_state, folder / "pitboss.db")))
+        with writing(desk.state) as connection:
             register_account(
                 connection, engine_id=ENGINE, account=DEMO, mode=Mode.DEMO, venue="demo",
                 currency="pUSD",
             )  # fmt: skip
-        _write(self.journal)
-        project(self.journal, self.state)
+        _write(desk.journal)
+        project(desk.journal, desk.state)
+        return desk
 
     def recovered(self) -> bytes:
         fresh = executor()
@@ -119,15 +125,15 @@ def _messages() -> Iterator[tuple[str, msgspec.Struct]]:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, empty_state: Path) -> Desk:
-    return Desk(tmp_path_factory.mktemp("retained"), empty_state)
+    return Desk.written(tmp_path_factory.mktemp("retained"), empty_state)
 
 
 @pytest.fixture
 def desk(made: Desk, tmp_path: Path) -> Desk:
-    copied: Desk = object.__new__(Desk)
-    copied.journal = Path(shutil.copy(made.journal, tmp_path / "journal.db"))
-    copied.state = Path(shutil.copy(made.state, tmp_path / "pitboss.db"))
-    return copied
+    return Desk(
+        Path(shutil.copy(made.journal, tmp_path / "journal.db")),
+        Path(shutil.copy(made.state, tmp_path / "pitboss.db")),
+    )
 
 
 def archive(desk: Desk, **more: object) -> int:

@@ -1,7 +1,7 @@
 """What every venue's plug-in must keep, whatever is inside: found by scan, an added one included.
 
 A plug-in's declaration is judged as it stands; its market and its accounts live for a moment beside
-the venue's fake, which `FAKES` starts by the venue's id.
+the venue's fake, which is found by the venue's id (`tests/venues/fake.py`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
@@ -40,13 +40,9 @@ from engine.runtime.venue_plugin import (
 )
 from engine.venues import registry
 from storage.live_accounts import Unlock
-from tests.fakes.polymarket.server import serving
 from tests.kit.additions import ADDITIONS, in_the_rooms
 from tests.kit.plugins import installed_from
-from tests.live.homes import Exchange
-from tests.live.test_polymarket_parts import config_of
-from tests.venues.polymarket.adapter import credentials
-from tests.venues.polymarket.kit import quick
+from tests.venues.fake import Fake, fake_of
 from tests.venues.services import AccountServices
 
 ADDED = ADDITIONS / ("none" if in_the_rooms() else "plugins")
@@ -68,38 +64,6 @@ KEYED = tuple(
     if any(spec.credential_fields for spec in one.modes.values())
 )
 PATIENCE_S = 150.0
-
-
-class Fake(NamedTuple):
-    """A venue's fake that runs, and a credential it takes."""
-
-    config: Config
-    urls: dict[str, str]
-    credential: Credential | None = None
-
-
-@asynccontextmanager
-async def demo(folder: Path) -> AsyncIterator[Fake]:
-    exchange = await asyncio.to_thread(Exchange, folder)
-    yield Fake(Config(), {"exchange": exchange.url})
-    await asyncio.to_thread(exchange.end)
-
-
-@asynccontextmanager
-async def polymarket(folder: Path) -> AsyncIterator[Fake]:
-    given = credentials()
-    held = Credential("polymarket", given.wallet, {"private_key": given.private_key()})
-    async with serving(quick()) as served:
-        yield Fake(config_of(served, folder), {}, held)
-
-
-@asynccontextmanager
-async def toy(folder: Path) -> AsyncIterator[Fake]:
-    del folder
-    yield Fake(Config(), {}, Credential("toy", "me", {"token": "abcdefgh"}))
-
-
-FAKES: dict[str, Callable[[Path], Any]] = {"demo": demo, "polymarket": polymarket, "toy": toy}
 
 
 @pytest.fixture(autouse=True)
@@ -286,13 +250,9 @@ def modes() -> list[tuple[str, Mode]]:
     ]
 
 
-def test_every_venue_with_a_market_has_a_fake() -> None:
-    assert set(FAKES) == set(TRADED)
-
-
 @asynccontextmanager
 async def opened(name: str, mode: Mode, folder: Path) -> AsyncIterator[Opened]:
-    async with FAKES[name](folder) as fake:
+    async with fake_of(name, plugin_of(name), folder) as fake:
         made = Opened(plugin_of(name), mode, fake, folder)
         try:
             yield made
@@ -337,7 +297,7 @@ async def test_account_speaks_as_fast_as_its_venue_declares(
 async def test_door_alone_proves_that_nothing_is_open(
     name: str, mode: Mode, tmp_path: Path
 ) -> None:
-    async with FAKES[name](tmp_path) as fake:
+    async with fake_of(name, plugin_of(name), tmp_path) as fake:
         made = Opened(plugin_of(name), mode, fake, tmp_path)
         if name == "demo":  # an account is there once an engine has opened it
             await made.services.venues[AccountId("mine")].open(1)
@@ -379,7 +339,7 @@ async def test_market_is_told_to_whoever_joins(name: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("name", TRADED)
 async def test_listing_is_told_in_a_sentence(name: str, tmp_path: Path) -> None:
-    async with FAKES[name](tmp_path) as fake:
+    async with fake_of(name, plugin_of(name), tmp_path) as fake:
         plugin = plugin_of(name)
         assert plugin.market is not None
         services: Any = AccountServices(tmp_path, fake.config)
@@ -391,7 +351,7 @@ async def test_listing_is_told_in_a_sentence(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", KEYED)
 async def test_doctor_answers_with_findings(name: str, tmp_path: Path) -> None:
-    async with FAKES[name](tmp_path) as fake:
+    async with fake_of(name, plugin_of(name), tmp_path) as fake:
         found = await registry.examined(fake.config, fake.credential, frozenset())
         assert found
         assert all(one.said and (one.fix or one.grade == "ok") for one in found)
