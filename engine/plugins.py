@@ -151,9 +151,14 @@ def _is_text(node: ast.stmt) -> bool:
 
 
 def code_digest(kind: type[Any]) -> str:
-    """Return a digest of the code of a class: its file or folder, and those of its bases."""
+    """Return a digest of the code of a class: its file or folder, and those of its bases.
+
+    A class with `made_of` is made of other classes: their files count, too.
+    """
     total = hashlib.sha256()
-    for name in dict.fromkeys(base.__module__ for base in kind.__mro__ if base is not object):
+    kinds = [kind, *getattr(kind, "made_of", list)()]
+    bases = [base for one in kinds for base in one.__mro__ if base is not object]
+    for name in dict.fromkeys(base.__module__ for base in bases):
         file = getattr(sys.modules.get(name), "__file__", None)
         if file is None:
             continue

@@ -80,6 +80,8 @@ class _Held(msgspec.Struct):
     """True = it has an intent of ours that may still be worked."""
     bar_end_ns: int = 0
     """End of the last bar that was decided on."""
+    members: dict[str, _Held] = {}
+    """What each rule it is composed of wants for itself."""
 
     def __post_init__(self) -> None:
         if self.part is None:
@@ -89,12 +91,25 @@ class _Held(msgspec.Struct):
 class Seen:
     """What a rule looks at, at the close of a bar. Prices are in the instrument's currency."""
 
-    __slots__ = ("_bars", "_readings", "_unit", "bars_since", "part", "turned_at")
+    __slots__ = (
+        "_bars",
+        "_held",
+        "_prefix",
+        "_readings",
+        "_unit",
+        "bars_since",
+        "part",
+        "turned_at",
+    )
 
-    def __init__(self, readings: Readings, bars: str, unit: float, held: _Held) -> None:
+    def __init__(
+        self, readings: Readings, bars: str, unit: float, held: _Held, prefix: str = ""
+    ) -> None:
         self._readings = readings
         self._bars = bars
         self._unit = unit
+        self._held = held
+        self._prefix = prefix
         self.part = held.part or 0.0
         """The part of a whole position that is wanted so far, 0 to 1."""
         self.turned_at = held.turned_at
@@ -104,7 +119,7 @@ class Seen:
 
     def indicator(self, name: str) -> float | None:
         """Return the number of a declared variant; None = it is not known yet."""
-        return self._readings.indicator(name)
+        return self._readings.indicator(self._prefix + name)
 
     def last(self, count: int) -> list[PriceBar]:
         """Return the last closed bars, the oldest first; fewer where there are not so many."""
@@ -113,6 +128,23 @@ class Seen:
             PriceBar(bar.open / unit, bar.high / unit, bar.low / unit, bar.close / unit)
             for bar in self._readings.bars(self._bars, count)
         ]
+
+    def member(self, name: str) -> Seen:
+        """Return this close as a rule that this one is composed of sees it, once a bar.
+
+        Its indicators are declared as `name.indicator`; what it wants is its own and is kept.
+        """
+        held = self._held.members.setdefault(name, _Held())
+        held.bars_since += 1
+        return Seen(self._readings, self._bars, self._unit, held, f"{name}.")
+
+    def turn(self, part: float) -> None:
+        """Keep what a member wants from this close on, a part from 0 to 1."""
+        if part != self.part:
+            held = self._held
+            held.part = self.part = part
+            held.turned_at = self.turned_at = self.last(1)[-1].close
+            held.bars_since = self.bars_since = 0
 
 
 class BarRule:

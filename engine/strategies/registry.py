@@ -114,7 +114,7 @@ def _sentence(error: ValidationError, kind: type[Parameters]) -> str:
         if not field:
             wrongs.append(wrong["msg"].removeprefix("Value error, "))
             continue
-        text = KINDS.get(wrong["type"], wrong["msg"])
+        text = KINDS.get(wrong["type"], wrong["msg"].removeprefix("Value error, "))
         wrongs.append(f"parameter {field}={wrong['input']}: {text}{_bounds(kind, field)}")
     return "; ".join(wrongs)
 

@@ -13,6 +13,7 @@ import pytest
 
 from engine.domain.instruments import BotId
 from engine.errors import BadInput
+from engine.plugins import code_digest
 from engine.strategies.bar_rule import BarRule
 from engine.strategies.registry import STRATEGIES, build
 from tests.strategies.test_bar_rules import T0, Row, file_of, options, played, walk
@@ -67,14 +68,14 @@ def between(number: float | None, low: float, high: float, *, buys_low: bool) ->
     return None
 
 
-def rsi(rows: list[Row]) -> Parts:
+def rsi(rows: list[Row], oversold: float = 40.0) -> Parts:
     closes = columns(rows)[2]
     moves = [b - a for a, b in itertools.pairwise(closes)]
     ups, downs = (wilder([max(0.0, s * one) for one in moves], 14) for s in (1, -1))
     parts: Parts = [None]
     for up, down in zip(ups, downs, strict=True):
         index = None if up is None or down is None else 100.0 * up / (up + down)
-        parts.append(between(index, 40.0, 55.0, buys_low=True))
+        parts.append(between(index, oversold, 55.0, buys_low=True))
     return parts
 
 
@@ -89,17 +90,17 @@ def bollinger(rows: list[Row]) -> Parts:
     return made
 
 
-def momentum(rows: list[Row]) -> Parts:
+def momentum(rows: list[Row], back: int = 10, enter: float = 0.004) -> Parts:
     closes = columns(rows)[2]
-    changes = [closes[i] / closes[i - 10] - 1.0 for i in range(10, len(closes))]
-    return [None] * 10 + [between(one, 0.0, 0.004, buys_low=False) for one in changes]
+    changes = [closes[i] / closes[i - back] - 1.0 for i in range(back, len(closes))]
+    return [None] * back + [between(one, 0.0, enter, buys_low=False) for one in changes]
 
 
-def donchian(rows: list[Row]) -> Parts:
+def donchian(rows: list[Row], enter: int = 10, leave: int = 5) -> Parts:
     highs, lows, closes = columns(rows)
-    return [None] * 10 + [
-        between(closes[i], min(lows[i - 5 : i]), max(highs[i - 10 : i]), buys_low=False)
-        for i in range(10, len(closes))
+    return [None] * enter + [
+        between(closes[i], min(lows[i - leave : i]), max(highs[i - enter : i]), buys_low=False)
+        for i in range(enter, len(closes))
     ]
 
 
@@ -192,6 +193,43 @@ def z_score_reversion(rows: list[Row]) -> Parts:
     return parts
 
 
+def wanted(parts: Parts) -> list[float]:
+    """Return what a rule wants at each bar, None taken as before."""
+    held, found = 0.0, list[float]()
+    for part in parts:
+        held = held if part is None else part
+        found.append(held)
+    return found
+
+
+def ensemble(rows: list[Row]) -> Parts:
+    votes = zip(
+        *(wanted(one) for one in (momentum(rows, 48, 0.01), donchian(rows, 20, 10))),
+        wanted(rsi(rows, 30.0)),
+        strict=True,
+    )
+    parts: Parts = [float((2 * a + b + c) / 4 >= 0.6) for a, b, c in votes]
+    return [None] * 48 + parts[48:]
+
+
+def fallback(rows: list[Row]) -> Parts:
+    closes, parts = columns(rows)[2], list[float | None]()
+    trending, ranging = wanted(donchian(rows, 20, 10)), wanted(rsi(rows, 30.0))
+    trend, since = False, 0
+    for i in range(len(closes)):
+        if i < 20:
+            parts.append(None)
+            continue
+        way = sum(abs(closes[j] - closes[j - 1]) for j in range(i - 19, i + 1))
+        now = abs(closes[i] - closes[i - 20]) / way >= 0.3
+        since += 1
+        if i == 20 or since >= 3:
+            since = 0 if now != trend else since
+            trend = now
+        parts.append((trending if trend else ranging)[i])
+    return parts
+
+
 RULES: dict[str, tuple[dict[str, str], Callable[[list[Row]], Parts]]] = {
     "rsi_reversion": ({"oversold": "40"}, rsi),
     "bollinger_reversion": ({"deviations": "1.5"}, bollinger),
@@ -204,6 +242,14 @@ RULES: dict[str, tuple[dict[str, str], Callable[[list[Row]], Parts]]] = {
     "ma_trend": ({"period": "20", "rising": "5"}, ma_trend),
     "z_score_reversion": ({"period": "20", "enter": "1.5", "stop": "2.5"}, z_score_reversion),
     "grid": ({"steps": "5", "distance": "0.004"}, grid),
+    "ensemble": (
+        {"votes": "momentum 2, donchian_breakout,rsi_reversion 1.0", "majority": "0.6"},
+        ensemble,
+    ),
+    "fallback": (
+        {"trending": "donchian_breakout", "window": "20", "stay_bars_min": "3"},
+        fallback,
+    ),
 }
 ELSEWHERE = {"sma_cross", "pump_detection"}
 """Rules with tests of their own."""
@@ -223,6 +269,33 @@ def test_it_trades_as_a_naive_one_does_at_the_next_open(name: str, tmp_path: Pat
     _, fills = played(given, tmp_path / "home")
     assert fills == trades_of(rows, naive(rows))
     assert len(fills) >= 8
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "sentence"),
+    [
+        ("ensemble", {"votes": "nothing 2"}, "'nothing' is no rule it can be made of"),
+        ("ensemble", {"votes": "ensemble"}, "'ensemble' is no rule it can be made of"),
+        ("ensemble", {"votes": "grid, grid 2"}, "grid votes twice"),
+        ("ensemble", {"votes": "grid two"}, "weight two: a number above 0"),
+        ("ensemble", {"votes": "grid 2 3"}, "'grid 2 3' is no vote"),
+        ("ensemble", {"votes": ""}, "'' is no vote"),
+        ("fallback", {"ranging": "pairs"}, "'pairs' is no rule it can be made of"),
+        ("fallback", {"ranging": "momentum"}, "both momentum: name two rules"),
+    ],
+)
+def test_a_composition_of_what_is_none_is_refused(
+    name: str, parameters: dict[str, str], sentence: str
+) -> None:
+    with pytest.raises(BadInput, match=sentence):
+        build(name, parameters, BotId("bot"))
+
+
+def test_evidence_of_a_composition_is_of_its_members_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = STRATEGIES["ensemble"]
+    before = code_digest(kind)
+    monkeypatch.setattr(kind, "made_of", list)
+    assert code_digest(kind) != before
 
 
 PUMPED = range(150, 156)
