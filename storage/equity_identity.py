@@ -23,6 +23,9 @@ from storage.database import insert, upsert
 DIFFERENCES_MAX = 5
 """Differing holdings named in a text; the rest is counted."""
 
+HALF = 10**9
+"""Where an amount is cut to be summed: both halves of an int64 stay far below its bound."""
+
 HeldToken = tuple[str, Leg]
 """(instrument, leg); everything but a binary is its own leg BASE."""
 
@@ -149,13 +152,15 @@ def _assets_of(connection: Connection, engine_id: str, account: str) -> dict[str
     ):
         units = (size * step + dust) * 10**DECIMALS_MAX // (step * token)
         found[name] = found.get(name, 0) + units
-    for name, decimals, paid in connection.execute(
-        "SELECT f.fee_asset, f.fee_decimals, sum(f.fee_amount) FROM fills f "
-        "LEFT JOIN listings l USING (engine_id, instrument) WHERE f.engine_id = ? "
-        "AND f.account = ? AND f.state != 'failed' AND f.fee_asset IS NOT NULL "
-        "AND l.base IS NOT f.fee_asset GROUP BY 1, 2",
-        (engine_id, account),
+    # In two halves: of 18 decimals an int64 holds 9.2 units, which a sum of fees soon exceeds.
+    for name, decimals, high, low in connection.execute(
+        "SELECT f.fee_asset, f.fee_decimals, sum(f.fee_amount / ?1), sum(f.fee_amount % ?1) "
+        "FROM fills f LEFT JOIN listings l USING (engine_id, instrument) "
+        "WHERE f.engine_id = ?2 AND f.account = ?3 AND f.state != 'failed' "
+        "AND f.fee_asset IS NOT NULL AND l.base IS NOT f.fee_asset GROUP BY 1, 2",
+        (HALF, engine_id, account),
     ):
+        paid = high * HALF + low
         found[name] = found.get(name, 0) - paid * 10 ** (DECIMALS_MAX - decimals)
     return {name: amount for name, amount in found.items() if amount}
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.domain.assets import Money, asset
+from engine.domain.assets import Asset, Money, asset
 from engine.domain.effects import PlaceOrder
 from engine.domain.events import (
     CashMoved,
@@ -138,6 +138,16 @@ def test_both_witnesses_count_every_asset_and_a_satoshi_apart_is_named(both: Bot
     assert text == "BTC: the ledger has 0.00507989, the journal's fills sum to 0.00507988"
     text = both.check(assets={"BTC": ours["BTC"]}).text
     assert text == "BNB: the ledger has 0, the journal's fills sum to -0.00000007"
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_fees_of_eighteen_decimals_sum_beyond_an_int64(both: Both, sign: int) -> None:
+    large = Money(Asset("ETH", 18), sign * (9 * 10**18 + 7))
+    both.fill(1, large)
+    both.fill(2, large)
+
+    assert both.ledger.in_assets()["ETH"] == -2 * large.amount
+    assert both.check().text == ""
 
 
 FEES = st.one_of(
