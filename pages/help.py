@@ -100,8 +100,8 @@ TOUR = (
     (
         "Create your own bot",
         "bots",
-        "Under Bots, Create a bot: a name, a market or a series, then Show what changes, Save, and "
-        "Apply. It stays stopped until you start it; while it is stopped, Change settings and "
+        "Under Bots, Create a bot: an account, a market or a series, a strategy; then the review, "
+        "and Create and start. What you typed is kept. While it is stopped, Change settings and "
         "Remove are below its figures.",
     ),
     (

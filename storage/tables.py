@@ -12,6 +12,8 @@ from typing import Any
 
 from engine.domain.evidence import EvidenceRow
 from engine.domain.telemetry import Approvals, BotStatus, Capital, Earnings
+from storage.bot_drafts import TABLE as BOT_DRAFTS
+from storage.bot_drafts import StoredDraft
 from storage.columns import ENGINE as E
 from storage.columns import Declared, Field, Integer, declare, fields
 from storage.commands import StandingMark
@@ -140,6 +142,9 @@ table(RUN_NOTES, ("run",), run=_RUN, **fields(RunNote))
 
 # Saved rules, every version of them.
 table(RULES, (E, "name", "version"), **fields(SavedRule))
+
+# The bot a person is making.
+table(BOT_DRAFTS, (E, "who"), **fields(StoredDraft))
 
 # What recorded data shows of each strategy.
 table(EVIDENCE, (E, "strategy", "data"), **fields(EvidenceRow))

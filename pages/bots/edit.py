@@ -1,4 +1,4 @@
-"""What may be changed about a bot: its settings, its mode; removed, killed alone, or made anew."""
+"""What may be changed about a bot: its settings, its mode; removed, killed alone, or duplicated."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pages.kit import commands, drafts, forms, guard, names, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import this_minute
 from pages.kit.markdown import literal
-from pages.shared import evidence, scoped_kill
+from pages.shared import scoped_kill
 from storage.catalog import strategies
 from storage.live import engine_status
 from storage.settings import SettingsVersion, Stale
@@ -39,12 +39,15 @@ class Edited(msgspec.Struct, frozen=True):
 
 @guard.part("Change of settings")
 def offer(name: str, base: SettingsVersion, *, rests: bool) -> None:
-    """Draw the two buttons; dead, with the reason, while the bot works.
+    """Draw the buttons; those that change it are dead, with the reason, while the bot works.
 
     The engine refuses a version that changes a bot at work, and a version that waits holds up the
     limits saved after it: so none is begun here.
     """
     with st.container(horizontal=True):
+        if st.button("Duplicate…", key=f"copy_{name}"):
+            st.query_params.from_dict({"create": "1", "copy": name})
+            st.rerun()
         if st.button("Change settings…", key=f"edit_{name}", disabled=not rests):
             st.session_state[EDITED] = Edited(name, base)
             _fresh_start()
@@ -133,7 +136,7 @@ def _fields(bot: BotSettings, document: SettingsDocument) -> dict[str, Any]:
         )
         if wanted != now:
             diff[field] = wanted
-    follows = _followed(document, f"edit_{bot.name}_follows", bot.follows)
+    follows = followed(document, f"edit_{bot.name}_follows", bot.follows)
     if follows != bot.follows:
         diff["follows"] = follows
     diff |= forms.form(forms.of_now(bot, OWN), f"edit_{bot.name}")
@@ -143,42 +146,7 @@ def _fields(bot: BotSettings, document: SettingsDocument) -> dict[str, Any]:
     return diff | ({"sizing": sizing} if sizing else {})
 
 
-# -- A new bot: its form, made of what a strategy says of its own parameters --
-
-
-@guard.part("The new bot's form")
-def create(base: SettingsVersion) -> None:
-    """Draw the form of a new bot from the catalog, or say what is missing."""
-    catalog = forms.strategies_known()
-    if not catalog:
-        return
-    accounts = base.document.accounts
-    if not accounts:
-        panels.empty("A bot needs an account.", "Add a paper account under Settings first.")
-        panels.links(panels.link("Settings", "settings"))
-        return
-    left, right = st.columns(2)
-    with left:
-        strategy = forms.strategy_asked(catalog, "new_strategy")
-    account = right.selectbox(
-        "Account",
-        list(accounts),
-        format_func=lambda name: f"{name} · {accounts[name].mode.upper()}",
-        key="new_account",
-    )
-    evidence.note(strategy)
-    made = fill_in(strategy, catalog[strategy].parameters, str(account), base.document)
-    if made is None:
-        return
-    if made["name"] in base.document.bots:
-        st.error(f"There is a bot {literal(repr(made['name']))} already. Nothing was changed.")
-        return
-    if not (made["instruments"] or made["series"] or made["follows"]):
-        st.error("Choose a market, a series or a filter: without one it has nothing to trade.")
-        return
-    drafts.draft("bots", {"bots": {made["name"]: made}}, base)
-    # Saved and applied it stands in the table above: opened, with its Start.
-    st.query_params["bot"] = made["name"]
+# -- What a form of a bot and the wizard ask alike --
 
 
 def traded_by(document: SettingsDocument, account: str) -> dict[str, list[str]]:
@@ -191,27 +159,7 @@ def traded_by(document: SettingsDocument, account: str) -> dict[str, list[str]]:
     return found
 
 
-def _where(markets: list[str], series: list[str]) -> tuple[list[str], list[str]]:
-    """Ask for markets and for series that roll; other bots may trade them, too."""
-    chosen = forms.several(
-        "Markets",
-        markets,
-        key="new_markets",
-        format_func=names.market,
-        accept_new_options=True,
-        placeholder="click to list open markets",
-    )
-    rolling = forms.several(
-        "Series (roll automatically)",
-        series,
-        key="new_series",
-        accept_new_options=True,
-        placeholder="instead of, or as well as, a market",
-    )
-    return chosen, rolling
-
-
-def _followed(document: SettingsDocument, key: str, now: str = "") -> str:
+def followed(document: SettingsDocument, key: str, now: str = "") -> str:
     """Ask for the saved filter a bot follows; gives its name, empty = none."""
     if not document.filters:
         return now
@@ -227,45 +175,6 @@ def _followed(document: SettingsDocument, key: str, now: str = "") -> str:
             key=key,
         )
     )
-
-
-def fill_in(
-    strategy: str, schema: dict[str, Any], account: str, document: SettingsDocument
-) -> dict[str, Any] | None:
-    """Draw the form; gives the new bot when it is sent, else None."""
-    panels.note(schema.get("description", "This strategy has no description."))
-    markets, series = ask(tradable, engine_id(), this_minute())
-    others = traded_by(document, account)
-    held = ", ".join(f"{names.market(what)} ({', '.join(bots)})" for what, bots in others.items())
-    if held:
-        panels.note(
-            f"Several bots may trade one market, each with its own orders, tokens and PnL; where "
-            f"their prices would meet, the higher priority goes first. Traded at {account}: {held}."
-        )
-    with st.form(f"bot_{strategy}", border=False):
-        name = st.text_input("Name", placeholder="maker-1: a-z, 0-9, dot, dash, underscore")
-        chosen, rolling = _where(markets, series)
-        follows = _followed(document, "new_follows")
-        capital = st.number_input(
-            "Capital, in the account's currency: the most it may use", value=100.0, step=10.0
-        )
-        with st.expander("Parameters: the defaults are cautious"):
-            parameters = forms.form(schema, f"new_{strategy}")
-        with st.expander(SIZING):
-            sizing = forms.form(Sizing.model_json_schema(), "new_sizing")
-        sent = st.form_submit_button("Show what changes", type="primary")
-    made = {
-        "name": name,
-        "strategy": strategy,
-        "account": account,
-        "capital": capital,
-        "instruments": chosen,
-        "series": rolling,
-        "follows": follows,
-        "parameters": parameters,
-        "sizing": sizing,
-    }
-    return made if sent else None
 
 
 # -- A bot as it is: moved to its twin account of another mode, killed alone --------

@@ -23,14 +23,14 @@ from engine.domain.intents import Basket, Intent, Target
 from engine.domain.settings import SettingsDocument
 from engine.domain.telemetry import WatchedMarket
 from pages import Page
-from pages.bots import edit
+from pages.bots import edit, wizard
 from pages.bots.standing import RUNNING, Standing, rest_words, standing
 from pages.kit import commands, drafts, forms, guard, links, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns
 from pages.kit.markdown import literal
 from pages.kit.names import UNLISTED, market, price, price_raw, size_raw
-from pages.kit.panels import Tile, panel
+from pages.kit.panels import Tile
 from pages.kit.tables import Col, ColKind, choice, choose, columns_of, unchoose
 from pages.kit.words import NOTHING, SECOND_NS, age, count, money
 from pages.shared import evidence, losses, markouts, order, pnl, why
@@ -117,7 +117,7 @@ def show_bots() -> None:
     if not rows:
         panels.empty(
             "There is no bot yet.",
-            "Bots an engine reports or that are saved here appear as rows. Create one below.",
+            "Bots an engine reports or that are saved here appear as rows. Create one above.",
         )
         return
     follow_address({row["name"] for row in rows})
@@ -152,15 +152,17 @@ def name_in_address(chosen: Hashable | None) -> None:
 
 @guard.part("This page")
 def main() -> None:
-    """Draw the page."""
+    """Draw the page, or the wizard where the address asks for a new bot."""
+    if "create" in st.query_params:
+        wizard.show()
+        return
     panels.head("Bots", "A few seconds old; refreshed every 2 s")
     drafts.show_version()
+    wizard.start_begun()
+    wizard.offer()
     show_bots()
     commands.show_question()
     edit.show()
-    with panel("Create a bot", "fold_bot", opened="create" in st.query_params) as opened:
-        if opened:
-            edit.create(drafts.newest())
     drafts.review("bots")
 
 

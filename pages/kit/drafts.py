@@ -22,12 +22,13 @@ from pages.kit.home import config, now_ns
 from pages.kit.markdown import literal
 from pages.kit.words import moment
 from storage.catalog import strategies
-from storage.database import writing
+from storage.database import reading, writing
 from storage.settings import (
     Change,
     Saved,
     SettingsVersion,
     Stale,
+    capital_refusal,
     changes,
     in_force,
     latest,
@@ -55,7 +56,7 @@ def review(slot: str) -> None:
         _review(slot, *kept)
     saved = st.session_state.get(f"saved:{slot}")
     if isinstance(saved, Stale):
-        _stale(saved)
+        show_stale(saved)
     elif saved is not None:
         _saved(slot, saved)
 
@@ -71,9 +72,7 @@ def _saved(slot: str, saved: Saved) -> None:
 def _review(slot: str, diff: dict[str, Any], base_version: int) -> None:
     base = newest()
     try:
-        document = SettingsDocument.model_validate(
-            merged(base.document.model_dump(mode="json"), diff)
-        )
+        document = _changed(diff, base)
     except ValueError as error:
         st.error(f"Not valid, nothing was saved: {literal(_said(error))}")
         return
@@ -91,6 +90,28 @@ def _review(slot: str, diff: dict[str, Any], base_version: int) -> None:
             if st.button("Discard", key=f"discard:{slot}"):
                 st.session_state.pop(f"draft:{slot}")
                 st.rerun()
+
+
+def refusal(diff: Mapping[str, object], base: SettingsVersion) -> str:
+    """Return why a change of the settings would not be saved; empty = it would."""
+    try:
+        document = _changed(diff, base)
+    except ValueError as error:
+        return _said(error)
+    with reading(config().state_path) as connection:
+        return capital_refusal(
+            connection, engine_id(), before=base.document, after=document, now_ns=now_ns()
+        )
+
+
+def show_difference(diff: Mapping[str, object], base: SettingsVersion) -> None:
+    """Draw what a valid change changes."""
+    document = _changed(diff, base)
+    show_changes(changes(base.document, document), base.document, document)
+
+
+def _changed(diff: Mapping[str, object], base: SettingsVersion) -> SettingsDocument:
+    return SettingsDocument.model_validate(merged(base.document.model_dump(mode="json"), diff))
 
 
 def _said(error: ValueError) -> str:
@@ -138,7 +159,7 @@ def keep_at_once(slot: str, diff: Mapping[str, Any]) -> None:
             commands.send(ApplySettings(version=saved.version), slot)
         st.rerun()
     elif saved is not None:
-        _stale(saved)
+        show_stale(saved)
 
 
 def show_changes(
@@ -174,7 +195,7 @@ def _shown(value: Any, default: Any) -> str:
     return str(value)
 
 
-def _stale(late: Stale) -> None:
+def show_stale(late: Stale) -> None:
     st.error(
         f"Not saved: {literal(late.latest.who)} saved version {late.latest.version} while you were "
         f"editing version {late.base.version}. What changed since then, before and after:"

@@ -18,6 +18,9 @@ from pages.kit.markdown import literal
 from storage.catalog import strategies
 from storage.rules import saved_rules
 
+JsonSchema = Mapping[str, Any]
+"""Of parameters, of settings, or of one field."""
+
 COLUMNS = 3
 """Fields in a row; on a phone they stand below each other."""
 
@@ -25,7 +28,7 @@ NO_BOUND = 1e9
 """A maximum that is never near is not worth a word."""
 
 
-def form(schema: Mapping[str, Any], slot: str) -> dict[str, Any]:
+def form(schema: JsonSchema, slot: str) -> dict[str, Any]:
     """Draw a widget for every parameter; gives those that differ from the strategy's defaults.
 
     Where the schema has `groups`, each stands in a tab of its own, which counts what was changed.
@@ -43,7 +46,7 @@ def form(schema: Mapping[str, Any], slot: str) -> dict[str, Any]:
     return given
 
 
-def grouped(schema: Mapping[str, Any]) -> dict[str, list[str]]:
+def grouped(schema: JsonSchema) -> dict[str, list[str]]:
     """Return the names of parameters by the title they stand under; no group names the rest."""
     left = dict.fromkeys(schema.get("properties", ()))
     found = {}
@@ -54,7 +57,7 @@ def grouped(schema: Mapping[str, Any]) -> dict[str, list[str]]:
     return found | ({"Other": list(left)} if left or not found else {})
 
 
-def _drawn(schema: Mapping[str, Any], names: Sequence[str], slot: str) -> dict[str, Any]:
+def _drawn(schema: JsonSchema, names: Sequence[str], slot: str) -> dict[str, Any]:
     given: dict[str, Any] = {}
     required, usual = set(schema.get("required", ())), schema.get("usual", {})
     columns: list[Any] = []
@@ -84,10 +87,18 @@ def strategies_known() -> dict[str, StrategyEntry]:
     return found
 
 
-def strategy_asked(catalog: Mapping[str, StrategyEntry], key: str, **look: Any) -> str:
+def strategy_names(catalog: Mapping[str, StrategyEntry]) -> list[str]:
+    """Return the strategies in the order in which they are offered."""
+    return sorted(catalog, key=lambda name: (name != "market_maker", name))
+
+
+def strategy_asked(
+    catalog: Mapping[str, StrategyEntry], key: str, *, now: str = "", **look: Any
+) -> str:
     """Draw the choice of a strategy; the market maker is first, the others by name."""
-    names = sorted(catalog, key=lambda name: (name != "market_maker", name))
-    return str(st.selectbox("Strategy", names, key=key, **look))
+    names = strategy_names(catalog)
+    index = names.index(now) if now in names else 0
+    return str(st.selectbox("Strategy", names, index=index, key=key, **look))
 
 
 REASON_LENGTH_MIN = 10
@@ -120,7 +131,7 @@ def several(label: str, offered: Iterable[str], *, key: str, **look: Any) -> lis
     return list(st.multiselect(label, list(options), key=key, **look))
 
 
-def filled(schema: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+def filled(schema: JsonSchema, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return a schema whose defaults are the values of now: its form gives what was changed.
 
     `usual` of it holds the schema's own defaults of those that differ from them.
@@ -138,20 +149,80 @@ def filled(schema: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, An
 
 def of_now(settings: Settings, names: Sequence[str]) -> dict[str, Any]:
     """Return the schema of these fields of settings, filled with what they are."""
-    schema = settings.model_json_schema()
-    schema["properties"] = {name: schema["properties"][name] for name in names}
+    schema = part_of(settings.model_json_schema(), names)
     made = filled(schema, settings.model_dump(mode="json", include=set(names)))
     return made | {"usual": {}}  # a setting's first value is no advice
 
 
-def label_of(name: str, field: Mapping[str, Any]) -> str:
+def part_of(schema: JsonSchema, names: Sequence[str]) -> dict[str, Any]:
+    """Return a schema of some of its fields alone."""
+    return {**schema, "properties": {name: schema["properties"][name] for name in names}}
+
+
+def edited(schema: JsonSchema, values: Mapping[str, object], slot: str) -> dict[str, object]:
+    """Draw the form of a schema filled with values; gives what differs from its defaults then."""
+    given = {**values, **form(filled(schema, values), slot)}
+    usual = schema.get("properties", {})
+    none = object()
+    return {
+        name: value
+        for name, value in given.items()
+        if usual.get(name, {}).get("default", none) != value
+    }
+
+
+def typed(schema: JsonSchema, texts: Mapping[str, object]) -> dict[str, object]:
+    """Return parameters that were kept as text by the types of their schema.
+
+    What is unknown there or does not read as its type stays a text: the engine refuses it.
+    """
+    return {
+        name: _typed(str(text), _plain(schema.get("properties", {}).get(name, {}), schema))
+        for name, text in texts.items()
+    }
+
+
+def _typed(text: str, field: JsonSchema) -> object:
+    if text == "None" and {"type": "null"} in field.get("anyOf", ()):
+        return None
+    kind = field.get("type")
+    try:
+        if kind == "integer":
+            return int(text)
+        if kind == "number":
+            return float(text)
+    except ValueError:
+        return text
+    flags = {"True": True, "False": False} if kind == "boolean" else {}
+    return flags.get(text, text)
+
+
+def out_of_bounds(schema: JsonSchema, values: Mapping[str, object]) -> list[str]:
+    """Return a sentence for each number that lies out of the bounds its schema states."""
+    found = []
+    for name, value in values.items():
+        field = _plain(schema.get("properties", {}).get(name, {}), schema)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        fits = (
+            value >= field.get("minimum", value)
+            and value <= field.get("maximum", value)
+            and ("exclusiveMinimum" not in field or value > field["exclusiveMinimum"])
+            and ("exclusiveMaximum" not in field or value < field["exclusiveMaximum"])
+        )
+        if not fits:
+            found.append(f"{label_of(name, field)} is {value:g}: it takes{bounds(field)}.")
+    return found
+
+
+def label_of(name: str, field: JsonSchema) -> str:
     """Return the title a person gave the field; else its name, as a setting or a file spells it."""
     title = field.get("title", "")
     made_of_the_name = title.replace(" ", "_").lower() == name  # by pydantic, where none was given
     return name if made_of_the_name else title or name
 
 
-def _plain(field: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+def _plain(field: JsonSchema, schema: JsonSchema) -> dict[str, Any]:
     merged = dict(field)
     if "$ref" in field:
         merged |= schema.get("$defs", {}).get(field["$ref"].rpartition("/")[2], {})
@@ -161,7 +232,7 @@ def _plain(field: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any
     return merged
 
 
-def _widget(name: str, field: Mapping[str, Any], key: str, more: str = "") -> Any:
+def _widget(name: str, field: JsonSchema, key: str, more: str = "") -> Any:
     label, default = f"{literal(name)}{bounds(field)}{more}", field.get("default")
     about = field["about"]
     if "enum" in field:
@@ -200,7 +271,7 @@ def _rule(label: str, now: str, about: str | None, key: str) -> str:
     return known[str(chosen)]
 
 
-def bounds(field: Mapping[str, Any]) -> str:
+def bounds(field: JsonSchema) -> str:
     """Return what a field takes, for its label; empty = anything."""
     low = field.get("minimum", field.get("exclusiveMinimum"))
     high = field.get("maximum", field.get("exclusiveMaximum"))

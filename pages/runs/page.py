@@ -198,6 +198,7 @@ def show_run(run: Row, alike: Sequence[Mapping[str, Any]]) -> None:
     panels.links(
         panels.link("← All backtests", "runs"),
         panels.link("Compare it with others", "runs", compare=number),
+        panels.link("Make a bot of it", "bots", create=1, run=number),
     )
     panels.head(
         f"Backtest {number}: {run['strategy']} on {run['name']}",

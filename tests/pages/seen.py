@@ -9,7 +9,6 @@ from streamlit.testing.v1 import AppTest
 
 FOLDS = (
     "fold_account",
-    "fold_bot",
     "fold_by_hand",
     "fold_import",
     "fold_job",

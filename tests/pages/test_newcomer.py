@@ -113,22 +113,21 @@ def test_a_newcomer_reaches_a_running_bot_by_the_screen_alone(
         walk.picture("overview")
 
         walk.click("Create your own bot", decides="to make one")
+        walk.sees("Left for this bot")
+        walk.press("Next")
         walk.sees(re.compile("^Several bots may trade one market"))
-        walk.type("Name", "mine", decides="its name")
-        walk.clicks += 1
+        walk.clicks += 2
         choose(page, "Markets", MARKET)
-        walk.clicks += 1
         walk.decisions.append("its market")
-        walk.picture("form")
-        walk.press("Show what changes")
-        walk.sees("These values change")
-        page.get_by_text("These values change").scroll_into_view_if_needed()
-        walk.picture("what-changes")
-        walk.press("Save these changes")
-        walk.press(re.compile("^Apply version"))
-        walk.sees(re.compile(r"done · version \d+ is in force"))
-        walk.picture("applied")
-        walk.press("Start")
+        walk.picture("markets")
+        review = page.get_by_role("button", name="To the review")
+        walk.clicks += 1
+        start = page.get_by_role("button", name="Create and start in DEMO")
+        press_until(review, start)
+        walk.picture("review")
+        walk.clicks += 1
+        press_until(start, page.get_by_role("heading", name="Bots", exact=True))
+        walk.sees(re.compile(r"version \d+ saved by .* in force"), within_ms=LONG_MS)
         walk.sees(re.compile("^RUNNING · DEMO · market_maker at demo"), within_ms=LONG_MS)
         walk.sees("Why it trades, or does not")
         walk.picture("running")

@@ -32,7 +32,6 @@ from engine.domain.orders import OrderId
 from engine.domain.settings import RiskLimits
 from engine.domain.telemetry import BookTop
 from engine.strategies.market_maker.strategy import MarketMaker
-from pages.bots.edit import traded_by
 from pages.kit.commands import went_well, words_of
 from pages.risk import bars
 from pages.shared.order import book_table
@@ -699,6 +698,7 @@ def test_an_account_with_a_bad_name_is_refused(opened: Opened, config: Config) -
 
 # -- bots ------------------------------------------------------------------------------------------
 
+
 CATALOG = {
     "maker": {
         "description": "quotes both sides",
@@ -713,34 +713,9 @@ CATALOG = {
 }
 
 
-def test_without_a_catalog_the_page_says_what_is_missing(opened: Opened) -> None:
-    shown = texts(opened("bots"))
-    assert "There is no bot yet" in shown
-    assert "The strategies are not known yet" in shown
-
-
-def test_a_bot_is_made_from_the_catalog_with_what_differs_alone(
-    opened: Opened, config: Config
-) -> None:
-    save_account(config)
-    run_engine(config)
-    put_strategies(config, CATALOG)
-    page = opened("bots")
-    page.text_input[0].set_value("maker-1")
-    page.number_input(key="new_maker_levels").set_value(3)
-    press(page, "Show what changes")
-    assert "Choose a market, a series or a filter" in page.error[0].value
-    page.multiselect[1].set_value(["btc-updown-5m"])
-    press(page, "Show what changes")
-    press(page, "Save these changes")
-    bot = newest(config).document.bots["maker-1"]
-    assert bot.parameters == {"levels": 3}
-    assert (bot.account, bot.strategy, bot.capital) == ("paper:a", "maker", 100.0)
-    assert bot.series == ("btc-updown-5m",)
-    assert page.dataframe[0].value["state"].tolist() == ["SAVED, NOT REPORTED"]
-    assert page.session_state["chosen:bots"] == "maker-1"  # opened when its row is there
-    assert traded_by(newest(config).document, "paper:a") == {"btc-updown-5m": ["maker-1"]}
-    assert traded_by(newest(config).document, "other") == {}
+def test_without_a_catalog_the_wizard_says_what_is_missing(opened: Opened) -> None:
+    assert "There is no bot yet" in texts(opened("bots"))
+    assert "The strategies are not known yet" in texts(opened("bots", create="1"))
 
 
 def test_bots_of_an_engine_that_is_gone_are_last_known(opened: Opened, config: Config) -> None:

@@ -174,12 +174,6 @@ def test_a_version_in_force_is_not_told_as_waiting(opened: Opened, desk: Config)
     assert not any("Saved as version" in one.value for one in page.info)
 
 
-def test_a_new_bot_is_told_what_its_strategy_does(opened: Opened, desk: Config) -> None:
-    page = opened("bots")
-    shown = texts(page.selectbox(key="new_strategy").set_value("market_maker").run())
-    assert "Rests bids below and asks above a fair value" in shown
-
-
 def test_a_form_sent_unchanged_changes_nothing(opened: Opened, desk: Config) -> None:
     page = press(edit(opened), "Show what changes in maker")
     assert any("Nothing differs" in one.value for one in page.markdown)

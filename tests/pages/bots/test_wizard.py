@@ -1,0 +1,232 @@
+"""The wizard: its steps, what was typed outlives the tab, one check, half-way entries."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+import streamlit as st
+from msgspec.structs import replace
+from streamlit.testing.v1 import AppTest
+
+from engine.config import Config
+from engine.domain.settings import BotSettings
+from engine.errors import BadInput
+from engine.strategies.registry import entries
+from pages.bots.edit import traded_by
+from pages.kit import data, forms
+from pages.shared.bot_draft import STEPS, begun, of_bot, settings_of
+from storage.bot_drafts import BotDraft, draft_of, drop_draft, put_draft
+from storage.database import reading, writing
+from storage.runs import save_run
+from storage.settings import applied
+from tests.pages.bots.test_edit import MAKER, newest, press, put_beat, saved
+from tests.pages.seen import texts
+from tests.pages.test_pages import RUN
+
+Opened = Callable[..., AppTest]
+ACCOUNT = {"name": "demo", "venue": "demo", "mode": "demo"}
+
+
+@pytest.fixture
+def desk(config: Config, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """A home with an engine that runs, its catalog, an account and no bot."""
+    monkeypatch.setattr(data, "HEARTBEAT_AGE_NS_MAX", 3_600 * 10**9)
+    saved(config, {"accounts": {"demo": ACCOUNT}})
+    put_beat(config)
+    with writing(config.state_path) as connection:
+        applied(connection, "pitboss", 1, time.time_ns())
+    return config
+
+
+def kept(config: Config) -> BotDraft:
+    st.cache_data.clear()
+    with reading(config.state_path) as connection:
+        found = draft_of(connection, "pitboss", "operator")
+    assert found is not None
+    return found[0]
+
+
+def keep(config: Config, **fields: Any) -> None:
+    """Leave a draft that may be reviewed, opened where `fields` say."""
+    usual = {"account": "demo", "strategy": "market_maker", "instruments": ("demo:comet-1",)}
+    with writing(config.state_path) as connection:
+        draft = BotDraft(**(usual | fields))
+        put_draft(connection, "pitboss", draft, who="operator", now_ns=time.time_ns())
+
+
+def field(page: AppTest, kind: str, name: str) -> Any:
+    return next(one for one in getattr(page, kind) if (one.key or "").startswith(name))
+
+
+def at(step: str) -> int:
+    return STEPS.index(step)
+
+
+def sent(config: Config) -> list[str]:
+    with reading(config.state_path) as connection:
+        rows = connection.execute("SELECT kind, body FROM commands ORDER BY created_ns").fetchall()
+    return [f"{kind} {body}" for kind, body in rows]
+
+
+def test_the_steps_lead_from_nothing_to_a_bot_that_is_started(opened: Opened, desk: Config) -> None:
+    page = opened("bots", create="1")
+    assert "demo · DEMO" in field(page, "radio", "wizard_account").options[0]
+    press(page, "Next")
+    assert "To the review" not in [one.label for one in page.button]
+    field(page, "multiselect", "wizard_series").set_value(["btc-updown-5m"]).run()
+    press(page, "Next")
+    assert "market_maker · NO DATA" in field(page, "selectbox", "wizard_strategy").options
+    assert entries()["market_maker"].about in texts(page)
+    press(page, "Next")
+    field(page, "number_input", "wizard_market_maker_0_levels").set_value(3).run()
+    press(page, "Next")
+    field(page, "number_input", "wizard_capital").set_value(250.0).run()
+    assert "<th>Left for this bot</th><td>1,000.00 pUSD</td>" in texts(page)
+    press(page, "Next")
+    assert field(page, "text_input", "wizard_name").value == "market_maker-1"
+    assert "bots.market_maker-1.capital" in texts(page)
+    press(page, "Create and start in DEMO")
+    bot = newest(desk).document.bots["market_maker-1"]
+    assert (bot.account, bot.capital, bot.series) == ("demo", 250.0, ("btc-updown-5m",))
+    assert bot.parameters == {"levels": 3}
+    assert traded_by(newest(desk).document, "demo") == {"btc-updown-5m": ["market_maker-1"]}
+    with pytest.raises(AssertionError):
+        kept(desk)
+    (asked,) = sent(desk)
+    assert asked.startswith("ApplySettings")
+    assert '"version":2' in asked
+    with writing(desk.state_path) as connection:
+        applied(connection, "pitboss", 2, time.time_ns())
+    st.cache_data.clear()
+    page.run()
+    assert sent(desk)[-1].startswith("StartBot")
+
+
+def test_what_was_typed_outlives_the_tab(opened: Opened, desk: Config) -> None:
+    page = press(opened("bots", create="1"), "Next")
+    field(page, "multiselect", "wizard_markets").set_value(["demo:comet-1"]).run()
+    press(page, "Next")
+    press(page, "Next")
+    field(page, "number_input", "wizard_market_maker_0_levels").set_value(4).run()
+    again = opened("bots", create="1")
+    assert field(again, "number_input", "wizard_market_maker_0_levels").value == 4
+    assert kept(desk).instruments == ("demo:comet-1",)
+    assert "A bot you began waits at step 4 of" in texts(opened("bots"))
+    press(again, "Throw the draft away")
+    assert "A bot you began" not in texts(opened("bots"))
+
+
+def test_two_tabs_do_not_write_over_each_other(opened: Opened, desk: Config) -> None:
+    one = press(opened("bots", create="1"), "Next")
+    keep(desk, step=at("Markets"), series=("eth-updown-5m",))
+    field(one, "multiselect", "wizard_markets").set_value(["demo:comet-1"]).run()
+    assert "another tab changed the draft" in one.error[0].value
+    press(one, "Go on with the draft as it is kept")
+    assert field(one, "multiselect", "wizard_series").value == ["eth-updown-5m"]
+
+
+def test_the_review_refuses_by_the_check_of_the_settings(opened: Opened, desk: Config) -> None:
+    keep(desk, step=at("Review"), capital=2_000.0)
+    page = opened("bots", create="1")
+    assert "its equity is 1,000 pUSD" in page.error[0].value
+    assert "Create, leave it stopped" not in [one.label for one in page.button]
+    field(page, "text_input", "wizard_name").set_value("Not A Name").run()
+    assert "String should match pattern" in page.error[0].value
+    keep(desk, step=at("Review"), instruments=(), parameters={"levels": 99})
+    page = opened("bots", create="1")
+    said = "\n".join(one.value for one in page.error)
+    assert "Choose a market, a series or a filter in step 2" in said
+    assert "levels is 99: it takes (1 … 20)." in said
+    assert newest(desk).version == 1
+
+
+def test_a_preset_fills_the_parameters_in(opened: Opened, desk: Config) -> None:
+    saved(desk, {"bots": {"maker": MAKER}})
+    keep(desk, step=at("Parameters"), parameters={"levels": 5})
+    page = opened("bots", create="1")
+    choice = field(page, "selectbox", "wizard_preset")
+    assert choice.options == ["The strategy's defaults", "Bot maker, DEMO"]
+    choice.set_value("Bot maker, DEMO").run()
+    assert kept(desk).parameters == {"levels": 2}
+    assert field(page, "number_input", "wizard_market_maker_1_levels").value == 2
+
+
+def test_a_duplicate_begins_with_all_but_the_name(opened: Opened, desk: Config) -> None:
+    saved(desk, {"bots": {"maker": MAKER | {"priority": 3}}})
+    page = press(opened("bots", bot="maker"), "Duplicate…")
+    assert field(page, "number_input", "wizard_market_maker_0_levels").value == 2
+    press(page, "To the review")
+    press(page, "Create, leave it stopped")
+    document = newest(desk).document
+    copy = document.bots["market_maker-1"]
+    assert copy.model_copy(update={"name": "maker"}) == document.bots["maker"]
+
+
+def test_a_backtest_is_entered_with_its_strategy_and_parameters(
+    opened: Opened, desk: Config
+) -> None:
+    stated = json.dumps({"parameters": {"levels": "2", "size_shares": "7.5"}})
+    with writing(desk.state_path) as connection:
+        number = save_run(connection, replace(RUN, parameters=stated), equity=[], markets=[])
+    page = opened("bots", create="1", run=str(number))
+    assert "← All bots" in texts(page)
+    draft = kept(desk)
+    assert (draft.strategy, draft.step) == ("market_maker", at("Markets"))
+    assert draft.parameters == {"levels": 2, "size_shares": 7.5}
+
+
+def test_a_draft_that_waits_is_not_replaced_unasked(opened: Opened, desk: Config) -> None:
+    saved(desk, {"bots": {"maker": MAKER}})
+    keep(desk, step=at("Markets"))
+    page = opened("bots", create="1", copy="maker")
+    assert "throws it away" in texts(page)
+    press(page, "Go on with the one that waits")
+    assert kept(desk).origin == ""
+    page = press(opened("bots", create="1", copy="maker"), "Begin with a copy of maker")
+    assert kept(desk).origin == "a copy of maker"
+
+
+def test_settings_of_a_copied_bot_are_the_bots() -> None:
+    bot = BotSettings(
+        name="a", strategy="grid", account="demo", capital=5.0, series=("s",), priority=-2,
+        sizing={"method": "fixed", "amount": 3.0}, inventory_on_stop="exit",
+    )  # fmt: skip
+    made = settings_of(replace(of_bot(bot), name="a"))
+    assert BotSettings.model_validate(made) == bot
+    assert begun(of_bot(bot))
+    assert not begun(BotDraft(account="demo", strategy="grid", step=3, turn=2))
+
+
+def test_a_draft_is_written_over_only_by_who_saw_it(desk: Config) -> None:
+    with writing(desk.state_path) as connection:
+        first = put_draft(connection, "pitboss", BotDraft(name="a"), who="ann", now_ns=5, seen_ns=0)
+        with pytest.raises(BadInput, match="another tab"):
+            put_draft(connection, "pitboss", BotDraft(name="b"), who="ann", now_ns=6, seen_ns=0)
+        put_draft(connection, "pitboss", BotDraft(name="c"), who="bob", now_ns=6, seen_ns=0)
+        assert draft_of(connection, "pitboss", "ann") == (BotDraft(name="a"), first)
+        drop_draft(connection, "pitboss", "ann")
+        assert draft_of(connection, "pitboss", "ann") is None
+        connection.execute('UPDATE bot_drafts SET body = \'{"step": "x"}\'')
+        with pytest.raises(BadInput, match="throw it away"):
+            draft_of(connection, "pitboss", "bob")
+
+
+@pytest.mark.parametrize(
+    ("field_of", "text", "value"),
+    [
+        ({"type": "integer"}, "3", 3),
+        ({"type": "number"}, "0.5", 0.5),
+        ({"type": "boolean"}, "True", True),
+        ({"anyOf": [{"type": "number"}, {"type": "null"}]}, "None", None),
+        ({"type": "string"}, "5m", "5m"),
+        ({"type": "integer"}, "many", "many"),
+    ],
+)
+def test_a_kept_text_is_read_by_its_type(
+    field_of: Mapping[str, object], text: str, value: object
+) -> None:
+    assert forms.typed({"properties": {"a": field_of}}, {"a": text}) == {"a": value}
