@@ -32,7 +32,7 @@ from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns
 from pages.kit.markdown import literal
 from pages.kit.panels import panel
-from pages.kit.tables import Col, ColKind, choice, columns_of, page_behind, table, turn
+from pages.kit.tables import Col, ColKind, TableRow, choice, columns_of, page_behind, table, turn
 from pages.kit.words import NOTHING, SECOND_NS, age, moment
 from pages.shared import backtest, job, moments
 from pages.shared.job import amount
@@ -41,6 +41,7 @@ from storage.jobs import JOB_ENDS, JobState, latest_jobs, schedule
 from storage.retention import HistoryKept, survey
 from storage.rounds import RoundSeen, rounds
 from storage.settings import SettingsVersion
+from storage.views import Row
 from storage.views.frame import snapshot
 
 PAGE = Page("Jobs", ":material/work_history:", "Guard", 3)
@@ -200,7 +201,7 @@ def show_worker() -> None:
     )
 
 
-def speed(row: Mapping[str, Any]) -> tuple[str, str]:
+def speed(row: TableRow) -> tuple[str, str]:
     """Return a running job's rate and the time it has left; a dash where it is not known."""
     spent_ns = (row["heard_ns"] or 0) - (row["started_ns"] or 0)
     if row["done"] <= 0 or spent_ns < SECOND_NS // 2:
@@ -214,7 +215,7 @@ def speed(row: Mapping[str, Any]) -> tuple[str, str]:
 
 
 @guard.part("The list of running jobs")
-def show_running(rows: Sequence[Mapping[str, Any]], *, alive: bool) -> None:
+def show_running(rows: Sequence[TableRow], *, alive: bool) -> None:
     """Draw what runs or waits, each with the button that ends it."""
     for row in rows:
         if row["state"] in JOB_ENDS:
@@ -230,7 +231,7 @@ def show_running(rows: Sequence[Mapping[str, Any]], *, alive: bool) -> None:
     commands.show_progress("cancel_job")
 
 
-def _bar(row: Mapping[str, Any]) -> None:
+def _bar(row: TableRow) -> None:
     name = f"**Job {row['id']}** · {row['kind']}"
     if row["state"] == JobState.QUEUED:
         said = row["note"] or "waiting for the worker"
@@ -251,7 +252,7 @@ def _bar(row: Mapping[str, Any]) -> None:
     )
 
 
-def listed(row: Mapping[str, Any]) -> dict[str, Any]:
+def listed(row: TableRow) -> dict[str, Any]:
     ended, done = row["state"] in JOB_ENDS, row["state"] == JobState.DONE
     until = row["finished_ns"] if ended else now_ns()
     share = f"{100 * row['done'] / row['total']:.0f} %" if row["total"] else NOTHING
@@ -291,7 +292,7 @@ def show_table(rows: Sequence[Mapping[str, object]]) -> None:
 
 
 @guard.part("The job")
-def show_one(row: Mapping[str, Any]) -> None:
+def show_one(row: TableRow) -> None:
     """Draw one job: its arguments, its result or its error."""
     st.subheader(f"Job {literal(row['id'])}: {literal(row['kind'])}")
     if row["state"] == JobState.FAILED:
@@ -420,9 +421,7 @@ def show_schedule() -> None:
     job.show_progress(SLOT)
 
 
-def scheduled(
-    rows: Sequence[Mapping[str, Any]], entries: Mapping[str, ScheduleEntry]
-) -> list[dict[str, Any]]:
+def scheduled(rows: Sequence[TableRow], entries: Mapping[str, ScheduleEntry]) -> list[Row]:
     """Return the entries of the worker's schedule as they are drawn, each with its newest job."""
     latest = ask(latest_jobs, engine_id())
     drawn = []

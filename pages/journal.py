@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import streamlit as st
@@ -22,13 +21,14 @@ from pages import Page
 from pages.kit import guard, names, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config
-from pages.kit.tables import Col, ColKind, choice, columns_of, page_behind, turn
+from pages.kit.tables import Col, ColKind, TableRow, choice, columns_of, page_behind, turn
 from pages.kit.words import count
 from pages.shared import receipt
 from storage import views
 from storage.commands import KILL_PROOF, SCOPE_PROOF, STOP_PROOF, Receipt
 from storage.journal_writer import KINDS
 from storage.live import listed
+from storage.views import Row
 from storage.views.frame import run_engines
 from storage.views.journal import ROWS_MAX, listings, search_journal
 
@@ -169,16 +169,14 @@ def terms_in(path: Path, *, of_engine: bool) -> Terms:
     return in_catalog if of_engine else listings(path).get
 
 
-def sentence(row: Mapping[str, Any], terms: Terms) -> str:
+def sentence(row: TableRow, terms: Terms) -> str:
     """Return what a record says, as a sentence."""
     said = of_record(row["message"], terms, row["instrument"] or None, in_cents)
     said = names.spelled(WHERE.sub(lambda found: names.market(found[0]), said))
     return said[:1].upper() + said[1:]
 
 
-def show(
-    rows: list[dict[str, Any]], columns: dict[str, tuple[str, str]], key: str, name: str
-) -> None:
+def show(rows: list[Row], columns: dict[str, tuple[str, str]], key: str, name: str) -> None:
     """Draw rows, each known by its column `name`; the selected one in full."""
     if not rows:
         panels.empty("Nothing matches.", "Search for another text, or clear it to see the latest.")
@@ -205,7 +203,7 @@ def show_whole(row: Mapping[str, object]) -> None:
     st.code(text, language="json", wrap_lines=True)
 
 
-def fitting(rows: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:
+def fitting(rows: list[Row], text: str) -> list[Row]:
     wanted = text.lower()
     return [row for row in rows if wanted in " ".join(map(str, row.values())).lower()]
 

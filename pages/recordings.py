@@ -27,7 +27,7 @@ from pages.kit.home import config, now_ns, this_minute
 from pages.kit.markdown import literal
 from pages.kit.names import market
 from pages.kit.panels import panel
-from pages.kit.tables import Col, ColKind, choice, columns_of, page_behind, table, turn
+from pages.kit.tables import Col, ColKind, TableRow, choice, columns_of, page_behind, table, turn
 from pages.kit.words import NOTHING, age, count, moment
 from pages.shared import job
 from storage import datasets, views
@@ -56,7 +56,7 @@ REFRESH_S = 2.0
 SLOT = "recording"
 
 
-def listed(row: Mapping[str, Any]) -> dict[str, Any]:
+def listed(row: TableRow) -> dict[str, Any]:
     names = [market(one) for one in json.loads(row["instruments"])]
     first, last = row["first_ns"], row["last_ns"]
     return {
@@ -100,7 +100,7 @@ def _table() -> None:
 
 
 @guard.part("The recording")
-def show_one(row: Mapping[str, Any]) -> None:
+def show_one(row: TableRow) -> None:
     name, folder = row["name"], config().recordings_folder / row["name"]
     st.subheader(literal(name))
     panels.facts(
@@ -440,7 +440,7 @@ def _gaps(now: int, begun_ns: int | None) -> None:
     turn("gaps", rows, GAP_KEY)
 
 
-def gap_of(row: Mapping[str, Any], now: int, begun_ns: int | None) -> dict[str, Any]:
+def gap_of(row: TableRow, now: int, begun_ns: int | None) -> dict[str, Any]:
     """Return a gap as a row of the table; `begun_ns` = start of the engine that runs, if any."""
     until = row["until_ns"]
     if until is not None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
 
 import streamlit as st
 
@@ -30,6 +29,7 @@ from pages.shared import evidence as shown
 from pages.shared import job
 from storage import views
 from storage.evidence import evidence
+from storage.views import Row
 
 PAGE = Page("Strategies", ":material/psychology:", "Research", 3)
 
@@ -64,7 +64,7 @@ EVIDENCE = columns_of(
 SLOT = "prove"
 
 
-def rows_of(catalog: Mapping[str, StrategyEntry]) -> list[dict[str, Any]]:
+def rows_of(catalog: Mapping[str, StrategyEntry]) -> list[Row]:
     """Return a row for every strategy of the catalog, by name."""
     bots = ask(views.bots, engine_id())
     rows = []

@@ -35,7 +35,7 @@ from pages.shared.why import way
 from storage import live
 from storage.live import books
 from storage.retention import orders_gone
-from storage.views import ROWS_MAX
+from storage.views import ROWS_MAX, Row
 from storage.views.drill_down import (
     FILL_KEY,
     ORDER_KEY,
@@ -71,7 +71,7 @@ def _about(mode: Mode, what: str, only: Mapping[str, Any]) -> tuple[object, ...]
     return what, mode, tuple(only.items())
 
 
-def rows_of(what: str, mode: Mode, only: Mapping[str, Any]) -> list[dict[str, Any]]:
+def rows_of(what: str, mode: Mode, only: Mapping[str, Any]) -> list[Row]:
     """Return what was asked for, newest first: the page of it that is shown."""
     before = page_behind("orders", _about(mode, what, only))
     if what == links.FILLS:
@@ -118,8 +118,8 @@ def say_what(
     mode: Mode,
     what: str,
     only: Mapping[str, Any],
-    rows: list[dict[str, Any]],
-    shown: list[dict[str, Any]],
+    rows: list[Row],
+    shown: list[Row],
 ) -> None:
     """Say how many rows there are, what they sum to, and where the older ones are."""
     first = page_behind("orders", _about(mode, what, only)) is None
@@ -233,7 +233,7 @@ BEHIND = (
 FILLS = markouts.fill_columns("source", "id")
 
 
-def fitting(rows: Sequence[dict[str, Any]], wanted: str) -> list[dict[str, Any]]:
+def fitting(rows: Sequence[Row], wanted: str) -> list[Row]:
     """Return the rows in which a text stands, each with its side as a word."""
     return [
         {
@@ -246,9 +246,7 @@ def fitting(rows: Sequence[dict[str, Any]], wanted: str) -> list[dict[str, Any]]
     ]
 
 
-def with_touch(
-    rows: Sequence[dict[str, Any]], books: Mapping[tuple[str, str], BookTop]
-) -> list[dict[str, Any]]:
+def with_touch(rows: Sequence[Row], books: Mapping[tuple[str, str], BookTop]) -> list[Row]:
     """Return working orders, each with how far it is behind the touch of its book, if known."""
     return [
         {**row, "away": order.away(books.get((row["account"], row["instrument"])), row)}
@@ -256,7 +254,7 @@ def with_touch(
     ]
 
 
-def with_earning(rows: Sequence[dict[str, Any]], *, alive: bool) -> list[dict[str, Any]]:
+def with_earning(rows: Sequence[Row], *, alive: bool) -> list[Row]:
     """Return working orders, each with whether it earns; an engine that is gone says nothing."""
     accounts = {row["account"] for row in rows} if alive else set()
     earns = {one: ask(live.account_report, engine_id(), Earnings, one) for one in accounts}

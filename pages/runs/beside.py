@@ -15,7 +15,7 @@ from engine.domain.catalog import StrategyEntry
 from pages.kit import charts, guard, panels
 from pages.kit.data import ask, ask_seldom, engine_id, fresh
 from pages.kit.panels import Tile
-from pages.kit.tables import Col, ColKind, choice, columns_of, unchoose
+from pages.kit.tables import Col, ColKind, TableRow, choice, columns_of, unchoose
 from pages.kit.words import NOTHING, age, count, micro, moment, money
 from pages.runs import notes, report
 from storage import views
@@ -34,7 +34,7 @@ TRIED = (
 )
 
 
-def listed(row: Mapping[str, Any], owner: str) -> Row:
+def listed(row: TableRow, owner: str) -> Row:
     """Return a stored run as pages show it: its mode, recording and sweep in words."""
     sweep = guard.tried("The sweep of a run", lambda: sweep_of(row["parameters"]), None)
     return {

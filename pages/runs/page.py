@@ -29,7 +29,17 @@ from pages.kit.home import config
 from pages.kit.markdown import literal
 from pages.kit.names import market, size
 from pages.kit.panels import Tile, panel
-from pages.kit.tables import Col, ColKind, choice, columns_of, page_behind, table, turn, unchoose
+from pages.kit.tables import (
+    Col,
+    ColKind,
+    TableRow,
+    choice,
+    columns_of,
+    page_behind,
+    table,
+    turn,
+    unchoose,
+)
 from pages.kit.words import NOTHING, age, count, moment, money
 from pages.orders.page import fitting
 from pages.orders.page import sentence as of_sums
@@ -190,7 +200,7 @@ COUNTED: Mapping[str, tuple[str, Callable[[str], str]]] = {
 
 
 @guard.part("The run")
-def show_run(run: Row, alike: Sequence[Mapping[str, Any]]) -> None:
+def show_run(run: Row, alike: Sequence[TableRow]) -> None:
     engine_id, number, currency = run["engine_id"], run["id"], run["currency"]
     points = ask(views.run_equity, engine_id, number)
     markets = ask(views.run_markets, engine_id, number)
@@ -311,7 +321,7 @@ def _curve(points: Sequence[tuple[int, Decimal]], currency: str) -> None:
 
 
 @guard.part("The run's markets")
-def _markets(run: Mapping[str, Any], markets: Sequence[dict[str, Any]]) -> None:
+def _markets(run: TableRow, markets: Sequence[dict[str, Any]]) -> None:
     st.subheader("Markets")
     if not markets:
         panels.empty("No market was traded.", "The reasons are in the counts below.")
@@ -342,7 +352,7 @@ def _markets(run: Mapping[str, Any], markets: Sequence[dict[str, Any]]) -> None:
     panels.note("Unrealised = what is left, marked at the last mid: a price never tells the winner")
 
 
-def _left(row: Mapping[str, Any]) -> str:
+def _left(row: TableRow) -> str:
     """Return what is left in shares; in increments where the catalog lacks the instrument."""
     if not row["position_left_raw"]:
         return "flat"
@@ -391,7 +401,7 @@ def _count(result: Mapping[str, Any], name: str) -> str:
 
 
 @guard.part("The run's inputs")
-def _made_of(run: Row, alike: Sequence[Mapping[str, Any]]) -> None:
+def _made_of(run: Row, alike: Sequence[TableRow]) -> None:
     st.subheader("Inputs")
     ended = run["finished_ns"]
     panels.facts(
@@ -467,13 +477,13 @@ FILL_COLUMNS = markouts.fill_columns(
 FILLS = "fills"
 
 
-def journal_of(run: Mapping[str, Any]) -> Path | None:
+def journal_of(run: TableRow) -> Path | None:
     """Return the journal a run kept, None where it kept none or where it was removed."""
     path = config().home / "runs" / str(run["started_ns"]) / "journal.db"
     return path if path.is_file() else None
 
 
-def address(run: Mapping[str, Any], instrument: str = "") -> str:
+def address(run: TableRow, instrument: str = "") -> str:
     """Return where the fills of a run are, or of one of its markets; empty = no journal is kept."""
     if journal_of(run) is None:
         return ""
@@ -487,7 +497,7 @@ def _read_fills(path: Path, changed_ns: int, instrument: str, after: int) -> Run
 
 
 @guard.part("The run's fills")
-def show_fills(run: Mapping[str, Any], instrument: str) -> None:
+def show_fills(run: TableRow, instrument: str) -> None:
     number, where = run["id"], panels.address("runs", run=run["id"])
     panels.links(panels.anchor(f"← Run {number}", where), panels.link("All backtests", "runs"))
     of = f" in {market(instrument)}" if instrument else ""

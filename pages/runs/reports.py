@@ -16,9 +16,10 @@ from pages.kit import guard, panels
 from pages.kit.charts import CONFIG, LINES, dressed
 from pages.kit.data import ask
 from pages.kit.markdown import literal
-from pages.kit.tables import Col, ColKind, columns_of, table
+from pages.kit.tables import Col, ColKind, TableRow, columns_of, table
 from pages.kit.words import NOTHING, moment
 from storage import views
+from storage.views import Row
 
 # -- Paper against truth in words: the rows of its table, and what each verdict means --------------
 
@@ -38,7 +39,7 @@ LABELS = {
 }
 
 
-def rows(line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def rows(line: Mapping[str, Any]) -> Iterator[Row]:
     """Yield one measure's rows: the truth, then each model."""
     yield {
         "side": SIDES["truth"],
@@ -191,7 +192,7 @@ WHAT = (
 
 
 @guard.part("The list of comparisons")
-def comparisons(reports: Sequence[Mapping[str, Any]]) -> None:
+def comparisons(reports: Sequence[TableRow]) -> None:
     """Draw what the newest report says, or that there is none and how one is made."""
     st.subheader(TITLE)
     panels.note(WHAT)
@@ -215,7 +216,7 @@ def comparisons(reports: Sequence[Mapping[str, Any]]) -> None:
 
 
 @guard.part("The comparison")
-def show_comparison(listed: Mapping[str, Any]) -> None:
+def show_comparison(listed: TableRow) -> None:
     found = _found(listed)
     panels.links(panels.link("← All backtests", "runs"))
     panels.head(
@@ -257,7 +258,7 @@ def _measure(line: Mapping[str, Any]) -> None:
     table(list(rows(line)), COLUMNS, key=f"compare_{name}_table")
 
 
-def _found(listed: Mapping[str, Any]) -> dict[str, Any]:
+def _found(listed: TableRow) -> dict[str, Any]:
     run = ask(views.run, listed["engine_id"], listed["id"])
     if run is None:
         raise BadInput(f"run {listed['id']} is not kept any more")
@@ -301,7 +302,7 @@ NAMES = {
 
 
 @guard.part("The studies")
-def studies(reports: Sequence[Mapping[str, Any]]) -> None:
+def studies(reports: Sequence[TableRow]) -> None:
     if not reports:
         return
     st.subheader("Fair value studies")
@@ -314,7 +315,7 @@ def studies(reports: Sequence[Mapping[str, Any]]) -> None:
 
 
 @guard.part("The study")
-def show_study(listed: Mapping[str, Any]) -> None:
+def show_study(listed: TableRow) -> None:
     found = _found(listed)
     panels.links(panels.link("← All backtests", "runs"))
     panels.head(
@@ -344,7 +345,7 @@ def show_study(listed: Mapping[str, Any]) -> None:
         panels.facts(left)
 
 
-def _scores(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _scores(found: Mapping[str, Any]) -> Iterator[Row]:
     for row in found["horizons"]:
         for one in row["columns"]:
             yield {
@@ -359,7 +360,7 @@ def _scores(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             }
 
 
-def _tenths(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _tenths(found: Mapping[str, Any]) -> Iterator[Row]:
     for row in found["deciles"]:
         yield {
             "tenth": f"{row['low']:.1f} to {row['low'] + 0.1:.1f}",
@@ -370,7 +371,7 @@ def _tenths(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         }
 
 
-def _blocks(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _blocks(found: Mapping[str, Any]) -> Iterator[Row]:
     for row in found["told"]:
         begins = dt.datetime.fromtimestamp(row["block"] * found["block_s"], dt.UTC)
         yield {

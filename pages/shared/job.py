@@ -13,6 +13,7 @@ import streamlit as st
 from pages.kit import commands, guard, panels
 from pages.kit.data import fresh
 from pages.kit.markdown import literal
+from pages.kit.tables import TableRow
 from pages.kit.words import money
 from storage import views
 from storage.files import said_bytes
@@ -51,7 +52,7 @@ def _follow(slot: str) -> None:
             return
 
 
-def outcome(row: Mapping[str, Any]) -> tuple[Callable[[str], object], str]:
+def outcome(row: TableRow) -> tuple[Callable[[str], object], str]:
     """Return how far a job is, in words, and what draws them."""
     name, state = f"Job {row['id']}", row["state"]
     if state == JobState.DONE:
@@ -66,7 +67,7 @@ def outcome(row: Mapping[str, Any]) -> tuple[Callable[[str], object], str]:
     return st.error, f"{name} ended as {state.upper()}: {row['error'] or 'no reason was given'}"
 
 
-def progress(row: Mapping[str, Any]) -> str:
+def progress(row: TableRow) -> str:
     """Return how much of its work a job has done."""
     done = amount(row["done"], row["unit"]) if row["unit"] == "bytes" else f"{row['done']:,}"
     return f"{done} of {amount(row['total'], row['unit'])}"

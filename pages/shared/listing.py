@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import streamlit as st
@@ -15,6 +15,7 @@ from pages.kit import guard, names
 from pages.kit.data import ask, engine_id, forget
 from pages.kit.home import config, now_ns
 from pages.kit.markdown import literal
+from pages.kit.tables import TableRow
 from pages.kit.words import NOTHING, moment
 from storage.database import reading, writing
 from storage.markets import unwatch, watch, watch_lists
@@ -32,7 +33,7 @@ def asked(view: Callable[Concatenate[Any, P], T], *given: P.args, **named: P.kwa
         return view(connection, *given, **named)
 
 
-def terms(row: Mapping[str, Any]) -> dict[str, str]:
+def terms(row: TableRow) -> dict[str, str]:
     """Return what a trader must know before trading a market, in words."""
     fee = row["taker_fee_ppm"] / 10_000
     pays = (

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from html import escape
-from typing import Any
 
 import msgspec
 import streamlit as st
@@ -15,6 +14,7 @@ from engine.domain.losses import losses
 from pages.kit import guard, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config
+from pages.kit.tables import TableRow
 from pages.kit.words import in_column
 from pages.shared.markouts import cents
 from storage.views.markouts import FILLS_MAX, of_bot, with_books
@@ -32,7 +32,7 @@ def of(mode: Mode, bot: str) -> None:
         panels.note(f"From its newest {FILLS_MAX:,} fills in resolved markets.")
 
 
-def show(rows: Sequence[Mapping[str, Any]]) -> None:
+def show(rows: Sequence[TableRow]) -> None:
     st.markdown("**Where it loses**", help=HELP)
     if not rows:
         panels.note("No fill is in a market whose outcome is known.")
@@ -45,7 +45,7 @@ def show(rows: Sequence[Mapping[str, Any]]) -> None:
     )
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+def _table(rows: Sequence[TableRow]) -> str:
     body, last = [], ""
     for row in rows:
         if row["by"] != last and row["by"] != "all":
@@ -57,7 +57,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     return panels.sheet("".join(body), HEADS)
 
 
-def _cells(row: Mapping[str, Any]) -> str:
+def _cells(row: TableRow) -> str:
     reach = "" if row["low"] is None else f"{cents(row['low'])} to {cents(row['high'])}"
     pnl = in_column(Decimal(f"{row['pnl']:.6f}"), signed=True)
     counts = f"{row['fills']:,}", f"{row['markets']:,}"

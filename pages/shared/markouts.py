@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
 
 import streamlit as st
 
@@ -94,7 +93,7 @@ def word(shown: MarkoutShown | None) -> str:
     return WORDS[MarkoutState(shown.state)]
 
 
-def beside(fills: Sequence[Row]) -> list[dict[str, Any]]:
+def beside(fills: Sequence[Row]) -> list[Row]:
     keys = [(row["account"], row["id"]) for row in fills]
     found = ask(of_fills, engine_id(), keys) if keys else {}
     return [
