@@ -526,13 +526,14 @@ def show_fills(run: TableRow, instrument: str) -> None:
 
 
 def sentence(found: RunFills, currency: str) -> str:
-    named = ("bought", "sold", "fees")
     sums = FillSums(
         currency=currency,
         count=found.count,
         failed=found.failed,
         unvalued=0,
-        **{name: Decimal(getattr(found, f"{name}_micro")) / MICRO for name in named},
+        bought=Decimal(found.bought_micro) / MICRO,
+        sold=Decimal(found.sold_micro) / MICRO,
+        fees=Decimal(found.fees_micro) / MICRO,
     )
     late = " · its journal is longer than the part read: totals and rows are incomplete"
     return of_sums(sums) + late * (not found.whole)

@@ -11,6 +11,7 @@ from decimal import Decimal
 from sqlite3 import Connection
 
 import msgspec
+from msgspec.structs import replace
 
 from engine.domain.assets import Asset, Money
 from engine.domain.instruments import Mode
@@ -35,6 +36,8 @@ class FillSums(msgspec.Struct, frozen=True, kw_only=True):
     bought: Decimal
     sold: Decimal
     fees: Decimal
+    fees_in_assets: tuple[str, ...] = ()
+    """Fees in assets beside the currency, exact and in no sum of the currency: `0.1 BNB`."""
 
 
 def orders_behind(
@@ -106,17 +109,44 @@ def fill_sums(
     """Return what all fills that fit sum to, by the currency of their account."""
     where, values = _where(only, "at_ns", mode, since_ns, until_ns)
     value = "coalesce(sum(iif(t.side = '{}' AND t.state != 'failed', t.value_micro, 0)), 0)"
+    behind = (
+        "FROM fills t LEFT JOIN accounts a ON a.engine_id = t.engine_id "
+        f"AND a.account = t.account WHERE t.engine_id = ?{where} "
+    )
     found = query(
         connection,
-        "SELECT coalesce(a.currency, '') AS currency, count(*) AS count, "  # noqa: S608 our own words
+        "SELECT coalesce(a.currency, '') AS currency, count(*) AS count, "
         "sum(t.state = 'failed') AS failed, sum(t.value_micro IS NULL) AS unvalued, "
         f"{value.format('buy')} AS bought_micro, {value.format('sell')} AS sold_micro, "
-        "sum(iif(t.state != 'failed', t.fee_micro, 0)) AS fees_micro FROM fills t "
-        "LEFT JOIN accounts a ON a.engine_id = t.engine_id AND a.account = t.account "
-        f"WHERE t.engine_id = ?{where} GROUP BY 1 ORDER BY 1",
+        f"sum(iif(t.state != 'failed', t.fee_micro, 0)) AS fees_micro {behind}"
+        "GROUP BY 1 ORDER BY 1",
         (engine_id, *values),
     )
-    return msgspec.convert(found, list[FillSums])
+    sums = msgspec.convert(found, list[FillSums])
+    paid = _fees_in_assets(connection, behind, (engine_id, *values))
+    return [replace(one, fees_in_assets=tuple(paid.get(one.currency, ()))) for one in sums]
+
+
+def _fees_in_assets(
+    connection: Connection, behind: str, values: tuple[str | int, ...]
+) -> dict[str, list[str]]:
+    """Return what fills paid in assets beside their account's currency, by that currency.
+
+    Summed in two halves: of 18 decimals an int64 holds 9.2 units, and SQLite ends in an error.
+    """
+    found: dict[str, list[str]] = {}
+    for row in query(
+        connection,
+        "SELECT coalesce(a.currency, '') AS currency, t.fee_asset AS asset, "
+        "t.fee_decimals AS decimals, sum(t.fee_amount / 1000000000) AS high, "
+        f"sum(t.fee_amount % 1000000000) AS low {behind}"
+        "AND t.state != 'failed' AND t.fee_asset IS NOT NULL GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+        values,
+    ):
+        of = Asset(row["asset"], row["decimals"])
+        paid = of.text(row["high"] * 10**9 + row["low"])
+        found.setdefault(row["currency"], []).append(f"{paid} {of.id}")
+    return found
 
 
 def _where(

@@ -27,11 +27,12 @@ from engine.domain.instruments import BotId, Instrument, InstrumentId, Kind, Leg
 from engine.domain.jobs import Exported, ExportFormat
 from engine.domain.orders import Order, OrderId
 from engine.executor.ledger import Ledger
+from pages.orders.page import sentence
 from storage.equity_identity import EquityCheck, LedgerSide, judge
 from storage.export import export
 from storage.live import put_instrument
 from storage.loss import _fee_of
-from storage.views.drill_down import fills_behind
+from storage.views.drill_down import fill_sums, fills_behind
 from tests.storage.books import DEMO, Books
 
 BTC, BNB, CURRENCY = asset("BTC"), asset("BNB"), asset("pUSD")
@@ -138,6 +139,19 @@ def test_both_witnesses_count_every_asset_and_a_satoshi_apart_is_named(both: Bot
     assert text == "BTC: the ledger has 0.00507989, the journal's fills sum to 0.00507988"
     text = both.check(assets={"BTC": ours["BTC"]}).text
     assert text == "BNB: the ledger has 0, the journal's fills sum to -0.00000007"
+
+
+def test_the_sum_of_fills_names_fees_of_every_asset_and_no_void_ones(both: Both) -> None:
+    both.fill(1, Money(BTC, 12))
+    both.fill(2, Money(BTC, 1))
+    both.fill(3, Money(Asset("ETH", 18), 9 * 10**18 + 7))
+    both.fill(4, Money(Asset("ETH", 18), 9 * 10**18))
+    both.fill(5, Money(BNB, 500))
+    both.end(5, void=True)
+
+    (sums,) = fill_sums(both.books.connection, "e1", mode=Mode.DEMO)
+    assert sums.fees_in_assets == ("0.00000013 BTC", "18.000000000000000007 ETH")
+    assert " · fees 0.00 pUSD and 0.00000013 BTC and 18.000000000000000007 ETH · " in sentence(sums)
 
 
 @pytest.mark.parametrize("sign", [1, -1])
