@@ -29,7 +29,8 @@ def note(name: str) -> None:
         return
     found, why = verdict(name, entry)
     word, means = literal(found.upper()), literal(MEANS[found])
-    said = f"Evidence: **{word}** \N{EN DASH} {means} {literal(why)}."
+    sentence = why[:1].upper() + why[1:]  # the command line sets the same words after a colon
+    said = f"Evidence: **{word}** \N{EN DASH} {means} {literal(sentence)}."
     if found is Edge.LOSES:
         st.warning(said)
     else:

@@ -81,6 +81,7 @@ def test_the_steps_lead_from_nothing_to_a_bot_that_is_started(opened: Opened, de
     press(page, "Next")
     assert "market_maker · NO DATA" in field(page, "selectbox", "wizard_strategy").options
     assert entries()["market_maker"].about in texts(page)
+    assert "too few markets or days. It was never proven here." in texts(page)
     press(page, "Next")
     field(page, "number_input", "wizard_market_maker_0_levels").set_value(3).run()
     press(page, "Next")
