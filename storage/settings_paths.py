@@ -42,7 +42,7 @@ def with_value(document: Mapping[str, Any], path: str, value: Any) -> dict[str, 
     >>> with_value({"bots": {}}, "bots.a.capital", 5)
     {'bots': {'a': {'name': 'a', 'capital': 5}}}
     """
-    names = _names(document, path)
+    names = names_of(document, path)
     if names[0] in NAMED and len(names) > 1:
         entry = dict((document.get(names[0]) or {}).get(names[1]) or {"name": names[1]})
         if len(names) == 2:
@@ -56,7 +56,7 @@ def with_value(document: Mapping[str, Any], path: str, value: Any) -> dict[str, 
 def without(document: Mapping[str, Any], path: str) -> dict[str, Any]:
     """Return the document without what stands at a path. Raises BadRequest where nothing does."""
     value_at(document, path)
-    names = _names(document, path)
+    names = names_of(document, path)
     kept = {
         key: one
         for key, one in value_at(document, ".".join(names[:-1])).items()
@@ -83,7 +83,7 @@ def patch_between(now: Mapping[str, object], then: Mapping[str, object]) -> dict
     return patch
 
 
-def _names(document: Mapping[str, Any], path: str) -> list[str]:
+def names_of(document: Mapping[str, Any], path: str) -> list[str]:
     """Return the names of a path: known ones as they are, the rest cut at its dots."""
     names: list[str] = []
     found: Any = document

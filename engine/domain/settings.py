@@ -215,10 +215,15 @@ class BotSettings(Settings):
     capital: Annotated[
         float, Field(gt=0, le=AMOUNT_MAX, description="units of the account's currency")
     ]
-    instruments: tuple[str, ...] = ()
+    instruments: tuple[str, ...] = Field((), title="Markets")
     series: tuple[str, ...] = ()
-    follows: str = Field("", max_length=64, description="saved filter whose markets it also trades")
-    instruments_max: int = Field(50, ge=1, le=500)
+    follows: str = Field(
+        "",
+        max_length=64,
+        title="Follows the filter",
+        description="saved filter whose markets it also trades",
+    )
+    instruments_max: int = Field(50, ge=1, le=500, title="Most markets at once")
     priority: int = Field(
         0,
         ge=-1_000,
@@ -227,11 +232,14 @@ class BotSettings(Settings):
     )
     parameters: dict[str, Any] = Field(default_factory=dict)
     sizing: Sizing = Field(default_factory=Sizing)
-    inventory_on_stop: InventoryPolicy = InventoryPolicy.HOLD
+    inventory_on_stop: InventoryPolicy = Field(
+        InventoryPolicy.HOLD, title="Inventory when it stops"
+    )
     slippage_exit_max: float = Field(
         0.05,
         ge=0,
         le=1,
+        title="Worst slippage of an exit",
         description="worst price distance for EXIT from where it began, in the currency",
     )
 

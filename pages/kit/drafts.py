@@ -7,20 +7,33 @@ refused, with what changed since beside what was wanted.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import streamlit as st
 from pydantic import ValidationError
 
 from engine.domain.catalog import StrategyEntry
 from engine.domain.commands import ApplySettings
-from engine.domain.settings import SettingsDocument
+from engine.domain.limits import LIMITS
+from engine.domain.settings import (
+    AccountSettings,
+    AlertRule,
+    AlertSettings,
+    BotSettings,
+    Limit,
+    MarketFilter,
+    PriceAlert,
+    RiskLimits,
+    ScheduleEntry,
+    Settings,
+    SettingsDocument,
+)
 from engine.errors import PitbossError
-from pages.kit import commands, guard, panels
+from pages.kit import commands, guard, names, panels
 from pages.kit.data import ask, engine_id, forget
 from pages.kit.home import config, now_ns
 from pages.kit.markdown import literal
-from pages.kit.words import moment
+from pages.kit.words import count, moment
 from storage.catalog import strategies
 from storage.database import reading, writing
 from storage.settings import (
@@ -35,7 +48,7 @@ from storage.settings import (
     merged,
     save,
 )
-from storage.settings_paths import patch_between
+from storage.settings_paths import names_of, patch_between
 
 
 def newest() -> SettingsVersion:
@@ -118,10 +131,12 @@ def _said(error: ValueError) -> str:
     """Return everything that is wrong, each with the setting it is about."""
     if not isinstance(error, ValidationError):
         return str(error)
-    return "; ".join(
-        f"{'.'.join(map(str, one['loc']))}: {one['msg']}".removeprefix(": ")
-        for one in error.errors(include_url=False)
-    )
+    found = []
+    for one in error.errors(include_url=False):
+        place = place_of([str(name) for name in one["loc"]])
+        where = f"{place.part}, {place.title}: " if one["loc"] else ""
+        found.append(f"{where}{one['msg']}")
+    return "; ".join(found)
 
 
 def keep(slot: str, diff: Mapping[str, Any], base_version: int) -> Saved | Stale | None:
@@ -162,17 +177,140 @@ def keep_at_once(slot: str, diff: Mapping[str, Any]) -> None:
         show_stale(saved)
 
 
+# -- What differs, by the titles of its fields -----------------------------------------------------
+
+HEADS: Mapping[str, tuple[str, type[Settings]]] = {
+    "accounts": ("Account", AccountSettings),
+    "bots": ("Bot", BotSettings),
+    "filters": ("Filter", MarketFilter),
+    "schedule": ("Schedule", ScheduleEntry),
+    "alerts.rules": ("Alert rule", AlertRule),
+    "alerts.prices": ("Price alert", PriceAlert),
+}
+"""What an entry of a part of the settings is called, and its fields."""
+UNKNOWN = object()
+
+
+class SettingPlace(NamedTuple):
+    """Where a setting stands: what it is part of in words, and the names of it in `fields`."""
+
+    part: str
+    fields: type[Settings]
+    names: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        return _title(self.fields, self.names)
+
+
+class ChangedSetting(NamedTuple):
+    """A changed value under the title of its setting."""
+
+    place: SettingPlace
+    change: Change
+    default: object
+    """What holds where a bot's parameter is not saved; None where there is no such thing."""
+
+
 def show_changes(
     differs: Sequence[Change], before: SettingsDocument, after: SettingsDocument
 ) -> None:
+    """Draw changes under what they are part of; of a new part the defaults are folded away."""
     catalog = ask(strategies, engine_id())
-    panels.facts(
-        {
-            one.path: f"{_shown(one.before, default_of(one.path, before, catalog))}  "
-            f"\N{RIGHTWARDS ARROW}  {_shown(one.after, default_of(one.path, after, catalog))}"
-            for one in differs
-        }
-    )
+    whole = merged(before.model_dump(mode="json"), after.model_dump(mode="json"))
+    old, new = (_parts(one) for one in (before, after))
+    found: dict[str, list[ChangedSetting]] = {}
+    for change in differs:
+        place = place_of(names_of(whole, change.path))
+        known = after if change.before is None else before
+        line = ChangedSetting(place, change, default_of(change.path, known, catalog))
+        found.setdefault(place.part, []).append(line)
+    for part, lines in found.items():
+        order = list(lines[0].place.fields.model_fields)
+        lines.sort(key=lambda line: order.index(line.place.names[0]) if line.place.names else -1)
+        if part in new and part not in old:
+            _show_new(part, lines)
+        elif part in old and part not in new:
+            st.markdown(f"**{literal(part)} is removed**")
+            with st.expander(f"{count(len(lines), 'setting')} it had"):
+                panels.facts({line.place.title: _word(line.change.before) for line in lines})
+        else:
+            st.markdown(f"**{literal(part)}**")
+            panels.facts({line.place.title: _arrow(line) for line in lines})
+
+
+def _show_new(part: str, lines: Sequence[ChangedSetting]) -> None:
+    st.markdown(f"**{literal(part)} is new**")
+    usual = [line for line in lines if _is_usual(line)]
+    chosen = [line for line in lines if line not in usual and line.place.names != ("name",)]
+    panels.facts({line.place.title: _word(line.change.after) for line in chosen})
+    if usual:
+        with st.expander(f"{count(len(usual), 'setting')} as by default"):
+            panels.facts({line.place.title: _word(line.change.after) for line in usual})
+
+
+def _parts(document: SettingsDocument) -> set[str]:
+    """Return what a document has entries of, as `SettingPlace.part` calls them."""
+    entries = {
+        **{name: getattr(document, name) for name in HEADS if "." not in name},
+        "alerts.rules": document.alerts.rules,
+        "alerts.prices": document.alerts.prices,
+    }
+    return {f"{HEADS[name][0]} {one}" for name, found in entries.items() for one in found}
+
+
+def place_of(way: Sequence[str]) -> SettingPlace:
+    """Return where a setting stands, of the names on the way to it."""
+    for depth in (2, 1):
+        head = HEADS.get(".".join(way[:depth]))
+        if head is not None and len(way) > depth:
+            return SettingPlace(f"{head[0]} {way[depth]}", head[1], tuple(way[depth + 1 :]))
+    if way and way[0] == "alerts":
+        return SettingPlace("Alerts", AlertSettings, tuple(way[1:]))
+    return SettingPlace("Settings", SettingsDocument, tuple(way))
+
+
+def _title(fields: type[Settings], way: Sequence[str]) -> str:
+    """Return the title of a field; of a limit also which of its two forms is meant."""
+    if not way:
+        return "All of it"
+    first, *rest = way
+    field = fields.model_fields.get(first)
+    if field is None:
+        return _spelled(" ".join(way))
+    inner = field.annotation
+    if rest and isinstance(inner, type) and issubclass(inner, Settings) and inner is not Limit:
+        return _title(inner, rest)
+    row = LIMITS.get(first) if fields is RiskLimits else None
+    title = row.title if row else field.title or _spelled(first)
+    if not rest:
+        return title
+    if inner is Limit:
+        return f"{title}, {'percent' if rest[0] == 'percent' else 'amount'}"
+    return _spelled(" ".join(rest))
+
+
+def _spelled(name: str) -> str:
+    return name.replace("_", " ").capitalize()
+
+
+def _is_usual(line: ChangedSetting) -> bool:
+    """Say whether a value is what its field holds where nothing is said."""
+    fields, (first, *rest) = line.place.fields, line.place.names
+    field = fields.model_fields.get(first)
+    if field is None or field.is_required():
+        return False
+    value = field.get_default(call_default_factory=True)
+    value = value.model_dump(mode="json") if isinstance(value, Settings) else value
+    for name in rest:
+        value = value.get(name, UNKNOWN) if isinstance(value, dict) else UNKNOWN
+    return bool((list(value) if isinstance(value, tuple) else value) == line.change.after)
+
+
+def _arrow(line: ChangedSetting) -> str:
+    change, default = line.change, line.default
+    before, after = (_shown(one, default) for one in (change.before, change.after))
+    return f"{before}  \N{RIGHTWARDS ARROW}  {after}"
 
 
 def default_of(path: str, document: SettingsDocument, catalog: Mapping[str, StrategyEntry]) -> Any:
@@ -189,10 +327,20 @@ def default_of(path: str, document: SettingsDocument, catalog: Mapping[str, Stra
     return None
 
 
-def _shown(value: Any, default: Any) -> str:
-    if value is None:
-        return "nothing" if default is None else f"{default} (default)"
-    return str(value)
+def _shown(value: object, default: object) -> str:
+    if value is None and default is not None:
+        return f"{_word(default)} (default)"
+    return _word(value)
+
+
+def _word(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return f"{value:,}".removesuffix(".0").replace("-", "\N{MINUS SIGN}")
+    if isinstance(value, list | tuple):
+        return ", ".join(names.market(str(one)) for one in value) or "none"
+    return "none" if value is None or value == "" else str(value)
 
 
 def show_stale(late: Stale) -> None:

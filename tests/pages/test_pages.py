@@ -549,7 +549,8 @@ def test_a_limit_is_changed_by_diff_then_saved_and_not_yet_applied(
     assert "**Worst-case loss of positions and of orders that may still fill**" in headings
     page.number_input(key="limit_paper:a_daily_loss_max").set_value(3.0)
     press(page, "Show what changes")
-    assert "accounts.paper:a.limits.daily_loss_max.percent" in texts(page)
+    assert "**Account paper:a**" in texts(page)
+    assert "<th>Loss since 00:00 UTC, percent</th><td>5  →  3</td>" in texts(page)
     assert newest(config).version == 1
     press(page, "Save these changes")
     assert newest(config).version == 2
@@ -567,8 +568,8 @@ def test_a_limit_out_of_bounds_is_refused_with_words_and_nothing_saved(
     page.number_input(key="limit_paper:a_open_orders_max").set_value(-1)
     press(page, "Show what changes")
     # Both, each with its name: who mends one is not refused once more for the other.
-    assert "daily_loss_max.percent: " in page.error[0].value
-    assert "open_orders_max: " in page.error[0].value
+    assert "Loss since 00:00 UTC, percent: " in page.error[0].value
+    assert "Open orders: " in page.error[0].value
     assert "greater than or equal to 0" in page.error[0].value
     assert newest(config).version == 1
 
@@ -598,7 +599,8 @@ def test_a_stale_edit_is_refused_with_what_changed_since(opened: Opened, config:
     save_account(config, "paper:b")
     press(page, "Save these changes")
     assert "while you were editing version 1" in page.error[0].value
-    assert "accounts.paper:b.name" in texts(page)
+    assert "**Account paper:b is new**" in texts(page)
+    assert "<th>Venue</th>" in texts(page)
     assert newest(config).version == 2
 
 

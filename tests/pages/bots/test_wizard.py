@@ -89,7 +89,13 @@ def test_the_steps_lead_from_nothing_to_a_bot_that_is_started(opened: Opened, de
     assert "<th>Left for this bot</th><td>1,000.00 pUSD</td>" in texts(page)
     press(page, "Next")
     assert field(page, "text_input", "wizard_name").value == "market_maker-1"
-    assert "bots.market_maker-1.capital" in texts(page)
+    assert "bots.market_maker-1" not in texts(page)
+    shown = texts(page).partition("Bot market_maker-1 is new")[2]
+    assert "<th>Capital</th><td>250</td>" in shown
+    assert "<th>Levels</th><td>3</td>" in shown
+    folded = page.expander[-1]
+    assert folded.label == "15 settings as by default"
+    assert "<th>Sized by</th><td>capital</td>" in folded.children[0].proto.body
     press(page, "Create and start in DEMO")
     bot = newest(desk).document.bots["market_maker-1"]
     assert (bot.account, bot.capital, bot.series) == ("demo", 250.0, ("btc-updown-5m",))
@@ -136,7 +142,7 @@ def test_the_review_refuses_by_the_check_of_the_settings(opened: Opened, desk: C
     assert "its equity is 1,000 pUSD" in page.error[0].value
     assert "Create, leave it stopped" not in [one.label for one in page.button]
     field(page, "text_input", "wizard_name").set_value("Not A Name").run()
-    assert "String should match pattern" in page.error[0].value
+    assert "Bot Not A Name, Name: String should match pattern" in page.error[0].value
     keep(desk, step=at("Review"), instruments=(), parameters={"levels": 99})
     page = opened("bots", create="1")
     said = "\n".join(one.value for one in page.error)
