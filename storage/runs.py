@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
+from engine.domain.assets import Asset, Money
 from engine.domain.events import OrderFilled
 from engine.domain.fills import FillState
 from engine.domain.instruments import Instrument, Mode, Side
@@ -312,8 +313,16 @@ class RunFills(msgspec.Struct, kw_only=True):
     bought_micro: int = 0
     sold_micro: int = 0
     fees_micro: int = 0
+    paid: dict[Asset, int] = {}
+    """Fees in assets beside the currency, in their smallest units."""
     whole: bool = True
     """False = the journal holds more records than are read."""
+
+    @property
+    def fees_in_assets(self) -> tuple[str, ...]:
+        """What was paid in assets beside the currency, exact, for people: `0.1 BNB`."""
+        by_name = sorted(self.paid.items(), key=lambda one: (one[0].id, one[0].decimals))
+        return tuple(f"{of.text(amount)} {of.id}" for of, amount in by_name)
 
 
 def run_fills(
@@ -348,7 +357,8 @@ def run_fills(
         if order is not None and instrument in ("", order.instrument):
             state = ends.get(key, fill.state)
             row = _row(fill, order, listed.get(order.instrument), state, at_ns)
-            _add(found, row, listed=found.count >= after and len(found.rows) < most)
+            fee = None if row["fee_paid"] is None or fill.fee is UNSET else fill.fee
+            _add(found, row, fee, listed=found.count >= after and len(found.rows) < most)
     return found
 
 
@@ -365,6 +375,9 @@ def _row(
     if terms is not None:
         price_decimals, size_decimals = terms.price_decimals, terms.size_decimals
         value = fill.moved_micro(terms, order.side)
+    fee_micro, fee = fill.fee_micro, None if fill.fee is UNSET else fill.fee
+    if fee is not None and terms is not None and fee.asset.id == terms.currency:
+        fee_micro, fee = fee_micro + fee.paid_in(MICRO_DECIMALS), None
     return {
         "id": fill.fill,
         "order_id": fill.order,
@@ -377,9 +390,9 @@ def _row(
         "size": shown(fill.size, size_decimals),
         "value": shown(value, MICRO_DECIMALS),
         "value_micro": value or 0,
-        "fee": shown(fill.fee_micro, MICRO_DECIMALS),
-        "fee_micro": fill.fee_micro,
-        "fee_paid": None if fill.fee is UNSET else fill.fee.text,
+        "fee": shown(fee_micro, MICRO_DECIMALS),
+        "fee_micro": fee_micro,
+        "fee_paid": None if fee is None else fee.text,
         "liquidity": fill.liquidity.value,
         "state": state.value,
         "at_ns": at_ns,
@@ -388,13 +401,15 @@ def _row(
     }
 
 
-def _add(found: RunFills, row: Row, *, listed: bool) -> None:
+def _add(found: RunFills, row: Row, paid: Money | None, *, listed: bool) -> None:
     found.count += 1
     value, fee = row.pop("value_micro"), row.pop("fee_micro")
     if row["state"] == FillState.FAILED:
         found.failed += 1
     else:
         found.fees_micro += fee
+        if paid is not None:
+            found.paid[paid.asset] = found.paid.get(paid.asset, 0) + paid.amount
         if row["side"] == Side.BUY:
             found.bought_micro += value
         else:

@@ -534,6 +534,7 @@ def sentence(found: RunFills, currency: str) -> str:
         bought=Decimal(found.bought_micro) / MICRO,
         sold=Decimal(found.sold_micro) / MICRO,
         fees=Decimal(found.fees_micro) / MICRO,
+        fees_in_assets=found.fees_in_assets,
     )
     late = " · its journal is longer than the part read: totals and rows are incomplete"
     return of_sums(sums) + late * (not found.whole)

@@ -7,9 +7,11 @@ from sqlite3 import Connection
 import msgspec
 import pytest
 
+from engine.domain.assets import Asset, Money, asset
 from engine.domain.events import FillSettled, FillVoided, InstrumentListed
 from engine.domain.fills import FillId
 from engine.domain.instruments import Leg, Mode, Side
+from pages.runs.page import sentence
 from storage import runs
 from storage.journal_writer import names_sum, open_journal, record_sum, write_batch
 from storage.views import drill_down
@@ -128,6 +130,24 @@ def test_a_runs_fills_come_from_its_journal_each_once(tmp_path: Path) -> None:
     assert [row["id"] for row in runs.run_fills(path, most=1).rows] == ["f2"]
     behind = runs.run_fills(path, after=1)
     assert ([row["id"] for row in behind.rows], behind.count) == (["f1"], 2)
+
+
+def test_a_runs_sum_names_fees_of_every_asset_and_adds_those_in_its_currency(
+    tmp_path: Path,
+) -> None:
+    large = Money(Asset("ETH", 18), 9 * 10**18 + 7)
+    paid = [Money(asset("BTC"), 12), large, large, Money(asset("pUSD"), 9), Money(asset("BNB"), 5)]
+    said: list[msgspec.Struct] = [InstrumentListed(instrument=TERMS)]
+    for number, fee in enumerate(paid, start=1):
+        order, fill = bought(number, 4_000, SHARE, fee=2)
+        said += [order, msgspec.structs.replace(fill, fee=fee)]
+    path = kept(tmp_path / "journal.db", *said, FillVoided(account=DEMO, fill=FillId("f5")))
+
+    found = runs.run_fills(path, most=0)
+    assert found.fees_in_assets == ("0.00000012 BTC", "18.000000000000000014 ETH")
+    assert found.fees_micro == 4 * 2 + 1, "9 hundredths of a micro-unit round up to one"
+    fees = " pUSD and 0.00000012 BTC and 18.000000000000000014 ETH · net cash"
+    assert fees in sentence(found, "pUSD")
 
 
 def test_a_run_of_more_records_than_are_read_says_so(
