@@ -228,6 +228,7 @@ class BotSettings(Settings):
         0,
         ge=-1_000,
         le=1_000,
+        title="Priority among bots",
         description="who goes first where two bots' prices would meet in one market: the higher",
     )
     parameters: dict[str, Any] = Field(default_factory=dict)

@@ -374,7 +374,10 @@ VALUES = {
 
 
 class MarketMaker:
-    """One market maker for all instruments of one bot. Implements `strategies.door.Strategy`."""
+    """Rests a bid and an ask around the fair value of each market, and leans against inventory.
+
+    One for all instruments of one bot. Implements `strategies.door.Strategy`.
+    """
 
     name: ClassVar[str] = "market_maker"
     parameters_type: ClassVar[type[Parameters]] = MarketMakerParameters
