@@ -17,6 +17,7 @@ from engine.domain.settings import (
     BotSettings,
     SettingsDocument,
     Sizing,
+    SizingMethod,
     capital_micro,
     first_equity_micro,
 )
@@ -50,6 +51,14 @@ from storage.views.frame import run_engines, tradable
 
 REVIEW = len(STEPS) - 1
 LIMITS_SHOWN = ("exposure_bot_max", "exposure_instrument_max", "daily_loss_max", "drawdown_max")
+SIZED_BY: Mapping[SizingMethod, Sequence[str]] = {
+    SizingMethod.CAPITAL: (),
+    SizingMethod.FIXED: ("amount",),
+    SizingMethod.PERCENT: ("percent",),
+    SizingMethod.VOLATILITY: ("volatility", "window_s"),
+    SizingMethod.KELLY: ("kelly", "position_max", "risk_percent", "confidence_min"),
+}
+"""The fields of a sizing that its method reads."""
 OPEN, SAVED = "wizard", "wizard_saved"
 START_WITHIN_NS = 300 * 10**9
 """How long after *Create and start* a version that comes into force starts its bot."""
@@ -397,8 +406,7 @@ def _sizes(base: BotDraft, document: SettingsDocument) -> BotDraft:
     if account is not None:
         panels.facts(money_of(account, document))
     st.markdown("**How much of it goes into one market**")
-    schema = Sizing.model_json_schema()
-    sizing = forms.edited(schema, base.sizing, f"wizard_sizing_{base.turn}")
+    sizing = _sizing(base)
     st.markdown("**Beside others, and when it stops**")
     schema = forms.part_of(BotSettings.model_json_schema(), OWN)
     own = forms.edited(schema, base.own, f"wizard_own_{base.turn}")
@@ -408,6 +416,14 @@ def _sizes(base: BotDraft, document: SettingsDocument) -> BotDraft:
         panels.facts({title: limit_words("", value) for title, value in limits.items()})
         panels.links(panels.link("Change them under Risk", "risk"))
     return msgspec.structs.replace(base, capital=float(capital or 0.0), sizing=sizing, own=own)
+
+
+def _sizing(base: BotDraft) -> dict[str, object]:
+    """Draw the method, and the fields that have an effect with it; the others keep their values."""
+    schema, slot = Sizing.model_json_schema(), f"wizard_sizing_{base.turn}"
+    given = forms.edited(forms.part_of(schema, ("method",)), base.sizing, slot)
+    used = SIZED_BY[SizingMethod(str(given.get("method", Sizing().method)))]
+    return given | forms.edited(forms.part_of(schema, used), given, slot) if used else given
 
 
 DRAWN: tuple[Draw, ...] = (_account, _markets, _strategy, _parameters, _sizes)

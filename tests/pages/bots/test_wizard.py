@@ -13,10 +13,11 @@ from msgspec.structs import replace
 from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
-from engine.domain.settings import BotSettings
+from engine.domain.settings import BotSettings, Sizing, SizingMethod
 from engine.errors import BadInput
 from engine.strategies.registry import entries
 from pages.bots.edit import traded_by
+from pages.bots.wizard import SIZED_BY
 from pages.kit import data, forms
 from pages.shared.bot_draft import STEPS, begun, of_bot, settings_of
 from storage.bot_drafts import BotDraft, draft_of, drop_draft, put_draft
@@ -149,6 +150,23 @@ def test_the_review_refuses_by_the_check_of_the_settings(opened: Opened, desk: C
     assert "Choose a market, a series or a filter in step 2" in said
     assert "levels is 99: it takes (1 … 20)." in said
     assert newest(desk).version == 1
+
+
+def test_of_a_sizing_the_fields_of_its_method_are_asked_for(opened: Opened, desk: Config) -> None:
+    def asked(page: AppTest) -> list[str]:
+        fields = [one.key or "" for one in page.number_input]
+        return [one.removeprefix("wizard_sizing_0_") for one in fields if "sizing" in one]
+
+    keep(desk, step=at("Sizing and limits"), sizing={"percent": 5.0})
+    page = opened("bots", create="1")
+    assert not asked(page)
+    field(page, "selectbox", "wizard_sizing_0_method").set_value("volatility").run()
+    assert asked(page) == ["volatility", "window_s"]
+    field(page, "number_input", "wizard_sizing_0_volatility").set_value(30.0).run()
+    assert kept(desk).sizing == {"method": "volatility", "percent": 5.0, "volatility": 30.0}
+    shown = {name for one in SIZED_BY.values() for name in one}
+    assert shown == set(Sizing.model_fields) - {"method"}
+    assert set(SIZED_BY) == set(SizingMethod)
 
 
 def test_a_preset_fills_the_parameters_in(opened: Opened, desk: Config) -> None:
