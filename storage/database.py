@@ -234,6 +234,23 @@ def dicts(connection: sqlite3.Connection, sql: str, values: SqlValues = ()) -> l
     return [dict(zip(names, row, strict=True)) for row in cursor]
 
 
+HALF = 10**9
+"""Where an amount is cut to be summed: both halves of an int64 stay far below its bound."""
+
+
+def halves(column: str) -> str:
+    """Return the SQL of a column's sum as `high` and `low`, for `whole`.
+
+    Of 18 decimals an int64 holds 9.2 units, and a `sum` beyond it ends in an error of SQLite.
+    """
+    return f"sum({column} / {HALF}) AS high, sum({column} % {HALF}) AS low"
+
+
+def whole(high: int, low: int) -> int:
+    """Return the sum of which these are the halves."""
+    return high * HALF + low
+
+
 def data_version(connection: sqlite3.Connection) -> int:
     """Return a number that changes when another connection committed; blind to our own commits."""
     row = connection.execute("PRAGMA data_version").fetchone()

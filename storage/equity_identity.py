@@ -18,13 +18,10 @@ from engine.domain.assets import DECIMALS_MAX
 from engine.domain.instruments import Leg, Mode
 from engine.domain.money import MICRO, money_text, written
 from engine.domain.products.binary import mirrored, pays_micro
-from storage.database import insert, upsert
+from storage.database import halves, insert, upsert, whole
 
 DIFFERENCES_MAX = 5
 """Differing holdings named in a text; the rest is counted."""
-
-HALF = 10**9
-"""Where an amount is cut to be summed: both halves of an int64 stay far below its bound."""
 
 HeldToken = tuple[str, Leg]
 """(instrument, leg); everything but a binary is its own leg BASE."""
@@ -144,23 +141,26 @@ def _units(amount: int) -> str:
 def _assets_of(connection: Connection, engine_id: str, account: str) -> dict[str, int]:
     """Sum what fills left of every asset beside the currency, in 10^-18 of one."""
     found: dict[str, int] = {}
-    for name, size, dust, step, token in connection.execute(
-        "SELECT l.base, sum(p.settled + p.pending), sum(p.dust), l.base_step, l.one_token "
+    # A row per owner, summed here: two int64 may be more than SQLite's own sum can hold.
+    held: dict[tuple[str, str, int, int], int] = {}
+    for key, name, settled, pending, dust, step, token in connection.execute(
+        "SELECT p.instrument, l.base, p.settled, p.pending, p.dust, l.base_step, l.one_token "
         "FROM positions p JOIN listings l USING (engine_id, instrument) "
-        "WHERE p.engine_id = ? AND p.account = ? AND l.base IS NOT NULL GROUP BY p.instrument",
+        "WHERE p.engine_id = ? AND p.account = ? AND l.base IS NOT NULL",
         (engine_id, account),
     ):
-        units = (size * step + dust) * 10**DECIMALS_MAX // (step * token)
-        found[name] = found.get(name, 0) + units
-    # In two halves: of 18 decimals an int64 holds 9.2 units, which a sum of fees soon exceeds.
+        place = (key, name, step, token)
+        held[place] = held.get(place, 0) + (settled + pending) * step + dust
+    for (_, name, step, token), units in held.items():
+        found[name] = found.get(name, 0) + units * 10**DECIMALS_MAX // (step * token)
     for name, decimals, high, low in connection.execute(
-        "SELECT f.fee_asset, f.fee_decimals, sum(f.fee_amount / ?1), sum(f.fee_amount % ?1) "
+        f"SELECT f.fee_asset, f.fee_decimals, {halves('f.fee_amount')} "  # noqa: S608 our own words
         "FROM fills f LEFT JOIN listings l USING (engine_id, instrument) "
-        "WHERE f.engine_id = ?2 AND f.account = ?3 AND f.state != 'failed' "
+        "WHERE f.engine_id = ? AND f.account = ? AND f.state != 'failed' "
         "AND f.fee_asset IS NOT NULL AND l.base IS NOT f.fee_asset GROUP BY 1, 2",
-        (HALF, engine_id, account),
+        (engine_id, account),
     ):
-        paid = high * HALF + low
+        paid = whole(high, low)
         found[name] = found.get(name, 0) - paid * 10 ** (DECIMALS_MAX - decimals)
     return {name: amount for name, amount in found.items() if amount}
 

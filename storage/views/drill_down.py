@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from engine.domain.assets import Asset, Money
 from engine.domain.instruments import Mode
+from storage.database import halves, whole
 from storage.projected.orders import LIVE
 from storage.views import LISTED, UNITS, PageKey, Row, in_units, page, query
 
@@ -130,21 +131,17 @@ def fill_sums(
 def _fees_in_assets(
     connection: Connection, behind: str, values: tuple[str | int, ...]
 ) -> dict[str, list[str]]:
-    """Return what fills paid in assets beside their account's currency, by that currency.
-
-    Summed in two halves: of 18 decimals an int64 holds 9.2 units, and SQLite ends in an error.
-    """
+    """Return what fills paid in assets beside their account's currency, by that currency."""
     found: dict[str, list[str]] = {}
     for row in query(
         connection,
         "SELECT coalesce(a.currency, '') AS currency, t.fee_asset AS asset, "
-        "t.fee_decimals AS decimals, sum(t.fee_amount / 1000000000) AS high, "
-        f"sum(t.fee_amount % 1000000000) AS low {behind}"
+        f"t.fee_decimals AS decimals, {halves('t.fee_amount')} {behind}"
         "AND t.state != 'failed' AND t.fee_asset IS NOT NULL GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
         values,
     ):
         of = Asset(row["asset"], row["decimals"])
-        paid = of.text(row["high"] * 10**9 + row["low"])
+        paid = of.text(whole(row["high"], row["low"]))
         found.setdefault(row["currency"], []).append(f"{paid} {of.id}")
     return found
 

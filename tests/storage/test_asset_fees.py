@@ -164,6 +164,19 @@ def test_fees_of_eighteen_decimals_sum_beyond_an_int64(both: Both, sign: int) ->
     assert both.check().text == ""
 
 
+def test_holdings_of_eighteen_decimals_sum_beyond_an_int64(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fine = msgspec.structs.replace(PAIR, size_decimals=18, base=Asset("ETH", 18))
+    monkeypatch.setitem(globals(), "PAIR", fine)
+    both, large = Both(connection, "fine"), 6 * 10**18 + 7
+    both.fill(1, None, size=large, bot="a")
+    both.fill(2, None, size=large, bot="b")
+
+    assert both.ledger.in_assets()["ETH"] == 2 * large
+    assert both.check().text == ""
+
+
 FEES = st.one_of(
     st.none(),
     st.builds(Money, st.sampled_from([BTC, BNB, CURRENCY]), st.integers(-2_000, 4_000)),
