@@ -454,6 +454,9 @@ def _review(opened: OpenDraft, settings: SettingsVersion) -> None:
         st.error(literal(why))
     if wrong:
         return
+    account = document.accounts[draft.account]
+    money = commands.MONEY[account.mode].replace("*", "")
+    panels.note(f"{money} · amounts in {account.currency}")
     drafts.show_difference(diff, settings)
     _create(draft, diff, settings)
 

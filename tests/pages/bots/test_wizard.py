@@ -93,6 +93,7 @@ def test_the_steps_lead_from_nothing_to_a_bot_that_is_started(opened: Opened, de
     assert "bots.market_maker-1" not in texts(page)
     shown = texts(page).partition("Bot market_maker-1 is new")[2]
     assert "<th>Capital</th><td>250</td>" in shown
+    assert "DEMO: money that does not exist · amounts in pUSD" in texts(page)
     assert "<th>Levels</th><td>3</td>" in shown
     folded = page.expander[-1]
     assert folded.label == "15 settings as by default"
