@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -82,7 +83,11 @@ def ignored_files() -> dict[str, int]:
     answer = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     names = [line[3:] for line in answer.stdout.split("\0") if line.startswith("!! ")]
     kept = [name for name in names if not any(cache in name for cache in CACHES)]
-    return {name: (REPOSITORY / name).stat().st_mtime_ns for name in kept}
+    found = {}
+    for name in kept:
+        with suppress(FileNotFoundError):  # gone since it was listed
+            found[name] = (REPOSITORY / name).stat().st_mtime_ns
+    return found
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -11,8 +11,12 @@ import sys
 from pathlib import Path
 
 from engine import config
-from engine.__main__ import main
+from engine.__main__ import main, secrets_in
+from engine.live.handover import start_clean
 
 if __name__ == "__main__":
+    os.umask(0o077)
+    if secrets_in(os.environ):
+        start_clean(sys.argv[1:], module="tests.whole_desk")
     config.LAST_HOME = os.fspath(Path(os.environ["PITBOSS_HOME"]).absolute() / config.LAST_HOME)
     sys.exit(main(sys.argv[1:]))

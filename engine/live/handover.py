@@ -43,10 +43,11 @@ def taken_out(environment: MutableMapping[str, str]) -> dict[str, str]:
     }
 
 
-def start_clean(words: Sequence[str]) -> None:
+def start_clean(words: Sequence[str], module: str = "engine") -> None:
     """Start this program anew where its environment holds secrets; they come back by a pipe.
 
-    Afterwards they stand in `os.environ` as before, and in no `environ` of the system.
+    It is `python -m module words`. Afterwards the secrets stand in `os.environ` as before, and in
+    no `environ` of the system.
     """
     given = os.environ.pop(PIPE, "")
     if given:
@@ -65,7 +66,7 @@ def start_clean(words: Sequence[str]) -> None:
     os.write(writer, data)
     os.close(writer)
     os.set_inheritable(reader, True)
-    command = [sys.executable, "-m", "engine", *words]
+    command = [sys.executable, "-m", module, *words]
     os.execve(sys.executable, command, {**clean, PIPE: str(reader)})  # noqa: S606 ourselves again
 
 
