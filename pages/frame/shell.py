@@ -78,8 +78,9 @@ _REVIVE = """
   }
 
   const reload = (ended) => {
-    // The sign-in says why it is shown; a sign-out here has taken the cookie of the session.
-    if (ended) { document.cookie = "pitboss_ended=1; path=/; max-age=60; samesite=lax"; }
+    // The sign-in says why it is shown; a sign-out here has taken the cookie of the session. One
+    // that stood when it was asked for may have ended before the page is asked for.
+    document.cookie = "pitboss_ended=1; path=/; max-age=" + (ended ? 60 : 10) + "; samesite=lax";
     sessionStorage.setItem(LOADED, String(Date.now()));
     location.reload();
   };

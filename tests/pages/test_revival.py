@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from pages.frame.server import ENDED
 from tests.pages.desks import CHROMIUM, REPOSITORY, Desk, heading, opened, sign_in
@@ -56,6 +56,30 @@ def test_a_sign_out_elsewhere_leads_to_the_sign_in_and_what_was_typed_comes_back
         assert page.url == f"{desk.address}/alerts"
 
 
+MISS = """() => {
+    const said = document.createElement("div");
+    said.setAttribute("role", "dialog");
+    said.textContent = "Cached ForwardMsg MISS [hash=1]";
+    document.body.append(said);
+}"""
+
+
+def test_a_session_that_ends_between_the_question_and_the_loading_is_said_to_have_ended(
+    browser: Browser, desk: Desk
+) -> None:
+    with opened(browser) as page:
+        sign_in(page, desk, "/alerts")
+        heading(page, "Alerts")
+
+        def end_it(route: Route) -> None:
+            page.context.request.post(f"{desk.address}/sign-out")
+            route.fulfill(status=303, headers={"location": "/"})  # what it was before that
+
+        page.route("**/sign-in", end_it, times=1)
+        page.evaluate(MISS)
+        expect(page.locator(".said")).to_have_text(ENDED)
+
+
 def test_a_tab_that_lost_what_the_server_names_loads_itself_anew(
     browser: Browser, desk: Desk
 ) -> None:
@@ -63,14 +87,7 @@ def test_a_tab_that_lost_what_the_server_names_loads_itself_anew(
         sign_in(page, desk, "/alerts")
         heading(page, "Alerts")
         typed(page)
-        page.evaluate(
-            """() => {
-                const said = document.createElement("div");
-                said.setAttribute("role", "dialog");
-                said.textContent = "Cached ForwardMsg MISS [hash=1]";
-                document.body.append(said);
-            }"""
-        )
+        page.evaluate(MISS)
         expect(page.get_by_text("ForwardMsg MISS")).to_have_count(0)
         page.wait_for_selector(".pb-tick")
         come_back(page)
