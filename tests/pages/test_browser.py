@@ -395,7 +395,7 @@ def make_bot(page: Page, live: LiveDesk) -> None:
     press_until(page.get_by_text("6 Review"), name)
     name.fill("mine")
     name.press("Enter")
-    expect(page.get_by_text("bots.mine.capital")).to_be_visible()
+    expect(page.get_by_text("Bot mine is new")).to_be_visible()
     head = page.get_by_role("heading", name="Bots", exact=True)
     press_until(page.get_by_role("button", name="Create, leave it stopped"), head)
     expect(page.get_by_text("version 2 saved by").first).to_contain_text("in force")
