@@ -38,6 +38,7 @@ KEPT = (
     "TZ",
     "TMPDIR",
     "VIRTUAL_ENV",
+    "PYTHONFAULTHANDLER",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
     "REQUESTS_CA_BUNDLE",

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from engine.cli.worker import ENVIRONMENT
 from engine.errors import ConfigError, PitbossError
 from engine.live import vault
 from engine.live.credentials import PASSPHRASE, from_vault, locked_keys, take, take_all
 from engine.runtime.credentials import Credential, unlocked
 from engine.venues.registry import credential_names
+from engine.watch.sender import KEPT
 from storage.live_accounts import Unlock
 
 ACCOUNT, KEY, WALLET, *API = credential_names()
@@ -99,6 +101,15 @@ def test_no_program_but_the_engine_is_given_a_secret() -> None:
     for program in ("demo", "worker", "dashboard"):
         set_ = {*found[f"program:{program}"]["environment"].split(",")}
         assert set_ - no_secret == {f'{name}=""' for name in (KEY, *API, PASSPHRASE)}
+
+
+def test_programs_that_start_anew_still_say_where_a_library_aborted_them() -> None:
+    found = configparser.RawConfigParser()
+    found.read(REPOSITORY / "supervisord.conf")
+    name, value = found["supervisord"]["environment"].split("=")
+    assert (name, value) == ("PYTHONFAULTHANDLER", '"1"')
+    assert name in ENVIRONMENT
+    assert name in KEPT
 
 
 def torn(path: Path, tmp_path: Path, change: str) -> Path:
