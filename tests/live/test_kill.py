@@ -76,7 +76,7 @@ if sys.argv[2] == "starts":  # a start is one long step
 while not taken:
     time.sleep(0.001)
 watch.taken.set()
-print("taken", taken[0].who, flush=True)
+print(f"taken {taken[0].who}", flush=True)  # in one piece: another thread reports meanwhile
 time.sleep(1.0)
 """
 

@@ -73,5 +73,5 @@ def test_an_amount_below_nothing_is_refused_and_not_bent(opened: Opened, desk: C
     page = form(opened)
     page.number_input(key="automation_real_merge_above").set_value(-1.0)
     page.button(key=SEND).click().run()
-    assert any("merge_above" in one.value for one in page.error)
+    assert any("Least value to merge" in one.value for one in page.error)
     assert saved(desk).merge_above == 5.0
