@@ -35,7 +35,8 @@ from engine.errors import BadInput
 from engine.lab.recordings.bar_files import BarMarket, BarRecording
 from engine.lab.recordings.door import Recording
 from engine.lab.recordings.open import open_recording
-from engine.lab.replay.run import ACCOUNT, CURRENCY, Replay, ReplayResult, assemble, play
+from engine.lab.replay.result import ReplayResult
+from engine.lab.replay.run import ACCOUNT, CURRENCY, Replay, assemble, play
 from engine.lab.replay.setup import BAR_FILES, REPLAY_MARK_AGE_MS, make_ready
 from engine.plugins import code_digest
 from engine.runtime.journal import DigestRecorder

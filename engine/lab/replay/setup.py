@@ -31,7 +31,8 @@ from engine.lab.recordings.door import (
     RecordingUntil,
 )
 from engine.lab.recordings.open import currency_recorded, open_recording
-from engine.lab.replay.run import ACCOUNT, CURRENCY, Replay, ReplayResult, assemble, summarise
+from engine.lab.replay.result import ReplayResult, summarise
+from engine.lab.replay.run import ACCOUNT, CURRENCY, Replay, assemble
 from engine.runtime.decisions import DecisionLog
 from engine.runtime.journal import DigestRecorder, Recorder
 from engine.strategies.registry import build

@@ -13,7 +13,7 @@ from engine.domain.events import BookProven, InstrumentListed
 from engine.domain.instruments import Instrument
 from engine.domain.money import MICRO
 from engine.lab.recordings.open import currency_recorded
-from engine.lab.replay.run import ReplayResult
+from engine.lab.replay.result import ReplayResult
 from engine.lab.replay.setup import ReplayOptions, prepare
 from engine.venues.demo.profiles import SPOT, THIN
 from engine.venues.demo.spot import spot_instrument

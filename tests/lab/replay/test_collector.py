@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine.lab.replay.run import YOUNG_OBJECTS_MAX, collecting_rarely
+from engine.lab.replay.result import YOUNG_OBJECTS_MAX, collecting_rarely
 
 
 @pytest.fixture(autouse=True)

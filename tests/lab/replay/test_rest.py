@@ -22,7 +22,8 @@ from engine.domain.money import MICRO
 from engine.domain.settings import RiskLimits
 from engine.lab.pump import Driver
 from engine.lab.recordings.bar_files import BarMarket, BarRecording
-from engine.lab.replay.run import ACCOUNT, ReplayResult, assemble
+from engine.lab.replay.result import ReplayResult
+from engine.lab.replay.run import ACCOUNT, assemble
 from engine.runtime.journal import DigestRecorder
 from engine.strategies.door import Context, Evaluation, Strategy
 from engine.strategies.registry import build

@@ -34,7 +34,8 @@ from engine.lab.recordings.door import Recording, RecordingStats
 from engine.lab.recordings.open import open_recording
 from engine.lab.recordings.receive_times import FALLS, LEAPS
 from engine.lab.replay import run as replay_module
-from engine.lab.replay.run import ACCOUNT, CURRENCY, Replay, ReplayResult, assemble
+from engine.lab.replay.result import ReplayResult
+from engine.lab.replay.run import ACCOUNT, CURRENCY, Replay, assemble
 from engine.lab.replay.setup import PreparedReplay, ReplayOptions, prepare
 from engine.runtime.journal import DigestRecorder
 from engine.strategies.market_maker import strategy as market_maker
