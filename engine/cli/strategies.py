@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sub = parsers.add_parser("show", help="what one is, and every parameter with default and why")
     sub.add_argument("name", metavar="NAME", help="of a strategy")
     sub = parsers.add_parser("check", help="hold one or all to the contract; 1 = one breaks it")
-    sub.add_argument("name", metavar="NAME", nargs="?", default="", help="of a strategy")
+    sub.add_argument("name", metavar="NAME", nargs="?", help="of a strategy")
     sub = parsers.add_parser("prove", help="compute what recorded data shows; takes minutes")
     sub.add_argument("names", metavar="NAME", nargs="*", default=[], help="of strategies; all")
     sub.add_argument(
@@ -89,9 +89,9 @@ def check(args: argparse.Namespace) -> int:
     """Hold strategies to their contract, those of plug-ins included. 1 = one breaks it."""
     from engine.contracts.things import things  # noqa: PLC0415 the list does without
 
-    if args.name:
+    if args.name is not None:
         _kind(args.name)
-    wanted = [one for one in things() if one.kind == "strategies" and args.name in ("", one.name)]
+    wanted = [one for one in things() if one.kind == "strategies" and args.name in {None, one.name}]
     rows = [{"name": one.name, "plugin": one.plugin, "wrong": list(one.check())} for one in wanted]
     text = "\n".join(
         f"{'wrong' if row['wrong'] else 'ok':6}{row['name']}"

@@ -52,7 +52,17 @@ def _refusal(one: Found, kind: type[Any], made: Mapping[str, type[Any]]) -> str:
     return f"what it declares cannot be read: {wrong}" if wrong else ""
 
 
+_MADE: dict[type[Any], StrategyEntry] = {}
+"""A schema takes 3 ms: the load has made what the catalog is written from."""
+
+
 def _entry(kind: type[Any]) -> StrategyEntry:
+    if (made := _MADE.get(kind)) is not None:
+        return made
+    return _MADE.setdefault(kind, _read(kind))
+
+
+def _read(kind: type[Any]) -> StrategyEntry:
     return StrategyEntry(
         parameters=kind.parameters_type.model_json_schema(),
         gates=dict(kind.gates),

@@ -149,6 +149,7 @@ def by_hand(page: Page, live: FirstDesk) -> None:
     binary = page.get_by_role("option", name=MARKET)
     press_until(page.get_by_label("Market", exact=True), binary)
     press_until(binary, page.get_by_label("Size", exact=True))
+    expect(price).to_have_count(1)  # the form of the market before goes a moment later
     price.fill("1")
     page.get_by_label("Size", exact=True).fill("10")
     shown = page.get_by_role("button", name="Place the order")
