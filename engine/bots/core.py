@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
+from engine.bots.bars_ahead import BarsAhead
 from engine.bots.bot import (
     Agenda,
-    AskedCore,
     Bot,
     Cell,
     InputBatch,
@@ -86,7 +86,7 @@ from engine.strategies.door import NO_READINGS, NOTHING, Context
 _RUNNING, _MONEY = BotState.RUNNING, frozenset({OrderFilled, CashMoved})
 
 
-class AccountCore(AskedCore):
+class AccountCore(BarsAhead):
     """Caches, bots and the executor of one account, in the order of the flow.
 
     `decide` receives every decision; with `explain`, that receives a `Planned` for every instrument

@@ -170,6 +170,8 @@ class Signals:
         """False while nothing is read at all: then no event needs to come here."""
         self.due_ns = NEVER
         """When a bar closes by the clock; `NEVER` = none does."""
+        self._ahead: tuple[BarClosed | None, list[BarClosed]] = None, []
+        """The bar that was taken before it is played, and what it closed."""
 
     # -- who reads what ----------------------------------------------------------------------------
 
@@ -225,7 +227,7 @@ class Signals:
 
     def _changed(self) -> None:
         self.active = bool(self._watched)
-        self._schedule()
+        self.schedule()
         others: dict[str, list[PairIndicator]] = {}
         for watched in self._watched.values():
             for variant, indicator in watched.indicators.items():
@@ -256,7 +258,8 @@ class Signals:
         if kind is BookChanged or kind is BookReplaced:
             return [] if view is None else self._on_book(view, now_ns)
         if kind is BarClosed:
-            return self._on_bar(event)  # type: ignore[arg-type]
+            ahead, closed = self._ahead
+            return closed if event is ahead else self._on_bar(event)  # type: ignore[arg-type]
         if kind is FeedLost or kind is BookDistrusted or kind is FeedRestored:
             return self._on_gap(event, now_ns)
         return []
@@ -322,6 +325,12 @@ class Signals:
                 closed += self._close(watched, name, series, made)
         return closed
 
+    def bar_ahead(self, event: BarClosed) -> list[BarClosed]:
+        """Take a bar a file tells before it is played; `on_event` then gives the same once more."""
+        closed = self._on_bar(event)
+        self._ahead = event, closed
+        return closed
+
     def _on_bar(self, event: BarClosed) -> list[BarClosed]:
         """Take a bar a file tells; longer ones are made of it, shorter ones do not exist."""
         watched = self._watched.get(event.instrument)
@@ -358,7 +367,8 @@ class Signals:
                 closed += self._close(watched, name, series, made)  # type: ignore[arg-type]
         return closed
 
-    def _schedule(self) -> None:
+    def schedule(self) -> None:
+        """Learn when the next bar closes by the clock."""
         due = [
             due_ns
             for watched in self._watched.values()
@@ -373,7 +383,7 @@ class Signals:
         for watched in self._watched.values():
             for name, series in watched.series.items():
                 closed += self._close(watched, name, series, series.sampler.on_clock(now_ns))
-        self._schedule()
+        self.schedule()
         return closed
 
     def _close(

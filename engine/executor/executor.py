@@ -59,6 +59,7 @@ from engine.executor.planning import Mailbox, Planning
 from engine.executor.proof import AccountQuestion, Scope, ZeroProof, within
 from engine.executor.settings import NEVER, ExecutorSettings
 from engine.executor.snapshot import decode, encode
+from engine.executor.stillness import Stillness
 from engine.executor.venue_reports import EventHandler, VenueReports
 from engine.executor.wallet import WalletOperation
 from engine.risk.gate import Denied, RiskGate
@@ -139,6 +140,9 @@ class Executor:
         proofs = self._reconciler.proofs
         self.planning = Planning(parts, self._gate, proofs)
         self._by_hand = ByHand(parts, self._gate, proofs)
+        self.stillness = Stillness(
+            parts, self._gate, reports, self._markets, self._halts, timer_ns=lambda: self._timer_ns
+        )
         own: dict[type, EventHandler] = {
             Quotes: self._mailbox.intent,
             Target: self._mailbox.intent,
@@ -431,16 +435,7 @@ class Executor:
 
     def at_rest(self, now_ns: int) -> bool:
         """Say whether a plan at this time would find nothing to do."""
-        table, halts = self._table, self._halts
-        due_ns = min(table.wake_ns, self._reconciler.questions.due_ns)
-        return (
-            self._started
-            and now_ns < due_ns
-            and now_ns < self.wallet.due_ns
-            and now_ns < self._timer_ns <= due_ns
-            and halts.judged == table.moves
-            and not (halts.equity_due or table.dirty or table.unknown or table.unjournaled)
-        )
+        return self._started and self.stillness.rests(now_ns)
 
     @property
     def recovering(self) -> bool:

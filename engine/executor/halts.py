@@ -358,8 +358,8 @@ EQUITY = "equity"
 
 KEEP_PEAK_NS = 1_000 * MS
 KEEP_EQUITY_NS = 60_000 * MS
-"""How old the journal's peak and equity may be. In the last minute of a UTC day the latter is kept
-as often as the former: after a death there it is the next day's anchor."""
+"""How old the journal's peak may be; and the last part of a UTC day, in which equity may be no
+older either: after a death there it is the next day's anchor."""
 
 
 class TradingHalts:
@@ -386,6 +386,7 @@ class TradingHalts:
         self._wallet_goes_on = wallet_goes_on
         self._cash_marked = cash_marked
         self._marks_wait_ns = settings.marks_wait_ms_max * MS
+        self._keep_ns = settings.budget_interval_ms * MS
         self._waiting_since_ns: int | None = None
         self.judged = -1
         """The table's `moves` when equity was judged last."""
@@ -549,11 +550,20 @@ class TradingHalts:
         durable, peak = breakers.durable, breakers.peak_equity_micro
         same = durable == self._durable and (peak == self._durable_peak or age_ns < KEEP_PEAK_NS)
         ends = now_ns % DAY_NS >= DAY_NS - KEEP_EQUITY_NS
-        if same and age_ns < (KEEP_PEAK_NS if ends else KEEP_EQUITY_NS):
+        if same and age_ns < (KEEP_PEAK_NS if ends else self._keep_ns):
             return
         self._durable, self._durable_peak, self._durable_ns = durable, peak, now_ns
         keep = KeepBudget(account=self._table.account, breakers=breakers.state())
         self._outbox.effects.append(keep)
+
+    def keeps_until_ns(self, now_ns: int) -> int:
+        """Return when the journal is due to keep equity that moves neither stop nor peak."""
+        breakers = self._breakers
+        ends_ns = now_ns - now_ns % DAY_NS + DAY_NS - KEEP_EQUITY_NS
+        moved = breakers.peak_equity_micro != self._durable_peak
+        if moved or breakers.durable != self._durable or breakers.durable[0] != now_ns // DAY_NS:
+            return 0
+        return min(ends_ns, self._durable_ns + self._keep_ns)
 
     def _marked(self, now_ns: int) -> bool:
         if EQUITY not in self._blocks.unhealthy:

@@ -83,6 +83,9 @@ class ExecutorSettings(Settings):
     marks_wait_ms_max: PositiveMilliseconds = 30_000
     """How long a start waits for the first mark of everything held before equity is judged."""
 
+    budget_interval_ms: PositiveMilliseconds = 60_000
+    """How old the journal's equity may be."""
+
     # -- memory
     ended_orders_max: Annotated[int, Field(ge=1)] = 2_000
     """Ended orders kept, so that a late fill finds its order; a snapshot carries them all."""

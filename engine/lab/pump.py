@@ -182,6 +182,20 @@ class Driver:
                 self._play_rarer(event, now_ns)
         self._catch_up(waits)
 
+    def idle_until_ns(self) -> int:
+        """Return until when venue, gateway and timers have nothing to do; 0 = they have already."""
+        if self._at_rest is None or not self._at_rest():
+            return 0
+        due = self.gateway.due_ns
+        timer = self._timers[0][0] if self._timers else NEVER
+        return timer if due is None else min(timer, due)
+
+    def went_on(self, book: BookReplaced, now_ns: int) -> None:
+        """Take the book of the last moment of a time that passed without this, up to `now_ns`."""
+        self._play_rarer(book, now_ns - 1)
+        self._reached_ns = now_ns
+        self._due_ns = self._next_ns()
+
     # -- an account at rest that reads bars alone --------------------------------------------------
 
     def _moves_nothing(self, event: BookReplaced) -> bool:

@@ -141,6 +141,19 @@ class Breakers:
             self._settle()
         return trips
 
+    def room(self) -> tuple[int, int]:
+        """Return the least and the most equity that changes no stop and no peak, while none is."""
+        state = self._state
+        anchor, peak = state.day_start_equity_micro, state.peak_equity_micro
+        if anchor != self._scaled_for:
+            self._scale(anchor)
+        floors = ((anchor if one.of_the_day else peak) - fall for one, fall in self._falls_max)
+        return max(floors), peak
+
+    def keep_equity(self, equity_micro: int) -> None:
+        """Take equity that lies within `room`, on the same day."""
+        self._state.equity_micro = equity_micro
+
     def cash_moved(self, amount_micro: int) -> None:
         """Shift anchor and peak by a deposit (+) or withdrawal (−): it is never PnL."""
         state = self._state

@@ -18,7 +18,7 @@ from engine.domain.bars import bar_spec
 from engine.domain.catalog import GateWords, ValueUnit, ValueWords
 from engine.domain.decisions import Decision, Gate
 from engine.domain.events import BarClosed, Event, OrderFilled
-from engine.domain.instruments import BotId, InstrumentId
+from engine.domain.instruments import BotId, Instrument, InstrumentId
 from engine.domain.intents import Target, Urgency
 from engine.errors import BadInput
 from engine.indicators.door import PriceBar
@@ -171,9 +171,18 @@ class BarRule:
         self._bars: str = parameters.bars
         self._per_increment = bar_spec(self._bars).per_increment
         self.reads: Reads = self.reads_of(parameters)
+        self._needed = max(self.reads.bars.values())
+        """Bars that must have closed."""
         self._held: dict[InstrumentId, _Held] = {}
+        self._looked: dict[InstrumentId, tuple[int, Wish | None]] = {}
+        """What `stays` found and when, for the evaluation of the same moment."""
         self.replan_ns_min = 0
         self.timer_ns = HOUR_NS
+
+    def __init_subclass__(cls) -> None:
+        """Ask a rule that evaluates or wakes in its own way at each bar, and never `stays`."""
+        if {"evaluate", "receive"} & set(vars(cls)):
+            cls.stays = None  # type: ignore[assignment, method-assign]
 
     def reads_of(self, parameters: Any) -> Reads:
         """Return what the rule reads: its bars at least, and as many of them as it needs."""
@@ -198,14 +207,14 @@ class BarRule:
         key = context.view.instrument.id
         held = self._held.setdefault(key, _Held())
         last = context.readings.bars(self._bars, 1)
-        needed = max(self.reads.bars.values())
+        needed = self._needed
         closed = len(context.readings.bars(self._bars, needed))
         wish = None
         if last and last[-1].end_ns > held.bar_end_ns:
-            held.bar_end_ns = last[-1].end_ns
-            held.bars_since += 1
-            unit = float(self._per_increment * context.view.instrument.price_unit)
-            wish = self.wish(Seen(context.readings, self._bars, unit, held))
+            wish = self._look(held, last[-1].end_ns, context.readings, context.view.instrument)
+        elif key in self._looked:
+            looked_ns, looked = self._looked.pop(key)
+            wish = looked if looked_ns == now_ns else None
         warm = Gate("warm", closed >= needed, float(closed), float(needed))
         if not last or not warm.passed:
             return self._decided(context, now_ns, outcome="warm", gates=(warm,))
@@ -216,6 +225,39 @@ class BarRule:
         if not changed and not held.stated:
             return self._decided(context, now_ns, wish, gates=(warm,))
         return self._stated(context, now_ns, wish, held, close, gates=(warm,))
+
+    def _look(
+        self, held: _Held, end_ns: int, readings: Readings, instrument: Instrument
+    ) -> Wish | None:
+        """Ask the rule at the close of a bar."""
+        before = held.bar_end_ns, held.bars_since
+        held.bar_end_ns = end_ns
+        held.bars_since += 1
+        unit = float(self._per_increment * instrument.price_unit)
+        try:
+            return self.wish(Seen(readings, self._bars, unit, held))
+        except BaseException:
+            held.bar_end_ns, held.bars_since = before  # whoever asks again gets the same error
+            raise
+
+    def stays(self, readings: Readings, instrument: Instrument, position: int, now_ns: int) -> bool:
+        """Take a closed bar; True = an evaluation would ask for nothing and change nothing more.
+
+        `position` = what the bot holds. After False `evaluate` must follow at the same time.
+        """
+        key = instrument.id
+        held = self._held.setdefault(key, _Held())
+        closed = readings.bars(self._bars, self._needed)
+        if not closed or closed[-1].end_ns <= held.bar_end_ns:
+            return False
+        wish = self._look(held, closed[-1].end_ns, readings, instrument)
+        self._looked[key] = now_ns, wish
+        if len(closed) < self._needed:
+            return True
+        if held.stated and position != held.position:
+            return False
+        part = wish.part if wish is not None else None
+        return part is None or part == ((held.part or 0.0) if held.position else 0.0)
 
     def _want(self, context: Context, held: _Held, wish: Wish, close: float) -> bool:
         """Change the position that is wanted; True = another one than before."""

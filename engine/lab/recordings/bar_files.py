@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import gcd, sqrt
 from pathlib import Path
-from typing import NamedTuple, NoReturn, Self
+from typing import NamedTuple, NoReturn, Protocol, Self, runtime_checkable
 
 from engine.domain.bars import Bar, BarSpec, BarUnit, bar_spec
 from engine.domain.books import Level
@@ -58,6 +58,7 @@ FEED = "bars"
 _BUY, _SELL = Side.BUY, Side.SELL
 SIZE_DECIMALS_MIN = 4
 """A file of whole volumes still lets an order be a part of one."""
+EVENTS_A_BAR = 5
 LATENCY_MS_MIN = 1
 """Least latency of orders on bars: with none, an order would fill at the close that decided it."""
 
@@ -199,7 +200,7 @@ class BarRecording:
         """`columns` = the bars where they were read already; None = they are read from the file."""
         self.stats = RecordingStats()
         self._path = path
-        self._market = market
+        self.market = market
         self._columns = columns = columns or BarColumns.of_file(path)
         self.spec: BarSpec = columns.spec()
         symbol = name or f"file:{path.name.split('.')[0]}"
@@ -212,7 +213,7 @@ class BarRecording:
         self.stats.duplicates = columns.duplicates
         self.data_age_ms = 2 * self.spec.step // 1_000_000
         self.tick_ns = max(S, self.spec.step)
-        self._bars = self.spec.text
+        self.bars = self.spec.text
 
     def held(self, start_ns: int | None, until_ns: int | None) -> list[float]:
         """Return what one was worth from the first open to each close between two times.
@@ -224,6 +225,14 @@ class BarRecording:
 
     def events(self) -> Iterator[tuple[int, Event]]:
         """Yield (now_ns, event). See `Recording`, and the laws above."""
+        for piece in self.pieces():
+            if type(piece) is MadeBar:
+                yield from piece.events()
+            else:
+                yield piece  # type: ignore[misc]
+
+    def pieces(self) -> Iterator[Piece]:
+        """Yield the same, each bar in one piece."""
         stats, instrument, step_ns = self.stats, self.instrument, self.spec.step
         stats.markets.add(instrument.id)
         before, before_end_ns, name = 0, None, self._path.name
@@ -242,31 +251,15 @@ class BarRecording:
                 yield before_end_ns, lost
                 yield start_ns, FeedRestored(feed=FEED, instrument=instrument.id)
             before_end_ns = stats.last_ns = bar.end_ns
-            events = self._told(bar, before or bar.volume)
-            stats.events += len(events)
-            yield from events
+            stats.events += EVENTS_A_BAR
+            yield MadeBar(self, bar, before or bar.volume)
             before = bar.volume
         if before_end_ns is not None:
             yield before_end_ns, InstrumentClosed(instrument=instrument.id)
 
-    def _told(self, bar: Bar, before: int) -> tuple[tuple[int, Event], ...]:
-        """Return what a bar is made into; `before` = the volume of the bar before it."""
-        start_ns, third_ns = bar.start_ns, self.spec.step // 3
-        instrument, market = self.instrument, self._market
-        share = int(bar.volume * self._market.volume_share)
-        low, high = self._print(bar.low, share, _SELL), self._print(bar.high, share, _BUY)
-        nearer = bar.open - bar.low <= bar.high - bar.open
-        first, second = (low, high) if nearer else (high, low)
-        closed = BarClosed(instrument=self.instrument.id, bars=self._bars, bar=bar)
-        return (
-            (start_ns, book_around(instrument, bar.open, before, market)),
-            (start_ns + third_ns, first),
-            (start_ns + 2 * third_ns, second),
-            (bar.end_ns - 1, book_around(instrument, bar.close, bar.volume, market)),
-            (bar.end_ns, closed),
-        )
-
-    def _print(self, price: int, share: int, aggressor: Side) -> TradePrinted:
+    def printed(self, price: int, volume: int, aggressor: Side) -> TradePrinted:
+        """Return the trade at an extreme of a bar of this volume."""
+        share = int(volume * self.market.volume_share)
         return TradePrinted(
             instrument=self.instrument.id,
             price=price,
@@ -276,10 +269,75 @@ class BarRecording:
         )
 
 
+@runtime_checkable
+class InPieces(Protocol):
+    """A recording that gives its bars in one piece each."""
+
+    def pieces(self) -> Iterator[Piece]:
+        """Yield what `events` does, each bar in one piece."""
+        ...
+
+
+class MadeBar:
+    """What one bar is made into; its events are made when somebody asks for them."""
+
+    __slots__ = ("_events", "bar", "before", "closed", "recording")
+
+    def __init__(self, recording: BarRecording, bar: Bar, before: int) -> None:
+        """`before` = the volume of the bar before it."""
+        self.recording = recording
+        self.bar = bar
+        self.before = before
+        self.closed = BarClosed(instrument=recording.instrument.id, bars=recording.bars, bar=bar)
+        self._events: tuple[tuple[int, Event], ...] = ()
+
+    @property
+    def falls_first(self) -> bool:
+        """True where the low is nearer to the open than the high."""
+        bar = self.bar
+        return bar.open - bar.low <= bar.high - bar.open
+
+    @property
+    def two_sided(self) -> bool:
+        """True where so much was traded that the book of its last moment has any size."""
+        return size_shown(self.recording.instrument, self.bar.volume, self.recording.market) > 0
+
+    def book(self) -> BookReplaced:
+        """Return the book of its last moment."""
+        made = self.recording
+        return book_around(made.instrument, self.bar.close, self.bar.volume, made.market)
+
+    def events(self) -> tuple[tuple[int, Event], ...]:
+        """Return its events, each with its time."""
+        if self._events:
+            return self._events
+        bar, made = self.bar, self.recording
+        start_ns, third_ns = bar.start_ns, made.spec.step // 3
+        low = made.printed(bar.low, bar.volume, _SELL)
+        high = made.printed(bar.high, bar.volume, _BUY)
+        first, second = (low, high) if self.falls_first else (high, low)
+        self._events = (
+            (start_ns, book_around(made.instrument, bar.open, self.before, made.market)),
+            (start_ns + third_ns, first),
+            (start_ns + 2 * third_ns, second),
+            (bar.end_ns - 1, self.book()),
+            (bar.end_ns, self.closed),
+        )
+        return self._events
+
+
+Piece = MadeBar | tuple[int, Event]
+
+
+def size_shown(instrument: Instrument, volume: int, market: BarMarket) -> int:
+    """Return the size at each level of the book that is assumed where so much was traded."""
+    lot = instrument.lot
+    return int(volume * market.volume_share) // market.levels // lot * lot
+
+
 def book_around(instrument: Instrument, price: int, volume: int, market: BarMarket) -> BookReplaced:
     """Return the book that is assumed at a price, where so much was traded before."""
-    tick, lot = instrument.tick, instrument.lot
-    size = int(volume * market.volume_share) // market.levels // lot * lot
+    tick, size = instrument.tick, size_shown(instrument, volume, market)
     if size > 0 and not market.impact_bps and not market.slippage_bps:
         return BookReplaced(
             instrument=instrument.id, bids=((max(tick, price), size),), asks=((price, size),)

@@ -9,6 +9,7 @@ from operator import itemgetter
 
 import msgspec
 
+from engine.bots.bars_ahead import BarsAhead
 from engine.bots.bot import Bot, mark_of
 from engine.bots.core import AccountCore
 from engine.bots.slices import SECOND_NS
@@ -36,6 +37,7 @@ from engine.executor.ledger import Ledger
 from engine.gateway.core import GatewayCore
 from engine.gateway.door import VenueCore
 from engine.lab.pump import AFTER_NS, FORGET_AFTER_NS, Driver
+from engine.lab.recordings.bar_files import EVENTS_A_BAR, InPieces, MadeBar, Piece
 from engine.lab.recordings.door import Recording
 from engine.lab.replay.result import (
     FillWatch,
@@ -94,34 +96,122 @@ def _play_events(
     replays: Sequence[Replay], recording: Recording, played: Played, report: Callable[[], None]
 ) -> None:
     """Give every replay what the recording tells, to its end or to where it cannot be read on."""
-    events = recording.events()
+    bars = isinstance(recording, InPieces)
+    pieces = recording.pieces() if isinstance(recording, InPieces) else recording.events()
     while not played.torn:
-        block: list[tuple[int, Event]] = []
+        block: list[Piece] = []
         try:
-            block.extend(islice(events, BLOCK_EVENTS))
+            block.extend(islice(pieces, BLOCK_EVENTS))
         except BadInput as error:
             played.torn = str(error)  # what was read before stands in the block
         if not block:
             break
+        times = _times(block) if bars else [*map(itemgetter(0), block)]  # type: ignore[arg-type]
         if not played.events:
             for replay in replays:
-                replay.begin(block[0][0])
-        _check_order(block, played)
+                replay.begin(times[0])
+        _check_order(times, played)
         for replay in replays:
-            replay.feed(block)
-        played.events += len(block)
-        played.last_ns = block[-1][0]
+            if bars:
+                replay.feed_bars(block)
+            else:
+                replay.feed(block)  # type: ignore[arg-type]
+        made = sum(type(one) is MadeBar for one in block) if bars else 0
+        played.events += len(block) + made * (EVENTS_A_BAR - 1)
+        played.last_ns = times[-1]
         report()
 
 
-def _check_order(block: Sequence[tuple[int, Event]], played: Played) -> None:
+def _times(block: Sequence[Piece]) -> list[int]:
+    """Return the time of each event; of a bar in one piece its first and its last."""
+    times: list[int] = []
+    for one in block:
+        times += (one.bar.start_ns, one.bar.end_ns) if isinstance(one, MadeBar) else one[:1]
+    return times
+
+
+def _check_order(times: list[int], played: Played) -> None:
     """Raise BrokenInvariant where time runs backwards."""
-    times = [played.last_ns, *map(itemgetter(0), block)]
+    times = [played.last_ns, *times]
     if times != sorted(times):
         back = next(at for at, now_ns in enumerate(times[1:]) if now_ns < times[at])
         raise BrokenInvariant(
             f"the recording's clock ran backwards at event {played.events + back}"
         )
+
+
+# -- The lane of bars ------------------------------------------------------------------------------
+# Where nothing of ours is open or under way, each owner holds what it wants, and every rule that
+# reads the bars says that it stays so, the events of a bar move nothing: they are not even made.
+# What a tick does at its end is done: equity at its close, and whether that trips a stop or makes a
+# peak. Anything else is played event by event, from a desk that stands as if all had been. Orders,
+# fills, equity and digest are the same; decisions that repeat themselves are counted, not said.
+
+
+class BarLane:
+    """Takes bars for one replay."""
+
+    def __init__(self, driver: Driver, core: BarsAhead) -> None:
+        self._driver = driver
+        self._core = core
+        self._until_ns = 0
+        """Until when bars may be taken; 0 = the lane is closed."""
+        self._holds = False
+        """Something is held: its equity moves with the marks."""
+        self._last: MadeBar | None = None
+        """The bar taken last; None = none is since the lane was entered."""
+
+    def take(self, made: MadeBar) -> bool:
+        """Take a bar whole; False = play its events."""
+        end_ns = made.bar.end_ns
+        if end_ns >= self._until_ns or not made.two_sided:
+            self.leave()
+            if not made.two_sided or not self._enters(made):
+                return False
+        mark = _mark(made) if self._holds else None
+        if not self._core.bar_stays(made.closed, mark, end_ns):
+            self.leave()
+            return False
+        self._last = made
+        return True
+
+    def _enters(self, made: MadeBar) -> bool:
+        end_ns, key = made.bar.end_ns, made.closed.instrument
+        until_ns = self._driver.idle_until_ns()
+        if until_ns > end_ns:
+            until_ns = min(until_ns, self._core.bars_until_ns(key, end_ns))
+        if until_ns <= end_ns:
+            return False
+        self._until_ns = until_ns
+        self._holds = bool(self._core.executor.ledger.held)
+        return True
+
+    def leave(self) -> None:
+        """Have caches and venue see the last moment of the bar that was taken last."""
+        self._until_ns = 0
+        last, self._last = self._last, None
+        if last is None:
+            return
+        core, bar = self._core, last.bar
+        view = core.cache.views[last.closed.instrument]
+        view.last_trade = bar.high if last.falls_first else bar.low
+        core.bars_over()
+        self._driver.went_on(last.book(), bar.end_ns)
+
+
+def _mark(made: MadeBar) -> BookMarked:
+    book, at_ns = made.book(), made.bar.end_ns - 1
+    bid, ask = book.bids[0][0], book.asks[0][0]
+    return BookMarked(
+        instrument=book.instrument,
+        best_bid=bid,
+        best_ask=ask,
+        mid2=bid + ask,
+        two_sided_ns=at_ns,
+        proof_ns=at_ns,
+        trusted=True,
+        closed=False,
+    )
 
 
 class Replay:
@@ -141,10 +231,12 @@ class Replay:
         cash_micro: int,
         start_ns: int | None = None,
         tick_ns: int = SECOND_NS,
+        says: bool = True,
     ) -> None:
         """`start_ns` = from when on the bots trade; None = from the first event on.
 
-        `tick_ns` = how often the account looks at the clock: see `AccountCore`.
+        `tick_ns` = how often the account looks at the clock: see `AccountCore`. Without `says`
+        bars may take the lane: decisions that repeat themselves are not said.
         """
         self._cash_micro = cash_micro
         self._start_ns = start_ns
@@ -161,6 +253,9 @@ class Replay:
             placed=self._placed, filled=self._filled, listed=self._listed,
             at_rest=venue.at_rest if isinstance(venue, PaperVenue) else None,
         )  # fmt: skip
+        self._lane = BarLane(self._driver, self._core)
+        self._says = says
+        self._every_ns = max(EQUITY_EVERY_NS, tick_ns)
         self._sample_ns = 0
         """When the equity is noted next: after the first event from then on."""
         self._closed: list[tuple[int, InstrumentId]] = []
@@ -195,13 +290,40 @@ class Replay:
         """Let what is under way come to its end, and count."""
         result = self.result
         result.torn, result.elapsed_s, result.events = played.torn, played.elapsed_s, played.events
+        self._lane.leave()
         if played.events:
             self._driver.run_until(played.last_ns + AFTER_NS)
         self._finish(played.last_ns)
 
+    def feed_bars(self, block: Sequence[Piece]) -> None:
+        """Take what happened, in order; of bars those that change nothing take the lane."""
+        events: list[tuple[int, Event]] = []
+        for one in block:
+            if not isinstance(one, MadeBar):
+                events.append(one)
+                continue
+            if events and not self._says:
+                self.feed(events)
+                events = []
+            if self._says or not self._passes(one):
+                events += one.events()
+        self.feed(events)
+
+    def _passes(self, made: MadeBar) -> bool:
+        """Let a bar take the lane, and note the equity at its end; False = play its events."""
+        end_ns = made.bar.end_ns
+        if self._start_ns is not None or self._sample_ns < end_ns or not self._lane.take(made):
+            return False
+        if end_ns >= self._sample_ns:
+            self._sample(end_ns)
+        return True
+
     def feed(self, block: Sequence[tuple[int, Event]]) -> None:
-        """Take events in order, each at its time, and note the equity once a minute."""
-        if self._start_ns is not None and block and block[-1][0] >= self._start_ns:
+        """Take events, each at its time, and note the equity once a minute."""
+        if not block:
+            return
+        self._lane.leave()
+        if self._start_ns is not None and block[-1][0] >= self._start_ns:
             start_ns, self._start_ns = self._start_ns, None
             before = [event for event in block if event[0] < start_ns]
             self.feed(before)
@@ -216,7 +338,6 @@ class Replay:
                 at += 1
             now_ns, at = block[at][0], at + 1
             self._driver.play(block[first:at])
-            self._sample_ns = now_ns + EQUITY_EVERY_NS
             self._sample(now_ns)
         self._driver.play(block[at:])
 
@@ -245,11 +366,13 @@ class Replay:
         self._cache.forget(instrument)
 
     def _sample(self, now_ns: int) -> None:
-        """Note the equity of this moment."""
+        """Note the equity of this moment, and when it is noted next."""
         points = self.result.equity
         points.append((now_ns, self._executor.equity_mid_micro(now_ns)))
         if len(points) > EQUITY_POINTS_MAX:
             del points[1::2]
+            self._every_ns *= 2
+        self._sample_ns = now_ns + self._every_ns
 
     def _settle_market(self, instrument: InstrumentId, now_ns: int) -> None:
         """Note what the market brought, inventory left marked at its last two-sided mid.
@@ -336,9 +459,10 @@ GATEWAY = GatewaySettings(
 
 
 DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
 SLOW = ExecutorSettings(
     listing_interval_ms=DAY_MS, fills_interval_ms=DAY_MS, balances_interval_ms=DAY_MS,
-    redemptions_interval_ms=DAY_MS,
+    redemptions_interval_ms=DAY_MS, budget_interval_ms=HOUR_MS,
 )  # fmt: skip
 
 
@@ -355,6 +479,7 @@ def assemble(
     currency: str = CURRENCY,
     start_ns: int | None = None,
     tick_ns: int = SECOND_NS,
+    says: bool = True,
 ) -> Replay:
     """Wire recording → caches → bots → risk → executor → gateway → paper venue.
 
@@ -377,4 +502,5 @@ def assemble(
         recording=recording, executor=executor, venue=PaperVenue(account, paper, cache.book),
         cache=cache, gateway=GatewayCore(account=account, settings=GATEWAY), bots=bots,
         recorder=recorder, decide=decide, cash_micro=cash_micro, start_ns=start_ns, tick_ns=tick_ns,
+        says=says,
     )  # fmt: skip

@@ -160,6 +160,7 @@ class PreparedReplay:
             currency=next(iter(paper.starting_cash)),
             start_ns=options.start_ns,
             tick_ns=self._tick_ns,
+            says=options.decisions,
         )
 
     def __enter__(self) -> Self:

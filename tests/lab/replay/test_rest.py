@@ -33,11 +33,13 @@ from engine.venues.paper.settings import FillModel, PaperSettings
 T0 = 1_700_000_040
 BARS = 160
 CASH = 10_000
-RULES = {
-    "sma_cross": {"fast": "3", "slow": "8"},
+CRASH = [*range(100, 160), *[60] * 40]
+"""Prices that rise and fall by more than half within a bar: who is long loses more than it may."""
+RULES: dict[str, dict[str, str]] = {
+    "sma_cross": {"fast": "3", "slow": "8", "share": "0.1"},
     "rsi_reversion": {"period": "5", "oversold": "40"},
     "bollinger_reversion": {"period": "8", "enter_below": "0.2"},
-    "donchian_breakout": {},
+    "donchian_breakout": {"share": "0.1"},
     "grid": {},
     "dca": {},
 }
@@ -78,7 +80,14 @@ def written(path: Path, seed: int) -> Path:
 
 
 def run(
-    path: Path, rules: tuple[str, ...], bars: str, market: BarMarket, model: FillModel
+    path: Path,
+    rules: tuple[str, ...],
+    bars: str,
+    market: BarMarket,
+    model: FillModel,
+    *,
+    says: bool = True,
+    loss: str = "10",
 ) -> tuple[ReplayResult, list[Decision]]:
     recording = BarRecording(path, market=market, name="binance:BTC/USDT")
     decisions: list[Decision] = []
@@ -91,12 +100,14 @@ def run(
         for at, rule in enumerate(rules)
     )  # fmt: skip
     replay = assemble(
-        recording=recording, bots=bots, limits=RiskLimits(data_age_ms_max=recording.data_age_ms),
+        recording=recording, bots=bots, limits=RiskLimits.model_validate(
+            {"data_age_ms_max": recording.data_age_ms, "daily_loss_max": {"percent": loss}}
+        ),
         paper=PaperSettings(
             order_latency_ms=150, cancel_latency_ms=150, model=model, starting_cash={"USDT": CASH}
         ),
         cash_micro=CASH * MICRO, recorder=DigestRecorder(), decide=decisions.append,
-        currency="USDT", tick_ns=recording.tick_ns,
+        currency="USDT", tick_ns=recording.tick_ns, says=says,
     )  # fmt: skip
     result = replay.run(lambda *_: None)
     result.elapsed_s = result.peak_rss_mb = 0.0
@@ -130,6 +141,54 @@ def test_what_is_passed_over_changes_no_order_fill_or_decision(
         whole = run(path, rules, bars, market, model)
     assert quick == whole
     assert quick[0].digest == whole[0].digest
+
+
+@settings(
+    max_examples=14,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    seed=st.integers(0, 10_000),
+    rules=st.lists(st.sampled_from([*sorted(RULES), "resting"]), min_size=1, max_size=2).map(tuple),
+    bars=st.sampled_from(["1m", "5m"]),
+    slippage=st.sampled_from([0.0, 5.0]),
+    model=st.sampled_from(list(FillModel)),
+)
+def test_bars_in_the_lane_make_the_same_orders_fills_equity_and_digest(
+    seed: int,
+    rules: tuple[str, ...],
+    bars: str,
+    slippage: float,
+    model: FillModel,
+    tmp_path: Path,
+) -> None:
+    path, market = written(tmp_path / "b.csv", seed), BarMarket(slippage_bps=slippage)
+    lane, said = run(path, rules, bars, market, model, says=False)
+    whole, all_said = run(path, rules, bars, market, model)
+    assert lane == whole
+    assert lane.digest == whole.digest
+    assert [one for one in all_said if one.intent] == [one for one in said if one.intent]
+    assert {one.number for one in said} <= {one.number for one in all_said}
+
+
+def test_stops_of_equity_trip_in_the_lane_at_the_same_bar(tmp_path: Path) -> None:
+    bars = [f"{T0 + 60 * i},{p},{p + 1},{p - 1},{p},5000" for i, p in enumerate(CRASH)]
+    path = tmp_path / "b.csv"
+    path.write_text("\n".join(["time,open,high,low,close,volume", *bars]), encoding="utf-8")
+    given = path, ("sma_cross",), "1m", BarMarket(), FillModel.REALISTIC
+    lane, said = run(*given, says=False, loss="2")
+    whole, all_said = run(*given, loss="2")
+    assert lane == whole
+    assert any(kind.startswith("stop_") for kind in lane.alerts)
+    assert len(said) < len(all_said)
+
+
+def test_most_bars_of_a_rule_take_the_lane(tmp_path: Path) -> None:
+    path, market = written(tmp_path / "b.csv", 1), BarMarket()
+    result, said = run(path, ("sma_cross",), "1m", market, FillModel.REALISTIC, says=False)
+    assert result.fills > 4
+    assert len(said) < 0.7 * result.evaluations
 
 
 def test_orders_that_rest_meet_every_snapshot_and_trade(

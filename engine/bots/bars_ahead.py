@@ -1,0 +1,106 @@
+"""Closed bars of a file, taken by a core one after the other while no strategy wants a change.
+
+Most bars of a rule change nothing: it looks at its indicators and wants what it has. Such a bar
+needs no turn. Its `BarClosed` goes to bars and indicators at once, and the strategy is asked by
+`stays` whether an evaluation would only repeat itself; where it would not, the same event is played
+as any other, and neither is fed with it a second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from engine.bots.bot import Agenda, AskedCore, Cell
+from engine.bots.explain import Explanations
+from engine.bots.signals import Reader
+from engine.bots.slices import IDLE_NS, Put, Slices
+from engine.domain.bots import BotState
+from engine.domain.effects import Effect
+from engine.domain.events import BarClosed, BookMarked
+from engine.domain.instruments import Instrument, InstrumentId
+from engine.executor.executor import Executor
+from engine.executor.stillness import Stillness
+from engine.strategies.door import Readings
+
+Stays = Callable[[Readings, Instrument, int, int], bool]
+
+
+class Asked(NamedTuple):
+    """A cell whose strategy is asked at each bar, and what it is asked with."""
+
+    cell: Cell
+    stays: Stays
+    instrument: Instrument
+    position: int
+
+
+class BarsAhead(AskedCore):
+    """The part of a core that takes bars without a turn; the lane of `lab.replay.run` drives it."""
+
+    executor: Executor
+    _tape: Put | None
+    _explanations: Explanations | None
+    _slices: Slices | None
+    _agenda: Agenda
+    _ready: list[Cell]
+    _effects: list[Effect]
+    _decisions: int
+    _second_ns: int
+    _tick_ns: int
+    _asked: tuple[Asked, ...] = ()
+
+    @property
+    def _stillness(self) -> Stillness:
+        return self.executor.stillness
+
+    def bars_until_ns(self, instrument: InstrumentId, end_ns: int) -> int:
+        """Return until when bars of this instrument may be taken, the next one ending at `end_ns`.
+
+        0 = not now: something is due, or a strategy must be evaluated each time.
+        """
+        if self._second_ns != end_ns or self._tick_ns < IDLE_NS or self._effects or self._ready:
+            return 0
+        if self._tape or self._explanations or self._slices:
+            return 0  # each turn is kept, or the next one waits for this
+        if self._cells.keys() != {instrument} or not self.reads_bars_alone(instrument):
+            return 0
+        asked: list[Asked] = []
+        terms = self.cache.views[instrument].instrument
+        for cell in self._cells[instrument]:
+            bot, stays = cell.bot, getattr(cell.bot.strategy, "stays", None)
+            if stays is None or bot.state is not BotState.RUNNING or bot.strategy.replan_ns_min:
+                return 0
+            position = self.executor.ledger.owned(instrument, bot.name).position
+            asked.append(Asked(cell, stays, terms, position))
+        self._asked = tuple(asked)
+        until = self._stillness.until_ns(end_ns - 1)
+        agenda = self._agenda.heap
+        return min(until, agenda[0][0]) if agenda else 0
+
+    def bar_stays(self, event: BarClosed, mark: BookMarked | None, now_ns: int) -> bool:
+        """Take a closed bar, and the mark of its tick where something is held.
+
+        False = it must be played as any other event; what it did to bars and indicators is done.
+        """
+        closed, stays = self.signals.bar_ahead(event), True
+        for cell, asks, terms, position in self._asked:
+            bot = cell.bot
+            for one in closed:
+                if one.bars in bot.reads.bars and bot.strategy.receive(one, now_ns):
+                    reader = Reader(self.signals, terms.id, bot.reads, now_ns)
+                    stays = asks(reader, terms, position, now_ns) and stays
+        if not stays or (mark is not None and not self._stillness.mark(mark, now_ns)):
+            return False
+        self._second_ns = now_ns - now_ns % self._tick_ns + self._tick_ns
+        for cell, _, _, _ in self._asked:
+            for one in closed:
+                if one.bars in cell.bot.reads.bars:
+                    self._decisions += 1
+                    cell.bot.evaluations += 1
+                    self._agenda.put(cell, now_ns + cell.bot.strategy.timer_ns)
+        return True
+
+    def bars_over(self) -> None:
+        """Learn anew when a bar closes by the clock, after bars were taken."""
+        self.signals.schedule()

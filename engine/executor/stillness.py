@@ -1,0 +1,102 @@
+"""Whether an account has nothing to do, and until when time and marks alone change nothing.
+
+A recording of bars leaves most of them without an order: there the ticks of the clock between two
+decisions need no turn. What a tick would do then is done here: the mark, and the equity it makes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from engine.domain.events import BookMarked
+from engine.domain.intents import Target
+from engine.executor.halts import ExecutorParts, Markets, TradingHalts
+from engine.executor.orders import InstrumentState
+from engine.executor.settings import NEVER
+from engine.executor.venue_reports import VenueReports
+from engine.risk.gate import RiskGate
+
+
+class Stillness:
+    """Asks an account's parts whether anything is due. `timer_ns` = when its own timer fires."""
+
+    def __init__(
+        self,
+        parts: ExecutorParts,
+        gate: RiskGate,
+        reports: VenueReports,
+        markets: Markets,
+        halts: TradingHalts,
+        *,
+        timer_ns: Callable[[], int],
+    ) -> None:
+        self._table, self._blocks, _, _ = parts
+        self._gate = gate
+        self._markets = markets
+        self._halts = halts
+        self._reconciler = reports.reconciler
+        self._timer_ns = timer_ns
+        self._floor_micro = self._peak_micro = 0
+        """Between them equity changes no stop and no peak, as `until_ns` found them."""
+
+    def rests(self, now_ns: int) -> bool:
+        """Say whether a plan at this time would find nothing to do."""
+        table, halts = self._table, self._halts
+        due_ns = min(table.wake_ns, self._reconciler.questions.due_ns)
+        return (
+            now_ns < due_ns
+            and now_ns < self._reconciler.wallet.due_ns
+            and now_ns < self._timer_ns() <= due_ns
+            and halts.judged == table.moves
+            and not (halts.equity_due or table.dirty or table.unknown or table.unjournaled)
+        )
+
+    def until_ns(self, now_ns: int) -> int:
+        """Return until when ticks have no effect while `mark` is True; 0 = they may have one.
+
+        That is where nothing works and each owner holds what it wants.
+        """
+        wallet, table = self._reconciler.wallet, self._table
+        if (
+            not self.rests(now_ns)
+            or self._blocks.account_block() is not None
+            or self._blocks.reduces_only
+            or self._gate.breakers.unmarked
+            or wallet.state.operations
+            or table.ledger.redeemable
+            or wallet.merge_above
+        ):
+            return 0
+        self._floor_micro, self._peak_micro = self._gate.breakers.room()
+        until = min(self._halts.keeps_until_ns(now_ns), self._timer_ns(), wallet.due_ns)
+        return min(
+            until, *(self._wanted_until_ns(one) for one in table.instruments.values()), NEVER
+        )
+
+    def _wanted_until_ns(self, entry: InstrumentState) -> int:
+        """Return how long what its owners hold is what they want; 0 = it is not."""
+        if entry.working:
+            return 0
+        until = NEVER
+        for slot in entry.slots.values():
+            intent = slot.intent
+            if intent is None:
+                continue
+            held = self._table.ledger.owned(entry.instrument.id, slot.owner)
+            if type(intent) is not Target or slot.basket or held.position != intent.position:
+                return 0
+            until = min(until, intent.valid_until_ns)
+        return until
+
+    def mark(self, mark: BookMarked, now_ns: int) -> bool:
+        """Take the mark of a tick; False = the equity it makes must be judged by a turn."""
+        key, marks = mark.instrument, self._markets.marks
+        entry = self._table.instruments[key]
+        entry.mark = marks[key] = mark
+        equity = self._table.ledger.equity_micro(
+            marks, now_ns=now_ns, mark_age_ns_max=self._gate.mark_age_ns_max
+        )
+        if not self._floor_micro <= equity <= self._peak_micro:
+            return False
+        self._gate.breakers.keep_equity(equity)
+        return True
