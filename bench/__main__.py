@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from bench import (
+    bars,
     dashboard,
     days,
     memory,
@@ -78,6 +79,7 @@ def _parts(rounds: int, *, quick: bool) -> dict[str, tuple[str, Callable[[], Seq
             lambda: _rows(_replayed(rounds, peers=not quick)),
         ),
         "order": ("The way of an order, counted", order_path.rows),
+        "bars": ("A bar of a backtest, counted", bars.rows),
         "days": ("A recorded day", lambda: days.rows(rounds)),
         "rules": (
             "Rules of bars: closed trades and metrics beside the libraries'",

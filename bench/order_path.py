@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from bench.generator import write
 from bench.ours import CASH_MICRO, LIMITS, PAPER, maker
@@ -24,6 +24,7 @@ from engine.lab.replay.run import assemble
 from engine.runtime.journal import DigestRecorder
 
 Row = tuple[str, str, str, str, str]
+T = TypeVar("T")
 
 BUDGET = {"opcode": 5_800, "call": 135, "record": 3.6}
 """At most so many for each order, in the mean of some hundred; a number may only become smaller.
@@ -96,8 +97,8 @@ def _replayed(events: list[tuple[int, Event]]) -> tuple[int, int]:
     return orders, recorder.commit().result()
 
 
-def counted(events: list[tuple[int, Event]]) -> tuple[dict[str, int], int, int]:
-    """Replay with every bytecode and call counted; return them, the orders and the records."""
+def steps_of(run: Callable[[], T]) -> tuple[dict[str, int], T]:
+    """Run twice and count every bytecode and call of the second; return both counts and it."""
     counts = {"opcode": 0, "call": 0}
 
     def inside(_frame: FrameType, event: str, _argument: Any) -> Any:
@@ -111,12 +112,17 @@ def counted(events: list[tuple[int, Event]]) -> tuple[dict[str, int], int, int]:
         return inside
 
     before = sys.gettrace()
-    _replayed(events)  # what is looked up once is looked up
+    run()  # what is looked up once is looked up
     sys.settrace(called)
     try:
-        orders, records = _replayed(events)
+        return counts, run()
     finally:
         sys.settrace(before)
+
+
+def counted(events: list[tuple[int, Event]]) -> tuple[dict[str, int], int, int]:
+    """Replay with every bytecode and call counted; return them, the orders and the records."""
+    counts, (orders, records) = steps_of(lambda: _replayed(events))
     return counts, orders, records
 
 

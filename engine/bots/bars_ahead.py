@@ -9,7 +9,6 @@ as any other, and neither is fed with it a second time.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from engine.bots.bot import Agenda, AskedCore, Cell
 from engine.bots.explain import Explanations
@@ -26,13 +25,20 @@ from engine.strategies.door import Readings
 Stays = Callable[[Readings, Instrument, int, int], bool]
 
 
-class Asked(NamedTuple):
-    """A cell whose strategy is asked at each bar, and what it is asked with."""
+class Asked:
+    """A cell whose strategy is asked at each bar, what it is asked with, and how often it was."""
 
-    cell: Cell
-    stays: Stays
-    instrument: Instrument
-    position: int
+    __slots__ = ("cell", "count", "instrument", "position", "reader", "seen_ns", "stays")
+
+    def __init__(
+        self, cell: Cell, stays: Stays, instrument: Instrument, position: int, reader: Reader
+    ) -> None:
+        self.cell = cell
+        self.stays = stays
+        self.instrument = instrument
+        self.position = position
+        self.reader = reader
+        self.count = self.seen_ns = 0
 
 
 class BarsAhead(AskedCore):
@@ -72,11 +78,11 @@ class BarsAhead(AskedCore):
             if stays is None or bot.state is not BotState.RUNNING or bot.strategy.replan_ns_min:
                 return 0
             position = self.executor.ledger.owned(instrument, bot.name).position
-            asked.append(Asked(cell, stays, terms, position))
+            reader = Reader(self.signals, instrument, bot.reads, end_ns)
+            asked.append(Asked(cell, stays, terms, position, reader))
         self._asked = tuple(asked)
         until = self._stillness.until_ns(end_ns - 1)
-        agenda = self._agenda.heap
-        return min(until, agenda[0][0]) if agenda else 0
+        return min(until, self._agenda.next_ns())
 
     def bar_stays(self, event: BarClosed, mark: BookMarked | None, now_ns: int) -> bool:
         """Take a closed bar, and the mark of its tick where something is held.
@@ -84,23 +90,28 @@ class BarsAhead(AskedCore):
         False = it must be played as any other event; what it did to bars and indicators is done.
         """
         closed, stays = self.signals.bar_ahead(event), True
-        for cell, asks, terms, position in self._asked:
-            bot = cell.bot
+        for asked in self._asked:
+            bot = asked.cell.bot
             for one in closed:
                 if one.bars in bot.reads.bars and bot.strategy.receive(one, now_ns):
-                    reader = Reader(self.signals, terms.id, bot.reads, now_ns)
-                    stays = asks(reader, terms, position, now_ns) and stays
+                    asked.reader.now_ns = asked.seen_ns = now_ns
+                    asked.count += 1
+                    if not asked.stays(asked.reader, asked.instrument, asked.position, now_ns):
+                        stays = False
         if not stays or (mark is not None and not self._stillness.mark(mark, now_ns)):
+            for asked in self._asked:
+                asked.count -= asked.seen_ns == now_ns  # it is evaluated as at any other time
             return False
-        self._second_ns = now_ns - now_ns % self._tick_ns + self._tick_ns
-        for cell, _, _, _ in self._asked:
-            for one in closed:
-                if one.bars in cell.bot.reads.bars:
-                    self._decisions += 1
-                    cell.bot.evaluations += 1
-                    self._agenda.put(cell, now_ns + cell.bot.strategy.timer_ns)
         return True
 
-    def bars_over(self) -> None:
-        """Learn anew when a bar closes by the clock, after bars were taken."""
+    def bars_over(self, end_ns: int) -> None:
+        """Go on behind the last bar that was taken, which ended at `end_ns`."""
+        self._second_ns = end_ns - end_ns % self._tick_ns + self._tick_ns
+        for asked in self._asked:
+            if asked.count:
+                bot = asked.cell.bot
+                self._decisions += asked.count
+                bot.evaluations += asked.count
+                self._agenda.put(asked.cell, asked.seen_ns + bot.strategy.timer_ns)
+        self._asked = ()
         self.signals.schedule()

@@ -271,6 +271,13 @@ class Agenda:
         cell.listed_ns = due_ns
         heapq.heappush(self.heap, (due_ns, cell.turn, cell))
 
+    def next_ns(self) -> int:
+        """Return when the next cell is due; 0 = none is."""
+        heap = self.heap
+        while heap and heap[0][2].due_ns != heap[0][0]:
+            self._strike()
+        return heap[0][0] if heap else 0
+
     def take(self, now_ns: int) -> list[Cell]:
         """Take off, in order, every cell that is due."""
         heap, due = self.heap, []

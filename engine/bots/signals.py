@@ -47,12 +47,14 @@ NEVER = 1 << 62
 class Series:
     """The bars of one instrument and spec: the sampler, and the last closed ones."""
 
-    __slots__ = ("bars", "depth", "sampler")
+    __slots__ = ("bars", "depth", "price_unit", "sampler")
 
-    def __init__(self, sampler: Sampler, bars: list[Bar]) -> None:
+    def __init__(self, sampler: Sampler, bars: list[Bar], price_unit: float) -> None:
         self.sampler = sampler
         self.bars = bars
         self.depth = 1
+        self.price_unit = price_unit
+        """What one unit of its bars' prices is in the currency."""
 
     def keep(self, bar: Bar) -> None:
         self.bars.append(bar)
@@ -117,6 +119,8 @@ class Watched:
         self.given_ns = 0
         """How long one of them is."""
         self.fed = _Shared([], [], [], [], [])
+        self.named: dict[int, dict[str, Indicator]] = {}
+        """Identity of what a bot declares → the indicators by its names for them."""
         self.price_unit = 10.0**-instrument.price_decimals
         self.size_unit = 10.0**-instrument.size_decimals
 
@@ -129,7 +133,11 @@ class Watched:
                 self.sort()
 
     def sort(self) -> None:
-        """Sort the indicators by what feeds them."""
+        """Sort the indicators by what feeds them, and by the names their readers gave them."""
+        for reads in self.readers.values():
+            named = self.named.setdefault(id(reads), {})
+            variants = reads.indicators.items()
+            named.update((key, self.indicators[one]) for key, one in variants)
         self.fed = fed = _Shared([], [], [], [], [])
         for variant, indicator in self.indicators.items():
             match indicator:
@@ -207,7 +215,8 @@ class Signals:
         sampler, bars = known.pop(name, (_sampler(spec, watched.instrument), []))
         if bars or sampler.start_ns is not None:
             sampler.on_gap(max(sampler.seen_ns, sampler.closed_ns))  # nothing was seen since
-        series = watched.series[name] = Series(sampler, bars)
+        unit = watched.price_unit / spec.per_increment
+        series = watched.series[name] = Series(sampler, bars, unit)
         return series
 
     def leave(self, bot: BotId, instrument: InstrumentId | None = None) -> None:
@@ -345,7 +354,8 @@ class Signals:
         for name, series in watched.series.items():
             spec = series.sampler.spec
             if name == event.bars:
-                closed += self._close(watched, name, series, [event.bar])
+                self._feed(watched, name, series, event.bar)
+                closed.append(event)
             elif _longer(spec, step_ns):
                 made = series.sampler.on_bar(event.bar)
                 closed += self._close(watched, name, series, made)
@@ -394,25 +404,30 @@ class Signals:
         if due_ns is not None and due_ns < self.due_ns:
             self.due_ns = due_ns
         for bar in made:
-            series.keep(bar)
-            if not watched.fed.bars:
-                continue
-            unit = watched.price_unit / series.sampler.spec.per_increment
-            seen = PriceBar(
-                bar.open * unit,
-                bar.high * unit,
-                bar.low * unit,
-                bar.close * unit,
-                bar.volume * watched.size_unit,
-            )
-            for fed_with, indicator in watched.fed.bars:
-                if fed_with == name:
-                    try:
-                        indicator.on_bar(seen)
-                    except FAILS as error:
-                        watched.break_off(indicator, error)
+            self._feed(watched, name, series, bar)
         key = watched.instrument.id
         return [BarClosed(instrument=key, bars=name, bar=bar) for bar in made]
+
+    def _feed(self, watched: Watched, name: str, series: Series, bar: Bar) -> None:
+        """Keep a bar that closed and feed its indicators with it."""
+        series.keep(bar)
+        fed = watched.fed.bars
+        if not fed:
+            return
+        unit = series.price_unit
+        seen = PriceBar(
+            bar.open * unit,
+            bar.high * unit,
+            bar.low * unit,
+            bar.close * unit,
+            bar.volume * watched.size_unit,
+        )
+        for fed_with, indicator in fed:
+            if fed_with == name:
+                try:
+                    indicator.on_bar(seen)
+                except FAILS as error:
+                    watched.break_off(indicator, error)
 
     # -- what is read ------------------------------------------------------------------------------
 
@@ -435,6 +450,11 @@ class Signals:
             raise BadInput(f"{instrument}: {variant.text} is not declared: name it in `reads`")
         return indicator.value(now_ns)
 
+    def named(self, instrument: InstrumentId, reads: Reads) -> dict[str, Indicator]:
+        """Return the indicators of an instrument by the names they are declared under."""
+        watched = self._watched.get(instrument)
+        return {} if watched is None else watched.named.get(id(reads), {})
+
     def state(self, bot: BotId) -> bytes:
         """Return what survives of everything a bot reads; empty = it reads nothing."""
         series, indicators = {}, {}
@@ -456,7 +476,7 @@ class Signals:
 class Reader:
     """The readings of one bot in one instrument at one time. Implements `Readings`."""
 
-    __slots__ = ("_instrument", "_now_ns", "_reads", "_signals")
+    __slots__ = ("_instrument", "_named", "_reads", "_signals", "now_ns")
 
     def __init__(
         self, signals: Signals, instrument: InstrumentId, reads: Reads, now_ns: int
@@ -464,7 +484,8 @@ class Reader:
         self._signals = signals
         self._instrument = instrument
         self._reads = reads
-        self._now_ns = now_ns
+        self._named = signals.named(instrument, reads)
+        self.now_ns = now_ns
 
     def bars(self, name: str, count: int) -> list[Bar]:
         """Return the last closed bars, as `Readings` says."""
@@ -472,10 +493,13 @@ class Reader:
 
     def indicator(self, name: str) -> float | None:
         """Return a variant's number, as `Readings` says."""
+        found = self._named.get(name)
+        if found is not None:
+            return found.value(self.now_ns)
         variant = self._reads.indicators.get(name)
         if variant is None:
             raise BadInput(f"indicator {name} is not declared: name it in `reads`")
-        return self._signals.value(self._instrument, variant, self._now_ns)
+        return self._signals.value(self._instrument, variant, self.now_ns)
 
 
 def _sampler(spec: BarSpec, instrument: Instrument) -> Sampler:

@@ -33,4 +33,5 @@ class Sma(BarIndicator, gc=False):
     def value(self, now_ns: int) -> float | None:
         """Return the average; None before so many bars."""
         del now_ns
-        return self.closes.mean if self.closes.full else None
+        closes = self.closes
+        return closes.total / closes.size if len(closes.values) == closes.size else None

@@ -202,15 +202,21 @@ class Last(msgspec.Struct, gc=False):
 
     def push(self, value: float) -> float | None:
         """Add a value; return the one that left, or None where there was room."""
-        if len(self.values) < self.size:
-            self.values.append(value)
+        values, at = self.values, self.next
+        if len(values) < self.size:
+            values.append(value)
             self.total += value
             return None
-        old = self.values[self.next]
-        self.values[self.next] = value
-        self.next = (self.next + 1) % self.size
-        # Sum anew once a round: adding and taking away floats drifts.
-        self.total = self.total - old + value if self.next else sum(self.values)
+        old = values[at]
+        values[at] = value
+        at += 1
+        if at < self.size:
+            self.next = at
+            self.total = self.total - old + value
+        else:
+            # Sum anew once a round: adding and taking away floats drifts.
+            self.next = 0
+            self.total = sum(values)
         return old
 
     @property

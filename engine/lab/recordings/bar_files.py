@@ -59,6 +59,7 @@ _BUY, _SELL = Side.BUY, Side.SELL
 SIZE_DECIMALS_MIN = 4
 """A file of whole volumes still lets an order be a part of one."""
 EVENTS_A_BAR = 5
+BPS = 10_000
 LATENCY_MS_MIN = 1
 """Least latency of orders on bars: with none, an order would fill at the close that decided it."""
 
@@ -214,6 +215,9 @@ class BarRecording:
         self.data_age_ms = 2 * self.spec.step // 1_000_000
         self.tick_ns = max(S, self.spec.step)
         self.bars = self.spec.text
+        self.volume_min = volume_shown(self.instrument, market)
+        """Volume of a bar below which the book around it is empty."""
+        self._away_bps = _away_bps(market, 0)
 
     def held(self, start_ns: int | None, until_ns: int | None) -> list[float]:
         """Return what one was worth from the first open to each close between two times.
@@ -257,6 +261,11 @@ class BarRecording:
         if before_end_ns is not None:
             yield before_end_ns, InstrumentClosed(instrument=instrument.id)
 
+    def touch(self, price: int) -> tuple[int, int]:
+        """Return the best bid and ask of a book around a price that is not empty."""
+        away = round(price * self._away_bps / BPS)
+        return max(self.instrument.tick, price - away), price + away
+
     def printed(self, price: int, volume: int, aggressor: Side) -> TradePrinted:
         """Return the trade at an extreme of a bar of this volume."""
         share = int(volume * self.market.volume_share)
@@ -297,11 +306,6 @@ class MadeBar:
         bar = self.bar
         return bar.open - bar.low <= bar.high - bar.open
 
-    @property
-    def two_sided(self) -> bool:
-        """True where so much was traded that the book of its last moment has any size."""
-        return size_shown(self.recording.instrument, self.bar.volume, self.recording.market) > 0
-
     def book(self) -> BookReplaced:
         """Return the book of its last moment."""
         made = self.recording
@@ -329,15 +333,30 @@ class MadeBar:
 Piece = MadeBar | tuple[int, Event]
 
 
-def size_shown(instrument: Instrument, volume: int, market: BarMarket) -> int:
-    """Return the size at each level of the book that is assumed where so much was traded."""
-    lot = instrument.lot
-    return int(volume * market.volume_share) // market.levels // lot * lot
+def volume_shown(instrument: Instrument, market: BarMarket) -> int:
+    """Return the least volume around which a book of any size is assumed."""
+    least = market.levels * instrument.lot
+    return next(
+        (
+            volume
+            for volume in range(max(0, int(least / market.volume_share) - 2), 1 << 62)
+            if int(volume * market.volume_share) >= least
+        )
+        if market.volume_share > 0
+        else iter((1 << 62,))
+    )
+
+
+def _away_bps(market: BarMarket, level: int) -> float:
+    """Return how far from the price a level stands."""
+    depth = sqrt((level + 1) / market.levels) if market.impact_bps else 0.0
+    return market.slippage_bps + market.impact_bps * depth
 
 
 def book_around(instrument: Instrument, price: int, volume: int, market: BarMarket) -> BookReplaced:
     """Return the book that is assumed at a price, where so much was traded before."""
-    tick, size = instrument.tick, size_shown(instrument, volume, market)
+    tick, lot = instrument.tick, instrument.lot
+    size = int(volume * market.volume_share) // market.levels // lot * lot
     if size > 0 and not market.impact_bps and not market.slippage_bps:
         return BookReplaced(
             instrument=instrument.id, bids=((max(tick, price), size),), asks=((price, size),)
@@ -345,8 +364,7 @@ def book_around(instrument: Instrument, price: int, volume: int, market: BarMark
     bids: list[Level] = []
     asks: list[Level] = []
     for level in range(market.levels):
-        depth = sqrt((level + 1) / market.levels) if market.impact_bps else 0.0
-        away = round(price * (market.slippage_bps + market.impact_bps * depth) / 10_000)
+        away = round(price * _away_bps(market, level) / BPS)
         if size > 0:
             bids.append((max(tick, price - away), size))
             asks.append((price + away, size))

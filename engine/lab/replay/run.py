@@ -163,10 +163,10 @@ class BarLane:
 
     def take(self, made: MadeBar) -> bool:
         """Take a bar whole; False = play its events."""
-        end_ns = made.bar.end_ns
-        if end_ns >= self._until_ns or not made.two_sided:
+        end_ns, shown = made.bar.end_ns, made.bar.volume >= made.recording.volume_min
+        if end_ns >= self._until_ns or not shown:
             self.leave()
-            if not made.two_sided or not self._enters(made):
+            if not shown or not self._enters(made):
                 return False
         mark = _mark(made) if self._holds else None
         if not self._core.bar_stays(made.closed, mark, end_ns):
@@ -195,15 +195,15 @@ class BarLane:
         core, bar = self._core, last.bar
         view = core.cache.views[last.closed.instrument]
         view.last_trade = bar.high if last.falls_first else bar.low
-        core.bars_over()
+        core.bars_over(bar.end_ns)
         self._driver.went_on(last.book(), bar.end_ns)
 
 
 def _mark(made: MadeBar) -> BookMarked:
-    book, at_ns = made.book(), made.bar.end_ns - 1
-    bid, ask = book.bids[0][0], book.asks[0][0]
+    at_ns = made.bar.end_ns - 1
+    bid, ask = made.recording.touch(made.bar.close)
     return BookMarked(
-        instrument=book.instrument,
+        instrument=made.closed.instrument,
         best_bid=bid,
         best_ask=ask,
         mid2=bid + ask,
@@ -459,10 +459,9 @@ GATEWAY = GatewaySettings(
 
 
 DAY_MS = 86_400_000
-HOUR_MS = 3_600_000
 SLOW = ExecutorSettings(
     listing_interval_ms=DAY_MS, fills_interval_ms=DAY_MS, balances_interval_ms=DAY_MS,
-    redemptions_interval_ms=DAY_MS, budget_interval_ms=HOUR_MS,
+    redemptions_interval_ms=DAY_MS, budget_interval_ms=DAY_MS,
 )  # fmt: skip
 
 
