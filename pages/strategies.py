@@ -48,6 +48,10 @@ EVIDENCE = columns_of(
     Col("mean", "Mean PnL", ColKind.GAIN),
     Col("low", "Interval from", ColKind.GAIN),
     Col("high", "Interval to", ColKind.GAIN),
+    Col("hold", "Holding", ColKind.GAIN),
+    Col("excess", "Over holding", ColKind.GAIN),
+    Col("excess_low", "Over it from", ColKind.GAIN),
+    Col("excess_high", "Over it to", ColKind.GAIN),
     Col("per", "Per"),
     Col("count", "Traded", ColKind.COUNT),
     Col("seen", "Of", ColKind.COUNT),
@@ -92,7 +96,10 @@ def evidence_rows(name: str) -> list[dict[str, object]]:
 
 
 def _row(row: EvidenceRow) -> dict[str, object]:
-    amounts = ("mean", "low", "high", "first", "second", "mean_10", "fees")
+    amounts = (
+        *("mean", "low", "high", "first", "second", "mean_10", "fees"),
+        *("hold", "excess", "excess_low", "excess_high"),
+    )
     given: dict[str, float | None] = {name: getattr(row, name) for name in amounts}
     return {
         **{name: None if one is None else Decimal(str(one)) for name, one in given.items()},
@@ -129,7 +136,10 @@ def show_evidence(name: str, entry: StrategyEntry) -> None:
     for currency in dict.fromkeys(row["currency"] for row in found):
         mine = [row for row in found if row["currency"] == currency]
         table(mine, EVIDENCE, key=f"evidence_{name}_{currency}")
-    panels.note(f"{Mode.PAPER.upper()}: {shown.PLAYED}; 95 % intervals by block bootstrap.")
+    panels.note(
+        f"{Mode.PAPER.upper()}: {shown.PLAYED}; 95 % intervals by block bootstrap. "
+        "Holding: with the same capital from the first bar on, without costs; binaries have none."
+    )
 
 
 @guard.part("The strategy")

@@ -136,8 +136,8 @@ class Watched:
         """Sort the indicators by what feeds them, and by the names their readers gave them."""
         for reads in self.readers.values():
             named = self.named.setdefault(id(reads), {})
-            variants = reads.indicators.items()
-            named.update((key, self.indicators[one]) for key, one in variants)
+            for name, variant in reads.indicators.items():
+                named[name] = self.indicators[variant]
         self.fed = fed = _Shared([], [], [], [], [])
         for variant, indicator in self.indicators.items():
             match indicator:

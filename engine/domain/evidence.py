@@ -1,5 +1,8 @@
 """What recorded data shows of a strategy, and the verdict that follows by rule.
 
+Whoever merely is long in a market that rises earns what the market gives: of bars a gain counts
+only above that of holding, on the same days with the same capital.
+
 A row of evidence is computed by `engine.lab.evidence` and by nothing else: no form, command or file
 states one. The verdict is a function of the rows: it cannot be typed in either.
 """
@@ -10,6 +13,8 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 import msgspec
+
+from engine.domain.instruments import Kind
 
 COUNT_MIN = 10
 """Fewer traded markets or days than this show nothing, whatever they brought."""
@@ -30,9 +35,9 @@ class Edge(StrEnum):
 
 
 MEANS = {
-    Edge.PROVEN: "It earns beyond chance, on data that began after its rules were fixed.",
-    Edge.CANDIDATE: "It earned beyond chance, and something that a proof needs is missing.",
-    Edge.HARMLESS: "It rested, or neither a gain nor a loss is shown beyond chance.",
+    Edge.PROVEN: "It earns beyond chance and over holding, on data of after its rules.",
+    Edge.CANDIDATE: "It earned beyond chance and over holding; a proof lacks something.",
+    Edge.HARMLESS: "It rested, or no loss and no gain over holding is beyond chance.",
     Edge.LOSES: "It lost beyond chance on some of the data.",
     Edge.NO_DATA: "Nothing here tells: no data of its product, or too few markets or days.",
 }
@@ -82,6 +87,16 @@ class EvidenceRow(msgspec.Struct, frozen=True, kw_only=True):
     fees: float = 0.0
     trials: int = 1
     """Sets of parameters of the strategy that were played here, this one among them."""
+    hold: float | None = None
+    """What holding with the capital from the first bar on brought per day, without costs; None =
+    there is nothing to hold, or the row is of before this was computed."""
+    excess: float | None = None
+    """Profit or loss less that of holding, the mean of all days of the data."""
+    excess_low: float | None = None
+    excess_high: float | None = None
+    """The 95 % interval of `excess`, by block bootstrap."""
+    excess_low_corrected: float | None = None
+    """Its lower end for as many trials as were made (Bonferroni)."""
     mean_10: float | None = None
     """The mean at ten times the capital: what is left of it is the capacity."""
     began_ns: int = 0
@@ -111,6 +126,12 @@ def verdict_of(row: EvidenceRow) -> tuple[Edge, str]:
         return Edge.LOSES, f"{span}: below zero"
     if not earns(row):
         return Edge.HARMLESS, f"{span}: no gain beyond chance"
+    if row.product != Kind.BINARY.value:
+        if row.hold is None:
+            return Edge.NO_DATA, f"{span}: never compared with holding, prove it again"
+        span += f"; {holding_in_words(row)}"
+        if not beats_holding(row):
+            return Edge.HARMLESS, f"{span}: no gain over holding beyond chance"
     lacks = missing(row)
     if lacks:
         return Edge.CANDIDATE, f"{span}: above zero; a proof lacks {'; '.join(lacks)}"
@@ -120,6 +141,19 @@ def verdict_of(row: EvidenceRow) -> tuple[Edge, str]:
 def earns(row: EvidenceRow) -> bool:
     """Say whether the mean stays above zero, corrected for how often was tried."""
     return row.low_corrected is not None and row.low_corrected > 0
+
+
+def beats_holding(row: EvidenceRow) -> bool:
+    """Say whether it stays above holding the instrument, corrected for how often was tried."""
+    return row.excess_low_corrected is not None and row.excess_low_corrected > 0
+
+
+def holding_in_words(row: EvidenceRow) -> str:
+    """Return what holding brought, and how much more the strategy did; empty = not compared."""
+    if row.hold is None or row.excess is None or row.excess_low is None or row.excess_high is None:
+        return ""
+    more = f"{row.excess:+.2f} [{row.excess_low:+.2f}, {row.excess_high:+.2f}]"
+    return f"holding {row.hold:+.2f}, over it {more}"
 
 
 def missing(row: EvidenceRow) -> list[str]:

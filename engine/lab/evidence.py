@@ -7,8 +7,9 @@ capital, so that limits of an account do not size what a strategy wants. Orders 
 
 The interval is a circular block bootstrap over markets or days in order of time (Politis and
 Romano, 1992, "A circular block-resampling procedure for stationary data"), blocks of n^(1/3): what
-lies side by side is not independent. The lower end is also taken at the level over the number of
-trials (Bonferroni): the best of many is partly luck.
+lies side by side is not independent. Of bars each day is set beside holding the instrument with the
+same capital from the first bar on, and the difference has an interval of its own. Lower ends are
+also taken at the level over the number of trials (Bonferroni): the best of many is partly luck.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from engine.bots.bot import Bot
@@ -294,7 +296,7 @@ class EvidenceTrial:
         interval = block_interval(found.values, trials)
         first, second = halves(found.values)
         errors = [*result.bot_errors.values(), *([result.torn] if result.torn else [])]
-        return EvidenceRow(
+        alone = EvidenceRow(
             strategy=self.name,
             data=data.name,
             digest=digest,
@@ -324,6 +326,36 @@ class EvidenceTrial:
             proved_ns=now_ns,
             error="; ".join(errors),
         )
+        return self._beside_holding(alone)
+
+    def _beside_holding(self, row: EvidenceRow) -> EvidenceRow:
+        """Return the row with what holding brought, and what the strategy did over it."""
+        hold, excess = self._over_holding()
+        over = block_interval(excess, row.trials)
+        if over is None:
+            return row
+        return msgspec.structs.replace(
+            row,
+            hold=hold,
+            excess=sum(excess) / len(excess),
+            excess_low=over.low,
+            excess_high=over.high,
+            excess_low_corrected=over.low_corrected,
+        )
+
+    def _over_holding(self) -> tuple[float | None, tuple[float, ...]]:
+        """Return what holding brought per day, and by how much each day was better than that."""
+        if self._bars is None:
+            return None, ()
+        mine, (bought, worth) = _by_day(self.replay.result), self._bars.worth_by_day()
+        levels = [bought, *worth.values()]
+        moves = [self._capital * (after - before) / bought for before, after in pairwise(levels)]
+        held = dict(zip(worth, moves, strict=True))
+        days = sorted({*mine, *held})
+        if not days:
+            return None, ()
+        excess = tuple(mine.get(day, 0.0) - held.get(day, 0.0) for day in days)
+        return sum(moves) / len(days), excess
 
 
 def _fitting(name: str, recording: BarRecording) -> dict[str, str]:
@@ -348,9 +380,15 @@ def _per_market(result: ReplayResult) -> Gains:
 
 def _per_day(result: ReplayResult) -> Gains:
     """Return the change of the equity on each day (UTC) on which it changed."""
+    changes = _by_day(result)
+    return Gains("day", len(changes), tuple(one for one in changes.values() if one))
+
+
+def _by_day(result: ReplayResult) -> dict[int, float]:
+    """Return the change of the equity on each day (UTC) since the epoch, in order."""
     ends: dict[int, int] = {}
     for at_ns, equity in result.equity[1:]:
         ends[(at_ns - 1) // DAY_NS] = equity  # midnight ends a day
     levels = [result.equity_start_micro, *ends.values()]
     changes = [(after - before) / MICRO for before, after in pairwise(levels)]
-    return Gains("day", len(ends), tuple(one for one in changes if one))
+    return dict(zip(ends, changes, strict=True))

@@ -38,6 +38,17 @@ def test_the_interval_decides_and_is_corrected_for_trials() -> None:
     assert verdict(mean=-1.0, low=-2.0, high=0.1, low_corrected=-3.0) is Edge.HARMLESS
 
 
+def test_of_what_can_be_held_a_gain_counts_above_holding_alone() -> None:
+    more: dict[str, object] = {"hold": 0.2, "excess": 0.8, "excess_low": 0.3, "excess_high": 1.3}
+    spot: dict[str, object] = {"product": "spot"} | more
+    assert verdict(**spot, excess_low_corrected=0.1) is Edge.PROVEN
+    assert verdict(**spot, excess_low_corrected=-0.1) is Edge.HARMLESS, "one of many trials"
+    assert verdict(**spot) is Edge.HARMLESS
+    assert "holding +0.20, over it +0.80 [+0.30, +1.30]" in verdict_of(replace(EARNS, **spot))[1]
+    assert verdict(product="spot") is Edge.NO_DATA, "a row of before holding was computed"
+    assert verdict(product="spot", mean=-1.0, low=-2.0, high=-0.1) is Edge.LOSES
+
+
 def test_resting_is_harmless_and_too_little_is_no_data() -> None:
     resting: dict[str, object] = {"count": 0, "fills": 0, "mean": None, "low": None, "high": None}
     assert verdict(**resting) is Edge.HARMLESS

@@ -52,14 +52,18 @@ def proven(home: Path, strategy: str, path: Path, now_ns: int = NOW) -> Evidence
     return row
 
 
-def test_a_buyer_loses_in_a_falling_market_and_is_a_candidate_in_a_rising_one(
+def test_a_buyer_loses_in_a_falling_market_and_beats_nobody_who_holds_in_a_rising_one(
     tmp_path: Path,
 ) -> None:
     falling = proven(tmp_path, "dca", market(tmp_path, -0.02, "falling.csv"))
     rising = proven(tmp_path, "dca", market(tmp_path, 0.02, "rising.csv"))
     assert verdict_of(falling)[0] is Edge.LOSES
-    assert verdict_of(rising)[0] is Edge.CANDIDATE
-    assert "sizes that were quoted" in verdict_of(rising)[1], "a bar's volume is no quote"
+    verdict, why = verdict_of(rising)
+    assert verdict is Edge.HARMLESS, "it was long in a market that rose"
+    assert "no gain over holding" in why
+    assert rising.low is not None
+    assert rising.excess_high is not None
+    assert rising.low > 0 > rising.excess_high, "it bought later than who holds"
     assert (rising.per, rising.settings, rising.latency_ms) == ("day", "bars=1h", 150)
     assert rising.count <= rising.seen == DAYS
     assert rising.fees > 0
@@ -69,6 +73,18 @@ def test_a_buyer_loses_in_a_falling_market_and_is_a_candidate_in_a_rising_one(
     assert kept == [falling, rising]
     digest = code_digest(STRATEGIES["dca"])
     assert judged(kept, digest)[0] is Edge.LOSES
+
+
+def test_holding_is_worth_its_last_close_by_its_first_open_and_each_day_has_its_excess(
+    tmp_path: Path,
+) -> None:
+    path = market(tmp_path, 0.02)
+    row = proven(tmp_path, "dca", path)
+    bars = [line.split(",") for line in path.read_text("utf-8").splitlines()[1:]]
+    gain = 1_000 * (float(bars[-1][4]) / float(bars[0][1]) - 1)
+    assert row.hold == pytest.approx(gain / DAYS)
+    assert row.mean is not None
+    assert row.excess == pytest.approx((row.mean * row.count - gain) / DAYS)
 
 
 def test_rules_stand_since_their_first_proof_and_a_proof_replaces_the_one_before(

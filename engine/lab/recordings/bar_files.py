@@ -54,6 +54,7 @@ from engine.lab.formats.tables import is_number, text_of
 from engine.lab.recordings.door import RecordingStats
 
 S = 1_000_000_000
+DAY_NS = 86_400 * S
 FEED = "bars"
 _BUY, _SELL = Side.BUY, Side.SELL
 SIZE_DECIMALS_MIN = 4
@@ -226,6 +227,10 @@ class BarRecording:
         `start_ns` and kept; None = from the first, to the last bar. Empty = no bar lies between.
         """
         return self._columns.held(start_ns or 0, until_ns, self.spec.step)
+
+    def worth_by_day(self) -> tuple[float, dict[int, float]]:
+        """Return the first open, and by day (UTC, since the epoch) the last close of each."""
+        return self._columns.worth_by_day(self.spec.step)
 
     def events(self) -> Iterator[tuple[int, Event]]:
         """Yield (now_ns, event). See `Recording`, and the laws above."""
@@ -448,6 +453,12 @@ class BarColumns:
         if first >= last:
             return []
         return [opened[first] / 1e8, *(close / 1e8 for close in closes[first:last])]
+
+    def worth_by_day(self, step_ns: int) -> tuple[float, dict[int, float]]:
+        """Return the first open, and the last close of each day; midnight ends a day."""
+        starts, opened, closes = self._values[0], self._values[1], self._values[4]
+        ends = ((start_ns + step_ns - 1) // DAY_NS for start_ns in starts)
+        return opened[0] / 1e8, dict(zip(ends, (close / 1e8 for close in closes), strict=True))
 
     def bars(self, instrument: Instrument, step_ns: int) -> Iterator[tuple[int, Bar]]:
         """Yield each line's number and its bar in the instrument's units."""

@@ -79,6 +79,10 @@ class MadeRecording(Recording, Protocol):
     tick_ns: int
     """How often an account looks at the clock."""
 
+    def held(self, start_ns: int | None, until_ns: int | None) -> list[float]:
+        """Return what one was worth between two times, the price at which it is bought first."""
+        ...
+
 
 # -- A file of outcomes beside a recording that tells none: labelled as such, and never inferred ---
 

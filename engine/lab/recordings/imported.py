@@ -48,6 +48,7 @@ from storage.datasets import COLUMNS, DataKind, Dataset, columns, read, verify
 
 SEEN = 20
 """Trades whose size together says how much the book shows."""
+MINUTE_NS = 60 * S
 AGE_MS = 3_600_000
 """How old a book made of trades may be: between two trades nothing is known to have changed."""
 
@@ -96,6 +97,20 @@ class TradeRecording:
         self.data_age_ms = AGE_MS
         self.stats.bytes_total = found.rows
         self.stats.duplicates = found.duplicates
+
+    def held(self, start_ns: int | None, until_ns: int | None) -> list[float]:
+        """Return what one was worth at the first trade and the last of each minute between.
+
+        See `BarRecording.held`.
+        """
+        first: list[float] = []
+        minutes: dict[int, int] = {}
+        for times, prices, *_ in columns(self._path):
+            for at_ns, price in zip(times, prices, strict=True):
+                if at_ns >= (start_ns or 0) and (until_ns is None or at_ns < until_ns):
+                    first = first or [price / 1e8]
+                    minutes[at_ns // MINUTE_NS] = price
+        return [*first, *(price / 1e8 for price in minutes.values())]
 
     def events(self) -> Iterator[tuple[int, Event]]:
         """Yield (now_ns, event). See `Recording`."""

@@ -135,6 +135,18 @@ def test_rows_without_a_rising_number_have_no_gap_behind_those_kept(
     assert len(lost) == 1
 
 
+def test_holding_through_trades_is_worth_the_first_and_the_last_of_each_minute(
+    tmp_path: Path,
+) -> None:
+    prices = {0: "1.5", 1: "1.6", 59: "1.4", 60: "2", 200: "3"}
+    rows = (f"{T0 + at},{price},1" for at, price in prices.items())
+    imported(tmp_path, written(tmp_path, "t.csv", "time,price,size", *rows))
+    held = open_dataset(tmp_path / "data/x").held
+    assert held(None, None) == [1.5, 1.4, 2.0, 3.0]
+    assert held((T0 + 1) * 10**9, (T0 + 60) * 10**9) == [1.6, 1.4]
+    assert held((T0 + 201) * 10**9, None) == []
+
+
 def test_columns_are_named_by_hand_by_name_or_by_number(tmp_path: Path) -> None:
     path = written(tmp_path, "odd.csv", "Px;x,When,Lots", "1.25,2024-01-01T00:00:00Z,3")
     mapping = {"price": "1", "time": "when", "size": "Lots"}
