@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import msgspec
 from engine.cli.arguments import say
 from engine.clock import WallClock
 from engine.config import Config
-from engine.domain.evidence import verdict_of
+from engine.domain.evidence import Edge, EvidenceRow, holding_in_words, verdict_of
 from engine.errors import BadInput, StorageError, os_sentence
 from engine.plugins import KINDS, NAME, NAME_RULE, folders
 from engine.strategies.registry import STRATEGIES, idea_of
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--data", metavar="PATH", action="append", default=[], help="a recording or file of bars"
     )
+    sub.add_argument("--beside", action="store_true", help="a column for each recording or file")
     sub = parsers.add_parser("new", help="write a documented skeleton and its test as a plug-in")
     sub.add_argument("name", metavar="NAME", help="small letters, digits and _")
 
@@ -130,8 +132,27 @@ def prove(args: argparse.Namespace, config: Config) -> int:
         for one in sorted(found, key=lambda one: (one["strategy"], one["data"]))
     )
     head = "| strategy | data | verdict | why |\n|---|---|---|---|\n"
-    say(args, {"evidence": found}, head + text)
+    say(args, {"evidence": found}, _beside(rows) if args.beside else head + text)
     return 0
+
+
+def _beside(rows: Sequence[EvidenceRow]) -> str:
+    """Return a table of strategies by data: verdict, mean and interval, and over holding."""
+    data = list(dict.fromkeys(row.data for row in rows))
+    cells: dict[str, dict[str, str]] = {}
+    for row in sorted(rows, key=lambda row: row.strategy):
+        verdict, why = verdict_of(row)
+        if verdict is Edge.NO_DATA or row.mean is None or row.low is None or row.high is None:
+            said = f"{verdict}: {why}"
+        else:
+            said = f"{verdict} {row.mean:+.2f} [{row.low:+.2f}, {row.high:+.2f}]"
+            said += "".join(f"; {words}" for words in [holding_in_words(row)] if words)
+        cells.setdefault(row.strategy, {})[row.data] = said
+    lines = [
+        f"| `{name}` | {' | '.join(given.get(one, 'not played') for one in data)} |"
+        for name, given in cells.items()
+    ]
+    return "\n".join([f"| strategy | {' | '.join(data)} |", "|---" * (len(data) + 1) + "|", *lines])
 
 
 def new(args: argparse.Namespace) -> int:

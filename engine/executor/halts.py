@@ -387,6 +387,7 @@ class TradingHalts:
         self._cash_marked = cash_marked
         self._marks_wait_ns = settings.marks_wait_ms_max * MS
         self._keep_ns = settings.budget_interval_ms * MS
+        self._keep_peak_ns = settings.peak_interval_ms * MS
         self._waiting_since_ns: int | None = None
         self.judged = -1
         """The table's `moves` when equity was judged last."""
@@ -548,7 +549,9 @@ class TradingHalts:
         """Have the journal keep what no restart may move: stops at once, the peak each second."""
         breakers, age_ns = self._breakers, now_ns - self._durable_ns
         durable, peak = breakers.durable, breakers.peak_equity_micro
-        same = durable == self._durable and (peak == self._durable_peak or age_ns < KEEP_PEAK_NS)
+        same = durable == self._durable and (
+            peak == self._durable_peak or age_ns < self._keep_peak_ns
+        )
         ends = now_ns % DAY_NS >= DAY_NS - KEEP_EQUITY_NS
         if same and age_ns < (KEEP_PEAK_NS if ends else self._keep_ns):
             return
@@ -557,13 +560,12 @@ class TradingHalts:
         self._outbox.effects.append(keep)
 
     def keeps_until_ns(self, now_ns: int) -> int:
-        """Return when the journal is due to keep equity that moves neither stop nor peak."""
+        """Return when the journal is due to keep equity that moves no stop."""
         breakers = self._breakers
         ends_ns = now_ns - now_ns % DAY_NS + DAY_NS - KEEP_EQUITY_NS
-        moved = breakers.peak_equity_micro != self._durable_peak
-        if moved or breakers.durable != self._durable or breakers.durable[0] != now_ns // DAY_NS:
+        if breakers.durable != self._durable or breakers.durable[0] != now_ns // DAY_NS:
             return 0
-        return min(ends_ns, self._durable_ns + self._keep_ns)
+        return min(ends_ns, self._durable_ns + min(self._keep_ns, self._keep_peak_ns))
 
     def _marked(self, now_ns: int) -> bool:
         if EQUITY not in self._blocks.unhealthy:

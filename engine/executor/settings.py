@@ -85,6 +85,8 @@ class ExecutorSettings(Settings):
 
     budget_interval_ms: PositiveMilliseconds = 60_000
     """How old the journal's equity may be."""
+    peak_interval_ms: PositiveMilliseconds = 1_000
+    """How old its peak of equity may be."""
 
     # -- memory
     ended_orders_max: Annotated[int, Field(ge=1)] = 2_000

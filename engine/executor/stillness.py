@@ -37,7 +37,7 @@ class Stillness:
         self._reconciler = reports.reconciler
         self._timer_ns = timer_ns
         self._floor_micro = self._peak_micro = 0
-        """Between them equity changes no stop and no peak, as `until_ns` found them."""
+        """Below the one equity begins a stop, above the other it is a peak."""
 
     def rests(self, now_ns: int) -> bool:
         """Say whether a plan at this time would find nothing to do."""
@@ -96,7 +96,9 @@ class Stillness:
         equity = self._table.ledger.equity_micro(
             marks, now_ns=now_ns, mark_age_ns_max=self._gate.mark_age_ns_max
         )
-        if not self._floor_micro <= equity <= self._peak_micro:
+        if equity < self._floor_micro:
             return False
         self._gate.breakers.keep_equity(equity)
+        if equity > self._peak_micro:
+            self._floor_micro, self._peak_micro = self._gate.breakers.room()
         return True

@@ -234,7 +234,7 @@ class EvidenceTrial:
 
     def __init__(self, name: str, recording: Recording, times: float) -> None:
         self.name = name
-        self._asked = 0
+        self._unready = 0
         self._capital = CAPITAL * times
         bars = recording if isinstance(recording, BarRecording) else None
         self._bars, self._recording = bars, recording
@@ -268,10 +268,11 @@ class EvidenceTrial:
             decide=self._decided,
             currency=self.currency,
             tick_ns=max(SECOND_NS, bars.spec.step) if bars else SECOND_NS,
+            says=False,
         )
 
     def _decided(self, decision: Decision) -> None:
-        self._asked += decision.outcome not in UNREADY
+        self._unready += decision.outcome in UNREADY
 
     @property
     def found(self) -> Gains:
@@ -309,7 +310,7 @@ class EvidenceTrial:
             currency=self.currency,
             capital=self._capital,
             seen=found.seen,
-            asked=self._asked,
+            asked=result.evaluations - self._unready,
             fills=result.fills,
             count=len(found.values),
             mean=None if interval is None else found.mean,

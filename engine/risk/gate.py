@@ -142,7 +142,7 @@ class Breakers:
         return trips
 
     def room(self) -> tuple[int, int]:
-        """Return the least and the most equity that changes no stop and no peak, while none is."""
+        """Return the least equity that begins no stop while none stands, and the peak."""
         state = self._state
         anchor, peak = state.day_start_equity_micro, state.peak_equity_micro
         if anchor != self._scaled_for:
@@ -151,8 +151,10 @@ class Breakers:
         return max(floors), peak
 
     def keep_equity(self, equity_micro: int) -> None:
-        """Take equity that lies within `room`, on the same day."""
-        self._state.equity_micro = equity_micro
+        """Take equity that begins no stop, on the same day."""
+        state = self._state
+        state.equity_micro = equity_micro
+        state.peak_equity_micro = max(state.peak_equity_micro, equity_micro)
 
     def cash_moved(self, amount_micro: int) -> None:
         """Shift anchor and peak by a deposit (+) or withdrawal (−): it is never PnL."""

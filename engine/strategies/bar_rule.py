@@ -243,6 +243,7 @@ class BarRule:
     def stays(self, readings: Readings, instrument: Instrument, position: int, now_ns: int) -> bool:
         """Take a closed bar; True = an evaluation would ask for nothing and change nothing more.
 
+        False while too few bars have closed: that is said each time.
         `position` = what the bot holds. After False `evaluate` must follow at the same time.
         """
         key = instrument.id
@@ -252,9 +253,7 @@ class BarRule:
             return False
         wish = self._look(held, closed[-1].end_ns, readings, instrument)
         self._looked[key] = now_ns, wish
-        if len(closed) < self._needed:
-            return True
-        if held.stated and position != held.position:
+        if len(closed) < self._needed or (held.stated and position != held.position):
             return False
         part = wish.part if wish is not None else None
         return part is None or part == ((held.part or 0.0) if held.position else 0.0)

@@ -16,6 +16,7 @@ from engine.domain.jobs.prove import ProveJob
 from engine.errors import BadInput
 from engine.jobs.run import works
 from engine.lab.evidence import block_interval, data_here, prove
+from engine.lab.replay.run import BarLane
 from engine.plugins import code_digest
 from engine.strategies.registry import STRATEGIES
 from storage.database import connect_reader
@@ -87,6 +88,16 @@ def test_holding_is_worth_its_last_close_by_its_first_open_and_each_day_has_its_
     assert row.excess == pytest.approx((row.mean * row.count - gain) / DAYS)
 
 
+def test_bars_that_pass_without_a_decision_said_are_evidence_as_all_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = market(tmp_path, 0.01)
+    quick = proven(tmp_path / "quick", "sma_cross", path)
+    monkeypatch.setattr(BarLane, "take", lambda *_: False)
+    assert proven(tmp_path / "whole", "sma_cross", path) == quick
+    assert quick.asked > 24 * DAYS - 31, "every hour but those at first"
+
+
 def test_rules_stand_since_their_first_proof_and_a_proof_replaces_the_one_before(
     tmp_path: Path,
 ) -> None:
@@ -156,3 +167,9 @@ def test_the_command_prints_one_table(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "| strategy | data | verdict | why |"
     assert lines[2].startswith("| `dca` | BTC-USDT.csv | loses | -")
+    beside = ["strategies", "prove", "dca", "grid", "--data", str(path), "--beside"]
+    assert main(beside) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "| strategy | BTC-USDT.csv |"
+    assert [line.split(" | ")[0] for line in lines[2:4]] == ["| `dca`", "| `grid`"]
+    assert "; holding -" in lines[2]

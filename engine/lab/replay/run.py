@@ -461,7 +461,7 @@ GATEWAY = GatewaySettings(
 DAY_MS = 86_400_000
 SLOW = ExecutorSettings(
     listing_interval_ms=DAY_MS, fills_interval_ms=DAY_MS, balances_interval_ms=DAY_MS,
-    redemptions_interval_ms=DAY_MS, budget_interval_ms=DAY_MS,
+    redemptions_interval_ms=DAY_MS, budget_interval_ms=DAY_MS, peak_interval_ms=DAY_MS,
 )  # fmt: skip
 
 

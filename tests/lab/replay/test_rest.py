@@ -36,10 +36,10 @@ CASH = 10_000
 CRASH = [*range(100, 160), *[60] * 40]
 """Prices that rise and fall by more than half within a bar: who is long loses more than it may."""
 RULES: dict[str, dict[str, str]] = {
-    "sma_cross": {"fast": "3", "slow": "8", "share": "0.1"},
+    "sma_cross": {"fast": "3", "slow": "8", "share": "0.05"},
     "rsi_reversion": {"period": "5", "oversold": "40"},
     "bollinger_reversion": {"period": "8", "enter_below": "0.2"},
-    "donchian_breakout": {"share": "0.1"},
+    "donchian_breakout": {"share": "0.05"},
     "grid": {},
     "dca": {},
 }
