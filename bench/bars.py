@@ -23,7 +23,7 @@ from engine.runtime.journal import DigestRecorder
 from engine.strategies.registry import build
 from engine.venues.paper.settings import PaperSettings
 
-BUDGET = {"opcode": 2_900, "call": 88}
+BUDGET = {"opcode": 2_750, "call": 84}
 """At most so many for each bar; a number may only become smaller. Opcodes as Python 3.11 has."""
 AIM = {"opcode": 1_300, "call": 45}
 BARS = 1_200

@@ -93,7 +93,7 @@ def test_bars_that_pass_without_a_decision_said_are_evidence_as_all_others(
 ) -> None:
     path = market(tmp_path, 0.01)
     quick = proven(tmp_path / "quick", "sma_cross", path)
-    monkeypatch.setattr(BarLane, "take", lambda *_: False)
+    monkeypatch.setattr(BarLane, "take", lambda _, made: made.events())
     assert proven(tmp_path / "whole", "sma_cross", path) == quick
     assert quick.asked > 24 * DAYS - 31, "every hour but those at first"
 

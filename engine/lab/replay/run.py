@@ -148,6 +148,10 @@ def _check_order(times: list[int], played: Played) -> None:
 # fills, equity and digest are the same; decisions that repeat themselves are counted, not said.
 
 
+CLOSING = 2
+"""Events at the end of a bar: the book at its close, and that it closed."""
+
+
 class BarLane:
     """Takes bars for one replay."""
 
@@ -161,19 +165,32 @@ class BarLane:
         self._last: MadeBar | None = None
         """The bar taken last; None = none is since the lane was entered."""
 
-    def take(self, made: MadeBar) -> bool:
-        """Take a bar whole; False = play its events."""
+    def take(self, made: MadeBar) -> Sequence[tuple[int, Event]]:
+        """Take a bar as far as it changes nothing; return the events that must be played."""
         end_ns, shown = made.bar.end_ns, made.bar.volume >= made.recording.volume_min
         if end_ns >= self._until_ns or not shown:
             self.leave()
-            if not shown or not self._enters(made):
-                return False
+            if not shown:
+                return made.events()
+            if not self._enters(made):
+                # Mostly an order is under way, and all is at rest before the first trade prints.
+                opened, *others = made.events()
+                self._driver.play((opened,))
+                self._driver.run_until(others[0][0] - 1)
+                if not self._enters(made):
+                    return others
         mark = _mark(made) if self._holds else None
-        if not self._core.bar_stays(made.closed, mark, end_ns):
-            self.leave()
-            return False
-        self._last = made
-        return True
+        if self._core.bar_stays(made.closed, mark, end_ns):
+            self._last = made
+            return ()
+        self.leave()
+        self._traded(made)
+        return made.events()[-CLOSING:]
+
+    def _traded(self, made: MadeBar) -> None:
+        """Have the cache know the price of the last trade in a bar."""
+        view = self._core.cache.views[made.closed.instrument]
+        view.last_trade = made.bar.high if made.falls_first else made.bar.low
 
     def _enters(self, made: MadeBar) -> bool:
         end_ns, key = made.bar.end_ns, made.closed.instrument
@@ -192,11 +209,9 @@ class BarLane:
         last, self._last = self._last, None
         if last is None:
             return
-        core, bar = self._core, last.bar
-        view = core.cache.views[last.closed.instrument]
-        view.last_trade = bar.high if last.falls_first else bar.low
-        core.bars_over(bar.end_ns)
-        self._driver.went_on(last.book(), bar.end_ns)
+        self._traded(last)
+        self._core.bars_over(last.bar.end_ns)
+        self._driver.went_on(last.book(), last.bar.end_ns)
 
 
 def _mark(made: MadeBar) -> BookMarked:
@@ -305,18 +320,18 @@ class Replay:
             if events and not self._says:
                 self.feed(events)
                 events = []
-            if self._says or not self._passes(one):
-                events += one.events()
+            events += one.events() if self._says else self._left_of(one)
         self.feed(events)
 
-    def _passes(self, made: MadeBar) -> bool:
-        """Let a bar take the lane, and note the equity at its end; False = play its events."""
+    def _left_of(self, made: MadeBar) -> Sequence[tuple[int, Event]]:
+        """Let a bar take the lane, and note equity at its end; return what must be played of it."""
         end_ns = made.bar.end_ns
-        if self._start_ns is not None or self._sample_ns < end_ns or not self._lane.take(made):
-            return False
-        if end_ns >= self._sample_ns:
+        if self._start_ns is not None or self._sample_ns < end_ns:
+            return made.events()
+        left = self._lane.take(made)
+        if not left and end_ns >= self._sample_ns:
             self._sample(end_ns)
-        return True
+        return left
 
     def feed(self, block: Sequence[tuple[int, Event]]) -> None:
         """Take events, each at its time, and note the equity once a minute."""
