@@ -16,7 +16,8 @@ import hashlib
 import re
 import shutil
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from enum import StrEnum
 from itertools import chain, islice, pairwise
 from math import gcd
@@ -47,6 +48,10 @@ class DataKind(StrEnum):
     TRADES = "trades"
     PRICES = "prices"
     """Prices without a size: they can be charted, and no order can be filled by them."""
+    QUOTES = "quotes"
+    """The best bid and ask with their sizes; 0 = that side was empty."""
+    FUNDING = "funding"
+    """Rates of a perpetual, each at the time it was paid."""
 
 
 class DataTrust(StrEnum):
@@ -62,13 +67,22 @@ COLUMNS: Mapping[DataKind, tuple[str, ...]] = {
     DataKind.BARS: ("start_ns", "open", "high", "low", "close", "volume"),
     DataKind.TRADES: ("at_ns", "price", "size", "side", "id"),
     DataKind.PRICES: ("at_ns", "price"),
+    DataKind.QUOTES: ("at_ns", "bid", "ask", "bid_size", "ask_size"),
+    DataKind.FUNDING: ("at_ns", "rate"),
 }
 """The columns of each kind. `side` is that of the taker: 1 = buy, -1 = sell, 0 = not stated; an
 `id` of 0 = the file has none."""
 
-PRICES = {DataKind.BARS: (1, 2, 3, 4), DataKind.TRADES: (1,), DataKind.PRICES: (1,)}
-SIZES = {DataKind.BARS: 5, DataKind.TRADES: 2}
-"""Where prices and the size stand in a row."""
+PRICES = {
+    DataKind.BARS: (1, 2, 3, 4),
+    DataKind.TRADES: (1,),
+    DataKind.PRICES: (1,),
+    DataKind.QUOTES: (1, 2),
+}
+SIZES = {DataKind.BARS: (5,), DataKind.TRADES: (2,), DataKind.QUOTES: (3, 4)}
+"""Where prices and sizes stand in a row, in parts of 1e-8."""
+RATE_DECIMALS = 12
+"""Rates are in parts of 1e-12, finer ones are cut: they are far smaller than prices."""
 
 
 class Checked(StrEnum):
@@ -229,14 +243,18 @@ def export_csv(path: Path, target: Path) -> int:
     if target.exists():
         raise BadInput(f"there is {target} already: name another file")
     beside = target.with_name(f"{target.name}.part")
-    decimal = {*PRICES[found.kind], SIZES.get(found.kind)}
+    texts: dict[int, Callable[[int], str]] = dict.fromkeys(
+        (*PRICES.get(found.kind, ()), *SIZES.get(found.kind, ())), decimal_text
+    )
+    if found.kind is DataKind.FUNDING:
+        texts[1] = rate_text
     try:
         with beside.open("w", encoding="utf-8", newline="") as file:
             lines = csv.writer(file)
             lines.writerow(COLUMNS[found.kind])
             for block in columns(path):
                 shown = [
-                    map(decimal_text, column) if at in decimal else column
+                    map(texts[at], column) if at in texts else column
                     for at, column in enumerate(block)
                 ]
                 lines.writerows(zip(*shown, strict=True))
@@ -252,6 +270,11 @@ def decimal_text(parts: int) -> str:
     """Return parts of 1e-8 as a decimal, without zeros at its end."""
     whole, rest = divmod(parts, 100_000_000)
     return f"{whole}.{rest:08}".rstrip("0").rstrip(".")
+
+
+def rate_text(parts: int) -> str:
+    """Return parts of 1e-12 as a decimal."""
+    return f"{Decimal(parts).scaleb(-RATE_DECIMALS).normalize():f}"
 
 
 def verify(path: Path) -> list[str]:
@@ -498,8 +521,8 @@ def _write_part(path: Path, kind: DataKind, rows: Iterator[Sequence[int]]) -> Wr
                 times = chain([last[0]] if last else [], made[0])
                 shortest = min((after - at for at, after in pairwise(times)), default=0)
                 step_ns = min(step_ns or shortest, shortest)
-            price_gcd = gcd(price_gcd, *(gcd(*made[at]) for at in PRICES[kind]))
-            size_gcd = gcd(size_gcd, *made[SIZES[kind]]) if kind in SIZES else 0
+            price_gcd = gcd(price_gcd, *(gcd(*made[at]) for at in PRICES.get(kind, ())))
+            size_gcd = gcd(size_gcd, *(gcd(*made[at]) for at in SIZES.get(kind, ())))
             first, last = first or tuple(block[0]), tuple(block[-1])
             count += len(block)
             arrays = [

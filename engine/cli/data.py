@@ -151,10 +151,25 @@ def _import(args: argparse.Namespace, config: Config) -> int:
     say(
         args,
         answer,
-        f"{_described(made)}\n{speed}\nplay it: python -m engine replay "
-        f"{config.data_folder / made.name} --bot sma_cross",
+        "\n".join([_described(made), speed, *_playing(made, config.data_folder / made.name)]),
     )
     return 0
+
+
+PLAYED_WITH = {
+    DataKind.BARS: "",
+    DataKind.TRADES: "",
+    DataKind.QUOTES: " --param bars=5m/mids",
+}
+"""What a rule of bars needs besides, by the kind of data that can be played."""
+
+
+def _playing(made: Dataset, path: Path) -> list[str]:
+    """Return how a data set is played; empty = it cannot be."""
+    more = PLAYED_WITH.get(made.kind)
+    if more is None:
+        return []
+    return [f"play it: python -m engine replay {path} --bot sma_cross{more}"]
 
 
 def _preview(args: argparse.Namespace, config: Config) -> int:

@@ -17,7 +17,7 @@ from engine.lab.formats.importing import (
     preview,
 )
 from engine.log import iso
-from storage.datasets import COLUMNS, DataKind, decimal_text
+from storage.datasets import COLUMNS, DataKind, decimal_text, rate_text
 
 
 @job(ImportJob)
@@ -79,4 +79,6 @@ def _looked(path: Path, request: ImportRequest) -> Mapping[str, Any]:
 def _shown(name: str, value: int) -> str:
     if name.endswith("_ns"):
         return iso(value)
-    return str(value) if name in ("side", "id") else decimal_text(value)
+    if name in {"side", "id"}:
+        return str(value)
+    return rate_text(value) if name == "rate" else decimal_text(value)

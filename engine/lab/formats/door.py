@@ -9,23 +9,29 @@ that is there twice is counted and read once; one that goes back in time is refu
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
 from typing import ClassVar, NoReturn
 
 from engine.errors import BadInput
 from engine.lab.formats.numbers import parts_of, plain_parts, stamp_ns
 from engine.lab.formats.tables import Cells, FileHead, TableFile, column_places
-from storage.datasets import DataKind, RowCounts
+from storage.datasets import RATE_DECIMALS, DataKind, RowCounts
 
 ROLES: Mapping[DataKind, tuple[str, ...]] = {
     DataKind.BARS: ("time", "open", "high", "low", "close", "volume"),
     DataKind.TRADES: ("time", "price", "size"),
     DataKind.PRICES: ("time", "price"),
+    DataKind.QUOTES: ("time", "bid", "ask", "bid_size", "ask_size"),
+    DataKind.FUNDING: ("time", "rate"),
 }
 """What every file of a kind must have."""
 
 OPTIONAL = ("side", "buyer_maker", "id")
 """What trades may have besides: the taker's side, whether the buyer was the maker, and a number
 that grows by one with each trade."""
+
+RATE_MAX = 1
+"""A larger rate of funding would take the whole position at once."""
 
 TRUE, FALSE = frozenset({"true", "1", "t", "yes"}), frozenset({"false", "0", "f", "no"})
 BUYS, SELLS = frozenset({"buy", "b", "bid", "1"}), frozenset({"sell", "s", "ask", "-1"})
@@ -130,10 +136,15 @@ class CellReader:
 
     def rows(self) -> Iterator[tuple[int, ...]]:
         """Yield the rows of `COLUMNS`. Raises BadInput with the line."""
-        read = self._bar if self._kind is DataKind.BARS else self._trade
-        if self._kind is DataKind.PRICES:
-            read = self._price
-        bars, last = self._kind is DataKind.BARS, self._last
+        read = {
+            DataKind.BARS: self._bar,
+            DataKind.TRADES: self._trade,
+            DataKind.PRICES: self._price,
+            DataKind.QUOTES: self._quote,
+            DataKind.FUNDING: self._rate,
+        }[self._kind]
+        alone = {DataKind.BARS: "bar", DataKind.FUNDING: "rate"}.get(self._kind, "")
+        once, last = bool(alone) or self._kind is DataKind.QUOTES, self._last
         has_id = "id" in self._places
         for number, cells in self._table.rows:
             self.line = number
@@ -146,12 +157,11 @@ class CellReader:
                 cells = translated  # noqa: PLW2901 the same row in the words of its role
             row = read(cells)
             if last:
-                if row == last and (bars or has_id):
+                if row == last and (once or has_id):
                     self.counts.duplicates += 1
                     continue
-                if row[0] < last[0] or (bars and row[0] == last[0]):
-                    what = "bar" if bars else "row"
-                    self._refuse(f"is not later than the {what} before it: sort it")
+                if row[0] < last[0] or (alone and row[0] == last[0]):
+                    self._refuse(f"is not later than the {alone or 'row'} before it: sort it")
                 if has_id and row[4] <= last[4]:
                     self._refuse(f"has the id {row[4]}, not above {last[4]} before it: sort it")
                 if self._numbered and row[4] > last[4] + 1:
@@ -187,6 +197,32 @@ class CellReader:
 
     def _price(self, cells: Cells) -> tuple[int, ...]:
         return self._time(cells), self._price_of(cells[self._places["price"]], "price")
+
+    def _quote(self, cells: Cells) -> tuple[int, ...]:
+        at = self._places
+        (bid, bid_size), (ask, ask_size) = (
+            self._side_of(cells[at[side]], cells[at[f"{side}_size"]], side)
+            for side in ("bid", "ask")
+        )
+        if bid and ask and bid >= ask:
+            said = f"{cells[at['bid']].strip()} is not below the ask {cells[at['ask']].strip()}"
+            self._refuse(f"is crossed: the bid {said}")
+        return self._time(cells), bid, ask, bid_size, ask_size
+
+    def _side_of(self, price: str, size: str, side: str) -> tuple[int, int]:
+        """Return price and size of a side; no size, or one of zero = nothing stood there."""
+        amount = self._size_of(size) if size.strip() else 0
+        return (self._price_of(price, side), amount) if amount else (0, 0)
+
+    def _rate(self, cells: Cells) -> tuple[int, ...]:
+        text = cells[self._places["rate"]].strip()
+        try:
+            rate = Decimal(text)
+        except InvalidOperation:
+            self._refuse(f"rate: {text!r} is no number")
+        if not abs(rate) < RATE_MAX:
+            self._refuse(f"has the rate {text}, which is none: a part of the position, as 0.0001")
+        return self._time(cells), int(rate.scaleb(RATE_DECIMALS))
 
     def _time(self, cells: Cells) -> int:
         text = cells[self._places["time"]]

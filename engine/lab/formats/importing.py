@@ -275,7 +275,10 @@ def _unread(header: Sequence[str], wanted: Sequence[Format]) -> str:
             [role for role in ROLES[one.kind] if role not in has] if names else [*ROLES[one.kind]]
         )
 
-    nearest = min(wanted, key=lambda one: (len(lacks(one)), not one.fallback))
+    def knows(one: Format) -> int:
+        return sum(bool(set(names) & set(header)) for names in one.names.values())
+
+    nearest = min(wanted, key=lambda one: (-knows(one), len(lacks(one)), not one.fallback))
     lacking = ", ".join(lacks(nearest)) or "what its format needs besides"
     return (
         f"has no column for {lacking} ({nearest.title}); it has {', '.join(header)}: name them, "

@@ -1,6 +1,9 @@
 """Imported data sets as recordings: bars as those of a file, trades with a book made around them.
 
-What stood in the book is not in a data set of trades, so it is made by stated laws:
+Of quotes the book is what they say, best bid and ask alone; no trade is known, so that an order
+which rests fills where the other side of a later quote reaches it. Of trades:
+
+What stood in the book is not in the data set, so it is made by stated laws:
 
 - Each trade prints as it was, at its own time; a resting order fills where the trade reaches it.
 - Behind it the book stands at its price, with the spread that `BarMarket` says, and on either side
@@ -19,6 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engine.domain.events import (
+    BookReplaced,
     Event,
     FeedLost,
     FeedRestored,
@@ -68,8 +72,15 @@ def open_dataset(
             f"{found.name} holds prices without sizes: no order can be filled by them, so no "
             "backtest can be played; import trades or bars"
         )
+    if found.kind is DataKind.FUNDING:
+        raise BadInput(
+            f"{found.name} holds rates of funding: they are kept and exported, and no order can be "
+            "filled by them; import trades, quotes or bars"
+        )
     if found.kind is DataKind.TRADES:
         return TradeRecording(path, found, market=market, name=name)
+    if found.kind is DataKind.QUOTES:
+        return QuoteRecording(path, found, market=market, name=name)
     values = [array("q") for _ in COLUMNS[DataKind.BARS]]
     for block in columns(path):
         for column, more in zip(values, block, strict=True):
@@ -168,3 +179,38 @@ class TradeRecording:
                 stats.bytes_read = stats.frames
                 stats.at = (name, stats.frames)
                 yield row
+
+
+class QuoteRecording(TradeRecording):
+    """Quotes of one instrument as a recording. Implements `Recording`; see above."""
+
+    def held(self, start_ns: int | None, until_ns: int | None) -> list[float]:
+        """Return what one was worth at the first mid and the last of each minute between."""
+        first: list[float] = []
+        minutes: dict[int, float] = {}
+        for times, bids, asks, *_ in columns(self._path):
+            for at_ns, bid, ask in zip(times, bids, asks, strict=True):
+                within = at_ns >= (start_ns or 0) and (until_ns is None or at_ns < until_ns)
+                if bid and ask and within:
+                    mid = (bid + ask) / 2e8
+                    first = first or [mid]
+                    minutes[at_ns // MINUTE_NS] = mid
+        return [*first, *minutes.values()]
+
+    def events(self) -> Iterator[tuple[int, Event]]:
+        """Yield (now_ns, event). See `Recording`."""
+        stats, key = self.stats, self.instrument.id
+        price_parts = 10 ** (DECIMALS_MAX - self.instrument.price_decimals)
+        size_parts = 10 ** (DECIMALS_MAX - self.instrument.size_decimals)
+        stats.markets.add(key)
+        for at_ns, bid, ask, bid_size, ask_size in self._rows():
+            if stats.first_ns is None:
+                stats.first_ns = at_ns
+                yield at_ns, InstrumentListed(instrument=self.instrument)
+            stats.last_ns = at_ns
+            stats.events += 1
+            bids = ((bid // price_parts, bid_size // size_parts),) if bid_size else ()
+            asks = ((ask // price_parts, ask_size // size_parts),) if ask_size else ()
+            yield at_ns, BookReplaced(instrument=key, bids=bids, asks=asks)
+        if stats.last_ns is not None:
+            yield stats.last_ns, InstrumentClosed(instrument=key)

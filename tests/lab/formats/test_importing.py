@@ -23,6 +23,7 @@ from engine.lab.recordings.imported import open_dataset
 from storage import datasets
 from storage.datasets import Checked, DataKind, Dataset, DataTrust, columns, find, unfinished
 
+QUOTES, RATES = "time,bid,ask,bid_size,ask_size", "time,rate"
 T0 = 1_704_067_200
 MARKET = "binance:BTC/USDT"
 
@@ -197,6 +198,17 @@ BAD = [
     ("odd step", ["time,open,high,low,close,volume", f"{T0},1,1,1,1,1", f"{T0 + 7},1,1,1,1,1"],
      "its bars are 7 s apart"),
     ("nothing", ["time,price,size"], "holds no row"),
+    ("quotes torn", [QUOTES, f"{T0},1,2,5,5", f"{T0 + 1},1,2"], "line 3: has 3 columns, 5"),
+    ("quotes shuffled", [QUOTES, f"{T0 + 1},1,2,5,5", f"{T0},1,2,5,5"], "line 3: is not later"),
+    ("quotes without a size", ["time,bid,ask", f"{T0},1,2"], "line 1: has no column for bid_size"),
+    ("quotes crossed", [QUOTES, f"{T0},2,2,5,5"], "line 2: is crossed: the bid 2 is not below"),
+    ("a quote below zero", [QUOTES, f"{T0},-1,2,5,5"], "line 2: has the bid -1"),
+    ("rates torn", [RATES, f"{T0},0.1", f"{T0 + 1}"], "line 3: has 1 columns, 2"),
+    ("rates shuffled", [RATES, f"{T0 + 1},0.1", f"{T0},0.1"], "line 3: is not later than the rate"),
+    ("another rate", [RATES, f"{T0},0.1", f"{T0},0.2"], "line 3: is not later than the rate"),
+    ("no rate", [RATES, f"{T0},none"], "line 2: rate: 'none' is no number"),
+    ("rates in percent", [RATES, f"{T0},12.5"], "line 2: has the rate 12.5, which is none"),
+    ("rates without a time", ["when,rate", "1,0.1"], "line 1: has no column for time"),
 ]  # fmt: skip
 
 
@@ -241,6 +253,45 @@ def test_a_torn_gzip_says_the_line_it_ends_at(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"k.csv.gz, line \d+: (cannot be read on|has \d+ columns)"):
         imported(tmp_path, path)
     assert not list((tmp_path / "data").glob("*"))
+
+
+def test_a_repeated_quote_or_rate_is_read_once(tmp_path: Path) -> None:
+    quotes = written(tmp_path, "q.csv", QUOTES, *[f"{T0},1,2,5,5"] * 2, f"{T0},1,2,4,5")
+    made = imported(tmp_path, quotes, name="q")
+    assert (made.kind, made.rows, made.duplicates) == (DataKind.QUOTES, 2, 1)
+    rates = written(tmp_path, "f.csv", RATES, *[f"{T0},0.0001"] * 2)
+    found = imported(tmp_path, rates, name="f")
+    assert (found.kind, found.rows, found.duplicates) == (DataKind.FUNDING, 1, 1)
+
+
+def test_rates_are_kept_below_zero_and_finer_than_a_price_and_never_played(
+    tmp_path: Path,
+) -> None:
+    lines = "BTC,2024-01-01 00:00:00,-0.0000058615", "BTC,2024-01-01 08:00:00,0.000658153991747989"
+    path = written(tmp_path, "f.csv", "Symbol,Date,Funding Rate", *lines)
+    imported(tmp_path, path)
+    assert rows_of(tmp_path) == [(T0 * 10**9, -5_861_500), ((T0 + 28_800) * 10**9, 658_153_991)]
+    target = tmp_path / "out.csv"
+    datasets.export_csv(tmp_path / "data/x", target)
+    assert target.read_text("utf-8").splitlines()[1:] == [
+        f"{T0 * 10**9},-0.0000058615",
+        f"{(T0 + 28_800) * 10**9},0.000658153991",
+    ]
+    with pytest.raises(BadInput, match="rates of funding"):
+        open_dataset(tmp_path / "data/x")
+
+
+def test_quotes_play_as_the_books_they_are(tmp_path: Path) -> None:
+    rows = f"{T0},1.5,1.6,10,20", f"{T0 + 1},1.5,,10,", f"{T0 + 70},1.7,1.9,1,2"
+    imported(tmp_path, written(tmp_path, "q.csv", QUOTES, *rows))
+    found = open_dataset(tmp_path / "data/x")
+    books = [(e.bids, e.asks) for _, e in found.events() if isinstance(e, BookReplaced)]
+    assert books == [
+        (((15, 1_000_000),), ((16, 2_000_000),)),
+        (((15, 1_000_000),), ()),
+        (((17, 100_000),), ((19, 200_000),)),
+    ]
+    assert found.held(None, None) == pytest.approx([1.55, 1.55, 1.8])
 
 
 # -- what was interrupted --------------------------------------------------------------------------
