@@ -16,6 +16,7 @@ from bench import (
     bars,
     dashboard,
     days,
+    imports,
     memory,
     micro,
     order_path,
@@ -79,6 +80,10 @@ def _parts(rounds: int, *, quick: bool) -> dict[str, tuple[str, Callable[[], Seq
             lambda: _rows(_replayed(rounds, peers=not quick)),
         ),
         "order": ("The way of an order, counted", order_path.rows),
+        "imports": (
+            "Imports, CPU seconds of a whole import",
+            lambda: imports.rows(20_000 if quick else imports.ROWS),
+        ),
         "bars": ("A bar of a backtest, counted", bars.rows),
         "days": ("A recorded day", lambda: days.rows(rounds)),
         "rules": (

@@ -57,8 +57,9 @@ BAR_MARKET = BarMarket(slippage_bps=1.0)
 DRAWS = 4_000
 DRAWS_AT_ONCE = 200
 DAY_NS = 86_400 * SECOND_NS
-UNREADY = frozenset({"warm", "known"})
-"""Outcomes of decisions that wait: for enough bars, for every number of a rule."""
+UNREADY = frozenset({"warm", "known", "two", "outcomes", "source"})
+"""Outcomes of decisions that lack what the strategy is about: enough bars, every number of a rule,
+a second instrument, the other outcomes of a question, a source of its probability."""
 
 NOTHING_HERE = (
     "there is no data here: record some, bring a file of bars on the Backtests page, name a path, "

@@ -98,6 +98,14 @@ def test_bars_that_pass_without_a_decision_said_are_evidence_as_all_others(
     assert quick.asked > 24 * DAYS - 31, "every hour but those at first"
 
 
+def test_of_one_instrument_neither_a_pair_nor_a_question_shows_anything(tmp_path: Path) -> None:
+    path = market(tmp_path, 0.0)
+    for name in ("pairs", "one_of_arbitrage"):
+        verdict, why = verdict_of(proven(tmp_path, name, path))
+        assert verdict is Edge.NO_DATA, name
+        assert why == f"it never had all it needs to decide, in {DAYS} days"
+
+
 def test_rules_stand_since_their_first_proof_and_a_proof_replaces_the_one_before(
     tmp_path: Path,
 ) -> None:

@@ -200,10 +200,8 @@ class CellReader:
 
     def _quote(self, cells: Cells) -> tuple[int, ...]:
         at = self._places
-        (bid, bid_size), (ask, ask_size) = (
-            self._side_of(cells[at[side]], cells[at[f"{side}_size"]], side)
-            for side in ("bid", "ask")
-        )
+        bid, bid_size = self._side_of(cells[at["bid"]], cells[at["bid_size"]], "bid")
+        ask, ask_size = self._side_of(cells[at["ask"]], cells[at["ask_size"]], "ask")
         if bid and ask and bid >= ask:
             said = f"{cells[at['bid']].strip()} is not below the ask {cells[at['ask']].strip()}"
             self._refuse(f"is crossed: the bid {said}")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.imports import FILES, rows
 from engine.domain.events import BookReplaced, FeedLost, TradePrinted
 from engine.domain.instruments import Side
 from engine.errors import BadInput
@@ -366,6 +367,12 @@ def test_a_trade_prints_as_it_was_and_the_book_behind_it_shows_what_was_seen(
     assert [(b.bids, b.asks) for b in books] == [
         (((1004, 12_500),), ((1006, 12_500),)), (((1009, 25_000),), ((1011, 25_000),)),
     ]  # fmt: skip
+
+
+def test_the_bench_of_imports_has_a_row_for_each_kind_of_file() -> None:
+    found = rows(60)
+    assert len(found) == len(FILES)
+    assert all(float(mine.replace(",", "")) > 0 for _, mine, *_ in found)
 
 
 def test_every_format_has_an_example_of_its_own() -> None:
