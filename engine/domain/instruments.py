@@ -12,8 +12,9 @@ from msgspec import UNSET, UnsetType
 
 from engine.domain.assets import Asset, Money
 from engine.domain.legs import Kind, Leg, Side, is_bid
-from engine.domain.money import ceil_div, round_half_even_div, written
+from engine.domain.money import MICRO_DECIMALS, ceil_div, round_half_even_div, written
 from engine.domain.products import PRODUCTS, Product
+from engine.domain.products.margin import ContractValue
 from engine.errors import BadInput
 
 __all__ = [
@@ -160,6 +161,11 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def value_divisor(self) -> int:
         """Return d such that price · size // d is micro-units of the currency."""
         return int(10 ** (self.price_decimals + self.size_decimals - 6))
+
+    @cached_property
+    def contract(self) -> ContractValue:
+        """What a size of it is worth at a mark, in micro-units: margin and funding count by it."""
+        return ContractValue.of(self.size_decimals, MICRO_DECIMALS)
 
     @cached_property
     def smallest(self) -> int:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.domain.instruments import Instrument, InstrumentId, Kind
 from engine.domain.money import MICRO, PPM
 from engine.domain.products.margin import (
     ContractValue,
@@ -146,6 +147,15 @@ def test_what_no_price_can_be_said_of() -> None:
         initial_margin(LINEAR, 1_000, E8, 0)
     with pytest.raises(BadInput, match="a contract is of 0"):
         ContractValue.of(0, 8, each=Decimal(0))
+
+
+def test_a_contract_is_worth_what_its_instrument_says() -> None:
+    listed = Instrument(
+        id=InstrumentId("x:y"), kind=Kind.PERPETUAL, currency="USDT", price_decimals=1,
+        size_decimals=8, tick=1, lot=1,
+    )  # fmt: skip
+    top, bottom = listed.contract.value(-12_345_678, 65_432 * E8)
+    assert top // bottom == listed.proceeds_micro(654_320, 12_345_678)
 
 
 def test_the_buffer_is_the_way_of_the_mark_to_liquidation() -> None:
