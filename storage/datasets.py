@@ -39,6 +39,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 MANIFEST = "dataset.json"
 IMPORTING = ".importing"
 CHUNK_BYTES = 1 << 20
+ColumnBlock = tuple[pa.Int64Array, ...]
+"""Rows by their columns."""
 
 
 class DataKind(StrEnum):
@@ -437,14 +439,20 @@ class DatasetWriter:
     def part(
         self, named: NamedFile, counts: RowCounts, rows: Iterable[Sequence[int]]
     ) -> ImportedFile | None:
+        """Write the rows of one file, as `part_of_blocks` does."""
+        return self.part_of_blocks(named, counts, blocks_of(rows))
+
+    def part_of_blocks(
+        self, named: NamedFile, counts: RowCounts, blocks: Iterable[ColumnBlock]
+    ) -> ImportedFile | None:
         """Write the rows of one file; return what it holds, None where it holds none.
 
-        Raises StorageError; what `rows` raises goes on.
+        Raises StorageError; what `blocks` raises goes on, and the file may be written anew.
         """
         number = len(self.done) + 1
         path = self._beside / f"part-{number:05}.parquet"
         try:
-            found = _write_part(path, self._kind, iter(rows))
+            found = _write_part(path, self._kind, blocks)
             if found is None:
                 path.unlink(missing_ok=True)
                 return None
@@ -508,31 +516,41 @@ class DatasetWriter:
         return made
 
 
-def _write_part(path: Path, kind: DataKind, rows: Iterator[Sequence[int]]) -> Written | None:
+def blocks_of(rows: Iterable[Sequence[int]]) -> Iterator[ColumnBlock]:
+    """Yield rows in blocks, a column each."""
+    left = iter(rows)
+    while block := list(islice(left, GROUP_ROWS)):
+        made = [array("q", column) for column in zip(*block, strict=True)]
+        yield tuple(
+            pa.Array.from_buffers(pa.int64(), len(one), [None, pa.py_buffer(one)]) for one in made
+        )
+
+
+def _write_part(path: Path, kind: DataKind, blocks: Iterable[ColumnBlock]) -> Written | None:
     """Write rows as Parquet; return what they are, None where there is none."""
     schema = pa.schema([(name, pa.int64()) for name in COLUMNS[kind]])
     first: tuple[int, ...] = ()
     last: tuple[int, ...] = ()
     count = step_ns = price_gcd = size_gcd = 0
     with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
-        while block := list(islice(rows, GROUP_ROWS)):
-            made = [array("q", column) for column in zip(*block, strict=True)]
+        for made in blocks:
             if kind is DataKind.BARS:
-                times = chain([last[0]] if last else [], made[0])
+                times = chain([last[0]] if last else [], made[0].to_pylist())
                 shortest = min((after - at for at, after in pairwise(times)), default=0)
                 step_ns = min(step_ns or shortest, shortest)
-            price_gcd = gcd(price_gcd, *(gcd(*made[at]) for at in PRICES.get(kind, ())))
-            size_gcd = gcd(size_gcd, *(gcd(*made[at]) for at in SIZES.get(kind, ())))
-            first, last = first or tuple(block[0]), tuple(block[-1])
-            count += len(block)
-            arrays = [
-                pa.Array.from_buffers(pa.int64(), len(one), [None, pa.py_buffer(one)])
-                for one in made
-            ]
-            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+            price_gcd = gcd(price_gcd, *(_gcd(made[at]) for at in PRICES.get(kind, ())))
+            size_gcd = gcd(size_gcd, *(_gcd(made[at]) for at in SIZES.get(kind, ())))
+            ends = [tuple(column[at].as_py() for column in made) for at in (0, -1)]
+            first, last = first or ends[0], ends[1]
+            count += len(made[0])
+            writer.write_table(pa.Table.from_arrays(made, schema=schema))
     if not count:
         return None
     to_disk(path)
     return Written(
         rows=count, first=first, last=last, step_ns=step_ns, price_gcd=price_gcd, size_gcd=size_gcd
     )
+
+
+def _gcd(column: pa.Int64Array) -> int:
+    return gcd(*column.unique().to_pylist())

@@ -8,14 +8,21 @@ that is there twice is counted and read once; one that goes back in time is refu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import ClassVar, NoReturn
+from pathlib import Path
+from typing import IO, ClassVar, NoReturn
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import csv as pa_csv
 
 from engine.errors import BadInput
-from engine.lab.formats.numbers import parts_of, plain_parts, stamp_ns
-from engine.lab.formats.tables import Cells, FileHead, TableFile, column_places
-from storage.datasets import RATE_DECIMALS, DataKind, RowCounts
+from engine.lab.formats.numbers import DECIMALS_MAX, S, parts_of, plain_parts, stamp_ns
+from engine.lab.formats.tables import Cells, FileHead, TableFile, bytes_of, column_places
+from storage.datasets import RATE_DECIMALS, ColumnBlock, DataKind, RowCounts
 
 ROLES: Mapping[DataKind, tuple[str, ...]] = {
     DataKind.BARS: ("time", "open", "high", "low", "close", "volume"),
@@ -274,3 +281,148 @@ def flags(head: FileHead) -> tuple[int, ...]:
     return tuple(
         at for at in range(width) if all(row[at].strip().lower() in words for row in head.rows)
     )
+
+
+# -- whole blocks of a plain CSV: the same rows, many at once --------------------------------------
+# Most files hold plain numbers and nothing odd. Arrow reads those, and every check is made on
+# columns. Where anything is not as it should be, or merely not plain, `NotPlain` is raised and the
+# file is read by `CellReader`, which knows what to say of which line.
+
+NUMBER = pa.decimal128(19, DECIMALS_MAX)
+STAMPED = {10: S, 13: 1_000_000, 16: 1_000, 19: 1}
+BLOCK_BYTES = 1 << 23
+
+
+class NotPlain(Exception):
+    """A file is to be read cell by cell."""
+
+
+class BlockReader:
+    """Reads the columns of one CSV as numbers. Raises NotPlain where `CellReader` must."""
+
+    def __init__(
+        self, path: Path, head: FileHead, one: Format, places: Mapping[str, int], before: Cursor
+    ) -> None:
+        self.counts = RowCounts()
+        if type(one).translated is not Format.translated or one.kind not in BLOCKS:
+            raise NotPlain
+        self._path, self._kind, self._places = path, one.kind, places
+        self._skipped = 1 if head.header else 0
+        self._width = len(head.header or head.rows[0])
+        self._numbered = one.numbered and "id" in places
+        self._last = tuple(before)
+
+    def blocks(self) -> Iterator[ColumnBlock]:
+        """Yield the columns of `COLUMNS`, some megabytes of the file at once."""
+        make = BLOCKS[self._kind]
+        try:
+            with bytes_of(self._path) as stream, self._opened(stream) as file:
+                for batch in file:
+                    columns = {role: batch.column(f"c{at}") for role, at in self._places.items()}
+                    if any(column.null_count for column in columns.values()):
+                        raise NotPlain
+                    if batch.num_rows:
+                        made = make(columns)
+                        self._check(made)
+                        yield tuple(pa.array(column) for column in made)
+        except (pa.ArrowException, OSError, EOFError, zipfile.BadZipFile):
+            raise NotPlain from None
+
+    def _opened(self, stream: IO[bytes]) -> pa_csv.CSVStreamingReader:
+        types: dict[str, pa.DataType] = {
+            "time": pa.int64(),
+            "id": pa.int64(),
+            "buyer_maker": pa.bool_(),
+            "side": pa.dictionary(pa.int32(), pa.string()),
+        }
+        return pa_csv.open_csv(
+            stream,
+            read_options=pa_csv.ReadOptions(
+                column_names=[f"c{at}" for at in range(self._width)],
+                skip_rows=self._skipped,
+                block_size=BLOCK_BYTES,
+                use_threads=False,
+            ),
+            convert_options=pa_csv.ConvertOptions(
+                column_types={f"c{at}": types.get(r, NUMBER) for r, at in self._places.items()},
+                include_columns=[f"c{at}" for at in dict.fromkeys(self._places.values())],
+                null_values=[],
+                true_values=["true", "True", "TRUE"],
+                false_values=["false", "False", "FALSE"],
+            ),
+        )
+
+    def _check(self, made: NumberColumns) -> None:
+        """Look at the order of rows, the seam to the block before among them; count gaps."""
+        last, self._last = self._last, tuple(int(column[-1]) for column in made)
+        whole = list(made)
+        if last:
+            whole = [np.concatenate(([a], b)) for a, b in zip(last, made, strict=True)]
+        steps = np.diff(whole[0])
+        alone = self._kind is DataKind.BARS
+        if (steps < 0).any() or (alone and not steps.all()):
+            raise NotPlain
+        if "id" in self._places:
+            risen = np.diff(whole[4])
+            if (risen <= 0).any() or made[4][0] < 0 or made[4][-1] >= 1 << 62:
+                raise NotPlain
+            for at in np.flatnonzero(risen > 1) if self._numbered else ():
+                self.counts.gap(int(whole[0][at]), int(whole[0][at + 1]))
+
+
+Cursor = Sequence[int]
+NumberColumns = tuple[NDArray[np.int64], ...]
+RoleColumns = Mapping[str, "pa.Array[pa.Scalar]"]
+
+
+def _parts(column: pa.Array, least: int) -> NDArray[np.int64]:
+    """Return decimals in parts of 1e-8, none below `least`."""
+    words = np.frombuffer(column.buffers()[1], dtype=np.int64).reshape(-1, 2)
+    low, high = words[column.offset : column.offset + len(column)].T
+    if high.any() or (low < least).any():
+        raise NotPlain
+    return np.ascontiguousarray(low)
+
+
+def _times(column: pa.Array) -> NDArray[np.int64]:
+    """Return stamps in ns, all of one unit."""
+    stamps = column.to_numpy()
+    digits = {len(str(one)) for one in (stamps.min(), stamps.max())}
+    power = STAMPED.get(min(digits)) if len(digits) == 1 else None
+    if power is None:
+        raise NotPlain
+    return np.asarray(stamps * power)
+
+
+def _sides(columns: RoleColumns) -> NDArray[np.int64]:
+    if "buyer_maker" in columns:
+        makers = columns["buyer_maker"].to_numpy(zero_copy_only=False)
+        return np.where(makers, -1, 1)
+    if "side" not in columns:
+        return np.zeros(len(columns["time"]), dtype=np.int64)
+    words = [str(one).strip().lower() for one in columns["side"].dictionary.to_pylist()]
+    if not set(words) <= BUYS | SELLS:
+        raise NotPlain
+    signs = np.array([1 if one in BUYS else -1 for one in words], dtype=np.int64)
+    return np.asarray(signs[columns["side"].indices.to_numpy()])
+
+
+def _trades(columns: RoleColumns) -> NumberColumns:
+    times = _times(columns["time"])
+    ids = columns["id"].to_numpy() if "id" in columns else np.zeros(len(times), dtype=np.int64)
+    return times, _parts(columns["price"], 1), _parts(columns["size"], 0), _sides(columns), ids
+
+
+def _bars(columns: RoleColumns) -> NumberColumns:
+    opened, high, low, close = (_parts(columns[r], 1) for r in ("open", "high", "low", "close"))
+    wrong = (low > np.minimum(opened, close)) | (np.maximum(opened, close) > high)
+    if wrong.any():
+        raise NotPlain
+    volume = _parts(columns["volume"], 0)
+    return _times(columns["time"]), opened, high, low, close, volume
+
+
+BLOCKS: Mapping[DataKind, Callable[[RoleColumns], NumberColumns]] = {
+    DataKind.TRADES: _trades,
+    DataKind.BARS: _bars,
+}

@@ -12,14 +12,23 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice, pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 from engine.domain.bars import BarSpec, BarUnit, bar_spec
 from engine.errors import BadInput
-from engine.lab.formats.door import ROLES, CellReader, Format, MappedFormat
+from engine.lab.formats.door import (
+    ROLES,
+    BlockReader,
+    CellReader,
+    Format,
+    MappedFormat,
+    NotPlain,
+)
 from engine.lab.formats.tables import TableFile, opened
 from engine.plugins import found
 from storage.datasets import (
     Checked,
+    ColumnBlock,
     DataKind,
     Dataset,
     DatasetWriter,
@@ -160,7 +169,7 @@ def import_files(request: ImportRequest, folder: Path, now_ns: int, tell: Tell) 
         read = sum(path.stat().st_size for path in request.files[: len(writer.done)])
         for path in request.files[len(writer.done) :]:
             told = _teller(tell, path, read, total)
-            _import_one(writer, path, request, digests[path], kind=one.kind, told=told)
+            _import_one(writer, path, request, digests[path], kind=one.kind, progress=told)
             read += path.stat().st_size
             tell(read, total, f"{path.name} is read")
         return _finish(writer, request.instrument, one.kind, now_ns)
@@ -204,7 +213,7 @@ def _import_one(
     digest: str,
     *,
     kind: DataKind,
-    told: Callable[[int], None],
+    progress: Callable[[int], None],
 ) -> None:
     """Read one file into its part. Raises BadInput naming the line."""
     checksum = _checked(path, digest)
@@ -213,15 +222,53 @@ def _import_one(
     if one.kind is not kind:
         raise BadInput(f"{path.name} holds {one.kind}, and the file before it {kind}")
     before = writer.done[-1].written.last if writer.done else ()
+    named = NamedFile(path.name, digest, checksum, name)
+    if _in_blocks(writer, path, BlockFile(table, one, places, before), named, progress):
+        return
     reader = CellReader(table, one, places, before=before)
 
     def rows() -> Iterator[tuple[int, ...]]:
         for number, row in enumerate(reader.rows()):
             if not number % ROWS_PER_CALL:
-                told(number)
+                progress(number)
             yield row
 
-    writer.part(NamedFile(path.name, digest, checksum, name), reader.counts, rows())
+    writer.part(named, reader.counts, rows())
+
+
+class BlockFile(NamedTuple):
+    """A file that may be read in blocks."""
+
+    table: TableFile
+    one: Format
+    places: Mapping[str, int]
+    before: Sequence[int]
+
+
+def _in_blocks(
+    writer: DatasetWriter,
+    path: Path,
+    file: BlockFile,
+    named: NamedFile,
+    progress: Callable[[int], None],
+) -> bool:
+    """Read a plain CSV in blocks into its part; False = it must be read cell by cell."""
+    if not path.name.lower().endswith((".csv", ".csv.gz", ".txt", ".zip")):
+        return False
+    try:
+        reader = BlockReader(path, file.table.head(), file.one, file.places, file.before)
+
+        def blocks() -> Iterator[ColumnBlock]:
+            rows = 0
+            for block in reader.blocks():
+                progress(rows)
+                rows += len(block[0])
+                yield block
+
+        writer.part_of_blocks(named, reader.counts, blocks())
+    except NotPlain:
+        return False
+    return True
 
 
 def _checked(path: Path, digest: str) -> Checked:

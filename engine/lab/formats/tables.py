@@ -121,6 +121,14 @@ def text_of(path: Path) -> IO[str]:
     return path.open(encoding="utf-8-sig", newline="")
 
 
+def bytes_of(path: Path) -> IO[bytes]:
+    """Open what `text_of` opens, as bytes. Raises BadInput, OSError."""
+    if path.suffix == ".zip":
+        archive = zipfile.ZipFile(path)
+        return archive.open(archive.namelist()[0])
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+
+
 def _guarded(path: Path, rows: Iterator[tuple[int, AnyRow]]) -> Iterator[tuple[int, AnyRow]]:
     """Yield rows; what a damaged file raises names the line behind the last whole one."""
     line = 0

@@ -6,6 +6,7 @@ import csv
 import gzip
 import hashlib
 import json
+import shutil
 import zipfile
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -13,11 +14,15 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from bench.imports import FILES, rows
 from engine.domain.events import BookReplaced, FeedLost, TradePrinted
 from engine.domain.instruments import Side
 from engine.errors import BadInput
+from engine.lab.formats import door, importing
+from engine.lab.formats.door import CellReader
 from engine.lab.formats.importing import ImportRequest, formats, import_files, preview
 from engine.lab.recordings.bar_files import BarMarket, BarRecording
 from engine.lab.recordings.imported import open_dataset
@@ -293,6 +298,81 @@ def test_quotes_play_as_the_books_they_are(tmp_path: Path) -> None:
         (((17, 100_000),), ((19, 200_000),)),
     ]
     assert found.held(None, None) == pytest.approx([1.55, 1.55, 1.8])
+
+
+ODD = ("", "x", "0", "-1", "1e-3", "1.123456789", " 2.5 ", "99999999999", "+1", "007")
+"""Cells as files have them that are not plain."""
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    kind=st.sampled_from(["trades", "bars", "binance"]),
+    count=st.integers(1, 40),
+    spoiled=st.lists(
+        st.tuples(st.integers(0, 39), st.integers(0, 5), st.sampled_from(ODD)), max_size=1
+    ),
+    moved=st.lists(st.tuples(st.integers(0, 39), st.integers(0, 39)), max_size=1),
+    repeated=st.lists(st.integers(0, 39), max_size=1),
+    skipped=st.booleans(),
+)
+def test_a_file_read_in_blocks_is_the_one_read_cell_by_cell(
+    kind: str,
+    count: int,
+    spoiled: list[tuple[int, int, str]],
+    moved: list[tuple[int, int]],
+    repeated: list[int],
+    *,
+    skipped: bool,
+    tmp_path: Path,
+) -> None:
+    at = [n + (n > 20 and skipped) for n in range(count)]
+    lines = {
+        "trades": [f"{T0 + n},1.{n:02},{n}.5,{'buy' if n % 2 else 'Sell'}" for n in at],
+        "bars": [kline(n) for n in at],
+        "binance": [trade(n) for n in at],
+    }[kind]
+    rows = [line.split(",") for line in lines]
+    for place, cell, text in spoiled:
+        row = rows[place % count]
+        row[cell % len(row)] = text
+    for a, b in moved:
+        rows.insert(a % count, rows.pop(b % count))
+    for place in repeated:
+        rows.insert(place % count, rows[place % count])
+    header = ["time,price,size,side"] if kind == "trades" else []
+    path = written(tmp_path, "f.csv", *header, *(",".join(row) for row in rows))
+
+    def outcome(name: str) -> object:
+        shutil.rmtree(tmp_path / "data", ignore_errors=True)
+        try:
+            made = imported(tmp_path, path, name=name)
+        except BadInput as error:
+            return str(error)
+        kept = [(f.written, f.duplicates, f.gaps, f.gap_ns, f.gaps_kept) for f in made.files]
+        return rows_of(tmp_path, name), kept
+
+    quick = outcome("x")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(importing, "_in_blocks", lambda *_: False)
+        assert outcome("x") == quick
+
+
+def test_plain_files_are_read_in_blocks_with_the_seams_between_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "BLOCK_BYTES", 200)
+    monkeypatch.setattr(CellReader, "rows", lambda *_: pytest.fail("read cell by cell"))
+    first = written(tmp_path, "a.csv", *map(trade, [*range(1, 20), *range(25, 40)]))
+    zipped = tmp_path / "b.zip"
+    with zipfile.ZipFile(zipped, "w") as archive:
+        archive.writestr("b.csv", "\n".join(map(trade, range(45, 60))))
+    made = imported(tmp_path, first, zipped)
+    assert (made.rows, made.gaps) == (19 + 15 + 15, 2)
+    assert [row[4] for row in rows_of(tmp_path)] == [
+        *range(1, 20), *range(25, 40), *range(45, 60),
+    ]  # fmt: skip
 
 
 # -- what was interrupted --------------------------------------------------------------------------
