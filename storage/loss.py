@@ -27,6 +27,7 @@ from engine.domain.events import (
 )
 from engine.domain.instruments import Instrument, InstrumentId
 from engine.domain.orders import Identity, Order
+from engine.domain.perpetual_events import FundingPaid
 from storage.database import reading, storage_errors, transaction
 from storage.journal import kinds_of
 from storage.journal_writer import (
@@ -127,7 +128,10 @@ def known_of(journal: Path, state: Path, engine_id: str) -> Known:
                 lacking = {(str(one.account), int(one.order)) for one in many} - found.have
                 if lacking:
                     strange.append((message.since_ns, lacking))
-            case CashMoved(account=account, amount_micro=amount):
+            case (
+                CashMoved(account=account, amount_micro=amount)
+                | FundingPaid(account=account, amount_micro=amount)
+            ):
                 cash[account, record.at_ns, amount] += 1
             case InstrumentListed(instrument=instrument):
                 listed.add(instrument.id)
@@ -163,6 +167,7 @@ _LOOKED_AT = (
     "OrderFilled",
     "FillsListed",
     "CashMoved",
+    "FundingPaid",
     "InstrumentListed",
     "InstrumentResolved",
 )
@@ -220,7 +225,12 @@ def _cash(
         if left.get(key, 0):
             left[key] -= 1
             continue
-        event = msgspec.convert(dict(row), CashMoved)
+        event: CashMoved | FundingPaid = msgspec.convert(dict(row), CashMoved)
+        for funding in connection.execute(
+            "SELECT * FROM funding WHERE engine_id = ? AND account = ? AND seq = ?",
+            (engine_id, row["account"], row["seq"]),
+        ):
+            event = msgspec.convert(dict(funding), FundingPaid)
         found.cash.append((event.account, event, row["at_ns"]))
 
 

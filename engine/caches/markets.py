@@ -21,6 +21,7 @@ from engine.domain.events import (
     TradePrinted,
 )
 from engine.domain.instruments import InstrumentId
+from engine.domain.perpetual_events import MarkPriced
 from engine.errors import BrokenInvariant
 
 INSTRUMENTS_MAX = 20_000
@@ -116,6 +117,9 @@ class MarketCache:
                 for instrument in known:
                     if instrument in self.views:
                         self._distrust(instrument, f"feed {event.feed} lost: {event.reason}")
+            case MarkPriced() if event.instrument in self.views:
+                view = self.views[event.instrument]
+                view.mark_e8, view.marked_ns = event.mark_e8, now_ns
             case InstrumentClosed() if event.instrument in self.views:
                 self.views[event.instrument].closed = True
             case StrikeProven() if event.instrument in self.views:

@@ -28,6 +28,9 @@ class BookView:
     two_sided_ns: int | None = None
     last_trade: int | None = None
     closed: bool = False
+    mark_e8: int | None = None
+    """The venue's own mark of a perpetual, in 1e-8; `marked_ns` is when it came."""
+    marked_ns: int | None = None
 
     @property
     def best_bid(self) -> int | None:

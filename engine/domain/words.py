@@ -17,8 +17,9 @@ from engine.domain import events as ev
 from engine.domain import inputs as given
 from engine.domain.commands import MANUAL
 from engine.domain.instruments import Instrument
-from engine.domain.money import MICRO
+from engine.domain.money import MICRO, money_text
 from engine.domain.orders import Order
+from engine.domain.perpetual_events import FundingPaid
 
 TEXT_MAX = 400
 SECOND_NS = 1_000_000_000
@@ -111,6 +112,8 @@ def of_record(
             said = f"fill {fill} is {state}"
         case ev.CashMoved(currency=currency, amount_micro=amount, kind=kind):
             said = f"{amount / MICRO:+,.2f} {currency}: {kind}"
+        case FundingPaid(instrument=key, amount_micro=amount, rate_type=rate_type):
+            said = f"{key}: {money_text(amount)} {message.currency} of {rate_type} funding"
         case _:
             parts = (_of_engine, _of_order, _of_listing, _of_wallet, _plain)
             said = next(filter(None, (part(message) for part in parts)))

@@ -18,6 +18,7 @@ from engine.domain.effects import Severity
 from engine.domain.events import CashKind, CashMoved, HoldingTransferred
 from engine.domain.instruments import BotId, InstrumentId, Leg
 from engine.domain.money import money_text
+from engine.domain.perpetual_events import FundingPaid
 from engine.executor.fills import Holding, exit_value_micro, payouts
 from engine.executor.halts import ExecutorParts, Markets
 from engine.executor.settings import MS
@@ -44,27 +45,23 @@ class CashMoves:
 
     def handlers(self) -> dict[type, Callable[[Any, int], None]]:
         """Return who takes which event."""
-        return {CashMoved: self._moved, HoldingTransferred: self._transferred}
+        return {
+            CashMoved: self._moved,
+            FundingPaid: self._funded,
+            HoldingTransferred: self._transferred,
+        }
 
     def _moved(self, event: CashMoved, now_ns: int) -> None:
         """Book a deposit or withdrawal. A reward or a rebate is profit, booked once by its name."""
         table, state = self._table, self._table.ledger.state
-        if event.currency != state.currency:
-            self._outbox.alert(
-                Severity.WARNING,
-                "foreign_currency",
-                f"{money_text(event.amount_micro)} {event.currency} moved on an account that "
-                f"counts in {state.currency}; it is not booked",
-            )
+        if self._foreign(event):
             return
         if event.kind is CashKind.DEPOSIT:
             state.funded_ns = state.funded_ns or event.paid_ns or now_ns
         elif event.payment in state.payments:
             return
         else:
-            state.payments[event.payment] = event.paid_ns
-            if len(state.payments) > PAYMENTS_MAX:
-                del state.payments[next(iter(state.payments))]
+            self._remember(event.payment, event.paid_ns)
         key, leg, amount = event.instrument, event.leg, event.amount_micro
         if key is not None and leg is not None and event.tokens:
             self._tokens_came(event, key, leg, now_ns)
@@ -79,6 +76,48 @@ class CashMoves:
             self._outbox.alert(Severity.CRITICAL, anomaly, "cash is below zero after a withdrawal")
         for instrument in table.instruments:
             table.dirty[instrument] = True
+
+    def _funded(self, event: FundingPaid, now_ns: int) -> None:
+        """Book funding once for a stamp and rate type; a second one is refused, and said."""
+        table, amount = self._table, f"{money_text(event.amount_micro)} {event.currency}"
+        if self._foreign(event):
+            return
+        if event.name in table.ledger.state.payments:
+            self._outbox.alert(
+                Severity.WARNING,
+                "funding_twice",
+                f"{event.instrument}: {event.rate_type} funding of {amount} came for a stamp whose "
+                "funding is booked; it is not booked again",
+            )
+            return
+        self._remember(event.name, event.stamp_ns)
+        booked = table.ledger.fund(event)
+        table.moved(None, now_ns)  # of no instrument: it may be one that was never listed here
+        for anomaly in booked.anomalies:
+            self._outbox.alert(
+                Severity.CRITICAL, anomaly, f"cash is below zero after funding of {amount}"
+            )
+        for instrument in table.instruments:
+            table.dirty[instrument] = True
+
+    def _remember(self, payment: str, paid_ns: int) -> None:
+        payments = self._table.ledger.state.payments
+        payments[payment] = paid_ns
+        if len(payments) > PAYMENTS_MAX:
+            del payments[next(iter(payments))]
+
+    def _foreign(self, event: CashMoved | FundingPaid) -> bool:
+        """Say whether cash is of another currency than the account's: an alert, not booked."""
+        currency = self._table.ledger.state.currency
+        if event.currency == currency:
+            return False
+        self._outbox.alert(
+            Severity.WARNING,
+            "foreign_currency",
+            f"{money_text(event.amount_micro)} {event.currency} moved on an account that "
+            f"counts in {currency}; it is not booked",
+        )
+        return True
 
     def _transferred(self, event: HoldingTransferred, now_ns: int) -> None:
         """Book what one owner gave another; both count it at its price from now on."""

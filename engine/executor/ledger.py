@@ -5,8 +5,8 @@ and what it is worth. A fill the venue reports is always booked, even where it b
 the rule comes back as an `Anomaly` and nothing is lost. What we ask for ourselves (a reservation)
 is refused with `BrokenInvariant` where it would break one. Resolved is not paid: winners become
 redeemable at what they pay, losers nothing; cash comes with the redemption alone. Identity, to the
-micro-unit: cash settled + cash pending + redeemable + cost of holdings = deposits + rewards
-and rebates + realised − fees (`check`).
+micro-unit: cash settled + cash pending + redeemable + cost of holdings = deposits + rewards,
+rebates and funding + realised − fees (`check`).
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import UNASSIGNED, BotId, Instrument, InstrumentId, Leg, Side
 from engine.domain.orders import Order, OrderId
 from engine.domain.owners import shares, taken_first
+from engine.domain.perpetual_events import FundingPaid
+from engine.domain.products.funding import funding_shares
 from engine.errors import BrokenInvariant
 from engine.executor.fills import (
     FillBook,
@@ -134,13 +136,37 @@ class Ledger:
         if kind is CashKind.DEPOSIT:
             state.deposits_micro += amount_micro
         else:
-            state.income_micro[kind] = state.income_micro.get(kind, 0) + amount_micro
             weights = dict(sorted((earned or {UNASSIGNED: 1}).items()))
             parts = shares(amount_micro, list(weights.values()))
-            for owner, part in zip(weights, parts, strict=True):
-                income = totals_of(state, owner).income_micro
-                income[kind] = income.get(kind, 0) + part
+            self._earn(kind, zip(weights, parts, strict=True))
         return self._verdict(None)
+
+    def fund(self, event: FundingPaid) -> Booked:
+        """Book funding that came (+) or was paid (−), shared by what the owners hold.
+
+        Each gets or pays by its own side and size where mark and rate are known, else its part by
+        size alone; where no owner holds anything it is unassigned.
+        """
+        amount, key = event.amount_micro, event.instrument
+        self.state.cash_settled_micro += amount
+        held = {owner: one.position for owner, one in sorted(self.holders(key).items())}
+        sizes = {owner: size for owner, size in held.items() if size} or {UNASSIGNED: 0}
+        if event.mark_e8 is None or event.rate_e18 is None or not any(sizes.values()):
+            parts = shares(amount, [abs(size) for size in sizes.values()])
+        else:
+            contract = self.state.instruments[key].contract
+            per = contract, event.mark_e8, event.rate_e18
+            parts = funding_shares(list(sizes.values()), per, amount)
+        self._earn(CashKind.FUNDING, zip(sizes, parts, strict=True))
+        return self._verdict(None)
+
+    def _earn(self, kind: CashKind, parts: Iterable[tuple[BotId, int]]) -> None:
+        """Count income of owners, and with theirs the account's."""
+        state = self.state
+        for owner, part in parts:
+            state.income_micro[kind] = state.income_micro.get(kind, 0) + part
+            income = totals_of(state, owner).income_micro
+            income[kind] = income.get(kind, 0) + part
 
     def take_in(
         self, key: InstrumentId, leg: Leg, size: int, cost_micro: int, owner: BotId = UNASSIGNED

@@ -21,6 +21,7 @@ from engine.domain.effects import alarm
 from engine.domain.events import CashMoved, FillsListed, LossAccepted, OrderFilled, OrderReported
 from engine.domain.instruments import AccountId, BotId
 from engine.domain.orders import Identity, Order, OrderId, OrderReport
+from engine.domain.perpetual_events import FundingPaid
 from engine.domain.settings import AccountSettings
 from engine.domain.unread import refuse_unread
 from engine.errors import PitbossError, StorageError
@@ -291,7 +292,7 @@ def _shown(loss: Loss, known: Known, asked: dict[str, VenueAnswer]) -> dict[str,
     names = sorted({*known.last, *asked, *(account for account, _, _ in known.cash)})
     orders = Counter(order.account for order in known.orders)
     fills = Counter(a for a, one, _ in known.fills if isinstance(one, OrderFilled))
-    cash = Counter(a for a, one, _ in known.cash if isinstance(one, CashMoved))
+    cash = Counter(a for a, one, _ in known.cash if isinstance(one, CashMoved | FundingPaid))
     for name in names:
         answer = asked.get(name) or VenueAnswer(not_asked="it is in no settings any more")
         listed = answer.fills.fills if answer.fills is not None else ()

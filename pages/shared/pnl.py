@@ -34,7 +34,7 @@ from storage import views
 from storage.views import Row
 from storage.views import money as money_views
 from storage.views.frame import AccountSeen, snapshot
-from storage.views.money import equity_check, sources
+from storage.views.money import Sources, equity_check, sources
 
 DAY_NS = 86_400 * SECOND_NS
 MINUTE_NS = 60 * SECOND_NS
@@ -222,6 +222,7 @@ def show_proof(account: AccountSeen, *, alive: bool, now: int) -> None:
         ("\N{MINUS SIGN} Fees", money(made.fees, currency), fills, where),
         ("+ Rewards", money(made.rewards, currency, signed=True), PAID, moves),
         ("+ Fee rebates", money(made.rebates, currency, signed=True), PAID, moves),
+        *_funding_row(made, currency),
         ("+ Unrealised, at mid", money(made.unrealised, currency, signed=True), "positions", held),
         ("= Equity at mid", money(made.equity, currency), "", where),
     ]
@@ -233,6 +234,15 @@ def show_proof(account: AccountSeen, *, alive: bool, now: int) -> None:
         )
     )
     _alarm(name)
+
+
+def _funding_row(made: Sources, currency: str) -> list[tuple[str, str, str, str]]:
+    """Return what funding made, where any was: an account without perpetuals has none."""
+    if not made.fundings:
+        return []
+    where = panels.address("journal", text="FundingPaid")
+    made_by = money(made.funding, currency, signed=True)
+    return [("+ Funding", made_by, count(made.fundings, "stamp"), where)]
 
 
 def _proof_row(label: str, value: str, behind_it: str, where: str) -> str:

@@ -1,4 +1,7 @@
-"""Cash moves: money, or tokens in its place, that came or left without a trade."""
+"""Cash moves: money, or tokens in its place, that came or left without a trade.
+
+Funding of perpetuals is one, and has a row of its own for each stamp.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import msgspec
 
 from engine.domain.events import CashKind, CashMoved
 from engine.domain.instruments import Leg, Mode
+from engine.domain.perpetual_events import FundingPaid
+from engine.domain.products.funding import RateType, nominal_stamp
 from storage.fold import Fold, Noun, ProjectedTable
 from storage.journal import Record
 
@@ -51,6 +56,68 @@ def on_cash_moved(fold: Fold, event: CashMoved, record: Record) -> None:
     )
 
 
+class FundingRow(msgspec.Struct, kw_only=True):
+    """One row of `funding`: what came (+) or was paid (−) for one stamp of one instrument."""
+
+    account: str
+    instrument: str
+    stamp_ns: int
+    """The point of the hour grid it is meant for: venues write it milliseconds late."""
+    rate_type: RateType
+    seq: int
+    mode: Mode
+    currency: str
+    amount_micro: int
+    rate_e18: int | None = None
+    mark_e8: int | None = None
+    payment: str
+    """The venue's bill, or empty."""
+    at_ns: int
+
+
+def on_funding_paid(fold: Fold, event: FundingPaid, record: Record) -> None:
+    """Keep a funding and the cash it moved; a second one of a stamp and rate type is refused."""
+    stamp_ns = nominal_stamp(event.stamp_ns)
+    key = event.account, event.instrument, stamp_ns, event.rate_type.value
+    if fold.rows.find(FundingRow, *key) is not None:
+        return
+    mode = fold.rows.mode(event.account)
+    fold.rows.put(
+        FundingRow(
+            account=event.account,
+            instrument=event.instrument,
+            stamp_ns=stamp_ns,
+            rate_type=event.rate_type,
+            seq=record.seq,
+            mode=mode,
+            currency=event.currency,
+            amount_micro=event.amount_micro,
+            rate_e18=event.rate_e18,
+            mark_e8=event.mark_e8,
+            payment=event.payment,
+            at_ns=record.at_ns,
+        )
+    )
+    fold.rows.put(
+        CashRow(
+            account=event.account,
+            seq=record.seq,
+            mode=mode,
+            currency=event.currency,
+            amount_micro=event.amount_micro,
+            kind=CashKind.FUNDING,
+            payment=event.name,
+            paid_ns=event.stamp_ns,
+            at_ns=record.at_ns,
+            instrument=event.instrument,
+        )
+    )
+
+
 NOUN = Noun(
-    (ProjectedTable(CashRow, "cash_moves", ("account", "seq")),), {CashMoved: on_cash_moved}
+    (
+        ProjectedTable(CashRow, "cash_moves", ("account", "seq")),
+        ProjectedTable(FundingRow, "funding", ("account", "instrument", "stamp_ns", "rate_type")),
+    ),
+    {CashMoved: on_cash_moved, FundingPaid: on_funding_paid},
 )

@@ -186,12 +186,15 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
     fees: Decimal
     rewards: Decimal
     rebates: Decimal
+    funding: Decimal
+    fundings: int
+    """Stamps of perpetuals behind it."""
     unrealised: Decimal
     fills: int
 
     @property
     def equity(self) -> Decimal:
-        income = self.rewards + self.rebates
+        income = self.rewards + self.rebates + self.funding
         return self.deposited + self.realised - self.fees + income + self.unrealised
 
 
@@ -211,7 +214,9 @@ def sources(connection: Connection, engine_id: str, account: str) -> Sources:
         "SELECT count(*) FILTER (WHERE kind = 'deposit') AS moves, "
         "coalesce(sum(amount_micro) FILTER (WHERE kind = 'deposit'), 0) AS deposited_micro, "
         "coalesce(sum(amount_micro) FILTER (WHERE kind = 'reward'), 0) AS rewards_micro, "
-        "coalesce(sum(amount_micro) FILTER (WHERE kind = 'rebate'), 0) AS rebates_micro "
+        "coalesce(sum(amount_micro) FILTER (WHERE kind = 'rebate'), 0) AS rebates_micro, "
+        "coalesce(sum(amount_micro) FILTER (WHERE kind = 'funding'), 0) AS funding_micro, "
+        "count(*) FILTER (WHERE kind = 'funding') AS fundings "
         "FROM cash_moves m WHERE engine_id = ? "
         "AND account = ? AND currency = (SELECT currency FROM accounts a "
         "WHERE a.engine_id = m.engine_id AND a.account = m.account)",

@@ -15,7 +15,8 @@ from engine.domain.events import (
     TradePrinted,
 )
 from engine.domain.instruments import Instrument, InstrumentId, Kind, Side
-from engine.errors import BrokenInvariant
+from engine.domain.perpetual_events import MarkPriced
+from engine.errors import BadInput, BrokenInvariant
 
 ID = InstrumentId("polymarket:0xabc")
 
@@ -112,6 +113,18 @@ def test_trades_references_and_closing_are_remembered(cache):
     reference = cache.references.get("chainlink:btc/usd")
     assert (reference.price_e8, reference.at_ns) == (7, 3)
     assert cache.references.get("binance:btcusdt") is None
+
+
+def test_the_venues_mark_is_remembered_with_its_time_and_a_mark_of_0_is_refused(cache):
+    assert cache.views[ID].mark_e8 is None
+    cache.receive(MarkPriced(instrument=ID, mark_e8=6_500_012_345_678), 7)
+    assert (cache.views[ID].mark_e8, cache.views[ID].marked_ns) == (6_500_012_345_678, 7)
+    cache.receive(MarkPriced(instrument=InstrumentId("x:y"), mark_e8=1), 8)
+    assert set(cache.views) == {ID}
+    with pytest.raises(BadInput, match="a mark of 0 is not above 0"):
+        MarkPriced(instrument=ID, mark_e8=0)
+    with pytest.raises(BadInput, match="an index of -1"):
+        MarkPriced(instrument=ID, mark_e8=1, index_e8=-1)
 
 
 def test_forgetting_a_closed_instrument_keeps_the_cache_bounded(cache, monkeypatch):

@@ -3,6 +3,7 @@ from __future__ import annotations
 from sqlite3 import Connection
 from typing import Any
 
+import msgspec
 import pytest
 
 from engine.domain.events import (
@@ -16,6 +17,8 @@ from engine.domain.events import (
 )
 from engine.domain.fills import FillId
 from engine.domain.instruments import AccountId, Leg, Mode
+from engine.domain.perpetual_events import FundingPaid
+from engine.domain.products.funding import HOUR_NS, RateType
 from engine.errors import StorageError
 from storage.equity_identity import EquityCheck, LedgerSide, judge, put_check
 from storage.views.money import sources
@@ -91,6 +94,28 @@ def test_rewards_and_rebates_stand_apart_and_both_sides_agree(books: Books) -> N
     made = sources(books.connection, "e1", DEMO)
     assert (made.deposited, made.moves) == (100, 1)
     assert (made.rewards, made.rebates, made.realised, made.equity) == (4, 2, 0, 106)
+
+
+def test_funding_is_kept_once_a_stamp_and_both_sides_agree(books: Books) -> None:
+    paid = FundingPaid(
+        account=DEMO, instrument=M1, currency="pUSD", amount_micro=-3 * SHARE,
+        stamp_ns=8 * HOUR_NS + 6_000_000, rate_e18=10**14, mark_e8=40_000 * 10**8, payment="tran 1",
+    )  # fmt: skip
+    special = msgspec.structs.replace(paid, rate_type=RateType.SPECIAL, amount_micro=SHARE)
+    books.tell(paid, msgspec.structs.replace(paid, stamp_ns=8 * HOUR_NS), special)
+    check = check_of(books, cash_micro=98 * SHARE)
+    assert (check.difference_micro, check.text, check.judged) == (0, "", True)
+    made = sources(books.connection, "e1", DEMO)
+    assert (made.funding, made.fundings, made.equity, made.moves) == (-2, 2, 98, 1)
+    rows = books.connection.execute(
+        "SELECT instrument, stamp_ns, rate_type, amount_micro, rate_e18, mark_e8, payment "
+        "FROM funding ORDER BY rate_type"
+    ).fetchall()
+    what = 10**14, 40_000 * 10**8, "tran 1"
+    assert [tuple(row) for row in rows] == [
+        (M1, 8 * HOUR_NS, "regular", -3 * SHARE, *what),
+        (M1, 8 * HOUR_NS, "special", SHARE, *what),
+    ]
 
 
 def test_tokens_that_came_without_a_trade_are_a_deposit_on_both_sides(books: Books) -> None:

@@ -22,6 +22,8 @@ from engine.domain.events import (
 )
 from engine.domain.instruments import AccountId, InstrumentId, Leg, Mode
 from engine.domain.orders import Identity, OrderId
+from engine.domain.perpetual_events import FundingPaid
+from engine.domain.products.funding import HOUR_NS, RateType
 from engine.domain.settings import AccountSettings
 from engine.errors import JournalCorrupt
 from engine.executor.executor import Executor
@@ -31,7 +33,7 @@ from storage.journal import last_seq, load, take_lease
 from storage.journal_writer import JournalWriter
 from storage.live import put_instrument
 from storage.loss import UNSEEN_MAX, accept, known_of
-from storage.projected.cash_moves import CashRow
+from storage.projected.cash_moves import CashRow, FundingRow
 from storage.projection import check_past, find_loss, project, register_account
 from storage.schema import migrate
 from tests.storage.books import DEMO, SHARE, TERMS, bought
@@ -175,6 +177,29 @@ def test_tokens_that_came_without_a_trade_are_given_back_behind_their_terms(home
         leg=Leg.NO, tokens=SHARE,
     )  # fmt: skip
     assert made.index(InstrumentListed(instrument=other)) < made.index(moved)
+
+
+def test_funding_that_is_lost_is_given_back_as_funding(home: Path) -> None:
+    row = FundingRow(
+        account=DEMO, instrument=TERMS.id, stamp_ns=HOUR_NS, rate_type=RateType.SPECIAL, seq=999,
+        mode=Mode.DEMO, currency="pUSD", amount_micro=-7, rate_e18=10**14, mark_e8=10**8,
+        payment="tran 1", at_ns=HOUR_NS + 5,
+    )  # fmt: skip
+    moved = CashRow(
+        account=DEMO, seq=999, mode=Mode.DEMO, currency="pUSD", amount_micro=-7,
+        kind=CashKind.FUNDING, payment="funding:x", paid_ns=HOUR_NS, at_ns=HOUR_NS + 5,
+        instrument=TERMS.id,
+    )  # fmt: skip
+    with writing(home / "pitboss.db") as connection, transaction(connection):
+        Table(FundingRow, "funding").put(connection, ENGINE, [row])
+        Table(CashRow, "cash_moves").put(connection, ENGINE, [moved])
+    known = known_of(home / "journal.db", home / "pitboss.db", ENGINE)
+    paid = FundingPaid(
+        account=AccountId(DEMO), instrument=TERMS.id, currency="pUSD", amount_micro=-7,
+        stamp_ns=HOUR_NS, rate_type=RateType.SPECIAL, rate_e18=10**14, mark_e8=10**8,
+        payment="tran 1",
+    )  # fmt: skip
+    assert (DEMO, paid, HOUR_NS + 5) in known.messages()
 
 
 def test_a_whole_journal_has_lost_nothing(home: Path) -> None:

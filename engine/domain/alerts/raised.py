@@ -97,6 +97,8 @@ _MONEY = (
               MONEY, "positions"),
     AlertKind("equity_differs", "Ledger and journal differ", "Stop trading; report it as a bug.",
               CRITICAL, MONEY, "overview"),
+    AlertKind("funding_twice", "Funding came twice",
+              "It is booked once. Compare cash with the venue's.", WARNING, MONEY, "capital"),
     AlertKind("foreign_currency", "Money of another currency", "Exchange it at the venue.",
               WARNING, MONEY, "capital"),
     AlertKind(

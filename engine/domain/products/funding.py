@@ -58,13 +58,15 @@ def funding_cash(contract: ContractValue, size: int, mark_e8: int, rate: int) ->
 
 
 def funding_shares(
-    contract: ContractValue, sizes: Sequence[int], mark_e8: int, rate: int, cash: int
+    sizes: Sequence[int], per: tuple[ContractValue, int, int], cash: int
 ) -> list[int]:
     """Share what an account got or paid among its owners, by their sizes; the sum is `cash`.
 
-    Each has its own payment, rounded down. What is left over (a unit an owner at most where the
-    venue rounds as we do) goes to the owners in turn, the largest position first.
+    `per` is contract, mark and rate. Each has its own payment, rounded down. What is left over (a
+    unit an owner at most where the venue rounds as we do) goes to the owners in turn, the largest
+    position first.
     """
+    contract, mark_e8, rate = per
     parts = [funding_cash(contract, size, mark_e8, rate) for size in sizes]
     left = cash - sum(parts)
     if left and not parts:

@@ -18,6 +18,7 @@ from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Leg, Side
 from engine.domain.intents import Basket, Intent, Quotes, Target
 from engine.domain.orders import Order, OrderId
+from engine.domain.perpetual_events import FundingPaid
 from engine.domain.settings import RiskLimits
 from engine.lab.simulate.disk import Disk
 from engine.lab.simulate.venue_side import VenueSide
@@ -58,6 +59,7 @@ class KnownFacts:
         """What cash its own fills and transfers brought each owner, promised cash included."""
         self._cash = self._promised = 0
         self.deposits = 0
+        self.funding: dict[str, int] = {}
         self.shifts = 0
         """By how much anchor and peak moved without being earned: deposits, and tokens that came by
         their worth."""
@@ -143,6 +145,8 @@ class KnownFacts:
                 else:
                     self.deposits += amount
                     self.shifts += amount
+            case FundingPaid(amount_micro=amount, name=name):
+                self.funding.setdefault(name, amount)
             case fx.KeepBudget(breakers=breakers):
                 self._budget(msgspec.json.decode(breakers))
             case ev.HoldingTransferred():
@@ -338,7 +342,8 @@ class KnownFacts:
 
     def cash(self, *, promised: bool = True) -> int:
         """Return cash in micro-units, redemptions included; `promised` False = what is settled."""
-        cash = self.deposits + sum(paid.amount_micro for paid in self.payments())
+        cash = self.deposits + sum(self.funding.values())
+        cash += sum(paid.amount_micro for paid in self.payments())
         for fact in self.conversions.values():
             cash += fact.amount_micro if fact.size < 0 else -fact.amount_micro
         return cash + self._cash + (self._promised if promised else 0)

@@ -8,6 +8,7 @@ from random import Random
 from engine.domain import events as ev
 from engine.domain.effects import AnyWalletEffect, PlaceOrder
 from engine.domain.orders import Order, OrderId
+from engine.domain.perpetual_events import FundingPaid
 from engine.lab.simulate.disk import Disk, DiskCopy
 from engine.lab.simulate.venue_side import VenueSide
 from storage.journal import Record, decode
@@ -63,7 +64,7 @@ def _take(known: Known, record: Record) -> None:
             known.listings.append(entry)
         case ev.InstrumentResolved():
             known.payouts.append(entry)
-        case ev.CashMoved():
+        case ev.CashMoved() | FundingPaid():
             known.cash.append(entry)
         case PlaceOrder(order=order, identity=identity):
             known.have.add((order.account, order.id))

@@ -90,18 +90,18 @@ def test_the_shares_of_owners_sum_to_what_the_account_paid(
     sizes: list[int], mark: int, rate: int, contract: ContractValue
 ) -> None:
     cash = funding_cash(contract, sum(sizes), mark, rate)
-    parts = funding_shares(contract, sizes, mark, rate, cash)
+    parts = funding_shares(sizes, (contract, mark, rate), cash)
     assert sum(parts) == cash
     for size, part in zip(sizes, parts, strict=True):
         assert 0 <= part - funding_cash(contract, size, mark, rate) <= 1
     # A venue that rounds otherwise differs by more; nothing of it is lost.
-    assert sum(funding_shares(contract, sizes, mark, rate, cash - 7)) == cash - 7
+    assert sum(funding_shares(sizes, (contract, mark, rate), cash - 7)) == cash - 7
 
 
 def test_funding_of_no_position_is_refused() -> None:
-    assert funding_shares(LINEAR, [], E8, 1, 0) == []
+    assert funding_shares([], (LINEAR, E8, 1), 0) == []
     with pytest.raises(BadInput, match="no owner holds"):
-        funding_shares(LINEAR, [], E8, 1, 5)
+        funding_shares([], (LINEAR, E8, 1), 5)
 
 
 # -- The recorded fundings -------------------------------------------------------------------------

@@ -1,0 +1,53 @@
+"""What happens to perpetuals alone: their mark, and their funding.
+
+`engine.domain.events` has them beside every other event.
+"""
+
+from __future__ import annotations
+
+from engine.domain.event_bases import AccountEvent, Event
+from engine.domain.instruments import InstrumentId
+from engine.domain.products.funding import RateType, funding_name
+from engine.errors import BadInput
+
+
+class MarkPriced(Event, frozen=True, kw_only=True):
+    """The venue's mark of an instrument, in 1e-8: margin, funding and liquidation count by it.
+
+    `index_e8` is what it follows, where the venue says so. BadInput where one is not above 0.
+    """
+
+    instrument: InstrumentId
+    mark_e8: int
+    index_e8: int | None = None
+    exchange_ns: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, price in (("a mark", self.mark_e8), ("an index", self.index_e8)):
+            if price is not None and price <= 0:
+                raise BadInput(f"{self.instrument}: {name} of {price} is not above 0")
+
+
+class FundingPaid(AccountEvent, frozen=True, kw_only=True):
+    """Funding came (+) or was paid (−) at a stamp: PnL of the account, of no fill.
+
+    The venue's amount is booked, not a formula's. Rate and mark, where it says them, share it among
+    owners.
+    """
+
+    instrument: InstrumentId
+    currency: str
+    amount_micro: int
+    stamp_ns: int
+    """When it was due, as the venue writes it: milliseconds late."""
+    rate_type: RateType = RateType.REGULAR
+    rate_e18: int | None = None
+    """The settled rate, above 0 where longs pay."""
+    mark_e8: int | None = None
+    payment: str = ""
+    """The venue's bill, where it has one: a second witness."""
+
+    @property
+    def name(self) -> str:
+        """What it is booked under, once."""
+        return funding_name(self.instrument, self.stamp_ns, self.rate_type)
