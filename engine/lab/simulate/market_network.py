@@ -176,7 +176,7 @@ class MarketNetwork:
         if crossed:
             ask = market.book.best_ask
             top = market.instrument.product.top
-            if market.spot:  # it has no highest price
+            if not market.chained:  # it has no highest price
                 top = 2 * (ask or market.book.best_bid or market.instrument.tick)
             level = min(top, (ask or top) + 3 * market.instrument.tick)
             fake = ev.BookChanged(instrument=key, changes=((Side.BUY, level, 50_000_000),))

@@ -28,7 +28,7 @@ from engine.domain.commands import (
 from engine.domain.commands.trading import TransferHolding
 from engine.domain.decisions import Decision, Planned
 from engine.domain.effects import AnyWalletEffect, PlaceOrder
-from engine.domain.instruments import AccountId, BotId, InstrumentId, Side
+from engine.domain.instruments import AccountId, BotId, InstrumentId, Kind, Side
 from engine.domain.intents import Urgency
 from engine.domain.orders import Order
 from engine.domain.settings import RiskLimits, SettingsDocument
@@ -297,8 +297,8 @@ class SimulatedAccount:
         self._digest = digest
         self._series = random.random() < 0.8
         alone = [m for m in exchange.order_entry.markets.values() if not m.instrument.series]
-        self._pairs = [m.instrument.id for m in alone if m.spot]
-        self._events = [m.instrument.id for m in alone if not m.spot]
+        self._pairs = [m.instrument.id for m in alone if m.kind is Kind.SPOT]
+        self._events = [m.instrument.id for m in alone if m.chained]
 
     # -- lives -------------------------------------------------------------------------------------
 

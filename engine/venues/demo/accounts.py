@@ -123,26 +123,28 @@ class ExchangeMarket:
     __slots__ = (
         "accepting",
         "book",
+        "chained",
         "divisor",
         "instrument",
+        "kind",
         "one",
         "payout",
         "proof",
         "share",
-        "spot",
     )
 
     def __init__(self, instrument: Instrument) -> None:
         divisor, fees = instrument.value_divisor, instrument.fees
-        self.spot = instrument.kind is Kind.SPOT
-        """Its fills are final at once: nothing is settled on a chain, resolved or redeemed."""
-        if not self.spot and instrument.kind is not Kind.BINARY:
+        self.kind = instrument.kind
+        self.chained = instrument.kind is Kind.BINARY
+        """Its fills settle on a chain, and it resolves; those of others are final at once."""
+        if not self.chained and instrument.kind is not Kind.SPOT:
             raise BadInput(f"{instrument.id}: the demo exchange trades binaries and spot pairs")
         # Every match must be worth a whole number of micro-units, or cash would leak by rounding.
-        uneven = 0 if self.spot else instrument.one % instrument.tick
+        uneven = instrument.one % instrument.tick if self.chained else 0
         if instrument.tick * instrument.lot % divisor or uneven:
             raise BadInput(f"{instrument.id}: tick and lot do not multiply to whole micro-units")
-        if fees.maker_rate_ppm and not self.spot:
+        if fees.maker_rate_ppm and self.chained:
             raise BadInput(f"{instrument.id}: makers of a binary pay no fee on the demo exchange")
         if fees.taker_rate_ppm > TAKER_RATE_PPM_MAX:
             raise BadInput(f"{instrument.id}: a taker's fee must stay below what it trades for")

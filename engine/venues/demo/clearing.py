@@ -308,7 +308,7 @@ class Clearing:
             ours = self._fill(market, order, maker.level, size=size, liquidity=Liquidity.TAKER)
             self.ledger.book(theirs, released=_released(market, maker, size))
             self.ledger.book(ours, released=0)
-            if market.spot:
+            if not market.chained:
                 self.ledger.confirm(theirs)
                 self.ledger.confirm(ours)
             self._report(theirs)
@@ -317,7 +317,7 @@ class Clearing:
             watched = watched or self.accounts[maker.customer].listening
             self.self_trades += maker.customer == order.customer
         self._print(market, order, matches)
-        if not market.spot:
+        if market.chained:
             self.transaction_count += 1
             self.settlement.open(self.transaction_count, fills, watched=watched)
         return tuple(fill.id for fill in fills[::2])
@@ -350,7 +350,7 @@ class Clearing:
             fee_micro=market.instrument.taker_fee_micro(price, size) if taker else fee,
             liquidity=liquidity,
             at_ns=self.outbox.timeline.now_ns,
-            state=FillState.CONFIRMED if market.spot else FillState.MATCHED,
+            state=FillState.MATCHED if market.chained else FillState.CONFIRMED,
         )
 
     def _report(self, fill: Fill) -> None:
@@ -408,7 +408,7 @@ class Clearing:
         None = the customer has not enough, or the market cannot do it now.
         """
         market = self.markets.get(instrument)
-        if market is None or market.spot or market.payout is not None:
+        if market is None or not market.chained or market.payout is not None:
             return None
         if size % market.instrument.lot:
             return None
@@ -422,7 +422,7 @@ class Clearing:
         for instrument, collateral in self.ledger.collateral.items():
             yes, no = sets.get(instrument, (0, 0))
             market = self.markets[instrument]
-            if market.spot:
+            if not market.chained:
                 worth = 0
             elif market.payout is None:
                 if yes != no:

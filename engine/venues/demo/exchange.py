@@ -16,7 +16,7 @@ from typing import Protocol
 import msgspec
 
 from engine.domain import events as ev
-from engine.domain.instruments import AccountId, Instrument, InstrumentId, Leg
+from engine.domain.instruments import AccountId, Instrument, InstrumentId, Kind, Leg
 from engine.domain.orders import CancelReason, Identity, OrderState
 from engine.errors import AuthRefused, BadInput, BrokenInvariant, ConfigError, VenueClosed
 from engine.runtime import refusals
@@ -425,7 +425,7 @@ class DemoExchange:
     def deposit_base(self, customer: AccountId, instrument: InstrumentId, size: int) -> None:
         """Bring (+) or take away (−) the base asset of a spot pair, in size increments."""
         self.account(customer)
-        if not self.listing.market(instrument).spot:
+        if self.listing.market(instrument).kind is not Kind.SPOT:
             raise BadInput(f"{instrument} is no spot pair")
         self.order_entry.ledger.move_base(customer, instrument, size)
 
@@ -451,7 +451,7 @@ class DemoExchange:
         self._reach(now_ns)
         self._asking(customer)
         market = self.order_entry.markets.get(instrument)
-        if market is None or market.spot or (market.payout is None and not size):
+        if market is None or not market.chained or (market.payout is None and not size):
             return None
         return self.clearing.redeeming.ask(customer, operation, instrument, size)
 
