@@ -6,13 +6,14 @@ says so beside it, and what is not kept at all is listed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from sqlite3 import Connection
 from typing import Any
 
 from engine.domain.alerts import described
 from engine.domain.jobs.report import ReportPeriod
+from engine.domain.setting_places import place_of
 from engine.errors import BadInput
 from storage import settings
 from storage.database import dicts
@@ -26,6 +27,7 @@ from storage.reports import (
     name_of,
     span_of,
 )
+from storage.settings_paths import names_of
 
 CHANGES_MAX = 40
 """Values of the settings that are listed one by one."""
@@ -480,7 +482,10 @@ class Figures:
         except BadInput as error:
             return [(f"it cannot be read: {error}", NONE, NONE)]
         found = settings.changes(base.document, after.document)
-        return [(one.path, _word(one.before), _word(one.after)) for one in found]
+        whole = settings.merged(
+            base.document.model_dump(mode="json"), after.document.model_dump(mode="json")
+        )
+        return [(_setting(whole, one.path), _word(one.before), _word(one.after)) for one in found]
 
     def _next(self) -> ReportSection:
         length_ns = self._span.until_ns - self._span.since_ns
@@ -527,6 +532,12 @@ def _money(micro: int) -> str:
 
 def _gain(micro: int) -> str:
     return f"{Decimal(micro).scaleb(-6):+,.2f}".replace("-", MINUS)
+
+
+def _setting(whole: Mapping[str, object], path: str) -> str:
+    """Return what a setting is part of, and the title of its field."""
+    place = place_of(names_of(whole, path))
+    return f"{place.part}: {place.title}"
 
 
 def _word(value: object) -> str:

@@ -163,7 +163,7 @@ def test_what_the_next_day_brings_and_what_changed_in_the_settings(
     found = made_report(desk, ENGINE_ID, ReportPeriod.DAILY, NOW)
     assert rows(found, "What comes") == (("DEMO", "demo", "redeemable", "now", "pUSD", "7.00"),)
     (change,) = rows(found, "What changed")
-    assert (change[2], change[3], change[5]) == ("bob", "accounts.demo.starting_cash", "77.0")
+    assert (change[2], change[3], change[5]) == ("bob", "Account demo: Starting cash", "77.0")
 
 
 def test_modes_stay_apart(desk: sqlite3.Connection) -> None:
