@@ -1,0 +1,234 @@
+"""Margin accounts of the exchange: signed positions, funding, and liquidation by the venue's law.
+
+An account has one balance behind all its perpetuals (cross margin). A match moves no cash but what
+it realises and its fee: a buyer's position grows by what the seller's shrinks. An account whose
+balance and open PnL are below the maintenance margin of all its positions is liquidated as a whole:
+the insurance fund takes its positions over at their cost with all that is left of its balance,
+which is to close them at the bankruptcy price. So at all times, over all accounts and the fund,
+
+    deposits = Σ balance − Σ cost + fees        and of each perpetual        Σ size = 0
+
+to the micro-unit, where a cost is what a position was opened for, below 0 of a short. What rounding
+leaves of a funding goes to the fund.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from engine.domain.instruments import AccountId, Instrument, InstrumentId
+from engine.domain.money import ceil_div
+from engine.domain.products.funding import RateType, funding_cash, funding_name
+from engine.domain.products.margin import (
+    Exposure,
+    TierTable,
+    initial_margin,
+    liquidated,
+    maintenance,
+    unrealised,
+)
+from engine.errors import BadInput, BrokenInvariant
+
+FUND = AccountId("demo-insurance")
+"""Who takes over what is liquidated; its own positions have no margin."""
+
+FUNDINGS_KEPT_MAX = 10_000
+
+
+class MarginPosition(msgspec.Struct, gc=False):
+    """One account's position in one perpetual."""
+
+    size: int = 0
+    """In increments, below 0 short."""
+    cost: int = 0
+    """What it was opened for in micro-units, below 0 of a short."""
+
+    def trade(self, size: int, flow: int) -> int:
+        """Take a fill of a signed size and value; give what it realised, rounded down.
+
+        A fill beyond what is held closes all of it, and opens the rest at the same price.
+        """
+        closed = min(abs(size), abs(self.size)) if size * self.size < 0 else 0
+        out = ceil_div(self.cost * closed, abs(self.size)) if closed else 0
+        closing = flow * closed // abs(size)
+        self.cost += flow - closing - out
+        self.size += size
+        return -closing - out
+
+    @property
+    def exposure(self) -> Exposure:
+        return Exposure(self.size, abs(self.cost))
+
+
+class MarginAccount(msgspec.Struct, gc=False):
+    """One account: what it may lose, and what it holds. Money in micro-units."""
+
+    balance: int = 0
+    leverage: int = 1
+    positions: dict[InstrumentId, MarginPosition] = {}
+
+
+class Perpetual(msgspec.Struct):
+    """One perpetual as margin sees it."""
+
+    instrument: Instrument
+    tiers: TierTable
+    mark_e8: int
+
+
+class LiquidatedPosition(msgspec.Struct, frozen=True, gc=False):
+    """A position the fund took over, at the mark that did it."""
+
+    customer: AccountId
+    instrument: InstrumentId
+    size: int
+    mark_e8: int
+
+
+class MarginLedger:
+    """All margin accounts of the exchange, in one currency."""
+
+    def __init__(self) -> None:
+        self.accounts: dict[AccountId, MarginAccount] = {FUND: MarginAccount()}
+        self.perpetuals: dict[InstrumentId, Perpetual] = {}
+        self.deposits_micro = 0
+        self.fees_micro = 0
+        self._funded: dict[str, None] = {}
+
+    def listed(self, instrument: Instrument, tiers: TierTable, mark_e8: int) -> None:
+        """Take a perpetual with its tiers and its first mark."""
+        if mark_e8 <= 0:
+            raise BadInput(f"{instrument.id}: a mark of {mark_e8} is not above 0")
+        self.perpetuals[instrument.id] = Perpetual(instrument, tiers, mark_e8)
+
+    def deposit(self, customer: AccountId, amount_micro: int) -> None:
+        """Bring (+) cash, or take free cash away (−)."""
+        account = self.accounts.setdefault(customer, MarginAccount())
+        if amount_micro < 0 and self.free_micro(customer) + amount_micro < 0:
+            raise BrokenInvariant(f"{customer} cannot withdraw more than it has free")
+        account.balance += amount_micro
+        self.deposits_micro += amount_micro
+
+    # -- what an account may do --------------------------------------------------------------------
+
+    def equity_micro(self, customer: AccountId) -> int:
+        """Return the margin balance: cash and open PnL at the marks."""
+        account = self.accounts[customer]
+        return account.balance + sum(self._pnl(key, held) for key, held in _open(account))
+
+    def maintenance_micro(self, customer: AccountId) -> int:
+        """Return what an account must keep for all its positions."""
+        total = 0
+        for key, held in _open(self.accounts[customer]):
+            of = self.perpetuals[key]
+            total += maintenance(of.instrument.contract, of.tiers, held.size, of.mark_e8)
+        return total
+
+    def free_micro(self, customer: AccountId) -> int:
+        """Return what may open positions or leave: equity without the initial margin of all.
+
+        Open profit is not counted: it may be gone before the order fills.
+        """
+        account = self.accounts[customer]
+        held = 0
+        for key, one in _open(account):
+            of, leverage = self.perpetuals[key], account.leverage
+            held += initial_margin(of.instrument.contract, one.size, of.mark_e8, leverage)
+        return min(account.balance, self.equity_micro(customer)) - held
+
+    # -- what happens ------------------------------------------------------------------------------
+
+    def match(
+        self, key: InstrumentId, buyer: AccountId, seller: AccountId, price: int, size: int
+    ) -> None:
+        """Book both sides of a match; its value is a whole number of micro-units."""
+        value, rest = divmod(price * size, self.perpetuals[key].instrument.value_divisor)
+        if rest or size <= 0:
+            raise BrokenInvariant(f"{key}: {size} at {price} is no whole number of micro-units")
+        for customer, side in ((buyer, 1), (seller, -1)):
+            self._trade(customer, key, side * size, side * value)
+
+    def charge(self, customer: AccountId, fee_micro: int) -> None:
+        """Take a fee."""
+        self.accounts[customer].balance -= fee_micro
+        self.fees_micro += fee_micro
+
+    def mark(self, key: InstrumentId, mark_e8: int) -> list[LiquidatedPosition]:
+        """Move a mark; give whom it liquidated."""
+        if mark_e8 <= 0:
+            raise BadInput(f"{key}: a mark of {mark_e8} is not above 0")
+        self.perpetuals[key].mark_e8 = mark_e8
+        return self.liquidate()
+
+    def fund(
+        self, key: InstrumentId, stamp_ns: int, rate: int, rate_type: RateType = RateType.REGULAR
+    ) -> dict[AccountId, int]:
+        """Move the funding of a stamp at the present mark, once; give what each got or paid.
+
+        Call `liquidate` behind it. BadInput for a second one of the stamp and rate type.
+        """
+        name, of = funding_name(key, stamp_ns, rate_type), self.perpetuals[key]
+        if name in self._funded:
+            raise BadInput(f"{key}: {rate_type} funding of this stamp is paid already")
+        self._funded[name] = None
+        if len(self._funded) > FUNDINGS_KEPT_MAX:
+            del self._funded[next(iter(self._funded))]
+        paid = {
+            customer: funding_cash(of.instrument.contract, held.size, of.mark_e8, rate)
+            for customer, account in self.accounts.items()
+            if (held := account.positions.get(key)) is not None and held.size
+        }
+        for customer, cash in paid.items():
+            self.accounts[customer].balance += cash
+        self.accounts[FUND].balance -= sum(paid.values())
+        return paid
+
+    def liquidate(self) -> list[LiquidatedPosition]:
+        """Let the fund take over every account that is below its maintenance margin."""
+        taken: list[LiquidatedPosition] = []
+        for customer, account in self.accounts.items():
+            if customer == FUND or not any(one.size for one in account.positions.values()):
+                continue
+            if liquidated(self.equity_micro(customer), self.maintenance_micro(customer)):
+                taken += self._take_over(customer, account)
+        return taken
+
+    # -- inside ------------------------------------------------------------------------------------
+
+    def _take_over(
+        self, customer: AccountId, account: MarginAccount
+    ) -> Iterable[LiquidatedPosition]:
+        for key, held in _open(account):
+            yield LiquidatedPosition(customer, key, held.size, self.perpetuals[key].mark_e8)
+            self._trade(FUND, key, held.size, held.cost)
+            held.size = held.cost = 0
+        self.accounts[FUND].balance += account.balance
+        account.balance = 0
+
+    def _trade(self, customer: AccountId, key: InstrumentId, size: int, flow: int) -> None:
+        account = self.accounts[customer]
+        held = account.positions.setdefault(key, MarginPosition())
+        account.balance += held.trade(size, flow)
+
+    def _pnl(self, key: InstrumentId, held: MarginPosition) -> int:
+        of = self.perpetuals[key]
+        return unrealised(of.instrument.contract, held.exposure, of.mark_e8)
+
+    def problems(self) -> list[str]:
+        """Name every rule that does not hold."""
+        found = []
+        held = [one for account in self.accounts.values() for one in account.positions.values()]
+        have = sum(account.balance for account in self.accounts.values())
+        if self.deposits_micro != have - sum(one.cost for one in held) + self.fees_micro:
+            found.append("deposits are not balances, costs and fees")
+        for key in self.perpetuals:
+            sizes = (account.positions.get(key) for account in self.accounts.values())
+            if total := sum(one.size for one in sizes if one is not None):
+                found.append(f"{key}: longs and shorts differ by {total}")
+        return found
+
+
+def _open(account: MarginAccount) -> list[tuple[InstrumentId, MarginPosition]]:
+    return [(key, held) for key, held in account.positions.items() if held.size]
