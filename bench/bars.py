@@ -98,7 +98,7 @@ def rows() -> list[Row]:
             f"{count:,.0f}",
             f"{every[name]:,.0f}",
             f"{count / every[name]:.2f}",
-            f"<= {BUDGET[name]:,}, aim {AIM[name]:,}; beside: every decision said",
+            f"<= {BUDGET[name]:,}, aim {AIM[name]:,}; beside: decisions kept",
         )
         for name, count in per_bar().items()
     ]

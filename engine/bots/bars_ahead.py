@@ -9,12 +9,14 @@ as any other, and neither is fed with it a second time.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from engine.bots.bot import Agenda, AskedCore, Cell
 from engine.bots.explain import Explanations
 from engine.bots.signals import Reader
 from engine.bots.slices import IDLE_NS, Put, Slices
 from engine.domain.bots import BotState
+from engine.domain.decisions import Decision
 from engine.domain.effects import Effect
 from engine.domain.events import BarClosed, BookMarked
 from engine.domain.instruments import Instrument, InstrumentId
@@ -22,23 +24,47 @@ from engine.executor.executor import Executor
 from engine.executor.stillness import Stillness
 from engine.strategies.door import Readings
 
-Stays = Callable[[Readings, Instrument, int, int], bool]
+
+class Stays(Protocol):
+    """A strategy that can say whether an evaluation at the close of a bar would change nothing."""
+
+    def stays(self, readings: Readings, instrument: Instrument, position: int, now_ns: int) -> bool:
+        """Take a closed bar; see `BarRule.stays`."""
+        ...
+
+    def stayed(self, instrument: InstrumentId, number: int, now_ns: int) -> Decision:
+        """Return the decision of the evaluation that was spared."""
+        ...
+
+    def passed(self, instrument: InstrumentId, until_ns: int) -> None:
+        """Forget what `stays` found up to this time: no evaluation of those moments follows."""
+        ...
 
 
 class Asked:
-    """A cell whose strategy is asked at each bar, what it is asked with, and how often it was."""
+    """A cell whose strategy is asked at each bar, what it is asked with, and when it was."""
 
-    __slots__ = ("cell", "count", "instrument", "position", "reader", "seen_ns", "stays")
+    __slots__ = (
+        "cell",
+        "due_ns",
+        "instrument",
+        "passed",
+        "position",
+        "reader",
+        "seen_ns",
+        "stayed",
+        "stays",
+    )
 
     def __init__(
-        self, cell: Cell, stays: Stays, instrument: Instrument, position: int, reader: Reader
+        self, cell: Cell, rule: Stays, instrument: Instrument, position: int, reader: Reader
     ) -> None:
         self.cell = cell
-        self.stays = stays
+        self.stays, self.stayed, self.passed = rule.stays, rule.stayed, rule.passed
         self.instrument = instrument
         self.position = position
         self.reader = reader
-        self.count = self.seen_ns = 0
+        self.due_ns = self.seen_ns = 0
 
 
 class BarsAhead(AskedCore):
@@ -49,6 +75,7 @@ class BarsAhead(AskedCore):
     _explanations: Explanations | None
     _slices: Slices | None
     _agenda: Agenda
+    _decide: Callable[[Decision], None]
     _ready: list[Cell]
     _effects: list[Effect]
     _decisions: int
@@ -74,20 +101,28 @@ class BarsAhead(AskedCore):
         asked: list[Asked] = []
         terms = self.cache.views[instrument].instrument
         for cell in self._cells[instrument]:
-            bot, stays = cell.bot, getattr(cell.bot.strategy, "stays", None)
-            if stays is None or bot.state is not BotState.RUNNING or bot.strategy.replan_ns_min:
+            bot = cell.bot
+            rule: Stays = bot.strategy  # type: ignore[assignment]
+            if (
+                getattr(rule, "stays", None) is None
+                or bot.state is not BotState.RUNNING
+                or bot.strategy.replan_ns_min
+            ):
                 return 0
             position = self.executor.ledger.owned(instrument, bot.name).position
             reader = Reader(self.signals, instrument, bot.reads, end_ns)
-            asked.append(Asked(cell, stays, terms, position, reader))
+            asked.append(Asked(cell, rule, terms, position, reader))
         self._asked = tuple(asked)
         until = self._stillness.until_ns(end_ns - 1)
         return min(until, self._agenda.next_ns())
 
-    def bar_stays(self, event: BarClosed, mark: BookMarked | None, now_ns: int) -> bool:
+    def bar_stays(
+        self, event: BarClosed, mark: BookMarked | None, now_ns: int, *, says: bool
+    ) -> bool:
         """Take a closed bar, and the mark of its tick where something is held.
 
-        False = it must be played as any other event; what it did to bars and indicators is done.
+        `says` = decisions are given on although they repeat themselves. False = it must be played
+        as any other event; what it did to bars and indicators is done.
         """
         closed, stays = self.signals.bar_ahead(event), True
         for asked in self._asked:
@@ -95,23 +130,25 @@ class BarsAhead(AskedCore):
             for one in closed:
                 if one.bars in bot.reads.bars and bot.strategy.receive(one, now_ns):
                     asked.reader.now_ns = asked.seen_ns = now_ns
-                    asked.count += 1
                     if not asked.stays(asked.reader, asked.instrument, asked.position, now_ns):
                         stays = False
         if not stays or (mark is not None and not self._stillness.mark(mark, now_ns)):
-            for asked in self._asked:
-                asked.count -= asked.seen_ns == now_ns  # it is evaluated as at any other time
             return False
+        for asked in self._asked:
+            if asked.seen_ns == now_ns:
+                asked.due_ns = now_ns + asked.cell.bot.strategy.timer_ns
+                asked.cell.bot.evaluations += 1
+                self._decisions += 1
+                if says:
+                    self._decide(asked.stayed(asked.instrument.id, self._decisions, now_ns))
         return True
 
     def bars_over(self, end_ns: int) -> None:
         """Go on behind the last bar that was taken, which ended at `end_ns`."""
         self._second_ns = end_ns - end_ns % self._tick_ns + self._tick_ns
         for asked in self._asked:
-            if asked.count:
-                bot = asked.cell.bot
-                self._decisions += asked.count
-                bot.evaluations += asked.count
-                self._agenda.put(asked.cell, asked.seen_ns + bot.strategy.timer_ns)
+            asked.passed(asked.instrument.id, end_ns)
+            if asked.due_ns:
+                self._agenda.put(asked.cell, asked.due_ns)
         self._asked = ()
         self.signals.schedule()

@@ -258,6 +258,18 @@ class BarRule:
         part = wish.part if wish is not None else None
         return part is None or part == ((held.part or 0.0) if held.position else 0.0)
 
+    def passed(self, instrument: InstrumentId, until_ns: int) -> None:
+        """Forget what `stays` found up to this time: no evaluation of those moments follows."""
+        if instrument in self._looked and self._looked[instrument][0] <= until_ns:
+            del self._looked[instrument]
+
+    def stayed(self, instrument: InstrumentId, number: int, now_ns: int) -> Decision:
+        """Return the decision of the evaluation that `stays` spared at this moment."""
+        _, wish = self._looked[instrument]
+        enough = float(self._needed)
+        gates = (Gate("warm", True, enough, enough),)
+        return self._decision(instrument, number, now_ns, wish, gates=gates, outcome="hold")
+
     def _want(self, context: Context, held: _Held, wish: Wish, close: float) -> bool:
         """Change the position that is wanted; True = another one than before."""
         part, instrument = wish.part or 0.0, context.view.instrument
@@ -319,20 +331,34 @@ class BarRule:
         intent: Target | None = None,
         outcome: str = "",
     ) -> Evaluation:
-        held = self._held[context.view.instrument.id]
-        decision = Decision(
-            number=context.decision,
+        key, number = context.view.instrument.id, context.decision
+        said = outcome or ("quote" if intent else "hold")
+        made = self._decision(key, number, now_ns, wish, gates=gates, outcome=said, intent=intent)
+        return Evaluation(decision=made, intents=(intent,) if intent else ())
+
+    def _decision(
+        self,
+        key: InstrumentId,
+        number: int,
+        now_ns: int,
+        wish: Wish | None,
+        *,
+        gates: tuple[Gate, ...],
+        outcome: str,
+        intent: Target | None = None,
+    ) -> Decision:
+        return Decision(
+            number=number,
             bot=self._bot,
-            instrument=context.view.instrument.id,
+            instrument=key,
             at_ns=now_ns,
-            regime="long" if held.position > 0 else "flat",
+            regime="long" if self._held[key].position > 0 else "flat",
             inputs=() if wish is None else wish.values,
             build_up=(),
             gates=gates,
-            outcome=outcome or ("quote" if intent else "hold"),
+            outcome=outcome,
             intent=intent,
         )
-        return Evaluation(decision=decision, intents=(intent,) if intent else ())
 
     def forget(self, instrument: InstrumentId) -> None:
         """Drop an instrument."""

@@ -145,7 +145,8 @@ def _check_order(times: list[int], played: Played) -> None:
 # reads the bars says that it stays so, the events of a bar move nothing: they are not even made.
 # What a tick does at its end is done: equity at its close, and whether that trips a stop or makes a
 # peak. Anything else is played event by event, from a desk that stands as if all had been. Orders,
-# fills, equity and digest are the same; decisions that repeat themselves are counted, not said.
+# fills, equity, decisions and digest are the same; those decisions that repeat themselves are made
+# where they are kept, and only counted elsewhere.
 
 
 CLOSING = 2
@@ -155,9 +156,11 @@ CLOSING = 2
 class BarLane:
     """Takes bars for one replay."""
 
-    def __init__(self, driver: Driver, core: BarsAhead) -> None:
+    def __init__(self, driver: Driver, core: BarsAhead, *, says: bool) -> None:
+        """`says` = decisions that repeat themselves are given on, too."""
         self._driver = driver
         self._core = core
+        self._says = says
         self._until_ns = 0
         """Until when bars may be taken; 0 = the lane is closed."""
         self._holds = False
@@ -180,7 +183,7 @@ class BarLane:
                 if not self._enters(made):
                     return others
         mark = _mark(made) if self._holds else None
-        if self._core.bar_stays(made.closed, mark, end_ns):
+        if self._core.bar_stays(made.closed, mark, end_ns, says=self._says):
             self._last = made
             return ()
         self.leave()
@@ -251,7 +254,7 @@ class Replay:
         """`start_ns` = from when on the bots trade; None = from the first event on.
 
         `tick_ns` = how often the account looks at the clock: see `AccountCore`. Without `says`
-        bars may take the lane: decisions that repeat themselves are not said.
+        decisions that repeat themselves are counted and not given on: see `BarLane`.
         """
         self._cash_micro = cash_micro
         self._start_ns = start_ns
@@ -268,8 +271,7 @@ class Replay:
             placed=self._placed, filled=self._filled, listed=self._listed,
             at_rest=venue.at_rest if isinstance(venue, PaperVenue) else None,
         )  # fmt: skip
-        self._lane = BarLane(self._driver, self._core)
-        self._says = says
+        self._lane = BarLane(self._driver, self._core, says=says)
         self._every_ns = max(EQUITY_EVERY_NS, tick_ns)
         self._sample_ns = 0
         """When the equity is noted next: after the first event from then on."""
@@ -317,10 +319,10 @@ class Replay:
             if not isinstance(one, MadeBar):
                 events.append(one)
                 continue
-            if events and not self._says:
+            if events:
                 self.feed(events)
                 events = []
-            events += one.events() if self._says else self._left_of(one)
+            events += self._left_of(one)
         self.feed(events)
 
     def _left_of(self, made: MadeBar) -> Sequence[tuple[int, Event]]:

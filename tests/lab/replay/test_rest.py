@@ -165,19 +165,24 @@ def test_bars_in_the_lane_make_the_same_orders_fills_equity_and_digest(
 ) -> None:
     path, market = written(tmp_path / "b.csv", seed), BarMarket(slippage_bps=slippage)
     lane, said = run(path, rules, bars, market, model, says=False)
-    whole, all_said = run(path, rules, bars, market, model)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AccountCore, "reads_bars_alone", lambda *_: False)
+        whole, all_said = run(path, rules, bars, market, model)
     assert lane == whole
     assert lane.digest == whole.digest
     assert [one for one in all_said if one.intent] == [one for one in said if one.intent]
     assert {one.number for one in said} <= {one.number for one in all_said}
 
 
-def test_stops_of_equity_trip_in_the_lane_at_the_same_bar(tmp_path: Path) -> None:
+def test_stops_of_equity_trip_in_the_lane_at_the_same_bar(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bars = [f"{T0 + 60 * i},{p},{p + 1},{p - 1},{p},5000" for i, p in enumerate(CRASH)]
     path = tmp_path / "b.csv"
     path.write_text("\n".join(["time,open,high,low,close,volume", *bars]), encoding="utf-8")
     given = path, ("sma_cross",), "1m", BarMarket(), FillModel.REALISTIC
     lane, said = run(*given, says=False, loss="2")
+    monkeypatch.setattr(AccountCore, "reads_bars_alone", lambda *_: False)
     whole, all_said = run(*given, loss="2")
     assert lane == whole
     assert any(kind.startswith("stop_") for kind in lane.alerts)
