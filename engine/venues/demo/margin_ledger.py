@@ -19,7 +19,7 @@ from collections.abc import Iterable
 import msgspec
 
 from engine.domain.instruments import AccountId, Instrument, InstrumentId
-from engine.domain.money import ceil_div
+from engine.domain.money import ceil_div, money_text
 from engine.domain.products.funding import RateType, funding_cash, funding_name
 from engine.domain.products.margin import (
     Exposure,
@@ -62,12 +62,37 @@ class MarginPosition(msgspec.Struct, gc=False):
         return Exposure(self.size, abs(self.cost))
 
 
+class WorkingSizes(msgspec.Struct, gc=False):
+    """What one account's working orders of one perpetual may still fill, in increments."""
+
+    bids: int = 0
+    asks: int = 0
+
+    def worst(self, held: int) -> int:
+        """Return the largest position the orders can make of what is held: either side fills.
+
+        So an order that only reduces reserves nothing (Binance, one-way: the larger of position
+        and bids, and of position and asks).
+        """
+        return max(abs(held), abs(held + self.bids), abs(held - self.asks))
+
+
 class MarginAccount(msgspec.Struct, gc=False):
     """One account: what it may lose, and what it holds. Money in micro-units."""
 
     balance: int = 0
     leverage: int = 1
     positions: dict[InstrumentId, MarginPosition] = {}
+    working: dict[InstrumentId, WorkingSizes] = {}
+
+    def worst(self, key: InstrumentId) -> int:
+        """Return the largest position in a perpetual that may come to be."""
+        held = self.positions.get(key)
+        working = self.working.get(key, _IDLE)
+        return working.worst(held.size if held is not None else 0)
+
+
+_IDLE = WorkingSizes()
 
 
 class Perpetual(msgspec.Struct):
@@ -129,14 +154,53 @@ class MarginLedger:
     def free_micro(self, customer: AccountId) -> int:
         """Return what may open positions or leave: equity without the initial margin of all.
 
-        Open profit is not counted: it may be gone before the order fills.
+        Working orders count as if those of one side filled, the worse one. Open profit does not
+        count: it may be gone before an order fills.
         """
-        account = self.accounts[customer]
-        held = 0
-        for key, one in _open(account):
-            of, leverage = self.perpetuals[key], account.leverage
-            held += initial_margin(of.instrument.contract, one.size, of.mark_e8, leverage)
-        return min(account.balance, self.equity_micro(customer)) - held
+        account, reserved = self.accounts[customer], 0
+        for key in {**account.positions, **account.working}:
+            of, worst = self.perpetuals[key], account.worst(key)
+            reserved += initial_margin(of.instrument.contract, worst, of.mark_e8, account.leverage)
+        return min(account.balance, self.equity_micro(customer)) - reserved
+
+    def reserve(self, customer: AccountId, key: InstrumentId, size: int) -> str:
+        """Reserve margin for an order: a bid of +size, an ask of −size; say why it is refused.
+
+        Empty = it is reserved. What only reduces is never refused.
+        """
+        account, of = self.accounts[customer], self.perpetuals[key]
+        before = account.worst(key)
+        self._work(account, key, size, 1)
+        worst = account.worst(key)
+        if worst <= before:
+            return ""
+        top, bottom = of.instrument.contract.value(worst, of.mark_e8)
+        allowed = of.tiers.leverage_max(ceil_div(top, bottom))
+        free = self.free_micro(customer)
+        why = ""
+        if allowed < account.leverage:
+            why = (
+                f"a position of {of.instrument.size_text(worst)} allows a leverage of {allowed}, "
+                f"not {account.leverage}"
+            )
+        elif free < 0:
+            why = f"it lacks {money_text(-free)} of initial margin"
+        if why:
+            self._work(account, key, size, -1)
+        return why
+
+    def release(self, customer: AccountId, key: InstrumentId, size: int) -> None:
+        """Let go of what an order reserved, as far as it has filled or ended. Fills come first."""
+        self._work(self.accounts[customer], key, size, -1)
+
+    def _work(self, account: MarginAccount, key: InstrumentId, size: int, sign: int) -> None:
+        working = account.working.setdefault(key, WorkingSizes())
+        if size > 0:
+            working.bids += sign * size
+        else:
+            working.asks -= sign * size
+        if min(working.bids, working.asks) < 0:
+            raise BrokenInvariant(f"{key}: more margin is released than orders reserved")
 
     # -- what happens ------------------------------------------------------------------------------
 
@@ -186,7 +250,10 @@ class MarginLedger:
         return paid
 
     def liquidate(self) -> list[LiquidatedPosition]:
-        """Let the fund take over every account that is below its maintenance margin."""
+        """Let the fund take over every account that is below its maintenance margin.
+
+        Its working orders reserve nothing any more: the caller ends them.
+        """
         taken: list[LiquidatedPosition] = []
         for customer, account in self.accounts.items():
             if customer == FUND or not any(one.size for one in account.positions.values()):
@@ -206,6 +273,7 @@ class MarginLedger:
             held.size = held.cost = 0
         self.accounts[FUND].balance += account.balance
         account.balance = 0
+        account.working.clear()
 
     def _trade(self, customer: AccountId, key: InstrumentId, size: int, flow: int) -> None:
         account = self.accounts[customer]

@@ -24,7 +24,7 @@ from engine.domain.products.margin import (
 )
 from engine.errors import BadInput, BrokenInvariant
 from engine.venues.demo import margin_ledger
-from engine.venues.demo.margin_ledger import FUND, MarginLedger, MarginPosition
+from engine.venues.demo.margin_ledger import FUND, MarginLedger, MarginPosition, WorkingSizes
 
 E8, MICRO = 10**8, 10**6
 A, B, C = (AccountId(name) for name in "abc")
@@ -137,6 +137,66 @@ def test_what_is_in_use_cannot_leave_and_bad_marks_are_refused() -> None:
     for refused in (lambda: ledger.mark(BTC.id, 0), lambda: ledger.listed(BTC, TIERS, -1)):
         with pytest.raises(BadInput, match="is not above 0"):
             refused()
+
+
+# -- What orders reserve ---------------------------------------------------------------------------
+
+
+def test_orders_reserve_what_the_worse_side_opens_and_reducing_costs_nothing() -> None:
+    ledger = opened()
+    ledger.accounts[A].leverage = 10  # 4,000 a unit, of 10,000
+    assert ledger.reserve(A, BTC.id, 2 * UNIT) == ""
+    assert ledger.reserve(A, BTC.id, -2 * UNIT) == ""  # the other side fills, not both
+    assert ledger.free_micro(A) == 2_000 * MICRO
+    assert ledger.reserve(A, BTC.id, UNIT) == "it lacks 2000 of initial margin"
+    assert ledger.free_micro(A) == 2_000 * MICRO
+    ledger.match(BTC.id, A, B, 400_000, 2 * UNIT)
+    ledger.release(A, BTC.id, 2 * UNIT)
+    assert ledger.free_micro(A) == 2_000 * MICRO  # the position has what the order had
+    ledger.deposit(A, -2_000 * MICRO)
+    assert ledger.reserve(A, BTC.id, -2 * UNIT) == ""  # two asks of two: flips to a short of two
+    assert ledger.reserve(A, BTC.id, -1) == "it lacks 0.04 of initial margin"
+    with pytest.raises(BrokenInvariant, match="more margin is released than orders reserved"):
+        ledger.release(A, BTC.id, 1)
+
+
+def test_leverage_is_a_function_of_size() -> None:
+    ledger = opened(deposit=10**13)
+    ledger.accounts[A].leverage = 100
+    assert ledger.reserve(A, BTC.id, 15 * UNIT) == ""  # 600,000: the second tier
+    why = ledger.reserve(A, BTC.id, 1)
+    assert why == "a position of 15.00001 allows a leverage of 75, not 100"
+    ledger.accounts[A].leverage = 1
+    assert "allows a leverage of 0" in ledger.reserve(A, BTC.id, 300 * UNIT)
+
+
+def filled(orders: list[tuple[int, int]]) -> None:
+    """Place orders as far as they are taken, then let each of them fill."""
+    ledger = opened()
+    ledger.accounts[A].leverage = 20
+    ledger.deposit(B, 10**15)
+    placed = [size * side for side, size in orders if not ledger.reserve(A, BTC.id, size * side)]
+    assert ledger.free_micro(A) >= 0
+    for size in placed:
+        buyer, seller = (A, B) if size > 0 else (B, A)
+        ledger.match(BTC.id, buyer, seller, 400_000, abs(size))
+        ledger.release(A, BTC.id, size)
+        assert ledger.free_micro(A) >= 0
+    assert ledger.accounts[A].worst(BTC.id) == abs(sum(placed))
+
+
+@given(st.lists(st.tuples(st.sampled_from([1, -1]), st.integers(1, 3 * UNIT)), max_size=12))
+def test_what_was_reserved_is_enough_however_it_fills(orders: list[tuple[int, int]]) -> None:
+    filled(orders)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_margin_that_orders_do_not_hold_is_seen(side: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    orders = [(side, 2 * UNIT)] * 5
+    filled(orders)
+    monkeypatch.setattr(WorkingSizes, "worst", lambda _, held: abs(held))
+    with pytest.raises(AssertionError):
+        filled(orders)
 
 
 # -- Any life of three accounts, judged from what was asked alone ----------------------------------
