@@ -28,6 +28,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from engine.domain.products.funding import RATE_DECIMALS
 from engine.errors import BadInput, StorageError, os_sentence
 from storage.files import to_disk, write_whole
 
@@ -83,8 +84,6 @@ PRICES = {
 }
 SIZES = {DataKind.BARS: (5,), DataKind.TRADES: (2,), DataKind.QUOTES: (3, 4)}
 """Where prices and sizes stand in a row, in parts of 1e-8."""
-RATE_DECIMALS = 12
-"""Rates are in parts of 1e-12, finer ones are cut: they are far smaller than prices."""
 
 
 class Checked(StrEnum):
@@ -275,7 +274,7 @@ def decimal_text(parts: int) -> str:
 
 
 def rate_text(parts: int) -> str:
-    """Return parts of 1e-12 as a decimal."""
+    """Return a rate of funding, kept in parts of 1e-18, as a decimal."""
     return f"{Decimal(parts).scaleb(-RATE_DECIMALS).normalize():f}"
 
 

@@ -19,10 +19,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import csv as pa_csv
 
+from engine.domain.products.funding import RATE_DECIMALS
 from engine.errors import BadInput
 from engine.lab.formats.numbers import DECIMALS_MAX, S, parts_of, plain_parts, stamp_ns
 from engine.lab.formats.tables import Cells, FileHead, TableFile, bytes_of, column_places
-from storage.datasets import RATE_DECIMALS, ColumnBlock, DataKind, RowCounts
+from storage.datasets import ColumnBlock, DataKind, RowCounts
 
 ROLES: Mapping[DataKind, tuple[str, ...]] = {
     DataKind.BARS: ("time", "open", "high", "low", "close", "volume"),

@@ -276,12 +276,13 @@ def test_rates_are_kept_below_zero_and_finer_than_a_price_and_never_played(
     lines = "BTC,2024-01-01 00:00:00,-0.0000058615", "BTC,2024-01-01 08:00:00,0.000658153991747989"
     path = written(tmp_path, "f.csv", "Symbol,Date,Funding Rate", *lines)
     imported(tmp_path, path)
-    assert rows_of(tmp_path) == [(T0 * 10**9, -5_861_500), ((T0 + 28_800) * 10**9, 658_153_991)]
+    first, second = (T0 * 10**9, -5_861_500_000_000), ((T0 + 28_800) * 10**9, 658_153_991_747_989)
+    assert rows_of(tmp_path) == [first, second]
     target = tmp_path / "out.csv"
     datasets.export_csv(tmp_path / "data/x", target)
     assert target.read_text("utf-8").splitlines()[1:] == [
         f"{T0 * 10**9},-0.0000058615",
-        f"{(T0 + 28_800) * 10**9},0.000658153991",
+        f"{(T0 + 28_800) * 10**9},0.000658153991747989",
     ]
     with pytest.raises(BadInput, match="rates of funding"):
         open_dataset(tmp_path / "data/x")
