@@ -161,6 +161,8 @@ class BarRule:
         )
     }
     values: ClassVar[Mapping[str, ValueWords]] = {"close": ValueWords("Close", ValueUnit.PRICE)}
+    asked_from_first: ClassVar[bool] = False
+    """True = `wish` is asked at every bar from the first on; False = once all it reads closed."""
     references: tuple[str, ...] = ()
     touch_alone = False
     mid2_moved_min = NO_MOVE
@@ -189,7 +191,10 @@ class BarRule:
         raise NotImplementedError
 
     def wish(self, seen: Seen) -> Wish | None:
-        """Return what is wanted now that a bar closed; None = too few have closed."""
+        """Return what is wanted now that a bar closed; None = a number it needs is not known yet.
+
+        It is asked once as many bars have closed as it reads.
+        """
         raise NotImplementedError
 
     # -- Strategy ----------------------------------------------------------------------------------
@@ -211,7 +216,9 @@ class BarRule:
         closed = len(context.readings.bars(self._bars, needed))
         wish = None
         if last and last[-1].end_ns > held.bar_end_ns:
-            wish = self._look(held, last[-1].end_ns, context.readings, context.view.instrument)
+            wish = self._look(
+                held, last[-1].end_ns, closed, context.readings, context.view.instrument
+            )
         elif key in self._looked:
             looked_ns, looked = self._looked.pop(key)
             wish = looked if looked_ns == now_ns else None
@@ -227,12 +234,14 @@ class BarRule:
         return self._stated(context, now_ns, wish, held, close, gates=(warm,))
 
     def _look(
-        self, held: _Held, end_ns: int, readings: Readings, instrument: Instrument
+        self, held: _Held, end_ns: int, closed: int, readings: Readings, instrument: Instrument
     ) -> Wish | None:
-        """Ask the rule at the close of a bar."""
+        """Count a closed bar and ask the rule; None also while too few bars have closed."""
         before = held.bar_end_ns, held.bars_since
         held.bar_end_ns = end_ns
         held.bars_since += 1
+        if closed < self._needed and not self.asked_from_first:
+            return None
         unit = float(self._per_increment * instrument.price_unit)
         try:
             return self.wish(Seen(readings, self._bars, unit, held))
@@ -251,7 +260,7 @@ class BarRule:
         closed = readings.bars(self._bars, self._needed)
         if not closed or closed[-1].end_ns <= held.bar_end_ns:
             return False
-        wish = self._look(held, closed[-1].end_ns, readings, instrument)
+        wish = self._look(held, closed[-1].end_ns, len(closed), readings, instrument)
         self._looked[key] = now_ns, wish
         if len(closed) < self._needed or (held.stated and position != held.position):
             return False

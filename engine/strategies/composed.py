@@ -45,6 +45,7 @@ class ComposedRule(BarRule):
     rules of plug-ins are none.
     """
 
+    asked_from_first = True  # each member waits for its own bars, and follows the market from there
     _members: Mapping[str, Member] = {}
 
     @classmethod

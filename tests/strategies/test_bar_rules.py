@@ -16,7 +16,9 @@ from engine.config import Config
 from engine.errors import BadInput, ConfigError
 from engine.lab.recordings.bar_files import BarMarket
 from engine.lab.replay.setup import ReplayOptions, prepare
+from engine.strategies.bar_rule import Seen, Wish
 from engine.strategies.registry import build
+from engine.strategies.sma_cross import SmaCross
 from storage.journal import Record, decode, load
 
 S = 1_000_000_000
@@ -110,6 +112,25 @@ def test_sma_cross_trades_as_a_naive_one_does_at_the_next_open(seed: int, tmp_pa
     assert summary["benchmark"]["hold_drawdown"] < 0
     assert summary["benchmark"]["share"] == 1.0
     assert summary["residuals"].keys() <= {"expired_intent"}
+
+
+@pytest.mark.parametrize("decisions", [True, False])
+def test_a_rule_is_asked_once_its_bars_have_closed(
+    decisions: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    depths: list[int] = []
+    wish = SmaCross.wish
+
+    def counted(rule: SmaCross, seen: Seen) -> Wish | None:
+        depths.append(len(seen.last(max(rule.reads.bars.values()))))
+        return wish(rule, seen)
+
+    monkeypatch.setattr(SmaCross, "wish", counted)
+    path = file_of(tmp_path, walk(1))
+    _, fills = played(options(path, decisions=decisions), tmp_path / "home")
+    assert fills
+    assert len(set(depths)) == 1, "it was asked with fewer bars than it declares"
+    assert 0 < len(depths) < BARS - depths[0] + 2
 
 
 def rsi(closes: list[float], period: int) -> float | None:
