@@ -251,6 +251,14 @@ def whole(high: int, low: int) -> int:
     return high * HALF + low
 
 
+def scaled(amount: str, factor: str, divisor: str) -> str:
+    """Return the SQL of `amount * factor / divisor`, divided towards zero.
+
+    The product never stands alone: beyond an int64 SQLite goes on in floats.
+    """
+    return f"({amount} / {divisor} * {factor} + {amount} % {divisor} * {factor} / {divisor})"
+
+
 def data_version(connection: sqlite3.Connection) -> int:
     """Return a number that changes when another connection committed; blind to our own commits."""
     row = connection.execute("PRAGMA data_version").fetchone()

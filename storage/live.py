@@ -24,7 +24,7 @@ from engine.domain.telemetry import (
     WatchedMarket,
 )
 from engine.errors import BadInput, StorageError
-from storage.database import RowType, Table, insert, keep_only, note, update, upsert
+from storage.database import RowType, Table, insert, keep_only, note, scaled, update, upsert
 
 T = TypeVar("T")
 
@@ -345,7 +345,7 @@ def put_holdings(
 
 
 OWNED = (
-    "WITH owned AS (SELECT p.account, p.bot, p.mode, p.fee_micro, p.cost_micro, "
+    "WITH owned AS (SELECT p.account, p.bot, p.mode, p.fee_micro, p.cost_micro, "  # noqa: S608 our own words
     "coalesce(a.currency, h.currency, '') AS currency, "
     "p.received_micro - p.spent_micro + p.cost_micro AS made_micro, "
     "p.settled + p.pending AS size, CASE p.leg WHEN 'no' THEN 1000000 - l.payout_yes_micro "
@@ -358,8 +358,9 @@ OWNED = (
     "LEFT JOIN holdings h ON h.engine_id = p.engine_id AND h.account = p.account "
     "AND h.instrument = p.instrument WHERE p.engine_id = ?1), "
     "valued AS (SELECT *, pays IS NULL AND size != 0 AS held, "
-    "CASE WHEN pays IS NOT NULL THEN size * pays / one_token "
-    "ELSE coalesce(size * mid2 / (2 * value_divisor), 0) END AS value_micro FROM owned), "
+    f"CASE WHEN pays IS NOT NULL THEN {scaled('size', 'pays', 'one_token')} "
+    f"ELSE coalesce({scaled('size', 'mid2', '(2 * value_divisor)')}, 0) END AS value_micro "
+    "FROM owned), "
     "made AS (SELECT account, bot, mode, currency, sum(fee_micro) AS fees_micro, "
     "sum(made_micro + iif(pays IS NULL, 0, value_micro - cost_micro)) AS realised_micro, "
     "sum(iif(held, value_micro - cost_micro, 0)) AS unrealised_micro, "

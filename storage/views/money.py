@@ -16,6 +16,7 @@ import msgspec
 from engine.domain.fills import FillState
 from engine.domain.instruments import Mode
 from engine.domain.money import MICRO, MICRO_DECIMALS
+from storage.database import scaled
 from storage.live import OWNED, latest_equity
 from storage.projected.orders import ENDED
 from storage.views import (
@@ -36,6 +37,14 @@ HELD_KEY = ("at_cost", "account", "instrument")
 
 _COST = "t.yes_cost_micro + t.no_cost_micro"
 _HELD = " AND t.mode = ? AND t.opened_ns IS NOT NULL"
+
+_MARKED = scaled(
+    "(t.settled + t.pending)",
+    "CASE t.leg WHEN 'no' THEN 2 * CAST(pow(10, i.price_decimals) AS INTEGER) - h.mid2 "
+    "ELSE h.mid2 END",
+    "(2 * l.value_divisor)",
+)
+"""What a position is worth at the last two-sided mid, divided towards zero."""
 
 
 def held(
@@ -109,9 +118,8 @@ def held_by_owner(
         "WHERE o.engine_id = t.engine_id AND o.account = t.account AND "
         "o.instrument = t.instrument AND o.bot = t.bot AND "
         f"o.leg = t.leg AND o.side = 'sell' AND NOT o.{ENDED}), 0) AS free, "
-        "CASE WHEN h.mid2 IS NULL THEN NULL ELSE (t.settled + t.pending) * CASE t.leg WHEN 'no' "
-        "THEN 2 * CAST(pow(10, i.price_decimals) AS INTEGER) - h.mid2 ELSE h.mid2 END "
-        f"/ (2 * l.value_divisor) END AS value_micro FROM positions t {LISTED} "
+        f"CASE WHEN h.mid2 IS NULL THEN NULL ELSE {_MARKED} END AS value_micro "
+        f"FROM positions t {LISTED} "
         "LEFT JOIN accounts a ON a.engine_id = t.engine_id AND a.account = t.account "
         "LEFT JOIN listings l ON l.engine_id = t.engine_id AND l.instrument = t.instrument "
         "LEFT JOIN holdings h ON h.engine_id = t.engine_id AND h.account = t.account "
@@ -297,7 +305,8 @@ def _reserved(connection: Connection, engine_id: str, account: str) -> Settlemen
     count, sells, micro, oldest = connection.execute(
         "SELECT count(*), coalesce(sum(t.side = 'sell'), 0), "  # noqa: S608 our own words
         "CASE WHEN coalesce(sum(l.value_divisor IS NULL), 0) THEN NULL ELSE coalesce(sum("
-        "(t.price * (t.size - t.filled) + l.value_divisor - 1) / l.value_divisor), 0) END, "
+        "(t.size - t.filled) / l.value_divisor * t.price + ((t.size - t.filled) % l.value_divisor "
+        "* t.price + l.value_divisor - 1) / l.value_divisor), 0) END, "
         "min(t.created_ns) FROM orders t "
         "LEFT JOIN listings l ON l.engine_id = t.engine_id AND l.instrument = t.instrument "
         f"WHERE t.engine_id = ? AND t.account = ? AND NOT t.{ENDED}",
@@ -324,16 +333,17 @@ def _fills(
     return found
 
 
-_PAYS = (
-    "CASE p.leg WHEN 'no' THEN 1000000 - l.payout_yes_micro ELSE l.payout_yes_micro END "
-    "/ CAST(pow(10, i.size_decimals) AS INTEGER)"
+_PAYS = scaled(
+    "(p.settled + p.pending)",
+    "CASE p.leg WHEN 'no' THEN 1000000 - l.payout_yes_micro ELSE l.payout_yes_micro END",
+    "CAST(pow(10, i.size_decimals) AS INTEGER)",
 )
 
 
 def _redeemable(connection: Connection, engine_id: str, account: str) -> SettlementStep:
     """Sum what resolved markets are to pay, less what redemptions of them have paid."""
     count, micro, oldest = connection.execute(
-        "WITH won AS (SELECT p.instrument, sum((p.settled + p.pending) * " + _PAYS + ") AS worth, "  # noqa: S608 our own words
+        "WITH won AS (SELECT p.instrument, sum(" + _PAYS + ") AS worth, "  # noqa: S608 our own words
         "max(p.updated_ns) AS since_ns FROM positions p "
         "JOIN listings l ON l.engine_id = p.engine_id AND l.instrument = p.instrument "
         "JOIN instruments i ON i.engine_id = p.engine_id AND i.id = p.instrument "

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import sqlite3
 from decimal import Decimal
 from sqlite3 import Connection
 
 import msgspec
 import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
 
 from engine.domain.events import (
     CashMoved,
@@ -19,7 +22,8 @@ from engine.domain.events import (
 from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import InstrumentId, Leg, Mode, Side
 from storage import live
-from storage.live import EquityPoint, HoldingSeen, add_equity, put_holdings
+from storage.database import scaled
+from storage.live import OWNED, EquityPoint, HoldingSeen, add_equity, put_holdings
 from storage.views.frame import accounts
 from storage.views.money import DAY_NS, Phase, SettlementStep, equity_check, pipeline, sources
 from tests.storage.books import DEMO, M1, SHARE, TERMS, Books, bought
@@ -71,6 +75,36 @@ def test_a_working_sell_commits_tokens_and_no_cash(books: Books) -> None:
     books.tell(order)
     reserved = phases(books)[Phase.RESERVED]
     assert (reserved.count, reserved.tokens) == (1, 1)
+
+
+def test_a_product_beyond_an_int64_is_exact_to_the_last_digit(books: Books) -> None:
+    many = 18_300_000_000_003
+    books.tell(
+        *bought(1, 4_800, many),
+        FillSettled(account=DEMO, fill=FillId("f1")),
+        InstrumentResolved(instrument=M1, payout_yes_micro=SHARE, source="test"),
+    )
+    assert phases(books)[Phase.REDEEMABLE].amount == Decimal(many) / SHARE
+    made = books.connection.execute(f"{OWNED} SELECT realised_micro FROM made", ("e1",))
+    ((realised,),) = map(tuple, made)
+    assert isinstance(realised, int)
+    assert realised == many + (-many * 4_800 // 10_000)
+
+
+@example(10**15 - 1, 10**6 - 1, 10**4)
+@given(st.integers(-(10**15), 10**15), st.integers(0, 10**6), st.sampled_from([1, 10**4, 10**6]))
+def test_scaled_is_division_towards_zero_of_the_whole_product(
+    amount: int, factor: int, divisor: int
+) -> None:
+    exact = abs(amount) * factor // divisor
+    assume(exact < 2**63)  # what it is worth is an amount itself
+    memory = sqlite3.connect(":memory:")
+    sql = scaled(":amount", ":factor", ":divisor")
+    names = {"amount": amount, "factor": factor, "divisor": divisor}
+    found = memory.execute(f"SELECT {sql}", names).fetchone()[0]
+    memory.close()
+    assert isinstance(found, int)
+    assert found == (exact if amount >= 0 else -exact)
 
 
 def test_what_has_ended_long_ago_is_counted_no_more(books: Books) -> None:
