@@ -14,7 +14,7 @@ from enum import StrEnum
 
 import msgspec
 
-from engine.domain.instruments import Kind
+from engine.domain.products import beside_holding
 
 COUNT_MIN = 10
 """Fewer traded markets or days than this show nothing, whatever they brought."""
@@ -126,7 +126,7 @@ def verdict_of(row: EvidenceRow) -> tuple[Edge, str]:
         return Edge.LOSES, f"{span}: below zero"
     if not earns(row):
         return Edge.HARMLESS, f"{span}: no gain beyond chance"
-    if row.product != Kind.BINARY.value:
+    if beside_holding(row.product):
         if row.hold is None:
             return Edge.NO_DATA, f"{span}: never compared with holding, prove it again"
         span += f"; {holding_in_words(row)}"

@@ -18,7 +18,7 @@ from engine.domain.products.binary import Binary
 from engine.domain.products.linear import Linear
 from engine.domain.products.product import Product, ProductTerms
 
-__all__ = ["PRODUCTS", "Product", "opening_price", "quoted_in_cents"]
+__all__ = ["PRODUCTS", "Product", "beside_holding", "opening_price", "quoted_in_cents"]
 
 PRODUCTS: Mapping[Kind, Callable[[ProductTerms], Product]] = {
     Kind.BINARY: Binary.of,
@@ -38,3 +38,11 @@ def opening_price(product: Product, level: int, *, long: bool) -> int:
 def quoted_in_cents(kind: str | None) -> bool:
     """Say whether the prices of a kind are quoted in hundredths of the currency."""
     return kind == Kind.BINARY
+
+
+def beside_holding(kind: str) -> bool:
+    """Say whether a gain counts only above what holding the thing alone brought.
+
+    Who holds a binary waits for an outcome: that is no market's return.
+    """
+    return kind != Kind.BINARY

@@ -240,7 +240,7 @@ class BlockFile(NamedTuple):
     """A file that may be read in blocks."""
 
     table: TableFile
-    one: Format
+    read_as: Format
     places: Mapping[str, int]
     before: Sequence[int]
 
@@ -256,7 +256,7 @@ def _in_blocks(
     if not path.name.lower().endswith((".csv", ".csv.gz", ".txt", ".zip")):
         return False
     try:
-        reader = BlockReader(path, file.table.head(), file.one, file.places, file.before)
+        reader = BlockReader(path, file.table.head(), file.read_as, file.places, file.before)
 
         def blocks() -> Iterator[ColumnBlock]:
             rows = 0
