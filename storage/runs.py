@@ -375,9 +375,7 @@ def _row(
     if terms is not None:
         price_decimals, size_decimals = terms.price_decimals, terms.size_decimals
         value = fill.moved_micro(terms, order.side)
-    fee_micro, fee = fill.fee_micro, None if fill.fee is UNSET else fill.fee
-    if fee is not None and terms is not None and fee.asset.id == terms.currency:
-        fee_micro, fee = fee_micro + fee.paid_in(MICRO_DECIMALS), None
+    fee_micro, fee = fill.fees_in(None if terms is None else terms.currency)
     return {
         "id": fill.fill,
         "order_id": fill.order,

@@ -23,6 +23,7 @@ from engine.domain.event_bases import (
 from engine.domain.event_bases import Event as Event  # noqa: PLC0414 asked for here by its readers
 from engine.domain.fills import FillId, FillState, Liquidity, SizeSource
 from engine.domain.instruments import MANUAL, AccountId, BotId, Instrument, InstrumentId, Leg, Side
+from engine.domain.money import MICRO_DECIMALS
 from engine.domain.orders import (
     CancelReason,
     Identity,
@@ -231,6 +232,17 @@ class OrderFilled(OrderUpdate, frozen=True, kw_only=True):
         if side is Side.BUY:
             return instrument.cost_micro(self.price, self.size)
         return instrument.proceeds_micro(self.price, self.size)
+
+    def fees_in(self, currency: str | None) -> tuple[int, Money | None]:
+        """Return the fee in micro-units of the currency, and what was paid in another asset.
+
+        None = the currency is not known: the fee stands as the venue gave it.
+        """
+        if self.fee is UNSET:
+            return self.fee_micro, None
+        if self.fee.asset.id == currency:
+            return self.fee_micro + self.fee.paid_in(MICRO_DECIMALS), None
+        return self.fee_micro, self.fee
 
 
 class FillAdvanced(FillEvent, frozen=True, kw_only=True):

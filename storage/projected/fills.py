@@ -14,7 +14,7 @@ from msgspec import UNSET, UnsetType
 from engine.domain import events
 from engine.domain.fills import FillState, Liquidity, SizeSource
 from engine.domain.instruments import Leg, Mode, Side
-from engine.domain.money import MICRO_DECIMALS, ceil_div
+from engine.domain.money import ceil_div
 from storage.fold import Fold, Noun, ProjectedTable
 from storage.journal import Record
 from storage.projected.listings import ListingRow
@@ -148,9 +148,7 @@ def _fill_of(fold: Fold, order: OrderRow, event: events.OrderFilled, record: Rec
         # Rounded against us, as the ledger does: what we pay up, what we get down.
         buys = order.side is Side.BUY
         value = ceil_div(raw, listing.value_divisor) if buys else raw // listing.value_divisor
-    fee_micro, fee = event.fee_micro, None if event.fee is UNSET else event.fee
-    if fee is not None and listing is not None and fee.asset.id == listing.currency:
-        fee_micro, fee = fee_micro + fee.paid_in(MICRO_DECIMALS), None
+    fee_micro, fee = event.fees_in(None if listing is None else listing.currency)
     return FillRow(
         account=event.account,
         id=event.fill,
