@@ -597,9 +597,11 @@ def test_folder_of_a_multifeed_recording_is_replayed(recordings: Path, prepared:
 def test_two_recorded_days_are_the_same_twice_and_every_hash_agrees(
     recordings: Path, prepared: Make
 ) -> None:
+    path = recordings / "polymarket_btc5m_l2"
+    # A maker that rests for a day after its first bad fills would leave most of the days unseen.
+    quoting = {"rest_when_losing": "false"}
     runs = [
-        prepared(path=recordings / "polymarket_btc5m_l2", parameters={}, decisions=decisions)
-        for decisions in (True, False)
+        prepared(path=path, parameters=quoting, decisions=decisions) for decisions in (True, False)
     ]
     first, second = (run.run(quiet) for run in runs)
     assert first.digest == second.digest
@@ -607,7 +609,8 @@ def test_two_recorded_days_are_the_same_twice_and_every_hash_agrees(
         stats = run.recording.stats
         assert (stats.hash_matched, stats.hash_checked) == (221_242, 221_242)
     assert len(first.markets) == 85
-    assert first.fills > 100
+    assert first.orders > 1_000
+    assert first.fills > 50
     assert first.peak_rss_mb < 400
     assert_sums_agree(first)
 
