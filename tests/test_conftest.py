@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+from tests.conftest import desk_runs
 
 pytest_plugins = ["pytester"]
 
@@ -49,3 +52,14 @@ def test_recordings_are_read_from_where_the_variable_says(
     result = run(pytester)
     result.assert_outcomes(passed=3)
     assert "lack of recordings" not in result.stdout.str()
+
+
+@pytest.mark.parametrize(("pid", "runs"), [("ours", True), ("99999999", False), ("", False)])
+def test_what_a_desk_writes_that_runs_from_the_clone_is_no_test_s(
+    pid: str, runs: bool, tmp_path: Path
+) -> None:
+    home = tmp_path / "var"
+    (home / "run").mkdir(parents=True)
+    (home / "run" / "supervisord.pid").write_text(str(os.getpid()) if pid == "ours" else pid)
+    assert desk_runs(home) is runs
+    assert not desk_runs(tmp_path)
