@@ -42,7 +42,7 @@ class BotDraft(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     command: str = ""
     """Id of the command that asked for the preview; empty = none was asked for."""
     played: str = ""
-    """What that preview is of: strategy and parameters as JSON."""
+    """What that preview is of: the arguments of its job as JSON."""
     name: str = ""
     turn: int = 0
     """How often its fields were filled anew, from a preset."""

@@ -29,6 +29,7 @@ from pages.kit.home import config, now_ns, this_minute
 from pages.kit.markdown import literal
 from pages.kit.words import age, micro
 from pages.risk import shown as limit_words
+from pages.runs import preview
 from pages.shared import evidence
 from pages.shared.bot_draft import (
     OWN,
@@ -426,10 +427,10 @@ def _sizing(base: BotDraft) -> dict[str, object]:
     return given | forms.edited(forms.part_of(schema, used), given, slot) if used else given
 
 
-DRAWN: tuple[Draw, ...] = (_account, _markets, _strategy, _parameters, _sizes)
+DRAWN: tuple[Draw, ...] = (_account, _markets, _strategy, _parameters, _sizes, preview.draw)
 
 
-# -- 6: what will be saved, and its start ----------------------------------------------------------
+# -- 7: what will be saved, and its start ----------------------------------------------------------
 
 
 def _review(opened: OpenDraft, settings: SettingsVersion) -> None:

@@ -23,6 +23,7 @@ STEPS = (
     "Strategy",
     "Parameters",
     "Sizing and limits",
+    "Preview",
     "Review",
 )
 OWN = ("priority", "instruments_max", "inventory_on_stop", "slippage_exit_max")

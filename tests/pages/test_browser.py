@@ -392,7 +392,7 @@ def make_bot(page: Page, live: LiveDesk) -> None:
     number(page, "Sigma warm s").fill("0.5")
     number(page, "Sigma warm s").press("Enter")
     name = page.get_by_label("Name", exact=True)
-    press_until(page.get_by_text("6 Review"), name)
+    press_until(page.get_by_text("7 Review"), name)
     name.fill("mine")
     name.press("Enter")
     expect(page.get_by_text("Bot mine is new")).to_be_visible()

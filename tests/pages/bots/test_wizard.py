@@ -22,10 +22,22 @@ from pages.kit import data, forms
 from pages.shared.bot_draft import STEPS, begun, of_bot, settings_of
 from storage.bot_drafts import BotDraft, draft_of, drop_draft, put_draft
 from storage.database import reading, writing
+from storage.jobs import (
+    Job,
+    JobState,
+    RecordingFigures,
+    RecordingState,
+    begin_recording,
+    claim,
+    end_recording,
+    finish,
+    note_figures,
+    queue,
+)
 from storage.runs import save_run
 from storage.settings import applied
 from tests.pages.bots.test_edit import MAKER, newest, press, put_beat, saved
-from tests.pages.seen import texts
+from tests.pages.seen import figures, texts
 from tests.pages.test_pages import RUN
 
 Opened = Callable[..., AppTest]
@@ -88,6 +100,8 @@ def test_the_steps_lead_from_nothing_to_a_bot_that_is_started(opened: Opened, de
     press(page, "Next")
     field(page, "number_input", "wizard_capital").set_value(250.0).run()
     assert "<th>Left for this bot</th><td>1,000.00 pUSD</td>" in texts(page)
+    press(page, "Next")
+    assert "There is no recording to play." in texts(page)
     press(page, "Next")
     assert field(page, "text_input", "wizard_name").value == "market_maker-1"
     assert "bots.market_maker-1" not in texts(page)
@@ -168,6 +182,102 @@ def test_of_a_sizing_the_fields_of_its_method_are_asked_for(opened: Opened, desk
     shown = {name for one in SIZED_BY.values() for name in one}
     assert shown == set(Sizing.model_fields) - {"method"}
     assert set(SIZED_BY) == set(SizingMethod)
+
+
+@pytest.fixture
+def recorded(desk: Config) -> Config:
+    """The desk with two recordings: one that has ended, and a newer one that goes on."""
+    held = RecordingFigures(events=12, bytes=9, gaps=0, first_ns=1, last_ns=2)
+    with writing(desk.state_path) as connection:
+        for at_ns, name in enumerate(("ended", "going-on"), 1):
+            begin_recording(
+                connection,
+                engine_id="pitboss",
+                name=name,
+                instruments=("btc-updown-5m",),
+                who="operator",
+                now_ns=at_ns,
+            )
+            note_figures(connection, "pitboss", name, held, 3)
+        end_recording(
+            connection,
+            "pitboss",
+            "ended",
+            state=RecordingState.STOPPED,
+            reason="asked",
+            now_ns=4,
+        )
+    return desk
+
+
+def queued(config: Config) -> tuple[int, Job]:
+    """Queue and claim what the last command asks for, as engine and worker do; the run's band."""
+    with writing(config.state_path) as connection:
+        (body,) = connection.execute("SELECT body FROM commands").fetchone()
+        given = json.loads(body)
+        queue(
+            connection,
+            engine_id="pitboss",
+            kind=given["job"],
+            arguments=given["arguments"],
+            who="operator",
+            now_ns=time.time_ns(),
+        )
+        claimed = claim(connection, "pitboss", 7)
+        assert claimed is not None
+        runs = []
+        for pnl_micro, name in ((-1, "pessimistic"), (3, "optimistic"), (2, "realistic")):
+            sweep = {"id": 5, "set": name, "of": 3, "band": True}
+            run = replace(
+                RUN,
+                parameters=json.dumps({"sweep": sweep}),
+                pnl_micro=pnl_micro * 10**6,
+                result='{"currency": "pUSD"}',
+            )
+            runs.append(save_run(connection, run, equity=[], markets=[]))
+    return runs[-1], claimed
+
+
+def test_a_preview_is_a_band_that_outlives_the_tab(opened: Opened, recorded: Config) -> None:
+    keep(recorded, step=at("Preview"), parameters={"levels": 3})
+    page = opened("bots", create="1")
+    assert [one.split(" ")[0] for one in field(page, "selectbox", "wizard_data").options] == [
+        "ended"
+    ]
+    field(page, "number_input", "wizard_cash").set_value(500.0).run()
+    press(page, "Play the preview")
+    played = json.loads(kept(recorded).played)
+    assert played == {
+        "path": "ended", "strategy": "market_maker", "parameters": {"levels": 3}, "cash": 500.0,
+        "band": True,
+    }  # fmt: skip
+    assert "The preview: " in texts(page)
+    number, claimed = queued(recorded)
+    result = json.dumps({"run": number})
+    with writing(recorded.state_path) as connection:
+        finish(connection, "pitboss", claimed, state=JobState.DONE, now_ns=8, result=result)
+    st.cache_data.clear()
+    page = opened("bots", create="1")
+    shown = figures(page)
+    assert shown["Band of PnL"].endswith("1.00 pUSD to +3.00 pUSD")
+    assert shown["Trades (fills)"] == f"{RUN.fills:,}"
+    assert "Sharpe, 95 % interval" in shown
+    assert "PAPER, a replay: market_maker on " in texts(page)
+    assert not page.warning
+    field(page, "number_input", "wizard_cash").set_value(600.0).run()
+    assert "played with other inputs" in page.warning[0].value
+
+
+def test_a_preview_that_failed_says_why(opened: Opened, recorded: Config) -> None:
+    keep(recorded, step=at("Preview"))
+    page = press(opened("bots", create="1"), "Play the preview")
+    _, claimed = queued(recorded)
+    with writing(recorded.state_path) as connection:
+        finish(connection, "pitboss", claimed, state=JobState.FAILED, now_ns=8, error="it is torn")
+    st.cache_data.clear()
+    page = opened("bots", create="1")
+    assert "ended as FAILED: it is torn" in page.error[0].value
+    assert "Band of PnL" not in texts(page)
 
 
 def test_a_preset_fills_the_parameters_in(opened: Opened, desk: Config) -> None:
