@@ -150,7 +150,7 @@ def _is_text(node: ast.stmt) -> bool:
     return isinstance(value, ast.Constant) and isinstance(value.value, str)
 
 
-def code_digest(kind: type[Any]) -> str:
+def code_digest(kind: type[object]) -> str:
     """Return a digest of the code of a class: its file or folder, and those of its bases.
 
     A class with `made_of` is made of other classes: their files count, too.

@@ -118,7 +118,7 @@ def show_disk() -> None:
     )
 
 
-def kept(one: HistoryKept) -> dict[str, Any]:
+def kept(one: HistoryKept) -> dict[str, object]:
     return {
         "kind": f"{one.kind.capitalize()}: {HISTORY[one.kind]}",
         "size": amount(one.bytes, "bytes"),
@@ -144,7 +144,7 @@ def file_of(result: Mapping[str, object]) -> Path | None:
     return path if ours and path.is_file() else None
 
 
-def offer(number: int, result: Mapping[str, Any]) -> None:
+def offer(number: int, result: Mapping[str, object]) -> None:
     """Draw the download of an export; a warning where it holds no row."""
     if result.get("rows") == 0:
         st.warning("The file is empty: nothing of that kind, mode and period is on record.")
@@ -349,7 +349,7 @@ def show_form(*, alive: bool) -> None:
     job.show_progress(JOB_SLOT)
 
 
-def _plain(kind: str) -> dict[str, Any] | None:
+def _plain(kind: str) -> dict[str, object] | None:
     schema = copy.deepcopy(JOB_KINDS[kind].model_json_schema())
     shown = mode_shown(modes_of(ask(snapshot)))
     if "mode" in schema["properties"] and shown is not None:

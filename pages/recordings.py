@@ -440,7 +440,7 @@ def _gaps(now: int, begun_ns: int | None) -> None:
     turn("gaps", rows, GAP_KEY)
 
 
-def gap_of(row: TableRow, now: int, begun_ns: int | None) -> dict[str, Any]:
+def gap_of(row: TableRow, now: int, begun_ns: int | None) -> dict[str, object]:
     """Return a gap as a row of the table; `begun_ns` = start of the engine that runs, if any."""
     until = row["until_ns"]
     if until is not None:

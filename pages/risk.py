@@ -241,7 +241,7 @@ def seconds(value: float) -> str:
     return f"{value:,.3f}".rstrip("0").rstrip(".") + " s"
 
 
-def form(account: str, limits: RiskLimits) -> Mapping[str, Any] | None:
+def form(account: str, limits: RiskLimits) -> Mapping[str, object] | None:
     """Draw the form; gives the limits as a merge patch when it is sent, else None."""
     patch: dict[str, Any] = {}
     with st.form(f"limits_{account}", border=False):

@@ -83,7 +83,9 @@ class Declared(NamedTuple):
         }
 
 
-def declare(name: str, key: Sequence[str], /, *indexes: Sequence[str], **columns: Any) -> Declared:
+def declare(
+    name: str, key: Sequence[str], /, *indexes: Sequence[str], **columns: object
+) -> Declared:
     """Declare a table: the columns of its key, the engine, then `columns`, each by its type.
 
     `int` is a 64-bit whole number; a `Field` stands for itself. A column of the key that is not
@@ -115,7 +117,7 @@ _SQL = {IntType: "BIGINT", FloatType: "FLOAT", BoolType: "BOOLEAN"}
 """How a field is kept; every other one is text: words, members, JSON."""
 
 
-def _column(name: str, of: Any) -> Column:
+def _column(name: str, of: object) -> Column:
     field = of if isinstance(of, Field) else Field(of)
     info = type_info(field.type)
     kinds = {type(one) for one in (info.types if isinstance(info, UnionType) else (info,))}

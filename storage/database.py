@@ -302,7 +302,7 @@ def insert(
     *,
     verb: str = "INSERT",
     ends: str = "",
-    **cells: Any,
+    **cells: object,
 ) -> sqlite3.Cursor:
     """Write one row, column by column, inside the caller's transaction; see `Table.put`."""
     marks = ", ".join("?" * len(cells))
@@ -312,7 +312,7 @@ def insert(
 
 
 def update(
-    connection: sqlite3.Connection, table: str, which: Mapping[str, Any], /, **cells: Any
+    connection: sqlite3.Connection, table: str, which: Mapping[str, object], /, **cells: object
 ) -> int:
     """Write cells of the rows with these values, inside the caller's transaction; give how many."""
     changes = ", ".join(f"{name} = ?" for name in cells)
@@ -324,7 +324,7 @@ def update(
 
 
 def keep_only(
-    connection: sqlite3.Connection, table: str, engine_id: str, columns: str, keys: Iterable[Any]
+    connection: sqlite3.Connection, table: str, engine_id: str, columns: str, keys: Iterable[object]
 ) -> None:
     """Delete an engine's rows but those with one of `keys`, by one column or by two."""
     one, many = columns.count(",") == 0, list(keys)
@@ -408,7 +408,7 @@ class Table(Generic[RowType]):
         """Return the end of an INSERT that moves every column but `key`, and `more`."""
         return upsert(key, [name for name in (*self._names, *more) if name not in key])
 
-    def cells(self, row: RowType) -> list[Any]:
+    def cells(self, row: RowType) -> list[object]:
         cells = list(msgspec.structs.astuple(row))
         for place in self._json:
             cells[place] = self._encode(cells[place]).decode()

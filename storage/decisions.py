@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from sqlite3 import Connection
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 import zstandard
@@ -323,7 +323,7 @@ def _check(connection: Connection, path: Path) -> None:
         )
 
 
-def _recent(rows: Sequence[StoredRow], *, ended: bool) -> tuple[Any, ...]:
+def _recent(rows: Sequence[StoredRow], *, ended: bool) -> tuple[object, ...]:
     """Return what `recent` keeps: a row that counts, by its instrument, or those that ended."""
     last, first_ns = max(one.row for one in rows), min(one.at_ns for one in rows)
     return last, "" if ended else rows[0].instrument, first_ns, len(rows) * ended, pack(rows)
@@ -362,7 +362,7 @@ def files(path: Path) -> list[Path]:
 
 
 def kept(
-    path: Path, which: str = "1", values: Sequence[Any] = (), *, oldest_first: bool = False
+    path: Path, which: str = "1", values: Sequence[object] = (), *, oldest_first: bool = False
 ) -> Iterator[tuple[StoredRow, ...]]:
     """Give what is kept, what ended last first: recent rows, then the blocks that `which` takes.
 

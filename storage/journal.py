@@ -102,7 +102,7 @@ class ArchiveBlock(msgspec.Struct, frozen=True, kw_only=True):
 _unpack = msgspec.msgpack.Decoder(tuple[RawRow, ...])
 
 
-def block_of(rows: Sequence[RawRow], *, first: int, last: int, whole: bool) -> tuple[Any, ...]:
+def block_of(rows: Sequence[RawRow], *, first: int, last: int, whole: bool) -> tuple[object, ...]:
     body = zstandard.compress(msgspec.msgpack.encode(rows), ARCHIVE_LEVEL)
     names = msgspec.json.encode(sorted({row[2] for row in rows} - {""})).decode()
     times = [row[1] for row in rows] or [0]
@@ -111,7 +111,7 @@ def block_of(rows: Sequence[RawRow], *, first: int, last: int, whole: bool) -> t
 
 
 def blocks(
-    connection: Connection, path: Path, where: str = "1", values: Sequence[Any] = ()
+    connection: Connection, path: Path, where: str = "1", values: Sequence[object] = ()
 ) -> Iterator[ArchiveBlock]:
     """Give blocks of the archive in the order a WHERE gives them, each one proven.
 
@@ -154,7 +154,7 @@ def thinned_to(connection: Connection) -> tuple[int, int]:
     return (0, 0) if row is None else (int(row[0]), int(row[1]))
 
 
-def _rows(connection: Connection, where: str, values: tuple[Any, ...]) -> Iterator[RawRow]:
+def _rows(connection: Connection, where: str, values: tuple[object, ...]) -> Iterator[RawRow]:
     """Give the rows that are not archived.
 
     Not the cursor itself: a reader that stops early lets go of it after its connection is closed,

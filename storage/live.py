@@ -233,7 +233,7 @@ def put_payout(
 
 
 def keep_found(
-    connection: Connection, engine_id: str, at_ns: int, found: Mapping[str, Any]
+    connection: Connection, engine_id: str, at_ns: int, found: Mapping[str, object]
 ) -> None:
     """Add what a start found: records read, orders adopted, how they ended."""
     note(connection, engine_id, at_ns, "engine", START_FOUND, **found)

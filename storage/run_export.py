@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from sqlite3 import Connection
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -35,7 +34,7 @@ def every_fill(path: Path) -> list[Row]:
     return [{"at": iso(row["at_ns"]), **row} for row in reversed(found.rows)]
 
 
-def as_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
+def as_csv(rows: Sequence[Mapping[str, object]]) -> bytes:
     """Return rows as CSV with a header; a cell that a spreadsheet would run is text."""
     if not rows:
         return b""
@@ -44,7 +43,7 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
     return text.getvalue().encode()
 
 
-def as_parquet(rows: Sequence[Mapping[str, Any]]) -> bytes:
+def as_parquet(rows: Sequence[Mapping[str, object]]) -> bytes:
     """Return rows as Parquet, amounts as decimals."""
     target = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(list(rows)), target)

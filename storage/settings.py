@@ -163,7 +163,7 @@ def save(
     *,
     engine_id: str,
     who: str,
-    diff: Mapping[str, Any],
+    diff: Mapping[str, object],
     base_version: int,
     now_ns: int,
 ) -> Saved | Stale:
@@ -207,7 +207,7 @@ def save(
 def save_in_force(
     connection: Connection,
     engine_id: str,
-    diff_of: Callable[[SettingsDocument], Mapping[str, Any]],
+    diff_of: Callable[[SettingsDocument], Mapping[str, object]],
     who: str,
     now_ns: int,
 ) -> SettingsVersion:
@@ -276,7 +276,7 @@ def changes(before: SettingsDocument, after: SettingsDocument) -> tuple[Change, 
     )
 
 
-def _leaves(path: str, value: Any) -> list[tuple[str, Any]]:
+def _leaves(path: str, value: object) -> list[tuple[str, object]]:
     if isinstance(value, dict):
         return [
             leaf

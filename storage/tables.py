@@ -8,7 +8,6 @@ carry mode and account, because the three modes never mix in a sum.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from engine.domain.evidence import EvidenceRow
 from engine.domain.telemetry import Approvals, BotStatus, Capital, Earnings
@@ -37,7 +36,7 @@ TABLES: dict[str, Declared] = {}
 next start; `docs/rooms.md` says how anything else is changed."""
 
 
-def table(name: str, key: Sequence[str], /, *indexes: Sequence[str], **columns: Any) -> None:
+def table(name: str, key: Sequence[str], /, *indexes: Sequence[str], **columns: object) -> None:
     TABLES[name] = declare(name, key, *indexes, **columns)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 from sqlite3 import Connection
-from typing import Any
 
 from engine.cli.arguments import WAIT_S_MAX, WHOLE_MAX, amount, say, who_types, whole
 from engine.cli.command import WAIT_S, leave_and_wait
@@ -73,7 +72,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
 def _saved(connection: Connection, account: str, life_s: int | None) -> int:
     """Save the version. Raises BadInput, having saved nothing."""
 
-    def changed(document: SettingsDocument) -> dict[str, Any]:
+    def changed(document: SettingsDocument) -> dict[str, object]:
         _life_s(document, account)
         if why := expiry_refusal(document.accounts[account], life_s):
             raise BadInput(why)

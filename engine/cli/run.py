@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
 from engine.cli.arguments import add_demo_argument, add_trading_arguments, options_of, whole
 from engine.clock import TapeClock, WallClock
@@ -116,7 +115,7 @@ def _speed(text: str) -> float | None:
     return speed
 
 
-def describe(found: dict[str, Any]) -> str:
+def describe(found: dict[str, object]) -> str:
     rows = [
         f"events {found['events']:,} of {found['recorded_s']:,.0f} s in {found['elapsed_s']:,.1f} s"
         f"   late by {found['late_ms_max']:,.0f} ms at most",

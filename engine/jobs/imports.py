@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from engine.domain.jobs.imports import ImportJob
 from engine.errors import BadInput
@@ -60,7 +59,7 @@ def _place(text: str, context: JobContext) -> Path:
     return found
 
 
-def _looked(path: Path, request: ImportRequest) -> Mapping[str, Any]:
+def _looked(path: Path, request: ImportRequest) -> Mapping[str, object]:
     """Return the first rows of a file in words, as they would be read."""
     found = preview(path, request)
     names = COLUMNS[found.kind]

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from engine.domain.instruments import Mode
 from engine.domain.jobs import BackupJob, CompactJob, ExportJob, IncidentJob, ReplayJob, RetainJob
@@ -46,7 +45,7 @@ TAPE_SEGMENTS_MIN = 2
 
 
 @job(ReplayJob)
-def replay(job: ReplayJob, context: JobContext) -> Mapping[str, Any]:
+def replay(job: ReplayJob, context: JobContext) -> Mapping[str, object]:
     """Replay a recording; the run is stored as one asked for by hand is."""
     if known := context.stored():
         return known

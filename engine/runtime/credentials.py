@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 from engine.domain.catalog import CredentialField
 from storage.live_accounts import Unlock
@@ -40,7 +40,7 @@ class Credential:
     def __repr__(self) -> str:
         return f"Credential({self.venue}, {self.wallet}, <hidden>)"
 
-    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("credentials are not written anywhere")
 
 

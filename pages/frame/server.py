@@ -22,7 +22,6 @@ from contextlib import asynccontextmanager
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
@@ -487,7 +486,7 @@ SUPERVISED = "SUPERVISOR_ENABLED"
 
 
 @asynccontextmanager
-async def watched(_app: Any) -> AsyncIterator[None]:
+async def watched(_app: object) -> AsyncIterator[None]:
     if SUPERVISED not in os.environ or os.getppid() == 1:
         yield
         return

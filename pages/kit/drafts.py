@@ -43,7 +43,7 @@ def newest() -> SettingsVersion:
     return ask(latest, engine_id())
 
 
-def draft(slot: str, diff: Mapping[str, Any], base: SettingsVersion) -> None:
+def draft(slot: str, diff: Mapping[str, object], base: SettingsVersion) -> None:
     """Keep a draft: a merge patch on top of the version the operator looked at."""
     st.session_state[f"draft:{slot}"] = (dict(diff), base.version)
     st.session_state.pop(f"saved:{slot}", None)
@@ -70,7 +70,7 @@ def _saved(slot: str, saved: Saved) -> None:
         st.info(f"Saved as version {saved.version}. It takes effect when the engine applies it.")
 
 
-def _review(slot: str, diff: dict[str, Any], base_version: int) -> None:
+def _review(slot: str, diff: dict[str, object], base_version: int) -> None:
     base = newest()
     try:
         document = _changed(diff, base)
@@ -149,7 +149,7 @@ def keep(slot: str, diff: Mapping[str, Any], base_version: int) -> Saved | Stale
     return saved
 
 
-def keep_at_once(slot: str, diff: Mapping[str, Any]) -> None:
+def keep_at_once(slot: str, diff: Mapping[str, object]) -> None:
     """Save a change without a review, and have an engine that runs apply it.
 
     For what is in force as soon as it is saved, as the watch's settings are. What is not valid, or
@@ -245,7 +245,9 @@ def _arrow(line: ChangedSetting) -> str:
     return f"{before}  \N{RIGHTWARDS ARROW}  {after}"
 
 
-def default_of(path: str, document: SettingsDocument, catalog: Mapping[str, StrategyEntry]) -> Any:
+def default_of(
+    path: str, document: SettingsDocument, catalog: Mapping[str, StrategyEntry]
+) -> object:
     """Return what holds where a bot's parameter is not saved: its strategy's default.
 
     None = `path` names no parameter, the document has no such bot, or its strategy is not in

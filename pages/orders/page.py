@@ -71,7 +71,7 @@ def _about(mode: Mode, what: str, only: Mapping[str, Any]) -> tuple[object, ...]
     return what, mode, tuple(only.items())
 
 
-def rows_of(what: str, mode: Mode, only: Mapping[str, Any]) -> list[Row]:
+def rows_of(what: str, mode: Mode, only: Mapping[str, object]) -> list[Row]:
     """Return what was asked for, newest first: the page of it that is shown."""
     before = page_behind("orders", _about(mode, what, only))
     if what == links.FILLS:
@@ -83,7 +83,7 @@ def rows_of(what: str, mode: Mode, only: Mapping[str, Any]) -> list[Row]:
 
 @st.fragment(run_every=REFRESH_S)
 @guard.part("The list of orders")
-def show_rows(mode: Mode, what: str, only: Mapping[str, Any], wanted: str) -> None:
+def show_rows(mode: Mode, what: str, only: Mapping[str, object], wanted: str) -> None:
     """Draw the rows as they stand, anew every few seconds, and the selected order."""
     alive = commands.engine_runs("states are as of when it stopped")
     rows = rows_of(what, mode, only)
@@ -117,7 +117,7 @@ def show_rows(mode: Mode, what: str, only: Mapping[str, Any], wanted: str) -> No
 def say_what(
     mode: Mode,
     what: str,
-    only: Mapping[str, Any],
+    only: Mapping[str, object],
     rows: list[Row],
     shown: list[Row],
 ) -> None:

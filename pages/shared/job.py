@@ -77,7 +77,7 @@ def amount(value: int, unit: str) -> str:
     return said_bytes(value) if unit == "bytes" else f"{value:,} {unit}".strip()
 
 
-def brought(result: Mapping[str, Any]) -> str:
+def brought(result: Mapping[str, object]) -> str:
     """Return the first plain facts of a result in a line: run 7, fills 12, pnl −1.5."""
     if "told" in result:
         return str(result["told"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
@@ -46,7 +45,7 @@ def page_of(result: Mapping[str, object]) -> Path | None:
     return path if ours and path.is_file() else None
 
 
-def show_result(number: int, result: Mapping[str, Any]) -> None:
+def show_result(number: int, result: Mapping[str, object]) -> None:
     """Draw what living a moment again gave: the verdict, the page to keep, and the page itself."""
     if result.get("same") is False:
         st.error(f"{literal(result.get('told'))}. Keep the page and the folder PITBOSS_HOME.")

@@ -343,7 +343,7 @@ def _state_changed(message: effects.OrderChanged, row: Row) -> Words:
     return said, "bad" if message.state is OrderState.UNKNOWN else "dim"
 
 
-def _plain(message: Any, row: Row) -> Words:
+def _plain(message: object, row: Row) -> Words:
     tone = TONES.get(type(message), "dim")
     if type(message) not in words.ORDER_EVENTS:
         return words.of_record(message, lambda _: None), tone

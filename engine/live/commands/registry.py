@@ -104,7 +104,7 @@ def where_files_are_written(engine: Engine, do: Callable[[Any], str]) -> Pending
     return pending
 
 
-def answered_beside(engine: Engine, work: Coroutine[Any, Any, Answer]) -> Pending:
+def answered_beside(engine: Engine, work: Coroutine[object, object, Answer]) -> Pending:
     """Answer with what some work beside trading gives; what it refuses is the answer, too."""
     pending = Pending()
 
@@ -202,11 +202,11 @@ def _scan() -> None:
                 _handlers[kind] = Handler(_answering(one))
 
 
-def _answering(one: Found) -> Callable[[Any, Any, str], Answer | Pending]:
+def _answering(one: Found) -> Callable[[object, object, str], Answer | Pending]:
     """Return a plug-in's function as one that gives an answer: a sentence means it was done."""
     run = one.guarded(one.module.run)
 
-    def handle(engine: Any, command: Any, who: str) -> Answer | Pending:
+    def handle(engine: object, command: object, who: str) -> Answer | Pending:
         given = run(engine, command, who)
         return given if isinstance(given, (Done, Refused, Failed, Pending)) else Done(str(given))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from sqlite3 import Connection
-from typing import Any
 
 import msgspec
 
@@ -259,7 +258,7 @@ class SettingsCommands:
         held = len(bot_runner.runner.core.executor.ledger.held)
         settings = bot_runner.settings
 
-        def moved(document: SettingsDocument) -> dict[str, Any]:
+        def moved(document: SettingsDocument) -> dict[str, object]:
             twin = twin_of(document, settings.account, leaving.mode)
             if twin not in opened:
                 raise BadInput(

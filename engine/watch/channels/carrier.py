@@ -23,7 +23,7 @@ def carry(
     characters_max: int,
     html: bool = False,
     explain: bool = False,
-    **given: Any,
+    **given: object,
 ) -> None:
     """Send by one of Apprise's services. Raises Undelivered with what it said.
 

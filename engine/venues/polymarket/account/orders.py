@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Any
 
 import msgspec
 
@@ -169,7 +168,7 @@ def market_of(instrument: Instrument, body: object, exchanges: Exchanges) -> Tra
     return TradableMarket(instrument=instrument, separator=separator, neg_risk=neg_risk)
 
 
-def _tokens(body: Mapping[Any, Any]) -> list[str]:
+def _tokens(body: Mapping[object, object]) -> list[str]:
     rows = body.get("t")
     if not isinstance(rows, list):
         return []

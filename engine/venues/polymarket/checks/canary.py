@@ -138,7 +138,9 @@ def sdk() -> Finding:
     return Finding("sdk", Grade.FAIL, f"{name} is {installed}, {proven} was proven", fix)
 
 
-def _shape(name: str, what: str, rows: Sequence[Mapping[str, Any]], contract: Contract) -> Finding:
+def _shape(
+    name: str, what: str, rows: Sequence[Mapping[str, object]], contract: Contract
+) -> Finding:
     """Compare rows with the contract; fields the contract lacks are no difference."""
     if not rows:  # as after an outage, before the venue has filled its own tables again
         said = f"could not be asked: {what} answered not one row"
@@ -165,7 +167,7 @@ def _named(*kinds: type) -> str:
     return " or ".join(dict.fromkeys(names.get(kind, kind.__name__) for kind in kinds))
 
 
-def _ticks(name: str, said: Sequence[Any]) -> Finding:
+def _ticks(name: str, said: Sequence[object]) -> Finding:
     unknown = sorted({str(one) for one in said if _decimal(one) not in TICKS})
     if not unknown:
         return Finding(name, Grade.OK, f"{len(said)} ticks, all of the recorded table")
@@ -173,7 +175,7 @@ def _ticks(name: str, said: Sequence[Any]) -> Finding:
     return Finding(name, Grade.FAIL, f"unknown tick sizes: {', '.join(unknown[:5])}", fix)
 
 
-def _fees(name: str, said: Sequence[Any], rate: str, exponent: str) -> Finding:
+def _fees(name: str, said: Sequence[object], rate: str, exponent: str) -> Finding:
     schedules = [one for one in said if isinstance(one, dict)]
     pairs = {(_decimal(one.get(rate)), _decimal(one.get(exponent))) for one in schedules}
     unknown = sorted(f"rate {r}, exponent {e}" for r, e in pairs if (r, e) not in FEES)
@@ -218,7 +220,7 @@ def _proven(raw: bytes) -> bool:
     return proves(head, book.timestamp, (sides[0], sides[1]), end, book.hash)
 
 
-def _tokens(row: Mapping[str, Any]) -> list[str]:
+def _tokens(row: Mapping[str, object]) -> list[str]:
     """Return the tokens of a row of Gamma's, whichever way it names them."""
     tokens = row.get("positionIds") if row.get("version") == "v2" else row.get("clobTokenIds")
     try:
@@ -228,7 +230,7 @@ def _tokens(row: Mapping[str, Any]) -> list[str]:
     return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
 
 
-def _mapping(value: object) -> Mapping[str, Any]:
+def _mapping(value: object) -> Mapping[str, object]:
     return value if isinstance(value, dict) else {}
 
 
