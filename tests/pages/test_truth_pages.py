@@ -17,6 +17,8 @@ from engine.domain.events import (
 )
 from engine.domain.fills import FillId
 from engine.domain.instruments import Leg, Mode, Side
+from engine.domain.perpetual_events import FundingPaid
+from engine.domain.products.funding import HOUR_NS
 from engine.domain.telemetry import BotStatus, WatchedMarket
 from pages.kit.data import forget
 from pages.kit.words import NOTHING
@@ -129,6 +131,21 @@ def test_overview_takes_equity_apart_and_shows_its_last_proof(opened: Opened, bo
     assert "1 check, 0 with a difference" in shown
     assert links(page)["2 fills"] == "/orders?show=fills&mode=demo&account=demo"
     assert "identity of equity is broken" not in shown
+
+
+def test_funding_is_a_line_of_its_own_where_any_was_paid(opened: Opened, books: Books) -> None:
+    assert "+ Funding" not in texts(opened("overview"))
+    paid = FundingPaid(
+        account=DEMO, instrument=M1, currency="pUSD", amount_micro=-1_250_000, stamp_ns=HOUR_NS
+    )
+    books.tell(paid)
+    checked(books, 86_480_000 - 1_250_000)
+    forget()
+    page = opened("overview")
+    assert "+ Funding" in texts(page)
+    assert "\N{MINUS SIGN}1.25" in texts(page)
+    assert links(page)["1 stamp"] == "/journal?text=FundingPaid"
+    assert "identity of equity is broken" not in texts(page)
 
 
 def test_a_broken_identity_cannot_be_overlooked(opened: Opened, books: Books) -> None:
