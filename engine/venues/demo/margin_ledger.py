@@ -22,44 +22,19 @@ from engine.domain.instruments import AccountId, Instrument, InstrumentId
 from engine.domain.money import ceil_div, money_text
 from engine.domain.products.funding import RateType, funding_cash, funding_name
 from engine.domain.products.margin import (
-    Exposure,
     TierTable,
     initial_margin,
     liquidated,
     maintenance,
     unrealised,
 )
+from engine.domain.products.position import SignedPosition
 from engine.errors import BadInput, BrokenInvariant
 
 FUND = AccountId("demo-insurance")
 """Who takes over what is liquidated; its own positions have no margin."""
 
 FUNDINGS_KEPT_MAX = 10_000
-
-
-class MarginPosition(msgspec.Struct, gc=False):
-    """One account's position in one perpetual."""
-
-    size: int = 0
-    """In increments, below 0 short."""
-    cost: int = 0
-    """What it was opened for in micro-units, below 0 of a short."""
-
-    def trade(self, size: int, flow: int) -> int:
-        """Take a fill of a signed size and value; give what it realised, rounded down.
-
-        A fill beyond what is held closes all of it, and opens the rest at the same price.
-        """
-        closed = min(abs(size), abs(self.size)) if size * self.size < 0 else 0
-        out = ceil_div(self.cost * closed, abs(self.size)) if closed else 0
-        closing = flow * closed // abs(size)
-        self.cost += flow - closing - out
-        self.size += size
-        return -closing - out
-
-    @property
-    def exposure(self) -> Exposure:
-        return Exposure(self.size, abs(self.cost))
 
 
 class WorkingSizes(msgspec.Struct, gc=False):
@@ -82,7 +57,7 @@ class MarginAccount(msgspec.Struct, gc=False):
 
     balance: int = 0
     leverage: int = 1
-    positions: dict[InstrumentId, MarginPosition] = {}
+    positions: dict[InstrumentId, SignedPosition] = {}
     working: dict[InstrumentId, WorkingSizes] = {}
 
     def worst(self, key: InstrumentId) -> int:
@@ -277,10 +252,10 @@ class MarginLedger:
 
     def _trade(self, customer: AccountId, key: InstrumentId, size: int, flow: int) -> None:
         account = self.accounts[customer]
-        held = account.positions.setdefault(key, MarginPosition())
-        account.balance += held.trade(size, flow)
+        held = account.positions.setdefault(key, SignedPosition())
+        account.balance += held.apply_fill(size, flow).realised
 
-    def _pnl(self, key: InstrumentId, held: MarginPosition) -> int:
+    def _pnl(self, key: InstrumentId, held: SignedPosition) -> int:
         of = self.perpetuals[key]
         return unrealised(of.instrument.contract, held.exposure, of.mark_e8)
 
@@ -298,5 +273,5 @@ class MarginLedger:
         return found
 
 
-def _open(account: MarginAccount) -> list[tuple[InstrumentId, MarginPosition]]:
+def _open(account: MarginAccount) -> list[tuple[InstrumentId, SignedPosition]]:
     return [(key, held) for key, held in account.positions.items() if held.size]

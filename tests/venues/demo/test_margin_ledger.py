@@ -24,7 +24,7 @@ from engine.domain.products.margin import (
 )
 from engine.errors import BadInput, BrokenInvariant
 from engine.venues.demo import margin_ledger
-from engine.venues.demo.margin_ledger import FUND, MarginLedger, MarginPosition, WorkingSizes
+from engine.venues.demo.margin_ledger import FUND, MarginLedger, WorkingSizes
 
 E8, MICRO = 10**8, 10**6
 A, B, C = (AccountId(name) for name in "abc")
@@ -93,15 +93,6 @@ def test_a_crash_beyond_bankruptcy_costs_the_fund_and_nobody_else() -> None:
     assert ledger.equity_micro(B) == 30_000 * MICRO
     assert ledger.equity_micro(FUND) == -10_000 * MICRO
     assert ledger.problems() == []
-
-
-def test_a_flip_closes_all_and_opens_the_rest_at_its_price() -> None:
-    held = MarginPosition()
-    assert held.trade(3, 300) == 0
-    assert held.trade(-5, -600) == 360 - 300
-    assert (held.size, held.cost) == (-2, -240)
-    assert held.trade(2, 200) == 40
-    assert (held.size, held.cost) == (0, 0)
 
 
 def test_funding_is_paid_once_for_a_stamp_and_rate_type() -> None:
