@@ -54,7 +54,11 @@ quick: $(READY) ## the tests in this process alone: no program is started, no br
 	$(PYTEST) -n 3 -m "not soak and not programs"
 
 test: $(READY) ## everything but soak: lint, types and the whole test suite (laws among it)
-	@$(MAKE) --no-print-directory -j2 lint types warm
+	@$(MAKE) --no-print-directory -j2 types suite
+
+# The types take one core for half a minute: the tests begin on the other.
+.PHONY: suite
+suite: lint warm
 	$(PYTEST) -n $(WORKERS)
 
 # In a fresh clone each worker would compile all tests by itself: one does so while types are checked.
