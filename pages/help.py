@@ -283,6 +283,10 @@ GLOSSARY = {
     "First half / second half": "The mean of each half of the recording, in order of time.",
     "Interval from / interval to": "Where the true mean lies in 95 of 100 cases, by block "
     "bootstrap over markets or days.",
+    "Holding / over holding": "What buying with the whole capital at the first bar and keeping it "
+    "brought a day, without costs; what the strategy brought beyond that.",
+    "Over it from / over it to": "Where the true mean of what it brings over holding lies in 95 of "
+    "100 cases, by block bootstrap over days.",
     "Product / to": "What is traded (binary, spot, perpetual); where the recording ends.",
     "Indicator / fed with / unit": "A number computed from prices, trades, books or bars as they "
     "come; what it is computed from, and what it is an amount of.",
