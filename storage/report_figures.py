@@ -14,6 +14,7 @@ from typing import Any
 from engine.domain.alerts import described
 from engine.domain.jobs.report import ReportPeriod
 from engine.domain.setting_places import place_of
+from engine.domain.words import many
 from engine.errors import BadInput
 from storage import settings
 from storage.database import dicts
@@ -180,7 +181,10 @@ class Figures:
         alerts = self._within(_ALERTS)
         critical = sum(row["alerts"] for row in alerts if row["severity"] == "critical")
         unseen = sum(row["unseen"] for row in alerts)
-        found.append(f"{fills:,} fills. {critical:,} critical alerts, {unseen:,} alerts unseen.")
+        found.append(
+            f"{many(fills, 'fill')}. {many(critical, 'critical alert')}, "
+            f"{many(unseen, 'alert')} unseen."
+        )
         return tuple(found) if self._accounts else ("No account traded yet.", *found)
 
     def _within(self, sql: str) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from engine.domain.inputs import FORMAT, EngineStarted, SnapshotAtStart
 from engine.domain.instruments import AccountId
 from engine.domain.money import MICRO
 from engine.domain.settings import AccountSettings
+from engine.domain.words import many
 from engine.errors import BadInput, StorageError
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.ledger import Ledger
@@ -230,9 +231,9 @@ def unstopped(last: tuple[str, int] | None, found: Recovered, live: int) -> fx.R
         return None
     text = (
         "the previous engine ended without a stop: it last reported its state at "
-        f"{log.iso(last[1])}, {last[0]}. Recovered: {found.records:,} records read, "
-        f"{found.orders_adopted:,} orders adopted; the venue is asked about {live:,} orders "
-        "without an end"
+        f"{log.iso(last[1])}, {last[0]}. Recovered: {many(found.records, 'record')} read, "
+        f"{many(found.orders_adopted, 'order')} adopted; the venue is asked about "
+        f"{many(live, 'order')} without an end"
     )
     return fx.caution("ended_without_stop", text)
 

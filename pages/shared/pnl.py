@@ -210,7 +210,7 @@ def show_proof(account: AccountSeen, *, alive: bool, now: int) -> None:
     where = links.fills(account.mode, account=name)
     moves = panels.address("journal", text="CashMoved")
     held = panels.address("positions")
-    fills = f"{made.fills:,} fills"
+    fills = count(made.fills, "fill")
     rows = [
         (
             "Deposited minus withdrawn",

@@ -148,7 +148,7 @@ def test_figures_are_those_of_the_span_alone_and_sum_up(desk: sqlite3.Connection
     ]
     assert found.headline == (
         "DEMO: bots and manual orders made +12.00 pUSD.",
-        "0 fills. 1 critical alerts, 1 alerts unseen.",
+        "0 fills. 1 critical alert, 1 alert unseen.",
     )
 
 
