@@ -8,9 +8,10 @@ from engine.domain.instruments import MANUAL, UNASSIGNED, BotId
 
 
 def shares(amount: int, weights: Sequence[int]) -> list[int]:
-    """Split an amount by weights of at least zero, to the unit; to the first if all are zero.
+    """Split an amount by weights, to the unit; to the first if they sum to zero.
 
-    Rounded by the running sum, so that the parts always add up.
+    A weight below zero gets a part of the other sign. Rounded by the running sum, so that the parts
+    always add up.
     """
     total = sum(weights)
     if not total:

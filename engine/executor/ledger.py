@@ -144,19 +144,22 @@ class Ledger:
     def fund(self, event: FundingPaid) -> Booked:
         """Book funding that came (+) or was paid (−), shared by what the owners hold.
 
-        Each gets or pays by its own side and size where mark and rate are known, else its part by
-        size alone; where no owner holds anything it is unassigned.
+        Each gets or pays by its own side and size: at mark and rate where they are known, else by
+        its part of what all hold together, which is what was paid for. Where that is nothing, no
+        part can be known: it is unassigned.
         """
         amount, key = event.amount_micro, event.instrument
         self.state.cash_settled_micro += amount
         held = {owner: one.position for owner, one in sorted(self.holders(key).items())}
-        sizes = {owner: size for owner, size in held.items() if size} or {UNASSIGNED: 0}
-        if event.mark_e8 is None or event.rate_e18 is None or not any(sizes.values()):
-            parts = shares(amount, [abs(size) for size in sizes.values()])
-        else:
+        sizes = {owner: size for owner, size in held.items() if size}
+        if sizes and event.mark_e8 is not None and event.rate_e18 is not None:
             contract = self.state.instruments[key].contract
             per = contract, event.mark_e8, event.rate_e18
             parts = funding_shares(list(sizes.values()), per, amount)
+        elif sum(sizes.values()):
+            parts = shares(amount, list(sizes.values()))
+        else:
+            sizes, parts = {UNASSIGNED: 0}, [amount]
         self._earn(CashKind.FUNDING, zip(sizes, parts, strict=True))
         return self._verdict(None)
 

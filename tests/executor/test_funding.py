@@ -84,6 +84,21 @@ def test_owners_on_both_sides_pay_and_get_by_their_own_size() -> None:
     assert ledger.state.cash_settled_micro == -20_000
 
 
+def test_owners_on_both_sides_share_by_what_they_hold_together_where_no_rate_is_known() -> None:
+    ledger = held({MANUAL: 300, BOT: -100})
+    ledger.fund(funding(-20_000))
+    assert income(ledger) == {MANUAL: -30_000, BOT: 10_000}
+
+
+@pytest.mark.parametrize("missing", [{}, {"mark_e8": 100 * E8}, {"rate_e18": E14}])
+def test_without_a_rate_funding_of_owners_who_hold_nothing_together_is_unassigned(
+    missing: dict[str, int],
+) -> None:
+    ledger = held({MANUAL: 300, BOT: -300})
+    ledger.fund(funding(-5, **missing))
+    assert income(ledger) == {UNASSIGNED: -5}
+
+
 def test_without_a_rate_funding_is_shared_by_size_and_without_a_holder_it_is_unassigned() -> None:
     ledger = held({MANUAL: 300, BOT: 100})
     ledger.fund(funding(-1_000))
