@@ -278,6 +278,8 @@ GLOSSARY = {
     "Risk_stopped / error": "Risk stopped it; or an error in the bot stopped it.",
     "Verdict (of a strategy)": "What replays over recorded data show, by rule: proven, candidate, "
     "harmless, loses or no data. It is computed, never typed in.",
+    "Tested (of a strategy)": "What it brought in a replay over recorded data, with its mean's "
+    "interval; never a figure of an account.",
     "Traded / per": "In how many markets or days of a recording a strategy held something or "
     "traded; its mean is per one of them.",
     "First half / second half": "The mean of each half of the recording, in order of time.",

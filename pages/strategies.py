@@ -25,8 +25,8 @@ from pages.kit.data import ask, engine_id
 from pages.kit.markdown import literal
 from pages.kit.tables import Col, ColKind, choice, choose, columns_of, table
 from pages.kit.words import NOTHING, moment
+from pages.shared import by_strategy, job
 from pages.shared import evidence as shown
-from pages.shared import job
 from storage import views
 from storage.evidence import evidence
 from storage.views import Row
@@ -147,6 +147,7 @@ def show_one(name: str, entry: StrategyEntry) -> None:
     """Draw one strategy: evidence, bots, idea and parameters."""
     st.subheader(literal(name))
     panels.note(entry.about)
+    by_strategy.show({name: entry}, name)
     show_evidence(name, entry)
     bots = [bot for bot in ask(views.bots, engine_id()) if bot["strategy"] == name]
     panels.links(
@@ -211,4 +212,5 @@ def main() -> None:
     if name:
         show_one(name, catalog[name])
     else:
+        by_strategy.show(catalog)
         panels.note("Select a row to see the evidence, the idea and the parameters of a strategy.")

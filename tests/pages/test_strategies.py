@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import streamlit as st
 from msgspec.structs import replace
+from pandas import DataFrame
 from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
@@ -57,7 +58,8 @@ def test_an_empty_desk_says_how_strategies_come(opened: Opened) -> None:
 def test_each_strategy_stands_with_its_verdict_and_why(config: Config, opened: Opened) -> None:
     prepared(config)
     page = opened("strategies", strategy="grid")
-    table, evidence = page.dataframe[0].value, page.dataframe[1].value
+    table = page.dataframe[0].value
+    evidence = next(one.value for one in page.dataframe if "data" in one.value.columns)
     of_grid = table[table["name"] == "grid"].iloc[0]
     assert of_grid["verdict"] == "LOSES"
     assert "july: -1.00 [-2.00, -0.50] pUSD per market" in of_grid["why"]
@@ -105,3 +107,24 @@ def test_real_money_follows_what_loses_only_with_a_reason(config: Config, opened
     st.cache_data.clear()
     page = opened("bots", bot="climber")
     assert "start_climber" in {one.key for one in page.button}
+
+
+def test_what_bots_made_stands_beside_what_was_tested(config: Config, opened: Opened) -> None:
+    prepared(config)
+    digest = entries()["grid"].digest
+    later = replace(EARNS, data="june", digest=digest, proved_ns=EARNS.proved_ns + 1)
+    other = replace(EARNS, data="august", digest="older", proved_ns=EARNS.proved_ns + 2)
+    with writing(config.state_path) as connection:
+        put_evidence(connection, "pitboss", (replace(LOSES, digest=digest), later))
+        put_evidence(connection, "pitboss", (other,))
+    page = opened("strategies")
+    (row,) = [dict(one) for _, one in beside(page).iterrows()]
+    assert (row["strategy"], row["mode"], row["verdict"]) == ("grid", "LIVE", "LOSES")
+    assert (row["running"], row["stopped"], row["fills"]) == (0, 1, 0)
+    assert row["tested"] == "+1.00 [+0.50, +1.50] pUSD a market (june)"
+    page = opened("strategies", strategy="dca")
+    assert "No bot has this strategy." in bodies(page)
+
+
+def beside(page: AppTest) -> DataFrame:
+    return next(one.value for one in page.dataframe if "tested" in one.value.columns)

@@ -1,0 +1,103 @@
+"""What a strategy's bots did together: how many run, what their fills made, how many there were.
+
+A row is of one strategy, mode and currency; nothing is summed over them. A bot counts by the
+strategy it has now, and its fills by the mode they were made in. Amounts are `Decimal`, summed as
+whole numbers outside SQL, where a sum beyond an int64 is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from sqlite3 import Connection
+
+import msgspec
+
+from engine.domain.money import MICRO_DECIMALS
+from storage.database import dicts
+from storage.live import OWNED
+from storage.views import Row, shown
+
+_MADE = ("realised_micro", "fees_micro", "unrealised_micro")
+
+
+class _Sum(msgspec.Struct):
+    """One strategy in one mode and currency."""
+
+    bots: set[str]
+    running: set[str]
+    micro: dict[str, int]
+    fills: int = 0
+    first_ns: int | None = None
+
+
+def by_strategy(connection: Connection, engine_id: str) -> list[Row]:
+    """Return what the bots there are made, by strategy, mode and currency, in their order.
+
+    `total` = `realised` − `fees` + `unrealised`; `fills` without failed ones, the first at
+    `first_ns`. A bot counts in the mode it is in, and in each it traded in; it runs in the first.
+    """
+    bots = dicts(
+        connection,
+        "SELECT b.name, b.strategy, b.mode, upper(b.state) = 'RUNNING' AS running, "
+        "coalesce(a.currency, '') AS currency FROM bots b LEFT JOIN accounts a "
+        "ON a.engine_id = b.engine_id AND a.account = b.account WHERE b.engine_id = ?",
+        (engine_id,),
+    )
+    strategy_of = {bot["name"]: bot["strategy"] for bot in bots}
+    sums: dict[tuple[str, str, str], _Sum] = {}
+
+    def of(row: Row) -> _Sum:
+        key = (strategy_of[row["name"]], row["mode"], row["currency"])
+        found = sums.setdefault(key, _Sum(set(), set(), dict.fromkeys(_MADE, 0)))
+        found.bots.add(row["name"])
+        return found
+
+    for bot in bots:
+        mine = of(bot)
+        if bot["running"]:
+            mine.running.add(bot["name"])
+    for row in _made(connection, engine_id, strategy_of):
+        mine = of(row)
+        for name in _MADE:
+            mine.micro[name] += row[name]
+    for row in _fills(connection, engine_id, strategy_of):
+        mine = of(row)
+        mine.fills += row["fills"]
+        mine.first_ns = min(mine.first_ns or row["first_ns"], row["first_ns"])
+    return [_row(*key, one) for key, one in sorted(sums.items())]
+
+
+def _made(connection: Connection, engine_id: str, bots: Iterable[str]) -> list[Row]:
+    return dicts(
+        connection,
+        OWNED + "SELECT bot AS name, mode, currency, realised_micro, fees_micro, "  # noqa: S608 our own words
+        "unrealised_micro FROM made WHERE bot IN (SELECT value FROM json_each(?2))",
+        (engine_id, msgspec.json.encode(list(bots)).decode()),
+    )
+
+
+def _fills(connection: Connection, engine_id: str, bots: Iterable[str]) -> list[Row]:
+    return dicts(
+        connection,
+        "SELECT f.bot AS name, f.mode, coalesce(a.currency, '') AS currency, count(*) AS fills, "
+        "min(f.at_ns) AS first_ns FROM fills f LEFT JOIN accounts a ON a.engine_id = f.engine_id "
+        "AND a.account = f.account WHERE f.engine_id = ? AND f.state != 'failed' "
+        "AND f.bot IN (SELECT value FROM json_each(?)) GROUP BY 1, 2, 3",
+        (engine_id, msgspec.json.encode(list(bots)).decode()),
+    )
+
+
+def _row(strategy: str, mode: str, currency: str, of: _Sum) -> Row:
+    total = of.micro["realised_micro"] - of.micro["fees_micro"] + of.micro["unrealised_micro"]
+    amounts = {name.removesuffix("_micro"): micro for name, micro in of.micro.items()}
+    return {
+        "strategy": strategy,
+        "mode": mode,
+        "currency": currency,
+        "running": len(of.running),
+        "stopped": len(of.bots) - len(of.running),
+        **{name: shown(micro, MICRO_DECIMALS) for name, micro in amounts.items()},
+        "total": shown(total, MICRO_DECIMALS),
+        "fills": of.fills,
+        "first_ns": of.first_ns,
+    }

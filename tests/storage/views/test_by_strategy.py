@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from decimal import Decimal
+from sqlite3 import Connection
+from typing import Any
+
+from engine.domain.fills import FillState, Liquidity, SizeSource
+from engine.domain.instruments import BotId, InstrumentId, Leg, Mode, Side
+from engine.domain.telemetry import BotStatus
+from storage.database import Table
+from storage.live import put_bots
+from storage.projected import PROJECTED
+from storage.projected.fills import FillRow
+from storage.projected.listings import ListingRow
+from storage.projected.positions import PositionRow
+from storage.views.by_strategy import by_strategy
+
+M1 = InstrumentId("demo:m1")
+LARGE = 6 * 10**18
+"""Two of these are more than an int64 holds."""
+
+
+def bot(name: str, strategy: str, mode: Mode, state: str = "RUNNING") -> BotStatus:
+    return BotStatus(
+        name=BotId(name), mode=mode, account=mode.value, strategy=strategy, state=state, error="",
+        capital_micro=1, evaluations=0,
+    )  # fmt: skip
+
+
+def made(connection: Connection, name: str, mode: Mode, received: int, fee: int = 0) -> None:
+    """Write that a bot sold all it had of a market for so much."""
+    row = PositionRow(
+        account=mode.value, instrument=M1, leg=Leg.YES, bot=name, mode=mode, settled=0, pending=0,
+        cost_micro=0, received_micro=received, spent_micro=0, fee_micro=fee, updated_ns=1, seq=1,
+    )  # fmt: skip
+    PROJECTED[PositionRow].rows.put(connection, "e1", [row], "INSERT OR REPLACE")
+    listing = ListingRow(instrument=M1, value_divisor=10_000, one_token=10**6, seq=1)
+    PROJECTED[ListingRow].rows.put(connection, "e1", [listing], "INSERT OR REPLACE")
+
+
+def filled(connection: Connection, name: str, mode: Mode, at_ns: int, **more: Any) -> None:
+    fields: dict[str, Any] = {
+        "account": mode.value, "id": f"{name}{at_ns}", "mode": mode, "order_id": 1, "bot": name,
+        "instrument": M1, "leg": Leg.YES, "side": Side.BUY, "price": 1, "size": 1,
+        "value_micro": 1, "fee_micro": 0, "liquidity": Liquidity.MAKER,
+        "state": FillState.CONFIRMED, "source": SizeSource.TAPED, "at_ns": at_ns,
+        "updated_ns": 1, "seq": 1,
+    }  # fmt: skip
+    Table(FillRow, "fills").put(connection, "e1", [FillRow(**(fields | more))])
+
+
+def test_bots_of_a_strategy_are_summed_and_modes_never(connection: Connection) -> None:
+    seen = (
+        bot("a", "grid", Mode.PAPER), bot("b", "grid", Mode.PAPER, "PAUSED"),
+        bot("c", "grid", Mode.LIVE), bot("d", "dca", Mode.PAPER, "STOPPED"),
+    )  # fmt: skip
+    put_bots(connection, "e1", seen, 1)
+    for name, mode, received, fee in (
+        ("a", Mode.PAPER, 3_000_000, 500_000), ("b", Mode.PAPER, -1_000_000, 250_000),
+        ("c", Mode.LIVE, 9_000_000, 0), ("manual", Mode.LIVE, 70_000_000, 0),
+    ):  # fmt: skip
+        made(connection, name, mode, received, fee)
+    filled(connection, "a", Mode.PAPER, 50)
+    filled(connection, "b", Mode.PAPER, 40)
+    filled(connection, "b", Mode.PAPER, 30, state=FillState.FAILED)
+    filled(connection, "manual", Mode.LIVE, 20)
+    dca, live, paper = by_strategy(connection, "e1")
+    assert (dca["strategy"], dca["running"], dca["stopped"]) == ("dca", 0, 1)
+    assert (dca["total"], dca["fills"], dca["first_ns"]) == (0, 0, None)
+    assert (live["mode"], live["total"], live["fills"]) == ("live", 9, 0)
+    assert (paper["running"], paper["stopped"], paper["fills"]) == (1, 1, 2)
+    assert (paper["realised"], paper["fees"]) == (2, Decimal("0.75"))
+    assert (paper["total"], paper["first_ns"]) == (Decimal("1.25"), 40)
+
+
+def test_a_bot_that_changed_its_mode_counts_what_it_made_in_each(connection: Connection) -> None:
+    put_bots(connection, "e1", (bot("a", "grid", Mode.LIVE),), 1)
+    made(connection, "a", Mode.PAPER, 5_000_000)
+    live, paper = by_strategy(connection, "e1")
+    assert (live["running"], live["total"]) == (1, 0)
+    assert (paper["running"], paper["stopped"], paper["total"]) == (0, 1, 5)
+
+
+def test_sums_beyond_an_int64_are_exact(connection: Connection) -> None:
+    put_bots(connection, "e1", (bot("a", "grid", Mode.PAPER), bot("b", "grid", Mode.PAPER)), 1)
+    made(connection, "a", Mode.PAPER, LARGE + 1)
+    made(connection, "b", Mode.PAPER, LARGE + 2)
+    (row,) = by_strategy(connection, "e1")
+    assert row["realised"] == Decimal(2 * LARGE + 3).scaleb(-6)
