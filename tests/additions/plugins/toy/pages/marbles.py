@@ -1,4 +1,4 @@
-"""What the toy venue has told."""
+"""What the toy venue has reported."""
 
 from __future__ import annotations
 

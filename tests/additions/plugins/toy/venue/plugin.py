@@ -107,11 +107,11 @@ class ToyDoor:
 
     async def open_orders(self) -> OpenOrdersListed:
         """List what rests."""
-        told = tuple(self._report(name, order) for name, order in self._mine.items())
-        return OpenOrdersListed(account=self._account, orders=told)
+        resting = tuple(self._report(name, order) for name, order in self._mine.items())
+        return OpenOrdersListed(account=self._account, orders=resting)
 
     async def order(self, named: Named) -> OrderReported | OrderNotFound:
-        """Tell of one."""
+        """Report one."""
         order = self._mine.get(named.identity)
         if order is None:
             return OrderNotFound(account=self._account, order=named.order)
