@@ -148,6 +148,7 @@ def unit(args: argparse.Namespace, home: Path, user: str) -> str:
         "UMask=0077",
         "NoNewPrivileges=yes",
         *HARDENED,
+        *(OF_THE_SYSTEM if user else ()),
         f'ReadWritePaths="{_escaped(home)}"',
         "",
         "[Install]",
@@ -161,15 +162,26 @@ HARDENED = (
     "ProtectSystem=strict",
     "PrivateTmp=yes",
     "ProtectKernelTunables=yes",
-    "ProtectKernelModules=yes",
     "ProtectControlGroups=yes",
     "RestrictSUIDSGID=yes",
     "RestrictRealtime=yes",
+    "RestrictNamespaces=yes",
     "LockPersonality=yes",
     "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK",
     "SystemCallArchitectures=native",
 )
-"""What the desk never needs. A unit of the user's own ignores what only root may forbid."""
+"""What the desk never needs. A unit of the user's own ignores those that need a mount namespace."""
+
+OF_THE_SYSTEM = (
+    "CapabilityBoundingSet=",
+    "PrivateDevices=yes",
+    "ProtectKernelModules=yes",
+    "ProtectKernelLogs=yes",
+    "ProtectClock=yes",
+    "ProtectHostname=yes",
+)
+"""What drops capabilities. A user's own manager cannot, and the unit would not start there at all
+(status 218/CAPABILITIES, systemd issue 4959); a user's programs have none of them anyway."""
 
 
 def _must_be_able_to_run(user: str) -> None:

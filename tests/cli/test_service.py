@@ -55,12 +55,42 @@ def test_a_printed_unit_is_hardened_and_changes_nothing(
     assert not (home / "config").exists()
 
 
-def test_systemd_finds_nothing_wrong_with_the_unit(
-    home: Path, capsys: pytest.CaptureFixture[str]
+NEEDS_CAPABILITIES = (
+    "AmbientCapabilities", "CapabilityBoundingSet", "PrivateDevices", "ProtectClock",
+    "ProtectHostname", "ProtectKernelLogs", "ProtectKernelModules",
+)  # fmt: skip
+"""What ends a unit of a user's own manager with 218/CAPABILITIES before it starts."""
+
+
+def directives(text: str) -> set[str]:
+    return {line.partition("=")[0] for line in text.splitlines()}
+
+
+def test_a_unit_of_a_user_asks_for_nothing_his_own_manager_cannot_do(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert main(["service", "install", "--print"]) == 0
+    own = directives(capsys.readouterr().out)
+    assert "SystemCallArchitectures" in own
+    assert own.isdisjoint(NEEDS_CAPABILITIES)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert main(["service", "install", "--print", "--user", "daemon"]) == 0
+    systems = directives(capsys.readouterr().out)
+    assert systems >= {"User", "CapabilityBoundingSet", "ProtectKernelModules"}
+
+
+@pytest.mark.parametrize("words", [(), ("--user", "daemon")])
+def test_systemd_finds_nothing_wrong_with_the_unit(
+    home: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+) -> None:
+    if words:
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed here: the unit is not verified")
-    assert main(["service", "install", "--print"]) == 0
+    assert main(["service", "install", "--print", *words]) == 0
     file = home / service.UNIT
     file.write_text(capsys.readouterr().out)
     done = subprocess.run(

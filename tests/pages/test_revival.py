@@ -177,6 +177,5 @@ def test_slow_tabs_miss_no_message(browser: Browser, desk: Desk) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.soak
 def test_slow_tabs_miss_no_message_for_half_an_hour(browser: Browser, desk: Desk) -> None:
     assert watched(browser, desk, 30 * 60_000) == []
