@@ -45,8 +45,11 @@ def in_the_rooms() -> bool:
 
 
 def copy(folder: Path, *names: str) -> None:
-    """Copy files and folders of the repository."""
-    ignored = shutil.ignore_patterns("__pycache__", ".venvs")
+    """Copy files and folders of the repository, and what is compiled of them, to save time.
+
+    A compiled file that another test is writing has a name of its own until it is whole.
+    """
+    ignored = shutil.ignore_patterns("*.pyc.*", ".venvs")
     for name in names:
         place = REPOSITORY / name
         if place.is_dir():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import deque
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,7 +25,6 @@ from engine.domain.events import (
 from engine.domain.instruments import AccountId, InstrumentId, Mode
 from engine.domain.settings import AccountSettings, BotSettings, SettingsDocument
 from engine.errors import StorageError
-from engine.live.engine import Engine
 from engine.live.lifecycle import LOOK_EVERY_NS, STANDSTILL_NS, DiskWatch, StandstillWatch
 from engine.live.reopen import attach_bots, pause_all
 from engine.runtime import services
@@ -34,6 +32,7 @@ from engine.runtime.bot_runner import BotSnapshot, apply_record
 from engine.runtime.recovery import executor_of
 from engine.runtime.services import FORGET_AFTER_NS
 from storage.journal import decode, load
+from tests.kit.engines import engine_of
 from tests.live.trading_desk import Exchange, TradingDesk
 
 M1 = InstrumentId("demo:m1")
@@ -55,14 +54,9 @@ class Desk:
 
 
 def test_a_market_that_is_paid_long_after_its_close_is_forgotten_too() -> None:
-    engine: Any = object.__new__(Engine)
-    desk = Desk()
-    engine.engine_id = "one"
+    engine, desk = engine_of(), Desk()
     forget = partial(desk.forget, held=False)
     engine.runners = {AccountId("demo"): SimpleNamespace(forget=forget)}
-    engine.recorder = SimpleNamespace(append=lambda *_: 1)
-    engine.state = SimpleNamespace(write_row=lambda *_: None)
-    engine._unjournaled, engine._closed = deque(), deque()
     engine.journal(InstrumentClosed(instrument=M1), 0)
     engine.forget_closed(FORGET_AFTER_NS)
     assert desk.held == {M1}
@@ -98,22 +92,18 @@ class Ticking:
     """A house that only looks at the clock, and at what refuses."""
 
     def __init__(self) -> None:
-        self.engine: Any = object.__new__(Engine)
         self.runner = FakeRunner()
         self.jump_ns = 0
         self.alerts: list[RaiseAlert] = []
         self.ended: list[BaseException | None] = []
-        engine = self.engine
-        engine.engine_id, engine.phase = "one", "RUNNING"
+        clock = SimpleNamespace(
+            now_ns=lambda: 3_600 * S, said_ns=lambda: 0, jump_ns=lambda: self.jump_ns
+        )
+        self.engine = engine = engine_of(clock=clock)
+        engine.phase = "RUNNING"
         engine.runners = {DEMO: self.runner}
-        engine.clock = SimpleNamespace(jump_ns=lambda: self.jump_ns)
-        engine.recorder = SimpleNamespace(failure=None, seq=0, append=lambda *_: 1)
-        engine.state = SimpleNamespace(failure=None, halts="", write_row=lambda *_: None)
-        engine.projector = SimpleNamespace(failure=None)
         engine.alert = lambda alert, _: self.alerts.append(alert)
         engine.end = self.ended.append
-        engine._unjournaled, engine._closed, engine._refusing = deque(), deque(), {}
-        engine._snapshot_seq, engine._learned_ns = 0, 3_600 * S
 
     def second(self, now_ns: int = 0) -> None:
         self.engine.second(now_ns)

@@ -20,7 +20,6 @@ from engine.config import load
 from engine.errors import StorageError
 from engine.live import lifecycle
 from engine.live.accounts import Accounts
-from engine.live.engine import Engine
 from engine.live.lifecycle import close, trade
 from engine.live.main import Start, begin, open_engine
 from engine.live.venues import Venues
@@ -30,9 +29,13 @@ from storage.phases import INIT, LOADING, RECONCILING, RECOVERY, STOPPED, STOPPI
 from storage.schema import migrate
 from storage.settings import in_force
 from storage.users import ENGINE_ID
+from tests.kit.engines import engine_of, part
 
 ORDER = ["shell", "venue", "snapshot", "journal", "projector", "state", "decisions"]
 ORDER += ["ticks", "tape"]
+PARTS = {"journal": "recorder", "projector": "projector", "state": "state"}
+PARTS |= {"decisions": "decisions", "ticks": "ticks", "tape": "taper"}
+"""What is closed → the part of an engine it is."""
 
 
 class Parts:
@@ -41,22 +44,12 @@ class Parts:
     def __init__(self, broken: dict[str, BaseException]) -> None:
         self.closed: list[str] = []
         self._broken = broken
-        engine: Any = object.__new__(Engine)
-        engine.log = log.get("engine")
+        engine = engine_of(
+            **{named: part(close=self._at_once(what)) for what, named in PARTS.items()}
+        )
         engine.runners = {"a": SimpleNamespace(close=self._waits("shell"))}
         engine.venues = {"a": SimpleNamespace(close=self._waits("venue"))}
         engine.snapshot = self._at_once("snapshot")
-        engine.recorder = SimpleNamespace(close=self._at_once("journal"))
-        engine.projector = SimpleNamespace(close=self._at_once("projector"))
-        engine.state = SimpleNamespace(
-            close=self._at_once("state"), put_row=lambda *_: None, write_row=lambda *_: None
-        )
-        engine.wall_ns, engine.receipt = lambda: 1, None
-        engine.decisions = SimpleNamespace(close=self._at_once("decisions"))
-        engine.ticks = SimpleNamespace(close=self._at_once("ticks"))
-        engine._taper = SimpleNamespace(close=self._at_once("tape"))
-        engine.clock = SimpleNamespace(now_ns=lambda: 1)
-        engine.phase, engine.engine_id = "STOPPING", "one"
         self.engine = engine
 
     def _at_once(self, name: str) -> Any:
