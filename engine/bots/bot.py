@@ -132,6 +132,8 @@ class Bot:
         self.sizer = sizer_of(sizing)
         reads: Reads = getattr(strategy, "reads", NOTHING)
         self.reads = reads if self.sizer is None else self.sizer.reads(reads)
+        self.observes: tuple[str, ...] = getattr(strategy, "observes", ())
+        """Keys of outside information it listens to."""
         self.learned: LearnedSignals | None = None
         """What was kept of its bars and indicators, until its instruments are listed."""
         self.capital_micro = capital_micro
@@ -155,6 +157,11 @@ class Bot:
         self.evaluations = 0
         self.turned_away = 0
         """Instruments it would have taken but for `instruments_max`."""
+
+    @property
+    def listens(self) -> dict[str, None]:
+        """Return the keys of reference prices and of outside information it listens to."""
+        return dict.fromkeys((*self.strategy.references, *self.observes))
 
     def wants(self, instrument: Instrument) -> bool:
         """Say whether the instrument is named, followed, or rolls in a named series."""

@@ -40,8 +40,8 @@ from engine.domain.events import (
     InstrumentClosed,
     InstrumentListed,
     InstrumentResolved,
+    KeyedEvent,
     OrderFilled,
-    ReferencePriced,
     StrikeProven,
     TimerFired,
     TradePrinted,
@@ -124,7 +124,7 @@ class AccountCore(BarsAhead):
         self._listeners: dict[str, tuple[Bot, ...]] = {}
         self.signals = Signals()
         for bot in bots:
-            for key in bot.strategy.references:
+            for key in bot.listens:
                 self._listeners[key] = (*self._listeners.get(key, ()), bot)
             self._fund(bot)
         self._slices = Slices() if sliced else None
@@ -249,8 +249,8 @@ class AccountCore(BarsAhead):
         if self.signals.active:
             woke = self._bars(self.signals.on_event(event, view, now_ns), now_ns)
         if view is None:
-            if isinstance(event, ReferencePriced):
-                self._reference(event, now_ns)
+            if isinstance(event, KeyedEvent):
+                self._keyed(event, now_ns)
             else:
                 self._listing(event, now_ns)
             return woke or type(event) not in BOOKS
@@ -269,9 +269,7 @@ class AccountCore(BarsAhead):
             if not cell.quiet:
                 self._wake(cell, now_ns)
                 woke = True
-        if self._effects:
-            return True
-        return woke
+        return woke or bool(self._effects)
 
     def _bars(self, closed: list[BarClosed], now_ns: int) -> bool:
         """Give bars that closed to the bots that read them; True = one of them woke."""
@@ -309,7 +307,7 @@ class AccountCore(BarsAhead):
         if self.overdue and not raised:
             wait_to_be_raised()
 
-    def _reference(self, event: ReferencePriced, now_ns: int) -> None:
+    def _keyed(self, event: KeyedEvent, now_ns: int) -> None:
         for bot in self._listeners.get(event.key, ()):
             if self._receives(bot, event, now_ns):
                 for cell in [one for one in bot.cells.values() if not one.quiet]:
@@ -437,6 +435,7 @@ class AccountCore(BarsAhead):
             if bot.reads is NOTHING
             else Reader(self.signals, cell.instrument, bot.reads, now_ns),
             others=bot.others,
+            observed=self.cache.observed,
         )
         self.busy = bot, context
         try:
@@ -530,7 +529,7 @@ class AccountCore(BarsAhead):
 
     def _attach(self, bot: Bot, now_ns: int) -> None:
         """Let a bot receive, again after an error; what it receives already it gets only once."""
-        for key in bot.strategy.references:
+        for key in bot.listens:
             others = tuple(other for other in self._listeners.get(key, ()) if other is not bot)
             self._listeners[key] = (*others, bot)
         for view in self.cache.views.values():

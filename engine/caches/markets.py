@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
-from engine.caches.views import BookView, InstrumentViews, References, ReferenceView
+from engine.caches.views import (
+    BookView,
+    InstrumentViews,
+    Observations,
+    ObservedView,
+    References,
+    ReferenceView,
+)
 from engine.domain.books import Book
 from engine.domain.events import (
     BarClosed,
@@ -21,6 +28,7 @@ from engine.domain.events import (
     TradePrinted,
 )
 from engine.domain.instruments import InstrumentId
+from engine.domain.observed_events import Observed
 from engine.domain.perpetual_events import MarkPriced
 from engine.errors import BrokenInvariant
 
@@ -28,15 +36,17 @@ INSTRUMENTS_MAX = 20_000
 
 
 class MarketCache:
-    """Remembers the latest book of every instrument and the latest reference prices.
+    """Remembers the latest book of every instrument, reference prices and observations.
 
-    Call `receive` with every market event; read `views` and `references`. Events of instruments
-    that were never listed are counted in `orphans` and otherwise ignored: a cache does not guess.
+    Call `receive` with every market event; read `views`, `references` and `observed`. Events of
+    instruments that were never listed are counted in `orphans` and otherwise ignored: a cache does
+    not guess.
     """
 
     def __init__(self) -> None:
         self.views: InstrumentViews = {}
         self.references = References()
+        self.observed = Observations()
         self.orphans = 0
 
     def book(self, instrument: InstrumentId) -> Book:
@@ -108,6 +118,8 @@ class MarketCache:
                         exchange_ns=event.exchange_ns,
                     )
                 )
+            case Observed():
+                self.observed.put(ObservedView(event=event, received_ns=now_ns))
             case BookDistrusted() if event.instrument in self.views:
                 self._distrust(event.instrument, event.reason)
             case BookProven() if event.instrument in self.views:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
 from engine.domain.books import Book
 from engine.domain.instruments import Instrument, InstrumentId
+from engine.domain.observed_events import Observed
 
 
 @dataclass(slots=True, eq=False)
@@ -92,6 +95,47 @@ class References:
     def put(self, view: ReferenceView) -> None:
         """Remember the latest value (the cache calls this)."""
         self._by_key[view.key] = view
+
+
+KEYS_OBSERVED_MAX = 1_000
+"""Keys of which observations are kept; beyond them the key longest unheard of is forgotten."""
+
+OBSERVED_KEPT = 32
+"""Observations kept of each key."""
+
+
+class ObservedView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One observation, and when it was received."""
+
+    event: Observed
+    received_ns: int
+
+
+class Observations:
+    """The latest observations by key, of each `OBSERVED_KEPT` in the order they were received."""
+
+    __slots__ = ("_by_key",)
+
+    def __init__(self) -> None:
+        self._by_key: dict[str, deque[ObservedView]] = {}
+
+    def last(self, key: str) -> ObservedView | None:
+        """Return the one received last, or None where none ever was."""
+        kept = self._by_key.get(key)
+        return kept[-1] if kept else None
+
+    def kept(self, key: str) -> Sequence[ObservedView]:
+        """Return those that are kept, the oldest first."""
+        return tuple(self._by_key.get(key, ()))
+
+    def put(self, view: ObservedView) -> None:
+        """Remember one (the cache calls this)."""
+        key = view.event.key
+        kept = self._by_key.pop(key, None) or deque(maxlen=OBSERVED_KEPT)
+        kept.append(view)
+        self._by_key[key] = kept  # last in the order: the first one is the longest unheard of
+        if len(self._by_key) > KEYS_OBSERVED_MAX:
+            del self._by_key[next(iter(self._by_key))]
 
 
 InstrumentViews = dict[InstrumentId, BookView]

@@ -28,6 +28,7 @@ from engine.domain.events import (
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Kind, Mode, Side
 from engine.domain.intents import Intent, Quotes, Target
 from engine.domain.money import MICRO
+from engine.domain.observed_events import Observed, observed
 from engine.domain.settings import AccountSettings, BotSettings
 from engine.errors import BadInput, PitbossError
 from engine.indicators.door import (
@@ -279,7 +280,27 @@ class Trial:
             ReferencePriced(key=key, price_e8=round(self._reference * 1e8), exchange_ns=now_ns)
             for key in self.bot.strategy.references
         ]
-        return (trade, BookReplaced(instrument=BINARY.id, bids=bids, asks=asks), *prices)
+        seen = [self._observed(key, now_ns) for key in self.bot.observes]
+        return (trade, BookReplaced(instrument=BINARY.id, bids=bids, asks=asks), *prices, *seen)
+
+    def _observed(self, key: str, now_ns: int) -> Observed:
+        """Say something of a key: a number, a text or a signal, a while old, more or less sure."""
+        chance = self._chance
+        side = chance.choice(("buy", "sell", "flat"))
+        fields: dict[str, float | str] = {
+            "side": side,
+            "target": chance.choice((-1.0, 0.0, 0.5, 1.0)),
+            "confidence": chance.random(),
+            "expires_in_s": chance.choice((1.0, 60.0, 3_600.0)),
+        }
+        return observed(
+            key,
+            chance.choice((chance.gauss(0.0, 1.0), side, fields, fields)),
+            at_ns=now_ns - chance.randrange(S),
+            trust=chance.random(),
+            source="trial",
+            now_ns=now_ns,
+        )
 
 
 def check_strategy(kind: type[Any], file: Path | None = None) -> Iterator[str]:

@@ -24,6 +24,7 @@ from engine.domain.event_bases import Event as Event  # noqa: PLC0414 asked for 
 from engine.domain.fills import FillId, FillState, Liquidity, SizeSource
 from engine.domain.instruments import MANUAL, AccountId, BotId, Instrument, InstrumentId, Leg, Side
 from engine.domain.money import MICRO_DECIMALS
+from engine.domain.observed_events import Observed
 from engine.domain.orders import (
     CancelReason,
     Identity,
@@ -552,10 +553,13 @@ class LossAccepted(AccountEvent, frozen=True, kw_only=True):
     who: str
 
 
+KeyedEvent = ReferencePriced | Observed
+"""What comes by a key instead of an instrument."""
+
 MarketEvent = (
     InstrumentListed | InstrumentClosed | InstrumentResolved | BookReplaced | BookChanged |
     BookDistrusted | BookProven | TradePrinted | ReferencePriced | StrikeProven | FeedLost |
-    FeedRestored | BookMarked | BarClosed | MarkPriced
+    FeedRestored | BookMarked | BarClosed | MarkPriced | Observed
 )  # fmt: skip
 
 VenueEvent = (

@@ -18,6 +18,7 @@ from engine.domain import inputs as given
 from engine.domain.commands import MANUAL
 from engine.domain.instruments import Instrument
 from engine.domain.money import MICRO, money_text
+from engine.domain.observed_events import Observed
 from engine.domain.orders import Order
 from engine.domain.perpetual_events import FundingPaid
 
@@ -277,6 +278,16 @@ def _field(key: str, value: object) -> str:
     return f"{key.replace('_', ' ')} {value}"
 
 
+def said_value(event: Observed) -> str:
+    """Return what was observed, in one line."""
+    if not isinstance(event.value, dict):
+        return f"{event.value:g}" if isinstance(event.value, float) else event.value
+    return ", ".join(
+        f"{name} {one:g}" if isinstance(one, float) else f"{name} {one}"
+        for name, one in event.value.items()
+    )
+
+
 def of_market(events: tuple[object, ...], terms: Terms) -> str:
     """Return what the market said, the telling events first."""
     parts = []
@@ -301,6 +312,8 @@ def of_market(events: tuple[object, ...], terms: Terms) -> str:
     }
     if books:
         parts.append(f"{len(books)} book{'s' if len(books) > 1 else ''} changed")
+    seen = [event for event in events if isinstance(event, Observed)]
+    parts += [f"{one.source} says {one.key} is {said_value(one)}" for one in seen]
     prices = sum(isinstance(event, ev.ReferencePriced) for event in events)
     if prices:
         parts.append(f"{prices} reference price{'s' if prices > 1 else ''}")

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from engine.clock import Clock
 from engine.domain.events import Event, FeedLost, FeedRestored, InstrumentListed, ReferencePriced
+from engine.domain.observed_events import Observed
 from engine.errors import BadInput, StorageError
 from engine.runtime.aids import Tolerates
 from engine.runtime.tape import Tape
@@ -166,7 +167,7 @@ class LiveRecording:
                 self._known.add(instrument.id)
                 return True
             return False
-        if kind is ReferencePriced:
+        if kind is ReferencePriced or kind is Observed:
             return True
         instrument = getattr(event, "instrument", None)
         whole_feed = instrument is None and (kind is FeedLost or kind is FeedRestored)

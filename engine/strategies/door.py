@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol
 import msgspec
 from pydantic import BaseModel, ConfigDict
 
-from engine.caches.views import BookView, InventoryView, References
+from engine.caches.views import BookView, InventoryView, Observations, References
 from engine.domain.bars import DEPTH_MAX, Bar, bar_spec
 from engine.domain.catalog import GateWords, ValueWords
 from engine.domain.decisions import Decision, Rest
@@ -131,6 +131,9 @@ class NoOthers:
 NO_OTHERS = NoOthers()
 
 
+NO_OBSERVATIONS = Observations()
+
+
 class Context(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Everything a strategy may look at in one evaluation of one instrument."""
 
@@ -150,6 +153,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the strategy's `reads` declares."""
     others: BotView = NO_OTHERS
     """All instruments of the bot, this one among them."""
+    observed: Observations = NO_OBSERVATIONS
+    """What the keys of its `observes` said last."""
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -186,7 +191,9 @@ class Strategy(Protocol):
     `receive` is called with every market event and own fill of the watched instruments and
     references and says whether the instrument should be evaluated; `evaluate` is then called at
     most every `replan_ns_min`, and at least every `timer_ns`. One with a field `reads: Reads` is
-    given bars and indicators, too: each `BarClosed` of its bars comes to `receive`.
+    given bars and indicators, too: each `BarClosed` of its bars comes to `receive`. One with a
+    field `observes: tuple[str, ...]`, keys of outside information, is given every `Observed` of
+    them in `receive`, and the last ones as `context.observed`.
     """
 
     name: ClassVar[str]

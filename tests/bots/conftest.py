@@ -54,6 +54,7 @@ class Script:
         self.touch_alone: bool = changes.get("touch_alone", False)
         self.quiet = False
         self.references: tuple[str, ...] = changes.get("references", ())
+        self.observes: tuple[str, ...] = changes.get("observes", ())
         self.say: Callable[[Context, int], tuple[Intent, ...]] = lambda *_: ()
         self.raises: dict[str, BaseException] = {}
         """By method: what it raises instead of answering."""

@@ -29,6 +29,7 @@ from engine.domain.events import (
 from engine.domain.fills import FillState
 from engine.domain.instruments import InstrumentId, Leg, Side
 from engine.domain.intents import Basket, Quotes, ResidualReason, Target
+from engine.domain.observed_events import Observed
 from engine.domain.orders import OrderState
 
 MS = 1_000_000
@@ -280,6 +281,23 @@ def test_reference_wakes_all_instruments_of_those_who_listen_to_it(
     assert listening.asked[-1][2].references.get("binance:btcusdt").price_e8 == 1
     stage.market(ReferencePriced(key="other", price_e8=1))
     assert price is listening.received[-1]
+
+
+def test_an_observation_wakes_those_who_declared_its_key(
+    make_stage: Make, make_bot: Make, make_script: Make
+) -> None:
+    listening, deaf = make_script(observes=("signal:one",)), make_script()
+    stage = make_stage(make_bot("listening", listening), make_bot("deaf", deaf))
+    stage.list(ONE)
+    stage.at(stage.now + 100 * MS)
+    before = len(deaf.asked)
+    said = Observed(key="signal:one", value="buy", at_ns=1, trust=1.0, source="a script")
+    stage.market(said)
+    assert listening.times(ONE)[-1] == stage.now
+    assert (len(deaf.asked), said in deaf.received) == (before, False)
+    assert listening.asked[-1][2].observed.last("signal:one").event == said
+    stage.market(msgspec.structs.replace(said, key="signal:other"))
+    assert listening.received[-1] == said
 
 
 # -- one bot fails ---------------------------------------------------------------------------------

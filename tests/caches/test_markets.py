@@ -2,6 +2,7 @@ import pytest
 
 from engine.caches import markets
 from engine.caches.markets import MarketCache
+from engine.caches.views import KEYS_OBSERVED_MAX, OBSERVED_KEPT
 from engine.domain.events import (
     BookChanged,
     BookDistrusted,
@@ -15,6 +16,7 @@ from engine.domain.events import (
     TradePrinted,
 )
 from engine.domain.instruments import Instrument, InstrumentId, Kind, Side
+from engine.domain.observed_events import Observed
 from engine.domain.perpetual_events import MarkPriced
 from engine.errors import BadInput, BrokenInvariant
 
@@ -134,3 +136,29 @@ def test_forgetting_a_closed_instrument_keeps_the_cache_bounded(cache, monkeypat
     cache.forget(ID)
     cache.receive(InstrumentListed(instrument=instrument(InstrumentId("x:y"))), 3)
     assert list(cache.views) == ["x:y"]
+
+
+def said(key, value, at_ns=1):
+    return Observed(key=key, value=value, at_ns=at_ns, trust=0.5, source="a script")
+
+
+def test_observations_are_kept_by_key_the_last_ones_alone(cache):
+    for number in range(OBSERVED_KEPT + 3):
+        cache.receive(said("poll:senate", float(number)), 10 + number)
+    last = cache.observed.last("poll:senate")
+    assert last.event.value == OBSERVED_KEPT + 2
+    assert last.received_ns == 10 + OBSERVED_KEPT + 2
+    assert [one.event.value for one in cache.observed.kept("poll:senate")] == [
+        float(number) for number in range(3, OBSERVED_KEPT + 3)
+    ]
+    assert cache.observed.last("poll:house") is None
+    assert cache.observed.kept("poll:house") == ()
+
+
+def test_beyond_the_most_keys_the_one_longest_unheard_of_is_forgotten(cache):
+    for number in range(KEYS_OBSERVED_MAX):
+        cache.receive(said(f"key:{number}", 1.0), number)
+    cache.receive(said("key:0", 2.0), 5_000)
+    cache.receive(said("key:new", 1.0), 5_001)
+    assert cache.observed.last("key:1") is None
+    assert cache.observed.last("key:0").event.value == 2.0

@@ -9,8 +9,10 @@ import msgspec
 import pytest
 
 from engine.contracts.imports import by_the_back_door
-from engine.contracts.strategy import check_strategy
+from engine.contracts.strategy import Trial, check_strategy
+from engine.domain.events import Event
 from engine.domain.intents import Target
+from engine.domain.observed_events import Observed
 from engine.strategies.bar_rule import BarParameters, BarRule, Seen, Wish
 from engine.strategies.door import Context, Evaluation, Reads
 from engine.strategies.registry import ELSEWHERE
@@ -109,8 +111,28 @@ class Prophet(Honest):
         return Wish(1.0 if market[-1][0].price % 200 else 0.0, (("close", market[-1][0].price),))
 
 
+class Listener(Honest):
+    """Long while a number that somebody sends is above zero."""
+
+    name: ClassVar[str] = "listener"
+    observes = ("signal:one", "poll:two")
+
+    def receive(self, event: Event, now_ns: int) -> bool:
+        return isinstance(event, Observed) or super().receive(event, now_ns)
+
+    def wish(self, seen: Seen) -> Wish | None:
+        del seen
+        return Wish(1.0 if self.says_up else 0.0)
+
+    def evaluate(self, context: Context, now_ns: int) -> Evaluation:
+        said = context.observed.last("signal:one")
+        self.says_up = said is not None and isinstance(said.event.value, float)
+        return super().evaluate(context, now_ns)
+
+
 FOUND = {
     Honest: "",
+    Listener: "",
     Greedy: "its position costs more than its capital",
     Hoarder: "its state grows",
     Forgetful: "restored in the middle of a market it wants something else",
@@ -124,6 +146,17 @@ def test_what_each_does_is_found(kind: type[Any], monkeypatch: pytest.MonkeyPatc
     said = "\n".join(check_strategy(kind))
     assert FOUND[kind] in said
     assert bool(said) is bool(FOUND[kind]), said
+
+
+def test_a_trial_says_something_of_declared_keys_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    trials = []
+    for kind in (Honest, Listener):
+        monkeypatch.setitem(ELSEWHERE, kind.name, kind)
+        trials.append([event for move in Trial(kind.name, 1).market for event in move])
+    honest, listening = ([one for one in trial if isinstance(one, Observed)] for trial in trials)
+    assert honest == []
+    assert {one.key for one in listening} == set(Listener.observes)
+    assert {type(one.value) for one in listening} == {float, str, dict}
 
 
 def test_the_back_doors_to_clock_and_chance_are_found(tmp_path: Path) -> None:
