@@ -136,6 +136,16 @@ class Config(BaseModel):
         SecretStr, Field(alias="PITBOSS_POLYMARKET_DATA_PASSPHRASE", description="its passphrase")
     ] = SecretStr("")
 
+    signals_port: Annotated[
+        int,
+        Field(
+            alias="PITBOSS_SIGNALS_PORT",
+            ge=0,
+            le=65_535,
+            description="port of the webhook for signals on 127.0.0.1; 0 = there is none",
+        ),
+    ] = 0
+
     venue_urls: Mapping[str, str] = {}
     """Addresses of venues by their key, as far as they are given."""
 
@@ -152,6 +162,8 @@ class Config(BaseModel):
     recordings_folder: ClassVar = HomePath("recordings")
     data_folder: ClassVar = HomePath("data")
     """Files of bars that a person brought."""
+    observed_folder: ClassVar = HomePath("observed")
+    """Outside information: the watched file, and the webhook's token."""
     markets_path: ClassVar = HomePath("markets.db")
     """Every market its venue lists, searchable; it can be fetched anew."""
     imports_folder: ClassVar = HomePath("imports")

@@ -48,6 +48,7 @@ CHANCE_MAY = {
     "engine/cli/command.py": "a command's id is made by whoever leaves it",
     "storage/commands.py": "a command's id is made where the command is written",
     "storage/users.py": "draws a password",
+    "engine/runtime/observations.py": "draws the token of the webhook",
     "engine/live/vault.py": "draws salts and nonces",
     "pages/kit/commands.py": "makes a command's id",
     "pages/frame/kill.py": "makes a command's id",

@@ -152,6 +152,8 @@ class Services:
         if ticks is not None:
             self.watchers.append(ticks.watcher(self.alert))
         aids = (wiring["taper"], wiring["decisions"], *([ticks] if ticks is not None else ()))
+        self.unplaced: list[Callable[[tuple[Event, ...], int], None]] = []
+        """Recordings: who receives what comes from no venue."""
         self._notes: dict[str, Notes] = {aid.notes.kind: aid.notes for aid in aids}
         self.watchers.append(self._tell_notes)
         self.feeds: dict[str, Callable[[int], FeedStatus]] = {}

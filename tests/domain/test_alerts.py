@@ -17,7 +17,7 @@ from engine.executor.ledger import Anomaly
 from engine.risk.gate import BREAKERS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-RAISERS = {"RaiseAlert", "alarm", "alert", "caution", "_warn", "_about_bot", "Notes"}
+RAISERS = {"RaiseAlert", "alarm", "alert", "caution", "_warn", "_about_bot", "Notes", "notes"}
 KIND = re.compile(r"[a-z]+(_[a-z]+)*")
 
 

@@ -159,6 +159,8 @@ _VENUES = (
               WARNING, VENUES, "markets"),
     AlertKind("feed", "A feed sends nothing", "Look at the feeds under Recordings.", WARNING,
               VENUES, "recordings"),
+    AlertKind("observed", "Outside information was refused", "Mend what its sender sends.",
+              WARNING, VENUES, "bots"),
     AlertKind("market", "A market could not be read", "Look at it at the venue.", WARNING, VENUES,
               "markets"),
     AlertKind("user_frame", "A venue message could not be read", _CHECK_VENUE, WARNING, VENUES,

@@ -10,6 +10,7 @@ from sqlite3 import Connection
 
 from engine.domain.commands import StartRecording, StopRecording
 from engine.domain.effects import caution
+from engine.domain.events import Event
 from engine.domain.instruments import Mode
 from engine.errors import BadInput
 from engine.live.accounts import Accounts
@@ -94,6 +95,7 @@ class Recordings:
         self._running: dict[str, LiveRecording] = {}
         self._begun = False
         engine.watchers.append(self.watch)
+        engine.unplaced.append(self._receive)
 
     def watch(self, now_ns: int) -> None:
         """Once a second: take up what was recording when the engine ended, measure what runs."""
@@ -105,6 +107,11 @@ class Recordings:
             self._engine.state.do(self._go_on)
         for recording in self._running.values():
             self._measure(recording, now_ns)
+
+    def _receive(self, events: tuple[Event, ...], now_ns: int) -> None:
+        """Give every recording what comes from no venue."""
+        for recording in self._running.values():
+            recording.market(events, now_ns)
 
     @command(StartRecording)
     def start(self, command: StartRecording, who: str) -> Pending:
