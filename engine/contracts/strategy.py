@@ -5,8 +5,9 @@ from __future__ import annotations
 import enum
 import random
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import msgspec
 
@@ -58,41 +59,68 @@ SLACK = 40
 """Numbers by which a state may breathe: a queue of extremes is at most its window long."""
 
 
-class Market:
-    """A seeded market that feeds any indicator what it takes."""
+class Moment(NamedTuple):
+    """What may happen to an indicator at one time."""
 
-    def __init__(self, seed: int = 5) -> None:
-        self.chance = random.Random(seed)  # noqa: S311 a market, not a secret
-        self.price, self.now_ns = 100.0, T0
+    now_ns: int
+    price: float
+    other: float
+    """Of the other instrument of a pair."""
+    close: float
+    lots: int
+
+
+@cache
+def _moments() -> tuple[Moment, ...]:
+    """Return a seeded market, the same for every indicator."""
+    chance = random.Random(5)  # noqa: S311 a market, not a secret
+    price, now_ns, made = 100.0, T0, list[Moment]()
+    for _ in range(WARM + LONG):
+        now_ns += chance.randrange(1, 3 * S)
+        price *= 1.0 + chance.gauss(0.0, 0.002)
+        other = 50.0 * (1.0 + chance.gauss(0.0, 0.002))
+        close = price * (1.0 + chance.gauss(0.0, 0.001))
+        made.append(Moment(now_ns, price, other, close, chance.randrange(1, 50)))
+    return tuple(made)
+
+
+class Market:
+    """Feeds any indicator what it takes, moment by moment, from the one of this number on."""
+
+    def __init__(self, moment: int = 0) -> None:
+        self._moments, self.moment = _moments(), moment
+
+    @property
+    def now_ns(self) -> int:
+        """The time of the latest moment."""
+        return self._moments[self.moment - 1].now_ns
 
     def feed(self, indicator: Indicator) -> None:
         """Let one thing happen. Raises BadInput for an indicator that nothing feeds."""
-        chance = self.chance
-        self.now_ns += chance.randrange(1, 3 * S)
-        self.price *= 1.0 + chance.gauss(0.0, 0.002)
+        now_ns, price, other, close, lots = self._moments[self.moment]
+        self.moment += 1
         match indicator:
             case PairIndicator():
-                indicator.on_other(50.0 * (1.0 + chance.gauss(0.0, 0.002)), self.now_ns)
-                indicator.on_price(self.price, self.now_ns)
+                indicator.on_other(other, now_ns)
+                indicator.on_price(price, now_ns)
             case PriceIndicator():
-                indicator.on_price(self.price, self.now_ns)
+                indicator.on_price(price, now_ns)
             case TradeIndicator():
-                indicator.on_trade(self.price, chance.randrange(1, 50) / 8, self.now_ns)
+                indicator.on_trade(price, lots / 8, now_ns)
             case BookIndicator():
-                indicator.on_book(self._book(), self.now_ns)
+                indicator.on_book(self._book(price), now_ns)
             case BarIndicator():
-                close = self.price * (1.0 + chance.gauss(0.0, 0.001))
-                high, low = max(self.price, close) * 1.001, min(self.price, close) * 0.999
-                volume = float(chance.randrange(1, 50))
-                indicator.on_bar(PriceBar(self.price, high, low, close, volume))
+                high, low = max(price, close) * 1.001, min(price, close) * 0.999
+                indicator.on_bar(PriceBar(price, high, low, close, float(lots)))
             case _:
                 raise BadInput("it is fed by none of PriceIndicator, TradeIndicator, BookIndicator")
 
-    def _book(self) -> Book:
-        chance, book, mid = self.chance, Book(), round(self.price * 10)
-        bids = [(mid - 1 - depth, chance.randrange(1, 99)) for depth in range(5)]
-        ask = mid + chance.randrange(1, 4)
-        book.replace(bids, [(ask + depth, chance.randrange(1, 99)) for depth in range(5)])
+    def _book(self, price: float) -> Book:
+        """Return five levels a side whose sizes and spread differ from moment to moment."""
+        book, mid, turn = Book(), round(price * 10), self.moment * 7_919
+        bids = [(mid - 1 - depth, 1 + (turn + depth * 31) % 98) for depth in range(5)]
+        ask = mid + 1 + turn % 3
+        book.replace(bids, [(ask + depth, 1 + (turn + depth * 57) % 98) for depth in range(5)])
         return book
 
 
@@ -144,9 +172,7 @@ def _goes_on(kind: type[Indicator]) -> Iterator[str]:
         for _ in range(cut):
             market.feed(whole)
         again = msgspec.msgpack.decode(msgspec.msgpack.encode(whole), type=kind)
-        other = Market()
-        other.chance.setstate(market.chance.getstate())
-        other.price, other.now_ns = market.price, market.now_ns
+        other = Market(market.moment)
         for _ in range(1_500):
             market.feed(whole)
             other.feed(again)

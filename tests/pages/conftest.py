@@ -12,7 +12,6 @@ import pytest
 import streamlit as st
 from argon2 import PasswordHasher
 from playwright.sync_api import Browser, expect, sync_playwright
-from streamlit.components.v2.component_manager import BidiComponentManager
 from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
@@ -27,6 +26,7 @@ from storage.database import writing
 from storage.schema import migrate
 from storage.users import ENGINE_ID
 from tests.fakes.supervisor import FakeSupervisor, supervised
+from tests.kit.parts_of_pages import _no_foreign_components  # noqa: F401 a fixture
 from tests.pages import desks
 from tests.pages.seen import page_test, unfolded
 
@@ -51,16 +51,6 @@ def _quick_hashes() -> Iterator[None]:
     real, users._hasher = users._hasher, PasswordHasher(1, 8, 1)
     yield
     users._hasher = real
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _no_foreign_components() -> Iterator[None]:
-    """Look for parts of pages in no installed package: that is most of a page's first run."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            BidiComponentManager, "discover_and_register_components", lambda *_, **__: None
-        )
-        yield
 
 
 @pytest.fixture(scope="module")
