@@ -164,6 +164,8 @@ class GateWords(msgspec.Struct, frozen=True):
     unit: ValueUnit = ValueUnit.PLAIN
     sign: str = ""
     """Between value and limit in the list of gates; empty = neither is shown."""
+    needed: bool = False
+    """True = where it fails, the strategy lacks what it decides on: such data is no evidence."""
 
 
 class StrategyEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,7 +28,7 @@ from engine.bots.bot import Bot
 from engine.bots.slices import SECOND_NS
 from engine.config import Config
 from engine.domain.bars import BarUnit, bar_spec
-from engine.domain.decisions import Decision
+from engine.domain.decisions import Decision, Stance
 from engine.domain.evidence import LEVEL, EvidenceRow, halves
 from engine.domain.instruments import BotId, Kind
 from engine.domain.money import MICRO
@@ -57,10 +57,6 @@ BAR_MARKET = BarMarket(slippage_bps=1.0)
 DRAWS = 4_000
 DRAWS_AT_ONCE = 200
 DAY_NS = 86_400 * SECOND_NS
-UNREADY = frozenset({"warm", "known", "two", "outcomes", "source"})
-"""Outcomes of decisions that lack what the strategy is about: enough bars, every number of a rule,
-a second instrument, the other outcomes of a question, a source of its probability."""
-
 NOTHING_HERE = (
     "there is no data here: record some, bring a file of bars on the Backtests page, name a path, "
     "or set PITBOSS_DATA"
@@ -235,6 +231,9 @@ class EvidenceTrial:
 
     def __init__(self, name: str, recording: Recording, times: float) -> None:
         self.name = name
+        gates = STRATEGIES[name].gates
+        self._needed = frozenset(gate for gate, words in gates.items() if words.needed)
+        """Gates without which it lacks what it decides on: its bars, a source, a signal."""
         self._unready = 0
         self._capital = CAPITAL * times
         bars = recording if isinstance(recording, BarRecording) else None
@@ -273,7 +272,9 @@ class EvidenceTrial:
         )
 
     def _decided(self, decision: Decision) -> None:
-        self._unready += decision.outcome in UNREADY
+        if decision.stance is Stance.BLOCKED:
+            lacks = (gate.name in self._needed for gate in decision.gates if not gate.passed)
+            self._unready += any(lacks)
 
     @property
     def found(self) -> Gains:

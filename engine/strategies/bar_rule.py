@@ -158,6 +158,7 @@ class BarRule:
             "trade if enough bars had closed",
             "{value} of {limit} closed",
             sign="≥",
+            needed=True,
         )
     }
     values: ClassVar[Mapping[str, ValueWords]] = {"close": ValueWords("Close", ValueUnit.PRICE)}

@@ -15,7 +15,7 @@ from pydantic import Field
 from engine.domain.catalog import GateWords, ValueUnit, ValueWords
 from engine.domain.decisions import Decision, Gate
 from engine.domain.events import Event, OrderFilled
-from engine.domain.instruments import BotId, Instrument, InstrumentId
+from engine.domain.instruments import BotId, Instrument, InstrumentId, Kind
 from engine.domain.intents import Target, Urgency
 from engine.strategies.door import Claim, Context, Evaluation, Parameters
 
@@ -113,6 +113,8 @@ class BinaryBet:
         bid, ask = view.best_bid, view.best_ask
         if bid is None or ask is None or not view.trusted:
             return self._decided(context, now_ns, Bet(gates=(Gate("two_sided", False, 0.0, 0.0),)))
+        if view.instrument.kind is not Kind.BINARY:
+            return self._decided(context, now_ns, Bet(gates=(Gate("binary", False, 0.0, 0.0),)))
         touch = _touch(view.instrument, bid, ask)
         bet = self.judge(context, touch, now_ns)
         spread = Gate(
@@ -184,10 +186,12 @@ class BinaryBet:
 
 
 GATES: Mapping[str, GateWords] = {
+    "binary": GateWords("the market pays 0 or 1", "trade a market that pays 0 or 1", needed=True),
     "two_sided": GateWords(
         "the book has both sides",
         "trade if the book had both sides",
         "one side of the book is empty",
+        needed=True,
     ),
     "spread": GateWords(
         "the spread is narrow enough",

@@ -78,6 +78,7 @@ class Contrarian(BinaryBet):
             "the close is some days away",
             "trade some days before the close",
             "{value} days to the close, limit {limit}",
+            needed=True,
         ),
         "extreme": GateWords(
             "one side is unlikely",

@@ -71,6 +71,7 @@ class LateFavourite(BinaryBet):
             "it is late enough",
             "trade closer to the close",
             "{value} s to the close, limit {limit}",
+            needed=True,
         ),
         "favourite": GateWords(
             "one side is nearly sure",

@@ -108,6 +108,7 @@ class OneOfArbitrage:
             "trade with more outcomes of one question",
             "{value} of the question's outcomes, at least {limit}",
             sign="≥",
+            needed=True,
         ),
         "fresh": GateWords(
             "all books are fresh",

@@ -157,12 +157,14 @@ class Pairs:
             "trade if the bot had two open instruments",
             "{value} instruments are open, a pair is {limit}",
             sign="=",
+            needed=True,
         ),
         "warm": GateWords(
             "enough bars of both have closed",
             "trade if enough bars of both had closed",
             "{value} of {limit} closed in both",
             sign="≥",
+            needed=True,
         ),
         "cointegrated": GateWords(
             "the spread comes back",

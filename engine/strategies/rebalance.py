@@ -79,6 +79,7 @@ class Rebalance:
             "trade if every book had both sides",
             "{value} of {limit} instruments have both sides of a book",
             sign="≥",
+            needed=True,
         ),
         "drift": GateWords(
             "it drifted out of its band",

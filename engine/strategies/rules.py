@@ -130,6 +130,7 @@ class RuleRunner:
             "decide if every number were known",
             "{value} of {limit} known",
             sign="≥",
+            needed=True,
         ),
         "direction": GateWords("it can be sold short here", "trade what can be sold short"),
         "rest": GateWords("no emergency holds it back", "enter after the emergency's rest"),

@@ -157,6 +157,7 @@ class ValueBet(BinaryBet):
             "there is a fair probability",
             "trade if there were one",
             "the source gives no probability here",
+            needed=True,
         ),
         "edge": GateWords(
             "the edge is worth it and believable",

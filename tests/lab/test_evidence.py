@@ -32,10 +32,10 @@ DAYS = 12
 NOW = 1_800_000_000 * 10**9
 
 
-def market(folder: Path, drift: float, name: str = "BTC-USDT.csv") -> Path:
+def market(folder: Path, drift: float, name: str = "BTC-USDT.csv", hours: int = 24 * DAYS) -> Path:
     """Write hourly bars of a seeded market that drifts by so much a day."""
     chance, price, lines = random.Random(7), 100.0, ["time,open,high,low,close,volume"]
-    for hour in range(24 * DAYS):
+    for hour in range(hours):
         opened = price
         price *= 1 + drift / 24 + chance.gauss(0, 0.0005)
         high, low = max(opened, price), min(opened, price)
@@ -98,12 +98,14 @@ def test_bars_that_pass_without_a_decision_said_are_evidence_as_all_others(
     assert quick.asked > 24 * DAYS - 31, "every hour but those at first"
 
 
-def test_of_one_instrument_neither_a_pair_nor_a_question_shows_anything(tmp_path: Path) -> None:
-    path = market(tmp_path, 0.0)
-    for name in ("pairs", "one_of_arbitrage"):
-        verdict, why = verdict_of(proven(tmp_path, name, path))
-        assert verdict is Edge.NO_DATA, name
-        assert why == f"it never had all it needs to decide, in {DAYS} days"
+def test_what_never_could_trade_in_the_data_is_no_data_and_not_harmless(tmp_path: Path) -> None:
+    path = market(tmp_path, 0.0, hours=4)
+    config, names = Config(home=tmp_path), ["contrarian", "late_favourite", "market_maker", "pairs"]
+    names += ["one_of_arbitrage", "signal", "value"]
+    for row in prove(config, names, data_here(config, [str(path)])[0], NOW, lambda *_: None):
+        verdict, why = verdict_of(row)
+        assert verdict is Edge.NO_DATA, row.strategy
+        assert why == "it never had all it needs to decide, in 1 day", row.strategy
 
 
 def test_rules_stand_since_their_first_proof_and_a_proof_replaces_the_one_before(

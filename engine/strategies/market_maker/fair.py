@@ -54,9 +54,14 @@ FAIR_GATES = {
         _GE,
     ),
     "sigma_ready": W(
-        "volatility was observed", "volatility was observed longer", "{value} of {limit}", _S, _GE
+        "volatility was observed",
+        "volatility was observed longer",
+        "{value} of {limit}",
+        _S,
+        _GE,
+        needed=True,
     ),
-    "close_known": W("the close is announced", "the close is announced"),
+    "close_known": W("the close is announced", "the close is announced", needed=True),
     "fair_known": W("a fair value can be given", "a fair value can be given"),
     "settlement_finite": W("the settlement can be modelled", "the settlement can be modelled"),
     "twap_covered": W(

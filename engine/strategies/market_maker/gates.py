@@ -35,13 +35,14 @@ W = GateWords
 
 
 def fresh_words(what: str) -> GateWords:
-    return W(f"{what} is fresh", f"{what} is fresh again", "stale {value} > {limit}", _MS, _LE)
+    broken = "stale {value} > {limit}"
+    return W(f"{what} is fresh", f"{what} is fresh again", broken, _MS, _LE, needed=True)
 
 
 GATES = {
-    "healthy": W("the account may place orders", "the account may place orders again"),
-    "market_open": W("the market is open", "the market opens"),
-    "book_trusted": W("the book is complete", "a complete book is received again"),
+    "healthy": W("the account may place orders", "the account may place orders again", needed=True),
+    "market_open": W("the market is open", "the market opens", needed=True),
+    "book_trusted": W("the book is complete", "a complete book is received again", needed=True),
     "data_age_ms": fresh_words("the book"),
     "two_sided": W("the book has both sides", "the book has both sides again"),
     "uncrossed": W("the book is not crossed", "bid and ask no longer cross"),
