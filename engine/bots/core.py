@@ -75,6 +75,7 @@ from engine.domain.inputs import (
 )
 from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.domain.intents import Basket, Intent
+from engine.domain.observed_events import Observed
 from engine.domain.settings import RiskLimits
 from engine.errors import BrokenInvariant
 from engine.executor.executor import Executor
@@ -308,9 +309,10 @@ class AccountCore(BarsAhead):
             wait_to_be_raised()
 
     def _keyed(self, event: KeyedEvent, now_ns: int) -> None:
+        outside = type(event) is Observed
         for bot in self._listeners.get(event.key, ()):
             if self._receives(bot, event, now_ns):
-                for cell in [one for one in bot.cells.values() if not one.quiet]:
+                for cell in [one for one in bot.cells.values() if not one.quiet or outside]:
                     self._wake(cell, now_ns)
 
     def _listing(self, event: Event, now_ns: int) -> None:
@@ -462,8 +464,7 @@ class AccountCore(BarsAhead):
         """Hand intents on, each after the marks of what it is about."""
         if self._explanations is not None:
             self._explanations.stated.append((view.instrument.id, bot))
-        tick_ns = self._tick_ns
-        self._second_ns = min(self._second_ns, now_ns - now_ns % tick_ns + tick_ns)
+        self._second_ns = min(self._second_ns, now_ns - now_ns % self._tick_ns + self._tick_ns)
         self._effects += self.executor.receive(mark_of(view), now_ns)
         for intent in intents:
             for target in intent.targets if type(intent) is Basket else ():

@@ -178,7 +178,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An alert for a person, once: the facts and what to do; empty = nothing."""
     quiet: bool = False
     """True = no market event changes this answer before the next timer: until then only an own
-    fill, new terms and a lost book wake it. `receive` is called all the same."""
+    fill, new terms, a lost book and an `Observed` of its keys wake it. `receive` is called all the
+    same."""
     rest: Rest | None = None
     """A pause of its own, said with every evaluation while it lasts; None = it may open."""
     claim: Claim | None = None
