@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from itertools import groupby
 from sqlite3 import Connection
 from typing import Any
 
@@ -23,7 +24,7 @@ from engine.domain.settings import (
     first_equity_micro,
 )
 from engine.errors import BadInput, ConfigError
-from storage.database import WHY_LENGTH_MAX, Table, insert, note, transaction, update
+from storage.database import WHY_LENGTH_MAX, Table, dicts, insert, note, transaction, update
 from storage.live import latest_equity
 
 
@@ -284,6 +285,67 @@ def _leaves(path: str, value: object) -> list[tuple[str, object]]:
             for leaf in _leaves(f"{path}.{name}" if path else name, inner)
         ]
     return [(path, value)]
+
+
+# -- What became of each bot -----------------------------------------------------------------------
+
+BOT_VERSIONS_MAX = 500
+"""Versions of the settings that are looked through for what became of a bot, the newest."""
+
+
+class BotChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A saved version that made, changed or removed a bot, whose settings are JSON."""
+
+    bot: str
+    version: int
+    previous: int
+    """The version saved before it; 0 = it is the first that is looked at."""
+    at_ns: int
+    who: str
+    applied_ns: int | None
+    before: str
+    after: str
+    """Empty = there was no such bot."""
+
+
+def bot_changes(connection: Connection, engine_id: str) -> list[BotChange]:
+    """Return what the newest versions changed of each bot, in order; the first makes all it has."""
+    newest = max(_versions(connection, engine_id), default=0)
+    query = (
+        "SELECT s.version, s.at_ns, s.who, s.applied_ns, b.key AS bot, b.value AS settings "  # noqa: S608 our own words
+        "FROM settings s LEFT JOIN json_each(CASE WHEN json_valid(s.body) THEN s.body "
+        f"ELSE '{{}}' END, '$.bots') b WHERE s.engine_id = ? AND {_SOUND} AND s.version > ? "
+        "AND json_valid(s.body) ORDER BY s.version, b.key"
+    )
+    known: dict[str, str] = {}
+    made: list[BotChange] = []
+    previous = 0
+    which = (engine_id, newest - BOT_VERSIONS_MAX)
+    for version, rows in groupby(dicts(connection, query, which), lambda row: row["version"]):
+        found = list(rows)
+        now = {row["bot"]: row["settings"] for row in found if row["bot"] is not None}
+        head = {name: found[0][name] for name in ("at_ns", "who", "applied_ns")}
+        for bot in sorted(known.keys() | now.keys()):
+            before, after = known.get(bot, ""), now.get(bot, "")
+            if before != after:
+                made.append(
+                    BotChange(
+                        bot=bot,
+                        version=version,
+                        previous=previous,
+                        before=before,
+                        after=after,
+                        **head,
+                    )
+                )
+        known, previous = now, version
+    return made
+
+
+def removed_bots(connection: Connection, engine_id: str) -> dict[str, BotChange]:
+    """Return the bots that were there and are not, by name, each with its removal."""
+    last = {one.bot: one for one in bot_changes(connection, engine_id)}
+    return {name: one for name, one in sorted(last.items()) if not one.after}
 
 
 # -- What the accounts are worth, for settings that give capital to bots ---------------------------

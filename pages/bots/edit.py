@@ -1,7 +1,8 @@
-"""What may be changed about a bot: its settings, its mode; removed, killed alone, or duplicated."""
+"""What may be changed about a bot: settings, mode; removed, restored, killed, duplicated."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,16 +13,27 @@ from engine.domain.commands import SetMode
 from engine.domain.instruments import BotId, Mode
 from engine.domain.settings import BotSettings, SettingsDocument, Sizing
 from pages.kit import commands, drafts, forms, guard, names, panels
-from pages.kit.data import ask, engine_id
+from pages.kit.data import ask, ask_seldom, engine_id
 from pages.kit.home import this_minute
 from pages.kit.markdown import literal
+from pages.kit.words import count, moment
 from pages.shared import scoped_kill
 from storage.catalog import strategies
 from storage.live import engine_status
-from storage.settings import SettingsVersion, Stale
+from storage.settings import (
+    BotChange,
+    SettingsVersion,
+    Stale,
+    bot_changes,
+    changes,
+    read,
+    removed_bots,
+)
 from storage.views.frame import tradable
 
 EDITED, REMOVED = "bot_edited", "bot_removed"
+HISTORY_SHOWN = 20
+"""Versions of a bot that its page shows, the newest."""
 OWN = ("capital", "priority", "instruments_max", "inventory_on_stop", "slippage_exit_max")
 """What is asked for beside markets, series and the strategy's own parameters."""
 SIZING = "Sizing: how much of its capital it puts into one market"
@@ -87,6 +99,64 @@ def show() -> None:
         return
     with st.container(border=True):
         _form(edited, drafts.newest() if isinstance(saved, Stale) else edited.base)
+
+
+def show_saved(saved: Mapping[str, Any]) -> None:
+    """Draw all settings of a bot as they were saved last."""
+    with st.expander("Settings as saved"):
+        flat = {name: value for name, value in saved.items() if name != "parameters"}
+        flat |= {f"parameters.{name}": value for name, value in saved["parameters"].items()}
+        lists = {name: ", ".join(v) or "none" for name, v in flat.items() if isinstance(v, list)}
+        panels.facts({name: str(value) for name, value in (flat | lists).items()})
+
+
+@guard.part("The history of its settings")
+def show_history(name: str) -> None:
+    """Draw what each saved version changed of a bot, the newest first."""
+    mine = [one for one in ask_seldom(bot_changes, engine_id=engine_id()) if one.bot == name]
+    with st.expander(f"History: {count(len(mine), 'version')}"):
+        for one in reversed(mine[-HISTORY_SHOWN:]):
+            what = "changed" if one.before else "made"
+            force = f"in force {moment(one.applied_ns)}" if one.applied_ns else "never in force"
+            panels.note(f"Version {one.version}: {what} {moment(one.at_ns)} by {one.who}, {force}")
+            if one.before:
+                _show_change(one)
+        if len(mine) > HISTORY_SHOWN:
+            panels.note(f"{len(mine) - HISTORY_SHOWN} older ones are not shown.")
+
+
+def _show_change(one: BotChange) -> None:
+    """Draw what a version changed of a bot, in words."""
+    before, after = (
+        ask_seldom(read, engine_id=engine_id(), version=number)
+        for number in (one.previous, one.version)
+    )
+    differs = changes(before.document, after.document)
+    mine = [change for change in differs if change.path.startswith(f"bots.{one.bot}.")]
+    drafts.show_changes(mine, before.document, after.document)
+
+
+@guard.part("Removed bots")
+def show_removed() -> None:
+    """Offer to restore what was removed: a draft with the settings it had last."""
+    base = drafts.newest()
+    gone = {
+        name: one
+        for name, one in ask_seldom(removed_bots, engine_id=engine_id()).items()
+        if name not in base.document.bots
+    }
+    if not gone or "draft:bots" in st.session_state:
+        return
+    with st.expander(f"Restore a removed bot ({len(gone)})"):
+        name = st.selectbox("Removed bot", list(gone), key="restore_which")
+        one = gone[name]
+        kept = json.loads(one.before)
+        panels.note(f"{kept['strategy']}, removed {moment(one.at_ns)} by {one.who}.")
+        if st.button("Restore\N{HORIZONTAL ELLIPSIS}", key="restore_bot"):
+            for key in ("saved:bots", REMOVED):
+                st.session_state.pop(key, None)
+            drafts.draft("bots", {"bots": {name: kept}}, base)
+            st.rerun()
 
 
 def _form(edited: Edited, against: SettingsVersion) -> None:

@@ -161,6 +161,7 @@ def main() -> None:
     wizard.start_begun()
     wizard.offer()
     show_bots()
+    edit.show_removed()
     commands.show_question()
     edit.show()
     drafts.review("bots")
@@ -215,7 +216,8 @@ def show_bot(bot: Mapping[str, Any], base: SettingsVersion, *, alive: bool) -> N
     if saved is not None:
         # A bot the engine does not know is only saved: nothing of it works.
         rests = bot["evaluations"] is None or (alive and takes(bot, BotHappened.START_ASKED))
-        _settings(saved.model_dump(mode="json"))
+        edit.show_saved(saved.model_dump(mode="json"))
+        edit.show_history(str(bot["name"]))
         edit.offer(str(bot["name"]), base, rests=rests)
 
 
@@ -312,14 +314,6 @@ def _stop(bot: Mapping[str, Any], slot: str) -> None:
     )
     if st.button("Stop the bot", type="primary", key=f"stop_{bot['name']}"):
         commands.send(StopBot(bot=BotId(bot["name"]), inventory=policy), slot)
-
-
-def _settings(saved: Mapping[str, Any]) -> None:
-    with st.expander("Settings as saved"):
-        flat = {name: value for name, value in saved.items() if name != "parameters"}
-        flat |= {f"parameters.{name}": value for name, value in saved["parameters"].items()}
-        lists = {name: ", ".join(v) or "none" for name, v in flat.items() if isinstance(v, list)}
-        panels.facts({name: str(value) for name, value in (flat | lists).items()})
 
 
 @guard.part("The bot's books")

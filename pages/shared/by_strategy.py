@@ -26,6 +26,7 @@ COLUMNS = columns_of(
     Col("mode"),
     Col("running", "Bots running", ColKind.COUNT),
     Col("stopped", "Not running", ColKind.COUNT),
+    Col("removed", "Bots removed", ColKind.COUNT),
     Col("total", "PnL", ColKind.GAIN),
     Col("a_day", "PnL a day", ColKind.GAIN),
     Col("tested", "Tested, PAPER", ColKind.LONG),
@@ -89,8 +90,8 @@ def show(catalog: Mapping[str, StrategyEntry], name: str = "") -> None:
         mine = [row for row in rows if row["currency"] == currency]
         table(mine, COLUMNS, key=f"by_strategy_{name}_{currency}")
     panels.note(
-        "All bots there are by the strategy they have now, modes never summed. PnL = realised "
-        "\N{MINUS SIGN} fees + unrealised at the last mid, since the first fill; a day once one "
-        f"has passed. Tested, {Mode.PAPER.upper()}: the newest evidence, {shown.PLAYED}, with its "
-        "95 % interval."
+        "All bots by the strategy they have now, removed ones by their last, modes never summed. "
+        "PnL = realised \N{MINUS SIGN} fees + unrealised at the last mid, since the first fill; a "
+        f"day once one has passed. Tested, {Mode.PAPER.upper()}: the newest evidence, "
+        f"{shown.PLAYED}, with its 95 % interval."
     )

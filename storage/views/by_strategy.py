@@ -1,8 +1,8 @@
 """What a strategy's bots did together: how many run, what their fills made, how many there were.
 
 A row is of one strategy, mode and currency; nothing is summed over them. A bot counts by the
-strategy it has now, and its fills by the mode they were made in. Amounts are `Decimal`, summed as
-whole numbers outside SQL, where a sum beyond an int64 is an error.
+strategy it has now, a removed one by its last, and fills by the mode they were made in. Amounts are
+`Decimal`, summed as whole numbers outside SQL, where a sum beyond an int64 is an error.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import msgspec
 from engine.domain.money import MICRO_DECIMALS
 from storage.database import dicts
 from storage.live import OWNED
+from storage.settings import removed_bots
 from storage.views import Row, shown
 
 _MADE = ("realised_micro", "fees_micro", "unrealised_micro")
@@ -25,13 +26,14 @@ class _Sum(msgspec.Struct):
 
     bots: set[str]
     running: set[str]
+    removed: set[str]
     micro: dict[str, int]
     fills: int = 0
     first_ns: int | None = None
 
 
 def by_strategy(connection: Connection, engine_id: str) -> list[Row]:
-    """Return what the bots there are made, by strategy, mode and currency, in their order.
+    """Return what the bots there are and were made, by strategy, mode and currency, in their order.
 
     `total` = `realised` − `fees` + `unrealised`; `fills` without failed ones, the first at
     `first_ns`. A bot counts in the mode it is in, and in each it traded in; it runs in the first.
@@ -44,12 +46,18 @@ def by_strategy(connection: Connection, engine_id: str) -> list[Row]:
         (engine_id,),
     )
     strategy_of = {bot["name"]: bot["strategy"] for bot in bots}
+    removed = {
+        name: str(msgspec.json.decode(one.before)["strategy"])
+        for name, one in removed_bots(connection, engine_id).items()
+        if name not in strategy_of
+    }
+    strategy_of |= removed
     sums: dict[tuple[str, str, str], _Sum] = {}
 
     def of(row: Row) -> _Sum:
         key = (strategy_of[row["name"]], row["mode"], row["currency"])
-        found = sums.setdefault(key, _Sum(set(), set(), dict.fromkeys(_MADE, 0)))
-        found.bots.add(row["name"])
+        found = sums.setdefault(key, _Sum(set(), set(), set(), dict.fromkeys(_MADE, 0)))
+        (found.removed if row["name"] in removed else found.bots).add(row["name"])
         return found
 
     for bot in bots:
@@ -96,6 +104,7 @@ def _row(strategy: str, mode: str, currency: str, of: _Sum) -> Row:
         "currency": currency,
         "running": len(of.running),
         "stopped": len(of.bots) - len(of.running),
+        "removed": len(of.removed),
         **{name: shown(micro, MICRO_DECIMALS) for name, micro in amounts.items()},
         "total": shown(total, MICRO_DECIMALS),
         "fills": of.fills,

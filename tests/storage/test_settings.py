@@ -225,3 +225,18 @@ def test_no_first_settings_are_made_where_all_there_are_cannot_be_read(
     assert settings.latest(connection, "e1").version == 0
     assert first_settings(connection, "e2", 1)
     assert settings.in_force(connection, "e2").version == 1
+
+
+def test_what_each_version_made_changed_and_removed_of_a_bot(connection: Connection) -> None:
+    saved(connection, {"accounts": {"paper": PAPER}, "bots": {"maker": MAKER}}, 0)
+    saved(connection, {"bots": {"maker": {"capital": 250}}}, 1)
+    saved(connection, {"bots": {"other": MAKER | {"name": "other", "capital": 1.0}}}, 2)
+    connection.execute("UPDATE settings SET body = 'torn' WHERE version = 2")
+    saved(connection, {"bots": {"maker": None}}, 3)
+    found = settings.bot_changes(connection, "e1")
+    assert [(one.bot, one.version, one.previous) for one in found] == [
+        ("maker", 1, 0), ("maker", 3, 1), ("other", 3, 1), ("maker", 4, 3)
+    ]  # fmt: skip
+    (gone,) = settings.removed_bots(connection, "e1").values()
+    assert (gone.bot, gone.version, gone.after, gone.who) == ("maker", 4, "", "ann")
+    assert json.loads(gone.before)["capital"] == 250.0

@@ -226,6 +226,25 @@ def test_a_removed_bot_is_gone_from_the_settings_after_two_clicks(
     assert not any("no bot manages it" in one.value for one in page.warning)
 
 
+def test_a_removed_bot_is_restored_as_it_was_and_its_page_says_what_became_of_it(
+    opened: Opened, desk: Config
+) -> None:
+    saved(desk, {"bots": {"maker": {"capital": 250.0}}}, "ben")
+    page = opened("bots", bot="maker")
+    shown = texts(page)
+    assert "Version 2: changed" in shown
+    assert "by ben, never in force" in shown
+    assert "<th>Capital</th><td>100  \N{RIGHTWARDS ARROW}  250</td>" in shown
+    saved(desk, {"bots": {"maker": None}}, "ben")
+    st.cache_data.clear()
+    page = opened("bots")
+    assert "market_maker, removed" in texts(page)
+    press(page, "Restore\N{HORIZONTAL ELLIPSIS}")
+    press(page, "Save these changes")
+    bot = newest(desk).document.bots["maker"]
+    assert (bot.capital, bot.parameters) == (250.0, {"levels": 2})
+
+
 def test_a_removal_that_is_discarded_leaves_the_bot(opened: Opened, desk: Config) -> None:
     page = press(press(opened("bots", bot="maker"), "Remove…"), "Discard")
     assert "maker" in newest(desk).document.bots

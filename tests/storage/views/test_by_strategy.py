@@ -13,6 +13,7 @@ from storage.projected import PROJECTED
 from storage.projected.fills import FillRow
 from storage.projected.listings import ListingRow
 from storage.projected.positions import PositionRow
+from storage.settings import save
 from storage.views.by_strategy import by_strategy
 
 M1 = InstrumentId("demo:m1")
@@ -87,3 +88,20 @@ def test_sums_beyond_an_int64_are_exact(connection: Connection) -> None:
     made(connection, "b", Mode.PAPER, LARGE + 2)
     (row,) = by_strategy(connection, "e1")
     assert row["realised"] == Decimal(2 * LARGE + 3).scaleb(-6)
+
+
+def test_a_removed_bot_counts_by_its_last_strategy(connection: Connection) -> None:
+    account = {"name": "paper", "venue": "demo", "mode": "paper", "starting_cash": 1e4}
+    gone = {"name": "gone", "strategy": "grid", "account": "paper", "capital": 10.0}
+    put_bots(connection, "e1", (bot("a", "grid", Mode.PAPER),), 1)
+    for base, bots in enumerate(({"gone": gone}, {"gone": None})):
+        save(
+            connection, engine_id="e1", who="ann", base_version=base, now_ns=base + 1,
+            diff={"accounts": {"paper": account}, "bots": bots},
+        )  # fmt: skip
+    assert [row["removed"] for row in by_strategy(connection, "e1")] == [0]
+    made(connection, "gone", Mode.PAPER, 5_000_000, 1_000_000)
+    filled(connection, "gone", Mode.PAPER, 50)
+    rows = [row for row in by_strategy(connection, "e1") if row["removed"]]
+    assert [(row["running"], row["stopped"], row["removed"]) for row in rows] == [(1, 0, 1)]
+    assert (rows[0]["total"], rows[0]["fills"]) == (4, 1)
