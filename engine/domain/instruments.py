@@ -15,6 +15,7 @@ from engine.domain.legs import Kind, Leg, Side, is_bid
 from engine.domain.money import MICRO_DECIMALS, ceil_div, round_half_even_div, written
 from engine.domain.products import PRODUCTS, Product
 from engine.domain.products.margin import ContractValue
+from engine.domain.products.perpetual import MarginTerms
 from engine.errors import BadInput
 
 __all__ = [
@@ -130,6 +131,9 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     base: Asset | UnsetType = UNSET
     """What a spot pair trades, with the decimals its fees are counted in; unset = the thing traded
     is no asset, or the venue does not name it."""
+    margin: MarginTerms | UnsetType = UNSET
+    """What a position of a perpetual takes and must keep; unset = its full value, and it is never
+    liquidated."""
 
     def __post_init__(self) -> None:
         if self.price_decimals + self.size_decimals < 6:
@@ -156,6 +160,11 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def product(self) -> Product:
         """What an instrument of this kind is, for these terms."""
         return PRODUCTS[self.kind](self)
+
+    @property
+    def leverage(self) -> int:
+        """Value of a position by the margin it takes."""
+        return 1 if self.margin is UNSET else self.margin.leverage
 
     @cached_property
     def value_divisor(self) -> int:
@@ -220,6 +229,14 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         # Rates are parts per million, so size·rate is already micro-units per share; the venue
         # rounds to 5 decimals = 10 micro-units, and anything below one such step is free.
         return 10 * round_half_even_div(numerator, denominator * 10)
+
+    def opening_micro(self, price: int, size: int, *, post_only: bool) -> int:
+        """Return what a signed product's order that opens takes of free cash: margin and a fee.
+
+        `value / leverage`, rounded up (`engine.domain.products.margin.initial_margin`).
+        """
+        margin = self.product.margin_micro(self.cost_micro(price, size))
+        return margin if post_only else margin + max(0, self.taker_fee_micro(price, size))
 
     def fee_in_kind(self, size: int, *, maker: bool) -> Money | None:
         """Return the fee of a buy that is taken of what it brings; None = it is in the currency.

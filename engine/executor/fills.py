@@ -104,6 +104,11 @@ class Unsettled(msgspec.Struct, kw_only=True, gc=False):
     dust: int = 0
     """What its fee in the traded asset changed of the owner's dust."""
 
+    @property
+    def signed_micro(self) -> int:
+        """What it moved, with the sign of its size: above 0 bought."""
+        return self.cash_micro if self.side is Side.BUY else -self.cash_micro
+
 
 class FillBook(msgspec.Struct, kw_only=True):
     """All remembered fills: state of each, detail of the unsettled, ids by order."""
@@ -284,6 +289,8 @@ class Holding(msgspec.Struct, kw_only=True, gc=False):
         position = self.position
         if position == 0:
             return None
+        if instrument.product.signed:
+            return self.yes.cost_settled_micro * instrument.value_divisor // position
         leg = self.yes if position > 0 else self.no
         total = leg.settled + leg.pending
         if total <= 0:
@@ -356,11 +363,14 @@ def exit_value_micro(
 ) -> int:
     """Return what leaving would bring: the side we would hit, else the last two-sided mid, else 0.
 
+    Of a short, below 0, that is what buying it back would take. What a signed position was opened
+    for is no part of it.
+
     YES at the best bid, NO at 1 − best ask (architecture §5, Marks). A mark older than
     `mark_age_ns_max` is worth nothing.
     """
     if mark is None:
-        return 0
+        return _unmarked(holding)
     fresh = mark.trusted and mark.proof_ns is not None and now_ns - mark.proof_ns <= mark_age_ns_max
     bid = mark.best_bid if fresh else None
     ask = mark.best_ask if fresh else None
@@ -370,8 +380,11 @@ def exit_value_micro(
     yes, no = holding.yes, holding.no
     value = 0
     long = yes.settled + yes.pending
-    if long:
+    if long > 0:
         value += _worth(long, bid, mid2, divisor)
+    elif long:
+        marked = ask is not None or mid2 is not None
+        value += _worth(long, ask, mid2, divisor) if marked else _unmarked(holding)
     short = no.settled + no.pending
     if short:
         product = instrument.product
@@ -394,6 +407,11 @@ def mid_value_micro(holding: Holding, instrument: Instrument, mark: BookMarked |
         mirrored = instrument.product.mid2(second, mark.mid2)
         value += floor_div(holding.no.total * mirrored, 2 * instrument.value_divisor)
     return value
+
+
+def _unmarked(holding: Holding) -> int:
+    """Return what is counted without a mark: nothing, and of a short that its price has doubled."""
+    return 2 * min(0, holding.yes.cost_settled_micro)
 
 
 def _worth(size: int, price: int | None, mid2: int | None, divisor: int) -> int:

@@ -31,6 +31,7 @@ from engine.domain.orders import Order, OrderId
 from engine.domain.owners import shares, taken_first
 from engine.domain.perpetual_events import FundingPaid
 from engine.domain.products.funding import funding_shares
+from engine.domain.products.perpetual import closing
 from engine.errors import BrokenInvariant
 from engine.executor.fills import (
     FillBook,
@@ -48,6 +49,7 @@ from engine.executor.settlement import (
     Booked,
     LedgerState,
     balance,
+    move_signed,
     realise,
     settle,
     sweep,
@@ -55,12 +57,13 @@ from engine.executor.settlement import (
     take_redemption,
     tidy,
     totals_of,
+    trade_signed,
     void,
 )
 
 __all__ = ["Anomaly", "Booked", "Ledger", "LedgerState"]
 
-_BUY = Side.BUY
+_BUY, _BASE = Side.BUY, Leg.BASE
 
 # -- The ledger: one account's cash and holdings in whole micro-units and increments ---------------
 
@@ -177,9 +180,12 @@ class Ledger:
         """Book tokens that came to an owner without a trade here: a deposit of what they cost."""
         holding = self._own(key, owner)
         own = holding.leg(leg)
-        own.settled += size
-        own.cost_settled_micro += cost_micro
-        self.state.deposits_micro += cost_micro
+        if self.state.instruments[key].product.signed:
+            trade_signed(self.state, holding, size, cost_micro)
+        else:
+            own.settled += size
+            own.cost_settled_micro += cost_micro
+            self.state.deposits_micro += cost_micro
         self._after(holding)
         return self._verdict(holding)
 
@@ -193,8 +199,15 @@ class Ledger:
             self.release(order)
             return
         state = self.state
-        if order.side is _BUY:
-            instrument = state.instruments[order.instrument]
+        old = state.reservations.get(order.id)
+        instrument = state.instruments[order.instrument]
+        if instrument.product.signed:
+            leg = self.owned(order.instrument, order.bot).yes
+            others = leg.reserved - (0 if old is None else old.tokens)
+            tokens = closing(leg.settled, others, order.side, remaining)
+            opened = remaining - tokens
+            cash = instrument.opening_micro(order.price, opened, post_only=order.post_only)
+        elif order.side is _BUY:
             tokens = 0
             cash = -(-order.price * remaining // instrument.value_divisor)
             if not order.post_only:
@@ -202,7 +215,6 @@ class Ledger:
         else:
             cash, tokens = 0, remaining
         more_cash, more_tokens = cash, tokens
-        old = state.reservations.get(order.id)
         if old is not None:
             more_cash -= old.cash_micro
             more_tokens -= old.tokens
@@ -217,7 +229,7 @@ class Ledger:
 
     def reserve(self, order: Order) -> None:
         """Reserve what a new order may take. BrokenInvariant where that is not free."""
-        if order.side is not _BUY or not order.post_only:
+        if order.side is not _BUY or not order.post_only or order.leg is _BASE:
             self.commit(order, order.size)
             return
         state = self.state
@@ -243,6 +255,8 @@ class Ledger:
             raise BrokenInvariant(f"order {order.id} needs {more_cash} micro, {free} are free")
         if more_tokens > 0:
             leg = self.owned(order.instrument, order.bot).leg(order.leg)
+            if self.state.instruments[order.instrument].product.signed:
+                return  # it closes no more than there is, the rest is margin
             if more_tokens > leg.settled - leg.reserved:
                 raise BrokenInvariant(
                     f"order {order.id} sells {more_tokens}, settled {leg.settled}, "
@@ -341,8 +355,9 @@ class Ledger:
                 of.pop(key, None)
 
     def _verdict(self, holding: Holding | None) -> Booked:
-        negative = self.state.cash_settled_micro < 0
-        oversold = holding is not None and (holding.yes.settled < 0 or holding.no.settled < 0)
+        negative, oversold = self.state.cash_settled_micro < 0, False
+        if holding is not None and (holding.yes.settled < 0 or holding.no.settled < 0):
+            oversold = not self.state.instruments[holding.instrument].product.signed
         found = (Anomaly.CASH_NEGATIVE,) * negative + (Anomaly.OVERSOLD,) * oversold
         return Booked(changed=True, anomalies=found) if found else DONE
 
@@ -429,16 +444,21 @@ class Ledger:
         again behind a lost end of the journal, it owes the tokens until then.
         """
         state, giver = self.state, self._own(event.instrument, event.from_owner)
-        own, size = giver.leg(event.leg), event.size
-        value = state.instruments[event.instrument].proceeds_micro(event.price, size)
-        cost, _ = cost_out(own, size)
-        own.settled -= size
-        own.cost_settled_micro -= cost
-        realise(state, giver, value - cost)
         taker = self._own(event.instrument, event.to_owner)
-        taken = taker.leg(event.leg)
-        taken.settled += size
-        taken.cost_settled_micro += value
+        own, taken, size = giver.leg(event.leg), taker.leg(event.leg), event.size
+        terms = state.instruments[event.instrument]
+        value = terms.proceeds_micro(event.price, size)
+        if terms.product.signed:
+            sign = 1 if own.settled > 0 else -1
+            move_signed(state, giver, -sign * size, -sign * value)
+            move_signed(state, taker, sign * size, sign * value)
+        else:
+            cost, _ = cost_out(own, size)
+            own.settled -= size
+            own.cost_settled_micro -= cost
+            realise(state, giver, value - cost)
+            taken.settled += size
+            taken.cost_settled_micro += value
         self._after(giver)
         self._after(taker)
         return DONE
@@ -493,6 +513,7 @@ class Ledger:
         if any(held.yes.cost_micro or held.no.cost_micro for held in holders.values()):
             raise BrokenInvariant(f"{instrument} is flat and still has costs")
         del self.state.owned[instrument], self.state.holdings[instrument]
+        self.state.netted.pop(instrument, None)
         return True
 
     def in_assets(self) -> dict[str, int]:
@@ -538,20 +559,25 @@ class Ledger:
         self, marks: Mapping[InstrumentId, BookMarked], *, now_ns: int, mark_age_ns_max: int
     ) -> int:
         """Return cash plus holdings at the side we would leave by: the risk's view."""
-        value, owned = self._sure_micro, self.state.owned
+        value, state = self._sure_micro, self.state
         for key in self._held:
-            terms, mark = self.state.instruments[key], marks.get(key)
-            for holding in owned[key].values():
+            terms, mark = state.instruments[key], marks.get(key)
+            for holding in state.owned[key].values():
                 value += exit_value_micro(holding, terms, mark, now_ns, mark_age_ns_max)
-        return value
+        return value if not state.netted else value - self._opened_micro
 
     def shown_equity_micro(self, marks: Mapping[InstrumentId, BookMarked]) -> int:
         """Return cash plus holdings at the last two-sided mid: for people, labelled so."""
-        value, owned = self._sure_micro, self.state.owned
+        value, state = self._sure_micro, self.state
         for key in self._held:
-            terms, mark = self.state.instruments[key], marks.get(key)
-            value += sum(mid_value_micro(held, terms, mark) for held in owned[key].values())
-        return value
+            terms, mark = state.instruments[key], marks.get(key)
+            value += sum(mid_value_micro(held, terms, mark) for held in state.owned[key].values())
+        return value if not state.netted else value - self._opened_micro
+
+    @property
+    def _opened_micro(self) -> int:
+        """What signed positions were opened for, and nothing was paid for: no part of equity."""
+        return sum(position.cost for position in self.state.netted.values())
 
     # -- survival ----------------------------------------------------------------------------------
 

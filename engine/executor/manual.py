@@ -18,6 +18,7 @@ from engine.domain.intents import Urgency
 from engine.domain.legs import traded
 from engine.domain.money import money_text
 from engine.domain.orders import Order, OrderType
+from engine.domain.products.perpetual import closing
 from engine.executor.halts import ExecutorParts
 from engine.executor.orders import InstrumentState, LiveOrder
 from engine.executor.plan import Draft
@@ -103,7 +104,11 @@ class ByHand:
         blocks, name = self._blocks, asked.instrument
         if blocks.account_block() is not None:
             return f"{asked.account} places nothing now: {'; '.join(blocks.reasons)}"
-        if blocks.reduces_only and asked.side is Side.BUY:
+        held = self._table.ledger.owned(name, asked.owner).yes
+        signed = entry.instrument.product.signed
+        closes = signed and closing(held.settled, held.reserved, asked.side, asked.size)
+        adds = closes < asked.size if signed else asked.side is Side.BUY
+        if blocks.reduces_only and adds:
             why = "; ".join(blocks.reasons)
             return f"{asked.account} places only what sells tokens it holds: {why}"
         slot = entry.slots.get(asked.owner)
@@ -128,6 +133,12 @@ class ByHand:
     def _unpaid(self, instrument: Instrument, asked: PlaceManual) -> str:
         """Say what cash or settled tokens lack; empty = they suffice (law E)."""
         ledger, price, size = self._table.ledger, asked.price, asked.size
+        if instrument.product.signed:
+            held = ledger.owned(instrument.id, asked.owner).yes
+            opened = size - closing(held.settled, held.reserved, asked.side, size)
+            resting = asked.urgency is Urgency.REST
+            cost = instrument.opening_micro(price, opened, post_only=resting)
+            return _too_dear(cost, ledger.cash_free_micro, instrument)
         if asked.side is Side.SELL:
             leg = ledger.owned(instrument.id, asked.owner).leg(asked.leg)
             free = leg.settled - leg.reserved
@@ -144,11 +155,7 @@ class ByHand:
         cost = instrument.cost_micro(price, size)
         if asked.urgency is not Urgency.REST:
             cost += instrument.taker_fee_micro(price, size)
-        free = ledger.cash_free_micro
-        if cost <= free:
-            return ""
-        cost_text, free_text = money_text(cost), money_text(free)
-        return f"it may cost {cost_text} {instrument.currency}, and {free_text} are free"
+        return _too_dear(cost, ledger.cash_free_micro, instrument)
 
     def _meets_own(self, entry: InstrumentState, asked: PlaceManual) -> str:
         """Say which order of our own it would meet; empty = none (law F)."""
@@ -183,6 +190,13 @@ def illegal(instrument: Instrument, asked: PlaceManual) -> str:
             f"{instrument.size_text(max(instrument.size_min, instrument.lot))}"
         )
     return ""
+
+
+def _too_dear(cost: int, free: int, instrument: Instrument) -> str:
+    if cost <= max(0, free):
+        return ""
+    cost_text, free_text = money_text(cost), money_text(free)
+    return f"it may cost {cost_text} {instrument.currency}, and {free_text} are free"
 
 
 def _worthless(instrument: Instrument, order: Order) -> str:

@@ -239,20 +239,21 @@ _STARTED = "the engine started: the venue is asked about it"
 def update_exposure(exposure: ExposureBook, ledger: Ledger, instrument: Instrument) -> None:
     """Tell what is held: settled, pending and leaving tokens of each leg, and what they cost."""
     holders = ledger.holders(instrument.id)
-    linear = instrument.product.second is None
-    exposure.holding(instrument.id, *_held(ledger.holding(instrument.id), linear))
+    product = instrument.product
+    only_held = product.second is None and not product.signed
+    exposure.holding(instrument.id, *_held(ledger.holding(instrument.id), only_held))
     for owner, holding in holders.items():
-        exposure.owned(instrument.id, owner, *_held(holding, linear))
+        exposure.owned(instrument.id, owner, *_held(holding, only_held))
 
 
-def _held(holding: Holding, linear: bool) -> tuple[LegHolding, LegHolding]:
-    """Return both legs as they can be counted; of a linear short that was sold, nothing.
+def _held(holding: Holding, only_held: bool) -> tuple[LegHolding, LegHolding]:
+    """Return both legs as they can be counted; of a short of what is `only_held`, nothing.
 
-    Sold what we did not have: the ledger has reported it; a linear short has no worst case.
+    Sold what we did not have: the ledger has reported it; a short of spot has no worst case.
     """
     yes = holding.yes
     short = yes.settled + yes.leaving < 0 or yes.settled + yes.pending < 0
-    if short and linear:
+    if short and only_held:
         yes = msgspec.structs.replace(yes, settled=0, pending=0, leaving=0)
     return yes, holding.no
 

@@ -12,8 +12,9 @@ proven end of what it replaces (law H, for buys as well), and a sell never excee
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from copy import copy
+from functools import partial
 from itertools import zip_longest
 
 import msgspec
@@ -23,6 +24,7 @@ from engine.domain.instruments import Instrument, Leg, Side
 from engine.domain.intents import Quote, Quotes, ResidualReason, Target, Urgency
 from engine.domain.money import ceil_to_tick, floor_to_tick
 from engine.domain.orders import OrderId, OrderState, OrderType
+from engine.domain.products.perpetual import closing
 from engine.errors import BrokenInvariant
 from engine.executor.fills import Holding
 from engine.executor.orders import LiveOrder
@@ -270,6 +272,8 @@ class SidePlan(msgspec.Struct, gc=False):
     """What may be placed: wanted less everything alive."""
     sellable: int = 0
     """Settled tokens no live order has committed."""
+    closed: int = 0
+    """What the drafts close of a signed position."""
     could_reduce: bool = False
     """True where a resting buy could be replaced by selling settled tokens."""
 
@@ -460,32 +464,59 @@ class Attempt(msgspec.Struct, gc=False):
             side_plan.sellable -= size
 
     def _open(self, side_plan: SidePlan, level: int, size: int) -> None:
-        """Draft a buy as far as free cash pays for it."""
-        leg, price = self.instrument.product.opening(level, side_plan.bid)
+        """Draft a buy as far as free cash pays for it; what is held long or short, either way."""
+        product = self.instrument.product
+        if product.signed:
+            self._trade(side_plan, level, size)
+            return
+        leg, price = product.opening(level, side_plan.bid)
         cost = self._cost(price, size)
         if cost > self.cash_free_micro:
-            self.short = True
-            fits = self._affordable(price, size)
-            if fits < self.instrument.smallest:
-                fits = 0
-            self._leave(_NO_CASH, side_plan, level, size - fits)
-            if not fits:
+            size = self._fitting(side_plan, level, size, partial(self._cost, price))
+            if not size:
                 return
-            size, cost = fits, self._cost(price, fits)
+            cost = self._cost(price, size)
         if self._draft(side_plan, leg, _BUY, level=level, price=price, size=size):
             self.cash_free_micro -= cost
 
-    def _affordable(self, price: int, size: int) -> int:
-        """Return the largest multiple of the lot that cash pays for."""
-        lot = self.instrument.lot
+    def _trade(self, side_plan: SidePlan, level: int, size: int) -> None:
+        """Draft a trade of a signed position: what closes takes nothing, what opens its margin."""
+        instrument, held = self.instrument, self.holding.yes
+        leg, price = instrument.product.opening(level, side_plan.bid)
+        side = instrument.product.opening_side(side_plan.bid)
+        reserved = held.reserved + side_plan.closed
+        closes = closing(held.settled, reserved, side, abs(held.settled))
+
+        def cost(size: int) -> int:
+            opened = max(0, size - closes)
+            return instrument.opening_micro(price, opened, post_only=self.target.post_only)
+
+        if cost(size) > max(0, self.cash_free_micro):
+            size = self._fitting(side_plan, level, size, cost)
+            if not size:
+                return
+        if self._draft(side_plan, leg, side, level=level, price=price, size=size):
+            self.cash_free_micro -= cost(size)
+            side_plan.closed += min(size, closes)
+
+    def _fitting(
+        self, side_plan: SidePlan, level: int, size: int, cost: Callable[[int], int]
+    ) -> int:
+        """Return the largest legal size that free cash pays for, 0 = none; leave the rest."""
+        self.short = True
+        lot, free = self.instrument.lot, max(0, self.cash_free_micro)
         low, high = 0, size // lot
         while low < high:
             middle = (low + high + 1) // 2
-            if self._cost(price, middle * lot) <= self.cash_free_micro:
+            if cost(middle * lot) <= free:
                 low = middle
             else:
                 high = middle - 1
-        return low * lot
+        fits = low * lot
+        if fits < self.instrument.smallest:
+            fits = 0
+        self._leave(_NO_CASH, side_plan, level, size - fits)
+        return fits
 
     def _cost(self, price: int, size: int) -> int:
         """Return what the buy may take at worst: cost rounded up, and a taker's fee if it takes."""

@@ -393,18 +393,18 @@ def left_of(
 def reduces(table: OrderTable, order: Order) -> int:
     """Return how much of an order leads towards a position of zero: all of a SELL of what is held.
 
-    A BUY of a binary's other leg does, too: the way out while tokens are pending, which cannot be
-    sold yet. It leads there no further than what works on that side leaves of the position: beyond
-    zero a position grows.
+    Of a perpetual that is what goes against the position. A BUY of a binary's other leg does, too:
+    the way out while tokens are pending, which cannot be sold yet. It leads there no further than
+    what works on that side leaves of the position: beyond zero a position grows.
     """
-    if order.side is _SELL:
-        return order.size
     entry = table.instruments[order.instrument]
-    holding = table.ledger.owned(order.instrument, order.bot)
     product = entry.instrument.product
-    if product.second is None:
+    if order.side is _SELL and not product.signed:
+        return order.size
+    holding = table.ledger.owned(order.instrument, order.bot)
+    if product.second is None and not product.signed:
         return 0
-    bid = order.leg is not product.second
+    bid = order.leg is not product.second if not product.signed else order.side is _BUY
     left = -holding.position if bid else holding.position
     alive = entry.working_of(order.bot).values()
     return max(0, left - sum(one.remaining for one in alive if one.bid is bid))

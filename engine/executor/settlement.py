@@ -18,6 +18,7 @@ from engine.domain.instruments import BotId, Instrument, InstrumentId, Side
 from engine.domain.money import MICRO_DECIMALS
 from engine.domain.orders import Order, OrderId
 from engine.domain.products.binary import pays_micro
+from engine.domain.products.position import SignedPosition
 from engine.errors import BrokenInvariant
 from engine.executor.fills import (
     FillBook,
@@ -103,18 +104,24 @@ class LedgerState(msgspec.Struct, kw_only=True):
     reservations: dict[OrderId, Reservation] = {}
     fills: FillBook
     instruments: dict[InstrumentId, Instrument] = {}
+    netted: dict[InstrumentId, SignedPosition] = {}
+    """What a venue that nets the owners of a perpetual holds: its gains are what moved the cash."""
+    margin_micro: int = 0
+    """What the positions of perpetuals take of free cash, each owner's by itself."""
 
 
 def balance(state: LedgerState) -> None:
     """Raise BrokenInvariant where the books do not balance to the micro-unit, owners included."""
     owned = [held for holders in state.owned.values() for held in holders.values()]
+    # For a signed position nothing was paid: each owner has a cost of its own, and the venue one.
     cost = sum(h.yes.cost_micro + h.no.cost_micro for h in owned)
+    cost -= sum(position.cost for position in state.netted.values())
     have = state.cash_settled_micro + state.cash_pending_micro + state.redeemable_micro + cost
     accounted = state.deposits_micro + sum(state.income_micro.values())
     accounted += state.realised_micro - state.fees_micro
     if have != accounted:
         raise BrokenInvariant(f"ledger holds {have} micro and accounts for {accounted}")
-    reserved = sum(entry.cash_micro for entry in state.reservations.values())
+    reserved = sum(entry.cash_micro for entry in state.reservations.values()) + state.margin_micro
     if reserved != state.cash_reserved_micro:
         raise BrokenInvariant(
             f"reserved cash is {state.cash_reserved_micro}, orders account for {reserved}"
@@ -173,7 +180,10 @@ def take_fill(
         size, cost = entry.size, entry.cash_micro
     else:
         cost = entry.cash_micro = event.moved_micro(instrument, order.side)
-    if order.side is _BUY:
+    if instrument.product.signed:
+        state.cash_settled_micro -= fee
+        trade_signed(state, holding, size if order.side is _BUY else -size, entry.signed_micro)
+    elif order.side is _BUY:
         state.cash_settled_micro -= cost + fee
         if settled:
             leg.settled += size
@@ -187,6 +197,31 @@ def take_fill(
         realise(state, holding, cost - entry.cost_settled_micro - entry.cost_pending_micro)
     charge(state, holding, fee)
     return entry
+
+
+def trade_signed(state: LedgerState, holding: Holding, size: int, flow: int) -> None:
+    """Book a trade of a signed size for its signed value: its owner's, and the venue's own net.
+
+    What the venue realises is cash, what the owner does is its own. Each with the cost of what is
+    held moves by the same, so that they sum together at one mark.
+    """
+    netted = state.netted.get(holding.instrument)
+    if netted is None:
+        netted = state.netted[holding.instrument] = SignedPosition()
+    state.cash_settled_micro += netted.apply_fill(size, flow).realised
+    move_signed(state, holding, size, flow)
+
+
+def move_signed(state: LedgerState, holding: Holding, size: int, flow: int) -> None:
+    """Move an owner's signed position alone, as by a trade: the venue knows nothing of it."""
+    leg, product = holding.yes, state.instruments[holding.instrument].product
+    before = product.margin_micro(leg.cost_settled_micro)
+    own = SignedPosition(leg.settled, leg.cost_settled_micro)
+    realise(state, holding, own.apply_fill(size, flow).realised)
+    leg.settled, leg.cost_settled_micro = own.size, own.cost
+    more = product.margin_micro(own.cost) - before
+    state.margin_micro += more
+    state.cash_reserved_micro += more
 
 
 def _sell(state: LedgerState, leg: LegHolding, entry: Unsettled, *, settled: bool) -> None:
@@ -261,6 +296,8 @@ def realise(state: LedgerState, holding: Holding, amount: int) -> None:
 
 def settle(state: LedgerState, entry: Unsettled, holding: Holding) -> None:
     """Turn what a fill promised into money or tokens that may be used."""
+    if state.instruments[entry.instrument].product.signed:
+        return  # it was all there when it was booked
     leg = holding.leg(entry.leg)
     moving = entry.payout_micro
     if entry.side is not _BUY:
@@ -281,13 +318,21 @@ def settle(state: LedgerState, entry: Unsettled, holding: Holding) -> None:
 
 
 def void(state: LedgerState, entry: Unsettled, holding: Holding) -> None:
-    """Undo a fill to the unit: cash, tokens, costs, fee and what it had realised."""
+    """Undo a fill to the unit: cash, tokens, costs, fee and what it had realised.
+
+    A signed position trades back: what closing had brought is in its cost then.
+    """
     leg = holding.leg(entry.leg)
     cash, fee = entry.cash_micro, entry.fee_micro
     charge(state, holding, -fee)
     if entry.fee is not None:
         _pay(state, holding, entry.fee, -1)
     holding.dust -= entry.dust
+    if state.instruments[entry.instrument].product.signed:
+        state.cash_settled_micro += fee
+        size = entry.size if entry.side is _BUY else -entry.size
+        trade_signed(state, holding, -size, -entry.signed_micro)
+        return
     if entry.side is not _BUY:
         state.cash_pending_micro -= cash - fee
         leg.leaving -= entry.size

@@ -30,8 +30,9 @@ from engine.config import Config
 from engine.domain.bars import BarUnit, bar_spec
 from engine.domain.decisions import Decision, Stance
 from engine.domain.evidence import LEVEL, EvidenceRow, halves
-from engine.domain.instruments import BotId, Kind
+from engine.domain.instruments import BotId
 from engine.domain.money import MICRO
+from engine.domain.products import kind_played
 from engine.domain.settings import RiskLimits
 from engine.errors import BadInput
 from engine.lab.recordings.bar_files import BarMarket, BarRecording
@@ -304,7 +305,7 @@ class EvidenceTrial:
             data=data.name,
             digest=digest,
             rules_ns=rules_ns,
-            product=(Kind.SPOT if self._bars else Kind.BINARY).value,
+            product=kind_played(bars=self._bars is not None).value,
             settings=", ".join(f"{key}={value}" for key, value in self.settings.items()),
             per=found.per,
             quoted=self._bars is None,

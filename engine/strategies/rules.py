@@ -452,7 +452,7 @@ def _of_position(field: str, context: Context, standing: _Standing, now_ns: int)
     if field == "profit":
         return gain * abs(position) / instrument.value_divisor / MICRO
     product = instrument.product
-    of_second = position < 0 and product.opens_asks
+    of_second = position < 0 and product.second is not None
     return 100.0 * gain / max(1, product.one - average if of_second else average)
 
 

@@ -27,6 +27,8 @@ class ListingRow(msgspec.Struct, kw_only=True):
     """The asset a spot pair trades; None = it trades none, or the venue does not name it."""
     base_step: int | None = None
     """Units of that asset in one increment of a size."""
+    signed: bool = False
+    """True where it is held long or short: a position is a signed size with a signed cost."""
     payout_yes_micro: int | None = None
     seq: int
 
@@ -45,6 +47,7 @@ def on_instrument_listed(fold: Fold, event: events.InstrumentListed, record: Rec
     listing.one_token = 10**instrument.size_decimals
     if instrument.product.second is None:
         listing.currency = instrument.currency
+    listing.signed = instrument.product.signed
     if instrument.base is not UNSET:
         listing.base = instrument.base.id
         listing.base_step = 10 ** (instrument.base.decimals - instrument.size_decimals)

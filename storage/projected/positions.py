@@ -10,6 +10,7 @@ from engine.domain.fills import FillState
 from engine.domain.instruments import BotId, Leg, Mode, Side
 from engine.domain.owners import shares, taken_first
 from engine.domain.products.binary import PAIR
+from engine.domain.products.position import SignedPosition
 from engine.errors import JournalCorrupt
 from storage.fold import Fold, Noun, ProjectedTable
 from storage.journal import Record
@@ -78,6 +79,38 @@ class PositionRow(msgspec.Struct, kw_only=True):
             self.cost_micro = 0
         fill.realised_micro = None if self.unvalued else realised
 
+    def apply_signed(self, fill: FillRow, sign: int) -> None:
+        """Add a fill of what is held long or short, or take it out (-1); note what it realises."""
+        size, value = sign * fill.size, sign * (fill.value_micro or 0)
+        if fill.side is Side.BUY:
+            self.bought += size
+            self.spent_micro += value
+        else:
+            self.sold += size
+            self.received_micro += value
+            size, value = -size, -value
+        realised = self._trade(size, value)
+        self.fee_micro += sign * fill.fee_micro
+        self.unvalued += sign * (fill.value_micro is None)
+        fill.realised_micro = None if self.unvalued else realised
+
+    def _trade(self, size: int, value: int) -> int:
+        """Book a signed size for its signed value; return what closing brought."""
+        held = SignedPosition(self.settled, self.cost_micro)
+        realised = held.apply_fill(size, value).realised
+        self.settled, self.cost_micro = held.size, held.cost
+        return realised
+
+    def hand_over(self, size: int, value: int) -> None:
+        """Take over (+) or give away (−) a signed size at a signed value: nothing is traded."""
+        if size > 0:
+            self.bought += size
+            self.spent_micro += value
+        else:
+            self.sold -= size
+            self.received_micro -= value
+        self._trade(size, value)
+
     def convert(self, size: int, value_micro: int) -> None:
         """Take in this leg's part of a split, or let go of it in a merge (`size` < 0)."""
         if size > 0:
@@ -103,7 +136,15 @@ def on_fill_booked(fold: Fold, booked: FillBooked, record: Record) -> None:
         listing = fold.rows.find(ListingRow, fill.instrument)
         _fee_in_kind(position, fill, listing, dust=dust, sign=booked.sign)
         fold.rows.put(fill)
-    position.apply_fill(fill, booked.sign)
+    if _signed(fold, fill.instrument):
+        position.apply_signed(fill, booked.sign)
+    else:
+        position.apply_fill(fill, booked.sign)
+
+
+def _signed(fold: Fold, instrument: str) -> bool:
+    listing = fold.rows.find(ListingRow, instrument)
+    return listing is not None and listing.signed
 
 
 def _fee_in_kind(
@@ -125,6 +166,8 @@ def _fee_in_kind(
 def on_fill_confirmed(fold: Fold, confirmed: FillConfirmed, record: Record) -> None:
     """Move the tokens of a fill from pending to settled."""
     fill = confirmed.fill
+    if _signed(fold, fill.instrument):
+        return  # all of it was there when it was booked
     position = _position(fold, _key_of(fill), fill.mode, record)
     position.pending -= fill.tokens
     position.settled += fill.tokens
@@ -156,7 +199,10 @@ def on_cash_moved(fold: Fold, event: CashMoved, record: Record) -> None:
         raise JournalCorrupt(f"record {record.seq} moves tokens and does not say which")
     key = event.account, event.instrument, event.leg, event.owner
     position = _position(fold, key, fold.rows.mode(event.account), record)
-    position.convert(event.tokens, event.amount_micro)
+    if _signed(fold, event.instrument):
+        position.hand_over(event.tokens, event.amount_micro)
+    else:
+        position.convert(event.tokens, event.amount_micro)
 
 
 def on_holding_transferred(fold: Fold, event: HoldingTransferred, record: Record) -> None:
@@ -165,6 +211,15 @@ def on_holding_transferred(fold: Fold, event: HoldingTransferred, record: Record
     if listing is None or not listing.value_divisor:
         return
     value, mode = event.price * event.size // listing.value_divisor, fold.rows.mode(event.account)
+    if listing.signed:
+        giver = _position(
+            fold, (event.account, event.instrument, event.leg, event.from_owner), mode, record
+        )
+        to = event.account, event.instrument, event.leg, event.to_owner
+        sign = 1 if giver.settled > 0 else -1
+        giver.hand_over(-sign * event.size, -sign * value)
+        _position(fold, to, mode, record).hand_over(sign * event.size, sign * value)
+        return
     for owner, size in ((event.from_owner, -event.size), (event.to_owner, event.size)):
         key = event.account, event.instrument, event.leg, owner
         _position(fold, key, mode, record).convert(size, value)

@@ -188,12 +188,28 @@ def test_linear_holding_and_live_buys_can_lose_what_they_cost(build):
     assert book.instrument_micro(spot.id) == 139_000_000
 
 
-def test_short_linear_holding_is_refused(build):
-    spot = build.spot(kind=Kind.PERPETUAL)
+def test_short_spot_holding_is_refused(build):
+    spot = build.spot()
     book = book_of(spot)
     for wrong in ({"yes_settled": -1}, {"yes_settled": -1, "yes_leaving": 6}):
         with pytest.raises(BrokenInvariant, match="no worst case"):
             book.holding(spot.id, **build.holding(**wrong))
+
+
+def test_a_short_of_a_perpetual_counts_as_a_long_of_its_size_does_and_closing_it_adds_nothing(
+    build,
+):
+    perpetual = build.spot(kind=Kind.PERPETUAL)
+    for size, closes, opens in ((1_000, Side.SELL, Side.BUY), (-1_000, Side.BUY, Side.SELL)):
+        book = book_of(perpetual)
+        cost = 69_000_000 if size > 0 else -69_000_000
+        book.holding(perpetual.id, **build.holding(yes_settled=size, cost_settled_micro=cost))
+        assert book.instrument_micro(perpetual.id) == 69_000_000
+        of = {"instrument": perpetual.id, "leg": Leg.BASE, "price": 7_000_000, "size": 1_000}
+        book.live(build.order(1, side=closes, **of), 1_000)
+        assert book.instrument_micro(perpetual.id) == 69_000_000
+        book.live(build.order(2, side=opens, **of), 1_000)
+        assert book.instrument_micro(perpetual.id) == 139_000_000
 
 
 def test_fees_of_an_order_that_may_take_are_part_of_the_loss(build):

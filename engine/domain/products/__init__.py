@@ -16,14 +16,22 @@ from collections.abc import Callable, Mapping
 from engine.domain.legs import Kind
 from engine.domain.products.binary import Binary
 from engine.domain.products.linear import Linear
+from engine.domain.products.perpetual import PerpetualContract
 from engine.domain.products.product import Product, ProductTerms
 
-__all__ = ["PRODUCTS", "Product", "beside_holding", "opening_price", "quoted_in_cents"]
+__all__ = [
+    "PRODUCTS",
+    "Product",
+    "beside_holding",
+    "kind_played",
+    "opening_price",
+    "quoted_in_cents",
+]
 
 PRODUCTS: Mapping[Kind, Callable[[ProductTerms], Product]] = {
     Kind.BINARY: Binary.of,
     Kind.SPOT: Linear.of,
-    Kind.PERPETUAL: Linear.of,
+    Kind.PERPETUAL: PerpetualContract.of,
 }
 
 
@@ -38,6 +46,11 @@ def opening_price(product: Product, level: int, *, long: bool) -> int:
 def quoted_in_cents(kind: str | None) -> bool:
     """Say whether the prices of a kind are quoted in hundredths of the currency."""
     return kind == Kind.BINARY
+
+
+def kind_played(*, bars: bool) -> Kind:
+    """Return of which kind the instruments of a recording are: bars have one price, others legs."""
+    return Kind.SPOT if bars else Kind.BINARY
 
 
 def beside_holding(kind: str) -> bool:

@@ -42,6 +42,7 @@ class Binary(msgspec.Struct, frozen=True, gc=False):
 
     legs = PAIR
     second = _NO
+    signed = False
     bid_sells = _NO
     ask_sells = _YES
     opens_asks = True
@@ -63,6 +64,12 @@ class Binary(msgspec.Struct, frozen=True, gc=False):
 
     def opening(self, level: int, bid: bool) -> LegPrice:
         return (_YES, level) if bid else (_NO, self.one - level)
+
+    def opening_side(self, bid: bool) -> Side:
+        return _BUY
+
+    def margin_micro(self, cost_micro: int) -> int:
+        return 0
 
     def loss_unit(self, leg: Leg, side: Side, price: int) -> int:
         return price if side is _BUY else self.one - price

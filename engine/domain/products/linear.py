@@ -1,7 +1,7 @@
 """A thing with one price: bought with the currency and sold for it, without an upper end.
 
-Its one leg is BASE, and a level is its price. It is sold from what is held: a short is refused by
-the planner, and counted nowhere.
+Its one leg is BASE, and a level is its price. It is sold from what is held: what is held short is a
+perpetual.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ class Linear(msgspec.Struct, frozen=True, gc=False):
 
     legs = _LEGS
     second = None
+    signed = False
     bid_sells = None
     ask_sells = _BASE
     opens_asks = False
@@ -53,6 +54,12 @@ class Linear(msgspec.Struct, frozen=True, gc=False):
         if not bid:
             raise BrokenInvariant("nothing with one price is opened by a sale")
         return _BASE, level
+
+    def opening_side(self, bid: bool) -> Side:
+        return _BUY
+
+    def margin_micro(self, cost_micro: int) -> int:
+        return 0
 
     def loss_unit(self, leg: Leg, side: Side, price: int) -> int:
         """Return the price of a buy; a sale of what is held costs no more than the holding did."""

@@ -26,6 +26,8 @@ class ProductTerms(Protocol):
     def tick(self) -> int: ...
     @property
     def value_divisor(self) -> int: ...
+    @property
+    def leverage(self) -> int: ...
 
 
 class HeldLeg(Protocol):
@@ -53,6 +55,10 @@ class Product(Protocol):
     @property
     def second(self) -> Leg | None:
         """The leg that gains where the first one loses; None = there is none."""
+
+    @property
+    def signed(self) -> bool:
+        """True where a position is held long or short, and only what it gains moves cash."""
 
     @property
     def one(self) -> int:
@@ -86,8 +92,8 @@ class Product(Protocol):
         """The leg whose sale is a bid; None = no sale is."""
 
     @property
-    def ask_sells(self) -> Leg:
-        """The leg whose sale is an ask."""
+    def ask_sells(self) -> Leg | None:
+        """The leg whose sale is an ask, of what is held; None = a sale needs nothing held."""
 
     @property
     def opens_asks(self) -> bool:
@@ -97,7 +103,13 @@ class Product(Protocol):
         """Return what to sell, and at which price, to trade at a level in this direction."""
 
     def opening(self, level: int, bid: bool) -> LegPrice:
-        """Return what to buy, and at which price, to trade at a level in this direction."""
+        """Return what opens, and at which price, to trade at a level in this direction."""
+
+    def opening_side(self, bid: bool) -> Side:
+        """Return whether it is bought or sold there: only what is signed is opened by a sale."""
+
+    def margin_micro(self, cost_micro: int) -> int:
+        """Return what holding this value takes of free cash beside what was paid for it."""
 
     def loss_unit(self, leg: Leg, side: Side, price: int) -> int:
         """Return what one increment of a live order can lose if it fills, in price increments."""

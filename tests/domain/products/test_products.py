@@ -48,7 +48,7 @@ def test_selling_and_opening_at_a_level_go_the_same_way(of: Product, level: int,
         assert (is_bid(Side.SELL, leg), of.level(leg, price)) == (bid, level)
     if bid or of.opens_asks:
         leg, price = of.opening(level, bid)
-        assert (is_bid(Side.BUY, leg), of.level(leg, price)) == (bid, level)
+        assert (is_bid(of.opening_side(bid), leg), of.level(leg, price)) == (bid, level)
 
 
 def test_what_has_one_price_is_never_sold_short() -> None:
