@@ -42,7 +42,7 @@ PAGE = Page("Market", ":material/candlestick_chart:", "Trade", 5)
 
 REFRESH_S = 2.0
 SLOW_S = 5.0
-SLOT = "follow_market"
+SLOT = price_alerts.FOLLOW_SLOT
 MINUTE_NS, HOUR_NS = 60 * SECOND_NS, 3_600 * SECOND_NS
 TRADES = columns_of(
     Col("at_ns"),
@@ -104,7 +104,7 @@ def main() -> None:
             show_history(account, name, mode)
             show_ticket(account, name, instrument, mode)
         commands.show_question()
-    price_alerts.show_of_market(name, [one.account for one in accounts])
+    price_alerts.show_of_market(name, [one.account for one in accounts], instrument)
     show_about(name, row, instrument, account, mode)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from engine.domain.alerts import described
 from engine.domain.jobs.report import ReportPeriod
+from engine.domain.limits import LIMITS
 from engine.domain.setting_places import place_of
 from engine.domain.words import many
 from engine.errors import BadInput
@@ -376,7 +377,7 @@ class Figures:
             (
                 row["mode"].upper(),
                 row["account"],
-                row["name"].replace("_", " "),
+                LIMITS[row["name"]].title if row["name"] in LIMITS else row["name"],
                 row["subject"] or NONE,
                 f"{100 * row['share']:.0f} %",
             )

@@ -36,6 +36,7 @@ from engine.watch.send import SendOrder, carry_out
 from storage import watch
 from storage.channels import LABEL, PROTECTION, change_channel, put_channel, read_channels
 from storage.database import reading, writing
+from storage.live import listed
 from storage.settings import Stale, latest, save
 from storage.users import ENGINE_ID
 from storage.watch import RequestKind
@@ -248,6 +249,7 @@ def _rule(args: argparse.Namespace, config: Config) -> int:
 
 
 def _add(args: argparse.Namespace, config: Config) -> int:
+    _require_possible(args, config)
     made_of = args.instrument.partition(":")[2][:24].lower()
     name = args.name or f"{made_of}-{WallClock().now_ns() // 10**9 % 100_000}"
     price = {
@@ -269,6 +271,20 @@ def _add(args: argparse.Namespace, config: Config) -> int:
             left = leave_and_wait(config, connection, followed, APPLY_WAIT_S)
         print(left.answer or "the engine has not answered whether it follows the market")
     return 0
+
+
+def _require_possible(args: argparse.Namespace, config: Config) -> None:
+    """Raise BadInput where the market can never have that price, 60 for 60¢ say."""
+    try:
+        with reading(config.state_path) as connection:
+            instrument = listed(connection, ENGINE_ID, args.instrument)
+    except BadInput:
+        return  # the engine has never had to do with it: the venue's range is not known here
+    end = float(instrument.price_decimal(instrument.product.end))
+    for price in (args.above, args.below, args.moves):
+        if price is not None and price >= end:
+            said = f"{price:g} is not a price of {args.instrument}"
+            raise BadInput(f"{said}: they end below {end:g}; 60¢ is written 0.60")
 
 
 def _remove(args: argparse.Namespace, config: Config) -> int:

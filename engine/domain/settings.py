@@ -437,7 +437,7 @@ class AlertSettings(Settings):
         "http://127.0.0.1:8501",
         pattern=r"^https?://\S+$",
         max_length=200,
-        description="of the dashboard, as links in messages begin",
+        description="of the dashboard, as links in messages begin; as shipped = its port here",
     )
     ack_links: bool = Field(
         False, description="messages carry a signed link that acknowledges without signing in"

@@ -213,7 +213,7 @@ class Watch:
         self._forgot_ns = 0
         self._log = DeliveryLog(place.home / log.NAME, now_ns)
         self._meta, self._away = self._log.run(self._restored)
-        self._settings = SettingsReader(self._meta.get(SETTINGS))
+        self._settings = SettingsReader(self._meta.get(SETTINGS), place.port)
         self._dispatch = Dispatch(place.home, place.state, sends, self._meta.get(PING))
 
     def _restored(self, connection: sqlite3.Connection) -> tuple[dict[str, str], str]:

@@ -19,6 +19,9 @@ from engine.domain.alerts import SEVERITIES, AlertKind, Sent, Severity
 EVERY = "*"
 """A rule's word for every channel."""
 
+ADDRESS = "http://127.0.0.1:8501"
+"""Where the dashboard is unless the settings say otherwise; there the port is the desk's own."""
+
 MINUTE_NS = 60 * 1_000_000_000
 HOUR_NS = 60 * MINUTE_NS
 
@@ -81,7 +84,7 @@ class AlertsRead(msgspec.Struct, frozen=True, kw_only=True):
     prices: dict[str, PriceRule] = {}
     thresholds: Thresholds = Thresholds()
     zone: str = "UTC"
-    address: str = "http://127.0.0.1:8501"
+    address: str = ADDRESS
     ack_links: bool = False
     ack_hours: int = 24
 
@@ -177,16 +180,24 @@ class _Document(msgspec.Struct):
 class SettingsReader:
     """The alert settings in force; those that can be read last stay where newer cannot."""
 
-    def __init__(self, kept: str | None) -> None:
-        self.now = AlertsRead()
+    def __init__(self, kept: str | None, port: int | None = None) -> None:
+        self._own = f"http://127.0.0.1:{port}" if port else ADDRESS
+        self._now = AlertsRead()
         self.error = ""
         """Why the newest cannot be read; empty = it can."""
         self._version = -1
         if kept:
             try:
-                self.now = msgspec.json.decode(kept, type=AlertsRead)
+                self._now = msgspec.json.decode(kept, type=AlertsRead)
             except msgspec.MsgspecError:
                 self.error = "the kept copy of the alert settings is of another version"
+
+    @property
+    def now(self) -> AlertsRead:
+        """The settings in force; an address that was left as shipped is this desk's own."""
+        if self._now.address != ADDRESS:
+            return self._now
+        return msgspec.structs.replace(self._now, address=self._own)
 
     def read(self, state: sqlite3.Connection, engine_id: str) -> None:
         """Read the newest saved version; it needs no engine to be in force here."""
@@ -195,10 +206,10 @@ class SettingsReader:
             return
         self._version = row[0]
         try:
-            self.now, self.error = msgspec.json.decode(row[1], type=_Document).alerts, ""
+            self._now, self.error = msgspec.json.decode(row[1], type=_Document).alerts, ""
         except msgspec.MsgspecError as error:
             self.error = f"version {row[0]} of the settings: {error}"
 
     def kept(self) -> str:
         """Return them as they are kept for a time without a state database."""
-        return msgspec.json.encode(self.now).decode()
+        return msgspec.json.encode(self._now).decode()

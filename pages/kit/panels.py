@@ -86,8 +86,16 @@ def said_line(label: str, value: str, said: str) -> str:
 
 @contextmanager
 def panel(label: str, key: str, *, opened: bool = False, icon: str | None = None) -> Iterator[bool]:
-    """Draw a panel; gives whether it is open, only then there is something to draw in it."""
+    """Draw a panel; gives whether it is open, only then there is something to draw in it.
+
+    To Streamlit a panel whose label changed, because it counts what is in it, is another panel:
+    that one is opened where the former was.
+    """
+    known = st.session_state.get(f"panel:{key}")
+    if known is not None and known[0] != (label, opened):
+        st.session_state[key] = known[1]
     box = st.expander(label, expanded=opened, key=key, icon=icon, on_change="rerun")
+    st.session_state[f"panel:{key}"] = (label, opened), bool(box.open)
     with box:
         yield bool(box.open)
 

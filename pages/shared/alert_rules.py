@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from engine.domain.alerts import ALERT_KINDS, SEVERITIES, AlertGroup
+from engine.domain.alerts import ALERT_KINDS, SEVERITIES, AlertGroup, described
 from engine.domain.settings import AlertRule
 from pages.kit import drafts, guard, panels
 from pages.kit.home import config
@@ -41,10 +41,18 @@ def show_rules() -> None:
         _form(str(name).strip(), rules.get(str(chosen)) or AlertRule(), new=new)
 
 
+def _kind(name: str) -> str:
+    return described(name).title
+
+
+def _channel(name: str) -> str:
+    return "every channel" if name == EVERY else name
+
+
 def in_words(rule: AlertRule) -> str:
     """Return what a rule does, as a sentence."""
-    about = ", ".join([*rule.kinds, *rule.groups]) or "every kind"
-    where = "no channel" if rule.mute else ", ".join(rule.channels).replace(EVERY, "every channel")
+    about = ", ".join([*map(_kind, rule.kinds), *rule.groups]) or "every kind"
+    where = "no channel" if rule.mute else ", ".join(map(_channel, rule.channels))
     words = [f"{about} from {rule.severity_min} on → {where}"]
     words.append(f"digest each {rule.digest_min} min" if rule.digest_min else "at once")
     if rule.quiet:
@@ -58,12 +66,19 @@ def in_words(rule: AlertRule) -> str:
 def _form(name: str, rule: AlertRule, *, new: bool) -> None:
     with st.form(f"rule_form_{name}", border=True):
         one, two = st.columns(2)
-        kinds = one.multiselect("Kinds", sorted(ALERT_KINDS), default=list(rule.kinds))
+        kinds = one.multiselect(
+            "Kinds",
+            sorted(ALERT_KINDS, key=_kind),
+            default=list(rule.kinds),
+            format_func=_kind,
+        )
         groups = two.multiselect("Groups", list(AlertGroup), default=list(rule.groups))
         severity = one.selectbox(
             "Minimum severity", SEVERITIES, SEVERITIES.index(rule.severity_min)
         )
-        channels = two.multiselect("Channels", _channels(rule.channels), list(rule.channels))
+        channels = two.multiselect(
+            "Channels", _channels(rule.channels), list(rule.channels), format_func=_channel
+        )
         given: dict[str, object] = {
             "kinds": kinds,
             "groups": groups,

@@ -11,13 +11,13 @@ from typing import Any
 import streamlit as st
 
 from pages.kit import commands, guard, panels
-from pages.kit.data import fresh
+from pages.kit.data import forget, fresh
 from pages.kit.markdown import literal
 from pages.kit.tables import TableRow
 from pages.kit.words import money
 from storage import views
 from storage.files import said_bytes
-from storage.jobs import JobState
+from storage.jobs import JOB_ENDS, JobState
 from storage.views.frame import engine_of
 
 FACTS_SHOWN = 4
@@ -42,6 +42,7 @@ def _follow(slot: str) -> None:
     for row in fresh(views.jobs, fresh(engine_of)):
         # The same may have been asked for before: that job is another one.
         if (row["kind"], row["arguments"]) == wanted and row["created_ns"] >= asked_ns:
+            _draw_anew_at_its_end(row)
             tone, said = outcome(row)
             tone(literal(said))
             way = "Open" if row["state"] == JobState.DONE else "Progress"
@@ -50,6 +51,15 @@ def _follow(slot: str) -> None:
                 made.append(panels.link(f"Open: backtest {run}", "runs", run=run))
             panels.links(*made)
             return
+
+
+def _draw_anew_at_its_end(row: TableRow) -> None:
+    """Draw the whole page once more when a job has ended: its lists may hold what it made."""
+    drawn: set[int] = st.session_state.setdefault("jobs_drawn", set())
+    if row["state"] in JOB_ENDS and row["id"] not in drawn:
+        drawn.add(row["id"])
+        forget()
+        st.rerun()
 
 
 def outcome(row: TableRow) -> tuple[Callable[[str], object], str]:

@@ -7,12 +7,18 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
+from engine.domain.commands.trading import FollowMarket
+from engine.domain.instruments import AccountId, Instrument, InstrumentId
+from engine.domain.products import Product
 from engine.domain.settings import PriceAlert
-from pages.kit import drafts, guard, names, panels
+from engine.errors import BadInput
+from pages.kit import commands, drafts, guard, names, panels
+from pages.kit.data import ask, engine_id
 from pages.kit.markdown import literal
 from pages.kit.panels import panel
+from storage.live import listed
 
-SLOT = "price_alerts"
+SLOT, FOLLOW_SLOT = "price_alerts", "follow_market"
 ABOVE, BELOW, MOVES = "at or above", "at or below", "moves by"
 WAYS = {ABOVE: "above", BELOW: "below", MOVES: "moves"}
 """How it is said -> the field of the settings."""
@@ -30,13 +36,14 @@ def show_prices() -> None:
 
 
 @guard.part("The price alerts of this market")
-def show_of_market(instrument: str, accounts: Sequence[str]) -> None:
+def show_of_market(name: str, accounts: Sequence[str], instrument: Instrument | None) -> None:
     """Draw the price alerts of one market and the form of a new one.
 
-    `accounts` are those whose book may be meant; the price is the middle of it.
+    `accounts` are those whose book may be meant; the price is the middle of it. `instrument` is
+    None where the engine has never had to do with the market.
     """
     known = drafts.newest().document.alerts.prices
-    mine = {name: one for name, one in known.items() if one.instrument == instrument}
+    mine = {key: one for key, one in known.items() if one.instrument == name}
     with panel(f"Price alerts: {len(mine) or 'none'}", "fold_price", opened=False) as opened:
         if not opened:
             return
@@ -45,17 +52,19 @@ def show_of_market(instrument: str, accounts: Sequence[str]) -> None:
             "receives."
         )
         _rows(mine, with_market=False)
-        _form(instrument, accounts, set(known))
+        _form(name, accounts, set(known), instrument.product if instrument else None)
 
 
-def price_words(one: PriceAlert) -> str:
-    """Return what a price alert waits for."""
+def price_words(one: PriceAlert, *, cents: bool = False) -> str:
+    """Return what a price alert waits for, its price as the market's page gives prices."""
+    given = one.above or one.below or one.moves or 0.0
+    price = names.price(given, in_cents=cents)
     if one.above is not None:
-        said = f"at or above {one.above:g}"
+        said = f"at or above {price}"
     elif one.below is not None:
-        said = f"at or below {one.below:g}"
+        said = f"at or below {price}"
     else:
-        said = f"moves by {one.moves:g} within {one.within_min} min"
+        said = f"moves by {price} within {one.within_min} min"
     return said + (", each time" if one.repeats else ", once") + (f" · {one.note}" * bool(one.note))
 
 
@@ -63,35 +72,52 @@ def _rows(prices: Mapping[str, PriceAlert], *, with_market: bool) -> None:
     for name, one in sorted(prices.items()):
         with st.container(horizontal=True, vertical_alignment="center"):
             market = f" · {literal(names.market(one.instrument))}" * with_market
-            st.markdown(f"**{literal(name)}**{market} · {literal(price_words(one))}")
+            st.markdown(
+                f"**{literal(name)}**{market} · {literal(price_words(one, cents=_in_cents(one)))}"
+            )
             if st.button("Remove", key=f"price_{name}"):
                 _keep({name: None})
 
 
-def _form(instrument: str, accounts: Sequence[str], taken: set[str]) -> None:
+def _in_cents(one: PriceAlert) -> bool:
+    try:
+        return ask(listed, engine_id(), one.instrument).product.in_cents
+    except BadInput:
+        return False  # the engine has never had to do with the market
+
+
+def _form(name: str, accounts: Sequence[str], taken: set[str], product: Product | None) -> None:
+    cents = product is not None and product.in_cents
+    unit, end = (", ¢", 100.0) if cents else ("", None)
     with st.form("price_alert", border=True):
         one, two = st.columns(2)
         way = one.selectbox("When the price", list(WAYS))
-        price = two.number_input("Price", 0.0, step=0.01, format="%g", value=None)
+        price = two.number_input(
+            f"Price{unit}", 0.0, end, value=None, step=1.0 if cents else 0.01, format="%g"
+        )
         within = one.number_input("Within, minutes (of a move)", 1, 1_440, 60)
         note = two.text_input("Note", max_chars=200, placeholder="stands in the message")
-        account = one.selectbox("Whose book", ["any account's", *accounts])
+        # One that is named follows the market: of any account's, there may be none that does.
+        account = one.selectbox("Whose book", [*accounts, "any account's"])
         repeats = two.toggle("Each time it comes true anew", key="price_repeats")
         asked = st.form_submit_button("Set the alert", type="primary")
     if not asked:
         return
-    if price is None:
+    if not price:
         st.error("Give the price first.")
         return
     given: dict[str, object] = {
-        "instrument": instrument,
-        WAYS[way]: price,
+        "instrument": name,
+        WAYS[way]: round(price / 100, 9) if cents else price,
         "within_min": within,
         "note": note,
         "repeats": repeats,
         "account": account if account in accounts else "",
     }
-    _keep({_free_name(instrument, taken): given})
+    if account in accounts and commands.engine_runs():
+        followed = FollowMarket(account=AccountId(account), instrument=InstrumentId(name))
+        commands.send(followed, FOLLOW_SLOT)
+    _keep({_free_name(name, taken): given})
 
 
 def _free_name(instrument: str, taken: set[str]) -> str:

@@ -35,7 +35,7 @@ from pages.frame.operator import ensure_operator
 from storage.catalog import put_catalog
 from storage.database import reading, writing
 from storage.schema import migrate
-from storage.settings import Saved, applied, save
+from storage.settings import Saved, applied, latest, save
 from storage.users import ENGINE_ID
 from tests import forked
 from tests.live.polymarket_programs import LivePrograms
@@ -175,6 +175,21 @@ class LiveDesk(Desk):
             program.terminate()
             program.wait(180)
         super().stop()
+
+    @contextmanager
+    def beside(self, *words: str) -> Iterator[None]:
+        """Have one more program run, with the environment of the others."""
+        program = self.program(*words)
+        try:
+            yield
+        finally:
+            program.terminate()
+            program.wait(180)
+
+    def version(self) -> int:
+        """Return the newest saved version of the settings."""
+        with reading(self.config.state_path) as connection:
+            return latest(connection, ENGINE_ID).version
 
     def order(self, where: str, seconds: float = 180.0) -> int:
         """Return the latest order for which something is true, once there is one."""

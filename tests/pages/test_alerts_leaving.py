@@ -8,10 +8,13 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
+import msgspec
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
+from engine.domain.commands.trading import FollowMarket
+from engine.domain.instruments import AccountId
 from engine.watch.sealed import make_key, seal
 from pages.shared import price_alerts
 from storage import watch
@@ -21,7 +24,7 @@ from storage.settings import latest
 from storage.users import ENGINE_ID
 from storage.watch import Notice, NoticeSource, RequestKind
 from tests.pages.seen import texts
-from tests.pages.test_asking import M1, desk, press
+from tests.pages.test_asking import M1, desk, left, press
 
 __all__ = ["desk"]
 
@@ -146,13 +149,16 @@ def test_a_price_alert_is_set_on_its_market_and_removed_on_the_alerts_page(
     page = opened("market", instrument=M1.id, state={"fold_price": True})
     press(page, "Set the alert")
     assert "Give the price first" in texts(page)
-    labelled(page.number_input, "Price").set_value(0.6)
+    labelled(page.number_input, "Price, ¢").set_value(61.5)
     press(page, "Set the alert")
     ((name, kept),) = alerts_of(desk).prices.items()
-    assert (kept.instrument, kept.above, kept.repeats) == (M1.id, 0.6, False)
-    assert "at or above 0.6, once" in texts(page)
+    assert (kept.instrument, kept.above, kept.repeats) == (M1.id, 0.615, False)
+    assert kept.account == "demo"
+    followed = FollowMarket(account=AccountId("demo"), instrument=M1.id)
+    assert left(desk)[0] == (FollowMarket.__name__, msgspec.to_builtins(followed))
+    assert "at or above 61.5¢, once" in texts(page)
 
     page = opened("alerts", state=FOLDS)
-    assert price_alerts.price_words(kept) in texts(page)
+    assert price_alerts.price_words(kept, cents=True) in texts(page)
     page.button(key=f"price_{name}").click().run()
     assert not alerts_of(desk).prices

@@ -10,15 +10,19 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 import websockets.sync.client
 from playwright.sync_api import Browser, Locator, Page, expect
 from websockets.exceptions import InvalidStatus
 
+from engine.domain.alerts import described
 from engine.domain.events import InstrumentListed
 from engine.domain.instruments import Leg, Mode
+from engine.watch.sealed import make_key, seal
 from pages.frame.kill import ways_without
+from storage.channels import put_channel
 from storage.database import reading, writing
 from storage.latch import read_latch
 from storage.live import EquityPoint, HoldingSeen, add_equity, put_holdings
@@ -45,6 +49,8 @@ from tests.pages.desks import (
     visit,
 )
 from tests.storage.books import DEMO, M1, SHARE, TERMS, Books, bought
+from tests.watch.desks import Receiver, receiving
+from tests.watch.mails import Mails, mail_fields, mailing
 
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="these tests need Chromium: apt-get install chromium"
@@ -389,6 +395,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveDesk]:
 
 def make_bot(page: Page, live: LiveDesk) -> None:
     """Create a bot by the wizard alone; saving it has the engine apply it."""
+    version = live.version() + 1
     listed = page.get_by_role("option", name=MARKET)
     for _ in range(20):  # fields drawn before the engine received the listing do not offer it
         page.goto(f"{live.address}/bots?create=1")
@@ -412,7 +419,7 @@ def make_bot(page: Page, live: LiveDesk) -> None:
     expect(page.get_by_text("Bot mine is new")).to_be_visible()
     head = page.get_by_role("heading", name="Bots", exact=True)
     press_until(page.get_by_role("button", name="Create, leave it stopped"), head)
-    expect(page.get_by_text("version 2 saved by").first).to_contain_text("in force")
+    expect(page.get_by_text(f"version {version} saved by").first).to_contain_text("in force")
 
 
 def apply(page: Page, version: int) -> None:
@@ -456,7 +463,7 @@ def test_a_bots_whole_life_by_the_screen_alone(live: LiveDesk, browser: Browser)
         number(page, "Open orders").press("Enter")
         shown = page.get_by_text(re.compile(r"200\s+→\s+150"))
         press_until(page.get_by_role("button", name="Show what changes"), shown)
-        apply(page, 3)
+        apply(page, live.version() + 1)
         used = page.locator(".pb-limits").filter(has_text=re.compile(r"\d of 150"))
         expect(used.first).to_be_visible()  # while it is drawn anew the old one stands beside it
 
@@ -496,3 +503,100 @@ def test_a_bots_whole_life_by_the_screen_alone(live: LiveDesk, browser: Browser)
             "('filled', 'cancelled', 'expired', 'rejected')"
         ).fetchone()
     assert left == (0,)
+
+
+def add_channels(live: LiveDesk, hook: Receiver, port: int) -> None:
+    """Seal two channels for this machine; sealing them in the browser is proven elsewhere."""
+    home = live.config.home
+    webhook = {"url": f"{hook.url}/hook", "secret": "an-example-of-a-secret"}
+    for kind, fields in (("webhook", webhook), ("email", mail_fields(port))):
+        entry = seal(make_key(home), kind, fields, kind=kind, label=kind, now_ns=time.time_ns())
+        put_channel(home, kind, entry)
+
+
+def until_told(page: Page, hook: Receiver, mails: Mails, kind: str) -> dict[str, Any]:
+    """Wait until webhook and mailbox hold an alert; give the webhook's line of it."""
+    title = described(kind).title
+    for _ in range(600):
+        lines = [line for body in hook.bodies() for line in body["lines"] if line["kind"] == kind]
+        if lines and any(title in mail["Subject"] for _, mail in mails.got):
+            return lines[0]
+        page.wait_for_timeout(100)
+    raise AssertionError(f"{kind} did not arrive at both within 60 s")
+
+
+def edit_rule(page: Page) -> None:
+    """Have warnings and news leave at once; both channels then take a test."""
+    rules = page.get_by_label("Edit", exact=True)
+    press_until(page.get_by_text(re.compile("^Rules: ")), rules)
+    rules.click()
+    page.get_by_role("option", name="warning", exact=True).click()
+    digest = number(page, "Digest, minutes")
+    expect(digest).to_have_value("15")
+    digest.fill("0")
+    page.get_by_label("Minimum severity").click()
+    page.get_by_role("option", name="info", exact=True).click()
+    page.get_by_role("button", name="Save this rule").click()
+    expect(page.get_by_text("every kind from info on → every channel · at once")).to_be_visible()
+
+    tests = page.get_by_role("button", name="Send a test")
+    press_until(page.get_by_text("Channels: 2"), tests.first)
+    for number_of in range(2):
+        tests.nth(number_of).click()
+        took = page.get_by_text("the channel took the test")
+        expect(took).to_have_count(number_of + 1, timeout=WAIT_MS)
+
+
+@pytest.mark.soak
+def test_a_person_is_reached_and_answers_by_the_screen_alone(
+    live: LiveDesk, browser: Browser
+) -> None:
+    with (
+        mailing() as (mails, port),
+        receiving() as hook,
+        live.beside("watch", "--port", str(live.port)),
+        live.beside("worker"),
+        opened(browser) as page,
+    ):
+        add_channels(live, hook, port)
+        sign_in(page, live, "/alerts")
+        expect(page.get_by_text("The watch was active")).to_be_visible()
+        edit_rule(page)
+
+        # A price that stands already: the alert comes true as soon as the book is received.
+        visit(page, f"/market?instrument=demo%3A{MARKET.pattern}")
+        heading(page, MARKET.pattern)
+        price = number(page, "Price, ¢")
+        press_until(page.get_by_text(re.compile("^Price alerts: ")), price)
+        price.fill("1")
+        price.press("Enter")
+        expect(page.get_by_text("at or above 1¢, once")).to_be_visible()  # the panel stays open
+
+        line = until_told(page, hook, mails, "price_reached")
+        assert line["link"] == f"{live.address}/market?instrument=demo%3A{MARKET.pattern}"
+        visit(page, line["link"].removeprefix(live.address))
+        heading(page, MARKET.pattern)
+
+        visit(page, "/alerts")
+        said = page.locator("div.pb-alert", has_text=line["text"])
+        expect(said).to_be_visible()
+        row = page.get_by_test_id("stHorizontalBlock").filter(has=said)
+        row.get_by_role("button", name="Seen").click()
+        expect(said).to_be_hidden()
+
+        visit(page, "/reports")
+        page.get_by_role("button", name="Make it now").click()
+        expect(
+            page.get_by_role("heading", name=re.compile("^Flight report, daily"))
+        ).to_be_visible()
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download to print").click()
+        page.goto("about:blank")
+        page.set_content(download.value.path().read_text())
+        expect(
+            page.get_by_role("heading", name=re.compile("^Flight report, daily"))
+        ).to_be_visible()
+        assert page.pdf(format="A4").startswith(b"%PDF")
+        until_told(page, hook, mails, "report")
+        whole, *_ = (mail for _, mail in mails.got if described("report").title in mail["Subject"])
+        assert "Limits used" in whole.get_body(("html",)).get_content()

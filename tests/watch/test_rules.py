@@ -27,6 +27,14 @@ def test_the_watch_reads_what_the_settings_hold() -> None:
     assert SettingsDocument().alerts == held, "a document of before has the default rules"
 
 
+def test_the_address_as_shipped_is_where_this_desks_dashboard_is() -> None:
+    assert SettingsReader(None, 8601).now.address == "http://127.0.0.1:8601"
+    own = msgspec.structs.replace(AlertsRead(), address="https://desk.example.org")
+    kept = msgspec.json.encode(own).decode()
+    assert SettingsReader(kept, 8601).now.address == "https://desk.example.org"
+    assert SettingsReader(None).now.address == AlertSettings().address, "no port is known"
+
+
 def named(kind: str, rules: dict[str, RuleRead] = RULES) -> dict[str, str]:
     return {one.channel: one.name for one in routes(described(kind), BOTH, rules)}
 
