@@ -21,7 +21,7 @@ from engine.domain.instruments import Mode
 from pages import Page
 from pages.kit import commands, forms, guard, panels
 from pages.kit.commands import engine_runs
-from pages.kit.data import ask, engine_id
+from pages.kit.data import ask, ask_seldom, engine_id
 from pages.kit.markdown import literal
 from pages.kit.tables import Col, ColKind, choice, choose, columns_of, table
 from pages.kit.words import NOTHING, moment
@@ -30,16 +30,21 @@ from pages.shared import evidence as shown
 from storage import views
 from storage.evidence import evidence
 from storage.views import Row
+from storage.views.by_strategy import last_activated
 
 PAGE = Page("Strategies", ":material/psychology:", "Research", 3)
 
 COLUMNS = columns_of(
     Col("name", "Strategy"),
     Col("verdict"),
+    Col("category"),
     Col("bots", "Bots running"),
+    Col("active_ns", "Last activated"),
     Col("why", "What the data shows", ColKind.LONG),
     Col("about", "What it does", ColKind.LONG),
     Col("proved_ns", "Proven at"),
+    Col("author"),
+    Col("version"),
 )
 EVIDENCE = columns_of(
     Col("data", "Recording"),
@@ -71,6 +76,7 @@ SLOT = "prove"
 def rows_of(catalog: Mapping[str, StrategyEntry]) -> list[Row]:
     """Return a row for every strategy of the catalog, by name."""
     bots = ask(views.bots, engine_id())
+    activated = ask_seldom(last_activated, engine_id=engine_id())
     rows = []
     for name, entry in sorted(catalog.items()):
         verdict, why = shown.verdict(name, entry)
@@ -85,6 +91,10 @@ def rows_of(catalog: Mapping[str, StrategyEntry]) -> list[Row]:
                 "about": entry.about,
                 "bots": f"{running} of {len(mine)}" if mine else NOTHING,
                 "proved_ns": max(proved, default=None),
+                "category": entry.category or NOTHING,
+                "active_ns": activated.get(name),
+                "author": entry.author or NOTHING,
+                "version": entry.version or NOTHING,
             }
         )
     return rows
@@ -147,6 +157,8 @@ def show_one(name: str, entry: StrategyEntry) -> None:
     """Draw one strategy: evidence, bots, idea and parameters."""
     st.subheader(literal(name))
     panels.note(entry.about)
+    tags = f": {', '.join(entry.tags)}" if entry.tags else ""
+    panels.note(f"{entry.category}{tags} · by {entry.author} · version {entry.version}")
     by_strategy.show({name: entry}, name)
     show_evidence(name, entry)
     bots = [bot for bot in ask(views.bots, engine_id()) if bot["strategy"] == name]

@@ -181,6 +181,16 @@ class StrategyEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Its idea, the idea's source, and when it loses."""
     digest: str = ""
     """Of its code: evidence of other code is none."""
+    category: str = ""
+    """What family it is of: bars, binaries, several instruments, composed, other."""
+    tags: tuple[str, ...] = ()
+    author: str = ""
+    """The plug-in it comes from; of the product's own: Pitboss."""
+
+    @property
+    def version(self) -> str:
+        """Return how people tell its code from other code: a digest in short."""
+        return self.digest[:8]
 
 
 class SettingEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -70,7 +70,58 @@ def _read(kind: type[Any]) -> StrategyEntry:
         about=(kind.__doc__ or "").partition("\n")[0],
         idea=idea_of(kind),
         digest=code_digest(kind),
+        category=category_of(kind),
+        tags=tags_of(kind),
+        author=kind.__module__.split(".")[1] if _of_plugin(kind) else PRODUCT,
     )
+
+
+PRODUCT = "Pitboss"
+FAMILIES = {"ComposedRule": "composed", "BarRule": "bars", "BinaryBet": "binaries"}
+"""Category by the base a strategy is made from; one that has none of them says its own."""
+
+CATEGORIES = {
+    "market_maker": "binaries",
+    "one_of_arbitrage": "binaries",
+    "pairs": "several instruments",
+    "rebalance": "several instruments",
+    "rules": "composed",
+    "signal": "composed",
+}
+"""Of the product's own that are made from none: here, since a word in their file would make their
+evidence that of other code."""
+
+TAGS = {
+    "bars": ("bars",),
+    "document": ("rule without code",),
+    "key": ("outside information",),
+    "kelly": ("Kelly",),
+    "limit_offset": ("holds to the end",),
+    "half_spread_ticks_min": ("quotes",),
+    "edge_min": ("edge after fees",),
+}
+"""Tags by a parameter that strategies of a kind have."""
+
+
+def category_of(kind: type[object]) -> str:
+    """Return the family of a strategy: its own word, else that of its base."""
+    said = getattr(kind, "category", "")
+    if isinstance(said, str) and said:
+        return said
+    bases = (FAMILIES[base.__name__] for base in kind.__mro__ if base.__name__ in FAMILIES)
+    return next(bases, CATEGORIES.get(getattr(kind, "name", ""), "other"))
+
+
+def tags_of(kind: type[Strategy]) -> tuple[str, ...]:
+    """Return its own tags, and those of the parameters it has, each once."""
+    own = (str(one) for one in getattr(kind, "tags", ()))
+    fields = (TAGS.get(name, ()) for name in kind.parameters_type.model_fields)
+    found = [*own, *(tag for tags in fields for tag in tags)]
+    return tuple(dict.fromkeys([*found, *(["plug-in"] if _of_plugin(kind) else [])]))
+
+
+def _of_plugin(kind: type[object]) -> bool:
+    return kind.__module__.startswith(f"{PACKAGE}.")
 
 
 def idea_of(kind: type[Any]) -> str:
@@ -107,7 +158,7 @@ def build(name: str, params: Mapping[str, Any], bot: BotId) -> Strategy:
     except BadInput:
         raise
     except (Exception, SystemExit) as error:
-        if kind.__module__.startswith(f"{PACKAGE}."):
+        if _of_plugin(kind):
             raise BadInput(f"{name} cannot be made: {type(error).__name__}: {error}") from error
         raise
     return strategy

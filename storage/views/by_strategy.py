@@ -46,18 +46,14 @@ def by_strategy(connection: Connection, engine_id: str) -> list[Row]:
         (engine_id,),
     )
     strategy_of = {bot["name"]: bot["strategy"] for bot in bots}
-    removed = {
-        name: str(msgspec.json.decode(one.before)["strategy"])
-        for name, one in removed_bots(connection, engine_id).items()
-        if name not in strategy_of
-    }
-    strategy_of |= removed
+    there = frozenset(strategy_of)
+    strategy_of = _strategies(connection, engine_id) | strategy_of
     sums: dict[tuple[str, str, str], _Sum] = {}
 
     def of(row: Row) -> _Sum:
         key = (strategy_of[row["name"]], row["mode"], row["currency"])
         found = sums.setdefault(key, _Sum(set(), set(), set(), dict.fromkeys(_MADE, 0)))
-        (found.removed if row["name"] in removed else found.bots).add(row["name"])
+        (found.bots if row["name"] in there else found.removed).add(row["name"])
         return found
 
     for bot in bots:
@@ -73,6 +69,31 @@ def by_strategy(connection: Connection, engine_id: str) -> list[Row]:
         mine.fills += row["fills"]
         mine.first_ns = min(mine.first_ns or row["first_ns"], row["first_ns"])
     return [_row(*key, one) for key, one in sorted(sums.items())]
+
+
+def last_activated(connection: Connection, engine_id: str) -> dict[str, int]:
+    """Return when a bot of each strategy was last started or resumed, by strategy."""
+    rows = dicts(
+        connection,
+        "SELECT json_extract(body, '$.bot') AS bot, max(answered_ns) AS at_ns FROM commands "
+        "WHERE engine_id = ? AND kind IN ('StartBot', 'ResumeBot') AND state = 'done' GROUP BY 1",
+        (engine_id,),
+    )
+    strategies = _strategies(connection, engine_id)
+    found: dict[str, int] = {}
+    for row in rows:
+        strategy = strategies.get(row["bot"])
+        if strategy is not None and row["at_ns"] is not None:
+            found[strategy] = max(found.get(strategy, 0), row["at_ns"])
+    return found
+
+
+def _strategies(connection: Connection, engine_id: str) -> dict[str, str]:
+    """Return the strategy of each bot, of removed ones their last."""
+    gone = removed_bots(connection, engine_id).items()
+    removed = {name: str(msgspec.json.decode(one.before)["strategy"]) for name, one in gone}
+    there = connection.execute("SELECT name, strategy FROM bots WHERE engine_id = ?", (engine_id,))
+    return removed | dict(there)
 
 
 def _made(connection: Connection, engine_id: str, bots: Iterable[str]) -> list[Row]:

@@ -10,7 +10,7 @@ from engine.domain.instruments import BotId
 from engine.errors import BadInput, ConfigError
 from engine.strategies import registry
 from engine.strategies.market_maker.strategy import MarketMaker
-from engine.strategies.registry import STRATEGIES, build
+from engine.strategies.registry import STRATEGIES, build, entries
 from tests.kit.plugins import installed_from, write
 
 BOT = BotId("bot")
@@ -157,3 +157,17 @@ def test_a_plugin_that_raises_when_it_is_made_is_refused_with_a_sentence(
         monkeypatch.setitem(STRATEGIES, "unmakeable", registry._found()["unmakeable"])
         with pytest.raises(BadInput, match="unmakeable cannot be made: SystemExit: 4"):
             build("unmakeable", {}, BotId("bot"))
+
+
+def test_every_strategy_has_its_family_tags_author_and_version() -> None:
+    found = entries()
+    assert {one.category for one in found.values()} == {
+        "bars", "binaries", "composed", "several instruments"
+    }  # fmt: skip
+    assert (found["dca"].category, found["dca"].tags) == ("bars", ("bars",))
+    assert found["ensemble"].category == "composed"
+    assert found["value"].category == "binaries"
+    assert "Kelly" in found["value"].tags
+    assert found["signal"].tags == ("outside information",)
+    assert {one.author for one in found.values()} == {"Pitboss"}
+    assert all(one.version and one.digest.startswith(one.version) for one in found.values())

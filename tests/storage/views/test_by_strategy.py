@@ -4,9 +4,11 @@ from decimal import Decimal
 from sqlite3 import Connection
 from typing import Any
 
+from engine.domain.commands import PauseBot, ResumeBot, StartBot
 from engine.domain.fills import FillState, Liquidity, SizeSource
 from engine.domain.instruments import BotId, InstrumentId, Leg, Mode, Side
 from engine.domain.telemetry import BotStatus
+from storage.commands import CommandState, leave
 from storage.database import Table
 from storage.live import put_bots
 from storage.projected import PROJECTED
@@ -14,7 +16,7 @@ from storage.projected.fills import FillRow
 from storage.projected.listings import ListingRow
 from storage.projected.positions import PositionRow
 from storage.settings import save
-from storage.views.by_strategy import by_strategy
+from storage.views.by_strategy import by_strategy, last_activated
 
 M1 = InstrumentId("demo:m1")
 LARGE = 6 * 10**18
@@ -105,3 +107,22 @@ def test_a_removed_bot_counts_by_its_last_strategy(connection: Connection) -> No
     rows = [row for row in by_strategy(connection, "e1") if row["removed"]]
     assert [(row["running"], row["stopped"], row["removed"]) for row in rows] == [(1, 0, 1)]
     assert (rows[0]["total"], rows[0]["fills"]) == (4, 1)
+
+
+def test_a_strategy_was_activated_when_a_bot_of_it_was_last_started(connection: Connection) -> None:
+    put_bots(connection, "e1", (bot("a", "grid", Mode.PAPER), bot("b", "dca", Mode.PAPER)), 1)
+    for number, (command, state) in enumerate(
+        (
+            (StartBot(bot=BotId("a")), CommandState.DONE),
+            (ResumeBot(bot=BotId("a")), CommandState.DONE),
+            (StartBot(bot=BotId("a")), CommandState.REFUSED),
+            (PauseBot(bot=BotId("b")), CommandState.DONE),
+        )
+    ):
+        name = f"c{number}"
+        leave(connection, engine_id="e1", id=name, command=command, who="ann", now_ns=number)
+        connection.execute(
+            "UPDATE commands SET state = ?, answered_ns = ? WHERE id = ?",
+            (state.value, 100 + number, name),
+        )
+    assert last_activated(connection, "e1") == {"grid": 101}
