@@ -178,11 +178,14 @@ class Listings:
             if len(self._unrecognised) >= UNRECOGNISED_MAX:
                 self._unrecognised.clear()
             self._unrecognised[report.identity] = None
+            terms = table.ledger.state.instruments.get(report.instrument)
+            size = terms.size_text(report.size) if terms else report.size
+            price = terms.price_text(report.price) if terms else report.price
             self._outbox.alert(
                 Severity.CRITICAL,
                 "unrecognised_order",
                 f"the venue lists {report.identity} as ours, the journal does not have it "
-                f"({report.side} {report.size} {report.leg} at {report.price}): being cancelled",
+                f"({report.side} {size} {report.leg} at {price}): being cancelled",
                 instrument=report.instrument,
             )
         self._outbox.effects.append(

@@ -289,13 +289,15 @@ class VenueReports:
         Polymarket takes a BUY that matches at once as a budget and spends all of it.
         """
         state = self._table.ledger.state
-        budget_micro = state.instruments[order.instrument].cost_micro(order.price, order.size)
+        terms = state.instruments[order.instrument]
+        budget_micro = terms.cost_micro(order.price, order.size)
         bought = order.side is Side.BUY and order.type in AT_ONCE
         fair = bought and state.fills.moved_micro(order.id) <= budget_micro
         self._outbox.alert(
             Severity.INFO if fair else Severity.CRITICAL,
             "price_improved" if fair else "overfilled",
-            f"order {order.id} was filled by {over} more than was asked; all is booked",
+            f"order {order.id} was filled by {terms.size_text(over)} more than was asked; "
+            "all is booked",
             instrument=order.instrument,
             bot=order.bot,
         )

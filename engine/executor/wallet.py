@@ -308,9 +308,10 @@ class WalletOperations:
         if isinstance(asked, MergePairs):
             size, _ = self.pairs(asked.instrument, asked.owner)
             if not 0 < asked.size <= size:
+                terms = ledger.state.instruments[asked.instrument]
                 return (
-                    f"{size} pairs of {asked.instrument} are {asked.owner}'s and free, "
-                    f"{asked.size} were to merge"
+                    f"{terms.size_text(size)} pairs of {asked.instrument} are {asked.owner}'s and "
+                    f"free, {terms.size_text(asked.size)} were to merge"
                 )
             return ""
         if ledger.holding(asked.instrument).payout_yes_micro is not None:

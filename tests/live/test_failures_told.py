@@ -1,6 +1,7 @@
 """What failures of a whole desk take until their alert is at a webhook; docs/alerts.md has it.
 
-The times printed are from the act to the message. Each must be less than three minutes.
+By the rules as shipped. The times printed are from the act to the message; each must be less than
+three minutes.
 """
 
 from __future__ import annotations
@@ -17,22 +18,19 @@ from pathlib import Path
 
 import pytest
 
-from engine.domain.alerts import ALERT_KINDS
 from engine.watch import sealed
 from storage import supervisor
 from storage.channels import put_channel
-from storage.database import writing
-from storage.settings import Saved, latest, save
-from storage.users import ENGINE_ID
 from tests.live.programs import Programs, prepare
 from tests.ports import free_port
 from tests.watch.desks import Receiver, receiving
+from tests.watch.secret_search import search
 
 TOLD_S_MAX = 180.0
 
 
 class Told:
-    """A desk whose alerts all go to a webhook at once."""
+    """A desk with one channel, a webhook."""
 
     def __init__(self, programs: Programs, hook: Receiver) -> None:
         self.programs = programs
@@ -45,14 +43,6 @@ class Told:
             now_ns=time.time_ns(),
         )  # fmt: skip
         put_channel(home, "hook", entry)
-        every = {"kinds": sorted(ALERT_KINDS), "severity_min": "info", "per_hour_max": 1_000}
-        with writing(programs.state) as connection:
-            saved = save(
-                connection, engine_id=ENGINE_ID, who="t",
-                diff={"alerts": {"rules": {"every": every}}},
-                base_version=latest(connection, ENGINE_ID).version, now_ns=time.time_ns(),
-            )  # fmt: skip
-        assert isinstance(saved, Saved)
 
     def pid(self, name: str) -> int:
         """The process of a program that runs; 0 = it does not."""
@@ -71,7 +61,8 @@ class Told:
 
         def there() -> bool:
             bodies = self.hook.bodies()[seen:]
-            return any(line["kind"] == kind for body in bodies for line in body["lines"])
+            lines = (line for body in bodies for line in body["lines"])
+            return any(line["kind"] == kind and not line["over"] for line in lines)
 
         self.programs.until(there, f"{kind} is told", TOLD_S_MAX)
         self.rows.append(f"{what} | {kind} | {time.monotonic() - began_s:.0f} s")
@@ -108,12 +99,15 @@ def test_each_failure_reaches_a_person_in_less_than_three_minutes(desk: Told) ->
     os.kill(desk.runs("watch"), signal.SIGKILL)
     desk.told("watch killed", "watch_restarted", began, seen)
 
-    for _ in range(5):
+    for number in range(5):
         began, seen = desk.now()
         pid = desk.runs("engine")
         os.kill(pid, signal.SIGKILL)
         programs.until(lambda pid=pid: desk.pid("engine") not in (0, pid), "it is back", 120.0)
-    desk.rows.append(f"engine killed | back by itself | {time.monotonic() - began:.0f} s")
+        if not number:
+            desk.told(
+                "engine killed; supervisor starts it again", "ended_without_stop", began, seen
+            )
     desk.told("engine in a crash loop, from its last death", "engine_restarting", began, 0)
 
     pid = desk.runs("engine")
@@ -128,7 +122,10 @@ def test_each_failure_reaches_a_person_in_less_than_three_minutes(desk: Told) ->
         desk.told("state database locked by another program", "state_locked", began, seen)
         holder.execute("ROLLBACK")
 
-    print("\n" + "\n".join(desk.rows))
+    done = search(programs.home)
+    assert done.programs >= len(("supervisor", "engine", "worker", "watch", "dashboard", "demo"))
+    assert done.found == []
+    print("\n" + "\n".join([*desk.rows, done.words()]))
 
 
 @pytest.mark.soak
@@ -143,18 +140,18 @@ def test_a_lost_database_and_a_lost_supervisor_reach_a_person(desk: Told) -> Non
 
     began, seen = desk.now()
     state.rename(away)
-    desk.told("state database moved away", "state_missing", began, seen)
-    away.rename(state)
-    time.sleep(5)  # programs go on with it
-
-    began, seen = desk.now()
-    state.rename(away)
     state.write_bytes(b"garbage" * 1_000)
     desk.told("garbage in place of the state database", "state_unreadable", began, seen)
     away.replace(state)
     desk.runs("engine")
+    time.sleep(5)  # programs go on with it
+
+    began, seen = desk.now()
+    for ends in ("", "-wal", "-shm"):
+        state.with_name(state.name + ends).unlink(missing_ok=True)
+    desk.told("state database deleted", "state_missing", began, seen)
 
     began, seen = desk.now()
     os.kill(int((programs.home / "run" / "supervisord.pid").read_text()), signal.SIGKILL)
-    desk.told("supervisord killed", "desk_gone", began, seen)
+    desk.told("supervisord killed, without a state database", "desk_gone", began, seen)
     print("\n" + "\n".join(desk.rows))

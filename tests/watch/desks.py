@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from engine.domain.effects import caution
+from engine.domain.effects import RaiseAlert, caution
 from engine.watch import sealed
 from engine.watch.channels import channels
 from engine.watch.conditions import Condition
@@ -145,6 +145,11 @@ class Watched:
                 base_version=base, now_ns=self.now_ns,
             )  # fmt: skip
         assert isinstance(saved, Saved)
+
+    def keep(self, alert: RaiseAlert) -> None:
+        """Keep an alert of a core as the engine does."""
+        with writing(self.state) as connection, transaction(connection):
+            raise_alert(connection, ENGINE_ID, alert, None, self.now_ns)
 
     def raise_(self, kind: str, text: str = "it happened", count: int = 1, **place: Any) -> None:
         """Raise an alert as the engine does."""

@@ -118,7 +118,7 @@ _STOPS = (
               STOPS, "risk"),
     AlertKind("state", "Nothing is placed", "Fix what the text names.", CRITICAL, STOPS, "risk"),
     AlertKind("ended_without_stop", "The engine had crashed", "Look at its log for the reason.",
-              WARNING, STOPS, "journal"),
+              WARNING, STOPS, "journal", sent=Sent.AT_ONCE),
 )  # fmt: skip
 _BOTS = (
     AlertKind("bot_error", "A bot stopped on an error", "Read the error on its page.", CRITICAL,
