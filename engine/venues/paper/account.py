@@ -3,9 +3,9 @@
 Whole micro-units and size increments. What we pay is rounded up, what we get is rounded down, per
 fill, exactly as `Instrument.cost_micro` and `proceeds_micro` do (the divisor is looked up once).
 
-Binary and spot: a BUY spends free cash, a SELL needs settled tokens (law E). Perpetual: a SELL may
-open a short; every opened unit is backed by its full value (no leverage), a short's proceeds and
-the same amount again stay blocked until it is covered. Funding and liquidation are not modelled.
+Binary and spot: a BUY spends free cash, a SELL needs settled tokens (law E). Perpetual: either side
+opens, what it opens is backed by its margin (its value by the leverage), and a fill moves what it
+closed and its fee as cash, never its value. Funding and liquidation are not modelled.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.domain.assets import Money, leaves
-from engine.domain.instruments import Instrument, Kind, Side
+from engine.domain.instruments import Instrument, Side
+from engine.domain.products.position import SignedPosition
 from engine.venues.paper.queue import QueuedOrder
 
 _BUY, _SELL = Side.BUY, Side.SELL
@@ -29,7 +30,7 @@ class Wallet:
     reserved: int = 0
     """Held for open orders."""
     blocked: int = 0
-    """Backing of open shorts (perpetuals)."""
+    """Margin of open positions (perpetuals)."""
 
     @property
     def free(self) -> int:
@@ -48,8 +49,10 @@ class PaperHolding:
     """Part of a short that open BUYs will cover (perpetuals)."""
     dust: int = 0
     """What fees in the traded asset left of an increment, in units of `Instrument.base`."""
-    short_micro: int = 0
-    """What the open short brought (perpetuals)."""
+    cost: int = 0
+    """What the open position was opened for, below 0 short (perpetuals)."""
+    margin: int = 0
+    """What of `Wallet.blocked` is for it."""
 
     @property
     def empty(self) -> bool:
@@ -59,7 +62,7 @@ class PaperHolding:
 class LegFunds:
     """The wallet and the holding one order works with, and the arithmetic between them."""
 
-    __slots__ = ("_divisor", "_maker_fees", "_shorts", "holding", "instrument", "wallet")
+    __slots__ = ("_divisor", "_maker_fees", "_signed", "holding", "instrument", "wallet")
 
     def __init__(self, instrument: Instrument, wallet: Wallet, holding: PaperHolding) -> None:
         self.wallet = wallet
@@ -70,7 +73,7 @@ class LegFunds:
         """Take the instrument's metadata; what every order needs of it is looked up once."""
         self.instrument = instrument
         self._divisor = instrument.value_divisor
-        self._shorts = instrument.kind is Kind.PERPETUAL
+        self._signed = instrument.product.signed
         self._maker_fees = instrument.fees.maker_rate_ppm != 0
 
     def value_up(self, price: int, size: int) -> int:
@@ -84,7 +87,7 @@ class LegFunds:
         holding = self.holding
         if side is _SELL:
             return min(size, max(0, holding.settled - holding.reserved))
-        if self._shorts:
+        if self._signed:
             return min(size, max(0, -holding.settled - holding.covering))
         return 0
 
@@ -93,14 +96,14 @@ class LegFunds:
         order = resting.order
         side, size = order.side, resting.remaining
         opening, closing = size, 0
-        if side is _SELL or self._shorts:
+        if side is _SELL or self._signed:
             closing = self.closing(side, size)
             opening -= closing
-            if opening and not self._shorts:
+            if opening and not self._signed:
                 return False
         if opening:
             price, wallet = order.price, self.wallet
-            cash = -(-price * opening // self._divisor)
+            cash = self._backing(-(-price * opening // self._divisor))
             if self._maker_fees:
                 cash += self.maker_fee(side, price, opening)
             if cash > wallet.cash - wallet.reserved - wallet.blocked:
@@ -120,7 +123,7 @@ class LegFunds:
         order = resting.order
         side, size, price = order.side, resting.remaining, order.price
         closing = self.closing(side, size)
-        if side is _SELL and closing < size and not self._shorts:
+        if side is _SELL and closing < size and not self._signed:
             return None
         opening = size - closing
         spent = 0
@@ -129,17 +132,22 @@ class LegFunds:
             opened = max(0, part - closing)
             closing -= part - opened
             if opened:
-                spent += self.value_up(at, opened)
-                if side is _BUY:
+                spent += self._backing(self.value_up(at, opened))
+                if side is _BUY or self._signed:
                     spent += self.instrument.taker_fee_micro(at, part)
         opened = size - closing
         if opened > 0:
-            spent += self.value_up(price, opened) + self.maker_fee(side, price, opened)
-        return max(spent, self.value_up(price, opening)) if opening else 0
+            spent += self._backing(self.value_up(price, opened))
+            spent += self.maker_fee(side, price, opened)
+        return max(spent, self._backing(self.value_up(price, opening))) if opening else 0
+
+    def _backing(self, value: int) -> int:
+        """Return what opening for a value takes of free cash: all of it, or its margin."""
+        return self.instrument.product.margin_micro(value) if self._signed else value
 
     def maker_fee(self, side: Side, price: int, size: int) -> int:
-        """Return the maker fee a BUY pays on top; a SELL's comes out of its proceeds."""
-        if side is _SELL or not self._maker_fees:
+        """Return the maker fee paid on top; a SELL's comes out of what it brings, if it does."""
+        if not self._maker_fees or (side is _SELL and not self._signed):
             return 0
         return self.instrument.maker_fee_micro(price, size)
 
@@ -188,18 +196,22 @@ class LegFunds:
 
         A venue ends such an order (CANCELED_NOT_ENOUGH_BALANCE); cash never goes below zero.
         """
-        if side is _SELL or self._shorts:
+        if side is _SELL or self._signed:
             return True
         return self.wallet.cash + money >= 0
 
-    def fill(self, side: Side, size: int, money: int, *, at_once: bool) -> tuple[int, int]:
+    def fill(
+        self, side: Side, size: int, money: int, *, at_once: bool, fee_micro: int = 0
+    ) -> tuple[int, int]:
         """Book a fill: what leaves goes now, what comes is pending unless `at_once`.
 
-        Return the (tokens, cash) that settlement still has to bring.
+        `fee_micro` is what of `money` was the fee. Return the (tokens, cash) that settlement still
+        has to bring.
         """
         wallet, holding = self.wallet, self.holding
-        if self._shorts:
-            self._back_short(side, size, money)
+        if self._signed:
+            self._trade(size if side is _BUY else -size, -money - fee_micro, fee_micro)
+            return 0, 0
         if side is _BUY:
             wallet.cash += money
             if at_once:
@@ -214,17 +226,19 @@ class LegFunds:
         wallet.pending += money
         return 0, money
 
-    def _back_short(self, side: Side, size: int, money: int) -> None:
-        """Block or free the backing of a short, before the position moves."""
-        holding = self.holding
-        before = holding.short_micro
-        if side is _SELL:
-            opened = size - min(size, max(0, holding.settled))
-            holding.short_micro += money * opened // size
-        elif holding.settled < 0:
-            covered = min(size, -holding.settled)
-            holding.short_micro -= before * covered // -holding.settled
-        self.wallet.blocked += 2 * (holding.short_micro - before)
+    def _trade(self, size: int, flow: int, fee_micro: int) -> None:
+        """Move a position by a signed size and its signed value, and its margin with it."""
+        wallet, holding = self.wallet, self.holding
+        position = SignedPosition(holding.settled, holding.cost)
+        wallet.cash += position.apply_fill(size, flow).realised - fee_micro
+        holding.settled = position.size
+        self.restore(position.cost)
+
+    def restore(self, cost: int) -> None:
+        """Take what the position was opened for, and block its margin."""
+        margin = self.instrument.product.margin_micro(cost)
+        self.wallet.blocked += margin - self.holding.margin
+        self.holding.cost, self.holding.margin = cost, margin
 
     def settle(self, tokens: int, cash: int) -> None:
         self.holding.pending -= tokens

@@ -468,8 +468,7 @@ class PaperVenue:
 
         `cash` in micro-units by currency; an open order comes with what of it may still fill. It is
         cancelled, and that is given: no fill is invented for the time in between. `fill_count` =
-        how many names of fills are taken. Raises BadInput for a short, whose backing the books do
-        not tell.
+        how many names of fills are taken. Raises BadInput for a short of what is paid for.
         """
         matching = self._matching
         if self._markets or matching.fill_count or self._agenda.heap:

@@ -219,14 +219,17 @@ class Owned(NamedTuple):
     """By leg."""
     dust: int = 0
     """In units of the traded asset, as fees in it left them."""
+    cost: int = 0
+    """What a signed position was opened for, as the venue nets it."""
 
 
 def restored_market(one: Owned, wallet: Wallet) -> PaperMarket:
-    """Return a market with what is owned there. Raises BadInput for a short."""
-    if min(one.tokens.values(), default=0) < 0:
+    """Return a market with what is owned there. Raises BadInput for a short of what is paid for."""
+    signed = one.instrument.product.signed
+    if not signed and min(one.tokens.values(), default=0) < 0:
         raise BadInput(
-            f"{one.instrument.id}: a short cannot be brought back by a paper account; close it by "
-            "an account of its own"
+            f"{one.instrument.id}: a short of what is paid for cannot be brought back by a paper "
+            "account; close it by an account of its own"
         )
     market = PaperMarket(one.instrument, wallet)
     market.payout_yes_micro = one.payout_yes_micro
@@ -234,6 +237,8 @@ def restored_market(one: Owned, wallet: Wallet) -> PaperMarket:
     for leg, funds in market.funds.items():
         funds.holding.settled = one.tokens[leg]
         funds.holding.dust = one.dust
+        if signed:
+            funds.restore(one.cost)
     return market
 
 

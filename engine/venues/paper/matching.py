@@ -254,7 +254,7 @@ class Matching:
             if kind is not None:
                 fee_micro, moved = 0, funds.left(size, kind)
         money = funds.money(order.side, price, size, fee_micro)
-        tokens, cash = funds.fill(order.side, moved, money, at_once=at_once)
+        tokens, cash = funds.fill(order.side, moved, money, at_once=at_once, fee_micro=fee_micro)
         resting.remaining -= size
         self.fill_count += 1
         event = OrderFilled(

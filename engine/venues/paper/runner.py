@@ -223,4 +223,6 @@ class PaperRunner(AccountRunner):
         tokens = {
             leg: held.leg(leg).settled + held.leg(leg).redeemable for leg in terms.product.legs
         }
-        return Owned(terms, held.payout_yes_micro, tokens, held.dust)
+        netted = ledger.state.netted.get(instrument)
+        cost = 0 if netted is None else netted.cost
+        return Owned(terms, held.payout_yes_micro, tokens, held.dust, cost)

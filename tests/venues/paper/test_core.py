@@ -224,7 +224,7 @@ def test_ids_stay_taken_over_a_restart() -> None:
 
 
 def test_a_short_is_not_brought_back() -> None:
-    with pytest.raises(BadInput, match="a short cannot be brought back"):
+    with pytest.raises(BadInput, match="a short of what is paid for cannot be brought back"):
         resumed(yes=-1)
 
 
