@@ -12,10 +12,20 @@ from engine.domain.instruments import AccountId, Instrument, Kind
 from engine.domain.orders import Identity
 from engine.errors import BadInput
 from engine.venues.demo.matching import MatchingBook
-from engine.venues.demo.orders import Converted, Fill, Redeemed, RestingOrder
+from engine.venues.demo.orders import (
+    Converted,
+    Fill,
+    Funded,
+    Liquidated,
+    Redeemed,
+    RestingOrder,
+)
 
 TAKER_RATE_PPM_MAX = 500_000
 """Below it a fee, rounded as it is, never exceeds the proceeds it is taken from."""
+
+MARGIN_REPORTS_KEPT_MAX = 10_000
+"""Fundings, and liquidations, of a customer that can still be asked for: a year of hourly ones."""
 
 REDEMPTIONS_KEPT_MAX = 10_000
 """Redemptions of a customer that can still be asked for: months of a busy one."""
@@ -57,7 +67,9 @@ class Account:
         "ended",
         "fills",
         "fills_from_ns",
+        "fundings",
         "id",
+        "liquidations",
         "listening",
         "open",
         "operations",
@@ -78,6 +90,8 @@ class Account:
         """Armed keys: (token the next beat must carry, time of the last beat)."""
         self.redemptions: deque[Redeemed] = deque(maxlen=REDEMPTIONS_KEPT_MAX)
         self.conversions: deque[Converted] = deque(maxlen=REDEMPTIONS_KEPT_MAX)
+        self.fundings: deque[Funded] = deque(maxlen=MARGIN_REPORTS_KEPT_MAX)
+        self.liquidations: deque[Liquidated] = deque(maxlen=MARGIN_REPORTS_KEPT_MAX)
         self.operations: dict[int, tuple[OperationState, str]] = {}
         """Operations of its wallet that ended: (how, what the chain calls it)."""
 
@@ -93,6 +107,15 @@ class Account:
         self.ended[order.identity] = order
         while len(self.ended) > kept_max:
             self.ended.popitem(last=False)
+
+    def record(self, report: Funded | Liquidated) -> None:
+        """Remember what margin did, for questions."""
+        if not self.listening:
+            return
+        if isinstance(report, Funded):
+            self.fundings.append(report)
+        else:
+            self.liquidations.append(report)
 
     def over(self, operation: int, state: OperationState, name: str) -> None:
         """Remember how an operation of the wallet ended, forgetting the oldest."""
@@ -127,6 +150,7 @@ class ExchangeMarket:
         "divisor",
         "instrument",
         "kind",
+        "margined",
         "one",
         "payout",
         "proof",
@@ -138,8 +162,14 @@ class ExchangeMarket:
         self.kind = instrument.kind
         self.chained = instrument.kind is Kind.BINARY
         """Its fills settle on a chain, and it resolves; those of others are final at once."""
-        if not self.chained and instrument.kind is not Kind.SPOT:
-            raise BadInput(f"{instrument.id}: the demo exchange trades binaries and spot pairs")
+        self.margined = instrument.kind is Kind.PERPETUAL
+        """Its positions are signed and held against margin."""
+        if not self.chained and not self.margined and instrument.kind is not Kind.SPOT:
+            raise BadInput(
+                f"{instrument.id}: the demo exchange trades binaries, spot pairs and perpetuals"
+            )
+        if self.margined and instrument.taker_delay_ns:
+            raise BadInput(f"{instrument.id}: orders of a perpetual are never held back")
         # Every match must be worth a whole number of micro-units, or cash would leak by rounding.
         uneven = instrument.one % instrument.tick if self.chained else 0
         if instrument.tick * instrument.lot % divisor or uneven:

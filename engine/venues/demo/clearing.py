@@ -18,6 +18,7 @@ from engine.domain.instruments import AccountId, InstrumentId, Side
 from engine.errors import BrokenInvariant
 from engine.venues.demo.accounts import Account, ExchangeMarket, Rules
 from engine.venues.demo.ledger import ExchangeLedger
+from engine.venues.demo.margin_ledger import MarginLedger
 from engine.venues.demo.matching import Match, yes_level
 from engine.venues.demo.orders import (
     Converted,
@@ -288,6 +289,7 @@ class Clearing:
         self.settlement = settlement
         self.rules = rules
         self.ledger = ExchangeLedger()
+        self.margin = MarginLedger()
         self.accounts: dict[AccountId, Account] = {}
         self.markets: dict[InstrumentId, ExchangeMarket] = {}
         self.redeeming = RedeemWorker(self)
@@ -306,9 +308,12 @@ class Clearing:
             self.trade_count += 1
             theirs = self._fill(market, maker, maker.level, size=size, liquidity=Liquidity.MAKER)
             ours = self._fill(market, order, maker.level, size=size, liquidity=Liquidity.TAKER)
-            self.ledger.book(theirs, released=_released(market, maker, size))
-            self.ledger.book(ours, released=0)
-            if not market.chained:
+            if market.margined:
+                self._book_margined(maker, theirs, ours)
+            else:
+                self.ledger.book(theirs, released=_released(market, maker, size))
+                self.ledger.book(ours, released=0)
+            if not market.chained and not market.margined:
                 self.ledger.confirm(theirs)
                 self.ledger.confirm(ours)
             self._report(theirs)
@@ -321,6 +326,22 @@ class Clearing:
             self.transaction_count += 1
             self.settlement.open(self.transaction_count, fills, watched=watched)
         return tuple(fill.id for fill in fills[::2])
+
+    def _book_margined(self, maker: RestingOrder, theirs: Fill, ours: Fill) -> None:
+        """Move both positions; the maker's margin is let go of behind that."""
+        buyer, seller = (theirs, ours) if maker.bid else (ours, theirs)
+        key, size = theirs.instrument, theirs.size
+        self.margin.match(key, buyer.customer, seller.customer, theirs.price, size)
+        for side in (theirs, ours):
+            self.margin.charge(side.customer, side.fee_micro)
+        self.margin.release(theirs.customer, key, size if maker.bid else -size)
+
+    def free_micro(self, customer: AccountId) -> int:
+        """Return the cash that neither orders nor margins hold."""
+        if customer in self.margin.accounts:
+            return self.margin.free_micro(customer)
+        wallet = self.ledger.wallets[customer]
+        return wallet.cash - wallet.reserved
 
     def _fill(
         self,
@@ -413,6 +434,8 @@ class Clearing:
         if size % market.instrument.lot:
             return None
         amount = size * market.one // market.divisor
+        if amount > self.free_micro(customer):
+            return None
         return amount if self.ledger.convert(customer, instrument, size, amount) else None
 
     def problems(self) -> list[str]:

@@ -74,9 +74,14 @@ class MarketLifecycle:
             raise BadInput(f"{instrument.id} is listed already")
         if len(self._order_entry.markets) >= MARKETS_MAX:
             raise BrokenInvariant(f"more than {MARKETS_MAX} markets on the demo exchange")
+        perpetuals = self._order_entry.margins.ledger.perpetuals
+        if instrument.kind is Kind.PERPETUAL and instrument.id not in perpetuals:
+            raise BadInput(f"{instrument.id} has no tiers and no mark: the margin desk adds them")
         market = self._order_entry.markets[instrument.id] = ExchangeMarket(instrument)
         self._outbox.publish(ev.InstrumentListed(instrument=instrument))
         self._outbox.publish(self.snapshot(market))
+        if market.margined:
+            self._outbox.publish(self._order_entry.margins.marked(instrument.id))
 
     def snapshot(self, market: ExchangeMarket) -> ev.BookReplaced:
         bids, asks = market.book.depth()
@@ -92,6 +97,8 @@ class MarketLifecycle:
             events.append(ev.InstrumentListed(instrument=market.instrument))
             if market.proof:
                 events.append(_strike(market))
+            if market.margined:
+                events.append(self._order_entry.margins.marked(name))
             if market.accepting:
                 events.append(self.snapshot(market))
             else:
@@ -420,6 +427,8 @@ class DemoExchange:
 
     def deposit(self, customer: AccountId, amount_micro: int) -> None:
         self.account(customer)
+        if -amount_micro > max(self.clearing.free_micro(customer), 0):
+            raise BrokenInvariant(f"{customer} cannot withdraw more than its free cash")
         self.order_entry.ledger.move_cash(customer, amount_micro)
 
     def deposit_base(self, customer: AccountId, instrument: InstrumentId, size: int) -> None:
@@ -545,9 +554,10 @@ class DemoExchange:
         return self.order_entry.ledger.wallets[customer]
 
     def positions(self, customer: AccountId) -> list[tuple[InstrumentId, Leg, int]]:
-        """Return a customer's settled tokens."""
+        """Return a customer's settled tokens, and its perpetuals: below 0 short."""
         wallet = self.wallet(customer)
-        return [
+        perpetuals = self.clearing.margin.sizes(customer)
+        return [(instrument, Leg.BASE, size) for instrument, size in perpetuals] + [
             (instrument, leg, tokens.settled)
             for leg in (Leg.YES, Leg.NO, Leg.BASE)
             for held in (wallet.held(leg),)
@@ -571,8 +581,9 @@ class DemoExchange:
 
     def invariants(self) -> LedgerSums:
         """Return the ledger in sums with every rule that does not hold."""
-        sums = self.order_entry.ledger.sums()
-        problems = [*sums.problems, *self.clearing.problems()]
+        margin = self.clearing.margin
+        sums = self.order_entry.ledger.sums(margin.owed_micro(), margin.fees_micro)
+        problems = [*sums.problems, *self.clearing.problems(), *self.order_entry.margins.problems()]
         for name, market in self.order_entry.markets.items():
             bid, ask = market.book.best_bid, market.book.best_ask
             if bid is not None and ask is not None and bid >= ask:

@@ -6,9 +6,10 @@ a sale takes settled tokens. Cash that buys tokens becomes the instrument's coll
 sales bring comes out of it; a transfer thereby moves nothing in sum, a mint of a pair locks exactly
 one unit of currency per share, and a merge frees it. So at all times
 
-    deposits = Σ cash + Σ pending cash + fees + Σ collateral
+    deposits = Σ cash + Σ pending cash + fees + Σ collateral + what perpetuals hold
 
-to the micro-unit. A spot pair locks nothing: what the buyer of a match pays in the seller gets
+to the micro-unit: a perpetual's losses that are not realised, and the insurance fund
+(`margin_ledger`). A spot pair locks nothing: what the buyer of a match pays in the seller gets
 out, so its collateral is 0 after every match, and what wallets hold of its base asset is what was
 deposited of it. Every rule raises BrokenInvariant where it would be broken.
 """
@@ -72,6 +73,8 @@ class LedgerSums(msgspec.Struct, frozen=True, kw_only=True):
     reserved: int
     fees: int
     collateral: int
+    margined: int
+    """Cash that perpetuals hold: the insurance fund's, less what positions were opened for."""
     sets: dict[InstrumentId, tuple[int, int]]
     """Tokens outstanding per instrument: (YES, NO), settled and pending."""
     base: dict[InstrumentId, int]
@@ -118,7 +121,7 @@ class ExchangeLedger:
         """Hold cash for a purchase, or let go of it (−)."""
         wallet = self.wallets[customer]
         reserved = wallet.reserved + amount_micro
-        if not 0 <= reserved <= wallet.cash:
+        if reserved < 0 or (amount_micro > 0 and reserved > wallet.cash):
             raise BrokenInvariant(f"{customer}: {reserved} micro reserved of {wallet.cash}")
         wallet.reserved = reserved
 
@@ -245,8 +248,11 @@ class ExchangeLedger:
     def _lock(self, instrument: InstrumentId, amount_micro: int) -> None:
         self.collateral[instrument] = self.collateral.get(instrument, 0) + amount_micro
 
-    def sums(self) -> LedgerSums:
-        """Add everything up and name every rule that does not hold."""
+    def sums(self, margined: int = 0, margin_fees: int = 0) -> LedgerSums:
+        """Add everything up and name every rule that does not hold.
+
+        `margined` is what perpetuals hold of the cash, `margin_fees` what they cost.
+        """
         sets: dict[InstrumentId, tuple[int, int]] = {}
         base: dict[InstrumentId, int] = {}
         problems: list[str] = []
@@ -268,8 +274,9 @@ class ExchangeLedger:
                     yes, no = sets.get(instrument, (0, 0))
                     sets[instrument] = (yes + size, no) if leg == 0 else (yes, no + size)
         collateral = sum(self.collateral.values())
-        if self.deposits_micro != cash + pending + self.fees_micro + collateral:
-            problems.append("deposits are not cash, pending, fees and collateral")
+        fees = self.fees_micro + margin_fees
+        if self.deposits_micro != cash + pending + fees + collateral + margined:
+            problems.append("deposits are not cash, pending, fees, collateral and margin")
         for instrument in sorted({*base, *self.base_deposits}):
             total, deposited = base.get(instrument, 0), self.base_deposits.get(instrument, 0)
             if total != deposited:
@@ -279,8 +286,9 @@ class ExchangeLedger:
             cash=cash,
             pending=pending,
             reserved=reserved,
-            fees=self.fees_micro,
+            fees=fees,
             collateral=collateral,
+            margined=margined,
             sets=sets,
             base=base,
             problems=tuple(problems),

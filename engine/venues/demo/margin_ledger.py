@@ -1,7 +1,8 @@
 """Margin accounts of the exchange: signed positions, funding, and liquidation by the venue's law.
 
-An account has one balance behind all its perpetuals (cross margin). A match moves no cash but what
-it realises and its fee: a buyer's position grows by what the seller's shrinks. An account whose
+An account has one balance behind all its perpetuals (cross margin): the cash of its wallet, of
+which what orders of other markets reserve is not free for them. A match moves no cash but what it
+realises and its fee: a buyer's position grows by what the seller's shrinks. An account whose
 balance and open PnL are below the maintenance margin of all its positions is liquidated as a whole:
 the insurance fund takes its positions over at their cost with all that is left of its balance,
 which is to close them at the bankruptcy price. So at all times, over all accounts and the fund,
@@ -14,7 +15,7 @@ leaves of a funding goes to the fund.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container
 
 import msgspec
 
@@ -30,6 +31,7 @@ from engine.domain.products.margin import (
 )
 from engine.domain.products.position import SignedPosition
 from engine.errors import BadInput, BrokenInvariant
+from engine.venues.demo.ledger import ExchangeWallet
 
 FUND = AccountId("demo-insurance")
 """Who takes over what is liquidated; its own positions have no margin."""
@@ -55,10 +57,19 @@ class WorkingSizes(msgspec.Struct, gc=False):
 class MarginAccount(msgspec.Struct, gc=False):
     """One account: what it may lose, and what it holds. Money in micro-units."""
 
-    balance: int = 0
+    wallet: ExchangeWallet
     leverage: int = 1
     positions: dict[InstrumentId, SignedPosition] = {}
     working: dict[InstrumentId, WorkingSizes] = {}
+
+    @property
+    def balance(self) -> int:
+        """Its cash: what is realised."""
+        return self.wallet.cash
+
+    @balance.setter
+    def balance(self, amount_micro: int) -> None:
+        self.wallet.cash = amount_micro
 
     def worst(self, key: InstrumentId) -> int:
         """Return the largest position in a perpetual that may come to be."""
@@ -79,23 +90,31 @@ class Perpetual(msgspec.Struct):
 
 
 class LiquidatedPosition(msgspec.Struct, frozen=True, gc=False):
-    """A position the fund took over, at the mark that did it."""
+    """A position the fund took over, at the mark that did it.
+
+    `realised_micro` less `fee_micro` is what the account's cash moved by.
+    """
 
     customer: AccountId
     instrument: InstrumentId
     size: int
+    """What was held, below 0 short."""
     mark_e8: int
+    realised_micro: int
+    """What closing at the mark brought, but never more of a loss than the account could pay."""
+    fee_micro: int
+    """What was left of the account: the fund keeps it."""
 
 
 class MarginLedger:
     """All margin accounts of the exchange, in one currency."""
 
     def __init__(self) -> None:
-        self.accounts: dict[AccountId, MarginAccount] = {FUND: MarginAccount()}
+        self.accounts: dict[AccountId, MarginAccount] = {FUND: MarginAccount(ExchangeWallet())}
         self.perpetuals: dict[InstrumentId, Perpetual] = {}
         self.deposits_micro = 0
         self.fees_micro = 0
-        self._funded: dict[str, None] = {}
+        self.funded: dict[str, None] = {}
 
     def listed(self, instrument: Instrument, tiers: TierTable, mark_e8: int) -> None:
         """Take a perpetual with its tiers and its first mark."""
@@ -103,9 +122,15 @@ class MarginLedger:
             raise BadInput(f"{instrument.id}: a mark of {mark_e8} is not above 0")
         self.perpetuals[instrument.id] = Perpetual(instrument, tiers, mark_e8)
 
+    def open(self, customer: AccountId, wallet: ExchangeWallet, leverage: int) -> None:
+        """Let a wallet's cash be margin; one that is open already stays as it is."""
+        if customer not in self.accounts:
+            self.accounts[customer] = MarginAccount(wallet, leverage)
+
     def deposit(self, customer: AccountId, amount_micro: int) -> None:
         """Bring (+) cash, or take free cash away (−)."""
-        account = self.accounts.setdefault(customer, MarginAccount())
+        self.open(customer, ExchangeWallet(), 1)
+        account = self.accounts[customer]
         if amount_micro < 0 and self.free_micro(customer) + amount_micro < 0:
             raise BrokenInvariant(f"{customer} cannot withdraw more than it has free")
         account.balance += amount_micro
@@ -136,7 +161,19 @@ class MarginLedger:
         for key in {**account.positions, **account.working}:
             of, worst = self.perpetuals[key], account.worst(key)
             reserved += initial_margin(of.instrument.contract, worst, of.mark_e8, account.leverage)
-        return min(account.balance, self.equity_micro(customer)) - reserved
+        kept = account.wallet.reserved + reserved
+        return min(account.balance, self.equity_micro(customer)) - kept
+
+    def sizes(self, customer: AccountId) -> list[tuple[InstrumentId, int]]:
+        """Return what an account holds, below 0 short."""
+        account = self.accounts.get(customer)
+        return [(key, held.size) for key, held in _open(account)] if account is not None else []
+
+    def size(self, customer: AccountId, key: InstrumentId) -> int:
+        """Return what an account holds of a perpetual, below 0 short."""
+        account = self.accounts.get(customer)
+        held = account.positions.get(key) if account is not None else None
+        return held.size if held is not None else 0
 
     def reserve(self, customer: AccountId, key: InstrumentId, size: int) -> str:
         """Reserve margin for an order: a bid of +size, an ask of −size; say why it is refused.
@@ -163,6 +200,10 @@ class MarginLedger:
         if why:
             self._work(account, key, size, -1)
         return why
+
+    def hold(self, customer: AccountId, key: InstrumentId, size: int) -> None:
+        """Reserve margin for what rests of an order that was looked at when it came."""
+        self._work(self.accounts[customer], key, size, 1)
 
     def release(self, customer: AccountId, key: InstrumentId, size: int) -> None:
         """Let go of what an order reserved, as far as it has filled or ended. Fills come first."""
@@ -196,10 +237,14 @@ class MarginLedger:
 
     def mark(self, key: InstrumentId, mark_e8: int) -> list[LiquidatedPosition]:
         """Move a mark; give whom it liquidated."""
+        self.set_mark(key, mark_e8)
+        return self.liquidate()
+
+    def set_mark(self, key: InstrumentId, mark_e8: int) -> None:
+        """Move a mark. Liquidate behind it."""
         if mark_e8 <= 0:
             raise BadInput(f"{key}: a mark of {mark_e8} is not above 0")
         self.perpetuals[key].mark_e8 = mark_e8
-        return self.liquidate()
 
     def fund(
         self, key: InstrumentId, stamp_ns: int, rate: int, rate_type: RateType = RateType.REGULAR
@@ -209,11 +254,11 @@ class MarginLedger:
         Call `liquidate` behind it. BadInput for a second one of the stamp and rate type.
         """
         name, of = funding_name(key, stamp_ns, rate_type), self.perpetuals[key]
-        if name in self._funded:
+        if name in self.funded:
             raise BadInput(f"{key}: {rate_type} funding of this stamp is paid already")
-        self._funded[name] = None
-        if len(self._funded) > FUNDINGS_KEPT_MAX:
-            del self._funded[next(iter(self._funded))]
+        self.funded[name] = None
+        if len(self.funded) > FUNDINGS_KEPT_MAX:
+            del self.funded[next(iter(self.funded))]
         paid = {
             customer: funding_cash(of.instrument.contract, held.size, of.mark_e8, rate)
             for customer, account in self.accounts.items()
@@ -224,31 +269,59 @@ class MarginLedger:
         self.accounts[FUND].balance -= sum(paid.values())
         return paid
 
-    def liquidate(self) -> list[LiquidatedPosition]:
+    def liquidate(self, among: Container[AccountId] | None = None) -> list[LiquidatedPosition]:
         """Let the fund take over every account that is below its maintenance margin.
 
-        Its working orders reserve nothing any more: the caller ends them.
+        `among` None = all accounts are looked at. Working orders reserve nothing any more: the
+        caller ends them.
         """
         taken: list[LiquidatedPosition] = []
         for customer, account in self.accounts.items():
-            if customer == FUND or not any(one.size for one in account.positions.values()):
-                continue
-            if liquidated(self.equity_micro(customer), self.maintenance_micro(customer)):
+            if (among is None or customer in among) and self.due(customer):
                 taken += self._take_over(customer, account)
         return taken
 
+    def due(self, customer: AccountId) -> bool:
+        """Say whether an account is to be liquidated: it holds something and is below margin."""
+        if customer == FUND or not _open(self.accounts[customer]):
+            return False
+        return liquidated(self.equity_micro(customer), self.maintenance_micro(customer))
+
+    def forgive(self, customer: AccountId) -> int:
+        """Let the fund pay the debt of an account that holds nothing; return how much it was.
+
+        A position closed far from its mark may leave one.
+        """
+        account = self.accounts[customer]
+        debt = max(-account.balance, 0)
+        if debt and not _open(account):
+            self._seize(account)
+            return debt
+        return 0
+
     # -- inside ------------------------------------------------------------------------------------
 
-    def _take_over(
-        self, customer: AccountId, account: MarginAccount
-    ) -> Iterable[LiquidatedPosition]:
+    def _take_over(self, customer: AccountId, account: MarginAccount) -> list[LiquidatedPosition]:
+        """Close all positions at the marks: the fund gets them, and what is left or owed."""
+        taken, cash = [], account.balance
         for key, held in _open(account):
-            yield LiquidatedPosition(customer, key, held.size, self.perpetuals[key].mark_e8)
+            pnl = self._pnl(key, held)
+            mark_e8 = self.perpetuals[key].mark_e8
+            taken.append(LiquidatedPosition(customer, key, held.size, mark_e8, pnl, 0))
+            cash += pnl
             self._trade(FUND, key, held.size, held.cost)
             held.size = held.cost = 0
+        last = taken[-1]
+        taken[-1] = msgspec.structs.replace(
+            last, realised_micro=last.realised_micro - min(cash, 0), fee_micro=max(cash, 0)
+        )
+        self._seize(account)
+        account.working.clear()
+        return taken
+
+    def _seize(self, account: MarginAccount) -> None:
         self.accounts[FUND].balance += account.balance
         account.balance = 0
-        account.working.clear()
 
     def _trade(self, customer: AccountId, key: InstrumentId, size: int, flow: int) -> None:
         account = self.accounts[customer]
@@ -259,18 +332,30 @@ class MarginLedger:
         of = self.perpetuals[key]
         return unrealised(of.instrument.contract, held.exposure, of.mark_e8)
 
-    def problems(self) -> list[str]:
-        """Name every rule that does not hold."""
-        found = []
+    def owed_micro(self) -> int:
+        """Return what the fund has and what positions were opened for: cash that is in no wallet.
+
+        Deposits of the whole exchange are this, the cash of its wallets, and fees.
+        """
         held = [one for account in self.accounts.values() for one in account.positions.values()]
-        have = sum(account.balance for account in self.accounts.values())
-        if self.deposits_micro != have - sum(one.cost for one in held) + self.fees_micro:
-            found.append("deposits are not balances, costs and fees")
+        return self.accounts[FUND].balance - sum(one.cost for one in held)
+
+    def problems(self) -> list[str]:
+        """Name every rule of margin accounts alone that does not hold."""
+        have = sum(one.balance for name, one in self.accounts.items() if name != FUND)
+        balanced = self.deposits_micro == have + self.owed_micro() + self.fees_micro
+        found = [] if balanced else ["deposits are not balances, costs and fees"]
+        return found + self.uneven()
+
+    def uneven(self) -> list[str]:
+        """Name every perpetual whose longs are not its shorts, and every account below margin."""
+        found = []
         for key in self.perpetuals:
             sizes = (account.positions.get(key) for account in self.accounts.values())
             if total := sum(one.size for one in sizes if one is not None):
                 found.append(f"{key}: longs and shorts differ by {total}")
-        return found
+        below = [customer for customer in self.accounts if self.due(customer)]
+        return found + [f"{customer} is below its maintenance margin" for customer in below]
 
 
 def _open(account: MarginAccount) -> list[tuple[InstrumentId, SignedPosition]]:

@@ -17,6 +17,7 @@ from engine.runtime import refusals
 from engine.runtime.refusals import Refusal
 from engine.venues.demo.accounts import Account, ExchangeMarket, Rules
 from engine.venues.demo.clearing import Clearing
+from engine.venues.demo.margin_desk import MarginDesk
 from engine.venues.demo.matching import yes_level
 from engine.venues.demo.orders import (
     CancelAnswer,
@@ -47,6 +48,7 @@ class OrderEntry:
         self.orders: dict[int, RestingOrder] = {}
         """Orders that live, resting or held back, by the exchange's number."""
         self.order_count = 0
+        self.margins = MarginDesk(clearing, self.orders, self.withdraw)
 
     # -- tickets -----------------------------------------------------------------------------------
 
@@ -63,6 +65,10 @@ class OrderEntry:
         order = self._draft(account, market, ticket)
         crossing = market.book.crosses(order.bid, order.level)
         refusal = self._refuse_money(market, order, crossing)
+        if market.margined and refusal is None:
+            if crossing and not order.post_only:
+                self.margins.end_own(account, market, order)
+            crossing = market.book.crosses(order.bid, order.level)
         if refusal is None:
             refusal = _refuse_match(market, order, crossing)
         if refusal is not None:
@@ -90,6 +96,8 @@ class OrderEntry:
     def _refuse_money(
         self, market: ExchangeMarket, order: RestingOrder, crossing: bool
     ) -> Refusal | None:
+        if market.margined:
+            return self.margins.refuse(market, order, crossing)
         wallet = self.ledger.wallets[order.customer]
         if order.side is Side.SELL:
             if wallet.free_tokens(order.instrument, order.leg) >= order.size:
@@ -98,7 +106,7 @@ class OrderEntry:
             return refusals.no_funds(tokens.settled, tokens.reserved, order.size)
         amount = order.price * order.size // market.divisor
         needed = market.hold_micro(order.price, order.size)
-        free = wallet.cash - wallet.reserved
+        free = self.clearing.free_micro(order.customer)
         short = free < needed
         if crossing and not order.post_only:
             if amount < market.instrument.notional_min_micro:
@@ -150,8 +158,7 @@ class OrderEntry:
         self._unreserve(market, order)
         order.state = OrderState.OPEN
         crossing = market.book.crosses(order.bid, order.level)
-        wallet = self.ledger.wallets[order.customer]
-        free = wallet.cash - wallet.reserved
+        free = self.clearing.free_micro(order.customer)
         refusal = _refuse_match(market, order, crossing)
         if refusal is not None:
             self._end(order, OrderState.CANCELLED, CancelReason.KILLED_REST, refusal[1])
@@ -179,6 +186,10 @@ class OrderEntry:
             standing = StandingOrder.LIVE
             self._rest(market, order, held=held)
         self.publish_changes(market)
+        if matches or market.margined:
+            self.margins.settle(
+                dict.fromkeys([order.customer, *(one.customer for one, _ in matches)])
+            )
         return OrderReceipt(
             identity=order.identity, standing=standing, filled=order.filled, fills=fills
         )
@@ -186,7 +197,9 @@ class OrderEntry:
     def _rest(self, market: ExchangeMarket, order: RestingOrder, *, held: bool) -> None:
         if order.remaining < order.size:
             order.state = OrderState.PARTIAL
-        if order.side is Side.BUY:
+        if market.margined:
+            self.margins.ledger.hold(order.customer, order.instrument, order.signed_remaining)
+        elif order.side is Side.BUY:
             amount = market.hold_micro(order.price, order.remaining)
             self.ledger.reserve_cash(order.customer, amount)
         else:
@@ -245,6 +258,9 @@ class OrderEntry:
             self.withdraw([order], None)
 
     def _unreserve(self, market: ExchangeMarket, order: RestingOrder) -> None:
+        if market.margined:
+            self.margins.ledger.release(order.customer, order.instrument, order.signed_remaining)
+            return
         if order.side is Side.SELL:
             size = -order.remaining
             self.ledger.reserve_tokens(order.customer, order.instrument, order.leg, size)
@@ -295,6 +311,8 @@ def _refuse_terms(
         return RejectReason.EXPIRY, refusals.BAD_EXPIRY
     if ticket.expires_ns is not None and ticket.expires_ns < now_ns + rules.gtd_min_ns:
         return RejectReason.EXPIRY, refusals.BAD_EXPIRY
+    if ticket.reduce_only and not market.margined:
+        return RejectReason.OTHER, refusals.BAD_PAYLOAD
     return None
 
 

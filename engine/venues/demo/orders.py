@@ -35,6 +35,8 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     post_only: bool = False
     expires_ns: int | None = None
     """Only for GTD."""
+    reduce_only: bool = False
+    """Only for perpetuals: it may close a position, and never opens one."""
     key: str = ""
     """Which of the customer's API keys asks; heartbeats and cancel-all work per key."""
     tag: str = ""
@@ -67,7 +69,13 @@ class RestingOrder(msgspec.Struct, kw_only=True, gc=False):
     """Its turn among orders of one level: lower trades first; 0 = never rested."""
     held_micro: int = 0
     """Cash reserved while the venue holds the order back, fee included."""
+    reduce_only: bool = False
     state: OrderState = OrderState.OPEN
+
+    @property
+    def signed_remaining(self) -> int:
+        """What it may still fill: above 0 a bid, below 0 an ask."""
+        return self.remaining if self.bid else -self.remaining
 
     @property
     def filled(self) -> int:
@@ -220,8 +228,45 @@ class OperationReport(Report, frozen=True, kw_only=True, gc=False):
     reason: str = ""
 
 
+class Funded(Report, frozen=True, kw_only=True, gc=False):
+    """Funding of a perpetual came (+) or was paid (−) at a stamp."""
+
+    instrument: InstrumentId
+    amount_micro: int
+    stamp_ns: int
+    rate_e18: int
+    mark_e8: int
+    size: int
+    """What was held, below 0 short."""
+
+
+class Liquidated(Report, frozen=True, kw_only=True, gc=False):
+    """The exchange took a position over: the account was below its maintenance margin.
+
+    Its orders end before this, each with a report of its own.
+    """
+
+    number: int
+    instrument: InstrumentId
+    size: int
+    """What was held, below 0 short."""
+    mark_e8: int
+    realised_micro: int
+    fee_micro: int
+    at_ns: int
+
+
 AnyReport = (
-    Placed | Filled | FillMoved | Ended | ModeSwitched | Redeemed | Converted | OperationReport
+    Placed
+    | Filled
+    | FillMoved
+    | Ended
+    | ModeSwitched
+    | Redeemed
+    | Converted
+    | OperationReport
+    | Funded
+    | Liquidated
 )
 
 # -- Names: an account's order ↔ the exchange's identity, without any memory -----------------------

@@ -14,12 +14,23 @@ import msgspec
 from engine.domain.events import MarketEvent, OperationState, VenueMode
 from engine.domain.fills import FillState
 from engine.domain.instruments import AccountId, Instrument, InstrumentId
+from engine.domain.products.margin import MarginTier, Measure, tier_table
+from engine.domain.products.position import SignedPosition
 from engine.errors import BadInput
 from engine.venues.demo.accounts import Account, ExchangeMarket
 from engine.venues.demo.clearing import RedeemTransaction, Transaction
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.ledger import ExchangeWallet
-from engine.venues.demo.orders import AnyReport, Converted, Fill, Redeemed, RestingOrder
+from engine.venues.demo.margin_ledger import FUND, Perpetual, WorkingSizes
+from engine.venues.demo.orders import (
+    AnyReport,
+    Converted,
+    Fill,
+    Funded,
+    Liquidated,
+    Redeemed,
+    RestingOrder,
+)
 
 VERSION = 1
 
@@ -44,6 +55,36 @@ class AccountState(msgspec.Struct, frozen=True, kw_only=True):
     redemptions: list[Redeemed] = []
     conversions: list[Converted] = []
     operations: dict[int, tuple[OperationState, str]] = {}
+    fundings: list[Funded] = []
+    liquidations: list[Liquidated] = []
+
+
+class PerpetualState(msgspec.Struct, frozen=True, kw_only=True):
+    """A perpetual's terms: its rows, for what a tier takes off may be more than an int64 holds."""
+
+    measure: Measure
+    tiers: tuple[MarginTier, ...]
+    mark_e8: int
+    leverage: int
+
+
+class MarginState(msgspec.Struct, frozen=True, kw_only=True):
+    """A margin account; its cash is its wallet's."""
+
+    leverage: int
+    positions: dict[InstrumentId, SignedPosition]
+    working: dict[InstrumentId, WorkingSizes]
+
+
+class MarginsState(msgspec.Struct, frozen=True, kw_only=True):
+    """All of the margin desk."""
+
+    perpetuals: dict[InstrumentId, PerpetualState] = {}
+    accounts: dict[AccountId, MarginState] = {}
+    fund_micro: int = 0
+    fees_micro: int = 0
+    funded: list[str] = []
+    liquidation_count: int = 0
 
 
 class MarketSnapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +120,7 @@ class ExchangeSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     transactions: list[Transaction]
     redeeming: list[RedeemTransaction] = []
     redeem_count: int = 0
+    margins: MarginsState = MarginsState()
     public: list[tuple[int, MarketEvent]]
     reports: dict[AccountId, list[tuple[int, AnyReport]]]
     actors: dict[str, bytes]
@@ -125,6 +167,7 @@ def encode_state(exchange: DemoExchange) -> bytes:
         transactions=list(exchange.settlement.pending.values()),
         redeeming=list(clearing.redeeming.pending.values()),
         redeem_count=clearing.redeeming.count,
+        margins=_margins_state(exchange),
         public=outbox.public,  # type: ignore[arg-type]  # only market events are published
         reports=outbox.reports,
         actors={name: actor.state() for name, actor in exchange.actors.items()},
@@ -167,6 +210,7 @@ def restore_state(exchange: DemoExchange, state: bytes) -> None:
     exchange.outbox.reports = snapshot.reports
     set_rng(exchange.settlement_rng, snapshot.settlement_rng)
     _restore_ledger(exchange, snapshot)
+    _restore_margins(exchange, snapshot)
     _restore_accounts(exchange, snapshot)
     _restore_markets(exchange, snapshot)
     for name, actor in exchange.actors.items():
@@ -185,7 +229,53 @@ def _account_state(account: Account) -> AccountState:
         redemptions=list(account.redemptions),
         conversions=list(account.conversions),
         operations=account.operations,
+        fundings=list(account.fundings),
+        liquidations=list(account.liquidations),
     )
+
+
+def _margins_state(exchange: DemoExchange) -> MarginsState:
+    desk = exchange.order_entry.margins
+    ledger = desk.ledger
+    return MarginsState(
+        perpetuals={
+            key: PerpetualState(
+                measure=one.tiers.measure,
+                tiers=one.tiers.tiers,
+                mark_e8=one.mark_e8,
+                leverage=desk.leverage[key],
+            )
+            for key, one in ledger.perpetuals.items()
+        },
+        accounts={
+            name: MarginState(leverage=one.leverage, positions=one.positions, working=one.working)
+            for name, one in ledger.accounts.items()
+        },
+        fund_micro=ledger.accounts[FUND].balance,
+        fees_micro=ledger.fees_micro,
+        funded=list(ledger.funded),
+        liquidation_count=desk.liquidation_count,
+    )
+
+
+def _restore_margins(exchange: DemoExchange, snapshot: ExchangeSnapshot) -> None:
+    """Put margin accounts onto their wallets again; the perpetuals are among the markets."""
+    desk, state = exchange.order_entry.margins, snapshot.margins
+    ledger = desk.ledger
+    instruments = {one.instrument.id: one.instrument for one in snapshot.markets}
+    for key, terms in state.perpetuals.items():
+        tiers = tier_table(terms.measure, terms.tiers)
+        ledger.perpetuals[key] = Perpetual(instruments[key], tiers, terms.mark_e8)
+        desk.leverage[key] = terms.leverage
+    ledger.accounts[FUND].balance = state.fund_micro
+    for name, saved in state.accounts.items():
+        if name != FUND:
+            ledger.open(name, snapshot.wallets[name], saved.leverage)
+        account = ledger.accounts[name]
+        account.positions, account.working = saved.positions, saved.working
+    ledger.fees_micro = state.fees_micro
+    ledger.funded = dict.fromkeys(state.funded)
+    desk.liquidation_count = state.liquidation_count
 
 
 def _market_state(market: ExchangeMarket) -> MarketSnapshot:
@@ -228,7 +318,11 @@ def _restore_accounts(exchange: DemoExchange, snapshot: ExchangeSnapshot) -> Non
         account.redemptions.extend(state.redemptions)
         account.conversions.extend(state.conversions)
         account.operations = state.operations
-    exchange.order_entry.orders = {order.number: order for order in snapshot.orders}
+        account.fundings.extend(state.fundings)
+        account.liquidations.extend(state.liquidations)
+    orders = exchange.order_entry.orders
+    orders.clear()
+    orders.update((order.number, order) for order in snapshot.orders)
     for order in snapshot.orders:
         accounts[order.customer].open[order.identity] = order
 
