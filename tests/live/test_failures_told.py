@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from engine.watch import sealed
-from storage import supervisor
+from storage import supervisor, watch
 from storage.channels import put_channel
 from tests.live.programs import Programs, prepare
 from tests.ports import free_port
@@ -55,6 +55,17 @@ class Told:
     def runs(self, name: str) -> int:
         self.programs.until(lambda: self.pid(name), f"{name} runs", 120.0)
         return self.pid(name)
+
+    def begins(self) -> None:
+        """Wait until engine and watch run, and the watch has looked once."""
+        for name in ("engine", "watch"):
+            self.runs(name)
+
+        def looked() -> bool:
+            with watch.reading_watch(self.programs.home) as connection:
+                return connection is not None and watch.meta(connection, "beat") is not None
+
+        self.programs.until(looked, "the watch has looked", 120.0)
 
     def told(self, what: str, kind: str, began_s: float, seen: int) -> None:
         """Wait for an alert among the messages after the first `seen`; note how long it took."""
@@ -92,8 +103,7 @@ def desk() -> Iterator[Told]:
 def test_each_failure_reaches_a_person_in_less_than_three_minutes(desk: Told) -> None:
     programs = desk.programs
     programs.start("up", "--port", str(free_port()), "--demo-port", str(programs.port))
-    for name in ("engine", "watch"):
-        desk.runs(name)
+    desk.begins()
 
     began, seen = desk.now()
     os.kill(desk.runs("watch"), signal.SIGKILL)
@@ -133,8 +143,7 @@ def test_each_failure_reaches_a_person_in_less_than_three_minutes(desk: Told) ->
 def test_a_lost_database_and_a_lost_supervisor_reach_a_person(desk: Told) -> None:
     programs, state = desk.programs, desk.programs.state
     programs.start("up", "--port", str(free_port()), "--demo-port", str(programs.port))
-    for name in ("engine", "watch"):
-        desk.runs(name)
+    desk.begins()
     time.sleep(5)  # the engine has written its first states
     away = state.with_name("away.db")
 
