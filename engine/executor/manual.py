@@ -22,7 +22,7 @@ from engine.domain.products.perpetual import closing
 from engine.executor.halts import ExecutorParts
 from engine.executor.orders import InstrumentState, LiveOrder
 from engine.executor.plan import Draft
-from engine.executor.planning import reduces
+from engine.executor.planning import counted, reduces
 from engine.executor.proof import ZeroProofs
 from engine.risk.gate import Denied, RiskGate
 
@@ -54,7 +54,7 @@ class ByHand:
         why = (
             self._blocked(entry, asked, now_ns, data_age_ns_max)
             or illegal(entry.instrument, asked)
-            or self._unpaid(entry.instrument, asked)
+            or self._unpaid(entry, asked)
             or self._meets_own(entry, asked)
         )
         if why:
@@ -75,7 +75,7 @@ class ByHand:
         )
         order = table.make(draft, asked.owner, entry, now_ns)
         answer = self._gate.check(
-            order,
+            order if rests else counted(order, entry),
             reduces=partial(reduces, table),
             mark_age_ns=None if mark is None or mark.proof_ns is None else now_ns - mark.proof_ns,
             open_orders=table.live_count,
@@ -130,13 +130,16 @@ class ByHand:
             return "at present the venue takes only resting orders"
         return ""
 
-    def _unpaid(self, instrument: Instrument, asked: PlaceManual) -> str:
+    def _unpaid(self, entry: InstrumentState, asked: PlaceManual) -> str:
         """Say what cash or settled tokens lack; empty = they suffice (law E)."""
         ledger, price, size = self._table.ledger, asked.price, asked.size
+        instrument, mark = entry.instrument, entry.mark
         if instrument.product.signed:
             held = ledger.owned(instrument.id, asked.owner).yes
             opened = size - closing(held.settled, held.reserved, asked.side, size)
             resting = asked.urgency is Urgency.REST
+            if asked.side is Side.SELL and not resting and mark is not None:
+                price = max(price, mark.best_bid or 0)
             cost = instrument.opening_micro(price, opened, post_only=resting)
             return _too_dear(cost, ledger.cash_free_micro, instrument)
         if asked.side is Side.SELL:

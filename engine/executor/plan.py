@@ -56,6 +56,8 @@ class TargetLevels(msgspec.Struct, gc=False):
     """What of the intent is no legal level."""
     life_ns: int | None = None
     """After how long they end by themselves. Only for GTD."""
+    meets: int = 0
+    """The best price of the other side, where the one level takes at once."""
 
 
 NO_LEVELS = TargetLevels((), (), OrderType.GTC, True, 0, [])

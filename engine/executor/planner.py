@@ -162,7 +162,7 @@ def _target(
         if opposite is None or (opposite > price if buying else opposite < price):
             target.residuals.append(Residual(ResidualReason.NOT_MARKETABLE, side, price, size))
             return
-        opposite = None
+        target.meets, opposite = opposite, None
     levels = _cut(((price, size),), instrument, opposite, target.residuals, bid=buying)
     if buying:
         target.bids = levels
@@ -486,10 +486,11 @@ class Attempt(msgspec.Struct, gc=False):
         side = instrument.product.opening_side(side_plan.bid)
         reserved = held.reserved + side_plan.closed
         closes = closing(held.settled, reserved, side, abs(held.settled))
+        at = max(price, self.target.meets) if side is _SELL else price  # a sale may get more
 
         def cost(size: int) -> int:
             opened = max(0, size - closes)
-            return instrument.opening_micro(price, opened, post_only=self.target.post_only)
+            return instrument.opening_micro(at, opened, post_only=self.target.post_only)
 
         if cost(size) > max(0, self.cash_free_micro):
             size = self._fitting(side_plan, level, size, cost)

@@ -290,7 +290,7 @@ class Planning:
             return None
         order = table.make(draft, slot.owner, entry, now_ns, intent.decision)
         answer = self._gate.check(
-            order,
+            counted(order, entry) if not draft.post_only else order,
             reduces=self._reduces,
             mark_age_ns=now_ns - mark.proof_ns,
             open_orders=table.live_count,
@@ -388,6 +388,20 @@ def left_of(
     level = entry.instrument.product.level(draft.leg, draft.price)
     side = _BUY if is_bid(draft.side, draft.leg) else _SELL
     return Residual(reason, side, level, size)
+
+
+def counted(order: Order, entry: InstrumentState) -> Order:
+    """Return an order that takes as risk counts it: what opens a short, at the bid it meets.
+
+    The limit of a sale is the least it takes. Counted at that, a short sold at any price would be
+    almost none.
+    """
+    mark = entry.mark
+    if order.side is not _SELL or mark is None or mark.best_bid is None:
+        return order
+    if mark.best_bid <= order.price or not entry.instrument.product.signed:
+        return order
+    return msgspec.structs.replace(order, price=mark.best_bid)
 
 
 def reduces(table: OrderTable, order: Order) -> int:

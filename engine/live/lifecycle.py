@@ -215,7 +215,7 @@ def ledger_side(executor: Executor, *, at_ns: int, seq: int) -> LedgerSide:
     """Return what an account's ledger says now, after the journal's record `seq`."""
     state = executor.ledger.state
     marks = {key: one for key in executor.ledger.held if (one := executor.mark(key)) is not None}
-    inventory = 0
+    inventory = -sum(netted.cost for netted in state.netted.values())  # none of it was paid
     tokens: dict[tuple[str, Leg], int] = {}
     for key, held in executor.ledger.held.items():
         terms = state.instruments[key]

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.domain.commands import PlaceManual
 from engine.domain.events import BookMarked, HoldingTransferred
 from engine.domain.fills import FillState
 from engine.domain.instruments import MANUAL, BotId, InstrumentId, Kind, Leg, Side
@@ -17,9 +18,12 @@ from engine.domain.intents import Target, Urgency
 from engine.domain.orders import OrderId
 from engine.domain.products.margin import MarginTier, Measure, tier_table
 from engine.domain.products.perpetual import MarginTerms
+from engine.domain.settings import Limit
 from engine.executor.executor import ExecutorSettings
 from engine.executor.ledger import Ledger, LedgerState
-from tests.executor.conftest import ACCOUNT, BOT, Build, Rig, orders
+from engine.executor.manual import ManualRefused
+from engine.live.lifecycle import ledger_side
+from tests.executor.conftest import ACCOUNT, BOT, LIMITS, Build, Rig, orders
 
 TIERS = tier_table(Measure.VALUE, [MarginTier(0, 10**15, 4_000, 125)])
 FULL = Build().spot("venue:BTC/USD:USD", kind=Kind.PERPETUAL)
@@ -231,3 +235,32 @@ def test_a_death_finds_long_and_short_as_they_were(desk: Rig) -> None:
     assert other.executor.ledger.owned(PERPETUAL.id, BOT).position == -1_000
     assert (state.margin_micro, state.netted[PERPETUAL.id].size) == (7_000_000, -1_000)
     assert other.gate.exposure.instrument_micro(PERPETUAL.id) == 70_000_000
+
+
+def test_a_short_sold_at_any_price_counts_at_the_bid_it_meets(desk: Rig) -> None:
+    """Its limit is a cent: counted at that it would need no margin and be no risk."""
+    (order,) = want(desk, -10_000, 1)
+    needs = Fraction(6_999_900 * order.size, DIVISOR) * Fraction(101, 1000)
+    assert (order.price, order.size) == (1, 1_410)
+    assert needs <= 10_000_000
+    tight = LIMITS.model_copy(update={"exposure_instrument_max": Limit(absolute=35)})
+    limited = Rig(instruments=(PERPETUAL,), cash=1_000, limits=tight)
+    (order,) = want(limited, -10_000, 1)
+    assert order.size * 6_999_900 // DIVISOR <= 35_000_000
+    by_hand = PlaceManual(
+        account=ACCOUNT, instrument=PERPETUAL.id, leg=Leg.BASE, side=Side.SELL, price=1,
+        size=10_000, urgency=Urgency.CROSS,
+    )  # fmt: skip
+    poor = Rig(instruments=(PERPETUAL,), cash=10)
+    poor.feed(mark(poor, 6_999_900, 7_000_100))
+    _, refused = poor.executor.place(by_hand, poor.now)
+    assert isinstance(refused, ManualRefused)
+    assert refused.why.startswith("it may cost 70.69899 USD")
+
+
+def test_the_sum_of_what_a_ledger_says_is_its_equity_with_a_short_open(desk: Rig) -> None:
+    (order,) = want(desk, -1_000, 6_990_000)
+    filled(desk, order, 7_000_000)
+    side = ledger_side(desk.executor, at_ns=desk.now, seq=1)
+    terms = side.cash_micro + side.pending_micro + side.redeemable_micro + side.inventory_micro
+    assert side.equity_micro == terms == 10_000_000

@@ -399,3 +399,10 @@ def test_an_outcome_that_is_over_leaves_its_question(build):
     moved = build.binary("venue:o1", market="venue:other")
     book.listed(moved)
     assert (book.market_micro("venue:one-of:q"), book.market_micro("venue:other")) == (0, 5_000_000)
+
+
+def test_no_short_is_so_small_that_it_is_no_risk(build):
+    terms = build.spot(kind=Kind.PERPETUAL)
+    book = book_of(terms)
+    book.holding(terms.id, **build.holding(yes_settled=-1))
+    assert book.instrument_micro(terms.id) == 1

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 from enum import StrEnum
+from functools import cached_property
 from itertools import pairwise
 
 import msgspec
@@ -49,16 +50,28 @@ class MarginTier(msgspec.Struct, frozen=True, gc=False):
     leverage_max: int
 
 
-class TierTable(msgspec.Struct, frozen=True, gc=False):
-    """The tiers of one instrument, checked: see `tier_table`."""
+class TierTable(msgspec.Struct, frozen=True, dict=True):
+    """The tiers of one instrument, checked: see `tier_table`.
+
+    What follows from its rows does not travel: an int64 may be too small for it.
+    """
 
     measure: Measure
     tiers: tuple[MarginTier, ...]
-    cum_ppm: tuple[int, ...]
-    """What each tier takes off, in units · 1e6: exact whatever the rates are. 0 in tables by size.
 
-    A tier takes what the one before it does, and its floor times the rise of the rate: maintenance
-    is equal on both sides of an edge (Binance help, "How to calculate liquidation price")."""
+    @cached_property
+    def cum_ppm(self) -> tuple[int, ...]:
+        """What each tier takes off, in units · 1e6: exact whatever the rates are; 0 by size.
+
+        A tier takes what the one before it does, and its floor times the rise of the rate:
+        maintenance is equal on both sides of an edge (Binance help, "How to calculate liquidation
+        price").
+        """
+        cum = [0]
+        for lower, upper in pairwise(self.tiers):
+            more = upper.maintenance_ppm - lower.maintenance_ppm
+            cum.append(cum[-1] + (upper.floor * more if self.measure is Measure.VALUE else 0))
+        return tuple(cum)
 
     def index(self, numerator: int, denominator: int = 1) -> int:
         """Return which tier holds for a value or size, given as a fraction ≥ 0.
@@ -140,11 +153,7 @@ def tier_table(measure: Measure, rows: Sequence[MarginTier], *, step: int = 0) -
         _check_edge(number, lower, upper, step)
     floors = (0, *(row.cap for row in rows[:-1]))
     tiers = tuple(msgspec.structs.replace(r, floor=f) for r, f in zip(rows, floors, strict=True))
-    cum = [0]
-    for lower, upper in pairwise(tiers):
-        more = upper.maintenance_ppm - lower.maintenance_ppm
-        cum.append(cum[-1] + (upper.floor * more if measure is Measure.VALUE else 0))
-    return TierTable(measure, tiers, tuple(cum))
+    return TierTable(measure, tiers)
 
 
 def cum_differences(table: TierTable, stated: Sequence[int]) -> tuple[str, ...]:

@@ -77,9 +77,13 @@ class PerpetualContract(msgspec.Struct, frozen=True, gc=False):
     def worst_held(self, first: HeldLeg, second: HeldLeg) -> tuple[int, int]:
         """Return what it loses where the price doubles, and where it falls to nothing.
 
-        What the one direction loses the other gains: an order that closes adds nothing.
+        What the one direction loses the other gains: an order that closes adds nothing. A position
+        of which rounding left no cost counts as one micro-unit: nothing held is no risk.
         """
-        return -first.cost_settled_micro, first.cost_settled_micro
+        cost = first.cost_settled_micro
+        if not cost and first.settled:
+            cost = 1 if first.settled > 0 else -1
+        return -cost, cost
 
     def mid2(self, leg: Leg, mid2: int) -> int:
         return mid2

@@ -103,7 +103,9 @@ class LegFunds:
                 return False
         if opening:
             price, wallet = order.price, self.wallet
-            cash = self._backing(-(-price * opening // self._divisor))
+            cash = -(-price * opening // self._divisor)
+            if self._signed:
+                cash = self._backing(cash)
             if self._maker_fees:
                 cash += self.maker_fee(side, price, opening)
             if cash > wallet.cash - wallet.reserved - wallet.blocked:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from engine.domain.products.margin import (
     cum_differences,
     tier_table,
 )
+from engine.domain.products.perpetual import MarginTerms
 from engine.errors import BadInput
 
 # Binance, BTCUSDT and ACHUSDT on 2024-10-24: cap, rate in ppm, leverage, amount taken off.
@@ -126,3 +128,13 @@ def test_only_one_order_of_rows_is_taken(rows: list[MarginTier]) -> None:
     else:
         with pytest.raises(BadInput):
             tier_table(Measure.VALUE, rows)
+
+
+def test_a_listing_with_the_largest_tiers_of_a_venue_travels() -> None:
+    """Binance BTCUSDT takes 421,481,450 off: in millionths of a micro-unit no int64 holds it."""
+    rows = [MarginTier(0, 1_200_000_000 * 10**6, 4_000, 125)]
+    rows.append(MarginTier(rows[0].cap, 1_800_000_000 * 10**6, 500_000, 1))
+    terms = MarginTerms(leverage=1, tiers=tier_table(Measure.VALUE, rows))
+    again = msgspec.msgpack.decode(msgspec.msgpack.encode(terms), type=MarginTerms)
+    assert again == terms
+    assert again.tiers.cum_ppm == (0, 1_200_000_000 * 10**6 * 496_000)
