@@ -507,7 +507,12 @@ class RiskGate:
     def _shrunk(
         self, order: Order, risk: InstrumentRisk, size: int, reducing: int
     ) -> Allowed | Denied:
-        """Find the largest legal size under all exposure limits, or the first that leaves none."""
+        """Find the largest legal size under all exposure limits, or the first that leaves none.
+
+        What closes a signed position adds no risk at any price: it is allowed by itself.
+        """
+        if risk.product.signed and self._legal(order, risk, reducing):
+            return Allowed(reducing)
         levels = self._levels(order, risk)
         part = risk.owners.get(order.bot) or _nothing(risk)
         most = [

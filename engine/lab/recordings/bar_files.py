@@ -381,13 +381,18 @@ def currency_of(symbol: str) -> str:
     return symbol.partition("/")[2].partition(":")[0] or "USD"
 
 
+def kind_of(symbol: str) -> Kind:
+    """Return what a name says it is: `venue:BASE/QUOTE:SETTLE` is a perpetual, else it is spot."""
+    return Kind.PERPETUAL if ":" in symbol.partition("/")[2] else Kind.SPOT
+
+
 def instrument_of(
     key: InstrumentId, currency: str, market: BarMarket, *, decimals: tuple[int, int]
 ) -> Instrument:
     """Return the instrument of a file; `decimals` are those of its prices and of its sizes."""
     return Instrument(
         id=key,
-        kind=Kind.SPOT,
+        kind=kind_of(key),
         currency=currency,
         price_decimals=decimals[0],
         size_decimals=decimals[1],
