@@ -12,12 +12,17 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from engine.config import Config
+from engine.domain.catalog import Finding, Grade
 from engine.domain.commands import Kill
 from engine.domain.effects import RaiseAlert
 from engine.domain.jobs import BackupJob
+from engine.domain.jobs.canary import CanaryJob
 from engine.domain.jobs.report import ReportJob
 from engine.errors import StorageError
+from engine.jobs import canary as canary_job
 from engine.jobs.kinds import backup
 from engine.jobs.report import report
 from engine.jobs.run import JobContext
@@ -67,6 +72,12 @@ async def disk_left(desk: LiveDesk, *, percent: int) -> None:
     DiskWatch(engine, [desk.config.home], statvfs).watch(engine.clock.now_ns())
 
 
+async def impossible_row(desk: LiveDesk) -> None:
+    """Have a row written that no database can hold."""
+    desk.engine.state.do(lambda c: c.execute("SELECT ?", (1 << 70,)))
+    await desk.until(lambda: desk.rows("SELECT 1 FROM alerts"), "the row is left out")
+
+
 def kept(alert: RaiseAlert, home: Path) -> None:
     state = Config(home=home).state_path
     with writing(state) as connection, transaction(connection):
@@ -108,14 +119,34 @@ def incomplete_backup(home: Path) -> None:
     backup(BackupJob(), context(home, "backup"))
 
 
+def asked(finding: Finding, home: Path) -> None:
+    """Have the canary find something else than is recorded; no venue is asked."""
+
+    async def drifted(config: Config) -> dict[str, list[Finding]]:
+        del config
+        return {"polymarket": [finding]}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(canary_job, "drifted", drifted)
+        canary_job.canary(CanaryJob(), context(home, "canary"))
+
+
+FAILS = Finding("book", Grade.FAIL, "a book has no field 'asks'")
+DIFFERS = Finding("book", Grade.WARN, "a book has a new field 'venue'")
+UNASKED = Finding("book", Grade.WARN, "no answer came within 10 s", asked=False)
+
 ACTS: dict[str, Act] = {
     "kill": partial(in_the_engine, killed),
     "storage": partial(in_the_engine, refusing),
     "storage_again": partial(in_the_engine, refusing),
     "disk": partial(in_the_engine, partial(disk_left, percent=15)),
     "disk_low": partial(in_the_engine, partial(disk_left, percent=3)),
+    "row": partial(in_the_engine, impossible_row),
     "bot_error": failed_bot,
     "bot_rests": resting_bot,
     "report": reported,
     "backup": incomplete_backup,
+    "venue_drift": partial(asked, FAILS),
+    "venue_news": partial(asked, DIFFERS),
+    "venue_unasked": partial(asked, UNASKED),
 }

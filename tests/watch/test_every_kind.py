@@ -123,7 +123,7 @@ def raising(tmp_path_factory: pytest.TempPathFactory, reached: Reached) -> Itera
     made.watch.stop(made.now_ns)
 
 
-UNCAUSED_MAX = 32
+UNCAUSED_MAX = 28
 """Kinds for which the helper stands in; this number may only fall."""
 
 
