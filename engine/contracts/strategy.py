@@ -370,6 +370,8 @@ def _words(kind: type[Any]) -> Iterator[str]:
 def _gate_words(name: str, gate: GateWords) -> Iterator[str]:
     if not gate.holds or not gate.would:
         yield f"gate {name}: say what is true where it passes, and what would have to become true"
+    if gate.would.startswith(("trade ", "enter ", "decide ")):
+        yield f'gate {name}: `would` goes on from "would trade if": say the condition alone'
     try:
         gate.broken.format(value=1, limit=2, missing=3)
     except (KeyError, IndexError, ValueError) as error:

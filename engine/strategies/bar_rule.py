@@ -155,7 +155,7 @@ class BarRule:
     gates: ClassVar[Mapping[str, GateWords]] = {
         "warm": GateWords(
             "enough bars have closed",
-            "trade if enough bars had closed",
+            "enough bars had closed",
             "{value} of {limit} closed",
             sign="≥",
             needed=True,

@@ -186,16 +186,16 @@ class BinaryBet:
 
 
 GATES: Mapping[str, GateWords] = {
-    "binary": GateWords("the market pays 0 or 1", "trade a market that pays 0 or 1", needed=True),
+    "binary": GateWords("the market pays 0 or 1", "the market paid 0 or 1", needed=True),
     "two_sided": GateWords(
         "the book has both sides",
-        "trade if the book had both sides",
+        "the book had both sides",
         "one side of the book is empty",
         needed=True,
     ),
     "spread": GateWords(
         "the spread is narrow enough",
-        "trade if the spread were narrower",
+        "the spread were narrower",
         "spread {value} of at most {limit}",
         sign="≤",
     ),

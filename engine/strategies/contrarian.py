@@ -76,13 +76,13 @@ class Contrarian(BinaryBet):
         **GATES,
         "days": GateWords(
             "the close is some days away",
-            "trade some days before the close",
+            "the close were some days away",
             "{value} days to the close, limit {limit}",
             needed=True,
         ),
         "extreme": GateWords(
             "one side is unlikely",
-            "trade at a price further from a half",
+            "the price were further from a half",
             "price {value}, limit {limit}",
         ),
     }

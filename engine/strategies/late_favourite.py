@@ -69,13 +69,13 @@ class LateFavourite(BinaryBet):
         **GATES,
         "late": GateWords(
             "it is late enough",
-            "trade closer to the close",
+            "it were closer to the close",
             "{value} s to the close, limit {limit}",
             needed=True,
         ),
         "favourite": GateWords(
             "one side is nearly sure",
-            "trade if one side were nearly sure",
+            "one side were nearly sure",
             "its price {value}, limit {limit}",
         ),
     }

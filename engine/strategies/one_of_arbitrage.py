@@ -105,26 +105,26 @@ class OneOfArbitrage:
     gates: ClassVar[Mapping[str, GateWords]] = {
         "outcomes": GateWords(
             "it has several outcomes of the question",
-            "trade with more outcomes of one question",
+            "it had more outcomes of one question",
             "{value} of the question's outcomes, at least {limit}",
             sign="≥",
             needed=True,
         ),
         "fresh": GateWords(
             "all books are fresh",
-            "trade if all books were fresh",
+            "all books were fresh",
             "the oldest book is {value} s old, at most {limit}",
             sign="≤",
         ),
         "edge": GateWords(
             "a set costs less than it pays",
-            "trade if a set were cheaper",
+            "a set were cheaper",
             "a set gains {value}, at least {limit}",
             sign="≥",
         ),
         "size": GateWords(
             "a set is large enough for every order",
-            "trade if more stood there",
+            "more stood there",
             "{value} shares stand there together, at least {limit}",
             sign="≥",
         ),

@@ -154,33 +154,33 @@ class Pairs:
     gates: ClassVar[Mapping[str, GateWords]] = {
         "two": GateWords(
             "the bot has two instruments",
-            "trade if the bot had two open instruments",
+            "the bot had two open instruments",
             "{value} instruments are open, a pair is {limit}",
             sign="=",
             needed=True,
         ),
         "warm": GateWords(
             "enough bars of both have closed",
-            "trade if enough bars of both had closed",
+            "enough bars of both had closed",
             "{value} of {limit} closed in both",
             sign="≥",
             needed=True,
         ),
         "cointegrated": GateWords(
             "the spread comes back",
-            "trade if the test found the two linked",
+            "the test found the two linked",
             "the Dickey-Fuller t is {value}, linked is {limit} or less",
             sign="≤",
         ),
         "half_life": GateWords(
             "the spread comes back soon",
-            "trade if the spread came back sooner",
+            "the spread came back sooner",
             "half of a deviation takes {value} bars, {limit} are the most",
             sign="≤",
         ),
         "hedge": GateWords(
             "both move the same way",
-            "trade if both moved the same way",
+            "both moved the same way",
             "the hedge ratio is {value}, it must be more than {limit}",
             sign=">",
         ),

@@ -76,14 +76,14 @@ class Rebalance:
     gates: ClassVar[Mapping[str, GateWords]] = {
         "priced": GateWords(
             "every instrument has two sides",
-            "trade if every book had both sides",
+            "every book had both sides",
             "{value} of {limit} instruments have both sides of a book",
             sign="≥",
             needed=True,
         ),
         "drift": GateWords(
             "it drifted out of its band",
-            "trade if it drifted further",
+            "it drifted further",
             "it drifted by {value}, the band is {limit}",
             sign="≥",
         ),

@@ -127,15 +127,15 @@ class RuleRunner:
     gates: ClassVar[Mapping[str, GateWords]] = {
         "known": GateWords(
             "every number of the rule is known",
-            "decide if every number were known",
+            "every number were known",
             "{value} of {limit} known",
             sign="≥",
             needed=True,
         ),
-        "direction": GateWords("it can be sold short here", "trade what can be sold short"),
-        "rest": GateWords("no emergency holds it back", "enter after the emergency's rest"),
-        "cool_down": GateWords("it has cooled down", "enter after the cool-down"),
-        "entry": GateWords("the entry conditions hold", "enter if the entry conditions held"),
+        "direction": GateWords("it can be sold short here", "it could be sold short here"),
+        "rest": GateWords("no emergency holds it back", "the rest after the emergency were over"),
+        "cool_down": GateWords("it has cooled down", "the cool-down were over"),
+        "entry": GateWords("the entry conditions hold", "the entry conditions held"),
     }
     values: ClassVar[Mapping[str, ValueWords]] = {
         f"c{number}{side}": ValueWords(f"Condition {number}, {words}")

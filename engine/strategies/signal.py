@@ -103,28 +103,26 @@ class FollowedSignal:
     name: ClassVar[str] = "signal"
     parameters_type: ClassVar[type[Parameters]] = SignalParameters
     gates: ClassVar[Mapping[str, GateWords]] = {
-        "heard": GateWords(
-            "a signal was received", "trade once a signal was received", needed=True
-        ),
+        "heard": GateWords("a signal was received", "a signal were received", needed=True),
         "readable": GateWords(
             "the newest signal can be read",
-            "trade if it said side or target",
+            "it said side or target",
             "the newest signal says neither a side nor a target from -1 to 1",
         ),
         "fresh": GateWords(
             "the signal still stands",
-            "trade if a newer signal came",
+            "a newer signal came",
             "over for {missing} s",
         ),
         "confidence": GateWords(
             "the signal is sure enough",
-            "trade if the signal were surer",
+            "the signal were surer",
             "confidence {value} of at least {limit}",
             sign="≥",
         ),
         "touch": GateWords(
             "the book has the side it needs",
-            "trade if the book had that side",
+            "the book had that side",
             "the side of the book it needs is empty",
         ),
     }

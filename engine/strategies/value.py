@@ -155,13 +155,13 @@ class ValueBet(BinaryBet):
         **GATES,
         "source": GateWords(
             "there is a fair probability",
-            "trade if there were one",
+            "there were one",
             "the source gives no probability here",
             needed=True,
         ),
         "edge": GateWords(
             "the edge is worth it and believable",
-            "trade at another edge",
+            "its edge lay between its bounds",
             "edge {value}, taken from or up to {limit}",
         ),
     }

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from engine.contracts.imports import by_the_back_door
-from engine.contracts.strategy import Trial, check_strategy
+from engine.contracts.strategy import Trial, _gate_words, check_strategy
+from engine.domain.catalog import GateWords
 from engine.domain.events import Event
 from engine.domain.intents import Target
 from engine.domain.observed_events import Observed
@@ -157,6 +158,12 @@ def test_a_trial_says_something_of_declared_keys_alone(monkeypatch: pytest.Monke
     assert honest == []
     assert {one.key for one in listening} == set(Listener.observes)
     assert {type(one.value) for one in listening} == {float, str, dict}
+
+
+def test_words_of_a_gate_go_on_from_would_trade_if() -> None:
+    assert not list(_gate_words("g", GateWords("it is", "it were")))
+    (said,) = _gate_words("g", GateWords("it is", "trade if it were"))
+    assert "say the condition alone" in said
 
 
 def test_the_back_doors_to_clock_and_chance_are_found(tmp_path: Path) -> None:
