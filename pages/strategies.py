@@ -25,7 +25,7 @@ from pages.kit.data import ask, ask_seldom, engine_id
 from pages.kit.markdown import literal
 from pages.kit.tables import Col, ColKind, choice, choose, columns_of, table
 from pages.kit.words import NOTHING, moment
-from pages.shared import by_strategy, job
+from pages.shared import by_strategy, job, probe
 from pages.shared import evidence as shown
 from storage import views
 from storage.evidence import evidence
@@ -157,7 +157,8 @@ def show_one(name: str, entry: StrategyEntry) -> None:
     """Draw one strategy: evidence, bots, idea and parameters."""
     st.subheader(literal(name))
     panels.note(entry.about)
-    tags = f": {', '.join(entry.tags)}" if entry.tags else ""
+    others = [tag for tag in entry.tags if tag != entry.category]
+    tags = f": {', '.join(others)}" if others else ""
     panels.note(f"{entry.category}{tags} · by {entry.author} · version {entry.version}")
     by_strategy.show({name: entry}, name)
     show_evidence(name, entry)
@@ -172,6 +173,7 @@ def show_one(name: str, entry: StrategyEntry) -> None:
             for bot in bots
         )
     )
+    probe.picture(name, entry)
     with st.expander("Idea, source, when it loses"):
         st.text(entry.idea or "Its file says nothing of it.")
     with st.expander("Parameters"):

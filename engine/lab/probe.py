@@ -1,15 +1,18 @@
-"""What an indicator, or every condition of a rule, would have said over past bars.
+"""What an indicator or a rule would have said over past bars, and the picture of a strategy's idea.
 
 The bars go through the same cache, sampler, indicators and engine as live ones. Of an indicator a
 number is taken at each bar of the file; of a rule the numbers of each decision, and its trades on
-paper at a thousand of capital.
+paper at a thousand of capital. A picture is what a strategy with its defaults does on a made-up
+path of a rise, a fall, ranges and leaps: it shows when it acts, and nothing of what it earns.
 """
 
 from __future__ import annotations
 
+import random
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from math import exp, sin
 from pathlib import Path
 
 import msgspec
@@ -19,6 +22,7 @@ from engine.bots.signals import Signals
 from engine.bots.slices import SECOND_NS
 from engine.caches.markets import MarketCache
 from engine.config import Config
+from engine.domain.bars import BarUnit, bar_spec
 from engine.domain.decisions import Decision
 from engine.domain.effects import PlaceOrder
 from engine.domain.events import BarClosed, InstrumentListed, OrderFilled
@@ -33,9 +37,10 @@ from engine.lab.evidence import CAPITAL, CASH_TIMES, LATENCY_MS
 from engine.lab.recordings.bar_files import BarMarket, BarRecording
 from engine.lab.replay.run import ACCOUNT, Replay, assemble, play
 from engine.lab.replay.setup import REPLAY_MARK_AGE_MS
+from engine.plugins import code_digest
 from engine.runtime.journal import DigestRecorder
-from engine.strategies.door import Reads
-from engine.strategies.registry import build
+from engine.strategies.door import Reads, Strategy
+from engine.strategies.registry import STRATEGIES, build
 from engine.strategies.rules import runnable, variant_of
 from engine.venues.paper.settings import PaperSettings
 from storage.database import reading
@@ -121,7 +126,8 @@ def probe_rule(path: Path, text: str) -> dict[str, object]:
     document = runnable(text)
     recording = BarRecording(path, market=MARKET)
     watch = _Watch(document)
-    replay = _replay(recording, text, watch)
+    strategy = build("rules", {"document": text}, BOT)
+    replay = _replay(recording, strategy, watch, watch.decide)
     play((replay,), recording, lambda *_: None)
     result = replay.result
     if result.bot_errors:
@@ -142,8 +148,84 @@ def probe_rule(path: Path, text: str) -> dict[str, object]:
     }
 
 
-def _replay(recording: BarRecording, text: str, watch: _Watch) -> Replay:
-    """Return a rule at a paper account of its own over bars."""
+SKETCH_SEED = 11
+SKETCH_BARS_MAX = 4_000
+SKETCH_SHOWN = 300
+"""Bars of a picture; those before them let the strategy get warm."""
+
+DRIFTS = (0.0, 0.0012, 0.0, -0.0016, 0.0, 0.0008)
+"""By which a made-up path moves a bar, part after part."""
+
+
+def probe_strategy(name: str) -> dict[str, object]:
+    """Return what a strategy with its defaults does on a made-up path of the bars it reads.
+
+    Raises BadInput where it decides on nothing that bars have.
+    """
+    strategy = build(name, {}, BOT)
+    bars: Mapping[str, int] = getattr(strategy, "reads", Reads()).series
+    timed = [one for one in map(bar_spec, bars) if one.unit is BarUnit.TIME]
+    if not timed:
+        raise BadInput(f"{name} does not decide on bars of time: there is no picture of its idea")
+    spec = min(timed, key=lambda one: one.step)
+    deepest = max(bar_spec(one).step // spec.step * depth for one, depth in bars.items())
+    count = min(SKETCH_BARS_MAX, deepest + SKETCH_SHOWN)
+    trades = _Trades()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "made-up.csv"
+        path.write_text("\n".join(_made_up(count, spec.step)), encoding="utf-8")
+        recording = BarRecording(path, market=MARKET)
+        replay = _replay(recording, strategy, trades, lambda _: None)
+        play((replay,), recording, lambda *_: None)
+        closes = _closes(path)
+        shown = list(closes)[-SKETCH_SHOWN:]
+    if replay.result.bot_errors:
+        raise BadInput("; ".join(replay.result.bot_errors.values()))
+    unit = float(recording.instrument.price_unit)
+    return {
+        "bars": spec.text,
+        "count": len(shown),
+        "close": shown,
+        "series": {},
+        "last": {},
+        "trades": [
+            (at, side, price / unit) for at, side, price in trades.trades if at >= shown[0][0]
+        ],
+        "fills": replay.result.fills,
+        "digest": code_digest(STRATEGIES[name]),
+    }
+
+
+def _made_up(count: int, step_ns: int) -> Iterator[str]:
+    """Give the lines of a file of bars: parts that rise, fall and swing, with two leaps."""
+    chance = random.Random(SKETCH_SEED)  # noqa: S311 a path, not a secret
+    level, opened = 0.0, 100.0
+    first = max(0, count - SKETCH_SHOWN)
+    yield "time,open,high,low,close,volume"
+    for number in range(count):
+        place = max(0, number - first)
+        drift = DRIFTS[place * len(DRIFTS) // (SKETCH_SHOWN + 1)]
+        leaps = place in {SKETCH_SHOWN // 4, SKETCH_SHOWN * 3 // 4}
+        level += drift + chance.gauss(0.0, 0.0008) + (0.02 if leaps else 0.0)
+        close = 100.0 * exp(level + (0.0 if drift else 0.012 * sin(number / 7.0)))
+        high, low = max(opened, close) * 1.0004, min(opened, close) * 0.9996
+        prices = ",".join(f"{one:.4f}" for one in (opened, high, low, close))
+        volume = 50_000 if leaps else 5_000
+        yield f"{SKETCH_FROM_S + number * step_ns // SECOND_NS},{prices},{volume}"
+        opened = close
+
+
+SKETCH_FROM_S = 1_700_006_400
+"""A midnight, at which a made-up path begins."""
+
+
+def _replay(
+    recording: BarRecording,
+    strategy: Strategy,
+    watch: DigestRecorder,
+    decide: Callable[[Decision], None],
+) -> Replay:
+    """Return a strategy at a paper account of its own over bars."""
     cash = CAPITAL * CASH_TIMES
     limits = RiskLimits(mark_age_ms_max=REPLAY_MARK_AGE_MS).model_copy(
         update={"data_age_ms_max": recording.data_age_ms}
@@ -154,7 +236,7 @@ def _replay(recording: BarRecording, text: str, watch: _Watch) -> Replay:
             Bot(
                 name=BOT,
                 account=ACCOUNT,
-                strategy=build("rules", {"document": text}, BOT),
+                strategy=strategy,
                 capital_micro=round(CAPITAL * MICRO),
                 everything=True,
             ),
@@ -167,24 +249,42 @@ def _replay(recording: BarRecording, text: str, watch: _Watch) -> Replay:
         ),
         cash_micro=round(cash * MICRO),
         recorder=watch,
-        decide=watch.decide,
+        decide=decide,
         currency=recording.currency,
         tick_ns=max(SECOND_NS, recording.spec.step),
     )
 
 
-class _Watch(DigestRecorder):
+class _Trades(DigestRecorder):
+    """Takes the fills from the records: when, which side, at which price."""
+
+    __slots__ = ("_orders", "trades")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trades: list[tuple[int, str, int]] = []
+        self._orders: dict[OrderId, Order] = {}
+
+    def append(self, account: str, message: msgspec.Struct, at_ns: int) -> int:
+        """Take an order or a fill; everything goes into the digest."""
+        if isinstance(message, PlaceOrder):
+            self._orders[message.order.id] = message.order
+        elif isinstance(message, OrderFilled) and message.order in self._orders:
+            side = self._orders[message.order].side.value
+            self.trades.append((at_ns, side, message.price))
+        return super().append(account, message, at_ns)
+
+
+class _Watch(_Trades):
     """Takes what a rule compared at each decision, and its fills from the records."""
 
-    __slots__ = ("_names", "_orders", "conditions", "series", "trades")
+    __slots__ = ("_names", "conditions", "series")
 
     def __init__(self, document: RuleDocument) -> None:
         super().__init__()
         self.series: dict[str, Points] = {}
         self.conditions: dict[str, list[str]] = {}
         """Each condition in words → the names of its two series."""
-        self.trades: list[tuple[int, str, int]] = []
-        self._orders: dict[OrderId, Order] = {}
         self._names: dict[str, str] = {}
         for place, one in enumerate(document.conditions, 1):
             said = condition_words(one)
@@ -198,15 +298,6 @@ class _Watch(DigestRecorder):
         """Take the numbers of a decision."""
         for name, value in decision.inputs:
             self.series.setdefault(self._names[name], []).append((decision.at_ns, value))
-
-    def append(self, account: str, message: msgspec.Struct, at_ns: int) -> int:
-        """Take an order or a fill; everything goes into the digest."""
-        if isinstance(message, PlaceOrder):
-            self._orders[message.order.id] = message.order
-        elif isinstance(message, OrderFilled) and message.order in self._orders:
-            side = self._orders[message.order].side.value
-            self.trades.append((at_ns, side, message.price))
-        return super().append(account, message, at_ns)
 
 
 def _closes(path: Path) -> Iterator[tuple[int, float]]:

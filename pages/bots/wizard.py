@@ -30,7 +30,7 @@ from pages.kit.markdown import literal
 from pages.kit.words import age, micro
 from pages.risk import shown as limit_words
 from pages.runs import preview
-from pages.shared import evidence
+from pages.shared import evidence, probe
 from pages.shared.bot_draft import (
     OWN,
     STEPS,
@@ -356,6 +356,7 @@ def _strategy(base: BotDraft, document: SettingsDocument) -> BotDraft:
     entry = catalog[strategy]
     evidence.note(strategy)
     panels.note(entry.about or "Its file does not say what it does.")
+    probe.picture(strategy, entry)
     with st.expander("Idea, source, when it loses"):
         st.text(entry.idea or "Its file says nothing of it.")
     del document

@@ -152,15 +152,21 @@ def series(
             name=side,
             marker={"symbol": symbol, "size": 9, "color": colour},
         )
-    figure = dressed(figure, zone(), height=460, legend=True)
+    height = 460 if numbers else 300
+    figure = dressed(figure, zone(), height=height, legend=True)
+    figure.update_layout(uirevision=key, legend={"orientation": "h", "y": -0.15})
+    if numbers:
+        _two_axes(figure)
+    st.plotly_chart(figure, theme=None, config=CONFIG, key=key, height=height)
+
+
+def _two_axes(figure: go.Figure) -> None:
+    """Give the series an axis of their own below the closes."""
     figure.update_layout(
-        uirevision=key,
-        legend={"orientation": "h", "y": -0.15},
         yaxis={"domain": [0.45, 1.0]},
         xaxis={"anchor": "y2"},
         yaxis2={**figure.layout.yaxis.to_plotly_json(), "domain": [0.0, 0.38], "anchor": "x"},
     )
-    st.plotly_chart(figure, theme=None, config=CONFIG, key=key, height=460)
 
 
 def prices(

@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import streamlit as st
 
+from engine.domain.catalog import StrategyEntry
 from engine.domain.commands import RunJob
 from engine.domain.instruments import Mode
 from engine.domain.jobs import arguments_of
 from engine.errors import BadInput
-from pages.kit import charts, commands, panels
+from pages.kit import charts, commands, guard, panels
 from pages.kit.commands import engine_runs
 from pages.kit.data import ask, engine_id, fresh
 from pages.kit.home import this_minute
@@ -25,6 +27,8 @@ from storage.jobs import JobState
 from storage.views.frame import engine_of, open_markets
 
 FILE = "a file of bars"
+DRAWABLE = frozenset({"bars", "document"})
+"""Parameters of strategies that decide on bars: one of them, and a made-up path can be played."""
 
 
 def ask_probe(slot: str, what: Mapping[str, object], label: str, *, wrong: str = "") -> None:
@@ -76,6 +80,55 @@ def _result(slot: str) -> None:
         if row["state"] == JobState.DONE:
             show(json.loads(row["result"]), slot, row["finished_ns"])
         return
+
+
+@guard.part("The picture of its idea")
+def picture(name: str, entry: StrategyEntry) -> None:
+    """Draw what a strategy with its defaults does on a made-up path, once the worker has it."""
+    with st.expander("Picture of its idea"):
+        if DRAWABLE & entry.parameters.get("properties", {}).keys():
+            _picture(name, entry.digest)
+        else:
+            panels.note("It does not decide on bars alone: no made-up path shows what it does.")
+
+
+@st.fragment(run_every=2.0)
+def _picture(name: str, digest: str) -> None:
+    slot, arguments = f"picture_{name}", json.dumps({"strategy": name})
+    found = _pictured(arguments, digest)
+    if found is not None:
+        panels.note(
+            f"Its trades with its defaults, through the engine, on a made-up path of "
+            f"{found.bars} bars: when it acts. It says nothing of what it earns."
+        )
+        if not found.trades:
+            panels.note("It did not act there.")
+        charts.series(found.close, {}, found.trades, f"{slot}_chart")
+    elif not engine_runs():
+        commands.note_no_engine()
+    else:
+        if st.button("Draw it", key=f"{slot}_go"):
+            commands.send(RunJob(job="probe", arguments=arguments), slot)
+        job.show_progress(slot)
+
+
+class IdeaPicture(msgspec.Struct, frozen=True):
+    """What the worker gives: closes, and trades as (ns UTC, side, price)."""
+
+    bars: str
+    close: list[tuple[int, float | None]]
+    trades: list[tuple[int, str, float]]
+    digest: str = ""
+
+
+def _pictured(arguments: str, digest: str) -> IdeaPicture | None:
+    """Return the newest picture of this code; None = there is none yet."""
+    for row in fresh(views.jobs, fresh(engine_of)):
+        if (row["kind"], row["arguments"], row["state"]) == ("probe", arguments, JobState.DONE):
+            found = msgspec.json.decode(row["result"], type=IdeaPicture)
+            if found.digest == digest:
+                return found
+    return None
 
 
 def show(found: Mapping[str, Any], slot: str, at_ns: int | None) -> None:

@@ -13,7 +13,15 @@ from engine.domain.rules import IndicatorNumber, rule_json
 from engine.domain.rules.templates import TREND
 from engine.errors import BadInput
 from engine.jobs.run import works
-from engine.lab.probe import POINTS_MAX, bars_of, probe_indicator, probe_rule
+from engine.lab.probe import (
+    POINTS_MAX,
+    bars_of,
+    probe_indicator,
+    probe_rule,
+    probe_strategy,
+)
+from engine.plugins import code_digest
+from engine.strategies.registry import STRATEGIES
 from storage.schema import migrate
 from tests.jobs.test_kinds import context
 from tests.strategies.test_bar_rules import BARS, file_of, walk
@@ -66,3 +74,23 @@ def test_the_job_says_what_it_lacks(tmp_path: Path) -> None:
     found = run(ProbeJob(indicator="RSI", bars="1m", path=str(path)), asked)
     assert found["told"] == f"RSI over {BARS} bars of 1m"
     json.dumps(found)
+
+
+def test_a_picture_is_what_the_strategy_does_on_one_made_up_path() -> None:
+    found = probe_strategy("sma_cross")
+    assert probe_strategy("sma_cross") == found
+    closes, trades = found["close"], found["trades"]
+    assert isinstance(closes, list)
+    assert isinstance(trades, list)
+    assert (found["bars"], found["count"], len(closes)) == ("5m", 300, 300)
+    assert len(trades) >= 4
+    assert {side for _, side, _ in trades} == {"buy", "sell"}
+    assert all(closes[0][0] <= at <= closes[-1][0] for at, _, _ in trades)
+    prices = [close for _, close in closes]
+    assert all(min(prices) * 0.99 < price < max(prices) * 1.01 for _, _, price in trades)
+    assert found["digest"] == code_digest(STRATEGIES["sma_cross"])
+
+
+def test_what_does_not_decide_on_bars_has_no_picture() -> None:
+    with pytest.raises(BadInput, match="late_favourite does not decide on bars of time"):
+        probe_strategy("late_favourite")

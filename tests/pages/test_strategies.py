@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from engine.strategies.registry import entries
 from storage.catalog import put_catalog
 from storage.database import writing
 from storage.evidence import put_evidence
+from storage.jobs import queue
 from storage.live import EngineHeartbeat, put_bots, put_engine
 from tests.domain.test_evidence import EARNS
 from tests.pages.seen import bodies, texts
@@ -128,3 +130,26 @@ def test_what_bots_made_stands_beside_what_was_tested(config: Config, opened: Op
 
 def beside(page: AppTest) -> DataFrame:
     return next(one.value for one in page.dataframe if "tested" in one.value.columns)
+
+
+def test_the_picture_of_an_idea_is_of_this_code_or_is_asked_for(
+    config: Config, opened: Opened
+) -> None:
+    prepared(config)
+    asked = '{"strategy": "grid"}'
+    found = {
+        "bars": "5m", "close": [[1, 10.0], [2, 11.0]], "trades": [[2, "buy", 11.0]], "digest": "",
+    }  # fmt: skip
+    for digest in ("older", entries()["grid"].digest):
+        assert "made-up path of 5m bars" not in bodies(opened("strategies", strategy="grid"))
+        with writing(config.state_path) as connection:
+            made = queue(
+                connection, engine_id="pitboss", kind="probe", arguments=asked, who="ann", now_ns=1
+            )
+            connection.execute(
+                "UPDATE jobs SET state = 'done', result = ?, finished_ns = 2 WHERE id = ?",
+                (json.dumps(found | {"digest": digest}), made),
+            )
+        st.cache_data.clear()
+    assert "made-up path of 5m bars" in bodies(opened("strategies", strategy="grid"))
+    assert "no made-up path shows" in bodies(opened("strategies", strategy="late_favourite"))

@@ -1,4 +1,4 @@
-"""The arguments of the job that computes an indicator, or a rule's conditions, over past bars."""
+"""The arguments of the job that computes an indicator, a rule or a strategy's picture over bars."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ ProbeText = Annotated[str, Field(max_length=1_000)]
 class ProbeJob(JobArguments):
     """Compute an indicator, or every condition of a rule, over a file of bars or a market.
 
-    Of a market the bars are those of its mid that this desk received. Nothing is traded.
+    Of a market the bars are those of its mid that this desk received. Nothing is traded. Of a
+    strategy it is what it does with its defaults on a made-up path.
     """
 
     path: Annotated[
@@ -53,6 +54,11 @@ class ProbeJob(JobArguments):
     mids: Annotated[
         bool, Field(title="Of mids", description="fed with mids, where it is fed with prices")
     ] = False
+
+    strategy: Annotated[
+        str,
+        Field(max_length=64, title="Strategy", description="its picture on a made-up path; alone"),
+    ] = ""
 
     def number(self) -> IndicatorNumber:
         """Return the indicator that is asked for."""
