@@ -79,8 +79,7 @@ from engine.domain.observed_events import Observed
 from engine.domain.settings import RiskLimits
 from engine.errors import BrokenInvariant
 from engine.executor.executor import Executor
-from engine.executor.manual import ManualRefused
-from engine.executor.orders import LiveOrder
+from engine.executor.manual import ManualMade
 from engine.executor.proof import Scope
 from engine.strategies.door import NO_READINGS, NOTHING, Context
 
@@ -573,12 +572,12 @@ class AccountCore(BarsAhead):
             self._evaluate(cell, now_ns, fit=False)
             self._wake(cell, now_ns)
 
-    def place(self, asked: PlaceManual, now_ns: int) -> tuple[LiveOrder, int] | ManualRefused:
+    def place(self, asked: PlaceManual, now_ns: int) -> ManualMade:
         """Place one order by hand with the next turn; give it and what risk cut off, or why not."""
         self._note(PlacedByHand(self._account, asked), now_ns)
         return self._place(asked, now_ns)
 
-    def _place(self, asked: PlaceManual, now_ns: int) -> tuple[LiveOrder, int] | ManualRefused:
+    def _place(self, asked: PlaceManual, now_ns: int) -> ManualMade:
         self._mark(asked.instrument, now_ns)  # no bot may have looked at its book so far
         effects, made = self.executor.place(asked, now_ns)
         self._effects += effects

@@ -45,7 +45,7 @@ from engine.errors import BrokenInvariant
 from engine.executor.cash import CashMoves
 from engine.executor.halts import Blocks, ExecutorParts, Hold, Markets, TradingHalts
 from engine.executor.ledger import Ledger
-from engine.executor.manual import ByHand, ManualRefused
+from engine.executor.manual import ByHand, ManualMade
 from engine.executor.orders import (
     AwaitedOrder,
     InstrumentIntent,
@@ -335,9 +335,7 @@ class Executor:
         self._table.ask_cancel(known, now_ns)
         return [CancelOrders(account=self.account, orders=(order,))]
 
-    def place(
-        self, asked: PlaceManual, now_ns: int
-    ) -> tuple[list[Effect], tuple[LiveOrder, int] | ManualRefused]:
+    def place(self, asked: PlaceManual, now_ns: int) -> tuple[list[Effect], ManualMade]:
         """Place one order by hand; say which and what risk cut off, or why nothing was placed."""
         made = self._by_hand.place(asked, now_ns, self._gate.age_ns_max)
         return self._outbox.take(), made

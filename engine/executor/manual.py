@@ -2,7 +2,8 @@
 
 It stands beside whatever bots work in the same instrument: what it buys is `manual`'s, and it sells
 what `manual` holds, or another owner's where a person names one. Blindness, KILL and the engine's
-stop cancel it like any other; nothing places it again.
+stop cancel it like any other; nothing places it again. Levels of bots that a taking order would
+meet are cancelled before it goes out.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from engine.domain.instruments import Instrument, Side, is_bid
 from engine.domain.intents import Urgency
 from engine.domain.legs import traded
 from engine.domain.money import money_text
-from engine.domain.orders import Order, OrderType
+from engine.domain.orders import OrderId, OrderType
 from engine.domain.products.perpetual import closing
 from engine.executor.halts import ExecutorParts
 from engine.executor.orders import InstrumentState, LiveOrder
-from engine.executor.plan import Draft
+from engine.executor.plan import ROOM_NS_MAX, Draft, Room
 from engine.executor.planning import counted, reduces
 from engine.executor.proof import ZeroProofs
 from engine.risk.gate import Denied, RiskGate
@@ -36,6 +37,16 @@ class ManualRefused(msgspec.Struct, frozen=True):
     denied: Denied | None = None
 
 
+class ManualWaits(msgspec.Struct, frozen=True):
+    """Nothing was placed yet: bots' orders it would meet go first. Ask again when they ended."""
+
+    orders: tuple[OrderId, ...]
+
+
+ManualMade = tuple[LiveOrder, int] | ManualWaits | ManualRefused
+"""The order with the size that risk cut off, or why there is none (yet)."""
+
+
 class ByHand:
     """Places single orders of a person at one account."""
 
@@ -44,22 +55,38 @@ class ByHand:
         self._gate = gate
         self._proofs = proofs
 
-    def place(
-        self, asked: PlaceManual, now_ns: int, data_age_ns_max: int
-    ) -> tuple[LiveOrder, int] | ManualRefused:
-        """Place the order, as large as risk allows; the order and the size that was cut off."""
+    def place(self, asked: PlaceManual, now_ns: int, data_age_ns_max: int) -> ManualMade:
+        """Place the order, as large as risk allows."""
         entry = self._table.instruments.get(asked.instrument)
         if entry is None:
             return ManualRefused(f"{asked.instrument} is not listed at {asked.account}")
+        slot = entry.slots.get(asked.owner)
+        if slot is not None and slot.room is not None:
+            slot.room, self._table.dirty[asked.instrument] = None, True
         why = (
             self._blocked(entry, asked, now_ns, data_age_ns_max)
             or illegal(entry.instrument, asked)
             or self._unpaid(entry, asked)
-            or self._meets_own(entry, asked)
+            or _worthless(entry.instrument, asked)
         )
+        met = () if why else self._meets_own(entry, asked)
+        why = why or _stays(met, asked)
         if why:
             return ManualRefused(why)
+        if met:
+            return self._make_room(entry, asked, met, now_ns)
         return self._judged(entry, asked, now_ns)
+
+    def _make_room(
+        self, entry: InstrumentState, asked: PlaceManual, met: tuple[LiveOrder, ...], now_ns: int
+    ) -> ManualWaits:
+        """Have the next plan cancel bots' levels in its way, and leave them over until it came."""
+        table, bid = self._table, is_bid(asked.side, asked.leg)
+        level = entry.instrument.product.level(asked.leg, asked.price)
+        room = entry.slot(asked.owner).room = Room(bid, level, now_ns + ROOM_NS_MAX)
+        table.dirty[asked.instrument] = True
+        table.wake_ns = min(table.wake_ns, room.until_ns)
+        return ManualWaits(tuple(known.order.id for known in met))
 
     def _judged(
         self, entry: InstrumentState, asked: PlaceManual, now_ns: int
@@ -86,8 +113,7 @@ class ByHand:
                 f"risk denies it: {answer.reason} ({numbers or 'no numbers'})", answer
             )
         order = msgspec.structs.replace(order, size=answer.size)
-        why = "" if rests else _worthless(entry.instrument, order)
-        if why:
+        if why := _worthless(entry.instrument, msgspec.structs.replace(asked, size=order.size)):
             return ManualRefused(why)
         known = table.take(order, entry)
         placed = PlaceOrder(order=order)
@@ -160,17 +186,27 @@ class ByHand:
             cost += instrument.taker_fee_micro(price, size)
         return _too_dear(cost, ledger.cash_free_micro, instrument)
 
-    def _meets_own(self, entry: InstrumentState, asked: PlaceManual) -> str:
-        """Say which order of our own it would meet; empty = none (law F)."""
+    def _meets_own(self, entry: InstrumentState, asked: PlaceManual) -> tuple[LiveOrder, ...]:
+        """Return the orders of our own that it would meet (law F)."""
         bid = is_bid(asked.side, asked.leg)
         level = entry.instrument.product.level(asked.leg, asked.price)
-        for known in entry.working.values():
-            if known.bid is not bid and (level >= known.level if bid else level <= known.level):
-                return (
-                    f"it would trade with our own order {known.order.id} of {known.order.bot}: "
-                    "cancel that first"
-                )
-        return ""
+        return tuple(
+            known
+            for known in entry.working.values()
+            if known.bid is not bid and (level >= known.level if bid else level <= known.level)
+        )
+
+
+def _stays(met: tuple[LiveOrder, ...], asked: PlaceManual) -> str:
+    """Say which order it would meet that nothing moves for it; empty = bots make room for it."""
+    takes = asked.urgency is not Urgency.REST
+    for known in met:
+        if not takes or known.order.bot in (MANUAL, asked.owner):
+            return (
+                f"it would trade with our own order {known.order.id} of {known.order.bot}: "
+                "cancel that first"
+            )
+    return ""
 
 
 def illegal(instrument: Instrument, asked: PlaceManual) -> str:
@@ -202,8 +238,10 @@ def _too_dear(cost: int, free: int, instrument: Instrument) -> str:
     return f"it may cost {cost_text} {instrument.currency}, and {free_text} are free"
 
 
-def _worthless(instrument: Instrument, order: Order) -> str:
+def _worthless(instrument: Instrument, asked: PlaceManual) -> str:
+    """Say that a taking order is worth less than the venue takes; empty = enough, or it rests."""
     least = instrument.notional_min_micro
-    if instrument.proceeds_micro(order.price, order.size) >= least:
+    rests = asked.urgency is Urgency.REST
+    if rests or instrument.proceeds_micro(asked.price, asked.size) >= least:
         return ""
     return f"a taking order must be worth at least {money_text(least)} {instrument.currency}"

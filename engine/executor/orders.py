@@ -38,6 +38,7 @@ from engine.executor.plan import (
     Ahead,
     Draft,
     Residual,
+    Room,
     TargetLevels,
 )
 from engine.executor.settings import NEVER, ExecutorSettings
@@ -45,8 +46,7 @@ from engine.risk.exposure import ExposureBook
 from engine.risk.gate import Denied
 
 # -- Memory: which orders and instruments are remembered, and which may be forgotten ---------------
-# Ended orders are kept up to a maximum, so that a late fill finds its order; an order with a fill
-# that is neither settled nor void stays, and an instrument stays as long as an order of it does.
+# An order with a fill that is neither settled nor void stays, an instrument as long as one of it.
 
 RETIRE_TRIES_MAX = 8
 """Ended orders looked at per retirement; those with unsettled fills queue again."""
@@ -175,6 +175,8 @@ class OwnerSlot:
     """What the last plan knew of those who go first."""
     denied: Denied | None = None
     """What risk said last, if it said no in the last plan."""
+    room: Room | None = None
+    """What an order by hand is about to take at: all others' levels that it would meet go first."""
 
 
 @dataclass(slots=True, eq=False)

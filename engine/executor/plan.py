@@ -78,3 +78,14 @@ class Ahead(msgspec.Struct, frozen=True, gc=False):
 
 NOTHING_AHEAD = Ahead(-1, 1 << 62)
 """Levels no order has: prices are positive, and linear instruments have no highest one."""
+
+ROOM_NS_MAX = 5 * 1_000_000_000
+"""So long others make room for an order by hand that takes; then it is given up."""
+
+
+class Room(msgspec.Struct, frozen=True, gc=False):
+    """What an order by hand will take at, and until when others make room for it."""
+
+    bid: bool
+    level: int
+    until_ns: int

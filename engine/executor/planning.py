@@ -149,13 +149,13 @@ class Planning:
         """
         working = {known.order.bot for known in entry.working.values()}
         for owner, slot in list(entry.slots.items()):
-            if slot.intent is None and owner not in working:
+            if slot.intent is None and slot.room is None and owner not in working:
                 del entry.slots[owner]
         priorities = self._table.priorities
         found = self.ranked[entry.instrument.id] = sorted(
             entry.slots.values(),
             key=lambda slot: (
-                slot.owner != MANUAL,
+                slot.room is None and slot.owner != MANUAL,
                 -priorities.get(slot.owner, 0),
                 -(slot.intent.confidence if slot.intent is not None else 0.0),
                 slot.number,
@@ -376,6 +376,8 @@ def _with(ahead: Ahead, entry: InstrumentState, slot: OwnerSlot) -> Ahead:
         for bid, levels in ((True, slot.levels.bids), (False, slot.levels.asks)):
             for level, _ in levels:
                 ahead = ahead.joined(bid, level)
+    if slot.room is not None:
+        ahead = ahead.joined(slot.room.bid, slot.room.level)
     for known in entry.working_of(slot.owner).values():
         ahead = ahead.joined(known.bid, known.level)
     return ahead
@@ -510,6 +512,8 @@ class Mailbox:
         for key, entry in table.instruments.items():
             paused = False
             for slot in entry.slots.values():
+                if slot.room is not None:
+                    wake_ns = min(wake_ns, self._made_room(slot, key, now_ns))
                 intent = slot.intent
                 if intent is None:
                     continue
@@ -528,3 +532,12 @@ class Mailbox:
                 elif entry.cooldown_ns < wake_ns:
                     wake_ns = entry.cooldown_ns
         table.wake_ns = wake_ns
+
+    def _made_room(self, slot: OwnerSlot, key: InstrumentId, now_ns: int) -> int:
+        """Give others their levels back when an order by hand has not come; return when to look."""
+        assert slot.room is not None
+        if slot.room.until_ns > now_ns:
+            return slot.room.until_ns
+        slot.room = None
+        self._table.dirty[key] = True
+        return NEVER

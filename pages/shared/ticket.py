@@ -136,7 +136,8 @@ def _warn(account: str, market: str) -> None:
     if at_work:
         panels.note(
             f"{literal(', '.join(at_work))} trades here and goes on: a manual order stands beside "
-            "it with its own tokens and PnL. One that would meet an order of our own is refused."
+            "it with its own tokens and PnL. A resting one that would meet an order of our own is "
+            "refused; for a taking one the bots' orders it would meet are cancelled first."
         )
 
 

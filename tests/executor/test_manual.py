@@ -11,10 +11,10 @@ from engine.domain.effects import CancelOrders, PlaceOrder
 from engine.domain.events import HealthChanged, LatchSet, OrderCancelled, ScopeLatched
 from engine.domain.fills import FillState
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
-from engine.domain.intents import Urgency
+from engine.domain.intents import ResidualReason, Urgency
 from engine.domain.orders import OrderState, OrderType
 from engine.domain.settings import Limit
-from engine.executor.manual import ManualRefused
+from engine.executor.manual import ManualRefused, ManualWaits
 from engine.risk.reasons import DenyReason
 from tests.executor.conftest import BOT
 
@@ -161,3 +161,43 @@ def test_who_left_a_market_flat_does_not_share_what_comes_after(rig: Any) -> Non
     rig.feed(rig.event(OrderCancelled, order.id))
     assert place(rig).bot == MANUAL
     assert rig.gate.exposure.bot_micro(BOT) == 0
+
+
+def placed(effect: Any) -> bool:
+    return isinstance(effect, PlaceOrder)
+
+
+def test_bots_levels_make_room_for_an_order_by_hand_that_takes(rig: Any) -> None:
+    """Their levels in its way go first and stay away until it came; others' resting is kept."""
+    rig.rest([(4_800, 100)], [(5_200, 100), (5_400, 100)])
+    asks = [(5_200, 100), (5_400, 100)]
+    waits = rig.executor.place(asked(price=5_200, urgency=Urgency.CROSS), rig.now)[1]
+    assert waits == ManualWaits((2,))
+    assert [one.orders for one in rig.feed() if isinstance(one, CancelOrders)] == [(2,)]
+    assert rig.quote([(4_800, 100)], asks) == []
+    rig.feed(rig.event(OrderCancelled, 2))
+    assert rig.quote([(4_800, 100)], asks) == []
+    assert rig.executor.slot(M1, BOT).residuals[0].reason is ResidualReason.OWN_CROSS
+    order = place(rig, price=5_200, urgency=Urgency.CROSS)
+    assert (order.bot, order.type, rig.state(1)) == (MANUAL, OrderType.FAK, OrderState.OPEN)
+    made = [one.order for one in rig.feed(rig.event(OrderCancelled, order.id)) if placed(one)]
+    assert [(one.bot, one.leg, one.price) for one in made] == [(BOT, Leg.NO, 4_800)]
+
+
+def test_bots_get_their_levels_back_when_the_order_by_hand_does_not_come(rig: Any) -> None:
+    rig.rest((), [(5_200, 100)])
+    rig.executor.place(asked(price=5_300, urgency=Urgency.NOW), rig.now)
+    rig.feed(rig.event(OrderCancelled, 1))
+    assert rig.quote((), [(5_200, 100)]) == []
+    made = [one for one in rig.wait(5.0) if placed(one)]
+    assert [one.order.bot for one in made] == [BOT]
+    assert rig.executor.owners(M1) == (BOT,)
+
+
+def test_nothing_makes_room_for_an_order_by_hand_that_rests_or_meets_a_persons(rig: Any) -> None:
+    rig.rest((), [(5_200, 100)])
+    assert "our own order 1 of maker: cancel that first" in place(rig, price=5_200).why
+    rig.executor.withdraw(BOT, M1, rig.now)
+    rig.feed(rig.event(OrderCancelled, 1))
+    place(rig, leg=Leg.NO, price=4_800)
+    assert "of manual: cancel that first" in place(rig, price=5_200, urgency=Urgency.CROSS).why

@@ -17,12 +17,14 @@ from engine.domain.instruments import BotId, Instrument, InstrumentId, is_bid
 from engine.domain.legs import traded
 from engine.domain.orders import Order, OrderId, OrderState
 from engine.errors import BadInput
-from engine.executor.manual import ManualRefused
+from engine.executor.manual import ManualRefused, ManualWaits
 from engine.executor.orders import LiveOrder
+from engine.executor.plan import ROOM_NS_MAX
 from engine.live.accounts import Accounts
 from engine.live.commands.registry import (
     Done,
     Pending,
+    Refused,
     command,
     marked,
     part,
@@ -66,6 +68,16 @@ class ManualRequest(msgspec.Struct):
             self.words = str(event.reason)
 
 
+class AskedByHand(msgspec.Struct):
+    """An order a person asked for, until it is placed: bots make room for one that takes first."""
+
+    command: PlaceManual
+    pending: Pending
+    since_ns: int
+    met: tuple[OrderId, ...] = ()
+    """The bots' orders it waits for."""
+
+
 def must_rest(engine: Engine, owner: BotId) -> None:
     """Raise BadInput where a person acts for a bot that runs: its own plans would undo it."""
     bot_runner = engine.bot_runners.get(owner)
@@ -82,31 +94,66 @@ class ManualOrders:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._waiting: list[AskedByHand] = []
         self._requests: list[ManualRequest] = []
         engine.watchers.append(self.watch)
 
     @command(PlaceManual)
     def place(self, command: PlaceManual, _who: str) -> Pending:
         """Place one order; answered when the venue has spoken. Raises BadInput."""
-        pending = Pending()
-        engine, now_ns = self._engine, self._engine.clock.now_ns()
+        asked = AskedByHand(command, Pending(), self._engine.clock.now_ns())
+        self._place(asked, asked.since_ns)
+        return asked.pending
+
+    def _place(self, asked: AskedByHand, now_ns: int) -> None:
+        """Place it, or wait until the bots' levels it would meet are gone. Raises BadInput."""
+        engine, command = self._engine, asked.command
         runner = trading_runner_of(engine, command.account)
         must_rest(engine, command.owner)
         made = runner.core.place(command, now_ns)
         if isinstance(made, ManualRefused):
             raise BadInput(made.why)
+        if isinstance(made, ManualWaits):
+            asked.met = made.orders
+            self._waiting.append(asked)
+            runner.settle(now_ns)
+            return
         known, cut = made
         view = runner.core.cache.views[command.instrument]
         rests_ns = now_ns + FILLS_NS_MAX * _meets(known.order, view)
+        answer = asked.pending.done_or_failed
         request = ManualRequest(
-            runner, known.order.id, view.instrument, now_ns, rests_ns, cut, pending.done_or_failed
+            runner, known.order.id, view.instrument, now_ns, rests_ns, cut, answer
         )
         self._requests.append(request)
         runner.on_report[f"order {request.order}"] = request.receive
         runner.settle(now_ns)
-        return pending
+
+    def _place_again(self, asked: AskedByHand, now_ns: int) -> None:
+        """Place what waited once nothing is in its way; refuse it where that takes too long."""
+        runner = self._engine.runners.get(asked.command.account)
+        records = [] if runner is None else map(runner.core.executor.record, asked.met)
+        met = [known.order for known in records if known is not None and not known.state.ended]
+        late = now_ns - asked.since_ns >= ROOM_NS_MAX
+        if met and not late:
+            return
+        self._waiting.remove(asked)
+        if met:
+            asked.pending.give(
+                Refused(
+                    f"it would trade with our own order {met[0].id} of {met[0].bot}, whose cancel "
+                    "has not been confirmed: nothing was placed"
+                )
+            )
+            return
+        try:
+            self._place(asked, now_ns)
+        except BadInput as error:
+            asked.pending.give(Refused(str(error)))
 
     def watch(self, now_ns: int) -> None:
+        for waiting in list(self._waiting):
+            self._place_again(waiting, now_ns)
         for asked in list(self._requests):
             known = asked.runner.core.executor.record(asked.order)
             reply = None if known is None else _answer(asked, known, now_ns)

@@ -512,7 +512,7 @@ def _owners_cross(patch: Patch) -> None:
 
 
 def _a_person_crosses_bots(patch: Patch) -> None:
-    patch.setattr(ByHand, "_meets_own", lambda *_: "")
+    patch.setattr(ByHand, "_meets_own", lambda *_: ())
 
 
 def _a_person_sells_what_bots_hold(patch: Patch) -> None:

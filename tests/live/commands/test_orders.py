@@ -26,7 +26,7 @@ from engine.domain.events import (
 )
 from engine.domain.fills import FillId, Liquidity
 from engine.domain.instruments import BotId, InstrumentId, Leg, Side
-from engine.domain.intents import Urgency
+from engine.domain.intents import Quotes, Urgency
 from engine.domain.orders import CancelReason, OrderState, OrderType
 from engine.errors import OutcomeUnknown
 from engine.gateway.door import Prepared
@@ -203,6 +203,26 @@ async def test_an_order_by_hand_goes_before_its_position_does(tmp_path: Path) ->
         assert rests.state is CommandState.DONE, rests.answer
         assert (await desk.asked(flatten(100))).state is CommandState.DONE
         assert desk.engine.runners[DEMO].core.executor.working(ONE.id) == ()
+
+
+async def test_a_bots_level_is_cancelled_before_an_order_by_hand_that_takes_goes_out(
+    tmp_path: Path,
+) -> None:
+    async with HandDesk(tmp_path, room=50) as desk:
+        await desk.holds()
+        runner, now_ns = desk.engine.runners[DEMO], desk.engine.clock.now_ns()
+        quotes = Quotes(
+            bot=BotId("b"), instrument=ONE.id, bids=(), asks=((5_200, 5 * SHARE),),
+            valid_until_ns=now_ns + 10**12,
+        )  # fmt: skip
+        runner.core.executor.receive(quotes, now_ns)
+        runner.settle(now_ns)
+        (known,) = runner.core.executor.working(ONE.id)
+        await desk.until(lambda: known.state is OrderState.OPEN, "it rests")
+        said = await desk.buys(5)
+        assert (said.state, "is filled" in said.answer) == (CommandState.DONE, True), said.answer
+        assert known.state is OrderState.CANCELLED
+        assert desk.position == 25 * SHARE
 
 
 async def test_an_order_by_hand_nobody_answers_for_is_unknown_and_not_sent_again(
