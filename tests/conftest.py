@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
@@ -35,6 +36,8 @@ if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM_BYTES:
 REPOSITORY = Path(__file__).resolve().parents[1]
 NO_RECORDINGS = "no recordings"
 """How every skip for lack of recordings begins; the closing summary counts by it."""
+TO_INSTALL = "apt-get install"
+"""Stands in every skip for lack of a program; the closing summary says what was not shown."""
 
 # The same examples in every run, here and in CI. `pytest --hypothesis-profile=explore` looks for
 # new ones; what it finds goes into the test as an @example.
@@ -190,3 +193,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             f"{len(skipped)} tests skipped for lack of recordings: {recordings_folder()} is not "
             "there. Set PITBOSS_DATA to the folder that holds them."
         )
+    lacking = Counter(
+        str(report.longrepr[2]).removeprefix("Skipped: ")
+        for report in terminalreporter.stats.get("skipped", [])
+        if isinstance(report.longrepr, tuple) and TO_INSTALL in str(report.longrepr[2])
+    )
+    if lacking:
+        terminalreporter.section("NOT SHOWN ON THIS MACHINE", sep="!", red=True, bold=True)
+        for reason, number in sorted(lacking.items()):
+            terminalreporter.write_line(f"{number} tests skipped: {reason}", red=True)

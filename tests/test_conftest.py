@@ -26,10 +26,26 @@ def test_needs_nothing():
 """
 
 
-def run(pytester: pytest.Pytester) -> pytest.RunResult:
+LACKING = """
+import pytest
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_proxy(number):
+    pytest.skip("this machine has no caddy: apt-get install caddy")
+
+@pytest.mark.skipif(True, reason="these tests need Chromium: apt-get install chromium")
+def test_page():
+    pass
+
+def test_else():
+    pytest.skip("not now")
+"""
+
+
+def run(pytester: pytest.Pytester, tests: str = TESTS) -> pytest.RunResult:
     pytester.makeini("[pytest]\nmarkers =\n    recordings: needs data\n")
     pytester.makeconftest(CONFTEST)
-    pytester.makepyfile(TESTS)
+    pytester.makepyfile(tests)
     return pytester.runpytest_inprocess("-p", "no:randomly", "-p", "no:asyncio", "-rs")
 
 
@@ -52,6 +68,21 @@ def test_recordings_are_read_from_where_the_variable_says(
     result = run(pytester)
     result.assert_outcomes(passed=3)
     assert "lack of recordings" not in result.stdout.str()
+
+
+def test_what_a_missing_program_left_unshown_stands_at_the_end_of_a_green_run(
+    pytester: pytest.Pytester,
+) -> None:
+    result = run(pytester, LACKING)
+    result.assert_outcomes(skipped=4)
+    result.stdout.fnmatch_lines(
+        [
+            "*!! NOT SHOWN ON THIS MACHINE !!*",
+            "1 tests skipped: these tests need Chromium: apt-get install chromium",
+            "2 tests skipped: this machine has no caddy: apt-get install caddy",
+        ]
+    )
+    assert "tests skipped: not now" not in result.stdout.str()
 
 
 @pytest.mark.parametrize(("pid", "runs"), [("ours", True), ("99999999", False), ("", False)])

@@ -172,7 +172,7 @@ def impostor(tmp_path: Path) -> Iterator[int]:
         capture_output=True,
     )  # fmt: skip
     if done.returncode:
-        pytest.skip("this machine makes no certificate: openssl is missing")
+        pytest.skip("this machine makes no certificate: apt-get install openssl")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "c", tmp_path / "k")
     listening = socket.create_server(("127.0.0.1", 0))
