@@ -87,6 +87,17 @@ class BarsAhead(AskedCore):
     def _stillness(self) -> Stillness:
         return self.executor.stillness
 
+    def _put_off(self, cell: Cell, decision: Decision, now_ns: int) -> None:
+        """Ask a strategy that lacks something it needs no sooner than at the next tick.
+
+        On the clock of bars nothing comes between two ticks but by an event, which wakes.
+        """
+        words, tick_ns = cell.bot.strategy.gates, self._tick_ns
+        if any(not one.passed and words[one.name].needed for one in decision.gates):
+            tick_ns += now_ns - now_ns % tick_ns
+            if cell.due_ns is not None and cell.due_ns < tick_ns:
+                self._agenda.put(cell, tick_ns)
+
     def bars_until_ns(self, instrument: InstrumentId, end_ns: int) -> int:
         """Return until when bars of this instrument may be taken, the next one ending at `end_ns`.
 

@@ -109,9 +109,7 @@ class AccountCore(BarsAhead):
         tick_ns: int = SECOND_NS,
         sliced: bool = False,
     ) -> None:
-        self.cache = cache
-        self.executor = executor
-        self.bots = bots
+        self.cache, self.executor, self.bots = cache, executor, bots
         self._account: AccountId = executor.account
         self._decide = decide
         self._explanations = None if explain is None else Explanations(executor, explain)
@@ -458,6 +456,8 @@ class AccountCore(BarsAhead):
             self._effects.append(bot.warn(evaluation.alert))
         if evaluation.intents:
             self._submit(view, bot.name, evaluation.intents, now_ns)
+        elif self._tick_ns >= IDLE_NS:
+            self._put_off(cell, evaluation.decision, now_ns)
 
     def _submit(self, view: BookView, bot: BotId, intents: tuple[Intent, ...], now_ns: int) -> None:
         """Hand intents on, each after the marks of what it is about."""

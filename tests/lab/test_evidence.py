@@ -18,6 +18,8 @@ from engine.jobs.run import works
 from engine.lab.evidence import block_interval, data_here, prove
 from engine.lab.replay.run import BarLane
 from engine.plugins import code_digest
+from engine.strategies.door import Context, Evaluation
+from engine.strategies.one_of_arbitrage import OneOfArbitrage
 from engine.strategies.registry import STRATEGIES
 from storage.database import connect_reader
 from storage.evidence import evidence
@@ -183,3 +185,19 @@ def test_the_command_prints_one_table(
     assert lines[0] == "| strategy | BTC-USDT.csv |"
     assert [line.split(" | ")[0] for line in lines[2:4]] == ["| `dca`", "| `grid`"]
     assert "; holding -" in lines[2]
+
+
+def test_what_lacks_all_it_needs_is_asked_at_bars_and_not_at_each_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    evaluate = OneOfArbitrage.evaluate
+
+    def counted(self: OneOfArbitrage, context: Context, now_ns: int) -> Evaluation:
+        asked.append(now_ns)
+        return evaluate(self, context, now_ns)
+
+    monkeypatch.setattr(OneOfArbitrage, "evaluate", counted)
+    row = proven(tmp_path, "one_of_arbitrage", market(tmp_path, 0.0, hours=4))
+    assert verdict_of(row)[0] is Edge.NO_DATA
+    assert 2 * 4 <= len(asked) <= 2 * 4 * 5, "two sizes, four bars of five events"
