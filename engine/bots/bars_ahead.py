@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from engine.bots.bot import Agenda, AskedCore, Cell
+from engine.bots.bot import Agenda, AskedCore, Bot, Cell
 from engine.bots.explain import Explanations
 from engine.bots.signals import Reader
 from engine.bots.slices import IDLE_NS, Put, Slices
@@ -45,12 +45,15 @@ class Asked:
     """A cell whose strategy is asked at each bar, what it is asked with, and when it was."""
 
     __slots__ = (
+        "bars",
+        "bot",
         "cell",
         "due_ns",
         "instrument",
         "passed",
         "position",
         "reader",
+        "receive",
         "seen_ns",
         "stayed",
         "stays",
@@ -60,6 +63,9 @@ class Asked:
         self, cell: Cell, rule: Stays, instrument: Instrument, position: int, reader: Reader
     ) -> None:
         self.cell = cell
+        self.bot: Bot = cell.bot
+        self.bars = self.bot.reads.bars
+        self.receive = self.bot.strategy.receive
         self.stays, self.stayed, self.passed = rule.stays, rule.stayed, rule.passed
         self.instrument = instrument
         self.position = position
@@ -137,9 +143,9 @@ class BarsAhead(AskedCore):
         """
         closed, stays = self.signals.bar_ahead(event), True
         for asked in self._asked:
-            bot = asked.cell.bot
+            bars, receive = asked.bars, asked.receive
             for one in closed:
-                if one.bars in bot.reads.bars and bot.strategy.receive(one, now_ns):
+                if one.bars in bars and receive(one, now_ns):
                     asked.reader.now_ns = asked.seen_ns = now_ns
                     if not asked.stays(asked.reader, asked.instrument, asked.position, now_ns):
                         stays = False
@@ -147,8 +153,9 @@ class BarsAhead(AskedCore):
             return False
         for asked in self._asked:
             if asked.seen_ns == now_ns:
-                asked.due_ns = now_ns + asked.cell.bot.strategy.timer_ns
-                asked.cell.bot.evaluations += 1
+                bot = asked.bot
+                asked.due_ns = now_ns + bot.strategy.timer_ns
+                bot.evaluations += 1
                 self._decisions += 1
                 if says:
                     self._decide(asked.stayed(asked.instrument.id, self._decisions, now_ns))

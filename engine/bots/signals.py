@@ -56,11 +56,6 @@ class Series:
         self.price_unit = price_unit
         """What one unit of its bars' prices is in the currency."""
 
-    def keep(self, bar: Bar) -> None:
-        self.bars.append(bar)
-        if len(self.bars) > 2 * self.depth:
-            del self.bars[: -self.depth]
-
 
 FAILS = (Exception, SystemExit)
 """What an indicator of a plug-in may raise without ending more than the bots that read it."""
@@ -103,7 +98,8 @@ class _Shared(NamedTuple):
     """Fed with the prices of trades."""
     mids: list[PriceIndicator]
     books: list[BookIndicator]
-    bars: list[tuple[str, BarIndicator]]
+    bars: dict[str, list[BarIndicator]]
+    """By the bars that feed them."""
 
 
 class Watched:
@@ -118,7 +114,7 @@ class Watched:
         """The bars a file tells: longer ones are made of them, and none of trades. Empty = none."""
         self.given_ns = 0
         """How long one of them is."""
-        self.fed = _Shared([], [], [], [], [])
+        self.fed = _Shared([], [], [], [], {})
         self.named: dict[int, dict[str, Indicator]] = {}
         """Identity of what a bot declares → the indicators by its names for them."""
         self.price_unit = 10.0**-instrument.price_decimals
@@ -138,7 +134,7 @@ class Watched:
             named = self.named.setdefault(id(reads), {})
             for name, variant in reads.indicators.items():
                 named[name] = self.indicators[variant]
-        self.fed = fed = _Shared([], [], [], [], [])
+        self.fed = fed = _Shared([], [], [], [], {})
         for variant, indicator in self.indicators.items():
             match indicator:
                 case TradeIndicator():
@@ -147,7 +143,7 @@ class Watched:
                     indicator.price_unit, indicator.size_unit = self.price_unit, self.size_unit
                     fed.books.append(indicator)
                 case BarIndicator():
-                    fed.bars.append((variant.bars, indicator))
+                    fed.bars.setdefault(variant.bars, []).append(indicator)
                 case PriceIndicator():
                     (fed.mids if variant.mids else fed.prices).append(indicator)
 
@@ -410,9 +406,12 @@ class Signals:
 
     def _feed(self, watched: Watched, name: str, series: Series, bar: Bar) -> None:
         """Keep a bar that closed and feed its indicators with it."""
-        series.keep(bar)
-        fed = watched.fed.bars
-        if not fed:
+        bars = series.bars
+        bars.append(bar)
+        if len(bars) > 2 * series.depth:
+            del bars[: -series.depth]
+        fed = watched.fed.bars.get(name)
+        if fed is None:
             return
         unit = series.price_unit
         seen = PriceBar(
@@ -422,12 +421,11 @@ class Signals:
             bar.close * unit,
             bar.volume * watched.size_unit,
         )
-        for fed_with, indicator in fed:
-            if fed_with == name:
-                try:
-                    indicator.on_bar(seen)
-                except FAILS as error:
-                    watched.break_off(indicator, error)
+        for indicator in fed:
+            try:
+                indicator.on_bar(seen)
+            except FAILS as error:
+                watched.break_off(indicator, error)
 
     # -- what is read ------------------------------------------------------------------------------
 

@@ -165,6 +165,8 @@ class BarLane:
         """Until when bars may be taken; 0 = the lane is closed."""
         self._holds = False
         """Something is held: its equity moves with the marks."""
+        self.equity_micro: int | None = None
+        """Equity at the mid while nothing is held; None = it moves with the marks."""
         self._last: MadeBar | None = None
         """The bar taken last; None = none is since the lane was entered."""
 
@@ -203,7 +205,9 @@ class BarLane:
         if until_ns <= end_ns:
             return False
         self._until_ns = until_ns
-        self._holds = bool(self._core.executor.ledger.held)
+        executor = self._core.executor
+        self._holds = bool(executor.ledger.held)
+        self.equity_micro = None if self._holds else executor.equity_mid_micro(end_ns)
         return True
 
     def leave(self) -> None:
@@ -332,7 +336,7 @@ class Replay:
             return made.events()
         left = self._lane.take(made)
         if not left and end_ns >= self._sample_ns:
-            self._sample(end_ns)
+            self._sample(end_ns, self._lane.equity_micro)
         return left
 
     def feed(self, block: Sequence[tuple[int, Event]]) -> None:
@@ -382,10 +386,12 @@ class Replay:
             self._over.add(instrument)
         self._cache.forget(instrument)
 
-    def _sample(self, now_ns: int) -> None:
-        """Note the equity of this moment, and when it is noted next."""
+    def _sample(self, now_ns: int, equity_micro: int | None = None) -> None:
+        """Note the equity of this moment (None = ask for it), and when it is noted next."""
+        if equity_micro is None:
+            equity_micro = self._executor.equity_mid_micro(now_ns)
         points = self.result.equity
-        points.append((now_ns, self._executor.equity_mid_micro(now_ns)))
+        points.append((now_ns, equity_micro))
         if len(points) > EQUITY_POINTS_MAX:
             del points[1::2]
             self._every_ns *= 2
