@@ -1,0 +1,64 @@
+"""A backtest is the same run by whichever way it is started."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from bench.bars import written
+from engine.__main__ import main
+from engine.config import Config
+from engine.domain.jobs import arguments_of
+from engine.jobs.run import JobContext, works
+from storage.database import connect_writer
+from storage.jobs import claim, queue
+from storage.schema import migrate
+from storage.users import ENGINE_ID
+
+WORDS = (
+    "--bot", "sma_cross", "--param", "bars=1m", "--param", "share=0.5",
+    "--limit", "order_value_max=90%", "--limit", "exposure_instrument_max=90%",
+    "--slippage-bps", "2", "--fee-bps", "5", "--latency-ms", "200",
+    "--from", "2022-01-01T02:00", "--until", "2022-01-01T12:00", "--instrument", "file:BTC/USDT",
+)  # fmt: skip
+FORM = {
+    "strategy": "sma_cross",
+    "parameters": {"bars": "1m", "share": 0.5},
+    "limits": {"order_value_max": "90%", "exposure_instrument_max": "90%"},
+    "slippage_bps": 2.0,
+    "fee_bps": 5.0,
+    "latency_ms": 200,
+    "since": "2022-01-01T02:00",
+    "until": "2022-01-01T12:00",
+    "instrument": "file:BTC/USDT",
+}
+"""The same, as the page *Backtests* sends it to the worker."""
+
+
+def test_command_line_and_the_job_a_page_asks_for_make_one_digest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PITBOSS_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.setattr("engine.log.configure", lambda **_: None)
+    path = written(tmp_path / "bars.csv")
+    assert main(["replay", str(path), *WORDS, "--json"]) == 0
+    by_hand = json.loads(capsys.readouterr().out)
+    config = Config(home=tmp_path / "other")
+    migrate(config.state_path)
+    arguments = json.dumps(FORM | {"path": str(path)})
+    with closing(connect_writer(config.state_path)) as connection:
+        queue(
+            connection, engine_id=ENGINE_ID, kind="replay", arguments=arguments, who="ann",
+            now_ns=time.time_ns(),
+        )  # fmt: skip
+        job = claim(connection, ENGINE_ID, time.time_ns())
+    assert job is not None
+    by_job = works()["replay"](arguments_of("replay", job.arguments), JobContext(config, job))
+    assert by_hand["orders"] > 10
+    told = ("digest", "orders", "fills", "fees", "pnl", "events")
+    assert {name: by_job[name] for name in told} == {name: by_hand[name] for name in told}
