@@ -33,7 +33,7 @@ from engine.domain.orders import (
     OrderReport,
     RejectReason,
 )
-from engine.domain.perpetual_events import FundingPaid, MarkPriced
+from engine.domain.perpetual_events import FundingPaid, MarkPriced, PositionLiquidated
 from engine.domain.unread import UnreadRow
 
 # -- What happened in the market. All prices are in YES-space for binaries -------------------------
@@ -568,7 +568,7 @@ VenueEvent = (
     CancelRefused | CancelUnanswered | OrderExpired | ModeChanged | OpenOrdersListed |
     OrderReported | OrderNotFound | FillsListed | BalancesListed | PositionsListed | QueryFailed |
     OperationMoved | OperationNamed | OperationUnanswered | OperationNotFound | PairsConverted |
-    TokensRedeemed | RedemptionsListed | FundingPaid
+    TokensRedeemed | RedemptionsListed | FundingPaid | PositionLiquidated
 )  # fmt: skip
 
 EngineEvent = (

@@ -1,4 +1,4 @@
-"""What happens to perpetuals alone: their mark, and their funding.
+"""What happens to perpetuals alone: their mark, their funding, and liquidation.
 
 `engine.domain.events` has them beside every other event.
 """
@@ -51,3 +51,36 @@ class FundingPaid(AccountEvent, frozen=True, kw_only=True):
     def name(self) -> str:
         """What it is booked under, once."""
         return funding_name(self.instrument, self.stamp_ns, self.rate_type)
+
+
+class PositionLiquidated(AccountEvent, frozen=True, kw_only=True):
+    """The venue closed a position, by no order of ours: the account was below its margin.
+
+    The orders it ended come as events of their own. A size of 0 is a debt without a position: a fee
+    below 0 is what the venue's insurance paid of it.
+    """
+
+    instrument: InstrumentId
+    currency: str
+    liquidation: str
+    """The venue's name of it: it is booked once."""
+    size: int
+    """What it closed of the account's position, below 0 of a short."""
+    value_micro: int
+    """What that was closed for, of the sign of the size."""
+    fee_micro: int = 0
+    """What the venue kept beside."""
+    mark_e8: int | None = None
+    """The mark that did it, where the venue says it."""
+
+    def __post_init__(self) -> None:
+        if self.size * self.value_micro < 0 or (self.value_micro and not self.size):
+            raise BadInput(
+                f"{self.instrument}: a liquidation of {self.size} cannot be worth "
+                f"{self.value_micro}"
+            )
+
+    @property
+    def name(self) -> str:
+        """What it is booked under, once."""
+        return f"liquidation:{self.instrument}:{self.liquidation}"

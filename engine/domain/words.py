@@ -20,7 +20,7 @@ from engine.domain.instruments import Instrument
 from engine.domain.money import MICRO, money_text
 from engine.domain.observed_events import Observed
 from engine.domain.orders import Order
-from engine.domain.perpetual_events import FundingPaid
+from engine.domain.perpetual_events import FundingPaid, PositionLiquidated
 
 TEXT_MAX = 400
 SECOND_NS = 1_000_000_000
@@ -115,10 +115,20 @@ def of_record(
             said = f"{amount / MICRO:+,.2f} {currency}: {kind}"
         case FundingPaid(instrument=key, amount_micro=amount, rate_type=rate_type):
             said = f"{key}: {money_text(amount)} {message.currency} of {rate_type} funding"
+        case PositionLiquidated():
+            said = _liquidated(message)
         case _:
             parts = (_of_engine, _of_order, _of_listing, _of_wallet, _plain)
             said = next(filter(None, (part(message) for part in parts)))
     return said[:TEXT_MAX]
+
+
+def _liquidated(event: PositionLiquidated) -> str:
+    if not event.size:
+        return f"{event.instrument}: the venue's insurance paid {money_text(-event.fee_micro)}"
+    side = "short" if event.size < 0 else "long"
+    value = f"{money_text(abs(event.value_micro))} {event.currency}"
+    return f"{event.instrument}: the venue liquidated the {side} position for {value}"
 
 
 REASONS = {

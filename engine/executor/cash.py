@@ -18,7 +18,7 @@ from engine.domain.effects import Severity
 from engine.domain.events import CashKind, CashMoved, HoldingTransferred
 from engine.domain.instruments import BotId, InstrumentId, Leg
 from engine.domain.money import money_text
-from engine.domain.perpetual_events import FundingPaid
+from engine.domain.perpetual_events import FundingPaid, PositionLiquidated
 from engine.executor.fills import Holding, exit_value_micro, payouts
 from engine.executor.halts import ExecutorParts, Markets
 from engine.executor.settings import MS
@@ -48,6 +48,7 @@ class CashMoves:
         return {
             CashMoved: self._moved,
             FundingPaid: self._funded,
+            PositionLiquidated: self._liquidated,
             HoldingTransferred: self._transferred,
         }
 
@@ -100,21 +101,49 @@ class CashMoves:
         for instrument in table.instruments:
             table.dirty[instrument] = True
 
+    def _liquidated(self, event: PositionLiquidated, now_ns: int) -> None:
+        """Book a liquidation once, and say it with its numbers."""
+        table, state = self._table, self._table.ledger.state
+        if self._foreign(event) or event.name in state.payments:
+            return
+        terms = state.instruments.get(event.instrument)
+        if terms is None or not terms.product.signed:
+            self._outbox.alert(
+                Severity.CRITICAL,
+                "position_liquidated",
+                f"the venue liquidated {event.size} of {event.instrument}, which is known here as "
+                "no perpetual: it is not booked, compare positions with the venue's",
+            )
+            return
+        self._remember(event.name, now_ns)
+        table.ledger.liquidate(event)
+        self._outbox.alert(
+            Severity.CRITICAL,
+            "position_liquidated",
+            f"the venue liquidated {terms.size_text(event.size)} of {event.instrument} for "
+            f"{money_text(abs(event.value_micro))} {event.currency}, and kept "
+            f"{money_text(event.fee_micro)}",
+        )
+        table.moved(event.instrument, now_ns)
+        for instrument in table.instruments:
+            table.dirty[instrument] = True
+
     def _remember(self, payment: str, paid_ns: int) -> None:
         payments = self._table.ledger.state.payments
         payments[payment] = paid_ns
         if len(payments) > PAYMENTS_MAX:
             del payments[next(iter(payments))]
 
-    def _foreign(self, event: CashMoved | FundingPaid) -> bool:
+    def _foreign(self, event: CashMoved | FundingPaid | PositionLiquidated) -> bool:
         """Say whether cash is of another currency than the account's: an alert, not booked."""
         currency = self._table.ledger.state.currency
         if event.currency == currency:
             return False
+        amount = event.value_micro if isinstance(event, PositionLiquidated) else event.amount_micro
         self._outbox.alert(
             Severity.WARNING,
             "foreign_currency",
-            f"{money_text(event.amount_micro)} {event.currency} moved on an account that "
+            f"{money_text(amount)} {event.currency} moved on an account that "
             f"counts in {currency}; it is not booked",
         )
         return True

@@ -29,7 +29,7 @@ from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import UNASSIGNED, BotId, Instrument, InstrumentId, Leg, Side
 from engine.domain.orders import Order, OrderId
 from engine.domain.owners import shares, taken_first
-from engine.domain.perpetual_events import FundingPaid
+from engine.domain.perpetual_events import FundingPaid, PositionLiquidated
 from engine.domain.products.funding import funding_shares
 from engine.domain.products.perpetual import closing
 from engine.errors import BrokenInvariant
@@ -54,6 +54,7 @@ from engine.executor.settlement import (
     settle,
     sweep,
     take_fill,
+    take_liquidation,
     take_redemption,
     tidy,
     totals_of,
@@ -153,11 +154,10 @@ class Ledger:
         """
         amount, key = event.amount_micro, event.instrument
         self.state.cash_settled_micro += amount
-        held = {owner: one.position for owner, one in sorted(self.holders(key).items())}
-        sizes = {owner: size for owner, size in held.items() if size}
+        holders = sorted(self.holders(key).items())
+        sizes = {owner: one.position for owner, one in holders if one.position}
         if sizes and event.mark_e8 is not None and event.rate_e18 is not None:
-            contract = self.state.instruments[key].contract
-            per = contract, event.mark_e8, event.rate_e18
+            per = self.state.instruments[key].contract, event.mark_e8, event.rate_e18
             parts = funding_shares(list(sizes.values()), per, amount)
         elif sum(sizes.values()):
             parts = shares(amount, list(sizes.values()))
@@ -166,13 +166,18 @@ class Ledger:
         self._earn(CashKind.FUNDING, zip(sizes, parts, strict=True))
         return self._verdict(None)
 
+    def liquidate(self, event: PositionLiquidated) -> Booked:
+        """Book what the venue closed, pro rata of the owners in its direction, and its fee."""
+        for holding in take_liquidation(self.state, event, self._own):
+            self._after(holding)
+        return self._verdict(None)
+
     def _earn(self, kind: CashKind, parts: Iterable[tuple[BotId, int]]) -> None:
         """Count income of owners, and with theirs the account's."""
         state = self.state
         for owner, part in parts:
-            state.income_micro[kind] = state.income_micro.get(kind, 0) + part
-            income = totals_of(state, owner).income_micro
-            income[kind] = income.get(kind, 0) + part
+            for income in (state.income_micro, totals_of(state, owner).income_micro):
+                income[kind] = income.get(kind, 0) + part
 
     def take_in(
         self, key: InstrumentId, leg: Leg, size: int, cost_micro: int, owner: BotId = UNASSIGNED

@@ -7,6 +7,7 @@ owner's (`engine.executor.owners`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 
 import msgspec
@@ -17,6 +18,8 @@ from engine.domain.events import CashKind, OrderFilled, TokensRedeemed
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Side
 from engine.domain.money import MICRO_DECIMALS
 from engine.domain.orders import Order, OrderId
+from engine.domain.owners import liquidated_parts, shares
+from engine.domain.perpetual_events import PositionLiquidated
 from engine.domain.products.binary import pays_micro
 from engine.domain.products.position import SignedPosition
 from engine.errors import BrokenInvariant
@@ -222,6 +225,23 @@ def move_signed(state: LedgerState, holding: Holding, size: int, flow: int) -> N
     more = product.margin_micro(own.cost) - before
     state.margin_micro += more
     state.cash_reserved_micro += more
+
+
+def take_liquidation(
+    state: LedgerState, event: PositionLiquidated, own: Callable[[InstrumentId, BotId], Holding]
+) -> list[Holding]:
+    """Book what the venue closed, pro rata of the owners in its direction; give their holdings."""
+    key = event.instrument
+    held = {owner: one.position for owner, one in state.owned.get(key, {}).items()}
+    owners, sizes = zip(*liquidated_parts(held, event.size), strict=True)
+    values, fees = (shares(one, sizes) for one in (event.value_micro, event.fee_micro))
+    found = [own(key, owner) for owner in owners]
+    for holding, size, value, fee in zip(found, sizes, values, fees, strict=True):
+        if size:
+            trade_signed(state, holding, -size, -value)
+        state.cash_settled_micro -= fee
+        charge(state, holding, fee)
+    return found
 
 
 def _sell(state: LedgerState, leg: LegHolding, entry: Unsettled, *, settled: bool) -> None:

@@ -8,7 +8,8 @@ from engine.domain.commands import MANUAL
 from engine.domain.events import CashMoved, HoldingTransferred
 from engine.domain.fills import FillState
 from engine.domain.instruments import BotId, Leg, Mode, Side
-from engine.domain.owners import shares, taken_first
+from engine.domain.owners import liquidated_parts, shares, taken_first
+from engine.domain.perpetual_events import PositionLiquidated
 from engine.domain.products.binary import PAIR
 from engine.domain.products.position import SignedPosition
 from engine.errors import JournalCorrupt
@@ -205,6 +206,21 @@ def on_cash_moved(fold: Fold, event: CashMoved, record: Record) -> None:
         position.convert(event.tokens, event.amount_micro)
 
 
+def on_position_liquidated(fold: Fold, event: PositionLiquidated, record: Record) -> None:
+    """Close what a venue liquidated, pro rata of the owners in its direction, with its fee."""
+    account, key = event.account, event.instrument
+    mine = fold.rows.matching(PositionRow, account=account, instrument=key, leg=Leg.BASE)
+    parts = liquidated_parts({BotId(one.bot): one.settled for one in mine}, event.size)
+    sizes = [part for _, part in parts]
+    values, fees = shares(event.value_micro, sizes), shares(event.fee_micro, sizes)
+    mode = fold.rows.mode(account)
+    for (owner, size), value, fee in zip(parts, values, fees, strict=True):
+        position = _position(fold, (account, key, Leg.BASE, owner), mode, record)
+        if size:
+            position.hand_over(-size, -value)
+        position.fee_micro += fee
+
+
 def on_holding_transferred(fold: Fold, event: HoldingTransferred, record: Record) -> None:
     """Book what one owner gave another as a sale of the one and a buy of the other."""
     listing = fold.rows.find(ListingRow, event.instrument)
@@ -257,6 +273,7 @@ NOUN = Noun(
         FillConfirmed: on_fill_confirmed,
         PairsBooked: on_pairs_booked,
         CashMoved: on_cash_moved,
+        PositionLiquidated: on_position_liquidated,
         HoldingTransferred: on_holding_transferred,
     },
 )

@@ -22,6 +22,7 @@ from engine.domain.events import (
 from engine.domain.fills import FillId, FillState, Liquidity
 from engine.domain.instruments import MANUAL, BotId, Instrument, InstrumentId, Kind, Leg, Mode, Side
 from engine.domain.orders import Order, OrderId
+from engine.domain.perpetual_events import PositionLiquidated
 from engine.executor.ledger import Ledger
 from storage.equity_identity import EquityCheck, LedgerSide, judge
 from storage.live import put_instrument
@@ -73,6 +74,17 @@ class Both:
         self.books.tell(given_away)
         self.ledger.transfer(given_away)
 
+    def liquidate(self, value: int) -> None:
+        net = self.ledger.state.netted.get(PERPETUAL.id)
+        if net is None or not net.size:
+            return
+        taken = PositionLiquidated(
+            account=DEMO, instrument=PERPETUAL.id, currency="pUSD", liquidation="1", size=net.size,
+            value_micro=value if net.size > 0 else -value, fee_micro=7,
+        )  # fmt: skip
+        self.books.tell(taken)
+        self.ledger.liquidate(taken)
+
     def check(self) -> EquityCheck:
         state, held = self.ledger.state, self.ledger.holding(PERPETUAL.id)
         mark = BookMarked(
@@ -115,9 +127,11 @@ def fresh(connection: Connection) -> Any:
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
-@given(st.lists(fills, max_size=8), st.integers(1, 900), st.integers(1, 10**6))
+@given(
+    st.lists(fills, max_size=8), st.integers(1, 900), st.integers(1, 10**6), st.integers(-1, 10**8)
+)
 def test_tables_and_ledger_hold_the_same_and_the_second_witness_agrees(
-    fresh: Any, moves: list[Any], given_away: int, price: int
+    fresh: Any, moves: list[Any], given_away: int, price: int, value: int
 ) -> None:
     both = fresh()
     for number, move in enumerate(moves, 1):
@@ -125,6 +139,8 @@ def test_tables_and_ledger_hold_the_same_and_the_second_witness_agrees(
     held = abs(both.ledger.owned(PERPETUAL.id, OWNERS[0]).position)
     if held:
         both.give(min(held, given_away), price)
+    if value >= 0:
+        both.liquidate(value)
     found = {
         owner: (held.position, held.yes.cost_settled_micro)
         for owner, held in both.ledger.holders(PERPETUAL.id).items()

@@ -38,6 +38,7 @@ from engine.domain.events import (
     OrderCancelled,
     OrderRejected,
     OrderUnanswered,
+    PositionLiquidated,
     PositionsListed,
     QueryFailed,
     RedemptionsListed,
@@ -46,7 +47,7 @@ from engine.domain.events import (
     VenueMode,
 )
 from engine.domain.fills import FillState
-from engine.domain.instruments import InstrumentId, Leg, Side
+from engine.domain.instruments import InstrumentId, Kind, Leg, Side
 from engine.domain.intents import Target, Urgency
 from engine.domain.orders import Identity, OperationName, OrderId, OrderState, RejectReason
 from engine.domain.settings import GatewaySettings, Limit
@@ -155,6 +156,23 @@ def funded_twice() -> Rig:
             amount_micro=-250,
         )  # fmt: skip
         rig.feed(paid)
+    return rig
+
+
+def liquidated() -> Rig:
+    perpetual = Rig(empty=True).build.spot(kind=Kind.PERPETUAL)
+    rig = Rig(instruments=(perpetual,), settings=ExecutorSettings())
+    order = rig.build.order(
+        1, instrument=perpetual.id, leg=Leg.BASE, side=Side.SELL, price=5_000_000, size=10_000
+    )
+    rig.executor.recover([order], rig.now)
+    rig.feed(rig.fill(1, 0.01, price=5_000_000, state=FillState.CONFIRMED))
+    size = rig.executor.ledger.owned(perpetual.id, order.bot).position
+    taken = PositionLiquidated(
+        account=ACCOUNT, instrument=perpetual.id, currency="USD", liquidation="1", size=size,
+        value_micro=-600 * USD,
+    )  # fmt: skip
+    rig.feed(taken)
     return rig
 
 
@@ -318,6 +336,7 @@ CAUSES: dict[str, Cause] = {
     "intent_refused": not_allowed,
     "foreign_currency": partial(moved, 5 * USD, "EUR"),
     "funding_twice": funded_twice,
+    "position_liquidated": liquidated,
     "oversold": oversold,
     "cash_differs": partial(other_cash, 900 * USD),
     "cash_surplus": partial(other_cash, 1_500 * USD),

@@ -99,6 +99,9 @@ _MONEY = (
               CRITICAL, MONEY, "overview"),
     AlertKind("funding_twice", "Funding came twice",
               "It is booked once. Compare cash with the venue's.", WARNING, MONEY, "capital"),
+    AlertKind("position_liquidated", "A position was liquidated",
+              "Stop what opened it, or bring margin, before it opens again.", CRITICAL, MONEY,
+              "positions"),
     AlertKind("foreign_currency", "Money of another currency", "Exchange it at the venue.",
               WARNING, MONEY, "capital"),
     AlertKind(

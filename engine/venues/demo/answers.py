@@ -16,6 +16,7 @@ from engine.domain import events as ev
 from engine.domain.fills import FillState
 from engine.domain.instruments import AccountId
 from engine.domain.orders import CancelReason, Order, OrderId, OrderReport, RejectReason
+from engine.domain.perpetual_events import FundingPaid, PositionLiquidated
 from engine.errors import BadInput, BrokenInvariant, VenueClosed
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.orders import (
@@ -26,6 +27,8 @@ from engine.venues.demo.orders import (
     Fill,
     Filled,
     FillMoved,
+    Funded,
+    Liquidated,
     ModeSwitched,
     Names,
     OperationReport,
@@ -232,6 +235,30 @@ class Answers:
     def _converted(self, converted: Converted) -> ev.PairsConverted:
         return ev.PairsConverted(account=self._account, **asdict(converted))
 
+    def _funded(self, paid: Funded) -> ev.VenueEvent:
+        return FundingPaid(
+            account=self._account,
+            instrument=paid.instrument,
+            currency=self._currency,
+            amount_micro=paid.amount_micro,
+            stamp_ns=paid.stamp_ns,
+            rate_e18=paid.rate_e18,
+            mark_e8=paid.mark_e8,
+            payment=f"demo-funding-{paid.instrument}-{paid.stamp_ns}",
+        )
+
+    def _liquidated(self, taken: Liquidated) -> ev.VenueEvent:
+        return PositionLiquidated(
+            account=self._account,
+            instrument=taken.instrument,
+            currency=self._currency,
+            liquidation=f"demo-{taken.number}",
+            size=taken.size,
+            value_micro=taken.value_micro,
+            fee_micro=taken.fee_micro,
+            mark_e8=taken.mark_e8,
+        )
+
     def _report(self, order: RestingOrder) -> OrderReport:
         ours = order.key == self._key
         return OrderReport(
@@ -285,6 +312,10 @@ class Answers:
                 return self._redeemed(report)
             case Converted():
                 return self._converted(report)
+            case Funded():
+                return self._funded(report)
+            case Liquidated():
+                return self._liquidated(report)
             case OperationReport(operation=operation, state=state, transaction=name, reason=reason):
                 return self._operation(operation, state, name, reason)
             case _:

@@ -165,8 +165,10 @@ LISTING_S = 5.0
 
 ROLLING = "Up or down"
 EVENT = "Event"
+PERPETUALS = "Perpetual"
 RULES = {
     PAIRS: "Bought and sold for the quote currency; it has no end.",
+    PERPETUALS: "Held long or short against margin; longs and shorts pay each other each hour.",
     ROLLING: "YES pays 1 where the oracle's mean over the window's last stretch is at the strike "
     "or above it.",
     EVENT: "YES pays 1 where the event happens.",
@@ -223,7 +225,8 @@ def markets_in(
 
 def _row(one: Instrument, book: BookReplaced | None) -> MarketListing:
     name = one.id.partition(":")[2]
-    category = PAIRS if one.kind is Kind.SPOT else ROLLING if one.series else EVENT
+    of_kind = {Kind.SPOT: PAIRS, Kind.PERPETUAL: PERPETUALS}
+    category = of_kind.get(one.kind, ROLLING if one.series else EVENT)
     bids, asks = (book.bids, book.asks) if book is not None else ((), ())
     resting = sum(one.proceeds_micro(price, size) for price, size in (*bids, *asks))
     return MarketListing(

@@ -15,7 +15,7 @@ from engine.domain.instruments import AccountId, Instrument, InstrumentId, Side
 from engine.domain.money import PPM, money_text
 from engine.domain.orders import AT_ONCE, CancelReason, RejectReason
 from engine.domain.perpetual_events import MarkPriced
-from engine.domain.products.margin import TierTable, order_cost
+from engine.domain.products.margin import order_cost
 from engine.errors import BadInput
 from engine.runtime import refusals
 from engine.runtime.refusals import Refusal
@@ -49,12 +49,15 @@ class MarginDesk:
         self._orders = orders
         self._withdraw = withdraw
 
-    def add(self, instrument: Instrument, tiers: TierTable, leverage: int, mark_e8: int) -> None:
-        """Take a perpetual before it is listed. BadInput where it cannot be one."""
-        if not 1 <= leverage <= tiers.tiers[0].leverage_max:
-            raise BadInput(f"{instrument.id}: its tiers never allow a leverage of {leverage}")
-        self.ledger.listed(instrument, tiers, mark_e8)
-        self.leverage[instrument.id] = leverage
+    def add(self, instrument: Instrument, mark_e8: int) -> None:
+        """Take a perpetual with its margin before it is listed. BadInput where it cannot be one."""
+        terms = instrument.margin
+        if not terms:
+            raise BadInput(f"{instrument.id} says no margin: it needs a leverage and tiers")
+        if not 1 <= terms.leverage <= terms.tiers.tiers[0].leverage_max:
+            raise BadInput(f"{instrument.id}: its tiers never allow a leverage of {terms.leverage}")
+        self.ledger.listed(instrument, terms.tiers, mark_e8)
+        self.leverage[instrument.id] = terms.leverage
 
     def marked(self, key: InstrumentId) -> MarkPriced:
         """Return the mark as it stands."""
@@ -180,13 +183,14 @@ class MarginDesk:
             if customer not in self._clearing.accounts:
                 continue
             if debt := ledger.forgive(customer):
-                self._say(LiquidatedPosition(customer, *self._flat(debt)))
+                self._say(self._forgiven(customer, debt))
             self._end_opening(customer)
             self._end_uncovered(customer)
 
-    def _flat(self, debt: int) -> tuple[InstrumentId, int, int, int, int]:
+    def _forgiven(self, customer: AccountId, debt: int) -> LiquidatedPosition:
+        """Return what a debt without a position is reported as: a fee below 0."""
         key, of = next(iter(self.ledger.perpetuals.items()))
-        return key, 0, of.mark_e8, debt, 0
+        return LiquidatedPosition(customer, key, 0, of.mark_e8, 0, 0, -debt)
 
     def _liquidate(self, customer: AccountId) -> None:
         orders = self._clearing.accounts[customer].open.values()
@@ -203,6 +207,7 @@ class MarginDesk:
             size=taken.size,
             mark_e8=taken.mark_e8,
             realised_micro=taken.realised_micro,
+            value_micro=taken.value_micro,
             fee_micro=taken.fee_micro,
             at_ns=self._clearing.outbox.timeline.now_ns,
         )

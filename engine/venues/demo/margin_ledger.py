@@ -102,6 +102,8 @@ class LiquidatedPosition(msgspec.Struct, frozen=True, gc=False):
     mark_e8: int
     realised_micro: int
     """What closing at the mark brought, but never more of a loss than the account could pay."""
+    value_micro: int
+    """What it was opened for and this: the signed value it was closed for."""
     fee_micro: int
     """What was left of the account: the fund keeps it."""
 
@@ -307,13 +309,19 @@ class MarginLedger:
         for key, held in _open(account):
             pnl = self._pnl(key, held)
             mark_e8 = self.perpetuals[key].mark_e8
-            taken.append(LiquidatedPosition(customer, key, held.size, mark_e8, pnl, 0))
+            taken.append(
+                LiquidatedPosition(customer, key, held.size, mark_e8, pnl, held.cost + pnl, 0)
+            )
             cash += pnl
             self._trade(FUND, key, held.size, held.cost)
             held.size = held.cost = 0
         last = taken[-1]
+        spared = max(-cash, 0)
         taken[-1] = msgspec.structs.replace(
-            last, realised_micro=last.realised_micro - min(cash, 0), fee_micro=max(cash, 0)
+            last,
+            realised_micro=last.realised_micro + spared,
+            value_micro=last.value_micro + spared,
+            fee_micro=max(cash, 0),
         )
         self._seize(account)
         account.working.clear()

@@ -252,6 +252,8 @@ class Liquidated(Report, frozen=True, kw_only=True, gc=False):
     """What was held, below 0 short."""
     mark_e8: int
     realised_micro: int
+    value_micro: int
+    """What it was closed for, of the sign of the size."""
     fee_micro: int
     at_ns: int
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
+from engine.domain.products.margin import MarginTier
 from engine.venues.demo.reference import PriceSpec
 
 S = 1_000_000_000
@@ -167,6 +168,20 @@ class SpotSpec(msgspec.Struct, frozen=True, kw_only=True):
     cash_micro: int = 100_000_000 * USD
 
 
+class PerpetualSpec(SpotSpec, frozen=True, kw_only=True):
+    """A perpetual on the reference price, and who trades it; `base_units` is not used."""
+
+    leverage: int = 10
+    """Value of an account's position by the margin it takes."""
+    tiers: tuple[MarginTier, ...]
+    interest_e12: int = 12_500_000
+    """Funding of an hour while the contract trades at its mark: 0.01 % in eight hours."""
+    damper_e12: int = 500_000_000
+    """How far interest pulls a premium back to itself: ±0.05 % (Binance)."""
+    cap_e12: int = 5_000_000_000
+    """The most an hour's funding can be, either way."""
+
+
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """A whole world."""
 
@@ -180,6 +195,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     size_min: int = 5_000_000
     notional_min_micro: int = USD
     spots: tuple[SpotSpec, ...] = ()
+    perpetuals: tuple[PerpetualSpec, ...] = ()
 
 
 SPOT = SpotSpec(
@@ -205,6 +221,22 @@ SPOT = SpotSpec(
     ),
 )
 """The demo exchange's spot pair."""
+
+PERPETUAL = PerpetualSpec(
+    name="BTC-PERP",
+    base="BTC",
+    tiers=(
+        MarginTier(0, 50_000 * USD, 5_000, 100),
+        MarginTier(50_000 * USD, 250_000 * USD, 10_000, 50),
+        MarginTier(250_000 * USD, 1_000_000 * USD, 25_000, 20),
+        MarginTier(1_000_000 * USD, 100_000_000 * USD, 50_000, 10),
+    ),
+    makers=(
+        msgspec.structs.replace(SPOT.makers[0], name="demo-perpetual-tight"),
+        msgspec.structs.replace(SPOT.makers[1], name="demo-perpetual-wide"),
+    ),
+)
+"""A perpetual of the demo exchange, beside its spot pair. No profile lists it by itself."""
 
 EVENTS = (
     EventSpec(name="rate-cut-by-march", days=60.0, chance=0.62),

@@ -14,14 +14,13 @@ import msgspec
 from engine.domain.events import MarketEvent, OperationState, VenueMode
 from engine.domain.fills import FillState
 from engine.domain.instruments import AccountId, Instrument, InstrumentId
-from engine.domain.products.margin import MarginTier, Measure, tier_table
 from engine.domain.products.position import SignedPosition
 from engine.errors import BadInput
 from engine.venues.demo.accounts import Account, ExchangeMarket
 from engine.venues.demo.clearing import RedeemTransaction, Transaction
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.ledger import ExchangeWallet
-from engine.venues.demo.margin_ledger import FUND, Perpetual, WorkingSizes
+from engine.venues.demo.margin_ledger import FUND, WorkingSizes
 from engine.venues.demo.orders import (
     AnyReport,
     Converted,
@@ -59,15 +58,6 @@ class AccountState(msgspec.Struct, frozen=True, kw_only=True):
     liquidations: list[Liquidated] = []
 
 
-class PerpetualState(msgspec.Struct, frozen=True, kw_only=True):
-    """A perpetual's terms: its rows, for what a tier takes off may be more than an int64 holds."""
-
-    measure: Measure
-    tiers: tuple[MarginTier, ...]
-    mark_e8: int
-    leverage: int
-
-
 class MarginState(msgspec.Struct, frozen=True, kw_only=True):
     """A margin account; its cash is its wallet's."""
 
@@ -79,7 +69,7 @@ class MarginState(msgspec.Struct, frozen=True, kw_only=True):
 class MarginsState(msgspec.Struct, frozen=True, kw_only=True):
     """All of the margin desk."""
 
-    perpetuals: dict[InstrumentId, PerpetualState] = {}
+    marks_e8: dict[InstrumentId, int] = {}
     accounts: dict[AccountId, MarginState] = {}
     fund_micro: int = 0
     fees_micro: int = 0
@@ -238,15 +228,7 @@ def _margins_state(exchange: DemoExchange) -> MarginsState:
     desk = exchange.order_entry.margins
     ledger = desk.ledger
     return MarginsState(
-        perpetuals={
-            key: PerpetualState(
-                measure=one.tiers.measure,
-                tiers=one.tiers.tiers,
-                mark_e8=one.mark_e8,
-                leverage=desk.leverage[key],
-            )
-            for key, one in ledger.perpetuals.items()
-        },
+        marks_e8={key: one.mark_e8 for key, one in ledger.perpetuals.items()},
         accounts={
             name: MarginState(leverage=one.leverage, positions=one.positions, working=one.working)
             for name, one in ledger.accounts.items()
@@ -262,11 +244,9 @@ def _restore_margins(exchange: DemoExchange, snapshot: ExchangeSnapshot) -> None
     """Put margin accounts onto their wallets again; the perpetuals are among the markets."""
     desk, state = exchange.order_entry.margins, snapshot.margins
     ledger = desk.ledger
-    instruments = {one.instrument.id: one.instrument for one in snapshot.markets}
-    for key, terms in state.perpetuals.items():
-        tiers = tier_table(terms.measure, terms.tiers)
-        ledger.perpetuals[key] = Perpetual(instruments[key], tiers, terms.mark_e8)
-        desk.leverage[key] = terms.leverage
+    for market in snapshot.markets:
+        if (mark_e8 := state.marks_e8.get(market.instrument.id)) is not None:
+            desk.add(market.instrument, mark_e8)
     ledger.accounts[FUND].balance = state.fund_micro
     for name, saved in state.accounts.items():
         if name != FUND:

@@ -1,8 +1,9 @@
-"""Spot pairs of the demo exchange, and who trades them: makers, noise takers, informed takers.
+"""Pairs and perpetuals of the demo exchange, and who trades them: makers, noise, informed takers.
 
 An actor of the exchange. A pair is priced by the world's reference price: makers quote around it
 with an error of their own, noise takers know nothing, informed takers know where it is going. All
-of them trade through the same `submit` and `cancel` as customers.
+of them trade through the same `submit` and `cancel` as customers. A perpetual is marked at the
+reference price each second, and its funding moves at each full hour.
 """
 
 from __future__ import annotations
@@ -24,12 +25,15 @@ from engine.domain.instruments import (
     Side,
 )
 from engine.domain.orders import Identity, OrderType
+from engine.domain.products.funding import HOUR_NS, RATE_DECIMALS
+from engine.domain.products.margin import Measure, tier_table
+from engine.domain.products.perpetual import MarginTerms
 from engine.errors import BadInput
 from engine.venues.demo.accounts import ExchangeMarket
 from engine.venues.demo.calendar import Calendar
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.orders import StandingOrder, Ticket
-from engine.venues.demo.profiles import SpotMaker, SpotSpec
+from engine.venues.demo.profiles import PerpetualSpec, SpotMaker, SpotSpec
 from engine.venues.demo.snapshot import RngState, rng_state, set_rng
 from engine.venues.demo.timeline import TimelineEntry
 
@@ -37,6 +41,9 @@ CURRENCY = "pUSD"
 NOISE = AccountId("demo-spot-noise")
 INFORMED = AccountId("demo-spot-informed")
 BPS = 1e-4
+MARK = -1
+"""The topic of the timer that marks all perpetuals."""
+MARK_NS = 1_000_000_000
 SLIP_TICKS = 5
 """How far beyond the touch a noise taker reaches."""
 
@@ -68,7 +75,7 @@ class SpotTraders:
         """List the pairs and open the traders' accounts at the exchange's present moment."""
         exchange = self._exchange
         for pair, spec in enumerate(self._specs):
-            exchange.listing.add(spot_instrument(spec))
+            self._list(spec)
             for member in _members(spec):
                 if member not in exchange.order_entry.accounts:
                     exchange.open_account(member, 0, listening=False)
@@ -81,6 +88,9 @@ class SpotTraders:
         if self._exchange.guard.mode is VenueMode.OPEN:
             self._act(topic)
         self._plan(topic)
+
+    def _list(self, spec: SpotSpec) -> None:
+        self._exchange.listing.add(spot_instrument(spec))
 
     def _plan(self, pair: int) -> None:
         wait_s = self._rng.expovariate(_rate(self._specs[pair]))
@@ -106,12 +116,16 @@ class SpotTraders:
         exchange, name = self._exchange, _id(spec)
         full = spec.base_units * 10**spec.size_decimals
         for member in _members(spec):
+            self._pay_in(spec, member)
             wallet = exchange.wallet(member)
-            if wallet.cash < spec.cash_micro // 2:
-                exchange.deposit(member, spec.cash_micro - wallet.cash)
             held = wallet.tokens(name, Leg.BASE).settled
             if held < full // 2:
                 exchange.deposit_base(member, name, full - held)
+
+    def _pay_in(self, spec: SpotSpec, member: AccountId) -> None:
+        wallet = self._exchange.wallet(member)
+        if wallet.cash < spec.cash_micro // 2:
+            self._exchange.deposit(member, spec.cash_micro - wallet.cash)
 
     # -- makers ------------------------------------------------------------------------------------
 
@@ -250,6 +264,109 @@ class SpotTraders:
         set_rng(self._rng, saved.rng)
         self._quotes = saved.quotes
         self._ticket_count = saved.ticket_count
+
+
+class PerpetualTradersState(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that survives of a perpetual's traders, and what its next funding is made of."""
+
+    traders: bytes
+    premiums_e12: list[int]
+    samples: list[int]
+
+
+class PerpetualTraders(SpotTraders):
+    """All perpetuals: marks, fundings, and everybody who trades them besides the customers."""
+
+    name = "perpetual"
+
+    def __init__(
+        self,
+        exchange: DemoExchange,
+        calendar: Calendar,
+        specs: tuple[PerpetualSpec, ...],
+        rng: Random,
+    ) -> None:
+        super().__init__(exchange, calendar, specs, rng)
+        self._perpetuals = specs
+        self._desk = exchange.order_entry.margins
+        self._premiums_e12 = [0] * len(specs)
+        self._samples = [0] * len(specs)
+
+    def begin(self) -> None:
+        """List the perpetuals, and begin to mark them."""
+        super().begin()
+        self._plan_mark()
+
+    def wake(self, topic: int, now_ns: int) -> None:
+        """Mark every perpetual, or let one of a perpetual's traders act."""
+        if topic != MARK:
+            super().wake(topic, now_ns)
+            return
+        for number, spec in enumerate(self._perpetuals):
+            self._desk.mark(_id(spec), self._price.reference_e8())
+            self._sample(number, spec)
+            if now_ns % HOUR_NS == 0:
+                self._fund(number, spec, now_ns)
+        self._plan_mark()
+
+    def _plan_mark(self) -> None:
+        now_ns = self._exchange.now_ns
+        at_ns = now_ns - now_ns % MARK_NS + MARK_NS
+        self._exchange.timeline.set(at_ns, TimelineEntry.ACTOR, self.name, MARK)
+
+    def _sample(self, number: int, spec: PerpetualSpec) -> None:
+        """Note how far the middle of the book is above the mark."""
+        market = self._exchange.listing.market(_id(spec))
+        bid, ask = market.book.best_bid, market.book.best_ask
+        if bid is None or ask is None:
+            return
+        mark_e8 = self._desk.ledger.perpetuals[_id(spec)].mark_e8
+        mid_e8 = (bid + ask) * 10**8 // (2 * market.instrument.price_unit)
+        self._premiums_e12[number] += (mid_e8 - mark_e8) * 10**12 // mark_e8
+        self._samples[number] += 1
+
+    def _fund(self, number: int, spec: PerpetualSpec, stamp_ns: int) -> None:
+        """Move an hour's funding: its mean premium, drawn to the interest, within the cap."""
+        samples = self._samples[number]
+        premium = self._premiums_e12[number] // samples if samples else 0
+        self._premiums_e12[number] = self._samples[number] = 0
+        drawn = min(max(spec.interest_e12 - premium, -spec.damper_e12), spec.damper_e12)
+        rate_e12 = min(max(premium + drawn, -spec.cap_e12), spec.cap_e12)
+        self._desk.fund(_id(spec), stamp_ns, rate_e12 * 10 ** (RATE_DECIMALS - 12))
+
+    def _list(self, spec: SpotSpec) -> None:
+        instrument = perpetual_instrument(spec)
+        self._desk.add(instrument, self._price.reference_e8())
+        self._exchange.listing.add(instrument)
+
+    def _supply(self, spec: SpotSpec) -> None:
+        """Bring cash alone: nothing is delivered."""
+        for member in _members(spec):
+            self._pay_in(spec, member)
+
+    def state(self) -> bytes:
+        """Return everything that must survive."""
+        state = PerpetualTradersState(
+            traders=super().state(), premiums_e12=self._premiums_e12, samples=self._samples
+        )
+        return msgspec.msgpack.encode(state)
+
+    def restore(self, state: bytes) -> None:
+        """Take back what `state` gave. Raises BadInput where it cannot be read."""
+        try:
+            saved = msgspec.msgpack.decode(state, type=PerpetualTradersState)
+        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            raise BadInput(f"the demo exchange's perpetuals cannot be read: {error}") from error
+        super().restore(saved.traders)
+        self._premiums_e12, self._samples = saved.premiums_e12, saved.samples
+
+
+def perpetual_instrument(spec: SpotSpec) -> Instrument:
+    """Return a perpetual as the exchange lists it, with its margin. BadInput where it is none."""
+    if not isinstance(spec, PerpetualSpec):
+        raise BadInput(f"{spec.name} is no perpetual")
+    terms = MarginTerms(leverage=spec.leverage, tiers=tier_table(Measure.VALUE, spec.tiers))
+    return msgspec.structs.replace(spot_instrument(spec), kind=Kind.PERPETUAL, margin=terms)
 
 
 def spot_instrument(spec: SpotSpec) -> Instrument:

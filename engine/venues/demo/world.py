@@ -26,7 +26,7 @@ from engine.venues.demo.orders import StandingOrder, Ticket
 from engine.venues.demo.profiles import CrowdSpec, MakerSpec, Profile
 from engine.venues.demo.reference import NORMAL
 from engine.venues.demo.snapshot import RngState, restore_state, rng_state, set_rng
-from engine.venues.demo.spot import SpotTraders
+from engine.venues.demo.spot import PerpetualTraders, SpotTraders
 from engine.venues.demo.timeline import TimelineEntry
 
 # -- The crowd's takers: some know nothing, some know the probability before the makers do ---------
@@ -527,4 +527,8 @@ def _build_world(
         spot_rng = Random(rng.getrandbits(64))  # noqa: S311 - a model, not a secret
         traders = SpotTraders(exchange, calendar, profile.spots, spot_rng)
         exchange.join(traders, traders.begin)
+    if profile.perpetuals:
+        perpetual_rng = Random(rng.getrandbits(64))  # noqa: S311 - a model, not a secret
+        margined = PerpetualTraders(exchange, calendar, profile.perpetuals, perpetual_rng)
+        exchange.join(margined, margined.begin)
     return exchange, calendar, crowd

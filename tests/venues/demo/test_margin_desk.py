@@ -7,7 +7,9 @@ from random import Random
 import msgspec
 import pytest
 
+from engine.domain.events import OrderCancelled, PositionsListed
 from engine.domain.instruments import (
+    MANUAL,
     AccountId,
     FeeSchedule,
     Instrument,
@@ -16,14 +18,19 @@ from engine.domain.instruments import (
     Leg,
     Side,
 )
-from engine.domain.orders import CancelReason, OrderType
-from engine.domain.perpetual_events import MarkPriced
+from engine.domain.orders import CancelReason, OrderId, OrderType
+from engine.domain.perpetual_events import FundingPaid, MarkPriced, PositionLiquidated
 from engine.domain.products.funding import HOUR_NS, funding_cash, rate_e18
 from engine.domain.products.margin import MarginTier, Measure, liquidation_price, tier_table
+from engine.domain.products.perpetual import MarginTerms
 from engine.errors import BadInput, BrokenInvariant
+from engine.executor.ledger import Ledger
+from engine.executor.settlement import trade_signed
+from engine.venues.demo.answers import Answers
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.margin_ledger import FUND
 from engine.venues.demo.orders import (
+    KEY,
     Ended,
     Filled,
     Funded,
@@ -32,9 +39,12 @@ from engine.venues.demo.orders import (
     StandingOrder,
     Ticket,
 )
-from engine.venues.demo.profiles import SPOT
+from engine.venues.demo.profiles import PERPETUAL as SPEC
+from engine.venues.demo.profiles import SPOT, THIN, Profile
 from engine.venues.demo.snapshot import encode_state, restore_state
 from engine.venues.demo.spot import spot_instrument
+from engine.venues.demo.wire import ExchangeUserFrame, pack, unpack_user
+from engine.venues.demo.world import open_world, reopen_world
 from tests.venues.demo.builders import ANN, BOB, CAT, START, USD, put
 
 PERP = InstrumentId("demo:BTC-PERP")
@@ -61,13 +71,14 @@ PERPETUAL = Instrument(
     size_min=10_000,
     notional_min_micro=USD,
     fees=FeeSchedule(taker_rate_ppm=500, maker_rate_ppm=200),
+    margin=MarginTerms(leverage=10, tiers=TIERS),
 )
 
 
 def exchange(cash: int = 10_000) -> DemoExchange:
     """An exchange with the perpetual and the spot pair, and three customers."""
     made = DemoExchange(rng=Random(7), now_ns=START)
-    made.order_entry.margins.add(PERPETUAL, TIERS, 10, MARK * E8)
+    made.order_entry.margins.add(PERPETUAL, MARK * E8)
     made.listing.add(PERPETUAL)
     made.listing.add(spot_instrument(SPOT))
     for customer in (ANN, BOB, CAT):
@@ -277,8 +288,10 @@ def test_a_perpetual_without_tiers_and_mark_is_not_listed() -> None:
     made = DemoExchange(rng=Random(7), now_ns=START)
     with pytest.raises(BadInput, match="margin desk"):
         made.listing.add(PERPETUAL)
+    terms = MarginTerms(leverage=21, tiers=TIERS)
+    changed = msgspec.structs.replace(PERPETUAL, margin=terms)
     with pytest.raises(BadInput, match="leverage of 21"):
-        made.order_entry.margins.add(PERPETUAL, TIERS, 21, MARK * E8)
+        made.order_entry.margins.add(changed, MARK * E8)
 
 
 def act(made: DemoExchange, rng: Random, turn: int) -> None:
@@ -344,3 +357,61 @@ def test_whatever_happens_money_is_conserved_and_nobody_stays_below_margin() -> 
     assert len(trades) > 100
     assert liquidations > 2
     assert fundings > 20
+
+
+WORLD: Profile = msgspec.structs.replace(
+    THIN, spots=(SPOT,), perpetuals=(SPEC,), series=(), events=()
+)
+
+
+def test_the_crowd_trades_the_perpetual_near_its_mark_and_funds_it_once_an_hour() -> None:
+    before_hour = START // HOUR_NS * HOUR_NS + HOUR_NS - 90 * 10**9
+    made = open_world(WORLD, rng=Random(5), now_ns=before_hour)
+    made.open_account(ANN, 10_000 * USD)
+    answers = Answers(made, ANN, key=KEY, currency="pUSD")
+    made.advance(before_hour + 30 * 10**9)
+    book = made.listing.market(PERP).book
+    bid, ask, now = book.best_bid, book.best_ask, made.order_entry.margins.marked(PERP).mark_e8
+    assert bid is not None
+    assert ask is not None
+    assert 0.995 * now < bid * 10**6 < ask * 10**6 < 1.005 * now
+    put(made, ANN, order("b", Side.SELL, now * 0.99 // 10**7 / 10, 0.01, type=OrderType.FAK))
+    made.take(ANN)
+    again = reopen_world(WORLD, encode_state(made))
+    for one in (made, again):
+        one.advance(before_hour + 150 * 10**9)
+    assert encode_state(made) == encode_state(again)
+    events = [answers.received(report) for _, report in made.take(ANN)]
+    (paid,) = [one for one in events if isinstance(one, FundingPaid)]
+    assert paid.stamp_ns == before_hour + 90 * 10**9
+    assert paid.rate_e18
+    assert paid.mark_e8
+    due = funding_cash(PERPETUAL.contract, -(10**6), paid.mark_e8, paid.rate_e18)
+    assert paid.amount_micro == due
+    marks = [one for _, one in made.take_public() if isinstance(one, MarkPriced)]
+    assert len(marks) >= 150
+    sound(made)
+
+
+def test_a_liquidation_reaches_the_engine_with_the_orders_it_ended_first() -> None:
+    made = exchange()
+    answers = Answers(made, ANN, key=KEY, currency="pUSD")
+    trade(made, CAT, ANN, 60_000, 1.5)
+    put(made, ANN, order(answers.identity(OrderId(7)), Side.BUY, 58_000, 0.1, key=KEY))
+    made.take(ANN)
+    cash = made.wallet(ANN).cash
+    mark(made, 66_500)
+    events = [answers.received(report) for _, report in made.take(ANN)]
+    assert [type(one) for one in events] == [OrderCancelled, PositionLiquidated]
+    taken = unpack_user(pack(ExchangeUserFrame(at_ns=1, events=(events[1],)))).events[0]
+    assert isinstance(taken, PositionLiquidated)
+    ledger = Ledger(currency="pUSD")
+    ledger.listed(PERPETUAL)
+    ledger.move_cash(cash)
+    trade_signed(ledger.state, ledger._own(PERP, MANUAL), -int(1.5 * BTC), -90_000 * USD)
+    ledger.liquidate(taken)
+    assert (ledger.state.cash_settled_micro, made.wallet(ANN).cash) == (0, 0)
+    assert ledger.state.netted[PERP].size == 0
+    (positions,) = answers.balances()[1:]
+    assert isinstance(positions, PositionsListed)
+    assert positions.holdings == ()
