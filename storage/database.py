@@ -357,6 +357,9 @@ class Table(Generic[RowType]):
             ):
                 self._json[place] = msgspec.json.Decoder(field.type).decode
         self._encode = msgspec.json.Encoder().encode
+        # msgspec 0.22 ends the process where two threads convert to a kind for the first time at
+        # once; what it must know of the kind is worked out here, before any thread reads.
+        msgspec.json.Decoder(kind)
 
     def read(self, row: Sequence[Any], what: str = "it") -> RowType:
         """Return `columns` as what they are. Raises BadInput where a cell cannot be."""

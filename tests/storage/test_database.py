@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from storage.database import (
     storage_errors,
     transaction,
 )
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -113,3 +117,33 @@ def test_a_lock_is_told(path: Path) -> None:
         transaction(two),
     ):
         pass
+
+
+FIRST_READS = """
+import enum, sys, threading
+import msgspec
+from storage.database import Table
+sys.setswitchinterval(1e-6)
+for _ in range(100):
+    letter = enum.Enum("Letter", {"A": "a"})
+    fields = [*((f"f{number}", str | None) for number in range(20)), ("letter", letter)]
+    table = Table(msgspec.defstruct("Row", fields), "rows")
+    both = threading.Barrier(2)
+    def read():
+        both.wait()
+        assert table.read([*("x" * 20), "a"]).letter is letter.A
+    other = threading.Thread(target=read)
+    other.start()
+    read()
+    other.join()
+print("read")
+"""
+
+
+def test_two_threads_may_read_the_first_rows_of_a_kind_at_once() -> None:
+    """Without what a table prepares msgspec ends the process (SIGSEGV) within a few kinds."""
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST_READS], cwd=REPOSITORY, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "read\n"), done.stderr
