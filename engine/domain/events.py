@@ -423,11 +423,16 @@ class TokensRedeemed(AccountEvent, frozen=True, kw_only=True):
 
 
 class RedemptionsListed(AccountEvent, frozen=True, kw_only=True):
-    """All redemptions, splits and merges since a time, as their events. Never a part of them."""
+    """All redemptions, splits and merges since a time, as their events. Never a part of them.
+
+    A venue of perpetuals lists what it paid and closed by itself, too.
+    """
 
     since_ns: int
     redemptions: tuple[TokensRedeemed, ...]
     conversions: tuple[PairsConverted, ...] = ()
+    fundings: tuple[FundingPaid, ...] = ()
+    liquidations: tuple[PositionLiquidated, ...] = ()
     unread: tuple[UnreadRow, ...] | UnsetType = UNSET
     answers: int = 0
 

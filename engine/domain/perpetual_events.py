@@ -72,6 +72,8 @@ class PositionLiquidated(AccountEvent, frozen=True, kw_only=True):
     """What the venue kept beside."""
     mark_e8: int | None = None
     """The mark that did it, where the venue says it."""
+    at_ns: int = 0
+    """When, where the venue says it; 0 = when it is received."""
 
     def __post_init__(self) -> None:
         if self.size * self.value_micro < 0 or (self.value_micro and not self.size):

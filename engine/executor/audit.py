@@ -100,6 +100,8 @@ class Audit:
             return
         ours = state.cash_settled_micro
         tolerance = self._settings.cash_tolerance_micro
+        if state.netted and abs(theirs - ours) > tolerance:
+            self._wallet.request_payments(now_ns)  # a funding may have been missed
         lowest = min(ours, ours - state.cash_reserved_micro) - tolerance
         highest = ours + max(0, state.redeemable_micro) + tolerance
         if ours + tolerance < theirs <= highest:

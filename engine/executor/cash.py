@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from engine.domain.effects import Severity
-from engine.domain.events import CashKind, CashMoved, HoldingTransferred
+from engine.domain.events import CashKind, CashMoved, HoldingTransferred, RedemptionsListed
 from engine.domain.instruments import BotId, InstrumentId, Leg
 from engine.domain.money import money_text
 from engine.domain.perpetual_events import FundingPaid, PositionLiquidated
@@ -37,11 +37,13 @@ class CashMoves:
         breakers: Breakers,
         markets: Markets,
         mark_age_ns_max: Callable[[], int],
+        payments_listed: Callable[[RedemptionsListed, int], None],
     ) -> None:
         self._table, _, self._outbox, _ = parts
         self._breakers = breakers
         self._markets = markets
         self._mark_age_ns_max = mark_age_ns_max
+        self._payments_listed = payments_listed
 
     def handlers(self) -> dict[type, Callable[[Any, int], None]]:
         """Return who takes which event."""
@@ -49,6 +51,7 @@ class CashMoves:
             CashMoved: self._moved,
             FundingPaid: self._funded,
             PositionLiquidated: self._liquidated,
+            RedemptionsListed: self._listed,
             HoldingTransferred: self._transferred,
         }
 
@@ -115,7 +118,7 @@ class CashMoves:
                 "no perpetual: it is not booked, compare positions with the venue's",
             )
             return
-        self._remember(event.name, now_ns)
+        self._remember(event.name, event.at_ns or now_ns)
         table.ledger.liquidate(event)
         self._outbox.alert(
             Severity.CRITICAL,
@@ -127,6 +130,21 @@ class CashMoves:
         table.moved(event.instrument, now_ns)
         for instrument in table.instruments:
             table.dirty[instrument] = True
+
+    def _listed(self, event: RedemptionsListed, now_ns: int) -> None:
+        """Book fundings and liquidations that were missed, before what else the listing holds.
+
+        Names that are not remembered any more were booked: a listing reaches back to the last one.
+        """
+        known = self._table.ledger.state.payments
+        oldest_ns = min(known.values()) if len(known) >= PAYMENTS_MAX else -1
+        for paid in event.fundings:
+            if paid.name not in known and paid.stamp_ns > oldest_ns:
+                self._funded(paid, now_ns)
+        for taken in event.liquidations:
+            if taken.at_ns > oldest_ns:
+                self._liquidated(taken, now_ns)
+        self._payments_listed(event, now_ns)
 
     def _remember(self, payment: str, paid_ns: int) -> None:
         payments = self._table.ledger.state.payments

@@ -129,7 +129,11 @@ class Executor:
             contradiction=reports.contradiction, resolved=self.wallet.resolved,
         )  # fmt: skip
         self.cash = CashMoves(
-            parts, self._breakers, self._markets, lambda: self._gate.mark_age_ns_max
+            parts,
+            self._breakers,
+            self._markets,
+            lambda: self._gate.mark_age_ns_max,
+            self._reconciler.payments_listed,
         )
         self._halts = TradingHalts(
             parts, self._breakers,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from engine.domain.events import CashKind, CashMoved
+from engine.domain.events import CashKind, CashMoved, RedemptionsListed
 from engine.domain.instruments import Leg, Mode
 from engine.domain.perpetual_events import FundingPaid
 from engine.domain.products.funding import RateType, nominal_stamp
@@ -114,10 +114,20 @@ def on_funding_paid(fold: Fold, event: FundingPaid, record: Record) -> None:
     )
 
 
+def on_redemptions_listed(fold: Fold, event: RedemptionsListed, record: Record) -> None:
+    """Take fundings from a question: each as the event it would have been."""
+    for paid in event.fundings:
+        on_funding_paid(fold, paid, record)
+
+
 NOUN = Noun(
     (
         ProjectedTable(CashRow, "cash_moves", ("account", "seq")),
         ProjectedTable(FundingRow, "funding", ("account", "instrument", "stamp_ns", "rate_type")),
     ),
-    {CashMoved: on_cash_moved, FundingPaid: on_funding_paid},
+    {
+        CashMoved: on_cash_moved,
+        FundingPaid: on_funding_paid,
+        RedemptionsListed: on_redemptions_listed,
+    },
 )

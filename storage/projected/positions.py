@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from engine.domain.commands import MANUAL
-from engine.domain.events import CashMoved, HoldingTransferred
+from engine.domain.events import CashMoved, HoldingTransferred, RedemptionsListed
 from engine.domain.fills import FillState
 from engine.domain.instruments import BotId, Leg, Mode, Side
 from engine.domain.owners import liquidated_parts, shares, taken_first
@@ -126,6 +126,22 @@ class PositionRow(msgspec.Struct, kw_only=True):
         self.settled += size
 
 
+class LiquidationRow(msgspec.Struct, kw_only=True):
+    """One row of `liquidations`: what a venue closed of an account's position by itself."""
+
+    account: str
+    name: str
+    mode: Mode
+    instrument: str
+    size: int
+    """Below 0 = of a short; 0 = a debt that its insurance paid."""
+    value_micro: int
+    fee_micro: int
+    mark_e8: int | None = None
+    at_ns: int
+    seq: int
+
+
 def on_fill_booked(fold: Fold, booked: FillBooked, record: Record) -> None:
     """Add a fill, or take it out as if it had never been."""
     fill, dust = booked.fill, 0
@@ -207,18 +223,40 @@ def on_cash_moved(fold: Fold, event: CashMoved, record: Record) -> None:
 
 
 def on_position_liquidated(fold: Fold, event: PositionLiquidated, record: Record) -> None:
-    """Close what a venue liquidated, pro rata of the owners in its direction, with its fee."""
+    """Close what a venue liquidated, once, pro rata of the owners in its direction."""
     account, key = event.account, event.instrument
+    if fold.rows.find(LiquidationRow, account, event.name) is not None:
+        return
+    mode = fold.rows.mode(account)
+    fold.rows.put(
+        LiquidationRow(
+            account=account,
+            name=event.name,
+            mode=mode,
+            instrument=key,
+            size=event.size,
+            value_micro=event.value_micro,
+            fee_micro=event.fee_micro,
+            mark_e8=event.mark_e8,
+            at_ns=event.at_ns or record.at_ns,
+            seq=record.seq,
+        )
+    )
     mine = fold.rows.matching(PositionRow, account=account, instrument=key, leg=Leg.BASE)
     parts = liquidated_parts({BotId(one.bot): one.settled for one in mine}, event.size)
     sizes = [part for _, part in parts]
     values, fees = shares(event.value_micro, sizes), shares(event.fee_micro, sizes)
-    mode = fold.rows.mode(account)
     for (owner, size), value, fee in zip(parts, values, fees, strict=True):
         position = _position(fold, (account, key, Leg.BASE, owner), mode, record)
         if size:
             position.hand_over(-size, -value)
         position.fee_micro += fee
+
+
+def on_redemptions_listed(fold: Fold, event: RedemptionsListed, record: Record) -> None:
+    """Take liquidations from a question: each as the event it would have been."""
+    for taken in event.liquidations:
+        on_position_liquidated(fold, taken, record)
 
 
 def on_holding_transferred(fold: Fold, event: HoldingTransferred, record: Record) -> None:
@@ -267,13 +305,17 @@ def _position(fold: Fold, key: PositionKey, mode: Mode, record: Record) -> Posit
 
 
 NOUN = Noun(
-    (ProjectedTable(PositionRow, "positions", ("account", "instrument", "leg", "bot")),),
+    (
+        ProjectedTable(PositionRow, "positions", ("account", "instrument", "leg", "bot")),
+        ProjectedTable(LiquidationRow, "liquidations", ("account", "name")),
+    ),
     {
         FillBooked: on_fill_booked,
         FillConfirmed: on_fill_confirmed,
         PairsBooked: on_pairs_booked,
         CashMoved: on_cash_moved,
         PositionLiquidated: on_position_liquidated,
+        RedemptionsListed: on_redemptions_listed,
         HoldingTransferred: on_holding_transferred,
     },
 )

@@ -8,9 +8,11 @@ import msgspec
 import pytest
 
 from engine.domain.effects import RaiseAlert
+from engine.domain.events import CashKind, RedemptionsListed
 from engine.domain.instruments import MANUAL, UNASSIGNED, BotId, InstrumentId, Kind
 from engine.domain.owners import liquidated_parts
-from engine.domain.perpetual_events import PositionLiquidated
+from engine.domain.perpetual_events import FundingPaid, PositionLiquidated
+from engine.domain.products.funding import HOUR_NS
 from engine.errors import BadInput
 from engine.executor.ledger import Ledger
 from engine.executor.settlement import trade_signed
@@ -75,6 +77,26 @@ def test_it_is_booked_once_and_said_once(rig: Rig) -> None:
     assert [one.kind for one in said[1:]] == ["position_liquidated", "foreign_currency"]
     assert "it is not booked" in said[1].text
     assert rig.executor.ledger.state.fees_micro == -3 * USD
+
+
+def test_a_listing_brings_what_was_missed_and_nothing_twice_and_warns_of_no_repetition() -> None:
+    rig = Rig(instruments=(PERPETUAL,))
+    paid = FundingPaid(
+        account=ACCOUNT, instrument=PERPETUAL.id, currency="USD", stamp_ns=HOUR_NS,
+        amount_micro=-250,
+    )  # fmt: skip
+    debt = taken(0, 0, fee_micro=-3 * USD)
+    rig.feed(paid)
+    listed = RedemptionsListed(
+        account=ACCOUNT, since_ns=0, redemptions=(), liquidations=(debt,),
+        fundings=(paid, msgspec.structs.replace(paid, stamp_ns=2 * HOUR_NS)),
+    )  # fmt: skip
+    for _ in range(2):
+        rig.feed(listed)
+    state = rig.executor.ledger.state
+    assert (state.income_micro, state.fees_micro) == ({CashKind.FUNDING: -500}, -3 * USD)
+    said = [one.kind for one in rig.effects if isinstance(one, RaiseAlert)]
+    assert said == ["position_liquidated"]
 
 
 def test_what_nobody_holds_was_unassigned_and_a_value_of_the_wrong_sign_is_refused() -> None:

@@ -18,6 +18,7 @@ from engine.domain.events import (
     HoldingTransferred,
     InstrumentListed,
     OrderFilled,
+    RedemptionsListed,
 )
 from engine.domain.fills import FillId, FillState, Liquidity
 from engine.domain.instruments import MANUAL, BotId, Instrument, InstrumentId, Kind, Leg, Mode, Side
@@ -82,7 +83,8 @@ class Both:
             account=DEMO, instrument=PERPETUAL.id, currency="pUSD", liquidation="1", size=net.size,
             value_micro=value if net.size > 0 else -value, fee_micro=7,
         )  # fmt: skip
-        self.books.tell(taken)
+        again = RedemptionsListed(account=DEMO, since_ns=0, redemptions=(), liquidations=(taken,))
+        self.books.tell(taken, again)
         self.ledger.liquidate(taken)
 
     def check(self) -> EquityCheck:
@@ -118,7 +120,8 @@ def fresh(connection: Connection) -> Any:
         connection.rollback()
         for (table,) in connection.execute(
             "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN "
-            "('positions', 'fills', 'orders', 'cash_moves', 'listings', 'early_news')"
+            "('positions', 'fills', 'orders', 'cash_moves', 'listings', 'early_news', "
+            "'liquidations')"
         ).fetchall():
             connection.execute(f"DELETE FROM {table}")
         return Both(connection)

@@ -117,6 +117,11 @@ class Account:
         else:
             self.liquidations.append(report)
 
+    def margin_reports(self, since_ns: int) -> tuple[list[Funded], list[Liquidated]]:
+        """Return its fundings and liquidations since a time."""
+        paid = [one for one in self.fundings if one.stamp_ns >= since_ns]
+        return paid, [one for one in self.liquidations if one.at_ns >= since_ns]
+
     def over(self, operation: int, state: OperationState, name: str) -> None:
         """Remember how an operation of the wallet ended, forgetting the oldest."""
         self.operations[operation] = state, name

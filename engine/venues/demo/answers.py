@@ -217,15 +217,19 @@ class Answers:
         ]
 
     def redemptions(self, since_ns: int) -> list[ev.VenueEvent]:
-        """List the payments for tokens of resolved markets since a time. Raises VenueClosed."""
+        """List what was paid and closed without an order since a time. Raises VenueClosed."""
         paid = self._exchange.redemptions(self._account, since_ns)
         redemptions = tuple(self._redeemed(one) for one in paid)
         converted = self._exchange.conversions(self._account, since_ns)
+        account = self._exchange.account(self._account)
+        fundings, liquidations = account.margin_reports(since_ns)
         listed = ev.RedemptionsListed(
             account=self._account,
             since_ns=since_ns,
             redemptions=redemptions,
             conversions=tuple(map(self._converted, converted)),
+            fundings=tuple(map(self._funded, fundings)),
+            liquidations=tuple(map(self._liquidated, liquidations)),
         )
         return [listed]
 
@@ -235,7 +239,7 @@ class Answers:
     def _converted(self, converted: Converted) -> ev.PairsConverted:
         return ev.PairsConverted(account=self._account, **asdict(converted))
 
-    def _funded(self, paid: Funded) -> ev.VenueEvent:
+    def _funded(self, paid: Funded) -> FundingPaid:
         return FundingPaid(
             account=self._account,
             instrument=paid.instrument,
@@ -247,7 +251,7 @@ class Answers:
             payment=f"demo-funding-{paid.instrument}-{paid.stamp_ns}",
         )
 
-    def _liquidated(self, taken: Liquidated) -> ev.VenueEvent:
+    def _liquidated(self, taken: Liquidated) -> PositionLiquidated:
         return PositionLiquidated(
             account=self._account,
             instrument=taken.instrument,
@@ -257,6 +261,7 @@ class Answers:
             value_micro=taken.value_micro,
             fee_micro=taken.fee_micro,
             mark_e8=taken.mark_e8,
+            at_ns=taken.at_ns,
         )
 
     def _report(self, order: RestingOrder) -> OrderReport:

@@ -7,7 +7,7 @@ from random import Random
 import msgspec
 import pytest
 
-from engine.domain.events import OrderCancelled, PositionsListed
+from engine.domain.events import OrderCancelled, PositionsListed, RedemptionsListed
 from engine.domain.instruments import (
     MANUAL,
     AccountId,
@@ -388,6 +388,9 @@ def test_the_crowd_trades_the_perpetual_near_its_mark_and_funds_it_once_an_hour(
     assert paid.mark_e8
     due = funding_cash(PERPETUAL.contract, -(10**6), paid.mark_e8, paid.rate_e18)
     assert paid.amount_micro == due
+    (listed,) = answers.redemptions(paid.stamp_ns)
+    assert isinstance(listed, RedemptionsListed)
+    assert listed.fundings == (paid,)
     marks = [one for _, one in made.take_public() if isinstance(one, MarkPriced)]
     assert len(marks) >= 150
     sound(made)
