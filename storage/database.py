@@ -7,8 +7,9 @@ Writers hold one connection and take the write lock at the start of a transactio
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -105,6 +106,27 @@ def may_pass(error: StorageError) -> bool:
     if isinstance(error, JournalCorrupt) or isinstance(cause, ValueError):  # a damaged value stays
         return False
     return not isinstance(cause, sqlite3.Error) or primary_code(cause) in RETRIABLE
+
+
+_PREPARING = threading.Lock()
+_PREPARED: set[type[msgspec.Struct]] = set()
+
+
+def prepare_kinds() -> None:
+    """Work out what msgspec must know of every kind that is loaded, before threads convert to it.
+
+    msgspec 0.22 does so at the first conversion and without a lock: two threads that do it together
+    end the process by SIGSEGV. A kind whose annotations cannot be read is never converted to.
+    """
+    with _PREPARING:
+        waiting = [msgspec.Struct]
+        while waiting:
+            for kind in waiting.pop().__subclasses__():
+                waiting.append(kind)
+                if kind not in _PREPARED:
+                    _PREPARED.add(kind)
+                    with suppress(NameError, TypeError):
+                        msgspec.json.Decoder(kind)
 
 
 @contextmanager

@@ -49,7 +49,7 @@ from engine.runtime.tape import SEGMENT_BYTES, Entries, NoTape, Tape
 from engine.runtime.ticks import TickKeeper
 from storage.alerts import raise_alert
 from storage.commands import MarkKind, cut, forget_resolved, many, marks
-from storage.database import connect_writer, storage_errors
+from storage.database import connect_writer, prepare_kinds, storage_errors
 from storage.decisions import FILE_BYTES_MAX, FILES_KEPT
 from storage.journal import Snapshots, last_seq, latest_snapshots, record_at, take_lease
 from storage.journal_writer import JournalWriter
@@ -262,6 +262,7 @@ def open_engine(
 
     `to_prove` is what a KILL has to prove alone; None = no KILL.
     """
+    prepare_kinds()
     accounts = start.accounts
     recorder = JournalWriter(
         config.journal_path, engine_id=ENGINE_ID, waits_when_full=tape is not None

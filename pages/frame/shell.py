@@ -12,6 +12,7 @@ from pages.frame import bar, kill, look, server
 from pages.frame.session import COOKIE, signed_in
 from pages.kit import guard, links, words
 from pages.kit.home import config
+from storage.database import prepare_kinds
 
 _REVIVE = """
 <script>
@@ -174,7 +175,9 @@ def main() -> None:
         st.stop()
     st.session_state["who"] = who
     look.apply()
-    page = st.navigation(_navigation(), expanded=True)
+    navigation = _navigation()
+    prepare_kinds()  # of all pages, before two sessions read the same for the first time
+    page = st.navigation(navigation, expanded=True)
     with st.sidebar:
         bar.choose_mode()
         st.toggle("Exact UTC in tables", key=words.EXACT_UTC)

@@ -140,10 +140,34 @@ print("read")
 """
 
 
-def test_two_threads_may_read_the_first_rows_of_a_kind_at_once() -> None:
+FIRST_CONVERSIONS = """
+import enum, sys, threading
+import msgspec
+from storage.database import prepare_kinds
+sys.setswitchinterval(1e-6)
+for _ in range(100):
+    letter = enum.Enum("Letter", {"A": "a"})
+    fields = [*((f"f{number}", str | None) for number in range(20)), ("letter", letter)]
+    kind = msgspec.defstruct("Row", fields)
+    prepare_kinds()
+    both = threading.Barrier(2)
+    def read():
+        both.wait()
+        row = {f"f{number}": "x" for number in range(20)} | {"letter": "a"}
+        assert msgspec.convert([row], list[kind])[0].letter is letter.A
+    other = threading.Thread(target=read)
+    other.start()
+    read()
+    other.join()
+print("read")
+"""
+
+
+@pytest.mark.parametrize("script", [FIRST_READS, FIRST_CONVERSIONS])
+def test_two_threads_may_read_the_first_rows_of_a_kind_at_once(script: str) -> None:
     """Without what a table prepares msgspec ends the process (SIGSEGV) within a few kinds."""
     done = subprocess.run(
-        [sys.executable, "-c", FIRST_READS], cwd=REPOSITORY, capture_output=True, text=True,
+        [sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True,
         check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, "read\n"), done.stderr
