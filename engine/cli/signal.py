@@ -75,7 +75,7 @@ def _show(args: argparse.Namespace, config: Config) -> None:
     line = '{"key": "signal:eth", "value": {"side": "buy", "confidence": 0.8}}'
     lines = [f"file: echo '{line}' >> {inbox}"]
     if port:
-        lines.append(f"webhook: curl -H \"Authorization: Bearer $(cat {token})\" -d '{line}' {url}")
+        lines.append(f"webhook: curl --oauth2-bearer \"$(cat {token})\" -d '{line}' {url}")
     else:
         lines.append("webhook: none; set PITBOSS_SIGNALS_PORT to a free port and restart")
     lines.append("command: python -m engine signal send signal:eth side=buy confidence=0.8")

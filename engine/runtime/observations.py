@@ -190,7 +190,7 @@ class Webhook:
             return _refusal(403, "refused: this door serves programs of this machine, no web page")
         given = request.headers.get("Authorization", "").encode()
         if not hmac.compare_digest(given, b"Bearer " + self._token):
-            return _refusal(401, "refused: the header `Authorization: Bearer TOKEN` is not right")
+            return _refusal(401, "refused: the bearer token of the header is not right")
         if not self._room():
             return _refusal(429, f"refused: more than {A_SECOND_MAX} observations in one second")
         try:
