@@ -234,6 +234,7 @@ class Ledger:
 
     def reserve(self, order: Order) -> None:
         """Reserve what a new order may take. BrokenInvariant where that is not free."""
+        # The usual order apart: of BASE a perpetual may be meant, of which margin is reserved.
         if order.side is not _BUY or not order.post_only or order.leg is _BASE:
             self.commit(order, order.size)
             return
@@ -258,10 +259,9 @@ class Ledger:
         free = self.state.cash_settled_micro - self.state.cash_reserved_micro
         if more_cash > 0 and more_cash > free:
             raise BrokenInvariant(f"order {order.id} needs {more_cash} micro, {free} are free")
-        if more_tokens > 0:
+        signed = self.state.instruments[order.instrument].product.signed
+        if more_tokens > 0 and not signed:  # what is signed closes no more than there is
             leg = self.owned(order.instrument, order.bot).leg(order.leg)
-            if self.state.instruments[order.instrument].product.signed:
-                return  # it closes no more than there is, the rest is margin
             if more_tokens > leg.settled - leg.reserved:
                 raise BrokenInvariant(
                     f"order {order.id} sells {more_tokens}, settled {leg.settled}, "

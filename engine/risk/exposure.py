@@ -14,8 +14,9 @@ because a BUY of leg o or a SELL of the other leg can only make o better. Each u
 settle or become void for itself, whichever is worse: a buy that settles costs, a sale that becomes
 void gives its tokens back with what they cost. Exposure is max(0, loss(YES), loss(NO)). A payout
 in between (fifty-fifty) mixes the two outcomes and is never worse than the worse of them. Linear
-instruments can lose what they cost: the holding's cost plus that of the live BUYs. All roundings
-are against us; fees an order may pay when it fills count as loss.
+instruments can lose what they cost: the holding's cost plus that of the live BUYs. A perpetual
+loses its cost in one direction and gains it in the other, and a live order adds its value to its
+own. All roundings are against us; fees an order may pay when it fills count as loss.
 """
 
 from __future__ import annotations

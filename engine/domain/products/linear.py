@@ -6,6 +6,8 @@ perpetual.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import msgspec
 
 from engine.domain.legs import Leg, Side
@@ -25,7 +27,7 @@ class Linear(msgspec.Struct, frozen=True, gc=False):
     second = None
     signed = False
     bid_sells = None
-    ask_sells = _BASE
+    ask_sells: ClassVar[Leg | None] = _BASE
     opens_asks = False
     one = 0
     end = UNBOUNDED

@@ -15,11 +15,11 @@ import msgspec
 
 from engine.domain.legs import Leg, Side
 from engine.domain.money import ceil_div
+from engine.domain.products.linear import Linear
 from engine.domain.products.margin import TierTable
-from engine.domain.products.product import UNBOUNDED, HeldLeg, LegPrice, ProductTerms
+from engine.domain.products.product import HeldLeg, LegPrice, ProductTerms
 
 _BASE = Leg.BASE
-_LEGS = (_BASE,)
 
 
 class MarginTerms(msgspec.Struct, frozen=True, gc=False):
@@ -31,24 +31,15 @@ class MarginTerms(msgspec.Struct, frozen=True, gc=False):
     """Maintenance, by the venue's own table."""
 
 
-class PerpetualContract(msgspec.Struct, frozen=True, gc=False):
-    """The perpetual of one instrument's terms."""
+class PerpetualContract(Linear, frozen=True, gc=False):
+    """The perpetual of one instrument's terms: a thing with one price that may be held short."""
 
-    currency: str
     leverage: int = 1
     """Value of a position by the margin it takes."""
 
-    legs = _LEGS
-    second = None
     signed = True
-    bid_sells = None
     ask_sells = None
     opens_asks = True
-    one = 0
-    end = UNBOUNDED
-    top = UNBOUNDED
-    in_cents = False
-    range_text = "above 0"
 
     @classmethod
     def of(cls, terms: ProductTerms) -> PerpetualContract:
@@ -57,13 +48,6 @@ class PerpetualContract(msgspec.Struct, frozen=True, gc=False):
 
     def opening_side(self, bid: bool) -> Side:
         return Side.BUY if bid else Side.SELL
-
-    @property
-    def price_unit(self) -> str:
-        return self.currency
-
-    def level(self, leg: Leg, price: int) -> int:
-        return price
 
     def sale(self, level: int, bid: bool) -> LegPrice:
         return _BASE, level
@@ -84,15 +68,6 @@ class PerpetualContract(msgspec.Struct, frozen=True, gc=False):
         if not cost and first.settled:
             cost = 1 if first.settled > 0 else -1
         return -cost, cost
-
-    def mid2(self, leg: Leg, mid2: int) -> int:
-        return mid2
-
-    def pair_micro(self, size: int) -> int | None:
-        return None
-
-    def fee_peak(self, price: int, side: Side) -> int:
-        return price
 
     def margin_micro(self, cost_micro: int) -> int:
         """Return what a position or order of this value takes of free cash, rounded up."""
