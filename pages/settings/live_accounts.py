@@ -91,7 +91,9 @@ def _keys(vault: VaultFile) -> None:
 
 
 def _open_vault() -> None:
-    with st.expander("Open the vault"):
+    with panels.panel("Open the vault", "fold_vault") as opened:
+        if not opened:
+            return
         panels.note(
             "An engine started without VAULT_PASSPHRASE has a locked vault, and accounts whose "
             "keys are in it stay blind. Opening it also opens an account unlocked since the start: "
@@ -111,7 +113,9 @@ def _open_vault() -> None:
 
 
 def _set_key(vault: VaultFile, keyed: dict[str, tuple[str, tuple[CredentialField, ...]]]) -> None:
-    with st.expander("Set a key"):
+    with panels.panel("Set a key", "fold_key") as opened:
+        if not opened:
+            return
         account = st.selectbox("Live account", list(keyed), key="key_account")
         venue, fields = keyed[account]
         panels.note(

@@ -439,6 +439,27 @@ def start_bot(page: Page, live: LiveDesk) -> None:
     expect(cell).to_have_text(re.compile("^[1-9]"), timeout=WAIT_MS)
 
 
+def cancel_by_hand(page: Page, live: LiveDesk) -> int:
+    """Cancel one order of the bot on its page; return its number."""
+    order = 0
+    # The bot may replace the one that was chosen: then the next.
+    said = page.get_by_text(re.compile("its cancel is sent|is already")).first
+    for _ in range(5):
+        order = live.order("bot = 'mine' AND state = 'open'")
+        visit(page, f"/orders?account=demo&order={order}")
+        sure = page.get_by_role("button", name="Cancel the order")
+        try:
+            press_until(page.get_by_role("button", name="Cancel this order"), sure, times=1)
+            sure.click(timeout=10_000)
+            # Or it ended under the click, and its page offers no cancel any more.
+            expect(said).to_be_visible(timeout=20_000)
+        except (Late, AssertionError):
+            continue
+        break
+    expect(said).to_be_visible()
+    return order
+
+
 def test_a_bots_whole_life_by_the_screen_alone(live: LiveDesk, browser: Browser) -> None:
     with opened(browser) as page:
         sign_in(page, live)
@@ -467,19 +488,7 @@ def test_a_bots_whole_life_by_the_screen_alone(live: LiveDesk, browser: Browser)
         used = page.locator(".pb-limits").filter(has_text=re.compile(r"\d of 150"))
         expect(used.first).to_be_visible()  # while it is drawn anew the old one stands beside it
 
-        # One order, cancelled by hand.
-        # The bot may replace the one that was chosen: then the next.
-        for _ in range(5):
-            order = live.order("bot = 'mine' AND state = 'open'")
-            visit(page, f"/orders?account=demo&order={order}")
-            sure = page.get_by_role("button", name="Cancel the order")
-            try:
-                press_until(page.get_by_role("button", name="Cancel this order"), sure, times=1)
-                sure.click(timeout=10_000)
-            except (Late, AssertionError):
-                continue
-            break
-        expect(page.get_by_text(re.compile("its cancel is sent|is already")).first).to_be_visible()
+        order = cancel_by_hand(page, live)
         live.order(f"id = {order} AND state IN ('cancelled', 'filled')")
 
         # Stopped with its proof; started again; KILL and its receipt.
