@@ -206,8 +206,6 @@ def show() -> None:
         required=True,
         label_visibility="collapsed",
     )
-    if wanted is not None and wanted != step:
-        _to(opened, wanted)
     with st.container(key="wizard_step", border=True):
         if step == REVIEW:
             _review(opened, settings)
@@ -215,6 +213,9 @@ def show() -> None:
             return
         elif opened.now.turn != opened.base.turn:
             _refill(opened, opened.now)
+    # Behind the step's fields: what was typed may come in one run with the press that leaves it.
+    if wanted is not None and wanted != step:
+        _to(opened, wanted)
     _ways(opened, settings.document)
     _focus(step)
 

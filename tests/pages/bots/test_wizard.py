@@ -85,6 +85,17 @@ def sent(config: Config) -> list[str]:
     return [f"{kind} {body}" for kind, body in rows]
 
 
+def test_what_was_typed_in_the_same_run_as_the_press_of_a_step_is_kept(
+    opened: Opened, desk: Config
+) -> None:
+    keep(desk, instruments=(), step=at("Markets"))
+    page = opened("bots", create="1")
+    field(page, "multiselect", "wizard_series").set_value(["btc-updown-5m"])
+    field(page, "segmented_control", "wizard_at").set_value(at("Parameters")).run()
+    assert kept(desk).series == ("btc-updown-5m",)
+    assert kept(desk).step == at("Parameters")
+
+
 def test_the_steps_lead_from_nothing_to_a_bot_that_is_started(opened: Opened, desk: Config) -> None:
     page = opened("bots", create="1")
     assert "demo · DEMO" in field(page, "radio", "wizard_account").options[0]
