@@ -30,17 +30,17 @@ from engine.config import Config
 from engine.domain.bars import BarUnit, bar_spec
 from engine.domain.decisions import Decision, Stance
 from engine.domain.evidence import LEVEL, EvidenceRow, halves
-from engine.domain.instruments import BotId
+from engine.domain.instruments import BotId, Kind
 from engine.domain.money import MICRO
-from engine.domain.products import kind_played
+from engine.domain.products import RAW
 from engine.domain.settings import RiskLimits
 from engine.errors import BadInput
 from engine.lab.recordings.bar_files import BarMarket, BarRecording
 from engine.lab.recordings.door import Recording
-from engine.lab.recordings.open import open_recording
+from engine.lab.recordings.open import instrument_recorded, open_recording
 from engine.lab.replay.result import ReplayResult
 from engine.lab.replay.run import ACCOUNT, CURRENCY, Replay, assemble, play
-from engine.lab.replay.setup import BAR_FILES, REPLAY_MARK_AGE_MS, make_ready
+from engine.lab.replay.setup import BAR_FILES, DATASET, REPLAY_MARK_AGE_MS, make_ready
 from engine.plugins import code_digest
 from engine.runtime.journal import DigestRecorder
 from engine.strategies.registry import STRATEGIES, build
@@ -68,11 +68,14 @@ ProofProgress = Callable[[int, int, str], None]
 
 
 class DataSet(NamedTuple):
-    """Something that can be played: a recording, or a file of bars."""
+    """Something that can be played: a recording, or bars of a file or of an import."""
 
     name: str
     path: Path
     bars: bool
+    kind: Kind = RAW
+    """Of the instrument of the bars, or of the first one recorded."""
+    currency: str = CURRENCY
 
 
 class Interval(NamedTuple):
@@ -146,11 +149,28 @@ def _bars_in(path: Path) -> list[Path]:
 
 def _data(path: Path) -> DataSet:
     """Return a thing that can be played. Raises BadInput where it cannot be."""
-    if path.is_file() and path.name.endswith(BAR_FILES):
-        BarRecording(path)
-        return DataSet(path.name, path, bars=True)
-    open_recording(path)
-    return DataSet(path.name, path, bars=False)
+    bars = (path / DATASET).is_file() or (path.is_file() and path.name.endswith(BAR_FILES))
+    if bars:
+        first = _bars(path).instrument
+    else:
+        open_recording(path)
+        recorded = instrument_recorded(path)
+        if recorded is None:
+            return DataSet(path.name, path, bars=False)
+        first = recorded
+    return DataSet(path.name, path, bars, first.kind, first.currency)
+
+
+def _bars(path: Path) -> BarRecording:
+    """Open a file of bars, or bars that were imported. Raises BadInput for anything else."""
+    if not path.is_dir():
+        return BarRecording(path, market=BAR_MARKET)
+    from engine.lab.recordings.imported import open_dataset  # noqa: PLC0415 it needs Arrow
+
+    found = open_dataset(path, market=BAR_MARKET)
+    if not isinstance(found, BarRecording):
+        raise BadInput(f"{path.name} holds no bars: of imports only bars are evidence")
+    return found
 
 
 # -- the proof -------------------------------------------------------------------------------------
@@ -186,12 +206,12 @@ def _proven(
 ) -> Iterator[EvidenceRow]:
     """Play one set of data to all strategies in one pass; give a row for each."""
     recording: Recording = (
-        BarRecording(data.path, market=BAR_MARKET)
-        if data.bars
-        else open_recording(data.path, imports=config.imports_folder)
+        _bars(data.path) if data.bars else open_recording(data.path, imports=config.imports_folder)
     )
     trials = [
-        EvidenceTrial(name, recording, times) for name in strategies for times in (1.0, LARGER)
+        EvidenceTrial(name, recording, times, data.currency)
+        for name in strategies
+        for times in (1.0, LARGER)
     ]
     stats = recording.stats
 
@@ -230,7 +250,7 @@ class Gains:
 class EvidenceTrial:
     """One strategy with its defaults at an account of its own, over a recording."""
 
-    def __init__(self, name: str, recording: Recording, times: float) -> None:
+    def __init__(self, name: str, recording: Recording, times: float, currency: str) -> None:
         self.name = name
         gates = STRATEGIES[name].gates
         self._needed = frozenset(gate for gate, words in gates.items() if words.needed)
@@ -240,7 +260,7 @@ class EvidenceTrial:
         bars = recording if isinstance(recording, BarRecording) else None
         self._bars, self._recording = bars, recording
         cash = self._capital * CASH_TIMES
-        self.currency = bars.currency if bars else CURRENCY
+        self.currency = currency
         limits = RiskLimits(mark_age_ms_max=REPLAY_MARK_AGE_MS)
         if bars:
             # A book of bars is as old as a bar, which may be more than an account may ask for.
@@ -305,7 +325,7 @@ class EvidenceTrial:
             data=data.name,
             digest=digest,
             rules_ns=rules_ns,
-            product=kind_played(bars=self._bars is not None).value,
+            product=data.kind.value,
             settings=", ".join(f"{key}={value}" for key, value in self.settings.items()),
             per=found.per,
             quoted=self._bars is None,

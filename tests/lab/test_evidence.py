@@ -8,14 +8,17 @@ from pathlib import Path
 from statistics import fmean
 
 import pytest
+from msgspec.structs import replace
 
 from engine.__main__ import main
 from engine.config import Config
 from engine.domain.evidence import Edge, EvidenceRow, judged, verdict_of
+from engine.domain.instruments import Kind
 from engine.domain.jobs.prove import ProveJob
 from engine.errors import BadInput
 from engine.jobs.run import works
 from engine.lab.evidence import block_interval, data_here, prove
+from engine.lab.formats.importing import ImportRequest, import_files
 from engine.lab.replay.run import BarLane
 from engine.plugins import code_digest
 from engine.strategies.door import Context, Evaluation
@@ -26,6 +29,7 @@ from storage.evidence import evidence
 from storage.schema import migrate
 from storage.users import ENGINE_ID
 from tests.jobs.test_kinds import context
+from tests.lab.recordings.test_pair import PAIR, recorded
 
 T0 = 1_700_006_400
 """A midnight, so that days of the file are days of the calendar."""
@@ -88,6 +92,22 @@ def test_holding_is_worth_its_last_close_by_its_first_open_and_each_day_has_its_
     assert row.hold == pytest.approx(gain / DAYS)
     assert row.mean is not None
     assert row.excess == pytest.approx((row.mean * row.count - gain) / DAYS)
+
+
+def test_bars_that_were_imported_as_a_perpetual_are_evidence_of_one(tmp_path: Path) -> None:
+    path = market(tmp_path, 0.01, hours=48)
+    asked = ImportRequest(files=(path,), instrument="binance:BTC/USDT:USDT", name="swap")
+    import_files(asked, tmp_path / "data", 1, lambda *_: None)
+    row = proven(tmp_path, "dca", tmp_path / "data/swap")
+    assert (row.product, row.currency, row.quoted) == (Kind.PERPETUAL, "USDT", False)
+    assert row.hold is not None
+    assert proven(tmp_path, "dca", path).product == Kind.SPOT
+
+
+def test_a_recording_of_a_pair_is_evidence_in_its_currency(tmp_path: Path) -> None:
+    path = recorded(tmp_path / "day", replace(PAIR, currency="USDC"))
+    row = proven(tmp_path, "grid", path)
+    assert (row.product, row.currency, row.quoted) == (Kind.SPOT, "USDC", True)
 
 
 def test_bars_that_pass_without_a_decision_said_are_evidence_as_all_others(

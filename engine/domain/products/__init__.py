@@ -21,9 +21,9 @@ from engine.domain.products.product import Product, ProductTerms
 
 __all__ = [
     "PRODUCTS",
+    "RAW",
     "Product",
     "beside_holding",
-    "kind_played",
     "opening_price",
     "quoted_in_cents",
 ]
@@ -33,6 +33,9 @@ PRODUCTS: Mapping[Kind, Callable[[ProductTerms], Product]] = {
     Kind.SPOT: Linear.of,
     Kind.PERPETUAL: PerpetualContract.of,
 }
+
+RAW = Kind.BINARY
+"""Of which kind the markets of a raw recording are: no other venue's is read."""
 
 
 def opening_price(product: Product, level: int, *, long: bool) -> int:
@@ -46,11 +49,6 @@ def opening_price(product: Product, level: int, *, long: bool) -> int:
 def quoted_in_cents(kind: str | None) -> bool:
     """Say whether the prices of a kind are quoted in hundredths of the currency."""
     return kind == Kind.BINARY
-
-
-def kind_played(*, bars: bool) -> Kind:
-    """Return of which kind the instruments of a recording are: bars have one price, others legs."""
-    return Kind.SPOT if bars else Kind.BINARY
 
 
 def beside_holding(kind: str) -> bool:

@@ -26,7 +26,7 @@ from engine.domain.events import (
     MarketEvent,
     TradePrinted,
 )
-from engine.domain.instruments import InstrumentId
+from engine.domain.instruments import Instrument, InstrumentId
 from engine.domain.settings import CURRENCY
 from engine.errors import BadInput, ConfigError
 from engine.feeds.counts import UNREADABLE
@@ -208,16 +208,22 @@ def _table_beside(file: Path) -> Path | None:
 TORN = "torn end of a segment"
 
 
-def currency_recorded(path: Path) -> str:
-    """Return the currency of the first market that the engine recorded.
+def instrument_recorded(path: Path) -> Instrument | None:
+    """Return the first instrument that the engine recorded; None = another format, or none is.
 
     All other formats hold Polymarket's markets. Raises BadInput where the recording is torn.
     """
     if path.is_dir() and segments(path):
         for _, event in TapedRecording(path).events():
             if isinstance(event, InstrumentListed):
-                return event.instrument.currency
-    return CURRENCY
+                return event.instrument
+    return None
+
+
+def currency_recorded(path: Path) -> str:
+    """Return the currency of the first market of a recording. Raises BadInput where it is torn."""
+    first = instrument_recorded(path)
+    return CURRENCY if first is None else first.currency
 
 
 class TapedRecording:
