@@ -33,7 +33,12 @@ from engine.domain.orders import (
     OrderReport,
     RejectReason,
 )
-from engine.domain.perpetual_events import FundingPaid, MarkPriced, PositionLiquidated
+from engine.domain.perpetual_events import (
+    FundingPaid,
+    FundingSettled,
+    MarkPriced,
+    PositionLiquidated,
+)
 from engine.domain.unread import UnreadRow
 
 # -- What happened in the market. All prices are in YES-space for binaries -------------------------
@@ -564,7 +569,7 @@ KeyedEvent = ReferencePriced | Observed
 MarketEvent = (
     InstrumentListed | InstrumentClosed | InstrumentResolved | BookReplaced | BookChanged |
     BookDistrusted | BookProven | TradePrinted | ReferencePriced | StrikeProven | FeedLost |
-    FeedRestored | BookMarked | BarClosed | MarkPriced | Observed
+    FeedRestored | BookMarked | BarClosed | MarkPriced | FundingSettled | Observed
 )  # fmt: skip
 
 VenueEvent = (

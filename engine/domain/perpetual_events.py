@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from engine.domain.event_bases import AccountEvent, Event
 from engine.domain.instruments import InstrumentId
-from engine.domain.products.funding import RateType, funding_name
+from engine.domain.products.funding import RATE_DECIMALS, RateType, funding_name
 from engine.errors import BadInput
 
 
@@ -26,6 +26,37 @@ class MarkPriced(Event, frozen=True, kw_only=True):
         for name, price in (("a mark", self.mark_e8), ("an index", self.index_e8)):
             if price is not None and price <= 0:
                 raise BadInput(f"{self.instrument}: {name} of {price} is not above 0")
+
+
+class FundingSettled(Event, frozen=True, kw_only=True):
+    """The rate of a stamp is settled: each position pays or gets it of its value at the mark.
+
+    It is public, and names no account. BadInput for a mark that is not above 0, and for a rate that
+    would take the whole position at once.
+    """
+
+    instrument: InstrumentId
+    stamp_ns: int
+    """When it was due, as the venue writes it: milliseconds late."""
+    rate_e18: int
+    """Above 0 longs pay, below 0 shorts do."""
+    mark_e8: int
+    """What a position is valued at."""
+    rate_type: RateType = RateType.REGULAR
+    source: str = ""
+    """Who says rate and mark: a venue, or a file of rates and the prices beside it."""
+    exchange_ns: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.mark_e8 <= 0:
+            raise BadInput(f"{self.instrument}: a mark of {self.mark_e8} is not above 0")
+        if abs(self.rate_e18) >= 10**RATE_DECIMALS:
+            raise BadInput(f"{self.instrument}: {self.rate_e18} of 1e18 is no funding rate")
+
+    @property
+    def name(self) -> str:
+        """What a payment of it is booked under, once."""
+        return funding_name(self.instrument, self.stamp_ns, self.rate_type)
 
 
 class FundingPaid(AccountEvent, frozen=True, kw_only=True):

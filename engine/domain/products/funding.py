@@ -10,7 +10,7 @@ counts is the settled one, never the estimate a stream carries before the stamp.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 
@@ -20,6 +20,9 @@ from engine.errors import BadInput
 
 RATE_DECIMALS = 18
 _UNIT: int = 10**RATE_DECIMALS
+
+FUNDING = "funding:"
+"""How the name of each funding begins."""
 
 HOUR_NS = 3_600_000_000_000
 """The finest grid stamps lie on; a venue changes 8 hours to 4 or 1 in the life of a contract."""
@@ -83,9 +86,25 @@ def nominal_stamp(at_ns: int, interval_ns: int = HOUR_NS) -> int:
     return (at_ns + interval_ns // 2) // interval_ns * interval_ns
 
 
+def typed_rates(rows: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, RateType]]:
+    """Give rates of a file that says no types, (stamp in ns, rate) in order of time, with theirs.
+
+    Where two stand at one nominal stamp the later is the special one: Binance pays the dividend of
+    a share milliseconds to a second behind the regular funding. BadInput for a third.
+    """
+    nominal, count = -1, 0
+    for at_ns, rate in rows:
+        stamp_ns = nominal_stamp(at_ns)
+        count = count + 1 if stamp_ns == nominal else 0
+        nominal = stamp_ns
+        if count > 1:
+            raise BadInput(f"more than two rates of funding stand at {at_ns} ns")
+        yield at_ns, rate, RateType.SPECIAL if count else RateType.REGULAR
+
+
 def funding_name(instrument: InstrumentId, stamp_ns: int, rate_type: RateType) -> str:
     """Return what a funding is booked under: a second one of this name is refused.
 
     Instrument, nominal stamp and rate type name it; a venue's bill is a second witness.
     """
-    return f"funding:{instrument}:{nominal_stamp(stamp_ns)}:{rate_type.value}"
+    return f"{FUNDING}{instrument}:{nominal_stamp(stamp_ns)}:{rate_type.value}"

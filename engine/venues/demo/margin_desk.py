@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from engine.domain.instruments import AccountId, Instrument, InstrumentId, Side
 from engine.domain.money import PPM, money_text
 from engine.domain.orders import AT_ONCE, CancelReason, RejectReason
-from engine.domain.perpetual_events import MarkPriced
+from engine.domain.perpetual_events import FundingSettled, MarkPriced
 from engine.domain.products.margin import order_cost
 from engine.errors import BadInput
 from engine.runtime import refusals
@@ -153,10 +153,20 @@ class MarginDesk:
         self.settle(list(self.ledger.accounts))
 
     def fund(self, key: InstrumentId, stamp_ns: int, rate: int) -> None:
-        """Move the funding of a stamp, once, and report to each what it got or paid."""
+        """Move the funding of a stamp, once, say its rate, and report to each its own."""
         sizes = {who: self.ledger.size(who, key) for who in self.ledger.accounts}
         paid = self.ledger.fund(key, stamp_ns, rate)
         mark_e8 = self.ledger.perpetuals[key].mark_e8
+        now_ns = self._clearing.outbox.timeline.now_ns
+        settled = FundingSettled(
+            instrument=key,
+            stamp_ns=stamp_ns,
+            rate_e18=rate,
+            mark_e8=mark_e8,
+            source="demo",
+            exchange_ns=now_ns,
+        )
+        self._clearing.outbox.publish(settled)
         for customer, amount in paid.items():
             if customer not in self._clearing.accounts:
                 continue  # the fund

@@ -5,7 +5,8 @@ fill, exactly as `Instrument.cost_micro` and `proceeds_micro` do (the divisor is
 
 Binary and spot: a BUY spends free cash, a SELL needs settled tokens (law E). Perpetual: either side
 opens, what it opens is backed by its margin (its value by the leverage), and a fill moves what it
-closed and its fee as cash, never its value. Funding and liquidation are not modelled.
+closed and its fee as cash, never its value. Funding moves cash: see `margin`. Liquidation is not
+modelled.
 """
 
 from __future__ import annotations

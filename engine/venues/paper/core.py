@@ -56,11 +56,13 @@ from engine.domain.events import (
 from engine.domain.fills import FillId, Liquidity, SizeSource
 from engine.domain.instruments import AccountId, InstrumentId
 from engine.domain.orders import CancelReason, Order, OrderId, OrderState, OrderType, RejectReason
+from engine.domain.perpetual_events import FundingSettled
 from engine.errors import BrokenInvariant
 from engine.gateway.door import Prepared, Reply, Request, VenueOutput
 from engine.runtime import refusals
 from engine.runtime.refusals import Refusal
 from engine.venues.paper.account import Wallet
+from engine.venues.paper.margin import PaperMargin
 from engine.venues.paper.market import (
     CANCEL_DELAYED,
     Owned,
@@ -372,6 +374,7 @@ class PaperVenue:
         self._matching = Matching(account, settings, self._agenda, book_of or (lambda _: None))
         self._entry = PaperOrderEntry(self._matching, settings, self._agenda)
         self._requests = Requests(self._matching, self._entry)
+        self._margin = PaperMargin(self._matching)
         self._place_ns = settings.order_latency_ms * NS_PER_MS
         self._cancel_ns = settings.cancel_latency_ms * NS_PER_MS
         self._feed_ns = settings.feed_latency_ms * NS_PER_MS
@@ -386,6 +389,7 @@ class PaperVenue:
             InstrumentResolved: self._resolved,
             BookDistrusted: self._distrusted,
             FeedLost: self._distrusted,
+            FundingSettled: lambda event, now: self._report(self._margin.fund(event), now),
         }
         self._handlers: dict[PaperDue, Callable[[Any, int], None]] = {
             PaperDue.ARRIVES: self._arrive,
@@ -463,12 +467,14 @@ class PaperVenue:
         owned: Iterable[Owned],
         open_orders: Iterable[tuple[Order, int]],
         fill_count: int,
+        funded: Iterable[str] = (),
     ) -> list[VenueEvent]:
         """Take up an account whose venue is gone from its own books, before anything else.
 
         `cash` in micro-units by currency; an open order comes with what of it may still fill. It is
         cancelled, and that is given: no fill is invented for the time in between. `fill_count` =
-        how many names of fills are taken. Raises BadInput for a short of what is paid for.
+        how many names of fills are taken, `funded` = stamps whose funding was paid. Raises BadInput
+        for a short of what is paid for.
         """
         matching = self._matching
         if self._markets or matching.fill_count or self._agenda.heap:
@@ -478,6 +484,7 @@ class PaperVenue:
             wallet = matching.wallets[one.instrument.currency]
             matching.markets[one.instrument.id] = restored_market(one, wallet)
         matching.fill_count = fill_count
+        self._margin.restore(funded)
         cancelled: list[VenueEvent] = []
         for order, remaining in sorted(open_orders, key=lambda known: known[0].id):
             resting = queued(order, matching.markets[order.instrument].instrument)

@@ -51,6 +51,7 @@ from engine.domain.events import (
 from engine.domain.fills import FillId, FillState, Liquidity, SizeSource
 from engine.domain.instruments import AccountId, Instrument, InstrumentId, Side
 from engine.domain.orders import CancelReason, Identity, Order, OrderId, OrderReport, OrderState
+from engine.domain.perpetual_events import FundingPaid
 from engine.domain.products.binary import pays_micro
 from engine.errors import BrokenInvariant
 from engine.venues.paper.account import LegFunds, Wallet
@@ -148,6 +149,7 @@ class Matching:
         """What matched fills still bring: (to whom, tokens, cash in micro-units)."""
         self.redemptions: deque[TokensRedeemed] = deque(maxlen=REDEMPTIONS_MAX)
         self.conversions: deque[PairsConverted] = deque(maxlen=REDEMPTIONS_MAX)
+        self.fundings: deque[FundingPaid] = deque(maxlen=REDEMPTIONS_MAX)
 
     def identity(self, order: OrderId) -> Identity:
         """Return the venue's name of an order: f(account, id), nothing else."""
@@ -477,12 +479,13 @@ class Matching:
         ]
 
     def redemptions_answer(self, since_ns: int) -> RedemptionsListed:
-        """List what the wallet's tokens of resolved markets paid at or after a time."""
+        """List what the venue moved by itself or for the wallet's tokens at or after a time."""
         return RedemptionsListed(
             account=self.account,
             since_ns=since_ns,
             redemptions=tuple(one for one in self.redemptions if one.at_ns >= since_ns),
             conversions=tuple(one for one in self.conversions if one.at_ns >= since_ns),
+            fundings=tuple(one for one in self.fundings if one.stamp_ns >= since_ns),
         )
 
     def _report(self, resting: QueuedOrder) -> OrderReport:

@@ -16,6 +16,7 @@ from engine.domain.effects import AnyEffect, PlaceOrder, QueryBalances
 from engine.domain.events import BalancesListed, Event, FillSettled, PositionsListed, VenueEvent
 from engine.domain.instruments import InstrumentId
 from engine.domain.orders import Order
+from engine.domain.products.funding import FUNDING
 from engine.errors import BrokenInvariant, Throttled
 from engine.gateway.door import Prepared, Reply, Request, VenueCore, VenueOutput
 from engine.runtime.account_runner import AccountRunner
@@ -213,6 +214,7 @@ class PaperRunner(AccountRunner):
             owned=[self._owned(instrument) for instrument in needed],
             open_orders=[(known.order, known.remaining) for known in live],
             fill_count=fence * FILLS_PER_START,
+            funded=[name for name in state.payments if name.startswith(FUNDING)],
         ):
             self.deliver(cancelled, now_ns)
 

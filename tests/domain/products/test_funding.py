@@ -26,6 +26,7 @@ from engine.domain.products.funding import (
     funding_shares,
     nominal_stamp,
     rate_e18,
+    typed_rates,
 )
 from engine.domain.products.margin import ContractValue
 from engine.errors import BadInput
@@ -76,6 +77,15 @@ def test_a_stamp_that_comes_late_has_the_name_of_its_hour() -> None:
     assert funding_name(MYX, stamp, RateType.SPECIAL) != late
     assert funding_name(MYX, stamp + HOUR_NS, RateType.REGULAR) != late
     assert funding_name(InstrumentId("okx:MYX"), stamp, RateType.REGULAR) != late
+
+
+def test_the_later_of_two_rates_at_a_stamp_is_the_special_one_and_a_third_is_refused() -> None:
+    stamp = 1_783_296_000_001 * MS  # Binance, CSCOUSDT: a second row 1,000 ms behind the first
+    rows = [(stamp, 0), (stamp + 1_000 * MS, -5), (stamp + HOUR_NS, 7)]
+    kinds = [kind for *_, kind in typed_rates(rows)]
+    assert kinds == [RateType.REGULAR, RateType.SPECIAL, RateType.REGULAR]
+    with pytest.raises(BadInput, match="more than two rates"):
+        list(typed_rates([*rows[:2], (stamp + 2_000 * MS, 1)]))
 
 
 # -- Shares ----------------------------------------------------------------------------------------

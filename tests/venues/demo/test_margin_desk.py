@@ -19,7 +19,12 @@ from engine.domain.instruments import (
     Side,
 )
 from engine.domain.orders import CancelReason, OrderId, OrderType
-from engine.domain.perpetual_events import FundingPaid, MarkPriced, PositionLiquidated
+from engine.domain.perpetual_events import (
+    FundingPaid,
+    FundingSettled,
+    MarkPriced,
+    PositionLiquidated,
+)
 from engine.domain.products.funding import HOUR_NS, funding_cash, rate_e18
 from engine.domain.products.margin import MarginTier, Measure, liquidation_price, tier_table
 from engine.domain.products.perpetual import MarginTerms
@@ -391,8 +396,11 @@ def test_the_crowd_trades_the_perpetual_near_its_mark_and_funds_it_once_an_hour(
     (listed,) = answers.redemptions(paid.stamp_ns)
     assert isinstance(listed, RedemptionsListed)
     assert listed.fundings == (paid,)
-    marks = [one for _, one in made.take_public() if isinstance(one, MarkPriced)]
-    assert len(marks) >= 150
+    public = [one for _, one in made.take_public()]
+    assert len([one for one in public if isinstance(one, MarkPriced)]) >= 150
+    (settled,) = [one for one in public if isinstance(one, FundingSettled)]
+    same = ("name", "stamp_ns", "rate_e18", "mark_e8", "rate_type")
+    assert [getattr(settled, name) for name in same] == [getattr(paid, name) for name in same]
     sound(made)
 
 
