@@ -106,6 +106,8 @@ class RunMarket(msgspec.Struct, frozen=True, kw_only=True):
     unresolved_micro: int
     position_left: int
     resolved: bool
+    funding_micro: int = 0
+    """What came (+) or was paid at the stamps of a perpetual."""
 
 
 _MARKETS = Table(RunMarket, "run_markets")
@@ -254,8 +256,8 @@ def of_run(connection: Connection, engine_id: str, run_id: int) -> Performance:
     amounts = [
         micro / 1e6
         for (micro,) in connection.execute(
-            "SELECT realised_micro + unresolved_micro - fees_micro FROM run_markets "
-            "WHERE engine_id = ? AND run = ?",
+            "SELECT realised_micro + unresolved_micro + funding_micro - fees_micro "
+            "FROM run_markets WHERE engine_id = ? AND run = ?",
             (engine_id, run_id),
         )
     ]

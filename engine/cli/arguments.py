@@ -231,6 +231,7 @@ def options_of(
         until_ns=_time_ns(args.until, "--until"),
         bar_market=_bar_market(args),
         instrument=args.instrument,
+        funding=getattr(args, "funding", None),
     )
 
 

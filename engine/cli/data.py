@@ -26,6 +26,7 @@ from engine.lab.formats.importing import (
 )
 from engine.lab.formats.numbers import stamp_ns
 from engine.lab.progress import ProgressLine
+from engine.lab.recordings.funding import lacks_funding
 from engine.log import iso
 from storage import datasets
 from storage.datasets import DataKind, Dataset
@@ -224,6 +225,7 @@ def _described(found: Dataset) -> str:
             f"{found.bytes / found.rows:.1f} bytes a row",
             f"trust: {found.judged.trust}, {found.judged.reason}",
             f"gaps {found.gaps:,}, {found.gap_ns / 1e9:,.0f} s together",
+            *lacks_funding(found),
             *files,
         ]
     )

@@ -13,6 +13,7 @@ from typing import Any
 from engine.cli.arguments import add_trading_arguments, options_of, whole
 from engine.clock import WallClock
 from engine.config import Config
+from engine.domain.run_funding import funding_of
 from engine.errors import ConfigError
 from engine.lab.progress import ProgressLine
 from engine.lab.recordings.door import Recording
@@ -36,6 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="CSV of market and paid (1, 0 or 0.5 per YES) for a recording without outcomes",
+    )
+    parser.add_argument(
+        "--funding",
+        type=Path,
+        help="imported rates of a perpetual's bars, trades or quotes; without it none is counted",
     )
     parser.add_argument(
         "--set",
@@ -203,7 +209,7 @@ def describe(summary: dict[str, Any]) -> str:
         f"unresolved at mid {summary['pnl_unresolved']:+.4f})   "
         f"equity {summary['equity_start']:.2f} → {summary['equity_end']:.2f}",
     ]
-    rows += _benchmark_rows(summary)
+    rows += [*_funding_rows(summary), *_benchmark_rows(summary)]
     if summary["imported"]:
         rows.insert(
             2, f"read from its import of {summary['imported']}: the hashes were checked then"
@@ -227,6 +233,13 @@ def describe(summary: dict[str, Any]) -> str:
         f"stored as run {summary['run']}",
     ]
     return "\n".join(rows)
+
+
+def _funding_rows(summary: Mapping[str, object]) -> list[str]:
+    """Return what funding brought, or that nothing says it; nothing where there is no perpetual."""
+    if (found := funding_of(summary)) is None:
+        return []
+    return [f"funding {found.amount:+.4f}", found.sentence] if found.stamps else [found.sentence]
 
 
 def _benchmark_rows(summary: Mapping[str, Any]) -> list[str]:

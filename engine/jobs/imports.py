@@ -15,6 +15,7 @@ from engine.lab.formats.importing import (
     mapping_of,
     preview,
 )
+from engine.lab.recordings.funding import lacks_funding
 from engine.log import iso
 from storage.datasets import COLUMNS, DataKind, decimal_text, rate_text
 
@@ -40,8 +41,13 @@ def import_data(job: ImportJob, context: JobContext) -> Mapping[str, object]:
     made = import_files(request, context.config.data_folder, began_ns, progress)
     took_s = (context.now_ns() - began_ns) / 1e9
     return {
-        "told": f"{made.name}: {made.rows:,} {made.kind} of {made.instrument}, "
-        f"{made.judged.trust}: {made.judged.reason}",
+        "told": "; ".join(
+            [
+                f"{made.name}: {made.rows:,} {made.kind} of {made.instrument}, "
+                f"{made.judged.trust}: {made.judged.reason}",
+                *lacks_funding(made),
+            ]
+        ),
         "dataset": made.name,
         "rows": made.rows,
         "gaps": made.gaps,

@@ -110,6 +110,7 @@ def _options(job: ReplayJob, context: JobContext) -> ReplayOptions:
         start_ns=_time(job.since, "Trade from"),
         until_ns=_time(job.until, "Play until"),
         instrument=job.instrument,
+        funding=context.recording(job.funding) if job.funding else None,
         bar_market=BarMarket(
             slippage_bps=job.slippage_bps,
             impact_bps=job.impact_bps,

@@ -32,6 +32,7 @@ from engine.domain.events import (
 )
 from engine.domain.instruments import AccountId
 from engine.domain.orders import Order
+from engine.domain.perpetual_events import FundingPaid, FundingSettled, PositionLiquidated
 from engine.errors import BrokenInvariant
 from engine.gateway.core import GatewayCore
 from engine.gateway.door import Reply, Request, VenueCore, VenueOutput
@@ -44,6 +45,11 @@ ALERTS_MAX = 1_000
 
 GATES = frozenset({LatchSet, LatchReleased, ModeChanged})
 """What the gateway must receive, too."""
+
+MOVES = frozenset({FundingPaid, PositionLiquidated})
+"""What a venue does to an account by no order of it."""
+
+RARE = GATES | MOVES
 
 SILENCE_NS_MAX = 600 * 1_000_000_000
 """How much of a silence passes timer by timer. What falls due later in it happens once, at its end:
@@ -61,6 +67,9 @@ NEVER = 1 << 62
 JOURNALED = frozenset({InstrumentListed, InstrumentClosed, InstrumentResolved})
 """Market events an account's books rest on: without them the journal could not be read back."""
 
+SEEN = JOURNALED | {FundingSettled}
+"""Market events that who drives is given, too."""
+
 LASTING = JOURNALED | {StrikeProven}
 """What a live journal keeps of the market."""
 
@@ -77,7 +86,8 @@ class Driver:
         recorder: Recorder,
         placed: Callable[[PlaceOrder], None],
         filled: Callable[[OrderFilled, int], None],
-        listed: Callable[[Event, int], None] = lambda *_: None,
+        seen: Callable[[Event, int], None] = lambda *_: None,
+        moved: Callable[[Event], None] = lambda _: None,
         at_rest: Callable[[], bool] | None = None,
     ) -> None:
         """`at_rest` = whether the venue has nothing of ours; None = books are never passed over."""
@@ -90,7 +100,8 @@ class Driver:
         self._outbox = gateway.outbox
         self._placed = placed
         self._filled = filled
-        self._listed = listed
+        self._seen = seen
+        self._moved = moved
         self._account: AccountId = venue.account()
         self._timers: list[tuple[int, int, str]] = []
         self._timer_at: dict[str, int] = {}
@@ -241,8 +252,8 @@ class Driver:
             self._ask_venue()
         if self.core.wake(view, event, now_ns) or outputs:
             self._woken(now_ns, turns=bool(outputs) or kind not in BOOKS)
-        if kind in JOURNALED:
-            self._listed(event, now_ns)
+        if kind in SEEN:
+            self._seen(event, now_ns)
 
     def _woken(self, now_ns: int, *, turns: bool) -> None:
         """Turn, unless all who were woken must wait: a book gives the executor nothing to do."""
@@ -338,8 +349,11 @@ class Driver:
         if kind is OrderFilled:
             self._filled(event, now_ns)  # type: ignore[arg-type]
         self.core.venue(event, now_ns)
-        if kind in GATES:
-            self._send(self.gateway.receive(event, now_ns), now_ns)  # type: ignore[arg-type]
+        if kind in RARE:
+            if kind in MOVES:
+                self._moved(event)
+            else:
+                self._send(self.gateway.receive(event, now_ns), now_ns)  # type: ignore[arg-type]
 
     def _set_timer(self, effect: SetTimer) -> None:
         self._counter += 1

@@ -12,6 +12,7 @@ from typing import Any
 import streamlit as st
 
 from engine.domain.catalog import StrategyEntry
+from engine.domain.run_funding import funding_of
 from pages.kit import charts, guard, panels
 from pages.kit.data import ask, ask_seldom, engine_id, fresh
 from pages.kit.panels import Tile
@@ -88,6 +89,7 @@ OPTIONS = {
     "latency_ms": "Latency",
     "trade_size_cap": "Trade size capped at",
     "outcomes": "Outcomes",
+    "funding": "Funding rates",
 }
 """What a replay was asked for besides its strategy."""
 
@@ -100,6 +102,7 @@ def stated(run: Row) -> dict[str, str]:
         "latency_ms": lambda value: f"{value:,} ms",
         "trade_size_cap": lambda cap: "no cap" if cap is None else f"{cap:,} increments",
         "outcomes": lambda path: "as the recording tells" if path is None else str(path),
+        "funding": lambda path: "as the recording says" if path is None else str(path),
     }
     return {
         OPTIONS.get(name, name): words.get(name, str)(value) for name, value in _flat(given).items()
@@ -221,10 +224,9 @@ def _warn(runs: Sequence[Row]) -> None:
 
 def _lines(runs: Sequence[Row], curves: Mapping[int, Sequence[tuple[int, Decimal]]]) -> list[str]:
     """Return the lines of the table: the runs' names, key figures, and what differs in inputs."""
-    made: dict[str, list[str]] = {}
-    for run in runs:
-        for name, value in _figures(run, curves[run["id"]]).items():
-            made.setdefault(name, []).append(panels.plain(value))
+    figures = [_figures(run, curves[run["id"]]) for run in runs]
+    names = dict.fromkeys(name for one in figures for name in one)
+    made = {name: [panels.plain(one.get(name, NOTHING)) for one in figures] for name in names}
     heads = [panels.link(f"Backtest {run['id']}", "runs", run=run["id"]) for run in runs]
     inputs = {name: list(map(panels.plain, values)) for name, values in differing(runs).items()}
     lines = [_line("", heads), *(_line(name, values) for name, values in made.items())]
@@ -253,7 +255,7 @@ def _figures(run: Row, points: Sequence[tuple[int, Decimal]]) -> dict[str, str]:
         "In unresolved, at mid": amount(result.get("pnl_unresolved"), unit),
         "Deepest drawdown": money(charts.drawdown(points), unit) if points else NOTHING,
         **benchmark_in_words(run, result),
-        "Fees": money(run["fees"], unit),
+        **costs_in_words(run, result),
         "Orders": f"{run['orders']:,}",
         "Fills": f"{run['fills']:,}",
         **performance_in_words(performance),
@@ -294,6 +296,21 @@ def significance_in_words(found: Significance) -> dict[str, str]:
         "Deflated Sharpe": _percent(found.deflated),
         "Longest drawdown": NOTHING if found.longest_ns is None else age(found.longest_ns) + lasts,
     }
+
+
+def costs_in_words(run: Row, result: Mapping[str, object]) -> dict[str, str]:
+    """Return fees, and what funding brought where a perpetual was played."""
+    words, found = {"Fees": money(run["fees"], run["currency"])}, funding_of(result)
+    if found is not None:
+        paid = amount(found.amount, run["currency"]) if found.stamps else "not in this data"
+        words["Funding"] = paid
+    return words
+
+
+def funding_in_words(result: Mapping[str, object]) -> list[str]:
+    """Say which stamps funding was counted at; empty = no perpetual was played."""
+    found = funding_of(result)
+    return [] if found is None else [found.sentence]
 
 
 def benchmark_in_words(run: Row, result: Mapping[str, Any]) -> dict[str, str]:

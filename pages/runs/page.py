@@ -253,7 +253,7 @@ def _export(
     words = {
         "Mode": run["mode"],
         "PnL after fees": money(run["pnl"], run["currency"], signed=True),
-        "Fees": money(run["fees"], run["currency"]),
+        **beside.costs_in_words(run, result),
         "Orders": f"{run['orders']:,}",
         "Fills": f"{run['fills']:,}",
         **beside.performance_in_words(found),
@@ -262,8 +262,9 @@ def _export(
         **beside.benchmark_in_words(run, result),
     }
     inputs = {"Recording": run["recording"], "Digest": run["digest"], **beside.stated(run)}
-    names = ("instrument", "realised", "unresolved", "fees", "orders", "fills", "resolved")
+    names = ("instrument", "realised", "unresolved", "fees", "funding", "orders", "fills")
     said = [source(found), SIGNIFICANCE, *beside.share_in_words(run, result)]
+    said += beside.funding_in_words(result)
     text = report.document(
         f"Backtest {number}: {run['strategy']} on {run['name']}",
         f"{run['mode']} · {run['status'].upper()} · started {moment(run['started_ns'])}",
@@ -297,13 +298,13 @@ def _figures(run: Row, points: Sequence[Any], result: Mapping[str, Any]) -> None
         "In unresolved, at mid": beside.amount(result.get("pnl_unresolved"), currency),
         "Deepest drawdown": money(charts.drawdown(points), currency) if points else NOTHING,
         **beside.benchmark_in_words(run, result),
-        "Fees": money(run["fees"], currency),
+        **beside.costs_in_words(run, result),
         "Orders": f"{run['orders']:,}",
         "Fills": f"{run['fills']:,}",
     }
     where = address(run)
     panels.tiles([Tile(name, value, where) for name, value in figures.items()])
-    for said in beside.share_in_words(run, result):
+    for said in (*beside.share_in_words(run, result), *beside.funding_in_words(result)):
         panels.note(said)
 
 
@@ -329,7 +330,7 @@ def _markets(run: TableRow, markets: Sequence[dict[str, Any]]) -> None:
     rows = [
         {
             **row,
-            "total": row["realised"] + row["unresolved"] - row["fees"],
+            "total": row["realised"] + row["unresolved"] - row["fees"] + row["funding"],
             "currency": run["currency"] or None,
             "left": _left(row),
             "ended": "resolved" if row["resolved"] else "unresolved",

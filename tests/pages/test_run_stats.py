@@ -5,7 +5,13 @@ from __future__ import annotations
 from decimal import Decimal
 
 from pages.kit.words import NOTHING
-from pages.runs.beside import benchmark_in_words, performance_in_words, share_in_words
+from pages.runs.beside import (
+    benchmark_in_words,
+    costs_in_words,
+    funding_in_words,
+    performance_in_words,
+    share_in_words,
+)
 from pages.runs.page import source
 from storage.runs import Performance
 
@@ -45,3 +51,17 @@ def test_a_backtest_over_bars_stands_beside_holding_and_others_say_nothing() -> 
     [said] = share_in_words(run, result)
     assert "at most 20.00 % of it in one instrument, and holding with so much brings +4.00" in said
     assert share_in_words(run, {}) == []
+
+
+def test_funding_stands_beside_fees_where_a_perpetual_was_played_and_says_what_it_lacks() -> None:
+    run = {"fees": Decimal("1.5"), "currency": "USDT"}
+    moments = {"first": "2022-01-01T00:00:00+00:00", "last": "2022-01-01T08:00:00+00:00"}
+    result = {"funding": {"amount": -2.25, "stamps": 2} | moments}
+    assert costs_in_words(run, result)["Funding"] == f"{MINUS}2.25 USDT"
+    assert "2 stamps from 2022-01-01T00:00:00+00:00 to" in funding_in_words(result)[0]
+    unknown = {"funding": {"amount": 0.0, "stamps": 0, "first": "", "last": ""}}
+    assert costs_in_words(run, unknown)["Funding"] == "not in this data"
+    assert funding_in_words(unknown) == ["Funding: not in this data, counted as none."]
+    for other in ({}, {"funding": None}):
+        assert list(costs_in_words(run, other)) == ["Fees"]
+        assert funding_in_words(other) == []

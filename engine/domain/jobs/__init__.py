@@ -133,6 +133,13 @@ class ReplayJob(JobArguments):
         default="",
         max_length=100,
     )
+    funding: str = asked(
+        "Funding rates",
+        "of a perpetual's bars, trades or quotes: an imported data set of its rates; empty = they "
+        "are not known and counted as none",
+        default="",
+        max_length=1_000,
+    )
     slippage_bps: float = asked(
         "Slippage, bps",
         "of bars: basis points a taker pays from the price on",

@@ -74,8 +74,8 @@ def open_dataset(
         )
     if found.kind is DataKind.FUNDING:
         raise BadInput(
-            f"{found.name} holds rates of funding: they are kept and exported, and no order can be "
-            "filled by them; import trades, quotes or bars"
+            f"{found.name} holds rates of funding: no order can be filled by them; import trades, "
+            "quotes or bars, and play those with --funding"
         )
     if found.kind is DataKind.TRADES:
         return TradeRecording(path, found, market=market, name=name)

@@ -20,7 +20,9 @@ from engine.domain.instruments import Instrument, InstrumentId
 from engine.domain.losses import OutcomeFill, losses, mean_interval, place_in_book, yes_space
 from engine.domain.money import MICRO
 from engine.domain.orders import Order, OrderId
+from engine.domain.perpetual_events import FundingSettled
 from engine.domain.round_trips import RoundTrips
+from engine.domain.run_funding import KEY, RunFunding
 from engine.lab.recordings.door import Recording
 
 
@@ -33,6 +35,8 @@ class MarketResult(msgspec.Struct, kw_only=True):
     fees_micro: int = 0
     realised_micro: int = 0
     unresolved_micro: int = 0
+    funding_micro: int = 0
+    """What came (+) or was paid at the stamps of a perpetual."""
     paid_micro: int | None = None
     """What one YES paid; None = no outcome was reported."""
     position_left: int = 0
@@ -43,8 +47,39 @@ class MarketResult(msgspec.Struct, kw_only=True):
 
     @property
     def pnl_micro(self) -> int:
-        """Realised plus what is left at its mark less its cost, after fees."""
-        return self.realised_micro + self.unresolved_micro - self.fees_micro
+        """Realised plus what is left at its mark less its cost, after fees and with funding."""
+        return self.realised_micro + self.unresolved_micro + self.funding_micro - self.fees_micro
+
+
+class FundingResult(msgspec.Struct, kw_only=True):
+    """What the funding of a run's perpetuals was, and which stamps its data says."""
+
+    perpetual: bool = False
+    """One of its markets is a perpetual."""
+    paid_micro: int = 0
+    """What came (+) or was paid."""
+    stamps: int = 0
+    """Settled rates that were played, whether something was held or not."""
+    first_ns: int = 0
+    last_ns: int = 0
+
+    def on_settled(self, event: FundingSettled) -> None:
+        """Count a stamp."""
+        self.stamps += 1
+        self.first_ns, self.last_ns = self.first_ns or event.stamp_ns, event.stamp_ns
+
+    def summary(self) -> RunFunding | None:
+        """Return it as a summary has it, the amount in the currency; None = no perpetual."""
+        if not self.perpetual:
+            return None
+        if not self.stamps:
+            return RunFunding()
+        return RunFunding(
+            amount=self.paid_micro / MICRO,
+            stamps=self.stamps,
+            first=_moment(self.first_ns),
+            last=_moment(self.last_ns),
+        )
 
 
 class ReplayResult(msgspec.Struct, kw_only=True):
@@ -58,6 +93,7 @@ class ReplayResult(msgspec.Struct, kw_only=True):
     fills_inferred: int = 0
     fills_unknown: int = 0
     fees_micro: int = 0
+    funding: FundingResult = msgspec.field(default_factory=FundingResult)
     equity_start_micro: int = 0
     equity_end_micro: int = 0
     currency: str = ""
@@ -118,6 +154,7 @@ def _traded(result: ReplayResult) -> dict[str, object]:
     )  # fmt: skip
     return {name: getattr(result, name) for name in names} | {
         "fees": result.fees_micro / MICRO,
+        KEY: msgspec.to_builtins(result.funding.summary()),
         "pnl": (result.equity_end_micro - result.equity_start_micro) / MICRO,
         "pnl_resolved": result.pnl_resolved_micro / MICRO,
         "pnl_unresolved": result.pnl_unresolved_micro / MICRO,
@@ -127,6 +164,7 @@ def _traded(result: ReplayResult) -> dict[str, object]:
             name: {
                 "fills": market.fills,
                 "fees": market.fees_micro / MICRO,
+                "funding": market.funding_micro / MICRO,
                 "pnl": market.pnl_micro / MICRO,
                 "position_left": market.position_left,
                 "resolved": market.resolved,

@@ -29,6 +29,7 @@ from engine.domain.fills import SizeSource
 from engine.domain.instruments import AccountId, InstrumentId, Mode
 from engine.domain.losses import yes_space
 from engine.domain.money import MICRO
+from engine.domain.perpetual_events import FundingPaid, FundingSettled
 from engine.domain.settings import GatewaySettings, RiskLimits
 from engine.errors import BadInput, BrokenInvariant
 from engine.executor.executor import Executor, ExecutorSettings
@@ -272,7 +273,7 @@ class Replay:
         )
         self._driver = Driver(
             core=self._core, gateway=gateway, venue=venue, recorder=recorder,
-            placed=self._placed, filled=self._filled, listed=self._listed,
+            placed=self._placed, filled=self._filled, seen=self._seen, moved=self._moved,
             at_rest=venue.at_rest if isinstance(venue, PaperVenue) else None,
         )  # fmt: skip
         self._lane = BarLane(self._driver, self._core, says=says)
@@ -362,11 +363,14 @@ class Replay:
             self._sample(now_ns)
         self._driver.play(block[at:])
 
-    def _listed(self, event: Event, now_ns: int) -> None:
-        """Note which markets there are, and forget those long over."""
-        if isinstance(event, InstrumentListed):
+    def _seen(self, event: Event, now_ns: int) -> None:
+        """Note which markets there are and which stamps were funded, and forget those long over."""
+        if isinstance(event, FundingSettled):
+            self.result.funding.on_settled(event)
+        elif isinstance(event, InstrumentListed):
             instrument = event.instrument.id
             self.result.markets.setdefault(instrument, MarketResult(instrument=instrument))
+            self.result.funding.perpetual |= event.instrument.product.signed
         elif isinstance(event, InstrumentResolved):
             market = self.result.markets.get(event.instrument)
             if market is not None:
@@ -378,6 +382,12 @@ class Replay:
             while self._closed and self._closed[0][0] <= now_ns:
                 _, over = self._closed.pop(0)
                 self._forget(over, now_ns)
+
+    def _moved(self, event: Event) -> None:
+        """Count what the venue paid or took by itself."""
+        if isinstance(event, FundingPaid):
+            self.result.funding.paid_micro += event.amount_micro
+            self.result.markets[event.instrument].funding_micro += event.amount_micro
 
     def _forget(self, instrument: InstrumentId, now_ns: int) -> None:
         """Drop a market that is over; the executor keeps what it still holds, at its last mark."""

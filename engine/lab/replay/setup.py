@@ -80,6 +80,8 @@ class ReplayOptions:
     """The name of the instrument of a file of bars; empty = the file's."""
     outcomes: Path | None = None
     """A file of outcomes for markets the recording tells none of; see `read_outcomes`."""
+    funding: Path | None = None
+    """A data set of rates for the perpetual of bars, trades or quotes; None = none are known."""
     job: int | None = None
     """The worker's job it belongs to; None = asked for by hand."""
     sweep: Sweep | None = None
@@ -100,6 +102,7 @@ class ReplayOptions:
             "bar_market": asdict(self.bar_market),
             "instrument": self.instrument,
             "outcomes": None if self.outcomes is None else str(self.outcomes),
+            "funding": None if self.funding is None else str(self.funding),
         }
 
 
@@ -295,11 +298,23 @@ def _opened(options: ReplayOptions, config: Config) -> Recording:
         recording = _dataset(options)
     else:
         recording = open_recording(options.path, options.trade_size_cap, imports)
+    if options.funding is not None:
+        recording = _funded(recording, options.funding)
     if options.outcomes is not None:
         recording = OutcomeRecording(recording, options.outcomes)
     if options.until_ns is not None:
         recording = RecordingUntil(recording, options.until_ns)
     return recording
+
+
+def _funded(recording: Recording, rates: Path) -> Recording:
+    from engine.lab.recordings.funding import with_rates  # noqa: PLC0415 it needs Arrow
+
+    if not isinstance(recording, MadeRecording):
+        raise BadInput(
+            f"{rates.name}: rates go with bars, trades or quotes; a recording says its own funding"
+        )
+    return with_rates(recording, rates)
 
 
 def _dataset(options: ReplayOptions) -> Recording:

@@ -1,10 +1,16 @@
-"""A recording of a perpetual is played long and short: cash, equity and a digest."""
+"""A recording of a perpetual is played long and short: cash, equity, funding and a digest."""
 
 from __future__ import annotations
 
+import gzip
+import json
+import math
+import tarfile
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from engine.bots.bot import Bot
@@ -12,9 +18,15 @@ from engine.domain.events import OrderFilled
 from engine.domain.instruments import AccountId, BotId, Side
 from engine.domain.intents import Target, Urgency
 from engine.domain.money import MICRO
+from engine.domain.perpetual_events import FundingPaid
+from engine.domain.run_funding import RunFunding
 from engine.domain.settings import RiskLimits
+from engine.lab.formats.importing import ImportRequest, import_files
 from engine.lab.recordings.bar_files import BarMarket, BarRecording
+from engine.lab.recordings.door import MadeRecording
+from engine.lab.recordings.funding import with_rates
 from engine.lab.replay.result import ReplayResult
+from engine.lab.replay.run import BarLane
 from engine.lab.replay.setup import assemble
 from engine.strategies.door import Context, Evaluation
 from engine.strategies.sma_cross import SmaCross, SmaCrossParameters
@@ -49,19 +61,27 @@ class Kept(DigestRecorder):
     def __init__(self) -> None:
         super().__init__()
         self.fills: list[OrderFilled] = []
+        self.filled_ns: list[int] = []
+        self.fundings: list[FundingPaid] = []
         self.sides: dict[int, Side] = {}
 
     def append(self, account: str, message: Any, at_ns: int) -> int:
         if isinstance(message, OrderFilled):
             self.fills.append(message)
+            self.filled_ns.append(at_ns)
+        elif isinstance(message, FundingPaid):
+            self.fundings.append(message)
         elif hasattr(message, "order") and hasattr(message.order, "side"):
             self.sides[message.order.id] = message.order.side
         return super().append(account, message, at_ns)
 
 
 def played(path: Path) -> tuple[ReplayResult, Kept, BarRecording]:
-    market = BarMarket(taker_fee_bps=FEE_BPS)
-    recording = BarRecording(path, market=market, name=NAME)
+    recording = BarRecording(path, market=BarMarket(taker_fee_bps=FEE_BPS), name=NAME)
+    return *flipped(recording), recording
+
+
+def flipped(recording: MadeRecording) -> tuple[ReplayResult, Kept]:
     kept = Kept()
     bot = Bot(
         name=BotId("flip"), account=AccountId(ACCOUNT), everything=True,
@@ -82,7 +102,7 @@ def played(path: Path) -> tuple[ReplayResult, Kept, BarRecording]:
         ),
         currency="USDT", tick_ns=recording.tick_ns, decide=lambda _: None,
     )  # fmt: skip
-    return replay.run(lambda *_: None), kept, recording
+    return replay.run(lambda *_: None), kept
 
 
 def test_it_is_held_long_and_short_and_what_it_gains_is_what_its_fills_come_to(
@@ -106,3 +126,80 @@ def test_it_is_held_long_and_short_and_what_it_gains_is_what_its_fills_come_to(
     worth = position * price // divisor
     assert result.equity_end_micro == CASH * MICRO - flow - fees + worth
     assert played(tmp_path / "b.csv")[0].digest == result.digest
+
+
+# -- The funding of recorded rates -----------------------------------------------------------------
+
+WLD = "binance:WLD/USDT:USDT"
+DAYS = 4
+STEP_NS = 180 * S
+
+
+def recorded_market(recordings: Path, folder: Path) -> tuple[Path, list[tuple[int, str]]]:
+    """Write four days of recorded bars of a perpetual; return the file and its recorded rates."""
+    with gzip.open(recordings / "crypto_klines/binance_perp_WLD-USDT_3m.csv.gz", "rt") as lines:
+        rows = [line.strip().split(",") for line in lines][: 1 + DAYS * 480]
+    head, *bars = [row[:6] for row in rows]
+    path = folder / "wld.csv"
+    path.write_text("\n".join(",".join(row) for row in [head, *bars]), encoding="utf-8")
+    archive = recordings / "funding_binance_mexc/binance_usdm_funding_826sym.tar.gz"
+    with tarfile.open(archive) as packed:
+        file = packed.extractfile("funding/WLDUSDT.json")
+        assert file is not None
+        told = json.loads(file.read(), parse_float=str)
+    return path, [(one["t"] * 10**6, str(one["rate"])) for one in told["events"]]
+
+
+def imported_rates(folder: Path, rates: list[tuple[int, str]]) -> Path:
+    path = folder / "rates.csv"
+    rows = [f"{at_ns // 10**6},{rate}" for at_ns, rate in rates]
+    path.write_text("\n".join(["time,rate", *rows]), encoding="utf-8")
+    asked = ImportRequest(files=(path,), instrument=WLD, name="wld-rates")
+    import_files(asked, folder / "data", 1, lambda *_: None)
+    return folder / "data/wld-rates"
+
+
+def recomputed(path: Path, rates: list[tuple[int, str]], kept: Kept, unit: int) -> list[int]:
+    """Return what the stamps within the bars move, of fills, bars and rates alone."""
+    rows = [line.split(",") for line in path.read_text("utf-8").splitlines()[1:]]
+    opens = {int(float(row[0])) * 10**6: row[1] for row in rows}
+    moved = []
+    for at_ns, rate in rates:
+        opened = opens.get(at_ns // STEP_NS * STEP_NS)
+        if opened is None:
+            continue
+        position = sum(
+            one.size if kept.sides[one.order] is Side.BUY else -one.size
+            for one, filled_ns in zip(kept.fills, kept.filled_ns, strict=True)
+            if filled_ns <= at_ns
+        )
+        value = Fraction(position, unit) * Fraction(opened)
+        if position and Fraction(rate):
+            moved.append(math.floor(-value * Fraction(rate) * MICRO))
+    return moved
+
+
+def test_recorded_rates_over_recorded_bars_pay_what_fills_bars_and_rates_come_to(
+    recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, rates = recorded_market(recordings, tmp_path)
+    folder = imported_rates(tmp_path, rates)
+    market = BarMarket(taker_fee_bps=FEE_BPS)
+    bars = BarRecording(path, market=market, name=WLD)
+    result, kept = flipped(with_rates(bars, folder))
+    amounts = [one.amount_micro for one in kept.fundings]
+    unit = 10**bars.instrument.size_decimals
+    assert amounts == recomputed(path, rates, kept, unit)
+    assert min(amounts) < 0 < max(amounts), "it paid and got, long and short"
+    assert (result.funding.stamps, result.funding.paid_micro) == (3 * DAYS, sum(amounts))
+    assert result.markets[WLD].funding_micro == sum(amounts)
+    gained = sum(one.pnl_micro for one in result.markets.values())
+    assert gained == result.equity_end_micro - result.equity_start_micro
+    assert not {"cash_differs", "funding_twice", "position_differs"} & {*result.alerts}
+    without, _ = flipped(BarRecording(path, market=market, name=WLD))
+    assert without.funding.summary() == RunFunding()
+    assert RunFunding().sentence == "Funding: not in this data, counted as none."
+    monkeypatch.setattr(BarLane, "take", lambda _, made: made.events())
+    event_by_event, _ = flipped(with_rates(BarRecording(path, market=market, name=WLD), folder))
+    assert event_by_event.digest == result.digest
+    assert event_by_event.equity == result.equity
