@@ -277,7 +277,9 @@ def show_proof() -> None:
     """Draw the receipt of the latest stop."""
     found = ask(latest_receipt, engine_id(), STOP_PROOF)
     if found is not None:
-        with st.expander(f"Proof of the latest stop, {moment(found.reported_ns)}"):
+        with st.expander(
+            f"Proof of the latest stop, {moment(found.reported_ns)}", key="fold_proof"
+        ):
             st.html(receipts.html(found))
             panels.links(panels.link("All proofs of stops", "journal", audit=STOP_PROOF))
 

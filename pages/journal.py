@@ -185,7 +185,7 @@ def show(rows: list[Row], columns: dict[str, tuple[str, str]], key: str, name: s
     row = next((row for row in rows if row[name] == chosen), None)
     if row is not None and "said" in row:
         st.text(f"Record {row['seq']:,}: {row['said']}")
-        with st.expander("The record as it is stored"):
+        with st.expander("The record as it is stored", key="fold_record"):
             show_whole(row)
     elif row is not None:
         show_whole(row)

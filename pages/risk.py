@@ -59,7 +59,9 @@ def show_latch() -> None:
         )
     receipt = ask(latest_receipt, engine_id())
     if receipt is not None:
-        with st.expander("Receipt of the latest KILL", expanded=latch is not None):
+        with st.expander(
+            "Receipt of the latest KILL", expanded=latch is not None, key="fold_receipt"
+        ):
             st.html(receipts.html(receipt))
             panels.links(panels.link("All receipts", "journal", audit=KILL_PROOF))
     commands.show_progress("latch")

@@ -149,7 +149,7 @@ def show_one(name: str, document: RuleDocument, saved: SavedRule | None) -> None
             }
             for one in ask(rule_versions, engine_id(), name)
         ]
-        with st.expander(count(len(rows), "version")):
+        with st.expander(count(len(rows), "version"), key="fold_versions"):
             table(rows, VERSIONS, key="rule_versions")
 
 
@@ -220,7 +220,7 @@ def show_editor(known: dict[str, IndicatorEntry]) -> None:
 @guard.part("A new rule")
 def show_new(removed: list[SavedRule], known: dict[str, IndicatorEntry]) -> None:
     """Draw the ways to begin: an imported file, or one that was removed."""
-    with st.expander("Import a file, or restore a removed rule"):
+    with st.expander("Import a file, or restore a removed rule", key="fold_rule_import"):
         file = st.file_uploader("A rule as JSON", type=["json"], key="rule_import")
         if file is not None and st.button("Open in the editor", key="rule_open"):
             try:

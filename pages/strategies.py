@@ -174,9 +174,9 @@ def show_one(name: str, entry: StrategyEntry) -> None:
         )
     )
     probe.picture(name, entry)
-    with st.expander("Idea, source, when it loses"):
+    with st.expander("Idea, source, when it loses", key="fold_idea"):
         st.text(entry.idea or "Its file says nothing of it.")
-    with st.expander("Parameters"):
+    with st.expander("Parameters", key="fold_parameters"):
         fields = entry.parameters.get("properties", {})
         panels.facts(
             {

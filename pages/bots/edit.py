@@ -103,7 +103,7 @@ def show() -> None:
 
 def show_saved(saved: Mapping[str, Any]) -> None:
     """Draw all settings of a bot as they were saved last."""
-    with st.expander("Settings as saved"):
+    with st.expander("Settings as saved", key="fold_saved"):
         flat = {name: value for name, value in saved.items() if name != "parameters"}
         flat |= {f"parameters.{name}": value for name, value in saved["parameters"].items()}
         lists = {name: ", ".join(v) or "none" for name, v in flat.items() if isinstance(v, list)}
@@ -114,7 +114,7 @@ def show_saved(saved: Mapping[str, Any]) -> None:
 def show_history(name: str) -> None:
     """Draw what each saved version changed of a bot, the newest first."""
     mine = [one for one in ask_seldom(bot_changes, engine_id=engine_id()) if one.bot == name]
-    with st.expander(f"History: {count(len(mine), 'version')}"):
+    with st.expander(f"History: {count(len(mine), 'version')}", key="fold_history"):
         for one in reversed(mine[-HISTORY_SHOWN:]):
             what = "changed" if one.before else "made"
             force = f"in force {moment(one.applied_ns)}" if one.applied_ns else "never in force"
@@ -133,7 +133,7 @@ def _show_change(one: BotChange) -> None:
     )
     differs = changes(before.document, after.document)
     mine = [change for change in differs if change.path.startswith(f"bots.{one.bot}.")]
-    drafts.show_changes(mine, before.document, after.document)
+    drafts.show_changes(f"version_{one.version}", mine, before.document, after.document)
 
 
 @guard.part("Removed bots")
@@ -147,7 +147,7 @@ def show_removed() -> None:
     }
     if not gone or "draft:bots" in st.session_state:
         return
-    with st.expander(f"Restore a removed bot ({len(gone)})"):
+    with st.expander(f"Restore a removed bot ({len(gone)})", key="fold_restore"):
         name = st.selectbox("Removed bot", list(gone), key="restore_which")
         one = gone[name]
         kept = json.loads(one.before)
@@ -172,7 +172,9 @@ def _form(edited: Edited, against: SettingsVersion) -> None:
     with st.form(f"edit:{bot.name}:{edited.base.version}", border=False):
         diff = _fields(bot, edited.base.document)
         if bot.strategy in catalog:
-            with st.expander(f"Parameters of {literal(bot.strategy)}", expanded=True):
+            with st.expander(
+                f"Parameters of {literal(bot.strategy)}", expanded=True, key="fold_edit_parameters"
+            ):
                 given = forms.form(
                     forms.filled(catalog[bot.strategy].parameters, bot.parameters),
                     f"edit_{bot.name}",
@@ -210,7 +212,7 @@ def _fields(bot: BotSettings, document: SettingsDocument) -> dict[str, Any]:
     if follows != bot.follows:
         diff["follows"] = follows
     diff |= forms.form(forms.of_now(bot, OWN), f"edit_{bot.name}")
-    with st.expander(SIZING):
+    with st.expander(SIZING, key="fold_edit_sizing"):
         shown = forms.of_now(bot.sizing, tuple(Sizing.model_fields))
         sizing = forms.form(shown, f"edit_{bot.name}_sizing")
     return diff | ({"sizing": sizing} if sizing else {})

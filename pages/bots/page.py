@@ -282,7 +282,7 @@ def _actions(bot: Mapping[str, Any]) -> None:
             if st.button(label, disabled=not takes(bot, asked), key=key):
                 commands.send(command, slot)
         if takes(bot, BotHappened.STOP_ASKED):
-            with st.popover("Stop…"):
+            with st.popover("Stop…", key=f"fold_stop_{name}"):
                 _stop(bot, slot)
 
 
@@ -293,8 +293,8 @@ def _needs_reason(bot: Mapping[str, Any]) -> bool:
 
 def _start_loser(bot: Mapping[str, Any], slot: str) -> None:
     """Ask why real money is to follow what loses by the evidence; the engine asks the same."""
-    with st.popover("Start…"):
-        name, strategy = str(bot["name"]), str(bot["strategy"])
+    name, strategy = str(bot["name"]), str(bot["strategy"])
+    with st.popover("Start…", key=f"fold_start_{name}"):
         reason = forms.reason_asked(
             f"reason_{name}",
             f"{strategy} loses by its evidence. Why start it with REAL MONEY?",

@@ -358,7 +358,7 @@ def _strategy(base: BotDraft, document: SettingsDocument) -> BotDraft:
     evidence.note(strategy)
     panels.note(entry.about or "Its file does not say what it does.")
     probe.picture(strategy, entry)
-    with st.expander("Idea, source, when it loses"):
+    with st.expander("Idea, source, when it loses", key="fold_idea"):
         st.text(entry.idea or "Its file says nothing of it.")
     del document
     kept = base.parameters if strategy == base.strategy else {}

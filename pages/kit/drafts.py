@@ -83,7 +83,7 @@ def _review(slot: str, diff: dict[str, object], base_version: int) -> None:
             st.markdown("Nothing differs from the saved settings.")
             return
         st.markdown(f"**These values change** (from version {base_version}):")
-        show_changes(differs, base.document, document)
+        show_changes(slot, differs, base.document, document)
         with st.container(horizontal=True):
             save_now = st.button("Save these changes", type="primary", key=f"save:{slot}")
             if save_now and keep(slot, diff, base_version) is not None:
@@ -108,7 +108,7 @@ def refusal(diff: Mapping[str, object], base: SettingsVersion) -> str:
 def show_difference(diff: Mapping[str, object], base: SettingsVersion) -> None:
     """Draw what a valid change changes."""
     document = _changed(diff, base)
-    show_changes(changes(base.document, document), base.document, document)
+    show_changes("difference", changes(base.document, document), base.document, document)
 
 
 def _changed(diff: Mapping[str, object], base: SettingsVersion) -> SettingsDocument:
@@ -180,9 +180,12 @@ class ChangedSetting(NamedTuple):
 
 
 def show_changes(
-    differs: Sequence[Change], before: SettingsDocument, after: SettingsDocument
+    slot: str, differs: Sequence[Change], before: SettingsDocument, after: SettingsDocument
 ) -> None:
-    """Draw changes under what they are part of; of a new part the defaults are folded away."""
+    """Draw changes under what they are part of; of a new part the defaults are folded away.
+
+    `slot` differs for each list of changes on a page.
+    """
     catalog = ask(strategies, engine_id())
     whole = merged(before.model_dump(mode="json"), after.model_dump(mode="json"))
     old, new = (_parts(one) for one in (before, after))
@@ -196,23 +199,25 @@ def show_changes(
         order = list(lines[0].place.fields.model_fields)
         lines.sort(key=lambda line: order.index(line.place.names[0]) if line.place.names else -1)
         if part in new and part not in old:
-            _show_new(part, lines)
+            _show_new(slot, part, lines)
         elif part in old and part not in new:
             st.markdown(f"**{literal(part)} is removed**")
-            with st.expander(f"{count(len(lines), 'setting')} it had"):
+            with st.expander(f"{count(len(lines), 'setting')} it had", key=f"fold_{slot}_{part}"):
                 panels.facts({line.place.title: _word(line.change.before) for line in lines})
         else:
             st.markdown(f"**{literal(part)}**")
             panels.facts({line.place.title: _arrow(line) for line in lines})
 
 
-def _show_new(part: str, lines: Sequence[ChangedSetting]) -> None:
+def _show_new(slot: str, part: str, lines: Sequence[ChangedSetting]) -> None:
     st.markdown(f"**{literal(part)} is new**")
     usual = [line for line in lines if _is_usual(line)]
     chosen = [line for line in lines if line not in usual and line.place.names != ("name",)]
     panels.facts({line.place.title: _word(line.change.after) for line in chosen})
     if usual:
-        with st.expander(f"{count(len(usual), 'setting')} as by default"):
+        with st.expander(
+            f"{count(len(usual), 'setting')} as by default", key=f"fold_{slot}_{part}"
+        ):
             panels.facts({line.place.title: _word(line.change.after) for line in usual})
 
 
@@ -282,7 +287,7 @@ def show_stale(late: Stale) -> None:
         f"Not saved: {literal(late.latest.who)} saved version {late.latest.version} while you were "
         f"editing version {late.base.version}. What changed since then, before and after:"
     )
-    show_changes(late.changes_since, late.base.document, late.latest.document)
+    show_changes("since", late.changes_since, late.base.document, late.latest.document)
     panels.note("Your values are still in the form; review them against these and save again.")
 
 

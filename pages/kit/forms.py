@@ -40,7 +40,7 @@ def form(schema: JsonSchema, slot: str) -> dict[str, Any]:
     given: dict[str, Any] = {}
     changed = {title: sum(name in usual for name in names) for title, names in groups.items()}
     labels = [f"{title} · {many} changed" if many else title for title, many in changed.items()]
-    for tab, names in zip(st.tabs(labels), groups.values(), strict=True):
+    for tab, names in zip(st.tabs(labels, key=f"{slot}_tabs"), groups.values(), strict=True):
         with tab:
             given |= _drawn(schema, names, slot)
     return given

@@ -549,7 +549,7 @@ NEW_SLOT = "new_backtest"
 @guard.part("A new backtest")
 def _show_new(*, opened: bool) -> None:
     """Draw the form under a heading that opens; and how far the one asked for last is."""
-    with st.expander("New backtest", expanded=opened, icon=":material/add:"):
+    with st.expander("New backtest", expanded=opened, icon=":material/add:", key="fold_new"):
         panels.note(
             "The same strategies, risk, planner and executor as in trading, at a paper account. "
             "Bars are filled by stated laws: an order meets the next bar's open, never the close "

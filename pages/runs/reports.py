@@ -238,7 +238,7 @@ def show_comparison(listed: TableRow) -> None:
     panels.note("Positions still held at the end of a day are valued at the last two-sided mid.")
     st.subheader("Share of cancels ahead of us")
     panels.note(share(found))
-    with st.expander("Inputs"):
+    with st.expander("Inputs", key="fold_inputs"):
         made = {name: str(value) for name, value in found["parameters"].items()}
         panels.facts({**made, "digest": found["digest"]})
         hours = f"--days {found['days']} --hours {found['hours']:g} --seed {found['seed']}"

@@ -286,7 +286,11 @@ def _account(known: AccountFacts, settings: AccountSettings | None, *, alive: bo
     st.html(_checklist(steps(known)))
     for examiner, verdict in ((Examiner.DOCTOR, known.doctor), (Examiner.SELFTEST, known.selftest)):
         if verdict is not None:
-            with st.expander(literal(_title(examiner, verdict)), expanded=not verdict.green):
+            with st.expander(
+                literal(_title(examiner, verdict)),
+                expanded=not verdict.green,
+                key=f"fold_{examiner}_{name}",
+            ):
                 st.html(_findings(verdict.findings))
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button(
@@ -377,7 +381,7 @@ def show_quote_life() -> None:
     }
     if not found:
         return
-    with st.expander("Automatic quote expiry"):
+    with st.expander("Automatic quote expiry", key="fold_quote_life"):
         name = str(st.selectbox("Account", list(found), key="quote_life_account"))
         expiry = found[name]
         said = {"early_s": expiry.early_s, "least_s": expiry.least_s}

@@ -186,7 +186,7 @@ def show_automation(base: SettingsVersion) -> None:
     accounts = base.document.accounts
     if not accounts:
         return
-    with st.expander("Automatic redeem and merge"):
+    with st.expander("Automatic redeem and merge", key="fold_automation"):
         name = str(st.selectbox("Account", list(accounts), key="automation_account"))
         account = accounts[name]
         panels.note(f"{name}, {account.mode.upper()}, as saved: {automation(account)}.")

@@ -48,7 +48,7 @@ def asked(slot: str, label: str) -> dict[str, Any] | None:
             placeholder="exposure_instrument_max=20%, open_orders_max=50",
             key=f"{slot}_limits",
         )
-        with st.expander(f"Parameters of {literal(strategy)}"):
+        with st.expander(f"Parameters of {literal(strategy)}", key=f"fold_{slot}_parameters"):
             parameters = forms.form(catalog[strategy].parameters, f"{slot}_{strategy}")
         sent = st.form_submit_button(label, type="primary")
     if not sent:

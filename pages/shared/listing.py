@@ -129,7 +129,8 @@ def show_watch(identifier: str) -> None:
     """Draw on which lists a market is; put it on one, or take it off."""
     lists = my_lists()
     on = [name for name, ids in lists.items() if identifier in ids]
-    with st.popover(f"On {literal(', '.join(on))}" if on else "Watch…", icon=":material/star:"):
+    label = f"On {literal(', '.join(on))}" if on else "Watch…"
+    with st.popover(label, icon=":material/star:", key=f"fold_watch_{identifier}"):
         chosen = st.multiselect(
             "Watch lists",
             list(lists),

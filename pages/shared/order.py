@@ -202,7 +202,7 @@ def _cancel(account: str, number: int, bot: str, slot: str, *, alive: bool) -> N
     if not alive:
         commands.note_no_engine()
         return
-    with st.popover("Cancel this order…"):
+    with st.popover("Cancel this order…", key=f"fold_cancel_{slot}"):
         st.markdown(
             f"Asks the engine to cancel order {number} at {literal(account)}, and only this one. "
             "It may still fill until the venue has answered."

@@ -85,7 +85,7 @@ def _result(slot: str) -> None:
 @guard.part("The picture of its idea")
 def picture(name: str, entry: StrategyEntry) -> None:
     """Draw what a strategy with its defaults does on a made-up path, once the worker has it."""
-    with st.expander("Picture of its idea"):
+    with st.expander("Picture of its idea", key="fold_picture"):
         if DRAWABLE & entry.parameters.get("properties", {}).keys():
             _picture(name, entry.digest)
         else:
