@@ -112,7 +112,7 @@ def steps_of(
 
     steps = {
         STOP: lambda: noted(STOP, made.stop(now_ns).sentence()),
-        START: lambda: noted(START, made.start(paused=paused)),
+        START: lambda: noted(START, made.start(config().journal_path, paused=paused)),
     }
     return list(steps.values()) if what == RESTART else [steps[what]]
 

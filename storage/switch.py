@@ -2,11 +2,15 @@
 
 Pages and the command line use it alike; the desk's other programs go on. `start_paused` is a mark
 the engine's start takes: every bot is paused in the journal before the first order.
+
+A state file of an older version is brought up to date by a start, as `make run` does it.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -14,12 +18,15 @@ import msgspec
 from engine.errors import BadRequest, NoEngine, StorageError
 from storage import supervisor
 from storage.commands import STOP_PROOF, Receipt, latest_receipt
-from storage.database import note, reading, transaction, writing
+from storage.database import filled, note, reading, transaction, writing
 from storage.files import write_whole
+from storage.projection import bring_up_to_date
 from storage.supervisor import FAILURES, ProgramStatus, SupervisorFault
 from storage.users import ENGINE_ID
 
 PROGRAM = "engine"
+READERS = ("worker", "watch", "dashboard")
+"""Programs that have the state file open and know the schema of the version they began with."""
 SECOND_NS = 1_000_000_000
 WAIT_S = 90.0
 """What a stop or a start may take: supervisor kills an engine that stops for longer than 60 s."""
@@ -64,23 +71,46 @@ class EngineSwitch(msgspec.Struct, frozen=True, kw_only=True):
         except FAILURES as error:
             raise self._no_desk() from error
 
-    def start(self, *, paused: bool) -> str:
-        """Start the engine; return what to say.
+    def start(self, journal: Path, *, paused: bool) -> str:
+        """Start the engine on a state file as this version needs it; return what to say.
 
-        Raises BadRequest where it runs or does not start, NoEngine where no desk runs.
+        Raises BadRequest where it runs or does not start, NoEngine where no desk runs, StorageError
+        where the state file, whose journal is at `journal`, cannot be brought up to date.
         """
         now = self.status()
         if now.state in (supervisor.RUNNING, supervisor.STARTING):
             raise BadRequest(f"the engine runs already, process {now.pid}", "already_runs")
         if paused:
             write_whole(self.start_paused_path, b"by the engine's switch\n")
+        newer = self._bring_up_to_date(journal)
         try:
             self._call("startProcess")
         except SupervisorFault as fault:
             why = self._last_error() or fault.faultString
             raise BadRequest(f"the engine does not start: {why}", "not_started") from None
         with_what = "; every bot that would trade is paused" if paused else ""
-        return f"started{with_what}: process {self.status().pid}"
+        return f"started{with_what}: process {self.status().pid}{newer}"
+
+    def _bring_up_to_date(self, journal: Path) -> str:
+        """Migrate an older state file with a copy of it; return what to say, empty = nothing.
+
+        The programs that know the former schema are started again, but for the one that asks: it
+        has just brought the file to its own.
+        """
+        if not filled(self.state_path):
+            return ""  # the engine's own start says what is lost
+        kept = bring_up_to_date(self.state_path, journal)
+        if kept is None:
+            return ""
+        again = list[str]()
+        for name, one in supervisor.programs(supervisor.socket_in(self.run_folder)).items():
+            if name in READERS and one.state == supervisor.RUNNING and one.pid != os.getpid():
+                with suppress(SupervisorFault):  # it ended by itself: supervisor starts it again
+                    self._call("stopProcess", name)
+                self._call("startProcess", name)
+                again.append(name)
+        others = f", and {', '.join(again)} started again with it" if again else ""
+        return f"; the state was brought up to date{others}, the one before is kept in {kept}"
 
     def stop(self, clock: Callable[[], int]) -> StopResult:
         """Stop the engine and wait for its end; `clock` gives ns UTC.
@@ -116,10 +146,10 @@ class EngineSwitch(msgspec.Struct, frozen=True, kw_only=True):
             found = latest_receipt(connection, ENGINE_ID, STOP_PROOF)
         return found if found is not None and found.latched_ns >= since_ns else None
 
-    def _call(self, method: str) -> None:
+    def _call(self, method: str, program: str = PROGRAM) -> None:
         path = supervisor.socket_in(self.run_folder)
         try:
-            supervisor.call(path, method, PROGRAM, True, timeout_s=WAIT_S)
+            supervisor.call(path, method, program, True, timeout_s=WAIT_S)
         except SupervisorFault:
             raise
         except FAILURES as error:

@@ -2,7 +2,8 @@
 
 The desk's other programs go on. A stop cancels every order and proves that none is left; its
 receipt is printed. `--paused` starts with every bot paused that would trade: in the journal, before
-the first order.
+the first order. A state file of an older version is brought up to date before it is started, with a
+copy of what it was.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
         answer |= {"stopped": True, "ran": stopped.ran, "proven": stopped.proven}
         code = int(stopped.ran and not stopped.proven)
     if args.verb != "stop":
-        lines.append(noted("start", switch.start(paused=args.paused)))
+        lines.append(noted("start", switch.start(config.journal_path, paused=args.paused)))
         answer |= {"started": True, "paused": args.paused}
     text = "\n".join(lines)
     say(args, answer | {"text": text}, text)

@@ -15,7 +15,7 @@ from engine.cli.start_watch import ended
 from engine.clock import WallClock
 from storage.commands import STOP_PROOF, Receipt, keep_receipt
 from storage.database import reading, transaction, writing
-from storage.schema import migrate
+from storage.schema import check_schema, migrate
 from storage.supervisor import socket_in
 from storage.users import ENGINE_ID
 from storage.views import audit
@@ -97,6 +97,24 @@ def test_an_engine_that_runs_is_not_started_again_nor_paused(
     code, answer = said(capsys, "start", "--paused")
     assert (code, answer["reason"]) == (3, "already_runs")
     assert not (desk.home / "run" / "start_paused").exists()
+
+
+def test_a_start_brings_an_older_state_up_to_date_and_keeps_the_one_before(
+    desk: SwitchedDesk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = desk.home / "pitboss.db"
+    with writing(state) as connection:
+        connection.execute("DROP TABLE run_notes")
+    desk.supervisor.programs |= {"engine": "STOPPED", "worker": "RUNNING", "watch": "STOPPED"}
+    code, answer = said(capsys, "start")
+    assert (code, desk.runs) == (0, True)
+    check_schema(state)
+    (kept,) = desk.home.glob("pitboss.was-*.db")
+    assert f"worker started again with it, the one before is kept in {kept}" in answer["text"]
+    moved = [one[:2] for one in desk.supervisor.asked if one[0] in ("stopProcess", "startProcess")]
+    assert moved == [("stopProcess", "worker"), ("startProcess", "worker"),
+                     ("startProcess", "engine")]  # fmt: skip
+    assert said(capsys, "restart")[1]["text"].count("up to date") == 0
 
 
 def test_an_engine_that_does_not_start_says_why(
