@@ -43,6 +43,9 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
 
 
+QUEUED = "queued as job "
+"""What the answer of a command begins with that made a job; its number follows."""
+
 JOB_ENDS = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
 
 
@@ -142,6 +145,12 @@ def _refuse_when_full(connection: Connection, engine_id: str) -> None:
 
 def _tell(connection: Connection, engine_id: str, text: str, now_ns: int) -> None:
     raise_alert(connection, engine_id, caution("job", text), None, now_ns)
+
+
+def number_in(answer: str) -> int | None:
+    """Return which job the answer of a command says it made; None = it made none."""
+    number = answer.removeprefix(QUEUED)
+    return int(number) if number != answer and number.isdigit() else None
 
 
 def find(connection: Connection, engine_id: str, job: int) -> Job | None:

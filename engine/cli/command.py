@@ -1,5 +1,7 @@
 """`python -m engine command`: leave a command for the engine, and wait for its answer.
 
+With `--wait` a job is waited for until it has ended: its result is said, or why it failed.
+
 A person types prices and sizes as a venue writes them; the command carries the instrument's own
 increments.
 """
@@ -30,14 +32,17 @@ from engine.errors import BadInput, NoEngine
 from engine.locks import held
 from storage.commands import ENDS, CommandState, LeftCommand, find, leave
 from storage.database import writing
+from storage.jobs import JOB_ENDS, Job, JobState, number_in
+from storage.jobs import find as find_job
 from storage.live import listed
 from storage.users import ENGINE_ID
 from storage.views.frame import engine_seen
 
-HELP = "queue a command for the engine and wait for its answer"
+HELP = "queue a command for the engine and wait for its answer; with --wait for its job's end, too"
 
 WAIT_S = 30.0
 POLL_S = 0.02
+JOB_POLL_S = 0.2
 NOTICE_AFTER_S = 1.0
 """A wait is felt from here on."""
 STARTS_S = 1.0
@@ -64,20 +69,52 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kind", choices=sorted(kinds()), metavar="KIND", help=", ".join(kinds()))
     parser.add_argument("fields", nargs="*", metavar="field=value", help="e.g. bot=demo-updown")
     parser.add_argument(
-        "--wait", type=amount(0, WAIT_S_MAX), default=WAIT_S, help="s: for the answer"
+        "--wait",
+        type=amount(0, WAIT_S_MAX),
+        help=f"s: for the answer, and where it is given, for the end of a job (default: {WAIT_S:g} "
+        "for the answer alone)",
     )
 
 
 def run(args: argparse.Namespace, config: Config) -> int:
-    """Leave it, wait, tell the answer. 0 = done, 1 = refused, failed or not answered."""
+    """Leave it, wait, print the answer, and the end of a job that was waited for.
+
+    0 = done, 1 = refused, failed, not answered or not ended in time.
+    """
+    wait_s = WAIT_S if args.wait is None else args.wait
+    until = time.monotonic() + wait_s
+    job = None
     with writing(config.state_path) as connection:
         command = _command(args.kind, args.fields, lambda key: listed(connection, ENGINE_ID, key))
-        left = leave_and_wait(config, connection, command, args.wait)  # type: ignore[arg-type]
+        left = leave_and_wait(config, connection, command, wait_s)  # type: ignore[arg-type]
+        if args.wait is not None and (number := number_in(left.answer)) is not None:
+            job = _job_waited_for(connection, number, until)
     took = f" after {(left.answered_ns - left.created_ns) / 1e6:.0f} ms" if left.answered_ns else ""
     said = left.answer or "the engine has not answered; it may still do it"
-    answer = {"id": left.id, "state": left.state, "answer": left.answer}
-    say(args, answer, f"{left.state}{took}: {said}")
-    return 0 if left.state is CommandState.DONE else 1
+    answer: dict[str, object] = {"id": left.id, "state": left.state, "answer": left.answer}
+    text = f"{left.state}{took}: {said}"
+    if job is not None:
+        answer["job"] = {"id": job.id, "state": job.state, "result": job.result, "error": job.error}
+        text += f"\n{_said_of_job(job)}"
+    say(args, answer, text)
+    done = left.state is CommandState.DONE and (job is None or job.state is JobState.DONE)
+    return 0 if done else 1
+
+
+def _job_waited_for(connection: Connection, number: int, until: float) -> Job | None:
+    """Return a job at its end, or where it stands at the monotonic time `until`, in s."""
+    print(f"job {number} is queued: waiting for its end", file=sys.stderr, flush=True)
+    while True:
+        job = find_job(connection, ENGINE_ID, number)
+        if job is None or job.state in JOB_ENDS or time.monotonic() >= until:
+            return job
+        time.sleep(JOB_POLL_S)
+
+
+def _said_of_job(job: Job) -> str:
+    if job.state not in JOB_ENDS:
+        return f"job {job.id} is {job.state}, and goes on: see page Jobs"
+    return f"job {job.id} {job.state}: {job.error or job.result or 'nothing to report'}"
 
 
 def leave_and_wait(

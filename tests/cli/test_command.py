@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
 import pytest
 
+from engine.__main__ import main
 from engine.cli.command import _command as command_of
 from engine.cli.command import kinds
 from engine.domain.commands import (
@@ -27,6 +31,13 @@ from engine.domain.commands.wallet import AdoptTokens
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Kind, Leg, Side
 from engine.domain.intents import Urgency
 from engine.errors import BadInput
+from engine.locks import locked
+from storage import commands, jobs
+from storage.commands import CommandState
+from storage.database import transaction, writing
+from storage.jobs import JobState
+from storage.schema import migrate
+from storage.users import ENGINE_ID
 
 BINARY = Instrument(
     id=InstrumentId("demo:coin"), kind=Kind.BINARY, currency="pUSD", price_decimals=4,
@@ -129,3 +140,70 @@ def test_every_kind_is_told_in_the_documentation() -> None:
     text = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
     ours = [name for name, kind in kinds().items() if kind not in ADDED_COMMANDS]
     assert [kind for kind in ours if f"`{kind}`" not in text] == []
+
+
+class Answering(threading.Thread):
+    """What an engine and a worker do with the first job that is asked for, on a thread."""
+
+    def __init__(self, state: Path, ends: dict[str, Any]) -> None:
+        super().__init__(daemon=True)
+        self._state = state
+        self._ends = ends
+        """How the job ends; empty = it does not."""
+
+    def run(self) -> None:
+        with writing(self._state) as connection:
+            (left,) = until(lambda: commands.claim(connection, ENGINE_ID, 1))
+            number = jobs.queue(
+                connection, engine_id=ENGINE_ID, kind="backup", arguments="{}", who="test", now_ns=2
+            )
+            said = f"{jobs.QUEUED}{number}"
+            done = CommandState.DONE
+            with transaction(connection):
+                commands.answer(connection, ENGINE_ID, left.id, state=done, text=said, now_ns=3)
+            job = jobs.claim(connection, ENGINE_ID, 4)
+            if job is not None and self._ends:
+                jobs.finish(connection, ENGINE_ID, job, now_ns=5, **self._ends)
+
+
+def until(found: Callable[[], Any]) -> Any:
+    """Return the first answer that is one."""
+    for _ in range(500):
+        if got := found():
+            return got
+        time.sleep(0.01)
+    raise AssertionError("it did not come")
+
+
+DONE = {"state": JobState.DONE, "result": '{"file": "a"}'}
+FAILED = {"state": JobState.FAILED, "error": "the disk is full"}
+
+
+@pytest.mark.parametrize(
+    ("words", "ends", "code", "job"),
+    [
+        (["--wait", "5"], DONE, 0, ['job 1 done: {"file": "a"}']),
+        (["--wait", "5"], FAILED, 1, ["job 1 failed: the disk is full"]),
+        (["--wait", "0.4"], {}, 1, ["job 1 is running, and goes on: see page Jobs"]),
+        ([], {}, 0, []),
+    ],
+)
+def test_a_wait_for_a_job_lasts_until_it_has_ended(
+    words: list[str],
+    ends: dict[str, Any],
+    code: int,
+    job: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("PITBOSS_HOME", str(tmp_path))
+    migrate(tmp_path / "pitboss.db")
+    with locked(tmp_path / "run/engine.lock", "engine"):
+        answering = Answering(tmp_path / "pitboss.db", ends)
+        answering.start()
+        assert main(["command", "run-job", "job=backup", *words]) == code
+        answering.join()
+    first, *then = capsys.readouterr().out.splitlines()
+    assert (first.startswith("done after "), first.endswith(": queued as job 1")) == (True, True)
+    assert then == job

@@ -209,7 +209,7 @@ def run_job(engine: Engine, command: RunJob, who: str) -> Pending:
             who=who,
             now_ns=now_ns,
         )
-        return f"queued as job {number}"
+        return f"{jobs.QUEUED}{number}"
 
     return where_files_are_written(engine, do)
 
