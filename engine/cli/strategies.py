@@ -33,7 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sub = parsers.add_parser("prove", help="compute what recorded data shows; takes minutes")
     sub.add_argument("names", metavar="NAME", nargs="*", default=[], help="of strategies; all")
     sub.add_argument(
-        "--data", metavar="PATH", action="append", default=[], help="a recording or file of bars"
+        "--data",
+        metavar="PATH",
+        action="append",
+        default=[],
+        help="a recording or file of bars; 'A + B' = files of bars played at the same time",
     )
     sub.add_argument("--beside", action="store_true", help="a column for each recording or file")
     sub = parsers.add_parser("new", help="write a documented skeleton and its test as a plug-in")

@@ -38,6 +38,7 @@ from engine.errors import BadInput
 from engine.lab.recordings.bar_files import BarMarket, BarRecording
 from engine.lab.recordings.door import Recording
 from engine.lab.recordings.open import instrument_recorded, open_recording
+from engine.lab.recordings.side_by_side import SideBySide
 from engine.lab.replay.result import ReplayResult
 from engine.lab.replay.run import ACCOUNT, CURRENCY, Replay, assemble, play
 from engine.lab.replay.setup import BAR_FILES, DATASET, REPLAY_MARK_AGE_MS, make_ready
@@ -58,6 +59,8 @@ BAR_MARKET = BarMarket(slippage_bps=1.0)
 DRAWS = 4_000
 DRAWS_AT_ONCE = 200
 DAY_NS = 86_400 * SECOND_NS
+TOGETHER = " + "
+"""Stands between the names of files that are played at the same time."""
 NOTHING_HERE = (
     "there is no data here: record some, bring a file of bars on the Backtests page, name a path, "
     "or set PITBOSS_DATA"
@@ -68,10 +71,11 @@ ProofProgress = Callable[[int, int, str], None]
 
 
 class DataSet(NamedTuple):
-    """Something that can be played: a recording, or bars of a file or of an import."""
+    """Something that can be played: a recording, or bars of files or of imports."""
 
     name: str
-    path: Path
+    paths: tuple[Path, ...]
+    """Several are files of bars that are played at the same time."""
     bars: bool
     kind: Kind = RAW
     """Of the instrument of the bars, or of the first one recorded."""
@@ -113,13 +117,16 @@ def data_here(config: Config, named: Sequence[str] = ()) -> tuple[list[DataSet],
     """Return what can be played, and a sentence for each thing that was left out.
 
     Recordings made here, files of bars brought here, and what lies in PITBOSS_DATA; or, of paths,
-    those alone. Raises BadInput for a path that is none.
+    those alone. `A + B` names files of bars that are played at the same time. Raises BadInput
+    for a path that is none.
     """
+    made: dict[str, DataSet] = {}
     if named:
-        wanted = [Path(one) for one in named]
-        for one in wanted:
-            if not one.exists():
-                raise BadInput(f"{one}: there is no such file or folder")
+        several = [one for one in named if TOGETHER in one and not Path(one).exists()]
+        for text in several:
+            together = _together([Path(one.strip()) for one in text.split(TOGETHER)])
+            made[together.name] = together
+        wanted = [_existing(Path(one)) for one in named if one not in several]
     else:
         folders = [config.recordings_folder, config.data_folder, config.data]
         wanted = [
@@ -128,7 +135,6 @@ def data_here(config: Config, named: Sequence[str] = ()) -> tuple[list[DataSet],
             if folder is not None and folder.is_dir()
             for one in sorted(folder.iterdir())
         ]
-    made: dict[str, DataSet] = {}
     left: list[str] = []
     for path in wanted:
         for one in (path, *_bars_in(path)):
@@ -139,6 +145,23 @@ def data_here(config: Config, named: Sequence[str] = ()) -> tuple[list[DataSet],
             else:
                 made.setdefault(found.name, found)
     return list(made.values()), left
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise BadInput(f"{path}: there is no such file or folder")
+    return path
+
+
+def _together(paths: Sequence[Path]) -> DataSet:
+    """Return bars as one set, of the first one's kind.
+
+    Raises BadInput where they cannot be played together.
+    """
+    parts = [_bars(_existing(path)) for path in paths]
+    currency, first = SideBySide(parts).currency, parts[0].instrument
+    name = TOGETHER.join(path.name for path in paths)
+    return DataSet(name, tuple(paths), bars=True, kind=first.kind, currency=currency)
 
 
 def _bars_in(path: Path) -> list[Path]:
@@ -156,9 +179,9 @@ def _data(path: Path) -> DataSet:
         open_recording(path)
         recorded = instrument_recorded(path)
         if recorded is None:
-            return DataSet(path.name, path, bars=False)
+            return DataSet(path.name, (path,), bars=False)
         first = recorded
-    return DataSet(path.name, path, bars, first.kind, first.currency)
+    return DataSet(path.name, (path,), bars, first.kind, first.currency)
 
 
 def _bars(path: Path) -> BarRecording:
@@ -205,9 +228,7 @@ def _proven(
     config: Config, strategies: Sequence[str], data: DataSet, now_ns: int, progress: ProofProgress
 ) -> Iterator[EvidenceRow]:
     """Play one set of data to all strategies in one pass; give a row for each."""
-    recording: Recording = (
-        _bars(data.path) if data.bars else open_recording(data.path, imports=config.imports_folder)
-    )
+    recording = _opened(config, data)
     trials = [
         EvidenceTrial(name, recording, times, data.currency)
         for name in strategies
@@ -234,6 +255,13 @@ def _proven(
             )
 
 
+def _opened(config: Config, data: DataSet) -> Recording:
+    if not data.bars:
+        return open_recording(data.paths[0], imports=config.imports_folder)
+    parts = [_bars(path) for path in data.paths]
+    return parts[0] if len(parts) == 1 else SideBySide(parts)
+
+
 @dataclass(frozen=True)
 class Gains:
     """Profit or loss of each market or day, in order of time."""
@@ -257,7 +285,7 @@ class EvidenceTrial:
         """Gates without which it lacks what it decides on: its bars, a source, a signal."""
         self._unready = 0
         self._capital = CAPITAL * times
-        bars = recording if isinstance(recording, BarRecording) else None
+        bars = recording if isinstance(recording, BarRecording | SideBySide) else None
         self._bars, self._recording = bars, recording
         cash = self._capital * CASH_TIMES
         self.currency = currency
@@ -299,9 +327,9 @@ class EvidenceTrial:
 
     @property
     def found(self) -> Gains:
-        """What it brought, per market where there are several, else per day."""
+        """What it brought, per market where there are several, else per day; of bars per day."""
         result = self.replay.result
-        if len(result.markets) > 1:
+        if self._bars is None and len(result.markets) > 1:
             return _per_market(result)
         return _per_day(result)
 
@@ -382,8 +410,8 @@ class EvidenceTrial:
         return sum(moves) / len(days), excess
 
 
-def _fitting(name: str, recording: BarRecording) -> dict[str, str]:
-    """Return the file's own bars as the parameter `bars`, where its default cannot be made of them.
+def _fitting(name: str, recording: BarRecording | SideBySide) -> dict[str, str]:
+    """Return the data's own bars as the parameter `bars`, where its default cannot be made of them.
 
     Longer bars are made of shorter ones whose length divides theirs.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from contextlib import closing
 from pathlib import Path
@@ -17,8 +18,9 @@ from engine.domain.instruments import Kind
 from engine.domain.jobs.prove import ProveJob
 from engine.errors import BadInput
 from engine.jobs.run import works
-from engine.lab.evidence import block_interval, data_here, prove
+from engine.lab.evidence import CAPITAL, DataSet, block_interval, data_here, prove
 from engine.lab.formats.importing import ImportRequest, import_files
+from engine.lab.recordings.bar_files import BarRecording
 from engine.lab.replay.run import BarLane
 from engine.plugins import code_digest
 from engine.strategies.door import Context, Evaluation
@@ -50,6 +52,10 @@ def market(folder: Path, drift: float, name: str = "BTC-USDT.csv", hours: int = 
     path = folder / name
     path.write_text("\n".join(lines), encoding="utf-8")
     return path
+
+
+def quiet(done: int, total: int, note: str) -> None:
+    """Show nothing."""
 
 
 def proven(home: Path, strategy: str, path: Path, now_ns: int = NOW) -> EvidenceRow:
@@ -175,6 +181,62 @@ def test_what_lies_here_is_found_and_what_cannot_be_played_is_named(tmp_path: Pa
     assert any("notes.csv" in one for one in left)
     with pytest.raises(BadInput, match="there is no such file"):
         data_here(config, ["/nowhere"])
+
+
+def linked(folder: Path, name: str, days: int, apart: float, seed: int) -> Path:
+    """Write hourly bars of a walk that every such file shares, times what comes back to its mean.
+
+    `apart` = how far the latter moves in an hour.
+    """
+    shared, own = random.Random(1), random.Random(seed)
+    walk = away = 0.0
+    lines, before = ["time,open,high,low,close,volume"], 100.0
+    for hour in range(24 * days):
+        walk += shared.gauss(0, 0.002)
+        away += -0.2 * away + own.gauss(0, apart)
+        price = 100.0 * math.exp(walk + away)
+        row = (before, max(before, price), min(before, price), price)
+        lines.append(f"{T0 + HOUR * hour},{','.join(f'{one:.2f}' for one in row)},100000")
+        before = round(price, 2)
+    path = folder / name
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def test_pairs_are_proven_over_two_files_played_at_the_same_time(tmp_path: Path) -> None:
+    days = 13
+    first = linked(tmp_path, "A.csv", days, 0.004, 2)
+    second = linked(tmp_path, "B.csv", days, 0.004, 3)
+    config = Config(home=tmp_path / "home")
+    together = f"{first} + {second}"
+    (data,), left = data_here(config, [together])
+    spot = DataSet("A.csv + B.csv", (first, second), bars=True, kind=Kind.SPOT, currency="USD")
+    assert (data, left) == (spot, [])
+    row, holder = prove(config, ["pairs", "rebalance"], [data], NOW, quiet)
+    assert (row.per, row.seen, row.settings) == ("day", days, "")
+    assert row.asked > 0
+    assert row.fills > 0
+    assert row.began_ns == T0 * 10**9
+    ends = [BarRecording(path).held(None, None) for path in (first, second)]
+    brought = sum(CAPITAL / 2 * (closes[-1] / closes[0] - 1) for closes in ends)
+    assert row.hold == pytest.approx(brought / days, abs=1e-9)
+    assert holder.excess is not None
+    assert abs(holder.excess) < 0.6, "one half in each from the start is what holding is"
+    ((alone),) = prove(config, ["pairs"], data_here(config, [str(first)])[0], NOW, quiet)
+    assert (alone.asked, verdict_of(alone)[0]) == (0, Edge.NO_DATA)
+
+
+def test_what_does_not_go_together_is_refused_with_both_names(tmp_path: Path) -> None:
+    config = Config(home=tmp_path / "home")
+    hours = market(tmp_path, 0.0, "A.csv", hours=30)
+    minutes = tmp_path / "B.csv"
+    minutes.write_text(hours.read_text().replace(f"{T0 + HOUR},", f"{T0 + 60},"), encoding="utf-8")
+    with pytest.raises(BadInput, match="file:B has bars of 1m in USD, file:A of 1h in USD"):
+        data_here(config, [f"{hours} + {minutes}"])
+    with pytest.raises(BadInput, match="file:A is there twice"):
+        data_here(config, [f"{hours} + {hours}"])
+    with pytest.raises(BadInput, match=r"C\.csv: there is no such file"):
+        data_here(config, [f"{hours} + {tmp_path / 'C.csv'}"])
 
 
 def test_the_job_proves_and_says_what_is_missing(tmp_path: Path) -> None:

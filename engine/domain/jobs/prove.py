@@ -24,6 +24,7 @@ class ProveJob(JobArguments):
         Field(
             max_length=1_000,
             title="Data",
-            description="a recording or a file of bars; empty = all that is here",
+            description="a recording or a file of bars; A + B = files of bars played at the same "
+            "time; empty = all that is here",
         ),
     ] = ""
