@@ -15,7 +15,7 @@ import streamlit as st
 from engine.domain.commands import RunJob
 from engine.domain.instruments import Kind
 from engine.domain.jobs.markets import MarketsJob
-from engine.domain.listings import PAIRS, ListingState
+from engine.domain.listings import KINDS, ListingState
 from engine.domain.settings import MarketFilter, SettingsDocument, SortedBy
 from pages import Page
 from pages.kit import commands, drafts, guard, panels
@@ -72,7 +72,7 @@ def shown(row: Row) -> dict[str, Any]:
     bid, ask_ = row["bid"], row["ask"]
     return {
         **row,
-        "kind": Kind.SPOT if row["category"] == PAIRS else Kind.BINARY,
+        "kind": KINDS.get(row["category"], Kind.BINARY),
         "state": row["state"].upper(),
         "spread": None if bid is None or ask_ is None else round(ask_ - bid, 6),
         "rewards_daily": row["rewards_daily"] or None,

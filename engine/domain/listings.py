@@ -12,10 +12,16 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from engine.domain.instruments import InstrumentId
+from engine.domain.instruments import InstrumentId, Kind
 
 PAIRS = "Spot"
 """Category of pairs: their prices are amounts of the quote currency, and they have no outcome."""
+
+PERPETUALS = "Perpetual"
+"""Category of perpetuals: priced as pairs are, and held long or short."""
+
+KINDS = {PAIRS: Kind.SPOT, PERPETUALS: Kind.PERPETUAL}
+"""What a market of these categories is; one of any other is a binary."""
 
 
 class ListingState(StrEnum):

@@ -8,7 +8,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import streamlit as st
 
 from engine.domain.instruments import Instrument
-from engine.domain.listings import PAIRS, ListingState
+from engine.domain.listings import KINDS, PERPETUALS, ListingState
 from engine.domain.products.binary import PAIR, pays_micro
 from engine.errors import PitbossError
 from pages.kit import guard, names
@@ -42,14 +42,17 @@ def terms(row: TableRow) -> dict[str, str]:
         if row["rewards_daily"]
         else "none"
     )
-    if row["category"] == PAIRS:
-        return {
+    if row["category"] in KINDS:
+        found = {
             "State": row["state"].upper(),
             "Tick": f"{row['tick']:g}",
             "Smallest order": f"{row['size_min']:g} {names.base(row['id'])}",
             "Taker fee": f"{fee:g} % of the order's value" if fee else "none",
             "Name for a bot or a recording": row["id"],
         }
+        if row["category"] == PERPETUALS:
+            found["Held"] = "long or short against margin; funding moves cash at its stamps"
+        return found
     return {
         "State": row["state"].upper(),
         "Ends": moment(row["ends_ns"]),

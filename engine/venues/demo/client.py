@@ -14,8 +14,15 @@ import aiohttp
 
 from engine.domain.effects import AnyEffect
 from engine.domain.events import BookReplaced, InstrumentClosed, InstrumentListed, VenueEvent
-from engine.domain.instruments import AccountId, Instrument, InstrumentId, Kind
-from engine.domain.listings import PAIRS, ListingPage, ListingState, MarketListing
+from engine.domain.instruments import AccountId, Instrument, InstrumentId
+from engine.domain.listings import (
+    KINDS,
+    PAIRS,
+    PERPETUALS,
+    ListingPage,
+    ListingState,
+    MarketListing,
+)
 from engine.domain.money import MICRO
 from engine.domain.orders import Order
 from engine.errors import AuthRefused, BadInput, NotSent, OutcomeUnknown, VenueClosed
@@ -165,7 +172,6 @@ LISTING_S = 5.0
 
 ROLLING = "Up or down"
 EVENT = "Event"
-PERPETUALS = "Perpetual"
 RULES = {
     PAIRS: "Bought and sold for the quote currency; it has no end.",
     PERPETUALS: "Held long or short against margin; longs and shorts pay each other each hour.",
@@ -225,7 +231,7 @@ def markets_in(
 
 def _row(one: Instrument, book: BookReplaced | None) -> MarketListing:
     name = one.id.partition(":")[2]
-    of_kind = {Kind.SPOT: PAIRS, Kind.PERPETUAL: PERPETUALS}
+    of_kind = {kind: category for category, kind in KINDS.items()}
     category = of_kind.get(one.kind, ROLLING if one.series else EVENT)
     bids, asks = (book.bids, book.asks) if book is not None else ((), ())
     resting = sum(one.proceeds_micro(price, size) for price, size in (*bids, *asks))

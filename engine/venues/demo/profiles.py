@@ -236,7 +236,7 @@ PERPETUAL = PerpetualSpec(
         msgspec.structs.replace(SPOT.makers[1], name="demo-perpetual-wide"),
     ),
 )
-"""A perpetual of the demo exchange, beside its spot pair. No profile lists it by itself."""
+"""A perpetual of the demo exchange, beside its spot pair."""
 
 EVENTS = (
     EventSpec(name="rate-cut-by-march", days=60.0, chance=0.62),
@@ -246,6 +246,7 @@ EVENTS = (
 FULL = Profile(
     step_ns=250 * MS,
     spots=(SPOT,),
+    perpetuals=(PERPETUAL,),
     event_step_ns=2 * S,
     events=(*EVENTS, EventSpec(name="treaty-signed", days=120.0, chance=0.08, fee_ppm=0)),
     price=PriceSpec(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
 
 import msgspec
@@ -14,7 +15,7 @@ from engine.errors import BadInput
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.host import DemoHost
 from engine.venues.demo.orders import Filled, StandingOrder, Ticket
-from engine.venues.demo.profiles import FULL, SPOT, THIN, Profile, SpotSpec
+from engine.venues.demo.profiles import FULL, PERPETUAL, SPOT, THIN, Profile, SpotSpec
 from engine.venues.demo.snapshot import encode_state
 from engine.venues.demo.spot import spot_instrument
 from engine.venues.demo.world import open_world, reopen_world
@@ -157,19 +158,23 @@ def test_the_pair_outlives_its_host_to_the_byte() -> None:
     }
 
 
-def test_a_world_of_an_earlier_version_gets_the_pair_after_what_customers_received(
-    tmp_path,
-) -> None:  # type: ignore[no-untyped-def]
+def test_a_world_of_an_earlier_version_gets_what_is_new_after_what_customers_received(
+    tmp_path: Path,
+) -> None:
     before = DemoHost(tmp_path, THIN, seed=3, now_ns=START)
     before.advance(START + 30 * S)
     fills = before.exchange.clearing.trade_count
     before.close()
     after = DemoHost(
-        tmp_path, msgspec.structs.replace(THIN, spots=(SPOT,)), seed=3, now_ns=START + 31 * S
+        tmp_path,
+        msgspec.structs.replace(THIN, spots=(SPOT,), perpetuals=(PERPETUAL,)),
+        seed=3,
+        now_ns=START + 31 * S,
     )
     assert after.exchange.clearing.trade_count >= fills
     after.advance(START + 60 * S)
-    assert after.exchange.listing.market(PAIR).book.best_bid
+    for name in (PAIR, InstrumentId("demo:BTC-PERP")):
+        assert after.exchange.listing.market(name).book.best_bid
     assert after.exchange.invariants().problems == ()
     after.close()
 
@@ -179,4 +184,4 @@ def test_spot_traders_of_another_world_are_refused() -> None:
     other: SpotSpec = msgspec.structs.replace(SPOT, makers=SPOT.makers[:1])
     with pytest.raises(BadInput, match="another world"):
         reopen_world(msgspec.structs.replace(WORLD, spots=(other,)), encode_state(made))
-    assert FULL.spots == (SPOT,)
+    assert (FULL.spots, FULL.perpetuals) == ((SPOT,), (PERPETUAL,))

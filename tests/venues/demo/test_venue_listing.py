@@ -6,10 +6,10 @@ from random import Random
 
 import msgspec
 
-from engine.domain.listings import PAIRS, ListingState
+from engine.domain.listings import PAIRS, PERPETUALS, ListingState
 from engine.venues.demo import wire
 from engine.venues.demo.client import EVENT, ROLLING, page_of
-from engine.venues.demo.profiles import SPOT, THIN
+from engine.venues.demo.profiles import PERPETUAL, SPOT, THIN
 from engine.venues.demo.world import open_world
 from pages.markets import shown
 from pages.shared.listing import terms
@@ -17,7 +17,8 @@ from tests.venues.demo.builders import START, S
 
 
 def test_every_open_market_is_on_the_page_and_a_pair_in_its_own_prices() -> None:
-    made = open_world(msgspec.structs.replace(THIN, spots=(SPOT,)), rng=Random(3), now_ns=START)
+    world = msgspec.structs.replace(THIN, spots=(SPOT,), perpetuals=(PERPETUAL,))
+    made = open_world(world, rng=Random(3), now_ns=START)
     made.advance(START + 20 * S)
     closed = next(key for key in made.order_entry.markets if "updown" in key)
     made.listing.close(closed)
@@ -25,7 +26,7 @@ def test_every_open_market_is_on_the_page_and_a_pair_in_its_own_prices() -> None
     assert (page.cursor, page.skipped) == ("", {})
     by = {one.id: one for one in page.markets}
     assert by.keys() == made.order_entry.markets.keys() - {closed}
-    assert {one.category for one in page.markets} == {PAIRS, ROLLING, EVENT}
+    assert {one.category for one in page.markets} == {PAIRS, PERPETUALS, ROLLING, EVENT}
     pair = by["demo:BTC-pUSD"]  # type: ignore[index]
     assert pair.state is ListingState.ACTIVE
     assert pair.bid is not None
@@ -33,9 +34,11 @@ def test_every_open_market_is_on_the_page_and_a_pair_in_its_own_prices() -> None
     assert 60_000 < pair.bid < pair.ask < 70_000
     assert pair.ends_ns is None
     assert pair.liquidity > 10_000
-    row = msgspec.to_builtins(pair)
-    assert shown(row)["kind"] == "spot"
-    found = terms(row)
-    assert (found["Smallest order"], found["Tick"]) == ("0.0001 BTC", "0.1")
-    assert found["Taker fee"] == "0.05 % of the order's value"
-    assert not [one for one in found.values() if "\N{CENT SIGN}" in one or "share" in one]
+    for name, kind in (("demo:BTC-pUSD", "spot"), ("demo:BTC-PERP", "perpetual")):
+        row = msgspec.to_builtins(by[name])  # type: ignore[index]
+        assert shown(row)["kind"] == kind
+        found = terms(row)
+        assert (found["Smallest order"], found["Tick"]) == ("0.0001 BTC", "0.1")
+        assert found["Taker fee"] == "0.05 % of the order's value"
+        assert ("short" in found.get("Held", "")) is (kind == "perpetual")
+        assert not [one for one in found.values() if "\N{CENT SIGN}" in one or "share" in one]
