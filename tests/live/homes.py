@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from aiohttp import web
 
@@ -21,7 +22,7 @@ from engine.live.vault import create
 from engine.runtime.recovery import ENGINE_WIDE
 from engine.venues.demo.client import DemoVenue
 from engine.venues.demo.host import DemoHost
-from engine.venues.demo.profiles import THIN
+from engine.venues.demo.profiles import THIN, Profile
 from engine.venues.demo.server import DemoServer
 from storage.database import connect_writer
 from storage.journal import take_lease
@@ -33,12 +34,14 @@ from storage.users import ENGINE_ID
 
 CASH = 10_000_000_000
 
+T = TypeVar("T")
+
 
 class Exchange:
     """The demo exchange in a thread of its own; it is the judge."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, profile: Profile = THIN) -> None:
+        self._folder, self._profile = folder, profile
         self._up = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
         self._thread.start()
@@ -46,7 +49,7 @@ class Exchange:
 
     async def _serve(self) -> None:
         self._loop, clock = asyncio.get_running_loop(), WallClock()
-        self.host = DemoHost(self._folder, THIN, seed=3, now_ns=clock.now_ns())
+        self.host = DemoHost(self._folder, self._profile, seed=3, now_ns=clock.now_ns())
         server = DemoServer(self.host, clock)
         runner = web.AppRunner(server.app, shutdown_timeout=0.1)
         await runner.setup()
@@ -62,6 +65,14 @@ class Exchange:
         await asyncio.gather(living, return_exceptions=True)
         await runner.cleanup()
         self.host.close()
+
+    async def do(self, act: Callable[[], T]) -> T:
+        """Do something on the exchange's own thread, from another loop."""
+
+        async def done() -> T:
+            return act()
+
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(done(), self._loop))
 
     def end(self) -> None:
         self._loop.call_soon_threadsafe(self._over.set)
@@ -106,8 +117,8 @@ class Exchange:
 
 
 @contextmanager
-def exchange(folder: Path) -> Iterator[Exchange]:
-    made = Exchange(folder)
+def exchange(folder: Path, profile: Profile = THIN) -> Iterator[Exchange]:
+    made = Exchange(folder, profile)
     yield made
     made.end()
 
