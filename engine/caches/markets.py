@@ -29,7 +29,7 @@ from engine.domain.events import (
 )
 from engine.domain.instruments import InstrumentId
 from engine.domain.observed_events import Observed
-from engine.domain.perpetual_events import MarkPriced
+from engine.domain.perpetual_events import MARK_DECIMALS, MarkPriced
 from engine.errors import BrokenInvariant
 
 INSTRUMENTS_MAX = 20_000
@@ -130,8 +130,7 @@ class MarketCache:
                     if instrument in self.views:
                         self._distrust(instrument, f"feed {event.feed} lost: {event.reason}")
             case MarkPriced() if event.instrument in self.views:
-                view = self.views[event.instrument]
-                view.mark_e8, view.marked_ns = event.mark_e8, now_ns
+                _mark(self.views[event.instrument], event, now_ns)
             case InstrumentClosed() if event.instrument in self.views:
                 self.views[event.instrument].closed = True
             case StrikeProven() if event.instrument in self.views:
@@ -162,3 +161,11 @@ class MarketCache:
         view = self.views[instrument]
         view.trusted = False
         view.distrust = reason
+
+
+def _mark(view: BookView, event: MarkPriced, now_ns: int) -> None:
+    """Note the venue's mark; where the book has no mid of now, it stands for it."""
+    view.mark_e8, view.marked_ns = event.mark_e8, now_ns
+    if view.best_bid is None or view.best_ask is None:
+        view.mid2 = 2 * event.mark_e8 * view.instrument.price_unit // 10**MARK_DECIMALS
+        view.two_sided_ns = now_ns

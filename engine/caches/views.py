@@ -19,7 +19,9 @@ class BookView:
 
     Prices in YES-space increments. `trusted` is False before the first snapshot and after a
     torn batch; `proof_ns` is the last proof of the book (law M), `two_sided_ns` the last time both
-    sides were there and `mid2` twice the mid of that moment (half increments matter).
+    sides were there and `mid2` twice the mid of that moment (half increments matter). Of a
+    perpetual whose book lacks a side, or has not come, both are those of the venue's mark: it
+    liquidates and funds by that.
     """
 
     instrument: Instrument

@@ -116,10 +116,11 @@ def _speed(text: str) -> float | None:
 
 
 def describe(found: dict[str, object]) -> str:
+    equity = "unknown" if found["equity"] is None else f"{found['equity']:.2f}"
     rows = [
         f"events {found['events']:,} of {found['recorded_s']:,.0f} s in {found['elapsed_s']:,.1f} s"
         f"   late by {found['late_ms_max']:,.0f} ms at most",
-        f"orders {found['orders']:,}   fills {found['fills']:,}   equity {found['equity']:.2f}",
+        f"orders {found['orders']:,}   fills {found['fills']:,}   equity {equity}",
         f"decisions {found['decisions']:,}   digest {found['decisions_digest']}",
         f"effects {found['effects']:,}   digest {found['effects_digest']}",
     ]

@@ -10,6 +10,9 @@ from engine.domain.instruments import InstrumentId
 from engine.domain.products.funding import RATE_DECIMALS, RateType, funding_name
 from engine.errors import BadInput
 
+MARK_DECIMALS = 8
+"""Decimals of a mark and an index."""
+
 
 class MarkPriced(Event, frozen=True, kw_only=True):
     """The venue's mark of an instrument, in 1e-8: margin, funding and liquidation count by it.

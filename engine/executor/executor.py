@@ -584,8 +584,8 @@ class Executor:
             self._markets.marks, now_ns=now_ns, mark_age_ns_max=self._gate.mark_age_ns_max
         )
 
-    def equity_mid_micro(self, now_ns: int) -> int:
-        """Return equity at the last two-sided mids: for people, labelled so."""
+    def equity_mid_micro(self, now_ns: int) -> int | None:
+        """Return equity at the last two-sided mids: for people, labelled so. None = unknown."""
         del now_ns
         return self.ledger.shown_equity_micro(self._markets.marks)
 

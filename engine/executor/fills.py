@@ -7,6 +7,8 @@ reported yet waits in a small bounded room for it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from engine.domain.assets import Money
@@ -16,6 +18,7 @@ from engine.domain.instruments import UNASSIGNED, BotId, Instrument, InstrumentI
 from engine.domain.money import floor_div
 from engine.domain.orders import OrderId
 from engine.domain.products.binary import pays_micro
+from engine.domain.products.position import SignedPosition
 from engine.errors import BrokenInvariant, InvalidTransition
 
 # -- The life of a fill: a promise (MATCHED) that becomes money (CONFIRMED) or nothing (FAILED) ----
@@ -407,6 +410,22 @@ def mid_value_micro(holding: Holding, instrument: Instrument, mark: BookMarked |
         mirrored = instrument.product.mid2(second, mark.mid2)
         value += floor_div(holding.no.total * mirrored, 2 * instrument.value_divisor)
     return value
+
+
+def opened_micro(netted: Mapping[InstrumentId, SignedPosition]) -> int:
+    """Return what signed positions were opened for, and nothing was paid for: no part of equity."""
+    return sum(position.cost for position in netted.values())
+
+
+def unmarked(
+    netted: Mapping[InstrumentId, SignedPosition], marks: Mapping[InstrumentId, BookMarked]
+) -> list[InstrumentId]:
+    """Return the signed positions of which no mid is known: what they made is unknown."""
+    return [
+        key
+        for key, position in netted.items()
+        if position.size and ((mark := marks.get(key)) is None or mark.mid2 is None)
+    ]
 
 
 def _unmarked(holding: Holding) -> int:

@@ -32,6 +32,7 @@ from engine.domain.intents import ResidualReason
 from engine.domain.modes import ModeBelief
 from engine.domain.money import money_text
 from engine.domain.orders import OrderId
+from engine.executor.fills import unmarked
 from engine.executor.orders import InstrumentState, OrderTable
 from engine.executor.outbox import EffectOutbox
 from engine.executor.planner import ends_soon
@@ -574,5 +575,5 @@ class TradingHalts:
             self._waiting_since_ns = now_ns
         if now_ns - self._waiting_since_ns >= self._marks_wait_ns:
             return True
-        marks = self._markets.marks
-        return all(key in marks for key in self._table.ledger.held)
+        marks, ledger = self._markets.marks, self._table.ledger
+        return all(key in marks for key in ledger.held) and not unmarked(ledger.state.netted, marks)

@@ -40,6 +40,8 @@ from engine.executor.fills import (
     cost_out,
     exit_value_micro,
     mid_value_micro,
+    opened_micro,
+    unmarked,
 )
 from engine.executor.owners import net_surplus, redemption_shares, summed
 from engine.executor.settlement import (
@@ -569,20 +571,17 @@ class Ledger:
             terms, mark = state.instruments[key], marks.get(key)
             for holding in state.owned[key].values():
                 value += exit_value_micro(holding, terms, mark, now_ns, mark_age_ns_max)
-        return value if not state.netted else value - self._opened_micro
+        return value if not state.netted else value - opened_micro(state.netted)
 
-    def shown_equity_micro(self, marks: Mapping[InstrumentId, BookMarked]) -> int:
-        """Return cash plus holdings at the last two-sided mid: for people, labelled so."""
+    def shown_equity_micro(self, marks: Mapping[InstrumentId, BookMarked]) -> int | None:
+        """Return cash plus holdings at the last two-sided mid, for people; None = unknown."""
         value, state = self._sure_micro, self.state
         for key in self._held:
             terms, mark = state.instruments[key], marks.get(key)
             value += sum(mid_value_micro(held, terms, mark) for held in state.owned[key].values())
-        return value if not state.netted else value - self._opened_micro
-
-    @property
-    def _opened_micro(self) -> int:
-        """What signed positions were opened for, and nothing was paid for: no part of equity."""
-        return sum(position.cost for position in self.state.netted.values())
+        if not state.netted:
+            return value
+        return None if unmarked(state.netted, marks) else value - opened_micro(state.netted)
 
     # -- survival ----------------------------------------------------------------------------------
 

@@ -211,9 +211,14 @@ RECHECK_NS = 2 * S
 DIFFERS = "equity_differs"
 
 
-def ledger_side(executor: Executor, *, at_ns: int, seq: int) -> LedgerSide:
-    """Return what an account's ledger says now, after the journal's record `seq`."""
-    state = executor.ledger.state
+def ledger_side(executor: Executor, *, at_ns: int, seq: int) -> LedgerSide | None:
+    """Return what an account's ledger says now, after the journal's record `seq`.
+
+    None = its equity is unknown: something held has no price yet.
+    """
+    state, equity_micro = executor.ledger.state, executor.equity_mid_micro(at_ns)
+    if equity_micro is None:
+        return None
     marks = {key: one for key in executor.ledger.held if (one := executor.mark(key)) is not None}
     inventory = -sum(netted.cost for netted in state.netted.values())  # none of it was paid
     tokens: dict[tuple[str, Leg], int] = {}
@@ -235,7 +240,7 @@ def ledger_side(executor: Executor, *, at_ns: int, seq: int) -> LedgerSide:
         redeemable_micro=state.redeemable_micro,
         redeemed_micro=state.redeemed_micro,
         inventory_micro=inventory,
-        equity_micro=executor.equity_mid_micro(at_ns),
+        equity_micro=equity_micro,
         tokens=tokens,
         assets=executor.ledger.in_assets(),
         marks={str(key): mark.mid2 for key, mark in marks.items() if mark.mid2 is not None},
@@ -263,7 +268,8 @@ class TruthWatch:
             return
         seq = engine.recorder.seq
         executors = [runner.core.executor for runner in engine.runners.values()]
-        sides = [ledger_side(one, at_ns=now_ns, seq=seq) for one in executors if not one.recovering]
+        made = [ledger_side(one, at_ns=now_ns, seq=seq) for one in executors if not one.recovering]
+        sides = [side for side in made if side is not None]
         if sides and engine.projector.at(seq, lambda: self._check(sides)):
             self._due_ns = now_ns + CHECK_EVERY_NS
 

@@ -165,8 +165,9 @@ class Telemetry:
         for account, runner in tuple(self._engine.runners.items()):
             executor = runner.core.executor
             if not executor.recovering:
-                if self._count % EQUITY_EVERY <= 1 and not crowded:
-                    state.write_row(add_equity, equity_of(runner, now_ns))
+                point = equity_of(runner, now_ns)
+                if point is not None and self._count % EQUITY_EVERY <= 1 and not crowded:
+                    state.write_row(add_equity, point)
                 if not crowded:
                     self._holdings(runner, now_ns)
                 seen = capital_of(executor, now_ns)
@@ -383,16 +384,20 @@ def _watched(executor: Executor, cell: Cell) -> WatchedMarket:
     )
 
 
-def equity_of(runner: AccountRunner, now_ns: int) -> EquityPoint:
+def equity_of(runner: AccountRunner, now_ns: int) -> EquityPoint | None:
+    """Return an account's equity now; None = what is held has no price yet: it is unknown."""
     executor = runner.core.executor
     day_start, peak = executor.anchors_micro
+    shown = executor.equity_mid_micro(now_ns)
+    if shown is None:
+        return None
     return EquityPoint(
         account=executor.account,
         mode=executor.mode,
         currency=executor.currency,
         at_ns=now_ns,
         equity_micro=executor.equity_micro(now_ns),
-        equity_mid_micro=executor.equity_mid_micro(now_ns),
+        equity_mid_micro=shown,
         cash_micro=executor.ledger.state.cash_settled_micro,
         day_start_micro=day_start,
         peak_micro=peak,

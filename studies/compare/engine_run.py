@@ -10,6 +10,7 @@ from engine.caches.markets import MarketCache
 from engine.domain.events import CashMoved, Event, InstrumentClosed
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
 from engine.domain.settings import GatewaySettings, RiskLimits
+from engine.errors import BrokenInvariant
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.ledger import Ledger
 from engine.gateway.core import GatewayCore
@@ -110,7 +111,10 @@ class CompareRun:
 
     def equity_micro(self, now_ns: int) -> int:
         """Return cash and what is held, at the last two-sided mids."""
-        return self._executor.equity_mid_micro(now_ns)
+        shown = self._executor.equity_mid_micro(now_ns)
+        if shown is None:
+            raise BrokenInvariant("what is held of a binary is never without a worth")
+        return shown
 
     def end(self, now_ns: int) -> MakerFigures:
         """Return the day's figures; what is still held counts at the last two-sided mid."""

@@ -129,6 +129,20 @@ def test_the_venues_mark_is_remembered_with_its_time_and_a_mark_of_0_is_refused(
         MarkPriced(instrument=ID, mark_e8=1, index_e8=-1)
 
 
+def test_the_venues_mark_stands_for_the_mid_until_the_book_has_both_sides(cache):
+    view = cache.views[ID]
+    cache.receive(MarkPriced(instrument=ID, mark_e8=30_000_000), 7)
+    assert (view.mid2, view.two_sided_ns, view.trusted) == (6_000, 7, False)
+    cache.receive(snapshot(), 8)
+    mid2 = view.mid2
+    cache.receive(MarkPriced(instrument=ID, mark_e8=30_000_000), 9)
+    assert mid2 != 6_000
+    assert (view.mid2, view.two_sided_ns) == (mid2, 8)
+    cache.receive(BookReplaced(instrument=ID, bids=((4_800, 1),), asks=(), exchange_ns=None), 10)
+    cache.receive(MarkPriced(instrument=ID, mark_e8=31_000_000), 11)
+    assert (view.mid2, view.two_sided_ns) == (6_200, 11)
+
+
 def test_forgetting_a_closed_instrument_keeps_the_cache_bounded(cache, monkeypatch):
     monkeypatch.setattr(markets, "INSTRUMENTS_MAX", 1)
     with pytest.raises(BrokenInvariant, match="more than 1 instruments"):

@@ -20,6 +20,7 @@ from engine.domain.products.margin import MarginTier, Measure, tier_table
 from engine.domain.products.perpetual import MarginTerms
 from engine.domain.settings import Limit
 from engine.executor.executor import ExecutorSettings
+from engine.executor.halts import EQUITY
 from engine.executor.ledger import Ledger, LedgerState
 from engine.executor.manual import ManualRefused
 from engine.live.lifecycle import ledger_side
@@ -262,5 +263,23 @@ def test_the_sum_of_what_a_ledger_says_is_its_equity_with_a_short_open(desk: Rig
     (order,) = want(desk, -1_000, 6_990_000)
     filled(desk, order, 7_000_000)
     side = ledger_side(desk.executor, at_ns=desk.now, seq=1)
+    assert side is not None
     terms = side.cash_micro + side.pending_micro + side.redeemable_micro + side.inventory_micro
     assert side.equity_micro == terms == 10_000_000
+
+
+def test_equity_of_a_short_without_a_price_is_unknown_and_not_judged(desk: Rig) -> None:
+    (order,) = want(desk, -1_000, 6_990_000)
+    filled(desk, order, 7_000_000)
+    kept = msgspec.msgpack.decode(desk.executor.snapshot()) | {"marks": []}
+    found = Rig(instruments=(PERPETUAL,), cash=0, empty=True)
+    found.executor.restore(msgspec.msgpack.encode(kept))
+    for bare in ({}, {"best_bid": 6_999_900}):
+        none = {"best_bid": None, "best_ask": None, "mid2": None, "two_sided_ns": None}
+        found.feed(found.mark(PERPETUAL.id, **(none | bare)))
+        assert found.executor.equity_mid_micro(found.now) is None
+        assert ledger_side(found.executor, at_ns=found.now, seq=1) is None
+        assert EQUITY in found.executor.unhealthy
+    found.feed(mark(found, 6_999_900, 7_000_100))
+    assert found.executor.equity_mid_micro(found.now) == 10_000_000
+    assert EQUITY not in found.executor.unhealthy

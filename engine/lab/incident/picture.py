@@ -366,7 +366,7 @@ def order_shown(known: LiveOrder, terms: Instrument | None) -> dict[str, object]
 
 def account_shown(executor: Executor, mode: Mode, now_ns: int) -> dict[str, object]:
     live, unknown = executor.open_and_unknown
-    ledger = executor.ledger.state
+    ledger, equity_micro = executor.ledger.state, executor.equity_mid_micro(now_ns)
     return {
         "mode": mode,
         "currency": executor.currency,
@@ -377,7 +377,7 @@ def account_shown(executor: Executor, mode: Mode, now_ns: int) -> dict[str, obje
         "recovering": executor.recovering,
         "open": live,
         "unknown": unknown,
-        "equity": money_shown(executor.equity_mid_micro(now_ns)),
+        "equity": "unknown" if equity_micro is None else money_shown(equity_micro),
         "cash_settled": money_shown(ledger.cash_settled_micro),
         "cash_pending": money_shown(ledger.cash_pending_micro),
         "cash_reserved": money_shown(ledger.cash_reserved_micro),

@@ -306,7 +306,7 @@ class Replay:
             now_ns,
         )
         self.result.currency = executor.currency
-        self.result.equity_start_micro = executor.equity_mid_micro(now_ns)
+        self.result.equity_start_micro = executor.ledger.state.cash_settled_micro
 
     def finish(self, played: Played) -> None:
         """Let what is under way come to its end, and count."""
@@ -401,7 +401,8 @@ class Replay:
         if equity_micro is None:
             equity_micro = self._executor.equity_mid_micro(now_ns)
         points = self.result.equity
-        points.append((now_ns, equity_micro))
+        if equity_micro is not None:
+            points.append((now_ns, equity_micro))
         if len(points) > EQUITY_POINTS_MAX:
             del points[1::2]
             self._every_ns *= 2

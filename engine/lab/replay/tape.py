@@ -304,12 +304,13 @@ class TapeDeck(AccountOpening):
 
     def _summary(self, cut: bool, elapsed_s: float) -> dict[str, object]:
         executor, pump, stats = self._runner.core.executor, self._pump, self.recording.stats
+        equity_micro = executor.equity_mid_micro(0)
         return {
             "whole": not cut,
             "events": pump.events,
             "orders": executor.planning.orders_placed,
             "fills": executor.fills,
-            "equity": executor.equity_mid_micro(0) / MICRO,
+            "equity": None if equity_micro is None else equity_micro / MICRO,
             "decisions": self.decisions.count,
             "decisions_digest": self.decisions.digest(),
             "effects": self._recorder.effects,
